@@ -1,0 +1,188 @@
+# `make help` lists what there is. Needs Go, GNU Make 4 and bash; tools are
+# installed into .tools/, nothing is installed globally except, by `make test`
+# as root on Debian, the C compiler that the race detector needs.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+ifeq ($(filter 4.% 5.%,$(MAKE_VERSION)),)
+$(error GNU Make 4 or newer is needed, this is $(MAKE_VERSION))
+endif
+
+# Versions of the tools. A new version is installed at its first use.
+BUF_VERSION                := v1.68.0
+GOLANGCI_LINT_VERSION      := v2.15.0
+PROTOC_GEN_GO_VERSION      := v1.36.12
+PROTOC_GEN_GO_GRPC_VERSION := v1.6.2
+
+# What can be set on the command line.
+STORE    ?= memory:
+INPUT    ?=
+COUNT    ?= 6
+FUZZTIME ?= 1m
+
+# Each module is built and tested as its users resolve it, without go.work.
+export GOWORK := off
+
+TOOLS   := $(CURDIR)/.tools
+MODULES := $(sort $(patsubst %/go.mod,%,$(shell find . \
+	\( -name '.?*' -o -name third_party -o -name testdata -o -name node_modules \) -prune \
+	-o -name go.mod -print)))
+
+# $(call in_each_module,command) runs a command in every module and stops at
+# the first failure.
+define in_each_module
+for module in $(MODULES); do
+	printf -- '-- %s %s\n' '$@' "$$module"
+	(cd "$$module"; $(1))
+done
+endef
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: ## run the payments example: STORE=memory: (where keys are kept), INPUT=path (its input)
+	@args=(-store '$(STORE)')
+	input='$(INPUT)'
+	if [[ -n $$input ]]; then
+		[[ $$input == /* || $$input == - ]] || input=$$PWD/$$input
+		args+=(-input "$$input")
+	fi
+	go -C examples run ./payments demo "$${args[@]}"
+
+.PHONY: test
+test: c-compiler ## run all tests with the race detector
+	@export CGO_ENABLED=1
+	$(call in_each_module,go test -race -count=1 -timeout 8m ./...)
+
+# The race detector needs a C compiler and the C library's headers.
+.PHONY: c-compiler
+c-compiler:
+	@works() {
+		echo '#include <stdlib.h>' | $$(CGO_ENABLED=1 go env CC) -x c -c -o /dev/null - >/dev/null 2>&1
+	}
+	if works; then exit 0; fi
+	if [[ -f /etc/debian_version && $$(id -u) == 0 ]]; then
+		export DEBIAN_FRONTEND=noninteractive
+		{ apt-get update -q && apt-get install -y -q --no-install-recommends gcc libc6-dev; } || true
+		if works; then exit 0; fi
+	fi
+	echo 'make test: the race detector needs a C compiler and the C headers; install gcc and libc6-dev, or what your system calls them' >&2
+	exit 1
+
+.PHONY: check
+check: check-format check-vet check-tidy check-proto check-generated check-build check-lint ## check everything that needs no running: format, vet, lint, tidy, protos, generated code, build
+
+.PHONY: check-format
+check-format:
+	@echo '-- $@'
+	unformatted=$$(gofmt -l .)
+	if [[ -n $$unformatted ]]; then
+		printf 'not formatted, run make tidy:\n%s\n' "$$unformatted" >&2
+		exit 1
+	fi
+
+.PHONY: check-vet
+check-vet:
+	@$(call in_each_module,go vet ./...)
+
+.PHONY: check-tidy
+check-tidy:
+	@$(call in_each_module,go mod tidy -diff)
+
+.PHONY: check-build
+check-build:
+	@$(call in_each_module,go build -buildvcs=false -o /dev/null ./...)
+
+.PHONY: check-lint
+check-lint: $(TOOLS)/.golangci-lint@$(GOLANGCI_LINT_VERSION)
+	@$(call in_each_module,$(TOOLS)/golangci-lint run --config $(CURDIR)/.golangci.yml ./...)
+
+# The baseline holds the kit's own messages as released. The API of an example
+# may change.
+.PHONY: check-proto
+check-proto: $(TOOLS)/.buf@$(BUF_VERSION)
+	@echo '-- $@'
+	$(TOOLS)/buf lint
+	$(TOOLS)/buf format --diff --exit-code
+	if [[ ! -f proto/baseline.binpb ]]; then
+		echo 'proto/baseline.binpb is missing: run make baseline and commit it' >&2
+		exit 1
+	fi
+	$(TOOLS)/buf breaking proto --against proto/baseline.binpb
+
+# Generates into an empty folder and compares both ways, so that code whose
+# .proto is gone is found, too.
+.PHONY: check-generated
+check-generated: $(TOOLS)/.buf@$(BUF_VERSION) \
+		$(TOOLS)/.protoc-gen-go@$(PROTOC_GEN_GO_VERSION) \
+		$(TOOLS)/.protoc-gen-go-grpc@$(PROTOC_GEN_GO_GRPC_VERSION)
+	@echo '-- $@'
+	tmp=$$(mktemp -d)
+	trap 'rm -rf "$$tmp"' EXIT
+	mkdir "$$tmp/generated" "$$tmp/committed"
+	$(TOOLS)/buf generate --output "$$tmp/generated"
+	find . \( -name '.?*' -o -name third_party \) -prune -o -name '*.pb*.go' -print | while read -r file; do
+		mkdir -p "$$tmp/committed/$$(dirname "$$file")"
+		cp "$$file" "$$tmp/committed/$$file"
+	done
+	if ! (cd "$$tmp"; diff -ru committed generated >&2); then
+		echo 'generated code is not up to date: run make generate' >&2
+		exit 1
+	fi
+
+.PHONY: bench
+bench: ## run the benchmarks: COUNT=6 (how often each)
+	@$(call in_each_module,go test -run '^$$' -bench . -benchmem -count $(COUNT) -timeout 2h ./...)
+
+.PHONY: generate
+generate: $(TOOLS)/.buf@$(BUF_VERSION) \
+		$(TOOLS)/.protoc-gen-go@$(PROTOC_GEN_GO_VERSION) \
+		$(TOOLS)/.protoc-gen-go-grpc@$(PROTOC_GEN_GO_GRPC_VERSION)
+generate: ## generate code from the .proto files
+	@$(TOOLS)/buf format --write
+	$(TOOLS)/buf generate
+
+.PHONY: baseline
+baseline: $(TOOLS)/.buf@$(BUF_VERSION) ## record the protos as released, to find breaking changes against
+	@$(TOOLS)/buf build proto --exclude-source-info --output proto/baseline.binpb
+
+.PHONY: soak
+soak: ## fuzz every target for FUZZTIME=1m
+	@for module in $(MODULES); do
+		# `go test -list` prints a package's targets, then its name.
+		targets=$$(cd "$$module"; go test -list '^Fuzz' ./... | awk '
+			/^Fuzz/ { names[n++] = $$1 }
+			/^ok/   { for (i = 0; i < n; i++) print $$2, names[i]; n = 0 }')
+		while read -r package name; do
+			[[ -n $$name ]] || continue
+			printf -- '-- %s %s %s\n' '$@' "$$package" "$$name"
+			(cd "$$module"; go test -run '^$$' -fuzz "^$$name\$$" -fuzztime '$(FUZZTIME)' "$$package" </dev/null)
+		done <<<"$$targets"
+	done
+
+.PHONY: tidy
+tidy: $(TOOLS)/.golangci-lint@$(GOLANGCI_LINT_VERSION) ## tidy all go.mod files and format all Go code
+	@$(call in_each_module,go mod tidy)
+	$(TOOLS)/golangci-lint fmt --config $(CURDIR)/.golangci.yml
+
+# $(call install,name,package,version): the tool is .tools/name; the stamp
+# .tools/.name@version says which version it is.
+define install
+$(TOOLS)/.$(1)@$(3):
+	@echo 'installing $(1) $(3)'
+	mkdir -p '$(TOOLS)'
+	GOBIN='$(TOOLS)' go install '$(2)@$(3)'
+	rm -f '$(TOOLS)/.$(1)@'*
+	touch '$$@'
+endef
+
+$(eval $(call install,buf,github.com/bufbuild/buf/cmd/buf,$(BUF_VERSION)))
+$(eval $(call install,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$(GOLANGCI_LINT_VERSION)))
+$(eval $(call install,protoc-gen-go,google.golang.org/protobuf/cmd/protoc-gen-go,$(PROTOC_GEN_GO_VERSION)))
+$(eval $(call install,protoc-gen-go-grpc,google.golang.org/grpc/cmd/protoc-gen-go-grpc,$(PROTOC_GEN_GO_GRPC_VERSION)))

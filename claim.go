@@ -1,0 +1,190 @@
+package onlyonce
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+const (
+	// claimTries is how often a claim is sent before it is given up, always with the same token, so that it does not
+	// matter whether an earlier copy has arrived.
+	claimTries      = 3
+	claimRetryDelay = 10 * time.Millisecond
+	// claimRounds bounds how often a call claims a key that others take from it at the very same time.
+	claimRounds = 32
+)
+
+// lead claims the key and does what the store's answer asks for. Whatever happens, the flight has landed and a claim of
+// unknown fate is released when it returns.
+func (x *execution) lead() (Reply, error) {
+	wait := elsewhere{x: x}
+
+	defer func() {
+		wait.stop()
+
+		if !x.landed {
+			x.land(landing{kind: landedAgain})
+		}
+	}()
+
+	for round := 0; ; round++ {
+		sent := time.Now()
+
+		res, err := x.sendClaim()
+		if err != nil {
+			return x.claimFailed(err)
+		}
+
+		next := decide(&x.claim, &res)
+
+		if next == actRun {
+			wait.stop()
+
+			return x.own(&res, sent)
+		}
+
+		if next == actReclaim && round < claimRounds {
+			x.expect(&res.Record)
+
+			continue
+		}
+
+		if next != actWait || !wait.until(&res) {
+			return x.answer(next, &res, wait.err)
+		}
+	}
+}
+
+// expect makes the next claim the one that the record allows.
+func (x *execution) expect(rec *store.Record) {
+	x.claim.Fence = rec.Fence
+
+	if rec.State != store.Absent && rec.Token == x.claim.Token {
+		x.claim.Token = newToken()
+	}
+}
+
+// answer ends a call whose claim has not won.
+func (x *execution) answer(next action, res *store.Result, waitErr error) (Reply, error) {
+	rec := &res.Record
+	x.withdraw()
+
+	switch next {
+	case actReplay, actUnknown:
+		x.land(landing{kind: landedRecord, record: rec})
+
+		return x.answerFrom(rec)
+	case actReused:
+		// The flight was about another request than the record: its followers may well be the record's own, so they
+		// start over.
+		return Reply{}, rejectReused()
+	case actWait, actReclaim, actRun:
+	}
+
+	if waitErr != nil {
+		return Reply{}, waitErr
+	}
+
+	return Reply{}, rejectInProgress("a call with this idempotency key is in progress; retry with the same key to get its outcome")
+}
+
+// sendClaim sends the claim until the store answers or has had its tries.
+func (x *execution) sendClaim() (store.Result, error) {
+	for try := 1; ; try++ {
+		if err := x.caller.Err(); err != nil {
+			return store.Result{}, err //nolint:wrapcheck // wrapped by claimFailed
+		}
+
+		ctx, done := x.engine.storeContext(x.caller)
+		res, err := x.engine.store.Claim(ctx, x.claim)
+
+		done()
+
+		if err == nil {
+			return res, nil
+		}
+
+		if errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrUnreadable) || errors.Is(err, store.ErrNewer) {
+			return res, err //nolint:wrapcheck // classified by the caller
+		}
+
+		x.uncertain = true
+
+		if try == claimTries || !sleep(x.caller, jittered(claimRetryDelay<<try)) {
+			return res, err //nolint:wrapcheck // classified by the caller
+		}
+	}
+}
+
+// claimFailed ends a call whose claim the store has not answered.
+func (x *execution) claimFailed(err error) (Reply, error) {
+	x.withdraw()
+
+	if x.caller.Err() != nil {
+		return Reply{}, fmt.Errorf("onlyonce: the caller has gone before the key was claimed: %w", context.Cause(x.caller))
+	}
+
+	rejection := rejectStoreError(err)
+
+	if rejection.Reason == ReasonStoreUnavailable && x.policy.FailOpen == On {
+		return x.runUnprotected()
+	}
+
+	x.land(landing{kind: landedRejection, rejection: rejection})
+
+	return Reply{}, rejection
+}
+
+// withdraw releases a claim that nobody knows the fate of, in the background, so that it cannot win after its caller has
+// gone.
+func (x *execution) withdraw() {
+	if !x.uncertain {
+		return
+	}
+	x.observe(EventClaimAbandoned, nil)
+	x.releaseLater()
+}
+
+// releaseLater releases the claim in the background until the store has acknowledged it.
+func (x *execution) releaseLater() {
+	op := store.Release{Claim: x.claim, Retention: x.policy.Retention}
+
+	x.engine.pending.add(x.call.Method, x.claim.ReadableKey, func(ctx context.Context) error {
+		_, err := x.engine.store.Release(ctx, op)
+
+		return err //nolint:wrapcheck // only seen by the observer
+	})
+}
+
+func (x *execution) land(how landing) {
+	x.landed = true
+	x.engine.flights.land(&x.key, &x.flight, how)
+}
+
+// sleep waits, and reports whether it has: not if ctx has ended before.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// backoff is the delay before a try, counted from 1, of something that is tried until it succeeds: from first on,
+// doubled each time up to most, spread over its upper half.
+func backoff(try int, first, most time.Duration) time.Duration {
+	const doublings = 16
+
+	d := min(first<<min(try-1, doublings), most)
+
+	return d/2 + rand.N(d/2+1) //nolint:gosec // not a secret
+}

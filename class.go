@@ -1,0 +1,80 @@
+package onlyonce
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Class says what an outcome means for the key.
+type Class uint8
+
+// The classes of outcomes.
+const (
+	// ClassAmbiguous means that nobody knows whether the effect happened. It is the zero value, because an outcome
+	// that nobody has classified is one.
+	ClassAmbiguous Class = iota
+	// ClassDefinite means that the outcome is the answer to the request: it is recorded and replayed.
+	ClassDefinite
+	// ClassNotExecuted means that the effect did not happen and cannot happen any more: the key is released.
+	ClassNotExecuted
+)
+
+// String returns the name of the class.
+func (c Class) String() string {
+	switch c {
+	case ClassAmbiguous:
+		return "ambiguous"
+	case ClassDefinite:
+		return "definite"
+	case ClassNotExecuted:
+		return "not executed"
+	default:
+		return fmt.Sprintf("Class(%d)", uint8(c))
+	}
+}
+
+// NotExecuted marks an error of a handler: the effect did not happen and cannot happen any more, so the key is released
+// and the next call with it runs. Only the handler can know this; no error code says it. NotExecuted(nil) is nil.
+func NotExecuted(err error) error { return mark(err, ClassNotExecuted) }
+
+// Final marks an error of a handler as the answer to the request, whatever its code: it is recorded and replayed.
+// Final(nil) is nil.
+func Final(err error) error { return mark(err, ClassDefinite) }
+
+// MarkedClass returns the class that NotExecuted or Final has given to err, or to an error that it wraps. The second
+// result reports whether there is one.
+func MarkedClass(err error) (Class, bool) {
+	if m, ok := errors.AsType[*marked](err); ok {
+		return m.class, true
+	}
+
+	return ClassAmbiguous, false
+}
+
+// Unmarked returns err without the mark of NotExecuted or Final, if that is the outermost.
+func Unmarked(err error) error {
+	for {
+		m, ok := err.(*marked) //nolint:errorlint // only the outermost mark is taken off; what wraps a mark stays
+		if !ok {
+			return err
+		}
+
+		err = m.err
+	}
+}
+
+type marked struct {
+	err   error
+	class Class
+}
+
+func (m *marked) Error() string { return m.err.Error() }
+func (m *marked) Unwrap() error { return m.err }
+
+func mark(err error, class Class) error {
+	if err == nil {
+		return nil
+	}
+
+	return &marked{err: err, class: class}
+}

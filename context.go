@@ -1,0 +1,90 @@
+package onlyonce
+
+import (
+	"context"
+	"time"
+)
+
+// runKey finds the execution in a run's context.
+type runKey struct{}
+
+// Deadline returns the end of MaxRun, which bounds the run; for a run that is not detached, the caller's deadline where
+// that is earlier.
+func (x *execution) Deadline() (time.Time, bool) {
+	end := x.started.Add(x.policy.MaxRun)
+
+	if deadline, ok := x.Context.Deadline(); ok && deadline.Before(end) {
+		end = deadline
+	}
+
+	return end, true
+}
+
+// Value returns the caller's values.
+func (x *execution) Value(key any) any {
+	if _, ok := key.(runKey); ok {
+		return x
+	}
+
+	return x.Context.Value(key)
+}
+
+// Run describes the run that a context belongs to.
+type Run struct {
+	// Scope, Method and Key are the identity of the call.
+	Scope, Method, Key string
+	// Fence is the fencing token: a later run of the same key has a higher one. A resource that remembers the highest
+	// fence it has seen for a key can refuse an overtaken run. It compares runs of one key only. It is 0 in a run
+	// without protection.
+	Fence uint64
+	// Attempt is 1, or more where earlier runs have ended in an unknown way.
+	Attempt int
+	// Guarantee is the one that holds for this run.
+	Guarantee Guarantee
+}
+
+// RunFromContext returns the run that a handler's context belongs to. The second result is false outside of a run. The
+// fence may rise while a run goes on, so ask again rather than keep it.
+func RunFromContext(ctx context.Context) (Run, bool) {
+	x, ok := ctx.Value(runKey{}).(*execution)
+	if !ok {
+		return Run{}, false
+	}
+
+	return Run{
+		Scope:     x.call.Scope,
+		Method:    x.call.Method,
+		Key:       x.call.Key,
+		Fence:     x.fence.Load(),
+		Attempt:   int(x.attempt),
+		Guarantee: x.guarantee,
+	}, true
+}
+
+// CallerDeadline returns the deadline of the caller on whose behalf a handler runs. The handler's own context has the
+// deadline of the run, which goes on after the caller has gone. The second result is false where the caller has no
+// deadline, or outside of a run.
+func CallerDeadline(ctx context.Context) (time.Time, bool) {
+	x, ok := ctx.Value(runKey{}).(*execution)
+	if !ok {
+		return time.Time{}, false
+	}
+
+	return x.caller.Deadline()
+}
+
+// idempotencyKey carries a key from a caller to the client interceptor.
+type idempotencyKey struct{}
+
+// ContextWithKey gives the calls that are made with the context an idempotency key. Give each logical call a context of
+// its own: two calls with one key are one operation, or KEY_REUSED.
+func ContextWithKey(ctx context.Context, key string) context.Context {
+	return context.WithValue(ctx, idempotencyKey{}, key)
+}
+
+// KeyFromContext returns the key that ContextWithKey has set.
+func KeyFromContext(ctx context.Context) (string, bool) {
+	key, ok := ctx.Value(idempotencyKey{}).(string)
+
+	return key, ok
+}

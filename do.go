@@ -1,0 +1,116 @@
+package onlyonce
+
+import (
+	"context"
+	"time"
+)
+
+// Result is the answer of [Engine.Do].
+type Result struct {
+	// Body is what the function returned, in this call or in the earlier one that is replayed. Nobody modifies it.
+	Body []byte
+	// Status says what became of the call.
+	Status Status
+	// ExecutedAt is when the replayed run ended, on the store's clock; zero where Status is not StatusReplayed.
+	ExecutedAt time.Time
+}
+
+// RecordedError is the error of a replayed call whose run returned Final(err). It has the text of that error and nothing
+// else of it.
+type RecordedError struct{ Message string }
+
+// Error returns the text of the recorded error.
+func (e *RecordedError) Error() string { return e.Message }
+
+// The codes of outcomes that Do records.
+const (
+	codeOK    = "OK"
+	codeError = "ERROR"
+)
+
+// Do runs a function once per key, for programs without gRPC: an HTTP handler with an Idempotency-Key header, a consumer
+// of a message queue with the message's id as key.
+//
+// A result without error is recorded, and returned to every later call with the same identity and request. So is an
+// error that the function marked with [Final]; its duplicates get its text as a [*RecordedError]. An error marked with
+// [NotExecuted] releases the key. Any other error is ambiguous: under AtMostOnce later calls are told that the outcome is
+// unknown, otherwise the next one runs again.
+//
+// The function gets the run's context: see [Engine.Execute]. Do returns when it has ended, even if ctx ends before. The
+// error is the function's own without its mark, a [*RecordedError], or one of Execute's; [OutcomeOf] says what it means
+// for the key.
+func (e *Engine) Do(ctx context.Context, call Call, fn func(ctx context.Context) ([]byte, error)) (Result, error) {
+	var (
+		body []byte
+		fail error
+	)
+
+	reply, err := e.Execute(ctx, &call, func(ctx context.Context) Outcome {
+		body, fail = fn(ctx)
+
+		return classify(body, fail)
+	})
+	if err != nil {
+		return Result{Status: StatusRejected}, err
+	}
+
+	result := Result{Status: reply.Status, ExecutedAt: reply.ExecutedAt}
+
+	switch {
+	case reply.Status == StatusReplayed && reply.Code == codeError:
+		fail = &RecordedError{Message: string(reply.Body)}
+	case reply.Status == StatusReplayed:
+		result.Body, fail = reply.Body, nil
+	case reply.Shared:
+		fail = reply.Err
+	default:
+		result.Body = body
+	}
+
+	if fail == nil {
+		return result, nil
+	}
+
+	return result, &doError{err: Unmarked(fail), outcome: outcomeOfStatus(reply.Status, fail)}
+}
+
+func classify(body []byte, err error) Outcome {
+	if err == nil {
+		return Outcome{Class: ClassDefinite, Code: codeOK, Body: body}
+	}
+
+	out := Outcome{Code: codeError, Err: err}
+	if class, ok := MarkedClass(err); ok {
+		out.Class = class
+	}
+
+	if out.Class == ClassDefinite {
+		out.Body = []byte(err.Error())
+	}
+
+	return out
+}
+
+// outcomeOfStatus says what the error of a run means for its key.
+func outcomeOfStatus(status Status, err error) CallOutcome {
+	class, _ := MarkedClass(err)
+
+	switch {
+	case status == StatusExecuted, status == StatusReplayed:
+		return OutcomeFinal
+	case status == StatusReleased, class == ClassNotExecuted:
+		return OutcomeNotExecuted
+	default:
+		return OutcomeUnknown
+	}
+}
+
+// doError gives an error of Do its meaning for the key.
+type doError struct {
+	err     error
+	outcome CallOutcome
+}
+
+func (e *doError) Error() string            { return e.err.Error() }
+func (e *doError) Unwrap() error            { return e.err }
+func (e *doError) CallOutcome() CallOutcome { return e.outcome }

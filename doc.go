@@ -1,0 +1,63 @@
+// Package onlyonce makes a call safe to retry: its effect happens once, and every recorded answer is the same for
+// everyone.
+//
+// The package is the engine. It knows no transport: package interceptor puts it in front of gRPC handlers, [Engine.Do]
+// puts it around any function. It needs a store, such as memstore for one process.
+//
+//	engine, err := onlyonce.New(memstore.New())
+//	…
+//	result, err := engine.Do(ctx, onlyonce.Call{Method: "pay", Key: orderID, Request: body}, pay)
+//
+// # The life of a key
+//
+// The identity of a call is its scope, its method and its key. There is at most one record per identity:
+//
+//	             claim                    complete
+//	(absent) ───────────────► RUNNING ───────────────► COMPLETED ──retention──► (absent)
+//	                         │   ▲  │ release: nothing happened
+//	                lease    │   │  ├──────────────► RELEASED ── claim (fence+1) ──► RUNNING
+//	                ended    │   │  │ hold: ambiguous
+//	            UNKNOWN ◄────┘   │  └──────────────► UNKNOWN
+//	              │  takeover under AtLeastOnce and ExactlyOnce: fence+1, new token
+//	              ├── the same token completes or releases late, and nobody resolved ──► COMPLETED | RELEASED
+//	              └── resolve ──► COMPLETED | RELEASED
+//
+// A call claims its key. If nobody has it, the call runs its handler and records the outcome. If the outcome is recorded,
+// the call gets it: a replay. If somebody is running, the call waits a while and gets the same outcome. If the request
+// differs from the first one under the key, the call is rejected, whatever has become of the first.
+//
+// # The lease, and who may write
+//
+// A claim gives its owner a lease on the store's clock, 15 seconds by default, renewed at a third while the handler runs.
+// The lease does not guard the record: every write carries the owner's token, and a write by anybody else changes
+// nothing. The lease only says when others may stop waiting for the owner. What they may then do is the guarantee of the
+// policy:
+//
+//   - [AtMostOnce], the default: nothing. The outcome is unknown until the owner comes back late or somebody resolves it.
+//   - [AtLeastOnce]: the next duplicate takes over, with a new token and a higher fence, and runs again.
+//   - [ExactlyOnce]: it takes over as well, but an unfinished run has left nothing behind, because the handler's rows and
+//     the record commit together.
+//
+// Where takeover is allowed, a run that cannot renew its lease ends itself before the lease can have ended: its context
+// is cancelled with [ErrLeaseLost]. It measures that on its own monotonic clock, from before the lease was asked for.
+// Under AtMostOnce it goes on, because nobody may take over and ending it would only make its outcome unknown.
+//
+// # What an outcome means
+//
+// A definite outcome is recorded and replayed. One that the handler marked with [NotExecuted] releases the key. All else
+// is ambiguous, because even an error that says "unavailable" may come from a downstream call whose effect happened:
+// under AtMostOnce the record is held as unknown, otherwise the key is released.
+//
+// # Glossary
+//
+//   - key: what a client calls an operation by; one per logical call, the same on every attempt.
+//   - scope: whose key it is. Callers in different scopes never meet.
+//   - claim: asking the store for the right to run.
+//   - token: 128 random bits that name the owner of a run.
+//   - fence: a number that rises with every run of a key and never goes back; see [RunFromContext].
+//   - fingerprint: a digest of the request, to notice another request under the same key.
+//   - outcome: how a run ended; recorded, it is what duplicates get.
+//   - replay: answering a call with a recorded outcome.
+//   - retention: how long an outcome is kept.
+//   - settle: to bring a record to an end, by its owner or by [Engine.Resolve].
+package onlyonce

@@ -1,0 +1,81 @@
+package onlyonce
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// EventKind says what happened.
+type EventKind uint8
+
+// The kinds of events.
+const (
+	// EventCall is the end of a keyed call: Status says what became of it, Reason why it was rejected.
+	EventCall EventKind = iota + 1
+	// EventRenewFailed means that the store did not answer a renewal. The run goes on.
+	EventRenewFailed
+	// EventLeaseLost means that the lease of a run has ended, or that its record belongs to somebody else or is gone.
+	EventLeaseLost
+	// EventTakeover means that this call runs although an earlier run of its key ended in an unknown way.
+	EventTakeover
+	// EventSettleFailed means that the store did not take the end of a run. It is tried again in the background.
+	EventSettleFailed
+	// EventClaimAbandoned means that nobody knows whether a claim has arrived. It is released in the background.
+	EventClaimAbandoned
+	// EventPendingSettled means that the store has acknowledged what was tried in the background.
+	EventPendingSettled
+	// EventSchemeDiffers means that the record's fingerprint was made in another way and was not compared.
+	EventSchemeDiffers
+	// EventResolved means that a person, or a program in their name, settled a record.
+	EventResolved
+)
+
+// String returns the name of the kind.
+func (k EventKind) String() string {
+	names := [...]string{
+		EventCall: "call", EventRenewFailed: "renewal failed", EventLeaseLost: "lease lost", EventTakeover: "takeover",
+		EventSettleFailed: "settlement failed", EventClaimAbandoned: "claim abandoned",
+		EventPendingSettled: "pending settled", EventSchemeDiffers: "fingerprint scheme differs", EventResolved: "resolved",
+	}
+	if int(k) < len(names) && names[k] != "" {
+		return names[k]
+	}
+
+	return fmt.Sprintf("EventKind(%d)", uint8(k))
+}
+
+// Event is something that an operator may want to see.
+type Event struct {
+	Kind EventKind
+	// Method and Key name the call. Key is for logs and must never become a metric label; it is empty where the engine
+	// was told to hide keys.
+	Method, Key string
+	// Status is set on an EventCall.
+	Status Status
+	// Reason is set on an EventCall that was rejected.
+	Reason Reason
+	// Fence is that of the run, 0 where there is none.
+	Fence uint64
+	// Total is the time that the call took in all; Run is the handler's part of it. They are set on an EventCall.
+	Total, Run time.Duration
+	// Err is the error behind the event, or nil.
+	Err error
+}
+
+// Observer sees events. It is called on the path of the call and returns quickly; it is safe for concurrent use.
+type Observer interface {
+	Observe(ctx context.Context, event Event)
+}
+
+// ObserverFunc is a function as an Observer.
+type ObserverFunc func(ctx context.Context, event Event)
+
+// Observe calls f.
+func (f ObserverFunc) Observe(ctx context.Context, event Event) { f(ctx, event) }
+
+func (e *Engine) observe(ctx context.Context, event Event) {
+	if e.observer != nil {
+		e.observer.Observe(ctx, event)
+	}
+}

@@ -1,0 +1,255 @@
+package onlyonce
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// Call is one attempt at a keyed call.
+type Call struct {
+	// Scope, Method and Key are the identity of the call. Scope separates callers who must not see each other's answers;
+	// it is empty where all callers share. Key is 1 to 255 printable ASCII characters.
+	Scope, Method, Key string
+	// Fingerprint tells requests apart. Where it is zero it is made from Request.
+	Fingerprint store.Fingerprint
+	// Request is the request's bytes, in a form that does not change between attempts. It is used only where Fingerprint
+	// is zero.
+	Request []byte
+	// Policy overrides the engine's policy, field by field; nil overrides nothing.
+	Policy *Policy
+	// ReplayCheck is asked before this call is given the outcome of another, or waits for it; its error is the call's
+	// answer. Nil allows all. The handler's own checks do not run for a replay, so what the handler would refuse has to be
+	// refused here.
+	ReplayCheck func(ctx context.Context) error
+}
+
+// Reply is what became of a call that was not rejected.
+type Reply struct {
+	// Status says which of the other fields count.
+	Status Status
+	// Body and Code are those of the recorded outcome where Status is StatusReplayed. Nobody modifies Body.
+	Body []byte
+	Code string
+	// ExecutedAt is when the recorded run ended, on the store's clock, where Status is StatusReplayed.
+	ExecutedAt time.Time
+	// Shared reports that the answer is that of another call's run in this process, which left no record: Err is its
+	// error.
+	Shared bool
+	Err    error
+}
+
+// SchemeBytes is the fingerprint scheme of Call.Request: SHA-256 of the bytes as they are.
+const SchemeBytes uint16 = 128
+
+// Execute runs a call once, or answers it without running. Transports are built on it; programs without one will find
+// [Engine.Do] simpler.
+//
+// It calls run, on the caller's goroutine and at most once, if this call has won the key. The run's context carries the
+// values of ctx; unless the policy is not detached it is not cancelled with it. Where run was called, the reply's Status
+// tells what became of its outcome, and the answer is run's own unless Status is StatusReplayed. A panic of run is
+// recorded as ambiguous and goes on.
+//
+// The error is a *Rejection, the error of ReplayCheck, or one that wraps ctx's where the caller has gone before anything
+// ran.
+func (e *Engine) Execute(ctx context.Context, call *Call, run func(context.Context) Outcome) (Reply, error) {
+	x := &execution{engine: e, caller: ctx, call: call, handler: run, began: time.Now()}
+
+	reply, err := x.execute()
+	if e.observer != nil {
+		x.observeEnd(&reply, err)
+	}
+
+	return reply, err
+}
+
+// execution is one call on its way through the engine, and the context of its run if it comes to that.
+type execution struct {
+	context.Context //nolint:containedctx // it is the run's context; see context.go
+
+	engine  *Engine
+	caller  context.Context
+	call    *Call
+	handler func(context.Context) Outcome
+	policy  Policy
+	key     store.Key
+	began   time.Time
+
+	// The claim.
+	claim     store.Claim
+	uncertain bool // a claim was sent and not answered
+	permitted bool // ReplayCheck has allowed this call to see the outcome of another
+	flight    flight
+	landed    bool // the flight is over
+
+	// The run.
+	cancel    context.CancelCauseFunc
+	guarantee Guarantee // the stricter of the policy's and the record's
+	attempt   uint32
+	fence     atomic.Uint64
+	started   time.Time
+	ran       time.Duration   // how long the handler took
+	base      context.Context // not cancelled with the caller: for what must be written whatever happens
+	heartbeat heartbeat
+}
+
+func (x *execution) execute() (Reply, error) {
+	if err := x.prepare(); err != nil {
+		return Reply{}, err
+	}
+
+	if refused := x.engine.admit(); refused != nil {
+		return Reply{}, refused
+	}
+	defer x.engine.leave()
+
+	for {
+		other := x.engine.flights.board(&x.key, &x.flight)
+		if other == &x.flight {
+			return x.lead()
+		}
+
+		reply, again, err := x.follow(other)
+		if !again {
+			return reply, err
+		}
+	}
+}
+
+// prepare checks the call and takes from it everything that must not change while the handler runs.
+func (x *execution) prepare() error {
+	call, e := x.call, x.engine
+
+	if err := (KeyRules{}).Check(call.Key); err != nil {
+		return reject(ReasonKeyInvalid, err.Error(), nil)
+	}
+
+	x.policy = e.policy
+	if call.Policy != nil {
+		x.policy = call.Policy.Over(e.policy)
+		if err := x.policy.validate(e.transactional); err != nil {
+			return fmt.Errorf("onlyonce: %s: %w", call.Method, err)
+		}
+	}
+
+	fingerprint := call.Fingerprint
+	if fingerprint.Scheme == 0 {
+		fingerprint = store.Fingerprint{Scheme: SchemeBytes, Sum: sha256.Sum256(call.Request)}
+	}
+
+	x.key = storageKey(call.Scope, call.Method, call.Key)
+	x.claim = store.Claim{
+		Key:         x.key,
+		Token:       newToken(),
+		Fingerprint: fingerprint,
+		Guarantee:   x.policy.Guarantee,
+		Lease:       x.policy.Lease,
+		MaxRun:      x.policy.MaxRun,
+		MaxAttempts: uint32(min(x.policy.MaxAttempts, 1<<30)), //nolint:gosec // bounded, and validated to be positive
+		Retention:   x.policy.Retention,
+		Method:      call.Method,
+	}
+
+	if !e.hideKeys {
+		x.claim.ReadableKey = call.Key
+	}
+
+	return nil
+}
+
+// permit asks whether this call may see the outcome of another, once.
+func (x *execution) permit() error {
+	if x.permitted || x.call.ReplayCheck == nil {
+		return nil
+	}
+
+	if err := x.call.ReplayCheck(x.caller); err != nil {
+		return err //nolint:wrapcheck // it is the transport's own error
+	}
+
+	x.permitted = true
+
+	return nil
+}
+
+// answerFrom answers the call from a record of its key that somebody else has brought to an end.
+func (x *execution) answerFrom(rec *store.Record) (Reply, error) {
+	if x.claim.Fingerprint.Differs(rec.Fingerprint) {
+		return Reply{}, rejectReused()
+	}
+
+	x.noteScheme(rec)
+
+	if err := x.permit(); err != nil {
+		return Reply{}, err
+	}
+
+	if rec.State != store.Completed {
+		return Reply{}, x.outcomeUnknown(rec)
+	}
+
+	out, err := decodeOutcome(&x.key, rec.Outcome)
+	if err != nil {
+		return Reply{}, rejectStoreError(err)
+	}
+
+	switch out.kind {
+	case kindAnswer:
+		return Reply{Status: StatusReplayed, Body: out.body, Code: out.code, ExecutedAt: rec.EndedAt}, nil
+	case kindTombstone:
+		return Reply{}, rejectNotStored(out.code)
+	case kindNote:
+		return Reply{}, rejectStoreError(fmt.Errorf("onlyonce: a completed record holds a note: %w", store.ErrUnreadable))
+	default:
+		return Reply{}, rejectStoreError(store.ErrUnreadable)
+	}
+}
+
+// outcomeUnknown describes a record whose outcome is unknown: held, or running under a lease that has ended.
+func (x *execution) outcomeUnknown(rec *store.Record) error {
+	if rec.State == store.Running {
+		return rejectUnknown("", rec.LeaseUntil)
+	}
+
+	out, err := decodeOutcome(&x.key, rec.Outcome)
+	if err != nil {
+		return rejectStoreError(err)
+	}
+
+	return rejectUnknown(out.code, rec.EndedAt)
+}
+
+func (x *execution) noteScheme(rec *store.Record) {
+	if rec.Fingerprint.Scheme != x.claim.Fingerprint.Scheme {
+		x.observe(EventSchemeDiffers, nil)
+	}
+}
+
+// observe reports an event of this call.
+func (x *execution) observe(kind EventKind, err error) {
+	x.engine.observe(x.caller, Event{
+		Kind: kind, Method: x.call.Method, Key: x.claim.ReadableKey, Fence: x.fence.Load(), Err: err,
+	})
+}
+
+func (x *execution) observeEnd(reply *Reply, err error) {
+	event := Event{
+		Kind: EventCall, Method: x.call.Method, Key: x.claim.ReadableKey, Fence: x.fence.Load(),
+		Status: reply.Status, Total: time.Since(x.began), Run: x.ran, Err: reply.Err,
+	}
+
+	if err != nil {
+		event.Status = StatusRejected
+		event.Err = err
+
+		if rejection, ok := err.(*Rejection); ok { //nolint:errorlint // the engine never wraps its rejections
+			event.Reason = rejection.Reason
+		}
+	}
+
+	x.engine.observe(x.caller, event)
+}

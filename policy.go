@@ -1,0 +1,144 @@
+package onlyonce
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// Guarantee says what may happen after a run whose outcome is unknown: its process died, its lease ended, its handler
+// panicked or returned an ambiguous error.
+type Guarantee = store.Guarantee
+
+// The guarantees.
+const (
+	// AtMostOnce never runs again by itself. Callers are told that the outcome is unknown until a late owner or a
+	// person settles it. It is the default.
+	AtMostOnce = store.AtMostOnce
+	// AtLeastOnce lets the next duplicate run again, with a higher fencing token, at most MaxAttempts times. It is for
+	// handlers that are themselves idempotent.
+	AtLeastOnce = store.AtLeastOnce
+	// ExactlyOnce commits the handler's own rows and the record in one database transaction. It needs a store that can.
+	ExactlyOnce = store.ExactlyOnce
+)
+
+// Switch is a choice that may be left to a wider policy.
+type Switch uint8
+
+// The positions of a Switch.
+const (
+	// Inherit leaves the choice to the wider policy, in the end to the built-in default.
+	Inherit Switch = iota
+	// On chooses yes.
+	On
+	// Off chooses no.
+	Off
+)
+
+// The built-in policy.
+const (
+	DefaultMaxAttempts = 5
+	DefaultRetention   = 24 * time.Hour
+	DefaultLease       = 15 * time.Second
+	DefaultMaxRun      = 25 * time.Second
+	DefaultMaxWait     = 10 * time.Second
+	DefaultMaxOutcome  = 1 << 20
+)
+
+// NoWait as Policy.MaxWait answers a duplicate of a running call at once.
+const NoWait time.Duration = -1
+
+// Policy says how calls are treated. A field that is zero is taken from the wider policy: the engine's for a method, the
+// built-in one for the engine.
+type Policy struct {
+	// Guarantee is what holds after an unknown outcome. The default is AtMostOnce.
+	Guarantee Guarantee
+	// MaxAttempts is how many runs of one key may end unknown before takeover stops. The default is 5. AtMostOnce does
+	// not use it.
+	MaxAttempts int
+	// Retention is how long an outcome is kept, from completion. The default is 24 hours.
+	Retention time.Duration
+	// Lease is how long a claim holds without renewal; it is renewed at a third. The default is 15 seconds. It bounds how
+	// long duplicates wait for an owner that has died.
+	Lease time.Duration
+	// MaxRun is the longest that a handler may run; then its context is cancelled and the lease is renewed no more. The
+	// default is 25 seconds. It is at least as long as Lease.
+	MaxRun time.Duration
+	// MaxWait is how long a duplicate of a running call waits for the outcome, less if its own deadline is near. The
+	// default is 10 seconds; NoWait does not wait.
+	MaxWait time.Duration
+	// MaxOutcome is the largest outcome that is stored, in bytes. A larger one reaches its own caller, is recorded as
+	// done without its content, and is never executed again. The default is 1 MiB.
+	MaxOutcome int
+	// Detached lets a run go on when its caller has gone, because the retry wants the result. The default is On.
+	Detached Switch
+	// FailOpen lets a call run without protection while the store is down. The default is Off, and it is accepted under
+	// AtLeastOnce alone.
+	FailOpen Switch
+}
+
+// Over returns the policy with every unset field taken from the wider policy.
+func (p Policy) Over(wider Policy) Policy {
+	return Policy{
+		Guarantee:   set(p.Guarantee, wider.Guarantee),
+		MaxAttempts: set(p.MaxAttempts, wider.MaxAttempts),
+		Retention:   set(p.Retention, wider.Retention),
+		Lease:       set(p.Lease, wider.Lease),
+		MaxRun:      set(p.MaxRun, wider.MaxRun),
+		MaxWait:     set(p.MaxWait, wider.MaxWait),
+		MaxOutcome:  set(p.MaxOutcome, wider.MaxOutcome),
+		Detached:    set(p.Detached, wider.Detached),
+		FailOpen:    set(p.FailOpen, wider.FailOpen),
+	}
+}
+
+func set[T comparable](value, wider T) T {
+	var zero T
+	if value != zero {
+		return value
+	}
+
+	return wider
+}
+
+func builtinPolicy() Policy {
+	return Policy{
+		Guarantee:   AtMostOnce,
+		MaxAttempts: DefaultMaxAttempts,
+		Retention:   DefaultRetention,
+		Lease:       DefaultLease,
+		MaxRun:      DefaultMaxRun,
+		MaxWait:     DefaultMaxWait,
+		MaxOutcome:  DefaultMaxOutcome,
+		Detached:    On,
+		FailOpen:    Off,
+	}
+}
+
+// validate reports everything that cannot hold. The policy has no unset field.
+func (p *Policy) validate(transactional bool) error {
+	var errs []error
+
+	complain := func(broken bool, format string, args ...any) {
+		if broken {
+			errs = append(errs, fmt.Errorf("onlyonce: "+format, args...))
+		}
+	}
+
+	complain(p.Guarantee > ExactlyOnce, "Guarantee is %v: give AtMostOnce, AtLeastOnce or ExactlyOnce", p.Guarantee)
+	complain(p.Guarantee == ExactlyOnce && !transactional,
+		"Guarantee is EXACTLY_ONCE, which this store cannot hold: use a store that writes the record in the handler's transaction")
+	complain(p.FailOpen == On && p.Guarantee != AtLeastOnce,
+		"FailOpen is on under %v: it may run a call twice, so it is accepted under AT_LEAST_ONCE alone", p.Guarantee)
+	complain(p.MaxAttempts < 1, "MaxAttempts is %d: give at least 1", p.MaxAttempts)
+	complain(p.Lease < time.Millisecond, "Lease is %v: give at least a millisecond", p.Lease)
+	complain(p.MaxRun < p.Lease, "MaxRun is %v and Lease is %v: a run must be allowed to take as long as its lease", p.MaxRun, p.Lease)
+	complain(p.Retention < p.MaxRun, "Retention is %v and MaxRun is %v: keep outcomes for longer than a run takes", p.Retention, p.MaxRun)
+	complain(p.MaxWait < 0 && p.MaxWait != NoWait, "MaxWait is %v: give a positive duration, or NoWait", p.MaxWait)
+	complain(p.MaxOutcome < 0, "MaxOutcome is %d: give a positive number of bytes", p.MaxOutcome)
+	complain(p.Detached > Off || p.FailOpen > Off, "Detached is %d and FailOpen is %d: give Inherit, On or Off", p.Detached, p.FailOpen)
+
+	return errors.Join(errs...)
+}

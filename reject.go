@@ -1,0 +1,108 @@
+package onlyonce
+
+import (
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// retryDelay is how long the callers of a rejection are asked to wait, before jitter. Zero means that trying again is of
+// no use.
+func retryDelay(reason Reason) time.Duration {
+	switch reason {
+	case ReasonInProgress, ReasonLeaseLost:
+		return 500 * time.Millisecond
+	case ReasonStoreUnavailable:
+		return time.Second
+	case ReasonStoreFull, ReasonRecordNewer:
+		return 2 * time.Second
+	case ReasonOutcomeUnknown:
+		return time.Minute
+	case ReasonKeyMissing, ReasonKeyInvalid, ReasonKeyReused, ReasonOutcomeNotStored, ReasonScopeMissing,
+		ReasonRecordUnreadable:
+		return 0
+	default:
+		return 0
+	}
+}
+
+// jittered spreads a delay by half either way, so that those who were rejected together do not come back together.
+func jittered(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+
+	return d/2 + rand.N(d) //nolint:gosec // not a secret
+}
+
+func reject(reason Reason, message string, cause error) *Rejection {
+	return &Rejection{Reason: reason, Message: message, RetryAfter: jittered(retryDelay(reason)), Cause: cause}
+}
+
+// again is the same rejection for another caller, with a delay of its own.
+func (r *Rejection) again() *Rejection {
+	other := *r
+	other.RetryAfter = jittered(retryDelay(r.Reason))
+
+	return &other
+}
+
+func rejectInProgress(message string) *Rejection {
+	return reject(ReasonInProgress, message, nil)
+}
+
+func rejectReused() *Rejection {
+	return reject(ReasonKeyReused, "this idempotency key belongs to another request; use a new key for a new operation", nil)
+}
+
+func rejectLeaseLost() *Rejection {
+	return reject(ReasonLeaseLost,
+		"this run was overtaken by another one, which has no outcome yet; retry with the same key to get it", nil)
+}
+
+// The metadata of a rejection.
+const (
+	metadataCode  = "original_code"
+	metadataSince = "since"
+)
+
+func rejectUnknown(code string, since time.Time) *Rejection {
+	r := reject(ReasonOutcomeUnknown,
+		"an earlier call with this idempotency key ended in an unknown way and may have taken effect; "+
+			"ask again later with the same key, do not use another key", nil)
+
+	r.Metadata = map[string]string{metadataSince: since.UTC().Format(time.RFC3339)}
+	if code != "" {
+		r.Metadata[metadataCode] = code
+	}
+
+	return r
+}
+
+func rejectNotStored(code string) *Rejection {
+	r := reject(ReasonOutcomeNotStored,
+		"the call with this idempotency key has been executed and its answer was too large to keep; "+
+			"read the result in another way, it will not be executed again", nil)
+	r.Metadata = map[string]string{metadataCode: code}
+
+	return r
+}
+
+// rejectStoreError turns the error of a store, before anything ran, into a rejection.
+func rejectStoreError(err error) *Rejection {
+	switch {
+	case errors.Is(err, store.ErrFull):
+		return reject(ReasonStoreFull, "the idempotency store is full and nothing was executed; retry with the same key", err)
+	case errors.Is(err, store.ErrNewer):
+		return reject(ReasonRecordNewer,
+			"the record of this idempotency key was written by a newer build; retry with the same key, another replica may know it", err)
+	case errors.Is(err, store.ErrUnreadable):
+		return reject(ReasonRecordUnreadable,
+			"the record of this idempotency key is damaged, so nothing was executed; an operator has to look at it", err)
+	default:
+		return reject(ReasonStoreUnavailable,
+			"the idempotency store cannot be reached and nothing was executed by this call; retry with the same key", err)
+	}
+}

@@ -1,0 +1,144 @@
+package onlyonce
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// Identity names a call.
+type Identity struct{ Scope, Method, Key string }
+
+// Record is what is known about a call.
+type Record struct {
+	// Record is the record as the store keeps it.
+	store.Record
+
+	// Unsettled reports that the outcome is unknown: the record is held, or its owner's lease has ended.
+	Unsettled bool
+	// Code names the recorded outcome, or the ambiguous one that was held. It is empty where there is none.
+	Code string
+	// Body is the recorded answer, in the transport's form. It is nil where NotStored is set.
+	Body []byte
+	// NotStored reports that the answer was too large to keep.
+	NotStored bool
+}
+
+// Resolution says what happened in a run whose outcome is unknown.
+type Resolution struct {
+	// Fence is the fence of the record that the decision is based on, from Lookup. Another fence means that the record
+	// has changed since, and the resolution is refused.
+	Fence uint64
+	// Executed is true where the effect happened. False means that it did not happen and cannot happen any more: not
+	// finding it is not enough while somebody may still be working on it.
+	Executed bool
+	// Code and Body are the answer that duplicates get where Executed is true, in the transport's form; package
+	// interceptor makes them for gRPC.
+	Code string
+	Body []byte
+}
+
+var (
+	// ErrNotSupported means that the store cannot look up and resolve records.
+	ErrNotSupported = errors.New("onlyonce: the store has no store.Inspector, so records cannot be read or resolved")
+	// ErrNotUnknown means that there is nothing to resolve: the record is absent, settled, or running under a lease that
+	// is alive.
+	ErrNotUnknown = errors.New("onlyonce: the outcome of this call is not unknown")
+	// ErrFenceChanged means that the record has changed since it was looked up: look again and decide again.
+	ErrFenceChanged = errors.New("onlyonce: the record has changed since it was looked up")
+	// ErrOwnerMayBeAlive means that a run may still be working, so nobody can say yet that nothing happened.
+	ErrOwnerMayBeAlive = errors.New("onlyonce: the run may still be alive, so it cannot be resolved as not executed yet")
+)
+
+// Lookup returns the record of a call; its State is store.Absent where there is none. It returns the record together with
+// the error where the record can be read and its outcome cannot.
+func (e *Engine) Lookup(ctx context.Context, id Identity) (Record, error) {
+	if e.inspector == nil {
+		return Record{}, ErrNotSupported
+	}
+
+	key := storageKey(id.Scope, id.Method, id.Key)
+
+	bounded, done := e.storeContext(ctx)
+	defer done()
+
+	res, err := e.inspector.Lookup(bounded, key)
+	if err != nil {
+		return Record{}, fmt.Errorf("onlyonce: looking up a record: %w", err)
+	}
+
+	rec := Record{Record: res.Record, Unsettled: unsettled(&res)}
+
+	if rec.State == store.Completed || rec.State == store.Unknown {
+		out, err := decodeOutcome(&key, rec.Outcome)
+		if err != nil {
+			return rec, err
+		}
+
+		rec.Code, rec.Body, rec.NotStored = out.code, out.body, out.kind == kindTombstone
+	}
+
+	return rec, nil
+}
+
+// Resolve settles a call whose outcome is unknown. It is for people, and for programs that have asked the system in which
+// the effect would have happened. Repeating a resolution is harmless. The owner of the run, should it come back, answers
+// its caller with what was resolved.
+//
+// The error matches ErrNotUnknown, ErrFenceChanged, ErrOwnerMayBeAlive or ErrNotSupported, or is the store's.
+func (e *Engine) Resolve(ctx context.Context, id Identity, r Resolution) error {
+	if e.inspector == nil {
+		return ErrNotSupported
+	}
+
+	key := storageKey(id.Scope, id.Method, id.Key)
+	op := store.Resolution{Key: key, Fence: r.Fence, State: store.Released, Retention: e.policy.Retention}
+
+	if r.Executed {
+		answer := storedOutcome{kind: kindAnswer, code: r.Code, body: r.Body}
+		op.State, op.Outcome = store.Completed, answer.encode(&key)
+	}
+
+	bounded, done := e.storeContext(ctx)
+	defer done()
+
+	res, err := e.inspector.Resolve(bounded, op)
+	if err != nil {
+		return fmt.Errorf("onlyonce: resolving a record: %w", err)
+	}
+
+	if res.Applied {
+		event := Event{Kind: EventResolved, Method: id.Method, Fence: r.Fence}
+		if !e.hideKeys {
+			event.Key = id.Key
+		}
+
+		e.observe(ctx, event)
+
+		return nil
+	}
+
+	return refusedResolution(&op, &res)
+}
+
+func refusedResolution(op *store.Resolution, res *store.Result) error {
+	rec := &res.Record
+
+	switch {
+	case !unsettled(res):
+		return fmt.Errorf("%w: its record is %v", ErrNotUnknown, rec.State)
+	case rec.Fence != op.Fence:
+		return fmt.Errorf("%w: the fence was %d and is %d", ErrFenceChanged, op.Fence, rec.Fence)
+	default:
+		return fmt.Errorf("%w: wait until %s", ErrOwnerMayBeAlive, rec.OwnerAliveUntil.UTC().Format(time.RFC3339))
+	}
+}
+
+func unsettled(res *store.Result) bool {
+	rec := &res.Record
+
+	return rec.State == store.Unknown || rec.State == store.Running && !rec.LeaseAlive(res.Now)
+}

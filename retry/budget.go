@@ -1,0 +1,99 @@
+package retry
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sync/atomic"
+)
+
+const (
+	// milli is the resolution of a token. Integers keep the threshold exact, where the sum of many 0.1 is
+	// not; three decimal places are what gRFC A6 asks for.
+	milli = 1000
+
+	// maxBudget keeps the arithmetic far away from the end of the integers.
+	maxBudget = 1e9
+)
+
+// Budget bounds the retries of all calls that share it, so that a server in trouble is not buried under
+// them. It is the token bucket of gRFC A6 (retryThrottling): it starts full, each retryable failure of an
+// attempt takes one token, each success gives back a fraction of one, and retries are allowed only while
+// more than half of the tokens are there. First attempts are never held back.
+//
+// Use one Budget per server or service that can be overloaded on its own. The zero value allows no retry;
+// see [NewBudget]. A Budget is safe for concurrent use and must not be copied. Nothing blocks and nothing
+// runs in the background.
+//
+// Source: https://github.com/grpc/proposal/blob/master/A6-client-retries.md#throttling-retry-attempts-and-hedged-rpcs
+type Budget struct {
+	max    int64 // in thousandths of a token, as the others
+	ratio  int64
+	tokens atomic.Int64
+}
+
+// NewBudget returns a full Budget of maxTokens, to which each success gives back ratio tokens. Both are
+// rounded to thousandths. In the long run about ratio retries follow on each success. gRPC's own examples
+// use 10 and 0.1.
+//
+// Each number must be from 0.001 to 1e9; the error names every one that is not.
+func NewBudget(maxTokens, ratio float64) (*Budget, error) {
+	limit, errLimit := thousandths("maxTokens", maxTokens)
+	gain, errGain := thousandths("ratio", ratio)
+
+	if err := errors.Join(errLimit, errGain); err != nil {
+		return nil, err
+	}
+
+	b := &Budget{max: limit, ratio: gain}
+	b.tokens.Store(limit)
+
+	return b, nil
+}
+
+func thousandths(name string, value float64) (int64, error) {
+	if !(value >= 1.0/milli && value <= maxBudget) { // NaN fails every comparison
+		return 0, fmt.Errorf("retry: %s of a budget is %v: set a number from %v to %v",
+			name, value, 1.0/milli, float64(maxBudget))
+	}
+
+	return int64(math.Round(value * milli)), nil
+}
+
+// Tokens returns how many tokens are there now, from 0 to maxTokens. Retries are allowed while it is above
+// half of maxTokens.
+func (b *Budget) Tokens() float64 {
+	return float64(b.tokens.Load()) / milli
+}
+
+// take records a retryable failure and reports whether a retry is allowed. A nil Budget allows all.
+func (b *Budget) take() bool {
+	if b == nil {
+		return true
+	}
+
+	for {
+		before := b.tokens.Load()
+
+		after := max(before-milli, 0)
+		if b.tokens.CompareAndSwap(before, after) {
+			return 2*after > b.max
+		}
+	}
+}
+
+// give records a success.
+func (b *Budget) give() {
+	if b == nil {
+		return
+	}
+
+	for {
+		before := b.tokens.Load()
+
+		after := min(before+b.ratio, b.max)
+		if after == before || b.tokens.CompareAndSwap(before, after) {
+			return
+		}
+	}
+}

@@ -1,0 +1,103 @@
+package onlyonce
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// errPanicked is what the duplicates of a run that panicked are told, where the key was released.
+var errPanicked = errors.New("onlyonce: the handler panicked")
+
+// own runs the handler: the claim has won.
+func (x *execution) own(res *store.Result, sent time.Time) (Reply, error) {
+	rec := &res.Record
+	x.guarantee = rec.Guarantee
+	x.attempt = rec.Attempts
+	x.fence.Store(rec.Fence)
+	x.noteScheme(rec)
+	x.base = context.WithoutCancel(x.caller)
+
+	if rec.Attempts > 1 {
+		x.observe(EventTakeover, nil)
+	}
+
+	if x.caller.Err() != nil {
+		return x.giveBack()
+	}
+
+	x.enter()
+	defer x.exit()
+
+	x.engine.flights.known(&x.key, &x.flight, rec.Fingerprint, x)
+	x.startHeartbeat(sent)
+
+	return x.run()
+}
+
+// giveBack releases a key that was claimed for a caller who has gone.
+func (x *execution) giveBack() (Reply, error) {
+	op := store.Release{Claim: x.claim, Retention: x.policy.Retention}
+
+	ctx, done := x.engine.storeContext(x.base)
+	defer done()
+
+	if _, err := x.engine.store.Release(ctx, op); err != nil {
+		x.observe(EventSettleFailed, err)
+		x.releaseLater()
+	}
+
+	return Reply{}, fmt.Errorf("onlyonce: the caller has gone before the handler ran: %w", context.Cause(x.caller))
+}
+
+// run calls the handler and settles what it returns. A handler that panics, or ends its goroutine, has ended ambiguously.
+func (x *execution) run() (Reply, error) {
+	returned := false
+
+	defer func() {
+		if !returned {
+			_, _ = x.settle(&Outcome{Class: ClassAmbiguous, Code: "PANIC", Err: errPanicked}) // the panic goes on
+		}
+	}()
+
+	out := x.handler(x)
+	returned = true
+
+	return x.settle(&out)
+}
+
+// runUnprotected calls the handler without a record, because the policy prefers that to an unavailable service.
+func (x *execution) runUnprotected() (Reply, error) {
+	x.guarantee = x.policy.Guarantee
+	x.base = context.WithoutCancel(x.caller)
+
+	x.enter()
+	defer x.exit()
+
+	x.heartbeat.mute = true
+	x.startHeartbeat(time.Now())
+	x.handler(x)
+	x.ran = time.Since(x.started)
+
+	return Reply{Status: StatusUnprotected}, nil
+}
+
+// enter makes the execution the context of its run.
+func (x *execution) enter() {
+	parent := x.base
+	if x.policy.Detached == Off {
+		parent = x.caller
+	}
+
+	x.started = time.Now()
+	x.Context, x.cancel = context.WithCancelCause(parent)
+}
+
+// exit ends the run's context and its heartbeat.
+func (x *execution) exit() {
+	x.stopHeartbeat()
+	x.cancel(nil)
+}

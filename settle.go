@@ -1,0 +1,166 @@
+package onlyonce
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+const (
+	settleFirst = 20 * time.Millisecond
+	settleMost  = time.Second
+)
+
+// settle writes how the run has ended, and says what its caller and its duplicates get.
+func (x *execution) settle(out *Outcome) (Reply, error) {
+	x.ran = time.Since(x.started)
+
+	x.heartbeat.mu.Lock()
+	x.heartbeat.settling = true
+	x.heartbeat.mu.Unlock()
+
+	switch {
+	case out.Class == ClassDefinite:
+		return x.complete(out)
+	case out.Class == ClassNotExecuted:
+		return x.release(out, StatusReleased)
+	case x.guarantee.TakeoverAllowed():
+		return x.release(out, StatusUnknown)
+	default:
+		return x.hold(out)
+	}
+}
+
+func (x *execution) complete(out *Outcome) (Reply, error) {
+	stored := storedOutcome{kind: kindAnswer, code: out.Code, body: out.Body}
+	if len(out.Body) > x.policy.MaxOutcome {
+		stored.kind, stored.body = kindTombstone, nil
+	}
+
+	op := store.Completion{
+		Key: x.key, Token: x.claim.Token, Outcome: stored.encode(&x.key), Retention: x.policy.Retention,
+	}
+	write := func(ctx context.Context) (store.Result, error) { return x.engine.store.Complete(ctx, op) }
+
+	res, err := x.persist(write, x.engine.limits.SettleTimeout)
+	if err != nil {
+		x.observe(EventSettleFailed, err)
+		x.settleLater(write)
+		x.land(landing{kind: landedRejection, rejection: rejectInProgress(
+			"the outcome of the call with this idempotency key is not stored yet; retry with the same key to get it")})
+
+		return Reply{Status: StatusUnrecorded}, nil
+	}
+
+	if !res.Applied {
+		return x.superseded(&res.Record)
+	}
+
+	x.land(landing{kind: landedRecord, record: &res.Record})
+
+	return Reply{Status: StatusExecuted}, nil
+}
+
+// superseded answers a run whose outcome was refused, because the record is not its own any more or was settled by
+// somebody else.
+func (x *execution) superseded(rec *store.Record) (Reply, error) {
+	x.observe(EventLeaseLost, nil)
+
+	switch {
+	case rec.State == store.Completed, rec.State == store.Unknown:
+		x.land(landing{kind: landedRecord, record: rec})
+		x.permitted = true // it is the run's own caller
+
+		return x.answerFrom(rec)
+	case rec.State == store.Absent, rec.Token == x.claim.Token:
+		// The record is lost, or was resolved as not executed: the answer is true and nobody else will get it.
+		return Reply{Status: StatusUnrecorded}, nil
+	default:
+		return Reply{}, rejectLeaseLost()
+	}
+}
+
+func (x *execution) release(out *Outcome, status Status) (Reply, error) {
+	op := store.Release{Claim: x.claim, Retention: x.policy.Retention}
+
+	return x.giveUp(out, status, func(ctx context.Context) (store.Result, error) {
+		return x.engine.store.Release(ctx, op)
+	})
+}
+
+func (x *execution) hold(out *Outcome) (Reply, error) {
+	note := storedOutcome{kind: kindNote, code: out.Code}
+	op := store.Hold{Key: x.key, Token: x.claim.Token, Outcome: note.encode(&x.key)}
+
+	return x.giveUp(out, StatusUnknown, func(ctx context.Context) (store.Result, error) {
+		return x.engine.store.Hold(ctx, op)
+	})
+}
+
+// giveUp ends a run that has no outcome to record. The caller gets the handler's answer whatever the store says, unless
+// the record was completed by somebody else: then it gets that.
+func (x *execution) giveUp(out *Outcome, status Status, write func(context.Context) (store.Result, error)) (Reply, error) {
+	res, err := x.persist(write, 0)
+
+	switch {
+	case err != nil:
+		x.observe(EventSettleFailed, err)
+		x.settleLater(write)
+	case !res.Applied && res.Record.State == store.Completed:
+		return x.superseded(&res.Record)
+	case !res.Applied:
+		x.observe(EventLeaseLost, nil)
+	case res.Record.State == store.Unknown:
+		x.land(landing{kind: landedRecord, record: &res.Record})
+	}
+
+	if !x.landed {
+		x.land(x.sharedEnd(out, status))
+	}
+
+	return Reply{Status: status}, nil
+}
+
+// sharedEnd gives the duplicates in this process the error of the run, so that they do not each run in turn.
+func (x *execution) sharedEnd(out *Outcome, status Status) landing {
+	if out.Err == nil || errors.Is(out.Err, errPanicked) {
+		return landing{kind: landedRejection, rejection: rejectInProgress(
+			"the call with this idempotency key has ended without an outcome; retry with the same key")}
+	}
+
+	return landing{kind: landedReply, reply: Reply{Status: status, Shared: true, Err: out.Err}}
+}
+
+// persist writes until the store has answered or the budget is over, at least once. The caller's cancellation does not
+// matter: the handler has run.
+func (x *execution) persist(write func(context.Context) (store.Result, error), budget time.Duration) (store.Result, error) {
+	until := time.Now().Add(budget)
+
+	for try := 1; ; try++ {
+		ctx, done := x.engine.storeContext(x.base)
+		res, err := write(ctx)
+
+		done()
+
+		if err == nil || errors.Is(err, store.ErrUnreadable) || errors.Is(err, store.ErrNewer) {
+			return res, err
+		}
+
+		delay := backoff(try, settleFirst, settleMost)
+		if time.Now().Add(delay).After(until) {
+			return res, err
+		}
+
+		time.Sleep(delay)
+	}
+}
+
+func (x *execution) settleLater(write func(context.Context) (store.Result, error)) {
+	x.engine.pending.add(x.call.Method, x.claim.ReadableKey, func(ctx context.Context) error {
+		_, err := write(ctx)
+
+		return err
+	})
+}

@@ -1,0 +1,22 @@
+package onlyonce
+
+// Status says what became of a keyed call. Its values are the contract with clients: the trailer idempotency-status.
+type Status string
+
+// The statuses of a keyed call.
+const (
+	// StatusExecuted means that this call ran the handler, and its outcome is recorded.
+	StatusExecuted Status = "executed"
+	// StatusReplayed means that an earlier call ran it.
+	StatusReplayed Status = "replayed"
+	// StatusReleased means that nothing happened and the same key may be tried again.
+	StatusReleased Status = "released"
+	// StatusUnknown means that this run, or an earlier one, ended ambiguously.
+	StatusUnknown Status = "unknown"
+	// StatusUnrecorded means that the handler has finished and its outcome could not be stored yet.
+	StatusUnrecorded Status = "unrecorded"
+	// StatusUnprotected means that the store was down and the policy allows to run without it.
+	StatusUnprotected Status = "unprotected"
+	// StatusRejected means none of the others: see the rejection's reason.
+	StatusRejected Status = "rejected"
+)

@@ -1,0 +1,164 @@
+package memstore
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// expirePerOperation is how many expired records an operation removes at most. More than one, so that removal keeps up
+// with insertion.
+const expirePerOperation = 2
+
+// compactSlack is how many stale expiries a shard keeps without a thought.
+const compactSlack = 64
+
+// shard is a part of the store under its own lock.
+type shard struct {
+	mu       sync.Mutex
+	entries  map[store.Key]*entry
+	expiries expiryHeap
+	watches  map[store.Key]*watch
+}
+
+// do runs one operation atomically.
+func (sh *shard) do(s *Store, key store.Key, op apply) (store.Result, error) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+
+	now := s.now()
+	sh.expire(s, now, expirePerOperation)
+
+	ent := sh.entries[key]
+
+	var before store.Record
+	if ent != nil {
+		before = ent.record()
+	}
+
+	decided := op(before, now)
+	if decided.Changed {
+		if err := sh.write(s, key, ent, &decided.Record); err != nil {
+			return store.Result{}, err
+		}
+	}
+
+	return store.Result{Applied: decided.Applied, Record: decided.Record, Now: now}, nil
+}
+
+func (sh *shard) write(s *Store, key store.Key, ent *entry, rec *store.Record) error {
+	if ent == nil {
+		ent = new(entry)
+		if err := s.reserve(sizeOf(rec)); err != nil {
+			return err
+		}
+
+		sh.entries[key] = ent
+	} else {
+		s.used.bytes.Add(sizeOf(rec) - ent.size())
+	}
+
+	had := ent.expires
+	ent.set(rec)
+
+	if ent.expires != 0 && ent.expires != had {
+		sh.expiries.push(expiry{at: ent.expires, key: key})
+		sh.compact()
+	}
+
+	if rec.State != store.Running {
+		sh.wake(key)
+	}
+
+	return nil
+}
+
+// expire removes up to limit records whose retention is over.
+func (sh *shard) expire(s *Store, now time.Time, limit int) {
+	at := now.UnixNano()
+
+	for ; limit > 0 && len(sh.expiries) > 0 && sh.expiries[0].at <= at; limit-- {
+		due := sh.expiries.pop()
+
+		// The record may have been claimed again since, and settled with another expiry.
+		ent := sh.entries[due.key]
+		if ent == nil || ent.expires != due.at {
+			continue
+		}
+
+		s.used.records.Add(-1)
+		s.used.bytes.Add(-ent.size())
+		delete(sh.entries, due.key)
+	}
+}
+
+// compact drops stale expiries once they outnumber the records, as when one key is released and claimed over and over.
+func (sh *shard) compact() {
+	if len(sh.expiries) <= 2*len(sh.entries)+compactSlack {
+		return
+	}
+
+	kept := sh.expiries[:0]
+
+	for _, e := range sh.expiries {
+		if ent := sh.entries[e.key]; ent != nil && ent.expires == e.at {
+			kept = append(kept, e)
+		}
+	}
+
+	slices.SortFunc(kept, func(a, b expiry) int { return cmp.Compare(a.at, b.at) })
+	sh.expiries = slices.CompactFunc(kept, func(a, b expiry) bool { return a == b })
+}
+
+func (sh *shard) expireAll(s *Store) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+
+	sh.expire(s, s.now(), len(sh.expiries))
+}
+
+// watch is one channel for all who watch a key.
+type watch struct {
+	changed chan struct{}
+	holders int
+}
+
+func (sh *shard) watch(key store.Key) (<-chan struct{}, func()) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+
+	w := sh.watches[key]
+	if w == nil {
+		w = &watch{changed: make(chan struct{})}
+
+		if sh.watches == nil {
+			sh.watches = make(map[store.Key]*watch)
+		}
+
+		sh.watches[key] = w
+	}
+
+	w.holders++
+
+	return w.changed, func() { sh.unwatch(key, w) }
+}
+
+func (sh *shard) unwatch(key store.Key, w *watch) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+
+	w.holders--
+	if w.holders == 0 && sh.watches[key] == w {
+		delete(sh.watches, key)
+	}
+}
+
+func (sh *shard) wake(key store.Key) {
+	if w := sh.watches[key]; w != nil {
+		close(w.changed)
+		delete(sh.watches, key)
+	}
+}
