@@ -1,0 +1,44 @@
+// Package fingerprint makes the digest by which two requests under one idempotency key are told apart.
+package fingerprint
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"sync"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// SchemeDeterministic is SHA-256 of the full message name and the deterministic protobuf encoding. That encoding is stable
+// within one build of a program, but promises nothing across builds; digests of different schemes are never compared.
+const SchemeDeterministic uint16 = 1
+
+// Of returns the fingerprint of a message. The message is read and not changed. It fails where the message cannot be
+// encoded, such as one with text that is not UTF-8.
+func Of(msg proto.Message) (store.Fingerprint, error) {
+	buf, _ := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+
+	data := append((*buf)[:0], msg.ProtoReflect().Descriptor().FullName()...)
+	data = append(data, 0)
+
+	data, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(data, msg)
+	if err != nil {
+		return store.Fingerprint{}, fmt.Errorf("fingerprint: encoding a %s: %w", msg.ProtoReflect().Descriptor().FullName(), err)
+	}
+
+	sum := sha256.Sum256(data)
+
+	if cap(data) <= largestKept {
+		*buf = data
+	}
+
+	return store.Fingerprint{Scheme: SchemeDeterministic, Sum: sum}, nil
+}
+
+// largestKept is the largest buffer that is kept for later, in bytes.
+const largestKept = 64 << 10
+
+var buffers = sync.Pool{New: func() any { return new([]byte) }} //nolint:gochecknoglobals // a cache without state

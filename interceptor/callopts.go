@@ -1,0 +1,41 @@
+package interceptor
+
+import (
+	"google.golang.org/grpc"
+
+	"github.com/onlyonce-go/onlyonce/retry"
+)
+
+// WithKey gives one call an idempotency key. It goes before every other source of a key.
+func WithKey(key string) grpc.CallOption { return keyOption{key: key} }
+
+// WithCallRetry replaces the retry policy for one call.
+func WithCallRetry(p retry.Policy) grpc.CallOption { return retryOption{policy: p} }
+
+// WithoutRetry makes one call at most once, with its key.
+func WithoutRetry() grpc.CallOption { return WithCallRetry(retry.Policy{MaxAttempts: 1}) }
+
+type keyOption struct {
+	grpc.EmptyCallOption
+
+	key string
+}
+
+type retryOption struct {
+	grpc.EmptyCallOption
+
+	policy retry.Policy
+}
+
+// lastOption returns the last option of a type, which is the one that counts.
+func lastOption[T grpc.CallOption](opts []grpc.CallOption) (T, bool) {
+	for i := len(opts) - 1; i >= 0; i-- {
+		if found, ok := opts[i].(T); ok {
+			return found, true
+		}
+	}
+
+	var none T
+
+	return none, false
+}

@@ -1,0 +1,213 @@
+package interceptor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/retry"
+)
+
+// ClientOption changes a client interceptor under construction.
+type ClientOption func(*clientConfig)
+
+// clientConfig is what the options of a client interceptor say.
+type clientConfig struct {
+	all        bool
+	methods    map[string]bool
+	match      func(fullMethod string) bool
+	keyRules   onlyonce.KeyRules
+	newKey     func() string
+	policy     retry.Policy
+	retention  time.Duration
+	retryCodes []codes.Code
+	observe    func(ctx context.Context, attempt Attempt)
+}
+
+// WithAllMethods says that the servers behind the connection protect all their unary methods, so that each call gets a key
+// and is retried. Choose it only where that is true: a key makes nothing safe unless the server looks at it.
+func WithAllMethods() ClientOption { return func(c *clientConfig) { c.all = true } }
+
+// WithMethods says which methods the servers protect, named as in "/payments.v1.PaymentService/Pay"; generated code has a
+// constant with that name for each method. Calls of other methods get no key and are not retried.
+func WithMethods(fullMethods ...string) ClientOption {
+	return func(c *clientConfig) {
+		for _, name := range fullMethods {
+			c.methods[name] = true
+		}
+	}
+}
+
+// WithMethodMatch says which methods the servers protect by a function.
+func WithMethodMatch(match func(fullMethod string) bool) ClientOption {
+	return func(c *clientConfig) { c.match = match }
+}
+
+// WithRetry sets how calls are retried; see retry.Policy for the defaults.
+func WithRetry(p retry.Policy) ClientOption { return func(c *clientConfig) { c.policy = p } }
+
+// WithRetryCodes replaces the codes that are retried when they come from a handler or from the connection. The default is
+// UNAVAILABLE alone. What an onlyonce server says about its own rejections, and attempts that timed out, do not depend on
+// it.
+func WithRetryCodes(retried ...codes.Code) ClientOption {
+	return func(c *clientConfig) { c.retryCodes = slices.Clone(retried) }
+}
+
+// WithRetention says how long the servers keep outcomes, 24 hours by default. No attempt is made later than that after the
+// first one, less ten minutes (or half of it, where it is shorter than twenty), because it might run again.
+func WithRetention(d time.Duration) ClientOption { return func(c *clientConfig) { c.retention = d } }
+
+// WithKeyRules refuses keys that the servers would refuse. The default is the contract's rule.
+func WithKeyRules(rules onlyonce.KeyRules) ClientOption {
+	return func(c *clientConfig) { c.keyRules = rules }
+}
+
+// WithKeyGenerator replaces onlyonce.NewKey, which makes a UUID of version 7.
+func WithKeyGenerator(newKey func() string) ClientOption {
+	return func(c *clientConfig) { c.newKey = newKey }
+}
+
+// WithAttemptObserver lets a function see every attempt of a keyed call. It is called on the path of the call.
+func WithAttemptObserver(observe func(ctx context.Context, attempt Attempt)) ClientOption {
+	return func(c *clientConfig) { c.observe = observe }
+}
+
+// Attempt is one attempt of a keyed call.
+type Attempt struct {
+	retry.Attempt
+
+	// Method and Key name the logical call. Key must never become a metric label.
+	Method, Key string
+	// Status is what the server says became of the attempt. It is empty where there was no answer.
+	Status onlyonce.Status
+	// Unconfirmed reports an answer without a status from a method that is said to be protected: the server has no
+	// interceptor, or an old replica answered. Retrying it is not safe.
+	Unconfirmed bool
+}
+
+func newClientConfig(opts []ClientOption) (*clientConfig, error) {
+	c := &clientConfig{
+		methods:    make(map[string]bool),
+		newKey:     onlyonce.NewKey,
+		retention:  onlyonce.DefaultRetention,
+		retryCodes: []codes.Code{codes.Unavailable},
+	}
+	for _, opt := range opts {
+		opt(c)
+	}
+
+	errs := []error{c.policy.Validate(), c.keyRules.Validate()}
+
+	if !c.all && len(c.methods) == 0 && c.match == nil {
+		errs = append(errs, errors.New("interceptor: the client interceptor needs to know which methods the servers protect: "+
+			"choose WithMethods, WithMethodMatch or WithAllMethods"))
+	}
+
+	for name := range c.methods {
+		service, method := splitMethod(name)
+		if !strings.HasPrefix(name, "/") || service == "" || method == "" {
+			errs = append(errs, fmt.Errorf("interceptor: %q is not the full name of a method: write it as in %q", name, "/package.Service/Method"))
+		}
+	}
+
+	if c.retention <= 0 {
+		errs = append(errs, fmt.Errorf("interceptor: the retention is %v: give the time for which the servers keep outcomes", c.retention))
+	}
+
+	if c.newKey == nil {
+		errs = append(errs, errors.New("interceptor: WithKeyGenerator needs a function"))
+	}
+
+	if slices.Contains(c.retryCodes, codes.OK) {
+		errs = append(errs, errors.New("interceptor: WithRetryCodes contains OK, which is no failure"))
+	}
+
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+
+	c.policy.MaxElapsed = c.horizon()
+
+	return c, nil
+}
+
+// horizon is the time after the first attempt within which another may be made.
+func (c *clientConfig) horizon() time.Duration {
+	const caution = 10 * time.Minute
+
+	horizon := max(c.retention-caution, c.retention/2) //nolint:mnd // half
+	if c.policy.MaxElapsed > 0 {
+		horizon = min(horizon, c.policy.MaxElapsed)
+	}
+
+	return horizon
+}
+
+func (c *clientConfig) protected(fullMethod string) bool {
+	return c.all || c.methods[fullMethod] || c.match != nil && c.match(fullMethod)
+}
+
+// DialOptions returns the dial options that install the client interceptor.
+//
+//	dial, err := interceptor.DialOptions(interceptor.WithMethods(paymentsv1.PaymentService_Pay_FullMethodName))
+func DialOptions(opts ...ClientOption) ([]grpc.DialOption, error) {
+	both, err := UnaryClientInterceptor(opts...)
+	if err != nil {
+		return nil, err
+	}
+
+	return []grpc.DialOption{grpc.WithChainUnaryInterceptor(both)}, nil
+}
+
+// UnaryClientInterceptor returns an interceptor that gives every logical call of a protected method one key and retries it
+// with that key. It is UnaryClientKeyInterceptor around UnaryClientRetryInterceptor. It fails where an option cannot hold.
+//
+// The error of a call is a gRPC status with all its details, and onlyonce.OutcomeOf says what it means for the key.
+func UnaryClientInterceptor(opts ...ClientOption) (grpc.UnaryClientInterceptor, error) {
+	c, err := newClientConfig(opts)
+	if err != nil {
+		return nil, err
+	}
+
+	return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		return c.withKey(ctx, method, opts, func(ctx context.Context) error {
+			return c.withRetry(ctx, method, req, reply, cc, invoker, opts)
+		})
+	}, nil
+}
+
+// UnaryClientKeyInterceptor returns the half that gives a logical call its key: from WithKey, from
+// onlyonce.ContextWithKey, from the outgoing metadata, or a fresh one for a protected method. It has to be outside of
+// whatever retries.
+func UnaryClientKeyInterceptor(opts ...ClientOption) (grpc.UnaryClientInterceptor, error) {
+	c, err := newClientConfig(opts)
+	if err != nil {
+		return nil, err
+	}
+
+	return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		return c.withKey(ctx, method, opts, func(ctx context.Context) error {
+			return invoker(ctx, method, req, reply, cc, opts...)
+		})
+	}, nil
+}
+
+// UnaryClientRetryInterceptor returns the half that retries calls of protected methods which have a key. A call without one
+// is made once.
+func UnaryClientRetryInterceptor(opts ...ClientOption) (grpc.UnaryClientInterceptor, error) {
+	c, err := newClientConfig(opts)
+	if err != nil {
+		return nil, err
+	}
+
+	return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		return c.withRetry(ctx, method, req, reply, cc, invoker, opts)
+	}, nil
+}

@@ -1,0 +1,255 @@
+package interceptor
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/retry"
+)
+
+// clientCall is one logical call on a client.
+type clientCall struct {
+	config  *clientConfig
+	ctx     context.Context //nolint:containedctx // the caller's, for the length of the call
+	method  string
+	key     string
+	req     any
+	reply   any
+	cc      *grpc.ClientConn
+	invoker grpc.UnaryInvoker
+	opts    []grpc.CallOption
+
+	attempts  int
+	trailer   metadata.MD // of the last attempt
+	ambiguous bool        // an attempt may have taken effect
+	verdict   onlyonce.CallOutcome
+}
+
+// withRetry makes a call, and makes it again where that is safe.
+func (c *clientConfig) withRetry(
+	ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts []grpc.CallOption,
+) error {
+	key, values := outgoingKeys(ctx)
+	if values == 0 && c.protected(method) {
+		return localError(status.Errorf(codes.Internal, "onlyonce: %s is to be retried and has no idempotency key; put "+
+			"UnaryClientKeyInterceptor before UnaryClientRetryInterceptor, or use DialOptions", method))
+	}
+
+	if values != 1 {
+		return invoker(ctx, method, req, reply, cc, opts...)
+	}
+
+	policy := c.policy
+
+	if option, ok := lastOption[retryOption](opts); ok {
+		policy = option.policy
+		if policy.MaxElapsed == 0 || policy.MaxElapsed > c.policy.MaxElapsed {
+			policy.MaxElapsed = c.policy.MaxElapsed
+		}
+	}
+
+	if !c.protected(method) {
+		policy = retry.Policy{MaxAttempts: 1}
+	}
+
+	call := &clientCall{
+		config: c, ctx: ctx, method: method, key: key, req: req, reply: reply, cc: cc, invoker: invoker,
+	}
+
+	// The first message of a call that buffers nothing commits it, so that gRPC's own retries do not multiply with these.
+	call.opts = append(slices.Clone(opts), grpc.Trailer(&call.trailer))
+	if policy.MaxAttempts != 1 {
+		call.opts = append(call.opts, grpc.MaxRetryRPCBufferSize(0))
+	}
+
+	_, err := retry.Do(ctx, policy, retry.Options{
+		Classify: call.classify, Observe: call.observe, Interrupted: interrupted,
+	}, call.attempt)
+	if err == nil {
+		return nil
+	}
+
+	return call.failed(err)
+}
+
+// attempt makes one attempt.
+func (c *clientCall) attempt(ctx context.Context, n int) (struct{}, error) {
+	c.trailer = nil
+	c.attempts = n
+
+	if n > 1 {
+		ctx = metadata.AppendToOutgoingContext(ctx, AttemptHeader, strconv.Itoa(n-1))
+	}
+
+	err := c.invoker(ctx, c.method, c.req, c.reply, c.cc, c.opts...)
+	c.judge(err)
+
+	return struct{}{}, err //nolint:wrapcheck // a gRPC status
+}
+
+func (c *clientCall) status() onlyonce.Status {
+	if values := c.trailer.Get(StatusTrailer); len(values) > 0 {
+		return onlyonce.Status(values[0])
+	}
+
+	return ""
+}
+
+// judge says what the attempt means for the key.
+func (c *clientCall) judge(err error) {
+	c.verdict = attemptOutcome(err, c.status())
+
+	if c.verdict == onlyonce.OutcomeUnknown {
+		c.ambiguous = true
+	}
+}
+
+// attemptOutcome is what one answer means, looked at alone.
+func attemptOutcome(err error, said onlyonce.Status) onlyonce.CallOutcome {
+	if err == nil {
+		return onlyonce.OutcomeFinal
+	}
+
+	switch said {
+	case onlyonce.StatusExecuted, onlyonce.StatusReplayed:
+		return onlyonce.OutcomeFinal
+	case onlyonce.StatusReleased:
+		return onlyonce.OutcomeNotExecuted
+	case onlyonce.StatusRejected:
+		if reason, ok := rejectionReason(err); ok {
+			return (&onlyonce.Rejection{Reason: reason}).CallOutcome()
+		}
+
+		return onlyonce.OutcomeNotExecuted // nothing ran, for a reason that is not the engine's
+	case onlyonce.StatusUnknown, onlyonce.StatusUnrecorded, onlyonce.StatusUnprotected:
+		return onlyonce.OutcomeUnknown
+	default:
+		return onlyonce.OutcomeUnknown
+	}
+}
+
+// rejectionReason is the reason in an error of the very server that was called.
+func rejectionReason(err error) (onlyonce.Reason, bool) {
+	info, ok := errorInfo(statusOf(err))
+	if !ok || info.GetDomain() != Domain {
+		return "", false
+	}
+
+	return onlyonce.Reason(info.GetReason()), true
+}
+
+// classify decides whether to try again.
+func (c *clientCall) classify(a retry.Attempt) retry.Decision {
+	st := statusOf(a.Err)
+
+	delay, asked, stop := retryDelay(st, c.trailer)
+	if stop {
+		return retry.Decision{}
+	}
+
+	again := a.TimedOut && c.status() == ""
+
+	if reason, ok := rejectionReason(a.Err); ok {
+		again = retriedByClient(reason)
+	} else if slices.Contains(c.config.retryCodes, st.Code()) {
+		again = true
+	}
+
+	return retry.Decision{Retry: again, Delay: delay, HasDelay: asked}
+}
+
+// interrupted reports whether an attempt failed because its caller's context ended.
+func interrupted(err error) bool {
+	code := status.Code(err)
+
+	return code == codes.Canceled || code == codes.DeadlineExceeded
+}
+
+func (c *clientCall) observe(a retry.Attempt) {
+	if c.config.observe == nil {
+		return
+	}
+
+	said := c.status()
+
+	c.config.observe(c.ctx, Attempt{
+		Attempt: a, Method: c.method, Key: c.key, Status: said, Unconfirmed: said == "" && answered(a.Err),
+	})
+}
+
+// answered reports whether an attempt was answered by a handler, as far as the code tells: interceptors in front of it may
+// refuse a caller, and a connection may break, without the server being to blame.
+func answered(err error) bool {
+	if err == nil {
+		return true
+	}
+
+	switch code := status.Code(err); code {
+	case codes.Unauthenticated, codes.PermissionDenied:
+		return false
+	default:
+		return defaultClass(code) == onlyonce.ClassDefinite
+	}
+}
+
+// failed is the error of the logical call.
+func (c *clientCall) failed(err error) error {
+	if c.attempts == 0 {
+		return unsent(c.ctx, err)
+	}
+
+	outcome := c.verdict
+
+	// An answer that says "nothing ran" speaks of its own attempt alone. An earlier one may have run, or may still.
+	if c.ambiguous && !c.recorded(err) {
+		outcome = onlyonce.OutcomeUnknown
+	}
+
+	if real, ok := errors.AsType[*retry.InterruptedError](err); ok {
+		return &callError{err: err, status: statusOf(real.Err), outcome: onlyonce.OutcomeUnknown}
+	}
+
+	return &callError{err: err, status: statusOf(err), outcome: outcome}
+}
+
+// unsent is the error of a call that made no attempt: its context had ended, or its policy cannot hold.
+func unsent(ctx context.Context, err error) error {
+	st := status.New(codes.InvalidArgument, err.Error())
+	if gone := ctx.Err(); gone != nil {
+		st = status.FromContextError(gone)
+	}
+
+	return &callError{err: err, status: st, outcome: onlyonce.OutcomeNotExecuted}
+}
+
+// recorded reports whether the last attempt was answered from a record, which settles what earlier attempts did.
+func (c *clientCall) recorded(err error) bool {
+	said := c.status()
+
+	return err != nil && (said == onlyonce.StatusExecuted || said == onlyonce.StatusReplayed)
+}
+
+// callError is the error of a logical call: a gRPC status, and what it means for the key.
+type callError struct {
+	err     error
+	status  *status.Status
+	outcome onlyonce.CallOutcome
+}
+
+// localError is an error of a call that was not sent.
+func localError(err error) error {
+	return &callError{err: err, status: statusOf(err), outcome: onlyonce.OutcomeFinal}
+}
+
+func (e *callError) Error() string                     { return e.status.Err().Error() }
+func (e *callError) Unwrap() error                     { return e.err }
+func (e *callError) GRPCStatus() *status.Status        { return e.status }
+func (e *callError) CallOutcome() onlyonce.CallOutcome { return e.outcome }

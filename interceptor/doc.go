@@ -1,0 +1,20 @@
+// Package interceptor puts the engine of package onlyonce into gRPC: a server interceptor that runs the handler of a keyed
+// unary call once and replays its outcome, and a client interceptor that gives every logical call one key and retries it.
+//
+// On a server, after the interceptors that recover panics, measure, authenticate, limit and validate, and before the
+// handler:
+//
+//	protect, err := interceptor.UnaryServerInterceptor(engine, interceptor.ScopeFromPeerURI())
+//	…
+//	server := grpc.NewServer(grpc.ChainUnaryInterceptor(recovery, telemetry, auth, limit, validate, protect))
+//
+// Whatever stands before it sees every call, replays included; whatever stands behind it runs once per key.
+//
+// On a client:
+//
+//	dial, err := interceptor.DialOptions(interceptor.WithMethods(paymentsv1.PaymentService_Pay_FullMethodName))
+//	…
+//	conn, err := grpc.NewClient(target, append(dial, grpc.WithTransportCredentials(creds))...)
+//
+// Roll out servers first and clients second: a key makes nothing safe unless the server looks at it.
+package interceptor

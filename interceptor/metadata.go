@@ -1,0 +1,54 @@
+package interceptor
+
+import (
+	"strings"
+
+	"google.golang.org/grpc/metadata"
+)
+
+// The metadata of the contract.
+const (
+	// KeyHeader carries the idempotency key of a call.
+	KeyHeader = "idempotency-key"
+	// StatusTrailer says what became of a keyed call: an onlyonce.Status.
+	StatusTrailer = "idempotency-status"
+	// ReplayedHeader is "true" on a replay: in header and trailer with a response, in the trailer with an error.
+	ReplayedHeader = "idempotent-replayed"
+	// ExecutedAtTrailer is when the replayed run ended: RFC 3339, UTC.
+	ExecutedAtTrailer = "idempotency-executed-at"
+	// PushbackTrailer is how long to wait before a retry, in milliseconds; negative means not to retry. See gRFC A6.
+	PushbackTrailer = "grpc-retry-pushback-ms"
+	// AttemptHeader counts the earlier attempts of a logical call, from 1 on the first retry.
+	AttemptHeader = "x-retry-attempt"
+)
+
+// deniedMetadata lists what a handler sets for one call alone: it is neither stored nor replayed. Names that the contract
+// or gRPC itself uses are never stored either; see storable.
+func deniedMetadata() []string {
+	return []string{
+		AttemptHeader, "authorization", "date", "proxy-authenticate", "retry-after", "server-timing", "set-cookie",
+		"traceparent", "tracestate", "www-authenticate",
+	}
+}
+
+// storable reports whether metadata of a handler may be replayed.
+func (c *serverConfig) storable(name string) bool {
+	if strings.HasPrefix(name, "grpc-") || strings.HasPrefix(name, "idempotency-") || strings.HasPrefix(name, ":") ||
+		name == ReplayedHeader || name == "content-type" {
+		return false
+	}
+
+	return !c.denied[name]
+}
+
+// singleValue returns the one key of a call; see metadata.ValueFromIncomingContext.
+func singleValue(values []string) (string, bool) {
+	if len(values) != 1 {
+		return "", false
+	}
+
+	return values[0], true
+}
+
+// pairs is metadata of one value.
+func pair(name, value string) metadata.MD { return metadata.MD{name: []string{value}} }

@@ -1,0 +1,206 @@
+package interceptor
+
+import (
+	"errors"
+	"fmt"
+
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+)
+
+// The recorded form of an outcome is the message onlyonce.v1.Outcome in proto/onlyonce/v1/record.proto. It is written and
+// read by hand because it is on the path of every call; a test compares it with the generated code.
+const (
+	fieldStatus   protowire.Number = 1
+	fieldResponse protowire.Number = 2
+	fieldHeader   protowire.Number = 3
+	fieldTrailer  protowire.Number = 4
+
+	fieldMetadataName  protowire.Number = 1
+	fieldMetadataValue protowire.Number = 2
+)
+
+// payload is a recorded outcome.
+type payload struct {
+	status   []byte // a serialized google.rpc.Status; empty for OK
+	response []byte // a serialized response, where status is empty
+	header   metadata.MD
+	trailer  metadata.MD
+}
+
+// EncodeOutcome makes the body of an onlyonce.Resolution: the answer that duplicates of a call will get, either a response
+// or an error that is, or wraps, a gRPC status.
+func EncodeOutcome(resp proto.Message, err error) (code string, body []byte, problem error) {
+	if err != nil {
+		st := statusOf(err)
+		body, problem = encodePayload(st.Proto(), nil, nil, nil, nil)
+
+		return codeName(st.Code()), body, problem
+	}
+
+	if resp == nil {
+		return "", nil, errors.New("interceptor: EncodeOutcome needs a response or an error")
+	}
+
+	body, problem = encodePayload(nil, resp, nil, nil, nil)
+
+	return okName, body, problem
+}
+
+// encodePayload writes a status, or else a response, and the metadata that may be kept.
+func encodePayload(st *spb.Status, resp proto.Message, header, trailer metadata.MD, keep func(string) bool) ([]byte, error) {
+	msg, field := resp, fieldResponse
+	if st != nil {
+		msg, field = st, fieldStatus
+	}
+
+	options := proto.MarshalOptions{UseCachedSize: true}
+	size := proto.MarshalOptions{}.Size(msg)
+	buf := make([]byte, 0, protowire.SizeTag(field)+protowire.SizeBytes(size)+sizeMetadata(header)+sizeMetadata(trailer))
+
+	buf = protowire.AppendTag(buf, field, protowire.BytesType)
+	buf = protowire.AppendVarint(buf, uint64(size)) //nolint:gosec // a size
+
+	buf, err := options.MarshalAppend(buf, msg)
+	if err != nil {
+		return nil, fmt.Errorf("interceptor: encoding a %s: %w", msg.ProtoReflect().Descriptor().FullName(), err)
+	}
+
+	buf = appendMetadata(buf, fieldHeader, header, keep)
+
+	return appendMetadata(buf, fieldTrailer, trailer, keep), nil
+}
+
+func sizeMetadata(md metadata.MD) int {
+	const frame = 16
+
+	size := 0
+
+	for name, values := range md {
+		for _, value := range values {
+			size += frame + len(name) + len(value)
+		}
+	}
+
+	return size
+}
+
+func appendMetadata(buf []byte, field protowire.Number, md metadata.MD, keep func(string) bool) []byte {
+	for name, values := range md {
+		if !keep(name) {
+			continue
+		}
+
+		for _, value := range values {
+			size := protowire.SizeTag(fieldMetadataName) + protowire.SizeBytes(len(name)) +
+				protowire.SizeTag(fieldMetadataValue) + protowire.SizeBytes(len(value))
+
+			buf = protowire.AppendTag(buf, field, protowire.BytesType)
+			buf = protowire.AppendVarint(buf, uint64(size)) //nolint:gosec // a size
+			buf = protowire.AppendTag(buf, fieldMetadataName, protowire.BytesType)
+			buf = protowire.AppendString(buf, name)
+			buf = protowire.AppendTag(buf, fieldMetadataValue, protowire.BytesType)
+			buf = protowire.AppendString(buf, value)
+		}
+	}
+
+	return buf
+}
+
+var errPayload = errors.New("interceptor: a recorded outcome is damaged")
+
+func decodePayload(data []byte) (payload, error) {
+	out := payload{}
+
+	err := eachField(data, func(number protowire.Number, value []byte) error {
+		switch number {
+		case fieldStatus:
+			out.status = value
+		case fieldResponse:
+			out.response = value
+		case fieldHeader:
+			return decodeMetadata(&out.header, value)
+		case fieldTrailer:
+			return decodeMetadata(&out.trailer, value)
+		}
+
+		return nil
+	})
+
+	return out, err
+}
+
+func decodeMetadata(md *metadata.MD, data []byte) error {
+	var name, value string
+
+	err := eachField(data, func(number protowire.Number, part []byte) error {
+		switch number {
+		case fieldMetadataName:
+			name = string(part)
+		case fieldMetadataValue:
+			value = string(part)
+		}
+
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+
+	if *md == nil {
+		*md = metadata.MD{}
+	}
+
+	(*md)[name] = append((*md)[name], value)
+
+	return nil
+}
+
+// eachField visits the length-delimited fields of a message and passes over the others.
+func eachField(data []byte, visit func(protowire.Number, []byte) error) error {
+	for len(data) > 0 {
+		number, kind, n := protowire.ConsumeTag(data)
+		if n < 0 {
+			return errPayload
+		}
+
+		data = data[n:]
+
+		if kind != protowire.BytesType {
+			if n = protowire.ConsumeFieldValue(number, kind, data); n < 0 {
+				return errPayload
+			}
+
+			data = data[n:]
+
+			continue
+		}
+
+		value, n := protowire.ConsumeBytes(data)
+		if n < 0 {
+			return errPayload
+		}
+
+		data = data[n:]
+
+		if err := visit(number, value); err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
+
+// replayedStatus is the recorded error.
+func (p *payload) replayedStatus() (*status.Status, error) {
+	var st spb.Status
+	if err := proto.Unmarshal(p.status, &st); err != nil {
+		return nil, fmt.Errorf("%w: %w", errPayload, err)
+	}
+
+	return status.FromProto(&st), nil
+}

@@ -1,0 +1,92 @@
+package interceptor
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/onlyonce-go/onlyonce"
+)
+
+// KeyUse says whether calls of a method need a key.
+type KeyUse uint8
+
+// The uses of keys.
+const (
+	// KeyInherit leaves the choice to the wider policy, in the end to KeyOptional.
+	KeyInherit KeyUse = iota
+	// KeyOptional protects calls with a key and lets others through.
+	KeyOptional
+	// KeyRequired rejects calls without a key.
+	KeyRequired
+	// KeyIgnored protects no call of the method. It is the default, whatever else is set, of methods that declare
+	// idempotency_level = NO_SIDE_EFFECTS.
+	KeyIgnored
+)
+
+// Policy says how the calls of a method are treated. A field that is zero is taken from the wider policy: the service's for
+// a method, the server's for a service, the engine's for the server.
+type Policy struct {
+	// Policy is the transport-free part: guarantee, retention, lease, longest run, wait, fail-open and the rest.
+	onlyonce.Policy
+
+	// Key says whether calls need a key. The default is KeyOptional.
+	Key KeyUse
+	// KeyRules says which keys are accepted; nil inherits. The default is the contract's rule.
+	KeyRules *onlyonce.KeyRules
+	// Classes replaces the class of single codes. OK is always definite.
+	Classes map[codes.Code]onlyonce.Class
+}
+
+func (p Policy) over(wider Policy) Policy {
+	merged := Policy{Policy: p.Policy.Over(wider.Policy), Key: p.Key, KeyRules: p.KeyRules, Classes: wider.Classes}
+
+	if merged.Key == KeyInherit {
+		merged.Key = wider.Key
+	}
+
+	if merged.KeyRules == nil {
+		merged.KeyRules = wider.KeyRules
+	}
+
+	if len(p.Classes) > 0 {
+		merged.Classes = maps.Clone(wider.Classes)
+		if merged.Classes == nil {
+			merged.Classes = make(map[codes.Code]onlyonce.Class, len(p.Classes))
+		}
+
+		maps.Copy(merged.Classes, p.Classes)
+	}
+
+	return merged
+}
+
+// validate reports everything that cannot hold, each with the name of what the policy is for.
+func (p *Policy) validate(engine *onlyonce.Engine, subject string) error {
+	errs := []error{engine.Validate(p.Policy)}
+
+	if p.Key > KeyIgnored {
+		errs = append(errs, fmt.Errorf("interceptor: Key is %d: give KeyOptional, KeyRequired or KeyIgnored", p.Key))
+	}
+
+	if p.KeyRules != nil {
+		errs = append(errs, p.KeyRules.Validate())
+	}
+
+	for _, code := range slices.Sorted(maps.Keys(p.Classes)) {
+		class := p.Classes[code]
+
+		if code == codes.OK || class > onlyonce.ClassNotExecuted {
+			errs = append(errs, fmt.Errorf("interceptor: Classes says that %v is %v: give a class to error codes alone", code, class))
+		}
+	}
+
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("%s: %w", subject, err)
+	}
+
+	return nil
+}

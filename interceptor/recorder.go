@@ -1,0 +1,120 @@
+package interceptor
+
+import (
+	"context"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+)
+
+// recorder is the transport stream that a keyed handler sees. It keeps the metadata that the handler sets, so that it can
+// be replayed, and passes it on when the handler has returned, unless the answer turns out to be another run's. It goes on
+// working after the caller has gone, where grpc-go's own stream returns an error that would turn a finished payment into
+// an ambiguous one.
+type recorder struct {
+	// ServerTransportStream is the real stream. It is nil where there is none, as in a direct call.
+	grpc.ServerTransportStream
+
+	caller context.Context //nolint:containedctx // the stream lives as long as this context
+
+	mu      sync.Mutex
+	header  metadata.MD
+	trailer metadata.MD
+	sent    bool // the handler has sent the header by itself
+	closed  bool // the handler has returned
+}
+
+// Method implements [grpc.ServerTransportStream].
+func (r *recorder) Method() string {
+	if r.ServerTransportStream == nil {
+		return ""
+	}
+
+	return r.ServerTransportStream.Method()
+}
+
+// SetHeader implements [grpc.ServerTransportStream].
+func (r *recorder) SetHeader(md metadata.MD) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	if r.closed || len(md) == 0 {
+		return nil
+	}
+
+	if r.sent {
+		return r.forward(md, grpc.ServerTransportStream.SetHeader) // the stream's own error: too late
+	}
+
+	r.header = metadata.Join(r.header, md)
+
+	return nil
+}
+
+// SendHeader implements [grpc.ServerTransportStream].
+func (r *recorder) SendHeader(md metadata.MD) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	if r.closed {
+		return nil
+	}
+
+	if r.sent {
+		return r.forward(md, grpc.ServerTransportStream.SendHeader) // the stream's own error: sent twice
+	}
+
+	r.header = metadata.Join(r.header, md)
+	r.sent = true
+
+	return r.forward(r.header, grpc.ServerTransportStream.SendHeader)
+}
+
+// SetTrailer implements [grpc.ServerTransportStream].
+func (r *recorder) SetTrailer(md metadata.MD) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	if !r.closed && len(md) > 0 {
+		r.trailer = metadata.Join(r.trailer, md)
+	}
+
+	return nil
+}
+
+// forward passes metadata on while the call lives. What fails because the caller has gone has not failed.
+func (r *recorder) forward(md metadata.MD, how func(grpc.ServerTransportStream, metadata.MD) error) error {
+	if r.ServerTransportStream == nil || r.caller.Err() != nil {
+		return nil
+	}
+
+	if err := how(r.ServerTransportStream, md); err != nil && r.caller.Err() == nil {
+		return err
+	}
+
+	return nil
+}
+
+// close ends the recording: what goroutines of the handler set later is ignored, as it would come too late anyway. After
+// it, header and trailer do not change.
+func (r *recorder) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	r.closed = true
+}
+
+// deliver passes on what was recorded: the answer is this run's own.
+func (r *recorder) deliver() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	if !r.sent && len(r.header) > 0 {
+		_ = r.forward(r.header, grpc.ServerTransportStream.SetHeader) // it can only fail where nobody is left to see it
+	}
+
+	if len(r.trailer) > 0 {
+		_ = r.forward(r.trailer, grpc.ServerTransportStream.SetTrailer)
+	}
+}

@@ -1,0 +1,96 @@
+package interceptor
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+)
+
+// Scope tells callers apart: an answer is replayed within the scope in which it was given, and nowhere else. It is the
+// security question of a server, so there is no default and no fallback: choose exactly one. Changing it later makes the
+// records of the old scope invisible, so that a retry across the change runs again.
+type Scope struct {
+	of func(ctx context.Context) (string, error)
+}
+
+// ScopeFromPeerURI separates callers by the URI in their client certificate, such as a SPIFFE ID. It takes verified
+// certificates alone, with exactly one URI.
+func ScopeFromPeerURI() Scope {
+	return Scope{of: func(ctx context.Context) (string, error) {
+		leaf, err := verifiedLeaf(ctx)
+		if err != nil {
+			return "", err
+		}
+
+		if len(leaf.URIs) != 1 {
+			return "", fmt.Errorf("the client certificate has %d URIs and must have one", len(leaf.URIs))
+		}
+
+		return leaf.URIs[0].String(), nil
+	}}
+}
+
+// ScopeFromPeerDNS separates callers by the DNS name in their client certificate. It takes verified certificates alone,
+// with exactly one DNS name.
+func ScopeFromPeerDNS() Scope {
+	return Scope{of: func(ctx context.Context) (string, error) {
+		leaf, err := verifiedLeaf(ctx)
+		if err != nil {
+			return "", err
+		}
+
+		if len(leaf.DNSNames) != 1 {
+			return "", fmt.Errorf("the client certificate has %d DNS names and must have one", len(leaf.DNSNames))
+		}
+
+		return leaf.DNSNames[0], nil
+	}}
+}
+
+// ScopeFromMetadata separates callers by a metadata value. Use it only for a value that an earlier interceptor, or the
+// proxy in front of all traffic, has authenticated and that no caller can set: whoever can choose the value can read the
+// answers of others. There must be exactly one value, and it must not be empty.
+func ScopeFromMetadata(name string) Scope {
+	return Scope{of: func(ctx context.Context) (string, error) {
+		value, ok := singleValue(metadata.ValueFromIncomingContext(ctx, name))
+		if !ok {
+			return "", fmt.Errorf("the call must have exactly one value of %q", name)
+		}
+
+		return value, nil
+	}}
+}
+
+// ScopeFunc separates callers by what a function returns, such as the subject that an auth interceptor has put into the
+// context. An error, or an empty scope, rejects the call. The error's text does not reach the caller.
+func ScopeFunc(of func(ctx context.Context) (string, error)) Scope { return Scope{of: of} }
+
+// ScopeShared puts all callers into one scope: whoever knows a key and sends the same request gets the recorded answer.
+// It is right where all callers are one party, such as the services of one team.
+func ScopeShared() Scope {
+	return Scope{of: func(context.Context) (string, error) { return "shared", nil }}
+}
+
+func verifiedLeaf(ctx context.Context) (*x509.Certificate, error) {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return nil, errors.New("the call has no peer")
+	}
+
+	info, ok := p.AuthInfo.(credentials.TLSInfo)
+	if !ok {
+		return nil, errors.New("the connection has no TLS client certificate")
+	}
+
+	chains := info.State.VerifiedChains
+	if len(chains) == 0 || len(chains[0]) == 0 {
+		return nil, errors.New("the client certificate is missing or not verified")
+	}
+
+	return chains[0][0], nil
+}

@@ -1,0 +1,174 @@
+package interceptor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/onlyonce-go/onlyonce"
+)
+
+// ServerOption changes a server interceptor under construction.
+type ServerOption func(*serverConfig)
+
+// serverConfig is what the options of a server interceptor say.
+type serverConfig struct {
+	engine      *onlyonce.Engine
+	scope       Scope
+	policy      Policy
+	services    map[string]Policy
+	methods     map[string]Policy
+	replayCheck func(ctx context.Context, req any) error
+	denied      map[string]bool
+}
+
+// WithPolicy sets the policy of all methods, where their services and they themselves have none.
+func WithPolicy(p Policy) ServerOption {
+	return func(c *serverConfig) { c.policy = p.over(c.policy) }
+}
+
+// WithServicePolicy sets the policy of a service, named as in "payments.v1.PaymentService".
+func WithServicePolicy(service string, p Policy) ServerOption {
+	return func(c *serverConfig) { c.services[service] = p.over(c.services[service]) }
+}
+
+// WithMethodPolicy sets the policy of a method, named as in "/payments.v1.PaymentService/Pay"; generated code has a
+// constant with that name for each method. It goes before all others.
+func WithMethodPolicy(fullMethod string, p Policy) ServerOption {
+	return func(c *serverConfig) { c.methods[fullMethod] = p.over(c.methods[fullMethod]) }
+}
+
+// WithReplayCheck asks a function before a call is given the answer of another, or waits for it: is this caller still
+// allowed to see it? The handler, which would check that for a run, is not called for a replay. The function's error is
+// the call's answer. grpc.Method(ctx) names the method.
+func WithReplayCheck(check func(ctx context.Context, req any) error) ServerOption {
+	return func(c *serverConfig) { c.replayCheck = check }
+}
+
+// WithUnrecordedMetadata names header and trailer metadata of handlers that belong to one call alone and must not be
+// replayed. Credentials, cookies, dates and trace contexts are never recorded.
+func WithUnrecordedMetadata(names ...string) ServerOption {
+	return func(c *serverConfig) {
+		for _, name := range names {
+			c.denied[strings.ToLower(name)] = true
+		}
+	}
+}
+
+// ServerOptions returns the server options that put the interceptor behind those that are given before.
+//
+//	protect, err := interceptor.ServerOptions(engine, scope)
+//	…
+//	server := grpc.NewServer(protect...)
+func ServerOptions(engine *onlyonce.Engine, scope Scope, opts ...ServerOption) ([]grpc.ServerOption, error) {
+	protect, err := UnaryServerInterceptor(engine, scope, opts...)
+	if err != nil {
+		return nil, err
+	}
+
+	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(protect)}, nil
+}
+
+// UnaryServerInterceptor returns an interceptor that runs the handler of a keyed call once and answers every duplicate
+// from its record. Calls without a key, and streams, are not touched. It fails where a policy cannot hold, and reports
+// every problem at once.
+func UnaryServerInterceptor(engine *onlyonce.Engine, scope Scope, opts ...ServerOption) (grpc.UnaryServerInterceptor, error) {
+	config := &serverConfig{
+		engine:   engine,
+		scope:    scope,
+		policy:   Policy{Key: KeyOptional},
+		services: make(map[string]Policy),
+		methods:  make(map[string]Policy),
+		denied:   make(map[string]bool),
+	}
+	for _, name := range deniedMetadata() {
+		config.denied[name] = true
+	}
+
+	for _, opt := range opts {
+		opt(config)
+	}
+
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+
+	s := &server{serverConfig: config}
+	s.known.config = config
+	s.trailers = make(map[onlyonce.Status]metadata.MD)
+
+	for _, status := range []onlyonce.Status{
+		onlyonce.StatusExecuted, onlyonce.StatusReplayed, onlyonce.StatusReleased, onlyonce.StatusUnknown,
+		onlyonce.StatusUnrecorded, onlyonce.StatusUnprotected, onlyonce.StatusRejected,
+	} {
+		s.trailers[status] = pair(StatusTrailer, string(status))
+	}
+
+	return s.intercept, nil
+}
+
+func (c *serverConfig) validate() error {
+	if c.engine == nil {
+		return errors.New("interceptor: the server interceptor needs an engine: see onlyonce.New")
+	}
+
+	var errs []error
+	if c.scope.of == nil {
+		errs = append(errs, errors.New("interceptor: the server interceptor needs a scope: choose ScopeFromPeerURI, "+
+			"ScopeFromPeerDNS, ScopeFromMetadata, ScopeFunc or ScopeShared"))
+	}
+
+	errs = append(errs, c.policy.validate(c.engine, "policy of the server"))
+
+	for _, service := range slices.Sorted(maps.Keys(c.services)) {
+		p := c.services[service].over(c.policy)
+		errs = append(errs, p.validate(c.engine, "policy of service "+service))
+	}
+
+	for _, name := range slices.Sorted(maps.Keys(c.methods)) {
+		service, method := splitMethod(name)
+		if !strings.HasPrefix(name, "/") || service == "" || method == "" {
+			errs = append(errs, fmt.Errorf("interceptor: %q is not the full name of a method: write it as in %q", name, "/package.Service/Method"))
+		}
+
+		p := c.methods[name].over(c.services[service].over(c.policy))
+		errs = append(errs, p.validate(c.engine, "policy of method "+name))
+	}
+
+	return errors.Join(errs...)
+}
+
+type server struct {
+	*serverConfig
+
+	known    methods
+	trailers map[onlyonce.Status]metadata.MD // shared and never modified
+}
+
+func (s *server) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	m := s.known.find(info.FullMethod)
+
+	if m.key != KeyIgnored {
+		if keys := metadata.ValueFromIncomingContext(ctx, KeyHeader); len(keys) > 0 || m.key == KeyRequired {
+			call := serverCall{
+				server: s, method: m, req: req, handler: handler,
+				caller: ctx, stream: grpc.ServerTransportStreamFromContext(ctx),
+			}
+
+			return call.serve(ctx, keys)
+		}
+	}
+
+	resp, err := handler(ctx, req)
+	if err != nil {
+		err = outward(err)
+	}
+
+	return resp, err
+}

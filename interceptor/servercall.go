@@ -1,0 +1,268 @@
+package interceptor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/fingerprint"
+)
+
+// serverCall is one keyed call on a server.
+type serverCall struct {
+	server  *server
+	method  *method
+	req     any
+	handler grpc.UnaryHandler
+	caller  context.Context            //nolint:containedctx // the call lives as long as this context
+	stream  grpc.ServerTransportStream // nil where the interceptor is called without a server
+
+	call     onlyonce.Call
+	recorder recorder
+	resp     any
+	err      error
+}
+
+func (c *serverCall) serve(ctx context.Context, keys []string) (any, error) {
+	if err := c.prepare(ctx, keys); err != nil {
+		return nil, c.refuse(err)
+	}
+
+	reply, err := c.server.engine.Execute(ctx, &c.call, c.run)
+	if err != nil {
+		return nil, c.refuse(err)
+	}
+
+	switch {
+	case reply.Status == onlyonce.StatusReplayed:
+		return c.replay(&reply)
+	case reply.Shared:
+		c.setTrailer(c.server.trailers[reply.Status])
+
+		return nil, reply.Err
+	default:
+		c.recorder.deliver()
+		c.setTrailer(c.server.trailers[reply.Status])
+
+		return c.resp, c.err
+	}
+}
+
+// prepare takes from the call what identifies it, in the contract's order: scope, key, request.
+func (c *serverCall) prepare(ctx context.Context, keys []string) error {
+	scope, err := c.server.scope.of(ctx)
+	if err != nil || scope == "" {
+		return &onlyonce.Rejection{
+			Reason:  onlyonce.ReasonScopeMissing,
+			Message: "the caller of this idempotent method cannot be identified; authenticate the call",
+			Cause:   err,
+		}
+	}
+
+	key, err := c.key(keys)
+	if err != nil {
+		return err
+	}
+
+	msg, ok := c.req.(proto.Message)
+	if !ok || c.method.output == nil {
+		return errNotProtobuf(c.method.name, c.req)
+	}
+
+	digest, err := fingerprint.Of(msg)
+	if err != nil {
+		return err //nolint:wrapcheck // it names the message
+	}
+
+	c.call = onlyonce.Call{
+		Scope: scope, Method: c.method.name, Key: key, Fingerprint: digest, Policy: &c.method.policy,
+	}
+
+	if check := c.server.replayCheck; check != nil {
+		c.call.ReplayCheck = func(ctx context.Context) error { return check(ctx, c.req) }
+	}
+
+	return nil
+}
+
+func (c *serverCall) key(keys []string) (string, error) {
+	if len(keys) == 0 {
+		return "", &onlyonce.Rejection{
+			Reason:  onlyonce.ReasonKeyMissing,
+			Message: "this method requires metadata " + KeyHeader + "; send one key per operation, the same on every retry",
+		}
+	}
+
+	key, ok := singleValue(keys)
+	if !ok {
+		return "", &onlyonce.Rejection{
+			Reason:  onlyonce.ReasonKeyInvalid,
+			Message: fmt.Sprintf("metadata %s has %d values and must have one", KeyHeader, len(keys)),
+		}
+	}
+
+	if err := c.method.keyRules.Check(key); err != nil {
+		return "", &onlyonce.Rejection{Reason: onlyonce.ReasonKeyInvalid, Message: err.Error()}
+	}
+
+	return key, nil
+}
+
+// run calls the handler, and makes of its answer what the engine records.
+func (c *serverCall) run(ctx context.Context) onlyonce.Outcome {
+	c.recorder.ServerTransportStream = c.stream
+	c.recorder.caller = c.caller
+
+	returned := false
+
+	defer func() {
+		if !returned {
+			c.recorder.deliver() // the handler panics: its metadata goes where it would go without us
+		}
+	}()
+
+	c.resp, c.err = c.handler(grpc.NewContextWithServerTransportStream(ctx, &c.recorder), c.req)
+	returned = true
+
+	c.recorder.close()
+
+	if c.err != nil {
+		return c.failure()
+	}
+
+	return c.success()
+}
+
+func (c *serverCall) success() onlyonce.Outcome {
+	if c.resp == nil {
+		c.resp = c.method.output.New().Interface() // an empty answer is an answer
+	}
+
+	msg, ok := c.resp.(proto.Message)
+	if !ok {
+		c.err = errWrongResponse(c.method.name, c.resp)
+
+		return onlyonce.Outcome{Code: codeName(statusOf(c.err).Code()), Err: c.err}
+	}
+
+	return c.outcome(onlyonce.ClassDefinite, okName, nil, msg)
+}
+
+func (c *serverCall) failure() onlyonce.Outcome {
+	marked, isMarked := onlyonce.MarkedClass(c.err)
+	c.err = onlyonce.Unmarked(c.err)
+
+	st := statusOf(c.err)
+	class := c.method.classOf(st.Code())
+
+	if changed, downstream := relabelled(st); downstream {
+		st, class = changed, onlyonce.ClassAmbiguous
+		c.err = st.Err()
+	}
+
+	if isMarked {
+		class = marked
+	}
+
+	if st.Code() == codes.OK {
+		class = onlyonce.ClassAmbiguous // an error that says OK: nobody can tell what it means
+	}
+
+	if class != onlyonce.ClassDefinite {
+		return onlyonce.Outcome{Class: class, Code: codeName(st.Code()), Err: c.err}
+	}
+
+	return c.outcome(class, codeName(st.Code()), st.Proto(), nil)
+}
+
+// outcome records a definite answer. One that cannot be encoded cannot reach the caller either, so it is ambiguous.
+func (c *serverCall) outcome(class onlyonce.Class, code string, st *spb.Status, resp proto.Message) onlyonce.Outcome {
+	body, err := encodePayload(st, resp, c.recorder.header, c.recorder.trailer, c.server.storable)
+	if err != nil {
+		return onlyonce.Outcome{Code: code, Err: err}
+	}
+
+	return onlyonce.Outcome{Class: class, Code: code, Body: body, Err: c.err}
+}
+
+// replay answers the call with a recorded outcome. An error goes with trailers alone: a header would commit the call and
+// switch the client's native retries off.
+func (c *serverCall) replay(reply *onlyonce.Reply) (any, error) {
+	recorded, err := decodePayload(reply.Body)
+	if err != nil {
+		return nil, c.refuse(unreadable(err))
+	}
+
+	trailer := metadata.Join(recorded.trailer, c.server.trailers[onlyonce.StatusReplayed], metadata.MD{
+		ReplayedHeader:    []string{"true"},
+		ExecutedAtTrailer: []string{reply.ExecutedAt.UTC().Format(time.RFC3339)},
+	})
+
+	if len(recorded.status) > 0 {
+		st, err := recorded.replayedStatus()
+		if err != nil {
+			return nil, c.refuse(unreadable(err))
+		}
+
+		c.setTrailer(metadata.Join(recorded.header, trailer))
+
+		return nil, st.Err()
+	}
+
+	resp := c.method.output.New().Interface()
+	if err := proto.Unmarshal(recorded.response, resp); err != nil {
+		return nil, c.refuse(unreadable(err))
+	}
+
+	if c.stream != nil {
+		_ = c.stream.SetHeader(metadata.Join(recorded.header, pair(ReplayedHeader, "true"))) // fails where nobody is left to see it
+	}
+
+	c.setTrailer(trailer)
+
+	return resp, nil
+}
+
+func unreadable(err error) *onlyonce.Rejection {
+	return &onlyonce.Rejection{
+		Reason:  onlyonce.ReasonRecordUnreadable,
+		Message: "the recorded outcome of this idempotency key is damaged, so nothing was executed; an operator has to look at it",
+		Cause:   err,
+	}
+}
+
+// refuse answers a call that has no outcome of its own.
+func (c *serverCall) refuse(err error) error {
+	var rejection *onlyonce.Rejection
+	if !errors.As(err, &rejection) {
+		c.setTrailer(c.server.trailers[onlyonce.StatusRejected])
+
+		return engineError(err)
+	}
+
+	status := onlyonce.StatusRejected
+	if rejection.Reason == onlyonce.ReasonOutcomeUnknown {
+		status = onlyonce.StatusUnknown
+	}
+
+	c.setTrailer(c.server.trailers[status])
+	c.setTrailer(pushback(rejection))
+
+	return rejectionStatus(rejection).Err()
+}
+
+// setTrailer sets what the caller of this very call gets. It fails only where nobody is left to see it.
+func (c *serverCall) setTrailer(md metadata.MD) {
+	if c.stream != nil && len(md) > 0 {
+		_ = c.stream.SetTrailer(md)
+	}
+}

@@ -1,0 +1,257 @@
+package interceptor
+
+import (
+	"context"
+	"errors"
+	"math"
+	"strconv"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/onlyonce-go/onlyonce"
+)
+
+// All that this package knows about gRPC codes, statuses and their details.
+
+// Domain is the domain of the ErrorInfo in every rejection. It always speaks of the very call that it answers.
+const Domain = "onlyonce"
+
+// DownstreamDomain replaces Domain in an error that a handler passes on from another service.
+const DownstreamDomain = "onlyonce.downstream"
+
+const okName = "OK"
+
+// codeOf is the contract's code for a reason.
+func codeOf(reason onlyonce.Reason) codes.Code {
+	switch reason {
+	case onlyonce.ReasonKeyMissing, onlyonce.ReasonKeyInvalid:
+		return codes.InvalidArgument
+	case onlyonce.ReasonKeyReused:
+		return codes.FailedPrecondition
+	case onlyonce.ReasonInProgress, onlyonce.ReasonLeaseLost, onlyonce.ReasonStoreUnavailable, onlyonce.ReasonRecordNewer:
+		return codes.Unavailable
+	case onlyonce.ReasonOutcomeUnknown, onlyonce.ReasonOutcomeNotStored:
+		return codes.Unknown
+	case onlyonce.ReasonStoreFull:
+		return codes.ResourceExhausted
+	case onlyonce.ReasonScopeMissing:
+		return codes.Unauthenticated
+	case onlyonce.ReasonRecordUnreadable:
+		return codes.DataLoss
+	default:
+		return codes.Internal
+	}
+}
+
+// retriedByClient reports whether the client interceptor tries again after a rejection. It does not after an unknown
+// outcome, which somebody has to settle first.
+func retriedByClient(reason onlyonce.Reason) bool {
+	switch reason {
+	case onlyonce.ReasonInProgress, onlyonce.ReasonLeaseLost, onlyonce.ReasonStoreUnavailable, onlyonce.ReasonStoreFull,
+		onlyonce.ReasonRecordNewer:
+		return true
+	case onlyonce.ReasonKeyMissing, onlyonce.ReasonKeyInvalid, onlyonce.ReasonKeyReused, onlyonce.ReasonOutcomeUnknown,
+		onlyonce.ReasonOutcomeNotStored, onlyonce.ReasonScopeMissing, onlyonce.ReasonRecordUnreadable:
+		return false
+	default:
+		return false
+	}
+}
+
+// defaultClass is the contract's class for a code.
+func defaultClass(code codes.Code) onlyonce.Class {
+	switch code {
+	case codes.OK, codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.FailedPrecondition, codes.OutOfRange,
+		codes.PermissionDenied, codes.Unauthenticated:
+		return onlyonce.ClassDefinite
+	case codes.Canceled, codes.Unknown, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Aborted, codes.Unimplemented,
+		codes.Internal, codes.Unavailable, codes.DataLoss:
+		return onlyonce.ClassAmbiguous
+	default:
+		return onlyonce.ClassAmbiguous
+	}
+}
+
+// codeName is the name of a code as the contract writes it, such as NOT_FOUND.
+func codeName(code codes.Code) string {
+	names := [...]string{
+		okName, "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
+		"PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
+		"INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+	}
+	if int(code) < len(names) {
+		return names[code]
+	}
+
+	return code.String()
+}
+
+// statusOf is what grpc-go makes of a handler's error.
+func statusOf(err error) *status.Status {
+	if st, ok := status.FromError(err); ok {
+		return st
+	}
+
+	return status.FromContextError(err)
+}
+
+// rejectionStatus is a rejection as a gRPC status.
+func rejectionStatus(r *onlyonce.Rejection) *status.Status {
+	details := []protoadapt.MessageV1{
+		&errdetails.ErrorInfo{Reason: string(r.Reason), Domain: Domain, Metadata: r.Metadata},
+	}
+
+	if r.RetryAfter > 0 {
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(r.RetryAfter)})
+	}
+
+	if r.Reason == onlyonce.ReasonKeyInvalid || r.Reason == onlyonce.ReasonKeyMissing {
+		details = append(details, &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
+			{Field: KeyHeader, Description: r.Message, Reason: string(r.Reason)},
+		}})
+	}
+
+	plain := status.New(codeOf(r.Reason), r.Message)
+
+	st, err := plain.WithDetails(details...)
+	if err != nil {
+		return plain // not reached: these details can be encoded
+	}
+
+	return st
+}
+
+// pushback is the trailer that asks native retries to wait; nil where trying again is of no use.
+func pushback(r *onlyonce.Rejection) metadata.MD {
+	if r.RetryAfter <= 0 {
+		return nil
+	}
+
+	millis := int64(math.Ceil(float64(r.RetryAfter) / float64(time.Millisecond)))
+
+	return pair(PushbackTrailer, strconv.FormatInt(millis, 10))
+}
+
+// errorInfo is the first ErrorInfo of an onlyonce server in a status.
+func errorInfo(st *status.Status) (*errdetails.ErrorInfo, bool) {
+	for _, detail := range st.Proto().GetDetails() {
+		if info, ok := onlyonceInfo(detail); ok {
+			return info, true
+		}
+	}
+
+	return nil, false
+}
+
+func onlyonceInfo(detail *anypb.Any) (*errdetails.ErrorInfo, bool) {
+	if !detail.MessageIs((*errdetails.ErrorInfo)(nil)) {
+		return nil, false
+	}
+
+	info := new(errdetails.ErrorInfo)
+	if err := detail.UnmarshalTo(info); err != nil {
+		return nil, false
+	}
+
+	return info, info.GetDomain() == Domain || info.GetDomain() == DownstreamDomain
+}
+
+// relabelled returns the status with DownstreamDomain in place of Domain, and whether the status came from an onlyonce
+// server at all. Details of other types are passed on byte for byte.
+func relabelled(st *status.Status) (*status.Status, bool) {
+	if st == nil || len(st.Proto().GetDetails()) == 0 {
+		return st, false
+	}
+
+	found := false
+	changed := st.Proto() // a copy
+
+	for i, detail := range changed.GetDetails() {
+		info, ok := onlyonceInfo(detail)
+		if !ok {
+			continue
+		}
+
+		found = true
+		info.Domain = DownstreamDomain
+
+		if data, err := proto.Marshal(info); err == nil {
+			changed.Details[i] = &anypb.Any{TypeUrl: detail.GetTypeUrl(), Value: data}
+		}
+	}
+
+	return status.FromProto(changed), found
+}
+
+// outward is a handler's error as it leaves the server: without the mark of this package, and with another domain where
+// it is the rejection of another service.
+func outward(err error) error {
+	err = onlyonce.Unmarked(err)
+
+	if st, downstream := relabelled(statusOf(err)); downstream {
+		return st.Err()
+	}
+
+	return err
+}
+
+// retryDelay is what a server asks for: its pushback, or else its RetryInfo. The second result is false where it asks for
+// nothing, stop is true where it asks not to be called again.
+func retryDelay(st *status.Status, trailer metadata.MD) (delay time.Duration, asked, stop bool) {
+	if values := trailer.Get(PushbackTrailer); len(values) > 0 {
+		millis, err := strconv.ParseInt(values[0], 10, 32)
+		if err != nil || millis < 0 || len(values) > 1 {
+			return 0, true, true
+		}
+
+		return time.Duration(millis) * time.Millisecond, true, false
+	}
+
+	for _, detail := range st.Proto().GetDetails() {
+		info := new(errdetails.RetryInfo)
+		if !detail.MessageIs(info) || detail.UnmarshalTo(info) != nil {
+			continue
+		}
+
+		if info.GetRetryDelay().IsValid() {
+			return max(info.GetRetryDelay().AsDuration(), 0), true, false
+		}
+	}
+
+	return 0, false, false
+}
+
+// errNotProtobuf rejects a keyed call whose messages this package cannot record.
+func errNotProtobuf(method string, msg any) error {
+	return status.Errorf(codes.Unimplemented,
+		"onlyonce: %s cannot be called with an idempotency key: it has a message of type %T, and only protobuf messages of a "+
+			"registered service can be recorded; nothing was executed", method, msg)
+}
+
+// errWrongResponse is the answer of a handler whose response cannot be recorded, after it has run.
+func errWrongResponse(method string, msg any) error {
+	return status.Errorf(codes.Internal, "onlyonce: the handler of %s returned a %T, which is not a protobuf message", method, msg)
+}
+
+// engineError is an error of the engine that is not a rejection: the replay check's own, or that of a caller who has gone.
+func engineError(err error) error {
+	if _, ok := status.FromError(err); ok {
+		return err
+	}
+
+	for _, gone := range []error{context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, gone) {
+			return status.FromContextError(gone).Err()
+		}
+	}
+
+	return status.Error(codes.Internal, err.Error())
+}
