@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/examples/payments/faultynet"
+	"github.com/onlyonce-go/onlyonce/examples/payments/orders"
+	"github.com/onlyonce-go/onlyonce/retry"
+)
+
+//go:embed testdata/payments.csv
+var embeddedOrders []byte
+
+// demo is what the demonstration does.
+type demo struct {
+	orders  []orders.Order
+	store   string
+	seed    uint64
+	workers int
+	// twice is the probability that an order is submitted by two clients at once.
+	twice  float64
+	faults faultynet.Faults
+	// work is how long a payment takes in the service.
+	work time.Duration
+	// patience bounds the payment of one order, with all its retries.
+	patience time.Duration
+	retry    retry.Policy
+	progress io.Writer
+}
+
+func newDemo(all []orders.Order) *demo {
+	return &demo{
+		orders: all, store: "memory:", seed: 1, workers: 32, twice: 0.05, //nolint:mnd // see the fields
+		faults: faultynet.Faults{
+			Reset: 0.03, LostReply: 0.08, Late: 0.04, Delay: 400 * time.Millisecond, //nolint:mnd // see the fields
+		},
+		work:     2 * time.Millisecond,
+		patience: 30 * time.Second,
+		retry: retry.Policy{
+			MaxAttempts: 12, BaseDelay: 20 * time.Millisecond, MaxDelay: time.Second,
+			AttemptTimeout: 250 * time.Millisecond,
+		},
+		progress: io.Discard,
+	}
+}
+
+// errNotShown means that the demonstration has failed.
+var errNotShown = errors.New("the demonstration failed")
+
+func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("payments demo", flag.ContinueOnError)
+	input := flags.String("input", "", "CSV file of payment orders ("+orders.Header+"), - for standard input; default: 1,000 built-in orders")
+	address := flags.String("store", "memory:", storeUsage)
+	seed := flags.Uint64("seed", 1, "seed of the faults")
+	workers := flags.Int("workers", 32, "how many clients pay at the same time") //nolint:mnd // a default
+
+	if err := parse(flags, args, stderr); err != nil {
+		return err
+	}
+
+	if *workers < 1 {
+		return fmt.Errorf("there are %d workers: give at least 1", *workers)
+	}
+
+	all, err := readOrders(*input)
+	if err != nil {
+		return err
+	}
+
+	d := newDemo(all)
+	d.store, d.seed, d.workers, d.progress = *address, *seed, *workers, stderr
+
+	return d.show(ctx, stdout)
+}
+
+func readOrders(path string) ([]orders.Order, error) {
+	var source io.Reader = bytes.NewReader(embeddedOrders)
+
+	switch path {
+	case "":
+		path = "the built-in orders"
+	case "-":
+		source, path = os.Stdin, "standard input"
+	default:
+		file, err := os.Open(path) //nolint:gosec // the user's own file
+		if err != nil {
+			return nil, fmt.Errorf("reading orders: %w", err)
+		}
+		defer file.Close() //nolint:errcheck // it was only read
+
+		source = file
+	}
+
+	all, err := orders.Read(source)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; nothing was charged", path, err)
+	}
+
+	return all, nil
+}
+
+// show runs the orders without and with onlyonce, and prints what came of it. It fails unless onlyonce charged every order
+// once and plain retries did not.
+func (d *demo) show(ctx context.Context, stdout io.Writer) error {
+	_, _ = fmt.Fprintf(stdout, "%d payment orders, %d clients, a network that breaks connections before (%.0f %%) and after (%.0f %%) the\n"+
+		"server has worked, holds %.0f %% of the replies back for longer than a client waits, and users who\n"+
+		"submit %.0f %% of the orders twice at once.\n\n",
+		len(d.orders), d.workers, percent(d.faults.Reset), percent(d.faults.LostReply), percent(d.faults.Late), percent(d.twice))
+
+	plain, err := d.run(ctx, modePlain)
+	if err != nil {
+		return err
+	}
+
+	protected, err := d.run(ctx, modeOnlyonce)
+	if err != nil {
+		return err
+	}
+
+	if err := report(stdout, plain, protected); err != nil {
+		return err
+	}
+
+	switch {
+	case protected.doubled > 0 || protected.missing > 0 || protected.charged != protected.requested:
+		return fmt.Errorf("%w: with onlyonce, orders were charged more than once or never", errNotShown)
+	case plain.doubled == 0:
+		return fmt.Errorf("%w: plain retries charged nothing twice, so the faults did not bite and nothing was shown: "+
+			"try more orders or another seed", errNotShown)
+	default:
+		return nil
+	}
+}
+
+func percent(probability float64) float64 { return probability * 100 } //nolint:mnd // per cent

@@ -1,0 +1,63 @@
+// Package ledger is a payment service that charges whenever it is asked to. It does not look for duplicates: that is what
+// the interceptor in front of it is for.
+package ledger
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// Payment is one charge.
+type Payment struct {
+	ID          string
+	OrderID     string
+	AmountMinor int64
+	Currency    string
+}
+
+// Ledger holds payments and balances in memory. It is safe for concurrent use.
+type Ledger struct {
+	mu       sync.Mutex
+	charges  map[string][]Payment
+	balances map[account]int64
+	total    int
+}
+
+type account struct{ name, currency string }
+
+// New returns an empty ledger.
+func New() *Ledger {
+	return &Ledger{charges: make(map[string][]Payment), balances: make(map[account]int64)}
+}
+
+// Charge moves the money. It returns the payment, which charge of the order it is, and the payer's new balance.
+func (l *Ledger) Charge(orderID, payer, payee string, amountMinor int64, currency string) (p Payment, nth, balance int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	l.total++
+
+	p = Payment{ID: fmt.Sprintf("pay-%06d", l.total), OrderID: orderID, AmountMinor: amountMinor, Currency: currency}
+	l.charges[orderID] = append(l.charges[orderID], p)
+	l.balances[account{payer, currency}] -= amountMinor
+	l.balances[account{payee, currency}] += amountMinor
+
+	return p, int64(len(l.charges[orderID])), l.balances[account{payer, currency}]
+}
+
+// Payments returns the charges of an order, oldest first.
+func (l *Ledger) Payments(orderID string) []Payment {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	return slices.Clone(l.charges[orderID])
+}
+
+// Total returns the number of all charges.
+func (l *Ledger) Total() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	return l.total
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+)
+
+// report prints the table, and the two lines that a program can read.
+func report(w io.Writer, trials ...*trial) error {
+	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight) //nolint:mnd // the gap between columns
+
+	row := func(name string, cell func(*trial) any) {
+		_, _ = fmt.Fprint(table, name, "\t")
+
+		for _, t := range trials {
+			_, _ = fmt.Fprint(table, cell(t), "\t")
+		}
+
+		_, _ = fmt.Fprintln(table)
+	}
+
+	row("", func(t *trial) any {
+		if t.mode == modePlain {
+			return "plain retries"
+		}
+
+		return "onlyonce"
+	})
+	row("", func(*trial) any { return strings.Repeat("-", 13) }) //nolint:mnd // as wide as the head
+	row("asked to pay", func(t *trial) any { return t.requested })
+	row("answered", func(t *trial) any { return t.answered })
+	row("charges in the ledger", func(t *trial) any { return t.charged })
+	row("orders charged twice or more", func(t *trial) any { return t.doubled })
+	row("orders never charged", func(t *trial) any { return t.missing })
+	row("submissions", func(t *trial) any { return t.submitted })
+	row("attempts", func(t *trial) any { return t.attempts })
+	row("answered by a replay", func(t *trial) any {
+		if t.mode == modePlain {
+			return "-"
+		}
+
+		return t.statuses[onlyonce.StatusReplayed]
+	})
+	row("connections broken before", func(t *trial) any { return t.faults.Resets })
+	row("replies lost", func(t *trial) any { return t.faults.LostReplies })
+	row("replies late", func(t *trial) any { return t.faults.LateReplies })
+	row("p50", func(t *trial) any { return t.quantile(0.50) }) //nolint:mnd // the median
+	row("p99", func(t *trial) any { return t.quantile(0.99) }) //nolint:mnd // the slowest hundredth
+	row("took", func(t *trial) any { return t.took.Round(10 * time.Millisecond) })
+
+	if err := table.Flush(); err != nil {
+		return fmt.Errorf("printing the table: %w", err)
+	}
+
+	_, _ = fmt.Fprintln(w)
+
+	for _, t := range trials {
+		if _, err := fmt.Fprintf(w, "result mode=%s requested=%d charged=%d doubled=%d missing=%d\n",
+			t.mode, t.requested, t.charged, t.doubled, t.missing); err != nil {
+			return fmt.Errorf("printing the result: %w", err)
+		}
+	}
+
+	return nil
+}
+
+// quantile is the latency that the given part of the submissions did not exceed.
+func (t *trial) quantile(part float64) time.Duration {
+	if len(t.latencies) == 0 {
+		return 0
+	}
+
+	i := min(int(part*float64(len(t.latencies))), len(t.latencies)-1)
+
+	return t.latencies[i].Round(100 * time.Microsecond) //nolint:mnd // finer is noise
+}
+
+// meter shows progress: a bar on a terminal, a line for every quarter elsewhere.
+type meter struct {
+	w        io.Writer
+	name     string
+	total    int
+	terminal bool
+
+	mu   sync.Mutex
+	done int
+}
+
+func newMeter(w io.Writer, name string, total int) *meter {
+	m := &meter{w: w, name: name, total: total}
+
+	if file, ok := w.(*os.File); ok {
+		if info, err := file.Stat(); err == nil {
+			m.terminal = info.Mode()&os.ModeCharDevice != 0
+		}
+	}
+
+	return m
+}
+
+// step counts an order, if it is its first submission.
+func (m *meter) step(first bool) {
+	if !first {
+		return
+	}
+
+	m.mu.Lock()
+	defer m.mu.Unlock()
+
+	m.done++
+
+	const (
+		width    = 40
+		quarters = 4
+	)
+
+	switch {
+	case m.terminal:
+		filled := m.done * width / m.total
+		_, _ = fmt.Fprintf(m.w, "\r%-9s [%s%s] %d/%d", m.name, strings.Repeat("#", filled), strings.Repeat(".", width-filled), m.done, m.total)
+	case m.done*quarters/m.total > (m.done-1)*quarters/m.total:
+		_, _ = fmt.Fprintf(m.w, "%-9s %d/%d\n", m.name, m.done, m.total)
+	}
+}
+
+func (m *meter) end() {
+	if m.terminal {
+		_, _ = fmt.Fprintln(m.w)
+	}
+}
