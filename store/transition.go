@@ -109,6 +109,11 @@ func (op *Claim) ownClaim(rec Record, now time.Time) Transition {
 		return alreadyApplied(rec)
 	}
 
+	// The run has not begun: its owner is only now told that it has won.
+	if until := now.Add(op.MaxRun).Add(op.Lease); until.After(rec.OwnerAliveUntil) {
+		rec.OwnerAliveUntil = until
+	}
+
 	return changedTo(revived(rec, op.Lease, now))
 }
 
@@ -121,7 +126,7 @@ func (op *Claim) start(rec Record, now time.Time) Record {
 		Guarantee:       op.Guarantee,
 		Fingerprint:     op.Fingerprint,
 		LeaseUntil:      now.Add(op.Lease),
-		OwnerAliveUntil: now.Add(op.MaxRun + op.Lease),
+		OwnerAliveUntil: now.Add(op.MaxRun).Add(op.Lease),
 		Attempts:        1,
 		FirstStart:      now,
 		LastStart:       now,
@@ -211,7 +216,7 @@ func (op *Release) Apply(rec Record, now time.Time) Transition {
 	switch {
 	case rec.State == Absent:
 		return changedTo(op.tombstone(now))
-	case rec.State == Completed:
+	case rec.State != Running && rec.State != Unknown && rec.State != Released:
 		return unchanged(rec)
 	case rec.Token != claim.Token:
 		if rec.Fence == claim.Fence {

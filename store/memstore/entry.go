@@ -1,6 +1,7 @@
 package memstore
 
 import (
+	"math"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce/store"
@@ -89,6 +90,11 @@ func timeOf(n int64) time.Time {
 func nanos(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
+	}
+
+	// Nanoseconds reach as far as 2262. Later times, of a retention or a lease without end, count as that.
+	if t.After(time.Unix(0, math.MaxInt64)) {
+		return math.MaxInt64
 	}
 
 	return t.UnixNano()

@@ -1,6 +1,7 @@
 package memstore
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"sync"
@@ -109,7 +110,9 @@ func (sh *shard) compact() {
 		}
 	}
 
-	slices.SortFunc(kept, func(a, b expiry) int { return cmp.Compare(a.at, b.at) })
+	slices.SortFunc(kept, func(a, b expiry) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), bytes.Compare(a.key[:], b.key[:]))
+	})
 	sh.expiries = slices.CompactFunc(kept, func(a, b expiry) bool { return a == b })
 }
 

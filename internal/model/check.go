@@ -1,0 +1,232 @@
+package model
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// Config says what is checked.
+type Config struct {
+	Guarantee store.Guarantee
+	// Calls is how many calls there are in all, 1 to 3. Two of them live at a time. Zero means 3.
+	Calls int
+	// MaxAttempts bounds takeover. Zero means no bound.
+	MaxAttempts uint32
+	// TwoRequests gives the last call another request under the same key.
+	TwoRequests bool
+	// Fault is the rule that is turned off, for a check that must fail.
+	Fault Fault
+	// MaxStates bounds the search; zero means that all states are visited.
+	MaxStates int
+}
+
+// Result is what a check has found.
+type Result struct {
+	// States is the number of states that were visited.
+	States int
+	// Complete reports that there are no others.
+	Complete bool
+	// Broken is the property that does not hold, or empty.
+	Broken Property
+	// Trace leads from the beginning to the state in which it does not, by a shortest way.
+	Trace []string
+}
+
+// String shows the counterexample.
+func (r Result) String() string {
+	if r.Broken == "" {
+		return fmt.Sprintf("%d states, no counterexample", r.States)
+	}
+
+	return fmt.Sprintf("%d states; broken: %s\n  %s", r.States, r.Broken, strings.Join(r.Trace, "\n  "))
+}
+
+type checker struct {
+	calls       uint8
+	guarantee   store.Guarantee
+	maxAttempts uint32
+	twoRequests bool
+	fault       Fault
+}
+
+// requestOf is the request of a call.
+func (c *checker) requestOf(call uint8) uint8 {
+	if c.twoRequests && call == c.calls {
+		return 2 //nolint:mnd // the second request
+	}
+
+	return 1
+}
+
+// origin is how a state was reached first.
+type origin struct {
+	from  int32
+	event event
+}
+
+// Check visits every reachable state, those that take fewer steps first.
+func Check(config Config) Result {
+	c := &checker{
+		calls:     uint8(config.Calls), //nolint:gosec // 0 to 3
+		guarantee: config.Guarantee, maxAttempts: config.MaxAttempts, twoRequests: config.TwoRequests, fault: config.Fault,
+	}
+
+	if c.calls == 0 {
+		c.calls = calls
+	}
+
+	states := []state{{}}
+	origins := []origin{{from: -1}}
+	seen := map[state]struct{}{{}: {}}
+
+	trace := func(at int32, last event) []string {
+		labels := []string{last.String()}
+		for ; at > 0; at = origins[at].from {
+			labels = append(labels, origins[at].event.String())
+		}
+
+		slices.Reverse(labels)
+
+		return labels
+	}
+
+	for at := int32(0); int(at) < len(states); at++ {
+		if config.MaxStates > 0 && len(states) > config.MaxStates {
+			return Result{States: len(states)}
+		}
+
+		here := states[at]
+
+		var found *Result
+
+		c.steps(&here, func(e event, next state) {
+			if found != nil || next.record.fence > maxFence {
+				return
+			}
+
+			if next.broken == "" && c.fault != ExpiryWithLease && !c.canEnd(&next) {
+				next.broken = NoDeadEnd
+			}
+
+			if next.broken != "" {
+				found = &Result{States: len(states), Broken: next.broken, Trace: trace(at, e)}
+
+				return
+			}
+
+			if c.fault == NoFault {
+				c.reduce(&next)
+			}
+
+			if _, ok := seen[next]; !ok {
+				seen[next] = struct{}{}
+				states = append(states, next)
+				origins = append(origins, origin{from: at, event: e})
+			}
+		})
+
+		if found != nil {
+			return *found
+		}
+	}
+
+	return Result{States: len(states), Complete: true}
+}
+
+// deliver lets a message arrive at the store, and checks what must hold of every change.
+func (c *checker) deliver(s *state, m message) (state, bool) {
+	next := *s
+
+	after, applied := c.apply(s, m)
+	next.record = after
+	before := s.record
+
+	if before.state != store.Absent && after.state != store.Absent && after.fence < before.fence {
+		next.violate(FenceRises)
+	}
+
+	started := m.kind == claim && applied && (before.state != store.Running || before.owner != m.call)
+	revived := (m.kind == claim || m.kind == renew) && applied && before.state == store.Running &&
+		before.owner == m.call && !before.leaseAlive
+
+	if (started || revived) && before.state != store.Absent && after.fence <= before.fence {
+		next.violate(FenceRises)
+	}
+
+	if started && before.state != store.Absent && before.request != c.requestOf(m.call) {
+		next.violate(OneRequest)
+	}
+
+	if before.state == store.Completed && after != before {
+		next.violate(CompletedStays)
+	}
+
+	if m.call != 0 && after.state == store.Running && after.owner == m.call && s.call(m.call).phase == withdrawn {
+		next.violate(NoLateWin)
+	}
+
+	// In one transaction with the record, the effect happens when the completion takes effect.
+	if c.guarantee == store.ExactlyOnce && m.kind == complete && before.state != store.Completed && after.state == store.Completed {
+		c.effect(&next)
+	}
+
+	return next, applied
+}
+
+// effect counts one. Under AtLeastOnce it may be more than one.
+func (c *checker) effect(s *state) {
+	if s.effects < 2 { //nolint:mnd // more than one is too many already
+		s.effects++
+	}
+
+	if s.effects > 1 && c.guarantee != store.AtLeastOnce {
+		s.violate(AtMostOneEffect)
+	}
+}
+
+// give notes that somebody was given a recorded answer.
+func (s *state) give(outcome uint8) {
+	if s.answer == 0 {
+		s.answer = outcome
+	}
+
+	if s.answer != outcome {
+		s.violate(OneAnswer)
+	}
+}
+
+// violate notes the first property that does not hold.
+func (s *state) violate(p Property) {
+	if s.broken == "" {
+		s.broken = p
+	}
+}
+
+// canEnd reports whether the record can be brought to an end once everybody who works on it has died and all time has
+// passed: by a retry, or by an operator.
+func (c *checker) canEnd(s *state) bool {
+	after := *s
+	after.record.leaseAlive, after.record.ownerAlive = false, false
+
+	switch after.record.state {
+	case store.Absent, store.Released, store.Completed:
+		return true
+	case store.Running, store.Unknown:
+	}
+
+	if c.mayStart(&after.record, operator) {
+		return true
+	}
+
+	as := store.Released
+	if s.effects > 0 {
+		as = store.Completed
+	}
+
+	next, applied := c.apply(&after, message{kind: resolve, fence: after.record.fence, as: as})
+
+	return applied && next.state == as
+}

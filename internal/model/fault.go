@@ -1,0 +1,44 @@
+package model
+
+// Fault turns one rule off.
+type Fault string
+
+// The faults, each with the rule of package store that it breaks.
+const (
+	NoFault Fault = ""
+	// ClaimWithoutFence breaks rule 1: a claim wins whatever fence it expects.
+	ClaimWithoutFence Fault = "rule 1: a claim names no fence"
+	// NoTokenCheck breaks rule 2: a completion is not fenced by the owner's token.
+	NoTokenCheck Fault = "rule 2: a completion is not checked for its token"
+	// OwnTokenUnknown breaks rule 3: a copy of a claim that has won is told that somebody else runs.
+	OwnTokenUnknown Fault = "rule 3: an own claim is not recognised"
+	// OutcomeNotCompared breaks rule 3: a completion that finds another outcome counts as its own repeat.
+	OutcomeNotCompared Fault = "rule 3: a repeated completion is not compared"
+	// RepeatRefused breaks rule 3: a copy of a completion is told that it is too late.
+	RepeatRefused Fault = "rule 3: a repeated completion is not recognised"
+	// NoFenceAtRevival breaks rule 3: an ended lease is revived under the old fence.
+	NoFenceAtRevival Fault = "rule 3: a revival does not raise the fence"
+	// NoRelease breaks rule 4: a claim that was given up is not released.
+	NoRelease Fault = "rule 4: a claim given up is not released"
+	// NoTombstone breaks rule 4: a release leaves nothing where there is no record.
+	NoTombstone Fault = "rule 4: a release leaves no tombstone"
+	// FingerprintIgnored breaks rule 5: a key that was released, or whose lease has ended, may be used for another request.
+	FingerprintIgnored Fault = "rule 5: the fingerprint is not compared"
+	// FenceResetAtRelease breaks rule 6: a released record starts over.
+	FenceResetAtRelease Fault = "rule 6: the fence is reset at release"
+	// NoFenceAtTakeover breaks rule 6: a new run has the fence of the old one.
+	NoFenceAtTakeover Fault = "rule 6: a takeover does not raise the fence"
+	// ExpiryWithLease breaks rule 7: a running record disappears with its lease.
+	ExpiryWithLease Fault = "rule 7: a running record expires with its lease"
+	// TakeoverAtMostOnce breaks the guarantee: an ended lease is taken over under AtMostOnce.
+	TakeoverAtMostOnce Fault = "AT_MOST_ONCE: takeover is allowed"
+	// LateOverResolution breaks rule 10: a late owner overwrites what was resolved.
+	LateOverResolution Fault = "rule 10: a late owner overwrites a resolution"
+	// CarelessResolver breaks rule 11: an operator says "not executed" while the owner may be alive.
+	CarelessResolver Fault = "rule 11: resolved as not executed while the owner may be alive"
+	// NoReviverLife breaks rule 11: a claim that is won back after its lease does not prolong the time in which its owner
+	// may be alive.
+	NoReviverLife Fault = "rule 11: a claim won back late counts from its first arrival"
+	// NoResolver takes the operator away.
+	NoResolver Fault = "no operator: nobody resolves"
+)

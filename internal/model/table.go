@@ -1,0 +1,203 @@
+package model
+
+import (
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// The model's time stands still; what has passed is said by the record.
+const (
+	lease     = time.Second
+	maxRun    = time.Second
+	retention = time.Hour
+)
+
+func now() time.Time { return time.Unix(1_000_000, 0) }
+
+func tokenOf(call uint8) store.Token { return store.Token{call} }
+
+func fingerprintOf(request uint8) store.Fingerprint {
+	return store.Fingerprint{Scheme: 1, Sum: [32]byte{request}}
+}
+
+// concrete is the record as the transition table knows it.
+func (r record) concrete() store.Record {
+	if r.state == store.Absent {
+		return store.Record{}
+	}
+
+	rec := store.Record{
+		State: r.state, Token: tokenOf(r.owner), Fence: uint64(r.fence), Guarantee: 0,
+		LeaseUntil: now(), OwnerAliveUntil: now(), FirstStart: now(), LastStart: now(),
+		Attempts: uint32(r.attempts), Resolved: r.resolved, Fingerprint: fingerprintOf(r.request),
+	}
+	if r.leaseAlive {
+		rec.LeaseUntil = now().Add(lease)
+	}
+
+	if r.ownerAlive {
+		rec.OwnerAliveUntil = now().Add(maxRun + lease)
+	}
+
+	if r.outcome != 0 {
+		rec.Outcome = []byte{r.outcome}
+	}
+
+	if r.state == store.Completed || r.state == store.Released {
+		rec.ExpiresAt = now().Add(retention)
+	}
+
+	return rec
+}
+
+// abstract is the record in the model's facts.
+func abstract(rec *store.Record) record {
+	if rec.State == store.Absent {
+		return record{}
+	}
+
+	r := record{
+		state: rec.State, owner: rec.Token[0], fence: uint8(rec.Fence), resolved: rec.Resolved, //nolint:gosec // bounded by maxFence
+		leaseAlive: rec.LeaseAlive(now()), attempts: uint8(rec.Attempts), //nolint:gosec // bounded by calls
+	}
+	if rec.State == store.Running || rec.State == store.Unknown {
+		r.ownerAlive = now().Before(rec.OwnerAliveUntil)
+	}
+
+	r.request = rec.Fingerprint.Sum[0]
+
+	if len(rec.Outcome) > 0 {
+		r.outcome = rec.Outcome[0]
+	}
+
+	return r
+}
+
+// message is an operation on its way to the store.
+type message struct {
+	call uint8 // 0 for the operator's
+	kind kind
+	// fence is what a claim, a release or a resolution expects.
+	fence uint8
+	// as is what a resolution says.
+	as store.State
+}
+
+type kind uint8
+
+const (
+	claim kind = iota
+	renew
+	complete
+	release
+	hold
+	resolve
+)
+
+// apply is what the store does with a message, with one rule turned off where the checker says so.
+func (c *checker) apply(s *state, m message) (record, bool) {
+	before := s.record
+
+	if c.fault == ExpiryWithLease && before.state == store.Running && !before.leaseAlive {
+		before = record{}
+	}
+
+	rec := before.concrete()
+	if before.state != store.Absent {
+		rec.Guarantee = c.guarantee
+	}
+
+	t := c.decide(rec, before, m)
+	after := abstract(&t.Record)
+
+	return c.meddle(before, after, m, t.Applied)
+}
+
+func (c *checker) claimOf(call, fence uint8) store.Claim {
+	return store.Claim{
+		Token: tokenOf(call), Fence: uint64(fence), Guarantee: c.guarantee, Lease: lease, MaxRun: maxRun,
+		MaxAttempts: c.maxAttempts, Retention: retention, Fingerprint: fingerprintOf(c.requestOf(call)),
+	}
+}
+
+func (c *checker) decide(rec store.Record, before record, m message) store.Transition {
+	switch m.kind {
+	case claim:
+		op := c.claimOf(m.call, m.fence)
+
+		switch {
+		case c.fault == FingerprintIgnored:
+			op.Fingerprint = rec.Fingerprint
+		case c.fault == ClaimWithoutFence && before.state != store.Absent:
+			op.Fence = rec.Fence
+		case c.fault == TakeoverAtMostOnce:
+			rec.Guarantee, op.Guarantee = store.AtLeastOnce, store.AtLeastOnce
+		case c.fault == OwnTokenUnknown && before.state == store.Running && before.owner == m.call:
+			return store.Transition{Record: rec}
+		}
+
+		return op.Apply(rec, now())
+	case renew:
+		op := store.Renewal{Token: tokenOf(m.call), Lease: lease}
+
+		return op.Apply(rec, now())
+	case complete:
+		op := store.Completion{Token: tokenOf(m.call), Outcome: []byte{m.call}, Retention: retention}
+
+		return op.Apply(rec, now())
+	case release:
+		op := store.Release{Claim: c.claimOf(m.call, m.fence), Retention: retention}
+		if c.fault == NoTombstone && before.state == store.Absent {
+			return store.Transition{Record: rec, Applied: true}
+		}
+
+		return op.Apply(rec, now())
+	case hold:
+		op := store.Hold{Token: tokenOf(m.call)}
+
+		return op.Apply(rec, now())
+	case resolve:
+		op := store.Resolution{Fence: uint64(m.fence), State: m.as, Outcome: []byte{operator}, Retention: retention}
+		if c.fault == CarelessResolver {
+			rec.OwnerAliveUntil = now()
+		}
+
+		return op.Apply(rec, now())
+	default:
+		return store.Transition{Record: rec}
+	}
+}
+
+// meddle turns off the rules that concern what the table has made of the record.
+func (c *checker) meddle(before, after record, m message, applied bool) (record, bool) {
+	sameOwner := before.owner == m.call && before.state != store.Absent
+
+	switch {
+	case c.fault == NoTokenCheck && m.kind == complete && !sameOwner && before.state == store.Running:
+		before.state, before.outcome, before.leaseAlive, before.ownerAlive = store.Completed, m.call, false, false
+
+		return before, true
+	case c.fault == OutcomeNotCompared && m.kind == complete && sameOwner && before.state == store.Completed:
+		return before, true
+	case c.fault == RepeatRefused && m.kind == complete && sameOwner && before.state == store.Completed && !before.resolved:
+		return before, false
+	case c.fault == NoReviverLife && m.kind == claim && sameOwner && before.state == store.Running && !before.leaseAlive:
+		after.ownerAlive = before.ownerAlive
+	case c.fault == NoResolver && m.kind == resolve:
+		return before, false
+	case c.fault == FenceResetAtRelease && after.state == store.Released:
+		after.fence = 1
+	case c.fault == NoFenceAtTakeover && m.kind == claim && before.state == store.Running && after.owner != before.owner:
+		after.fence = before.fence
+	case c.fault == NoFenceAtRevival && before.state == store.Running && !before.leaseAlive && sameOwner &&
+		(m.kind == claim || m.kind == renew):
+		after.fence = before.fence
+	case c.fault == LateOverResolution && m.kind == complete && sameOwner && before.resolved:
+		before.state, before.outcome = store.Completed, m.call
+
+		return before, true
+	}
+
+	return after, applied
+}

@@ -1,0 +1,99 @@
+package storetest
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+func suite() config { return config{bubble: true, unit: DefaultUnit, rounds: 10, seeds: 20} }
+
+// failures runs the whole suite and returns what it says about a store, by check.
+func failures(t *testing.T, newStore func() store.Store) map[string][]string {
+	t.Helper()
+
+	cfg := suite()
+	failed := make(map[string][]string)
+
+	for _, g := range groups(cfg) {
+		for _, c := range g.checks {
+			synctest.Test(t, func(t *testing.T) {
+				p := &probe{}
+				p.watch(func() { c.run(newEnv(t.Context(), p, newStore(), cfg)) })
+
+				if len(p.failures) > 0 {
+					failed[g.name+"/"+c.name] = p.failures
+				}
+			})
+		}
+	}
+
+	return failed
+}
+
+func TestBrokenStoresFailByTheRuleThatTheyBreak(t *testing.T) {
+	t.Parallel()
+
+	for _, b := range slices.Concat(tableBugs(), ruleBugs(), optionalBugs()) {
+		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
+
+			failed := failures(t, func() store.Store {
+				s := newMapStore()
+				b.breaks(s)
+
+				return s
+			})
+
+			for _, messages := range failed {
+				for _, m := range messages {
+					if strings.HasPrefix(m, b.rule.String()+": ") {
+						return
+					}
+				}
+			}
+
+			t.Errorf("the suite does not say that the store breaks %v; it says %q", b.rule, failed)
+		})
+	}
+}
+
+func TestAWholeStorePasses(t *testing.T) {
+	t.Parallel()
+
+	for name, messages := range failures(t, func() store.Store { return newMapStore() }) {
+		t.Errorf("%s: %q", name, messages)
+	}
+}
+
+func TestAStoreWithoutOptionalInterfacesPasses(t *testing.T) {
+	t.Parallel()
+
+	type plain struct{ store.Store }
+
+	for name, messages := range failures(t, func() store.Store { return plain{newMapStore()} }) {
+		t.Errorf("%s: %q", name, messages)
+	}
+}
+
+func TestCheckNamesAreUnique(t *testing.T) {
+	t.Parallel()
+
+	seen := make(map[string]bool)
+
+	for _, g := range groups(suite()) {
+		for _, c := range g.checks {
+			name := g.name + "/" + c.name
+			if seen[name] {
+				t.Errorf("two checks are called %q", name)
+			}
+
+			seen[name] = true
+		}
+	}
+
+	t.Logf("%d checks", len(seen))
+}

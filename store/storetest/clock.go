@@ -1,0 +1,59 @@
+package storetest
+
+import "time"
+
+// now returns the time on the store's clock, from an operation that changes nothing.
+func (x *env) now() time.Time {
+	x.Helper()
+
+	return x.read().Now
+}
+
+// advance lets d pass on the store's clock.
+func (x *env) advance(d time.Duration) {
+	x.Helper()
+	x.until(x.now().Add(d))
+}
+
+// pass lets at pass on the store's clock, and the rounding of times with it.
+func (x *env) pass(at time.Time) {
+	x.Helper()
+	x.until(at.Add(rounding))
+}
+
+// until waits for the store's clock to show at: precisely at it inside a bubble, some time after it otherwise.
+func (x *env) until(at time.Time) {
+	x.Helper()
+
+	// A check waits for seconds on a real clock. More than a minute is a record with absurd times.
+	limit := time.Minute
+	if x.bubble {
+		limit = 1000 * 24 * time.Hour
+	}
+
+	for begin := time.Now(); ; {
+		left := at.Sub(x.now())
+		if left <= 0 {
+			return
+		}
+
+		if left > limit || time.Since(begin) > limit {
+			x.Fatalf("%v: the store's clock has %v to go to the end of a short lease or retention", contents, left)
+		}
+
+		time.Sleep(left)
+	}
+}
+
+// wait waits for a channel to be closed and reports whether it was.
+func (x *env) wait(closed <-chan struct{}) bool {
+	timer := time.NewTimer(max(5*time.Second, 20*x.unit))
+	defer timer.Stop()
+
+	select {
+	case <-closed:
+		return true
+	case <-timer.C:
+		return false
+	}
+}

@@ -1,0 +1,140 @@
+package storetest
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// mapStore is the least store that keeps the contract, and does so unless one of its parts is replaced.
+type mapStore struct {
+	mu      sync.Mutex
+	records map[store.Key]store.Record
+	watches map[store.Key][]chan struct{}
+
+	// decide is the transition of a record by *store.Claim, *store.Renewal and so on, or nil for Lookup.
+	decide func(op any, rec store.Record, now time.Time) store.Transition
+	// pause comes between the reading of a record and the writing of it. With it the store is not atomic.
+	pause func()
+	// wakes says which records wake those who watch.
+	wakes func(rec *store.Record) bool
+	// unwatch ends one watch.
+	unwatch func(s *mapStore, key store.Key, ch chan struct{})
+	// cancelled is what an operation does whose context has ended, and is told of the key.
+	cancelled func(s *mapStore, key store.Key, err error) error
+}
+
+func newMapStore() *mapStore {
+	return &mapStore{
+		records: make(map[store.Key]store.Record),
+		watches: make(map[store.Key][]chan struct{}),
+		decide:  decide,
+		wakes:   func(rec *store.Record) bool { return rec.State != store.Running },
+		unwatch: func(s *mapStore, key store.Key, ch chan struct{}) {
+			s.watches[key] = slices.DeleteFunc(s.watches[key], func(c chan struct{}) bool { return c == ch })
+		},
+		cancelled: func(_ *mapStore, _ store.Key, err error) error { return err },
+	}
+}
+
+// decide is the transition table.
+func decide(op any, rec store.Record, now time.Time) store.Transition {
+	switch op := op.(type) {
+	case *store.Claim:
+		return op.Apply(rec, now)
+	case *store.Renewal:
+		return op.Apply(rec, now)
+	case *store.Completion:
+		return op.Apply(rec, now)
+	case *store.Release:
+		return op.Apply(rec, now)
+	case *store.Hold:
+		return op.Apply(rec, now)
+	case *store.Resolution:
+		return op.Apply(rec, now)
+	default:
+		if rec.Expired(now) {
+			rec = store.Record{}
+		}
+
+		return store.Transition{Record: rec}
+	}
+}
+
+func (s *mapStore) do(ctx context.Context, key store.Key, op any) (store.Result, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if ctx.Err() != nil {
+		return store.Result{}, s.cancelled(s, key, ctx.Err())
+	}
+
+	now, rec := time.Now(), s.records[key]
+
+	if s.pause != nil {
+		s.mu.Unlock()
+		s.pause()
+		s.mu.Lock()
+	}
+
+	decided := s.decide(op, rec, now)
+	if decided.Changed {
+		s.records[key] = decided.Record
+
+		if s.wakes(&decided.Record) {
+			for _, ch := range s.watches[key] {
+				close(ch)
+			}
+
+			delete(s.watches, key)
+		}
+	}
+
+	return store.Result{Applied: decided.Applied, Record: decided.Record, Now: now}, nil
+}
+
+func (s *mapStore) Claim(ctx context.Context, op store.Claim) (store.Result, error) {
+	return s.do(ctx, op.Key, &op)
+}
+
+func (s *mapStore) Renew(ctx context.Context, op store.Renewal) (store.Result, error) {
+	return s.do(ctx, op.Key, &op)
+}
+
+func (s *mapStore) Complete(ctx context.Context, op store.Completion) (store.Result, error) {
+	return s.do(ctx, op.Key, &op)
+}
+
+func (s *mapStore) Release(ctx context.Context, op store.Release) (store.Result, error) {
+	return s.do(ctx, op.Claim.Key, &op)
+}
+
+func (s *mapStore) Hold(ctx context.Context, op store.Hold) (store.Result, error) {
+	return s.do(ctx, op.Key, &op)
+}
+
+func (s *mapStore) Lookup(ctx context.Context, key store.Key) (store.Result, error) {
+	return s.do(ctx, key, nil)
+}
+
+func (s *mapStore) Resolve(ctx context.Context, op store.Resolution) (store.Result, error) {
+	return s.do(ctx, op.Key, &op)
+}
+
+func (s *mapStore) Watch(key store.Key) (changed <-chan struct{}, stop func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	ch := make(chan struct{})
+	s.watches[key] = append(s.watches[key], ch)
+
+	return ch, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+
+		s.unwatch(s, key, ch)
+	}
+}

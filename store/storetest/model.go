@@ -1,0 +1,178 @@
+package storetest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// modelSteps is how many operations are drawn in a sequence.
+const modelSteps = 120
+
+func modelChecks(seeds int) []check {
+	checks := make([]check, 0, seeds)
+
+	for seed := range uint64(seeds) {
+		checks = append(checks, check{
+			fmt.Sprintf("each does what its Apply function says, seed %d", seed),
+			func(x *env) { newModel(x, seed).run() },
+		})
+	}
+
+	return checks
+}
+
+// model draws operations at random, and compares what the store makes of each with what its Apply function makes of the
+// record before, at the very time that the store says it decided at.
+type model struct {
+	*env
+
+	rand   *rand.Rand
+	steps  int
+	claims []store.Claim
+	record store.Record
+}
+
+func newModel(x *env, seed uint64) *model {
+	m := &model{env: x, rand: rand.New(rand.NewPCG(seed, 0)), steps: modelSteps}
+	if !x.bubble {
+		m.steps = modelSteps / 3
+	}
+
+	for range 3 {
+		claim := x.newClaim()
+		claim.Lease, claim.MaxRun = m.span(), m.span()
+		claim.Guarantee = store.Guarantee(1 + m.rand.IntN(3))
+		claim.MaxAttempts = m.rand.Uint32N(4)
+		claim.Retention = time.Duration(m.rand.IntN(2)) * 10 * x.unit
+
+		m.claims = append(m.claims, claim)
+	}
+
+	// One of three is another request, or one whose fingerprint cannot be compared.
+	m.claims[2].Fingerprint.Sum[0]++
+	m.claims[2].Fingerprint.Scheme += uint16(m.rand.UintN(2))
+
+	return m
+}
+
+// span draws a lease or a retention.
+func (m *model) span() time.Duration {
+	return []time.Duration{m.unit, 3 * m.unit, long}[m.rand.IntN(3)]
+}
+
+func (m *model) run() {
+	for step := range m.steps {
+		if m.rand.IntN(8) == 0 {
+			m.advance(m.unit * time.Duration(1+m.rand.IntN(3)))
+		}
+
+		name, got, apply := m.draw()
+		want := apply(m.record, got.Now)
+
+		if m.ambiguous(got.Now) {
+			m.record = got.Record
+
+			continue
+		}
+
+		if got.Applied != want.Applied {
+			m.brokenf(table, "step %d: %s on a %v record: Applied is %t, must be %t",
+				step, name, m.record.State, got.Applied, want.Applied)
+		}
+
+		if d := everything(&got.Record, &want.Record); d != "" {
+			m.brokenf(table, "step %d: %s on a %v record: %s", step, name, m.record.State, d)
+
+			return
+		}
+
+		m.record = got.Record
+	}
+}
+
+// ambiguous reports whether the operation came so close to the end of a lease or a retention that rounding decides.
+// Inside a bubble the clocks agree, and the very instant counts as well.
+func (m *model) ambiguous(now time.Time) bool {
+	if m.bubble {
+		return false
+	}
+
+	for i := range m.claims {
+		if near(now, m.record.FirstStart.Add(m.claims[i].Retention)) {
+			return true
+		}
+	}
+
+	return near(now, m.record.LeaseUntil) || near(now, m.record.ExpiresAt) || near(now, m.record.OwnerAliveUntil)
+}
+
+type apply func(rec store.Record, now time.Time) store.Transition
+
+// draw performs an operation drawn at random.
+func (m *model) draw() (name string, got store.Result, as apply) {
+	m.Helper()
+
+	// The fence is most often the record's, so that claims get somewhere.
+	claim := m.claims[m.rand.IntN(len(m.claims))]
+	claim.Fence = m.record.Fence - min(m.record.Fence, uint64(m.rand.IntN(4)/3))
+	outcome := []byte{byte(m.rand.IntN(2))}
+
+	if m.record.Expired(m.now()) {
+		claim.Fence = 0
+	}
+
+	var err error
+
+	switch m.rand.IntN(9) {
+	case 0, 1, 2:
+		name, as = "Claim", claim.Apply
+		got, err = m.store.Claim(m.ctx, claim)
+	case 3, 4:
+		op := store.Renewal{Key: m.key, Token: claim.Token, Lease: m.span()}
+		name, as = "Renew", op.Apply
+		got, err = m.store.Renew(m.ctx, op)
+	case 5:
+		op := store.Completion{Key: m.key, Token: claim.Token, Outcome: outcome, Retention: m.span()}
+		name, as = "Complete", op.Apply
+		got, err = m.store.Complete(m.ctx, op)
+	case 6:
+		op := store.Release{Claim: claim, Retention: m.span()}
+		name, as = "Release", op.Apply
+		got, err = m.store.Release(m.ctx, op)
+	case 7:
+		op := store.Hold{Key: m.key, Token: claim.Token, Outcome: outcome}
+		name, as = "Hold", op.Apply
+		got, err = m.store.Hold(m.ctx, op)
+	default:
+		return m.drawResolution(outcome)
+	}
+
+	return name, m.must(name, got, err), as
+}
+
+func (m *model) drawResolution(outcome []byte) (string, store.Result, apply) {
+	m.Helper()
+
+	op := store.Resolution{
+		Key:       m.key,
+		Fence:     m.record.Fence - min(m.record.Fence, uint64(m.rand.IntN(4)/3)),
+		State:     []store.State{store.Released, store.Completed}[m.rand.IntN(2)],
+		Outcome:   outcome,
+		Retention: m.span(),
+	}
+
+	inspector, ok := m.store.(store.Inspector)
+	if !ok {
+		// A renewal by nobody changes nothing.
+		none := store.Renewal{}
+
+		return "Renew", m.read(), none.Apply
+	}
+
+	got, err := inspector.Resolve(m.ctx, op)
+
+	return "Resolve", m.must("Resolve", got, err), op.Apply
+}

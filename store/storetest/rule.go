@@ -1,0 +1,74 @@
+package storetest
+
+// A rule is what a failure names: a rule of package store by its number, or an optional interface by its name.
+type rule struct {
+	name string
+	text string
+}
+
+func (r rule) String() string { return r.name + " (" + r.text + ")" }
+
+// The rules, numbered as in package store. Rule 9 is the engine's.
+var (
+	atomicity = rule{
+		"rule 1", "one atomic operation decides, on the store's clock",
+	}
+	expectedFence = rule{
+		"rule 1", "a claim wins only if the record still has the fence that it expects",
+	}
+	fenced = rule{
+		"rule 2", "writes are fenced by the owner token",
+	}
+	finality = rule{
+		"rule 2", "nothing but the end of its retention leaves COMPLETED",
+	}
+	resends = rule{
+		"rule 3", "every operation can arrive twice, and its repeat is recognised by token, operation and outcome",
+	}
+	revival = rule{
+		"rule 3", "whatever revives an ended lease wins it back and raises the fence by one",
+	}
+	withdrawal = rule{
+		"rule 4", "a claim given up on is released even before it has landed, so that it loses when it lands",
+	}
+	binding = rule{
+		"rule 5", "a key is bound to its first request in every state; other fingerprint schemes count as the same request",
+	}
+	fenceOrder = rule{
+		"rule 6", "the fence rises with every new run and never goes back within a record's life",
+	}
+	unsettled = rule{
+		"rule 7", "an unsettled record never expires with its lease",
+	}
+	takeoverAge = rule{
+		"rule 8", "a run is not taken over once the first start is older than the retention",
+	}
+	settlement = rule{
+		"rule 10", "the owner's own result settles an unknown record, unless somebody resolved it first",
+	}
+	careful = rule{
+		"rule 11", "\"nothing happened\" is refused while the owner may still be alive",
+	}
+
+	guarantee = rule{
+		"guarantee", "the stricter of the record's and the claim's decides, and only AT_LEAST_ONCE and EXACTLY_ONCE run again",
+	}
+	attempts = rule{
+		"attempts", "runs are counted, and takeover is refused once there have been MaxAttempts of them",
+	}
+	contents = rule{
+		"record", "it keeps what it was given, byte for byte, with times on the store's clock",
+	}
+	table = rule{
+		"transition table", "an operation does what its Apply function in package store says",
+	}
+	cancelled = rule{
+		"context", "an operation under an ended context takes effect whole or not at all",
+	}
+	inspector = rule{
+		"Inspector", "Lookup reads the record and changes nothing; Resolve settles a record whose outcome is unknown",
+	}
+	notifier = rule{
+		"Notifier", "a watch is woken by whatever stops the run after Watch has returned",
+	}
+)
