@@ -15,8 +15,8 @@ const (
 	// matter whether an earlier copy has arrived.
 	claimTries      = 3
 	claimRetryDelay = 10 * time.Millisecond
-	// claimRounds bounds how often a call claims a key that others take from it at the very same time.
-	claimRounds = 32
+	// maxReclaims bounds how often a call claims a key that others take from it at the very same time.
+	maxReclaims = 32
 )
 
 // lead claims the key and does what the store's answer asks for. Whatever happens, the flight has landed and a claim of
@@ -32,7 +32,13 @@ func (x *execution) lead() (Reply, error) {
 		}
 	}()
 
-	for round := 0; ; round++ {
+	for reclaims := 0; ; {
+		if x.engine.draining.Load() {
+			x.withdraw()
+
+			return Reply{}, rejectDraining()
+		}
+
 		sent := time.Now()
 
 		res, err := x.sendClaim()
@@ -48,7 +54,9 @@ func (x *execution) lead() (Reply, error) {
 			return x.own(&res, sent)
 		}
 
-		if next == actReclaim && round < claimRounds {
+		if next == actReclaim && reclaims < maxReclaims {
+			reclaims++
+
 			x.expect(&res.Record)
 
 			continue

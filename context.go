@@ -11,7 +11,7 @@ type runKey struct{}
 // Deadline returns the end of MaxRun, which bounds the run; for a run that is not detached, the caller's deadline where
 // that is earlier.
 func (x *execution) Deadline() (time.Time, bool) {
-	end := x.started.Add(x.policy.MaxRun)
+	end := x.runEnd
 
 	if deadline, ok := x.Context.Deadline(); ok && deadline.Before(end) {
 		end = deadline

@@ -31,6 +31,7 @@ type Engine struct {
 
 	calls    atomic.Int64 // calls between their admission and their answer
 	draining atomic.Bool
+	stopped  atomic.Bool   // a drain has run out of time
 	idle     chan struct{} // receives when the last call ends during a drain
 }
 
@@ -140,10 +141,10 @@ func (e *Engine) Validate(p Policy) error {
 // Policy returns a policy with every unset field taken from the engine's.
 func (e *Engine) Policy(p Policy) Policy { return p.Over(e.policy) }
 
-// Drain refuses new keyed calls, with a rejection that asks to retry elsewhere, and waits until all calls have been
-// answered and nothing is left to be tried in the background. When ctx ends first, the runs that are left are told by
-// cancelling their contexts with ErrDraining, what is pending is given up, and Drain returns an error that says how much
-// was left. The engine cannot be used afterwards. Drain may be called again.
+// Drain refuses new keyed calls, with a rejection that asks to retry elsewhere, as well as calls that wait and would have
+// to claim again. It waits until all calls have been answered and nothing is left to be tried in the background. When ctx
+// ends first, the runs that are left are told by cancelling their contexts with ErrDraining, what is pending is given up,
+// and Drain returns an error that says how much was left. The engine cannot be used afterwards. Drain may be called again.
 func (e *Engine) Drain(ctx context.Context) error {
 	e.draining.Store(true)
 
@@ -151,6 +152,8 @@ func (e *Engine) Drain(ctx context.Context) error {
 		select {
 		case <-e.idle:
 		case <-ctx.Done():
+			e.stopped.Store(true) // before cancelling, for the runs that start at this very moment
+
 			told := e.flights.cancel(ErrDraining)
 			lost := e.pending.stop()
 
@@ -158,6 +161,8 @@ func (e *Engine) Drain(ctx context.Context) error {
 				told, lost, context.Cause(ctx))
 		}
 	}
+
+	e.wakeDrain() // another one
 
 	if lost := e.pending.drain(ctx); lost > 0 {
 		return fmt.Errorf("onlyonce: drained in part: %d settlements were not acknowledged: %w", lost, context.Cause(ctx))
@@ -174,7 +179,7 @@ func (e *Engine) admit() *Rejection {
 	case e.draining.Load():
 		e.leave()
 
-		return reject(ReasonStoreUnavailable, "this server is shutting down and nothing was executed; retry with the same key", nil)
+		return rejectDraining()
 	case calls > int64(e.limits.MaxDetached) && e.flights.detached() >= e.limits.MaxDetached:
 		e.leave()
 
@@ -193,10 +198,14 @@ func (e *Engine) admit() *Rejection {
 // leave counts a call out.
 func (e *Engine) leave() {
 	if e.calls.Add(-1) == 0 && e.draining.Load() {
-		select {
-		case e.idle <- struct{}{}:
-		default:
-		}
+		e.wakeDrain()
+	}
+}
+
+func (e *Engine) wakeDrain() {
+	select {
+	case e.idle <- struct{}{}:
+	default:
 	}
 }
 

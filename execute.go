@@ -60,9 +60,7 @@ func (e *Engine) Execute(ctx context.Context, call *Call, run func(context.Conte
 	x := &execution{engine: e, caller: ctx, call: call, handler: run, began: time.Now()}
 
 	reply, err := x.execute()
-	if e.observer != nil {
-		x.observeEnd(&reply, err)
-	}
+	x.observeEnd(&reply, err)
 
 	return reply, err
 }
@@ -92,6 +90,7 @@ type execution struct {
 	attempt   uint32
 	fence     atomic.Uint64
 	started   time.Time
+	runEnd    time.Time       // when the run must end
 	ran       time.Duration   // how long the handler took
 	base      context.Context // not cancelled with the caller: for what must be written whatever happens
 	heartbeat heartbeat
@@ -236,7 +235,12 @@ func (x *execution) observe(kind EventKind, err error) {
 	})
 }
 
+// observeEnd reports the end of the call.
 func (x *execution) observeEnd(reply *Reply, err error) {
+	if x.engine.observer == nil {
+		return
+	}
+
 	event := Event{
 		Kind: EventCall, Method: x.call.Method, Key: x.claim.ReadableKey, Fence: x.fence.Load(),
 		Status: reply.Status, Total: time.Since(x.began), Run: x.ran, Err: reply.Err,

@@ -33,8 +33,10 @@ type heartbeat struct {
 	settling bool
 	// over means that there is nothing to do any more.
 	over bool
-	// lost means that the loss has been reported.
+	// lost means that the lease may have ended.
 	lost bool
+	// reported means that the observer knows of the loss.
+	reported bool
 	// mute means that there is no lease, only an end of the run.
 	mute bool
 }
@@ -67,9 +69,6 @@ func (x *execution) stopHeartbeat() {
 	}
 }
 
-// runEnd is when the run must end.
-func (x *execution) runEnd() time.Time { return x.started.Add(x.policy.MaxRun) }
-
 // authorityEnd is when the run must have stopped, where others may take over once the lease has ended. It is measured on
 // the monotonic clock from before the lease was asked for, so it comes before the lease can have ended.
 func (x *execution) authorityEnd() time.Time {
@@ -79,7 +78,7 @@ func (x *execution) authorityEnd() time.Time {
 // nextBeat is when there is something to do next.
 func (x *execution) nextBeat() time.Time {
 	h := &x.heartbeat
-	next := x.runEnd()
+	next := x.runEnd
 
 	if h.mute {
 		return next
@@ -109,14 +108,14 @@ func (x *execution) beat() {
 
 	now := time.Now()
 
-	if !now.Before(x.runEnd()) {
+	if !now.Before(x.runEnd) {
 		h.over = true
 		x.cancel(ErrMaxRun)
 
 		return
 	}
 
-	if !h.mute && !now.Before(x.authorityEnd()) && x.loseAuthority(nil) {
+	if !h.mute && !now.Before(x.authorityEnd()) && x.loseAuthority() {
 		return
 	}
 
@@ -131,12 +130,15 @@ func (x *execution) beat() {
 
 // loseAuthority reports that the lease may have ended. Where others may take over it ends the run, and returns true.
 // Under AtMostOnce nobody may: ending the run would only make its outcome unknown.
-func (x *execution) loseAuthority(err error) bool {
+func (x *execution) loseAuthority() bool {
 	h := &x.heartbeat
 
-	if !h.lost && !h.settling {
+	if !h.lost {
 		h.lost = true
-		x.observe(EventLeaseLost, err)
+
+		if !h.settling {
+			x.reportLoss()
+		}
 	}
 
 	if !x.guarantee.TakeoverAllowed() {
@@ -180,9 +182,11 @@ func (x *execution) renew() {
 	case res.Applied:
 		h.anchor = sent
 		h.renewAt = sent.Add(x.policy.Lease / renewPart)
-		h.lost = false
+		h.lost, h.reported = false, false
 		x.fence.Store(res.Record.Fence)
-	case !h.settling:
+	case h.settling:
+		h.over = true // the outcome may be written already; whoever writes it will learn what became of the record
+	default:
 		x.overtaken(&res.Record)
 	}
 }
@@ -192,16 +196,21 @@ func (x *execution) renew() {
 func (x *execution) overtaken(rec *store.Record) {
 	h := &x.heartbeat
 
-	if !h.lost {
-		h.lost = true
-		x.observe(EventLeaseLost, nil)
-	}
-
 	h.over = true
+
+	x.reportLoss()
 
 	if settled := rec.State != store.Absent && rec.Token == x.claim.Token; settled && !x.guarantee.TakeoverAllowed() {
 		return
 	}
 
 	x.cancel(ErrLeaseLost)
+}
+
+// reportLoss lets the observer know, once, that the lease is lost. It is called with the lock held.
+func (x *execution) reportLoss() {
+	if !x.heartbeat.reported {
+		x.heartbeat.reported = true
+		x.observe(EventLeaseLost, nil)
+	}
 }

@@ -47,6 +47,10 @@ const (
 	DefaultMaxOutcome  = 1 << 20
 )
 
+// maxRetention keeps the end of a retention within what stores can count in nanoseconds since 1970. A time beyond it would
+// wrap around and end at once.
+const maxRetention = 100 * 365 * 24 * time.Hour
+
 // NoWait as Policy.MaxWait answers a duplicate of a running call at once.
 const NoWait time.Duration = -1
 
@@ -58,7 +62,7 @@ type Policy struct {
 	// MaxAttempts is how many runs of one key may end unknown before takeover stops. The default is 5. AtMostOnce does
 	// not use it.
 	MaxAttempts int
-	// Retention is how long an outcome is kept, from completion. The default is 24 hours.
+	// Retention is how long an outcome is kept, from completion, at most 100 years. The default is 24 hours.
 	Retention time.Duration
 	// Lease is how long a claim holds without renewal; it is renewed at a third. The default is 15 seconds. It bounds how
 	// long duplicates wait for an owner that has died.
@@ -136,6 +140,7 @@ func (p *Policy) validate(transactional bool) error {
 	complain(p.Lease < time.Millisecond, "Lease is %v: give at least a millisecond", p.Lease)
 	complain(p.MaxRun < p.Lease, "MaxRun is %v and Lease is %v: a run must be allowed to take as long as its lease", p.MaxRun, p.Lease)
 	complain(p.Retention < p.MaxRun, "Retention is %v and MaxRun is %v: keep outcomes for longer than a run takes", p.Retention, p.MaxRun)
+	complain(p.Retention > maxRetention, "Retention is %v: give at most 100 years", p.Retention)
 	complain(p.MaxWait < 0 && p.MaxWait != NoWait, "MaxWait is %v: give a positive duration, or NoWait", p.MaxWait)
 	complain(p.MaxOutcome < 0, "MaxOutcome is %d: give a positive number of bytes", p.MaxOutcome)
 	complain(p.Detached > Off || p.FailOpen > Off, "Detached is %d and FailOpen is %d: give Inherit, On or Off", p.Detached, p.FailOpen)

@@ -62,6 +62,11 @@ func rejectLeaseLost() *Rejection {
 		"this run was overtaken by another one, which has no outcome yet; retry with the same key to get it", nil)
 }
 
+func rejectDraining() *Rejection {
+	return reject(ReasonStoreUnavailable,
+		"this server is shutting down and nothing was executed by this call; retry with the same key", nil)
+}
+
 // The metadata of a rejection.
 const (
 	metadataCode  = "original_code"

@@ -9,7 +9,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// errPanicked is what the duplicates of a run that panicked are told, where the key was released.
+// errPanicked stands for the answer of a handler that panicked, or ended its goroutine, and so gave none.
 var errPanicked = errors.New("onlyonce: the handler panicked")
 
 // own runs the handler: the claim has won.
@@ -29,10 +29,9 @@ func (x *execution) own(res *store.Result, sent time.Time) (Reply, error) {
 		return x.giveBack()
 	}
 
-	x.enter()
+	x.enter(sent, rec.Fingerprint)
 	defer x.exit()
 
-	x.engine.flights.known(&x.key, &x.flight, rec.Fingerprint, x)
 	x.startHeartbeat(sent)
 
 	return x.run()
@@ -59,7 +58,9 @@ func (x *execution) run() (Reply, error) {
 
 	defer func() {
 		if !returned {
-			_, _ = x.settle(&Outcome{Class: ClassAmbiguous, Code: "PANIC", Err: errPanicked}) // the panic goes on
+			reply, err := x.settle(&Outcome{Class: ClassAmbiguous, Code: "PANIC", Err: errPanicked})
+			reply.Err = errPanicked
+			x.observeEnd(&reply, err) // the panic goes on: Execute does not return
 		}
 	}()
 
@@ -74,26 +75,46 @@ func (x *execution) runUnprotected() (Reply, error) {
 	x.guarantee = x.policy.Guarantee
 	x.base = context.WithoutCancel(x.caller)
 
-	x.enter()
+	now := time.Now()
+
+	x.enter(now, x.claim.Fingerprint)
 	defer x.exit()
 
+	returned := false
+
+	defer func() {
+		x.ran = time.Since(x.started)
+
+		if !returned {
+			x.observeEnd(&Reply{Status: StatusUnprotected, Err: errPanicked}, nil) // the panic goes on
+		}
+	}()
+
 	x.heartbeat.mute = true
-	x.startHeartbeat(time.Now())
+	x.startHeartbeat(now)
 	x.handler(x)
-	x.ran = time.Since(x.started)
+
+	returned = true
 
 	return Reply{Status: StatusUnprotected}, nil
 }
 
-// enter makes the execution the context of its run.
-func (x *execution) enter() {
+// enter makes the execution the context of its run, and lets duplicates and a drain find it. MaxRun counts from when the
+// claim was sent, as in the store, so that the run does not outlast what the record says about its owner.
+func (x *execution) enter(claimed time.Time, fingerprint store.Fingerprint) {
 	parent := x.base
 	if x.policy.Detached == Off {
 		parent = x.caller
 	}
 
 	x.started = time.Now()
+	x.runEnd = claimed.Add(x.policy.MaxRun)
 	x.Context, x.cancel = context.WithCancelCause(parent)
+	x.engine.flights.known(&x.key, &x.flight, fingerprint, x)
+
+	if x.engine.stopped.Load() {
+		x.cancel(ErrDraining)
+	}
 }
 
 // exit ends the run's context and its heartbeat.

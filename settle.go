@@ -63,23 +63,38 @@ func (x *execution) complete(out *Outcome) (Reply, error) {
 	return Reply{Status: StatusExecuted}, nil
 }
 
+// leaseLost lets the observer know that somebody else has settled or taken the record.
+func (x *execution) leaseLost() {
+	x.heartbeat.mu.Lock()
+	defer x.heartbeat.mu.Unlock()
+
+	x.reportLoss()
+}
+
 // superseded answers a run whose outcome was refused, because the record is not its own any more or was settled by
 // somebody else.
 func (x *execution) superseded(rec *store.Record) (Reply, error) {
-	x.observe(EventLeaseLost, nil)
+	x.leaseLost()
 
 	switch {
+	case x.recordLost(rec):
+		return Reply{Status: StatusUnrecorded}, nil
 	case rec.State == store.Completed, rec.State == store.Unknown:
 		x.land(landing{kind: landedRecord, record: rec})
 		x.permitted = true // it is the run's own caller
 
 		return x.answerFrom(rec)
-	case rec.State == store.Absent, rec.Token == x.claim.Token:
-		// The record is lost, or was resolved as not executed: the answer is true and nobody else will get it.
+	case rec.Token == x.claim.Token:
+		// It was resolved as not executed: the answer is true and nobody else will get it.
 		return Reply{Status: StatusUnrecorded}, nil
 	default:
 		return Reply{}, rejectLeaseLost()
 	}
+}
+
+// recordLost reports that the store has lost the record of the run, so that there is none, or that of another request.
+func (x *execution) recordLost(rec *store.Record) bool {
+	return rec.State == store.Absent || x.claim.Fingerprint.Differs(rec.Fingerprint)
 }
 
 func (x *execution) release(out *Outcome, status Status) (Reply, error) {
@@ -108,10 +123,10 @@ func (x *execution) giveUp(out *Outcome, status Status, write func(context.Conte
 	case err != nil:
 		x.observe(EventSettleFailed, err)
 		x.settleLater(write)
-	case !res.Applied && res.Record.State == store.Completed:
+	case !res.Applied && res.Record.State == store.Completed && !x.recordLost(&res.Record):
 		return x.superseded(&res.Record)
 	case !res.Applied:
-		x.observe(EventLeaseLost, nil)
+		x.leaseLost()
 	case res.Record.State == store.Unknown:
 		x.land(landing{kind: landedRecord, record: &res.Record})
 	}

@@ -123,8 +123,9 @@ type Record struct {
 	Fingerprint Fingerprint
 	// LeaseUntil is the end of the owner's lease. It means nothing unless the record is Running.
 	LeaseUntil time.Time
-	// OwnerAliveUntil is the latest time at which the owner of the last run may still be working: last start, plus
-	// the longest run, plus one lease. Nobody may say before it that nothing happened.
+	// OwnerAliveUntil is the latest time at which the owner of a run may still be working: last start, plus the longest
+	// run, plus one lease. A claim that is won back after its lease counts anew, because its run has not begun. Nobody
+	// may say before this time that nothing happened.
 	OwnerAliveUntil time.Time
 	// Attempts counts the runs that were started since the record was created or last released.
 	Attempts uint32

@@ -1,0 +1,176 @@
+package onlyonce_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/memstore"
+)
+
+func TestNewNeedsAStoreAndLimitsThatAreNotNegative(t *testing.T) {
+	t.Parallel()
+
+	if _, err := onlyonce.New(nil); err == nil || !strings.Contains(err.Error(), "memstore.New()") {
+		t.Errorf("New without a store: %v", err)
+	}
+
+	for name, limits := range map[string]onlyonce.Limits{
+		"MaxDetached": {MaxDetached: -1}, "MaxWaitersPerKey": {MaxWaitersPerKey: -1}, "MaxWaiters": {MaxWaiters: -1},
+		"MaxPending": {MaxPending: -1}, "StoreTimeout": {StoreTimeout: -1}, "SettleTimeout": {SettleTimeout: -1},
+	} {
+		if _, err := onlyonce.New(memstore.New(), onlyonce.WithLimits(limits)); err == nil ||
+			!strings.Contains(err.Error(), "a limit is negative") || !strings.Contains(err.Error(), name+":-1") {
+			t.Errorf("New with a negative %s: %v", name, err)
+		}
+	}
+
+	_, err := onlyonce.New(memstore.New(), onlyonce.WithLimits(onlyonce.Limits{MaxWaiters: -1}),
+		onlyonce.WithPolicy(onlyonce.Policy{MaxAttempts: -1}))
+	if err == nil || !strings.Contains(err.Error(), "MaxAttempts") || !strings.Contains(err.Error(), "a limit") {
+		t.Errorf("New reports %v, want both faults", err)
+	}
+}
+
+func TestMaxDetachedRefusesNewCallsBeforeTheyClaim(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newFaultStore()
+		e := newEngine(t, s, onlyonce.WithLimits(onlyonce.Limits{MaxDetached: 2}))
+
+		var p payments
+
+		ctx, cancel := context.WithCancel(t.Context())
+		first := inBackground(ctx, e, pay("a"), p.lasting(5*time.Second))
+		second := inBackground(ctx, e, pay("b"), p.lasting(5*time.Second))
+
+		synctest.Wait()
+		do(t, e, pay("c"), p.do).mustBe(t, onlyonce.StatusExecuted, "#1") // their callers are there
+
+		cancel()
+
+		claims := s.count(opClaim)
+
+		for _, key := range []string{"d", "a"} {
+			if r := do(t, e, pay(key), p.do).rejection(t, onlyonce.ReasonStoreFull); r.RetryAfter <= 0 {
+				t.Error("the rejection does not say when to retry")
+			}
+		}
+
+		if n := s.count(opClaim); n != claims {
+			t.Errorf("refused calls have sent %d claims", n-claims)
+		}
+
+		<-first
+		<-second
+		do(t, e, pay("d"), p.do).mustBe(t, onlyonce.StatusExecuted, "#4")
+
+		if err := e.Drain(t.Context()); err != nil { // the refused calls are not counted any more
+			t.Errorf("Drain: %v", err)
+		}
+	})
+}
+
+func TestMaxPendingRefusesNewCallsBeforeTheyClaim(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newFaultStore()
+		e := newEngine(t, s, onlyonce.WithLimits(onlyonce.Limits{MaxPending: 2}))
+		s.broken(lostRequest, opHold)
+
+		var p payments
+
+		for _, key := range []string{"a", "b"} {
+			do(t, e, pay(key), p.failing(errLine)).mustFail(t, onlyonce.StatusUnknown, errLine)
+		}
+
+		claims := s.count(opClaim)
+		do(t, e, pay("c"), p.do).mustBeRejected(t, onlyonce.ReasonStoreUnavailable)
+
+		if n := s.count(opClaim); n != claims {
+			t.Errorf("the refused call has sent %d claims", n-claims)
+		}
+
+		s.broken(nil, opHold)
+		time.Sleep(10 * time.Second)
+		do(t, e, pay("c"), p.do).mustBe(t, onlyonce.StatusExecuted, "#3")
+
+		if err := e.Drain(t.Context()); err != nil {
+			t.Errorf("Drain: %v", err)
+		}
+	})
+}
+
+// A settlement that can never be written does not hold up the others, and one that makes no sense any more is dropped.
+func TestPendingSettlementsDoNotHoldUpEachOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		seen := new(journal)
+		s := newFaultStore()
+		e := newEngine(t, s, onlyonce.WithObserver(seen))
+		s.broken(lostRequest, opHold, opRelease)
+
+		var p payments
+
+		do(t, e, pay("a"), p.failing(errLine)).mustFail(t, onlyonce.StatusUnknown, errLine)
+		do(t, e, pay("b"), p.failing(onlyonce.NotExecuted(errLine))).mustFail(t, onlyonce.StatusReleased, errLine)
+		do(t, e, pay("c"), p.failing(errLine)).mustFail(t, onlyonce.StatusUnknown, errLine)
+
+		s.broken(nil, opRelease)
+		time.Sleep(20 * time.Second)
+
+		if n := e.Pending(); n != 2 {
+			t.Errorf("%d settlements are pending, want the 2 that cannot be written", n)
+		}
+
+		if n := s.count(opHold); n > 20 {
+			t.Errorf("%d holds were sent in 20s", n)
+		}
+
+		s.broken(failing(store.ErrUnreadable), opHold)
+		time.Sleep(20 * time.Second)
+		seen.mustHave(t, onlyonce.EventPendingSettled, 3)
+
+		if n := e.Pending(); n != 0 {
+			t.Errorf("%d settlements are pending, want none", n)
+		}
+	})
+}
+
+func TestStoreTimeoutBoundsEveryOperation(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newFaultStore()
+		e := newEngine(t, s, onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: 100 * time.Millisecond}))
+
+		var bounds []time.Duration
+
+		watch := func(ctx context.Context, deliver deliver) (store.Result, error) {
+			deadline, _ := ctx.Deadline()
+			bounds = append(bounds, time.Until(deadline))
+
+			return deliver(ctx)
+		}
+		s.broken(watch, everyOperation()...)
+
+		var p payments
+
+		do(t, e, pay("a"), p.lasting(6*time.Second)).mustBe(t, onlyonce.StatusExecuted, "#1")
+		do(t, e, pay("b"), p.failing(errLine)).mustFail(t, onlyonce.StatusUnknown, errLine)
+		do(t, e, pay("c"), p.failing(onlyonce.NotExecuted(errLine))).mustFail(t, onlyonce.StatusReleased, errLine)
+
+		if len(bounds) != 7 {
+			t.Errorf("%d operations, want 7", len(bounds))
+		}
+
+		for i, bound := range bounds {
+			if bound != 100*time.Millisecond {
+				t.Errorf("operation %d is bounded by %v, want 100ms", i, bound)
+			}
+		}
+	})
+}

@@ -1,0 +1,120 @@
+package onlyonce_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+func TestF28OutcomeIsReplayedUpToItsRetentionAndThenRunsAnew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, newFaultStore(), onlyonce.WithPolicy(onlyonce.Policy{Retention: time.Hour}))
+
+		var p payments
+
+		began := time.Now()
+		do(t, e, pay("k"), p.lasting(10*time.Second)).mustBe(t, onlyonce.StatusExecuted, "#1")
+
+		// The retention counts from completion.
+		time.Sleep(time.Hour - time.Millisecond)
+
+		replay := do(t, e, pay("k"), p.do)
+		replay.mustBe(t, onlyonce.StatusReplayed, "#1")
+
+		if at := replay.ExecutedAt.Sub(began); at != 10*time.Second {
+			t.Errorf("the replay says that the run ended after %v, want 10s", at)
+		}
+
+		do(t, e, payOther("k"), p.do).mustBeRejected(t, onlyonce.ReasonKeyReused)
+		time.Sleep(time.Millisecond)
+		do(t, e, payOther("k"), p.do).mustBe(t, onlyonce.StatusExecuted, "#2")
+		p.mustHaveRun(t, 2)
+	})
+}
+
+func TestF28ReleasedKeyIsBoundToItsRequestUpToItsRetention(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, newFaultStore(), onlyonce.WithPolicy(onlyonce.Policy{Retention: time.Hour}))
+
+		var p payments
+
+		do(t, e, pay("k"), p.failing(onlyonce.NotExecuted(errLine))).mustFail(t, onlyonce.StatusReleased, errLine)
+		time.Sleep(time.Hour - time.Millisecond)
+		do(t, e, payOther("k"), p.do).mustBeRejected(t, onlyonce.ReasonKeyReused)
+		time.Sleep(time.Millisecond)
+		do(t, e, payOther("k"), p.do).mustBe(t, onlyonce.StatusExecuted, "#2")
+	})
+}
+
+func TestF28UnknownOutcomeDoesNotExpire(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newFaultStore()
+		e := newEngine(t, s, onlyonce.WithPolicy(onlyonce.Policy{Retention: time.Hour}))
+
+		var p payments
+
+		do(t, e, pay("held"), p.failing(errLine)).mustFail(t, onlyonce.StatusUnknown, errLine)
+		crashed(t, s.mem, "dead", onlyonce.AtMostOnce, time.Second)
+		time.Sleep(1_000 * time.Hour)
+
+		for _, key := range []string{"held", "dead"} {
+			do(t, e, pay(key), p.do).mustBeRejected(t, onlyonce.ReasonOutcomeUnknown)
+		}
+
+		p.mustHaveRun(t, 1)
+	})
+}
+
+// Records that the run made downstream may be gone by then, so that a second run would repeat their effects.
+func TestRunIsNotTakenOverOnceItsFirstStartIsOlderThanTheRetention(t *testing.T) {
+	t.Parallel()
+
+	for name, tt := range map[string]struct {
+		wait time.Duration
+		want onlyonce.Reason
+	}{
+		"before": {time.Hour, ""},
+		"after":  {time.Hour + time.Millisecond, onlyonce.ReasonOutcomeUnknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newFaultStore()
+				e := newEngine(t, s, onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, Retention: time.Hour}))
+				crashed(t, s.mem, "k", onlyonce.AtLeastOnce, time.Second)
+				time.Sleep(tt.wait)
+
+				var p payments
+
+				got := do(t, e, pay("k"), p.do)
+				if tt.want == "" {
+					got.mustBe(t, onlyonce.StatusExecuted, "#1")
+				} else {
+					got.mustBeRejected(t, tt.want)
+				}
+			})
+		})
+	}
+}
+
+func TestRetentionOfACallIsThatOfItsPolicy(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, newFaultStore())
+		call := pay("k")
+		call.Policy = &onlyonce.Policy{Retention: 100 * 365 * 24 * time.Hour}
+
+		var p payments
+
+		do(t, e, call, p.do).mustBe(t, onlyonce.StatusExecuted, "#1")
+		time.Sleep(10_000 * time.Hour)
+		do(t, e, call, p.do).mustBe(t, onlyonce.StatusReplayed, "#1")
+		mustBeState(t, e, store.Completed)
+	})
+}
