@@ -48,6 +48,15 @@ func (x *execution) lead() (Reply, error) {
 
 		next := decide(&x.claim, &res)
 
+		if x.recovering(next, &res.Record) {
+			again, err := x.recover(&res.Record)
+			if again {
+				continue
+			}
+
+			return x.answer(next, &res, err)
+		}
+
 		if next == actRun {
 			wait.stop()
 
@@ -82,6 +91,10 @@ func (x *execution) answer(next action, res *store.Result, waitErr error) (Reply
 	rec := &res.Record
 	x.withdraw()
 
+	if waitErr != nil {
+		return Reply{}, waitErr
+	}
+
 	switch next {
 	case actReplay, actUnknown:
 		x.land(landing{kind: landedRecord, record: rec})
@@ -92,10 +105,6 @@ func (x *execution) answer(next action, res *store.Result, waitErr error) (Reply
 		// start over.
 		return Reply{}, rejectReused()
 	case actWait, actReclaim, actRun:
-	}
-
-	if waitErr != nil {
-		return Reply{}, waitErr
 	}
 
 	return Reply{}, rejectInProgress("a call with this idempotency key is in progress; retry with the same key to get its outcome")

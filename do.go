@@ -71,7 +71,7 @@ func (e *Engine) Do(ctx context.Context, call Call, fn func(ctx context.Context)
 		return result, nil
 	}
 
-	return result, &doError{err: Unmarked(fail), outcome: outcomeOfStatus(reply.Status, fail)}
+	return result, &doError{err: Unmarked(fail), outcome: outcomeOfStatus(reply.Status)}
 }
 
 func classify(body []byte, err error) Outcome {
@@ -92,14 +92,14 @@ func classify(body []byte, err error) Outcome {
 }
 
 // outcomeOfStatus says what the error of a run means for its key.
-func outcomeOfStatus(status Status, err error) CallOutcome {
-	class, _ := MarkedClass(err)
-
-	switch {
-	case status == StatusExecuted, status == StatusReplayed:
+func outcomeOfStatus(status Status) CallOutcome {
+	switch status {
+	case StatusExecuted, StatusReplayed:
 		return OutcomeFinal
-	case status == StatusReleased, class == ClassNotExecuted:
+	case StatusReleased:
 		return OutcomeNotExecuted
+	case StatusUnknown, StatusUnrecorded, StatusUnprotected, StatusRejected:
+		return OutcomeUnknown
 	default:
 		return OutcomeUnknown
 	}

@@ -25,9 +25,10 @@ type Engine struct {
 
 	transactional bool
 
-	flights flights
-	waiters atomic.Int64 // duplicates that wait, in the whole process
-	pending pending
+	flights    flights
+	recoveries recoveries
+	waiters    atomic.Int64 // duplicates that wait, in the whole process
+	pending    pending
 
 	calls    atomic.Int64 // calls between their admission and their answer
 	draining atomic.Bool
@@ -51,6 +52,8 @@ type Limits struct {
 	// SettleTimeout is how long a caller is kept while the outcome of its run cannot be stored. The default is 10
 	// seconds. The outcome is then tried again in the background.
 	SettleTimeout time.Duration
+	// RecoverTimeout bounds one call of a recovery function. The default is 5 seconds.
+	RecoverTimeout time.Duration
 }
 
 func (l Limits) over(wider Limits) Limits {
@@ -61,6 +64,7 @@ func (l Limits) over(wider Limits) Limits {
 		MaxPending:       set(l.MaxPending, wider.MaxPending),
 		StoreTimeout:     set(l.StoreTimeout, wider.StoreTimeout),
 		SettleTimeout:    set(l.SettleTimeout, wider.SettleTimeout),
+		RecoverTimeout:   set(l.RecoverTimeout, wider.RecoverTimeout),
 	}
 }
 
@@ -72,11 +76,13 @@ func builtinLimits() Limits {
 		MaxPending:       10_000,
 		StoreTimeout:     2 * time.Second,
 		SettleTimeout:    10 * time.Second,
+		RecoverTimeout:   5 * time.Second,
 	}
 }
 
 func (l *Limits) validate() error {
-	if l.MaxDetached < 0 || l.MaxWaitersPerKey < 0 || l.MaxWaiters < 0 || l.MaxPending < 0 || l.StoreTimeout < 0 || l.SettleTimeout < 0 {
+	if l.MaxDetached < 0 || l.MaxWaitersPerKey < 0 || l.MaxWaiters < 0 || l.MaxPending < 0 || l.StoreTimeout < 0 ||
+		l.SettleTimeout < 0 || l.RecoverTimeout < 0 {
 		return fmt.Errorf("onlyonce: a limit is negative: give positive values, or zero for the default: %+v", *l)
 	}
 

@@ -27,6 +27,8 @@ const (
 	EventPendingSettled
 	// EventSchemeDiffers means that the record's fingerprint was made in another way and was not compared.
 	EventSchemeDiffers
+	// EventRecoverFailed means that a recovery function has failed, or that what it found could not be recorded.
+	EventRecoverFailed
 	// EventResolved means that a person, or a program in their name, settled a record.
 	EventResolved
 )
@@ -36,7 +38,7 @@ func (k EventKind) String() string {
 	names := [...]string{
 		EventCall: "call", EventRenewFailed: "renewal failed", EventLeaseLost: "lease lost", EventTakeover: "takeover",
 		EventSettleFailed: "settlement failed", EventClaimAbandoned: "claim abandoned",
-		EventPendingSettled: "pending settled", EventSchemeDiffers: "fingerprint scheme differs", EventResolved: "resolved",
+		EventPendingSettled: "pending settled", EventSchemeDiffers: "fingerprint scheme differs", EventRecoverFailed: "recovery failed", EventResolved: "resolved",
 	}
 	if int(k) < len(names) && names[k] != "" {
 		return names[k]

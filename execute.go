@@ -26,6 +26,9 @@ type Call struct {
 	// answer. Nil allows all. The handler's own checks do not run for a replay, so what the handler would refuse has to be
 	// refused here.
 	ReplayCheck func(ctx context.Context) error
+	// Recover is asked before a record whose outcome is unknown is given up or its handler run again; nil asks nobody. It
+	// needs a store that can settle records: see Engine.CanResolve.
+	Recover RecoverFunc
 }
 
 // Reply is what became of a call that was not rejected.
@@ -81,6 +84,7 @@ type execution struct {
 	claim     store.Claim
 	uncertain bool // a claim was sent and not answered
 	permitted bool // ReplayCheck has allowed this call to see the outcome of another
+	recovered bool // the recovery function has been asked
 	flight    flight
 	landed    bool // the flight is over
 
@@ -88,10 +92,12 @@ type execution struct {
 	cancel    context.CancelCauseFunc
 	guarantee Guarantee // the stricter of the policy's and the record's
 	attempt   uint32
+	doubtful  bool // an earlier run may have had its effect
 	fence     atomic.Uint64
 	started   time.Time
 	runEnd    time.Time       // when the run must end
 	ran       time.Duration   // how long the handler took
+	failure   error           // what the handler ended with, if it left no outcome
 	base      context.Context // not cancelled with the caller: for what must be written whatever happens
 	heartbeat heartbeat
 }
@@ -244,6 +250,10 @@ func (x *execution) observeEnd(reply *Reply, err error) {
 	event := Event{
 		Kind: EventCall, Method: x.call.Method, Key: x.claim.ReadableKey, Fence: x.fence.Load(),
 		Status: reply.Status, Total: time.Since(x.began), Run: x.ran, Err: reply.Err,
+	}
+
+	if event.Err == nil {
+		event.Err = x.failure
 	}
 
 	if err != nil {

@@ -58,6 +58,13 @@ func (o *storedOutcome) encode(key *store.Key) []byte {
 	return data
 }
 
+// answerOf is an answer in its stored form.
+func (x *execution) answerOf(code string, body []byte) []byte {
+	answer := storedOutcome{kind: kindAnswer, code: code, body: body}
+
+	return answer.encode(&x.key)
+}
+
 func decodeOutcome(key *store.Key, data []byte) (storedOutcome, error) {
 	if len(data) < outcomeHeader {
 		return storedOutcome{}, fmt.Errorf("onlyonce: an outcome of %d bytes is cut short: %w", len(data), store.ErrUnreadable)

@@ -24,6 +24,8 @@ type pending struct {
 
 	mu    sync.Mutex
 	tasks []task
+	// closed means that nothing is tried any more.
+	closed bool
 	// stopped is closed when the goroutine has ended; nil while there is none. cancel ends it early.
 	stopped chan struct{}
 	cancel  context.CancelFunc
@@ -41,6 +43,10 @@ func (p *pending) full() bool { return p.count.Load() >= int64(p.engine.limits.M
 func (p *pending) add(method, key string, write func(context.Context) error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
+	if p.closed {
+		return // a drain has run out of time; the observer has seen that the store did not take it
+	}
 
 	p.tasks = append(p.tasks, task{method: method, key: key, write: write})
 	p.count.Add(1)
@@ -132,6 +138,7 @@ func (p *pending) drain(ctx context.Context) int {
 // stop gives up what is pending and returns how much it was.
 func (p *pending) stop() int {
 	p.mu.Lock()
+	p.closed = true
 	stopped, cancel := p.stopped, p.cancel
 	p.mu.Unlock()
 

@@ -39,6 +39,8 @@ type Resolution struct {
 	// interceptor makes them for gRPC.
 	Code string
 	Body []byte
+	// Retention is how long the settled record is kept. Zero means the engine's retention.
+	Retention time.Duration
 }
 
 var (
@@ -95,7 +97,7 @@ func (e *Engine) Resolve(ctx context.Context, id Identity, r Resolution) error {
 	}
 
 	key := storageKey(id.Scope, id.Method, id.Key)
-	op := store.Resolution{Key: key, Fence: r.Fence, State: store.Released, Retention: e.policy.Retention}
+	op := store.Resolution{Key: key, Fence: r.Fence, State: store.Released, Retention: set(r.Retention, e.policy.Retention)}
 
 	if r.Executed {
 		answer := storedOutcome{kind: kindAnswer, code: r.Code, body: r.Body}

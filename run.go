@@ -17,6 +17,7 @@ func (x *execution) own(res *store.Result, sent time.Time) (Reply, error) {
 	rec := &res.Record
 	x.guarantee = rec.Guarantee
 	x.attempt = rec.Attempts
+	x.doubtful = rec.Doubtful
 	x.fence.Store(rec.Fence)
 	x.noteScheme(rec)
 	x.base = context.WithoutCancel(x.caller)

@@ -17,6 +17,10 @@ const (
 func (x *execution) settle(out *Outcome) (Reply, error) {
 	x.ran = time.Since(x.started)
 
+	if out.Class != ClassDefinite {
+		x.failure = out.Err
+	}
+
 	x.heartbeat.mu.Lock()
 	x.heartbeat.settling = true
 	x.heartbeat.mu.Unlock()
@@ -24,6 +28,9 @@ func (x *execution) settle(out *Outcome) (Reply, error) {
 	switch {
 	case out.Class == ClassDefinite:
 		return x.complete(out)
+	case out.Class == ClassNotExecuted && x.doubtful:
+		// The handler speaks of its own run. An earlier one may have had its effect.
+		return x.release(out, StatusUnknown)
 	case out.Class == ClassNotExecuted:
 		return x.release(out, StatusReleased)
 	case x.guarantee.TakeoverAllowed():
@@ -98,7 +105,7 @@ func (x *execution) recordLost(rec *store.Record) bool {
 }
 
 func (x *execution) release(out *Outcome, status Status) (Reply, error) {
-	op := store.Release{Claim: x.claim, Retention: x.policy.Retention}
+	op := store.Release{Claim: x.claim, Ambiguous: out.Class == ClassAmbiguous, Retention: x.policy.Retention}
 
 	return x.giveUp(out, status, func(ctx context.Context) (store.Result, error) {
 		return x.engine.store.Release(ctx, op)
@@ -127,6 +134,8 @@ func (x *execution) giveUp(out *Outcome, status Status, write func(context.Conte
 		return x.superseded(&res.Record)
 	case !res.Applied:
 		x.leaseLost()
+
+		status = StatusUnknown // another run of the key has begun
 	case res.Record.State == store.Unknown:
 		x.land(landing{kind: landedRecord, record: &res.Record})
 	}

@@ -55,7 +55,8 @@ func levelOf(event *Event) slog.Level {
 		}
 	case EventPendingSettled, EventResolved, EventSchemeDiffers:
 		return slog.LevelInfo
-	case EventRenewFailed, EventLeaseLost, EventTakeover, EventSettleFailed, EventClaimAbandoned:
+	case EventRenewFailed, EventLeaseLost, EventTakeover, EventSettleFailed, EventClaimAbandoned,
+		EventRecoverFailed:
 		return slog.LevelWarn
 	default:
 		return slog.LevelWarn

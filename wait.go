@@ -24,14 +24,23 @@ const (
 func (x *execution) patience() time.Time {
 	until := x.began.Add(max(x.policy.MaxWait, 0))
 
-	if deadline, ok := x.caller.Deadline(); ok {
-		margin := min(answerTime, deadline.Sub(x.began)/10) //nolint:mnd // a tenth
-		if early := deadline.Add(-margin); early.Before(until) {
-			return early
-		}
+	if early, ok := x.answerBy(); ok && early.Before(until) {
+		return early
 	}
 
 	return until
+}
+
+// answerBy is when a caller with a deadline has to be answered so that the answer still reaches it.
+func (x *execution) answerBy() (time.Time, bool) {
+	deadline, ok := x.caller.Deadline()
+	if !ok {
+		return time.Time{}, false
+	}
+
+	margin := min(answerTime, deadline.Sub(x.began)/10) //nolint:mnd // a tenth
+
+	return deadline.Add(-margin), true
 }
 
 // elsewhere is a leader's wait for a run in another process, or under another engine.
@@ -144,9 +153,17 @@ func (x *execution) follow(f *flight) (Reply, bool, error) {
 	}
 	defer fs.unfollow(&x.key, f)
 
-	var timer *time.Timer
-
+	// How long the store takes to answer the leader is no reason to give up, except for the caller's own deadline.
 	var timeout <-chan time.Time
+
+	if early, ok := x.answerBy(); ok {
+		timer := time.NewTimer(time.Until(early))
+		defer timer.Stop()
+
+		timeout = timer.C
+	}
+
+	known := false
 
 	for {
 		seen := fs.view(&x.key, f)
@@ -163,9 +180,11 @@ func (x *execution) follow(f *flight) (Reply, bool, error) {
 				return Reply{}, false, err
 			}
 
-			if timer == nil {
-				timer = time.NewTimer(time.Until(x.patience()))
-				defer timer.Stop() //nolint:revive // once: timer is nil only the first time
+			if !known {
+				known = true
+
+				timer := time.NewTimer(time.Until(x.patience()))
+				defer timer.Stop() //nolint:gocritic // once
 
 				timeout = timer.C
 			}

@@ -57,7 +57,7 @@ func TestEveryFieldAfterAnOperation(t *testing.T) {
 		},
 		{
 			"a takeover", found("ended", oldToken), &claim,
-			with(later, func(r *store.Record) { r.Attempts = 3 }),
+			with(later, func(r *store.Record) { r.Attempts, r.Doubtful = 3, true }),
 		},
 		{
 			"a claim of a released key under a laxer guarantee",
@@ -67,7 +67,9 @@ func TestEveryFieldAfterAnOperation(t *testing.T) {
 		{
 			"a takeover of a longer run",
 			with(found("ended", oldToken), func(r *store.Record) { r.OwnerAliveUntil = now.Add(24 * time.Hour) }), &claim,
-			with(later, func(r *store.Record) { r.Attempts, r.OwnerAliveUntil = 3, now.Add(24*time.Hour) }),
+			with(later, func(r *store.Record) {
+				r.Attempts, r.Doubtful, r.OwnerAliveUntil = 3, true, now.Add(24*time.Hour)
+			}),
 		},
 		{
 			"the owner's claim after the end of the lease", owned("ended"), new(aClaim(0)),
@@ -106,6 +108,32 @@ func TestEveryFieldAfterAnOperation(t *testing.T) {
 			"a release after a hold", owned("unknown"), &store.Release{Claim: claim, Retention: retention},
 			with(owned("unknown"), func(r *store.Record) {
 				r.State, r.Outcome, r.EndedAt, r.ExpiresAt = store.Released, nil, now, now.Add(retention)
+			}),
+		},
+		{
+			"an ambiguous release", owned("alive"), &store.Release{Claim: claim, Ambiguous: true, Retention: retention},
+			with(owned("alive"), func(r *store.Record) {
+				r.State, r.Outcome, r.EndedAt, r.ExpiresAt, r.Doubtful = store.Released, nil, now, now.Add(retention), true
+			}),
+		},
+		{
+			"a release after a takeover", with(owned("alive"), func(r *store.Record) { r.Doubtful = true }),
+			&store.Release{Claim: claim, Retention: retention},
+			with(owned("alive"), func(r *store.Record) {
+				r.State, r.Outcome, r.EndedAt, r.ExpiresAt, r.Doubtful = store.Released, nil, now, now.Add(retention), true
+			}),
+		},
+		{
+			"a claim of a released key that is doubtful",
+			with(found("released", oldToken), func(r *store.Record) { r.Doubtful = true }), &claim,
+			with(later, func(r *store.Record) { r.Doubtful = true }),
+		},
+		{
+			"a resolution of a doubtful record as not executed",
+			with(owned("unknown"), func(r *store.Record) { r.Doubtful = true }),
+			&store.Resolution{Fence: theFence, State: store.Released, Retention: retention},
+			with(owned("unknown"), func(r *store.Record) {
+				r.State, r.Outcome, r.EndedAt, r.ExpiresAt, r.Resolved = store.Released, nil, now, now.Add(retention), true
 			}),
 		},
 		{"a release before its claim", store.Record{}, &store.Release{Claim: claim, Retention: retention}, tombstone},

@@ -45,6 +45,8 @@ type Completion struct {
 // where there is no record, a Released one is left behind with the claim's token, so that the claim loses when it lands.
 type Release struct {
 	Claim Claim
+	// Ambiguous says that the run may have taken effect all the same: the record is doubtful from then on.
+	Ambiguous bool
 	// Retention is how long the Released record lives, counted from the moment at which the store decides.
 	Retention time.Duration
 }

@@ -137,6 +137,9 @@ type Record struct {
 	ExpiresAt time.Time
 	// Outcome is opaque to stores: the recorded answer of a Completed record, what is known about an Unknown one.
 	Outcome []byte
+	// Doubtful reports that an earlier run of this record ended in an unknown way. A later run that says that nothing
+	// happened then speaks for itself alone.
+	Doubtful bool
 	// Resolved reports that somebody other than the owner settled the record.
 	Resolved bool
 	// Method and ReadableKey are for operators. Either may be empty.

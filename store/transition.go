@@ -145,8 +145,11 @@ func (op *Claim) start(rec Record, now time.Time) Record {
 		next.FirstStart = rec.FirstStart
 	}
 
+	next.Doubtful = rec.Doubtful
+
 	if rec.State == Running {
 		next.Attempts = rec.Attempts + 1
+		next.Doubtful = true
 	}
 
 	if rec.OwnerAliveUntil.After(next.OwnerAliveUntil) {
@@ -228,6 +231,7 @@ func (op *Release) Apply(rec Record, now time.Time) Transition {
 		return alreadyApplied(rec)
 	default:
 		rec.settle(Released, nil, op.Retention, now)
+		rec.Doubtful = rec.Doubtful || op.Ambiguous
 
 		return changedTo(rec)
 	}
@@ -295,6 +299,7 @@ func (op *Resolution) Apply(rec Record, now time.Time) Transition {
 		}
 
 		rec.settle(Released, nil, op.Retention, now)
+		rec.Doubtful = false
 	case Absent, Running, Unknown:
 		return unchanged(rec)
 	default:

@@ -26,6 +26,7 @@ type entry struct {
 	state       store.State
 	guarantee   store.Guarantee
 	resolved    bool
+	doubtful    bool
 }
 
 // overhead estimates what a record costs besides its outcome and its key: the entry, its slot in the map and its place
@@ -53,6 +54,7 @@ func (e *entry) record() store.Record {
 		EndedAt:         timeOf(e.ended),
 		ExpiresAt:       timeOf(e.expires),
 		Outcome:         e.outcome,
+		Doubtful:        e.doubtful,
 		Resolved:        e.resolved,
 		Method:          e.method,
 		ReadableKey:     e.readableKey,
@@ -74,6 +76,7 @@ func (e *entry) set(rec *store.Record) {
 	e.ended = nanos(rec.EndedAt)
 	e.expires = nanos(rec.ExpiresAt)
 	e.outcome = rec.Outcome
+	e.doubtful = rec.Doubtful
 	e.resolved = rec.Resolved
 	e.method = rec.Method
 	e.readableKey = rec.ReadableKey

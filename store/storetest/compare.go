@@ -24,6 +24,7 @@ func meaning(got, want *store.Record) string {
 	d.field("Fingerprint.Scheme", got.Fingerprint.Scheme, want.Fingerprint.Scheme)
 	d.field("Fingerprint.Sum", got.Fingerprint.Sum, want.Fingerprint.Sum)
 	d.field("Attempts", got.Attempts, want.Attempts)
+	d.field("Doubtful", got.Doubtful, want.Doubtful)
 	d.field("Resolved", got.Resolved, want.Resolved)
 	d.field("Method", got.Method, want.Method)
 	d.field("ReadableKey", got.ReadableKey, want.ReadableKey)

@@ -139,7 +139,7 @@ func (m *model) draw() (name string, got store.Result, as apply) {
 		name, as = "Complete", op.Apply
 		got, err = m.store.Complete(m.ctx, op)
 	case 6:
-		op := store.Release{Claim: claim, Retention: m.span()}
+		op := store.Release{Claim: claim, Ambiguous: m.rand.IntN(2) == 0, Retention: m.span()}
 		name, as = "Release", op.Apply
 		got, err = m.store.Release(m.ctx, op)
 	case 7:
