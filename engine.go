@@ -80,10 +80,10 @@ func builtinLimits() Limits {
 	}
 }
 
-func (l *Limits) validate() error {
+func (l Limits) validate() error {
 	if l.MaxDetached < 0 || l.MaxWaitersPerKey < 0 || l.MaxWaiters < 0 || l.MaxPending < 0 || l.StoreTimeout < 0 ||
 		l.SettleTimeout < 0 || l.RecoverTimeout < 0 {
-		return fmt.Errorf("onlyonce: a limit is negative: give positive values, or zero for the default: %+v", *l)
+		return fmt.Errorf("onlyonce: a limit is negative: give positive values, or zero for the default: %+v", l)
 	}
 
 	return nil

@@ -36,9 +36,16 @@ const (
 // String returns the name of the kind.
 func (k EventKind) String() string {
 	names := [...]string{
-		EventCall: "call", EventRenewFailed: "renewal failed", EventLeaseLost: "lease lost", EventTakeover: "takeover",
-		EventSettleFailed: "settlement failed", EventClaimAbandoned: "claim abandoned",
-		EventPendingSettled: "pending settled", EventSchemeDiffers: "fingerprint scheme differs", EventRecoverFailed: "recovery failed", EventResolved: "resolved",
+		EventCall:           "call",
+		EventRenewFailed:    "renewal failed",
+		EventLeaseLost:      "lease lost",
+		EventTakeover:       "takeover",
+		EventSettleFailed:   "settlement failed",
+		EventClaimAbandoned: "claim abandoned",
+		EventPendingSettled: "pending settled",
+		EventSchemeDiffers:  "fingerprint scheme differs",
+		EventRecoverFailed:  "recovery failed",
+		EventResolved:       "resolved",
 	}
 	if int(k) < len(names) && names[k] != "" {
 		return names[k]

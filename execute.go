@@ -62,7 +62,7 @@ const SchemeBytes uint16 = 128
 func (e *Engine) Execute(ctx context.Context, call *Call, run func(context.Context) Outcome) (Reply, error) {
 	x := &execution{engine: e, caller: ctx, call: call, handler: run, began: time.Now()}
 
-	reply, err := x.execute()
+	reply, err := x.execute() //nolint:contextcheck // what is settled in the background outlives the call
 	x.observeEnd(&reply, err)
 
 	return reply, err
@@ -73,7 +73,7 @@ type execution struct {
 	context.Context //nolint:containedctx // it is the run's context; see context.go
 
 	engine  *Engine
-	caller  context.Context
+	caller  context.Context //nolint:containedctx // the call lives as long as this context
 	call    *Call
 	handler func(context.Context) Outcome
 	policy  Policy
@@ -95,10 +95,11 @@ type execution struct {
 	doubtful  bool // an earlier run may have had its effect
 	fence     atomic.Uint64
 	started   time.Time
-	runEnd    time.Time       // when the run must end
-	ran       time.Duration   // how long the handler took
-	failure   error           // what the handler ended with, if it left no outcome
-	base      context.Context // not cancelled with the caller: for what must be written whatever happens
+	runEnd    time.Time     // when the run must end
+	ran       time.Duration // how long the handler took
+	failure   error         // what the handler ended with, if it left no outcome
+	// base is not cancelled with the caller: for what must be written whatever happens.
+	base      context.Context //nolint:containedctx // as caller
 	heartbeat heartbeat
 }
 

@@ -21,7 +21,7 @@ func NewKey() string {
 
 	var millis [8]byte
 
-	binary.BigEndian.PutUint64(millis[:], uint64(time.Now().UnixMilli())) //nolint:gosec // after 1970
+	binary.BigEndian.PutUint64(millis[:], uint64(time.Now().UnixMilli()))
 	copy(id[:6], millis[2:])
 
 	id[6] = id[6]&0x0f | version

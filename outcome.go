@@ -21,7 +21,7 @@ type Outcome struct {
 	Err error
 }
 
-// The stored form of an outcome: format, kind, checksum, length of the code, code, body. The checksum covers the
+// The stored form of an outcome: format, kind, checksum, the length of the code, the code itself, the body. The checksum covers the
 // storage key, so that an outcome which was swapped with another key's is noticed. Every later format keeps the place and
 // the meaning of the first six bytes, so that a damaged record and one of a newer build can be told apart.
 const (
@@ -50,7 +50,7 @@ func (o *storedOutcome) encode(key *store.Key) []byte {
 	data := make([]byte, outcomeHeader, outcomeHeader+len(code)+len(o.body))
 	data[0] = outcomeFormat
 	data[1] = byte(o.kind)
-	data[6] = byte(len(code))
+	data[6] = byte(len(code)) //nolint:gosec // at most 255
 	data = append(data, code...)
 	data = append(data, o.body...)
 	binary.BigEndian.PutUint32(data[checksumStart:], outcomeChecksum(key, data))

@@ -122,7 +122,7 @@ func builtinPolicy() Policy {
 }
 
 // validate reports everything that cannot hold. The policy has no unset field.
-func (p *Policy) validate(transactional bool) error {
+func (p Policy) validate(transactional bool) error {
 	var errs []error
 
 	complain := func(broken bool, format string, args ...any) {

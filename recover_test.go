@@ -29,8 +29,8 @@ func (l *ledger) recover(context.Context, onlyonce.Record) (onlyonce.Recovery, e
 	return l.found, l.err
 }
 
-func (l *ledger) pay(key string) onlyonce.Call {
-	call := pay(key)
+func (l *ledger) pay() onlyonce.Call {
+	call := pay("k")
 	call.Recover = l.recover
 
 	return call
@@ -60,8 +60,8 @@ func TestF04RecoveryThatFindsTheEffectRecordsIt(t *testing.T) {
 
 				var p payments
 
-				do(t, engine, found.pay("k"), p.do).mustBe(t, onlyonce.StatusReplayed, "receipt")
-				do(t, engine, found.pay("k"), p.do).mustBe(t, onlyonce.StatusReplayed, "receipt")
+				do(t, engine, found.pay(), p.do).mustBe(t, onlyonce.StatusReplayed, "receipt")
+				do(t, engine, found.pay(), p.do).mustBe(t, onlyonce.StatusReplayed, "receipt")
 				p.mustHaveRun(t, 0)
 
 				if n := found.asked.Load(); n != 1 {
@@ -87,7 +87,7 @@ func TestF04RecoveryThatFindsNothingIsBelievedOnlyWhenTheOwnerIsDead(t *testing.
 
 		var p payments
 
-		do(t, engine, found.pay("k"), p.do).mustBeRejected(t, onlyonce.ReasonOutcomeUnknown)
+		do(t, engine, found.pay(), p.do).mustBeRejected(t, onlyonce.ReasonOutcomeUnknown)
 
 		if failed.Load() != 1 {
 			t.Error("the observer was not told that the finding was refused")
@@ -95,7 +95,7 @@ func TestF04RecoveryThatFindsNothingIsBelievedOnlyWhenTheOwnerIsDead(t *testing.
 
 		time.Sleep(onlyonce.DefaultMaxRun)
 
-		do(t, engine, found.pay("k"), p.do).mustBe(t, onlyonce.StatusExecuted, "#1")
+		do(t, engine, found.pay(), p.do).mustBe(t, onlyonce.StatusExecuted, "#1")
 		p.mustHaveRun(t, 1)
 	})
 }
@@ -161,7 +161,7 @@ func TestOneCallAsksTheRecoveryFunctionAndTheOthersWait(t *testing.T) {
 
 		answers := make([]<-chan answer, 50)
 		for i := range answers {
-			answers[i] = inBackground(t.Context(), engine, found.pay("k"), p.do)
+			answers[i] = inBackground(t.Context(), engine, found.pay(), p.do)
 		}
 
 		synctest.Wait()
@@ -191,10 +191,10 @@ func TestRecoveryGoesOnWhenItsCallerHasGone(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 
-		hasty := <-inBackground(ctx, engine, found.pay("k"), p.do)
+		hasty := <-inBackground(ctx, engine, found.pay(), p.do)
 		hasty.mustBeRejected(t, onlyonce.ReasonOutcomeUnknown)
 
-		do(t, engine, found.pay("k"), p.do).mustBe(t, onlyonce.StatusReplayed, "receipt")
+		do(t, engine, found.pay(), p.do).mustBe(t, onlyonce.StatusReplayed, "receipt")
 
 		if n := found.asked.Load(); n != 1 {
 			t.Errorf("the recovery function was asked %d times, want once", n)
@@ -212,7 +212,7 @@ func TestRecoveryThatHangsIsNotStartedAgain(t *testing.T) {
 		var p payments
 
 		for range 5 {
-			do(t, engine, found.pay("k"), p.do).mustBeRejected(t, onlyonce.ReasonOutcomeUnknown)
+			do(t, engine, found.pay(), p.do).mustBeRejected(t, onlyonce.ReasonOutcomeUnknown)
 		}
 
 		if n := found.asked.Load(); n != 1 {
@@ -255,7 +255,7 @@ func TestRecoveryIsNotAskedForThoseWhoMayNotSeeTheAnswer(t *testing.T) {
 
 		var p payments
 
-		call := found.pay("k")
+		call := found.pay()
 		call.ReplayCheck = func(context.Context) error { return errLine }
 
 		if got := do(t, engine, call, p.do); !errors.Is(got.err, errLine) {

@@ -21,12 +21,15 @@ func Of(msg proto.Message) (store.Fingerprint, error) {
 	buf, _ := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 
-	data := append((*buf)[:0], msg.ProtoReflect().Descriptor().FullName()...)
+	name := msg.ProtoReflect().Descriptor().FullName()
+
+	data := (*buf)[:0]
+	data = append(data, name...)
 	data = append(data, 0)
 
 	data, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(data, msg)
 	if err != nil {
-		return store.Fingerprint{}, fmt.Errorf("fingerprint: encoding a %s: %w", msg.ProtoReflect().Descriptor().FullName(), err)
+		return store.Fingerprint{}, fmt.Errorf("fingerprint: encoding a %s: %w", name, err)
 	}
 
 	sum := sha256.Sum256(data)

@@ -144,20 +144,12 @@ func (c *checker) deliver(s *state, m message) (state, bool) {
 	next.record = after
 	before := s.record
 
+	if applied && before.state != store.Absent {
+		c.checkFence(&next, before, m)
+	}
+
 	if before.state != store.Absent && after.state != store.Absent && after.fence < before.fence {
 		next.violate(FenceRises)
-	}
-
-	started := m.kind == claim && applied && (before.state != store.Running || before.owner != m.call)
-	revived := (m.kind == claim || m.kind == renew) && applied && before.state == store.Running &&
-		before.owner == m.call && !before.leaseAlive
-
-	if (started || revived) && before.state != store.Absent && after.fence <= before.fence {
-		next.violate(FenceRises)
-	}
-
-	if started && before.state != store.Absent && before.request != c.requestOf(m.call) {
-		next.violate(OneRequest)
 	}
 
 	if before.state == store.Completed && after != before {
@@ -174,6 +166,22 @@ func (c *checker) deliver(s *state, m message) (state, bool) {
 	}
 
 	return next, applied
+}
+
+// checkFence looks at an operation that has taken effect on a record: whatever starts a run, or revives one, raises its
+// fence, and a run is started for the request of the record alone.
+func (c *checker) checkFence(next *state, before record, m message) {
+	own := before.state == store.Running && before.owner == m.call
+	started := m.kind == claim && !own
+	revived := (m.kind == claim || m.kind == renew) && own && !before.leaseAlive
+
+	if (started || revived) && next.record.fence <= before.fence {
+		next.violate(FenceRises)
+	}
+
+	if started && before.request != c.requestOf(m.call) {
+		next.violate(OneRequest)
+	}
 }
 
 // effect counts one. Under AtLeastOnce it may be more than one.

@@ -8,10 +8,10 @@ const (
 	NoFault Fault = ""
 	// ClaimWithoutFence breaks rule 1: a claim wins whatever fence it expects.
 	ClaimWithoutFence Fault = "rule 1: a claim names no fence"
-	// NoTokenCheck breaks rule 2: a completion is not fenced by the owner's token.
-	NoTokenCheck Fault = "rule 2: a completion is not checked for its token"
-	// OwnTokenUnknown breaks rule 3: a copy of a claim that has won is told that somebody else runs.
-	OwnTokenUnknown Fault = "rule 3: an own claim is not recognised"
+	// NoOwnerCheck breaks rule 2: a completion is not fenced by the owner's token.
+	NoOwnerCheck Fault = "rule 2: a completion is not checked for its owner"
+	// OwnClaimUnknown breaks rule 3: a copy of a claim that has won is told that somebody else runs.
+	OwnClaimUnknown Fault = "rule 3: an own claim is not recognised"
 	// OutcomeNotCompared breaks rule 3: a completion that finds another outcome counts as its own repeat.
 	OutcomeNotCompared Fault = "rule 3: a repeated completion is not compared"
 	// RepeatRefused breaks rule 3: a copy of a completion is told that it is too late.
@@ -36,6 +36,8 @@ const (
 	LateOverResolution Fault = "rule 10: a late owner overwrites a resolution"
 	// CarelessResolver breaks rule 11: an operator says "not executed" while the owner may be alive.
 	CarelessResolver Fault = "rule 11: resolved as not executed while the owner may be alive"
+	// DoubtForgotten breaks the word of a handler: it speaks for earlier runs of its key, too.
+	DoubtForgotten Fault = "doubt: a run that did nothing speaks for an earlier one that may have"
 	// NoReviverLife breaks rule 11: a claim that is won back after its lease does not prolong the time in which its owner
 	// may be alive.
 	NoReviverLife Fault = "rule 11: a claim won back late counts from its first arrival"

@@ -54,8 +54,8 @@ func TestEachRuleIsNeeded(t *testing.T) {
 		breaks    model.Property
 	}{
 		{model.ClaimWithoutFence, store.AtMostOnce, model.NoLateWin},
-		{model.NoTokenCheck, store.AtLeastOnce, model.NoFalseLoss},
-		{model.OwnTokenUnknown, store.AtMostOnce, model.NoFalseLoss},
+		{model.NoOwnerCheck, store.AtLeastOnce, model.NoFalseLoss},
+		{model.OwnClaimUnknown, store.AtMostOnce, model.NoFalseLoss},
 		{model.OutcomeNotCompared, store.AtMostOnce, model.OneAnswer},
 		{model.RepeatRefused, store.AtMostOnce, model.NoFalseLoss},
 		{model.NoFenceAtRevival, store.AtMostOnce, model.FenceRises},
@@ -68,6 +68,7 @@ func TestEachRuleIsNeeded(t *testing.T) {
 		{model.TakeoverAtMostOnce, store.AtMostOnce, model.AtMostOneEffect},
 		{model.LateOverResolution, store.AtMostOnce, model.CompletedStays},
 		{model.CarelessResolver, store.AtMostOnce, model.AtMostOneEffect},
+		{model.DoubtForgotten, store.AtLeastOnce, model.NoFalseRelease},
 		{model.NoReviverLife, store.AtMostOnce, model.AtMostOneEffect},
 		{model.NoResolver, store.AtMostOnce, model.NoDeadEnd},
 	} {

@@ -26,7 +26,7 @@ func (c *checker) reduce(s *state) {
 			continue
 		}
 
-		me.affected = false
+		me.affected, me.doubtful = false, false
 
 		// What it wrote matters as long as it owns the record, or may yet own it.
 		if rec.state != store.Absent && rec.owner != i && me.claims == 0 {

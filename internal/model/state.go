@@ -28,6 +28,7 @@ type call struct {
 	phase    phase
 	expects  uint8 // the fence that its claim expects
 	affected bool  // its effect has happened
+	doubtful bool  // it was told so when it won
 	end      ending
 	// What it has sent, each of which may arrive at any time and any number of times. A bit for each expected fence.
 	claims, releases uint8
@@ -53,6 +54,7 @@ type record struct {
 	leaseAlive bool
 	ownerAlive bool // last start + MaxRun + one lease has not passed
 	resolved   bool
+	doubtful   bool  // an earlier run may have had its effect
 	outcome    uint8 // 0 for none
 	attempts   uint8
 	request    uint8 // the request that the key is bound to
@@ -87,6 +89,8 @@ const (
 	CompletedStays Property = "a completed record never changes"
 	// NoLateWin: a claim does not win after its caller has given it up and the store has acknowledged that.
 	NoLateWin Property = "no claim wins after its caller has given up"
+	// NoFalseRelease: nobody is told that nothing happened while the effect is there.
+	NoFalseRelease Property = "released is told only while the effect has not happened"
 	// OneRequest: a key is used for one request.
 	OneRequest Property = "a key is bound to its first request"
 	// NoDeadEnd: whatever has happened, somebody can bring the record to an end.

@@ -120,6 +120,7 @@ func (c *checker) claimAnswered(s *state, i uint8, visit visitor) {
 	switch {
 	case applied:
 		me.phase = running
+		me.doubtful = rec.doubtful && c.fault != DoubtForgotten
 		visit(event{call: i, what: "wins its claim"}, next)
 	case rec.state != store.Absent && rec.request != c.requestOf(i) && c.fault != FingerprintIgnored:
 		me.phase = ended
@@ -206,7 +207,7 @@ func (c *checker) endMessage(s *state, i uint8) message {
 	case me.end == ambiguous && !c.guarantee.TakeoverAllowed():
 		return message{call: i, kind: hold}
 	default:
-		return message{call: i, kind: release, fence: me.expects}
+		return message{call: i, kind: release, fence: me.expects, ambiguous: me.end == ambiguous}
 	}
 }
 
@@ -214,7 +215,12 @@ func (c *checker) endMessage(s *state, i uint8) message {
 func (c *checker) settled(s *state, i uint8, visit visitor) {
 	m := c.endMessage(s, i)
 	next, applied := c.deliver(s, m)
-	next.call(i).phase = ended
+	me := next.call(i)
+	me.phase = ended
+
+	if me.end == notExecuted && applied && !me.doubtful && s.effects > 0 {
+		next.violate(NoFalseRelease)
+	}
 
 	rec := &next.record
 
@@ -256,7 +262,8 @@ func (c *checker) storeSteps(s *state, visit visitor) {
 			}
 
 			if me.releases&(1<<fence) != 0 {
-				arrive(message{call: i, kind: release, fence: fence}, "a copy of its release arrives, which expects fence %d; the answer is lost")
+				m := message{call: i, kind: release, fence: fence, ambiguous: me.end == ambiguous}
+				arrive(m, "a copy of its release arrives, which expects fence %d; the answer is lost")
 			}
 		}
 

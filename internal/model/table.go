@@ -30,7 +30,7 @@ func (r record) concrete() store.Record {
 	rec := store.Record{
 		State: r.state, Token: tokenOf(r.owner), Fence: uint64(r.fence), Guarantee: 0,
 		LeaseUntil: now(), OwnerAliveUntil: now(), FirstStart: now(), LastStart: now(),
-		Attempts: uint32(r.attempts), Resolved: r.resolved, Fingerprint: fingerprintOf(r.request),
+		Attempts: uint32(r.attempts), Resolved: r.resolved, Doubtful: r.doubtful, Fingerprint: fingerprintOf(r.request),
 	}
 	if r.leaseAlive {
 		rec.LeaseUntil = now().Add(lease)
@@ -58,7 +58,8 @@ func abstract(rec *store.Record) record {
 	}
 
 	r := record{
-		state: rec.State, owner: rec.Token[0], fence: uint8(rec.Fence), resolved: rec.Resolved, //nolint:gosec // bounded by maxFence
+		state: rec.State, owner: rec.Token[0], fence: uint8(rec.Fence), //nolint:gosec // bounded by maxFence
+		resolved: rec.Resolved, doubtful: rec.Doubtful,
 		leaseAlive: rec.LeaseAlive(now()), attempts: uint8(rec.Attempts), //nolint:gosec // bounded by calls
 	}
 	if rec.State == store.Running || rec.State == store.Unknown {
@@ -82,6 +83,8 @@ type message struct {
 	fence uint8
 	// as is what a resolution says.
 	as store.State
+	// ambiguous is what a release says of its run.
+	ambiguous bool
 }
 
 type kind uint8
@@ -133,7 +136,7 @@ func (c *checker) decide(rec store.Record, before record, m message) store.Trans
 			op.Fence = rec.Fence
 		case c.fault == TakeoverAtMostOnce:
 			rec.Guarantee, op.Guarantee = store.AtLeastOnce, store.AtLeastOnce
-		case c.fault == OwnTokenUnknown && before.state == store.Running && before.owner == m.call:
+		case c.fault == OwnClaimUnknown && before.state == store.Running && before.owner == m.call:
 			return store.Transition{Record: rec}
 		}
 
@@ -147,7 +150,7 @@ func (c *checker) decide(rec store.Record, before record, m message) store.Trans
 
 		return op.Apply(rec, now())
 	case release:
-		op := store.Release{Claim: c.claimOf(m.call, m.fence), Retention: retention}
+		op := store.Release{Claim: c.claimOf(m.call, m.fence), Ambiguous: m.ambiguous, Retention: retention}
 		if c.fault == NoTombstone && before.state == store.Absent {
 			return store.Transition{Record: rec, Applied: true}
 		}
@@ -171,33 +174,53 @@ func (c *checker) decide(rec store.Record, before record, m message) store.Trans
 
 // meddle turns off the rules that concern what the table has made of the record.
 func (c *checker) meddle(before, after record, m message, applied bool) (record, bool) {
-	sameOwner := before.owner == m.call && before.state != store.Absent
-
 	switch {
-	case c.fault == NoTokenCheck && m.kind == complete && !sameOwner && before.state == store.Running:
-		before.state, before.outcome, before.leaseAlive, before.ownerAlive = store.Completed, m.call, false, false
-
-		return before, true
-	case c.fault == OutcomeNotCompared && m.kind == complete && sameOwner && before.state == store.Completed:
-		return before, true
-	case c.fault == RepeatRefused && m.kind == complete && sameOwner && before.state == store.Completed && !before.resolved:
-		return before, false
-	case c.fault == NoReviverLife && m.kind == claim && sameOwner && before.state == store.Running && !before.leaseAlive:
-		after.ownerAlive = before.ownerAlive
-	case c.fault == NoResolver && m.kind == resolve:
+	case m.kind == complete:
+		return c.meddleWithCompletion(before, after, m, applied)
+	case m.kind == resolve && c.fault == NoResolver:
 		return before, false
 	case c.fault == FenceResetAtRelease && after.state == store.Released:
 		after.fence = 1
-	case c.fault == NoFenceAtTakeover && m.kind == claim && before.state == store.Running && after.owner != before.owner:
-		after.fence = before.fence
-	case c.fault == NoFenceAtRevival && before.state == store.Running && !before.leaseAlive && sameOwner &&
-		(m.kind == claim || m.kind == renew):
-		after.fence = before.fence
-	case c.fault == LateOverResolution && m.kind == complete && sameOwner && before.resolved:
+	case before.state == store.Running && (m.kind == claim || m.kind == renew):
+		return c.meddleWithRun(before, after, m), applied
+	}
+
+	return after, applied
+}
+
+func (c *checker) meddleWithCompletion(before, after record, m message, applied bool) (record, bool) {
+	own := before.owner == m.call && before.state != store.Absent
+
+	switch {
+	case c.fault == NoOwnerCheck && !own && before.state == store.Running:
+		before.state, before.outcome, before.leaseAlive, before.ownerAlive = store.Completed, m.call, false, false
+
+		return before, true
+	case c.fault == OutcomeNotCompared && own && before.state == store.Completed:
+		return before, true
+	case c.fault == RepeatRefused && own && before.state == store.Completed && !before.resolved:
+		return before, false
+	case c.fault == LateOverResolution && own && before.resolved:
 		before.state, before.outcome = store.Completed, m.call
 
 		return before, true
 	}
 
 	return after, applied
+}
+
+// meddleWithRun concerns what a claim or a renewal makes of a running record.
+func (c *checker) meddleWithRun(before, after record, m message) record {
+	revived := before.owner == m.call && !before.leaseAlive
+
+	switch {
+	case c.fault == NoFenceAtTakeover && after.owner != before.owner:
+		after.fence = before.fence
+	case c.fault == NoFenceAtRevival && revived:
+		after.fence = before.fence
+	case c.fault == NoReviverLife && revived && m.kind == claim:
+		after.ownerAlive = before.ownerAlive
+	}
+
+	return after
 }
