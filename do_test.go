@@ -178,7 +178,7 @@ func TestOutcomeOfForeignErrors(t *testing.T) {
 		onlyonce.ReasonKeyMissing:       onlyonce.OutcomeFinal,
 		onlyonce.ReasonKeyInvalid:       onlyonce.OutcomeFinal,
 		onlyonce.ReasonKeyReused:        onlyonce.OutcomeFinal,
-		onlyonce.ReasonScopeMissing:     onlyonce.OutcomeNotExecuted,
+		onlyonce.ReasonScopeMissing:     onlyonce.OutcomeUnknown,
 		onlyonce.ReasonInProgress:       onlyonce.OutcomeUnknown,
 		onlyonce.ReasonLeaseLost:        onlyonce.OutcomeUnknown,
 		onlyonce.ReasonOutcomeUnknown:   onlyonce.OutcomeUnknown,

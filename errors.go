@@ -82,9 +82,7 @@ func (r *Rejection) CallOutcome() CallOutcome {
 	switch r.Reason {
 	case ReasonKeyMissing, ReasonKeyInvalid, ReasonKeyReused:
 		return OutcomeFinal
-	case ReasonScopeMissing:
-		return OutcomeNotExecuted
-	case ReasonInProgress, ReasonLeaseLost, ReasonOutcomeUnknown, ReasonOutcomeNotStored, ReasonStoreUnavailable,
+	case ReasonScopeMissing, ReasonInProgress, ReasonLeaseLost, ReasonOutcomeUnknown, ReasonOutcomeNotStored, ReasonStoreUnavailable,
 		ReasonStoreFull, ReasonRecordUnreadable, ReasonRecordNewer:
 		return OutcomeUnknown
 	default:

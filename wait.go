@@ -144,12 +144,12 @@ func (x *execution) follow(f *flight) (Reply, bool, error) {
 	fs := &x.engine.flights
 
 	if !x.engine.seat() {
-		return Reply{}, false, rejectInProgress("too many calls wait on this server; retry with the same key")
+		return Reply{}, false, x.turnAway(f, "too many calls wait on this server; retry with the same key")
 	}
 	defer x.engine.unseat()
 
 	if !fs.follow(&x.key, f, x.engine.limits.MaxWaitersPerKey) {
-		return Reply{}, false, rejectInProgress("too many calls wait for this idempotency key; retry with the same key")
+		return Reply{}, false, x.turnAway(f, "too many calls wait for this idempotency key; retry with the same key")
 	}
 	defer fs.unfollow(&x.key, f)
 
@@ -200,6 +200,21 @@ func (x *execution) follow(f *flight) (Reply, bool, error) {
 			return Reply{}, false, callerGone(x.caller)
 		}
 	}
+}
+
+// turnAway answers a call that finds no place to wait, in the contract's order: what is wrong with it comes first.
+func (x *execution) turnAway(f *flight, message string) error {
+	if seen := x.engine.flights.view(&x.key, f); seen.phase != flightClaiming {
+		if x.claim.Fingerprint.Differs(seen.fingerprint) {
+			return rejectReused()
+		}
+
+		if err := x.permit(); err != nil {
+			return err
+		}
+	}
+
+	return rejectInProgress(message)
 }
 
 // landing answers a follower with what its flight has come to.

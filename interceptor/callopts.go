@@ -1,6 +1,8 @@
 package interceptor
 
 import (
+	"slices"
+
 	"google.golang.org/grpc"
 
 	"github.com/onlyonce-go/onlyonce/retry"
@@ -29,8 +31,8 @@ type retryOption struct {
 
 // lastOption returns the last option of a type, which is the one that counts.
 func lastOption[T grpc.CallOption](opts []grpc.CallOption) (T, bool) {
-	for i := len(opts) - 1; i >= 0; i-- {
-		if found, ok := opts[i].(T); ok {
+	for _, opt := range slices.Backward(opts) {
+		if found, ok := opt.(T); ok {
 			return found, true
 		}
 	}

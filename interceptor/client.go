@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -29,10 +29,12 @@ type clientConfig struct {
 	retention  time.Duration
 	retryCodes []codes.Code
 	observe    func(ctx context.Context, attempt Attempt)
+	known      perMethod[bool] // whether a method is protected
 }
 
 // WithAllMethods says that the servers behind the connection protect all their unary methods, so that each call gets a key
-// and is retried. Choose it only where that is true: a key makes nothing safe unless the server looks at it.
+// and is retried; except for methods that declare idempotency_level = NO_SIDE_EFFECTS, which no server protects. Choose it
+// only where that is true: a key makes nothing safe unless the server looks at it.
 func WithAllMethods() ClientOption { return func(c *clientConfig) { c.all = true } }
 
 // WithMethods says which methods the servers protect, named as in "/payments.v1.PaymentService/Pay"; generated code has a
@@ -99,6 +101,8 @@ func newClientConfig(opts []ClientOption) (*clientConfig, error) {
 		retention:  onlyonce.DefaultRetention,
 		retryCodes: []codes.Code{codes.Unavailable},
 	}
+	c.known.find = hasSideEffects
+
 	for _, opt := range opts {
 		opt(c)
 	}
@@ -110,11 +114,8 @@ func newClientConfig(opts []ClientOption) (*clientConfig, error) {
 			"choose WithMethods, WithMethodMatch or WithAllMethods"))
 	}
 
-	for name := range c.methods {
-		service, method := splitMethod(name)
-		if !strings.HasPrefix(name, "/") || service == "" || method == "" {
-			errs = append(errs, fmt.Errorf("interceptor: %q is not the full name of a method: write it as in %q", name, "/package.Service/Method"))
-		}
+	for _, name := range slices.Sorted(maps.Keys(c.methods)) {
+		errs = append(errs, checkMethodName(name))
 	}
 
 	if c.retention <= 0 {
@@ -150,8 +151,20 @@ func (c *clientConfig) horizon() time.Duration {
 	return horizon
 }
 
+// protected reports whether the servers look at keys of a method.
 func (c *clientConfig) protected(fullMethod string) bool {
-	return c.all || c.methods[fullMethod] || c.match != nil && c.match(fullMethod)
+	if c.methods[fullMethod] || c.match != nil && c.match(fullMethod) {
+		return true
+	}
+
+	return c.all && c.known.get(fullMethod)
+}
+
+// hasSideEffects is true of every method that does not declare the opposite.
+func hasSideEffects(fullMethod string) bool {
+	descriptor := findMethod(splitMethod(fullMethod))
+
+	return descriptor == nil || !hasNoSideEffects(descriptor)
 }
 
 // DialOptions returns the dial options that install the client interceptor.
@@ -176,7 +189,9 @@ func UnaryClientInterceptor(opts ...ClientOption) (grpc.UnaryClientInterceptor, 
 		return nil, err
 	}
 
-	return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	return func(
+		ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
+	) error {
 		return c.withKey(ctx, method, opts, func(ctx context.Context) error {
 			return c.withRetry(ctx, method, req, reply, cc, invoker, opts)
 		})
@@ -192,7 +207,9 @@ func UnaryClientKeyInterceptor(opts ...ClientOption) (grpc.UnaryClientIntercepto
 		return nil, err
 	}
 
-	return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	return func(
+		ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
+	) error {
 		return c.withKey(ctx, method, opts, func(ctx context.Context) error {
 			return invoker(ctx, method, req, reply, cc, opts...)
 		})
@@ -207,7 +224,9 @@ func UnaryClientRetryInterceptor(opts ...ClientOption) (grpc.UnaryClientIntercep
 		return nil, err
 	}
 
-	return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	return func(
+		ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
+	) error {
 		return c.withRetry(ctx, method, req, reply, cc, invoker, opts)
 	}, nil
 }

@@ -28,8 +28,9 @@ type clientCall struct {
 	opts    []grpc.CallOption
 
 	attempts  int
-	trailer   metadata.MD // of the last attempt
-	ambiguous bool        // an attempt may have taken effect
+	header    metadata.MD // of the last attempt, as trailer
+	trailer   metadata.MD
+	ambiguous bool // an attempt may have taken effect
 	verdict   onlyonce.CallOutcome
 }
 
@@ -65,7 +66,7 @@ func (c *clientConfig) withRetry(
 	}
 
 	// The first message of a call that buffers nothing commits it, so that gRPC's own retries do not multiply with these.
-	call.opts = append(slices.Clone(opts), grpc.Trailer(&call.trailer))
+	call.opts = append(slices.Clone(opts), grpc.Header(&call.header), grpc.Trailer(&call.trailer))
 	if policy.MaxAttempts != 1 {
 		call.opts = append(call.opts, grpc.MaxRetryRPCBufferSize(0))
 	}
@@ -82,7 +83,7 @@ func (c *clientConfig) withRetry(
 
 // attempt makes one attempt.
 func (c *clientCall) attempt(ctx context.Context, n int) (struct{}, error) {
-	c.trailer = nil
+	c.header, c.trailer = nil, nil
 	c.attempts = n
 
 	if n > 1 {
@@ -105,22 +106,20 @@ func (c *clientCall) status() onlyonce.Status {
 
 // judge says what the attempt means for the key.
 func (c *clientCall) judge(err error) {
-	c.verdict = attemptOutcome(err, c.status())
+	c.verdict = c.outcome(err)
 
 	if c.verdict == onlyonce.OutcomeUnknown {
 		c.ambiguous = true
 	}
 }
 
-// attemptOutcome is what one answer means, looked at alone.
-func attemptOutcome(err error, said onlyonce.Status) onlyonce.CallOutcome {
-	if err == nil {
+// outcome is what one answer means, looked at alone.
+func (c *clientCall) outcome(err error) onlyonce.CallOutcome {
+	if err == nil || c.recorded(err) {
 		return onlyonce.OutcomeFinal
 	}
 
-	switch said {
-	case onlyonce.StatusExecuted, onlyonce.StatusReplayed:
-		return onlyonce.OutcomeFinal
+	switch c.status() {
 	case onlyonce.StatusReleased:
 		return onlyonce.OutcomeNotExecuted
 	case onlyonce.StatusRejected:
@@ -128,11 +127,29 @@ func attemptOutcome(err error, said onlyonce.Status) onlyonce.CallOutcome {
 			return (&onlyonce.Rejection{Reason: reason}).CallOutcome()
 		}
 
-		return onlyonce.OutcomeNotExecuted // nothing ran, for a reason that is not the engine's
-	case onlyonce.StatusUnknown, onlyonce.StatusUnrecorded, onlyonce.StatusUnprotected:
+		// This attempt ran nothing, for a reason that is not the engine's, such as a refused replay: another one has run.
+		return onlyonce.OutcomeUnknown
+	case onlyonce.StatusExecuted, onlyonce.StatusReplayed, onlyonce.StatusUnknown, onlyonce.StatusUnrecorded, onlyonce.StatusUnprotected:
 		return onlyonce.OutcomeUnknown
 	default:
 		return onlyonce.OutcomeUnknown
+	}
+}
+
+// recorded reports whether the error of the last attempt is the recorded answer. That settles what earlier attempts did, and
+// another attempt would get the same. The status alone does not say it: a recorded response may fail on its way, as one does
+// that is too large for the client, and the caller must not take that for a failed call. A replay tells by its header what it
+// replays; of a first answer only the code tells whether gRPC can have made it.
+func (c *clientCall) recorded(err error) bool {
+	switch c.status() {
+	case onlyonce.StatusReplayed:
+		return err != nil && len(c.header.Get(ReplayedHeader)) == 0
+	case onlyonce.StatusExecuted:
+		return err != nil && defaultClass(statusOf(err).Code()) == onlyonce.ClassDefinite
+	case onlyonce.StatusReleased, onlyonce.StatusUnknown, onlyonce.StatusUnrecorded, onlyonce.StatusUnprotected, onlyonce.StatusRejected:
+		return false
+	default:
+		return false
 	}
 }
 
@@ -151,11 +168,11 @@ func (c *clientCall) classify(a retry.Attempt) retry.Decision {
 	st := statusOf(a.Err)
 
 	delay, asked, stop := retryDelay(st, c.trailer)
-	if stop {
+	if stop || c.recorded(a.Err) {
 		return retry.Decision{}
 	}
 
-	again := a.TimedOut && c.status() == ""
+	again := a.TimedOut
 
 	if reason, ok := rejectionReason(a.Err); ok {
 		again = retriedByClient(reason)
@@ -213,8 +230,8 @@ func (c *clientCall) failed(err error) error {
 		outcome = onlyonce.OutcomeUnknown
 	}
 
-	if real, ok := errors.AsType[*retry.InterruptedError](err); ok {
-		return &callError{err: err, status: statusOf(real.Err), outcome: onlyonce.OutcomeUnknown}
+	if cut, ok := errors.AsType[*retry.InterruptedError](err); ok {
+		return &callError{err: err, status: statusOf(cut.Err), outcome: onlyonce.OutcomeUnknown}
 	}
 
 	return &callError{err: err, status: statusOf(err), outcome: outcome}
@@ -228,13 +245,6 @@ func unsent(ctx context.Context, err error) error {
 	}
 
 	return &callError{err: err, status: st, outcome: onlyonce.OutcomeNotExecuted}
-}
-
-// recorded reports whether the last attempt was answered from a record, which settles what earlier attempts did.
-func (c *clientCall) recorded(err error) bool {
-	said := c.status()
-
-	return err != nil && (said == onlyonce.StatusExecuted || said == onlyonce.StatusReplayed)
 }
 
 // callError is the error of a logical call: a gRPC status, and what it means for the key.

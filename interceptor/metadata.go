@@ -33,12 +33,24 @@ func deniedMetadata() []string {
 
 // storable reports whether metadata of a handler may be replayed.
 func (c *serverConfig) storable(name string) bool {
-	if strings.HasPrefix(name, "grpc-") || strings.HasPrefix(name, "idempotency-") || strings.HasPrefix(name, ":") ||
-		name == ReplayedHeader || name == "content-type" {
-		return false
+	return sendable(name) && !reserved(name) && !c.denied[name]
+}
+
+// sendable reports whether gRPC can send metadata of this name at all.
+func sendable(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.' {
+			return false
+		}
 	}
 
-	return !c.denied[name]
+	return name != ""
+}
+
+// reserved reports whether the contract or gRPC itself uses a name.
+func reserved(name string) bool {
+	return strings.HasPrefix(name, "grpc-") || strings.HasPrefix(name, "idempotency-") ||
+		name == ReplayedHeader || name == "content-type"
 }
 
 // singleValue returns the one key of a call; see metadata.ValueFromIncomingContext.

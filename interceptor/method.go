@@ -1,6 +1,7 @@
 package interceptor
 
 import (
+	"fmt"
 	"maps"
 	"strings"
 	"sync"
@@ -22,6 +23,7 @@ type method struct {
 	key      KeyUse
 	keyRules onlyonce.KeyRules
 	classes  map[codes.Code]onlyonce.Class
+	recover  RecoverFunc // nil: nobody is asked
 	// output makes responses. It is nil where the method is not a registered protobuf method.
 	output protoreflect.MessageType
 }
@@ -34,41 +36,53 @@ func (m *method) classOf(code codes.Code) onlyonce.Class {
 	return defaultClass(code)
 }
 
-// methods finds methods by their full names. Only methods that the server has registered are asked for, so the cache is
-// bounded.
-type methods struct {
-	config *serverConfig
-	known  atomic.Pointer[map[string]*method]
-	mu     sync.Mutex // for those who add
+// mostMethods bounds the cache, for proxies that call whatever they are told.
+const mostMethods = 4096
+
+// perMethod keeps what was found out about methods, by their full names.
+type perMethod[T any] struct {
+	find  func(fullMethod string) T
+	known atomic.Pointer[map[string]T]
+	mu    sync.Mutex // for those who add
 }
 
-func (ms *methods) find(fullMethod string) *method {
-	if known := ms.known.Load(); known != nil {
-		if m, ok := (*known)[fullMethod]; ok {
-			return m
-		}
+func (c *perMethod[T]) get(fullMethod string) T {
+	if found, ok := c.cached(fullMethod); ok {
+		return found
 	}
 
-	ms.mu.Lock()
-	defer ms.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 
-	var next map[string]*method
+	if found, ok := c.cached(fullMethod); ok {
+		return found
+	}
 
-	if known := ms.known.Load(); known != nil {
-		if m, ok := (*known)[fullMethod]; ok {
-			return m
-		}
-
+	next := make(map[string]T)
+	if known := c.known.Load(); known != nil {
 		next = maps.Clone(*known)
-	} else {
-		next = make(map[string]*method)
 	}
 
-	m := ms.config.method(fullMethod)
-	next[fullMethod] = m
-	ms.known.Store(&next)
+	found := c.find(fullMethod)
 
-	return m
+	if len(next) < mostMethods {
+		next[fullMethod] = found
+		c.known.Store(&next)
+	}
+
+	return found
+}
+
+func (c *perMethod[T]) cached(fullMethod string) (T, bool) {
+	if known := c.known.Load(); known != nil {
+		found, ok := (*known)[fullMethod]
+
+		return found, ok
+	}
+
+	var none T
+
+	return none, false
 }
 
 // method merges the policies of a method and looks at its descriptor.
@@ -76,7 +90,7 @@ func (c *serverConfig) method(fullMethod string) *method {
 	service, name := splitMethod(fullMethod)
 	policy := c.methods[fullMethod].over(c.services[service].over(c.policy))
 
-	m := &method{name: fullMethod, policy: c.engine.Policy(policy.Policy), key: policy.Key, classes: policy.Classes}
+	m := &method{name: fullMethod, policy: c.engine.Policy(policy.Policy), key: policy.Key, classes: policy.Classes, recover: policy.Recover}
 	if policy.KeyRules != nil {
 		m.keyRules = *policy.KeyRules
 	}
@@ -88,18 +102,34 @@ func (c *serverConfig) method(fullMethod string) *method {
 
 	m.output = messageType(descriptor.Output())
 
-	if options, ok := descriptor.Options().(*descriptorpb.MethodOptions); ok &&
-		options.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS {
+	if hasNoSideEffects(descriptor) {
 		m.key = KeyIgnored
 	}
 
 	return m
 }
 
+// hasNoSideEffects reports what the .proto declares with idempotency_level.
+func hasNoSideEffects(descriptor protoreflect.MethodDescriptor) bool {
+	options, ok := descriptor.Options().(*descriptorpb.MethodOptions)
+
+	return ok && options.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS
+}
+
 func splitMethod(fullMethod string) (service, name string) {
 	service, name, _ = strings.Cut(strings.TrimPrefix(fullMethod, "/"), "/")
 
 	return service, name
+}
+
+// checkMethodName reports a name that no method can have.
+func checkMethodName(fullMethod string) error {
+	service, name := splitMethod(fullMethod)
+	if strings.HasPrefix(fullMethod, "/") && service != "" && name != "" {
+		return nil
+	}
+
+	return fmt.Errorf("interceptor: %q is not the full name of a method: write it as in %q", fullMethod, "/package.Service/Method")
 }
 
 func findMethod(service, name string) protoreflect.MethodDescriptor {

@@ -37,9 +37,15 @@ type payload struct {
 func EncodeOutcome(resp proto.Message, err error) (code string, body []byte, problem error) {
 	if err != nil {
 		st := statusOf(err)
+
+		code = codeName(st.Code())
+		if code == okName {
+			return "", nil, fmt.Errorf("interceptor: EncodeOutcome was given an error that says OK: %w", err)
+		}
+
 		body, problem = encodePayload(st.Proto(), nil, nil, nil, nil)
 
-		return codeName(st.Code()), body, problem
+		return code, body, problem
 	}
 
 	if resp == nil {
@@ -117,7 +123,7 @@ func decodePayload(data []byte) (payload, error) {
 	out := payload{}
 
 	err := eachField(data, func(number protowire.Number, value []byte) error {
-		switch number {
+		switch number { //nolint:exhaustive // other fields are those of a later version
 		case fieldStatus:
 			out.status = value
 		case fieldResponse:
@@ -138,7 +144,7 @@ func decodeMetadata(md *metadata.MD, data []byte) error {
 	var name, value string
 
 	err := eachField(data, func(number protowire.Number, part []byte) error {
-		switch number {
+		switch number { //nolint:exhaustive // as above
 		case fieldMetadataName:
 			name = string(part)
 		case fieldMetadataValue:
@@ -149,6 +155,10 @@ func decodeMetadata(md *metadata.MD, data []byte) error {
 	})
 	if err != nil {
 		return err
+	}
+
+	if !sendable(name) || reserved(name) {
+		return errPayload // nobody has stored this
 	}
 
 	if *md == nil {
@@ -200,6 +210,10 @@ func (p *payload) replayedStatus() (*status.Status, error) {
 	var st spb.Status
 	if err := proto.Unmarshal(p.status, &st); err != nil {
 		return nil, fmt.Errorf("%w: %w", errPayload, err)
+	}
+
+	if st.GetCode() == 0 {
+		return nil, fmt.Errorf("%w: an error says OK", errPayload)
 	}
 
 	return status.FromProto(&st), nil

@@ -1,12 +1,14 @@
 package interceptor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/onlyonce-go/onlyonce"
 )
@@ -39,6 +41,25 @@ type Policy struct {
 	KeyRules *onlyonce.KeyRules
 	// Classes replaces the class of single codes. OK is always definite.
 	Classes map[codes.Code]onlyonce.Class
+	// Recover finds out what became of a run whose outcome is unknown; nil inherits, and in the end asks nobody. It needs
+	// a store that can settle records.
+	Recover RecoverFunc
+}
+
+// RecoverFunc finds out what became of a run whose outcome is unknown; see onlyonce.RecoverFunc for when it is asked and
+// what becomes of its answer. The request is that of the duplicate which asks, and so that of the run. It returns what
+// Happened makes, or an onlyonce.Recovery with another finding.
+type RecoverFunc func(ctx context.Context, req proto.Message, rec onlyonce.Record) (onlyonce.Recovery, error)
+
+// Happened is the finding of a RecoverFunc that has found the effect: the answer to the call is a response, or an error
+// that is, or wraps, a gRPC status.
+func Happened(resp proto.Message, err error) (onlyonce.Recovery, error) {
+	code, body, problem := EncodeOutcome(resp, err)
+	if problem != nil {
+		return onlyonce.Recovery{}, problem
+	}
+
+	return onlyonce.Recovery{Finding: onlyonce.Happened, Code: code, Body: body}, nil
 }
 
 func (p Policy) over(wider Policy) Policy {
@@ -50,6 +71,11 @@ func (p Policy) over(wider Policy) Policy {
 
 	if merged.KeyRules == nil {
 		merged.KeyRules = wider.KeyRules
+	}
+
+	merged.Recover = p.Recover
+	if merged.Recover == nil {
+		merged.Recover = wider.Recover
 	}
 
 	if len(p.Classes) > 0 {
@@ -65,7 +91,7 @@ func (p Policy) over(wider Policy) Policy {
 }
 
 // validate reports everything that cannot hold, each with the name of what the policy is for.
-func (p *Policy) validate(engine *onlyonce.Engine, subject string) error {
+func (p Policy) validate(engine *onlyonce.Engine, subject string) error {
 	errs := []error{engine.Validate(p.Policy)}
 
 	if p.Key > KeyIgnored {
@@ -74,6 +100,11 @@ func (p *Policy) validate(engine *onlyonce.Engine, subject string) error {
 
 	if p.KeyRules != nil {
 		errs = append(errs, p.KeyRules.Validate())
+	}
+
+	if p.Recover != nil && !engine.CanResolve() {
+		errs = append(errs, errors.New("interceptor: Recover is set, and the store cannot settle records: "+
+			"use a store that is a store.Inspector"))
 	}
 
 	for _, code := range slices.Sorted(maps.Keys(p.Classes)) {

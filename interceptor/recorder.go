@@ -85,16 +85,19 @@ func (r *recorder) SetTrailer(md metadata.MD) error {
 
 // forward passes metadata on while the call lives. What fails because the caller has gone has not failed.
 func (r *recorder) forward(md metadata.MD, how func(grpc.ServerTransportStream, metadata.MD) error) error {
-	if r.ServerTransportStream == nil || r.caller.Err() != nil {
+	if r.ServerTransportStream == nil || r.gone() {
 		return nil
 	}
 
-	if err := how(r.ServerTransportStream, md); err != nil && r.caller.Err() == nil {
-		return err
+	err := how(r.ServerTransportStream, md)
+	if r.gone() {
+		return nil
 	}
 
-	return nil
+	return err
 }
+
+func (r *recorder) gone() bool { return r.caller.Err() != nil }
 
 // close ends the recording: what goroutines of the handler set later is ignored, as it would come too late anyway. After
 // it, header and trailer do not change.

@@ -100,7 +100,7 @@ func UnaryServerInterceptor(engine *onlyonce.Engine, scope Scope, opts ...Server
 	}
 
 	s := &server{serverConfig: config}
-	s.known.config = config
+	s.known.find = config.method
 	s.trailers = make(map[onlyonce.Status]metadata.MD)
 
 	for _, status := range []onlyonce.Status{
@@ -114,31 +114,31 @@ func UnaryServerInterceptor(engine *onlyonce.Engine, scope Scope, opts ...Server
 }
 
 func (c *serverConfig) validate() error {
-	if c.engine == nil {
-		return errors.New("interceptor: the server interceptor needs an engine: see onlyonce.New")
-	}
-
 	var errs []error
 	if c.scope.of == nil {
 		errs = append(errs, errors.New("interceptor: the server interceptor needs a scope: choose ScopeFromPeerURI, "+
 			"ScopeFromPeerDNS, ScopeFromMetadata, ScopeFunc or ScopeShared"))
 	}
 
+	if c.engine == nil { // which is what judges policies
+		return errors.Join(append(errs, errors.New("interceptor: the server interceptor needs an engine: see onlyonce.New"))...)
+	}
+
 	errs = append(errs, c.policy.validate(c.engine, "policy of the server"))
 
 	for _, service := range slices.Sorted(maps.Keys(c.services)) {
+		if service == "" || strings.Contains(service, "/") {
+			errs = append(errs, fmt.Errorf("interceptor: %q is not the full name of a service: write it as in %q", service, "package.Service"))
+		}
+
 		p := c.services[service].over(c.policy)
 		errs = append(errs, p.validate(c.engine, "policy of service "+service))
 	}
 
 	for _, name := range slices.Sorted(maps.Keys(c.methods)) {
-		service, method := splitMethod(name)
-		if !strings.HasPrefix(name, "/") || service == "" || method == "" {
-			errs = append(errs, fmt.Errorf("interceptor: %q is not the full name of a method: write it as in %q", name, "/package.Service/Method"))
-		}
-
+		service, _ := splitMethod(name)
 		p := c.methods[name].over(c.services[service].over(c.policy))
-		errs = append(errs, p.validate(c.engine, "policy of method "+name))
+		errs = append(errs, checkMethodName(name), p.validate(c.engine, "policy of method "+name))
 	}
 
 	return errors.Join(errs...)
@@ -147,12 +147,12 @@ func (c *serverConfig) validate() error {
 type server struct {
 	*serverConfig
 
-	known    methods
+	known    perMethod[*method]
 	trailers map[onlyonce.Status]metadata.MD // shared and never modified
 }
 
 func (s *server) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	m := s.known.find(info.FullMethod)
+	m := s.known.get(info.FullMethod)
 
 	if m.key != KeyIgnored {
 		if keys := metadata.ValueFromIncomingContext(ctx, KeyHeader); len(keys) > 0 || m.key == KeyRequired {

@@ -87,6 +87,12 @@ func (c *serverCall) prepare(ctx context.Context, keys []string) error {
 		Scope: scope, Method: c.method.name, Key: key, Fingerprint: digest, Policy: &c.method.policy,
 	}
 
+	if ask := c.method.recover; ask != nil {
+		c.call.Recover = func(ctx context.Context, rec onlyonce.Record) (onlyonce.Recovery, error) {
+			return ask(ctx, proto.Clone(msg), rec)
+		}
+	}
+
 	if check := c.server.replayCheck; check != nil {
 		c.call.ReplayCheck = func(ctx context.Context) error { return check(ctx, c.req) }
 	}
@@ -120,13 +126,15 @@ func (c *serverCall) key(keys []string) (string, error) {
 // run calls the handler, and makes of its answer what the engine records.
 func (c *serverCall) run(ctx context.Context) onlyonce.Outcome {
 	c.recorder.ServerTransportStream = c.stream
-	c.recorder.caller = c.caller
+	c.recorder.caller = c.caller //nolint:fatcontext // it is set once
 
 	returned := false
 
 	defer func() {
 		if !returned {
-			c.recorder.deliver() // the handler panics: its metadata goes where it would go without us
+			// The handler panics. Its metadata goes where it would go without us, and an outer recovery answers the call.
+			c.recorder.deliver()
+			c.setTrailer(c.server.trailers[onlyonce.StatusUnknown])
 		}
 	}()
 

@@ -244,7 +244,7 @@ func errWrongResponse(method string, msg any) error {
 // engineError is an error of the engine that is not a rejection: the replay check's own, or that of a caller who has gone.
 func engineError(err error) error {
 	if _, ok := status.FromError(err); ok {
-		return err
+		return outward(err)
 	}
 
 	for _, gone := range []error{context.Canceled, context.DeadlineExceeded} {

@@ -1,0 +1,261 @@
+package interceptor_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/status"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/interceptor"
+	"github.com/onlyonce-go/onlyonce/retry"
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+func TestOutcomeOfACall(t *testing.T) {
+	said := func(code codes.Code, status onlyonce.Status) turn { return turn{code: code, said: status} }
+
+	tests := map[string]struct {
+		turns []turn
+		want  onlyonce.CallOutcome
+	}{
+		"a response":                   {[]turn{paid()}, onlyonce.OutcomeFinal},
+		"a recorded error":             {[]turn{said(codes.NotFound, "executed")}, onlyonce.OutcomeFinal},
+		"a replayed error":             {[]turn{said(codes.NotFound, "replayed")}, onlyonce.OutcomeFinal},
+		"a replayed error of any code": {[]turn{said(codes.Unavailable, "replayed")}, onlyonce.OutcomeFinal},
+		"a run's answer that gRPC may have replaced": {
+			[]turn{said(codes.ResourceExhausted, "executed")}, onlyonce.OutcomeUnknown,
+		},
+		"final at the second look": {
+			[]turn{said(codes.Unavailable, "executed"), said(codes.Unavailable, "replayed")}, onlyonce.OutcomeFinal,
+		},
+		"released":                           {[]turn{said(codes.Aborted, "released")}, onlyonce.OutcomeNotExecuted},
+		"released at every attempt":          {[]turn{unavailable()}, onlyonce.OutcomeNotExecuted},
+		"unknown":                            {[]turn{said(codes.Internal, "unknown")}, onlyonce.OutcomeUnknown},
+		"an unknown error that sounds final": {[]turn{said(codes.NotFound, "unknown")}, onlyonce.OutcomeUnknown},
+		"unrecorded":                         {[]turn{said(codes.NotFound, "unrecorded")}, onlyonce.OutcomeUnknown},
+		"unprotected":                        {[]turn{said(codes.NotFound, "unprotected")}, onlyonce.OutcomeUnknown},
+		"no status":                          {[]turn{said(codes.NotFound, "")}, onlyonce.OutcomeUnknown},
+		"a status nobody knows":              {[]turn{said(codes.NotFound, "news")}, onlyonce.OutcomeUnknown},
+
+		"KEY_REUSED":  {[]turn{rejectedTurn(codes.FailedPrecondition, onlyonce.ReasonKeyReused)}, onlyonce.OutcomeFinal},
+		"KEY_INVALID": {[]turn{rejectedTurn(codes.InvalidArgument, onlyonce.ReasonKeyInvalid)}, onlyonce.OutcomeFinal},
+		"KEY_MISSING": {[]turn{rejectedTurn(codes.InvalidArgument, onlyonce.ReasonKeyMissing)}, onlyonce.OutcomeFinal},
+		"IN_PROGRESS": {[]turn{rejectedTurn(codes.Unavailable, onlyonce.ReasonInProgress)}, onlyonce.OutcomeUnknown},
+		"LEASE_LOST":  {[]turn{rejectedTurn(codes.Unavailable, onlyonce.ReasonLeaseLost)}, onlyonce.OutcomeUnknown},
+		"OUTCOME_UNKNOWN": {
+			[]turn{{code: codes.Unknown, said: "unknown", reason: onlyonce.ReasonOutcomeUnknown}}, onlyonce.OutcomeUnknown,
+		},
+		"OUTCOME_NOT_STORED": {[]turn{rejectedTurn(codes.Unknown, onlyonce.ReasonOutcomeNotStored)}, onlyonce.OutcomeUnknown},
+		"STORE_UNAVAILABLE":  {[]turn{rejectedTurn(codes.Unavailable, onlyonce.ReasonStoreUnavailable)}, onlyonce.OutcomeUnknown},
+		"STORE_FULL":         {[]turn{rejectedTurn(codes.ResourceExhausted, onlyonce.ReasonStoreFull)}, onlyonce.OutcomeUnknown},
+		"RECORD_UNREADABLE":  {[]turn{rejectedTurn(codes.DataLoss, onlyonce.ReasonRecordUnreadable)}, onlyonce.OutcomeUnknown},
+		"RECORD_NEWER":       {[]turn{rejectedTurn(codes.Unavailable, onlyonce.ReasonRecordNewer)}, onlyonce.OutcomeUnknown},
+		"a reason nobody knows": {
+			[]turn{rejectedTurn(codes.Internal, "IDEMPOTENCY_NEWS")}, onlyonce.OutcomeUnknown,
+		},
+		"a refused replay, which means that something ran": {
+			[]turn{said(codes.PermissionDenied, "rejected")}, onlyonce.OutcomeUnknown,
+		},
+		"a downstream server's rejection": {
+			[]turn{{code: codes.FailedPrecondition, said: "unknown", reason: onlyonce.ReasonKeyReused, domain: "onlyonce.downstream"}},
+			onlyonce.OutcomeUnknown,
+		},
+
+		"ambiguous, then released": {
+			[]turn{said(codes.Unavailable, "unknown"), said(codes.Aborted, "released")}, onlyonce.OutcomeUnknown,
+		},
+		"no answer, then released":   {[]turn{said(codes.Unavailable, ""), said(codes.Aborted, "released")}, onlyonce.OutcomeUnknown},
+		"in progress, then released": {[]turn{inProgressTurn(0), said(codes.Aborted, "released")}, onlyonce.OutcomeUnknown},
+		"ambiguous, then a key reused": {
+			[]turn{said(codes.Unavailable, ""), rejectedTurn(codes.FailedPrecondition, onlyonce.ReasonKeyReused)}, onlyonce.OutcomeUnknown,
+		},
+		"ambiguous, then no scope any more": {
+			[]turn{said(codes.Unavailable, ""), rejectedTurn(codes.Unauthenticated, onlyonce.ReasonScopeMissing)}, onlyonce.OutcomeUnknown,
+		},
+		"ambiguous, then recorded": {
+			[]turn{said(codes.Unavailable, "unknown"), said(codes.NotFound, "replayed")}, onlyonce.OutcomeFinal,
+		},
+		"released, then ambiguous": {[]turn{unavailable(), said(codes.Internal, "unknown")}, onlyonce.OutcomeUnknown},
+		"released, then recorded":  {[]turn{unavailable(), said(codes.NotFound, "executed")}, onlyonce.OutcomeFinal},
+		"ambiguous, then paid":     {[]turn{said(codes.Unavailable, "unknown"), paid()}, onlyonce.OutcomeFinal},
+	}
+
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, a := play(t, test.turns, nil)
+				if got := onlyonce.OutcomeOf(a.err); got != test.want {
+					t.Errorf("the outcome is %v, want %v; the error is %v", got, test.want, a.err)
+				}
+			})
+		})
+	}
+}
+
+func TestOutcomeOfACallWhoseConnectionIsLost(t *testing.T) {
+	w := start(t, setup{tcp: true}, nil)
+	w.handle = func(context.Context, *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+		w.listener.cut()
+
+		return nil, onlyonce.NotExecuted(status.Error(codes.Aborted, "nobody hears this"))
+	}
+
+	_, err := w.client(t).UnaryCall(t.Context(), payment(), interceptor.WithoutRetry())
+	if status.Code(err) != codes.Unavailable || onlyonce.OutcomeOf(err) != onlyonce.OutcomeUnknown {
+		t.Errorf("the answer is %v, outcome %v", err, onlyonce.OutcomeOf(err))
+	}
+}
+
+func TestF05_ClientGetsTheRecordedAnswerOverANewConnection(t *testing.T) {
+	faults := newFaultStore()
+	w := start(t, setup{store: faults, tcp: true}, nil)
+	cut := false
+
+	faults.complete = func(ctx context.Context, op store.Completion) (store.Result, error) {
+		res, err := faults.Store.Complete(ctx, op)
+		if !cut {
+			cut = true
+
+			w.listener.cut()
+		}
+
+		return res, err
+	}
+
+	log := &journal{}
+	resp, err := w.client(t, log.option()).UnaryCall(t.Context(), payment(), grpc.WaitForReady(true))
+
+	if err != nil || resp.GetUsername() != "run 1" {
+		t.Errorf("the answer is %v, %v", resp, err)
+	}
+
+	if seen := log.seen(); len(seen) != 2 || seen[0].Status != "" || seen[1].Status != onlyonce.StatusReplayed {
+		t.Errorf("the attempts are %+v", seen)
+	}
+
+	w.mustHaveRun(t, 1)
+}
+
+func TestAnswerOfAnEarlierAttemptIsForgotten(t *testing.T) {
+	log := &journal{}
+
+	// The first attempt is answered; for the second there is no server any more.
+	w := start(t, setup{tcp: true, unprotected: true}, scripted(turn{code: codes.Unavailable, said: "released", pushback: []string{"100"}}))
+	conn := w.clientConn(t, log.option(), interceptor.WithRetry(retry.Policy{MaxAttempts: 2}), interceptor.WithAttemptObserver(
+		func(ctx context.Context, a interceptor.Attempt) {
+			log.observe(ctx, a)
+			w.listener.Close()
+			w.listener.cut()
+		}))
+
+	a := callOn(t.Context(), conn, unaryCall, payment())
+
+	seen := log.seen()
+	if len(seen) != 2 || seen[0].Status != "released" || seen[1].Status != "" {
+		t.Errorf("the attempts are %+v", seen)
+	}
+
+	if got := onlyonce.OutcomeOf(a.err); got != onlyonce.OutcomeUnknown {
+		t.Errorf("the outcome is %v; the error is %v", got, a.err)
+	}
+}
+
+func TestF58_ServerWithoutTheInterceptorIsReported(t *testing.T) {
+	tests := map[string]struct {
+		turn        turn
+		unconfirmed bool
+	}{
+		"a response":                    {turn{}, true},
+		"a handler's error":             {turn{code: codes.NotFound}, true},
+		"an auth interceptor's refusal": {turn{code: codes.Unauthenticated}, false},
+		"a permission":                  {turn{code: codes.PermissionDenied}, false},
+		"perhaps the connection":        {turn{code: codes.Unavailable}, false},
+		"a confirmed response":          {paid(), false},
+		"a confirmed error":             {turn{code: codes.NotFound, said: "executed"}, false},
+	}
+
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			log := &journal{}
+			play(t, []turn{test.turn}, []interceptor.ClientOption{log.option()}, interceptor.WithoutRetry(), interceptor.WithKey("key"))
+
+			seen := log.seen()
+			if len(seen) != 1 || seen[0].Unconfirmed != test.unconfirmed {
+				t.Fatalf("the attempts are %+v, want unconfirmed: %t", seen, test.unconfirmed)
+			}
+
+			if seen[0].Method != unaryCall || seen[0].Key != "key" || seen[0].Number != 1 || seen[0].Elapsed < 0 || seen[0].Elapsed > time.Minute {
+				t.Errorf("the attempt is %+v", seen[0])
+			}
+		})
+	}
+}
+
+func TestAnswerThatIsLostOnItsWayIsNotAFailedCall(t *testing.T) {
+	large := giving(&pb.SimpleResponse{Payload: &pb.Payload{Body: make([]byte, 5000)}})
+
+	// The handler has succeeded and its answer is recorded. The error that the caller gets is none of its own.
+	tests := map[string]func(t *testing.T) *world{
+		"the server may not send it": func(t *testing.T) *world {
+			t.Helper()
+
+			return start(t, setup{options: []grpc.ServerOption{grpc.MaxSendMsgSize(1000)}}, large)
+		},
+		"the client may not receive it": func(t *testing.T) *world {
+			t.Helper()
+
+			return start(t, setup{}, large)
+		},
+		"an outer interceptor replaces it": func(t *testing.T) *world {
+			t.Helper()
+
+			return start(t, setup{before: []grpc.UnaryServerInterceptor{
+				func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+					_, _ = handler(ctx, req)
+
+					return nil, context.DeadlineExceeded
+				},
+			}}, nil)
+		},
+	}
+
+	for name, world := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := world(t)
+			conn := w.clientConn(t)
+
+			for range 3 {
+				a := callOn(t.Context(), conn, unaryCall, payment(), interceptor.WithKey("key"), grpc.MaxCallRecvMsgSize(1000))
+				if got := onlyonce.OutcomeOf(a.err); a.err == nil || got != onlyonce.OutcomeUnknown {
+					t.Errorf("the answer is %v with outcome %v, and the handler has succeeded", a.err, got)
+				}
+			}
+
+			w.mustHaveRun(t, 1)
+		})
+	}
+}
+
+func TestFinalErrorOfAnyCodeIsFinalAtTheSecondLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		seen := &arrivals{}
+		w := start(t, setup{before: seen.before()}, failing(onlyonce.Final(status.Error(codes.Unavailable, "closed for good"))))
+
+		a := callOn(t.Context(), w.clientConn(t), unaryCall, payment())
+		a.mustFail(t, codes.Unavailable, "closed for good")
+		a.mustSay(t, onlyonce.StatusReplayed)
+
+		if got := onlyonce.OutcomeOf(a.err); got != onlyonce.OutcomeFinal {
+			t.Errorf("the outcome is %v", got)
+		}
+
+		seen.mustBe(t, 2)
+		w.mustHaveRun(t, 1)
+	})
+}

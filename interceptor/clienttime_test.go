@@ -1,0 +1,254 @@
+package interceptor_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/interceptor"
+	"github.com/onlyonce-go/onlyonce/retry"
+)
+
+func TestAttemptThatTimesOutIsRetriedUntilTheRunHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		seen := &arrivals{}
+		log := &journal{}
+		w := start(t, setup{before: seen.before()}, after(9*time.Second, answering("paid")))
+		client := w.client(t, log.option(), interceptor.WithRetry(retry.Policy{AttemptTimeout: 2 * time.Second, MaxAttempts: 20}))
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+
+		resp, err := client.UnaryCall(ctx, payment())
+		if err != nil || resp.GetUsername() != "paid" {
+			t.Fatalf("the answer is %v, %v", resp, err)
+		}
+
+		w.mustHaveRun(t, 1)
+
+		attempts := log.seen()
+		if first := attempts[0]; !first.TimedOut || first.Elapsed != 2*time.Second || first.Status != "" {
+			t.Errorf("the first attempt is %+v", first)
+		}
+
+		if last := attempts[len(attempts)-1]; last.Status != onlyonce.StatusReplayed || last.Stop != retry.StopSuccess {
+			t.Errorf("the last attempt is %+v", last)
+		}
+	})
+}
+
+func TestCallersDeadlineIsNotAnAttemptTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &journal{}
+		w := start(t, setup{}, after(9*time.Second, answering("paid")))
+		client := w.client(t, log.option(), interceptor.WithRetry(retry.Policy{AttemptTimeout: 5 * time.Second}))
+
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+
+		began := time.Now()
+		_, err := client.UnaryCall(ctx, payment())
+
+		if took := time.Since(began); status.Code(err) != codes.DeadlineExceeded || took != 2*time.Second {
+			t.Errorf("the answer is %v after %v", err, took)
+		}
+
+		if onlyonce.OutcomeOf(err) != onlyonce.OutcomeUnknown {
+			t.Errorf("the outcome is %v, but the handler runs", onlyonce.OutcomeOf(err))
+		}
+
+		if seen := log.seen(); len(seen) != 1 || seen[0].TimedOut || seen[0].Stop != retry.StopCancelled {
+			t.Errorf("the attempts are %+v", seen)
+		}
+	})
+}
+
+func TestEveryAttemptTimesOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, setup{unprotected: true}, scripted(turn{code: codes.Unavailable, said: "released", takes: time.Hour}))
+		client := w.client(t, interceptor.WithRetry(retry.Policy{AttemptTimeout: time.Second, MaxAttempts: 3}))
+
+		_, err := client.UnaryCall(t.Context(), payment())
+		if status.Code(err) != codes.DeadlineExceeded || onlyonce.OutcomeOf(err) != onlyonce.OutcomeUnknown {
+			t.Errorf("the answer is %v, outcome %v", err, onlyonce.OutcomeOf(err))
+		}
+
+		w.mustHaveRun(t, 3)
+	})
+}
+
+// inProgressTurn is a rejection that asks for patience.
+func inProgressTurn(delay time.Duration) turn {
+	return turn{code: codes.Unavailable, said: "rejected", reason: onlyonce.ReasonInProgress, retryInfo: delay}
+}
+
+// mustBeInProgress checks that the last real error is all there, whatever has ended the call.
+func mustBeInProgress(t *testing.T, err error) {
+	t.Helper()
+
+	st, ok := status.FromError(err)
+	if !ok || st.Code() != codes.Unavailable || st.Message() != "scripted Unavailable" || len(st.Details()) != 2 {
+		t.Errorf("the error is %v with details %v, want the server's own", err, st.Details())
+	}
+
+	if infos := detail[*errdetails.ErrorInfo](answer{err: err}); len(infos) != 1 || infos[0].GetReason() != "IDEMPOTENCY_IN_PROGRESS" {
+		t.Errorf("ErrorInfo is %v", infos)
+	}
+
+	if got := onlyonce.OutcomeOf(err); got != onlyonce.OutcomeUnknown {
+		t.Errorf("the outcome is %v", got)
+	}
+}
+
+func TestClientDoesNotSleepPastTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, setup{unprotected: true}, scripted(inProgressTurn(3*time.Second)))
+
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+
+		began := time.Now()
+		_, err := w.client(t).UnaryCall(ctx, payment())
+		mustBeInProgress(t, err)
+		w.mustHaveRun(t, 2)
+
+		// The second retry would come at 6 s, so nobody waits for it.
+		if took := time.Since(began); took != 3*time.Second {
+			t.Errorf("the call took %v", took)
+		}
+	})
+}
+
+func TestLastRealErrorIsNotMaskedByTheEndOfTheContext(t *testing.T) {
+	t.Run("cancelled during a delay", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := start(t, setup{unprotected: true}, scripted(inProgressTurn(time.Hour)))
+
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(time.Second, cancel)
+
+			_, err := w.client(t).UnaryCall(ctx, payment())
+			mustBeInProgress(t, err)
+
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("%v does not tell that the caller cancelled", err)
+			}
+		})
+	})
+
+	t.Run("deadline during the second attempt", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := start(t, setup{unprotected: true}, scripted(inProgressTurn(time.Second), turn{takes: time.Hour}))
+
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+
+			_, err := w.client(t).UnaryCall(ctx, payment())
+			mustBeInProgress(t, err)
+
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%v does not tell that the deadline has passed", err)
+			}
+
+			w.mustHaveRun(t, 2)
+		})
+	})
+
+	t.Run("no attempts left", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			_, a := play(t, []turn{inProgressTurn(time.Second)}, nil)
+			mustBeInProgress(t, a.err)
+		})
+	})
+}
+
+func TestCallWhoseContextHasEndedIsNotSent(t *testing.T) {
+	w := start(t, setup{}, nil)
+	client := w.client(t)
+
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+
+	late, done := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer done()
+
+	for ctx, code := range map[context.Context]codes.Code{gone: codes.Canceled, late: codes.DeadlineExceeded} {
+		_, err := client.UnaryCall(ctx, payment())
+		if status.Code(err) != code || onlyonce.OutcomeOf(err) != onlyonce.OutcomeNotExecuted {
+			t.Errorf("the answer is %v, outcome %v; want %v", err, onlyonce.OutcomeOf(err), code)
+		}
+	}
+
+	w.mustHaveRun(t, 0)
+}
+
+func TestF29_ClientDoesNotRetryAfterTheRetention(t *testing.T) {
+	tests := map[string]struct {
+		retention, delay time.Duration
+		want             int
+	}{
+		"24 hours by default, less ten minutes": {0, 23*time.Hour + 50*time.Minute, 2},
+		"just too late":                         {0, 23*time.Hour + 50*time.Minute + 1, 1},
+		"as often as fits":                      {time.Hour, 25 * time.Minute, 3},
+		"half of a short one":                   {10 * time.Minute, 5 * time.Minute, 2},
+		"just too late for a short one":         {10 * time.Minute, 5*time.Minute + 1, 1},
+	}
+
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var opts []interceptor.ClientOption
+				if test.retention != 0 {
+					opts = append(opts, interceptor.WithRetention(test.retention))
+				}
+
+				for _, call := range []retry.Policy{{MaxAttempts: 5}, {MaxAttempts: 5, MaxElapsed: 100 * time.Hour}} {
+					seen, a := play(t, []turn{inProgressTurn(test.delay)}, opts, interceptor.WithCallRetry(call))
+					seen.mustBe(t, test.want)
+					mustBeInProgress(t, a.err)
+				}
+			})
+		})
+	}
+}
+
+func TestPolicyMayStopBeforeTheRetention(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		seen, _ := play(t, []turn{inProgressTurn(time.Minute)}, []interceptor.ClientOption{
+			interceptor.WithRetry(retry.Policy{MaxElapsed: 90 * time.Second}),
+		})
+		seen.mustBe(t, 2)
+
+		seen, _ = play(t, []turn{inProgressTurn(time.Minute)}, nil, interceptor.WithCallRetry(retry.Policy{MaxElapsed: 150 * time.Second}))
+		seen.mustBe(t, 3)
+	})
+}
+
+func TestClientGivesUpWaitingForARunAndLearnsItsOutcomeLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, setup{}, after(20*time.Second, answering("paid")))
+		client := w.client(t)
+		key := interceptor.WithKey("key")
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+
+		if _, err := client.UnaryCall(ctx, payment(), key); onlyonce.OutcomeOf(err) != onlyonce.OutcomeUnknown {
+			t.Errorf("the outcome of %v is %v", err, onlyonce.OutcomeOf(err))
+		}
+
+		resp, err := client.UnaryCall(t.Context(), payment(), key)
+		if err != nil || resp.GetUsername() != "paid" {
+			t.Errorf("the answer is %v, %v", resp, err)
+		}
+
+		w.mustHaveRun(t, 1)
+	})
+}

@@ -1,0 +1,132 @@
+package interceptor_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/status"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/interceptor"
+)
+
+// inFrontOf is a handler that passes on what another server says, under a key that is in use there for another request.
+func inFrontOf(back *world, pass func(error) error) handlerFunc {
+	return func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+		a := back.call(withKey(ctx, "taken"), otherPayment())
+
+		return a.resp, pass(a.err)
+	}
+}
+
+func asItIs(err error) error { return err }
+
+func TestF57_RejectionOfADownstreamServerIsAmbiguous(t *testing.T) {
+	tests := map[string]func(error) error{
+		"as it is": asItIs,
+		"wrapped":  func(err error) error { return fmt.Errorf("while paying: %w", err) },
+	}
+
+	for name, pass := range tests {
+		t.Run(name, func(t *testing.T) {
+			back := start(t, setup{}, nil)
+			back.pay(t, "taken").mustSay(t, onlyonce.StatusExecuted)
+
+			front := start(t, setup{}, inFrontOf(back, pass))
+			a := front.pay(t, "key")
+
+			// FAILED_PRECONDITION would be definite, and the domain would speak of this very call.
+			if code := status.Code(a.err); code != codes.FailedPrecondition {
+				t.Errorf("the answer is %v, %v", a.resp, a.err)
+			}
+
+			a.mustSay(t, onlyonce.StatusUnknown)
+
+			if info := a.info(t); info.GetDomain() != "onlyonce.downstream" || info.GetReason() != "IDEMPOTENCY_KEY_REUSED" {
+				t.Errorf("ErrorInfo is %v", info)
+			}
+
+			got := front.pay(t, "key").mustBe(t, outcomeUnknown).GetMetadata()["original_code"]
+			if got != "FAILED_PRECONDITION" {
+				t.Errorf("original_code is %q", got)
+			}
+
+			front.mustHaveRun(t, 1)
+		})
+	}
+}
+
+func TestF57_DownstreamOfDownstreamStaysDownstream(t *testing.T) {
+	back := start(t, setup{}, nil)
+	back.pay(t, "taken")
+
+	middle := start(t, setup{}, inFrontOf(back, asItIs))
+	front := start(t, setup{}, inFrontOf(middle, asItIs))
+
+	a := front.pay(t, "key")
+	a.mustSay(t, onlyonce.StatusUnknown)
+
+	if info := a.info(t); info.GetDomain() != interceptor.DownstreamDomain {
+		t.Errorf("ErrorInfo is %v", info)
+	}
+}
+
+func TestF57_CallWithoutKeyIsRelabelledToo(t *testing.T) {
+	back := start(t, setup{}, nil)
+	back.pay(t, "taken")
+
+	front := start(t, setup{}, inFrontOf(back, asItIs))
+	a := front.call(t.Context(), payment())
+
+	if info := a.info(t); info.GetDomain() != interceptor.DownstreamDomain {
+		t.Errorf("ErrorInfo is %v", info)
+	}
+}
+
+func TestF57_HandlerMayKnowBetter(t *testing.T) {
+	back := start(t, setup{}, nil)
+	back.pay(t, "taken")
+
+	for said, pass := range map[onlyonce.Status]func(error) error{"executed": onlyonce.Final, "released": onlyonce.NotExecuted} {
+		front := start(t, setup{}, inFrontOf(back, pass))
+		a := front.pay(t, "key")
+		a.mustSay(t, said)
+
+		if info := a.info(t); info.GetDomain() != interceptor.DownstreamDomain {
+			t.Errorf("ErrorInfo is %v", info)
+		}
+	}
+}
+
+func TestF57_OtherDetailsAndDomainsAreLeftAlone(t *testing.T) {
+	theirs := &errdetails.ErrorInfo{Reason: "NO_FUNDS", Domain: "bank.test"}
+
+	st, err := status.New(codes.FailedPrecondition, "no funds").WithDetails(theirs, &errdetails.RetryInfo{})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	w := start(t, setup{}, failing(st.Err()))
+	first := w.pay(t, "key")
+	first.mustSay(t, onlyonce.StatusExecuted)
+
+	if info := first.info(t); info.GetDomain() != "bank.test" || len(detail[*errdetails.RetryInfo](first)) != 1 {
+		t.Errorf("the details are %v", status.Convert(first.err).Details())
+	}
+
+	w.pay(t, "key").mustBeReplayOf(t, first, executedAt(t, w))
+}
+
+func TestF57_ClientDoesNotTakeADownstreamRejectionForItsOwn(t *testing.T) {
+	back := start(t, setup{scope: noScope}, nil)
+	front := start(t, setup{}, inFrontOf(back, asItIs))
+
+	_, err := front.client(t).UnaryCall(t.Context(), payment())
+	if outcome := onlyonce.OutcomeOf(err); outcome != onlyonce.OutcomeUnknown {
+		t.Errorf("the outcome is %v, but the handler of %v has run", outcome, err)
+	}
+}

@@ -1,0 +1,93 @@
+// Package imports_test holds the packages of this module to what they may link into a program.
+package imports_test
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/onlyonce-go/onlyonce"
+
+// list runs go list in the module.
+func list(t *testing.T, args ...string) []string {
+	t.Helper()
+
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list"}, args...)...)
+	cmd.Dir = "../.."
+
+	var stderr strings.Builder
+
+	cmd.Stderr = &stderr
+
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", cmd, err, stderr.String())
+	}
+
+	return strings.Fields(string(out))
+}
+
+// within reports whether a package is, or is below, one of the paths.
+func within(pkg string, paths ...string) bool {
+	return slices.ContainsFunc(paths, func(path string) bool { return pkg == path || strings.HasPrefix(pkg, path+"/") })
+}
+
+// What a user links who imports a package, all the way down.
+func TestForbiddenImports(t *testing.T) {
+	grpc := []string{"google.golang.org/grpc", "google.golang.org/genproto"}
+	protobuf := []string{"google.golang.org/protobuf"}
+	drivers := []string{"database/sql", "github.com/redis", "github.com/jackc", "github.com/go-sql-driver", "modernc.org"}
+	others := []string{"go.opentelemetry.io", "net/http/httptest", "testing", "go.uber.org", "github.com/google/go-cmp"}
+
+	rules := []struct {
+		pkg       string
+		forbidden []string
+	}{
+		{"", slices.Concat(grpc, protobuf, drivers, others, []string{"net/http"})},
+		{"/retry", slices.Concat(grpc, protobuf, drivers, others, []string{"net/http", module + "/store"})},
+		{"/fingerprint", slices.Concat(grpc, drivers, others, []string{"net/http"})},
+		{"/interceptor", slices.Concat(drivers, others, []string{module + "/store/memstore"})},
+	}
+
+	for _, rule := range rules {
+		for _, dep := range list(t, "-deps", module+rule.pkg) {
+			if within(dep, rule.forbidden...) {
+				t.Errorf("%s links %s", module+rule.pkg, dep)
+			}
+		}
+	}
+}
+
+// What a package may link besides the standard library.
+func TestAllowedImports(t *testing.T) {
+	store := module + "/store"
+
+	rules := map[string][]string{
+		module:                  {module, store},
+		module + "/retry":       {module + "/retry"},
+		store:                   {store},
+		store + "/memstore":     {store},
+		store + "/storetest":    {store},
+		module + "/fingerprint": {store, module + "/fingerprint", "google.golang.org/protobuf"},
+	}
+
+	for pkg, allowed := range rules {
+		for _, dep := range list(t, "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", pkg) {
+			if !slices.ContainsFunc(allowed, func(path string) bool {
+				return dep == path || strings.HasPrefix(dep, path+"/") && path != module && path != store
+			}) && dep != pkg {
+				t.Errorf("%s links %s", pkg, dep)
+			}
+		}
+	}
+}
+
+func TestNothingImportsTheInterceptor(t *testing.T) {
+	const format = `{{range .Imports}}{{if eq . "` + module + `/interceptor"}}{{$.ImportPath}}{{end}}{{end}}`
+
+	if found := list(t, "-f", format, "./..."); len(found) != 0 {
+		t.Errorf("%v import the interceptor, which is on top", found)
+	}
+}
