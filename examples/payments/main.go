@@ -3,7 +3,7 @@
 //
 //	payments demo      pay 1,000 orders over a faulty network, with plain retries and with onlyonce
 //	payments serve     run the payment service, to try it by hand
-//	payments pay       pay one order
+//	payments pay       send a single order
 //	payments generate  write payment orders for the demo
 package main
 

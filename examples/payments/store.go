@@ -18,7 +18,7 @@ func openStore(address string) (store.Store, error) {
 	}
 
 	if parsed.Scheme != "memory" || parsed.Opaque != "" || parsed.Host != "" || parsed.Path != "" {
-		return nil, fmt.Errorf("the store is %q: give memory:", address)
+		return nil, fmt.Errorf("the store is %q: give memory: and nothing behind it", address)
 	}
 
 	return memstore.New(), nil

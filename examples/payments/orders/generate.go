@@ -18,7 +18,7 @@ func Generate(w io.Writer, n int, seed uint64) error {
 	random := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // not a secret, and reproducible
 	shops := []string{"bakery", "books", "cinema", "coffee", "garden", "grocer", "hotel", "music", "rail", "taxi"}
 	// A currency that is listed twice is drawn twice as often.
-	currencies := []string{"EUR", "EUR", "EUR", "USD", "USD", "GBP", "KRW", "JPY"}
+	currencies := []string{euro, euro, euro, "USD", "USD", "GBP", "KRW", "JPY"}
 
 	if _, err := fmt.Fprintln(w, Header); err != nil {
 		return fmt.Errorf("writing orders: %w", err)

@@ -30,9 +30,12 @@ const Header = "order_id,payer,payee,amount,currency"
 // maxIDLength keeps the key within the 255 characters of the contract.
 const maxIDLength = 200
 
+// euro is the currency that most orders are in.
+const euro = "EUR"
+
 // exponents are the decimal places of the currencies that are known here.
 func exponents() map[string]int {
-	return map[string]int{"EUR": 2, "GBP": 2, "JPY": 0, "KRW": 0, "USD": 2}
+	return map[string]int{euro: 2, "GBP": 2, "JPY": 0, "KRW": 0, "USD": 2}
 }
 
 // LineError is what is wrong with a line of the input.

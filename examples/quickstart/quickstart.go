@@ -1,0 +1,113 @@
+// Package quickstart holds the code of the README, so that it is compiled and run.
+package quickstart
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
+
+	paymentsv1 "github.com/onlyonce-go/onlyonce/examples/payments/proto/payments/v1"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/interceptor"
+	"github.com/onlyonce-go/onlyonce/store/memstore"
+)
+
+// NewServer is the server of the quick start.
+func NewServer() (*grpc.Server, *onlyonce.Engine, error) {
+	engine, err := onlyonce.New(memstore.New())
+	if err != nil {
+		return nil, nil, err
+	}
+
+	protect, err := interceptor.ServerOptions(engine, interceptor.ScopeShared())
+	if err != nil {
+		return nil, nil, err
+	}
+
+	server := grpc.NewServer(protect...)
+
+	return server, engine, nil
+}
+
+// Dial is the client of the quick start.
+func Dial(target string, creds credentials.TransportCredentials) (*grpc.ClientConn, error) {
+	retries, err := interceptor.DialOptions(interceptor.WithMethods("/payments.v1.PaymentService/Pay"))
+	if err != nil {
+		return nil, err
+	}
+
+	conn, err := grpc.NewClient(target, append(retries, grpc.WithTransportCredentials(creds))...)
+
+	return conn, err
+}
+
+// Pay is a call of the quick start.
+func Pay(ctx context.Context, client paymentsv1.PaymentServiceClient, req *paymentsv1.PayRequest) error {
+	resp, err := client.Pay(ctx, req, interceptor.WithKey("order-"+req.GetOrderId()))
+	if err != nil {
+		switch onlyonce.OutcomeOf(err) {
+		case onlyonce.OutcomeFinal: // this answer will not change; a new key is a new operation
+		case onlyonce.OutcomeNotExecuted: // nothing happened
+		case onlyonce.OutcomeUnknown: // it may have happened: ask again with the same key, never with a new one
+		}
+
+		return err
+	}
+
+	fmt.Println(resp.GetPaymentId(), resp.GetChargeNumber())
+
+	return nil
+}
+
+// Shop shows what a handler can say about its errors.
+type Shop struct {
+	paymentsv1.UnimplementedPaymentServiceServer
+
+	provider interface {
+		Charge(ctx context.Context, req *paymentsv1.PayRequest) (*paymentsv1.PayResponse, error)
+	}
+	limit chan struct{}
+}
+
+// Pay is a handler of the README.
+func (s *Shop) Pay(ctx context.Context, req *paymentsv1.PayRequest) (*paymentsv1.PayResponse, error) {
+	select {
+	case s.limit <- struct{}{}:
+		defer func() { <-s.limit }()
+	default:
+		// Nothing has happened yet, and only the handler can know that: the key is free again.
+		return nil, onlyonce.NotExecuted(status.Error(codes.ResourceExhausted, "too many payments at once"))
+	}
+
+	return s.provider.Charge(ctx, req)
+}
+
+// Handler protects a function without gRPC.
+func Handler(engine *onlyonce.Engine, pay func(ctx context.Context, body []byte) ([]byte, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+
+			return
+		}
+
+		result, err := engine.Do(r.Context(), onlyonce.Call{
+			Scope: "tenant-7", Method: "POST /payments", Key: r.Header.Get("Idempotency-Key"), Request: body,
+		}, func(ctx context.Context) ([]byte, error) { return pay(ctx, body) })
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusConflict)
+
+			return
+		}
+
+		_, _ = w.Write(result.Body)
+	}
+}

@@ -1,0 +1,104 @@
+package quickstart
+
+import (
+	"context"
+	"net"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/onlyonce-go/onlyonce/examples/payments/ledger"
+	paymentsv1 "github.com/onlyonce-go/onlyonce/examples/payments/proto/payments/v1"
+)
+
+// lines returns the lines of a text without indentation and without empty ones.
+func lines(text string) string {
+	var kept []string
+
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			kept = append(kept, line)
+		}
+	}
+
+	return strings.Join(kept, "\n")
+}
+
+func TestTheCodeOfTheReadmeIsCompiled(t *testing.T) {
+	t.Parallel()
+
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	source, err := os.ReadFile("quickstart.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	compiled := lines(string(source))
+
+	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
+	if len(blocks) < 3 {
+		t.Fatalf("the README has %d blocks of Go, want the server, the client and a handler at least", len(blocks))
+	}
+
+	// An ellipsis stands for what the reader knows, such as the handling of an error.
+	for _, block := range blocks {
+		for part := range strings.SplitSeq(block[1], "…") {
+			if !strings.Contains(compiled, lines(part)) {
+				t.Errorf("this is not in quickstart.go:\n%s", part)
+			}
+		}
+	}
+}
+
+func TestTheQuickStartChargesOnce(t *testing.T) {
+	t.Parallel()
+
+	server, engine, err := NewServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	book := ledger.New()
+	paymentsv1.RegisterPaymentServiceServer(server, ledger.NewService(book, 0))
+
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	go func() { _ = server.Serve(listener) }()
+	defer server.Stop()
+
+	conn, err := Dial(listener.Addr().String(), insecure.NewCredentials())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+
+	client := paymentsv1.NewPaymentServiceClient(conn)
+	for range 3 {
+		req := &paymentsv1.PayRequest{OrderId: "4711", Payer: "a", Payee: "b", AmountMinor: 1, Currency: "EUR"}
+		if err := Pay(ctx, client, req); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	if book.Total() != 1 {
+		t.Errorf("%d charges, want 1", book.Total())
+	}
+
+	if err := engine.Drain(ctx); err != nil {
+		t.Error(err)
+	}
+}
