@@ -14,6 +14,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/examples/payments/faultynet"
 	"github.com/onlyonce-go/onlyonce/examples/payments/orders"
 	"github.com/onlyonce-go/onlyonce/retry"
+	"github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
 //go:embed testdata/payments.csv
@@ -22,7 +24,7 @@ var embeddedOrders []byte
 // demo is what the demonstration does.
 type demo struct {
 	orders  []orders.Order
-	store   string
+	records store.Store
 	seed    uint64
 	workers int
 	// twice is the probability that an order is submitted by two clients at once.
@@ -38,7 +40,7 @@ type demo struct {
 
 func newDemo(all []orders.Order) *demo {
 	return &demo{
-		orders: all, store: "memory:", seed: 1, workers: 32, twice: 0.05, //nolint:mnd // see the fields
+		orders: all, records: memstore.New(), seed: 1, workers: 32, twice: 0.05, //nolint:mnd // see the fields
 		faults: faultynet.Faults{
 			Reset: 0.03, LostReply: 0.08, Late: 0.04, Delay: 400 * time.Millisecond, //nolint:mnd // see the fields
 		},
@@ -70,13 +72,18 @@ func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) e
 		return fmt.Errorf("there are %d workers: give at least 1", *workers)
 	}
 
+	records, err := openStore(*address)
+	if err != nil {
+		return err
+	}
+
 	all, err := readOrders(*input)
 	if err != nil {
 		return err
 	}
 
 	d := newDemo(all)
-	d.store, d.seed, d.workers, d.progress = *address, *seed, *workers, stderr
+	d.records, d.seed, d.workers, d.progress = records, *seed, *workers, stderr
 
 	return d.show(ctx, stdout)
 }

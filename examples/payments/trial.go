@@ -115,12 +115,7 @@ func (d *demo) engine(m mode) (*onlyonce.Engine, error) {
 		return nil, nil //nolint:nilnil // there is none in this mode
 	}
 
-	records, err := openStore(d.store)
-	if err != nil {
-		return nil, err
-	}
-
-	return onlyonce.New(records) //nolint:wrapcheck // it says what is wrong
+	return onlyonce.New(d.records) //nolint:wrapcheck // it says what is wrong
 }
 
 // payAll submits all orders, some of them twice at once, from clients with a connection each.

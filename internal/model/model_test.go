@@ -48,39 +48,13 @@ func TestTheRulesHaveNoCounterexample(t *testing.T) {
 func TestEachRuleIsNeeded(t *testing.T) {
 	t.Parallel()
 
-	for _, c := range []struct {
-		fault     model.Fault
-		guarantee store.Guarantee
-		breaks    model.Property
-	}{
-		{model.ClaimWithoutFence, store.AtMostOnce, model.NoLateWin},
-		{model.NoOwnerCheck, store.AtLeastOnce, model.NoFalseLoss},
-		{model.OwnClaimUnknown, store.AtMostOnce, model.NoFalseLoss},
-		{model.OutcomeNotCompared, store.AtMostOnce, model.OneAnswer},
-		{model.RepeatRefused, store.AtMostOnce, model.NoFalseLoss},
-		{model.NoFenceAtRevival, store.AtMostOnce, model.FenceRises},
-		{model.NoRelease, store.AtMostOnce, model.NoLateWin},
-		{model.NoTombstone, store.AtMostOnce, model.NoLateWin},
-		{model.FingerprintIgnored, store.AtMostOnce, model.OneRequest},
-		{model.FenceResetAtRelease, store.AtMostOnce, model.FenceRises},
-		{model.NoFenceAtTakeover, store.AtLeastOnce, model.FenceRises},
-		{model.ExpiryWithLease, store.AtMostOnce, model.FenceRises},
-		{model.TakeoverAtMostOnce, store.AtMostOnce, model.AtMostOneEffect},
-		{model.LateOverResolution, store.AtMostOnce, model.CompletedStays},
-		{model.CarelessResolver, store.AtMostOnce, model.AtMostOneEffect},
-		{model.DoubtForgotten, store.AtLeastOnce, model.NoFalseRelease},
-		{model.NoReviverLife, store.AtMostOnce, model.AtMostOneEffect},
-		{model.NoResolver, store.AtMostOnce, model.NoDeadEnd},
-	} {
-		t.Run(string(c.fault), func(t *testing.T) {
+	for _, rule := range model.Rules() {
+		t.Run(string(rule.Fault), func(t *testing.T) {
 			t.Parallel()
 
-			result := model.Check(model.Config{
-				Guarantee: c.guarantee, Calls: 2, Fault: c.fault, TwoRequests: c.fault == model.FingerprintIgnored,
-				MaxStates: 2_000_000,
-			})
-			if result.Broken != c.breaks {
-				t.Errorf("want a counterexample to %q, got %v", c.breaks, result)
+			result := model.Check(rule.Config())
+			if result.Broken != rule.Breaks {
+				t.Errorf("want a counterexample to %q, got %v", rule.Breaks, result)
 			}
 
 			t.Log(result)

@@ -78,7 +78,7 @@ type Property string
 // The properties.
 const (
 	// AtMostOneEffect: under AtMostOnce and ExactlyOnce the effect happens at most once.
-	AtMostOneEffect Property = "the effect happens at most once"
+	AtMostOneEffect Property = "the effect happens at most once under AT_MOST_ONCE and EXACTLY_ONCE"
 	// OneAnswer: everybody who gets a recorded answer gets the same.
 	OneAnswer Property = "all recorded answers are equal"
 	// FenceRises: the fence never goes back within the record's life, and every new run has a higher one.
