@@ -1,0 +1,50 @@
+package model
+
+import "github.com/onlyonce-go/onlyonce/store"
+
+// Rule says which property falls when a rule is turned off.
+type Rule struct {
+	Fault     Fault
+	Guarantee store.Guarantee
+	Breaks    Property
+}
+
+// Rules are the faults, each with the guarantee under which it shows.
+func Rules() []Rule {
+	return []Rule{
+		{ClaimWithoutFence, store.AtMostOnce, NoLateWin},
+		{NoOwnerCheck, store.AtLeastOnce, NoFalseLoss},
+		{OwnClaimUnknown, store.AtMostOnce, NoFalseLoss},
+		{OutcomeNotCompared, store.AtMostOnce, OneAnswer},
+		{RepeatRefused, store.AtMostOnce, NoFalseLoss},
+		{NoFenceAtRevival, store.AtMostOnce, FenceRises},
+		{NoRelease, store.AtMostOnce, NoLateWin},
+		{NoTombstone, store.AtMostOnce, NoLateWin},
+		{FingerprintIgnored, store.AtMostOnce, OneRequest},
+		{FenceResetAtRelease, store.AtMostOnce, FenceRises},
+		{NoFenceAtTakeover, store.AtLeastOnce, FenceRises},
+		{ExpiryWithLease, store.AtMostOnce, FenceRises},
+		{TakeoverAtMostOnce, store.AtMostOnce, AtMostOneEffect},
+		{LateOverResolution, store.AtMostOnce, CompletedStays},
+		{CarelessResolver, store.AtMostOnce, AtMostOneEffect},
+		{DoubtForgotten, store.AtLeastOnce, NoFalseRelease},
+		{NoReviverLife, store.AtMostOnce, AtMostOneEffect},
+		{NoResolver, store.AtMostOnce, NoDeadEnd},
+	}
+}
+
+// Config is a check that finds the counterexample.
+func (r Rule) Config() Config {
+	const enough = 2_000_000
+
+	return Config{
+		Guarantee: r.Guarantee, Calls: 2, Fault: r.Fault, TwoRequests: r.Fault == FingerprintIgnored, MaxStates: enough,
+	}
+}
+
+// Properties are all properties that are checked.
+func Properties() []Property {
+	return []Property{
+		AtMostOneEffect, OneAnswer, FenceRises, NoFalseLoss, CompletedStays, NoLateWin, NoFalseRelease, OneRequest, NoDeadEnd,
+	}
+}
