@@ -19,7 +19,8 @@ import (
 //  7. An unsettled record has no expiry of its own and never expires with its lease.
 //  8. A run is not taken over once the first start is older than the retention.
 //  10. The owner's own result settles an unknown record, unless somebody resolved it first.
-//  11. "Nothing happened" is refused while the owner may still be alive.
+//  11. "Nothing happened" is refused while the owner may still be alive, and a record whose run may have had its effect
+//     stays doubtful until somebody says so.
 //
 // Rule 9 (request bytes are taken before the handler runs) is the engine's.
 

@@ -227,6 +227,18 @@ func ruleBugs() []bug {
 			}, nil)},
 		{"the guarantee of the claim decides alone", guarantee, on(
 			func(op *store.Claim, rec *store.Record, _ time.Time) { rec.Guarantee = op.Guarantee }, nil)},
+		{"a takeover leaves no doubt", doubt, on(nil,
+			func(_ *store.Claim, rec store.Record, _ time.Time, t *store.Transition) {
+				t.Record.Doubtful = rec.Doubtful
+			})},
+		{"an ambiguous release leaves no doubt", doubt, on(
+			func(op *store.Release, _ *store.Record, _ time.Time) { op.Ambiguous = false }, nil)},
+		{"a new run forgets the doubt", doubt, on(nil,
+			func(_ *store.Claim, rec store.Record, _ time.Time, t *store.Transition) {
+				if t.Changed && rec.State == store.Released {
+					t.Record.Doubtful = false
+				}
+			})},
 		{"MaxAttempts is ignored", attempts, on(
 			func(op *store.Claim, _ *store.Record, _ time.Time) { op.MaxAttempts = 0 }, nil)},
 		{"a run is taken over however old", takeoverAge, on(

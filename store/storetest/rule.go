@@ -56,6 +56,9 @@ var (
 	attempts = rule{
 		"attempts", "runs are counted, and takeover is refused once there have been MaxAttempts of them",
 	}
+	doubt = rule{
+		"doubt", "a record whose run may have had its effect stays doubtful until it is resolved as not executed",
+	}
 	contents = rule{
 		"record", "it keeps what it was given, byte for byte, with times on the store's clock",
 	}

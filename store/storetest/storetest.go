@@ -110,6 +110,7 @@ func groups(cfg config) []group {
 		{"the fence", fenceChecks()},
 		{"the fingerprint", fingerprintChecks()},
 		{"takeover", takeoverChecks()},
+		{"doubt", doubtChecks()},
 		{"retention", retentionChecks()},
 		{"outcomes", outcomeChecks()},
 		{"what a record tells", timeChecks()},

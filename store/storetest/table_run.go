@@ -176,6 +176,7 @@ func (c *cell) want(by store.Claim, before *store.Record) store.Record {
 			want.Attempts = 1
 			if c.found == ended {
 				want.Attempts = before.Attempts + 1
+				want.Doubtful = true
 			}
 		}
 	case completes:

@@ -1,0 +1,146 @@
+// Package remotestore puts a store into another process: Register serves any store over net/rpc, and Client is a store
+// that asks it.
+//
+// It is for tests that end processes. A store that is served forgets everything with the process that serves it, and a
+// Client does not connect again.
+package remotestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/rpc"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// Backend is a store that can be served.
+type Backend interface {
+	store.Store
+	store.Inspector
+}
+
+// serviceName is what the store is called among the services of a connection.
+const serviceName = "Store"
+
+// Register adds a store to the services of a server.
+func Register(server *rpc.Server, backend Backend) error {
+	if err := server.RegisterName(serviceName, &service{backend}); err != nil {
+		return fmt.Errorf("remotestore: %w", err)
+	}
+
+	return nil
+}
+
+// Client is a store in another process. It is safe for concurrent use. Its operations take effect even if their contexts
+// have ended in the meantime.
+type Client struct {
+	conn    *rpc.Client
+	timeout time.Duration
+}
+
+var _ Backend = (*Client)(nil)
+
+// New returns a client on a connection, which stays the caller's. No operation takes longer than the timeout.
+func New(conn *rpc.Client, timeout time.Duration) *Client {
+	return &Client{conn: conn, timeout: timeout}
+}
+
+// Claim implements [store.Store].
+func (c *Client) Claim(ctx context.Context, op store.Claim) (store.Result, error) {
+	return c.call(ctx, "Claim", op)
+}
+
+// Renew implements [store.Store].
+func (c *Client) Renew(ctx context.Context, op store.Renewal) (store.Result, error) {
+	return c.call(ctx, "Renew", op)
+}
+
+// Complete implements [store.Store].
+func (c *Client) Complete(ctx context.Context, op store.Completion) (store.Result, error) {
+	return c.call(ctx, "Complete", op)
+}
+
+// Release implements [store.Store].
+func (c *Client) Release(ctx context.Context, op store.Release) (store.Result, error) {
+	return c.call(ctx, "Release", op)
+}
+
+// Hold implements [store.Store].
+func (c *Client) Hold(ctx context.Context, op store.Hold) (store.Result, error) {
+	return c.call(ctx, "Hold", op)
+}
+
+// Lookup implements [store.Inspector].
+func (c *Client) Lookup(ctx context.Context, key store.Key) (store.Result, error) {
+	return c.call(ctx, "Lookup", key)
+}
+
+// Resolve implements [store.Inspector].
+func (c *Client) Resolve(ctx context.Context, op store.Resolution) (store.Result, error) {
+	return c.call(ctx, "Resolve", op)
+}
+
+func (c *Client) call(ctx context.Context, method string, op any) (store.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+
+	if err := ctx.Err(); err != nil {
+		return store.Result{}, fmt.Errorf("remotestore: %s was not sent: %w", method, err)
+	}
+
+	reply := new(Reply)
+	sent := c.conn.Go(serviceName+"."+method, op, reply, make(chan *rpc.Call, 1))
+
+	select {
+	case <-sent.Done:
+		if sent.Error != nil {
+			return store.Result{}, fmt.Errorf("remotestore: %s: %w", method, sent.Error)
+		}
+
+		return reply.result()
+	case <-ctx.Done():
+		return store.Result{}, fmt.Errorf("remotestore: %s was not answered: %w", method, ctx.Err())
+	}
+}
+
+// Reply is the answer to an operation on its way. It is exported for net/rpc alone.
+type Reply struct {
+	Result store.Result
+	// Error is the text of the store's error, empty where there is none. Matches is that of the sentinel which the error
+	// matches.
+	Error, Matches string
+}
+
+func replyTo(res store.Result, err error) Reply {
+	if err == nil {
+		return Reply{Result: res}
+	}
+
+	reply := Reply{Error: err.Error()}
+
+	for _, sentinel := range sentinels() {
+		if errors.Is(err, sentinel) {
+			reply.Matches = sentinel.Error()
+		}
+	}
+
+	return reply
+}
+
+func (r *Reply) result() (store.Result, error) {
+	if r.Error == "" {
+		return r.Result, nil
+	}
+
+	for _, sentinel := range sentinels() {
+		if r.Matches == sentinel.Error() {
+			return store.Result{}, fmt.Errorf("remotestore: %s (%w)", r.Error, sentinel)
+		}
+	}
+
+	return store.Result{}, errors.New("remotestore: " + r.Error)
+}
+
+func sentinels() [3]error { return [...]error{store.ErrFull, store.ErrUnreadable, store.ErrNewer} }

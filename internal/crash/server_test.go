@@ -1,0 +1,187 @@
+//go:build unix
+
+package crash
+
+import (
+	"bytes"
+	"context"
+	"encoding/gob"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net"
+	"net/rpc"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/interceptor"
+	"github.com/onlyonce-go/onlyonce/internal/crash/remotestore"
+)
+
+// theScope is the scope of all calls.
+const theScope = "shop"
+
+// serverConfig says what a server is like.
+type serverConfig struct {
+	// Name tells the servers of a test apart.
+	Name string
+	// World is the address of the test process.
+	World string
+	// Policy is that of all methods.
+	Policy onlyonce.Policy
+	// Deduplicated says that the handler gives the provider its key.
+	Deduplicated bool
+	// StoreAhead is by how much the store's clock is ahead of the server's.
+	StoreAhead time.Duration
+	// Recovers says that the server asks the provider about unknown outcomes.
+	Recovers bool
+	// GracefulStopFirst shuts down without Drain before the last answer is out.
+	GracefulStopFirst bool
+}
+
+// encode makes a configuration the value of an environment variable.
+func (c *serverConfig) encode() (string, error) {
+	var buf bytes.Buffer
+
+	err := gob.NewEncoder(&buf).Encode(c)
+
+	return hex.EncodeToString(buf.Bytes()), err
+}
+
+func decodeConfig(encoded string) (serverConfig, error) {
+	var config serverConfig
+
+	err := gob.NewDecoder(hex.NewDecoder(strings.NewReader(encoded))).Decode(&config)
+
+	return config, err
+}
+
+// serverMain is the life of a server process, and its exit code.
+func serverMain(encoded string) int {
+	config, err := decodeConfig(encoded)
+	if err == nil {
+		err = serve(&config)
+	}
+
+	if err != nil {
+		_, _ = fmt.Fprintf(os.Stderr, "server %s: %v\n", config.Name, err)
+
+		return 1
+	}
+
+	return 0
+}
+
+// serve serves until SIGTERM. Then nothing of it may be left.
+func serve(config *serverConfig) error {
+	terminate := make(chan os.Signal, 1)
+	signal.Notify(terminate, syscall.SIGTERM)
+
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+
+		os.Exit(1) // the test process has gone
+	}()
+
+	before := goleak.IgnoreCurrent()
+
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", config.World)
+	if err != nil {
+		return fmt.Errorf("connecting to the test process: %w", err)
+	}
+
+	world := rpc.NewClient(conn)
+	probe := &probe{world: world, server: config.Name}
+
+	engine, server, err := build(config, world, probe)
+	if err != nil {
+		return err
+	}
+
+	var listening net.ListenConfig
+
+	listener, err := listening.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+
+	probe.reach(&Visit{At: atReady, Body: []byte(listener.Addr().String())})
+	<-terminate
+	probe.reach(&Visit{At: atStopping})
+
+	if err := shutDown(config, engine, server); err != nil {
+		return err
+	}
+
+	if err := <-served; err != nil {
+		return fmt.Errorf("serving: %w", err)
+	}
+
+	if err := world.Close(); err != nil {
+		return fmt.Errorf("closing the connection to the test process: %w", err)
+	}
+
+	return goleak.Find(before)
+}
+
+func build(config *serverConfig, world *rpc.Client, probe *probe) (*onlyonce.Engine, *grpc.Server, error) {
+	records := &probedStore{Client: remotestore.New(world, patience), probe: probe, ahead: config.StoreAhead}
+
+	engine, err := onlyonce.New(records,
+		onlyonce.WithPolicy(config.Policy), onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: 10 * time.Second}))
+	if err != nil {
+		return nil, nil, err
+	}
+
+	scope := interceptor.ScopeFunc(func(context.Context) (string, error) { return theScope, nil })
+
+	service := &shop{world: world, probe: probe, deduplicated: config.Deduplicated}
+
+	policy := interceptor.Policy{Key: interceptor.KeyRequired}
+	if config.Recovers {
+		policy.Recover = service.recover
+	}
+
+	protect, err := interceptor.UnaryServerInterceptor(engine, scope, interceptor.WithPolicy(policy))
+	if err != nil {
+		return nil, nil, err
+	}
+
+	server := grpc.NewServer(grpc.ChainUnaryInterceptor(probe.outside, protect, probe.inside), grpc.WaitForHandlers(true))
+	pb.RegisterTestServiceServer(server, service)
+
+	return engine, server, nil
+}
+
+func shutDown(config *serverConfig, engine *onlyonce.Engine, server *grpc.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+
+	if config.GracefulStopFirst {
+		server.GracefulStop()
+
+		return engine.Drain(ctx)
+	}
+
+	if err := engine.Drain(ctx); err != nil {
+		return err
+	}
+
+	server.GracefulStop()
+
+	return nil
+}
