@@ -153,8 +153,10 @@ baseline: $(TOOLS)/.buf@$(BUF_VERSION) ## record the protos as released, to find
 	@$(TOOLS)/buf build proto --exclude-source-info --output proto/baseline.binpb
 
 .PHONY: soak
-soak: ## fuzz every target for FUZZTIME=1m
-	@for module in $(MODULES); do
+soak: ## visit the whole model, and fuzz every target for FUZZTIME=1m
+	@printf -- '-- %s the model with three calls\n' '$@'
+	go test -count=1 -timeout 1h ./internal/model -calls 3
+	for module in $(MODULES); do
 		# `go test -list` prints a package's targets, then its name.
 		targets=$$(cd "$$module"; go test -list '^Fuzz' ./... | awk '
 			/^Fuzz/ { names[n++] = $$1 }

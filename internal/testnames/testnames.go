@@ -7,15 +7,21 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 )
 
-// Links returns a Markdown link to each test below a folder, relative to the docs folder, by the test's name. Tests of
-// different packages may have one name.
-func Links(root string) (map[string][]string, error) {
-	found := make(map[string][]string)
-	name := regexp.MustCompile(`(?m)^func (Test\w*)\(t \*testing\.T\)`)
+// Test is a test function.
+type Test struct {
+	Name string
+	// Link is a Markdown link to it, relative to the docs folder.
+	Link string
+	// Source is its text, from its name up to the next top-level function.
+	Source string
+}
+
+// All returns the tests below a folder in the order of their files. Tests of different packages may have one name.
+func All(root string) ([]Test, error) {
+	var all []Test
 
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -30,19 +36,17 @@ func Links(root string) (map[string][]string, error) {
 			return nil
 		}
 
+		local, err := filepath.Rel(root, path)
+		if err != nil {
+			return fmt.Errorf("naming a test file: %w", err)
+		}
+
 		source, err := os.ReadFile(path) //nolint:gosec // a file of the repository
 		if err != nil {
 			return fmt.Errorf("reading tests: %w", err)
 		}
 
-		local, err := filepath.Rel(root, path)
-		if err != nil {
-			return fmt.Errorf("reading tests: %w", err)
-		}
-
-		for _, match := range name.FindAllStringSubmatch(string(source), -1) {
-			found[match[1]] = append(found[match[1]], fmt.Sprintf("[%s](../%s)", match[1], filepath.ToSlash(local)))
-		}
+		all = append(all, testsOf(string(source), filepath.ToSlash(local))...)
 
 		return nil
 	})
@@ -50,9 +54,19 @@ func Links(root string) (map[string][]string, error) {
 		return nil, fmt.Errorf("looking for tests: %w", err)
 	}
 
-	for _, links := range found {
-		slices.Sort(links)
+	return all, nil
+}
+
+func testsOf(source, path string) []Test {
+	name := regexp.MustCompile(`^(Test\w*)\(t \*testing\.T\)`)
+
+	var found []Test
+
+	for _, function := range strings.Split(source, "\nfunc ")[1:] {
+		if match := name.FindStringSubmatch(function); match != nil {
+			found = append(found, Test{Name: match[1], Link: fmt.Sprintf("[%s](../%s)", match[1], path), Source: function})
+		}
 	}
 
-	return found, nil
+	return found
 }
