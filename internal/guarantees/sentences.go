@@ -58,7 +58,10 @@ func sentences() []sentence {
 		},
 		{
 			"Nothing that carries a key runs silently without protection.",
-			[]string{"TestF06_NothingRunsWhileTheStoreIsDown", "TestF06_FailOpenRunsOnlyWhereTheMethodSaysSo", "TestF41FullStoreRefusesANewKeyAndServesTheOldOnes"},
+			[]string{
+				"TestF06_NothingRunsWhileTheStoreIsDown", "TestF06_FailOpenRunsOnlyWhereTheMethodSaysSo",
+				"TestF41FullStoreRefusesANewKeyAndServesTheOldOnes",
+			},
 		},
 		{
 			"Nobody is told that nothing happened while the effect is there.",
