@@ -41,12 +41,12 @@ func (x *execution) lead() (Reply, error) {
 
 		sent := time.Now()
 
-		res, err := x.sendClaim()
-		if err != nil {
+		if err := x.sendClaim(); err != nil {
 			return x.claimFailed(err)
 		}
 
-		next := decide(&x.claim, &res)
+		res := &x.result
+		next := decide(&x.claim, res)
 
 		if x.recovering(next, &res.Record) {
 			again, err := x.recover(&res.Record)
@@ -54,13 +54,13 @@ func (x *execution) lead() (Reply, error) {
 				continue
 			}
 
-			return x.answer(next, &res, err)
+			return x.answer(next, res, err)
 		}
 
 		if next == actRun {
 			wait.stop()
 
-			return x.own(&res, sent)
+			return x.own(res, sent)
 		}
 
 		if next == actReclaim && reclaims < maxReclaims {
@@ -71,8 +71,8 @@ func (x *execution) lead() (Reply, error) {
 			continue
 		}
 
-		if next != actWait || !wait.until(&res) {
-			return x.answer(next, &res, wait.err)
+		if next != actWait || !wait.until(res) {
+			return x.answer(next, res, wait.err)
 		}
 	}
 }
@@ -111,29 +111,29 @@ func (x *execution) answer(next action, res *store.Result, waitErr error) (Reply
 }
 
 // sendClaim sends the claim until the store answers or has had its tries.
-func (x *execution) sendClaim() (store.Result, error) {
+func (x *execution) sendClaim() (err error) {
 	for try := 1; ; try++ {
 		if err := x.caller.Err(); err != nil {
-			return store.Result{}, err //nolint:wrapcheck // wrapped by claimFailed
+			return err //nolint:wrapcheck // wrapped by claimFailed
 		}
 
 		ctx, done := x.engine.storeContext(x.caller)
-		res, err := x.engine.store.Claim(ctx, x.claim)
+		x.result, err = x.engine.store.Claim(ctx, x.claim)
 
 		done()
 
 		if err == nil {
-			return res, nil
+			return nil
 		}
 
 		if errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrUnreadable) || errors.Is(err, store.ErrNewer) {
-			return res, err //nolint:wrapcheck // classified by the caller
+			return err //nolint:wrapcheck // classified by the caller
 		}
 
 		x.uncertain = true
 
 		if try == claimTries || !sleep(x.caller, jittered(claimRetryDelay<<try)) {
-			return res, err //nolint:wrapcheck // classified by the caller
+			return err //nolint:wrapcheck // classified by the caller
 		}
 	}
 }

@@ -87,6 +87,9 @@ type execution struct {
 	recovered bool // the recovery function has been asked
 	flight    flight
 	landed    bool // the flight is over
+	// result is the store's last answer to the claim or to the end of the run. It does not change once the flight has
+	// landed, so that followers can read it.
+	result store.Result
 
 	// The run.
 	cancel    context.CancelCauseFunc

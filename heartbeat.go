@@ -49,7 +49,7 @@ func (x *execution) startHeartbeat(anchor time.Time) {
 
 	h.anchor = anchor
 	h.renewAt = anchor.Add(x.policy.Lease / renewPart)
-	h.timer = time.AfterFunc(time.Until(x.nextBeat()), x.beat)
+	h.timer = time.AfterFunc(x.nextBeat().Sub(x.started), x.beat) // started a moment ago
 }
 
 // stopHeartbeat returns when no renewal is under way any more.

@@ -125,25 +125,51 @@ func builtinPolicy() Policy {
 func (p Policy) validate(transactional bool) error {
 	var errs []error
 
-	complain := func(broken bool, format string, args ...any) {
-		if broken {
-			errs = append(errs, fmt.Errorf("onlyonce: "+format, args...))
-		}
+	complain := func(format string, args ...any) { errs = append(errs, fmt.Errorf("onlyonce: "+format, args...)) }
+
+	if p.Guarantee > ExactlyOnce {
+		complain("Guarantee is %v: give AtMostOnce, AtLeastOnce or ExactlyOnce", p.Guarantee)
 	}
 
-	complain(p.Guarantee > ExactlyOnce, "Guarantee is %v: give AtMostOnce, AtLeastOnce or ExactlyOnce", p.Guarantee)
-	complain(p.Guarantee == ExactlyOnce && !transactional,
-		"Guarantee is EXACTLY_ONCE, which this store cannot hold: use a store that writes the record in the handler's transaction")
-	complain(p.FailOpen == On && p.Guarantee != AtLeastOnce,
-		"FailOpen is on under %v: it may run a call twice, so it is accepted under AT_LEAST_ONCE alone", p.Guarantee)
-	complain(p.MaxAttempts < 1, "MaxAttempts is %d: give at least 1", p.MaxAttempts)
-	complain(p.Lease < time.Millisecond, "Lease is %v: give at least a millisecond", p.Lease)
-	complain(p.MaxRun < p.Lease, "MaxRun is %v and Lease is %v: a run must be allowed to take as long as its lease", p.MaxRun, p.Lease)
-	complain(p.Retention < p.MaxRun, "Retention is %v and MaxRun is %v: keep outcomes for longer than a run takes", p.Retention, p.MaxRun)
-	complain(p.Retention > maxRetention, "Retention is %v: give at most 100 years", p.Retention)
-	complain(p.MaxWait < 0 && p.MaxWait != NoWait, "MaxWait is %v: give a positive duration, or NoWait", p.MaxWait)
-	complain(p.MaxOutcome < 0, "MaxOutcome is %d: give a positive number of bytes", p.MaxOutcome)
-	complain(p.Detached > Off || p.FailOpen > Off, "Detached is %d and FailOpen is %d: give Inherit, On or Off", p.Detached, p.FailOpen)
+	if p.Guarantee == ExactlyOnce && !transactional {
+		complain("Guarantee is EXACTLY_ONCE, which this store cannot hold: use a store that writes the record in the handler's transaction")
+	}
+
+	if p.FailOpen == On && p.Guarantee != AtLeastOnce {
+		complain("FailOpen is on under %v: it may run a call twice, so it is accepted under AT_LEAST_ONCE alone", p.Guarantee)
+	}
+
+	if p.MaxAttempts < 1 {
+		complain("MaxAttempts is %d: give at least 1", p.MaxAttempts)
+	}
+
+	if p.Lease < time.Millisecond {
+		complain("Lease is %v: give at least a millisecond", p.Lease)
+	}
+
+	if p.MaxRun < p.Lease {
+		complain("MaxRun is %v and Lease is %v: a run must be allowed to take as long as its lease", p.MaxRun, p.Lease)
+	}
+
+	if p.Retention < p.MaxRun {
+		complain("Retention is %v and MaxRun is %v: keep outcomes for longer than a run takes", p.Retention, p.MaxRun)
+	}
+
+	if p.Retention > maxRetention {
+		complain("Retention is %v: give at most 100 years", p.Retention)
+	}
+
+	if p.MaxWait < 0 && p.MaxWait != NoWait {
+		complain("MaxWait is %v: give a positive duration, or NoWait", p.MaxWait)
+	}
+
+	if p.MaxOutcome < 0 {
+		complain("MaxOutcome is %d: give a positive number of bytes", p.MaxOutcome)
+	}
+
+	if p.Detached > Off || p.FailOpen > Off {
+		complain("Detached is %d and FailOpen is %d: give Inherit, On or Off", p.Detached, p.FailOpen)
+	}
 
 	return errors.Join(errs...)
 }

@@ -116,6 +116,7 @@ func (x *execution) recover(rec *store.Record) (again bool, err error) {
 func (x *execution) startRecovery(rec *store.Record) *recovery {
 	e := x.engine
 	key := x.key
+	seen := *rec // for the function, while the call goes on
 
 	e.recoveries.mu.Lock()
 	defer e.recoveries.mu.Unlock()
@@ -143,7 +144,7 @@ func (x *execution) startRecovery(rec *store.Record) *recovery {
 		defer e.recoveries.remove(key)
 		defer cancel()
 
-		if err := x.settleRecovered(ctx, base, rec); err != nil {
+		if err := x.settleRecovered(ctx, base, &seen); err != nil {
 			x.observe(EventRecoverFailed, err)
 		}
 	}()

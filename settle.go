@@ -49,25 +49,27 @@ func (x *execution) complete(out *Outcome) (Reply, error) {
 	op := store.Completion{
 		Key: x.key, Token: x.claim.Token, Outcome: stored.encode(&x.key), Retention: x.policy.Retention,
 	}
-	write := func(ctx context.Context) (store.Result, error) { return x.engine.store.Complete(ctx, op) }
 
-	res, err := x.persist(write, x.engine.limits.SettleTimeout)
-	if err != nil {
+	if err := x.persist(x.completing(op), x.engine.limits.SettleTimeout); err != nil {
 		x.observe(EventSettleFailed, err)
-		x.settleLater(write)
+		x.settleLater(x.completing(op))
 		x.land(landing{kind: landedRejection, rejection: rejectInProgress(
 			"the outcome of the call with this idempotency key is not stored yet; retry with the same key to get it")})
 
 		return Reply{Status: StatusUnrecorded}, nil
 	}
 
-	if !res.Applied {
-		return x.superseded(&res.Record)
+	if !x.result.Applied {
+		return x.superseded(&x.result.Record)
 	}
 
-	x.land(landing{kind: landedRecord, record: &res.Record})
+	x.land(landing{kind: landedRecord, record: &x.result.Record})
 
 	return Reply{Status: StatusExecuted}, nil
+}
+
+func (x *execution) completing(op store.Completion) func(context.Context) (store.Result, error) {
+	return func(ctx context.Context) (store.Result, error) { return x.engine.store.Complete(ctx, op) }
 }
 
 // leaseLost lets the observer know that somebody else has settled or taken the record.
@@ -124,7 +126,8 @@ func (x *execution) hold(out *Outcome) (Reply, error) {
 // giveUp ends a run that has no outcome to record. The caller gets the handler's answer whatever the store says, unless
 // the record was completed by somebody else: then it gets that.
 func (x *execution) giveUp(out *Outcome, status Status, write func(context.Context) (store.Result, error)) (Reply, error) {
-	res, err := x.persist(write, 0)
+	err := x.persist(write, 0)
+	res := &x.result
 
 	switch {
 	case err != nil:
@@ -159,22 +162,22 @@ func (x *execution) sharedEnd(out *Outcome, status Status) landing {
 
 // persist writes until the store has answered or the budget is over, at least once. The caller's cancellation does not
 // matter: the handler has run.
-func (x *execution) persist(write func(context.Context) (store.Result, error), budget time.Duration) (store.Result, error) {
-	until := time.Now().Add(budget)
+func (x *execution) persist(write func(context.Context) (store.Result, error), budget time.Duration) (err error) {
+	until := x.started.Add(x.ran + budget)
 
 	for try := 1; ; try++ {
 		ctx, done := x.engine.storeContext(x.base)
-		res, err := write(ctx)
+		x.result, err = write(ctx)
 
 		done()
 
 		if err == nil || errors.Is(err, store.ErrUnreadable) || errors.Is(err, store.ErrNewer) {
-			return res, err
+			return err
 		}
 
 		delay := backoff(try, settleFirst, settleMost)
 		if time.Now().Add(delay).After(until) {
-			return res, err
+			return err
 		}
 
 		time.Sleep(delay)

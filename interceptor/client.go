@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/retry"
@@ -192,8 +193,12 @@ func UnaryClientInterceptor(opts ...ClientOption) (grpc.UnaryClientInterceptor, 
 	return func(
 		ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
 	) error {
-		return c.withKey(ctx, method, opts, func(ctx context.Context) error {
-			return c.withRetry(ctx, method, req, reply, cc, invoker, opts)
+		return c.withKey(ctx, method, opts, func(ctx context.Context, key string) error {
+			if key == "" {
+				return invoker(ctx, method, req, reply, cc, opts...)
+			}
+
+			return c.withRetry(ctx, method, key, req, reply, cc, invoker, opts)
 		})
 	}, nil
 }
@@ -210,7 +215,7 @@ func UnaryClientKeyInterceptor(opts ...ClientOption) (grpc.UnaryClientIntercepto
 	return func(
 		ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
 	) error {
-		return c.withKey(ctx, method, opts, func(ctx context.Context) error {
+		return c.withKey(ctx, method, opts, func(ctx context.Context, _ string) error {
 			return invoker(ctx, method, req, reply, cc, opts...)
 		})
 	}, nil
@@ -227,6 +232,16 @@ func UnaryClientRetryInterceptor(opts ...ClientOption) (grpc.UnaryClientIntercep
 	return func(
 		ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
 	) error {
-		return c.withRetry(ctx, method, req, reply, cc, invoker, opts)
+		key, values := outgoingKeys(ctx)
+		if values == 0 && c.protected(method) {
+			return localError(status.Errorf(codes.Internal, "onlyonce: %s is to be retried and has no idempotency key; put "+
+				"UnaryClientKeyInterceptor before UnaryClientRetryInterceptor, or use DialOptions", method))
+		}
+
+		if values != 1 {
+			return invoker(ctx, method, req, reply, cc, opts...)
+		}
+
+		return c.withRetry(ctx, method, key, req, reply, cc, invoker, opts)
 	}, nil
 }

@@ -10,22 +10,20 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// withKey gives a call its key and calls next once.
-func (c *clientConfig) withKey(ctx context.Context, method string, opts []grpc.CallOption, next func(context.Context) error) error {
+// withKey gives a call its key and calls next once, with the key or with none.
+func (c *clientConfig) withKey(
+	ctx context.Context, method string, opts []grpc.CallOption, next func(ctx context.Context, key string) error,
+) error {
 	key, sent, err := c.chooseKey(ctx, method, opts)
 	if err != nil {
 		return localError(err)
 	}
 
-	if key == "" {
-		return next(ctx)
-	}
-
-	if !sent {
+	if key != "" && !sent {
 		ctx = metadata.AppendToOutgoingContext(ctx, KeyHeader, key)
 	}
 
-	return next(ctx)
+	return next(ctx, key)
 }
 
 // chooseKey returns the key of a call, or none where it is not protected. The second result reports that the metadata has

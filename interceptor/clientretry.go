@@ -34,20 +34,10 @@ type clientCall struct {
 	verdict   onlyonce.CallOutcome
 }
 
-// withRetry makes a call, and makes it again where that is safe.
+// withRetry makes a call whose metadata has the key, and makes it again where that is safe.
 func (c *clientConfig) withRetry(
-	ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts []grpc.CallOption,
+	ctx context.Context, method, key string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts []grpc.CallOption,
 ) error {
-	key, values := outgoingKeys(ctx)
-	if values == 0 && c.protected(method) {
-		return localError(status.Errorf(codes.Internal, "onlyonce: %s is to be retried and has no idempotency key; put "+
-			"UnaryClientKeyInterceptor before UnaryClientRetryInterceptor, or use DialOptions", method))
-	}
-
-	if values != 1 {
-		return invoker(ctx, method, req, reply, cc, opts...)
-	}
-
 	policy := c.policy
 
 	if option, ok := lastOption[retryOption](opts); ok {
@@ -66,14 +56,19 @@ func (c *clientConfig) withRetry(
 	}
 
 	// The first message of a call that buffers nothing commits it, so that gRPC's own retries do not multiply with these.
-	call.opts = append(slices.Clone(opts), grpc.Header(&call.header), grpc.Trailer(&call.trailer))
+	call.opts = append(make([]grpc.CallOption, 0, len(opts)+3), opts...)
+	call.opts = append(call.opts, grpc.Header(&call.header), grpc.Trailer(&call.trailer))
+
 	if policy.MaxAttempts != 1 {
 		call.opts = append(call.opts, grpc.MaxRetryRPCBufferSize(0))
 	}
 
-	_, err := retry.Do(ctx, policy, retry.Options{
-		Classify: call.classify, Observe: call.observe, Interrupted: interrupted,
-	}, call.attempt)
+	options := retry.Options{Classify: call.classify, Interrupted: interrupted}
+	if c.observe != nil {
+		options.Observe = call.observe
+	}
+
+	_, err := retry.Do(ctx, policy, options, call.attempt)
 	if err == nil {
 		return nil
 	}
@@ -191,10 +186,6 @@ func interrupted(err error) bool {
 }
 
 func (c *clientCall) observe(a retry.Attempt) {
-	if c.config.observe == nil {
-		return
-	}
-
 	said := c.status()
 
 	c.config.observe(c.ctx, Attempt{

@@ -110,6 +110,8 @@ func UnaryServerInterceptor(engine *onlyonce.Engine, scope Scope, opts ...Server
 		s.trailers[status] = pair(StatusTrailer, string(status))
 	}
 
+	s.replayed = pair(ReplayedHeader, "true")
+
 	return s.intercept, nil
 }
 
@@ -149,6 +151,7 @@ type server struct {
 
 	known    perMethod[*method]
 	trailers map[onlyonce.Status]metadata.MD // shared and never modified
+	replayed metadata.MD                     // as trailers
 }
 
 func (s *server) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"google.golang.org/grpc"
@@ -210,10 +211,15 @@ func (c *serverCall) replay(reply *onlyonce.Reply) (any, error) {
 		return nil, c.refuse(unreadable(err))
 	}
 
-	trailer := metadata.Join(recorded.trailer, c.server.trailers[onlyonce.StatusReplayed], metadata.MD{
-		ReplayedHeader:    []string{"true"},
-		ExecutedAtTrailer: []string{reply.ExecutedAt.UTC().Format(time.RFC3339)},
-	})
+	// What was recorded has none of these names; see decodeMetadata.
+	trailer := recorded.trailer
+	if trailer == nil {
+		trailer = make(metadata.MD)
+	}
+
+	maps.Copy(trailer, c.server.trailers[onlyonce.StatusReplayed])
+	maps.Copy(trailer, c.server.replayed)
+	trailer[ExecutedAtTrailer] = []string{reply.ExecutedAt.UTC().Format(time.RFC3339)}
 
 	if len(recorded.status) > 0 {
 		st, err := recorded.replayedStatus()
@@ -231,8 +237,13 @@ func (c *serverCall) replay(reply *onlyonce.Reply) (any, error) {
 		return nil, c.refuse(unreadable(err))
 	}
 
+	header := c.server.replayed
+	if len(recorded.header) > 0 {
+		header = metadata.Join(recorded.header, header)
+	}
+
 	if c.stream != nil {
-		_ = c.stream.SetHeader(metadata.Join(recorded.header, pair(ReplayedHeader, "true"))) // fails where nobody is left to see it
+		_ = c.stream.SetHeader(header) // fails where nobody is left to see it
 	}
 
 	c.setTrailer(trailer)

@@ -12,9 +12,18 @@ type expiry struct {
 // the latest and stays where it is appended.
 type expiryHeap []expiry
 
+// growth is how many places a heap gets at a time, and an eighth of what it has. It is copied more often than append would
+// do, which costs little, and has fewer places that nobody uses, which would stay for long.
+const growth = 16
+
 func (h *expiryHeap) push(e expiry) {
-	*h = append(*h, e)
 	heap := *h
+	if len(heap) == cap(heap) {
+		heap = append(make(expiryHeap, 0, len(heap)+len(heap)/8+growth), heap...)
+	}
+
+	heap = append(heap, e)
+	*h = heap
 
 	for i := len(heap) - 1; i > 0; {
 		parent := (i - 1) / 2

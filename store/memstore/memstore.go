@@ -78,45 +78,59 @@ func New(opts ...Option) *Store {
 }
 
 // Claim implements [store.Store]. Its error matches store.ErrFull when a bound is reached.
-func (s *Store) Claim(ctx context.Context, op store.Claim) (store.Result, error) {
-	return s.insert(ctx, op.Key, op.Apply)
+func (s *Store) Claim(ctx context.Context, op store.Claim) (res store.Result, err error) {
+	err = s.insert(ctx, op.Key, op.Apply, &res)
+
+	return res, err
 }
 
 // Renew implements [store.Store].
-func (s *Store) Renew(ctx context.Context, op store.Renewal) (store.Result, error) {
-	return s.update(ctx, op.Key, op.Apply)
+func (s *Store) Renew(ctx context.Context, op store.Renewal) (res store.Result, err error) {
+	err = s.update(ctx, op.Key, op.Apply, &res)
+
+	return res, err
 }
 
 // Complete implements [store.Store].
-func (s *Store) Complete(ctx context.Context, op store.Completion) (store.Result, error) {
-	return s.update(ctx, op.Key, op.Apply)
+func (s *Store) Complete(ctx context.Context, op store.Completion) (res store.Result, err error) {
+	err = s.update(ctx, op.Key, op.Apply, &res)
+
+	return res, err
 }
 
 // Release implements [store.Store]. Its error matches store.ErrFull when a bound is reached and the release would have
 // to leave a record where there is none.
-func (s *Store) Release(ctx context.Context, op store.Release) (store.Result, error) {
-	return s.insert(ctx, op.Claim.Key, op.Apply)
+func (s *Store) Release(ctx context.Context, op store.Release) (res store.Result, err error) {
+	err = s.insert(ctx, op.Claim.Key, op.Apply, &res)
+
+	return res, err
 }
 
 // Hold implements [store.Store].
-func (s *Store) Hold(ctx context.Context, op store.Hold) (store.Result, error) {
-	return s.update(ctx, op.Key, op.Apply)
+func (s *Store) Hold(ctx context.Context, op store.Hold) (res store.Result, err error) {
+	err = s.update(ctx, op.Key, op.Apply, &res)
+
+	return res, err
 }
 
 // Lookup implements [store.Inspector].
-func (s *Store) Lookup(ctx context.Context, key store.Key) (store.Result, error) {
-	return s.update(ctx, key, func(rec store.Record, now time.Time) store.Transition {
+func (s *Store) Lookup(ctx context.Context, key store.Key) (res store.Result, err error) {
+	err = s.update(ctx, key, func(rec store.Record, now time.Time) store.Transition {
 		if rec.Expired(now) {
 			rec = store.Record{}
 		}
 
 		return store.Transition{Record: rec}
-	})
+	}, &res)
+
+	return res, err
 }
 
 // Resolve implements [store.Inspector].
-func (s *Store) Resolve(ctx context.Context, op store.Resolution) (store.Result, error) {
-	return s.update(ctx, op.Key, op.Apply)
+func (s *Store) Resolve(ctx context.Context, op store.Resolution) (res store.Result, err error) {
+	err = s.update(ctx, op.Key, op.Apply, &res)
+
+	return res, err
 }
 
 // Watch implements [store.Notifier].
@@ -140,27 +154,27 @@ func (s *Store) now() time.Time { return s.start.Add(time.Since(s.start)) }
 
 func (s *Store) shard(key store.Key) *shard { return &s.shards[key[0]%shardCount] }
 
-// update runs an operation that creates no record.
-func (s *Store) update(ctx context.Context, key store.Key, op apply) (store.Result, error) {
+// update runs an operation that creates no record. A result is large, so it is written where it is wanted.
+func (s *Store) update(ctx context.Context, key store.Key, op apply, res *store.Result) error {
 	if err := ctx.Err(); err != nil {
-		return store.Result{}, fmt.Errorf("memstore: %w", err)
+		return fmt.Errorf("memstore: %w", err)
 	}
 
-	return s.shard(key).do(s, key, op)
+	return s.shard(key).do(s, key, op, res)
 }
 
 // insert runs an operation that may create a record. A full store first gives up what has expired anywhere.
-func (s *Store) insert(ctx context.Context, key store.Key, op apply) (store.Result, error) {
-	res, err := s.update(ctx, key, op)
+func (s *Store) insert(ctx context.Context, key store.Key, op apply, res *store.Result) error {
+	err := s.update(ctx, key, op, res)
 	if !errors.Is(err, store.ErrFull) {
-		return res, err
+		return err
 	}
 
 	for i := range s.shards {
 		s.shards[i].expireAll(s)
 	}
 
-	return s.update(ctx, key, op)
+	return s.update(ctx, key, op, res)
 }
 
 // reserve counts a new record of the given size, or reports that a bound is reached.

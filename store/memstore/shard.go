@@ -26,7 +26,7 @@ type shard struct {
 }
 
 // do runs one operation atomically.
-func (sh *shard) do(s *Store, key store.Key, op apply) (store.Result, error) {
+func (sh *shard) do(s *Store, key store.Key, op apply, res *store.Result) error {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 
@@ -43,11 +43,13 @@ func (sh *shard) do(s *Store, key store.Key, op apply) (store.Result, error) {
 	decided := op(before, now)
 	if decided.Changed {
 		if err := sh.write(s, key, ent, &decided.Record); err != nil {
-			return store.Result{}, err
+			return err
 		}
 	}
 
-	return store.Result{Applied: decided.Applied, Record: decided.Record, Now: now}, nil
+	res.Applied, res.Record, res.Now = decided.Applied, decided.Record, now
+
+	return nil
 }
 
 func (sh *shard) write(s *Store, key store.Key, ent *entry, rec *store.Record) error {
