@@ -21,7 +21,7 @@ PROTOC_GEN_GO_GRPC_VERSION := v1.6.2
 # What can be set on the command line.
 STORE    ?= memory:
 INPUT    ?=
-COUNT    ?= 6
+ROUNDS   ?= 7
 FUZZTIME ?= 1m
 
 # Each module is built and tested as its users resolve it, without go.work.
@@ -137,8 +137,9 @@ check-generated: $(TOOLS)/.buf@$(BUF_VERSION) \
 	fi
 
 .PHONY: bench
-bench: ## run the benchmarks: COUNT=6 (how often each)
-	@$(call in_each_module,go test -run '^$$' -bench . -benchmem -count $(COUNT) -timeout 2h ./...)
+bench: ## measure side by side, some minutes: ROUNDS=7 (how often each)
+	@go -C bench test -count=1 ./...
+	go -C bench run . -rounds $(ROUNDS)
 
 .PHONY: generate
 generate: $(TOOLS)/.buf@$(BUF_VERSION) \

@@ -1,0 +1,73 @@
+//go:build !race
+
+// The race detector makes allocations of its own.
+
+package main
+
+import (
+	"testing"
+)
+
+// allocations is how many allocations a call makes.
+func allocations(t *testing.T, v *variant) float64 {
+	t.Helper()
+
+	const calls = 2_000
+
+	call, err := v.start()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	i := 0
+
+	return testing.AllocsPerRun(calls-1, func() { // and one run to warm up
+		if err := call(i); err != nil {
+			t.Fatal(err)
+		}
+
+		i++
+	})
+}
+
+// ceilings fails where a variant makes more allocations than the one it is compared with and so many.
+func ceilings(t *testing.T, variants []variant, most map[string]float64) {
+	t.Helper()
+
+	counts := make(map[string]float64)
+	for i := range variants {
+		counts[variants[i].name] = allocations(t, &variants[i])
+	}
+
+	for _, v := range variants {
+		limit, ok := most[v.name]
+		if !ok {
+			continue
+		}
+
+		base := counts[variants[0].name]
+		if v.against != "" {
+			base = counts[v.against]
+		}
+
+		if over := counts[v.name] - base; over > limit {
+			t.Errorf("%s: %.0f allocations over the baseline, want at most %.0f", v.name, over, limit)
+		}
+	}
+}
+
+func TestServerAllocations(t *testing.T) {
+	ceilings(t, serverVariants(t.Context(), 10_000, 4_000), map[string]float64{"no key": 0, "first call": 13, "replay": 10})
+}
+
+func TestClientAllocations(t *testing.T) {
+	variants, err := clientVariants(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	ceilings(t, variants, map[string]float64{
+		"fresh key": 8, "key from the context": 7, "fresh key, retry budget, attempt timeout": 12,
+		"method that is not protected": 0,
+	})
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	middleware "github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/retry"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	testing "google.golang.org/grpc/interop/grpc_testing"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/interceptor"
+	"github.com/onlyonce-go/onlyonce/retry"
+)
+
+// clientAlone measures the client interceptor without a network and without failures.
+func (c *config) clientAlone(ctx context.Context) error {
+	variants, err := clientVariants(ctx)
+	if err != nil {
+		return err
+	}
+
+	return c.play(ctx, &contest{
+		title: "Client interceptor alone, no failures", aim: "Aim: 2 µs over the invoker.",
+		callers: 1, calls: 100_000, heads: overheadHeads("invoker"), columns: overhead, variants: variants,
+	})
+}
+
+func clientVariants(ctx context.Context) ([]variant, error) {
+	budget, err := retry.NewBudget(10, 0.1)
+	if err != nil {
+		return nil, err
+	}
+
+	var problem error
+
+	client := func(opts ...interceptor.ClientOption) grpc.UnaryClientInterceptor {
+		intercept, err := interceptor.UnaryClientInterceptor(opts...)
+		if err != nil {
+			problem = err
+		}
+
+		return intercept
+	}
+
+	req, reply := newRequest(), new(testing.SimpleResponse)
+	call := func(ctx context.Context, intercept grpc.UnaryClientInterceptor) func() (func(int) error, error) {
+		return always(func(int) error { return intercept(ctx, unaryCall, req, reply, nil, answer) })
+	}
+
+	all := interceptor.WithAllMethods()
+	other := interceptor.WithMethods("/grpc.testing.TestService/EmptyCall")
+	policy := interceptor.WithRetry(retry.Policy{AttemptTimeout: time.Second, Budget: budget})
+
+	return []variant{
+		{name: "invoker", start: call(ctx, invokeAlone)},
+		{name: "fresh key", start: call(ctx, client(all))},
+		{name: "key from the context", start: call(onlyonce.ContextWithKey(ctx, newKey(1)), client(all))},
+		{name: "fresh key, retry budget, attempt timeout", start: call(ctx, client(all, policy))},
+		{name: "method that is not protected", start: call(ctx, client(other))},
+		{name: "go-grpc-middleware retry (no key)", start: call(ctx, middleware.UnaryClientInterceptor(middleware.WithMax(maxAttempts)))},
+	}, problem
+}
+
+func invokeAlone(
+	ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
+) error {
+	return invoker(ctx, method, req, reply, cc, opts...)
+}
+
+// answer is an invoker that answers at once, as a protected server does.
+func answer(_ context.Context, _ string, _, _ any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
+	for _, opt := range opts {
+		if trailer, ok := opt.(grpc.TrailerCallOption); ok {
+			*trailer.TrailerAddr = executed
+		}
+	}
+
+	return nil
+}
+
+var executed = metadata.MD{interceptor.StatusTrailer: {string(onlyonce.StatusExecuted)}} //nolint:gochecknoglobals // never modified
