@@ -59,6 +59,8 @@ demo: ## run the payments example: STORE=memory: (where keys are kept), INPUT=pa
 test: c-compiler ## run all tests with the race detector
 	@export CGO_ENABLED=1
 	$(call in_each_module,go test -race -count=1 -timeout 8m ./...)
+	echo '-- $@ bench, without the race detector, which allocates'
+	go -C bench test -count=1 ./...
 
 # The race detector needs a C compiler and the C library's headers.
 .PHONY: c-compiler
