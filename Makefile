@@ -24,6 +24,8 @@ INPUT    ?=
 ROUNDS   ?= 7
 FUZZTIME ?= 1m
 
+export STORE INPUT
+
 # Each module is built and tested as its users resolve it, without go.work.
 export GOWORK := off
 
@@ -47,8 +49,8 @@ help: ## list the targets
 
 .PHONY: demo
 demo: ## run the payments example: STORE=memory: (where keys are kept), INPUT=path (its input)
-	@args=(-store '$(STORE)')
-	input='$(INPUT)'
+	@args=(-store "$$STORE")
+	input=$$INPUT
 	if [[ -n $$input ]]; then
 		[[ $$input == /* || $$input == - ]] || input=$$PWD/$$input
 		args+=(-input "$$input")

@@ -3,7 +3,6 @@ package onlyonce
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -41,7 +40,7 @@ func (x *execution) lead() (Reply, error) {
 
 		sent := time.Now()
 
-		if err := x.sendClaim(); err != nil {
+		if err := x.sendClaim(sent); err != nil {
 			return x.claimFailed(err)
 		}
 
@@ -49,7 +48,7 @@ func (x *execution) lead() (Reply, error) {
 		next := decide(&x.claim, res)
 
 		if x.recovering(next, &res.Record) {
-			again, err := x.recover(&res.Record)
+			again, err := x.lookInto(&res.Record)
 			if again {
 				continue
 			}
@@ -111,13 +110,15 @@ func (x *execution) answer(next action, res *store.Result, waitErr error) (Reply
 }
 
 // sendClaim sends the claim until the store answers or has had its tries.
-func (x *execution) sendClaim() (err error) {
+func (x *execution) sendClaim(now time.Time) (err error) {
+	until := x.claimUntil(now)
+
 	for try := 1; ; try++ {
 		if err := x.caller.Err(); err != nil {
-			return err //nolint:wrapcheck // wrapped by claimFailed
+			return err // wrapped by claimFailed
 		}
 
-		ctx, done := x.engine.storeContext(x.caller)
+		ctx, done := x.engine.claimContext(x.caller, until)
 		x.result, err = x.engine.store.Claim(ctx, x.claim)
 
 		done()
@@ -127,15 +128,31 @@ func (x *execution) sendClaim() (err error) {
 		}
 
 		if errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrUnreadable) || errors.Is(err, store.ErrNewer) {
-			return err //nolint:wrapcheck // classified by the caller
+			return err // classified by the caller
 		}
 
 		x.uncertain = true
 
-		if try == claimTries || !sleep(x.caller, jittered(claimRetryDelay<<try)) {
-			return err //nolint:wrapcheck // classified by the caller
+		if try == claimTries || !time.Now().Before(until) || !sleep(x.caller, jittered(claimRetryDelay<<try)) {
+			return err // classified by the caller
 		}
 	}
+}
+
+// claimUntil is when a claim is given up: a caller with a deadline is told in half of its time that the store cannot be
+// reached, so that it, or a run without protection, can use the other half.
+func (x *execution) claimUntil(now time.Time) time.Time {
+	until := now.Add(claimTries * x.engine.limits.StoreTimeout)
+
+	if deadline, ok := x.caller.Deadline(); ok {
+		if half := now.Add(deadline.Sub(now) / 2); half.Before(until) {
+			x.hasty = true
+
+			return half
+		}
+	}
+
+	return until
 }
 
 // claimFailed ends a call whose claim the store has not answered.
@@ -143,7 +160,7 @@ func (x *execution) claimFailed(err error) (Reply, error) {
 	x.withdraw()
 
 	if x.caller.Err() != nil {
-		return Reply{}, fmt.Errorf("onlyonce: the caller has gone before the key was claimed: %w", context.Cause(x.caller))
+		return Reply{}, callerGone(x.caller, "before the key was claimed")
 	}
 
 	rejection := rejectStoreError(err)
@@ -152,7 +169,10 @@ func (x *execution) claimFailed(err error) (Reply, error) {
 		return x.runUnprotected()
 	}
 
-	x.land(landing{kind: landedRejection, rejection: rejection})
+	// That this caller was in a hurry says nothing about the others.
+	if !x.hasty || rejection.Reason != ReasonStoreUnavailable {
+		x.land(landing{kind: landedRejection, rejection: rejection})
+	}
 
 	return Reply{}, rejection
 }
@@ -164,6 +184,12 @@ func (x *execution) withdraw() {
 		return
 	}
 	x.observe(EventClaimAbandoned, nil)
+
+	// A method that runs without protection goes on in a long outage, when there is no room left for its releases.
+	if x.policy.FailOpen == On && x.engine.pending.full() {
+		return
+	}
+
 	x.releaseLater()
 }
 
@@ -174,7 +200,7 @@ func (x *execution) releaseLater() {
 	x.engine.pending.add(x.call.Method, x.claim.ReadableKey, func(ctx context.Context) error {
 		_, err := x.engine.store.Release(ctx, op)
 
-		return err //nolint:wrapcheck // only seen by the observer
+		return err // only seen by the observer
 	})
 }
 

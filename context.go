@@ -37,7 +37,7 @@ type Run struct {
 	// fence it has seen for a key can refuse an overtaken run. It compares runs of one key only. It is 0 in a run
 	// without protection.
 	Fence uint64
-	// Attempt is 1, or more where earlier runs have ended in an unknown way.
+	// Attempt is 1, or more where this run has taken over from runs that never ended.
 	Attempt int
 	// Guarantee is the one that holds for this run.
 	Guarantee Guarantee

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -233,8 +234,8 @@ func TestF41FullStoreRefusesANewKeyAndServesTheOldOnes(t *testing.T) {
 	p.mustHaveRun(t, 1)
 }
 
-// A handler that calls itself under its own key waits for itself, and not for ever.
-func TestCallInsideItsOwnRunIsInProgress(t *testing.T) {
+// A handler that calls itself under its own key would wait for itself.
+func TestCallInsideItsOwnRunIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, memstore.New())
@@ -242,10 +243,20 @@ func TestCallInsideItsOwnRunIsInProgress(t *testing.T) {
 		var p payments
 
 		do(t, e, pay("k"), func(ctx context.Context) ([]byte, error) {
+			began := time.Now()
+
 			_, err := e.Do(ctx, pay("k"), p.do)
-			if !errors.Is(err, onlyonce.ReasonInProgress) {
-				t.Errorf("the inner call got %v", err)
+			if err == nil || !strings.Contains(err.Error(), "its own key") || time.Since(began) != 0 {
+				t.Errorf("the inner call got %v after %v", err, time.Since(began))
 			}
+
+			_, _ = e.Do(ctx, pay("another"), func(ctx context.Context) ([]byte, error) {
+				if _, err := e.Do(ctx, pay("k"), p.do); err == nil || !strings.Contains(err.Error(), "its own key") {
+					t.Errorf("the call inside of the inner call got %v", err)
+				}
+
+				return nil, nil
+			})
 
 			return p.do(ctx)
 		}).mustBe(t, onlyonce.StatusExecuted, "#1")

@@ -178,7 +178,7 @@ func (e *Engine) Drain(ctx context.Context) error {
 }
 
 // admit counts a call in, or says why it is refused before it claims.
-func (e *Engine) admit() *Rejection {
+func (e *Engine) admit(failOpen Switch) *Rejection {
 	calls := e.calls.Add(1)
 
 	switch {
@@ -186,12 +186,12 @@ func (e *Engine) admit() *Rejection {
 		e.leave()
 
 		return rejectDraining()
-	case calls > int64(e.limits.MaxDetached) && e.flights.detached() >= e.limits.MaxDetached:
+	case calls > int64(e.limits.MaxDetached) && e.flights.detached(calls) >= e.limits.MaxDetached:
 		e.leave()
 
 		return reject(ReasonStoreFull,
 			"too many runs go on without their callers, so nothing was executed; retry with the same key", nil)
-	case e.pending.full():
+	case e.pending.full() && failOpen != On:
 		e.leave()
 
 		return reject(ReasonStoreUnavailable,
@@ -222,4 +222,21 @@ func (e *Engine) storeContext(ctx context.Context) (context.Context, context.Can
 	}
 
 	return context.WithTimeout(ctx, e.limits.StoreTimeout)
+}
+
+// claimContext bounds one operation of the store by a time as well.
+func (e *Engine) claimContext(ctx context.Context, until time.Time) (context.Context, context.CancelFunc) {
+	if e.immediate {
+		return ctx, func() {}
+	}
+
+	return context.WithDeadline(ctx, earlier(until, time.Now().Add(e.limits.StoreTimeout)))
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+
+	return a
 }

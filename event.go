@@ -29,7 +29,7 @@ const (
 	EventSchemeDiffers
 	// EventRecoverFailed means that a recovery function has failed, or that what it found could not be recorded.
 	EventRecoverFailed
-	// EventResolved means that a person, or a program in their name, settled a record.
+	// EventResolved means that a recovery function, a person, or a program in their name settled a record.
 	EventResolved
 )
 

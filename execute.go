@@ -84,6 +84,7 @@ type execution struct {
 	claim     store.Claim
 	uncertain bool // a claim was sent and not answered
 	permitted bool // ReplayCheck has allowed this call to see the outcome of another
+	hasty     bool // the claim was given up for the caller's deadline
 	recovered bool // the recovery function has been asked
 	flight    flight
 	landed    bool // the flight is over
@@ -111,10 +112,15 @@ func (x *execution) execute() (Reply, error) {
 		return Reply{}, err
 	}
 
-	if refused := x.engine.admit(); refused != nil {
+	if refused := x.engine.admit(x.policy.FailOpen); refused != nil {
 		return Reply{}, refused
 	}
 	defer x.engine.leave()
+
+	if x.inside() {
+		return Reply{}, fmt.Errorf("onlyonce: a run of %s was called again with its own key, and would wait for itself: "+
+			"is the interceptor installed twice, or does the handler call itself?", x.call.Method)
+	}
 
 	for {
 		other := x.engine.flights.board(&x.key, &x.flight)
@@ -170,6 +176,20 @@ func (x *execution) prepare() error {
 	return nil
 }
 
+// inside reports whether the call is made by a run of its own key.
+func (x *execution) inside() bool {
+	outer, ok := x.caller.Value(runKey{}).(*execution)
+	for ok {
+		if outer.engine == x.engine && outer.key == x.key {
+			return true
+		}
+
+		outer, ok = outer.caller.Value(runKey{}).(*execution)
+	}
+
+	return false
+}
+
 // permit asks whether this call may see the outcome of another, once.
 func (x *execution) permit() error {
 	if x.permitted || x.call.ReplayCheck == nil {
@@ -177,7 +197,7 @@ func (x *execution) permit() error {
 	}
 
 	if err := x.call.ReplayCheck(x.caller); err != nil {
-		return err //nolint:wrapcheck // it is the transport's own error
+		return err // it is the transport's own error
 	}
 
 	x.permitted = true

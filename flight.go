@@ -3,6 +3,7 @@ package onlyonce
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/onlyonce-go/onlyonce/store"
 )
@@ -55,6 +56,10 @@ const flightShards = 64 // a power of two
 
 type flights struct {
 	shards [flightShards]flightShard
+
+	counting  sync.Mutex
+	counted   int // detached runs, at countedAt
+	countedAt time.Time
 }
 
 type flightShard struct {
@@ -184,8 +189,32 @@ func (fs *flights) each(visit func(*execution)) {
 	}
 }
 
-// detached counts the runs whose callers have gone.
-func (fs *flights) detached() int {
+const (
+	// manyCalls is from where on detached runs are not counted anew for every call: counting looks at every run.
+	manyCalls = 4_000
+	// recount is how long a count is good for then.
+	recount = 5 * time.Millisecond
+)
+
+// detached counts the runs whose callers have gone; where there are many calls, as of a moment ago.
+func (fs *flights) detached(calls int64) int {
+	if calls < manyCalls {
+		return fs.countDetached()
+	}
+
+	now := time.Now()
+
+	fs.counting.Lock()
+	defer fs.counting.Unlock()
+
+	if now.Sub(fs.countedAt) >= recount {
+		fs.counted, fs.countedAt = fs.countDetached(), now
+	}
+
+	return fs.counted
+}
+
+func (fs *flights) countDetached() int {
 	n := 0
 
 	fs.each(func(x *execution) {

@@ -26,8 +26,10 @@ type heartbeat struct {
 	anchor time.Time
 	// renewAt is when the next renewal is due.
 	renewAt time.Time
-	// renewing is closed when the renewal under way has ended, and nil when there is none; abort cuts it short.
+	// renewing is closed when the renewal under way has ended, and nil when there is none; abort cuts it short. It waits to
+	// be closed in renewed.
 	renewing chan struct{}
+	renewed  chan struct{}
 	abort    context.CancelFunc
 	// settling means that the run has ended and its outcome is being written.
 	settling bool
@@ -37,8 +39,16 @@ type heartbeat struct {
 	lost bool
 	// reported means that the observer knows of the loss.
 	reported bool
+	// news is what the observer is to be told once the lock is given up; telling counts those who do.
+	news    []news
+	telling sync.WaitGroup
 	// mute means that there is no lease, only an end of the run.
 	mute bool
+}
+
+type news struct {
+	kind EventKind
+	err  error
 }
 
 func (x *execution) startHeartbeat(anchor time.Time) {
@@ -67,6 +77,8 @@ func (x *execution) stopHeartbeat() {
 		abort()
 		<-renewing
 	}
+
+	h.telling.Wait()
 }
 
 // authorityEnd is when the run must have stopped, where others may take over once the lease has ended. It is measured on
@@ -100,7 +112,7 @@ func (x *execution) beat() {
 	h := &x.heartbeat
 
 	h.mu.Lock()
-	defer h.mu.Unlock()
+	defer x.unlockAndTell()
 
 	if h.over {
 		return
@@ -171,14 +183,13 @@ func (x *execution) renew() {
 	cancel()
 
 	h.mu.Lock()
-	h.renewing = nil
-	close(done)
+	h.renewing, h.renewed = nil, done
 
 	switch {
 	case h.over:
 	case err != nil:
 		h.renewAt = time.Now().Add(x.policy.Lease / retryPart)
-		x.observe(EventRenewFailed, err)
+		h.news = append(h.news, news{EventRenewFailed, err})
 	case res.Applied:
 		h.anchor = sent
 		h.renewAt = sent.Add(x.policy.Lease / renewPart)
@@ -211,6 +222,30 @@ func (x *execution) overtaken(rec *store.Record) {
 func (x *execution) reportLoss() {
 	if !x.heartbeat.reported {
 		x.heartbeat.reported = true
-		x.observe(EventLeaseLost, nil)
+		x.heartbeat.news = append(x.heartbeat.news, news{EventLeaseLost, nil})
+	}
+}
+
+// unlockAndTell gives the lock up before the observer is told, so that an observer which takes its time does not keep a
+// run from being ended.
+func (x *execution) unlockAndTell() {
+	h := &x.heartbeat
+
+	told, renewed := h.news, h.renewed
+	h.news, h.renewed = nil, nil
+
+	if len(told) > 0 {
+		h.telling.Add(1)
+		defer h.telling.Done()
+	}
+
+	if renewed != nil {
+		close(renewed)
+	}
+
+	h.mu.Unlock()
+
+	for _, n := range told {
+		x.observe(n.kind, n.err)
 	}
 }

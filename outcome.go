@@ -46,7 +46,7 @@ type storedOutcome struct {
 }
 
 func (o *storedOutcome) encode(key *store.Key) []byte {
-	code := o.code[:min(len(o.code), 255)] //nolint:mnd // the length is written in one byte
+	code := o.code[:min(len(o.code), 255)] // the length is written in one byte
 	data := make([]byte, outcomeHeader, outcomeHeader+len(code)+len(o.body))
 	data[0] = outcomeFormat
 	data[1] = byte(o.kind)

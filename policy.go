@@ -59,8 +59,10 @@ const NoWait time.Duration = -1
 type Policy struct {
 	// Guarantee is what holds after an unknown outcome. The default is AtMostOnce.
 	Guarantee Guarantee
-	// MaxAttempts is how many runs of one key may end unknown before takeover stops. The default is 5. AtMostOnce does
-	// not use it.
+	// MaxAttempts bounds how often a key is taken over from a run that never ended, such as one whose process died: it is
+	// the number of runs in a row, the first included, after which the outcome counts as unknown. The default is 5. A run
+	// that ends ambiguously, by an error or a panic, gives the key back under AtLeastOnce and is not counted: how often
+	// that is tried again is up to the clients. AtMostOnce does not use it.
 	MaxAttempts int
 	// Retention is how long an outcome is kept, from completion, at most 100 years. The default is 24 hours.
 	Retention time.Duration

@@ -49,7 +49,9 @@ type Recovery struct {
 
 // RecoverFunc finds out what became of a run whose outcome is unknown, usually by asking the system in which its effect
 // would have happened. It is asked before such a record is given up or its handler run again, by one call of a key at a
-// time; the others wait for its answer. Its context ends after Limits.RecoverTimeout and not with the caller.
+// time; the others wait for its answer, even where they do not wait for a running call. Every later duplicate of a record
+// that stays unknown asks again, so it should be cheap or remember its answer. Its context ends after
+// Limits.RecoverTimeout and not with the caller.
 //
 // An error, a panic, and an answer that does not come in time count as StillUnknown, and an observer is told.
 type RecoverFunc func(ctx context.Context, rec Record) (Recovery, error)
@@ -80,9 +82,9 @@ func (x *execution) recovering(next action, rec *store.Record) bool {
 	return next == actUnknown || next == actReclaim && rec.State == store.Running
 }
 
-// recover lets the recovery function look into the record, and reports whether to claim again: not when the call cannot
+// lookInto lets the recovery function look into the record, and reports whether to claim again: not when the call cannot
 // wait for it, or may not.
-func (x *execution) recover(rec *store.Record) (again bool, err error) {
+func (x *execution) lookInto(rec *store.Record) (again bool, err error) {
 	x.recovered = true
 
 	if err := x.permit(); err != nil {
@@ -108,7 +110,7 @@ func (x *execution) recover(rec *store.Record) (again bool, err error) {
 	case <-timeout:
 		return false, nil
 	case <-x.caller.Done():
-		return false, callerGone(x.caller)
+		return false, callerGone(x.caller, "while it waited")
 	}
 }
 

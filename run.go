@@ -3,7 +3,6 @@ package onlyonce
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce/store"
@@ -50,7 +49,7 @@ func (x *execution) giveBack() (Reply, error) {
 		x.releaseLater()
 	}
 
-	return Reply{}, fmt.Errorf("onlyonce: the caller has gone before the handler ran: %w", context.Cause(x.caller))
+	return Reply{}, callerGone(x.caller, "before the handler ran")
 }
 
 // run calls the handler and settles what it returns. A handler that panics, or ends its goroutine, has ended ambiguously.

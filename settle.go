@@ -50,7 +50,7 @@ func (x *execution) complete(out *Outcome) (Reply, error) {
 		Key: x.key, Token: x.claim.Token, Outcome: stored.encode(&x.key), Retention: x.policy.Retention,
 	}
 
-	if err := x.persist(x.completing(op), x.engine.limits.SettleTimeout); err != nil {
+	if err := x.persist(x.completing(op), x.settleBudget()); err != nil {
 		x.observe(EventSettleFailed, err)
 		x.settleLater(x.completing(op))
 		x.land(landing{kind: landedRejection, rejection: rejectInProgress(
@@ -68,6 +68,20 @@ func (x *execution) complete(out *Outcome) (Reply, error) {
 	return Reply{Status: StatusExecuted}, nil
 }
 
+// settleBudget is how long the outcome is tried to be written before the caller gets its answer: as long as the caller can
+// still be answered, or, if it has gone, as long as the engine allows.
+func (x *execution) settleBudget() time.Duration {
+	budget := x.engine.limits.SettleTimeout
+
+	if early, ok := x.answerBy(); ok {
+		if left := time.Until(early); left > 0 {
+			return min(budget, left)
+		}
+	}
+
+	return budget
+}
+
 func (x *execution) completing(op store.Completion) func(context.Context) (store.Result, error) {
 	return func(ctx context.Context) (store.Result, error) { return x.engine.store.Complete(ctx, op) }
 }
@@ -75,7 +89,7 @@ func (x *execution) completing(op store.Completion) func(context.Context) (store
 // leaseLost lets the observer know that somebody else has settled or taken the record.
 func (x *execution) leaseLost() {
 	x.heartbeat.mu.Lock()
-	defer x.heartbeat.mu.Unlock()
+	defer x.unlockAndTell()
 
 	x.reportLoss()
 }

@@ -2,6 +2,7 @@ package onlyonce
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -38,7 +39,7 @@ func (x *execution) answerBy() (time.Time, bool) {
 		return time.Time{}, false
 	}
 
-	margin := min(answerTime, deadline.Sub(x.began)/10) //nolint:mnd // a tenth
+	margin := min(answerTime, deadline.Sub(x.began)/10) // a tenth
 
 	return deadline.Add(-margin), true
 }
@@ -101,7 +102,7 @@ func (w *elsewhere) until(res *store.Result) bool {
 	case <-w.changed:
 		w.endWatch()
 	case <-x.caller.Done():
-		w.err = callerGone(x.caller)
+		w.err = callerGone(x.caller, "while it waited")
 
 		return false
 	}
@@ -197,7 +198,7 @@ func (x *execution) follow(f *flight) (Reply, bool, error) {
 			return Reply{}, false, rejectInProgress(
 				"a call with this idempotency key is in progress; retry with the same key to get its outcome")
 		case <-x.caller.Done():
-			return Reply{}, false, callerGone(x.caller)
+			return Reply{}, false, callerGone(x.caller, "while it waited")
 		}
 	}
 }
@@ -240,7 +241,7 @@ func (x *execution) landing(seen *view) (Reply, bool, error) {
 		return Reply{}, false, how.rejection.again()
 	case landedAgain:
 		if x.caller.Err() != nil {
-			return Reply{}, false, callerGone(x.caller)
+			return Reply{}, false, callerGone(x.caller, "while it waited")
 		}
 
 		return Reply{}, true, nil
@@ -249,6 +250,12 @@ func (x *execution) landing(seen *view) (Reply, bool, error) {
 	}
 }
 
-func callerGone(ctx context.Context) error {
-	return fmt.Errorf("onlyonce: the caller has gone while it waited: %w", context.Cause(ctx))
+// callerGone is the error of a call whose caller has gone. It matches the context's error, and its cause.
+func callerGone(ctx context.Context, when string) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if cause == nil || errors.Is(err, cause) {
+		return fmt.Errorf("onlyonce: the caller has gone %s: %w", when, err)
+	}
+
+	return fmt.Errorf("onlyonce: the caller has gone %s: %w: %w", when, err, cause)
 }

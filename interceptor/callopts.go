@@ -11,7 +11,8 @@ import (
 // WithKey gives one call an idempotency key. It goes before every other source of a key.
 func WithKey(key string) grpc.CallOption { return keyOption{key: key} }
 
-// WithCallRetry replaces the retry policy for one call.
+// WithCallRetry changes the retry policy for one call, field by field: what is zero stays as it is for the connection, the
+// shared budget included.
 func WithCallRetry(p retry.Policy) grpc.CallOption { return retryOption{policy: p} }
 
 // WithoutRetry makes one call at most once, with its key.
@@ -28,6 +29,9 @@ type retryOption struct {
 
 	policy retry.Policy
 }
+
+// attemptOption marks the attempts of a call, so that a second retry interceptor behind the first does not multiply them.
+type attemptOption struct{ grpc.EmptyCallOption }
 
 // lastOption returns the last option of a type, which is the one that counts.
 func lastOption[T grpc.CallOption](opts []grpc.CallOption) (T, bool) {

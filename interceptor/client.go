@@ -144,7 +144,7 @@ func newClientConfig(opts []ClientOption) (*clientConfig, error) {
 func (c *clientConfig) horizon() time.Duration {
 	const caution = 10 * time.Minute
 
-	horizon := max(c.retention-caution, c.retention/2) //nolint:mnd // half
+	horizon := max(c.retention-caution, c.retention/2) // half
 	if c.policy.MaxElapsed > 0 {
 		horizon = min(horizon, c.policy.MaxElapsed)
 	}

@@ -1,6 +1,7 @@
 package interceptor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -30,7 +31,8 @@ type clientCall struct {
 	attempts  int
 	header    metadata.MD // of the last attempt, as trailer
 	trailer   metadata.MD
-	ambiguous bool // an attempt may have taken effect
+	ambiguous bool  // an attempt may have taken effect
+	handlers  error // the last error that came from the handler
 	verdict   onlyonce.CallOutcome
 }
 
@@ -38,13 +40,13 @@ type clientCall struct {
 func (c *clientConfig) withRetry(
 	ctx context.Context, method, key string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts []grpc.CallOption,
 ) error {
-	policy := c.policy
+	if _, again := lastOption[attemptOption](opts); again {
+		return invoker(ctx, method, req, reply, cc, opts...) // the interceptor is installed twice
+	}
 
+	policy := c.policy
 	if option, ok := lastOption[retryOption](opts); ok {
-		policy = option.policy
-		if policy.MaxElapsed == 0 || policy.MaxElapsed > c.policy.MaxElapsed {
-			policy.MaxElapsed = c.policy.MaxElapsed
-		}
+		policy = overPolicy(option.policy, policy)
 	}
 
 	if !c.protected(method) {
@@ -56,8 +58,8 @@ func (c *clientConfig) withRetry(
 	}
 
 	// The first message of a call that buffers nothing commits it, so that gRPC's own retries do not multiply with these.
-	call.opts = append(make([]grpc.CallOption, 0, len(opts)+3), opts...)
-	call.opts = append(call.opts, grpc.Header(&call.header), grpc.Trailer(&call.trailer))
+	call.opts = append(make([]grpc.CallOption, 0, len(opts)+4), opts...)
+	call.opts = append(call.opts, grpc.Header(&call.header), grpc.Trailer(&call.trailer), attemptOption{})
 
 	if policy.MaxAttempts != 1 {
 		call.opts = append(call.opts, grpc.MaxRetryRPCBufferSize(0))
@@ -76,6 +78,19 @@ func (c *clientConfig) withRetry(
 	return call.failed(err)
 }
 
+// overPolicy takes what is unset in a policy from a wider one. No attempt is made later than the wider one allows.
+func overPolicy(p, wider retry.Policy) retry.Policy {
+	p.MaxAttempts = cmp.Or(p.MaxAttempts, wider.MaxAttempts)
+	p.BaseDelay = cmp.Or(p.BaseDelay, wider.BaseDelay)
+	p.MaxDelay = cmp.Or(p.MaxDelay, wider.MaxDelay)
+	p.Multiplier = cmp.Or(p.Multiplier, wider.Multiplier)
+	p.AttemptTimeout = cmp.Or(p.AttemptTimeout, wider.AttemptTimeout)
+	p.Budget = cmp.Or(p.Budget, wider.Budget)
+	p.MaxElapsed = min(cmp.Or(p.MaxElapsed, wider.MaxElapsed), wider.MaxElapsed)
+
+	return p
+}
+
 // attempt makes one attempt.
 func (c *clientCall) attempt(ctx context.Context, n int) (struct{}, error) {
 	c.header, c.trailer = nil, nil
@@ -88,12 +103,12 @@ func (c *clientCall) attempt(ctx context.Context, n int) (struct{}, error) {
 	err := c.invoker(ctx, c.method, c.req, c.reply, c.cc, c.opts...)
 	c.judge(err)
 
-	return struct{}{}, err //nolint:wrapcheck // a gRPC status
+	return struct{}{}, err // a gRPC status
 }
 
 func (c *clientCall) status() onlyonce.Status {
 	if values := c.trailer.Get(StatusTrailer); len(values) > 0 {
-		return onlyonce.Status(values[0])
+		return onlyonce.Status(values[len(values)-1]) // the interceptor speaks last
 	}
 
 	return ""
@@ -105,6 +120,10 @@ func (c *clientCall) judge(err error) {
 
 	if c.verdict == onlyonce.OutcomeUnknown {
 		c.ambiguous = true
+	}
+
+	if _, rejected := rejectionReason(err); err != nil && !rejected && c.status() == onlyonce.StatusUnknown {
+		c.handlers = err
 	}
 }
 
@@ -215,6 +234,7 @@ func (c *clientCall) failed(err error) error {
 	}
 
 	outcome := c.verdict
+	st := statusOf(err)
 
 	// An answer that says "nothing ran" speaks of its own attempt alone. An earlier one may have run, or may still.
 	if c.ambiguous && !c.recorded(err) {
@@ -225,7 +245,12 @@ func (c *clientCall) failed(err error) error {
 		return &callError{err: err, status: statusOf(cut.Err), outcome: onlyonce.OutcomeUnknown}
 	}
 
-	return &callError{err: err, status: statusOf(err), outcome: outcome}
+	// What a retry is told of an unknown outcome is less than what the handler said of it.
+	if c.handlers != nil {
+		err = errors.Join(err, c.handlers)
+	}
+
+	return &callError{err: err, status: st, outcome: outcome}
 }
 
 // unsent is the error of a call that made no attempt: its context had ended, or its policy cannot hold.
@@ -235,7 +260,8 @@ func unsent(ctx context.Context, err error) error {
 		st = status.FromContextError(gone)
 	}
 
-	return &callError{err: err, status: st, outcome: onlyonce.OutcomeNotExecuted}
+	// Nothing was sent by this call. Another one may have sent the same key.
+	return &callError{err: err, status: st, outcome: onlyonce.OutcomeUnknown}
 }
 
 // callError is the error of a logical call: a gRPC status, and what it means for the key.

@@ -1,6 +1,7 @@
 package interceptor
 
 import (
+	"maps"
 	"strings"
 
 	"google.golang.org/grpc/metadata"
@@ -51,6 +52,30 @@ func sendable(name string) bool {
 func reserved(name string) bool {
 	return strings.HasPrefix(name, "grpc-") || strings.HasPrefix(name, "idempotency-") ||
 		name == ReplayedHeader || name == "content-type"
+}
+
+// withoutContract drops what only the interceptor may say of a call. A handler that passes on the metadata of another
+// service would otherwise speak of this one: "released", say, of a call that was not.
+func withoutContract(md metadata.MD) metadata.MD {
+	var foreign []string
+
+	for name := range md {
+		switch strings.ToLower(name) {
+		case StatusTrailer, ReplayedHeader, ExecutedAtTrailer:
+			foreign = append(foreign, name)
+		}
+	}
+
+	if len(foreign) == 0 {
+		return md
+	}
+
+	kept := maps.Clone(md)
+	for _, name := range foreign {
+		delete(kept, name)
+	}
+
+	return kept
 }
 
 // singleValue returns the one key of a call; see metadata.ValueFromIncomingContext.

@@ -125,11 +125,28 @@ func splitMethod(fullMethod string) (service, name string) {
 // checkMethodName reports a name that no method can have.
 func checkMethodName(fullMethod string) error {
 	service, name := splitMethod(fullMethod)
-	if strings.HasPrefix(fullMethod, "/") && service != "" && name != "" {
+	if !strings.HasPrefix(fullMethod, "/") || service == "" || name == "" {
+		return fmt.Errorf("interceptor: %q is not the full name of a method: write it as in %q", fullMethod, "/package.Service/Method")
+	}
+
+	// A service that is not linked in may still be registered, from a descriptor that is found at run time.
+	if _, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(service)); err == nil &&
+		findMethod(service, name) == nil {
+		return fmt.Errorf("interceptor: there is no method %q: service %s has no %s", fullMethod, service, name)
+	}
+
+	return nil
+}
+
+// checkKeyUse reports a policy that would be ignored.
+func checkKeyUse(fullMethod string, use KeyUse) error {
+	descriptor := findMethod(splitMethod(fullMethod))
+	if use != KeyRequired || descriptor == nil || !hasNoSideEffects(descriptor) {
 		return nil
 	}
 
-	return fmt.Errorf("interceptor: %q is not the full name of a method: write it as in %q", fullMethod, "/package.Service/Method")
+	return fmt.Errorf("interceptor: %s requires a key and declares idempotency_level = NO_SIDE_EFFECTS, so that keys are ignored: "+
+		"choose one", fullMethod)
 }
 
 func findMethod(service, name string) protoreflect.MethodDescriptor {

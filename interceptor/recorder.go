@@ -39,6 +39,7 @@ func (r *recorder) SetHeader(md metadata.MD) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
+	md = withoutContract(md)
 	if r.closed || len(md) == 0 {
 		return nil
 	}
@@ -61,6 +62,8 @@ func (r *recorder) SendHeader(md metadata.MD) error {
 		return nil
 	}
 
+	md = withoutContract(md)
+
 	if r.sent {
 		return r.forward(md, grpc.ServerTransportStream.SendHeader) // the stream's own error: sent twice
 	}
@@ -76,7 +79,7 @@ func (r *recorder) SetTrailer(md metadata.MD) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
-	if !r.closed && len(md) > 0 {
+	if md = withoutContract(md); !r.closed && len(md) > 0 {
 		r.trailer = metadata.Join(r.trailer, md)
 	}
 

@@ -28,7 +28,8 @@ type serverConfig struct {
 	denied      map[string]bool
 }
 
-// WithPolicy sets the policy of all methods, where their services and they themselves have none.
+// WithPolicy sets the policy of all methods, where their services and they themselves have none. Health checks
+// (grpc.health.v1.Health) need no key even where it requires one.
 func WithPolicy(p Policy) ServerOption {
 	return func(c *serverConfig) { c.policy = p.over(c.policy) }
 }
@@ -80,10 +81,11 @@ func ServerOptions(engine *onlyonce.Engine, scope Scope, opts ...ServerOption) (
 // every problem at once.
 func UnaryServerInterceptor(engine *onlyonce.Engine, scope Scope, opts ...ServerOption) (grpc.UnaryServerInterceptor, error) {
 	config := &serverConfig{
-		engine:   engine,
-		scope:    scope,
-		policy:   Policy{Key: KeyOptional},
-		services: make(map[string]Policy),
+		engine: engine,
+		scope:  scope,
+		policy: Policy{Key: KeyOptional},
+		// Probes send no keys, whatever the server requires.
+		services: map[string]Policy{"grpc.health.v1.Health": {Key: KeyIgnored}},
 		methods:  make(map[string]Policy),
 		denied:   make(map[string]bool),
 	}
@@ -140,7 +142,7 @@ func (c *serverConfig) validate() error {
 	for _, name := range slices.Sorted(maps.Keys(c.methods)) {
 		service, _ := splitMethod(name)
 		p := c.methods[name].over(c.services[service].over(c.policy))
-		errs = append(errs, checkMethodName(name), p.validate(c.engine, "policy of method "+name))
+		errs = append(errs, checkMethodName(name), checkKeyUse(name, c.methods[name].Key), p.validate(c.engine, "policy of method "+name))
 	}
 
 	return errors.Join(errs...)

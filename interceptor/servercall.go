@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
@@ -81,7 +82,7 @@ func (c *serverCall) prepare(ctx context.Context, keys []string) error {
 
 	digest, err := fingerprint.Of(msg)
 	if err != nil {
-		return err //nolint:wrapcheck // it names the message
+		return err // it names the message
 	}
 
 	c.call = onlyonce.Call{
@@ -265,15 +266,19 @@ func (c *serverCall) refuse(err error) error {
 	if !errors.As(err, &rejection) {
 		c.setTrailer(c.server.trailers[onlyonce.StatusRejected])
 
+		if gone := c.caller.Err(); gone != nil {
+			return status.FromContextError(gone).Err() // whatever the cause is, it is not the caller's to know
+		}
+
 		return engineError(err)
 	}
 
-	status := onlyonce.StatusRejected
+	said := onlyonce.StatusRejected
 	if rejection.Reason == onlyonce.ReasonOutcomeUnknown {
-		status = onlyonce.StatusUnknown
+		said = onlyonce.StatusUnknown
 	}
 
-	c.setTrailer(c.server.trailers[status])
+	c.setTrailer(c.server.trailers[said])
 	c.setTrailer(pushback(rejection))
 
 	return rejectionStatus(rejection).Err()

@@ -75,8 +75,9 @@ type Immediate interface {
 	Immediate()
 }
 
-// Transactional is implemented by stores that can write a record in the same database transaction as the handler's own
-// rows. Only such a store can hold the ExactlyOnce guarantee.
+// Transactional is implemented by stores that give the handler the very database transaction in which the record is
+// written, so that both commit or neither. Only such a store can hold the ExactlyOnce guarantee, and the engine takes its
+// word for it: a store that has this method and does not do so breaks the guarantee.
 type Transactional interface {
 	// Transactional does nothing; it marks the implementation.
 	Transactional()

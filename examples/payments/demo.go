@@ -40,9 +40,9 @@ type demo struct {
 
 func newDemo(all []orders.Order) *demo {
 	return &demo{
-		orders: all, records: memstore.New(), seed: 1, workers: 32, twice: 0.05, //nolint:mnd // see the fields
+		orders: all, records: memstore.New(), seed: 1, workers: 32, twice: 0.05, // see the fields
 		faults: faultynet.Faults{
-			Reset: 0.03, LostReply: 0.08, Late: 0.04, Delay: 400 * time.Millisecond, //nolint:mnd // see the fields
+			Reset: 0.03, LostReply: 0.08, Late: 0.04, Delay: 400 * time.Millisecond, // see the fields
 		},
 		work:     2 * time.Millisecond,
 		patience: 30 * time.Second,
@@ -62,7 +62,7 @@ func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	input := flags.String("input", "", "CSV file of payment orders ("+orders.Header+"), - for standard input; default: 1,000 built-in orders")
 	address := flags.String("store", "memory:", storeUsage)
 	seed := flags.Uint64("seed", 1, "seed of the faults")
-	workers := flags.Int("workers", 32, "how many clients pay at the same time") //nolint:mnd // a default
+	workers := flags.Int("workers", 32, "how many clients pay at the same time") // a default
 
 	if err := parse(flags, args, stderr); err != nil {
 		return err
@@ -147,4 +147,4 @@ func (d *demo) show(ctx context.Context, stdout io.Writer) error {
 	}
 }
 
-func percent(probability float64) float64 { return probability * 100 } //nolint:mnd // per cent
+func percent(probability float64) float64 { return probability * 100 } // per cent

@@ -15,8 +15,8 @@ import (
 
 func generateCommand(_ context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("payments generate", flag.ContinueOnError)
-	n := flags.Int("n", 1000, "how many orders") //nolint:mnd // a default
-	seed := flags.Uint64("seed", 2025, "seed")   //nolint:mnd // a default
+	n := flags.Int("n", 1000, "how many orders") // a default
+	seed := flags.Uint64("seed", 2025, "seed")   // a default
 
 	if err := parse(flags, args, stderr); err != nil {
 		return err
@@ -26,5 +26,5 @@ func generateCommand(_ context.Context, args []string, stdout, stderr io.Writer)
 		return fmt.Errorf("there are %d orders to write: give at least 1", *n)
 	}
 
-	return orders.Generate(stdout, *n, *seed) //nolint:wrapcheck // it says what is wrong
+	return orders.Generate(stdout, *n, *seed) // it says what is wrong
 }

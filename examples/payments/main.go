@@ -27,7 +27,7 @@ func main() {
 	switch {
 	case err == nil:
 	case errors.Is(err, flag.ErrHelp):
-		os.Exit(2) //nolint:mnd // the usual status for wrong usage
+		os.Exit(2) // the usual status for wrong usage
 	default:
 		_, _ = fmt.Fprintln(os.Stderr, "payments:", err)
 
@@ -40,6 +40,12 @@ type command func(ctx context.Context, args []string, stdout, stderr io.Writer) 
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	commands := map[string]command{"demo": demoCommand, "serve": serveCommand, "pay": payCommand, "generate": generateCommand}
+
+	if len(args) > 0 && (args[0] == "-h" || args[0] == "-help" || args[0] == "--help") {
+		_, _ = fmt.Fprintln(stderr, "payments demo, serve, pay or generate; payments COMMAND -h shows the flags of a command")
+
+		return flag.ErrHelp
+	}
 
 	name := "demo"
 	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {

@@ -14,7 +14,7 @@ import (
 
 // report prints the table, and the two lines that a program can read.
 func report(w io.Writer, trials ...*trial) error {
-	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight) //nolint:mnd // the gap between columns
+	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight) // the gap between columns
 
 	row := func(name string, cell func(*trial) any) {
 		_, _ = fmt.Fprint(table, name, "\t")
@@ -33,7 +33,7 @@ func report(w io.Writer, trials ...*trial) error {
 
 		return "onlyonce"
 	})
-	row("", func(*trial) any { return strings.Repeat("-", 13) }) //nolint:mnd // as wide as the head
+	row("", func(*trial) any { return strings.Repeat("-", 13) }) // as wide as the head
 	row("asked to pay", func(t *trial) any { return t.requested })
 	row("answered", func(t *trial) any { return t.answered })
 	row("charges in the ledger", func(t *trial) any { return t.charged })
@@ -51,8 +51,8 @@ func report(w io.Writer, trials ...*trial) error {
 	row("connections broken before", func(t *trial) any { return t.faults.Resets })
 	row("replies lost", func(t *trial) any { return t.faults.LostReplies })
 	row("replies late", func(t *trial) any { return t.faults.LateReplies })
-	row("p50", func(t *trial) any { return t.quantile(0.50) }) //nolint:mnd // the median
-	row("p99", func(t *trial) any { return t.quantile(0.99) }) //nolint:mnd // the slowest hundredth
+	row("p50", func(t *trial) any { return t.quantile(0.50) }) // the median
+	row("p99", func(t *trial) any { return t.quantile(0.99) }) // the slowest hundredth
 	row("took", func(t *trial) any { return t.took.Round(10 * time.Millisecond) })
 
 	if err := table.Flush(); err != nil {
@@ -79,7 +79,7 @@ func (t *trial) quantile(part float64) time.Duration {
 
 	i := min(int(part*float64(len(t.latencies))), len(t.latencies)-1)
 
-	return t.latencies[i].Round(100 * time.Microsecond) //nolint:mnd // finer is noise
+	return t.latencies[i].Round(100 * time.Microsecond) // finer is noise
 }
 
 // meter shows progress: a bar on a terminal, a line for every quarter elsewhere.

@@ -41,7 +41,7 @@ func serveCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 
 	engine, err := onlyonce.New(records, onlyonce.WithObserver(onlyonce.SlogObserver(logger)))
 	if err != nil {
-		return err //nolint:wrapcheck // it says what is wrong
+		return err // it says what is wrong
 	}
 
 	server, err := newServer(engine, ledger.New(), 0)
@@ -97,7 +97,7 @@ func payCommand(ctx context.Context, args []string, stdout, stderr io.Writer) er
 
 	order, err := orders.New(*id, *payer, *payee, *amount, *currency)
 	if err != nil {
-		return err //nolint:wrapcheck // it says what is wrong
+		return err // it says what is wrong
 	}
 
 	if *key == "" {

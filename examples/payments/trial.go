@@ -95,7 +95,7 @@ func (d *demo) run(ctx context.Context, m mode) (result *trial, err error) {
 
 	if engine != nil {
 		if err := engine.Drain(ctx); err != nil {
-			return nil, err //nolint:wrapcheck // it says what it is about
+			return nil, err // it says what it is about
 		}
 	}
 
@@ -115,7 +115,7 @@ func (d *demo) engine(m mode) (*onlyonce.Engine, error) {
 		return nil, nil //nolint:nilnil // there is none in this mode
 	}
 
-	return onlyonce.New(d.records) //nolint:wrapcheck // it says what is wrong
+	return onlyonce.New(d.records) // it says what is wrong
 }
 
 // payAll submits all orders, some of them twice at once, from clients with a connection each.
@@ -150,7 +150,7 @@ func (d *demo) payAll(ctx context.Context, result *trial, addr string) error {
 		})
 	}
 
-	all := make([]*submission, 0, len(d.orders)+len(d.orders)/10) //nolint:mnd // room for those that come twice
+	all := make([]*submission, 0, len(d.orders)+len(d.orders)/10) // room for those that come twice
 
 	for _, order := range d.orders {
 		copies := 1
@@ -253,7 +253,7 @@ func (d *demo) dial(m mode, addr string, observed *observations) (payFunc, func(
 	pay := func(ctx context.Context, order orders.Order) error {
 		_, err := client.Pay(ctx, request(order), interceptor.WithKey(order.Key()))
 
-		return err //nolint:wrapcheck // a gRPC status
+		return err // a gRPC status
 	}
 
 	if m == modePlain {
@@ -276,7 +276,7 @@ func (d *demo) plainRetries(client paymentsv1.PaymentServiceClient, observed *ob
 			return client.Pay(ctx, request(order))
 		})
 
-		return err //nolint:wrapcheck // a gRPC status
+		return err // a gRPC status
 	}
 }
 

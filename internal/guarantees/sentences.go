@@ -19,7 +19,8 @@ func sentences() []sentence {
 			},
 		},
 		{
-			"`AtLeastOnce`: the next duplicate runs it again with a higher fencing token, at most `MaxAttempts` times.",
+			"`AtLeastOnce`: the next duplicate runs it again with a higher fencing token; after a run that never ended, at most " +
+				"`MaxAttempts` runs in a row.",
 			[]string{
 				"TestF16OvertakenOwnerGetsTheWinnersOutcome", "TestWaitTakesOverAsSoonAsTheLeaseEnds",
 				"TestF55ARequestThatKillsItsProcessRunsMaxAttemptsTimes",

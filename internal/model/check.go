@@ -55,7 +55,7 @@ type checker struct {
 // requestOf is the request of a call.
 func (c *checker) requestOf(call uint8) uint8 {
 	if c.twoRequests && call == c.calls {
-		return 2 //nolint:mnd // the second request
+		return 2 // the second request
 	}
 
 	return 1
@@ -186,7 +186,7 @@ func (c *checker) checkFence(next *state, before record, m message) {
 
 // effect counts one. Under AtLeastOnce it may be more than one.
 func (c *checker) effect(s *state) {
-	if s.effects < 2 { //nolint:mnd // more than one is too many already
+	if s.effects < 2 { // more than one is too many already
 		s.effects++
 	}
 

@@ -97,7 +97,7 @@ func (l *link) cut() {
 
 // eachFrame visits the frames of one direction until the connection ends or visit has had enough.
 func eachFrame(conn io.Reader, visit func(kind byte, stream uint32, frame []byte) bool) {
-	frame := make([]byte, frameHeader, 32<<10) //nolint:mnd // more than most frames need
+	frame := make([]byte, frameHeader, 32<<10) // more than most frames need
 
 	for {
 		if _, err := io.ReadFull(conn, frame[:frameHeader]); err != nil {

@@ -80,7 +80,7 @@ func Read(r io.Reader) ([]Order, error) {
 		}
 
 		if err != nil {
-			return nil, readError(err, len(all)+2) //nolint:mnd // the header, and counting from 1
+			return nil, readError(err, len(all)+2) // the header, and counting from 1
 		}
 
 		line, _ := reader.FieldPos(0)

@@ -1,0 +1,312 @@
+package interceptor_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/status"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/interceptor"
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// outage makes a store whose writes after the claim fail for as long as it is told to.
+func (s *faultStore) outage() *atomic.Bool {
+	var down atomic.Bool
+
+	s.renew = func(ctx context.Context, op store.Renewal) (store.Result, error) {
+		if down.Load() {
+			return store.Result{}, errLine
+		}
+
+		return s.Store.Renew(ctx, op)
+	}
+	s.complete = func(ctx context.Context, op store.Completion) (store.Result, error) {
+		if down.Load() {
+			return store.Result{}, errLine
+		}
+
+		return s.Store.Complete(ctx, op)
+	}
+	s.release = func(ctx context.Context, op store.Release) (store.Result, error) {
+		if down.Load() {
+			return store.Result{}, errLine
+		}
+
+		return s.Store.Release(ctx, op)
+	}
+
+	return &down
+}
+
+// losingReplies makes a store that loses the replies to its first claims.
+func (s *faultStore) losingReplies(claims int64) *faultStore {
+	s.claim = func(ctx context.Context, op store.Claim) (store.Result, error) {
+		sent := s.claims.Load()
+		res, err := s.Store.Claim(ctx, op)
+
+		if sent <= claims {
+			return store.Result{}, errLine
+		}
+
+		return res, err
+	}
+
+	return s
+}
+
+func atLeastOnce() []interceptor.ServerOption {
+	return policy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce})
+}
+
+// leaseLeft is how long the store keeps the key for its owner.
+func (w *world) leaseLeft(ctx context.Context, t *testing.T) time.Duration {
+	t.Helper()
+
+	return time.Until(w.record(ctx, t).LeaseUntil)
+}
+
+// record is the record of the payment.
+func (w *world) record(ctx context.Context, t *testing.T) onlyonce.Record {
+	t.Helper()
+
+	rec, err := w.engine.Lookup(context.WithoutCancel(ctx), onlyonce.Identity{Scope: "shared", Method: unaryCall, Key: "key"})
+	if err != nil {
+		t.Errorf("Lookup: %v", err)
+	}
+
+	return rec
+}
+
+func TestF07_RunUnderAtLeastOnceIsToldBeforeItsLeaseCanHaveEnded(t *testing.T) {
+	tests := map[string]struct {
+		last  handlerFunc // what the handler does when it is told
+		check func(t *testing.T, a answer)
+		again string
+		runs  int64
+	}{
+		"and cannot say how far it came": {
+			last: failing(status.Error(codes.Aborted, "stopped half-way")),
+			check: func(t *testing.T, a answer) {
+				t.Helper()
+				a.mustFail(t, codes.Aborted, "stopped half-way")
+				a.mustSay(t, onlyonce.StatusUnknown)
+			},
+			again: "second", runs: 2,
+		},
+		"and has finished after all": {
+			last: answering("first"),
+			check: func(t *testing.T, a answer) {
+				t.Helper()
+				a.mustAnswer(t, "first")
+				a.mustSay(t, onlyonce.StatusExecuted)
+			},
+			again: "first", runs: 1,
+		},
+	}
+
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var (
+					cause error
+					left  time.Duration
+				)
+
+				faults := newFaultStore()
+				faults.renew = func(context.Context, store.Renewal) (store.Result, error) { return store.Result{}, errLine }
+
+				w := start(t, setup{store: faults, server: atLeastOnce()}, nil)
+				w.handle = func(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+					if w.runs.Load() > 1 {
+						return answering("second")(ctx, req)
+					}
+
+					<-ctx.Done()
+
+					cause, left = context.Cause(ctx), w.leaseLeft(ctx, t)
+
+					return test.last(ctx, req)
+				}
+
+				test.check(t, w.pay(t, "key"))
+
+				if !errors.Is(cause, onlyonce.ErrLeaseLost) || left <= 0 || left > onlyonce.DefaultLease/5 {
+					t.Errorf("the run was told with %v, %v before its lease ended", cause, left)
+				}
+
+				w.pay(t, "key").mustAnswer(t, test.again)
+				w.mustHaveRun(t, test.runs)
+			})
+		})
+	}
+}
+
+func TestF07_RunUnderAtMostOnceGoesOnAndIsRecordedWhenTheStoreIsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		faults := newFaultStore()
+		down := faults.outage()
+		w := start(t, setup{store: faults}, obedient(20*time.Second, answering("paid")))
+
+		down.Store(true)
+
+		first := w.payInBackground(t)
+
+		time.Sleep(19 * time.Second)
+		w.call(withKey(t.Context(), "key"), otherPayment()).mustBe(t, keyReused) // it is known whose key this is
+
+		time.Sleep(4 * time.Second)
+		down.Store(false)
+
+		paid := <-first
+		paid.mustAnswer(t, "paid")
+		paid.mustSay(t, onlyonce.StatusExecuted)
+		w.pay(t, "key").mustBeReplayOf(t, paid, paid.at)
+		w.mustHaveRun(t, 1)
+	})
+}
+
+func TestF08_AnswerThatCannotBeRecordedIsGivenAndReplayedWhenTheStoreHasHealed(t *testing.T) {
+	outcomes := map[string]handlerFunc{
+		"response": rich(answering("paid")),
+		"error":    rich(failing(status.Error(codes.NotFound, "nobody"))),
+	}
+
+	for name, handle := range outcomes {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				faults := newFaultStore()
+				down := faults.outage()
+				w := start(t, setup{store: faults, server: policy(onlyonce.Policy{MaxWait: onlyonce.NoWait})}, handle)
+				whole := w.pay(t, "twin")
+
+				down.Store(true)
+
+				began := time.Now()
+				first := w.pay(t, "key")
+				first.mustSay(t, onlyonce.StatusUnrecorded)
+
+				if took := first.at.Sub(began); took > 10*time.Second {
+					t.Errorf("the caller was kept for %v", took)
+				}
+
+				w.pay(t, "key").mustBe(t, inProgress)
+				w.mustHaveRun(t, 2) // the twin's and its own
+
+				down.Store(false)
+				time.Sleep(5 * time.Second) // the longest pause between two tries
+
+				w.pay(t, "key").mustBeReplayOf(t, whole, w.record(t.Context(), t).EndedAt)
+				w.mustHaveRun(t, 2)
+			})
+		})
+	}
+}
+
+func TestF10_ClaimThatWasLostOnItsWayIsSentAgain(t *testing.T) {
+	for lost := range int64(3) {
+		synctest.Test(t, func(t *testing.T) {
+			faults := newFaultStore()
+			faults.claim = func(ctx context.Context, op store.Claim) (store.Result, error) {
+				if faults.claims.Load() <= lost {
+					return store.Result{}, errLine
+				}
+
+				return faults.Store.Claim(ctx, op)
+			}
+
+			w := start(t, setup{store: faults}, nil)
+
+			first := w.pay(t, "key")
+			first.mustAnswer(t, "run 1")
+			first.mustSay(t, onlyonce.StatusExecuted)
+			w.pay(t, "key").mustBeReplayOf(t, first, first.at)
+			w.mustHaveRun(t, 1)
+		})
+	}
+}
+
+func TestF11_CompletionWhoseReplyIsLostIsStillTheRunsOwn(t *testing.T) {
+	tests := map[string]struct {
+		lost int64
+		said onlyonce.Status
+	}{
+		"once":      {1, onlyonce.StatusExecuted},
+		"repeated":  {5, onlyonce.StatusExecuted},
+		"all along": {1 << 30, onlyonce.StatusUnrecorded},
+	}
+
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var sent atomic.Int64
+
+				faults := newFaultStore()
+				faults.complete = func(ctx context.Context, op store.Completion) (store.Result, error) {
+					res, err := faults.Store.Complete(ctx, op)
+					if sent.Add(1) <= test.lost {
+						return store.Result{}, errLine
+					}
+
+					return res, err
+				}
+
+				w := start(t, setup{store: faults}, rich(answering("paid")))
+				began := time.Now()
+
+				first := w.pay(t, "key")
+				first.mustAnswer(t, "paid")
+				first.mustSay(t, test.said)
+				w.pay(t, "key").mustBeReplayOf(t, first, began)
+				w.mustHaveRun(t, 1)
+			})
+		})
+	}
+}
+
+func TestF54_RetryRunsWhenEveryReplyToTheClaimIsLost(t *testing.T) {
+	const tries = 3 // how often one claim is sent
+
+	synctest.Test(t, func(t *testing.T) {
+		faults := newFaultStore().losingReplies(tries)
+		w := start(t, setup{store: faults}, nil)
+
+		w.pay(t, "key").mustBe(t, storeUnavailable)
+		w.mustHaveRun(t, 0)
+
+		if n := faults.claims.Load(); n != tries {
+			t.Errorf("the claim was sent %d times, want %d", n, tries)
+		}
+
+		time.Sleep(time.Second)
+
+		retry := w.pay(t, "key")
+		retry.mustAnswer(t, "run 1")
+		retry.mustSay(t, onlyonce.StatusExecuted)
+		w.mustHaveRun(t, 1)
+	})
+
+	synctest.Test(t, func(t *testing.T) { // by the client's own means, and the release is late
+		faults := newFaultStore().losingReplies(tries)
+		down := faults.outage()
+		w := start(t, setup{store: faults}, nil)
+
+		down.Store(true)
+		time.AfterFunc(5*time.Second, func() { down.Store(false) })
+
+		seen := &journal{}
+		callOn(t.Context(), w.clientConn(t, seen.option()), unaryCall, payment()).mustAnswer(t, "run 1")
+		w.mustHaveRun(t, 1)
+
+		if n := len(seen.seen()); n != 2 {
+			t.Errorf("the client needed %d attempts, want 2", n)
+		}
+	})
+}

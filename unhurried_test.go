@@ -1,0 +1,130 @@
+package onlyonce_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/store/memstore"
+)
+
+// An observer that takes its time must not keep a run from being ended before its lease.
+func TestF19SlowObserverDoesNotKeepARunAlive(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newFaultStore()
+		slow := onlyonce.ObserverFunc(func(_ context.Context, e onlyonce.Event) {
+			if e.Kind == onlyonce.EventRenewFailed {
+				time.Sleep(time.Minute)
+			}
+		})
+		e := newEngine(t, s, withGuarantee(onlyonce.AtLeastOnce), onlyonce.WithObserver(slow))
+		s.broken(lostRequest, opRenew)
+
+		var (
+			p     payments
+			ended time.Duration
+		)
+
+		began := time.Now()
+		_ = do(t, e, pay("k"), func(ctx context.Context) ([]byte, error) {
+			<-ctx.Done()
+
+			ended = time.Since(began)
+
+			return p.do(ctx)
+		})
+
+		if ended >= onlyonce.DefaultLease {
+			t.Errorf("the run was ended after %v, its lease may have ended after %v", ended, onlyonce.DefaultLease)
+		}
+	})
+}
+
+func TestF08CallerGetsItsAnswerBeforeItsDeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newFaultStore()
+		e := newEngine(t, s)
+		s.broken(lostRequest, opComplete)
+
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+
+		var p payments
+
+		got := <-inBackground(ctx, e, pay("k"), p.do)
+		got.mustBe(t, onlyonce.StatusUnrecorded, "#1")
+
+		if ctx.Err() != nil {
+			t.Error("the answer came after the caller's deadline")
+		}
+
+		over, stop := context.WithCancel(t.Context())
+		stop()
+
+		_ = e.Drain(over)
+	})
+}
+
+func TestF06FailOpenOutlastsALongOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newFaultStore()
+		e := newEngine(t, s, onlyonce.WithLimits(onlyonce.Limits{MaxPending: 3}),
+			onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, FailOpen: onlyonce.On}))
+		s.broken(lostRequest, everyOperation()...)
+
+		var p payments
+
+		for i := range 9 {
+			do(t, e, pay(fmt.Sprint("k", i)), p.do).mustBe(t, onlyonce.StatusUnprotected, fmt.Sprint("#", i+1))
+		}
+
+		over, stop := context.WithCancel(t.Context())
+		stop()
+
+		_ = e.Drain(over)
+	})
+}
+
+func TestF06FailOpenOpensInTimeWhenTheStoreHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newFaultStore()
+		e := newEngine(t, s, onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, FailOpen: onlyonce.On}))
+		s.broken(hanging, opClaim)
+
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+
+		var p payments
+
+		got := <-inBackground(ctx, e, pay("k"), p.lasting(time.Second))
+		got.mustBe(t, onlyonce.StatusUnprotected, "#1")
+
+		if ctx.Err() != nil {
+			t.Error("the answer came after the caller's deadline")
+		}
+
+		if err := e.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestErrorOfACallerWhoHasGoneMatchesBothItsEndAndItsCause(t *testing.T) {
+	t.Parallel()
+
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errLine)
+
+	_, err := newEngine(t, memstore.New()).Do(ctx, pay("k"), nil)
+	if !errors.Is(err, context.Canceled) || !errors.Is(err, errLine) {
+		t.Errorf("got %v, want one that matches context.Canceled and the cause", err)
+	}
+}
