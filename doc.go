@@ -26,27 +26,42 @@
 // the call gets it: a replay. If somebody is running, the call waits a while and gets the same outcome. If the request
 // differs from the first one under the key, the call is rejected, whatever has become of the first.
 //
-// # The lease, and who may write
+// # Lease and authority
 //
 // A claim gives its owner a lease on the store's clock, 15 seconds by default, renewed at a third while the handler runs.
-// The lease does not guard the record: every write carries the owner's token, and a write by anybody else changes
-// nothing. The lease only says when others may stop waiting for the owner. What they may then do is the guarantee of the
-// policy:
+// The lease does not guard the record: the owner's authority to write is its token, which every write carries, and a write
+// under another token changes nothing. The lease only says when others may stop waiting for the owner. What they may then do
+// is the guarantee of the policy:
 //
 //   - [AtMostOnce], the default: nothing. The outcome is unknown until the owner comes back late or somebody resolves it.
 //   - [AtLeastOnce]: the next duplicate takes over, with a new token and a higher fence, and runs again.
 //   - [ExactlyOnce]: it takes over as well, but an unfinished run has left nothing behind, because the handler's rows and
 //     the record commit together.
 //
-// Where takeover is allowed, a run that cannot renew its lease ends itself before the lease can have ended: its context
-// is cancelled with [ErrLeaseLost]. It measures that on its own monotonic clock, from before the lease was asked for.
-// Under AtMostOnce it goes on, because nobody may take over and ending it would only make its outcome unknown.
+// # The trust window
+//
+// Store and owner do not share a clock, so the owner trusts its lease for less time than the store grants it: from before it
+// asked for the lease, on its own monotonic clock, and a tenth of a lease less. Where takeover is allowed, a run that has not
+// renewed its lease within this window ends itself, before the lease can have ended: its context is cancelled with
+// [ErrLeaseLost]. Under AtMostOnce it goes on, because nobody may take over and ending it would only make its outcome
+// unknown. A run is trusted to end with MaxRun, when its context is cancelled with [ErrMaxRun]; one lease after that, and not
+// before, anybody may say that it did nothing (store.Record.OwnerAliveUntil).
+//
+// # The fence
+//
+// The fence of a record rises with every run, and whenever a lease that had ended is won back. A claim names the fence that
+// it expects, so that a late copy of a losing claim cannot win after its caller has gone. A handler reads it with
+// [RunFromContext], for resources that refuse an overtaken run.
 //
 // # What an outcome means
 //
 // A definite outcome is recorded and replayed. One that the handler marked with [NotExecuted] releases the key. All else
 // is ambiguous, because even an error that says "unavailable" may come from a downstream call whose effect happened:
 // under AtMostOnce the record is held as unknown, otherwise the key is released.
+//
+// A record whose outcome is unknown is settled by its late owner, by a [RecoverFunc], or by [Engine.Resolve], whoever comes
+// first; the others then get that. Once a run of a record may have had its effect, a later run that says NotExecuted speaks
+// for itself alone: the record is doubtful, and its caller is told "unknown".
 //
 // # Glossary
 //
@@ -60,4 +75,8 @@
 //   - replay: answering a call with a recorded outcome.
 //   - retention: how long an outcome is kept.
 //   - settle: to bring a record to an end, by its owner or by [Engine.Resolve].
+//   - recover: to find out what became of a run whose outcome is unknown.
+//   - doubtful: of a record, that an earlier run of it may have had its effect.
+//   - detached: of a run, that it goes on when its caller has gone.
+//   - duplicate: a call with the identity of an earlier one.
 package onlyonce
