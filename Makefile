@@ -23,6 +23,7 @@ STORE    ?= memory:
 INPUT    ?=
 ROUNDS   ?= 7
 FUZZTIME ?= 1m
+RUNS     ?= 200000
 
 export STORE INPUT
 
@@ -158,9 +159,11 @@ baseline: $(TOOLS)/.buf@$(BUF_VERSION) ## record the protos as released, to find
 	@$(TOOLS)/buf build proto --exclude-source-info --output proto/baseline.binpb
 
 .PHONY: soak
-soak: ## visit the whole model, and fuzz every target for FUZZTIME=1m
+soak: ## visit the whole model, make RUNS=200000 random runs, and fuzz every target for FUZZTIME=1m
 	@printf -- '-- %s the model with three calls\n' '$@'
 	go test -count=1 -timeout 1h ./internal/model -calls 3
+	printf -- '-- %s random runs\n' '$@'
+	go -C internal/chaos test -count=1 -timeout 1h -run TestRandomRuns . -runs $(RUNS) -seed $$RANDOM
 	for module in $(MODULES); do
 		# `go test -list` prints a package's targets, then its name.
 		targets=$$(cd "$$module"; go test -list '^Fuzz' ./... | awk '

@@ -48,7 +48,7 @@ func (x *execution) lead() (Reply, error) {
 		next := decide(&x.claim, res)
 
 		if x.recovering(next, &res.Record) {
-			again, err := x.lookInto(&res.Record)
+			again, err := x.lookInto(res)
 			if again {
 				continue
 			}

@@ -193,6 +193,15 @@ func record(t *testing.T, e *onlyonce.Engine, key string) onlyonce.Record {
 	return rec
 }
 
+// notExecuted is the resolution of somebody who looks the record up, and then finds nothing.
+func notExecuted(t *testing.T, e *onlyonce.Engine) onlyonce.Resolution {
+	t.Helper()
+
+	rec := record(t, e, "k")
+
+	return onlyonce.Resolution{Fence: rec.Fence, AsOf: rec.LookedUpAt}
+}
+
 // mustBeState checks the record of the key "k".
 func mustBeState(t *testing.T, e *onlyonce.Engine, state store.State) {
 	t.Helper()

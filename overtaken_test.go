@@ -134,10 +134,10 @@ func TestF16OvertakenOwnerThatHasNoOutcomeAnswersForItself(t *testing.T) {
 func TestF18CompletionAndTakeoverAtOnceHaveOneWinner(t *testing.T) {
 	t.Parallel()
 
-	const rounds = 300
+	const rounds = 100
 
 	s := memstore.New()
-	policy := onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, Lease: time.Millisecond, MaxRun: time.Second}
+	policy := onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, Lease: 10 * time.Millisecond, MaxRun: time.Second}
 	first := newEngine(t, deaf{s}, onlyonce.WithPolicy(policy))
 	second := newEngine(t, deaf{s}, onlyonce.WithPolicy(policy))
 

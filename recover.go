@@ -84,16 +84,16 @@ func (x *execution) recovering(next action, rec *store.Record) bool {
 
 // lookInto lets the recovery function look into the record, and reports whether to claim again: not when the call cannot
 // wait for it, or may not.
-func (x *execution) lookInto(rec *store.Record) (again bool, err error) {
+func (x *execution) lookInto(res *store.Result) (again bool, err error) {
 	x.recovered = true
 
 	if err := x.permit(); err != nil {
 		return false, err
 	}
 
-	x.engine.flights.known(&x.key, &x.flight, rec.Fingerprint, nil)
+	x.engine.flights.known(&x.key, &x.flight, res.Record.Fingerprint, nil)
 
-	work := x.startRecovery(rec)
+	work := x.startRecovery(res)
 
 	var timeout <-chan time.Time
 
@@ -115,10 +115,10 @@ func (x *execution) lookInto(rec *store.Record) (again bool, err error) {
 }
 
 // startRecovery starts the recovery function of the key, unless it is at work already.
-func (x *execution) startRecovery(rec *store.Record) *recovery {
+func (x *execution) startRecovery(res *store.Result) *recovery {
 	e := x.engine
 	key := x.key
-	seen := *rec // for the function, while the call goes on
+	seen := *res // for the function, while the call goes on
 
 	e.recoveries.mu.Lock()
 	defer e.recoveries.mu.Unlock()
@@ -162,18 +162,20 @@ func (rs *recoveries) remove(key store.Key) {
 }
 
 // settleRecovered asks the recovery function and settles the record accordingly, if it has not changed meanwhile.
-func (x *execution) settleRecovered(ctx, base context.Context, rec *store.Record) error {
-	found, err := x.ask(ctx, rec)
+func (x *execution) settleRecovered(ctx, base context.Context, seen *store.Result) error {
+	rec := &seen.Record
+
+	found, err := x.ask(ctx, rec, seen.Now)
 	if err != nil || found.Finding == StillUnknown {
 		return err
 	}
 
-	op := store.Resolution{Key: x.key, Fence: rec.Fence, State: store.Released, Retention: x.policy.Retention}
+	op := store.Resolution{Key: x.key, Fence: rec.Fence, State: store.Released, AsOf: seen.Now, Retention: x.policy.Retention}
 
 	switch found.Finding {
 	case Happened:
 		op.State, op.Outcome = store.Completed, x.answerOf(found.Code, found.Body)
-	case DidNotHappen:
+	case DidNotHappen: // as of when the record was read: what was not there then may have come since
 	case StillUnknown:
 	default:
 		return fmt.Errorf("onlyonce: the recovery function found %v: give StillUnknown, Happened or DidNotHappen", found.Finding)
@@ -197,14 +199,14 @@ func (x *execution) settleRecovered(ctx, base context.Context, rec *store.Record
 }
 
 // ask calls the recovery function and contains its panic.
-func (x *execution) ask(ctx context.Context, rec *store.Record) (found Recovery, err error) {
+func (x *execution) ask(ctx context.Context, rec *store.Record, asOf time.Time) (found Recovery, err error) {
 	defer func() {
 		if problem := recover(); problem != nil {
 			found, err = Recovery{}, fmt.Errorf("onlyonce: the recovery function panicked: %v", problem)
 		}
 	}()
 
-	known := Record{Record: *rec, Unsettled: true}
+	known := Record{Record: *rec, Unsettled: true, LookedUpAt: asOf}
 	if out, err := decodeOutcome(&x.key, rec.Outcome); err == nil {
 		known.Code = out.code
 	}

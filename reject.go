@@ -67,6 +67,11 @@ func rejectDraining() *Rejection {
 		"this server is shutting down and nothing was executed by this call; retry with the same key", nil)
 }
 
+func rejectTooLate() *Rejection {
+	return reject(ReasonLeaseLost,
+		"the answer to this claim came when its lease may have ended, so nothing was executed by this call; retry with the same key", nil)
+}
+
 // The metadata of a rejection.
 const (
 	metadataCode  = "original_code"

@@ -17,6 +17,8 @@ type Record struct {
 	// Record is the record as the store keeps it.
 	store.Record
 
+	// LookedUpAt is when the record was read, on the store's clock. It is for Resolution.AsOf.
+	LookedUpAt time.Time
 	// Unsettled reports that the outcome is unknown: the record is held, or its owner's lease has ended.
 	Unsettled bool
 	// Code names the recorded outcome, or the ambiguous one that was held. It is empty where there is none.
@@ -35,6 +37,9 @@ type Resolution struct {
 	// Executed is true where the effect happened. False means that it did not happen and cannot happen any more: not
 	// finding it is not enough while somebody may still be working on it.
 	Executed bool
+	// AsOf is Record.LookedUpAt of the Lookup that came before the look for the effect. It is needed where Executed is false:
+	// an effect that was not there while the owner may have been alive may have come since, however late this is said.
+	AsOf time.Time
 	// Code and Body are the answer that duplicates get where Executed is true, in the transport's form; package
 	// interceptor makes them for gRPC.
 	Code string
@@ -72,7 +77,7 @@ func (e *Engine) Lookup(ctx context.Context, id Identity) (Record, error) {
 		return Record{}, fmt.Errorf("onlyonce: looking up a record: %w", err)
 	}
 
-	rec := Record{Record: res.Record, Unsettled: unsettled(&res)}
+	rec := Record{Record: res.Record, LookedUpAt: res.Now, Unsettled: unsettled(&res)}
 
 	if rec.State == store.Completed || rec.State == store.Unknown {
 		out, err := decodeOutcome(&key, rec.Outcome)
@@ -97,7 +102,11 @@ func (e *Engine) Resolve(ctx context.Context, id Identity, r Resolution) error {
 	}
 
 	key := storageKey(id.Scope, id.Method, id.Key)
-	op := store.Resolution{Key: key, Fence: r.Fence, State: store.Released, Retention: set(r.Retention, e.policy.Retention)}
+	op := store.Resolution{Key: key, Fence: r.Fence, State: store.Released, AsOf: r.AsOf, Retention: set(r.Retention, e.policy.Retention)}
+
+	if !r.Executed && r.AsOf.IsZero() {
+		return fmt.Errorf("%w: set AsOf to Record.LookedUpAt of the Lookup that the decision is based on", ErrOwnerMayBeAlive)
+	}
 
 	if r.Executed {
 		answer := storedOutcome{kind: kindAnswer, code: r.Code, body: r.Body}
@@ -135,7 +144,7 @@ func refusedResolution(op *store.Resolution, res *store.Result) error {
 	case rec.Fence != op.Fence:
 		return fmt.Errorf("%w: the fence was %d and is %d", ErrFenceChanged, op.Fence, rec.Fence)
 	default:
-		return fmt.Errorf("%w: wait until %s", ErrOwnerMayBeAlive, rec.OwnerAliveUntil.UTC().Format(time.RFC3339))
+		return fmt.Errorf("%w: look again after %s", ErrOwnerMayBeAlive, rec.OwnerAliveUntil.UTC().Format(time.RFC3339))
 	}
 }
 

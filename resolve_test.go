@@ -2,6 +2,7 @@ package onlyonce_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,21 +80,25 @@ func TestResolveAsNotExecutedLetsTheNextCallRun(t *testing.T) {
 
 		do(t, e, pay("k"), p.failing(errLine)).mustFail(t, onlyonce.StatusUnknown, errLine)
 
-		resolution := onlyonce.Resolution{Fence: 1}
-		if err := e.Resolve(t.Context(), identity("k"), resolution); !errors.Is(err, onlyonce.ErrOwnerMayBeAlive) {
+		if err := e.Resolve(t.Context(), identity("k"), onlyonce.Resolution{Fence: 1}); !errors.Is(err, onlyonce.ErrOwnerMayBeAlive) ||
+			!strings.Contains(err.Error(), "AsOf") {
+			t.Errorf("Resolve without a look: %v, want to be told to set AsOf", err)
+		}
+
+		if err := e.Resolve(t.Context(), identity("k"), notExecuted(t, e)); !errors.Is(err, onlyonce.ErrOwnerMayBeAlive) {
 			t.Errorf("Resolve: %v, want ErrOwnerMayBeAlive", err)
 		}
 
 		// The owner may be alive for MaxRun and one lease.
 		time.Sleep(40*time.Second - time.Nanosecond)
 
-		if err := e.Resolve(t.Context(), identity("k"), resolution); !errors.Is(err, onlyonce.ErrOwnerMayBeAlive) {
+		if err := e.Resolve(t.Context(), identity("k"), notExecuted(t, e)); !errors.Is(err, onlyonce.ErrOwnerMayBeAlive) {
 			t.Errorf("Resolve: %v, want ErrOwnerMayBeAlive", err)
 		}
 
 		time.Sleep(time.Nanosecond)
 
-		if err := e.Resolve(t.Context(), identity("k"), resolution); err != nil {
+		if err := e.Resolve(t.Context(), identity("k"), notExecuted(t, e)); err != nil {
 			t.Errorf("Resolve: %v", err)
 		}
 
@@ -120,7 +125,7 @@ func TestResolveIsRefusedWhereNothingIsUnknown(t *testing.T) {
 
 		for _, key := range []string{"absent", "completed", "released", "running"} {
 			for _, executed := range []bool{true, false} {
-				err := e.Resolve(t.Context(), identity(key), onlyonce.Resolution{Fence: 1, Executed: executed})
+				err := e.Resolve(t.Context(), identity(key), onlyonce.Resolution{Fence: 1, Executed: executed, AsOf: time.Now()})
 				if !errors.Is(err, onlyonce.ErrNotUnknown) {
 					t.Errorf("%s: %v, want ErrNotUnknown", key, err)
 				}
@@ -234,7 +239,7 @@ func TestLookupAndResolvePassOnTheStoresError(t *testing.T) {
 		t.Errorf("Lookup: %v, want the store's error", err)
 	}
 
-	if err := e.Resolve(t.Context(), identity("k"), onlyonce.Resolution{}); !errors.Is(err, errLine) {
+	if err := e.Resolve(t.Context(), identity("k"), onlyonce.Resolution{Executed: true}); !errors.Is(err, errLine) {
 		t.Errorf("Resolve: %v, want the store's error", err)
 	}
 }

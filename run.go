@@ -26,7 +26,11 @@ func (x *execution) own(res *store.Result, sent time.Time) (Reply, error) {
 	}
 
 	if x.caller.Err() != nil {
-		return x.giveBack()
+		return x.giveBack(callerGone(x.caller, "before the handler ran"))
+	}
+
+	if x.tooLate(sent) {
+		return x.giveBack(rejectTooLate())
 	}
 
 	x.enter(sent, rec.Fingerprint)
@@ -37,8 +41,19 @@ func (x *execution) own(res *store.Result, sent time.Time) (Reply, error) {
 	return x.run()
 }
 
-// giveBack releases a key that was claimed for a caller who has gone.
-func (x *execution) giveBack() (Reply, error) {
+// tooLate reports that a claim was answered so long after it was sent that the run must not begin: somebody else may have
+// taken over, or have settled the record because its owner could not be alive any more.
+func (x *execution) tooLate(sent time.Time) bool {
+	limit := x.policy.MaxRun
+	if x.guarantee.TakeoverAllowed() {
+		limit = min(limit, x.policy.Lease-x.policy.Lease/marginPart)
+	}
+
+	return time.Since(sent) >= limit
+}
+
+// giveBack releases a key that was claimed for a run that does not begin, because of err.
+func (x *execution) giveBack(err error) (Reply, error) {
 	op := store.Release{Claim: x.claim, Retention: x.policy.Retention}
 
 	ctx, done := x.engine.storeContext(x.base)
@@ -49,7 +64,7 @@ func (x *execution) giveBack() (Reply, error) {
 		x.releaseLater()
 	}
 
-	return Reply{}, callerGone(x.caller, "before the handler ran")
+	return Reply{}, err
 }
 
 // run calls the handler and settles what it returns. A handler that panics, or ends its goroutine, has ended ambiguously.

@@ -2,14 +2,12 @@ package interceptor_test
 
 import (
 	"context"
-	"errors"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
-	pb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
 
 	"github.com/onlyonce-go/onlyonce"
@@ -66,13 +64,6 @@ func atLeastOnce() []interceptor.ServerOption {
 	return policy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce})
 }
 
-// leaseLeft is how long the store keeps the key for its owner.
-func (w *world) leaseLeft(ctx context.Context, t *testing.T) time.Duration {
-	t.Helper()
-
-	return time.Until(w.record(ctx, t).LeaseUntil)
-}
-
 // record is the record of the payment.
 func (w *world) record(ctx context.Context, t *testing.T) onlyonce.Record {
 	t.Helper()
@@ -83,70 +74,6 @@ func (w *world) record(ctx context.Context, t *testing.T) onlyonce.Record {
 	}
 
 	return rec
-}
-
-func TestF07_RunUnderAtLeastOnceIsToldBeforeItsLeaseCanHaveEnded(t *testing.T) {
-	tests := map[string]struct {
-		last  handlerFunc // what the handler does when it is told
-		check func(t *testing.T, a answer)
-		again string
-		runs  int64
-	}{
-		"and cannot say how far it came": {
-			last: failing(status.Error(codes.Aborted, "stopped half-way")),
-			check: func(t *testing.T, a answer) {
-				t.Helper()
-				a.mustFail(t, codes.Aborted, "stopped half-way")
-				a.mustSay(t, onlyonce.StatusUnknown)
-			},
-			again: "second", runs: 2,
-		},
-		"and has finished after all": {
-			last: answering("first"),
-			check: func(t *testing.T, a answer) {
-				t.Helper()
-				a.mustAnswer(t, "first")
-				a.mustSay(t, onlyonce.StatusExecuted)
-			},
-			again: "first", runs: 1,
-		},
-	}
-
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var (
-					cause error
-					left  time.Duration
-				)
-
-				faults := newFaultStore()
-				faults.renew = func(context.Context, store.Renewal) (store.Result, error) { return store.Result{}, errLine }
-
-				w := start(t, setup{store: faults, server: atLeastOnce()}, nil)
-				w.handle = func(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
-					if w.runs.Load() > 1 {
-						return answering("second")(ctx, req)
-					}
-
-					<-ctx.Done()
-
-					cause, left = context.Cause(ctx), w.leaseLeft(ctx, t)
-
-					return test.last(ctx, req)
-				}
-
-				test.check(t, w.pay(t, "key"))
-
-				if !errors.Is(cause, onlyonce.ErrLeaseLost) || left <= 0 || left > onlyonce.DefaultLease/5 {
-					t.Errorf("the run was told with %v, %v before its lease ended", cause, left)
-				}
-
-				w.pay(t, "key").mustAnswer(t, test.again)
-				w.mustHaveRun(t, test.runs)
-			})
-		})
-	}
 }
 
 func TestF07_RunUnderAtMostOnceGoesOnAndIsRecordedWhenTheStoreIsBack(t *testing.T) {

@@ -2,7 +2,6 @@ package interceptor_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -164,18 +163,18 @@ func TestF18_CompletionAndTakeoverAtOnceHaveOneWinner(t *testing.T) {
 	const rounds = 300
 
 	synctest.Test(t, func(t *testing.T) {
-		var gate atomic.Pointer[chan struct{}]
+		var completion, takeover atomic.Pointer[chan struct{}]
 
 		shared := memstore.New()
 		owning, taking := &faultStore{Store: shared}, &faultStore{Store: shared}
 		owning.renew = func(context.Context, store.Renewal) (store.Result, error) { return store.Result{}, errLine }
 		owning.complete = func(ctx context.Context, op store.Completion) (store.Result, error) {
-			<-*gate.Load()
+			<-*completion.Load()
 
 			return shared.Complete(ctx, op)
 		}
 		taking.claim = func(ctx context.Context, op store.Claim) (store.Result, error) {
-			<-*gate.Load()
+			<-*takeover.Load()
 
 			return shared.Claim(ctx, op)
 		}
@@ -187,8 +186,9 @@ func TestF18_CompletionAndTakeoverAtOnceHaveOneWinner(t *testing.T) {
 
 		for round := range rounds {
 			key := fmt.Sprintf("key-%d", round)
-			open := make(chan struct{})
-			gate.Store(&open)
+			gates := [2]chan struct{}{make(chan struct{}), make(chan struct{})}
+			completion.Store(&gates[0])
+			takeover.Store(&gates[1])
 
 			owner := background(func() answer { return here.pay(t, key) })
 
@@ -197,7 +197,8 @@ func TestF18_CompletionAndTakeoverAtOnceHaveOneWinner(t *testing.T) {
 			successor := background(func() answer { return there.pay(t, key) })
 
 			synctest.Wait()
-			close(open)
+			close(gates[round%2]) // each has its chance to be first
+			close(gates[1-round%2])
 
 			first, second := <-owner, <-successor
 			settled := there.pay(t, key)
@@ -229,78 +230,9 @@ func TestF18_CompletionAndTakeoverAtOnceHaveOneWinner(t *testing.T) {
 
 		here.mustHaveRun(t, rounds)
 		there.mustHaveRun(t, taken)
-		t.Logf("%d completions and %d takeovers were first", completed, taken)
+
+		if completed == 0 || taken == 0 {
+			t.Errorf("%d completions and %d takeovers were first: they have not met", completed, taken)
+		}
 	})
-}
-
-func TestF19_StarvedRunIsFencedBeforeItsLeaseCanHaveEnded(t *testing.T) {
-	refused := func(context.Context, store.Renewal) (store.Result, error) { return store.Result{}, errLine }
-
-	tests := map[string]func(s *faultStore){
-		"renewals that are refused": func(s *faultStore) { s.renew = refused },
-		"renewals that hang": func(s *faultStore) {
-			s.renew = func(ctx context.Context, _ store.Renewal) (store.Result, error) {
-				<-ctx.Done()
-
-				return store.Result{}, ctx.Err()
-			}
-		},
-		"one renewal with a slow reply, and no other": func(s *faultStore) {
-			var sent atomic.Int64
-
-			s.renew = func(ctx context.Context, op store.Renewal) (store.Result, error) {
-				if sent.Add(1) > 1 {
-					return store.Result{}, errLine
-				}
-
-				res, err := s.Store.Renew(ctx, op)
-
-				time.Sleep(4 * time.Second)
-
-				return res, err
-			}
-		},
-		"a claim with a slow reply, and no renewal": func(s *faultStore) {
-			s.renew = refused
-			s.claim = func(ctx context.Context, op store.Claim) (store.Result, error) {
-				res, err := s.Store.Claim(ctx, op)
-
-				time.Sleep(4 * time.Second)
-
-				return res, err
-			}
-		},
-	}
-
-	for name, starve := range tests {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var (
-					cause error
-					left  time.Duration
-				)
-
-				faults := newFaultStore()
-				starve(faults)
-
-				w := start(t, setup{store: faults, server: atLeastOnce()}, nil)
-				w.handle = func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
-					<-ctx.Done()
-
-					cause, left = context.Cause(ctx), w.leaseLeft(ctx, t)
-
-					return nil, status.Error(codes.Aborted, "stopped half-way")
-				}
-
-				a := w.pay(t, "key")
-				a.mustFail(t, codes.Aborted, "stopped half-way")
-				a.mustSay(t, onlyonce.StatusUnknown)
-				w.mustHaveRun(t, 1)
-
-				if !errors.Is(cause, onlyonce.ErrLeaseLost) || left <= 0 || left > onlyonce.DefaultLease/5 {
-					t.Errorf("the run was told with %v, %v before its lease ended", cause, left)
-				}
-			})
-		})
-	}
 }

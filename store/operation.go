@@ -66,6 +66,9 @@ type Resolution struct {
 	Fence uint64
 	// State is Completed where the effect happened, Released where it did not happen and cannot happen any more.
 	State State
+	// AsOf is the time on the store's clock at which the decision was begun, with a look at the record. A look before the
+	// owner was surely dead is no ground for Released, however late the resolution arrives. Zero means its arrival.
+	AsOf time.Time
 	// Outcome is the answer that duplicates will get. It is recorded where State is Completed.
 	Outcome []byte
 	// Retention is counted from the moment at which the store decides.

@@ -295,7 +295,7 @@ func (op *Resolution) Apply(rec Record, now time.Time) Transition {
 	case Completed:
 		rec.settle(Completed, op.Outcome, op.Retention, now)
 	case Released:
-		if now.Before(rec.OwnerAliveUntil) {
+		if now.Before(rec.OwnerAliveUntil) || !op.AsOf.IsZero() && op.AsOf.Before(rec.OwnerAliveUntil) {
 			return unchanged(rec)
 		}
 

@@ -75,7 +75,12 @@ func TestF01KilledAfterTheClaimBeforeTheHandler(t *testing.T) {
 		rec := w.waitUnsettled(t, theKey)
 
 		eventually(t, "the operator's word is taken", func() bool {
-			err := w.operator.Resolve(t.Context(), identity(theKey), onlyonce.Resolution{Fence: rec.Fence})
+			seen, err := w.operator.Lookup(t.Context(), identity(theKey))
+			if err != nil {
+				t.Fatalf("Lookup: %v", err)
+			}
+
+			err = w.operator.Resolve(t.Context(), identity(theKey), onlyonce.Resolution{Fence: rec.Fence, AsOf: seen.LookedUpAt})
 			if err != nil && !errors.Is(err, onlyonce.ErrOwnerMayBeAlive) {
 				t.Fatalf("Resolve: %v", err)
 			}
@@ -133,7 +138,7 @@ func TestF03KilledInsideTheHandlerAfterTheEffect(t *testing.T) {
 			second.pay(t, theKey).mustReject(t, onlyonce.ReasonOutcomeUnknown)
 
 			rec := w.waitUnsettled(t, theKey)
-			resolution := onlyonce.Resolution{Fence: rec.Fence}
+			resolution := onlyonce.Resolution{Fence: rec.Fence, AsOf: rec.LookedUpAt}
 
 			err := w.operator.Resolve(t.Context(), identity(theKey), resolution)
 			if !errors.Is(err, onlyonce.ErrOwnerMayBeAlive) {

@@ -73,7 +73,10 @@ func TestF16StoppedPastTheLeaseAndOvertaken(t *testing.T) {
 		late.mustSay(t, onlyonce.StatusReplayed)
 		late.mustEqual(t, winner)
 
-		if diff := cmp.Diff(won, w.record(t, theKey)); diff != "" {
+		now := w.record(t, theKey)
+		now.LookedUpAt = won.LookedUpAt
+
+		if diff := cmp.Diff(won, now); diff != "" {
 			t.Errorf("the late owner has changed the record (-before +after):\n%s", diff)
 		}
 

@@ -325,6 +325,8 @@ func optionalBugs() []bug {
 			func(op *store.Resolution, rec *store.Record, _ time.Time) { op.Fence = rec.Fence }, nil)},
 		{"a careless resolution as released", careful, on(
 			func(_ *store.Resolution, rec *store.Record, now time.Time) { rec.OwnerAliveUntil = now }, nil)},
+		{"a resolution does not go back to its look", careful, on(
+			func(op *store.Resolution, _ *store.Record, _ time.Time) { op.AsOf = time.Time{} }, nil)},
 		{"a resolution of a living run", careful, on(
 			func(_ *store.Resolution, rec *store.Record, now time.Time) { rec.LeaseUntil = now }, nil)},
 		{"a resolution changes a completed record", finality, on(

@@ -26,6 +26,7 @@ func inspectorChecks() []check {
 		{"Resolve settles a RUNNING record as COMPLETED once its lease has ended", resolveEnded},
 		{"Resolve settles as RELEASED once the owner cannot be alive, and not before", resolveCareful},
 		{"Resolve of a RUNNING record as RELEASED is refused while the owner may still be alive", resolveCarefulEnded},
+		{"Resolve as RELEASED is refused when it goes back to a look while the owner may have been alive", resolveEarlyLook},
 		{"Resolve leaves a run alone whose lease is alive", resolveAlive},
 		{"Resolve leaves a record alone that is settled", resolveSettled},
 		{"Resolve leaves an absent record absent", resolveAbsent},
@@ -201,6 +202,24 @@ func (x *inspected) carefully(claim store.Claim, until time.Time) {
 
 		return got.Applied
 	})
+}
+
+func resolveEarlyLook(x *inspected) {
+	claim := x.heldRun()
+	rec := x.lookup().Record
+
+	resolveAsOf := func(asOf time.Time) store.Result {
+		res, err := x.inspector.Resolve(x.ctx, store.Resolution{
+			Key: x.key, Fence: rec.Fence, State: store.Released, AsOf: asOf, Retention: long,
+		})
+
+		return x.must("Resolve", res, err)
+	}
+
+	x.expect(careful, "a resolution as RELEASED that arrives late, as of the start of the run", resolveAsOf(rec.LastStart),
+		want{false, store.Unknown, claim.Token, rec.Fence, theNote})
+	x.expect(careful, "a resolution as RELEASED as of the time when the owner is dead", resolveAsOf(rec.OwnerAliveUntil),
+		want{true, store.Released, claim.Token, rec.Fence, ""})
 }
 
 func resolveAlive(x *inspected) {

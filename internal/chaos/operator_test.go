@@ -1,0 +1,110 @@
+package chaos_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+)
+
+// operate looks at keys until the horizon and settles what is unknown.
+func (w *world) operate() {
+	s := w.scenario
+	rng := source(s.seed, "operator")
+	idle := between(rng, s.policy.Lease/2, 4*s.policy.Lease)
+
+	if w.habits.hastyOperator {
+		idle = s.policy.Lease / 4
+	}
+
+	for time.Since(w.history.began) < s.horizon {
+		time.Sleep(between(rng, 0, 2*idle))
+
+		if all := w.identities(); len(all) > 0 {
+			_ = w.settle(w.pick(rng), all[rng.IntN(len(all))])
+		}
+	}
+}
+
+// settle is what an operator does: look up the record, look into the ledger, and say what happened. That nothing
+// happened is refused if the record was looked up while the owner may have been alive; a hasty operator lies about that.
+func (w *world) settle(p *process, id onlyonce.Identity) error {
+	rec, err := p.engine.Lookup(context.Background(), id)
+	if err != nil || !rec.Unsettled {
+		return err
+	}
+
+	answer := onlyonce.Resolution{Fence: rec.Fence, Executed: w.found(id) > 0, AsOf: rec.LookedUpAt, Code: "OK"}
+	if answer.Executed {
+		answer.Body = []byte(w.receipt(id, "the operator"))
+	}
+
+	if w.habits.hastyOperator {
+		answer.AsOf = time.Now().Add(time.Hour)
+	}
+
+	done := w.history.startSettlement(id, answer.Executed, answer.Body)
+	err = p.engine.Resolve(context.Background(), id, answer)
+	done(err == nil)
+
+	if errors.Is(err, onlyonce.ErrNotUnknown) {
+		return nil
+	}
+
+	return err
+}
+
+// startSettlement records a settlement, and returns what to call when it is known whether it has taken effect. Where it
+// is not, a late copy of it may do so later.
+func (h *history) startSettlement(id onlyonce.Identity, executed bool, body []byte) func(sure bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+
+	s := &settlement{id: id, began: h.now()}
+	if executed {
+		s.value = valueOf(body, nil)
+	}
+
+	h.settled = append(h.settled, s)
+	h.notef(id, "to be settled: executed %t %s", executed, s.value)
+
+	return func(sure bool) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+
+		s.ended, s.sure = h.now(), sure
+		h.notef(id, "settled: sure %t", sure)
+	}
+}
+
+// recovery is the recovery function of an attempt. It looks into the ledger, as the operator does, and fails at times.
+func (w *world) recovery(rng *rand.Rand, a *attempt) onlyonce.RecoverFunc {
+	slow := between(rng, 0, w.scenario.limits.RecoverTimeout*5/4)
+	fate := rng.IntN(10)
+
+	return func(ctx context.Context, _ onlyonce.Record) (onlyonce.Recovery, error) {
+		effects := w.found(a.id)
+
+		if !a.process.nap(ctx, slow) {
+			return onlyonce.Recovery{}, errDied
+		}
+
+		switch {
+		case fate == 0:
+			return onlyonce.Recovery{}, errors.New("the provider is down")
+		case fate == 1:
+			panic("the recovery function panics")
+		case fate == 2:
+			return onlyonce.Recovery{}, nil
+		case effects == 0:
+			return onlyonce.Recovery{Finding: onlyonce.DidNotHappen}, nil
+		default:
+			body := []byte(w.receipt(a.id, "recovery"))
+			_ = w.history.startSettlement(a.id, true, body) // nobody tells whether it took effect
+
+			return onlyonce.Recovery{Finding: onlyonce.Happened, Code: "OK", Body: body}, nil
+		}
+	}
+}

@@ -1,0 +1,220 @@
+package chaos_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/onlyonce-go/onlyonce"
+)
+
+// judge looks at the whole history of a run and returns what must not have happened:
+//
+//   - an effect more than once under AtMostOnce, for an identity, or for a purpose whose clients have used another key
+//     only after they were told that nothing happened;
+//   - two different recorded answers, or an answer that differs from its run's, or from what the ledger says, or the
+//     answer of a run that was overtaken;
+//   - an answer, or a run, for somebody else's request;
+//   - "nothing happened" when something did, in the run itself or in an earlier one that may not have been over;
+//   - an ambiguous outcome that is told as a definite one, or as a success;
+//   - an order of answers that no single register of one outcome can explain.
+//
+// What is checked while a run goes on is in the history already: overtaken runs that may go on, fences that are used
+// twice, keys that stay locked, dead ends, and goroutines that are left behind.
+func (s *scenario) judge(h *history) []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+
+	for _, a := range h.attempts {
+		if a.ended != 0 {
+			h.judgeAnswer(a)
+		}
+	}
+
+	for _, id := range h.identities() {
+		h.judgeIdentity(id, s.policy.Guarantee == onlyonce.AtMostOnce)
+
+		if !h.linearizable(id) {
+			h.violationf(id, "no single register explains the order of its answers")
+		}
+	}
+
+	if s.policy.Guarantee == onlyonce.AtMostOnce {
+		h.judgePurposes(s)
+	}
+
+	return h.broken
+}
+
+func (h *history) judgeAnswer(a *attempt) {
+	outcome := onlyonce.OutcomeOf(a.err)
+
+	switch {
+	case a.panicked:
+		if a.run == nil || a.run.over && a.run.value != "" {
+			h.violationf(a.id, "attempt %d was left by a handler that did not panic", a.number)
+		}
+
+		return
+	case a.err == nil:
+		h.judgeSuccess(a)
+	case outcome == onlyonce.OutcomeFinal && a.result.Status == onlyonce.StatusRejected:
+		h.judgeReused(a)
+	case outcome == onlyonce.OutcomeFinal && !definite(a):
+		h.violationf(a.id, "attempt %d: %s is told as definite", a.number, a.result.Status)
+	case outcome == onlyonce.OutcomeNotExecuted:
+		h.judgeNotExecuted(a)
+	}
+
+	if (a.result.Status == onlyonce.StatusReleased) != (outcome == onlyonce.OutcomeNotExecuted) {
+		h.violationf(a.id, "attempt %d: %s means %v", a.number, a.result.Status, outcome)
+	}
+
+	switch {
+	case definite(a) && outcome != onlyonce.OutcomeFinal:
+		h.violationf(a.id, "attempt %d: a recorded outcome means %v", a.number, outcome)
+	case a.result.Status == onlyonce.StatusExecuted && (a.run == nil || a.run.value != a.value()):
+		h.violationf(a.id, "attempt %d: its answer is not its run's", a.number)
+	}
+}
+
+// value is the answer of an attempt that is definite.
+func (a *attempt) value() string { return valueOf(a.result.Body, a.err) }
+
+func (h *history) judgeSuccess(a *attempt) {
+	if definite(a) {
+		return
+	}
+
+	if a.result.Status != onlyonce.StatusUnrecorded || a.run == nil || a.run.value != a.value() {
+		h.violationf(a.id, "attempt %d: %s is told as success", a.number, a.result.Status)
+	}
+}
+
+// judgeReused checks a rejection that will not change: the key belongs to another request, so none for this purpose runs.
+func (h *history) judgeReused(a *attempt) {
+	if !errors.Is(a.err, onlyonce.ReasonKeyReused) {
+		h.violationf(a.id, "attempt %d was rejected for good: %v", a.number, a.err)
+	}
+
+	for _, r := range h.runs {
+		if r.attempt.id == a.id && r.attempt.purpose == a.purpose {
+			h.violationf(a.id, "attempt %d was told that the key belongs to another request; run %d was for this one", a.number, r.number)
+		}
+	}
+}
+
+// judgeNotExecuted checks "nothing happened": the run that says so had no effect, and none that came before it.
+func (h *history) judgeNotExecuted(a *attempt) {
+	speaker, ok := errors.AsType[*handlerError](a.err)
+	if !ok {
+		h.violationf(a.id, "attempt %d was told that nothing happened, and no handler said so: %v", a.number, a.err)
+
+		return
+	}
+
+	if !speaker.run.notExecuted || speaker.run.attempt.id != a.id || a.run != nil && a.run != speaker.run {
+		h.violationf(a.id, "attempt %d was told that nothing happened by run %d, which is not its own or did not say so",
+			a.number, speaker.run.number)
+	}
+
+	for _, r := range h.runs {
+		if r.attempt.id == a.id && r.fence <= speaker.run.fence && r.effects > 0 {
+			h.violationf(a.id, "attempt %d was told that nothing happened, and run %d had an effect", a.number, r.number)
+		}
+	}
+}
+
+func (h *history) judgeIdentity(id onlyonce.Identity, once bool) {
+	var (
+		first   *attempt // with a recorded answer
+		effects int
+		about   *purpose
+	)
+
+	for _, r := range h.runs {
+		if r.attempt.id != id {
+			continue
+		}
+
+		effects += r.effects
+
+		if about != nil && about != r.attempt.purpose {
+			h.violationf(id, "run %d is for %s, an earlier one was for %s", r.number, r.attempt.purpose.name, about.name)
+		}
+
+		about = r.attempt.purpose
+	}
+
+	if once && effects > 1 {
+		h.violationf(id, "%d effects", effects)
+	}
+
+	for _, a := range h.attempts {
+		if a.id != id || a.ended == 0 || a.panicked || !definite(a) {
+			continue
+		}
+
+		if a.purpose != about {
+			h.violationf(id, "attempt %d for %s got an answer for another request", a.number, a.purpose.name)
+		}
+
+		if first == nil {
+			first = a
+			h.judgeLedger(a, effects, once)
+			h.judgeOwner(a)
+		}
+
+		if a.value() != first.value() {
+			h.violationf(id, "attempt %d got %q, attempt %d got %q", first.number, first.value(), a.number, a.value())
+		}
+	}
+}
+
+// judgeLedger checks the recorded answer against the ledger, and that it is an answer to the call.
+func (h *history) judgeLedger(a *attempt, effects int, once bool) {
+	if !strings.Contains(a.value(), fmt.Sprintf("%v|%s|", a.id, a.purpose.name)) {
+		h.violationf(a.id, "attempt %d for %s got an answer to another call: %q", a.number, a.purpose.name, a.value())
+	}
+
+	if succeeded := a.err == nil; succeeded && effects == 0 || !succeeded && effects > 0 && once {
+		h.violationf(a.id, "the answer is %q, and the ledger shows %d effects", a.value(), effects)
+	}
+}
+
+// judgeOwner checks that the run whose outcome was recorded was the last one: none had taken over from it before, and none
+// has begun since.
+func (h *history) judgeOwner(a *attempt) {
+	var owner *run
+
+	for _, r := range h.runs {
+		if r.attempt.id == a.id && r.value == a.value() {
+			owner = r
+		}
+	}
+
+	for _, r := range h.runs {
+		if owner != nil && r.attempt.id == a.id && r.fence > owner.fence {
+			h.violationf(a.id, "the outcome of run %d with fence %d was recorded, and run %d with fence %d began",
+				owner.number, owner.fence, r.number, r.fence)
+		}
+	}
+}
+
+// judgePurposes checks that each purpose was fulfilled once at most, whatever keys its clients have used. What was done
+// when all was over does not count.
+func (h *history) judgePurposes(s *scenario) {
+	for i := range s.purposes {
+		effects := 0
+
+		for _, r := range h.runs {
+			if r.attempt.purpose == &s.purposes[i] && !r.attempt.last {
+				effects += r.effects
+			}
+		}
+
+		if effects > 1 {
+			h.violationf(s.purposes[i].id, "%d effects for %s", effects, s.purposes[i].name)
+		}
+	}
+}

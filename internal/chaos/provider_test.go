@@ -1,0 +1,97 @@
+package chaos_test
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+)
+
+// The provider is the system in which the effects happen. Its ledger is part of the history: the effects of each run.
+
+// effect happens, unless the run's process has died or, for a handler that looks at its context, the run has lost the
+// right to it. It reports whether it has happened.
+func (w *world) effect(ctx context.Context, r *run) bool {
+	h := &w.history
+	a := r.attempt
+
+	h.mu.Lock()
+	defer h.mu.Unlock()
+
+	switch {
+	case a.process.dead:
+		return false
+	case a.plan.ignores:
+	case ctx.Err() != nil:
+		return false
+	default:
+		w.mustBeAlone(r)
+	}
+
+	w.record(r)
+
+	return true
+}
+
+// record enters an effect into the ledger. It is called with the lock held.
+func (w *world) record(r *run) {
+	r.effects++
+	w.history.notef(r.attempt.id, "EFFECT of run %d", r.number)
+}
+
+// mustBeAlone checks that nobody has overtaken a run whose context says that it may go on.
+func (w *world) mustBeAlone(r *run) {
+	for _, other := range w.history.runs {
+		if other.attempt.id == r.attempt.id && other.fence > r.fence && other.number != r.number {
+			w.history.violationf(r.attempt.id,
+				"run %d with fence %d may have its effect, and run %d with fence %d has begun", r.number, r.fence, other.number, other.fence)
+		}
+	}
+}
+
+// delayedEffect happens a while after the handler has asked for it, even if the process has died since: it is on its way
+// to the provider.
+func (w *world) delayedEffect(r *run, delay time.Duration) {
+	w.background.Go(func() {
+		time.Sleep(delay)
+
+		w.history.mu.Lock()
+		defer w.history.mu.Unlock()
+
+		w.record(r)
+	})
+}
+
+// found is what the ledger says about an identity: how many effects there are.
+func (w *world) found(id onlyonce.Identity) int {
+	w.history.mu.Lock()
+	defer w.history.mu.Unlock()
+
+	n := 0
+
+	for _, r := range w.history.runs {
+		if r.attempt.id == id {
+			n += r.effects
+		}
+	}
+
+	return n
+}
+
+// receipt is the answer that is made from the ledger for an effect whose own answer is lost. It names the identity, and
+// who made it and when.
+func (w *world) receipt(id onlyonce.Identity, by string) string {
+	w.history.mu.Lock()
+	defer w.history.mu.Unlock()
+
+	name := "nobody"
+
+	for _, r := range w.history.runs {
+		if r.attempt.id == id && r.effects > 0 {
+			name = r.attempt.purpose.name
+		}
+	}
+
+	return fmt.Sprintf("%v|%s|found by %s at %d", id, name, by, w.history.now())
+}

@@ -1,0 +1,319 @@
+package chaos_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/store/storetest"
+)
+
+// world is one run.
+type world struct {
+	scenario *scenario
+	habits   habits
+	store    backend
+	history  history
+
+	mu      sync.Mutex
+	live    []*process // those whom clients call
+	all     []*process
+	started int
+
+	calls      sync.WaitGroup // of the engines
+	background sync.WaitGroup // effects that are on their way, and drains
+	end        chan struct{}  // closed when the dead may end
+}
+
+// habits are what people and programs around the engine do wrong, in order to see them found out.
+type habits struct {
+	// freshKeys lets clients try an unknown outcome again with a new key.
+	freshKeys bool
+	// lyingHandlers say that nothing happened when something did.
+	lyingHandlers bool
+	// hastyOperator looks into the ledger at any time, and relies on being refused if that was too early.
+	hastyOperator bool
+}
+
+// live runs a scenario on a store and returns what happened. It must be called in a bubble.
+func (s *scenario) live(st backend, how habits) *history {
+	before := goleak.IgnoreCurrent()
+	w := &world{scenario: s, habits: how, store: st, end: make(chan struct{})}
+	w.history.began = time.Now()
+
+	for range s.processes {
+		w.live = append(w.live, w.startProcess(s.faults))
+	}
+
+	var clients, people sync.WaitGroup
+
+	for i := range s.purposes {
+		for n := range s.purposes[i].clients {
+			clients.Go(func() { w.newClient(&s.purposes[i], n).insist() })
+		}
+	}
+
+	people.Go(w.trouble)
+
+	if s.operated || how.hastyOperator {
+		people.Go(w.operate)
+	}
+
+	people.Wait()
+
+	w.heal()
+	clients.Wait()
+	w.arriveAll()
+	w.mustBeSettledIfNobodyDied()
+	w.bury()
+	w.mustAnswer()
+
+	for _, p := range w.all {
+		p.line.Close()
+	}
+
+	synctest.Wait()
+
+	if err := goleak.Find(before); err != nil {
+		w.history.violationf(onlyonce.Identity{}, "something was left behind: %v", err)
+	}
+
+	w.history.took = time.Since(w.history.began)
+
+	return &w.history
+}
+
+func (w *world) notef(format string, args ...any) {
+	w.history.mu.Lock()
+	defer w.history.mu.Unlock()
+
+	w.history.notef(onlyonce.Identity{}, format, args...)
+}
+
+func (w *world) violationf(id onlyonce.Identity, format string, args ...any) {
+	w.history.mu.Lock()
+	defer w.history.mu.Unlock()
+
+	w.history.violationf(id, format, args...)
+}
+
+// pick returns a process for a client. It may die right afterwards.
+func (w *world) pick(rng *rand.Rand) *process {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+
+	return w.live[rng.IntN(len(w.live))]
+}
+
+// trouble is what happens to processes until the horizon.
+func (w *world) trouble() {
+	s := w.scenario
+	rng := source(s.seed, "trouble")
+	quiet := between(rng, s.policy.Lease/2, 3*s.policy.Lease)
+
+	for {
+		time.Sleep(between(rng, 0, 2*quiet))
+
+		if time.Since(w.history.began) > s.horizon {
+			return
+		}
+
+		i := rng.IntN(s.processes)
+		p := w.live[i]
+		d := between(rng, s.policy.Lease/5, 3*s.policy.Lease)
+
+		kind := rng.IntN(5)
+		if s.immortal {
+			kind = rng.IntN(3)
+		}
+
+		switch kind {
+		case 0:
+			p.pause(d)
+		case 1:
+			w.notef("process %d is cut off for %v", p.number, d)
+			p.line.Set(storetest.Faults{LostRequest: 1})
+			time.Sleep(d)
+			p.line.Set(s.faults)
+		case 2:
+			w.notef("process %d and its store are well for %v", p.number, d)
+			p.line.Set(storetest.Faults{})
+			time.Sleep(d)
+			p.line.Set(s.faults)
+		case 3:
+			p.die()
+			w.replace(i)
+		case 4:
+			w.notef("process %d is drained for %v", p.number, d)
+			w.background.Go(func() {
+				ctx, cancel := context.WithTimeout(context.Background(), d)
+				defer cancel()
+
+				_ = p.engine.Drain(ctx)
+				p.die()
+			})
+			w.replace(i)
+		}
+	}
+}
+
+func (w *world) replace(i int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+
+	w.live[i] = w.startProcess(w.scenario.faults)
+}
+
+// heal ends all faults. Engines that are alive must then be able to end all that they have begun.
+func (w *world) heal() {
+	w.notef("the faults stop")
+
+	for _, p := range w.live {
+		p.line.Set(storetest.Faults{})
+		p.awake()
+	}
+
+	for _, p := range w.live {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+
+		if err := p.engine.Drain(ctx); err != nil {
+			w.violationf(onlyonce.Identity{}, "process %d is well and is not drained after ten minutes: %v", p.number, err)
+		}
+
+		cancel()
+	}
+}
+
+// arriveAll lets happen what is still on its way.
+func (w *world) arriveAll() {
+	w.background.Wait()
+
+	for _, p := range w.all {
+		p.line.Flush()
+	}
+}
+
+// bury lets those end who have died, in vain.
+func (w *world) bury() {
+	close(w.end)
+
+	for _, p := range w.all {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		_ = p.engine.Drain(ctx)
+
+		cancel()
+	}
+
+	w.calls.Wait()
+	w.background.Wait()
+}
+
+// mustBeSettledIfNobodyDied checks that a key is not left locked, unless a process has died that had to do with it, or a
+// handler left it open what happened.
+func (w *world) mustBeSettledIfNobodyDied() {
+	time.Sleep(w.scenario.policy.MaxRun + 2*w.scenario.policy.Lease)
+
+	p := w.startProcess(storetest.Faults{})
+
+	for _, id := range w.identities() {
+		rec, err := p.engine.Lookup(context.Background(), id)
+		if err != nil {
+			w.violationf(id, "its record cannot be read: %v", err)
+		}
+
+		if rec.Unsettled && !w.excused(id) {
+			w.violationf(id, "the record is %v with fence %d, and nobody died or ended ambiguously", rec.State, rec.Fence)
+		}
+	}
+}
+
+// excused reports whether a record may be left unsettled.
+func (w *world) excused(id onlyonce.Identity) bool {
+	w.history.mu.Lock()
+	defer w.history.mu.Unlock()
+
+	for _, a := range w.history.attempts {
+		if a.id == id && (a.process.dead || a.run != nil && a.run.value == "" && !a.run.notExecuted) {
+			return true
+		}
+	}
+
+	return false
+}
+
+// mustAnswer checks that there is no dead end: once the operator has settled what is unknown, a client who asks gets a
+// definite answer at once.
+func (w *world) mustAnswer() {
+	p := w.startProcess(storetest.Faults{})
+
+	for _, id := range w.identities() {
+		if err := w.settle(p, id); err != nil {
+			w.violationf(id, "the operator cannot settle it at the end: %v", err)
+		}
+
+		answered := false
+
+		for i := range w.scenario.purposes {
+			if purpose := &w.scenario.purposes[i]; !answered && w.concerns(id, purpose) {
+				a := &attempt{purpose: purpose, id: id, process: p, plan: promptPlan(), last: true}
+				answered = w.call(context.Background(), a) && definite(a)
+			}
+		}
+
+		if !answered {
+			w.violationf(id, "nobody gets a definite answer")
+		}
+	}
+
+	if err := p.engine.Drain(context.Background()); err != nil {
+		w.violationf(onlyonce.Identity{}, "Drain: %v", err)
+	}
+
+	w.calls.Wait()
+}
+
+func definite(a *attempt) bool {
+	return a.result.Status == onlyonce.StatusExecuted || a.result.Status == onlyonce.StatusReplayed
+}
+
+// identities are all that were ever called, in a fixed order.
+func (w *world) identities() []onlyonce.Identity {
+	w.history.mu.Lock()
+	defer w.history.mu.Unlock()
+
+	return w.history.identities()
+}
+
+func (h *history) identities() []onlyonce.Identity {
+	var all []onlyonce.Identity
+
+	for _, a := range h.attempts {
+		if !slices.Contains(all, a.id) {
+			all = append(all, a.id)
+		}
+	}
+
+	slices.SortFunc(all, func(a, b onlyonce.Identity) int {
+		return slices.Compare([]string{a.Scope, a.Method, a.Key}, []string{b.Scope, b.Method, b.Key})
+	})
+
+	return all
+}
+
+// concerns reports whether somebody has called an identity for a purpose.
+func (w *world) concerns(id onlyonce.Identity, about *purpose) bool {
+	w.history.mu.Lock()
+	defer w.history.mu.Unlock()
+
+	return slices.ContainsFunc(w.history.attempts, func(a *attempt) bool { return a.id == id && a.purpose == about })
+}
+
+// request is what a client sends for a purpose: the same at every attempt.
+func request(p *purpose) []byte { return fmt.Append(nil, "please: ", p.name) }
