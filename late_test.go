@@ -13,14 +13,14 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-const tenSeconds = 10 * time.Second
+const shortRun = 10 * time.Second
 
 // lingering leaves a run that has ended while its request to the provider is still on its way: it has its effect after 19
 // seconds, within the time in which the owner may be alive.
 func lingering(t *testing.T, effects *atomic.Int64) *onlyonce.Engine {
 	t.Helper()
 
-	engine := newEngine(t, memstore.New(), onlyonce.WithPolicy(onlyonce.Policy{Lease: tenSeconds, MaxRun: tenSeconds}))
+	engine := newEngine(t, memstore.New(), onlyonce.WithPolicy(onlyonce.Policy{Lease: shortRun, MaxRun: shortRun}))
 
 	do(t, engine, pay("k"), func(context.Context) ([]byte, error) {
 		time.AfterFunc(19*time.Second, func() { effects.Add(1) })
@@ -110,7 +110,7 @@ func TestF16RunDoesNotBeginOnAnAnswerThatIsTooOld(t *testing.T) {
 		t.Run(g.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				policy := onlyonce.WithPolicy(onlyonce.Policy{Guarantee: g, Lease: tenSeconds, MaxRun: tenSeconds})
+				policy := onlyonce.WithPolicy(onlyonce.Policy{Guarantee: g, Lease: shortRun, MaxRun: shortRun})
 				records := memstore.New()
 				paused := newEngine(t, &slowAnswer{records, 30 * time.Second}, policy)
 				other := newEngine(t, records, policy)
