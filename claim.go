@@ -38,11 +38,18 @@ func (x *execution) lead() (Reply, error) {
 			return Reply{}, rejectDraining()
 		}
 
+		// What would be claimed now could not be settled if the store failed again.
+		if x.policy.FailOpen == On && !x.answered && x.engine.pending.full() {
+			return x.runUnprotected()
+		}
+
 		sent := time.Now()
 
 		if err := x.sendClaim(sent); err != nil {
 			return x.claimFailed(err)
 		}
+
+		x.answered = true
 
 		res := &x.result
 		next := decide(&x.claim, res)
@@ -133,7 +140,10 @@ func (x *execution) sendClaim(now time.Time) (err error) {
 
 		x.uncertain = true
 
-		if try == claimTries || !time.Now().Before(until) || !sleep(x.caller, jittered(claimRetryDelay<<try)) {
+		late := !time.Now().Before(until)
+		x.hasty = late && x.hurried
+
+		if try == claimTries || late || !sleep(x.caller, jittered(claimRetryDelay<<try)) {
 			return err // classified by the caller
 		}
 	}
@@ -146,7 +156,7 @@ func (x *execution) claimUntil(now time.Time) time.Time {
 
 	if deadline, ok := x.caller.Deadline(); ok {
 		if half := now.Add(deadline.Sub(now) / 2); half.Before(until) {
-			x.hasty = true
+			x.hurried = true
 
 			return half
 		}
@@ -165,7 +175,8 @@ func (x *execution) claimFailed(err error) (Reply, error) {
 
 	rejection := rejectStoreError(err)
 
-	if rejection.Reason == ReasonStoreUnavailable && x.policy.FailOpen == On {
+	// A store that has answered this call is not down, and may have said that somebody runs.
+	if rejection.Reason == ReasonStoreUnavailable && x.policy.FailOpen == On && !x.answered {
 		return x.runUnprotected()
 	}
 
@@ -195,7 +206,8 @@ func (x *execution) withdraw() {
 
 // releaseLater releases the claim in the background until the store has acknowledged it.
 func (x *execution) releaseLater() {
-	op := store.Release{Claim: x.claim, Retention: x.policy.Retention}
+	// A method that fails open may run all the same, without a record.
+	op := store.Release{Claim: x.claim, Ambiguous: x.policy.FailOpen == On, Retention: x.policy.Retention}
 
 	x.engine.pending.add(x.call.Method, x.claim.ReadableKey, func(ctx context.Context) error {
 		_, err := x.engine.store.Release(ctx, op)

@@ -45,7 +45,8 @@ type Limits struct {
 	// are told at once that the call is in progress. The defaults are 256 and 10,000.
 	MaxWaitersPerKey, MaxWaiters int
 	// MaxPending is how many settlements that the store has not acknowledged are kept and tried again in the background.
-	// Beyond it new keyed calls are refused before they claim. The default is 10,000.
+	// Beyond it new keyed calls are refused before they claim, and those of a method with FailOpen run without
+	// protection. The default is 10,000.
 	MaxPending int
 	// StoreTimeout bounds one operation of a store that can block. The default is 2 seconds.
 	StoreTimeout time.Duration

@@ -57,8 +57,8 @@ const SchemeBytes uint16 = 128
 // tells what became of its outcome, and the answer is run's own unless Status is StatusReplayed. A panic of run is
 // recorded as ambiguous and goes on.
 //
-// The error is a *Rejection, the error of ReplayCheck, or one that wraps ctx's where the caller has gone before anything
-// ran.
+// The error is a *Rejection, the error of ReplayCheck, one that matches ctx's where the caller has gone before anything
+// ran, or one that says how the program is wrong: a policy that cannot hold, a run that calls itself.
 func (e *Engine) Execute(ctx context.Context, call *Call, run func(context.Context) Outcome) (Reply, error) {
 	x := &execution{engine: e, caller: ctx, call: call, handler: run, began: time.Now()}
 
@@ -84,6 +84,8 @@ type execution struct {
 	claim     store.Claim
 	uncertain bool // a claim was sent and not answered
 	permitted bool // ReplayCheck has allowed this call to see the outcome of another
+	answered  bool // the store has answered a claim of this call
+	hurried   bool // half of the caller's time is less than the store's tries
 	hasty     bool // the claim was given up for the caller's deadline
 	recovered bool // the recovery function has been asked
 	flight    flight

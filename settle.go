@@ -68,8 +68,8 @@ func (x *execution) complete(out *Outcome) (Reply, error) {
 	return Reply{Status: StatusExecuted}, nil
 }
 
-// settleBudget is how long the outcome is tried to be written before the caller gets its answer: as long as the caller can
-// still be answered, or, if it has gone, as long as the engine allows.
+// settleBudget is how long the outcome is tried again before the caller gets its answer: as long as its deadline leaves time
+// to answer it, or, after that, as long as the engine allows. One try is bounded by StoreTimeout alone.
 func (x *execution) settleBudget() time.Duration {
 	budget := x.engine.limits.SettleTimeout
 

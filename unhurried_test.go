@@ -128,3 +128,66 @@ func TestErrorOfACallerWhoHasGoneMatchesBothItsEndAndItsCause(t *testing.T) {
 		t.Errorf("got %v, want one that matches context.Canceled and the cause", err)
 	}
 }
+
+// A store that has answered is not down: it may have said that somebody runs.
+func TestF06FailOpenDoesNotRunNextToALiveRun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		policy := onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, FailOpen: onlyonce.On})
+		s := newFaultStore()
+		first := newEngine(t, s.memory(), policy)
+		second := newEngine(t, s, policy)
+		s.broken(slow(60*time.Millisecond), opClaim)
+
+		var p payments
+
+		running := inBackground(t.Context(), first, pay("k"), p.lasting(10*time.Second))
+
+		synctest.Wait()
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+
+		if got := <-inBackground(ctx, second, pay("k"), p.do); got.err == nil {
+			t.Errorf("the duplicate got %s %q next to a live run", got.Status, got.Body)
+		}
+
+		(<-running).mustBe(t, onlyonce.StatusExecuted, "#1")
+		p.mustHaveRun(t, 1)
+
+		if err := second.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestF06DuplicatesInAHurryShareTheRejectionOfAStoreThatIsDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newFaultStore()
+		e := newEngine(t, s)
+		s.broken(lostRequest, opClaim)
+
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+
+		var p payments
+
+		answers := make([]<-chan answer, 50)
+		for i := range answers {
+			answers[i] = inBackground(ctx, e, pay("k"), p.do)
+		}
+
+		for _, got := range answers {
+			(<-got).mustBeRejected(t, onlyonce.ReasonStoreUnavailable)
+		}
+
+		if n := s.count(opClaim); n != 3 {
+			t.Errorf("the store was asked %d times, want the 3 tries of one call", n)
+		}
+
+		if err := e.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}

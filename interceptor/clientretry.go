@@ -59,10 +59,10 @@ func (c *clientConfig) withRetry(
 
 	// The first message of a call that buffers nothing commits it, so that gRPC's own retries do not multiply with these.
 	call.opts = append(make([]grpc.CallOption, 0, len(opts)+4), opts...)
-	call.opts = append(call.opts, grpc.Header(&call.header), grpc.Trailer(&call.trailer), attemptOption{})
+	call.opts = append(call.opts, grpc.Header(&call.header), grpc.Trailer(&call.trailer))
 
 	if policy.MaxAttempts != 1 {
-		call.opts = append(call.opts, grpc.MaxRetryRPCBufferSize(0))
+		call.opts = append(call.opts, grpc.MaxRetryRPCBufferSize(0), attemptOption{})
 	}
 
 	options := retry.Options{Classify: call.classify, Interrupted: interrupted}
@@ -81,8 +81,19 @@ func (c *clientConfig) withRetry(
 // overPolicy takes what is unset in a policy from a wider one. No attempt is made later than the wider one allows.
 func overPolicy(p, wider retry.Policy) retry.Policy {
 	p.MaxAttempts = cmp.Or(p.MaxAttempts, wider.MaxAttempts)
-	p.BaseDelay = cmp.Or(p.BaseDelay, wider.BaseDelay)
-	p.MaxDelay = cmp.Or(p.MaxDelay, wider.MaxDelay)
+	base, most := p.BaseDelay, p.MaxDelay
+	p.BaseDelay = cmp.Or(base, wider.BaseDelay)
+	p.MaxDelay = cmp.Or(most, wider.MaxDelay)
+
+	// Where one is set and the other is not, the one that is inherited gives way.
+	if base == 0 && most > 0 {
+		p.BaseDelay = min(p.BaseDelay, most)
+	}
+
+	if most == 0 && base > 0 && p.MaxDelay > 0 {
+		p.MaxDelay = max(p.MaxDelay, base)
+	}
+
 	p.Multiplier = cmp.Or(p.Multiplier, wider.Multiplier)
 	p.AttemptTimeout = cmp.Or(p.AttemptTimeout, wider.AttemptTimeout)
 	p.Budget = cmp.Or(p.Budget, wider.Budget)
@@ -246,7 +257,7 @@ func (c *clientCall) failed(err error) error {
 	}
 
 	// What a retry is told of an unknown outcome is less than what the handler said of it.
-	if c.handlers != nil {
+	if c.handlers != nil && outcome == onlyonce.OutcomeUnknown {
 		err = errors.Join(err, c.handlers)
 	}
 

@@ -90,6 +90,11 @@ func (c *serverConfig) method(fullMethod string) *method {
 	service, name := splitMethod(fullMethod)
 	policy := c.methods[fullMethod].over(c.services[service].over(c.policy))
 
+	// Probes send no keys, whatever the server requires.
+	if _, chosen := c.services[service]; service == "grpc.health.v1.Health" && !chosen && c.methods[fullMethod].Key == KeyInherit {
+		policy.Key = KeyIgnored
+	}
+
 	m := &method{name: fullMethod, policy: c.engine.Policy(policy.Policy), key: policy.Key, classes: policy.Classes, recover: policy.Recover}
 	if policy.KeyRules != nil {
 		m.keyRules = *policy.KeyRules

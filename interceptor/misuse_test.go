@@ -72,6 +72,27 @@ func TestInterceptorsThatAreInstalledTwice(t *testing.T) {
 		})
 	})
 
+	t.Run("on a client for different methods each retries its own", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			seen := &arrivals{}
+			w := start(t, setup{unprotected: true, before: seen.before()}, scripted(unavailable()))
+
+			var both []grpc.DialOption
+
+			for _, method := range []string{emptyCall, unaryCall} {
+				dial, err := interceptor.DialOptions(interceptor.WithMethods(method), interceptor.WithRetry(retry.Policy{MaxAttempts: 3}))
+				if err != nil {
+					t.Fatal(err)
+				}
+
+				both = append(both, dial...)
+			}
+
+			_, _ = pb.NewTestServiceClient(w.dial(t, both...)).UnaryCall(t.Context(), payment(), interceptor.WithKey("key"))
+			seen.mustBe(t, 3)
+		})
+	})
+
 	t.Run("on a server the call is refused at once", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			engine, err := onlyonce.New(memstore.New())

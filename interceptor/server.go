@@ -81,11 +81,10 @@ func ServerOptions(engine *onlyonce.Engine, scope Scope, opts ...ServerOption) (
 // every problem at once.
 func UnaryServerInterceptor(engine *onlyonce.Engine, scope Scope, opts ...ServerOption) (grpc.UnaryServerInterceptor, error) {
 	config := &serverConfig{
-		engine: engine,
-		scope:  scope,
-		policy: Policy{Key: KeyOptional},
-		// Probes send no keys, whatever the server requires.
-		services: map[string]Policy{"grpc.health.v1.Health": {Key: KeyIgnored}},
+		engine:   engine,
+		scope:    scope,
+		policy:   Policy{Key: KeyOptional},
+		services: make(map[string]Policy),
 		methods:  make(map[string]Policy),
 		denied:   make(map[string]bool),
 	}

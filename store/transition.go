@@ -246,6 +246,7 @@ func (op *Release) tombstone(now time.Time) Record {
 		Fence:       1,
 		Guarantee:   op.Claim.Guarantee,
 		Fingerprint: op.Claim.Fingerprint,
+		Doubtful:    op.Ambiguous,
 		EndedAt:     now,
 		ExpiresAt:   now.Add(op.Retention),
 		Method:      op.Claim.Method,
