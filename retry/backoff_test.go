@@ -67,7 +67,7 @@ func FuzzBackoff(f *testing.F) {
 			Multiplier: multiplier,
 		}
 		if p.Validate() != nil || !(random >= 0 && random < 1) || retries == math.MaxInt {
-			t.Skip("out of contract")
+			return // out of contract
 		}
 
 		highest := p.WithDefaults().MaxDelay
