@@ -74,6 +74,18 @@ func slow(d time.Duration) fault {
 	}
 }
 
+// distant delivers after a while, or gives up with the context.
+func distant(d time.Duration) fault {
+	return func(ctx context.Context, deliver deliver) (store.Result, error) {
+		select {
+		case <-time.After(d):
+			return deliver(ctx)
+		case <-ctx.Done():
+			return store.Result{}, ctx.Err()
+		}
+	}
+}
+
 // late fails at once, and arrives all the same after a while.
 func late(d time.Duration) fault {
 	return func(ctx context.Context, deliver deliver) (store.Result, error) {

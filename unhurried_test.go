@@ -137,7 +137,7 @@ func TestF06FailOpenDoesNotRunNextToALiveRun(t *testing.T) {
 		s := newFaultStore()
 		first := newEngine(t, s.memory(), policy)
 		second := newEngine(t, s, policy)
-		s.broken(slow(60*time.Millisecond), opClaim)
+		s.broken(distant(60*time.Millisecond), opClaim)
 
 		var p payments
 

@@ -51,6 +51,30 @@ func TestF57_ForwardedMetadataDoesNotSpeakOfThisCall(t *testing.T) {
 	}
 }
 
+// Nor where keys are ignored, should a client believe that they are not.
+func TestF57_ForwardedMetadataDoesNotSpeakOfAnUnprotectedCall(t *testing.T) {
+	w := start(t, setup{server: keyPolicy(interceptor.Policy{Key: interceptor.KeyIgnored})},
+		func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+			foreign := metadata.Pairs("idempotency-status", "released", "x-other", "kept")
+			if err := errors.Join(grpc.SetTrailer(ctx, foreign), grpc.SetHeader(ctx, foreign), grpc.SendHeader(ctx, foreign)); err != nil {
+				return nil, err
+			}
+
+			return nil, status.Error(codes.Aborted, "charged, and then something went wrong")
+		})
+
+	var header, trailer metadata.MD
+
+	_, err := w.client(t).UnaryCall(t.Context(), payment(), grpc.Header(&header), grpc.Trailer(&trailer))
+	if onlyonce.OutcomeOf(err) != onlyonce.OutcomeUnknown {
+		t.Errorf("the outcome is %v, want unknown", onlyonce.OutcomeOf(err))
+	}
+
+	if len(trailer.Get("idempotency-status"))+len(header.Get("idempotency-status")) != 0 || len(trailer.Get("x-other")) != 1 {
+		t.Errorf("header %v, trailer %v: want the handler's own metadata and nothing of the contract's", header, trailer)
+	}
+}
+
 func TestInterceptorsThatAreInstalledTwice(t *testing.T) {
 	t.Run("on a client they do not multiply attempts", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {

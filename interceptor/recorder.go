@@ -124,3 +124,21 @@ func (r *recorder) deliver() {
 		_ = r.forward(r.trailer, grpc.ServerTransportStream.SetTrailer)
 	}
 }
+
+// silentStream is the transport stream of a call that is not protected: it says nothing of the contract.
+type silentStream struct{ grpc.ServerTransportStream }
+
+// SetHeader implements [grpc.ServerTransportStream].
+func (s *silentStream) SetHeader(md metadata.MD) error {
+	return s.ServerTransportStream.SetHeader(withoutContract(md)) // the stream's own error
+}
+
+// SendHeader implements [grpc.ServerTransportStream].
+func (s *silentStream) SendHeader(md metadata.MD) error {
+	return s.ServerTransportStream.SendHeader(withoutContract(md)) // the stream's own error
+}
+
+// SetTrailer implements [grpc.ServerTransportStream].
+func (s *silentStream) SetTrailer(md metadata.MD) error {
+	return s.ServerTransportStream.SetTrailer(withoutContract(md)) // the stream's own error
+}

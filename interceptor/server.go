@@ -169,6 +169,18 @@ func (s *server) intercept(ctx context.Context, req any, info *grpc.UnaryServerI
 		}
 	}
 
+	return s.unkeyed(ctx, req, handler)
+}
+
+// unkeyed calls the handler of a call that is not protected. What the contract says of calls, it must not say of this one,
+// should a client have sent a key all the same: a handler may pass on the metadata of another service.
+func (s *server) unkeyed(ctx context.Context, req any, handler grpc.UnaryHandler) (any, error) {
+	if len(metadata.ValueFromIncomingContext(ctx, KeyHeader)) > 0 {
+		if stream := grpc.ServerTransportStreamFromContext(ctx); stream != nil {
+			ctx = grpc.NewContextWithServerTransportStream(ctx, &silentStream{ServerTransportStream: stream})
+		}
+	}
+
 	resp, err := handler(ctx, req)
 	if err != nil {
 		err = outward(err)
