@@ -52,7 +52,7 @@ func (x *execution) complete(out *Outcome) (Reply, error) {
 
 	if err := x.persist(x.completing(op), x.settleBudget()); err != nil {
 		x.observe(EventSettleFailed, err)
-		x.settleLater(x.completing(op))
+		x.settleLater(x.completing(op)) // one of its own, so that the other need not outlive the call
 		x.land(landing{kind: landedRejection, rejection: rejectInProgress(
 			"the outcome of the call with this idempotency key is not stored yet; retry with the same key to get it")})
 
@@ -82,8 +82,15 @@ func (x *execution) settleBudget() time.Duration {
 	return budget
 }
 
-func (x *execution) completing(op store.Completion) func(context.Context) (store.Result, error) {
-	return func(ctx context.Context) (store.Result, error) { return x.engine.store.Complete(ctx, op) }
+// ending is what ends a run in the store. Results are large, so it puts the store's answer where it is wanted.
+type ending func(context.Context, *store.Result) error
+
+func (x *execution) completing(op store.Completion) ending {
+	return func(ctx context.Context, res *store.Result) (err error) {
+		*res, err = x.engine.store.Complete(ctx, op)
+
+		return err // judged by whoever has asked
+	}
 }
 
 // leaseLost lets the observer know that somebody else has settled or taken the record.
@@ -123,8 +130,10 @@ func (x *execution) recordLost(rec *store.Record) bool {
 func (x *execution) release(out *Outcome, status Status) (Reply, error) {
 	op := store.Release{Claim: x.claim, Ambiguous: out.Class == ClassAmbiguous, Retention: x.policy.Retention}
 
-	return x.giveUp(out, status, func(ctx context.Context) (store.Result, error) {
-		return x.engine.store.Release(ctx, op)
+	return x.giveUp(out, status, func(ctx context.Context, res *store.Result) (err error) {
+		*res, err = x.engine.store.Release(ctx, op)
+
+		return err // judged by giveUp
 	})
 }
 
@@ -132,14 +141,16 @@ func (x *execution) hold(out *Outcome) (Reply, error) {
 	note := storedOutcome{kind: kindNote, code: out.Code}
 	op := store.Hold{Key: x.key, Token: x.claim.Token, Outcome: note.encode(&x.key)}
 
-	return x.giveUp(out, StatusUnknown, func(ctx context.Context) (store.Result, error) {
-		return x.engine.store.Hold(ctx, op)
+	return x.giveUp(out, StatusUnknown, func(ctx context.Context, res *store.Result) (err error) {
+		*res, err = x.engine.store.Hold(ctx, op)
+
+		return err // judged by giveUp
 	})
 }
 
 // giveUp ends a run that has no outcome to record. The caller gets the handler's answer whatever the store says, unless
 // the record was completed by somebody else: then it gets that.
-func (x *execution) giveUp(out *Outcome, status Status, write func(context.Context) (store.Result, error)) (Reply, error) {
+func (x *execution) giveUp(out *Outcome, status Status, write ending) (Reply, error) {
 	err := x.persist(write, 0)
 	res := &x.result
 
@@ -176,12 +187,12 @@ func (x *execution) sharedEnd(out *Outcome, status Status) landing {
 
 // persist writes until the store has answered or the budget is over, at least once. The caller's cancellation does not
 // matter: the handler has run.
-func (x *execution) persist(write func(context.Context) (store.Result, error), budget time.Duration) (err error) {
+func (x *execution) persist(write ending, budget time.Duration) (err error) {
 	until := x.started.Add(x.ran + budget)
 
 	for try := 1; ; try++ {
 		ctx, done := x.engine.storeContext(x.base)
-		x.result, err = write(ctx)
+		err = write(ctx, &x.result)
 
 		done()
 
@@ -198,10 +209,8 @@ func (x *execution) persist(write func(context.Context) (store.Result, error), b
 	}
 }
 
-func (x *execution) settleLater(write func(context.Context) (store.Result, error)) {
+func (x *execution) settleLater(write ending) {
 	x.engine.pending.add(x.call.Method, x.claim.ReadableKey, func(ctx context.Context) error {
-		_, err := write(ctx)
-
-		return err
+		return write(ctx, new(store.Result))
 	})
 }

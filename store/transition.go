@@ -6,7 +6,8 @@ import (
 )
 
 // The transition table. Each Apply takes the record as it is and the time on the store's clock, and says what becomes of
-// it. The functions are pure; a store makes each of them one atomic step.
+// it; its ApplyTo does the same to a record in place. They know nothing but what they are given. A store makes each of
+// them one atomic step.
 //
 // The rules that they keep, numbered as storetest numbers them:
 //
@@ -34,42 +35,70 @@ type Transition struct {
 	Changed bool
 }
 
-func unchanged(rec Record) Transition      { return Transition{Record: rec} }
-func alreadyApplied(rec Record) Transition { return Transition{Record: rec, Applied: true} }
-func changedTo(rec Record) Transition      { return Transition{Record: rec, Applied: true, Changed: true} }
-func fenceRaised(rec Record) Transition    { rec.Fence++; return Transition{Record: rec, Changed: true} }
-func current(rec Record, now time.Time) Record {
-	if rec.Expired(now) {
-		return Record{}
-	}
+// verdict is what becomes of an operation.
+type verdict uint8
 
-	return rec
+const (
+	// refused operations change nothing.
+	refused verdict = iota
+	// repeated operations find that the record holds their effect already.
+	repeated
+	// countered operations change no more than the fence, so that something else is refused.
+	countered
+	// applied operations change the record.
+	applied
+)
+
+func (v verdict) flags() (isApplied, isChanged bool) {
+	return v == repeated || v == applied, v == countered || v == applied
+}
+
+func (v verdict) transition(rec *Record) Transition {
+	isApplied, isChanged := v.flags()
+
+	return Transition{Record: *rec, Applied: isApplied, Changed: isChanged}
+}
+
+// forget makes a record absent whose retention is over.
+func (r *Record) forget(now time.Time) {
+	if r.Expired(now) {
+		*r = Record{}
+	}
 }
 
 // Apply decides a claim.
 func (op *Claim) Apply(rec Record, now time.Time) Transition {
-	rec = current(rec, now)
-	if rec.State == Absent {
+	return op.decide(&rec, now).transition(&rec)
+}
+
+// ApplyTo is Apply in place: it makes rec the record after the operation, and reports what Transition does.
+func (op *Claim) ApplyTo(rec *Record, now time.Time) (isApplied, isChanged bool) {
+	return op.decide(rec, now).flags()
+}
+
+func (op *Claim) decide(rec *Record, now time.Time) verdict {
+	rec.forget(now)
+
+	switch {
+	case rec.State == Absent:
 		if op.Fence != 0 {
-			return unchanged(rec)
+			return refused
 		}
 
-		return changedTo(op.start(rec, now))
-	}
+		op.create(rec, now)
 
-	if op.Fingerprint.Differs(rec.Fingerprint) {
-		return unchanged(rec)
-	}
-
-	if rec.Token == op.Token {
+		return applied
+	case op.Fingerprint.Differs(rec.Fingerprint):
+		return refused
+	case rec.Token == op.Token:
 		return op.ownClaim(rec, now)
-	}
+	case rec.Fence == op.Fence && op.MayStart(rec, now):
+		op.takeOver(rec, now)
 
-	if rec.Fence == op.Fence && op.MayStart(&rec, now) {
-		return changedTo(op.start(rec, now))
+		return applied
+	default:
+		return refused
 	}
-
-	return unchanged(rec)
 }
 
 // MayStart reports whether the claim may start a run on the record as it is, provided that it expects the record's
@@ -101,146 +130,190 @@ func (op *Claim) mayTakeOver(rec *Record, now time.Time) bool {
 }
 
 // ownClaim decides a claim that finds its own token: a copy of a claim that has already won.
-func (op *Claim) ownClaim(rec Record, now time.Time) Transition {
+func (op *Claim) ownClaim(rec *Record, now time.Time) verdict {
 	if rec.State != Running {
-		return unchanged(rec)
+		return refused
 	}
 
 	if rec.LeaseAlive(now) {
-		return alreadyApplied(rec)
+		return repeated
 	}
 
 	// The run has not begun: its owner is only now told that it has won.
-	if until := now.Add(op.MaxRun).Add(op.Lease); until.After(rec.OwnerAliveUntil) {
-		rec.OwnerAliveUntil = until
-	}
+	rec.OwnerAliveUntil = later(rec.OwnerAliveUntil, op.ownerAliveUntil(now))
+	rec.revive(op.Lease, now)
 
-	return changedTo(revived(rec, op.Lease, now))
+	return applied
 }
 
-// start makes the claim the owner of the record.
-func (op *Claim) start(rec Record, now time.Time) Record {
-	next := Record{
+// create makes the claim the owner of a new record.
+func (op *Claim) create(rec *Record, now time.Time) {
+	*rec = Record{
 		State:           Running,
 		Token:           op.Token,
-		Fence:           rec.Fence + 1,
+		Fence:           1,
 		Guarantee:       op.Guarantee,
 		Fingerprint:     op.Fingerprint,
 		LeaseUntil:      now.Add(op.Lease),
-		OwnerAliveUntil: now.Add(op.MaxRun).Add(op.Lease),
+		OwnerAliveUntil: op.ownerAliveUntil(now),
 		Attempts:        1,
 		FirstStart:      now,
 		LastStart:       now,
 		Method:          op.Method,
 		ReadableKey:     op.ReadableKey,
 	}
-
-	if rec.State == Absent {
-		return next
-	}
-
-	next.Guarantee = Stricter(rec.Guarantee, op.Guarantee)
-	next.Fingerprint = rec.Fingerprint
-
-	if !rec.FirstStart.IsZero() {
-		next.FirstStart = rec.FirstStart
-	}
-
-	next.Doubtful = rec.Doubtful
-
-	if rec.State == Running {
-		next.Attempts = rec.Attempts + 1
-		next.Doubtful = true
-	}
-
-	if rec.OwnerAliveUntil.After(next.OwnerAliveUntil) {
-		next.OwnerAliveUntil = rec.OwnerAliveUntil
-	}
-
-	return next
 }
 
-// revived gives an ended lease back to its owner. The fence rises, so that a takeover which expects the old one loses.
-func revived(rec Record, lease time.Duration, now time.Time) Record {
-	rec.Fence++
-	rec.LeaseUntil = now.Add(lease)
+// takeOver makes the claim the owner of a record whose last owner has ended, or is taken to be dead. The fingerprint stays
+// that of the key's first request.
+func (op *Claim) takeOver(rec *Record, now time.Time) {
+	if rec.State == Running {
+		rec.Attempts++
+		rec.Doubtful = true
+	} else {
+		rec.Attempts = 1
+	}
 
-	return rec
+	if rec.FirstStart.IsZero() {
+		rec.FirstStart = now
+	}
+
+	rec.State = Running
+	rec.Token = op.Token
+	rec.Fence++
+	rec.Guarantee = Stricter(rec.Guarantee, op.Guarantee)
+	rec.LeaseUntil = now.Add(op.Lease)
+	rec.OwnerAliveUntil = later(rec.OwnerAliveUntil, op.ownerAliveUntil(now))
+	rec.LastStart = now
+	rec.EndedAt = time.Time{}
+	rec.ExpiresAt = time.Time{}
+	rec.Outcome = nil
+	rec.Resolved = false
+	rec.Method = op.Method
+	rec.ReadableKey = op.ReadableKey
+}
+
+func (op *Claim) ownerAliveUntil(start time.Time) time.Time {
+	return start.Add(op.MaxRun).Add(op.Lease)
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+
+	return a
+}
+
+// revive gives an ended lease back to its owner. The fence rises, so that a takeover which expects the old one loses.
+func (r *Record) revive(lease time.Duration, now time.Time) {
+	r.Fence++
+	r.LeaseUntil = now.Add(lease)
 }
 
 // Apply decides a renewal.
 func (op *Renewal) Apply(rec Record, now time.Time) Transition {
-	rec = current(rec, now)
+	return op.decide(&rec, now).transition(&rec)
+}
+
+// ApplyTo is Apply in place.
+func (op *Renewal) ApplyTo(rec *Record, now time.Time) (isApplied, isChanged bool) {
+	return op.decide(rec, now).flags()
+}
+
+func (op *Renewal) decide(rec *Record, now time.Time) verdict {
+	rec.forget(now)
+
 	if rec.State != Running || rec.Token != op.Token {
-		return unchanged(rec)
+		return refused
 	}
 
-	if !rec.LeaseAlive(now) {
-		return changedTo(revived(rec, op.Lease, now))
+	if rec.LeaseAlive(now) {
+		rec.LeaseUntil = later(rec.LeaseUntil, now.Add(op.Lease))
+	} else {
+		rec.revive(op.Lease, now)
 	}
 
-	if until := now.Add(op.Lease); until.After(rec.LeaseUntil) {
-		rec.LeaseUntil = until
-	}
-
-	return changedTo(rec)
+	return applied
 }
 
 // Apply decides a completion. A lease that has ended does not matter as long as the token is the owner's: nobody has
 // taken over.
 func (op *Completion) Apply(rec Record, now time.Time) Transition {
-	rec = current(rec, now)
+	return op.decide(&rec, now).transition(&rec)
+}
+
+// ApplyTo is Apply in place.
+func (op *Completion) ApplyTo(rec *Record, now time.Time) (isApplied, isChanged bool) {
+	return op.decide(rec, now).flags()
+}
+
+func (op *Completion) decide(rec *Record, now time.Time) verdict {
+	rec.forget(now)
+
 	if rec.Token != op.Token {
-		return unchanged(rec)
+		return refused
 	}
 
 	switch rec.State {
 	case Running, Unknown:
 		rec.settle(Completed, op.Outcome, op.Retention, now)
 
-		return changedTo(rec)
+		return applied
 	case Completed:
 		if bytes.Equal(rec.Outcome, op.Outcome) {
-			return alreadyApplied(rec)
+			return repeated
 		}
 
-		return unchanged(rec)
+		return refused
 	case Absent, Released:
-		return unchanged(rec)
+		return refused
 	default:
-		return unchanged(rec)
+		return refused
 	}
 }
 
 // Apply decides a release.
 func (op *Release) Apply(rec Record, now time.Time) Transition {
-	rec = current(rec, now)
-	claim := &op.Claim
+	return op.decide(&rec, now).transition(&rec)
+}
+
+// ApplyTo is Apply in place.
+func (op *Release) ApplyTo(rec *Record, now time.Time) (isApplied, isChanged bool) {
+	return op.decide(rec, now).flags()
+}
+
+func (op *Release) decide(rec *Record, now time.Time) verdict {
+	rec.forget(now)
 
 	switch {
 	case rec.State == Absent:
-		return changedTo(op.tombstone(now))
+		op.leaveTombstone(rec, now)
+
+		return applied
 	case rec.State != Running && rec.State != Unknown && rec.State != Released:
-		return unchanged(rec)
-	case rec.Token != claim.Token:
-		if rec.Fence == claim.Fence {
-			return fenceRaised(rec)
+		return refused
+	case rec.Token != op.Claim.Token:
+		if rec.Fence != op.Claim.Fence {
+			return refused
 		}
 
-		return unchanged(rec)
+		rec.Fence++
+
+		return countered
 	case rec.State == Released:
-		return alreadyApplied(rec)
+		return repeated
 	default:
 		rec.settle(Released, nil, op.Retention, now)
 		rec.Doubtful = rec.Doubtful || op.Ambiguous
 
-		return changedTo(rec)
+		return applied
 	}
 }
 
-// tombstone is the Released record of a claim that has not landed.
-func (op *Release) tombstone(now time.Time) Record {
-	return Record{
+// leaveTombstone makes the Released record of a claim that has not landed.
+func (op *Release) leaveTombstone(rec *Record, now time.Time) {
+	*rec = Record{
 		State:       Released,
 		Token:       op.Claim.Token,
 		Fence:       1,
@@ -256,9 +329,19 @@ func (op *Release) tombstone(now time.Time) Record {
 
 // Apply decides a hold.
 func (op *Hold) Apply(rec Record, now time.Time) Transition {
-	rec = current(rec, now)
+	return op.decide(&rec, now).transition(&rec)
+}
+
+// ApplyTo is Apply in place.
+func (op *Hold) ApplyTo(rec *Record, now time.Time) (isApplied, isChanged bool) {
+	return op.decide(rec, now).flags()
+}
+
+func (op *Hold) decide(rec *Record, now time.Time) verdict {
+	rec.forget(now)
+
 	if rec.Token != op.Token {
-		return unchanged(rec)
+		return refused
 	}
 
 	switch rec.State {
@@ -267,29 +350,36 @@ func (op *Hold) Apply(rec Record, now time.Time) Transition {
 		rec.EndedAt = now
 		rec.Outcome = op.Outcome
 
-		return changedTo(rec)
+		return applied
 	case Unknown:
-		return alreadyApplied(rec)
+		return repeated
 	case Absent, Released, Completed:
-		return unchanged(rec)
+		return refused
 	default:
-		return unchanged(rec)
+		return refused
 	}
 }
 
 // Apply decides a resolution.
 func (op *Resolution) Apply(rec Record, now time.Time) Transition {
-	rec = current(rec, now)
-	if rec.Fence != op.Fence {
-		return unchanged(rec)
-	}
+	return op.decide(&rec, now).transition(&rec)
+}
 
-	if op.repeated(&rec) {
-		return alreadyApplied(rec)
-	}
+// ApplyTo is Apply in place.
+func (op *Resolution) ApplyTo(rec *Record, now time.Time) (isApplied, isChanged bool) {
+	return op.decide(rec, now).flags()
+}
 
-	if rec.State != Unknown && (rec.State != Running || rec.LeaseAlive(now)) {
-		return unchanged(rec)
+func (op *Resolution) decide(rec *Record, now time.Time) verdict {
+	rec.forget(now)
+
+	switch {
+	case rec.Fence != op.Fence:
+		return refused
+	case op.isRepeat(rec):
+		return repeated
+	case rec.State != Unknown && (rec.State != Running || rec.LeaseAlive(now)):
+		return refused
 	}
 
 	switch op.State {
@@ -297,23 +387,23 @@ func (op *Resolution) Apply(rec Record, now time.Time) Transition {
 		rec.settle(Completed, op.Outcome, op.Retention, now)
 	case Released:
 		if now.Before(rec.OwnerAliveUntil) || !op.AsOf.IsZero() && op.AsOf.Before(rec.OwnerAliveUntil) {
-			return unchanged(rec)
+			return refused
 		}
 
 		rec.settle(Released, nil, op.Retention, now)
 		rec.Doubtful = false
 	case Absent, Running, Unknown:
-		return unchanged(rec)
+		return refused
 	default:
-		return unchanged(rec)
+		return refused
 	}
 
 	rec.Resolved = true
 
-	return changedTo(rec)
+	return applied
 }
 
-func (op *Resolution) repeated(rec *Record) bool {
+func (op *Resolution) isRepeat(rec *Record) bool {
 	return rec.Resolved && rec.State == op.State && (op.State != Completed || bytes.Equal(rec.Outcome, op.Outcome))
 }
 

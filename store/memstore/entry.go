@@ -3,15 +3,17 @@ package memstore
 import (
 	"math"
 	"time"
+	"unique"
 
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// entry is a record in its compact form: times are nanoseconds since 1970, zero for a zero time.
+// entry is a record in its compact form of 160 bytes, which the runtime allocates without waste. Times are nanoseconds
+// since 1970, zero for a zero time. The methods of a program are few, so their names are shared.
 type entry struct {
 	outcome     []byte
-	method      string
 	readableKey string
+	method      unique.Handle[string]
 	sum         [32]byte
 	token       store.Token
 	fence       uint64
@@ -24,10 +26,18 @@ type entry struct {
 	attempts    uint32
 	scheme      uint16
 	state       store.State
-	guarantee   store.Guarantee
-	resolved    bool
-	doubtful    bool
+	flags       flags
 }
+
+// flags are a guarantee and two bits.
+type flags uint8
+
+const (
+	resolved flags = 1 << 7
+	doubtful flags = 1 << 6
+
+	guarantee = doubtful - 1
+)
 
 // overhead estimates what a record costs besides its outcome and its key: the entry, its slot in the map and its place
 // in the heap, as measured.
@@ -39,25 +49,28 @@ func sizeOf(rec *store.Record) int64 {
 
 func (e *entry) size() int64 { return overhead + int64(len(e.outcome)) + int64(len(e.readableKey)) }
 
-func (e *entry) record() store.Record {
-	return store.Record{
-		State:           e.state,
-		Token:           e.token,
-		Fence:           e.fence,
-		Guarantee:       e.guarantee,
-		Fingerprint:     store.Fingerprint{Scheme: e.scheme, Sum: e.sum},
-		LeaseUntil:      timeOf(e.lease),
-		OwnerAliveUntil: timeOf(e.aliveUntil),
-		Attempts:        e.attempts,
-		FirstStart:      timeOf(e.firstStart),
-		LastStart:       timeOf(e.lastStart),
-		EndedAt:         timeOf(e.ended),
-		ExpiresAt:       timeOf(e.expires),
-		Outcome:         e.outcome,
-		Doubtful:        e.doubtful,
-		Resolved:        e.resolved,
-		Method:          e.method,
-		ReadableKey:     e.readableKey,
+// read makes rec the record, which must be empty.
+func (e *entry) read(rec *store.Record) {
+	rec.State = e.state
+	rec.Token = e.token
+	rec.Fence = e.fence
+	rec.Guarantee = store.Guarantee(e.flags & guarantee)
+	rec.Fingerprint.Scheme = e.scheme
+	rec.Fingerprint.Sum = e.sum
+	rec.LeaseUntil = timeOf(e.lease)
+	rec.OwnerAliveUntil = timeOf(e.aliveUntil)
+	rec.Attempts = e.attempts
+	rec.FirstStart = timeOf(e.firstStart)
+	rec.LastStart = timeOf(e.lastStart)
+	rec.EndedAt = timeOf(e.ended)
+	rec.ExpiresAt = timeOf(e.expires)
+	rec.Outcome = e.outcome
+	rec.Doubtful = e.flags&doubtful != 0
+	rec.Resolved = e.flags&resolved != 0
+	rec.ReadableKey = e.readableKey
+
+	if e.method != (unique.Handle[string]{}) {
+		rec.Method = e.method.Value()
 	}
 }
 
@@ -65,7 +78,7 @@ func (e *entry) set(rec *store.Record) {
 	e.state = rec.State
 	e.token = rec.Token
 	e.fence = rec.Fence
-	e.guarantee = rec.Guarantee
+	e.flags = flags(rec.Guarantee) & guarantee
 	e.scheme = rec.Fingerprint.Scheme
 	e.sum = rec.Fingerprint.Sum
 	e.lease = nanos(rec.LeaseUntil)
@@ -76,10 +89,21 @@ func (e *entry) set(rec *store.Record) {
 	e.ended = nanos(rec.EndedAt)
 	e.expires = nanos(rec.ExpiresAt)
 	e.outcome = rec.Outcome
-	e.doubtful = rec.Doubtful
-	e.resolved = rec.Resolved
-	e.method = rec.Method
 	e.readableKey = rec.ReadableKey
+
+	if rec.Doubtful {
+		e.flags |= doubtful
+	}
+
+	if rec.Resolved {
+		e.flags |= resolved
+	}
+
+	if rec.Method == "" {
+		e.method = unique.Handle[string]{}
+	} else if e.method == (unique.Handle[string]{}) || e.method.Value() != rec.Method {
+		e.method = unique.Make(rec.Method)
+	}
 }
 
 func timeOf(n int64) time.Time {

@@ -46,6 +46,14 @@ func fill(t *testing.T, v reflect.Value, path string, next *uint64) {
 	}
 }
 
+func TestAnEntryFitsASizeClassOfTheRuntime(t *testing.T) {
+	t.Parallel()
+
+	if got := reflect.TypeFor[entry]().Size(); got != 160 {
+		t.Errorf("an entry takes %d bytes, must take 160: the next size class is 176", got)
+	}
+}
+
 func TestAnEntryKeepsEveryFieldOfARecord(t *testing.T) {
 	t.Parallel()
 
@@ -65,7 +73,11 @@ func TestAnEntryKeepsEveryFieldOfARecord(t *testing.T) {
 
 	ent.set(&want)
 
-	if got := ent.record(); !reflect.DeepEqual(got, want) {
+	var got store.Record
+
+	ent.read(&got)
+
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("kept as\n%+v, must be\n%+v", got, want)
 	}
 

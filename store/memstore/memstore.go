@@ -79,21 +79,21 @@ func New(opts ...Option) *Store {
 
 // Claim implements [store.Store]. Its error matches store.ErrFull when a bound is reached.
 func (s *Store) Claim(ctx context.Context, op store.Claim) (res store.Result, err error) {
-	err = s.insert(ctx, op.Key, op.Apply, &res)
+	err = s.insert(ctx, &op.Key, &op, &res)
 
 	return res, err
 }
 
 // Renew implements [store.Store].
 func (s *Store) Renew(ctx context.Context, op store.Renewal) (res store.Result, err error) {
-	err = s.update(ctx, op.Key, op.Apply, &res)
+	err = s.update(ctx, &op.Key, &op, &res)
 
 	return res, err
 }
 
 // Complete implements [store.Store].
 func (s *Store) Complete(ctx context.Context, op store.Completion) (res store.Result, err error) {
-	err = s.update(ctx, op.Key, op.Apply, &res)
+	err = s.update(ctx, &op.Key, &op, &res)
 
 	return res, err
 }
@@ -101,41 +101,35 @@ func (s *Store) Complete(ctx context.Context, op store.Completion) (res store.Re
 // Release implements [store.Store]. Its error matches store.ErrFull when a bound is reached and the release would have
 // to leave a record where there is none.
 func (s *Store) Release(ctx context.Context, op store.Release) (res store.Result, err error) {
-	err = s.insert(ctx, op.Claim.Key, op.Apply, &res)
+	err = s.insert(ctx, &op.Claim.Key, &op, &res)
 
 	return res, err
 }
 
 // Hold implements [store.Store].
 func (s *Store) Hold(ctx context.Context, op store.Hold) (res store.Result, err error) {
-	err = s.update(ctx, op.Key, op.Apply, &res)
+	err = s.update(ctx, &op.Key, &op, &res)
 
 	return res, err
 }
 
 // Lookup implements [store.Inspector].
 func (s *Store) Lookup(ctx context.Context, key store.Key) (res store.Result, err error) {
-	err = s.update(ctx, key, func(rec store.Record, now time.Time) store.Transition {
-		if rec.Expired(now) {
-			rec = store.Record{}
-		}
-
-		return store.Transition{Record: rec}
-	}, &res)
+	err = s.update(ctx, &key, lookup{}, &res)
 
 	return res, err
 }
 
 // Resolve implements [store.Inspector].
 func (s *Store) Resolve(ctx context.Context, op store.Resolution) (res store.Result, err error) {
-	err = s.update(ctx, op.Key, op.Apply, &res)
+	err = s.update(ctx, &op.Key, &op, &res)
 
 	return res, err
 }
 
 // Watch implements [store.Notifier].
 func (s *Store) Watch(key store.Key) (changed <-chan struct{}, stop func()) {
-	return s.shard(key).watch(key)
+	return s.shard(&key).watch(key)
 }
 
 // Immediate implements [store.Immediate].
@@ -147,15 +141,40 @@ func (s *Store) Len() int { return int(s.used.records.Load()) }
 // Bytes returns the estimated memory of all records, in bytes.
 func (s *Store) Bytes() int64 { return s.used.bytes.Load() }
 
-// apply is one of the Apply functions of the transition table.
-type apply func(rec store.Record, now time.Time) store.Transition
+// lookup is the operation that changes nothing.
+type lookup struct{}
+
+// apply performs an operation on a record. The operations are told apart here instead of being methods of an interface, so
+// that the compiler sees that neither they nor the record outlive the call.
+func apply(op any, rec *store.Record, now time.Time) (applied, changed bool) {
+	switch op := op.(type) {
+	case *store.Claim:
+		return op.ApplyTo(rec, now)
+	case *store.Renewal:
+		return op.ApplyTo(rec, now)
+	case *store.Completion:
+		return op.ApplyTo(rec, now)
+	case *store.Release:
+		return op.ApplyTo(rec, now)
+	case *store.Hold:
+		return op.ApplyTo(rec, now)
+	case *store.Resolution:
+		return op.ApplyTo(rec, now)
+	default:
+		if rec.Expired(now) {
+			*rec = store.Record{}
+		}
+
+		return false, false
+	}
+}
 
 func (s *Store) now() time.Time { return s.start.Add(time.Since(s.start)) }
 
-func (s *Store) shard(key store.Key) *shard { return &s.shards[key[0]%shardCount] }
+func (s *Store) shard(key *store.Key) *shard { return &s.shards[key[0]%shardCount] }
 
-// update runs an operation that creates no record. A result is large, so it is written where it is wanted.
-func (s *Store) update(ctx context.Context, key store.Key, op apply, res *store.Result) error {
+// update runs an operation that creates no record. Operations and results are large, so they stay where they are.
+func (s *Store) update(ctx context.Context, key *store.Key, op any, res *store.Result) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("memstore: %w", err)
 	}
@@ -164,7 +183,7 @@ func (s *Store) update(ctx context.Context, key store.Key, op apply, res *store.
 }
 
 // insert runs an operation that may create a record. A full store first gives up what has expired anywhere.
-func (s *Store) insert(ctx context.Context, key store.Key, op apply, res *store.Result) error {
+func (s *Store) insert(ctx context.Context, key *store.Key, op any, res *store.Result) error {
 	err := s.update(ctx, key, op, res)
 	if !errors.Is(err, store.ErrFull) {
 		return err

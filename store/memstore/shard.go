@@ -25,41 +25,43 @@ type shard struct {
 	watches  map[store.Key]*watch
 }
 
-// do runs one operation atomically.
-func (sh *shard) do(s *Store, key store.Key, op apply, res *store.Result) error {
+// do runs one operation atomically. The record is read into the result and changed there.
+func (sh *shard) do(s *Store, key *store.Key, op any, res *store.Result) error {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 
-	now := s.now()
-	sh.expire(s, now, expirePerOperation)
+	res.Now = s.now()
+	sh.expire(s, res.Now, expirePerOperation)
 
-	ent := sh.entries[key]
-
-	var before store.Record
+	ent := sh.entries[*key]
 	if ent != nil {
-		before = ent.record()
+		ent.read(&res.Record)
 	}
 
-	decided := op(before, now)
-	if decided.Changed {
-		if err := sh.write(s, key, ent, &decided.Record); err != nil {
-			return err
-		}
+	var changed bool
+
+	res.Applied, changed = apply(op, &res.Record, res.Now)
+	if !changed {
+		return nil
 	}
 
-	res.Applied, res.Record, res.Now = decided.Applied, decided.Record, now
+	if err := sh.write(s, key, ent, &res.Record); err != nil {
+		*res = store.Result{}
+
+		return err
+	}
 
 	return nil
 }
 
-func (sh *shard) write(s *Store, key store.Key, ent *entry, rec *store.Record) error {
+func (sh *shard) write(s *Store, key *store.Key, ent *entry, rec *store.Record) error {
 	if ent == nil {
 		ent = new(entry)
 		if err := s.reserve(sizeOf(rec)); err != nil {
 			return err
 		}
 
-		sh.entries[key] = ent
+		sh.entries[*key] = ent
 	} else {
 		s.used.bytes.Add(sizeOf(rec) - ent.size())
 	}
@@ -68,12 +70,12 @@ func (sh *shard) write(s *Store, key store.Key, ent *entry, rec *store.Record) e
 	ent.set(rec)
 
 	if ent.expires != 0 && ent.expires != had {
-		sh.expiries.push(expiry{at: ent.expires, key: key})
+		sh.expiries.push(expiry{at: ent.expires, key: *key})
 		sh.compact()
 	}
 
 	if rec.State != store.Running {
-		sh.wake(key)
+		sh.wake(*key)
 	}
 
 	return nil
