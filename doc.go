@@ -22,6 +22,9 @@
 //	              ├── the same token completes or releases late, and nobody resolved ──► COMPLETED | RELEASED
 //	              └── resolve ──► COMPLETED | RELEASED
 //
+// The end of a lease is not written: the record still says RUNNING, and whoever reads it compares the lease with the store's
+// clock. A record that is RUNNING or UNKNOWN has no retention and does not expire.
+//
 // A call claims its key. If nobody has it, the call runs its handler and records the outcome. If the outcome is recorded,
 // the call gets it: a replay. If somebody is running, the call waits a while and gets the same outcome. If the request
 // differs from the first one under the key, the call is rejected, whatever has become of the first.
@@ -45,13 +48,16 @@
 // renewed its lease within this window ends itself, before the lease can have ended: its context is cancelled with
 // [ErrLeaseLost]. Under AtMostOnce it goes on, because nobody may take over and ending it would only make its outcome
 // unknown. A run is trusted to end with MaxRun, when its context is cancelled with [ErrMaxRun]; one lease after that, and not
-// before, anybody may say that it did nothing (store.Record.OwnerAliveUntil).
+// before, anybody may say that it did nothing ([store.Record].OwnerAliveUntil).
+//
+// A run that is told by the store that its record is gone, or another's, ends with ErrLeaseLost under every guarantee.
 //
 // # The fence
 //
 // The fence of a record rises with every run, and whenever a lease that had ended is won back. A claim names the fence that
 // it expects, so that a late copy of a losing claim cannot win after its caller has gone. A handler reads it with
-// [RunFromContext], for resources that refuse an overtaken run.
+// [RunFromContext], for resources that refuse an overtaken run; why they have to, says
+// https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html.
 //
 // # What an outcome means
 //
@@ -65,18 +71,28 @@
 //
 // # Glossary
 //
-//   - key: what a client calls an operation by; one per logical call, the same on every attempt.
+//   - key: what a client calls an operation by; one per logical call, the same on every attempt. For HTTP see
+//     https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/.
 //   - scope: whose key it is. Callers in different scopes never meet.
-//   - claim: asking the store for the right to run.
-//   - token: 128 random bits that name the owner of a run.
-//   - fence: a number that rises with every run of a key and never goes back; see [RunFromContext].
+//   - identity: scope, method and key of a call.
+//   - duplicate: a call with the identity of an earlier one.
 //   - fingerprint: a digest of the request, to notice another request under the same key.
+//   - record: what the store keeps of an identity.
+//   - run: one execution of the handler, under a claim that has won.
+//   - claim: asking the store for the right to run.
+//   - owner: the call whose claim has won, until its run is settled or overtaken.
+//   - token: 128 random bits that name the owner. Not the fencing token, which is the fence.
+//   - lease: how long others have to take the owner for alive, unless it renews.
+//   - fence, or fencing token: a number that rises with every run of a key and never goes back; see [RunFromContext].
+//   - takeover: a run that begins because the lease of the run before has ended.
+//   - attempt: for a client, sending a call once; for a record, one of the runs that began since it was made or last released.
 //   - outcome: how a run ended; recorded, it is what duplicates get.
 //   - replay: answering a call with a recorded outcome.
-//   - retention: how long an outcome is kept.
+//   - retention: how long an outcome, or a released key, is kept.
+//   - release: to give a key back, so that the next claim wins it.
+//   - hold: to mark the outcome of a run as unknown.
 //   - settle: to bring a record to an end, by its owner or by [Engine.Resolve].
 //   - recover: to find out what became of a run whose outcome is unknown.
 //   - doubtful: of a record, that an earlier run of it may have had its effect.
 //   - detached: of a run, that it goes on when its caller has gone.
-//   - duplicate: a call with the identity of an earlier one.
 package onlyonce

@@ -11,8 +11,8 @@ import (
 )
 
 // Engine decides what becomes of keyed calls: run, replay, wait or reject. One engine serves any number of methods and is
-// safe for concurrent use. It starts no goroutine of its own accord; what it has to finish in the background after a
-// store has failed ends with Drain.
+// safe for concurrent use. It starts goroutines for calls alone: to renew leases, for recovery functions, and to finish in the
+// background what a store has not acknowledged. All of them have ended when Drain has returned nil.
 type Engine struct {
 	store     store.Store
 	notifier  store.Notifier  // nil: polling alone
@@ -93,7 +93,8 @@ func (l Limits) validate() error {
 // Option changes an Engine under construction.
 type Option func(*Engine)
 
-// WithPolicy sets the policy of calls that bring none, and what is unset in the policies of those that do.
+// WithPolicy sets the policy of calls that bring none, and what is unset in the policies of those that do. Given again, it
+// goes before what was given, field by field.
 func WithPolicy(p Policy) Option { return func(e *Engine) { e.policy = p.Over(e.policy) } }
 
 // WithLimits sets the engine's bounds.
@@ -106,8 +107,8 @@ func WithObserver(o Observer) Option { return func(e *Engine) { e.observer = o }
 // find a record by its full identity alone.
 func WithHiddenKeys() Option { return func(e *Engine) { e.hideKeys = true } }
 
-// New returns an engine on a store. It fails where the policy cannot hold, such as ExactlyOnce on a store that has no
-// transactions.
+// New returns an engine on a store, which must not be nil. It fails where a limit is negative or the policy cannot hold, such
+// as ExactlyOnce on a store that has no transactions, and reports every problem at once.
 func New(s store.Store, opts ...Option) (*Engine, error) {
 	if s == nil {
 		return nil, errors.New("onlyonce: New needs a store, such as memstore.New()")
@@ -148,8 +149,8 @@ func (e *Engine) Validate(p Policy) error {
 // Policy returns a policy with every unset field taken from the engine's.
 func (e *Engine) Policy(p Policy) Policy { return p.Over(e.policy) }
 
-// Drain refuses new keyed calls, with a rejection that asks to retry elsewhere, as well as calls that wait and would have
-// to claim again. It waits until all calls have been answered and nothing is left to be tried in the background. When ctx
+// Drain refuses new keyed calls with ReasonStoreUnavailable, which asks to retry elsewhere, as well as calls that wait and would
+// have to claim again. It waits until all calls have been answered and nothing is left to be tried in the background. When ctx
 // ends first, the runs that are left are told by cancelling their contexts with ErrDraining, what is pending is given up,
 // and Drain returns an error that says how much was left. The engine cannot be used afterwards. Drain may be called again.
 func (e *Engine) Drain(ctx context.Context) error {

@@ -21,7 +21,8 @@ const (
 	ReasonKeyReused Reason = "IDEMPOTENCY_KEY_REUSED"
 	// ReasonInProgress means that another call with the key is running and the wait for it is over.
 	ReasonInProgress Reason = "IDEMPOTENCY_IN_PROGRESS"
-	// ReasonLeaseLost means that this run was overtaken by another, which has no outcome yet.
+	// ReasonLeaseLost means that this run was overtaken by another, which has no outcome yet, or that its claim was answered
+	// too late for it to begin.
 	ReasonLeaseLost Reason = "IDEMPOTENCY_LEASE_LOST"
 	// ReasonOutcomeUnknown means that an earlier run did not end in a known way and must not be repeated.
 	ReasonOutcomeUnknown Reason = "IDEMPOTENCY_OUTCOME_UNKNOWN"
@@ -42,7 +43,8 @@ const (
 // Error returns the reason.
 func (r Reason) Error() string { return string(r) }
 
-// Rejection is the error of a call that was answered without a run of its own: nothing was executed by this call.
+// Rejection is the error of a call that was answered without an outcome of its own. Nothing was executed by this call, unless
+// it was overtaken or its outcome was settled by somebody else: ReasonLeaseLost, ReasonOutcomeUnknown, ReasonOutcomeNotStored.
 type Rejection struct {
 	// Reason says why.
 	Reason Reason
@@ -51,7 +53,8 @@ type Rejection struct {
 	// RetryAfter is how long to wait before the same key is tried again, jittered. Zero means that trying again is of
 	// no use.
 	RetryAfter time.Duration
-	// Metadata are further facts, such as the code that an earlier run ended with.
+	// Metadata are further facts: with ReasonOutcomeUnknown "since", a time in RFC 3339, and "original_code", the code that
+	// the earlier run ended with, where it is known; with ReasonOutcomeNotStored "original_code". It may be nil.
 	Metadata map[string]string
 	// Cause is the error behind the rejection. It is nil where there is none, and is never sent to a caller.
 	Cause error

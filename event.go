@@ -11,13 +11,14 @@ type EventKind uint8
 
 // The kinds of events.
 const (
-	// EventCall is the end of a keyed call: Status says what became of it, Reason why it was rejected.
+	// EventCall is the end of a keyed call: Status says what became of it, Reason why it was rejected. A call that its
+	// transport refuses, such as one without a scope, never reaches the engine and has none.
 	EventCall EventKind = iota + 1
 	// EventRenewFailed means that the store did not answer a renewal. The run goes on.
 	EventRenewFailed
 	// EventLeaseLost means that the lease of a run has ended, or that its record belongs to somebody else or is gone.
 	EventLeaseLost
-	// EventTakeover means that this call runs although an earlier run of its key ended in an unknown way.
+	// EventTakeover means that this call has taken the key over from a run that never ended.
 	EventTakeover
 	// EventSettleFailed means that the store did not take the end of a run. It is tried again in the background.
 	EventSettleFailed
@@ -72,7 +73,7 @@ type Event struct {
 	Err error
 }
 
-// Observer sees events. It is called on the path of the call and returns quickly; it is safe for concurrent use.
+// Observer sees events. It is called on the path of the call, so it must return quickly, and must be safe for concurrent use.
 type Observer interface {
 	Observe(ctx context.Context, event Event)
 }

@@ -80,7 +80,17 @@ func ExampleEngine_Do() {
 				w.Header().Set("Retry-After", strconv.Itoa(int(rejection.RetryAfter.Seconds())+1))
 			}
 
-			http.Error(w, rejection.Message, http.StatusConflict)
+			code, ok := map[onlyonce.Reason]int{
+				onlyonce.ReasonKeyInvalid:       http.StatusBadRequest,
+				onlyonce.ReasonKeyReused:        http.StatusUnprocessableEntity,
+				onlyonce.ReasonStoreFull:        http.StatusTooManyRequests,
+				onlyonce.ReasonStoreUnavailable: http.StatusServiceUnavailable,
+			}[rejection.Reason]
+			if !ok {
+				code = http.StatusConflict
+			}
+
+			http.Error(w, rejection.Message, code)
 
 			return
 		}
@@ -120,7 +130,7 @@ func ExampleEngine_Do() {
 	// Output:
 	// 200 executed: payment 1
 	// 200 replayed: payment 1
-	// 409 rejected: this idempotency key belongs to another request; use a new key for a new operation
+	// 422 rejected: this idempotency key belongs to another request; use a new key for a new operation
 	// 422 executed: there is nothing to pay
 	// 422 replayed: there is nothing to pay
 }

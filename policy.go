@@ -14,8 +14,8 @@ type Guarantee = store.Guarantee
 
 // The guarantees.
 const (
-	// AtMostOnce never runs again by itself. Callers are told that the outcome is unknown until a late owner or a
-	// person settles it. It is the default.
+	// AtMostOnce never runs again by itself. Callers are told that the outcome is unknown until the late owner, a recovery
+	// function or a person settles it. It is the default.
 	AtMostOnce = store.AtMostOnce
 	// AtLeastOnce lets the next duplicate run again, with a higher fencing token, at most MaxAttempts times. It is for
 	// handlers that are themselves idempotent.
@@ -64,7 +64,8 @@ type Policy struct {
 	// that ends ambiguously, by an error or a panic, gives the key back under AtLeastOnce and is not counted: how often
 	// that is tried again is up to the clients. AtMostOnce does not use it.
 	MaxAttempts int
-	// Retention is how long an outcome is kept, from completion, at most 100 years. The default is 24 hours.
+	// Retention is how long an outcome is kept, from completion, and a released key bound to its request, from release: at
+	// least MaxRun, at most 100 years. The default is 24 hours. A record whose outcome is unknown has none.
 	Retention time.Duration
 	// Lease is how long a claim holds without renewal; it is renewed at a third. The default is 15 seconds. It bounds how
 	// long duplicates wait for an owner that has died.

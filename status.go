@@ -15,7 +15,7 @@ const (
 	StatusUnknown Status = "unknown"
 	// StatusUnrecorded means that the handler has finished and its outcome could not be stored yet.
 	StatusUnrecorded Status = "unrecorded"
-	// StatusUnprotected means that the store was down and the policy allows to run without it.
+	// StatusUnprotected means that the store was down and the policy's FailOpen lets the call run without it.
 	StatusUnprotected Status = "unprotected"
 	// StatusRejected means none of the others: see the rejection's reason.
 	StatusRejected Status = "rejected"

@@ -1,4 +1,4 @@
-// Bench measures what onlyonce costs, side by side with gRPC on its own, and prints Markdown tables.
+// Command bench measures what onlyonce costs, side by side with gRPC on its own, and prints Markdown tables.
 //
 //	go run ./bench
 //

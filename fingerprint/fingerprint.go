@@ -1,4 +1,7 @@
 // Package fingerprint makes the digest by which two requests under one idempotency key are told apart.
+//
+// Every field that is set counts, unknown ones included. A client that writes the time, or a fresh id, into each attempt sends
+// another request each time.
 package fingerprint
 
 import (
@@ -11,12 +14,13 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// SchemeDeterministic is SHA-256 of the full message name and the deterministic protobuf encoding. That encoding is stable
-// within one build of a program, but promises nothing across builds; digests of different schemes are never compared.
+// SchemeDeterministic is SHA-256 of the full message name, a zero byte and the deterministic protobuf encoding. That encoding
+// is stable within one build of a program, but promises nothing across builds; see proto.MarshalOptions. Digests of different
+// schemes are never compared.
 const SchemeDeterministic uint16 = 1
 
-// Of returns the fingerprint of a message. The message is read and not changed. It fails where the message cannot be
-// encoded, such as one with text that is not UTF-8.
+// Of returns the fingerprint of a message, which must not be nil. The message is read and not changed. It fails where the
+// message cannot be encoded, such as one with text that is not UTF-8.
 func Of(msg proto.Message) (store.Fingerprint, error) {
 	buf, _ := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)

@@ -48,23 +48,26 @@ func WithMethods(fullMethods ...string) ClientOption {
 	}
 }
 
-// WithMethodMatch says which methods the servers protect by a function.
+// WithMethodMatch says which methods the servers protect by a function, which is safe for concurrent use. It adds to WithMethods
+// and WithAllMethods.
 func WithMethodMatch(match func(fullMethod string) bool) ClientOption {
 	return func(c *clientConfig) { c.match = match }
 }
 
-// WithRetry sets how calls are retried; see retry.Policy for the defaults.
+// WithRetry sets how calls are retried; see [retry.Policy] for the defaults. Its MaxElapsed is shortened to what WithRetention
+// allows, and its Budget is shared by all calls of the connection.
 func WithRetry(p retry.Policy) ClientOption { return func(c *clientConfig) { c.policy = p } }
 
 // WithRetryCodes replaces the codes that are retried when they come from a handler or from the connection. The default is
-// UNAVAILABLE alone. What an onlyonce server says about its own rejections, and attempts that timed out, do not depend on
-// it.
+// UNAVAILABLE alone; none at all retries no such error. What an onlyonce server says about its own rejections, and attempts
+// that timed out, do not depend on it, and a replayed error is not retried.
 func WithRetryCodes(retried ...codes.Code) ClientOption {
 	return func(c *clientConfig) { c.retryCodes = slices.Clone(retried) }
 }
 
-// WithRetention says how long the servers keep outcomes, 24 hours by default. No attempt is made later than that after the
-// first one, less ten minutes (or half of it, where it is shorter than twenty), because it might run again.
+// WithRetention says how long the servers keep outcomes, 24 hours by default; give the shortest of theirs. No attempt is made
+// later than that after the first one, less ten minutes (or half of it, where it is shorter than twenty), because it might
+// run again.
 func WithRetention(d time.Duration) ClientOption { return func(c *clientConfig) { c.retention = d } }
 
 // WithKeyRules refuses keys that the servers would refuse. The default is the contract's rule.
@@ -72,12 +75,14 @@ func WithKeyRules(rules onlyonce.KeyRules) ClientOption {
 	return func(c *clientConfig) { c.keyRules = rules }
 }
 
-// WithKeyGenerator replaces onlyonce.NewKey, which makes a UUID of version 7.
+// WithKeyGenerator replaces onlyonce.NewKey, which makes a UUID of version 7. The function never returns the same key twice,
+// and is safe for concurrent use.
 func WithKeyGenerator(newKey func() string) ClientOption {
 	return func(c *clientConfig) { c.newKey = newKey }
 }
 
-// WithAttemptObserver lets a function see every attempt of a keyed call. It is called on the path of the call.
+// WithAttemptObserver lets a function see every attempt of a keyed call; nil means nobody. It is called on the path of the
+// call, so it returns quickly, and is safe for concurrent use.
 func WithAttemptObserver(observe func(ctx context.Context, attempt Attempt)) ClientOption {
 	return func(c *clientConfig) { c.observe = observe }
 }
@@ -91,7 +96,7 @@ type Attempt struct {
 	// Status is what the server says became of the attempt. It is empty where there was no answer.
 	Status onlyonce.Status
 	// Unconfirmed reports an answer without a status from a method that is said to be protected: the server has no
-	// interceptor, or an old replica answered. Retrying it is not safe.
+	// interceptor, or an old replica answered. Retrying it is not safe: raise an alarm.
 	Unconfirmed bool
 }
 
@@ -181,9 +186,10 @@ func DialOptions(opts ...ClientOption) ([]grpc.DialOption, error) {
 }
 
 // UnaryClientInterceptor returns an interceptor that gives every logical call of a protected method one key and retries it
-// with that key. It is UnaryClientKeyInterceptor around UnaryClientRetryInterceptor. It fails where an option cannot hold.
+// with that key. It is UnaryClientKeyInterceptor around UnaryClientRetryInterceptor. It fails where an option cannot hold, or
+// where none says which methods are protected: WithMethods, WithMethodMatch or WithAllMethods.
 //
-// The error of a call is a gRPC status with all its details, and onlyonce.OutcomeOf says what it means for the key.
+// The error of a keyed call is a gRPC status with all its details, and onlyonce.OutcomeOf says what it means for the key.
 func UnaryClientInterceptor(opts ...ClientOption) (grpc.UnaryClientInterceptor, error) {
 	c, err := newClientConfig(opts)
 	if err != nil {
@@ -205,7 +211,7 @@ func UnaryClientInterceptor(opts ...ClientOption) (grpc.UnaryClientInterceptor, 
 
 // UnaryClientKeyInterceptor returns the half that gives a logical call its key: from WithKey, from
 // onlyonce.ContextWithKey, from the outgoing metadata, or a fresh one for a protected method. It has to be outside of
-// whatever retries.
+// whatever retries. Both halves get the same options.
 func UnaryClientKeyInterceptor(opts ...ClientOption) (grpc.UnaryClientInterceptor, error) {
 	c, err := newClientConfig(opts)
 	if err != nil {
@@ -221,8 +227,9 @@ func UnaryClientKeyInterceptor(opts ...ClientOption) (grpc.UnaryClientIntercepto
 	}, nil
 }
 
-// UnaryClientRetryInterceptor returns the half that retries calls of protected methods which have a key. A call without one
-// is made once.
+// UnaryClientRetryInterceptor returns the half that retries calls of protected methods, with the key that the outgoing metadata
+// has. A call of a protected method without a key fails with INTERNAL before it is sent, because the other half is missing; a
+// call of any other method is made once.
 func UnaryClientRetryInterceptor(opts ...ClientOption) (grpc.UnaryClientInterceptor, error) {
 	c, err := newClientConfig(opts)
 	if err != nil {

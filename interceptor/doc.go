@@ -8,7 +8,8 @@
 //	…
 //	server := grpc.NewServer(grpc.ChainUnaryInterceptor(recovery, telemetry, auth, limit, validate, protect))
 //
-// Whatever stands before it sees every call, replays included; whatever stands behind it runs once per key.
+// Whatever stands before it sees every call, replays included; whatever stands behind it runs once per key. How a method is
+// treated is its [Policy]: the method's own, then its service's, the server's and the engine's.
 //
 // On a client:
 //

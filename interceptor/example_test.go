@@ -154,14 +154,14 @@ func serve(server *grpc.Server, opts ...grpc.DialOption) (client pb.TestServiceC
 	}
 }
 
-// protection is the interceptor of ExampleServerOptions as one option.
-func protection() grpc.ServerOption {
+// protection is the interceptor on an engine of its own, as one option.
+func protection(opts ...interceptor.ServerOption) grpc.ServerOption {
 	engine, err := onlyonce.New(memstore.New())
 	if err != nil {
 		log.Fatal(err)
 	}
 
-	protect, err := interceptor.UnaryServerInterceptor(engine, interceptor.ScopeShared())
+	protect, err := interceptor.UnaryServerInterceptor(engine, interceptor.ScopeShared(), opts...)
 	if err != nil {
 		log.Fatal(err)
 	}

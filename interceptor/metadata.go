@@ -78,7 +78,7 @@ func withoutContract(md metadata.MD) metadata.MD {
 	return kept
 }
 
-// singleValue returns the one key of a call; see metadata.ValueFromIncomingContext.
+// singleValue returns the value of a name that has exactly one.
 func singleValue(values []string) (string, bool) {
 	if len(values) != 1 {
 		return "", false
@@ -87,5 +87,5 @@ func singleValue(values []string) (string, bool) {
 	return values[0], true
 }
 
-// pairs is metadata of one value.
+// pair is metadata of one value.
 func pair(name, value string) metadata.MD { return metadata.MD{name: []string{value}} }

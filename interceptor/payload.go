@@ -32,8 +32,9 @@ type payload struct {
 	trailer  metadata.MD
 }
 
-// EncodeOutcome makes the body of an onlyonce.Resolution: the answer that duplicates of a call will get, either a response
-// or an error that is, or wraps, a gRPC status.
+// EncodeOutcome makes the code and the body of an onlyonce.Resolution: the answer that duplicates of a call will get, either a
+// response or an error that is, or wraps, a gRPC status. Where err is not nil, resp is not used. The problem is an answer that
+// cannot be recorded: neither of the two, an error that says OK, or a message that cannot be encoded.
 func EncodeOutcome(resp proto.Message, err error) (code string, body []byte, problem error) {
 	if err != nil {
 		st := statusOf(err)

@@ -20,12 +20,13 @@ type KeyUse uint8
 const (
 	// KeyInherit leaves the choice to the wider policy, in the end to KeyOptional.
 	KeyInherit KeyUse = iota
-	// KeyOptional protects calls with a key and lets others through.
+	// KeyOptional protects calls with a key and lets others through, unprotected.
 	KeyOptional
 	// KeyRequired rejects calls without a key.
 	KeyRequired
-	// KeyIgnored protects no call of the method. It is the default, whatever else is set, of methods that declare
-	// idempotency_level = NO_SIDE_EFFECTS.
+	// KeyIgnored protects no call of the method. It holds, whatever else is set, for methods that declare
+	// idempotency_level = NO_SIDE_EFFECTS: see
+	// https://github.com/protocolbuffers/protobuf/blob/main/src/google/protobuf/descriptor.proto.
 	KeyIgnored
 )
 
@@ -37,22 +38,25 @@ type Policy struct {
 
 	// Key says whether calls need a key. The default is KeyOptional.
 	Key KeyUse
-	// KeyRules says which keys are accepted; nil inherits. The default is the contract's rule.
+	// KeyRules says which keys are accepted; nil inherits. The default is the contract's rule, 1 to 255 printable ASCII
+	// characters.
 	KeyRules *onlyonce.KeyRules
-	// Classes replaces the class of single codes. OK is always definite.
+	// Classes replaces the class of single codes; those that it does not list are as in the wider policy, and in the end
+	// as in the contract. OK is always definite, the rejection of another service is always ambiguous, and what a handler
+	// marks with onlyonce.Final or onlyonce.NotExecuted goes before all of these.
 	Classes map[codes.Code]onlyonce.Class
 	// Recover finds out what became of a run whose outcome is unknown; nil inherits, and in the end asks nobody. It needs
-	// a store that can settle records.
+	// a store that can settle records, a store.Inspector; without one the server interceptor is not made.
 	Recover RecoverFunc
 }
 
 // RecoverFunc finds out what became of a run whose outcome is unknown; see onlyonce.RecoverFunc for when it is asked and
-// what becomes of its answer. The request is that of the duplicate which asks, and so that of the run. It returns what
-// Happened makes, or an onlyonce.Recovery with another finding.
+// what becomes of its answer. The request is a copy of that of the duplicate which asks, and so equal to that of the run. It
+// returns what [Happened] makes, or an onlyonce.Recovery with another finding.
 type RecoverFunc func(ctx context.Context, req proto.Message, rec onlyonce.Record) (onlyonce.Recovery, error)
 
 // Happened is the finding of a RecoverFunc that has found the effect: the answer to the call is a response, or an error
-// that is, or wraps, a gRPC status.
+// that is, or wraps, a gRPC status. It fails as [EncodeOutcome] does, and the outcome then stays unknown.
 func Happened(resp proto.Message, err error) (onlyonce.Recovery, error) {
 	code, body, problem := EncodeOutcome(resp, err)
 	if problem != nil {

@@ -28,32 +28,36 @@ type serverConfig struct {
 	denied      map[string]bool
 }
 
-// WithPolicy sets the policy of all methods, where their services and they themselves have none. Health checks
-// (grpc.health.v1.Health) need no key even where it requires one.
+// WithPolicy sets the policy of all methods, for each field that their services and they themselves leave unset. Health checks
+// (grpc.health.v1.Health) have their keys ignored unless a policy of their own says otherwise.
 func WithPolicy(p Policy) ServerOption {
 	return func(c *serverConfig) { c.policy = p.over(c.policy) }
 }
 
-// WithServicePolicy sets the policy of a service, named as in "payments.v1.PaymentService".
+// WithServicePolicy sets the policy of a service, named as in "payments.v1.PaymentService". It goes before the server's, field by
+// field.
 func WithServicePolicy(service string, p Policy) ServerOption {
 	return func(c *serverConfig) { c.services[service] = p.over(c.services[service]) }
 }
 
 // WithMethodPolicy sets the policy of a method, named as in "/payments.v1.PaymentService/Pay"; generated code has a
-// constant with that name for each method. It goes before all others.
+// constant with that name for each method. It goes before all others, field by field. A method that its linked-in service
+// does not have is an error.
 func WithMethodPolicy(fullMethod string, p Policy) ServerOption {
 	return func(c *serverConfig) { c.methods[fullMethod] = p.over(c.methods[fullMethod]) }
 }
 
 // WithReplayCheck asks a function before a call is given the answer of another, or waits for it: is this caller still
 // allowed to see it? The handler, which would check that for a run, is not called for a replay. The function's error is
-// the call's answer. grpc.Method(ctx) names the method.
+// the call's answer, so make it a gRPC status: any other error becomes INTERNAL with its text. It must be safe for concurrent
+// use. grpc.Method(ctx) names the method. Nil, the default, allows all.
 func WithReplayCheck(check func(ctx context.Context, req any) error) ServerOption {
 	return func(c *serverConfig) { c.replayCheck = check }
 }
 
 // WithUnrecordedMetadata names header and trailer metadata of handlers that belong to one call alone and must not be
-// replayed. Credentials, cookies, dates and trace contexts are never recorded.
+// replayed, such as a request id. Credentials, cookies, dates and trace contexts under their usual names, and what the
+// contract and gRPC itself use, are never recorded.
 func WithUnrecordedMetadata(names ...string) ServerOption {
 	return func(c *serverConfig) {
 		for _, name := range names {
@@ -62,7 +66,8 @@ func WithUnrecordedMetadata(names ...string) ServerOption {
 	}
 }
 
-// ServerOptions returns the server options that put the interceptor behind those that are given before.
+// ServerOptions returns the server options that put the interceptor behind those that are given before; see
+// [UnaryServerInterceptor].
 //
 //	protect, err := interceptor.ServerOptions(engine, scope)
 //	…
@@ -77,8 +82,11 @@ func ServerOptions(engine *onlyonce.Engine, scope Scope, opts ...ServerOption) (
 }
 
 // UnaryServerInterceptor returns an interceptor that runs the handler of a keyed call once and answers every duplicate
-// from its record. Calls without a key, and streams, are not touched. It fails where a policy cannot hold, and reports
-// every problem at once.
+// from its record. Calls without a key go through unprotected, unless the method's policy has KeyRequired; streams are not
+// touched. It fails where a policy cannot hold, and reports every problem at once.
+//
+// A call that has no scope, no acceptable key or no protobuf messages is rejected before it reaches the engine, whose observer
+// does not see it.
 func UnaryServerInterceptor(engine *onlyonce.Engine, scope Scope, opts ...ServerOption) (grpc.UnaryServerInterceptor, error) {
 	config := &serverConfig{
 		engine:   engine,

@@ -21,10 +21,11 @@ import (
 
 // All that this package knows about gRPC codes, statuses and their details.
 
-// Domain is the domain of the ErrorInfo in every rejection. It always speaks of the very call that it answers.
+// Domain is the domain of the google.rpc.ErrorInfo in every rejection; its reason is an onlyonce.Reason. It always speaks of
+// the very call that it answers. See https://google.aip.dev/193.
 const Domain = "onlyonce"
 
-// DownstreamDomain replaces Domain in an error that a handler passes on from another service.
+// DownstreamDomain replaces Domain in a rejection that a handler passes on from another service.
 const DownstreamDomain = "onlyonce.downstream"
 
 const okName = "OK"

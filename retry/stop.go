@@ -5,6 +5,7 @@ import "fmt"
 // Stop says why no further attempt follows one.
 type Stop int
 
+// The reasons to stop.
 const (
 	// StopNone says that another attempt is due after Attempt.Delay. It is not made if the caller's
 	// context ends before, or if the machine was so late that Policy.MaxElapsed has passed.

@@ -1,4 +1,4 @@
-// Package quickstart holds the code of the README, so that it is compiled and run.
+// Package quickstart holds the code of the README, so that it is compiled; its test runs the server and the client.
 package quickstart
 
 import (

@@ -1,0 +1,92 @@
+package onlyonce_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/store/memstore"
+)
+
+// A handler that knows that nothing has happened gives the key back. Without the mark nobody could know it, and the outcome
+// would be unknown.
+func ExampleNotExecuted() {
+	engine, err := onlyonce.New(memstore.New())
+	if err != nil {
+		fmt.Println(err)
+
+		return
+	}
+
+	tries := 0
+	pay := func(context.Context) ([]byte, error) {
+		tries++
+
+		if tries == 1 {
+			return nil, onlyonce.NotExecuted(errors.New("no connection to the bank"))
+		}
+
+		return []byte("paid"), nil
+	}
+
+	for range 3 {
+		result, err := engine.Do(context.Background(), onlyonce.Call{Method: "pay", Key: "order-1"}, pay)
+		fmt.Println(result.Status, string(result.Body), err)
+	}
+	// Output:
+	// released  no connection to the bank
+	// executed paid <nil>
+	// replayed paid <nil>
+}
+
+// A handler that knows that its error is the answer lets it be recorded.
+func ExampleFinal() {
+	engine, err := onlyonce.New(memstore.New())
+	if err != nil {
+		fmt.Println(err)
+
+		return
+	}
+
+	pay := func(context.Context) ([]byte, error) { return nil, onlyonce.Final(errors.New("the card is stolen")) }
+
+	for range 2 {
+		result, err := engine.Do(context.Background(), onlyonce.Call{Method: "pay", Key: "order-1"}, pay)
+		fmt.Println(result.Status, err)
+	}
+	// Output:
+	// executed the card is stolen
+	// replayed the card is stolen
+}
+
+// What the caller of a failed call may do next.
+func ExampleOutcomeOf() {
+	engine, err := onlyonce.New(memstore.New())
+	if err != nil {
+		fmt.Println(err)
+
+		return
+	}
+
+	broken := errors.New("the bank did not answer")
+
+	for i, answer := range []error{nil, onlyonce.Final(broken), onlyonce.NotExecuted(broken), broken} {
+		call := onlyonce.Call{Method: "pay", Key: fmt.Sprintf("order-%d", i)}
+		_, err := engine.Do(context.Background(), call, func(context.Context) ([]byte, error) { return nil, answer })
+
+		switch onlyonce.OutcomeOf(err) {
+		case onlyonce.OutcomeFinal:
+			fmt.Println("this is the answer; a new key is a new payment")
+		case onlyonce.OutcomeNotExecuted:
+			fmt.Println("nothing happened; try again")
+		case onlyonce.OutcomeUnknown:
+			fmt.Println("it may have happened; ask again with the same key, never with another")
+		}
+	}
+	// Output:
+	// this is the answer; a new key is a new payment
+	// this is the answer; a new key is a new payment
+	// nothing happened; try again
+	// it may have happened; ask again with the same key, never with another
+}

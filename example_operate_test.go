@@ -1,0 +1,94 @@
+package onlyonce_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/store/memstore"
+)
+
+// Calls that somebody has to look at.
+func ExampleWithObserver() {
+	alarm := onlyonce.ObserverFunc(func(_ context.Context, event onlyonce.Event) {
+		if event.Status == onlyonce.StatusUnknown || event.Reason == onlyonce.ReasonOutcomeUnknown {
+			fmt.Println("unknown outcome:", event.Method, event.Key, event.Err)
+		}
+	})
+
+	engine, err := onlyonce.New(memstore.New(), onlyonce.WithObserver(alarm))
+	if err != nil {
+		fmt.Println(err)
+
+		return
+	}
+
+	_, err = engine.Do(context.Background(), onlyonce.Call{Method: "pay", Key: "order-1"},
+		func(context.Context) ([]byte, error) { return nil, errors.New("the bank did not answer") })
+	fmt.Println(onlyonce.OutcomeOf(err))
+	// Output:
+	// unknown outcome: pay order-1 the bank did not answer
+	// unknown
+}
+
+// Shutting down: no new calls, and those under way come to their end.
+func ExampleEngine_Drain() {
+	engine, err := onlyonce.New(memstore.New())
+	if err != nil {
+		fmt.Println(err)
+
+		return
+	}
+
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second) // MaxRun, and a little more
+	defer cancel()
+
+	fmt.Println(engine.Drain(ctx))
+
+	_, err = engine.Do(context.Background(), onlyonce.Call{Method: "pay", Key: "order-1"},
+		func(context.Context) ([]byte, error) { return nil, nil })
+	fmt.Println(errors.Is(err, onlyonce.ReasonStoreUnavailable))
+	// Output:
+	// <nil>
+	// true
+}
+
+// A recovery function asks the bank what became of a payment that nobody knows the outcome of.
+func ExampleRecoverFunc() {
+	engine, err := onlyonce.New(memstore.New())
+	if err != nil {
+		fmt.Println(err)
+
+		return
+	}
+
+	statement := map[string]string{} // what the bank says it has done, by our keys
+
+	pay := onlyonce.Call{
+		Method: "pay", Key: "order-1",
+		Recover: func(_ context.Context, record onlyonce.Record) (onlyonce.Recovery, error) {
+			receipt, found := statement[record.ReadableKey]
+			if !found {
+				return onlyonce.Recovery{}, nil // still unknown: it may be on its way
+			}
+
+			return onlyonce.Recovery{Finding: onlyonce.Happened, Code: "OK", Body: []byte(receipt)}, nil
+		},
+	}
+
+	handler := func(context.Context) ([]byte, error) {
+		statement["order-1"] = "receipt 17"
+
+		return nil, errors.New("the line to the bank broke")
+	}
+
+	for range 2 {
+		result, err := engine.Do(context.Background(), pay, handler)
+		fmt.Println(result.Status, string(result.Body), err)
+	}
+	// Output:
+	// unknown  the line to the bank broke
+	// replayed receipt 17 <nil>
+}
