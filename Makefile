@@ -1,6 +1,7 @@
 # `make help` lists what there is. Needs Go, GNU Make 4 and bash; tools are
 # installed into .tools/, nothing is installed globally except, by `make test`
-# as root on Debian, the C compiler that the race detector needs.
+# as root on Debian, the C compiler that the race detector needs and the
+# redis-server that the tests start.
 
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -59,7 +60,7 @@ demo: ## run the payments example: STORE=memory: (where keys are kept), INPUT=pa
 	go -C examples run ./payments demo "$${args[@]}"
 
 .PHONY: test
-test: c-compiler ## run all tests with the race detector
+test: c-compiler servers ## run all tests with the race detector
 	@export CGO_ENABLED=1
 	$(call in_each_module,go test -race -count=1 -timeout 8m ./...)
 	echo '-- $@ bench, without the race detector, which allocates'
@@ -78,6 +79,22 @@ c-compiler:
 		if works; then exit 0; fi
 	fi
 	echo 'make test: the race detector needs a C compiler and the C headers; install gcc and libc6-dev, or what your system calls them' >&2
+	exit 1
+
+# The tests start servers of their own, on ports of their own. It is installed
+# here, before several test packages find it missing at the same time, and after
+# the C compiler, since two installations would be in each other's way.
+.PHONY: servers
+servers: c-compiler
+	@works() { command -v redis-server >/dev/null; }
+	if works; then exit 0; fi
+	if [[ -f /etc/debian_version && $$(id -u) == 0 ]]; then
+		export DEBIAN_FRONTEND=noninteractive
+		install() { apt-get install -y -q --no-install-recommends redis-server; }
+		install || { apt-get update -q && install; } || true
+		if works; then exit 0; fi
+	fi
+	echo 'make test: the tests need redis-server 7.0 or newer in PATH; install redis-server, or what your system calls it' >&2
 	exit 1
 
 .PHONY: check

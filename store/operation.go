@@ -9,12 +9,14 @@ type Claim struct {
 	// Fence is the fence that the claim expects: 0 where it expects no record, otherwise that of the Released or
 	// lease-ended record that the caller has read. The claim wins only if that is still the fence, so that a late copy
 	// of a losing claim cannot win after its caller has gone.
-	Fence       uint64
+	Fence uint64
+	// Fingerprint is that of the request. The first one of a record stays.
 	Fingerprint Fingerprint
-	Guarantee   Guarantee
-	// Lease is how long the claim holds without renewal.
+	// Guarantee is what the caller asks for. The stricter of it and the record's holds. Zero counts as AtMostOnce.
+	Guarantee Guarantee
+	// Lease is how long the claim holds without renewal. It is positive.
 	Lease time.Duration
-	// MaxRun is the longest that the run may take.
+	// MaxRun is the longest that the run may take. It is positive.
 	MaxRun time.Duration
 	// MaxAttempts is how many runs may be started before takeover is refused. Zero means no bound.
 	MaxAttempts uint32
@@ -28,7 +30,7 @@ type Claim struct {
 type Renewal struct {
 	Key   Key
 	Token Token
-	// Lease is counted from the moment at which the store decides.
+	// Lease is counted from the moment at which the store decides. It is positive.
 	Lease time.Duration
 }
 
@@ -37,7 +39,8 @@ type Completion struct {
 	Key     Key
 	Token   Token
 	Outcome []byte
-	// Retention is counted from the moment at which the store decides.
+	// Retention is counted from the moment at which the store decides. It is positive: a record without one would be absent,
+	// and the handler would run again.
 	Retention time.Duration
 }
 
@@ -47,7 +50,7 @@ type Release struct {
 	Claim Claim
 	// Ambiguous says that the run may have taken effect all the same: the record is doubtful from then on.
 	Ambiguous bool
-	// Retention is how long the Released record lives, counted from the moment at which the store decides.
+	// Retention is how long the Released record lives, counted from the moment at which the store decides. It is positive.
 	Retention time.Duration
 }
 
@@ -71,6 +74,7 @@ type Resolution struct {
 	AsOf time.Time
 	// Outcome is the answer that duplicates will get. It is recorded where State is Completed.
 	Outcome []byte
-	// Retention is counted from the moment at which the store decides.
+	// Retention is counted from the moment at which the store decides. It is positive: a record without one would be absent,
+	// and the handler would run again.
 	Retention time.Duration
 }

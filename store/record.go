@@ -38,7 +38,7 @@ const (
 	// Absent means that there is no record.
 	Absent State = 0
 	// Running means that an owner has claimed the key and has not ended. Once the lease has ended, nobody knows
-	// whether the owner is still alive.
+	// whether the owner is still alive: under AtMostOnce that is an unknown outcome as well. See Record.LeaseAlive.
 	Running State = 1
 	// Unknown means that the owner ended without knowing whether the effect happened.
 	Unknown State = 2
@@ -125,7 +125,7 @@ type Record struct {
 	LeaseUntil time.Time
 	// OwnerAliveUntil is the latest time at which the owner of a run may still be working: last start, plus the longest
 	// run, plus one lease. A claim that is won back after its lease counts anew, because its run has not begun. Nobody
-	// may say before this time that nothing happened.
+	// may say before this time that nothing happened. It means nothing once the record is Completed.
 	OwnerAliveUntil time.Time
 	// Attempts counts the runs that were started since the record was created or last released.
 	Attempts uint32

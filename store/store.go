@@ -2,9 +2,10 @@
 // atomic, fenced operations that may each arrive twice and late.
 //
 // A store implements [Store], five operations. What not every store can do is an optional interface that the engine
-// looks for with a type assertion: [Inspector], [Notifier], [Immediate], [Transactional]. What each operation does to a
-// record is not for a store to invent: [Claim.Apply] and its siblings are the transition table as pure functions, which
-// an embedded store calls directly and a remote store mirrors in its own language. Package storetest proves that it does.
+// looks for with a type assertion: [Inspector], [Lister], [Notifier], [Immediate], [Transactional]. What each operation does to a
+// record is not for a store to invent: [Claim.Apply] and its siblings are the transition table as pure functions, their
+// ApplyTo the same in place. An embedded store calls them, a remote store mirrors them in its own language. Package
+// storetest proves that it does.
 //
 // Package store depends on the standard library alone.
 package store
@@ -54,9 +55,11 @@ type Result struct {
 
 // Inspector is implemented by stores whose records an operator can read and settle.
 type Inspector interface {
-	// Lookup reads a record and changes nothing. Applied is always false.
+	// Lookup reads a record and changes nothing. Applied is always false. Where there is no record the State is Absent, and
+	// there is no error.
 	Lookup(ctx context.Context, key Key) (Result, error)
-	// Resolve settles a record whose outcome is unknown.
+	// Resolve settles a record whose outcome is unknown. It is refused, which is Applied false with the record as it is and
+	// no error, where the fence is another, nothing is unknown, or the owner may be alive and is said to have done nothing.
 	Resolve(ctx context.Context, op Resolution) (Result, error)
 }
 
@@ -64,7 +67,8 @@ type Inspector interface {
 // it all the same, so that a lost notification costs time and never an answer.
 type Notifier interface {
 	// Watch returns a channel that is closed when the record of key may have stopped running after the call of Watch
-	// returned, and a function that ends the watch. The caller must call stop exactly once.
+	// returned, and a function that ends the watch without closing it. The caller must call stop exactly once, also where
+	// the channel has been closed.
 	Watch(key Key) (changed <-chan struct{}, stop func())
 }
 

@@ -1,13 +1,10 @@
 package store
 
-import (
-	"bytes"
-	"time"
-)
+import "time"
 
-// The transition table. Each Apply takes the record as it is and the time on the store's clock, and says what becomes of
-// it; its ApplyTo does the same to a record in place. They know nothing but what they are given. A store makes each of
-// them one atomic step.
+// The transition table: what claims and renewals do to a record is in this file, what ends a run in settle.go. Each Apply
+// takes the record as it is and the time on the store's clock, and says what becomes of it; its ApplyTo does the same to a
+// record in place. They know nothing but what they are given. A store makes each of them one atomic step.
 //
 // The rules that they keep, numbered as storetest numbers them:
 //
@@ -71,7 +68,8 @@ func (op *Claim) Apply(rec Record, now time.Time) Transition {
 	return op.decide(&rec, now).transition(&rec)
 }
 
-// ApplyTo is Apply in place: it makes rec the record after the operation, and reports what Transition does.
+// ApplyTo is Apply in place: it makes rec the record after the operation, and reports Transition's Applied and Changed. It
+// changes rec, which must not be nil and is the zero Record where there is none, and never op.
 func (op *Claim) ApplyTo(rec *Record, now time.Time) (isApplied, isChanged bool) {
 	return op.decide(rec, now).flags()
 }
@@ -93,7 +91,7 @@ func (op *Claim) decide(rec *Record, now time.Time) verdict {
 	case rec.Token == op.Token:
 		return op.ownClaim(rec, now)
 	case rec.Fence == op.Fence && op.MayStart(rec, now):
-		op.takeOver(rec, now)
+		op.restart(rec, now)
 
 		return applied
 	default:
@@ -164,9 +162,9 @@ func (op *Claim) create(rec *Record, now time.Time) {
 	}
 }
 
-// takeOver makes the claim the owner of a record whose last owner has ended, or is taken to be dead. The fingerprint stays
-// that of the key's first request.
-func (op *Claim) takeOver(rec *Record, now time.Time) {
+// restart makes the claim the owner of a record that is Released, or whose lease has ended. The fingerprint stays that of
+// the key's first request.
+func (op *Claim) restart(rec *Record, now time.Time) {
 	if rec.State == Running {
 		rec.Attempts++
 		rec.Doubtful = true
@@ -235,182 +233,4 @@ func (op *Renewal) decide(rec *Record, now time.Time) verdict {
 	}
 
 	return applied
-}
-
-// Apply decides a completion. A lease that has ended does not matter as long as the token is the owner's: nobody has
-// taken over.
-func (op *Completion) Apply(rec Record, now time.Time) Transition {
-	return op.decide(&rec, now).transition(&rec)
-}
-
-// ApplyTo is Apply in place.
-func (op *Completion) ApplyTo(rec *Record, now time.Time) (isApplied, isChanged bool) {
-	return op.decide(rec, now).flags()
-}
-
-func (op *Completion) decide(rec *Record, now time.Time) verdict {
-	rec.forget(now)
-
-	if rec.Token != op.Token {
-		return refused
-	}
-
-	switch rec.State {
-	case Running, Unknown:
-		rec.settle(Completed, op.Outcome, op.Retention, now)
-
-		return applied
-	case Completed:
-		if bytes.Equal(rec.Outcome, op.Outcome) {
-			return repeated
-		}
-
-		return refused
-	case Absent, Released:
-		return refused
-	default:
-		return refused
-	}
-}
-
-// Apply decides a release.
-func (op *Release) Apply(rec Record, now time.Time) Transition {
-	return op.decide(&rec, now).transition(&rec)
-}
-
-// ApplyTo is Apply in place.
-func (op *Release) ApplyTo(rec *Record, now time.Time) (isApplied, isChanged bool) {
-	return op.decide(rec, now).flags()
-}
-
-func (op *Release) decide(rec *Record, now time.Time) verdict {
-	rec.forget(now)
-
-	switch {
-	case rec.State == Absent:
-		op.leaveTombstone(rec, now)
-
-		return applied
-	case rec.State != Running && rec.State != Unknown && rec.State != Released:
-		return refused
-	case rec.Token != op.Claim.Token:
-		if rec.Fence != op.Claim.Fence {
-			return refused
-		}
-
-		rec.Fence++
-
-		return countered
-	case rec.State == Released:
-		return repeated
-	default:
-		rec.settle(Released, nil, op.Retention, now)
-		rec.Doubtful = rec.Doubtful || op.Ambiguous
-
-		return applied
-	}
-}
-
-// leaveTombstone makes the Released record of a claim that has not landed.
-func (op *Release) leaveTombstone(rec *Record, now time.Time) {
-	*rec = Record{
-		State:       Released,
-		Token:       op.Claim.Token,
-		Fence:       1,
-		Guarantee:   op.Claim.Guarantee,
-		Fingerprint: op.Claim.Fingerprint,
-		Doubtful:    op.Ambiguous,
-		EndedAt:     now,
-		ExpiresAt:   now.Add(op.Retention),
-		Method:      op.Claim.Method,
-		ReadableKey: op.Claim.ReadableKey,
-	}
-}
-
-// Apply decides a hold.
-func (op *Hold) Apply(rec Record, now time.Time) Transition {
-	return op.decide(&rec, now).transition(&rec)
-}
-
-// ApplyTo is Apply in place.
-func (op *Hold) ApplyTo(rec *Record, now time.Time) (isApplied, isChanged bool) {
-	return op.decide(rec, now).flags()
-}
-
-func (op *Hold) decide(rec *Record, now time.Time) verdict {
-	rec.forget(now)
-
-	if rec.Token != op.Token {
-		return refused
-	}
-
-	switch rec.State {
-	case Running:
-		rec.State = Unknown
-		rec.EndedAt = now
-		rec.Outcome = op.Outcome
-
-		return applied
-	case Unknown:
-		return repeated
-	case Absent, Released, Completed:
-		return refused
-	default:
-		return refused
-	}
-}
-
-// Apply decides a resolution.
-func (op *Resolution) Apply(rec Record, now time.Time) Transition {
-	return op.decide(&rec, now).transition(&rec)
-}
-
-// ApplyTo is Apply in place.
-func (op *Resolution) ApplyTo(rec *Record, now time.Time) (isApplied, isChanged bool) {
-	return op.decide(rec, now).flags()
-}
-
-func (op *Resolution) decide(rec *Record, now time.Time) verdict {
-	rec.forget(now)
-
-	switch {
-	case rec.Fence != op.Fence:
-		return refused
-	case op.isRepeat(rec):
-		return repeated
-	case rec.State != Unknown && (rec.State != Running || rec.LeaseAlive(now)):
-		return refused
-	}
-
-	switch op.State {
-	case Completed:
-		rec.settle(Completed, op.Outcome, op.Retention, now)
-	case Released:
-		if now.Before(rec.OwnerAliveUntil) || !op.AsOf.IsZero() && op.AsOf.Before(rec.OwnerAliveUntil) {
-			return refused
-		}
-
-		rec.settle(Released, nil, op.Retention, now)
-		rec.Doubtful = false
-	case Absent, Running, Unknown:
-		return refused
-	default:
-		return refused
-	}
-
-	rec.Resolved = true
-
-	return applied
-}
-
-func (op *Resolution) isRepeat(rec *Record) bool {
-	return rec.Resolved && rec.State == op.State && (op.State != Completed || bytes.Equal(rec.Outcome, op.Outcome))
-}
-
-// settle ends the record's unsettled life. The token stays, so that the owner's repeats are recognised.
-func (r *Record) settle(state State, outcome []byte, retention time.Duration, now time.Time) {
-	r.State = state
-	r.Outcome = outcome
-	r.EndedAt = now
-	r.ExpiresAt = now.Add(retention)
 }

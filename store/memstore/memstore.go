@@ -52,9 +52,10 @@ func WithMaxRecords(n int) Option {
 	return func(l *limits) { l.records = int64(n) }
 }
 
-// WithMaxBytes bounds the memory of all records, as estimated by their contents and a fixed overhead each; the default
-// is DefaultMaxBytes. The bound is applied to new keys. An outcome is always kept once its handler has run, so the
-// outcomes of calls that are running when the bound is reached may exceed it. It panics if n is below 1.
+// WithMaxBytes bounds the memory of all records, as estimated by their outcomes, their readable keys and a fixed overhead
+// each; the default is DefaultMaxBytes. Method names are shared and not counted. The bound is applied to new keys. An
+// outcome is always kept once its handler has run, so the outcomes of calls that are running when the bound is reached may
+// exceed it. It panics if n is below 1.
 func WithMaxBytes(n int64) Option {
 	if n < 1 {
 		panic(fmt.Sprintf("memstore: WithMaxBytes(%d): give at least 1", n))

@@ -17,6 +17,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var (
 	_ store.Store     = (*memstore.Store)(nil)
 	_ store.Inspector = (*memstore.Store)(nil)
+	_ store.Lister    = (*memstore.Store)(nil)
 	_ store.Notifier  = (*memstore.Store)(nil)
 	_ store.Immediate = (*memstore.Store)(nil)
 )

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/onlyonce-go/onlyonce/store"
 )
@@ -75,6 +76,28 @@ func TestAStoreWithoutOptionalInterfacesPasses(t *testing.T) {
 	type plain struct{ store.Store }
 
 	for name, messages := range failures(t, func() store.Store { return plain{newMapStore()} }) {
+		t.Errorf("%s: %q", name, messages)
+	}
+}
+
+func TestAStoreThatForgetsWhatMeansNothingPasses(t *testing.T) {
+	t.Parallel()
+
+	forgetful := func() store.Store {
+		s := newMapStore()
+		s.decide = func(op any, rec store.Record, now time.Time) store.Transition {
+			t := decide(op, rec, now)
+			if t.Record.State == store.Completed {
+				t.Record.OwnerAliveUntil = time.Time{}
+			}
+
+			return t
+		}
+
+		return s
+	}
+
+	for name, messages := range failures(t, forgetful) {
 		t.Errorf("%s: %q", name, messages)
 	}
 }

@@ -137,7 +137,10 @@ func outcomeNoLabels(x *env) {
 	claim := x.newClaim()
 	claim.Method, claim.ReadableKey = "", ""
 	x.labelled("a claim", x.start(claim).Record, claim)
-	x.labelled("a completion", x.complete(claim, theOutcome).Record, claim)
+
+	got := x.complete(claim, theOutcome)
+	x.labelled("a completion", got.Record, claim)
+	x.expect(contents, "the completion of a record without names", got, want{true, store.Completed, claim.Token, 1, theOutcome})
 }
 
 func outcomeOddLabels(x *env) {

@@ -71,6 +71,9 @@ var (
 	inspector = rule{
 		"Inspector", "Lookup reads the record and changes nothing; Resolve settles a record whose outcome is unknown",
 	}
+	lister = rule{
+		"Lister", "ListUnknown yields the records whose outcome is unknown, and no others",
+	}
 	notifier = rule{
 		"Notifier", "a watch is woken by whatever stops the run after Watch has returned",
 	}

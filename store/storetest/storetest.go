@@ -7,7 +7,7 @@
 //	}
 //
 // Every failure names the rule that is broken, numbered as in package store, and says in one sentence what the rule
-// asks for. The optional interfaces store.Inspector and store.Notifier are checked where they are implemented.
+// asks for. The optional interfaces store.Inspector, store.Lister and store.Notifier are checked where they are implemented.
 //
 // Package storetest depends on the standard library and on package store alone.
 package storetest
@@ -71,6 +71,10 @@ func Run(t *testing.T, newStore func(t *testing.T) store.Store, opts ...Option) 
 
 	for _, g := range groups(cfg) {
 		t.Run(g.name, func(t *testing.T) {
+			if !cfg.bubble {
+				t.Parallel()
+			}
+
 			for _, c := range g.checks {
 				t.Run(c.name, func(t *testing.T) {
 					if !cfg.bubble {
@@ -117,6 +121,7 @@ func groups(cfg config) []group {
 		{"races", raceChecks()},
 		{"a context that has ended", contextChecks()},
 		{"Inspector", inspectorChecks()},
+		{"Lister", listerChecks()},
 		{"Notifier", notifierChecks()},
 	}
 }

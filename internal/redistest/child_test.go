@@ -1,0 +1,67 @@
+//go:build unix
+
+package redistest
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// parentMain starts a child that holds the standard output open, and waits.
+func parentMain() int {
+	if _, err := startChild(os.Stdout, "sleep", "600"); err != nil {
+		return 1
+	}
+
+	fmt.Println("started") //nolint:forbidigo // the test waits for it
+
+	select {}
+}
+
+func TestAServerDiesWithTheTestProcessHoweverThatDies(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		return // nobody tells a child there, and endWithParent says so
+	}
+
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+
+	parent := exec.CommandContext(t.Context(), os.Args[0])
+	parent.Env = append(os.Environ(), parentEnv+"=1")
+	parent.Stdout = w
+
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+
+	w.Close()
+
+	if err := r.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+
+	out := bufio.NewReader(r)
+	if line, err := out.ReadString('\n'); err != nil {
+		t.Fatalf("the parent says %q: %v", line, err)
+	}
+
+	if err := parent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+
+	_ = parent.Wait() // it was killed
+
+	// The other end is closed when nobody is left.
+	if _, err := io.ReadAll(out); err != nil {
+		t.Errorf("the child lives on: %v", err)
+	}
+}

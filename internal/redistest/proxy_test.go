@@ -1,0 +1,238 @@
+//go:build unix
+
+package redistest
+
+import (
+	"errors"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// dial returns a client that sends everything once, unless it is told to send it again.
+func dial(t *testing.T, proxy *Proxy, change ...func(o *redis.Options)) *redis.Client {
+	t.Helper()
+
+	options := &redis.Options{Addr: proxy.Addr(), MaxRetries: -1, ContextTimeoutEnabled: true}
+	for _, f := range change {
+		f(options)
+	}
+
+	client := redis.NewClient(options)
+	t.Cleanup(func() { client.Close() })
+
+	return client
+}
+
+// retrying makes a client send again what has failed, without waiting long.
+func retrying(o *redis.Options) {
+	o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff = 3, time.Millisecond, time.Millisecond
+}
+
+// holds checks what a server has under a key, asked directly. Empty stands for nothing.
+func holds(t *testing.T, s *Server, key, want string) {
+	t.Helper()
+
+	got, err := s.Client().Get(t.Context(), key).Result()
+	if got != want || err != nil && !errors.Is(err, redis.Nil) {
+		t.Errorf("%s is %q, want %q; %v", key, got, want, err)
+	}
+}
+
+func TestACutConnectionIsCut(t *testing.T) {
+	t.Parallel()
+
+	s := Standalone(t)
+	proxy := NewProxy(t, s.Addr())
+	client := dial(t, proxy)
+
+	conn := client.Conn()
+	defer conn.Close()
+
+	if err := conn.Ping(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+
+	proxy.Cut()
+
+	if err := conn.Ping(t.Context()).Err(); err == nil {
+		t.Error("the connection was cut and works")
+	}
+
+	if err := client.Ping(t.Context()).Err(); err != nil {
+		t.Errorf("a new connection: %v", err)
+	}
+}
+
+func TestAServerThatIsDownRefusesUntilItIsUp(t *testing.T) {
+	t.Parallel()
+
+	proxy := NewProxy(t, Standalone(t).Addr())
+	client := dial(t, proxy)
+
+	if err := client.Ping(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+
+	proxy.Down()
+
+	if err := client.Ping(t.Context()).Err(); err == nil {
+		t.Error("the server is down and answers")
+	}
+
+	if _, err := proxy.Dial(t.Context(), "tcp", proxy.target); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("connecting to a server that is down: %v", err)
+	}
+
+	proxy.Up()
+	proxy.Up() // which changes nothing
+
+	if err := client.Ping(t.Context()).Err(); err != nil {
+		t.Errorf("the server is up again: %v", err)
+	}
+}
+
+func TestAServerThatDiesIsGoneForTheClientToo(t *testing.T) {
+	t.Parallel()
+
+	s := Standalone(t)
+	proxy := NewProxy(t, s.Addr())
+	client := dial(t, proxy)
+
+	if err := client.Ping(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+
+	s.Kill()
+
+	if err := client.Ping(t.Context()).Err(); err == nil {
+		t.Error("the server is dead and answers")
+	}
+
+	s.Restart()
+
+	if err := client.Ping(t.Context()).Err(); err != nil {
+		t.Errorf("the server lives again: %v", err)
+	}
+}
+
+func TestStalledRepliesArriveWhenTheyAreLetGo(t *testing.T) {
+	t.Parallel()
+
+	s := Standalone(t)
+	proxy := NewProxy(t, s.Addr())
+	client := dial(t, proxy, func(o *redis.Options) { o.ReadTimeout = -1 })
+
+	if err := client.Ping(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+
+	proxy.Stall()
+
+	done := make(chan error, 1)
+	go func() { done <- client.Incr(t.Context(), "n").Err() }()
+
+	wait(t, "the server gets it", func() error { return s.Client().Get(t.Context(), "n").Err() })
+
+	select {
+	case err := <-done:
+		t.Errorf("the reply has passed: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+
+	proxy.Unstall()
+
+	if err := <-done; err != nil {
+		t.Errorf("the reply was let go: %v", err)
+	}
+}
+
+func TestCommandsAndRoundTripsAreCounted(t *testing.T) {
+	t.Parallel()
+
+	for _, protocol := range []int{2, 3} {
+		proxy := NewProxy(t, Standalone(t).Addr())
+		client := dial(t, proxy, func(o *redis.Options) { o.Protocol = protocol })
+
+		if err := client.Set(t.Context(), "k", "v", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+
+		got := proxy.Commands()
+		if len(got) != 1 || got[0].Name != "set" || !slices.Equal(got[0].Args, []string{"k", "v"}) ||
+			got[0].Server != proxy.target || got[0].Fault != Passed {
+			t.Errorf("a new connection and one command were seen as %v", got)
+		}
+
+		if _, err := client.Pipelined(t.Context(), func(p redis.Pipeliner) error {
+			for range 200 {
+				p.Get(t.Context(), "k")
+			}
+
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+
+		if err := redis.NewScript("return {1, {2}}").Run(t.Context(), client, nil).Err(); err != nil {
+			t.Fatal(err)
+		}
+
+		// The script is sent again with its text.
+		if n, trips := len(proxy.Commands()), proxy.RoundTrips(); n != 203 || trips != 4 {
+			t.Errorf("%d commands in %d round trips, want 203 in 4", n, trips)
+		}
+
+		proxy.Reset()
+
+		if n, trips := len(proxy.Commands()), proxy.RoundTrips(); n != 0 || trips != 0 {
+			t.Errorf("%d commands in %d round trips are left", n, trips)
+		}
+	}
+}
+
+func TestSubscribersGetTheirMessages(t *testing.T) {
+	t.Parallel()
+
+	for _, protocol := range []int{2, 3} {
+		s := Standalone(t)
+		proxy := NewProxy(t, s.Addr())
+
+		sub := dial(t, proxy, func(o *redis.Options) { o.Protocol = protocol }).Subscribe(t.Context(), "a", "b")
+		t.Cleanup(func() { sub.Close() })
+
+		for range 2 {
+			if _, err := sub.Receive(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+
+		if err := s.Client().Publish(t.Context(), "b", "hello").Err(); err != nil {
+			t.Fatal(err)
+		}
+
+		if got, err := sub.ReceiveMessage(t.Context()); err != nil || got.Payload != "hello" {
+			t.Errorf("got %v, %v", got, err)
+		}
+
+		// What is not a reply has not been taken for one.
+		lost := proxy.Next(LostReply, Named("ping"))
+
+		if err := s.Client().Publish(t.Context(), "a", "again").Err(); err != nil {
+			t.Fatal(err)
+		}
+
+		if err := sub.Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+
+		lost.Wait()
+
+		if got, err := sub.ReceiveMessage(t.Context()); err != nil || got.Payload != "again" {
+			t.Errorf("got %v, %v", got, err)
+		}
+	}
+}

@@ -1,0 +1,77 @@
+//go:build unix
+
+package redistest
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+)
+
+// Require returns where redis-server is. Where it is missing it is installed if this is Debian and the user root; otherwise
+// the test fails and says what to install.
+//
+// Test packages run at the same time, and should not all install it: make test does so before it runs them.
+func Require(tb testing.TB) string {
+	tb.Helper()
+
+	path, err := findServer()
+	if err != nil {
+		tb.Fatal(err)
+	}
+
+	return path
+}
+
+var findServer = sync.OnceValues(func() (string, error) {
+	return find("redis-server", func() error {
+		if _, err := os.Stat("/etc/debian_version"); err != nil || os.Geteuid() != 0 {
+			return errors.New("only root on Debian can have it installed")
+		}
+
+		// The list of packages may be missing, or older than the packages. The package starts a server of its own where it
+		// can, on the port that is everybody's: it is in nobody's way.
+		if err := apt("install", "-y", "--no-install-recommends", "redis-server"); err == nil {
+			return nil
+		}
+
+		if err := apt("update"); err != nil {
+			return err
+		}
+
+		return apt("install", "-y", "--no-install-recommends", "redis-server")
+	})
+})
+
+// find returns where a program is, which may be only after its installation.
+func find(program string, install func() error) (string, error) {
+	if path, err := exec.LookPath(program); err == nil {
+		return path, nil
+	}
+
+	failed := install()
+
+	path, err := exec.LookPath(program)
+	if err != nil {
+		return "", fmt.Errorf("tests need %s 7.0 or newer in PATH, install it (Debian: apt-get install redis-server): %w",
+			program, cmp.Or(failed, err))
+	}
+
+	return path, nil
+}
+
+func apt(args ...string) error {
+	// Somebody else may be installing something.
+	cmd := exec.Command("apt-get", append([]string{"-q", "-o", "DPkg::Lock::Timeout=120"}, args...)...)
+	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("apt-get %s: %w", args[0], err)
+	}
+
+	return nil
+}

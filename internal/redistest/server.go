@@ -1,0 +1,244 @@
+//go:build unix
+
+package redistest
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// Server is a redis-server process.
+type Server struct {
+	tb     testing.TB
+	binary string
+	dir    string
+	config string // its file, if it has one
+	args   []string
+	port   int
+	client *redis.Client
+
+	mu     sync.Mutex
+	child  *child // nil before the first life
+	lives  int
+	paused bool
+}
+
+// Standalone starts a server that keeps its data in memory only. Arguments are added to the command line, where the last
+// one of a kind counts: "--maxmemory", "5mb" or "--appendonly", "yes".
+func Standalone(tb testing.TB, args ...string) *Server {
+	tb.Helper()
+
+	s := newServer(tb, args...)
+	if err := s.boot(); err != nil {
+		tb.Fatal(err)
+	}
+
+	return s
+}
+
+// newServer prepares a server, which is killed at the end of the test, should it have been started.
+func newServer(tb testing.TB, args ...string) *Server {
+	tb.Helper()
+
+	s := &Server{tb: tb, binary: Require(tb), dir: tb.TempDir()}
+	// Without a delay a replica that asks for the data is not kept waiting for others that may ask, too.
+	s.args = append([]string{"--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"}, args...)
+
+	tb.Cleanup(func() {
+		s.Kill()
+
+		if s.client != nil {
+			s.client.Close()
+		}
+	})
+
+	return s
+}
+
+// Addr returns the host and port. It never changes.
+func (s *Server) Addr() string { return address(s.port) }
+
+// URL returns the address as redis.ParseURL understands it.
+func (s *Server) URL() string { return "redis://" + s.Addr() }
+
+// Client returns a client that is connected directly. It ends with the test.
+func (s *Server) Client() *redis.Client { return s.client }
+
+// Kill ends the server with SIGKILL. One that has ended stays so.
+func (s *Server) Kill() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if s.child != nil {
+		s.child.kill()
+	}
+
+	s.paused = false
+}
+
+// Restart kills the server and starts it again at the same address, with the same arguments, in the same folder. It has
+// lost its data unless the arguments made it persistent.
+func (s *Server) Restart() {
+	s.tb.Helper()
+	s.Kill()
+
+	// Should somebody have taken the port, they may give it back.
+	wait(s.tb, "restarting "+s.Addr(), s.run)
+}
+
+// Pause stops the process with SIGSTOP. Its connections stay open.
+func (s *Server) Pause() {
+	s.tb.Helper()
+	s.signal(syscall.SIGSTOP, true)
+}
+
+// Resume lets a paused process go on.
+func (s *Server) Resume() {
+	s.tb.Helper()
+	s.signal(syscall.SIGCONT, false)
+}
+
+func (s *Server) signal(sig syscall.Signal, paused bool) {
+	s.tb.Helper()
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if err := s.child.signal(sig); err != nil {
+		s.tb.Fatalf("sending %v to %s: %v", sig, s.Addr(), err)
+	}
+
+	s.paused = paused
+}
+
+// isAlive reports whether the server runs and is not paused.
+func (s *Server) isAlive() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	return s.child != nil && !s.child.isEnded() && !s.paused
+}
+
+// boot starts the server on a free port.
+func (s *Server) boot() error {
+	for range portAttempts {
+		s.port = proposePort()
+		s.client = connect(s.Addr())
+
+		err := s.run()
+		if err == nil {
+			return nil
+		}
+
+		s.client.Close()
+		s.client = nil
+
+		if !errors.Is(err, errPortTaken) {
+			return err
+		}
+	}
+
+	return fmt.Errorf("no free port for redis-server in %d attempts", portAttempts)
+}
+
+// bootAll starts servers at the same time.
+func bootAll(servers []*Server) error {
+	failed := make([]error, len(servers))
+
+	var booting sync.WaitGroup
+	for i, s := range servers {
+		booting.Go(func() { failed[i] = s.boot() })
+	}
+
+	booting.Wait()
+
+	return errors.Join(failed...)
+}
+
+// connect returns a client that does what it is told and nothing else.
+func connect(addr string) *redis.Client {
+	return redis.NewClient(&redis.Options{
+		Addr:                     addr,
+		ContextTimeoutEnabled:    true,
+		DialerRetries:            1,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+}
+
+// run starts the server on its port and returns when it answers.
+func (s *Server) run() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	s.lives++
+
+	path := filepath.Join(s.dir, fmt.Sprintf("life-%d.log", s.lives))
+
+	log, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("making a log: %w", err)
+	}
+	defer log.Close()
+
+	args := []string{"--bind", "127.0.0.1", "--port", strconv.Itoa(s.port), "--dir", s.dir}
+	if s.config != "" {
+		args = append([]string{s.config}, args...)
+	}
+
+	s.child, err = startChild(log, s.binary, append(args, s.args...)...)
+	if err != nil {
+		return fmt.Errorf("starting redis-server: %w", err)
+	}
+
+	notReady := poll(s.ready, s.child.ended)
+	if notReady == nil {
+		return nil
+	}
+
+	s.child.kill()
+
+	said, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("reading the log: %w", err)
+	}
+
+	if strings.Contains(string(said), "Address already in use") {
+		return errPortTaken
+	}
+
+	return fmt.Errorf("redis-server does not start: %w\n%s", notReady, said)
+}
+
+// ready returns nil when the server answers.
+func (s *Server) ready() error {
+	// The client would log it.
+	conn, err := net.Dial("tcp", s.Addr())
+	if err != nil {
+		return err
+	}
+
+	conn.Close()
+
+	info, err := s.section("server")
+	if err != nil {
+		return err
+	}
+
+	// On a port that is taken, somebody else answers.
+	if pid := strconv.Itoa(s.child.process.Pid); info["process_id"] != pid {
+		return fmt.Errorf("process %s has the port, not process %s", info["process_id"], pid)
+	}
+
+	return s.do("ping") // an error while it reads its files
+}

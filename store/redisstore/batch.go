@@ -1,0 +1,277 @@
+package redisstore
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// maxBatch is how many commands are sent together at most.
+	maxBatch = 256
+	// maxFlights is how many batches are under way to a server at once. One more than one, so that the next is sent while the
+	// answers of the last are read.
+	maxFlights = 2
+)
+
+// batcher lets concurrent operations share round trips. There is no goroutine and no delay: an operation that finds the way
+// free goes at once, and alone; one that does not waits with others, until an operation that has come back sends one of them
+// off with all of them.
+type batcher struct {
+	client  Client
+	batched bool
+	// patient clients may take longer than the context of an operation allows.
+	patient bool
+	// route finds the server of a key in a cluster, so that one which is slow does not hold up the others.
+	route func(ctx context.Context, name string) *redis.Client
+	mu    sync.Mutex
+	lanes map[*redis.Client]*lane
+	only  lane
+}
+
+// lane is the way to one server.
+type lane struct {
+	mu      sync.Mutex
+	flights int
+	queue   []*request
+}
+
+// request is an operation that waits for others.
+type request struct {
+	cmd      redis.Cmder
+	deadline time.Time
+	// turn receives once: true when the request is to lead, false when it has its answer.
+	turn chan bool
+}
+
+func (b *batcher) init(client Client, batched bool) {
+	b.client, b.batched, b.patient = client, batched, !heedsContexts(client)
+
+	if cluster, ok := client.(*redis.ClusterClient); ok {
+		b.lanes = make(map[*redis.Client]*lane)
+		b.route = func(ctx context.Context, name string) *redis.Client {
+			node, err := cluster.MasterForKey(ctx, name)
+			if err != nil {
+				return nil // which the command will find out for itself
+			}
+
+			return node
+		}
+	}
+}
+
+// heedsContexts reports whether a client gives up when the context of a command ends, in which case an operation needs no
+// goroutine of its own.
+func heedsContexts(client Client) bool {
+	switch c := client.(type) {
+	case *redis.Client:
+		return c.Options().ContextTimeoutEnabled
+	case *redis.ClusterClient:
+		return c.Options().ContextTimeoutEnabled
+	default:
+		return false
+	}
+}
+
+// do sends a command and waits for its answer, not longer than the context, which has a deadline, allows. Where it returns an
+// error of the context, the command may still arrive.
+func (b *batcher) do(ctx context.Context, name string, cmd *redis.StringCmd) error {
+	if err := ctx.Err(); err != nil {
+		return err //nolint:wrapcheck // wrapped by the operation
+	}
+
+	own := &request{cmd: cmd}
+	own.deadline, _ = ctx.Deadline()
+
+	if !b.batched {
+		return b.lead(ctx, nil, []*request{own})
+	}
+
+	l := b.lane(ctx, name)
+
+	l.mu.Lock()
+
+	if l.flights < maxFlights {
+		l.flights++
+		l.mu.Unlock()
+
+		return b.lead(ctx, l, []*request{own})
+	}
+
+	own.turn = make(chan bool, 1)
+	l.queue = append(l.queue, own)
+	l.mu.Unlock()
+
+	select {
+	case leads := <-own.turn:
+		if !leads {
+			return cmd.Err() //nolint:wrapcheck // as above
+		}
+	case <-ctx.Done():
+		l.leave(own)
+
+		return ctx.Err() //nolint:wrapcheck // as above
+	}
+
+	l.mu.Lock()
+	others := min(len(l.queue), maxBatch-1)
+	batch := append(append(make([]*request, 0, others+1), own), l.queue[:others]...)
+	l.queue = slices.Delete(l.queue, 0, others)
+	l.mu.Unlock()
+
+	return b.lead(ctx, l, batch)
+}
+
+func (b *batcher) lane(ctx context.Context, name string) *lane {
+	if b.route == nil {
+		return &b.only
+	}
+
+	node := b.route(ctx, name)
+	if node == nil {
+		return &b.only
+	}
+
+	b.mu.Lock()
+	defer b.mu.Unlock()
+
+	l := b.lanes[node]
+	if l == nil {
+		l = new(lane)
+		b.lanes[node] = l
+	}
+
+	return l
+}
+
+// lead sends a batch and hands the lane on. The first request is the caller's own.
+func (b *batcher) lead(ctx context.Context, l *lane, batch []*request) error {
+	own := batch[0]
+
+	// The others must not fail with their leader's context, nor the leader wait for theirs.
+	shared, cancel, longer := together(ctx, batch)
+	if !b.patient && !longer {
+		defer cancel()
+
+		b.exec(shared, batch)
+		l.next()
+
+		return own.cmd.Err() //nolint:wrapcheck // wrapped by the operation
+	}
+
+	done := make(chan struct{})
+
+	go func() {
+		defer close(done)
+		defer cancel()
+
+		b.exec(shared, batch)
+		l.next()
+	}()
+
+	select {
+	case <-done:
+		return own.cmd.Err() //nolint:wrapcheck // as above
+	case <-ctx.Done():
+		return ctx.Err() //nolint:wrapcheck // as above
+	}
+}
+
+// grace is how much longer than its own context allows a leader waits for its batch.
+const grace = 20 * time.Millisecond
+
+// together is a context that lasts as long as the batch may, and whether that is longer than the leader may wait.
+func together(ctx context.Context, batch []*request) (shared context.Context, cancel context.CancelFunc, longer bool) {
+	if len(batch) == 1 {
+		return ctx, func() {}, false
+	}
+
+	latest := batch[0].deadline
+	for _, r := range batch[1:] {
+		if r.deadline.After(latest) {
+			latest = r.deadline
+		}
+	}
+
+	shared, cancel = context.WithDeadline(context.WithoutCancel(ctx), latest)
+
+	return shared, cancel, latest.Sub(batch[0].deadline) > grace
+}
+
+// exec sends the requests and tells all but the first that they have their answers.
+func (b *batcher) exec(ctx context.Context, batch []*request) {
+	if len(batch) == 1 {
+		_ = b.client.Process(ctx, batch[0].cmd)
+
+		return
+	}
+
+	pipe := b.client.Pipeline()
+	for _, r := range batch {
+		_ = pipe.Process(ctx, r.cmd)
+	}
+
+	_, err := pipe.Exec(ctx) // of the first command that failed; each has its own
+
+	for i, r := range batch {
+		if r.cmd.Err() == nil && err != nil && !answered(r.cmd) {
+			r.cmd.SetErr(err)
+		}
+
+		if i > 0 {
+			r.turn <- false
+		}
+	}
+}
+
+// answered reports whether a command has an answer. Every script answers with something.
+func answered(cmd redis.Cmder) bool {
+	s, ok := cmd.(*redis.StringCmd)
+
+	return ok && s.Val() != ""
+}
+
+// next lets the first of those who wait lead, or leaves the lane free.
+func (l *lane) next() {
+	if l == nil {
+		return
+	}
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	if len(l.queue) == 0 {
+		l.flights--
+
+		return
+	}
+
+	first := l.queue[0]
+	l.queue = slices.Delete(l.queue, 0, 1)
+	first.turn <- true
+}
+
+// leave takes a request out of the queue that has waited too long, or hands on the lead that it was given meanwhile.
+func (l *lane) leave(r *request) {
+	l.mu.Lock()
+
+	if i := slices.Index(l.queue, r); i >= 0 {
+		l.queue = slices.Delete(l.queue, i, i+1)
+		l.mu.Unlock()
+
+		return
+	}
+	l.mu.Unlock()
+
+	// It was sent, or is to lead: its turn comes, at the latest when its batch is over.
+	select {
+	case leads := <-r.turn:
+		if leads {
+			l.next()
+		}
+	default: // its batch is under way
+	}
+}

@@ -1,0 +1,165 @@
+package redisstore
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// checkTimeout bounds the Check at construction.
+const checkTimeout = 5 * time.Second
+
+// oldestVersion is the first major version whose scripts have flags.
+const oldestVersion = 7
+
+// Report is what Check has found out.
+type Report struct {
+	// Servers are the servers that were asked, each as "address: redis 7.0.15, master".
+	Servers []string
+	// Warnings say in words what weakens the store without making it unusable, such as persistence that is switched off.
+	Warnings []string
+}
+
+// Check asks every master whether it can hold what the store promises. It is called at construction, and fits a
+// health check.
+//
+// It fails where a server cannot be reached, is older than 7.0, is a replica, or evicts keys when its memory is full, unless
+// WithEviction was given; and where a part of a cluster's slots has no server. The error names every problem and says what to do.
+func (s *Store) Check(ctx context.Context) (Report, error) {
+	var (
+		mu     sync.Mutex
+		report Report
+		errs   []error
+	)
+
+	visit := func(ctx context.Context, address string, client Client) error {
+		found, err := s.checkServer(ctx, address, client)
+
+		mu.Lock()
+		defer mu.Unlock()
+
+		report.Servers = append(report.Servers, found.Servers...)
+		report.Warnings = append(report.Warnings, found.Warnings...)
+		errs = append(errs, err)
+
+		return nil // so that the others are asked as well
+	}
+
+	if cluster, ok := s.client.(*redis.ClusterClient); ok {
+		errs = append(errs, s.checkCluster(ctx, cluster))
+
+		err := cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
+			return visit(ctx, master.Options().Addr, master)
+		})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("redisstore: the cluster cannot be reached: %w", err))
+		}
+	} else {
+		_ = visit(ctx, "server", s.client)
+	}
+
+	return report, errors.Join(errs...)
+}
+
+func (s *Store) checkCluster(ctx context.Context, cluster *redis.ClusterClient) error {
+	info, err := cluster.ClusterInfo(ctx).Result()
+	if err != nil {
+		return fmt.Errorf("redisstore: the cluster cannot be reached: %w", err)
+	}
+
+	if state := fields(info)["cluster_state"]; state != "ok" {
+		return fmt.Errorf("redisstore: the cluster is in state %q: every slot needs a master that answers", state)
+	}
+
+	return nil
+}
+
+func (s *Store) checkServer(ctx context.Context, address string, client Client) (Report, error) {
+	cmd := redis.NewStringCmd(ctx, "INFO")
+	if err := client.Process(ctx, cmd); err != nil {
+		return Report{}, fmt.Errorf("redisstore: %s cannot be reached: %w", address, err)
+	}
+
+	info := fields(cmd.Val())
+	report := Report{
+		Servers:  []string{fmt.Sprintf("%s: redis %s, %s", address, info["redis_version"], info["role"])},
+		Warnings: warnings(address, info),
+	}
+
+	return report, s.judge(address, info)
+}
+
+// judge says what makes a server unusable.
+func (s *Store) judge(address string, info map[string]string) error {
+	var errs []error
+
+	major, _, _ := strings.Cut(info["redis_version"], ".")
+	if n, err := strconv.Atoi(major); err != nil || n < oldestVersion {
+		errs = append(errs, fmt.Errorf("redisstore: %s has version %q: at least 7.0 is needed", address, info["redis_version"]))
+	}
+
+	if info["role"] == "slave" {
+		errs = append(errs, fmt.Errorf("redisstore: %s is a replica: connect to the master, or through Sentinel", address))
+	}
+
+	policy := info["maxmemory_policy"]
+	if policy != "noeviction" && !s.evicting {
+		errs = append(errs, fmt.Errorf("redisstore: %s has the eviction policy %q and forgets records when its memory is full: "+
+			"set maxmemory-policy to noeviction, or accept that with WithEviction", address, policy))
+	}
+
+	return errors.Join(errs...)
+}
+
+// warnings say what weakens the store.
+func warnings(address string, info map[string]string) []string {
+	var said []string
+
+	warn := func(text string) { said = append(said, address+": "+text) }
+
+	switch {
+	case info["aof_enabled"] != "1" && info["rdb_last_save_time"] == "":
+		warn("its persistence is unknown")
+	case info["aof_enabled"] != "1":
+		warn("the append-only file is off: a restart forgets what was recorded since the last snapshot, and it may run again")
+	case info["aof_last_write_status"] == "err":
+		warn("the append-only file cannot be written")
+	}
+
+	if info["connected_slaves"] == "0" {
+		warn("it has no replica: while it is down, keyed calls are refused")
+	} else if info["min_slaves_good_slaves"] == "" {
+		warn("min-replicas-to-write is not set: a master that has lost its replicas goes on acknowledging claims that a failover forgets")
+	}
+
+	if info["maxmemory"] == "0" {
+		warn("maxmemory is not set: the system may kill the server when memory runs out")
+	}
+
+	if info["loading"] == "1" {
+		warn("it is still loading its data")
+	}
+
+	return said
+}
+
+// fields reads lines of the form name:value.
+func fields(text string) map[string]string {
+	found := make(map[string]string)
+
+	lines := bufio.NewScanner(strings.NewReader(text))
+	for lines.Scan() {
+		if name, value, ok := strings.Cut(lines.Text(), ":"); ok {
+			found[name] = value
+		}
+	}
+
+	return found
+}

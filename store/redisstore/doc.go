@@ -1,0 +1,64 @@
+// Package redisstore keeps onlyonce records in Redis, for services of more than one process: on one server, behind Sentinel
+// or in a Redis Cluster, from version 7.0 on.
+//
+//	records, err := redisstore.Open("redis://user:password@localhost:6379/0")
+//	…
+//	engine, err := onlyonce.New(records)
+//
+// [Open] makes a client with sensible settings; [New] takes a client that the program has.
+//
+// # How it works
+//
+// One record is one key: a string in a versioned binary form, under a name of fixed length made of the prefix and the hash
+// that the engine gives. Every operation is one script, and so one atomic step, one round trip, and decided on the
+// server's clock: two round trips for an execution, one for a replay or a reused key. Whatever is sent twice, because
+// a reply was lost, is recognised by its token.
+//
+// Concurrent operations share round trips: while two batches are under way to a server, those that come wait for each
+// other and go together. One caller alone is never delayed, and there is no background work. See [WithoutBatching].
+//
+// The scripts also keep an index of what is not settled, so that [Store.ListUnknown] need not look at every key: one sorted
+// set for each of 256 hash tags, in the slot of its records. See [WithoutIndex].
+//
+// Duplicates in other processes poll. Those of one process share one poll, whatever their number.
+//
+// # What it holds, and what it does not
+//
+// On one server that neither stops nor forgets, the store keeps the whole contract. What it cannot hold comes from Redis:
+//
+//   - Replication is asynchronous. A failover forgets what the old master had acknowledged and not yet replicated: after the
+//     loss of a claim, a retry may run a second time; after the loss of a completion, the record is still running and the
+//     guarantee decides. With the replication link cut 300 ms before the master was killed, a failover lost 17,361
+//     acknowledged writes; the minority side of a partition took 128,936 in three seconds. Set min-replicas-to-write and
+//     min-replicas-max-lag, which bound the loss to the lag. A claim that a failover has lost is noticed when its run
+//     ends or renews: its completion is refused and its observer is told.
+//   - A restart forgets what the persistence had not yet written: with appendfsync everysec up to a second, without an append-only
+//     file everything since the last snapshot. With appendfsync always, nothing.
+//   - Redis measures time by its machine's wall clock. A step forward ends leases and retentions early: under AtMostOnce that
+//     makes outcomes unknown, under AtLeastOnce it lets a run be taken over while its owner still works. Let the clock be slewed.
+//   - A fence compares the runs of one record. After the loss of the record it begins at 1 again.
+//   - Records that nobody settles live for [DefaultUnsettledRetention], and not for ever; see [WithUnsettledRetention].
+//   - Under an eviction policy other than noeviction, a full server drops records of running calls. [Store.Check] refuses it.
+//     Under noeviction a full server refuses new claims with [store.ErrFull] before anything runs; whatever has run is
+//     recorded all the same, since the scripts that end a run are allowed to exceed the limit.
+//
+// Where money moves and a second run is not harmless by itself, either use a store with synchronous durability, or have the
+// handler's effect deduplicated where it happens, by a key that is derived from the call's.
+//
+// # Access
+//
+// A user of the servers' access control list needs, for a prefix of "onlyonce:",
+//
+//	~onlyonce:* +evalsha +eval +get +set +pexpiretime +time +zadd +zrem +zrange +info +ping +hello
+//
+// since the commands that scripts call are checked as well; in a cluster also
+//
+//	+cluster|slots +cluster|shards +cluster|info +command +readonly
+//
+// and behind Sentinel what the sentinels' own list asks for. A test runs with exactly these. Without +info give [WithoutCheck].
+//
+// # Other servers
+//
+// Valkey speaks the same protocol and has the same scripts and commands; it is untested here. Proxies that do not keep the
+// commands of a pipeline on one connection are fine, since no operation needs more than one command.
+package redisstore

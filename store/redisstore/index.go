@@ -1,0 +1,130 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// The index is one sorted set for each hash tag, 256 in all. It holds the records of that tag that are not settled, by the end
+// of their leases or, where the outcome is unknown, by when that was said; the scripts keep it in the same step as the
+// record. So nothing has to look at every key of the server.
+const (
+	indexes = 256
+	// page is how many entries of an index are read at once.
+	page = 100
+)
+
+// ListUnknown implements [store.Lister]. It finds nothing that was claimed under WithoutIndex.
+func (s *Store) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] {
+	return func(yield func(store.Listed, error) bool) {
+		for first := range indexes {
+			if !s.listIndex(ctx, byte(first), yield) {
+				return
+			}
+		}
+	}
+}
+
+// listIndex lists the records of one index, and reports whether to go on.
+func (s *Store) listIndex(ctx context.Context, first byte, yield func(store.Listed, error) bool) bool {
+	index := s.indexOf(s.name(&store.Key{first}))
+
+	for skip := 0; ; {
+		members, err := s.page(ctx, index, skip)
+		if err != nil {
+			yield(store.Listed{}, err)
+
+			return false
+		}
+
+		for _, member := range members {
+			kept, more := s.listOne(ctx, index, member, yield)
+			if !more {
+				return false
+			}
+
+			if kept {
+				skip++
+			}
+		}
+
+		if len(members) < page {
+			return true
+		}
+	}
+}
+
+// page reads a part of an index, the oldest first.
+func (s *Store) page(ctx context.Context, index string, skip int) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+
+	cmd := redis.NewStringSliceCmd(ctx, "ZRANGE", index, skip, skip+page-1)
+	if err := s.client.Process(ctx, cmd); err != nil {
+		return nil, failure("reading an index", err)
+	}
+
+	return cmd.Val(), nil
+}
+
+// listOne tells about one entry of an index, and reports whether it stays in the index and whether to go on.
+func (s *Store) listOne(ctx context.Context, index, member string, yield func(store.Listed, error) bool) (kept, more bool) {
+	key, ok := s.keyOf(index, member)
+	if !ok {
+		return s.drop(ctx, index, member, yield)
+	}
+
+	res, err := s.Lookup(ctx, key)
+
+	switch {
+	case errors.Is(err, store.ErrUnreadable), errors.Is(err, store.ErrNewer):
+		return true, yield(store.Listed{Key: key}, err)
+	case err != nil:
+		yield(store.Listed{}, err)
+
+		return true, false
+	case res.Record.State == store.Unknown, res.Record.State == store.Running && !res.Record.LeaseAlive(res.Now):
+		return true, yield(store.Listed{Key: key, Result: res}, nil)
+	case res.Record.State == store.Running:
+		return true, true
+	default:
+		return s.drop(ctx, index, member, yield)
+	}
+}
+
+// drop removes an entry whose record has expired unsettled. Nothing else leaves an entry behind.
+func (s *Store) drop(ctx context.Context, index, member string, yield func(store.Listed, error) bool) (kept, more bool) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+
+	if err := s.client.Process(ctx, redis.NewIntCmd(ctx, "ZREM", index, member)); err != nil {
+		yield(store.Listed{}, failure("cleaning an index", err))
+
+		return true, false
+	}
+
+	return false, true
+}
+
+// keyOf is the key of an entry of an index.
+func (s *Store) keyOf(index, member string) (store.Key, bool) {
+	var key store.Key
+
+	if len(member) != len(key)-1 {
+		return key, false
+	}
+
+	if _, err := fmt.Sscanf(index[len(s.prefix):], "{%02x}", &key[0]); err != nil {
+		return key, false
+	}
+
+	copy(key[1:], member)
+
+	return key, true
+}

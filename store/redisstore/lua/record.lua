@@ -1,0 +1,185 @@
+-- What all scripts share: the stored form of a record, the clock, the index and the reply. A script is this file followed by
+-- that of its operation; where most calls of an operation take one short way, that way comes first, in a file of its own. A
+-- script sees a key, optionally an index, and its arguments packed in binary; what is stored has been read before.
+--
+-- Stored form, version 1, big-endian:
+--   version 1, seal 4, check 2, state 1, flags 1, token 16, fence 4, attempts 4, first start 6, last start 6,
+--   lease end or end 6, [owner alive until 6, unless completed],
+--   scheme 2, digest 32, lengths of method and key 2 + 2, method, key, and the outcome up to the end.
+-- Times are milliseconds since 1970 on this server's clock, 0 for none. When a record expires is the server's to know.
+--
+-- A first claim is written as its client has made it, without a script having to take it apart: its flags say that it is
+-- fresh. Of a fresh record, the first start is the life that it was given, so that it started so long before it expires; lease
+-- and owner are spans since then.
+--
+-- The seal is the beginning of the SHA-1 of the name of the key, the token, and all from the scheme up to the outcome; these
+-- stay as they are for as long as an owner does. The check is a sum of what changes more often. With both, damage is
+-- noticed, and so is a record that was swapped with another key's. The outcome has a checksum of its own.
+
+local KEY, INDEX = KEYS[1], KEYS[2]
+local ABSENT, RUNNING, UNKNOWN, RELEASED, COMPLETED = 0, 1, 2, 3, 4
+local FRESH, DOUBTFUL, RESOLVED = 32, 64, 128 -- flags: the guarantee is what is below 4
+local AT_MOST_ONCE, AT_LEAST_ONCE, EXACTLY_ONCE = 1, 2, 3
+local LATEST = 281474976710655 -- the last time that six bytes can tell
+local MAX_FENCE = 4294967295
+local REFUSED, APPLIED, UNREADABLE = 0, 1, 2
+
+-- Rule 1: this server's clock decides.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local function after(span)
+  return math.min(now + span, LATEST)
+end
+
+local function checksum(r)
+  return (r.state * 251 + r.flags * 257 + r.fence * 3 + r.attempts * 7 + r.first + r.last * 2 + r.mark * 3 + r.alive * 4) % 65521
+end
+
+local function seal(token, identity)
+  return struct.pack('>I4', tonumber(string.sub(redis.sha1hex(KEY .. token .. identity), 1, 8), 16))
+end
+
+-- decode returns nil for what this version cannot read.
+local function decode(v)
+  if string.byte(v) ~= 1 or #v < (string.byte(v, 8) == COMPLETED and 89 or 95) then
+    return nil
+  end
+
+  local r, pos, sum = {}, nil, nil
+  sum, r.state, r.flags, r.token, r.fence, r.attempts, r.first, r.last, r.mark, pos =
+    struct.unpack('>I2BBc16I4I4I6I6I6', v, 6)
+  r.alive = 0
+
+  if r.state ~= COMPLETED then
+    r.alive, pos = struct.unpack('>I6', v, pos)
+  end
+
+  local method, key = struct.unpack('>I2I2', v, pos + 34)
+  local outcome = pos + 38 + method + key
+
+  r.seal = string.sub(v, 2, 5)
+  r.identity = string.sub(v, pos, outcome - 1)
+  r.outcome = string.sub(v, outcome)
+
+  if outcome > #v + 1 or sum ~= checksum(r) or r.seal ~= seal(r.token, r.identity) then
+    return nil
+  end
+
+  if math.floor(r.flags / FRESH) % 2 == 1 then
+    local start = redis.call('PEXPIRETIME', KEY) - r.first
+
+    if start < 0 then
+      return nil -- somebody has taken its expiry away, and nobody can tell when it started
+    end
+
+    r.flags = r.flags - FRESH
+    r.first, r.last, r.mark, r.alive = start, start, math.min(start + r.mark, LATEST), math.min(start + r.alive, LATEST)
+  end
+
+  return r
+end
+
+local function encode(r)
+  local v = '\1' .. r.seal .. struct.pack('>I2BBc16I4I4I6I6I6', checksum(r), r.state, r.flags, r.token, r.fence, r.attempts,
+    r.first, r.last, r.mark)
+
+  if r.state ~= COMPLETED then
+    v = v .. struct.pack('>I6', r.alive)
+  end
+
+  return v .. r.identity
+end
+
+local function answer(verdict, expires, v)
+  return struct.pack('>BI6I6', verdict, now, math.max(expires, 0)) .. v
+end
+
+-- refused answers an operation that changes nothing, with the record as it is.
+local function refused(r, v)
+  return answer(REFUSED, r and redis.call('PEXPIRETIME', KEY) or 0, v or '')
+end
+
+-- repeated answers the copy of an operation that has been applied.
+local function repeated(r, v)
+  local reply = refused(r, v)
+
+  return string.char(APPLIED) .. string.sub(reply, 2)
+end
+
+-- Rule 7: a record that is not settled lives as long as the store lets it, and never ends with its lease.
+local function keep(r, life, verdict)
+  local v = encode(r)
+
+  if life then
+    redis.call('SET', KEY, v .. r.outcome, 'PX', life)
+  else
+    redis.call('SET', KEY, v .. r.outcome, 'KEEPTTL')
+  end
+
+  if INDEX and (r.state == RUNNING or r.state == UNKNOWN) then
+    redis.call('ZADD', INDEX, r.mark, string.sub(KEY, #INDEX + 1))
+  end
+
+  local expires = 0
+
+  if r.state == RELEASED then
+    expires = redis.call('PEXPIRETIME', KEY)
+  end
+
+  return answer(verdict or APPLIED, expires, v .. r.outcome)
+end
+
+-- settle ends the unsettled life of a record. The token stays, so that the owner's repeats are recognised (rule 3). The
+-- outcome is not sent back to whoever has sent it.
+local function settle(r, state, outcome, retention)
+  local life = math.max(retention, 1)
+
+  r.state, r.outcome, r.mark = state, outcome, now
+
+  if state == COMPLETED then
+    r.alive = 0
+  end
+
+  local v = encode(r)
+  redis.call('SET', KEY, v .. outcome, 'PX', life)
+
+  if INDEX then
+    redis.call('ZREM', INDEX, string.sub(KEY, #INDEX + 1))
+  end
+
+  return answer(APPLIED, after(life), v)
+end
+
+-- revive gives an ended lease back to its owner. The fence rises, so that a takeover which expects the old one loses (rule 3).
+local function revive(r, lease)
+  r.fence = math.min(r.fence + 1, MAX_FENCE)
+  r.mark = after(lease)
+end
+
+local function lease_alive(r)
+  return r.state == RUNNING and now < r.mark
+end
+
+local function has(r, flag)
+  return math.floor(r.flags / flag) % 2 == 1
+end
+
+local function with(r, flag, on)
+  if has(r, flag) == on then
+    return r.flags
+  end
+
+  return on and r.flags + flag or r.flags - flag
+end
+
+local record = nil
+
+if stored then
+  record = decode(stored)
+
+  -- What cannot be read is not touched, and is never taken for nothing: the caller says what is wrong with it.
+  if not record then
+    return answer(UNREADABLE, 0, stored)
+  end
+end

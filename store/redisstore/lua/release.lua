@@ -1,0 +1,30 @@
+-- Release: the key is given back, or a claim withdrawn that may still be on its way (rule 4).
+local token, fence, guarantee, ambiguous, retention = struct.unpack('>c16I4BBI6', ARGV[1])
+local identity = ARGV[2]
+
+if not record then
+  -- The tombstone makes the claim lose when it lands.
+  return settle({
+    state = RELEASED, flags = guarantee + ambiguous * DOUBTFUL, token = token, fence = 1, attempts = 0,
+    first = 0, last = 0, mark = now, alive = 0, seal = seal(token, identity), identity = identity, outcome = '',
+  }, RELEASED, '', retention)
+elseif record.state == COMPLETED then
+  return refused(record, stored)
+elseif record.token ~= token then
+  if record.fence ~= fence then
+    return refused(record, stored)
+  end
+
+  -- The claim expects this fence, and loses when it lands.
+  record.fence = math.min(record.fence + 1, MAX_FENCE)
+
+  return keep(record, nil, REFUSED)
+elseif record.state == RELEASED then
+  return repeated(record, stored)
+end
+
+if ambiguous == 1 then
+  record.flags = with(record, DOUBTFUL, true)
+end
+
+return settle(record, RELEASED, '', retention)

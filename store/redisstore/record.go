@@ -1,0 +1,295 @@
+package redisstore
+
+import (
+	"crypto/sha1" //nolint:gosec // it finds damage, not forgery
+	"encoding/binary"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// The stored form is described in lua/record.lua, which writes it. Here it is read.
+const (
+	formatVersion = 1
+
+	sealStart    = 1
+	checkStart   = 5
+	stateStart   = 7
+	flagsStart   = 8
+	tokenStart   = 9
+	fenceStart   = tokenStart + len(store.Token{})
+	attemptStart = fenceStart + 4
+	timesStart   = attemptStart + 4
+	timeSize     = 6
+	aliveStart   = timesStart + 3*timeSize
+
+	schemeSize   = 2
+	sumSize      = 32
+	lengthsStart = schemeSize + sumSize
+	namesStart   = lengthsStart + 4
+
+	flagGuarantee = 3
+	flagFresh     = 32
+	flagDoubtful  = 64
+	flagResolved  = 128
+)
+
+// A reply is a verdict of one byte, the server's time, the time at which the record expires, and the record.
+const (
+	replyHeader = 1 + 2*timeSize
+
+	applied    = 1
+	unreadable = 2
+)
+
+// decodeReply reads the answer of a script about the record with the given name. An answer without a record is about own,
+// where the script says that it has been stored.
+func decodeReply(name, reply string, own []byte) (store.Result, error) {
+	if len(reply) < replyHeader {
+		return store.Result{}, fmt.Errorf("redisstore: a reply of %d bytes is cut short: %w", len(reply), store.ErrUnreadable)
+	}
+
+	res := store.Result{Applied: reply[0] == applied, Now: decodeTime(reply[1:])}
+	expires := uint48At(reply, 1+timeSize)
+
+	data := reply[replyHeader:]
+	if data == "" {
+		if !res.Applied {
+			return res, nil // absent
+		}
+
+		data = string(own)
+	}
+
+	err := decodeRecord(&res.Record, name, data, expires)
+	if err == nil && reply[0] == unreadable {
+		err = fmt.Errorf("redisstore: the server's scripts cannot read a record: %w", store.ErrUnreadable)
+	}
+
+	if err != nil {
+		return store.Result{}, err
+	}
+
+	return res, nil
+}
+
+// decodeRecord reads the stored form of the record with the given name, which expires at the given time.
+func decodeRecord(rec *store.Record, name, data string, expires int64) error {
+	if data == "" || data[0] < formatVersion {
+		return fmt.Errorf("redisstore: what is stored is not a record: %w", store.ErrUnreadable)
+	}
+
+	if data[0] > formatVersion {
+		return fmt.Errorf("redisstore: a record has format %d, this build knows %d: %w", data[0], formatVersion, store.ErrNewer)
+	}
+
+	identity, outcome := parts(data)
+
+	switch {
+	case outcome < 0:
+		return fmt.Errorf("redisstore: a record of %d bytes is cut short: %w", len(data), store.ErrUnreadable)
+	case sealOf(name, data[tokenStart:fenceStart], data[identity:outcome]) != data[sealStart:checkStart]:
+		return fmt.Errorf("redisstore: the seal of a record does not match its key and content: %w", store.ErrUnreadable)
+	case checksum(data) != uint16At(data, checkStart):
+		return fmt.Errorf("redisstore: the checksum of a record does not match its content: %w", store.ErrUnreadable)
+	}
+
+	rec.State = store.State(data[stateStart])
+	if rec.State < store.Running || rec.State > store.Completed {
+		return fmt.Errorf("redisstore: a record is in the impossible state %d: %w", rec.State, store.ErrUnreadable)
+	}
+
+	decodeHead(rec, data, expires)
+	decodeIdentity(rec, data[identity:outcome])
+
+	if outcome < len(data) {
+		rec.Outcome = []byte(data[outcome:])
+	}
+
+	return nil
+}
+
+// parts is where the identity and the outcome of a record begin. The outcome is negative where the record is cut short.
+func parts(data string) (identity, outcome int) {
+	identity = aliveStart
+	if len(data) > stateStart && store.State(data[stateStart]) != store.Completed {
+		identity += timeSize
+	}
+
+	if len(data) < identity+namesStart {
+		return identity, -1
+	}
+
+	outcome = identity + namesStart + uint16At(data, identity+lengthsStart) + uint16At(data, identity+lengthsStart+2)
+	if outcome > len(data) {
+		return identity, -1
+	}
+
+	return identity, outcome
+}
+
+// sealOf binds what does not change under an owner to the name of the record.
+func sealOf(name, token, identity string) string {
+	var long [256]byte
+
+	sum := sha1.Sum(append(append(append(long[:0], name...), token...), identity...)) //nolint:gosec // it finds damage
+
+	return string(sum[:checkStart-sealStart])
+}
+
+// checksum sums up what changes under an owner. The script calculates with floating-point numbers, which hold it exactly.
+func checksum(data string) int {
+	at := func(i int) int64 { return uint48At(data, i) }
+
+	sum := int64(data[stateStart])*251 + int64(data[flagsStart])*257 + int64(uint32At(data, fenceStart))*3 +
+		int64(uint32At(data, attemptStart))*7 + at(timesStart) + at(timesStart+timeSize)*2 + at(timesStart+2*timeSize)*3
+
+	if store.State(data[stateStart]) != store.Completed {
+		sum += at(aliveStart) * 4
+	}
+
+	return int(sum % 65521) // the largest prime of two bytes
+}
+
+func decodeHead(rec *store.Record, data string, expires int64) {
+	flags := data[flagsStart]
+	first, last := uint48At(data, timesStart), uint48At(data, timesStart+timeSize)
+	mark, alive := uint48At(data, timesStart+2*timeSize), int64(0)
+
+	if rec.State != store.Completed {
+		alive = uint48At(data, aliveStart)
+	}
+
+	if flags&flagFresh != 0 {
+		start := max(expires-first, 0)
+		first, last, mark, alive = start, start, start+mark, start+alive
+	}
+
+	rec.Guarantee = store.Guarantee(flags & flagGuarantee)
+	rec.Doubtful = flags&flagDoubtful != 0
+	rec.Resolved = flags&flagResolved != 0
+	copy(rec.Token[:], data[tokenStart:])
+	rec.Fence = uint64(uint32At(data, fenceStart))
+	rec.Attempts = uint32At(data, attemptStart)
+	rec.FirstStart, rec.LastStart, rec.OwnerAliveUntil = timeOf(first), timeOf(last), timeOf(alive)
+
+	if rec.State == store.Running {
+		rec.LeaseUntil = timeOf(mark)
+	} else {
+		rec.EndedAt = timeOf(mark)
+	}
+
+	if rec.State == store.Released || rec.State == store.Completed {
+		rec.ExpiresAt = timeOf(expires)
+	}
+}
+
+func decodeIdentity(rec *store.Record, data string) {
+	names := data[namesStart:]
+	method := uint16At(data, lengthsStart)
+
+	rec.Fingerprint.Scheme = uint16(uint16At(data, 0)) //nolint:gosec // it is one
+	copy(rec.Fingerprint.Sum[:], data[schemeSize:])
+	rec.Method, rec.ReadableKey = names[:method], names[method:]
+}
+
+// appendFresh writes the record of a first claim as it is before its times are known: the first start is the life that it is
+// given, lease and owner are spans since then.
+func appendFresh(buf []byte, name string, op *store.Claim, life time.Duration) ([]byte, error) {
+	start := len(buf)
+
+	buf = append(buf, formatVersion, 0, 0, 0, 0, 0, 0, byte(store.Running), byte(op.Guarantee&flagGuarantee)|flagFresh)
+	buf = append(buf, op.Token[:]...)
+	buf = appendFence(buf, 1)
+	buf = binary.BigEndian.AppendUint32(buf, 1)
+	buf = appendSpan(buf, life)
+	buf = appendSpan(buf, 0)
+	buf = appendSpan(buf, op.Lease)
+	buf = appendSpan(buf, sum(op.MaxRun, op.Lease))
+
+	identity := len(buf)
+
+	buf, err := appendIdentity(buf, op)
+	if err != nil {
+		return nil, err
+	}
+
+	rec := buf[start:]
+	copy(rec[sealStart:], sealOf(name, string(op.Token[:]), string(buf[identity:])))
+	binary.BigEndian.PutUint16(rec[checkStart:], uint16(checksum(string(rec)))) //nolint:gosec // it fits
+
+	return buf, nil
+}
+
+// appendIdentity writes what a record keeps of a claim for its whole life.
+func appendIdentity(buf []byte, op *store.Claim) ([]byte, error) {
+	if len(op.Method) > math.MaxUint16 || len(op.ReadableKey) > math.MaxUint16 {
+		return nil, fmt.Errorf("redisstore: a method of %d bytes or a key of %d: at most %d can be kept",
+			len(op.Method), len(op.ReadableKey), math.MaxUint16)
+	}
+
+	buf = binary.BigEndian.AppendUint16(buf, op.Fingerprint.Scheme)
+	buf = append(buf, op.Fingerprint.Sum[:]...)
+	buf = binary.BigEndian.AppendUint16(buf, uint16(len(op.Method)))      //nolint:gosec // checked
+	buf = binary.BigEndian.AppendUint16(buf, uint16(len(op.ReadableKey))) //nolint:gosec // checked
+	buf = append(buf, op.Method...)
+
+	return append(buf, op.ReadableKey...), nil
+}
+
+// longest is the longest span that is sent, in milliseconds: over a thousand years.
+const longest = 1 << 45
+
+// appendSpan writes a duration in milliseconds, rounded up: a lease or a retention must not end early.
+func appendSpan(buf []byte, d time.Duration) []byte {
+	ms := min((max(d, 0)+time.Millisecond-1)/time.Millisecond, longest)
+
+	if d > math.MaxInt64-time.Millisecond {
+		ms = longest
+	}
+
+	return appendUint48(buf, uint64(ms))
+}
+
+func appendTime(buf []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return appendUint48(buf, 0)
+	}
+
+	return appendUint48(buf, uint64(max(t.UnixMilli(), 0)))
+}
+
+func appendUint48(buf []byte, n uint64) []byte {
+	var wide [8]byte
+
+	binary.BigEndian.PutUint64(wide[:], n)
+
+	return append(buf, wide[8-timeSize:]...)
+}
+
+// appendFence writes a fence. A fence that the stored form cannot hold is none that a record has.
+func appendFence(buf []byte, fence uint64) []byte {
+	return binary.BigEndian.AppendUint32(buf, uint32(min(fence, math.MaxUint32)))
+}
+
+func decodeTime(s string) time.Time { return timeOf(uint48At(s, 0)) }
+
+func timeOf(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+
+	return time.UnixMilli(ms)
+}
+
+func uint48At(s string, i int) int64 {
+	return int64(uint16At(s, i))<<32 | int64(uint32At(s, i+2))
+}
+
+func uint16At(s string, i int) int { return int(s[i])<<8 | int(s[i+1]) }
+
+func uint32At(s string, i int) uint32 {
+	return uint32(s[i])<<24 | uint32(s[i+1])<<16 | uint32(s[i+2])<<8 | uint32(s[i+3])
+}

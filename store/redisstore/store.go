@@ -1,0 +1,157 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// Client is what the store needs of go-redis. *redis.Client, *redis.ClusterClient, the clients of redis.NewFailoverClient
+// and *redis.AutoPipeliner have it. A *redis.Ring is refused: it moves keys to another server when one fails, where their
+// records are absent.
+type Client interface {
+	// Process sends one command.
+	Process(ctx context.Context, cmd redis.Cmder) error
+	// Pipeline begins commands that are sent together.
+	Pipeline() redis.Pipeliner
+}
+
+const (
+	// DefaultPrefix begins the names of all keys of a store where WithPrefix gives none.
+	DefaultPrefix = "onlyonce:"
+	// DefaultTimeout bounds one operation where WithTimeout gives none: 500 ms.
+	DefaultTimeout = 500 * time.Millisecond
+	// DefaultUnsettledRetention is how long a record lives that nobody settles, where WithUnsettledRetention gives nothing:
+	// 30 days.
+	DefaultUnsettledRetention = 30 * 24 * time.Hour
+)
+
+// Store keeps records in Redis. It is safe for concurrent use and by any number of processes.
+type Store struct {
+	config
+
+	client  Client
+	scripts *scripts
+	batches batcher
+	close   func() error
+}
+
+var (
+	_ store.Store     = (*Store)(nil)
+	_ store.Inspector = (*Store)(nil)
+	_ store.Lister    = (*Store)(nil)
+)
+
+type config struct {
+	prefix    string
+	timeout   time.Duration
+	unsettled time.Duration
+	indexed   bool
+	batched   bool
+	checked   bool
+	evicting  bool
+}
+
+// Option changes a Store under construction.
+type Option func(*config)
+
+// WithPrefix begins the names of all keys of the store, such as "payments:onlyonce:". Stores with different prefixes do not
+// see each other's records. The default is DefaultPrefix. It must not contain braces, which would move all records to one
+// slot of a cluster.
+func WithPrefix(prefix string) Option { return func(c *config) { c.prefix = prefix } }
+
+// WithTimeout bounds one operation, whatever the settings of the client; the default is DefaultTimeout. The context of
+// an operation can shorten it.
+func WithTimeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
+
+// WithUnsettledRetention is how long a record lives that nobody settles: one that is running, or whose outcome is unknown.
+// It counts from the last start, or from when the outcome became unknown. The default is DefaultUnsettledRetention. After
+// it the key is free and its handler may run again, so it must be far longer than anybody retries.
+func WithUnsettledRetention(d time.Duration) Option { return func(c *config) { c.unsettled = d } }
+
+// WithoutIndex leaves out the index of records that are not settled. It saves a little of every execution; ListUnknown
+// then finds nothing.
+func WithoutIndex() Option { return func(c *config) { c.indexed = false } }
+
+// WithoutBatching sends every operation by itself, each on a connection of its own. It is for clients that batch by
+// themselves, and is the default for a *redis.AutoPipeliner.
+func WithoutBatching() Option { return func(c *config) { c.batched = false } }
+
+// WithoutCheck leaves out the Check at construction, so that a service can start while Redis is down.
+func WithoutCheck() Option { return func(c *config) { c.checked = false } }
+
+// WithEviction accepts a server that evicts keys when its memory is full. It then forgets records before their time, also of
+// calls that are running, and their handlers run again. Nothing is protected by such a store while its memory is full.
+func WithEviction() Option { return func(c *config) { c.evicting = true } }
+
+// New returns a store that uses a client of the caller's. It runs Check, and fails where Check does. The client is not
+// closed by the store.
+func New(client Client, opts ...Option) (*Store, error) {
+	if client == nil {
+		return nil, errors.New("redisstore: New needs a client, such as redis.NewClient; or use Open")
+	}
+
+	if _, isRing := client.(*redis.Ring); isRing {
+		return nil, errors.New("redisstore: a ring moves keys to another server when one fails, where their records are " +
+			"absent and their handlers would run again: use a cluster or Sentinel")
+	}
+
+	_, pipelines := client.(*redis.AutoPipeliner)
+	s := &Store{
+		client: client,
+		config: config{
+			prefix: DefaultPrefix, timeout: DefaultTimeout, unsettled: DefaultUnsettledRetention,
+			indexed: true, batched: !pipelines, checked: true,
+		},
+		scripts: loadScripts(),
+		close:   func() error { return nil },
+	}
+
+	for _, opt := range opts {
+		opt(&s.config)
+	}
+
+	if err := s.validate(); err != nil {
+		return nil, err
+	}
+
+	s.batches.init(client, s.batched)
+
+	if s.checked {
+		ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
+		defer cancel()
+
+		if _, err := s.Check(ctx); err != nil {
+			return nil, err
+		}
+	}
+
+	return s, nil
+}
+
+func (c *config) validate() error {
+	var errs []error
+
+	if strings.ContainsAny(c.prefix, "{}") {
+		errs = append(errs, fmt.Errorf("redisstore: prefix %q has braces: leave them out", c.prefix))
+	}
+
+	if c.timeout <= 0 {
+		errs = append(errs, fmt.Errorf("redisstore: WithTimeout(%v): give a positive time", c.timeout))
+	}
+
+	if c.unsettled < time.Hour {
+		errs = append(errs, fmt.Errorf("redisstore: WithUnsettledRetention(%v): give at least an hour, better weeks", c.unsettled))
+	}
+
+	return errors.Join(errs...)
+}
+
+// Close closes the client that Open has made. It does nothing to a client that was given to New.
+func (s *Store) Close() error { return s.close() }
