@@ -36,8 +36,9 @@ func (o CallOutcome) String() string {
 // OutcomeOf says what an error of a call means for its key. It understands the errors of the client interceptor and of
 // [Engine.Do]. A nil error is OutcomeFinal, an error from anywhere else is OutcomeUnknown.
 //
-// A client cannot tell a first answer marked [Final] from an error that gRPC made on its side where the code is an ambiguous
-// one; it is then OutcomeUnknown, and OutcomeFinal once it is asked for again with the same key.
+// Where a first answer marked [Final] has a code that an error on its way may have as well (CANCELLED, UNKNOWN,
+// DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL), a client cannot tell them apart: it is OutcomeUnknown, and OutcomeFinal
+// once it is asked for again with the same key.
 func OutcomeOf(err error) CallOutcome {
 	if err == nil {
 		return OutcomeFinal

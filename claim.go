@@ -55,12 +55,13 @@ func (x *execution) lead() (Reply, error) {
 		next := decide(&x.claim, res)
 
 		if x.recovering(next, &res.Record) {
-			again, err := x.lookInto(res)
-			if again {
-				continue
+			if err := x.lookInto(next, res); err != nil {
+				x.withdraw()
+
+				return Reply{}, err
 			}
 
-			return x.answer(next, res, err)
+			continue
 		}
 
 		if next == actRun {
@@ -194,7 +195,7 @@ func (x *execution) withdraw() {
 	if !x.uncertain {
 		return
 	}
-	x.observe(EventClaimAbandoned, nil)
+	x.observe(EventClaimWithdrawn, nil)
 
 	// A method that runs without protection goes on in a long outage, when there is no room left for its releases.
 	if x.policy.FailOpen == On && x.engine.pending.full() {

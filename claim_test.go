@@ -35,7 +35,7 @@ func TestF09LostClaimReplyRunsOnce(t *testing.T) {
 
 			do(t, e, pay("k"), p.do).mustBe(t, onlyonce.StatusReplayed, "#1")
 			p.mustHaveRun(t, 1)
-			seen.mustHave(t, onlyonce.EventClaimAbandoned, 0)
+			seen.mustHave(t, onlyonce.EventClaimWithdrawn, 0)
 
 			if n := s.count(opRelease); n != 0 {
 				t.Errorf("%d releases of a claim that has won", n)
@@ -108,5 +108,5 @@ func TestF10LateCopyOfTheClaimOfAFinishedRunChangesNothing(t *testing.T) {
 	})
 }
 
-// The abandoned claim expected the fence of a released record, so its release has to raise that fence.
+// The withdrawn claim expected the fence of a released record, so its release has to raise that fence.
 // The answer to the second copy says nothing about the first, which may still be on its way.

@@ -80,6 +80,7 @@
 //   - record: what the store keeps of an identity.
 //   - run: one execution of the handler, under a claim that has won.
 //   - claim: asking the store for the right to run.
+//   - withdraw: to release a claim of which nobody knows whether it has arrived.
 //   - owner: the call whose claim has won, until its run is settled or overtaken.
 //   - token: 128 random bits that name the owner. Not the fencing token, which is the fence.
 //   - lease: how long others have to take the owner for alive, unless it renews.

@@ -263,7 +263,7 @@ func TestF56ClaimThatMayStillArriveIsReleasedWhenTheDrainStopsItsCall(t *testing
 		(<-stopped).mustBeRejected(t, onlyonce.ReasonStoreUnavailable)
 
 		if n := s.count(opRelease) - releases; n != 1 {
-			t.Errorf("%d releases of the abandoned claim, want 1", n)
+			t.Errorf("%d releases of the withdrawn claim, want 1", n)
 		}
 
 		time.Sleep(2 * time.Hour)

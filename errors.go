@@ -93,6 +93,10 @@ func (r *Rejection) CallOutcome() CallOutcome {
 	}
 }
 
+// ErrOwnKey means that a run was called again with its own key, and would wait for itself.
+var ErrOwnKey = errors.New("onlyonce: a run was called again with its own key: is the interceptor installed twice, " +
+	"or does the handler call itself?")
+
 // The causes with which a run's context is cancelled; see context.Cause.
 var (
 	// ErrMaxRun means that the run took longer than Policy.MaxRun.

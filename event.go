@@ -11,24 +11,26 @@ type EventKind uint8
 
 // The kinds of events.
 const (
-	// EventCall is the end of a keyed call: Status says what became of it, Reason why it was rejected. A call that its
-	// transport refuses, such as one without a scope, never reaches the engine and has none.
+	// EventCall is the end of a keyed call: Status says what became of it, Reason why it was rejected. Calls that their
+	// transport refuses, such as one without a scope, are told by Engine.Refused; a replay that cannot be decoded is told
+	// twice, as replayed and then as refused.
 	EventCall EventKind = iota + 1
 	// EventRenewFailed means that the store did not answer a renewal. The run goes on.
 	EventRenewFailed
 	// EventLeaseLost means that the lease of a run has ended, or that its record belongs to somebody else or is gone.
 	EventLeaseLost
-	// EventTakeover means that this call has taken the key over from a run that never ended.
+	// EventTakeover means that a run begins on a key that it has taken over from a run that never ended.
 	EventTakeover
 	// EventSettleFailed means that the store did not take the end of a run. It is tried again in the background.
 	EventSettleFailed
-	// EventClaimAbandoned means that nobody knows whether a claim has arrived. It is released in the background.
-	EventClaimAbandoned
+	// EventClaimWithdrawn means that nobody knows whether a claim has arrived, so that it is released in the background.
+	EventClaimWithdrawn
 	// EventPendingSettled means that the store has acknowledged what was tried in the background.
 	EventPendingSettled
 	// EventSchemeDiffers means that the record's fingerprint was made in another way and was not compared.
 	EventSchemeDiffers
-	// EventRecoverFailed means that a recovery function has failed, or that what it found could not be recorded.
+	// EventRecoverFailed means that a recovery function has failed, or that what it found could not be recorded: with
+	// ErrOwnerMayBeAlive, because it said too early that nothing happened.
 	EventRecoverFailed
 	// EventResolved means that a recovery function, a person, or a program in their name settled a record.
 	EventResolved
@@ -42,7 +44,7 @@ func (k EventKind) String() string {
 		EventLeaseLost:      "lease lost",
 		EventTakeover:       "takeover",
 		EventSettleFailed:   "settlement failed",
-		EventClaimAbandoned: "claim abandoned",
+		EventClaimWithdrawn: "claim withdrawn",
 		EventPendingSettled: "pending settled",
 		EventSchemeDiffers:  "fingerprint scheme differs",
 		EventRecoverFailed:  "recovery failed",
@@ -61,13 +63,13 @@ type Event struct {
 	// Method and Key name the call. Key is for logs and must never become a metric label; it is empty where the engine
 	// was told to hide keys.
 	Method, Key string
-	// Status is set on an EventCall.
+	// Status is set on an EventCall, and is what the caller is told: StatusUnknown where Reason is ReasonOutcomeUnknown.
 	Status Status
 	// Reason is set on an EventCall that was rejected.
 	Reason Reason
 	// Fence is that of the run, 0 where there is none.
 	Fence uint64
-	// Total is the time that the call took in all; Run is the handler's part of it. They are set on an EventCall.
+	// Total is the time that the call took in the engine; Run is the handler's part of it. They are set on an EventCall.
 	Total, Run time.Duration
 	// Err is the error behind the event, or nil.
 	Err error

@@ -164,7 +164,7 @@ func TestSlogObserverWritesWhatItKnowsAtTheLevelItDeserves(t *testing.T) {
 		{event(onlyonce.EventLeaseLost), `level=WARN msg="onlyonce: lease lost" method=/pay`},
 		{event(onlyonce.EventTakeover), `level=WARN msg="onlyonce: takeover" method=/pay`},
 		{event(onlyonce.EventSettleFailed), `level=WARN msg="onlyonce: settlement failed" method=/pay`},
-		{event(onlyonce.EventClaimAbandoned), `level=WARN msg="onlyonce: claim abandoned" method=/pay`},
+		{event(onlyonce.EventClaimWithdrawn), `level=WARN msg="onlyonce: claim withdrawn" method=/pay`},
 		{event(onlyonce.EventPendingSettled), `level=INFO msg="onlyonce: pending settled" method=/pay`},
 		{event(onlyonce.EventSchemeDiffers), `level=INFO msg="onlyonce: fingerprint scheme differs" method=/pay`},
 		{event(onlyonce.EventResolved), `level=INFO msg="onlyonce: resolved" method=/pay`},

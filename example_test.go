@@ -213,7 +213,7 @@ func ExampleEngine_Resolve() {
 		return
 	}
 
-	fmt.Println(record.State, record.Unsettled)
+	fmt.Println(record.State, record.OutcomeUnknown)
 
 	err = engine.Resolve(ctx, id, onlyonce.Resolution{Fence: record.Fence, Executed: true, Code: "OK", Body: []byte("paid on Monday")})
 	if err != nil {

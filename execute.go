@@ -13,21 +13,23 @@ import (
 // Call is one attempt at a keyed call.
 type Call struct {
 	// Scope, Method and Key are the identity of the call. Scope separates callers who must not see each other's answers;
-	// it is empty where all callers share. Key is 1 to 255 printable ASCII characters.
+	// it is empty where all callers share. Key is 1 to 255 printable ASCII characters, Scope and Method are any bytes. Method
+	// is kept in records and events, so it must not be made of what callers send.
 	Scope, Method, Key string
 	// Fingerprint tells requests apart. Where it is zero it is made from Request.
 	Fingerprint store.Fingerprint
 	// Request is the request's bytes, in a form that does not change between attempts. It is used only where Fingerprint
-	// is zero.
+	// is zero. Nil means that all calls with the key count as the same request.
 	Request []byte
 	// Policy overrides the engine's policy, field by field; nil overrides nothing.
 	Policy *Policy
 	// ReplayCheck is asked before this call is given the outcome of another, or waits for it; its error is the call's
 	// answer. Nil allows all. The handler's own checks do not run for a replay, so what the handler would refuse has to be
-	// refused here.
+	// refused here. It is called on the caller's goroutine, at most once.
 	ReplayCheck func(ctx context.Context) error
 	// Recover is asked before a record whose outcome is unknown is given up or its handler run again; nil asks nobody. It
-	// needs a store that can settle records: see Engine.CanResolve.
+	// needs a store that can settle records: see Engine.CanResolve. It is asked on another goroutine, and may still be at
+	// work when this call has returned.
 	Recover RecoverFunc
 }
 
@@ -49,16 +51,18 @@ type Reply struct {
 // SchemeBytes is the fingerprint scheme of Call.Request: SHA-256 of the bytes as they are.
 const SchemeBytes uint16 = 128
 
-// Execute runs a call once, or answers it without running. Transports are built on it; programs without one will find
-// [Engine.Do] simpler.
+// Execute runs a call once, or answers it without running. Transports are built on it, and tell with [Engine.Refused] what
+// they refuse by themselves; programs without one will find [Engine.Do] simpler.
 //
 // It calls run, on the caller's goroutine and at most once, if this call has won the key. The run's context carries the
-// values of ctx; unless the policy is not detached it is not cancelled with it. Where run was called, the reply's Status
-// tells what became of its outcome, and the answer is run's own unless Status is StatusReplayed. A panic of run is
-// recorded as ambiguous and goes on.
+// values of ctx; it is not cancelled with ctx, unless the policy's Detached is Off. It ends by cancellation: context.Cause
+// is ErrMaxRun, ErrLeaseLost or ErrDraining where the engine has ended it. Where run was called, the reply's Status tells
+// what became of its outcome, and the answer is run's own unless Status is StatusReplayed. A panic of run is recorded as
+// ambiguous and goes on.
 //
-// The error is a *Rejection, the error of ReplayCheck, one that matches ctx's where the caller has gone before anything
-// ran, or one that says how the program is wrong: a policy that cannot hold, a run that calls itself.
+// The error is a *Rejection, one that wraps the error of ReplayCheck, one that matches ctx's where the caller has gone before
+// anything ran, or one that says how the program is wrong: a policy that cannot hold, or ErrOwnKey. An error that merely
+// wraps a *Rejection is not this call's rejection.
 func (e *Engine) Execute(ctx context.Context, call *Call, run func(context.Context) Outcome) (Reply, error) {
 	x := &execution{engine: e, caller: ctx, call: call, handler: run, began: time.Now()}
 
@@ -120,8 +124,7 @@ func (x *execution) execute() (Reply, error) {
 	defer x.engine.leave()
 
 	if x.inside() {
-		return Reply{}, fmt.Errorf("onlyonce: a run of %s was called again with its own key, and would wait for itself: "+
-			"is the interceptor installed twice, or does the handler call itself?", x.call.Method)
+		return Reply{}, fmt.Errorf("%w: %s", ErrOwnKey, x.call.Method)
 	}
 
 	for {
@@ -190,106 +193,4 @@ func (x *execution) inside() bool {
 	}
 
 	return false
-}
-
-// permit asks whether this call may see the outcome of another, once.
-func (x *execution) permit() error {
-	if x.permitted || x.call.ReplayCheck == nil {
-		return nil
-	}
-
-	if err := x.call.ReplayCheck(x.caller); err != nil {
-		return err // it is the transport's own error
-	}
-
-	x.permitted = true
-
-	return nil
-}
-
-// answerFrom answers the call from a record of its key that somebody else has brought to an end.
-func (x *execution) answerFrom(rec *store.Record) (Reply, error) {
-	if x.claim.Fingerprint.Differs(rec.Fingerprint) {
-		return Reply{}, rejectReused()
-	}
-
-	x.noteScheme(rec)
-
-	if err := x.permit(); err != nil {
-		return Reply{}, err
-	}
-
-	if rec.State != store.Completed {
-		return Reply{}, x.outcomeUnknown(rec)
-	}
-
-	out, err := decodeOutcome(&x.key, rec.Outcome)
-	if err != nil {
-		return Reply{}, rejectStoreError(err)
-	}
-
-	switch out.kind {
-	case kindAnswer:
-		return Reply{Status: StatusReplayed, Body: out.body, Code: out.code, ExecutedAt: rec.EndedAt}, nil
-	case kindTombstone:
-		return Reply{}, rejectNotStored(out.code)
-	case kindNote:
-		return Reply{}, rejectStoreError(fmt.Errorf("onlyonce: a completed record holds a note: %w", store.ErrUnreadable))
-	default:
-		return Reply{}, rejectStoreError(store.ErrUnreadable)
-	}
-}
-
-// outcomeUnknown describes a record whose outcome is unknown: held, or running under a lease that has ended.
-func (x *execution) outcomeUnknown(rec *store.Record) error {
-	if rec.State == store.Running {
-		return rejectUnknown("", rec.LeaseUntil)
-	}
-
-	out, err := decodeOutcome(&x.key, rec.Outcome)
-	if err != nil {
-		return rejectStoreError(err)
-	}
-
-	return rejectUnknown(out.code, rec.EndedAt)
-}
-
-func (x *execution) noteScheme(rec *store.Record) {
-	if rec.Fingerprint.Scheme != x.claim.Fingerprint.Scheme {
-		x.observe(EventSchemeDiffers, nil)
-	}
-}
-
-// observe reports an event of this call.
-func (x *execution) observe(kind EventKind, err error) {
-	x.engine.observe(x.caller, Event{
-		Kind: kind, Method: x.call.Method, Key: x.claim.ReadableKey, Fence: x.fence.Load(), Err: err,
-	})
-}
-
-// observeEnd reports the end of the call.
-func (x *execution) observeEnd(reply *Reply, err error) {
-	if x.engine.observer == nil {
-		return
-	}
-
-	event := Event{
-		Kind: EventCall, Method: x.call.Method, Key: x.claim.ReadableKey, Fence: x.fence.Load(),
-		Status: reply.Status, Total: time.Since(x.began), Run: x.ran, Err: reply.Err,
-	}
-
-	if event.Err == nil {
-		event.Err = x.failure
-	}
-
-	if err != nil {
-		event.Status = StatusRejected
-		event.Err = err
-
-		if rejection, ok := err.(*Rejection); ok { //nolint:errorlint // the engine never wraps its rejections
-			event.Reason = rejection.Reason
-		}
-	}
-
-	x.engine.observe(x.caller, event)
 }

@@ -14,7 +14,7 @@ import (
 // flight is what a leader shares with its followers. Its fields are guarded by the shard of its key.
 type flight struct {
 	phase flightPhase
-	// fingerprint is that of the record, which need not be the leader's. It is known from flightKnown on.
+	// fingerprint is that of the record, which need not be the leader's. It is known once the store has answered.
 	fingerprint store.Fingerprint
 	followers   int
 	// changed is made by the first follower, and closed and forgotten at every change of phase.
@@ -27,9 +27,10 @@ type flight struct {
 type flightPhase uint8
 
 const (
-	flightClaiming flightPhase = iota // the leader has asked the store and has no answer
-	flightKnown                       // somebody runs: the leader, or the owner whom the leader waits for
-	flightOver                        // landing says how it ended
+	flightClaiming   flightPhase = iota // the leader has asked the store and has no answer
+	flightRunning                       // somebody runs: the leader, or the owner whom the leader waits for
+	flightRecovering                    // a recovery function looks into what became of a run
+	flightOver                          // landing says how it ended
 )
 
 // landing is how a flight ended.
@@ -92,14 +93,18 @@ func (fs *flights) board(key *store.Key, own *flight) *flight {
 	return own
 }
 
-// known tells the followers whose record the flight is about, and, where the leader runs, its run.
-func (fs *flights) known(key *store.Key, f *flight, fingerprint store.Fingerprint, run *execution) {
+// enter tells the followers what the flight has come to, whose record it is about, and, where the leader runs, its run.
+func (fs *flights) enter(phase flightPhase, key *store.Key, f *flight, fingerprint store.Fingerprint, run *execution) {
 	sh := fs.shard(key)
 
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 
-	f.phase = flightKnown
+	if f.phase == phase && f.fingerprint == fingerprint && f.run == run {
+		return
+	}
+
+	f.phase = phase
 	f.fingerprint = fingerprint
 	f.run = run
 	f.signal()

@@ -42,7 +42,7 @@ type heartbeat struct {
 	// news is what the observer is to be told once the lock is given up; telling counts those who do.
 	news    []news
 	telling sync.WaitGroup
-	// mute means that there is no lease, only an end of the run.
+	// mute means a run without protection: there is no lease, only an end of the run.
 	mute bool
 }
 

@@ -35,7 +35,7 @@ type outcomeKind uint8
 
 const (
 	kindAnswer    outcomeKind = 1 // the body is the answer
-	kindTombstone outcomeKind = 2 // the answer was too large to keep
+	kindNotStored outcomeKind = 2 // the answer was too large to keep
 	kindNote      outcomeKind = 3 // what is known about an unknown outcome
 )
 
@@ -58,9 +58,12 @@ func (o *storedOutcome) encode(key *store.Key) []byte {
 	return data
 }
 
-// answerOf is an answer in its stored form.
+// answerOf is an answer in its stored form: without its body where that is over the policy's cap.
 func (x *execution) answerOf(code string, body []byte) []byte {
 	answer := storedOutcome{kind: kindAnswer, code: code, body: body}
+	if len(body) > x.policy.MaxOutcome {
+		answer.kind, answer.body = kindNotStored, nil
+	}
 
 	return answer.encode(&x.key)
 }

@@ -16,7 +16,7 @@ func outcomesOfEveryShape() []storedOutcome {
 		{kind: kindAnswer, code: "OK", body: []byte("paid")},
 		{kind: kindAnswer, code: "OK", body: bytes.Repeat([]byte{0xff}, 10_000)},
 		{kind: kindAnswer, code: strings.Repeat("c", 255), body: []byte{0}},
-		{kind: kindTombstone, code: "NOT_FOUND"},
+		{kind: kindNotStored, code: "NOT_FOUND"},
 		{kind: kindNote, code: "PANIC"},
 	}
 }

@@ -67,8 +67,8 @@ type Policy struct {
 	// Retention is how long an outcome is kept, from completion, and a released key bound to its request, from release: at
 	// least MaxRun, at most 100 years. The default is 24 hours. A record whose outcome is unknown has none.
 	Retention time.Duration
-	// Lease is how long a claim holds without renewal; it is renewed at a third. The default is 15 seconds. It bounds how
-	// long duplicates wait for an owner that has died.
+	// Lease is how long a claim holds without renewal, at least a millisecond; it is renewed at a third. The default is 15
+	// seconds. It bounds how long duplicates wait for an owner that has died.
 	Lease time.Duration
 	// MaxRun is the longest that a handler may run; then its context is cancelled and the lease is renewed no more. The
 	// default is 25 seconds. It is at least as long as Lease.
@@ -76,8 +76,9 @@ type Policy struct {
 	// MaxWait is how long a duplicate of a running call waits for the outcome, less if its own deadline is near. The
 	// default is 10 seconds; NoWait does not wait.
 	MaxWait time.Duration
-	// MaxOutcome is the largest outcome that is stored, in bytes. A larger one reaches its own caller, is recorded as
-	// done without its content, and is never executed again. The default is 1 MiB.
+	// MaxOutcome is the largest outcome that is stored, in bytes. A larger one of a run reaches its own caller, is recorded as
+	// done without its content, and is never executed again; so is one that a recovery function has found, and Resolve
+	// refuses it. The default is 1 MiB.
 	MaxOutcome int
 	// Detached lets a run go on when its caller has gone, because the retry wants the result. The default is On.
 	Detached Switch

@@ -20,7 +20,8 @@ const (
 	// Happened says that the effect has happened: the recovery's code and body are the answer to the call.
 	Happened
 	// DidNotHappen says that the effect has not happened and cannot happen any more. It is taken for StillUnknown while
-	// the owner of the run may be alive; see store.Record.OwnerAliveUntil.
+	// the owner of the run may be alive; see store.Record.OwnerAliveUntil. An observer is then told EventRecoverFailed with
+	// ErrOwnerMayBeAlive.
 	DidNotHappen
 )
 
@@ -42,7 +43,7 @@ func (f Finding) String() string {
 type Recovery struct {
 	Finding Finding
 	// Code and Body are the answer that callers get where Finding is Happened, in the transport's form; package
-	// interceptor makes them for gRPC.
+	// interceptor makes them for gRPC. A body over Policy.MaxOutcome is not kept, as that of a run.
 	Code string
 	Body []byte
 }
@@ -51,12 +52,13 @@ type Recovery struct {
 // would have happened. It is asked before such a record is given up or its handler run again, by one call of a key at a
 // time; the others wait for its answer, even where they do not wait for a running call. Every later duplicate of a record
 // that stays unknown asks again, so it should be cheap or remember its answer. Its context ends after
-// Limits.RecoverTimeout and not with the caller.
+// Limits.RecoverTimeout and not with the caller. It must be safe for concurrent use.
 //
 // An error, a panic, and an answer that does not come in time count as StillUnknown, and an observer is told.
 type RecoverFunc func(ctx context.Context, rec Record) (Recovery, error)
 
-// CanResolve reports whether the store can settle records, which recovery functions and Resolve need.
+// CanResolve reports whether the store can settle records, that is whether it is a store.Inspector. Recovery functions and
+// Resolve need it.
 func (e *Engine) CanResolve() bool { return e.inspector != nil }
 
 // recoveries are the recovery functions at work, one for each key at most.
@@ -82,16 +84,16 @@ func (x *execution) recovering(next action, rec *store.Record) bool {
 	return next == actUnknown || next == actReclaim && rec.State == store.Running
 }
 
-// lookInto lets the recovery function look into the record, and reports whether to claim again: not when the call cannot
-// wait for it, or may not.
-func (x *execution) lookInto(res *store.Result) (again bool, err error) {
+// lookInto lets the recovery function look into the record, and returns when it is time to claim again. Its error ends the
+// call: it may not wait, or cannot. That says nothing about the others, who go on to wait for the same recovery.
+func (x *execution) lookInto(next action, res *store.Result) error {
 	x.recovered = true
 
 	if err := x.permit(); err != nil {
-		return false, err
+		return err
 	}
 
-	x.engine.flights.known(&x.key, &x.flight, res.Record.Fingerprint, nil)
+	x.engine.flights.enter(flightRecovering, &x.key, &x.flight, res.Record.Fingerprint, nil)
 
 	work := x.startRecovery(res)
 
@@ -106,11 +108,15 @@ func (x *execution) lookInto(res *store.Result) (again bool, err error) {
 
 	select {
 	case <-work.done:
-		return true, nil
+		return nil
 	case <-timeout:
-		return false, nil
+		if next == actUnknown {
+			return x.outcomeUnknown(&res.Record)
+		}
+
+		return rejectInProgress("it is being found out what became of a call with this idempotency key; retry with the same key")
 	case <-x.caller.Done():
-		return false, callerGone(x.caller, "while it waited")
+		return callerGone(x.caller, "while it waited")
 	}
 }
 
@@ -206,7 +212,7 @@ func (x *execution) ask(ctx context.Context, rec *store.Record, asOf time.Time) 
 		}
 	}()
 
-	known := Record{Record: *rec, Unsettled: true, LookedUpAt: asOf}
+	known := Record{Record: *rec, OutcomeUnknown: true, LookedUpAt: asOf}
 	if out, err := decodeOutcome(&x.key, rec.Outcome); err == nil {
 		known.Code = out.code
 	}

@@ -236,7 +236,7 @@ func TestRecoveryIsAskedAboutAHeldOutcomeAndSeesItsRecord(t *testing.T) {
 
 		call := pay("k")
 		call.Recover = func(_ context.Context, rec onlyonce.Record) (onlyonce.Recovery, error) {
-			if rec.State != store.Unknown || !rec.Unsettled || rec.Code != "ERROR" || rec.Method != method || rec.ReadableKey != "k" {
+			if rec.State != store.Unknown || !rec.OutcomeUnknown || rec.Code != "ERROR" || rec.Method != method || rec.ReadableKey != "k" {
 				t.Errorf("the recovery function sees %+v", rec)
 			}
 

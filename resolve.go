@@ -9,7 +9,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Identity names a call.
+// Identity names a call: its fields are as in Call. For gRPC, Method is the full method name, and Scope what the scope of the
+// server interceptor returned; see interceptor.Scope.
 type Identity struct{ Scope, Method, Key string }
 
 // Record is what is known about a call.
@@ -19,8 +20,8 @@ type Record struct {
 
 	// LookedUpAt is when the record was read, on the store's clock. It is for Resolution.AsOf.
 	LookedUpAt time.Time
-	// Unsettled reports that the outcome is unknown: the record is held, or its owner's lease has ended.
-	Unsettled bool
+	// OutcomeUnknown reports that there is something to resolve: the record is held, or its owner's lease has ended.
+	OutcomeUnknown bool
 	// Code names the recorded outcome, or the ambiguous one that was held. It is empty where there is none.
 	Code string
 	// Body is the recorded answer, in the transport's form. It is nil where NotStored is set.
@@ -41,13 +42,15 @@ type Resolution struct {
 	// an effect that was not there while the owner may have been alive may have come since, however late this is said.
 	AsOf time.Time
 	// Code and Body are the answer that duplicates get where Executed is true, in the transport's form; package
-	// interceptor makes them for gRPC.
+	// interceptor makes them for gRPC. Body has at most MaxOutcome bytes, that of the engine's policy.
 	Code string
 	Body []byte
-	// Retention is how long the settled record is kept. Zero means the engine's retention.
+	// Retention is how long the settled record is kept, from now: at least MaxRun, that of the engine's policy, at most
+	// 100 years. Zero means the engine's retention, not the method's.
 	Retention time.Duration
 }
 
+// The errors of Lookup and Resolve.
 var (
 	// ErrNotSupported means that the store cannot look up and resolve records.
 	ErrNotSupported = errors.New("onlyonce: the store has no store.Inspector, so records cannot be read or resolved")
@@ -60,8 +63,9 @@ var (
 	ErrOwnerMayBeAlive = errors.New("onlyonce: the run may still be alive, so it cannot be resolved as not executed yet")
 )
 
-// Lookup returns the record of a call; its State is store.Absent where there is none. It returns the record together with
-// the error where the record can be read and its outcome cannot.
+// Lookup returns the record of a call; its State is store.Absent where there is none. The error is ErrNotSupported or the
+// store's. Where the record can be read and its outcome cannot, the record comes with an error that matches
+// store.ErrUnreadable or store.ErrNewer.
 func (e *Engine) Lookup(ctx context.Context, id Identity) (Record, error) {
 	if e.inspector == nil {
 		return Record{}, ErrNotSupported
@@ -77,7 +81,7 @@ func (e *Engine) Lookup(ctx context.Context, id Identity) (Record, error) {
 		return Record{}, fmt.Errorf("onlyonce: looking up a record: %w", err)
 	}
 
-	rec := Record{Record: res.Record, LookedUpAt: res.Now, Unsettled: unsettled(&res)}
+	rec := Record{Record: res.Record, LookedUpAt: res.Now, OutcomeUnknown: outcomeUnknown(&res)}
 
 	if rec.State == store.Completed || rec.State == store.Unknown {
 		out, err := decodeOutcome(&key, rec.Outcome)
@@ -85,7 +89,7 @@ func (e *Engine) Lookup(ctx context.Context, id Identity) (Record, error) {
 			return rec, err
 		}
 
-		rec.Code, rec.Body, rec.NotStored = out.code, out.body, out.kind == kindTombstone
+		rec.Code, rec.Body, rec.NotStored = out.code, out.body, out.kind == kindNotStored
 	}
 
 	return rec, nil
@@ -95,18 +99,19 @@ func (e *Engine) Lookup(ctx context.Context, id Identity) (Record, error) {
 // the effect would have happened. Repeating a resolution is harmless. The owner of the run, should it come back, answers
 // its caller with what was resolved.
 //
-// The error matches ErrNotUnknown, ErrFenceChanged, ErrOwnerMayBeAlive or ErrNotSupported, or is the store's.
+// The error matches ErrNotUnknown, ErrFenceChanged, ErrOwnerMayBeAlive or ErrNotSupported, says what is wrong with the
+// resolution, or is the store's.
 func (e *Engine) Resolve(ctx context.Context, id Identity, r Resolution) error {
 	if e.inspector == nil {
 		return ErrNotSupported
 	}
 
+	if err := e.checkResolution(&r); err != nil {
+		return err
+	}
+
 	key := storageKey(id.Scope, id.Method, id.Key)
 	op := store.Resolution{Key: key, Fence: r.Fence, State: store.Released, AsOf: r.AsOf, Retention: set(r.Retention, e.policy.Retention)}
-
-	if !r.Executed && r.AsOf.IsZero() {
-		return fmt.Errorf("%w: set AsOf to Record.LookedUpAt of the Lookup that the decision is based on", ErrOwnerMayBeAlive)
-	}
 
 	if r.Executed {
 		answer := storedOutcome{kind: kindAnswer, code: r.Code, body: r.Body}
@@ -135,11 +140,29 @@ func (e *Engine) Resolve(ctx context.Context, id Identity, r Resolution) error {
 	return refusedResolution(&op, &res)
 }
 
+// checkResolution reports what is wrong with a resolution, whatever the record is. A retention that is over at once would
+// leave no record, and the next duplicate would run again.
+func (e *Engine) checkResolution(r *Resolution) error {
+	switch p := &e.policy; {
+	case !r.Executed && r.AsOf.IsZero():
+		return fmt.Errorf("%w: set AsOf to Record.LookedUpAt of the Lookup that the decision is based on", ErrOwnerMayBeAlive)
+	case r.Retention != 0 && r.Retention < p.MaxRun:
+		return fmt.Errorf("onlyonce: Retention is %v: give at least the engine's MaxRun, %v, or zero for its Retention, %v",
+			r.Retention, p.MaxRun, p.Retention)
+	case r.Retention > maxRetention:
+		return fmt.Errorf("onlyonce: Retention is %v: give at most 100 years", r.Retention)
+	case r.Executed && len(r.Body) > p.MaxOutcome:
+		return fmt.Errorf("onlyonce: the answer has %d bytes and the engine's MaxOutcome is %d: give a shorter one", len(r.Body), p.MaxOutcome)
+	default:
+		return nil
+	}
+}
+
 func refusedResolution(op *store.Resolution, res *store.Result) error {
 	rec := &res.Record
 
 	switch {
-	case !unsettled(res):
+	case !outcomeUnknown(res):
 		return fmt.Errorf("%w: its record is %v", ErrNotUnknown, rec.State)
 	case rec.Fence != op.Fence:
 		return fmt.Errorf("%w: the fence was %d and is %d", ErrFenceChanged, op.Fence, rec.Fence)
@@ -148,7 +171,7 @@ func refusedResolution(op *store.Resolution, res *store.Result) error {
 	}
 }
 
-func unsettled(res *store.Result) bool {
+func outcomeUnknown(res *store.Result) bool {
 	rec := &res.Record
 
 	return rec.State == store.Unknown || rec.State == store.Running && !rec.LeaseAlive(res.Now)

@@ -51,8 +51,8 @@ func TestF59LateOwnerAnswersWhatWasResolvedBefore(t *testing.T) {
 		time.Sleep(16 * time.Second)
 
 		rec := record(t, second, "k")
-		if !rec.Unsettled {
-			t.Errorf("the record is not unsettled: %+v", rec)
+		if !rec.OutcomeUnknown {
+			t.Errorf("the outcome is not unknown: %+v", rec)
 		}
 
 		resolution := onlyonce.Resolution{Fence: rec.Fence, Executed: true, Code: "OK", Body: []byte("resolved")}

@@ -21,10 +21,6 @@ func (x *execution) own(res *store.Result, sent time.Time) (Reply, error) {
 	x.noteScheme(rec)
 	x.base = context.WithoutCancel(x.caller)
 
-	if rec.Attempts > 1 {
-		x.observe(EventTakeover, nil)
-	}
-
 	if x.caller.Err() != nil {
 		return x.giveBack(callerGone(x.caller, "before the handler ran"))
 	}
@@ -37,6 +33,10 @@ func (x *execution) own(res *store.Result, sent time.Time) (Reply, error) {
 	defer x.exit()
 
 	x.startHeartbeat(sent)
+
+	if rec.Attempts > 1 {
+		x.observe(EventTakeover, nil) // under the heartbeat, for an observer that takes its time
+	}
 
 	return x.run()
 }
@@ -125,7 +125,7 @@ func (x *execution) enter(claimed time.Time, fingerprint store.Fingerprint) {
 	x.started = time.Now()
 	x.runEnd = claimed.Add(x.policy.MaxRun)
 	x.Context, x.cancel = context.WithCancelCause(parent)
-	x.engine.flights.known(&x.key, &x.flight, fingerprint, x)
+	x.engine.flights.enter(flightRunning, &x.key, &x.flight, fingerprint, x)
 
 	if x.engine.stopped.Load() {
 		x.cancel(ErrDraining)

@@ -41,13 +41,8 @@ func (x *execution) settle(out *Outcome) (Reply, error) {
 }
 
 func (x *execution) complete(out *Outcome) (Reply, error) {
-	stored := storedOutcome{kind: kindAnswer, code: out.Code, body: out.Body}
-	if len(out.Body) > x.policy.MaxOutcome {
-		stored.kind, stored.body = kindTombstone, nil
-	}
-
 	op := store.Completion{
-		Key: x.key, Token: x.claim.Token, Outcome: stored.encode(&x.key), Retention: x.policy.Retention,
+		Key: x.key, Token: x.claim.Token, Outcome: x.answerOf(out.Code, out.Body), Retention: x.policy.Retention,
 	}
 
 	if err := x.persist(x.completing(op), x.settleBudget()); err != nil {
@@ -158,6 +153,10 @@ func (x *execution) giveUp(out *Outcome, status Status, write ending) (Reply, er
 	case err != nil:
 		x.observe(EventSettleFailed, err)
 		x.settleLater(write)
+
+		if x.mayBeOvertaken() {
+			status = StatusUnknown
+		}
 	case !res.Applied && res.Record.State == store.Completed && !x.recordLost(&res.Record):
 		return x.superseded(&res.Record)
 	case !res.Applied:
@@ -213,4 +212,21 @@ func (x *execution) settleLater(write ending) {
 	x.engine.pending.add(x.call.Method, x.claim.ReadableKey, func(ctx context.Context) error {
 		return write(ctx, new(store.Result))
 	})
+}
+
+// mayBeOvertaken reports that another run of the key may have begun before this one ended.
+func (x *execution) mayBeOvertaken() bool {
+	if errors.Is(context.Cause(x), ErrLeaseLost) {
+		return true
+	}
+
+	until := x.runEnd.Add(x.policy.Lease) // from then on somebody may have settled it as not executed
+
+	if x.guarantee.TakeoverAllowed() {
+		x.heartbeat.mu.Lock()
+		until = earlier(until, x.authorityEnd())
+		x.heartbeat.mu.Unlock()
+	}
+
+	return !x.started.Add(x.ran).Before(until)
 }

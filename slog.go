@@ -55,7 +55,7 @@ func levelOf(event *Event) slog.Level {
 		}
 	case EventPendingSettled, EventResolved, EventSchemeDiffers:
 		return slog.LevelInfo
-	case EventRenewFailed, EventLeaseLost, EventTakeover, EventSettleFailed, EventClaimAbandoned,
+	case EventRenewFailed, EventLeaseLost, EventTakeover, EventSettleFailed, EventClaimWithdrawn,
 		EventRecoverFailed:
 		return slog.LevelWarn
 	default:

@@ -65,9 +65,9 @@ func (w *elsewhere) until(res *store.Result) bool {
 		if w.err = x.permit(); w.err != nil {
 			return false
 		}
-
-		x.engine.flights.known(&x.key, &x.flight, rec.Fingerprint, nil)
 	}
+
+	x.engine.flights.enter(flightRunning, &x.key, &x.flight, rec.Fingerprint, nil)
 
 	left := time.Until(x.patience())
 	if left <= 0 {
@@ -154,17 +154,7 @@ func (x *execution) follow(f *flight) (Reply, bool, error) {
 	}
 	defer fs.unfollow(&x.key, f)
 
-	// How long the store takes to answer the leader is no reason to give up, except for the caller's own deadline.
-	var timeout <-chan time.Time
-
-	if early, ok := x.answerBy(); ok {
-		timer := time.NewTimer(time.Until(early))
-		defer timer.Stop()
-
-		timeout = timer.C
-	}
-
-	known := false
+	var timer *time.Timer
 
 	for {
 		seen := fs.view(&x.key, f)
@@ -172,7 +162,7 @@ func (x *execution) follow(f *flight) (Reply, bool, error) {
 		switch seen.phase {
 		case flightOver:
 			return x.landing(&seen)
-		case flightKnown:
+		case flightRunning, flightRecovering:
 			if x.claim.Fingerprint.Differs(seen.fingerprint) {
 				return Reply{}, false, rejectReused()
 			}
@@ -180,16 +170,20 @@ func (x *execution) follow(f *flight) (Reply, bool, error) {
 			if err := x.permit(); err != nil {
 				return Reply{}, false, err
 			}
-
-			if !known {
-				known = true
-
-				timer := time.NewTimer(time.Until(x.patience()))
-				defer timer.Stop() //nolint:gocritic // once
-
-				timeout = timer.C
-			}
 		case flightClaiming: // the store will answer the leader soon
+		}
+
+		var timeout <-chan time.Time
+
+		if until, ok := x.followUntil(seen.phase); ok {
+			if timer == nil {
+				timer = time.NewTimer(time.Until(until))
+				defer timer.Stop() //nolint:gocritic // once
+			} else {
+				timer.Reset(time.Until(until))
+			}
+
+			timeout = timer.C
 		}
 
 		select {
@@ -201,6 +195,16 @@ func (x *execution) follow(f *flight) (Reply, bool, error) {
 			return Reply{}, false, callerGone(x.caller, "while it waited")
 		}
 	}
+}
+
+// followUntil is when a follower stops waiting. It has patience with a run. How long the store takes to answer the leader,
+// or a recovery function to find out, is bounded, and no reason to give up except for the caller's own deadline.
+func (x *execution) followUntil(phase flightPhase) (time.Time, bool) {
+	if phase == flightRunning {
+		return x.patience(), true
+	}
+
+	return x.answerBy()
 }
 
 // turnAway answers a call that finds no place to wait, in the contract's order: what is wrong with it comes first.

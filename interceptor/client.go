@@ -10,7 +10,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/retry"
@@ -60,7 +59,7 @@ func WithRetry(p retry.Policy) ClientOption { return func(c *clientConfig) { c.p
 
 // WithRetryCodes replaces the codes that are retried when they come from a handler or from the connection. The default is
 // UNAVAILABLE alone; none at all retries no such error. What an onlyonce server says about its own rejections, and attempts
-// that timed out, do not depend on it, and a replayed error is not retried.
+// that timed out, do not depend on it, and a recorded error is not retried.
 func WithRetryCodes(retried ...codes.Code) ClientOption {
 	return func(c *clientConfig) { c.retryCodes = slices.Clone(retried) }
 }
@@ -95,8 +94,8 @@ type Attempt struct {
 	Method, Key string
 	// Status is what the server says became of the attempt. It is empty where there was no answer.
 	Status onlyonce.Status
-	// Unconfirmed reports an answer without a status from a method that is said to be protected: the server has no
-	// interceptor, or an old replica answered. Retrying it is not safe: raise an alarm.
+	// Unconfirmed reports an answer without a status from a method that is said to be protected, by WithMethods and its
+	// like: the server has no interceptor, or an old replica answered. Retrying it is not safe: raise an alarm.
 	Unconfirmed bool
 }
 
@@ -105,7 +104,7 @@ func newClientConfig(opts []ClientOption) (*clientConfig, error) {
 		methods:    make(map[string]bool),
 		newKey:     onlyonce.NewKey,
 		retention:  onlyonce.DefaultRetention,
-		retryCodes: []codes.Code{codes.Unavailable},
+		retryCodes: defaultRetryCodes(),
 	}
 	c.known.find = hasSideEffects
 
@@ -132,7 +131,7 @@ func newClientConfig(opts []ClientOption) (*clientConfig, error) {
 		errs = append(errs, errors.New("interceptor: WithKeyGenerator needs a function"))
 	}
 
-	if slices.Contains(c.retryCodes, codes.OK) {
+	if slices.ContainsFunc(c.retryCodes, isOK) {
 		errs = append(errs, errors.New("interceptor: WithRetryCodes contains OK, which is no failure"))
 	}
 
@@ -241,8 +240,7 @@ func UnaryClientRetryInterceptor(opts ...ClientOption) (grpc.UnaryClientIntercep
 	) error {
 		key, values := outgoingKeys(ctx)
 		if values == 0 && c.protected(method) {
-			return localError(status.Errorf(codes.Internal, "onlyonce: %s is to be retried and has no idempotency key; put "+
-				"UnaryClientKeyInterceptor before UnaryClientRetryInterceptor, or use DialOptions", method))
+			return localError(errKeyless(method))
 		}
 
 		if values != 1 {

@@ -31,9 +31,7 @@ func TestOutcomeOfACall(t *testing.T) {
 		"a run's answer that gRPC may have replaced": {
 			[]turn{said(codes.ResourceExhausted, "executed")}, onlyonce.OutcomeUnknown,
 		},
-		"final at the second look": {
-			[]turn{said(codes.Unavailable, "executed"), said(codes.Unavailable, "replayed")}, onlyonce.OutcomeFinal,
-		},
+		"a run's error that gRPC cannot have made": {[]turn{said(codes.Unavailable, "executed")}, onlyonce.OutcomeFinal},
 		"released":                           {[]turn{said(codes.Aborted, "released")}, onlyonce.OutcomeNotExecuted},
 		"released at every attempt":          {[]turn{unavailable()}, onlyonce.OutcomeNotExecuted},
 		"unknown":                            {[]turn{said(codes.Internal, "unknown")}, onlyonce.OutcomeUnknown},
@@ -242,20 +240,49 @@ func TestAnswerThatIsLostOnItsWayIsNotAFailedCall(t *testing.T) {
 	}
 }
 
-func TestFinalErrorOfAnyCodeIsFinalAtTheSecondLook(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		seen := &arrivals{}
-		w := start(t, setup{before: seen.before()}, failing(onlyonce.Final(status.Error(codes.Unavailable, "closed for good"))))
+// The first answer is the recorded one, unless gRPC or something in front of the interceptor may have put its own error in
+// its place.
+func TestFinalErrorOfAnyCodeIsFinal(t *testing.T) {
+	for code, first := range map[codes.Code]onlyonce.CallOutcome{
+		codes.Aborted: onlyonce.OutcomeFinal, codes.Unavailable: onlyonce.OutcomeFinal, codes.DataLoss: onlyonce.OutcomeFinal,
+		codes.Unimplemented: onlyonce.OutcomeFinal, codes.NotFound: onlyonce.OutcomeFinal, codes.PermissionDenied: onlyonce.OutcomeFinal,
+		codes.Canceled: onlyonce.OutcomeUnknown, codes.Unknown: onlyonce.OutcomeUnknown, codes.DeadlineExceeded: onlyonce.OutcomeUnknown,
+		codes.ResourceExhausted: onlyonce.OutcomeUnknown, codes.Internal: onlyonce.OutcomeUnknown,
+	} {
+		t.Run(code.String(), func(t *testing.T) {
+			seen := &arrivals{}
+			w := start(t, setup{before: seen.before()}, failing(onlyonce.Final(status.Error(code, "closed for good"))))
+			conn := w.clientConn(t)
 
-		a := callOn(t.Context(), w.clientConn(t), unaryCall, payment())
-		a.mustFail(t, codes.Unavailable, "closed for good")
-		a.mustSay(t, onlyonce.StatusReplayed)
+			for n, want := range []onlyonce.CallOutcome{first, onlyonce.OutcomeFinal} {
+				a := callOn(t.Context(), conn, unaryCall, payment(), interceptor.WithKey("key"))
+				a.mustFail(t, code, "closed for good")
 
-		if got := onlyonce.OutcomeOf(a.err); got != onlyonce.OutcomeFinal {
-			t.Errorf("the outcome is %v", got)
-		}
+				if got := onlyonce.OutcomeOf(a.err); got != want {
+					t.Errorf("the outcome of call %d is %v, want %v", n+1, got, want)
+				}
+			}
 
-		seen.mustBe(t, 2)
-		w.mustHaveRun(t, 1)
-	})
+			seen.mustBe(t, 2) // neither is tried again
+			w.mustHaveRun(t, 1)
+		})
+	}
+}
+
+func TestF58_AnswerOfAMethodThatNobodyCallsProtectedIsNoAlarm(t *testing.T) {
+	log := &journal{}
+	w := start(t, setup{unprotected: true}, nil)
+
+	dial, err := interceptor.DialOptions(interceptor.WithMethods(emptyCall), log.option())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	conn := w.dial(t, dial...)
+	callOn(t.Context(), conn, unaryCall, payment(), interceptor.WithKey("key")).mustAnswer(t, "run 1")
+	callOn(t.Context(), conn, emptyCall, payment(), interceptor.WithKey("key"))
+
+	if seen := log.seen(); len(seen) != 2 || seen[0].Unconfirmed || !seen[1].Unconfirmed {
+		t.Errorf("the attempts are %+v, want an alarm for the second alone", seen)
+	}
 }

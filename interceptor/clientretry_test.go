@@ -57,7 +57,7 @@ func TestClientRetriesWhatTheContractSays(t *testing.T) {
 		"ABORTED":                         {turn{code: codes.Aborted, said: "released"}, never},
 		"INTERNAL":                        {turn{code: codes.Internal, said: "unknown"}, never},
 		"NOT_FOUND":                       {turn{code: codes.NotFound, said: "executed"}, never},
-		"an UNAVAILABLE after a run":      {turn{code: codes.Unavailable, said: "executed"}, again},
+		"a recorded UNAVAILABLE":          {turn{code: codes.Unavailable, said: "executed"}, never},
 		"a replayed UNAVAILABLE":          {turn{code: codes.Unavailable, said: "replayed"}, never},
 		"another service's STORE_FULL": {
 			turn{code: codes.ResourceExhausted, said: "unknown", reason: onlyonce.ReasonStoreFull, domain: downstream}, never,

@@ -112,6 +112,14 @@ func resolved(t *testing.T, code string, body []byte) *world {
 
 	w := start(t, setup{}, failing(status.Error(codes.Internal, "oops")))
 	w.pay(t, "key").mustSay(t, onlyonce.StatusUnknown)
+	resolve(t, w, code, body)
+
+	return w
+}
+
+// resolve settles the key with a body.
+func resolve(t *testing.T, w *world, code string, body []byte) {
+	t.Helper()
 
 	id := onlyonce.Identity{Scope: "shared", Method: unaryCall, Key: "key"}
 
@@ -123,8 +131,6 @@ func resolved(t *testing.T, code string, body []byte) *world {
 	if err := w.engine.Resolve(t.Context(), id, onlyonce.Resolution{Fence: rec.Fence, Executed: true, Code: code, Body: body}); err != nil {
 		t.Fatalf("Resolve: %v", err)
 	}
-
-	return w
 }
 
 func headerNamed(name string) *onlyoncev1.Outcome {

@@ -114,7 +114,7 @@ func (p Policy) validate(engine *onlyonce.Engine, subject string) error {
 	for _, code := range slices.Sorted(maps.Keys(p.Classes)) {
 		class := p.Classes[code]
 
-		if code == codes.OK || class > onlyonce.ClassNotExecuted {
+		if isOK(code) || class > onlyonce.ClassNotExecuted {
 			errs = append(errs, fmt.Errorf("interceptor: Classes says that %v is %v: give a class to error codes alone", code, class))
 		}
 	}

@@ -71,8 +71,8 @@ func ScopeFromMetadata(name string) Scope {
 
 // ScopeFunc separates callers by what a function returns, such as the subject that an auth interceptor has put into the
 // context. It is asked on every keyed call, must give the same caller the same scope for as long as records live, and is safe
-// for concurrent use; nil is no scope. An error, or an empty scope, rejects the call with SCOPE_MISSING. The error's text
-// does not reach the caller, nor an observer: log it in the function.
+// for concurrent use; nil is no scope. An error, or an empty scope, rejects the call with SCOPE_MISSING. The error does not
+// reach the caller; the engine's observer sees it as the cause of the rejection.
 func ScopeFunc(of func(ctx context.Context) (string, error)) Scope { return Scope{of: of} }
 
 // ScopeShared puts all callers into one scope: whoever knows a key and sends the same request gets the recorded answer.

@@ -49,8 +49,8 @@ func WithMethodPolicy(fullMethod string, p Policy) ServerOption {
 
 // WithReplayCheck asks a function before a call is given the answer of another, or waits for it: is this caller still
 // allowed to see it? The handler, which would check that for a run, is not called for a replay. The function's error is
-// the call's answer, so make it a gRPC status: any other error becomes INTERNAL with its text. It must be safe for concurrent
-// use. grpc.Method(ctx) names the method. Nil, the default, allows all.
+// the call's answer, so make it a gRPC status: any other error becomes what grpc-go makes of it, UNKNOWN with its text. It must
+// be safe for concurrent use. grpc.Method(ctx) names the method. Nil, the default, allows all.
 func WithReplayCheck(check func(ctx context.Context, req any) error) ServerOption {
 	return func(c *serverConfig) { c.replayCheck = check }
 }
@@ -85,8 +85,8 @@ func ServerOptions(engine *onlyonce.Engine, scope Scope, opts ...ServerOption) (
 // from its record. Calls without a key go through unprotected, unless the method's policy has KeyRequired; streams are not
 // touched. It fails where a policy cannot hold, and reports every problem at once.
 //
-// A call that has no scope, no acceptable key or no protobuf messages is rejected before it reaches the engine, whose observer
-// does not see it.
+// A call that has no scope, no acceptable key or no protobuf messages is rejected before it is executed; the engine's observer
+// sees it as any other.
 func UnaryServerInterceptor(engine *onlyonce.Engine, scope Scope, opts ...ServerOption) (grpc.UnaryServerInterceptor, error) {
 	config := &serverConfig{
 		engine:   engine,

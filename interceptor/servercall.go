@@ -2,13 +2,11 @@ package interceptor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -28,15 +26,16 @@ type serverCall struct {
 	caller  context.Context            //nolint:containedctx // the call lives as long as this context
 	stream  grpc.ServerTransportStream // nil where the interceptor is called without a server
 
-	call     onlyonce.Call
-	recorder recorder
-	resp     any
-	err      error
+	call      onlyonce.Call
+	recorder  recorder
+	forbidden error // that of the replay check
+	resp      any
+	err       error
 }
 
 func (c *serverCall) serve(ctx context.Context, keys []string) (any, error) {
 	if err := c.prepare(ctx, keys); err != nil {
-		return nil, c.refuse(err)
+		return nil, c.refuseUnseen(err)
 	}
 
 	reply, err := c.server.engine.Execute(ctx, &c.call, c.run)
@@ -61,6 +60,9 @@ func (c *serverCall) serve(ctx context.Context, keys []string) (any, error) {
 
 // prepare takes from the call what identifies it, in the contract's order: scope, key, request.
 func (c *serverCall) prepare(ctx context.Context, keys []string) error {
+	c.call.Method = c.method.name
+	c.call.Key, _ = singleValue(keys)
+
 	scope, err := c.server.scope.of(ctx)
 	if err != nil || scope == "" {
 		return &onlyonce.Rejection{
@@ -70,8 +72,9 @@ func (c *serverCall) prepare(ctx context.Context, keys []string) error {
 		}
 	}
 
-	key, err := c.key(keys)
-	if err != nil {
+	c.call.Scope = scope
+
+	if err := c.checkKey(keys); err != nil {
 		return err
 	}
 
@@ -85,9 +88,8 @@ func (c *serverCall) prepare(ctx context.Context, keys []string) error {
 		return err // it names the message
 	}
 
-	c.call = onlyonce.Call{
-		Scope: scope, Method: c.method.name, Key: key, Fingerprint: digest, Policy: &c.method.policy,
-	}
+	c.call.Fingerprint = digest
+	c.call.Policy = &c.method.policy
 
 	if ask := c.method.recover; ask != nil {
 		c.call.Recover = func(ctx context.Context, rec onlyonce.Record) (onlyonce.Recovery, error) {
@@ -96,33 +98,36 @@ func (c *serverCall) prepare(ctx context.Context, keys []string) error {
 	}
 
 	if check := c.server.replayCheck; check != nil {
-		c.call.ReplayCheck = func(ctx context.Context) error { return check(ctx, c.req) }
+		c.call.ReplayCheck = func(ctx context.Context) error {
+			c.forbidden = check(ctx, c.req)
+
+			return c.forbidden
+		}
 	}
 
 	return nil
 }
 
-func (c *serverCall) key(keys []string) (string, error) {
+func (c *serverCall) checkKey(keys []string) error {
 	if len(keys) == 0 {
-		return "", &onlyonce.Rejection{
+		return &onlyonce.Rejection{
 			Reason:  onlyonce.ReasonKeyMissing,
 			Message: "this method requires metadata " + KeyHeader + "; send one key per operation, the same on every retry",
 		}
 	}
 
-	key, ok := singleValue(keys)
-	if !ok {
-		return "", &onlyonce.Rejection{
+	if len(keys) > 1 {
+		return &onlyonce.Rejection{
 			Reason:  onlyonce.ReasonKeyInvalid,
 			Message: fmt.Sprintf("metadata %s has %d values and must have one", KeyHeader, len(keys)),
 		}
 	}
 
-	if err := c.method.keyRules.Check(key); err != nil {
-		return "", &onlyonce.Rejection{Reason: onlyonce.ReasonKeyInvalid, Message: err.Error()}
+	if err := c.method.keyRules.Check(c.call.Key); err != nil {
+		return &onlyonce.Rejection{Reason: onlyonce.ReasonKeyInvalid, Message: err.Error()}
 	}
 
-	return key, nil
+	return nil
 }
 
 // run calls the handler, and makes of its answer what the engine records.
@@ -183,7 +188,7 @@ func (c *serverCall) failure() onlyonce.Outcome {
 		class = marked
 	}
 
-	if st.Code() == codes.OK {
+	if isOK(st.Code()) {
 		class = onlyonce.ClassAmbiguous // an error that says OK: nobody can tell what it means
 	}
 
@@ -209,7 +214,7 @@ func (c *serverCall) outcome(class onlyonce.Class, code string, st *spb.Status, 
 func (c *serverCall) replay(reply *onlyonce.Reply) (any, error) {
 	recorded, err := decodePayload(reply.Body)
 	if err != nil {
-		return nil, c.refuse(unreadable(err))
+		return nil, c.refuseUnseen(unreadable(err))
 	}
 
 	// What was recorded has none of these names; see decodeMetadata.
@@ -225,7 +230,7 @@ func (c *serverCall) replay(reply *onlyonce.Reply) (any, error) {
 	if len(recorded.status) > 0 {
 		st, err := recorded.replayedStatus()
 		if err != nil {
-			return nil, c.refuse(unreadable(err))
+			return nil, c.refuseUnseen(unreadable(err))
 		}
 
 		c.setTrailer(metadata.Join(recorded.header, trailer))
@@ -235,7 +240,7 @@ func (c *serverCall) replay(reply *onlyonce.Reply) (any, error) {
 
 	resp := c.method.output.New().Interface()
 	if err := proto.Unmarshal(recorded.response, resp); err != nil {
-		return nil, c.refuse(unreadable(err))
+		return nil, c.refuseUnseen(unreadable(err))
 	}
 
 	header := c.server.replayed
@@ -260,17 +265,20 @@ func unreadable(err error) *onlyonce.Rejection {
 	}
 }
 
+// refuseUnseen refuses a call that the engine has not refused, and lets its observer know.
+func (c *serverCall) refuseUnseen(err error) error {
+	c.server.engine.Refused(c.caller, onlyonce.Identity{Scope: c.call.Scope, Method: c.call.Method, Key: c.call.Key}, err)
+
+	return c.refuse(err)
+}
+
 // refuse answers a call that has no outcome of its own.
 func (c *serverCall) refuse(err error) error {
-	var rejection *onlyonce.Rejection
-	if !errors.As(err, &rejection) {
+	rejection, ok := err.(*onlyonce.Rejection) //nolint:errorlint // what is wrapped is not this call's rejection
+	if !ok {
 		c.setTrailer(c.server.trailers[onlyonce.StatusRejected])
 
-		if gone := c.caller.Err(); gone != nil {
-			return status.FromContextError(gone).Err() // whatever the cause is, it is not the caller's to know
-		}
-
-		return engineError(err)
+		return c.refusal(err)
 	}
 
 	said := onlyonce.StatusRejected
@@ -282,6 +290,18 @@ func (c *serverCall) refuse(err error) error {
 	c.setTrailer(pushback(rejection))
 
 	return rejectionStatus(rejection).Err()
+}
+
+// refusal is what the caller is told of an error that is no rejection.
+func (c *serverCall) refusal(err error) error {
+	switch gone := c.caller.Err(); {
+	case gone != nil:
+		return status.FromContextError(gone).Err() // whatever the cause is, it is not the caller's to know
+	case c.forbidden != nil:
+		return outward(c.forbidden)
+	default:
+		return engineError(err)
+	}
 }
 
 // setTrailer sets what the caller of this very call gets. It fails only where nobody is left to see it.

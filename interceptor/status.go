@@ -81,6 +81,11 @@ func defaultClass(code codes.Code) onlyonce.Class {
 	}
 }
 
+func isOK(code codes.Code) bool { return code == codes.OK }
+
+// defaultRetryCodes are retried by a client that is not told otherwise.
+func defaultRetryCodes() []codes.Code { return []codes.Code{codes.Unavailable} }
+
 // codeName is the name of a code as the contract writes it, such as NOT_FOUND.
 func codeName(code codes.Code) string {
 	names := [...]string{
@@ -165,6 +170,16 @@ func onlyonceInfo(detail *anypb.Any) (*errdetails.ErrorInfo, bool) {
 	return info, info.GetDomain() == Domain || info.GetDomain() == DownstreamDomain
 }
 
+// rejectionReason is the reason in an error of the very server that was called.
+func rejectionReason(err error) (onlyonce.Reason, bool) {
+	info, ok := errorInfo(statusOf(err))
+	if !ok || info.GetDomain() != Domain {
+		return "", false
+	}
+
+	return onlyonce.Reason(info.GetReason()), true
+}
+
 // relabelled returns the status with DownstreamDomain in place of Domain, and whether the status came from an onlyonce
 // server at all. Details of other types are passed on byte for byte.
 func relabelled(st *status.Status) (*status.Status, bool) {
@@ -230,6 +245,59 @@ func retryDelay(st *status.Status, trailer metadata.MD) (delay time.Duration, as
 	return 0, false, false
 }
 
+// madeOnTheWay reports whether an error of this code can take the place of a recorded answer that the server has sent with
+// all its trailers. While grpc-go reads it on the client, the call's time may end, the response may be too large or not
+// decodable, or something may fail that is no status (toRPCErr in rpc_util.go); and an interceptor on either side may replace
+// it with an error that is no status.
+func madeOnTheWay(code codes.Code) bool {
+	switch code {
+	case codes.Canceled, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Internal, codes.Unknown:
+		return true
+	case codes.OK, codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.FailedPrecondition, codes.OutOfRange,
+		codes.PermissionDenied, codes.Unauthenticated, codes.Aborted, codes.Unimplemented, codes.Unavailable, codes.DataLoss:
+		return false
+	default:
+		return false
+	}
+}
+
+// interrupted reports whether an attempt failed because its caller's context ended.
+func interrupted(err error) bool {
+	code := status.Code(err)
+
+	return code == codes.Canceled || code == codes.DeadlineExceeded
+}
+
+// answered reports whether an attempt was answered by a handler, as far as the code tells: interceptors in front of it may
+// refuse a caller, and a connection may break, without the server being to blame.
+func answered(err error) bool {
+	if err == nil {
+		return true
+	}
+
+	switch code := status.Code(err); code {
+	case codes.Unauthenticated, codes.PermissionDenied:
+		return false
+	default:
+		return defaultClass(code) == onlyonce.ClassDefinite
+	}
+}
+
+// unsentStatus is the status of a call that made no attempt: its context had ended, or its policy cannot hold.
+func unsentStatus(ctx context.Context, err error) *status.Status {
+	if gone := ctx.Err(); gone != nil {
+		return status.FromContextError(gone)
+	}
+
+	return status.New(codes.InvalidArgument, err.Error())
+}
+
+// errKeyless is the error of a call that is to be retried without a key.
+func errKeyless(method string) error {
+	return status.Errorf(codes.Internal, "onlyonce: %s is to be retried and has no idempotency key; put "+
+		"UnaryClientKeyInterceptor before UnaryClientRetryInterceptor, or use DialOptions", method)
+}
+
 // errNotProtobuf rejects a keyed call whose messages this package cannot record.
 func errNotProtobuf(method string, msg any) error {
 	return status.Errorf(codes.Unimplemented,
@@ -242,17 +310,17 @@ func errWrongResponse(method string, msg any) error {
 	return status.Errorf(codes.Internal, "onlyonce: the handler of %s returned a %T, which is not a protobuf message", method, msg)
 }
 
-// engineError is an error of the engine that is not a rejection: the replay check's own, or that of a caller who has gone.
+// engineError is what a caller is told of an error of the engine, or of its own request, that is no rejection. What is the
+// operators' to know, the observer has been told.
 func engineError(err error) error {
 	if _, ok := status.FromError(err); ok {
 		return outward(err)
 	}
 
-	for _, gone := range []error{context.Canceled, context.DeadlineExceeded} {
-		if errors.Is(err, gone) {
-			return status.FromContextError(gone).Err()
-		}
+	if errors.Is(err, onlyonce.ErrOwnKey) {
+		return status.Error(codes.Internal, err.Error())
 	}
 
-	return status.Error(codes.Internal, err.Error())
+	return status.Error(codes.Internal,
+		"onlyonce: the server cannot serve this call under an idempotency key, and nothing was executed by it; its operators are told why")
 }

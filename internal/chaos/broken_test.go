@@ -121,6 +121,14 @@ func brokenStores() map[string]func() backend {
 		"a renewal does not renew": instead(func(op *store.Renewal, rec *record, _ time.Time) transition {
 			return transition{Record: *rec, Applied: rec.Token == op.Token && rec.State == store.Running}
 		}),
+		"leases are shorter than was asked for": unless(func(op any, _ *record, _ time.Time) {
+			switch op := op.(type) {
+			case *store.Claim:
+				op.Lease = op.Lease * 4 / 5
+			case *store.Renewal:
+				op.Lease = op.Lease * 4 / 5
+			}
+		}),
 		"another request may have the key once it is released": unless(func(op any, rec *record, _ time.Time) {
 			if claim, ok := op.(*store.Claim); ok && rec.State == store.Released {
 				rec.Fingerprint = claim.Fingerprint

@@ -161,7 +161,7 @@ func (w *world) call(ctx context.Context, a *attempt) bool {
 			answered <- returned
 		}()
 
-		result, err = a.process.engine.Do(ctx, onlyonce.Call{
+		result, err = a.process.engine.Do(withAttempt(ctx, a), onlyonce.Call{
 			Scope: a.id.Scope, Method: a.id.Method, Key: a.id.Key, Request: request(a.purpose), Recover: a.recovery,
 		}, w.handler(a))
 		returned = true

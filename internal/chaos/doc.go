@@ -3,9 +3,9 @@
 // A run is a little world inside a bubble of testing/synctest: two or three processes, each an engine on an unreliable
 // line of its own to one store; clients that retry with the same key, send duplicates, cancel and give up; handlers that
 // take longer than their lease, ignore their context, fail, panic, or leave their effect to arrive after them; processes
-// that die, pause for longer than a lease, are cut off or drained; an operator and recovery functions that settle what is
-// unknown by looking into the ledger of the provider, where the effects happen. Then the faults stop, and everybody must
-// get the one answer.
+// that die, pause for longer than a lease, are cut off or drained; a store that is slow and then down; an operator and
+// recovery functions that settle what is unknown by looking into the ledger of the provider, where the effects happen.
+// Then the faults stop, and everybody must get the one answer.
 //
 // Every call, run, effect and settlement is recorded, in the order in which they happened. The oracle looks at the whole
 // of it: see oracle_test.go for what it asks for, and linear_test.go for the check of each key's history against a

@@ -45,15 +45,19 @@ type attempt struct {
 	result       onlyonce.Result
 	err          error
 	panicked     bool
-	run          *run // nil unless its handler ran
+	run          *run      // nil unless its handler ran
+	leaseUntil   time.Time // the end of the lease that the store has given it; see lease_test.go
 }
 
 // run is one run of a handler.
 type run struct {
 	number  int
 	attempt *attempt
+	ctx     context.Context
 	fence   uint64
-	over    bool
+
+	began, ended int64 // on the history's clock; ended is 0 while it is not over, and for ever if its process has died
+	over         bool
 	// value is the definite outcome that it ended with; empty where there is none.
 	value       string
 	notExecuted bool
@@ -122,7 +126,7 @@ func (h *history) startRun(ctx context.Context, a *attempt) *run {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
-	r := &run{number: len(h.runs), attempt: a}
+	r := &run{number: len(h.runs), attempt: a, ctx: ctx, began: h.now()}
 
 	about, ok := onlyonce.RunFromContext(ctx)
 	if !ok || about.Scope != a.id.Scope || about.Method != a.id.Method || about.Key != a.id.Key {
@@ -135,6 +139,10 @@ func (h *history) startRun(ctx context.Context, a *attempt) *run {
 
 	if a.run != nil {
 		h.violationf(a.id, "attempt %d has run twice", a.number)
+	}
+
+	if about.Guarantee.TakeoverAllowed() && !time.Now().Before(a.leaseUntil) {
+		h.violationf(a.id, "run %d starts, and its lease has ended", r.number)
 	}
 
 	r.fence = about.Fence
@@ -161,7 +169,7 @@ func (h *history) endRun(r *run, value string, notExecuted bool, text string) {
 		return
 	}
 
-	r.over, r.value, r.notExecuted = true, value, notExecuted
+	r.ended, r.over, r.value, r.notExecuted = h.now(), true, value, notExecuted
 	h.notef(r.attempt.id, "run %d ends: %s %s", r.number, text, value)
 }
 

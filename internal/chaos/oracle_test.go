@@ -15,12 +15,13 @@ import (
 //   - two different recorded answers, or an answer that differs from its run's, or from what the ledger says, or the
 //     answer of a run that was overtaken;
 //   - an answer, or a run, for somebody else's request;
-//   - "nothing happened" when something did, in the run itself or in an earlier one that may not have been over;
+//   - "nothing happened" when something did, in the run itself or in an earlier one that may not have been over, or when
+//     something still could, because another run had overtaken the one that says so;
 //   - an ambiguous outcome that is told as a definite one, or as a success;
 //   - an order of answers that no single register of one outcome can explain.
 //
-// What is checked while a run goes on is in the history already: overtaken runs that may go on, fences that are used
-// twice, keys that stay locked, dead ends, and goroutines that are left behind.
+// What is checked while a run goes on is in the history already: overtaken runs that may go on, runs that may go on when
+// their lease has ended, fences that are used twice, keys that stay locked, dead ends, and goroutines that are left behind.
 func (s *scenario) judge(h *history) []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -104,7 +105,8 @@ func (h *history) judgeReused(a *attempt) {
 	}
 }
 
-// judgeNotExecuted checks "nothing happened": the run that says so had no effect, and none that came before it.
+// judgeNotExecuted checks "nothing happened": the run that says so had no effect, none that came before it had, and none
+// had overtaken it when it ended, whose effect could still come.
 func (h *history) judgeNotExecuted(a *attempt) {
 	speaker, ok := errors.AsType[*handlerError](a.err)
 	if !ok {
@@ -119,8 +121,13 @@ func (h *history) judgeNotExecuted(a *attempt) {
 	}
 
 	for _, r := range h.runs {
-		if r.attempt.id == a.id && r.fence <= speaker.run.fence && r.effects > 0 {
+		switch {
+		case r.attempt.id != a.id:
+		case r.fence <= speaker.run.fence && r.effects > 0:
 			h.violationf(a.id, "attempt %d was told that nothing happened, and run %d had an effect", a.number, r.number)
+		case r.number > speaker.run.number && r.began < speaker.run.ended:
+			h.violationf(a.id, "attempt %d was told that nothing happened by run %d, which run %d with %d effects had overtaken",
+				a.number, speaker.run.number, r.number, r.effects)
 		}
 	}
 }

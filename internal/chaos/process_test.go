@@ -172,11 +172,21 @@ func (s pausable) pass(ctx context.Context, send func(context.Context) (store.Re
 }
 
 func (s pausable) Claim(ctx context.Context, op store.Claim) (store.Result, error) {
-	return s.pass(ctx, func(ctx context.Context) (store.Result, error) { return s.store.Claim(ctx, op) })
+	return s.pass(ctx, func(ctx context.Context) (store.Result, error) {
+		res, err := s.store.Claim(ctx, op)
+		s.process.world.noteLease(ctx, &res)
+
+		return res, err
+	})
 }
 
 func (s pausable) Renew(ctx context.Context, op store.Renewal) (store.Result, error) {
-	return s.pass(ctx, func(ctx context.Context) (store.Result, error) { return s.store.Renew(ctx, op) })
+	return s.pass(ctx, func(ctx context.Context) (store.Result, error) {
+		res, err := s.store.Renew(ctx, op)
+		s.process.world.noteLease(ctx, &res)
+
+		return res, err
+	})
 }
 
 func (s pausable) Complete(ctx context.Context, op store.Completion) (store.Result, error) {

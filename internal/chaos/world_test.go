@@ -129,9 +129,9 @@ func (w *world) trouble() {
 		p := w.live[i]
 		d := between(rng, s.policy.Lease/5, 3*s.policy.Lease)
 
-		kind := rng.IntN(5)
+		kind := rng.IntN(6)
 		if s.immortal {
-			kind = rng.IntN(3)
+			kind = rng.IntN(4)
 		}
 
 		switch kind {
@@ -148,9 +148,11 @@ func (w *world) trouble() {
 			time.Sleep(d)
 			p.line.Set(s.faults)
 		case 3:
+			w.outage(between(rng, s.policy.Lease/2, 2*s.policy.Lease), s.policy.Lease+d)
+		case 4:
 			p.die()
 			w.replace(i)
-		case 4:
+		case 5:
 			w.notef("process %d is drained for %v", p.number, d)
 			w.background.Go(func() {
 				ctx, cancel := context.WithTimeout(context.Background(), d)
@@ -162,6 +164,24 @@ func (w *world) trouble() {
 			w.replace(i)
 		}
 	}
+}
+
+// outage makes the store slow for a while, and then cuts everybody off for longer than a lease: the last renewal that was
+// answered was answered late.
+func (w *world) outage(slow, down time.Duration) {
+	s := w.scenario
+	set := func(faults storetest.Faults) {
+		for _, p := range w.live {
+			p.line.Set(faults)
+		}
+	}
+
+	w.notef("the store is slow for %v, and then down for %v", slow, down)
+	set(storetest.Faults{Slow: 1, Delay: s.policy.Lease})
+	time.Sleep(slow)
+	set(storetest.Faults{LostRequest: 1})
+	time.Sleep(down)
+	set(s.faults)
 }
 
 func (w *world) replace(i int) {
@@ -228,7 +248,7 @@ func (w *world) mustBeSettledIfNobodyDied() {
 			w.violationf(id, "its record cannot be read: %v", err)
 		}
 
-		if rec.Unsettled && !w.excused(id) {
+		if rec.OutcomeUnknown && !w.excused(id) {
 			w.violationf(id, "the record is %v with fence %d, and nobody died or ended ambiguously", rec.State, rec.Fence)
 		}
 	}

@@ -34,8 +34,8 @@ func TestF55ARequestThatKillsItsProcessRunsMaxAttemptsTimes(t *testing.T) {
 	}
 
 	rec := w.mustBe(t, theKey, store.Running)
-	if !rec.Unsettled || rec.Attempts != attempts {
-		t.Errorf("the record counts %d attempts, unsettled: %t; want %d and true", rec.Attempts, rec.Unsettled, attempts)
+	if !rec.OutcomeUnknown || rec.Attempts != attempts {
+		t.Errorf("the record counts %d attempts, unsettled: %t; want %d and true", rec.Attempts, rec.OutcomeUnknown, attempts)
 	}
 
 	w.mustHave(t, theKey, attempts, 0)

@@ -35,10 +35,10 @@ This page is written by ` + "`go run ./internal/guarantees`" + `.
 const modelHead = `
 ## The model
 
-What becomes of a record is decided by one transition table, [store/transition.go](../store/transition.go), which the embedded
-store calls. [internal/model](../internal/model) drives the same functions through every order in which calls (two at a time),
-an operator, the passing of time, crashes, pauses, lost replies and late copies of every message can meet on one record. These
-properties hold in every state that can be reached:
+What becomes of a record is decided by one transition table, [store/transition.go](../store/transition.go) and
+[store/settle.go](../store/settle.go), which the embedded store calls. [internal/model](../internal/model) drives the same
+functions through every order in which calls (two at a time), an operator, the passing of time, crashes, pauses, lost replies
+and late copies of every message can meet on one record. These properties hold in every state that can be reached:
 
 `
 

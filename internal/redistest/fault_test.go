@@ -115,6 +115,10 @@ func exchange(t *testing.T, proxy *Proxy, requests string) string {
 	}
 	defer conn.Close()
 
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+
 	if _, err := conn.Write([]byte(requests)); err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +188,7 @@ func TestAHungConnectionHoldsItsReplyForEver(t *testing.T) {
 
 	select {
 	case err := <-done:
-		t.Errorf("the connection hangs, and the client is told %v", err)
+		t.Fatalf("the connection hangs, and the client is told %v", err)
 	case <-time.After(50 * time.Millisecond):
 	}
 

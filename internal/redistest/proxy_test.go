@@ -139,7 +139,7 @@ func TestStalledRepliesArriveWhenTheyAreLetGo(t *testing.T) {
 
 	select {
 	case err := <-done:
-		t.Errorf("the reply has passed: %v", err)
+		t.Fatalf("the reply has passed: %v", err)
 	case <-time.After(50 * time.Millisecond):
 	}
 

@@ -1,0 +1,121 @@
+package interceptor
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc/status"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/retry"
+)
+
+func (c *clientCall) status() onlyonce.Status {
+	if values := c.trailer.Get(StatusTrailer); len(values) > 0 {
+		return onlyonce.Status(values[len(values)-1]) // the interceptor speaks last
+	}
+
+	return ""
+}
+
+// judge says what the attempt means for the key.
+func (c *clientCall) judge(err error) {
+	c.verdict = c.outcome(err)
+
+	if c.verdict == onlyonce.OutcomeUnknown {
+		c.ambiguous = true
+	}
+
+	if _, rejected := rejectionReason(err); err != nil && !rejected && c.status() == onlyonce.StatusUnknown {
+		c.handlers = err
+	}
+}
+
+// outcome is what one answer means, looked at alone.
+func (c *clientCall) outcome(err error) onlyonce.CallOutcome {
+	if err == nil || c.recorded(err) {
+		return onlyonce.OutcomeFinal
+	}
+
+	switch c.status() {
+	case onlyonce.StatusReleased:
+		return onlyonce.OutcomeNotExecuted
+	case onlyonce.StatusRejected:
+		if reason, ok := rejectionReason(err); ok {
+			return (&onlyonce.Rejection{Reason: reason}).CallOutcome()
+		}
+
+		// This attempt ran nothing, for a reason that is not the engine's, such as a refused replay: another one has run.
+		return onlyonce.OutcomeUnknown
+	case onlyonce.StatusExecuted, onlyonce.StatusReplayed, onlyonce.StatusUnknown, onlyonce.StatusUnrecorded, onlyonce.StatusUnprotected:
+		return onlyonce.OutcomeUnknown
+	default:
+		return onlyonce.OutcomeUnknown
+	}
+}
+
+// recorded reports whether the error of the last attempt is the recorded answer. That settles what earlier attempts did, and
+// another attempt would get the same. The status alone does not say it: a recorded response may fail on its way, as one does
+// that is too large for the client, and the caller must not take that for a failed call. A replay tells by its header what it
+// replays; of a first answer only the code tells whether somebody on its way can have made it.
+func (c *clientCall) recorded(err error) bool {
+	switch c.status() {
+	case onlyonce.StatusReplayed:
+		return err != nil && len(c.header.Get(ReplayedHeader)) == 0
+	case onlyonce.StatusExecuted:
+		return err != nil && !madeOnTheWay(statusOf(err).Code())
+	case onlyonce.StatusReleased, onlyonce.StatusUnknown, onlyonce.StatusUnrecorded, onlyonce.StatusUnprotected, onlyonce.StatusRejected:
+		return false
+	default:
+		return false
+	}
+}
+
+// failed is the error of the logical call.
+func (c *clientCall) failed(err error) error {
+	if c.attempts == 0 {
+		return unsent(c.ctx, err)
+	}
+
+	outcome := c.verdict
+	st := statusOf(err)
+
+	// An answer that says "nothing ran" speaks of its own attempt alone. An earlier one may have run, or may still.
+	if c.ambiguous && !c.recorded(err) {
+		outcome = onlyonce.OutcomeUnknown
+	}
+
+	if cut, ok := errors.AsType[*retry.InterruptedError](err); ok {
+		return &callError{err: err, status: statusOf(cut.Err), outcome: onlyonce.OutcomeUnknown}
+	}
+
+	// What a retry is told of an unknown outcome is less than what the handler said of it.
+	if c.handlers != nil && outcome == onlyonce.OutcomeUnknown {
+		err = errors.Join(err, c.handlers)
+	}
+
+	return &callError{err: err, status: st, outcome: outcome}
+}
+
+// unsent is the error of a call that made no attempt: its context had ended, or its policy cannot hold.
+func unsent(ctx context.Context, err error) error {
+	// Nothing was sent by this call. Another one may have sent the same key.
+	return &callError{err: err, status: unsentStatus(ctx, err), outcome: onlyonce.OutcomeUnknown}
+}
+
+// callError is the error of a logical call: a gRPC status, and what it means for the key.
+type callError struct {
+	err     error
+	status  *status.Status
+	outcome onlyonce.CallOutcome
+}
+
+// localError is an error of a call that was not sent.
+func localError(err error) error {
+	return &callError{err: err, status: statusOf(err), outcome: onlyonce.OutcomeFinal}
+}
+
+func (e *callError) Error() string                     { return e.status.Err().Error() }
+func (e *callError) Unwrap() error                     { return e.err }
+func (e *callError) GRPCStatus() *status.Status        { return e.status }
+func (e *callError) CallOutcome() onlyonce.CallOutcome { return e.outcome }
