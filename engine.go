@@ -18,6 +18,7 @@ type Engine struct {
 	notifier  store.Notifier  // nil: polling alone
 	inspector store.Inspector // nil: no Lookup and Resolve
 	immediate bool            // the store never waits, so it needs no timeouts
+	bounded   bool            // the store keeps to deadlines by itself
 	hideKeys  bool
 	policy    Policy
 	limits    Limits
@@ -123,6 +124,7 @@ func New(s store.Store, opts ...Option) (*Engine, error) {
 	e.notifier, _ = s.(store.Notifier)
 	e.inspector, _ = s.(store.Inspector)
 	_, e.immediate = s.(store.Immediate)
+	_, e.bounded = s.(store.Bounded)
 	_, e.transactional = s.(store.Transactional)
 
 	for _, opt := range opts {
@@ -223,7 +225,7 @@ func (e *Engine) storeContext(ctx context.Context) (context.Context, context.Can
 		return ctx, func() {}
 	}
 
-	return context.WithTimeout(ctx, e.limits.StoreTimeout)
+	return e.storeDeadline(ctx, time.Now().Add(e.limits.StoreTimeout))
 }
 
 // claimContext bounds one operation of the store by a time as well.
@@ -232,7 +234,32 @@ func (e *Engine) claimContext(ctx context.Context, until time.Time) (context.Con
 		return ctx, func() {}
 	}
 
-	return context.WithDeadline(ctx, earlier(until, time.Now().Add(e.limits.StoreTimeout)))
+	return e.storeDeadline(ctx, earlier(until, time.Now().Add(e.limits.StoreTimeout)))
+}
+
+// storeDeadline ends an operation of the store at a time. A store that keeps to deadlines by itself is only told.
+func (e *Engine) storeDeadline(ctx context.Context, at time.Time) (context.Context, context.CancelFunc) {
+	if e.bounded {
+		return &deadlineContext{Context: ctx, at: at}, func() {}
+	}
+
+	return context.WithDeadline(ctx, at)
+}
+
+// deadlineContext has a deadline and no timer.
+type deadlineContext struct {
+	context.Context //nolint:containedctx // it is one
+
+	at time.Time
+}
+
+// Deadline returns the earlier of its own deadline and that of the context around it.
+func (c *deadlineContext) Deadline() (time.Time, bool) {
+	if outer, ok := c.Context.Deadline(); ok {
+		return earlier(outer, c.at), true
+	}
+
+	return c.at, true
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -141,36 +141,80 @@ func TestPendingSettlementsDoNotHoldUpEachOther(t *testing.T) {
 	})
 }
 
+// boundedStore keeps to deadlines by itself.
+type boundedStore struct{ *faultStore }
+
+func (boundedStore) Bounded() {}
+
 func TestStoreTimeoutBoundsEveryOperation(t *testing.T) {
+	t.Parallel()
+
+	for name, of := range map[string]func(*faultStore) store.Store{
+		"a store that heeds its context":  func(s *faultStore) store.Store { return s },
+		"a store that heeds its deadline": func(s *faultStore) store.Store { return boundedStore{s} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newFaultStore()
+				e := newEngine(t, of(s), onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: 100 * time.Millisecond}))
+
+				var bounds []time.Duration
+
+				watch := func(ctx context.Context, deliver deliver) (store.Result, error) {
+					deadline, _ := ctx.Deadline()
+					bounds = append(bounds, time.Until(deadline))
+
+					return deliver(ctx)
+				}
+				s.broken(watch, everyOperation()...)
+
+				var p payments
+
+				do(t, e, pay("a"), p.lasting(6*time.Second)).mustBe(t, onlyonce.StatusExecuted, "#1")
+				do(t, e, pay("b"), p.failing(errLine)).mustFail(t, onlyonce.StatusUnknown, errLine)
+				do(t, e, pay("c"), p.failing(onlyonce.NotExecuted(errLine))).mustFail(t, onlyonce.StatusReleased, errLine)
+
+				if len(bounds) != 7 {
+					t.Errorf("%d operations, want 7", len(bounds))
+				}
+
+				for i, bound := range bounds {
+					if bound != 100*time.Millisecond {
+						t.Errorf("operation %d is bounded by %v, want 100ms", i, bound)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestDeadlineOfTheCallerComesFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newFaultStore()
-		e := newEngine(t, s, onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: 100 * time.Millisecond}))
+		e := newEngine(t, boundedStore{s})
 
-		var bounds []time.Duration
+		var first time.Duration
 
-		watch := func(ctx context.Context, deliver deliver) (store.Result, error) {
+		s.broken(func(ctx context.Context, deliver deliver) (store.Result, error) {
 			deadline, _ := ctx.Deadline()
-			bounds = append(bounds, time.Until(deadline))
+			first = time.Until(deadline)
 
 			return deliver(ctx)
-		}
-		s.broken(watch, everyOperation()...)
+		}, opClaim)
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
 
 		var p payments
 
-		do(t, e, pay("a"), p.lasting(6*time.Second)).mustBe(t, onlyonce.StatusExecuted, "#1")
-		do(t, e, pay("b"), p.failing(errLine)).mustFail(t, onlyonce.StatusUnknown, errLine)
-		do(t, e, pay("c"), p.failing(onlyonce.NotExecuted(errLine))).mustFail(t, onlyonce.StatusReleased, errLine)
-
-		if len(bounds) != 7 {
-			t.Errorf("%d operations, want 7", len(bounds))
+		if _, err := e.Do(ctx, pay("a"), p.lasting(0)); err != nil {
+			t.Fatal(err)
 		}
 
-		for i, bound := range bounds {
-			if bound != 100*time.Millisecond {
-				t.Errorf("operation %d is bounded by %v, want 100ms", i, bound)
-			}
+		if first != 500*time.Millisecond {
+			t.Errorf("the claim of a caller who has a second is bounded by %v, want half of it", first)
 		}
 	})
 }

@@ -2,7 +2,8 @@
 // atomic, fenced operations that may each arrive twice and late.
 //
 // A store implements [Store], five operations. What not every store can do is an optional interface that the engine
-// looks for with a type assertion: [Inspector], [Lister], [Notifier], [Immediate], [Transactional]. What each operation does to a
+// looks for with a type assertion: [Inspector], [Lister], [Notifier], [Immediate], [Bounded],
+// [Transactional]. What each operation does to a
 // record is not for a store to invent: [Claim.Apply] and its siblings are the transition table as pure functions, their
 // ApplyTo the same in place. An embedded store calls them, a remote store mirrors them in its own language. Package
 // storetest proves that it does.
@@ -77,6 +78,13 @@ type Notifier interface {
 type Immediate interface {
 	// Immediate does nothing; it marks the implementation.
 	Immediate()
+}
+
+// Bounded is implemented by stores whose operations end by themselves at the deadline of their context, whether or not its
+// Done channel is closed then. The engine tells them the deadline and spends no timer of its own.
+type Bounded interface {
+	// Bounded does nothing; it marks the implementation.
+	Bounded()
 }
 
 // Transactional is implemented by stores that give the handler the very database transaction in which the record is
