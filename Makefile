@@ -50,7 +50,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
-demo: ## run the payments example: STORE=memory: (where keys are kept), INPUT=path (its input)
+demo: ## run the payments example: STORE=memory: or redis://host:6379 (where keys are kept), INPUT=path (its input)
 	@args=(-store "$$STORE")
 	input=$$INPUT
 	if [[ -n $$input ]]; then

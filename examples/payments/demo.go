@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	_ "embed"
 	"errors"
 	"flag"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/examples/payments/faultynet"
 	"github.com/onlyonce-go/onlyonce/examples/payments/orders"
 	"github.com/onlyonce-go/onlyonce/retry"
@@ -24,7 +26,7 @@ var embeddedOrders []byte
 // demo is what the demonstration does.
 type demo struct {
 	orders  []orders.Order
-	records store.Store
+	records store.Store // of a demonstration in one process
 	seed    uint64
 	workers int
 	// twice is the probability that an order is submitted by two clients at once.
@@ -35,7 +37,17 @@ type demo struct {
 	// patience bounds the payment of one order, with all its retries.
 	patience time.Duration
 	retry    retry.Policy
-	progress io.Writer
+	// retention is how long the servers keep outcomes.
+	retention time.Duration
+	progress  io.Writer
+
+	// shared is the URL of a store that processes share: with one, servers and ledger are processes. The others are about
+	// these alone.
+	shared  string
+	prefix  string // what the names of the records there begin with
+	servers int
+	// childErrors is where the processes say what is wrong.
+	childErrors io.Writer
 }
 
 func newDemo(all []orders.Order) *demo {
@@ -50,8 +62,17 @@ func newDemo(all []orders.Order) *demo {
 			MaxAttempts: 12, BaseDelay: 20 * time.Millisecond, MaxDelay: time.Second,
 			AttemptTimeout: 250 * time.Millisecond,
 		},
-		progress: io.Discard,
+		retention:   onlyonce.DefaultRetention,
+		progress:    io.Discard,
+		childErrors: io.Discard,
 	}
+}
+
+// share makes the demonstration one of several server processes that keep their records at a URL.
+func (d *demo) share(address string, servers int) {
+	d.shared, d.servers = address, servers
+	d.prefix = "onlyonce-demo-" + rand.Text()[:8] + ":" // one in 10^12
+	d.retention = sharedPolicy().Retention
 }
 
 // errNotShown means that the demonstration has failed.
@@ -60,7 +81,8 @@ var errNotShown = errors.New("the demonstration failed")
 func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("payments demo", flag.ContinueOnError)
 	input := flags.String("input", "", "CSV file of payment orders ("+orders.Header+"), - for standard input; default: 1,000 built-in orders")
-	address := flags.String("store", "memory:", storeUsage)
+	address := flags.String("store", memory, storeUsage)
+	servers := flags.Int("servers", 0, "how many server processes; default: 2 on a store that processes share, 1 otherwise")
 	seed := flags.Uint64("seed", 1, "seed of the faults")
 	workers := flags.Int("workers", 32, "how many clients pay at the same time") // a default
 
@@ -72,7 +94,7 @@ func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) e
 		return fmt.Errorf("there are %d workers: give at least 1", *workers)
 	}
 
-	records, err := openStore(*address)
+	shared, err := checkStore(*address, servers) //nolint:contextcheck // it takes no longer than openStore
 	if err != nil {
 		return err
 	}
@@ -83,9 +105,46 @@ func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	}
 
 	d := newDemo(all)
-	d.records, d.seed, d.workers, d.progress = records, *seed, *workers, stderr
+	d.seed, d.workers, d.progress, d.childErrors = *seed, *workers, stderr, stderr
+
+	if shared {
+		d.share(*address, *servers)
+	}
 
 	return d.show(ctx, stdout)
+}
+
+// checkStore reports whether a store is one that processes share, and sets the number of servers where that is left open. It
+// fails where that many servers cannot use the store.
+func checkStore(address string, servers *int) (bool, error) {
+	const sharing = 2
+
+	shared, err := isShared(address)
+
+	switch {
+	case err != nil:
+		return false, err
+	case *servers < 0:
+		return false, fmt.Errorf("there are %d servers: give at least 1", *servers)
+	case !shared && *servers > 1:
+		return false, fmt.Errorf("%d servers cannot share %s, which is the memory of one process: give -store redis://127.0.0.1:6379, "+
+			"or where your Redis is", *servers, memory)
+	case !shared:
+		return false, nil
+	}
+
+	if *servers == 0 {
+		*servers = sharing
+	}
+
+	_, closeStore, err := openStore(address, sharedOptions("")...)
+	if err != nil {
+		return false, fmt.Errorf("%w; nothing was charged", err)
+	}
+
+	closeStore()
+
+	return true, nil
 }
 
 func readOrders(path string) ([]orders.Order, error) {
@@ -121,6 +180,14 @@ func (d *demo) show(ctx context.Context, stdout io.Writer) error {
 		"server has worked, holds %.0f %% of the replies back for longer than a client waits, and users who\n"+
 		"submit %.0f %% of the orders twice at once.\n\n",
 		len(d.orders), d.workers, percent(d.faults.Reset), percent(d.faults.LostReply), percent(d.faults.Late), percent(d.twice))
+
+	if d.shared != "" {
+		_, _ = fmt.Fprintf(stdout, "The ledger is a process of its own, as a payment provider is. One of the servers is killed while calls are\n"+
+			"in flight, and started again.\n\n"+
+			"server processes: %d\n"+
+			"records: %s, under names that begin with %s, for %v\n\n",
+			d.servers, location(d.shared), d.prefix, d.retention)
+	}
 
 	plain, err := d.run(ctx, modePlain)
 	if err != nil {

@@ -18,7 +18,14 @@ import (
 	"github.com/onlyonce-go/onlyonce/examples/payments/orders"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain makes the test binary the program itself where it is given a command: the demo starts itself again.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") {
+		main()
+	}
+
+	goleak.VerifyTestMain(m)
+}
 
 func someOrders(t *testing.T, n int) []orders.Order {
 	t.Helper()
@@ -94,10 +101,29 @@ func TestCommandsRefuseWrongUse(t *testing.T) {
 	for _, args := range [][]string{
 		{"shop"}, {"demo", "extra"}, {"demo", "-nonsense"}, {"demo", "-store", "ftp:x"}, {"demo", "-store", "memory://host/x"},
 		{"demo", "-store", ":"}, {"demo", "-workers", "0"}, {"demo", "-input", "/does/not/exist"}, {"generate", "-n", "0"},
-		{"serve", "-store", "nowhere:"}, {"pay", "-amount", "much"},
+		{"serve", "-store", "nowhere:"}, {"pay", "-amount", "much"}, {"demo", "-servers", "-1"},
+		{"demo", "-store", "redis://127.0.0.1:16379:1"}, {"serve", "-store", "redis://127.0.0.1:16379:1"},
 	} {
 		if err := run(t.Context(), args, new(bytes.Buffer), new(bytes.Buffer)); err == nil {
 			t.Errorf("run %q: no error", args)
+		}
+	}
+}
+
+func TestSeveralServersAreRefusedOnTheMemoryOfOne(t *testing.T) {
+	var out bytes.Buffer
+
+	err := run(t.Context(), []string{"demo", "-servers", "2"}, &out, new(bytes.Buffer))
+	if err == nil || !strings.Contains(err.Error(), "-store redis://") || out.Len() > 0 {
+		t.Errorf("run: %v, want an error that says what to give\n%s", err, out.String())
+	}
+}
+
+func TestTheErrorAboutAStoreKeepsThePassword(t *testing.T) {
+	for _, url := range []string{"redi://user:secret@host", "redis://user:secret@127.0.0.1:1:1", "redis://user:secret%zz@host"} {
+		err := run(t.Context(), []string{"demo", "-store", url}, new(bytes.Buffer), new(bytes.Buffer))
+		if err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("run with %s: %v", url, err)
 		}
 	}
 }

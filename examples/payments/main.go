@@ -1,7 +1,8 @@
 // Command payments is the example of onlyonce: a payment service, its clients, and a network that loses what networks
 // lose.
 //
-//	payments demo      pay 1,000 orders over a faulty network, with plain retries and with onlyonce
+//	payments demo      pay 1,000 orders over a faulty network, with plain retries and with onlyonce; with -store redis://…
+//	                   on several server processes, one of which is killed on the way
 //	payments serve     run the payment service, to try it by hand
 //	payments pay       send a single order
 //	payments generate  write payment orders for the demo
@@ -16,22 +17,33 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/redis/go-redis/v9/logging"
 )
 
 func main() {
+	logging.Disable() // of go-redis: what goes wrong is said in errors as well
+
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 
 	stop()
+	os.Exit(exitStatus(err))
+}
+
+// exitStatus is the exit status of the program, which it tells why it has failed.
+func exitStatus(err error) int {
+	const failed, wrongUsage = 1, 2
 
 	switch {
 	case err == nil:
+		return 0
 	case errors.Is(err, flag.ErrHelp):
-		os.Exit(2) // the usual status for wrong usage
+		return wrongUsage
 	default:
 		_, _ = fmt.Fprintln(os.Stderr, "payments:", err)
 
-		os.Exit(1)
+		return failed
 	}
 }
 
@@ -39,7 +51,10 @@ func main() {
 type command func(ctx context.Context, args []string, stdout, stderr io.Writer) error
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	commands := map[string]command{"demo": demoCommand, "serve": serveCommand, "pay": payCommand, "generate": generateCommand}
+	commands := map[string]command{
+		"demo": demoCommand, "serve": serveCommand, "pay": payCommand, "generate": generateCommand,
+		childName: childCommand, // for the demo itself
+	}
 
 	if len(args) > 0 && (args[0] == "-h" || args[0] == "-help" || args[0] == "--help") {
 		_, _ = fmt.Fprintln(stderr, "payments demo, serve, pay or generate; payments COMMAND -h shows the flags of a command")

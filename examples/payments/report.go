@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -51,6 +52,18 @@ func report(w io.Writer, trials ...*trial) error {
 	row("connections broken before", func(t *trial) any { return t.faults.Resets })
 	row("replies lost", func(t *trial) any { return t.faults.LostReplies })
 	row("replies late", func(t *trial) any { return t.faults.LateReplies })
+
+	if slices.ContainsFunc(trials, func(t *trial) bool { return t.killed > 0 }) {
+		row("servers killed", func(t *trial) any { return t.killed })
+		row("told that it is unknown", func(t *trial) any {
+			if t.mode == modePlain {
+				return "-"
+			}
+
+			return t.unknown
+		})
+	}
+
 	row("p50", func(t *trial) any { return t.quantile(0.50) }) // the median
 	row("p99", func(t *trial) any { return t.quantile(0.99) }) // the slowest hundredth
 	row("took", func(t *trial) any { return t.took.Round(10 * time.Millisecond) })

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"time"
 
 	"google.golang.org/grpc/reflection"
 
@@ -15,27 +14,26 @@ import (
 	"github.com/onlyonce-go/onlyonce/examples/payments/ledger"
 	"github.com/onlyonce-go/onlyonce/examples/payments/orders"
 	"github.com/onlyonce-go/onlyonce/interceptor"
+	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
-const (
-	defaultAddr = "127.0.0.1:50051"
-	// stopTime is how long calls may go on after the service was asked to stop.
-	stopTime = 30 * time.Second
-)
+const defaultAddr = "127.0.0.1:50051"
 
 func serveCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("payments serve", flag.ContinueOnError)
 	addr := flags.String("addr", defaultAddr, "address to listen on")
-	address := flags.String("store", "memory:", storeUsage)
+	address := flags.String("store", memory, storeUsage)
 
 	if err := parse(flags, args, stderr); err != nil {
 		return err
 	}
 
-	records, err := openStore(*address)
+	// Records of this service alone, whoever else uses the Redis.
+	records, closeStore, err := openStore(*address, redisstore.WithPrefix("onlyonce-payments:")) //nolint:contextcheck // see there
 	if err != nil {
 		return err
 	}
+	defer closeStore()
 
 	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 
@@ -44,7 +42,7 @@ func serveCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 		return err // it says what is wrong
 	}
 
-	server, err := newServer(engine, ledger.New(), 0)
+	server, err := newServer(engine, ledger.NewService(ledger.New(), 0), nil)
 	if err != nil {
 		return err
 	}
@@ -58,27 +56,7 @@ func serveCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 
 	_, _ = fmt.Fprintf(stdout, "the payment service listens on %s; stop it with Ctrl-C\n", listener.Addr())
 
-	stopped := make(chan error, 1)
-
-	// On a signal: first no new keyed calls, then no new calls at all, while those that run come to their end.
-	go func() {
-		<-ctx.Done()
-
-		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
-		defer cancel()
-
-		err := engine.Drain(bounded)
-
-		server.GracefulStop()
-
-		stopped <- err
-	}()
-
-	if err := server.Serve(listener); err != nil {
-		return fmt.Errorf("serving: %w", err)
-	}
-
-	return <-stopped
+	return serveUntil(ctx, listener, server, engine)
 }
 
 func payCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {

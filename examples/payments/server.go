@@ -1,28 +1,32 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/onlyonce-go/onlyonce"
-	"github.com/onlyonce-go/onlyonce/examples/payments/ledger"
 	paymentsv1 "github.com/onlyonce-go/onlyonce/examples/payments/proto/payments/v1"
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// newServer returns the payment service, with every payment protected by the engine. Without an engine it is the service as
-// it would be without onlyonce.
-func newServer(engine *onlyonce.Engine, book *ledger.Ledger, work time.Duration) (*grpc.Server, error) {
+// newServer returns a server of the payment service, with every payment protected by the engine. Without an engine it is
+// the service as it would be without onlyonce. Nil asks nobody about unknown outcomes.
+func newServer(
+	engine *onlyonce.Engine, service paymentsv1.PaymentServiceServer, recovery interceptor.RecoverFunc,
+) (*grpc.Server, error) {
 	var opts []grpc.ServerOption
 
 	if engine != nil {
 		// All clients of this example are one party. A real service tells its callers apart, with ScopeFromPeerURI or with
 		// what its auth interceptor found.
 		protect, err := interceptor.ServerOptions(engine, interceptor.ScopeShared(),
-			interceptor.WithMethodPolicy(paymentsv1.PaymentService_Pay_FullMethodName, interceptor.Policy{Key: interceptor.KeyRequired}))
+			interceptor.WithMethodPolicy(paymentsv1.PaymentService_Pay_FullMethodName,
+				interceptor.Policy{Key: interceptor.KeyRequired, Recover: recovery}))
 		if err != nil {
 			return nil, fmt.Errorf("protecting the server: %w", err)
 		}
@@ -34,7 +38,38 @@ func newServer(engine *onlyonce.Engine, book *ledger.Ledger, work time.Duration)
 	opts = append(opts, grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute}))
 
 	server := grpc.NewServer(opts...)
-	paymentsv1.RegisterPaymentServiceServer(server, ledger.NewService(book, work))
+	paymentsv1.RegisterPaymentServiceServer(server, service)
 
 	return server, nil
+}
+
+// stopTime is how long calls may go on after a server was asked to stop.
+const stopTime = 30 * time.Second
+
+// serveUntil serves until ctx ends. Then there are first no new keyed calls, then no new calls at all, while those that run come
+// to their end. The engine is nil where there is none.
+func serveUntil(ctx context.Context, listener net.Listener, server *grpc.Server, engine *onlyonce.Engine) error {
+	stopped := make(chan error, 1)
+
+	go func() {
+		<-ctx.Done()
+
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+		defer cancel()
+
+		var err error
+		if engine != nil {
+			err = engine.Drain(bounded)
+		}
+
+		server.GracefulStop()
+
+		stopped <- err
+	}()
+
+	if err := server.Serve(listener); err != nil {
+		return fmt.Errorf("serving: %w", err)
+	}
+
+	return <-stopped
 }

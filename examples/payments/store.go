@@ -3,23 +3,61 @@ package main
 import (
 	"fmt"
 	"net/url"
+	"strings"
 
 	"github.com/onlyonce-go/onlyonce/store"
 	"github.com/onlyonce-go/onlyonce/store/memstore"
+	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
-const storeUsage = "where idempotency records are kept: memory:"
+const (
+	memory     = "memory:"
+	storeUsage = "where idempotency records are kept: memory:, or a Redis that processes share, as redis://[user:password@]host:6379[/0],\n" +
+		"redis+cluster://host1:6379?addr=host2:6379 or redis+sentinel://host1:26379?master_name=main; rediss for TLS"
+)
 
-// openStore opens the store that a URL names.
-func openStore(address string) (store.Store, error) {
+// isShared reports whether the store that a URL names is one that processes share. It fails where there is no such store.
+func isShared(address string) (bool, error) {
+	switch scheme, rest, _ := strings.Cut(address, ":"); scheme {
+	case "memory":
+		if address != memory {
+			return false, fmt.Errorf("the store is memory and %q: give %s and nothing behind it", rest, memory)
+		}
+
+		return false, nil
+	case "redis", "rediss", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel":
+		return true, nil
+	default: // what is behind the colon may hold a password
+		return false, fmt.Errorf("there is no store of kind %q: give %s, or a URL such as redis://127.0.0.1:6379", scheme, memory)
+	}
+}
+
+// openStore opens the store that a URL names. The function closes it. The options are those of a store in Redis, which is asked
+// whether it will do, within some seconds.
+func openStore(address string, opts ...redisstore.Option) (store.Store, func(), error) {
+	shared, err := isShared(address)
+	if err != nil {
+		return nil, nil, err
+	}
+
+	if !shared {
+		return memstore.New(), func() {}, nil
+	}
+
+	records, err := redisstore.Open(address, opts...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the store cannot be used: %w", err)
+	}
+
+	return records, func() { _ = records.Close() }, nil
+}
+
+// location is a store's URL without what is nobody's business.
+func location(address string) string {
 	parsed, err := url.Parse(address)
 	if err != nil {
-		return nil, fmt.Errorf("the store is %q: give a URL, such as memory: (%w)", address, err)
+		return "Redis"
 	}
 
-	if parsed.Scheme != "memory" || parsed.Opaque != "" || parsed.Host != "" || parsed.Path != "" {
-		return nil, fmt.Errorf("the store is %q: give memory: and nothing behind it", address)
-	}
-
-	return memstore.New(), nil
+	return parsed.Scheme + "://" + parsed.Host
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,11 +13,12 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
 	"google.golang.org/grpc/status"
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/examples/payments/faultynet"
-	"github.com/onlyonce-go/onlyonce/examples/payments/ledger"
 	"github.com/onlyonce-go/onlyonce/examples/payments/orders"
 	paymentsv1 "github.com/onlyonce-go/onlyonce/examples/payments/proto/payments/v1"
 	"github.com/onlyonce-go/onlyonce/interceptor"
@@ -47,79 +47,60 @@ type trial struct {
 	latencies []time.Duration // of all submissions, sorted
 	took      time.Duration
 	faults    faultynet.Counts
+	killed    int                       // servers
+	unknown   int64                     // submissions that were told so at first
 	statuses  map[onlyonce.Status]int64 // of attempts that the server answered
 }
 
 // payFunc pays one order.
 type payFunc func(ctx context.Context, order orders.Order) error
 
-// run starts a server with an empty ledger behind a faulty network, pays all orders and reads the ledger.
-func (d *demo) run(ctx context.Context, m mode) (result *trial, err error) {
-	book := ledger.New()
+// run pays all orders, on servers with an empty ledger and behind faulty networks, and reads the ledger.
+func (d *demo) run(ctx context.Context, m mode) (*trial, error) {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
 
-	engine, err := d.engine(m)
+	s, err := d.open(ctx, m, fail)
 	if err != nil {
 		return nil, err
 	}
+	defer s.close()
 
-	server, err := newServer(engine, book, d.work)
-	if err != nil {
+	result := &trial{mode: m, requested: len(d.orders), statuses: make(map[onlyonce.Status]int64)}
+
+	if err := d.payAll(ctx, fail, result, s); err != nil {
 		return nil, err
 	}
 
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // there is nothing to cancel
-	if err != nil {
-		return nil, fmt.Errorf("listening: %w", err)
+	for _, network := range s.networks() {
+		result.faults = result.faults.Plus(network.Counts())
 	}
 
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-
-	proxy, err := faultynet.Listen(listener.Addr().String(), d.faults, d.seed)
-	if err != nil {
-		server.Stop()
-
+	// What is still on its way in the servers ends before the ledger is read.
+	if err := s.settle(ctx); err != nil {
 		return nil, err
 	}
 
-	result = &trial{mode: m, requested: len(d.orders), statuses: make(map[onlyonce.Status]int64)}
-	payErr := d.payAll(ctx, result, proxy.Addr())
-	result.faults = proxy.Counts()
-
-	// What is still on its way in the server ends before the ledger is read.
-	closeErr := proxy.Close()
-
-	server.GracefulStop()
-
-	serveErr := <-served
-
-	if engine != nil {
-		if err := engine.Drain(ctx); err != nil {
-			return nil, err // it says what it is about
-		}
+	if err := result.audit(ctx, d.orders, s); err != nil {
+		return nil, err
 	}
-
-	for _, err := range []error{payErr, closeErr, serveErr} {
-		if err != nil {
-			return nil, err
-		}
-	}
-
-	result.audit(d.orders, book)
 
 	return result, nil
 }
 
-func (d *demo) engine(m mode) (*onlyonce.Engine, error) {
-	if m == modePlain {
-		return nil, nil //nolint:nilnil // there is none in this mode
+func (d *demo) open(ctx context.Context, m mode, fail context.CancelCauseFunc) (stage, error) {
+	if d.shared == "" {
+		return d.openLocal(m)
 	}
 
-	return onlyonce.New(d.records) // it says what is wrong
+	return d.openFleet(ctx, m, fail)
 }
 
-// payAll submits all orders, some of them twice at once, from clients with a connection each.
-func (d *demo) payAll(ctx context.Context, result *trial, addr string) error {
+// strikePart of the orders have been submitted when a server is killed.
+const strikePart = 3
+
+// payAll submits all orders, some of them twice at once, from clients with connections of their own. It fails when ctx ends.
+func (d *demo) payAll(ctx context.Context, fail context.CancelCauseFunc, result *trial, s stage) error {
 	random := rand.New(rand.NewPCG(d.seed, uint64(len(d.orders)))) //nolint:gosec // not a secret, and reproducible
 
 	queue := make(chan *submission)
@@ -127,12 +108,12 @@ func (d *demo) payAll(ctx context.Context, result *trial, addr string) error {
 	began := time.Now()
 
 	var (
-		clients  sync.WaitGroup
-		observed observations
+		clients, striking sync.WaitGroup
+		observed          observations
 	)
 
 	for range d.workers {
-		pay, closeConn, err := d.dial(result.mode, addr, &observed)
+		pay, closeConn, err := d.dial(result.mode, s.networks(), &observed)
 		if err != nil {
 			close(queue)
 			clients.Wait()
@@ -143,30 +124,44 @@ func (d *demo) payAll(ctx context.Context, result *trial, addr string) error {
 		clients.Go(func() {
 			defer closeConn()
 
-			for s := range queue {
-				s.submit(ctx, d.patience, pay)
-				meter.step(s.first)
+			for wish := range queue {
+				wish.submit(ctx, d.patience, pay)
+				meter.step(wish.first)
 			}
 		})
 	}
 
 	all := make([]*submission, 0, len(d.orders)+len(d.orders)/10) // room for those that come twice
+	paying, paid := context.WithCancel(ctx)
 
-	for _, order := range d.orders {
+	for i, order := range d.orders {
+		if i == len(d.orders)/strikePart {
+			striking.Go(func() {
+				killed, err := s.strike(ctx, paying)
+				result.killed = killed
+
+				if err != nil {
+					fail(err)
+				}
+			})
+		}
+
 		copies := 1
 		if random.Float64() < d.twice {
 			copies = 2
 		}
 
 		for i := range copies {
-			s := &submission{order: order, first: i == 0}
-			all = append(all, s)
-			queue <- s
+			wish := &submission{order: order, first: i == 0}
+			all = append(all, wish)
+			queue <- wish
 		}
 	}
 
 	close(queue)
 	clients.Wait()
+	paid()
+	striking.Wait()
 	meter.end()
 
 	if ctx.Err() != nil {
@@ -199,6 +194,7 @@ func (s *submission) submit(ctx context.Context, patience time.Duration, pay pay
 // observations are counted over all clients of a trial.
 type observations struct {
 	attempts atomic.Int64
+	unknown  atomic.Int64
 
 	mu       sync.Mutex
 	statuses map[onlyonce.Status]int64
@@ -219,9 +215,21 @@ func (o *observations) see(_ context.Context, a interceptor.Attempt) {
 	}
 }
 
-// dial connects a client. In both modes it retries in the same way; only onlyonce sends a key.
-func (d *demo) dial(m mode, addr string, observed *observations) (payFunc, func(), error) {
+// dial connects a client to all servers, among which it spreads its attempts. In both modes it retries in the same way; only
+// onlyonce sends a key.
+func (d *demo) dial(m mode, networks []*faultynet.Proxy, observed *observations) (payFunc, func(), error) {
+	servers := manual.NewBuilderWithScheme("demo")
+
+	var state resolver.State
+	for _, network := range networks {
+		state.Addresses = append(state.Addresses, resolver.Address{Addr: network.Addr()})
+	}
+
+	servers.InitialState(state)
+
 	opts := []grpc.DialOption{
+		grpc.WithResolvers(servers),
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"round_robin": {}}]}`),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		// The default of a second before a broken connection is dialled again would be all that the demo shows.
 		grpc.WithConnectParams(grpc.ConnectParams{
@@ -235,6 +243,7 @@ func (d *demo) dial(m mode, addr string, observed *observations) (payFunc, func(
 		keyed, err := interceptor.DialOptions(
 			interceptor.WithMethods(paymentsv1.PaymentService_Pay_FullMethodName),
 			interceptor.WithRetry(d.retry),
+			interceptor.WithRetention(d.retention),
 			interceptor.WithAttemptObserver(observed.see),
 		)
 		if err != nil {
@@ -244,23 +253,53 @@ func (d *demo) dial(m mode, addr string, observed *observations) (payFunc, func(
 		opts = append(opts, keyed...)
 	}
 
-	conn, err := grpc.NewClient("passthrough:"+addr, opts...)
+	conn, err := grpc.NewClient(servers.Scheme()+":///", opts...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("connecting a client: %w", err)
 	}
 
 	client := paymentsv1.NewPaymentServiceClient(conn)
-	pay := func(ctx context.Context, order orders.Order) error {
-		_, err := client.Pay(ctx, request(order), interceptor.WithKey(order.Key()))
-
-		return err // a gRPC status
-	}
+	pay := keyed(client, observed)
 
 	if m == modePlain {
 		pay = d.plainRetries(client, observed)
 	}
 
 	return pay, func() { _ = conn.Close() }, nil
+}
+
+// askAgain is how long a user waits who was told that the outcome is unknown.
+const askAgain = 200 * time.Millisecond
+
+// keyed pays with the order's key. The client retries what can be retried. What comes out as unknown is asked for again, with
+// the same key, until somebody knows.
+func keyed(client paymentsv1.PaymentServiceClient, observed *observations) payFunc {
+	return func(ctx context.Context, order orders.Order) error {
+		told := false
+
+		for {
+			_, err := client.Pay(ctx, request(order), interceptor.WithKey(order.Key()))
+			if onlyonce.OutcomeOf(err) != onlyonce.OutcomeUnknown {
+				return err // a gRPC status
+			}
+
+			if status.Code(err) == codes.Unknown && !told { // that of OUTCOME_UNKNOWN
+				told = true
+
+				observed.unknown.Add(1)
+			}
+
+			timer := time.NewTimer(askAgain)
+
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				timer.Stop()
+
+				return err // a gRPC status
+			}
+		}
+	}
 }
 
 // plainRetries is what one would write without onlyonce.
@@ -302,19 +341,27 @@ func (t *trial) collect(all []*submission, observed *observations) {
 	t.submitted = len(all)
 	t.answered = t.requested - len(unanswered)
 	t.attempts = observed.attempts.Load()
+	t.unknown = observed.unknown.Load()
 	t.statuses = observed.statuses
 }
 
 // audit reads from the ledger what really happened.
-func (t *trial) audit(all []orders.Order, book *ledger.Ledger) {
-	t.charged = book.Total()
-
+func (t *trial) audit(ctx context.Context, all []orders.Order, s stage) error {
 	for _, order := range all {
-		switch n := len(book.Payments(order.ID)); {
+		n, err := s.charges(ctx, order.ID)
+		if err != nil {
+			return err
+		}
+
+		t.charged += n
+
+		switch {
 		case n == 0:
 			t.missing++
 		case n > 1:
 			t.doubled++
 		}
 	}
+
+	return nil
 }

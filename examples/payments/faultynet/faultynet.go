@@ -1,6 +1,8 @@
 // Package faultynet is a TCP proxy for gRPC that loses what real networks lose: connections break before a request has
 // arrived, or after the server has processed it and before its reply gets through, and replies come late.
 //
+// A line can also be made to stall, so that something can be done to the server while calls are under way.
+//
 // It reads the frames of HTTP/2 as far as it needs to know where a request and a reply begin.
 package faultynet
 
@@ -28,15 +30,23 @@ type Faults struct {
 // Counts says what has gone wrong so far.
 type Counts struct{ Resets, LostReplies, LateReplies int64 }
 
+// Plus adds the counts of two proxies.
+func (c Counts) Plus(other Counts) Counts {
+	return Counts{
+		Resets: c.Resets + other.Resets, LostReplies: c.LostReplies + other.LostReplies, LateReplies: c.LateReplies + other.LateReplies,
+	}
+}
+
 // Proxy forwards connections to a server.
 type Proxy struct {
 	listener net.Listener
-	target   string
 	faults   Faults
 
 	resets, lost, late atomic.Int64
 
 	mu     sync.Mutex
+	target string
+	stall  *stall // nil where the line does not stall
 	random *rand.Rand
 	conns  map[net.Conn]struct{}
 	closed bool
@@ -70,18 +80,38 @@ func (p *Proxy) Counts() Counts {
 	return Counts{Resets: p.resets.Load(), LostReplies: p.lost.Load(), LateReplies: p.late.Load()}
 }
 
+// Redirect makes new connections go to another server.
+func (p *Proxy) Redirect(target string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	p.target = target
+}
+
+// Cut breaks all connections. What a stall has held back is lost, and the stall is over.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	for conn := range p.conns {
+		_ = conn.Close()
+	}
+
+	if p.stall != nil {
+		close(p.stall.over)
+		p.stall = nil
+	}
+}
+
 // Close breaks all connections and waits until the proxy has ended.
 func (p *Proxy) Close() error {
 	err := p.listener.Close()
 
 	p.mu.Lock()
 	p.closed = true
-
-	for conn := range p.conns {
-		_ = conn.Close()
-	}
 	p.mu.Unlock()
 
+	p.Cut()
 	p.done.Wait()
 
 	if err != nil && !errors.Is(err, net.ErrClosed) {
@@ -103,7 +133,11 @@ func (p *Proxy) accept() {
 }
 
 func (p *Proxy) serve(client net.Conn) {
-	server, err := net.Dial("tcp", p.target) //nolint:noctx // loopback
+	p.mu.Lock()
+	target := p.target
+	p.mu.Unlock()
+
+	server, err := net.Dial("tcp", target) //nolint:noctx // loopback
 	if err != nil {
 		_ = client.Close()
 

@@ -35,10 +35,16 @@ func (l *link) requests() {
 	}
 
 	eachFrame(l.client, func(kind byte, _ uint32, frame []byte) bool {
-		if kind == typeHeaders && l.proxy.draw() < l.proxy.faults.Reset {
-			l.proxy.resets.Add(1)
+		if kind == typeHeaders {
+			if l.proxy.draw() < l.proxy.faults.Reset {
+				l.proxy.resets.Add(1)
 
-			return false
+				return false
+			}
+
+			if l.proxy.holdsRequest() {
+				return false
+			}
 		}
 
 		_, err := l.server.Write(frame)
@@ -57,7 +63,7 @@ func (l *link) replies() {
 		if kind == typeHeaders && !begun[stream] {
 			begun[stream] = true
 
-			if !l.reply() {
+			if !l.reply() || l.proxy.holdsReply() {
 				return false
 			}
 		}

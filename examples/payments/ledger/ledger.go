@@ -14,6 +14,10 @@ type Payment struct {
 	OrderID     string
 	AmountMinor int64
 	Currency    string
+	// Number is which charge of the order it is, from 1.
+	Number int64
+	// BalanceMinor is the payer's balance after the charge.
+	BalanceMinor int64
 }
 
 // Ledger holds payments and balances in memory. It is safe for concurrent use.
@@ -31,19 +35,22 @@ func New() *Ledger {
 	return &Ledger{charges: make(map[string][]Payment), balances: make(map[account]int64)}
 }
 
-// Charge moves the money. It returns the payment, which charge of the order it is, and the payer's new balance.
-func (l *Ledger) Charge(orderID, payer, payee string, amountMinor int64, currency string) (p Payment, nth, balance int64) {
+// Charge moves the money.
+func (l *Ledger) Charge(orderID, payer, payee string, amountMinor int64, currency string) Payment {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
 	l.total++
-
-	p = Payment{ID: fmt.Sprintf("pay-%06d", l.total), OrderID: orderID, AmountMinor: amountMinor, Currency: currency}
-	l.charges[orderID] = append(l.charges[orderID], p)
 	l.balances[account{payer, currency}] -= amountMinor
 	l.balances[account{payee, currency}] += amountMinor
 
-	return p, int64(len(l.charges[orderID])), l.balances[account{payer, currency}]
+	p := Payment{
+		ID: fmt.Sprintf("pay-%06d", l.total), OrderID: orderID, AmountMinor: amountMinor, Currency: currency,
+		Number: int64(len(l.charges[orderID]) + 1), BalanceMinor: l.balances[account{payer, currency}],
+	}
+	l.charges[orderID] = append(l.charges[orderID], p)
+
+	return p
 }
 
 // Payments returns the charges of an order, oldest first.

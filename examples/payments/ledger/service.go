@@ -33,19 +33,18 @@ func (s *Service) Pay(_ context.Context, req *paymentsv1.PayRequest) (*paymentsv
 
 	time.Sleep(s.work)
 
-	payment, nth, balance := s.ledger.Charge(
-		req.GetOrderId(), req.GetPayer(), req.GetPayee(), req.GetAmountMinor(), req.GetCurrency())
+	return answer(s.ledger.Charge(req.GetOrderId(), req.GetPayer(), req.GetPayee(), req.GetAmountMinor(), req.GetCurrency())), nil
+}
 
-	return &paymentsv1.PayResponse{
-		PaymentId: payment.ID, OrderId: payment.OrderID, ChargeNumber: nth, BalanceMinor: balance,
-	}, nil
+func answer(p Payment) *paymentsv1.PayResponse {
+	return &paymentsv1.PayResponse{PaymentId: p.ID, OrderId: p.OrderID, ChargeNumber: p.Number, BalanceMinor: p.BalanceMinor}
 }
 
 // GetPayment lists the charges of an order.
 func (s *Service) GetPayment(_ context.Context, req *paymentsv1.GetPaymentRequest) (*paymentsv1.GetPaymentResponse, error) {
 	resp := &paymentsv1.GetPaymentResponse{}
 	for _, payment := range s.ledger.Payments(req.GetOrderId()) {
-		resp.PaymentIds = append(resp.PaymentIds, payment.ID)
+		resp.Payments = append(resp.Payments, answer(payment))
 	}
 
 	return resp, nil

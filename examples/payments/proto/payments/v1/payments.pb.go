@@ -226,9 +226,9 @@ func (x *GetPaymentRequest) GetOrderId() string {
 // GetPaymentResponse lists the payments made for an order.
 type GetPaymentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The identifiers of all charges made for the order, oldest first. Empty when
-	// it was never charged.
-	PaymentIds    []string `protobuf:"bytes,1,rep,name=payment_ids,json=paymentIds,proto3" json:"payment_ids,omitempty"`
+	// What was answered to each charge made for the order, oldest first. Empty
+	// when it was never charged.
+	Payments      []*PayResponse `protobuf:"bytes,1,rep,name=payments,proto3" json:"payments,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -263,9 +263,9 @@ func (*GetPaymentResponse) Descriptor() ([]byte, []int) {
 	return file_payments_v1_payments_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *GetPaymentResponse) GetPaymentIds() []string {
+func (x *GetPaymentResponse) GetPayments() []*PayResponse {
 	if x != nil {
-		return x.PaymentIds
+		return x.Payments
 	}
 	return nil
 }
@@ -289,10 +289,9 @@ const file_payments_v1_payments_proto_rawDesc = "" +
 	"\rcharge_number\x18\x03 \x01(\x03R\fchargeNumber\x12#\n" +
 	"\rbalance_minor\x18\x04 \x01(\x03R\fbalanceMinor\".\n" +
 	"\x11GetPaymentRequest\x12\x19\n" +
-	"\border_id\x18\x01 \x01(\tR\aorderId\"5\n" +
-	"\x12GetPaymentResponse\x12\x1f\n" +
-	"\vpayment_ids\x18\x01 \x03(\tR\n" +
-	"paymentIds2\x9e\x01\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\"J\n" +
+	"\x12GetPaymentResponse\x124\n" +
+	"\bpayments\x18\x01 \x03(\v2\x18.payments.v1.PayResponseR\bpayments2\x9e\x01\n" +
 	"\x0ePaymentService\x128\n" +
 	"\x03Pay\x12\x17.payments.v1.PayRequest\x1a\x18.payments.v1.PayResponse\x12R\n" +
 	"\n" +
@@ -318,15 +317,16 @@ var file_payments_v1_payments_proto_goTypes = []any{
 	(*GetPaymentResponse)(nil), // 3: payments.v1.GetPaymentResponse
 }
 var file_payments_v1_payments_proto_depIdxs = []int32{
-	0, // 0: payments.v1.PaymentService.Pay:input_type -> payments.v1.PayRequest
-	2, // 1: payments.v1.PaymentService.GetPayment:input_type -> payments.v1.GetPaymentRequest
-	1, // 2: payments.v1.PaymentService.Pay:output_type -> payments.v1.PayResponse
-	3, // 3: payments.v1.PaymentService.GetPayment:output_type -> payments.v1.GetPaymentResponse
-	2, // [2:4] is the sub-list for method output_type
-	0, // [0:2] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	1, // 0: payments.v1.GetPaymentResponse.payments:type_name -> payments.v1.PayResponse
+	0, // 1: payments.v1.PaymentService.Pay:input_type -> payments.v1.PayRequest
+	2, // 2: payments.v1.PaymentService.GetPayment:input_type -> payments.v1.GetPaymentRequest
+	1, // 3: payments.v1.PaymentService.Pay:output_type -> payments.v1.PayResponse
+	3, // 4: payments.v1.PaymentService.GetPayment:output_type -> payments.v1.GetPaymentResponse
+	3, // [3:5] is the sub-list for method output_type
+	1, // [1:3] is the sub-list for method input_type
+	1, // [1:1] is the sub-list for extension type_name
+	1, // [1:1] is the sub-list for extension extendee
+	0, // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_payments_v1_payments_proto_init() }

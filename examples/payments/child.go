@@ -1,0 +1,156 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/examples/payments/ledger"
+	"github.com/onlyonce-go/onlyonce/store/redisstore"
+)
+
+// childName is the command by which the demo runs a ledger or a server as a process of its own.
+const childName = "child"
+
+// childConfig is what a child is told in the first line of its standard input. A second line asks it to stop. When the input ends,
+// so does the child: the demo has gone. It says on its standard output where it listens.
+type childConfig struct {
+	// Ledger is where a server finds the ledger. Without it the child is the ledger itself.
+	Ledger string `json:"ledger,omitempty"`
+	// Work is how long the ledger takes for a charge.
+	Work time.Duration `json:"work,omitempty"`
+	// Store is where a server keeps its records, and Prefix which of the records there are this demo's. Without a store the
+	// server does without onlyonce.
+	Store  string `json:"store,omitempty"`
+	Prefix string `json:"prefix,omitempty"`
+}
+
+// sharedPolicy is the policy of servers in processes of their own. A server that was killed may have been at work for MaxRun
+// and a lease, so that is how long an order without a charge is unknown. A service would give its runs more time.
+func sharedPolicy() onlyonce.Policy {
+	return onlyonce.Policy{
+		Lease:     time.Second,
+		MaxRun:    2 * time.Second,
+		Retention: 2 * time.Minute, // longer than anybody retries here
+	}
+}
+
+// sharedOptions are those of a store of which nothing is to be left, even if the demo is interrupted.
+func sharedOptions(prefix string) []redisstore.Option {
+	return []redisstore.Option{
+		redisstore.WithPrefix(prefix),
+		redisstore.WithUnsettledRetention(time.Hour), // the least that it accepts
+		redisstore.WithoutIndex(),                    // which does not expire
+	}
+}
+
+func childCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("payments "+childName, flag.ContinueOnError)
+	if err := parse(flags, args, stderr); err != nil {
+		return err
+	}
+
+	input := bufio.NewReader(os.Stdin)
+
+	line, err := input.ReadBytes('\n')
+	if err != nil {
+		return fmt.Errorf("reading what to do: %w (the demo starts this command, nobody else)", err)
+	}
+
+	var config childConfig
+	if err := json.Unmarshal(line, &config); err != nil {
+		return fmt.Errorf("reading what to do: %w", err)
+	}
+
+	// Ctrl-C is for the demo.
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+
+	go func() {
+		if _, err := input.ReadString('\n'); err == nil {
+			stop()
+		}
+
+		_, _ = io.Copy(io.Discard, input)
+
+		os.Exit(1) // whatever it is doing, nobody is there for it any more
+	}()
+
+	if config.Ledger == "" {
+		return runLedger(ctx, &config, stdout)
+	}
+
+	return runServer(ctx, &config, stdout)
+}
+
+func runLedger(ctx context.Context, config *childConfig, stdout io.Writer) error {
+	server, err := newServer(nil, ledger.NewService(ledger.New(), config.Work), nil)
+	if err != nil {
+		return err
+	}
+
+	listener, err := announce(stdout)
+	if err != nil {
+		return err
+	}
+
+	return serveUntil(ctx, listener, server, nil)
+}
+
+func runServer(ctx context.Context, config *childConfig, stdout io.Writer) error {
+	provider, closeProvider, err := dialProvider(config.Ledger)
+	if err != nil {
+		return err
+	}
+	defer closeProvider()
+
+	var engine *onlyonce.Engine
+
+	if config.Store != "" {
+		records, closeStore, err := openStore(config.Store, sharedOptions(config.Prefix)...) //nolint:contextcheck // see there
+		if err != nil {
+			return err
+		}
+		defer closeStore()
+
+		engine, err = onlyonce.New(records, onlyonce.WithPolicy(sharedPolicy()))
+		if err != nil {
+			return err // it says what is wrong
+		}
+	}
+
+	service := &desk{provider: provider}
+
+	server, err := newServer(engine, service, service.recover)
+	if err != nil {
+		return err
+	}
+
+	listener, err := announce(stdout)
+	if err != nil {
+		return err
+	}
+
+	return serveUntil(ctx, listener, server, engine)
+}
+
+// announce listens, and says where.
+func announce(stdout io.Writer) (net.Listener, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // there is nothing to cancel
+	if err != nil {
+		return nil, fmt.Errorf("listening: %w", err)
+	}
+
+	if _, err := fmt.Fprintln(stdout, listener.Addr()); err != nil {
+		return nil, fmt.Errorf("saying where it listens: %w", err)
+	}
+
+	return listener, nil
+}

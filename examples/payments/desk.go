@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/onlyonce-go/onlyonce"
+	paymentsv1 "github.com/onlyonce-go/onlyonce/examples/payments/proto/payments/v1"
+	"github.com/onlyonce-go/onlyonce/interceptor"
+)
+
+// desk is the payment service where the ledger is somebody else's: a payment provider, which charges whenever it is asked
+// to and outlives whoever has asked.
+type desk struct {
+	paymentsv1.UnimplementedPaymentServiceServer
+
+	provider paymentsv1.PaymentServiceClient
+}
+
+// dialProvider connects to a ledger that is another process.
+func dialProvider(addr string) (paymentsv1.PaymentServiceClient, func(), error) {
+	conn, err := grpc.NewClient("passthrough:"+addr,
+		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableRetry())
+	if err != nil {
+		return nil, nil, fmt.Errorf("connecting to the ledger: %w", err)
+	}
+
+	return paymentsv1.NewPaymentServiceClient(conn), func() { _ = conn.Close() }, nil
+}
+
+// Pay lets the provider charge.
+func (d *desk) Pay(ctx context.Context, req *paymentsv1.PayRequest) (*paymentsv1.PayResponse, error) {
+	return d.provider.Pay(ctx, req)
+}
+
+// GetPayment asks the provider.
+func (d *desk) GetPayment(ctx context.Context, req *paymentsv1.GetPaymentRequest) (*paymentsv1.GetPaymentResponse, error) {
+	return d.provider.GetPayment(ctx, req)
+}
+
+// recover asks the provider what became of a payment whose server has not said so. A charge that is not there may still come, as
+// long as that server may be alive: its request may be on its way.
+func (d *desk) recover(ctx context.Context, req proto.Message, rec onlyonce.Record) (onlyonce.Recovery, error) {
+	pay, ok := req.(*paymentsv1.PayRequest)
+	if !ok {
+		return onlyonce.Recovery{}, fmt.Errorf("there is no way to recover a %T", req)
+	}
+
+	found, err := d.provider.GetPayment(ctx, &paymentsv1.GetPaymentRequest{OrderId: pay.GetOrderId()})
+
+	switch {
+	case err != nil:
+		return onlyonce.Recovery{}, fmt.Errorf("asking the ledger: %w", err)
+	case len(found.GetPayments()) > 0:
+		return interceptor.Happened(found.GetPayments()[0], nil)
+	case rec.LookedUpAt.Before(rec.OwnerAliveUntil):
+		return onlyonce.Recovery{Finding: onlyonce.StillUnknown}, nil
+	default:
+		return onlyonce.Recovery{Finding: onlyonce.DidNotHappen}, nil
+	}
+}

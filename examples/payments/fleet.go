@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/examples/payments/faultynet"
+	paymentsv1 "github.com/onlyonce-go/onlyonce/examples/payments/proto/payments/v1"
+)
+
+const (
+	// stallTime bounds how long a server is cut off from the ledger before it is killed: less than MaxRun, so that calls are
+	// in flight when it dies.
+	stallTime = time.Second
+	// downTime is how long a killed server is missed.
+	downTime = 300 * time.Millisecond
+)
+
+// fleet is a stage of processes: a ledger, and servers that share a store.
+type fleet struct {
+	config  childConfig // of the servers
+	stderr  io.Writer
+	fail    context.CancelCauseFunc
+	ledger  *process
+	book    paymentsv1.PaymentServiceClient // the ledger
+	hangUp  func()
+	servers []*member
+}
+
+// member is a server, between two networks.
+type member struct {
+	*process
+
+	network *faultynet.Proxy // in front of it
+	line    *faultynet.Proxy // between it and the ledger, and good until it stalls
+}
+
+// openFleet starts all processes. It calls fail when one ends by itself.
+func (d *demo) openFleet(ctx context.Context, m mode, fail context.CancelCauseFunc) (stage, error) {
+	f := &fleet{stderr: d.childErrors, fail: fail, hangUp: func() {}}
+	if m == modeOnlyonce {
+		f.config.Store, f.config.Prefix = d.shared, d.prefix
+	}
+
+	if err := f.start(ctx, d); err != nil {
+		f.close()
+
+		return nil, err
+	}
+
+	return f, nil
+}
+
+func (f *fleet) start(ctx context.Context, d *demo) (err error) {
+	f.ledger, err = launch(ctx, "the ledger", &childConfig{Work: d.work}, f.stderr, f.fail)
+	if err != nil {
+		return err
+	}
+
+	f.book, f.hangUp, err = dialProvider(f.ledger.addr)
+	if err != nil {
+		return err
+	}
+
+	for i := range d.servers {
+		s := &member{}
+		f.servers = append(f.servers, s)
+
+		if s.line, err = faultynet.Listen(f.ledger.addr, faultynet.Faults{}, d.seed); err != nil {
+			return err
+		}
+
+		if s.process, err = f.launch(ctx, s, fmt.Sprintf("server %d", i+1)); err != nil {
+			return err
+		}
+
+		if s.network, err = faultynet.Listen(s.addr, d.faults, d.seed+uint64(i)); err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
+
+// launch starts the process of a server.
+func (f *fleet) launch(ctx context.Context, s *member, name string) (*process, error) {
+	config := f.config
+	config.Ledger = s.line.Addr()
+
+	return launch(ctx, name, &config, f.stderr, f.fail)
+}
+
+func (f *fleet) networks() []*faultynet.Proxy {
+	all := make([]*faultynet.Proxy, 0, len(f.servers))
+	for _, s := range f.servers {
+		all = append(all, s.network)
+	}
+
+	return all
+}
+
+// strike cuts the first server off from the ledger, so that there is an order that was charged without its server knowing, and
+// one that will not be charged although its server has asked for it. Then it kills the server.
+func (f *fleet) strike(ctx, paying context.Context) (int, error) {
+	victim := f.servers[0]
+	defer victim.line.Cut() // which ends the stall
+
+	stalling, cancel := context.WithTimeout(paying, stallTime)
+	defer cancel()
+
+	err := victim.line.Stall(stalling)
+	if paying.Err() != nil {
+		return 0, nil // there were too few orders, which is no failure
+	}
+
+	// With few clients there may be no other call to hold back. Those that there are hang.
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return 0, err
+	}
+
+	victim.network.Redirect("") // its port may be given to somebody else
+	victim.kill()
+	victim.line.Cut()
+
+	timer := time.NewTimer(downTime)
+	defer timer.Stop()
+
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return 1, context.Cause(ctx)
+	}
+
+	victim.process, err = f.launch(ctx, victim, victim.name)
+	if err != nil {
+		return 1, err
+	}
+
+	victim.network.Redirect(victim.addr)
+
+	return 1, nil
+}
+
+func (f *fleet) settle(ctx context.Context) error {
+	for _, s := range f.servers {
+		if err := s.network.Close(); err != nil {
+			return err
+		}
+
+		if err := s.stop(ctx); err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
+
+func (f *fleet) charges(ctx context.Context, orderID string) (int, error) {
+	found, err := f.book.GetPayment(ctx, &paymentsv1.GetPaymentRequest{OrderId: orderID})
+	if err != nil {
+		return 0, fmt.Errorf("reading the ledger: %w", err)
+	}
+
+	return len(found.GetPayments()), nil
+}
+
+// close can be called at any time, and ends what there is.
+func (f *fleet) close() {
+	f.hangUp()
+
+	for _, s := range f.servers {
+		if s.process != nil {
+			s.kill()
+		}
+
+		for _, network := range []*faultynet.Proxy{s.network, s.line} {
+			if network != nil {
+				_ = network.Close() // there is nothing left to lose
+			}
+		}
+	}
+
+	if f.ledger != nil {
+		f.ledger.kill()
+	}
+}

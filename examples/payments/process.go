@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// process is a child of the demo: it ends with the demo, however that ends.
+type process struct {
+	name  string
+	addr  string // where it listens
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
+	ended chan struct{}
+	// doomed means that it is supposed to end.
+	doomed atomic.Bool
+}
+
+// launch starts a child and returns when it listens. It is killed when ctx ends. Should it end by itself, fail is told.
+func launch(
+	ctx context.Context, name string, config *childConfig, stderr io.Writer, fail context.CancelCauseFunc,
+) (*process, error) {
+	binary, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding this program: %w", err)
+	}
+
+	p := &process{name: name, cmd: exec.CommandContext(ctx, binary, childName), ended: make(chan struct{})} //nolint:gosec // itself
+	p.cmd.Stderr = stderr
+	endWithParent(p.cmd)
+
+	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
+		return nil, fmt.Errorf("starting %s: %w", name, err)
+	}
+
+	said, stdout, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("starting %s: %w", name, err)
+	}
+	defer said.Close() //nolint:errcheck // it was only read
+
+	p.cmd.Stdout = stdout
+
+	err = p.start(fail)
+	_ = stdout.Close() // the child has its own
+
+	if err != nil {
+		return nil, fmt.Errorf("starting %s: %w", name, err)
+	}
+
+	p.addr, err = p.instruct(config, said)
+	if err != nil {
+		p.kill()
+
+		return nil, fmt.Errorf("%s does not start: %w", name, err)
+	}
+
+	return p, nil
+}
+
+// instruct tells the process what to do, and returns where it says that it listens.
+func (p *process) instruct(config *childConfig, said io.Reader) (string, error) {
+	if err := json.NewEncoder(p.stdin).Encode(config); err != nil {
+		return "", fmt.Errorf("telling it what to do: %w", err)
+	}
+
+	line, err := bufio.NewReader(said).ReadString('\n')
+	if err != nil {
+		return "", fmt.Errorf("waiting for it to listen: %w", err)
+	}
+
+	return strings.TrimSpace(line), nil
+}
+
+// start starts the process and watches it.
+func (p *process) start(fail context.CancelCauseFunc) error {
+	started := make(chan error)
+
+	go func() {
+		// The parent that the kernel looks at is this thread.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		defer close(p.ended)
+
+		err := p.cmd.Start()
+		started <- err
+
+		if err != nil {
+			return
+		}
+
+		if err := p.cmd.Wait(); !p.doomed.Load() {
+			fail(fmt.Errorf("%s has ended by itself: %w", p.name, err))
+		}
+	}()
+
+	return <-started
+}
+
+// kill ends the process at once, and returns when it has ended.
+func (p *process) kill() {
+	p.doomed.Store(true)
+	_ = p.cmd.Process.Kill() // an error says that it has ended already
+	<-p.ended
+}
+
+// stop lets the process come to its end.
+func (p *process) stop(ctx context.Context) error {
+	p.doomed.Store(true)
+
+	// Should it not take it, it has ended.
+	_, _ = io.WriteString(p.stdin, "stop\n")
+
+	timer := time.NewTimer(stopTime)
+	defer timer.Stop()
+
+	select {
+	case <-p.ended:
+	case <-ctx.Done():
+		p.kill()
+
+		return context.Cause(ctx)
+	case <-timer.C:
+		p.kill()
+	}
+
+	if !p.cmd.ProcessState.Success() {
+		return fmt.Errorf("%s did not end well: %v", p.name, p.cmd.ProcessState)
+	}
+
+	return nil
+}

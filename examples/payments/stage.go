@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+
+	"google.golang.org/grpc"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/examples/payments/faultynet"
+	"github.com/onlyonce-go/onlyonce/examples/payments/ledger"
+)
+
+// stage is where a trial takes place: servers, a faulty network in front of each, and a ledger behind them.
+type stage interface {
+	// networks are what clients connect to.
+	networks() []*faultynet.Proxy
+	// strike kills a server while calls are in flight and starts it again, where there is one to kill. It returns how many it
+	// has killed: none if all calls have come to their end before, which is when paying does.
+	strike(ctx, paying context.Context) (int, error)
+	// settle ends networks and servers when what is on its way has come to its end.
+	settle(ctx context.Context) error
+	// charges returns how often an order was charged. It is meant to be called after settle.
+	charges(ctx context.Context, orderID string) (int, error)
+	// close ends what is left.
+	close()
+}
+
+// local is a stage in this process.
+type local struct {
+	book    *ledger.Ledger
+	engine  *onlyonce.Engine // nil in plain mode
+	server  *grpc.Server
+	network *faultynet.Proxy
+	served  chan error
+}
+
+func (d *demo) openLocal(m mode) (stage, error) {
+	s := &local{book: ledger.New(), served: make(chan error, 1)}
+
+	var err error
+
+	if m == modeOnlyonce {
+		if s.engine, err = onlyonce.New(d.records); err != nil {
+			return nil, err // it says what is wrong
+		}
+	}
+
+	if s.server, err = newServer(s.engine, ledger.NewService(s.book, d.work), nil); err != nil {
+		return nil, err
+	}
+
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // there is nothing to cancel
+	if err != nil {
+		return nil, fmt.Errorf("listening: %w", err)
+	}
+
+	go func() { s.served <- s.server.Serve(listener) }()
+
+	if s.network, err = faultynet.Listen(listener.Addr().String(), d.faults, d.seed); err != nil {
+		s.server.Stop()
+
+		return nil, err
+	}
+
+	return s, nil
+}
+
+func (s *local) networks() []*faultynet.Proxy { return []*faultynet.Proxy{s.network} }
+
+// strike does nothing: a store in memory would die with its server.
+func (s *local) strike(context.Context, context.Context) (int, error) { return 0, nil }
+
+func (s *local) settle(ctx context.Context) error {
+	if err := s.network.Close(); err != nil {
+		return err
+	}
+
+	s.server.GracefulStop()
+
+	if err := <-s.served; err != nil {
+		return fmt.Errorf("serving: %w", err)
+	}
+
+	if s.engine == nil {
+		return nil
+	}
+
+	return s.engine.Drain(ctx) // it says what it is about
+}
+
+func (s *local) charges(_ context.Context, orderID string) (int, error) {
+	return len(s.book.Payments(orderID)), nil
+}
+
+func (s *local) close() {
+	_ = s.network.Close() // already closed if all went well
+	s.server.Stop()
+}
