@@ -21,6 +21,7 @@ import (
 	"regexp"
 	"runtime"
 	"runtime/pprof"
+	"syscall"
 )
 
 // config is what the command line says.
@@ -30,31 +31,44 @@ type config struct {
 	run        *regexp.Regexp
 	cpuProfile string
 	memProfile string
+
+	serverProfile string
 }
 
 func main() {
+	if served, err := serveInstead(); served {
+		exit(err)
+	}
+
 	c := config{run: regexp.MustCompile("")}
 
 	flag.IntVar(&c.rounds, "rounds", 7, "how often each variant is measured, after one round that does not count")
-	flag.BoolVar(&c.large, "large", false, "fill memstore with 5 million records, too; needs 4 GB")
+	flag.BoolVar(&c.large, "large", false, "fill memstore and Redis with 5 million records, too; needs 4 GB")
 	flag.Func("run", "measure only what matches this `regexp`, as table/variant", func(text string) (err error) {
 		c.run, err = regexp.Compile(text)
 
 		return err
 	})
 	flag.StringVar(&c.cpuProfile, "cpuprofile", "", "write a CPU profile to this `file`")
+	flag.StringVar(&c.serverProfile, "serverprofile", "",
+		"write a CPU profile of the process of the servers to this `file`; the Redis tables have one")
 	flag.StringVar(&c.memProfile, "memprofile", "", "write a profile of all allocations to this `file`")
 	flag.Parse()
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := c.profiled(ctx)
 
 	stop()
+	exit(err)
+}
 
+func exit(err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+
+	os.Exit(0)
 }
 
 // profiled measures, and writes the profiles that are asked for.
@@ -108,6 +122,7 @@ func (c *config) measureAll(ctx context.Context) error {
 
 	for _, measure := range []func(context.Context) error{
 		c.wholeCalls, c.serverAlone, c.clientAlone, c.retries, c.memory,
+		c.redisCalls, c.redisMemory,
 	} {
 		if err := measure(ctx); err != nil {
 			return err

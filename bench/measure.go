@@ -18,7 +18,8 @@ type contest struct {
 	aim     string // what the figures are compared with; not asserted
 	callers int
 	calls   int // per round and variant
-	columns func(own, base []sample) []string
+	// columns are those of one variant, given the samples of the one that it is compared with and of the first one.
+	columns func(own, base, first []sample) []string
 	heads   []string
 
 	variants []variant
@@ -31,6 +32,8 @@ type variant struct {
 	against string
 	// start prepares a round, unmeasured, and returns what is measured: the i-th call of the round.
 	start func() (func(i int) error, error)
+	// finish adds to the sample of a round what cannot be seen from here. It may be nil.
+	finish func(*sample) error
 }
 
 // always is the start of a variant that needs no preparation.
@@ -41,6 +44,9 @@ func always(call func(i int) error) func() (func(i int) error, error) {
 // sample is what one call cost on average, in one round.
 type sample struct {
 	nanos, bytes, allocs float64
+	// Of some contests alone: nanoseconds from its beginning to its end, for half of the calls or less, and nanoseconds of the
+	// CPUs in the process of the server and in that of Redis.
+	latency, cpu, redisCPU float64
 }
 
 // play measures a contest and prints its table.
@@ -68,6 +74,10 @@ func (c *config) play(ctx context.Context, t *contest) error {
 			}
 
 			got, err := measure(t.callers, t.calls, call)
+			if err == nil && chosen[i].finish != nil {
+				err = chosen[i].finish(&got)
+			}
+
 			if err != nil {
 				return fmt.Errorf("%s: %w", chosen[i].name, err)
 			}
@@ -81,7 +91,7 @@ func (c *config) play(ctx context.Context, t *contest) error {
 	rows := make([][]string, len(chosen))
 	for i, v := range chosen {
 		base := max(slices.IndexFunc(chosen, func(other variant) bool { return other.name == v.against }), 0)
-		rows[i] = append([]string{v.name}, t.columns(samples[i], samples[base])...)
+		rows[i] = append([]string{v.name}, t.columns(samples[i], samples[base], samples[0])...)
 	}
 
 	printTable(t.title, t.aim, append([]string{""}, t.heads...), rows)
@@ -144,7 +154,7 @@ func measure(callers, calls int, call func(i int) error) (sample, error) {
 }
 
 // overhead is what a call costs, and how much more than the baseline.
-func overhead(own, base []sample) []string {
+func overhead(own, base, _ []sample) []string {
 	nanos := func(s sample) float64 { return s.nanos }
 	allocs := func(s sample) float64 { return s.allocs }
 
@@ -162,13 +172,13 @@ func overheadHeads(baseline string) []string {
 }
 
 // throughput is how many calls there are in a second, and which part of the baseline's that is.
-func throughput(own, base []sample) []string {
+func throughput(own, base, _ []sample) []string {
 	perSecond := func(s sample) float64 { return float64(time.Second) / s.nanos }
 
 	return []string{
 		fmt.Sprintf("%.1f µs", median(own, func(s sample) float64 { return s.nanos / 1000 })),
 		fmt.Sprintf("%.0f", median(own, perSecond)),
-		fmt.Sprintf("%.2f", medianOf(own, base, perSecond, func(a, b float64) float64 { return a / b })),
+		fmt.Sprintf("%.2f", medianOf(own, base, perSecond, dividedBy)),
 		fmt.Sprintf("%.0f", median(own, func(s sample) float64 { return s.allocs })),
 	}
 }
@@ -178,6 +188,8 @@ func throughputHeads() []string {
 }
 
 func minus(a, b float64) float64 { return a - b }
+
+func dividedBy(a, b float64) float64 { return a / b }
 
 // medianOf compares variants round by round.
 func medianOf(own, base []sample, value func(sample) float64, compare func(own, base float64) float64) float64 {

@@ -71,7 +71,7 @@ func protectedServer() (grpc.ServerOption, error) {
 	return grpc.ChainUnaryInterceptor(protect), nil
 }
 
-// loopback is a server on this machine's loopback interface, and its clients.
+// loopback is a server on this machine's loopback interface, in this process or not, and its clients.
 type loopback struct {
 	server *grpc.Server
 	addr   string
@@ -103,10 +103,13 @@ func (l *loopback) dial(opts ...grpc.DialOption) (testing.TestServiceClient, err
 	return testing.NewTestServiceClient(conn), nil
 }
 
-func (l *loopback) stop() {
+func (l *loopback) hangUp() {
 	for _, conn := range l.conns {
 		_ = conn.Close()
 	}
+}
 
+func (l *loopback) stop() {
+	l.hangUp()
 	l.server.Stop()
 }

@@ -1,0 +1,277 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/redisstore"
+)
+
+// recordKind is what a record keeps besides what all have.
+type recordKind struct {
+	name   string
+	method string
+	keys   bool // readable
+}
+
+// redisMemory measures the store on Redis by itself: its memory and whether it slows down as it fills.
+func (c *config) redisMemory(ctx context.Context) error {
+	return errors.Join(c.redisWeights(ctx, 1_000_000), c.redisFilled(ctx, 1_000_000))
+}
+
+// redisWeights weighs finished records.
+func (c *config) redisWeights(ctx context.Context, size int) error {
+	const (
+		title  = "Redis memory"
+		method = "/payments.v1.PaymentService/Pay"
+	)
+
+	if !c.run.MatchString(title + "/") {
+		return nil
+	}
+
+	var rows [][]string
+
+	for _, kind := range []recordKind{
+		{name: "hidden key"},
+		{name: "readable key and method", method: method, keys: true},
+	} {
+		weight, err := weighRedis(ctx, size, kind)
+		if err != nil {
+			return err
+		}
+
+		rows = append(rows, []string{
+			kind.name, thousands(size), fmt.Sprintf("%.0f B", weight.entry), fmt.Sprintf("%.0f B", weight.whole),
+		})
+	}
+
+	printTable(title, "Of a finished record with a key of 35 bytes and no outcome. used_memory has what MEMORY USAGE leaves out: when "+
+		"records expire, and the hash tables that find them. Aims: 200 bytes where keys are hidden, 260 where they and the method are readable.",
+		[]string{"", "records", "MEMORY USAGE", "used_memory per record"}, rows)
+
+	return nil
+}
+
+// weight is what a record takes, in bytes.
+type weight struct {
+	entry float64 // by itself, as the server tells it
+	whole float64 // of the server's memory
+}
+
+// weighRedis fills a Redis with records of a kind.
+func weighRedis(ctx context.Context, size int, kind recordKind) (w weight, err error) {
+	f, err := newRedisFilling(ctx, kind)
+	if err != nil {
+		return w, err
+	}
+	defer func() { err = errors.Join(err, f.stop()) }()
+
+	if err := f.fill(ctx, 1); err != nil { // connections and scripts
+		return w, err
+	}
+
+	before, err := f.redis.memory(ctx)
+	if err != nil {
+		return w, err
+	}
+
+	if err := f.fill(ctx, size); err != nil {
+		return w, err
+	}
+
+	after, err := f.redis.memory(ctx)
+	if err != nil {
+		return w, err
+	}
+
+	if n, err := f.redis.client.DBSize(ctx).Result(); err != nil || n != int64(f.made) {
+		return w, errors.Join(fmt.Errorf("%d keys in Redis for %d records", n, f.made), err)
+	}
+
+	w.whole = (after - before) / float64(size)
+	w.entry, err = f.entry(ctx)
+
+	return w, err
+}
+
+// redisFilling is a Redis that is filled with finished records.
+type redisFilling struct {
+	redis *redisServer
+	store *redisstore.Store
+	kind  recordKind
+	made  int
+}
+
+func newRedisFilling(ctx context.Context, kind recordKind) (*redisFilling, error) {
+	server, err := startRedis(ctx)
+	if err != nil {
+		return nil, err
+	}
+
+	records, err := redisstore.Open("redis://" + server.addr) //nolint:contextcheck // it takes none
+	if err != nil {
+		server.stop()
+
+		return nil, err
+	}
+
+	return &redisFilling{redis: server, store: records, kind: kind}, nil
+}
+
+func (f *redisFilling) stop() error {
+	err := f.store.Close()
+	f.redis.stop()
+
+	return err
+}
+
+// fill adds records.
+func (f *redisFilling) fill(ctx context.Context, records int) error {
+	const writers = 256
+
+	base := f.made
+	f.made += records
+
+	_, err := measure(writers, records, func(i int) error { return f.add(ctx, base+i) })
+
+	return err
+}
+
+// add claims and completes the n-th record.
+func (f *redisFilling) add(ctx context.Context, n int) error {
+	op := store.Claim{Method: f.kind.method, Lease: 15 * time.Second, MaxRun: 25 * time.Second, Retention: 24 * time.Hour}
+
+	binary.BigEndian.PutUint64(op.Key[:], scrambled(n))
+	binary.BigEndian.PutUint64(op.Key[8:], uint64(n))  //nolint:gosec // not negative
+	binary.BigEndian.PutUint64(op.Token[:], uint64(n)) //nolint:gosec // not negative
+	op.Fingerprint.Scheme = 1
+
+	if f.kind.keys {
+		op.ReadableKey = newKey(n)
+	}
+
+	claimed, err := f.store.Claim(ctx, op)
+	if err != nil {
+		return err
+	}
+
+	completed, err := f.store.Complete(ctx, store.Completion{Key: op.Key, Token: op.Token, Retention: op.Retention})
+	if err == nil && (!claimed.Applied || !completed.Applied) {
+		err = errors.New("a fresh key is not free")
+	}
+
+	return err
+}
+
+// entry is what the server says that a record takes by itself: the middle of some.
+func (f *redisFilling) entry(ctx context.Context) (float64, error) {
+	usages := make([]float64, 1_000)
+
+	for i := range usages {
+		name, err := f.redis.client.RandomKey(ctx).Result()
+		if err != nil {
+			return 0, err
+		}
+
+		bytes, err := f.redis.client.MemoryUsage(ctx, name).Result()
+		if err != nil {
+			return 0, err
+		}
+
+		usages[i] = float64(bytes)
+	}
+
+	return middle(usages), nil
+}
+
+// redisFilled measures what a claim and its completion take around so many records, and around few.
+func (c *config) redisFilled(ctx context.Context, size int) (err error) {
+	const (
+		few   = 10_000
+		calls = 1_000
+	)
+
+	sizes := []int{few, size}
+	if c.large {
+		sizes = append(sizes, 5_000_000)
+	}
+
+	var fillings []*redisFilling
+
+	defer func() {
+		for _, f := range fillings {
+			err = errors.Join(err, f.stop())
+		}
+	}()
+
+	variants := make([]variant, len(sizes))
+
+	for i, size := range sizes {
+		var f *redisFilling
+
+		took := make([]time.Duration, calls)
+
+		variants[i] = variant{
+			name: thousands(size) + " records",
+			start: func() (func(int) error, error) {
+				if f == nil {
+					var err error
+					if f, err = newRedisFilling(ctx, recordKind{method: unaryCall, keys: true}); err != nil {
+						return nil, err
+					}
+
+					fillings = append(fillings, f)
+				}
+
+				// What the rounds add must not count.
+				if size == few {
+					f.made = 0
+					if err := f.redis.client.FlushAll(ctx).Err(); err != nil {
+						return nil, err
+					}
+				}
+
+				if err := f.fill(ctx, max(size-f.made, 0)); err != nil {
+					return nil, err
+				}
+
+				base := f.made
+				f.made += calls
+
+				return func(i int) error {
+					began := time.Now()
+					err := f.add(ctx, base+i)
+					took[i] = time.Since(began)
+
+					return err
+				}, nil
+			},
+			finish: func(s *sample) error {
+				slices.Sort(took)
+				s.latency = float64(took[calls/2])
+
+				return nil
+			},
+		}
+	}
+
+	return c.play(ctx, &contest{
+		title: "Redis as it fills", aim: "Aim: at most 1.1 of the latency around 10,000 records.", callers: 1, calls: calls,
+		heads: []string{"claim and completion, median", "ratio"},
+		columns: func(own, base, _ []sample) []string {
+			latency := func(s sample) float64 { return s.latency }
+
+			return []string{
+				fmt.Sprintf("%.0f µs", median(own, latency)/1000),
+				ratio(medianOf(own, base, latency, dividedBy)),
+			}
+		},
+		variants: variants,
+	})
+}
