@@ -123,6 +123,7 @@ func (c *config) measureAll(ctx context.Context) error {
 	for _, measure := range []func(context.Context) error{
 		c.wholeCalls, c.serverAlone, c.clientAlone, c.retries, c.memory,
 		c.redisCalls, c.redisMemory,
+		c.fingerprints,
 	} {
 		if err := measure(ctx); err != nil {
 			return err

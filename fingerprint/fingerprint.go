@@ -1,11 +1,18 @@
 // Package fingerprint makes the digest by which two requests under one idempotency key are told apart.
 //
-// Every field that is set counts, unknown ones included. A client that writes the time, or a fresh id, into each attempt sends
-// another request each time.
+// A request must have the same digest on every attempt, whichever language its client is written in, whichever build of
+// the server looks at it, and however its maps happen to be ordered. So the digest is that of a canonical form, which
+// docs/fingerprint.md defines so that it can be made in any language, and which has a number, the scheme. Digests of
+// different schemes are never compared.
+//
+// Every field that is set counts, unknown ones included, except for the request's key and for fields that its .proto marks as
+// ignored. A client that writes the time, or a fresh id, into each attempt sends another request each time, unless that field
+// is ignored.
 package fingerprint
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -14,38 +21,77 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// SchemeDeterministic is SHA-256 of the full message name, a zero byte and the deterministic protobuf encoding. That encoding
-// is stable within one build of a program, but promises nothing across builds; see proto.MarshalOptions. Digests of different
-// schemes are never compared.
-const SchemeDeterministic uint16 = 1
+const (
+	// SchemeDeterministic was SHA-256 of the full message name, a zero byte and the deterministic protobuf encoding, which is
+	// stable within one build of a program alone. It is not made any more.
+	SchemeDeterministic uint16 = 1
+	// SchemeCanonical is SHA-256 of the canonical form of docs/fingerprint.md.
+	SchemeCanonical uint16 = 2
+)
+
+// MaxDepth is how deeply messages and groups may be nested, the request itself included. It is the limit that protobuf
+// implementations set for parsing where they set one.
+const MaxDepth = 100
+
+// ErrTooDeep is matched by the error of Of for a request that is nested more deeply than MaxDepth.
+var ErrTooDeep = errors.New("fingerprint: the message is nested too deeply")
 
 // Of returns the fingerprint of a message, which must not be nil. The message is read and not changed. It fails where the
-// message cannot be encoded, such as one with text that is not UTF-8.
+// message cannot be encoded, such as one with text that is not UTF-8, and where it is nested too deeply.
 func Of(msg proto.Message) (store.Fingerprint, error) {
-	buf, _ := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
+	work, _ := works.Get().(*work)
+	defer work.done()
 
-	name := msg.ProtoReflect().Descriptor().FullName()
-
-	data := (*buf)[:0]
-	data = append(data, name...)
-	data = append(data, 0)
-
-	data, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(data, msg)
+	canonical, err := work.canonical(msg)
 	if err != nil {
-		return store.Fingerprint{}, fmt.Errorf("fingerprint: encoding a %s: %w", name, err)
+		return store.Fingerprint{}, fmt.Errorf("fingerprint: encoding a %s: %w", msg.ProtoReflect().Descriptor().FullName(), err)
 	}
 
-	sum := sha256.Sum256(data)
+	return store.Fingerprint{Scheme: SchemeCanonical, Sum: sha256.Sum256(canonical)}, nil
+}
 
-	if cap(data) <= largestKept {
-		*buf = data
+// Canonical appends the canonical form of a message, which is a protobuf encoding of it, less what is ignored. It fails as Of does.
+func Canonical(buf []byte, msg proto.Message) ([]byte, error) {
+	work, _ := works.Get().(*work)
+	defer work.done()
+
+	canonical, err := work.canonical(msg)
+	if err != nil {
+		return buf, fmt.Errorf("fingerprint: encoding a %s: %w", msg.ProtoReflect().Descriptor().FullName(), err)
 	}
 
-	return store.Fingerprint{Scheme: SchemeDeterministic, Sum: sum}, nil
+	return append(buf, canonical...), nil
+}
+
+// work is what making a canonical form needs, kept for the next one.
+type work struct {
+	encoded, form []byte
+	entries       []entry
+	runs          []run
 }
 
 // largestKept is the largest buffer that is kept for later, in bytes.
 const largestKept = 64 << 10
 
-var buffers = sync.Pool{New: func() any { return new([]byte) }} //nolint:gochecknoglobals // a cache without state
+var works = sync.Pool{New: func() any { return new(work) }} //nolint:gochecknoglobals // a cache without state
+
+func (w *work) done() {
+	const entrySize, runSize = 80, 24 // with pointers of eight bytes
+
+	if cap(w.encoded)+cap(w.form)+cap(w.entries)*entrySize+cap(w.runs)*runSize <= largestKept {
+		works.Put(w)
+	}
+}
+
+// canonical returns the canonical form of a message, in memory of w.
+func (w *work) canonical(msg proto.Message) (form []byte, err error) {
+	w.encoded, err = proto.MarshalOptions{Deterministic: true, AllowPartial: true}.MarshalAppend(w.encoded[:0], msg)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // wrapped by the callers
+	}
+
+	w.entries, w.runs = w.entries[:0], w.runs[:0] // there are some left after an error
+	w.form, err = w.message(w.form[:0], w.encoded, planOf(msg.ProtoReflect().Descriptor()), 1)
+
+	return w.form, err
+}

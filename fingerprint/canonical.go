@@ -1,0 +1,351 @@
+package fingerprint
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// errMalformed is about an encoding that is none. Messages are encoded here, so nobody should ever see it.
+var errMalformed = errors.New("malformed encoding")
+
+// message appends the canonical form of an encoded message.
+func (w *work) message(form, data []byte, p *plan, depth int) ([]byte, error) {
+	form, _, err := w.fields(form, data, p, 0, depth)
+
+	return form, err
+}
+
+// fields appends the canonical form of the fields of a message or, if group is not zero, of the group of that number, and
+// returns where they end: a group ends with its end tag, which is not appended. Nearly all of an encoding is canonical already,
+// and is copied in pieces.
+//
+// Each field is visited once, so that the time grows with the size of the request whatever is in it: fields out of order
+// are put in order when they are canonical, and the end of a group is found by going there.
+func (w *work) fields(form, data []byte, p *plan, group protowire.Number, depth int) ([]byte, int, error) {
+	if depth > MaxDepth {
+		return nil, 0, ErrTooDeep
+	}
+
+	var (
+		start   = len(form)
+		begin   = len(w.runs)
+		ordered = true
+		last    protowire.Number
+		from    int // what is to be copied begins here
+		err     error
+	)
+
+	for at := 0; ; {
+		if at == len(data) && group == 0 {
+			return w.inOrder(append(form, data[from:]...), start, begin, ordered), at, nil
+		}
+
+		number, kind, tag := protowire.ConsumeTag(data[at:])
+		if tag < 0 {
+			return nil, 0, errMalformed
+		}
+
+		if kind == protowire.EndGroupType {
+			if number != group {
+				return nil, 0, errMalformed
+			}
+
+			return w.inOrder(append(form, data[from:at]...), start, begin, ordered), at + tag, nil
+		}
+
+		if number != last {
+			ordered = ordered && number > last
+			w.runs = append(w.runs, run{number: number, start: len(form) + at - from})
+			last = number
+		}
+
+		f := p.field(number)
+		if f != nil && f.treatment != dropped && !f.suits(kind) {
+			f = nil // the encoder has it among the unknown ones
+		}
+
+		if f != nil && f.treatment == copied {
+			size := protowire.ConsumeFieldValue(number, kind, data[at+tag:])
+			if size < 0 {
+				return nil, 0, errMalformed
+			}
+
+			at += tag + size
+
+			continue
+		}
+
+		form = append(form, data[from:at]...)
+
+		if form, at, err = w.field(form, data, span{number, kind, at, at + tag, 0}, f, depth); err != nil {
+			return nil, 0, err
+		}
+
+		from = at
+	}
+}
+
+// span is where one occurrence of a field is in an encoding: its tag, its value, and what follows.
+type span struct {
+	number            protowire.Number
+	kind              protowire.Type
+	start, value, end int
+}
+
+// field appends what the canonical form has of a field whose end is not known yet, and returns where the next one begins. A list
+// or a map may go on behind the first occurrence.
+func (w *work) field(form, data []byte, s span, f *field, depth int) ([]byte, int, error) {
+	if s.kind == protowire.StartGroupType && (f == nil || f.treatment == delimited) {
+		var p *plan
+		if f != nil {
+			p = f.message
+		}
+
+		form = protowire.AppendTag(form, s.number, protowire.StartGroupType)
+		form, size, err := w.fields(form, data[s.value:], p, s.number, depth+1)
+
+		return protowire.AppendTag(form, s.number, protowire.EndGroupType), s.value + size, err
+	}
+
+	size := protowire.ConsumeFieldValue(s.number, s.kind, data[s.value:])
+	if size < 0 {
+		return nil, 0, errMalformed
+	}
+
+	s.end = s.value + size
+
+	if f == nil {
+		return unknown(form, data[s.value:s.end], s.number, s.kind), s.end, nil
+	}
+
+	switch f.treatment {
+	case nested:
+		content, _ := protowire.ConsumeBytes(data[s.value:s.end])
+		form = append(form, data[s.start:s.value]...)
+
+		form, err := w.prefixed(form, content, f.message, depth+1)
+
+		return form, s.end, err
+	case packed:
+		return w.list(form, data, s, f)
+	case mapped:
+		return w.mapping(form, data, s, f, depth)
+	default: // dropped
+		return form, s.end, nil
+	}
+}
+
+// unknown appends a field that the message type does not have, and that is no group. Of such a field nothing but its encoding is
+// known: numbers and lengths are written in their shortest form, and all else as it is.
+func unknown(form, value []byte, number protowire.Number, kind protowire.Type) []byte {
+	form = protowire.AppendTag(form, number, kind)
+
+	switch kind {
+	case protowire.VarintType:
+		n, _ := protowire.ConsumeVarint(value)
+
+		return protowire.AppendVarint(form, n)
+	case protowire.BytesType:
+		content, _ := protowire.ConsumeBytes(value)
+
+		return protowire.AppendBytes(form, content)
+	default:
+		return append(form, value...)
+	}
+}
+
+// prefixed appends the canonical form of an encoded message behind its length, which most often is that of the encoding.
+func (w *work) prefixed(form, data []byte, p *plan, depth int) ([]byte, error) {
+	at := len(form)
+	form = protowire.AppendVarint(form, uint64(len(data)))
+	content := len(form)
+
+	form, err := w.message(form, data, p, depth)
+	if err != nil {
+		return nil, err
+	}
+
+	return corrected(form, at, content, len(data)), nil
+}
+
+// corrected puts the right length at a place where another was expected, in front of the content.
+func corrected(form []byte, at, content, expected int) []byte {
+	if len(form)-content == expected {
+		return form
+	}
+
+	var room [10]byte
+
+	return slices.Replace(form, at, content, protowire.AppendVarint(room[:0], uint64(len(form)-content))...) //nolint:gosec // a length
+}
+
+// list appends the elements of a list in one packed piece, however they are encoded.
+func (w *work) list(form, data []byte, s span, f *field) ([]byte, int, error) {
+	at := len(form)
+
+	for next, ok := s, true; ok; next, ok = following(data, s, f) {
+		s = next
+		value := data[s.value:s.end]
+
+		if s.kind == protowire.BytesType {
+			value, _ = protowire.ConsumeBytes(value)
+		}
+
+		form = append(form, value...)
+	}
+
+	if len(form) == at {
+		return form, s.end, nil // an empty list is no list
+	}
+
+	var head [20]byte // a tag and a length
+
+	prefix := protowire.AppendTag(head[:0], s.number, protowire.BytesType)
+	prefix = protowire.AppendVarint(prefix, uint64(len(form)-at)) //nolint:gosec // a length
+
+	return slices.Insert(form, at, prefix...), s.end, nil
+}
+
+// following is the next occurrence of the same field, right behind this one.
+func following(data []byte, s span, f *field) (span, bool) {
+	number, kind, tag := protowire.ConsumeTag(data[s.end:])
+	if tag < 0 || number != s.number || !f.suits(kind) {
+		return span{}, false
+	}
+
+	size := protowire.ConsumeFieldValue(number, kind, data[s.end+tag:])
+	if size < 0 {
+		return span{}, false
+	}
+
+	return span{number, kind, s.end, s.end + tag, s.end + tag + size}, true
+}
+
+// entry is one entry of a map: its key as it is encoded and as it is compared, and its value.
+type entry struct {
+	key, value []byte // with their tags
+	text       []byte
+	number     uint64
+}
+
+// mapping appends the entries of a map by their keys.
+func (w *work) mapping(form, data []byte, s span, f *field, depth int) ([]byte, int, error) {
+	begin := len(w.entries)
+
+	for next, ok := s, true; ok; next, ok = following(data, s, f) {
+		s = next
+		content, _ := protowire.ConsumeBytes(data[s.value:s.end])
+
+		e, err := newEntry(content, f.key)
+		if err != nil {
+			return nil, 0, err
+		}
+
+		w.entries = append(w.entries, e)
+	}
+
+	entries := w.entries[begin:]
+	order := func(a, b entry) int { return a.compare(&b, f.key) }
+
+	if !slices.IsSortedFunc(entries, order) {
+		slices.SortFunc(entries, order)
+	}
+
+	for i := range entries {
+		var err error
+
+		if form, err = w.entry(form, s.number, &entries[i], f, depth); err != nil {
+			return nil, 0, err
+		}
+	}
+
+	w.entries = w.entries[:begin]
+
+	return form, s.end, nil
+}
+
+// entry appends one entry of a map.
+func (w *work) entry(form []byte, number protowire.Number, e *entry, f *field, depth int) ([]byte, error) {
+	form = protowire.AppendTag(form, number, protowire.BytesType)
+	at, expected := len(form), len(e.key)+len(e.value)
+	form = protowire.AppendVarint(form, uint64(expected))
+	content := len(form)
+	form = append(form, e.key...)
+
+	if f.message == nil {
+		return append(form, e.value...), nil
+	}
+
+	_, kind, tag := protowire.ConsumeTag(e.value)
+	if kind != protowire.BytesType {
+		return nil, errMalformed
+	}
+
+	value, _ := protowire.ConsumeBytes(e.value[tag:])
+
+	form, err := w.prefixed(append(form, e.value[:tag]...), value, f.message, depth+1)
+	if err != nil {
+		return nil, err
+	}
+
+	return corrected(form, at, content, expected), nil
+}
+
+// newEntry takes an entry apart. The encoder writes key and value, in this order, whether they are defaults or not.
+func newEntry(data []byte, kind protoreflect.Kind) (e entry, err error) {
+	number, typ, tag := protowire.ConsumeTag(data)
+	if tag < 0 || number != 1 {
+		return e, errMalformed
+	}
+
+	size := protowire.ConsumeFieldValue(number, typ, data[tag:])
+	if size < 0 {
+		return e, errMalformed
+	}
+
+	e.key, e.value = data[:tag+size], data[tag+size:]
+
+	if value, _, size := protowire.ConsumeField(e.value); value != 2 || size != len(e.value) {
+		return e, errMalformed
+	}
+
+	switch typ {
+	case protowire.BytesType:
+		e.text, _ = protowire.ConsumeBytes(e.key[tag:])
+	case protowire.Fixed32Type:
+		n, _ := protowire.ConsumeFixed32(e.key[tag:])
+		e.number = uint64(n)
+
+		if kind == protoreflect.Sfixed32Kind {
+			e.number = uint64(int64(int32(n))) //nolint:gosec // compared as signed
+		}
+	case protowire.Fixed64Type:
+		e.number, _ = protowire.ConsumeFixed64(e.key[tag:])
+	default:
+		e.number, _ = protowire.ConsumeVarint(e.key[tag:])
+
+		if kind == protoreflect.Sint32Kind || kind == protoreflect.Sint64Kind {
+			e.number = uint64(protowire.DecodeZigZag(e.number)) //nolint:gosec // compared as signed
+		}
+	}
+
+	return e, nil
+}
+
+// compare orders keys: texts by their bytes, numbers as numbers, false before true.
+func (e *entry) compare(other *entry, kind protoreflect.Kind) int {
+	switch kind {
+	case protoreflect.StringKind:
+		return bytes.Compare(e.text, other.text)
+	case protoreflect.Int32Kind, protoreflect.Int64Kind, protoreflect.Sint32Kind, protoreflect.Sint64Kind,
+		protoreflect.Sfixed32Kind, protoreflect.Sfixed64Kind:
+		return cmp.Compare(int64(e.number), int64(other.number)) //nolint:gosec // as they were made
+	default:
+		return cmp.Compare(e.number, other.number)
+	}
+}
