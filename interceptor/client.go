@@ -22,25 +22,31 @@ type ClientOption func(*clientConfig)
 type clientConfig struct {
 	all        bool
 	methods    map[string]bool
+	named      bool // WithMethods is given
 	match      func(fullMethod string) bool
+	matched    bool // WithMethodMatch is given
 	keyRules   onlyonce.KeyRules
-	newKey     func() string
+	newKey     func() string // nil: the kit's own
+	generator  bool          // WithKeyGenerator is given
 	policy     retry.Policy
 	retention  time.Duration
 	retryCodes []codes.Code
 	observe    func(ctx context.Context, attempt Attempt)
-	known      perMethod[bool] // whether a method is protected
+	known      perMethod[*clientMethod]
 }
 
 // WithAllMethods says that the servers behind the connection protect all their unary methods, so that each call gets a key
-// and is retried; except for methods that declare idempotency_level = NO_SIDE_EFFECTS, which no server protects. Choose it
-// only where that is true: a key makes nothing safe unless the server looks at it.
+// and is retried; except for methods that declare idempotency_level = NO_SIDE_EFFECTS or KEY_USE_IGNORED, which no server
+// protects. Choose it only where that is true: a key makes nothing safe unless the server looks at it.
 func WithAllMethods() ClientOption { return func(c *clientConfig) { c.all = true } }
 
-// WithMethods says which methods the servers protect, named as in "/payments.v1.PaymentService/Pay"; generated code has a
-// constant with that name for each method. Calls of other methods get no key and are not retried.
+// WithMethods says which methods the servers protect, beside those whose .proto says so, named as in
+// "/payments.v1.PaymentService/Pay"; generated code has a constant with that name for each method. Calls of other methods get
+// no key of their own and are not retried.
 func WithMethods(fullMethods ...string) ClientOption {
 	return func(c *clientConfig) {
+		c.named = true
+
 		for _, name := range fullMethods {
 			c.methods[name] = true
 		}
@@ -50,7 +56,7 @@ func WithMethods(fullMethods ...string) ClientOption {
 // WithMethodMatch says which methods the servers protect by a function, which is safe for concurrent use. It adds to WithMethods
 // and WithAllMethods.
 func WithMethodMatch(match func(fullMethod string) bool) ClientOption {
-	return func(c *clientConfig) { c.match = match }
+	return func(c *clientConfig) { c.match, c.matched = match, true }
 }
 
 // WithRetry sets how calls are retried; see [retry.Policy] for the defaults. Its MaxElapsed is shortened to what WithRetention
@@ -66,7 +72,7 @@ func WithRetryCodes(retried ...codes.Code) ClientOption {
 
 // WithRetention says how long the servers keep outcomes, 24 hours by default; give the shortest of theirs. No attempt is made
 // later than that after the first one, less ten minutes (or half of it, where it is shorter than twenty), because it might
-// run again.
+// run again. A shorter retention in a method's .proto holds for that method.
 func WithRetention(d time.Duration) ClientOption { return func(c *clientConfig) { c.retention = d } }
 
 // WithKeyRules refuses keys that the servers would refuse. The default is the contract's rule.
@@ -74,10 +80,10 @@ func WithKeyRules(rules onlyonce.KeyRules) ClientOption {
 	return func(c *clientConfig) { c.keyRules = rules }
 }
 
-// WithKeyGenerator replaces onlyonce.NewKey, which makes a UUID of version 7. The function never returns the same key twice,
-// and is safe for concurrent use.
+// WithKeyGenerator replaces what makes keys: onlyonce.NewKey, a UUID of version 7, or a UUID of version 4 for a method whose key
+// field declares the format UUID4. The function never returns the same key twice, and is safe for concurrent use.
 func WithKeyGenerator(newKey func() string) ClientOption {
-	return func(c *clientConfig) { c.newKey = newKey }
+	return func(c *clientConfig) { c.newKey, c.generator = newKey, true }
 }
 
 // WithAttemptObserver lets a function see every attempt of a keyed call; nil means nobody. It is called on the path of the
@@ -102,22 +108,16 @@ type Attempt struct {
 func newClientConfig(opts []ClientOption) (*clientConfig, error) {
 	c := &clientConfig{
 		methods:    make(map[string]bool),
-		newKey:     onlyonce.NewKey,
 		retention:  onlyonce.DefaultRetention,
 		retryCodes: defaultRetryCodes(),
 	}
-	c.known.find = hasSideEffects
+	c.known.find = clientMethodOf
 
 	for _, opt := range opts {
 		opt(c)
 	}
 
-	errs := []error{c.policy.Validate(), c.keyRules.Validate()}
-
-	if !c.all && len(c.methods) == 0 && c.match == nil {
-		errs = append(errs, errors.New("interceptor: the client interceptor needs to know which methods the servers protect: "+
-			"choose WithMethods, WithMethodMatch or WithAllMethods"))
-	}
+	errs := []error{c.policy.Validate(), c.keyRules.Validate(), c.validateProtected()}
 
 	for _, name := range slices.Sorted(maps.Keys(c.methods)) {
 		errs = append(errs, checkMethodName(name))
@@ -127,7 +127,7 @@ func newClientConfig(opts []ClientOption) (*clientConfig, error) {
 		errs = append(errs, fmt.Errorf("interceptor: the retention is %v: give the time for which the servers keep outcomes", c.retention))
 	}
 
-	if c.newKey == nil {
+	if c.generator && c.newKey == nil {
 		errs = append(errs, errors.New("interceptor: WithKeyGenerator needs a function"))
 	}
 
@@ -139,37 +139,14 @@ func newClientConfig(opts []ClientOption) (*clientConfig, error) {
 		return nil, err
 	}
 
-	c.policy.MaxElapsed = c.horizon()
+	allowed := horizon(c.retention)
+	if c.policy.MaxElapsed > 0 {
+		allowed = min(allowed, c.policy.MaxElapsed)
+	}
+
+	c.policy.MaxElapsed = allowed
 
 	return c, nil
-}
-
-// horizon is the time after the first attempt within which another may be made.
-func (c *clientConfig) horizon() time.Duration {
-	const caution = 10 * time.Minute
-
-	horizon := max(c.retention-caution, c.retention/2) // half
-	if c.policy.MaxElapsed > 0 {
-		horizon = min(horizon, c.policy.MaxElapsed)
-	}
-
-	return horizon
-}
-
-// protected reports whether the servers look at keys of a method.
-func (c *clientConfig) protected(fullMethod string) bool {
-	if c.methods[fullMethod] || c.match != nil && c.match(fullMethod) {
-		return true
-	}
-
-	return c.all && c.known.get(fullMethod)
-}
-
-// hasSideEffects is true of every method that does not declare the opposite.
-func hasSideEffects(fullMethod string) bool {
-	descriptor := findMethod(splitMethod(fullMethod))
-
-	return descriptor == nil || !hasNoSideEffects(descriptor)
 }
 
 // DialOptions returns the dial options that install the client interceptor.
@@ -185,8 +162,11 @@ func DialOptions(opts ...ClientOption) ([]grpc.DialOption, error) {
 }
 
 // UnaryClientInterceptor returns an interceptor that gives every logical call of a protected method one key and retries it
-// with that key. It is UnaryClientKeyInterceptor around UnaryClientRetryInterceptor. It fails where an option cannot hold, or
-// where none says which methods are protected: WithMethods, WithMethodMatch or WithAllMethods.
+// with that key. It is UnaryClientKeyInterceptor around UnaryClientRetryInterceptor. It fails where an option cannot hold.
+//
+// A method is protected if its .proto says so: if it has, or its service has, an option of onlyonce/v1/options.proto that does
+// not say KEY_USE_IGNORED, or if a field of its request is marked as the key. WithMethods, WithMethodMatch and WithAllMethods say
+// it of others.
 //
 // The error of a keyed call is a gRPC status with all its details, and onlyonce.OutcomeOf says what it means for the key.
 func UnaryClientInterceptor(opts ...ClientOption) (grpc.UnaryClientInterceptor, error) {
@@ -198,7 +178,7 @@ func UnaryClientInterceptor(opts ...ClientOption) (grpc.UnaryClientInterceptor, 
 	return func(
 		ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
 	) error {
-		return c.withKey(ctx, method, opts, func(ctx context.Context, key string) error {
+		return c.withKey(ctx, method, req, opts, func(ctx context.Context, key string) error {
 			if key == "" {
 				return invoker(ctx, method, req, reply, cc, opts...)
 			}
@@ -209,8 +189,9 @@ func UnaryClientInterceptor(opts ...ClientOption) (grpc.UnaryClientInterceptor, 
 }
 
 // UnaryClientKeyInterceptor returns the half that gives a logical call its key: from WithKey, from
-// onlyonce.ContextWithKey, from the outgoing metadata, or a fresh one for a protected method. It has to be outside of
-// whatever retries. Both halves get the same options.
+// onlyonce.ContextWithKey, from the outgoing metadata, from the request field that is marked as the key, or a fresh one for a
+// protected method. Where the request and another of these have a key, they have to be equal. The request is never changed: a
+// key goes into the metadata alone. This half has to be outside of whatever retries. Both halves get the same options.
 func UnaryClientKeyInterceptor(opts ...ClientOption) (grpc.UnaryClientInterceptor, error) {
 	c, err := newClientConfig(opts)
 	if err != nil {
@@ -220,7 +201,7 @@ func UnaryClientKeyInterceptor(opts ...ClientOption) (grpc.UnaryClientIntercepto
 	return func(
 		ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
 	) error {
-		return c.withKey(ctx, method, opts, func(ctx context.Context, _ string) error {
+		return c.withKey(ctx, method, req, opts, func(ctx context.Context, _ string) error {
 			return invoker(ctx, method, req, reply, cc, opts...)
 		})
 	}, nil

@@ -50,6 +50,8 @@ func (c *clientConfig) withRetry(
 		policy = retry.Policy{MaxAttempts: 1}
 	}
 
+	policy.MaxElapsed = c.known.get(method).within(policy.MaxElapsed)
+
 	call := &clientCall{
 		config: c, ctx: ctx, method: method, key: key, req: req, reply: reply, cc: cc, invoker: invoker,
 	}

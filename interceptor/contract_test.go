@@ -1,7 +1,6 @@
 package interceptor_test
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -13,264 +12,202 @@ import (
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/interceptor"
-	"github.com/onlyonce-go/onlyonce/store"
-	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// The rows of the contract's table of rejections, seen by a client that knows nothing of this package.
-var (
-	keyMissing       = rejection{reason: "IDEMPOTENCY_KEY_MISSING", code: codes.InvalidArgument, said: "rejected", badRequest: true}
-	keyInvalid       = rejection{reason: "IDEMPOTENCY_KEY_INVALID", code: codes.InvalidArgument, said: "rejected", badRequest: true}
-	keyReused        = rejection{reason: "IDEMPOTENCY_KEY_REUSED", code: codes.FailedPrecondition, said: "rejected"}
-	inProgress       = rejection{reason: "IDEMPOTENCY_IN_PROGRESS", code: codes.Unavailable, said: "rejected", delay: time.Second / 2}
-	leaseLost        = rejection{reason: "IDEMPOTENCY_LEASE_LOST", code: codes.Unavailable, said: "rejected", delay: time.Second / 2}
-	outcomeUnknown   = rejection{reason: "IDEMPOTENCY_OUTCOME_UNKNOWN", code: codes.Unknown, said: "unknown", delay: time.Minute}
-	outcomeNotStored = rejection{reason: "IDEMPOTENCY_OUTCOME_NOT_STORED", code: codes.Unknown, said: "rejected"}
-	storeUnavailable = rejection{reason: "IDEMPOTENCY_STORE_UNAVAILABLE", code: codes.Unavailable, said: "rejected", delay: time.Second}
-	storeFull        = rejection{reason: "IDEMPOTENCY_STORE_FULL", code: codes.ResourceExhausted, said: "rejected", delay: 2 * time.Second}
-	scopeMissing     = rejection{reason: "IDEMPOTENCY_SCOPE_MISSING", code: codes.Unauthenticated, said: "rejected"}
-	recordUnreadable = rejection{reason: "IDEMPOTENCY_RECORD_UNREADABLE", code: codes.DataLoss, said: "rejected"}
-	recordNewer      = rejection{reason: "IDEMPOTENCY_RECORD_NEWER", code: codes.Unavailable, said: "rejected", delay: 2 * time.Second}
-)
-
-func noScope() interceptor.Scope {
-	return interceptor.ScopeFunc(func(context.Context) (string, error) { return "", errors.New("token of Ann is stale") })
+// row is a row of the contract.
+type row struct {
+	says  string
+	setup func() setup // of the server, on the bubble's clock; nil: one with the defaults
+	check func(s stage)
 }
 
-func TestEveryRejectionIsAsTheContractSays(t *testing.T) {
-	rows := []struct {
-		name  string
-		want  rejection
-		runs  int64
-		setup func() setup // on the bubble's clock
-		cause func(s stage) answer
+// TestContract is the contract on the wire, row by row, as a client sees it that knows nothing of this package; the last table
+// is about the client that is in it. The rows are in the files of this name.
+func TestContract(t *testing.T) {
+	for _, table := range []struct {
+		title string
+		rows  []row
 	}{
-		{
-			name: "the method requires a key", want: keyMissing,
-			setup: func() setup { return setup{server: keyPolicy(interceptor.Policy{Key: interceptor.KeyRequired})} },
-			cause: func(s stage) answer { return s.call(s.Context(), payment()) },
-		},
-		{
-			name: "a malformed key", want: keyInvalid,
-			cause: func(s stage) answer { return s.pay(s.T, "two words") },
-		},
-		{
-			name: "an empty key", want: keyInvalid,
-			cause: func(s stage) answer { return s.pay(s.T, "") },
-		},
-		{
-			name: "several keys", want: keyInvalid,
-			cause: func(s stage) answer { return s.call(withKey(s.Context(), "key", "key"), payment()) },
-		},
-		{
-			name: "the same key with another request", want: keyReused, runs: 1,
-			cause: func(s stage) answer {
-				s.pay(s.T, "key").mustSay(s.T, "executed")
+		{"Request", requestRows()},
+		{"Answer", statusRows()},
+		{"Rejections", rejectionRows()},
+		{"Which outcomes are kept", classRows()},
+		{"Retention", retentionRows()},
+		{"What a client does with an answer", clientRows()},
+	} {
+		t.Run(table.title, func(t *testing.T) {
+			for _, r := range table.rows {
+				t.Run(r.says, func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						made := setup{}
+						if r.setup != nil {
+							made = r.setup()
+						}
 
-				return s.call(withKey(s.Context(), "key"), otherPayment())
-			},
-		},
-		{
-			name: "a duplicate of a running call that may not wait", want: inProgress, runs: 1,
-			setup: func() setup { return setup{server: policy(onlyonce.Policy{MaxWait: onlyonce.NoWait})} },
-			cause: func(s stage) answer { return duplicateWhileRunning(s.T, s.world, s.world) },
-		},
-		{
-			name: "a duplicate of a running call that has waited", want: inProgress, runs: 1,
-			setup: func() setup { return setup{server: policy(onlyonce.Policy{MaxWait: 3 * time.Second})} },
-			cause: func(s stage) answer { return duplicateWhileRunning(s.T, s.world, s.world) },
-		},
-		{
-			name: "an earlier run was ambiguous", want: outcomeUnknown, runs: 1,
-			cause: func(s stage) answer {
-				s.handle = failing(status.Error(codes.Internal, "oops"))
-				s.pay(s.T, "key").mustFail(s.T, codes.Internal, "oops")
-
-				return s.pay(s.T, "key")
-			},
-		},
-		{
-			name: "the answer was too large to keep", want: outcomeNotStored, runs: 1,
-			setup: func() setup { return setup{server: policy(onlyonce.Policy{MaxOutcome: 5})} },
-			cause: func(s stage) answer {
-				s.pay(s.T, "key").mustSay(s.T, "executed")
-
-				return s.pay(s.T, "key")
-			},
-		},
-		{
-			name: "the store cannot be reached", want: storeUnavailable,
-			setup: func() setup { return setup{store: newFaultStore().down()} },
-			cause: func(s stage) answer { return s.pay(s.T, "key") },
-		},
-		{
-			name: "the server is shutting down", want: storeUnavailable,
-			cause: func(s stage) answer {
-				if err := s.engine.Drain(s.Context()); err != nil {
-					s.Errorf("Drain: %v", err)
-				}
-
-				return s.pay(s.T, "key")
-			},
-		},
-		{
-			name: "the store is full", want: storeFull, runs: 1,
-			setup: func() setup { return setup{store: memstore.New(memstore.WithMaxRecords(1))} },
-			cause: func(s stage) answer {
-				s.pay(s.T, "key").mustSay(s.T, "executed")
-
-				return s.pay(s.T, "another")
-			},
-		},
-		{
-			name: "the scope found no caller", want: scopeMissing,
-			setup: func() setup { return setup{scope: noScope} },
-			cause: func(s stage) answer { return s.pay(s.T, "key") },
-		},
-		{
-			name: "the stored record is damaged", want: recordUnreadable, runs: 1,
-			setup: func() setup {
-				return setup{store: newFaultStore().damaging(func(data []byte) []byte { return data[:len(data)/2] })}
-			},
-			cause: func(s stage) answer {
-				s.pay(s.T, "key").mustSay(s.T, "executed")
-
-				return s.pay(s.T, "key")
-			},
-		},
-		{
-			name: "the record was written by a newer build", want: recordNewer,
-			setup: func() setup { return setup{store: newFaultStore().refusing(store.ErrNewer)} },
-			cause: func(s stage) answer { return s.pay(s.T, "key") },
-		},
-	}
-
-	for _, row := range rows {
-		t.Run(string(row.want.reason)+"/"+row.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				made := setup{}
-				if row.setup != nil {
-					made = row.setup()
-				}
-
-				w := start(t, made, nil)
-				a := row.cause(stage{T: t, world: w})
-				a.mustBe(t, row.want)
-				w.mustHaveRun(t, row.runs)
-
-				for _, secret := range []string{"hunter2", "Ann"} {
-					if strings.Contains(status.Convert(a.err).String(), secret) {
-						t.Errorf("the answer tells the caller what only the operator may know: %v", a.err)
-					}
-				}
-			})
+						r.check(stage{T: t, world: start(t, made, nil)})
+					})
+				})
+			}
 		})
 	}
 }
 
-// duplicateWhileRunning makes a call on one server and its duplicate on another while the first one runs.
-func duplicateWhileRunning(t *testing.T, w, other *world) answer {
-	t.Helper()
+func requestRows() []row {
+	return []row{
+		{says: "metadata: 1 to 255 printable ASCII characters", check: func(s stage) {
+			for _, key := range []string{"!", "~", strings.Repeat("k", 255)} {
+				s.pay(s.T, key).mustSay(s.T, onlyonce.StatusExecuted)
+			}
 
-	w.handle = after(20*time.Second, answering("late"))
-	first := w.payInBackground(t)
+			for _, key := range []string{"", "two words", strings.Repeat("k", 256)} {
+				s.pay(s.T, key).mustBe(s.T, keyInvalid)
+			}
 
-	synctest.Wait()
+			s.mustHaveRun(s.T, 3)
+		}},
+		{says: "metadata: exactly one value", check: func(s stage) {
+			s.call(withKey(s.Context(), "key", "key"), payment()).mustBe(s.T, keyInvalid)
+		}},
+		{says: "metadata: case-sensitive", check: func(s stage) {
+			s.pay(s.T, "key").mustAnswer(s.T, "run 1")
+			s.pay(s.T, "KEY").mustAnswer(s.T, "run 2")
+		}},
+		{
+			says: "metadata: a stricter policy, 10 to 64 of A-Z a-z 0-9 - _",
+			setup: func() setup {
+				strict := onlyonce.StrictKeys()
 
-	duplicate := other.pay(t, "key")
-	(<-first).mustAnswer(t, "late")
+				return setup{server: keyPolicy(interceptor.Policy{KeyRules: &strict})}
+			},
+			check: func(s stage) {
+				for _, key := range []string{"0123456789", strings.Repeat("Z", 64), "Order_4711-a"} {
+					s.pay(s.T, key).mustSay(s.T, onlyonce.StatusExecuted)
+				}
 
-	return duplicate
+				for _, key := range []string{"012345678", strings.Repeat("Z", 65), "with.a.full.stop"} {
+					s.pay(s.T, key).mustBe(s.T, keyInvalid)
+				}
+			},
+		},
+		{says: "request field: the same rules, and equal to the metadata where both are present", check: func(s stage) {
+			conn := startBank(s.T, setup{}, &branchBank{}).conn
+
+			for _, call := range []struct {
+				field    string
+				metadata []string
+				invalid  bool
+			}{
+				{field: "key"},
+				{field: "key", metadata: []string{"key"}},
+				{metadata: []string{"key"}},
+				{field: "key", metadata: []string{"Key"}, invalid: true},
+				{field: "two words", invalid: true},
+				{field: strings.Repeat("k", 256), invalid: true},
+			} {
+				_, a := transfer(withKey(s.Context(), call.metadata...), conn, transferOf(call.field, "acme"))
+				if call.invalid {
+					a.mustBe(s.T, keyInvalid)
+				} else if a.err != nil {
+					s.Errorf("%q and %q: %v", call.field, call.metadata, a.err)
+				}
+			}
+		}},
+		{says: "request field of format UUID4: keys are lower-cased before anything else", check: func(s stage) {
+			b := startDeclared(s.T, declaration{request: str("request_id", 1, "key: true"), uuid: true})
+
+			_, a := b.call(s.Context(), b.conn, "request_id", uuidUpper)
+			a.mustSay(s.T, onlyonce.StatusExecuted)
+
+			_, a = b.call(withKey(s.Context(), uuidUpper), b.conn, "request_id", uuidLower)
+			a.mustSay(s.T, onlyonce.StatusReplayed)
+
+			_, a = b.call(withKey(s.Context(), "no-uuid"), b.conn)
+			a.mustBe(s.T, keyInvalid)
+		}},
+		{says: "x-retry-attempt and grpc-previous-rpc-attempts are no part of the identity", check: func(s stage) {
+			s.pay(s.T, "key").mustSay(s.T, onlyonce.StatusExecuted)
+			s.call(appendMetadata(withKey(s.Context(), "key"), "x-retry-attempt", "3"), payment()).mustSay(s.T, onlyonce.StatusReplayed)
+			s.call(appendMetadata(withKey(s.Context(), "key"), "grpc-previous-rpc-attempts", "2"), payment()).mustSay(s.T, onlyonce.StatusReplayed)
+		}},
+		{says: "identity: the same key on another method is another call", check: func(s stage) {
+			s.pay(s.T, "key").mustSay(s.T, onlyonce.StatusExecuted)
+			callOn(withKey(s.Context(), "key"), s.conn, cacheableCall, otherPayment()).mustSay(s.T, onlyonce.StatusExecuted)
+		}},
+		{
+			says: "identity: the same key in another scope is another call",
+			setup: func() setup {
+				return setup{scope: func() interceptor.Scope { return interceptor.ScopeFromMetadata("caller") }}
+			},
+			check: func(s stage) {
+				for _, caller := range []string{"Ann", "Bob"} {
+					s.call(appendMetadata(withKey(s.Context(), "key"), "caller", caller), payment()).mustSay(s.T, onlyonce.StatusExecuted)
+				}
+			},
+		},
+		{says: "the same request: without the key field and the ignored fields", check: func(s stage) {
+			conn := startBank(s.T, setup{}, &branchBank{}).conn
+			req := transferOf("key", "acme")
+			_, a := transfer(s.Context(), conn, req)
+			a.mustSay(s.T, onlyonce.StatusExecuted)
+
+			req.RequestId, req.SentAt = "", sentNow()
+			_, a = transfer(withKey(s.Context(), "key"), conn, req)
+			a.mustSay(s.T, onlyonce.StatusReplayed)
+
+			req.Amount++
+			_, a = transfer(withKey(s.Context(), "key"), conn, req)
+			a.mustBe(s.T, keyReused)
+		}},
+		{says: "a key stays bound to its first request until the record expires", check: func(s stage) {
+			s.pay(s.T, "key").mustSay(s.T, onlyonce.StatusExecuted)
+			time.Sleep(24*time.Hour - time.Second)
+			s.call(withKey(s.Context(), "key"), otherPayment()).mustBe(s.T, keyReused)
+			time.Sleep(2 * time.Second)
+			s.call(withKey(s.Context(), "key"), otherPayment()).mustSay(s.T, onlyonce.StatusExecuted)
+		}},
+		{says: "order of checks: scope, key form, lookup, fingerprint, permission, state", check: inOrder},
+	}
 }
 
-func TestDuplicateOnAnotherReplicaIsToldToRetry(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		shared := memstore.New()
-		here := start(t, setup{store: shared}, nil)
-		there := start(t, setup{store: shared}, nil)
+// inOrder makes calls in which everything is wrong from some check on: the first one that is wrong answers.
+func inOrder(s stage) {
+	down := newFaultStore().down()
+	s.world = start(s.T, setup{store: down, scope: noScope}, nil)
+	s.pay(s.T, "two words").mustBe(s.T, scopeMissing)
 
-		duplicateWhileRunning(t, here, there).mustBe(t, inProgress)
-		there.mustHaveRun(t, 0)
-	})
+	s.world = start(s.T, setup{store: down}, nil)
+	s.pay(s.T, "two words").mustBe(s.T, keyInvalid)
+	s.pay(s.T, "key").mustBe(s.T, storeUnavailable)
+
+	s.world = start(s.T, setup{server: []interceptor.ServerOption{forbidden()}}, failing(status.Error(codes.Internal, "no")))
+	s.pay(s.T, "key").mustSay(s.T, onlyonce.StatusUnknown)
+	s.call(withKey(s.Context(), "key"), otherPayment()).mustBe(s.T, keyReused)
+	s.pay(s.T, "key").mustFail(s.T, codes.PermissionDenied, "not yours any more")
 }
 
-func TestOvertakenRunIsToldToRetry(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		shared := memstore.New()
-		cutOff := (&faultStore{Store: shared})
-		cutOff.renew = func(context.Context, store.Renewal) (store.Result, error) { return store.Result{}, errLine }
+func retentionRows() []row {
+	kept := func(says string, handle handlerFunc, said onlyonce.Status) row {
+		return row{says: says, check: func(s stage) {
+			s.handle = after(10*time.Second, handle)
+			s.pay(s.T, "key").mustSay(s.T, said)
 
-		atLeastOnce := policy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce})
-		here := start(t, setup{store: cutOff, server: atLeastOnce}, after(30*time.Second, answering("overtaken")))
-		there := start(t, setup{store: shared, server: atLeastOnce}, after(24*time.Second, answering("winner")))
+			s.handle = nil
 
-		overtaken := here.payInBackground(t)
-
-		time.Sleep(16 * time.Second) // the lease has ended
-
-		winner := there.payInBackground(t)
-
-		(<-overtaken).mustBe(t, leaseLost)
-		(<-winner).mustAnswer(t, "winner")
-		here.pay(t, "key").mustAnswer(t, "winner")
-	})
-}
-
-func TestOutcomeUnknownTellsTheCodeAndSinceWhen(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{}, failing(status.Error(codes.Aborted, "oops")))
-		w.pay(t, "key").mustSay(t, "unknown")
-
-		since := time.Now().UTC().Format(time.RFC3339)
-
-		time.Sleep(time.Hour)
-
-		a := w.pay(t, "key")
-		info := a.mustBe(t, outcomeUnknown)
-
-		if got := info.GetMetadata(); got["original_code"] != "ABORTED" || got["since"] != since {
-			t.Errorf("metadata %v, want ABORTED since %s", got, since)
-		}
-
-		if text := status.Convert(a.err).Message(); !strings.HasSuffix(text, "do not use another key") {
-			t.Errorf("the message does not end with the warning: %q", text)
-		}
-	})
-}
-
-func TestOutcomeUnknownAfterALostOwnerHasNoCode(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{store: newFaultStore().deaf()}, nil)
-		w.pay(t, "key").mustSay(t, "unrecorded")
-
-		time.Sleep(time.Minute)
-
-		if got := w.pay(t, "key").mustBe(t, outcomeUnknown).GetMetadata(); got["since"] == "" || got["original_code"] != "" {
-			t.Errorf("metadata %v, want since alone", got)
-		}
-	})
-}
-
-func TestOutcomeNotStoredTellsTheCode(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{server: policy(onlyonce.Policy{MaxOutcome: 5})}, failing(status.Error(codes.NotFound, "nobody")))
-		w.pay(t, "key").mustFail(t, codes.NotFound, "nobody")
-
-		if got := w.pay(t, "key").mustBe(t, outcomeNotStored).GetMetadata()["original_code"]; got != "NOT_FOUND" {
-			t.Errorf("original_code is %q, want NOT_FOUND", got)
-		}
-	})
-}
-
-func TestDelaysAreSpread(t *testing.T) {
-	w := start(t, setup{store: newFaultStore().refusing(store.ErrNewer)}, nil)
-	seen := make(map[string]bool)
-
-	for range 20 {
-		seen[w.pay(t, "key").trailer.Get("grpc-retry-pushback-ms")[0]] = true
+			time.Sleep(24*time.Hour - time.Second)
+			s.call(withKey(s.Context(), "key"), otherPayment()).mustBe(s.T, keyReused)
+			time.Sleep(2 * time.Second)
+			s.call(withKey(s.Context(), "key"), otherPayment()).mustSay(s.T, onlyonce.StatusExecuted)
+		}}
 	}
 
-	if len(seen) < 10 {
-		t.Errorf("20 rejections asked for %d different delays, so their callers come back together", len(seen))
+	return []row{
+		kept("24 hours, counted from completion", answering("paid"), onlyonce.StatusExecuted),
+		kept("24 hours, counted from release", failing(onlyonce.NotExecuted(errors.New("no"))), onlyonce.StatusReleased),
+		{says: "an unsettled record outlives the retention", check: func(s stage) {
+			s.handle = failing(status.Error(codes.Internal, "no"))
+			s.pay(s.T, "key").mustSay(s.T, onlyonce.StatusUnknown)
+			time.Sleep(25 * time.Hour)
+			s.pay(s.T, "key").mustBe(s.T, outcomeUnknown)
+		}},
 	}
 }

@@ -9,11 +9,12 @@
 //	server := grpc.NewServer(grpc.ChainUnaryInterceptor(recovery, telemetry, auth, limit, validate, protect))
 //
 // Whatever stands before it sees every call, replays included; whatever stands behind it runs once per key. How a method is
-// treated is its [Policy]: the method's own, then its service's, the server's and the engine's.
+// treated is its [Policy]: by the options of the server, by the options that its .proto has from onlyonce/v1/options.proto, and
+// by the engine. [Validate] checks all of it at start-up.
 //
-// On a client:
+// On a client, which reads the .proto as well:
 //
-//	dial, err := interceptor.DialOptions(interceptor.WithMethods(paymentsv1.PaymentService_Pay_FullMethodName))
+//	dial, err := interceptor.DialOptions(interceptor.WithMethods(legacyv1.LegacyService_Pay_FullMethodName))
 //	…
 //	conn, err := grpc.NewClient(target, append(dial, grpc.WithTransportCredentials(creds))...)
 //

@@ -1,6 +1,7 @@
 package interceptor
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -10,7 +11,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
-	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/onlyonce-go/onlyonce"
@@ -21,11 +21,16 @@ type method struct {
 	name     string
 	policy   onlyonce.Policy // whole: no field is unset
 	key      KeyUse
-	keyRules onlyonce.KeyRules
+	keyForm  keyForm
+	keyField *requestField   // nil: keys come by metadata alone
+	scope    []*requestField // in the order of their numbers
 	classes  map[codes.Code]onlyonce.Class
 	recover  RecoverFunc // nil: nobody is asked
 	// output makes responses. It is nil where the method is not a registered protobuf method.
 	output protoreflect.MessageType
+	// broken is everything that cannot hold in what the .proto says, or in what it makes together with the options of the
+	// server. The method is then refused.
+	broken error
 }
 
 func (m *method) classOf(code codes.Code) onlyonce.Class {
@@ -58,17 +63,19 @@ func (c *perMethod[T]) get(fullMethod string) T {
 		return found
 	}
 
+	found := c.find(fullMethod)
 	next := make(map[string]T)
+
 	if known := c.known.Load(); known != nil {
+		if len(*known) >= mostMethods {
+			return found
+		}
+
 		next = maps.Clone(*known)
 	}
 
-	found := c.find(fullMethod)
-
-	if len(next) < mostMethods {
-		next[fullMethod] = found
-		c.known.Store(&next)
-	}
+	next[fullMethod] = found
+	c.known.Store(&next)
 
 	return found
 }
@@ -85,40 +92,68 @@ func (c *perMethod[T]) cached(fullMethod string) (T, bool) {
 	return none, false
 }
 
-// method merges the policies of a method and looks at its descriptor.
+// method merges what the server's options and the .proto say of a method.
 func (c *serverConfig) method(fullMethod string) *method {
 	service, name := splitMethod(fullMethod)
-	policy := c.methods[fullMethod].over(c.services[service].over(c.policy))
-
-	// Probes send no keys, whatever the server requires.
-	if _, chosen := c.services[service]; service == "grpc.health.v1.Health" && !chosen && c.methods[fullMethod].Key == KeyInherit {
-		policy.Key = KeyIgnored
-	}
-
-	m := &method{name: fullMethod, policy: c.engine.Policy(policy.Policy), key: policy.Key, classes: policy.Classes, recover: policy.Recover}
-	if policy.KeyRules != nil {
-		m.keyRules = *policy.KeyRules
-	}
-
 	descriptor := findMethod(service, name)
-	if descriptor == nil {
-		return m
+	said := annotationsOf(descriptor)
+	chosen := c.chosen(fullMethod)
+	policy := chosen.over(said.policy)
+
+	m := &method{
+		name: fullMethod, policy: c.engine.Policy(policy.Policy), key: policy.Key, classes: policy.Classes, recover: policy.Recover,
+		keyForm: keyForm{uuid: said.uuid}, keyField: said.key, scope: said.scope,
 	}
 
-	m.output = messageType(descriptor.Output())
-
-	if hasNoSideEffects(descriptor) {
-		m.key = KeyIgnored
+	if m.key == KeyInherit {
+		m.key = KeyOptional
 	}
+
+	if policy.KeyRules != nil {
+		m.keyForm.rules = *policy.KeyRules
+	}
+
+	if descriptor != nil {
+		m.output = messageType(descriptor.Output())
+	}
+
+	m.judge(&said, chosen.Key, func() error { return policy.validate(c.engine, "policy of method "+fullMethod) })
 
 	return m
 }
 
-// hasNoSideEffects reports what the .proto declares with idempotency_level.
-func hasNoSideEffects(descriptor protoreflect.MethodDescriptor) bool {
-	options, ok := descriptor.Options().(*descriptorpb.MethodOptions)
+// chosen is what the options of the server say of a method.
+func (c *serverConfig) chosen(fullMethod string) Policy {
+	service, _ := splitMethod(fullMethod)
+	policy := c.methods[fullMethod].over(c.services[service].over(c.policy))
 
-	return ok && options.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS
+	// Probes send no keys, whatever the server requires.
+	if _, chosen := c.services[service]; service == healthService && !chosen && c.methods[fullMethod].Key == KeyInherit {
+		policy.Key = KeyIgnored
+	}
+
+	return policy
+}
+
+const healthService = "grpc.health.v1.Health"
+
+// judge decides what becomes of a method whose annotations cannot hold. It is refused, rather than called with less
+// protection than its author has asked for, unless the options of the server say that its keys are to be ignored.
+func (m *method) judge(said *annotations, chosen KeyUse, validate func() error) {
+	switch {
+	case chosen == KeyIgnored:
+		// Nobody asks for the annotations.
+	case said.reads && said.required:
+		m.key, m.broken = KeyRequired, said.problems()
+	case said.reads || m.key == KeyIgnored:
+		m.key, m.broken = KeyIgnored, errors.Join(said.optionProblems...)
+	default:
+		m.broken = errors.Join(said.problems(), validate())
+
+		if len(said.fieldProblems) > 0 {
+			m.key = KeyRequired // a call may have a key where nobody looks for it
+		}
+	}
 }
 
 func splitMethod(fullMethod string) (service, name string) {

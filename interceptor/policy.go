@@ -30,8 +30,16 @@ const (
 	KeyIgnored
 )
 
-// Policy says how the calls of a method are treated. A field that is zero is taken from the wider policy: the service's for
-// a method, the server's for a service, the engine's for the server.
+// Policy says how the calls of a method are treated. A field that is zero is taken from the next of these policies that has
+// it:
+//
+//  1. that of [WithMethodPolicy], then that of [WithServicePolicy], then that of [WithPolicy],
+//  2. the .proto's option (onlyonce.v1.method) of the method, then its option (onlyonce.v1.service) of the service,
+//  3. the engine's, and what is built in.
+//
+// So the author of a service says in its .proto what clients and servers can rely on, and an operator can overrule it in the
+// server's program: with care, because clients read the .proto as well. What is to hold only where a .proto says nothing
+// belongs into the policy of the engine.
 type Policy struct {
 	// Policy is the transport-free part: guarantee, retention, lease, longest run, wait, fail-open and the rest.
 	onlyonce.Policy
@@ -96,14 +104,14 @@ func (p Policy) over(wider Policy) Policy {
 
 // validate reports everything that cannot hold, each with the name of what the policy is for.
 func (p Policy) validate(engine *onlyonce.Engine, subject string) error {
-	errs := []error{engine.Validate(p.Policy)}
+	errs := parts(engine.Validate(p.Policy))
 
 	if p.Key > KeyIgnored {
 		errs = append(errs, fmt.Errorf("interceptor: Key is %d: give KeyOptional, KeyRequired or KeyIgnored", p.Key))
 	}
 
 	if p.KeyRules != nil {
-		errs = append(errs, p.KeyRules.Validate())
+		errs = append(errs, parts(p.KeyRules.Validate())...)
 	}
 
 	if p.Recover != nil && !engine.CanResolve() {
@@ -119,9 +127,28 @@ func (p Policy) validate(engine *onlyonce.Engine, subject string) error {
 		}
 	}
 
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("%s: %w", subject, err)
+	for i, err := range errs {
+		errs[i] = fmt.Errorf("%s: %w", subject, err)
 	}
 
-	return nil
+	return errors.Join(errs...)
+}
+
+// parts takes a joined error apart, down to the problems that it is made of.
+func parts(err error) []error {
+	if err == nil {
+		return nil
+	}
+
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+
+	var all []error
+	for _, part := range joined.Unwrap() {
+		all = append(all, parts(part)...)
+	}
+
+	return all
 }

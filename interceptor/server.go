@@ -28,8 +28,9 @@ type serverConfig struct {
 	denied      map[string]bool
 }
 
-// WithPolicy sets the policy of all methods, for each field that their services and they themselves leave unset. Health checks
-// (grpc.health.v1.Health) have their keys ignored unless a policy of their own says otherwise.
+// WithPolicy sets the policy of all methods, for each field that WithServicePolicy and WithMethodPolicy leave unset. It goes
+// before what the .proto says: see [Policy]. Health checks (grpc.health.v1.Health) have their keys ignored unless a policy of
+// their own says otherwise.
 func WithPolicy(p Policy) ServerOption {
 	return func(c *serverConfig) { c.policy = p.over(c.policy) }
 }
@@ -85,24 +86,18 @@ func ServerOptions(engine *onlyonce.Engine, scope Scope, opts ...ServerOption) (
 // from its record. Calls without a key go through unprotected, unless the method's policy has KeyRequired; streams are not
 // touched. It fails where a policy cannot hold, and reports every problem at once.
 //
+// What a .proto says of its methods, with the options of onlyonce/v1/options.proto, is found when they are called first, so
+// that it need not be known yet. A method for which it cannot hold is refused: its calls fail with INTERNAL, and the engine's
+// observer is told why. Use [Validate] to find that out before the server serves.
+//
+// A key comes by the metadata idempotency-key or in the request field that is marked as the key, or by both if they are equal.
+// Request fields that are marked as part of the scope are added to what the scope says: see [JoinScope].
+//
 // A call that has no scope, no acceptable key or no protobuf messages is rejected before it is executed; the engine's observer
 // sees it as any other.
 func UnaryServerInterceptor(engine *onlyonce.Engine, scope Scope, opts ...ServerOption) (grpc.UnaryServerInterceptor, error) {
-	config := &serverConfig{
-		engine:   engine,
-		scope:    scope,
-		policy:   Policy{Key: KeyOptional},
-		services: make(map[string]Policy),
-		methods:  make(map[string]Policy),
-		denied:   make(map[string]bool),
-	}
-	for _, name := range deniedMetadata() {
-		config.denied[name] = true
-	}
-
-	for _, opt := range opts {
-		opt(config)
-	}
+	config := newServerConfig(engine, opts)
+	config.scope = scope
 
 	if err := config.validate(); err != nil {
 		return nil, err
@@ -124,31 +119,54 @@ func UnaryServerInterceptor(engine *onlyonce.Engine, scope Scope, opts ...Server
 	return s.intercept, nil
 }
 
+func newServerConfig(engine *onlyonce.Engine, opts []ServerOption) *serverConfig {
+	config := &serverConfig{
+		engine:   engine,
+		services: make(map[string]Policy),
+		methods:  make(map[string]Policy),
+		denied:   make(map[string]bool),
+	}
+	for _, name := range deniedMetadata() {
+		config.denied[name] = true
+	}
+
+	for _, opt := range opts {
+		opt(config)
+	}
+
+	return config
+}
+
 func (c *serverConfig) validate() error {
-	var errs []error
+	var missing error
 	if c.scope.of == nil {
-		errs = append(errs, errors.New("interceptor: the server interceptor needs a scope: choose ScopeFromPeerURI, "+
-			"ScopeFromPeerDNS, ScopeFromMetadata, ScopeFunc or ScopeShared"))
+		missing = errors.New("interceptor: the server interceptor needs a scope: choose ScopeFromPeerURI, " +
+			"ScopeFromPeerDNS, ScopeFromMetadata, ScopeFunc or ScopeShared")
 	}
 
+	return errors.Join(missing, c.validateOptions())
+}
+
+// validateOptions reports what cannot hold, whichever methods are registered.
+func (c *serverConfig) validateOptions() error {
 	if c.engine == nil { // which is what judges policies
-		return errors.Join(append(errs, errors.New("interceptor: the server interceptor needs an engine: see onlyonce.New"))...)
+		return errors.New("interceptor: the server interceptor needs an engine: see onlyonce.New")
 	}
 
-	errs = append(errs, c.policy.validate(c.engine, "policy of the server"))
+	errs := []error{c.policy.validate(c.engine, "policy of the server")}
 
 	for _, service := range slices.Sorted(maps.Keys(c.services)) {
 		if service == "" || strings.Contains(service, "/") {
 			errs = append(errs, fmt.Errorf("interceptor: %q is not the full name of a service: write it as in %q", service, "package.Service"))
 		}
 
-		p := c.services[service].over(c.policy)
+		p := c.services[service].over(c.policy).over(serviceAnnotation(service))
 		errs = append(errs, p.validate(c.engine, "policy of service "+service))
 	}
 
 	for _, name := range slices.Sorted(maps.Keys(c.methods)) {
-		service, _ := splitMethod(name)
-		p := c.methods[name].over(c.services[service].over(c.policy))
+		said := annotationsOf(findMethod(splitMethod(name)))
+		p := c.chosen(name).over(said.policy)
 		errs = append(errs, checkMethodName(name), checkKeyUse(name, c.methods[name].Key), p.validate(c.engine, "policy of method "+name))
 	}
 
@@ -167,7 +185,8 @@ func (s *server) intercept(ctx context.Context, req any, info *grpc.UnaryServerI
 	m := s.known.get(info.FullMethod)
 
 	if m.key != KeyIgnored {
-		if keys := metadata.ValueFromIncomingContext(ctx, KeyHeader); len(keys) > 0 || m.key == KeyRequired {
+		keys := metadata.ValueFromIncomingContext(ctx, KeyHeader)
+		if field, ok := m.keyField.in(req); len(keys) > 0 || m.key == KeyRequired || field != "" || !ok {
 			call := serverCall{
 				server: s, method: m, req: req, handler: handler,
 				caller: ctx, stream: grpc.ServerTransportStreamFromContext(ctx),

@@ -2,7 +2,6 @@ package interceptor
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"time"
 
@@ -27,6 +26,7 @@ type serverCall struct {
 	stream  grpc.ServerTransportStream // nil where the interceptor is called without a server
 
 	call      onlyonce.Call
+	blamed    string // the request field that has a bad key; empty where it is the metadata
 	recorder  recorder
 	forbidden error // that of the replay check
 	resp      any
@@ -63,18 +63,15 @@ func (c *serverCall) prepare(ctx context.Context, keys []string) error {
 	c.call.Method = c.method.name
 	c.call.Key, _ = singleValue(keys)
 
-	scope, err := c.server.scope.of(ctx)
-	if err != nil || scope == "" {
-		return &onlyonce.Rejection{
-			Reason:  onlyonce.ReasonScopeMissing,
-			Message: "the caller of this idempotent method cannot be identified; authenticate the call",
-			Cause:   err,
-		}
+	if c.method.broken != nil {
+		return c.method.broken
 	}
 
-	c.call.Scope = scope
+	if err := c.takeScope(ctx); err != nil {
+		return err
+	}
 
-	if err := c.checkKey(keys); err != nil {
+	if err := c.takeKey(keys); err != nil {
 		return err
 	}
 
@@ -103,28 +100,6 @@ func (c *serverCall) prepare(ctx context.Context, keys []string) error {
 
 			return c.forbidden
 		}
-	}
-
-	return nil
-}
-
-func (c *serverCall) checkKey(keys []string) error {
-	if len(keys) == 0 {
-		return &onlyonce.Rejection{
-			Reason:  onlyonce.ReasonKeyMissing,
-			Message: "this method requires metadata " + KeyHeader + "; send one key per operation, the same on every retry",
-		}
-	}
-
-	if len(keys) > 1 {
-		return &onlyonce.Rejection{
-			Reason:  onlyonce.ReasonKeyInvalid,
-			Message: fmt.Sprintf("metadata %s has %d values and must have one", KeyHeader, len(keys)),
-		}
-	}
-
-	if err := c.method.keyRules.Check(c.call.Key); err != nil {
-		return &onlyonce.Rejection{Reason: onlyonce.ReasonKeyInvalid, Message: err.Error()}
 	}
 
 	return nil
@@ -289,7 +264,7 @@ func (c *serverCall) refuse(err error) error {
 	c.setTrailer(c.server.trailers[said])
 	c.setTrailer(pushback(rejection))
 
-	return rejectionStatus(rejection).Err()
+	return rejectionStatus(rejection, c.blamed).Err()
 }
 
 // refusal is what the caller is told of an error that is no rejection.

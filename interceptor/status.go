@@ -1,6 +1,7 @@
 package interceptor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -81,6 +82,15 @@ func defaultClass(code codes.Code) onlyonce.Class {
 	}
 }
 
+// codeOfNumber is the error code that a .proto names by its number. The second result is false where there is none.
+func codeOfNumber(number int32) (codes.Code, bool) {
+	if number <= int32(codes.OK) || number > int32(codes.Unauthenticated) {
+		return codes.OK, false
+	}
+
+	return codes.Code(number), true
+}
+
 func isOK(code codes.Code) bool { return code == codes.OK }
 
 // defaultRetryCodes are retried by a client that is not told otherwise.
@@ -109,8 +119,8 @@ func statusOf(err error) *status.Status {
 	return status.FromContextError(err)
 }
 
-// rejectionStatus is a rejection as a gRPC status.
-func rejectionStatus(r *onlyonce.Rejection) *status.Status {
+// rejectionStatus is a rejection as a gRPC status. A bad key is that of a request field, or of the metadata where none is named.
+func rejectionStatus(r *onlyonce.Rejection, field string) *status.Status {
 	details := []protoadapt.MessageV1{
 		&errdetails.ErrorInfo{Reason: string(r.Reason), Domain: Domain, Metadata: r.Metadata},
 	}
@@ -121,7 +131,7 @@ func rejectionStatus(r *onlyonce.Rejection) *status.Status {
 
 	if r.Reason == onlyonce.ReasonKeyInvalid || r.Reason == onlyonce.ReasonKeyMissing {
 		details = append(details, &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
-			{Field: KeyHeader, Description: r.Message, Reason: string(r.Reason)},
+			{Field: cmp.Or(field, KeyHeader), Description: r.Message, Reason: string(r.Reason)},
 		}})
 	}
 

@@ -1,0 +1,182 @@
+package interceptor_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/interceptor"
+	bankv1 "github.com/onlyonce-go/onlyonce/interceptor/internal/testproto/bank/v1"
+	"github.com/onlyonce-go/onlyonce/retry"
+)
+
+// annotatedClient is a connection whose interceptor knows no more than the .proto.
+func annotatedClient(t *testing.T, w *world, opts ...interceptor.ClientOption) *grpc.ClientConn {
+	t.Helper()
+
+	dial, err := interceptor.DialOptions(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return w.dial(t, dial...)
+}
+
+func TestClientTakesTheKeyFromTheRequestAndNeverChangesIt(t *testing.T) {
+	inMetadata := func(ctx context.Context) context.Context { return withKey(ctx, "key") }
+	inContext := func(ctx context.Context) context.Context { return onlyonce.ContextWithKey(ctx, "key") }
+
+	tests := map[string]struct {
+		field string
+		ctx   func(context.Context) context.Context
+		opts  []grpc.CallOption
+		sent  string // empty where it is a fresh one
+		bad   bool   // the call fails before it is sent
+	}{
+		"a filled field":                {field: "key", sent: "key"},
+		"an empty field":                {},
+		"an empty field and an option":  {opts: []grpc.CallOption{interceptor.WithKey("key")}, sent: "key"},
+		"the same key as the option":    {field: "key", opts: []grpc.CallOption{interceptor.WithKey("key")}, sent: "key"},
+		"the same key as the context":   {field: "key", ctx: inContext, sent: "key"},
+		"the same key as the metadata":  {field: "key", ctx: inMetadata, sent: "key"},
+		"another key than the option":   {field: "other", opts: []grpc.CallOption{interceptor.WithKey("key")}, bad: true},
+		"another key than the context":  {field: "other", ctx: inContext, bad: true},
+		"another key than the metadata": {field: "other", ctx: inMetadata, bad: true},
+		"a malformed field":             {field: "two words", bad: true},
+	}
+
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			b := &branchBank{}
+			w := startBank(t, setup{}, b)
+
+			ctx := t.Context()
+			if test.ctx != nil {
+				ctx = test.ctx(ctx)
+			}
+
+			req := transferOf(test.field, "acme")
+			before := proto.CloneOf(req)
+			_, a := transfer(ctx, annotatedClient(t, w), req, test.opts...)
+
+			if !proto.Equal(req, before) {
+				t.Errorf("the request has become %v", req)
+			}
+
+			if test.bad {
+				if reason := a.info(t).GetReason(); reason != string(onlyonce.ReasonKeyInvalid) || status.Code(a.err) != codes.InvalidArgument ||
+					onlyonce.OutcomeOf(a.err) != onlyonce.OutcomeFinal {
+					t.Errorf("the answer is %v", a.err)
+				}
+
+				b.mustHaveRun(t, 0)
+
+				return
+			}
+
+			a.mustSay(t, onlyonce.StatusExecuted)
+
+			if len(b.keys) != 1 || test.sent != "" && b.keys[0] != test.sent || b.keys[0] == "" {
+				t.Errorf("the keys in the metadata are %q, want %q", b.keys, test.sent)
+			}
+		})
+	}
+}
+
+func TestAnnotatedMethodsAreProtectedWithoutClientOptions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, test := range map[string]struct {
+			call     func(conn grpc.ClientConnInterface) error
+			attempts int
+		}{
+			"required": {func(conn grpc.ClientConnInterface) error {
+				return second(transfer(t.Context(), conn, transferOf("", "acme"))).err
+			}, 3},
+			"optional": {func(conn grpc.ClientConnInterface) error { return second(deposit(t.Context(), conn)).err }, 3},
+			"ignored": {func(conn grpc.ClientConnInterface) error {
+				return second(invoke[bankv1.AuditResponse](t.Context(), conn, auditCall, &bankv1.AuditRequest{RequestId: "key"})).err
+			}, 1},
+			"reads": {func(conn grpc.ClientConnInterface) error {
+				return second(invoke[bankv1.BalanceResponse](t.Context(), conn, balanceCall, &bankv1.BalanceRequest{})).err
+			}, 1},
+			"not annotated": {func(conn grpc.ClientConnInterface) error { return callOn(t.Context(), conn, unaryCall, payment()).err }, 1},
+		} {
+			for _, opts := range [][]interceptor.ClientOption{nil, {interceptor.WithAllMethods()}} {
+				seen := &arrivals{}
+				w := startBank(t, setup{unprotected: true, before: append(seen.before(), unavailableAlways)}, &branchBank{})
+				want := test.attempts
+
+				if name == "not annotated" && opts != nil {
+					want = 3
+				}
+
+				_ = test.call(annotatedClient(t, w, append(opts, interceptor.WithRetry(retry.Policy{MaxAttempts: 3}))...))
+				seen.mustBe(t, want)
+			}
+		}
+	})
+}
+
+func unavailableAlways(context.Context, any, *grpc.UnaryServerInfo, grpc.UnaryHandler) (any, error) {
+	return nil, status.Error(codes.Unavailable, "no")
+}
+
+func TestF29_ClientStopsBeforeTheRetentionOfTheMethodsOptionEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := startBank(t, setup{unprotected: true, before: []grpc.UnaryServerInterceptor{unavailableAlways}}, &branchBank{})
+		patient := interceptor.WithRetry(retry.Policy{MaxAttempts: 1_000_000, BaseDelay: time.Minute, MaxDelay: time.Minute})
+
+		for name, test := range map[string]struct {
+			opts []interceptor.ClientOption
+			call func(conn grpc.ClientConnInterface)
+			most time.Duration
+		}{
+			"the method's hour, less ten minutes": {
+				call: func(conn grpc.ClientConnInterface) { deposit(t.Context(), conn) }, most: 50 * time.Minute,
+			},
+			"the client's day, which is shorter than the service's two": {
+				call: func(conn grpc.ClientConnInterface) { transfer(t.Context(), conn, transferOf("key", "acme")) },
+				most: 24*time.Hour - 10*time.Minute,
+			},
+			"the client's own, which is shorter than the method's": {
+				opts: []interceptor.ClientOption{interceptor.WithRetention(30 * time.Minute)},
+				call: func(conn grpc.ClientConnInterface) { deposit(t.Context(), conn) }, most: 20 * time.Minute,
+			},
+		} {
+			began := time.Now()
+			test.call(annotatedClient(t, w, append(test.opts, patient)...))
+
+			if took := time.Since(began); took > test.most || took < test.most-time.Minute {
+				t.Errorf("%s: the client went on for %v, want up to %v", name, took, test.most)
+			}
+		}
+	})
+}
+
+func TestClientGuessesNothingFromAnAnnotationThatCannotHold(t *testing.T) {
+	b := startDeclared(t, declaration{request: str("a", 1, "key: true") + str("b", 2, "key: true")})
+
+	_, a := b.call(t.Context(), annotatedClient(t, b.world), "a", "key", "b", "other")
+	mustBeRefused(t, b, a)
+}
+
+func TestKeyRulesOfTheAnnotationHoldOnTheClient(t *testing.T) {
+	faults := newFaultStore()
+	w := startBank(t, setup{store: faults}, &branchBank{})
+
+	_, a := deposit(t.Context(), annotatedClient(t, w), interceptor.WithKey("short"))
+	if reason := a.info(t).GetReason(); reason != string(onlyonce.ReasonKeyInvalid) {
+		t.Errorf("the answer is %v", a.err)
+	}
+
+	if len(a.trailer) != 0 {
+		t.Errorf("the call was sent: %v", a.trailer)
+	}
+}

@@ -1,0 +1,205 @@
+package interceptor
+
+import (
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/onlyonce-go/onlyonce"
+	onlyoncev1 "github.com/onlyonce-go/onlyonce/proto/onlyonce/v1"
+)
+
+// policyReader makes a Policy of an option, and notes what cannot hold whatever the server is.
+type policyReader struct {
+	subject  string
+	problems []error
+}
+
+func (r *policyReader) complainf(format string, args ...any) {
+	r.problems = append(r.problems, fmt.Errorf("interceptor: %s: "+format, append([]any{r.subject}, args...)...))
+}
+
+func (r *policyReader) policy(said *onlyoncev1.Policy) Policy {
+	p := Policy{
+		Policy: onlyonce.Policy{
+			Guarantee:   r.guarantee(said.GetGuarantee()),
+			Retention:   r.duration("retention", said.GetRetention()),
+			Lease:       r.duration("lease", said.GetLease()),
+			MaxRun:      r.duration("max_run", said.GetMaxRun()),
+			MaxWait:     r.maxWait(said.GetMaxWait()),
+			MaxAttempts: r.count("max_attempts", said.MaxAttempts),
+			MaxOutcome:  r.count("max_outcome", said.MaxOutcome),
+			FailOpen:    switchOf(said.FailOpen),
+			Detached:    switchOf(said.Detached),
+		},
+		Key:      r.keyUse(said.GetKey()),
+		KeyRules: r.keyRules(said.GetKeyForm()),
+		Classes:  r.classes(said.GetClasses()),
+	}
+
+	// What this build does not know may ask for more protection than it gives.
+	if len(said.ProtoReflect().GetUnknown()) > 0 {
+		p.Key = KeyRequired
+
+		r.complainf("it has a setting that this build does not know: use a newer one, or leave the setting out")
+	}
+
+	return p
+}
+
+func (r *policyReader) guarantee(said onlyoncev1.Guarantee) onlyonce.Guarantee {
+	switch said {
+	case onlyoncev1.Guarantee_GUARANTEE_UNSPECIFIED:
+		return 0
+	case onlyoncev1.Guarantee_GUARANTEE_AT_MOST_ONCE:
+		return onlyonce.AtMostOnce
+	case onlyoncev1.Guarantee_GUARANTEE_AT_LEAST_ONCE:
+		return onlyonce.AtLeastOnce
+	case onlyoncev1.Guarantee_GUARANTEE_EXACTLY_ONCE:
+		return onlyonce.ExactlyOnce
+	default:
+		r.complainf("guarantee is %d, which this build does not know: give AT_MOST_ONCE, AT_LEAST_ONCE or EXACTLY_ONCE", said)
+
+		return onlyonce.AtMostOnce
+	}
+}
+
+func (r *policyReader) keyUse(said onlyoncev1.KeyUse) KeyUse {
+	switch said {
+	case onlyoncev1.KeyUse_KEY_USE_UNSPECIFIED:
+		return KeyInherit
+	case onlyoncev1.KeyUse_KEY_USE_OPTIONAL:
+		return KeyOptional
+	case onlyoncev1.KeyUse_KEY_USE_REQUIRED:
+		return KeyRequired
+	case onlyoncev1.KeyUse_KEY_USE_IGNORED:
+		return KeyIgnored
+	default:
+		r.complainf("key is %d, which this build does not know: give KEY_USE_OPTIONAL, KEY_USE_REQUIRED or KEY_USE_IGNORED", said)
+
+		return KeyRequired
+	}
+}
+
+func (r *policyReader) keyRules(said onlyoncev1.KeyForm) *onlyonce.KeyRules {
+	switch said {
+	case onlyoncev1.KeyForm_KEY_FORM_UNSPECIFIED:
+		return nil
+	case onlyoncev1.KeyForm_KEY_FORM_ANY:
+		return &onlyonce.KeyRules{}
+	case onlyoncev1.KeyForm_KEY_FORM_STRICT:
+		rules := onlyonce.StrictKeys()
+
+		return &rules
+	default:
+		r.complainf("key_form is %d, which this build does not know: give KEY_FORM_ANY or KEY_FORM_STRICT", said)
+
+		return nil
+	}
+}
+
+func (r *policyReader) duration(name string, said *durationpb.Duration) time.Duration {
+	if said == nil {
+		return 0
+	}
+
+	d := said.AsDuration()
+	if said.CheckValid() != nil || d <= 0 {
+		r.complainf("%s is %v: give a positive duration, or leave it out", name, d)
+
+		return 0
+	}
+
+	return d
+}
+
+// maxWait is the one duration that may be zero.
+func (r *policyReader) maxWait(said *durationpb.Duration) time.Duration {
+	if said == nil {
+		return 0
+	}
+
+	d := said.AsDuration()
+	if said.CheckValid() != nil || d < 0 {
+		r.complainf("max_wait is %v: give a positive duration, zero for no wait, or leave it out", d)
+
+		return 0
+	}
+
+	if d == 0 {
+		return onlyonce.NoWait
+	}
+
+	return d
+}
+
+func (r *policyReader) count(name string, said *uint32) int {
+	if said == nil {
+		return 0
+	}
+
+	if *said == 0 {
+		r.complainf("%s is 0: give at least 1, or leave it out", name)
+	}
+
+	return int(*said)
+}
+
+func switchOf(said *bool) onlyonce.Switch {
+	switch {
+	case said == nil:
+		return onlyonce.Inherit
+	case *said:
+		return onlyonce.On
+	default:
+		return onlyonce.Off
+	}
+}
+
+func (r *policyReader) classes(said []*onlyoncev1.CodeClass) map[codes.Code]onlyonce.Class {
+	if len(said) == 0 {
+		return nil
+	}
+
+	classes := make(map[codes.Code]onlyonce.Class, len(said))
+
+	for _, entry := range said {
+		code, known := codeOfNumber(entry.GetCode())
+		if !known {
+			r.complainf("classes has code %d: give the number of an error code, as in google.rpc.Code", entry.GetCode())
+
+			continue
+		}
+
+		if _, twice := classes[code]; twice {
+			r.complainf("classes has code %d (%s) twice: say it once", entry.GetCode(), codeName(code))
+		}
+
+		class, known := classOf(entry.GetClass())
+		if !known || len(entry.ProtoReflect().GetUnknown()) > 0 {
+			r.complainf("classes says %v of code %d (%s): give DEFINITE, AMBIGUOUS or NOT_EXECUTED",
+				entry.GetClass(), entry.GetCode(), codeName(code))
+		}
+
+		classes[code] = class
+	}
+
+	return classes
+}
+
+func classOf(said onlyoncev1.OutcomeClass) (onlyonce.Class, bool) {
+	switch said {
+	case onlyoncev1.OutcomeClass_OUTCOME_CLASS_DEFINITE:
+		return onlyonce.ClassDefinite, true
+	case onlyoncev1.OutcomeClass_OUTCOME_CLASS_NOT_EXECUTED:
+		return onlyonce.ClassNotExecuted, true
+	case onlyoncev1.OutcomeClass_OUTCOME_CLASS_AMBIGUOUS:
+		return onlyonce.ClassAmbiguous, true
+	case onlyoncev1.OutcomeClass_OUTCOME_CLASS_UNSPECIFIED:
+		return onlyonce.ClassAmbiguous, false
+	default:
+		return onlyonce.ClassAmbiguous, false
+	}
+}

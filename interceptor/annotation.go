@@ -1,0 +1,129 @@
+package interceptor
+
+import (
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
+
+	onlyoncev1 "github.com/onlyonce-go/onlyonce/proto/onlyonce/v1"
+)
+
+// annotations is what the .proto says of a method. What cannot hold is told in problems, and is then either left out or taken
+// in the way that protects more.
+type annotations struct {
+	policy    Policy // the method's over its service's
+	given     bool   // the method or its service has an option
+	required  bool   // the method's own option requires a key
+	reads     bool   // idempotency_level = NO_SIDE_EFFECTS
+	streaming bool
+	ownOption bool // the method itself has an option
+
+	key   *requestField // nil: keys come by metadata alone
+	uuid  bool          // keys are UUIDs
+	scope []*requestField
+
+	optionProblems, fieldProblems []error
+}
+
+// annotationsOf reads what the .proto says. A nil descriptor says nothing.
+func annotationsOf(descriptor protoreflect.MethodDescriptor) annotations {
+	if descriptor == nil {
+		return annotations{}
+	}
+
+	a := annotations{streaming: descriptor.IsStreamingClient() || descriptor.IsStreamingServer()}
+
+	own := new(descriptorpb.MethodOptions)
+	method := a.option(own, descriptor, onlyoncev1.E_Method, fullMethodName(descriptor))
+	service := a.option(new(descriptorpb.ServiceOptions), descriptor.Parent(), onlyoncev1.E_Service, string(descriptor.Parent().FullName()))
+
+	a.reads = own.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS
+	a.required = method.Key == KeyRequired
+	a.policy = method.over(service)
+
+	if a.reads && a.required {
+		a.optionProblems = append(a.optionProblems, fmt.Errorf("interceptor: option (%s) of %s requires a key and the method declares "+
+			"idempotency_level = NO_SIDE_EFFECTS, so that keys are ignored: choose one",
+			onlyoncev1.E_Method.TypeDescriptor().FullName(), fullMethodName(descriptor)))
+	}
+
+	a.readFields(descriptor.Input())
+
+	return a
+}
+
+// serviceAnnotation is what the .proto says of all methods of a service, as far as it can be told.
+func serviceAnnotation(name string) Policy {
+	found, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name))
+	if err != nil {
+		return Policy{}
+	}
+
+	if _, ok := found.(protoreflect.ServiceDescriptor); !ok {
+		return Policy{}
+	}
+
+	var a annotations
+
+	return a.option(new(descriptorpb.ServiceOptions), found, onlyoncev1.E_Service, name)
+}
+
+// option reads the option that a method or a service has, into options of its type.
+func (a *annotations) option(
+	options proto.Message, of protoreflect.Descriptor, extension protoreflect.ExtensionType, name string,
+) Policy {
+	name = fmt.Sprintf("option (%s) of %s", extension.TypeDescriptor().FullName(), name)
+
+	if err := readOptions(of, options); err != nil {
+		a.given = true
+		a.optionProblems = append(a.optionProblems, fmt.Errorf("interceptor: %s cannot be read: "+
+			"generate the .proto again, with the onlyonce/v1/options.proto of this version: %w", name, err))
+
+		return Policy{Key: KeyRequired}
+	}
+
+	if !proto.HasExtension(options, extension) {
+		return Policy{}
+	}
+
+	a.given = true
+	a.ownOption = a.ownOption || extension == onlyoncev1.E_Method
+	said, _ := proto.GetExtension(options, extension).(*onlyoncev1.Policy)
+	reader := policyReader{subject: name}
+	policy := reader.policy(said)
+	a.optionProblems = append(a.optionProblems, reader.problems...)
+
+	return policy
+}
+
+// readOptions reads the options of a descriptor once more. In a descriptor that was made at run time, our extensions may be
+// unknown bytes, or messages of another type than the generated one.
+func readOptions(of protoreflect.Descriptor, into proto.Message) error {
+	data, err := proto.MarshalOptions{AllowPartial: true}.Marshal(of.Options())
+	if err != nil {
+		return err
+	}
+
+	return proto.UnmarshalOptions{AllowPartial: true}.Unmarshal(data, into)
+}
+
+// hasNoSideEffects reports what the .proto declares with idempotency_level.
+func hasNoSideEffects(descriptor protoreflect.MethodDescriptor) bool {
+	options := new(descriptorpb.MethodOptions)
+
+	return readOptions(descriptor, options) == nil &&
+		options.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS
+}
+
+// problems is everything that cannot hold.
+func (a *annotations) problems() error {
+	return errors.Join(errors.Join(a.optionProblems...), errors.Join(a.fieldProblems...))
+}
+
+func fullMethodName(descriptor protoreflect.MethodDescriptor) string {
+	return fmt.Sprintf("/%s/%s", descriptor.Parent().FullName(), descriptor.Name())
+}

@@ -1,0 +1,75 @@
+package interceptor
+
+import (
+	"errors"
+	"time"
+)
+
+// clientMethod is what the .proto tells a client about a method, found once. What cannot hold tells it nothing: the server
+// refuses the method, and its operators are told why.
+type clientMethod struct {
+	keyForm   keyForm
+	keyField  *requestField // nil: the request carries no key
+	protected bool          // the servers look at keys
+	ignored   bool          // the servers do not, whatever is said of all methods
+	retention time.Duration // for which the servers keep outcomes; 0: nothing is said
+}
+
+func clientMethodOf(fullMethod string) *clientMethod {
+	said := annotationsOf(findMethod(splitMethod(fullMethod)))
+
+	if said.reads || said.policy.Key == KeyIgnored {
+		return &clientMethod{ignored: true}
+	}
+
+	if said.problems() != nil || said.streaming {
+		return &clientMethod{}
+	}
+
+	m := &clientMethod{
+		keyForm: keyForm{uuid: said.uuid}, keyField: said.key, protected: said.given || said.key != nil, retention: said.policy.Retention,
+	}
+
+	if said.policy.KeyRules != nil {
+		m.keyForm.rules = *said.policy.KeyRules
+	}
+
+	return m
+}
+
+// protected reports whether the servers look at keys of a method.
+func (c *clientConfig) protected(fullMethod string) bool {
+	if c.methods[fullMethod] || c.match != nil && c.match(fullMethod) {
+		return true
+	}
+
+	m := c.known.get(fullMethod)
+
+	return m.protected || c.all && !m.ignored
+}
+
+// validateProtected reports an option that is to say what is protected and says nothing.
+func (c *clientConfig) validateProtected() error {
+	if c.named && len(c.methods) == 0 || c.matched && c.match == nil {
+		return errors.New("interceptor: WithMethods and WithMethodMatch say which methods the servers protect, beside those whose " +
+			".proto says so, and here they say nothing: name methods, give a function, or leave the option out")
+	}
+
+	return nil
+}
+
+// within is the time after the first attempt within which another may be made, where the .proto allows less than policy.
+func (m *clientMethod) within(elapsed time.Duration) time.Duration {
+	if m.retention == 0 {
+		return elapsed
+	}
+
+	return min(elapsed, horizon(m.retention))
+}
+
+// horizon is the time after the first attempt within which another may be made to servers that keep outcomes so long.
+func horizon(retention time.Duration) time.Duration {
+	const caution = 10 * time.Minute
+
+	return max(retention-caution, retention/2) // half
+}

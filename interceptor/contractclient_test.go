@@ -1,0 +1,113 @@
+package interceptor_test
+
+import (
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/interceptor"
+	"github.com/onlyonce-go/onlyonce/retry"
+)
+
+// clientRows are what the client does: whether it tries again with the same key, and whether it tells its caller that a new key
+// may be taken.
+func clientRows() []row {
+	const (
+		noUse = 1 // attempts
+		later = 1 // not by itself, since somebody has to settle it
+		yes   = 2
+
+		mayBeNew = onlyonce.OutcomeFinal
+		neverNew = onlyonce.OutcomeUnknown
+	)
+
+	rejected := func(code codes.Code, reason onlyonce.Reason) turn {
+		return turn{code: code, said: "rejected", reason: reason}
+	}
+	said := func(code codes.Code, status onlyonce.Status) turn { return turn{code: code, said: status} }
+
+	cases := []struct {
+		answer string
+		turn   turn
+		again  int
+		newKey onlyonce.CallOutcome
+	}{
+		{"OK", paid(), noUse, mayBeNew},
+		{"a definite error", said(codes.NotFound, "executed"), noUse, mayBeNew},
+		{"a replayed error", said(codes.NotFound, "replayed"), noUse, mayBeNew},
+		{"KEY_REUSED", rejected(codes.FailedPrecondition, onlyonce.ReasonKeyReused), noUse, mayBeNew},
+		{"KEY_INVALID", rejected(codes.InvalidArgument, onlyonce.ReasonKeyInvalid), noUse, mayBeNew},
+
+		{"IN_PROGRESS", rejected(codes.Unavailable, onlyonce.ReasonInProgress), yes, neverNew},
+		{"LEASE_LOST", rejected(codes.Unavailable, onlyonce.ReasonLeaseLost), yes, neverNew},
+		{"STORE_UNAVAILABLE", rejected(codes.Unavailable, onlyonce.ReasonStoreUnavailable), yes, neverNew},
+		{"STORE_FULL", rejected(codes.ResourceExhausted, onlyonce.ReasonStoreFull), yes, neverNew},
+		{"RECORD_NEWER", rejected(codes.Unavailable, onlyonce.ReasonRecordNewer), yes, neverNew},
+		{"UNAVAILABLE without our domain", turn{code: codes.Unavailable}, yes, neverNew},
+		{"a timeout of the attempt", turn{takes: time.Minute, said: "executed"}, yes, neverNew},
+
+		{"OUTCOME_UNKNOWN", turn{code: codes.Unknown, said: "unknown", reason: onlyonce.ReasonOutcomeUnknown}, later, neverNew},
+		{"UNKNOWN", said(codes.Unknown, "unknown"), later, neverNew},
+		{"INTERNAL", said(codes.Internal, "unknown"), later, neverNew},
+		{"ABORTED", said(codes.Aborted, "unknown"), later, neverNew},
+		{"DEADLINE_EXCEEDED of the handler", said(codes.DeadlineExceeded, "unknown"), later, neverNew},
+		{"CANCELLED by the handler", said(codes.Canceled, "unknown"), later, neverNew},
+		{"RESOURCE_EXHAUSTED", said(codes.ResourceExhausted, "unknown"), later, neverNew},
+		{"UNIMPLEMENTED", said(codes.Unimplemented, "unknown"), later, neverNew},
+		{"DATA_LOSS", said(codes.DataLoss, "unknown"), later, neverNew},
+	}
+
+	rows := make([]row, 0, len(cases))
+
+	for i := range cases {
+		c := &cases[i]
+		rows = append(rows, row{says: c.answer, check: func(s stage) {
+			seen, a := play(s.T, []turn{c.turn}, []interceptor.ClientOption{
+				interceptor.WithRetry(retry.Policy{MaxAttempts: yes, AttemptTimeout: 30 * time.Second}),
+			})
+			seen.mustBe(s.T, c.again)
+
+			if got := onlyonce.OutcomeOf(a.err); got != c.newKey {
+				s.Errorf("the outcome is %v, want %v; the answer is %v, %v", got, c.newKey, a.resp, a.err)
+			}
+
+			keys := seen.values("idempotency-key")
+			if strings.Count(strings.Join(keys, ""), "|") != c.again || keys[0] != keys[len(keys)-1] {
+				s.Errorf("the keys of the attempts are %q, want one and the same", keys)
+			}
+		}})
+	}
+
+	return append(rows,
+		row{says: "the delay is the one that is asked for", check: func(s stage) {
+			asked := rejected(codes.Unavailable, onlyonce.ReasonInProgress)
+			asked.retryInfo, asked.pushback = 7*time.Second, []string{"7000"}
+
+			seen, a := play(s.T, []turn{asked, paid()}, nil)
+			a.mustAnswer(s.T, "paid")
+
+			if gaps := seen.gaps(); len(gaps) != 1 || gaps[0] != 7*time.Second {
+				s.Errorf("the delays are %v", gaps)
+			}
+		}},
+		row{says: "a lost connection: never a new key until the outcome is known", check: func(s stage) {
+			s.handle = after(5*time.Second, answering("paid"))
+			conn := s.clientConn(s.T, interceptor.WithRetry(retry.Policy{MaxAttempts: 1}))
+			call := background(func() answer { return callOn(onlyonce.ContextWithKey(s.Context(), "key"), conn, unaryCall, payment()) })
+
+			time.Sleep(time.Second)
+			s.listener.cut()
+
+			a := <-call
+			if got := onlyonce.OutcomeOf(a.err); got != neverNew {
+				s.Errorf("the outcome is %v; the answer is %v, %v", got, a.resp, a.err)
+			}
+
+			time.Sleep(10 * time.Second) // until the connection is back
+			callOn(onlyonce.ContextWithKey(s.Context(), "key"), conn, unaryCall, payment()).mustAnswer(s.T, "paid")
+			s.mustHaveRun(s.T, 1)
+		}},
+	)
+}

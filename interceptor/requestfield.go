@@ -1,0 +1,75 @@
+package interceptor
+
+import (
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// requestField is a string, or bytes, in the request of a method.
+type requestField struct {
+	request protoreflect.FullName
+	name    protoreflect.Name
+	number  protoreflect.FieldNumber
+	kind    protoreflect.Kind
+}
+
+func newRequestField(fd protoreflect.FieldDescriptor) *requestField {
+	return &requestField{request: fd.ContainingMessage().FullName(), name: fd.Name(), number: fd.Number(), kind: fd.Kind()}
+}
+
+// in returns the field's value in a request, which is empty where there is no such field at all. The second result is false
+// where the request is not of the type that the .proto says, so that nobody can tell.
+func (f *requestField) in(req any) (value string, ok bool) {
+	if f == nil {
+		return "", true
+	}
+
+	msg, ok := req.(proto.Message)
+	if !ok {
+		return "", false
+	}
+
+	// The request may have another descriptor of the same name than the registered one.
+	r := msg.ProtoReflect()
+
+	fd := r.Descriptor().Fields().ByNumber(f.number)
+	if r.Descriptor().FullName() != f.request || fd == nil || fd.Kind() != f.kind || fd.Cardinality() == protoreflect.Repeated {
+		return "", false
+	}
+
+	if f.kind == protoreflect.BytesKind {
+		return string(r.Get(fd).Bytes()), true
+	}
+
+	return r.Get(fd).String(), true
+}
+
+// JoinScope returns the scope of a call whose request has fields that are marked as part of the scope, as an operator needs
+// it for onlyonce.Engine.Lookup: from what the server's [Scope] says, and from the values of these fields in the order of
+// their numbers. Each part is preceded by its length, as in "5:alice4:acme", so that different parts never make the same
+// scope. Without fields the scope is what the server's says.
+func JoinScope(scope string, fields ...string) string {
+	if len(fields) == 0 {
+		return scope
+	}
+
+	var joined strings.Builder
+
+	joined.Grow(len(scope) + len(fields)*32) // most fit
+
+	for i := -1; i < len(fields); i++ {
+		part := scope
+		if i >= 0 {
+			part = fields[i]
+		}
+
+		joined.WriteString(strconv.Itoa(len(part)))
+		joined.WriteByte(':')
+		joined.WriteString(part)
+	}
+
+	return joined.String()
+}

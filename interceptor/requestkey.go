@@ -1,0 +1,102 @@
+package interceptor
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/onlyonce-go/onlyonce"
+)
+
+// takeScope takes the scope of a call from the server's Scope, and from the request fields that are part of it.
+func (c *serverCall) takeScope(ctx context.Context) error {
+	scope, err := c.server.scope.of(ctx)
+	if err != nil || scope == "" {
+		return missingScope("the caller of this idempotent method cannot be identified; authenticate the call", err)
+	}
+
+	if len(c.method.scope) == 0 {
+		c.call.Scope = scope
+
+		return nil
+	}
+
+	var space [4]string
+
+	values := space[:0]
+
+	for _, field := range c.method.scope {
+		value, ok := field.in(c.req)
+		if !ok {
+			return errNotProtobuf(c.method.name, c.req)
+		}
+
+		// An empty one would be a scope that all those share who have forgotten theirs.
+		if value == "" {
+			return missingScope(fmt.Sprintf("field %s of the request is empty and says for whom this idempotent call is; fill it in",
+				field.name), nil)
+		}
+
+		values = append(values, value)
+	}
+
+	c.call.Scope = JoinScope(scope, values...)
+
+	return nil
+}
+
+func missingScope(message string, cause error) *onlyonce.Rejection {
+	return &onlyonce.Rejection{Reason: onlyonce.ReasonScopeMissing, Message: message, Cause: cause}
+}
+
+// takeKey takes the key of a call from the metadata or from the request field that is marked as the key.
+func (c *serverCall) takeKey(keys []string) error {
+	inField, ok := c.method.keyField.in(c.req)
+	if !ok {
+		return errNotProtobuf(c.method.name, c.req)
+	}
+
+	form := &c.method.keyForm
+	inField = form.normal(inField)
+
+	switch {
+	case len(keys) > 1:
+		return invalid(fmt.Sprintf("metadata %s has %d values and must have one", KeyHeader, len(keys)))
+	case len(keys) == 0 && inField == "":
+		return c.missingKey()
+	case len(keys) == 0:
+		c.call.Key, c.blamed = inField, string(c.method.keyField.name)
+	default:
+		c.call.Key = form.normal(keys[0])
+	}
+
+	if problem := form.check(c.call.Key); problem != "" {
+		return invalid(problem)
+	}
+
+	if inField != "" && inField != c.call.Key {
+		c.blamed = string(c.method.keyField.name)
+
+		return invalid(fmt.Sprintf("field %s of the request and metadata %s have different keys; send one key, in either of them or in both",
+			c.blamed, KeyHeader))
+	}
+
+	return nil
+}
+
+func invalid(message string) *onlyonce.Rejection {
+	return &onlyonce.Rejection{Reason: onlyonce.ReasonKeyInvalid, Message: message}
+}
+
+func (c *serverCall) missingKey() *onlyonce.Rejection {
+	where := "metadata " + KeyHeader
+
+	if field := c.method.keyField; field != nil {
+		c.blamed = string(field.name)
+		where = "field " + c.blamed + " or metadata " + KeyHeader
+	}
+
+	return &onlyonce.Rejection{
+		Reason:  onlyonce.ReasonKeyMissing,
+		Message: "this method requires " + where + "; send one key per operation, the same on every retry",
+	}
+}

@@ -1,0 +1,324 @@
+package interceptor_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/descriptorpb"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/interceptor"
+	bankv1 "github.com/onlyonce-go/onlyonce/interceptor/internal/testproto/bank/v1"
+	onlyoncev1 "github.com/onlyonce-go/onlyonce/proto/onlyonce/v1"
+)
+
+// Types of fields in a declaration.
+const (
+	aString   = "type: TYPE_STRING label: LABEL_OPTIONAL"
+	severals  = "type: TYPE_STRING label: LABEL_REPEATED"
+	anInt     = "type: TYPE_INT64 label: LABEL_OPTIONAL"
+	inOneof   = "type: TYPE_STRING label: LABEL_OPTIONAL oneof_index: 0"
+	ofPart    = "type: TYPE_MESSAGE label: LABEL_OPTIONAL type_name: '.PKG.Part'"
+	optionalA = "type: TYPE_STRING label: LABEL_OPTIONAL oneof_index: 0 proto3_optional: true"
+)
+
+func method(settings string) string { return "[onlyonce.v1.method] { " + settings + " }" }
+
+func rpc(name, input, options string) string {
+	return `method { name: "` + name + `" input_type: ".PKG.` + input + `" output_type: ".PKG.Response" options { ` + options + ` } }`
+}
+
+// watch declares a method that streams.
+func watch(options string) string {
+	return `method { name: "Watch" server_streaming: true
+		input_type: ".PKG.Request" output_type: ".PKG.Response" options { ` + options + ` } }`
+}
+
+func TestValidateFindsEveryProblemOfAnAnnotation(t *testing.T) {
+	const pay, request = "/PKG.Bank/Pay", "field PKG.Request."
+
+	tests := map[string]struct {
+		declared declaration
+		want     []string // nothing where there is no problem; PKG is the package
+	}{
+		// The fields.
+		"a good key": {declaration{request: str("a", 1, "key: true")}, nil},
+		"a key with explicit presence": {
+			declaration{request: field("a", 1, optionalA, "key: true") + `oneof_decl { name: "_a" }`}, nil,
+		},
+		"two keys": {
+			declaration{request: str("a", 1, "key: true") + str("b", 2, "key: true")}, []string{request + "b", "as a is", "mark one"},
+		},
+		"a repeated key": {declaration{request: field("a", 1, severals, "key: true")}, []string{request + "a", "repeated"}},
+		"a key in a oneof": {
+			declaration{request: field("a", 1, inOneof, "key: true") + `oneof_decl { name: "o" }`}, []string{request + "a", "oneof o"},
+		},
+		"a key of an integer": {declaration{request: field("a", 1, anInt, "key: true")}, []string{request + "a", "int64", "mark a string"}},
+		"a map as key": {
+			declaration{request: field("a", 1, "type: TYPE_MESSAGE label: LABEL_REPEATED type_name: '.PKG.Request.AEntry'", "key: true") +
+				`nested_type { name: "AEntry" ` + field("key", 1, aString, "") + field("value", 2, aString, "") + ` options { map_entry: true } }`},
+			[]string{request + "a", "map"},
+		},
+		"a key in a message within the request": {
+			declaration{request: field("part", 1, ofPart, ""), messages: `message_type { name: "Part" ` + str("a", 1, "key: true") + `}`},
+			[]string{"field PKG.Part.a", "within the request", "request itself"},
+		},
+		"a key in a message within the request that has one itself": {
+			declaration{
+				request:  field("part", 1, ofPart, "") + str("b", 2, "key: true"),
+				messages: `message_type { name: "Part" ` + str("a", 1, "key: true") + `}`,
+			},
+			nil,
+		},
+		"a batch of requests of another method": {
+			declaration{
+				request:  field("parts", 1, "type: TYPE_MESSAGE label: LABEL_REPEATED type_name: '.PKG.Part'", ""),
+				messages: `message_type { name: "Part" ` + str("a", 1, "key: true") + str("b", 2, "scope: true") + `}`,
+				methods:  rpc("PayPart", "Part", ""),
+			},
+			nil,
+		},
+		"a message that contains itself": {
+			declaration{
+				request:  field("part", 1, ofPart, ""),
+				messages: `message_type { name: "Part" ` + field("part", 1, ofPart, "") + str("a", 2, "scope: true") + `}`,
+			},
+			[]string{"field PKG.Part.a", "scope", "within the request"},
+		},
+		"a scope of an integer": {declaration{request: field("a", 1, anInt, "scope: true")}, []string{request + "a", "string or bytes"}},
+		"a repeated scope":      {declaration{request: field("a", 1, severals, "scope: true")}, []string{request + "a", "repeated"}},
+		"an ignored key":        {declaration{request: str("a", 1, "key: true ignored: true")}, []string{request + "a", "key and as ignored"}},
+		"an ignored scope": {
+			declaration{request: str("a", 1, "scope: true ignored: true")}, []string{request + "a", "scope and as ignored"},
+		},
+		"a key as scope": {declaration{request: str("a", 1, "key: true scope: true")}, []string{request + "a", "choose one"}},
+		"what is not protected is free": {
+			declaration{request: str("a", 1, "key: true") + str("b", 2, "key: true"), method: method("key: KEY_USE_IGNORED")}, nil,
+		},
+
+		// The options.
+		"good options": {declaration{
+			service: "[onlyonce.v1.service] { guarantee: GUARANTEE_AT_LEAST_ONCE fail_open: true max_wait {} }",
+			method:  method("key: KEY_USE_REQUIRED classes { code: 13 class: OUTCOME_CLASS_DEFINITE }"),
+		}, nil},
+		"a negative retention":    {declaration{method: method("retention { seconds: -5 }")}, []string{pay, "retention is -5s"}},
+		"a retention of zero":     {declaration{method: method("retention {}")}, []string{pay, "retention is 0s", "leave it out"}},
+		"a lease of zero":         {declaration{method: method("lease {}")}, []string{pay, "lease is 0s"}},
+		"a negative run":          {declaration{method: method("max_run { seconds: -1 }")}, []string{pay, "max_run is -1s"}},
+		"a negative wait":         {declaration{method: method("max_wait { nanos: -1 }")}, []string{pay, "max_wait is -1ns"}},
+		"a duration that is none": {declaration{method: method("lease { seconds: 1 nanos: -1 }")}, []string{pay, "lease"}},
+		"no attempts":             {declaration{method: method("max_attempts: 0")}, []string{pay, "max_attempts is 0"}},
+		"no outcome":              {declaration{method: method("max_outcome: 0")}, []string{pay, "max_outcome is 0"}},
+		"a lease longer than the run": {
+			declaration{method: method("lease { seconds: 60 }")}, []string{pay, "Lease is 1m0s", "MaxRun is 25s"},
+		},
+		"a transaction that the store does not have": {
+			declaration{method: method("guarantee: GUARANTEE_EXACTLY_ONCE")}, []string{pay, "EXACTLY_ONCE", "use a store"},
+		},
+		"fail-open where it may run twice": {declaration{method: method("fail_open: true")}, []string{pay, "FailOpen is on"}},
+		"numbers that nobody knows": {
+			declaration{method: method("guarantee: 9 key: 8 key_form: 7")}, []string{pay, "guarantee is 9", "key is 8", "key_form is 7"},
+		},
+		"a class for OK": {
+			declaration{method: method("classes { class: OUTCOME_CLASS_DEFINITE }")}, []string{pay, "code 0", "error code"},
+		},
+		"a code that nobody knows": {
+			declaration{method: method("classes { code: 17 class: OUTCOME_CLASS_DEFINITE }")}, []string{pay, "code 17"},
+		},
+		"a class that says nothing": {
+			declaration{method: method("classes { code: 13 }")}, []string{pay, "code 13 (INTERNAL)", "give DEFINITE"},
+		},
+		"a class that nobody knows": {declaration{method: method("classes { code: 13 class: 9 }")}, []string{pay, "code 13"}},
+		"a code that is named twice": {
+			declaration{method: method("classes { code: 13 class: OUTCOME_CLASS_DEFINITE } classes { code: 13 class: OUTCOME_CLASS_AMBIGUOUS }")},
+			[]string{pay, "code 13 (INTERNAL) twice"},
+		},
+		"a key that is required where keys are ignored": {
+			declaration{method: "idempotency_level: NO_SIDE_EFFECTS " + method("key: KEY_USE_REQUIRED")},
+			[]string{pay, "NO_SIDE_EFFECTS", "choose one"},
+		},
+		"a service that requires keys, and a method that reads": {
+			declaration{service: "[onlyonce.v1.service] { key: KEY_USE_REQUIRED }", method: "idempotency_level: NO_SIDE_EFFECTS"}, nil,
+		},
+		"a retention that clients outlast": {
+			declaration{method: method("retention { seconds: 60 }")}, []string{pay, "keeps outcomes for 1m0s", "2m0s", "raise"},
+		},
+
+		// The streams.
+		"a key that is required on a stream": {
+			declaration{methods: watch(method("key: KEY_USE_REQUIRED"))},
+			[]string{"/PKG.Bank/Watch", "stream", "KEY_USE_IGNORED"},
+		},
+		"a service that requires keys, and a stream": {
+			declaration{
+				service: "[onlyonce.v1.service] { key: KEY_USE_REQUIRED }", methods: watch(""),
+			},
+			[]string{"/PKG.Bank/Watch", "stream"},
+		},
+		"a stream with a policy": {
+			declaration{methods: watch(method("detached: false"))},
+			[]string{"/PKG.Bank/Watch", "policy of its own"},
+		},
+		"a stream whose keys are ignored": {
+			declaration{
+				service: "[onlyonce.v1.service] { key: KEY_USE_REQUIRED }",
+				methods: watch(method("key: KEY_USE_IGNORED")),
+			},
+			nil,
+		},
+	}
+
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			pkg, service := test.declared.register(t)
+			err := interceptor.Validate(servicesOf(service), engine(t))
+
+			if test.want == nil {
+				if err != nil {
+					t.Errorf("Validate: %v", err)
+				}
+
+				return
+			}
+
+			for i, want := range test.want {
+				test.want[i] = strings.ReplaceAll(want, "PKG", pkg)
+			}
+
+			mustName(t, err, test.want...)
+		})
+	}
+}
+
+func TestValidateListsEveryProblemAtOnceAndEachOnce(t *testing.T) {
+	_, service := declaration{
+		request: str("a", 1, "key: true") + str("b", 2, "key: true") + str("c", 3, "key: true ignored: true"),
+		service: "[onlyonce.v1.service] { retention { seconds: -1 } lease {} }",
+		method:  method("max_attempts: 0"),
+		methods: rpc("Refund", "Request", method("guarantee: GUARANTEE_EXACTLY_ONCE")),
+	}.register(t)
+
+	err := interceptor.Validate(servicesOf(service), engine(t),
+		interceptor.WithServicePolicy("nobody.v1.Nothing", interceptor.Policy{}),
+		interceptor.WithMethodPolicy("/"+string(service.FullName())+"/Nothing", interceptor.Policy{}),
+	)
+	mustName(t, err, "Request.b", "Request.c", "retention is -1s", "lease is 0s", "max_attempts is 0", "EXACTLY_ONCE",
+		"nobody.v1.Nothing", "/Nothing")
+
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		if n := strings.Count(err.Error(), line); n != 1 {
+			t.Errorf("%d times: %s", n, line)
+		}
+
+		if !strings.Contains(line, string(service.ParentFile().Package())) && !strings.Contains(line, "nobody.v1") {
+			t.Errorf("a problem without a name: %s", line)
+		}
+	}
+}
+
+func TestValidateJudgesOptionsByWhatIsRegistered(t *testing.T) {
+	required := interceptor.Policy{Key: interceptor.KeyRequired}
+	_, service := declaration{methods: watch("")}.register(t)
+	name := string(service.FullName())
+
+	tests := map[string]struct {
+		server registeredServices
+		opts   []interceptor.ServerOption
+		want   []string
+	}{
+		"no options": {},
+		"a service that is not registered": {
+			opts: []interceptor.ServerOption{interceptor.WithServicePolicy(testService, required)}, want: []string{testService, "not registered"},
+		},
+		"a method that is not registered": {
+			opts: []interceptor.ServerOption{interceptor.WithMethodPolicy(unaryCall, required)}, want: []string{unaryCall, "not registered"},
+		},
+		"a stream that requires a key": {
+			opts: []interceptor.ServerOption{interceptor.WithMethodPolicy("/"+name+"/Watch", required)}, want: []string{name + "/Watch", "stream"},
+		},
+		"a service with a stream that requires keys": {
+			opts: []interceptor.ServerOption{interceptor.WithServicePolicy(name, required)}, want: []string{name + "/Watch", "stream"},
+		},
+		"a server with a stream that requires keys": {opts: keyPolicy(required), want: []string{name + "/Watch", "stream"}},
+		"a server with a stream that is left out": {
+			opts: append(keyPolicy(required),
+				interceptor.WithMethodPolicy("/"+name+"/Watch", interceptor.Policy{Key: interceptor.KeyIgnored})),
+		},
+		"a server that requires keys, and the streams of gRPC": {
+			server: servicesOf(healthv1.File_grpc_health_v1_health_proto.Services().Get(0)), opts: keyPolicy(required),
+		},
+		"a stream with a policy": {
+			opts: []interceptor.ServerOption{
+				interceptor.WithMethodPolicy("/"+name+"/Watch", interceptor.Policy{Policy: onlyonce.Policy{MaxAttempts: 2}}),
+			},
+			want: []string{name + "/Watch", "policy of its own"},
+		},
+		"a key that is required on a method that no descriptor knows": {
+			server: registeredServices{"onlyonce.test.Hidden": {Methods: []grpc.MethodInfo{{Name: "Call"}}}},
+			opts:   keyPolicy(required), want: []string{hiddenCall, "no descriptor"},
+		},
+		"a retention that clients outlast": {
+			opts: policy(onlyonce.Policy{Retention: time.Minute}), want: []string{name + "/Pay", "keeps outcomes for 1m0s"},
+		},
+		"options that cannot hold whatever is registered": {
+			opts: keyPolicy(interceptor.Policy{Classes: map[codes.Code]onlyonce.Class{codes.OK: 0}}), want: []string{"policy of the server"},
+		},
+	}
+
+	for what, test := range tests {
+		t.Run(what, func(t *testing.T) {
+			server := test.server
+			if server == nil {
+				server = servicesOf(service)
+			}
+
+			err := interceptor.Validate(server, engine(t), test.opts...)
+			if test.want == nil && err != nil {
+				t.Errorf("Validate: %v", err)
+			}
+
+			if test.want != nil {
+				mustName(t, err, test.want...)
+			}
+		})
+	}
+}
+
+func TestValidateTakesAServerOfGRPC(t *testing.T) {
+	server := grpc.NewServer()
+	bankv1.RegisterBankServiceServer(server, bankv1.UnimplementedBankServiceServer{})
+
+	if err := interceptor.Validate(server, engine(t)); err != nil {
+		t.Errorf("Validate: %v", err)
+	}
+
+	err := interceptor.Validate(server, engine(t), policy(onlyonce.Policy{Retention: 3 * time.Minute})...)
+	mustName(t, err, transferCall, "3m0s", "tells clients 48h0m0s")
+
+	mustName(t, interceptor.Validate(nil, engine(t)), "needs a server")
+	mustName(t, interceptor.Validate(server, nil), "needs an engine")
+}
+
+func TestSettingOfALaterVersionIsAProblem(t *testing.T) {
+	later := new(onlyoncev1.Policy)
+	later.ProtoReflect().SetUnknown([]byte{0xf8, 0x07, 0x01}) // field 127
+
+	options := new(descriptorpb.MethodOptions)
+	proto.SetExtension(options, onlyoncev1.E_Method, later)
+
+	_, service := declaration{method: "[onlyonce.v1.method] { }", later: options}.register(t)
+	mustName(t, interceptor.Validate(servicesOf(service), engine(t)), "/Pay", "does not know")
+}
+
+func TestOptionOfAnotherKindUnderTheSameNumberIsAProblem(t *testing.T) {
+	options := new(descriptorpb.MethodOptions)
+	options.ProtoReflect().SetUnknown([]byte{0x92, 0xb6, 0x1c, 0x02, 0x08, 0xff}) // 58210, and not a message
+
+	_, service := declaration{later: options}.register(t)
+	mustName(t, interceptor.Validate(servicesOf(service), engine(t)), "/Pay", "cannot be read")
+}
