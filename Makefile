@@ -25,6 +25,7 @@ INPUT    ?=
 ROUNDS   ?= 7
 FUZZTIME ?= 1m
 RUNS     ?= 200000
+REDIS_RUNS ?= 200
 
 export STORE INPUT
 
@@ -176,11 +177,15 @@ baseline: $(TOOLS)/.buf@$(BUF_VERSION) ## record the protos as released, to find
 	@$(TOOLS)/buf build proto --exclude-source-info --output proto/baseline.binpb
 
 .PHONY: soak
-soak: ## visit the whole model, make RUNS=200000 random runs, and fuzz every target for FUZZTIME=1m
+soak: servers ## visit the whole model, make RUNS=200000 random runs and REDIS_RUNS=200 on Redis, and fuzz every target for FUZZTIME=1m
 	@printf -- '-- %s the model with three calls\n' '$@'
 	go test -count=1 -timeout 1h ./internal/model -calls 3
 	printf -- '-- %s random runs\n' '$@'
-	go -C internal/chaos test -count=1 -timeout 1h -run TestRandomRuns . -runs $(RUNS) -seed $$RANDOM
+	go -C internal/chaos test -count=1 -timeout 1h -run 'TestRandomRuns$$' . -runs $(RUNS) -seed $$RANDOM
+	printf -- '-- %s random runs on Redis\n' '$@'
+	go -C internal/chaos test -count=1 -timeout 1h -run TestRandomRunsOnRedis . -redis-runs $(REDIS_RUNS) -seed $$RANDOM
+	printf -- '-- %s a flood of keys\n' '$@'
+	go test -count=1 -timeout 1h -run TestF45KeyFlood ./internal/crash -flood 100000
 	for module in $(MODULES); do
 		# `go test -list` prints a package's targets, then its name.
 		targets=$$(cd "$$module"; go test -list '^Fuzz' ./... | awk '

@@ -22,7 +22,7 @@ func (w *world) noteLease(ctx context.Context, res *store.Result) {
 	rec := &res.Record
 
 	a, ok := ctx.Value(attemptKey{}).(*attempt)
-	if !ok || !res.Applied || rec.State != store.Running || !rec.Guarantee.TakeoverAllowed() {
+	if !ok || w.history.realTime || !res.Applied || rec.State != store.Running || !rec.Guarantee.TakeoverAllowed() {
 		return
 	}
 

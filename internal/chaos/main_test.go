@@ -13,6 +13,16 @@ const defaultRuns = 400
 var (
 	firstSeed = flag.Uint64("seed", 1, "the seed of the first run; each further run has the next")
 	runs      = flag.Int("runs", defaultRuns, "how many runs TestRandomRuns makes")
+	redisRuns = flag.Int("redis-runs", 8, "how many runs TestRandomRunsOnRedis makes")
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain lets many of the runs in real time be made at once: most of it they wait.
+func TestMain(m *testing.M) {
+	flag.Parse()
+
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+
+	goleak.VerifyTestMain(m)
+}

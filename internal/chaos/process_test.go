@@ -30,16 +30,18 @@ func (w *world) startProcess(faults storetest.Faults) *process {
 	p := &process{world: w, number: w.started, died: make(chan struct{}), rng: source(w.scenario.seed, "process", w.started)}
 	w.started++
 
-	var far store.Store = pausable{p, w.store}
-	if notifier, ok := w.store.(store.Notifier); ok && w.scenario.notifies {
-		far = notifying{pausable{p, w.store}, notifier}
+	records := w.connect()
+
+	var far store.Store = pausable{p, records}
+	if notifier, ok := records.(store.Notifier); ok && w.scenario.notifies {
+		far = notifying{pausable{p, records}, notifier}
 	}
 
 	p.line = storetest.NewFaulty(far, w.scenario.seed+uint64(p.number)<<32, faults)
 
 	var err error
 
-	p.engine, err = onlyonce.New(p.line.Store(), onlyonce.WithPolicy(w.scenario.policy), onlyonce.WithLimits(w.scenario.limits))
+	p.engine, err = onlyonce.New(p.line.Store(), onlyonce.WithPolicy(w.policy), onlyonce.WithLimits(w.limits))
 	if err != nil {
 		panic(err)
 	}

@@ -25,7 +25,7 @@ func (w *world) effect(ctx context.Context, r *run) bool {
 	case a.plan.ignores:
 	case ctx.Err() != nil:
 		return false
-	default:
+	case !h.realTime:
 		w.mustBeAlone(r)
 	}
 

@@ -18,8 +18,10 @@ import (
 // world is one run.
 type world struct {
 	scenario *scenario
+	policy   onlyonce.Policy // of a process that starts
+	limits   onlyonce.Limits // of the same
 	habits   habits
-	store    backend
+	connect  func() backend // to the store, for a process that starts
 	history  history
 
 	mu      sync.Mutex
@@ -45,7 +47,10 @@ type habits struct {
 // live runs a scenario on a store and returns what happened. It must be called in a bubble.
 func (s *scenario) live(st backend, how habits) *history {
 	before := goleak.IgnoreCurrent()
-	w := &world{scenario: s, habits: how, store: st, end: make(chan struct{})}
+	w := &world{
+		scenario: s, policy: s.policy, limits: s.limits, habits: how,
+		connect: func() backend { return st }, end: make(chan struct{}),
+	}
 	w.history.began = time.Now()
 
 	for range s.processes {
@@ -102,6 +107,15 @@ func (w *world) violationf(id onlyonce.Identity, format string, args ...any) {
 	defer w.history.mu.Unlock()
 
 	w.history.violationf(id, format, args...)
+}
+
+// patience is how long people wait, who have less of it in real time.
+func (w *world) patience(inBubble, inRealTime time.Duration) time.Duration {
+	if w.history.realTime {
+		return inRealTime
+	}
+
+	return inBubble
 }
 
 // pick returns a process for a client. It may die right afterwards.
@@ -201,10 +215,11 @@ func (w *world) heal() {
 	}
 
 	for _, p := range w.live {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+		patience := w.patience(10*time.Minute, 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 
 		if err := p.engine.Drain(ctx); err != nil {
-			w.violationf(onlyonce.Identity{}, "process %d is well and is not drained after ten minutes: %v", p.number, err)
+			w.violationf(onlyonce.Identity{}, "process %d is well and is not drained after %v: %v", p.number, patience, err)
 		}
 
 		cancel()
@@ -225,7 +240,7 @@ func (w *world) bury() {
 	close(w.end)
 
 	for _, p := range w.all {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), w.patience(time.Minute, time.Second))
 		_ = p.engine.Drain(ctx)
 
 		cancel()

@@ -21,7 +21,7 @@ func TestF31ClocksThatAreAnHourOff(t *testing.T) {
 		begin := func(t *testing.T, guarantee onlyonce.Guarantee, owner onlyonce.Policy) (*world, *process, client) {
 			t.Helper()
 
-			w := newWorld(t)
+			w := newWorld(t, embedded)
 			first := w.start(t, serverConfig{Name: "first", Policy: owner, StoreAhead: ahead})
 			second := w.start(t, serverConfig{Name: "second", Policy: sound(guarantee), StoreAhead: -ahead})
 

@@ -11,25 +11,31 @@ import (
 func TestF60TheStricterOfTwoGuaranteesHolds(t *testing.T) {
 	t.Parallel()
 
-	for _, deploy := range []struct{ before, after onlyonce.Guarantee }{
-		{onlyonce.AtMostOnce, onlyonce.AtLeastOnce},
-		{onlyonce.AtLeastOnce, onlyonce.AtMostOnce},
-	} {
-		t.Run(deploy.before.String()+" before "+deploy.after.String(), func(t *testing.T) {
+	for _, on := range keepers() {
+		t.Run(string(on), func(t *testing.T) {
 			t.Parallel()
 
-			w := newWorld(t)
-			first := w.start(t, serverConfig{Name: "first", Policy: mortal(deploy.before)})
-			second := w.start(t, serverConfig{Name: "second", Policy: sound(deploy.after)}).dial(t)
+			for _, deploy := range []struct{ before, after onlyonce.Guarantee }{
+				{onlyonce.AtMostOnce, onlyonce.AtLeastOnce},
+				{onlyonce.AtLeastOnce, onlyonce.AtMostOnce},
+			} {
+				t.Run(deploy.before.String()+" before "+deploy.after.String(), func(t *testing.T) {
+					t.Parallel()
 
-			w.killAt(t, first, atCharged, payment())
-			second.pay(t, theKey).mustReject(t, onlyonce.ReasonOutcomeUnknown)
+					w := newWorld(t, on)
+					first := w.start(t, serverConfig{Name: "first", Policy: mortal(deploy.before)})
+					second := w.start(t, serverConfig{Name: "second", Policy: sound(deploy.after)}).dial(t)
 
-			if rec := w.record(t, theKey); !rec.OutcomeUnknown || rec.Guarantee != deploy.before {
-				t.Errorf("the record is %v under %v, want an unknown outcome under %v", rec.State, rec.Guarantee, deploy.before)
+					w.killAt(t, first, atCharged, payment())
+					second.pay(t, theKey).mustReject(t, onlyonce.ReasonOutcomeUnknown)
+
+					if rec := w.record(t, theKey); !rec.OutcomeUnknown || rec.Guarantee != deploy.before {
+						t.Errorf("the record is %v under %v, want an unknown outcome under %v", rec.State, rec.Guarantee, deploy.before)
+					}
+
+					w.mustHave(t, theKey, 1, 1)
+				})
 			}
-
-			w.mustHave(t, theKey, 1, 1)
 		})
 	}
 }

@@ -13,42 +13,48 @@ import (
 func TestF55ARequestThatKillsItsProcessRunsMaxAttemptsTimes(t *testing.T) {
 	t.Parallel()
 
-	const attempts = 3
+	for _, on := range keepers() {
+		t.Run(string(on), func(t *testing.T) {
+			t.Parallel()
 
-	policy := mortal(onlyonce.AtLeastOnce)
-	policy.MaxAttempts = attempts
+			const attempts = 3
 
-	w := newWorld(t)
+			policy := mortal(onlyonce.AtLeastOnce)
+			policy.MaxAttempts = attempts
 
-	for n := range attempts {
-		p := w.start(t, serverConfig{Name: fmt.Sprintf("life %d", n+1), Policy: policy})
-		p.doomed.Store(true)
-		p.dial(t).call(t.Context(), theKey, poison()).mustBreak(t)
-		p.waitKilled(t)
+			w := newWorld(t, on)
+
+			for n := range attempts {
+				p := w.start(t, serverConfig{Name: fmt.Sprintf("life %d", n+1), Policy: policy})
+				p.doomed.Store(true)
+				p.dial(t).call(t.Context(), theKey, poison()).mustBreak(t)
+				p.waitKilled(t)
+			}
+
+			survivor := w.start(t, serverConfig{Name: "survivor", Policy: policy}).dial(t)
+
+			for range 3 {
+				survivor.call(t.Context(), theKey, poison()).mustReject(t, onlyonce.ReasonOutcomeUnknown)
+			}
+
+			rec := w.mustBe(t, theKey, store.Running)
+			if !rec.OutcomeUnknown || rec.Attempts != attempts {
+				t.Errorf("the record counts %d attempts, unsettled: %t; want %d and true", rec.Attempts, rec.OutcomeUnknown, attempts)
+			}
+
+			w.mustHave(t, theKey, attempts, 0)
+
+			fence := uint64(0)
+
+			for n, run := range w.seen(atHandler, theKey) {
+				if run.Attempt != n+1 || run.Fence <= fence {
+					t.Errorf("run %d is attempt %d with fence %d, want a fence above %d", n+1, run.Attempt, run.Fence, fence)
+				}
+
+				fence = run.Fence
+			}
+
+			survivor.pay(t, "other").mustSay(t, onlyonce.StatusExecuted)
+		})
 	}
-
-	survivor := w.start(t, serverConfig{Name: "survivor", Policy: policy}).dial(t)
-
-	for range 3 {
-		survivor.call(t.Context(), theKey, poison()).mustReject(t, onlyonce.ReasonOutcomeUnknown)
-	}
-
-	rec := w.mustBe(t, theKey, store.Running)
-	if !rec.OutcomeUnknown || rec.Attempts != attempts {
-		t.Errorf("the record counts %d attempts, unsettled: %t; want %d and true", rec.Attempts, rec.OutcomeUnknown, attempts)
-	}
-
-	w.mustHave(t, theKey, attempts, 0)
-
-	fence := uint64(0)
-
-	for n, run := range w.seen(atHandler, theKey) {
-		if run.Attempt != n+1 || run.Fence <= fence {
-			t.Errorf("run %d is attempt %d with fence %d, want a fence above %d", n+1, run.Attempt, run.Fence, fence)
-		}
-
-		fence = run.Fence
-	}
-
-	survivor.pay(t, "other").mustSay(t, onlyonce.StatusExecuted)
 }

@@ -15,7 +15,6 @@ import (
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/interceptor"
-	"github.com/onlyonce-go/onlyonce/internal/crash/remotestore"
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
@@ -80,12 +79,19 @@ func (p *probe) outside(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h
 	return resp, err
 }
 
+// observe tells what the engine reports, but for calls, which have points of their own.
+func (p *probe) observe(_ context.Context, event onlyonce.Event) {
+	if event.Kind != onlyonce.EventCall {
+		p.reach(&Visit{At: point(event.Kind.String()), Key: event.Key, Fence: event.Fence})
+	}
+}
+
 // probedStore tells what becomes of claims, and shows another time than the store's.
 //
 // The clock of one process cannot be set without setting the machine's. What a server sees of clocks is its own and, in
 // the results of operations, the store's: moving the second by an hour is the same to it as moving the first.
 type probedStore struct {
-	*remotestore.Client
+	backend
 
 	probe *probe
 	ahead time.Duration
@@ -93,7 +99,7 @@ type probedStore struct {
 
 // Claim implements [store.Store].
 func (s *probedStore) Claim(ctx context.Context, op store.Claim) (store.Result, error) {
-	res, err := s.Client.Claim(ctx, op)
+	res, err := s.backend.Claim(ctx, op)
 
 	if err == nil {
 		at := atRefused
@@ -109,42 +115,42 @@ func (s *probedStore) Claim(ctx context.Context, op store.Claim) (store.Result, 
 
 // Renew implements [store.Store].
 func (s *probedStore) Renew(ctx context.Context, op store.Renewal) (store.Result, error) {
-	res, err := s.Client.Renew(ctx, op)
+	res, err := s.backend.Renew(ctx, op)
 
 	return s.shown(res), err
 }
 
 // Complete implements [store.Store].
 func (s *probedStore) Complete(ctx context.Context, op store.Completion) (store.Result, error) {
-	res, err := s.Client.Complete(ctx, op)
+	res, err := s.backend.Complete(ctx, op)
 
 	return s.shown(res), err
 }
 
 // Release implements [store.Store].
 func (s *probedStore) Release(ctx context.Context, op store.Release) (store.Result, error) {
-	res, err := s.Client.Release(ctx, op)
+	res, err := s.backend.Release(ctx, op)
 
 	return s.shown(res), err
 }
 
 // Hold implements [store.Store].
 func (s *probedStore) Hold(ctx context.Context, op store.Hold) (store.Result, error) {
-	res, err := s.Client.Hold(ctx, op)
+	res, err := s.backend.Hold(ctx, op)
 
 	return s.shown(res), err
 }
 
 // Lookup implements [store.Inspector].
 func (s *probedStore) Lookup(ctx context.Context, key store.Key) (store.Result, error) {
-	res, err := s.Client.Lookup(ctx, key)
+	res, err := s.backend.Lookup(ctx, key)
 
 	return s.shown(res), err
 }
 
 // Resolve implements [store.Inspector].
 func (s *probedStore) Resolve(ctx context.Context, op store.Resolution) (store.Result, error) {
-	res, err := s.Client.Resolve(ctx, op)
+	res, err := s.backend.Resolve(ctx, op)
 
 	return s.shown(res), err
 }

@@ -4,6 +4,7 @@ package crash
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -39,6 +40,7 @@ func (w *world) start(t *testing.T, config serverConfig) *process {
 // launch is start for other goroutines than the test's.
 func (w *world) launch(ctx context.Context, config serverConfig) (*process, error) {
 	config.World = w.listener.Addr().String()
+	config.Redis = cmp.Or(config.Redis, w.kept.redis)
 
 	encoded, err := config.encode()
 	if err != nil {

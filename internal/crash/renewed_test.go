@@ -21,29 +21,35 @@ const longRun = 4
 func TestF19RunOfSeveralLeasesKeepsItsKeyByRenewingThem(t *testing.T) {
 	t.Parallel()
 
-	for guarantee, last := range map[onlyonce.Guarantee]string{
-		onlyonce.AtMostOnce:  "its outcome stays known",
-		onlyonce.AtLeastOnce: "nobody takes over",
-	} {
-		t.Run(guarantee.String()+": "+last, func(t *testing.T) {
+	for _, on := range keepers() {
+		t.Run(string(on), func(t *testing.T) {
 			t.Parallel()
 
-			for lease := shortLease; !keepsItsKey(t, guarantee, lease); lease *= 4 {
-				if lease > 4*time.Second {
-					t.Fatalf("a run of several leases has lost its key, even with leases of %v", lease)
-				}
+			for guarantee, last := range map[onlyonce.Guarantee]string{
+				onlyonce.AtMostOnce:  "its outcome stays known",
+				onlyonce.AtLeastOnce: "nobody takes over",
+			} {
+				t.Run(guarantee.String()+": "+last, func(t *testing.T) {
+					t.Parallel()
 
-				t.Logf("a lease of %v was lost", lease)
+					for lease := shortLease; !keepsItsKey(t, on, guarantee, lease); lease *= 4 {
+						if lease > 4*time.Second {
+							t.Fatalf("a run of several leases has lost its key, even with leases of %v", lease)
+						}
+
+						t.Logf("a lease of %v was lost", lease)
+					}
+				})
 			}
 		})
 	}
 }
 
 // keepsItsKey makes a long run with duplicates, and reports whether it had its lease all the time.
-func keepsItsKey(t *testing.T, guarantee onlyonce.Guarantee, lease time.Duration) bool {
+func keepsItsKey(t *testing.T, on keeper, guarantee onlyonce.Guarantee, lease time.Duration) bool {
 	t.Helper()
 
-	w := newWorld(t)
+	w := newWorld(t, on)
 
 	renewing := sound(guarantee)
 	renewing.Lease = lease

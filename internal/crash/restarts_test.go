@@ -25,36 +25,42 @@ const (
 func TestF01F03F05ServersAreKilledAndRestarted(t *testing.T) {
 	t.Parallel()
 
-	for _, guarantee := range []onlyonce.Guarantee{onlyonce.AtMostOnce, onlyonce.AtLeastOnce} {
-		t.Run(guarantee.String(), func(t *testing.T) {
+	for _, on := range keepers() {
+		t.Run(string(on), func(t *testing.T) {
 			t.Parallel()
 
-			w := newWorld(t)
-			policy := mortal(guarantee)
-			policy.MaxAttempts = restartKills + 1
-			policy.MaxWait = time.Second
+			for _, guarantee := range []onlyonce.Guarantee{onlyonce.AtMostOnce, onlyonce.AtLeastOnce} {
+				t.Run(guarantee.String(), func(t *testing.T) {
+					t.Parallel()
 
-			f := newFleet(t, w, serverConfig{Policy: policy, Deduplicated: guarantee.TakeoverAllowed()}, restartKills)
-			client := f.dial(t)
-			answers := payAll(t, client)
+					w := newWorld(t, on)
+					policy := mortal(guarantee)
+					policy.MaxAttempts = restartKills + 1
+					policy.MaxWait = time.Second
 
-			f.peace(t)
+					f := newFleet(t, w, serverConfig{Policy: policy, Deduplicated: guarantee.TakeoverAllowed()}, restartKills)
+					client := f.dial(t)
+					answers := payAll(t, client)
 
-			unknown := 0
+					f.peace(t)
 
-			for key, got := range answers {
-				got = append(got, client.pay(t, key))
-				w.mustBeTrue(t, key, got)
+					unknown := 0
 
-				if got[len(got)-1].err != nil {
-					unknown++
-				}
-			}
+					for key, got := range answers {
+						got = append(got, client.pay(t, key))
+						w.mustBeTrue(t, key, got)
 
-			t.Logf("%d kills in %d visits, %d of %d outcomes are unknown", restartKills, f.counted(), unknown, restartKeys)
+						if got[len(got)-1].err != nil {
+							unknown++
+						}
+					}
 
-			if unknown > 0 && guarantee.TakeoverAllowed() {
-				t.Errorf("%d outcomes are unknown although others may take over", unknown)
+					t.Logf("%d kills in %d visits, %d of %d outcomes are unknown", restartKills, f.counted(), unknown, restartKeys)
+
+					if unknown > 0 && guarantee.TakeoverAllowed() {
+						t.Errorf("%d outcomes are unknown although others may take over", unknown)
+					}
+				})
 			}
 		})
 	}

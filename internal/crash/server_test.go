@@ -4,6 +4,7 @@ package crash
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/gob"
 	"encoding/hex"
@@ -23,7 +24,6 @@ import (
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/interceptor"
-	"github.com/onlyonce-go/onlyonce/internal/crash/remotestore"
 )
 
 // theScope is the scope of all calls.
@@ -35,6 +35,8 @@ type serverConfig struct {
 	Name string
 	// World is the address of the test process.
 	World string
+	// Redis is the URL of the shared store; where it is empty, the test process keeps it.
+	Redis string
 	// Policy is that of all methods.
 	Policy onlyonce.Policy
 	// Deduplicated says that the handler gives the provider its key.
@@ -43,6 +45,9 @@ type serverConfig struct {
 	StoreAhead time.Duration
 	// Recovers says that the server asks the provider about unknown outcomes.
 	Recovers bool
+	// StoreTimeout bounds an operation of the store, and SettleTimeout the time that a caller is kept while its outcome cannot
+	// be recorded; zero is for a store that is always there.
+	StoreTimeout, SettleTimeout time.Duration
 	// GracefulStopFirst shuts down without Drain before the last answer is out.
 	GracefulStopFirst bool
 }
@@ -63,6 +68,8 @@ func decodeConfig(encoded string) (serverConfig, error) {
 
 	return config, err
 }
+
+func (c *serverConfig) storeTimeout() time.Duration { return cmp.Or(c.StoreTimeout, 10*time.Second) }
 
 // serverMain is the life of a server process, and its exit code.
 func serverMain(encoded string) int {
@@ -104,7 +111,12 @@ func serve(config *serverConfig) error {
 	world := rpc.NewClient(conn)
 	probe := &probe{world: world, server: config.Name}
 
-	engine, server, err := build(config, world, probe)
+	records, err := openShared(config, world)
+	if err != nil {
+		return err
+	}
+
+	engine, server, err := build(config, world, probe, records)
 	if err != nil {
 		return err
 	}
@@ -131,6 +143,10 @@ func serve(config *serverConfig) error {
 		return fmt.Errorf("serving: %w", err)
 	}
 
+	if err := records.Close(); err != nil {
+		return fmt.Errorf("closing the store: %w", err)
+	}
+
 	if err := world.Close(); err != nil {
 		return fmt.Errorf("closing the connection to the test process: %w", err)
 	}
@@ -138,11 +154,14 @@ func serve(config *serverConfig) error {
 	return goleak.Find(before)
 }
 
-func build(config *serverConfig, world *rpc.Client, probe *probe) (*onlyonce.Engine, *grpc.Server, error) {
-	records := &probedStore{Client: remotestore.New(world, patience), probe: probe, ahead: config.StoreAhead}
+func build(
+	config *serverConfig, world *rpc.Client, probe *probe, records backend,
+) (*onlyonce.Engine, *grpc.Server, error) {
+	probed := &probedStore{backend: records, probe: probe, ahead: config.StoreAhead}
 
-	engine, err := onlyonce.New(records,
-		onlyonce.WithPolicy(config.Policy), onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: 10 * time.Second}))
+	engine, err := onlyonce.New(probed,
+		onlyonce.WithPolicy(config.Policy), onlyonce.WithObserver(onlyonce.ObserverFunc(probe.observe)),
+		onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: config.storeTimeout(), SettleTimeout: config.SettleTimeout}))
 	if err != nil {
 		return nil, nil, err
 	}

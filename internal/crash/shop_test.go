@@ -54,12 +54,26 @@ func poison() *pb.SimpleRequest {
 	return &pb.SimpleRequest{Payload: &pb.Payload{Body: []byte("poison")}}
 }
 
+// endless is a request whose handler waits until it is told to end, without an effect.
+func endless() *pb.SimpleRequest {
+	return &pb.SimpleRequest{Payload: &pb.Payload{Body: []byte("endless")}}
+}
+
 // UnaryCall implements [pb.TestServiceServer].
 func (s *shop) UnaryCall(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
-	if string(req.GetPayload().GetBody()) == "poison" {
+	switch string(req.GetPayload().GetBody()) {
+	case "poison":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 
 		select {}
+	case "endless":
+		<-ctx.Done()
+
+		end := visit(ctx, atEnd)
+		end.Body = []byte(context.Cause(ctx).Error())
+		s.probe.reach(end)
+
+		return nil, ctx.Err()
 	}
 
 	run, _ := onlyonce.RunFromContext(ctx)

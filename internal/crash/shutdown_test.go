@@ -17,37 +17,43 @@ import (
 func TestF48GracefulStopDuringARun(t *testing.T) {
 	t.Parallel()
 
-	w := newWorld(t)
-	p := w.start(t, serverConfig{Name: "server", Policy: sound(onlyonce.AtMostOnce), GracefulStopFirst: true})
-	client := p.dial(t)
+	for _, on := range keepers() {
+		t.Run(string(on), func(t *testing.T) {
+			t.Parallel()
 
-	parked := w.park("server", atHandler, theKey)
-	caller := client.begin(t, theKey)
-	parked.wait(t)
+			w := newWorld(t, on)
+			p := w.start(t, serverConfig{Name: "server", Policy: sound(onlyonce.AtMostOnce), GracefulStopFirst: true})
+			client := p.dial(t)
 
-	p.doomed.Store(true)
-	p.signal(t, syscall.SIGTERM)
-	eventually(t, "the server listens no more", func() bool {
-		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", p.addr)
-		if err != nil {
-			return true
-		}
+			parked := w.park("server", atHandler, theKey)
+			caller := client.begin(t, theKey)
+			parked.wait(t)
 
-		conn.Close()
+			p.doomed.Store(true)
+			p.signal(t, syscall.SIGTERM)
+			eventually(t, "the server listens no more", func() bool {
+				conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", p.addr)
+				if err != nil {
+					return true
+				}
 
-		return false
-	})
+				conn.Close()
 
-	w.mustBe(t, theKey, store.Running)
-	parked.release()
+				return false
+			})
 
-	finish(t, caller).mustSay(t, onlyonce.StatusExecuted)
-	p.waitExit(t) // which says that nothing leaks
-	w.mustBe(t, theKey, store.Completed)
+			w.mustBe(t, theKey, store.Running)
+			parked.release()
 
-	next := w.start(t, serverConfig{Name: "next", Policy: sound(onlyonce.AtMostOnce)}).dial(t)
-	next.pay(t, theKey).mustSay(t, onlyonce.StatusReplayed)
-	w.mustHave(t, theKey, 1, 1)
+			finish(t, caller).mustSay(t, onlyonce.StatusExecuted)
+			p.waitExit(t) // which says that nothing leaks
+			w.mustBe(t, theKey, store.Completed)
+
+			next := w.start(t, serverConfig{Name: "next", Policy: sound(onlyonce.AtMostOnce)}).dial(t)
+			next.pay(t, theKey).mustSay(t, onlyonce.StatusReplayed)
+			w.mustHave(t, theKey, 1, 1)
+		})
+	}
 }
 
 // asked collects the answers to calls with different keys.
@@ -66,75 +72,81 @@ func (a *asked) note(key string, got answer) {
 func TestF56DrainUnderLoad(t *testing.T) {
 	t.Parallel()
 
-	const parkedRuns, workers, enough = 3, 6, 60
+	for _, on := range keepers() {
+		t.Run(string(on), func(t *testing.T) {
+			t.Parallel()
 
-	w := newWorld(t)
-	p := w.start(t, serverConfig{Name: "server", Policy: sound(onlyonce.AtMostOnce)})
-	client := p.dial(t)
-	all := asked{answers: make(map[string]answer)}
+			const parkedRuns, workers, enough = 3, 6, 60
 
-	parked := make(map[string]*trap)
-	callers := make(map[string]<-chan answer)
+			w := newWorld(t, on)
+			p := w.start(t, serverConfig{Name: "server", Policy: sound(onlyonce.AtMostOnce)})
+			client := p.dial(t)
+			all := asked{answers: make(map[string]answer)}
 
-	for n := range parkedRuns {
-		key := fmt.Sprintf("parked-%d", n)
-		parked[key] = w.park("server", atHandler, key)
-		callers[key] = client.begin(t, key)
-	}
+			parked := make(map[string]*trap)
+			callers := make(map[string]<-chan answer)
 
-	for _, trap := range parked {
-		trap.wait(t)
-	}
+			for n := range parkedRuns {
+				key := fmt.Sprintf("parked-%d", n)
+				parked[key] = w.park("server", atHandler, key)
+				callers[key] = client.begin(t, key)
+			}
 
-	var load sync.WaitGroup
+			for _, trap := range parked {
+				trap.wait(t)
+			}
 
-	for worker := range workers {
-		load.Go(func() {
-			for n, begin := 0, time.Now(); time.Since(begin) < patience; n++ {
-				key := fmt.Sprintf("load-%d-%d", worker, n)
-				got := client.call(t.Context(), key, payment())
+			var load sync.WaitGroup
+
+			for worker := range workers {
+				load.Go(func() {
+					for n, begin := 0, time.Now(); time.Since(begin) < patience; n++ {
+						key := fmt.Sprintf("load-%d-%d", worker, n)
+						got := client.call(t.Context(), key, payment())
+						all.note(key, got)
+
+						if got.err != nil {
+							return
+						}
+					}
+				})
+			}
+
+			eventually(t, "the server is under load", func() bool { return len(w.seen(atReturned, "")) >= enough })
+			p.doomed.Store(true)
+			p.signal(t, syscall.SIGTERM)
+			load.Wait() // every worker has been refused
+
+			// The runs that are parked hold up the drain, so the server still answers.
+			for n := range 2 * workers {
+				key := fmt.Sprintf("late-%d", n)
+				got := client.pay(t, key)
+				got.mustReject(t, onlyonce.ReasonStoreUnavailable)
 				all.note(key, got)
+			}
 
-				if got.err != nil {
-					return
+			for key, trap := range parked {
+				trap.release()
+
+				got := finish(t, callers[key])
+				got.mustSay(t, onlyonce.StatusExecuted)
+				all.note(key, got)
+			}
+
+			p.waitExit(t)
+
+			for key, got := range all.answers {
+				if got.err == nil {
+					w.mustBe(t, key, store.Completed)
+					w.mustHave(t, key, 1, 1)
+
+					continue
 				}
+
+				got.mustReject(t, onlyonce.ReasonStoreUnavailable)
+				w.mustBe(t, key, store.Absent)
+				w.mustHave(t, key, 0, 0)
 			}
 		})
-	}
-
-	eventually(t, "the server is under load", func() bool { return len(w.seen(atReturned, "")) >= enough })
-	p.doomed.Store(true)
-	p.signal(t, syscall.SIGTERM)
-	load.Wait() // every worker has been refused
-
-	// The runs that are parked hold up the drain, so the server still answers.
-	for n := range 2 * workers {
-		key := fmt.Sprintf("late-%d", n)
-		got := client.pay(t, key)
-		got.mustReject(t, onlyonce.ReasonStoreUnavailable)
-		all.note(key, got)
-	}
-
-	for key, trap := range parked {
-		trap.release()
-
-		got := finish(t, callers[key])
-		got.mustSay(t, onlyonce.StatusExecuted)
-		all.note(key, got)
-	}
-
-	p.waitExit(t)
-
-	for key, got := range all.answers {
-		if got.err == nil {
-			w.mustBe(t, key, store.Completed)
-			w.mustHave(t, key, 1, 1)
-
-			continue
-		}
-
-		got.mustReject(t, onlyonce.ReasonStoreUnavailable)
-		w.mustBe(t, key, store.Absent)
-		w.mustHave(t, key, 0, 0)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/onlyonce-go/onlyonce"
 )
 
 // patience is how long a test waits for something that must happen. Only a test that fails waits for so long.
@@ -24,7 +26,17 @@ const (
 	atCharged  point = "charged"            // the effect has happened
 	atReturned point = "returned"           // the handler has returned, nothing is recorded
 	atAnswer   point = "about to answer"    // the engine is done; Body is the response, or else the status
+	atEnd      point = "told to end"        // a handler that waits has seen its context end; Body is the cause
 	atStopping point = "about to shut down" // the server has seen SIGTERM
+)
+
+// Servers also tell what their engines report, as points of the same names.
+var (
+	atRenewFailed    = point(onlyonce.EventRenewFailed.String())
+	atLeaseLost      = point(onlyonce.EventLeaseLost.String())
+	atSettleFailed   = point(onlyonce.EventSettleFailed.String())
+	atClaimWithdrawn = point(onlyonce.EventClaimWithdrawn.String())
+	atPendingSettled = point(onlyonce.EventPendingSettled.String())
 )
 
 // Visit is what a server tells when it has come to a point. Key, Fence and Attempt are those of the call.
@@ -163,6 +175,12 @@ func (p *trap) await(ended <-chan struct{}) (Visit, error) {
 
 // release lets the server go on.
 func (p *trap) release() { close(p.released) }
+
+// mustReach waits until a server has come to a point with a key.
+func (j *journal) mustReach(t *testing.T, at point, key string) {
+	t.Helper()
+	eventually(t, key+" is "+string(at), func() bool { return len(j.seen(at, key)) > 0 })
+}
 
 // eventually waits until something holds that no server tells.
 func eventually(t *testing.T, what string, holds func() bool) {

@@ -15,7 +15,6 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/internal/crash/remotestore"
 	"github.com/onlyonce-go/onlyonce/store"
-	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
 // world is what outlives the servers: the store, the provider and the journal, on a port that the servers connect to. And
@@ -24,6 +23,7 @@ type world struct {
 	*journal
 	*provider
 
+	kept     kept
 	operator *onlyonce.Engine // on the same store
 	listener net.Listener
 
@@ -31,12 +31,16 @@ type world struct {
 	processes []*process
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, on keeper) *world {
 	t.Helper()
 
-	records := memstore.New()
+	return newWorldIn(t, on.open(t))
+}
 
-	operator, err := onlyonce.New(records)
+func newWorldIn(t *testing.T, kept kept) *world {
+	t.Helper()
+
+	operator, err := onlyonce.New(kept.records)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,11 +52,11 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 
-	w := &world{journal: newJournal(), provider: newProvider(), operator: operator, listener: listener}
+	w := &world{journal: newJournal(), provider: newProvider(), kept: kept, operator: operator, listener: listener}
 	services := rpc.NewServer()
 
 	if err := errors.Join(
-		remotestore.Register(services, records),
+		remotestore.Register(services, kept.records),
 		services.RegisterName("Journal", w.journal),
 		services.RegisterName("Provider", w.provider),
 	); err != nil {

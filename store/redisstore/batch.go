@@ -25,11 +25,12 @@ type batcher struct {
 	batched bool
 	// patient clients may take longer than the context of an operation allows.
 	patient bool
-	// route finds the server of a key in a cluster, so that one which is slow does not hold up the others.
-	route func(ctx context.Context, name string) *redis.Client
-	mu    sync.Mutex
-	lanes map[*redis.Client]*lane
-	only  lane
+	// cluster is nil on a single server. In a cluster each server has a lane, so that one which is slow does not hold up the
+	// others.
+	cluster *redis.ClusterClient
+	mu      sync.Mutex
+	lanes   map[*redis.Client]*lane
+	only    lane
 }
 
 // lane is the way to one server.
@@ -51,15 +52,7 @@ func (b *batcher) init(client Client, batched bool) {
 	b.client, b.batched, b.patient = client, batched, !heedsContexts(client)
 
 	if cluster, ok := client.(*redis.ClusterClient); ok {
-		b.lanes = make(map[*redis.Client]*lane)
-		b.route = func(ctx context.Context, name string) *redis.Client {
-			node, err := cluster.MasterForKey(ctx, name)
-			if err != nil {
-				return nil // which the command will find out for itself
-			}
-
-			return node
-		}
+		b.cluster, b.lanes = cluster, make(map[*redis.Client]*lane)
 	}
 }
 
@@ -73,6 +66,34 @@ func heedsContexts(client Client) bool {
 		return c.Options().ContextTimeoutEnabled
 	default:
 		return false
+	}
+}
+
+// process sends a command by itself and waits for its answer, not longer than the context allows. After an error of the
+// context nobody may look at the command.
+func process(ctx context.Context, client Client, cmd redis.Cmder) error {
+	return await(ctx, client, func() error {
+		_ = client.Process(ctx, cmd)
+
+		return cmd.Err() // waits where the client does not
+	})
+}
+
+// await waits for what a client does, not longer than the context allows.
+func await(ctx context.Context, client Client, run func() error) error {
+	if heedsContexts(client) {
+		return run()
+	}
+
+	done := make(chan error, 1)
+
+	go func() { done <- run() }()
+
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err() //nolint:wrapcheck // wrapped by the caller
 	}
 }
 
@@ -90,7 +111,10 @@ func (b *batcher) do(ctx context.Context, name string, cmd *redis.StringCmd) err
 		return b.lead(ctx, nil, []*request{own})
 	}
 
-	l := b.lane(ctx, name)
+	l, err := b.lane(ctx, name)
+	if err != nil {
+		return err
+	}
 
 	l.mu.Lock()
 
@@ -125,43 +149,68 @@ func (b *batcher) do(ctx context.Context, name string, cmd *redis.StringCmd) err
 	return b.lead(ctx, l, batch)
 }
 
-func (b *batcher) lane(ctx context.Context, name string) *lane {
-	if b.route == nil {
-		return &b.only
+// lane is the way to the server of a key. It fails where the context ends before the servers of a cluster are known.
+func (b *batcher) lane(ctx context.Context, name string) (*lane, error) {
+	if b.cluster == nil {
+		return &b.only, nil
 	}
 
-	node := b.route(ctx, name)
-	if node == nil {
-		return &b.only
+	server, err := b.server(ctx, name)
+
+	if ctx.Err() != nil {
+		return nil, ctx.Err() //nolint:wrapcheck // wrapped by the operation
+	}
+
+	if err != nil {
+		return &b.only, nil
 	}
 
 	b.mu.Lock()
 	defer b.mu.Unlock()
 
-	l := b.lanes[node]
+	l := b.lanes[server]
 	if l == nil {
 		l = new(lane)
-		b.lanes[node] = l
+		b.lanes[server] = l
 	}
 
-	return l
+	return l, nil
+}
+
+// server is the one that has a key. The client may have to ask for it, once.
+func (b *batcher) server(ctx context.Context, name string) (*redis.Client, error) {
+	if !b.patient {
+		return b.cluster.MasterForKey(ctx, name) //nolint:wrapcheck // wrapped by the operation
+	}
+
+	found := make(chan *redis.Client, 1)
+
+	err := await(ctx, b.cluster, func() error {
+		server, err := b.cluster.MasterForKey(ctx, name)
+		found <- server
+
+		return err //nolint:wrapcheck // as above
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	return <-found, nil
 }
 
 // lead sends a batch and hands the lane on. The first request is the caller's own.
 func (b *batcher) lead(ctx context.Context, l *lane, batch []*request) error {
 	own := batch[0]
 
-	// The others must not fail with their leader's context, nor the leader wait for theirs.
-	shared, cancel, longer := together(ctx, batch)
-	if !b.patient && !longer {
-		defer cancel()
-
-		b.exec(shared, batch)
+	if len(batch) == 1 && !b.patient {
+		b.exec(ctx, batch)
 		l.next()
 
 		return own.cmd.Err() //nolint:wrapcheck // wrapped by the operation
 	}
 
+	// The others must not fail with their leader's context, nor the leader wait for theirs.
+	shared, cancel := together(ctx, batch)
 	done := make(chan struct{})
 
 	go func() {
@@ -180,13 +229,10 @@ func (b *batcher) lead(ctx context.Context, l *lane, batch []*request) error {
 	}
 }
 
-// grace is how much longer than its own context allows a leader waits for its batch.
-const grace = 20 * time.Millisecond
-
-// together is a context that lasts as long as the batch may, and whether that is longer than the leader may wait.
-func together(ctx context.Context, batch []*request) (shared context.Context, cancel context.CancelFunc, longer bool) {
+// together is a context that lasts as long as the batch may.
+func together(ctx context.Context, batch []*request) (context.Context, context.CancelFunc) {
 	if len(batch) == 1 {
-		return ctx, func() {}, false
+		return ctx, func() {}
 	}
 
 	latest := batch[0].deadline
@@ -196,15 +242,14 @@ func together(ctx context.Context, batch []*request) (shared context.Context, ca
 		}
 	}
 
-	shared, cancel = context.WithDeadline(context.WithoutCancel(ctx), latest)
-
-	return shared, cancel, latest.Sub(batch[0].deadline) > grace
+	return context.WithDeadline(context.WithoutCancel(ctx), latest)
 }
 
 // exec sends the requests and tells all but the first that they have their answers.
 func (b *batcher) exec(ctx context.Context, batch []*request) {
 	if len(batch) == 1 {
 		_ = b.client.Process(ctx, batch[0].cmd)
+		_ = batch[0].cmd.Err() // waits where the client does not
 
 		return
 	}

@@ -19,6 +19,9 @@ const checkTimeout = 5 * time.Second
 // oldestVersion is the first major version whose scripts have flags.
 const oldestVersion = 7
 
+// allSlots is how many slots a cluster has, as it says so.
+const allSlots = "16384"
+
 // Report is what Check has found out.
 type Report struct {
 	// Servers are the servers that were asked, each as "address: redis 7.0.15, master".
@@ -55,9 +58,15 @@ func (s *Store) Check(ctx context.Context) (Report, error) {
 	if cluster, ok := s.client.(*redis.ClusterClient); ok {
 		errs = append(errs, s.checkCluster(ctx, cluster))
 
-		err := cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
-			return visit(ctx, master.Options().Addr, master)
+		err := await(ctx, cluster, func() error {
+			return cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
+				return visit(ctx, master.Options().Addr, master)
+			})
 		})
+
+		mu.Lock() // some may be under way still
+		defer mu.Unlock()
+
 		if err != nil {
 			errs = append(errs, fmt.Errorf("redisstore: the cluster cannot be reached: %w", err))
 		}
@@ -69,13 +78,16 @@ func (s *Store) Check(ctx context.Context) (Report, error) {
 }
 
 func (s *Store) checkCluster(ctx context.Context, cluster *redis.ClusterClient) error {
-	info, err := cluster.ClusterInfo(ctx).Result()
-	if err != nil {
+	cmd := redis.NewStringCmd(ctx, "CLUSTER", "INFO")
+	if err := process(ctx, cluster, cmd); err != nil {
 		return fmt.Errorf("redisstore: the cluster cannot be reached: %w", err)
 	}
 
-	if state := fields(info)["cluster_state"]; state != "ok" {
-		return fmt.Errorf("redisstore: the cluster is in state %q: every slot needs a master that answers", state)
+	// A cluster that does not require all its slots is "ok" without some.
+	info := fields(cmd.Val())
+	if state, served := info["cluster_state"], info["cluster_slots_ok"]; state != "ok" || served != allSlots {
+		return fmt.Errorf("redisstore: the cluster is in state %q and serves %s of %s slots: every slot needs a master that answers",
+			state, served, allSlots)
 	}
 
 	return nil
@@ -83,7 +95,7 @@ func (s *Store) checkCluster(ctx context.Context, cluster *redis.ClusterClient) 
 
 func (s *Store) checkServer(ctx context.Context, address string, client Client) (Report, error) {
 	cmd := redis.NewStringCmd(ctx, "INFO")
-	if err := client.Process(ctx, cmd); err != nil {
+	if err := process(ctx, client, cmd); err != nil {
 		return Report{}, fmt.Errorf("redisstore: %s cannot be reached: %w", address, err)
 	}
 

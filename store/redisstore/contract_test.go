@@ -2,7 +2,8 @@ package redisstore_test
 
 import (
 	"testing"
-	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/onlyonce-go/onlyonce/internal/redistest"
 	"github.com/onlyonce-go/onlyonce/store"
@@ -10,40 +11,82 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/storetest"
 )
 
-// unit is the lease of runs that a check lets end. It is generous, because machines are slow at times.
-const unit = 200 * time.Millisecond
-
-// open opens a store that is closed with the test.
-func open(t *testing.T, url string, opts ...redisstore.Option) *redisstore.Store {
+// contract proves that a store keeps the contract.
+func contract(t *testing.T, s store.Store) {
 	t.Helper()
 
-	s, err := redisstore.Open(url, opts...)
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-
-	return s
-}
-
-// opener opens stores at a URL.
-func opener(url string, opts ...redisstore.Option) func(t *testing.T) store.Store {
-	return func(t *testing.T) store.Store {
-		t.Helper()
-
-		return open(t, url, opts...)
-	}
+	storetest.Run(t, func(*testing.T) store.Store { return s }, storetest.WithUnit(unit))
 }
 
 func TestContract(t *testing.T) {
 	t.Parallel()
 
-	server := redistest.Standalone(t)
+	contract(t, open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(unhurried)))
+}
 
-	storetest.Run(t, opener(server.URL()), storetest.WithUnit(unit))
+// unlisted is a store without the index: ListUnknown would find nothing.
+type unlisted struct {
+	store.Store
+	store.Inspector
+}
+
+// The client leaves timeouts to the store, which therefore needs a goroutine for each of them.
+func TestContractWithoutIndexAndWithAClientThatDoesNotHeedContexts(t *testing.T) {
+	t.Parallel()
+
+	client := redis.NewClient(&redis.Options{Addr: redistest.Standalone(t).Addr()})
+	s := with(t, client, redisstore.WithTimeout(unhurried), redisstore.WithoutIndex())
+
+	contract(t, unlisted{s, s})
+
+	claim := newClaim()
+	start(t, s, claim)
+
+	res, err := s.Hold(t.Context(), hold(claim))
+	must(t, res, err)
+
+	for listed, err := range s.ListUnknown(t.Context()) {
+		t.Errorf("found %v, %v", listed.Key, err)
+	}
+}
+
+func TestContractWithAnAutoPipeliner(t *testing.T) {
+	t.Parallel()
+
+	client := redis.NewClient(&redis.Options{Addr: redistest.Standalone(t).Addr()})
+
+	pipelined, err := client.AutoPipeline()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Cleanup(func() { _ = client.Close() })
+
+	contract(t, with(t, pipelined, redisstore.WithTimeout(unhurried)))
+}
+
+func TestContractInACluster(t *testing.T) {
+	t.Parallel()
+
+	cluster := redistest.NewCluster(t)
+
+	contract(t, open(t, clusterURL(cluster), redisstore.WithTimeout(unhurried)))
+}
+
+func TestContractWithoutBatchingBehindSentinel(t *testing.T) {
+	t.Parallel()
+
+	contract(t, open(t, sentinelURL(redistest.Sentinels(t)), redisstore.WithTimeout(unhurried), redisstore.WithoutBatching()))
+}
+
+func clusterURL(cluster *redistest.Cluster) string {
+	addrs := cluster.Addrs()
+
+	return "redis+cluster://" + addrs[0] + "?addr=" + addrs[1]
+}
+
+func sentinelURL(set *redistest.SentinelSet) string {
+	addrs := set.SentinelAddrs()
+
+	return "redis+sentinel://" + addrs[0] + "?addr=" + addrs[1] + "&master_name=" + set.MasterName()
 }

@@ -49,13 +49,14 @@
 //
 // A user of the servers' access control list needs, for a prefix of "onlyonce:",
 //
-//	~onlyonce:* +evalsha +eval +get +set +pexpiretime +time +zadd +zrem +zrange +info +ping +hello
+//	~onlyonce:* +evalsha +eval +get +set +pexpiretime +time +zadd +zrem +zrange +info
 //
 // since the commands that scripts call are checked as well; in a cluster also
 //
-//	+cluster|slots +cluster|shards +cluster|info +command +readonly
+//	+cluster|slots +cluster|info +command
 //
-// and behind Sentinel what the sentinels' own list asks for. A test runs with exactly these. Without +info give [WithoutCheck].
+// and behind Sentinel what the sentinels' own list asks for. A test runs with exactly these, and with any less something
+// fails; without +command only the client complains, in its log. Without +info give [WithoutCheck].
 //
 // # Other servers
 //

@@ -11,9 +11,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// The index is one sorted set for each hash tag, 256 in all. It holds the records of that tag that are not settled, by the end
-// of their leases or, where the outcome is unknown, by when that was said; the scripts keep it in the same step as the
-// record. So nothing has to look at every key of the server.
+// The index is one sorted set for each hash tag, 256 in all. It holds the records of that tag that are not settled, in no
+// particular order; the scripts keep it in the same step as the record. So nothing has to look at every key of the server.
 const (
 	indexes = 256
 	// page is how many entries of an index are read at once.
@@ -60,13 +59,13 @@ func (s *Store) listIndex(ctx context.Context, first byte, yield func(store.List
 	}
 }
 
-// page reads a part of an index, the oldest first.
+// page reads a part of an index.
 func (s *Store) page(ctx context.Context, index string, skip int) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 
 	cmd := redis.NewStringSliceCmd(ctx, "ZRANGE", index, skip, skip+page-1)
-	if err := s.client.Process(ctx, cmd); err != nil {
+	if err := process(ctx, s.client, cmd); err != nil {
 		return nil, failure("reading an index", err)
 	}
 
@@ -98,12 +97,21 @@ func (s *Store) listOne(ctx context.Context, index, member string, yield func(st
 	}
 }
 
-// drop removes an entry whose record has expired unsettled. Nothing else leaves an entry behind.
+// drop removes an entry whose record has expired unsettled, or was settled without the index, if that is so still: somebody
+// may just have claimed it again.
 func (s *Store) drop(ctx context.Context, index, member string, yield func(store.Listed, error) bool) (kept, more bool) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 
-	if err := s.client.Process(ctx, redis.NewIntCmd(ctx, "ZREM", index, member)); err != nil {
+	forget := &s.scripts.forget
+	name := index + member
+
+	err := process(ctx, s.client, newEval(ctx, "EVALSHA", forget.sha, name, index, nil, nil, ""))
+	if redis.HasErrorPrefix(err, "NOSCRIPT") {
+		err = process(ctx, s.client, newEval(ctx, "EVAL", forget.source, name, index, nil, nil, ""))
+	}
+
+	if err != nil {
 		yield(store.Listed{}, failure("cleaning an index", err))
 
 		return true, false

@@ -16,5 +16,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 
-	goleak.VerifyTestMain(m, goleak.Cleanup(os.Exit))
+	goleak.VerifyTestMain(m, goleak.Cleanup(os.Exit),
+		// A pool that could not connect notices within a second that it was closed.
+		goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
 }

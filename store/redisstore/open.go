@@ -14,7 +14,10 @@ const (
 	// death of a master most of that minute is lost; half a second finds the new one as soon as it is elected.
 	clusterReload = 500 * time.Millisecond
 	// resends is how often the client sends an operation again, which is harmless, within the time of the operation.
-	resends        = 2
+	resends = 2
+	// dials is how often a connection is tried at a time. go-redis tries it five times, a tenth of a second apart, which would
+	// take the whole time of an operation where a server is down.
+	dials          = 1
 	resendFirst    = 8 * time.Millisecond
 	resendMost     = 64 * time.Millisecond
 	schemeCluster  = "+cluster://"
@@ -31,7 +34,7 @@ const (
 // User and password are those of the servers' access control lists. Options of go-redis, such as pool_size=50, may
 // follow in the query; see [redis.ParseURL].
 func Open(url string, opts ...Option) (*Store, error) {
-	client, err := dial(url, timeoutOf(opts))
+	client, err := dial(url)
 	if err != nil {
 		return nil, err
 	}
@@ -48,17 +51,7 @@ func Open(url string, opts ...Option) (*Store, error) {
 	return s, nil
 }
 
-// timeoutOf is what WithTimeout says among options.
-func timeoutOf(opts []Option) time.Duration {
-	c := config{timeout: DefaultTimeout}
-	for _, opt := range opts {
-		opt(&c)
-	}
-
-	return c.timeout
-}
-
-func dial(url string, timeout time.Duration) (redis.UniversalClient, error) {
+func dial(url string) (redis.UniversalClient, error) {
 	quiet := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 
 	switch {
@@ -69,8 +62,7 @@ func dial(url string, timeout time.Duration) (redis.UniversalClient, error) {
 		}
 
 		o.ContextTimeoutEnabled, o.DisableIdentity, o.MaintNotificationsConfig = true, true, quiet
-		o.ReadTimeout, o.WriteTimeout, o.DialTimeout = or(o.ReadTimeout, timeout), or(o.WriteTimeout, timeout), or(o.DialTimeout, timeout)
-		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff = resends, resendFirst, resendMost
+		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff, o.DialerRetries = resends, resendFirst, resendMost, dials
 		o.ClusterStateReloadInterval = clusterReload
 
 		return redis.NewClusterClient(o), nil
@@ -81,8 +73,7 @@ func dial(url string, timeout time.Duration) (redis.UniversalClient, error) {
 		}
 
 		o.ContextTimeoutEnabled, o.DisableIdentity = true, true
-		o.ReadTimeout, o.WriteTimeout, o.DialTimeout = or(o.ReadTimeout, timeout), or(o.WriteTimeout, timeout), or(o.DialTimeout, timeout)
-		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff = resends, resendFirst, resendMost
+		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff, o.DialerRetries = resends, resendFirst, resendMost, dials
 
 		return redis.NewFailoverClient(o), nil
 	default:
@@ -92,20 +83,10 @@ func dial(url string, timeout time.Duration) (redis.UniversalClient, error) {
 		}
 
 		o.ContextTimeoutEnabled, o.DisableIdentity, o.MaintNotificationsConfig = true, true, quiet
-		o.ReadTimeout, o.WriteTimeout, o.DialTimeout = or(o.ReadTimeout, timeout), or(o.WriteTimeout, timeout), or(o.DialTimeout, timeout)
-		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff = resends, resendFirst, resendMost
+		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff, o.DialerRetries = resends, resendFirst, resendMost, dials
 
 		return redis.NewClient(o), nil
 	}
-}
-
-// or is what a URL says, or else what it should have said.
-func or(said, otherwise time.Duration) time.Duration {
-	if said != 0 {
-		return said
-	}
-
-	return otherwise
 }
 
 // urlError says how a URL is wrong. The parser's error may hold the whole of it, password included, so it is left out.

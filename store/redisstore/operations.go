@@ -15,12 +15,12 @@ import (
 )
 
 // Claim implements [store.Store]. Its error matches store.ErrFull when the server has no memory left for new records.
-func (s *Store) Claim(ctx context.Context, op store.Claim) (store.Result, error) {
+func (s *Store) Claim(ctx context.Context, op store.Claim) (res store.Result, err error) {
 	name := s.name(&op.Key)
 
 	fresh, err := appendFresh(make([]byte, 0, aliveStart+timeSize+namesStart+len(op.Method)+len(op.ReadableKey)), name, &op, s.unsettled)
 	if err != nil {
-		return store.Result{}, err
+		return res, err
 	}
 
 	args := make([]byte, 0, 64)
@@ -33,7 +33,7 @@ func (s *Store) Claim(ctx context.Context, op store.Claim) (store.Result, error)
 	args = appendSpan(args, op.Retention)
 	args = appendSpan(args, s.unsettled)
 
-	res, err := s.run(ctx, &s.scripts.claim, name, args, fresh)
+	err = s.run(ctx, &s.scripts.claim, name, args, fresh, s.life, &res)
 	if err != nil && errors.Is(err, store.ErrFull) {
 		return s.claimWhenFull(ctx, &op, err)
 	}
@@ -41,21 +41,26 @@ func (s *Store) Claim(ctx context.Context, op store.Claim) (store.Result, error)
 	return res, err
 }
 
-// claimWhenFull answers a claim that the server has refused for want of memory. The client may have sent it twice, and
-// the first copy may have won; a refusal must mean that nothing changed.
+// claimWhenFull answers a claim that the server has refused for want of memory. Where the claim has nothing to write, because
+// the key is completed or somebody runs it, the answer is as always. The client may have sent it twice, and the first
+// copy may have won; ErrFull must mean that nothing changed.
 func (s *Store) claimWhenFull(ctx context.Context, op *store.Claim, full error) (store.Result, error) {
 	res, err := s.Lookup(ctx, op.Key)
 	if err != nil {
 		return store.Result{}, err // whether the claim has won is not known
 	}
 
-	if rec := &res.Record; rec.Token == op.Token && rec.LeaseAlive(res.Now) {
-		res.Applied = true
+	switch decided := op.Apply(res.Record, res.Now); {
+	case !decided.Changed:
+		res.Applied = decided.Applied
 
 		return res, nil
+	case res.Record.Token == op.Token:
+		// Not ErrFull, since something changed.
+		return store.Result{}, fmt.Errorf("redisstore: claim: it has won and its lease has ended: %v", full) //nolint:errorlint // as said
+	default:
+		return store.Result{}, full
 	}
-
-	return store.Result{}, full
 }
 
 // sum adds two durations and does not overflow.
@@ -68,17 +73,19 @@ func sum(a, b time.Duration) time.Duration {
 }
 
 // Renew implements [store.Store].
-func (s *Store) Renew(ctx context.Context, op store.Renewal) (store.Result, error) {
+func (s *Store) Renew(ctx context.Context, op store.Renewal) (res store.Result, err error) {
 	args := appendSpan(append(make([]byte, 0, 24), op.Token[:]...), op.Lease)
 
-	return s.run(ctx, &s.scripts.renew, s.name(&op.Key), args, nil)
+	err = s.run(ctx, &s.scripts.renew, s.name(&op.Key), args, nil, "", &res)
+
+	return res, err
 }
 
 // Complete implements [store.Store]. It works while the server is out of memory.
-func (s *Store) Complete(ctx context.Context, op store.Completion) (store.Result, error) {
+func (s *Store) Complete(ctx context.Context, op store.Completion) (res store.Result, err error) {
 	args := appendSpan(append(make([]byte, 0, 24), op.Token[:]...), op.Retention)
 
-	res, err := s.run(ctx, &s.scripts.complete, s.name(&op.Key), args, op.Outcome)
+	err = s.run(ctx, &s.scripts.complete, s.name(&op.Key), args, op.Outcome, milliseconds(op.Retention), &res)
 	if err == nil && res.Applied {
 		res.Record.Outcome = op.Outcome
 	}
@@ -87,11 +94,15 @@ func (s *Store) Complete(ctx context.Context, op store.Completion) (store.Result
 }
 
 // Release implements [store.Store]. It works while the server is out of memory.
-func (s *Store) Release(ctx context.Context, op store.Release) (store.Result, error) {
-	identity, err := appendIdentity(nil, &op.Claim)
+func (s *Store) Release(ctx context.Context, op store.Release) (res store.Result, err error) {
+	name := s.name(&op.Claim.Key)
+
+	identity, err := appendIdentity(make([]byte, checkStart-sealStart, 128), &op.Claim)
 	if err != nil {
-		return store.Result{}, err
+		return res, err
 	}
+
+	binary.BigEndian.PutUint32(identity, sealOf(name, string(identity[checkStart-sealStart:])))
 
 	args := make([]byte, 0, 32)
 	args = append(args, op.Claim.Token[:]...)
@@ -102,30 +113,36 @@ func (s *Store) Release(ctx context.Context, op store.Release) (store.Result, er
 		args[len(args)-1] = 1
 	}
 
-	return s.run(ctx, &s.scripts.release, s.name(&op.Claim.Key), appendSpan(args, op.Retention), identity)
+	err = s.run(ctx, &s.scripts.release, name, appendSpan(args, op.Retention), identity, "", &res)
+
+	return res, err
 }
 
 // Hold implements [store.Store]. It works while the server is out of memory.
-func (s *Store) Hold(ctx context.Context, op store.Hold) (store.Result, error) {
+func (s *Store) Hold(ctx context.Context, op store.Hold) (res store.Result, err error) {
 	args := appendSpan(append(make([]byte, 0, 24), op.Token[:]...), s.unsettled)
 
-	return s.run(ctx, &s.scripts.hold, s.name(&op.Key), args, op.Outcome)
+	err = s.run(ctx, &s.scripts.hold, s.name(&op.Key), args, op.Outcome, "", &res)
+
+	return res, err
 }
 
 // Lookup implements [store.Inspector].
-func (s *Store) Lookup(ctx context.Context, key store.Key) (store.Result, error) {
-	return s.run(ctx, &s.scripts.lookup, s.name(&key), nil, nil)
+func (s *Store) Lookup(ctx context.Context, key store.Key) (res store.Result, err error) {
+	err = s.run(ctx, &s.scripts.lookup, s.name(&key), nil, nil, "", &res)
+
+	return res, err
 }
 
 // Resolve implements [store.Inspector].
-func (s *Store) Resolve(ctx context.Context, op store.Resolution) (store.Result, error) {
+func (s *Store) Resolve(ctx context.Context, op store.Resolution) (res store.Result, err error) {
 	args := make([]byte, 0, 24)
 	args = appendFence(args, op.Fence)
 	args = append(args, byte(op.State))
 	args = appendTime(args, op.AsOf)
 	args = appendSpan(args, op.Retention)
 
-	res, err := s.run(ctx, &s.scripts.resolve, s.name(&op.Key), args, op.Outcome)
+	err = s.run(ctx, &s.scripts.resolve, s.name(&op.Key), args, op.Outcome, "", &res)
 	if err == nil && res.Applied && res.Record.State == store.Completed {
 		res.Record.Outcome = op.Outcome
 	}
@@ -133,32 +150,41 @@ func (s *Store) Resolve(ctx context.Context, op store.Resolution) (store.Result,
 	return res, err
 }
 
-// run runs a script on the record of a key, in one round trip unless the server does not know the script.
-func (s *Store) run(ctx context.Context, op *script, name string, args, more []byte) (store.Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+// run runs a script on the record with the given name, in one round trip unless the server does not know the script. The
+// life of the record, in milliseconds, is left out where the script has no short way that needs it.
+func (s *Store) run(ctx context.Context, op *script, name string, args, more []byte, life string, res *store.Result) error {
+	// The engine's deadline comes without a timer: see store.Bounded.
+	deadline := time.Now().Add(s.timeout)
+	if earlier, ok := ctx.Deadline(); ok && earlier.Before(deadline) {
+		deadline = earlier
+	}
+
+	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 
-	reply, err := s.send(ctx, "EVALSHA", op.sha, name, args, more)
-	if redis.HasErrorPrefix(err, "NOSCRIPT") {
-		reply, err = s.send(ctx, "EVAL", op.source, name, args, more)
+	reply, err := s.send(ctx, "EVALSHA", op.sha, name, args, more, life)
+	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
+		reply, err = s.send(ctx, "EVAL", op.source, name, args, more, life)
+	}
+
+	if err != nil && !time.Now().Before(deadline) {
+		err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err) // which the connection may call by another name
 	}
 
 	if err != nil {
-		return store.Result{}, failure(op.name, err)
+		return failure(op.name, err)
 	}
 
-	return decodeReply(name, reply, more)
+	return decodeReply(res, name, reply, more)
 }
 
-func (s *Store) send(ctx context.Context, command, what, name string, args, more []byte) (string, error) {
-	var cmd *redis.StringCmd
+func (s *Store) send(ctx context.Context, command, what, name string, args, more []byte, life string) (string, error) {
+	index := ""
 	if s.indexed {
-		cmd = redis.NewStringCmd(ctx, command, what, "2", name, s.indexOf(name), args, more)
-	} else {
-		cmd = redis.NewStringCmd(ctx, command, what, "1", name, args, more)
+		index = s.indexOf(name)
 	}
 
-	cmd.SetFirstKeyPos(3)
+	cmd := newEval(ctx, command, what, name, index, args, more, life)
 
 	err := s.batches.do(ctx, name, cmd)
 	if err != nil {
@@ -166,6 +192,26 @@ func (s *Store) send(ctx context.Context, command, what, name string, args, more
 	}
 
 	return cmd.Result() //nolint:wrapcheck // as above
+}
+
+// newEval is a command that runs a script on the record with a name, and on its index where that is not empty.
+func newEval(ctx context.Context, command, what, name, index string, args, more []byte, life string) *redis.StringCmd {
+	words := make([]any, 0, 8)
+
+	if index != "" {
+		words = append(words, command, what, "2", name, index, args, more)
+	} else {
+		words = append(words, command, what, "1", name, args, more)
+	}
+
+	if life != "" {
+		words = append(words, life)
+	}
+
+	cmd := redis.NewStringCmd(ctx, words...)
+	cmd.SetFirstKeyPos(3)
+
+	return cmd
 }
 
 // failure says what an error of the server or of the connection means.
@@ -179,6 +225,9 @@ func failure(operation string, err error) error {
 		return fmt.Errorf("redisstore: %s: %w", operation, err)
 	}
 }
+
+// Bounded implements [store.Bounded].
+func (*Store) Bounded() {}
 
 // tagSize is the length of a hash tag with its braces, as in "{7f}".
 const tagSize = 4

@@ -1,10 +1,11 @@
 package redisstore
 
 import (
-	"crypto/sha1" //nolint:gosec // it finds damage, not forgery
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"math"
+	"strconv"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce/store"
@@ -40,39 +41,41 @@ const (
 const (
 	replyHeader = 1 + 2*timeSize
 
-	applied    = 1
-	unreadable = 2
+	refused = 0
+	applied = 1 // what is above says that the record is unreadable
 )
 
 // decodeReply reads the answer of a script about the record with the given name. An answer without a record is about own,
 // where the script says that it has been stored.
-func decodeReply(name, reply string, own []byte) (store.Result, error) {
+func decodeReply(res *store.Result, name, reply string, own []byte) error {
 	if len(reply) < replyHeader {
-		return store.Result{}, fmt.Errorf("redisstore: a reply of %d bytes is cut short: %w", len(reply), store.ErrUnreadable)
+		return fmt.Errorf("redisstore: a reply of %d bytes is cut short: %w", len(reply), store.ErrUnreadable)
 	}
 
-	res := store.Result{Applied: reply[0] == applied, Now: decodeTime(reply[1:])}
+	res.Applied, res.Now = reply[0] == applied, decodeTime(reply[1:])
 	expires := uint48At(reply, 1+timeSize)
 
 	data := reply[replyHeader:]
-	if data == "" {
-		if !res.Applied {
-			return res, nil // absent
-		}
 
+	switch {
+	case data == "" && reply[0] == refused:
+		return nil // absent
+	case data == "" && res.Applied && len(own) >= aliveStart:
+		// The record started when it was given the life that is written where its first start will be.
 		data = string(own)
+		res.Now = timeOf(expires - uint48At(data, timesStart))
 	}
 
 	err := decodeRecord(&res.Record, name, data, expires)
-	if err == nil && reply[0] == unreadable {
+	if err == nil && reply[0] > applied {
 		err = fmt.Errorf("redisstore: the server's scripts cannot read a record: %w", store.ErrUnreadable)
 	}
 
 	if err != nil {
-		return store.Result{}, err
+		*res = store.Result{}
 	}
 
-	return res, nil
+	return err
 }
 
 // decodeRecord reads the stored form of the record with the given name, which expires at the given time.
@@ -90,9 +93,9 @@ func decodeRecord(rec *store.Record, name, data string, expires int64) error {
 	switch {
 	case outcome < 0:
 		return fmt.Errorf("redisstore: a record of %d bytes is cut short: %w", len(data), store.ErrUnreadable)
-	case sealOf(name, data[tokenStart:fenceStart], data[identity:outcome]) != data[sealStart:checkStart]:
+	case sealOf(name, data[identity:outcome]) != uint32At(data, sealStart):
 		return fmt.Errorf("redisstore: the seal of a record does not match its key and content: %w", store.ErrUnreadable)
-	case checksum(data) != uint16At(data, checkStart):
+	case checksum(name, data) != uint16At(data, checkStart):
 		return fmt.Errorf("redisstore: the checksum of a record does not match its content: %w", store.ErrUnreadable)
 	}
 
@@ -130,21 +133,23 @@ func parts(data string) (identity, outcome int) {
 	return identity, outcome
 }
 
-// sealOf binds what does not change under an owner to the name of the record.
-func sealOf(name, token, identity string) string {
-	var long [256]byte
+// sealOf binds what does not change in a record's life to its name.
+func sealOf(name, identity string) uint32 {
+	table := crc32.MakeTable(crc32.Castagnoli)
 
-	sum := sha1.Sum(append(append(append(long[:0], name...), token...), identity...)) //nolint:gosec // it finds damage
-
-	return string(sum[:checkStart-sealStart])
+	return crc32.Update(crc32.Update(0, table, []byte(name)), table, []byte(identity))
 }
 
-// checksum sums up what changes under an owner. The script calculates with floating-point numbers, which hold it exactly.
-func checksum(data string) int {
+// checksum sums up what the seal does not cover, and the end of the record's name. The scripts calculate with floating-point
+// numbers, which hold it exactly.
+func checksum(name, data string) int {
 	at := func(i int) int64 { return uint48At(data, i) }
+	word := func(i int) int64 { return int64(uint32At(data, i)) }
 
-	sum := int64(data[stateStart])*251 + int64(data[flagsStart])*257 + int64(uint32At(data, fenceStart))*3 +
-		int64(uint32At(data, attemptStart))*7 + at(timesStart) + at(timesStart+timeSize)*2 + at(timesStart+2*timeSize)*3
+	sum := int64(data[stateStart])*251 + int64(data[flagsStart])*257 +
+		word(tokenStart) + word(tokenStart+4)*3 + word(tokenStart+8)*5 + word(tokenStart+12)*7 +
+		word(fenceStart)*3 + word(attemptStart)*7 +
+		at(timesStart) + at(timesStart+timeSize)*2 + at(timesStart+2*timeSize)*3 + uint48At(name, len(name)-timeSize)
 
 	if store.State(data[stateStart]) != store.Completed {
 		sum += at(aliveStart) * 4
@@ -217,8 +222,8 @@ func appendFresh(buf []byte, name string, op *store.Claim, life time.Duration) (
 	}
 
 	rec := buf[start:]
-	copy(rec[sealStart:], sealOf(name, string(op.Token[:]), string(buf[identity:])))
-	binary.BigEndian.PutUint16(rec[checkStart:], uint16(checksum(string(rec)))) //nolint:gosec // it fits
+	binary.BigEndian.PutUint32(rec[sealStart:], sealOf(name, string(buf[identity:])))
+	binary.BigEndian.PutUint16(rec[checkStart:], uint16(checksum(name, string(rec)))) //nolint:gosec // it fits
 
 	return buf, nil
 }
@@ -242,23 +247,26 @@ func appendIdentity(buf []byte, op *store.Claim) ([]byte, error) {
 // longest is the longest span that is sent, in milliseconds: over a thousand years.
 const longest = 1 << 45
 
-// appendSpan writes a duration in milliseconds, rounded up: a lease or a retention must not end early.
-func appendSpan(buf []byte, d time.Duration) []byte {
-	ms := min((max(d, 0)+time.Millisecond-1)/time.Millisecond, longest)
-
+// span is a duration in milliseconds, rounded up: a lease or a retention must not end early.
+func span(d time.Duration) uint64 {
 	if d > math.MaxInt64-time.Millisecond {
-		ms = longest
+		return longest
 	}
 
-	return appendUint48(buf, uint64(ms))
+	return uint64(min((max(d, 0)+time.Millisecond-1)/time.Millisecond, longest))
 }
+
+func appendSpan(buf []byte, d time.Duration) []byte { return appendUint48(buf, span(d)) }
+
+// milliseconds is the life of a record as Redis reads it, which must be positive.
+func milliseconds(d time.Duration) string { return strconv.FormatUint(max(span(d), 1), 10) }
 
 func appendTime(buf []byte, t time.Time) []byte {
 	if t.IsZero() {
 		return appendUint48(buf, 0)
 	}
 
-	return appendUint48(buf, uint64(max(t.UnixMilli(), 0)))
+	return appendUint48(buf, uint64(max(t.UnixMilli(), 1))) // 0 is for none
 }
 
 func appendUint48(buf []byte, n uint64) []byte {

@@ -23,7 +23,7 @@ const (
 
 // scripts are all operations.
 type scripts struct {
-	claim, renew, complete, release, hold, resolve, lookup script
+	claim, renew, complete, release, hold, resolve, lookup, forget script
 }
 
 func loadScripts() *scripts {
@@ -35,6 +35,7 @@ func loadScripts() *scripts {
 		hold:     load(flagsAllowOOM, "hold"),
 		resolve:  load(flagsAllowOOM, "resolve"),
 		lookup:   load(flagsNoWrites, "lookup"),
+		forget:   load(flagsAllowOOM, "forget"),
 	}
 }
 

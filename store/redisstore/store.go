@@ -38,6 +38,7 @@ type Store struct {
 
 	client  Client
 	scripts *scripts
+	life    string // of a record that nobody settles
 	batches batcher
 	close   func() error
 }
@@ -46,6 +47,7 @@ var (
 	_ store.Store     = (*Store)(nil)
 	_ store.Inspector = (*Store)(nil)
 	_ store.Lister    = (*Store)(nil)
+	_ store.Bounded   = (*Store)(nil)
 )
 
 type config struct {
@@ -121,6 +123,7 @@ func New(client Client, opts ...Option) (*Store, error) {
 		return nil, err
 	}
 
+	s.life = milliseconds(s.unsettled)
 	s.batches.init(client, s.batched)
 
 	if s.checked {

@@ -19,10 +19,10 @@ if not record then
   return refused()
 end
 
--- Rule 5: a key is bound to its first request, in every state. Digests of different schemes cannot be compared.
-local scheme_differs = string.sub(record.identity, 1, 2) ~= string.sub(identity, 1, 2)
-
-if not scheme_differs and string.sub(record.identity, 3, 34) ~= string.sub(identity, 3, 34) then
+-- Rule 5: a key is bound to its first request, in every state, and the record keeps its identity for life. Digests of different
+-- schemes cannot be compared.
+if string.sub(record.identity, 1, 2) == string.sub(identity, 1, 2)
+  and string.sub(record.identity, 3, 34) ~= string.sub(identity, 3, 34) then
   return refused(record, stored)
 end
 
@@ -73,9 +73,5 @@ record.state, record.token, record.last, record.outcome = RUNNING, token, now, '
 record.fence = math.min(record.fence + 1, MAX_FENCE) -- rule 6
 record.mark = after(lease)
 record.alive = math.max(record.alive, after(alive))
-
--- The fingerprint stays that of the first request; the rest of the identity is as the claim has it.
-record.identity = string.sub(record.identity, 1, 34) .. string.sub(identity, 35)
-record.seal = seal(token, record.identity)
 
 return keep(record, unsettled)

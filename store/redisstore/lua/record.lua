@@ -12,9 +12,10 @@
 -- fresh. Of a fresh record, the first start is the life that it was given, so that it started so long before it expires; lease
 -- and owner are spans since then.
 --
--- The seal is the beginning of the SHA-1 of the name of the key, the token, and all from the scheme up to the outcome; these
--- stay as they are for as long as an owner does. The check is a sum of what changes more often. With both, damage is
--- noticed, and so is a record that was swapped with another key's. The outcome has a checksum of its own.
+-- The seal is a CRC-32C of the name of the key and of all from the scheme up to the outcome, which stay as they are for the
+-- record's life. It is for the client to make and to check. The check is a sum of everything else and of the end of the key's
+-- name, which both can make. So damage is noticed, and a record that was swapped with another key's. The outcome has a
+-- checksum of its own.
 
 local KEY, INDEX = KEYS[1], KEYS[2]
 local ABSENT, RUNNING, UNKNOWN, RELEASED, COMPLETED = 0, 1, 2, 3, 4
@@ -32,12 +33,12 @@ local function after(span)
   return math.min(now + span, LATEST)
 end
 
+-- checksum is a sum of numbers that floating-point arithmetic holds exactly.
 local function checksum(r)
-  return (r.state * 251 + r.flags * 257 + r.fence * 3 + r.attempts * 7 + r.first + r.last * 2 + r.mark * 3 + r.alive * 4) % 65521
-end
+  local a, b, c, d = struct.unpack('>I4I4I4I4', r.token)
 
-local function seal(token, identity)
-  return struct.pack('>I4', tonumber(string.sub(redis.sha1hex(KEY .. token .. identity), 1, 8), 16))
+  return (r.state * 251 + r.flags * 257 + a + b * 3 + c * 5 + d * 7 + r.fence * 3 + r.attempts * 7 + r.first + r.last * 2
+    + r.mark * 3 + r.alive * 4 + struct.unpack('>I6', KEY, #KEY - 5)) % 65521
 end
 
 -- decode returns nil for what this version cannot read.
@@ -58,11 +59,10 @@ local function decode(v)
   local method, key = struct.unpack('>I2I2', v, pos + 34)
   local outcome = pos + 38 + method + key
 
-  r.seal = string.sub(v, 2, 5)
-  r.identity = string.sub(v, pos, outcome - 1)
+  r.seal, r.identity = string.sub(v, 2, 5), string.sub(v, pos, outcome - 1)
   r.outcome = string.sub(v, outcome)
 
-  if outcome > #v + 1 or sum ~= checksum(r) or r.seal ~= seal(r.token, r.identity) then
+  if outcome > #v + 1 or sum ~= checksum(r) then
     return nil
   end
 
@@ -118,7 +118,7 @@ local function keep(r, life, verdict)
   end
 
   if INDEX and (r.state == RUNNING or r.state == UNKNOWN) then
-    redis.call('ZADD', INDEX, r.mark, string.sub(KEY, #INDEX + 1))
+    redis.call('ZADD', INDEX, '0', string.sub(KEY, #INDEX + 1))
   end
 
   local expires = 0

@@ -1,12 +1,12 @@
 -- Release: the key is given back, or a claim withdrawn that may still be on its way (rule 4).
 local token, fence, guarantee, ambiguous, retention = struct.unpack('>c16I4BBI6', ARGV[1])
-local identity = ARGV[2]
+local seal, identity = string.sub(ARGV[2], 1, 4), string.sub(ARGV[2], 5)
 
 if not record then
   -- The tombstone makes the claim lose when it lands.
   return settle({
     state = RELEASED, flags = guarantee + ambiguous * DOUBTFUL, token = token, fence = 1, attempts = 0,
-    first = 0, last = 0, mark = now, alive = 0, seal = seal(token, identity), identity = identity, outcome = '',
+    first = 0, last = 0, mark = now, alive = 0, seal = seal, identity = identity, outcome = '',
   }, RELEASED, '', retention)
 elseif record.state == COMPLETED then
   return refused(record, stored)

@@ -1,0 +1,238 @@
+//go:build unix
+
+package chaos_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/internal/redistest"
+	"github.com/onlyonce-go/onlyonce/store/redisstore"
+	"github.com/onlyonce-go/onlyonce/store/storetest"
+)
+
+// TestRandomRunsOnRedis makes runs on a real server in real time. The faults are those of the line to it, and its own: it
+// forgets its scripts, and is killed and started again with what it has written. The oracle is the same, but for what only
+// the bubble can know: whether a run was told to end in time.
+func TestRandomRunsOnRedis(t *testing.T) {
+	t.Parallel()
+
+	for seed := *firstSeed; seed < *firstSeed+uint64(*redisRuns); seed++ {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+
+			s := newRedisScenario(seed)
+			h := s.liveOnRedis(t)
+
+			if broken := s.judge(h); len(broken) > 0 {
+				t.Errorf("seed %d: %d violations; again with: go test -race -run TestRandomRunsOnRedis . -seed %d -redis-runs 1\n%s",
+					seed, len(broken), seed, report(h, broken))
+			}
+
+			var sum tally
+
+			sum.add(h)
+			t.Log(&sum)
+		})
+	}
+}
+
+// newRedisScenario is a scenario whose times are those of an impatient world, and whose faults are not made up.
+func newRedisScenario(seed uint64) *scenario {
+	s := newScenario(seed)
+	rng := source(seed, "redis")
+	lease := between(rng, 250*time.Millisecond, 500*time.Millisecond)
+
+	s.policy.Lease = lease
+	s.policy.MaxRun = between(rng, lease, 2*lease)
+	s.limits = onlyonce.Limits{
+		StoreTimeout:   between(rng, 80*time.Millisecond, 250*time.Millisecond),
+		SettleTimeout:  between(rng, 50*time.Millisecond, 300*time.Millisecond),
+		RecoverTimeout: between(rng, 100*time.Millisecond, 300*time.Millisecond),
+	}
+
+	if s.policy.MaxWait != onlyonce.NoWait {
+		s.policy.MaxWait = between(rng, 50*time.Millisecond, 2*lease)
+	}
+
+	s.faults = storetest.Faults{}
+	s.horizon = between(rng, 2*time.Second, 3*time.Second)
+	s.purposes = nil
+
+	for crowd := range 4 { // a run takes its time whatever happens in it
+		for _, p := range randomPurposes(rng, s.horizon) {
+			p.name = fmt.Sprintf("%s-%d", p.name, crowd)
+			p.id.Key = fmt.Sprintf("%s-%d", p.id.Key, crowd)
+			s.purposes = append(s.purposes, p)
+		}
+	}
+
+	return s
+}
+
+// liveOnRedis is live in real time.
+func (s *scenario) liveOnRedis(t *testing.T) *history {
+	t.Helper()
+
+	n := newNetwork(t, s)
+	w := &world{scenario: s, policy: s.policy, limits: s.limits, connect: n.connect, end: make(chan struct{})}
+	w.history.began, w.history.realTime = time.Now(), true
+
+	for range s.processes {
+		w.live = append(w.live, w.startProcess(s.faults))
+	}
+
+	var clients, people sync.WaitGroup
+
+	for i := range s.purposes {
+		for n := range s.purposes[i].clients {
+			clients.Go(func() { w.newClient(&s.purposes[i], n).insist() })
+		}
+	}
+
+	people.Go(w.trouble)
+
+	if s.operated {
+		people.Go(w.operate)
+	}
+
+	n.trouble(w)
+	people.Wait()
+
+	w.heal()
+	clients.Wait()
+	w.arriveAll()
+	n.calm(w)
+	w.mustBeSettledIfNobodyDied()
+	w.bury()
+	w.mustAnswer()
+
+	for _, p := range w.all {
+		p.line.Close()
+	}
+
+	w.history.took = time.Since(w.history.began)
+
+	return &w.history
+}
+
+// network is a server, the line to it, and what is late on it.
+type network struct {
+	t       *testing.T
+	rng     *rand.Rand
+	timeout time.Duration // of operations
+	server  *redistest.Server
+	line    *redistest.Proxy
+	late    []*redistest.Armed
+}
+
+func newNetwork(t *testing.T, s *scenario) *network {
+	t.Helper()
+
+	server := redistest.Standalone(t, "--appendonly", "yes", "--appendfsync", "always")
+
+	return &network{
+		t: t, rng: source(s.seed, "network"), timeout: s.limits.StoreTimeout,
+		server: server, line: redistest.NewProxy(t, server.Addr()),
+	}
+}
+
+// calm gives processes that start from now on time enough for anything, however slow the machine is.
+func (n *network) calm(w *world) {
+	const enough = 10 * time.Second
+
+	n.timeout = enough
+	w.policy.Lease, w.policy.MaxRun = enough, enough
+	w.limits = onlyonce.Limits{StoreTimeout: enough}
+}
+
+// connect gives each process connections of its own. The server may be down.
+func (n *network) connect() backend {
+	records, err := redisstore.Open(n.line.URL(), redisstore.WithoutCheck(), redisstore.WithTimeout(n.timeout))
+	if err != nil {
+		panic(err)
+	}
+
+	n.t.Cleanup(func() { records.Close() })
+
+	return records
+}
+
+// trouble is what happens to the server and the line until the horizon. It is for the goroutine of the test.
+func (n *network) trouble(w *world) {
+	for time.Since(w.history.began) < w.scenario.horizon {
+		time.Sleep(between(n.rng, 0, 150*time.Millisecond))
+
+		d := between(n.rng, 10*time.Millisecond, 120*time.Millisecond)
+
+		switch n.rng.IntN(12) {
+		case 0, 1:
+			n.lose(w, redistest.LostReply, d)
+		case 2, 3:
+			n.lose(w, redistest.LostRequest, d)
+		case 4, 5, 6:
+			n.late = append(n.late, n.lose(w, redistest.Late, 5*d)) // until claims are given up
+		case 7:
+			n.lose(w, redistest.Hung, d)
+		case 8:
+			w.notef("the connections are cut")
+			n.line.Cut()
+		case 9:
+			w.notef("the replies are late by %v", d)
+			n.line.Stall()
+			time.Sleep(d)
+			n.line.Unstall()
+		case 10:
+			w.notef("the scripts are forgotten")
+
+			if err := n.server.Client().ScriptFlush(n.t.Context()).Err(); err != nil {
+				n.t.Error(err)
+			}
+		case 11:
+			if chance(n.rng, 0.5) {
+				w.notef("the server is killed and started again")
+				n.server.Restart()
+			} else {
+				w.notef("the line is down for %v", d)
+				n.line.Down()
+				time.Sleep(d)
+				n.line.Up()
+			}
+		}
+
+		if chance(n.rng, 0.3) {
+			n.deliver(w)
+		}
+	}
+
+	n.deliver(w)
+}
+
+// lose makes a fault of some operations for a while.
+func (n *network) lose(w *world, fault redistest.Fault, d time.Duration) *redistest.Armed {
+	choose := rand.New(rand.NewPCG(n.rng.Uint64(), 0))
+	share := 0.2 + 0.8*choose.Float64()
+	operation := redistest.Named("evalsha", "eval")
+
+	armed := n.line.Every(fault, func(c redistest.Command) bool { return operation(c) && chance(choose, share) })
+	time.Sleep(d)
+	armed.Disarm()
+	w.notef("%v: %d times in %v", fault, armed.Count(), d)
+
+	return armed
+}
+
+// deliver lets arrive what is late.
+func (n *network) deliver(w *world) {
+	for _, armed := range n.late {
+		if armed.Count() > 0 {
+			w.notef("%d operations arrive late", len(armed.Deliver()))
+		}
+	}
+
+	n.late = nil
+}

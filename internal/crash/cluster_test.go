@@ -1,0 +1,206 @@
+//go:build unix
+
+package crash
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/internal/redistest"
+	"github.com/onlyonce-go/onlyonce/store/redisstore"
+)
+
+// recordOf returns the name of the record of a key, and the node that has it. The record says what key it is of.
+func recordOf(t *testing.T, cluster *redistest.Cluster, key string) (name string, node *redistest.Server) {
+	t.Helper()
+
+	for _, node := range cluster.Nodes() {
+		names, err := node.Client().Keys(t.Context(), "*").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		for _, name := range names {
+			// Replicas do not answer, and indexes are of another type.
+			if value, err := node.Client().Get(t.Context(), name).Result(); err == nil && strings.Contains(value, key) {
+				return name, node
+			}
+		}
+	}
+
+	t.Fatalf("no node has the record of %s", key)
+
+	return "", nil
+}
+
+// newIdle is a process that knows the cluster as it is now, and asks again much later.
+func newIdle(t *testing.T, url string) *onlyonce.Engine {
+	t.Helper()
+
+	records, err := redisstore.Open(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Cleanup(func() { records.Close() })
+
+	engine, err := onlyonce.New(records)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	if _, err := engine.Lookup(t.Context(), identity(theKey)); err != nil {
+		t.Fatal(err)
+	}
+
+	return engine
+}
+
+// whenMaster tells when a replica has become a master, as it says itself.
+func whenMaster(t *testing.T, replica *redistest.Server) <-chan time.Time {
+	t.Helper()
+
+	ctx := t.Context()
+	promoted := make(chan time.Time, 1)
+
+	go func() {
+		defer close(promoted)
+
+		for {
+			role, err := replica.Client().Do(ctx, "role").Slice()
+			if err != nil {
+				return // the test has ended, or finds out for itself
+			}
+
+			if role[0] == "master" {
+				promoted <- time.Now()
+
+				return
+			}
+
+			time.Sleep(2 * time.Millisecond)
+		}
+	}()
+
+	return promoted
+}
+
+func TestF44ClusterMasterKilled(t *testing.T) {
+	t.Parallel()
+
+	const others = 60
+
+	cluster := redistest.NewCluster(t)
+	addrs := cluster.Addrs()
+	url := fmt.Sprintf("redis+cluster://%s?addr=%s", addrs[0], strings.Join(addrs[1:], "&addr="))
+	w := newWorldIn(t, keepIn(t, url, url))
+
+	config := serverConfig{Name: "first", Policy: sound(onlyonce.AtMostOnce), StoreTimeout: 500 * time.Millisecond}
+	first := w.start(t, config).dial(t)
+
+	config.Name = "second"
+	second := w.start(t, config).dial(t)
+
+	done := first.pay(t, theKey)
+	done.mustSay(t, onlyonce.StatusExecuted)
+
+	idle := make([]*onlyonce.Engine, 4)
+	for i := range idle {
+		idle[i] = newIdle(t, url)
+	}
+
+	name, master := recordOf(t, cluster, theKey)
+	if master != cluster.MasterFor(name) {
+		t.Fatalf("%s has a record that belongs to %s", master.Addr(), cluster.MasterFor(name).Addr())
+	}
+
+	replica := cluster.ReplicaFor(name)
+
+	// Runs on all slots, a third of them those of the master that is killed.
+	parked := make(map[string]*trap)
+	callers := make(map[string]<-chan answer)
+
+	for n := range others {
+		key := fmt.Sprintf("parked-%d", n)
+		parked[key] = w.park("first", atHandler, key)
+		callers[key] = first.begin(t, key)
+	}
+
+	for _, trap := range parked {
+		trap.wait(t)
+	}
+
+	eventually(t, "the replica has all records", func() bool {
+		there, err := master.Client().DBSize(t.Context()).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		here, err := replica.Client().DBSize(t.Context()).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		return here == there
+	})
+
+	killed := time.Now()
+
+	cluster.KillMaster(name)
+
+	// A claim on its slots is refused until there is a new master, and works then.
+	promoted := whenMaster(t, replica)
+	refused := 0
+
+	eventually(t, "claims on its slots work again", func() bool {
+		got := second.pay(t, theKey)
+		if got.reason() == onlyonce.ReasonStoreUnavailable {
+			refused++
+
+			return false
+		}
+
+		got.mustSay(t, onlyonce.StatusReplayed)
+		got.mustEqual(t, done)
+
+		return true
+	})
+
+	served := time.Now()
+	became := <-promoted
+
+	t.Logf("promotion %v after the kill, claims work again %v after the promotion; %d were refused",
+		became.Sub(killed).Round(time.Millisecond), served.Sub(became).Round(time.Millisecond), refused)
+
+	if got := cluster.WaitFailover(name); got != replica {
+		t.Errorf("%s is the master, want %s", got.Addr(), replica.Addr())
+	}
+
+	for _, engine := range idle {
+		if _, err := engine.Lookup(t.Context(), identity(theKey)); err != nil {
+			t.Errorf("a process that was idle during the failover: %v", err)
+		}
+	}
+
+	for key, trap := range parked {
+		trap.release()
+
+		ran := finish(t, callers[key])
+		ran.mustSay(t, onlyonce.StatusExecuted)
+
+		duplicate := second.pay(t, key)
+		duplicate.mustSay(t, onlyonce.StatusReplayed)
+		duplicate.mustEqual(t, ran)
+		w.mustHave(t, key, 1, 1)
+	}
+
+	for n := range others {
+		key := fmt.Sprintf("new-%d", n)
+		second.pay(t, key).mustSay(t, onlyonce.StatusExecuted)
+		first.pay(t, key).mustSay(t, onlyonce.StatusReplayed)
+		w.mustHave(t, key, 1, 1)
+	}
+}

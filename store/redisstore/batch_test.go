@@ -1,0 +1,299 @@
+package redisstore_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/internal/redistest"
+	"github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/redisstore"
+)
+
+// answer is what an operation has come back with.
+type answer struct {
+	res store.Result
+	err error
+}
+
+// send claims in the background.
+func send(ctx context.Context, s *redisstore.Store, claim store.Claim) <-chan answer {
+	done := make(chan answer, 1)
+
+	go func() {
+		res, err := s.Claim(ctx, claim)
+		done <- answer{res, err}
+	}()
+
+	return done
+}
+
+// receive waits for an answer, which must come.
+func receive(t *testing.T, done <-chan answer) answer {
+	t.Helper()
+
+	select {
+	case got := <-done:
+		return got
+	case <-time.After(patience):
+		t.Fatalf("no answer within %v", patience)
+
+		return answer{}
+	}
+}
+
+// fill lets as many operations be under way as may be, behind a shut gate, so that others have to wait.
+func fill(t *testing.T, s *redisstore.Store, g *gate) []<-chan answer {
+	t.Helper()
+
+	g.shut()
+
+	flights := make([]<-chan answer, redisstore.MaxFlights)
+	for i := range flights {
+		flights[i] = send(t.Context(), s, newClaim())
+	}
+
+	g.await(t, len(flights))
+
+	return flights
+}
+
+// queue sends a claim that has to wait for others.
+func queue(ctx context.Context, t *testing.T, s *redisstore.Store, claim store.Claim) <-chan answer {
+	t.Helper()
+
+	before := redisstore.Waiting(s)
+	done := send(ctx, s, claim)
+
+	eventually(t, "it waits", func() bool { return redisstore.Waiting(s) > before })
+
+	return done
+}
+
+// mustWin looks whether claims have won, and nothing keeps the lane.
+func mustWin(t *testing.T, s *redisstore.Store, all ...<-chan answer) {
+	t.Helper()
+
+	for _, done := range all {
+		got := receive(t, done)
+		must(t, got.res, got.err)
+	}
+
+	eventually(t, "nothing is under way", func() bool { return redisstore.Flights(s) == 0 && redisstore.Waiting(s) == 0 })
+}
+
+func TestAnOperationThatIsGivenUpWhileItWaitsIsNeverSent(t *testing.T) {
+	t.Parallel()
+
+	for _, how := range ends() {
+		t.Run(how.name, func(t *testing.T) {
+			t.Parallel()
+
+			s, g := gated(t, redistest.Standalone(t).Addr())
+			flights := fill(t, s, g)
+
+			gone := newClaim()
+			ctx, end := how.start(t.Context())
+			waits := queue(ctx, t, s, gone)
+			stays := queue(t.Context(), t, s, newClaim())
+
+			end()
+
+			if got := receive(t, waits); !errors.Is(got.err, how.err) {
+				t.Errorf("it returned %v", got.err)
+			}
+
+			if n := redisstore.Waiting(s); n != 1 {
+				t.Errorf("%d operations wait, want 1", n)
+			}
+
+			g.open()
+			mustWin(t, s, append(flights, stays)...)
+			mustBe(t, s, gone.Key, store.Absent)
+		})
+	}
+}
+
+// ends are the ways in which a context ends.
+func ends() []struct {
+	name  string
+	start func(parent context.Context) (context.Context, func())
+	err   error
+} {
+	return []struct {
+		name  string
+		start func(parent context.Context) (context.Context, func())
+		err   error
+	}{
+		{"its deadline passes", func(parent context.Context) (context.Context, func()) {
+			ctx, cancel := context.WithTimeout(parent, unit)
+
+			return ctx, func() { <-ctx.Done(); cancel() }
+		}, context.DeadlineExceeded},
+		{"its caller cancels", func(parent context.Context) (context.Context, func()) {
+			ctx, cancel := context.WithCancel(parent)
+
+			return ctx, cancel
+		}, context.Canceled},
+	}
+}
+
+func TestALeaderThatIsGivenUpReturnsAtOnceAndTheOthersGetTheirAnswers(t *testing.T) {
+	t.Parallel()
+
+	for _, how := range ends() {
+		t.Run(how.name, func(t *testing.T) {
+			t.Parallel()
+
+			s, g := gated(t, redistest.Standalone(t).Addr())
+			flights := fill(t, s, g)
+
+			ctx, end := how.start(t.Context())
+			leader := queue(ctx, t, s, newClaim())
+			others := []<-chan answer{queue(t.Context(), t, s, newClaim()), queue(t.Context(), t, s, newClaim())}
+
+			g.step()
+			g.await(t, len(flights)+1)
+
+			if got := g.come()[len(flights):]; !slices.Equal(got, []int{3}) {
+				t.Fatalf("the batches that came have %v commands, want 3", got)
+			}
+
+			end()
+
+			if got := receive(t, leader); !errors.Is(got.err, how.err) {
+				t.Errorf("the leader returned %v", got.err)
+			}
+
+			for _, done := range others {
+				select {
+				case got := <-done:
+					t.Errorf("another has got %v, %v", got.res, got.err)
+				default:
+				}
+			}
+
+			g.open()
+			mustWin(t, s, append(flights, others...)...)
+		})
+	}
+}
+
+func TestAFollowerThatIsGivenUpReturnsAtOnceAndTheOthersGetTheirAnswers(t *testing.T) {
+	t.Parallel()
+
+	for _, how := range ends() {
+		t.Run(how.name, func(t *testing.T) {
+			t.Parallel()
+
+			s, g := gated(t, redistest.Standalone(t).Addr())
+			flights := fill(t, s, g)
+
+			leader := queue(t.Context(), t, s, newClaim())
+			ctx, end := how.start(t.Context())
+			follower := queue(ctx, t, s, newClaim())
+			other := queue(t.Context(), t, s, newClaim())
+
+			g.step()
+			g.await(t, len(flights)+1)
+			end()
+
+			if got := receive(t, follower); !errors.Is(got.err, how.err) {
+				t.Errorf("the follower returned %v", got.err)
+			}
+
+			g.open()
+			mustWin(t, s, append(flights, leader, other)...)
+		})
+	}
+}
+
+func TestACallerWhoHasGoneSendsNothing(t *testing.T) {
+	t.Parallel()
+
+	for name, opts := range map[string][]redisstore.Option{"batching": nil, "without batching": {redisstore.WithoutBatching()}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			proxy := redistest.NewProxy(t, redistest.Standalone(t).Addr())
+			s := through(t, proxy, opts...)
+
+			proxy.Reset()
+
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+
+			if _, err := s.Claim(ctx, newClaim()); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+
+			if n := len(proxy.Commands()); n != 0 {
+				t.Errorf("%d commands", n)
+			}
+		})
+	}
+}
+
+func TestAnOperationAloneIsGivenUpWithItsContext(t *testing.T) {
+	t.Parallel()
+
+	for _, how := range ends() {
+		t.Run(how.name, func(t *testing.T) {
+			t.Parallel()
+
+			s, g := gated(t, redistest.Standalone(t).Addr())
+			g.shut()
+
+			ctx, end := how.start(t.Context())
+			done := send(ctx, s, newClaim())
+			g.await(t, 1)
+			end()
+
+			if got := receive(t, done); !errors.Is(got.err, how.err) {
+				t.Errorf("got %v", got.err)
+			}
+
+			g.open()
+			mustWin(t, s, send(t.Context(), s, newClaim()))
+		})
+	}
+}
+
+func TestEveryAnswerOfABatchGoesToWhoAsked(t *testing.T) {
+	t.Parallel()
+
+	s, g := gated(t, redistest.Standalone(t).Addr())
+
+	claims := make([]store.Claim, 50)
+	for i := range claims {
+		claims[i] = newClaim()
+		start(t, s, claims[i])
+	}
+
+	flights := fill(t, s, g)
+
+	var wg sync.WaitGroup
+
+	for i, claim := range claims {
+		wg.Go(func() {
+			op := completion(claim, claim.Key.String())
+			if i%5 == 0 {
+				op.Token = newToken() // is refused
+			}
+
+			res, err := s.Complete(t.Context(), op)
+			if err != nil || res.Applied != (i%5 != 0) || res.Record.Token != claim.Token ||
+				res.Applied && string(res.Record.Outcome) != claim.Key.String() {
+				t.Errorf("completion %d: %+v, %v", i, res, err)
+			}
+		})
+	}
+
+	eventually(t, "all wait", func() bool { return redisstore.Waiting(s) == len(claims) })
+	g.open()
+	wg.Wait()
+	mustWin(t, s, flights...)
+}

@@ -1,0 +1,93 @@
+package redisstore_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/internal/redistest"
+	"github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/redisstore"
+)
+
+// In a bubble it is the year 2000, and time stands still while a socket is waited for.
+func TestF31AProcessWhoseClockIsDecadesBehindSeesTheSameLeasesAndRetentions(t *testing.T) {
+	t.Parallel()
+
+	server := redistest.Standalone(t)
+	s := open(t, server.URL(), redisstore.WithTimeout(unhurried))
+
+	running, done, ended := newClaim(), newClaim(), overdue(t, s)
+	start(t, s, running)
+	start(t, s, done)
+
+	res, err := s.Complete(t.Context(), completion(done, "paid"))
+	must(t, res, err)
+
+	synctest.Test(t, func(t *testing.T) {
+		if year := time.Now().Year(); year > 2010 {
+			t.Fatalf("it is the year %d", year)
+		}
+
+		behind := open(t, server.URL(), redisstore.WithTimeout(unhurried))
+
+		for name, tt := range map[string]struct {
+			claim store.Claim
+			fence uint64
+			wins  bool
+			state store.State
+		}{
+			"a lease that is alive":        {running, 1, false, store.Running},
+			"a retention that is not over": {done, 1, false, store.Completed},
+			"a lease that has ended":       {ended, 1, true, store.Running},
+			"nothing":                      {newClaim(), 0, true, store.Running},
+		} {
+			claim := claimOn(tt.claim.Key)
+			claim.Fence = tt.fence
+
+			res, err := behind.Claim(t.Context(), claim)
+			if err != nil || res.Applied != tt.wins || res.Record.State != tt.state || res.Now.Year() < 2020 {
+				t.Errorf("%s: %+v, %v", name, res, err)
+			}
+		}
+
+		// What it says itself is told by the server's clock as well.
+		claim := newClaim()
+		got := start(t, behind, claim)
+
+		if lease := got.Record.LeaseUntil.Sub(got.Now); lease != claim.Lease || !got.Record.FirstStart.Equal(got.Now) {
+			t.Errorf("a lease of %v, since %v", lease, got.Record.FirstStart)
+		}
+	})
+
+	if _, err := s.Renew(t.Context(), renewal(running)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestALeaseHasEndedInTheVeryMillisecondInWhichItEnds(t *testing.T) {
+	t.Parallel()
+
+	s := open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(unhurried))
+	precise := 0
+
+	eventually(t, "a claim arrives as a lease ends", func() bool {
+		claim := newClaim()
+		claim.Lease = 0
+		ends := start(t, s, claim).Record.LeaseUntil
+
+		takeover := claimOn(claim.Key)
+		takeover.Fence = 1
+
+		res, err := s.Claim(t.Context(), takeover)
+		if err != nil || !res.Applied {
+			t.Fatalf("at %v, a lease that ends at %v: %+v, %v", res.Now, ends, res.Record, err)
+		}
+
+		if res.Now.Equal(ends) {
+			precise++
+		}
+
+		return precise > 10
+	})
+}

@@ -1,0 +1,188 @@
+package redisstore
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+const fuzzedName = DefaultPrefix + "{00}the other bytes of a key......."
+
+// seedRecord is a record in a state, as the scripts write it.
+func seedRecord(tb testing.TB, state store.State, outcome string) string {
+	tb.Helper()
+
+	claim := store.Claim{
+		Token: store.Token{1, 2, 3}, Fingerprint: store.Fingerprint{Scheme: 1, Sum: [32]byte{4, 5}}, Guarantee: store.AtLeastOnce,
+		Lease: time.Second, MaxRun: time.Minute, Method: "/shop.v1.Orders/Create", ReadableKey: "order-7",
+	}
+
+	fresh, err := appendFresh(nil, fuzzedName, &claim, DefaultUnsettledRetention)
+	if err != nil {
+		tb.Fatal(err)
+	}
+
+	if state == store.Completed {
+		fresh = append(fresh[:aliveStart:aliveStart], fresh[aliveStart+timeSize:]...)
+	}
+
+	fresh[stateStart] = byte(state)
+	if state != store.Running {
+		fresh[flagsStart] &^= flagFresh
+	}
+
+	binary.BigEndian.PutUint16(fresh[checkStart:], uint16(checksum(fuzzedName, string(fresh))))
+
+	return string(fresh) + outcome
+}
+
+func seedReplies(tb testing.TB) []string {
+	tb.Helper()
+
+	header := string(make([]byte, replyHeader))
+	replies := []string{ //nolint:prealloc // they are seeds
+		"", "\x01", header, "\x01" + header[1:], "\x02" + header[1:], "\x03" + header[1:], header + "\x01", header + "\x02",
+	}
+
+	for _, state := range []store.State{store.Running, store.Unknown, store.Released, store.Completed, 0, 9} {
+		for _, verdict := range []string{"\x00", "\x01", "\x02"} {
+			replies = append(replies, verdict+header[1:]+seedRecord(tb, state, "paid"))
+		}
+	}
+
+	return replies
+}
+
+func FuzzAReplyIsAnAnswerOrAnErrorAndNeverTakenForAbsent(f *testing.F) {
+	for _, reply := range seedReplies(f) {
+		f.Add(reply, []byte(nil))
+		f.Add(reply, []byte(seedRecord(f, store.Running, "")))
+	}
+
+	f.Fuzz(func(t *testing.T, reply string, own []byte) {
+		var res store.Result
+
+		err := decodeReply(&res, fuzzedName, reply, own)
+
+		switch {
+		case err != nil:
+			if !errors.Is(err, store.ErrUnreadable) && !errors.Is(err, store.ErrNewer) {
+				t.Errorf("the error says nothing about the record: %v", err)
+			}
+
+			if res.Applied || res.Record.State != store.Absent || !res.Now.IsZero() {
+				t.Errorf("there is a result besides the error: %+v", res)
+			}
+		case res.Record.State == store.Absent && (len(reply) != replyHeader || reply[0] != refused):
+			t.Errorf("%q is taken for absent", reply)
+		case len(reply) > replyHeader && string(res.Record.Outcome) != reply[len(reply)-len(res.Record.Outcome):]:
+			t.Errorf("the outcome is %q", res.Record.Outcome)
+		}
+	})
+}
+
+func TestEverySeedOfAStateIsReadAndAnUnknownVerdictIsNot(t *testing.T) {
+	t.Parallel()
+
+	for _, state := range []store.State{store.Running, store.Unknown, store.Released, store.Completed} {
+		data := seedRecord(t, state, "paid")
+
+		var rec store.Record
+		if err := decodeRecord(&rec, fuzzedName, data, 1<<42); err != nil {
+			t.Fatal(err)
+		}
+
+		if rec.State != state || string(rec.Outcome) != "paid" || rec.Method != "/shop.v1.Orders/Create" || rec.ReadableKey != "order-7" ||
+			rec.Fence != 1 || rec.Attempts != 1 || rec.Guarantee != store.AtLeastOnce || rec.Token != (store.Token{1, 2, 3}) {
+			t.Errorf("%v: read %+v", state, rec)
+		}
+
+		header := string(make([]byte, replyHeader-1))
+
+		for _, verdict := range []string{"\x02", "\x03", "\xff"} {
+			if err := decodeReply(new(store.Result), fuzzedName, verdict+header+data, nil); !errors.Is(err, store.ErrUnreadable) {
+				t.Errorf("%v with verdict %q: %v", state, verdict, err)
+			}
+
+			if err := decodeReply(new(store.Result), fuzzedName, verdict+header, nil); !errors.Is(err, store.ErrUnreadable) {
+				t.Errorf("nothing, with verdict %q: %v", verdict, err)
+			}
+		}
+	}
+
+	for _, state := range []store.State{store.Absent, 5, 255} {
+		if err := decodeRecord(new(store.Record), fuzzedName, seedRecord(t, state, ""), 0); !errors.Is(err, store.ErrUnreadable) {
+			t.Errorf("state %d: %v", state, err)
+		}
+	}
+}
+
+func TestSpansAreRoundedUpAndBounded(t *testing.T) {
+	t.Parallel()
+
+	for _, tt := range []struct {
+		d    time.Duration
+		want int64
+	}{
+		{math.MinInt64, 0},
+		{-1, 0},
+		{0, 0},
+		{1, 1},
+		{time.Millisecond, 1},
+		{time.Millisecond + 1, 2},
+		{time.Hour, 3_600_000},
+		{math.MaxInt64 - time.Millisecond, (math.MaxInt64 - 1) / 1_000_000},
+		{math.MaxInt64, longest},
+	} {
+		if got := uint48At(string(appendSpan(nil, tt.d)), 0); got != min(tt.want, longest) {
+			t.Errorf("%d ns are %d ms, want %d", tt.d, got, min(tt.want, longest))
+		}
+	}
+
+	if got := sum(math.MaxInt64, 1); got != math.MaxInt64 {
+		t.Errorf("the sum is %d", got)
+	}
+
+	if got := sum(1, 2); got != 3 {
+		t.Errorf("the sum is %d", got)
+	}
+}
+
+func TestATimeThatIsKnownIsNeverSentAsNone(t *testing.T) {
+	t.Parallel()
+
+	for want, at := range map[int64]time.Time{
+		0: {}, 1: time.UnixMilli(-5), 1_700_000_000_123: time.UnixMilli(1_700_000_000_123).Add(999 * time.Microsecond),
+	} {
+		if got := uint48At(string(appendTime(nil, at)), 0); got != want {
+			t.Errorf("%v is sent as %d, want %d", at, got, want)
+		}
+	}
+}
+
+func TestALeadThatIsHandedToOneWhoGivesUpGoesOn(t *testing.T) {
+	t.Parallel()
+
+	first, second := &request{turn: make(chan bool, 1)}, &request{turn: make(chan bool, 1)}
+	l := &lane{flights: maxFlights, queue: []*request{first, second}}
+
+	l.next()        // the first is to lead,
+	l.leave(first)  // and has gone:
+	l.leave(second) // so the second was to, and has gone as well
+
+	if l.flights != maxFlights-1 || len(l.queue) != 0 {
+		t.Errorf("%d batches are under way, %d requests wait", l.flights, len(l.queue))
+	}
+
+	third, fourth := &request{turn: make(chan bool, 1)}, &request{turn: make(chan bool, 1)}
+	l.queue = []*request{third, fourth}
+	l.leave(fourth)
+
+	if len(l.queue) != 1 || l.queue[0] != third {
+		t.Errorf("%d requests wait", len(l.queue))
+	}
+}

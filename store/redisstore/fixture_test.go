@@ -1,0 +1,273 @@
+package redisstore_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/onlyonce-go/onlyonce/internal/redistest"
+	"github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/redisstore"
+)
+
+const (
+	// unit is the lease of runs that a check lets end. It is generous, because machines are slow at times.
+	unit = 200 * time.Millisecond
+	// patience is how long anything may take. What takes longer does not happen.
+	patience = 20 * time.Second
+	// unhurried is the timeout of operations that no test wants to fail.
+	unhurried = 10 * time.Second
+)
+
+// open opens a store that is closed with the test.
+func open(t *testing.T, url string, opts ...redisstore.Option) *redisstore.Store {
+	t.Helper()
+
+	s, err := redisstore.Open(url, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+
+	return s
+}
+
+// with makes a store on a client, which is closed with the test.
+func with(t *testing.T, client redis.UniversalClient, opts ...redisstore.Option) *redisstore.Store {
+	t.Helper()
+
+	t.Cleanup(func() { _ = client.Close() })
+
+	s, err := redisstore.New(client, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return s
+}
+
+// through is a store behind a proxy, whose operations nobody hurries.
+func through(t *testing.T, proxy *redistest.Proxy, opts ...redisstore.Option) *redisstore.Store {
+	t.Helper()
+
+	return open(t, proxy.URL(), append([]redisstore.Option{redisstore.WithTimeout(unhurried)}, opts...)...)
+}
+
+// viaPlan is a store on a cluster whose lines are all in one plan.
+func viaPlan(t *testing.T, cluster *redistest.Cluster, plan *redistest.Plan, opts ...redisstore.Option) *redisstore.Store {
+	t.Helper()
+
+	client := redis.NewClusterClient(&redis.ClusterOptions{
+		Addrs: cluster.Addrs(), Dialer: plan.Dial, ContextTimeoutEnabled: true, MaxRetries: 3,
+	})
+
+	return with(t, client, append([]redisstore.Option{redisstore.WithTimeout(unhurried)}, opts...)...)
+}
+
+func newKey() (key store.Key) {
+	_, _ = rand.Read(key[:])
+
+	return key
+}
+
+func newToken() (token store.Token) {
+	_, _ = rand.Read(token[:])
+
+	return token
+}
+
+// newClaim is a claim on a key that nobody has used.
+func newClaim() store.Claim { return claimOn(newKey()) }
+
+// claimOn is another caller's claim with the same request.
+func claimOn(key store.Key) store.Claim {
+	return store.Claim{
+		Key:         key,
+		Token:       newToken(),
+		Fingerprint: store.Fingerprint{Scheme: 1, Sum: [32]byte{1, 2, 3}},
+		Guarantee:   store.AtLeastOnce,
+		Lease:       time.Hour,
+		MaxRun:      time.Hour,
+		MaxAttempts: 5,
+		Retention:   time.Hour,
+		Method:      "/shop.v1.Orders/Create",
+		ReadableKey: "order-7",
+	}
+}
+
+func completion(claim store.Claim, outcome string) store.Completion {
+	return store.Completion{Key: claim.Key, Token: claim.Token, Outcome: []byte(outcome), Retention: time.Hour}
+}
+
+func renewal(claim store.Claim) store.Renewal {
+	return store.Renewal{Key: claim.Key, Token: claim.Token, Lease: claim.Lease}
+}
+
+func release(claim store.Claim) store.Release {
+	return store.Release{Claim: claim, Retention: time.Hour}
+}
+
+func hold(claim store.Claim) store.Hold {
+	return store.Hold{Key: claim.Key, Token: claim.Token, Outcome: []byte("a note")}
+}
+
+// must returns the answer to an operation that must be applied.
+func must(t *testing.T, res store.Result, err error) store.Result {
+	t.Helper()
+
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	if !res.Applied {
+		t.Fatalf("not applied: the record is %v with fence %d", res.Record.State, res.Record.Fence)
+	}
+
+	return res
+}
+
+// start claims a key, which must succeed.
+func start(t *testing.T, s store.Store, claim store.Claim) store.Result {
+	t.Helper()
+
+	res, err := s.Claim(t.Context(), claim)
+
+	return must(t, res, err)
+}
+
+// lookup returns the record of a key.
+func lookup(t *testing.T, s store.Inspector, key store.Key) store.Result {
+	t.Helper()
+
+	res, err := s.Lookup(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return res
+}
+
+// mustBe looks whether a record is in a state.
+func mustBe(t *testing.T, s store.Inspector, key store.Key, want store.State) {
+	t.Helper()
+
+	if got := lookup(t, s, key).Record.State; got != want {
+		t.Errorf("the record is %v, want %v", got, want)
+	}
+}
+
+// eventually returns when a condition holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+
+	ticker := time.NewTicker(2 * time.Millisecond)
+	defer ticker.Stop()
+
+	for deadline := time.Now().Add(patience); !holds(); <-ticker.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", patience, what)
+		}
+	}
+}
+
+// overdue is a claim whose lease has ended, and whose owner cannot be alive any more.
+func overdue(t *testing.T, s *redisstore.Store) store.Claim {
+	t.Helper()
+
+	claim := newClaim()
+	claim.Lease, claim.MaxRun = time.Millisecond, time.Millisecond
+	until := start(t, s, claim).Record.OwnerAliveUntil
+
+	eventually(t, "the lease ends", func() bool { return lookup(t, s, claim.Key).Now.After(until) })
+
+	return claim
+}
+
+// evalsha chooses what operations send while the server knows the scripts.
+var evalsha = redistest.Named("evalsha")
+
+// operation is one operation on a record that is ready for it.
+type operation struct {
+	name string
+	// prepare makes the record, and returns the claim that the operation is about.
+	prepare func(t *testing.T, s *redisstore.Store) store.Claim
+	run     func(ctx context.Context, s *redisstore.Store, claim store.Claim) (store.Result, error)
+	// state is what the record becomes.
+	state store.State
+}
+
+// operations are all that change a record.
+func operations() []operation {
+	running := func(t *testing.T, s *redisstore.Store) store.Claim {
+		t.Helper()
+
+		claim := newClaim()
+		start(t, s, claim)
+
+		return claim
+	}
+	nothing := func(*testing.T, *redisstore.Store) store.Claim { return newClaim() }
+
+	return []operation{
+		{"claim", nothing, func(ctx context.Context, s *redisstore.Store, c store.Claim) (store.Result, error) {
+			return s.Claim(ctx, c)
+		}, store.Running},
+		{"takeover", func(t *testing.T, s *redisstore.Store) store.Claim {
+			t.Helper()
+
+			claim := claimOn(overdue(t, s).Key)
+			claim.Fence = 1
+
+			return claim
+		}, func(ctx context.Context, s *redisstore.Store, c store.Claim) (store.Result, error) {
+			return s.Claim(ctx, c)
+		}, store.Running},
+		{"renew", running, func(ctx context.Context, s *redisstore.Store, c store.Claim) (store.Result, error) {
+			return s.Renew(ctx, renewal(c))
+		}, store.Running},
+		{"complete", running, func(ctx context.Context, s *redisstore.Store, c store.Claim) (store.Result, error) {
+			return s.Complete(ctx, completion(c, "paid"))
+		}, store.Completed},
+		{"release", running, func(ctx context.Context, s *redisstore.Store, c store.Claim) (store.Result, error) {
+			return s.Release(ctx, release(c))
+		}, store.Released},
+		{"withdraw", nothing, func(ctx context.Context, s *redisstore.Store, c store.Claim) (store.Result, error) {
+			return s.Release(ctx, release(c))
+		}, store.Released},
+		{"hold", running, func(ctx context.Context, s *redisstore.Store, c store.Claim) (store.Result, error) {
+			return s.Hold(ctx, hold(c))
+		}, store.Unknown},
+		{"resolve", func(t *testing.T, s *redisstore.Store) store.Claim {
+			t.Helper()
+
+			claim := running(t, s)
+			res, err := s.Hold(t.Context(), hold(claim))
+			must(t, res, err)
+
+			return claim
+		}, resolveCompleted, store.Completed},
+		{"resolve as not executed", overdue, func(ctx context.Context, s *redisstore.Store, c store.Claim) (store.Result, error) {
+			return s.Resolve(ctx, store.Resolution{Key: c.Key, Fence: 1, State: store.Released, Retention: time.Hour})
+		}, store.Released},
+	}
+}
+
+func resolveCompleted(ctx context.Context, s *redisstore.Store, c store.Claim) (store.Result, error) {
+	return s.Resolve(ctx, store.Resolution{
+		Key: c.Key, Fence: 1, State: store.Completed, Outcome: []byte("found"), Retention: time.Hour,
+	})
+}
+
+// failed reports errors that say nothing about a record: the operation may have taken effect.
+func failed(err error) bool {
+	return err != nil && !errors.Is(err, store.ErrFull) && !errors.Is(err, store.ErrUnreadable) && !errors.Is(err, store.ErrNewer)
+}

@@ -1,0 +1,261 @@
+package redisstore_test
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/onlyonce-go/onlyonce/internal/redistest"
+	"github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/redisstore"
+)
+
+func TestWhatCannotWorkIsRefusedAtConstruction(t *testing.T) {
+	t.Parallel()
+
+	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
+	ring := redis.NewRing(&redis.RingOptions{})
+
+	t.Cleanup(func() { _ = errors.Join(client.Close(), ring.Close()) })
+
+	prefix := redisstore.WithPrefix
+
+	for name, tt := range map[string]struct {
+		client redisstore.Client
+		opts   []redisstore.Option
+		want   []string
+	}{
+		"no client":     {nil, nil, []string{"client", "Open"}},
+		"a ring":        {ring, nil, []string{"ring", "cluster", "Sentinel"}},
+		"braces":        {client, []redisstore.Option{prefix("a{b}:")}, []string{"braces", "a{b}:"}},
+		"one brace":     {client, []redisstore.Option{prefix("a}:")}, []string{"braces"}},
+		"no time":       {client, []redisstore.Option{redisstore.WithTimeout(0)}, []string{"WithTimeout(0s)"}},
+		"negative time": {client, []redisstore.Option{redisstore.WithTimeout(-time.Second)}, []string{"WithTimeout(-1s)"}},
+		"short life": {
+			client, []redisstore.Option{redisstore.WithUnsettledRetention(time.Minute)},
+			[]string{"WithUnsettledRetention(1m0s)", "hour"},
+		},
+		"all of it": {
+			client, []redisstore.Option{prefix("{"), redisstore.WithTimeout(0), redisstore.WithUnsettledRetention(0)},
+			[]string{"braces", "WithTimeout", "WithUnsettledRetention"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			_, err := redisstore.New(tt.client, append(tt.opts, redisstore.WithoutCheck())...)
+			for _, word := range tt.want {
+				if err == nil || !strings.Contains(err.Error(), word) {
+					t.Errorf("the error does not say %q: %v", word, err)
+				}
+			}
+		})
+	}
+}
+
+func TestAURLThatCannotBeReadIsRefusedWithoutItsPassword(t *testing.T) {
+	t.Parallel()
+
+	for _, url := range []string{
+		"", "redis", "http://user:hunter2@localhost", "redis://user:hunter2@localhost:port/0", "redis://user:hunter2@localhost/zero",
+		"redis+cluster://user:hunter2@localhost:port", "rediss+cluster://user:hunter2@[::1", "redis+sentinel://user:hunter2@h:port",
+		"redis://user:hunter2@localhost?pool_size=many", "redis://user:hunter2@local host", "amqp+sentinel://user:hunter2@localhost",
+	} {
+		s, err := redisstore.Open(url, redisstore.WithoutCheck())
+		if err == nil {
+			t.Errorf("%q is accepted: %v", url, s)
+
+			continue
+		}
+
+		if strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "redis+sentinel://") {
+			t.Errorf("%q: %v", url, err)
+		}
+	}
+}
+
+func TestStoresWithDifferentPrefixesDoNotSeeEachOther(t *testing.T) {
+	t.Parallel()
+
+	url := redistest.Standalone(t).URL()
+	one, other := open(t, url), open(t, url, redisstore.WithPrefix("payments:onlyonce:"))
+
+	claim := overdue(t, one)
+	mustBe(t, other, claim.Key, store.Absent)
+
+	for listed, err := range other.ListUnknown(t.Context()) {
+		t.Errorf("found %v, %v", listed.Key, err)
+	}
+
+	start(t, other, claim)
+}
+
+func TestCloseClosesTheClientOfOpenAndNoOther(t *testing.T) {
+	t.Parallel()
+
+	server := redistest.Standalone(t)
+
+	opened, err := redisstore.Open(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	if err := opened.Close(); err != nil {
+		t.Error(err)
+	}
+
+	if _, err := opened.Lookup(t.Context(), newKey()); !errors.Is(err, redis.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+
+	given := with(t, redis.NewClient(&redis.Options{Addr: server.Addr()}))
+	if err := given.Close(); err != nil {
+		t.Error(err)
+	}
+
+	lookup(t, given, newKey())
+}
+
+func TestAnUnsettledRecordLivesForTheUnsettledRetentionAndNotItsLease(t *testing.T) {
+	t.Parallel()
+
+	const life = 90 * time.Minute
+
+	server := redistest.Standalone(t)
+	s := open(t, server.URL(), redisstore.WithUnsettledRetention(life), redisstore.WithTimeout(unhurried))
+
+	lives := func(what string, key store.Key) {
+		t.Helper()
+
+		if ttl := server.Client().PTTL(t.Context(), stored(key)).Val(); ttl < life-time.Minute || ttl > life {
+			t.Errorf("%s lives for %v", what, ttl)
+		}
+	}
+
+	claim := overdue(t, s)
+	lives("a run whose lease has ended", claim.Key)
+
+	renewed := newClaim()
+	start(t, s, renewed)
+
+	res, err := s.Renew(t.Context(), renewal(renewed))
+	must(t, res, err)
+	lives("a renewed run", renewed.Key)
+
+	res, err = s.Hold(t.Context(), hold(renewed))
+	must(t, res, err)
+	lives("a held run", renewed.Key)
+
+	freed := newClaim()
+	start(t, s, freed)
+
+	res, err = s.Release(t.Context(), release(freed))
+	must(t, res, err)
+
+	again := claimOn(freed.Key)
+	again.Fence = 1
+	start(t, s, again)
+	lives("a run of a released key", freed.Key)
+}
+
+func TestExtremesAreKeptAndNothingOverflows(t *testing.T) {
+	t.Parallel()
+
+	s := open(t, redistest.Standalone(t).URL(), redisstore.WithUnsettledRetention(math.MaxInt64), redisstore.WithTimeout(unhurried))
+
+	for _, d := range []time.Duration{0, 1, time.Millisecond, math.MaxInt64 - 1, math.MaxInt64} {
+		claim := newClaim()
+		claim.Lease, claim.MaxRun, claim.Retention, claim.MaxAttempts = d, d, d, math.MaxUint32
+
+		got := start(t, s, claim)
+		if alive := got.Record.LeaseAlive(got.Now); alive != (d > 0) {
+			t.Errorf("a lease of %v: the record is %+v at %v", d, got.Record, got.Now)
+		}
+
+		if got.Record.OwnerAliveUntil.Before(got.Record.LeaseUntil) || got.Record.LeaseUntil.Before(got.Now) {
+			t.Errorf("a lease of %v: %+v", d, got.Record)
+		}
+
+		kept := lookup(t, s, claim.Key).Record
+		if !sameRecord(&kept, &got.Record) {
+			t.Errorf("a lease of %v: %+v was answered, %+v is kept", d, got.Record, kept)
+		}
+
+		renewed, err := s.Renew(t.Context(), renewal(claim))
+		must(t, renewed, err)
+
+		done, err := s.Complete(t.Context(), store.Completion{Key: claim.Key, Token: claim.Token, Retention: d})
+		must(t, done, err)
+
+		if life := done.Record.ExpiresAt.UnixMilli() - done.Now.UnixMilli(); life < 1 {
+			t.Errorf("a retention of %v is one of %d ms", d, life)
+		}
+	}
+}
+
+func TestAFenceThatNoRecordCanHaveMatchesNone(t *testing.T) {
+	t.Parallel()
+
+	s := open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(unhurried))
+	claim := overdue(t, s)
+
+	for _, fence := range []uint64{1 << 32, 1<<32 + 1, math.MaxUint64} {
+		other := claimOn(claim.Key)
+		other.Fence = fence
+
+		if res, err := s.Claim(t.Context(), other); err != nil || res.Applied {
+			t.Errorf("a claim that expects fence %d: %t, %v", fence, res.Applied, err)
+		}
+
+		res, err := s.Resolve(t.Context(), store.Resolution{Key: claim.Key, Fence: fence, State: store.Completed, Retention: time.Hour})
+		if err != nil || res.Applied {
+			t.Errorf("a resolution of fence %d: %t, %v", fence, res.Applied, err)
+		}
+	}
+}
+
+func TestNamesOfEveryLengthAreKeptAndThoseThatCannotBeAreRefused(t *testing.T) {
+	t.Parallel()
+
+	proxy := redistest.NewProxy(t, redistest.Standalone(t).Addr())
+	s := through(t, proxy)
+
+	for _, n := range []int{0, 1, math.MaxUint16} {
+		claim := newClaim()
+		claim.Method, claim.ReadableKey = strings.Repeat("m", n), strings.Repeat("k", n)
+		start(t, s, claim)
+
+		res, err := s.Renew(t.Context(), renewal(claim))
+		must(t, res, err)
+
+		if rec := lookup(t, s, claim.Key).Record; rec.Method != claim.Method || rec.ReadableKey != claim.ReadableKey {
+			t.Errorf("names of %d bytes are kept as %d and %d", n, len(rec.Method), len(rec.ReadableKey))
+		}
+	}
+
+	proxy.Reset()
+
+	for _, change := range []func(*store.Claim){
+		func(c *store.Claim) { c.Method = strings.Repeat("m", math.MaxUint16+1) },
+		func(c *store.Claim) { c.ReadableKey = strings.Repeat("k", math.MaxUint16+1) },
+	} {
+		claim := newClaim()
+		change(&claim)
+
+		if _, err := s.Claim(t.Context(), claim); !failed(err) {
+			t.Errorf("a claim: %v", err)
+		}
+
+		if _, err := s.Release(t.Context(), release(claim)); !failed(err) {
+			t.Errorf("a release: %v", err)
+		}
+	}
+
+	if n := len(proxy.Commands()); n != 0 {
+		t.Errorf("%d commands were sent", n)
+	}
+}

@@ -1,0 +1,255 @@
+package redisstore_test
+
+import (
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/internal/redistest"
+	"github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/redisstore"
+)
+
+// sent is how many operations have passed.
+func sent(plan *redistest.Plan) int {
+	n := 0
+
+	for _, command := range plan.Commands() {
+		if command.Name == "evalsha" {
+			n++
+		}
+	}
+
+	return n
+}
+
+// warm lets the server know all scripts.
+func warm(t *testing.T, s *redisstore.Store) {
+	t.Helper()
+
+	for _, op := range operations() {
+		res, err := op.run(t.Context(), s, op.prepare(t, s))
+		must(t, res, err)
+	}
+}
+
+func TestEveryOperationIsOneCommandAndOneRoundTrip(t *testing.T) {
+	t.Parallel()
+
+	for name, opts := range map[string][]redisstore.Option{
+		"batching": nil, "without batching": {redisstore.WithoutBatching()}, "without index": {redisstore.WithoutIndex()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			proxy := redistest.NewProxy(t, redistest.Standalone(t).Addr())
+			s := through(t, proxy, opts...)
+			warm(t, s)
+
+			for _, op := range operations() {
+				claim := op.prepare(t, s)
+
+				proxy.Reset()
+
+				res, err := op.run(t.Context(), s, claim)
+				must(t, res, err)
+
+				if n, trips := len(proxy.Commands()), proxy.RoundTrips(); n != 1 || trips != 1 {
+					t.Errorf("%s: %d commands in %d round trips, want 1 in 1", op.name, n, trips)
+				}
+			}
+
+			proxy.Reset()
+			lookup(t, s, newKey())
+
+			if n := proxy.RoundTrips(); n != 1 {
+				t.Errorf("a lookup took %d round trips", n)
+			}
+		})
+	}
+}
+
+func TestACallCostsTwoRoundTripsAndAReplayOne(t *testing.T) {
+	t.Parallel()
+
+	proxy := redistest.NewProxy(t, redistest.Standalone(t).Addr())
+	s := through(t, proxy)
+	warm(t, s)
+
+	e := newEngine(t, s)
+
+	for _, step := range []struct {
+		name, request, want string
+		trips               int
+	}{
+		{"an execution", "7 EUR", "executed", 2},
+		{"a replay", "7 EUR", "replayed", 1},
+		{"another request", "8 EUR", "IDEMPOTENCY_KEY_REUSED", 1},
+	} {
+		proxy.Reset()
+
+		if got := call(t, e, step.request, func() {}); got != step.want {
+			t.Errorf("%s: %s, want %s", step.name, got, step.want)
+		}
+
+		if n := proxy.RoundTrips(); n != step.trips {
+			t.Errorf("%s took %d round trips, want %d: %v", step.name, n, step.trips, names(proxy.Plan))
+		}
+	}
+}
+
+func TestADuplicateOfACallThatRunsElsewhereIsToldInOneRoundTrip(t *testing.T) {
+	t.Parallel()
+
+	proxy := redistest.NewProxy(t, redistest.Standalone(t).Addr())
+	s := through(t, proxy)
+	warm(t, s)
+
+	owner, other := newEngine(t, s), newEngine(t, s, onlyonce.WithPolicy(onlyonce.Policy{MaxWait: onlyonce.NoWait}))
+
+	var trips int
+
+	got := call(t, owner, "7 EUR", func() {
+		proxy.Reset()
+
+		if got := call(t, other, "7 EUR", func() { t.Error("it ran twice") }); got != "IDEMPOTENCY_IN_PROGRESS" {
+			t.Errorf("the duplicate: %s", got)
+		}
+
+		trips = proxy.RoundTrips()
+	})
+	if got != "executed" {
+		t.Error(got)
+	}
+
+	if trips != 1 {
+		t.Errorf("the duplicate took %d round trips, want 1", trips)
+	}
+}
+
+func names(plan *redistest.Plan) string {
+	all := make([]string, 0, 4)
+	for _, command := range plan.Commands() {
+		all = append(all, command.Name)
+	}
+
+	return strings.Join(all, " ")
+}
+
+func TestConcurrentOperationsShareRoundTrips(t *testing.T) {
+	t.Parallel()
+
+	const callers = 64
+
+	proxy := redistest.NewProxy(t, redistest.Standalone(t).Addr())
+	s := through(t, proxy)
+	warm(t, s)
+
+	proxy.Reset()
+	proxy.Stall()
+
+	var wg sync.WaitGroup
+
+	results := make([]store.Result, callers)
+	claims := make([]store.Claim, callers)
+
+	for i := range callers {
+		claims[i] = newClaim()
+
+		wg.Go(func() {
+			var err error
+
+			results[i], err = s.Claim(t.Context(), claims[i])
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+
+	eventually(t, "all have come", func() bool { return redisstore.Waiting(s) >= callers-redisstore.MaxFlights })
+
+	if n := sent(proxy.Plan); n > redisstore.MaxFlights {
+		t.Errorf("%d operations did not wait for each other", n)
+	}
+
+	proxy.Unstall()
+	wg.Wait()
+
+	for i, res := range results {
+		if !res.Applied || res.Record.Token != claims[i].Token {
+			t.Errorf("claim %d has got %+v", i, res)
+		}
+	}
+
+	// Those that were under way, and one batch with all the others; another one is sent before the last have come.
+	if n := proxy.RoundTrips(); n > 2*redisstore.MaxFlights {
+		t.Errorf("%d claims took %d round trips", callers, n)
+	}
+
+	if n := sent(proxy.Plan); n != callers {
+		t.Errorf("%d claims were %d commands", callers, n)
+	}
+}
+
+func TestWithoutBatchingEveryOperationGoesAtOnce(t *testing.T) {
+	t.Parallel()
+
+	const callers = 5
+
+	s, gate := gated(t, redistest.Standalone(t).Addr(), redisstore.WithoutBatching())
+	gate.shut()
+
+	var wg sync.WaitGroup
+
+	for range callers {
+		wg.Go(func() {
+			if _, err := s.Claim(t.Context(), newClaim()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+
+	gate.await(t, callers)
+	gate.open()
+	wg.Wait()
+}
+
+func TestABatchHoldsABoundedNumberOfOperations(t *testing.T) {
+	t.Parallel()
+
+	callers := redisstore.MaxBatch + redisstore.MaxFlights + 40
+
+	proxy := redistest.NewProxy(t, redistest.Standalone(t).Addr())
+	s := through(t, proxy)
+	warm(t, s)
+
+	proxy.Reset()
+	proxy.Stall()
+
+	var wg sync.WaitGroup
+
+	for range callers {
+		wg.Go(func() { lookup(t, s, newKey()) })
+	}
+
+	eventually(t, "all have come", func() bool { return redisstore.Waiting(s) == callers-redisstore.MaxFlights })
+	proxy.Unstall()
+	wg.Wait()
+
+	if n := proxy.RoundTrips(); n < redisstore.MaxFlights+2 {
+		t.Errorf("%d operations took %d round trips", callers, n)
+	}
+
+	if n := sent(proxy.Plan); n != callers {
+		t.Errorf("%d operations were %d commands", callers, n)
+	}
+
+	if left := redisstore.Waiting(s); left != 0 {
+		t.Errorf("%d operations are left behind", left)
+	}
+
+	if n := redisstore.Flights(s); n != 0 {
+		t.Errorf("%d batches keep the lane", n)
+	}
+}
