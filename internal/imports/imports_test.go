@@ -49,6 +49,7 @@ func TestForbiddenImports(t *testing.T) {
 		{"/retry", slices.Concat(grpc, protobuf, drivers, others, []string{"net/http", module + "/store"})},
 		{"/fingerprint", slices.Concat(grpc, drivers, others, []string{"net/http"})},
 		{"/interceptor", slices.Concat(drivers, others, []string{module + "/store/memstore"})},
+		{"/store/redisstore", slices.Concat(grpc, protobuf, []string{"database/sql", "net/http", "testing", "go.opentelemetry.io"})},
 	}
 
 	for _, rule := range rules {
@@ -70,7 +71,7 @@ func TestAllowedImports(t *testing.T) {
 		store:                   {store},
 		store + "/memstore":     {store},
 		store + "/storetest":    {store},
-		module + "/fingerprint": {store, module + "/fingerprint", "google.golang.org/protobuf"},
+		module + "/fingerprint": {store, module + "/fingerprint", module + "/proto/onlyonce/v1", "google.golang.org/protobuf"},
 	}
 
 	for pkg, allowed := range rules {
