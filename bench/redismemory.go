@@ -114,7 +114,8 @@ func newRedisFilling(ctx context.Context, kind recordKind) (*redisFilling, error
 		return nil, err
 	}
 
-	records, err := redisstore.Open("redis://" + server.addr) //nolint:contextcheck // it takes none
+	// The filling keeps the machine busy for a minute, and must not fail when an operation takes its time.
+	records, err := redisstore.Open("redis://"+server.addr, redisstore.WithTimeout(time.Minute)) //nolint:contextcheck // it takes none
 	if err != nil {
 		server.stop()
 

@@ -11,8 +11,8 @@ type row struct {
 // rows are all faults. H is how often the handler runs, E how often its effect happens.
 func rows() []row {
 	const (
-		sql   = "the SQL store"
-		redis = "the Redis store"
+		sql      = "the SQL store"
+		replicas = "claims that wait for replicas"
 	)
 
 	return []row{
@@ -28,9 +28,9 @@ func rows() []row {
 		{"F10", "request of the claim lost", "the retry claims, H=1", ""},
 		{"F11", "reply to the completion lost", "recognised as already done", ""},
 		{"F12", "reply to COMMIT lost", "decided by reading on another connection", sql},
-		{"F13", "failover loses a claim", "the stale completion is refused", redis},
-		{"F14", "partition with two masters", "with required replicas the claim is not granted", redis},
-		{"F15", "failover loses a completion", "the guarantee decides about the duplicate", redis},
+		{"F13", "failover loses a claim", "the stale completion is refused", ""},
+		{"F14", "partition with two masters", "with required replicas the claim is not granted", replicas},
+		{"F15", "failover loses a completion", "the guarantee decides about the duplicate", ""},
 		{"F16", "paused past the lease and overtaken", "the completion is refused; the caller gets the winner's outcome, or LEASE_LOST", ""},
 		{"F17", "late owner under AT_MOST_ONCE", "its completion settles the record, unless somebody resolved it first", ""},
 		{"F18", "completion races takeover", "exactly one wins", ""},
@@ -45,8 +45,8 @@ func rows() []row {
 		{"F27", "permission withdrawn before the replay", "the check's answer, nothing stored is shown", ""},
 		{"F28", "retention boundary", "before it a replay, from it on a new run", ""},
 		{"F29", "retry after the retention", "the client does not send it", ""},
-		{"F30", "store's clock steps", "leases: documented, bounded by MaxRun", redis},
-		{"F31", "application clocks differ", "no effect", redis},
+		{"F30", "store's clock steps", "leases: documented, bounded by MaxRun", "a server whose clock can be stepped"},
+		{"F31", "application clocks differ", "no effect", ""},
 		{"F32", "error of the handler, every code", "class and guarantee decide", ""},
 		{"F33", "panic", "recorded by the guarantee, and raised again", ""},
 		{"F34", "answer over the size cap", "kept as done without its body, H=1", ""},
@@ -57,10 +57,10 @@ func rows() []row {
 		{"F39", "record of a newer build", "not absent, never runs", ""},
 		{"F40", "rolling deploy changes the request type", "a retry is still the same request", "the canonical fingerprint"},
 		{"F41", "store full", "STORE_FULL before the handler", ""},
-		{"F42", "Redis with an evicting policy", "refused at start-up", redis},
+		{"F42", "Redis with an evicting policy", "refused at start-up", ""},
 		{"F43", "record gone during the run", "the run ends", ""},
-		{"F44", "cluster master killed", "claims work again soon", redis},
-		{"F45", "key flood from one caller", "bounded", redis},
+		{"F44", "cluster master killed", "claims work again soon", ""},
+		{"F45", "key flood from one caller", "bounded", ""},
 		{"F46", "encryption key rotated or missing", "old records readable, missing key refuses", "sealed stores"},
 		{"F47", "serialization failure, deadlock, busy", "bounded retries, then STORE_UNAVAILABLE", sql},
 		{"F48", "GracefulStop during a run", "it finishes and is recorded", ""},

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/onlyonce-go/onlyonce/internal/redistest"
 	"github.com/onlyonce-go/onlyonce/store"
@@ -214,27 +217,73 @@ func TestAFollowerThatIsGivenUpReturnsAtOnceAndTheOthersGetTheirAnswers(t *testi
 func TestACallerWhoHasGoneSendsNothing(t *testing.T) {
 	t.Parallel()
 
-	for name, opts := range map[string][]redisstore.Option{"batching": nil, "without batching": {redisstore.WithoutBatching()}} {
+	server := redistest.Standalone(t)
+
+	for name, connect := range map[string]func(t *testing.T, addr string) *redisstore.Store{
+		"batching": func(t *testing.T, addr string) *redisstore.Store {
+			t.Helper()
+
+			return open(t, "redis://"+addr)
+		},
+		"without batching": func(t *testing.T, addr string) *redisstore.Store {
+			t.Helper()
+
+			return open(t, "redis://"+addr, redisstore.WithoutBatching())
+		},
+		"a client that does not heed contexts": func(t *testing.T, addr string) *redisstore.Store {
+			t.Helper()
+
+			return with(t, redis.NewClient(&redis.Options{Addr: addr}))
+		},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			proxy := redistest.NewProxy(t, redistest.Standalone(t).Addr())
-			s := through(t, proxy, opts...)
+			proxy := redistest.NewProxy(t, server.Addr())
+			s := connect(t, proxy.Addr())
 
 			proxy.Reset()
 
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 
-			if _, err := s.Claim(ctx, newClaim()); !errors.Is(err, context.Canceled) {
+			gone := newClaim()
+			if _, err := s.Claim(ctx, gone); !errors.Is(err, context.Canceled) {
 				t.Errorf("got %v", err)
 			}
 
-			if n := len(proxy.Commands()); n != 0 {
-				t.Errorf("%d commands", n)
+			// One that comes later would follow it.
+			mustBe(t, s, gone.Key, store.Absent)
+
+			for _, command := range proxy.Commands() {
+				if n := len(command.Args); n > 3 && strings.Contains(command.Args[n-2], string(gone.Token[:])) {
+					t.Errorf("it was sent: %s", command.Name)
+				}
 			}
 		})
 	}
+}
+
+func TestABatchThatFailsAsAWholeFailsForEverybody(t *testing.T) {
+	t.Parallel()
+
+	s, g := gated(t, redistest.Standalone(t).Addr())
+	flights := fill(t, s, g)
+
+	leader := queue(t.Context(), t, s, newClaim())
+	other := queue(t.Context(), t, s, newClaim())
+
+	g.broken = errors.New("a hook of the program's")
+	g.step()
+
+	for _, done := range []<-chan answer{leader, other} {
+		if got := receive(t, done); !errors.Is(got.err, g.broken) {
+			t.Errorf("got %v, %v", got.res, got.err)
+		}
+	}
+
+	g.open()
+	mustWin(t, s, flights...)
 }
 
 func TestAnOperationAloneIsGivenUpWithItsContext(t *testing.T) {

@@ -28,10 +28,14 @@
 //
 //   - Replication is asynchronous. A failover forgets what the old master had acknowledged and not yet replicated: after the
 //     loss of a claim, a retry may run a second time; after the loss of a completion, the record is still running and the
-//     guarantee decides. With the replication link cut 300 ms before the master was killed, a failover lost 17,361
-//     acknowledged writes; the minority side of a partition took 128,936 in three seconds. Set min-replicas-to-write and
-//     min-replicas-max-lag, which bound the loss to the lag. A claim that a failover has lost is noticed when its run
+//     guarantee decides. Measured: of the claims acknowledged after the link to the replica was cut and before the master was killed, all
+//     were lost, 60 of 60 in the tests of this repository and 17,361 in 300 ms of full load; of those replicated before, none.
+//     The minority side of a partition took 128,936 in three seconds. Set min-replicas-to-write and min-replicas-max-lag, which
+//     bound the loss to the lag. A claim that a failover has lost is noticed when its run
 //     ends or renews: its completion is refused and its observer is told.
+//   - While a master is missing, keyed calls are refused with STORE_UNAVAILABLE and nothing runs. Measured: Sentinel with
+//     down-after-milliseconds of 1000 agreed on a new master 2.2 to 2.3 s after the kill; a cluster with a node timeout of 1.5 s
+//     promoted a replica after 2.5 to 3.4 s, and claims worked 0.2 to 0.6 s later.
 //   - A restart forgets what the persistence had not yet written: with appendfsync everysec up to a second, without an append-only
 //     file everything since the last snapshot. With appendfsync always, nothing.
 //   - Redis measures time by its machine's wall clock. A step forward ends leases and retentions early: under AtMostOnce that

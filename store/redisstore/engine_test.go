@@ -245,8 +245,10 @@ func TestF28AnOutcomeIsReplayedUpToItsRetentionAndThenTheKeyIsFree(t *testing.T)
 		default:
 			early++
 
-			// A key that expires in a millisecond is there to the end of it.
-			if res.Now.After(ends) || string(res.Record.Outcome) != "paid" || !res.Record.ExpiresAt.Equal(ends) {
+			// A key that expires in a millisecond is there to the end of it. The server counts from when it stores the
+			// outcome, which may be a moment after it has looked at its clock.
+			off := res.Record.ExpiresAt.Sub(ends)
+			if res.Now.After(res.Record.ExpiresAt) || string(res.Record.Outcome) != "paid" || off < 0 || off > unit/2 {
 				t.Fatalf("a replay at %v of %+v, which ends at %v", res.Now, res.Record, ends)
 			}
 		}

@@ -18,6 +18,7 @@ type gate struct {
 	opened chan struct{} // closed while it is open
 	sizes  []int         // of what has come: 1 for a command, more for a pipeline
 	steps  chan struct{}
+	broken error // what comes of pipelines instead
 }
 
 // gated is a store on one server, behind a gate that is open.
@@ -102,6 +103,10 @@ func (g *gate) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Process
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		if !strings.HasPrefix(cmds[0].Name(), "eval") {
 			return next(ctx, cmds) // a connection introduces itself
+		}
+
+		if g.broken != nil {
+			return g.broken // and no command knows
 		}
 
 		if err := g.pass(ctx, len(cmds)); err != nil {

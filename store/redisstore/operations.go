@@ -167,7 +167,7 @@ func (s *Store) run(ctx context.Context, op *script, name string, args, more []b
 		reply, err = s.send(ctx, "EVAL", op.source, name, args, more, life)
 	}
 
-	if err != nil && !time.Now().Before(deadline) {
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) && !time.Now().Before(deadline) {
 		err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err) // which the connection may call by another name
 	}
 
