@@ -74,7 +74,8 @@ func sum(a, b time.Duration) time.Duration {
 
 // Renew implements [store.Store].
 func (s *Store) Renew(ctx context.Context, op store.Renewal) (res store.Result, err error) {
-	args := appendSpan(append(make([]byte, 0, 24), op.Token[:]...), op.Lease)
+	args := appendSpan(append(make([]byte, 0, 32), op.Token[:]...), op.Lease)
+	args = appendSpan(args, s.unsettled)
 
 	err = s.run(ctx, &s.scripts.renew, s.name(&op.Key), args, nil, "", &res)
 

@@ -73,7 +73,7 @@ func WithPrefix(prefix string) Option { return func(c *config) { c.prefix = pref
 func WithTimeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
 
 // WithUnsettledRetention is how long a record lives that nobody settles: one that is running, or whose outcome is unknown.
-// It counts from the last start, or from when the outcome became unknown. The default is DefaultUnsettledRetention. After
+// It counts from the last start or renewal, or from when the outcome became unknown. The default is DefaultUnsettledRetention. After
 // it the key is free and its handler may run again, so it must be far longer than anybody retries.
 func WithUnsettledRetention(d time.Duration) Option { return func(c *config) { c.unsettled = d } }
 

@@ -38,7 +38,7 @@ if record.token == token then
   record.alive = math.max(record.alive, after(alive))
   revive(record, lease)
 
-  return keep(record)
+  return keep(record, unsettled)
 end
 
 local guaranteed = record.flags % 4
