@@ -13,6 +13,8 @@ import (
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/examples/payments/ledger"
+	paymentsv1 "github.com/onlyonce-go/onlyonce/examples/payments/proto/payments/v1"
+	"github.com/onlyonce-go/onlyonce/interceptor"
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
@@ -91,7 +93,7 @@ func childCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 }
 
 func runLedger(ctx context.Context, config *childConfig, stdout io.Writer) error {
-	server, err := newServer(nil, ledger.NewService(ledger.New(), config.Work), nil)
+	server, err := newServer(nil, ledger.NewService(ledger.New(), config.Work))
 	if err != nil {
 		return err
 	}
@@ -128,7 +130,8 @@ func runServer(ctx context.Context, config *childConfig, stdout io.Writer) error
 
 	service := &desk{provider: provider}
 
-	server, err := newServer(engine, service, service.recover)
+	server, err := newServer(engine, service, interceptor.WithMethodPolicy(paymentsv1.PaymentService_Pay_FullMethodName,
+		interceptor.Policy{Recover: service.recover})) // the rest is in the .proto
 	if err != nil {
 		return err
 	}

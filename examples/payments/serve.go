@@ -42,12 +42,17 @@ func serveCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 		return err // it says what is wrong
 	}
 
-	server, err := newServer(engine, ledger.NewService(ledger.New(), 0), nil)
+	server, err := newServer(engine, ledger.NewService(ledger.New(), 0))
 	if err != nil {
 		return err
 	}
 
 	reflection.Register(server)
+
+	// What cannot hold in the .proto, or not with this engine, is better found now than by the first call.
+	if err := interceptor.Validate(server, engine); err != nil {
+		return err // it says what is wrong, and where
+	}
 
 	listener, err := net.Listen("tcp", *addr) //nolint:noctx // there is nothing to cancel
 	if err != nil {

@@ -14,19 +14,17 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// newServer returns a server of the payment service, with every payment protected by the engine. Without an engine it is
-// the service as it would be without onlyonce. Nil asks nobody about unknown outcomes.
+// newServer returns a server of the payment service, with every payment protected by the engine as payments.proto says. Without
+// an engine it is the service as it would be without onlyonce.
 func newServer(
-	engine *onlyonce.Engine, service paymentsv1.PaymentServiceServer, recovery interceptor.RecoverFunc,
+	engine *onlyonce.Engine, service paymentsv1.PaymentServiceServer, policy ...interceptor.ServerOption,
 ) (*grpc.Server, error) {
 	var opts []grpc.ServerOption
 
 	if engine != nil {
 		// All clients of this example are one party. A real service tells its callers apart, with ScopeFromPeerURI or with
 		// what its auth interceptor found.
-		protect, err := interceptor.ServerOptions(engine, interceptor.ScopeShared(),
-			interceptor.WithMethodPolicy(paymentsv1.PaymentService_Pay_FullMethodName,
-				interceptor.Policy{Key: interceptor.KeyRequired, Recover: recovery}))
+		protect, err := interceptor.ServerOptions(engine, interceptor.ScopeShared(), policy...)
 		if err != nil {
 			return nil, fmt.Errorf("protecting the server: %w", err)
 		}

@@ -241,7 +241,6 @@ func (d *demo) dial(m mode, networks []*faultynet.Proxy, observed *observations)
 
 	if m == modeOnlyonce {
 		keyed, err := interceptor.DialOptions(
-			interceptor.WithMethods(paymentsv1.PaymentService_Pay_FullMethodName),
 			interceptor.WithRetry(d.retry),
 			interceptor.WithRetention(d.retention),
 			interceptor.WithAttemptObserver(observed.see),

@@ -7,6 +7,7 @@
 package paymentsv1
 
 import (
+	_ "github.com/onlyonce-go/onlyonce/proto/onlyonce/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -33,7 +34,10 @@ type PayRequest struct {
 	// The amount in minor units of the currency, e.g. cents. Greater than 0.
 	AmountMinor int64 `protobuf:"varint,4,opt,name=amount_minor,json=amountMinor,proto3" json:"amount_minor,omitempty"`
 	// The ISO 4217 currency code, e.g. "EUR".
-	Currency      string `protobuf:"bytes,5,opt,name=currency,proto3" json:"currency,omitempty"`
+	Currency string `protobuf:"bytes,5,opt,name=currency,proto3" json:"currency,omitempty"`
+	// The idempotency key, where the client does not send it as metadata: see
+	// https://google.aip.dev/155.
+	RequestId     string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -99,6 +103,13 @@ func (x *PayRequest) GetAmountMinor() int64 {
 func (x *PayRequest) GetCurrency() string {
 	if x != nil {
 		return x.Currency
+	}
+	return ""
+}
+
+func (x *PayRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
 	}
 	return ""
 }
@@ -274,14 +285,16 @@ var File_payments_v1_payments_proto protoreflect.FileDescriptor
 
 const file_payments_v1_payments_proto_rawDesc = "" +
 	"\n" +
-	"\x1apayments/v1/payments.proto\x12\vpayments.v1\"\x92\x01\n" +
+	"\x1apayments/v1/payments.proto\x12\vpayments.v1\x1a\x19onlyonce/v1/options.proto\"\xb9\x01\n" +
 	"\n" +
 	"PayRequest\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x14\n" +
 	"\x05payer\x18\x02 \x01(\tR\x05payer\x12\x14\n" +
 	"\x05payee\x18\x03 \x01(\tR\x05payee\x12!\n" +
 	"\famount_minor\x18\x04 \x01(\x03R\vamountMinor\x12\x1a\n" +
-	"\bcurrency\x18\x05 \x01(\tR\bcurrency\"\x91\x01\n" +
+	"\bcurrency\x18\x05 \x01(\tR\bcurrency\x12%\n" +
+	"\n" +
+	"request_id\x18\x06 \x01(\tB\x06\x92\xb6\x1c\x02\b\x01R\trequestId\"\x91\x01\n" +
 	"\vPayResponse\x12\x1d\n" +
 	"\n" +
 	"payment_id\x18\x01 \x01(\tR\tpaymentId\x12\x19\n" +
@@ -291,11 +304,11 @@ const file_payments_v1_payments_proto_rawDesc = "" +
 	"\x11GetPaymentRequest\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\"J\n" +
 	"\x12GetPaymentResponse\x124\n" +
-	"\bpayments\x18\x01 \x03(\v2\x18.payments.v1.PayResponseR\bpayments2\x9e\x01\n" +
-	"\x0ePaymentService\x128\n" +
-	"\x03Pay\x12\x17.payments.v1.PayRequest\x1a\x18.payments.v1.PayResponse\x12R\n" +
+	"\bpayments\x18\x01 \x03(\v2\x18.payments.v1.PayResponseR\bpayments2\xae\x01\n" +
+	"\x0ePaymentService\x12@\n" +
+	"\x03Pay\x12\x17.payments.v1.PayRequest\x1a\x18.payments.v1.PayResponse\"\x06\x92\xb6\x1c\x02\b\x01\x12R\n" +
 	"\n" +
-	"GetPayment\x12\x1e.payments.v1.GetPaymentRequest\x1a\x1f.payments.v1.GetPaymentResponse\"\x03\x90\x02\x01BPZNgithub.com/onlyonce-go/onlyonce/examples/payments/proto/payments/v1;paymentsv1b\x06proto3"
+	"GetPayment\x12\x1e.payments.v1.GetPaymentRequest\x1a\x1f.payments.v1.GetPaymentResponse\"\x03\x90\x02\x01\x1a\x06\x92\xb6\x1c\x02\x10\x02BPZNgithub.com/onlyonce-go/onlyonce/examples/payments/proto/payments/v1;paymentsv1b\x06proto3"
 
 var (
 	file_payments_v1_payments_proto_rawDescOnce sync.Once
