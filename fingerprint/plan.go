@@ -169,13 +169,13 @@ func wireType(kind protoreflect.Kind) protowire.Type {
 // annotation is what the .proto says about a field; nil where it says nothing. In a descriptor made at run time the options may
 // have been read by a program that did not know ours, or knew them by a type of its own, so they are read again.
 func annotation(fd protoreflect.FieldDescriptor) *onlyoncev1.Field {
-	data, err := proto.Marshal(fd.Options())
+	data, err := proto.MarshalOptions{AllowPartial: true}.Marshal(fd.Options())
 	if err != nil || len(data) == 0 {
 		return nil
 	}
 
 	options := new(descriptorpb.FieldOptions)
-	if proto.Unmarshal(data, options) != nil {
+	if (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(data, options) != nil {
 		return nil
 	}
 

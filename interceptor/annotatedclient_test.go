@@ -108,7 +108,9 @@ func TestAnnotatedMethodsAreProtectedWithoutClientOptions(t *testing.T) {
 			}, 1},
 			"not annotated": {func(conn grpc.ClientConnInterface) error { return callOn(t.Context(), conn, unaryCall, payment()).err }, 1},
 		} {
-			for _, opts := range [][]interceptor.ClientOption{nil, {interceptor.WithAllMethods()}} {
+			every := func(string) bool { return true }
+
+			for _, opts := range [][]interceptor.ClientOption{nil, {interceptor.WithAllMethods()}, {interceptor.WithMethodMatch(every)}} {
 				seen := &arrivals{}
 				w := startBank(t, setup{unprotected: true, before: append(seen.before(), unavailableAlways)}, &branchBank{})
 				want := test.attempts

@@ -115,6 +115,8 @@ func (a *annotations) mustBeSingle(fd protoreflect.FieldDescriptor, what string)
 		a.complainf(fd, "is marked as %s and is repeated: mark a field with a single value", what)
 	case oneof != nil && !oneof.IsSynthetic():
 		a.complainf(fd, "is marked as %s and is in oneof %s: mark a field that is always there", what, oneof.Name())
+	case fd.HasDefault():
+		a.complainf(fd, "is marked as %s and has a default, which all calls that do not set it would share: leave the default out", what)
 	default:
 		return true
 	}

@@ -39,13 +39,14 @@ func clientMethodOf(fullMethod string) *clientMethod {
 
 // protected reports whether the servers look at keys of a method.
 func (c *clientConfig) protected(fullMethod string) bool {
-	if c.methods[fullMethod] || c.match != nil && c.match(fullMethod) {
+	if c.methods[fullMethod] {
 		return true
 	}
 
 	m := c.known.get(fullMethod)
 
-	return m.protected || c.all && !m.ignored
+	// What is said of many methods at once does not overrule the .proto of one.
+	return m.protected || !m.ignored && (c.all || c.match != nil && c.match(fullMethod))
 }
 
 // validateProtected reports an option that is to say what is protected and says nothing.

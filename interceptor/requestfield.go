@@ -40,6 +40,11 @@ func (f *requestField) in(req any) (value string, ok bool) {
 		return "", false
 	}
 
+	// A field that is not set carries nothing, whatever default it declares.
+	if !r.Has(fd) {
+		return "", true
+	}
+
 	if f.kind == protoreflect.BytesKind {
 		return string(r.Get(fd).Bytes()), true
 	}
