@@ -91,3 +91,30 @@ func TestALeaseHasEndedInTheVeryMillisecondInWhichItEnds(t *testing.T) {
 		return precise > 10
 	})
 }
+
+// Scripts read the clock and write a moment later, or much later on a busy machine. A record expires when it was said to.
+func TestTheExpiryThatAnOperationAnswersIsTheOneThatIsStored(t *testing.T) {
+	t.Parallel()
+
+	s := open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(unhurried))
+
+	for name, ends := range map[string]func(store.Claim) (store.Result, error){
+		"complete": func(c store.Claim) (store.Result, error) { return s.Complete(t.Context(), completion(c, "paid")) },
+		"release": func(c store.Claim) (store.Result, error) {
+			return s.Release(t.Context(), store.Release{Claim: c, Retention: time.Hour})
+		},
+	} {
+		for range 1000 { // enough to see the clock tick between the two, several times
+			claim := newClaim()
+			start(t, s, claim)
+
+			said, err := ends(claim)
+			must(t, said, err)
+
+			kept, err := s.Lookup(t.Context(), claim.Key)
+			if err != nil || !kept.Record.ExpiresAt.Equal(said.Record.ExpiresAt) {
+				t.Fatalf("%s: expires at %v, said was %v, %v", name, kept.Record.ExpiresAt, said.Record.ExpiresAt, err)
+			}
+		}
+	}
+}

@@ -27,13 +27,14 @@ if stored and #stored >= 95 and string.byte(stored) == 1 then
         .. struct.pack('>I2BBc16I4I4I6I6I6', sum, 4, flags, token, fence, attempts, first, last, now)
         .. string.sub(stored, 58)
 
-      redis.call('SET', KEYS[1], completed .. ARGV[2], 'PX', ARGV[3])
+      local expires = now + ARGV[3]
+      redis.call('SET', KEYS[1], completed .. ARGV[2], 'PXAT', expires)
 
       if KEYS[2] then
         redis.call('ZREM', KEYS[2], string.sub(KEYS[1], #KEYS[2] + 1))
       end
 
-      return struct.pack('>BI6I6', 1, now, now + ARGV[3]) .. completed
+      return struct.pack('>BI6I6', 1, now, expires) .. completed
     end
   end
 end

@@ -133,7 +133,7 @@ end
 -- settle ends the unsettled life of a record. The token stays, so that the owner's repeats are recognised (rule 3). The
 -- outcome is not sent back to whoever has sent it.
 local function settle(r, state, outcome, retention)
-  local life = math.max(retention, 1)
+  local expires = after(math.max(retention, 1)) -- named, not counted from the write: a script takes time, too
 
   r.state, r.outcome, r.mark = state, outcome, now
 
@@ -142,13 +142,13 @@ local function settle(r, state, outcome, retention)
   end
 
   local v = encode(r)
-  redis.call('SET', KEY, v .. outcome, 'PX', life)
+  redis.call('SET', KEY, v .. outcome, 'PXAT', expires)
 
   if INDEX then
     redis.call('ZREM', INDEX, string.sub(KEY, #INDEX + 1))
   end
 
-  return answer(APPLIED, after(life), v)
+  return answer(APPLIED, expires, v)
 end
 
 -- revive gives an ended lease back to its owner. The fence rises, so that a takeover which expects the old one loses (rule 3).
