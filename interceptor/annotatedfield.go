@@ -18,9 +18,13 @@ func (a *annotations) readFields(request protoreflect.MessageDescriptor) {
 	for i := range fields.Len() {
 		fd := fields.Get(i)
 
-		said, uuid, ok := a.field(fd)
+		said, ok := a.field(fd)
 		if !ok {
 			continue
+		}
+
+		if a.marked == "" && (said.GetKey() || said.GetScope()) {
+			a.marked = fd.FullName()
 		}
 
 		switch {
@@ -33,7 +37,7 @@ func (a *annotations) readFields(request protoreflect.MessageDescriptor) {
 		}
 
 		if said.GetKey() {
-			a.addKey(fd, uuid)
+			a.addKey(fd)
 		}
 
 		if said.GetScope() {
@@ -41,22 +45,23 @@ func (a *annotations) readFields(request protoreflect.MessageDescriptor) {
 		}
 	}
 
+	a.readExtensions(request)
 	a.readNested(request, map[protoreflect.FullName]bool{request.FullName(): true})
 }
 
 // field reads what the .proto says of a field. The last result is false where it says nothing.
-func (a *annotations) field(fd protoreflect.FieldDescriptor) (said *onlyoncev1.Field, uuid, ok bool) {
+func (a *annotations) field(fd protoreflect.FieldDescriptor) (said *onlyoncev1.Field, ok bool) {
 	options := new(descriptorpb.FieldOptions)
 
 	if err := readOptions(fd, options); err != nil {
 		a.complainf(fd, "has options that cannot be read (%v): "+
 			"generate the .proto again, with the onlyonce/v1/options.proto of this version", err)
 
-		return nil, false, false
+		return nil, false
 	}
 
 	if !proto.HasExtension(options, onlyoncev1.E_Field) {
-		return nil, false, false
+		return nil, false
 	}
 
 	said, ok = proto.GetExtension(options, onlyoncev1.E_Field).(*onlyoncev1.Field)
@@ -64,10 +69,10 @@ func (a *annotations) field(fd protoreflect.FieldDescriptor) (said *onlyoncev1.F
 		a.complainf(fd, "has an annotation that this build does not know: use a newer one, or leave the annotation out")
 	}
 
-	return said, declaresUUID(fd), ok
+	return said, ok
 }
 
-func (a *annotations) addKey(fd protoreflect.FieldDescriptor, uuid bool) {
+func (a *annotations) addKey(fd protoreflect.FieldDescriptor) {
 	if !a.mustBeSingle(fd, "the key") {
 		return
 	}
@@ -82,6 +87,12 @@ func (a *annotations) addKey(fd protoreflect.FieldDescriptor, uuid bool) {
 		a.complainf(fd, "is marked as the key, as %s is, too: mark one of them", a.key.name)
 
 		return
+	}
+
+	uuid, err := declaresUUID(fd)
+	if err != nil {
+		a.complainf(fd, "is marked as the key and declares a (google.api.field_info) that cannot be read (%v), so that nobody can tell "+
+			"whether keys are UUIDs: generate the .proto again, with the google/api/field_info.proto of googleapis", err)
 	}
 
 	a.key, a.uuid = newRequestField(fd), uuid
@@ -124,59 +135,63 @@ func (a *annotations) mustBeSingle(fd protoreflect.FieldDescriptor, what string)
 	return false
 }
 
-// readNested complains of a key or a scope that nobody would look at, since it is not in the request itself. A message that
-// is itself the request of some method has marks for that method.
+// readExtensions complains of marks on extensions of a message. An extension may be linked in here and not there, so nobody
+// looks for a key or a scope in one, and the fingerprint counts all of them.
+func (a *annotations) readExtensions(message protoreflect.MessageDescriptor) {
+	if message.ExtensionRanges().Len() == 0 {
+		return
+	}
+
+	for _, fd := range extensionsOf(message.FullName()) {
+		if said, _ := a.field(fd); said.GetKey() || said.GetScope() || said.GetIgnored() {
+			a.complainf(fd, "is an extension, and marks of extensions mean nothing: mark a field that %s declares itself", message.FullName())
+		}
+	}
+}
+
+// readNested complains of marks that nobody would look at, since they are not in the request itself.
 func (a *annotations) readNested(message protoreflect.MessageDescriptor, seen map[protoreflect.FullName]bool) {
 	fields := message.Fields()
 
 	for i := range fields.Len() {
 		inner := fields.Get(i).Message()
-		if inner == nil || inner.IsPlaceholder() || seen[inner.FullName()] {
+		if inner == nil || seen[inner.FullName()] {
 			continue
 		}
 
+		inner = resolved(inner)
 		seen[inner.FullName()] = true
 
-		if !isRequest(inner) {
-			a.checkNested(inner)
-		}
-
+		a.checkNested(inner)
+		a.readExtensions(inner)
 		a.readNested(inner, seen)
 	}
 }
 
+// checkNested complains of a key or a scope in a message within the request, unless the message is itself the request of some
+// method: then its marks are for that method.
 func (a *annotations) checkNested(message protoreflect.MessageDescriptor) {
+	const advice = "mark a field of the request itself, or link in the service whose request that message is"
+
 	fields := message.Fields()
 
 	for i := range fields.Len() {
 		fd := fields.Get(i)
-		said, _, _ := a.field(fd)
+		said, _ := a.field(fd)
+		key, scope := said.GetKey() && a.key == nil, said.GetScope()
 
-		if said.GetKey() && a.key == nil {
-			a.complainf(fd, "is marked as the key and is in a message within the request: mark a field of the request itself")
+		if !key && !scope || isRequest(message) {
+			continue
 		}
 
-		if said.GetScope() {
-			a.complainf(fd, "is marked as part of the scope and is in a message within the request: mark a field of the request itself")
+		if key {
+			a.complainf(fd, "is marked as the key and is in a message within the request: "+advice)
 		}
-	}
-}
 
-// isRequest reports whether a method of the same file takes the message.
-func isRequest(message protoreflect.MessageDescriptor) bool {
-	services := message.ParentFile().Services()
-
-	for i := range services.Len() {
-		methods := services.Get(i).Methods()
-
-		for j := range methods.Len() {
-			if methods.Get(j).Input().FullName() == message.FullName() {
-				return true
-			}
+		if scope {
+			a.complainf(fd, "is marked as part of the scope and is in a message within the request: "+advice)
 		}
 	}
-
-	return false
 }
 
 func (a *annotations) complainf(fd protoreflect.FieldDescriptor, format string, args ...any) {
@@ -186,7 +201,7 @@ func (a *annotations) complainf(fd protoreflect.FieldDescriptor, format string, 
 // declaresUUID reports whether a field declares (google.api.field_info).format = UUID4. The extension is looked for in the
 // encoded options, so that its package need not be linked in.
 // See https://github.com/googleapis/googleapis/blob/master/google/api/field_info.proto.
-func declaresUUID(fd protoreflect.FieldDescriptor) bool {
+func declaresUUID(fd protoreflect.FieldDescriptor) (bool, error) {
 	const (
 		fieldInfo = 291403980
 		format    = 1
@@ -195,41 +210,66 @@ func declaresUUID(fd protoreflect.FieldDescriptor) bool {
 
 	options, err := proto.MarshalOptions{AllowPartial: true}.Marshal(fd.Options())
 	if err != nil {
-		return false
+		return false, err
 	}
 
 	var info []byte // in pieces, perhaps
 
-	err = eachField(options, func(number protowire.Number, value []byte) error {
-		if number == fieldInfo {
-			info = append(info, value...)
+	if err := eachValue(options, func(number protowire.Number, kind protowire.Type, value []byte) error {
+		if number != fieldInfo {
+			return nil
 		}
+
+		if kind != protowire.BytesType {
+			return fmt.Errorf("it is of wire type %d", kind)
+		}
+
+		piece, _ := protowire.ConsumeBytes(value)
+		info = append(info, piece...)
+
+		return nil
+	}); err != nil {
+		return false, err
+	}
+
+	declared := uint64(0)
+
+	err = eachValue(info, func(number protowire.Number, kind protowire.Type, value []byte) error {
+		if number != format {
+			return nil
+		}
+
+		if kind != protowire.VarintType {
+			return fmt.Errorf("its format is of wire type %d", kind)
+		}
+
+		declared, _ = protowire.ConsumeVarint(value)
 
 		return nil
 	})
 
-	return err == nil && lastVarint(info, format) == uuid4
+	return declared == uuid4, err
 }
 
-// lastVarint is the value of a number in an encoded message, and 0 where it has none.
-func lastVarint(data []byte, wanted protowire.Number) (value uint64) {
+// eachValue visits the values of an encoded message, each as it is encoded after its tag.
+func eachValue(data []byte, visit func(protowire.Number, protowire.Type, []byte) error) error {
 	for len(data) > 0 {
 		number, kind, tag := protowire.ConsumeTag(data)
 		if tag < 0 {
-			return 0
+			return protowire.ParseError(tag)
 		}
 
 		size := protowire.ConsumeFieldValue(number, kind, data[tag:])
 		if size < 0 {
-			return 0
+			return protowire.ParseError(size)
 		}
 
-		if number == wanted && kind == protowire.VarintType {
-			value, _ = protowire.ConsumeVarint(data[tag:])
+		if err := visit(number, kind, data[tag:tag+size]); err != nil {
+			return err
 		}
 
 		data = data[tag+size:]
 	}
 
-	return value
+	return nil
 }

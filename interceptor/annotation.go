@@ -26,6 +26,8 @@ type annotations struct {
 	uuid  bool          // keys are UUIDs
 	scope []*requestField
 
+	marked protoreflect.FullName // the first request field that is marked as the key or as part of the scope, good or not
+
 	optionProblems, fieldProblems []error
 }
 
@@ -51,9 +53,23 @@ func annotationsOf(descriptor protoreflect.MethodDescriptor) annotations {
 			onlyoncev1.E_Method.TypeDescriptor().FullName(), fullMethodName(descriptor)))
 	}
 
-	a.readFields(descriptor.Input())
+	a.readRequest(descriptor)
 
 	return a
+}
+
+// readRequest finds the key and the scope in the request of a method, as far as it is known what that is.
+func (a *annotations) readRequest(descriptor protoreflect.MethodDescriptor) {
+	request := resolved(descriptor.Input())
+	if !request.IsPlaceholder() {
+		a.readFields(request)
+
+		return
+	}
+
+	a.fieldProblems = append(a.fieldProblems, fmt.Errorf("interceptor: %s takes a %s, of which no descriptor is registered, so that "+
+		"nobody can tell which of its fields is the key: link in its generated code, or register its file in protoregistry.GlobalFiles "+
+		"before the method is called", fullMethodName(descriptor), request.FullName()))
 }
 
 // serviceAnnotation is what the .proto says of all methods of a service, as far as it can be told.

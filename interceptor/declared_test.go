@@ -25,6 +25,10 @@ type declaration struct {
 	request string
 	// messages are others.
 	messages string
+	// before and after are other files of the package, less name and package: one that this one imports, and one that imports both.
+	before, after string
+	// input is the request of Pay, where it is not Request. It need not be known.
+	input string
 	// service are the options of service Bank, and method those of its method Pay.
 	service, method string
 	// methods are others.
@@ -34,8 +38,9 @@ type declaration struct {
 		protoregistry.ExtensionTypeResolver
 		protoregistry.MessageTypeResolver
 	}
-	// uuid gives the first field of the request the format UUID4.
-	uuid bool
+	// uuid gives the first field of the request the format UUID4, and format gives it a (google.api.field_info) of these bytes.
+	uuid   bool
+	format []byte
 	// later are the options of method Pay that a text cannot say.
 	later *descriptorpb.MethodOptions
 }
@@ -48,25 +53,49 @@ func (d declaration) register(t *testing.T) (pkg string, service protoreflect.Se
 	t.Helper()
 
 	pkg = fmt.Sprintf("declared%d.v1", declared.Add(1))
-	text := fmt.Sprintf(`
-		name: "%[1]s.proto" package: "%[1]s" syntax: "proto3" dependency: "onlyonce/v1/options.proto"
-		message_type { name: "Request" %[2]s } message_type { name: "Response" %[3]s } %[4]s
-		service { name: "Bank" options { %[5]s }
-			method { name: "Pay" input_type: ".%[1]s.Request" output_type: ".%[1]s.Response" options { %[6]s } } %[7]s
-		}`, pkg, d.request, str("receipt", 1, ""), d.messages, d.service, d.method, d.methods)
-	text = strings.ReplaceAll(text, "PKG", pkg)
 
-	file := new(descriptorpb.FileDescriptorProto)
-	if err := prototext.Unmarshal([]byte(text), file); err != nil {
-		t.Fatalf("the declaration of the test: %v\n%s", err, text)
+	imports := `dependency: "onlyonce/v1/options.proto" `
+	if d.before != "" {
+		registerFile(t, parseFile(t, pkg, "before", imports+d.before))
+
+		imports += `dependency: "PKG/before.proto" `
 	}
+
+	made := d.main(t, pkg, imports)
+	registerFile(t, made)
+
+	if d.after != "" {
+		registerFile(t, parseFile(t, pkg, "after", imports+`dependency: "PKG/bank.proto" `+d.after))
+	}
+
+	return pkg, findService(t, pkg+".Bank")
+}
+
+// main is the file that has the service.
+func (d declaration) main(t *testing.T, pkg, imports string) *descriptorpb.FileDescriptorProto {
+	t.Helper()
+
+	input := d.input
+	if input == "" {
+		input = ".PKG.Request"
+	}
+
+	file := parseFile(t, pkg, "bank", imports+fmt.Sprintf(`syntax: "proto3"
+		message_type { name: "Request" %s } message_type { name: "Response" %s } %s
+		service { name: "Bank" options { %s }
+			method { name: "Pay" input_type: "%s" output_type: ".PKG.Response" options { %s } } %s
+		}`, d.request, str("receipt", 1, ""), d.messages, d.service, input, d.method, d.methods))
 
 	if d.later != nil {
 		file.GetService()[0].GetMethod()[0].Options = d.later
 	}
 
 	if d.uuid {
-		declareUUID(file.GetMessageType()[0].GetField()[0])
+		d.format = []byte{0x08, 0x01}
+	}
+
+	if d.format != nil {
+		declareFormat(file.GetMessageType()[0].GetField()[0], d.format)
 	}
 
 	if d.resolver != nil {
@@ -81,7 +110,28 @@ func (d declaration) register(t *testing.T) (pkg string, service protoreflect.Se
 		}
 	}
 
-	made, err := protodesc.NewFile(file, protoregistry.GlobalFiles)
+	return file
+}
+
+// parseFile makes a file of a package from the text form of its descriptor, in which PKG is the package.
+func parseFile(t *testing.T, pkg, name, text string) *descriptorpb.FileDescriptorProto {
+	t.Helper()
+
+	text = strings.ReplaceAll(fmt.Sprintf(`name: "PKG/%s.proto" package: "PKG" `, name)+text, "PKG", pkg)
+
+	file := new(descriptorpb.FileDescriptorProto)
+	if err := prototext.Unmarshal([]byte(text), file); err != nil {
+		t.Fatalf("the declaration of the test: %v\n%s", err, text)
+	}
+
+	return file
+}
+
+// registerFile registers a file, whose types may be unknown.
+func registerFile(t *testing.T, file *descriptorpb.FileDescriptorProto) {
+	t.Helper()
+
+	made, err := protodesc.FileOptions{AllowUnresolvable: true}.New(file, protoregistry.GlobalFiles)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,8 +139,22 @@ func (d declaration) register(t *testing.T) (pkg string, service protoreflect.Se
 	if err := protoregistry.GlobalFiles.RegisterFile(made); err != nil {
 		t.Fatal(err)
 	}
+}
 
-	return pkg, made.Services().ByName("Bank")
+func findService(t *testing.T, name string) protoreflect.ServiceDescriptor {
+	t.Helper()
+
+	found, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	service, ok := found.(protoreflect.ServiceDescriptor)
+	if !ok {
+		t.Fatalf("%s is a %T", name, found)
+	}
+
+	return service
 }
 
 // str declares a string field with an annotation.
@@ -107,9 +171,12 @@ func field(name string, number int, kind, annotation string) string {
 	return fmt.Sprintf("field { name: %q number: %d %s %s }\n", name, number, kind, options)
 }
 
-// declareUUID puts (google.api.field_info).format = UUID4 into the options of a field. Nothing that is linked in knows them.
-func declareUUID(fd *descriptorpb.FieldDescriptorProto) {
-	info := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 1)
+// declareFormat puts a (google.api.field_info) into the options of a field. Nothing that is linked in knows them.
+func declareFormat(fd *descriptorpb.FieldDescriptorProto, info []byte) {
+	if fd.Options == nil {
+		fd.Options = new(descriptorpb.FieldOptions)
+	}
+
 	options := fd.GetOptions().ProtoReflect()
 	options.SetUnknown(protowire.AppendBytes(protowire.AppendTag(options.GetUnknown(), 291403980, protowire.BytesType), info))
 }

@@ -325,3 +325,48 @@ func TestRequestOfAnotherTypeThanTheDescriptorSaysIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestMethodIsRefusedWhileNobodyKnowsItsRequest(t *testing.T) {
+	b := startDeclared(t, declaration{input: ".nowhere.v1.PKGRequest"})
+
+	for _, ctx := range []context.Context{t.Context(), withKey(t.Context(), "key")} {
+		_, a := b.call(ctx, b.conn)
+		mustBeRefused(t, b, a)
+	}
+
+	b.mustHaveRun(t, 0)
+}
+
+func TestKeyIsTakenFromARequestThatIsRegisteredAfterItsService(t *testing.T) {
+	b := startDeclared(t, declaration{
+		input: ".PKG.Late", after: `syntax: "proto3" message_type { name: "Late" ` + str("request_id", 1, "key: true") + `}`,
+	})
+
+	found, err := protoregistry.GlobalFiles.FindDescriptorByName(b.service.Methods().ByName("Pay").Input().FullName())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	late, _ := found.(protoreflect.MessageDescriptor)
+
+	protect, err := interceptor.UnaryServerInterceptor(b.engine, interceptor.ScopeShared())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	for range 2 {
+		req := dynamicpb.NewMessage(late)
+		set(req, "request_id", "key")
+
+		_, err := protect(incoming(t.Context()), req, &grpc.UnaryServerInfo{FullMethod: b.pay}, func(context.Context, any) (any, error) {
+			b.runs.Add(1)
+
+			return dynamicpb.NewMessage(b.service.Methods().ByName("Pay").Output()), nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+
+	b.mustHaveRun(t, 1)
+}

@@ -114,7 +114,7 @@ func (c *serverConfig) method(fullMethod string) *method {
 	}
 
 	if descriptor != nil {
-		m.output = messageType(descriptor.Output())
+		m.output = messageType(resolved(descriptor.Output()))
 	}
 
 	m.judge(&said, chosen.Key, func() error { return policy.validate(c.engine, "policy of method "+fullMethod) })

@@ -83,6 +83,67 @@ func TestValidateFindsEveryProblemOfAnAnnotation(t *testing.T) {
 			},
 			nil,
 		},
+		"a batch of requests of a service in another file": {
+			declaration{
+				before:  `syntax: "proto3" message_type { name: "Part" ` + str("a", 1, "key: true") + str("b", 2, "scope: true") + `}`,
+				request: field("parts", 1, "type: TYPE_MESSAGE label: LABEL_REPEATED type_name: '.PKG.Part'", ""),
+				after: `syntax: "proto3" service { name: "Single" method {
+					name: "PayPart" input_type: ".PKG.Part" output_type: ".PKG.Response" } }`,
+			},
+			nil,
+		},
+		"a batch of requests that its own service takes from another file": {
+			declaration{
+				before:  `syntax: "proto3" message_type { name: "Part" ` + str("a", 1, "key: true") + str("b", 2, "scope: true") + `}`,
+				request: field("parts", 1, "type: TYPE_MESSAGE label: LABEL_REPEATED type_name: '.PKG.Part'", ""),
+				methods: rpc("PayPart", "Part", ""),
+			},
+			nil,
+		},
+		"a message of another file that no method takes": {
+			declaration{
+				before:  `syntax: "proto3" message_type { name: "Part" ` + str("a", 1, "key: true") + str("b", 2, "scope: true") + `}`,
+				request: field("part", 1, ofPart, ""),
+			},
+			[]string{"field PKG.Part.a", "field PKG.Part.b", "within the request", "link in the service"},
+		},
+		"a request of which nothing is known": {
+			declaration{input: ".nowhere.v1.PKGRequest"}, []string{pay, "takes a nowhere.v1.PKGRequest", "no descriptor", "register its file"},
+		},
+		"a message within the request of which nothing is known": {
+			declaration{request: str("a", 1, "key: true") + field("b", 2, "type: TYPE_MESSAGE label: LABEL_OPTIONAL type_name: '.nowhere.v1.Part'", "")}, nil,
+		},
+		"a request that is known by now": {declaration{
+			input: ".PKG.Late", after: `syntax: "proto3" message_type { name: "Late" ` + field("a", 1, severals, "key: true") + `}`,
+		}, []string{"field PKG.Late.a", "repeated"}},
+		"extensions with marks": {
+			declaration{
+				before: `syntax: "proto2" message_type { name: "Open" ` + str("a", 1, "key: true") + ` extension_range { start: 100 end: 200 } }`,
+				input:  ".PKG.Open",
+				after: `syntax: "proto2"
+					extension { name: "other" extendee: ".PKG.Open" number: 100 ` + aString + ` options { [onlyonce.v1.field] { key: true } } }
+					extension { name: "plain" extendee: ".PKG.Open" number: 101 ` + aString + ` }
+					message_type { name: "Holder" extension {
+						name: "sent" extendee: ".PKG.Open" number: 102 ` + aString + ` options { [onlyonce.v1.field] { ignored: true } } } }`,
+			},
+			[]string{"field PKG.other", "field PKG.Holder.sent", "is an extension", "PKG.Open declares itself"},
+		},
+		"an extension with a mark of a message within the request": {
+			declaration{
+				before:  `syntax: "proto2" message_type { name: "Part" ` + str("a", 1, "") + ` extension_range { start: 100 end: 200 } }`,
+				request: field("part", 1, ofPart, ""),
+				after: `syntax: "proto2"
+					extension { name: "tenant" extendee: ".PKG.Part" number: 100 ` + aString + ` options { [onlyonce.v1.field] { scope: true } } }`,
+			},
+			[]string{"field PKG.tenant", "is an extension"},
+		},
+		"a key whose format cannot be read": {
+			declaration{request: str("a", 1, "key: true"), format: []byte{0x08}}, []string{request + "a", "field_info", "cannot be read"},
+		},
+		"a key whose format is no number": {
+			declaration{request: str("a", 1, "key: true"), format: []byte{0x0a, 0x00}}, []string{request + "a", "field_info", "cannot be read"},
+		},
+		"a key of another format": {declaration{request: str("a", 1, "key: true"), format: []byte{0x08, 0x02}}, nil},
 		"a message that contains itself": {
 			declaration{
 				request:  field("part", 1, ofPart, ""),
