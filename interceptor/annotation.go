@@ -16,6 +16,7 @@ import (
 // in the way that protects more.
 type annotations struct {
 	policy    Policy // the method's over its service's
+	own       Policy // the method's
 	given     bool   // the method or its service has an option
 	required  bool   // the method's own option requires a key
 	reads     bool   // idempotency_level = NO_SIDE_EFFECTS
@@ -45,7 +46,7 @@ func annotationsOf(descriptor protoreflect.MethodDescriptor) annotations {
 
 	a.reads = own.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS
 	a.required = method.Key == KeyRequired
-	a.policy = method.over(service)
+	a.own, a.policy = method, method.over(service)
 
 	if a.reads && a.required {
 		a.optionProblems = append(a.optionProblems, fmt.Errorf("interceptor: option (%s) of %s requires a key and the method declares "+

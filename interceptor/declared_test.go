@@ -21,6 +21,8 @@ import (
 
 // declaration is a .proto file that is known at run time alone, in the text form of its descriptor.
 type declaration struct {
+	// pkg is the package, where it has to be known before: see newPackage.
+	pkg string
 	// request has the fields of message Request.
 	request string
 	// messages are others.
@@ -48,11 +50,17 @@ type declaration struct {
 // declared counts the files, since a registry forgets nothing.
 var declared atomic.Int64
 
+// newPackage is the name of a package that nobody has declared.
+func newPackage() string { return fmt.Sprintf("declared%d.v1", declared.Add(1)) }
+
 // register registers the file, and returns its package and its service.
 func (d declaration) register(t *testing.T) (pkg string, service protoreflect.ServiceDescriptor) {
 	t.Helper()
 
-	pkg = fmt.Sprintf("declared%d.v1", declared.Add(1))
+	pkg = d.pkg
+	if pkg == "" {
+		pkg = newPackage()
+	}
 
 	imports := `dependency: "onlyonce/v1/options.proto" `
 	if d.before != "" {

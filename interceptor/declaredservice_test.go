@@ -288,8 +288,8 @@ func mustBeRefused(t *testing.T, b *declaredBank, a answer) {
 }
 
 func TestOperatorMayIgnoreTheKeysOfAMethodThatCannotHold(t *testing.T) {
-	d := declaration{request: str("a", 1, "key: true") + str("b", 2, "key: true")}
-	ignored := interceptor.WithPolicy(interceptor.Policy{Key: interceptor.KeyIgnored})
+	d := declaration{pkg: newPackage(), request: str("a", 1, "key: true") + str("b", 2, "key: true")}
+	ignored := interceptor.WithMethodPolicy("/"+d.pkg+".Bank/Pay", interceptor.Policy{Key: interceptor.KeyIgnored})
 	b := startDeclared(t, d, ignored)
 
 	for range 2 {
@@ -304,6 +304,58 @@ func TestOperatorMayIgnoreTheKeysOfAMethodThatCannotHold(t *testing.T) {
 	if err := interceptor.Validate(servicesOf(b.service), b.engine, ignored); err != nil {
 		t.Errorf("Validate: %v", err)
 	}
+}
+
+// What is wrong asks for no protection that the same .proto does not give up in other words.
+func TestBrokenOptionsOfAMethodWhoseKeysAreIgnoredAreReportedAndDoNotRefuseIt(t *testing.T) {
+	for name, options := range map[string]string{
+		"its keys are ignored": "[onlyonce.v1.method] { key: KEY_USE_IGNORED retention { seconds: -1 } }",
+		"it reads":             "idempotency_level: NO_SIDE_EFFECTS [onlyonce.v1.method] { retention { seconds: -1 } }",
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := startDeclared(t, declaration{request: str("request_id", 1, "key: true"), method: options})
+
+			for range 2 {
+				_, a := b.call(withKey(t.Context(), "key"), b.conn, "request_id", "key")
+				if a.err != nil || len(a.trailer.Get(interceptor.StatusTrailer)) != 0 {
+					t.Errorf("the answer is %v with trailer %v", a.err, a.trailer)
+				}
+			}
+
+			b.mustHaveRun(t, 2)
+			mustName(t, interceptor.Validate(servicesOf(b.service), b.engine), b.pay, "retention is -1s")
+		})
+	}
+}
+
+// As long as nobody knows the service, nothing contradicts the option.
+func TestKeyThatAnOptionRequiresIsNotIgnoredWhenAServiceThatReadsIsRegisteredLate(t *testing.T) {
+	pkg := newPackage()
+	pay := "/" + pkg + ".Bank/Pay"
+	e := engine(t)
+	required := interceptor.WithMethodPolicy(pay, interceptor.Policy{Key: interceptor.KeyRequired})
+
+	protect, err := interceptor.UnaryServerInterceptor(e, interceptor.ScopeShared(), required)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	_, service := declaration{pkg: pkg, method: "idempotency_level: NO_SIDE_EFFECTS"}.register(t)
+
+	for _, ctx := range []context.Context{incoming(t.Context()), incoming(t.Context(), interceptor.KeyHeader, "key")} {
+		req := dynamicpb.NewMessage(service.Methods().Get(0).Input())
+
+		_, err := protect(ctx, req, &grpc.UnaryServerInfo{FullMethod: pay}, func(context.Context, any) (any, error) {
+			t.Error("the handler ran without protection")
+
+			return req, nil
+		})
+		if status.Code(err) != codes.Internal {
+			t.Errorf("the answer is %v", err)
+		}
+	}
+
+	mustName(t, interceptor.Validate(servicesOf(service), e, required), pay, "NO_SIDE_EFFECTS", "choose one")
 }
 
 func TestRequestOfAnotherTypeThanTheDescriptorSaysIsRefused(t *testing.T) {

@@ -117,6 +117,11 @@ func (c *serverConfig) method(fullMethod string) *method {
 		m.output = messageType(resolved(descriptor.Output()))
 	}
 
+	// Of a service that is registered late, only now.
+	if err := checkKeyUse(fullMethod, c.methods[fullMethod].Key); err != nil {
+		said.required, said.optionProblems = true, append(said.optionProblems, err)
+	}
+
 	m.judge(&said, chosen.Key, func() error { return policy.validate(c.engine, "policy of method "+fullMethod) })
 
 	return m

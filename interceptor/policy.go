@@ -24,9 +24,9 @@ const (
 	KeyOptional
 	// KeyRequired rejects calls without a key.
 	KeyRequired
-	// KeyIgnored protects no call of the method. It holds, whatever else is set, for methods that declare
-	// idempotency_level = NO_SIDE_EFFECTS: see
-	// https://github.com/protocolbuffers/protobuf/blob/main/src/google/protobuf/descriptor.proto.
+	// KeyIgnored protects no call of the method. It holds for methods that declare idempotency_level = NO_SIDE_EFFECTS: see
+	// https://github.com/protocolbuffers/protobuf/blob/main/src/google/protobuf/descriptor.proto. Where WithMethodPolicy, or
+	// the method's own option, requires a key all the same, the method is refused.
 	KeyIgnored
 )
 
@@ -38,8 +38,8 @@ const (
 //  3. the engine's, and what is built in.
 //
 // So the author of a service says in its .proto what clients and servers can rely on, and an operator can overrule it in the
-// server's program: with care, because clients read the .proto as well. What is to hold only where a .proto says nothing
-// belongs into the policy of the engine.
+// server's program: with care, because clients read the .proto as well, and [Validate] reports what an option of many methods
+// takes away from it. What is to hold only where a .proto says nothing belongs into the policy of the engine.
 type Policy struct {
 	// Policy is the transport-free part: guarantee, retention, lease, longest run, wait, fail-open and the rest.
 	onlyonce.Policy

@@ -33,8 +33,10 @@ type ServiceInfoProvider interface {
 //
 // Without it, what cannot hold is found when a method is called first, and that method is refused.
 //
-// It also reports what a single call cannot show: options for what is not registered, streams that are to have a key, and
-// outcomes that are kept for less time than clients go on retrying.
+// It also reports what a single call cannot show: options for what is not registered, streams that are to have a key, outcomes
+// that are kept for less time than clients go on retrying, and what WithPolicy or WithServicePolicy take away from what the
+// .proto says more narrowly. An operator who means that says it with WithMethodPolicy, which may overrule the .proto in all but
+// the retention, since clients rely on that one.
 func Validate(server ServiceInfoProvider, engine *onlyonce.Engine, opts ...ServerOption) error {
 	if server == nil {
 		return errors.New("interceptor: Validate needs a server, such as a *grpc.Server")
@@ -77,8 +79,14 @@ func (c *serverConfig) judgeMethod(service string, info grpc.MethodInfo) error {
 	m := c.method(name)
 	errs := []error{m.broken}
 
-	if m.key == KeyIgnored {
+	if m.key == KeyIgnored && (said.reads || said.policy.Key == KeyIgnored) {
 		return m.broken
+	}
+
+	errs = append(errs, c.weakened(name, &said))
+
+	if m.key == KeyIgnored {
+		return errors.Join(errs...)
 	}
 
 	if m.output == nil && m.key == KeyRequired {

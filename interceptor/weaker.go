@@ -1,0 +1,109 @@
+package interceptor
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// What is said of many methods at once does not weaken unnoticed what the .proto says of one.
+
+// weakened reports what WithPolicy or WithServicePolicy take away from what the .proto says more narrowly: of the service or the
+// method, or of the method. Who overrules it with WithMethodPolicy means this very method.
+func (c *serverConfig) weakened(name string, said *annotations) error {
+	service, _ := splitMethod(name)
+	ofMethod, ofService := c.methods[name], c.services[service]
+
+	return errors.Join(
+		weakenedBy("WithServicePolicy", name, said.ownPromise(), ofService, ofMethod),
+		weakenedBy("WithPolicy", name, said.promise(), c.policy, ofMethod.over(ofService)),
+	)
+}
+
+func weakenedBy(option, name string, promised, given, narrower Policy) error {
+	meant := weaknesses(promised, narrower)
+
+	var errs []error
+
+	for _, found := range weaknesses(promised, narrower.over(given)) {
+		if !slices.Contains(meant, found) {
+			errs = append(errs, fmt.Errorf("interceptor: %s says %s, which weakens %s in the .proto of %s: leave it out of %s, or say it in "+
+				"WithMethodPolicy if it is meant for this method", option, found.given, found.promised, name, option))
+		}
+	}
+
+	return errors.Join(errs...)
+}
+
+// promise is what clients can read in the .proto of a method. Where it says nothing of keys and protects the method all the
+// same, they have keys and are retried.
+func (a *annotations) promise() Policy {
+	promised := a.policy
+	if promised.Key == KeyInherit && (a.given || a.key != nil) {
+		promised.Key = KeyOptional
+	}
+
+	return promised
+}
+
+// ownPromise is what the .proto says of the method and its request alone.
+func (a *annotations) ownPromise() Policy {
+	promised := a.own
+	if promised.Key == KeyInherit && a.policy.Key != KeyIgnored && a.key != nil {
+		promised.Key = KeyOptional
+	}
+
+	return promised
+}
+
+// weakness is a setting of a policy, and what it takes away from another.
+type weakness struct{ given, promised string }
+
+// weaknesses lists where a policy protects from less than another one does. What either leaves unset is not compared. Retention
+// is judged apart, and lease, longest run and wait are no protection.
+func weaknesses(promised, given Policy) []weakness {
+	var found []weakness
+
+	note := func(is bool, given, promised string) {
+		if is {
+			found = append(found, weakness{given: given, promised: promised})
+		}
+	}
+
+	note(promised.Guarantee != 0 && given.Guarantee != 0 && store.Stricter(promised.Guarantee, given.Guarantee) != given.Guarantee,
+		fmt.Sprintf("Guarantee %v", given.Guarantee), fmt.Sprintf("guarantee %v", promised.Guarantee))
+	note(promised.Key == KeyRequired && given.Key == KeyOptional, "KeyOptional", "key KEY_USE_REQUIRED")
+	note(promised.Key == KeyRequired && given.Key == KeyIgnored, "KeyIgnored", "key KEY_USE_REQUIRED")
+	note(promised.Key == KeyOptional && given.Key == KeyIgnored, "KeyIgnored", "the keys that clients send and rely on")
+	note(promised.KeyRules != nil && given.KeyRules != nil && looser(given.KeyRules, promised.KeyRules),
+		"KeyRules that accept more keys", "key_form")
+	note(promised.FailOpen == onlyonce.Off && given.FailOpen == onlyonce.On, "FailOpen On", "fail_open false")
+	note(promised.Detached == onlyonce.On && given.Detached == onlyonce.Off, "Detached Off", "detached true")
+	note(promised.MaxAttempts > 0 && given.MaxAttempts > promised.MaxAttempts,
+		fmt.Sprintf("MaxAttempts %d", given.MaxAttempts), fmt.Sprintf("max_attempts %d", promised.MaxAttempts))
+	note(given.MaxOutcome > 0 && given.MaxOutcome < promised.MaxOutcome,
+		fmt.Sprintf("MaxOutcome %d", given.MaxOutcome), fmt.Sprintf("max_outcome %d", promised.MaxOutcome))
+
+	for _, code := range slices.Sorted(maps.Keys(promised.Classes)) {
+		class := promised.Classes[code]
+		other, replaced := given.Classes[code]
+		note(replaced && other != class && (other == onlyonce.ClassNotExecuted || class == onlyonce.ClassDefinite),
+			fmt.Sprintf("Classes with %v for %s", other, codeName(code)), fmt.Sprintf("%v in classes", class))
+	}
+
+	return found
+}
+
+// looser reports whether rules accept keys that others do not.
+func looser(rules, than *onlyonce.KeyRules) bool {
+	unlisted := func(c rune) bool { return !strings.ContainsRune(than.Alphabet, c) }
+
+	return rules.MinLength < than.MinLength ||
+		than.MaxLength > 0 && (rules.MaxLength == 0 || rules.MaxLength > than.MaxLength) ||
+		than.Alphabet != "" && (rules.Alphabet == "" || strings.ContainsFunc(rules.Alphabet, unlisted))
+}
