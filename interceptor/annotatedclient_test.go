@@ -8,8 +8,10 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/interceptor"
@@ -167,6 +169,59 @@ func TestClientGuessesNothingFromAnAnnotationThatCannotHold(t *testing.T) {
 
 	_, a := b.call(t.Context(), annotatedClient(t, b.world), "a", "key", "b", "other")
 	mustBeRefused(t, b, a)
+}
+
+// A newer .proto than the client's build of this module is an annotation that cannot hold, too.
+func TestClientKeepsToWhatIsSaidBesideAnAnnotationThatProtectsNothing(t *testing.T) {
+	for name, options := range map[string]string{
+		"it cannot hold":       method("guarantee: 9 retention { seconds: 3600 }"),
+		"its keys are ignored": method("key: KEY_USE_IGNORED retention { seconds: 3600 }"),
+		"it reads":             "idempotency_level: NO_SIDE_EFFECTS " + method("retention { seconds: 3600 }"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, service := declaration{request: str("request_id", 1, "key: true"), uuid: true, method: options}.register(t)
+
+			synctest.Test(t, func(t *testing.T) {
+				pay := "/" + string(service.FullName()) + "/Pay"
+				patient := interceptor.WithRetry(retry.Policy{MaxAttempts: 1_000_000, BaseDelay: time.Minute, MaxDelay: time.Minute})
+
+				call := func(key string, opts ...interceptor.ClientOption) (keys []string, err error) {
+					client, err := interceptor.UnaryClientInterceptor(append(opts, patient)...)
+					if err != nil {
+						t.Fatal(err)
+					}
+
+					req := dynamicpb.NewMessage(service.Methods().Get(0).Input())
+					set(req, "request_id", key)
+
+					err = client(t.Context(), pay, req, nil, nil,
+						func(ctx context.Context, _ string, _, _ any, _ *grpc.ClientConn, _ ...grpc.CallOption) error {
+							sent, _ := metadata.FromOutgoingContext(ctx)
+							keys = append(keys, sent.Get(interceptor.KeyHeader)...)
+
+							return status.Error(codes.Unavailable, "no")
+						})
+
+					return keys, err
+				}
+
+				if keys, _ := call(uuidUpper); len(keys) != 0 {
+					t.Errorf("nobody says that the method is protected, and it is called with %q", keys)
+				}
+
+				began := time.Now()
+
+				keys, _ := call(uuidUpper, interceptor.WithMethods(pay))
+				if took := time.Since(began); len(keys) < 2 || keys[0] != uuidLower || took > 50*time.Minute || took < 49*time.Minute {
+					t.Errorf("an option says that the method is protected: %d attempts in %v, with %q", len(keys), took, keys[:min(len(keys), 1)])
+				}
+
+				if keys, err := call("no-uuid-at-all", interceptor.WithMethods(pay)); len(keys) != 0 || status.Code(err) != codes.InvalidArgument {
+					t.Errorf("a bad key is sent %d times: %v", len(keys), err)
+				}
+			})
+		})
+	}
 }
 
 func TestKeyRulesOfTheAnnotationHoldOnTheClient(t *testing.T) {

@@ -46,8 +46,15 @@ func (c *clientConfig) chooseKey(ctx context.Context, method string, req any, op
 	}
 
 	blamed := ""
+	protected := c.protected(method)
 
-	if inField, _ := m.keyField.in(req); inField != "" {
+	// Where keys are ignored, or nobody knows what the annotations mean, a request field makes no key of its own.
+	inField := ""
+	if protected || chosen && !m.ignored {
+		inField, _ = m.keyField.in(req)
+	}
+
+	if inField != "" {
 		inField, blamed = m.keyForm.normal(inField), string(m.keyField.name)
 
 		if chosen && key != inField {
@@ -57,7 +64,7 @@ func (c *clientConfig) chooseKey(ctx context.Context, method string, req any, op
 		key, chosen = inField, true
 	}
 
-	if !chosen && c.protected(method) {
+	if !chosen && protected {
 		key, chosen = c.freshKey(m), true
 	}
 

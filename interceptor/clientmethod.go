@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// clientMethod is what the .proto tells a client about a method, found once. What cannot hold tells it nothing: the server
-// refuses the method, and its operators are told why.
+// clientMethod is what the .proto tells a client about a method, found once. What cannot hold does not make a method protected:
+// the server refuses it, and its operators are told why. What is said of keys and retention beside it holds all the same for
+// calls that are protected by an option.
 type clientMethod struct {
 	keyForm   keyForm
 	keyField  *requestField // nil: the request carries no key
@@ -18,17 +19,12 @@ type clientMethod struct {
 func clientMethodOf(fullMethod string) *clientMethod {
 	said := annotationsOf(findMethod(splitMethod(fullMethod)))
 
-	if said.reads || said.policy.Key == KeyIgnored {
-		return &clientMethod{ignored: true}
-	}
-
-	if said.problems() != nil || said.streaming {
-		return &clientMethod{}
-	}
-
 	m := &clientMethod{
-		keyForm: keyForm{uuid: said.uuid}, keyField: said.key, protected: said.given || said.key != nil, retention: said.policy.Retention,
+		keyForm: keyForm{uuid: said.uuid}, keyField: said.key, retention: said.policy.Retention,
+		ignored: said.reads || said.policy.Key == KeyIgnored,
 	}
+
+	m.protected = !m.ignored && (said.given || said.key != nil) && said.problems() == nil && !said.streaming
 
 	if said.policy.KeyRules != nil {
 		m.keyForm.rules = *said.policy.KeyRules

@@ -134,6 +134,8 @@ func (c *serverConfig) judgeStream(name string, said *annotations) error {
 		errs = append(errs, errStream(name, "requires a key"))
 	case picked || said.ownOption:
 		errs = append(errs, errStream(name, "has a policy of its own"))
+	case said.marked != "":
+		errs = append(errs, errStream(name, fmt.Sprintf("has a request whose field %s is marked as the key or as part of the scope", said.marked)))
 	}
 
 	return errors.Join(errs...)

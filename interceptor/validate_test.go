@@ -225,6 +225,23 @@ func TestValidateFindsEveryProblemOfAnAnnotation(t *testing.T) {
 			declaration{methods: watch(method("detached: false"))},
 			[]string{"/PKG.Bank/Watch", "policy of its own"},
 		},
+		"a stream whose request has a key": {
+			declaration{request: str("a", 1, "key: true"), methods: watch("")},
+			[]string{"/PKG.Bank/Watch", "field PKG.Request.a is marked", "stream", "KEY_USE_IGNORED"},
+		},
+		"a stream whose request has a scope": {
+			declaration{request: str("a", 1, "scope: true"), methods: watch("")}, []string{"/PKG.Bank/Watch", "field PKG.Request.a", "stream"},
+		},
+		"a stream whose request has a key that is no string": {
+			declaration{input: ".PKG.Response", request: field("a", 1, anInt, "key: true"), methods: watch("")},
+			[]string{"/PKG.Bank/Watch", "field PKG.Request.a", "stream"},
+		},
+		"a stream that reads a request with a key": {
+			declaration{request: str("a", 1, "key: true"), methods: watch("idempotency_level: NO_SIDE_EFFECTS")}, nil,
+		},
+		"a stream that ignores a key in its request": {
+			declaration{request: str("a", 1, "key: true"), methods: watch(method("key: KEY_USE_IGNORED"))}, nil,
+		},
 		"a stream whose keys are ignored": {
 			declaration{
 				service: "[onlyonce.v1.service] { key: KEY_USE_REQUIRED }",
