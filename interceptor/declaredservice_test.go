@@ -2,6 +2,7 @@ package interceptor_test
 
 import (
 	"context"
+	"fmt"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/fingerprint"
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
@@ -418,6 +420,41 @@ func TestKeyIsTakenFromARequestThatIsRegisteredAfterItsService(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
+	}
+
+	b.mustHaveRun(t, 1)
+}
+
+func TestRequestThatIsNestedTooDeeplyIsTheCallersToMend(t *testing.T) {
+	b := startDeclared(t, declaration{
+		request: field("part", 1, ofPart, ""), messages: `message_type { name: "Part" ` + field("part", 1, ofPart, "") + `}`,
+	})
+
+	for nested, refused := range map[int]bool{fingerprint.MaxDepth - 1: false, fingerprint.MaxDepth: true} {
+		t.Run(fmt.Sprintf("%d messages within the request", nested), func(t *testing.T) {
+			req := dynamicpb.NewMessage(b.service.Methods().ByName("Pay").Input())
+			resp := dynamicpb.NewMessage(b.service.Methods().ByName("Pay").Output())
+
+			at := req.ProtoReflect()
+			for range nested {
+				at = at.Mutable(at.Descriptor().Fields().ByName("part")).Message()
+			}
+
+			a := answer{}
+			a.err = b.conn.Invoke(withKey(t.Context(), "key"), b.pay, req, resp, grpc.Header(&a.header), grpc.Trailer(&a.trailer))
+
+			if !refused {
+				a.mustSay(t, onlyonce.StatusExecuted)
+
+				return
+			}
+
+			a.mustSay(t, onlyonce.StatusRejected)
+
+			if st := status.Convert(a.err); st.Code() != codes.InvalidArgument || !strings.Contains(st.Message(), "flatter") || len(a.header) != 0 {
+				t.Errorf("the answer is %v with header %v", a.err, a.header)
+			}
+		})
 	}
 
 	b.mustHaveRun(t, 1)

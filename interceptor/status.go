@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/fingerprint"
 )
 
 // All that this package knows about gRPC codes, statuses and their details.
@@ -325,6 +326,11 @@ func errWrongResponse(method string, msg any) error {
 func engineError(err error) error {
 	if _, ok := status.FromError(err); ok {
 		return outward(err)
+	}
+
+	if errors.Is(err, fingerprint.ErrTooDeep) {
+		return status.Errorf(codes.InvalidArgument, "onlyonce: the request nests messages more than %d deep, so that its idempotency key "+
+			"cannot be bound to it; send one that is flatter; nothing was executed", fingerprint.MaxDepth)
 	}
 
 	if errors.Is(err, onlyonce.ErrOwnKey) {
