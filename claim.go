@@ -45,7 +45,7 @@ func (x *execution) lead() (Reply, error) {
 
 		sent := time.Now()
 
-		if err := x.sendClaim(sent); err != nil {
+		if err := x.makeClaim(sent); err != nil {
 			return x.claimFailed(err)
 		}
 
@@ -67,7 +67,12 @@ func (x *execution) lead() (Reply, error) {
 		if next == actRun {
 			wait.stop()
 
-			return x.own(res, sent)
+			reply, again, err := x.won(sent)
+			if !again {
+				return reply, err
+			}
+
+			continue
 		}
 
 		if next == actReclaim && reclaims < maxReclaims {
@@ -115,6 +120,26 @@ func (x *execution) answer(next action, res *store.Result, waitErr error) (Reply
 	}
 
 	return Reply{}, rejectInProgress("a call with this idempotency key is in progress; retry with the same key to get its outcome")
+}
+
+// makeClaim makes the claim, in a transaction where the run is to have one.
+func (x *execution) makeClaim(now time.Time) error {
+	if x.single() {
+		return x.begin()
+	}
+
+	return x.sendClaim(now)
+}
+
+// won runs the handler. The second result asks to claim again.
+func (x *execution) won(sent time.Time) (Reply, bool, error) {
+	if x.tx != nil {
+		return x.ownTransaction(sent)
+	}
+
+	reply, err := x.own(&x.result, sent)
+
+	return reply, false, err
 }
 
 // sendClaim sends the claim until the store answers or has had its tries.

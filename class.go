@@ -41,6 +41,29 @@ func NotExecuted(err error) error { return mark(err, ClassNotExecuted) }
 // Final(nil) is nil.
 func Final(err error) error { return mark(err, ClassDefinite) }
 
+// KeepWrites marks an error of a handler that shares a transaction with its record: if the error is recorded, what the handler has
+// written commits with it, such as a count of failed attempts. Without it, a recorded error leaves only its record behind. It
+// says nothing about the class: an error that is not recorded rolls everything back. KeepWrites(nil) is nil.
+func KeepWrites(err error) error {
+	if err == nil {
+		return nil
+	}
+
+	return &keeping{err: err}
+}
+
+// KeepsWrites reports whether KeepWrites has marked err, or an error that it wraps.
+func KeepsWrites(err error) bool {
+	_, ok := errors.AsType[*keeping](err)
+
+	return ok
+}
+
+type keeping struct{ err error }
+
+func (k *keeping) Error() string { return k.err.Error() }
+func (k *keeping) Unwrap() error { return k.err }
+
 // MarkedClass returns the class that NotExecuted or Final has given to err, or to an error that it wraps. The second
 // result reports whether there is one.
 func MarkedClass(err error) (Class, bool) {
@@ -51,15 +74,17 @@ func MarkedClass(err error) (Class, bool) {
 	return ClassAmbiguous, false
 }
 
-// Unmarked returns err without the mark of NotExecuted or Final, if that is the outermost.
+// Unmarked returns err without the marks of NotExecuted, Final and KeepWrites, if they are the outermost.
 func Unmarked(err error) error {
 	for {
-		m, ok := err.(*marked) //nolint:errorlint // only the outermost mark is taken off; what wraps a mark stays
-		if !ok {
+		switch m := err.(type) { //nolint:errorlint // only the outermost marks are taken off; what wraps a mark stays
+		case *marked:
+			err = m.err
+		case *keeping:
+			err = m.err
+		default:
 			return err
 		}
-
-		err = m.err
 	}
 }
 

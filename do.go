@@ -45,6 +45,12 @@ func (e *Engine) Do(ctx context.Context, call Call, fn func(ctx context.Context)
 		fail error
 	)
 
+	call.Outcome = func(response any, err error) Outcome {
+		body, _ := response.([]byte)
+
+		return classify(body, err)
+	}
+
 	reply, err := e.Execute(ctx, &call, func(ctx context.Context) Outcome {
 		body, fail = fn(ctx)
 
@@ -57,9 +63,9 @@ func (e *Engine) Do(ctx context.Context, call Call, fn func(ctx context.Context)
 	result := Result{Status: reply.Status, ExecutedAt: reply.ExecutedAt}
 
 	switch {
-	case reply.Status == StatusReplayed && reply.Code == codeError:
+	case answeredFromRecord(&reply) && reply.Code == codeError:
 		fail = &RecordedError{Message: string(reply.Body)}
-	case reply.Status == StatusReplayed:
+	case answeredFromRecord(&reply):
 		result.Body, fail = reply.Body, nil
 	case reply.Shared:
 		fail = reply.Err
@@ -74,12 +80,14 @@ func (e *Engine) Do(ctx context.Context, call Call, fn func(ctx context.Context)
 	return result, &doError{err: Unmarked(fail), outcome: outcomeOfStatus(reply.Status)}
 }
 
+func answeredFromRecord(reply *Reply) bool { return reply.Status == StatusReplayed || reply.Recorded }
+
 func classify(body []byte, err error) Outcome {
 	if err == nil {
 		return Outcome{Class: ClassDefinite, Code: codeOK, Body: body}
 	}
 
-	out := Outcome{Code: codeError, Err: err}
+	out := Outcome{Code: codeError, Err: err, KeepWrites: KeepsWrites(err)}
 	if class, ok := MarkedClass(err); ok {
 		out.Class = class
 	}

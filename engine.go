@@ -24,7 +24,7 @@ type Engine struct {
 	limits    Limits
 	observer  Observer
 
-	transactional bool
+	transactional store.Transactional // nil: no ExactlyOnce
 
 	flights    flights
 	recoveries recoveries
@@ -125,13 +125,13 @@ func New(s store.Store, opts ...Option) (*Engine, error) {
 	e.inspector, _ = s.(store.Inspector)
 	_, e.immediate = s.(store.Immediate)
 	_, e.bounded = s.(store.Bounded)
-	_, e.transactional = s.(store.Transactional)
+	e.transactional, _ = s.(store.Transactional)
 
 	for _, opt := range opts {
 		opt(e)
 	}
 
-	if err := errors.Join(e.policy.validate(e.transactional), e.limits.validate()); err != nil {
+	if err := errors.Join(e.policy.validate(e.transactional != nil), e.limits.validate()); err != nil {
 		return nil, err
 	}
 
@@ -145,7 +145,7 @@ func New(s store.Store, opts ...Option) (*Engine, error) {
 func (e *Engine) Validate(p Policy) error {
 	p = p.Over(e.policy)
 
-	return p.validate(e.transactional)
+	return p.validate(e.transactional != nil)
 }
 
 // Policy returns a policy with every unset field taken from the engine's.

@@ -34,6 +34,12 @@ const (
 	EventRecoverFailed
 	// EventResolved means that a recovery function, a person, or a program in their name settled a record.
 	EventResolved
+	// EventConflict means that the transaction of a run conflicted with another one and was rolled back. The handler is run again,
+	// a few times at most.
+	EventConflict
+	// EventNotJoined means that the handler of a joined run has returned a response without having written the completion in its
+	// transaction. The outcome is recorded by itself, so that ExactlyOnce does not hold for this run: see JoinedTransaction.
+	EventNotJoined
 )
 
 // String returns the name of the kind.
@@ -49,6 +55,8 @@ func (k EventKind) String() string {
 		EventSchemeDiffers:  "fingerprint scheme differs",
 		EventRecoverFailed:  "recovery failed",
 		EventResolved:       "resolved",
+		EventConflict:       "conflict",
+		EventNotJoined:      "not joined",
 	}
 	if int(k) < len(names) && names[k] != "" {
 		return names[k]

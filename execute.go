@@ -31,13 +31,20 @@ type Call struct {
 	// needs a store that can settle records: see Engine.CanResolve. It is asked on another goroutine, and may still be at
 	// work when this call has returned.
 	Recover RecoverFunc
+	// Outcome says what an answer of the handler means, before it is given: response and err are what the handler is about to return.
+	// A run whose handler writes its completion in its own transaction needs it; see JoinedTransaction. It may be called from any
+	// goroutine of the handler, but not by two at a time.
+	Outcome func(response any, err error) Outcome
 }
 
 // Reply is what became of a call that was not rejected.
 type Reply struct {
 	// Status says which of the other fields count.
 	Status Status
-	// Body and Code are those of the recorded outcome where Status is StatusReplayed. Nobody modifies Body.
+	// Recorded reports that the answer is the one in Body and Code, and not what run has returned: the run's handler has committed
+	// it in a transaction of its own. It is only set where Status is StatusExecuted.
+	Recorded bool
+	// Body and Code are those of the recorded outcome where Status is StatusReplayed, or Recorded is set. Nobody modifies Body.
 	Body []byte
 	Code string
 	// ExecutedAt is when the recorded run ended, on the store's clock, where Status is StatusReplayed.
@@ -54,10 +61,11 @@ const SchemeBytes uint16 = 128
 // Execute runs a call once, or answers it without running. Transports are built on it, and tell with [Engine.Refused] what
 // they refuse by themselves; programs without one will find [Engine.Do] simpler.
 //
-// It calls run, on the caller's goroutine and at most once, if this call has won the key. The run's context carries the
+// It calls run, on the caller's goroutine and at most once, if this call has won the key; under SingleTransaction it calls it
+// again where the transaction conflicted with another one and was rolled back, a few times at most. The run's context carries the
 // values of ctx; it is not cancelled with ctx, unless the policy's Detached is Off. It ends by cancellation: context.Cause
 // is ErrMaxRun, ErrLeaseLost or ErrDraining where the engine has ended it. Where run was called, the reply's Status tells
-// what became of its outcome, and the answer is run's own unless Status is StatusReplayed. A panic of run is recorded as
+// what became of its outcome, and the answer is run's own unless Status is StatusReplayed or Recorded is set. A panic of run is recorded as
 // ambiguous and goes on.
 //
 // The error is a *Rejection, one that wraps the error of ReplayCheck, one that matches ctx's where the caller has gone before
@@ -97,6 +105,13 @@ type execution struct {
 	// result is the store's last answer to the claim or to the end of the run. It does not change once the flight has
 	// landed, so that followers can read it.
 	result store.Result
+
+	// The transaction of the claim, while it is open; see transaction.go.
+	tx        store.Transaction
+	conflicts int
+	again     bool      // the transaction conflicted with another one, and is to be tried again
+	firstSent time.Time // when the first of them was begun
+	join      joinState // guarded by the heartbeat's lock; see joined.go
 
 	// The run.
 	cancel    context.CancelCauseFunc
@@ -151,7 +166,7 @@ func (x *execution) prepare() error {
 	x.policy = e.policy
 	if call.Policy != nil {
 		x.policy = call.Policy.Over(e.policy)
-		if err := x.policy.validate(e.transactional); err != nil {
+		if err := x.policy.validate(e.transactional != nil); err != nil {
 			return fmt.Errorf("onlyonce: %s: %w", call.Method, err)
 		}
 	}

@@ -269,10 +269,14 @@ func (s *notifyingStore) Watch(key store.Key) (<-chan struct{}, func()) {
 	}
 }
 
-// transactionalStore claims that it can hold ExactlyOnce.
+// transactionalStore lets runs join transactions, and sees none that do.
 type transactionalStore struct{ *faultStore }
 
-func (transactionalStore) Transactional() {}
+func (transactionalStore) Begin(context.Context, store.Claim, time.Duration) (store.Result, store.Transaction, error) {
+	panic("a single transaction was begun")
+}
+
+func (transactionalStore) Join(ctx context.Context, _ store.Joinable) context.Context { return ctx }
 
 // blindStore cannot read its records.
 type blindStore struct{ *memstore.Store }

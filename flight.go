@@ -28,6 +28,7 @@ type flightPhase uint8
 
 const (
 	flightClaiming   flightPhase = iota // the leader has asked the store and has no answer
+	flightBlocked                       // another transaction may hold the record, nobody can see for which request
 	flightRunning                       // somebody runs: the leader, or the owner whom the leader waits for
 	flightRecovering                    // a recovery function looks into what became of a run
 	flightOver                          // landing says how it ended

@@ -19,6 +19,9 @@ type Outcome struct {
 	Code string
 	// Err is given to the duplicates in this process that were waiting for a run which was then released.
 	Err error
+	// KeepWrites lets what the handler has written in a single transaction commit together with a definite outcome that has an
+	// Err. Without it, such writes are rolled back.
+	KeepWrites bool
 }
 
 // The stored form of an outcome: format, kind, checksum, the length of the code, the code itself, the body. The checksum covers the

@@ -38,7 +38,7 @@ func TestF33PanicIsRecordedByTheGuaranteeAndGoesOn(t *testing.T) {
 	}{
 		"at most once":  {onlyonce.Policy{Guarantee: onlyonce.AtMostOnce}, store.Unknown, onlyonce.ReasonOutcomeUnknown},
 		"at least once": {onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce}, store.Released, ""},
-		"exactly once":  {onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce}, store.Released, ""},
+		"exactly once":  {onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, Transaction: onlyonce.JoinedTransaction}, store.Released, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -59,6 +59,9 @@ const NoWait time.Duration = -1
 type Policy struct {
 	// Guarantee is what holds after an unknown outcome. The default is AtMostOnce.
 	Guarantee Guarantee
+	// Transaction says how a run under ExactlyOnce shares a transaction with its record. The default is SingleTransaction. Other
+	// guarantees do not use it.
+	Transaction Transaction
 	// MaxAttempts bounds how often a key is taken over from a run that never ended, such as one whose process died: it is
 	// the number of runs in a row, the first included, after which the outcome counts as unknown. The default is 5. A run
 	// that ends ambiguously, by an error or a panic, gives the key back under AtLeastOnce and is not counted: how often
@@ -91,6 +94,7 @@ type Policy struct {
 func (p Policy) Over(wider Policy) Policy {
 	return Policy{
 		Guarantee:   set(p.Guarantee, wider.Guarantee),
+		Transaction: set(p.Transaction, wider.Transaction),
 		MaxAttempts: set(p.MaxAttempts, wider.MaxAttempts),
 		Retention:   set(p.Retention, wider.Retention),
 		Lease:       set(p.Lease, wider.Lease),
@@ -114,6 +118,7 @@ func set[T comparable](value, wider T) T {
 func builtinPolicy() Policy {
 	return Policy{
 		Guarantee:   AtMostOnce,
+		Transaction: SingleTransaction,
 		MaxAttempts: DefaultMaxAttempts,
 		Retention:   DefaultRetention,
 		Lease:       DefaultLease,
@@ -137,6 +142,10 @@ func (p Policy) validate(transactional bool) error {
 
 	if p.Guarantee == ExactlyOnce && !transactional {
 		complain("Guarantee is EXACTLY_ONCE, which this store cannot hold: use a store that writes the record in the handler's transaction")
+	}
+
+	if p.Transaction > JoinedTransaction {
+		complain("Transaction is %v: give SingleTransaction or JoinedTransaction", p.Transaction)
 	}
 
 	if p.FailOpen == On && p.Guarantee != AtLeastOnce {

@@ -12,7 +12,8 @@ import (
 
 func builtin() onlyonce.Policy {
 	return onlyonce.Policy{
-		Guarantee: onlyonce.AtMostOnce, MaxAttempts: 5, Retention: 24 * time.Hour, Lease: 15 * time.Second, MaxRun: 25 * time.Second,
+		Guarantee: onlyonce.AtMostOnce, Transaction: onlyonce.SingleTransaction, MaxAttempts: 5, Retention: 24 * time.Hour,
+		Lease: 15 * time.Second, MaxRun: 25 * time.Second,
 		MaxWait: 10 * time.Second, MaxOutcome: 1 << 20, Detached: onlyonce.On, FailOpen: onlyonce.Off,
 	}
 }
@@ -21,7 +22,8 @@ func TestPolicyOverTakesEveryUnsetFieldFromTheWider(t *testing.T) {
 	t.Parallel()
 
 	narrow := onlyonce.Policy{
-		Guarantee: onlyonce.AtLeastOnce, MaxAttempts: 2, Retention: time.Hour, Lease: time.Second, MaxRun: 2 * time.Second,
+		Guarantee: onlyonce.AtLeastOnce, Transaction: onlyonce.JoinedTransaction, MaxAttempts: 2, Retention: time.Hour,
+		Lease: time.Second, MaxRun: 2 * time.Second,
 		MaxWait: onlyonce.NoWait, MaxOutcome: 3, Detached: onlyonce.Off, FailOpen: onlyonce.On,
 	}
 	wide := builtin()
@@ -106,10 +108,11 @@ func TestEveryFaultOfAPolicyIsReportedAtOnce(t *testing.T) {
 	t.Parallel()
 
 	err := newEngine(t, memstore.New()).Validate(onlyonce.Policy{
-		Guarantee: onlyonce.ExactlyOnce, MaxAttempts: -1, MaxRun: 1, Retention: -1, MaxWait: -2, MaxOutcome: -1, FailOpen: onlyonce.On,
+		Guarantee: onlyonce.ExactlyOnce, Transaction: 9, MaxAttempts: -1, MaxRun: 1, Retention: -1, MaxWait: -2, MaxOutcome: -1,
+		FailOpen: onlyonce.On,
 	})
-	if lines := strings.Count(err.Error(), "\n") + 1; lines != 7 {
-		t.Errorf("%d complaints, want 7:\n%v", lines, err)
+	if lines := strings.Count(err.Error(), "\n") + 1; lines != 8 {
+		t.Errorf("%d complaints, want 8:\n%v", lines, err)
 	}
 }
 

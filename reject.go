@@ -62,6 +62,12 @@ func rejectLeaseLost() *Rejection {
 		"this run was overtaken by another one, which has no outcome yet; retry with the same key to get it", nil)
 }
 
+// rejectUncertain is about a run whose transaction may have committed.
+func rejectUncertain(err error) *Rejection {
+	return reject(ReasonLeaseLost,
+		"nobody knows yet whether the transaction of this call has committed; retry with the same key to get its one outcome", err)
+}
+
 func rejectDraining() *Rejection {
 	return reject(ReasonStoreUnavailable,
 		"this server is shutting down and nothing was executed by this call; retry with the same key", nil)
@@ -105,6 +111,9 @@ func rejectStoreError(err error) *Rejection {
 	switch {
 	case errors.Is(err, store.ErrFull):
 		return reject(ReasonStoreFull, "the idempotency store is full and nothing was executed; retry with the same key", err)
+	case errors.Is(err, store.ErrBusy):
+		return reject(ReasonInProgress,
+			"another transaction holds this idempotency key; retry with the same key to get its outcome", err)
 	case errors.Is(err, store.ErrNewer):
 		return reject(ReasonRecordNewer,
 			"the record of this idempotency key was written by a newer build; retry with the same key, another replica may know it", err)

@@ -79,10 +79,22 @@ func (x *execution) run() (Reply, error) {
 		}
 	}()
 
-	out := x.handler(x)
+	out := x.handler(x.handlerContext())
 	returned = true
 
 	return x.settle(&out)
+}
+
+// handlerContext is the context of the run, by which a handler that may share a transaction finds it.
+func (x *execution) handlerContext() context.Context {
+	switch {
+	case x.tx != nil:
+		return x.tx.Context(x)
+	case x.joined():
+		return x.engine.transactional.Join(x, joinable{x})
+	default:
+		return x
+	}
 }
 
 // runUnprotected calls the handler without a record, because the policy prefers that to an unavailable service.

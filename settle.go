@@ -25,6 +25,16 @@ func (x *execution) settle(out *Outcome) (Reply, error) {
 	x.heartbeat.settling = true
 	x.heartbeat.mu.Unlock()
 
+	if x.tx != nil {
+		return x.settleTransaction(out)
+	}
+
+	if x.joined() {
+		if reply, done, err := x.settleJoined(out); done {
+			return reply, err
+		}
+	}
+
 	switch {
 	case out.Class == ClassDefinite:
 		return x.complete(out)
@@ -99,6 +109,10 @@ func (x *execution) leaseLost() {
 // superseded answers a run whose outcome was refused, because the record is not its own any more or was settled by
 // somebody else.
 func (x *execution) superseded(rec *store.Record) (Reply, error) {
+	if rec.State == store.Completed && rec.Token == x.claim.Token && x.joinedHow() == joinWritten && !rec.Resolved {
+		return x.ownRecord(rec)
+	}
+
 	x.leaseLost()
 
 	switch {

@@ -170,7 +170,7 @@ func (x *execution) follow(f *flight) (Reply, bool, error) {
 			if err := x.permit(); err != nil {
 				return Reply{}, false, err
 			}
-		case flightClaiming: // the store will answer the leader soon
+		case flightClaiming, flightBlocked: // the store will answer the leader
 		}
 
 		var timeout <-chan time.Time
@@ -200,7 +200,7 @@ func (x *execution) follow(f *flight) (Reply, bool, error) {
 // followUntil is when a follower stops waiting. It has patience with a run. How long the store takes to answer the leader,
 // or a recovery function to find out, is bounded, and no reason to give up except for the caller's own deadline.
 func (x *execution) followUntil(phase flightPhase) (time.Time, bool) {
-	if phase == flightRunning {
+	if phase == flightRunning || phase == flightBlocked {
 		return x.patience(), true
 	}
 
@@ -209,7 +209,7 @@ func (x *execution) followUntil(phase flightPhase) (time.Time, bool) {
 
 // turnAway answers a call that finds no place to wait, in the contract's order: what is wrong with it comes first.
 func (x *execution) turnAway(f *flight, message string) error {
-	if seen := x.engine.flights.view(&x.key, f); seen.phase != flightClaiming {
+	if seen := x.engine.flights.view(&x.key, f); seen.phase != flightClaiming && seen.phase != flightBlocked {
 		if x.claim.Fingerprint.Differs(seen.fingerprint) {
 			return rejectReused()
 		}

@@ -25,6 +25,7 @@ func (r *policyReader) policy(said *onlyoncev1.Policy) Policy {
 	p := Policy{
 		Policy: onlyonce.Policy{
 			Guarantee:   r.guarantee(said.GetGuarantee()),
+			Transaction: r.transaction(said.GetTransaction()),
 			Retention:   r.duration("retention", said.GetRetention()),
 			Lease:       r.duration("lease", said.GetLease()),
 			MaxRun:      r.duration("max_run", said.GetMaxRun()),
@@ -63,6 +64,21 @@ func (r *policyReader) guarantee(said onlyoncev1.Guarantee) onlyonce.Guarantee {
 		r.complainf("guarantee is %d, which this build does not know: give AT_MOST_ONCE, AT_LEAST_ONCE or EXACTLY_ONCE", said)
 
 		return onlyonce.AtMostOnce
+	}
+}
+
+func (r *policyReader) transaction(said onlyoncev1.Transaction) onlyonce.Transaction {
+	switch said {
+	case onlyoncev1.Transaction_TRANSACTION_UNSPECIFIED:
+		return 0
+	case onlyoncev1.Transaction_TRANSACTION_SINGLE:
+		return onlyonce.SingleTransaction
+	case onlyoncev1.Transaction_TRANSACTION_JOINED:
+		return onlyonce.JoinedTransaction
+	default:
+		r.complainf("transaction is %d, which this build does not know: give TRANSACTION_SINGLE or TRANSACTION_JOINED", said)
+
+		return onlyonce.SingleTransaction
 	}
 }
 

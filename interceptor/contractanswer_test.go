@@ -13,7 +13,7 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/interceptor"
 	bankv1 "github.com/onlyonce-go/onlyonce/interceptor/internal/testproto/bank/v1"
-	"github.com/onlyonce-go/onlyonce/store/memstore"
+	"github.com/onlyonce-go/onlyonce/internal/txstore"
 )
 
 // statusRows are the values of the trailer, each by everything that brings it about.
@@ -158,7 +158,7 @@ func classRows() []row {
 		return row{
 			says: fmt.Sprintf("%s, %v", says, guarantee),
 			setup: func() setup {
-				return setup{store: transactional{memstore.New()}, server: policy(onlyonce.Policy{Guarantee: guarantee})}
+				return setup{store: txstore.New(), server: policy(onlyonce.Policy{Guarantee: guarantee})}
 			},
 			check: func(s stage) {
 				s.handle = failing(err)

@@ -17,6 +17,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/dynamicpb"
+
+	"github.com/onlyonce-go/onlyonce/store"
 )
 
 // declaration is a .proto file that is known at run time alone, in the text form of its descriptor.
@@ -45,6 +47,8 @@ type declaration struct {
 	format []byte
 	// later are the options of method Pay that a text cannot say.
 	later *descriptorpb.MethodOptions
+	// store is where its server keeps keys; nil: a new one.
+	store store.Store
 }
 
 // declared counts the files, since a registry forgets nothing.

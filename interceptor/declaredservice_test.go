@@ -36,6 +36,7 @@ func startDeclared(t *testing.T, d declaration, opts ...interceptor.ServerOption
 	_, service := d.register(t)
 	b := &declaredBank{service: service, pay: "/" + string(service.FullName()) + "/Pay"}
 	b.world = start(t, setup{
+		store:    d.store,
 		server:   opts,
 		register: func(server *grpc.Server) { serveDeclared(server, service, counting(&b.runs)) },
 		engine: []onlyonce.Option{onlyonce.WithObserver(onlyonce.ObserverFunc(func(_ context.Context, e onlyonce.Event) {

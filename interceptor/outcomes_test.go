@@ -14,14 +14,8 @@ import (
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/interceptor"
-	"github.com/onlyonce-go/onlyonce/store"
-	"github.com/onlyonce-go/onlyonce/store/memstore"
+	"github.com/onlyonce-go/onlyonce/internal/txstore"
 )
-
-// transactional is a store that says it can hold ExactlyOnce.
-type transactional struct{ *memstore.Store }
-
-func (transactional) Transactional() {}
 
 // definite are the codes that the contract lists as definite.
 func definite(code codes.Code) bool {
@@ -55,7 +49,7 @@ func TestF32_WhatBecomesOfEveryCode(t *testing.T) {
 						err = onlyonce.NotExecuted(err)
 					}
 
-					w := start(t, setup{store: transactional{memstore.New()}, server: policy(onlyonce.Policy{Guarantee: guarantee})}, failing(err))
+					w := start(t, setup{store: txstore.New(), server: policy(onlyonce.Policy{Guarantee: guarantee})}, failing(err))
 					first := w.pay(t, "key")
 					first.mustFail(t, code, "no")
 
@@ -134,7 +128,7 @@ func TestF33_PanicIsRecordedAndRaisedAgain(t *testing.T) {
 			var caught any
 
 			w := start(t, setup{
-				store: transactional{memstore.New()}, server: policy(onlyonce.Policy{Guarantee: guarantee}), before: recovery(&caught),
+				store: txstore.New(), server: policy(onlyonce.Policy{Guarantee: guarantee}), before: recovery(&caught),
 			}, func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 				_ = grpc.SetTrailer(ctx, metadata.Pairs("x-cost", "3"))
 
@@ -227,5 +221,3 @@ func TestClassesOfAMethodReplaceTheTable(t *testing.T) {
 	w.handle = failing(onlyonce.Final(status.Error(codes.Aborted, "no")))
 	w.pay(t, "key").mustSay(t, "executed") // the mark goes before the table
 }
-
-var _ store.Transactional = transactional{}

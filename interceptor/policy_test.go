@@ -13,7 +13,7 @@ import (
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/interceptor"
-	"github.com/onlyonce-go/onlyonce/store/memstore"
+	"github.com/onlyonce-go/onlyonce/internal/txstore"
 )
 
 func TestPolicyOfTheMethodGoesBeforeServiceAndServerAndEngine(t *testing.T) {
@@ -58,7 +58,7 @@ func TestPolicyOfTheMethodGoesBeforeServiceAndServerAndEngine(t *testing.T) {
 
 func TestPoliciesMergeFieldByField(t *testing.T) {
 	strict := onlyonce.StrictKeys()
-	w := start(t, setup{store: transactional{memstore.New()}, server: []interceptor.ServerOption{
+	w := start(t, setup{store: txstore.New(), server: []interceptor.ServerOption{
 		interceptor.WithPolicy(interceptor.Policy{
 			Key: interceptor.KeyRequired, Classes: map[codes.Code]onlyonce.Class{codes.Aborted: onlyonce.ClassNotExecuted},
 		}),

@@ -23,6 +23,7 @@ type recorder struct {
 	trailer metadata.MD
 	sent    bool // the handler has sent the header by itself
 	closed  bool // the handler has returned
+	mute    bool // the header has been sent by an earlier run of the handler, which was rolled back
 }
 
 // Method implements [grpc.ServerTransportStream].
@@ -45,7 +46,7 @@ func (r *recorder) SetHeader(md metadata.MD) error {
 	}
 
 	if r.sent {
-		return r.forward(md, grpc.ServerTransportStream.SetHeader) // the stream's own error: too late
+		return r.forwardHeader(md, grpc.ServerTransportStream.SetHeader) // the stream's own error: too late
 	}
 
 	r.header = metadata.Join(r.header, md)
@@ -65,13 +66,13 @@ func (r *recorder) SendHeader(md metadata.MD) error {
 	md = withoutContract(md)
 
 	if r.sent {
-		return r.forward(md, grpc.ServerTransportStream.SendHeader) // the stream's own error: sent twice
+		return r.forwardHeader(md, grpc.ServerTransportStream.SendHeader) // the stream's own error: sent twice
 	}
 
 	r.header = metadata.Join(r.header, md)
 	r.sent = true
 
-	return r.forward(r.header, grpc.ServerTransportStream.SendHeader)
+	return r.forwardHeader(r.header, grpc.ServerTransportStream.SendHeader)
 }
 
 // SetTrailer implements [grpc.ServerTransportStream].
@@ -100,6 +101,15 @@ func (r *recorder) forward(md metadata.MD, how func(grpc.ServerTransportStream, 
 	return err
 }
 
+// forwardHeader passes a header on, unless another has gone out before.
+func (r *recorder) forwardHeader(md metadata.MD, how func(grpc.ServerTransportStream, metadata.MD) error) error {
+	if r.mute {
+		return nil
+	}
+
+	return r.forward(md, how)
+}
+
 func (r *recorder) gone() bool { return r.caller.Err() != nil }
 
 // close ends the recording: what goroutines of the handler set later is ignored, as it would come too late anyway. After
@@ -111,13 +121,31 @@ func (r *recorder) close() {
 	r.closed = true
 }
 
+// again forgets what was recorded, because the handler is run again. A header that it has sent cannot be called back.
+func (r *recorder) again() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	r.header, r.trailer = nil, nil
+	r.mute = r.mute || r.sent
+	r.sent, r.closed = false, false
+}
+
+// metadata is what has been recorded so far.
+func (r *recorder) metadata() (header, trailer metadata.MD) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	return r.header.Copy(), r.trailer.Copy()
+}
+
 // deliver passes on what was recorded: the answer is this run's own.
 func (r *recorder) deliver() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
 	if !r.sent && len(r.header) > 0 {
-		_ = r.forward(r.header, grpc.ServerTransportStream.SetHeader) // it can only fail where nobody is left to see it
+		_ = r.forwardHeader(r.header, grpc.ServerTransportStream.SetHeader) // it can only fail where nobody is left to see it
 	}
 
 	if len(r.trailer) > 0 {

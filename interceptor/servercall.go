@@ -28,7 +28,9 @@ type serverCall struct {
 	call      onlyonce.Call
 	blamed    string // the request field that has a bad key; empty where it is the metadata
 	recorder  recorder
-	forbidden error // that of the replay check
+	forbidden error         // that of the replay check
+	original  proto.Message // the request, where the handler may be run again
+	runs      int
 	resp      any
 	err       error
 }
@@ -46,6 +48,8 @@ func (c *serverCall) serve(ctx context.Context, keys []string) (any, error) {
 	switch {
 	case reply.Status == onlyonce.StatusReplayed:
 		return c.replay(&reply)
+	case reply.Recorded:
+		return c.recorded(&reply)
 	case reply.Shared:
 		c.setTrailer(c.server.trailers[reply.Status])
 
@@ -88,6 +92,14 @@ func (c *serverCall) prepare(ctx context.Context, keys []string) error {
 	c.call.Fingerprint = digest
 	c.call.Policy = &c.method.policy
 
+	if p := &c.method.policy; p.Guarantee == onlyonce.ExactlyOnce {
+		c.call.Outcome = c.classify
+
+		if p.Transaction != onlyonce.JoinedTransaction {
+			c.original = proto.Clone(msg) // a handler that is run again gets the request as it was received
+		}
+	}
+
 	if ask := c.method.recover; ask != nil {
 		c.call.Recover = func(ctx context.Context, rec onlyonce.Record) (onlyonce.Recovery, error) {
 			return ask(ctx, proto.Clone(msg), rec)
@@ -109,6 +121,12 @@ func (c *serverCall) prepare(ctx context.Context, keys []string) error {
 func (c *serverCall) run(ctx context.Context) onlyonce.Outcome {
 	c.recorder.ServerTransportStream = c.stream
 	c.recorder.caller = c.caller //nolint:fatcontext // it is set once
+
+	c.runs++
+	if c.runs > 1 {
+		c.req = proto.Clone(c.original)
+		c.recorder.again()
+	}
 
 	returned := false
 
@@ -132,6 +150,19 @@ func (c *serverCall) run(ctx context.Context) onlyonce.Outcome {
 	return c.success()
 }
 
+// classify says what an answer would mean that the handler is about to give.
+func (c *serverCall) classify(resp any, err error) onlyonce.Outcome {
+	header, trailer := c.recorder.metadata()
+	about := serverCall{server: c.server, method: c.method, resp: resp, err: err}
+	about.recorder.header, about.recorder.trailer = header, trailer
+
+	if err != nil {
+		return about.failure()
+	}
+
+	return about.success()
+}
+
 func (c *serverCall) success() onlyonce.Outcome {
 	if c.resp == nil {
 		c.resp = c.method.output.New().Interface() // an empty answer is an answer
@@ -149,6 +180,7 @@ func (c *serverCall) success() onlyonce.Outcome {
 
 func (c *serverCall) failure() onlyonce.Outcome {
 	marked, isMarked := onlyonce.MarkedClass(c.err)
+	keep := onlyonce.KeepsWrites(c.err)
 	c.err = onlyonce.Unmarked(c.err)
 
 	st := statusOf(c.err)
@@ -171,7 +203,10 @@ func (c *serverCall) failure() onlyonce.Outcome {
 		return onlyonce.Outcome{Class: class, Code: codeName(st.Code()), Err: c.err}
 	}
 
-	return c.outcome(class, codeName(st.Code()), st.Proto(), nil)
+	out := c.outcome(class, codeName(st.Code()), st.Proto(), nil)
+	out.KeepWrites = keep
+
+	return out
 }
 
 // outcome records a definite answer. One that cannot be encoded cannot reach the caller either, so it is ambiguous.
@@ -182,6 +217,38 @@ func (c *serverCall) outcome(class onlyonce.Class, code string, st *spb.Status, 
 	}
 
 	return onlyonce.Outcome{Class: class, Code: code, Body: body, Err: c.err}
+}
+
+// recorded answers the call with the outcome that its own handler has committed.
+func (c *serverCall) recorded(reply *onlyonce.Reply) (any, error) {
+	recorded, err := decodePayload(reply.Body)
+	if err != nil {
+		return nil, c.refuseUnseen(unreadable(err))
+	}
+
+	c.recorder.header, c.recorder.trailer = recorded.header, recorded.trailer
+
+	if len(recorded.status) > 0 {
+		st, err := recorded.replayedStatus()
+		if err != nil {
+			return nil, c.refuseUnseen(unreadable(err))
+		}
+
+		c.recorder.deliver()
+		c.setTrailer(c.server.trailers[reply.Status])
+
+		return nil, st.Err()
+	}
+
+	resp := c.method.output.New().Interface()
+	if err := proto.Unmarshal(recorded.response, resp); err != nil {
+		return nil, c.refuseUnseen(unreadable(err))
+	}
+
+	c.recorder.deliver()
+	c.setTrailer(c.server.trailers[reply.Status])
+
+	return resp, nil
 }
 
 // replay answers the call with a recorded outcome. An error goes with trailers alone: a header would commit the call and

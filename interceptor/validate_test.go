@@ -183,7 +183,8 @@ func TestValidateFindsEveryProblemOfAnAnnotation(t *testing.T) {
 		},
 		"fail-open where it may run twice": {declaration{method: method("fail_open: true")}, []string{pay, "FailOpen is on"}},
 		"numbers that nobody knows": {
-			declaration{method: method("guarantee: 9 key: 8 key_form: 7")}, []string{pay, "guarantee is 9", "key is 8", "key_form is 7"},
+			declaration{method: method("guarantee: 9 key: 8 key_form: 7 transaction: 6")},
+			[]string{pay, "guarantee is 9", "key is 8", "key_form is 7", "transaction is 6"},
 		},
 		"a class for OK": {
 			declaration{method: method("classes { class: OUTCOME_CLASS_DEFINITE }")}, []string{pay, "code 0", "error code"},

@@ -87,14 +87,6 @@ type Bounded interface {
 	Bounded()
 }
 
-// Transactional is implemented by stores that give the handler the very database transaction in which the record is
-// written, so that both commit or neither. Only such a store can hold the ExactlyOnce guarantee, and the engine takes its
-// word for it: a store that has this method and does not do so breaks the guarantee.
-type Transactional interface {
-	// Transactional does nothing; it marks the implementation.
-	Transactional()
-}
-
 var (
 	// ErrFull is matched by errors of a store that has reached a bound. The operation changed nothing.
 	ErrFull = errors.New("store: full")

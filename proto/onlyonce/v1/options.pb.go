@@ -100,6 +100,62 @@ func (Guarantee) EnumDescriptor() ([]byte, []int) {
 	return file_onlyonce_v1_options_proto_rawDescGZIP(), []int{0}
 }
 
+// Transaction says how a run under EXACTLY_ONCE shares a database transaction
+// with its record. Other guarantees do not use it.
+type Transaction int32
+
+const (
+	// The service's, or the server's; in the end a single transaction.
+	Transaction_TRANSACTION_UNSPECIFIED Transaction = 0
+	// The handler is given the transaction in which its key is claimed and its
+	// outcome recorded.
+	Transaction_TRANSACTION_SINGLE Transaction = 1
+	// The handler writes the completion in a transaction that it opens by itself,
+	// so that it may call other services before.
+	Transaction_TRANSACTION_JOINED Transaction = 2
+)
+
+// Enum value maps for Transaction.
+var (
+	Transaction_name = map[int32]string{
+		0: "TRANSACTION_UNSPECIFIED",
+		1: "TRANSACTION_SINGLE",
+		2: "TRANSACTION_JOINED",
+	}
+	Transaction_value = map[string]int32{
+		"TRANSACTION_UNSPECIFIED": 0,
+		"TRANSACTION_SINGLE":      1,
+		"TRANSACTION_JOINED":      2,
+	}
+)
+
+func (x Transaction) Enum() *Transaction {
+	p := new(Transaction)
+	*p = x
+	return p
+}
+
+func (x Transaction) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Transaction) Descriptor() protoreflect.EnumDescriptor {
+	return file_onlyonce_v1_options_proto_enumTypes[1].Descriptor()
+}
+
+func (Transaction) Type() protoreflect.EnumType {
+	return &file_onlyonce_v1_options_proto_enumTypes[1]
+}
+
+func (x Transaction) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Transaction.Descriptor instead.
+func (Transaction) EnumDescriptor() ([]byte, []int) {
+	return file_onlyonce_v1_options_proto_rawDescGZIP(), []int{1}
+}
+
 // KeyUse says whether calls need a key.
 type KeyUse int32
 
@@ -141,11 +197,11 @@ func (x KeyUse) String() string {
 }
 
 func (KeyUse) Descriptor() protoreflect.EnumDescriptor {
-	return file_onlyonce_v1_options_proto_enumTypes[1].Descriptor()
+	return file_onlyonce_v1_options_proto_enumTypes[2].Descriptor()
 }
 
 func (KeyUse) Type() protoreflect.EnumType {
-	return &file_onlyonce_v1_options_proto_enumTypes[1]
+	return &file_onlyonce_v1_options_proto_enumTypes[2]
 }
 
 func (x KeyUse) Number() protoreflect.EnumNumber {
@@ -154,7 +210,7 @@ func (x KeyUse) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use KeyUse.Descriptor instead.
 func (KeyUse) EnumDescriptor() ([]byte, []int) {
-	return file_onlyonce_v1_options_proto_rawDescGZIP(), []int{1}
+	return file_onlyonce_v1_options_proto_rawDescGZIP(), []int{2}
 }
 
 // KeyForm says which keys are accepted.
@@ -194,11 +250,11 @@ func (x KeyForm) String() string {
 }
 
 func (KeyForm) Descriptor() protoreflect.EnumDescriptor {
-	return file_onlyonce_v1_options_proto_enumTypes[2].Descriptor()
+	return file_onlyonce_v1_options_proto_enumTypes[3].Descriptor()
 }
 
 func (KeyForm) Type() protoreflect.EnumType {
-	return &file_onlyonce_v1_options_proto_enumTypes[2]
+	return &file_onlyonce_v1_options_proto_enumTypes[3]
 }
 
 func (x KeyForm) Number() protoreflect.EnumNumber {
@@ -207,7 +263,7 @@ func (x KeyForm) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use KeyForm.Descriptor instead.
 func (KeyForm) EnumDescriptor() ([]byte, []int) {
-	return file_onlyonce_v1_options_proto_rawDescGZIP(), []int{2}
+	return file_onlyonce_v1_options_proto_rawDescGZIP(), []int{3}
 }
 
 // OutcomeClass says what an answer means for the key.
@@ -251,11 +307,11 @@ func (x OutcomeClass) String() string {
 }
 
 func (OutcomeClass) Descriptor() protoreflect.EnumDescriptor {
-	return file_onlyonce_v1_options_proto_enumTypes[3].Descriptor()
+	return file_onlyonce_v1_options_proto_enumTypes[4].Descriptor()
 }
 
 func (OutcomeClass) Type() protoreflect.EnumType {
-	return &file_onlyonce_v1_options_proto_enumTypes[3]
+	return &file_onlyonce_v1_options_proto_enumTypes[4]
 }
 
 func (x OutcomeClass) Number() protoreflect.EnumNumber {
@@ -264,7 +320,7 @@ func (x OutcomeClass) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use OutcomeClass.Descriptor instead.
 func (OutcomeClass) EnumDescriptor() ([]byte, []int) {
-	return file_onlyonce_v1_options_proto_rawDescGZIP(), []int{3}
+	return file_onlyonce_v1_options_proto_rawDescGZIP(), []int{4}
 }
 
 // Policy says what a keyed call of a method may expect. What is not set is left
@@ -302,7 +358,9 @@ type Policy struct {
 	Detached *bool `protobuf:"varint,11,opt,name=detached,proto3,oneof" json:"detached,omitempty"`
 	// What codes mean, where it is not what they mean by default. A code that is
 	// named twice is an error.
-	Classes       []*CodeClass `protobuf:"bytes,12,rep,name=classes,proto3" json:"classes,omitempty"`
+	Classes []*CodeClass `protobuf:"bytes,12,rep,name=classes,proto3" json:"classes,omitempty"`
+	// How a run under EXACTLY_ONCE shares a database transaction with its record.
+	Transaction   Transaction `protobuf:"varint,13,opt,name=transaction,proto3,enum=onlyonce.v1.Transaction" json:"transaction,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -419,6 +477,13 @@ func (x *Policy) GetClasses() []*CodeClass {
 		return x.Classes
 	}
 	return nil
+}
+
+func (x *Policy) GetTransaction() Transaction {
+	if x != nil {
+		return x.Transaction
+	}
+	return Transaction_TRANSACTION_UNSPECIFIED
 }
 
 // CodeClass says what a status code of a handler means for the key.
@@ -602,7 +667,7 @@ var File_onlyonce_v1_options_proto protoreflect.FileDescriptor
 
 const file_onlyonce_v1_options_proto_rawDesc = "" +
 	"\n" +
-	"\x19onlyonce/v1/options.proto\x12\vonlyonce.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xe9\x04\n" +
+	"\x19onlyonce/v1/options.proto\x12\vonlyonce.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xa5\x05\n" +
 	"\x06Policy\x124\n" +
 	"\tguarantee\x18\x01 \x01(\x0e2\x16.onlyonce.v1.GuaranteeR\tguarantee\x12%\n" +
 	"\x03key\x18\x02 \x01(\x0e2\x13.onlyonce.v1.KeyUseR\x03key\x12/\n" +
@@ -617,7 +682,8 @@ const file_onlyonce_v1_options_proto_rawDesc = "" +
 	"\tfail_open\x18\n" +
 	" \x01(\bH\x02R\bfailOpen\x88\x01\x01\x12\x1f\n" +
 	"\bdetached\x18\v \x01(\bH\x03R\bdetached\x88\x01\x01\x120\n" +
-	"\aclasses\x18\f \x03(\v2\x16.onlyonce.v1.CodeClassR\aclassesB\x0f\n" +
+	"\aclasses\x18\f \x03(\v2\x16.onlyonce.v1.CodeClassR\aclasses\x12:\n" +
+	"\vtransaction\x18\r \x01(\x0e2\x18.onlyonce.v1.TransactionR\vtransactionB\x0f\n" +
 	"\r_max_attemptsB\x0e\n" +
 	"\f_max_outcomeB\f\n" +
 	"\n" +
@@ -634,7 +700,11 @@ const file_onlyonce_v1_options_proto_rawDesc = "" +
 	"\x15GUARANTEE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16GUARANTEE_AT_MOST_ONCE\x10\x01\x12\x1b\n" +
 	"\x17GUARANTEE_AT_LEAST_ONCE\x10\x02\x12\x1a\n" +
-	"\x16GUARANTEE_EXACTLY_ONCE\x10\x03*b\n" +
+	"\x16GUARANTEE_EXACTLY_ONCE\x10\x03*Z\n" +
+	"\vTransaction\x12\x1b\n" +
+	"\x17TRANSACTION_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12TRANSACTION_SINGLE\x10\x01\x12\x16\n" +
+	"\x12TRANSACTION_JOINED\x10\x02*b\n" +
 	"\x06KeyUse\x12\x17\n" +
 	"\x13KEY_USE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10KEY_USE_OPTIONAL\x10\x01\x12\x14\n" +
@@ -665,42 +735,44 @@ func file_onlyonce_v1_options_proto_rawDescGZIP() []byte {
 	return file_onlyonce_v1_options_proto_rawDescData
 }
 
-var file_onlyonce_v1_options_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_onlyonce_v1_options_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
 var file_onlyonce_v1_options_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_onlyonce_v1_options_proto_goTypes = []any{
 	(Guarantee)(0),                      // 0: onlyonce.v1.Guarantee
-	(KeyUse)(0),                         // 1: onlyonce.v1.KeyUse
-	(KeyForm)(0),                        // 2: onlyonce.v1.KeyForm
-	(OutcomeClass)(0),                   // 3: onlyonce.v1.OutcomeClass
-	(*Policy)(nil),                      // 4: onlyonce.v1.Policy
-	(*CodeClass)(nil),                   // 5: onlyonce.v1.CodeClass
-	(*Field)(nil),                       // 6: onlyonce.v1.Field
-	(*durationpb.Duration)(nil),         // 7: google.protobuf.Duration
-	(*descriptorpb.ServiceOptions)(nil), // 8: google.protobuf.ServiceOptions
-	(*descriptorpb.MethodOptions)(nil),  // 9: google.protobuf.MethodOptions
-	(*descriptorpb.FieldOptions)(nil),   // 10: google.protobuf.FieldOptions
+	(Transaction)(0),                    // 1: onlyonce.v1.Transaction
+	(KeyUse)(0),                         // 2: onlyonce.v1.KeyUse
+	(KeyForm)(0),                        // 3: onlyonce.v1.KeyForm
+	(OutcomeClass)(0),                   // 4: onlyonce.v1.OutcomeClass
+	(*Policy)(nil),                      // 5: onlyonce.v1.Policy
+	(*CodeClass)(nil),                   // 6: onlyonce.v1.CodeClass
+	(*Field)(nil),                       // 7: onlyonce.v1.Field
+	(*durationpb.Duration)(nil),         // 8: google.protobuf.Duration
+	(*descriptorpb.ServiceOptions)(nil), // 9: google.protobuf.ServiceOptions
+	(*descriptorpb.MethodOptions)(nil),  // 10: google.protobuf.MethodOptions
+	(*descriptorpb.FieldOptions)(nil),   // 11: google.protobuf.FieldOptions
 }
 var file_onlyonce_v1_options_proto_depIdxs = []int32{
 	0,  // 0: onlyonce.v1.Policy.guarantee:type_name -> onlyonce.v1.Guarantee
-	1,  // 1: onlyonce.v1.Policy.key:type_name -> onlyonce.v1.KeyUse
-	2,  // 2: onlyonce.v1.Policy.key_form:type_name -> onlyonce.v1.KeyForm
-	7,  // 3: onlyonce.v1.Policy.retention:type_name -> google.protobuf.Duration
-	7,  // 4: onlyonce.v1.Policy.lease:type_name -> google.protobuf.Duration
-	7,  // 5: onlyonce.v1.Policy.max_run:type_name -> google.protobuf.Duration
-	7,  // 6: onlyonce.v1.Policy.max_wait:type_name -> google.protobuf.Duration
-	5,  // 7: onlyonce.v1.Policy.classes:type_name -> onlyonce.v1.CodeClass
-	3,  // 8: onlyonce.v1.CodeClass.class:type_name -> onlyonce.v1.OutcomeClass
-	8,  // 9: onlyonce.v1.service:extendee -> google.protobuf.ServiceOptions
-	9,  // 10: onlyonce.v1.method:extendee -> google.protobuf.MethodOptions
-	10, // 11: onlyonce.v1.field:extendee -> google.protobuf.FieldOptions
-	4,  // 12: onlyonce.v1.service:type_name -> onlyonce.v1.Policy
-	4,  // 13: onlyonce.v1.method:type_name -> onlyonce.v1.Policy
-	6,  // 14: onlyonce.v1.field:type_name -> onlyonce.v1.Field
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	12, // [12:15] is the sub-list for extension type_name
-	9,  // [9:12] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	2,  // 1: onlyonce.v1.Policy.key:type_name -> onlyonce.v1.KeyUse
+	3,  // 2: onlyonce.v1.Policy.key_form:type_name -> onlyonce.v1.KeyForm
+	8,  // 3: onlyonce.v1.Policy.retention:type_name -> google.protobuf.Duration
+	8,  // 4: onlyonce.v1.Policy.lease:type_name -> google.protobuf.Duration
+	8,  // 5: onlyonce.v1.Policy.max_run:type_name -> google.protobuf.Duration
+	8,  // 6: onlyonce.v1.Policy.max_wait:type_name -> google.protobuf.Duration
+	6,  // 7: onlyonce.v1.Policy.classes:type_name -> onlyonce.v1.CodeClass
+	1,  // 8: onlyonce.v1.Policy.transaction:type_name -> onlyonce.v1.Transaction
+	4,  // 9: onlyonce.v1.CodeClass.class:type_name -> onlyonce.v1.OutcomeClass
+	9,  // 10: onlyonce.v1.service:extendee -> google.protobuf.ServiceOptions
+	10, // 11: onlyonce.v1.method:extendee -> google.protobuf.MethodOptions
+	11, // 12: onlyonce.v1.field:extendee -> google.protobuf.FieldOptions
+	5,  // 13: onlyonce.v1.service:type_name -> onlyonce.v1.Policy
+	5,  // 14: onlyonce.v1.method:type_name -> onlyonce.v1.Policy
+	7,  // 15: onlyonce.v1.field:type_name -> onlyonce.v1.Field
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	13, // [13:16] is the sub-list for extension type_name
+	10, // [10:13] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_onlyonce_v1_options_proto_init() }
@@ -714,7 +786,7 @@ func file_onlyonce_v1_options_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onlyonce_v1_options_proto_rawDesc), len(file_onlyonce_v1_options_proto_rawDesc)),
-			NumEnums:      4,
+			NumEnums:      5,
 			NumMessages:   3,
 			NumExtensions: 3,
 			NumServices:   0,

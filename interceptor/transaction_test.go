@@ -1,0 +1,153 @@
+package interceptor_test
+
+import (
+	"context"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/internal/txstore"
+)
+
+func exactly(transaction onlyonce.Transaction) setup {
+	return setup{store: txstore.New(), server: policy(onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, Transaction: transaction})}
+}
+
+func TestF50_HandlerThatIsRunAgainGetsTheRequestAsItWasReceived(t *testing.T) {
+	var seen []string
+
+	w := start(t, exactly(onlyonce.SingleTransaction), func(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+		seen = append(seen, string(req.GetPayload().GetBody()))
+		req.Payload.Body[0] = 'X'
+		req.Payload = nil
+
+		_ = grpc.SetHeader(ctx, metadata.Pairs("x-run", string(rune('0'+len(seen)))))
+		_ = grpc.SetTrailer(ctx, metadata.Pairs("x-end", string(rune('0'+len(seen)))))
+
+		if len(seen) < 3 {
+			return nil, txstore.ErrConflict
+		}
+
+		return &pb.SimpleResponse{Username: "paid"}, nil
+	})
+
+	first := w.pay(t, "key")
+	first.mustAnswer(t, "paid")
+	first.mustSay(t, onlyonce.StatusExecuted)
+
+	if len(seen) != 3 || seen[0] != "10 EUR to Ann" || seen[1] != seen[0] || seen[2] != seen[0] {
+		t.Errorf("the handler saw %q", seen)
+	}
+
+	if run, end := first.header.Get("x-run"), first.trailer.Get("x-end"); len(run) != 1 || run[0] != "3" || len(end) != 1 || end[0] != "3" {
+		t.Errorf("the header says %q and the trailer %q: that of runs which were rolled back does not count", run, end)
+	}
+
+	w.pay(t, "key").mustBeReplayOf(t, first, executedAt(t, w))
+}
+
+func TestHeaderOfARunThatWasRolledBackCannotBeCalledBack(t *testing.T) {
+	runs := 0
+	w := start(t, exactly(onlyonce.SingleTransaction), func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+		runs++
+
+		if err := grpc.SendHeader(ctx, metadata.Pairs("x-run", string(rune('0'+runs)))); err != nil {
+			t.Error(err)
+		}
+
+		_ = grpc.SetTrailer(ctx, metadata.Pairs("x-end", string(rune('0'+runs))))
+
+		if runs == 1 {
+			return nil, txstore.ErrConflict
+		}
+
+		return &pb.SimpleResponse{Username: "paid"}, nil
+	})
+
+	first := w.pay(t, "key")
+	first.mustAnswer(t, "paid")
+
+	if run, end := first.header.Get("x-run"), first.trailer.Get("x-end"); len(run) != 1 || run[0] != "1" || len(end) != 1 || end[0] != "2" {
+		t.Errorf("the header says %q and the trailer %q", run, end)
+	}
+}
+
+// joining is a handler that commits its answer by itself, and then returns another.
+func joining(t *testing.T, db *txstore.Store, committed *pb.SimpleResponse, answer, returned error) handlerFunc {
+	t.Helper()
+
+	return func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+		_ = grpc.SetHeader(ctx, metadata.Pairs("x", "1"))
+		_ = grpc.SetTrailer(ctx, metadata.Pairs("y", "2"))
+
+		tx := db.Open()
+
+		if err := tx.Join(ctx, committed, answer); err != nil {
+			t.Error(err)
+		}
+
+		if err := tx.Commit(ctx); err != nil {
+			t.Error(err)
+		}
+
+		return committed, returned
+	}
+}
+
+func TestCallerOfAJoinedRunGetsWhatItsHandlerHasCommitted(t *testing.T) {
+	no := status.Error(codes.FailedPrecondition, "no")
+
+	for name, tt := range map[string]struct {
+		committed        *pb.SimpleResponse
+		answer, returned error
+	}{
+		"a response":                    {&pb.SimpleResponse{Username: "paid"}, nil, nil},
+		"an error":                      {nil, no, no},
+		"a response, and then an error": {&pb.SimpleResponse{Username: "paid"}, nil, status.Error(codes.Internal, "after the commit")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := exactly(onlyonce.JoinedTransaction)
+			db, _ := s.store.(*txstore.Store)
+			w := start(t, s, joining(t, db, tt.committed, tt.answer, tt.returned))
+
+			first := w.pay(t, "key")
+			first.mustSay(t, onlyonce.StatusExecuted)
+
+			if tt.answer != nil {
+				first.mustFail(t, codes.FailedPrecondition, "no")
+			} else {
+				first.mustAnswer(t, "paid")
+			}
+
+			if x, y := first.header.Get("x"), first.trailer.Get("y"); tt.answer == nil && len(x) != 1 || len(y) != 1 {
+				t.Errorf("the header says %q and the trailer %q", x, y)
+			}
+
+			w.pay(t, "key").mustBeReplayOf(t, first, executedAt(t, w))
+			w.mustHaveRun(t, 1)
+		})
+	}
+}
+
+func TestTransactionOfAMethodIsSaidInItsProto(t *testing.T) {
+	for said, begun := range map[string]int{
+		"": 1, "transaction: TRANSACTION_SINGLE": 1, "transaction: TRANSACTION_JOINED": 0,
+	} {
+		t.Run(said, func(t *testing.T) {
+			db := txstore.New()
+			b := startDeclared(t, declaration{method: "[onlyonce.v1.method] { guarantee: GUARANTEE_EXACTLY_ONCE " + said + " }", store: db})
+
+			_, a := b.call(withKey(t.Context(), "key"), b.conn)
+			a.mustSay(t, onlyonce.StatusExecuted)
+
+			if n := db.Begun(); n != begun {
+				t.Errorf("%d transactions were begun for the handler, want %d", n, begun)
+			}
+		})
+	}
+}

@@ -1,0 +1,81 @@
+package txstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+type transactionKey struct{}
+
+// ErrConflict is the error of a handler's statement that meets another transaction.
+var ErrConflict = errors.New("txstore: conflict")
+
+var errLost = errors.New("txstore: the connection is gone")
+
+// transaction is a single one: that of a claim.
+type transaction struct {
+	store  *Store
+	claim  store.Claim
+	writes []func()
+}
+
+// Write gives the transaction that a handler's context belongs to something to do when it commits.
+func Write(ctx context.Context, write func()) {
+	tx, ok := ctx.Value(transactionKey{}).(*transaction)
+	if !ok {
+		panic("txstore: the handler has no transaction")
+	}
+
+	tx.writes = append(tx.writes, write)
+}
+
+// Context implements [store.Transaction].
+func (t *transaction) Context(ctx context.Context) context.Context {
+	return context.WithValue(ctx, transactionKey{}, t)
+}
+
+// Complete implements [store.Transaction].
+func (t *transaction) Complete(ctx context.Context, op store.Completion, undo bool) (store.Result, error) {
+	defer t.store.unlock(t.claim.Key)
+
+	if undo {
+		t.writes = nil
+	}
+
+	fault := t.store.nextFault()
+
+	switch fault {
+	case Conflict:
+		return store.Result{}, fmt.Errorf("%w, %w", store.ErrRolledBack, store.ErrConflict)
+	case Refused:
+		return store.Result{}, store.ErrRolledBack
+	case RequestLost:
+		return store.Result{}, errLost
+	case NoFault, ReplyLost:
+	}
+
+	if res, err := t.store.committed.Claim(ctx, t.claim); err != nil || !res.Applied {
+		return res, err
+	}
+
+	res, err := t.store.committed.Complete(ctx, op)
+
+	for _, write := range t.writes {
+		write()
+	}
+
+	if fault == ReplyLost {
+		return store.Result{}, errLost
+	}
+
+	return res, err
+}
+
+// Rollback implements [store.Transaction].
+func (t *transaction) Rollback() { t.store.unlock(t.claim.Key) }
+
+// Conflicted implements [store.Transaction].
+func (t *transaction) Conflicted(err error) bool { return errors.Is(err, ErrConflict) }
