@@ -185,7 +185,7 @@ func field(name string, number int, kind, annotation string) string {
 
 // declareFormat puts a (google.api.field_info) into the options of a field. Nothing that is linked in knows them.
 func declareFormat(fd *descriptorpb.FieldDescriptorProto, info []byte) {
-	if fd.Options == nil {
+	if fd.GetOptions() == nil {
 		fd.Options = new(descriptorpb.FieldOptions)
 	}
 

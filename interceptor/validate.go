@@ -135,7 +135,8 @@ func (c *serverConfig) judgeStream(name string, said *annotations) error {
 	case picked || said.ownOption:
 		errs = append(errs, errStream(name, "has a policy of its own"))
 	case said.marked != "":
-		errs = append(errs, errStream(name, fmt.Sprintf("has a request whose field %s is marked as the key or as part of the scope", said.marked)))
+		errs = append(errs, errStream(name, fmt.Sprintf("has a request with field %s, which is marked as the key or as part of the scope,",
+			said.marked)))
 	}
 
 	return errors.Join(errs...)

@@ -111,7 +111,8 @@ func TestValidateFindsEveryProblemOfAnAnnotation(t *testing.T) {
 			declaration{input: ".nowhere.v1.PKGRequest"}, []string{pay, "takes a nowhere.v1.PKGRequest", "no descriptor", "register its file"},
 		},
 		"a message within the request of which nothing is known": {
-			declaration{request: str("a", 1, "key: true") + field("b", 2, "type: TYPE_MESSAGE label: LABEL_OPTIONAL type_name: '.nowhere.v1.Part'", "")}, nil,
+			declaration{request: str("a", 1, "key: true") +
+				field("b", 2, "type: TYPE_MESSAGE label: LABEL_OPTIONAL type_name: '.nowhere.v1.Part'", "")}, nil,
 		},
 		"a request that is known by now": {declaration{
 			input: ".PKG.Late", after: `syntax: "proto3" message_type { name: "Late" ` + field("a", 1, severals, "key: true") + `}`,
@@ -228,7 +229,7 @@ func TestValidateFindsEveryProblemOfAnAnnotation(t *testing.T) {
 		},
 		"a stream whose request has a key": {
 			declaration{request: str("a", 1, "key: true"), methods: watch("")},
-			[]string{"/PKG.Bank/Watch", "field PKG.Request.a is marked", "stream", "KEY_USE_IGNORED"},
+			[]string{"/PKG.Bank/Watch", "field PKG.Request.a, which is marked", "stream", "KEY_USE_IGNORED"},
 		},
 		"a stream whose request has a scope": {
 			declaration{request: str("a", 1, "scope: true"), methods: watch("")}, []string{"/PKG.Bank/Watch", "field PKG.Request.a", "stream"},
