@@ -38,7 +38,7 @@ func NewServer() (*grpc.Server, *onlyonce.Engine, error) {
 
 // Dial is the client of the quick start.
 func Dial(target string, creds credentials.TransportCredentials) (*grpc.ClientConn, error) {
-	retries, err := interceptor.DialOptions(interceptor.WithMethods("/payments.v1.PaymentService/Pay"))
+	retries, err := interceptor.DialOptions()
 	if err != nil {
 		return nil, err
 	}
