@@ -1,6 +1,7 @@
 package interceptor_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -272,6 +273,66 @@ func TestValidateFindsEveryProblemOfAnAnnotation(t *testing.T) {
 
 			mustName(t, err, test.want...)
 		})
+	}
+}
+
+// A server with one of each mistake is told of all of them by one call, each with its name and with what to do.
+func TestValidateNamesEachMistakeAndItsRemedyAtOnce(t *testing.T) {
+	message := func(name, fields string) string { return `message_type { name: "` + name + `" ` + fields + ` }` }
+
+	pkg, service := declaration{
+		request: str("first", 1, "key: true") + str("second", 2, "key: true"),
+		messages: message("Many", field("keys", 1, severals, "key: true")) +
+			message("Choice", field("either", 1, inOneof, "key: true")+`oneof_decl { name: "choice" }`) +
+			message("Number", field("count", 1, anInt, "key: true")) +
+			message("Dropped", str("key", 1, "key: true ignored: true")),
+		methods: rpc("PayMany", "Many", "") + rpc("PayChoice", "Choice", "") + rpc("PayNumber", "Number", "") + rpc("PayDropped", "Dropped", "") +
+			rpc("KeepNever", "Response", method("retention { seconds: -1 }")) +
+			rpc("LeaseNever", "Response", method("lease { seconds: -2 }")) +
+			rpc("RunNever", "Response", method("max_run { seconds: -3 }")) +
+			rpc("WaitNever", "Response", method("max_wait { seconds: -4 }")) +
+			rpc("LeaseLong", "Response", method("lease { seconds: 60 }")) +
+			rpc("Transact", "Response", method("guarantee: GUARANTEE_EXACTLY_ONCE")) +
+			rpc("KeepShortly", "Response", method("retention { seconds: 60 }")) +
+			watch(method("key: KEY_USE_REQUIRED")),
+	}.register(t)
+
+	err := interceptor.Validate(servicesOf(service), engine(t))
+	if err == nil {
+		t.Fatal("Validate finds nothing")
+	}
+
+	problems := strings.Split(err.Error(), "\n")
+
+	for _, want := range [][3]string{
+		{"field PKG.Request.second", "is marked as the key, as first is, too", "mark one of them"},
+		{"field PKG.Many.keys", "is repeated", "mark a field with a single value"},
+		{"field PKG.Choice.either", "is in oneof choice", "mark a field that is always there"},
+		{"field PKG.Number.count", "is of type int64", "mark a string"},
+		{"field PKG.Dropped.key", "as the key and as ignored", "leave ignored out"},
+		{"/PKG.Bank/KeepNever", "retention is -1s", "give a positive duration, or leave it out"},
+		{"/PKG.Bank/LeaseNever", "lease is -2s", "give a positive duration, or leave it out"},
+		{"/PKG.Bank/RunNever", "max_run is -3s", "give a positive duration, or leave it out"},
+		{"/PKG.Bank/WaitNever", "max_wait is -4s", "give a positive duration, zero for no wait, or leave it out"},
+		{"/PKG.Bank/LeaseLong", "MaxRun is 25s and Lease is 1m0s", "a run must be allowed to take as long as its lease"},
+		{"/PKG.Bank/Transact", "EXACTLY_ONCE, which this store cannot hold", "use a store that"},
+		{"/PKG.Bank/KeepShortly", "keeps outcomes for 1m0s, and a client that retries as it does by default may take", "raise the retention"},
+		{"/PKG.Bank/Watch", "requires a key and is a stream", "say KEY_USE_IGNORED in its .proto"},
+	} {
+		name := strings.ReplaceAll(want[0], "PKG", pkg)
+
+		if !slices.ContainsFunc(problems, func(problem string) bool {
+			what := strings.Index(problem, want[1])
+
+			return (strings.Contains(problem, name+" ") || strings.Contains(problem, name+":")) &&
+				what >= 0 && strings.Contains(problem[what:], want[2])
+		}) {
+			t.Errorf("no problem says that %s %q: %q", name, want[1], want[2])
+		}
+	}
+
+	if len(problems) != 13 {
+		t.Errorf("%d problems, want 13:\n%v", len(problems), err)
 	}
 }
 
