@@ -122,7 +122,9 @@ func (c *serverConfig) method(fullMethod string) *method {
 		said.required, said.optionProblems = true, append(said.optionProblems, err)
 	}
 
-	m.judge(&said, chosen.Key, func() error { return policy.validate(c.engine, "policy of method "+fullMethod) })
+	m.judge(&said, chosen.Key, func() error {
+		return errors.Join(policy.validate(c.engine, "policy of method "+fullMethod), m.keyForm.validate(fullMethod))
+	})
 
 	return m
 }

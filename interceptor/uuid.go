@@ -3,6 +3,7 @@ package interceptor
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"strings"
 
 	"github.com/onlyonce-go/onlyonce"
@@ -68,6 +69,22 @@ func isUUID(key string) bool {
 type keyForm struct {
 	rules onlyonce.KeyRules
 	uuid  bool
+}
+
+// validate reports a form that no key of a method has.
+func (f *keyForm) validate(fullMethod string) error {
+	const allDigits = "01234567-89ab-cdef-0123-456789abcdef"
+
+	if !f.uuid {
+		return nil
+	}
+
+	if err := f.rules.Check(allDigits); err != nil {
+		return fmt.Errorf("interceptor: the key field of %s declares that keys are UUIDs, and its KeyRules refuse %s (%w): allow 36 characters "+
+			"of 0-9, a-f and the hyphen", fullMethod, allDigits, err)
+	}
+
+	return nil
 }
 
 // normal is a key as it is compared and stored.

@@ -445,6 +445,25 @@ func TestValidateTakesAServerOfGRPC(t *testing.T) {
 	mustName(t, interceptor.Validate(server, nil), "needs an engine")
 }
 
+func TestKeyRulesThatRefuseTheDeclaredUUIDsAreAProblem(t *testing.T) {
+	_, service := declaration{request: str("a", 1, "key: true"), uuid: true}.register(t)
+	pay := "/" + string(service.FullName()) + "/Pay"
+
+	for want, rules := range map[string]onlyonce.KeyRules{
+		"":                    onlyonce.StrictKeys(),
+		"1 to 20 characters":  {MaxLength: 20},
+		"no character like":   {Alphabet: "0123456789ABCDEF-"}, // they are lower-cased before
+		"40 to 64 characters": {MinLength: 40, MaxLength: 64},
+	} {
+		err := interceptor.Validate(servicesOf(service), engine(t), keyPolicy(interceptor.Policy{KeyRules: &rules})...)
+		if want != "" {
+			mustName(t, err, pay, "keys are UUIDs", want, "allow 36 characters")
+		} else if err != nil {
+			t.Errorf("Validate: %v", err)
+		}
+	}
+}
+
 func TestSettingOfALaterVersionIsAProblem(t *testing.T) {
 	later := new(onlyoncev1.Policy)
 	later.ProtoReflect().SetUnknown([]byte{0xf8, 0x07, 0x01}) // field 127
