@@ -77,6 +77,9 @@ func weaknesses(promised, given Policy) []weakness {
 
 	note(promised.Guarantee != 0 && given.Guarantee != 0 && store.Stricter(promised.Guarantee, given.Guarantee) != given.Guarantee,
 		fmt.Sprintf("Guarantee %v", given.Guarantee), fmt.Sprintf("guarantee %v", promised.Guarantee))
+	// A handler is written for one of them, and its rows do not commit together with the record under the other.
+	note(promised.Transaction != 0 && given.Transaction != 0 && promised.Transaction != given.Transaction,
+		fmt.Sprintf("Transaction %v", given.Transaction), fmt.Sprintf("transaction %v", promised.Transaction))
 	note(promised.Key == KeyRequired && given.Key == KeyOptional, "KeyOptional", "key KEY_USE_REQUIRED")
 	note(promised.Key == KeyRequired && given.Key == KeyIgnored, "KeyIgnored", "key KEY_USE_REQUIRED")
 	note(promised.Key == KeyOptional && given.Key == KeyIgnored, "KeyIgnored", "the keys that clients send and rely on")

@@ -35,6 +35,13 @@ func weakenings() map[string]weakening {
 		},
 		"a stricter guarantee": {promised: least, given: engine(onlyonce.Policy{Guarantee: onlyonce.AtMostOnce})},
 		"the same guarantee":   {promised: least, given: engine(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce})},
+		"another transaction": {
+			promised: "transaction: TRANSACTION_SINGLE", given: engine(onlyonce.Policy{Transaction: onlyonce.JoinedTransaction}),
+			named: []string{"joined transaction", "single transaction"},
+		},
+		"the same transaction": {
+			promised: "transaction: TRANSACTION_JOINED", given: engine(onlyonce.Policy{Transaction: onlyonce.JoinedTransaction}),
+		},
 		"a required key": {
 			promised: "key: KEY_USE_REQUIRED", given: interceptor.Policy{Key: interceptor.KeyOptional},
 			named: []string{"KeyOptional", "KEY_USE_REQUIRED"},
