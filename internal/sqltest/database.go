@@ -1,0 +1,74 @@
+//go:build unix
+
+package sqltest
+
+import (
+	"database/sql"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	_ "modernc.org/sqlite" // the driver
+)
+
+// Database is a database, and how to get there.
+type Database struct {
+	engine engine
+	addr   string
+	name   string
+}
+
+// engine is a kind of database.
+type engine interface {
+	// driver is the name of its driver.
+	driver() string
+	// dsn returns the name of a database as its driver understands it. Parameters are in the form of a query.
+	dsn(addr, database, params string) string
+}
+
+// Driver returns the name that [sql.Open] knows the driver by.
+func (d *Database) Driver() string { return d.engine.driver() }
+
+// Addr returns the host and port, or the file.
+func (d *Database) Addr() string { return d.addr }
+
+// Name returns the name of the database on its server.
+func (d *Database) Name() string { return d.name }
+
+// DSN returns what [sql.Open] needs to know. Parameters, if any, are those of the driver: "clientFoundRows=true".
+func (d *Database) DSN(params ...string) string {
+	return d.engine.dsn(d.addr, d.name, strings.Join(params, "&"))
+}
+
+// DB returns the database opened with parameters as for [Database.DSN]. It is closed at the end of the test.
+func (d *Database) DB(tb testing.TB, params ...string) *sql.DB {
+	tb.Helper()
+
+	db, err := sql.Open(d.Driver(), d.DSN(params...))
+	if err != nil {
+		tb.Fatal(err)
+	}
+
+	tb.Cleanup(func() { db.Close() })
+
+	return db
+}
+
+// SQLite returns an empty database in a file, with a write-ahead log.
+func SQLite(tb testing.TB) *Database {
+	tb.Helper()
+
+	return &Database{engine: sqlite{}, addr: filepath.Join(tb.TempDir(), "test.db")}
+}
+
+type sqlite struct{}
+
+func (sqlite) driver() string { return "sqlite" }
+
+func (sqlite) dsn(path, _, params string) string {
+	return (&url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: query("_pragma=journal_mode(wal)", params)}).String()
+}
+
+// query joins what there is of two parts.
+func query(a, b string) string { return strings.Trim(a+"&"+b, "&") }

@@ -1,0 +1,23 @@
+// Package sqltest runs real databases for tests, and breaks the lines to them.
+//
+//	func TestMain(m *testing.M) { goleak.VerifyTestMain(sqltest.Shared(m)) }
+//
+//	func TestStore(t *testing.T) {
+//		proxy := sqltest.NewProxy(t, sqltest.PostgresDatabase(t))
+//		db := proxy.DB(t)
+//
+//		lost := proxy.Next(sqltest.LostReply, sqltest.Starting("commit"))
+//		…
+//	}
+//
+// Most tests want an empty database of a server that all tests of their package share: [PostgresDatabase],
+// [MariaDBDatabase]. A test that kills, restarts or pauses a server wants one of its own: [Postgres], [MariaDB]. A database
+// of SQLite is a file: [SQLite]. All servers run on ports of their own with their files in folders of their own, and end
+// with the tests, or with their process.
+//
+// A [Proxy] knows what is a statement, and where a request and a reply begins and ends, so that it can lose exactly one of
+// them, and counts what passes. It does not follow encrypted or compressed lines.
+//
+// The functions that take a [testing.TB], and the methods of what they return, end the test when they fail, and so belong
+// into its goroutine.
+package sqltest

@@ -1,0 +1,127 @@
+//go:build unix
+
+package sqltest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver
+)
+
+// Postgres starts a PostgreSQL server. All connections are those of its superuser, without a password.
+func Postgres(tb testing.TB, options ...Option) *Server {
+	tb.Helper()
+
+	return start(tb, postgres{}, options)
+}
+
+type postgres struct{}
+
+func (postgres) driver() string     { return "pgx" }
+func (postgres) main() string       { return "postgres" }
+func (postgres) dialogue() dialogue { return new(postgresDialogue) }
+
+func (postgres) dsn(addr, database, params string) string {
+	return fmt.Sprintf("postgres://postgres@%s/%s?%s", addr, database, query("sslmode=disable", params))
+}
+
+// program returns a command that runs a program of PostgreSQL, not as root, which it refuses.
+func (postgres) program(s *Server, name string, args ...string) (*exec.Cmd, error) {
+	path, err := find(name, "postgresql", "/usr/lib/postgresql/*/bin")
+	if err != nil {
+		return nil, err
+	}
+
+	// What PATH has may be a wrapper's link; a server finds its files next to the program.
+	if path, err = filepath.EvalSymlinks(path); err != nil {
+		return nil, err
+	}
+
+	cmd := exec.Command(path, args...)
+	cmd.Dir = s.dir
+
+	if os.Geteuid() != 0 {
+		return cmd, nil
+	}
+
+	somebody, err := user.Lookup("postgres")
+	if err != nil {
+		return nil, fmt.Errorf("PostgreSQL does not run as root, and there is no user to run it: %w", err)
+	}
+
+	uid, err := strconv.Atoi(somebody.Uid)
+	if err != nil {
+		return nil, err
+	}
+
+	gid, err := strconv.Atoi(somebody.Gid)
+	if err != nil {
+		return nil, err
+	}
+
+	runAs(cmd, uid, gid)
+
+	return cmd, os.Chown(s.dir, uid, gid)
+}
+
+func (p postgres) install(s *Server) error {
+	cmd, err := p.program(s, "initdb", "--pgdata", p.data(s), "--username", "postgres", "--auth", "trust",
+		"--encoding", "UTF8", "--locale", "C", "--no-sync", "--no-instructions")
+	if err != nil {
+		return err
+	}
+
+	return output(cmd)
+}
+
+func (postgres) data(s *Server) string { return filepath.Join(s.dir, "data") }
+
+func (p postgres) command(s *Server) (*exec.Cmd, error) {
+	args := []string{
+		"-D", p.data(s), "-h", "127.0.0.1", "-p", strconv.Itoa(s.port), "-k", "",
+		"-c", "shared_buffers=16MB", "-c", "max_connections=200",
+	}
+	if s.unsynced {
+		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off")
+	}
+
+	return p.program(s, "postgres", append(args, s.args...)...)
+}
+
+// isOwn looks at the file that a server keeps as long as it lives: its process is in the first line, whether it is ready in
+// the eighth.
+func (p postgres) isOwn(ctx context.Context, s *Server, db *sql.DB) error {
+	text, err := os.ReadFile(filepath.Join(p.data(s), "postmaster.pid"))
+	if err != nil {
+		return err
+	}
+
+	lines := strings.Fields(string(text))
+	if len(lines) < 8 || lines[0] != strconv.Itoa(s.child.PID()) || lines[len(lines)-1] != "ready" {
+		return errors.New("it is not ready")
+	}
+
+	return db.PingContext(ctx)
+}
+
+// graceful is how long an end may take that is not forced.
+const graceful = 5 * time.Second
+
+// stop ends all sessions at once, as a crash does, and leaves nothing in the system's shared memory.
+func (postgres) stop(s *Server) {
+	if s.child.Signal(syscall.SIGQUIT) == nil {
+		within(graceful, s.child)
+	}
+}

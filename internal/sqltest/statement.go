@@ -1,0 +1,37 @@
+//go:build unix
+
+package sqltest
+
+import "strings"
+
+// Statement is a statement that a client has sent to be executed.
+type Statement struct {
+	Text  string // on one line, with the placeholders that it was sent with
+	Fault Fault  // what has been made of it
+}
+
+// Match chooses statements.
+type Match func(Statement) bool
+
+// Starting chooses statements by how they begin, in any case and with any white space.
+func Starting(text string) Match {
+	text = strings.ToLower(oneLine(text))
+
+	return func(s Statement) bool { return strings.HasPrefix(strings.ToLower(s.Text), text) }
+}
+
+// Containing chooses statements by what is in them, in any case and with any white space.
+func Containing(text string) Match {
+	text = strings.ToLower(oneLine(text))
+
+	return func(s Statement) bool { return strings.Contains(strings.ToLower(s.Text), text) }
+}
+
+// Any chooses every statement.
+func Any() Match { return func(Statement) bool { return true } }
+
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+// isHousekeeping reports whether a driver sends a statement by itself, to see whether somebody is there. These pass, and
+// count as nothing.
+func (s Statement) isHousekeeping() bool { return s.Text == "" || s.Text == ";" || s.Text == "-- ping" }
