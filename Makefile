@@ -1,7 +1,7 @@
 # `make help` lists what there is. Needs Go, GNU Make 4 and bash; tools are
 # installed into .tools/, nothing is installed globally except, by `make test`
-# as root on Debian, the C compiler that the race detector needs and the
-# redis-server that the tests start.
+# as root on Debian, the C compiler that the race detector needs and the servers
+# that the tests start.
 
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -82,20 +82,39 @@ c-compiler:
 	echo 'make test: the race detector needs a C compiler and the C headers; install gcc and libc6-dev, or what your system calls them' >&2
 	exit 1
 
-# The tests start servers of their own, on ports of their own. It is installed
-# here, before several test packages find it missing at the same time, and after
-# the C compiler, since two installations would be in each other's way.
+# The tests start servers of their own, on ports of their own. They are installed
+# here, before several test packages find them missing at the same time, and
+# after the C compiler, since two installations would be in each other's way.
+# What is installed does not start by itself, and what was there stays as it is.
 .PHONY: servers
 servers: c-compiler
-	@works() { command -v redis-server >/dev/null; }
-	if works; then exit 0; fi
-	if [[ -f /etc/debian_version && $$(id -u) == 0 ]]; then
+	@works() {
+		case $$1 in
+		redis-server) command -v redis-server ;;
+		postgresql) command -v postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres' ;;
+		mariadb-server) PATH=$$PATH:/usr/sbin command -v mariadbd ;;
+		esac >/dev/null
+	}
+	find_missing() {
+		missing=()
+		for server in redis-server postgresql mariadb-server; do
+			works "$$server" || missing+=("$$server")
+		done
+	}
+	find_missing
+	if [[ -n $${missing[*]} && -f /etc/debian_version && $$(id -u) == 0 ]]; then
 		export DEBIAN_FRONTEND=noninteractive
-		install() { apt-get install -y -q --no-install-recommends redis-server; }
-		install || { apt-get update -q && install; } || true
-		if works; then exit 0; fi
+		policy=/usr/sbin/policy-rc.d
+		if [[ ! -e $$policy ]]; then
+			trap 'rm -f "$$policy"' EXIT
+			install -m 755 /dev/stdin "$$policy" <<<$$'#!/bin/sh\nexit 101'
+		fi
+		add() { apt-get install -y -q --no-install-recommends "$${missing[@]}"; }
+		add || { apt-get update -q && add; } || true
+		find_missing
 	fi
-	echo 'make test: the tests need redis-server 7.0 or newer in PATH; install redis-server, or what your system calls it' >&2
+	if [[ -z $${missing[*]} ]]; then exit 0; fi
+	echo "make test: the tests need servers to start, redis-server 7.0, postgres 15, mariadbd 10.11, or newer; install $${missing[*]}, or what your system calls them" >&2
 	exit 1
 
 .PHONY: check
