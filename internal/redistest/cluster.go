@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/onlyonce-go/onlyonce/internal/servertest"
 )
 
 // Cluster is three masters with a replica each. A master that is gone is replaced after some three
@@ -82,15 +84,15 @@ func (c *Cluster) form() {
 		must(err)
 
 		// It has to know its master.
-		wait(c.tb, "replicating", func() error { return replica.do("cluster", "replicate", id) })
+		servertest.Wait(c.tb, "replicating", func() error { return replica.do("cluster", "replicate", id) })
 	}
 
 	for _, node := range c.nodes {
-		wait(c.tb, "forming a cluster", node.isComplete)
+		servertest.Wait(c.tb, "forming a cluster", node.isComplete)
 	}
 
 	for _, replica := range c.nodes[masters:] {
-		wait(c.tb, "replicating", replica.inStep)
+		servertest.Wait(c.tb, "replicating", replica.inStep)
 	}
 }
 
@@ -133,7 +135,7 @@ func (c *Cluster) KillMaster(key string) *Server {
 func (c *Cluster) WaitFailover(key string) (master *Server) {
 	c.tb.Helper()
 
-	wait(c.tb, "failing over", func() (err error) {
+	servertest.Wait(c.tb, "failing over", func() (err error) {
 		master, err = agree(c.nodes.living(), func(node *Server) (*Server, error) {
 			if err := node.isOK(); err != nil {
 				return nil, err

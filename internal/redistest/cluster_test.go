@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/onlyonce-go/onlyonce/internal/servertest"
 )
 
 func TestAClusterThroughOnePlanLosesOneReplyAndThenAMaster(t *testing.T) {
@@ -67,10 +69,10 @@ func TestAClusterThroughOnePlanLosesOneReplyAndThenAMaster(t *testing.T) {
 		t.Errorf("%s is the master, want %s", got.Addr(), replica.Addr())
 	}
 
-	wait(t, "the client finds the master", func() error { return client.Incr(t.Context(), "n").Err() })
+	servertest.Wait(t, "the client finds the master", func() error { return client.Incr(t.Context(), "n").Err() })
 
 	killed.Restart()
-	wait(t, "the old master becomes a replica", killed.inStep)
+	servertest.Wait(t, "the old master becomes a replica", killed.inStep)
 
 	if c.ReplicaFor("n") != killed {
 		t.Error("the old master is not seen as the replica")

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/onlyonce-go/onlyonce/internal/servertest"
 )
 
 // Fault is what is made of a command.
@@ -66,13 +68,13 @@ type delayed struct {
 func (a *Armed) Wait() {
 	a.tb.Helper()
 
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(servertest.Patience)
 	defer timer.Stop()
 
 	select {
 	case <-a.happened:
 	case <-timer.C:
-		a.tb.Fatalf("%v: not within %v", a.fault, patience)
+		a.tb.Fatalf("%v: not within %v", a.fault, servertest.Patience)
 	}
 }
 
@@ -120,7 +122,7 @@ func (a *Armed) Deliver() []string {
 func (d *delayed) deliver() error {
 	d.link.sendLate(d.requests)
 
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(servertest.Patience)
 	defer timer.Stop()
 
 	for _, r := range d.requests {

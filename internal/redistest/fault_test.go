@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/onlyonce-go/onlyonce/internal/servertest"
 )
 
 func TestALostReplyWasSentByTheServer(t *testing.T) {
@@ -88,10 +90,10 @@ func TestAFaultInAPipelineLeavesWhatIsBefore(t *testing.T) {
 		}
 
 		armed.Wait()
-		wait(t, "the first arrives", func() error { return s.Client().Get(t.Context(), "a").Err() })
+		servertest.Wait(t, "the first arrives", func() error { return s.Client().Get(t.Context(), "a").Err() })
 
 		if fault == LostReply {
-			wait(t, "the last arrives", func() error { return s.Client().Get(t.Context(), "c").Err() })
+			servertest.Wait(t, "the last arrives", func() error { return s.Client().Get(t.Context(), "c").Err() })
 		}
 
 		holds(t, s, "b", reached)
@@ -115,7 +117,7 @@ func exchange(t *testing.T, proxy *Proxy, requests string) string {
 	}
 	defer conn.Close()
 
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(servertest.Patience)); err != nil {
 		t.Fatal(err)
 	}
 

@@ -3,19 +3,9 @@
 package redistest
 
 import (
-	"os"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-// parentEnv makes the test binary a parent that is about to die.
-const parentEnv = "ONLYONCE_REDISTEST_PARENT"
-
-func TestMain(m *testing.M) {
-	if _, ok := os.LookupEnv(parentEnv); ok {
-		os.Exit(parentMain())
-	}
-
-	goleak.VerifyTestMain(m)
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

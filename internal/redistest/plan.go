@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"testing"
+
+	"github.com/onlyonce-go/onlyonce/internal/servertest"
 )
 
 // Plan is what becomes of the commands on all lines that it has been given: it lets them pass, counts them, and makes
@@ -94,7 +96,7 @@ func (p *Plan) Down() {
 	p.Cut()
 
 	for _, proxy := range proxies {
-		wait(p.tb, "going down", proxy.refuses)
+		servertest.Wait(p.tb, "going down", proxy.refuses)
 	}
 }
 
@@ -112,7 +114,7 @@ func (p *Plan) Up() {
 	p.down = false
 
 	for _, proxy := range p.proxies {
-		wait(p.tb, "listening again", proxy.listen)
+		servertest.Wait(p.tb, "listening again", proxy.listen)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"net"
 	"syscall"
 	"testing"
+
+	"github.com/onlyonce-go/onlyonce/internal/servertest"
 )
 
 // Proxy is a line to one server, with its own address.
@@ -32,7 +34,7 @@ func NewProxy(tb testing.TB, target string) *Proxy {
 }
 
 // Addr returns the host and port. It never changes.
-func (x *Proxy) Addr() string { return address(x.port) }
+func (x *Proxy) Addr() string { return servertest.Address(x.port) }
 
 // URL returns the address as redis.ParseURL understands it.
 func (x *Proxy) URL() string { return "redis://" + x.Addr() }
@@ -50,8 +52,8 @@ func (p *Plan) proxy(target string) (*Proxy, error) {
 		return proxy, nil
 	}
 
-	for range portAttempts {
-		proxy := &Proxy{Plan: p, target: target, port: proposePort()}
+	for range servertest.PortAttempts {
+		proxy := &Proxy{Plan: p, target: target, port: servertest.ProposePort()}
 		if err := proxy.listen(); err != nil {
 			continue
 		}
@@ -65,7 +67,7 @@ func (p *Plan) proxy(target string) (*Proxy, error) {
 		return proxy, nil
 	}
 
-	return nil, fmt.Errorf("no free port for a proxy in %d attempts", portAttempts)
+	return nil, fmt.Errorf("no free port for a proxy in %d attempts", servertest.PortAttempts)
 }
 
 // listen accepts connections until the listener is closed. It is called with the lock.

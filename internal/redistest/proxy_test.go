@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/onlyonce-go/onlyonce/internal/servertest"
 )
 
 // dial returns a client that sends everything once, unless it is told to send it again.
@@ -135,7 +137,7 @@ func TestStalledRepliesArriveWhenTheyAreLetGo(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- client.Incr(t.Context(), "n").Err() }()
 
-	wait(t, "the server gets it", func() error { return s.Client().Get(t.Context(), "n").Err() })
+	servertest.Wait(t, "the server gets it", func() error { return s.Client().Get(t.Context(), "n").Err() })
 
 	select {
 	case err := <-done:

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/onlyonce-go/onlyonce/internal/servertest"
 )
 
 // SentinelSet is a master, its replica, and three sentinels that replace the master when it is gone, after some two
@@ -37,7 +39,7 @@ func Sentinels(tb testing.TB, args ...string) *SentinelSet {
 
 	replica := Standalone(tb, append([]string{"--replicaof", host, port}, args...)...)
 	// A sentinel looks for replicas at once, and then not for ten seconds.
-	wait(tb, "replicating", replica.inStep)
+	servertest.Wait(tb, "replicating", replica.inStep)
 
 	x := &SentinelSet{tb: tb, servers: group{master, replica}}
 	for range sentinels {
@@ -49,7 +51,7 @@ func Sentinels(tb testing.TB, args ...string) *SentinelSet {
 	}
 
 	for _, sentinel := range x.sentinels {
-		wait(tb, "sentinels meeting", func() error { return x.knowsAll(sentinel) })
+		servertest.Wait(tb, "sentinels meeting", func() error { return x.knowsAll(sentinel) })
 	}
 
 	return x
@@ -151,7 +153,7 @@ func (x *SentinelSet) KillMaster() *Server {
 func (x *SentinelSet) WaitFailover() (master *Server) {
 	x.tb.Helper()
 
-	wait(x.tb, "failing over", func() (err error) {
+	servertest.Wait(x.tb, "failing over", func() (err error) {
 		master, err = agree(x.sentinels.living(), x.masterFor)
 		if err != nil {
 			return err

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/onlyonce-go/onlyonce/internal/servertest"
 )
 
 func TestSentinelsReplaceAMasterThatIsKilled(t *testing.T) {
@@ -34,6 +36,6 @@ func TestSentinelsReplaceAMasterThatIsKilled(t *testing.T) {
 		t.Errorf("%s is the master, want %s", got.Addr(), replica.Addr())
 	}
 
-	wait(t, "the client finds the master", func() error { return client.Incr(t.Context(), "n").Err() })
+	servertest.Wait(t, "the client finds the master", func() error { return client.Incr(t.Context(), "n").Err() })
 	holds(t, replica, "n", "1")
 }

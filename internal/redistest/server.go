@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -16,6 +17,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/onlyonce-go/onlyonce/internal/servertest"
 )
 
 // Server is a redis-server process.
@@ -29,7 +32,7 @@ type Server struct {
 	client *redis.Client
 
 	mu     sync.Mutex
-	child  *child // nil before the first life
+	child  *servertest.Child // nil before the first life
 	lives  int
 	paused bool
 }
@@ -67,7 +70,7 @@ func newServer(tb testing.TB, args ...string) *Server {
 }
 
 // Addr returns the host and port. It never changes.
-func (s *Server) Addr() string { return address(s.port) }
+func (s *Server) Addr() string { return servertest.Address(s.port) }
 
 // URL returns the address as redis.ParseURL understands it.
 func (s *Server) URL() string { return "redis://" + s.Addr() }
@@ -81,7 +84,7 @@ func (s *Server) Kill() {
 	defer s.mu.Unlock()
 
 	if s.child != nil {
-		s.child.kill()
+		s.child.Kill()
 	}
 
 	s.paused = false
@@ -94,7 +97,7 @@ func (s *Server) Restart() {
 	s.Kill()
 
 	// Should somebody have taken the port, they may give it back.
-	wait(s.tb, "restarting "+s.Addr(), s.run)
+	servertest.Wait(s.tb, "restarting "+s.Addr(), s.run)
 }
 
 // Pause stops the process with SIGSTOP. Its connections stay open.
@@ -115,7 +118,7 @@ func (s *Server) signal(sig syscall.Signal, paused bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	if err := s.child.signal(sig); err != nil {
+	if err := s.child.Signal(sig); err != nil {
 		s.tb.Fatalf("sending %v to %s: %v", sig, s.Addr(), err)
 	}
 
@@ -127,13 +130,13 @@ func (s *Server) isAlive() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	return s.child != nil && !s.child.isEnded() && !s.paused
+	return s.child != nil && !s.child.IsEnded() && !s.paused
 }
 
 // boot starts the server on a free port.
 func (s *Server) boot() error {
-	for range portAttempts {
-		s.port = proposePort()
+	for range servertest.PortAttempts {
+		s.port = servertest.ProposePort()
 		s.client = connect(s.Addr())
 
 		err := s.run()
@@ -144,12 +147,12 @@ func (s *Server) boot() error {
 		s.client.Close()
 		s.client = nil
 
-		if !errors.Is(err, errPortTaken) {
+		if !errors.Is(err, servertest.ErrPortTaken) {
 			return err
 		}
 	}
 
-	return fmt.Errorf("no free port for redis-server in %d attempts", portAttempts)
+	return fmt.Errorf("no free port for redis-server in %d attempts", servertest.PortAttempts)
 }
 
 // bootAll starts servers at the same time.
@@ -196,17 +199,20 @@ func (s *Server) run() error {
 		args = append([]string{s.config}, args...)
 	}
 
-	s.child, err = startChild(log, s.binary, append(args, s.args...)...)
+	cmd := exec.Command(s.binary, append(args, s.args...)...)
+	cmd.Stdout, cmd.Stderr = log, log
+
+	s.child, err = servertest.Start(cmd)
 	if err != nil {
 		return fmt.Errorf("starting redis-server: %w", err)
 	}
 
-	notReady := poll(s.ready, s.child.ended)
+	notReady := servertest.Poll(s.ready, s.child.Ended())
 	if notReady == nil {
 		return nil
 	}
 
-	s.child.kill()
+	s.child.Kill()
 
 	said, err := os.ReadFile(path)
 	if err != nil {
@@ -214,7 +220,7 @@ func (s *Server) run() error {
 	}
 
 	if strings.Contains(string(said), "Address already in use") {
-		return errPortTaken
+		return servertest.ErrPortTaken
 	}
 
 	return fmt.Errorf("redis-server does not start: %w\n%s", notReady, said)
@@ -236,7 +242,7 @@ func (s *Server) ready() error {
 	}
 
 	// On a port that is taken, somebody else answers.
-	if pid := strconv.Itoa(s.child.process.Pid); info["process_id"] != pid {
+	if pid := strconv.Itoa(s.child.PID()); info["process_id"] != pid {
 		return fmt.Errorf("process %s has the port, not process %s", info["process_id"], pid)
 	}
 

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/onlyonce-go/onlyonce/internal/servertest"
 )
 
 func TestAServerForgetsWhenItIsKilled(t *testing.T) {
@@ -106,7 +108,7 @@ func TestAPortThatIsTakenIsNoticed(t *testing.T) {
 	second := newServer(t)
 	second.port, second.client = first.port, connect(first.Addr())
 
-	if err := second.run(); !errors.Is(err, errPortTaken) {
+	if err := second.run(); !errors.Is(err, servertest.ErrPortTaken) {
 		t.Errorf("starting a second server on the port: %v", err)
 	}
 

@@ -1,6 +1,6 @@
 //go:build unix
 
-package redistest
+package servertest
 
 import (
 	"bufio"
@@ -15,7 +15,10 @@ import (
 
 // parentMain starts a child that holds the standard output open, and waits.
 func parentMain() int {
-	if _, err := startChild(os.Stdout, "sleep", "600"); err != nil {
+	cmd := exec.Command("sleep", "600")
+	cmd.Stdout = os.Stdout
+
+	if _, err := Start(cmd); err != nil {
 		return 1
 	}
 
@@ -45,7 +48,7 @@ func TestAServerDiesWithTheTestProcessHoweverThatDies(t *testing.T) {
 
 	w.Close()
 
-	if err := r.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := r.SetReadDeadline(time.Now().Add(Patience)); err != nil {
 		t.Fatal(err)
 	}
 
