@@ -141,7 +141,13 @@ func (d delayed) deliver() error {
 	case <-d.request.answered:
 		return nil
 	case <-d.line.ended:
-		return errors.New("the server has gone")
+		// It may have gone because it had nothing more to do.
+		select {
+		case <-d.request.answered:
+			return nil
+		default:
+			return errors.New("the server has gone")
+		}
 	case <-timer.C:
 		return errors.New("the server does not reply")
 	}
