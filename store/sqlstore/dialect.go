@@ -1,0 +1,104 @@
+package sqlstore
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+)
+
+// Dialect is the SQL that a database speaks.
+type Dialect int
+
+const (
+	// PostgreSQL is for PostgreSQL from version 12 on.
+	PostgreSQL Dialect = iota + 1
+	// MySQL is for MySQL from version 8.0 on and for MariaDB from version 10.6 on, with InnoDB.
+	MySQL
+	// SQLite is for SQLite from version 3.37 on, in a file.
+	SQLite
+)
+
+// String returns the name of the dialect.
+func (d Dialect) String() string {
+	switch d {
+	case PostgreSQL:
+		return "PostgreSQL"
+	case MySQL:
+		return "MySQL"
+	case SQLite:
+		return "SQLite"
+	default:
+		return fmt.Sprintf("Dialect(%d)", int(d))
+	}
+}
+
+func (d Dialect) validate() error {
+	if d < PostgreSQL || d > SQLite {
+		return fmt.Errorf("sqlstore: %v is no dialect: give sqlstore.PostgreSQL, sqlstore.MySQL or sqlstore.SQLite", d)
+	}
+
+	return nil
+}
+
+// files hold every statement, one a file, in a folder for each dialect.
+//
+//go:embed sql
+var files embed.FS
+
+// statements are what a store sends. Those that a dialect has no file for are empty.
+type statements struct {
+	// read reads the clock and a record, readLocked as well and locks it, insert and update write one.
+	read, readLocked, insert, update string
+	// claim, complete and renew are the short ways of operations that nearly always succeed, in one statement.
+	claim, complete, renew string
+	// list reads a page of what is not settled, sweep deletes what has expired.
+	list, sweep string
+	// version reads the version of the schema.
+	version string
+	// notify tells other processes that a record does not run any more.
+	notify string
+}
+
+func loadStatements(d Dialect, t table) *statements {
+	names := t.names(d)
+	load := func(name string) string { return names.Replace(readFile(d, name)) }
+
+	return &statements{
+		read:       load("read"),
+		readLocked: load("read_locked"),
+		insert:     load("insert"),
+		update:     load("update"),
+		claim:      load("claim"),
+		complete:   load("complete"),
+		renew:      load("renew"),
+		list:       load("list"),
+		sweep:      load("sweep"),
+		version:    load("version"),
+		notify:     load("notify"),
+	}
+}
+
+// readFile is a statement of a dialect without its comments, or empty where there is no such file.
+func readFile(d Dialect, name string) string {
+	var kept []string
+
+	for line := range strings.Lines(rawFile(d, name)) {
+		if !strings.HasPrefix(strings.TrimSpace(line), "--") {
+			kept = append(kept, strings.TrimRight(line, "\n"))
+		}
+	}
+
+	return strings.Join(kept, "\n")
+}
+
+// rawFile is a file of a dialect, or empty where there is none.
+func rawFile(d Dialect, name string) string {
+	data, err := files.ReadFile("sql/" + strings.ToLower(d.String()) + "/" + name + ".sql")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		panic(err) // the files are part of this program
+	}
+
+	return string(data)
+}

@@ -1,0 +1,80 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// ListUnknown implements [store.Lister]. It reads pages of a hundred records in the order of their keys, by an index that
+// holds nothing settled.
+func (s *Store) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] {
+	return func(yield func(store.Listed, error) bool) {
+		for last := []byte{}; last != nil; {
+			page, err := s.page(ctx, last)
+			if err != nil {
+				yield(store.Listed{}, err)
+
+				return
+			}
+
+			last = nil // until there is something to go on from
+
+			for i := range page {
+				last = page[i].id
+
+				if !yield(page[i].listed()) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// page reads the records that follow a key.
+func (s *Store) page(ctx context.Context, last []byte) (page []row, err error) {
+	err = s.do(ctx, "list", func(ctx context.Context, at access) error {
+		rows, err := at.QueryContext(ctx, s.sql.list, last)
+		if err != nil {
+			return err // wrapped by do
+		}
+		defer rows.Close()
+
+		for page = nil; rows.Next(); {
+			var r row
+
+			err := rows.Scan(r.targets()...)
+			if err != nil && !errors.Is(err, store.ErrUnreadable) {
+				return err // wrapped by do
+			}
+
+			if err != nil {
+				r.format = 0 // what could not be read is unreadable
+			}
+
+			page = append(page, r)
+		}
+
+		return rows.Err()
+	})
+
+	return page, err
+}
+
+// listed is the record of a row, or why it cannot be read.
+func (r *row) listed() (store.Listed, error) {
+	var key store.Key
+
+	if len(r.id) != len(key) {
+		return store.Listed{}, fmt.Errorf("sqlstore: a record has the key %x: %w", r.id, store.ErrUnreadable)
+	}
+
+	copy(key[:], r.id)
+
+	rec, err := r.record(&key)
+
+	return store.Listed{Key: key, Result: store.Result{Record: rec, Now: r.time()}}, err
+}

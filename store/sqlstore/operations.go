@@ -1,0 +1,214 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// longestText bounds method and readable key, in bytes.
+const longestText = 1 << 16
+
+// errRaced means that others changed the record whenever it was about to be written. The operation is tried again.
+var errRaced = errors.New("the record changes all the time")
+
+// Claim implements [store.Store]. Its error matches store.ErrFull when the database says that it has no room left.
+func (s *Store) Claim(ctx context.Context, op store.Claim) (res store.Result, err error) {
+	err = s.do(ctx, "claim", func(ctx context.Context, at access) (err error) {
+		res, err = s.claim(ctx, at, &op)
+
+		return err
+	})
+
+	return res, err
+}
+
+// Renew implements [store.Store].
+func (s *Store) Renew(ctx context.Context, op store.Renewal) (res store.Result, err error) {
+	err = s.do(ctx, "renew", func(ctx context.Context, at access) (err error) {
+		res, err = s.renew(ctx, at, &op)
+
+		return err
+	})
+
+	return res, err
+}
+
+// Complete implements [store.Store].
+func (s *Store) Complete(ctx context.Context, op store.Completion) (res store.Result, err error) {
+	err = s.do(ctx, "complete", func(ctx context.Context, at access) (err error) {
+		res, err = s.complete(ctx, at, &op)
+
+		return err
+	})
+
+	return res, err
+}
+
+// Release implements [store.Store]. Its error matches store.ErrFull when the database says that it has no room left.
+func (s *Store) Release(ctx context.Context, op store.Release) (res store.Result, err error) {
+	err = s.do(ctx, "release", func(ctx context.Context, at access) (err error) {
+		res, err = s.release(ctx, at, &op)
+
+		return err
+	})
+
+	return res, err
+}
+
+// Hold implements [store.Store].
+func (s *Store) Hold(ctx context.Context, op store.Hold) (res store.Result, err error) {
+	err = s.do(ctx, "hold", func(ctx context.Context, at access) (err error) {
+		res, err = s.hold(ctx, at, &op)
+
+		return err
+	})
+
+	return res, err
+}
+
+// Lookup implements [store.Inspector].
+func (s *Store) Lookup(ctx context.Context, key store.Key) (res store.Result, err error) {
+	err = s.do(ctx, "lookup", func(ctx context.Context, at access) (err error) {
+		res, err = s.lookup(ctx, at, &key)
+
+		return err
+	})
+
+	return res, err
+}
+
+// Resolve implements [store.Inspector].
+func (s *Store) Resolve(ctx context.Context, op store.Resolution) (res store.Result, err error) {
+	err = s.do(ctx, "resolve", func(ctx context.Context, at access) (err error) {
+		res, err = s.resolve(ctx, at, &op)
+
+		return err
+	})
+
+	return res, err
+}
+
+func (s *Store) claim(ctx context.Context, at access, op *store.Claim) (store.Result, error) {
+	if err := bounded(op); err != nil {
+		return store.Result{}, err
+	}
+
+	if s.sql.claim == "" || op.Fence != 0 {
+		return s.change(ctx, at, &op.Key, op, nil)
+	}
+
+	return s.claimFirst(ctx, at, op)
+}
+
+func (s *Store) renew(ctx context.Context, at access, op *store.Renewal) (store.Result, error) {
+	if s.sql.renew == "" {
+		return s.change(ctx, at, &op.Key, op, nil)
+	}
+
+	return s.renewAlive(ctx, at, op)
+}
+
+func (s *Store) complete(ctx context.Context, at access, op *store.Completion) (store.Result, error) {
+	if s.sql.complete == "" {
+		return s.change(ctx, at, &op.Key, op, nil)
+	}
+
+	return s.completeRunning(ctx, at, op)
+}
+
+func (s *Store) release(ctx context.Context, at access, op *store.Release) (store.Result, error) {
+	if err := bounded(&op.Claim); err != nil {
+		return store.Result{}, err
+	}
+
+	return s.change(ctx, at, &op.Claim.Key, op, nil)
+}
+
+func (s *Store) hold(ctx context.Context, at access, op *store.Hold) (store.Result, error) {
+	return s.change(ctx, at, &op.Key, op, nil)
+}
+
+func (s *Store) resolve(ctx context.Context, at access, op *store.Resolution) (store.Result, error) {
+	return s.change(ctx, at, &op.Key, op, nil)
+}
+
+func (s *Store) lookup(ctx context.Context, at access, key *store.Key) (store.Result, error) {
+	return s.change(ctx, at, key, look{}, nil)
+}
+
+// bounded refuses what cannot be kept whole.
+func bounded(op *store.Claim) error {
+	if len(op.Method) > longestText || len(op.ReadableKey) > longestText {
+		return fmt.Errorf("sqlstore: a method of %d bytes or a key of %d: at most %d can be kept",
+			len(op.Method), len(op.ReadableKey), longestText)
+	}
+
+	return nil
+}
+
+// operation is what happens to a record: the operations of package store.
+type operation interface {
+	// ApplyTo makes rec the record after the operation.
+	ApplyTo(rec *store.Record, now time.Time) (isApplied, isChanged bool)
+}
+
+// look is the operation that changes nothing.
+type look struct{}
+
+// ApplyTo implements operation.
+func (look) ApplyTo(rec *store.Record, now time.Time) (isApplied, isChanged bool) {
+	if rec.Expired(now) {
+		*rec = store.Record{}
+	}
+
+	return false, false
+}
+
+// tries is how often an operation reads a record again that has changed before it was written.
+const tries = 4
+
+// change is every operation: read the record and the clock, decide by the transition table, and write if the record is still
+// the one that was read. It is decided at the time at which it was read. The first row may have been read before.
+func (s *Store) change(ctx context.Context, at access, key *store.Key, op operation, first *row) (store.Result, error) {
+	for range tries {
+		var (
+			old row
+			err error
+		)
+
+		if first != nil {
+			old, first = *first, nil
+		} else if old, err = s.read(ctx, at, key); err != nil {
+			return store.Result{}, err
+		}
+
+		rec, err := old.record(key)
+		if err != nil {
+			return store.Result{}, err
+		}
+
+		res := store.Result{Record: rec, Now: old.time()}
+
+		var isChanged bool
+
+		res.Applied, isChanged = op.ApplyTo(&res.Record, res.Now)
+		if !isChanged {
+			return res, nil
+		}
+
+		round(&res.Record)
+
+		switch written, err := s.write(ctx, at, key, &old, &res.Record); {
+		case err != nil:
+			return store.Result{}, err
+		case written:
+			return res, nil
+		}
+	}
+
+	return store.Result{}, errRaced
+}

@@ -1,0 +1,96 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+const (
+	// resends is how often an operation is sent again whose connection was lost. It may have taken effect; a repeat is
+	// recognised.
+	resends    = 2
+	pauseFirst = time.Millisecond
+	pauseMost  = 32 * time.Millisecond
+)
+
+// do runs an operation on the pool until the database has answered, within its time. What the database has undone is tried
+// again as long as there is time.
+func (s *Store) do(ctx context.Context, name string, run func(ctx context.Context, at access) error) error {
+	// The engine's deadline comes without a timer: see store.Bounded.
+	deadline := time.Now().Add(s.timeout)
+	if earlier, ok := ctx.Deadline(); ok && earlier.Before(deadline) {
+		deadline = earlier
+	}
+
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+
+	lost := 0
+
+	for try := 0; ; try++ {
+		err := ctx.Err()
+		if err == nil {
+			err = run(ctx, s.pool())
+		}
+
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, store.ErrUnreadable), errors.Is(err, store.ErrNewer):
+			return fmt.Errorf("sqlstore: %s: %w", name, err)
+		case s.undone(err):
+		case full(err) && lost == 0:
+			return fmt.Errorf("sqlstore: %s: %w: %w", name, store.ErrFull, err)
+		case reported(err) && !goingDown(err) || lost == resends:
+			return failure(name, err, deadline)
+		default:
+			lost++
+		}
+
+		if !pause(ctx, try) {
+			return failure(name, err, deadline)
+		}
+	}
+}
+
+// failure is an error after which nobody knows whether the operation has taken effect.
+func failure(name string, err error, deadline time.Time) error {
+	if !errors.Is(err, context.DeadlineExceeded) && !time.Now().Before(deadline) {
+		err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err) // which a driver may call by another name
+	}
+
+	return fmt.Errorf("sqlstore: %s: %w", name, err)
+}
+
+// undone reports whether the database says that it has undone the statement, and that it may be tried again.
+func (s *Store) undone(err error) bool {
+	if errors.Is(err, errRaced) {
+		return true
+	}
+
+	if s.retryable != nil {
+		return s.retryable(err)
+	}
+
+	return s.dialect.undone(err)
+}
+
+// pause waits a little, the longer the more often it was tried, and reports whether it has: not if ctx has ended before.
+func pause(ctx context.Context, try int) bool {
+	most := min(pauseFirst<<min(try, 10), pauseMost)
+
+	timer := time.NewTimer(rand.N(most) + most/4) //nolint:gosec // jitter needs no secrecy
+	defer timer.Stop()
+
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

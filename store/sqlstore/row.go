@@ -1,0 +1,307 @@
+package sqlstore
+
+import (
+	"database/sql"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// formatVersion numbers the meaning of a row. A row with a higher one is left alone.
+const formatVersion = 1
+
+const (
+	flagDoubtful = 1
+	flagResolved = 2
+)
+
+// row is a record as the database returns it, with the time at which it was read. The columns are in the order of the SQL
+// files. Where there is no record everything but the time is zero.
+type row struct {
+	now integer
+	id  []byte
+
+	revision, fence, attempts                                            integer
+	firstStart, lastStart, endedAt, expiresAt, leaseUntil, ownerUntil    integer
+	seal, outcomeSeal, checksum, format, state, guarantee, flags, scheme integer
+	token, fingerprint, method, readableKey, outcome                     []byte
+}
+
+func (r *row) targets() []any {
+	return []any{
+		&r.now, &r.id, &r.revision, &r.fence, &r.attempts,
+		&r.firstStart, &r.lastStart, &r.endedAt, &r.expiresAt, &r.leaseUntil, &r.ownerUntil,
+		&r.seal, &r.outcomeSeal, &r.checksum, &r.format, &r.state, &r.guarantee, &r.flags, &r.scheme,
+		&r.token, &r.fingerprint, &r.method, &r.readableKey, &r.outcome,
+	}
+}
+
+// exists reports whether there is a record, expired or not.
+func (r *row) exists() bool { return r.id != nil }
+
+func (r *row) time() time.Time { return time.UnixMilli(int64(r.now)) }
+
+// integer is a number of a row, zero where there is none.
+type integer int64
+
+// Scan implements [sql.Scanner].
+func (n *integer) Scan(src any) error {
+	switch src := src.(type) {
+	case nil:
+		*n = 0
+	case int64:
+		*n = integer(src)
+	case []byte: // where the protocol is text
+		return n.parse(string(src))
+	case string:
+		return n.parse(src)
+	default:
+		return fmt.Errorf("sqlstore: a number of a record is a %T: %w", src, store.ErrUnreadable)
+	}
+
+	return nil
+}
+
+func (n *integer) parse(s string) error {
+	parsed, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return fmt.Errorf("sqlstore: a number of a record is %q: %w", s, store.ErrUnreadable)
+	}
+
+	*n = integer(parsed)
+
+	return nil
+}
+
+// scan reads the one row of an answer into targets, and reports whether there was one. It reads to the end, because an error
+// of the statement may come only there.
+func scan(rows *sql.Rows, targets ...any) (found bool, err error) {
+	defer rows.Close()
+
+	for rows.Next() {
+		found = true
+
+		if err := rows.Scan(targets...); err != nil {
+			return false, err
+		}
+	}
+
+	return found, rows.Err()
+}
+
+// record is the record of a row, which is damaged unless its seals and its checksum match.
+func (r *row) record(key *store.Key) (store.Record, error) {
+	if !r.exists() {
+		return store.Record{}, nil
+	}
+
+	var rec store.Record
+
+	switch {
+	case r.format > formatVersion:
+		return rec, fmt.Errorf("sqlstore: a record has format %d, this build knows %d: %w", r.format, formatVersion, store.ErrNewer)
+	case r.format < formatVersion:
+		return rec, unreadable("it has no format")
+	case string(r.id) != string(key[:]):
+		return rec, unreadable("it belongs to another key")
+	case store.State(r.state) < store.Running || store.State(r.state) > store.Completed || r.state > math.MaxUint8:
+		return rec, unreadable("it is in an impossible state")
+	case len(r.token) != len(rec.Token) || len(r.fingerprint) != len(rec.Fingerprint.Sum):
+		return rec, unreadable("it is cut short")
+	case r.checksum != r.sum():
+		return rec, unreadable("its numbers do not match its checksum")
+	}
+
+	if err := r.fill(&rec); err != nil {
+		return store.Record{}, err
+	}
+
+	if r.seal != identitySeal(key, rec.Fingerprint, rec.Method, rec.ReadableKey) {
+		return store.Record{}, unreadable("its request does not match its seal")
+	}
+
+	if r.outcomeSeal != outcomeSeal(key, rec.State, &rec.Token, rec.Outcome) {
+		return store.Record{}, unreadable("its outcome does not match its seal")
+	}
+
+	return rec, nil
+}
+
+func unreadable(why string) error {
+	return fmt.Errorf("sqlstore: a record is damaged: %s: %w", why, store.ErrUnreadable)
+}
+
+func (r *row) fill(rec *store.Record) (err error) {
+	rec.State = store.State(r.state)             //nolint:gosec // checked
+	rec.Fence = uint64(r.fence)                  //nolint:gosec // as written
+	rec.Guarantee = store.Guarantee(r.guarantee) //nolint:gosec // as written
+	rec.Attempts = uint32(r.attempts)            //nolint:gosec // as written
+	rec.Doubtful = r.flags&flagDoubtful != 0
+	rec.Resolved = r.flags&flagResolved != 0
+	rec.FirstStart, rec.LastStart = timeOf(r.firstStart), timeOf(r.lastStart)
+	rec.EndedAt, rec.ExpiresAt = timeOf(r.endedAt), timeOf(r.expiresAt)
+	rec.LeaseUntil, rec.OwnerAliveUntil = timeOf(r.leaseUntil), timeOf(r.ownerUntil)
+	rec.Fingerprint.Scheme = uint16(r.scheme) //nolint:gosec // as written
+	copy(rec.Fingerprint.Sum[:], r.fingerprint)
+	copy(rec.Token[:], r.token)
+
+	if len(r.outcome) > 0 {
+		rec.Outcome = r.outcome
+	}
+
+	if rec.Method, err = unescape(r.method); err != nil {
+		return err
+	}
+
+	rec.ReadableKey, err = unescape(r.readableKey)
+
+	return err
+}
+
+// rowOf is the row of a record whose times are whole milliseconds.
+func rowOf(key *store.Key, rec *store.Record, revision integer) row {
+	r := row{
+		id: key[:], revision: revision,
+		fence: integer(rec.Fence), attempts: integer(rec.Attempts), //nolint:gosec // a fence counts runs
+		firstStart: millis(rec.FirstStart), lastStart: millis(rec.LastStart),
+		endedAt: millis(rec.EndedAt), expiresAt: millis(rec.ExpiresAt),
+		leaseUntil: millis(rec.LeaseUntil), ownerUntil: millis(rec.OwnerAliveUntil),
+		seal:        identitySeal(key, rec.Fingerprint, rec.Method, rec.ReadableKey),
+		outcomeSeal: outcomeSeal(key, rec.State, &rec.Token, rec.Outcome),
+		format:      formatVersion, state: integer(rec.State), guarantee: integer(rec.Guarantee),
+		scheme: integer(rec.Fingerprint.Scheme), token: rec.Token[:], fingerprint: rec.Fingerprint.Sum[:],
+		method: []byte(escape(rec.Method)), readableKey: []byte(escape(rec.ReadableKey)), outcome: rec.Outcome,
+	}
+
+	if rec.Doubtful {
+		r.flags |= flagDoubtful
+	}
+
+	if rec.Resolved {
+		r.flags |= flagResolved
+	}
+
+	if r.outcome == nil {
+		r.outcome = []byte{} // nil would be NULL
+	}
+
+	r.checksum = r.sum()
+
+	return r
+}
+
+// values are what is written of a row, without its key and in the order of the SQL files.
+func (r *row) values() []any {
+	return []any{
+		int64(r.revision), int64(r.fence), int64(r.attempts),
+		int64(r.firstStart), int64(r.lastStart), int64(r.endedAt), int64(r.expiresAt), int64(r.leaseUntil), int64(r.ownerUntil),
+		int64(r.seal), int64(r.outcomeSeal), int64(r.checksum),
+		int64(r.format), int64(r.state), int64(r.guarantee), int64(r.flags), int64(r.scheme),
+		r.token, r.fingerprint, string(r.method), string(r.readableKey), r.outcome,
+	}
+}
+
+// The weights of the checksum. The SQL files calculate with them where a statement changes a row by itself.
+const (
+	weightState      = 1009
+	weightGuarantee  = 1013
+	weightFlags      = 1019
+	weightFence      = 31
+	weightAttempts   = 37
+	weightRevision   = 41
+	weightFirstStart = 1
+	weightLastStart  = 2
+	weightEndedAt    = 3
+	weightExpiresAt  = 5
+	weightLeaseUntil = 7
+	weightOwnerUntil = 11
+)
+
+// sum is the checksum of the numbers that change in a record's life, bound to its key by the seal.
+func (r *row) sum() integer {
+	return r.seal + weightState*r.state + weightGuarantee*r.guarantee + weightFlags*r.flags +
+		weightFence*r.fence + weightAttempts*r.attempts + weightRevision*r.revision +
+		weightFirstStart*r.firstStart + weightLastStart*r.lastStart + weightEndedAt*r.endedAt +
+		weightExpiresAt*r.expiresAt + weightLeaseUntil*r.leaseUntil + weightOwnerUntil*r.ownerUntil
+}
+
+// identitySeal binds what a claim says of itself to its key.
+func identitySeal(key *store.Key, fp store.Fingerprint, method, readableKey string) integer {
+	table := crc32.MakeTable(crc32.Castagnoli)
+
+	var head [6]byte
+
+	binary.BigEndian.PutUint16(head[:], fp.Scheme)
+	binary.BigEndian.PutUint32(head[2:], uint32(len(method))) //nolint:gosec // bounded by longestText
+
+	sum := crc32.Update(0, table, key[:])
+	sum = crc32.Update(sum, table, head[:])
+	sum = crc32.Update(sum, table, fp.Sum[:])
+	sum = crc32.Update(sum, table, []byte(method))
+
+	return integer(crc32.Update(sum, table, []byte(readableKey)))
+}
+
+// outcomeSeal binds an outcome to its key, its state and its owner.
+func outcomeSeal(key *store.Key, state store.State, token *store.Token, outcome []byte) integer {
+	table := crc32.MakeTable(crc32.Castagnoli)
+
+	sum := crc32.Update(0, table, key[:])
+	sum = crc32.Update(sum, table, []byte{byte(state)})
+	sum = crc32.Update(sum, table, token[:])
+
+	return integer(crc32.Update(sum, table, outcome))
+}
+
+func timeOf(ms integer) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+
+	return time.UnixMilli(int64(ms))
+}
+
+func millis(t time.Time) integer {
+	if t.IsZero() {
+		return 0
+	}
+
+	return integer(t.UnixMilli())
+}
+
+// round makes the times of a record whole milliseconds. Ends are rounded up: a lease or a retention must not end early.
+func round(rec *store.Record) {
+	rec.LeaseUntil, rec.OwnerAliveUntil = roundUp(rec.LeaseUntil), roundUp(rec.OwnerAliveUntil)
+	rec.ExpiresAt = roundUp(rec.ExpiresAt)
+}
+
+func roundUp(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+
+	return time.UnixMilli(t.Add(time.Millisecond - 1).UnixMilli())
+}
+
+// span is a duration in milliseconds, rounded up.
+func span(d time.Duration) int64 {
+	if d > math.MaxInt64-time.Millisecond {
+		return math.MaxInt64 / int64(time.Millisecond)
+	}
+
+	return int64((d + time.Millisecond - 1) / time.Millisecond)
+}
+
+// sum adds two durations and does not overflow.
+func sum(a, b time.Duration) time.Duration {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+
+	return a + b
+}

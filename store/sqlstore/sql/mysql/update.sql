@@ -1,0 +1,7 @@
+-- Writes a record if it is still the one that was read. Arguments: the columns in this order; key, and the revision and the
+-- token that were read.
+UPDATE {table} SET
+  revision = ?, fence = ?, attempts = ?, first_start = ?, last_start = ?, ended_at = ?, expires_at = ?,
+  lease_until = ?, owner_until = ?, seal = ?, outcome_seal = ?, checksum = ?, format = ?, state = ?, guarantee
+  = ?, flags = ?, scheme = ?, token = ?, fingerprint = ?, method = ?, readable_key = ?, outcome = ?
+WHERE id = ? AND revision = ? AND token = ?

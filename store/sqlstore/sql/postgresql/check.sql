@@ -1,0 +1,5 @@
+-- What Check looks at, as pairs of a name and a value.
+SELECT name, setting FROM pg_settings
+WHERE name IN ('server_version', 'fsync', 'full_page_writes', 'synchronous_commit', 'transaction_read_only', 'transaction_isolation')
+UNION ALL
+SELECT 'in_recovery', CASE WHEN pg_is_in_recovery() THEN 'on' ELSE 'off' END

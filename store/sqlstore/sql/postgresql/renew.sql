@@ -1,0 +1,14 @@
+-- The renewal of a lease that has not ended, by its owner. Arguments: key, token, lease in milliseconds.
+WITH clock AS MATERIALIZED (
+  SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now
+)
+UPDATE {table} AS r SET
+  revision = r.revision + 1, lease_until = greatest(r.lease_until, c.now + $3::bigint),
+  checksum = r.checksum + 41 + 7 * (greatest(r.lease_until, c.now + $3::bigint) - r.lease_until)
+FROM clock AS c
+WHERE r.id = $1::bytea AND r.token = $2::bytea AND r.state = 1 AND r.format = 1 AND r.lease_until > c.now AND r.lease_until < 1125899906842624
+RETURNING
+  c.now,
+  r.id, r.revision, r.fence, r.attempts, r.first_start, r.last_start, r.ended_at, r.expires_at, r.lease_until,
+  r.owner_until, r.seal, r.outcome_seal, r.checksum, r.format, r.state, r.guarantee, r.flags, r.scheme,
+  r.token, r.fingerprint, r.method, r.readable_key, r.outcome

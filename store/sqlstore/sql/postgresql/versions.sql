@@ -1,0 +1,7 @@
+-- The version of the schema is one row.
+CREATE TABLE IF NOT EXISTS {versions} (
+  id integer NOT NULL PRIMARY KEY,
+  version integer NOT NULL
+);
+
+INSERT INTO {versions} (id, version) VALUES (1, 0) ON CONFLICT (id) DO NOTHING;

@@ -1,0 +1,2 @@
+-- The version of the schema.
+SELECT version FROM {versions} WHERE id = 1

@@ -1,0 +1,81 @@
+package sqlstore
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// DefaultTable is the name of the table where WithTable gives none.
+const DefaultTable = "onlyonce_records"
+
+// namePattern is what a name may be made of. Nothing in it can end a quoted name, and 48 leaves room for the suffixes of
+// indexes within the 63 bytes of PostgreSQL.
+var namePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,47}$`)
+
+// table is where the records are: a name, and the schema or database it is in, which may be empty.
+type table struct {
+	schema, name string
+}
+
+func parseTable(given string) (table, error) {
+	t := table{name: given}
+	if schema, name, ok := strings.Cut(given, "."); ok {
+		t = table{schema: schema, name: name}
+
+		if !namePattern.MatchString(schema) {
+			return table{}, nameError(given)
+		}
+	}
+
+	if !namePattern.MatchString(t.name) {
+		return table{}, nameError(given)
+	}
+
+	return t, nil
+}
+
+func nameError(given string) error {
+	return fmt.Errorf("sqlstore: WithTable(%q): give a name such as %q or %q, of letters, digits and underscores, "+
+		"each part at most 48 long and beginning with no digit", given, DefaultTable, "billing."+DefaultTable)
+}
+
+// String is the name as it was given.
+func (t table) String() string {
+	if t.schema == "" {
+		return t.name
+	}
+
+	return t.schema + "." + t.name
+}
+
+// names are what the SQL files call the table and what belongs to it, quoted.
+func (t table) names(d Dialect) *strings.Replacer {
+	quote := func(name string) string { return `"` + name + `"` }
+	if d == MySQL {
+		quote = func(name string) string { return "`" + name + "`" }
+	}
+
+	in := ""
+	if t.schema != "" {
+		in = quote(t.schema) + "."
+	}
+
+	// An index is in the schema of its table. PostgreSQL does not want to hear which; SQLite wants to hear it in the name of
+	// the index and not in that of the table.
+	table, index := in+quote(t.name), func(suffix string) string { return quote(t.name + suffix) }
+	indexed := table
+
+	if d == SQLite {
+		indexed = quote(t.name)
+		index = func(suffix string) string { return in + quote(t.name+suffix) }
+	}
+
+	return strings.NewReplacer(
+		"{table}", table,
+		"{indexed}", indexed,
+		"{versions}", in+quote(t.name+"_schema"),
+		"{unsettled}", index("_unsettled"),
+		"{expiring}", index("_expiring"),
+	)
+}

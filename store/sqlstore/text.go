@@ -1,0 +1,74 @@
+package sqlstore
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// Method and readable key are text, so that people can read and look for them. Whatever the database's encoding, everything
+// but printable ASCII is written as %XX, and so is the percent sign.
+
+const hexDigits = "0123456789ABCDEF"
+
+func plain(c byte) bool { return c >= ' ' && c <= '~' && c != '%' }
+
+func escape(s string) string {
+	odd := 0
+
+	for i := range len(s) {
+		if !plain(s[i]) {
+			odd++
+		}
+	}
+
+	if odd == 0 {
+		return s
+	}
+
+	var b strings.Builder
+
+	b.Grow(len(s) + 2*odd)
+
+	for i := range len(s) {
+		if c := s[i]; plain(c) {
+			b.WriteByte(c)
+		} else {
+			b.WriteByte('%')
+			b.WriteByte(hexDigits[c>>4])
+			b.WriteByte(hexDigits[c&0xf])
+		}
+	}
+
+	return b.String()
+}
+
+// unescape undoes escape, and refuses what escape does not write.
+func unescape(s []byte) (string, error) {
+	var b strings.Builder
+
+	b.Grow(len(s))
+
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; plain(c) {
+			b.WriteByte(c)
+
+			continue
+		}
+
+		if s[i] != '%' || i+2 >= len(s) {
+			return "", fmt.Errorf("sqlstore: the text of a record is damaged: %w", store.ErrUnreadable)
+		}
+
+		high, low := strings.IndexByte(hexDigits, s[i+1]), strings.IndexByte(hexDigits, s[i+2])
+		if high < 0 || low < 0 {
+			return "", fmt.Errorf("sqlstore: the text of a record is damaged: %w", store.ErrUnreadable)
+		}
+
+		b.WriteByte(byte(high<<4 | low))
+		i += 2
+	}
+
+	return b.String(), nil
+}
