@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/onlyonce-go/onlyonce/internal/sqltest"
 )
 
 // TestMain lets many tests run at once: most of them wait for a database.
@@ -16,5 +18,5 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 
-	goleak.VerifyTestMain(m, goleak.Cleanup(os.Exit))
+	goleak.VerifyTestMain(sqltest.Shared(m), goleak.Cleanup(os.Exit))
 }
