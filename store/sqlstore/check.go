@@ -84,7 +84,8 @@ func (s *Store) checkSchema(ctx context.Context) error {
 		return fmt.Errorf("sqlstore: the tables of %s are missing or cannot be read: run sqlstore.Migrate, or what sqlstore.Schema prints: %w",
 			s.table, err)
 	case version < schemaVersion:
-		return fmt.Errorf("sqlstore: the tables of %s have version %d, this build needs %d: run sqlstore.Migrate", s.table, version, schemaVersion)
+		return fmt.Errorf("sqlstore: the tables of %s have version %d, this build needs %d: run sqlstore.Migrate",
+			s.table, version, schemaVersion)
 	default:
 		m := migration{dialect: s.dialect, table: s.table}
 		if err := m.fits(version); err != nil {

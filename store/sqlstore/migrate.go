@@ -93,7 +93,7 @@ func (m *migration) run(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return fmt.Errorf("sqlstore: migrating: %w", err)
 	}
-	defer conn.Close()
+	defer conn.Close() //nolint:errcheck // it goes back to the pool
 
 	if err := execute(ctx, conn, names.Replace(rawFile(m.dialect, "versions"))); err != nil {
 		return err

@@ -44,6 +44,7 @@ func (s *Store) Complete(ctx context.Context, op store.Completion) (res store.Re
 
 		return err
 	})
+	s.tell(ctx, &op.Key, &res, err)
 
 	return res, err
 }
@@ -55,6 +56,7 @@ func (s *Store) Release(ctx context.Context, op store.Release) (res store.Result
 
 		return err
 	})
+	s.tell(ctx, &op.Claim.Key, &res, err)
 
 	return res, err
 }
@@ -66,6 +68,7 @@ func (s *Store) Hold(ctx context.Context, op store.Hold) (res store.Result, err 
 
 		return err
 	})
+	s.tell(ctx, &op.Key, &res, err)
 
 	return res, err
 }
@@ -88,6 +91,7 @@ func (s *Store) Resolve(ctx context.Context, op store.Resolution) (res store.Res
 
 		return err
 	})
+	s.tell(ctx, &op.Key, &res, err)
 
 	return res, err
 }

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"bytes"
 	"database/sql"
 	"encoding/binary"
 	"fmt"
@@ -107,9 +108,9 @@ func (r *row) record(key *store.Key) (store.Record, error) {
 		return rec, fmt.Errorf("sqlstore: a record has format %d, this build knows %d: %w", r.format, formatVersion, store.ErrNewer)
 	case r.format < formatVersion:
 		return rec, unreadable("it has no format")
-	case string(r.id) != string(key[:]):
+	case !bytes.Equal(r.id, key[:]):
 		return rec, unreadable("it belongs to another key")
-	case store.State(r.state) < store.Running || store.State(r.state) > store.Completed || r.state > math.MaxUint8:
+	case r.state < integer(store.Running) || r.state > integer(store.Completed):
 		return rec, unreadable("it is in an impossible state")
 	case len(r.token) != len(rec.Token) || len(r.fingerprint) != len(rec.Fingerprint.Sum):
 		return rec, unreadable("it is cut short")

@@ -45,8 +45,9 @@ type config struct {
 	sweepEvery time.Duration
 	sweepBatch int
 	retryable  func(error) bool
-	channel    string
-	checked    bool
+	// channel is where others are told what does not run any more. Nobody is where it is empty.
+	channel string
+	checked bool
 }
 
 // Option changes a Store under construction.

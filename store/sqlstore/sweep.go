@@ -27,11 +27,12 @@ func (s *Store) Run(ctx context.Context) error {
 
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // it was asked to end
 		case err == nil:
 			failures = 0
 		default:
-			if failures++; failures == sweepFailures {
+			failures++
+			if failures == sweepFailures {
 				return err
 			}
 		}

@@ -66,7 +66,7 @@ func unescape(s []byte) (string, error) {
 			return "", fmt.Errorf("sqlstore: the text of a record is damaged: %w", store.ErrUnreadable)
 		}
 
-		b.WriteByte(byte(high<<4 | low))
+		b.WriteByte(byte(high<<4 | low)) //nolint:gosec // two digits
 		i += 2
 	}
 

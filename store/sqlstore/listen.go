@@ -1,0 +1,161 @@
+package sqlstore
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// Listener receives the notifications of PostgreSQL, for which database/sql has no way: it needs a connection of its own.
+type Listener interface {
+	// Listen executes LISTEN on a channel, calls notify with an empty payload as soon as it listens, and then with the payload of
+	// every notification. It returns an error when the connection is lost, and when ctx ends. The channel is a name that
+	// needs no quotes. Calls of notify return at once, and may come from any goroutine until Listen returns.
+	Listen(ctx context.Context, channel string, notify func(payload string)) error
+}
+
+// ListenerFunc is a function that is a Listener.
+type ListenerFunc func(ctx context.Context, channel string, notify func(payload string)) error
+
+// Listen calls the function.
+func (f ListenerFunc) Listen(ctx context.Context, channel string, notify func(payload string)) error {
+	return f(ctx, channel, notify)
+}
+
+// Notified is a store whose processes tell each other when a record does not run any more, so that duplicates elsewhere need
+// not poll for it. It is a [store.Notifier]. Telling costs one more statement for every run that ends, and a run whose
+// end nobody was told costs its waiters the time of a poll and never an answer.
+type Notified struct {
+	*Store
+
+	listener Listener
+
+	mu      sync.Mutex
+	watches map[store.Key]*watch
+}
+
+var _ store.Notifier = (*Notified)(nil)
+
+// watch is one channel for all who watch a key.
+type watch struct {
+	changed chan struct{}
+	holders int
+}
+
+// relisten is how long Run waits before it listens again, where the connection was lost.
+const relisten = time.Second
+
+// Notify returns the store with notifications, which all processes on the same table should use. It fails for other databases than
+// PostgreSQL. What the listener hears reaches the waiters while Run runs.
+func (s *Store) Notify(l Listener) (*Notified, error) {
+	if s.dialect != PostgreSQL || l == nil {
+		return nil, errors.New("sqlstore: Notify needs PostgreSQL and a listener; other databases are polled")
+	}
+
+	n := &Notified{listener: l, watches: make(map[store.Key]*watch)}
+
+	own := *s
+	own.channel = strings.ToLower(strings.ReplaceAll(s.table.String(), ".", "_"))
+	n.Store = &own
+
+	return n, nil
+}
+
+// Run does what Store.Run does, and listens besides. Where the connection of the listener is lost it listens again
+// a second later.
+func (n *Notified) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	var listening sync.WaitGroup
+
+	listening.Go(func() {
+		for ctx.Err() == nil {
+			_ = n.listener.Listen(ctx, n.channel, n.heard) // polling goes on behind it
+
+			select {
+			case <-ctx.Done():
+			case <-time.After(relisten):
+			}
+		}
+	})
+	defer listening.Wait()
+	defer cancel() // before the wait
+
+	return n.Store.Run(ctx)
+}
+
+// Watch implements [store.Notifier].
+func (n *Notified) Watch(key store.Key) (changed <-chan struct{}, stop func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+
+	w := n.watches[key]
+	if w == nil {
+		w = &watch{changed: make(chan struct{})}
+		n.watches[key] = w
+	}
+
+	w.holders++
+
+	return w.changed, func() { n.unwatch(key, w) }
+}
+
+func (n *Notified) unwatch(key store.Key, w *watch) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+
+	w.holders--
+	if w.holders == 0 && n.watches[key] == w {
+		delete(n.watches, key)
+	}
+}
+
+// heard wakes those who watch the key of a payload. Where something may have been missed that is everybody.
+func (n *Notified) heard(payload string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+
+	if payload == "" {
+		for key := range n.watches {
+			n.wake(key)
+		}
+
+		return
+	}
+
+	var key store.Key
+	if len(payload) != hex.EncodedLen(len(key)) {
+		return // it is not ours
+	}
+
+	if _, err := hex.Decode(key[:], []byte(payload)); err == nil {
+		n.wake(key)
+	}
+}
+
+// wake is called with the lock.
+func (n *Notified) wake(key store.Key) {
+	if w := n.watches[key]; w != nil {
+		close(w.changed)
+		delete(n.watches, key)
+	}
+}
+
+// tell tells all processes, this one included, that a record does not run any more. It is worth one try.
+func (s *Store) tell(ctx context.Context, key *store.Key, res *store.Result, err error) {
+	if s.channel == "" || err != nil || !res.Applied || res.Record.State == store.Running {
+		return
+	}
+
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+
+	at := s.pool()
+	_, _ = at.ExecContext(ctx, s.sql.notify, s.channel, key.String())
+}
