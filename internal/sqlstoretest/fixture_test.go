@@ -105,6 +105,13 @@ func (k kind) behind(tb testing.TB, opts ...sqlstore.Option) (*sqlstore.Store, *
 	return k.on(tb, pool(proxy.DB(tb, k.params...)), opts...), proxy
 }
 
+// hasty is a store behind a proxy that gives up soon.
+func (k kind) hasty(tb testing.TB, proxy *sqltest.Proxy) *sqlstore.Store {
+	tb.Helper()
+
+	return k.on(tb, pool(proxy.DB(tb, k.params...)), sqlstore.WithTimeout(unit))
+}
+
 func newKey() (key store.Key) {
 	_, _ = rand.Read(key[:])
 

@@ -52,9 +52,9 @@ func (s *Store) completeRunning(ctx context.Context, at access, op *store.Comple
 		outcome = []byte{} // nil would be NULL
 	}
 
-	seal := outcomeSeal(&op.Key, store.Completed, &token, outcome)
+	seal, none := outcomeSeal(&op.Key, store.Completed, &token, outcome), outcomeSeal(&op.Key, store.Running, &token, nil)
 
-	r, found, err := s.shortcut(ctx, at, s.sql.complete, []any{op.Key[:], token[:], outcome, int64(seal), span(op.Retention)})
+	r, found, err := s.shortcut(ctx, at, s.sql.complete, []any{op.Key[:], token[:], outcome, int64(seal), span(op.Retention), int64(none)})
 	if err != nil {
 		return store.Result{}, err
 	}

@@ -1,5 +1,5 @@
 -- The completion of a running record by its owner, and the record without the outcome. Arguments: key, token, outcome, its
--- seal, retention in milliseconds.
+-- seal, retention in milliseconds, the seal of no outcome. What could not be added to is damaged, and found so elsewhere.
 WITH clock AS MATERIALIZED (
   SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now
 )
@@ -9,6 +9,8 @@ UPDATE {table} AS r SET
   checksum = r.checksum + 3 * 1009 + 41 + 3 * c.now + 5 * (c.now + $5::bigint)
 FROM clock AS c
 WHERE r.id = $1::bytea AND r.token = $2::bytea AND r.state = 1 AND r.format = 1 AND r.ended_at = 0 AND r.expires_at = 0
+  AND r.outcome_seal = $6::bigint AND r.outcome = ''::bytea
+  AND r.revision BETWEEN 0 AND 1152921504606846976 AND r.checksum BETWEEN 0 AND 1152921504606846976
 RETURNING
   c.now,
   r.id, r.revision, r.fence, r.attempts, r.first_start, r.last_start, r.ended_at, r.expires_at, r.lease_until,

@@ -1,4 +1,5 @@
--- The renewal of a lease that has not ended, by its owner. Arguments: key, token, lease in milliseconds.
+-- The renewal of a lease that has not ended, by its owner. Arguments: key, token, lease in milliseconds. What could not
+-- be added to is damaged, and found so elsewhere.
 WITH clock AS MATERIALIZED (
   SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now
 )
@@ -6,7 +7,9 @@ UPDATE {table} AS r SET
   revision = r.revision + 1, lease_until = greatest(r.lease_until, c.now + $3::bigint),
   checksum = r.checksum + 41 + 7 * (greatest(r.lease_until, c.now + $3::bigint) - r.lease_until)
 FROM clock AS c
-WHERE r.id = $1::bytea AND r.token = $2::bytea AND r.state = 1 AND r.format = 1 AND r.lease_until > c.now AND r.lease_until < 1125899906842624
+WHERE r.id = $1::bytea AND r.token = $2::bytea AND r.state = 1 AND r.format = 1 AND r.lease_until > c.now
+  AND r.lease_until < 1125899906842624
+  AND r.revision BETWEEN 0 AND 1152921504606846976 AND r.checksum BETWEEN 0 AND 1152921504606846976
 RETURNING
   c.now,
   r.id, r.revision, r.fence, r.attempts, r.first_start, r.last_start, r.ended_at, r.expires_at, r.lease_until,

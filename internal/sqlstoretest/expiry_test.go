@@ -1,0 +1,293 @@
+package sqlstoretest_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/sqlstore"
+)
+
+// What a record expires at is moved, with its checksum, around the time of the database.
+func TestF28BeforeTheEndOfTheRetentionARecordIsReplayedAndAtItTheHandlerRuns(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		s, db := k.open(t)
+		table := k.rows(db)
+		claim := newClaim()
+		start(t, s, claim)
+		res, err := s.Complete(t.Context(), completion(claim, "paid"))
+		expires := must(t, res, err).Record.ExpiresAt
+
+		before, after := 0, 0
+
+		for round := 0; before < 5 || after < 5; round++ {
+			if round == 200 {
+				t.Fatalf("in %d rounds, %d claims came before the end and %d after it", round, before, after)
+			}
+
+			// It expires a little from now, so that some of the claims come before that and some after.
+			to := lookup(t, s, claim.Key).Now.Add(time.Duration(round%7) * time.Millisecond)
+			expires = table.expire(t, claim.Key, expires, to)
+
+			next := claimOn(claim.Key)
+			res, err := s.Claim(t.Context(), next)
+
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case res.Applied == res.Now.Before(expires):
+				t.Fatalf("a claim %v before the end of the retention: applied=%t", expires.Sub(res.Now), res.Applied)
+			case res.Applied:
+				after++
+
+				if res.Record.Fence != 1 || res.Record.Attempts != 1 {
+					t.Errorf("the new life begins with %+v", res.Record)
+				}
+
+				res, err = s.Complete(t.Context(), completion(next, "paid"))
+				expires = must(t, res, err).Record.ExpiresAt
+			default:
+				before++
+
+				if res.Record.State != store.Completed || string(res.Record.Outcome) != "paid" {
+					t.Errorf("what is replayed is %+v", res.Record)
+				}
+			}
+		}
+	})
+}
+
+// expire moves the end of a retention.
+func (r rows) expire(tb testing.TB, key store.Key, from, to time.Time) time.Time {
+	tb.Helper()
+
+	row := r.get(tb, key)
+	sum, at := row["checksum"].(int64), row["expires_at"].(int64)
+
+	if at != from.UnixMilli() {
+		tb.Fatalf("it expires at %d, not at %d", at, from.UnixMilli())
+	}
+
+	r.set(tb, key, map[string]any{"expires_at": to.UnixMilli(), "checksum": sum + 5*(to.UnixMilli()-at)})
+
+	return time.UnixMilli(to.UnixMilli())
+}
+
+// population is records of all kinds.
+type population struct {
+	expired, kept []store.Key
+}
+
+// populate makes n records of every kind.
+func populate(t *testing.T, s *sqlstore.Store, table rows, n int) (p population) {
+	t.Helper()
+
+	for range n {
+		for name, claim := range specimens(t, s) {
+			p.kept = append(p.kept, claim.Key)
+
+			if rec := lookup(t, s, claim.Key).Record; rec.State == store.Released || rec.State == store.Completed {
+				gone := newClaim()
+				start(t, s, gone)
+
+				if name == "RELEASED" {
+					res, err := s.Release(t.Context(), store.Release{Claim: gone, Retention: time.Millisecond})
+					must(t, res, err)
+				} else {
+					res, err := s.Complete(t.Context(), store.Completion{Key: gone.Key, Token: gone.Token, Retention: time.Millisecond})
+					must(t, res, err)
+				}
+
+				p.expired = append(p.expired, gone.Key)
+			}
+		}
+
+		// Old, and nobody knows how they ended.
+		p.kept = append(p.kept, overdue(t, s).Key)
+	}
+
+	// Damage that looks like the end of a retention, and what a newer build may mean by it.
+	for _, change := range []map[string]any{{"expires_at": 1}, {"state": 3, "expires_at": 1}, {"expires_at": 1, "fence": 1 << 62}} {
+		claim := newClaim()
+		start(t, s, claim)
+		table.set(t, claim.Key, change)
+		p.kept = append(p.kept, claim.Key)
+	}
+
+	claim := newClaim()
+	start(t, s, claim)
+	res, err := s.Complete(t.Context(), store.Completion{Key: claim.Key, Token: claim.Token, Retention: time.Millisecond})
+	must(t, res, err)
+	table.set(t, claim.Key, map[string]any{"format": 2})
+	p.kept = append(p.kept, claim.Key)
+
+	last := lookup(t, s, p.kept[0]).Now
+	eventually(t, "the retentions end", func() bool { return lookup(t, s, p.kept[0]).Now.Sub(last) > 2*time.Millisecond })
+
+	return p
+}
+
+// mustHave looks whether exactly what must be kept is there.
+func (p population) mustHave(t *testing.T, table rows) {
+	t.Helper()
+
+	for _, key := range p.expired {
+		if table.get(t, key) != nil {
+			t.Errorf("an expired record is still there")
+		}
+	}
+
+	for _, key := range p.kept {
+		if table.get(t, key) == nil {
+			t.Errorf("a record is gone that has not expired")
+		}
+	}
+}
+
+func TestSweepersDeleteWhatHasExpiredAndNothingElse(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		s, db := k.open(t, sqlstore.WithSweep(time.Millisecond, 3))
+		table := k.rows(db)
+		p := populate(t, s, table, 8)
+
+		var (
+			wg sync.WaitGroup
+			mu sync.Mutex
+			n  int
+		)
+
+		// Many at once, while somebody works.
+		for range 4 {
+			wg.Go(func() {
+				for range 2 * len(p.expired) {
+					deleted, err := s.Sweep(t.Context())
+					if err != nil {
+						t.Error(err)
+					}
+
+					mu.Lock()
+					n += deleted
+					mu.Unlock()
+				}
+			})
+		}
+
+		wg.Go(func() {
+			for range 20 {
+				claim := newClaim()
+				res, err := s.Claim(t.Context(), claim)
+
+				if err == nil {
+					res, err = s.Complete(t.Context(), completion(claim, "paid"))
+				}
+
+				if err != nil || !res.Applied {
+					t.Errorf("while it is swept: %+v, %v", res, err)
+				}
+			}
+		})
+		wg.Wait()
+
+		if n != len(p.expired) {
+			t.Errorf("%d were deleted, %d had expired", n, len(p.expired))
+		}
+
+		p.mustHave(t, table)
+	})
+}
+
+func TestRunSweepsUntilItsContextEnds(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		s, db := k.open(t, sqlstore.WithSweep(time.Millisecond, 3))
+		table := k.rows(db)
+		p := populate(t, s, table, 4)
+
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 2)
+
+		for range cap(ended) {
+			go func() { ended <- s.Run(ctx) }()
+		}
+
+		eventually(t, "everything that has expired is deleted", func() bool { return table.count(t) <= len(p.kept) })
+		p.mustHave(t, table)
+		cancel()
+
+		for range cap(ended) {
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+func TestRunReturnsTheErrorThatItCannotGetOver(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		s, db := k.open(t, sqlstore.WithSweep(time.Millisecond, 3))
+		if _, err := db.ExecContext(t.Context(), "DROP TABLE "+sqlstore.DefaultTable); err != nil {
+			t.Fatal(err)
+		}
+
+		if err := s.Run(t.Context()); err == nil {
+			t.Error("it ended without an error")
+		}
+	})
+}
+
+// A record that is claimed again when it has expired is one that is not swept.
+func TestAKeyThatIsClaimedAgainWhileItIsSweptIsKept(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		s, _ := k.open(t, sqlstore.WithSweep(time.Millisecond, 100))
+
+		for round := range 20 {
+			var claims []store.Claim
+
+			for range 5 {
+				claim := newClaim()
+				start(t, s, claim)
+				res, err := s.Complete(t.Context(), store.Completion{Key: claim.Key, Token: claim.Token, Retention: time.Millisecond})
+				at := must(t, res, err).Record.ExpiresAt
+				eventually(t, "it expires", func() bool { return !lookup(t, s, claim.Key).Now.Before(at) })
+
+				claims = append(claims, claimOn(claim.Key))
+			}
+
+			var wg sync.WaitGroup
+
+			wg.Go(func() {
+				if _, err := s.Sweep(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+
+			for _, claim := range claims {
+				wg.Go(func() {
+					if res, err := s.Claim(t.Context(), claim); err != nil || !res.Applied {
+						t.Errorf("round %d: %+v, %v", round, res, err)
+					}
+				})
+			}
+
+			wg.Wait()
+
+			for _, claim := range claims {
+				if rec := lookup(t, s, claim.Key).Record; rec.Token != claim.Token {
+					t.Fatal(fmt.Errorf("round %d: the record is %+v", round, rec))
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,53 @@
+package sqlstoretest_test
+
+import (
+	"testing"
+
+	"github.com/onlyonce-go/onlyonce/internal/sqltest"
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// What a run costs, in statements that go to the server.
+func TestStatementsOfARun(t *testing.T) {
+	most := map[string]map[string]int{
+		"PostgreSQL": {"claim": 1, "in progress": 1, "renew": 1, "complete": 1, "replay": 1, "reused": 1, "release": 2, "reclaim": 2},
+		"MariaDB":    {"claim": 2, "in progress": 1, "renew": 2, "complete": 2, "replay": 1, "reused": 1, "release": 2, "reclaim": 2},
+	}
+
+	each(t, servers(), func(t *testing.T, k kind) {
+		t.Helper()
+
+		s, proxy := k.behind(t)
+		claim, other, again := newClaim(), newClaim(), newClaim()
+		again.Key, again.Fence = other.Key, 1
+		reused := claimOn(claim.Key)
+		reused.Fingerprint.Sum[0]++
+
+		for _, step := range []struct {
+			name    string
+			applied bool
+			run     func() (store.Result, error)
+		}{
+			{"claim", true, func() (store.Result, error) { return s.Claim(t.Context(), claim) }},
+			{"in progress", false, func() (store.Result, error) { return s.Claim(t.Context(), claimOn(claim.Key)) }},
+			{"renew", true, func() (store.Result, error) { return s.Renew(t.Context(), renewal(claim)) }},
+			{"complete", true, func() (store.Result, error) { return s.Complete(t.Context(), completion(claim, "paid")) }},
+			{"replay", false, func() (store.Result, error) { return s.Claim(t.Context(), claimOn(claim.Key)) }},
+			{"reused", false, func() (store.Result, error) { return s.Claim(t.Context(), reused) }},
+			{"claim", true, func() (store.Result, error) { return s.Claim(t.Context(), other) }},
+			{"release", true, func() (store.Result, error) { return s.Release(t.Context(), release(other)) }},
+			{"reclaim", true, func() (store.Result, error) { return s.Claim(t.Context(), again) }},
+		} {
+			proxy.Reset()
+
+			res, err := step.run()
+			if err != nil || res.Applied != step.applied {
+				t.Fatalf("%s: applied=%t, %v", step.name, res.Applied, err)
+			}
+
+			if got, want := proxy.Count(sqltest.Any()), most[k.name][step.name]; got != want {
+				t.Errorf("%s takes %d statements, must be %d: %v", step.name, got, want, proxy.Statements())
+			}
+		}
+	})
+}
