@@ -4,15 +4,20 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
+
+// crowded is the timeout of operations that queue up behind a thousand others.
+const crowded = 2 * time.Minute
 
 func TestF22OfAThousandClaimsAtOnceOneWins(t *testing.T) {
 	each(t, kinds, func(t *testing.T, k kind) {
 		t.Helper()
 
-		s, _ := k.open(t)
+		s, _ := k.open(t, sqlstore.WithTimeout(crowded))
 		key := newKey()
 		crowd(t, 1000, func() (store.Result, error) { return s.Claim(t.Context(), claimOn(key)) })
 	})
@@ -22,7 +27,7 @@ func TestF22OfAThousandTakeoversAtOnceOneWins(t *testing.T) {
 	each(t, kinds, func(t *testing.T, k kind) {
 		t.Helper()
 
-		s, _ := k.open(t)
+		s, _ := k.open(t, sqlstore.WithTimeout(crowded))
 		key := overdue(t, s).Key
 		crowd(t, 1000, func() (store.Result, error) {
 			claim := claimOn(key)

@@ -2,6 +2,7 @@ package sqlstoretest_test
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"testing"
 
@@ -12,6 +13,15 @@ import (
 
 // TestMain lets many tests run at once: most of them wait for a database.
 func TestMain(m *testing.M) {
+	if is, err := migrateAsChild(); is {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+
+		os.Exit(0)
+	}
+
 	flag.Parse()
 
 	if err := flag.Set("test.parallel", "24"); err != nil {
