@@ -18,6 +18,10 @@
 // A [Proxy] knows what is a statement, and where a request and a reply begins and ends, so that it can lose exactly one of
 // them, and counts what passes. It does not follow encrypted or compressed lines.
 //
+// Drivers send some statements again by themselves. That of PostgreSQL, in version 5.12, says of a statement without
+// arguments, and of all in its simple mode, that it was not sent when only the reply was lost: [database/sql] then has the
+// pool send it again, but not what is sent on a [database/sql.Conn] or in a transaction.
+//
 // The functions that take a [testing.TB], and the methods of what they return, end the test when they fail, and so belong
 // into its goroutine.
 package sqltest

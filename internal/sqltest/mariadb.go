@@ -95,5 +95,31 @@ func (m mariadb) isOwn(ctx context.Context, s *Server, db *sql.DB) error {
 	return nil
 }
 
+// drop ends the sessions first: one that waits for a lock does not see that its client has gone.
+func (mariadb) drop(ctx context.Context, db *sql.DB, name string) error {
+	rows, err := db.QueryContext(ctx, "SELECT id FROM information_schema.processlist WHERE db = '"+name+"'")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return err
+		}
+
+		_, _ = db.ExecContext(ctx, fmt.Sprintf("KILL %d", id)) // an error says that it has ended
+	}
+
+	if err := rows.Err(); err != nil {
+		return err
+	}
+
+	_, err = db.ExecContext(ctx, "DROP DATABASE "+name)
+
+	return err
+}
+
 // stop is left to the kill: what is to be removed needs no good end.
 func (mariadb) stop(*Server) {}

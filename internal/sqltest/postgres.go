@@ -100,16 +100,26 @@ func (p postgres) command(s *Server) (*exec.Cmd, error) {
 	return p.program(s, "postgres", append(args, s.args...)...)
 }
 
-// isOwn looks at the file that a server keeps as long as it lives: its process is in the first line, whether it is ready in
-// the eighth.
-func (p postgres) isOwn(ctx context.Context, s *Server, db *sql.DB) error {
+func (postgres) drop(ctx context.Context, db *sql.DB, name string) error {
+	_, err := db.ExecContext(ctx, "DROP DATABASE "+name+" WITH (FORCE)")
+
+	return err
+}
+
+// pidFile is what a server keeps as long as it lives. Its process is in the first line, its shared memory in the seventh,
+// whether it is ready in the eighth.
+func (p postgres) pidFile(s *Server) []string {
 	text, err := os.ReadFile(filepath.Join(p.data(s), "postmaster.pid"))
 	if err != nil {
-		return err
+		return nil
 	}
 
-	lines := strings.Fields(string(text))
-	if len(lines) < 8 || lines[0] != strconv.Itoa(s.child.PID()) || lines[len(lines)-1] != "ready" {
+	return strings.Split(string(text), "\n")
+}
+
+func (p postgres) isOwn(ctx context.Context, s *Server, db *sql.DB) error {
+	lines := p.pidFile(s)
+	if len(lines) < 8 || lines[0] != strconv.Itoa(s.child.PID()) || strings.TrimSpace(lines[7]) != "ready" {
 		return errors.New("it is not ready")
 	}
 
@@ -119,9 +129,16 @@ func (p postgres) isOwn(ctx context.Context, s *Server, db *sql.DB) error {
 // graceful is how long an end may take that is not forced.
 const graceful = 5 * time.Second
 
-// stop ends all sessions at once, as a crash does, and leaves nothing in the system's shared memory.
-func (postgres) stop(s *Server) {
+// stop ends all sessions at once, as a crash does.
+func (p postgres) stop(s *Server) {
 	if s.child.Signal(syscall.SIGQUIT) == nil {
 		within(graceful, s.child)
+	}
+
+	// One that was killed has left its shared memory, a few bytes, to the system.
+	if lines := p.pidFile(s); len(lines) > 6 {
+		if memory := strings.Fields(lines[6]); len(memory) == 2 {
+			_ = exec.Command("ipcrm", "-m", memory[1]).Run() // an error says that it was not left
+		}
 	}
 }

@@ -24,7 +24,7 @@ import (
 type Server struct {
 	*Database
 
-	tb       testing.TB
+	tb       testing.TB // whose server it is; nil if it is shared
 	kind     kind
 	dir      string
 	args     []string
@@ -45,6 +45,8 @@ type kind interface {
 	main() string
 	// dialogue returns the protocol on a new connection.
 	dialogue() dialogue
+	// drop removes a database, whoever uses it.
+	drop(ctx context.Context, db *sql.DB, name string) error
 }
 
 // lifecycle is how a server begins and ends.
@@ -55,7 +57,7 @@ type lifecycle interface {
 	command(s *Server) (*exec.Cmd, error)
 	// isOwn returns nil when a server that answers is the one that runs.
 	isOwn(ctx context.Context, s *Server, db *sql.DB) error
-	// stop asks a server to end without ado.
+	// stop asks a server to end without ado, and removes what is not in its folder.
 	stop(s *Server)
 }
 
@@ -276,6 +278,15 @@ func (s *Server) Fresh(tb testing.TB) *Database {
 	})
 	if err != nil {
 		tb.Fatalf("making a database: %v", err)
+	}
+
+	if s.tb == nil { // others go on with the server
+		tb.Cleanup(func() {
+			err := s.ask(func(ctx context.Context, db *sql.DB) error { return s.kind.drop(ctx, db, name) })
+			if err != nil {
+				tb.Errorf("removing a database: %v", err)
+			}
+		})
 	}
 
 	return &Database{engine: s.engine, addr: s.addr, name: name}
