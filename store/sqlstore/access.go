@@ -55,12 +55,14 @@ func (a access) query(ctx context.Context, query string, args []any, targets ...
 
 // read reads the clock and the record of a key.
 func (s *Store) read(ctx context.Context, at access, key *store.Key) (r row, err error) {
-	query := s.sql.read
 	if at.locking {
-		query = s.sql.readLocked
+		found, err := at.query(ctx, s.sql.readLocked, []any{key[:]}, r.targets()...)
+		if found || err != nil {
+			return r, err
+		}
 	}
 
-	_, err = at.query(ctx, query, []any{key[:]}, r.targets()...)
+	_, err = at.query(ctx, s.sql.read, []any{key[:]}, r.targets()...)
 
 	return r, err
 }

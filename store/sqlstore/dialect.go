@@ -53,6 +53,9 @@ type statements struct {
 	read, readLocked, insert, update string
 	// claim, complete and renew are the short ways of operations that nearly always succeed, in one statement.
 	claim, complete, renew string
+	// claimWithin is a first claim in a transaction, bound bounds the wait for locks there, lock takes SQLite's, and maria tells
+	// MariaDB from MySQL. join is a completion in a transaction of the handler's.
+	claimWithin, bound, lock, maria, join string
 	// list reads a page of what is not settled, sweep deletes what has expired.
 	list, sweep string
 	// version reads the version of the schema.
@@ -65,19 +68,26 @@ func loadStatements(d Dialect, t table) *statements {
 	names := t.names(d)
 	load := func(name string) string { return names.Replace(readFile(d, name)) }
 
-	return &statements{
-		read:       load("read"),
-		readLocked: load("read_locked"),
-		insert:     load("insert"),
-		update:     load("update"),
-		claim:      load("claim"),
-		complete:   load("complete"),
-		renew:      load("renew"),
-		list:       load("list"),
-		sweep:      load("sweep"),
-		version:    load("version"),
-		notify:     load("notify"),
+	all := &statements{
+		read:        load("read"),
+		readLocked:  load("read_locked"),
+		insert:      load("insert"),
+		update:      load("update"),
+		claim:       load("claim"),
+		complete:    load("complete"),
+		claimWithin: load("claim_within"), bound: load("bound"), lock: load("lock"), maria: load("maria"), join: load("join"),
+		renew:   load("renew"),
+		list:    load("list"),
+		sweep:   load("sweep"),
+		version: load("version"),
+		notify:  load("notify"),
 	}
+
+	if all.join == "" {
+		all.join, _, _ = strings.Cut(all.complete, "RETURNING")
+	}
+
+	return all
 }
 
 // readFile is a statement of a dialect without its comments, or empty where there is no such file.

@@ -13,6 +13,7 @@ import (
 const (
 	stateSerialization = "40001" // also MySQL's for 1213
 	stateDeadlock      = "40P01"
+	stateLockWait      = "55P03"
 	stateDiskFull      = "53100"
 	classGoingDown     = "57P"
 	classConnection    = "08"
@@ -68,6 +69,25 @@ func field(err error, name string) int64 {
 	}
 
 	return 0
+}
+
+// blocked recognises a wait for a lock that was too long.
+func (d Dialect) blocked(err error) bool {
+	switch d {
+	case PostgreSQL:
+		return sqlState(err) == stateLockWait
+	case MySQL:
+		return mysqlNumber(err) == mysqlLockWait
+	case SQLite:
+		return false // nobody can tell what for
+	default:
+		return false
+	}
+}
+
+// conflicts recognises the errors after which a transaction of several statements is gone because of another one.
+func (d Dialect) conflicts(err error) bool {
+	return d.undone(err) && mysqlNumber(err) != mysqlLockWait
 }
 
 // undone recognises serialization failures, deadlocks and a database that is locked.

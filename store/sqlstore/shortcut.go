@@ -12,21 +12,9 @@ import (
 
 // claimFirst is a claim that expects no record.
 func (s *Store) claimFirst(ctx context.Context, at access, op *store.Claim) (store.Result, error) {
-	// The record as it would be if it were made in 1970, for all that does not depend on the time.
-	var rec store.Record
-
-	op.ApplyTo(&rec, time.UnixMilli(0))
-
-	fresh := rowOf(&op.Key, &rec, 1)
-	fresh.firstStart, fresh.lastStart, fresh.leaseUntil, fresh.ownerUntil = 0, 0, 0, 0
-
 	var made integer
 
-	old, _, err := s.shortcut(ctx, at, s.sql.claim, []any{
-		op.Key[:], fresh.token, int64(fresh.guarantee), int64(fresh.scheme), fresh.fingerprint,
-		string(fresh.method), string(fresh.readableKey), int64(fresh.seal), int64(fresh.outcomeSeal), int64(fresh.sum()),
-		span(op.Lease), span(sum(op.MaxRun, op.Lease)),
-	}, &made)
+	old, _, err := s.shortcut(ctx, at, s.sql.claim, freshArgs(op), &made)
 
 	switch {
 	case err != nil:
@@ -38,23 +26,38 @@ func (s *Store) claimFirst(ctx context.Context, at access, op *store.Claim) (sto
 		return s.change(ctx, at, &op.Key, op, nil)
 	}
 
-	res := store.Result{Applied: true, Now: old.time()}
+	return claimed(op, &old), nil
+}
+
+// freshArgs are the arguments of the statements that make the record of a first claim.
+func freshArgs(op *store.Claim) []any {
+	// The record as it would be if it were made in 1970, for all that does not depend on the time.
+	var rec store.Record
+
+	op.ApplyTo(&rec, time.UnixMilli(0))
+
+	fresh := rowOf(&op.Key, &rec, 1)
+	fresh.firstStart, fresh.lastStart, fresh.leaseUntil, fresh.ownerUntil = 0, 0, 0, 0
+
+	return []any{
+		op.Key[:], fresh.token, int64(fresh.guarantee), int64(fresh.scheme), fresh.fingerprint,
+		string(fresh.method), string(fresh.readableKey), int64(fresh.seal), int64(fresh.outcomeSeal), int64(fresh.sum()),
+		span(op.Lease), span(sum(op.MaxRun, op.Lease)),
+	}
+}
+
+// claimed is the answer to a first claim that has made its record at the time of an answer.
+func claimed(op *store.Claim, answer *row) store.Result {
+	res := store.Result{Applied: true, Now: answer.time()}
 	op.ApplyTo(&res.Record, res.Now)
 	round(&res.Record)
 
-	return res, nil
+	return res
 }
 
 // completeRunning is a completion by the owner of a running record.
 func (s *Store) completeRunning(ctx context.Context, at access, op *store.Completion) (store.Result, error) {
-	token, outcome := op.Token, op.Outcome
-	if outcome == nil {
-		outcome = []byte{} // nil would be NULL
-	}
-
-	seal, none := outcomeSeal(&op.Key, store.Completed, &token, outcome), outcomeSeal(&op.Key, store.Running, &token, nil)
-
-	r, found, err := s.shortcut(ctx, at, s.sql.complete, []any{op.Key[:], token[:], outcome, int64(seal), span(op.Retention), int64(none)})
+	r, found, err := s.shortcut(ctx, at, s.sql.complete, completionArgs(op))
 	if err != nil {
 		return store.Result{}, err
 	}
@@ -63,9 +66,21 @@ func (s *Store) completeRunning(ctx context.Context, at access, op *store.Comple
 		return s.change(ctx, at, &op.Key, op, nil)
 	}
 
-	r.outcome = outcome
+	r.outcome = op.Outcome
 
 	return r.result(&op.Key)
+}
+
+// completionArgs are the arguments of the statements that complete a running record.
+func completionArgs(op *store.Completion) []any {
+	token, outcome := op.Token, op.Outcome
+	if outcome == nil {
+		outcome = []byte{} // nil would be NULL
+	}
+
+	seal, none := outcomeSeal(&op.Key, store.Completed, &token, outcome), outcomeSeal(&op.Key, store.Running, &token, nil)
+
+	return []any{op.Key[:], token[:], outcome, int64(seal), span(op.Retention), int64(none)}
 }
 
 // renewAlive is a renewal of a lease that has not ended.

@@ -1,10 +1,12 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce/store"
@@ -29,6 +31,10 @@ type Store struct {
 	// turn is held while the store writes, where a database has one writer anyway: those of one process then need not
 	// find out by trying. It is nil elsewhere.
 	turn chan struct{}
+	// room bounds single transactions; nil does not.
+	room chan struct{}
+	// maria is what is known of MySQL: whether it is MariaDB.
+	maria *atomic.Pointer[bool]
 }
 
 var (
@@ -39,6 +45,8 @@ var (
 )
 
 type config struct {
+	isolation  sql.IsolationLevel
+	most       int
 	name       string
 	table      table
 	timeout    time.Duration
@@ -76,6 +84,18 @@ func WithSweep(every time.Duration, batch int) Option {
 	return func(c *config) { c.sweepEvery, c.sweepBatch = every, batch }
 }
 
+// WithIsolation sets the isolation level of single transactions. The default is the database's, and READ COMMITTED in MySQL and
+// MariaDB, whose REPEATABLE READ also locks the gaps between keys, so that claims of different keys would wait for each other. Under
+// REPEATABLE READ and SERIALIZABLE more transactions conflict, and are run again. SQLite has one level, SERIALIZABLE, and refuses
+// others.
+func WithIsolation(level sql.IsolationLevel) Option { return func(c *config) { c.isolation = level } }
+
+// WithMaxTransactions bounds how many single transactions are open at a time; others wait for room, and their calls are refused
+// with store.ErrFull where that takes longer than a duplicate would wait. The default is half of what the pool may open when New
+// is called (see [sql.DB.SetMaxOpenConns]), at least one, so that a handler that takes a second connection from the pool finds one;
+// there is no bound where the pool has none.
+func WithMaxTransactions(n int) Option { return func(c *config) { c.most = n } }
+
 // WithoutCheck leaves out the Check at construction, so that a service can start while the database is down.
 func WithoutCheck() Option { return func(c *config) { c.checked = false } }
 
@@ -91,9 +111,17 @@ func New(db *sql.DB, d Dialect, opts ...Option) (*Store, error) {
 		return nil, err
 	}
 
-	s := &Store{config: cfg, db: db, dialect: d, sql: loadStatements(d, cfg.table)}
+	s := &Store{config: cfg, db: db, dialect: d, sql: loadStatements(d, cfg.table), maria: new(atomic.Pointer[bool])}
 	if d == SQLite {
 		s.turn = make(chan struct{}, 1)
+	}
+
+	if n := cmp.Or(s.most, db.Stats().MaxOpenConnections/2, min(db.Stats().MaxOpenConnections, 1)); n > 0 {
+		s.room = make(chan struct{}, n)
+	}
+
+	if d == MySQL && s.isolation == sql.LevelDefault {
+		s.isolation = sql.LevelReadCommitted
 	}
 
 	if s.checked {
@@ -127,6 +155,10 @@ func configure(d Dialect, opts []Option) (config, error) {
 
 	if cfg.sweepEvery <= 0 || cfg.sweepBatch < 1 {
 		errs = append(errs, fmt.Errorf("sqlstore: WithSweep(%v, %d): give a positive time and at least 1", cfg.sweepEvery, cfg.sweepBatch))
+	}
+
+	if cfg.most < 0 {
+		errs = append(errs, fmt.Errorf("sqlstore: WithMaxTransactions(%d): give at least 1, or 0 for the default", cfg.most))
 	}
 
 	return cfg, errors.Join(errs...)

@@ -1,8 +1,8 @@
--- As read, and nobody else changes the record until the transaction ends. The clock is that of the statement's start,
--- before any wait for the record. Argument: key.
+-- As read, and nobody else changes the record until the transaction ends; no answer where there is none, since a join would
+-- lock the records around it as well. The clock is that of the statement's start, before any wait for the record. Argument: key.
 SELECT
   TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000,
   r.id, r.revision, r.fence, r.attempts, r.first_start, r.last_start, r.ended_at, r.expires_at, r.lease_until,
   r.owner_until, r.seal, r.outcome_seal, r.checksum, r.format, r.state, r.guarantee, r.flags, r.scheme,
   r.token, r.fingerprint, r.method, r.readable_key, r.outcome
-FROM (SELECT 1 AS one) AS o LEFT JOIN {table} AS r ON r.id = ? FOR UPDATE
+FROM {table} AS r WHERE r.id = ? FOR UPDATE

@@ -1,0 +1,484 @@
+package sqlstoretest_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/internal/sqltest"
+	"github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/sqlstore"
+)
+
+var errNo = errors.New("no")
+
+func TestSingleTransactionCommitsRowsAndRecordTogether(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		s, e := k.opened(t, onlyonce.SingleTransaction)
+
+		for name, tt := range map[string]struct {
+			ends   error
+			status onlyonce.Status
+			rows   int64
+			again  onlyonce.Status
+		}{
+			"success":      {nil, onlyonce.StatusExecuted, 1, onlyonce.StatusReplayed},
+			"definite":     {onlyonce.Final(errNo), onlyonce.StatusExecuted, 0, onlyonce.StatusReplayed},
+			"keeps":        {onlyonce.KeepWrites(onlyonce.Final(errNo)), onlyonce.StatusExecuted, 1, onlyonce.StatusReplayed},
+			"ambiguous":    {errNo, onlyonce.StatusUnknown, 0, onlyonce.StatusUnknown},
+			"not-executed": {onlyonce.NotExecuted(errNo), onlyonce.StatusReleased, 0, onlyonce.StatusReleased},
+		} {
+			before := s.rows(t)
+
+			for _, status := range []onlyonce.Status{tt.status, tt.again} {
+				got := call(t.Context(), e, name, s.sellFor(name, tt.ends))
+				if got.Status != status || (tt.ends == nil) != (got.err == nil) {
+					t.Errorf("%s: got %s %q, %v, want %s", name, got.Status, got.Body, got.err, status)
+				}
+			}
+
+			if rows := s.rows(t) - before; rows != tt.rows {
+				t.Errorf("%s: %d rows, want %d", name, rows, tt.rows)
+			}
+		}
+	})
+}
+
+func TestF22DuplicatesEverywhereAtOnceRunOneSingleTransaction(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		const processes, callers = 4, 25
+
+		base := k.fresh(t)
+		first := pool(base.DB(t, k.params...))
+		s := k.orders(t, first)
+
+		var all sync.WaitGroup
+
+		for range processes {
+			e := engine(t, k.on(t, pool(base.DB(t, k.params...))), onlyonce.SingleTransaction)
+
+			for range callers {
+				all.Go(func() {
+					for {
+						got := call(t.Context(), e, "one", s.sell("one"))
+						if errors.Is(got.err, onlyonce.ReasonInProgress) || errors.Is(got.err, onlyonce.ReasonStoreUnavailable) {
+							continue // as a client does
+						}
+
+						if got.err != nil || got.Status != onlyonce.StatusExecuted && got.Status != onlyonce.StatusReplayed {
+							t.Errorf("got %s, %v", got.Status, got.err)
+						}
+
+						return
+					}
+				})
+			}
+		}
+
+		all.Wait()
+
+		if rows := s.rows(t); rows != 1 {
+			t.Errorf("%d rows", rows)
+		}
+	})
+}
+
+func TestDuplicateInAnotherProcessWaitsForTheTransactionAndIsReplayed(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		base := k.fresh(t)
+		db := pool(base.DB(t, k.params...))
+		s := k.orders(t, db)
+		here := engine(t, k.on(t, db), onlyonce.SingleTransaction)
+		there := engine(t, k.on(t, pool(base.DB(t, k.params...))), onlyonce.SingleTransaction)
+
+		handler, inside, letGo := s.held("one")
+		first := inBackground(t.Context(), here, "one", handler)
+
+		<-inside
+
+		duplicate := inBackground(t.Context(), there, "one", s.sell("one"))
+
+		letGo()
+		(<-first).mustBe(t, onlyonce.StatusExecuted, "#1")
+		(<-duplicate).mustBe(t, onlyonce.StatusReplayed, "#1")
+		s.mustHave(t, 1, 1)
+	})
+}
+
+func TestDuplicateInAnotherProcessIsInProgressWhenItsWaitIsOver(t *testing.T) {
+	each(t, servers(), func(t *testing.T, k kind) {
+		t.Helper()
+
+		base := k.fresh(t)
+		db := pool(base.DB(t, k.params...))
+		s := k.orders(t, db)
+		here := engine(t, k.on(t, db), onlyonce.SingleTransaction)
+		there := engine(t, k.on(t, pool(base.DB(t, k.params...))), onlyonce.SingleTransaction,
+			onlyonce.WithPolicy(onlyonce.Policy{MaxWait: time.Millisecond}))
+
+		handler, inside, letGo := s.held("one")
+		first := inBackground(t.Context(), here, "one", handler)
+
+		<-inside
+
+		call(t.Context(), there, "one", s.sell("one")).mustBeRejected(t, onlyonce.ReasonInProgress)
+
+		// The bound is for the claim alone: a handler waits as long as it likes.
+		call(t.Context(), there, "two", s.sell("two")).mustBe(t, onlyonce.StatusExecuted, "#2")
+		letGo()
+		(<-first).mustBe(t, onlyonce.StatusExecuted, "#1")
+	})
+}
+
+func TestF12CommitReplyLostIsDecidedOnAnotherConnection(t *testing.T) {
+	each(t, servers(), func(t *testing.T, k kind) {
+		t.Helper()
+
+		for fault, tt := range map[sqltest.Fault]struct {
+			reason onlyonce.Reason
+			rows   int64
+			next   onlyonce.Status
+		}{
+			sqltest.LostReply:   {"", 1, onlyonce.StatusReplayed},
+			sqltest.LostRequest: {onlyonce.ReasonStoreUnavailable, 0, onlyonce.StatusExecuted},
+		} {
+			store, proxy := k.behind(t)
+			s := k.orders(t, pool(proxy.DB(t, k.params...)))
+			e := engine(t, store, onlyonce.SingleTransaction)
+
+			armed := proxy.Next(fault, sqltest.Starting("commit"))
+			got := call(t.Context(), e, "one", s.sell("one"))
+
+			armed.Wait()
+
+			if tt.reason == "" {
+				got.mustBe(t, onlyonce.StatusExecuted, "#1")
+			} else {
+				got.mustBeRejected(t, tt.reason)
+			}
+
+			s.mustHave(t, 1, tt.rows)
+
+			if got := call(t.Context(), e, "one", s.sell("one")); got.Status != tt.next || got.err != nil {
+				t.Errorf("%v: the next call got %s, %v", fault, got.Status, got.err)
+			}
+
+			if rows := s.rows(t); rows != 1 {
+				t.Errorf("%v: %d rows", fault, rows)
+			}
+		}
+	})
+}
+
+// A single transaction loses each of its statements once, before and after the server has executed it.
+func TestF10LossOfAnyStatementOfASingleTransactionLeavesNothingHalf(t *testing.T) {
+	each(t, servers(), func(t *testing.T, k kind) {
+		t.Helper()
+
+		store, proxy := k.behind(t)
+		s := k.orders(t, pool(proxy.DB(t, k.params...)))
+		e := engine(t, store, onlyonce.SingleTransaction)
+
+		for _, key := range []string{"first", "well"} { // the first call may ask what server it is
+			proxy.Reset()
+
+			if got := call(t.Context(), e, key, s.sell(key)); got.err != nil {
+				t.Fatal(got.err)
+			}
+		}
+
+		statements := proxy.Count(sqltest.Any())
+
+		for n := 1; n <= statements; n++ {
+			for _, fault := range []sqltest.Fault{sqltest.LostRequest, sqltest.LostReply} {
+				before := s.rows(t)
+				key := fmt.Sprintf("%d-%d", n, fault)
+				armed := proxy.Next(fault, nth(n))
+				first := call(t.Context(), e, key, s.sell(key))
+
+				armed.Wait()
+
+				again := call(t.Context(), e, key, s.sell(key))
+				if again.err != nil || first.err == nil && string(first.Body) != string(again.Body) {
+					t.Errorf("%v of statement %d: %+v and then %+v", fault, n, first, again)
+				}
+
+				if rows := s.rows(t) - before; rows != 1 {
+					t.Errorf("%v of statement %d: %d rows", fault, n, rows)
+				}
+			}
+		}
+	})
+}
+
+func TestSingleTransactionAddsFourStatements(t *testing.T) {
+	each(t, servers()[:1], func(t *testing.T, k kind) {
+		t.Helper()
+
+		st, proxy := k.behind(t)
+		s := k.orders(t, pool(proxy.DB(t, k.params...)))
+		e := engine(t, st, onlyonce.SingleTransaction)
+
+		added := func(key string, ends error) int {
+			proxy.Reset()
+			_ = call(t.Context(), e, key, s.sellFor(key, ends))
+
+			n := 0
+
+			for _, st := range proxy.Statements() {
+				if !sqltest.Starting("INSERT INTO orders")(st) && !sqltest.Starting("begin")(st) &&
+					!sqltest.Starting("commit")(st) && !sqltest.Starting("rollback")(st) || sqltest.Starting("rollback to")(st) {
+					n++
+				}
+			}
+
+			return n
+		}
+
+		for _, tt := range []struct {
+			name, key string
+			ends      error
+			most      int
+		}{
+			{"a run", "one", nil, 3}, {"a replay", "one", nil, 1}, {"a definite error", "two", onlyonce.Final(errNo), 4},
+			{"an ambiguous one", "three", errNo, 2},
+		} {
+			if n := added(tt.key, tt.ends); n != tt.most {
+				t.Errorf("%s adds %d statements, must be %d: %v", tt.name, n, tt.most, proxy.Statements())
+			}
+		}
+	})
+}
+
+func TestHandlerThatTakesASecondConnectionCannotStarveThePool(t *testing.T) {
+	each(t, servers(), func(t *testing.T, k kind) {
+		t.Helper()
+
+		base := k.fresh(t)
+		db := base.DB(t, k.params...)
+		db.SetMaxOpenConns(4)
+
+		s := k.orders(t, db)
+		e := engine(t, k.on(t, db), onlyonce.SingleTransaction)
+
+		var all sync.WaitGroup
+
+		for i := range 40 {
+			all.Go(func() {
+				key := fmt.Sprint("key-", i)
+
+				got := call(t.Context(), e, key, func(ctx context.Context) ([]byte, error) {
+					var one int
+					if err := db.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
+						return nil, err
+					}
+
+					return s.sell(key)(ctx)
+				})
+				if got.err != nil {
+					t.Errorf("%s: %v", key, got.err)
+				}
+			})
+		}
+
+		all.Wait()
+		s.mustHave(t, 40, 40)
+	})
+}
+
+func TestStatementsOutsideOfTheTransactionAreRefused(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		s, e := k.opened(t, onlyonce.SingleTransaction)
+
+		var (
+			late sqlstore.DBTX
+			n    int
+		)
+
+		call(t.Context(), e, "one", func(ctx context.Context) ([]byte, error) {
+			late = sqlstore.Tx(ctx)
+
+			return s.sell("one")(ctx)
+		}).mustBe(t, onlyonce.StatusExecuted, "#1")
+
+		for want, tx := range map[error]sqlstore.DBTX{sqlstore.ErrOver: late, sqlstore.ErrNoTransaction: sqlstore.Tx(t.Context())} {
+			_, execErr := tx.ExecContext(t.Context(), s.insert(), "late", 1)
+			_, queryErr := tx.QueryContext(t.Context(), "SELECT 1") //nolint:sqlclosecheck,rowserrcheck // there are none
+			rowErr := tx.QueryRowContext(t.Context(), "SELECT 1").Scan(&n)
+			_, prepareErr := tx.PrepareContext(t.Context(), "SELECT 1") //nolint:sqlclosecheck // there is none
+
+			for _, err := range []error{execErr, queryErr, rowErr, prepareErr} {
+				if !errors.Is(err, want) {
+					t.Errorf("got %v, want %v", err, want)
+				}
+			}
+		}
+
+		s.mustHave(t, 1, 1)
+	})
+}
+
+func TestRowsThatAHandlerLeavesOpenDoNotHoldTheTransaction(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		s, e := k.opened(t, onlyonce.SingleTransaction)
+
+		_ = call(t.Context(), e, "one", func(ctx context.Context) ([]byte, error) {
+			rows, err := sqlstore.Tx(ctx).QueryContext(ctx, "SELECT 1 UNION ALL SELECT 2") //nolint:sqlclosecheck // as said
+			if err != nil {
+				return nil, err
+			}
+
+			rows.Next()
+
+			return nil, rows.Err()
+		})
+
+		if got := call(t.Context(), e, "one", s.sell("one")); got.err != nil {
+			t.Error(got.err)
+		}
+	})
+}
+
+func TestRunIsRolledBackWhenItsContextEndsDuringAStatement(t *testing.T) {
+	each(t, servers(), func(t *testing.T, k kind) {
+		t.Helper()
+
+		s, e := k.opened(t, onlyonce.SingleTransaction)
+		sleep := map[sqlstore.Dialect]string{sqlstore.PostgreSQL: "SELECT pg_sleep(20)", sqlstore.MySQL: "SELECT sleep(20)"}[k.dialect]
+
+		got := call(t.Context(), e, "one", func(ctx context.Context) ([]byte, error) {
+			if _, err := s.sell("one")(ctx); err != nil {
+				return nil, err
+			}
+
+			ctx, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+			defer cancel()
+
+			_, err := sqlstore.Tx(ctx).ExecContext(ctx, sleep)
+
+			return nil, err
+		})
+		if got.err == nil {
+			t.Error("there was no error")
+		}
+
+		s.mustHave(t, 1, 0)
+		call(t.Context(), e, "one", s.sell("one")).mustBe(t, onlyonce.StatusExecuted, "#2")
+	})
+}
+
+func TestRecordThatWasReleasedIsClaimedInASingleTransaction(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		db := k.base(t)
+		st := k.on(t, db)
+		s := k.orders(t, db)
+		leased := engine(t, st, onlyonce.JoinedTransaction)
+		single := engine(t, st, onlyonce.SingleTransaction)
+
+		if got := call(t.Context(), leased, "one", s.sellFor("one", nil)); !errors.Is(got.err, sqlstore.ErrNoTransaction) {
+			t.Errorf("got %s, %v", got.Status, got.err)
+		}
+
+		call(t.Context(), single, "one", s.sell("one")).mustBe(t, onlyonce.StatusExecuted, "#2")
+		call(t.Context(), leased, "one", s.sell("one")).mustBe(t, onlyonce.StatusReplayed, "#2")
+
+		if rows := s.rows(t); rows != 1 {
+			t.Errorf("%d rows", rows)
+		}
+	})
+}
+
+func TestF47TransactionsThatConflictAreRunAgainAndNoneIsLost(t *testing.T) {
+	each(t, servers(), func(t *testing.T, k kind) {
+		t.Helper()
+
+		const calls = 30
+
+		db := k.base(t)
+		// Two rows that transactions change in opposite orders: they lock each other out, or cannot be serialized.
+		st := k.on(t, db, sqlstore.WithIsolation(map[sqlstore.Dialect]sql.IsolationLevel{
+			sqlstore.PostgreSQL: sql.LevelSerializable, sqlstore.MySQL: sql.LevelRepeatableRead,
+		}[k.dialect]))
+		e := engine(t, st, onlyonce.SingleTransaction)
+
+		for _, query := range []string{
+			"CREATE TABLE stock (id int NOT NULL PRIMARY KEY, n int NOT NULL)", "INSERT INTO stock VALUES (1, 0), (2, 0)",
+		} {
+			if _, err := db.ExecContext(t.Context(), query); err != nil {
+				t.Fatal(err)
+			}
+		}
+
+		var all sync.WaitGroup
+
+		for i := range calls {
+			all.Go(func() {
+				key := fmt.Sprint("key-", i)
+
+				for {
+					got := call(t.Context(), e, key, func(ctx context.Context) ([]byte, error) {
+						for j := range 2 {
+							query := k.numbered("UPDATE stock SET n = n + 1 WHERE id = ?")
+							if _, err := sqlstore.Tx(ctx).ExecContext(ctx, query, 1+(i+j)%2); err != nil {
+								return nil, err
+							}
+						}
+
+						return nil, nil
+					})
+					if errors.Is(got.err, onlyonce.ReasonStoreUnavailable) {
+						continue
+					}
+
+					if got.err != nil {
+						t.Errorf("%s: %s, %v", key, got.Status, got.err)
+					}
+
+					return
+				}
+			})
+		}
+
+		all.Wait()
+
+		var one, two int
+		if err := db.QueryRowContext(t.Context(), "SELECT min(n), max(n) FROM stock").Scan(&one, &two); err != nil || one != calls || two != calls {
+			t.Errorf("the stock is %d and %d, %v", one, two, err)
+		}
+	})
+}
+
+func TestF06SingleTransactionIsRefusedWhileTheDatabaseIsDown(t *testing.T) {
+	each(t, servers(), func(t *testing.T, k kind) {
+		t.Helper()
+
+		st, proxy := k.behind(t)
+		s := k.orders(t, pool(proxy.DB(t, k.params...)))
+		e := engine(t, st, onlyonce.SingleTransaction)
+
+		proxy.Down()
+		call(t.Context(), e, "one", s.sell("one")).mustBeRejected(t, onlyonce.ReasonStoreUnavailable)
+		proxy.Up()
+		call(t.Context(), e, "one", s.sell("one")).mustBe(t, onlyonce.StatusExecuted, "#1")
+		s.mustHave(t, 1, 1)
+	})
+}
+
+var _ store.Transactional = (*sqlstore.Store)(nil)

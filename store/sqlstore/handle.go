@@ -1,0 +1,147 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// DBTX is what a handler may do in its single transaction: all that [sql.Tx] can do but end it. It is what sqlc generates code
+// for under the same name, and what gorm calls a ConnPool.
+type DBTX interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
+}
+
+var (
+	// ErrNoTransaction is matched by the errors of every statement of a handler that has no single transaction: the call has no key,
+	// or its method another policy. A method that needs the transaction has to require a key, and ExactlyOnce.
+	ErrNoTransaction = errors.New("sqlstore: this call has no transaction: require a key for its method, and EXACTLY_ONCE in a single transaction")
+	// ErrOver is matched by the errors of statements that come when the handler has returned.
+	ErrOver = errors.New("sqlstore: the transaction of this run is over")
+)
+
+type transactionKey struct{}
+
+// Tx returns the single transaction that a handler's context belongs to. What the handler writes with it commits together with
+// the record of the call, or not at all. The transaction is used by one goroutine, ends when the handler returns, and is
+// rolled back where the handler's context has been cancelled during a statement.
+//
+// It is never nil. Where there is no transaction, each of its statements fails with ErrNoTransaction.
+func Tx(ctx context.Context) DBTX {
+	t, ok := ctx.Value(transactionKey{}).(*transaction)
+	if !ok {
+		return refusing{ErrNoTransaction}
+	}
+
+	return handle{t}
+}
+
+// Context implements [store.Transaction].
+func (t *transaction) Context(ctx context.Context) context.Context {
+	return context.WithValue(ctx, transactionKey{}, t)
+}
+
+// handle is the transaction as its handler sees it.
+type handle struct{ t *transaction }
+
+// refuses says why there can be no more statements. After a deadlock MySQL has ended the transaction, and would commit every
+// statement by itself.
+func (h handle) refuses() error {
+	h.t.mu.Lock()
+	defer h.t.mu.Unlock()
+
+	if h.t.conflict != nil {
+		return h.t.conflict
+	}
+
+	if h.t.over {
+		return ErrOver
+	}
+
+	return nil
+}
+
+// note keeps what a statement says about the transaction.
+func (h handle) note(err error) error {
+	if err != nil && h.t.store.conflicts(err) {
+		h.t.mu.Lock()
+		defer h.t.mu.Unlock()
+
+		h.t.conflict = err
+	}
+
+	return err
+}
+
+// ExecContext implements DBTX.
+func (h handle) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if err := h.refuses(); err != nil {
+		return nil, err
+	}
+
+	res, err := h.t.tx.ExecContext(ctx, query, args...)
+
+	return res, h.note(err)
+}
+
+// QueryContext implements DBTX.
+func (h handle) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if err := h.refuses(); err != nil {
+		return nil, err
+	}
+
+	rows, err := h.t.tx.QueryContext(ctx, query, args...)
+
+	return rows, h.note(err)
+}
+
+// QueryRowContext implements DBTX.
+func (h handle) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	if err := h.refuses(); err != nil {
+		return refusing{err}.QueryRowContext(ctx, query)
+	}
+
+	row := h.t.tx.QueryRowContext(ctx, query, args...)
+	_ = h.note(row.Err()) // the row has it, too
+
+	return row
+}
+
+// PrepareContext implements DBTX.
+func (h handle) PrepareContext(ctx context.Context, query string) (*sql.Stmt, error) {
+	if err := h.refuses(); err != nil {
+		return nil, err
+	}
+
+	stmt, err := h.t.tx.PrepareContext(ctx, query)
+
+	return stmt, h.note(err)
+}
+
+// refusing fails every statement with its error.
+type refusing struct{ err error }
+
+func (r refusing) ExecContext(context.Context, string, ...any) (sql.Result, error) { return nil, r.err }
+func (r refusing) QueryContext(context.Context, string, ...any) (*sql.Rows, error) { return nil, r.err }
+func (r refusing) PrepareContext(context.Context, string) (*sql.Stmt, error)       { return nil, r.err }
+func (r refusing) Connect(context.Context) (driver.Conn, error)                    { return nil, r.err }
+func (r refusing) Driver() driver.Driver                                           { return nil }
+
+// QueryRowContext implements DBTX. Only a database can make a row, so it asks one that nobody can connect to.
+func (r refusing) QueryRowContext(ctx context.Context, query string, _ ...any) *sql.Row {
+	db := sql.OpenDB(r)
+	defer db.Close()
+
+	return db.QueryRowContext(ctx, query)
+}
+
+var (
+	_ store.Transactional = (*Store)(nil)
+	_ driver.Connector    = refusing{}
+)

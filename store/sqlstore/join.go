@@ -1,0 +1,212 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// Execer executes a statement in a transaction. [sql.Tx] is one. For other libraries see ExecFunc.
+type Execer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+// ExecFunc is a function that is an Execer, and returns how many rows are affected. With pgx:
+//
+//	sqlstore.ExecFunc(func(ctx context.Context, query string, args ...any) (int64, error) {
+//		tag, err := tx.Exec(ctx, query, args...)
+//		return tag.RowsAffected(), err
+//	})
+type ExecFunc func(ctx context.Context, query string, args ...any) (rowsAffected int64, err error)
+
+// ExecContext calls the function.
+func (f ExecFunc) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	n, err := f(ctx, query, args...)
+
+	return driver.RowsAffected(n), err
+}
+
+var (
+	// ErrOvertaken is matched by errors about a run whose record is not its own any more: another run has taken the key over, or
+	// somebody has settled it. The transaction has to be rolled back.
+	ErrOvertaken = errors.New("sqlstore: this run was overtaken: roll its transaction back")
+	// ErrNotDefinite is matched by errors about an answer that may not be recorded.
+	ErrNotDefinite = errors.New("sqlstore: this answer is not definite, so it cannot be recorded")
+	// ErrNotJoined is matched by errors about a run that has a single transaction and so none of its own to join.
+	ErrNotJoined = errors.New("sqlstore: the run has a single transaction: use sqlstore.Tx, or give its method a joined transaction")
+)
+
+type joinKey struct{}
+
+// joined is a run that may write its completion by itself.
+type joined struct {
+	store *Store
+	run   store.Joinable
+}
+
+// Join implements [store.Transactional].
+func (s *Store) Join(ctx context.Context, run store.Joinable) context.Context {
+	return context.WithValue(ctx, joinKey{}, &joined{store: s, run: run})
+}
+
+// joinedRun finds the run of a context. It is nil where the call has no key.
+func joinedRun(ctx context.Context) (*joined, error) {
+	if _, single := ctx.Value(transactionKey{}).(*transaction); single {
+		return nil, ErrNotJoined
+	}
+
+	j, _ := ctx.Value(joinKey{}).(*joined)
+
+	return j, nil
+}
+
+// Join writes the completion of a joined run in the handler's own transaction: response is what the handler will return, and
+// what duplicates will get. It is the last statement before the commit, and it locks the record until then. The transaction is
+// of the database that has the store's table.
+//
+// When Join has succeeded and the transaction commits, the call is completed, whatever the handler returns. An error that
+// matches ErrOvertaken, like any other, means that the transaction has to be rolled back. Where the call has no key there is nothing
+// to write, and Join returns nil.
+func Join(ctx context.Context, tx Execer, response any) error {
+	j, err := joinedRun(ctx)
+	if j == nil || err != nil {
+		return err
+	}
+
+	_, err = j.write(ctx, tx, response, nil, nil)
+
+	return err
+}
+
+// write writes the completion for an answer, if that is definite. Before it does, it calls undo where the writes of a handler
+// that answers with an error are not to be kept.
+func (j *joined) write(ctx context.Context, tx Execer, response any, answer error, undo func() error) (done bool, _ error) {
+	op, definite, keep, err := j.run.Outcome(response, answer)
+
+	switch {
+	case err != nil:
+		return false, fmt.Errorf("%w: %w", ErrNotDefinite, err)
+	case !definite && answer == nil:
+		return false, ErrNotDefinite
+	case !definite:
+		return false, nil
+	}
+
+	if answer != nil && !keep {
+		if err := undo(); err != nil {
+			return false, err
+		}
+	}
+
+	res, err := tx.ExecContext(ctx, j.store.sql.join, j.store.joinArgs(&op)...)
+	if err != nil {
+		return false, err
+	}
+
+	n, err := res.RowsAffected()
+	if err != nil {
+		return false, fmt.Errorf("sqlstore: the driver does not tell the rows affected: %w", err)
+	}
+
+	j.run.Written(n == 1)
+
+	if n != 1 {
+		return false, ErrOvertaken
+	}
+
+	return true, nil
+}
+
+// joinArgs are the arguments of the statement that joins. Those of MySQL are not numbered.
+func (s *Store) joinArgs(op *store.Completion) []any {
+	args := completionArgs(op)
+	if s.dialect != MySQL {
+		return args
+	}
+
+	key, token, outcome, seal, retention, none := args[0], args[1], args[2], args[3], args[4], args[5]
+
+	return []any{outcome, seal, retention, retention, key, token, none}
+}
+
+// A joined run renews its lease by the store's pool while its handler holds connections. Where handlers can wait for each other
+// on all connections of a pool, give the store a pool of its own, on the same database.
+
+// conflictTries is how often InTx runs its function again that conflicted with another transaction.
+const conflictTries = 3
+
+// InTx runs a function in a transaction on db, which is the database that has the store's table, and commits what it has written
+// together with the completion of the joined run that ctx belongs to. An error of the function that is definite rolls its
+// writes back, unless [github.com/onlyonce-go/onlyonce.KeepWrites] marks it, and is recorded in the same transaction; any other error
+// rolls all of it back. Where the transaction conflicts with another, the function is run again, a few times at most.
+//
+// The function must not end the transaction. Return what InTx returns. Options may be nil. Where the call has no key, InTx is a plain
+// transaction.
+func InTx[T any](ctx context.Context, db *sql.DB, opts *sql.TxOptions, fn func(ctx context.Context, tx *sql.Tx) (T, error)) (T, error) {
+	j, err := joinedRun(ctx)
+	if err != nil {
+		var none T
+
+		return none, err
+	}
+
+	for try := 0; ; try++ {
+		response, again, err := inTx(ctx, db, opts, j, fn)
+		if !again || try == conflictTries || !pause(ctx, try) {
+			return response, err
+		}
+	}
+}
+
+func inTx[T any](
+	ctx context.Context, db *sql.DB, opts *sql.TxOptions, j *joined, fn func(ctx context.Context, tx *sql.Tx) (T, error),
+) (response T, again bool, err error) {
+	tx, err := db.BeginTx(ctx, opts)
+	if err != nil {
+		return response, false, fmt.Errorf("sqlstore: begin: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }() // fails where it has committed
+
+	if _, err := tx.ExecContext(ctx, "SAVEPOINT "+savepoint); err != nil {
+		return response, false, fmt.Errorf("sqlstore: savepoint: %w", err)
+	}
+
+	response, answer := fn(ctx, tx)
+	if answer != nil && j != nil && j.store.conflicts(answer) {
+		return response, true, answer
+	}
+
+	commit, err := j.finish(ctx, tx, response, answer)
+
+	switch {
+	case err != nil:
+		return response, j != nil && j.store.conflicts(err), err
+	case !commit:
+		return response, false, answer
+	}
+
+	if err := tx.Commit(); err != nil {
+		return response, j != nil && reported(err) && j.store.conflicts(err), fmt.Errorf("sqlstore: commit: %w", err)
+	}
+
+	return response, false, answer
+}
+
+// finish writes what the record gets, and reports whether to commit.
+func (j *joined) finish(ctx context.Context, tx *sql.Tx, response any, answer error) (commit bool, err error) {
+	if j == nil {
+		return answer == nil, nil
+	}
+
+	done, err := j.write(ctx, tx, response, answer, func() error {
+		_, err := tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT "+savepoint)
+
+		return err
+	})
+
+	return done, err
+}

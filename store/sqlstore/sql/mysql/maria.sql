@@ -1,0 +1,2 @@
+-- Whether the server is MariaDB.
+SELECT VERSION() LIKE '%MariaDB%'

@@ -1,0 +1,186 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// transaction is a single one: that of a claim, of its handler's writes and of their outcome.
+type transaction struct {
+	store  *Store
+	claim  store.Claim
+	tx     *sql.Tx
+	cancel context.CancelFunc
+	leave  func() // gives the room back
+
+	mu       sync.Mutex
+	over     bool
+	conflict error // what another transaction has done to it
+}
+
+var _ store.Transaction = (*transaction)(nil)
+
+// open begins the transaction. It does not end with ctx, but with cancel.
+func (t *transaction) open(ctx context.Context) error {
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, cancel)
+
+	tx, err := t.store.db.BeginTx(life, &sql.TxOptions{Isolation: t.store.isolation})
+	if !stop() && err == nil {
+		_ = tx.Rollback() // the time is over
+
+		err = context.DeadlineExceeded
+	}
+
+	if err != nil {
+		cancel()
+
+		return err
+	}
+
+	t.tx, t.cancel = tx, cancel
+
+	return nil
+}
+
+// end lets the handler's statements fail from now on.
+func (t *transaction) end() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+
+	t.over = true
+}
+
+// Rollback implements [store.Transaction].
+func (t *transaction) Rollback() {
+	t.end()
+
+	_ = t.tx.Rollback() // nothing has been committed, whatever the database has heard
+
+	t.cancel()
+	t.leave()
+}
+
+// Conflicted implements [store.Transaction].
+func (t *transaction) Conflicted(err error) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+
+	return t.conflict != nil || err != nil && t.store.conflicts(err)
+}
+
+// Complete implements [store.Transaction].
+func (t *transaction) Complete(ctx context.Context, op store.Completion, undo bool) (store.Result, error) {
+	ctx, done := t.store.heedingDeadline(ctx)
+	defer done()
+
+	res, err := t.record(ctx, &op, undo)
+	if err != nil {
+		t.Rollback()
+
+		return store.Result{}, rolledBack(err, t.Conflicted(err))
+	}
+
+	switch sure, err := t.commit(ctx); {
+	case err == nil:
+		return res, nil
+	case sure:
+		return store.Result{}, rolledBack(err, t.store.conflicts(err))
+	default:
+		return t.store.decide(ctx, &t.claim, err)
+	}
+}
+
+// record writes the outcome, without what the handler has written where undo is set.
+func (t *transaction) record(ctx context.Context, op *store.Completion, undo bool) (store.Result, error) {
+	t.end()
+
+	if undo {
+		if _, err := t.tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT "+savepoint); err != nil {
+			return store.Result{}, err // wrapped by Complete
+		}
+	}
+
+	res, err := t.store.complete(ctx, within(t.tx), op)
+	if err == nil && !res.Applied {
+		err = errors.New("the record is not the transaction's own any more")
+	}
+
+	return res, err
+}
+
+// commit reports as well whether it is sure that a transaction which has not committed never will.
+func (t *transaction) commit(ctx context.Context) (sure bool, err error) {
+	committed := make(chan error, 1)
+
+	go func() { committed <- t.tx.Commit() }()
+
+	select {
+	case err = <-committed:
+	case <-ctx.Done():
+		err = ctx.Err() // the cancellation ends the connection, and the other with it
+	}
+
+	t.cancel()
+	t.leave()
+
+	return reported(err) && !goingDown(err), err
+}
+
+// conflicts recognises the errors after which a transaction is gone because of another one.
+func (s *Store) conflicts(err error) bool {
+	if s.retryable != nil {
+		return s.retryable(err)
+	}
+
+	return s.dialect.conflicts(err)
+}
+
+// rolledBack is an error of a transaction of which nothing is left.
+func rolledBack(err error, conflict bool) error {
+	if conflict {
+		return fmt.Errorf("sqlstore: %w: %w: %w", store.ErrRolledBack, store.ErrConflict, err)
+	}
+
+	return fmt.Errorf("sqlstore: %w: %w", store.ErrRolledBack, err)
+}
+
+// decide finds out what has become of a transaction whose commit nobody has confirmed: it claims the key in another transaction,
+// on another connection, which has to wait for the end of the first, and rolls that back.
+func (s *Store) decide(ctx context.Context, op *store.Claim, cause error) (store.Result, error) {
+	probe := *op
+	probe.Token[0] ^= 0xff
+
+	deadline, _ := ctx.Deadline()
+
+	for try := 0; ; try++ {
+		res, tx, err := s.beginOnce(ctx, &probe, deadline)
+		if tx != nil {
+			tx.Rollback()
+		}
+
+		switch {
+		case err == nil && res.Applied:
+			return store.Result{}, rolledBack(cause, false) // the probe has found nothing in its way
+		case err == nil && res.Record.State != store.Absent && res.Record.Token == op.Token:
+			res.Applied = res.Record.State == store.Completed
+
+			return res, nil
+		case err == nil && res.Record.Fence == op.Fence && res.Record.State != store.Completed:
+			return store.Result{}, rolledBack(cause, false) // the record is as it was before
+		case err == nil:
+			return res, nil
+		case errors.Is(err, store.ErrUnreadable), errors.Is(err, store.ErrNewer):
+			return store.Result{}, fmt.Errorf("sqlstore: commit: %w", err)
+		}
+
+		if !pause(ctx, try) {
+			return store.Result{}, fmt.Errorf("sqlstore: it is not known whether a transaction has committed: %w: %w", cause, err)
+		}
+	}
+}
