@@ -1,0 +1,172 @@
+package sqlstoretest_test
+
+import (
+	"database/sql"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/onlyonce-go/onlyonce/internal/sqltest"
+	"github.com/onlyonce-go/onlyonce/store/sqlstore"
+)
+
+func TestCheckNamesTheServer(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		s, _ := k.open(t)
+
+		report, err := s.Check(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		if !strings.HasPrefix(report.Server, k.dialect.String()+" ") || len(report.Server) < len(k.dialect.String())+3 {
+			t.Errorf("the server is %q", report.Server)
+		}
+	})
+}
+
+func TestNewRefusesADatabaseWithoutTheTables(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		db := k.base(t)
+		refuses(t, k, db, "run sqlstore.Migrate")
+
+		if _, err := sqlstore.New(db, k.dialect, sqlstore.WithoutCheck()); err != nil {
+			t.Errorf("without the check: %v", err)
+		}
+
+		k.on(t, db)
+
+		if _, err := db.ExecContext(t.Context(), "DROP TABLE "+sqlstore.DefaultTable); err != nil {
+			t.Fatal(err)
+		}
+
+		refuses(t, k, db, "cannot be read")
+	})
+}
+
+func TestNewRefusesAnOlderSchema(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		_, db := k.open(t)
+		if _, err := db.ExecContext(t.Context(), "UPDATE onlyonce_records_schema SET version = 0"); err != nil {
+			t.Fatal(err)
+		}
+
+		refuses(t, k, db, "version 0")
+	})
+}
+
+func TestNewRefusesAnotherDialect(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		_, db := k.open(t)
+
+		for _, other := range kinds {
+			if other.dialect != k.dialect {
+				refuses(t, other, db, "is not "+other.dialect.String())
+			}
+		}
+	})
+}
+
+// What a session can be told that a store cannot work with, or that weakens it.
+func TestCheckSaysWhatIsWrongWithASession(t *testing.T) {
+	t.Parallel()
+
+	for _, c := range []struct {
+		kind
+		param, refusal, warning string
+	}{
+		{kinds[0], "default_transaction_read_only=on", "transaction_read_only is on", ""},
+		{kinds[0], "synchronous_commit=off", "", "synchronous_commit is off"},
+		{kinds[0], "default_transaction_isolation=serializable", "", "transaction_isolation is serializable"},
+		{kinds[1], "autocommit=0", "autocommit is OFF", ""},
+		{kinds[1], "tx_isolation=%27READ-UNCOMMITTED%27", "READ-UNCOMMITTED", ""},
+		{kinds[1], "tx_isolation=%27SERIALIZABLE%27", "", "tx_isolation is SERIALIZABLE"},
+		{kinds[1], "tx_read_only=1", "tx_read_only is ON", ""},
+		{kinds[2], "_pragma=query_only(1)", "query_only is 1", ""},
+		{kinds[2], "_pragma=synchronous(off)", "synchronous is 0", ""},
+		{kinds[2], "_pragma=synchronous(normal)", "", "synchronous is 1"},
+		{kinds[2], "_pragma=busy_timeout(5000)", "", "busy_timeout is 5000"},
+	} {
+		t.Run(c.name+" "+c.param, func(t *testing.T) {
+			t.Parallel()
+
+			base := c.fresh(t)
+			c.on(t, pool(base.DB(t, c.params...)))
+
+			db := pool(base.DB(t, c.param))
+			if c.refusal != "" {
+				refuses(t, c.kind, db, c.refusal)
+
+				return
+			}
+
+			s, err := sqlstore.New(db, c.dialect)
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			report, err := s.Check(t.Context())
+			if err != nil || !slices.ContainsFunc(report.Warnings, func(w string) bool { return strings.Contains(w, c.warning) }) {
+				t.Errorf("the warnings are %q, %v", report.Warnings, err)
+			}
+		})
+	}
+}
+
+func TestNewRefusesAnotherEngineThanInnoDB(t *testing.T) {
+	t.Parallel()
+
+	k := kinds[1]
+	_, db := k.open(t)
+
+	if _, err := db.ExecContext(t.Context(), "ALTER TABLE onlyonce_records ENGINE = Aria, ROW_FORMAT = DEFAULT"); err != nil {
+		t.Fatal(err)
+	}
+
+	refuses(t, k, db, "engine Aria")
+}
+
+func TestNewRefusesSQLiteInMemoryAndWithoutAWriteAheadLog(t *testing.T) {
+	t.Parallel()
+
+	k, base := kinds[2], sqltest.SQLite(t)
+	db := base.DB(t)
+	k.on(t, db)
+
+	if _, err := db.ExecContext(t.Context(), "PRAGMA journal_mode = DELETE"); err != nil {
+		t.Fatal(err)
+	}
+
+	bare, err := sql.Open("sqlite", base.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bare.Close()
+
+	refuses(t, k, bare, "journal_mode is delete")
+
+	memory, err := sql.Open("sqlite", ":memory:")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer memory.Close()
+
+	refuses(t, k, memory, "in memory")
+}
+
+// refuses looks whether New fails, and says why.
+func refuses(t *testing.T, k kind, db *sql.DB, why string) {
+	t.Helper()
+
+	if _, err := sqlstore.New(db, k.dialect); err == nil || !strings.Contains(err.Error(), why) {
+		t.Errorf("New returned %v, it should say %q", err, why)
+	}
+}

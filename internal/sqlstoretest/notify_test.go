@@ -1,0 +1,176 @@
+package sqlstoretest_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/onlyonce-go/onlyonce/internal/sqltest"
+	"github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/sqlstore"
+	"github.com/onlyonce-go/onlyonce/store/storetest"
+)
+
+// listener listens with pgx, on a connection of its own.
+type listener string
+
+func (dsn listener) Listen(ctx context.Context, channel string, notify func(payload string)) error {
+	conn, err := pgx.Connect(ctx, string(dsn))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it is not used any more
+
+	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
+		return err
+	}
+
+	for notify(""); ; {
+		heard, err := conn.WaitForNotification(ctx)
+		if err != nil {
+			return err
+		}
+
+		notify(heard.Payload)
+	}
+}
+
+// notified is a store that listens, and runs until the end of the test.
+func notified(t *testing.T, db *sqltest.Database) *sqlstore.Notified {
+	t.Helper()
+
+	k := kinds[0]
+
+	s, err := k.on(t, pool(db.DB(t))).Notify(listener(db.DSN()))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+
+	// Somebody who watches is woken when it listens.
+	changed, stop := s.Watch(newKey())
+	defer stop()
+
+	go func() { ended <- s.Run(ctx) }()
+
+	t.Cleanup(func() {
+		cancel()
+
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+
+	<-changed
+
+	return s
+}
+
+func TestContractWithNotifications(t *testing.T) {
+	t.Parallel()
+
+	s := notified(t, sqltest.PostgresDatabase(t))
+	storetest.Run(t, func(*testing.T) store.Store { return s }, storetest.WithUnit(unit))
+}
+
+func TestAnotherProcessIsToldWhatDoesNotRunAnyMore(t *testing.T) {
+	t.Parallel()
+
+	db := sqltest.PostgresDatabase(t)
+	here, there := notified(t, db), notified(t, db)
+
+	for _, end := range []func(store.Claim) (store.Result, error){
+		func(c store.Claim) (store.Result, error) { return here.Complete(t.Context(), completion(c, "paid")) },
+		func(c store.Claim) (store.Result, error) { return here.Release(t.Context(), release(c)) },
+		func(c store.Claim) (store.Result, error) { return here.Hold(t.Context(), hold(c)) },
+	} {
+		claim := newClaim()
+		start(t, here, claim)
+
+		changed, stop := there.Watch(claim.Key)
+		other, stopOther := there.Watch(newKey())
+
+		res, err := end(claim)
+		must(t, res, err)
+		<-changed
+
+		select {
+		case <-other:
+			t.Error("another key was woken")
+		default:
+		}
+
+		stop()
+		stopOther()
+	}
+}
+
+func TestWhoeverWatchesIsWokenWhenTheListenerListensAgain(t *testing.T) {
+	t.Parallel()
+
+	base := sqltest.PostgresDatabase(t)
+	proxy := sqltest.NewProxy(t, base)
+	k := kinds[0]
+	lost := make(chan error, 1)
+
+	s, err := k.on(t, pool(base.DB(t))).Notify(sqlstore.ListenerFunc(
+		func(ctx context.Context, channel string, notify func(string)) error {
+			err := listener(proxy.DSN()).Listen(ctx, channel, notify)
+
+			select {
+			case lost <- err:
+			default:
+			}
+
+			return err
+		}))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+
+	first, stopFirst := s.Watch(newKey())
+	defer stopFirst()
+
+	go func() { ended <- s.Run(ctx) }()
+
+	<-first
+
+	proxy.Cut()
+
+	if err := <-lost; err == nil || errors.Is(err, context.Canceled) {
+		t.Errorf("the listener returned %v", err)
+	}
+
+	second, stopSecond := s.Watch(newKey())
+	defer stopSecond()
+
+	<-second
+	cancel()
+
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNotifyIsForPostgreSQL(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		s, _ := k.open(t)
+
+		if _, err := s.Notify(listener("")); (err == nil) != (k.dialect == sqlstore.PostgreSQL) {
+			t.Errorf("Notify returned %v", err)
+		}
+
+		if _, err := s.Notify(nil); err == nil {
+			t.Error("it has taken no listener for one")
+		}
+	})
+}
