@@ -49,6 +49,7 @@ func TestForbiddenImports(t *testing.T) {
 		{"/retry", slices.Concat(grpc, protobuf, drivers, others, []string{"net/http", module + "/store"})},
 		{"/fingerprint", slices.Concat(grpc, drivers, others, []string{"net/http"})},
 		{"/interceptor", slices.Concat(drivers, others, []string{module + "/store/memstore"})},
+		{"/store/sqlstore", slices.Concat(grpc, protobuf, drivers[1:], others, []string{"net/http"})},
 		{"/store/redisstore", slices.Concat(grpc, protobuf, []string{"database/sql", "net/http", "testing", "go.opentelemetry.io"})},
 	}
 
@@ -70,6 +71,7 @@ func TestAllowedImports(t *testing.T) {
 		module + "/retry":       {module + "/retry"},
 		store:                   {store},
 		store + "/memstore":     {store},
+		store + "/sqlstore":     {store},
 		store + "/storetest":    {store},
 		module + "/fingerprint": {store, module + "/fingerprint", module + "/proto/onlyonce/v1", "google.golang.org/protobuf"},
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -113,7 +114,7 @@ func contend(t *testing.T, s *sqlstore.Store) {
 				if i%2 == 0 {
 					res, err = s.Release(t.Context(), release(claim))
 				} else {
-					res, err = s.Complete(t.Context(), completion(claim, fmt.Sprint(i)))
+					res, err = s.Complete(t.Context(), completion(claim, strconv.Itoa(i)))
 				}
 
 				if err != nil || !res.Applied {
@@ -132,7 +133,7 @@ func contend(t *testing.T, s *sqlstore.Store) {
 }
 
 // locked holds a lock on everything that an operation needs, until it is released.
-func (k kind) locked(t *testing.T, db *sql.DB, key store.Key) (unlock func()) {
+func (k kind) locked(t *testing.T, db *sql.DB) (unlock func()) {
 	t.Helper()
 
 	conn, err := db.Conn(t.Context())
@@ -167,7 +168,7 @@ func TestF47AnOperationThatALockKeepsWaitingEndsWithItsContextAndWorksAfterwards
 		s, db := k.open(t)
 		claim := newClaim()
 		start(t, s, claim)
-		unlock := k.locked(t, db, claim.Key)
+		unlock := k.locked(t, db)
 
 		ctx, cancel := context.WithTimeout(t.Context(), unit)
 		defer cancel()
@@ -220,7 +221,7 @@ func TestWithRetryableReplacesWhatIsTriedAgain(t *testing.T) {
 		return false
 	}))
 	claim := newClaim()
-	unlock := k.locked(t, db, claim.Key)
+	unlock := k.locked(t, db)
 
 	if _, err := s.Claim(t.Context(), claim); err == nil || seen == nil {
 		t.Errorf("a claim behind a lock returned %v, asked about %v", err, seen)

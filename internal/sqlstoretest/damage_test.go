@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/onlyonce-go/onlyonce/store"
@@ -21,7 +22,7 @@ func specimens(t *testing.T, s *sqlstore.Store) map[string]store.Claim {
 	add := func(name string, ops ...func(store.Claim) (store.Result, error)) {
 		claim := newClaim()
 		claim.ReadableKey = "key of " + name
-		claim.Method += "/" + fmt.Sprint(len(all))
+		claim.Method += "/" + strconv.Itoa(len(all))
 		claim.Fingerprint.Sum[0] = byte(len(all))
 		claim.Fingerprint.Scheme += uint16(len(all))
 		start(t, s, claim)
@@ -117,7 +118,7 @@ func poisons(column string, value any) []any {
 	case string:
 		var all []any
 		for _, b := range bytesPoisons([]byte(value)) {
-			all = append(all, string(b.([]byte)))
+			all = append(all, text(b))
 		}
 
 		return append(all, "%", "%4", "%zz"+value, value+"%20")

@@ -69,10 +69,11 @@ func (r rows) expire(tb testing.TB, key store.Key, from, to time.Time) time.Time
 	tb.Helper()
 
 	row := r.get(tb, key)
-	sum, at := row["checksum"].(int64), row["expires_at"].(int64)
+	sum, isSum := row["checksum"].(int64)
+	at, isTime := row["expires_at"].(int64)
 
-	if at != from.UnixMilli() {
-		tb.Fatalf("it expires at %d, not at %d", at, from.UnixMilli())
+	if !isSum || !isTime || at != from.UnixMilli() {
+		tb.Fatalf("it expires at %v, not at %d", row["expires_at"], from.UnixMilli())
 	}
 
 	r.set(tb, key, map[string]any{"expires_at": to.UnixMilli(), "checksum": sum + 5*(to.UnixMilli()-at)})
@@ -90,7 +91,9 @@ func populate(t *testing.T, s *sqlstore.Store, table rows, n int) (p population)
 	t.Helper()
 
 	for range n {
-		for name, claim := range specimens(t, s) {
+		all := specimens(t, s)
+		for name := range all {
+			claim := all[name]
 			p.kept = append(p.kept, claim.Key)
 
 			if rec := lookup(t, s, claim.Key).Record; rec.State == store.Released || rec.State == store.Completed {
@@ -255,9 +258,9 @@ func TestAKeyThatIsClaimedAgainWhileItIsSweptIsKept(t *testing.T) {
 		s, _ := k.open(t, sqlstore.WithSweep(time.Millisecond, 100))
 
 		for round := range 20 {
-			var claims []store.Claim
+			claims := make([]store.Claim, 0, 5)
 
-			for range 5 {
+			for range cap(claims) {
 				claim := newClaim()
 				start(t, s, claim)
 				res, err := s.Complete(t.Context(), store.Completion{Key: claim.Key, Token: claim.Token, Retention: time.Millisecond})

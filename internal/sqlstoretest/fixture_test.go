@@ -97,12 +97,12 @@ func (k kind) on(tb testing.TB, db *sql.DB, opts ...sqlstore.Option) *sqlstore.S
 }
 
 // behind is a store behind a proxy.
-func (k kind) behind(tb testing.TB, opts ...sqlstore.Option) (*sqlstore.Store, *sqltest.Proxy) {
+func (k kind) behind(tb testing.TB) (*sqlstore.Store, *sqltest.Proxy) {
 	tb.Helper()
 
 	proxy := sqltest.NewProxy(tb, k.fresh(tb))
 
-	return k.on(tb, pool(proxy.DB(tb, k.params...)), opts...), proxy
+	return k.on(tb, pool(proxy.DB(tb, k.params...))), proxy
 }
 
 // hasty is a store behind a proxy that gives up soon.

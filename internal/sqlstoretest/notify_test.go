@@ -21,7 +21,7 @@ func (dsn listener) Listen(ctx context.Context, channel string, notify func(payl
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it is not used any more
+	defer conn.Close(context.WithoutCancel(ctx))
 
 	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
 		return err

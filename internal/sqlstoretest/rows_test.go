@@ -35,7 +35,7 @@ func (r rows) mark(n int) string {
 func (r rows) get(tb testing.TB, key store.Key) map[string]any {
 	tb.Helper()
 
-	found, err := r.QueryContext(tb.Context(), "SELECT * FROM "+r.table+" WHERE id = "+r.mark(1), key[:])
+	found, err := r.QueryContext(tb.Context(), "SELECT * FROM "+r.table+" WHERE id = "+r.mark(1), key[:]) //nolint:unqueryvet // whatever there is
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -79,10 +79,7 @@ func (r rows) get(tb testing.TB, key store.Key) map[string]any {
 func (r rows) set(tb testing.TB, key store.Key, columns map[string]any) {
 	tb.Helper()
 
-	var (
-		sets []string
-		args []any
-	)
+	sets, args := make([]string, 0, len(columns)), make([]any, 0, len(columns)+1)
 
 	for _, name := range slices.Sorted(maps.Keys(columns)) {
 		args = append(args, columns[name])

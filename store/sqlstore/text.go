@@ -1,11 +1,6 @@
 package sqlstore
 
-import (
-	"fmt"
-	"strings"
-
-	"github.com/onlyonce-go/onlyonce/store"
-)
+import "strings"
 
 // Method and readable key are text, so that people can read and look for them. Whatever the database's encoding, everything
 // but printable ASCII is written as %XX, and so is the percent sign.
@@ -58,15 +53,16 @@ func unescape(s []byte) (string, error) {
 		}
 
 		if s[i] != '%' || i+2 >= len(s) {
-			return "", fmt.Errorf("sqlstore: the text of a record is damaged: %w", store.ErrUnreadable)
+			return "", unreadable("its text is cut short")
 		}
 
 		high, low := strings.IndexByte(hexDigits, s[i+1]), strings.IndexByte(hexDigits, s[i+2])
-		if high < 0 || low < 0 {
-			return "", fmt.Errorf("sqlstore: the text of a record is damaged: %w", store.ErrUnreadable)
+		if c := byte(high<<4 | low); high >= 0 && low >= 0 && !plain(c) { //nolint:gosec // two digits
+			b.WriteByte(c)
+		} else {
+			return "", unreadable("its text is not as it is written")
 		}
 
-		b.WriteByte(byte(high<<4 | low)) //nolint:gosec // two digits
 		i += 2
 	}
 

@@ -1,2 +1,2 @@
--- Tells those who listen that a record does not run any more. Arguments: channel, key in hexadecimal.
+-- Tells whoever waits elsewhere that a record does not run any more. Arguments: channel, key in hexadecimal.
 SELECT pg_notify($1, $2)
