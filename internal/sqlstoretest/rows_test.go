@@ -35,7 +35,9 @@ func (r rows) mark(n int) string {
 func (r rows) get(tb testing.TB, key store.Key) map[string]any {
 	tb.Helper()
 
-	found, err := r.QueryContext(tb.Context(), "SELECT * FROM "+r.table+" WHERE id = "+r.mark(1), key[:]) //nolint:unqueryvet // whatever there is
+	query := "SELECT * FROM " + r.table + " WHERE id = " + r.mark(1) //nolint:unqueryvet // whatever there is
+
+	found, err := r.QueryContext(tb.Context(), query, key[:])
 	if err != nil {
 		tb.Fatal(err)
 	}
