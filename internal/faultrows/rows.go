@@ -62,7 +62,7 @@ func rows() []row {
 		{"F44", "cluster master killed", "claims work again soon", ""},
 		{"F45", "key flood from one caller", "bounded", ""},
 		{"F46", "encryption key rotated or missing", "old records readable, missing key refuses", "sealed stores"},
-		{"F47", "serialization failure, deadlock, busy", "bounded retries, then STORE_UNAVAILABLE", sql},
+		{"F47", "serialization failure, deadlock, busy", "bounded retries, then STORE_UNAVAILABLE", ""},
 		{"F48", "GracefulStop during a run", "it finishes and is recorded", ""},
 		{"F49", "reconcilers race", "one transition", "the reconciler"},
 		{"F50", "handler changes its request", "the request as it was received counts", ""},
