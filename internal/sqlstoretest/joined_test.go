@@ -170,14 +170,13 @@ func TestF16OvertakenRunCannotCommitWhatItHasWritten(t *testing.T) {
 		st := k.on(t, db)
 		s := k.orders(t, db)
 		// Its renewals do not arrive, so that its lease ends while it runs.
-		policy := onlyonce.WithPolicy(onlyonce.Policy{Lease: unit})
-		paused := engine(t, mute{st}, onlyonce.JoinedTransaction, policy)
-		other := engine(t, st, onlyonce.JoinedTransaction, policy)
+		paused := engine(t, mute{st}, onlyonce.JoinedTransaction, onlyonce.WithPolicy(onlyonce.Policy{Lease: 5 * unit}))
+		other := engine(t, st, onlyonce.JoinedTransaction)
 
 		var second answer
 
 		first := call(t.Context(), paused, "one", func(ctx context.Context) ([]byte, error) {
-			second = call(context.WithoutCancel(t.Context()), other, "one", s.join("winner"))
+			second = call(context.WithoutCancel(ctx), other, "one", s.join("winner"))
 
 			var overtaken error
 
@@ -244,20 +243,14 @@ func TestF47JoinedTransactionsThatConflictAreRunAgain(t *testing.T) {
 	each(t, servers(), func(t *testing.T, k kind) {
 		t.Helper()
 
-		const calls = 20
+		const calls = 6
 
 		base := k.fresh(t)
 		db := pool(base.DB(t, k.params...))
 		// Its renewals do not wait for handlers that wait for each other.
 		e := engine(t, k.on(t, pool(base.DB(t, k.params...))), onlyonce.JoinedTransaction)
 
-		for _, query := range []string{
-			"CREATE TABLE stock (id int NOT NULL PRIMARY KEY, n int NOT NULL)", "INSERT INTO stock VALUES (1, 0), (2, 0)",
-		} {
-			if _, err := db.ExecContext(t.Context(), query); err != nil {
-				t.Fatal(err)
-			}
-		}
+		stock(t, db)
 
 		var all sync.WaitGroup
 
@@ -289,10 +282,7 @@ func TestF47JoinedTransactionsThatConflictAreRunAgain(t *testing.T) {
 
 		all.Wait()
 
-		var one, two int
-		if err := db.QueryRowContext(t.Context(), "SELECT min(n), max(n) FROM stock").Scan(&one, &two); err != nil || one != calls || two != calls {
-			t.Errorf("the stock is %d and %d, %v", one, two, err)
-		}
+		mustHaveMoved(t, db, calls)
 	})
 }
 

@@ -128,10 +128,10 @@ func engine(tb testing.TB, s store.Store, transaction onlyonce.Transaction, opts
 }
 
 // opened is a shop, its store and its engine on an empty database.
-func (k kind) opened(tb testing.TB, transaction onlyonce.Transaction, opts ...sqlstore.Option) (*shop, *onlyonce.Engine) {
+func (k kind) opened(tb testing.TB, transaction onlyonce.Transaction) (*shop, *onlyonce.Engine) {
 	tb.Helper()
 
-	s, db := k.open(tb, opts...)
+	s, db := k.open(tb)
 
 	return k.orders(tb, db), engine(tb, s, transaction)
 }
@@ -191,4 +191,29 @@ func (s *shop) held(name string) (handler func(context.Context) ([]byte, error),
 
 		return answer, err
 	}, in, func() { close(out) }
+}
+
+// stock makes a table with two rows that transactions change in opposite orders.
+func stock(tb testing.TB, db *sql.DB) {
+	tb.Helper()
+
+	for _, query := range []string{
+		"CREATE TABLE stock (id int NOT NULL PRIMARY KEY, n int NOT NULL)", "INSERT INTO stock VALUES (1, 0), (2, 0)",
+	} {
+		if _, err := db.ExecContext(tb.Context(), query); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
+// mustHaveMoved looks whether each of the calls has changed both rows once.
+func mustHaveMoved(tb testing.TB, db *sql.DB, calls int) {
+	tb.Helper()
+
+	var least, most int
+
+	err := db.QueryRowContext(tb.Context(), "SELECT min(n), max(n) FROM stock").Scan(&least, &most)
+	if err != nil || least != calls || most != calls {
+		tb.Errorf("the stock is %d and %d, %v, want %d", least, most, err, calls)
+	}
 }

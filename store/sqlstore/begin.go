@@ -164,26 +164,8 @@ func (s *Store) claimPostgreSQL(ctx context.Context, tx *sql.Tx, op *store.Claim
 	bound := fmt.Sprintf("%dms", max(wait.Milliseconds(), 1))
 
 	if op.Fence == 0 {
-		var made integer
-
-		old, _, err := s.shortcut(ctx, within(tx), s.sql.claimWithin, append(freshArgs(op), bound), &made)
-		switch {
-		case err != nil:
-			return store.Result{}, err
-		case made == 1:
-			return claimed(op, &old), nil
-		}
-
-		// What is settled is final, and needs no lock. It may also have appeared since the statement began.
-		if old.exists() {
-			rec, err := old.record(&op.Key)
-			if err != nil {
-				return store.Result{}, err
-			}
-
-			if res := (store.Result{Record: rec, Now: old.time()}); rec.State == store.Completed && !wins(op, &res) {
-				return res, nil
-			}
+		if res, done, err := s.claimFirstWithin(ctx, tx, op, bound); done || err != nil {
+			return res, err
 		}
 	}
 
@@ -199,6 +181,32 @@ func (s *Store) claimPostgreSQL(ctx context.Context, tx *sql.Tx, op *store.Claim
 	}
 
 	return res, err
+}
+
+// claimFirstWithin is a claim that expects no record. It is not done where there is one that this statement has not locked.
+func (s *Store) claimFirstWithin(ctx context.Context, tx *sql.Tx, op *store.Claim, bound string) (_ store.Result, done bool, _ error) {
+	var made integer
+
+	old, _, err := s.shortcut(ctx, within(tx), s.sql.claimWithin, append(freshArgs(op), bound), &made)
+
+	switch {
+	case err != nil:
+		return store.Result{}, false, err
+	case made == 1:
+		return claimed(op, &old), true, nil
+	case !old.exists():
+		return store.Result{}, false, nil // it has appeared since the statement began
+	}
+
+	rec, err := old.record(&op.Key)
+	if err != nil {
+		return store.Result{}, false, err
+	}
+
+	// What is completed stays as it is, and needs no lock.
+	res := store.Result{Record: rec, Now: old.time()}
+
+	return res, rec.State == store.Completed && !wins(op, &res), nil
 }
 
 func (s *Store) claimMySQL(ctx context.Context, tx *sql.Tx, op *store.Claim, wait time.Duration) (store.Result, error) {

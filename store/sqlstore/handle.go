@@ -21,7 +21,8 @@ type DBTX interface {
 var (
 	// ErrNoTransaction is matched by the errors of every statement of a handler that has no single transaction: the call has no key,
 	// or its method another policy. A method that needs the transaction has to require a key, and ExactlyOnce.
-	ErrNoTransaction = errors.New("sqlstore: this call has no transaction: require a key for its method, and EXACTLY_ONCE in a single transaction")
+	ErrNoTransaction = errors.New("sqlstore: this call has no transaction: " +
+		"require a key for its method, and EXACTLY_ONCE in a single transaction")
 	// ErrOver is matched by the errors of statements that come when the handler has returned.
 	ErrOver = errors.New("sqlstore: the transaction of this run is over")
 )
@@ -136,7 +137,7 @@ func (r refusing) Driver() driver.Driver                                        
 // QueryRowContext implements DBTX. Only a database can make a row, so it asks one that nobody can connect to.
 func (r refusing) QueryRowContext(ctx context.Context, query string, _ ...any) *sql.Row {
 	db := sql.OpenDB(r)
-	defer db.Close()
+	defer func() { _ = db.Close() }() // it has no connections
 
 	return db.QueryRowContext(ctx, query)
 }
