@@ -101,7 +101,7 @@ func (c *serverConfig) judgeMethod(service string, info grpc.MethodInfo) error {
 
 	if least := leastRetention(m.policy); m.policy.Retention < least {
 		errs = append(errs, fmt.Errorf("interceptor: %s keeps outcomes for %v, and a client that retries as it does by default may take %v: "+
-			"raise the retention to that at least", name, m.policy.Retention, least))
+			"raise the retention to that at least, or lower MaxRun and MaxWait", name, m.policy.Retention, least))
 	}
 
 	return errors.Join(errs...)
@@ -111,9 +111,13 @@ func (c *serverConfig) judgeMethod(service string, info grpc.MethodInfo) error {
 // a run or a wait may take. An outcome that is not kept for that long may be gone when it is asked for, and the call would run
 // again.
 func leastRetention(p onlyonce.Policy) time.Duration {
-	usual := retry.Policy{}.WithDefaults()
+	// Several of them are longer than any retention, and do not wrap around to where none is too short.
+	const decades = 50 * 365 * 24 * time.Hour
 
-	return time.Duration(usual.MaxAttempts-1) * (usual.MaxDelay + max(p.MaxRun, p.MaxWait))
+	usual := retry.Policy{}.WithDefaults()
+	retries, each := usual.MaxAttempts-1, usual.MaxDelay+min(max(p.MaxRun, p.MaxWait), decades)
+
+	return time.Duration(retries) * each
 }
 
 // judgeStream reports that a stream is to have a key, which nobody would look at.

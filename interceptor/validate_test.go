@@ -212,6 +212,12 @@ func TestValidateFindsEveryProblemOfAnAnnotation(t *testing.T) {
 		"a retention that clients outlast": {
 			declaration{method: method("retention { seconds: 60 }")}, []string{pay, "keeps outcomes for 1m0s", "2m0s", "raise"},
 		},
+		"a retention that clients outlast, since they wait": {
+			declaration{method: method("max_wait { seconds: 86400 }")}, []string{pay, "keeps outcomes for 24h0m0s", "lower MaxRun and MaxWait"},
+		},
+		"a retention that clients outlast, since they wait for centuries": {
+			declaration{method: method("max_wait { seconds: 9000000000 }")}, []string{pay, "keeps outcomes for 24h0m0s", "lower MaxRun and MaxWait"},
+		},
 
 		// The streams.
 		"a key that is required on a stream": {
