@@ -151,6 +151,11 @@ func families() []family {
 		{kind: everything, rule: "a NaN", first: fixed64(1, 0x7ff8000000000000), differ: map[string][]byte{
 			"with other bits": fixed64(1, 0x7ff8000000000001), "of 32 bits": fixed32(2, 0x7fc00000),
 		}},
+		{kind: everything, rule: "numbers out of their ranges", first: fields(
+			varint(3, negative(-1)), varint(5, 7), varint(7, 3), varint(13, 1), varint(16, 2), text(43, "\x07")), same: map[string][]byte{
+			"as they are sent": fields(
+				varint(3, 1<<32-1), varint(5, 1<<32+7), varint(7, 1<<40+3), varint(13, 1<<40), varint(16, 1<<63+2), varint(43, 1<<32+7)),
+		}},
 		{kind: everything, rule: "a packed list", first: text(43, "\x01\x02\xac\x02"), same: map[string][]byte{
 			"not packed":                 fields(varint(43, 1), varint(43, 2), varint(43, 300)),
 			"in pieces":                  fields(text(43, "\x01"), text(43, ""), varint(43, 2), text(43, "\xac\x82\x00")),
@@ -277,6 +282,13 @@ func families() []family {
 			same: map[string][]byte{
 				"packed the other way": fields(varint(1, 1), text(4, "\x01\x02"), varint(5, 1), varint(5, 2), text(7, "\x01\x02")),
 			}},
+		{kind: legacy, rule: "numbers that a closed enum has no constants of", first: fields(varint(1, 1), varint(6, 77),
+			text(7, "\x01\x4d\x02"), message(17, text(1, "a"), varint(2, 77))), same: map[string][]byte{
+			"not packed, with another field between": fields(varint(7, 1), varint(7, 77), message(17, varint(2, 77), text(1, "a")),
+				varint(6, 77), varint(1, 1), varint(7, 2)),
+			"the last one counts": fields(varint(1, 1), varint(6, 1), varint(6, 77), text(7, "\x01\x4d\x02"),
+				message(17, text(1, "a"), varint(2, 77))),
+		}},
 		{kind: legacy, rule: "groups", first: fields(varint(1, 1), group(8, varint(1, 5), group(4, varint(1, 1))), group(9, varint(1, 1),
 			text(2, "\x01\x00\x00\x00")),
 			group(9), group(10, varint(1, 1))), same: map[string][]byte{
