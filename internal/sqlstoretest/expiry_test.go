@@ -228,7 +228,7 @@ func TestRunSweepsUntilItsContextEnds(t *testing.T) {
 		cancel()
 
 		for range cap(ended) {
-			if err := <-ended; err != nil {
+			if err := happens(t, "Run ends", ended); err != nil {
 				t.Error(err)
 			}
 		}

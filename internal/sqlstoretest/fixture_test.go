@@ -209,6 +209,22 @@ func eventually(tb testing.TB, what string, holds func() bool) {
 	}
 }
 
+// happens waits for a channel to be closed, or to have something to say, and returns that.
+func happens[T any](tb testing.TB, what string, channel <-chan T) (said T) {
+	tb.Helper()
+
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+
+	select {
+	case said = <-channel:
+	case <-timer.C:
+		tb.Fatalf("not within %v: %s", patience, what)
+	}
+
+	return said
+}
+
 // overdue is a claim whose lease has ended, and whose owner cannot be alive any more.
 func overdue(tb testing.TB, s *sqlstore.Store) store.Claim {
 	tb.Helper()

@@ -65,7 +65,7 @@ func notified(t *testing.T, db *sqltest.Database) *sqlstore.Notified {
 		}
 	})
 
-	<-changed
+	happens(t, "the listener listens", changed)
 
 	return s
 }
@@ -96,7 +96,7 @@ func TestAnotherProcessIsToldWhatDoesNotRunAnyMore(t *testing.T) {
 
 		res, err := end(claim)
 		must(t, res, err)
-		<-changed
+		happens(t, "the other process is told", changed)
 
 		select {
 		case <-other:
@@ -133,6 +133,8 @@ func TestWhoeverWatchesIsWokenWhenTheListenerListensAgain(t *testing.T) {
 	}
 
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+
 	ended := make(chan error, 1)
 
 	first, stopFirst := s.Watch(newKey())
@@ -140,21 +142,21 @@ func TestWhoeverWatchesIsWokenWhenTheListenerListensAgain(t *testing.T) {
 
 	go func() { ended <- s.Run(ctx) }()
 
-	<-first
+	happens(t, "the listener listens", first)
 
 	proxy.Cut()
 
-	if err := <-lost; err == nil || errors.Is(err, context.Canceled) {
+	if err := happens(t, "the connection is lost", lost); err == nil || errors.Is(err, context.Canceled) {
 		t.Errorf("the listener returned %v", err)
 	}
 
 	second, stopSecond := s.Watch(newKey())
 	defer stopSecond()
 
-	<-second
+	happens(t, "the listener listens again", second)
 	cancel()
 
-	if err := <-ended; err != nil {
+	if err := happens(t, "Run ends", ended); err != nil {
 		t.Error(err)
 	}
 }

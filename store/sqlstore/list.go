@@ -69,12 +69,15 @@ func (r *row) listed() (store.Listed, error) {
 	var key store.Key
 
 	if len(r.id) != len(key) {
-		return store.Listed{}, fmt.Errorf("sqlstore: a record has the key %x: %w", r.id, store.ErrUnreadable)
+		return store.Listed{}, fmt.Errorf("sqlstore: list: a record has the key %x: %w", r.id, store.ErrUnreadable)
 	}
 
 	copy(key[:], r.id)
 
 	rec, err := r.record(&key)
+	if err != nil {
+		err = fmt.Errorf("sqlstore: list: %w", err)
+	}
 
 	return store.Listed{Key: key, Result: store.Result{Record: rec, Now: r.time()}}, err
 }

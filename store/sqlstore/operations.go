@@ -15,6 +15,9 @@ const longestText = 1 << 16
 // errRaced means that others changed the record whenever it was about to be written. The operation is tried again.
 var errRaced = errors.New("the record changes all the time")
 
+// errTooLong means that an operation cannot be kept whole, however often it is tried.
+var errTooLong = errors.New("it is too long")
+
 // Claim implements [store.Store]. Its error matches store.ErrFull when the database says that it has no room left.
 func (s *Store) Claim(ctx context.Context, op store.Claim) (res store.Result, err error) {
 	err = s.do(ctx, "claim", func(ctx context.Context, at access) (err error) {
@@ -147,8 +150,8 @@ func (s *Store) lookup(ctx context.Context, at access, key *store.Key) (store.Re
 // bounded refuses what cannot be kept whole.
 func bounded(op *store.Claim) error {
 	if len(op.Method) > longestText || len(op.ReadableKey) > longestText {
-		return fmt.Errorf("sqlstore: a method of %d bytes or a key of %d: at most %d can be kept",
-			len(op.Method), len(op.ReadableKey), longestText)
+		return fmt.Errorf("a method of %d bytes or a key of %d, of which %d can be kept: %w",
+			len(op.Method), len(op.ReadableKey), longestText, errTooLong)
 	}
 
 	return nil

@@ -41,7 +41,7 @@ func (s *Store) do(ctx context.Context, name string, run func(ctx context.Contex
 		switch {
 		case err == nil:
 			return nil
-		case errors.Is(err, store.ErrUnreadable), errors.Is(err, store.ErrNewer):
+		case errors.Is(err, store.ErrUnreadable), errors.Is(err, store.ErrNewer), errors.Is(err, errTooLong):
 			return fmt.Errorf("sqlstore: %s: %w", name, err)
 		case s.undone(err):
 		case full(err) && lost == 0:

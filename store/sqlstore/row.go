@@ -62,7 +62,7 @@ func (n *integer) Scan(src any) error {
 	case string:
 		return n.parse(src)
 	default:
-		return fmt.Errorf("sqlstore: a number of a record is a %T: %w", src, store.ErrUnreadable)
+		return fmt.Errorf("a number of a record is a %T: %w", src, store.ErrUnreadable)
 	}
 
 	return nil
@@ -71,7 +71,7 @@ func (n *integer) Scan(src any) error {
 func (n *integer) parse(s string) error {
 	parsed, err := strconv.ParseInt(s, 10, 64)
 	if err != nil {
-		return fmt.Errorf("sqlstore: a number of a record is %q: %w", s, store.ErrUnreadable)
+		return fmt.Errorf("a number of a record is %q: %w", s, store.ErrUnreadable)
 	}
 
 	*n = integer(parsed)
@@ -105,7 +105,7 @@ func (r *row) record(key *store.Key) (store.Record, error) {
 
 	switch {
 	case r.format > formatVersion:
-		return rec, fmt.Errorf("sqlstore: a record has format %d, this build knows %d: %w", r.format, formatVersion, store.ErrNewer)
+		return rec, fmt.Errorf("a record has format %d, this build knows %d: %w", r.format, formatVersion, store.ErrNewer)
 	case r.format < formatVersion:
 		return rec, unreadable("it has no format")
 	case !bytes.Equal(r.id, key[:]):
@@ -134,7 +134,7 @@ func (r *row) record(key *store.Key) (store.Record, error) {
 }
 
 func unreadable(why string) error {
-	return fmt.Errorf("sqlstore: a record is damaged: %s: %w", why, store.ErrUnreadable)
+	return fmt.Errorf("a record is damaged: %s: %w", why, store.ErrUnreadable)
 }
 
 func (r *row) fill(rec *store.Record) (err error) {
