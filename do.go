@@ -2,6 +2,8 @@ package onlyonce
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 )
 
@@ -36,6 +38,8 @@ const (
 // [NotExecuted] releases the key. Any other error is ambiguous: under AtMostOnce later calls are told that the outcome is
 // unknown, otherwise the next one runs again.
 //
+// A handler that joins a transaction of its own gives it the bytes that it will return, as []byte or string.
+//
 // The function gets the run's context: see [Engine.Execute]. Do returns when it has ended, even if ctx ends before. The
 // error is the function's own without its mark, a [*RecordedError], or one of Execute's; [OutcomeOf] says what it means
 // for the key.
@@ -46,9 +50,7 @@ func (e *Engine) Do(ctx context.Context, call Call, fn func(ctx context.Context)
 	)
 
 	call.Outcome = func(response any, err error) Outcome {
-		body, _ := response.([]byte)
-
-		return classify(body, err)
+		return classifyAny(response, err)
 	}
 
 	reply, err := e.Execute(ctx, &call, func(ctx context.Context) Outcome {
@@ -81,6 +83,25 @@ func (e *Engine) Do(ctx context.Context, call Call, fn func(ctx context.Context)
 }
 
 func answeredFromRecord(reply *Reply) bool { return reply.Status == StatusReplayed || reply.Recorded }
+
+// errNotBytes is about a response that a run under Do cannot record.
+var errNotBytes = errors.New("onlyonce: a run under Do can only record []byte or string")
+
+// classifyAny classifies what a joined run is about to return.
+func classifyAny(response any, err error) Outcome {
+	if err != nil {
+		return classify(nil, err)
+	}
+
+	switch response := response.(type) {
+	case []byte:
+		return classify(response, nil)
+	case string:
+		return classify([]byte(response), nil)
+	default:
+		return Outcome{Err: fmt.Errorf("%w, not %T", errNotBytes, response)}
+	}
+}
 
 func classify(body []byte, err error) Outcome {
 	if err == nil {

@@ -41,6 +41,19 @@
 //   - [ExactlyOnce]: it takes over as well, but an unfinished run has left nothing behind, because the handler's rows and
 //     the record commit together.
 //
+// # Transactions
+//
+// Under ExactlyOnce the policy says how rows and record come to commit together. With a [SingleTransaction], the default, the
+// handler is given the database transaction in which its key is claimed and its outcome recorded. There is no lease: a crash leaves
+// nothing behind, other processes wait for the transaction itself, and the retry runs at once. With a [JoinedTransaction]
+// the claim is leased like any other, and the handler writes the completion, which only its own token can, as the last statement of a
+// transaction that it opens by itself. A run that was overtaken cannot write it, and rolls back.
+//
+// An answer is given only if the record says that the transaction has committed. Where a commit was not confirmed and nobody can
+// find out what became of it, the call is rejected with [ReasonLeaseLost]: the same key will tell. A transaction that conflicted
+// with another one is rolled back, and its handler is run again, three times at most and within one MaxRun. In a single
+// transaction an error that is recorded rolls back what the handler has written, unless [KeepWrites] marks it.
+//
 // # The trust window
 //
 // Store and owner do not share a clock, so the owner trusts its lease for less time than the store grants it: from before it
@@ -92,6 +105,7 @@
 //   - retention: how long an outcome, or a released key, is kept.
 //   - release: to give a key back, so that the next claim wins it.
 //   - hold: to mark the outcome of a run as unknown.
+//   - conflict: of a transaction, that the database has rolled it back because of another one.
 //   - settle: to bring a record to an end, by its owner or by [Engine.Resolve].
 //   - recover: to find out what became of a run whose outcome is unknown.
 //   - doubtful: of a record, that an earlier run of it may have had its effect.

@@ -3,6 +3,7 @@ package onlyonce_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -230,6 +231,33 @@ func TestRunThatHasJoinedKeepsItsKeyForAsLongAsItsTransactionIsOpen(t *testing.T
 
 		if lost, failed := seen.of(onlyonce.EventLeaseLost), seen.of(onlyonce.EventRenewFailed); len(lost)+len(failed) > 0 {
 			t.Errorf("%d leases were lost, %d renewals failed", len(lost), len(failed))
+		}
+	})
+}
+
+func TestJoinedRunUnderDoRecordsTextAndNothingElse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		db := txstore.New()
+		e := newEngine(t, db, exactlyOnce(onlyonce.JoinedTransaction))
+		handler := func(response any) func(context.Context) ([]byte, error) {
+			return func(ctx context.Context) ([]byte, error) {
+				tx := db.Open()
+				defer tx.Rollback()
+
+				if err := tx.Join(ctx, response, nil); err != nil {
+					return nil, err
+				}
+
+				return []byte("text"), tx.Commit(ctx)
+			}
+		}
+
+		do(t, e, pay("text"), handler("text")).mustBe(t, onlyonce.StatusExecuted, "text")
+		do(t, e, pay("text"), handler("text")).mustBe(t, onlyonce.StatusReplayed, "text")
+
+		if got := do(t, e, pay("number"), handler(7)); got.err == nil || !strings.Contains(got.err.Error(), "not int") {
+			t.Errorf("got %s, %v", got.Status, got.err)
 		}
 	})
 }

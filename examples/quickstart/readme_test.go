@@ -40,12 +40,16 @@ func TestTheCodeOfTheReadmeIsCompiled(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	source, err := os.ReadFile("quickstart.go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	var compiled string
 
-	compiled := lines(string(source))
+	for _, path := range []string{"quickstart.go", "../transactions/single.go", "../transactions/joined.go"} {
+		source, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		compiled += lines(string(source)) + "\n"
+	}
 
 	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
 	if len(blocks) < 3 {
@@ -56,7 +60,7 @@ func TestTheCodeOfTheReadmeIsCompiled(t *testing.T) {
 	for _, block := range blocks {
 		for part := range strings.SplitSeq(block[1], "…") {
 			if !strings.Contains(compiled, lines(part)) {
-				t.Errorf("this is not in quickstart.go:\n%s", part)
+				t.Errorf("this is in no example:\n%s", part)
 			}
 		}
 	}

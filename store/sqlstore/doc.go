@@ -38,26 +38,50 @@
 // commits for speed. Records that nobody settles live for ever; [Store.ListUnknown] finds them by an index of their own. What has
 // expired is absent at once, and deleted by [Store.Run].
 //
-//   - Leases and retentions follow the wall clock of the database's machine. A step forward ends leases early: under AtMostOnce
+//   - Leases and retentions follow the wall clock of the database's machine. Single transactions have no lease. A step forward ends leases early: under AtMostOnce
 //     that makes outcomes unknown, under AtLeastOnce it lets a run be taken over while its owner still works. A step back
 //     keeps leases, and so waiters, for as long. Let the clock be slewed. The clocks of the programs do not matter.
 //   - Replication that the primary does not wait for loses acknowledged commits in a failover, as with any other data. After the
 //     loss of a claim a retry may run a second time.
 //   - Reads must see what was written: no proxy may send them to a replica. A stale read costs no second run, because the
 //     write that follows it fails, but it may answer that a call is in progress, or unknown, that is completed.
-//   - These records are leased. They do not commit together with what a handler writes.
+//
+// # Transactions
+//
+// The store is [store.Transactional]: under onlyonce.ExactlyOnce a handler's rows and the record of its call commit together.
+//
+// In a single transaction the handler finds it with [Tx]. The claim is its first statement and the outcome its last, so a crash
+// leaves nothing behind. A duplicate in another process waits for the row, by lock_timeout in PostgreSQL and by
+// innodb_lock_wait_timeout in MariaDB, in whole seconds; in MySQL its wait ends with its connection. What it waits for it cannot
+// see: another request under the key waits as well, and then gets KEY_REUSED, or IN_PROGRESS when its wait is over. A run adds
+// three statements to the handler's in PostgreSQL, a replay is one. A recorded error rolls back to a savepoint before; where
+// onlyonce.KeepWrites keeps the writes, PostgreSQL wants a transaction in which no statement has failed.
+//
+// A commit that was not confirmed is decided by a claim of the same key in another transaction: it has to wait until the first
+// is over, and then sees what that has left. Where the database does not answer in time either, nobody is told that the call
+// has succeeded.
+//
+// Joined, the record is leased, and the handler writes the completion with [Join], or [InTx] does it. The row is then locked until
+// the handler's transaction ends. At REPEATABLE READ or more, a renewal of the lease conflicts with a transaction that began before
+// it; InTx runs its function again then.
+//
+// A single transaction holds a connection while its handler runs. So that handlers which take another from the same pool cannot
+// wait for each other for ever, only half of the pool is given to transactions: see [WithMaxTransactions]. A handler that takes two
+// more can still starve, as can one in a pool of one connection. A joined run renews its lease through the store's pool: where
+// handlers may hold all of its connections, give the store a pool of its own.
 //
 // # Errors
 //
 // Serialization failures, deadlocks and a locked database are undone by the database and tried again, with a growing pause, as
 // long as the operation has time ([WithTimeout]); see [WithRetryable] for drivers whose errors do not tell. Where the connection
-// breaks, the operation is sent again twice. Any isolation level from READ COMMITTED on is fine, and nothing gains by more.
+// breaks, the operation is sent again twice. Any isolation level from READ COMMITTED on is fine for
+// records, and nothing gains by more; for the handler's rows see [WithIsolation].
 //
 // # Connections
 //
-// There is no session state: no advisory locks, no settings, no temporary tables. Every operation works through a pooler in
+// There is no session state: no advisory locks, no temporary tables, no settings beyond a transaction. Every operation works through a pooler in
 // transaction mode. Prepared statements are not needed; where the pooler does not carry them over, tell the driver, as in
-// pgx with default_query_exec_mode=exec. An operation holds one connection for one statement. Callers that wait for a run elsewhere poll,
+// pgx with default_query_exec_mode=exec. An operation on a leased record holds one connection for one statement. Callers that wait for a run elsewhere poll,
 // one for each key and process, and hold none; in PostgreSQL see [Store.Notify].
 //
 // Give the pool a limit, and let it keep its connections:
@@ -77,7 +101,7 @@
 //
 //	file:payments.db?_busy_timeout=5&_journal_mode=WAL&_synchronous=FULL
 //
-// Writers take turns; replays and lookups wait for nobody.
+// Writers take turns; replays and lookups wait for nobody. Single transactions run one after the other, whatever their keys.
 //
 // # Other databases
 //

@@ -15,6 +15,7 @@ const (
 	stateDeadlock      = "40P01"
 	stateLockWait      = "55P03"
 	stateDiskFull      = "53100"
+	classConstraint    = "23"
 	classGoingDown     = "57P"
 	classConnection    = "08"
 

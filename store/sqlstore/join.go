@@ -133,9 +133,6 @@ func (s *Store) joinArgs(op *store.Completion) []any {
 	return []any{outcome, seal, retention, retention, key, token, none}
 }
 
-// A joined run renews its lease by the store's pool while its handler holds connections. Where handlers can wait for each other
-// on all connections of a pool, give the store a pool of its own, on the same database.
-
 // conflictTries is how often InTx runs its function again that conflicted with another transaction.
 const conflictTries = 3
 
@@ -190,7 +187,7 @@ func inTx[T any](
 	}
 
 	if err := tx.Commit(); err != nil {
-		return response, j != nil && reported(err) && j.store.conflicts(err), fmt.Errorf("sqlstore: commit: %w", err)
+		return response, j != nil && j.store.conflicts(err), fmt.Errorf("sqlstore: commit: %w", err)
 	}
 
 	return response, false, answer

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/onlyonce-go/onlyonce/store"
@@ -114,7 +115,8 @@ func (t *transaction) record(ctx context.Context, op *store.Completion, undo boo
 	return res, err
 }
 
-// commit reports as well whether it is sure that a transaction which has not committed never will.
+// commit reports as well whether it is sure that a transaction which has not committed never will. What the database says is
+// believed only of conflicts and of violated constraints; anything else is looked into.
 func (t *transaction) commit(ctx context.Context) (sure bool, err error) {
 	committed := make(chan error, 1)
 
@@ -129,7 +131,7 @@ func (t *transaction) commit(ctx context.Context) (sure bool, err error) {
 	t.cancel()
 	t.leave()
 
-	return reported(err) && !goingDown(err), err
+	return t.store.conflicts(err) || strings.HasPrefix(sqlState(err), classConstraint), err
 }
 
 // conflicts recognises the errors after which a transaction is gone because of another one.
