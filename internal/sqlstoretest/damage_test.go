@@ -105,13 +105,13 @@ func mustRefuseShortly(t *testing.T, s *sqlstore.Store, claim store.Claim, what 
 func poisons(column string, value any) []any {
 	switch value := value.(type) {
 	case int64:
-		small := []any{value + 1, value - 1, value ^ 64, int64(0), int64(4), int64(math.MaxInt16)}
+		small := []any{value + 1, int64(0), int64(4), value ^ 64}
 
 		switch column {
 		case "format", "state", "guarantee", "flags", "scheme":
 			return small
 		default:
-			return append(small, int64(math.MaxInt64), int64(math.MinInt64), value+1<<32)
+			return append(small, int64(math.MaxInt64), int64(math.MinInt64))
 		}
 	case []byte:
 		return bytesPoisons(value)
@@ -131,7 +131,7 @@ func bytesPoisons(value []byte) []any {
 	all := []any{append(slices.Clone(value), 'x'), append([]byte{'y'}, value...)}
 
 	for n := range value {
-		if n%5 == 0 {
+		if n%11 == 0 {
 			changed := slices.Clone(value)
 			changed[n] ^= 1
 			all = append(all, changed, slices.Clone(value[:n]))

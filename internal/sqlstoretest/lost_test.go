@@ -109,7 +109,7 @@ func TestF06AnOperationEndsWithItsTimeoutWhereTheServerDoesNotAnswer(t *testing.
 		s, proxy := k.behind(t)
 		hasty := k.hasty(t, proxy)
 		claim := newClaim()
-		start(t, hasty, claim)
+		start(t, s, claim)
 
 		for name, fault := range map[string]struct{ begin, end func() }{
 			"stalled": {proxy.Stall, proxy.Unstall}, "down": {proxy.Down, proxy.Up},
