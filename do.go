@@ -49,9 +49,7 @@ func (e *Engine) Do(ctx context.Context, call Call, fn func(ctx context.Context)
 		fail error
 	)
 
-	call.Outcome = func(response any, err error) Outcome {
-		return classifyAny(response, err)
-	}
+	call.Outcome = classifyAny
 
 	reply, err := e.Execute(ctx, &call, func(ctx context.Context) Outcome {
 		body, fail = fn(ctx)

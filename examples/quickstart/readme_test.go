@@ -40,7 +40,7 @@ func TestTheCodeOfTheReadmeIsCompiled(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	var compiled string
+	var sources []byte
 
 	for _, path := range []string{"quickstart.go", "../transactions/single.go", "../transactions/joined.go"} {
 		source, err := os.ReadFile(path)
@@ -48,8 +48,10 @@ func TestTheCodeOfTheReadmeIsCompiled(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		compiled += lines(string(source)) + "\n"
+		sources = append(sources, source...)
 	}
+
+	compiled := lines(string(sources))
 
 	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
 	if len(blocks) < 3 {

@@ -38,9 +38,10 @@
 // commits for speed. Records that nobody settles live for ever; [Store.ListUnknown] finds them by an index of their own. What has
 // expired is absent at once, and deleted by [Store.Run].
 //
-//   - Leases and retentions follow the wall clock of the database's machine. Single transactions have no lease. A step forward ends leases early: under AtMostOnce
+//   - Leases and retentions follow the wall clock of the database's machine. A step forward ends leases early: under AtMostOnce
 //     that makes outcomes unknown, under AtLeastOnce it lets a run be taken over while its owner still works. A step back
-//     keeps leases, and so waiters, for as long. Let the clock be slewed. The clocks of the programs do not matter.
+//     keeps leases, and so waiters, for as long. Let the clock be slewed. The clocks of the programs do not matter. Single
+//     transactions have no lease.
 //   - Replication that the primary does not wait for loses acknowledged commits in a failover, as with any other data. After the
 //     loss of a claim a retry may run a second time.
 //   - Reads must see what was written: no proxy may send them to a replica. A stale read costs no second run, because the
@@ -79,10 +80,10 @@
 //
 // # Connections
 //
-// There is no session state: no advisory locks, no temporary tables, no settings beyond a transaction. Every operation works through a pooler in
-// transaction mode. Prepared statements are not needed; where the pooler does not carry them over, tell the driver, as in
-// pgx with default_query_exec_mode=exec. An operation on a leased record holds one connection for one statement. Callers that wait for a run elsewhere poll,
-// one for each key and process, and hold none; in PostgreSQL see [Store.Notify].
+// There is no session state: no advisory locks, no temporary tables, no settings beyond a transaction. Every operation works through
+// a pooler in transaction mode. Prepared statements are not needed; where the pooler does not carry them over, tell the driver, as
+// in pgx with default_query_exec_mode=exec. An operation on a leased record holds one connection for one statement. Callers that
+// wait for a run elsewhere poll, one for each key and process, and hold none; in PostgreSQL see [Store.Notify].
 //
 // Give the pool a limit, and let it keep its connections:
 //
