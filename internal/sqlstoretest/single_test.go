@@ -52,6 +52,28 @@ func TestSingleTransactionCommitsRowsAndRecordTogether(t *testing.T) {
 	})
 }
 
+// A key is bytes, which a database may take for a text that it cannot read.
+func TestSingleTransactionLeavesOneRecordForEachKey(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		const keys = 20
+
+		s, e := k.opened(t, onlyonce.SingleTransaction)
+
+		for i := range keys {
+			key := fmt.Sprint("key-", i)
+
+			call(t.Context(), e, key, s.sell(key)).mustBe(t, onlyonce.StatusExecuted, string(body(int64(i+1))))
+			call(t.Context(), e, key, s.sell(key)).mustBe(t, onlyonce.StatusReplayed, string(body(int64(i+1))))
+		}
+
+		if n := k.rows(s.db).count(t); n != keys {
+			t.Errorf("%d records, want %d", n, keys)
+		}
+	})
+}
+
 func TestF22DuplicatesEverywhereAtOnceRunOneSingleTransaction(t *testing.T) {
 	each(t, kinds, func(t *testing.T, k kind) {
 		t.Helper()

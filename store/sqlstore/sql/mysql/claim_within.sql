@@ -13,7 +13,9 @@ SELECT
 FROM (
   SELECT
     TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000 AS now,
-    ? AS id, ? AS token, ? AS guarantee, ? AS scheme, ? AS fingerprint, ? AS method, ? AS readable_key,
+    -- A bare parameter would be a text here, and bytes that are none would become question marks.
+    CAST(? AS BINARY) AS id, CAST(? AS BINARY) AS token, ? AS guarantee, ? AS scheme, CAST(? AS BINARY) AS fingerprint,
+    ? AS method, ? AS readable_key,
     ? AS seal, ? AS outcome_seal, ? AS checksum, ? AS lease, ? AS life
 ) AS c
 ON DUPLICATE KEY UPDATE flags = {table}.flags
