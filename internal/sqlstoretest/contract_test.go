@@ -1,24 +1,73 @@
 package sqlstoretest_test
 
 import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 	"github.com/onlyonce-go/onlyonce/store/storetest"
 )
 
-// contract proves that a store keeps the contract.
-func contract(t *testing.T, s store.Store) {
-	t.Helper()
+// joining is a transaction that a handler opens on the database of the store.
+type joining struct{ tx *sql.Tx }
 
-	storetest.Run(t, func(*testing.T) store.Store { return s }, storetest.WithUnit(unit))
+func (j joining) Join(ctx context.Context, response any) error {
+	return sqlstore.Join(ctx, j.tx, response)
+}
+func (j joining) Commit(context.Context) error { return j.tx.Commit() }
+func (j joining) Rollback()                    { _ = j.tx.Rollback() }
+
+// join opens the transaction of a handler. In SQLite it asks for its turn to write until it gets it.
+func (k kind) join(ctx context.Context, db *sql.DB) (storetest.Joining, error) {
+	for {
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil || k.dialect != sqlstore.SQLite {
+			return joining{tx}, err
+		}
+
+		if _, err := tx.ExecContext(ctx, "DELETE FROM "+sqlstore.DefaultTable+" WHERE false"); err == nil {
+			return joining{tx}, nil
+		}
+
+		_ = tx.Rollback()
+	}
+}
+
+// opened is a store with its database.
+type opened struct {
+	*sqlstore.Store
+
+	db *sql.DB
 }
 
 func TestContract(t *testing.T) {
 	each(t, kinds, func(t *testing.T, k kind) {
 		t.Helper()
 
-		s, _ := k.open(t)
-		contract(t, s)
+		shared, db := k.open(t)
+
+		storetest.Run(t, func(t *testing.T) store.Store {
+			t.Helper()
+
+			// A transaction of SQLite holds up everybody else's.
+			if k.dialect == sqlstore.SQLite && strings.Contains(strings.ToLower(t.Name()), "transaction") {
+				s, db := k.open(t)
+
+				return opened{s, db}
+			}
+
+			return opened{shared, db}
+		}, storetest.WithUnit(unit), storetest.WithJoin(func(ctx context.Context, s store.Store) (storetest.Joining, error) {
+			own, ok := s.(opened)
+			if !ok {
+				return nil, errors.New("another store")
+			}
+
+			return k.join(ctx, own.db)
+		}))
 	})
 }

@@ -16,10 +16,20 @@ func suite() config { return config{bubble: true, unit: DefaultUnit, rounds: 10,
 func failures(t *testing.T, newStore func() store.Store) map[string][]string {
 	t.Helper()
 
-	cfg := suite()
+	return failuresOf(t, suite(), newStore, func(string) bool { return true })
+}
+
+// failuresOf is failures for some groups.
+func failuresOf(t *testing.T, cfg config, newStore func() store.Store, among func(group string) bool) map[string][]string {
+	t.Helper()
+
 	failed := make(map[string][]string)
 
 	for _, g := range groups(cfg) {
+		if !among(g.name) {
+			continue
+		}
+
 		for _, c := range g.checks {
 			synctest.Test(t, func(t *testing.T) {
 				p := &probe{}

@@ -77,4 +77,13 @@ var (
 	notifier = rule{
 		"Notifier", "a watch is woken by whatever stops the run after Watch has returned",
 	}
+	oneCommit = rule{
+		"Transactional", "claim, rows and outcome commit together or leave nothing, and nobody sees them before",
+	}
+	turns = rule{
+		"Transactional", "Begin waits for the end of another transaction of the key, for as long as it is told",
+	}
+	joins = rule{
+		"Transactional", "a joined completion commits with the handler's transaction, and only while the record is the run's own",
+	}
 )

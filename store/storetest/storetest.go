@@ -7,12 +7,14 @@
 //	}
 //
 // Every failure names the rule that is broken, numbered as in package store, and says in one sentence what the rule
-// asks for. The optional interfaces store.Inspector, store.Lister and store.Notifier are checked where they are implemented.
+// asks for. The optional interfaces store.Inspector, store.Lister, store.Notifier and store.Transactional are checked where they
+// are implemented, the joined transactions of the last where WithJoin says how a handler opens one.
 //
 // Package storetest depends on the standard library and on package store alone.
 package storetest
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -32,6 +34,8 @@ type config struct {
 	unit   time.Duration
 	// rounds is how many times a race is run, seeds how many sequences of random operations.
 	rounds, seeds int
+	// join opens transactions of a handler's own.
+	join func(ctx context.Context, s store.Store) (Joining, error)
 }
 
 // InBubble runs every check inside [synctest.Test], on fake time. It is for embedded stores, whose clock is that of the
@@ -123,5 +127,7 @@ func groups(cfg config) []group {
 		{"Inspector", inspectorChecks()},
 		{"Lister", listerChecks()},
 		{"Notifier", notifierChecks()},
+		{"Transactional", transactionalChecks()},
+		{"a joined transaction", joinedChecks()},
 	}
 }

@@ -1,0 +1,284 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// Joining is a transaction that a handler opens by itself, with what the store offers handlers for that.
+type Joining interface {
+	// Join writes the completion of the leased run that ctx belongs to. The response is what the handler will return without an
+	// error. It fails where the record is not the run's own any more.
+	Join(ctx context.Context, response any) error
+	// Commit ends the transaction.
+	Commit(ctx context.Context) error
+	// Rollback gives the transaction up. It does nothing where the transaction has ended.
+	Rollback()
+}
+
+// WithJoin says how a handler opens a transaction of its own, in which it writes the completion of its run: on a store that
+// newStore has returned. Without it, joined transactions are not checked.
+func WithJoin(open func(ctx context.Context, s store.Store) (Joining, error)) Option {
+	return func(c *config) { c.join = open }
+}
+
+// joinedRun is a leased run whose handler says that its outcome is theOutcome.
+type joinedRun struct {
+	op store.Completion
+
+	mu      sync.Mutex
+	written []bool
+}
+
+func (r *joinedRun) Outcome(any, error) (op store.Completion, definite, keep bool, problem error) {
+	return r.op, true, false, nil
+}
+
+func (r *joinedRun) Written(applied bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	r.written = append(r.written, applied)
+}
+
+// told is what the run was told last, if it was.
+func (r *joinedRun) told() (applied, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	if len(r.written) == 0 {
+		return false, false
+	}
+
+	return r.written[len(r.written)-1], true
+}
+
+func joinedChecks() []check {
+	all := []struct {
+		name string
+		run  func(x *transacted)
+	}{
+		{"a joined completion is seen when its transaction has committed, and not before", joinedSeen},
+		{"a joined completion that is rolled back leaves the run as it was", joinedRolledBack},
+		{"a joined completion is accepted when the lease has ended and nobody has taken over", joinedLate},
+		{"a joined completion of a run that is not the owner any more is refused, and changes nothing", joinedRefused},
+		{"a takeover waits for a joined completion and finds its outcome", joinedTakeover},
+	}
+	checks := make([]check, 0, len(all))
+
+	for _, c := range all {
+		checks = append(checks, check{c.name, func(x *env) {
+			transactional, ok := x.store.(store.Transactional)
+			if !ok || x.join == nil {
+				x.Logf("%T does not implement store.Transactional, or WithJoin is not given", x.store)
+
+				return
+			}
+
+			(&transacted{x, transactional}).within(c.run)
+		}})
+	}
+
+	return checks
+}
+
+// handler is the handler of a leased run, with a transaction of its own.
+func (x *transacted) handler(claim store.Claim) (context.Context, *joinedRun, Joining) {
+	x.Helper()
+
+	tx, err := x.join(x.ctx, x.store)
+	if err != nil {
+		x.Fatalf("a handler could not open a transaction: %v", err)
+	}
+
+	run := &joinedRun{op: completion(claim, theOutcome)}
+
+	return x.transactional.Join(x.ctx, run), run, tx
+}
+
+// write writes a completion that must be accepted.
+func (x *transacted) write(claim store.Claim) Joining {
+	x.Helper()
+
+	ctx, run, tx := x.handler(claim)
+	if err := tx.Join(ctx, "a response"); err != nil {
+		tx.Rollback()
+		x.Fatalf("%v: the completion of a run that owns its record was refused: %v", joins, err)
+	}
+
+	if applied, ok := run.told(); !ok || !applied {
+		x.brokenf(joins, "the run was not told that its completion was written")
+	}
+
+	return tx
+}
+
+// peek reads the record as others do while a transaction is open.
+func (x *transacted) peek() (store.Record, bool) {
+	x.Helper()
+
+	inspector, ok := x.store.(store.Inspector)
+	if !ok {
+		return store.Record{}, false
+	}
+
+	res, err := inspector.Lookup(x.ctx, x.key)
+
+	return x.must("Lookup", res, err).Record, true
+}
+
+func joinedSeen(x *transacted) {
+	claim := x.newClaim()
+	before := x.start(claim).Record
+	tx := x.write(claim)
+
+	if rec, ok := x.peek(); ok {
+		if d := everything(&rec, &before); d != "" {
+			x.brokenf(joins, "a joined completion is seen before its transaction has committed: %s", d)
+		}
+	}
+
+	if err := tx.Commit(x.ctx); err != nil {
+		x.Fatalf("Commit returned an error: %v", err)
+	}
+
+	want := before
+	want.State, want.Outcome = store.Completed, []byte(theOutcome)
+
+	got := x.read()
+	if d := meaning(&got.Record, &want); d != "" {
+		x.brokenf(joins, "the record of a joined completion: %s", d)
+	}
+
+	x.at("EndedAt of a joined completion", got.Record.EndedAt.Add(long), got.Record.ExpiresAt)
+
+	if got.Record.EndedAt.Before(before.LastStart.Add(-rounding)) || got.Record.EndedAt.After(got.Now.Add(rounding)) {
+		x.brokenf(contents, "a joined completion ended at %v: it started at %v, and now it is %v",
+			got.Record.EndedAt, before.LastStart, got.Now)
+	}
+
+	x.expect(resends, "a copy of a joined completion", x.complete(claim, theOutcome),
+		firstRun(true, claim.Token))
+	x.expect(finality, "another completion after a joined one", x.complete(claim, otherOutcome),
+		firstRun(false, claim.Token))
+	x.expect(finality, "a claim after a joined completion", x.claim(x.newClaim()), firstRun(false, claim.Token))
+}
+
+// firstRun is the record that the first run of a key has completed.
+func firstRun(applied bool, token store.Token) want {
+	return want{applied, store.Completed, token, 1, theOutcome}
+}
+
+func joinedRolledBack(x *transacted) {
+	claim := x.newClaim()
+	before := x.start(claim).Record
+
+	for range copies {
+		x.write(claim).Rollback()
+
+		if d := everything(new(x.read().Record), &before); d != "" {
+			x.brokenf(joins, "a joined completion that was rolled back left something behind: %s", d)
+		}
+	}
+
+	x.expect(joins, "a completion after a joined one was rolled back", x.complete(claim, theOutcome),
+		firstRun(true, claim.Token))
+}
+
+func joinedLate(x *transacted) {
+	claim := x.shortClaim()
+	x.startShort(claim)
+
+	if err := x.write(claim).Commit(x.ctx); err != nil {
+		x.Fatalf("Commit returned an error: %v", err)
+	}
+
+	x.expect(settlement, "a claim after a late joined completion", x.claim(x.newClaim()),
+		firstRun(false, claim.Token))
+}
+
+func joinedRefused(x *transacted) {
+	type lost struct {
+		name string
+		how  func(own store.Claim)
+	}
+
+	all := []lost{
+		{"another run has taken over", func(own store.Claim) {
+			x.pass(x.read().Record.OwnerAliveUntil)
+
+			other := x.newClaim()
+			other.Fence, other.Guarantee = 1, own.Guarantee
+			x.start(other)
+		}},
+		{"another run has taken over and completed", func(store.Claim) {
+			x.pass(x.read().Record.OwnerAliveUntil)
+
+			other := x.newClaim()
+			other.Fence = 1
+			x.start(other)
+			x.complete(other, otherOutcome)
+		}},
+		{"the owner has released it", func(own store.Claim) { x.release(own) }},
+		{"the owner has completed it otherwise", func(own store.Claim) { x.complete(own, otherOutcome) }},
+	}
+
+	if inspector, ok := x.store.(store.Inspector); ok {
+		all = append(all, lost{"somebody has resolved it", func(store.Claim) {
+			x.pass(x.read().Record.OwnerAliveUntil)
+
+			res, err := inspector.Resolve(x.ctx, store.Resolution{
+				Key: x.key, Fence: 1, State: store.Completed, Outcome: []byte(otherOutcome), Retention: long,
+			})
+			x.must("Resolve", res, err)
+		}})
+	}
+
+	for _, l := range all {
+		x.newKey()
+
+		own := x.shortClaim()
+		x.start(own)
+		l.how(own)
+
+		before := x.read().Record
+		ctx, run, tx := x.handler(own)
+
+		if err := tx.Join(ctx, "a response"); err == nil {
+			x.brokenf(joins, "a completion was written although %s", l.name)
+		}
+
+		if applied, ok := run.told(); !ok || applied {
+			x.brokenf(joins, "the run was not told that its completion was refused, when %s", l.name)
+		}
+
+		tx.Rollback()
+
+		if d := everything(new(x.read().Record), &before); d != "" {
+			x.brokenf(joins, "a completion that was refused because %s changed the record: %s", l.name, d)
+		}
+	}
+}
+
+func joinedTakeover(x *transacted) {
+	claim := x.shortClaim()
+	before := x.startShort(claim).Record
+	tx := x.write(claim)
+
+	other := x.newClaim()
+	other.Fence = 1
+
+	waits := x.meanwhileClaim(other, &before)
+
+	if err := tx.Commit(x.ctx); err != nil {
+		x.Fatalf("Commit returned an error: %v", err)
+	}
+
+	if got := answered(x, "a takeover", waits); got.err == nil {
+		x.expect(joins, fmt.Sprintf("a takeover that has waited for a joined completion, on %s", ended), got.res,
+			firstRun(false, claim.Token))
+	}
+}
