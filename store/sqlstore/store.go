@@ -84,10 +84,8 @@ func WithSweep(every time.Duration, batch int) Option {
 	return func(c *config) { c.sweepEvery, c.sweepBatch = every, batch }
 }
 
-// WithIsolation sets the isolation level of single transactions. The default is the database's, and READ COMMITTED in MySQL and
-// MariaDB, whose REPEATABLE READ also locks the gaps between keys, so that claims of different keys would wait for each other. Under
-// REPEATABLE READ and SERIALIZABLE more transactions conflict, and are run again. SQLite has one level, SERIALIZABLE, and refuses
-// others.
+// WithIsolation sets the isolation level of single transactions. The default is the database's. At REPEATABLE READ and SERIALIZABLE
+// more of them conflict, and are run again. SQLite has one level, SERIALIZABLE, and refuses others.
 func WithIsolation(level sql.IsolationLevel) Option { return func(c *config) { c.isolation = level } }
 
 // WithMaxTransactions bounds how many single transactions are open at a time; others wait for room, and their calls are refused
@@ -118,10 +116,6 @@ func New(db *sql.DB, d Dialect, opts ...Option) (*Store, error) {
 
 	if n := cmp.Or(s.most, db.Stats().MaxOpenConnections/2, min(db.Stats().MaxOpenConnections, 1)); n > 0 {
 		s.room = make(chan struct{}, n)
-	}
-
-	if d == MySQL && s.isolation == sql.LevelDefault {
-		s.isolation = sql.LevelReadCommitted
 	}
 
 	if s.checked {
