@@ -51,8 +51,10 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
-demo: ## run the payments example: STORE=memory: or redis://host:6379 (where keys are kept), INPUT=path (its input)
-	@args=(-store "$$STORE")
+demo: ## run the payments example: STORE=memory:, redis://host:6379, sqlite:path, postgres://… or mysql://… (where keys are kept), INPUT=path (its input)
+	@store=$$STORE
+	[[ $$store == sqlite:* && $$store != sqlite:[/:]* && $$store != sqlite: ]] && store=sqlite:$$PWD/$${store#sqlite:}
+	args=(-store "$$store")
 	input=$$INPUT
 	if [[ -n $$input ]]; then
 		[[ $$input == /* || $$input == - ]] || input=$$PWD/$$input

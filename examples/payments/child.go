@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce"
@@ -21,11 +22,15 @@ import (
 // childName is the command by which the demo runs a ledger or a server as a process of its own.
 const childName = "child"
 
-// childConfig is what a child is told in the first line of its standard input. A second line asks it to stop. When the input ends,
-// so does the child: the demo has gone. It says on its standard output where it listens.
+// childConfig is what a child is told in the first line of its standard input. The line "stop" asks it to stop, and "hold" asks a
+// server to leave its next payments uncommitted. When the input ends, so does the child: the demo has gone. It says on its standard
+// output where it listens, and when it holds a payment.
 type childConfig struct {
-	// Ledger is where a server finds the ledger. Without it the child is the ledger itself.
-	Ledger string `json:"ledger,omitempty"`
+	// Ledger is where a server finds the ledger. Database is where it keeps the payments by itself, and Run whose payments there these
+	// are. With neither the child is the ledger itself.
+	Ledger   string `json:"ledger,omitempty"`
+	Database string `json:"database,omitempty"`
+	Run      string `json:"run,omitempty"`
 	// Work is how long the ledger takes for a charge.
 	Work time.Duration `json:"work,omitempty"`
 	// Store is where a server keeps its records, and Prefix which of the records there are this demo's. Without a store the
@@ -75,25 +80,44 @@ func childCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 
-	go func() {
-		if _, err := input.ReadString('\n'); err == nil {
-			stop()
-		}
+	held := &hold{wanted: make(chan struct{}), say: func() { _, _ = fmt.Fprintln(stdout, sayHeld) }}
 
-		_, _ = io.Copy(io.Discard, input)
+	go func() {
+		obey(input, map[string]func(){
+			askStop: stop, askHold: sync.OnceFunc(func() { close(held.wanted) }),
+		})
 
 		os.Exit(1) // whatever it is doing, nobody is there for it any more
 	}()
 
-	if config.Ledger == "" {
+	switch {
+	case config.Database != "":
+		return runTill(ctx, &config, held, stdout)
+	case config.Ledger != "":
+		return runServer(ctx, &config, stdout)
+	default:
 		return runLedger(ctx, &config, stdout)
 	}
+}
 
-	return runServer(ctx, &config, stdout)
+// What a child is asked for, and what it says.
+const (
+	askStop = "stop"
+	askHold = "hold"
+	sayHeld = "held"
+)
+
+// obey does what it is asked for until the input ends.
+func obey(input io.Reader, orders map[string]func()) {
+	for lines := bufio.NewScanner(input); lines.Scan(); {
+		if order, ok := orders[lines.Text()]; ok {
+			order()
+		}
+	}
 }
 
 func runLedger(ctx context.Context, config *childConfig, stdout io.Writer) error {
-	server, err := newServer(nil, ledger.NewService(ledger.New(), config.Work))
+	server, err := newServer(nil, oneParty(), ledger.NewService(ledger.New(), config.Work))
 	if err != nil {
 		return err
 	}
@@ -130,8 +154,58 @@ func runServer(ctx context.Context, config *childConfig, stdout io.Writer) error
 
 	service := &desk{provider: provider}
 
-	server, err := newServer(engine, service, interceptor.WithMethodPolicy(paymentsv1.PaymentService_Pay_FullMethodName,
+	server, err := newServer(engine, oneParty(), service, interceptor.WithMethodPolicy(paymentsv1.PaymentService_Pay_FullMethodName,
 		interceptor.Policy{Recover: service.recover})) // the rest is in the .proto
+	if err != nil {
+		return err
+	}
+
+	listener, err := announce(stdout)
+	if err != nil {
+		return err
+	}
+
+	return serveUntil(ctx, listener, server, engine)
+}
+
+// runTill is a server that keeps the payments in the database of its records.
+func runTill(ctx context.Context, config *childConfig, held *hold, stdout io.Writer) error {
+	protected := config.Store != ""
+
+	db, err := openDatabase(config.Database, !protected)
+	if err != nil {
+		return err
+	}
+	defer db.Close() //nolint:errcheck // there is nothing left to lose
+
+	var (
+		engine *onlyonce.Engine
+		policy []interceptor.ServerOption
+	)
+
+	if protected {
+		records, err := db.records() //nolint:contextcheck // see openStore
+		if err != nil {
+			return err
+		}
+
+		var sweeping sync.WaitGroup
+		defer sweeping.Wait()
+
+		// What has expired is deleted by whoever does this, here by every server.
+		sweeping.Go(func() { _ = records.Run(ctx) })
+
+		engine, err = onlyonce.New(records, onlyonce.WithPolicy(sharedPolicy()))
+		if err != nil {
+			return err // it says what is wrong
+		}
+
+		policy = append(policy, exactlyOnce())
+	}
+
+	service := &till{database: db, run: config.Run, plain: !protected, written: held.here}
+
+	server, err := newServer(engine, named(config.Run), service, policy...)
 	if err != nil {
 		return err
 	}

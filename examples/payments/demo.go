@@ -44,7 +44,7 @@ type demo struct {
 	// shared is the URL of a store that processes share: with one, servers and ledger are processes. The others are about
 	// these alone.
 	shared  string
-	prefix  string // what the names of the records there begin with
+	prefix  string // what the names of the records there begin with, or of the payments
 	servers int
 	// childErrors is where the processes say what is wrong.
 	childErrors io.Writer
@@ -68,10 +68,13 @@ func newDemo(all []orders.Order) *demo {
 	}
 }
 
+// demoPrefix is what the names of demos begin with.
+const demoPrefix = "onlyonce-demo-"
+
 // share makes the demonstration one of several server processes that keep their records at a URL.
 func (d *demo) share(address string, servers int) {
 	d.shared, d.servers = address, servers
-	d.prefix = "onlyonce-demo-" + rand.Text()[:8] + ":" // one in 10^12
+	d.prefix = demoPrefix + rand.Text()[:8] + ":" // one in 10^12
 	d.retention = sharedPolicy().Retention
 }
 
@@ -94,7 +97,7 @@ func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) e
 		return fmt.Errorf("there are %d workers: give at least 1", *workers)
 	}
 
-	shared, err := checkStore(*address, servers) //nolint:contextcheck // it takes no longer than openStore
+	shared, err := checkStore(ctx, *address, servers)
 	if err != nil {
 		return err
 	}
@@ -116,7 +119,7 @@ func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) e
 
 // checkStore reports whether a store is one that processes share, and sets the number of servers where that is left open. It
 // fails where that many servers cannot use the store.
-func checkStore(address string, servers *int) (bool, error) {
+func checkStore(ctx context.Context, address string, servers *int) (bool, error) {
 	const sharing = 2
 
 	shared, err := isShared(address)
@@ -137,7 +140,15 @@ func checkStore(address string, servers *int) (bool, error) {
 		*servers = sharing
 	}
 
-	_, closeStore, err := openStore(address, sharedOptions("")...)
+	if isDatabase(address) {
+		if err := checkDatabase(ctx, address); err != nil {
+			return false, fmt.Errorf("%w; nothing was charged", err)
+		}
+
+		return true, nil
+	}
+
+	_, closeStore, err := openStore(address, sharedOptions("")...) //nolint:contextcheck // it takes some seconds at most
 	if err != nil {
 		return false, fmt.Errorf("%w; nothing was charged", err)
 	}
@@ -181,7 +192,16 @@ func (d *demo) show(ctx context.Context, stdout io.Writer) error {
 		"submit %.0f %% of the orders twice at once.\n\n",
 		len(d.orders), d.workers, percent(d.faults.Reset), percent(d.faults.LostReply), percent(d.faults.Late), percent(d.twice))
 
-	if d.shared != "" {
+	switch {
+	case d.shared == "":
+	case isDatabase(d.shared):
+		_, _ = fmt.Fprintf(stdout, "The ledger is a table in the database of the records, and each payment commits together with its record.\n"+
+			"%d times one of the servers is killed with a payment written and not yet committed, and started again.\n\n"+
+			"server processes: %d\n"+
+			"database: %s, tables %s and %s,\n"+
+			"runs whose names begin with %s\n\n",
+			tillStrikes, d.servers, location(d.shared), paymentsTable, recordsTable, d.prefix)
+	default:
 		_, _ = fmt.Fprintf(stdout, "The ledger is a process of its own, as a payment provider is. One of the servers is killed while calls are\n"+
 			"in flight, and started again.\n\n"+
 			"server processes: %d\n"+

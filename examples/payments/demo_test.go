@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -16,6 +18,7 @@ import (
 
 	"github.com/onlyonce-go/onlyonce/examples/payments/faultynet"
 	"github.com/onlyonce-go/onlyonce/examples/payments/orders"
+	"github.com/onlyonce-go/onlyonce/internal/sqltest"
 )
 
 // TestMain makes the test binary the program itself where it is given a command: the demo starts itself again.
@@ -24,7 +27,7 @@ func TestMain(m *testing.M) {
 		main()
 	}
 
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(sqltest.Shared(m))
 }
 
 func someOrders(t *testing.T, n int) []orders.Order {

@@ -19,7 +19,8 @@ const (
 	downTime = 300 * time.Millisecond
 )
 
-// fleet is a stage of processes: a ledger, and servers that share a store.
+// fleet is a stage of processes: a ledger, and servers that share a store. Where the store is a database, it has the payments as well,
+// and there is no ledger: see tills.
 type fleet struct {
 	config  childConfig // of the servers
 	stderr  io.Writer
@@ -35,7 +36,7 @@ type member struct {
 	*process
 
 	network *faultynet.Proxy // in front of it
-	line    *faultynet.Proxy // between it and the ledger, and good until it stalls
+	line    *faultynet.Proxy // between it and the ledger, if there is one, and good until it stalls
 }
 
 // openFleet starts all processes. It calls fail when one ends by itself.
@@ -55,22 +56,20 @@ func (d *demo) openFleet(ctx context.Context, m mode, fail context.CancelCauseFu
 }
 
 func (f *fleet) start(ctx context.Context, d *demo) (err error) {
-	f.ledger, err = launch(ctx, "the ledger", &childConfig{Work: d.work}, f.stderr, f.fail)
-	if err != nil {
-		return err
-	}
-
-	f.book, f.hangUp, err = dialProvider(f.ledger.addr)
-	if err != nil {
-		return err
+	if f.config.Database == "" {
+		if err := f.startLedger(ctx, d); err != nil {
+			return err
+		}
 	}
 
 	for i := range d.servers {
 		s := &member{}
 		f.servers = append(f.servers, s)
 
-		if s.line, err = faultynet.Listen(f.ledger.addr, faultynet.Faults{}, d.seed); err != nil {
-			return err
+		if f.ledger != nil {
+			if s.line, err = faultynet.Listen(f.ledger.addr, faultynet.Faults{}, d.seed); err != nil {
+				return err
+			}
 		}
 
 		if s.process, err = f.launch(ctx, s, fmt.Sprintf("server %d", i+1)); err != nil {
@@ -85,10 +84,23 @@ func (f *fleet) start(ctx context.Context, d *demo) (err error) {
 	return nil
 }
 
+func (f *fleet) startLedger(ctx context.Context, d *demo) (err error) {
+	f.ledger, err = launch(ctx, "the ledger", &childConfig{Work: d.work}, f.stderr, f.fail)
+	if err != nil {
+		return err
+	}
+
+	f.book, f.hangUp, err = dialProvider(f.ledger.addr)
+
+	return err
+}
+
 // launch starts the process of a server.
 func (f *fleet) launch(ctx context.Context, s *member, name string) (*process, error) {
 	config := f.config
-	config.Ledger = s.line.Addr()
+	if s.line != nil {
+		config.Ledger = s.line.Addr()
+	}
 
 	return launch(ctx, name, &config, f.stderr, f.fail)
 }
@@ -121,9 +133,17 @@ func (f *fleet) strike(ctx, paying context.Context) (int, error) {
 		return 0, err
 	}
 
+	return 1, f.replace(ctx, victim)
+}
+
+// replace kills a server, and starts it again after a while.
+func (f *fleet) replace(ctx context.Context, victim *member) (err error) {
 	victim.network.Redirect("") // its port may be given to somebody else
 	victim.kill()
-	victim.line.Cut()
+
+	if victim.line != nil {
+		victim.line.Cut()
+	}
 
 	timer := time.NewTimer(downTime)
 	defer timer.Stop()
@@ -131,17 +151,17 @@ func (f *fleet) strike(ctx, paying context.Context) (int, error) {
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
-		return 1, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
 
 	victim.process, err = f.launch(ctx, victim, victim.name)
 	if err != nil {
-		return 1, err
+		return err
 	}
 
 	victim.network.Redirect(victim.addr)
 
-	return 1, nil
+	return nil
 }
 
 func (f *fleet) settle(ctx context.Context) error {

@@ -2,7 +2,8 @@
 // lose.
 //
 //	payments demo      pay 1,000 orders over a faulty network, with plain retries and with onlyonce; with -store redis://…
-//	                   on several server processes, one of which is killed on the way
+//	                   on several server processes, one of which is killed on the way; with -store sqlite:…, postgres://… or
+//	                   mysql://… with the payments in the same database, and servers killed several times
 //	payments serve     run the payment service, to try it by hand
 //	payments pay       send a single order
 //	payments generate  write payment orders for the demo

@@ -20,6 +20,8 @@ type process struct {
 	addr  string // where it listens
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
+	said  *os.File // what it says, and the reader of that
+	lines *bufio.Reader
 	ended chan struct{}
 	// doomed means that it is supposed to end.
 	doomed atomic.Bool
@@ -46,9 +48,8 @@ func launch(
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
-	defer said.Close() //nolint:errcheck // it was only read
 
-	p.cmd.Stdout = stdout
+	p.cmd.Stdout, p.said, p.lines = stdout, said, bufio.NewReader(said)
 
 	err = p.start(fail)
 	_ = stdout.Close() // the child has its own
@@ -57,7 +58,7 @@ func launch(
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
 
-	p.addr, err = p.instruct(config, said)
+	p.addr, err = p.instruct(config)
 	if err != nil {
 		p.kill()
 
@@ -68,17 +69,33 @@ func launch(
 }
 
 // instruct tells the process what to do, and returns where it says that it listens.
-func (p *process) instruct(config *childConfig, said io.Reader) (string, error) {
+func (p *process) instruct(config *childConfig) (string, error) {
 	if err := json.NewEncoder(p.stdin).Encode(config); err != nil {
 		return "", fmt.Errorf("telling it what to do: %w", err)
 	}
 
-	line, err := bufio.NewReader(said).ReadString('\n')
+	line, err := p.lines.ReadString('\n')
 	if err != nil {
 		return "", fmt.Errorf("waiting for it to listen: %w", err)
 	}
 
 	return strings.TrimSpace(line), nil
+}
+
+// hold lets the process leave a payment uncommitted, and returns when there is one, or with an error when ctx ends before.
+func (p *process) hold(ctx context.Context) error {
+	if _, err := io.WriteString(p.stdin, askHold+"\n"); err != nil {
+		return fmt.Errorf("asking %s to hold a payment: %w", p.name, err)
+	}
+
+	stop := context.AfterFunc(ctx, func() { _ = p.said.SetReadDeadline(time.Unix(1, 0)) }) // the past
+	defer stop()
+
+	if _, err := p.lines.ReadString('\n'); err != nil {
+		return fmt.Errorf("waiting for %s to hold a payment: %w", p.name, err)
+	}
+
+	return nil
 }
 
 // start starts the process and watches it.
@@ -90,6 +107,7 @@ func (p *process) start(fail context.CancelCauseFunc) error {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		defer close(p.ended)
+		defer p.said.Close() //nolint:errcheck // it was only read
 
 		err := p.cmd.Start()
 		started <- err
@@ -118,7 +136,7 @@ func (p *process) stop(ctx context.Context) error {
 	p.doomed.Store(true)
 
 	// Should it not take it, it has ended.
-	_, _ = io.WriteString(p.stdin, "stop\n")
+	_, _ = io.WriteString(p.stdin, askStop+"\n")
 
 	timer := time.NewTimer(stopTime)
 	defer timer.Stop()

@@ -13,7 +13,9 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/examples/payments/ledger"
 	"github.com/onlyonce-go/onlyonce/examples/payments/orders"
+	paymentsv1 "github.com/onlyonce-go/onlyonce/examples/payments/proto/payments/v1"
 	"github.com/onlyonce-go/onlyonce/interceptor"
+	"github.com/onlyonce-go/onlyonce/store"
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
@@ -28,21 +30,20 @@ func serveCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 		return err
 	}
 
-	// Records of this service alone, whoever else uses the Redis.
-	records, closeStore, err := openStore(*address, redisstore.WithPrefix("onlyonce-payments:")) //nolint:contextcheck // see there
+	service, closeService, err := openService(ctx, *address)
 	if err != nil {
 		return err
 	}
-	defer closeStore()
+	defer closeService()
 
 	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 
-	engine, err := onlyonce.New(records, onlyonce.WithObserver(onlyonce.SlogObserver(logger)))
+	engine, err := onlyonce.New(service.records, onlyonce.WithObserver(onlyonce.SlogObserver(logger)))
 	if err != nil {
 		return err // it says what is wrong
 	}
 
-	server, err := newServer(engine, ledger.NewService(ledger.New(), 0))
+	server, err := newServer(engine, named("payments"), service, service.policy...)
 	if err != nil {
 		return err
 	}
@@ -62,6 +63,40 @@ func serveCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	_, _ = fmt.Fprintf(stdout, "the payment service listens on %s; stop it with Ctrl-C\n", listener.Addr())
 
 	return serveUntil(ctx, listener, server, engine)
+}
+
+// service is a payment service with what it needs.
+type service struct {
+	paymentsv1.PaymentServiceServer
+
+	records store.Store
+	policy  []interceptor.ServerOption
+}
+
+// openService opens the store that a URL names, and the ledger: a table where the store is a database, memory elsewhere.
+func openService(ctx context.Context, address string) (*service, func(), error) {
+	if !isDatabase(address) {
+		// Records of this service alone, whoever else uses the Redis.
+		records, closeStore, err := openStore(address, redisstore.WithPrefix("onlyonce-payments:")) //nolint:contextcheck // see there
+
+		return &service{PaymentServiceServer: ledger.NewService(ledger.New(), 0), records: records}, closeStore, err
+	}
+
+	db, err := openDatabase(address, false)
+	if err != nil {
+		return nil, nil, err
+	}
+
+	records, err := db.prepare(ctx)
+	if err != nil {
+		_ = db.Close()
+
+		return nil, nil, err
+	}
+
+	return &service{
+		PaymentServiceServer: &till{database: db, run: "payments"}, records: records, policy: []interceptor.ServerOption{exactlyOnce()},
+	}, func() { _ = db.Close() }, nil
 }
 
 func payCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {

@@ -17,14 +17,12 @@ import (
 // newServer returns a server of the payment service, with every payment protected by the engine as payments.proto says. Without
 // an engine it is the service as it would be without onlyonce.
 func newServer(
-	engine *onlyonce.Engine, service paymentsv1.PaymentServiceServer, policy ...interceptor.ServerOption,
+	engine *onlyonce.Engine, scope interceptor.Scope, service paymentsv1.PaymentServiceServer, policy ...interceptor.ServerOption,
 ) (*grpc.Server, error) {
 	var opts []grpc.ServerOption
 
 	if engine != nil {
-		// All clients of this example are one party. A real service tells its callers apart, with ScopeFromPeerURI or with
-		// what its auth interceptor found.
-		protect, err := interceptor.ServerOptions(engine, interceptor.ScopeShared(), policy...)
+		protect, err := interceptor.ServerOptions(engine, scope, policy...)
 		if err != nil {
 			return nil, fmt.Errorf("protecting the server: %w", err)
 		}
@@ -39,6 +37,15 @@ func newServer(
 	paymentsv1.RegisterPaymentServiceServer(server, service)
 
 	return server, nil
+}
+
+// oneParty is the scope of all clients of this example. A real service tells its callers apart, with ScopeFromPeerURI or with
+// what its auth interceptor found.
+func oneParty() interceptor.Scope { return interceptor.ScopeShared() }
+
+// named is oneParty for a demo that shares the table of its records with others.
+func named(run string) interceptor.Scope {
+	return interceptor.ScopeFunc(func(context.Context) (string, error) { return run, nil })
 }
 
 // stopTime is how long calls may go on after a server was asked to stop.

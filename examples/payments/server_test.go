@@ -29,7 +29,7 @@ func startPlain(t *testing.T) (paymentsv1.PaymentServiceClient, *ledger.Ledger) 
 
 	book := ledger.New()
 
-	server, err := newServer(engine, ledger.NewService(book, 0))
+	server, err := newServer(engine, oneParty(), ledger.NewService(book, 0))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,7 @@ func (d *demo) openLocal(m mode) (stage, error) {
 		}
 	}
 
-	if s.server, err = newServer(s.engine, ledger.NewService(s.book, d.work)); err != nil {
+	if s.server, err = newServer(s.engine, oneParty(), ledger.NewService(s.book, d.work)); err != nil {
 		return nil, err
 	}
 

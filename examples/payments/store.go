@@ -13,7 +13,9 @@ import (
 const (
 	memory     = "memory:"
 	storeUsage = "where idempotency records are kept: memory:, or a Redis that processes share, as redis://[user:password@]host:6379[/0],\n" +
-		"redis+cluster://host1:6379?addr=host2:6379 or redis+sentinel://host1:26379?master_name=main; rediss for TLS"
+		"redis+cluster://host1:6379?addr=host2:6379 or redis+sentinel://host1:26379?master_name=main; rediss for TLS;\n" +
+		"or a database, which then has the payments as well: sqlite:path, postgres://user:password@host:5432/database\n" +
+		"or mysql://user:password@host:3306/database"
 )
 
 // isShared reports whether the store that a URL names is one that processes share. It fails where there is no such store.
@@ -27,13 +29,16 @@ func isShared(address string) (bool, error) {
 		return false, nil
 	case "redis", "rediss", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel":
 		return true, nil
+	case "sqlite", "postgres", "postgresql", "mysql":
+		return true, nil
 	default: // what is behind the colon may hold a password
-		return false, fmt.Errorf("there is no store of kind %q: give %s, or a URL such as redis://127.0.0.1:6379", scheme, memory)
+		return false, fmt.Errorf("there is no store of kind %q: give %s, sqlite:payments.db, or a URL such as redis://127.0.0.1:6379 or "+
+			"postgres://postgres@127.0.0.1:5432/postgres", scheme, memory)
 	}
 }
 
-// openStore opens the store that a URL names. The function closes it. The options are those of a store in Redis, which is asked
-// whether it will do, within some seconds.
+// openStore opens the store that a URL names, where that is no database. The function closes it. The options are those of a store
+// in Redis, which is asked whether it will do, within some seconds.
 func openStore(address string, opts ...redisstore.Option) (store.Store, func(), error) {
 	shared, err := isShared(address)
 	if err != nil {
@@ -54,9 +59,17 @@ func openStore(address string, opts ...redisstore.Option) (store.Store, func(), 
 
 // location is a store's URL without what is nobody's business.
 func location(address string) string {
+	if strings.HasPrefix(address, "sqlite:") {
+		return address
+	}
+
 	parsed, err := url.Parse(address)
 	if err != nil {
-		return "Redis"
+		return "as given"
+	}
+
+	if isDatabase(address) {
+		return parsed.Scheme + "://" + parsed.Host + parsed.Path
 	}
 
 	return parsed.Scheme + "://" + parsed.Host

@@ -93,11 +93,33 @@ func (d *demo) open(ctx context.Context, m mode, fail context.CancelCauseFunc) (
 		return d.openLocal(m)
 	}
 
+	if isDatabase(d.shared) {
+		return d.openTills(ctx, m, fail)
+	}
+
 	return d.openFleet(ctx, m, fail)
 }
 
-// strikePart of the orders have been submitted when a server is killed.
-const strikePart = 3
+// strikes are the numbers of orders after which a server is killed.
+func (d *demo) strikes() []int {
+	const parts = 3 // of the orders, where one server is killed: after the first of them
+
+	n := 1
+
+	switch {
+	case d.shared == "":
+		return nil // a store in memory would die with its server
+	case isDatabase(d.shared):
+		n = tillStrikes
+	}
+
+	at := make([]int, n)
+	for i := range at {
+		at[i] = len(d.orders) * (i + 1) / (n + parts - 1)
+	}
+
+	return at
+}
 
 // payAll submits all orders, some of them twice at once, from clients with connections of their own. It fails when ctx ends.
 func (d *demo) payAll(ctx context.Context, fail context.CancelCauseFunc, result *trial, s stage) error {
@@ -134,11 +156,17 @@ func (d *demo) payAll(ctx context.Context, fail context.CancelCauseFunc, result 
 	all := make([]*submission, 0, len(d.orders)+len(d.orders)/10) // room for those that come twice
 	paying, paid := context.WithCancel(ctx)
 
+	strikes := d.strikes()
+
 	for i, order := range d.orders {
-		if i == len(d.orders)/strikePart {
+		for len(strikes) > 0 && i >= strikes[0] {
+			strikes = strikes[1:]
+
+			striking.Wait() // for the one before
+
 			striking.Go(func() {
 				killed, err := s.strike(ctx, paying)
-				result.killed = killed
+				result.killed += killed
 
 				if err != nil {
 					fail(err)
