@@ -1,6 +1,7 @@
 package sqlstoretest_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/onlyonce-go/onlyonce/store"
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
@@ -50,28 +52,66 @@ func specimens(t *testing.T, s *sqlstore.Store) map[string]store.Claim {
 	return all
 }
 
-// everyOperation tries all operations on a key, of an owner and of others.
-func everyOperation(t *testing.T, s *sqlstore.Store, claim store.Claim, look func(name string, err error)) {
-	t.Helper()
+// attempt is an operation on a key, of its owner or of others.
+type attempt struct {
+	name string
+	run  func(ctx context.Context, s *sqlstore.Store, claim store.Claim) (store.Result, error)
+}
 
-	ctx := t.Context()
-	other := claimOn(claim.Key)
-	other.Fence = 1
+// attempts are all operations that there are.
+func attempts() []attempt {
+	of := func(op func(ctx context.Context, s *sqlstore.Store, mine, other store.Claim) (store.Result, error)) func(
+		context.Context, *sqlstore.Store, store.Claim,
+	) (store.Result, error) {
+		return func(ctx context.Context, s *sqlstore.Store, claim store.Claim) (store.Result, error) {
+			other := claimOn(claim.Key)
+			other.Fence = 1
 
-	for name, op := range map[string]func() (store.Result, error){
-		"claim":    func() (store.Result, error) { return s.Claim(ctx, claimOn(claim.Key)) },
-		"copy":     func() (store.Result, error) { return s.Claim(ctx, claim) },
-		"takeover": func() (store.Result, error) { return s.Claim(ctx, other) },
-		"renew":    func() (store.Result, error) { return s.Renew(ctx, renewal(claim)) },
-		"complete": func() (store.Result, error) { return s.Complete(ctx, completion(claim, "other")) },
-		"release":  func() (store.Result, error) { return s.Release(ctx, release(claim)) },
-		"withdraw": func() (store.Result, error) { return s.Release(ctx, release(other)) },
-		"hold":     func() (store.Result, error) { return s.Hold(ctx, hold(claim)) },
-		"lookup":   func() (store.Result, error) { return s.Lookup(ctx, claim.Key) },
-		"resolve":  func() (store.Result, error) { return resolveCompleted(ctx, s, claim) },
-	} {
-		_, err := op()
-		look(name, err)
+			return op(ctx, s, claim, other)
+		}
+	}
+
+	return []attempt{
+		{"claim", of(func(ctx context.Context, s *sqlstore.Store, _, other store.Claim) (store.Result, error) {
+			other.Fence = 0
+
+			return s.Claim(ctx, other)
+		})},
+		{"copy", of(func(ctx context.Context, s *sqlstore.Store, mine, _ store.Claim) (store.Result, error) {
+			return s.Claim(ctx, mine)
+		})},
+		{"takeover", of(func(ctx context.Context, s *sqlstore.Store, _, other store.Claim) (store.Result, error) {
+			return s.Claim(ctx, other)
+		})},
+		{"begin", of(func(ctx context.Context, s *sqlstore.Store, _, other store.Claim) (store.Result, error) {
+			res, tx, err := s.Begin(ctx, other, time.Second)
+			if tx != nil {
+				tx.Rollback()
+			}
+
+			return res, err
+		})},
+		{"renew", of(func(ctx context.Context, s *sqlstore.Store, mine, _ store.Claim) (store.Result, error) {
+			return s.Renew(ctx, renewal(mine))
+		})},
+		{"complete", of(func(ctx context.Context, s *sqlstore.Store, mine, _ store.Claim) (store.Result, error) {
+			return s.Complete(ctx, completion(mine, "other"))
+		})},
+		{"release", of(func(ctx context.Context, s *sqlstore.Store, mine, _ store.Claim) (store.Result, error) {
+			return s.Release(ctx, release(mine))
+		})},
+		{"withdraw", of(func(ctx context.Context, s *sqlstore.Store, _, other store.Claim) (store.Result, error) {
+			return s.Release(ctx, release(other))
+		})},
+		{"hold", of(func(ctx context.Context, s *sqlstore.Store, mine, _ store.Claim) (store.Result, error) {
+			return s.Hold(ctx, hold(mine))
+		})},
+		{"lookup", of(func(ctx context.Context, s *sqlstore.Store, mine, _ store.Claim) (store.Result, error) {
+			return s.Lookup(ctx, mine.Key)
+		})},
+		{"resolve", of(func(ctx context.Context, s *sqlstore.Store, mine, _ store.Claim) (store.Result, error) {
+			return resolveCompleted(ctx, s, mine)
+		})},
 	}
 }
 
@@ -79,25 +119,16 @@ func everyOperation(t *testing.T, s *sqlstore.Store, claim store.Claim, look fun
 func mustRefuse(t *testing.T, s *sqlstore.Store, claim store.Claim, what string, want error) {
 	t.Helper()
 
-	everyOperation(t, s, claim, func(op string, err error) {
-		if !errors.Is(err, want) {
-			t.Errorf("%s: %s returned %v", what, op, err)
-		}
-	})
+	for _, a := range attempts() {
+		a.mustRefuse(t, s, claim, what, want)
+	}
 }
 
-// mustRefuseShortly is mustRefuse for the operations that have ways of their own.
-func mustRefuseShortly(t *testing.T, s *sqlstore.Store, claim store.Claim, what string, want error) {
+func (a *attempt) mustRefuse(t *testing.T, s *sqlstore.Store, claim store.Claim, what string, want error) {
 	t.Helper()
 
-	for name, op := range map[string]func() (store.Result, error){
-		"claim":    func() (store.Result, error) { return s.Claim(t.Context(), claimOn(claim.Key)) },
-		"renew":    func() (store.Result, error) { return s.Renew(t.Context(), renewal(claim)) },
-		"complete": func() (store.Result, error) { return s.Complete(t.Context(), completion(claim, "other")) },
-	} {
-		if _, err := op(); !errors.Is(err, want) {
-			t.Errorf("%s: %s returned %v", what, name, err)
-		}
+	if _, err := a.run(t.Context(), s, claim); !errors.Is(err, want) {
+		t.Errorf("%s: %s returned %v", what, a.name, err)
 	}
 }
 
@@ -141,22 +172,22 @@ func bytesPoisons(value []byte) []any {
 	return all
 }
 
+// Every poison is found by one operation, and every column's poisons by all operations in turn.
 func TestF36APoisonedOrTruncatedColumnIsNoticedByEveryOperation(t *testing.T) {
 	each(t, kinds, func(t *testing.T, k kind) {
 		t.Helper()
 
 		s, db := k.open(t)
 		table := k.rows(db)
+		all := attempts()
+		turns := make(map[string]int) // of the operations, by column
 
 		for name, claim := range specimens(t, s) {
 			whole := table.get(t, claim.Key)
+			delete(whole, "id")
 
 			for column, value := range whole {
-				if column == "id" {
-					continue
-				}
-
-				for i, poison := range poisons(column, value) {
+				for _, poison := range poisons(column, value) {
 					if text(poison) == text(value) {
 						continue
 					}
@@ -166,22 +197,28 @@ func TestF36APoisonedOrTruncatedColumnIsNoticedByEveryOperation(t *testing.T) {
 						want = store.ErrNewer
 					}
 
-					what := fmt.Sprintf("%s: %s is %v instead of %v", name, column, poison, value)
+					// An operation that finds the damage may have changed other columns before.
+					damaged := maps.Clone(whole)
+					damaged[column] = poison
+					table.set(t, claim.Key, damaged)
+					all[turns[column]%len(all)].mustRefuse(t, s, claim,
+						fmt.Sprintf("%s: %s is %v instead of %v", name, column, poison, value), want)
 
-					table.set(t, claim.Key, map[string]any{column: poison})
-
-					if i == 0 {
-						mustRefuse(t, s, claim, what, want)
-					} else {
-						mustRefuseShortly(t, s, claim, what, want)
-					}
-
-					table.set(t, claim.Key, whole)
+					turns[column]++
 				}
+
 			}
+
+			table.set(t, claim.Key, whole)
 
 			if got := lookup(t, s, claim.Key); got.Record.State == store.Absent {
 				t.Errorf("%s: restored, it is absent", name)
+			}
+		}
+
+		for column, n := range turns {
+			if n < len(all) {
+				t.Errorf("%s: only %d of %d operations had their turn", column, n, len(all))
 			}
 		}
 	})
@@ -195,30 +232,38 @@ func TestF36AColumnOfAnotherRecordIsNoticed(t *testing.T) {
 		table := k.rows(db)
 		all := specimens(t, s)
 
-		for name, claim := range all {
-			whole := table.get(t, claim.Key)
+		ops, turn := attempts(), 0
 
-			for otherName, other := range all {
-				foreign := table.get(t, other.Key)
-				delete(foreign, "id")
+		wholes := make(map[string]map[string]any)
+		for name, claim := range all {
+			wholes[name] = table.get(t, claim.Key)
+			delete(wholes[name], "id")
+		}
+
+		for name, claim := range all {
+			for otherName, foreign := range wholes {
+				if name == otherName {
+					continue
+				}
+
+				mixed := maps.Clone(wholes[name])
 
 				for column, value := range foreign {
-					if text(value) == text(whole[column]) {
+					if text(value) == text(mixed[column]) {
 						continue
 					}
 
-					table.set(t, claim.Key, map[string]any{column: value})
+					// One more column of the other record, until it is the other record as a whole, under another key.
+					mixed[column] = value
+					table.set(t, claim.Key, mixed)
+					ops[turn%len(ops)].mustRefuse(t, s, claim,
+						fmt.Sprintf("%s with the %s of %s", name, column, otherName), store.ErrUnreadable)
 
-					if _, err := s.Claim(t.Context(), claimOn(claim.Key)); !errors.Is(err, store.ErrUnreadable) {
-						t.Errorf("%s with the %s of %s: a claim returned %v", name, column, otherName, err)
-					}
+					turn++
 				}
 
-				if name != otherName { // now it is the other record as a whole, under another key
-					mustRefuse(t, s, claim, name+" in the place of "+otherName, store.ErrUnreadable)
-				}
-
-				table.set(t, claim.Key, whole)
+				table.set(t, claim.Key, foreign)
+				ops[turn%len(ops)].mustRefuse(t, s, claim, name+" in the place of "+otherName, store.ErrUnreadable)
 			}
 		}
 	})

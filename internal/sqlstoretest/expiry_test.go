@@ -160,7 +160,7 @@ func TestSweepersDeleteWhatHasExpiredAndNothingElse(t *testing.T) {
 
 		s, db := k.open(t, sqlstore.WithSweep(time.Millisecond, 3))
 		table := k.rows(db)
-		p := populate(t, s, table, 8)
+		p := populate(t, s, table, 4)
 
 		var (
 			wg sync.WaitGroup
@@ -214,7 +214,7 @@ func TestRunSweepsUntilItsContextEnds(t *testing.T) {
 
 		s, db := k.open(t, sqlstore.WithSweep(time.Millisecond, 3))
 		table := k.rows(db)
-		p := populate(t, s, table, 4)
+		p := populate(t, s, table, 2)
 
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 2)
@@ -257,7 +257,7 @@ func TestAKeyThatIsClaimedAgainWhileItIsSweptIsKept(t *testing.T) {
 
 		s, _ := k.open(t, sqlstore.WithSweep(time.Millisecond, 100))
 
-		for round := range 20 {
+		for round := range 8 {
 			claims := make([]store.Claim, 0, 5)
 
 			for range cap(claims) {
