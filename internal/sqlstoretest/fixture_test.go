@@ -37,7 +37,7 @@ type kind struct {
 var kinds = []kind{
 	{"PostgreSQL", sqlstore.PostgreSQL, sqltest.PostgresDatabase, nil},
 	{"MariaDB", sqlstore.MySQL, sqltest.MariaDBDatabase, nil},
-	{"SQLite", sqlstore.SQLite, sqltest.SQLite, []string{"_pragma=busy_timeout(5)", "_pragma=synchronous(full)"}},
+	{"SQLite", sqlstore.SQLite, sqltest.SQLite, []string{"_pragma=busy_timeout(5)", "_pragma=synchronous(normal)"}},
 }
 
 // servers are the kinds that are reached by a line that can break.

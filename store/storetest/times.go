@@ -99,7 +99,7 @@ func timesRevival(x *env) {
 
 func timesRenewal(x *env) {
 	claim := x.newClaim()
-	claim.Lease = 10 * x.unit
+	claim.Lease = long / 2 // which no machine is too slow for
 	before := x.start(claim).Record
 	x.advance(x.unit)
 
