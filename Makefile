@@ -93,13 +93,14 @@ servers: c-compiler
 	@works() {
 		case $$1 in
 		redis-server) command -v redis-server ;;
+		pgbouncer) PATH=$$PATH:/usr/sbin command -v pgbouncer ;;
 		postgresql) command -v postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres' ;;
 		mariadb-server) PATH=$$PATH:/usr/sbin command -v mariadbd ;;
 		esac >/dev/null
 	}
 	find_missing() {
 		missing=()
-		for server in redis-server postgresql mariadb-server; do
+		for server in redis-server postgresql pgbouncer mariadb-server; do
 			works "$$server" || missing+=("$$server")
 		done
 	}
@@ -116,7 +117,7 @@ servers: c-compiler
 		find_missing
 	fi
 	if [[ -z $${missing[*]} ]]; then exit 0; fi
-	echo "make test: the tests need servers to start, redis-server 7.0, postgres 15, mariadbd 10.11, or newer; install $${missing[*]}, or what your system calls them" >&2
+	echo "make test: the tests need servers to start, redis-server 7.0, postgres 15, pgbouncer 1.18, mariadbd 10.11, or newer; install $${missing[*]}, or what your system calls them" >&2
 	exit 1
 
 .PHONY: check

@@ -206,7 +206,6 @@ func TestF36APoisonedOrTruncatedColumnIsNoticedByEveryOperation(t *testing.T) {
 
 					turns[column]++
 				}
-
 			}
 
 			table.set(t, claim.Key, whole)

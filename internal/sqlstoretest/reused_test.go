@@ -25,7 +25,7 @@ func TestF24OtherRequestUnderTheKeyOfASingleTransactionIsRefused(t *testing.T) {
 		there := engine(t, k.on(t, pool(base.DB(t, k.params...))), onlyonce.SingleTransaction)
 
 		handler, inside, letGo := s.held("one")
-		first := inBackground(t.Context(), here, "one", handler)
+		first := inBackground(t.Context(), here, handler)
 
 		<-inside
 

@@ -165,11 +165,11 @@ func (a answer) mustBeRejected(tb testing.TB, reason onlyonce.Reason) {
 	}
 }
 
-// inBackground makes a call and hands out its answer later.
-func inBackground(ctx context.Context, e *onlyonce.Engine, key string, fn func(context.Context) ([]byte, error)) <-chan answer {
+// inBackground makes the call "one" and hands out its answer later.
+func inBackground(ctx context.Context, e *onlyonce.Engine, fn func(context.Context) ([]byte, error)) <-chan answer {
 	got := make(chan answer, 1)
 
-	go func() { got <- call(ctx, e, key, fn) }()
+	go func() { got <- call(ctx, e, "one", fn) }()
 
 	return got
 }

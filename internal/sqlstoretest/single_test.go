@@ -126,11 +126,11 @@ func TestDuplicateInAnotherProcessWaitsForTheTransactionAndIsReplayed(t *testing
 		there := engine(t, k.on(t, pool(base.DB(t, k.params...))), onlyonce.SingleTransaction)
 
 		handler, inside, letGo := s.held("one")
-		first := inBackground(t.Context(), here, "one", handler)
+		first := inBackground(t.Context(), here, handler)
 
 		<-inside
 
-		duplicate := inBackground(t.Context(), there, "one", s.sell("one"))
+		duplicate := inBackground(t.Context(), there, s.sell("one"))
 
 		letGo()
 		(<-first).mustBe(t, onlyonce.StatusExecuted, "#1")
@@ -151,7 +151,7 @@ func TestDuplicateInAnotherProcessIsInProgressWhenItsWaitIsOver(t *testing.T) {
 			onlyonce.WithPolicy(onlyonce.Policy{MaxWait: time.Millisecond}))
 
 		handler, inside, letGo := s.held("one")
-		first := inBackground(t.Context(), here, "one", handler)
+		first := inBackground(t.Context(), here, handler)
 
 		<-inside
 

@@ -38,8 +38,13 @@ func (postgres) dsn(addr, database, params string) string {
 }
 
 // program returns a command that runs a program of PostgreSQL, not as root, which it refuses.
-func (postgres) program(s *Server, name string, args ...string) (*exec.Cmd, error) {
-	path, err := find(name, "postgresql", "/usr/lib/postgresql/*/bin")
+func (p postgres) program(s *Server, name string, args ...string) (*exec.Cmd, error) {
+	return p.companion(s.dir, "postgresql", name, args...)
+}
+
+// companion is program for what comes in a package of its own, and works in a folder.
+func (postgres) companion(dir, pkg, name string, args ...string) (*exec.Cmd, error) {
+	path, err := find(name, pkg, "/usr/lib/postgresql/*/bin", "/usr/sbin")
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +55,7 @@ func (postgres) program(s *Server, name string, args ...string) (*exec.Cmd, erro
 	}
 
 	cmd := exec.Command(path, args...)
-	cmd.Dir = s.dir
+	cmd.Dir = dir
 
 	if os.Geteuid() != 0 {
 		return cmd, nil
@@ -73,7 +78,7 @@ func (postgres) program(s *Server, name string, args ...string) (*exec.Cmd, erro
 
 	runAs(cmd, uid, gid)
 
-	return cmd, os.Chown(s.dir, uid, gid)
+	return cmd, os.Chown(dir, uid, gid)
 }
 
 func (p postgres) install(s *Server) error {

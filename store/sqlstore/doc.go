@@ -80,7 +80,7 @@
 //
 // # Connections
 //
-// There is no session state: no advisory locks, no temporary tables, no settings beyond a transaction. Every operation works through
+// There is no session state: no advisory locks, no temporary tables, no settings beyond a transaction. Everything works through
 // a pooler in transaction mode. Prepared statements are not needed; where the pooler does not carry them over, tell the driver, as
 // in pgx with default_query_exec_mode=exec. An operation on a leased record holds one connection for one statement. Callers that
 // wait for a run elsewhere poll, one for each key and process, and hold none; in PostgreSQL see [Store.Notify].
@@ -106,7 +106,7 @@
 //
 // # Other databases
 //
-// Tested are PostgreSQL 15, MariaDB 10.11 and SQLite 3.5x as in modernc.org/sqlite. MySQL 8.0 has every statement that is used; it is
+// Tested are PostgreSQL 15, also behind pgbouncer 1.18, MariaDB 10.11 and SQLite 3.5x as in modernc.org/sqlite. MySQL 8.0 has every statement that is used; it is
 // untested, as are CockroachDB and YugabyteDB (as PostgreSQL) and TiDB (as MySQL). What they are known to lack, LISTEN and
 // advisory locks, is not needed; fillfactor is ignored, SKIP LOCKED is needed by Run alone. With several primaries that accept
 // writes and certify them later, as in Galera, writes have to go to one.
