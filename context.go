@@ -20,13 +20,17 @@ func (x *execution) Deadline() (time.Time, bool) {
 	return end, true
 }
 
-// Value returns the caller's values.
+// Value returns the caller's values. What names one call of the caller's, its key and its step, names none of those that the run
+// makes.
 func (x *execution) Value(key any) any {
-	if _, ok := key.(runKey); ok {
+	switch key.(type) {
+	case runKey:
 		return x
+	case idempotencyKey, stepKey:
+		return nil
+	default:
+		return x.Context.Value(key)
 	}
-
-	return x.Context.Value(key)
 }
 
 // Run describes the run that a context belongs to.
@@ -77,7 +81,8 @@ func CallerDeadline(ctx context.Context) (time.Time, bool) {
 type idempotencyKey struct{}
 
 // ContextWithKey gives the calls that are made with the context an idempotency key. Give each logical call a context of
-// its own: two calls with one key are one operation, or KEY_REUSED.
+// its own: two calls with one key are one operation, or KEY_REUSED. A run does not see the key that is in its caller's context: its
+// own calls have keys that are derived from the run's.
 func ContextWithKey(ctx context.Context, key string) context.Context {
 	return context.WithValue(ctx, idempotencyKey{}, key)
 }

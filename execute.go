@@ -123,6 +123,7 @@ type execution struct {
 	runEnd    time.Time     // when the run must end
 	ran       time.Duration // how long the handler took
 	failure   error         // what the handler ended with, if it left no outcome
+	steps     steps         // what the handler has called under derived keys
 	// base is not cancelled with the caller: for what must be written whatever happens.
 	base      context.Context //nolint:containedctx // as caller
 	heartbeat heartbeat

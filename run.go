@@ -126,13 +126,16 @@ func (x *execution) runUnprotected() (Reply, error) {
 	return Reply{Status: StatusUnprotected}, nil
 }
 
-// enter makes the execution the context of its run, and lets duplicates and a drain find it. MaxRun counts from when the
+// enter makes the execution the context of its run, and lets duplicates and a drain find it. A handler that is run again takes
+// the same steps again. MaxRun counts from when the
 // claim was sent, as in the store, so that the run does not outlast what the record says about its owner.
 func (x *execution) enter(claimed time.Time, fingerprint store.Fingerprint) {
 	parent := x.base
 	if x.policy.Detached == Off {
 		parent = x.caller
 	}
+
+	x.steps.restart()
 
 	x.started = time.Now()
 	x.runEnd = claimed.Add(x.policy.MaxRun)
