@@ -56,10 +56,15 @@ func (x *execution) answerFrom(rec *store.Record) (Reply, error) {
 	}
 }
 
-// outcomeUnknown describes a record whose outcome is unknown: held, or running under a lease that has ended.
+// outcomeUnknown describes a record whose outcome is unknown: held, running under a lease that has ended, or released in doubt and too
+// late to repeat.
 func (x *execution) outcomeUnknown(rec *store.Record) error {
-	if rec.State == store.Running {
+	switch rec.State {
+	case store.Running:
 		return rejectUnknown("", rec.LeaseUntil)
+	case store.Released:
+		return rejectUnknown("", rec.EndedAt)
+	case store.Absent, store.Unknown, store.Completed:
 	}
 
 	out, err := decodeOutcome(&x.key, rec.Outcome)

@@ -77,7 +77,7 @@ func (r *recovery) finish() { r.once.Do(func() { close(r.done) }) }
 
 // recovering reports whether the record should be looked into before next is done.
 func (x *execution) recovering(next action, rec *store.Record) bool {
-	if x.call.Recover == nil || x.engine.inspector == nil || x.recovered {
+	if x.call.Recover == nil || x.engine.inspector == nil || x.recovered || rec.State == store.Released {
 		return false
 	}
 

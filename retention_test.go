@@ -1,6 +1,7 @@
 package onlyonce_test
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -117,4 +118,54 @@ func TestRetentionOfACallIsThatOfItsPolicy(t *testing.T) {
 		do(t, e, call, p.do).mustBe(t, onlyonce.StatusReplayed, "#1")
 		mustBeState(t, e, store.Completed)
 	})
+}
+
+// The same for a run that gave the key back, because it may have had its effect.
+func TestRunIsNotRepeatedAfterDoubtOnceItsFirstStartIsOlderThanTheRetention(t *testing.T) {
+	t.Parallel()
+
+	for name, tt := range map[string]struct {
+		wait  time.Duration
+		first error
+		want  onlyonce.Reason
+	}{
+		"before":                     {time.Minute - time.Second, errLine, ""},
+		"after":                      {time.Minute + time.Second, errLine, onlyonce.ReasonOutcomeUnknown},
+		"after nothing was executed": {time.Minute + time.Second, onlyonce.NotExecuted(errLine), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				e := newEngine(t, newFaultStore(), onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, Retention: time.Hour}))
+				asked := 0
+
+				call := pay("k")
+				call.Recover = func(context.Context, onlyonce.Record) (onlyonce.Recovery, error) {
+					asked++
+
+					return onlyonce.Recovery{}, nil
+				}
+
+				var p payments
+
+				// It is given back again and again, which keeps the record.
+				do(t, e, call, p.failing(tt.first))
+				time.Sleep(59 * time.Minute)
+				do(t, e, call, p.failing(tt.first))
+				time.Sleep(tt.wait)
+
+				got := do(t, e, call, p.do)
+				if tt.want == "" {
+					got.mustBe(t, onlyonce.StatusExecuted, "#3")
+				} else {
+					got.mustBeRejected(t, tt.want)
+					do(t, e, call, p.do).mustBeRejected(t, tt.want)
+				}
+
+				if asked != 0 {
+					t.Errorf("the recovery function was asked %d times about a record that it cannot settle", asked)
+				}
+			})
+		})
+	}
 }

@@ -30,6 +30,8 @@ func decide(op *store.Claim, res *store.Result) action {
 		return actReused
 	case rec.State == store.Completed:
 		return actReplay
+	case tooLateToRepeat(op, rec, res):
+		return actUnknown
 	case op.MayStart(rec, res.Now):
 		return actReclaim
 	case rec.LeaseAlive(res.Now):
@@ -37,4 +39,11 @@ func decide(op *store.Claim, res *store.Result) action {
 	default:
 		return actUnknown
 	}
+}
+
+// tooLateToRepeat reports that a key was given back by a run that may have had its effect, and that the first run began longer ago
+// than the retention: the records that it made elsewhere, under keys derived from this one, may be gone by now, so that another run
+// would repeat their effects. A takeover is refused for the same reason by the store.
+func tooLateToRepeat(op *store.Claim, rec *store.Record, res *store.Result) bool {
+	return rec.State == store.Released && rec.Doubtful && !rec.FirstStart.IsZero() && res.Now.Sub(rec.FirstStart) > op.Retention
 }
