@@ -39,7 +39,7 @@ func (x *execution) lead() (Reply, error) {
 		}
 
 		// What would be claimed now could not be settled if the store failed again.
-		if x.policy.FailOpen == On && !x.answered && x.engine.pending.full() {
+		if x.policy.FailOpen == On && !x.answered && !x.looking() && x.engine.pending.full() {
 			return x.runUnprotected()
 		}
 
@@ -73,6 +73,10 @@ func (x *execution) lead() (Reply, error) {
 			}
 
 			continue
+		}
+
+		if next == actReclaim && x.keyTooOld(res) {
+			return x.refuseTooOld()
 		}
 
 		if next == actReclaim && reclaims < maxReclaims {
@@ -201,8 +205,9 @@ func (x *execution) claimFailed(err error) (Reply, error) {
 
 	rejection := rejectStoreError(err)
 
-	// A store that has answered this call is not down, and may have said that somebody runs.
-	if rejection.Reason == ReasonStoreUnavailable && x.policy.FailOpen == On && !x.answered {
+	// A store that has answered this call is not down, and may have said that somebody runs. A key that had to be looked up may have
+	// been executed long ago.
+	if rejection.Reason == ReasonStoreUnavailable && x.policy.FailOpen == On && !x.answered && !x.looking() {
 		return x.runUnprotected()
 	}
 
@@ -217,7 +222,7 @@ func (x *execution) claimFailed(err error) (Reply, error) {
 // withdraw releases a claim that nobody knows the fate of, in the background, so that it cannot win after its caller has
 // gone.
 func (x *execution) withdraw() {
-	if !x.uncertain {
+	if !x.uncertain || x.looking() {
 		return
 	}
 	x.observe(EventClaimWithdrawn, nil)

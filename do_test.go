@@ -178,6 +178,7 @@ func TestOutcomeOfForeignErrors(t *testing.T) {
 		onlyonce.ReasonKeyMissing:       onlyonce.OutcomeFinal,
 		onlyonce.ReasonKeyInvalid:       onlyonce.OutcomeFinal,
 		onlyonce.ReasonKeyReused:        onlyonce.OutcomeFinal,
+		onlyonce.ReasonKeyExpired:       onlyonce.OutcomeFinal,
 		onlyonce.ReasonScopeMissing:     onlyonce.OutcomeUnknown,
 		onlyonce.ReasonInProgress:       onlyonce.OutcomeUnknown,
 		onlyonce.ReasonLeaseLost:        onlyonce.OutcomeUnknown,

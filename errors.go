@@ -19,6 +19,9 @@ const (
 	ReasonKeyInvalid Reason = "IDEMPOTENCY_KEY_INVALID"
 	// ReasonKeyReused means that the key belongs to another request.
 	ReasonKeyReused Reason = "IDEMPOTENCY_KEY_REUSED"
+	// ReasonKeyExpired means that the key is time-ordered, that there is no record of it, and that it is so old that there may have
+	// been one: nothing runs under it any more.
+	ReasonKeyExpired Reason = "IDEMPOTENCY_KEY_EXPIRED"
 	// ReasonInProgress means that another call with the key is running and the wait for it is over.
 	ReasonInProgress Reason = "IDEMPOTENCY_IN_PROGRESS"
 	// ReasonLeaseLost means that this run was overtaken by another, which has no outcome yet, or that its claim was answered
@@ -83,7 +86,7 @@ func (r *Rejection) Unwrap() error { return r.Cause }
 // CallOutcome implements the interface that [OutcomeOf] looks for.
 func (r *Rejection) CallOutcome() CallOutcome {
 	switch r.Reason {
-	case ReasonKeyMissing, ReasonKeyInvalid, ReasonKeyReused:
+	case ReasonKeyMissing, ReasonKeyInvalid, ReasonKeyReused, ReasonKeyExpired:
 		return OutcomeFinal
 	case ReasonScopeMissing, ReasonInProgress, ReasonLeaseLost, ReasonOutcomeUnknown, ReasonOutcomeNotStored, ReasonStoreUnavailable,
 		ReasonStoreFull, ReasonRecordUnreadable, ReasonRecordNewer:

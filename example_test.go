@@ -83,6 +83,7 @@ func ExampleEngine_Do() {
 			code, ok := map[onlyonce.Reason]int{
 				onlyonce.ReasonKeyInvalid:       http.StatusBadRequest,
 				onlyonce.ReasonKeyReused:        http.StatusUnprocessableEntity,
+				onlyonce.ReasonKeyExpired:       http.StatusUnprocessableEntity,
 				onlyonce.ReasonStoreFull:        http.StatusTooManyRequests,
 				onlyonce.ReasonStoreUnavailable: http.StatusServiceUnavailable,
 			}[rejection.Reason]

@@ -16,6 +16,11 @@ type Call struct {
 	// it is empty where all callers share. Key is 1 to 255 printable ASCII characters, Scope and Method are any bytes. Method
 	// is kept in records and events, so it must not be made of what callers send.
 	Scope, Method, Key string
+	// TimeOrdered says that Key is a UUID of version 7, as NewKey makes them, and that its time counts: once it is older than
+	// Policy.Retention less ten minutes (or less half of that, where it is shorter than twenty), a call without a record is rejected with
+	// ReasonKeyExpired, because it may have run and been forgotten. A record is replayed as long as it is there. A key that is none, or
+	// from more than ten minutes in the future, is rejected with ReasonKeyInvalid.
+	TimeOrdered bool
 	// Fingerprint tells requests apart. Where it is zero it is made from Request.
 	Fingerprint store.Fingerprint
 	// Request is the request's bytes, in a form that does not change between attempts. It is used only where Fingerprint
@@ -94,12 +99,13 @@ type execution struct {
 
 	// The claim.
 	claim     store.Claim
-	uncertain bool // a claim was sent and not answered
-	permitted bool // ReplayCheck has allowed this call to see the outcome of another
-	answered  bool // the store has answered a claim of this call
-	hurried   bool // half of the caller's time is less than the store's tries
-	hasty     bool // the claim was given up for the caller's deadline
-	recovered bool // the recovery function has been asked
+	keyEnds   time.Time // until when a time-ordered key may make a record
+	uncertain bool      // a claim was sent and not answered
+	permitted bool      // ReplayCheck has allowed this call to see the outcome of another
+	answered  bool      // the store has answered a claim of this call
+	hurried   bool      // half of the caller's time is less than the store's tries
+	hasty     bool      // the claim was given up for the caller's deadline
+	recovered bool      // the recovery function has been asked
 	flight    flight
 	landed    bool // the flight is over
 	// result is the store's last answer to the claim or to the end of the run. It does not change once the flight has
@@ -192,6 +198,12 @@ func (x *execution) prepare() error {
 
 	if !e.hideKeys {
 		x.claim.ReadableKey = call.Key
+	}
+
+	if call.TimeOrdered {
+		if refused := x.checkKeyTime(); refused != nil {
+			return refused
+		}
 	}
 
 	return nil

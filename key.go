@@ -20,6 +20,9 @@ type KeyRules struct {
 	MinLength, MaxLength int
 	// Alphabet lists the characters that are accepted. Empty means all printable ASCII characters.
 	Alphabet string
+	// TimeOrdered accepts UUIDs of version 7 alone, which begin with the time at which they were made. See [Call].TimeOrdered for
+	// what that is good for.
+	TimeOrdered bool
 }
 
 // StrictKeys are rules for keys that fit everywhere: 10 to 64 letters, digits, hyphens and underscores.
@@ -46,6 +49,13 @@ func (r KeyRules) Validate() error {
 		errs = append(errs, fmt.Errorf("onlyonce: key rules list %q: give printable ASCII characters only", r.Alphabet[i:]))
 	}
 
+	const allDigits = "01234567-89ab-7def-8123-456789abcdef"
+
+	if err := (KeyRules{MinLength: r.MinLength, MaxLength: r.MaxLength, Alphabet: r.Alphabet}).Check(allDigits); r.TimeOrdered && err != nil {
+		errs = append(errs, fmt.Errorf("onlyonce: key rules ask for UUIDs of version 7, and refuse %s (%w): allow 36 characters of 0-9, a-f and "+
+			"the hyphen", allDigits, err))
+	}
+
 	return errors.Join(errs...)
 }
 
@@ -61,6 +71,10 @@ func (r KeyRules) Check(key string) error {
 		if c < '!' || c > '~' || (r.Alphabet != "" && strings.IndexByte(r.Alphabet, c) < 0) {
 			return fmt.Errorf("an idempotency key has no character like %q (at position %d)", key[i:i+1], i+1)
 		}
+	}
+
+	if _, ok := KeyTime(key); r.TimeOrdered && !ok {
+		return errors.New(notTimeOrdered)
 	}
 
 	return nil

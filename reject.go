@@ -20,7 +20,7 @@ func retryDelay(reason Reason) time.Duration {
 		return 2 * time.Second
 	case ReasonOutcomeUnknown:
 		return time.Minute
-	case ReasonKeyMissing, ReasonKeyInvalid, ReasonKeyReused, ReasonOutcomeNotStored, ReasonScopeMissing,
+	case ReasonKeyMissing, ReasonKeyInvalid, ReasonKeyReused, ReasonKeyExpired, ReasonOutcomeNotStored, ReasonScopeMissing,
 		ReasonRecordUnreadable:
 		return 0
 	default:

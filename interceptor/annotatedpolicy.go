@@ -109,8 +109,10 @@ func (r *policyReader) keyRules(said onlyoncev1.KeyForm) *onlyonce.KeyRules {
 		rules := onlyonce.StrictKeys()
 
 		return &rules
+	case onlyoncev1.KeyForm_KEY_FORM_TIME_ORDERED:
+		return &onlyonce.KeyRules{TimeOrdered: true}
 	default:
-		r.complainf("key_form is %d, which this build does not know: give KEY_FORM_ANY or KEY_FORM_STRICT", said)
+		r.complainf("key_form is %d, which this build does not know: give KEY_FORM_ANY, KEY_FORM_STRICT or KEY_FORM_TIME_ORDERED", said)
 
 		return nil
 	}

@@ -41,6 +41,7 @@ func TestOutcomeOfACall(t *testing.T) {
 		"no status":                          {[]turn{said(codes.NotFound, "")}, onlyonce.OutcomeUnknown},
 		"a status nobody knows":              {[]turn{said(codes.NotFound, "news")}, onlyonce.OutcomeUnknown},
 
+		"KEY_EXPIRED": {[]turn{rejectedTurn(codes.FailedPrecondition, onlyonce.ReasonKeyExpired)}, onlyonce.OutcomeFinal},
 		"KEY_REUSED":  {[]turn{rejectedTurn(codes.FailedPrecondition, onlyonce.ReasonKeyReused)}, onlyonce.OutcomeFinal},
 		"KEY_INVALID": {[]turn{rejectedTurn(codes.InvalidArgument, onlyonce.ReasonKeyInvalid)}, onlyonce.OutcomeFinal},
 		"KEY_MISSING": {[]turn{rejectedTurn(codes.InvalidArgument, onlyonce.ReasonKeyMissing)}, onlyonce.OutcomeFinal},

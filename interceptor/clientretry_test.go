@@ -47,6 +47,7 @@ func TestClientRetriesWhatTheContractSays(t *testing.T) {
 			turn{code: codes.Unknown, said: "unknown", reason: onlyonce.ReasonOutcomeUnknown, retryInfo: time.Minute}, never,
 		},
 		"OUTCOME_NOT_STORED":              {rejectedTurn(codes.Unknown, onlyonce.ReasonOutcomeNotStored), never},
+		"KEY_EXPIRED":                     {rejectedTurn(codes.FailedPrecondition, onlyonce.ReasonKeyExpired), never},
 		"KEY_REUSED":                      {rejectedTurn(codes.FailedPrecondition, onlyonce.ReasonKeyReused), never},
 		"KEY_INVALID":                     {rejectedTurn(codes.InvalidArgument, onlyonce.ReasonKeyInvalid), never},
 		"KEY_MISSING":                     {rejectedTurn(codes.InvalidArgument, onlyonce.ReasonKeyMissing), never},

@@ -38,6 +38,7 @@ func clientRows() []row {
 		{"a definite error", said(codes.NotFound, "executed"), noUse, mayBeNew},
 		{"a replayed error", said(codes.NotFound, "replayed"), noUse, mayBeNew},
 		{"KEY_REUSED", rejected(codes.FailedPrecondition, onlyonce.ReasonKeyReused), noUse, mayBeNew},
+		{"KEY_EXPIRED", rejected(codes.FailedPrecondition, onlyonce.ReasonKeyExpired), noUse, mayBeNew},
 		{"KEY_INVALID", rejected(codes.InvalidArgument, onlyonce.ReasonKeyInvalid), noUse, mayBeNew},
 
 		{"IN_PROGRESS", rejected(codes.Unavailable, onlyonce.ReasonInProgress), yes, neverNew},

@@ -3,6 +3,7 @@ package interceptor_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,7 @@ var (
 	keyMissing       = rejection{reason: "IDEMPOTENCY_KEY_MISSING", code: codes.InvalidArgument, said: "rejected", badRequest: true}
 	keyInvalid       = rejection{reason: "IDEMPOTENCY_KEY_INVALID", code: codes.InvalidArgument, said: "rejected", badRequest: true}
 	keyReused        = rejection{reason: "IDEMPOTENCY_KEY_REUSED", code: codes.FailedPrecondition, said: "rejected"}
+	keyExpired       = rejection{reason: "IDEMPOTENCY_KEY_EXPIRED", code: codes.FailedPrecondition, said: "rejected"}
 	inProgress       = rejection{reason: "IDEMPOTENCY_IN_PROGRESS", code: codes.Unavailable, said: "rejected", delay: time.Second / 2}
 	leaseLost        = rejection{reason: "IDEMPOTENCY_LEASE_LOST", code: codes.Unavailable, said: "rejected", delay: time.Second / 2}
 	outcomeUnknown   = rejection{reason: "IDEMPOTENCY_OUTCOME_UNKNOWN", code: codes.Unknown, said: "unknown", delay: time.Minute}
@@ -34,6 +36,18 @@ var (
 
 func noScope() interceptor.Scope {
 	return interceptor.ScopeFunc(func(context.Context) (string, error) { return "", errors.New("token of Ann is stale") })
+}
+
+// timeOrdered is a server whose keys say when they were made.
+func timeOrdered() setup {
+	return setup{server: keyPolicy(interceptor.Policy{KeyRules: &onlyonce.KeyRules{TimeOrdered: true}})}
+}
+
+// madeIn is a time-ordered key that is made so much later.
+func madeIn(d time.Duration) string {
+	digits := fmt.Sprintf("%012x", time.Now().Add(d).UnixMilli())
+
+	return digits[:8] + "-" + digits[8:] + "-7000-8000-000000000000"
 }
 
 // rejectionRows are the reasons of the contract, each by everything that brings it about.
@@ -93,6 +107,41 @@ func rejectionRows() []row {
 
 				return s.call(withKey(s.Context(), "key"), otherPayment())
 			},
+		},
+		{
+			name: "a time-ordered key without a record that is older than the retention less 10 minutes", want: keyExpired, setup: timeOrdered,
+			cause: func(s stage) answer {
+				made := onlyonce.NewKey()
+
+				time.Sleep(24*time.Hour - 10*time.Minute + time.Millisecond)
+
+				return s.pay(s.T, made)
+			},
+		},
+		{
+			name: "a time-ordered key whose record is gone", want: keyExpired, runs: 1, setup: timeOrdered,
+			cause: func(s stage) answer {
+				made := onlyonce.NewKey()
+				s.pay(s.T, made).mustSay(s.T, "executed")
+				time.Sleep(24*time.Hour - time.Millisecond)
+				s.pay(s.T, made).mustSay(s.T, "replayed")
+				time.Sleep(time.Millisecond)
+
+				return s.pay(s.T, made)
+			},
+		},
+		{
+			name: "a time-ordered key more than 10 minutes in the future", want: keyInvalid, setup: timeOrdered,
+			cause: func(s stage) answer {
+				s.pay(s.T, madeIn(10*time.Minute)).mustSay(s.T, "executed")
+				s.runs.Add(-1)
+
+				return s.pay(s.T, madeIn(10*time.Minute+time.Millisecond))
+			},
+		},
+		{
+			name: "a key that is not time-ordered where all are", want: keyInvalid, setup: timeOrdered,
+			cause: func(s stage) answer { return s.pay(s.T, uuidLower) },
 		},
 		{
 			name: "a duplicate of a running call that may not wait", want: inProgress, runs: 1,

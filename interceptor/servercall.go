@@ -91,6 +91,7 @@ func (c *serverCall) prepare(ctx context.Context, keys []string) error {
 
 	c.call.Fingerprint = digest
 	c.call.Policy = &c.method.policy
+	c.call.TimeOrdered = c.method.keyForm.rules.TimeOrdered
 
 	if p := &c.method.policy; p.Guarantee == onlyonce.ExactlyOnce {
 		c.call.Outcome = c.classify

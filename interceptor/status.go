@@ -37,7 +37,7 @@ func codeOf(reason onlyonce.Reason) codes.Code {
 	switch reason {
 	case onlyonce.ReasonKeyMissing, onlyonce.ReasonKeyInvalid:
 		return codes.InvalidArgument
-	case onlyonce.ReasonKeyReused:
+	case onlyonce.ReasonKeyReused, onlyonce.ReasonKeyExpired:
 		return codes.FailedPrecondition
 	case onlyonce.ReasonInProgress, onlyonce.ReasonLeaseLost, onlyonce.ReasonStoreUnavailable, onlyonce.ReasonRecordNewer:
 		return codes.Unavailable
@@ -61,7 +61,7 @@ func retriedByClient(reason onlyonce.Reason) bool {
 	case onlyonce.ReasonInProgress, onlyonce.ReasonLeaseLost, onlyonce.ReasonStoreUnavailable, onlyonce.ReasonStoreFull,
 		onlyonce.ReasonRecordNewer:
 		return true
-	case onlyonce.ReasonKeyMissing, onlyonce.ReasonKeyInvalid, onlyonce.ReasonKeyReused, onlyonce.ReasonOutcomeUnknown,
+	case onlyonce.ReasonKeyMissing, onlyonce.ReasonKeyInvalid, onlyonce.ReasonKeyReused, onlyonce.ReasonKeyExpired, onlyonce.ReasonOutcomeUnknown,
 		onlyonce.ReasonOutcomeNotStored, onlyonce.ReasonScopeMissing, onlyonce.ReasonRecordUnreadable:
 		return false
 	default:

@@ -73,7 +73,7 @@ type keyForm struct {
 
 // validate reports a form that no key of a method has.
 func (f *keyForm) validate(fullMethod string) error {
-	const allDigits = "01234567-89ab-cdef-0123-456789abcdef"
+	const allDigits = "01234567-89ab-7def-8123-456789abcdef"
 
 	if !f.uuid {
 		return nil

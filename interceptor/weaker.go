@@ -106,7 +106,8 @@ func weaknesses(promised, given Policy) []weakness {
 func looser(rules, than *onlyonce.KeyRules) bool {
 	unlisted := func(c rune) bool { return !strings.ContainsRune(than.Alphabet, c) }
 
-	return rules.MinLength < than.MinLength ||
+	return than.TimeOrdered && !rules.TimeOrdered ||
+		rules.MinLength < than.MinLength ||
 		than.MaxLength > 0 && (rules.MaxLength == 0 || rules.MaxLength > than.MaxLength) ||
 		than.Alphabet != "" && (rules.Alphabet == "" || strings.ContainsFunc(rules.Alphabet, unlisted))
 }

@@ -62,6 +62,9 @@ func weakenings() map[string]weakening {
 		"the form of keys": {
 			promised: "key_form: KEY_FORM_STRICT", given: interceptor.Policy{KeyRules: &loose}, named: []string{"KeyRules", "key_form"},
 		},
+		"keys without their time": {
+			promised: "key_form: KEY_FORM_TIME_ORDERED", given: interceptor.Policy{KeyRules: &strict}, named: []string{"KeyRules", "key_form"},
+		},
 		"the same form of keys": {promised: "key_form: KEY_FORM_STRICT", given: interceptor.Policy{KeyRules: &strict}},
 		"a stricter form":       {promised: "key_form: KEY_FORM_STRICT", given: interceptor.Policy{KeyRules: &narrow}},
 		"fail-open": {

@@ -223,6 +223,10 @@ const (
 	KeyForm_KEY_FORM_ANY KeyForm = 1
 	// 10 to 64 letters, digits, hyphens and underscores.
 	KeyForm_KEY_FORM_STRICT KeyForm = 2
+	// UUIDs of version 7, which begin with the time at which they were made. A
+	// key that is older than outcomes are kept, less ten minutes, is looked up
+	// and replayed as long as its outcome is there, and never executed.
+	KeyForm_KEY_FORM_TIME_ORDERED KeyForm = 3
 )
 
 // Enum value maps for KeyForm.
@@ -231,11 +235,13 @@ var (
 		0: "KEY_FORM_UNSPECIFIED",
 		1: "KEY_FORM_ANY",
 		2: "KEY_FORM_STRICT",
+		3: "KEY_FORM_TIME_ORDERED",
 	}
 	KeyForm_value = map[string]int32{
-		"KEY_FORM_UNSPECIFIED": 0,
-		"KEY_FORM_ANY":         1,
-		"KEY_FORM_STRICT":      2,
+		"KEY_FORM_UNSPECIFIED":  0,
+		"KEY_FORM_ANY":          1,
+		"KEY_FORM_STRICT":       2,
+		"KEY_FORM_TIME_ORDERED": 3,
 	}
 )
 
@@ -709,11 +715,12 @@ const file_onlyonce_v1_options_proto_rawDesc = "" +
 	"\x13KEY_USE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10KEY_USE_OPTIONAL\x10\x01\x12\x14\n" +
 	"\x10KEY_USE_REQUIRED\x10\x02\x12\x13\n" +
-	"\x0fKEY_USE_IGNORED\x10\x03*J\n" +
+	"\x0fKEY_USE_IGNORED\x10\x03*e\n" +
 	"\aKeyForm\x12\x18\n" +
 	"\x14KEY_FORM_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fKEY_FORM_ANY\x10\x01\x12\x13\n" +
-	"\x0fKEY_FORM_STRICT\x10\x02*\x86\x01\n" +
+	"\x0fKEY_FORM_STRICT\x10\x02\x12\x19\n" +
+	"\x15KEY_FORM_TIME_ORDERED\x10\x03*\x86\x01\n" +
 	"\fOutcomeClass\x12\x1d\n" +
 	"\x19OUTCOME_CLASS_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16OUTCOME_CLASS_DEFINITE\x10\x01\x12\x1b\n" +
