@@ -2,7 +2,9 @@ package interceptor
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -14,9 +16,15 @@ import (
 func (c *clientConfig) withKey(
 	ctx context.Context, method string, req any, opts []grpc.CallOption, next func(ctx context.Context, key string) error,
 ) error {
+	ctx = withoutForwardedKey(ctx, opts)
+
 	key, sent, err := c.chooseKey(ctx, method, req, opts)
 	if err != nil {
 		return localError(err)
+	}
+
+	if key == "" && c.protected(method) {
+		return c.withOwnKey(ctx, method, next)
 	}
 
 	if key != "" && !sent {
@@ -26,7 +34,78 @@ func (c *clientConfig) withKey(
 	return next(ctx, key)
 }
 
-// chooseKey returns the key of a call, or none where it is not protected. The second result reports that the metadata has
+// withOwnKey calls next with a key that nobody has chosen: in a run with one that is derived from the run's, otherwise with a fresh
+// one.
+func (c *clientConfig) withOwnKey(ctx context.Context, method string, next func(ctx context.Context, key string) error) error {
+	m := c.known.get(method)
+
+	derived, err := onlyonce.DeriveCall(ctx, method)
+	if errors.Is(err, onlyonce.ErrNoRun) {
+		return c.withMadeKey(ctx, m, c.freshKey(m), next)
+	}
+
+	if err != nil {
+		return errDerive(method, err)
+	}
+
+	failure := errUnfinished // of a call that panics
+
+	defer func() { derived.End(failure) }()
+
+	key, err := c.derivedKey(m, derived)
+	if err != nil {
+		failure = errDerive(method, err)
+	} else {
+		failure = c.withMadeKey(ctx, m, key, next)
+	}
+
+	return failure
+}
+
+// withMadeKey calls next with a key that was made for the call.
+func (c *clientConfig) withMadeKey(
+	ctx context.Context, m *clientMethod, key string, next func(ctx context.Context, key string) error,
+) error {
+	if problem := c.checkKey(m, key); problem != "" {
+		return localError(invalidKey(problem, ""))
+	}
+
+	return next(metadata.AppendToOutgoingContext(ctx, KeyHeader, key), key)
+}
+
+// withoutForwardedKey takes the key of the run out of the outgoing metadata, where something has put all metadata of the incoming
+// call: it is the caller's, and another call of the run would have the same one. A key that is meant is chosen by WithKey, by
+// onlyonce.ContextWithKey or in the request.
+func withoutForwardedKey(ctx context.Context, opts []grpc.CallOption) context.Context {
+	run, running := onlyonce.RunFromContext(ctx)
+
+	present, values := outgoingKeys(ctx)
+	if !running || values == 0 {
+		return ctx
+	}
+
+	if chosen, ok := explicitKey(ctx, opts); ok && values == 1 && chosen == present {
+		return ctx
+	}
+
+	incoming := append(metadata.ValueFromIncomingContext(ctx, KeyHeader), run.Key)
+	outgoing, _ := metadata.FromOutgoingContext(ctx)
+	kept := slices.DeleteFunc(outgoing.Get(KeyHeader), func(key string) bool { return slices.Contains(incoming, key) })
+
+	if len(kept) == values {
+		return ctx
+	}
+
+	delete(outgoing, KeyHeader)
+
+	if len(kept) > 0 {
+		outgoing[KeyHeader] = kept
+	}
+
+	return metadata.NewOutgoingContext(ctx, outgoing)
+}
+
+// chooseKey returns the key that somebody has chosen for a call, or none. The second result reports that the metadata has
 // it already. The request is never changed: a key field that is empty stays so.
 func (c *clientConfig) chooseKey(ctx context.Context, method string, req any, opts []grpc.CallOption) (key string, sent bool, err error) {
 	m := c.known.get(method)
@@ -46,11 +125,10 @@ func (c *clientConfig) chooseKey(ctx context.Context, method string, req any, op
 	}
 
 	blamed := ""
-	protected := c.protected(method)
 
 	// Where keys are ignored, or nobody knows what the annotations mean, a request field makes no key of its own.
 	inField := ""
-	if protected || chosen && !m.ignored {
+	if chosen && !m.ignored || c.protected(method) {
 		inField, _ = m.keyField.in(req)
 	}
 
@@ -64,26 +142,28 @@ func (c *clientConfig) chooseKey(ctx context.Context, method string, req any, op
 		key, chosen = inField, true
 	}
 
-	if !chosen && protected {
-		key, chosen = c.freshKey(m), true
-	}
-
 	if !chosen {
 		return "", false, nil
 	}
 
-	problem := m.keyForm.check(key)
-	if problem == "" {
-		if err := c.keyRules.Check(key); err != nil {
-			problem = err.Error()
-		}
-	}
-
-	if problem != "" {
+	if problem := c.checkKey(m, key); problem != "" {
 		return "", false, invalidKey(problem, blamed)
 	}
 
 	return key, sent, nil
+}
+
+// checkKey returns a sentence that says what is wrong with a key, or nothing.
+func (c *clientConfig) checkKey(m *clientMethod, key string) string {
+	if problem := m.keyForm.check(key); problem != "" {
+		return problem
+	}
+
+	if err := c.keyRules.Check(key); err != nil {
+		return err.Error()
+	}
+
+	return ""
 }
 
 // explicitKey is the key that the caller has chosen for a call, apart from its metadata and its request.
@@ -99,11 +179,40 @@ func (c *clientConfig) freshKey(m *clientMethod) string {
 	switch {
 	case c.newKey != nil:
 		return c.newKey()
-	case m.keyForm.uuid:
+	case m.keyForm.uuid && !c.timeOrdered(m):
 		return newUUID4()
 	default:
 		return onlyonce.NewKey()
 	}
+}
+
+var (
+	errUnfinished = errors.New("interceptor: the call did not return")
+	errNoTime     = errors.New("its keys begin with the time at which they were made, and the key of this run does not, so that none can be " +
+		"derived; give the call a key of its own with WithKey")
+)
+
+// derivedKey is the key of a call of a run, in the form that the method wants.
+func (c *clientConfig) derivedKey(m *clientMethod, derived *onlyonce.DerivedCall) (string, error) {
+	if c.timeOrdered(m) {
+		key, ok := derived.TimeOrdered()
+		if !ok {
+			return "", errNoTime
+		}
+
+		return key, nil
+	}
+
+	if m.keyForm.uuid {
+		return derived.UUID(), nil
+	}
+
+	return derived.Key(), nil
+}
+
+// timeOrdered reports whether the keys of a method begin with the time at which they were made.
+func (c *clientConfig) timeOrdered(m *clientMethod) bool {
+	return m.keyForm.rules.TimeOrdered || c.keyRules.TimeOrdered
 }
 
 // outgoingKeys returns the last key in the outgoing metadata, and how many there are.

@@ -131,21 +131,6 @@ func TestClientRefusesKeysThatItsRulesRefuse(t *testing.T) {
 	}
 }
 
-func TestKeyIsNotForwardedFromTheCallThatAHandlerAnswers(t *testing.T) {
-	seen := &arrivals{}
-	back := start(t, setup{before: seen.before()}, nil)
-	client := back.client(t)
-
-	front := start(t, setup{}, func(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
-		return client.UnaryCall(ctx, req)
-	})
-	front.pay(t, "parent").mustAnswer(t, "run 1")
-
-	if got := seen.values("idempotency-key"); len(got) != 1 || got[0] == "parent|" || !uuid7.MatchString(strings.TrimSuffix(got[0], "|")) {
-		t.Errorf("the downstream call had the keys %q", got)
-	}
-}
-
 func TestUnprotectedMethodsGetNoKeyAndNoRetry(t *testing.T) {
 	matched := func(fullMethod string) bool { return fullMethod == cacheableCall }
 

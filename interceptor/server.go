@@ -26,6 +26,7 @@ type serverConfig struct {
 	methods     map[string]Policy
 	replayCheck func(ctx context.Context, req any) error
 	denied      map[string]bool
+	downstream  []chained
 }
 
 // WithPolicy sets the policy of all methods, for each field that WithServicePolicy and WithMethodPolicy leave unset. It goes
@@ -153,7 +154,7 @@ func (c *serverConfig) validateOptions() error {
 		return errors.New("interceptor: the server interceptor needs an engine: see onlyonce.New")
 	}
 
-	errs := []error{c.policy.validate(c.engine, "policy of the server")}
+	errs := []error{c.policy.validate(c.engine, "policy of the server"), c.validateDownstream()}
 
 	for _, service := range slices.Sorted(maps.Keys(c.services)) {
 		if service == "" || strings.Contains(service, "/") {

@@ -309,6 +309,11 @@ func errKeyless(method string) error {
 		"UnaryClientKeyInterceptor before UnaryClientRetryInterceptor, or use DialOptions", method)
 }
 
+// errDerive is the error of a call of a run that has no key to be derived: the program has to be changed.
+func errDerive(method string, err error) error {
+	return &callError{err: err, status: status.New(codes.Internal, "onlyonce: calling "+method+": "+err.Error()), outcome: onlyonce.OutcomeFinal}
+}
+
 // errNotProtobuf rejects a keyed call whose messages this package cannot record.
 func errNotProtobuf(method string, msg any) error {
 	return status.Errorf(codes.Unimplemented,

@@ -34,7 +34,7 @@ type ServiceInfoProvider interface {
 // Without it, what cannot hold is found when a method is called first, and that method is refused.
 //
 // It also reports what a single call cannot show: options for what is not registered, streams that are to have a key, outcomes
-// that are kept for less time than clients go on retrying, and what WithPolicy or WithServicePolicy take away from what the
+// that are kept for less time than clients go on retrying, or for longer than those downstream that WithDownstream names, and what WithPolicy or WithServicePolicy take away from what the
 // .proto says more narrowly. An operator who means that says it with WithMethodPolicy, which may overrule the .proto in all but
 // the retention, since clients rely on that one.
 func Validate(server ServiceInfoProvider, engine *onlyonce.Engine, opts ...ServerOption) error {
@@ -104,7 +104,7 @@ func (c *serverConfig) judgeMethod(service string, info grpc.MethodInfo) error {
 			"raise the retention to that at least, or lower MaxRun and MaxWait", name, m.policy.Retention, least))
 	}
 
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.outlives(name, &m.policy))...)
 }
 
 // leastRetention is how long a client may take by default for its attempts after the first one, if each of them takes as long as
