@@ -29,6 +29,8 @@ type clientConfig struct {
 	newKey     func() string // nil: the kit's own
 	generator  bool          // WithKeyGenerator is given
 	policy     retry.Policy
+	budgets    *retry.Budgets
+	budgeted   bool // WithBudgets is given
 	retention  time.Duration
 	retryCodes []codes.Code
 	observe    func(ctx context.Context, attempt Attempt)
@@ -62,6 +64,20 @@ func WithMethodMatch(match func(fullMethod string) bool) ClientOption {
 // WithRetry sets how calls are retried; see [retry.Policy] for the defaults. Its MaxElapsed is shortened to what WithRetention
 // allows, and its Budget is shared by all calls of the connection.
 func WithRetry(p retry.Policy) ClientOption { return func(c *clientConfig) { c.policy = p } }
+
+// WithBudgets gives each target a retry budget of its own, in place of the policy's, shared by all connections whose options have the
+// same Budgets. The target is that of the connection, as grpc.NewClient was given it. Its state can be read at any time:
+//
+//	budgets, err := retry.NewBudgets(10, 0.1)
+//	…
+//	dial, err := interceptor.DialOptions(interceptor.WithBudgets(budgets))
+//	…
+//	budgets.For(conn.Target()).Tokens() // retries are made while it is above 5
+//
+// A budget that WithCallRetry names goes before it.
+func WithBudgets(budgets *retry.Budgets) ClientOption {
+	return func(c *clientConfig) { c.budgets, c.budgeted = budgets, true }
+}
 
 // WithRetryCodes replaces the codes that are retried when they come from a handler or from the connection. The default is
 // UNAVAILABLE alone; none at all retries no such error. What an onlyonce server says about its own rejections, and attempts
@@ -129,6 +145,11 @@ func newClientConfig(opts []ClientOption) (*clientConfig, error) {
 
 	if c.generator && c.newKey == nil {
 		errs = append(errs, errors.New("interceptor: WithKeyGenerator needs a function"))
+	}
+
+	if c.budgeted && (c.budgets == nil || c.policy.Budget != nil) {
+		errs = append(errs, errors.New("interceptor: WithBudgets needs budgets, see retry.NewBudgets, and goes in place of that in WithRetry: "+
+			"give one of them"))
 	}
 
 	if slices.ContainsFunc(c.retryCodes, isOK) {

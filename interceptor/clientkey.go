@@ -16,7 +16,7 @@ import (
 func (c *clientConfig) withKey(
 	ctx context.Context, method string, req any, opts []grpc.CallOption, next func(ctx context.Context, key string) error,
 ) error {
-	ctx = withoutForwardedKey(ctx, opts)
+	ctx = withoutForwardedKey(ctx)
 
 	key, sent, err := c.chooseKey(ctx, method, req, opts)
 	if err != nil {
@@ -76,15 +76,11 @@ func (c *clientConfig) withMadeKey(
 // withoutForwardedKey takes the key of the run out of the outgoing metadata, where something has put all metadata of the incoming
 // call: it is the caller's, and another call of the run would have the same one. A key that is meant is chosen by WithKey, by
 // onlyonce.ContextWithKey or in the request.
-func withoutForwardedKey(ctx context.Context, opts []grpc.CallOption) context.Context {
+func withoutForwardedKey(ctx context.Context) context.Context {
 	run, running := onlyonce.RunFromContext(ctx)
 
-	present, values := outgoingKeys(ctx)
+	_, values := outgoingKeys(ctx)
 	if !running || values == 0 {
-		return ctx
-	}
-
-	if chosen, ok := explicitKey(ctx, opts); ok && values == 1 && chosen == present {
 		return ctx
 	}
 

@@ -42,6 +42,10 @@ func (c *clientConfig) withRetry(
 	}
 
 	policy := c.policy
+	if c.budgets != nil && cc != nil {
+		policy.Budget = c.budgets.For(cc.Target())
+	}
+
 	if option, ok := lastOption[retryOption](opts); ok {
 		policy = overPolicy(option.policy, policy)
 	}

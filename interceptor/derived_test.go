@@ -204,7 +204,7 @@ func TestF15_DownstreamDeduplicatesByDerivedKeyWhenACompletionIsLost(t *testing.
 	})
 }
 
-func TestRunThatSendsAnotherRequestWhenItIsRepeatedIsCaughtDownstream(t *testing.T) {
+func TestF57_RunThatSendsAnotherRequestWhenItIsRepeatedIsCaughtDownstream(t *testing.T) {
 	c := startChain(t, setup{server: policy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce})}, setup{})
 	requests := []*pb.SimpleRequest{payment(), otherPayment()}
 

@@ -1,0 +1,87 @@
+package retry_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/retry"
+)
+
+func ExampleServiceConfig() {
+	config, err := retry.ServiceConfig(retry.Policy{MaxAttempts: 4}, "/payments.v1.PaymentService/Pay")
+	fmt.Println(config, err)
+	// Output: {"methodConfig":[{"name":[{"service":"payments.v1.PaymentService","method":"Pay"}],"retryPolicy":{"maxAttempts":4,"initialBackoff":"0.050000000s","maxBackoff":"5.000000000s","backoffMultiplier":2,"retryableStatusCodes":["UNAVAILABLE"]}}]} <nil>
+}
+
+func TestServiceConfigSaysAllOfThePolicy(t *testing.T) {
+	t.Parallel()
+
+	budget, err := retry.NewBudget(10, 0.125)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	got, err := retry.ServiceConfig(retry.Policy{
+		MaxAttempts: 2, BaseDelay: time.Nanosecond, MaxDelay: time.Hour, Multiplier: 1.5, Budget: budget,
+	}, "/a.S/")
+
+	const want = `{"methodConfig":[{"name":[{"service":"a.S"}],"retryPolicy":{"maxAttempts":2,"initialBackoff":"0.000000001s",` +
+		`"maxBackoff":"3600.000000000s","backoffMultiplier":1.5,"retryableStatusCodes":["UNAVAILABLE"]}}],` +
+		`"retryThrottling":{"maxTokens":10,"tokenRatio":0.125}}`
+
+	if got != want || err != nil {
+		t.Errorf("%s, %v", got, err)
+	}
+
+	// The default of the first delay is capped, as in Do.
+	if got, err := retry.ServiceConfig(retry.Policy{MaxDelay: time.Millisecond}); err != nil ||
+		!strings.Contains(got, `"name":[{}]`) || !strings.Contains(got, `"initialBackoff":"0.001000000s","maxBackoff":"0.001000000s"`) {
+		t.Errorf("%s, %v", got, err)
+	}
+}
+
+func TestServiceConfigRefusesWhatItCannotSay(t *testing.T) {
+	t.Parallel()
+
+	large, _ := retry.NewBudget(1001, 1)
+	uneven, _ := retry.NewBudget(1.5, 1)
+
+	for name, tt := range map[string]struct {
+		policy retry.Policy
+		method string
+		want   string
+	}{
+		"a timeout of attempts": {retry.Policy{AttemptTimeout: time.Second}, "/a.S/M", "AttemptTimeout 1s"},
+		"a bound in time":       {retry.Policy{MaxElapsed: time.Second}, "/a.S/M", "MaxElapsed 1s"},
+		"no retry":              {retry.Policy{MaxAttempts: 1}, "/a.S/M", "MaxAttempts 1"},
+		"a large budget":        {retry.Policy{Budget: large}, "/a.S/M", "1001 tokens"},
+		"an uneven budget":      {retry.Policy{Budget: uneven}, "/a.S/M", "1.5 tokens"},
+		"no policy at all":      {retry.Policy{MaxAttempts: -1}, "/a.S/M", "MaxAttempts is -1"},
+		"no method":             {retry.Policy{}, "a.S/M", `"a.S/M" is not the full name`},
+		"no service":            {retry.Policy{}, "//M", "full name"},
+		"too many slashes":      {retry.Policy{}, "/a/b/c", "full name"},
+	} {
+		if got, err := retry.ServiceConfig(tt.policy, tt.method); got != "" || err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+}
+
+func TestBudgetsAreOneForEachTarget(t *testing.T) {
+	t.Parallel()
+
+	if b, err := retry.NewBudgets(0, 1); b != nil || err == nil {
+		t.Errorf("%v, %v", b, err)
+	}
+
+	b, err := retry.NewBudgets(10, 0.1)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	if b.For("a") != b.For("a") || b.For("a") == b.For("b") || b.For("b").Tokens() != 10 || len(b.Tokens()) != 2 {
+		t.Errorf("the budgets have %v", b.Tokens())
+	}
+}
