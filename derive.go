@@ -14,7 +14,8 @@ import (
 // another way is another key, and the effect behind it would happen twice: what is here changes under a new version alone.
 
 // ErrNoRun means that a key was to be derived outside of a run.
-var ErrNoRun = errors.New("onlyonce: keys are derived inside of a run alone: use the context that the handler was given, or one made from it")
+var ErrNoRun = errors.New("onlyonce: keys are derived inside of a run alone: " +
+	"use the context that the handler was given, or one made from it")
 
 const (
 	derivationDomain = "onlyonce/derived-key/v1"

@@ -234,7 +234,7 @@ func TestKeyAndStepOfTheCallerAreNotThoseOfTheRun(t *testing.T) {
 	var inside, plain string
 
 	for _, c := range []struct {
-		ctx  context.Context //nolint:containedctx // a case
+		ctx  context.Context
 		into *string
 	}{{outer, &inside}, {t.Context(), &plain}} {
 		call := pay("k")

@@ -29,12 +29,11 @@ type chain struct {
 	conn        *grpc.ClientConn
 }
 
-func startChain(t *testing.T, front, back setup, opts ...interceptor.ClientOption) *chain {
+func startChain(t *testing.T, front setup, opts ...interceptor.ClientOption) *chain {
 	t.Helper()
 
 	c := &chain{seen: &arrivals{}}
-	back.before = append(back.before, c.seen.before()...)
-	c.back = start(t, back, nil)
+	c.back = start(t, setup{before: c.seen.before()}, nil)
 	c.conn = c.back.clientConn(t, opts...)
 	c.front = start(t, front, func(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 		a := c.next(ctx, req)
@@ -69,7 +68,7 @@ func (c *chain) keys(t *testing.T, calls int) []string {
 var derivedForm = regexp.MustCompile(`^d1-[a-z2-7]{52}$`)
 
 func TestCallOfARunHasADerivedKey(t *testing.T) {
-	c := startChain(t, setup{}, setup{})
+	c := startChain(t, setup{})
 
 	for range 2 {
 		c.front.pay(t, "order-1").mustAnswer(t, "run 1")
@@ -83,7 +82,7 @@ func TestCallOfARunHasADerivedKey(t *testing.T) {
 }
 
 func TestNothingIsDerivedWithoutAKey(t *testing.T) {
-	c := startChain(t, setup{}, setup{})
+	c := startChain(t, setup{})
 
 	c.front.call(t.Context(), payment()).mustAnswer(t, "run 1")
 
@@ -93,7 +92,7 @@ func TestNothingIsDerivedWithoutAKey(t *testing.T) {
 }
 
 func TestCallOfARunThatIsNotProtectedHasNoKey(t *testing.T) {
-	c := startChain(t, setup{}, setup{})
+	c := startChain(t, setup{})
 
 	dial, err := interceptor.DialOptions(interceptor.WithMethods(emptyCall))
 	if err != nil {
@@ -133,7 +132,7 @@ func TestRunThatIsRepeatedSendsTheSameKey(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				test.front.before = append(test.front.before, recovering)
-				c := startChain(t, test.front, setup{})
+				c := startChain(t, test.front)
 				runs := 0
 
 				c.front.handle = func(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
@@ -190,7 +189,7 @@ func TestF15_DownstreamDeduplicatesByDerivedKeyWhenACompletionIsLost(t *testing.
 
 		c := startChain(t, setup{store: failing, server: policy(onlyonce.Policy{
 			Guarantee: onlyonce.AtLeastOnce, Lease: time.Second, MaxRun: 2 * time.Second,
-		})}, setup{})
+		})})
 
 		c.front.pay(t, "order-1").mustSay(t, onlyonce.StatusExecuted)
 		time.Sleep(5 * time.Second)
@@ -205,7 +204,7 @@ func TestF15_DownstreamDeduplicatesByDerivedKeyWhenACompletionIsLost(t *testing.
 }
 
 func TestF57_RunThatSendsAnotherRequestWhenItIsRepeatedIsCaughtDownstream(t *testing.T) {
-	c := startChain(t, setup{server: policy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce})}, setup{})
+	c := startChain(t, setup{server: policy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce})})
 	requests := []*pb.SimpleRequest{payment(), otherPayment()}
 
 	c.front.handle = func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
@@ -239,7 +238,7 @@ func (a answer) mustAskForAStep(t *testing.T) {
 }
 
 func TestSecondCallOfARunFailsLocallyAndAsksForAStep(t *testing.T) {
-	c := startChain(t, setup{}, setup{})
+	c := startChain(t, setup{})
 
 	c.front.handle = func(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 		c.next(ctx, req).mustAnswer(t, "run 1")
@@ -255,7 +254,7 @@ func TestSecondCallOfARunFailsLocallyAndAsksForAStep(t *testing.T) {
 
 func TestConcurrentCallOfARunFailsLocallyAndAsksForAStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := startChain(t, setup{}, setup{})
+		c := startChain(t, setup{})
 		c.back.handle = after(time.Second, answering("paid"))
 
 		c.front.handle = func(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
@@ -275,7 +274,7 @@ func TestConcurrentCallOfARunFailsLocallyAndAsksForAStep(t *testing.T) {
 }
 
 func TestStepsThatAreNamedHaveKeysOfTheirOwn(t *testing.T) {
-	c := startChain(t, setup{}, setup{})
+	c := startChain(t, setup{})
 
 	c.front.handle = func(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 		answers := make(chan answer)
@@ -302,7 +301,7 @@ func TestStepsThatAreNamedHaveKeysOfTheirOwn(t *testing.T) {
 }
 
 func TestRepeatAfterAnErrorReusesTheKey(t *testing.T) {
-	c := startChain(t, setup{}, setup{}, interceptor.WithRetry(retry.Policy{MaxAttempts: 1}))
+	c := startChain(t, setup{}, interceptor.WithRetry(retry.Policy{MaxAttempts: 1}))
 	c.back.handle = scriptedHandlers(failing(onlyonce.NotExecuted(status.Error(codes.Unavailable, "no"))), answering("paid"))
 
 	c.front.handle = func(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
@@ -323,7 +322,7 @@ func TestRepeatAfterAnErrorReusesTheKey(t *testing.T) {
 
 func TestAttemptsOfOneCallAreOneUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := startChain(t, setup{}, setup{})
+		c := startChain(t, setup{})
 		c.back.handle = scriptedHandlers(failing(onlyonce.NotExecuted(status.Error(codes.Unavailable, "no"))), answering("paid"))
 		c.front.pay(t, "order-1").mustAnswer(t, "paid")
 
@@ -341,11 +340,15 @@ func TestKeysThatAreChosenGoBeforeTheDerivedOne(t *testing.T) {
 		opts    []grpc.CallOption
 		derived bool
 	}{
-		"a call option":                           {opts: []grpc.CallOption{interceptor.WithKey(chosen)}},
-		"the context":                             {ctx: func(ctx context.Context) context.Context { return onlyonce.ContextWithKey(ctx, chosen) }},
-		"the metadata":                            {ctx: func(ctx context.Context) context.Context { return withKey(ctx, chosen) }},
-		"none":                                    {derived: true},
-		"the incoming key, forwarded":             {ctx: func(ctx context.Context) context.Context { return withKey(ctx, "order-1") }, derived: true},
+		"a call option": {opts: []grpc.CallOption{interceptor.WithKey(chosen)}},
+		"the context": {ctx: func(ctx context.Context) context.Context {
+			return onlyonce.ContextWithKey(ctx, chosen)
+		}},
+		"the metadata": {ctx: func(ctx context.Context) context.Context { return withKey(ctx, chosen) }},
+		"none":         {derived: true},
+		"the incoming key, forwarded": {derived: true, ctx: func(ctx context.Context) context.Context {
+			return withKey(ctx, "order-1")
+		}},
 		"all incoming metadata, forwarded":        {ctx: forwarded, derived: true},
 		"forwarded metadata, and a call option":   {ctx: forwarded, opts: []grpc.CallOption{interceptor.WithKey(chosen)}},
 		"the incoming key, by option, on purpose": {opts: []grpc.CallOption{interceptor.WithKey("order-1")}},
@@ -353,7 +356,7 @@ func TestKeysThatAreChosenGoBeforeTheDerivedOne(t *testing.T) {
 
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			c := startChain(t, setup{}, setup{})
+			c := startChain(t, setup{})
 
 			c.front.handle = func(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 				if test.ctx != nil {
@@ -383,7 +386,7 @@ func forwarded(ctx context.Context) context.Context {
 }
 
 func TestForwardedKeyDoesNotReachAMethodThatIsNotProtected(t *testing.T) {
-	c := startChain(t, setup{}, setup{})
+	c := startChain(t, setup{})
 
 	dial, err := interceptor.DialOptions(interceptor.WithMethods(emptyCall))
 	if err != nil {
@@ -492,8 +495,8 @@ func TestDerivedKeyHasTheFormThatTheMethodWants(t *testing.T) {
 // Three services: whichever run of the middle one is lost, each effect happens once.
 func TestChainOfServicesConverges(t *testing.T) {
 	again := policy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce})
-	lower := startChain(t, setup{server: again}, setup{})
-	upper := startChain(t, setup{server: again}, setup{})
+	lower := startChain(t, setup{server: again})
+	upper := startChain(t, setup{server: again})
 	upper.conn = lower.front.clientConn(t)
 
 	for _, w := range []*world{upper.front, lower.front} {
@@ -524,7 +527,7 @@ func TestChainOfServicesConverges(t *testing.T) {
 }
 
 func TestCallThatPanicsMayBeRepeated(t *testing.T) {
-	c := startChain(t, setup{}, setup{})
+	c := startChain(t, setup{})
 	keyHalf, _ := halves(t)
 	first := true
 
@@ -569,12 +572,17 @@ func TestValidateReportsRecordsThatOutliveThoseDownstream(t *testing.T) {
 		option interceptor.ServerOption
 		want   []string
 	}{
-		"nobody is called":               {again, nil, nil},
-		"as long":                        {again, interceptor.WithDownstream(0, unaryCall), nil},
-		"longer, in the .proto":          {again, interceptor.WithDownstream(0, twoDays), nil},
-		"shorter, in the .proto":         {again, interceptor.WithDownstream(0, twoDays, hour), []string{hour, "24h0m0s", "1h0m0s", "derived keys"}},
-		"shorter, by the option":         {again, interceptor.WithDownstream(time.Hour, twoDays), []string{twoDays, "1h0m0s"}},
-		"longer than the default":        {onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, Retention: 48 * time.Hour}, interceptor.WithDownstream(0, unaryCall), []string{unaryCall, "48h0m0s"}},
+		"nobody is called":      {again, nil, nil},
+		"as long":               {again, interceptor.WithDownstream(0, unaryCall), nil},
+		"longer, in the .proto": {again, interceptor.WithDownstream(0, twoDays), nil},
+		"shorter, in the .proto": {
+			again, interceptor.WithDownstream(0, twoDays, hour), []string{hour, "24h0m0s", "1h0m0s", "derived keys"},
+		},
+		"shorter, by the option": {again, interceptor.WithDownstream(time.Hour, twoDays), []string{twoDays, "1h0m0s"}},
+		"longer than the default": {
+			onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, Retention: 48 * time.Hour}, interceptor.WithDownstream(0, unaryCall),
+			[]string{unaryCall, "48h0m0s"},
+		},
 		"shorter, and nothing repeats":   {onlyonce.Policy{}, interceptor.WithDownstream(0, hour), nil},
 		"without methods":                {again, interceptor.WithDownstream(time.Hour), []string{"WithDownstream needs methods"}},
 		"with a negative retention":      {again, interceptor.WithDownstream(-1, hour), []string{"WithDownstream needs methods"}},

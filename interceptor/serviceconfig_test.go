@@ -42,17 +42,22 @@ func TestServiceConfigMakesTheSameAttemptsNatively(t *testing.T) {
 		attempts int
 	}{
 		"until it succeeds": {retry.Policy{}, nil, setup{}, func() handlerFunc {
-			return scriptedHandlers(failing(released), failing(released), answering("paid"))
+			no := failing(released)
+
+			return scriptedHandlers(no, no, answering("paid"))
 		}, 3},
 		"as many as there may be": {retry.Policy{MaxAttempts: 3}, nil, setup{}, func() handlerFunc { return failing(released) }, 3},
 		"five, as by default":     {retry.Policy{}, []string{unaryCall}, setup{}, func() handlerFunc { return failing(released) }, 5},
-		"of a whole service":      {retry.Policy{}, []string{"/" + testService + "/"}, setup{}, func() handlerFunc { return failing(released) }, 5},
+		"of a whole service": {retry.Policy{}, []string{"/" + testService + "/"}, setup{}, func() handlerFunc {
+			return failing(released)
+		}, 5},
 		"not of an unknown outcome": {retry.Policy{}, nil, setup{}, func() handlerFunc {
 			return failing(status.Error(codes.Internal, "no"))
 		}, 1},
 		"not of an answer": {retry.Policy{}, nil, setup{}, func() handlerFunc { return failing(status.Error(codes.NotFound, "no")) }, 1},
 		"when the server asks to": {
-			retry.Policy{BaseDelay: time.Millisecond}, nil, setup{unprotected: true}, func() handlerFunc { return scripted(asked, asked, paid()) }, 3,
+			retry.Policy{BaseDelay: time.Millisecond}, nil, setup{unprotected: true},
+			func() handlerFunc { return scripted(asked, asked, paid()) }, 3,
 		},
 	}
 

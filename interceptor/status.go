@@ -61,8 +61,8 @@ func retriedByClient(reason onlyonce.Reason) bool {
 	case onlyonce.ReasonInProgress, onlyonce.ReasonLeaseLost, onlyonce.ReasonStoreUnavailable, onlyonce.ReasonStoreFull,
 		onlyonce.ReasonRecordNewer:
 		return true
-	case onlyonce.ReasonKeyMissing, onlyonce.ReasonKeyInvalid, onlyonce.ReasonKeyReused, onlyonce.ReasonKeyExpired, onlyonce.ReasonOutcomeUnknown,
-		onlyonce.ReasonOutcomeNotStored, onlyonce.ReasonScopeMissing, onlyonce.ReasonRecordUnreadable:
+	case onlyonce.ReasonKeyMissing, onlyonce.ReasonKeyInvalid, onlyonce.ReasonKeyReused, onlyonce.ReasonKeyExpired,
+		onlyonce.ReasonOutcomeUnknown, onlyonce.ReasonOutcomeNotStored, onlyonce.ReasonScopeMissing, onlyonce.ReasonRecordUnreadable:
 		return false
 	default:
 		return false
@@ -311,7 +311,9 @@ func errKeyless(method string) error {
 
 // errDerive is the error of a call of a run that has no key to be derived: the program has to be changed.
 func errDerive(method string, err error) error {
-	return &callError{err: err, status: status.New(codes.Internal, "onlyonce: calling "+method+": "+err.Error()), outcome: onlyonce.OutcomeFinal}
+	st := status.New(codes.Internal, "onlyonce: calling "+method+": "+err.Error())
+
+	return &callError{err: err, status: st, outcome: onlyonce.OutcomeFinal}
 }
 
 // errNotProtobuf rejects a keyed call whose messages this package cannot record.

@@ -34,9 +34,9 @@ type ServiceInfoProvider interface {
 // Without it, what cannot hold is found when a method is called first, and that method is refused.
 //
 // It also reports what a single call cannot show: options for what is not registered, streams that are to have a key, outcomes
-// that are kept for less time than clients go on retrying, or for longer than those downstream that WithDownstream names, and what WithPolicy or WithServicePolicy take away from what the
-// .proto says more narrowly. An operator who means that says it with WithMethodPolicy, which may overrule the .proto in all but
-// the retention, since clients rely on that one.
+// that are kept for less time than clients go on retrying, or for longer than those of the methods that WithDownstream names, and
+// what WithPolicy or WithServicePolicy take away from what the .proto says more narrowly. An operator who means that says it with
+// WithMethodPolicy, which may overrule the .proto in all but the retention, since clients rely on that one.
 func Validate(server ServiceInfoProvider, engine *onlyonce.Engine, opts ...ServerOption) error {
 	if server == nil {
 		return errors.New("interceptor: Validate needs a server, such as a *grpc.Server")

@@ -10,8 +10,8 @@ import (
 )
 
 // ServiceConfig renders p as a gRPC service config, for those who prefer gRPC's own retries: give it to grpc.WithDefaultServiceConfig.
-// It is for the methods that are named, as in "/payments.v1.PaymentService/Pay", or "/payments.v1.PaymentService/" for all of a service; for
-// all methods where none is.
+// It is for the methods that are named, as in "/payments.v1.PaymentService/Pay", or "/payments.v1.PaymentService/" for all of a
+// service; for all methods where none is.
 //
 // Only UNAVAILABLE is retried. The key of a call has to be chosen outside of gRPC's retries: install the interceptor's key half,
 // UnaryClientKeyInterceptor, without its retry half. What gRPC does otherwise than [Do]: it asks a server's pushback and not its RetryInfo;
@@ -124,5 +124,5 @@ func methodNames(fullMethods []string) ([]methodName, error) {
 
 // seconds is a duration as protobuf's JSON writes it.
 func seconds(d time.Duration) string {
-	return strconv.FormatFloat(d.Seconds(), 'f', 9, 64) + "s"
+	return strings.TrimRight(strings.TrimRight(strconv.FormatFloat(d.Seconds(), 'f', 9, 64), "0"), ".") + "s"
 }

@@ -1,6 +1,8 @@
 package retry_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,8 +13,38 @@ import (
 
 func ExampleServiceConfig() {
 	config, err := retry.ServiceConfig(retry.Policy{MaxAttempts: 4}, "/payments.v1.PaymentService/Pay")
-	fmt.Println(config, err)
-	// Output: {"methodConfig":[{"name":[{"service":"payments.v1.PaymentService","method":"Pay"}],"retryPolicy":{"maxAttempts":4,"initialBackoff":"0.050000000s","maxBackoff":"5.000000000s","backoffMultiplier":2,"retryableStatusCodes":["UNAVAILABLE"]}}]} <nil>
+	if err != nil {
+		panic(err)
+	}
+
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, []byte(config), "", "  "); err != nil {
+		panic(err)
+	}
+
+	fmt.Println(indented.String())
+	// Output:
+	// {
+	//   "methodConfig": [
+	//     {
+	//       "name": [
+	//         {
+	//           "service": "payments.v1.PaymentService",
+	//           "method": "Pay"
+	//         }
+	//       ],
+	//       "retryPolicy": {
+	//         "maxAttempts": 4,
+	//         "initialBackoff": "0.05s",
+	//         "maxBackoff": "5s",
+	//         "backoffMultiplier": 2,
+	//         "retryableStatusCodes": [
+	//           "UNAVAILABLE"
+	//         ]
+	//       }
+	//     }
+	//   ]
+	// }
 }
 
 func TestServiceConfigSaysAllOfThePolicy(t *testing.T) {
@@ -28,7 +60,7 @@ func TestServiceConfigSaysAllOfThePolicy(t *testing.T) {
 	}, "/a.S/")
 
 	const want = `{"methodConfig":[{"name":[{"service":"a.S"}],"retryPolicy":{"maxAttempts":2,"initialBackoff":"0.000000001s",` +
-		`"maxBackoff":"3600.000000000s","backoffMultiplier":1.5,"retryableStatusCodes":["UNAVAILABLE"]}}],` +
+		`"maxBackoff":"3600s","backoffMultiplier":1.5,"retryableStatusCodes":["UNAVAILABLE"]}}],` +
 		`"retryThrottling":{"maxTokens":10,"tokenRatio":0.125}}`
 
 	if got != want || err != nil {
@@ -37,7 +69,7 @@ func TestServiceConfigSaysAllOfThePolicy(t *testing.T) {
 
 	// The default of the first delay is capped, as in Do.
 	if got, err := retry.ServiceConfig(retry.Policy{MaxDelay: time.Millisecond}); err != nil ||
-		!strings.Contains(got, `"name":[{}]`) || !strings.Contains(got, `"initialBackoff":"0.001000000s","maxBackoff":"0.001000000s"`) {
+		!strings.Contains(got, `"name":[{}]`) || !strings.Contains(got, `"initialBackoff":"0.001s","maxBackoff":"0.001s"`) {
 		t.Errorf("%s, %v", got, err)
 	}
 }
@@ -81,7 +113,8 @@ func TestBudgetsAreOneForEachTarget(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if b.For("a") != b.For("a") || b.For("a") == b.For("b") || b.For("b").Tokens() != 10 || len(b.Tokens()) != 2 {
+	first := b.For("a")
+	if again := b.For("a"); first != again || first == b.For("b") || b.For("b").Tokens() != 10 || len(b.Tokens()) != 2 {
 		t.Errorf("the budgets have %v", b.Tokens())
 	}
 }
