@@ -11,6 +11,9 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/sqltest"
 )
 
+// races is how often a race is run.
+var races = flag.Int("races", 200, "how many rounds TestF18OfACompletionAndATakeoverOnTwoConnectionsExactlyOneWins has")
+
 // TestMain lets many tests run at once: most of them wait for a database.
 func TestMain(m *testing.M) {
 	if is, err := migrateAsChild(); is {
