@@ -26,6 +26,7 @@ ROUNDS   ?= 7
 FUZZTIME ?= 1m
 RUNS     ?= 200000
 REDIS_RUNS ?= 200
+KILLS      ?= 500
 
 export STORE INPUT
 
@@ -199,7 +200,7 @@ baseline: $(TOOLS)/.buf@$(BUF_VERSION) ## record the protos as released, to find
 	@$(TOOLS)/buf build proto --exclude-source-info --output proto/baseline.binpb
 
 .PHONY: soak
-soak: servers ## visit the whole model, make RUNS=200000 random runs and REDIS_RUNS=200 on Redis, and fuzz every target for FUZZTIME=1m
+soak: servers ## visit the whole model, make RUNS=200000 random runs and REDIS_RUNS=200 on Redis, kill KILLS=500 servers on databases, and fuzz every target for FUZZTIME=1m
 	@printf -- '-- %s the model with three calls\n' '$@'
 	go test -count=1 -timeout 1h ./internal/model -calls 3
 	printf -- '-- %s random runs\n' '$@'
@@ -208,6 +209,10 @@ soak: servers ## visit the whole model, make RUNS=200000 random runs and REDIS_R
 	go -C internal/chaos test -count=1 -timeout 1h -run TestRandomRunsOnRedis . -redis-runs $(REDIS_RUNS) -seed $$RANDOM
 	printf -- '-- %s a flood of keys\n' '$@'
 	go test -count=1 -timeout 1h -run TestF45KeyFlood ./internal/crash -flood 100000
+	printf -- '-- %s servers killed on databases\n' '$@'
+	go -C internal/sqlcrash test -count=1 -timeout 1h -run AlthoughServersAreKilled . -kills $(KILLS)
+	printf -- '-- %s races on databases\n' '$@'
+	go -C internal/sqlstoretest test -count=1 -timeout 1h -run 'TestF18|TestF49' . -races 1000
 	for module in $(MODULES); do
 		# `go test -list` prints a package's targets, then its name.
 		targets=$$(cd "$$module"; go test -list '^Fuzz' ./... | awk '

@@ -10,14 +10,11 @@ type row struct {
 
 // rows are all faults. H is how often the handler runs, E how often its effect happens.
 func rows() []row {
-	const (
-		sql      = "the SQL store"
-		replicas = "claims that wait for replicas"
-	)
+	const replicas = "claims that wait for replicas"
 
 	return []row{
 		{"F01", "crash after the claim, before the handler", "the guarantee decides after the lease", ""},
-		{"F02", "crash inside the handler, EXACTLY_ONCE", "rolled back; the retry gives H=2, E=1", sql},
+		{"F02", "crash inside the handler, EXACTLY_ONCE", "rolled back; the retry gives H=2, E=1", ""},
 		{"F03", "crash inside the handler, AT_MOST_ONCE", "unknown after the lease, never a silent second run", ""},
 		{"F04", "crash after the handler, before the record", "as F03; a recovery function finds the effect and records it", ""},
 		{"F05", "crash after the record, before the reply", "the retry replays identical bytes, status and trailers", ""},
@@ -27,7 +24,7 @@ func rows() []row {
 		{"F09", "reply to the claim lost", "the own claim is recognised, H=1", ""},
 		{"F10", "request of the claim lost", "the retry claims, H=1", ""},
 		{"F11", "reply to the completion lost", "recognised as already done", ""},
-		{"F12", "reply to COMMIT lost", "decided by reading on another connection", sql},
+		{"F12", "reply to COMMIT lost", "decided by reading on another connection", ""},
 		{"F13", "failover loses a claim", "the stale completion is refused", ""},
 		{"F14", "partition with two masters", "with required replicas the claim is not granted", replicas},
 		{"F15", "failover loses a completion", "the guarantee decides about the duplicate", ""},
@@ -45,7 +42,7 @@ func rows() []row {
 		{"F27", "permission withdrawn before the replay", "the check's answer, nothing stored is shown", ""},
 		{"F28", "retention boundary", "before it a replay, from it on a new run", ""},
 		{"F29", "retry after the retention", "the client does not send it", ""},
-		{"F30", "store's clock steps", "leases: documented, bounded by MaxRun", "a server whose clock can be stepped"},
+		{"F30", "store's clock steps", "single transactions: E=1; leases: documented, bounded by MaxRun", ""},
 		{"F31", "application clocks differ", "no effect", ""},
 		{"F32", "error of the handler, every code", "class and guarantee decide", ""},
 		{"F33", "panic", "recorded by the guarantee, and raised again", ""},
@@ -64,7 +61,7 @@ func rows() []row {
 		{"F46", "encryption key rotated or missing", "old records readable, missing key refuses", "sealed stores"},
 		{"F47", "serialization failure, deadlock, busy", "bounded retries, then STORE_UNAVAILABLE", ""},
 		{"F48", "GracefulStop during a run", "it finishes and is recorded", ""},
-		{"F49", "reconcilers race", "one transition", "the reconciler"},
+		{"F49", "reconcilers race", "one transition", ""},
 		{"F50", "handler changes its request", "the request as it was received counts", ""},
 		{"F51", "empty answer", "replayed as such", ""},
 		{"F52", "interceptors in the wrong order", "refused", ""},

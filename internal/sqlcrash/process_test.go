@@ -1,0 +1,204 @@
+//go:build unix
+
+package sqlcrash
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/onlyonce-go/onlyonce/internal/servertest"
+)
+
+// process is a server.
+type process struct {
+	client
+
+	world  *world
+	addr   string
+	cmd    *exec.Cmd
+	child  *servertest.Child
+	stdin  io.WriteCloser
+	stderr bytes.Buffer // complete when the process has ended
+	doomed atomic.Bool  // the test has ended it, or expects it to end
+
+	ready, parked, stopping chan string
+	reading                 sync.WaitGroup
+}
+
+// start runs a server and returns when it listens.
+func (w *world) start(t *testing.T, config serverConfig) *process {
+	t.Helper()
+
+	p, err := w.launch(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return p
+}
+
+// launch is start for other goroutines than the test's.
+func (w *world) launch(config serverConfig) (*process, error) {
+	config.Driver, config.Dialect = w.driver, w.kind.dialect
+	if config.DSN == "" {
+		config.DSN = w.dsn
+	}
+
+	encoded, err := json.Marshal(config) //nolint:musttag // both sides are this program
+	if err != nil {
+		return nil, err
+	}
+
+	binary, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+
+	p := &process{
+		world: w, cmd: exec.Command(binary),
+		ready: make(chan string, 1), parked: make(chan string, 1), stopping: make(chan string, 1),
+	}
+	p.cmd.Env = append(os.Environ(), serverEnv+"="+string(encoded))
+	p.cmd.Stderr = &p.stderr
+
+	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+
+	said, stdout, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+
+	p.cmd.Stdout = stdout
+	p.doomed.Store(config.DieAt > 0)
+
+	p.child, err = servertest.Start(p.cmd)
+	_ = stdout.Close() // the child has its own
+
+	if err != nil {
+		_ = said.Close()
+
+		return nil, err
+	}
+
+	p.reading.Go(func() { p.read(said) })
+
+	w.mu.Lock()
+	w.processes = append(w.processes, p)
+	w.mu.Unlock()
+
+	select {
+	case p.addr = <-p.ready:
+		p.conn, err = grpc.NewClient("passthrough:///"+p.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+
+		return p, err
+	case <-p.child.Ended():
+		return nil, fmt.Errorf("starting a server: %w: %s", errEnded, p.stderr.String())
+	}
+}
+
+// read takes in what the process tells, until it has ended.
+func (p *process) read(said io.ReadCloser) {
+	defer said.Close()
+
+	for lines := bufio.NewScanner(said); lines.Scan(); {
+		what, more, _ := strings.Cut(lines.Text(), " ")
+
+		switch what {
+		case "ready":
+			p.ready <- more
+		case "parked":
+			p.parked <- more
+		case "stopping":
+			p.stopping <- more
+		default:
+			p.world.mu.Lock()
+			p.world.visits = append(p.world.visits, visit{point(what), more})
+			p.world.mu.Unlock()
+		}
+	}
+}
+
+// resume lets a parked process go on.
+func (p *process) resume(t *testing.T) {
+	t.Helper()
+
+	if _, err := io.WriteString(p.stdin, "go on\n"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (p *process) signal(t *testing.T, sig syscall.Signal) {
+	t.Helper()
+
+	if err := p.child.Signal(sig); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// kill ends the process at once and returns when it has, and everything that it told has been heard.
+func (p *process) kill() {
+	p.doomed.Store(true)
+	p.child.Kill()
+	p.reading.Wait()
+}
+
+// bury ends the process if need be, and reports whether it has ended badly.
+func (p *process) bury() error {
+	ended := p.child.IsEnded()
+
+	p.child.Kill()
+	p.reading.Wait()
+
+	if p.conn != nil {
+		_ = p.conn.Close() // nobody calls any more
+	}
+
+	said := p.stderr.String()
+
+	switch {
+	case ended && !p.doomed.Load():
+		return fmt.Errorf("a server: %w: %v: %s", errEnded, p.cmd.ProcessState, said)
+	case strings.Contains(said, "DATA RACE"), strings.Contains(said, "panic:"):
+		return fmt.Errorf("a server says: %s", said)
+	default:
+		return nil
+	}
+}
+
+// waitExit returns when the process has shut down, which must have gone well.
+func (p *process) waitExit(t *testing.T) {
+	t.Helper()
+	p.doomed.Store(true)
+	happens(t, "a server ends", p.child.Ended())
+
+	if !p.cmd.ProcessState.Success() {
+		t.Errorf("a server shut down with %v: %s", p.cmd.ProcessState, p.stderr.String())
+	}
+}
+
+// killAt makes a call with theKey and kills its server when it is parked.
+func (p *process) killAt(t *testing.T, m method) {
+	t.Helper()
+
+	got := p.begin(context.WithoutCancel(t.Context()), m, theKey)
+
+	happens(t, "the server is parked", p.parked)
+	p.kill()
+	happens(t, "the caller is told", got).mustBreak(t)
+}

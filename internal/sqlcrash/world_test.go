@@ -1,0 +1,265 @@
+//go:build unix
+
+package sqlcrash
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/internal/sqltest"
+	"github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/sqlstore"
+)
+
+const (
+	// patience is how long anything may take. What takes longer does not happen.
+	patience = 30 * time.Second
+	// shortLease is the lease of servers that are killed or stopped.
+	shortLease = 300 * time.Millisecond
+	// storeTimeout and settleTimeout are the servers' own.
+	storeTimeout  = 5 * time.Second
+	settleTimeout = 5 * time.Second
+	// connections of a pool.
+	connections = 8
+)
+
+// kind is a kind of database.
+type kind struct {
+	name    string
+	dialect sqlstore.Dialect
+	fresh   func(tb testing.TB) *sqltest.Database
+	own     func(tb testing.TB, options ...sqltest.Option) *sqltest.Server // nil where there is no server
+	params  []string
+}
+
+var kinds = []kind{
+	{"PostgreSQL", sqlstore.PostgreSQL, sqltest.PostgresDatabase, sqltest.Postgres, nil},
+	{"MariaDB", sqlstore.MySQL, sqltest.MariaDBDatabase, sqltest.MariaDB, nil},
+	{"SQLite", sqlstore.SQLite, sqltest.SQLite, nil, []string{"_pragma=busy_timeout(5)", "_pragma=synchronous(full)"}},
+}
+
+// servers are the kinds that are a process of their own.
+func servers() []kind { return kinds[:2] }
+
+// each runs a test on databases.
+func each(t *testing.T, kinds []kind, test func(t *testing.T, k kind)) {
+	t.Helper()
+	t.Parallel()
+
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, k)
+		})
+	}
+}
+
+// world is what outlives the servers: the database, and what they have told.
+type world struct {
+	kind     kind
+	driver   string
+	dsn      string // that servers are given
+	db       *sql.DB
+	operator *onlyonce.Engine
+
+	mu        sync.Mutex
+	processes []*process
+	visits    []visit
+}
+
+// visit is a step of a call, as a server has told it.
+type visit struct {
+	at  point
+	key string
+}
+
+// newWorld is a world with an empty database.
+func newWorld(t *testing.T, k kind) *world {
+	t.Helper()
+
+	return newWorldIn(t, k, k.fresh(t))
+}
+
+func newWorldIn(t *testing.T, k kind, base *sqltest.Database) *world {
+	t.Helper()
+
+	db := base.DB(t, k.params...)
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+
+	if err := sqlstore.Migrate(t.Context(), db, k.dialect); err != nil {
+		t.Fatal(err)
+	}
+
+	create := "CREATE TABLE orders (name varchar(64) NOT NULL, run varchar(64) NOT NULL)"
+	if _, err := db.ExecContext(t.Context(), create); err != nil {
+		t.Fatal(err)
+	}
+
+	records, err := sqlstore.New(db, k.dialect, sqlstore.WithTimeout(patience))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	operator, err := onlyonce.New(records, onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: patience}))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	w := &world{kind: k, driver: base.Driver(), dsn: base.DSN(k.params...), db: db, operator: operator}
+	t.Cleanup(func() { w.endAll(t) })
+
+	return w
+}
+
+// mortal is the policy of servers that are killed or stopped, where somebody waits for their leases.
+func mortal() onlyonce.Policy {
+	p := sound()
+	p.Lease = shortLease
+
+	return p
+}
+
+// sound is the policy of servers whose leases nobody could wait for.
+func sound() onlyonce.Policy {
+	return onlyonce.Policy{Lease: 2 * patience, MaxRun: 2 * patience, MaxWait: patience / 2, MaxAttempts: 1000}
+}
+
+func (w *world) record(t *testing.T, m method, key string) onlyonce.Record {
+	t.Helper()
+
+	rec, err := w.operator.Lookup(context.WithoutCancel(t.Context()), onlyonce.Identity{Scope: theScope, Method: methodOf(m), Key: key})
+	if err != nil {
+		t.Fatalf("Lookup of %s: %v", key, err)
+	}
+
+	return rec
+}
+
+func (w *world) mustBe(t *testing.T, m method, key string, state store.State) {
+	t.Helper()
+
+	if rec := w.record(t, m, key); rec.State != state {
+		t.Errorf("the record of %s is %v, want %v", key, rec.State, state)
+	}
+}
+
+// rows are the runs of each order that have left a row.
+func (w *world) rows(t *testing.T) map[string][]string {
+	t.Helper()
+
+	found, err := w.db.QueryContext(context.WithoutCancel(t.Context()), "SELECT name, run FROM orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer found.Close()
+
+	rows := make(map[string][]string)
+
+	for found.Next() {
+		var name, run string
+		if err := found.Scan(&name, &run); err != nil {
+			t.Fatal(err)
+		}
+
+		rows[name] = append(rows[name], run)
+	}
+
+	if err := found.Err(); err != nil {
+		t.Fatal(err)
+	}
+
+	return rows
+}
+
+// records is how many rows the store's table has.
+func (w *world) records(t *testing.T) (n int) {
+	t.Helper()
+
+	query := "SELECT count(*) FROM " + sqlstore.DefaultTable
+	if err := w.db.QueryRowContext(context.WithoutCancel(t.Context()), query).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+
+	return n
+}
+
+// mustHave checks how often the handler of a key has run, and how often its effect has happened.
+func (w *world) mustHave(t *testing.T, key string, runs, effects int) {
+	t.Helper()
+
+	if n := w.seen(atHandler, key); n != runs {
+		t.Errorf("the handler of %s ran %d times, want %d", key, n, runs)
+	}
+
+	if n := len(w.rows(t)[key]); n != effects {
+		t.Errorf("the effect of %s happened %d times, want %d", key, n, effects)
+	}
+}
+
+// seen is how often a step was told.
+func (w *world) seen(at point, key string) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+
+	for _, v := range w.visits {
+		if v == (visit{at, key}) {
+			n++
+		}
+	}
+
+	return n
+}
+
+// eventually returns when a condition holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+
+	for deadline := time.Now().Add(patience); !holds(); <-ticker.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", patience, what)
+		}
+	}
+}
+
+// happens waits for a channel to be closed, or to have something to say.
+func happens[T any](t *testing.T, what string, channel <-chan T) (said T) {
+	t.Helper()
+
+	timer := time.NewTimer(2 * patience)
+	defer timer.Stop()
+
+	select {
+	case said = <-channel:
+	case <-timer.C:
+		t.Fatalf("not within %v: %s", 2*patience, what)
+	}
+
+	return said
+}
+
+// endAll ends all processes, and reports those that have ended unasked or have something to say.
+func (w *world) endAll(t *testing.T) {
+	t.Helper()
+
+	w.mu.Lock()
+	all := slices.Clone(w.processes)
+	w.mu.Unlock()
+
+	for _, p := range all {
+		if err := p.bury(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+var errEnded = errors.New("it has ended by itself")
