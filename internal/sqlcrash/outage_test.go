@@ -12,6 +12,13 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
+// restart kills the database and starts it again. The servers have to find that out by themselves, and not the test.
+func (w *world) restart(db *sqltest.Server) {
+	db.Restart()
+	w.db.SetMaxIdleConns(0)
+	w.db.SetMaxIdleConns(connections)
+}
+
 func TestF07F08DatabaseKilledDuringASingleTransactionLeavesNothingAndNobodyIsToldOtherwise(t *testing.T) {
 	each(t, servers(), func(t *testing.T, k kind) {
 		t.Helper()
@@ -25,7 +32,7 @@ func TestF07F08DatabaseKilledDuringASingleTransactionLeavesNothingAndNobodyIsTol
 			caller := p.begin(context.WithoutCancel(t.Context()), single, key)
 
 			happens(t, "the server is parked", p.parked)
-			db.Restart()
+			w.restart(db)
 			p.resume(t)
 
 			if got := happens(t, "the caller is answered", caller); got.err == nil {
@@ -57,7 +64,7 @@ func TestF07F08DatabaseKilledDuringAJoinedRunDoesNotDoubleIt(t *testing.T) {
 			caller := p.begin(context.WithoutCancel(t.Context()), joined, key)
 
 			happens(t, "the server is parked", p.parked)
-			db.Restart()
+			w.restart(db)
 			w.mustHave(t, key, 1, effects)
 			p.resume(t)
 
@@ -139,7 +146,7 @@ func TestF08F12DatabaseKilledUnderLoadLosesNothingThatWasAnswered(t *testing.T) 
 
 		for round := range rounds + 1 {
 			if round > 0 {
-				db.Restart()
+				w.restart(db)
 			}
 
 			known := l.size()

@@ -48,6 +48,8 @@ type serverConfig struct {
 	// Outside makes the method of the single transaction one under AT_MOST_ONCE, whose effect is outside of any. Recovers says that
 	// the server looks for such an effect.
 	Outside, Recovers bool
+	// Heedless handlers of joined transactions go on when their context has ended.
+	Heedless bool
 	// ParkAt is where the server stops, once, until it is told to go on.
 	ParkAt point
 	// DieAt is the step at which the server kills itself, a moment later; zero is never.
@@ -183,7 +185,7 @@ func build(config *serverConfig, probe *probe, records *sqlstore.Store, db *sql.
 		return nil, nil, err
 	}
 
-	service := &shop{probe: probe, db: db, dialect: config.Dialect, outside: config.Outside}
+	service := &shop{probe: probe, db: db, dialect: config.Dialect, outside: config.Outside, heedless: config.Heedless}
 
 	policy := interceptor.Policy{Policy: onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, Transaction: onlyonce.SingleTransaction}}
 	if config.Outside {

@@ -44,10 +44,10 @@ func methodOf(m method) string {
 type shop struct {
 	pb.UnimplementedTestServiceServer
 
-	probe   *probe
-	db      *sql.DB
-	dialect sqlstore.Dialect
-	outside bool
+	probe             *probe
+	db                *sql.DB
+	dialect           sqlstore.Dialect
+	outside, heedless bool
 }
 
 // order is a request. One that is declined is written and then answered with a definite error, so that nothing of it is left.
@@ -79,6 +79,10 @@ func (s *shop) UnaryCall(ctx context.Context, req *pb.SimpleRequest) (*pb.Simple
 
 // CacheableUnaryCall takes an order in a transaction that it joins.
 func (s *shop) CacheableUnaryCall(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+	if s.heedless {
+		ctx = context.WithoutCancel(ctx)
+	}
+
 	return sqlstore.InTx(ctx, s.db, nil, func(ctx context.Context, tx *sql.Tx) (*pb.SimpleResponse, error) {
 		return s.take(ctx, tx, req)
 	})

@@ -4,6 +4,7 @@ package sqlcrash
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"syscall"
 	"testing"
@@ -22,12 +23,12 @@ func TestF16StoppedPastTheLeaseAndOvertakenRollsBackAndAnswersWhatTheWinnerDid(t
 			points = points[:1] // nobody else can write while somebody is in a transaction
 		}
 
-		for _, at := range points {
-			t.Run(string(at), func(t *testing.T) {
+		run := func(at point, heedless bool) {
+			t.Run(fmt.Sprintf("%s, heedless: %t", at, heedless), func(t *testing.T) {
 				t.Parallel()
 
 				w := newWorld(t, k)
-				first := w.start(t, serverConfig{Policy: mortal(), ParkAt: at})
+				first := w.start(t, serverConfig{Policy: mortal(), ParkAt: at, Heedless: heedless})
 				second := w.start(t, serverConfig{Policy: sound()})
 
 				late := first.begin(context.WithoutCancel(t.Context()), joined, theKey)
@@ -46,6 +47,11 @@ func TestF16StoppedPastTheLeaseAndOvertakenRollsBackAndAnswersWhatTheWinnerDid(t
 				got.mustEqual(t, winner)
 				w.mustHave(t, theKey, 2, 1)
 			})
+		}
+
+		for _, at := range points {
+			run(at, false) // its context ends what it does
+			run(at, true)  // nothing does but the record
 		}
 	})
 }
