@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/interceptor"
 	"github.com/onlyonce-go/onlyonce/internal/txstore"
 )
 
@@ -147,6 +148,28 @@ func TestTransactionOfAMethodIsSaidInItsProto(t *testing.T) {
 
 			if n := db.Begun(); n != begun {
 				t.Errorf("%d transactions were begun for the handler, want %d", n, begun)
+			}
+		})
+	}
+}
+
+func TestMethodWithASingleTransactionHasToRequireAKey(t *testing.T) {
+	for said, complains := range map[string]bool{
+		"": true, "key: KEY_USE_REQUIRED": false, "transaction: TRANSACTION_JOINED": false,
+	} {
+		t.Run(said, func(t *testing.T) {
+			_, service := declaration{method: "[onlyonce.v1.method] { guarantee: GUARANTEE_EXACTLY_ONCE " + said + " }"}.register(t)
+
+			e, err := onlyonce.New(txstore.New())
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			err = interceptor.Validate(servicesOf(service), e)
+			if complains {
+				mustName(t, err, "/Pay", "without a key", "require a key")
+			} else if err != nil {
+				t.Error(err)
 			}
 		})
 	}

@@ -94,6 +94,11 @@ func (c *serverConfig) judgeMethod(service string, info grpc.MethodInfo) error {
 			"link in its generated code, or register its descriptor in protoregistry.GlobalFiles before", name))
 	}
 
+	if m.broken == nil && m.key == KeyOptional && hasSingleTransaction(&m.policy) {
+		errs = append(errs, fmt.Errorf("interceptor: %s gives its handler the transaction of the key, and a call without a key has none: "+
+			"require a key, or let the handler join a transaction of its own", name))
+	}
+
 	if promised := said.policy.Retention; promised > 0 && m.policy.Retention < promised {
 		errs = append(errs, fmt.Errorf("interceptor: %s keeps outcomes for %v by an option of the server, and its .proto tells clients %v, "+
 			"for which they rely on it: raise Retention, or lower retention in the .proto", name, m.policy.Retention, promised))
@@ -105,6 +110,10 @@ func (c *serverConfig) judgeMethod(service string, info grpc.MethodInfo) error {
 	}
 
 	return errors.Join(append(errs, c.outlives(name, &m.policy))...)
+}
+
+func hasSingleTransaction(p *onlyonce.Policy) bool {
+	return p.Guarantee == onlyonce.ExactlyOnce && p.Transaction == onlyonce.SingleTransaction
 }
 
 // leastRetention is how long a client may take by default for its attempts after the first one, if each of them takes as long as
