@@ -91,6 +91,9 @@
 //   - duplicate: a call with the identity of an earlier one.
 //   - fingerprint: a digest of the request, to notice another request under the same key.
 //   - record: what the store keeps of an identity.
+//   - derived key: the key of a call that a run makes, made of the run's own; see [DeriveCall] and docs/derived-keys.md.
+//   - step: a name that tells the calls of a run apart; see [WithStep].
+//   - time-ordered key: one that says when it was made, and does not run when it is old; see [Call].TimeOrdered.
 //   - run: one execution of the handler, under a claim that has won.
 //   - claim: asking the store for the right to run.
 //   - withdraw: to release a claim of which nobody knows whether it has arrived.

@@ -18,5 +18,8 @@
 //	…
 //	conn, err := grpc.NewClient(target, append(dial, grpc.WithTransportCredentials(creds))...)
 //
+// In a handler that runs under a key, the client derives the keys of its calls from that one, so that a run that is repeated repeats
+// no effect: see docs/derived-keys.md, and onlyonce.WithStep for handlers that call a method more than once.
+//
 // Roll out servers first and clients second: a key makes nothing safe unless the server looks at it.
 package interceptor

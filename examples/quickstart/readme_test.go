@@ -42,7 +42,7 @@ func TestTheCodeOfTheReadmeIsCompiled(t *testing.T) {
 
 	var sources []byte
 
-	for _, path := range []string{"quickstart.go", "../transactions/single.go", "../transactions/joined.go"} {
+	for _, path := range []string{"quickstart.go", "chain.go", "../transactions/single.go", "../transactions/joined.go"} {
 		source, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
