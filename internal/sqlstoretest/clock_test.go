@@ -88,12 +88,12 @@ func TestF30SingleTransactionsDoNotDependOnTheClockOfTheStore(t *testing.T) {
 			mustBeAhead(t, before, after, step)
 
 			// While the run is on its way.
-			handler, inside, letGo := s.held("held")
-			first := inBackground(t.Context(), here, "held", handler)
+			handler, inside, letGo := s.held()
+			first := inBackground(t.Context(), here, handler)
 
 			happens(t, "the handler runs", inside)
 
-			duplicate := inBackground(t.Context(), there, "held", s.sell("held"))
+			duplicate := inBackground(t.Context(), there, s.sell("one"))
 
 			letGo()
 
@@ -103,7 +103,7 @@ func TestF30SingleTransactionsDoNotDependOnTheClockOfTheStore(t *testing.T) {
 
 			// After it, and there and back.
 			for i, e := range []*onlyonce.Engine{there, here, there} {
-				call(t.Context(), e, "held", s.sell("held")).mustBe(t, onlyonce.StatusReplayed, string(ran.Body))
+				call(t.Context(), e, "one", s.sell("one")).mustBe(t, onlyonce.StatusReplayed, string(ran.Body))
 
 				key := fmt.Sprint("key-", i)
 				if got := call(t.Context(), e, key, s.sell(key)); got.err != nil || got.Status != onlyonce.StatusExecuted {

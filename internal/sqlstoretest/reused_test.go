@@ -24,7 +24,7 @@ func TestF24OtherRequestUnderTheKeyOfASingleTransactionIsRefused(t *testing.T) {
 		here := engine(t, k.on(t, db), onlyonce.SingleTransaction)
 		there := engine(t, k.on(t, pool(base.DB(t, k.params...))), onlyonce.SingleTransaction)
 
-		handler, inside, letGo := s.held("one")
+		handler, inside, letGo := s.held()
 		first := inBackground(t.Context(), here, handler)
 
 		<-inside

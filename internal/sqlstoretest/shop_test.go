@@ -174,12 +174,12 @@ func inBackground(ctx context.Context, e *onlyonce.Engine, fn func(context.Conte
 	return got
 }
 
-// held is a handler that stays in its transaction until it is let go.
-func (s *shop) held(name string) (handler func(context.Context) ([]byte, error), inside <-chan struct{}, letGo func()) {
+// held is the handler of "one" that stays in its transaction until it is let go.
+func (s *shop) held() (handler func(context.Context) ([]byte, error), inside <-chan struct{}, letGo func()) {
 	in, out := make(chan struct{}), make(chan struct{})
 
 	return func(ctx context.Context) ([]byte, error) {
-		answer, err := s.sell(name)(ctx)
+		answer, err := s.sell("one")(ctx)
 
 		close(in)
 

@@ -125,7 +125,7 @@ func TestDuplicateInAnotherProcessWaitsForTheTransactionAndIsReplayed(t *testing
 		here := engine(t, k.on(t, db), onlyonce.SingleTransaction)
 		there := engine(t, k.on(t, pool(base.DB(t, k.params...))), onlyonce.SingleTransaction)
 
-		handler, inside, letGo := s.held("one")
+		handler, inside, letGo := s.held()
 		first := inBackground(t.Context(), here, handler)
 
 		<-inside
@@ -150,7 +150,7 @@ func TestDuplicateInAnotherProcessIsInProgressWhenItsWaitIsOver(t *testing.T) {
 		there := engine(t, k.on(t, pool(base.DB(t, k.params...))), onlyonce.SingleTransaction,
 			onlyonce.WithPolicy(onlyonce.Policy{MaxWait: time.Millisecond}))
 
-		handler, inside, letGo := s.held("one")
+		handler, inside, letGo := s.held()
 		first := inBackground(t.Context(), here, handler)
 
 		<-inside
