@@ -3,9 +3,11 @@ package redisstore_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/internal/redistest"
@@ -258,5 +260,34 @@ func TestF28AnOutcomeIsReplayedUpToItsRetentionAndThenTheKeyIsFree(t *testing.T)
 
 	if early == 0 {
 		t.Error("there was no replay")
+	}
+}
+
+func TestF29OldTimeOrderedKeyIsLookedUpAndNeverClaimed(t *testing.T) {
+	t.Parallel()
+
+	server := redistest.Standalone(t)
+	e := newEngine(t, open(t, server.URL()))
+
+	for age, want := range map[time.Duration][2]string{
+		48 * time.Hour: {string(onlyonce.ReasonKeyExpired), string(onlyonce.ReasonKeyExpired)},
+		20 * time.Hour: {string(onlyonce.StatusExecuted), string(onlyonce.StatusReplayed)},
+		time.Hour:      {string(onlyonce.StatusExecuted), string(onlyonce.StatusReplayed)},
+	} {
+		digits := fmt.Sprintf("%012x", time.Now().Add(-age).UnixMilli())
+		old := callOf("10 EUR")
+		old.Key, old.TimeOrdered = digits[:8]+"-"+digits[8:]+"-7000-8000-000000000000", true
+
+		runs := 0
+
+		for _, want := range want {
+			if got := callAs(t, e, old, func() { runs++ }); got != want {
+				t.Errorf("a key of %v: %s, want %s", age, got, want)
+			}
+		}
+
+		if want[0] == string(onlyonce.StatusExecuted) != (runs == 1) {
+			t.Errorf("a key of %v: %d runs", age, runs)
+		}
 	}
 }

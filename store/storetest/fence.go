@@ -1,6 +1,10 @@
 package storetest
 
-import "github.com/onlyonce-go/onlyonce/store"
+import (
+	"math"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
 
 func fenceChecks() []check {
 	return []check{
@@ -101,6 +105,14 @@ func fenceRests(x *env) {
 }
 
 func fenceExpected(x *env) {
+	// What expects a record makes none, so that a key can be looked up by a claim.
+	for _, fence := range []uint64{1, math.MaxUint32, 1 << 63} {
+		late := x.newClaim()
+		late.Fence = fence
+		x.expect(expectedFence, "a claim that expects a fence where there is no record", x.claim(late), want{})
+		x.expect(expectedFence, "the same again", x.claim(late), want{})
+	}
+
 	own := x.newClaim()
 	x.start(own)
 	x.release(own)
