@@ -209,12 +209,13 @@ func UnaryClientInterceptor(opts ...ClientOption) (grpc.UnaryClientInterceptor, 
 	}, nil
 }
 
-// UnaryClientKeyInterceptor returns the half that gives a logical call its key: from WithKey, from
-// onlyonce.ContextWithKey, from the outgoing metadata, from the request field that is marked as the key, or, for a protected method,
-// one that is derived from the key of the run that makes the call, or a fresh one outside of a run. The key of an incoming call is not
-// passed on, should it be in the outgoing metadata. A run that uses a method twice without naming the steps gets an error that matches
-// onlyonce.ErrStepUsed, and nothing is sent; see [onlyonce.WithStep]. Where the request and another of these have a key, they have to be equal. The request is never changed: a
-// key goes into the metadata alone. This half has to be outside of whatever retries. Both halves get the same options.
+// UnaryClientKeyInterceptor returns the half that gives a logical call its key: from WithKey, from onlyonce.ContextWithKey,
+// from the outgoing metadata, from the request field that is marked as the key, or, for a protected method, one that is
+// derived from the key of the run that makes the call, or a fresh one outside of a run. The key of an incoming call is not
+// passed on, should it be in the outgoing metadata. A run that uses a method twice without naming the steps gets an error that
+// matches onlyonce.ErrStepUsed, and nothing is sent; see [onlyonce.WithStep]. Where the request and another of these have a
+// key, they have to be equal. The request is never changed: a key goes into the metadata alone. This half has to be outside of
+// whatever retries. Both halves get the same options.
 func UnaryClientKeyInterceptor(opts ...ClientOption) (grpc.UnaryClientInterceptor, error) {
 	c, err := newClientConfig(opts)
 	if err != nil {

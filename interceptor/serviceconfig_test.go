@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,9 +43,9 @@ func TestServiceConfigMakesTheSameAttemptsNatively(t *testing.T) {
 		attempts int
 	}{
 		"until it succeeds": {retry.Policy{}, nil, setup{}, func() handlerFunc {
-			no := failing(released)
+			handlers := slices.Repeat([]handlerFunc{failing(released)}, 2)
 
-			return scriptedHandlers(no, no, answering("paid"))
+			return scriptedHandlers(append(handlers, answering("paid"))...)
 		}, 3},
 		"as many as there may be": {retry.Policy{MaxAttempts: 3}, nil, setup{}, func() handlerFunc { return failing(released) }, 3},
 		"five, as by default":     {retry.Policy{}, []string{unaryCall}, setup{}, func() handlerFunc { return failing(released) }, 5},
