@@ -496,3 +496,34 @@ func TestF06SingleTransactionIsRefusedWhileTheDatabaseIsDown(t *testing.T) {
 }
 
 var _ store.Transactional = (*sqlstore.Store)(nil)
+
+func TestF10RollbackThatIsNeverAnsweredDoesNotHoldItsCaller(t *testing.T) {
+	each(t, servers(), func(t *testing.T, k kind) {
+		t.Helper()
+
+		_, proxy := k.behind(t)
+		hasty := k.hasty(t, proxy)
+
+		var tx store.Transaction
+
+		claim := newClaim()
+
+		eventually(t, "a transaction begins", func() bool {
+			_, begun, err := hasty.Begin(t.Context(), claim, patience)
+			tx = begun
+
+			return err == nil
+		})
+
+		proxy.Next(sqltest.Hung, sqltest.Starting("rollback"))
+
+		ended := make(chan struct{})
+
+		go func() {
+			tx.Rollback()
+			close(ended)
+		}()
+
+		happens(t, "Rollback returns", ended)
+	})
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/onlyonce-go/onlyonce/store"
 )
@@ -61,7 +62,21 @@ func (t *transaction) end() {
 func (t *transaction) Rollback() {
 	t.end()
 
-	_ = t.tx.Rollback() // nothing has been committed, whatever the database has heard
+	ended := make(chan struct{})
+
+	go func() {
+		defer close(ended)
+
+		_ = t.tx.Rollback() // nothing has been committed, whatever the database has heard
+	}()
+
+	timer := time.NewTimer(t.store.timeout)
+	defer timer.Stop()
+
+	select {
+	case <-ended:
+	case <-timer.C: // nobody answers; the cancellation ends the connection, and the other with it
+	}
 
 	t.cancel()
 	t.leave()
