@@ -26,7 +26,8 @@ ROUNDS   ?= 7
 FUZZTIME ?= 1m
 RUNS     ?= 200000
 REDIS_RUNS ?= 200
-KILLS      ?= 500
+SQL_RUNS ?= 50
+KILLS    ?= 500
 
 export STORE INPUT
 
@@ -200,13 +201,15 @@ baseline: $(TOOLS)/.buf@$(BUF_VERSION) ## record the protos as released, to find
 	@$(TOOLS)/buf build proto --exclude-source-info --output proto/baseline.binpb
 
 .PHONY: soak
-soak: servers ## visit the whole model, make RUNS=200000 random runs and REDIS_RUNS=200 on Redis, kill KILLS=500 servers on databases, and fuzz every target for FUZZTIME=1m
+soak: servers ## visit the whole model, make RUNS=200000 random runs, REDIS_RUNS=200 on Redis and SQL_RUNS=50 of each kind on SQL, kill KILLS=500 servers on databases, and fuzz every target for FUZZTIME=1m
 	@printf -- '-- %s the model with three calls\n' '$@'
 	go test -count=1 -timeout 1h ./internal/model -calls 3
 	printf -- '-- %s random runs\n' '$@'
 	go -C internal/chaos test -count=1 -timeout 1h -run 'TestRandomRuns$$' . -runs $(RUNS) -seed $$RANDOM
 	printf -- '-- %s random runs on Redis\n' '$@'
 	go -C internal/chaos test -count=1 -timeout 1h -run TestRandomRunsOnRedis . -redis-runs $(REDIS_RUNS) -seed $$RANDOM
+	printf -- '-- %s random runs on SQL\n' '$@'
+	go -C internal/chaos test -count=1 -timeout 2h -run 'TestRandomRunsOn(PostgreSQL|MariaDB|SQLite)' . -sql-runs $(SQL_RUNS) -seed $$RANDOM
 	printf -- '-- %s a flood of keys\n' '$@'
 	go test -count=1 -timeout 1h -run TestF45KeyFlood ./internal/crash -flood 100000
 	printf -- '-- %s servers killed on databases\n' '$@'

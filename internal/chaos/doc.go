@@ -16,6 +16,9 @@
 //	go test -race -run TestRandomRuns . -seed 42 -runs 1     one run
 //	go test -run TestRandomRuns . -runs 20000 -timeout 1h    many, each with the next seed
 //
+// The same is done in real time on stores outside the process, Redis and SQL databases (-redis-runs, -sql-runs). Under ExactlyOnce
+// the effects are rows of the database that keeps the records, and count if they are committed.
+//
 // The seed fixes who calls when with what, how each handler behaves, when processes die, and what becomes of the n-th
 // operation of a kind on a key. It fixes neither the order in which goroutines run that are due at the same instant, nor
 // the engine's own jitter and tokens. So most failures come back with their seed at the first try, some only after

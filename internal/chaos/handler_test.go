@@ -106,7 +106,7 @@ func (w *world) handler(a *attempt) func(context.Context) ([]byte, error) {
 		}()
 
 		body, err := w.handle(ctx, r)
-		value, notExecuted := "", false
+		value, notExecuted := r.written, false
 
 		if class, ok := onlyonce.MarkedClass(err); err == nil || ok && class == onlyonce.ClassDefinite {
 			value = valueOf(body, err)
@@ -139,6 +139,10 @@ func (w *world) handle(ctx context.Context, r *run) ([]byte, error) {
 
 	if !a.process.rest(ctx, p.before, grace, p.ignores) {
 		return nil, errDied
+	}
+
+	if w.ledger != nil {
+		return w.handleInTransaction(ctx, r, name, grace)
 	}
 
 	var err error
@@ -187,4 +191,32 @@ func (w *world) happens(ctx context.Context, r *run, grace time.Time) bool {
 	}
 
 	return false
+}
+
+// handleInTransaction is handle where the effect is a row, and what the handler has said counts if that is committed.
+func (w *world) handleInTransaction(ctx context.Context, r *run, name string, grace time.Time) ([]byte, error) {
+	a, p := r.attempt, &r.attempt.plan
+	effect := p.ending == succeeds || p.effect
+
+	return w.ledger.handle(ctx, a.process, r, effect, func() ([]byte, error) {
+		if !a.process.rest(ctx, p.after, grace, p.ignores) {
+			return nil, errDied
+		}
+
+		switch p.ending {
+		case declines:
+			return nil, onlyonce.Final(&handlerError{r, name + " was declined"})
+		case refuses:
+			return nil, onlyonce.NotExecuted(&handlerError{r, name + " was not executed"})
+		case panics:
+			panic(&handlerError{r, name + " panics"})
+		case exits:
+			runtime.Goexit()
+		case isAmbiguous:
+			return nil, &handlerError{r, name + " ended ambiguously"}
+		case succeeds:
+		}
+
+		return []byte(name + " was executed"), nil
+	})
 }

@@ -60,7 +60,9 @@ type run struct {
 	began, ended int64 // on the history's clock; ended is 0 while it is not over, and for ever if its process has died
 	over         bool
 	// value is the definite outcome that it ended with; empty where there is none.
-	value       string
+	value string
+	// written is the outcome that the handler itself has written in its transaction, whatever became of that.
+	written     string
 	notExecuted bool
 	effects     int
 }
@@ -138,7 +140,9 @@ func (h *history) startRun(ctx context.Context, a *attempt) *run {
 		h.violationf(a.id, "run %d is attempt %d of at most %d", r.number, about.Attempt, limit)
 	}
 
-	if a.run != nil {
+	w := a.process.world
+
+	if a.run != nil && w.ledger == nil { // a transaction that conflicts is run again
 		h.violationf(a.id, "attempt %d has run twice", a.number)
 	}
 
@@ -147,6 +151,10 @@ func (h *history) startRun(ctx context.Context, a *attempt) *run {
 	}
 
 	r.fence = about.Fence
+
+	if w.policy.Transaction == onlyonce.SingleTransaction {
+		r.fence = uint64(r.number) + 1 // whoever begins later has waited for the end of those before
+	}
 
 	for _, other := range h.runs {
 		if other.attempt.id == a.id && (other.fence > r.fence && !h.realTime || other.fence == r.fence) {

@@ -3,6 +3,7 @@ package chaos_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/onlyonce-go/onlyonce"
@@ -10,7 +11,7 @@ import (
 
 // judge looks at the whole history of a run and returns what must not have happened:
 //
-//   - an effect more than once under AtMostOnce, for an identity, or for a purpose whose clients have used another key
+//   - an effect more than once under AtMostOnce or ExactlyOnce, for an identity, or for a purpose whose clients have used another key
 //     only after they were told that nothing happened;
 //   - two different recorded answers, or an answer that differs from its run's, or from what the ledger says, or the
 //     answer of a run that was overtaken;
@@ -33,19 +34,22 @@ func (s *scenario) judge(h *history) []string {
 	}
 
 	for _, id := range h.identities() {
-		h.judgeIdentity(id, s.policy.Guarantee == onlyonce.AtMostOnce)
+		h.judgeIdentity(id, s.once())
 
 		if !h.linearizable(id) {
 			h.violationf(id, "no single register explains the order of its answers")
 		}
 	}
 
-	if s.policy.Guarantee == onlyonce.AtMostOnce {
+	if s.once() {
 		h.judgePurposes(s)
 	}
 
 	return h.broken
 }
+
+// once reports whether effects must not happen twice.
+func (s *scenario) once() bool { return s.policy.Guarantee != onlyonce.AtLeastOnce }
 
 func (h *history) judgeAnswer(a *attempt) {
 	outcome := onlyonce.OutcomeOf(a.err)
@@ -99,7 +103,7 @@ func (h *history) judgeReused(a *attempt) {
 	}
 
 	for _, r := range h.runs {
-		if r.attempt.id == a.id && r.attempt.purpose == a.purpose {
+		if r.attempt.id == a.id && r.attempt.purpose == a.purpose && h.binds(r) && r.bindsAt(a.ended) {
 			h.violationf(a.id, "attempt %d was told that the key belongs to another request; run %d was for this one", a.number, r.number)
 		}
 	}
@@ -132,6 +136,22 @@ func (h *history) judgeNotExecuted(a *attempt) {
 	}
 }
 
+// binds reports whether a run binds its key to its request. What is rolled back takes that with it.
+func (h *history) binds(r *run) bool {
+	if r.attempt.process.world.policy.Transaction != onlyonce.SingleTransaction || r.effects > 0 {
+		return true
+	}
+
+	return slices.ContainsFunc(h.attempts, func(a *attempt) bool {
+		return a.id == r.attempt.id && a.ended != 0 && !a.panicked && definite(a) && a.value() == r.value
+	})
+}
+
+// bindsAt reports whether a run speaks for its key at a time: before it began, another may have, and was rolled back.
+func (r *run) bindsAt(at int64) bool {
+	return r.attempt.process.world.policy.Transaction != onlyonce.SingleTransaction || r.began < at
+}
+
 func (h *history) judgeIdentity(id onlyonce.Identity, once bool) {
 	var (
 		first   *attempt // with a recorded answer
@@ -145,6 +165,10 @@ func (h *history) judgeIdentity(id onlyonce.Identity, once bool) {
 		}
 
 		effects += r.effects
+
+		if !h.binds(r) {
+			continue
+		}
 
 		if about != nil && about != r.attempt.purpose {
 			h.violationf(id, "run %d is for %s, an earlier one was for %s", r.number, r.attempt.purpose.name, about.name)

@@ -13,10 +13,12 @@ import (
 
 // process is an engine on a line of its own to the world's store.
 type process struct {
-	world  *world
-	number int
-	engine *onlyonce.Engine
-	line   *storetest.Faulty
+	world   *world
+	number  int
+	engine  *onlyonce.Engine
+	line    *storetest.Faulty
+	records backend
+	cut     func() // ends its connections, when it dies
 
 	died chan struct{} // closed when it dies
 	dead bool          // guarded by the history
@@ -39,9 +41,16 @@ func (w *world) startProcess(faults storetest.Faults) *process {
 
 	p.line = storetest.NewFaulty(far, w.scenario.seed+uint64(p.number)<<32, faults)
 
+	near, cut := p.line.Store(), func() {}
+	if own, ok := records.(connection); ok { // its faults are those of its own line
+		near, cut = own, own.cut
+	}
+
+	p.records, p.cut = records, cut
+
 	var err error
 
-	p.engine, err = onlyonce.New(p.line.Store(), onlyonce.WithPolicy(w.policy), onlyonce.WithLimits(w.limits))
+	p.engine, err = onlyonce.New(near, onlyonce.WithPolicy(w.policy), onlyonce.WithLimits(w.limits))
 	if err != nil {
 		panic(err)
 	}
@@ -51,9 +60,17 @@ func (w *world) startProcess(faults storetest.Faults) *process {
 	return p
 }
 
+// connection is a store that has transactions, and a line of its own that can be cut.
+type connection interface {
+	backend
+	store.Transactional
+	cut()
+}
+
 // die ends a process: its handlers do nothing any more, and nothing that it sends from now on arrives.
 func (p *process) die() {
 	p.line.Set(storetest.Faults{LostRequest: 1})
+	p.cut()
 
 	h := &p.world.history
 

@@ -65,6 +65,10 @@ func (w *world) delayedEffect(r *run, delay time.Duration) {
 
 // found is what the ledger says about an identity: how many effects there are.
 func (w *world) found(id onlyonce.Identity) int {
+	if w.ledger != nil {
+		return len(w.ledger.runsOf(id))
+	}
+
 	w.history.mu.Lock()
 	defer w.history.mu.Unlock()
 
@@ -82,6 +86,10 @@ func (w *world) found(id onlyonce.Identity) int {
 // receipt is the answer that is made from the ledger for an effect whose own answer is lost. It names the identity, and
 // who made it and when.
 func (w *world) receipt(id onlyonce.Identity, by string) string {
+	if w.ledger != nil {
+		w.close()
+	}
+
 	w.history.mu.Lock()
 	defer w.history.mu.Unlock()
 
@@ -94,4 +102,37 @@ func (w *world) receipt(id onlyonce.Identity, by string) string {
 	}
 
 	return fmt.Sprintf("%v|%s|found by %s at %d", id, name, by, w.history.now())
+}
+
+// ledger is one that is kept in the database of the records: an effect is a row, and has happened when it is committed.
+type ledger interface {
+	// handle is what the handler of a run does, with its effect if there is to be one.
+	handle(ctx context.Context, p *process, r *run, effect bool, answer func() ([]byte, error)) ([]byte, error)
+	// runsOf are the runs that have had effects, by their numbers.
+	runsOf(id onlyonce.Identity) []int
+}
+
+// close enters into the history what is in the ledger by now.
+func (w *world) close() {
+	if w.ledger == nil {
+		return
+	}
+
+	for _, id := range w.identities() {
+		rows := w.ledger.runsOf(id)
+
+		w.history.mu.Lock()
+
+		for _, r := range w.history.runs {
+			if r.attempt.id == id {
+				r.effects = 0
+			}
+		}
+
+		for _, number := range rows {
+			w.history.runs[number].effects++
+		}
+
+		w.history.mu.Unlock()
+	}
 }

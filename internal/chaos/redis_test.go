@@ -5,14 +5,11 @@ package chaos_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/internal/redistest"
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
-	"github.com/onlyonce-go/onlyonce/store/storetest"
 )
 
 // TestRandomRunsOnRedis makes runs on a real server in real time. The faults are those of the line to it, and its own: it
@@ -25,8 +22,8 @@ func TestRandomRunsOnRedis(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 
-			s := newRedisScenario(seed)
-			h := s.liveOnRedis(t)
+			s := newRealScenario(seed, "redis")
+			h := s.liveOutside(newNetwork(t, s))
 
 			if broken := s.judge(h); len(broken) > 0 {
 				t.Errorf("seed %d: %d violations; again with: go test -race -run TestRandomRunsOnRedis . -seed %d -redis-runs 1\n%s",
@@ -39,85 +36,6 @@ func TestRandomRunsOnRedis(t *testing.T) {
 			t.Log(&sum)
 		})
 	}
-}
-
-// newRedisScenario is a scenario whose times are those of an impatient world, and whose faults are not made up.
-func newRedisScenario(seed uint64) *scenario {
-	s := newScenario(seed)
-	rng := source(seed, "redis")
-	lease := between(rng, 250*time.Millisecond, 500*time.Millisecond)
-
-	s.policy.Lease = lease
-	s.policy.MaxRun = between(rng, lease, 2*lease)
-	s.limits = onlyonce.Limits{
-		StoreTimeout:   between(rng, 80*time.Millisecond, 250*time.Millisecond),
-		SettleTimeout:  between(rng, 50*time.Millisecond, 300*time.Millisecond),
-		RecoverTimeout: between(rng, 100*time.Millisecond, 300*time.Millisecond),
-	}
-
-	if s.policy.MaxWait != onlyonce.NoWait {
-		s.policy.MaxWait = between(rng, 50*time.Millisecond, 2*lease)
-	}
-
-	s.faults = storetest.Faults{}
-	s.horizon = between(rng, 2*time.Second, 3*time.Second)
-	s.purposes = nil
-
-	for crowd := range 4 { // a run takes its time whatever happens in it
-		for _, p := range randomPurposes(rng, s.horizon) {
-			p.name = fmt.Sprintf("%s-%d", p.name, crowd)
-			p.id.Key = fmt.Sprintf("%s-%d", p.id.Key, crowd)
-			s.purposes = append(s.purposes, p)
-		}
-	}
-
-	return s
-}
-
-// liveOnRedis is live in real time.
-func (s *scenario) liveOnRedis(t *testing.T) *history {
-	t.Helper()
-
-	n := newNetwork(t, s)
-	w := &world{scenario: s, policy: s.policy, limits: s.limits, connect: n.connect, end: make(chan struct{})}
-	w.history.began, w.history.realTime = time.Now(), true
-
-	for range s.processes {
-		w.live = append(w.live, w.startProcess(s.faults))
-	}
-
-	var clients, people sync.WaitGroup
-
-	for i := range s.purposes {
-		for n := range s.purposes[i].clients {
-			clients.Go(func() { w.newClient(&s.purposes[i], n).insist() })
-		}
-	}
-
-	people.Go(w.trouble)
-
-	if s.operated {
-		people.Go(w.operate)
-	}
-
-	n.trouble(w)
-	people.Wait()
-
-	w.heal()
-	clients.Wait()
-	w.arriveAll()
-	n.calm(w)
-	w.mustBeSettledIfNobodyDied()
-	w.bury()
-	w.mustAnswer()
-
-	for _, p := range w.all {
-		p.line.Close()
-	}
-
-	w.history.took = time.Since(w.history.began)
-
-	return &w.history
 }
 
 // network is a server, the line to it, and what is late on it.
@@ -141,16 +59,10 @@ func newNetwork(t *testing.T, s *scenario) *network {
 	}
 }
 
-// calm gives processes that start from now on time enough for anything, however slow the machine is.
-func (n *network) calm(w *world) {
-	const enough = 10 * time.Second
+// calm implements surroundings.
+func (n *network) calm(w *world) { n.timeout = w.calm() }
 
-	n.timeout = enough
-	w.policy.Lease, w.policy.MaxRun = enough, enough
-	w.limits = onlyonce.Limits{StoreTimeout: enough}
-}
-
-// connect gives each process connections of its own. The server may be down.
+// connect implements surroundings.
 func (n *network) connect() backend {
 	records, err := redisstore.Open(n.line.URL(), redisstore.WithoutCheck(), redisstore.WithTimeout(n.timeout))
 	if err != nil {
@@ -162,7 +74,7 @@ func (n *network) connect() backend {
 	return records
 }
 
-// trouble is what happens to the server and the line until the horizon. It is for the goroutine of the test.
+// trouble implements surroundings.
 func (n *network) trouble(w *world) {
 	for time.Since(w.history.began) < w.scenario.horizon {
 		time.Sleep(between(n.rng, 0, 150*time.Millisecond))

@@ -22,6 +22,7 @@ type world struct {
 	limits   onlyonce.Limits // of the same
 	habits   habits
 	connect  func() backend // to the store, for a process that starts
+	ledger   ledger         // where effects are rows of the store's database; otherwise nil
 	history  history
 
 	mu      sync.Mutex
