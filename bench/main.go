@@ -28,6 +28,7 @@ import (
 type config struct {
 	rounds     int
 	large      bool
+	sqlRecords int
 	run        *regexp.Regexp
 	cpuProfile string
 	memProfile string
@@ -44,6 +45,7 @@ func main() {
 
 	flag.IntVar(&c.rounds, "rounds", 7, "how often each variant is measured, after one round that does not count")
 	flag.BoolVar(&c.large, "large", false, "fill memstore and Redis with 5 million records, too; needs 4 GB")
+	flag.IntVar(&c.sqlRecords, "sql-records", 1_000_000, "how many records fill the table in PostgreSQL; 10000000 takes 5 GB of disk")
 	flag.Func("run", "measure only what matches this `regexp`, as table/variant", func(text string) (err error) {
 		c.run, err = regexp.Compile(text)
 
@@ -122,7 +124,7 @@ func (c *config) measureAll(ctx context.Context) error {
 
 	for _, measure := range []func(context.Context) error{
 		c.wholeCalls, c.serverAlone, c.clientAlone, c.retries, c.memory,
-		c.redisCalls, c.redisMemory,
+		c.redisCalls, c.redisMemory, c.sqlCalls,
 		c.fingerprints,
 	} {
 		if err := measure(ctx); err != nil {

@@ -20,6 +20,8 @@ type contest struct {
 	calls   int // per round and variant
 	// columns are those of one variant, given the samples of the one that it is compared with and of the first one.
 	columns func(own, base, first []sample) []string
+	// named is columns for contests that know more of a variant than its samples. It may be nil.
+	named func(name string, own, base []sample) []string
 	heads   []string
 
 	variants []variant
@@ -91,7 +93,12 @@ func (c *config) play(ctx context.Context, t *contest) error {
 	rows := make([][]string, len(chosen))
 	for i, v := range chosen {
 		base := max(slices.IndexFunc(chosen, func(other variant) bool { return other.name == v.against }), 0)
-		rows[i] = append([]string{v.name}, t.columns(samples[i], samples[base], samples[0])...)
+
+		if t.named != nil {
+			rows[i] = append([]string{v.name}, t.named(v.name, samples[i], samples[base])...)
+		} else {
+			rows[i] = append([]string{v.name}, t.columns(samples[i], samples[base], samples[0])...)
+		}
 	}
 
 	printTable(t.title, t.aim, append([]string{""}, t.heads...), rows)
