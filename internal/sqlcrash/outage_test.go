@@ -60,7 +60,7 @@ func TestF07F08DatabaseKilledDuringAJoinedRunDoesNotDoubleIt(t *testing.T) {
 
 		for at, effects := range map[point]int{atHandler: 0, atWritten: 0, atReturned: 1} {
 			key := string(at)
-			p := w.start(t, serverConfig{Policy: mortal(), ParkAt: at})
+			p := w.start(t, serverConfig{Policy: sound(), ParkAt: at})
 			caller := p.begin(context.WithoutCancel(t.Context()), joined, key)
 
 			happens(t, "the server is parked", p.parked)
@@ -95,7 +95,7 @@ func TestF12CommitReplyLostIsAnsweredByWhatTheDatabaseHas(t *testing.T) {
 		base := k.fresh(t)
 		proxy := sqltest.NewProxy(t, base)
 		w := newWorldIn(t, k, base)
-		p := w.start(t, serverConfig{Policy: mortal(), DSN: proxy.DSN(k.params...)})
+		p := w.start(t, serverConfig{Policy: sound(), DSN: proxy.DSN(k.params...)})
 
 		for _, m := range methods() {
 			for fault, effects := range map[sqltest.Fault]int{sqltest.LostReply: 1, sqltest.LostRequest: 0} {
@@ -135,7 +135,7 @@ func TestF08F12DatabaseKilledUnderLoadLosesNothingThatWasAnswered(t *testing.T) 
 
 		db := k.own(t)
 		w := newWorldIn(t, k, db.Database)
-		f := newFleet(t, w, mortal(), 2, 0)
+		f := newFleet(t, w, loaded(), 2, 0)
 		l := newLedger()
 		over, left := make(chan struct{}), make(chan struct{})
 

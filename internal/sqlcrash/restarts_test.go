@@ -269,7 +269,7 @@ func TestF01F02F05EveryOrderHasOneRowAndOneRecordAlthoughServersAreKilled(t *tes
 
 		share := map[string]int{"PostgreSQL": 1, "MariaDB": 2, "SQLite": 10}[k.name]
 		w := newWorld(t, k)
-		f := newFleet(t, w, mortal(), 2, *kills/share)
+		f := newFleet(t, w, loaded(), 2, *kills/share)
 		l := newLedger()
 
 		f.shop(t, l, f.over)

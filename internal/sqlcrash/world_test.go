@@ -20,8 +20,10 @@ import (
 const (
 	// patience is how long anything may take. What takes longer does not happen.
 	patience = 30 * time.Second
-	// shortLease is the lease of servers that are killed or stopped.
-	shortLease = 300 * time.Millisecond
+	// shortLease is the lease of servers that are killed or stopped: long enough for a busy machine to come that far.
+	shortLease = time.Second
+	// shortestLease is that of servers under load, of which some may lose it.
+	shortestLease = 300 * time.Millisecond
 	// storeTimeout and settleTimeout are the servers' own.
 	storeTimeout  = 5 * time.Second
 	settleTimeout = 5 * time.Second
@@ -122,6 +124,14 @@ func newWorldIn(t *testing.T, k kind, base *sqltest.Database) *world {
 func mortal() onlyonce.Policy {
 	p := sound()
 	p.Lease = shortLease
+
+	return p
+}
+
+// loaded is the policy of servers under load.
+func loaded() onlyonce.Policy {
+	p := sound()
+	p.Lease = shortestLease
 
 	return p
 }
