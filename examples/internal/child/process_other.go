@@ -1,0 +1,8 @@
+//go:build !linux
+
+package child
+
+import "os/exec"
+
+// endWithParent does nothing here: a child ends when its standard input does.
+func endWithParent(*exec.Cmd) {}

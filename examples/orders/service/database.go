@@ -1,0 +1,55 @@
+package service
+
+import (
+	"database/sql"
+	"fmt"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // a driver
+	_ "modernc.org/sqlite"             // a driver
+
+	"github.com/onlyonce-go/onlyonce/store/sqlstore"
+)
+
+// Database is where a database is.
+type Database struct {
+	// File is a file of SQLite.
+	File string `json:"file,omitempty"`
+	// URL is a database of PostgreSQL, where it is none of SQLite.
+	URL string `json:"url,omitempty"`
+}
+
+// A handler waits for others to write, since it cannot do without. The store has deadlines, and waits by itself.
+const (
+	patient   = "&_txlock=immediate&_pragma=busy_timeout(2000)"
+	impatient = "&_pragma=busy_timeout(5)"
+)
+
+// Open opens the database to read what there is.
+func (d *Database) Open() (*sql.DB, error) { return d.open(patient) }
+
+func (d *Database) open(busy string) (*sql.DB, error) {
+	driver, name := "pgx", d.URL
+	if d.File != "" {
+		driver, name = "sqlite", "file:"+d.File+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"+busy
+	}
+
+	db, err := sql.Open(driver, name)
+	if err != nil {
+		return nil, fmt.Errorf("opening the database: %w", err)
+	}
+
+	const connections = 16 // as many as there are customers, and few enough for PostgreSQL
+
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+
+	return db, nil
+}
+
+func (d *Database) dialect() sqlstore.Dialect {
+	if d.File != "" {
+		return sqlstore.SQLite
+	}
+
+	return sqlstore.PostgreSQL
+}
