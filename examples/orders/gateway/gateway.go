@@ -1,0 +1,58 @@
+// Package gateway is what customers talk to. It has an order placed, and notes the checkout, which commits together with the record of
+// the call. Customers send the name of their cart as key, so that pressing the button again is the same checkout.
+package gateway
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	shopv1 "github.com/onlyonce-go/onlyonce/examples/orders/proto/shop/v1"
+	"github.com/onlyonce-go/onlyonce/examples/orders/service"
+	"github.com/onlyonce-go/onlyonce/store/sqlstore"
+)
+
+// attempt is how long the orders service has to answer.
+const attempt = 1500 * time.Millisecond
+
+const table = "CREATE TABLE IF NOT EXISTS checkouts (order_id VARCHAR(64) NOT NULL, customer VARCHAR(64) NOT NULL, " +
+	"payment_id VARCHAR(64) NOT NULL)"
+
+// Definition is the service.
+func Definition() service.Definition {
+	return service.Definition{Tables: []string{table}, Register: func(s *service.Service) error {
+		orders, err := s.Dial(service.Orders, attempt)
+		if err != nil {
+			return err
+		}
+
+		shopv1.RegisterGatewayServiceServer(s.Server, &server{Service: s, orders: shopv1.NewOrderServiceClient(orders)})
+
+		return nil
+	}}
+}
+
+type server struct {
+	shopv1.UnimplementedGatewayServiceServer
+	*service.Service
+
+	orders shopv1.OrderServiceClient
+}
+
+// Checkout implements the service.
+func (s *server) Checkout(ctx context.Context, req *shopv1.CheckoutRequest) (*shopv1.CheckoutResponse, error) {
+	placed, err := s.orders.Place(ctx, &shopv1.PlaceRequest{OrderId: req.GetOrderId(), Customer: req.GetCustomer(), Lines: req.GetLines()})
+	if err != nil {
+		return nil, err // a gRPC status
+	}
+
+	return sqlstore.InTx(ctx, s.DB, nil, func(ctx context.Context, tx *sql.Tx) (*shopv1.CheckoutResponse, error) {
+		if _, err := tx.ExecContext(ctx, "INSERT INTO checkouts (order_id, customer, payment_id) VALUES ($1, $2, $3)",
+			req.GetOrderId(), req.GetCustomer(), placed.GetPaymentId()); err != nil {
+			return nil, fmt.Errorf("noting the checkout: %w", err)
+		}
+
+		return &shopv1.CheckoutResponse{OrderId: req.GetOrderId(), PaymentId: placed.GetPaymentId()}, nil
+	})
+}
