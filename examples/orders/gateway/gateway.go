@@ -21,7 +21,9 @@ const table = "CREATE TABLE IF NOT EXISTS checkouts (order_id VARCHAR(64) NOT NU
 
 // Definition is the service.
 func Definition() service.Definition {
-	return service.Definition{Tables: []string{table}, Register: func(s *service.Service) error {
+	calls := []string{shopv1.OrderService_Place_FullMethodName}
+
+	return service.Definition{Tables: []string{table}, Calls: calls, Register: func(s *service.Service) error {
 		orders, err := s.Dial(service.Orders, attempt)
 		if err != nil {
 			return err

@@ -26,7 +26,9 @@ const attempt = 500 * time.Millisecond
 
 // Definition is the service.
 func Definition() service.Definition {
-	return service.Definition{Tables: []string{existing.Schema}, Register: func(s *service.Service) error {
+	calls := []string{shopv1.ChargeService_Charge_FullMethodName, shopv1.InventoryService_Withdraw_FullMethodName}
+
+	return service.Definition{Tables: []string{existing.Schema}, Calls: calls, Register: func(s *service.Service) error {
 		payments, err := s.Dial(service.Payments, attempt)
 		if err != nil {
 			return err

@@ -38,7 +38,7 @@ func (d *Database) open(busy string) (*sql.DB, error) {
 		return nil, fmt.Errorf("opening the database: %w", err)
 	}
 
-	const connections = 16 // as many as there are customers, and few enough for PostgreSQL
+	const connections = 8 // eight such pools are few enough for PostgreSQL
 
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)

@@ -66,8 +66,18 @@ type Service struct {
 type Definition struct {
 	// Tables are the statements that make its tables, where there are none.
 	Tables []string
+	// Calls are the methods of other services that its handlers call: their records have to live as long as its own.
+	Calls []string
 	// Register registers its handlers.
 	Register func(s *Service) error
+}
+
+func (d *Definition) options() []interceptor.ServerOption {
+	if len(d.Calls) == 0 {
+		return nil
+	}
+
+	return []interceptor.ServerOption{interceptor.WithDownstream(0, d.Calls...)} // for as long as their .proto says
 }
 
 // Run runs a service until ctx ends. It says on stdout where it listens.
@@ -81,7 +91,7 @@ func Run(ctx context.Context, config *Config, definition Definition, stdout, std
 
 	s.close = append(s.close, s.trace.Close)
 
-	if err := s.open(ctx, definition.Tables, stderr); err != nil {
+	if err := s.open(ctx, &definition, stderr); err != nil {
 		return err
 	}
 
@@ -90,7 +100,7 @@ func Run(ctx context.Context, config *Config, definition Definition, stdout, std
 	}
 
 	if s.engine != nil {
-		if err := interceptor.Validate(s.Server, s.engine); err != nil {
+		if err := interceptor.Validate(s.Server, s.engine, definition.options()...); err != nil {
 			return err // it says what is wrong, and where
 		}
 	}
@@ -116,14 +126,14 @@ func Run(ctx context.Context, config *Config, definition Definition, stdout, std
 }
 
 // open opens the database, and makes the server.
-func (s *Service) open(ctx context.Context, tables []string, stderr io.Writer) (err error) {
+func (s *Service) open(ctx context.Context, definition *Definition, stderr io.Writer) (err error) {
 	if s.DB, err = s.Database.open(patient); err != nil {
 		return err
 	}
 
 	s.close = append(s.close, s.DB.Close)
 
-	for _, table := range tables {
+	for _, table := range definition.Tables {
 		if _, err := s.DB.ExecContext(ctx, table); err != nil {
 			return fmt.Errorf("making the tables: %w", err)
 		}
@@ -154,7 +164,7 @@ func (s *Service) open(ctx context.Context, tables []string, stderr io.Writer) (
 	}
 
 	// All callers of this example are one party. A real service tells them apart, with ScopeFromPeerURI say.
-	protect, err := interceptor.ServerOptions(s.engine, interceptor.ScopeShared())
+	protect, err := interceptor.ServerOptions(s.engine, interceptor.ScopeShared(), definition.options()...)
 	if err != nil {
 		return err // it says what is wrong
 	}

@@ -1,0 +1,227 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+	shopv1 "github.com/onlyonce-go/onlyonce/examples/orders/proto/shop/v1"
+	"github.com/onlyonce-go/onlyonce/examples/orders/service"
+	"github.com/onlyonce-go/onlyonce/examples/payments/faultynet"
+	"github.com/onlyonce-go/onlyonce/interceptor"
+)
+
+// customers are those who call the gateway, in the trace.
+const customers = "customer"
+
+// trial is all orders placed once, and what came of it.
+type trial struct {
+	without   bool
+	requested int
+	answered  int
+	kills     map[string]int // of each service
+	took      time.Duration
+	latencies []time.Duration // sorted
+	faults    faultynet.Counts
+	audit     *audit
+	entries   []service.Entry
+}
+
+// run places all orders in a shop with empty databases, and reads them.
+func (d *demo) run(ctx context.Context, without bool) (_ *trial, err error) {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+
+	s, err := d.open(ctx, without, fail)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.close(ctx)) }()
+
+	t := &trial{without: without, requested: len(d.orders), kills: make(map[string]int)}
+
+	if err := t.place(ctx, s); err != nil {
+		return nil, err
+	}
+
+	for _, m := range s.members {
+		t.faults = t.faults.Plus(m.line.Counts())
+	}
+
+	// What is still on its way ends before the databases are read.
+	if err := s.settle(ctx); err != nil {
+		return nil, err
+	}
+
+	if t.audit, err = s.audit(ctx); err != nil {
+		return nil, err
+	}
+
+	t.entries, err = readTrace(s.trace)
+
+	return t, err
+}
+
+// place places all orders, from several customers at once, while services are killed. The last part of them waits until each service
+// has been killed once.
+func (t *trial) place(ctx context.Context, s *stage) error {
+	const lastPart = 10
+
+	trace, err := service.OpenTrace(customers, s.trace)
+	if err != nil {
+		return err
+	}
+	defer trace.Close() //nolint:errcheck // every line has been written
+
+	queue := make(chan *order)
+	results := make(chan time.Duration, len(s.demo.orders)) // of the answered ones
+	meter := newMeter(s.demo.progress, t.without, len(s.demo.orders))
+	began := time.Now()
+
+	var crowd, striking sync.WaitGroup
+
+	for range s.demo.workers {
+		conn, err := service.Dial(s.members[service.Gateway].line.Addr(), trace, service.Retry(2*time.Second), t.without)
+		if err != nil {
+			close(queue)
+			crowd.Wait()
+
+			return err
+		}
+
+		client := shopv1.NewGatewayServiceClient(conn)
+
+		crowd.Go(func() {
+			defer conn.Close() //nolint:errcheck // nothing is under way
+
+			for o := range queue {
+				submitted := time.Now()
+
+				if s.checkout(ctx, client, o) == nil {
+					results <- time.Since(submitted)
+				}
+
+				meter.step()
+			}
+		})
+	}
+
+	placing, placed := context.WithCancel(ctx)
+	allStruck := make(chan struct{})
+
+	striking.Go(func() { t.strike(placing, s, trace, allStruck) })
+
+	for i := range s.demo.orders {
+		if i == len(s.demo.orders)-len(s.demo.orders)/lastPart-1 {
+			select {
+			case <-allStruck:
+			case <-ctx.Done():
+			}
+		}
+
+		queue <- &s.demo.orders[i]
+	}
+
+	close(queue)
+	crowd.Wait()
+	placed()
+	striking.Wait()
+
+	if ctx.Err() != nil {
+		return fmt.Errorf("the run was interrupted: %w", context.Cause(ctx))
+	}
+
+	t.took = time.Since(began)
+	close(results)
+
+	for latency := range results {
+		t.latencies = append(t.latencies, latency)
+	}
+
+	slices.Sort(t.latencies)
+	t.answered = len(t.latencies)
+
+	return nil
+}
+
+// checkout places an order, under the key that is its name, and asks again with the same key until it knows what has become of it.
+func (s *stage) checkout(ctx context.Context, client shopv1.GatewayServiceClient, o *order) error {
+	ctx, cancel := context.WithTimeout(ctx, s.demo.patience)
+	defer cancel()
+
+	for {
+		var err error
+		if s.without {
+			_, err = client.Checkout(ctx, o.request())
+		} else {
+			_, err = client.Checkout(ctx, o.request(), interceptor.WithKey(o.id))
+		}
+
+		if err == nil || ctx.Err() != nil || !s.without && onlyonce.OutcomeOf(err) == onlyonce.OutcomeFinal {
+			return err // a gRPC status
+		}
+
+		pause(ctx, askAgain)
+	}
+}
+
+const (
+	// askAgain is how long a customer waits who was told that something went wrong.
+	askAgain = 100 * time.Millisecond
+	// restTime is the longest that there is peace, downTime the longest that a killed service is missed.
+	restTime = 600 * time.Millisecond
+	downTime = 150 * time.Millisecond
+)
+
+// strike kills services and starts them again until all orders are placed, each once in every round and in any order.
+func (t *trial) strike(ctx context.Context, s *stage, trace *service.Trace, allStruck chan<- struct{}) {
+	random := rand.New(rand.NewPCG(s.demo.seed, 1)) //nolint:gosec // not a secret
+	victims := names()
+
+	for round := 0; ; round++ {
+		random.Shuffle(len(victims), func(i, j int) { victims[i], victims[j] = victims[j], victims[i] })
+
+		for _, name := range victims {
+			if !pause(ctx, time.Duration(random.Int64N(int64(restTime)))) {
+				return
+			}
+
+			m := s.members[name]
+			m.kill()
+			trace.Write(&service.Entry{Kind: service.KindKilled, At: time.Now(), What: name})
+
+			t.kills[name]++
+
+			pause(ctx, time.Duration(random.Int64N(int64(downTime))))
+
+			// Although everything may have been placed meanwhile: it is stopped in the end.
+			if err := s.launch(m); err != nil {
+				s.fail(err)
+
+				return
+			}
+		}
+
+		if round == 0 {
+			close(allStruck)
+		}
+	}
+}
+
+// pause waits for a time, and reports whether it has passed.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,37 @@
+// Command orders is the example of a chain of services: a gateway calls orders, and orders calls payments and inventory. Each is a
+// process with a database of its own, protected by onlyonce on every hop.
+//
+//	orders demo    place 500 orders while all services are killed and restarted at random and the network loses replies,
+//	               without and with onlyonce; count in all databases what has happened; draw a picture of it
+//
+// The packages ways/… are the other ways to be idempotent, with a word on when to choose which. See README.md beside this file.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/onlyonce-go/onlyonce/examples/orders/demo"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := demo.Run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+
+	stop()
+
+	if err == nil {
+		return
+	}
+
+	if !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "orders:", err)
+	}
+
+	os.Exit(1)
+}
