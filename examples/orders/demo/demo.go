@@ -74,6 +74,7 @@ type demo struct {
 	patience time.Duration // of a customer
 	folder   string        // of databases, traces and picture
 	postgres string        // a server, instead of files
+	parkAt   string        // a hook at which the orders service stops for ever, to be killed there
 	progress io.Writer
 	// childErrors is where the services say what is wrong.
 	childErrors io.Writer

@@ -76,6 +76,10 @@ func (s *stage) start(ctx context.Context, mode string) error {
 			m.config.Others[other] = addr
 		}
 
+		if name == service.Orders {
+			m.config.ParkAt = s.demo.parkAt
+		}
+
 		s.members[name] = m
 
 		if m.line, err = faultynet.Listen("", s.demo.faults, s.demo.seed+uint64(i)); err != nil {

@@ -1,0 +1,252 @@
+//go:build unix
+
+package demo
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/onlyonce-go/onlyonce"
+	shopv1 "github.com/onlyonce-go/onlyonce/examples/orders/proto/shop/v1"
+	"github.com/onlyonce-go/onlyonce/examples/orders/service"
+	"github.com/onlyonce-go/onlyonce/examples/payments/faultynet"
+	"github.com/onlyonce-go/onlyonce/interceptor"
+)
+
+// openShop starts the services, with good lines between them. The orders service stops at a hook, if one is named.
+func openShop(t *testing.T, parkAt string) *stage {
+	t.Helper()
+
+	d := newDemo(1, t.TempDir())
+	d.orders[0].pieces = []int64{2, 3} // two lines
+	d.faults = faultynet.Faults{}
+	d.parkAt = parkAt
+	quietly(t, d)
+
+	ctx, fail := context.WithCancelCause(context.WithoutCancel(t.Context())) // it is closed below
+
+	s, err := d.open(ctx, false, fail)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Cleanup(func() {
+		if err := context.Cause(ctx); err != nil {
+			t.Error(err)
+		}
+
+		if err := s.close(ctx); err != nil {
+			t.Error(err)
+		}
+
+		fail(nil)
+	})
+
+	return s
+}
+
+// restart kills the orders service and starts it again as it is configured by change.
+func restartOrders(t *testing.T, s *stage, change func(*service.Config)) {
+	t.Helper()
+
+	m := s.members[service.Orders]
+	m.kill()
+	change(&m.config)
+
+	if err := s.launch(m); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func dial(t *testing.T, s *stage, name string) *grpc.ClientConn {
+	t.Helper()
+
+	trace, err := service.OpenTrace(customers, s.trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	cc, err := service.Dial(s.members[name].line.Addr(), trace, service.Retry(5*time.Second), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Cleanup(func() {
+		cc.Close()
+		trace.Close()
+	})
+
+	return cc
+}
+
+// count counts what the kit has said of calls that arrived at a service.
+func count(t *testing.T, s *stage, name string, said func(*service.Entry) bool) (n int) {
+	t.Helper()
+
+	entries, err := readTrace(s.trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	for i := range entries {
+		if e := &entries[i]; e.Kind == service.KindEvent && e.Service == name && said(e) {
+			n++
+		}
+	}
+
+	return n
+}
+
+func ended(as onlyonce.Status) func(*service.Entry) bool {
+	return func(e *service.Entry) bool { return e.What == onlyonce.EventCall.String() && e.Status == string(as) }
+}
+
+func takenOver(e *service.Entry) bool { return e.What == onlyonce.EventTakeover.String() }
+
+func TestF01F02F05MiddleOfAChainIsKilledAtEachHookAndEveryEffectHappensOnce(t *testing.T) {
+	for _, at := range []struct {
+		hook string
+		// again is whether the handler runs again, and repeated whether the payment is asked for again.
+		again, repeated bool
+	}{
+		{service.HookClaimed, true, false},
+		{service.HookCharged, true, true},
+		{service.HookWithdrawn, true, true},
+		{service.HookCommitted, false, false},
+	} {
+		t.Run(at.hook, func(t *testing.T) {
+			s := openShop(t, at.hook)
+			client := shopv1.NewGatewayServiceClient(dial(t, s, service.Gateway))
+			answered := make(chan error, 1)
+
+			go func() { answered <- s.checkout(t.Context(), client, &s.demo.orders[0]) }()
+
+			if line, err := s.members[service.Orders].process.Line(); line != "parked" {
+				t.Fatalf("the orders service says %q, %v", line, err)
+			}
+
+			restartOrders(t, s, func(c *service.Config) { c.ParkAt = "" })
+
+			if err := <-answered; err != nil {
+				t.Errorf("the customer is told %v", err)
+			}
+
+			if err := s.settle(t.Context()); err != nil {
+				t.Error(err)
+			}
+
+			if a, err := s.audit(t.Context()); err != nil || !a.good(1) || a.movements != 2 {
+				t.Errorf("the audit says %+v, %v", a, err)
+			}
+
+			if again := count(t, s, service.Orders, takenOver) > 0; again != at.again {
+				t.Errorf("the handler has run again: %v", again)
+			}
+
+			if repeated := count(t, s, service.Payments, ended(onlyonce.StatusReplayed)) > 0; repeated != at.repeated {
+				t.Errorf("the payment was asked for again: %v", repeated)
+			}
+
+			for name, want := range map[string]int{service.Payments: 1, service.Inventory: 2} {
+				if n := count(t, s, name, ended(onlyonce.StatusExecuted)); n != want {
+					t.Errorf("%d calls have run in %s, want %d", n, name, want)
+				}
+			}
+		})
+	}
+}
+
+// placeTwice places an order, and places it again when the orders service has lost all that it knew.
+func placeTwice(t *testing.T, s *stage, change func(*service.Config)) (first, second *shopv1.PlaceResponse, err error) {
+	t.Helper()
+
+	client := shopv1.NewOrderServiceClient(dial(t, s, service.Orders))
+	cart := s.demo.orders[0].request()
+	req := &shopv1.PlaceRequest{OrderId: cart.GetOrderId(), Customer: cart.GetCustomer(), Lines: cart.GetLines()}
+
+	first, err = client.Place(t.Context(), req, interceptor.WithKey(cart.GetOrderId()))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	restartOrders(t, s, func(c *service.Config) {
+		files, err := filepath.Glob(c.Database.File + "*")
+		if err != nil || len(files) == 0 {
+			t.Fatalf("files of the database: %v, %v", files, err)
+		}
+
+		for _, file := range files {
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+		}
+
+		change(c)
+	})
+
+	second, err = client.Place(t.Context(), req, interceptor.WithKey(cart.GetOrderId()))
+
+	return first, second, err
+}
+
+// mustHaveHappenedOnce looks at the services that the orders service calls.
+func mustHaveHappenedOnce(t *testing.T, s *stage) {
+	t.Helper()
+
+	if err := s.settle(t.Context()); err != nil {
+		t.Error(err)
+	}
+
+	if a, err := s.audit(t.Context()); err != nil || a.charges != 1 || a.movements != 2 || a.pieces != 0 {
+		t.Errorf("the audit says %+v, %v", a, err)
+	}
+}
+
+func TestF15ServiceThatHasLostItsRecordsAsksTheOthersUnderTheSameKeys(t *testing.T) {
+	s := openShop(t, "")
+
+	first, second, err := placeTwice(t, s, func(*service.Config) {})
+	if err != nil || first.GetPaymentId() == "" || first.GetPaymentId() != second.GetPaymentId() {
+		t.Errorf("the answers are %v and %v, %v", first, second, err)
+	}
+
+	if n := count(t, s, service.Payments, ended(onlyonce.StatusReplayed)); n < 1 {
+		t.Error("the payment was not asked for again")
+	}
+
+	mustHaveHappenedOnce(t, s)
+}
+
+func TestF57RunThatAsksForSomethingElseIsRefusedDownstreamAndSaysWhoRefused(t *testing.T) {
+	s := openShop(t, "")
+
+	_, _, err := placeTwice(t, s, func(c *service.Config) { c.CentsPerPiece++ })
+
+	var info *errdetails.ErrorInfo
+
+	for _, detail := range status.Convert(err).Details() {
+		if found, ok := detail.(*errdetails.ErrorInfo); ok {
+			info = found
+		}
+	}
+
+	if status.Code(err) != codes.FailedPrecondition || info.GetDomain() != interceptor.DownstreamDomain ||
+		info.GetReason() != string(onlyonce.ReasonKeyReused) {
+		t.Errorf("the error is %v with %v, want KEY_REUSED from downstream", err, info)
+	}
+
+	// Nobody may take it for an answer: the first run may have had its effect, as it had.
+	if outcome := onlyonce.OutcomeOf(err); outcome != onlyonce.OutcomeUnknown {
+		t.Errorf("the outcome is %v", outcome)
+	}
+
+	mustHaveHappenedOnce(t, s)
+}
