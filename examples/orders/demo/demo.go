@@ -94,7 +94,7 @@ var errNotShown = errors.New("the demonstration failed")
 
 func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("orders demo", flag.ContinueOnError)
-	count := flags.Int("orders", 500, "how many orders are placed")                        // a default
+	count := flags.Int("orders", 500, "how many orders are placed")                         // a default
 	workers := flags.Int("workers", 16, "how many customers place orders at the same time") // a default
 	seed := flags.Uint64("seed", 1, "seed of the faults")
 	postgres := flags.String("postgres", "", "URL of a PostgreSQL server on which databases may be made, and are removed in the end, such as "+

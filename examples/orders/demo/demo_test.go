@@ -29,6 +29,11 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 
+	// The race detector holds every process back for a second when it ends.
+	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil {
+		panic(err)
+	}
+
 	goleak.VerifyTestMain(sqltest.Shared(m))
 }
 

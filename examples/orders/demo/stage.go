@@ -5,9 +5,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/onlyonce-go/onlyonce/examples/internal/child"
 	"github.com/onlyonce-go/onlyonce/examples/orders/service"
@@ -30,8 +32,8 @@ type stage struct {
 
 // member is a service.
 type member struct {
-	config service.Config
-	line   *faultynet.Proxy // in front of it
+	config  service.Config
+	line    *faultynet.Proxy // in front of it
 	process *child.Process
 }
 
@@ -65,17 +67,13 @@ func (s *stage) start(ctx context.Context, mode string) error {
 		return err
 	}
 
-	lines := make(map[string]string)
+	addresses := make(map[string]string)
 
 	for i, name := range names() {
 		m := &member{config: service.Config{
-			Name: name, Database: databases[name], Without: s.without, Trace: s.trace, Lease: s.demo.lease, CentsPerPiece: centsPerPiece,
-			Others: map[string]string{},
+			Name: name, Database: databases[name], Without: s.without, Others: maps.Clone(addresses), Trace: s.trace,
+			Lease: s.demo.lease, CentsPerPiece: centsPerPiece,
 		}}
-		for other, addr := range lines {
-			m.config.Others[other] = addr
-		}
-
 		if name == service.Orders {
 			m.config.ParkAt = s.demo.parkAt
 		}
@@ -86,14 +84,20 @@ func (s *stage) start(ctx context.Context, mode string) error {
 			return err
 		}
 
-		lines[name] = m.line.Addr()
-
-		if err := s.launch(m); err != nil {
-			return err
-		}
+		addresses[name] = m.line.Addr()
 	}
 
-	return nil
+	var all sync.WaitGroup
+
+	errs := make([]error, len(names()))
+
+	for i, name := range names() {
+		all.Go(func() { errs[i] = s.launch(s.members[name]) })
+	}
+
+	all.Wait()
+
+	return errors.Join(errs...)
 }
 
 // launch starts the process of a service.

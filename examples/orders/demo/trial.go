@@ -80,6 +80,7 @@ func (t *trial) place(ctx context.Context, s *stage) error {
 
 	queue := make(chan *order)
 	results := make(chan time.Duration, len(s.demo.orders)) // of the answered ones
+	finished := make(chan struct{}, len(s.demo.orders))     // orders, whatever came of them
 	meter := newMeter(s.demo.progress, t.without, len(s.demo.orders))
 	began := time.Now()
 
@@ -107,6 +108,8 @@ func (t *trial) place(ctx context.Context, s *stage) error {
 				}
 
 				meter.step()
+
+				finished <- struct{}{}
 			}
 		})
 	}
@@ -114,7 +117,7 @@ func (t *trial) place(ctx context.Context, s *stage) error {
 	placing, placed := context.WithCancel(ctx)
 	allStruck := make(chan struct{})
 
-	striking.Go(func() { t.strike(placing, s, trace, allStruck) })
+	striking.Go(func() { t.strike(placing, s, trace, finished, allStruck) })
 
 	for i := range s.demo.orders {
 		if i == len(s.demo.orders)-len(s.demo.orders)/lastPart-1 {
@@ -174,20 +177,25 @@ const (
 	// askAgain is how long a customer waits who was told that something went wrong.
 	askAgain = 100 * time.Millisecond
 	// restTime is the longest that there is peace, downTime the longest that a killed service is missed.
-	restTime = 600 * time.Millisecond
+	restTime = 2 * time.Second
 	downTime = 150 * time.Millisecond
+	// restPart of all orders, and fewOrders at least, are finished between two strikes on average: a slow machine is not struck
+	// more often than a fast one.
+	restPart  = 40
+	fewOrders = 5
 )
 
 // strike kills services and starts them again until all orders are placed, each once in every round and in any order.
-func (t *trial) strike(ctx context.Context, s *stage, trace *service.Trace, allStruck chan<- struct{}) {
+func (t *trial) strike(ctx context.Context, s *stage, trace *service.Trace, finished <-chan struct{}, allStruck chan<- struct{}) {
 	random := rand.New(rand.NewPCG(s.demo.seed, 1)) //nolint:gosec // not a secret
+	most := 2 * max(len(s.demo.orders)/restPart, fewOrders)
 	victims := names()
 
 	for round := 0; ; round++ {
 		random.Shuffle(len(victims), func(i, j int) { victims[i], victims[j] = victims[j], victims[i] })
 
 		for _, name := range victims {
-			if !pause(ctx, time.Duration(random.Int64N(int64(restTime)))) {
+			if !rest(ctx, finished, random.IntN(most)) {
 				return
 			}
 
@@ -211,6 +219,24 @@ func (t *trial) strike(ctx context.Context, s *stage, trace *service.Trace, allS
 			close(allStruck)
 		}
 	}
+}
+
+// rest waits until some orders are finished, or for restTime, and reports false when all are placed.
+func rest(ctx context.Context, finished <-chan struct{}, orders int) bool {
+	timer := time.NewTimer(restTime)
+	defer timer.Stop()
+
+	for range orders {
+		select {
+		case <-finished:
+		case <-timer.C:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+
+	return ctx.Err() == nil
 }
 
 // pause waits for a time, and reports whether it has passed.
