@@ -92,7 +92,8 @@ func (a *audit) judge(o *order, h *happened) {
 	}
 
 	if most > 1 || least == 0 || h.state != string(transition.Paid) {
-		a.examples = append(a.examples, fmt.Sprintf("%s is %s: %d charges, %v withdrawals, %d checkouts", o.id, h.state, h.charges, h.lines, h.checkouts))
+		a.examples = append(a.examples, fmt.Sprintf("%s is %s: %d charges, %v withdrawals, %d checkouts",
+			o.id, h.state, h.charges, h.lines, h.checkouts))
 	}
 }
 

@@ -140,8 +140,8 @@ func makeFolder(folder *string) (err error) {
 func (d *demo) show(ctx context.Context, stdout io.Writer) error {
 	const percent = 100
 
-	_, _ = fmt.Fprintf(stdout, "%d orders, %d customers; gateway -> orders -> payments and inventory, each a process with a database of its own.\n"+
-		"All of them are killed and restarted at random, and each line between them breaks before (%.1f %%) and after\n"+
+	_, _ = fmt.Fprintf(stdout, "%d orders, %d customers; gateway -> orders -> payments and inventory, each a process with a database of\n"+
+		"its own. All of them are killed and restarted at random, and each line between them breaks before (%.1f %%) and after\n"+
 		"(%.1f %%) the other side has worked, or is late (%.1f %%), for all calls on it.\n\n",
 		len(d.orders), d.workers, d.faults.Reset*percent, d.faults.LostReply*percent, d.faults.Late*percent)
 

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -20,9 +21,8 @@ import (
 // TestMain makes the test binary a service where it is told to: the demo starts itself again.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == serviceCommand {
-		ctx := context.Background()
-		if err := Run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
-			os.Stderr.WriteString(err.Error() + "\n")
+		if err := Run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 

@@ -217,7 +217,8 @@ func drawAttempt(a *service.Entry, began time.Time) drawnRow {
 
 	r.TextX = (r.X1 + r.X2) / 2 // the middle
 	r.Text = fmt.Sprintf("%d ms  %s  %s", a.At.Sub(began).Milliseconds(), shortKey(a.Key), became)
-	r.Title = fmt.Sprintf("%s calls %s with key %s, attempt %d, for %d ms: %s", a.Service, a.Method, a.Key, a.Number, a.Took.Milliseconds(), became)
+	r.Title = fmt.Sprintf("%s calls %s with key %s, attempt %d, for %d ms: %s",
+		a.Service, a.Method, a.Key, a.Number, a.Took.Milliseconds(), became)
 
 	return r
 }

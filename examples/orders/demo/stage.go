@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -122,10 +123,8 @@ func (m *member) kill() {
 
 // settle ends the services, those first that call the others, when what is on its way has come to its end.
 func (s *stage) settle(ctx context.Context) error {
-	all := names()
-
-	for i := len(all) - 1; i >= 0; i-- {
-		if err := s.members[all[i]].process.Stop(ctx); err != nil {
+	for _, name := range slices.Backward(names()) {
+		if err := s.members[name].process.Stop(ctx); err != nil {
 			return err
 		}
 	}

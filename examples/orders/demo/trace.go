@@ -9,10 +9,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/onlyonce-go/onlyonce"
 	shopv1 "github.com/onlyonce-go/onlyonce/examples/orders/proto/shop/v1"
 	"github.com/onlyonce-go/onlyonce/examples/orders/service"
-
-	"github.com/onlyonce-go/onlyonce"
 )
 
 // readTrace reads what all processes have written. A process that was killed may have left half a line.

@@ -239,15 +239,13 @@ func rest(ctx context.Context, finished <-chan struct{}, orders int) bool {
 	return ctx.Err() == nil
 }
 
-// pause waits for a time, and reports whether it has passed.
-func pause(ctx context.Context, d time.Duration) bool {
+// pause waits for a time.
+func pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 
 	select {
 	case <-timer.C:
-		return true
 	case <-ctx.Done():
-		return false
 	}
 }

@@ -32,10 +32,11 @@ const movements = "CREATE TABLE IF NOT EXISTS movements (order_id VARCHAR(64) NO
 
 // Definition is the service.
 func Definition() service.Definition {
-	tables := []string{version.Schema, movements}
+	tables := append(make([]string, 0, 2+Items), version.Schema, movements)
 
 	for i := range Items {
-		tables = append(tables, fmt.Sprintf("INSERT INTO stock (sku, pieces, version) VALUES ('%s', %d, 1) ON CONFLICT DO NOTHING", SKU(i), Pieces))
+		tables = append(tables,
+			fmt.Sprintf("INSERT INTO stock (sku, pieces, version) VALUES ('%s', %d, 1) ON CONFLICT DO NOTHING", SKU(i), Pieces))
 	}
 
 	return service.Definition{Tables: tables, Register: func(s *service.Service) error {

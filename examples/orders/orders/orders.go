@@ -78,7 +78,7 @@ func (s *server) Place(ctx context.Context, req *shopv1.PlaceRequest) (*shopv1.P
 	s.At(service.HookCharged)
 
 	for i, line := range req.GetLines() {
-		number := int32(i + 1) //nolint:gosec // an order has few lines
+		number := int32(i + 1)
 
 		// The same method, several times: each has to say which one it is.
 		_, err := s.inventory.Withdraw(onlyonce.WithStep(ctx, fmt.Sprint("line-", number)), &shopv1.WithdrawRequest{

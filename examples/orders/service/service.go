@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -208,8 +209,8 @@ func (s *Service) stop(ctx context.Context) error {
 
 func (s *Service) closeAll() error {
 	var errs []error
-	for i := len(s.close) - 1; i >= 0; i-- {
-		errs = append(errs, s.close[i]())
+	for _, closeIt := range slices.Backward(s.close) {
+		errs = append(errs, closeIt())
 	}
 
 	return errors.Join(errs...)

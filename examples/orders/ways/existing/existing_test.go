@@ -84,7 +84,8 @@ func TestAnotherOrderOfTheSameNameIsRefused(t *testing.T) {
 
 	db := newDatabase(t)
 
-	if _, _, err := existing.Create(t.Context(), db, existing.Order{ID: "order-1", Customer: "alice", Cents: 500, State: "CREATED"}); err != nil {
+	order := existing.Order{ID: "order-1", Customer: "alice", Cents: 500, State: "CREATED"}
+	if _, _, err := existing.Create(t.Context(), db, order); err != nil {
 		t.Fatal(err)
 	}
 

@@ -21,7 +21,9 @@ func newOrder(t *testing.T, state transition.State) *sql.DB {
 
 	db := sqltest.SQLite(t).DB(t, "_pragma=busy_timeout(10000)")
 
-	for _, query := range []string{"CREATE TABLE orders (id TEXT PRIMARY KEY, state TEXT)", "INSERT INTO orders VALUES ('o', '" + string(state) + "')"} {
+	for _, query := range []string{
+		"CREATE TABLE orders (id TEXT PRIMARY KEY, state TEXT)", "INSERT INTO orders VALUES ('o', '" + string(state) + "')",
+	} {
 		if _, err := db.ExecContext(t.Context(), query); err != nil {
 			t.Fatal(err)
 		}

@@ -39,7 +39,8 @@ type Payment struct {
 
 // Pay writes a payment. It reports false where the same payment has been made before; another one under its id is ErrTaken.
 func Pay(ctx context.Context, db DB, p Payment) (made bool, err error) {
-	made, err = insert(ctx, db, "INSERT INTO payments (id, order_id, cents) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", p.ID, p.OrderID, p.Cents)
+	made, err = insert(ctx, db, "INSERT INTO payments (id, order_id, cents) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+		p.ID, p.OrderID, p.Cents)
 	if made || err != nil {
 		return made, err
 	}
