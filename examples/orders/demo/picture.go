@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/onlyonce-go/onlyonce/examples/orders/service"
 )
 
@@ -141,7 +143,16 @@ func newPicture(t *trial) *picture {
 	for _, h := range hops(attempts) {
 		from, to := places[h.From], places[h.To]
 		d := drawnHop{hop: h, X1: from.X + half, Y1: from.Y, X2: to.X - half, Y2: to.Y}
-		d.TextX, d.TextY = (d.X1+d.X2)/2, (d.Y1+d.Y2)/2 // the middle
+		d.TextX, d.TextY = (d.X1+d.X2)/2, d.Y1 // above the middle
+
+		// Beside the arrows that are not level.
+		switch {
+		case to.Y < from.Y:
+			d.TextX, d.TextY = d.TextX-55, d.Y1-50
+		case to.Y > from.Y:
+			d.TextX, d.TextY = d.TextX-55, d.Y1+110
+		}
+
 		p.Hops = append(p.Hops, d)
 	}
 
@@ -208,10 +219,13 @@ func drawAttempt(a *service.Entry, began time.Time) drawnRow {
 	r := drawnRow{Fate: fateOf(a), X1: laneOf(a.Service), X2: laneOf(callee(a.Method))}
 
 	became := a.Status
+
 	switch {
+	case became == "" && a.Code == codes.DeadlineExceeded.String():
+		became = "no answer in time"
 	case became == "":
-		became = "no answer: " + a.Code
-	case a.Code != "OK":
+		became = "no answer"
+	case a.Code != codes.OK.String():
 		became += ": " + a.Code
 	}
 

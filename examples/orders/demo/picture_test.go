@@ -80,7 +80,7 @@ func TestThePictureFollowsKeysFromRunToRunAndMarksReplays(t *testing.T) {
 	page := mustBeAPicture(t, path)
 
 	for _, want := range []string{
-		"order-1: 6 attempts, 1 replays", "orders is killed after 0 ms", "0 ms  d1-charge-…  replayed", "no answer: Unavailable",
+		"order-1: 6 attempts, 1 replays", "orders is killed after 0 ms", "0 ms  d1-charge-…  replayed", "no answer",
 		"orders calls /shop.v1.ChargeService/Charge with key d1-charge-it, attempt 1, for 1 ms: replayed",
 		"<td>orders → payments</td><td>2</td><td>3</td><td>2</td><td>1</td><td>0</td>",
 	} {
