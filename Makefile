@@ -64,6 +64,10 @@ demo: ## run the payments example: STORE=memory:, redis://host:6379, sqlite:path
 	fi
 	go -C examples run ./payments demo "$${args[@]}"
 
+.PHONY: demo-orders
+demo-orders: ## run the orders example: 500 orders over four services that are killed at random
+	@go -C examples run ./orders demo
+
 .PHONY: test
 test: c-compiler servers ## run all tests with the race detector
 	@export CGO_ENABLED=1
