@@ -22,7 +22,7 @@ type contest struct {
 	columns func(own, base, first []sample) []string
 	// named is columns for contests that know more of a variant than its samples. It may be nil.
 	named func(name string, own, base []sample) []string
-	heads   []string
+	heads []string
 
 	variants []variant
 }
