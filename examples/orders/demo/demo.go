@@ -132,7 +132,16 @@ func makeFolder(folder *string) (err error) {
 		return fmt.Errorf("making a folder: %w", err)
 	}
 
-	return nil
+	there, err := os.ReadDir(*folder)
+
+	switch {
+	case err != nil:
+		return fmt.Errorf("looking into the folder: %w", err)
+	case len(there) > 0:
+		return fmt.Errorf("there is something in %s: give an empty folder, since the databases have to be new", *folder)
+	default:
+		return nil
+	}
 }
 
 // show places the orders without and with onlyonce, and prints what came of it. It fails unless with onlyonce every order has

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -70,11 +71,12 @@ func mustShow(t *testing.T, d *demo) string {
 }
 
 func TestEveryOrderHappensOnceAlthoughAllServicesAreKilled(t *testing.T) {
-	d := newDemo(40, t.TempDir())
+	d := newDemo(30, t.TempDir())
+	d.workers, d.lease = 8, 600*time.Millisecond
 	out := mustShow(t, d)
 
-	want := regexp.MustCompile(`\nwithout orders=40 paid=40 stock_moved=40 doubled=[1-9]\d* missing=0\n` +
-		`result orders=40 paid=40 stock_moved=40 doubled=0 missing=0\n$`)
+	want := regexp.MustCompile(`\nwithout orders=30 paid=30 stock_moved=30 doubled=[1-9]\d* missing=0\n` +
+		`result orders=30 paid=30 stock_moved=30 doubled=0 missing=0\n$`)
 	if !want.MatchString(out) {
 		t.Errorf("the output does not end with the two lines:\n%s", out)
 	}
@@ -84,10 +86,11 @@ func TestEveryOrderHappensOnceAlthoughAllServicesAreKilled(t *testing.T) {
 
 func TestEveryOrderHappensOnceOnPostgreSQL(t *testing.T) {
 	base := sqltest.PostgresDatabase(t)
-	d := newDemo(24, t.TempDir())
+	d := newDemo(20, t.TempDir())
 	d.postgres = base.DSN()
+	d.workers, d.lease = 8, 600*time.Millisecond
 
-	if out := mustShow(t, d); !strings.HasSuffix(out, "result orders=24 paid=24 stock_moved=24 doubled=0 missing=0\n") {
+	if out := mustShow(t, d); !strings.HasSuffix(out, "result orders=20 paid=20 stock_moved=20 doubled=0 missing=0\n") {
 		t.Errorf("the output does not end with the result:\n%s", out)
 	}
 
@@ -123,9 +126,14 @@ func TestAnAuditIsGoodOnlyIfEverythingHasHappenedOnce(t *testing.T) {
 }
 
 func TestCommandsRefuseWrongUse(t *testing.T) {
+	used := t.TempDir()
+	if err := os.WriteFile(filepath.Join(used, "plain-orders.db"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
 	for _, args := range [][]string{
 		{"shop"}, {"demo", "extra"}, {"demo", "-nonsense"}, {"demo", "-orders", "0"}, {"demo", "-workers", "0"},
-		{"demo", "-folder", "/dev/null/x"},
+		{"demo", "-folder", "/dev/null/x"}, {"demo", "-folder", used},
 	} {
 		if err := Run(t.Context(), args, new(bytes.Buffer), new(bytes.Buffer)); err == nil {
 			t.Errorf("run %q: no error", args)

@@ -70,8 +70,6 @@ func (d *demo) run(ctx context.Context, without bool) (_ *trial, err error) {
 // place places all orders, from several customers at once, while services are killed. The last part of them waits until each service
 // has been killed once.
 func (t *trial) place(ctx context.Context, s *stage) error {
-	const lastPart = 10
-
 	trace, err := service.OpenTrace(customers, s.trace)
 	if err != nil {
 		return err
@@ -176,19 +174,20 @@ func (s *stage) checkout(ctx context.Context, client shopv1.GatewayServiceClient
 const (
 	// askAgain is how long a customer waits who was told that something went wrong.
 	askAgain = 100 * time.Millisecond
-	// restTime is the longest that there is peace, downTime the longest that a killed service is missed.
-	restTime = 2 * time.Second
+	// downTime is the longest that a killed service is missed.
 	downTime = 150 * time.Millisecond
 	// restPart of all orders, and fewOrders at least, are finished between two strikes on average: a slow machine is not struck
 	// more often than a fast one.
-	restPart  = 40
-	fewOrders = 5
+	restPart = 40
+	// lastPart of the orders wait until each service has been killed once.
+	lastPart  = 10
+	fewOrders = 12
 )
 
 // strike kills services and starts them again until all orders are placed, each once in every round and in any order.
 func (t *trial) strike(ctx context.Context, s *stage, trace *service.Trace, finished <-chan struct{}, allStruck chan<- struct{}) {
 	random := rand.New(rand.NewPCG(s.demo.seed, 1)) //nolint:gosec // not a secret
-	most := 2 * max(len(s.demo.orders)/restPart, fewOrders)
+	most := max(len(s.demo.orders)/lastPart, 1)     // at first, so that each has been killed once in time
 	victims := names()
 
 	for round := 0; ; round++ {
@@ -217,20 +216,17 @@ func (t *trial) strike(ctx context.Context, s *stage, trace *service.Trace, fini
 
 		if round == 0 {
 			close(allStruck)
+
+			most = 2 * max(len(s.demo.orders)/restPart, fewOrders)
 		}
 	}
 }
 
-// rest waits until some orders are finished, or for restTime, and reports false when all are placed.
+// rest waits until some orders are finished, and reports false when all are placed.
 func rest(ctx context.Context, finished <-chan struct{}, orders int) bool {
-	timer := time.NewTimer(restTime)
-	defer timer.Stop()
-
 	for range orders {
 		select {
 		case <-finished:
-		case <-timer.C:
-			return true
 		case <-ctx.Done():
 			return false
 		}

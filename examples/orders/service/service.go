@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -189,7 +190,32 @@ func (s *Service) openStore(ctx context.Context) (*sqlstore.Store, error) {
 		return nil, err // it says what is wrong
 	}
 
-	return sqlstore.New(db, dialect) //nolint:contextcheck // it bounds its look at the database by itself
+	records, err := sqlstore.New(db, dialect) //nolint:contextcheck // it bounds its look at the database by itself
+	if err != nil {
+		return nil, err // it says what is wrong
+	}
+
+	s.sweep(ctx, records)
+
+	return records, nil
+}
+
+// sweep deletes expired records until the service is closed.
+func (s *Service) sweep(ctx context.Context, records *sqlstore.Store) {
+	ctx, stop := context.WithCancel(ctx)
+
+	var (
+		sweeping sync.WaitGroup
+		err      error
+	)
+
+	sweeping.Go(func() { err = records.Run(ctx) })
+	s.close = append(s.close, func() error {
+		stop()
+		sweeping.Wait()
+
+		return err
+	})
 }
 
 // stop lets what runs come to its end.
