@@ -108,6 +108,6 @@
 //
 // Tested are PostgreSQL 15, also behind pgbouncer 1.18, MariaDB 10.11 and SQLite 3.5x as in modernc.org/sqlite. MySQL 8.0
 // has every statement that is used; it is untested, as are CockroachDB and YugabyteDB (as PostgreSQL) and TiDB (as MySQL).
-// What they are known to lack, LISTEN and advisory locks, is not needed; fillfactor is ignored, SKIP LOCKED is needed by Run alone. With several primaries that accept
-// writes and certify them later, as in Galera, writes have to go to one.
+// What they are known to lack, LISTEN and advisory locks, is not needed; fillfactor is ignored, SKIP LOCKED is needed by Run
+// alone. With several primaries that accept writes and certify them later, as in Galera, writes have to go to one.
 package sqlstore
