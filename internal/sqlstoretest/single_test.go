@@ -527,3 +527,19 @@ func TestF10RollbackThatIsNeverAnsweredDoesNotHoldItsCaller(t *testing.T) {
 		happens(t, "Rollback returns", ended)
 	})
 }
+
+func TestSingleTransactionsNeedOneConnection(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		db := k.base(t)
+		db.SetMaxOpenConns(1)
+
+		s := k.orders(t, db)
+		e := engine(t, k.on(t, db), onlyonce.SingleTransaction)
+
+		for _, want := range []onlyonce.Status{onlyonce.StatusExecuted, onlyonce.StatusReplayed} {
+			call(t.Context(), e, "one", s.sell("one")).mustBe(t, want, "#1")
+		}
+	})
+}

@@ -210,7 +210,7 @@ func (s *Store) claimFirstWithin(ctx context.Context, tx *sql.Tx, op *store.Clai
 }
 
 func (s *Store) claimMySQL(ctx context.Context, tx *sql.Tx, op *store.Claim, wait time.Duration) (store.Result, error) {
-	bound, err := s.lockWait(ctx, wait)
+	bound, err := s.lockWait(ctx, within(tx), wait)
 	if err != nil {
 		return store.Result{}, err
 	}
@@ -238,8 +238,8 @@ func (s *Store) claimMySQL(ctx context.Context, tx *sql.Tx, op *store.Claim, wai
 
 // lockWait bounds how long the statement that follows waits for a lock, in whole seconds. MySQL has no such thing: there the
 // context alone ends the wait, and the connection with it.
-func (s *Store) lockWait(ctx context.Context, wait time.Duration) (string, error) {
-	maria, err := s.isMariaDB(ctx)
+func (s *Store) lockWait(ctx context.Context, at access, wait time.Duration) (string, error) {
+	maria, err := s.isMariaDB(ctx, at)
 	if err != nil || !maria {
 		return "", err
 	}
@@ -247,19 +247,15 @@ func (s *Store) lockWait(ctx context.Context, wait time.Duration) (string, error
 	return fmt.Sprintf("SET STATEMENT innodb_lock_wait_timeout=%d FOR ", int((wait+time.Second-1)/time.Second)), nil
 }
 
-func (s *Store) isMariaDB(ctx context.Context) (bool, error) {
+// isMariaDB asks on the connection that is there: the pool may have no other.
+func (s *Store) isMariaDB(ctx context.Context, at access) (bool, error) {
 	if known := s.maria.Load(); known != nil {
 		return *known, nil
 	}
 
-	rows, err := s.db.QueryContext(ctx, s.sql.maria)
-	if err != nil {
-		return false, err
-	}
-
 	var maria bool
 
-	if _, err := scan(rows, &maria); err != nil {
+	if _, err := at.query(ctx, s.sql.maria, nil, &maria); err != nil {
 		return false, err
 	}
 
