@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 
 	"github.com/onlyonce-go/onlyonce/store"
 )
@@ -23,7 +24,8 @@ var (
 	// or its method another policy. A method that needs the transaction has to require a key, and ExactlyOnce.
 	ErrNoTransaction = errors.New("sqlstore: this call has no transaction: " +
 		"require a key for its method, and EXACTLY_ONCE in a single transaction")
-	// ErrOver is matched by the errors of statements that come when the handler has returned.
+	// ErrOver is matched by the errors of statements that come when the handler has returned, or when an error has ended the
+	// transaction.
 	ErrOver = errors.New("sqlstore: the transaction of this run is over")
 )
 
@@ -52,13 +54,17 @@ func (t *transaction) Context(ctx context.Context) context.Context {
 type handle struct{ t *transaction }
 
 // refuses says why there can be no more statements. After a deadlock MySQL has ended the transaction, and would commit every
-// statement by itself.
+// statement by itself; so has SQLite after some errors.
 func (h handle) refuses() error {
 	h.t.mu.Lock()
 	defer h.t.mu.Unlock()
 
 	if h.t.conflict != nil {
 		return h.t.conflict
+	}
+
+	if h.t.gone != nil {
+		return h.t.gone
 	}
 
 	if h.t.over {
@@ -69,15 +75,30 @@ func (h handle) refuses() error {
 }
 
 // note keeps what a statement says about the transaction.
-func (h handle) note(err error) error {
-	if err != nil && h.t.store.conflicts(err) {
+func (h handle) note(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+	case h.t.store.conflicts(err):
 		h.t.mu.Lock()
 		defer h.t.mu.Unlock()
 
 		h.t.conflict = err
+	case h.t.store.dialect.conflicts(err), h.t.store.dialect == SQLite && h.ended(ctx):
+		h.t.mu.Lock()
+		defer h.t.mu.Unlock()
+
+		h.t.gone = fmt.Errorf("%w: an error has ended it: %w", ErrOver, err)
 	}
 
 	return err
+}
+
+// ended reports whether an error of SQLite has ended the whole transaction, as after an interrupted write, where the disk is full, and
+// with OR ROLLBACK. Another can only be begun then, and is rolled back in its place.
+func (h handle) ended(ctx context.Context) bool {
+	_, err := h.t.tx.ExecContext(context.WithoutCancel(ctx), "BEGIN")
+
+	return err == nil
 }
 
 // ExecContext implements DBTX.
@@ -88,7 +109,7 @@ func (h handle) ExecContext(ctx context.Context, query string, args ...any) (sql
 
 	res, err := h.t.tx.ExecContext(ctx, query, args...)
 
-	return res, h.note(err)
+	return res, h.note(ctx, err)
 }
 
 // QueryContext implements DBTX.
@@ -99,7 +120,7 @@ func (h handle) QueryContext(ctx context.Context, query string, args ...any) (*s
 
 	rows, err := h.t.tx.QueryContext(ctx, query, args...)
 
-	return rows, h.note(err)
+	return rows, h.note(ctx, err)
 }
 
 // QueryRowContext implements DBTX.
@@ -109,7 +130,7 @@ func (h handle) QueryRowContext(ctx context.Context, query string, args ...any) 
 	}
 
 	row := h.t.tx.QueryRowContext(ctx, query, args...)
-	_ = h.note(row.Err()) // the row has it, too
+	_ = h.note(ctx, row.Err()) // the row has it, too
 
 	return row
 }
@@ -122,7 +143,7 @@ func (h handle) PrepareContext(ctx context.Context, query string) (*sql.Stmt, er
 
 	stmt, err := h.t.tx.PrepareContext(ctx, query)
 
-	return stmt, h.note(err)
+	return stmt, h.note(ctx, err)
 }
 
 // refusing fails every statement with its error.

@@ -23,6 +23,7 @@ type transaction struct {
 	mu       sync.Mutex
 	over     bool
 	conflict error // what another transaction has done to it
+	gone     error // why there is no transaction any more, although nobody has ended it
 }
 
 var _ store.Transaction = (*transaction)(nil)
@@ -50,17 +51,19 @@ func (t *transaction) open(ctx context.Context) error {
 	return nil
 }
 
-// end lets the handler's statements fail from now on.
-func (t *transaction) end() {
+// end lets the handler's statements fail from now on. It fails where the transaction is gone.
+func (t *transaction) end() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 
 	t.over = true
+
+	return t.gone
 }
 
 // Rollback implements [store.Transaction].
 func (t *transaction) Rollback() {
-	t.end()
+	_ = t.end() // it ends in any case
 
 	ended := make(chan struct{})
 
@@ -114,7 +117,9 @@ func (t *transaction) Complete(ctx context.Context, op store.Completion, undo bo
 
 // record writes the outcome, without what the handler has written where undo is set.
 func (t *transaction) record(ctx context.Context, op *store.Completion, undo bool) (store.Result, error) {
-	t.end()
+	if err := t.end(); err != nil {
+		return store.Result{}, err
+	}
 
 	if undo {
 		if _, err := t.tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT "+savepoint); err != nil {

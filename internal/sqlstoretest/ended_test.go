@@ -1,0 +1,56 @@
+package sqlstoretest_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/store/sqlstore"
+)
+
+// An error may end the whole transaction, after which the database would commit every statement by itself.
+func TestHandlerThatGoesOnAfterItsTransactionHasEndedWritesNothing(t *testing.T) {
+	t.Parallel()
+
+	k := kinds[2]
+
+	for name, end := range map[string]func(ctx context.Context, tx sqlstore.DBTX) error{
+		"a conflict that rolls back": func(ctx context.Context, tx sqlstore.DBTX) error {
+			_, err := tx.ExecContext(ctx, "INSERT OR ROLLBACK INTO stock VALUES (1, 0)")
+
+			return err
+		},
+		"an interrupted write": func(ctx context.Context, tx sqlstore.DBTX) error {
+			ctx, done := context.WithTimeout(ctx, 20*time.Millisecond)
+			defer done()
+
+			_, err := tx.ExecContext(ctx, "INSERT INTO stock "+
+				"WITH RECURSIVE c(x) AS (SELECT 3 UNION ALL SELECT x + 1 FROM c WHERE x < 1000000000) SELECT x, 0 FROM c")
+
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			s, e := k.opened(t, onlyonce.SingleTransaction)
+			stock(t, s.db)
+
+			got := call(t.Context(), e, "one", func(ctx context.Context) ([]byte, error) {
+				if end(ctx, sqlstore.Tx(ctx)) == nil {
+					t.Error("no error")
+				}
+
+				_, _ = s.sell("one")(ctx)
+
+				return []byte("sold"), nil
+			})
+			got.mustBeRejected(t, onlyonce.ReasonStoreUnavailable)
+			s.mustHave(t, 1, 0)
+
+			call(t.Context(), e, "one", s.sell("one")).mustBe(t, onlyonce.StatusExecuted, "#2")
+			s.mustHave(t, 2, 1)
+		})
+	}
+}
