@@ -54,3 +54,40 @@ func TestHandlerThatGoesOnAfterItsTransactionHasEndedWritesNothing(t *testing.T)
 		})
 	}
 }
+
+// MariaDB from 11.6 on refuses to change, in REPEATABLE READ, what somebody else has changed since the transaction first read.
+func TestF47SnapshotConflictOfMariaDBIsRunAgain(t *testing.T) {
+	t.Parallel()
+
+	k := kinds[1]
+	base := k.fresh(t)
+	db := pool(base.DB(t, "innodb_snapshot_isolation=1"))
+	s, e := k.orders(t, db), engine(t, k.on(t, db), onlyonce.SingleTransaction)
+
+	stock(t, db)
+
+	call(t.Context(), e, "one", func(ctx context.Context) ([]byte, error) {
+		tx := sqlstore.Tx(ctx)
+
+		var n int
+		if err := tx.QueryRowContext(ctx, "SELECT n FROM stock WHERE id = 1").Scan(&n); err != nil {
+			return nil, err
+		}
+
+		if s.runs.Load() == 0 {
+			if _, err := db.ExecContext(ctx, "UPDATE stock SET n = 1 WHERE id = 1"); err != nil {
+				return nil, err
+			}
+		}
+
+		_, failed := tx.ExecContext(ctx, "UPDATE stock SET n = n + 1 WHERE id = 1")
+		answer, err := s.sell("one")(ctx) // it does not look at the error, which has ended the transaction
+
+		if (failed != nil) != (s.runs.Load() == 1) || (failed == nil) != (err == nil) {
+			t.Errorf("run %d: %v, and then %v", s.runs.Load(), failed, err)
+		}
+
+		return answer, nil
+	}).mustBe(t, onlyonce.StatusExecuted, "#2")
+	s.mustHave(t, 2, 1)
+}

@@ -19,10 +19,12 @@ const (
 	classGoingDown     = "57P"
 	classConnection    = "08"
 
-	mysqlDiskFull  = 1021
-	mysqlTableFull = 1114
-	mysqlLockWait  = 1205
-	mysqlDeadlock  = 1213
+	mysqlRecordChanged = 1020 // of MariaDB, where a snapshot is older
+	mysqlDiskFull      = 1021
+	mysqlTableFull     = 1114
+	mysqlLockWait      = 1205
+	mysqlLocksFull     = 1206
+	mysqlDeadlock      = 1213
 
 	sqliteBusy   = 5
 	sqliteLocked = 6
@@ -99,9 +101,12 @@ func (d Dialect) undone(err error) bool {
 
 		return state == stateSerialization || state == stateDeadlock
 	case MySQL:
-		n := mysqlNumber(err)
-
-		return n == mysqlDeadlock || n == mysqlLockWait
+		switch mysqlNumber(err) {
+		case mysqlDeadlock, mysqlLockWait, mysqlRecordChanged, mysqlLocksFull:
+			return true
+		default:
+			return false
+		}
 	case SQLite:
 		code := sqliteCode(err)
 

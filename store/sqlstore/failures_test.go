@@ -44,6 +44,8 @@ func TestF47FailuresAreToldApart(t *testing.T) {
 		{PostgreSQL, &pgError{"08006"}, false, true, false, true},
 		{MySQL, &mysqlError{1213}, true, true, false, false},
 		{MySQL, &mysqlError{1205}, true, true, false, false},
+		{MySQL, &mysqlError{1206}, true, true, false, false},
+		{MySQL, &mysqlError{1020}, true, true, false, false},
 		{MySQL, &mysqlError{1062}, false, true, false, false},
 		{MySQL, &mysqlError{1114}, false, true, true, false},
 		{MySQL, &mysqlError{1021}, false, true, true, false},
