@@ -543,3 +543,19 @@ func TestSingleTransactionsNeedOneConnection(t *testing.T) {
 		}
 	})
 }
+
+// A reply may be lost in silence, on a connection that stays open.
+func TestF12CommitThatIsNeverAnsweredIsDecidedInTime(t *testing.T) {
+	each(t, servers(), func(t *testing.T, k kind) {
+		t.Helper()
+
+		st, proxy := k.behind(t)
+		s := k.orders(t, pool(proxy.DB(t, k.params...)))
+		e := engine(t, st, onlyonce.SingleTransaction, onlyonce.WithLimits(onlyonce.Limits{SettleTimeout: 2 * time.Second}))
+
+		armed := proxy.Next(sqltest.Hung, sqltest.Starting("commit"))
+		call(t.Context(), e, "one", s.sell("one")).mustBe(t, onlyonce.StatusExecuted, "#1")
+		armed.Wait()
+		s.mustHave(t, 1, 1)
+	})
+}

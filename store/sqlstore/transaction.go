@@ -142,10 +142,18 @@ func (t *transaction) commit(ctx context.Context) (sure bool, err error) {
 
 	go func() { committed <- t.tx.Commit() }()
 
+	deadline, _ := ctx.Deadline()
+
+	// The other half is for finding out.
+	patience := time.NewTimer(time.Until(deadline) / 2)
+	defer patience.Stop()
+
 	select {
 	case err = <-committed:
+	case <-patience.C:
+		err = context.DeadlineExceeded // the cancellation ends the connection, and the other with it
 	case <-ctx.Done():
-		err = ctx.Err() // the cancellation ends the connection, and the other with it
+		err = ctx.Err()
 	}
 
 	t.cancel()
