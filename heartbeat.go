@@ -44,6 +44,9 @@ type heartbeat struct {
 	telling sync.WaitGroup
 	// mute means a run without protection: there is no lease, only an end of the run.
 	mute bool
+	// held is since when a transaction of the handler's has held the record, so that nobody can take the key over; zero where none
+	// does. Renewals wait for its end, and tell whether it was rolled back.
+	held time.Time
 }
 
 type news struct {
@@ -96,7 +99,7 @@ func (x *execution) nextBeat() time.Time {
 		return next
 	}
 
-	if end := x.authorityEnd(); end.Before(next) && (x.guarantee.TakeoverAllowed() || !h.lost) {
+	if end := x.authorityEnd(); end.Before(next) && h.held.IsZero() && (x.guarantee.TakeoverAllowed() || !h.lost) {
 		next = end
 	}
 
@@ -127,7 +130,7 @@ func (x *execution) beat() {
 		return
 	}
 
-	if !h.mute && !now.Before(x.authorityEnd()) && x.loseAuthority() {
+	if !h.mute && h.held.IsZero() && !now.Before(x.authorityEnd()) && x.loseAuthority() {
 		return
 	}
 
@@ -187,6 +190,8 @@ func (x *execution) renew() {
 
 	switch {
 	case h.over:
+	case err != nil && !h.held.IsZero():
+		h.renewAt = time.Now().Add(x.policy.Lease / renewPart)
 	case err != nil:
 		h.renewAt = time.Now().Add(x.policy.Lease / retryPart)
 		h.news = append(h.news, news{EventRenewFailed, err})
@@ -195,7 +200,11 @@ func (x *execution) renew() {
 		h.renewAt = sent.Add(x.policy.Lease / renewPart)
 		h.lost, h.reported = false, false
 		x.fence.Store(res.Record.Fence)
-	case h.settling:
+
+		if sent.After(h.held) {
+			h.held = time.Time{} // the handler's transaction was rolled back
+		}
+	case h.settling, !h.held.IsZero() && res.Record.State == store.Completed && res.Record.Token == x.claim.Token:
 		h.over = true // the outcome may be written already; whoever writes it will learn what became of the record
 	default:
 		x.overtaken(&res.Record)

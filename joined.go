@@ -3,6 +3,7 @@ package onlyonce
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/onlyonce-go/onlyonce/store"
 )
@@ -54,7 +55,7 @@ func (j joinable) Outcome(response any, err error) (op store.Completion, definit
 }
 
 // Written implements [store.Joinable]. From then on the record is locked by the handler's transaction: nobody can take the key
-// over before that ends, and a renewal would only wait for it.
+// over before that ends, and a renewal waits for it. One that succeeds means that it was rolled back, and the lease counts again.
 func (j joinable) Written(applied bool) {
 	x := j.x
 
@@ -63,7 +64,7 @@ func (j joinable) Written(applied bool) {
 
 	if applied {
 		x.join = joinWritten
-		x.heartbeat.mute = true
+		x.heartbeat.held = time.Now()
 
 		return
 	}

@@ -320,3 +320,42 @@ func TestRunWithASingleTransactionCannotJoinAnother(t *testing.T) {
 		s.mustHave(t, 0, 0)
 	})
 }
+
+func TestRunWhoseTransactionWasRolledBackAfterItJoinedKeepsItsLease(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		base := k.fresh(t)
+		db := pool(base.DB(t, k.params...))
+		s := k.orders(t, db)
+		lease := onlyonce.WithPolicy(onlyonce.Policy{
+			Guarantee: onlyonce.ExactlyOnce, Transaction: onlyonce.JoinedTransaction, Lease: 5 * unit, MaxWait: patience,
+		})
+		here, there := engine(t, k.on(t, db), 0, lease), engine(t, k.on(t, pool(base.DB(t, k.params...))), 0, lease)
+		undone := make(chan struct{})
+
+		first := inBackground(t.Context(), here, func(ctx context.Context) ([]byte, error) {
+			defer s.runs.Add(1)
+
+			tx, err := db.BeginTx(ctx, nil)
+			if err == nil {
+				err = errors.Join(sqlstore.Join(ctx, tx, []byte("not yet")), tx.Rollback())
+			}
+
+			close(undone)
+
+			if err != nil {
+				return nil, err
+			}
+
+			time.Sleep(10 * unit) // longer than its lease
+
+			return s.join("one")(ctx)
+		})
+
+		happens(t, "the transaction is rolled back", undone)
+		call(t.Context(), there, "one", s.join("one")).mustBe(t, onlyonce.StatusReplayed, "#1")
+		happens(t, "the first answer", first).mustBe(t, onlyonce.StatusExecuted, "#1")
+		s.mustHave(t, 2, 1)
+	})
+}
