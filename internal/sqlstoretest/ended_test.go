@@ -2,6 +2,7 @@ package sqlstoretest_test
 
 import (
 	"context"
+	"database/sql"
 	"testing"
 	"time"
 
@@ -53,6 +54,30 @@ func TestHandlerThatGoesOnAfterItsTransactionHasEndedWritesNothing(t *testing.T)
 			s.mustHave(t, 2, 1)
 		})
 	}
+}
+
+// The completion must not be committed without what was written before.
+func TestJoinedTransactionThatHasEndedIsNotCompleted(t *testing.T) {
+	t.Parallel()
+
+	k := kinds[2]
+	s, e := k.opened(t, onlyonce.JoinedTransaction)
+	stock(t, s.db)
+
+	got := call(t.Context(), e, "one", func(ctx context.Context) ([]byte, error) {
+		return sqlstore.InTx(ctx, s.db, nil, func(ctx context.Context, tx *sql.Tx) ([]byte, error) {
+			_, err := tx.ExecContext(ctx, s.insert(), "one", s.runs.Add(1))
+			_, _ = tx.ExecContext(ctx, "INSERT OR ROLLBACK INTO stock VALUES (1, 0)")
+
+			return []byte("sold"), err
+		})
+	})
+	if got.err == nil || got.Status != onlyonce.StatusUnknown {
+		t.Errorf("got %s %q, %v", got.Status, got.Body, got.err)
+	}
+
+	call(t.Context(), e, "one", s.join("one")).mustBe(t, onlyonce.StatusExecuted, "#2")
+	s.mustHave(t, 2, 1)
 }
 
 // MariaDB from 11.6 on refuses to change, in REPEATABLE READ, what somebody else has changed since the transaction first read.

@@ -77,14 +77,16 @@ func Join(ctx context.Context, tx Execer, response any) error {
 		return err
 	}
 
-	_, err = j.write(ctx, tx, response, nil, nil)
+	_, err = j.write(ctx, tx, response, nil, nil, func() error { return nil })
 
 	return err
 }
 
 // write writes the completion for an answer, if that is definite. Before it does, it calls undo where the writes of a handler
-// that answers with an error are not to be kept.
-func (j *joined) write(ctx context.Context, tx Execer, response any, answer error, undo func() error) (done bool, _ error) {
+// that answers with an error are not to be kept, and then stands, which fails where the transaction has ended on the way.
+func (j *joined) write(
+	ctx context.Context, tx Execer, response any, answer error, undo, stands func() error,
+) (done bool, _ error) {
 	op, definite, keep, err := j.run.Outcome(response, answer)
 
 	switch {
@@ -100,6 +102,10 @@ func (j *joined) write(ctx context.Context, tx Execer, response any, answer erro
 		if err := undo(); err != nil {
 			return false, err
 		}
+	}
+
+	if err := stands(); err != nil {
+		return false, err
 	}
 
 	res, err := tx.ExecContext(ctx, j.store.sql.join, j.store.joinArgs(&op)...)
@@ -141,8 +147,10 @@ const conflictTries = 3
 // writes back, unless [github.com/onlyonce-go/onlyonce.KeepWrites] marks it, and is recorded in the same transaction; any other error
 // rolls all of it back. Where the transaction conflicts with another, the function is run again, a few times at most.
 //
-// The function must not end the transaction. Return what InTx returns. Options may be nil. Where the call has no key, InTx is a plain
-// transaction.
+// The function must not end the transaction, and returns the errors by which the database has ended it, such as a deadlock in MySQL
+// and an interrupted write in SQLite: what it writes after one is committed statement by statement, and no completion is.
+//
+// Return what InTx returns. Options may be nil. Where the call has no key, InTx is a plain transaction.
 func InTx[T any](ctx context.Context, db *sql.DB, opts *sql.TxOptions, fn func(ctx context.Context, tx *sql.Tx) (T, error)) (T, error) {
 	j, err := joinedRun(ctx)
 	if err != nil {
@@ -201,6 +209,14 @@ func (j *joined) finish(ctx context.Context, tx *sql.Tx, response any, answer er
 
 	done, err := j.write(ctx, tx, response, answer, func() error {
 		_, err := tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT "+savepoint)
+
+		return err
+	}, func() error {
+		if j.store.dialect == PostgreSQL {
+			return nil // it refuses the completion by itself
+		}
+
+		_, err := tx.ExecContext(ctx, "RELEASE SAVEPOINT "+savepoint)
 
 		return err
 	})
