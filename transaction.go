@@ -69,6 +69,12 @@ func (x *execution) begin() (err error) {
 
 // ownTransaction runs the handler in the transaction of its claim. It asks to begin again where that conflicted with another.
 func (x *execution) ownTransaction(sent time.Time) (reply Reply, again bool, err error) {
+	defer func() {
+		if x.tx != nil { // an observer panics
+			x.rollback()
+		}
+	}()
+
 	rec := &x.result.Record
 	x.guarantee = rec.Guarantee
 	x.attempt = rec.Attempts

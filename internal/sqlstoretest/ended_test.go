@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/store"
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
@@ -115,4 +116,39 @@ func TestF47SnapshotConflictOfMariaDBIsRunAgain(t *testing.T) {
 		return answer, nil
 	}).mustBe(t, onlyonce.StatusExecuted, "#2")
 	s.mustHave(t, 2, 1)
+}
+
+func TestSingleTransactionEndsWhereAnObserverPanics(t *testing.T) {
+	t.Parallel()
+
+	k := kinds[2]
+	st, db := k.open(t)
+	s := k.orders(t, db)
+	e := engine(t, st, onlyonce.SingleTransaction, onlyonce.WithObserver(panicking{}))
+	request := onlyonce.Call{Method: "/shop.v1.Orders/Create", Key: "one", Fingerprint: store.Fingerprint{Scheme: 200}}
+
+	if _, err := engine(t, st, onlyonce.JoinedTransaction).Do(t.Context(), request, s.sellFor("one", nil)); err == nil {
+		t.Fatal("no error")
+	}
+
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+		}()
+
+		call(t.Context(), e, "one", s.sell("one"))
+	}()
+
+	call(t.Context(), e, "two", s.sell("two")).mustBe(t, onlyonce.StatusExecuted, "#2")
+}
+
+// panicking is an observer that cannot bear another scheme.
+type panicking struct{}
+
+func (panicking) Observe(_ context.Context, event onlyonce.Event) {
+	if event.Kind == onlyonce.EventSchemeDiffers {
+		panic(event.Kind)
+	}
 }
