@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -116,7 +117,10 @@ func methodNames(fullMethods []string) ([]methodName, error) {
 			problems = append(problems, fmt.Errorf("retry: %q is not the full name of a method: write it as in %q", full, "/package.Service/Method"))
 		}
 
-		names = append(names, methodName{Service: service, Method: method})
+		// gRPC refuses a name that is there twice.
+		if name := (methodName{Service: service, Method: method}); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
 	}
 
 	return names, errors.Join(problems...)

@@ -101,6 +101,18 @@ func TestServiceConfigRefusesWhatItCannotSay(t *testing.T) {
 	}
 }
 
+// gRPC refuses a service config that names a method twice.
+func TestServiceConfigNamesEachMethodOnce(t *testing.T) {
+	t.Parallel()
+
+	const want = `"name":[{"service":"a.S","method":"M"},{"service":"a.S"}]`
+
+	got, err := retry.ServiceConfig(retry.Policy{}, "/a.S/M", "/a.S/", "/a.S/M", "/a.S/")
+	if err != nil || !strings.Contains(got, want) {
+		t.Errorf("%s, %v", got, err)
+	}
+}
+
 func TestBudgetsAreOneForEachTarget(t *testing.T) {
 	t.Parallel()
 
