@@ -5,15 +5,33 @@ import (
 	"time"
 )
 
-// runKey finds the execution in a run's context.
+// runKey finds the run in its context.
 type runKey struct{}
+
+// run is the context of one run of a handler, and what has to be known of it there. A handler that is executed again has another
+// one, since what the run before has left behind may still use its own.
+type run struct {
+	context.Context //nolint:containedctx // it is the run's context
+
+	x         *execution
+	end       time.Time // when it must end
+	attempt   uint32
+	guarantee Guarantee // the stricter of the policy's and the record's
+	steps     steps     // what the handler has called under derived keys
+}
+
+func runOf(ctx context.Context) (*run, bool) {
+	r, ok := ctx.Value(runKey{}).(*run)
+
+	return r, ok
+}
 
 // Deadline returns the end of MaxRun, which bounds the run; for a run that is not detached, the caller's deadline where
 // that is earlier.
-func (x *execution) Deadline() (time.Time, bool) {
-	end := x.runEnd
+func (r *run) Deadline() (time.Time, bool) {
+	end := r.end
 
-	if deadline, ok := x.Context.Deadline(); ok && deadline.Before(end) {
+	if deadline, ok := r.Context.Deadline(); ok && deadline.Before(end) {
 		end = deadline
 	}
 
@@ -22,14 +40,14 @@ func (x *execution) Deadline() (time.Time, bool) {
 
 // Value returns the caller's values. What names one call of the caller's, its key and its step, names none of those that the run
 // makes.
-func (x *execution) Value(key any) any {
+func (r *run) Value(key any) any {
 	switch key.(type) {
 	case runKey:
-		return x
+		return r
 	case idempotencyKey, stepKey:
 		return nil
 	default:
-		return x.Context.Value(key)
+		return r.Context.Value(key)
 	}
 }
 
@@ -50,18 +68,20 @@ type Run struct {
 // RunFromContext returns the run that a handler's context belongs to. The second result is false outside of a run. The
 // fence may rise while a run goes on, so ask again rather than keep it.
 func RunFromContext(ctx context.Context) (Run, bool) {
-	x, ok := ctx.Value(runKey{}).(*execution)
+	r, ok := runOf(ctx)
 	if !ok {
 		return Run{}, false
 	}
+
+	x := r.x
 
 	return Run{
 		Scope:     x.call.Scope,
 		Method:    x.call.Method,
 		Key:       x.call.Key,
 		Fence:     x.fence.Load(),
-		Attempt:   int(x.attempt),
-		Guarantee: x.guarantee,
+		Attempt:   int(r.attempt),
+		Guarantee: r.guarantee,
 	}, true
 }
 
@@ -69,12 +89,12 @@ func RunFromContext(ctx context.Context) (Run, bool) {
 // deadline of the run, which goes on after the caller has gone. The second result is false where the caller has no
 // deadline, or outside of a run.
 func CallerDeadline(ctx context.Context) (time.Time, bool) {
-	x, ok := ctx.Value(runKey{}).(*execution)
+	r, ok := runOf(ctx)
 	if !ok {
 		return time.Time{}, false
 	}
 
-	return x.caller.Deadline()
+	return r.x.caller.Deadline()
 }
 
 // idempotencyKey carries a key from a caller to the client interceptor.

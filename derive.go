@@ -86,7 +86,7 @@ func derivedTimeOrdered(digest *[sha256.Size]byte, from string) (string, bool) {
 // is theirs to say: a run is not repeated later than Policy.Retention after it first began, so a provider that remembers for less time
 // may do it twice. The error matches [ErrNoRun], or says that the name is empty.
 func DeriveExternal(ctx context.Context, name string) (string, error) {
-	x, ok := ctx.Value(runKey{}).(*execution)
+	r, ok := runOf(ctx)
 	if !ok {
 		return "", fmt.Errorf("%w: no key for %q", ErrNoRun, name)
 	}
@@ -95,7 +95,7 @@ func DeriveExternal(ctx context.Context, name string) (string, error) {
 		return "", errors.New("onlyonce: DeriveExternal needs a name for what is asked for, such as \"charge\"")
 	}
 
-	digest := x.derive(ctx, derivedForExternal, name).digest()
+	digest := r.x.derive(ctx, derivedForExternal, name).digest()
 
 	return derivedKey(externalPrefix, &digest), nil
 }

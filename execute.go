@@ -85,10 +85,8 @@ func (e *Engine) Execute(ctx context.Context, call *Call, run func(context.Conte
 	return reply, err
 }
 
-// execution is one call on its way through the engine, and the context of its run if it comes to that.
+// execution is one call on its way through the engine.
 type execution struct {
-	context.Context //nolint:containedctx // it is the run's context; see context.go
-
 	engine  *Engine
 	caller  context.Context //nolint:containedctx // the call lives as long as this context
 	call    *Call
@@ -119,7 +117,9 @@ type execution struct {
 	firstSent time.Time // when the first of them was begun
 	join      joinState // guarded by the heartbeat's lock; see joined.go
 
-	// The run.
+	// The run, of which there is another one where the handler is executed again; see context.go.
+	first     run
+	current   *run
 	cancel    context.CancelCauseFunc
 	guarantee Guarantee // the stricter of the policy's and the record's
 	attempt   uint32
@@ -129,7 +129,6 @@ type execution struct {
 	runEnd    time.Time     // when the run must end
 	ran       time.Duration // how long the handler took
 	failure   error         // what the handler ended with, if it left no outcome
-	steps     steps         // what the handler has called under derived keys
 	// base is not cancelled with the caller: for what must be written whatever happens.
 	base      context.Context //nolint:containedctx // as caller
 	heartbeat heartbeat
@@ -211,13 +210,13 @@ func (x *execution) prepare() error {
 
 // inside reports whether the call is made by a run of its own key.
 func (x *execution) inside() bool {
-	outer, ok := x.caller.Value(runKey{}).(*execution)
+	outer, ok := runOf(x.caller)
 	for ok {
-		if outer.engine == x.engine && outer.key == x.key {
+		if outer.x.engine == x.engine && outer.x.key == x.key {
 			return true
 		}
 
-		outer, ok = outer.caller.Value(runKey{}).(*execution)
+		outer, ok = runOf(outer.x.caller)
 	}
 
 	return false

@@ -89,11 +89,11 @@ func (x *execution) run() (Reply, error) {
 func (x *execution) handlerContext() context.Context {
 	switch {
 	case x.tx != nil:
-		return x.tx.Context(x)
+		return x.tx.Context(x.current)
 	case x.joined():
-		return x.engine.transactional.Join(x, joinable{x})
+		return x.engine.transactional.Join(x.current, joinable{x})
 	default:
-		return x
+		return x.current
 	}
 }
 
@@ -119,27 +119,34 @@ func (x *execution) runUnprotected() (Reply, error) {
 
 	x.heartbeat.mute = true
 	x.startHeartbeat(now)
-	x.handler(x)
+	x.handler(x.current)
 
 	returned = true
 
 	return Reply{Status: StatusUnprotected}, nil
 }
 
-// enter makes the execution the context of its run, and lets duplicates and a drain find it. A handler that is run again takes
-// the same steps again. MaxRun counts from when the
-// claim was sent, as in the store, so that the run does not outlast what the record says about its owner.
+// enter makes the context of the run, and lets duplicates and a drain find it. A handler that is run again takes the same steps
+// again. MaxRun counts from when the claim was sent, as in the store, so that the run does not outlast what
+// the record says about its owner.
 func (x *execution) enter(claimed time.Time, fingerprint store.Fingerprint) {
 	parent := x.base
 	if x.policy.Detached == Off {
 		parent = x.caller
 	}
 
-	x.steps.restart()
+	x.current = &x.first
+	if x.conflicts > 0 {
+		x.current = new(run)
+	}
 
 	x.started = time.Now()
 	x.runEnd = claimed.Add(x.policy.MaxRun)
-	x.Context, x.cancel = context.WithCancelCause(parent)
+
+	r := x.current
+	r.x, r.end, r.attempt, r.guarantee = x, x.runEnd, x.attempt, x.guarantee
+	r.Context, x.cancel = context.WithCancelCause(parent)
+
 	x.engine.flights.enter(flightRunning, &x.key, &x.flight, fingerprint, x)
 
 	if x.engine.stopped.Load() {

@@ -230,7 +230,7 @@ func (x *execution) settleLater(write ending) {
 
 // mayBeOvertaken reports that another run of the key may have begun before this one ended.
 func (x *execution) mayBeOvertaken() bool {
-	if errors.Is(context.Cause(x), ErrLeaseLost) {
+	if errors.Is(context.Cause(x.current), ErrLeaseLost) {
 		return true
 	}
 

@@ -42,14 +42,6 @@ const (
 	stepDone                    // a call of it has succeeded
 )
 
-// restart forgets the steps of a run that is executed again. What is still at work for the one before does not count any more.
-func (s *steps) restart() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-
-	s.used = nil
-}
-
 // enter begins a step, or says why not.
 func (s *steps) enter(at step) (*stepState, error) {
 	s.mu.Lock()
@@ -92,7 +84,7 @@ func (at step) refused(what string) error {
 
 // DerivedCall is a call of a run to another service, under a key that is derived from the run's.
 type DerivedCall struct {
-	run    *execution
+	run    *run
 	digest [32]byte
 	state  *stepState
 }
@@ -104,19 +96,19 @@ type DerivedCall struct {
 // Its caller makes one call, with as many attempts as it likes, and then calls End. The error matches [ErrNoRun] outside of a run, and
 // [ErrStepUsed] where the method has been called with success, or is being called.
 func DeriveCall(ctx context.Context, fullMethod string) (*DerivedCall, error) {
-	x, ok := ctx.Value(runKey{}).(*execution)
+	r, ok := runOf(ctx)
 	if !ok {
 		return nil, ErrNoRun
 	}
 
-	made := x.derive(ctx, derivedForCall, fullMethod)
+	made := r.x.derive(ctx, derivedForCall, fullMethod)
 
-	state, err := x.steps.enter(step{method: fullMethod, name: made.step})
+	state, err := r.steps.enter(step{method: fullMethod, name: made.step})
 	if err != nil {
 		return nil, err
 	}
 
-	return &DerivedCall{run: x, digest: made.digest(), state: state}, nil
+	return &DerivedCall{run: r, digest: made.digest(), state: state}, nil
 }
 
 // Key returns the key: 55 characters of a-z, 2-7, 1 and the hyphen, which [StrictKeys] accept.
@@ -128,7 +120,7 @@ func (c *DerivedCall) UUID() string { return derivedUUID(&c.digest) }
 // TimeOrdered returns the key for a method whose keys are time-ordered: a UUID of version 7 with the time of the run's own key. The
 // second result is false where that is none.
 func (c *DerivedCall) TimeOrdered() (string, bool) {
-	return derivedTimeOrdered(&c.digest, c.run.call.Key)
+	return derivedTimeOrdered(&c.digest, c.run.x.call.Key)
 }
 
 // End says how the call ended. After an error it may be made again, with the same key.

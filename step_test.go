@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/internal/txstore"
@@ -195,6 +197,55 @@ func TestRunThatConflictedTakesTheSameStepsAgain(t *testing.T) {
 	})
 
 	if err != nil || len(keys) != 2 || keys[0] != keys[1] {
+		t.Errorf("the runs had the keys %q; %v", keys, err)
+	}
+}
+
+// A goroutine that outlives a rolled-back run neither meets the next one, nor takes its steps.
+func TestGoroutineOfARunThatConflictedKeepsToItsOwnRun(t *testing.T) {
+	t.Parallel()
+
+	e := newEngine(t, txstore.New(), onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce}))
+
+	var (
+		first context.Context
+		left  sync.WaitGroup
+		keys  [2]string
+	)
+
+	_, err := e.Execute(t.Context(), &onlyonce.Call{Method: method, Key: "k"}, func(ctx context.Context) onlyonce.Outcome {
+		if first == nil {
+			first = context.WithoutCancel(ctx)
+
+			left.Go(func() {
+				for range 1000 {
+					_, _ = onlyonce.RunFromContext(first)
+					_, _ = ctx.Deadline()
+					time.Sleep(10 * time.Microsecond)
+				}
+			})
+
+			return onlyonce.Outcome{Err: txstore.ErrConflict}
+		}
+
+		if err := ctx.Err(); err != nil {
+			t.Error(err)
+		}
+
+		late := step(t, first) // and is at work
+		call := step(t, ctx)
+		keys = [...]string{late.Key(), call.Key()}
+
+		call.End(nil)
+		late.End(errLine)
+		mustBeRefused(t, ctx, "with success")
+
+		return onlyonce.Outcome{Class: onlyonce.ClassDefinite, Code: "OK"}
+	})
+
+	left.Wait()
+
+	if err != nil || keys[0] == "" || keys[0] != keys[1] {
 		t.Errorf("the runs had the keys %q; %v", keys, err)
 	}
 }
