@@ -110,6 +110,14 @@ type callError struct {
 	outcome onlyonce.CallOutcome
 }
 
+// callIsOpen reports an error of a keyed call whose effect may have happened. Whatever its code is, a handler that passes it on has
+// not ended for good: the same call, made again, may have another answer.
+func callIsOpen(err error) bool {
+	call, ok := errors.AsType[*callError](err)
+
+	return ok && call.outcome == onlyonce.OutcomeUnknown
+}
+
 // localError is an error of a call that was not sent.
 func localError(err error) error {
 	return &callError{err: err, status: statusOf(err), outcome: onlyonce.OutcomeFinal}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	pb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
@@ -129,4 +130,57 @@ func TestF57_ClientDoesNotTakeADownstreamRejectionForItsOwn(t *testing.T) {
 	if outcome := onlyonce.OutcomeOf(err); outcome != onlyonce.OutcomeUnknown {
 		t.Errorf("the outcome is %v, but the handler of %v has run", outcome, err)
 	}
+}
+
+// The run before has paid, and what stands before the back refuses the repeat: that is not the end of it.
+func TestErrorOfACallThatMayHaveTakenEffectIsNotRecorded(t *testing.T) {
+	var refused bool
+
+	expired := func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+		if refused {
+			return nil, status.Error(codes.Unauthenticated, "the token has expired")
+		}
+
+		return handle(ctx, req)
+	}
+
+	back := start(t, setup{before: []grpc.UnaryServerInterceptor{expired}}, nil)
+	client := back.client(t, interceptor.WithAllMethods())
+
+	var pass func(error) error
+
+	atLeastOnce := policy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce})
+	front := start(t, setup{server: atLeastOnce}, func(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+		resp, err := client.UnaryCall(ctx, req)
+		if err != nil {
+			return nil, pass(err)
+		}
+
+		if !refused {
+			return nil, status.Error(codes.Unavailable, "the run ends here")
+		}
+
+		return resp, nil
+	})
+
+	for name, how := range map[string]func(error) error{
+		"as-it-is": asItIs,
+		"wrapped":  func(err error) error { return fmt.Errorf("while paying: %w", err) },
+	} {
+		pass, refused = how, false
+		front.pay(t, name).mustSay(t, onlyonce.StatusUnknown)
+
+		refused = true
+
+		a := front.pay(t, name)
+		a.mustSay(t, onlyonce.StatusUnknown)
+
+		if code := status.Code(a.err); code != codes.Unauthenticated {
+			t.Errorf("the answer is %v", a.err)
+		}
+	}
+
+	pass = onlyonce.Final
+	front.pay(t, "handlers-know").mustSay(t, onlyonce.StatusExecuted)
+	back.mustHaveRun(t, 2)
 }

@@ -187,6 +187,10 @@ func (c *serverCall) failure() onlyonce.Outcome {
 	st := statusOf(c.err)
 	class := c.method.classOf(st.Code())
 
+	if callIsOpen(c.err) {
+		class = onlyonce.ClassAmbiguous
+	}
+
 	if changed, downstream := relabelled(st); downstream {
 		st, class = changed, onlyonce.ClassAmbiguous
 		c.err = st.Err()
