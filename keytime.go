@@ -12,7 +12,7 @@ import (
 // is no record, and only the store's own time decides how old it is.
 
 const (
-	// keyTimeTolerance is how far the clocks of clients may be off.
+	// keyTimeTolerance is how far the clocks of clients, and of this process, may be off.
 	keyTimeTolerance = 10 * time.Minute
 	// lookOnly is the fence of a claim that makes no record: none that has a record has it.
 	lookOnly = math.MaxUint32
@@ -34,8 +34,8 @@ func (x *execution) checkKeyTime() *Rejection {
 	life := keyLife(x.policy.Retention)
 	x.keyEnds = made.Add(life)
 
-	// Where this clock is wrong by less than half of the time, the store's clock still has its say.
-	if now.Sub(made) > life/2 {
+	// Where this clock is wrong by less than half of the time, or than the tolerance, the store's clock still has its say.
+	if now.Sub(made) > min(life/2, life-keyTimeTolerance) { // half
 		x.claim.Fence = lookOnly
 	}
 

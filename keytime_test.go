@@ -292,6 +292,23 @@ func TestF31AgeOfATimeOrderedKeyIsThatOnTheStoresClock(t *testing.T) {
 	})
 }
 
+// A clock that is wrong within the tolerance decides nothing where the retention is short, either.
+func TestF29ShortRetentionLeavesTheAgeOfAKeyToTheStoresClockToo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const retention = 20 * time.Minute
+
+		s := skewedStore{faultStore: newFaultStore(), by: 9 * time.Minute}
+		e := newEngine(t, s, onlyonce.WithPolicy(onlyonce.Policy{Retention: retention}))
+
+		var p payments
+
+		do(t, e, ordered(time.Now().Add(-2*time.Minute)), p.do).mustBeRejected(t, onlyonce.ReasonKeyExpired)
+		do(t, e, ordered(time.Now().Add(-time.Minute)), p.do).mustBe(t, onlyonce.StatusExecuted, "#1")
+		p.mustHaveRun(t, 1)
+	})
+}
+
 // skewedStore tells another time.
 type skewedStore struct {
 	*faultStore
