@@ -215,7 +215,7 @@ func TestGoroutineOfARunThatConflictedKeepsToItsOwnRun(t *testing.T) {
 
 	_, err := e.Execute(t.Context(), &onlyonce.Call{Method: method, Key: "k"}, func(ctx context.Context) onlyonce.Outcome {
 		if first == nil {
-			first = context.WithoutCancel(ctx)
+			first = context.WithoutCancel(ctx) //nolint:fatcontext // it is set once
 
 			left.Go(func() {
 				for range 1000 {
