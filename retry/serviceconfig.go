@@ -12,7 +12,8 @@ import (
 
 // ServiceConfig renders p as a gRPC service config, for those who prefer gRPC's own retries: give it to grpc.WithDefaultServiceConfig.
 // It is for the methods that are named, as in "/payments.v1.PaymentService/Pay", or "/payments.v1.PaymentService/" for all of a
-// service; for all methods where none is.
+// service; for all methods where none is. Name those alone that the server protects: gRPC retries calls without a key, too, and their
+// effects happen again.
 //
 // Only UNAVAILABLE is retried. The key of a call has to be chosen outside of gRPC's retries: install the interceptor's key half,
 // UnaryClientKeyInterceptor, without its retry half. What gRPC does otherwise than [Do]: it asks a server's pushback and not its RetryInfo;
