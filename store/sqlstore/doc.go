@@ -62,6 +62,9 @@
 // is over, and then sees what that has left. Where the database does not answer in time either, nobody is told that the call
 // has succeeded.
 //
+// go-sql-driver/mysql may wait for the reply to a COMMIT without heeding a context: give it a readTimeout, so that the connection of a
+// server that has gone silent is given up.
+//
 // Joined, the record is leased, and the handler writes the completion with [Join], or [InTx] does it. The row is then locked until
 // the handler's transaction ends. At REPEATABLE READ or more, a renewal of the lease conflicts with a transaction that began before
 // it; InTx runs its function again then.

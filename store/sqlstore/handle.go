@@ -35,6 +35,11 @@ type transactionKey struct{}
 // the record of the call, or not at all. The transaction is used by one goroutine, ends when the handler returns, and is
 // rolled back where the handler's context has been cancelled during a statement.
 //
+// Return the errors of its statements, those of rows and prepared statements included. After some errors MySQL and SQLite have ended the
+// whole transaction, and would commit what follows statement by statement. The transaction refuses more statements after such an error
+// that it has seen itself; one that only [sql.Rows], [sql.Row.Scan] or a [sql.Stmt] has told, it has not. For the same reason a
+// handler must not change the schema in MySQL, which commits, nor run with innodb_rollback_on_timeout.
+//
 // It is never nil. Where there is no transaction, each of its statements fails with ErrNoTransaction.
 func Tx(ctx context.Context) DBTX {
 	t, ok := ctx.Value(transactionKey{}).(*transaction)

@@ -85,6 +85,8 @@ func (s *server) Place(ctx context.Context, req *shopv1.PlaceRequest) (*shopv1.P
 			OrderId: req.GetOrderId(), Line: number, Sku: line.GetSku(), Quantity: line.GetQuantity(),
 		})
 		if err != nil {
+			// What is sold out now is refused for good, and the customer has paid. Keys do not undo what has happened: a shop in earnest
+			// reserves before it charges, or pays back here, in a step of its own.
 			return nil, err // a gRPC status
 		}
 	}
