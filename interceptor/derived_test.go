@@ -2,7 +2,6 @@ package interceptor_test
 
 import (
 	"context"
-	"errors"
 	"regexp"
 	"strings"
 	"testing"
@@ -18,7 +17,6 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/interceptor"
 	"github.com/onlyonce-go/onlyonce/internal/txstore"
-	"github.com/onlyonce-go/onlyonce/retry"
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
@@ -227,111 +225,6 @@ func TestF57_RunThatSendsAnotherRequestWhenItIsRepeatedIsCaughtDownstream(t *tes
 	c.back.mustHaveRun(t, 1)
 }
 
-// mustAskForAStep checks an answer to a call that was not sent.
-func (a answer) mustAskForAStep(t *testing.T) {
-	t.Helper()
-
-	if status.Code(a.err) != codes.Internal || !errors.Is(a.err, onlyonce.ErrStepUsed) || onlyonce.OutcomeOf(a.err) != onlyonce.OutcomeFinal ||
-		!strings.Contains(a.err.Error(), unaryCall) || !strings.Contains(a.err.Error(), `onlyonce.WithStep(ctx, "line-7")`) {
-		t.Errorf("the answer is %v, %v, and does not ask for a step", a.resp, a.err)
-	}
-}
-
-func TestSecondCallOfARunFailsLocallyAndAsksForAStep(t *testing.T) {
-	c := startChain(t, setup{})
-
-	c.front.handle = func(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
-		c.next(ctx, req).mustAnswer(t, "run 1")
-		c.next(ctx, req).mustAskForAStep(t)
-		c.next(context.WithoutCancel(ctx), otherPayment()).mustAskForAStep(t)
-
-		return &pb.SimpleResponse{Username: "placed"}, nil
-	}
-
-	c.front.pay(t, "order-1").mustAnswer(t, "placed")
-	c.keys(t, 1)
-}
-
-func TestConcurrentCallOfARunFailsLocallyAndAsksForAStep(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := startChain(t, setup{})
-		c.back.handle = after(time.Second, answering("paid"))
-
-		c.front.handle = func(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
-			first := background(func() answer { return c.next(ctx, req) })
-
-			synctest.Wait()
-			c.next(ctx, req).mustAskForAStep(t)
-
-			a := <-first
-
-			return a.resp, a.err
-		}
-
-		c.front.pay(t, "order-1").mustAnswer(t, "paid")
-		c.keys(t, 1)
-	})
-}
-
-func TestStepsThatAreNamedHaveKeysOfTheirOwn(t *testing.T) {
-	c := startChain(t, setup{})
-
-	c.front.handle = func(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
-		answers := make(chan answer)
-
-		for _, line := range []string{"line-6", "line-7", ""} {
-			go func() { answers <- c.next(onlyonce.WithStep(ctx, line), req) }()
-		}
-
-		for range 3 {
-			if a := <-answers; a.err != nil {
-				t.Error(a.err)
-			}
-		}
-
-		return &pb.SimpleResponse{Username: "placed"}, nil
-	}
-
-	c.front.pay(t, "order-1").mustAnswer(t, "placed")
-	c.back.mustHaveRun(t, 3)
-
-	if keys := c.keys(t, 3); keys[0] == keys[1] || keys[1] == keys[2] || keys[0] == keys[2] {
-		t.Errorf("the keys are %q", keys)
-	}
-}
-
-func TestRepeatAfterAnErrorReusesTheKey(t *testing.T) {
-	c := startChain(t, setup{}, interceptor.WithRetry(retry.Policy{MaxAttempts: 1}))
-	c.back.handle = scriptedHandlers(failing(onlyonce.NotExecuted(status.Error(codes.Unavailable, "no"))), answering("paid"))
-
-	c.front.handle = func(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
-		c.next(ctx, req).mustFail(t, codes.Unavailable, "no")
-
-		a := c.next(ctx, req)
-		c.next(ctx, req).mustAskForAStep(t)
-
-		return a.resp, a.err
-	}
-
-	c.front.pay(t, "order-1").mustAnswer(t, "paid")
-
-	if keys := c.keys(t, 2); keys[0] != keys[1] {
-		t.Errorf("the keys are %q", keys)
-	}
-}
-
-func TestAttemptsOfOneCallAreOneUse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := startChain(t, setup{})
-		c.back.handle = scriptedHandlers(failing(onlyonce.NotExecuted(status.Error(codes.Unavailable, "no"))), answering("paid"))
-		c.front.pay(t, "order-1").mustAnswer(t, "paid")
-
-		if keys := c.keys(t, 2); keys[0] != keys[1] {
-			t.Errorf("the keys are %q", keys)
-		}
-	})
-}
-
 func TestKeysThatAreChosenGoBeforeTheDerivedOne(t *testing.T) {
 	const chosen = "chosen-key"
 
@@ -524,38 +417,6 @@ func TestChainOfServicesConverges(t *testing.T) {
 
 	last.mustAnswer(t, "run 1")
 	lower.back.mustHaveRun(t, 1)
-}
-
-func TestCallThatPanicsMayBeRepeated(t *testing.T) {
-	c := startChain(t, setup{})
-	keyHalf, _ := halves(t)
-	first := true
-
-	c.conn = c.back.dial(t, grpc.WithChainUnaryInterceptor(keyHalf, func(
-		ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
-	) error {
-		if first {
-			first = false
-
-			panic("on the way")
-		}
-
-		return invoker(ctx, method, req, reply, cc, opts...)
-	}))
-
-	c.front.handle = func(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
-		func() {
-			defer func() { _ = recover() }()
-
-			c.next(ctx, req)
-		}()
-
-		a := c.next(ctx, req)
-
-		return a.resp, a.err
-	}
-
-	c.front.pay(t, "order-1").mustAnswer(t, "run 1")
 }
 
 func TestValidateReportsRecordsThatOutliveThoseDownstream(t *testing.T) {

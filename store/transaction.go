@@ -13,6 +13,9 @@ import (
 // Joined, the claim is leased as on any store, and its completion is written in a transaction that the handler opens by
 // itself: [Transactional.Join].
 type Transactional interface {
+	// Inspector lets the engine see what a handler's transaction has left behind.
+	Inspector
+
 	// Begin opens a transaction and makes a claim in it. Where the claim has won, Applied is true and the transaction is open;
 	// otherwise the Transaction is nil, and the Result says what the record is.
 	//
