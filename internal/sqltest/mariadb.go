@@ -32,13 +32,22 @@ func (mariadb) dsn(addr, database, params string) string {
 	return fmt.Sprintf("root@tcp(%s)/%s?%s", addr, database, params)
 }
 
-func (mariadb) program(name string, args ...string) (*exec.Cmd, error) {
+// program is one of MariaDB's, with a folder of its own for temporary files: when it starts, it removes all those of
+// tables that it finds there, also those of another server that is just being installed.
+func (mariadb) program(s *Server, name string, args ...string) (*exec.Cmd, error) {
 	path, err := find(name, "mariadb-server", "/usr/sbin", "/usr/local/sbin", "/usr/libexec")
 	if err != nil {
 		return nil, err
 	}
 
+	temporary := filepath.Join(s.dir, "tmp")
+	if err := os.MkdirAll(temporary, 0o700); err != nil {
+		return nil, err
+	}
+
 	args = append([]string{"--no-defaults"}, args...) // those of the system
+	args = append(args, "--tmpdir="+temporary)
+
 	if os.Geteuid() == 0 {
 		args = append(args, "--user=root") // or it refuses to run
 	}
@@ -52,7 +61,7 @@ func (mariadb) data(s *Server) string { return filepath.Join(s.dir, "data") }
 const smallLog = "--innodb-log-file-size=8M"
 
 func (m mariadb) install(s *Server) error {
-	cmd, err := m.program("mariadb-install-db", "--datadir="+m.data(s), smallLog,
+	cmd, err := m.program(s, "mariadb-install-db", "--datadir="+m.data(s), smallLog,
 		"--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
 	if err != nil {
 		return err
@@ -77,7 +86,7 @@ func (m mariadb) command(s *Server) (*exec.Cmd, error) {
 		args = append(args, "--innodb-flush-log-at-trx-commit=2", "--innodb-flush-method=nosync")
 	}
 
-	return m.program("mariadbd", append(args, s.args...)...)
+	return m.program(s, "mariadbd", append(args, s.args...)...)
 }
 
 func (mariadb) pidFile(s *Server) string { return filepath.Join(s.dir, "pid") }

@@ -5,6 +5,8 @@ package sqltest
 import (
 	"context"
 	"database/sql"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -98,6 +100,23 @@ func TestAServerThatDoesNotStartSaysWhy(t *testing.T) {
 		if _, err := boot(k, []Option{WithArgs("--no_such_thing=1")}); err == nil || !strings.Contains(err.Error(), "no_such_thing") {
 			t.Errorf("got %v", err)
 		}
+	}
+}
+
+// Two servers that start at the same time would otherwise remove each other's tables.
+func TestMariaDBLeavesTheTemporaryFilesOfOthersAlone(t *testing.T) {
+	shared := t.TempDir()
+	t.Setenv("TMPDIR", shared)
+
+	others := filepath.Join(shared, "#sql-temptable-1-1-0.MAI")
+	if err := os.WriteFile(others, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	MariaDB(t)
+
+	if _, err := os.Stat(others); err != nil {
+		t.Errorf("the file of another server: %v", err)
 	}
 }
 
