@@ -74,7 +74,7 @@ func mustBeAhead(t *testing.T, here, there *sqlstore.Store, by time.Duration) {
 }
 
 func TestF30SingleTransactionsDoNotDependOnTheClockOfTheStore(t *testing.T) {
-	each(t, servers(), func(t *testing.T, k kind) {
+	each(t, singleServers(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		for _, step := range steps() {

@@ -39,7 +39,7 @@ func isolations(k kind) map[string]string {
 
 // Serialization failures and deadlocks are tried again: many callers work on few keys.
 func TestF47InEveryIsolationLevelOneRunsAtATimeAndNobodySeesAConflict(t *testing.T) {
-	each(t, servers(), func(t *testing.T, k kind) {
+	each(t, singleServers(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		for name, param := range isolations(k) {
@@ -162,7 +162,7 @@ func (k kind) locked(t *testing.T, db *sql.DB) (unlock func()) {
 }
 
 func TestF47AnOperationThatALockKeepsWaitingEndsWithItsContextAndWorksAfterwards(t *testing.T) {
-	each(t, kinds, func(t *testing.T, k kind) {
+	each(t, single(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		s, db := k.open(t)

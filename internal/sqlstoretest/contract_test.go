@@ -45,7 +45,7 @@ type opened struct {
 }
 
 func TestContract(t *testing.T) {
-	each(t, kinds, func(t *testing.T, k kind) {
+	each(t, single(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		shared, db := k.open(t)

@@ -5,12 +5,14 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce/internal/sqltest"
 	"github.com/onlyonce-go/onlyonce/store"
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
+	"github.com/onlyonce-go/onlyonce/store/sqlstore/pgxpipeline"
 )
 
 const (
@@ -31,14 +33,30 @@ type kind struct {
 	fresh   func(tb testing.TB) *sqltest.Database
 	// params are what the driver has to be told.
 	params []string
+	// options are those of every store.
+	options []sqlstore.Option
 }
 
 // kinds are all databases that the store is tested on.
 var kinds = []kind{
-	{"PostgreSQL", sqlstore.PostgreSQL, sqltest.PostgresDatabase, nil},
-	{"MariaDB", sqlstore.MySQL, sqltest.MariaDBDatabase, nil},
-	{"SQLite", sqlstore.SQLite, sqltest.SQLite, []string{"_pragma=busy_timeout(5)", "_pragma=synchronous(normal)"}},
+	{"PostgreSQL", sqlstore.PostgreSQL, sqltest.PostgresDatabase, nil, nil},
+	{"MariaDB", sqlstore.MySQL, sqltest.MariaDBDatabase, nil, nil},
+	{"SQLite", sqlstore.SQLite, sqltest.SQLite, []string{"_pragma=busy_timeout(5)", "_pragma=synchronous(normal)"}, nil},
 }
+
+// pipelined is PostgreSQL whose single transactions send their statements together.
+func pipelined() kind {
+	return kind{
+		"PostgreSQL pipelined", sqlstore.PostgreSQL, sqltest.PostgresDatabase, nil,
+		[]sqlstore.Option{sqlstore.WithPipeline(pgxpipeline.Send)},
+	}
+}
+
+// single are all kinds of single transactions.
+func single() []kind { return append(slices.Clone(kinds), pipelined()) }
+
+// singleServers are those that are reached by a line that can break.
+func singleServers() []kind { return append(slices.Clone(servers()), pipelined()) }
 
 // servers are the kinds that are reached by a line that can break.
 func servers() []kind { return kinds[:2] }
@@ -83,6 +101,8 @@ func (k kind) open(tb testing.TB, opts ...sqlstore.Option) (*sqlstore.Store, *sq
 // on is a store on a database, which is migrated.
 func (k kind) on(tb testing.TB, db *sql.DB, opts ...sqlstore.Option) *sqlstore.Store {
 	tb.Helper()
+
+	opts = append(slices.Clone(k.options), opts...)
 
 	if err := sqlstore.Migrate(tb.Context(), db, k.dialect, opts...); err != nil {
 		tb.Fatal(err)

@@ -6,6 +6,7 @@ require (
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/onlyonce-go/onlyonce v0.0.0-00010101000000-000000000000
 	github.com/onlyonce-go/onlyonce/internal/sqltest v0.0.0-00010101000000-000000000000
+	github.com/onlyonce-go/onlyonce/store/sqlstore/pgxpipeline v0.0.0-00010101000000-000000000000
 	go.uber.org/goleak v1.3.0
 )
 
@@ -32,4 +33,5 @@ require (
 replace (
 	github.com/onlyonce-go/onlyonce => ../..
 	github.com/onlyonce-go/onlyonce/internal/sqltest => ../sqltest
+	github.com/onlyonce-go/onlyonce/store/sqlstore/pgxpipeline => ../../store/sqlstore/pgxpipeline
 )

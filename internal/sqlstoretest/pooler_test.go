@@ -19,7 +19,7 @@ func pooled() kind {
 
 			return sqltest.Pooler(tb, sqltest.PostgresDatabase(tb))
 		},
-		[]string{"default_query_exec_mode=exec"},
+		[]string{"default_query_exec_mode=exec"}, nil,
 	}
 }
 

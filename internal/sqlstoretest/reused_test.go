@@ -15,7 +15,7 @@ func callOther(ctx context.Context, e *onlyonce.Engine, key string, fn func(cont
 }
 
 func TestF24OtherRequestUnderTheKeyOfASingleTransactionIsRefused(t *testing.T) {
-	each(t, kinds, func(t *testing.T, k kind) {
+	each(t, single(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		base := k.fresh(t)

@@ -17,7 +17,7 @@ import (
 var errNo = errors.New("no")
 
 func TestSingleTransactionCommitsRowsAndRecordTogether(t *testing.T) {
-	each(t, kinds, func(t *testing.T, k kind) {
+	each(t, single(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		s, e := k.opened(t, onlyonce.SingleTransaction)
@@ -52,7 +52,7 @@ func TestSingleTransactionCommitsRowsAndRecordTogether(t *testing.T) {
 
 // A key is bytes, which a database may take for a text that it cannot read.
 func TestSingleTransactionLeavesOneRecordForEachKey(t *testing.T) {
-	each(t, kinds, func(t *testing.T, k kind) {
+	each(t, single(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		const keys = 20
@@ -73,7 +73,7 @@ func TestSingleTransactionLeavesOneRecordForEachKey(t *testing.T) {
 }
 
 func TestF22DuplicatesEverywhereAtOnceRunOneSingleTransaction(t *testing.T) {
-	each(t, kinds, func(t *testing.T, k kind) {
+	each(t, single(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		const processes, callers = 4, 25
@@ -114,7 +114,7 @@ func TestF22DuplicatesEverywhereAtOnceRunOneSingleTransaction(t *testing.T) {
 }
 
 func TestDuplicateInAnotherProcessWaitsForTheTransactionAndIsReplayed(t *testing.T) {
-	each(t, kinds, func(t *testing.T, k kind) {
+	each(t, single(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		base := k.fresh(t)
@@ -138,7 +138,7 @@ func TestDuplicateInAnotherProcessWaitsForTheTransactionAndIsReplayed(t *testing
 }
 
 func TestDuplicateInAnotherProcessIsInProgressWhenItsWaitIsOver(t *testing.T) {
-	each(t, servers(), func(t *testing.T, k kind) {
+	each(t, singleServers(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		base := k.fresh(t)
@@ -202,7 +202,7 @@ func TestSingleTransactionAddsFourStatements(t *testing.T) {
 }
 
 func TestHandlerThatTakesASecondConnectionCannotStarveThePool(t *testing.T) {
-	each(t, servers(), func(t *testing.T, k kind) {
+	each(t, singleServers(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		base := k.fresh(t)
@@ -238,7 +238,7 @@ func TestHandlerThatTakesASecondConnectionCannotStarveThePool(t *testing.T) {
 }
 
 func TestStatementsOutsideOfTheTransactionAreRefused(t *testing.T) {
-	each(t, kinds, func(t *testing.T, k kind) {
+	each(t, single(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		s, e := k.opened(t, onlyonce.SingleTransaction)
@@ -272,7 +272,7 @@ func TestStatementsOutsideOfTheTransactionAreRefused(t *testing.T) {
 }
 
 func TestRowsThatAHandlerLeavesOpenDoNotHoldTheTransaction(t *testing.T) {
-	each(t, kinds, func(t *testing.T, k kind) {
+	each(t, single(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		s, e := k.opened(t, onlyonce.SingleTransaction)
@@ -295,7 +295,7 @@ func TestRowsThatAHandlerLeavesOpenDoNotHoldTheTransaction(t *testing.T) {
 }
 
 func TestRunIsRolledBackWhenItsContextEndsDuringAStatement(t *testing.T) {
-	each(t, servers(), func(t *testing.T, k kind) {
+	each(t, singleServers(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		s, e := k.opened(t, onlyonce.SingleTransaction)
@@ -323,7 +323,7 @@ func TestRunIsRolledBackWhenItsContextEndsDuringAStatement(t *testing.T) {
 }
 
 func TestRecordThatWasReleasedIsClaimedInASingleTransaction(t *testing.T) {
-	each(t, kinds, func(t *testing.T, k kind) {
+	each(t, single(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		db := k.base(t)
@@ -346,7 +346,7 @@ func TestRecordThatWasReleasedIsClaimedInASingleTransaction(t *testing.T) {
 }
 
 func TestF47TransactionsThatConflictAreRunAgainAndNoneIsLost(t *testing.T) {
-	each(t, servers(), func(t *testing.T, k kind) {
+	each(t, singleServers(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		const calls = 12
@@ -397,7 +397,7 @@ func TestF47TransactionsThatConflictAreRunAgainAndNoneIsLost(t *testing.T) {
 }
 
 func TestSingleTransactionsNeedOneConnection(t *testing.T) {
-	each(t, kinds, func(t *testing.T, k kind) {
+	each(t, single(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		db := k.base(t)

@@ -13,7 +13,7 @@ import (
 )
 
 func TestF12CommitReplyLostIsDecidedOnAnotherConnection(t *testing.T) {
-	each(t, servers(), func(t *testing.T, k kind) {
+	each(t, singleServers(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		for fault, tt := range map[sqltest.Fault]struct {
@@ -54,7 +54,7 @@ func TestF12CommitReplyLostIsDecidedOnAnotherConnection(t *testing.T) {
 
 // A single transaction loses each of its statements once, before and after the server has executed it.
 func TestF10LossOfAnyStatementOfASingleTransactionLeavesNothingHalf(t *testing.T) {
-	each(t, servers(), func(t *testing.T, k kind) {
+	each(t, singleServers(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		st, proxy := k.behind(t)
@@ -94,7 +94,7 @@ func TestF10LossOfAnyStatementOfASingleTransactionLeavesNothingHalf(t *testing.T
 }
 
 func TestF06SingleTransactionIsRefusedWhileTheDatabaseIsDown(t *testing.T) {
-	each(t, servers(), func(t *testing.T, k kind) {
+	each(t, singleServers(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		st, proxy := k.behind(t)
@@ -112,7 +112,7 @@ func TestF06SingleTransactionIsRefusedWhileTheDatabaseIsDown(t *testing.T) {
 var _ store.Transactional = (*sqlstore.Store)(nil)
 
 func TestF10RollbackThatIsNeverAnsweredDoesNotHoldItsCaller(t *testing.T) {
-	each(t, servers(), func(t *testing.T, k kind) {
+	each(t, singleServers(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		_, proxy := k.behind(t)
@@ -144,7 +144,7 @@ func TestF10RollbackThatIsNeverAnsweredDoesNotHoldItsCaller(t *testing.T) {
 
 // A reply may be lost in silence, on a connection that stays open.
 func TestF12CommitThatIsNeverAnsweredIsDecidedInTime(t *testing.T) {
-	each(t, servers(), func(t *testing.T, k kind) {
+	each(t, singleServers(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		st, proxy := k.behind(t)

@@ -2,7 +2,7 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"time"
@@ -44,7 +44,7 @@ func (s *Store) Begin(ctx context.Context, op store.Claim, wait time.Duration) (
 			return store.Result{}, nil, fmt.Errorf("sqlstore: begin: %w: %w", store.ErrBusy, err)
 		case full(err):
 			return store.Result{}, nil, fmt.Errorf("sqlstore: begin: %w: %w", store.ErrFull, err)
-		case s.undone(err):
+		case s.undone(err), errors.Is(err, driver.ErrBadConn): // nothing was sent on a connection that had gone
 		case reported(err) && !goingDown(err) || lost == resends:
 			return store.Result{}, nil, fmt.Errorf("sqlstore: begin: %w", err)
 		default:
@@ -91,8 +91,8 @@ func (s *Store) beginOnce(ctx context.Context, op *store.Claim, until time.Time)
 
 	stop := context.AfterFunc(ctx, tx.cancel)
 
-	res, err = s.claimWithin(ctx, tx.tx, op, until)
-	if err == nil && res.Applied {
+	res, err = tx.claimWithin(ctx, op, until)
+	if err == nil && res.Applied && !tx.saved {
 		_, err = tx.tx.ExecContext(ctx, "SAVEPOINT "+savepoint)
 	}
 
@@ -100,6 +100,8 @@ func (s *Store) beginOnce(ctx context.Context, op *store.Claim, until time.Time)
 	case err == nil && !inTime:
 		err = context.DeadlineExceeded
 	case err == nil && res.Applied:
+		tx.record = res.Record
+
 		return res, tx, nil
 	}
 
@@ -139,61 +141,79 @@ func (s *Store) enter(ctx context.Context) (leave func(), err error) {
 	return leave, nil
 }
 
-// claimWithin makes a claim in a transaction, waiting for other transactions of the key until then at most.
-func (s *Store) claimWithin(ctx context.Context, tx *sql.Tx, op *store.Claim, until time.Time) (store.Result, error) {
-	wait := max(time.Until(until), time.Millisecond)
+// claimWithin makes the claim, waiting for other transactions of the key until then at most.
+func (t *transaction) claimWithin(ctx context.Context, op *store.Claim, until time.Time) (store.Result, error) {
+	s, wait := t.store, max(time.Until(until), time.Millisecond)
 
 	switch s.dialect {
 	case PostgreSQL:
-		return s.claimPostgreSQL(ctx, tx, op, wait)
+		return t.claimPostgreSQL(ctx, op, fmt.Sprintf("%dms", max(wait.Milliseconds(), 1)))
 	case MySQL:
-		return s.claimMySQL(ctx, tx, op, wait)
+		return s.claimMySQL(ctx, t.tx, op, wait)
 	case SQLite:
 		// A transaction that begins with a read could not write any more once somebody else has.
-		if _, err := tx.ExecContext(ctx, s.sql.lock); err != nil {
+		if _, err := t.tx.ExecContext(ctx, s.sql.lock); err != nil {
 			return store.Result{}, err
 		}
 
-		return s.change(ctx, within(tx), &op.Key, op, nil)
+		return s.change(ctx, within(t.tx), &op.Key, op, nil)
 	default:
 		return store.Result{}, s.dialect.validate()
 	}
 }
 
-func (s *Store) claimPostgreSQL(ctx context.Context, tx *sql.Tx, op *store.Claim, wait time.Duration) (store.Result, error) {
-	bound := fmt.Sprintf("%dms", max(wait.Milliseconds(), 1))
+func (t *transaction) claimPostgreSQL(ctx context.Context, op *store.Claim, bound string) (store.Result, error) {
+	s, at := t.store, within(t.tx)
 
 	if op.Fence == 0 {
-		if res, done, err := s.claimFirstWithin(ctx, tx, op, bound); done || err != nil {
+		if res, done, err := t.claimFirst(ctx, op, bound); done || err != nil {
 			return res, err
 		}
-	}
-
-	var before string
-
-	if _, err := within(tx).query(ctx, s.sql.bound, []any{bound}, &before); err != nil {
+	} else if err := t.bind(ctx, bound); err != nil {
 		return store.Result{}, err
 	}
 
-	res, err := s.change(ctx, within(tx), &op.Key, op, nil)
+	res, err := s.change(ctx, at, &op.Key, op, nil)
 	if err == nil && res.Applied {
-		_, err = within(tx).query(ctx, s.sql.bound, []any{before}, new(string))
+		_, err = at.query(ctx, s.sql.unbound, nil, new(string))
 	}
 
 	return res, err
 }
 
-// claimFirstWithin is a claim that expects no record. It is not done where there is one that this statement has not locked.
-func (s *Store) claimFirstWithin(ctx context.Context, tx *sql.Tx, op *store.Claim, bound string) (_ store.Result, done bool, _ error) {
-	var made integer
+// bind bounds the waits of what follows.
+func (t *transaction) bind(ctx context.Context, bound string) error {
+	if t.pipe != nil {
+		return t.pipe.together(ctx, []Statement{
+			{Query: isolations[t.store.isolation]}, {Query: t.store.sql.bound, Args: []any{bound}, Targets: []any{new(string)}},
+		})
+	}
 
-	old, _, err := s.shortcut(ctx, within(tx), s.sql.claimWithin, append(freshArgs(op), bound), &made)
+	_, err := within(t.tx).query(ctx, t.store.sql.bound, []any{bound}, new(string))
+
+	return err
+}
+
+// claimFirst is a claim that expects no record. It is not done where there is one that this statement has not locked; the
+// transaction is bound then.
+func (t *transaction) claimFirst(ctx context.Context, op *store.Claim, bound string) (_ store.Result, done bool, err error) {
+	var (
+		made integer
+		old  row
+		args = append(freshArgs(op), bound)
+	)
+
+	if t.pipe != nil {
+		made, old, err = t.claimTogether(ctx, args)
+	} else {
+		old, _, err = t.store.shortcut(ctx, within(t.tx), t.store.sql.claimWithin, args, &made)
+	}
 
 	switch {
 	case err != nil:
 		return store.Result{}, false, err
-	case made == 1:
-		return claimed(op, &old), true, nil
+	case made != 0:
+		return claimed(op, made), true, nil
 	case !old.exists():
 		return store.Result{}, false, nil // it has appeared since the statement began
 	}
@@ -209,7 +229,7 @@ func (s *Store) claimFirstWithin(ctx context.Context, tx *sql.Tx, op *store.Clai
 	return res, rec.State == store.Completed && !wins(op, &res), nil
 }
 
-func (s *Store) claimMySQL(ctx context.Context, tx *sql.Tx, op *store.Claim, wait time.Duration) (store.Result, error) {
+func (s *Store) claimMySQL(ctx context.Context, tx session, op *store.Claim, wait time.Duration) (store.Result, error) {
 	bound, err := s.lockWait(ctx, within(tx), wait)
 	if err != nil {
 		return store.Result{}, err

@@ -53,6 +53,7 @@ func (s *Store) Check(ctx context.Context) (Report, error) {
 	}
 
 	j.problem(s.checkSchema(ctx))
+	j.problem(s.checkPipeline(ctx))
 
 	return Report{Server: s.dialect.String() + " " + j.version, Warnings: j.warnings}, errors.Join(j.problems...)
 }

@@ -53,9 +53,10 @@ type statements struct {
 	read, readLocked, insert, update string
 	// claim, complete and renew are the short ways of operations that nearly always succeed, in one statement.
 	claim, complete, renew string
-	// claimWithin is a first claim in a transaction, bound bounds the wait for locks there, lock takes SQLite's, and maria tells
-	// MariaDB from MySQL. join is a completion in a transaction of the handler's.
-	claimWithin, bound, lock, maria, join string
+	// claimWithin is a first claim in a transaction, completeWithin its completion, bound bounds the wait for locks there and
+	// unbound undoes that, lock takes SQLite's, and maria tells MariaDB from MySQL. join is a completion in a transaction of the
+	// handler's.
+	claimWithin, completeWithin, bound, unbound, lock, maria, join string
 	// list reads a page of what is not settled, sweep deletes what has expired.
 	list, sweep string
 	// version reads the version of the schema.
@@ -75,7 +76,8 @@ func loadStatements(d Dialect, t table) *statements {
 		update:      load("update"),
 		claim:       load("claim"),
 		complete:    load("complete"),
-		claimWithin: load("claim_within"), bound: load("bound"), lock: load("lock"), maria: load("maria"), join: load("join"),
+		claimWithin: load("claim_within"), completeWithin: load("complete_within"),
+		bound: load("bound"), unbound: load("unbound"), lock: load("lock"), maria: load("maria"), join: load("join"),
 		renew:   load("renew"),
 		list:    load("list"),
 		sweep:   load("sweep"),

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"database/sql"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"hash/crc32"
 	"math"
@@ -40,6 +41,36 @@ func (r *row) targets() []any {
 		&r.seal, &r.outcomeSeal, &r.checksum, &r.format, &r.state, &r.guarantee, &r.flags, &r.scheme,
 		&r.token, &r.fingerprint, &r.method, &r.readableKey, &r.outcome,
 	}
+}
+
+// Scan implements [sql.Scanner] for a record that comes as one JSON array, with its columns in the order of targets and bytes in
+// base64. Without a record there is none.
+func (r *row) Scan(src any) error {
+	var array []byte
+
+	switch src := src.(type) {
+	case nil:
+		return nil
+	case []byte:
+		array = src
+	case string:
+		array = []byte(src)
+	default:
+		return fmt.Errorf("a record is a %T: %w", src, store.ErrUnreadable)
+	}
+
+	columns := r.targets()
+	count := len(columns)
+
+	if err := json.Unmarshal(array, &columns); err != nil {
+		return fmt.Errorf("a record cannot be read: %w: %w", store.ErrUnreadable, err)
+	}
+
+	if len(columns) != count || !r.exists() {
+		return unreadable("columns are missing")
+	}
+
+	return nil
 }
 
 // exists reports whether there is a record, expired or not.

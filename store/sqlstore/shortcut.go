@@ -19,14 +19,14 @@ func (s *Store) claimFirst(ctx context.Context, at access, op *store.Claim) (sto
 	switch {
 	case err != nil:
 		return store.Result{}, err
-	case made == 0 && old.exists():
+	case made != 0:
+		return claimed(op, made), nil
+	case old.exists():
 		return s.change(ctx, at, &op.Key, op, &old)
-	case made == 0:
+	default:
 		// Somebody's record has appeared since the statement began.
 		return s.change(ctx, at, &op.Key, op, nil)
 	}
-
-	return claimed(op, &old), nil
 }
 
 // freshArgs are the arguments of the statements that make the record of a first claim.
@@ -46,9 +46,9 @@ func freshArgs(op *store.Claim) []any {
 	}
 }
 
-// claimed is the answer to a first claim that has made its record at the time of an answer.
-func claimed(op *store.Claim, answer *row) store.Result {
-	res := store.Result{Applied: true, Now: answer.time()}
+// claimed is the answer to a first claim that has made its record at a time.
+func claimed(op *store.Claim, made integer) store.Result {
+	res := store.Result{Applied: true, Now: timeOf(made)}
 	op.ApplyTo(&res.Record, res.Now)
 	round(&res.Record)
 
@@ -106,7 +106,12 @@ func (s *Store) shortcut(ctx context.Context, at access, query string, args []an
 	}
 	defer done()
 
-	found, err = at.query(ctx, query, args, append(more, r.targets()...)...)
+	targets := append(more, &r) //nolint:gocritic // more is nobody else's
+	if s.dialect != PostgreSQL {
+		targets = append(more, r.targets()...) //nolint:gocritic // as above
+	}
+
+	found, err = at.query(ctx, query, args, targets...)
 
 	return r, found, err
 }

@@ -53,6 +53,7 @@ type config struct {
 	sweepEvery time.Duration
 	sweepBatch int
 	retryable  func(error) bool
+	pipeline   Pipeline
 	// channel is where others are told what does not run any more. Nobody is where it is empty.
 	channel string
 	checked bool
@@ -155,7 +156,7 @@ func configure(d Dialect, opts []Option) (config, error) {
 		errs = append(errs, fmt.Errorf("sqlstore: WithMaxTransactions(%d): give at least 1, or 0 for the default", cfg.most))
 	}
 
-	return cfg, errors.Join(errs...)
+	return cfg, errors.Join(append(errs, cfg.pipelines(d))...)
 }
 
 func parse(name string, err error) (table, []error) {

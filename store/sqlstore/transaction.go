@@ -16,7 +16,11 @@ import (
 type transaction struct {
 	store  *Store
 	claim  store.Claim
-	tx     *sql.Tx
+	record store.Record // as it was claimed
+	tx     session
+	plain  *sql.Tx    // the session, where nothing is sent together
+	pipe   *pipelined // the session, where it is
+	saved  bool       // the savepoint is there
 	cancel context.CancelFunc
 	leave  func() // gives the room back
 
@@ -28,9 +32,36 @@ type transaction struct {
 
 var _ store.Transaction = (*transaction)(nil)
 
+// session is the connection of an open transaction.
+type session interface {
+	DBTX
+
+	Rollback() error
+}
+
+// errNotOwn says that somebody has taken the record from the transaction that has it.
+var errNotOwn = errors.New("the record is not the transaction's own any more")
+
+// halfway is the time in the middle between now and a deadline.
+func halfway(deadline time.Time) time.Time { return time.Now().Add(time.Until(deadline) / 2) } // half
+
 // open begins the transaction. It does not end with ctx, but with cancel.
 func (t *transaction) open(ctx context.Context) error {
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+
+	if t.store.pipeline != nil {
+		pipe, err := t.store.newPipelined(ctx, life)
+		if err != nil {
+			cancel()
+
+			return err
+		}
+
+		t.tx, t.pipe, t.cancel = pipe, pipe, cancel // it begins with the claim
+
+		return nil
+	}
+
 	stop := context.AfterFunc(ctx, cancel)
 
 	tx, err := t.store.db.BeginTx(life, &sql.TxOptions{Isolation: t.store.isolation})
@@ -46,7 +77,7 @@ func (t *transaction) open(ctx context.Context) error {
 		return err
 	}
 
-	t.tx, t.cancel = tx, cancel
+	t.tx, t.plain, t.cancel = tx, tx, cancel
 
 	return nil
 }
@@ -98,7 +129,11 @@ func (t *transaction) Complete(ctx context.Context, op store.Completion, undo bo
 	ctx, done := t.store.heedingDeadline(ctx)
 	defer done()
 
-	res, err := t.record(ctx, &op, undo)
+	if t.pipe != nil {
+		return t.completeTogether(ctx, &op, undo)
+	}
+
+	res, err := t.write(ctx, &op, undo)
 	if err != nil {
 		t.Rollback()
 
@@ -115,8 +150,8 @@ func (t *transaction) Complete(ctx context.Context, op store.Completion, undo bo
 	}
 }
 
-// record writes the outcome, without what the handler has written where undo is set.
-func (t *transaction) record(ctx context.Context, op *store.Completion, undo bool) (store.Result, error) {
+// write writes the outcome, without what the handler has written where undo is set.
+func (t *transaction) write(ctx context.Context, op *store.Completion, undo bool) (store.Result, error) {
 	if err := t.end(); err != nil {
 		return store.Result{}, err
 	}
@@ -127,12 +162,44 @@ func (t *transaction) record(ctx context.Context, op *store.Completion, undo boo
 		}
 	}
 
-	res, err := t.store.complete(ctx, within(t.tx), op)
+	res, err := t.complete(ctx, op)
 	if err == nil && !res.Applied {
-		err = errors.New("the record is not the transaction's own any more")
+		err = errNotOwn
 	}
 
 	return res, err
+}
+
+// complete completes the record, which nobody else can have changed.
+func (t *transaction) complete(ctx context.Context, op *store.Completion) (store.Result, error) {
+	if t.store.sql.completeWithin == "" {
+		return t.store.complete(ctx, within(t.tx), op)
+	}
+
+	var at integer
+
+	found, err := within(t.tx).query(ctx, t.store.sql.completeWithin, completeWithinArgs(op), &at)
+	if err != nil || !found {
+		return store.Result{}, err
+	}
+
+	return t.completed(op, at), nil
+}
+
+// completeWithinArgs are those of completionArgs without the last, the seal of no outcome: the row is the transaction's.
+func completeWithinArgs(op *store.Completion) []any {
+	args := completionArgs(op)
+
+	return args[:len(args)-1]
+}
+
+// completed is the answer to a completion that happened at a time.
+func (t *transaction) completed(op *store.Completion, at integer) store.Result {
+	res := store.Result{Record: t.record, Now: timeOf(at)}
+	res.Applied, _ = op.ApplyTo(&res.Record, res.Now)
+	round(&res.Record)
+
+	return res
 }
 
 // commit reports as well whether it is sure that a transaction which has not committed never will. What the database says is
@@ -140,12 +207,12 @@ func (t *transaction) record(ctx context.Context, op *store.Completion, undo boo
 func (t *transaction) commit(ctx context.Context) (sure bool, err error) {
 	committed := make(chan error, 1)
 
-	go func() { committed <- t.tx.Commit() }()
+	go func() { committed <- t.plain.Commit() }()
 
 	deadline, _ := ctx.Deadline()
 
 	// The other half is for finding out.
-	patience := time.NewTimer(time.Until(deadline) / 2)
+	patience := time.NewTimer(time.Until(halfway(deadline)))
 	defer patience.Stop()
 
 	select {

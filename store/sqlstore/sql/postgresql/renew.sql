@@ -1,7 +1,7 @@
--- The renewal of a lease that has not ended, by its owner. Arguments: key, token, lease in milliseconds. What could not
+-- The renewal of a lease that has not ended, by its owner, and the record as an array. Arguments: key, token, lease in milliseconds. What could not
 -- be added to is damaged, and found so elsewhere.
 WITH clock AS MATERIALIZED (
-  SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now
+  SELECT floor(date_part('epoch', clock_timestamp()) * 1000)::bigint AS now
 )
 UPDATE {table} AS r SET
   revision = r.revision + 1, lease_until = greatest(r.lease_until, c.now + $3::bigint),
@@ -10,8 +10,10 @@ FROM clock AS c
 WHERE r.id = $1::bytea AND r.token = $2::bytea AND r.state = 1 AND r.format = 1 AND r.lease_until > c.now
   AND r.lease_until < 1125899906842624
   AND r.revision BETWEEN 0 AND 1152921504606846976 AND r.checksum BETWEEN 0 AND 1152921504606846976
-RETURNING
-  c.now,
-  r.id, r.revision, r.fence, r.attempts, r.first_start, r.last_start, r.ended_at, r.expires_at, r.lease_until,
-  r.owner_until, r.seal, r.outcome_seal, r.checksum, r.format, r.state, r.guarantee, r.flags, r.scheme,
-  r.token, r.fingerprint, r.method, r.readable_key, r.outcome
+RETURNING json_build_array(
+  c.now, encode(r.id, 'base64'), r.revision, r.fence, r.attempts,
+  r.first_start, r.last_start, r.ended_at, r.expires_at, r.lease_until, r.owner_until,
+  r.seal, r.outcome_seal, r.checksum, r.format, r.state, r.guarantee, r.flags, r.scheme,
+  encode(r.token, 'base64'), encode(r.fingerprint, 'base64'), encode(convert_to(r.method, 'UTF8'), 'base64'),
+  encode(convert_to(r.readable_key, 'UTF8'), 'base64'), encode(r.outcome, 'base64')
+)::text

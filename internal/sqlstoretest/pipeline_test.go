@@ -1,0 +1,251 @@
+package sqlstoretest_test
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/internal/sqltest"
+	"github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/sqlstore"
+	"github.com/onlyonce-go/onlyonce/store/sqlstore/pgxpipeline"
+)
+
+// What a call costs more than the transaction of its handler by itself: nothing, in round trips.
+func TestPipelinedTransactionTakesNoMoreRoundTripsThanABareOne(t *testing.T) {
+	each(t, []kind{pipelined()}, func(t *testing.T, k kind) {
+		t.Helper()
+
+		st, proxy := k.behind(t)
+		s := k.orders(t, pool(proxy.DB(t, k.params...)))
+		e := engine(t, st, onlyonce.SingleTransaction)
+
+		bare := func() {
+			tx, err := s.db.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			if _, err := tx.ExecContext(t.Context(), s.insert(), "bare", 0); err != nil {
+				t.Fatal(err)
+			}
+
+			if err := tx.Commit(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		trips := func(run func()) int {
+			proxy.Reset()
+			run()
+
+			return proxy.RoundTrips()
+		}
+
+		// Statements are prepared once.
+		bare()
+
+		for name, ends := range map[string]error{"first": nil, "undone": onlyonce.Final(errNo)} {
+			_ = call(t.Context(), e, name, s.sellFor(name, ends))
+		}
+
+		own := trips(bare)
+
+		for name, ends := range map[string]error{"run": nil, "definite": onlyonce.Final(errNo), "ambiguous": errNo} {
+			if n := trips(func() { _ = call(t.Context(), e, name, s.sellFor(name, ends)) }); n != own {
+				t.Errorf("%s: %d round trips, a bare transaction takes %d: %v", name, n, own, proxy.Statements())
+			}
+		}
+
+		if n := trips(func() { _ = call(t.Context(), e, "run", s.sell("run")) }); n != 2 {
+			t.Errorf("a replay takes %d round trips, must be 2: %v", n, proxy.Statements())
+		}
+	})
+}
+
+func TestPipelineThatCannotWorkIsRefused(t *testing.T) {
+	k := pipelined()
+	db := k.base(t)
+	k.on(t, db)
+
+	broken := errors.New("it is broken")
+
+	for name, tt := range map[string]struct {
+		dialect  sqlstore.Dialect
+		pipeline sqlstore.Pipeline
+		level    sql.IsolationLevel
+		want     string
+	}{
+		"another database":   {sqlstore.MySQL, pgxpipeline.Send, 0, "WithPipeline is for PostgreSQL"},
+		"another driver":     {sqlstore.PostgreSQL, func(context.Context, any, []sqlstore.Statement) error { return driver.ErrSkip }, 0, "*stdlib.Conn"},
+		"a broken pipeline":  {sqlstore.PostgreSQL, func(context.Context, any, []sqlstore.Statement) error { return broken }, 0, broken.Error()},
+		"an unknown level":   {sqlstore.PostgreSQL, pgxpipeline.Send, sql.LevelLinearizable, "Linearizable"},
+		"all is as expected": {sqlstore.PostgreSQL, pgxpipeline.Send, sql.LevelSerializable, ""},
+	} {
+		_, err := sqlstore.New(db, tt.dialect, sqlstore.WithPipeline(tt.pipeline), sqlstore.WithIsolation(tt.level))
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: New returned %v, want %q in it", name, err, tt.want)
+		}
+	}
+
+	if err := pgxpipeline.Send(t.Context(), 7, nil); !errors.Is(err, driver.ErrSkip) {
+		t.Errorf("the connection of another driver: %v", err)
+	}
+}
+
+// Levels other than the default go with the BEGIN, which the store writes by itself.
+func TestPipelinedTransactionHasItsIsolationLevel(t *testing.T) {
+	k := pipelined()
+	db := k.base(t)
+
+	for level, want := range map[sql.IsolationLevel]string{
+		sql.LevelDefault: "read committed", sql.LevelReadUncommitted: "read uncommitted", sql.LevelReadCommitted: "read committed",
+		sql.LevelRepeatableRead: "repeatable read", sql.LevelSerializable: "serializable",
+	} {
+		e := engine(t, k.on(t, db, sqlstore.WithIsolation(level)), onlyonce.SingleTransaction)
+
+		got := call(t.Context(), e, fmt.Sprint(int(level)), func(ctx context.Context) (answer []byte, err error) {
+			err = sqlstore.Tx(ctx).QueryRowContext(ctx, "SHOW transaction_isolation").Scan(&answer)
+
+			return answer, err
+		})
+		if got.err != nil || string(got.Body) != want {
+			t.Errorf("%v: the level is %q, %v", level, got.Body, got.err)
+		}
+	}
+}
+
+// A handler that leaves rows or statements open must not keep the connection, nor get an answer that is not committed.
+func TestWhatAHandlerLeavesOpenEndsWithItsTransaction(t *testing.T) {
+	each(t, []kind{kinds[0], pipelined()}, func(t *testing.T, k kind) {
+		t.Helper()
+
+		s, e := k.opened(t, onlyonce.SingleTransaction)
+		s.db.SetMaxOpenConns(1)
+
+		for i := range 3 {
+			var left *sql.Rows
+
+			name := fmt.Sprint("rows-", i)
+			got := call(t.Context(), e, name, func(ctx context.Context) ([]byte, error) {
+				// With a context of somebody's, which does not end.
+				rows, err := sqlstore.Tx(ctx).QueryContext(context.WithoutCancel(ctx), "SELECT generate_series(1, 100000)")
+				if err == nil && !rows.Next() { //nolint:sqlclosecheck // which is the point
+					err = rows.Err()
+				}
+
+				left = rows
+
+				return nil, err
+			})
+			got.mustBeRejected(t, onlyonce.ReasonStoreUnavailable)
+
+			for left.Next() { //nolint:revive // to its end
+			}
+
+			_ = left.Err()
+		}
+
+		var kept *sql.Stmt
+
+		name := "statement"
+		got := call(t.Context(), e, name, func(ctx context.Context) ([]byte, error) {
+			stmt, err := sqlstore.Tx(ctx).PrepareContext(ctx, s.insert())
+			if err != nil {
+				return nil, err
+			}
+
+			kept = stmt
+			_, err = stmt.ExecContext(ctx, name, 1)
+
+			return body(1), err
+		})
+		got.mustBe(t, onlyonce.StatusExecuted, "#1")
+
+		if _, err := kept.ExecContext(t.Context(), "later", 1); err == nil {
+			t.Error("a statement of a transaction works after its end")
+		}
+
+		if got := call(t.Context(), e, "next", s.sell("next")); got.err != nil {
+			t.Errorf("the next call: %v", got.err)
+		}
+
+		if rows := s.rows(t); rows != 2 {
+			t.Errorf("%d rows, want 2", rows)
+		}
+	})
+}
+
+// The pool is full of connections whose server has been killed.
+func TestPipelinedTransactionDoesNotStumbleOverDeadConnections(t *testing.T) {
+	k := pipelined()
+	proxy := sqltest.NewProxy(t, k.fresh(t))
+	db := pool(proxy.DB(t))
+	st := k.on(t, db)
+
+	var conns []*sql.Conn
+
+	for range connections {
+		conn, err := db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		conns = append(conns, conn)
+	}
+
+	for _, conn := range conns {
+		if err := conn.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	proxy.Cut()
+
+	_, tx, err := st.Begin(t.Context(), newClaim(), patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	tx.Rollback()
+}
+
+// An error of a statement before the commit is told apart from one of the commit: nothing has happened for sure.
+func TestPipelinedCompletionThatTheDatabaseRefusesIsRolledBack(t *testing.T) {
+	k := pipelined()
+	st, db := k.open(t)
+	s := k.orders(t, db)
+
+	claim := newClaim()
+	claim.Guarantee = store.ExactlyOnce
+
+	res, tx, err := st.Begin(t.Context(), claim, patience)
+	if err != nil || !res.Applied {
+		t.Fatalf("applied=%t, %v", res.Applied, err)
+	}
+
+	ctx := tx.Context(t.Context())
+	if _, err := sqlstore.Tx(ctx).ExecContext(ctx, s.insert(), "one", 1); err != nil {
+		t.Fatal(err)
+	}
+
+	if _, err := sqlstore.Tx(ctx).ExecContext(ctx, "nonsense"); err == nil {
+		t.Fatal("nonsense is executed")
+	}
+
+	if _, err := tx.Complete(t.Context(), completion(claim, "paid"), false); !errors.Is(err, store.ErrRolledBack) {
+		t.Errorf("Complete after an error: %v", err)
+	}
+
+	if rows := s.rows(t); rows != 0 {
+		t.Errorf("%d rows", rows)
+	}
+
+	if n := db.Stats().InUse; n != 0 {
+		t.Errorf("%d connections are kept", n)
+	}
+}
