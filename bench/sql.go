@@ -15,12 +15,14 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/sqltest"
 	"github.com/onlyonce-go/onlyonce/store"
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
+	"github.com/onlyonce-go/onlyonce/store/sqlstore/pgxpipeline"
 )
 
 // What a business transaction is protected by.
 const (
 	bareTransaction = "bare transaction"
 	singleRun       = "onlyonce, single transaction"
+	pipelinedRun    = "onlyonce, single transaction, pipelined"
 	joinedRun       = "onlyonce, joined"
 	leasedRun       = "onlyonce, leased"
 	sqlReplay       = "onlyonce, replay"
@@ -34,6 +36,7 @@ type sqlRig struct {
 	line    *sqltest.Proxy
 	orders  atomic.Int64
 	counts  map[string]int // statements of a call, by variant
+	trips   map[string]int // its round trips
 }
 
 // sqlCalls measures a business transaction with PostgreSQL, which syncs.
@@ -44,7 +47,7 @@ func (c *config) sqlCalls(ctx context.Context) error {
 
 	return onStage(ctx, func(s *stage) error {
 		server := sqltest.Postgres(s, sqltest.WithArgs("-c", "shared_buffers=256MB", "-c", "max_wal_size=4GB"))
-		rig := &sqlRig{ctx: ctx, line: sqltest.NewProxy(s, server.Database), counts: make(map[string]int)}
+		rig := &sqlRig{ctx: ctx, line: sqltest.NewProxy(s, server.Database), counts: make(map[string]int), trips: make(map[string]int)}
 
 		var err error
 		if rig.direct, err = openWarehouse(s, server.Database); err != nil {
@@ -74,7 +77,7 @@ func (c *config) sqlCalls(ctx context.Context) error {
 
 func (c *config) matchesSQL() bool {
 	for _, title := range []string{sqlTitle(1), sqlTitle(16), c.filledTitle(), sweeperTitle} {
-		for _, name := range []string{bareTransaction, singleRun, joinedRun, leasedRun, sqlReplay, "filled", "empty"} {
+		for _, name := range []string{bareTransaction, singleRun, pipelinedRun, joinedRun, leasedRun, sqlReplay, "filled", "empty"} {
 			if c.run.MatchString(title + "/" + name) {
 				return true
 			}
@@ -109,7 +112,7 @@ func (r *sqlRig) measure(c *config, settings string) error {
 				"Aims: a single transaction takes 1.5 times the bare one at most with one caller, 1.8 times with 16, and at most four " +
 				"statements more; a replay is one statement; leased commits twice more at most.",
 			callers: size.callers, calls: size.calls,
-			heads:    []string{"median latency", "of the bare one's", "calls/s", "statements", "more"},
+			heads:    []string{"median latency", "of the bare one's", "calls/s", "statements", "more", "round trips"},
 			variants: all,
 			named:    r.columns,
 		})
@@ -132,6 +135,7 @@ func (r *sqlRig) columns(name string, own, bare []sample) []string {
 		fmt.Sprintf("%.0f", median(own, perSecond)),
 		strconv.Itoa(r.counts[name]),
 		fmt.Sprintf("%+d", r.counts[name]-r.counts[bareTransaction]),
+		strconv.Itoa(r.trips[name]),
 	}
 }
 
@@ -158,7 +162,7 @@ func (r *sqlRig) count() error {
 			return err
 		}
 
-		r.counts[v.name] = len(r.line.Statements())
+		r.counts[v.name], r.trips[v.name] = len(r.line.Statements()), r.line.RoundTrips()
 	}
 
 	return nil
@@ -175,14 +179,26 @@ func (r *sqlRig) variants(w *warehouse, table, suffix string) ([]variant, error)
 		return nil, err
 	}
 
+	together, err := sqlstore.New(w.db, sqlstore.PostgreSQL, sqlstore.WithTable(table), sqlstore.WithTimeout(10*time.Second),
+		sqlstore.WithPipeline(pgxpipeline.Send))
+	if err != nil {
+		return nil, err
+	}
+
 	engines := make(map[string]*onlyonce.Engine)
 
-	for name, policy := range map[string]onlyonce.Policy{
-		singleRun: {Guarantee: onlyonce.ExactlyOnce, Transaction: onlyonce.SingleTransaction},
-		joinedRun: {Guarantee: onlyonce.ExactlyOnce, Transaction: onlyonce.JoinedTransaction},
-		leasedRun: {Guarantee: onlyonce.AtMostOnce},
+	inOne := onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, Transaction: onlyonce.SingleTransaction}
+
+	for name, with := range map[string]struct {
+		store  store.Store
+		policy onlyonce.Policy
+	}{
+		singleRun:    {s, inOne},
+		pipelinedRun: {together, inOne},
+		joinedRun:    {s, onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, Transaction: onlyonce.JoinedTransaction}},
+		leasedRun:    {s, onlyonce.Policy{Guarantee: onlyonce.AtMostOnce}},
 	} {
-		engines[name], err = onlyonce.New(s, onlyonce.WithPolicy(policy),
+		engines[name], err = onlyonce.New(with.store, onlyonce.WithPolicy(with.policy),
 			onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: 10 * time.Second, SettleTimeout: 10 * time.Second}))
 		if err != nil {
 			return nil, err
@@ -204,6 +220,7 @@ func (r *sqlRig) variants(w *warehouse, table, suffix string) ([]variant, error)
 	all := []variant{
 		{name: bareTransaction + suffix, start: always(func(i int) error { return w.sellAlone(r.ctx, r.order(), i%items) })},
 		{name: singleRun + suffix, start: always(r.protected(engines[singleRun], single))},
+		{name: pipelinedRun + suffix, start: always(r.protected(engines[pipelinedRun], single))},
 		{name: joinedRun + suffix, start: always(r.protected(engines[joinedRun], joined))},
 		{name: leasedRun + suffix, start: always(r.protected(engines[leasedRun], leased))},
 		{name: sqlReplay + suffix, start: func() (func(int) error, error) {
@@ -303,7 +320,7 @@ func (r *sqlRig) measureFilled(c *config) error {
 	var all []variant
 
 	for i := range empty {
-		if i == 0 || i == 2 {
+		if i == 0 || i == 2 || i == 3 {
 			continue // without records, and much like the others
 		}
 

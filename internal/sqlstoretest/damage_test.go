@@ -172,6 +172,17 @@ func bytesPoisons(value []byte) []any {
 	return all
 }
 
+// wholeOf is the row of a record without its key, and without the time at which it is swept, which means nothing else.
+func wholeOf(t *testing.T, table rows, key store.Key) map[string]any {
+	t.Helper()
+
+	whole := table.get(t, key)
+	delete(whole, "id")
+	delete(whole, "sweep_at")
+
+	return whole
+}
+
 // Every poison is found by one operation, and every column's poisons by all operations in turn.
 func TestF36APoisonedOrTruncatedColumnIsNoticedByEveryOperation(t *testing.T) {
 	each(t, kinds, func(t *testing.T, k kind) {
@@ -183,8 +194,7 @@ func TestF36APoisonedOrTruncatedColumnIsNoticedByEveryOperation(t *testing.T) {
 		turns := make(map[string]int) // of the operations, by column
 
 		for name, claim := range specimens(t, s) {
-			whole := table.get(t, claim.Key)
-			delete(whole, "id")
+			whole := wholeOf(t, table, claim.Key)
 
 			for column, value := range whole {
 				for _, poison := range poisons(column, value) {
@@ -235,8 +245,7 @@ func TestF36AColumnOfAnotherRecordIsNoticed(t *testing.T) {
 
 		wholes := make(map[string]map[string]any)
 		for name, claim := range all {
-			wholes[name] = table.get(t, claim.Key)
-			delete(wholes[name], "id")
+			wholes[name] = wholeOf(t, table, claim.Key)
 		}
 
 		for name, claim := range all {
@@ -279,7 +288,7 @@ func TestF36TheNumbersOfAnotherRecordAreNoticed(t *testing.T) {
 		start(t, s, other)
 
 		// All that the checksum covers, with the checksum, and without what binds it to the key.
-		numbers := table.get(t, other.Key)
+		numbers := wholeOf(t, table, other.Key)
 		maps.DeleteFunc(numbers, func(column string, value any) bool {
 			_, isNumber := value.(int64)
 

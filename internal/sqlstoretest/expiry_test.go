@@ -208,6 +208,24 @@ func TestSweepersDeleteWhatHasExpiredAndNothingElse(t *testing.T) {
 	})
 }
 
+// PostgreSQL looks for what has expired by another column, which is not part of a checksum.
+func TestWrongTimeOfSweepingDeletesNothingThatHasNotExpired(t *testing.T) {
+	k := kinds[0]
+	s, db := k.open(t)
+	table := k.rows(db)
+	p := populate(t, s, table, 2)
+
+	if _, err := db.ExecContext(t.Context(), "UPDATE "+sqlstore.DefaultTable+" SET sweep_at = 1"); err != nil {
+		t.Fatal(err)
+	}
+
+	if n, err := s.Sweep(t.Context()); err != nil || n != len(p.expired) {
+		t.Errorf("%d were deleted, %v, %d had expired", n, err, len(p.expired))
+	}
+
+	p.mustHave(t, table)
+}
+
 func TestRunSweepsUntilItsContextEnds(t *testing.T) {
 	each(t, kinds, func(t *testing.T, k kind) {
 		t.Helper()

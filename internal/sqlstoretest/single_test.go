@@ -201,6 +201,63 @@ func TestSingleTransactionAddsFourStatements(t *testing.T) {
 	})
 }
 
+// A completion that changed an index would leave a dead entry in each of them.
+func TestCompletionOfASingleTransactionIsAHeapOnlyUpdate(t *testing.T) {
+	each(t, []kind{kinds[0], pipelined()}, func(t *testing.T, k kind) {
+		t.Helper()
+
+		const calls = 50
+
+		s, e := k.opened(t, onlyonce.SingleTransaction)
+
+		for i := range calls {
+			if got := call(t.Context(), e, fmt.Sprint(i), s.sell("one")); got.err != nil {
+				t.Fatal(got.err)
+			}
+		}
+
+		eventually(t, "the statistics are there", func() bool {
+			var updated, hot int64
+
+			query := "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = $1"
+			if err := s.db.QueryRowContext(t.Context(), query, sqlstore.DefaultTable).Scan(&updated, &hot); err != nil {
+				t.Fatal(err)
+			}
+
+			// One that does not fit on its page is none.
+			if hot < updated-calls/5 {
+				t.Fatalf("%d of %d updates are heap-only", hot, updated)
+			}
+
+			return updated == calls
+		})
+	})
+}
+
+// A handler could commit by itself, although it must not: nobody may take that for an outcome then.
+func TestTransactionThatItsHandlerCommitsIsNotReplayed(t *testing.T) {
+	each(t, []kind{kinds[0], pipelined()}, func(t *testing.T, k kind) {
+		t.Helper()
+
+		s, e := k.opened(t, onlyonce.SingleTransaction)
+
+		first := call(t.Context(), e, "one", func(ctx context.Context) ([]byte, error) {
+			_, err := sqlstore.Tx(ctx).ExecContext(ctx, "COMMIT")
+
+			return body(1), errors.Join(err, errNo)
+		})
+		if first.err == nil {
+			t.Errorf("the call was answered %q", first.Body)
+		}
+
+		if got := call(t.Context(), e, "one", s.sell("one")); got.err == nil {
+			t.Errorf("the next call was answered %s %q", got.Status, got.Body)
+		}
+
+		s.mustHave(t, 0, 0)
+	})
+}
+
 func TestHandlerThatTakesASecondConnectionCannotStarveThePool(t *testing.T) {
 	each(t, singleServers(), func(t *testing.T, k kind) {
 		t.Helper()

@@ -200,7 +200,7 @@ func (t *transaction) claimFirst(ctx context.Context, op *store.Claim, bound str
 	var (
 		made integer
 		old  row
-		args = append(freshArgs(op), bound)
+		args = append(freshArgs(op), bound, span(sum(sum(op.MaxRun, op.Lease), op.Retention)))
 	)
 
 	if t.pipe != nil {

@@ -217,7 +217,7 @@ func (t *transaction) completeTogether(ctx context.Context, op *store.Completion
 	}
 
 	statements = append(statements,
-		Statement{Query: t.store.sql.completeWithin, Args: completeWithinArgs(op), Targets: []any{&at}}, Statement{Query: "COMMIT"})
+		Statement{Query: t.store.sql.completeWithin, Args: t.completeWithinArgs(op), Targets: []any{&at}}, Statement{Query: "COMMIT"})
 	recorded, committed := &statements[len(statements)-2], &statements[len(statements)-1]
 
 	deadline, _ := ctx.Deadline()

@@ -178,7 +178,7 @@ func (t *transaction) complete(ctx context.Context, op *store.Completion) (store
 
 	var at integer
 
-	found, err := within(t.tx).query(ctx, t.store.sql.completeWithin, completeWithinArgs(op), &at)
+	found, err := within(t.tx).query(ctx, t.store.sql.completeWithin, t.completeWithinArgs(op), &at)
 	if err != nil || !found {
 		return store.Result{}, err
 	}
@@ -186,11 +186,19 @@ func (t *transaction) complete(ctx context.Context, op *store.Completion) (store
 	return t.completed(op, at), nil
 }
 
-// completeWithinArgs are those of completionArgs without the last, the seal of no outcome: the row is the transaction's.
-func completeWithinArgs(op *store.Completion) []any {
-	args := completionArgs(op)
+// completeWithinArgs are the arguments of the statement that completes the record of a transaction.
+func (t *transaction) completeWithinArgs(op *store.Completion) []any {
+	// The record as it would be if it had ended in 1970.
+	rec := t.record
+	op.ApplyTo(&rec, time.UnixMilli(0))
 
-	return args[:len(args)-1]
+	ended := rowOf(&op.Key, &rec, 0)
+	ended.endedAt, ended.expiresAt = 0, 0
+
+	args := completionArgs(op)
+	args[len(args)-1] = int64(ended.sum()) // in place of what an outcome is that is not there
+
+	return args
 }
 
 // completed is the answer to a completion that happened at a time.

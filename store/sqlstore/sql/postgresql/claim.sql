@@ -6,12 +6,12 @@ WITH made AS (
   INSERT INTO {table} (
     id, revision, fence, attempts, first_start, last_start, ended_at, expires_at, lease_until, owner_until,
     seal, outcome_seal, checksum, format, state, guarantee, flags, scheme, token, fingerprint, method,
-    readable_key, outcome
+    readable_key, outcome, sweep_at
   )
   SELECT
     $1::bytea, 1, 1, 1, c.now, c.now, 0, 0, c.now + $11::bigint, c.now + $12::bigint,
     $8::bigint, $9::bigint, $10::bigint + 21 * c.now + 7 * $11::bigint + 11 * $12::bigint, 1, 1, $3::smallint, 0, $4::integer,
-    $2::bytea, $5::bytea, $6::text, $7::text, ''::bytea
+    $2::bytea, $5::bytea, $6::text, $7::text, ''::bytea, 0
   FROM (SELECT floor(date_part('epoch', clock_timestamp()) * 1000)::bigint AS now OFFSET 0) AS c
   ON CONFLICT (id) DO NOTHING
   RETURNING first_start

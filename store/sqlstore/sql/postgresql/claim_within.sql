@@ -1,15 +1,17 @@
 -- As claim, in a transaction that may have to wait for another one: not for longer than lock_timeout, which is as it was before
--- when a record was made. Otherwise the bound holds until unbound. Arguments: those of claim, and the bound.
+-- when a record was made. Otherwise the bound holds until unbound. The record is written as one that is completed and damaged, which
+-- nobody sees before complete_within mends it, so that this changes no index. Arguments: those of claim, the bound, and the time
+-- in milliseconds after which the record may be swept.
 WITH made AS (
   INSERT INTO {table} (
     id, revision, fence, attempts, first_start, last_start, ended_at, expires_at, lease_until, owner_until,
     seal, outcome_seal, checksum, format, state, guarantee, flags, scheme, token, fingerprint, method,
-    readable_key, outcome
+    readable_key, outcome, sweep_at
   )
   SELECT
     $1::bytea, 1, 1, 1, c.now, c.now, 0, 0, c.now + $11::bigint, c.now + $12::bigint,
-    $8::bigint, $9::bigint, $10::bigint + 21 * c.now + 7 * $11::bigint + 11 * $12::bigint, 1, 1, $3::smallint, 0, $4::integer,
-    $2::bytea, $5::bytea, $6::text, $7::text, ''::bytea
+    $8::bigint, $9::bigint, -1 - $10::bigint, 1, 4, $3::smallint, 0, $4::integer,
+    $2::bytea, $5::bytea, $6::text, $7::text, ''::bytea, c.now + $14::bigint
   FROM (SELECT floor(date_part('epoch', clock_timestamp()) * 1000)::bigint AS now OFFSET 0) AS c
   WHERE CASE WHEN set_config('onlyonce.lock_timeout', current_setting('lock_timeout'), true) IS NOT NULL
     THEN set_config('lock_timeout', $13::text, true) END IS NOT NULL

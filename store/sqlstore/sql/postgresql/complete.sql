@@ -5,6 +5,7 @@ UPDATE {table} AS r SET
   state = 4, revision = r.revision + 1, outcome = $3::bytea, outcome_seal = $4::bigint,
   ended_at = floor(date_part('epoch', statement_timestamp()) * 1000)::bigint,
   expires_at = floor(date_part('epoch', statement_timestamp()) * 1000)::bigint + $5::bigint,
+  sweep_at = floor(date_part('epoch', statement_timestamp()) * 1000)::bigint + $5::bigint,
   checksum = r.checksum + 3 * 1009 + 41 + 8 * floor(date_part('epoch', statement_timestamp()) * 1000)::bigint + 5 * $5::bigint
 WHERE r.id = $1::bytea AND r.token = $2::bytea AND r.state = 1 AND r.format = 1 AND r.ended_at = 0 AND r.expires_at = 0
   AND r.outcome_seal = $6::bigint AND r.outcome = ''::bytea

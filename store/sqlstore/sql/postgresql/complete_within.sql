@@ -1,9 +1,11 @@
 -- The completion of a record that this transaction has claimed, and its time. Arguments: key, token, outcome, its seal, retention
--- in milliseconds.
+-- in milliseconds, the checksum without the revision, the end and the retention.
 UPDATE {table} AS r SET
   state = 4, revision = r.revision + 1, outcome = $3::bytea, outcome_seal = $4::bigint,
   ended_at = floor(date_part('epoch', statement_timestamp()) * 1000)::bigint,
   expires_at = floor(date_part('epoch', statement_timestamp()) * 1000)::bigint + $5::bigint,
-  checksum = r.checksum + 3 * 1009 + 41 + 8 * floor(date_part('epoch', statement_timestamp()) * 1000)::bigint + 5 * $5::bigint
-WHERE r.id = $1::bytea AND r.token = $2::bytea AND r.state = 1
+  sweep_at = greatest(r.sweep_at, floor(date_part('epoch', statement_timestamp()) * 1000)::bigint + $5::bigint),
+  checksum = $6::bigint + 41 * (r.revision + 1) + 8 * floor(date_part('epoch', statement_timestamp()) * 1000)::bigint
+    + 5 * $5::bigint
+WHERE r.id = $1::bytea AND r.token = $2::bytea AND r.state IN (1, 4)
 RETURNING r.ended_at

@@ -2,8 +2,9 @@
 INSERT INTO {table} (
   id, revision, fence, attempts, first_start, last_start, ended_at, expires_at, lease_until, owner_until,
   seal, outcome_seal, checksum, format, state, guarantee, flags, scheme, token, fingerprint, method,
-  readable_key, outcome
+  readable_key, outcome, sweep_at
 ) VALUES (
-  $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23
+  $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
+  CASE WHEN $15::smallint IN (3, 4) THEN $8::bigint ELSE 0 END
 )
 ON CONFLICT (id) DO NOTHING

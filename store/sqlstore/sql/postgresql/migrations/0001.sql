@@ -22,11 +22,13 @@ CREATE TABLE IF NOT EXISTS {table} (
   fingerprint bytea NOT NULL, -- of the request
   method text NOT NULL, -- printable ASCII, all else as %XX
   readable_key text NOT NULL, -- as method
-  outcome bytea NOT NULL -- opaque
+  outcome bytea NOT NULL, -- opaque
+  sweep_at bigint NOT NULL -- not swept before, and never if 0; part of no checksum
 ) WITH (fillfactor = 85);
 
 -- What is not settled, in the order of ListUnknown.
 CREATE INDEX IF NOT EXISTS {unsettled} ON {indexed} (id) WHERE state NOT IN (3, 4);
 
--- What the sweeper looks for.
-CREATE INDEX IF NOT EXISTS {expiring} ON {indexed} (expires_at) WHERE state IN (3, 4);
+-- What the sweeper looks for. No index has a column that the completion of a single transaction changes, so that it is a heap-only
+-- update.
+CREATE INDEX IF NOT EXISTS {expiring} ON {indexed} (sweep_at) WHERE sweep_at > 0;
