@@ -181,9 +181,11 @@ func (t *transaction) claimPostgreSQL(ctx context.Context, op *store.Claim, boun
 	return res, err
 }
 
-// bind bounds the waits of what follows.
+// bind bounds the waits of what follows. A pipelined transaction begins with it.
 func (t *transaction) bind(ctx context.Context, bound string) error {
 	if t.pipe != nil {
+		t.pipe.idle = false
+
 		return t.pipe.together(ctx, []Statement{
 			{Query: isolations[t.store.isolation]}, {Query: t.store.sql.bound, Args: []any{bound}, Targets: []any{new(string)}},
 		})
@@ -194,8 +196,8 @@ func (t *transaction) bind(ctx context.Context, bound string) error {
 	return err
 }
 
-// claimFirst is a claim that expects no record. It is not done where there is one that this statement has not locked; the
-// transaction is bound then.
+// claimFirst is a claim that expects no record. It is not done where there is one that it has not locked; the transaction is bound
+// then.
 func (t *transaction) claimFirst(ctx context.Context, op *store.Claim, bound string) (_ store.Result, done bool, err error) {
 	var (
 		made integer
@@ -214,19 +216,24 @@ func (t *transaction) claimFirst(ctx context.Context, op *store.Claim, bound str
 		return store.Result{}, false, err
 	case made != 0:
 		return claimed(op, made), true, nil
-	case !old.exists():
-		return store.Result{}, false, nil // it has appeared since the statement began
+	case old.exists():
+		rec, err := old.record(&op.Key)
+		if err != nil {
+			return store.Result{}, false, err
+		}
+
+		// What is completed stays as it is, and needs no lock.
+		res := store.Result{Record: rec, Now: old.time()}
+		if rec.State == store.Completed && !wins(op, &res) {
+			return res, true, nil
+		}
 	}
 
-	rec, err := old.record(&op.Key)
-	if err != nil {
-		return store.Result{}, false, err
+	if t.pipe != nil {
+		err = t.bind(ctx, bound)
 	}
 
-	// What is completed stays as it is, and needs no lock.
-	res := store.Result{Record: rec, Now: old.time()}
-
-	return res, rec.State == store.Completed && !wins(op, &res), nil
+	return store.Result{}, false, err
 }
 
 func (s *Store) claimMySQL(ctx context.Context, tx session, op *store.Claim, wait time.Duration) (store.Result, error) {

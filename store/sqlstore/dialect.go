@@ -57,6 +57,8 @@ type statements struct {
 	// unbound undoes that, lock takes SQLite's, and maria tells MariaDB from MySQL. join is a completion in a transaction of the
 	// handler's.
 	claimWithin, completeWithin, bound, unbound, lock, maria, join string
+	// insertWithin is the part of claimWithin that makes the record.
+	insertWithin string
 	// list reads a page of what is not settled, sweep deletes what has expired.
 	list, sweep string
 	// version reads the version of the schema.
@@ -87,6 +89,10 @@ func loadStatements(d Dialect, t table) *statements {
 
 	if all.join == "" {
 		all.join, _, _ = strings.Cut(all.complete, "RETURNING")
+	}
+
+	if _, within, ok := strings.Cut(all.claimWithin, "WITH made AS ("); ok {
+		all.insertWithin, _, _ = strings.Cut(within, "\n)\n")
 	}
 
 	return all

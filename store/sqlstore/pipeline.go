@@ -104,6 +104,9 @@ type pipelined struct {
 	life, rows context.Context //nolint:containedctx // as that of sql.Tx
 	endRows    context.CancelFunc
 
+	// idle says that no transaction is open.
+	idle bool
+
 	mu       sync.Mutex
 	prepared []*sql.Stmt
 }
@@ -161,6 +164,12 @@ func (p *pipelined) PrepareContext(ctx context.Context, query string) (*sql.Stmt
 func (p *pipelined) Rollback() error {
 	p.endRows()
 
+	if p.idle {
+		p.giveBack(true)
+
+		return nil
+	}
+
 	_, err := p.Conn.ExecContext(p.life, "ROLLBACK")
 	p.giveBack(err == nil)
 
@@ -185,18 +194,26 @@ func (p *pipelined) giveBack(isEnded bool) {
 	_ = p.Conn.Close() // as above
 }
 
-// claimTogether is claimFirstWithin in one round trip with what goes before and comes after it.
+// claimTogether makes the record of a first claim in one round trip with what goes before and comes after it. Where there is a record
+// already, it ends the transaction and reads that in another.
 func (t *transaction) claimTogether(ctx context.Context, args []any) (made integer, old row, err error) {
-	statements := []Statement{
+	err = t.pipe.together(ctx, []Statement{
 		{Query: isolations[t.store.isolation]},
-		{Query: t.store.sql.claimWithin, Args: args, Targets: []any{&made, &old}},
+		{Query: t.store.sql.insertWithin, Args: args, Targets: []any{&made, new(string)}},
 		{Query: "SAVEPOINT " + savepoint},
-	}
-
-	err = t.pipe.together(ctx, statements)
+	})
 	t.saved = err == nil && made != 0
 
-	return made, old, err
+	if err != nil || made != 0 {
+		return made, old, err
+	}
+
+	err = t.pipe.together(ctx, []Statement{
+		{Query: "ROLLBACK"}, {Query: t.store.sql.read, Args: []any{args[0]}, Targets: old.targets()},
+	})
+	t.pipe.idle = err == nil
+
+	return 0, old, err
 }
 
 // completeTogether completes the record and commits in one round trip.
