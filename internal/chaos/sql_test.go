@@ -15,6 +15,7 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/internal/sqltest"
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
+	"github.com/onlyonce-go/onlyonce/store/sqlstore/pgxpipeline"
 )
 
 // TestRandomRunsOnPostgreSQL, TestRandomRunsOnMariaDB and TestRandomRunsOnSQLite make runs on real databases in real time: leased,
@@ -36,7 +37,12 @@ func runOnSQL(t *testing.T, name string, d sqlstore.Dialect, fresh func(testing.
 	t.Parallel()
 
 	for _, transaction := range []onlyonce.Transaction{0, onlyonce.SingleTransaction, onlyonce.JoinedTransaction} {
-		for seed := *firstSeed; seed < *firstSeed+uint64(*sqlRuns); seed++ {
+		end := *firstSeed + uint64(*sqlRuns)
+		if d == sqlstore.PostgreSQL && transaction == onlyonce.SingleTransaction {
+			end++ // one seed with a pipeline and one without
+		}
+
+		for seed := *firstSeed; seed < end; seed++ {
 			t.Run(fmt.Sprintf("%v, seed %d", transaction, seed), func(t *testing.T) {
 				t.Parallel()
 
@@ -75,6 +81,7 @@ type database struct {
 	base    *sqltest.Database
 	direct  *sql.DB
 	policy  *onlyonce.Policy
+	seed    uint64
 
 	mu    sync.Mutex
 	lines []*sqltest.Proxy
@@ -85,7 +92,7 @@ func newDatabase(t *testing.T, s *scenario, dialect sqlstore.Dialect, base *sqlt
 	t.Helper()
 
 	d := &database{
-		t: t, rng: source(s.seed, "database"), timeout: s.limits.StoreTimeout, dialect: dialect, base: base, policy: &s.policy,
+		t: t, rng: source(s.seed, "database"), timeout: s.limits.StoreTimeout, dialect: dialect, base: base, policy: &s.policy, seed: s.seed,
 		direct: base.DB(t, pragmas(dialect)...),
 	}
 
@@ -131,7 +138,12 @@ func (d *database) open() (*sqlstore.Store, *sql.DB, *sqltest.Proxy) {
 	db.SetMaxOpenConns(8)
 	db.SetMaxIdleConns(4)
 
-	records, err := sqlstore.New(db, d.dialect, sqlstore.WithoutCheck(), sqlstore.WithTimeout(d.timeout))
+	var pipeline sqlstore.Pipeline
+	if d.dialect == sqlstore.PostgreSQL && d.seed%2 == 1 { // the other half of the runs
+		pipeline = pgxpipeline.Send
+	}
+
+	records, err := sqlstore.New(db, d.dialect, sqlstore.WithoutCheck(), sqlstore.WithTimeout(d.timeout), sqlstore.WithPipeline(pipeline))
 	if err != nil {
 		panic(err)
 	}

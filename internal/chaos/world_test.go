@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing/synctest"
 	"time"
@@ -220,11 +222,27 @@ func (w *world) heal() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 
 		if err := p.engine.Drain(ctx); err != nil {
-			w.violationf(onlyonce.Identity{}, "process %d is well and is not drained after %v: %v", p.number, patience, err)
+			w.violationf(onlyonce.Identity{}, "process %d is well and is not drained after %v: %v\n%s", p.number, patience, err, stacks())
 		}
 
 		cancel()
 	}
+}
+
+// stacks are those of all goroutines that are in a call: what it is that does not end.
+func stacks() string {
+	all := make([]byte, 16<<20)
+	all = all[:runtime.Stack(all, true)]
+
+	var calls []string
+
+	for stack := range strings.SplitSeq(string(all), "\n\n") {
+		if strings.Contains(stack, "onlyonce.(*Engine)") {
+			calls = append(calls, stack)
+		}
+	}
+
+	return strings.Join(calls, "\n\n")
 }
 
 // arriveAll lets happen what is still on its way.

@@ -22,6 +22,7 @@ require (
 	github.com/jackc/puddle/v2 v2.2.3 // indirect
 	github.com/mattn/go-isatty v0.0.24 // indirect
 	github.com/ncruces/go-strftime v1.0.0 // indirect
+	github.com/onlyonce-go/onlyonce/store/sqlstore/pgxpipeline v0.0.0-00010101000000-000000000000
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	golang.org/x/net v0.60.0 // indirect
 	golang.org/x/sync v0.23.0 // indirect
@@ -37,3 +38,5 @@ replace (
 	github.com/onlyonce-go/onlyonce => ../..
 	github.com/onlyonce-go/onlyonce/internal/sqltest => ../sqltest
 )
+
+replace github.com/onlyonce-go/onlyonce/store/sqlstore/pgxpipeline => ../../store/sqlstore/pgxpipeline

@@ -21,6 +21,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/onlyonce-go/onlyonce/internal/servertest"
+
+	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
 // process is a server.
@@ -54,6 +56,13 @@ func (w *world) start(t *testing.T, config serverConfig) *process {
 // launch is start for other goroutines than the test's.
 func (w *world) launch(config serverConfig) (*process, error) {
 	config.Driver, config.Dialect = w.driver, w.kind.dialect
+
+	// The first, and every other one after it: both kinds share the records.
+	w.mu.Lock()
+	config.Pipelined = config.Dialect == sqlstore.PostgreSQL && w.launched%2 == 0
+	w.launched++
+	w.mu.Unlock()
+
 	if config.DSN == "" {
 		config.DSN = w.dsn
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/interceptor"
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
+	"github.com/onlyonce-go/onlyonce/store/sqlstore/pgxpipeline"
 )
 
 // theScope is the scope of all calls.
@@ -43,6 +44,8 @@ const (
 type serverConfig struct {
 	Driver, DSN string
 	Dialect     sqlstore.Dialect
+	// Pipelined servers send statements together.
+	Pipelined bool
 	// Policy is that of all methods.
 	Policy onlyonce.Policy
 	// Outside makes the method of the single transaction one under AT_MOST_ONCE, whose effect is outside of any. Recovers says that
@@ -135,7 +138,12 @@ func serve(config *serverConfig) error {
 		pools[i] = db
 	}
 
-	records, err := sqlstore.New(pools[0], config.Dialect, sqlstore.WithTimeout(storeTimeout))
+	var pipeline sqlstore.Pipeline
+	if config.Pipelined {
+		pipeline = pgxpipeline.Send
+	}
+
+	records, err := sqlstore.New(pools[0], config.Dialect, sqlstore.WithTimeout(storeTimeout), sqlstore.WithPipeline(pipeline))
 	if err != nil {
 		return err
 	}

@@ -72,6 +72,7 @@ type world struct {
 
 	mu        sync.Mutex
 	processes []*process
+	launched  int
 	visits    []visit
 }
 

@@ -121,6 +121,40 @@ func TestPipelinedTransactionHasItsIsolationLevel(t *testing.T) {
 	}
 }
 
+// A connection says whether statements are prepared, described or sent as text.
+func TestPipelineWorksInEveryModeOfItsDriver(t *testing.T) {
+	var all []kind
+
+	for _, mode := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"} {
+		k := pipelined()
+		k.name, k.params = mode, []string{"default_query_exec_mode=" + mode}
+		all = append(all, k)
+	}
+
+	each(t, all, func(t *testing.T, k kind) {
+		t.Helper()
+
+		s, e := k.opened(t, onlyonce.SingleTransaction)
+
+		for range 2 {
+			_ = call(t.Context(), e, "released", s.sellFor("released", onlyonce.NotExecuted(errNo)))
+		}
+
+		for _, status := range []onlyonce.Status{onlyonce.StatusExecuted, onlyonce.StatusReplayed} {
+			call(t.Context(), e, "sold", s.sell("sold")).mustBe(t, status, "#3")
+
+			got := call(t.Context(), e, "declined", s.sellFor("declined", onlyonce.Final(errNo)))
+			if got.err == nil || got.Status != status {
+				t.Errorf("a definite error: %s, %v", got.Status, got.err)
+			}
+		}
+
+		if rows := s.rows(t); rows != 1 {
+			t.Errorf("%d rows, want 1", rows)
+		}
+	})
+}
+
 // A handler that leaves rows or statements open must not keep the connection, nor get an answer that is not committed.
 func TestWhatAHandlerLeavesOpenEndsWithItsTransaction(t *testing.T) {
 	each(t, []kind{kinds[0], pipelined()}, func(t *testing.T, k kind) {

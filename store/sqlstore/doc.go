@@ -29,8 +29,9 @@
 // claim of a key, a renewal, a completion by the owner, and a replay take one statement, in SQLite a completion does.
 // Whatever was sent twice because a reply was lost is recognised by its token.
 //
-// A renewal changes no indexed column; PostgreSQL keeps it within the page. A completion moves the row from the index of what
-// is not settled, which therefore stays small, to the index of what expires.
+// A renewal changes no indexed column, nor does the completion of a single transaction; PostgreSQL keeps them within the page. The
+// completion of a leased run moves the row from the index of what is not settled, which therefore stays small, to the index of what
+// expires.
 //
 // # What it holds, and what it does not
 //
@@ -57,6 +58,11 @@
 // see: another request under the key waits as well, and then gets KEY_REUSED, or IN_PROGRESS when its wait is over. A run adds
 // three statements to the handler's in PostgreSQL, a replay is one. A recorded error rolls back to a savepoint before; where
 // onlyonce.KeepWrites keeps the writes, PostgreSQL wants a transaction in which no statement has failed.
+//
+// database/sql waits for the answer to each statement, so that a call takes seven round trips whose handler makes two statements. With
+// pgx, [WithPipeline] and package pgxpipeline make that four, as many as the handler's transaction takes by itself:
+//
+//	records, err := sqlstore.New(db, sqlstore.PostgreSQL, sqlstore.WithPipeline(pgxpipeline.Send))
 //
 // A commit that was not confirmed is decided by a claim of the same key in another transaction: it has to wait until the first
 // is over, and then sees what that has left. Where the database does not answer in time either, nobody is told that the call
