@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -75,6 +76,9 @@ func TestPipelineThatCannotWorkIsRefused(t *testing.T) {
 	k.on(t, db)
 
 	broken := errors.New("it is broken")
+	failing := func(err error) sqlstore.Pipeline {
+		return func(context.Context, any, []sqlstore.Statement) error { return err }
+	}
 
 	for name, tt := range map[string]struct {
 		dialect  sqlstore.Dialect
@@ -83,8 +87,8 @@ func TestPipelineThatCannotWorkIsRefused(t *testing.T) {
 		want     string
 	}{
 		"another database":   {sqlstore.MySQL, pgxpipeline.Send, 0, "WithPipeline is for PostgreSQL"},
-		"another driver":     {sqlstore.PostgreSQL, func(context.Context, any, []sqlstore.Statement) error { return driver.ErrSkip }, 0, "*stdlib.Conn"},
-		"a broken pipeline":  {sqlstore.PostgreSQL, func(context.Context, any, []sqlstore.Statement) error { return broken }, 0, broken.Error()},
+		"another driver":     {sqlstore.PostgreSQL, failing(driver.ErrSkip), 0, "*stdlib.Conn"},
+		"a broken pipeline":  {sqlstore.PostgreSQL, failing(broken), 0, broken.Error()},
 		"an unknown level":   {sqlstore.PostgreSQL, pgxpipeline.Send, sql.LevelLinearizable, "Linearizable"},
 		"all is as expected": {sqlstore.PostgreSQL, pgxpipeline.Send, sql.LevelSerializable, ""},
 	} {
@@ -110,7 +114,7 @@ func TestPipelinedTransactionHasItsIsolationLevel(t *testing.T) {
 	} {
 		e := engine(t, k.on(t, db, sqlstore.WithIsolation(level)), onlyonce.SingleTransaction)
 
-		got := call(t.Context(), e, fmt.Sprint(int(level)), func(ctx context.Context) (answer []byte, err error) {
+		got := call(t.Context(), e, strconv.Itoa(int(level)), func(ctx context.Context) (answer []byte, err error) {
 			err = sqlstore.Tx(ctx).QueryRowContext(ctx, "SHOW transaction_isolation").Scan(&answer)
 
 			return answer, err
@@ -123,36 +127,46 @@ func TestPipelinedTransactionHasItsIsolationLevel(t *testing.T) {
 
 // A connection says whether statements are prepared, described or sent as text.
 func TestPipelineWorksInEveryModeOfItsDriver(t *testing.T) {
-	var all []kind
+	t.Parallel()
 
-	for _, mode := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"} {
+	modes := []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"}
+	all := make([]kind, 0, len(modes))
+
+	for _, mode := range modes {
 		k := pipelined()
 		k.name, k.params = mode, []string{"default_query_exec_mode=" + mode}
 		all = append(all, k)
 	}
 
-	each(t, all, func(t *testing.T, k kind) {
-		t.Helper()
+	for _, k := range all {
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			worksInItsMode(t, k)
+		})
+	}
+}
 
-		s, e := k.opened(t, onlyonce.SingleTransaction)
+func worksInItsMode(t *testing.T, k kind) {
+	t.Helper()
 
-		for range 2 {
-			_ = call(t.Context(), e, "released", s.sellFor("released", onlyonce.NotExecuted(errNo)))
+	s, e := k.opened(t, onlyonce.SingleTransaction)
+
+	for range 2 {
+		_ = call(t.Context(), e, "released", s.sellFor("released", onlyonce.NotExecuted(errNo)))
+	}
+
+	for _, status := range []onlyonce.Status{onlyonce.StatusExecuted, onlyonce.StatusReplayed} {
+		call(t.Context(), e, "sold", s.sell("sold")).mustBe(t, status, "#3")
+
+		got := call(t.Context(), e, "declined", s.sellFor("declined", onlyonce.Final(errNo)))
+		if got.err == nil || got.Status != status {
+			t.Errorf("a definite error: %s, %v", got.Status, got.err)
 		}
+	}
 
-		for _, status := range []onlyonce.Status{onlyonce.StatusExecuted, onlyonce.StatusReplayed} {
-			call(t.Context(), e, "sold", s.sell("sold")).mustBe(t, status, "#3")
-
-			got := call(t.Context(), e, "declined", s.sellFor("declined", onlyonce.Final(errNo)))
-			if got.err == nil || got.Status != status {
-				t.Errorf("a definite error: %s, %v", got.Status, got.err)
-			}
-		}
-
-		if rows := s.rows(t); rows != 1 {
-			t.Errorf("%d rows, want 1", rows)
-		}
-	})
+	if rows := s.rows(t); rows != 1 {
+		t.Errorf("%d rows, want 1", rows)
+	}
 }
 
 // A handler that leaves rows or statements open must not keep the connection, nor get an answer that is not committed.
@@ -169,8 +183,9 @@ func TestWhatAHandlerLeavesOpenEndsWithItsTransaction(t *testing.T) {
 			name := fmt.Sprint("rows-", i)
 			got := call(t.Context(), e, name, func(ctx context.Context) ([]byte, error) {
 				// With a context of somebody's, which does not end.
-				rows, err := sqlstore.Tx(ctx).QueryContext(context.WithoutCancel(ctx), "SELECT generate_series(1, 100000)")
-				if err == nil && !rows.Next() { //nolint:sqlclosecheck // which is the point
+				own := context.WithoutCancel(ctx)
+				rows, err := sqlstore.Tx(ctx).QueryContext(own, "SELECT generate_series(1, 100000)") //nolint:sqlclosecheck // which is the point
+				if err == nil && !rows.Next() {
 					err = rows.Err()
 				}
 
@@ -180,17 +195,16 @@ func TestWhatAHandlerLeavesOpenEndsWithItsTransaction(t *testing.T) {
 			})
 			got.mustBeRejected(t, onlyonce.ReasonStoreUnavailable)
 
-			for left.Next() { //nolint:revive // to its end
+			if err := left.Close(); err != nil { // it has been closed
+				t.Logf("closing rows that were left open: %v", err)
 			}
-
-			_ = left.Err()
 		}
 
 		var kept *sql.Stmt
 
 		name := "statement"
 		got := call(t.Context(), e, name, func(ctx context.Context) ([]byte, error) {
-			stmt, err := sqlstore.Tx(ctx).PrepareContext(ctx, s.insert())
+			stmt, err := sqlstore.Tx(ctx).PrepareContext(ctx, s.insert()) //nolint:sqlclosecheck // as above
 			if err != nil {
 				return nil, err
 			}
@@ -223,7 +237,7 @@ func TestPipelinedTransactionDoesNotStumbleOverDeadConnections(t *testing.T) {
 	db := pool(proxy.DB(t))
 	st := k.on(t, db)
 
-	var conns []*sql.Conn
+	conns := make([]*sql.Conn, 0, connections)
 
 	for range connections {
 		conn, err := db.Conn(t.Context())

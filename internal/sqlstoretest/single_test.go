@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -211,7 +212,7 @@ func TestCompletionOfASingleTransactionIsAHeapOnlyUpdate(t *testing.T) {
 		s, e := k.opened(t, onlyonce.SingleTransaction)
 
 		for i := range calls {
-			if got := call(t.Context(), e, fmt.Sprint(i), s.sell("one")); got.err != nil {
+			if got := call(t.Context(), e, strconv.Itoa(i), s.sell("one")); got.err != nil {
 				t.Fatal(got.err)
 			}
 		}

@@ -187,7 +187,7 @@ func (t *transaction) bind(ctx context.Context, bound string) error {
 		t.pipe.idle = false
 
 		return t.pipe.together(ctx, []Statement{
-			{Query: isolations[t.store.isolation]}, {Query: t.store.sql.bound, Args: []any{bound}, Targets: []any{new(string)}},
+			{Query: begins(t.store.isolation)}, {Query: t.store.sql.bound, Args: []any{bound}, Targets: []any{new(string)}},
 		})
 	}
 

@@ -38,16 +38,21 @@ type Pipeline func(ctx context.Context, conn any, statements []Statement) error
 // many round trips then as its handler's transaction would by itself.
 //
 // It is for PostgreSQL; package [github.com/onlyonce-go/onlyonce/store/sqlstore/pgxpipeline] has the one for the driver of pgx. Nil is
-// none, which is the default. Handlers notice no difference, but for [DBTX] being a connection in place of a [sql.Tx].
+// none, which is the default. New fails where the pipeline does not know the driver's connections.
 func WithPipeline(p Pipeline) Option { return func(c *config) { c.pipeline = p } }
 
-// isolations are the levels that PostgreSQL has.
-var isolations = map[sql.IsolationLevel]string{
-	sql.LevelDefault:         "BEGIN",
-	sql.LevelReadUncommitted: "BEGIN ISOLATION LEVEL READ UNCOMMITTED",
-	sql.LevelReadCommitted:   "BEGIN ISOLATION LEVEL READ COMMITTED",
-	sql.LevelRepeatableRead:  "BEGIN ISOLATION LEVEL REPEATABLE READ",
-	sql.LevelSerializable:    "BEGIN ISOLATION LEVEL SERIALIZABLE",
+// begins is the statement that begins a transaction, or empty where PostgreSQL has no such level.
+func begins(level sql.IsolationLevel) string {
+	switch level {
+	case sql.LevelDefault:
+		return "BEGIN"
+	case sql.LevelReadUncommitted, sql.LevelReadCommitted, sql.LevelRepeatableRead, sql.LevelSerializable:
+		return "BEGIN ISOLATION LEVEL " + strings.ToUpper(level.String())
+	case sql.LevelWriteCommitted, sql.LevelSnapshot, sql.LevelLinearizable:
+		return ""
+	default:
+		return ""
+	}
 }
 
 // pipelines refuses a pipeline where there can be none.
@@ -57,7 +62,7 @@ func (c *config) pipelines(d Dialect) error {
 		return nil
 	case d != PostgreSQL:
 		return fmt.Errorf("sqlstore: WithPipeline is for %v, the database is %v: leave it out", PostgreSQL, d)
-	case isolations[c.isolation] == "":
+	case begins(c.isolation) == "":
 		return fmt.Errorf("sqlstore: PostgreSQL has no isolation level %v: give WithIsolation another", c.isolation)
 	default:
 		return nil
@@ -74,7 +79,7 @@ func (s *Store) checkPipeline(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("sqlstore: no connection for the pipeline: %w", err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // nothing is lost with it
 
 	var kind string
 
@@ -140,14 +145,14 @@ func (p *pipelined) together(ctx context.Context, statements []Statement) (err e
 // QueryContext is that of the connection, but the rows end with the transaction: open ones would keep the connection for ever.
 func (p *pipelined) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	context.AfterFunc(p.rows, cancel)
+	context.AfterFunc(p.rows, cancel) //nolint:contextcheck // the end of either is enough
 
 	return p.Conn.QueryContext(ctx, query, args...)
 }
 
 // PrepareContext is that of the connection, but the statement ends with the transaction.
 func (p *pipelined) PrepareContext(ctx context.Context, query string) (*sql.Stmt, error) {
-	stmt, err := p.Conn.PrepareContext(ctx, query)
+	stmt, err := p.Conn.PrepareContext(ctx, query) //nolint:sqlclosecheck // giveBack does
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +203,7 @@ func (p *pipelined) giveBack(isEnded bool) {
 // already, it ends the transaction and reads that in another.
 func (t *transaction) claimTogether(ctx context.Context, args []any) (made integer, old row, err error) {
 	err = t.pipe.together(ctx, []Statement{
-		{Query: isolations[t.store.isolation]},
+		{Query: begins(t.store.isolation)},
 		{Query: t.store.sql.insertWithin, Args: args, Targets: []any{&made, new(string)}},
 		{Query: "SAVEPOINT " + savepoint},
 	})
@@ -241,7 +246,7 @@ func (t *transaction) completeTogether(ctx context.Context, op *store.Completion
 
 	// The other half is for finding out.
 	half, done := context.WithDeadline(t.pipe.life, halfway(deadline))
-	err := t.pipe.together(half, statements)
+	err := t.pipe.together(half, statements) //nolint:contextcheck // it ends with the transaction
 
 	done()
 
