@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -123,111 +122,6 @@ func TestPipelinedTransactionHasItsIsolationLevel(t *testing.T) {
 			t.Errorf("%v: the level is %q, %v", level, got.Body, got.err)
 		}
 	}
-}
-
-// A connection says whether statements are prepared, described or sent as text.
-func TestPipelineWorksInEveryModeOfItsDriver(t *testing.T) {
-	t.Parallel()
-
-	modes := []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"}
-	all := make([]kind, 0, len(modes))
-
-	for _, mode := range modes {
-		k := pipelined()
-		k.name, k.params = mode, []string{"default_query_exec_mode=" + mode}
-		all = append(all, k)
-	}
-
-	for _, k := range all {
-		t.Run(k.name, func(t *testing.T) {
-			t.Parallel()
-			worksInItsMode(t, k)
-		})
-	}
-}
-
-func worksInItsMode(t *testing.T, k kind) {
-	t.Helper()
-
-	s, e := k.opened(t, onlyonce.SingleTransaction)
-
-	for range 2 {
-		_ = call(t.Context(), e, "released", s.sellFor("released", onlyonce.NotExecuted(errNo)))
-	}
-
-	for _, status := range []onlyonce.Status{onlyonce.StatusExecuted, onlyonce.StatusReplayed} {
-		call(t.Context(), e, "sold", s.sell("sold")).mustBe(t, status, "#3")
-
-		got := call(t.Context(), e, "declined", s.sellFor("declined", onlyonce.Final(errNo)))
-		if got.err == nil || got.Status != status {
-			t.Errorf("a definite error: %s, %v", got.Status, got.err)
-		}
-	}
-
-	if rows := s.rows(t); rows != 1 {
-		t.Errorf("%d rows, want 1", rows)
-	}
-}
-
-// A handler that leaves rows or statements open must not keep the connection, nor get an answer that is not committed.
-func TestWhatAHandlerLeavesOpenEndsWithItsTransaction(t *testing.T) {
-	each(t, []kind{kinds[0], pipelined()}, func(t *testing.T, k kind) {
-		t.Helper()
-
-		s, e := k.opened(t, onlyonce.SingleTransaction)
-		s.db.SetMaxOpenConns(1)
-
-		for i := range 3 {
-			var left *sql.Rows
-
-			name := fmt.Sprint("rows-", i)
-			got := call(t.Context(), e, name, func(ctx context.Context) ([]byte, error) {
-				// With a context of somebody's, which does not end.
-				own := context.WithoutCancel(ctx)
-				rows, err := sqlstore.Tx(ctx).QueryContext(own, "SELECT generate_series(1, 100000)") //nolint:sqlclosecheck // which is the point
-				if err == nil && !rows.Next() {
-					err = rows.Err()
-				}
-
-				left = rows
-
-				return nil, err
-			})
-			got.mustBeRejected(t, onlyonce.ReasonStoreUnavailable)
-
-			if err := left.Close(); err != nil { // it has been closed
-				t.Logf("closing rows that were left open: %v", err)
-			}
-		}
-
-		var kept *sql.Stmt
-
-		name := "statement"
-		got := call(t.Context(), e, name, func(ctx context.Context) ([]byte, error) {
-			stmt, err := sqlstore.Tx(ctx).PrepareContext(ctx, s.insert()) //nolint:sqlclosecheck // as above
-			if err != nil {
-				return nil, err
-			}
-
-			kept = stmt
-			_, err = stmt.ExecContext(ctx, name, 1)
-
-			return body(1), err
-		})
-		got.mustBe(t, onlyonce.StatusExecuted, "#1")
-
-		if _, err := kept.ExecContext(t.Context(), "later", 1); err == nil {
-			t.Error("a statement of a transaction works after its end")
-		}
-
-		if got := call(t.Context(), e, "next", s.sell("next")); got.err != nil {
-			t.Errorf("the next call: %v", got.err)
-		}
-
-		if rows := s.rows(t); rows != 2 {
-			t.Errorf("%d rows, want 2", rows)
-		}
-	})
 }
 
 // The pool is full of connections whose server has been killed.

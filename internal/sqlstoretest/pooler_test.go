@@ -31,11 +31,18 @@ type leased struct {
 }
 
 func TestEverythingWorksThroughAPoolerInTransactionMode(t *testing.T) {
-	each(t, []kind{pooled()}, func(t *testing.T, k kind) {
+	together := pooled()
+	together.name, together.options = together.name+", pipelined", pipelined().options
+
+	each(t, []kind{pooled(), together}, func(t *testing.T, k kind) {
 		t.Helper()
 
 		t.Run("leased", func(t *testing.T) {
 			t.Parallel()
+
+			if len(k.options) > 0 {
+				return // the same
+			}
 
 			s, _ := k.open(t)
 			storetest.Run(t, func(*testing.T) store.Store { return leased{s, s, s} }, storetest.WithUnit(unit))

@@ -56,13 +56,13 @@ func (a access) query(ctx context.Context, query string, args []any, targets ...
 // read reads the clock and the record of a key.
 func (s *Store) read(ctx context.Context, at access, key *store.Key) (r row, err error) {
 	if at.locking {
-		found, err := at.query(ctx, s.sql.readLocked, []any{key[:]}, r.targets()...)
+		found, err := at.query(ctx, s.sql.readLocked, []any{key[:]}, r.answer(s.dialect)...)
 		if found || err != nil {
 			return r, err
 		}
 	}
 
-	_, err = at.query(ctx, s.sql.read, []any{key[:]}, r.targets()...)
+	_, err = at.query(ctx, s.sql.read, []any{key[:]}, r.answer(s.dialect)...)
 
 	return r, err
 }

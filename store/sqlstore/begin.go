@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -184,8 +185,6 @@ func (t *transaction) claimPostgreSQL(ctx context.Context, op *store.Claim, boun
 // bind bounds the waits of what follows. A pipelined transaction begins with it.
 func (t *transaction) bind(ctx context.Context, bound string) error {
 	if t.pipe != nil {
-		t.pipe.idle = false
-
 		return t.pipe.together(ctx, []Statement{
 			{Query: begins(t.store.isolation)}, {Query: t.store.sql.bound, Args: []any{bound}, Targets: []any{new(string)}},
 		})
@@ -236,7 +235,7 @@ func (t *transaction) claimFirst(ctx context.Context, op *store.Claim, bound str
 	return store.Result{}, false, err
 }
 
-func (s *Store) claimMySQL(ctx context.Context, tx session, op *store.Claim, wait time.Duration) (store.Result, error) {
+func (s *Store) claimMySQL(ctx context.Context, tx *sql.Tx, op *store.Claim, wait time.Duration) (store.Result, error) {
 	bound, err := s.lockWait(ctx, within(tx), wait)
 	if err != nil {
 		return store.Result{}, err
@@ -251,7 +250,7 @@ func (s *Store) claimMySQL(ctx context.Context, tx session, op *store.Claim, wai
 
 	var old row
 
-	found, err := within(tx).query(ctx, bound+s.sql.readLocked, []any{op.Key[:]}, old.targets()...)
+	found, err := within(tx).query(ctx, bound+s.sql.readLocked, []any{op.Key[:]}, old.answer(s.dialect)...)
 
 	switch {
 	case err != nil:

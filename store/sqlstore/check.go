@@ -97,7 +97,7 @@ func (s *Store) checkSchema(ctx context.Context) error {
 	// The version may be there without the records.
 	rows, err := s.db.QueryContext(ctx, s.sql.read, make([]byte, 32))
 	if err == nil {
-		_, err = scan(rows, new(row).targets()...)
+		_, err = scan(rows, new(row).answer(s.dialect)...)
 	}
 
 	if err != nil {

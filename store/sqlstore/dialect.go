@@ -57,8 +57,9 @@ type statements struct {
 	// unbound undoes that, lock takes SQLite's, and maria tells MariaDB from MySQL. join is a completion in a transaction of the
 	// handler's.
 	claimWithin, completeWithin, bound, unbound, lock, maria, join string
-	// insertWithin is the part of claimWithin that makes the record.
-	insertWithin string
+	// insertWithin is the part of claimWithin that makes the record. completeTogether is completeWithin, but fails where there is no
+	// record, so that nothing after it is executed.
+	insertWithin, completeTogether string
 	// list reads a page of what is not settled, sweep deletes what has expired.
 	list, sweep string
 	// version reads the version of the schema.
@@ -93,6 +94,7 @@ func loadStatements(d Dialect, t table) *statements {
 
 	if _, within, ok := strings.Cut(all.claimWithin, "WITH made AS ("); ok {
 		all.insertWithin, _, _ = strings.Cut(within, "\n)\n")
+		all.completeTogether = "WITH done AS (\n" + all.completeWithin + ")\nSELECT coalesce(max(ended_at), 0) / count(*) FROM done"
 	}
 
 	return all

@@ -46,7 +46,7 @@ func (s *Store) page(ctx context.Context, last []byte) (page []row, err error) {
 		for page = nil; rows.Next(); {
 			var r row
 
-			err := rows.Scan(r.targets()...)
+			err := rows.Scan(r.answer(s.dialect)...)
 			if err != nil && !errors.Is(err, store.ErrUnreadable) {
 				return err // wrapped by do
 			}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 
 	"github.com/onlyonce-go/onlyonce/store"
 )
@@ -100,103 +99,193 @@ func (s *Store) checkPipeline(ctx context.Context) error {
 	}
 }
 
-// pipelined is a transaction whose statements are sent together where they follow each other. It is a session.
+// pipelined is what a transaction has whose statements are sent together where they follow each other.
+//
+// It is the driver of a database that has one connection, borrowed from the pool. So its transaction is a [sql.Tx] like any other,
+// with all that this takes care of: rows and statements that are left open, statements that come late. But to begin it
+// sends nothing, and to commit it sends what is to be sent together.
 type pipelined struct {
-	*sql.Conn
-
 	send Pipeline
-	// life is the transaction's, rows ends before the connection does anything else.
-	life, rows context.Context //nolint:containedctx // as that of sql.Tx
-	endRows    context.CancelFunc
+	pool *sql.DB
+	conn *sql.Conn   // of the pool
+	used driver.Conn // by conn
+	tx   *sql.Tx
+	life context.Context //nolint:containedctx // that of the transaction
 
-	// idle says that no transaction is open.
+	// What follows is for whom the sql.Tx lets use its connection.
+
+	next []Statement // that the execution of nextStatements sends
+	last []Statement // that the commit sends
+	// idle says that the connection has no transaction.
 	idle bool
-
-	mu       sync.Mutex
-	prepared []*sql.Stmt
 }
 
+// nextStatements stands for what is sent together, where database/sql wants to hear one statement.
+const nextStatements = "onlyonce: the next statements"
+
+const rollback = "ROLLBACK"
+
+// refusedError is an error of the database before the commit, which it has not executed then.
+type refusedError struct{ error }
+
+func (e *refusedError) Unwrap() error { return e.error }
+
+// newPipelined opens a transaction that lasts as long as life, on a connection that ctx bounds the wait for.
 func (s *Store) newPipelined(ctx, life context.Context) (*pipelined, error) {
 	conn, err := s.db.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
 
-	p := &pipelined{Conn: conn, send: s.pipeline, life: life}
-	p.rows, p.endRows = context.WithCancel(life)
+	p := &pipelined{send: s.pipeline, pool: s.db, conn: conn, life: life, idle: true}
 
-	return p, nil
+	err = conn.Raw(func(c any) (err error) {
+		if p.used, _ = c.(driver.Conn); p.used == nil {
+			err = driver.ErrSkip
+		}
+
+		return err
+	})
+	if err != nil {
+		_ = conn.Close() // nothing was done with it
+
+		return nil, err
+	}
+
+	db := sql.OpenDB(p)
+	p.tx, err = db.BeginTx(life, nil) //nolint:contextcheck // it outlives ctx
+
+	// The connection is closed, which gives the other one back, when the transaction has ended.
+	if closed := db.Close(); err == nil {
+		err = closed
+	}
+
+	return p, err
 }
 
 // together sends statements in one round trip.
-func (p *pipelined) together(ctx context.Context, statements []Statement) (err error) {
-	rawErr := p.Conn.Raw(func(conn any) error {
-		err = p.send(ctx, conn, statements)
-
-		return nil // also of a dead connection: to close it is to wait for open rows, and giveBack ends these first
-	})
-	if err == nil {
-		err = rawErr
-	}
+func (p *pipelined) together(ctx context.Context, statements []Statement) error {
+	p.next = statements
+	_, err := p.tx.ExecContext(ctx, nextStatements)
 
 	return err
 }
 
-// QueryContext is that of the connection, but the rows end with the transaction: open ones would keep the connection for ever.
-func (p *pipelined) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	context.AfterFunc(p.rows, cancel) //nolint:contextcheck // the end of either is enough
+// Connect implements [driver.Connector].
+func (p *pipelined) Connect(context.Context) (driver.Conn, error) { return borrowed{p}, nil }
 
-	return p.Conn.QueryContext(ctx, query, args...)
-}
+// Driver implements [driver.Connector].
+func (p *pipelined) Driver() driver.Driver { return p.pool.Driver() }
 
-// PrepareContext is that of the connection, but the statement ends with the transaction.
-func (p *pipelined) PrepareContext(ctx context.Context, query string) (*sql.Stmt, error) {
-	stmt, err := p.Conn.PrepareContext(ctx, query) //nolint:sqlclosecheck // giveBack does
-	if err != nil {
-		return nil, err
+// borrowed is the connection, and its transaction.
+type borrowed struct{ p *pipelined }
+
+// Prepare implements [driver.Conn].
+func (b borrowed) Prepare(query string) (driver.Stmt, error) { return b.p.used.Prepare(query) }
+
+// PrepareContext implements [driver.ConnPrepareContext].
+func (b borrowed) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	if used, ok := b.p.used.(driver.ConnPrepareContext); ok {
+		return used.PrepareContext(ctx, query)
 	}
 
-	p.mu.Lock()
-	defer p.mu.Unlock()
-
-	p.prepared = append(p.prepared, stmt)
-
-	return stmt, nil
+	return b.p.used.Prepare(query)
 }
 
-// Rollback ends the transaction, or the connection with it.
-func (p *pipelined) Rollback() error {
-	p.endRows()
+// ExecContext implements [driver.ExecerContext].
+func (b borrowed) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	if query == nextStatements && b.p.next != nil {
+		return driver.ResultNoRows, b.sendNext(ctx)
+	}
 
-	if p.idle {
-		p.giveBack(true)
+	if used, ok := b.p.used.(driver.ExecerContext); ok {
+		return used.ExecContext(ctx, query, args)
+	}
+
+	return nil, driver.ErrSkip
+}
+
+func (b borrowed) sendNext(ctx context.Context) error {
+	next := b.p.next
+	b.p.next, b.p.idle = nil, false
+
+	err := b.p.send(ctx, b.p.used, next)
+	b.p.idle = err == nil && next[0].Query == rollback
+
+	return err
+}
+
+// QueryContext implements [driver.QueryerContext].
+func (b borrowed) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	if used, ok := b.p.used.(driver.QueryerContext); ok {
+		return used.QueryContext(ctx, query, args)
+	}
+
+	return nil, driver.ErrSkip
+}
+
+// CheckNamedValue implements [driver.NamedValueChecker].
+func (b borrowed) CheckNamedValue(value *driver.NamedValue) error {
+	if used, ok := b.p.used.(driver.NamedValueChecker); ok {
+		return used.CheckNamedValue(value)
+	}
+
+	return driver.ErrSkip
+}
+
+// Begin implements [driver.Conn].
+func (b borrowed) Begin() (driver.Tx, error) { return b, nil }
+
+// BeginTx implements [driver.ConnBeginTx]. The transaction begins with its claim.
+func (b borrowed) BeginTx(context.Context, driver.TxOptions) (driver.Tx, error) { return b, nil }
+
+// Commit implements [driver.Tx].
+func (b borrowed) Commit() error {
+	last := b.p.last
+
+	err := b.p.send(b.p.life, b.p.used, last)
+	if err == nil {
+		b.p.idle = true
 
 		return nil
 	}
 
-	_, err := p.Conn.ExecContext(p.life, "ROLLBACK")
-	p.giveBack(err == nil)
+	if refused := reported(err) && !goingDown(err); refused {
+		_ = b.Rollback() // or the connection is not used again
+
+		if !last[len(last)-2].Done {
+			err = &refusedError{err}
+		}
+	}
 
 	return err
 }
 
-// giveBack returns the connection to the pool. Unless its transaction has surely ended, it is closed.
-func (p *pipelined) giveBack(isEnded bool) {
-	p.endRows()
-
-	p.mu.Lock()
-	defer p.mu.Unlock()
-
-	for _, stmt := range p.prepared {
-		_ = stmt.Close() // an error says that the connection is gone, and the statement with it
+// Rollback implements [driver.Tx].
+func (b borrowed) Rollback() error {
+	if b.p.idle {
+		return nil
 	}
 
-	if !isEnded {
-		_ = p.Conn.Raw(func(any) error { return driver.ErrBadConn })
+	_, err := b.ExecContext(b.p.life, rollback, nil)
+	if errors.Is(err, driver.ErrSkip) {
+		err = b.p.send(b.p.life, b.p.used, []Statement{{Query: rollback}})
 	}
 
-	_ = p.Conn.Close() // as above
+	b.p.idle = err == nil
+
+	return err
+}
+
+// Close implements [driver.Conn]: it gives the connection back. It is closed unless its transaction has surely ended.
+func (b borrowed) Close() error {
+	if !b.p.idle {
+		_ = b.p.conn.Raw(func(any) error { return driver.ErrBadConn })
+	}
+
+	_ = b.p.conn.Close() // as above
+
+	return nil
 }
 
 // claimTogether makes the record of a first claim in one round trip with what goes before and comes after it. Where there is a record
@@ -213,61 +302,44 @@ func (t *transaction) claimTogether(ctx context.Context, args []any) (made integ
 		return made, old, err
 	}
 
-	err = t.pipe.together(ctx, []Statement{
-		{Query: "ROLLBACK"}, {Query: t.store.sql.read, Args: []any{args[0]}, Targets: old.targets()},
+	return 0, old, t.pipe.together(ctx, []Statement{
+		{Query: rollback}, {Query: t.store.sql.read, Args: []any{args[0]}, Targets: old.answer(t.store.dialect)},
 	})
-	t.pipe.idle = err == nil
-
-	return 0, old, err
 }
 
 // completeTogether completes the record and commits in one round trip.
 func (t *transaction) completeTogether(ctx context.Context, op *store.Completion, undo bool) (store.Result, error) {
-	if err := t.end(); err != nil {
+	err := t.end()
+	if err == nil {
+		err = ctx.Err()
+	}
+
+	if err != nil {
 		t.Rollback()
 
 		return store.Result{}, rolledBack(err, t.Conflicted(err))
 	}
 
 	var (
-		at         integer
-		statements []Statement
+		at      integer
+		refused *refusedError
 	)
 
 	if undo {
-		statements = append(statements, Statement{Query: "ROLLBACK TO SAVEPOINT " + savepoint})
+		t.pipe.last = append(t.pipe.last, Statement{Query: "ROLLBACK TO SAVEPOINT " + savepoint})
 	}
 
-	statements = append(statements,
-		Statement{Query: t.store.sql.completeWithin, Args: t.completeWithinArgs(op), Targets: []any{&at}}, Statement{Query: "COMMIT"})
-	recorded, committed := &statements[len(statements)-2], &statements[len(statements)-1]
+	t.pipe.last = append(t.pipe.last,
+		Statement{Query: t.store.sql.completeTogether, Args: t.completeWithinArgs(op), Targets: []any{&at}}, Statement{Query: "COMMIT"})
 
-	deadline, _ := ctx.Deadline()
-
-	// The other half is for finding out.
-	half, done := context.WithDeadline(t.pipe.life, halfway(deadline))
-	err := t.pipe.together(half, statements) //nolint:contextcheck // it ends with the transaction
-
-	done()
-
-	if err != nil && !committed.Done && !recorded.Done && reported(err) && !goingDown(err) {
-		t.Rollback() // the database has refused what comes before the commit, and executed nothing after it
-
-		return store.Result{}, rolledBack(err, t.Conflicted(err))
-	}
-
-	t.pipe.giveBack(err == nil)
-	t.cancel()
-	t.leave()
-
-	switch {
-	case err == nil && recorded.Found:
-		return t.completed(op, at), nil
-	case err != nil && recorded.Done && (t.store.conflicts(err) || strings.HasPrefix(sqlState(err), classConstraint)):
-		return store.Result{}, rolledBack(err, t.store.conflicts(err))
+	switch sure, err := t.commit(ctx); {
 	case err == nil:
-		err = errNotOwn
+		return t.completed(op, at), nil
+	case errors.As(err, &refused), errors.Is(err, driver.ErrBadConn): // nothing was executed, or nothing was sent
+		return store.Result{}, rolledBack(err, t.Conflicted(err))
+	case sure:
+		return store.Result{}, rolledBack(err, t.store.conflicts(err))
+	default:
+		return t.store.decide(ctx, &t.claim, err)
 	}
-
-	return t.store.decide(ctx, &t.claim, err)
 }

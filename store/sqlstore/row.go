@@ -43,8 +43,17 @@ func (r *row) targets() []any {
 	}
 }
 
-// Scan implements [sql.Scanner] for a record that comes as one JSON array, with its columns in the order of targets and bytes in
-// base64. Without a record there is none.
+// answer is what the rows of answers with a record are scanned into. PostgreSQL's have the clock and an array.
+func (r *row) answer(d Dialect) []any {
+	if d == PostgreSQL {
+		return []any{&r.now, r}
+	}
+
+	return r.targets()
+}
+
+// Scan implements [sql.Scanner] for a record that comes as one JSON array, with its columns in the order of targets, without the
+// clock, and bytes in base64. Without a record there is none.
 func (r *row) Scan(src any) error {
 	var array []byte
 
@@ -59,7 +68,7 @@ func (r *row) Scan(src any) error {
 		return fmt.Errorf("a record is a %T: %w", src, store.ErrUnreadable)
 	}
 
-	columns := r.targets()
+	columns := r.targets()[1:]
 	count := len(columns)
 
 	if err := json.Unmarshal(array, &columns); err != nil {

@@ -106,12 +106,7 @@ func (s *Store) shortcut(ctx context.Context, at access, query string, args []an
 	}
 	defer done()
 
-	targets := append(more, &r) //nolint:gocritic // more is nobody else's
-	if s.dialect != PostgreSQL {
-		targets = append(more, r.targets()...) //nolint:gocritic // as above
-	}
-
-	found, err = at.query(ctx, query, args, targets...)
+	found, err = at.query(ctx, query, args, append(more, r.answer(s.dialect)...)...)
 
 	return r, found, err
 }

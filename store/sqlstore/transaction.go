@@ -17,9 +17,8 @@ type transaction struct {
 	store  *Store
 	claim  store.Claim
 	record store.Record // as it was claimed
-	tx     session
-	plain  *sql.Tx    // the session, where nothing is sent together
-	pipe   *pipelined // the session, where it is
+	tx     *sql.Tx
+	pipe   *pipelined // where statements are sent together
 	saved  bool       // the savepoint is there
 	cancel context.CancelFunc
 	leave  func() // gives the room back
@@ -31,13 +30,6 @@ type transaction struct {
 }
 
 var _ store.Transaction = (*transaction)(nil)
-
-// session is the connection of an open transaction.
-type session interface {
-	DBTX
-
-	Rollback() error
-}
 
 // errNotOwn says that somebody has taken the record from the transaction that has it.
 var errNotOwn = errors.New("the record is not the transaction's own any more")
@@ -57,7 +49,7 @@ func (t *transaction) open(ctx context.Context) error {
 			return err
 		}
 
-		t.tx, t.pipe, t.cancel = pipe, pipe, cancel // it begins with the claim
+		t.tx, t.pipe, t.cancel = pipe.tx, pipe, cancel // it begins with the claim
 
 		return nil
 	}
@@ -77,7 +69,7 @@ func (t *transaction) open(ctx context.Context) error {
 		return err
 	}
 
-	t.tx, t.plain, t.cancel = tx, tx, cancel
+	t.tx, t.cancel = tx, cancel
 
 	return nil
 }
@@ -215,7 +207,7 @@ func (t *transaction) completed(op *store.Completion, at integer) store.Result {
 func (t *transaction) commit(ctx context.Context) (sure bool, err error) {
 	committed := make(chan error, 1)
 
-	go func() { committed <- t.plain.Commit() }()
+	go func() { committed <- t.tx.Commit() }()
 
 	deadline, _ := ctx.Deadline()
 

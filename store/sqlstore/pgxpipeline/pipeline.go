@@ -22,7 +22,7 @@ var _ sqlstore.Pipeline = Send
 
 // Send is a [sqlstore.Pipeline] for connections of pgx's package stdlib. The statements are a batch of pgx, so that they are prepared,
 // described or sent as text as the connection says (default_query_exec_mode).
-func Send(ctx context.Context, conn any, statements []sqlstore.Statement) (err error) {
+func Send(ctx context.Context, conn any, statements []sqlstore.Statement) error {
 	std, ok := conn.(*stdlib.Conn)
 	if !ok {
 		return driver.ErrSkip
@@ -32,12 +32,28 @@ func Send(ctx context.Context, conn any, statements []sqlstore.Statement) (err e
 		return driver.ErrBadConn
 	}
 
+	// Statements are prepared before the first is executed, which fails where a statement before them has: the first is a ROLLBACK.
+	if std.Conn().PgConn().TxStatus() == aborted && len(statements) > 1 {
+		if err := send(ctx, std.Conn(), statements[:1]); err != nil {
+			return err
+		}
+
+		statements = statements[1:]
+	}
+
+	return send(ctx, std.Conn(), statements)
+}
+
+// aborted is the state of a transaction in which a statement has failed.
+const aborted = 'E'
+
+func send(ctx context.Context, conn *pgx.Conn, statements []sqlstore.Statement) (err error) {
 	batch := new(pgx.Batch)
 	for i := range statements {
 		batch.Queue(statements[i].Query, statements[i].Args...)
 	}
 
-	answers := std.Conn().SendBatch(ctx, batch)
+	answers := conn.SendBatch(ctx, batch)
 	defer func() {
 		if closed := answers.Close(); err == nil {
 			err = closed

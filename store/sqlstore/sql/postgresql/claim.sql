@@ -1,4 +1,4 @@
--- A first claim, answered by its time, or by the record that is in its way. Neither is there where somebody else's record
+-- A first claim, answered by its time, by the clock, and by the record that is in its way. Neither it nor a time is there where somebody else's record
 -- appeared only after this statement had begun. A record is one array, because a column of an answer costs more than a claim of a
 -- row. Arguments: key, token, guarantee, scheme, fingerprint, method, readable key, seal, outcome seal, checksum without the
 -- times; lease and the longest life of the owner in milliseconds.
@@ -17,9 +17,9 @@ WITH made AS (
   RETURNING first_start
 )
 SELECT
-  m.first_start,
+  m.first_start, floor(date_part('epoch', clock_timestamp()) * 1000)::bigint,
   CASE WHEN r.id IS NOT NULL THEN json_build_array(
-    floor(date_part('epoch', clock_timestamp()) * 1000)::bigint, encode(r.id, 'base64'), r.revision, r.fence, r.attempts,
+    encode(r.id, 'base64'), r.revision, r.fence, r.attempts,
     r.first_start, r.last_start, r.ended_at, r.expires_at, r.lease_until, r.owner_until,
     r.seal, r.outcome_seal, r.checksum, r.format, r.state, r.guarantee, r.flags, r.scheme,
     encode(r.token, 'base64'), encode(r.fingerprint, 'base64'), encode(convert_to(r.method, 'UTF8'), 'base64'),

@@ -19,9 +19,9 @@ WITH made AS (
   RETURNING first_start, set_config('lock_timeout', current_setting('onlyonce.lock_timeout'), true)
 )
 SELECT
-  m.first_start,
+  m.first_start, floor(date_part('epoch', clock_timestamp()) * 1000)::bigint,
   CASE WHEN r.id IS NOT NULL THEN json_build_array(
-    floor(date_part('epoch', clock_timestamp()) * 1000)::bigint, encode(r.id, 'base64'), r.revision, r.fence, r.attempts,
+    encode(r.id, 'base64'), r.revision, r.fence, r.attempts,
     r.first_start, r.last_start, r.ended_at, r.expires_at, r.lease_until, r.owner_until,
     r.seal, r.outcome_seal, r.checksum, r.format, r.state, r.guarantee, r.flags, r.scheme,
     encode(r.token, 'base64'), encode(r.fingerprint, 'base64'), encode(convert_to(r.method, 'UTF8'), 'base64'),
