@@ -15,6 +15,7 @@ import (
 // restart kills the database and starts it again. The servers have to find that out by themselves, and not the test.
 func (w *world) restart(db *sqltest.Server) {
 	db.Restart()
+	w.restarts.Add(1)
 	w.db.SetMaxIdleConns(0)
 	w.db.SetMaxIdleConns(connections)
 }

@@ -87,6 +87,7 @@ func TestPipelineThatCannotWorkIsRefused(t *testing.T) {
 	}{
 		"another database":   {sqlstore.MySQL, pgxpipeline.Send, 0, "WithPipeline is for PostgreSQL"},
 		"another driver":     {sqlstore.PostgreSQL, failing(driver.ErrSkip), 0, "*stdlib.Conn"},
+		"a silent pipeline":  {sqlstore.PostgreSQL, failing(nil), 0, "does not read the answers"},
 		"a broken pipeline":  {sqlstore.PostgreSQL, failing(broken), 0, broken.Error()},
 		"an unknown level":   {sqlstore.PostgreSQL, pgxpipeline.Send, sql.LevelLinearizable, "Linearizable"},
 		"all is as expected": {sqlstore.PostgreSQL, pgxpipeline.Send, sql.LevelSerializable, ""},

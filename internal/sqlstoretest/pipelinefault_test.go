@@ -2,6 +2,7 @@ package sqlstoretest_test
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"strconv"
 	"sync"
@@ -67,6 +68,8 @@ func TestSingleTransactionWorksInEveryModeOfTheDriver(t *testing.T) {
 
 // What makes the record disappear from the view of its own transaction must keep this from committing.
 func TestTransactionThatDoesNotFindItsRecordDoesNotCommit(t *testing.T) {
+	t.Parallel()
+
 	for name, lose := range map[string][]string{
 		"another search path": {"SET LOCAL search_path = tenant"},
 		"a deletion":          {"DELETE FROM onlyonce_records"},
@@ -108,6 +111,8 @@ func TestTransactionThatDoesNotFindItsRecordDoesNotCommit(t *testing.T) {
 
 // What is left open ends with the transaction, whatever its context, and keeps neither the call nor the connection.
 func TestRowsThatAHandlerLeavesOpenKeepNothing(t *testing.T) {
+	t.Parallel()
+
 	for name, leave := range map[string]func(ctx context.Context) error{
 		"rows": func(ctx context.Context) error {
 			rows, err := sqlstore.Tx(ctx).QueryContext(ctx, "SELECT generate_series(1, 100000)") //nolint:sqlclosecheck // which is the point
@@ -160,6 +165,8 @@ func TestRowsThatAHandlerLeavesOpenKeepNothing(t *testing.T) {
 
 // A goroutine that outlives its handler, which none should, writes nothing any more.
 func TestLateStatementsOfARolledBackTransactionWriteNothing(t *testing.T) {
+	t.Parallel()
+
 	type execute func(ctx context.Context, args ...any) error
 
 	for name, late := range map[string]func(ctx context.Context, query string) (execute, error){
@@ -226,11 +233,11 @@ func TestLateStatementsOfARolledBackTransactionWriteNothing(t *testing.T) {
 	}
 }
 
-// sqlState is an error with which PostgreSQL has answered.
-type sqlState string
+// answeredError is an error with which PostgreSQL has answered.
+type answeredError string
 
-func (s sqlState) Error() string    { return "SQLSTATE " + string(s) }
-func (s sqlState) SQLState() string { return string(s) }
+func (s answeredError) Error() string    { return "SQLSTATE " + string(s) }
+func (s answeredError) SQLState() string { return string(s) }
 
 // What the pipeline says of a commit is looked into, and a connection with an open transaction does not return to the pool.
 func TestF12PipelineThatFailsAtTheCommitIsNotBelieved(t *testing.T) {
@@ -243,9 +250,10 @@ func TestF12PipelineThatFailsAtTheCommitIsNotBelieved(t *testing.T) {
 	}{
 		"without the commit": {func(s []sqlstore.Statement) []sqlstore.Statement { return s[:len(s)-1] }, errNo, store.Absent},
 		"committed":          {all, errNo, store.Completed},
-		"committed, XX000":   {all, sqlState("XX000"), store.Completed},
-		"nothing, 57P01":     {func(s []sqlstore.Statement) []sqlstore.Statement { return s[:0] }, sqlState("57P01"), store.Absent},
-		"nothing, 40001":     {func(s []sqlstore.Statement) []sqlstore.Statement { return s[:0] }, sqlState("40001"), store.Absent},
+		"committed, XX000":   {all, answeredError("XX000"), store.Completed},
+		"nothing, 57P01":     {func(s []sqlstore.Statement) []sqlstore.Statement { return s[:0] }, answeredError("57P01"), store.Absent},
+		"committed, dead":    {all, driver.ErrBadConn, store.Completed},
+		"nothing, 40001":     {func(s []sqlstore.Statement) []sqlstore.Statement { return s[:0] }, answeredError("40001"), store.Absent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := pipelined()
@@ -279,7 +287,7 @@ func TestF12PipelineThatFailsAtTheCommitIsNotBelieved(t *testing.T) {
 				t.Errorf("the record is %v, Complete returned %t, %v", rec.State, res.Applied, err)
 			}
 
-			if conflict := tt.err == sqlState("40001"); errors.Is(err, store.ErrConflict) != conflict {
+			if conflict := errors.Is(tt.err, answeredError("40001")); errors.Is(err, store.ErrConflict) != conflict {
 				t.Errorf("a conflict: %t, want %t", !conflict, conflict)
 			}
 

@@ -45,6 +45,9 @@
 //     transactions have no lease.
 //   - Replication that the primary does not wait for loses acknowledged commits in a failover, as with any other data. After the
 //     loss of a claim a retry may run a second time.
+//   - MySQL and MariaDB show a commit to others a moment before it is on disk, PostgreSQL and SQLite do not. A duplicate that is answered
+//     in that moment has an answer that is lost if the server is killed in the same moment; the retry runs again then. Whoever made
+//     the run itself is not answered before its commit is on disk.
 //   - Reads must see what was written: no proxy may send them to a replica. A stale read costs no second run, because the
 //     write that follows it fails, but it may answer that a call is in progress, or unknown, that is completed.
 //

@@ -38,7 +38,8 @@ type transactionKey struct{}
 // Return the errors of its statements, those of rows and prepared statements included. After some errors MySQL and SQLite have ended the
 // whole transaction, and would commit what follows statement by statement. The transaction refuses more statements after such an error
 // that it has seen itself; one that only [sql.Rows], [sql.Row.Scan] or a [sql.Stmt] has told, it has not. For the same reason a
-// handler must not change the schema in MySQL, which commits, nor run with innodb_rollback_on_timeout.
+// handler must not change the schema in MySQL, which commits, nor run with innodb_rollback_on_timeout. A handler must not end the
+// transaction by a statement of its own: after a COMMIT of its own in PostgreSQL and no outcome, the record is unreadable.
 //
 // It is never nil. Where there is no transaction, each of its statements fails with ErrNoTransaction.
 func Tx(ctx context.Context) DBTX {

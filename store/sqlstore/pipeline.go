@@ -19,22 +19,25 @@ type Statement struct {
 	// Targets are what the first row of the answer is scanned into, as by [sql.Rows.Scan]. Without them the answer is not
 	// read.
 	Targets []any
-	// Found reports that there was a row.
+	// Found is set by the Pipeline where there was a row for the targets.
 	Found bool
-	// Done reports that the database has executed the statement without an error.
+	// Done is set by the Pipeline when the database has executed the statement without an error, with a row or without.
 	Done bool
 }
 
-// Pipeline sends statements on one connection without waiting for the answer of each, and reads the answers: one round trip for
-// all of them. The connection is what the database driver has made ([sql.Conn.Raw]).
+// Pipeline sends statements in their order on one connection, without waiting for the answer of each, and reads the answers: one round
+// trip for all of them. The connection is what the database driver has made ([sql.Conn.Raw]).
 //
-// Nothing is executed after a statement that has failed, whose error is returned. So is the error of a connection on which nothing
-// was sent, as one that matches [driver.ErrBadConn], and [driver.ErrSkip] for the connection of a driver that it does not know.
+// Nothing is executed after a statement that has failed, whose error is returned, and nothing is committed but by a statement that says
+// so. Where a statement has failed in the transaction before, the first of several is a rollback, and what prepares the others waits
+// until it is executed. The error matches [driver.ErrBadConn] only where nothing was sent, and is [driver.ErrSkip] for the connection
+// of a driver that the Pipeline does not know.
 type Pipeline func(ctx context.Context, conn any, statements []Statement) error
 
 // WithPipeline lets single transactions send statements that follow each other in one round trip: what begins the transaction,
-// claims the key and marks where the handler's writes begin is one, and what records the outcome and commits is another. A call takes as
-// many round trips then as its handler's transaction would by itself.
+// claims the key and marks where the handler's writes begin is one, and what records the outcome and commits is another. The run of a
+// new key takes as many round trips then as its handler's transaction would by itself, once the driver has prepared the statements. It
+// prepares them again after one of them has failed, as when a duplicate has waited in vain.
 //
 // It is for PostgreSQL; package [github.com/onlyonce-go/onlyonce/store/sqlstore/pgxpipeline] has the one for the driver of pgx. Nil is
 // none, which is the default. New fails where the pipeline does not know the driver's connections.
@@ -80,12 +83,16 @@ func (s *Store) checkPipeline(ctx context.Context) error {
 	}
 	defer func() { _ = conn.Close() }() // nothing is lost with it
 
-	var kind string
+	var (
+		kind   string
+		answer int
+		try    = []Statement{{Query: "SELECT 1", Targets: []any{&answer}}}
+	)
 
 	err = conn.Raw(func(c any) error {
 		kind = fmt.Sprintf("%T", c)
 
-		return s.pipeline(ctx, c, []Statement{{Query: "SELECT 1", Targets: []any{new(int)}}})
+		return s.pipeline(ctx, c, try)
 	})
 
 	switch {
@@ -94,6 +101,8 @@ func (s *Store) checkPipeline(ctx context.Context) error {
 			"open the database with the driver that the pipeline is for, unwrapped, or leave WithPipeline out", kind)
 	case err != nil:
 		return fmt.Errorf("sqlstore: the pipeline fails: %w", err)
+	case answer != 1 || !try[0].Found || !try[0].Done:
+		return errors.New("sqlstore: the pipeline does not read the answers to its statements, or does not say that it has")
 	default:
 		return nil
 	}
@@ -153,7 +162,7 @@ func (s *Store) newPipelined(ctx, life context.Context) (*pipelined, error) {
 	}
 
 	db := sql.OpenDB(p)
-	p.tx, err = db.BeginTx(life, nil) //nolint:contextcheck // it outlives ctx
+	p.tx, err = db.BeginTx(life, nil)
 
 	// The connection is closed, which gives the other one back, when the transaction has ended.
 	if closed := db.Close(); err == nil {
@@ -335,7 +344,7 @@ func (t *transaction) completeTogether(ctx context.Context, op *store.Completion
 	switch sure, err := t.commit(ctx); {
 	case err == nil:
 		return t.completed(op, at), nil
-	case errors.As(err, &refused), errors.Is(err, driver.ErrBadConn): // nothing was executed, or nothing was sent
+	case errors.As(err, &refused):
 		return store.Result{}, rolledBack(err, t.Conflicted(err))
 	case sure:
 		return store.Result{}, rolledBack(err, t.store.conflicts(err))
