@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -141,8 +142,8 @@ func TestF18CompletionAndTakeoverAtOnceHaveOneWinner(t *testing.T) {
 	first := newEngine(t, deaf{s}, onlyonce.WithPolicy(policy))
 	second := newEngine(t, deaf{s}, onlyonce.WithPolicy(policy))
 
-	for round := range rounds {
-		key := "k" + string(rune('A'+round%26)) + string(rune('A'+round/26))
+	for round, late := 0, 0; round < rounds; round++ {
+		key := fmt.Sprintf("k-%d-%d", round, late)
 
 		var wg sync.WaitGroup
 
@@ -160,6 +161,15 @@ func TestF18CompletionAndTakeoverAtOnceHaveOneWinner(t *testing.T) {
 		wg.Wait()
 
 		rec := record(t, first, key)
+
+		// A claim whose answer comes when the lease is about to end is given back. That nobody has run then decides nothing.
+		if rec.State == store.Released && answers[0].err != nil && answers[1].err != nil && late < 10*rounds {
+			late++
+			round--
+
+			continue
+		}
+
 		if rec.State != store.Completed {
 			t.Fatalf("round %d: the record is %v", round, rec.State)
 		}

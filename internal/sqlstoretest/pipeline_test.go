@@ -5,7 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"strconv"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -112,18 +112,62 @@ func TestPipelinedTransactionHasItsIsolationLevel(t *testing.T) {
 		sql.LevelDefault: "read committed", sql.LevelReadUncommitted: "read uncommitted", sql.LevelReadCommitted: "read committed",
 		sql.LevelRepeatableRead: "repeatable read", sql.LevelSerializable: "serializable",
 	} {
-		e := engine(t, k.on(t, db, sqlstore.WithIsolation(level)), onlyonce.SingleTransaction)
+		st := k.on(t, db, sqlstore.WithIsolation(level))
+		e, leased := engine(t, st, onlyonce.SingleTransaction), engine(t, st, onlyonce.JoinedTransaction)
 
-		got := call(t.Context(), e, strconv.Itoa(int(level)), func(ctx context.Context) (answer []byte, err error) {
-			err = sqlstore.Tx(ctx).QueryRowContext(ctx, "SHOW transaction_isolation").Scan(&answer)
+		// A key that was released before is claimed by other statements.
+		for _, released := range []bool{false, true} {
+			key := fmt.Sprintf("%d-%t", level, released)
 
-			return answer, err
-		})
-		if got.err != nil || string(got.Body) != want {
-			t.Errorf("%v: the level is %q, %v", level, got.Body, got.err)
+			if released {
+				_ = call(t.Context(), leased, key, refusing)
+			}
+
+			got := call(t.Context(), e, key, func(ctx context.Context) (answer []byte, err error) {
+				err = sqlstore.Tx(ctx).QueryRowContext(ctx, "SHOW transaction_isolation").Scan(&answer)
+
+				return answer, err
+			})
+			if got.err != nil || string(got.Body) != want {
+				t.Errorf("%v, released: %t: the level is %q, %v", level, released, got.Body, got.err)
+			}
 		}
 	}
 }
+
+// The bound of the claim's waits is not that of the handler's.
+func TestHandlerHasTheLockTimeoutOfItsSession(t *testing.T) {
+	for set, want := range map[string]string{"lock_timeout=0": "0", "lock_timeout=1234": "1234ms"} {
+		t.Run(want, func(t *testing.T) {
+			both := bothPostgreSQL()
+			for i := range both {
+				both[i].params = []string{set}
+			}
+
+			each(t, both, func(t *testing.T, k kind) {
+				t.Helper()
+
+				st, _ := k.open(t)
+				e, leased := engine(t, st, onlyonce.SingleTransaction), engine(t, st, onlyonce.JoinedTransaction)
+				_ = call(t.Context(), leased, "released", refusing)
+
+				for _, key := range []string{"new", "released"} {
+					got := call(t.Context(), e, key, func(ctx context.Context) (answer []byte, err error) {
+						err = sqlstore.Tx(ctx).QueryRowContext(ctx, "SHOW lock_timeout").Scan(&answer)
+
+						return answer, err
+					})
+					if got.err != nil || string(got.Body) != want {
+						t.Errorf("%s: lock_timeout is %q, %v", key, got.Body, got.err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// refusing is a handler after which the key is released.
+func refusing(context.Context) ([]byte, error) { return nil, onlyonce.NotExecuted(errNo) }
 
 // The pool is full of connections whose server has been killed.
 func TestPipelinedTransactionDoesNotStumbleOverDeadConnections(t *testing.T) {
