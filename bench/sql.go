@@ -349,9 +349,9 @@ func (r *sqlRig) fill(table string, n int) error {
 	for from := 0; from < n; from += batch {
 		_, err := r.direct.db.ExecContext(r.ctx, fmt.Sprintf(`INSERT INTO %s (
 			id, revision, fence, attempts, first_start, last_start, ended_at, expires_at, lease_until, owner_until, seal, outcome_seal,
-			checksum, format, state, guarantee, flags, scheme, token, fingerprint, method, readable_key, outcome)
+			checksum, format, state, guarantee, flags, scheme, token, fingerprint, method, readable_key, outcome, sweep_at)
 		SELECT sha256(n::text::bytea), 2, 1, 1, 1, 1, 1, 4102444800000 + n, 1, 1, 1, 1, 1, 1, 4, 3, 0, 1,
-			'0123456789abcdef', sha256('request'), '/shop.v1.Orders/Create', 'order-' || n, 'outcome'
+			'0123456789abcdef', sha256('request'), '/shop.v1.Orders/Create', 'order-' || n, 'outcome', 4102444800000 + n
 		FROM generate_series(%d::bigint, %d) AS n`, table, from, min(from+batch, n)-1))
 		if err != nil {
 			return err
