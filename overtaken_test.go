@@ -160,10 +160,17 @@ func TestF18CompletionAndTakeoverAtOnceHaveOneWinner(t *testing.T) {
 		wg.Go(func() { answers[1] = do(t, second, pay(key), work("b")) })
 		wg.Wait()
 
+		for _, a := range answers {
+			if a.err != nil && !errors.Is(a.err, onlyonce.ReasonLeaseLost) && !errors.Is(a.err, onlyonce.ReasonInProgress) {
+				t.Fatalf("round %d: %v", round, a.err)
+			}
+		}
+
 		rec := record(t, first, key)
 
-		// A claim whose answer comes when the lease is about to end is given back. That nobody has run then decides nothing.
-		if rec.State == store.Released && answers[0].err != nil && answers[1].err != nil && late < 10*rounds {
+		// On a slow machine a claim may be answered when its lease is about to end. It is given back then, and the other run, if there
+		// was one, has lost the key to it: nobody has completed.
+		if rec.State == store.Released && answers[0].err != nil && answers[1].err != nil && late < rounds {
 			late++
 			round--
 
@@ -179,9 +186,6 @@ func TestF18CompletionAndTakeoverAtOnceHaveOneWinner(t *testing.T) {
 		for _, a := range answers {
 			switch {
 			case a.err != nil:
-				if !errors.Is(a.err, onlyonce.ReasonLeaseLost) && !errors.Is(a.err, onlyonce.ReasonInProgress) {
-					t.Fatalf("round %d: %v", round, a.err)
-				}
 			case !bytes.Equal(a.Body, rec.Body):
 				t.Fatalf("round %d: an answer is %q, recorded is %q", round, a.Body, rec.Body)
 			case a.Status == onlyonce.StatusExecuted:

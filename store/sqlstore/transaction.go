@@ -34,9 +34,6 @@ var _ store.Transaction = (*transaction)(nil)
 // errNotOwn says that somebody has taken the record from the transaction that has it.
 var errNotOwn = errors.New("the record is not the transaction's own any more")
 
-// halfway is the time in the middle between now and a deadline.
-func halfway(deadline time.Time) time.Time { return time.Now().Add(time.Until(deadline) / 2) } // half
-
 // open begins the transaction. It does not end with ctx, but with cancel.
 func (t *transaction) open(ctx context.Context) error {
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -212,7 +209,7 @@ func (t *transaction) commit(ctx context.Context) (sure bool, err error) {
 	deadline, _ := ctx.Deadline()
 
 	// The other half is for finding out.
-	patience := time.NewTimer(time.Until(halfway(deadline)))
+	patience := time.NewTimer(time.Until(deadline) / 2)
 	defer patience.Stop()
 
 	select {
