@@ -70,10 +70,17 @@ func (c client) pay(t *testing.T, key string) answer {
 func (c client) begin(t *testing.T, key string) <-chan answer {
 	t.Helper()
 
+	return c.beginWith(t, key, payment())
+}
+
+// beginWith is begin with another request.
+func (c client) beginWith(t *testing.T, key string, req *pb.SimpleRequest) <-chan answer {
+	t.Helper()
+
 	ctx := t.Context()
 	done := make(chan answer, 1)
 
-	go func() { done <- c.call(ctx, key, payment()) }()
+	go func() { done <- c.call(ctx, key, req) }()
 
 	return done
 }

@@ -34,16 +34,13 @@ func TestF31ClocksThatAreAnHourOff(t *testing.T) {
 			for _, guarantee := range []onlyonce.Guarantee{onlyonce.AtMostOnce, onlyonce.AtLeastOnce} {
 				w, first, second := begin(t, guarantee, sound(guarantee))
 
-				parked := w.park("first", atHandler, theKey)
-				owner := first.dial(t).begin(t, theKey)
-				parked.wait(t)
-
+				owner := w.parkAt(t, "first", first.dial(t), atHandler, theKey)
 				duplicate := second.begin(t, theKey)
 
 				eventually(t, "the duplicate has looked twice", func() bool { return len(w.seen(atRefused, theKey)) >= 2 })
-				parked.release()
+				owner.release()
 
-				ran := finish(t, owner)
+				ran := owner.finish(t)
 				ran.mustSay(t, onlyonce.StatusExecuted)
 
 				waited := finish(t, duplicate)

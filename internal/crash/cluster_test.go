@@ -10,7 +10,6 @@ import (
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/internal/redistest"
-	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
 // recordOf returns the name of the record of a key, and the node that has it. The record says what key it is of.
@@ -36,18 +35,19 @@ func recordOf(t *testing.T, cluster *redistest.Cluster, key string) (name string
 	return "", nil
 }
 
-// newIdle is a process that knows the cluster as it is now, and asks again much later.
+// newIdle is a process that knows the cluster as it is now, and asks again much later: an operation finds the new master by
+// itself, however long a busy machine takes over it.
 func newIdle(t *testing.T, url string) *onlyonce.Engine {
 	t.Helper()
 
-	records, err := redisstore.Open(url)
+	records, err := openRedis(url, patience)
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	t.Cleanup(func() { records.Close() })
 
-	engine, err := onlyonce.New(records)
+	engine, err := onlyonce.New(records, onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: patience}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,17 +120,13 @@ func TestF44ClusterMasterKilled(t *testing.T) {
 	replica := cluster.ReplicaFor(name)
 
 	// Runs on all slots, a third of them those of the master that is killed.
-	parked := make(map[string]*trap)
-	callers := make(map[string]<-chan answer)
-
-	for n := range others {
-		key := fmt.Sprintf("parked-%d", n)
-		parked[key] = w.park("first", atHandler, key)
-		callers[key] = first.begin(t, key)
+	parked := make([]*parkedCall, others)
+	for n := range parked {
+		parked[n] = w.beginAt(t, "first", first, atHandler, fmt.Sprintf("parked-%d", n))
 	}
 
-	for _, trap := range parked {
-		trap.wait(t)
+	for _, call := range parked {
+		call.wait(t)
 	}
 
 	eventually(t, "the replica has all records", func() bool {
@@ -185,16 +181,16 @@ func TestF44ClusterMasterKilled(t *testing.T) {
 		}
 	}
 
-	for key, trap := range parked {
-		trap.release()
+	for _, call := range parked {
+		call.release()
 
-		ran := finish(t, callers[key])
+		ran := call.finish(t)
 		ran.mustSay(t, onlyonce.StatusExecuted)
 
-		duplicate := second.pay(t, key)
+		duplicate := second.pay(t, call.key)
 		duplicate.mustSay(t, onlyonce.StatusReplayed)
 		duplicate.mustEqual(t, ran)
-		w.mustHave(t, key, 1, 1)
+		w.mustHave(t, call.key, 1, 1)
 	}
 
 	for n := range others {

@@ -76,24 +76,16 @@ func (w watched) fail(t *testing.T) {
 	t.Logf("it took %v to replace the master", time.Since(began).Round(time.Millisecond))
 }
 
-// run is a call that is parked.
-type parkedCall struct {
-	key    string
-	parked *trap
-	caller <-chan answer
-}
-
-func (w watched) begin(t *testing.T, server string, c client, at point, name string, n int) []parkedCall {
+func (w watched) begin(t *testing.T, server string, c client, at point, name string, n int) []*parkedCall {
 	t.Helper()
 
-	calls := make([]parkedCall, n)
+	calls := make([]*parkedCall, n)
 	for i := range calls {
-		key := fmt.Sprintf("%s-%d", name, i)
-		calls[i] = parkedCall{key: key, parked: w.park(server, at, key), caller: c.begin(t, key)}
+		calls[i] = w.beginAt(t, server, c, at, fmt.Sprintf("%s-%d", name, i))
 	}
 
 	for _, call := range calls {
-		call.parked.wait(t)
+		call.wait(t)
 	}
 
 	return calls
@@ -142,9 +134,9 @@ func TestF13FailoverLosesClaims(t *testing.T) {
 		}
 
 		before := w.record(t, call.key)
-		call.parked.release()
+		call.release()
 
-		late := finish(t, call.caller)
+		late := call.finish(t)
 		w.mustReach(t, atLeaseLost, call.key)
 
 		now := w.record(t, call.key)
@@ -166,9 +158,9 @@ func TestF13FailoverLosesClaims(t *testing.T) {
 	}
 
 	for _, call := range kept {
-		call.parked.release()
+		call.release()
 
-		ran := finish(t, call.caller)
+		ran := call.finish(t)
 		ran.mustSay(t, onlyonce.StatusExecuted)
 
 		duplicate := second.pay(t, call.key)
@@ -194,8 +186,8 @@ func TestF15FailoverLosesCompletions(t *testing.T) {
 	w.cut(t)
 
 	for _, call := range append(once, again...) {
-		call.parked.release()
-		finish(t, call.caller).mustSay(t, onlyonce.StatusExecuted)
+		call.release()
+		call.finish(t).mustSay(t, onlyonce.StatusExecuted)
 		w.mustBe(t, call.key, store.Completed)
 	}
 

@@ -26,15 +26,11 @@ const theKey = "order-7"
 func (w *world) killAt(t *testing.T, p *process, at point, req *pb.SimpleRequest) Visit {
 	t.Helper()
 
-	parked := w.park(p.name, at, theKey)
-	caller := p.dial(t)
-	done := make(chan answer, 1)
+	caller := w.beginAtWith(t, p.name, p.dial(t), at, theKey, req)
+	v := caller.wait(t)
 
-	go func() { done <- caller.call(t.Context(), theKey, req) }()
-
-	v := parked.wait(t)
 	p.kill()
-	finish(t, done).mustBreak(t)
+	caller.finish(t).mustBreak(t)
 
 	return v
 }

@@ -30,7 +30,7 @@ func newRemote(t *testing.T) remote {
 
 // cutOff is a server whose store goes away.
 func cutOff(policy onlyonce.Policy) serverConfig {
-	return serverConfig{Name: "first", Policy: policy, StoreTimeout: 300 * time.Millisecond, SettleTimeout: 300 * time.Millisecond}
+	return serverConfig{Name: "first", Policy: policy, StoreTimeout: time.Second, SettleTimeout: time.Second}
 }
 
 // beside is a server that reaches the store always.
@@ -127,9 +127,7 @@ func TestF07StoreDownDuringTheRun(t *testing.T) {
 		first := r.start(t, cutOff(mortal(onlyonce.AtMostOnce)))
 		second := r.start(t, r.beside(sound(onlyonce.AtMostOnce))).dial(t)
 
-		parked := r.park("first", atHandler, theKey)
-		caller := first.dial(t).begin(t, theKey)
-		parked.wait(t)
+		caller := r.parkAt(t, "first", first.dial(t), atHandler, theKey)
 
 		r.line.Down()
 		r.mustReach(t, atRenewFailed, theKey)
@@ -138,9 +136,9 @@ func TestF07StoreDownDuringTheRun(t *testing.T) {
 		r.line.Up()
 
 		eventually(t, "the run has its lease again", func() bool { return !r.record(t, theKey).OutcomeUnknown })
-		parked.release()
+		caller.release()
 
-		ran := finish(t, caller)
+		ran := caller.finish(t)
 		ran.mustSay(t, onlyonce.StatusExecuted)
 		r.mustBe(t, theKey, store.Completed)
 
@@ -162,12 +160,10 @@ func endsInTime(t *testing.T, lease time.Duration) bool {
 	caller := r.start(t, cutOff(policy)).dial(t)
 	second := r.start(t, r.beside(sound(onlyonce.AtLeastOnce))).dial(t)
 
-	begun, told := r.park("first", atHandler, theKey), r.park("first", atEnd, theKey)
-	done := make(chan answer, 1)
-
-	go func() { done <- caller.call(t.Context(), theKey, endless()) }()
-
+	told := r.park("first", atEnd, theKey)
+	begun := r.beginAtWith(t, "first", caller, atHandler, theKey, endless())
 	begun.wait(t)
+
 	r.line.Down()
 	begun.release()
 
@@ -184,17 +180,14 @@ func endsInTime(t *testing.T, lease time.Duration) bool {
 	// Its successor waits for the end of the lease, and not for the end of the run.
 	r.waitUnsettled(t, theKey)
 
-	taken, next := make(chan answer, 1), r.park("second", atHandler, theKey)
-
-	go func() { taken <- second.call(t.Context(), theKey, endless()) }()
-
+	next := r.beginAtWith(t, "second", second, atHandler, theKey, endless())
 	if successor := next.wait(t); successor.Fence <= end.Fence || successor.Attempt != 2 {
 		t.Errorf("the takeover is %+v, want attempt 2 with a fence above %d", successor, end.Fence)
 	}
 
 	told.release()
 
-	late := finish(t, done)
+	late := begun.finish(t)
 	if late.status() != onlyonce.StatusUnknown {
 		t.Errorf("the run that was cut off was answered with %q and %v", late.status(), late.err)
 	}
@@ -214,14 +207,12 @@ func TestF08StoreDownAtTheCompletion(t *testing.T) {
 		first := r.start(t, config)
 		second = r.start(t, r.beside(sound(guarantee))).dial(t)
 
-		parked := r.park("first", atReturned, theKey)
-		caller := first.dial(t).begin(t, theKey)
-		parked.wait(t)
+		caller := r.parkAt(t, "first", first.dial(t), atReturned, theKey)
 
 		r.line.Down()
-		parked.release()
+		caller.release()
 
-		ran = finish(t, caller)
+		ran = caller.finish(t)
 		ran.mustSay(t, onlyonce.StatusUnrecorded)
 		r.mustReach(t, atSettleFailed, theKey)
 		r.mustBe(t, theKey, store.Running)
@@ -271,24 +262,21 @@ func TestF09F10F11OneMessageIsLost(t *testing.T) {
 
 				r := newRemote(t)
 				first := r.start(t, cutOff(sound(onlyonce.AtMostOnce))).dial(t)
-				first.pay(t, "another").mustSay(t, onlyonce.StatusExecuted) // the server knows the scripts
-
-				parked := r.park("first", atReturned, theKey)
+				r.untilAnswered(t, first, "another").mustSay(t, onlyonce.StatusExecuted) // the server knows the scripts
 
 				if operation == "claim" {
 					r.line.Next(fault, redistest.Named("evalsha"))
 				}
 
-				caller := first.begin(t, theKey)
-				parked.wait(t)
+				caller := r.parkAt(t, "first", first, atReturned, theKey)
 
 				if operation == "completion" {
 					r.line.Next(fault, redistest.Named("evalsha"))
 				}
 
-				parked.release()
+				caller.release()
 
-				ran := finish(t, caller)
+				ran := caller.finish(t)
 				ran.mustSay(t, onlyonce.StatusExecuted)
 
 				duplicate := first.pay(t, theKey)
@@ -316,12 +304,10 @@ func TestF43RedisRestartedEmpty(t *testing.T) {
 			policy.Lease = 2 * time.Second
 			caller := r.start(t, cutOff(policy)).dial(t)
 
-			begun, told := r.park("first", atHandler, theKey), r.park("first", atEnd, theKey)
-			done := make(chan answer, 1)
-
-			go func() { done <- caller.call(t.Context(), theKey, endless()) }()
-
+			told := r.park("first", atEnd, theKey)
+			begun := r.beginAtWith(t, "first", caller, atHandler, theKey, endless())
 			begun.wait(t)
+
 			r.server.Restart()
 			begun.release()
 
@@ -332,7 +318,7 @@ func TestF43RedisRestartedEmpty(t *testing.T) {
 			r.mustReach(t, atLeaseLost, theKey)
 			told.release()
 
-			if ended := finish(t, done); ended.status() != onlyonce.StatusUnknown {
+			if ended := begun.finish(t); ended.status() != onlyonce.StatusUnknown {
 				t.Errorf("the run was answered with %q and %v", ended.status(), ended.err)
 			}
 		})
@@ -344,13 +330,12 @@ func TestF43RedisRestartedEmpty(t *testing.T) {
 		r := newRemote(t)
 		first := r.start(t, cutOff(sound(onlyonce.AtMostOnce))).dial(t)
 
-		parked := r.park("first", atReturned, theKey)
-		caller := first.begin(t, theKey)
-		parked.wait(t)
-		r.server.Restart()
-		parked.release()
+		caller := r.parkAt(t, "first", first, atReturned, theKey)
 
-		finish(t, caller).mustSay(t, onlyonce.StatusUnrecorded)
+		r.server.Restart()
+		caller.release()
+
+		caller.finish(t).mustSay(t, onlyonce.StatusUnrecorded)
 		r.mustReach(t, atLeaseLost, theKey)
 		r.mustBe(t, theKey, store.Absent)
 		r.mustHave(t, theKey, 1, 1)
@@ -361,7 +346,7 @@ func TestF43RedisRestartedEmpty(t *testing.T) {
 
 		r := newRemote(t)
 		first := r.start(t, cutOff(sound(onlyonce.AtMostOnce))).dial(t)
-		first.pay(t, "before").mustSay(t, onlyonce.StatusExecuted)
+		r.untilAnswered(t, first, "before").mustSay(t, onlyonce.StatusExecuted)
 
 		r.server.Restart()
 		r.line.Reset()
@@ -403,7 +388,7 @@ func TestF54NoReplyToTheClaimUntilItIsGivenUp(t *testing.T) {
 
 			r := newRemote(t)
 			first := r.start(t, cutOff(sound(onlyonce.AtMostOnce))).dial(t)
-			first.pay(t, "another").mustSay(t, onlyonce.StatusExecuted) // the server knows the scripts
+			r.untilAnswered(t, first, "another").mustSay(t, onlyonce.StatusExecuted) // the server knows the scripts
 
 			lost := r.line.Every(fault, redistest.Named("evalsha"))
 			first.pay(t, theKey).mustReject(t, onlyonce.ReasonStoreUnavailable)

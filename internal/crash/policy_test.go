@@ -9,7 +9,7 @@ import (
 )
 
 // shortLease is the lease of servers that are killed or stopped.
-const shortLease = 300 * time.Millisecond
+const shortLease = time.Second
 
 // mortal is the policy of a server that will be killed or stopped.
 func mortal(g onlyonce.Guarantee) onlyonce.Policy {

@@ -29,15 +29,12 @@ func TestF18CompletionRacesTakeover(t *testing.T) {
 			owner := first.dial(t)
 
 			keys := make([]string, races)
-			parked := make([]*trap, races)
-			owners := make([]<-chan answer, races)
+			owners := make([]*parkedCall, races)
 			takers := make([]<-chan answer, races)
 
 			for i := range races {
 				keys[i] = fmt.Sprintf("race-%d", i)
-				parked[i] = w.park("first", atReturned, keys[i])
-				owners[i] = owner.begin(t, keys[i])
-				parked[i].wait(t)
+				owners[i] = w.parkAt(t, "first", owner, atReturned, keys[i])
 			}
 
 			first.signal(t, syscall.SIGSTOP)
@@ -56,9 +53,9 @@ func TestF18CompletionRacesTakeover(t *testing.T) {
 
 				if i%2 == 0 {
 					taking.release()
-					parked[i].release()
+					owners[i].release()
 				} else {
-					parked[i].release()
+					owners[i].release()
 					taking.release()
 				}
 			}
@@ -66,7 +63,7 @@ func TestF18CompletionRacesTakeover(t *testing.T) {
 			overtaken := 0
 
 			for i, key := range keys {
-				late, taker := finish(t, owners[i]), finish(t, takers[i])
+				late, taker := owners[i].finish(t), finish(t, takers[i])
 				last := second.pay(t, key)
 				last.mustSay(t, onlyonce.StatusReplayed)
 				taker.mustEqual(t, last)

@@ -60,9 +60,7 @@ func keepsItsKey(t *testing.T, on keeper, guarantee onlyonce.Guarantee, lease ti
 	first := w.start(t, serverConfig{Name: "first", Policy: renewing})
 	second := w.start(t, serverConfig{Name: "second", Policy: asking}).dial(t)
 
-	parked := w.park("first", atHandler, theKey)
-	owner := first.dial(t).begin(t, theKey)
-	parked.wait(t)
+	owner := w.parkAt(t, "first", first.dial(t), atHandler, theKey)
 
 	kept := true
 
@@ -76,9 +74,9 @@ func keepsItsKey(t *testing.T, on keeper, guarantee onlyonce.Guarantee, lease ti
 		return !kept || rec.LeaseUntil.Sub(rec.LastStart) > (longRun+1)*lease
 	})
 
-	parked.release()
+	owner.release()
 
-	ran := finish(t, owner)
+	ran := owner.finish(t)
 
 	if kept {
 		// Its lease may still end before it does, under AT_MOST_ONCE without any harm.

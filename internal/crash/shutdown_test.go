@@ -25,9 +25,7 @@ func TestF48GracefulStopDuringARun(t *testing.T) {
 			p := w.start(t, serverConfig{Name: "server", Policy: sound(onlyonce.AtMostOnce), GracefulStopFirst: true})
 			client := p.dial(t)
 
-			parked := w.park("server", atHandler, theKey)
-			caller := client.begin(t, theKey)
-			parked.wait(t)
+			caller := w.parkAt(t, "server", client, atHandler, theKey)
 
 			p.doomed.Store(true)
 			p.signal(t, syscall.SIGTERM)
@@ -43,9 +41,9 @@ func TestF48GracefulStopDuringARun(t *testing.T) {
 			})
 
 			w.mustBe(t, theKey, store.Running)
-			parked.release()
+			caller.release()
 
-			finish(t, caller).mustSay(t, onlyonce.StatusExecuted)
+			caller.finish(t).mustSay(t, onlyonce.StatusExecuted)
 			p.waitExit(t) // which says that nothing leaks
 			w.mustBe(t, theKey, store.Completed)
 
@@ -83,17 +81,13 @@ func TestF56DrainUnderLoad(t *testing.T) {
 			client := p.dial(t)
 			all := asked{answers: make(map[string]answer)}
 
-			parked := make(map[string]*trap)
-			callers := make(map[string]<-chan answer)
-
-			for n := range parkedRuns {
-				key := fmt.Sprintf("parked-%d", n)
-				parked[key] = w.park("server", atHandler, key)
-				callers[key] = client.begin(t, key)
+			parked := make([]*parkedCall, parkedRuns)
+			for n := range parked {
+				parked[n] = w.beginAt(t, "server", client, atHandler, fmt.Sprintf("parked-%d", n))
 			}
 
-			for _, trap := range parked {
-				trap.wait(t)
+			for _, call := range parked {
+				call.wait(t)
 			}
 
 			var load sync.WaitGroup
@@ -125,12 +119,12 @@ func TestF56DrainUnderLoad(t *testing.T) {
 				all.note(key, got)
 			}
 
-			for key, trap := range parked {
-				trap.release()
+			for _, call := range parked {
+				call.release()
 
-				got := finish(t, callers[key])
+				got := call.finish(t)
 				got.mustSay(t, onlyonce.StatusExecuted)
-				all.note(key, got)
+				all.note(call.key, got)
 			}
 
 			p.waitExit(t)

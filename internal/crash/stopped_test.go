@@ -16,19 +16,16 @@ import (
 
 // stopped is a run whose process was stopped after the effect, for longer than its lease.
 type stopped struct {
-	owner  *process
-	caller <-chan answer
-	parked *trap
+	*parkedCall
+
+	owner *process
 }
 
 // stop makes a call with theKey and stops its server.
 func (w *world) stop(t *testing.T, owner *process) stopped {
 	t.Helper()
 
-	s := stopped{owner: owner, parked: w.park(owner.name, atCharged, theKey)}
-	s.caller = owner.dial(t).begin(t, theKey)
-
-	s.parked.wait(t)
+	s := stopped{w.parkAt(t, owner.name, owner.dial(t), atCharged, theKey), owner}
 	owner.signal(t, syscall.SIGSTOP)
 	w.waitUnsettled(t, theKey) // a process that runs renews its lease
 
@@ -39,10 +36,10 @@ func (w *world) stop(t *testing.T, owner *process) stopped {
 func (s stopped) resume(t *testing.T) answer {
 	t.Helper()
 
-	s.parked.release()
+	s.release()
 	s.owner.signal(t, syscall.SIGCONT)
 
-	return finish(t, s.caller)
+	return s.finish(t)
 }
 
 func TestF16StoppedPastTheLeaseAndOvertaken(t *testing.T) {
@@ -92,10 +89,7 @@ func TestF16StoppedPastTheLeaseAndOvertaken(t *testing.T) {
 
 				w, owner, second := begin(t)
 
-				parked := w.park("second", atHandler, theKey)
-				winner := second.begin(t, theKey)
-				parked.wait(t)
-
+				winner := w.parkAt(t, "second", second, atHandler, theKey)
 				before := w.mustBe(t, theKey, store.Running)
 				owner.resume(t).mustReject(t, onlyonce.ReasonLeaseLost)
 
@@ -103,9 +97,9 @@ func TestF16StoppedPastTheLeaseAndOvertaken(t *testing.T) {
 					t.Errorf("the late owner has changed the record: %+v, want %+v", rec, before)
 				}
 
-				parked.release()
+				winner.release()
 
-				won := finish(t, winner)
+				won := winner.finish(t)
 				won.mustSay(t, onlyonce.StatusExecuted)
 
 				retry := owner.owner.dial(t).pay(t, theKey)

@@ -20,7 +20,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // connect returns a client of a store that is served on the other end of a TCP connection.
-func connect(t *testing.T, backend remotestore.Backend, timeout time.Duration) *remotestore.Client {
+func connect(t *testing.T, backend remotestore.Backend) *rpc.Client {
 	t.Helper()
 
 	server := rpc.NewServer()
@@ -58,7 +58,7 @@ func connect(t *testing.T, backend remotestore.Backend, timeout time.Duration) *
 		served.Wait()
 	})
 
-	return remotestore.New(client, timeout)
+	return client
 }
 
 // Clients of one store, each on a connection of its own, keep the contract of the store behind them.
@@ -68,7 +68,7 @@ func TestContract(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) store.Store {
 		t.Helper()
 
-		return connect(t, shared, time.Minute)
+		return remotestore.New(connect(t, shared), time.Minute)
 	}, storetest.WithUnit(40*time.Millisecond))
 }
 
@@ -87,7 +87,7 @@ func TestErrorsKeepWhatTheyMatch(t *testing.T) {
 	sentinels := []error{store.ErrFull, store.ErrUnreadable, store.ErrNewer}
 
 	for _, sent := range append(sentinels, errors.New("another problem")) {
-		_, err := connect(t, failing{memstore.New(), sent}, time.Minute).Claim(t.Context(), store.Claim{})
+		_, err := remotestore.New(connect(t, failing{memstore.New(), sent}), time.Minute).Claim(t.Context(), store.Claim{})
 		if err == nil {
 			t.Fatalf("a claim whose store says %q has no error", sent)
 		}
@@ -115,15 +115,16 @@ func (s stuck) Claim(context.Context, store.Claim) (store.Result, error) {
 
 func TestAnOperationEndsWithItsTimeout(t *testing.T) {
 	backend := stuck{memstore.New(), make(chan struct{})}
-	client := connect(t, backend, 10*time.Millisecond)
+	conn := connect(t, backend)
+	hasty, patient := remotestore.New(conn, 10*time.Millisecond), remotestore.New(conn, time.Minute)
 
 	defer close(backend.over)
 
-	if _, err := client.Claim(t.Context(), store.Claim{}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := hasty.Claim(t.Context(), store.Claim{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a claim that is not answered: %v", err)
 	}
 
-	if _, err := client.Lookup(t.Context(), store.Key{}); err != nil {
+	if _, err := patient.Lookup(t.Context(), store.Key{}); err != nil {
 		t.Errorf("another operation on the connection: %v", err)
 	}
 }
