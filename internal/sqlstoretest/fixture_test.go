@@ -126,10 +126,10 @@ func (k kind) behind(tb testing.TB) (*sqlstore.Store, *sqltest.Proxy) {
 }
 
 // hasty is a store behind a proxy that gives up soon.
-func (k kind) hasty(tb testing.TB, proxy *sqltest.Proxy) *sqlstore.Store {
+func (k kind) hasty(tb testing.TB, proxy *sqltest.Proxy, timeout time.Duration) *sqlstore.Store {
 	tb.Helper()
 
-	return k.on(tb, pool(proxy.DB(tb, k.params...)), sqlstore.WithTimeout(unit))
+	return k.on(tb, pool(proxy.DB(tb, k.params...)), sqlstore.WithTimeout(timeout))
 }
 
 func newKey() (key store.Key) {

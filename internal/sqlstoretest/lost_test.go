@@ -107,7 +107,7 @@ func TestF06AnOperationEndsWithItsTimeoutWhereTheServerDoesNotAnswer(t *testing.
 		t.Helper()
 
 		s, proxy := k.behind(t)
-		hasty := k.hasty(t, proxy)
+		hasty := k.hasty(t, proxy, unit)
 		claim := newClaim()
 		start(t, s, claim)
 
