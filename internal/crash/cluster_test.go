@@ -98,7 +98,7 @@ func TestF44ClusterMasterKilled(t *testing.T) {
 	url := fmt.Sprintf("redis+cluster://%s?addr=%s", addrs[0], strings.Join(addrs[1:], "&addr="))
 	w := newWorldIn(t, keepIn(t, url, url))
 
-	config := serverConfig{Name: "first", Policy: sound(onlyonce.AtMostOnce), StoreTimeout: 500 * time.Millisecond}
+	config := serverConfig{Name: "first", Policy: sound(onlyonce.AtMostOnce), StoreTimeout: 2 * time.Second}
 	first := w.start(t, config).dial(t)
 
 	config.Name = "second"

@@ -203,7 +203,7 @@ func TestF15FailoverLosesCompletions(t *testing.T) {
 	for _, call := range again {
 		w.mustBe(t, call.key, store.Running)
 
-		retry := least.pay(t, call.key)
+		retry := least.run(t, call.key)
 		retry.mustSay(t, onlyonce.StatusExecuted)
 		w.mustHave(t, call.key, 2, 1)
 

@@ -58,7 +58,7 @@ func TestF06StoreDownBeforeTheClaim(t *testing.T) {
 		r.line.Up()
 
 		r.mustReach(t, atPendingSettled, theKey)
-		r.untilAnswered(t, first, theKey).mustSay(t, onlyonce.StatusExecuted)
+		first.run(t, theKey).mustSay(t, onlyonce.StatusExecuted)
 		first.pay(t, theKey).mustSay(t, onlyonce.StatusReplayed)
 		r.mustHave(t, theKey, 1, 1)
 	})
@@ -76,7 +76,7 @@ func TestF06StoreDownBeforeTheClaim(t *testing.T) {
 
 		r.mustReach(t, atPendingSettled, theKey)
 		r.mustBe(t, theKey, store.Released)
-		first.pay(t, theKey).mustSay(t, onlyonce.StatusExecuted)
+		first.run(t, theKey).mustSay(t, onlyonce.StatusExecuted)
 		r.mustHave(t, theKey, 1, 1)
 	})
 
@@ -92,18 +92,6 @@ func TestF06StoreDownBeforeTheClaim(t *testing.T) {
 		first.pay(t, theKey).mustSay(t, onlyonce.StatusUnprotected)
 		r.mustHave(t, theKey, 1, 1)
 	})
-}
-
-// untilAnswered calls until the store is not refused any more: a client that could not connect waits before it tries again.
-func (r remote) untilAnswered(t *testing.T, c client, key string) (got answer) {
-	t.Helper()
-	eventually(t, "the store is back", func() bool {
-		got = c.pay(t, key)
-
-		return got.reason() != onlyonce.ReasonStoreUnavailable
-	})
-
-	return got
 }
 
 func TestF07StoreDownDuringTheRun(t *testing.T) {
@@ -262,7 +250,7 @@ func TestF09F10F11OneMessageIsLost(t *testing.T) {
 
 				r := newRemote(t)
 				first := r.start(t, cutOff(sound(onlyonce.AtMostOnce))).dial(t)
-				r.untilAnswered(t, first, "another").mustSay(t, onlyonce.StatusExecuted) // the server knows the scripts
+				first.run(t, "another").mustSay(t, onlyonce.StatusExecuted) // the server knows the scripts
 
 				if operation == "claim" {
 					r.line.Next(fault, redistest.Named("evalsha"))
@@ -346,11 +334,11 @@ func TestF43RedisRestartedEmpty(t *testing.T) {
 
 		r := newRemote(t)
 		first := r.start(t, cutOff(sound(onlyonce.AtMostOnce))).dial(t)
-		r.untilAnswered(t, first, "before").mustSay(t, onlyonce.StatusExecuted)
+		first.run(t, "before").mustSay(t, onlyonce.StatusExecuted)
 
 		r.server.Restart()
 		r.line.Reset()
-		r.untilAnswered(t, first, "after").mustSay(t, onlyonce.StatusExecuted)
+		first.run(t, "after").mustSay(t, onlyonce.StatusExecuted)
 
 		sources := 0
 
@@ -365,7 +353,7 @@ func TestF43RedisRestartedEmpty(t *testing.T) {
 		}
 
 		r.line.Reset()
-		first.pay(t, "later").mustSay(t, onlyonce.StatusExecuted)
+		first.run(t, "later").mustSay(t, onlyonce.StatusExecuted)
 
 		for _, command := range r.line.Commands() {
 			if command.Name == "eval" {
@@ -388,7 +376,7 @@ func TestF54NoReplyToTheClaimUntilItIsGivenUp(t *testing.T) {
 
 			r := newRemote(t)
 			first := r.start(t, cutOff(sound(onlyonce.AtMostOnce))).dial(t)
-			r.untilAnswered(t, first, "another").mustSay(t, onlyonce.StatusExecuted) // the server knows the scripts
+			first.run(t, "another").mustSay(t, onlyonce.StatusExecuted) // the server knows the scripts
 
 			lost := r.line.Every(fault, redistest.Named("evalsha"))
 			first.pay(t, theKey).mustReject(t, onlyonce.ReasonStoreUnavailable)
@@ -405,7 +393,7 @@ func TestF54NoReplyToTheClaimUntilItIsGivenUp(t *testing.T) {
 			r.mustBe(t, theKey, store.Released)
 			r.mustHave(t, theKey, 0, 0)
 
-			first.pay(t, theKey).mustSay(t, onlyonce.StatusExecuted)
+			first.run(t, theKey).mustSay(t, onlyonce.StatusExecuted)
 			first.pay(t, theKey).mustSay(t, onlyonce.StatusReplayed)
 			r.mustHave(t, theKey, 1, 1)
 		})

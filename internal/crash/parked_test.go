@@ -7,8 +7,6 @@ import (
 	"time"
 
 	pb "google.golang.org/grpc/interop/grpc_testing"
-
-	"github.com/onlyonce-go/onlyonce"
 )
 
 // parkedCall is a call in the background whose server stops on the way, until it is released.
@@ -59,7 +57,7 @@ func (p *parkedCall) wait(t *testing.T) Visit {
 		case v := <-p.parked.visit:
 			return v
 		case got := <-p.caller:
-			if got.reason() != onlyonce.ReasonStoreUnavailable && got.reason() != onlyonce.ReasonLeaseLost {
+			if !got.cameTooLate() {
 				t.Fatalf("server %s was not %s with key %q, and answered with %q and %v",
 					p.parked.server, p.parked.at, p.key, got.status(), got.err)
 			}

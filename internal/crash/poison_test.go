@@ -54,7 +54,7 @@ func TestF55ARequestThatKillsItsProcessRunsMaxAttemptsTimes(t *testing.T) {
 				fence = run.Fence
 			}
 
-			survivor.pay(t, "other").mustSay(t, onlyonce.StatusExecuted)
+			survivor.run(t, "other").mustSay(t, onlyonce.StatusExecuted)
 		})
 	}
 }
