@@ -100,6 +100,31 @@ func TestF20OutcomeIsWrittenAfterTheCallerHasGone(t *testing.T) {
 	}
 }
 
+// What a run says of its own caller is no answer to those who wait for it.
+func TestF20DuplicatesOfARunThatEndedWithItsCallerAreToldToRetry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, memstore.New(), withGuarantee(onlyonce.AtLeastOnce))
+		call := pay("k")
+		call.Policy = &onlyonce.Policy{Detached: onlyonce.Off}
+
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+
+		var p payments
+
+		owner := inBackground(ctx, e, call, p.obedient(10*time.Second))
+
+		synctest.Wait()
+
+		duplicate := inBackground(t.Context(), e, pay("k"), p.do)
+
+		(<-owner).mustFail(t, onlyonce.StatusUnknown, context.DeadlineExceeded)
+		(<-duplicate).mustBeRejected(t, onlyonce.ReasonInProgress)
+		do(t, e, pay("k"), p.do).mustBe(t, onlyonce.StatusExecuted, "#2")
+	})
+}
+
 func TestF20RunThatIsNotDetachedEndsWithItsCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

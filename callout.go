@@ -1,9 +1,6 @@
 package onlyonce
 
-import (
-	"errors"
-	"fmt"
-)
+import "fmt"
 
 // CallOutcome answers the question of a caller whose call has failed: may I try this with a new key?
 type CallOutcome uint8
@@ -33,8 +30,16 @@ func (o CallOutcome) String() string {
 	}
 }
 
+// outcomer is an error of a call that knows what it means for the key.
+type outcomer interface {
+	error
+	CallOutcome() CallOutcome
+}
+
 // OutcomeOf says what an error of a call means for its key. It understands the errors of the client interceptor and of
-// [Engine.Do]. A nil error is OutcomeFinal, an error from anywhere else is OutcomeUnknown.
+// [Engine.Do], also where they are wrapped. A nil error is OutcomeFinal, an error from anywhere else is OutcomeUnknown. Where
+// errors of several calls are joined, one that is OutcomeUnknown makes all of it so, and one that is OutcomeFinal makes the rest
+// OutcomeFinal.
 //
 // Where a first answer marked [Final] has a code that an error on its way may have as well (CANCELLED, UNKNOWN,
 // DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL), a client cannot tell them apart: it is OutcomeUnknown, and OutcomeFinal
@@ -44,12 +49,31 @@ func OutcomeOf(err error) CallOutcome {
 		return OutcomeFinal
 	}
 
-	if known, ok := errors.AsType[interface {
-		error
-		CallOutcome() CallOutcome
-	}](err); ok {
-		return known.CallOutcome()
+	outcome, _ := outcomeIn(err)
+
+	return outcome
+}
+
+// outcomeIn is the outcome of the calls whose errors are in err, if there is one.
+func outcomeIn(err error) (outcome CallOutcome, found bool) {
+	switch e := err.(type) { //nolint:errorlint // this walks by itself, and does not look into the errors of calls
+	case outcomer:
+		return e.CallOutcome(), true
+	case interface{ Unwrap() error }:
+		return outcomeIn(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		outcome = OutcomeNotExecuted
+
+		for _, branch := range e.Unwrap() {
+			if own, ok := outcomeIn(branch); ok {
+				outcome, found = min(outcome, own), true // they are in this order
+			}
+		}
 	}
 
-	return OutcomeUnknown
+	if !found {
+		return OutcomeUnknown, false
+	}
+
+	return outcome, true
 }

@@ -1,8 +1,8 @@
 package onlyonce
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 )
 
 // Class says what an outcome means for the key.
@@ -52,11 +52,21 @@ func KeepWrites(err error) error {
 	return &keeping{err: err}
 }
 
-// KeepsWrites reports whether KeepWrites has marked err, or an error that it wraps.
+// KeepsWrites reports whether KeepWrites has marked err, or an error that it wraps. Marks inside the error of another call do not
+// count.
 func KeepsWrites(err error) bool {
-	_, ok := errors.AsType[*keeping](err)
-
-	return ok
+	switch e := err.(type) { //nolint:errorlint // this walks by itself, and stops at the errors of other calls
+	case *keeping:
+		return true
+	case outcomer:
+		return false
+	case interface{ Unwrap() error }:
+		return KeepsWrites(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), KeepsWrites)
+	default:
+		return false
+	}
 }
 
 type keeping struct{ err error }
@@ -65,13 +75,39 @@ func (k *keeping) Error() string { return k.err.Error() }
 func (k *keeping) Unwrap() error { return k.err }
 
 // MarkedClass returns the class that NotExecuted or Final has given to err, or to an error that it wraps. The second
-// result reports whether there is one.
+// result reports whether there is one. Where errors are joined, a mark on one of them says nothing of the others: they have to
+// have the same. Marks inside the error of another call, as [Engine.Do] returns it, speak of that call.
 func MarkedClass(err error) (Class, bool) {
-	if m, ok := errors.AsType[*marked](err); ok {
-		return m.class, true
+	switch e := err.(type) { //nolint:errorlint // this walks by itself, and stops at the errors of other calls
+	case *marked:
+		return e.class, true
+	case outcomer:
+		return ClassAmbiguous, false
+	case interface{ Unwrap() error }:
+		return MarkedClass(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		return agreedClass(e.Unwrap())
+	default:
+		return ClassAmbiguous, false
+	}
+}
+
+// agreedClass is the class that all errors are marked with. Marks that contradict each other say that nobody knows.
+func agreedClass(errs []error) (class Class, ok bool) {
+	for i, err := range errs {
+		own, marked := MarkedClass(err)
+		if !marked {
+			return ClassAmbiguous, false
+		}
+
+		if i > 0 && own != class {
+			return ClassAmbiguous, true
+		}
+
+		class, ok = own, true
 	}
 
-	return ClassAmbiguous, false
+	return class, ok
 }
 
 // Unmarked returns err without the marks of NotExecuted, Final and KeepWrites, if they are the outermost.

@@ -13,6 +13,47 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
+func TestF32MarkOfAnErrorAmongOthers(t *testing.T) {
+	t.Parallel()
+
+	released, final, plain := onlyonce.NotExecuted(errLine), onlyonce.Final(errLine), errLine
+
+	inner := newEngine(t, newFaultStore())
+	_, nested := inner.Do(t.Context(), pay("inner"), func(context.Context) ([]byte, error) {
+		return nil, fmt.Errorf("another key's: %w", onlyonce.KeepWrites(released))
+	})
+
+	for name, tt := range map[string]struct {
+		err    error
+		class  onlyonce.Class
+		marked bool
+	}{
+		"wrapped":                   {fmt.Errorf("while paying: %w", released), onlyonce.ClassNotExecuted, true},
+		"the outermost":             {onlyonce.Final(fmt.Errorf("no: %w", released)), onlyonce.ClassDefinite, true},
+		"beside one without":        {errors.Join(plain, released), onlyonce.ClassAmbiguous, false},
+		"before one without":        {fmt.Errorf("%w: %w", final, plain), onlyonce.ClassAmbiguous, false},
+		"on both":                   {errors.Join(released, fmt.Errorf("and: %w", released)), onlyonce.ClassNotExecuted, true},
+		"against another":           {errors.Join(released, final), onlyonce.ClassAmbiguous, true},
+		"on all at once":            {onlyonce.NotExecuted(errors.Join(plain, plain)), onlyonce.ClassNotExecuted, true},
+		"of another call":           {nested, onlyonce.ClassAmbiguous, false},
+		"around that of a call":     {onlyonce.Final(nested), onlyonce.ClassDefinite, true},
+		"none":                      {plain, onlyonce.ClassAmbiguous, false},
+		"none, where all is joined": {errors.Join(plain, plain), onlyonce.ClassAmbiguous, false},
+	} {
+		if class, marked := onlyonce.MarkedClass(tt.err); class != tt.class || marked != tt.marked {
+			t.Errorf("the mark %s: MarkedClass = %v, %t; want %v, %t", name, class, marked, tt.class, tt.marked)
+		}
+	}
+
+	if onlyonce.KeepsWrites(nested) {
+		t.Error("an error of another call keeps the writes of this one")
+	}
+
+	if !onlyonce.KeepsWrites(errors.Join(plain, onlyonce.KeepWrites(plain))) {
+		t.Error("a joined error has lost its mark")
+	}
+}
+
 func TestF32ClassOfAnErrorAndTheGuaranteeDecideWhatBecomesOfTheKey(t *testing.T) {
 	t.Parallel()
 

@@ -19,7 +19,8 @@ type Call struct {
 	// TimeOrdered says that Key is a UUID of version 7, as NewKey makes them, and that its time counts: once it is older than
 	// Policy.Retention less ten minutes (or less half of that, where it is shorter than twenty), a call without a record is rejected with
 	// ReasonKeyExpired, because it may have run and been forgotten. A record is replayed as long as it is there. A key that is none, or
-	// from more than ten minutes in the future, is rejected with ReasonKeyInvalid.
+	// from more than ten minutes in the future (or more than half of a retention that is shorter than twenty), is rejected with
+	// ReasonKeyInvalid.
 	TimeOrdered bool
 	// Fingerprint tells requests apart. Where it is zero it is made from Request.
 	Fingerprint store.Fingerprint

@@ -1,6 +1,7 @@
 package onlyonce
 
 import (
+	"fmt"
 	"math"
 	"time"
 
@@ -25,14 +26,15 @@ func (x *execution) checkKeyTime() *Rejection {
 		return reject(ReasonKeyInvalid, notTimeOrdered, nil)
 	}
 
-	now := time.Now()
-	if made.After(now.Add(keyTimeTolerance)) {
-		return reject(ReasonKeyInvalid,
-			"this idempotency key was made more than 10 minutes in the future; set the clock right, and send a new key", nil)
-	}
-
 	life := keyLife(x.policy.Retention)
 	x.keyEnds = made.Add(life)
+
+	// A key that is dated further ahead could make a record again after its first one has expired.
+	now, ahead := time.Now(), min(keyTimeTolerance, x.policy.Retention-life)
+	if made.After(now.Add(ahead)) {
+		return reject(ReasonKeyInvalid,
+			fmt.Sprintf("this idempotency key was made more than %v in the future; set the clock right, and send a new key", ahead), nil)
+	}
 
 	// Where this clock is wrong by less than half of the time, or than the tolerance, the store's clock still has its say.
 	if now.Sub(made) > min(life/2, life-keyTimeTolerance) { // half

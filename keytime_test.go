@@ -233,6 +233,33 @@ func TestTimeOrderedKeyFromTheFutureOrOfAnotherFormIsInvalid(t *testing.T) {
 	})
 }
 
+// The clock of the client is ahead. Its key, or a copy that comes late, does not run again when its record has expired.
+func TestF29KeyOfAClockThatIsAheadDoesNotRunAgainAfterItsRetention(t *testing.T) {
+	t.Parallel()
+
+	for retention, allowed := range map[time.Duration]time.Duration{
+		time.Minute: 30 * time.Second, 15 * time.Minute: 7*time.Minute + 30*time.Second, 20 * time.Minute: 10 * time.Minute,
+		24 * time.Hour: 10 * time.Minute,
+	} {
+		t.Run(retention.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				e := newEngine(t, newFaultStore(), onlyonce.WithPolicy(onlyonce.Policy{Retention: retention}))
+
+				var p payments
+
+				do(t, e, ordered(time.Now().Add(allowed+time.Millisecond)), p.do).mustBeRejected(t, onlyonce.ReasonKeyInvalid)
+
+				call := ordered(time.Now().Add(allowed))
+				do(t, e, call, p.do).mustBe(t, onlyonce.StatusExecuted, "#1")
+				time.Sleep(retention + time.Millisecond)
+				do(t, e, call, p.do).mustBeRejected(t, onlyonce.ReasonKeyExpired)
+				p.mustHaveRun(t, 1)
+			})
+		})
+	}
+}
+
 func TestF29OldKeyIsNotRunWhileTheStoreIsDownEvenWhereThatIsAllowed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -195,6 +195,12 @@ func (x *execution) sharedEnd(out *Outcome, status Status) landing {
 			"the call with this idempotency key has ended without an outcome; retry with the same key")}
 	}
 
+	// Others have not given up: what the run says of its own caller is no answer to them.
+	if x.policy.Detached == Off && x.caller.Err() != nil {
+		return landing{kind: landedRejection, rejection: rejectInProgress(
+			"the call with this idempotency key was given up by its caller; retry with the same key")}
+	}
+
 	return landing{kind: landedReply, reply: Reply{Status: status, Shared: true, Err: out.Err}}
 }
 

@@ -88,7 +88,8 @@ func WithRetryCodes(retried ...codes.Code) ClientOption {
 
 // WithRetention says how long the servers keep outcomes, 24 hours by default; give the shortest of theirs. No attempt is made
 // later than that after the first one, less ten minutes (or half of it, where it is shorter than twenty), because it might
-// run again. A shorter retention in a method's .proto holds for that method.
+// run again. One that has begun in time and waits for a connection, or for its answer, ends with DEADLINE_EXCEEDED half-way from
+// there to the end of the retention. A shorter retention in a method's .proto holds for that method.
 func WithRetention(d time.Duration) ClientOption { return func(c *clientConfig) { c.retention = d } }
 
 // WithKeyRules refuses keys that the servers would refuse. The default is the contract's rule.

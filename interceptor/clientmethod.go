@@ -17,11 +17,12 @@ type clientMethod struct {
 }
 
 func clientMethodOf(fullMethod string) *clientMethod {
-	said := annotationsOf(findMethod(splitMethod(fullMethod)))
+	service, name := splitMethod(fullMethod)
+	said := annotationsOf(findMethod(service, name))
 
 	m := &clientMethod{
 		keyForm: keyForm{uuid: said.uuid}, keyField: said.key, retention: said.policy.Retention,
-		ignored: said.reads || said.policy.Key == KeyIgnored,
+		ignored: said.reads || said.policy.Key == KeyIgnored || service == healthService,
 	}
 
 	m.protected = !m.ignored && (said.given || said.key != nil) && said.problems() == nil && !said.streaming
@@ -62,6 +63,18 @@ func (m *clientMethod) within(elapsed time.Duration) time.Duration {
 	}
 
 	return min(elapsed, horizon(m.retention))
+}
+
+// latest is the time after the first attempt until which another one that has begun may be sent, where servers are said to keep
+// outcomes for retention and the .proto may say less: half-way between the last beginning and the end of the retention.
+func (m *clientMethod) latest(retention time.Duration) time.Duration {
+	if m.retention > 0 {
+		retention = min(retention, m.retention)
+	}
+
+	begin := horizon(retention)
+
+	return begin + (retention-begin)/2 // half
 }
 
 // horizon is the time after the first attempt within which another may be made to servers that keep outcomes so long.

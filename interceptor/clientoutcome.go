@@ -3,6 +3,7 @@ package interceptor
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"google.golang.org/grpc/status"
 
@@ -112,10 +113,19 @@ type callError struct {
 
 // callIsOpen reports an error of a keyed call whose effect may have happened. Whatever its code is, a handler that passes it on has
 // not ended for good: the same call, made again, may have another answer.
+//
+// Of several calls, one is enough.
 func callIsOpen(err error) bool {
-	call, ok := errors.AsType[*callError](err)
-
-	return ok && call.outcome == onlyonce.OutcomeUnknown
+	switch e := err.(type) { //nolint:errorlint // this walks by itself, and does not look into the errors of calls
+	case *callError:
+		return e.outcome == onlyonce.OutcomeUnknown
+	case interface{ Unwrap() error }:
+		return callIsOpen(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), callIsOpen)
+	default:
+		return false
+	}
 }
 
 // localError is an error of a call that was not sent.

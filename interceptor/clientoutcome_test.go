@@ -2,12 +2,17 @@ package interceptor_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	pb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
 
@@ -95,6 +100,41 @@ func TestOutcomeOfACall(t *testing.T) {
 			})
 		})
 	}
+}
+
+// One error of several says the most, and in which order they are joined means nothing.
+func TestOutcomeOfJoinedErrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		of := func(turns ...turn) error {
+			_, a := play(t, turns, nil)
+
+			return a.err
+		}
+		final, open := of(turn{code: codes.NotFound, said: "executed"}), of(turn{code: codes.Internal, said: "unknown"})
+		released := of(unavailable())
+		plain := errors.New("of nobody's call")
+
+		for _, test := range []struct {
+			errs []error
+			want onlyonce.CallOutcome
+		}{
+			{[]error{final, open}, onlyonce.OutcomeUnknown},
+			{[]error{released, open, final}, onlyonce.OutcomeUnknown},
+			{[]error{released, final}, onlyonce.OutcomeFinal},
+			{[]error{released, released}, onlyonce.OutcomeNotExecuted},
+			{[]error{plain, final}, onlyonce.OutcomeFinal},
+			{[]error{plain, fmt.Errorf("%w: %w", plain, released)}, onlyonce.OutcomeNotExecuted},
+			{[]error{plain, plain}, onlyonce.OutcomeUnknown},
+		} {
+			for range 2 {
+				if got := onlyonce.OutcomeOf(fmt.Errorf("both: %w", errors.Join(test.errs...))); got != test.want {
+					t.Errorf("the outcome of %q is %v, want %v", test.errs, got, test.want)
+				}
+
+				slices.Reverse(test.errs)
+			}
+		}
+	})
 }
 
 func TestOutcomeOfACallWhoseConnectionIsLost(t *testing.T) {
@@ -267,6 +307,20 @@ func TestFinalErrorOfAnyCodeIsFinal(t *testing.T) {
 			seen.mustBe(t, 2) // neither is tried again
 			w.mustHaveRun(t, 1)
 		})
+	}
+}
+
+// Servers ignore the keys of health checks, unless they are told to look at them.
+func TestF58_HealthChecksAreNotAmongAllMethods(t *testing.T) {
+	log := &journal{}
+	w := start(t, setup{register: func(s *grpc.Server) { healthpb.RegisterHealthServer(s, health.NewServer()) }}, nil)
+
+	if _, err := healthpb.NewHealthClient(w.clientConn(t, log.option())).Check(t.Context(), &healthpb.HealthCheckRequest{}); err != nil {
+		t.Fatal(err)
+	}
+
+	if seen := log.seen(); len(seen) > 0 && (seen[0].Unconfirmed || seen[0].Key != "") {
+		t.Errorf("the attempts are %+v", seen)
 	}
 }
 

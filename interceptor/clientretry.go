@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -25,6 +26,8 @@ type clientCall struct {
 	invoker grpc.UnaryInvoker
 	opts    []grpc.CallOption
 
+	latest    time.Duration // since the first attempt: until when another may be sent
+	began     time.Time     // the first attempt
 	attempts  int
 	header    metadata.MD // of the last attempt, as trailer
 	trailer   metadata.MD
@@ -54,10 +57,12 @@ func (c *clientConfig) withRetry(
 		policy = retry.Policy{MaxAttempts: 1}
 	}
 
-	policy.MaxElapsed = c.known.get(method).within(policy.MaxElapsed)
+	m := c.known.get(method)
+	policy.MaxElapsed = m.within(policy.MaxElapsed)
 
 	call := &clientCall{
 		config: c, ctx: ctx, method: method, key: key, req: req, reply: reply, cc: cc, invoker: invoker,
+		latest: m.latest(c.retention),
 	}
 
 	// The first message of a call that buffers nothing commits it, so that gRPC's own retries do not multiply with these.
@@ -85,15 +90,16 @@ func (c *clientConfig) withRetry(
 func overPolicy(p, wider retry.Policy) retry.Policy {
 	p.MaxAttempts = cmp.Or(p.MaxAttempts, wider.MaxAttempts)
 	base, most := p.BaseDelay, p.MaxDelay
-	p.BaseDelay = cmp.Or(base, wider.BaseDelay)
-	p.MaxDelay = cmp.Or(most, wider.MaxDelay)
+	inherited := wider.WithDefaults()
+	p.BaseDelay = cmp.Or(base, inherited.BaseDelay)
+	p.MaxDelay = cmp.Or(most, inherited.MaxDelay)
 
 	// Where one is set and the other is not, the one that is inherited gives way.
 	if base == 0 && most > 0 {
 		p.BaseDelay = min(p.BaseDelay, most)
 	}
 
-	if most == 0 && base > 0 && p.MaxDelay > 0 {
+	if most == 0 && base > 0 {
 		p.MaxDelay = max(p.MaxDelay, base)
 	}
 
@@ -110,7 +116,15 @@ func (c *clientCall) attempt(ctx context.Context, n int) (struct{}, error) {
 	c.header, c.trailer = nil, nil
 	c.attempts = n
 
-	if n > 1 {
+	if n == 1 {
+		c.began = time.Now()
+	} else {
+		// An attempt that begins in time may still wait for a connection, for as long as it is let.
+		var cancel context.CancelFunc
+
+		ctx, cancel = context.WithDeadline(ctx, c.began.Add(c.latest))
+		defer cancel()
+
 		ctx = metadata.AppendToOutgoingContext(ctx, AttemptHeader, strconv.Itoa(n-1))
 	}
 

@@ -3,12 +3,16 @@ package interceptor_test
 import (
 	"context"
 	"errors"
+	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	pb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
 
 	"github.com/onlyonce-go/onlyonce"
@@ -217,6 +221,49 @@ func TestF29_ClientDoesNotRetryAfterTheRetention(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The second attempt begins in time and cannot be sent: there is no connection until the record has expired.
+func TestF29_AttemptThatWaitsForAConnectionIsNotSentAfterTheRetention(t *testing.T) {
+	const retention = 10 * time.Minute
+
+	synctest.Test(t, func(t *testing.T) {
+		var down atomic.Bool
+
+		w := start(t, setup{server: policy(onlyonce.Policy{Retention: retention})}, nil)
+		w.handle = func(context.Context, *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+			down.Store(true)
+			w.listener.cut() // the answer is lost
+
+			return &pb.SimpleResponse{}, nil
+		}
+
+		dial := w.listener.dial
+		w.listener.dial = func(ctx context.Context, addr string) (net.Conn, error) {
+			if down.Load() {
+				return nil, errors.New("the server cannot be reached")
+			}
+
+			return dial(ctx, addr)
+		}
+
+		time.AfterFunc(retention+time.Second, func() { down.Store(false) })
+
+		began := time.Now()
+		_, err := w.client(t, interceptor.WithRetention(retention)).UnaryCall(t.Context(), payment(), grpc.WaitForReady(true))
+
+		// Attempts may begin for half of the retention, and may be sent for half of what is left then.
+		if took := time.Since(began); status.Code(err) != codes.DeadlineExceeded || took != retention*3/4 {
+			t.Errorf("the answer is %v after %v, want %v after %v", err, took, codes.DeadlineExceeded, retention*3/4)
+		}
+
+		if outcome := onlyonce.OutcomeOf(err); outcome != onlyonce.OutcomeUnknown {
+			t.Errorf("the outcome is %v", outcome)
+		}
+
+		time.Sleep(retention)
+		w.mustHaveRun(t, 1)
+	})
 }
 
 func TestPolicyMayStopBeforeTheRetention(t *testing.T) {

@@ -2,6 +2,7 @@ package interceptor_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -129,6 +130,31 @@ func TestF57_ClientDoesNotTakeADownstreamRejectionForItsOwn(t *testing.T) {
 	_, err := front.client(t).UnaryCall(t.Context(), payment())
 	if outcome := onlyonce.OutcomeOf(err); outcome != onlyonce.OutcomeUnknown {
 		t.Errorf("the outcome is %v, but the handler of %v has run", outcome, err)
+	}
+}
+
+// A handler has made two calls. One has its answer, and nobody knows what became of the other.
+func TestJoinedErrorsOfWhichOneMayHaveTakenEffectAreNotRecorded(t *testing.T) {
+	answered := start(t, setup{}, failing(status.Error(codes.NotFound, "no such item"))).client(t)
+	open := start(t, setup{}, failing(status.Error(codes.Internal, "charged, and crashed"))).client(t)
+
+	for name, clients := range map[string][]pb.TestServiceClient{
+		"answered-first": {answered, open}, "answered-last": {open, answered},
+	} {
+		front := start(t, setup{}, func(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+			errs := make([]error, 0, len(clients))
+
+			for _, client := range clients {
+				_, err := client.UnaryCall(ctx, req)
+				errs = append(errs, err)
+			}
+
+			return nil, errors.Join(errs...)
+		})
+
+		front.pay(t, name).mustSay(t, onlyonce.StatusUnknown)
+		front.pay(t, name).mustSay(t, onlyonce.StatusUnknown)
+		front.mustHaveRun(t, 1)
 	}
 }
 

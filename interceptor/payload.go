@@ -3,6 +3,7 @@ package interceptor
 import (
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -44,7 +45,7 @@ func EncodeOutcome(resp proto.Message, err error) (code string, body []byte, pro
 			return "", nil, fmt.Errorf("interceptor: EncodeOutcome was given an error that says OK: %w", err)
 		}
 
-		body, problem = encodePayload(st.Proto(), nil, nil, nil, nil)
+		body, problem = encodePayload(statusProto(st), nil, nil, nil, nil)
 
 		return code, body, problem
 	}
@@ -56,6 +57,16 @@ func EncodeOutcome(resp proto.Message, err error) (code string, body []byte, pro
 	body, problem = encodePayload(nil, resp, nil, nil, nil)
 
 	return okName, body, problem
+}
+
+// statusProto is a status as its caller gets it: gRPC replaces each byte of a message that is not UTF-8.
+func statusProto(st *status.Status) *spb.Status {
+	msg := st.Proto()
+	if !utf8.ValidString(msg.GetMessage()) {
+		msg.Message = string([]rune(msg.GetMessage()))
+	}
+
+	return msg
 }
 
 // encodePayload writes a status, or else a response, and the metadata that may be kept.

@@ -64,6 +64,7 @@ func TestReplayIsTheSameAnswer(t *testing.T) {
 		"error":                      rich(failing(status.Error(codes.FailedPrecondition, "the account is closed"))),
 		"error without metadata":     failing(status.Error(codes.NotFound, "")),
 		"F38 details nobody knows":   rich(failing(unseen(codes.AlreadyExists))),
+		"error text without UTF-8":   rich(failing(status.Error(codes.NotFound, "no such caf\xe9\xff"))),
 		"final error with details":   rich(failing(onlyonce.Final(unseen(codes.Unavailable)))),
 	}
 

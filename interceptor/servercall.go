@@ -208,7 +208,7 @@ func (c *serverCall) failure() onlyonce.Outcome {
 		return onlyonce.Outcome{Class: class, Code: codeName(st.Code()), Err: c.err}
 	}
 
-	out := c.outcome(class, codeName(st.Code()), st.Proto(), nil)
+	out := c.outcome(class, codeName(st.Code()), statusProto(st), nil)
 	out.KeepWrites = keep
 
 	return out
