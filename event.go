@@ -3,6 +3,8 @@ package onlyonce
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"runtime/debug"
 	"time"
 )
 
@@ -83,7 +85,8 @@ type Event struct {
 	Err error
 }
 
-// Observer sees events. It is called on the path of the call, so it must return quickly, and must be safe for concurrent use.
+// Observer sees events. It is called on the path of the call, so it must return quickly, and must be safe for concurrent use. If it
+// panics, that is logged with [slog.Default], and goes no further.
 type Observer interface {
 	Observe(ctx context.Context, event Event)
 }
@@ -95,7 +98,17 @@ type ObserverFunc func(ctx context.Context, event Event)
 func (f ObserverFunc) Observe(ctx context.Context, event Event) { f(ctx, event) }
 
 func (e *Engine) observe(ctx context.Context, event Event) {
-	if e.observer != nil {
-		e.observer.Observe(ctx, event)
+	if e.observer == nil {
+		return
 	}
+
+	// What happens to a key must not depend on who looks on.
+	defer func() {
+		if problem := recover(); problem != nil {
+			slog.ErrorContext(ctx, "onlyonce: the observer has panicked",
+				"event", event.Kind.String(), "panic", problem, "stack", string(debug.Stack()))
+		}
+	}()
+
+	e.observer.Observe(ctx, event)
 }

@@ -124,6 +124,47 @@ func TestEngineWithoutAnObserverObservesNothing(t *testing.T) {
 	do(t, e, pay("k"), p.do).mustBe(t, onlyonce.StatusExecuted, "#1")
 }
 
+// Every event of these calls panics: of the run, of its outcome that is stored late, and of a claim that is withdrawn.
+func TestObserverThatPanicsChangesNothing(t *testing.T) {
+	before := slog.Default()
+	defer slog.SetDefault(before)
+
+	var log bytes.Buffer
+
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+
+	synctest.Test(t, func(t *testing.T) {
+		s := newFaultStore()
+		e := newEngine(t, s, onlyonce.WithObserver(onlyonce.ObserverFunc(func(context.Context, onlyonce.Event) { panic("a metric") })))
+
+		var p payments
+
+		s.broken(lostRequest, opComplete)
+		do(t, e, pay("late"), p.do).mustBe(t, onlyonce.StatusUnrecorded, "#1")
+		s.broken(nil, opComplete)
+
+		s.broken(lostReply, opClaim)
+		do(t, e, pay("withdrawn"), p.do).mustBeRejected(t, onlyonce.ReasonStoreUnavailable)
+		s.broken(nil, opClaim)
+
+		time.Sleep(time.Minute)
+		do(t, e, pay("late"), p.do).mustBe(t, onlyonce.StatusReplayed, "#1")
+		do(t, e, pay("withdrawn"), p.do).mustBe(t, onlyonce.StatusExecuted, "#2")
+
+		if n := e.Pending(); n != 0 {
+			t.Errorf("%d settlements are pending", n)
+		}
+	})
+
+	for _, kind := range []onlyonce.EventKind{
+		onlyonce.EventCall, onlyonce.EventSettleFailed, onlyonce.EventClaimWithdrawn, onlyonce.EventPendingSettled,
+	} {
+		if !strings.Contains(log.String(), kind.String()) {
+			t.Errorf("the log does not tell of the panic in %v", kind)
+		}
+	}
+}
+
 func TestSlogObserverWritesWhatItKnowsAtTheLevelItDeserves(t *testing.T) {
 	t.Parallel()
 

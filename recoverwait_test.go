@@ -70,6 +70,40 @@ func TestF23HastyLeaderOfARecoveryDoesNotEndTheWaitOfTheOthers(t *testing.T) {
 	}
 }
 
+// The run ends in an unknown way while others wait for it: one of them asks, before all are told that nobody knows.
+func TestFollowersOfARunThatIsHeldAskWhatBecameOfIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		engine := newEngine(t, memstore.New())
+		found := slowLedger()
+
+		var p payments
+
+		owner := inBackground(t.Context(), engine, found.pay(), func(context.Context) ([]byte, error) {
+			time.Sleep(time.Second)
+			p.runs.Add(1)
+
+			return nil, errLine
+		})
+
+		synctest.Wait()
+
+		waiting := make([]<-chan answer, 10)
+		for i := range waiting {
+			waiting[i] = inBackground(t.Context(), engine, found.pay(), p.do)
+		}
+
+		(<-owner).mustFail(t, onlyonce.StatusUnknown, errLine)
+
+		for _, a := range waiting {
+			(<-a).mustBe(t, onlyonce.StatusReplayed, "receipt")
+		}
+
+		p.mustHaveRun(t, 1)
+		found.mustHaveBeenAskedOnce(t)
+	})
+}
+
 func TestFollowersOfARecoveryWaitForItEvenWhereTheyDoNotWaitForARun(t *testing.T) {
 	t.Parallel()
 

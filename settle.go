@@ -57,7 +57,7 @@ func (x *execution) complete(out *Outcome) (Reply, error) {
 
 	if err := x.persist(x.completing(op), x.settleBudget()); err != nil {
 		x.observe(EventSettleFailed, err)
-		x.settleLater(x.completing(op)) // one of its own, so that the other need not outlive the call
+		x.settleLater(x.completingLater(op, out.Code))
 		x.land(landing{kind: landedRejection, rejection: rejectInProgress(
 			"the outcome of the call with this idempotency key is not stored yet; retry with the same key to get it")})
 
@@ -95,6 +95,52 @@ func (x *execution) completing(op store.Completion) ending {
 		*res, err = x.engine.store.Complete(ctx, op)
 
 		return err // judged by whoever has asked
+	}
+}
+
+const (
+	// largeOutcome is the size from which on a store may be unable to keep an outcome.
+	largeOutcome = 64 << 10
+	// refusalsOfLarge is how often it has to refuse one, while it answers, to be taken at its word.
+	refusalsOfLarge = 5
+)
+
+// completingLater is completing in the background, which need not outlive the call. A store that takes nothing so large would be
+// asked for ever: where it answers again and again and does not take a large outcome, it is told that the outcome is not stored.
+func (x *execution) completingLater(op store.Completion, code string) ending {
+	complete := x.completing(op)
+
+	inspector := x.engine.inspector
+	if inspector == nil || len(op.Outcome) < largeOutcome {
+		return complete
+	}
+
+	instead := storedOutcome{kind: kindNotStored, code: code}
+	small := op
+	small.Outcome = instead.encode(&x.key)
+	refusals := 0
+
+	return func(ctx context.Context, res *store.Result) error {
+		err := complete(ctx, res)
+		if err == nil {
+			return nil
+		}
+
+		another, done := x.engine.storeContext(context.WithoutCancel(ctx)) // the large one may have used up all the time
+		defer done()
+
+		if _, down := inspector.Lookup(another, op.Key); down != nil {
+			refusals = 0
+
+			return err
+		}
+
+		refusals++
+		if refusals < refusalsOfLarge || x.completing(small)(another, res) != nil {
+			return err
+		}
+
+		return nil
 	}
 }
 
@@ -177,6 +223,8 @@ func (x *execution) giveUp(out *Outcome, status Status, write ending) (Reply, er
 		x.leaseLost()
 
 		status = StatusUnknown // another run of the key has begun
+	case res.Record.State == store.Unknown && x.call.Recover != nil:
+		x.land(landing{kind: landedAgain}) // one of those who wait asks what became of it
 	case res.Record.State == store.Unknown:
 		x.land(landing{kind: landedRecord, record: &res.Record})
 	}

@@ -191,12 +191,12 @@ func TestRetryOfOneCall(t *testing.T) {
 		opts []grpc.CallOption
 		want int
 	}{
-		"the connection's":                     {nil, 3},
+		"the connection's": {nil, 3},
 		"a longer delay than the connection's": {
 			[]grpc.CallOption{interceptor.WithCallRetry(retry.Policy{MaxAttempts: 4, BaseDelay: time.Minute})}, 4,
 		},
-		"its own":                              {[]grpc.CallOption{interceptor.WithCallRetry(retry.Policy{MaxAttempts: 4})}, 4},
-		"none":                                 {[]grpc.CallOption{interceptor.WithoutRetry()}, 1},
+		"its own": {[]grpc.CallOption{interceptor.WithCallRetry(retry.Policy{MaxAttempts: 4})}, 4},
+		"none":    {[]grpc.CallOption{interceptor.WithoutRetry()}, 1},
 		"the last one that is set": {
 			[]grpc.CallOption{interceptor.WithoutRetry(), interceptor.WithCallRetry(retry.Policy{MaxAttempts: 2})}, 2,
 		},

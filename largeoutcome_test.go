@@ -1,0 +1,136 @@
+package onlyonce_test
+
+import (
+	"bytes"
+	"context"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// narrowStore takes no outcome that is larger than a limit.
+type narrowStore struct {
+	*faultStore
+
+	limit int
+}
+
+func (s narrowStore) Complete(ctx context.Context, op store.Completion) (store.Result, error) {
+	if len(op.Outcome) > s.limit {
+		return store.Result{}, errLine
+	}
+
+	return s.faultStore.Complete(ctx, op)
+}
+
+const largeBody = 100 << 10
+
+func (p *payments) large(context.Context) ([]byte, error) {
+	p.runs.Add(1)
+
+	return bytes.Repeat([]byte{'x'}, largeBody), nil
+}
+
+func TestF34OutcomeThatTheStoreDoesNotTakeIsKeptAsDoneWithoutItsBody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, narrowStore{newFaultStore(), largeBody})
+
+		var p payments
+
+		if got := do(t, e, pay("k"), p.large); got.err != nil || got.Status != onlyonce.StatusUnrecorded || len(got.Body) != largeBody {
+			t.Errorf("the caller of the run got %s, %v and %d bytes", got.Status, got.err, len(got.Body))
+		}
+
+		time.Sleep(10 * time.Minute)
+		do(t, e, pay("k"), p.large).mustBeRejected(t, onlyonce.ReasonOutcomeNotStored)
+		p.mustHaveRun(t, 1)
+
+		if n := e.Pending(); n != 0 {
+			t.Errorf("%d settlements are pending", n)
+		}
+	})
+}
+
+// shutStore can be looked at only while it is open.
+type shutStore struct {
+	narrowStore
+
+	closed *atomic.Bool
+}
+
+func (s shutStore) Lookup(ctx context.Context, key store.Key) (store.Result, error) {
+	if s.closed.Load() {
+		return store.Result{}, errLine
+	}
+
+	return s.narrowStore.Lookup(ctx, key)
+}
+
+// That a small outcome would be taken is found out only where the store answers, too: an outage may end between the two.
+func TestF08LargeOutcomeIsNotGivenUpWhileTheStoreDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := shutStore{narrowStore{newFaultStore(), largeBody}, new(atomic.Bool)}
+		e := newEngine(t, s)
+
+		s.closed.Store(true)
+
+		var p payments
+
+		_ = do(t, e, pay("k"), p.large)
+
+		time.Sleep(time.Hour)
+
+		if n := e.Pending(); n != 1 {
+			t.Errorf("%d settlements are pending, want that of the large outcome", n)
+		}
+
+		s.closed.Store(false)
+		time.Sleep(10 * time.Minute)
+		do(t, e, pay("k"), p.large).mustBeRejected(t, onlyonce.ReasonOutcomeNotStored)
+	})
+}
+
+// An outage, however long, and a store that answers questions and takes nothing at all, say nothing about the size.
+func TestF08LargeOutcomeIsKeptWholeWhereTheStoreTakesNothing(t *testing.T) {
+	t.Parallel()
+
+	for name, unreachable := range map[string]bool{"unreachable": true, "read-only": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := shutStore{narrowStore{newFaultStore(), 2 * largeBody}, new(atomic.Bool)}
+				e := newEngine(t, s)
+
+				var p payments
+
+				got := do(t, e, pay("k"), func(ctx context.Context) ([]byte, error) {
+					s.broken(lostRequest, everyOperation()...)
+					s.closed.Store(unreachable)
+
+					return p.large(ctx)
+				})
+				if got.err != nil || got.Status != onlyonce.StatusUnrecorded {
+					t.Errorf("the caller of the run got %s, %v", got.Status, got.err)
+				}
+
+				time.Sleep(time.Hour)
+				s.broken(nil, everyOperation()...)
+				s.closed.Store(false)
+				time.Sleep(time.Minute)
+
+				got = do(t, e, pay("k"), p.large)
+				if got.err != nil || got.Status != onlyonce.StatusReplayed || len(got.Body) != largeBody {
+					t.Errorf("a duplicate got %s, %v and %d bytes", got.Status, got.err, len(got.Body))
+				}
+
+				p.mustHaveRun(t, 1)
+			})
+		})
+	}
+}
