@@ -3,6 +3,7 @@ package interceptor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"google.golang.org/grpc/status"
@@ -87,15 +88,21 @@ func (c *clientCall) failed(err error) error {
 	}
 
 	if cut, ok := errors.AsType[*retry.InterruptedError](err); ok {
-		return &callError{err: err, status: statusOf(cut.Err), outcome: onlyonce.OutcomeUnknown}
+		return &callError{err: err, status: statusOf(cut.Err), outcome: onlyonce.OutcomeUnknown, key: c.key}
 	}
 
 	// What a retry is told of an unknown outcome is less than what the handler said of it.
+	failed := &callError{err: err, status: st, outcome: outcome, key: c.key}
+
 	if c.handlers != nil && outcome == onlyonce.OutcomeUnknown {
-		err = errors.Join(err, c.handlers)
+		failed.err = errors.Join(err, c.handlers)
+
+		if _, rejected := rejectionReason(err); rejected {
+			failed.earlier = c.handlers
+		}
 	}
 
-	return &callError{err: err, status: st, outcome: outcome}
+	return failed
 }
 
 // unsent is the error of a call that made no attempt: its context had ended, or its policy cannot hold.
@@ -109,6 +116,18 @@ type callError struct {
 	err     error
 	status  *status.Status
 	outcome onlyonce.CallOutcome
+	key     string // empty where nothing was sent
+	earlier error  // what the handler said to an earlier attempt, where the last one was told less; nil: nothing
+}
+
+// KeyOf returns the idempotency key with which a call was sent that has failed, also one that was made for it: with it the call can be
+// made again, by WithKey. It is empty where nothing was sent, and for errors that are not of a call of the client interceptor.
+func KeyOf(err error) string {
+	if call, ok := errors.AsType[*callError](err); ok {
+		return call.key
+	}
+
+	return ""
 }
 
 // callIsOpen reports an error of a keyed call whose effect may have happened. Whatever its code is, a handler that passes it on has
@@ -133,7 +152,14 @@ func localError(err error) error {
 	return &callError{err: err, status: statusOf(err), outcome: onlyonce.OutcomeFinal}
 }
 
-func (e *callError) Error() string                     { return e.status.Err().Error() }
+func (e *callError) Error() string {
+	if e.earlier == nil {
+		return e.status.Err().Error()
+	}
+
+	return fmt.Sprintf("%v; an earlier attempt of the call was answered: %v", e.status.Err(), e.earlier)
+}
+
 func (e *callError) Unwrap() error                     { return e.err }
 func (e *callError) GRPCStatus() *status.Status        { return e.status }
 func (e *callError) CallOutcome() onlyonce.CallOutcome { return e.outcome }

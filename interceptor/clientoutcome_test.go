@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -135,6 +136,36 @@ func TestOutcomeOfJoinedErrors(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestErrorOfACallTellsItsKeyAndWhatTheHandlerHasSaid(t *testing.T) {
+	w := start(t, setup{}, failing(status.Error(codes.Unavailable, "the ledger is busy")))
+	client := w.client(t)
+
+	_, err := client.UnaryCall(t.Context(), payment())
+	if code := status.Code(err); code != codes.Unknown || !strings.Contains(err.Error(), "the ledger is busy") {
+		t.Errorf("the answer is %v, want %v with what the handler said", err, codes.Unknown)
+	}
+
+	key := interceptor.KeyOf(fmt.Errorf("while paying: %w", err))
+	if key == "" {
+		t.Fatal("the error does not tell the key that was made for the call")
+	}
+
+	if _, again := client.UnaryCall(t.Context(), payment(), interceptor.WithKey(key)); interceptor.KeyOf(again) != key {
+		t.Errorf("the error of the call with %q has the key %q", key, interceptor.KeyOf(again))
+	}
+
+	w.mustHaveRun(t, 1)
+
+	_, err = client.UnaryCall(t.Context(), payment(), interceptor.WithKey("not a key"))
+	if got := interceptor.KeyOf(err); err == nil || got != "" {
+		t.Errorf("the error %v of a call that was not sent has the key %q", err, got)
+	}
+
+	if got := interceptor.KeyOf(errors.New("of nobody's call")); got != "" {
+		t.Errorf("another error has the key %q", got)
+	}
 }
 
 func TestOutcomeOfACallWhoseConnectionIsLost(t *testing.T) {

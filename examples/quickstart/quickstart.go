@@ -103,7 +103,7 @@ func Handler(engine *onlyonce.Engine, pay func(ctx context.Context, body []byte)
 			Scope: "tenant-7", Method: "POST /payments", Key: r.Header.Get("Idempotency-Key"), Request: body,
 		}, func(ctx context.Context) ([]byte, error) { return pay(ctx, body) })
 		if err != nil {
-			http.Error(w, err.Error(), http.StatusConflict)
+			http.Error(w, http.StatusText(http.StatusConflict), http.StatusConflict) // the error is for the log
 
 			return
 		}
