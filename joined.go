@@ -11,9 +11,9 @@ import (
 // A joined run is leased like any other, and its completion is written by its handler, in the handler's own transaction. So the
 // handler's word is not enough: what it says counts if the record says so, too.
 
-// ErrNotCommitted means that the handler of a joined run has returned a response, and the transaction in which it wrote the
-// completion did not commit.
-var ErrNotCommitted = errors.New("onlyonce: the handler has returned a response, but its transaction did not commit")
+// ErrNotCommitted means that the handler of a joined run has returned an answer, such as a response, and that no transaction with
+// its completion has committed.
+var ErrNotCommitted = errors.New("onlyonce: the handler has returned an answer, but its transaction did not commit")
 
 var errNoOutcome = errors.New("onlyonce: this call has no Outcome function, so its run cannot join a transaction")
 
@@ -138,6 +138,16 @@ func (x *execution) confirm() (Reply, error) {
 
 	if rec.State == store.Completed {
 		return x.superseded(rec)
+	}
+
+	return x.unrecorded()
+}
+
+// unrecorded answers a run whose answer is in no record. That of a joined run counts for nothing then: its transaction has not
+// committed, and another run may do so.
+func (x *execution) unrecorded() (Reply, error) {
+	if !x.joined() {
+		return Reply{Status: StatusUnrecorded}, nil
 	}
 
 	return x.uncommitted(reject(ReasonLeaseLost,

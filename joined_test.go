@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -260,4 +261,116 @@ func TestJoinedRunUnderDoRecordsTextAndNothingElse(t *testing.T) {
 			t.Errorf("got %s, %v", got.Status, got.err)
 		}
 	})
+}
+
+func TestJoinedRunIsNotAnsweredWithWhatNoRecordHolds(t *testing.T) {
+	t.Parallel()
+
+	resolved := func(t *testing.T, e *onlyonce.Engine, _ *losingStore) {
+		t.Helper()
+		time.Sleep(onlyonce.DefaultMaxRun + onlyonce.DefaultLease)
+
+		if err := e.Resolve(t.Context(), identity("k"), notExecuted(t, e)); err != nil {
+			t.Errorf("Resolve: %v", err)
+		}
+	}
+	lost := func(t *testing.T, _ *onlyonce.Engine, s *losingStore) { t.Helper(); s.lose(t) }
+	down := func(_ *testing.T, _ *onlyonce.Engine, s *losingStore) { s.down.Store(true) }
+
+	type gone func(*testing.T, *onlyonce.Engine, *losingStore)
+
+	for name, tt := range map[string]struct {
+		early, late bool // whether the handler joins, before and after the record is gone
+		gone        gone
+		ends        error
+	}{
+		"resolved as not executed":                 {early: true, gone: resolved},
+		"resolved before it joins":                 {late: true, gone: resolved},
+		"resolved, and it does not join":           {gone: resolved},
+		"lost":                                     {early: true, gone: lost},
+		"lost before it joins":                     {late: true, gone: lost},
+		"lost, and it does not join":               {gone: lost},
+		"lost, and it ends with an error":          {gone: lost, ends: onlyonce.Final(errLine)},
+		"the store is down, and it does not join":  {gone: down},
+		"the store is down, and it ends with one":  {gone: down, ends: onlyonce.Final(errLine)},
+		"the store is down after it has joined":    {early: true, gone: down},
+		"the store is down and it joins, and ends": {early: true, gone: down, ends: onlyonce.Final(errLine)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := &losingStore{Store: txstore.New()}
+				e := newEngine(t, s, exactlyOnce(onlyonce.JoinedTransaction))
+
+				join := func(ctx context.Context) error {
+					tx := s.Open()
+					defer tx.Rollback() // the database has ended it, which the handler overlooks
+
+					return tx.Join(ctx, []byte("lie"), nil)
+				}
+
+				do(t, e, pay("k"), func(ctx context.Context) ([]byte, error) {
+					if tt.early {
+						if err := join(ctx); err != nil {
+							t.Error(err)
+						}
+					}
+
+					tt.gone(t, e, s)
+
+					if tt.late {
+						_ = join(ctx) // it overlooks that, too
+					}
+
+					return []byte("lie"), tt.ends
+				}).mustBeRejected(t, onlyonce.ReasonLeaseLost)
+
+				s.down.Store(false)
+
+				if err := e.Drain(t.Context()); err != nil {
+					t.Errorf("Drain: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// losingStore is a txstore that loses the record of its last claim, or is down when a run ends.
+type losingStore struct {
+	*txstore.Store
+
+	claim store.Claim
+	down  atomic.Bool
+}
+
+func (s *losingStore) Claim(ctx context.Context, op store.Claim) (store.Result, error) {
+	s.claim = op
+
+	return s.Store.Claim(ctx, op)
+}
+
+func (s *losingStore) Complete(ctx context.Context, op store.Completion) (store.Result, error) {
+	if s.down.Load() {
+		return store.Result{}, errLine
+	}
+
+	return s.Store.Complete(ctx, op)
+}
+
+func (s *losingStore) Lookup(ctx context.Context, key store.Key) (store.Result, error) {
+	if s.down.Load() {
+		return store.Result{}, errLine
+	}
+
+	return s.Store.Lookup(ctx, key)
+}
+
+func (s *losingStore) lose(t *testing.T) {
+	t.Helper()
+
+	if res, err := s.Release(t.Context(), store.Release{Claim: s.claim, Retention: time.Millisecond}); err != nil || !res.Applied {
+		t.Errorf("Release = %+v, %v", res, err)
+	}
+
+	time.Sleep(2 * time.Millisecond)
 }

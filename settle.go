@@ -56,8 +56,13 @@ func (x *execution) complete(out *Outcome) (Reply, error) {
 	}
 
 	if err := x.persist(x.completing(op), x.settleBudget()); err != nil {
-		x.observe(EventSettleFailed, err)
 		x.settleLater(x.completingLater(op, out.Code))
+
+		if x.joined() {
+			return x.uncommitted(rejectUncertain(err))
+		}
+
+		x.observe(EventSettleFailed, err)
 		x.land(landing{kind: landedRejection, rejection: rejectInProgress(
 			"the outcome of the call with this idempotency key is not stored yet; retry with the same key to get it")})
 
@@ -163,7 +168,7 @@ func (x *execution) superseded(rec *store.Record) (Reply, error) {
 
 	switch {
 	case x.recordLost(rec):
-		return Reply{Status: StatusUnrecorded}, nil
+		return x.unrecorded()
 	case rec.State == store.Completed, rec.State == store.Unknown:
 		x.land(landing{kind: landedRecord, record: rec})
 		x.permitted = true // it is the run's own caller
@@ -171,7 +176,7 @@ func (x *execution) superseded(rec *store.Record) (Reply, error) {
 		return x.answerFrom(rec)
 	case rec.Token == x.claim.Token:
 		// It was resolved as not executed: the answer is true and nobody else will get it.
-		return Reply{Status: StatusUnrecorded}, nil
+		return x.unrecorded()
 	default:
 		return Reply{}, rejectLeaseLost()
 	}

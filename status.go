@@ -13,7 +13,8 @@ const (
 	StatusReleased Status = "released"
 	// StatusUnknown means that this run, or an earlier one, ended ambiguously.
 	StatusUnknown Status = "unknown"
-	// StatusUnrecorded means that the handler has finished and its outcome could not be stored yet.
+	// StatusUnrecorded means that the handler has finished and its outcome could not be stored yet. No call under
+	// ExactlyOnce ends like this: its answer is not given.
 	StatusUnrecorded Status = "unrecorded"
 	// StatusUnprotected means that the store was down and the policy's FailOpen lets the call run without it.
 	StatusUnprotected Status = "unprotected"
