@@ -138,7 +138,7 @@ func (x *execution) makeClaim(now time.Time) error {
 // won runs the handler. The second result asks to claim again.
 func (x *execution) won(sent time.Time) (Reply, bool, error) {
 	if x.tx != nil {
-		return x.ownTransaction(sent)
+		return x.ownTransaction()
 	}
 
 	reply, err := x.own(&x.result, sent)

@@ -112,11 +112,11 @@ type execution struct {
 	result store.Result
 
 	// The transaction of the claim, while it is open; see transaction.go.
-	tx        store.Transaction
-	conflicts int
-	again     bool      // the transaction conflicted with another one, and is to be tried again
-	firstSent time.Time // when the first of them was begun
-	join      joinState // guarded by the heartbeat's lock; see joined.go
+	tx         store.Transaction
+	conflicts  int
+	again      bool      // the transaction conflicted with another one, and is to be tried again
+	firstBegun time.Time // when the first of them had begun
+	join       joinState // guarded by the heartbeat's lock; see joined.go
 
 	// The run, of which there is another one where the handler is executed again; see context.go.
 	first     run

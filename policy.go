@@ -74,7 +74,8 @@ type Policy struct {
 	// seconds. It bounds how long duplicates wait for an owner that has died.
 	Lease time.Duration
 	// MaxRun is the longest that a handler may run; then its context is cancelled and the lease is renewed no more. The
-	// default is 25 seconds. It is at least as long as Lease.
+	// default is 25 seconds. It is at least as long as Lease. It counts from when the claim was sent; in a single transaction from
+	// when that had begun, however long it waited for others, and for all runs together of a handler that is run again.
 	MaxRun time.Duration
 	// MaxWait is how long a duplicate of a running call waits for the outcome, less if its own deadline is near. The
 	// default is 10 seconds; NoWait does not wait.

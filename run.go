@@ -128,7 +128,7 @@ func (x *execution) runUnprotected() (Reply, error) {
 
 // enter makes the context of the run, and lets duplicates and a drain find it. A handler that is run again takes the same steps
 // again. MaxRun counts from when the claim was sent, as in the store, so that the run does not outlast what
-// the record says about its owner.
+// the record says about its owner; in a single transaction, of which nobody sees a record before it is over, from when it had begun.
 func (x *execution) enter(claimed time.Time, fingerprint store.Fingerprint) {
 	parent := x.base
 	if x.policy.Detached == Off {

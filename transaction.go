@@ -68,7 +68,7 @@ func (x *execution) begin() (err error) {
 }
 
 // ownTransaction runs the handler in the transaction of its claim. It asks to begin again where that conflicted with another.
-func (x *execution) ownTransaction(sent time.Time) (reply Reply, again bool, err error) {
+func (x *execution) ownTransaction() (reply Reply, again bool, err error) {
 	defer func() {
 		if x.tx != nil { // an observer panics
 			x.rollback()
@@ -88,15 +88,22 @@ func (x *execution) ownTransaction(sent time.Time) (reply Reply, again bool, err
 		return Reply{}, false, callerGone(x.caller, "before the handler ran")
 	}
 
+	// There is no lease that could have ended, so what the wait for the store has taken is not the handler's loss.
 	if x.conflicts == 0 {
-		x.firstSent = sent
+		x.firstBegun = time.Now()
+	} else if !time.Now().Before(x.runEnd) {
+		x.rollback()
+
+		reply, err = x.conflictedTooOften(ErrMaxRun)
+
+		return reply, false, err
 	}
 
-	x.enter(x.firstSent, rec.Fingerprint)
+	x.enter(x.firstBegun, rec.Fingerprint)
 	defer x.exit()
 
 	x.heartbeat.restart()
-	x.startHeartbeat(x.firstSent)
+	x.startHeartbeat(x.firstBegun)
 
 	reply, err = x.run()
 
@@ -201,6 +208,10 @@ func (x *execution) conflicted(err error) (Reply, error) {
 		return Reply{}, nil
 	}
 
+	return x.conflictedTooOften(err)
+}
+
+func (x *execution) conflictedTooOften(err error) (Reply, error) {
 	rejection := reject(ReasonStoreUnavailable,
 		"the transaction of this call conflicted with others and was rolled back; retry with the same key", err)
 	x.land(landing{kind: landedRejection, rejection: rejection})
