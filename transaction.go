@@ -47,8 +47,8 @@ func (x *execution) single() bool {
 	return x.policy.Guarantee == ExactlyOnce && x.policy.Transaction == SingleTransaction
 }
 
-// begin makes the claim in a transaction. The caller's cancellation does not end it, which would cost the database connection; the
-// caller's deadline bounds the wait.
+// begin makes the claim in a transaction. The caller's cancellation ends the wait for room; what the database has been asked goes on,
+// since ending that would cost the connection. The caller's deadline bounds the wait.
 func (x *execution) begin() (err error) {
 	if err := x.caller.Err(); err != nil {
 		return err // wrapped by claimFailed
@@ -59,13 +59,26 @@ func (x *execution) begin() (err error) {
 
 	wait := max(time.Until(x.patience()), 0)
 
-	ctx, done := x.engine.storeDeadline(context.WithoutCancel(x.caller), time.Now().Add(wait+x.engine.limits.StoreTimeout))
+	until := time.Now().Add(wait + x.engine.limits.StoreTimeout)
+
+	ctx, done := x.engine.storeDeadline(&ownDeadline{Context: x.caller, at: until}, until)
 	defer done()
 
 	x.result, x.tx, err = x.engine.transactional.Begin(ctx, x.claim, wait)
 
 	return err // classified by claimFailed
 }
+
+// ownDeadline is a context that is cancelled with the one around it, but whose deadline is its own, which may be later: that of the
+// caller bounds the wait, and not what the database has been asked.
+type ownDeadline struct {
+	context.Context //nolint:containedctx // it is one
+
+	at time.Time
+}
+
+// Deadline returns its own deadline.
+func (c *ownDeadline) Deadline() (time.Time, bool) { return c.at, true }
 
 // ownTransaction runs the handler in the transaction of its claim. It asks to begin again where that conflicted with another.
 func (x *execution) ownTransaction() (reply Reply, again bool, err error) {

@@ -23,6 +23,9 @@ type Transactional interface {
 	// become of the record by then. The error matches ErrBusy where the other has not ended, and ErrFull where the store has
 	// no room for another transaction. After any error there is no transaction, and nothing has changed. The transaction does
 	// not end with ctx.
+	//
+	// Where ctx is cancelled before its deadline, the caller has gone. Begin then waits no longer for room. It need not break off what
+	// it has asked the database, which would cost a connection: the deadline bounds that.
 	Begin(ctx context.Context, op Claim, wait time.Duration) (Result, Transaction, error)
 	// Join returns a context by which the handler of a leased run finds what it needs to write the completion of the run in
 	// a transaction of its own.

@@ -154,6 +154,9 @@ func (s *Store) Begin(ctx context.Context, op store.Claim, wait time.Duration) (
 	s.begun++
 	s.mu.Unlock()
 
+	// A database is not told that the caller has gone.
+	ctx = context.WithoutCancel(ctx)
+
 	waiting, done := context.WithTimeout(ctx, wait+time.Millisecond)
 	defer done()
 

@@ -19,6 +19,9 @@ const savepoint = "onlyonce"
 // PostgreSQL and MariaDB wait for another transaction of the same key by themselves, bounded by lock_timeout and by
 // innodb_lock_wait_timeout, in whole seconds, which hold for the claim alone. SQLite has one writer: transactions of any key wait
 // for each other, bounded by ctx.
+//
+// A cancellation of ctx ends the wait for room, for SQLite's turn to write, and for another try. What was sent to the database ends with
+// the deadline alone, because ending it costs the connection.
 func (s *Store) Begin(ctx context.Context, op store.Claim, wait time.Duration) (store.Result, store.Transaction, error) {
 	if err := bounded(&op); err != nil {
 		return store.Result{}, nil, err
@@ -26,13 +29,15 @@ func (s *Store) Begin(ctx context.Context, op store.Claim, wait time.Duration) (
 
 	until := time.Now().Add(max(wait, 0))
 
-	ctx, done := s.heedingDeadline(ctx)
+	caller := ctx
+
+	ctx, done := s.lasting(ctx)
 	defer done()
 
 	lost := 0
 
 	for try := 0; ; try++ {
-		res, tx, err := s.beginOnce(ctx, &op, until)
+		res, tx, err := s.beginOnce(ctx, caller, &op, until)
 
 		switch {
 		case err == nil && tx == nil:
@@ -52,7 +57,7 @@ func (s *Store) Begin(ctx context.Context, op store.Claim, wait time.Duration) (
 			lost++
 		}
 
-		if !pause(ctx, try) {
+		if caller.Err() != nil || !pause(ctx, try) {
 			return store.Result{}, nil, fmt.Errorf("sqlstore: begin: %w", err)
 		}
 	}
@@ -67,8 +72,21 @@ func (s *Store) heedingDeadline(ctx context.Context) (context.Context, context.C
 	return context.WithTimeout(ctx, s.timeout)
 }
 
-// beginOnce opens a transaction and claims in it, once. The transaction is nil where the claim has not won.
-func (s *Store) beginOnce(ctx context.Context, op *store.Claim, until time.Time) (res store.Result, tx *transaction, err error) {
+// lasting gives a context that ends at the deadline of ctx, and not when that is cancelled.
+func (s *Store) lasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(s.timeout)
+	}
+
+	return context.WithDeadline(context.WithoutCancel(ctx), deadline)
+}
+
+// beginOnce opens a transaction and claims in it, once, waiting for room as long as the caller is there. The transaction is nil where
+// the claim has not won.
+func (s *Store) beginOnce(
+	ctx, caller context.Context, op *store.Claim, until time.Time,
+) (res store.Result, tx *transaction, err error) {
 	// A look without a transaction, where claims are not so cheap.
 	if s.dialect != PostgreSQL {
 		res, err = s.lookup(ctx, s.pool(), &op.Key)
@@ -77,7 +95,7 @@ func (s *Store) beginOnce(ctx context.Context, op *store.Claim, until time.Time)
 		}
 	}
 
-	leave, err := s.enter(ctx)
+	leave, err := s.enter(ctx, caller)
 	if err != nil {
 		return store.Result{}, nil, err
 	}
@@ -114,8 +132,13 @@ func (s *Store) beginOnce(ctx context.Context, op *store.Claim, until time.Time)
 // wins reports whether a claim would win on the record as it was read.
 func wins(op *store.Claim, seen *store.Result) bool { return op.Apply(seen.Record, seen.Now).Applied }
 
-// enter waits for room for a transaction, and in SQLite for the turn to write, and returns what gives both back.
-func (s *Store) enter(ctx context.Context) (leave func(), err error) {
+// enter waits for room for a transaction, and in SQLite for the turn to write, and returns what gives both back. It waits no longer
+// than the caller.
+func (s *Store) enter(ctx, caller context.Context) (leave func(), err error) {
+	if err := caller.Err(); err != nil {
+		return nil, err // wrapped by Begin
+	}
+
 	var taken []chan struct{}
 
 	leave = func() {
@@ -132,11 +155,17 @@ func (s *Store) enter(ctx context.Context) (leave func(), err error) {
 		select {
 		case room <- struct{}{}:
 			taken = append(taken, room)
-		case <-ctx.Done():
-			leave()
 
-			return nil, fmt.Errorf("%w: %d transactions are open: %w", store.ErrFull, cap(room), ctx.Err())
+			continue
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-caller.Done():
+			err = caller.Err()
 		}
+
+		leave()
+
+		return nil, fmt.Errorf("%w: %d transactions are open: %w", store.ErrFull, cap(room), err)
 	}
 
 	return leave, nil

@@ -253,7 +253,7 @@ func (s *Store) decide(ctx context.Context, op *store.Claim, cause error) (store
 	deadline, _ := ctx.Deadline()
 
 	for try := 0; ; try++ {
-		res, tx, err := s.beginOnce(ctx, &probe, deadline)
+		res, tx, err := s.beginOnce(ctx, ctx, &probe, deadline)
 		if tx != nil {
 			tx.Rollback()
 		}
