@@ -16,7 +16,7 @@ type run struct {
 	x         *execution
 	end       time.Time // when it must end
 	attempt   uint32
-	guarantee Guarantee // the stricter of the policy's and the record's
+	guarantee Guarantee // that of the execution
 	steps     steps     // what the handler has called under derived keys
 }
 

@@ -54,6 +54,11 @@
 // with another one is rolled back, and its handler is run again, three times at most and within one MaxRun. In a single
 // transaction an error that is recorded rolls back what the handler has written, unless [KeepWrites] marks it.
 //
+// A record remembers the guarantee that it was claimed under, and the stricter of that and the policy's holds: [AtMostOnce] before
+// ExactlyOnce before [AtLeastOnce]. A joined run of a record that was released under AtMostOnce is held as unknown if it ends
+// ambiguously. A run in a single transaction is under ExactlyOnce whatever its record says, because a rollback leaves that as it was:
+// the next duplicate runs again.
+//
 // # The trust window
 //
 // Store and owner do not share a clock, so the owner trusts its lease for less time than the store grants it: from before it

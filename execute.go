@@ -122,7 +122,7 @@ type execution struct {
 	first     run
 	current   *run
 	cancel    context.CancelCauseFunc
-	guarantee Guarantee // the stricter of the policy's and the record's
+	guarantee Guarantee // the stricter of the policy's and the record's; the policy's in a single transaction
 	attempt   uint32
 	doubtful  bool // an earlier run may have had its effect
 	fence     atomic.Uint64

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/internal/txstore"
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
@@ -147,5 +148,119 @@ func TestF60RunUnderAStricterRecordIsNotFenced(t *testing.T) {
 		do(t, before, pay("k"), p.failing(onlyonce.NotExecuted(errLine))).mustFail(t, onlyonce.StatusReleased, errLine)
 		s.broken(lostRequest, opRenew)
 		do(t, after, pay("k"), p.obedient(20*time.Second)).mustBe(t, onlyonce.StatusExecuted, "#2")
+	})
+}
+
+// releasedUnderAtMostOnce is a store with the record of the key "k", which was released under AtMostOnce, and an engine that has
+// ExactlyOnce since.
+func releasedUnderAtMostOnce(t *testing.T, way onlyonce.Transaction) (*txstore.Store, *onlyonce.Engine) {
+	t.Helper()
+
+	db := txstore.New()
+	before := newEngine(t, db, withGuarantee(onlyonce.AtMostOnce))
+
+	do(t, before, pay("k"), new(payments).failing(onlyonce.NotExecuted(errLine))).mustFail(t, onlyonce.StatusReleased, errLine)
+
+	return db, newEngine(t, db, exactlyOnce(way))
+}
+
+func TestF60AmbiguousEndOfAJoinedRunIsHeldWhereTheRecordIsStricter(t *testing.T) {
+	t.Parallel()
+
+	for name, tt := range map[string]struct {
+		joins, down bool
+		fails       error
+	}{
+		"it fails":                                {fails: errLine},
+		"it joins and fails":                      {joins: true, fails: errLine},
+		"its transaction did not commit":          {joins: true},
+		"nobody knows whether it has, for a time": {joins: true, down: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				db, before := releasedUnderAtMostOnce(t, onlyonce.JoinedTransaction)
+				s := &losingStore{Store: db}
+				e := newEngine(t, s, exactlyOnce(onlyonce.JoinedTransaction))
+
+				got := do(t, e, pay("k"), func(ctx context.Context) ([]byte, error) {
+					if run, _ := onlyonce.RunFromContext(ctx); run.Guarantee != onlyonce.AtMostOnce {
+						t.Errorf("the run is under %v", run.Guarantee)
+					}
+
+					if tt.joins {
+						tx := db.Open()
+						defer tx.Rollback()
+
+						if err := tx.Join(ctx, []byte("lie"), nil); err != nil {
+							t.Error(err)
+						}
+					}
+
+					s.down.Store(tt.down)
+
+					return []byte("lie"), tt.fails
+				})
+
+				if tt.fails != nil {
+					got.mustFail(t, onlyonce.StatusUnknown, tt.fails)
+				} else {
+					got.mustBeRejected(t, onlyonce.ReasonLeaseLost)
+				}
+
+				s.down.Store(false)
+
+				if err := e.Drain(t.Context()); err != nil {
+					t.Errorf("Drain: %v", err)
+				}
+
+				var again payments
+
+				mustBeState(t, before, store.Unknown)
+				do(t, before, pay("k"), again.do).mustBeRejected(t, onlyonce.ReasonOutcomeUnknown)
+				again.mustHaveRun(t, 0)
+			})
+		})
+	}
+}
+
+func TestF60JoinedRunOfAStricterRecordIsAnsweredFromACommitThatComesLate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		db, e := releasedUnderAtMostOnce(t, onlyonce.JoinedTransaction)
+
+		do(t, e, pay("k"), func(ctx context.Context) ([]byte, error) {
+			body, tx := []byte("late"), db.Open()
+			err := tx.Join(ctx, body, nil)
+
+			ctx = context.WithoutCancel(ctx)
+			time.AfterFunc(time.Second, func() { _ = tx.Commit(ctx) })
+
+			return body, err
+		}).mustBe(t, onlyonce.StatusExecuted, "late")
+	})
+}
+
+// A single transaction leaves the record as it was, whether it is rolled back or its process dies. So it cannot hold it, and does not
+// say that it does.
+func TestF60SingleTransactionIsExactlyOnceWhateverItsRecordSays(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, e := releasedUnderAtMostOnce(t, onlyonce.SingleTransaction)
+		s := shop{fails: errLine}
+
+		do(t, e, pay("k"), func(ctx context.Context) ([]byte, error) {
+			if run, _ := onlyonce.RunFromContext(ctx); run.Guarantee != onlyonce.ExactlyOnce {
+				t.Errorf("the run is under %v", run.Guarantee)
+			}
+
+			return s.sell(ctx)
+		}).mustFail(t, onlyonce.StatusUnknown, errLine)
+
+		mustBeState(t, e, store.Released)
+
+		s.fails = nil
+		do(t, e, pay("k"), s.sell).mustBe(t, onlyonce.StatusExecuted, "#2")
+		s.mustHave(t, 2, 1)
 	})
 }

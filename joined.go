@@ -119,7 +119,7 @@ func (x *execution) look() error {
 // confirm makes sure that the handler's transaction has committed.
 func (x *execution) confirm() (Reply, error) {
 	if err := x.look(); err != nil {
-		x.settleLater(x.releasing())
+		x.settleLater(x.leaving())
 
 		return x.uncommitted(rejectUncertain(err))
 	}
@@ -129,9 +129,9 @@ func (x *execution) confirm() (Reply, error) {
 		return x.superseded(rec)
 	}
 
-	// It may be about to commit. A release waits for its end.
-	if err := x.persist(x.releasing(), x.settleBudget()); err != nil {
-		x.settleLater(x.releasing())
+	// It may be about to commit. What ends the run waits for that.
+	if err := x.persist(x.leaving(), x.settleBudget()); err != nil {
+		x.settleLater(x.leaving())
 
 		return x.uncommitted(rejectUncertain(errors.Join(ErrNotCommitted, err)))
 	}
@@ -154,14 +154,13 @@ func (x *execution) unrecorded() (Reply, error) {
 		"the transaction of this call did not commit, so that its answer does not count; retry with the same key", ErrNotCommitted))
 }
 
-func (x *execution) releasing() ending {
-	op := store.Release{Claim: x.claim, Ambiguous: true, Retention: x.policy.Retention}
-
-	return func(ctx context.Context, res *store.Result) (err error) {
-		*res, err = x.engine.store.Release(ctx, op)
-
-		return err // judged by the caller
+// leaving gives the key back, or holds it where the record says that no other run may follow an ambiguous one.
+func (x *execution) leaving() ending {
+	if !x.guarantee.TakeoverAllowed() {
+		return x.holding("")
 	}
+
+	return x.releasing(true)
 }
 
 // giveWay answers a run that was overtaken before its transaction could commit.

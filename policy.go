@@ -21,6 +21,11 @@ const (
 	// handlers that are themselves idempotent.
 	AtLeastOnce = store.AtLeastOnce
 	// ExactlyOnce commits the handler's own rows and the record in one database transaction. It needs a store that can.
+	//
+	// Where a record was claimed under AtMostOnce before, that is stricter and holds: a joined run that ends ambiguously is held as
+	// unknown. A single transaction is the exception. Whatever ends it without a commit, a crash included, leaves the record as it was,
+	// so a key that was released under AtMostOnce can be run again after an ambiguous end, and what the handler has done outside of the
+	// database can happen again.
 	ExactlyOnce = store.ExactlyOnce
 )
 

@@ -188,24 +188,33 @@ func (x *execution) recordLost(rec *store.Record) bool {
 }
 
 func (x *execution) release(out *Outcome, status Status) (Reply, error) {
-	op := store.Release{Claim: x.claim, Ambiguous: out.Class == ClassAmbiguous, Retention: x.policy.Retention}
+	return x.giveUp(out, status, x.releasing(out.Class == ClassAmbiguous))
+}
 
-	return x.giveUp(out, status, func(ctx context.Context, res *store.Result) (err error) {
+func (x *execution) releasing(ambiguous bool) ending {
+	op := store.Release{Claim: x.claim, Ambiguous: ambiguous, Retention: x.policy.Retention}
+
+	return func(ctx context.Context, res *store.Result) (err error) {
 		*res, err = x.engine.store.Release(ctx, op)
 
-		return err // judged by giveUp
-	})
+		return err // judged by whoever has asked
+	}
 }
 
 func (x *execution) hold(out *Outcome) (Reply, error) {
-	note := storedOutcome{kind: kindNote, code: out.Code}
+	return x.giveUp(out, StatusUnknown, x.holding(out.Code))
+}
+
+// holding keeps the code that the run has ended with, or none.
+func (x *execution) holding(code string) ending {
+	note := storedOutcome{kind: kindNote, code: code}
 	op := store.Hold{Key: x.key, Token: x.claim.Token, Outcome: note.encode(&x.key)}
 
-	return x.giveUp(out, StatusUnknown, func(ctx context.Context, res *store.Result) (err error) {
+	return func(ctx context.Context, res *store.Result) (err error) {
 		*res, err = x.engine.store.Hold(ctx, op)
 
-		return err // judged by giveUp
-	})
+		return err // judged by whoever has asked
+	}
 }
 
 // giveUp ends a run that has no outcome to record. The caller gets the handler's answer whatever the store says, unless

@@ -89,7 +89,7 @@ func (x *execution) ownTransaction() (reply Reply, again bool, err error) {
 	}()
 
 	rec := &x.result.Record
-	x.guarantee = rec.Guarantee
+	x.guarantee = x.policy.Guarantee // also where that of the record is stricter: see ExactlyOnce
 	x.attempt = rec.Attempts
 	x.doubtful = rec.Doubtful
 	x.noteScheme(rec)
