@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/internal/sqltest"
 	"github.com/onlyonce-go/onlyonce/store"
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
@@ -228,4 +229,32 @@ func TestWithRetryableReplacesWhatIsTriedAgain(t *testing.T) {
 	}
 
 	unlock()
+}
+
+func TestWithRetryableIsAskedAboutErrorsAlone(t *testing.T) {
+	each(t, single(), func(t *testing.T, k kind) {
+		t.Helper()
+
+		st, db := k.open(t, sqlstore.WithRetryable(func(err error) bool {
+			if err == nil {
+				t.Error("it is asked about no error")
+			}
+
+			return false
+		}))
+		s := k.orders(t, db)
+		alone, joined := engine(t, st, onlyonce.SingleTransaction), engine(t, st, onlyonce.JoinedTransaction)
+
+		for _, status := range []onlyonce.Status{onlyonce.StatusExecuted, onlyonce.StatusReplayed} {
+			call(t.Context(), alone, "single", s.sell("single")).mustBe(t, status, "#1")
+			call(t.Context(), joined, "joined", s.join("joined")).mustBe(t, status, "#2")
+		}
+
+		// The handler's error is in the record, and what it has written is not.
+		if got := call(t.Context(), alone, "refused", s.sellFor("refused", onlyonce.Final(errNo))); got.Status != onlyonce.StatusExecuted {
+			t.Errorf("got %s, %v", got.Status, got.err)
+		}
+
+		s.mustHave(t, 3, 2)
+	})
 }

@@ -110,7 +110,7 @@ func (t *transaction) Conflicted(err error) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 
-	return t.conflict != nil || err != nil && t.store.conflicts(err)
+	return t.conflict != nil || t.store.conflicts(err)
 }
 
 // Complete implements [store.Transaction].
@@ -226,13 +226,17 @@ func (t *transaction) commit(ctx context.Context) (sure bool, err error) {
 	return t.store.conflicts(err) || strings.HasPrefix(sqlState(err), classConstraint), err
 }
 
-// conflicts recognises the errors after which a transaction is gone because of another one.
+// conflicts recognises the errors after which a transaction is gone because of another one. No error is none of them, and the
+// function of WithRetryable is not asked about it.
 func (s *Store) conflicts(err error) bool {
-	if s.retryable != nil {
+	switch {
+	case err == nil:
+		return false
+	case s.retryable != nil:
 		return s.retryable(err)
+	default:
+		return s.dialect.conflicts(err)
 	}
-
-	return s.dialect.conflicts(err)
 }
 
 // rolledBack is an error of a transaction of which nothing is left.
