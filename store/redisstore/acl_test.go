@@ -203,7 +203,7 @@ func leaveAnEntryBehind(t *testing.T, client *redis.Client) {
 	key := newKey()
 
 	err := client.ZAdd(t.Context(), stored(key)[:len(redisstore.DefaultPrefix)+len("{7f}")],
-		redis.Z{Score: 1, Member: string(key[1:])}).Err()
+		redis.Z{Member: string(key[1:])}).Err()
 	if err != nil {
 		t.Fatal(err)
 	}

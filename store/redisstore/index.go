@@ -11,8 +11,9 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// The index is one sorted set for each hash tag, 256 in all. It holds the records of that tag that are not settled, in no
-// particular order; the scripts keep it in the same step as the record. So nothing has to look at every key of the server.
+// The index is one sorted set for each hash tag, 256 in all. It holds the records of that tag that are not settled, all with the
+// score 0 and so in the order of their keys; the scripts keep it in the same step as the record. So nothing has to look at every key
+// of the server.
 const (
 	indexes = 256
 	// page is how many entries of an index are read at once.
@@ -34,8 +35,10 @@ func (s *Store) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] 
 func (s *Store) listIndex(ctx context.Context, first byte, yield func(store.Listed, error) bool) bool {
 	index := s.indexOf(s.name(&store.Key{first}))
 
-	for skip := 0; ; {
-		members, err := s.page(ctx, index, skip)
+	// Entries leave the index while it is listed, also by the hand of who is told of them. So a page begins behind the last entry of
+	// the one before, and not at a rank.
+	for from := "-"; ; {
+		members, err := s.page(ctx, index, from)
 		if err != nil {
 			yield(store.Listed{}, err)
 
@@ -43,28 +46,25 @@ func (s *Store) listIndex(ctx context.Context, first byte, yield func(store.List
 		}
 
 		for _, member := range members {
-			kept, more := s.listOne(ctx, index, member, yield)
-			if !more {
+			if !s.listOne(ctx, index, member, yield) {
 				return false
-			}
-
-			if kept {
-				skip++
 			}
 		}
 
 		if len(members) < page {
 			return true
 		}
+
+		from = "(" + members[len(members)-1]
 	}
 }
 
 // page reads a part of an index.
-func (s *Store) page(ctx context.Context, index string, skip int) ([]string, error) {
+func (s *Store) page(ctx context.Context, index, from string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 
-	cmd := redis.NewStringSliceCmd(ctx, "ZRANGE", index, skip, skip+page-1)
+	cmd := redis.NewStringSliceCmd(ctx, "ZRANGE", index, from, "+", "BYLEX", "LIMIT", 0, page)
 	if err := process(ctx, s.client, cmd); err != nil {
 		return nil, failure("reading an index", err)
 	}
@@ -72,8 +72,8 @@ func (s *Store) page(ctx context.Context, index string, skip int) ([]string, err
 	return cmd.Val(), nil
 }
 
-// listOne tells about one entry of an index, and reports whether it stays in the index and whether to go on.
-func (s *Store) listOne(ctx context.Context, index, member string, yield func(store.Listed, error) bool) (kept, more bool) {
+// listOne tells about one entry of an index, and reports whether to go on.
+func (s *Store) listOne(ctx context.Context, index, member string, yield func(store.Listed, error) bool) bool {
 	key, ok := s.keyOf(index, member)
 	if !ok {
 		return s.drop(ctx, index, member, yield)
@@ -83,23 +83,23 @@ func (s *Store) listOne(ctx context.Context, index, member string, yield func(st
 
 	switch {
 	case errors.Is(err, store.ErrUnreadable), errors.Is(err, store.ErrNewer):
-		return true, yield(store.Listed{Key: key}, err)
+		return yield(store.Listed{Key: key}, err)
 	case err != nil:
 		yield(store.Listed{}, err)
 
-		return true, false
+		return false
 	case res.Record.State == store.Unknown, res.Record.State == store.Running && !res.Record.LeaseAlive(res.Now):
-		return true, yield(store.Listed{Key: key, Result: res}, nil)
+		return yield(store.Listed{Key: key, Result: res}, nil)
 	case res.Record.State == store.Running:
-		return true, true
+		return true
 	default:
 		return s.drop(ctx, index, member, yield)
 	}
 }
 
 // drop removes an entry whose record has expired unsettled, or was settled without the index, if that is so still: somebody
-// may just have claimed it again.
-func (s *Store) drop(ctx context.Context, index, member string, yield func(store.Listed, error) bool) (kept, more bool) {
+// may just have claimed it again. It reports whether to go on.
+func (s *Store) drop(ctx context.Context, index, member string, yield func(store.Listed, error) bool) bool {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 
@@ -114,10 +114,10 @@ func (s *Store) drop(ctx context.Context, index, member string, yield func(store
 	if err != nil {
 		yield(store.Listed{}, failure("cleaning an index", err))
 
-		return true, false
+		return false
 	}
 
-	return false, true
+	return true
 }
 
 // keyOf is the key of an entry of an index.

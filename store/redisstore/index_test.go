@@ -1,7 +1,10 @@
 package redisstore_test
 
 import (
+	"bytes"
 	"context"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -81,7 +84,7 @@ func TestAnEntryWhoseRecordIsGoneOrSettledIsDropped(t *testing.T) {
 	leaveAnEntryBehind(t, server.Client())
 
 	junk := stored(newKey())[:len(redisstore.DefaultPrefix)+len("{7f}")]
-	if err := server.Client().ZAdd(t.Context(), junk, redis.Z{Score: 1, Member: "junk"}).Err(); err != nil {
+	if err := server.Client().ZAdd(t.Context(), junk, redis.Z{Member: "junk"}).Err(); err != nil {
 		t.Fatal(err)
 	}
 
@@ -104,6 +107,91 @@ func TestAnEntryWhoseRecordIsGoneOrSettledIsDropped(t *testing.T) {
 	if n := entries(t, server); found != 1 || n != 1 {
 		t.Errorf("%d records were found, %d entries are left", found, n)
 	}
+}
+
+// Who is told of a record settles it, or somebody else settles others meanwhile: their entries leave the index.
+func TestEveryRecordIsListedWhileOthersLeaveTheIndex(t *testing.T) {
+	t.Parallel()
+
+	const (
+		records = 250
+		pages   = 3 // of 100 entries
+		indexes = 256
+	)
+
+	for name, settles := range map[string]func(all []store.Key, told int) []store.Key{
+		"nobody settles any":   func([]store.Key, int) []store.Key { return nil },
+		"each when it is told": func(all []store.Key, told int) []store.Key { return all[told-1 : told] },
+		"those of a page when it ends": func(all []store.Key, told int) []store.Key {
+			if told%100 != 0 {
+				return nil
+			}
+
+			return all[told-100 : told]
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			proxy := redistest.NewProxy(t, redistest.Standalone(t).Addr())
+			s := through(t, proxy)
+			all := unknown(t, s, records)
+
+			proxy.Reset()
+
+			var found []store.Key
+
+			for listed, err := range s.ListUnknown(t.Context()) {
+				if err != nil {
+					t.Fatal(err)
+				}
+
+				found = append(found, listed.Key)
+
+				for _, key := range settles(all, len(found)) {
+					res, err := resolveCompleted(t.Context(), s, store.Claim{Key: key})
+					if err != nil || res.Record.State != store.Completed {
+						t.Fatalf("the record is %v, %v", res.Record.State, err)
+					}
+				}
+			}
+
+			if !slices.Equal(found, all) {
+				t.Errorf("%d records are listed, want all of %d in their order", len(found), len(all))
+			}
+
+			if n := strings.Count(names(proxy.Plan), "zrange"); n != pages+indexes-1 {
+				t.Errorf("%d pages were read, want %d", n, pages+indexes-1)
+			}
+		})
+	}
+}
+
+// unknown makes records of one index whose outcome is unknown, and returns their keys in their order.
+func unknown(t *testing.T, s *redisstore.Store, records int) []store.Key {
+	t.Helper()
+
+	keys := make([]store.Key, records)
+	for i := range keys {
+		keys[i] = newKey()
+		keys[i][0] = 7
+	}
+
+	// The first and the last that there can be.
+	keys[0] = store.Key{7}
+	keys[1] = store.Key(append([]byte{7}, bytes.Repeat([]byte{0xff}, len(store.Key{})-1)...))
+
+	for _, key := range keys {
+		claim := claimOn(key)
+		start(t, s, claim)
+
+		res, err := s.Hold(t.Context(), hold(claim))
+		must(t, res, err)
+	}
+
+	slices.SortFunc(keys, func(a, b store.Key) int { return bytes.Compare(a[:], b[:]) })
+
+	return keys
 }
 
 // A record whose entry is about to be dropped may be claimed again at any time.
