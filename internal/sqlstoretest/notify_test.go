@@ -3,6 +3,7 @@ package sqlstoretest_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -38,12 +39,12 @@ func (dsn listener) Listen(ctx context.Context, channel string, notify func(payl
 }
 
 // notified is a store that listens, and runs until the end of the test.
-func notified(t *testing.T, db *sqltest.Database) *sqlstore.Notified {
+func notified(t *testing.T, db *sqltest.Database, opts ...sqlstore.Option) *sqlstore.Notified {
 	t.Helper()
 
 	k := kinds[0]
 
-	s, err := k.on(t, pool(db.DB(t))).Notify(listener(db.DSN()))
+	s, err := k.on(t, pool(db.DB(t)), opts...).Notify(listener(db.DSN()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,6 +107,30 @@ func TestAnotherProcessIsToldWhatDoesNotRunAnyMore(t *testing.T) {
 
 		stop()
 		stopOther()
+	}
+}
+
+func TestAnotherProcessIsToldWhateverTheLengthOfTheTablesName(t *testing.T) {
+	t.Parallel()
+
+	db := sqltest.PostgresDatabase(t)
+	schema := strings.Repeat("s", 48)
+
+	if _, err := db.DB(t).ExecContext(t.Context(), "CREATE SCHEMA "+schema); err != nil {
+		t.Fatal(err)
+	}
+
+	for _, longest := range []int{14, 15, 48} { // a channel of 63 bytes, of 64 and of more
+		table := sqlstore.WithTable(schema + "." + strings.Repeat("t", longest))
+		here, there := notified(t, db, table), notified(t, db, table)
+		claim := newClaim()
+		start(t, here, claim)
+
+		changed, stop := there.Watch(claim.Key)
+		res, err := here.Complete(t.Context(), completion(claim, "paid"))
+		must(t, res, err)
+		happens(t, "the other process is told", changed)
+		stop()
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"strings"
 	"sync"
 	"time"
 
@@ -60,7 +59,7 @@ func (s *Store) Notify(l Listener) (*Notified, error) {
 	n := &Notified{listener: l, watches: make(map[store.Key]*watch)}
 
 	own := *s
-	own.channel = strings.ToLower(strings.ReplaceAll(s.table.String(), ".", "_"))
+	own.channel = s.table.channel()
 	n.Store = &own
 
 	return n, nil

@@ -1,6 +1,8 @@
 package sqlstore
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"regexp"
 	"strings"
@@ -47,6 +49,23 @@ func (t table) String() string {
 	}
 
 	return t.schema + "." + t.name
+}
+
+// longestChannel is how long the name of a channel of PostgreSQL may be. LISTEN cuts a longer one off, and pg_notify refuses it.
+const longestChannel = 63
+
+// channel is the name of the channel for notifications about the table, which needs no quotes. One that would be too long ends with
+// a part of the hash of the whole instead.
+func (t table) channel() string {
+	name := strings.ToLower(strings.ReplaceAll(t.String(), ".", "_"))
+	if len(name) <= longestChannel {
+		return name
+	}
+
+	sum := sha256.Sum256([]byte(t.String()))
+	end := "_" + hex.EncodeToString(sum[:8])
+
+	return name[:longestChannel-len(end)] + end
 }
 
 // names are what the SQL files call the table and what belongs to it, quoted.

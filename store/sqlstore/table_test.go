@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -80,4 +81,38 @@ func statementsOf(t *testing.T, d Dialect, name string) map[string]string {
 	}
 
 	return all
+}
+
+func TestChannelsFitAndDifferWithTheirTables(t *testing.T) {
+	t.Parallel()
+
+	schema, name := strings.Repeat("s", 48), strings.Repeat("t", 48)
+	needsNoQuotes := regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
+	seen := make(map[string]string)
+
+	for given, want := range map[string]string{
+		"onlyonce_records":                  "onlyonce_records",
+		"Billing.Records_2":                 "billing_records_2",
+		schema + "." + name[:14]:            schema + "_" + name[:14], // the longest that fits
+		schema + "." + name[:15]:            "",
+		schema + "." + name[:16]:            "",
+		schema + "." + name:                 "",
+		"S" + schema[1:] + ".T_" + name[2:]: "",
+	} {
+		parsed, err := parseTable(given)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		got := parsed.channel()
+		if !needsNoQuotes.MatchString(got) || want != "" && got != want {
+			t.Errorf("%s has the channel %s, want %s", given, got, want)
+		}
+
+		if other, ok := seen[got]; ok {
+			t.Errorf("%s and %s have the same channel", given, other)
+		}
+
+		seen[got] = given
+	}
 }
