@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -15,6 +16,8 @@ const (
 	// maxFlights is how many batches are under way to a server at once. One more than one, so that the next is sent while the
 	// answers of the last are read.
 	maxFlights = 2
+	// maxLanes is how many lanes are kept that nobody uses. It is more than most clusters have masters.
+	maxLanes = 64
 )
 
 // batcher lets concurrent operations share round trips. There is no goroutine and no delay: an operation that finds the way
@@ -28,7 +31,7 @@ type batcher struct {
 	// cluster is nil on a single server. In a cluster each server has a lane, so that one which is slow does not hold up the
 	// others.
 	cluster *redis.ClusterClient
-	mu      sync.Mutex
+	mu      sync.Mutex // is taken before that of a lane
 	lanes   map[*redis.Client]*lane
 	only    lane
 }
@@ -170,11 +173,22 @@ func (b *batcher) lane(ctx context.Context, name string) (*lane, error) {
 
 	l := b.lanes[server]
 	if l == nil {
+		b.forgetIdle()
+
 		l = new(lane)
 		b.lanes[server] = l
 	}
 
 	return l, nil
+}
+
+// forgetIdle makes room for another lane: servers come and go with their addresses. It is called with the lock. An operation that
+// has been given one of the lanes and has not yet entered it uses it all the same, which is harmless: it only shares no round trip
+// with those that come after it, and that is all that a lane is for.
+func (b *batcher) forgetIdle() {
+	if len(b.lanes) >= maxLanes {
+		maps.DeleteFunc(b.lanes, func(_ *redis.Client, l *lane) bool { return l.idle() })
+	}
 }
 
 // server is the one that has a key. The client may have to ask for it, once.
@@ -297,6 +311,14 @@ func (l *lane) next() {
 	first := l.queue[0]
 	l.queue = slices.Delete(l.queue, 0, 1)
 	first.turn <- true
+}
+
+// idle reports whether nothing is under way and nobody waits.
+func (l *lane) idle() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	return l.flights == 0 && len(l.queue) == 0
 }
 
 // leave takes a request out of the queue that has waited too long, or hands on the lead that it was given meanwhile.

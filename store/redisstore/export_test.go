@@ -1,9 +1,16 @@
 package redisstore
 
+import (
+	"context"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
 // The bounds of batches.
 const (
 	MaxBatch   = maxBatch
 	MaxFlights = maxFlights
+	MaxLanes   = maxLanes
 )
 
 // Waiting is how many operations wait for others.
@@ -30,6 +37,21 @@ func Flights(s *Store) int {
 	}
 
 	return flights
+}
+
+// LaneOf looks the lane of a key up, as an operation does.
+func LaneOf(ctx context.Context, s *Store, key store.Key) error {
+	_, err := s.batches.lane(ctx, s.name(&key))
+
+	return err
+}
+
+// Lanes is how many servers of a cluster have a lane.
+func Lanes(s *Store) int {
+	s.batches.mu.Lock()
+	defer s.batches.mu.Unlock()
+
+	return len(s.batches.lanes)
 }
 
 func (l *lane) waiting() int {
