@@ -2,8 +2,10 @@ package sqlstoretest_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -74,8 +76,11 @@ func notified(t *testing.T, db *sqltest.Database, opts ...sqlstore.Option) *sqls
 func TestContractWithNotifications(t *testing.T) {
 	t.Parallel()
 
-	s := notified(t, sqltest.PostgresDatabase(t))
-	storetest.Run(t, func(*testing.T) store.Store { return s }, storetest.WithUnit(unit))
+	base := sqltest.PostgresDatabase(t)
+	s, db := notified(t, base), pool(base.DB(t))
+
+	storetest.Run(t, func(*testing.T) store.Store { return s }, storetest.WithUnit(unit),
+		storetest.WithJoin(func(ctx context.Context, _ store.Store) (storetest.Joining, error) { return kinds[0].join(ctx, db) }))
 }
 
 func TestAnotherProcessIsToldWhatDoesNotRunAnyMore(t *testing.T) {
@@ -107,6 +112,104 @@ func TestAnotherProcessIsToldWhatDoesNotRunAnyMore(t *testing.T) {
 
 		stop()
 		stopOther()
+	}
+}
+
+// joinedRun is a run whose handler joins, and answers with success.
+type joinedRun struct {
+	claim   store.Claim
+	applied atomic.Bool
+}
+
+func (j *joinedRun) Outcome(any, error) (op store.Completion, definite, keep bool, problem error) {
+	return completion(j.claim, "paid"), true, false, nil
+}
+
+func (j *joinedRun) Written(applied bool) { j.applied.Store(applied) }
+
+func TestAnotherProcessIsToldOfAJoinedRunWhenItsTransactionHasCommitted(t *testing.T) {
+	t.Parallel()
+
+	base := sqltest.PostgresDatabase(t)
+	here, there := notified(t, base), notified(t, base)
+	db := pool(base.DB(t))
+
+	for name, join := range joins(db, base.DSN()) {
+		undone, done := newClaim(), newClaim()
+
+		start(t, here, undone)
+		start(t, here, done)
+
+		changedNot, stopNot := there.Watch(undone.Key)
+		changed, stop := there.Watch(done.Key)
+
+		for _, claim := range []store.Claim{undone, done} {
+			run := &joinedRun{claim: claim}
+
+			err := join(here.Join(t.Context(), run), func() error {
+				select {
+				case <-changed:
+					t.Errorf("%s: the other process is told before the commit", name)
+				default:
+				}
+
+				if claim == undone {
+					return errNo
+				}
+
+				return nil
+			})
+			if !run.applied.Load() || (claim == undone) != errors.Is(err, errNo) {
+				t.Errorf("%s: %v, written: %t", name, err, run.applied.Load())
+			}
+		}
+
+		happens(t, name+": the other process is told", changed)
+
+		select {
+		case <-changedNot:
+			t.Errorf("%s: the other process is told of what was rolled back", name)
+		default:
+		}
+
+		stop()
+		stopNot()
+	}
+}
+
+// joins are ways to join, and to roll back where the last step before the commit says so.
+func joins(db *sql.DB, dsn string) map[string]func(ctx context.Context, last func() error) error {
+	return map[string]func(ctx context.Context, last func() error) error{
+		"database/sql": func(ctx context.Context, last func() error) error {
+			tx, err := db.BeginTx(ctx, nil)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = tx.Rollback() }()
+
+			if err := errors.Join(sqlstore.Join(ctx, tx, nil), last()); err != nil {
+				return err
+			}
+
+			return tx.Commit()
+		},
+		"pgx": func(ctx context.Context, last func() error) error {
+			conn, err := pgx.Connect(ctx, dsn)
+			if err != nil {
+				return err
+			}
+			defer conn.Close(context.WithoutCancel(ctx))
+
+			return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+				err := sqlstore.Join(ctx, sqlstore.ExecFunc(func(ctx context.Context, query string, args ...any) (int64, error) {
+					tag, err := tx.Exec(ctx, query, args...)
+
+					return tag.RowsAffected(), err
+				}), nil)
+
+				return errors.Join(err, last())
+			})
+		},
 	}
 }
 

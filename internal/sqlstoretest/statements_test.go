@@ -1,10 +1,13 @@
 package sqlstoretest_test
 
 import (
+	"context"
+	"database/sql"
 	"testing"
 
 	"github.com/onlyonce-go/onlyonce/internal/sqltest"
 	"github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
 // What a run costs, in statements that go to the server.
@@ -47,6 +50,51 @@ func TestStatementsOfARun(t *testing.T) {
 
 			if got, want := proxy.Count(sqltest.Any()), most[k.name][step.name]; got != want {
 				t.Errorf("%s takes %d statements, must be %d: %v", step.name, got, want, proxy.Statements())
+			}
+		}
+	})
+}
+
+// What a joined run adds to its handler's transaction: a savepoint and the completion, and nothing for those who are told.
+func TestStatementsOfAJoinedRun(t *testing.T) {
+	most := map[string]int{"PostgreSQL": 4, "MariaDB": 5}
+
+	each(t, servers(), func(t *testing.T, k kind) {
+		t.Helper()
+
+		s, proxy := k.behind(t)
+		db := pool(proxy.DB(t, k.params...))
+		stores := map[string]store.Transactional{"alone": s}
+
+		if k.dialect == sqlstore.PostgreSQL {
+			n, err := s.Notify(listener(""))
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			stores["telling"] = n
+		}
+
+		for name, st := range stores {
+			claim := newClaim()
+			start(t, s, claim)
+
+			run := &joinedRun{claim: claim}
+
+			// The connection is there.
+			if err := db.PingContext(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+
+			proxy.Reset()
+
+			_, err := sqlstore.InTx(st.Join(t.Context(), run), db, nil, func(context.Context, *sql.Tx) ([]byte, error) { return nil, nil })
+			if err != nil || !run.applied.Load() {
+				t.Fatalf("%s: %v, written: %t", name, err, run.applied.Load())
+			}
+
+			if got, want := proxy.Count(sqltest.Any()), most[k.name]; got != want {
+				t.Errorf("%s: the transaction takes %d statements, must be %d: %v", name, got, want, proxy.Statements())
 			}
 		}
 	})

@@ -64,8 +64,8 @@ type statements struct {
 	list, sweep string
 	// version reads the version of the schema.
 	version string
-	// notify tells other processes that a record does not run any more.
-	notify string
+	// notify tells other processes that a record does not run any more, and joinTelling is join that tells them when it commits.
+	notify, joinTelling string
 }
 
 func loadStatements(d Dialect, t table) *statements {
@@ -90,6 +90,10 @@ func loadStatements(d Dialect, t table) *statements {
 
 	if all.join == "" {
 		all.join, _, _ = strings.Cut(all.complete, "RETURNING")
+	}
+
+	if all.notify != "" {
+		all.joinTelling = all.join + "RETURNING pg_notify($7::text, $8::text)"
 	}
 
 	if _, within, ok := strings.Cut(all.claimWithin, "WITH made AS ("); ok {

@@ -108,7 +108,9 @@ func (j *joined) write(
 		return false, err
 	}
 
-	res, err := tx.ExecContext(ctx, j.store.sql.join, j.store.joinArgs(&op)...)
+	query, args := j.store.joining(&op)
+
+	res, err := tx.ExecContext(ctx, query, args...)
 	if err != nil {
 		return false, err
 	}
@@ -127,16 +129,21 @@ func (j *joined) write(
 	return true, nil
 }
 
-// joinArgs are the arguments of the statement that joins. Those of MySQL are not numbered.
-func (s *Store) joinArgs(op *store.Completion) []any {
-	args := completionArgs(op)
-	if s.dialect != MySQL {
-		return args
+// joining is the statement that joins, with its arguments, which are not numbered in MySQL. Where others are to be told, it tells
+// them as well, and PostgreSQL keeps that until the commit.
+func (s *Store) joining(op *store.Completion) (query string, args []any) {
+	args = completionArgs(op)
+
+	switch {
+	case s.channel != "":
+		return s.sql.joinTelling, append(args, s.channel, op.Key.String())
+	case s.dialect != MySQL:
+		return s.sql.join, args
 	}
 
 	key, token, outcome, seal, retention, none := args[0], args[1], args[2], args[3], args[4], args[5]
 
-	return []any{outcome, seal, retention, retention, key, token, none}
+	return s.sql.join, []any{outcome, seal, retention, retention, key, token, none}
 }
 
 // conflictTries is how often InTx runs its function again that conflicted with another transaction.

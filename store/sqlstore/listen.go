@@ -27,8 +27,12 @@ func (f ListenerFunc) Listen(ctx context.Context, channel string, notify func(pa
 }
 
 // Notified is a store whose processes tell each other when a record does not run any more, so that duplicates elsewhere need
-// not poll for it. It is a [store.Notifier]. Telling costs one more statement for every run that ends, and a run whose
+// not poll for it. It is a [store.Notifier]. Telling costs one more statement for every leased run that ends, and a run whose
 // end nobody was told costs its waiters the time of a poll and never an answer.
+//
+// A joined run tells with its completion, in the handler's transaction, which costs no statement more; others hear of it when that
+// has committed. PostgreSQL lets transactions that tell something commit one after the other, and does not PREPARE them. The
+// duplicates of a single transaction wait for its end in the database, and nobody tells them.
 type Notified struct {
 	*Store
 
