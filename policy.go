@@ -70,7 +70,9 @@ type Policy struct {
 	// MaxAttempts bounds how often a key is taken over from a run that never ended, such as one whose process died: it is
 	// the number of runs in a row, the first included, after which the outcome counts as unknown. The default is 5. A run
 	// that ends ambiguously, by an error or a panic, gives the key back under AtLeastOnce and is not counted: how often
-	// that is tried again is up to the clients. AtMostOnce does not use it.
+	// that is tried again is up to the clients. Nor is a run in a single transaction whose process dies: it leaves nothing
+	// behind to count by, so that MaxAttempts does not bound a request that kills its process there. AtMostOnce does not
+	// use it.
 	MaxAttempts int
 	// Retention is how long an outcome is kept, from completion, and a released key bound to its request, from release: at
 	// least MaxRun, at most 100 years. The default is 24 hours. A record whose outcome is unknown has none.

@@ -67,7 +67,7 @@ func rows() []row {
 		{"F52", "interceptors in the wrong order", "refused", ""},
 		{"F53", "native retry and ours both on", "attempts do not multiply", ""},
 		{"F54", "every reply to the claim lost", "released in the background; a claim that lands later loses", ""},
-		{"F55", "a request that kills its process each time", "at most MaxAttempts runs", ""},
+		{"F55", "a request that kills its process each time", "at most MaxAttempts runs; a single transaction leaves no trace to count by", ""},
 		{"F56", "shutdown under load", "no new claims, runs end or are told", ""},
 		{"F57", "downstream rejection passed on", "ambiguous, and re-labelled", ""},
 		{"F58", "server without the interceptor", "not retried, and reported", ""},

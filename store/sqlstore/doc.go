@@ -75,13 +75,22 @@
 // server that has gone silent is given up.
 //
 // Joined, the record is leased, and the handler writes the completion with [Join], or [InTx] does it. The row is then locked until
-// the handler's transaction ends. At REPEATABLE READ or more, a renewal of the lease conflicts with a transaction that began before
-// it; InTx runs its function again then.
+// the handler's transaction ends. In PostgreSQL at REPEATABLE READ or SERIALIZABLE, a renewal of the lease conflicts with a
+// transaction that has read anything before it: the completion fails with SQLSTATE 40001, and InTx runs its function again. The lease
+// is renewed at a third, so a function that takes longer than that fails on every try, and the outcome of the call is unknown: give
+// its method a lease of more than three times what the function takes there. At READ COMMITTED, its default, no renewal
+// conflicts with anything.
 //
 // A single transaction holds a connection while its handler runs. So that handlers which take another from the same pool cannot
 // wait for each other for ever, only half of the pool is given to transactions: see [WithMaxTransactions]. A handler that takes two
 // more can still starve, as can one in a pool of one connection. A joined run renews its lease through the store's pool: where
 // handlers may hold all of its connections, give the store a pool of its own.
+//
+// Change the policy of a method between a single transaction and a lease in one step, not instance by instance: while both are at work
+// on one table, a leased claim waits for a single transaction of its key that another process has open, and where that takes longer than
+// the store's timeout ([WithTimeout]) it counts as a store that cannot be reached. Its call is rejected with STORE_UNAVAILABLE then;
+// under FailOpen it would run without protection next to the other, so do not combine FailOpen with that. In SQLite, where all who
+// write take turns, a leased claim waits for single transactions of any key: keep methods with FailOpen out of a file that has any.
 //
 // # Errors
 //

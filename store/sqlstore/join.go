@@ -152,7 +152,8 @@ const conflictTries = 3
 // InTx runs a function in a transaction on db, which is the database that has the store's table, and commits what it has written
 // together with the completion of the joined run that ctx belongs to. An error of the function that is definite rolls its
 // writes back, unless [github.com/onlyonce-go/onlyonce.KeepWrites] marks it, and is recorded in the same transaction; any other error
-// rolls all of it back. Where the transaction conflicts with another, the function is run again, a few times at most.
+// rolls all of it back. Where the transaction conflicts with another, the function is run again, three times at most. At REPEATABLE
+// READ or SERIALIZABLE in PostgreSQL it must take less than a third of the lease, or it conflicts with a renewal each time.
 //
 // The function must not end the transaction, and returns the errors by which the database has ended it, such as a deadlock in MySQL
 // and an interrupted write in SQLite: what it writes after one is committed statement by statement, and no completion is.
