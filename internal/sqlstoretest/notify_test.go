@@ -132,9 +132,13 @@ func TestAnotherProcessIsToldOfAJoinedRunWhenItsTransactionHasCommitted(t *testi
 
 	base := sqltest.PostgresDatabase(t)
 	here, there := notified(t, base), notified(t, base)
-	db := pool(base.DB(t))
 
-	for name, join := range joins(db, base.DSN()) {
+	ways := joins(pool(base.DB(t)), base.DSN())
+	for _, mode := range []string{"exec", "simple_protocol"} {
+		ways[mode] = joins(pool(base.DB(t, "default_query_exec_mode="+mode)), "")["database/sql"]
+	}
+
+	for name, join := range ways {
 		undone, done := newClaim(), newClaim()
 
 		start(t, here, undone)
