@@ -83,7 +83,7 @@ func (c *ownDeadline) Deadline() (time.Time, bool) { return c.at, true }
 // ownTransaction runs the handler in the transaction of its claim. It asks to begin again where that conflicted with another.
 func (x *execution) ownTransaction() (reply Reply, again bool, err error) {
 	defer func() {
-		if x.tx != nil { // an observer panics
+		if x.tx != nil { // somebody panics on the way
 			x.rollback()
 		}
 	}()
