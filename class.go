@@ -34,10 +34,12 @@ func (c Class) String() string {
 }
 
 // NotExecuted marks an error of a handler: the effect did not happen and cannot happen any more, so the key is released
-// and the next call with it runs. Only the handler can know this; no error code says it. NotExecuted(nil) is nil.
+// and the next call with it runs. Only the handler can know this; no error code says it. Mark the whole error: of several that are
+// joined, or wrapped by more than one %w, a mark on one says nothing of the others. NotExecuted(nil) is nil.
 func NotExecuted(err error) error { return mark(err, ClassNotExecuted) }
 
-// Final marks an error of a handler as the answer to the request, whatever its code: it is recorded and replayed.
+// Final marks an error of a handler as the answer to the request, whatever its code: it is recorded and replayed. Mark the whole
+// error, as for NotExecuted.
 // Final(nil) is nil.
 func Final(err error) error { return mark(err, ClassDefinite) }
 

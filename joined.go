@@ -12,7 +12,7 @@ import (
 // handler's word is not enough: what it says counts if the record says so, too.
 
 // ErrNotCommitted means that the handler of a joined run has returned an answer, such as a response, and that no transaction with
-// its completion has committed.
+// its completion has committed, as far as the records say.
 var ErrNotCommitted = errors.New("onlyonce: the handler has returned an answer, but its transaction did not commit")
 
 var errNoOutcome = errors.New("onlyonce: this call has no Outcome function, so its run cannot join a transaction")
@@ -144,14 +144,15 @@ func (x *execution) confirm() (Reply, error) {
 }
 
 // unrecorded answers a run whose answer is in no record. That of a joined run counts for nothing then: its transaction has not
-// committed, and another run may do so.
+// committed, or its record was deleted since, and another run may commit.
 func (x *execution) unrecorded() (Reply, error) {
 	if !x.joined() {
 		return Reply{Status: StatusUnrecorded}, nil
 	}
 
 	return x.uncommitted(reject(ReasonLeaseLost,
-		"the transaction of this call did not commit, so that its answer does not count; retry with the same key", ErrNotCommitted))
+		"no record says that the transaction of this call has committed, so its answer does not count; retry with the same key",
+		ErrNotCommitted))
 }
 
 // leaving gives the key back, or holds it where the record says that no other run may follow an ambiguous one.

@@ -56,6 +56,65 @@ func TestF34OutcomeThatTheStoreDoesNotTakeIsKeptAsDoneWithoutItsBody(t *testing.
 	})
 }
 
+// stalledStore lets outcomes wait until a time, as a lock of the row does, while reads go on. It takes outcomes of any size.
+type stalledStore struct {
+	*faultStore
+
+	until time.Time
+}
+
+func (s stalledStore) Complete(ctx context.Context, op store.Completion) (store.Result, error) {
+	select {
+	case <-time.After(time.Until(s.until)):
+		return s.faultStore.Complete(ctx, op)
+	case <-ctx.Done():
+		return store.Result{}, ctx.Err()
+	}
+}
+
+// Whenever the stall ends, it is the large outcome that is taken.
+func TestF08LargeOutcomeIsKeptWholeWhereTheStoreIsSlowToTakeAny(t *testing.T) {
+	t.Parallel()
+
+	for stall := 30 * time.Second; stall < 60*time.Second; stall += 333 * time.Millisecond {
+		synctest.Test(t, func(t *testing.T) {
+			e := newEngine(t, stalledStore{newFaultStore(), time.Now().Add(stall)})
+
+			var p payments
+
+			_ = do(t, e, pay("k"), p.large)
+
+			time.Sleep(10 * time.Minute)
+
+			got := do(t, e, pay("k"), p.large)
+			if got.err != nil || got.Status != onlyonce.StatusReplayed || len(got.Body) != largeBody {
+				t.Errorf("after a stall of %v a duplicate got %s, %v and %d bytes", stall, got.Status, got.err, len(got.Body))
+			}
+
+			p.mustHaveRun(t, 1)
+		})
+	}
+}
+
+func TestDrainIsNotHeldUpByALargeOutcome(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, stalledStore{newFaultStore(), time.Now().Add(time.Hour)})
+
+		var p payments
+
+		_ = do(t, e, pay("k"), p.large)
+
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+
+		began := time.Now()
+		if err := e.Drain(ctx); err == nil || time.Since(began) != 500*time.Millisecond {
+			t.Errorf("Drain returned %v after %v, want an error after 500ms", err, time.Since(began))
+		}
+	})
+}
+
 // shutStore can be looked at only while it is open.
 type shutStore struct {
 	narrowStore

@@ -3,6 +3,7 @@ package onlyonce
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce/store"
@@ -111,7 +112,8 @@ const (
 )
 
 // completingLater is completing in the background, which need not outlive the call. A store that takes nothing so large would be
-// asked for ever: where it answers again and again and does not take a large outcome, it is told that the outcome is not stored.
+// asked for ever: where it refuses a large outcome again and again, and answers otherwise, it is told that the outcome is not
+// stored. An operation that runs out of time is not refused: what holds it up would hold up a small one, too, until it is gone.
 func (x *execution) completingLater(op store.Completion, code string) ending {
 	complete := x.completing(op)
 
@@ -127,26 +129,41 @@ func (x *execution) completingLater(op store.Completion, code string) ending {
 
 	return func(ctx context.Context, res *store.Result) error {
 		err := complete(ctx, res)
-		if err == nil {
-			return nil
+		if err == nil || ctx.Err() != nil || timedOut(err) {
+			return err
 		}
 
-		another, done := x.engine.storeContext(context.WithoutCancel(ctx)) // the large one may have used up all the time
-		defer done()
-
-		if _, down := inspector.Lookup(another, op.Key); down != nil {
+		if _, down := inspector.Lookup(ctx, op.Key); down != nil {
 			refusals = 0
 
 			return err
 		}
 
 		refusals++
-		if refusals < refusalsOfLarge || x.completing(small)(another, res) != nil {
+		if refusals < refusalsOfLarge {
 			return err
 		}
 
+		if x.completing(small)(ctx, res) != nil {
+			refusals = 0 // it takes nothing at all
+
+			return err
+		}
+
+		x.observe(EventSettleFailed, fmt.Errorf("an outcome of %d bytes is recorded without its body: %w", len(op.Outcome), err))
+
 		return nil
 	}
+}
+
+// timedOut reports that an operation has run out of time, as a context, a connection or the system says it.
+func timedOut(err error) bool {
+	timeout, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
+
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || ok && timeout.Timeout()
 }
 
 // leaseLost lets the observer know that somebody else has settled or taken the record.

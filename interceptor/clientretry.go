@@ -95,8 +95,8 @@ func overPolicy(p, wider retry.Policy) retry.Policy {
 	p.MaxDelay = cmp.Or(most, inherited.MaxDelay)
 
 	// Where one is set and the other is not, the one that is inherited gives way.
-	if base == 0 && most > 0 {
-		p.BaseDelay = min(p.BaseDelay, most)
+	if base == 0 {
+		p.BaseDelay = min(p.BaseDelay, p.MaxDelay)
 	}
 
 	if most == 0 && base > 0 {

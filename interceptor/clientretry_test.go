@@ -186,6 +186,21 @@ func TestCallsShareTheBudget(t *testing.T) {
 	})
 }
 
+// The default delay is above the longest that the connection allows, and gives way where a call says nothing of delays.
+func TestRetryOfOneCallKeepsToTheDelaysOfTheConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		seen, _ := play(t, []turn{unavailable()}, []interceptor.ClientOption{
+			interceptor.WithRetry(retry.Policy{BaseDelay: time.Millisecond, MaxDelay: 10 * time.Millisecond}),
+		}, interceptor.WithCallRetry(retry.Policy{MaxAttempts: 3}))
+		seen.mustBe(t, 3)
+
+		seen, _ = play(t, []turn{unavailable()}, []interceptor.ClientOption{
+			interceptor.WithRetry(retry.Policy{MaxDelay: 10 * time.Millisecond}),
+		}, interceptor.WithCallRetry(retry.Policy{MaxAttempts: 3}))
+		seen.mustBe(t, 3)
+	})
+}
+
 func TestRetryOfOneCall(t *testing.T) {
 	tests := map[string]struct {
 		opts []grpc.CallOption
@@ -195,8 +210,9 @@ func TestRetryOfOneCall(t *testing.T) {
 		"a longer delay than the connection's": {
 			[]grpc.CallOption{interceptor.WithCallRetry(retry.Policy{MaxAttempts: 4, BaseDelay: time.Minute})}, 4,
 		},
-		"its own": {[]grpc.CallOption{interceptor.WithCallRetry(retry.Policy{MaxAttempts: 4})}, 4},
-		"none":    {[]grpc.CallOption{interceptor.WithoutRetry()}, 1},
+		"its own":        {[]grpc.CallOption{interceptor.WithCallRetry(retry.Policy{MaxAttempts: 4})}, 4},
+		"shorter delays": {[]grpc.CallOption{interceptor.WithCallRetry(retry.Policy{MaxAttempts: 4, MaxDelay: time.Millisecond})}, 4},
+		"none":           {[]grpc.CallOption{interceptor.WithoutRetry()}, 1},
 		"the last one that is set": {
 			[]grpc.CallOption{interceptor.WithoutRetry(), interceptor.WithCallRetry(retry.Policy{MaxAttempts: 2})}, 2,
 		},

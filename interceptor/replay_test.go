@@ -54,6 +54,14 @@ func unseen(code codes.Code) error {
 	}}).Err()
 }
 
+// saying is an error with another text.
+func saying(err error, text string) error {
+	st := status.Convert(err).Proto()
+	st.Message = text
+
+	return status.FromProto(st).Err()
+}
+
 func TestReplayIsTheSameAnswer(t *testing.T) {
 	tests := map[string]handlerFunc{
 		"response":                   rich(answering("Ann")),
@@ -65,6 +73,7 @@ func TestReplayIsTheSameAnswer(t *testing.T) {
 		"error without metadata":     failing(status.Error(codes.NotFound, "")),
 		"F38 details nobody knows":   rich(failing(unseen(codes.AlreadyExists))),
 		"error text without UTF-8":   rich(failing(status.Error(codes.NotFound, "no such caf\xe9\xff"))),
+		"and with details":           rich(failing(saying(unseen(codes.NotFound), "no such caf\xe9"))),
 		"final error with details":   rich(failing(onlyonce.Final(unseen(codes.Unavailable)))),
 	}
 

@@ -208,7 +208,12 @@ func (c *serverCall) failure() onlyonce.Outcome {
 		return onlyonce.Outcome{Class: class, Code: codeName(st.Code()), Err: c.err}
 	}
 
-	out := c.outcome(class, codeName(st.Code()), statusProto(st), nil)
+	recorded := statusProto(st)
+	if recorded.GetMessage() != st.Message() {
+		c.err = status.FromProto(recorded).Err() // gRPC would leave the details out
+	}
+
+	out := c.outcome(class, codeName(st.Code()), recorded, nil)
 	out.KeepWrites = keep
 
 	return out
