@@ -62,18 +62,17 @@ func outcomeIn(err error) (outcome CallOutcome, found bool) {
 	case interface{ Unwrap() error }:
 		return outcomeIn(e.Unwrap())
 	case interface{ Unwrap() []error }:
-		outcome = OutcomeNotExecuted
-
 		for _, branch := range e.Unwrap() {
-			if own, ok := outcomeIn(branch); ok {
-				outcome, found = min(outcome, own), true // they are in this order
+			own, ok := outcomeIn(branch)
+
+			switch {
+			case ok && found:
+				outcome = min(outcome, own) // they are in this order
+			case ok:
+				outcome, found = own, true
 			}
 		}
 	}
 
-	if !found {
-		return OutcomeUnknown, false
-	}
-
-	return outcome, true
+	return outcome, found
 }

@@ -39,8 +39,7 @@ func (c Class) String() string {
 func NotExecuted(err error) error { return mark(err, ClassNotExecuted) }
 
 // Final marks an error of a handler as the answer to the request, whatever its code: it is recorded and replayed. Mark the whole
-// error, as for NotExecuted.
-// Final(nil) is nil.
+// error, as for NotExecuted. Final(nil) is nil.
 func Final(err error) error { return mark(err, ClassDefinite) }
 
 // KeepWrites marks an error of a handler that shares a transaction with its record: if the error is recorded, what the handler has

@@ -229,15 +229,7 @@ func TestF60JoinedRunOfAStricterRecordIsAnsweredFromACommitThatComesLate(t *test
 	synctest.Test(t, func(t *testing.T) {
 		db, e := releasedUnderAtMostOnce(t, onlyonce.JoinedTransaction)
 
-		do(t, e, pay("k"), func(ctx context.Context) ([]byte, error) {
-			body, tx := []byte("late"), db.Open()
-			err := tx.Join(ctx, body, nil)
-
-			ctx = context.WithoutCancel(ctx)
-			time.AfterFunc(time.Second, func() { _ = tx.Commit(ctx) })
-
-			return body, err
-		}).mustBe(t, onlyonce.StatusExecuted, "late")
+		do(t, e, pay("k"), committingLate(db)).mustBe(t, onlyonce.StatusExecuted, "late")
 	})
 }
 

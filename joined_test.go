@@ -129,21 +129,26 @@ func TestHandlerThatForgetsToCommitIsNotAnsweredWithItsResponse(t *testing.T) {
 	}
 }
 
+// committingLate is a handler that joins a transaction and returns a second before that commits.
+func committingLate(db *txstore.Store) func(context.Context) ([]byte, error) {
+	return func(ctx context.Context) ([]byte, error) {
+		body, tx := []byte("late"), db.Open()
+		err := tx.Join(ctx, body, nil)
+
+		ctx = context.WithoutCancel(ctx)
+		time.AfterFunc(time.Second, func() { _ = tx.Commit(ctx) })
+
+		return body, err
+	}
+}
+
 func TestHandlerWhoseTransactionCommitsAfterItHasReturnedIsAnsweredFromTheRecord(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		db := txstore.New()
 		e := newEngine(t, db, exactlyOnce(onlyonce.JoinedTransaction))
 
-		do(t, e, pay("k"), func(ctx context.Context) ([]byte, error) {
-			body, tx := []byte("late"), db.Open()
-			err := tx.Join(ctx, body, nil)
-
-			ctx = context.WithoutCancel(ctx)
-			time.AfterFunc(time.Second, func() { _ = tx.Commit(ctx) })
-
-			return body, err
-		}).mustBe(t, onlyonce.StatusExecuted, "late")
+		do(t, e, pay("k"), committingLate(db)).mustBe(t, onlyonce.StatusExecuted, "late")
 	})
 }
 

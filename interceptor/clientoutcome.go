@@ -91,9 +91,9 @@ func (c *clientCall) failed(err error) error {
 		return &callError{err: err, status: statusOf(cut.Err), outcome: onlyonce.OutcomeUnknown, key: c.key}
 	}
 
-	// What a retry is told of an unknown outcome is less than what the handler said of it.
 	failed := &callError{err: err, status: st, outcome: outcome, key: c.key}
 
+	// What a retry is told of an unknown outcome is less than what the handler said of it.
 	if c.handlers != nil && outcome == onlyonce.OutcomeUnknown {
 		failed.err = errors.Join(err, c.handlers)
 

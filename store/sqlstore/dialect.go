@@ -69,8 +69,10 @@ type statements struct {
 }
 
 func loadStatements(d Dialect, t table) *statements {
-	names := t.names(d)
-	load := func(name string) string { return names.Replace(readFile(d, name)) }
+	names, columns := t.names(d), readFile(d, "columns")
+	load := func(name string) string {
+		return names.Replace(strings.ReplaceAll(readFile(d, name), "{columns}", columns))
+	}
 
 	all := &statements{
 		read:        load("read"),

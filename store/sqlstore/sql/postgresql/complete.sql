@@ -10,10 +10,4 @@ UPDATE {table} AS r SET
 WHERE r.id = $1::bytea AND r.token = $2::bytea AND r.state = 1 AND r.format = 1 AND r.ended_at = 0 AND r.expires_at = 0
   AND r.outcome_seal = $6::bigint AND r.outcome = ''::bytea
   AND r.revision BETWEEN 0 AND 1152921504606846976 AND r.checksum BETWEEN 0 AND 1152921504606846976
-RETURNING r.ended_at, json_build_array(
-  encode(r.id, 'base64'), r.revision, r.fence, r.attempts,
-  r.first_start, r.last_start, r.ended_at, r.expires_at, r.lease_until, r.owner_until,
-  r.seal, r.outcome_seal, r.checksum, r.format, r.state, r.guarantee, r.flags, r.scheme,
-  encode(r.token, 'base64'), encode(r.fingerprint, 'base64'), encode(convert_to(r.method, 'UTF8'), 'base64'),
-  encode(convert_to(r.readable_key, 'UTF8'), 'base64'), ''
-)::text
+RETURNING r.ended_at, json_build_array({columns}, '')::text

@@ -10,10 +10,4 @@ FROM clock AS c
 WHERE r.id = $1::bytea AND r.token = $2::bytea AND r.state = 1 AND r.format = 1 AND r.lease_until > c.now
   AND r.lease_until < 1125899906842624
   AND r.revision BETWEEN 0 AND 1152921504606846976 AND r.checksum BETWEEN 0 AND 1152921504606846976
-RETURNING c.now, json_build_array(
-  encode(r.id, 'base64'), r.revision, r.fence, r.attempts,
-  r.first_start, r.last_start, r.ended_at, r.expires_at, r.lease_until, r.owner_until,
-  r.seal, r.outcome_seal, r.checksum, r.format, r.state, r.guarantee, r.flags, r.scheme,
-  encode(r.token, 'base64'), encode(r.fingerprint, 'base64'), encode(convert_to(r.method, 'UTF8'), 'base64'),
-  encode(convert_to(r.readable_key, 'UTF8'), 'base64'), encode(r.outcome, 'base64')
-)::text
+RETURNING c.now, json_build_array({columns}, encode(r.outcome, 'base64'))::text
