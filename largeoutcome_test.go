@@ -3,6 +3,9 @@ package onlyonce_test
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"net"
+	"os"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -92,6 +95,51 @@ func TestF08LargeOutcomeIsKeptWholeWhereTheStoreIsSlowToTakeAny(t *testing.T) {
 			}
 
 			p.mustHaveRun(t, 1)
+		})
+	}
+}
+
+// tardyStore runs out of time with large outcomes until it is healed, and says so in its own words while the engine's time is not over.
+type tardyStore struct {
+	narrowStore
+
+	says   error
+	healed *atomic.Bool
+}
+
+func (s tardyStore) Complete(ctx context.Context, op store.Completion) (store.Result, error) {
+	if len(op.Outcome) > s.limit && !s.healed.Load() {
+		return store.Result{}, s.says
+	}
+
+	return s.faultStore.Complete(ctx, op)
+}
+
+func TestF08LargeOutcomeThatRunsOutOfTimeIsNotRefused(t *testing.T) {
+	t.Parallel()
+
+	for _, says := range []error{
+		os.ErrDeadlineExceeded, fmt.Errorf("reading: %w", context.DeadlineExceeded), &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded},
+	} {
+		t.Run(says.Error(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := tardyStore{narrowStore{newFaultStore(), largeBody}, says, new(atomic.Bool)}
+				e := newEngine(t, s)
+
+				var p payments
+
+				_ = do(t, e, pay("k"), p.large)
+
+				time.Sleep(time.Hour)
+				s.healed.Store(true)
+				time.Sleep(time.Minute)
+
+				got := do(t, e, pay("k"), p.large)
+				if got.err != nil || got.Status != onlyonce.StatusReplayed || len(got.Body) != largeBody {
+					t.Errorf("a duplicate got %s, %v and %d bytes", got.Status, got.err, len(got.Body))
+				}
+			})
 		})
 	}
 }
