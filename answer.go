@@ -141,6 +141,6 @@ func (e *Engine) Refused(ctx context.Context, id Identity, err error) {
 // earlier one may have run.
 type forbiddenError struct{ err error }
 
-func (e *forbiddenError) Error() string            { return e.err.Error() }
-func (e *forbiddenError) Unwrap() error            { return e.err }
-func (e *forbiddenError) CallOutcome() CallOutcome { return OutcomeUnknown }
+func (e *forbiddenError) Error() string    { return e.err.Error() }
+func (e *forbiddenError) Unwrap() error    { return e.err }
+func (e *forbiddenError) Verdict() Verdict { return VerdictUnknown }

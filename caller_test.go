@@ -106,7 +106,7 @@ func TestF20DuplicatesOfARunThatEndedWithItsCallerAreToldToRetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, memstore.New(), withGuarantee(onlyonce.AtLeastOnce))
 		call := pay("k")
-		call.Policy = &onlyonce.Policy{Detached: onlyonce.Off}
+		call.Policy = &onlyonce.Policy{Detachment: onlyonce.Attached}
 
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
@@ -130,7 +130,7 @@ func TestF20RunThatIsNotDetachedEndsWithItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, memstore.New())
 		call := pay("k")
-		call.Policy = &onlyonce.Policy{Detached: onlyonce.Off}
+		call.Policy = &onlyonce.Policy{Detachment: onlyonce.Attached}
 
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()

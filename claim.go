@@ -39,7 +39,7 @@ func (x *execution) lead() (Reply, error) {
 		}
 
 		// What would be claimed now could not be settled if the store failed again.
-		if x.policy.FailOpen == On && !x.answered && !x.looking() && x.engine.pending.full() {
+		if x.policy.StoreDown == FailOpen && !x.answered && !x.looking() && x.engine.pending.full() {
 			return x.runUnprotected()
 		}
 
@@ -207,7 +207,7 @@ func (x *execution) claimFailed(err error) (Reply, error) {
 
 	// A store that has answered this call is not down, and may have said that somebody runs. A key that had to be looked up may have
 	// been executed long ago.
-	if rejection.Reason == ReasonStoreUnavailable && x.policy.FailOpen == On && !x.answered && !x.looking() {
+	if rejection.Reason == ReasonStoreUnavailable && x.policy.StoreDown == FailOpen && !x.answered && !x.looking() {
 		return x.runUnprotected()
 	}
 
@@ -228,7 +228,7 @@ func (x *execution) withdraw() {
 	x.observe(EventClaimWithdrawn, nil)
 
 	// A method that runs without protection goes on in a long outage, when there is no room left for its releases.
-	if x.policy.FailOpen == On && x.engine.pending.full() {
+	if x.policy.StoreDown == FailOpen && x.engine.pending.full() {
 		return
 	}
 
@@ -238,7 +238,7 @@ func (x *execution) withdraw() {
 // releaseLater releases the claim in the background until the store has acknowledged it.
 func (x *execution) releaseLater() {
 	// A method that fails open may run all the same, without a record.
-	op := store.Release{Claim: x.claim, Ambiguous: x.policy.FailOpen == On, Retention: x.policy.Retention}
+	op := store.Release{Claim: x.claim, Ambiguous: x.policy.StoreDown == FailOpen, Retention: x.policy.Retention}
 
 	x.engine.pending.add(x.call.Method, x.claim.ReadableKey, func(ctx context.Context) error {
 		_, err := x.engine.store.Release(ctx, op)

@@ -59,7 +59,7 @@ func KeepsWrites(err error) bool {
 	switch e := err.(type) { //nolint:errorlint // this walks by itself, and stops at the errors of other calls
 	case *keeping:
 		return true
-	case outcomer:
+	case verdicter:
 		return false
 	case interface{ Unwrap() error }:
 		return KeepsWrites(e.Unwrap())
@@ -82,7 +82,7 @@ func MarkedClass(err error) (Class, bool) {
 	switch e := err.(type) { //nolint:errorlint // this walks by itself, and stops at the errors of other calls
 	case *marked:
 		return e.class, true
-	case outcomer:
+	case verdicter:
 		return ClassAmbiguous, false
 	case interface{ Unwrap() error }:
 		return MarkedClass(e.Unwrap())

@@ -63,19 +63,19 @@ func TestF32ClassOfAnErrorAndTheGuaranteeDecideWhatBecomesOfTheKey(t *testing.T)
 		guarantee onlyonce.Guarantee
 		err       error
 		status    onlyonce.Status
-		outcome   onlyonce.CallOutcome
+		outcome   onlyonce.Verdict
 		state     store.State
 		runsAgain bool
 	}{
-		{onlyonce.AtMostOnce, definite, onlyonce.StatusExecuted, onlyonce.OutcomeFinal, store.Completed, false},
-		{onlyonce.AtLeastOnce, definite, onlyonce.StatusExecuted, onlyonce.OutcomeFinal, store.Completed, false},
-		{onlyonce.ExactlyOnce, definite, onlyonce.StatusExecuted, onlyonce.OutcomeFinal, store.Completed, false},
-		{onlyonce.AtMostOnce, notExecuted, onlyonce.StatusReleased, onlyonce.OutcomeNotExecuted, store.Released, true},
-		{onlyonce.AtLeastOnce, notExecuted, onlyonce.StatusReleased, onlyonce.OutcomeNotExecuted, store.Released, true},
-		{onlyonce.ExactlyOnce, notExecuted, onlyonce.StatusReleased, onlyonce.OutcomeNotExecuted, store.Released, true},
-		{onlyonce.AtMostOnce, ambiguous, onlyonce.StatusUnknown, onlyonce.OutcomeUnknown, store.Unknown, false},
-		{onlyonce.AtLeastOnce, ambiguous, onlyonce.StatusUnknown, onlyonce.OutcomeUnknown, store.Released, true},
-		{onlyonce.ExactlyOnce, ambiguous, onlyonce.StatusUnknown, onlyonce.OutcomeUnknown, store.Released, true},
+		{onlyonce.AtMostOnce, definite, onlyonce.StatusExecuted, onlyonce.VerdictFinal, store.Completed, false},
+		{onlyonce.AtLeastOnce, definite, onlyonce.StatusExecuted, onlyonce.VerdictFinal, store.Completed, false},
+		{onlyonce.ExactlyOnce, definite, onlyonce.StatusExecuted, onlyonce.VerdictFinal, store.Completed, false},
+		{onlyonce.AtMostOnce, notExecuted, onlyonce.StatusReleased, onlyonce.VerdictNotExecuted, store.Released, true},
+		{onlyonce.AtLeastOnce, notExecuted, onlyonce.StatusReleased, onlyonce.VerdictNotExecuted, store.Released, true},
+		{onlyonce.ExactlyOnce, notExecuted, onlyonce.StatusReleased, onlyonce.VerdictNotExecuted, store.Released, true},
+		{onlyonce.AtMostOnce, ambiguous, onlyonce.StatusUnknown, onlyonce.VerdictUnknown, store.Unknown, false},
+		{onlyonce.AtLeastOnce, ambiguous, onlyonce.StatusUnknown, onlyonce.VerdictUnknown, store.Released, true},
+		{onlyonce.ExactlyOnce, ambiguous, onlyonce.StatusUnknown, onlyonce.VerdictUnknown, store.Released, true},
 	} {
 		class, _ := onlyonce.MarkedClass(tt.err)
 		t.Run(fmt.Sprintf("%v %v", tt.guarantee, class), func(t *testing.T) {
@@ -88,8 +88,8 @@ func TestF32ClassOfAnErrorAndTheGuaranteeDecideWhatBecomesOfTheKey(t *testing.T)
 			got := do(t, e, pay("k"), p.failing(tt.err))
 			got.mustFail(t, tt.status, errLine)
 
-			if outcome := onlyonce.OutcomeOf(got.err); outcome != tt.outcome {
-				t.Errorf("OutcomeOf = %v, want %v", outcome, tt.outcome)
+			if outcome := onlyonce.VerdictOf(got.err); outcome != tt.outcome {
+				t.Errorf("VerdictOf = %v, want %v", outcome, tt.outcome)
 			}
 
 			if _, marked := onlyonce.MarkedClass(got.err); marked {
@@ -166,13 +166,13 @@ func TestClassesAndOutcomesHaveNames(t *testing.T) {
 		onlyonce.ClassDefinite.String():      "definite",
 		onlyonce.ClassNotExecuted.String():   "not executed",
 		onlyonce.Class(9).String():           "Class(9)",
-		onlyonce.OutcomeUnknown.String():     "unknown",
-		onlyonce.OutcomeFinal.String():       "final",
-		onlyonce.CallOutcome(9).String():     "CallOutcome(9)",
+		onlyonce.VerdictUnknown.String():     "unknown",
+		onlyonce.VerdictFinal.String():       "final",
+		onlyonce.Verdict(9).String():         "Verdict(9)",
 		onlyonce.EventKind(0).String():       "EventKind(0)",
 		onlyonce.EventKind(99).String():      "EventKind(99)",
 		onlyonce.EventTakeover.String():      "takeover",
-		onlyonce.OutcomeNotExecuted.String(): "not executed",
+		onlyonce.VerdictNotExecuted.String(): "not executed",
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)

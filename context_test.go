@@ -102,7 +102,7 @@ func TestRunContextEndsWithTheRun(t *testing.T) {
 func TestRunContextsChildrenStartNoGoroutines(t *testing.T) {
 	e := newEngine(t, memstore.New())
 
-	for name, policy := range map[string]*onlyonce.Policy{"detached": nil, "not detached": {Detached: onlyonce.Off}} {
+	for name, policy := range map[string]*onlyonce.Policy{"detached": nil, "not detached": {Detachment: onlyonce.Attached}} {
 		call := pay(name[:3])
 		call.Policy = policy
 

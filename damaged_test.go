@@ -40,8 +40,8 @@ func TestF36DamagedOutcomeIsUnreadableAndRunsNothing(t *testing.T) {
 				got := do(t, e, pay("k"), p.do)
 				got.mustBeRejected(t, onlyonce.ReasonRecordUnreadable)
 
-				if !errors.Is(got.err, store.ErrUnreadable) || onlyonce.OutcomeOf(got.err) != onlyonce.OutcomeUnknown {
-					t.Errorf("%v has the outcome %v; want an unreadable record and unknown", got.err, onlyonce.OutcomeOf(got.err))
+				if !errors.Is(got.err, store.ErrUnreadable) || onlyonce.VerdictOf(got.err) != onlyonce.VerdictUnknown {
+					t.Errorf("%v has the outcome %v; want an unreadable record and unknown", got.err, onlyonce.VerdictOf(got.err))
 				}
 
 				p.mustHaveRun(t, 1)

@@ -41,7 +41,7 @@ const (
 // A handler that joins a transaction of its own gives it the bytes that it will return, as []byte or string.
 //
 // The function gets the run's context: see [Engine.Execute]. Do returns when it has ended, even if ctx ends before. The
-// error is the function's own without its mark, a [*RecordedError], or one of Execute's; [OutcomeOf] says what it means
+// error is the function's own without its mark, a [*RecordedError], or one of Execute's; [VerdictOf] says what it means
 // for the key.
 func (e *Engine) Do(ctx context.Context, call Call, fn func(ctx context.Context) ([]byte, error)) (Result, error) {
 	var (
@@ -77,7 +77,7 @@ func (e *Engine) Do(ctx context.Context, call Call, fn func(ctx context.Context)
 		return result, nil
 	}
 
-	return result, &doError{err: Unmarked(fail), outcome: outcomeOfStatus(reply.Status)}
+	return result, &doError{err: Unmarked(fail), outcome: verdictOfStatus(reply.Status)}
 }
 
 func answeredFromRecord(reply *Reply) bool { return reply.Status == StatusReplayed || reply.Recorded }
@@ -118,26 +118,26 @@ func classify(body []byte, err error) Outcome {
 	return out
 }
 
-// outcomeOfStatus says what the error of a run means for its key.
-func outcomeOfStatus(status Status) CallOutcome {
+// verdictOfStatus says what the error of a run means for its key.
+func verdictOfStatus(status Status) Verdict {
 	switch status {
 	case StatusExecuted, StatusReplayed:
-		return OutcomeFinal
+		return VerdictFinal
 	case StatusReleased:
-		return OutcomeNotExecuted
+		return VerdictNotExecuted
 	case StatusUnknown, StatusUnrecorded, StatusUnprotected, StatusRejected:
-		return OutcomeUnknown
+		return VerdictUnknown
 	default:
-		return OutcomeUnknown
+		return VerdictUnknown
 	}
 }
 
 // doError gives an error of Do its meaning for the key.
 type doError struct {
 	err     error
-	outcome CallOutcome
+	outcome Verdict
 }
 
-func (e *doError) Error() string            { return e.err.Error() }
-func (e *doError) Unwrap() error            { return e.err }
-func (e *doError) CallOutcome() CallOutcome { return e.outcome }
+func (e *doError) Error() string    { return e.err.Error() }
+func (e *doError) Unwrap() error    { return e.err }
+func (e *doError) Verdict() Verdict { return e.outcome }

@@ -80,8 +80,8 @@ func TestDoReplaysAFinalErrorAsItsText(t *testing.T) {
 	}
 
 	for name, err := range map[string]error{"own": own.err, "replayed": again.err} {
-		if got := onlyonce.OutcomeOf(err); got != onlyonce.OutcomeFinal {
-			t.Errorf("OutcomeOf the %s error = %v, want final", name, got)
+		if got := onlyonce.VerdictOf(err); got != onlyonce.VerdictFinal {
+			t.Errorf("VerdictOf the %s error = %v, want final", name, got)
 		}
 	}
 }
@@ -96,9 +96,9 @@ func TestDoTreatsAWrappedMarkAsTheMark(t *testing.T) {
 	wrapped := fmt.Errorf("paying: %w", onlyonce.NotExecuted(errLine))
 
 	got := do(t, e, pay("k"), p.failing(wrapped))
-	if got.Status != onlyonce.StatusReleased || onlyonce.OutcomeOf(got.err) != onlyonce.OutcomeNotExecuted ||
+	if got.Status != onlyonce.StatusReleased || onlyonce.VerdictOf(got.err) != onlyonce.VerdictNotExecuted ||
 		got.err.Error() != wrapped.Error() {
-		t.Errorf("got %s, %v, %v", got.Status, got.err, onlyonce.OutcomeOf(got.err))
+		t.Errorf("got %s, %v, %v", got.Status, got.err, onlyonce.VerdictOf(got.err))
 	}
 }
 
@@ -127,8 +127,8 @@ func TestDoDoesNotCallAnUnrecordedFinalErrorFinal(t *testing.T) {
 		got := do(t, e, pay("k"), new(payments).failing(onlyonce.Final(errLine)))
 		got.mustFail(t, onlyonce.StatusUnrecorded, errLine)
 
-		if outcome := onlyonce.OutcomeOf(got.err); outcome != onlyonce.OutcomeUnknown {
-			t.Errorf("OutcomeOf = %v, want unknown: nothing is recorded", outcome)
+		if outcome := onlyonce.VerdictOf(got.err); outcome != onlyonce.VerdictUnknown {
+			t.Errorf("VerdictOf = %v, want unknown: nothing is recorded", outcome)
 		}
 
 		s.broken(nil, opComplete)
@@ -151,8 +151,8 @@ func TestF35BadKeyIsRefusedBeforeTheStoreIsAsked(t *testing.T) {
 		got := do(t, e, pay(key), p.do)
 		got.mustBeRejected(t, onlyonce.ReasonKeyInvalid)
 
-		if outcome := onlyonce.OutcomeOf(got.err); outcome != onlyonce.OutcomeFinal {
-			t.Errorf("OutcomeOf = %v, want final", outcome)
+		if outcome := onlyonce.VerdictOf(got.err); outcome != onlyonce.VerdictFinal {
+			t.Errorf("VerdictOf = %v, want final", outcome)
 		}
 	}
 
@@ -166,33 +166,33 @@ func TestF35BadKeyIsRefusedBeforeTheStoreIsAsked(t *testing.T) {
 func TestOutcomeOfForeignErrors(t *testing.T) {
 	t.Parallel()
 
-	if got := onlyonce.OutcomeOf(nil); got != onlyonce.OutcomeFinal {
-		t.Errorf("OutcomeOf(nil) = %v", got)
+	if got := onlyonce.VerdictOf(nil); got != onlyonce.VerdictFinal {
+		t.Errorf("VerdictOf(nil) = %v", got)
 	}
 
-	if got := onlyonce.OutcomeOf(errLine); got != onlyonce.OutcomeUnknown {
-		t.Errorf("OutcomeOf = %v for an error that nobody can explain", got)
+	if got := onlyonce.VerdictOf(errLine); got != onlyonce.VerdictUnknown {
+		t.Errorf("VerdictOf = %v for an error that nobody can explain", got)
 	}
 
-	for reason, want := range map[onlyonce.Reason]onlyonce.CallOutcome{
-		onlyonce.ReasonKeyMissing:       onlyonce.OutcomeFinal,
-		onlyonce.ReasonKeyInvalid:       onlyonce.OutcomeFinal,
-		onlyonce.ReasonKeyReused:        onlyonce.OutcomeFinal,
-		onlyonce.ReasonKeyExpired:       onlyonce.OutcomeFinal,
-		onlyonce.ReasonScopeMissing:     onlyonce.OutcomeUnknown,
-		onlyonce.ReasonInProgress:       onlyonce.OutcomeUnknown,
-		onlyonce.ReasonLeaseLost:        onlyonce.OutcomeUnknown,
-		onlyonce.ReasonOutcomeUnknown:   onlyonce.OutcomeUnknown,
-		onlyonce.ReasonOutcomeNotStored: onlyonce.OutcomeUnknown,
-		onlyonce.ReasonStoreUnavailable: onlyonce.OutcomeUnknown,
-		onlyonce.ReasonStoreFull:        onlyonce.OutcomeUnknown,
-		onlyonce.ReasonRecordUnreadable: onlyonce.OutcomeUnknown,
-		onlyonce.ReasonRecordNewer:      onlyonce.OutcomeUnknown,
-		"A_REASON_OF_A_LATER_BUILD":     onlyonce.OutcomeUnknown,
+	for reason, want := range map[onlyonce.Reason]onlyonce.Verdict{
+		onlyonce.ReasonKeyMissing:       onlyonce.VerdictFinal,
+		onlyonce.ReasonKeyInvalid:       onlyonce.VerdictFinal,
+		onlyonce.ReasonKeyReused:        onlyonce.VerdictFinal,
+		onlyonce.ReasonKeyExpired:       onlyonce.VerdictFinal,
+		onlyonce.ReasonScopeMissing:     onlyonce.VerdictUnknown,
+		onlyonce.ReasonInProgress:       onlyonce.VerdictUnknown,
+		onlyonce.ReasonLeaseLost:        onlyonce.VerdictUnknown,
+		onlyonce.ReasonOutcomeUnknown:   onlyonce.VerdictUnknown,
+		onlyonce.ReasonOutcomeNotStored: onlyonce.VerdictUnknown,
+		onlyonce.ReasonStoreUnavailable: onlyonce.VerdictUnknown,
+		onlyonce.ReasonStoreFull:        onlyonce.VerdictUnknown,
+		onlyonce.ReasonRecordUnreadable: onlyonce.VerdictUnknown,
+		onlyonce.ReasonRecordNewer:      onlyonce.VerdictUnknown,
+		"A_REASON_OF_A_LATER_BUILD":     onlyonce.VerdictUnknown,
 	} {
 		err := fmt.Errorf("paying: %w", &onlyonce.Rejection{Reason: reason})
-		if got := onlyonce.OutcomeOf(err); got != want {
-			t.Errorf("OutcomeOf %s = %v, want %v", reason, got, want)
+		if got := onlyonce.VerdictOf(err); got != want {
+			t.Errorf("VerdictOf %s = %v, want %v", reason, got, want)
 		}
 	}
 }

@@ -182,7 +182,7 @@ func (e *Engine) Drain(ctx context.Context) error {
 }
 
 // admit counts a call in, or says why it is refused before it claims.
-func (e *Engine) admit(failOpen Switch) *Rejection {
+func (e *Engine) admit(storeDown StoreDown) *Rejection {
 	calls := e.calls.Add(1)
 
 	switch {
@@ -195,7 +195,7 @@ func (e *Engine) admit(failOpen Switch) *Rejection {
 
 		return reject(ReasonStoreFull,
 			"too many runs go on without their callers, so nothing was executed; retry with the same key", nil)
-	case e.pending.full() && failOpen != On:
+	case e.pending.full() && storeDown != FailOpen:
 		e.leave()
 
 		return reject(ReasonStoreUnavailable,

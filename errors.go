@@ -83,16 +83,16 @@ func (r *Rejection) Is(target error) bool {
 // Unwrap returns the cause.
 func (r *Rejection) Unwrap() error { return r.Cause }
 
-// CallOutcome implements the interface that [OutcomeOf] looks for.
-func (r *Rejection) CallOutcome() CallOutcome {
+// Verdict implements the interface that [VerdictOf] looks for.
+func (r *Rejection) Verdict() Verdict {
 	switch r.Reason {
 	case ReasonKeyMissing, ReasonKeyInvalid, ReasonKeyReused, ReasonKeyExpired:
-		return OutcomeFinal
+		return VerdictFinal
 	case ReasonScopeMissing, ReasonInProgress, ReasonLeaseLost, ReasonOutcomeUnknown, ReasonOutcomeNotStored, ReasonStoreUnavailable,
 		ReasonStoreFull, ReasonRecordUnreadable, ReasonRecordNewer:
-		return OutcomeUnknown
+		return VerdictUnknown
 	default:
-		return OutcomeUnknown
+		return VerdictUnknown
 	}
 }
 

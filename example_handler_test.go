@@ -61,7 +61,7 @@ func ExampleFinal() {
 }
 
 // What the caller of a failed call may do next.
-func ExampleOutcomeOf() {
+func ExampleVerdictOf() {
 	engine, err := onlyonce.New(memstore.New())
 	if err != nil {
 		fmt.Println(err)
@@ -75,12 +75,12 @@ func ExampleOutcomeOf() {
 		call := onlyonce.Call{Method: "pay", Key: fmt.Sprintf("order-%d", i)}
 		_, err := engine.Do(context.Background(), call, func(context.Context) ([]byte, error) { return nil, answer })
 
-		switch onlyonce.OutcomeOf(err) {
-		case onlyonce.OutcomeFinal:
+		switch onlyonce.VerdictOf(err) {
+		case onlyonce.VerdictFinal:
 			fmt.Println("this is the answer; a new key is a new payment")
-		case onlyonce.OutcomeNotExecuted:
+		case onlyonce.VerdictNotExecuted:
 			fmt.Println("nothing happened; try again")
-		case onlyonce.OutcomeUnknown:
+		case onlyonce.VerdictUnknown:
 			fmt.Println("it may have happened; ask again with the same key, never with another")
 		}
 	}

@@ -27,7 +27,7 @@ func ExampleWithObserver() {
 
 	_, err = engine.Do(context.Background(), onlyonce.Call{Method: "pay", Key: "order-1"},
 		func(context.Context) ([]byte, error) { return nil, errors.New("the bank did not answer") })
-	fmt.Println(onlyonce.OutcomeOf(err))
+	fmt.Println(onlyonce.VerdictOf(err))
 	// Output:
 	// unknown outcome: pay order-1 the bank did not answer
 	// unknown

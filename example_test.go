@@ -165,7 +165,7 @@ func ExampleEngine_Do_consumer() {
 
 		fmt.Println(m.id, result.Status, err)
 
-		return onlyonce.OutcomeOf(err) == onlyonce.OutcomeFinal
+		return onlyonce.VerdictOf(err) == onlyonce.VerdictFinal
 	}
 
 	ctx := context.Background()
@@ -214,7 +214,7 @@ func ExampleEngine_Resolve() {
 		return
 	}
 
-	fmt.Println(record.State, record.OutcomeUnknown)
+	fmt.Println(record.State, record.Unsettled)
 
 	err = engine.Resolve(ctx, id, onlyonce.Resolution{Fence: record.Fence, Executed: true, Code: "OK", Body: []byte("paid on Monday")})
 	if err != nil {

@@ -69,7 +69,7 @@ const SchemeBytes uint16 = 128
 //
 // It calls run, on the caller's goroutine and at most once, if this call has won the key; under SingleTransaction it calls it
 // again where the transaction conflicted with another one and was rolled back, a few times at most. The run's context carries the
-// values of ctx; it is not cancelled with ctx, unless the policy's Detached is Off. It ends by cancellation: context.Cause
+// values of ctx; it is not cancelled with ctx, unless the policy's Detachment is Attached. It ends by cancellation: context.Cause
 // is ErrMaxRun, ErrLeaseLost or ErrDraining where the engine has ended it. Where run was called, the reply's Status tells
 // what became of its outcome, and the answer is run's own unless Status is StatusReplayed or Recorded is set. A panic of run is recorded as
 // ambiguous and goes on.
@@ -140,7 +140,7 @@ func (x *execution) execute() (Reply, error) {
 		return Reply{}, err
 	}
 
-	if refused := x.engine.admit(x.policy.FailOpen); refused != nil {
+	if refused := x.engine.admit(x.policy.StoreDown); refused != nil {
 		return Reply{}, refused
 	}
 	defer x.engine.leave()

@@ -153,7 +153,7 @@ func TestF60RunUnderAStricterRecordIsNotFenced(t *testing.T) {
 
 // releasedUnderAtMostOnce is a store with the record of the key "k", which was released under AtMostOnce, and an engine that has
 // ExactlyOnce since.
-func releasedUnderAtMostOnce(t *testing.T, way onlyonce.Transaction) (*txstore.Store, *onlyonce.Engine) {
+func releasedUnderAtMostOnce(t *testing.T, way onlyonce.TransactionMode) (*txstore.Store, *onlyonce.Engine) {
 	t.Helper()
 
 	db := txstore.New()

@@ -37,7 +37,7 @@ func newEngine(t *testing.T, s store.Store, opts ...onlyonce.Option) *onlyonce.E
 }
 
 func withGuarantee(g onlyonce.Guarantee) onlyonce.Option {
-	return onlyonce.WithPolicy(onlyonce.Policy{Guarantee: g, Transaction: onlyonce.JoinedTransaction})
+	return onlyonce.WithPolicy(onlyonce.Policy{Guarantee: g, TransactionMode: onlyonce.JoinedTransaction})
 }
 
 func pay(key string) onlyonce.Call {

@@ -207,14 +207,14 @@ func TestF07RunUnderAtMostOnceGoesOnAndIsRecordedWhenTheStoreIsBack(t *testing.T
 
 		time.Sleep(20 * time.Second)
 
-		if rec := record(t, e, "k"); !rec.OutcomeUnknown {
+		if rec := record(t, e, "k"); !rec.Unsettled {
 			t.Errorf("the outcome is not unknown after the lease: %+v", rec)
 		}
 
 		s.broken(nil, opRenew)
 		time.Sleep(3 * time.Second)
 
-		if rec := record(t, e, "k"); rec.OutcomeUnknown || rec.Fence != 2 {
+		if rec := record(t, e, "k"); rec.Unsettled || rec.Fence != 2 {
 			t.Errorf("the renewal has not revived the lease with a higher fence: %+v", rec)
 		}
 

@@ -26,7 +26,7 @@ const (
 )
 
 func (x *execution) joined() bool {
-	return x.policy.Guarantee == ExactlyOnce && x.policy.Transaction == JoinedTransaction
+	return x.policy.Guarantee == ExactlyOnce && x.policy.TransactionMode == JoinedTransaction
 }
 
 // joinable is a run as the store sees it.

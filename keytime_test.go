@@ -87,7 +87,7 @@ func TestF29OldTimeOrderedKeyIsLookedUpAndNeverClaimed(t *testing.T) {
 
 				for range 2 {
 					rejection := do(t, e, call, p.do).rejection(t, onlyonce.ReasonKeyExpired)
-					if rejection.RetryAfter != 0 || rejection.CallOutcome() != onlyonce.OutcomeFinal {
+					if rejection.RetryAfter != 0 || rejection.Verdict() != onlyonce.VerdictFinal {
 						t.Errorf("the rejection is %+v", rejection)
 					}
 				}
@@ -265,7 +265,7 @@ func TestF29OldKeyIsNotRunWhileTheStoreIsDownEvenWhereThatIsAllowed(t *testing.T
 	synctest.Test(t, func(t *testing.T) {
 		s := newFaultStore()
 		s.broken(lostRequest, opClaim)
-		e := newEngine(t, s, onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, FailOpen: onlyonce.On}))
+		e := newEngine(t, s, onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, StoreDown: onlyonce.FailOpen}))
 
 		var p payments
 
@@ -353,12 +353,12 @@ func (s skewedStore) Claim(ctx context.Context, op store.Claim) (store.Result, e
 func TestF29OldKeyBeginsNoRunInATransaction(t *testing.T) {
 	t.Parallel()
 
-	for _, transaction := range []onlyonce.Transaction{onlyonce.SingleTransaction, onlyonce.JoinedTransaction} {
+	for _, transaction := range []onlyonce.TransactionMode{onlyonce.SingleTransaction, onlyonce.JoinedTransaction} {
 		t.Run(transaction.String(), func(t *testing.T) {
 			t.Parallel()
 
 			db := txstore.New()
-			e := newEngine(t, db, onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, Transaction: transaction}))
+			e := newEngine(t, db, onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, TransactionMode: transaction}))
 			runs := 0
 
 			for _, age := range []time.Duration{48 * time.Hour, 20 * time.Hour} {

@@ -26,7 +26,7 @@ func TestF07LeaseThatComesBackAndIsLostAgainIsReportedAgain(t *testing.T) {
 		s.broken(nil, opRenew)
 		time.Sleep(2 * time.Second)
 
-		if rec := record(t, e, "k"); rec.OutcomeUnknown {
+		if rec := record(t, e, "k"); rec.Unsettled {
 			t.Errorf("the lease has not come back: %+v", rec)
 		}
 

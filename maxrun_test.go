@@ -47,7 +47,7 @@ func TestMaxRunHoldsForUnprotectedRuns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newFaultStore()
-		e := newEngine(t, s, onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, FailOpen: onlyonce.On}))
+		e := newEngine(t, s, onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, StoreDown: onlyonce.FailOpen}))
 		s.broken(lostRequest, opClaim)
 
 		do(t, e, pay("k"), new(payments).obedient(time.Hour)).mustFail(t, onlyonce.StatusUnprotected, onlyonce.ErrMaxRun)

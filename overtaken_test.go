@@ -71,8 +71,8 @@ func TestF16OvertakenOwnerHasLostItsLeaseWhileTheWinnerRuns(t *testing.T) {
 			t.Error("the rejection does not say when to retry")
 		}
 
-		if got := onlyonce.OutcomeOf(lost.err); got != onlyonce.OutcomeUnknown {
-			t.Errorf("OutcomeOf = %v, want unknown", got)
+		if got := onlyonce.VerdictOf(lost.err); got != onlyonce.VerdictUnknown {
+			t.Errorf("VerdictOf = %v, want unknown", got)
 		}
 
 		(<-winner).mustBe(t, onlyonce.StatusExecuted, "#2")

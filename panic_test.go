@@ -38,7 +38,7 @@ func TestF33PanicIsRecordedByTheGuaranteeAndGoesOn(t *testing.T) {
 	}{
 		"at most once":  {onlyonce.Policy{Guarantee: onlyonce.AtMostOnce}, store.Unknown, onlyonce.ReasonOutcomeUnknown},
 		"at least once": {onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce}, store.Released, ""},
-		"exactly once":  {onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, Transaction: onlyonce.JoinedTransaction}, store.Released, ""},
+		"exactly once":  {onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, TransactionMode: onlyonce.JoinedTransaction}, store.Released, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -150,7 +150,7 @@ func TestF33PanicOfAnUnprotectedRunGoesOn(t *testing.T) {
 		seen := new(journal)
 		s := newFaultStore()
 		e := newEngine(t, s, onlyonce.WithObserver(seen),
-			onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, FailOpen: onlyonce.On}))
+			onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, StoreDown: onlyonce.FailOpen}))
 		s.broken(lostRequest, opClaim)
 
 		if value, _ := crash(e, pay("k"), func(context.Context) ([]byte, error) { panic("no") }); value != any("no") {

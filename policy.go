@@ -29,18 +29,51 @@ const (
 	ExactlyOnce = store.ExactlyOnce
 )
 
-// Switch is a choice that may be left to a wider policy.
-type Switch uint8
+// Detachment says what happens to a run when its caller has gone.
+type Detachment uint8
 
-// The positions of a Switch.
+// The detachments. Zero is taken from the wider policy.
 const (
-	// Inherit leaves the choice to the wider policy, in the end to the built-in default.
-	Inherit Switch = iota
-	// On chooses yes.
-	On
-	// Off chooses no.
-	Off
+	// Detached lets the run go on, because the retry wants its outcome. It is the default.
+	Detached Detachment = iota + 1
+	// Attached cancels the run's context together with the caller's.
+	Attached
 )
+
+// String returns the name of the detachment.
+func (d Detachment) String() string {
+	switch d {
+	case Detached:
+		return "detached"
+	case Attached:
+		return "attached"
+	default:
+		return fmt.Sprintf("Detachment(%d)", uint8(d))
+	}
+}
+
+// StoreDown says what happens to calls while the store cannot be reached.
+type StoreDown uint8
+
+// The ways to treat calls without a store. Zero is taken from the wider policy.
+const (
+	// FailClosed rejects the call with ReasonStoreUnavailable. It is the default.
+	FailClosed StoreDown = iota + 1
+	// FailOpen runs the call without protection. It is accepted only under AtLeastOnce.
+	FailOpen
+)
+
+// String returns the name of the way.
+func (s StoreDown) String() string {
+	switch s {
+	case FailClosed:
+		return "fail closed"
+	case FailOpen:
+		return "fail open"
+	default:
+		return fmt.Sprintf("StoreDown(%d)", uint8(s))
+	}
+}
 
 // The built-in policy.
 const (
@@ -64,9 +97,9 @@ const NoWait time.Duration = -1
 type Policy struct {
 	// Guarantee is what holds after an unknown outcome. The default is AtMostOnce.
 	Guarantee Guarantee
-	// Transaction says how a run under ExactlyOnce shares a transaction with its record. The default is SingleTransaction. Other
+	// TransactionMode says how a run under ExactlyOnce shares a transaction with its record. The default is SingleTransaction. Other
 	// guarantees do not use it.
-	Transaction Transaction
+	TransactionMode TransactionMode
 	// MaxAttempts bounds how often a key is taken over from a run that never ended, such as one whose process died: it is
 	// the number of runs in a row, the first included, after which the outcome counts as unknown. The default is 5. A run
 	// that ends ambiguously, by an error or a panic, gives the key back under AtLeastOnce and is not counted: how often
@@ -91,26 +124,26 @@ type Policy struct {
 	// done without its content, and is never executed again; so is one that a recovery function has found, and Resolve
 	// refuses it. The default is 1 MiB.
 	MaxOutcome int
-	// Detached lets a run go on when its caller has gone, because the retry wants the result. The default is On.
-	Detached Switch
-	// FailOpen lets a call run without protection while the store is down. The default is Off, and it is accepted under
+	// Detachment says whether a run goes on when its caller has gone. The default is Detached.
+	Detachment Detachment
+	// StoreDown says whether a call runs without protection while the store is down. The default is FailClosed; FailOpen is accepted under
 	// AtLeastOnce alone.
-	FailOpen Switch
+	StoreDown StoreDown
 }
 
 // Over returns the policy with every unset field taken from the wider policy.
 func (p Policy) Over(wider Policy) Policy {
 	return Policy{
-		Guarantee:   set(p.Guarantee, wider.Guarantee),
-		Transaction: set(p.Transaction, wider.Transaction),
-		MaxAttempts: set(p.MaxAttempts, wider.MaxAttempts),
-		Retention:   set(p.Retention, wider.Retention),
-		Lease:       set(p.Lease, wider.Lease),
-		MaxRun:      set(p.MaxRun, wider.MaxRun),
-		MaxWait:     set(p.MaxWait, wider.MaxWait),
-		MaxOutcome:  set(p.MaxOutcome, wider.MaxOutcome),
-		Detached:    set(p.Detached, wider.Detached),
-		FailOpen:    set(p.FailOpen, wider.FailOpen),
+		Guarantee:       set(p.Guarantee, wider.Guarantee),
+		TransactionMode: set(p.TransactionMode, wider.TransactionMode),
+		MaxAttempts:     set(p.MaxAttempts, wider.MaxAttempts),
+		Retention:       set(p.Retention, wider.Retention),
+		Lease:           set(p.Lease, wider.Lease),
+		MaxRun:          set(p.MaxRun, wider.MaxRun),
+		MaxWait:         set(p.MaxWait, wider.MaxWait),
+		MaxOutcome:      set(p.MaxOutcome, wider.MaxOutcome),
+		Detachment:      set(p.Detachment, wider.Detachment),
+		StoreDown:       set(p.StoreDown, wider.StoreDown),
 	}
 }
 
@@ -125,16 +158,16 @@ func set[T comparable](value, wider T) T {
 
 func builtinPolicy() Policy {
 	return Policy{
-		Guarantee:   AtMostOnce,
-		Transaction: SingleTransaction,
-		MaxAttempts: DefaultMaxAttempts,
-		Retention:   DefaultRetention,
-		Lease:       DefaultLease,
-		MaxRun:      DefaultMaxRun,
-		MaxWait:     DefaultMaxWait,
-		MaxOutcome:  DefaultMaxOutcome,
-		Detached:    On,
-		FailOpen:    Off,
+		Guarantee:       AtMostOnce,
+		TransactionMode: SingleTransaction,
+		MaxAttempts:     DefaultMaxAttempts,
+		Retention:       DefaultRetention,
+		Lease:           DefaultLease,
+		MaxRun:          DefaultMaxRun,
+		MaxWait:         DefaultMaxWait,
+		MaxOutcome:      DefaultMaxOutcome,
+		Detachment:      Detached,
+		StoreDown:       FailClosed,
 	}
 }
 
@@ -152,12 +185,12 @@ func (p Policy) validate(transactional bool) error {
 		complain("Guarantee is EXACTLY_ONCE, which this store cannot hold: use a store that writes the record in the handler's transaction")
 	}
 
-	if p.Transaction > JoinedTransaction {
-		complain("Transaction is %v: give SingleTransaction or JoinedTransaction", p.Transaction)
+	if p.TransactionMode > JoinedTransaction {
+		complain("TransactionMode is %v: give SingleTransaction or JoinedTransaction", p.TransactionMode)
 	}
 
-	if p.FailOpen == On && p.Guarantee != AtLeastOnce {
-		complain("FailOpen is on under %v: it may run a call twice, so it is accepted under AT_LEAST_ONCE alone", p.Guarantee)
+	if p.StoreDown == FailOpen && p.Guarantee != AtLeastOnce {
+		complain("StoreDown is FailOpen under %v: it may run a call twice, so it is accepted under AT_LEAST_ONCE alone", p.Guarantee)
 	}
 
 	if p.MaxAttempts < 1 {
@@ -188,8 +221,12 @@ func (p Policy) validate(transactional bool) error {
 		complain("MaxOutcome is %d: give a positive number of bytes", p.MaxOutcome)
 	}
 
-	if p.Detached > Off || p.FailOpen > Off {
-		complain("Detached is %d and FailOpen is %d: give Inherit, On or Off", p.Detached, p.FailOpen)
+	if p.Detachment > Attached {
+		complain("Detachment is %v: give Detached or Attached", p.Detachment)
+	}
+
+	if p.StoreDown > FailOpen {
+		complain("StoreDown is %v: give FailClosed or FailOpen", p.StoreDown)
 	}
 
 	return errors.Join(errs...)

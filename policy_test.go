@@ -12,9 +12,9 @@ import (
 
 func builtin() onlyonce.Policy {
 	return onlyonce.Policy{
-		Guarantee: onlyonce.AtMostOnce, Transaction: onlyonce.SingleTransaction, MaxAttempts: 5, Retention: 24 * time.Hour,
+		Guarantee: onlyonce.AtMostOnce, TransactionMode: onlyonce.SingleTransaction, MaxAttempts: 5, Retention: 24 * time.Hour,
 		Lease: 15 * time.Second, MaxRun: 25 * time.Second,
-		MaxWait: 10 * time.Second, MaxOutcome: 1 << 20, Detached: onlyonce.On, FailOpen: onlyonce.Off,
+		MaxWait: 10 * time.Second, MaxOutcome: 1 << 20, Detachment: onlyonce.Detached, StoreDown: onlyonce.FailClosed,
 	}
 }
 
@@ -22,9 +22,9 @@ func TestPolicyOverTakesEveryUnsetFieldFromTheWider(t *testing.T) {
 	t.Parallel()
 
 	narrow := onlyonce.Policy{
-		Guarantee: onlyonce.AtLeastOnce, Transaction: onlyonce.JoinedTransaction, MaxAttempts: 2, Retention: time.Hour,
+		Guarantee: onlyonce.AtLeastOnce, TransactionMode: onlyonce.JoinedTransaction, MaxAttempts: 2, Retention: time.Hour,
 		Lease: time.Second, MaxRun: 2 * time.Second,
-		MaxWait: onlyonce.NoWait, MaxOutcome: 3, Detached: onlyonce.Off, FailOpen: onlyonce.On,
+		MaxWait: onlyonce.NoWait, MaxOutcome: 3, Detachment: onlyonce.Attached, StoreDown: onlyonce.FailOpen,
 	}
 	wide := builtin()
 
@@ -64,8 +64,8 @@ func TestPoliciesThatCannotHoldAreReported(t *testing.T) {
 		"everything set":                {builtin(), ""},
 		"unknown guarantee":             {onlyonce.Policy{Guarantee: 9}, "Guarantee is Guarantee(9): give AtMostOnce"},
 		"exactly once":                  {onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce}, "EXACTLY_ONCE, which this store cannot hold"},
-		"fail-open, at most once":       {onlyonce.Policy{FailOpen: onlyonce.On}, "FailOpen is on under AT_MOST_ONCE"},
-		"fail-open, at least once":      {onlyonce.Policy{FailOpen: onlyonce.On, Guarantee: onlyonce.AtLeastOnce}, ""},
+		"fail-open, at most once":       {onlyonce.Policy{StoreDown: onlyonce.FailOpen}, "StoreDown is FailOpen under AT_MOST_ONCE"},
+		"fail-open, at least once":      {onlyonce.Policy{StoreDown: onlyonce.FailOpen, Guarantee: onlyonce.AtLeastOnce}, ""},
 		"negative attempts":             {onlyonce.Policy{MaxAttempts: -1}, "MaxAttempts is -1"},
 		"negative lease":                {onlyonce.Policy{Lease: -time.Second}, "Lease is -1s"},
 		"tiny lease":                    {onlyonce.Policy{Lease: time.Microsecond}, "Lease is 1µs: give at least a millisecond"},
@@ -78,8 +78,8 @@ func TestPoliciesThatCannotHoldAreReported(t *testing.T) {
 		"negative wait":                 {onlyonce.Policy{MaxWait: -2}, "MaxWait is -2ns: give a positive duration, or NoWait"},
 		"no wait":                       {onlyonce.Policy{MaxWait: onlyonce.NoWait}, ""},
 		"negative outcome":              {onlyonce.Policy{MaxOutcome: -1}, "MaxOutcome is -1"},
-		"switch beyond its positions":   {onlyonce.Policy{Detached: 3}, "Detached is 3 and FailOpen is 2"},
-		"fail-open beyond its position": {onlyonce.Policy{FailOpen: 7}, "FailOpen is 7"},
+		"switch beyond its positions":   {onlyonce.Policy{Detachment: 3}, "Detachment is Detachment(3)"},
+		"fail-open beyond its position": {onlyonce.Policy{StoreDown: 7}, "StoreDown is StoreDown(7)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -108,8 +108,8 @@ func TestEveryFaultOfAPolicyIsReportedAtOnce(t *testing.T) {
 	t.Parallel()
 
 	err := newEngine(t, memstore.New()).Validate(onlyonce.Policy{
-		Guarantee: onlyonce.ExactlyOnce, Transaction: 9, MaxAttempts: -1, MaxRun: 1, Retention: -1, MaxWait: -2, MaxOutcome: -1,
-		FailOpen: onlyonce.On,
+		Guarantee: onlyonce.ExactlyOnce, TransactionMode: 9, MaxAttempts: -1, MaxRun: 1, Retention: -1, MaxWait: -2, MaxOutcome: -1,
+		StoreDown: onlyonce.FailOpen,
 	})
 	if lines := strings.Count(err.Error(), "\n") + 1; lines != 8 {
 		t.Errorf("%d complaints, want 8:\n%v", lines, err)

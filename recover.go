@@ -212,7 +212,7 @@ func (x *execution) ask(ctx context.Context, rec *store.Record, asOf time.Time) 
 		}
 	}()
 
-	known := Record{Record: *rec, OutcomeUnknown: true, LookedUpAt: asOf}
+	known := Record{Record: *rec, Unsettled: true, LookedUpAt: asOf}
 	if out, err := decodeOutcome(&x.key, rec.Outcome); err == nil {
 		known.Code = out.code
 	}

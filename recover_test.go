@@ -236,7 +236,7 @@ func TestRecoveryIsAskedAboutAHeldOutcomeAndSeesItsRecord(t *testing.T) {
 
 		call := pay("k")
 		call.Recover = func(_ context.Context, rec onlyonce.Record) (onlyonce.Recovery, error) {
-			if rec.State != store.Unknown || !rec.OutcomeUnknown || rec.Code != "ERROR" || rec.Method != method || rec.ReadableKey != "k" {
+			if rec.State != store.Unknown || !rec.Unsettled || rec.Code != "ERROR" || rec.Method != method || rec.ReadableKey != "k" {
 				t.Errorf("the recovery function sees %+v", rec)
 			}
 
@@ -279,8 +279,8 @@ func TestNotExecutedAfterADoubtfulRunIsUnknown(t *testing.T) {
 		got := do(t, engine, pay("k"), p.failing(onlyonce.NotExecuted(errLine)))
 		got.mustFail(t, onlyonce.StatusUnknown, errLine)
 
-		if outcome := onlyonce.OutcomeOf(got.err); outcome != onlyonce.OutcomeUnknown {
-			t.Errorf("OutcomeOf = %v, want unknown: the run that died may have paid", outcome)
+		if outcome := onlyonce.VerdictOf(got.err); outcome != onlyonce.VerdictUnknown {
+			t.Errorf("VerdictOf = %v, want unknown: the run that died may have paid", outcome)
 		}
 
 		fresh := newEngine(t, memstore.New(), withGuarantee(onlyonce.AtLeastOnce))

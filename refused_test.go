@@ -114,8 +114,8 @@ func TestF27RejectionFromAReplayCheckIsNotThisCalls(t *testing.T) {
 				t.Errorf("got %T %v, want an error that wraps the check's", got.err, got.err)
 			}
 
-			if outcome := onlyonce.OutcomeOf(got.err); outcome != onlyonce.OutcomeUnknown {
-				t.Errorf("OutcomeOf = %v, want unknown: the first call has paid", outcome)
+			if outcome := onlyonce.VerdictOf(got.err); outcome != onlyonce.VerdictUnknown {
+				t.Errorf("VerdictOf = %v, want unknown: the first call has paid", outcome)
 			}
 
 			if events := seen.of(onlyonce.EventCall); len(events) != 2 || events[1].Reason != "" || events[1].Status != onlyonce.StatusRejected {

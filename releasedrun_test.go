@@ -25,8 +25,8 @@ func (a answer) mustNotSayThatNothingHappened(t *testing.T) {
 	t.Helper()
 	a.mustFail(t, onlyonce.StatusUnknown, errLine)
 
-	if got := onlyonce.OutcomeOf(a.err); got != onlyonce.OutcomeUnknown {
-		t.Errorf("OutcomeOf = %v, want unknown", got)
+	if got := onlyonce.VerdictOf(a.err); got != onlyonce.VerdictUnknown {
+		t.Errorf("VerdictOf = %v, want unknown", got)
 	}
 }
 

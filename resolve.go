@@ -20,8 +20,8 @@ type Record struct {
 
 	// LookedUpAt is when the record was read, on the store's clock. It is for Resolution.AsOf.
 	LookedUpAt time.Time
-	// OutcomeUnknown reports that there is something to resolve: the record is held, or its owner's lease has ended.
-	OutcomeUnknown bool
+	// Unsettled reports that there is something to resolve: the record is held, or its owner's lease has ended.
+	Unsettled bool
 	// Code names the recorded outcome, or the ambiguous one that was held. It is empty where there is none.
 	Code string
 	// Body is the recorded answer, in the transport's form. It is nil where NotStored is set.
@@ -81,7 +81,7 @@ func (e *Engine) Lookup(ctx context.Context, id Identity) (Record, error) {
 		return Record{}, fmt.Errorf("onlyonce: looking up a record: %w", err)
 	}
 
-	rec := Record{Record: res.Record, LookedUpAt: res.Now, OutcomeUnknown: outcomeUnknown(&res)}
+	rec := Record{Record: res.Record, LookedUpAt: res.Now, Unsettled: outcomeUnknown(&res)}
 
 	if rec.State == store.Completed || rec.State == store.Unknown {
 		out, err := decodeOutcome(&key, rec.Outcome)

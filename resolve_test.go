@@ -23,7 +23,7 @@ func TestResolveAsExecutedGivesEverybodyTheAnswer(t *testing.T) {
 		do(t, e, pay("k"), p.failing(errLine)).mustFail(t, onlyonce.StatusUnknown, errLine)
 
 		rec := record(t, e, "k")
-		if !rec.OutcomeUnknown || rec.Code != "ERROR" || rec.Method != method || rec.ReadableKey != "k" {
+		if !rec.Unsettled || rec.Code != "ERROR" || rec.Method != method || rec.ReadableKey != "k" {
 			t.Errorf("the record is %+v", rec)
 		}
 
@@ -39,7 +39,7 @@ func TestResolveAsExecutedGivesEverybodyTheAnswer(t *testing.T) {
 		p.mustHaveRun(t, 1)
 
 		rec = record(t, e, "k")
-		if rec.OutcomeUnknown || !rec.Resolved || rec.Code != "OK" || string(rec.Body) != "it was paid" {
+		if rec.Unsettled || !rec.Resolved || rec.Code != "OK" || string(rec.Body) != "it was paid" {
 			t.Errorf("the record is %+v", rec)
 		}
 
@@ -169,7 +169,7 @@ func TestResolveSettlesTheRecordOfADeadOwner(t *testing.T) {
 
 		time.Sleep(15 * time.Second)
 
-		if rec := record(t, e, "k"); !rec.OutcomeUnknown || rec.Code != "" {
+		if rec := record(t, e, "k"); !rec.Unsettled || rec.Code != "" {
 			t.Errorf("the record is %+v", rec)
 		}
 
@@ -188,7 +188,7 @@ func TestLookupShowsARecordAsItIs(t *testing.T) {
 
 		var p payments
 
-		if rec := record(t, e, "absent"); rec.State != store.Absent || rec.OutcomeUnknown {
+		if rec := record(t, e, "absent"); rec.State != store.Absent || rec.Unsettled {
 			t.Errorf("the record is %+v", rec)
 		}
 

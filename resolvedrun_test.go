@@ -51,7 +51,7 @@ func TestF59LateOwnerAnswersWhatWasResolvedBefore(t *testing.T) {
 		time.Sleep(16 * time.Second)
 
 		rec := record(t, second, "k")
-		if !rec.OutcomeUnknown {
+		if !rec.Unsettled {
 			t.Errorf("the outcome is not unknown: %+v", rec)
 		}
 

@@ -131,7 +131,7 @@ func (x *execution) runUnprotected() (Reply, error) {
 // the record says about its owner; in a single transaction, of which nobody sees a record before it is over, from when it had begun.
 func (x *execution) enter(claimed time.Time, fingerprint store.Fingerprint) {
 	parent := x.base
-	if x.policy.Detached == Off {
+	if x.policy.Detachment == Attached {
 		parent = x.caller
 	}
 

@@ -275,7 +275,7 @@ func (x *execution) sharedEnd(out *Outcome, status Status) landing {
 	}
 
 	// Others have not given up: what the run says of its own caller is no answer to them.
-	if x.policy.Detached == Off && x.caller.Err() != nil {
+	if x.policy.Detachment == Attached && x.caller.Err() != nil {
 		return landing{kind: landedRejection, rejection: rejectInProgress(
 			"the call with this idempotency key was given up by its caller; retry with the same key")}
 	}

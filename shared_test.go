@@ -17,10 +17,10 @@ func TestWaitersOfTheProcessShareTheErrorOfAReleasedRun(t *testing.T) {
 		guarantee onlyonce.Guarantee
 		err       error
 		status    onlyonce.Status
-		outcome   onlyonce.CallOutcome
+		outcome   onlyonce.Verdict
 	}{
-		"not executed": {onlyonce.AtMostOnce, onlyonce.NotExecuted(errLine), onlyonce.StatusReleased, onlyonce.OutcomeNotExecuted},
-		"ambiguous":    {onlyonce.AtLeastOnce, errLine, onlyonce.StatusUnknown, onlyonce.OutcomeUnknown},
+		"not executed": {onlyonce.AtMostOnce, onlyonce.NotExecuted(errLine), onlyonce.StatusReleased, onlyonce.VerdictNotExecuted},
+		"ambiguous":    {onlyonce.AtLeastOnce, errLine, onlyonce.StatusUnknown, onlyonce.VerdictUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -45,8 +45,8 @@ func TestWaitersOfTheProcessShareTheErrorOfAReleasedRun(t *testing.T) {
 					got := <-waiter
 					got.mustFail(t, tt.status, errLine)
 
-					if outcome := onlyonce.OutcomeOf(got.err); outcome != tt.outcome {
-						t.Errorf("OutcomeOf = %v, want %v", outcome, tt.outcome)
+					if outcome := onlyonce.VerdictOf(got.err); outcome != tt.outcome {
+						t.Errorf("VerdictOf = %v, want %v", outcome, tt.outcome)
 					}
 
 					if _, marked := onlyonce.MarkedClass(got.err); marked {

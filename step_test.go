@@ -254,7 +254,7 @@ func TestRunWithoutProtectionDerivesTheSameKeys(t *testing.T) {
 	t.Parallel()
 
 	s := newFaultStore()
-	e := newEngine(t, s, onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, FailOpen: onlyonce.On}))
+	e := newEngine(t, s, onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, StoreDown: onlyonce.FailOpen}))
 
 	var keys []string
 

@@ -91,7 +91,7 @@ func TestF06FailOpenRunsUnprotectedAndSaysSo(t *testing.T) {
 		seen := new(journal)
 		s := newFaultStore()
 		e := newEngine(t, s, onlyonce.WithObserver(seen),
-			onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, FailOpen: onlyonce.On}))
+			onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, StoreDown: onlyonce.FailOpen}))
 		s.broken(lostRequest, everyOperation()...)
 
 		var run onlyonce.Run
@@ -117,8 +117,8 @@ func TestF06FailOpenRunsUnprotectedAndSaysSo(t *testing.T) {
 		failed := do(t, e, pay("k2"), p.failing(onlyonce.Final(errLine)))
 		failed.mustFail(t, onlyonce.StatusUnprotected, errLine)
 
-		if got := onlyonce.OutcomeOf(failed.err); got != onlyonce.OutcomeUnknown {
-			t.Errorf("OutcomeOf = %v: nothing was recorded, so nothing is final", got)
+		if got := onlyonce.VerdictOf(failed.err); got != onlyonce.VerdictUnknown {
+			t.Errorf("VerdictOf = %v: nothing was recorded, so nothing is final", got)
 		}
 
 		s.broken(nil, everyOperation()...)
@@ -141,7 +141,7 @@ func TestF06FailOpenDoesNotCoverAFullStoreOrADamagedRecord(t *testing.T) {
 			t.Parallel()
 
 			s := newFaultStore()
-			e := newEngine(t, s, onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, FailOpen: onlyonce.On}))
+			e := newEngine(t, s, onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, StoreDown: onlyonce.FailOpen}))
 			s.broken(failing(err), opClaim)
 
 			var p payments
@@ -168,7 +168,7 @@ func TestF06DuplicatesOfAnUnprotectedRunWaitNoLongerThanTheyMay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newFaultStore()
 		e := newEngine(t, s, onlyonce.WithPolicy(onlyonce.Policy{
-			Guarantee: onlyonce.AtLeastOnce, FailOpen: onlyonce.On, MaxWait: 2 * time.Second,
+			Guarantee: onlyonce.AtLeastOnce, StoreDown: onlyonce.FailOpen, MaxWait: 2 * time.Second,
 		}))
 		s.broken(lostRequest, everyOperation()...)
 

@@ -9,29 +9,29 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Transaction says how a run under ExactlyOnce shares a database transaction with its record.
-type Transaction uint8
+// TransactionMode says how a run under ExactlyOnce shares a database transaction with its record.
+type TransactionMode uint8
 
-// The ways of a Transaction.
+// The transaction modes.
 const (
 	// SingleTransaction gives the handler the transaction in which the key is claimed and the outcome recorded. It is the
 	// default, for handlers that do nothing but write to this database. A crash leaves nothing behind, so that the retry runs at
 	// once. There is no lease and no fence.
-	SingleTransaction Transaction = iota + 1
+	SingleTransaction TransactionMode = iota + 1
 	// JoinedTransaction leases the key, as other guarantees do, and lets the handler write the completion in a transaction that it
 	// opens by itself. It is for handlers that also call other services, or run for long: they hold no transaction meanwhile.
 	JoinedTransaction
 )
 
 // String returns the name of the way.
-func (t Transaction) String() string {
+func (t TransactionMode) String() string {
 	switch t {
 	case SingleTransaction:
 		return "single transaction"
 	case JoinedTransaction:
 		return "joined transaction"
 	default:
-		return fmt.Sprintf("Transaction(%d)", uint8(t))
+		return fmt.Sprintf("TransactionMode(%d)", uint8(t))
 	}
 }
 
@@ -44,7 +44,7 @@ const (
 
 // single reports whether the call runs in the transaction of its claim.
 func (x *execution) single() bool {
-	return x.policy.Guarantee == ExactlyOnce && x.policy.Transaction == SingleTransaction
+	return x.policy.Guarantee == ExactlyOnce && x.policy.TransactionMode == SingleTransaction
 }
 
 // begin makes the claim in a transaction. The caller's cancellation ends the wait for room; what the database has been asked goes on,

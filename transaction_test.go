@@ -39,8 +39,8 @@ func (s *shop) mustHave(t *testing.T, runs, rows int64) {
 	}
 }
 
-func exactlyOnce(t onlyonce.Transaction) onlyonce.Option {
-	return onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, Transaction: t})
+func exactlyOnce(t onlyonce.TransactionMode) onlyonce.Option {
+	return onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, TransactionMode: t})
 }
 
 func TestSingleTransactionCommitsRowsAndRecordTogetherAndIsReplayed(t *testing.T) {
@@ -162,8 +162,8 @@ func TestF12CommitWhoseFateIsUnknownIsNeverAnsweredWithTheResponse(t *testing.T)
 					t.Error("the caller is not asked to try again")
 				}
 
-				if onlyonce.OutcomeOf(first.err) != onlyonce.OutcomeUnknown {
-					t.Errorf("the caller may conclude %v", onlyonce.OutcomeOf(first.err))
+				if onlyonce.VerdictOf(first.err) != onlyonce.VerdictUnknown {
+					t.Errorf("the caller may conclude %v", onlyonce.VerdictOf(first.err))
 				}
 
 				s.mustHave(t, 1, tt.rows)

@@ -76,7 +76,7 @@ func TestF06FailOpenOutlastsALongOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newFaultStore()
 		e := newEngine(t, s, onlyonce.WithLimits(onlyonce.Limits{MaxPending: 3}),
-			onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, FailOpen: onlyonce.On}))
+			onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, StoreDown: onlyonce.FailOpen}))
 		s.broken(lostRequest, everyOperation()...)
 
 		var p payments
@@ -96,7 +96,7 @@ func TestF06FailOpenOpensInTimeWhenTheStoreHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newFaultStore()
-		e := newEngine(t, s, onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, FailOpen: onlyonce.On}))
+		e := newEngine(t, s, onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, StoreDown: onlyonce.FailOpen}))
 		s.broken(hanging, opClaim)
 
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
@@ -133,7 +133,7 @@ func TestErrorOfACallerWhoHasGoneMatchesBothItsEndAndItsCause(t *testing.T) {
 func TestF06FailOpenDoesNotRunNextToALiveRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		policy := onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, FailOpen: onlyonce.On})
+		policy := onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, StoreDown: onlyonce.FailOpen})
 		s := newFaultStore()
 		first := newEngine(t, s.memory(), policy)
 		second := newEngine(t, s, policy)

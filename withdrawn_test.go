@@ -147,8 +147,8 @@ func TestF54CallerWhoLeavesDuringTheClaimReleasesIt(t *testing.T) {
 		got := <-inBackground(ctx, e, pay("k"), p.do)
 		got.mustFail(t, onlyonce.StatusRejected, context.DeadlineExceeded)
 
-		if outcome := onlyonce.OutcomeOf(got.err); outcome != onlyonce.OutcomeUnknown {
-			t.Errorf("OutcomeOf = %v, want unknown", outcome)
+		if outcome := onlyonce.VerdictOf(got.err); outcome != onlyonce.VerdictUnknown {
+			t.Errorf("VerdictOf = %v, want unknown", outcome)
 		}
 
 		synctest.Wait()

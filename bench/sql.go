@@ -187,7 +187,7 @@ func (r *sqlRig) variants(w *warehouse, table, suffix string) ([]variant, error)
 
 	engines := make(map[string]*onlyonce.Engine)
 
-	inOne := onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, Transaction: onlyonce.SingleTransaction}
+	inOne := onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, TransactionMode: onlyonce.SingleTransaction}
 
 	for name, with := range map[string]struct {
 		store  store.Store
@@ -195,7 +195,7 @@ func (r *sqlRig) variants(w *warehouse, table, suffix string) ([]variant, error)
 	}{
 		singleRun:    {s, inOne},
 		pipelinedRun: {together, inOne},
-		joinedRun:    {s, onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, Transaction: onlyonce.JoinedTransaction}},
+		joinedRun:    {s, onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, TransactionMode: onlyonce.JoinedTransaction}},
 		leasedRun:    {s, onlyonce.Policy{Guarantee: onlyonce.AtMostOnce}},
 	} {
 		engines[name], err = onlyonce.New(with.store, onlyonce.WithPolicy(with.policy),

@@ -74,7 +74,7 @@ func TestClientTakesTheKeyFromTheRequestAndNeverChangesIt(t *testing.T) {
 
 			if test.bad {
 				if reason := a.info(t).GetReason(); reason != string(onlyonce.ReasonKeyInvalid) || status.Code(a.err) != codes.InvalidArgument ||
-					onlyonce.OutcomeOf(a.err) != onlyonce.OutcomeFinal {
+					onlyonce.VerdictOf(a.err) != onlyonce.VerdictFinal {
 					t.Errorf("the answer is %v", a.err)
 				}
 

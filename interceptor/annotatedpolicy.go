@@ -24,16 +24,16 @@ func (r *policyReader) complainf(format string, args ...any) {
 func (r *policyReader) policy(said *onlyoncev1.Policy) Policy {
 	p := Policy{
 		Policy: onlyonce.Policy{
-			Guarantee:   r.guarantee(said.GetGuarantee()),
-			Transaction: r.transaction(said.GetTransaction()),
-			Retention:   r.duration("retention", said.GetRetention()),
-			Lease:       r.duration("lease", said.GetLease()),
-			MaxRun:      r.duration("max_run", said.GetMaxRun()),
-			MaxWait:     r.maxWait(said.GetMaxWait()),
-			MaxAttempts: r.count("max_attempts", said.MaxAttempts),
-			MaxOutcome:  r.count("max_outcome", said.MaxOutcome),
-			FailOpen:    switchOf(said.FailOpen),
-			Detached:    switchOf(said.Detached),
+			Guarantee:       r.guarantee(said.GetGuarantee()),
+			TransactionMode: r.transaction(said.GetTransaction()),
+			Retention:       r.duration("retention", said.GetRetention()),
+			Lease:           r.duration("lease", said.GetLease()),
+			MaxRun:          r.duration("max_run", said.GetMaxRun()),
+			MaxWait:         r.maxWait(said.GetMaxWait()),
+			MaxAttempts:     r.count("max_attempts", said.MaxAttempts),
+			MaxOutcome:      r.count("max_outcome", said.MaxOutcome),
+			StoreDown:       choice(said.FailOpen, onlyonce.FailOpen, onlyonce.FailClosed),
+			Detachment:      choice(said.Detached, onlyonce.Detached, onlyonce.Attached),
 		},
 		Key:      r.keyUse(said.GetKey()),
 		KeyRules: r.keyRules(said.GetKeyForm()),
@@ -67,7 +67,7 @@ func (r *policyReader) guarantee(said onlyoncev1.Guarantee) onlyonce.Guarantee {
 	}
 }
 
-func (r *policyReader) transaction(said onlyoncev1.Transaction) onlyonce.Transaction {
+func (r *policyReader) transaction(said onlyoncev1.Transaction) onlyonce.TransactionMode {
 	switch said {
 	case onlyoncev1.Transaction_TRANSACTION_UNSPECIFIED:
 		return 0
@@ -165,14 +165,15 @@ func (r *policyReader) count(name string, said *uint32) int {
 	return int(*said)
 }
 
-func switchOf(said *bool) onlyonce.Switch {
+// choice is what an optional bool of an option chooses; zero where it is not set.
+func choice[T ~uint8](said *bool, yes, no T) T {
 	switch {
 	case said == nil:
-		return onlyonce.Inherit
+		return 0
 	case *said:
-		return onlyonce.On
+		return yes
 	default:
-		return onlyonce.Off
+		return no
 	}
 }
 

@@ -222,7 +222,7 @@ func TestGoOptionsGoBeforeAnnotations(t *testing.T) {
 
 func TestGoPolicyIsJudgedTogetherWithTheAnnotations(t *testing.T) {
 	// Deposit is AT_LEAST_ONCE by its .proto, and Transfer is not.
-	failOpen := interceptor.Policy{Policy: onlyonce.Policy{FailOpen: onlyonce.On}}
+	failOpen := interceptor.Policy{Policy: onlyonce.Policy{StoreDown: onlyonce.FailOpen}}
 
 	_, err := interceptor.ServerOptions(engine(t), interceptor.ScopeShared(), interceptor.WithMethodPolicy(depositCall, failOpen))
 	if err != nil {
@@ -261,7 +261,7 @@ func TestF60_StricterGuaranteeHoldsWhileADeploymentChangesTheAnnotation(t *testi
 	synctest.Test(t, func(t *testing.T) {
 		shared := memstore.New()
 		stricter := interceptor.WithMethodPolicy(depositCall, interceptor.Policy{Policy: onlyonce.Policy{
-			Guarantee: onlyonce.AtMostOnce, FailOpen: onlyonce.Off, MaxRun: 25 * time.Second,
+			Guarantee: onlyonce.AtMostOnce, StoreDown: onlyonce.FailClosed, MaxRun: 25 * time.Second,
 		}})
 
 		// Both builds lose the end of their runs. One of them has the guarantee of the .proto, AT_LEAST_ONCE.

@@ -143,7 +143,7 @@ func TestF20_CallerCancelsWhileTheOutcomeIsStored(t *testing.T) {
 
 func TestF20_RunThatIsNotDetachedEndsWithItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{server: policy(onlyonce.Policy{Detached: onlyonce.Off})}, obedient(10*time.Second, answering("paid")))
+		w := start(t, setup{server: policy(onlyonce.Policy{Detachment: onlyonce.Attached})}, obedient(10*time.Second, answering("paid")))
 
 		gone, cancel := context.WithCancel(t.Context())
 		first := background(func() answer { return w.call(withKey(gone, "key"), payment()) })

@@ -190,7 +190,7 @@ func DialOptions(opts ...ClientOption) ([]grpc.DialOption, error) {
 // not say KEY_USE_IGNORED, or if a field of its request is marked as the key. WithMethods, WithMethodMatch and WithAllMethods say
 // it of others.
 //
-// The error of a keyed call is a gRPC status with all its details, and onlyonce.OutcomeOf says what it means for the key.
+// The error of a keyed call is a gRPC status with all its details, and onlyonce.VerdictOf says what it means for the key.
 func UnaryClientInterceptor(opts ...ClientOption) (grpc.UnaryClientInterceptor, error) {
 	c, err := newClientConfig(opts)
 	if err != nil {

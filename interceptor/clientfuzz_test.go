@@ -222,17 +222,17 @@ func mustBeRetriedSafely(t *testing.T, limit int, answers ...heard) {
 	}
 
 	last := answers[(attempts-1)%len(answers)]
-	outcome := onlyonce.OutcomeOf(err)
+	outcome := onlyonce.VerdictOf(err)
 
 	if !errors.Is(err, last.err()) && status.Code(err) != status.Code(last.err()) {
 		t.Errorf("the error is %v, the last attempt's %v", err, last.err())
 	}
 
-	if outcome == onlyonce.OutcomeNotExecuted && (doubtful || last.said() != onlyonce.StatusReleased) {
+	if outcome == onlyonce.VerdictNotExecuted && (doubtful || last.said() != onlyonce.StatusReleased) {
 		t.Errorf("not executed, after %d attempts of which the last said %q: %v", attempts, last.said(), err)
 	}
 
-	if outcome == onlyonce.OutcomeFinal && doubtful && err != nil && !last.recorded() {
+	if outcome == onlyonce.VerdictFinal && doubtful && err != nil && !last.recorded() {
 		t.Errorf("final, though an earlier attempt may have taken effect: %v", err)
 	}
 }

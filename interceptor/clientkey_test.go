@@ -63,7 +63,7 @@ func TestClientTakesTheKeyFromItsSources(t *testing.T) {
 				answer{err: err, trailer: rejectedTrailer()}.mustBe(t, keyInvalid)
 				seen.mustBe(t, 0)
 
-				if got := onlyonce.OutcomeOf(err); got != onlyonce.OutcomeFinal {
+				if got := onlyonce.VerdictOf(err); got != onlyonce.VerdictFinal {
 					t.Errorf("the outcome is %v", got)
 				}
 

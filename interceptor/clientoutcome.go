@@ -24,7 +24,7 @@ func (c *clientCall) status() onlyonce.Status {
 func (c *clientCall) judge(err error) {
 	c.verdict = c.outcome(err)
 
-	if c.verdict == onlyonce.OutcomeUnknown {
+	if c.verdict == onlyonce.VerdictUnknown {
 		c.ambiguous = true
 	}
 
@@ -34,25 +34,25 @@ func (c *clientCall) judge(err error) {
 }
 
 // outcome is what one answer means, looked at alone.
-func (c *clientCall) outcome(err error) onlyonce.CallOutcome {
+func (c *clientCall) outcome(err error) onlyonce.Verdict {
 	if err == nil || c.recorded(err) {
-		return onlyonce.OutcomeFinal
+		return onlyonce.VerdictFinal
 	}
 
 	switch c.status() {
 	case onlyonce.StatusReleased:
-		return onlyonce.OutcomeNotExecuted
+		return onlyonce.VerdictNotExecuted
 	case onlyonce.StatusRejected:
 		if reason, ok := rejectionReason(err); ok {
-			return (&onlyonce.Rejection{Reason: reason}).CallOutcome()
+			return (&onlyonce.Rejection{Reason: reason}).Verdict()
 		}
 
 		// This attempt ran nothing, for a reason that is not the engine's, such as a refused replay: another one has run.
-		return onlyonce.OutcomeUnknown
+		return onlyonce.VerdictUnknown
 	case onlyonce.StatusExecuted, onlyonce.StatusReplayed, onlyonce.StatusUnknown, onlyonce.StatusUnrecorded, onlyonce.StatusUnprotected:
-		return onlyonce.OutcomeUnknown
+		return onlyonce.VerdictUnknown
 	default:
-		return onlyonce.OutcomeUnknown
+		return onlyonce.VerdictUnknown
 	}
 }
 
@@ -84,17 +84,17 @@ func (c *clientCall) failed(err error) error {
 
 	// An answer that says "nothing ran" speaks of its own attempt alone. An earlier one may have run, or may still.
 	if c.ambiguous && !c.recorded(err) {
-		outcome = onlyonce.OutcomeUnknown
+		outcome = onlyonce.VerdictUnknown
 	}
 
 	if cut, ok := errors.AsType[*retry.InterruptedError](err); ok {
-		return &callError{err: err, status: statusOf(cut.Err), outcome: onlyonce.OutcomeUnknown, key: c.key}
+		return &callError{err: err, status: statusOf(cut.Err), outcome: onlyonce.VerdictUnknown, key: c.key}
 	}
 
 	failed := &callError{err: err, status: st, outcome: outcome, key: c.key}
 
 	// What a retry is told of an unknown outcome is less than what the handler said of it.
-	if c.handlers != nil && outcome == onlyonce.OutcomeUnknown {
+	if c.handlers != nil && outcome == onlyonce.VerdictUnknown {
 		failed.err = errors.Join(err, c.handlers)
 
 		if _, rejected := rejectionReason(err); rejected {
@@ -108,14 +108,14 @@ func (c *clientCall) failed(err error) error {
 // unsent is the error of a call that made no attempt: its context had ended, or its policy cannot hold.
 func unsent(ctx context.Context, err error) error {
 	// Nothing was sent by this call. Another one may have sent the same key.
-	return &callError{err: err, status: unsentStatus(ctx, err), outcome: onlyonce.OutcomeUnknown}
+	return &callError{err: err, status: unsentStatus(ctx, err), outcome: onlyonce.VerdictUnknown}
 }
 
 // callError is the error of a logical call: a gRPC status, and what it means for the key.
 type callError struct {
 	err     error
 	status  *status.Status
-	outcome onlyonce.CallOutcome
+	outcome onlyonce.Verdict
 	key     string // empty where nothing was sent
 	earlier error  // what the handler said to an earlier attempt, where the last one was told less; nil: nothing
 }
@@ -137,7 +137,7 @@ func KeyOf(err error) string {
 func callIsOpen(err error) bool {
 	switch e := err.(type) { //nolint:errorlint // this walks by itself, and does not look into the errors of calls
 	case *callError:
-		return e.outcome == onlyonce.OutcomeUnknown
+		return e.outcome == onlyonce.VerdictUnknown
 	case interface{ Unwrap() error }:
 		return callIsOpen(e.Unwrap())
 	case interface{ Unwrap() []error }:
@@ -149,7 +149,7 @@ func callIsOpen(err error) bool {
 
 // localError is an error of a call that was not sent.
 func localError(err error) error {
-	return &callError{err: err, status: statusOf(err), outcome: onlyonce.OutcomeFinal}
+	return &callError{err: err, status: statusOf(err), outcome: onlyonce.VerdictFinal}
 }
 
 func (e *callError) Error() string {
@@ -160,6 +160,6 @@ func (e *callError) Error() string {
 	return fmt.Sprintf("%v; an earlier attempt of the call was answered: %v", e.status.Err(), e.earlier)
 }
 
-func (e *callError) Unwrap() error                     { return e.err }
-func (e *callError) GRPCStatus() *status.Status        { return e.status }
-func (e *callError) CallOutcome() onlyonce.CallOutcome { return e.outcome }
+func (e *callError) Unwrap() error              { return e.err }
+func (e *callError) GRPCStatus() *status.Status { return e.status }
+func (e *callError) Verdict() onlyonce.Verdict  { return e.outcome }

@@ -28,74 +28,74 @@ func TestOutcomeOfACall(t *testing.T) {
 
 	tests := map[string]struct {
 		turns []turn
-		want  onlyonce.CallOutcome
+		want  onlyonce.Verdict
 	}{
-		"a response":                   {[]turn{paid()}, onlyonce.OutcomeFinal},
-		"a recorded error":             {[]turn{said(codes.NotFound, "executed")}, onlyonce.OutcomeFinal},
-		"a replayed error":             {[]turn{said(codes.NotFound, "replayed")}, onlyonce.OutcomeFinal},
-		"a replayed error of any code": {[]turn{said(codes.Unavailable, "replayed")}, onlyonce.OutcomeFinal},
+		"a response":                   {[]turn{paid()}, onlyonce.VerdictFinal},
+		"a recorded error":             {[]turn{said(codes.NotFound, "executed")}, onlyonce.VerdictFinal},
+		"a replayed error":             {[]turn{said(codes.NotFound, "replayed")}, onlyonce.VerdictFinal},
+		"a replayed error of any code": {[]turn{said(codes.Unavailable, "replayed")}, onlyonce.VerdictFinal},
 		"a run's answer that gRPC may have replaced": {
-			[]turn{said(codes.ResourceExhausted, "executed")}, onlyonce.OutcomeUnknown,
+			[]turn{said(codes.ResourceExhausted, "executed")}, onlyonce.VerdictUnknown,
 		},
-		"a run's error that gRPC cannot have made": {[]turn{said(codes.Unavailable, "executed")}, onlyonce.OutcomeFinal},
-		"released":                           {[]turn{said(codes.Aborted, "released")}, onlyonce.OutcomeNotExecuted},
-		"released at every attempt":          {[]turn{unavailable()}, onlyonce.OutcomeNotExecuted},
-		"unknown":                            {[]turn{said(codes.Internal, "unknown")}, onlyonce.OutcomeUnknown},
-		"an unknown error that sounds final": {[]turn{said(codes.NotFound, "unknown")}, onlyonce.OutcomeUnknown},
-		"unrecorded":                         {[]turn{said(codes.NotFound, "unrecorded")}, onlyonce.OutcomeUnknown},
-		"unprotected":                        {[]turn{said(codes.NotFound, "unprotected")}, onlyonce.OutcomeUnknown},
-		"no status":                          {[]turn{said(codes.NotFound, "")}, onlyonce.OutcomeUnknown},
-		"a status nobody knows":              {[]turn{said(codes.NotFound, "news")}, onlyonce.OutcomeUnknown},
+		"a run's error that gRPC cannot have made": {[]turn{said(codes.Unavailable, "executed")}, onlyonce.VerdictFinal},
+		"released":                           {[]turn{said(codes.Aborted, "released")}, onlyonce.VerdictNotExecuted},
+		"released at every attempt":          {[]turn{unavailable()}, onlyonce.VerdictNotExecuted},
+		"unknown":                            {[]turn{said(codes.Internal, "unknown")}, onlyonce.VerdictUnknown},
+		"an unknown error that sounds final": {[]turn{said(codes.NotFound, "unknown")}, onlyonce.VerdictUnknown},
+		"unrecorded":                         {[]turn{said(codes.NotFound, "unrecorded")}, onlyonce.VerdictUnknown},
+		"unprotected":                        {[]turn{said(codes.NotFound, "unprotected")}, onlyonce.VerdictUnknown},
+		"no status":                          {[]turn{said(codes.NotFound, "")}, onlyonce.VerdictUnknown},
+		"a status nobody knows":              {[]turn{said(codes.NotFound, "news")}, onlyonce.VerdictUnknown},
 
-		"KEY_EXPIRED": {[]turn{rejectedTurn(codes.FailedPrecondition, onlyonce.ReasonKeyExpired)}, onlyonce.OutcomeFinal},
-		"KEY_REUSED":  {[]turn{rejectedTurn(codes.FailedPrecondition, onlyonce.ReasonKeyReused)}, onlyonce.OutcomeFinal},
-		"KEY_INVALID": {[]turn{rejectedTurn(codes.InvalidArgument, onlyonce.ReasonKeyInvalid)}, onlyonce.OutcomeFinal},
-		"KEY_MISSING": {[]turn{rejectedTurn(codes.InvalidArgument, onlyonce.ReasonKeyMissing)}, onlyonce.OutcomeFinal},
-		"IN_PROGRESS": {[]turn{rejectedTurn(codes.Unavailable, onlyonce.ReasonInProgress)}, onlyonce.OutcomeUnknown},
-		"LEASE_LOST":  {[]turn{rejectedTurn(codes.Unavailable, onlyonce.ReasonLeaseLost)}, onlyonce.OutcomeUnknown},
+		"KEY_EXPIRED": {[]turn{rejectedTurn(codes.FailedPrecondition, onlyonce.ReasonKeyExpired)}, onlyonce.VerdictFinal},
+		"KEY_REUSED":  {[]turn{rejectedTurn(codes.FailedPrecondition, onlyonce.ReasonKeyReused)}, onlyonce.VerdictFinal},
+		"KEY_INVALID": {[]turn{rejectedTurn(codes.InvalidArgument, onlyonce.ReasonKeyInvalid)}, onlyonce.VerdictFinal},
+		"KEY_MISSING": {[]turn{rejectedTurn(codes.InvalidArgument, onlyonce.ReasonKeyMissing)}, onlyonce.VerdictFinal},
+		"IN_PROGRESS": {[]turn{rejectedTurn(codes.Unavailable, onlyonce.ReasonInProgress)}, onlyonce.VerdictUnknown},
+		"LEASE_LOST":  {[]turn{rejectedTurn(codes.Unavailable, onlyonce.ReasonLeaseLost)}, onlyonce.VerdictUnknown},
 		"OUTCOME_UNKNOWN": {
-			[]turn{{code: codes.Unknown, said: "unknown", reason: onlyonce.ReasonOutcomeUnknown}}, onlyonce.OutcomeUnknown,
+			[]turn{{code: codes.Unknown, said: "unknown", reason: onlyonce.ReasonOutcomeUnknown}}, onlyonce.VerdictUnknown,
 		},
-		"OUTCOME_NOT_STORED": {[]turn{rejectedTurn(codes.Unknown, onlyonce.ReasonOutcomeNotStored)}, onlyonce.OutcomeUnknown},
-		"STORE_UNAVAILABLE":  {[]turn{rejectedTurn(codes.Unavailable, onlyonce.ReasonStoreUnavailable)}, onlyonce.OutcomeUnknown},
-		"STORE_FULL":         {[]turn{rejectedTurn(codes.ResourceExhausted, onlyonce.ReasonStoreFull)}, onlyonce.OutcomeUnknown},
-		"RECORD_UNREADABLE":  {[]turn{rejectedTurn(codes.DataLoss, onlyonce.ReasonRecordUnreadable)}, onlyonce.OutcomeUnknown},
-		"RECORD_NEWER":       {[]turn{rejectedTurn(codes.Unavailable, onlyonce.ReasonRecordNewer)}, onlyonce.OutcomeUnknown},
+		"OUTCOME_NOT_STORED": {[]turn{rejectedTurn(codes.Unknown, onlyonce.ReasonOutcomeNotStored)}, onlyonce.VerdictUnknown},
+		"STORE_UNAVAILABLE":  {[]turn{rejectedTurn(codes.Unavailable, onlyonce.ReasonStoreUnavailable)}, onlyonce.VerdictUnknown},
+		"STORE_FULL":         {[]turn{rejectedTurn(codes.ResourceExhausted, onlyonce.ReasonStoreFull)}, onlyonce.VerdictUnknown},
+		"RECORD_UNREADABLE":  {[]turn{rejectedTurn(codes.DataLoss, onlyonce.ReasonRecordUnreadable)}, onlyonce.VerdictUnknown},
+		"RECORD_NEWER":       {[]turn{rejectedTurn(codes.Unavailable, onlyonce.ReasonRecordNewer)}, onlyonce.VerdictUnknown},
 		"a reason nobody knows": {
-			[]turn{rejectedTurn(codes.Internal, "IDEMPOTENCY_NEWS")}, onlyonce.OutcomeUnknown,
+			[]turn{rejectedTurn(codes.Internal, "IDEMPOTENCY_NEWS")}, onlyonce.VerdictUnknown,
 		},
 		"a refused replay, which means that something ran": {
-			[]turn{said(codes.PermissionDenied, "rejected")}, onlyonce.OutcomeUnknown,
+			[]turn{said(codes.PermissionDenied, "rejected")}, onlyonce.VerdictUnknown,
 		},
 		"a downstream server's rejection": {
 			[]turn{{code: codes.FailedPrecondition, said: "unknown", reason: onlyonce.ReasonKeyReused, domain: "onlyonce.downstream"}},
-			onlyonce.OutcomeUnknown,
+			onlyonce.VerdictUnknown,
 		},
 
 		"ambiguous, then released": {
-			[]turn{said(codes.Unavailable, "unknown"), said(codes.Aborted, "released")}, onlyonce.OutcomeUnknown,
+			[]turn{said(codes.Unavailable, "unknown"), said(codes.Aborted, "released")}, onlyonce.VerdictUnknown,
 		},
-		"no answer, then released":   {[]turn{said(codes.Unavailable, ""), said(codes.Aborted, "released")}, onlyonce.OutcomeUnknown},
-		"in progress, then released": {[]turn{inProgressTurn(0), said(codes.Aborted, "released")}, onlyonce.OutcomeUnknown},
+		"no answer, then released":   {[]turn{said(codes.Unavailable, ""), said(codes.Aborted, "released")}, onlyonce.VerdictUnknown},
+		"in progress, then released": {[]turn{inProgressTurn(0), said(codes.Aborted, "released")}, onlyonce.VerdictUnknown},
 		"ambiguous, then a key reused": {
-			[]turn{said(codes.Unavailable, ""), rejectedTurn(codes.FailedPrecondition, onlyonce.ReasonKeyReused)}, onlyonce.OutcomeUnknown,
+			[]turn{said(codes.Unavailable, ""), rejectedTurn(codes.FailedPrecondition, onlyonce.ReasonKeyReused)}, onlyonce.VerdictUnknown,
 		},
 		"ambiguous, then no scope any more": {
-			[]turn{said(codes.Unavailable, ""), rejectedTurn(codes.Unauthenticated, onlyonce.ReasonScopeMissing)}, onlyonce.OutcomeUnknown,
+			[]turn{said(codes.Unavailable, ""), rejectedTurn(codes.Unauthenticated, onlyonce.ReasonScopeMissing)}, onlyonce.VerdictUnknown,
 		},
 		"ambiguous, then recorded": {
-			[]turn{said(codes.Unavailable, "unknown"), said(codes.NotFound, "replayed")}, onlyonce.OutcomeFinal,
+			[]turn{said(codes.Unavailable, "unknown"), said(codes.NotFound, "replayed")}, onlyonce.VerdictFinal,
 		},
-		"released, then ambiguous": {[]turn{unavailable(), said(codes.Internal, "unknown")}, onlyonce.OutcomeUnknown},
-		"released, then recorded":  {[]turn{unavailable(), said(codes.NotFound, "executed")}, onlyonce.OutcomeFinal},
-		"ambiguous, then paid":     {[]turn{said(codes.Unavailable, "unknown"), paid()}, onlyonce.OutcomeFinal},
+		"released, then ambiguous": {[]turn{unavailable(), said(codes.Internal, "unknown")}, onlyonce.VerdictUnknown},
+		"released, then recorded":  {[]turn{unavailable(), said(codes.NotFound, "executed")}, onlyonce.VerdictFinal},
+		"ambiguous, then paid":     {[]turn{said(codes.Unavailable, "unknown"), paid()}, onlyonce.VerdictFinal},
 	}
 
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				_, a := play(t, test.turns, nil)
-				if got := onlyonce.OutcomeOf(a.err); got != test.want {
+				if got := onlyonce.VerdictOf(a.err); got != test.want {
 					t.Errorf("the outcome is %v, want %v; the error is %v", got, test.want, a.err)
 				}
 			})
@@ -117,18 +117,18 @@ func TestOutcomeOfJoinedErrors(t *testing.T) {
 
 		for _, test := range []struct {
 			errs []error
-			want onlyonce.CallOutcome
+			want onlyonce.Verdict
 		}{
-			{[]error{final, open}, onlyonce.OutcomeUnknown},
-			{[]error{released, open, final}, onlyonce.OutcomeUnknown},
-			{[]error{released, final}, onlyonce.OutcomeFinal},
-			{[]error{released, released}, onlyonce.OutcomeNotExecuted},
-			{[]error{plain, final}, onlyonce.OutcomeFinal},
-			{[]error{plain, fmt.Errorf("%w: %w", plain, released)}, onlyonce.OutcomeNotExecuted},
-			{[]error{plain, plain}, onlyonce.OutcomeUnknown},
+			{[]error{final, open}, onlyonce.VerdictUnknown},
+			{[]error{released, open, final}, onlyonce.VerdictUnknown},
+			{[]error{released, final}, onlyonce.VerdictFinal},
+			{[]error{released, released}, onlyonce.VerdictNotExecuted},
+			{[]error{plain, final}, onlyonce.VerdictFinal},
+			{[]error{plain, fmt.Errorf("%w: %w", plain, released)}, onlyonce.VerdictNotExecuted},
+			{[]error{plain, plain}, onlyonce.VerdictUnknown},
 		} {
 			for range 2 {
-				if got := onlyonce.OutcomeOf(fmt.Errorf("both: %w", errors.Join(test.errs...))); got != test.want {
+				if got := onlyonce.VerdictOf(fmt.Errorf("both: %w", errors.Join(test.errs...))); got != test.want {
 					t.Errorf("the outcome of %q is %v, want %v", test.errs, got, test.want)
 				}
 
@@ -177,8 +177,8 @@ func TestOutcomeOfACallWhoseConnectionIsLost(t *testing.T) {
 	}
 
 	_, err := w.client(t).UnaryCall(t.Context(), payment(), interceptor.WithoutRetry())
-	if status.Code(err) != codes.Unavailable || onlyonce.OutcomeOf(err) != onlyonce.OutcomeUnknown {
-		t.Errorf("the answer is %v, outcome %v", err, onlyonce.OutcomeOf(err))
+	if status.Code(err) != codes.Unavailable || onlyonce.VerdictOf(err) != onlyonce.VerdictUnknown {
+		t.Errorf("the answer is %v, outcome %v", err, onlyonce.VerdictOf(err))
 	}
 }
 
@@ -231,7 +231,7 @@ func TestAnswerOfAnEarlierAttemptIsForgotten(t *testing.T) {
 		t.Errorf("the attempts are %+v", seen)
 	}
 
-	if got := onlyonce.OutcomeOf(a.err); got != onlyonce.OutcomeUnknown {
+	if got := onlyonce.VerdictOf(a.err); got != onlyonce.VerdictUnknown {
 		t.Errorf("the outcome is %v; the error is %v", got, a.err)
 	}
 }
@@ -302,7 +302,7 @@ func TestAnswerThatIsLostOnItsWayIsNotAFailedCall(t *testing.T) {
 
 			for range 3 {
 				a := callOn(t.Context(), conn, unaryCall, payment(), interceptor.WithKey("key"), grpc.MaxCallRecvMsgSize(1000))
-				if got := onlyonce.OutcomeOf(a.err); a.err == nil || got != onlyonce.OutcomeUnknown {
+				if got := onlyonce.VerdictOf(a.err); a.err == nil || got != onlyonce.VerdictUnknown {
 					t.Errorf("the answer is %v with outcome %v, and the handler has succeeded", a.err, got)
 				}
 			}
@@ -315,22 +315,22 @@ func TestAnswerThatIsLostOnItsWayIsNotAFailedCall(t *testing.T) {
 // The first answer is the recorded one, unless gRPC or something in front of the interceptor may have put its own error in
 // its place.
 func TestFinalErrorOfAnyCodeIsFinal(t *testing.T) {
-	for code, first := range map[codes.Code]onlyonce.CallOutcome{
-		codes.Aborted: onlyonce.OutcomeFinal, codes.Unavailable: onlyonce.OutcomeFinal, codes.DataLoss: onlyonce.OutcomeFinal,
-		codes.Unimplemented: onlyonce.OutcomeFinal, codes.NotFound: onlyonce.OutcomeFinal, codes.PermissionDenied: onlyonce.OutcomeFinal,
-		codes.Canceled: onlyonce.OutcomeUnknown, codes.Unknown: onlyonce.OutcomeUnknown, codes.DeadlineExceeded: onlyonce.OutcomeUnknown,
-		codes.ResourceExhausted: onlyonce.OutcomeUnknown, codes.Internal: onlyonce.OutcomeUnknown,
+	for code, first := range map[codes.Code]onlyonce.Verdict{
+		codes.Aborted: onlyonce.VerdictFinal, codes.Unavailable: onlyonce.VerdictFinal, codes.DataLoss: onlyonce.VerdictFinal,
+		codes.Unimplemented: onlyonce.VerdictFinal, codes.NotFound: onlyonce.VerdictFinal, codes.PermissionDenied: onlyonce.VerdictFinal,
+		codes.Canceled: onlyonce.VerdictUnknown, codes.Unknown: onlyonce.VerdictUnknown, codes.DeadlineExceeded: onlyonce.VerdictUnknown,
+		codes.ResourceExhausted: onlyonce.VerdictUnknown, codes.Internal: onlyonce.VerdictUnknown,
 	} {
 		t.Run(code.String(), func(t *testing.T) {
 			seen := &arrivals{}
 			w := start(t, setup{before: seen.before()}, failing(onlyonce.Final(status.Error(code, "closed for good"))))
 			conn := w.clientConn(t)
 
-			for n, want := range []onlyonce.CallOutcome{first, onlyonce.OutcomeFinal} {
+			for n, want := range []onlyonce.Verdict{first, onlyonce.VerdictFinal} {
 				a := callOn(t.Context(), conn, unaryCall, payment(), interceptor.WithKey("key"))
 				a.mustFail(t, code, "closed for good")
 
-				if got := onlyonce.OutcomeOf(a.err); got != want {
+				if got := onlyonce.VerdictOf(a.err); got != want {
 					t.Errorf("the outcome of call %d is %v, want %v", n+1, got, want)
 				}
 			}

@@ -33,7 +33,7 @@ type clientCall struct {
 	trailer   metadata.MD
 	ambiguous bool  // an attempt may have taken effect
 	handlers  error // the last error that came from the handler
-	verdict   onlyonce.CallOutcome
+	verdict   onlyonce.Verdict
 }
 
 // withRetry makes a call whose metadata has the key, and makes it again where that is safe.

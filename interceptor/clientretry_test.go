@@ -241,8 +241,8 @@ func TestRetryOfOneCallThatCannotHoldIsRefused(t *testing.T) {
 	seen, a := play(t, []turn{paid()}, nil, interceptor.WithCallRetry(retry.Policy{MaxAttempts: -1}))
 	seen.mustBe(t, 0)
 
-	if status.Code(a.err) != codes.InvalidArgument || onlyonce.OutcomeOf(a.err) != onlyonce.OutcomeUnknown {
-		t.Errorf("the answer is %v, %v, outcome %v", a.resp, a.err, onlyonce.OutcomeOf(a.err))
+	if status.Code(a.err) != codes.InvalidArgument || onlyonce.VerdictOf(a.err) != onlyonce.VerdictUnknown {
+		t.Errorf("the answer is %v, %v, outcome %v", a.resp, a.err, onlyonce.VerdictOf(a.err))
 	}
 }
 

@@ -64,8 +64,8 @@ func TestCallersDeadlineIsNotAnAttemptTimeout(t *testing.T) {
 			t.Errorf("the answer is %v after %v", err, took)
 		}
 
-		if onlyonce.OutcomeOf(err) != onlyonce.OutcomeUnknown {
-			t.Errorf("the outcome is %v, but the handler runs", onlyonce.OutcomeOf(err))
+		if onlyonce.VerdictOf(err) != onlyonce.VerdictUnknown {
+			t.Errorf("the outcome is %v, but the handler runs", onlyonce.VerdictOf(err))
 		}
 
 		if seen := log.seen(); len(seen) != 1 || seen[0].TimedOut || seen[0].Stop != retry.StopCancelled {
@@ -80,8 +80,8 @@ func TestEveryAttemptTimesOut(t *testing.T) {
 		client := w.client(t, interceptor.WithRetry(retry.Policy{AttemptTimeout: time.Second, MaxAttempts: 3}))
 
 		_, err := client.UnaryCall(t.Context(), payment())
-		if status.Code(err) != codes.DeadlineExceeded || onlyonce.OutcomeOf(err) != onlyonce.OutcomeUnknown {
-			t.Errorf("the answer is %v, outcome %v", err, onlyonce.OutcomeOf(err))
+		if status.Code(err) != codes.DeadlineExceeded || onlyonce.VerdictOf(err) != onlyonce.VerdictUnknown {
+			t.Errorf("the answer is %v, outcome %v", err, onlyonce.VerdictOf(err))
 		}
 
 		w.mustHaveRun(t, 3)
@@ -106,7 +106,7 @@ func mustBeInProgress(t *testing.T, err error) {
 		t.Errorf("ErrorInfo is %v", infos)
 	}
 
-	if got := onlyonce.OutcomeOf(err); got != onlyonce.OutcomeUnknown {
+	if got := onlyonce.VerdictOf(err); got != onlyonce.VerdictUnknown {
 		t.Errorf("the outcome is %v", got)
 	}
 }
@@ -185,8 +185,8 @@ func TestCallWhoseContextHasEndedIsNotSent(t *testing.T) {
 
 	for ctx, code := range map[context.Context]codes.Code{gone: codes.Canceled, late: codes.DeadlineExceeded} {
 		_, err := client.UnaryCall(ctx, payment())
-		if status.Code(err) != code || onlyonce.OutcomeOf(err) != onlyonce.OutcomeUnknown {
-			t.Errorf("the answer is %v, outcome %v; want %v", err, onlyonce.OutcomeOf(err), code)
+		if status.Code(err) != code || onlyonce.VerdictOf(err) != onlyonce.VerdictUnknown {
+			t.Errorf("the answer is %v, outcome %v; want %v", err, onlyonce.VerdictOf(err), code)
 		}
 	}
 
@@ -257,7 +257,7 @@ func TestF29_AttemptThatWaitsForAConnectionIsNotSentAfterTheRetention(t *testing
 			t.Errorf("the answer is %v after %v, want %v after %v", err, took, codes.DeadlineExceeded, retention*3/4)
 		}
 
-		if outcome := onlyonce.OutcomeOf(err); outcome != onlyonce.OutcomeUnknown {
+		if outcome := onlyonce.VerdictOf(err); outcome != onlyonce.VerdictUnknown {
 			t.Errorf("the outcome is %v", outcome)
 		}
 
@@ -287,8 +287,8 @@ func TestClientGivesUpWaitingForARunAndLearnsItsOutcomeLater(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 
-		if _, err := client.UnaryCall(ctx, payment(), key); onlyonce.OutcomeOf(err) != onlyonce.OutcomeUnknown {
-			t.Errorf("the outcome of %v is %v", err, onlyonce.OutcomeOf(err))
+		if _, err := client.UnaryCall(ctx, payment(), key); onlyonce.VerdictOf(err) != onlyonce.VerdictUnknown {
+			t.Errorf("the outcome of %v is %v", err, onlyonce.VerdictOf(err))
 		}
 
 		resp, err := client.UnaryCall(t.Context(), payment(), key)

@@ -90,7 +90,7 @@ func TestF52_KeyInsideTheRetryLoopIsRefused(t *testing.T) {
 
 	w.mustHaveRun(t, 0)
 
-	if got := onlyonce.OutcomeOf(a.err); got != onlyonce.OutcomeFinal {
+	if got := onlyonce.VerdictOf(a.err); got != onlyonce.VerdictFinal {
 		t.Errorf("the outcome is %v: trying again is of no use", got)
 	}
 }

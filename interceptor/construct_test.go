@@ -61,7 +61,7 @@ func TestServerOptionsThatCannotHoldAreAllReported(t *testing.T) {
 			Classes: map[codes.Code]onlyonce.Class{codes.OK: onlyonce.ClassAmbiguous, codes.Aborted: 7},
 		}),
 		interceptor.WithServicePolicy("bank.Payments", interceptor.Policy{
-			Policy: onlyonce.Policy{FailOpen: onlyonce.On, Guarantee: onlyonce.AtMostOnce}, KeyRules: &onlyonce.KeyRules{MaxLength: 256},
+			Policy: onlyonce.Policy{StoreDown: onlyonce.FailOpen, Guarantee: onlyonce.AtMostOnce}, KeyRules: &onlyonce.KeyRules{MaxLength: 256},
 		}),
 		interceptor.WithServicePolicy("/bank.Refunds/", interceptor.Policy{}),
 		interceptor.WithMethodPolicy("/bank.Payments/Pay", interceptor.Policy{Policy: onlyonce.Policy{Lease: time.Hour}}),
@@ -78,7 +78,7 @@ func TestServerOptionsThatCannotHoldAreAllReported(t *testing.T) {
 
 func TestPolicyIsJudgedTogetherWithTheWiderOnes(t *testing.T) {
 	// Neither is wrong alone: the method is open to failure, and its service says at most once.
-	failOpen := interceptor.WithMethodPolicy("/bank.Payments/Pay", interceptor.Policy{Policy: onlyonce.Policy{FailOpen: onlyonce.On}})
+	failOpen := interceptor.WithMethodPolicy("/bank.Payments/Pay", interceptor.Policy{Policy: onlyonce.Policy{StoreDown: onlyonce.FailOpen}})
 	leastOnce := interceptor.WithServicePolicy("bank.Payments", interceptor.Policy{Policy: onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce}})
 
 	if _, err := interceptor.ServerOptions(engine(t), interceptor.ScopeShared(), failOpen, leastOnce); err != nil {

@@ -55,7 +55,7 @@ func statusRows() []row {
 			setup: func() setup {
 				return setup{
 					store:  newFaultStore().down(),
-					server: policy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, FailOpen: onlyonce.On}),
+					server: policy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, StoreDown: onlyonce.FailOpen}),
 				}
 			},
 		},
@@ -64,7 +64,7 @@ func statusRows() []row {
 			setup: func() setup {
 				return setup{
 					store:  newFaultStore().down(),
-					server: policy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, FailOpen: onlyonce.On}),
+					server: policy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, StoreDown: onlyonce.FailOpen}),
 				}
 			},
 			handle: failing(status.Error(codes.Unavailable, "no")),

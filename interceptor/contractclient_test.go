@@ -19,8 +19,8 @@ func clientRows() []row {
 		later = 1 // not by itself, since somebody has to settle it
 		yes   = 2
 
-		mayBeNew = onlyonce.OutcomeFinal
-		neverNew = onlyonce.OutcomeUnknown
+		mayBeNew = onlyonce.VerdictFinal
+		neverNew = onlyonce.VerdictUnknown
 	)
 
 	rejected := func(code codes.Code, reason onlyonce.Reason) turn {
@@ -32,7 +32,7 @@ func clientRows() []row {
 		answer string
 		turn   turn
 		again  int
-		newKey onlyonce.CallOutcome
+		newKey onlyonce.Verdict
 	}{
 		{"OK", paid(), noUse, mayBeNew},
 		{"a definite error", said(codes.NotFound, "executed"), noUse, mayBeNew},
@@ -70,7 +70,7 @@ func clientRows() []row {
 			})
 			seen.mustBe(s.T, c.again)
 
-			if got := onlyonce.OutcomeOf(a.err); got != c.newKey {
+			if got := onlyonce.VerdictOf(a.err); got != c.newKey {
 				s.Errorf("the outcome is %v, want %v; the answer is %v, %v", got, c.newKey, a.resp, a.err)
 			}
 
@@ -102,7 +102,7 @@ func clientRows() []row {
 			s.listener.cut()
 
 			a := <-call
-			if got := onlyonce.OutcomeOf(a.err); got != neverNew {
+			if got := onlyonce.VerdictOf(a.err); got != neverNew {
 				s.Errorf("the outcome is %v; the answer is %v, %v", got, a.resp, a.err)
 			}
 

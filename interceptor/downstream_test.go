@@ -128,7 +128,7 @@ func TestF57_ClientDoesNotTakeADownstreamRejectionForItsOwn(t *testing.T) {
 	front := start(t, setup{}, inFrontOf(back, asItIs))
 
 	_, err := front.client(t).UnaryCall(t.Context(), payment())
-	if outcome := onlyonce.OutcomeOf(err); outcome != onlyonce.OutcomeUnknown {
+	if outcome := onlyonce.VerdictOf(err); outcome != onlyonce.VerdictUnknown {
 		t.Errorf("the outcome is %v, but the handler of %v has run", outcome, err)
 	}
 }

@@ -87,7 +87,7 @@ func ExampleDialOptions() {
 	defer stop()
 
 	resp, err := client.UnaryCall(context.Background(), &pb.SimpleRequest{}, interceptor.WithKey("order-4711"))
-	fmt.Println(resp.GetUsername(), err, onlyonce.OutcomeOf(err))
+	fmt.Println(resp.GetUsername(), err, onlyonce.VerdictOf(err))
 
 	// Output:
 	// attempt 1 Unavailable released

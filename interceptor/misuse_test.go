@@ -37,8 +37,8 @@ func TestF57_ForwardedMetadataDoesNotSpeakOfThisCall(t *testing.T) {
 		var header, trailer metadata.MD
 
 		_, err := w.client(t).UnaryCall(t.Context(), payment(), grpc.Header(&header), grpc.Trailer(&trailer))
-		if onlyonce.OutcomeOf(err) != onlyonce.OutcomeUnknown {
-			t.Errorf("with a forwarded %q the outcome is %v, want unknown", forged, onlyonce.OutcomeOf(err))
+		if onlyonce.VerdictOf(err) != onlyonce.VerdictUnknown {
+			t.Errorf("with a forwarded %q the outcome is %v, want unknown", forged, onlyonce.VerdictOf(err))
 		}
 
 		if got := trailer.Get("idempotency-status"); len(got) != 1 || got[0] != "unknown" {
@@ -66,8 +66,8 @@ func TestF57_ForwardedMetadataDoesNotSpeakOfAnUnprotectedCall(t *testing.T) {
 	var header, trailer metadata.MD
 
 	_, err := w.client(t).UnaryCall(t.Context(), payment(), grpc.Header(&header), grpc.Trailer(&trailer))
-	if onlyonce.OutcomeOf(err) != onlyonce.OutcomeUnknown {
-		t.Errorf("the outcome is %v, want unknown", onlyonce.OutcomeOf(err))
+	if onlyonce.VerdictOf(err) != onlyonce.VerdictUnknown {
+		t.Errorf("the outcome is %v, want unknown", onlyonce.VerdictOf(err))
 	}
 
 	if len(trailer.Get("idempotency-status"))+len(header.Get("idempotency-status")) != 0 || len(trailer.Get("x-other")) != 1 {

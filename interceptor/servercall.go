@@ -96,7 +96,7 @@ func (c *serverCall) prepare(ctx context.Context, keys []string) error {
 	if p := &c.method.policy; p.Guarantee == onlyonce.ExactlyOnce {
 		c.call.Outcome = c.classify
 
-		if p.Transaction != onlyonce.JoinedTransaction {
+		if p.TransactionMode != onlyonce.JoinedTransaction {
 			c.original = proto.Clone(msg) // a handler that is run again gets the request as it was received
 		}
 	}

@@ -313,7 +313,7 @@ func errKeyless(method string) error {
 func errDerive(method string, err error) error {
 	st := status.New(codes.Internal, "onlyonce: calling "+method+": "+err.Error())
 
-	return &callError{err: err, status: st, outcome: onlyonce.OutcomeFinal}
+	return &callError{err: err, status: st, outcome: onlyonce.VerdictFinal}
 }
 
 // errNotProtobuf rejects a keyed call whose messages this package cannot record.

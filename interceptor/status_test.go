@@ -51,7 +51,7 @@ func TestF06_FailOpenRunsOnlyWhereTheMethodSaysSo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, setup{store: newFaultStore().down(), server: []interceptor.ServerOption{
 			interceptor.WithMethodPolicy(unaryCall, interceptor.Policy{Policy: onlyonce.Policy{
-				Guarantee: onlyonce.AtLeastOnce, FailOpen: onlyonce.On,
+				Guarantee: onlyonce.AtLeastOnce, StoreDown: onlyonce.FailOpen,
 			}}),
 		}}, nil)
 

@@ -63,7 +63,7 @@ func TestClientOfAMethodWithTimeOrderedKeysMakesThem(t *testing.T) {
 			second(b.call(t.Context(), conn)).mustSay(t, onlyonce.StatusExecuted)
 
 			_, a := b.call(onlyonce.ContextWithKey(t.Context(), "order-1"), conn)
-			if status.Code(a.err) != codes.InvalidArgument || onlyonce.OutcomeOf(a.err) != onlyonce.OutcomeFinal {
+			if status.Code(a.err) != codes.InvalidArgument || onlyonce.VerdictOf(a.err) != onlyonce.VerdictFinal {
 				t.Errorf("the answer is %v", a.err)
 			}
 

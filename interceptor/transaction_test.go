@@ -15,8 +15,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/txstore"
 )
 
-func exactly(transaction onlyonce.Transaction) setup {
-	return setup{store: txstore.New(), server: policy(onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, Transaction: transaction})}
+func exactly(transaction onlyonce.TransactionMode) setup {
+	return setup{store: txstore.New(), server: policy(onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, TransactionMode: transaction})}
 }
 
 func TestF50_HandlerThatIsRunAgainGetsTheRequestAsItWasReceived(t *testing.T) {

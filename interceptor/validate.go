@@ -113,7 +113,7 @@ func (c *serverConfig) judgeMethod(service string, info grpc.MethodInfo) error {
 }
 
 func hasSingleTransaction(p *onlyonce.Policy) bool {
-	return p.Guarantee == onlyonce.ExactlyOnce && p.Transaction == onlyonce.SingleTransaction
+	return p.Guarantee == onlyonce.ExactlyOnce && p.TransactionMode == onlyonce.SingleTransaction
 }
 
 // leastRetention is how long a client may take by default for its attempts after the first one, if each of them takes as long as

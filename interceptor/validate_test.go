@@ -183,7 +183,7 @@ func TestValidateFindsEveryProblemOfAnAnnotation(t *testing.T) {
 		"a transaction that the store does not have": {
 			declaration{method: method("guarantee: GUARANTEE_EXACTLY_ONCE")}, []string{pay, "EXACTLY_ONCE", "use a store"},
 		},
-		"fail-open where it may run twice": {declaration{method: method("fail_open: true")}, []string{pay, "FailOpen is on"}},
+		"fail-open where it may run twice": {declaration{method: method("fail_open: true")}, []string{pay, "StoreDown is FailOpen"}},
 		"numbers that nobody knows": {
 			declaration{method: method("guarantee: 9 key: 8 key_form: 7 transaction: 6")},
 			[]string{pay, "guarantee is 9", "key is 8", "key_form is 7", "transaction is 6"},

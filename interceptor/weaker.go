@@ -78,15 +78,15 @@ func weaknesses(promised, given Policy) []weakness {
 	note(promised.Guarantee != 0 && given.Guarantee != 0 && store.Stricter(promised.Guarantee, given.Guarantee) != given.Guarantee,
 		fmt.Sprintf("Guarantee %v", given.Guarantee), fmt.Sprintf("guarantee %v", promised.Guarantee))
 	// A handler is written for one of them, and its rows do not commit together with the record under the other.
-	note(promised.Transaction != 0 && given.Transaction != 0 && promised.Transaction != given.Transaction,
-		fmt.Sprintf("Transaction %v", given.Transaction), fmt.Sprintf("transaction %v", promised.Transaction))
+	note(promised.TransactionMode != 0 && given.TransactionMode != 0 && promised.TransactionMode != given.TransactionMode,
+		fmt.Sprintf("TransactionMode %v", given.TransactionMode), fmt.Sprintf("transaction %v", promised.TransactionMode))
 	note(promised.Key == KeyRequired && given.Key == KeyOptional, "KeyOptional", "key KEY_USE_REQUIRED")
 	note(promised.Key == KeyRequired && given.Key == KeyIgnored, "KeyIgnored", "key KEY_USE_REQUIRED")
 	note(promised.Key == KeyOptional && given.Key == KeyIgnored, "KeyIgnored", "the keys that clients send and rely on")
 	note(promised.KeyRules != nil && given.KeyRules != nil && looser(given.KeyRules, promised.KeyRules),
 		"KeyRules that accept more keys", "key_form")
-	note(promised.FailOpen == onlyonce.Off && given.FailOpen == onlyonce.On, "FailOpen On", "fail_open false")
-	note(promised.Detached == onlyonce.On && given.Detached == onlyonce.Off, "Detached Off", "detached true")
+	note(promised.StoreDown == onlyonce.FailClosed && given.StoreDown == onlyonce.FailOpen, "StoreDown FailOpen", "fail_open false")
+	note(promised.Detachment == onlyonce.Detached && given.Detachment == onlyonce.Attached, "Detachment Attached", "detached true")
 	note(promised.MaxAttempts > 0 && given.MaxAttempts > promised.MaxAttempts,
 		fmt.Sprintf("MaxAttempts %d", given.MaxAttempts), fmt.Sprintf("max_attempts %d", promised.MaxAttempts))
 	note(given.MaxOutcome > 0 && given.MaxOutcome < promised.MaxOutcome,

@@ -36,11 +36,11 @@ func weakenings() map[string]weakening {
 		"a stricter guarantee": {promised: least, given: engine(onlyonce.Policy{Guarantee: onlyonce.AtMostOnce})},
 		"the same guarantee":   {promised: least, given: engine(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce})},
 		"another transaction": {
-			promised: "transaction: TRANSACTION_SINGLE", given: engine(onlyonce.Policy{Transaction: onlyonce.JoinedTransaction}),
+			promised: "transaction: TRANSACTION_SINGLE", given: engine(onlyonce.Policy{TransactionMode: onlyonce.JoinedTransaction}),
 			named: []string{"joined transaction", "single transaction"},
 		},
 		"the same transaction": {
-			promised: "transaction: TRANSACTION_JOINED", given: engine(onlyonce.Policy{Transaction: onlyonce.JoinedTransaction}),
+			promised: "transaction: TRANSACTION_JOINED", given: engine(onlyonce.Policy{TransactionMode: onlyonce.JoinedTransaction}),
 		},
 		"a required key": {
 			promised: "key: KEY_USE_REQUIRED", given: interceptor.Policy{Key: interceptor.KeyOptional},
@@ -68,11 +68,11 @@ func weakenings() map[string]weakening {
 		"the same form of keys": {promised: "key_form: KEY_FORM_STRICT", given: interceptor.Policy{KeyRules: &strict}},
 		"a stricter form":       {promised: "key_form: KEY_FORM_STRICT", given: interceptor.Policy{KeyRules: &narrow}},
 		"fail-open": {
-			promised: least + "fail_open: false", given: engine(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, FailOpen: onlyonce.On}),
-			named: []string{"FailOpen On", "fail_open false"},
+			promised: least + "fail_open: false", given: engine(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, StoreDown: onlyonce.FailOpen}),
+			named: []string{"StoreDown FailOpen", "fail_open false"},
 		},
 		"detached runs": {
-			promised: "detached: true", given: engine(onlyonce.Policy{Detached: onlyonce.Off}), named: []string{"Detached Off", "detached true"},
+			promised: "detached: true", given: engine(onlyonce.Policy{Detachment: onlyonce.Attached}), named: []string{"Detachment Attached", "detached true"},
 		},
 		"the bound on attempts": {
 			promised: "max_attempts: 3", given: engine(onlyonce.Policy{MaxAttempts: 9}), named: []string{"MaxAttempts 9", "max_attempts 3"},

@@ -139,7 +139,7 @@ func payOnce(ctx context.Context, stdout io.Writer, addr, key string, order orde
 
 	resp, err := client.Pay(ctx, request(order), interceptor.WithKey(key))
 	if err != nil {
-		return fmt.Errorf("paying with key %s: %w (outcome: %v)", key, err, onlyonce.OutcomeOf(err))
+		return fmt.Errorf("paying with key %s: %w (outcome: %v)", key, err, onlyonce.VerdictOf(err))
 	}
 
 	_, _ = fmt.Fprintf(stdout, "key %s: payment %s of order %s, charge number %d, balance of %s now %s %s\n",

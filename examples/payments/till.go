@@ -30,7 +30,7 @@ type till struct {
 // not at all. The .proto cannot know which store a server has.
 func exactlyOnce() interceptor.ServerOption {
 	return interceptor.WithMethodPolicy(paymentsv1.PaymentService_Pay_FullMethodName,
-		interceptor.Policy{Policy: onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, Transaction: onlyonce.SingleTransaction}})
+		interceptor.Policy{Policy: onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, TransactionMode: onlyonce.SingleTransaction}})
 }
 
 // Pay writes the payment.

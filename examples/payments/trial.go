@@ -306,7 +306,7 @@ func keyed(client paymentsv1.PaymentServiceClient, observed *observations) payFu
 
 		for {
 			_, err := client.Pay(ctx, request(order), interceptor.WithKey(order.Key()))
-			if onlyonce.OutcomeOf(err) != onlyonce.OutcomeUnknown {
+			if onlyonce.VerdictOf(err) != onlyonce.VerdictUnknown {
 				return err // a gRPC status
 			}
 

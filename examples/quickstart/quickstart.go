@@ -52,10 +52,10 @@ func Dial(target string, creds credentials.TransportCredentials) (*grpc.ClientCo
 func Pay(ctx context.Context, client paymentsv1.PaymentServiceClient, req *paymentsv1.PayRequest) error {
 	resp, err := client.Pay(ctx, req, interceptor.WithKey("order-"+req.GetOrderId()))
 	if err != nil {
-		switch onlyonce.OutcomeOf(err) {
-		case onlyonce.OutcomeFinal: // this answer will not change; a new key is a new operation
-		case onlyonce.OutcomeNotExecuted: // nothing happened
-		case onlyonce.OutcomeUnknown: // it may have happened: ask again with the same key, never with a new one
+		switch onlyonce.VerdictOf(err) {
+		case onlyonce.VerdictFinal: // this answer will not change; a new key is a new operation
+		case onlyonce.VerdictNotExecuted: // nothing happened
+		case onlyonce.VerdictUnknown: // it may have happened: ask again with the same key, never with a new one
 		}
 
 		return err

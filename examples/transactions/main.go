@@ -60,7 +60,7 @@ func run(ctx context.Context, out io.Writer, path string) (err error) {
 
 	for _, method := range []struct {
 		name        string
-		transaction onlyonce.Transaction
+		transaction onlyonce.TransactionMode
 		handle      func(context.Context, Order) (string, error)
 	}{
 		{"Place", onlyonce.SingleTransaction, orders.Place},
@@ -68,7 +68,7 @@ func run(ctx context.Context, out io.Writer, path string) (err error) {
 	} {
 		call := onlyonce.Call{
 			Method: method.name, Key: order.ID, Request: fmt.Append(nil, order),
-			Policy: &onlyonce.Policy{Transaction: method.transaction},
+			Policy: &onlyonce.Policy{TransactionMode: method.transaction},
 		}
 
 		for range 2 {

@@ -59,7 +59,7 @@ func TestHandlerThatUsesPGXJoins(t *testing.T) {
 	}
 
 	engine, err := onlyonce.New(records, onlyonce.WithPolicy(onlyonce.Policy{
-		Guarantee: onlyonce.ExactlyOnce, Transaction: onlyonce.JoinedTransaction,
+		Guarantee: onlyonce.ExactlyOnce, TransactionMode: onlyonce.JoinedTransaction,
 	}))
 	if err != nil {
 		t.Fatal(err)

@@ -49,7 +49,7 @@ func (c *client) insist() {
 			err = a.err
 		}
 
-		if onlyonce.OutcomeOf(err) == onlyonce.OutcomeFinal {
+		if onlyonce.VerdictOf(err) == onlyonce.VerdictFinal {
 			return
 		}
 
@@ -73,7 +73,7 @@ func (c *client) insist() {
 // learn decides about the key of the next attempt. It stays the same, unless the answers to all attempts with it have
 // said that nothing happened; and even then it stays the same where others use it for the same purpose.
 func (c *client) learn(err error) {
-	if onlyonce.OutcomeOf(err) != onlyonce.OutcomeNotExecuted {
+	if onlyonce.VerdictOf(err) != onlyonce.VerdictNotExecuted {
 		c.unsure = true
 	}
 

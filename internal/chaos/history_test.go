@@ -121,7 +121,7 @@ func (h *history) endAttempt(a *attempt, result onlyonce.Result, err error, pani
 
 	a.ended = h.now()
 	a.result, a.err, a.panicked = result, err, panicked
-	h.notef(a.id, "attempt %d was answered %s %q, %v (%v)", a.number, result.Status, result.Body, err, onlyonce.OutcomeOf(err))
+	h.notef(a.id, "attempt %d was answered %s %q, %v (%v)", a.number, result.Status, result.Body, err, onlyonce.VerdictOf(err))
 }
 
 // startRun records the start of a handler. A later run has a higher fence.
@@ -152,7 +152,7 @@ func (h *history) startRun(ctx context.Context, a *attempt) *run {
 
 	r.fence = about.Fence
 
-	if w.policy.Transaction == onlyonce.SingleTransaction {
+	if w.policy.TransactionMode == onlyonce.SingleTransaction {
 		r.fence = uint64(r.number) + 1 // whoever begins later has waited for the end of those before
 	}
 

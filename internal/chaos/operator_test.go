@@ -32,7 +32,7 @@ func (w *world) operate() {
 // happened is refused if the record was looked up while the owner may have been alive; a hasty operator lies about that.
 func (w *world) settle(p *process, id onlyonce.Identity) error {
 	rec, err := p.engine.Lookup(context.Background(), id)
-	if err != nil || !rec.OutcomeUnknown {
+	if err != nil || !rec.Unsettled {
 		return err
 	}
 

@@ -52,7 +52,7 @@ func (s *scenario) judge(h *history) []string {
 func (s *scenario) once() bool { return s.policy.Guarantee != onlyonce.AtLeastOnce }
 
 func (h *history) judgeAnswer(a *attempt) {
-	outcome := onlyonce.OutcomeOf(a.err)
+	outcome := onlyonce.VerdictOf(a.err)
 
 	switch {
 	case a.panicked:
@@ -63,20 +63,20 @@ func (h *history) judgeAnswer(a *attempt) {
 		return
 	case a.err == nil:
 		h.judgeSuccess(a)
-	case outcome == onlyonce.OutcomeFinal && a.result.Status == onlyonce.StatusRejected:
+	case outcome == onlyonce.VerdictFinal && a.result.Status == onlyonce.StatusRejected:
 		h.judgeReused(a)
-	case outcome == onlyonce.OutcomeFinal && !definite(a):
+	case outcome == onlyonce.VerdictFinal && !definite(a):
 		h.violationf(a.id, "attempt %d: %s is told as definite", a.number, a.result.Status)
-	case outcome == onlyonce.OutcomeNotExecuted:
+	case outcome == onlyonce.VerdictNotExecuted:
 		h.judgeNotExecuted(a)
 	}
 
-	if (a.result.Status == onlyonce.StatusReleased) != (outcome == onlyonce.OutcomeNotExecuted) {
+	if (a.result.Status == onlyonce.StatusReleased) != (outcome == onlyonce.VerdictNotExecuted) {
 		h.violationf(a.id, "attempt %d: %s means %v", a.number, a.result.Status, outcome)
 	}
 
 	switch {
-	case definite(a) && outcome != onlyonce.OutcomeFinal:
+	case definite(a) && outcome != onlyonce.VerdictFinal:
 		h.violationf(a.id, "attempt %d: a recorded outcome means %v", a.number, outcome)
 	case a.result.Status == onlyonce.StatusExecuted && (a.run == nil || a.run.value != a.value()):
 		h.violationf(a.id, "attempt %d: its answer is not its run's", a.number)
@@ -138,7 +138,7 @@ func (h *history) judgeNotExecuted(a *attempt) {
 
 // binds reports whether a run binds its key to its request. What is rolled back takes that with it.
 func (h *history) binds(r *run) bool {
-	if r.attempt.process.world.policy.Transaction != onlyonce.SingleTransaction || r.effects > 0 {
+	if r.attempt.process.world.policy.TransactionMode != onlyonce.SingleTransaction || r.effects > 0 {
 		return true
 	}
 
@@ -149,7 +149,7 @@ func (h *history) binds(r *run) bool {
 
 // bindsAt reports whether a run speaks for its key at a time: before it began, another may have, and was rolled back.
 func (r *run) bindsAt(at int64) bool {
-	return r.attempt.process.world.policy.Transaction != onlyonce.SingleTransaction || r.began < at
+	return r.attempt.process.world.policy.TransactionMode != onlyonce.SingleTransaction || r.began < at
 }
 
 func (h *history) judgeIdentity(id onlyonce.Identity, once bool) {

@@ -79,7 +79,7 @@ func newScenario(seed uint64) *scenario {
 	}
 
 	if chance(rng, 0.2) {
-		s.policy.Detached = onlyonce.Off
+		s.policy.Detachment = onlyonce.Attached
 	}
 
 	if chance(rng, 0.2) {

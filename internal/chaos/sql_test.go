@@ -36,7 +36,7 @@ func runOnSQL(t *testing.T, name string, d sqlstore.Dialect, fresh func(testing.
 	t.Helper()
 	t.Parallel()
 
-	for _, transaction := range []onlyonce.Transaction{0, onlyonce.SingleTransaction, onlyonce.JoinedTransaction} {
+	for _, transaction := range []onlyonce.TransactionMode{0, onlyonce.SingleTransaction, onlyonce.JoinedTransaction} {
 		end := *firstSeed + uint64(*sqlRuns)
 		if d == sqlstore.PostgreSQL && transaction == onlyonce.SingleTransaction {
 			end++ // one seed with a pipeline and one without
@@ -49,7 +49,7 @@ func runOnSQL(t *testing.T, name string, d sqlstore.Dialect, fresh func(testing.
 				s := newRealScenario(seed, name)
 				s.limits.StoreTimeout += 300 * time.Millisecond // a connection that is given up on costs another one
 				if transaction != 0 {
-					s.policy.Guarantee, s.policy.Transaction = onlyonce.ExactlyOnce, transaction
+					s.policy.Guarantee, s.policy.TransactionMode = onlyonce.ExactlyOnce, transaction
 				}
 
 				if d == sqlstore.SQLite {
@@ -293,7 +293,7 @@ func (b books) handle(
 		return answer()
 	}
 
-	if b.policy.Transaction == onlyonce.SingleTransaction {
+	if b.policy.TransactionMode == onlyonce.SingleTransaction {
 		return write(sqlstore.Tx(ctx))
 	}
 

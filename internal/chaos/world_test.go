@@ -282,7 +282,7 @@ func (w *world) mustBeSettledIfNobodyDied() {
 			w.violationf(id, "its record cannot be read: %v", err)
 		}
 
-		if rec.OutcomeUnknown && !w.excused(id) {
+		if rec.Unsettled && !w.excused(id) {
 			w.violationf(id, "the record is %v with fence %d, and nobody died or ended ambiguously", rec.State, rec.Fence)
 		}
 	}

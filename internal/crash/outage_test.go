@@ -85,7 +85,7 @@ func TestF06StoreDownBeforeTheClaim(t *testing.T) {
 
 		r := newRemote(t)
 		policy := sound(onlyonce.AtLeastOnce)
-		policy.FailOpen = onlyonce.On
+		policy.StoreDown = onlyonce.FailOpen
 		first := r.start(t, cutOff(policy)).dial(t)
 
 		r.line.Down()
@@ -123,7 +123,7 @@ func TestF07StoreDownDuringTheRun(t *testing.T) {
 		second.pay(t, theKey).mustReject(t, onlyonce.ReasonOutcomeUnknown)
 		r.line.Up()
 
-		eventually(t, "the run has its lease again", func() bool { return !r.record(t, theKey).OutcomeUnknown })
+		eventually(t, "the run has its lease again", func() bool { return !r.record(t, theKey).Unsettled })
 		caller.release()
 
 		ran := caller.finish(t)
@@ -156,7 +156,7 @@ func endsInTime(t *testing.T, lease time.Duration) bool {
 	begun.release()
 
 	end := told.wait(t)
-	inTime := !r.record(t, theKey).OutcomeUnknown
+	inTime := !r.record(t, theKey).Unsettled
 
 	if cause := string(end.Body); cause != onlyonce.ErrLeaseLost.Error() {
 		t.Errorf("the run was ended because: %s", cause)

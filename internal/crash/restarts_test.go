@@ -134,7 +134,7 @@ func (w *world) mustBeTrue(t *testing.T, key string, answers []answer) {
 		switch {
 		case got.err != nil:
 			// The handler has no errors, so nobody can be told that there is another final answer or that nothing happened.
-			if outcome := onlyonce.OutcomeOf(got.err); outcome != onlyonce.OutcomeUnknown || got.reason() != onlyonce.ReasonOutcomeUnknown {
+			if outcome := onlyonce.VerdictOf(got.err); outcome != onlyonce.VerdictUnknown || got.reason() != onlyonce.ReasonOutcomeUnknown {
 				t.Errorf("a caller of %s was told %v: %v", key, outcome, got.err)
 			}
 		case first == nil:
@@ -150,7 +150,7 @@ func (w *world) mustBeTrue(t *testing.T, key string, answers []answer) {
 		t.Errorf("a caller of %s got a response: %d effects, the record is %v, the last caller got %v", key, effects, rec.State, last.err)
 	}
 
-	if first == nil && (!rec.OutcomeUnknown || w.ownerLives(key)) {
+	if first == nil && (!rec.Unsettled || w.ownerLives(key)) {
 		t.Errorf("no caller of %s got a response; the record is %v, its owner lives: %t", key, rec.State, w.ownerLives(key))
 	}
 }

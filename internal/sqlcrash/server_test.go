@@ -195,7 +195,7 @@ func build(config *serverConfig, probe *probe, records *sqlstore.Store, db *sql.
 
 	service := &shop{probe: probe, db: db, dialect: config.Dialect, outside: config.Outside, heedless: config.Heedless}
 
-	policy := interceptor.Policy{Policy: onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, Transaction: onlyonce.SingleTransaction}}
+	policy := interceptor.Policy{Policy: onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, TransactionMode: onlyonce.SingleTransaction}}
 	if config.Outside {
 		policy = interceptor.Policy{Policy: onlyonce.Policy{Guarantee: onlyonce.AtMostOnce}}
 	}
@@ -209,7 +209,7 @@ func build(config *serverConfig, probe *probe, records *sqlstore.Store, db *sql.
 		interceptor.WithPolicy(interceptor.Policy{Key: interceptor.KeyRequired}),
 		interceptor.WithMethodPolicy(methodOf(single), policy),
 		interceptor.WithMethodPolicy(methodOf(joined), interceptor.Policy{
-			Policy: onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, Transaction: onlyonce.JoinedTransaction},
+			Policy: onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, TransactionMode: onlyonce.JoinedTransaction},
 		}))
 	if err != nil {
 		return nil, nil, err

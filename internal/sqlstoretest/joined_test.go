@@ -329,7 +329,7 @@ func TestRunWhoseTransactionWasRolledBackAfterItJoinedKeepsItsLease(t *testing.T
 		db := pool(base.DB(t, k.params...))
 		s := k.orders(t, db)
 		lease := onlyonce.WithPolicy(onlyonce.Policy{
-			Guarantee: onlyonce.ExactlyOnce, Transaction: onlyonce.JoinedTransaction, Lease: 5 * unit, MaxWait: patience,
+			Guarantee: onlyonce.ExactlyOnce, TransactionMode: onlyonce.JoinedTransaction, Lease: 5 * unit, MaxWait: patience,
 		})
 		here, there := engine(t, k.on(t, db), 0, lease), engine(t, k.on(t, pool(base.DB(t, k.params...))), 0, lease)
 		undone := make(chan struct{})

@@ -48,7 +48,7 @@ func TestEverythingWorksThroughAPoolerInTransactionMode(t *testing.T) {
 			storetest.Run(t, func(*testing.T) store.Store { return leased{s, s, s} }, storetest.WithUnit(unit))
 		})
 
-		for name, transaction := range map[string]onlyonce.Transaction{
+		for name, transaction := range map[string]onlyonce.TransactionMode{
 			"single": onlyonce.SingleTransaction, "joined": onlyonce.JoinedTransaction,
 		} {
 			t.Run(name, func(t *testing.T) {

@@ -102,11 +102,11 @@ func (s *shop) mustHave(tb testing.TB, runs, rows int64) {
 	}
 }
 
-func engine(tb testing.TB, s store.Store, transaction onlyonce.Transaction, opts ...onlyonce.Option) *onlyonce.Engine {
+func engine(tb testing.TB, s store.Store, transaction onlyonce.TransactionMode, opts ...onlyonce.Option) *onlyonce.Engine {
 	tb.Helper()
 
 	opts = append([]onlyonce.Option{
-		onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, Transaction: transaction}),
+		onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, TransactionMode: transaction}),
 		onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: unhurried, SettleTimeout: unhurried}),
 	}, opts...)
 
@@ -128,7 +128,7 @@ func engine(tb testing.TB, s store.Store, transaction onlyonce.Transaction, opts
 }
 
 // opened is a shop, its store and its engine on an empty database.
-func (k kind) opened(tb testing.TB, transaction onlyonce.Transaction) (*shop, *onlyonce.Engine) {
+func (k kind) opened(tb testing.TB, transaction onlyonce.TransactionMode) (*shop, *onlyonce.Engine) {
 	tb.Helper()
 
 	s, db := k.open(tb)

@@ -244,7 +244,7 @@ func TestF57RunThatAsksForSomethingElseIsRefusedDownstreamAndSaysWhoRefused(t *t
 	}
 
 	// Nobody may take it for an answer: the first run may have had its effect, as it had.
-	if outcome := onlyonce.OutcomeOf(err); outcome != onlyonce.OutcomeUnknown {
+	if outcome := onlyonce.VerdictOf(err); outcome != onlyonce.VerdictUnknown {
 		t.Errorf("the outcome is %v", outcome)
 	}
 

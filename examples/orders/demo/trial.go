@@ -163,7 +163,7 @@ func (s *stage) checkout(ctx context.Context, client shopv1.GatewayServiceClient
 			_, err = client.Checkout(ctx, o.request(), interceptor.WithKey(o.id))
 		}
 
-		if err == nil || ctx.Err() != nil || !s.without && onlyonce.OutcomeOf(err) == onlyonce.OutcomeFinal {
+		if err == nil || ctx.Err() != nil || !s.without && onlyonce.VerdictOf(err) == onlyonce.VerdictFinal {
 			return err // a gRPC status
 		}
 
