@@ -16,6 +16,7 @@ endif
 # Versions of the tools. A new version is installed at its first use.
 BUF_VERSION                := v1.68.0
 GOLANGCI_LINT_VERSION      := v2.15.0
+GOVULNCHECK_VERSION        := v1.9.0
 PROTOC_GEN_GO_VERSION      := v1.36.12
 PROTOC_GEN_GO_GRPC_VERSION := v1.6.2
 
@@ -36,16 +37,29 @@ export GOWORK := off
 
 TOOLS   := $(CURDIR)/.tools
 MODULES := $(sort $(patsubst %/go.mod,%,$(shell find . \
-	\( -name '.?*' -o -name third_party -o -name testdata -o -name node_modules \) -prune \
+	\( -name '.?*' -o -name testdata -o -name node_modules \) -prune \
 	-o -name go.mod -print)))
 
-# $(call in_each_module,command) runs a command in every module and stops at
-# the first failure.
+# Commands run beside each other: JOBS at a time, or as many as there are
+# processors. together prints the output of each whole, and failures last.
+JOBS     ?=
+TOGETHER := $(TOOLS)/together $(if $(JOBS),-jobs $(JOBS))
+
+# $(call build,module,package) builds one of the programs of this repository.
+define build
+mkdir -p $(TOOLS)
+go -C $(1) build -buildvcs=false -o $(TOOLS)/$(notdir $(2)) ./$(2)
+endef
+
+# $(call each_module,command) are the arguments of together for every module.
+each_module = $(foreach module,$(MODULES),'cd $(module); $(1)')
+
+# $(call in_each_module,command) runs a command in every module, and fails if it
+# fails in one of them.
 define in_each_module
-for module in $(MODULES); do
-	printf -- '-- %s %s\n' '$@' "$$module"
-	(cd "$$module"; $(1))
-done
+echo '-- $@'
+$(call build,.,internal/together)
+$(TOGETHER) $(call each_module,$(1))
 endef
 
 .PHONY: help
@@ -68,12 +82,38 @@ demo: ## run the payments example: STORE=memory:, redis://host:6379, sqlite:path
 demo-orders: ## run the orders example: 500 orders over four services that are killed at random
 	@go -C examples run ./orders demo
 
+# `make check` vets. Nobody debugs these binaries, and linking them without the
+# tables of a debugger takes half the time.
+GO_TEST   := go test -vet=off -ldflags=-w
+RACE_TEST := $(GO_TEST) -race -count=1 -timeout 15m
+
+# The race detector makes tests take six times the processor, and finds nothing
+# in packages that start no goroutines: ONE_BY_ONE are tested without it, and so
+# is fingerprint, but for its tests whose names say Concurrently. It allocates:
+# what counts allocations, tests whose names say Allocations, is built only
+# without it.
+ONE_BY_ONE := ./internal/faultrows ./internal/guarantees ./internal/imports ./internal/model
+SLOWEST    := ./internal/sqlstoretest ./internal/chaos ./internal/sqlcrash
+
+# The tests of all packages share two database servers, which run as long as
+# withservers does. It takes the place of the shell, so that it is the one that
+# make interrupts.
 .PHONY: test
-test: c-compiler servers ## run all tests with the race detector
-	@export CGO_ENABLED=1
-	$(call in_each_module,go test -race -count=1 -timeout 8m ./...)
-	echo '-- $@ bench, without the race detector, which allocates'
-	go -C bench test -count=1 ./...
+test: c-compiler servers ## run all tests, with the race detector where there is concurrency, JOBS=2 modules at the same time
+	@echo '-- $@'
+	$(call build,.,internal/together)
+	$(call build,internal/sqltest,withservers)
+	export CGO_ENABLED=1
+	exec $(TOOLS)/withservers $(TOGETHER) \
+		'$(RACE_TEST) $$(go list ./... | grep -vxFf <(go list ./fingerprint $(ONE_BY_ONE)))' \
+		$(foreach module,$(SLOWEST) $(filter-out . $(SLOWEST),$(MODULES)),'cd $(module); $(RACE_TEST) ./...') \
+		'$(RACE_TEST) -run Concurrently ./fingerprint' \
+		'$(GO_TEST) -count=1 -skip Concurrently ./fingerprint $(ONE_BY_ONE)' \
+		'cd ./bench; $(GO_TEST) -count=1 -run Allocations ./...'
+
+.PHONY: test-fast
+test-fast: ## run the tests that need no server and no C compiler, for the time between two edits
+	@$(GO_TEST) . ./fingerprint ./interceptor ./retry ./store ./store/memstore
 
 # The race detector needs a C compiler and the C library's headers.
 .PHONY: c-compiler
@@ -178,7 +218,7 @@ check-generated: $(TOOLS)/.buf@$(BUF_VERSION) \
 	trap 'rm -rf "$$tmp"' EXIT
 	mkdir "$$tmp/generated" "$$tmp/committed"
 	$(TOOLS)/buf generate --output "$$tmp/generated"
-	find . \( -name '.?*' -o -name third_party \) -prune -o -name '*.pb*.go' -print | while read -r file; do
+	find . -name '.?*' -prune -o -name '*.pb*.go' -print | while read -r file; do
 		mkdir -p "$$tmp/committed/$$(dirname "$$file")"
 		cp "$$file" "$$tmp/committed/$$file"
 	done
@@ -186,6 +226,10 @@ check-generated: $(TOOLS)/.buf@$(BUF_VERSION) \
 		echo 'generated code is not up to date: run make generate' >&2
 		exit 1
 	fi
+
+.PHONY: vulncheck
+vulncheck: $(TOOLS)/.govulncheck@$(GOVULNCHECK_VERSION) ## look for known vulnerabilities in what is called; needs the database at vuln.go.dev
+	@$(call in_each_module,$(TOOLS)/govulncheck ./...)
 
 .PHONY: bench
 bench: ## measure side by side, some minutes: ROUNDS=7 (how often each)
@@ -250,5 +294,6 @@ endef
 
 $(eval $(call install,buf,github.com/bufbuild/buf/cmd/buf,$(BUF_VERSION)))
 $(eval $(call install,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$(GOLANGCI_LINT_VERSION)))
+$(eval $(call install,govulncheck,golang.org/x/vuln/cmd/govulncheck,$(GOVULNCHECK_VERSION)))
 $(eval $(call install,protoc-gen-go,google.golang.org/protobuf/cmd/protoc-gen-go,$(PROTOC_GEN_GO_VERSION)))
 $(eval $(call install,protoc-gen-go-grpc,google.golang.org/grpc/cmd/protoc-gen-go-grpc,$(PROTOC_GEN_GO_GRPC_VERSION)))

@@ -11,7 +11,7 @@ import (
 type Result struct {
 	// Body is what the function returned, in this call or in the earlier one that is replayed. Nobody modifies it.
 	Body []byte
-	// Status says what became of the call.
+	// Status is what became of the call.
 	Status Status
 	// ExecutedAt is when the replayed run ended, on the store's clock; zero where Status is not StatusReplayed.
 	ExecutedAt time.Time
@@ -30,19 +30,19 @@ const (
 	codeError = "ERROR"
 )
 
-// Do runs a function once per key, for programs without gRPC: an HTTP handler with an Idempotency-Key header, a consumer
+// Do runs a function once per key, for programs without gRPC. Examples are an HTTP handler with an Idempotency-Key header, and a consumer
 // of a message queue with the message's id as key.
 //
-// A result without error is recorded, and returned to every later call with the same identity and request. So is an
-// error that the function marked with [Final]; its duplicates get its text as a [*RecordedError]. An error marked with
-// [NotExecuted] releases the key. Any other error is ambiguous: under AtMostOnce later calls are told that the outcome is
-// unknown, otherwise the next one runs again.
+// The result of the function decides what later calls with the same identity and request get:
+//   - A result without error is recorded and returned to them.
+//   - An error that the function marked with [Final] is recorded. They get its text as a [*RecordedError].
+//   - An error marked with [NotExecuted] releases the key: the next call runs.
+//   - Any other error is ambiguous. Under AtMostOnce they get [ReasonOutcomeUnknown]. Otherwise the next call runs again.
 //
-// A handler that joins a transaction of its own gives it the bytes that it will return, as []byte or string.
+// If the function joins a transaction of its own, it passes the bytes that it will return to that transaction, as []byte or string.
 //
-// The function gets the run's context: see [Engine.Execute]. Do returns when it has ended, even if ctx ends before. The
-// error is the function's own without its mark, a [*RecordedError], or one of Execute's; [VerdictOf] says what it means
-// for the key.
+// The function gets the run's context: see [Engine.Execute]. Do returns when the function has ended, even if ctx ends before. The error
+// is the function's own without its mark, a [*RecordedError], or one of Execute's. [VerdictOf] returns what it means for the key.
 func (e *Engine) Do(ctx context.Context, call Call, fn func(ctx context.Context) ([]byte, error)) (Result, error) {
 	var (
 		body []byte
@@ -67,7 +67,7 @@ func (e *Engine) Do(ctx context.Context, call Call, fn func(ctx context.Context)
 		fail = &RecordedError{Message: string(reply.Body)}
 	case answeredFromRecord(&reply):
 		result.Body, fail = reply.Body, nil
-	case reply.Shared:
+	case reply.Shared, reply.Refused:
 		fail = reply.Err
 	default:
 		result.Body = body
@@ -107,9 +107,7 @@ func classify(body []byte, err error) Outcome {
 	}
 
 	out := Outcome{Code: codeError, Err: err, KeepWrites: KeepsWrites(err)}
-	if class, ok := MarkedClass(err); ok {
-		out.Class = class
-	}
+	out.Class, out.Marked = MarkedClass(err)
 
 	if out.Class == ClassDefinite {
 		out.Body = []byte(err.Error())
@@ -118,7 +116,7 @@ func classify(body []byte, err error) Outcome {
 	return out
 }
 
-// verdictOfStatus says what the error of a run means for its key.
+// verdictOfStatus returns what the error of a run means for its key.
 func verdictOfStatus(status Status) Verdict {
 	switch status {
 	case StatusExecuted, StatusReplayed:

@@ -3,6 +3,7 @@ package onlyonce_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -88,7 +89,7 @@ func TestF56DrainTellsRunsWhenItsTimeIsUp(t *testing.T) {
 		defer cancel()
 
 		err := e.Drain(ctx)
-		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "2 runs were told to stop, 0 settlements") {
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "2 runs were cancelled, 0 settlements") {
 			t.Errorf("Drain: %v, want a deadline and the count of 2 runs", err)
 		}
 
@@ -171,7 +172,7 @@ func TestF56DrainTellsUnprotectedRuns(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 
-		if err := e.Drain(ctx); err == nil || !strings.Contains(err.Error(), "1 runs were told to stop, 1 settlements") {
+		if err := e.Drain(ctx); err == nil || !strings.Contains(err.Error(), "1 runs were cancelled, 1 settlements") {
 			t.Errorf("Drain: %v, want the count of 1 run and 1 claim", err)
 		}
 
@@ -298,6 +299,27 @@ func TestF56RunThatStartsAfterTheDrainsTimeIsToldAtOnce(t *testing.T) {
 
 		if took := time.Since(began); took > time.Second || !errors.Is(a.err, onlyonce.ErrDraining) {
 			t.Errorf("the run ended after %v with %v, want at once with ErrDraining", took, a.err)
+		}
+	})
+}
+
+// Testing code ends goroutines with t.FailNow.
+func TestF56DrainEndsAlthoughAnObserverEndsItsGoroutine(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newFaultStore()
+		e := newEngine(t, s, onlyonce.WithObserver(onlyonce.ObserverFunc(func(_ context.Context, event onlyonce.Event) {
+			if event.Kind == onlyonce.EventPendingSettled {
+				runtime.Goexit()
+			}
+		})))
+		s.next(opHold, lostRequest)
+
+		do(t, e, pay("k"), new(payments).failing(errLine)).mustFail(t, onlyonce.StatusUnknown, errLine)
+		time.Sleep(time.Minute)
+
+		if err := e.Drain(t.Context()); err != nil {
+			t.Errorf("Drain: %v", err)
 		}
 	})
 }

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Reason says why a call was rejected. Its values are the contract with clients in every language. A Reason is an error,
-// so that a rejection can be recognised:
+// Reason is why a call was rejected. Its values are the contract with clients in every language. A Reason is an error, so that errors.Is
+// recognises a rejection:
 //
 //	if errors.Is(err, onlyonce.ReasonInProgress) { … }
 type Reason string
@@ -19,15 +19,17 @@ const (
 	ReasonKeyInvalid Reason = "IDEMPOTENCY_KEY_INVALID"
 	// ReasonKeyReused means that the key belongs to another request.
 	ReasonKeyReused Reason = "IDEMPOTENCY_KEY_REUSED"
-	// ReasonKeyExpired means that the key is time-ordered, that there is no record of it, and that it is so old that there may have
-	// been one: nothing runs under it any more.
+	// ReasonKeyExpired means that the key is time-ordered and too old to run, and that there is no record of it. The record may have
+	// expired.
 	ReasonKeyExpired Reason = "IDEMPOTENCY_KEY_EXPIRED"
 	// ReasonInProgress means that another call with the key is running and the wait for it is over.
 	ReasonInProgress Reason = "IDEMPOTENCY_IN_PROGRESS"
-	// ReasonLeaseLost means that this run was overtaken by another, which has no outcome yet, or that its claim was answered
-	// too late for it to begin.
+	// ReasonLeaseLost means that this run has no answer that counts:
+	//   - Another run has overtaken it, and has no outcome yet.
+	//   - The answer to its claim came too late for it to begin.
+	//   - No record shows that its transaction has committed.
 	ReasonLeaseLost Reason = "IDEMPOTENCY_LEASE_LOST"
-	// ReasonOutcomeUnknown means that an earlier run did not end in a known way and must not be repeated.
+	// ReasonOutcomeUnknown means that the outcome of an earlier run is unknown, and that the run must not be repeated.
 	ReasonOutcomeUnknown Reason = "IDEMPOTENCY_OUTCOME_UNKNOWN"
 	// ReasonOutcomeNotStored means that an earlier run has finished and its answer was too large to keep.
 	ReasonOutcomeNotStored Reason = "IDEMPOTENCY_OUTCOME_NOT_STORED"
@@ -35,7 +37,7 @@ const (
 	ReasonStoreUnavailable Reason = "IDEMPOTENCY_STORE_UNAVAILABLE"
 	// ReasonStoreFull means that a bound was reached before anything ran.
 	ReasonStoreFull Reason = "IDEMPOTENCY_STORE_FULL"
-	// ReasonScopeMissing means that the caller could not be told apart from others.
+	// ReasonScopeMissing means that the caller has no scope, so that nothing distinguishes it from others.
 	ReasonScopeMissing Reason = "IDEMPOTENCY_SCOPE_MISSING"
 	// ReasonRecordUnreadable means that the stored record is damaged.
 	ReasonRecordUnreadable Reason = "IDEMPOTENCY_RECORD_UNREADABLE"
@@ -46,20 +48,22 @@ const (
 // Error returns the reason.
 func (r Reason) Error() string { return string(r) }
 
-// Rejection is the error of a call that was answered without an outcome of its own. Nothing was executed by this call, unless
-// it was overtaken or its outcome was settled by somebody else: ReasonLeaseLost, ReasonOutcomeUnknown, ReasonOutcomeNotStored.
+// Rejection is the error of a call that was answered without an outcome of its own. Nothing was executed by this call, with three
+// exceptions: ReasonLeaseLost, ReasonOutcomeUnknown and ReasonOutcomeNotStored. There, this call's run may have been overtaken, or
+// somebody else may have settled its outcome.
 type Rejection struct {
-	// Reason says why.
+	// Reason is why the call was rejected.
 	Reason Reason
-	// Message is one sentence for a person, and says what to do.
+	// Message is one sentence for a person, with what to do.
 	Message string
-	// RetryAfter is how long to wait before the same key is tried again, jittered. Zero means that trying again is of
-	// no use.
+	// RetryAfter is how long to wait before the next try with the same key, jittered. Zero means that another try is of no use.
 	RetryAfter time.Duration
-	// Metadata are further facts: with ReasonOutcomeUnknown "since", a time in RFC 3339, and "original_code", the code that
-	// the earlier run ended with, where it is known; with ReasonOutcomeNotStored "original_code". It may be nil.
+	// Metadata are further facts. It may be nil.
+	//   - "since" comes with ReasonOutcomeUnknown. It is a time in RFC 3339.
+	//   - "original_code" comes with ReasonOutcomeNotStored, and with ReasonOutcomeUnknown where it is known. It is the code that the
+	//     earlier run ended with.
 	Metadata map[string]string
-	// Cause is the error behind the rejection. It is nil where there is none, and is never sent to a caller.
+	// Cause is the error behind the rejection, or nil. It is never sent to a caller.
 	Cause error
 }
 
@@ -83,7 +87,7 @@ func (r *Rejection) Is(target error) bool {
 // Unwrap returns the cause.
 func (r *Rejection) Unwrap() error { return r.Cause }
 
-// Verdict implements the interface that [VerdictOf] looks for.
+// Verdict returns what the rejection means for the key. [VerdictOf] calls it.
 func (r *Rejection) Verdict() Verdict {
 	switch r.Reason {
 	case ReasonKeyMissing, ReasonKeyInvalid, ReasonKeyReused, ReasonKeyExpired:
@@ -96,17 +100,12 @@ func (r *Rejection) Verdict() Verdict {
 	}
 }
 
-// ErrOwnKey means that a run was called again with its own key, and would wait for itself.
-var ErrOwnKey = errors.New("onlyonce: a run was called again with its own key: is the interceptor installed twice, " +
-	"or does the handler call itself?")
-
-// The causes with which a run's context is cancelled; see context.Cause.
 var (
-	// ErrMaxRun means that the run took longer than Policy.MaxRun.
-	ErrMaxRun = errors.New("onlyonce: the run took longer than MaxRun")
-	// ErrLeaseLost means that another run may take over, or has: the lease could not be renewed in time, or the record
-	// belongs to somebody else or is gone.
-	ErrLeaseLost = errors.New("onlyonce: the lease of this run is lost")
-	// ErrDraining means that Drain ran out of time before the run ended.
-	ErrDraining = errors.New("onlyonce: the engine is draining and its time is up")
+	// ErrOwnKey means that a run was called again with its own key, and would wait for itself.
+	ErrOwnKey = errors.New("onlyonce: a run was called again with its own key and would wait for itself: " +
+		"the interceptor is installed twice, or the handler calls itself; install it once, and give the handler's calls keys of their own")
+	// ErrInTransaction means that a keyed call was made inside a transaction on its own store, by the handler of a run in a single
+	// transaction or inside sqlstore.InTx. The call might wait for that very transaction.
+	ErrInTransaction = errors.New("onlyonce: a keyed call inside a transaction on the same store might wait for that transaction: " +
+		"make the call before or after it; a handler in a single transaction needs JoinedTransaction for that")
 )

@@ -6,16 +6,18 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// EventKind says what happened.
+// EventKind is the kind of an event.
 type EventKind uint8
 
 // The kinds of events.
 const (
-	// EventCall is the end of a keyed call: Status says what became of it, Reason why it was rejected. Calls that their
-	// transport refuses, such as one without a scope, are told by Engine.Refused; a replay that cannot be decoded is told
-	// twice, as replayed and then as refused.
+	// EventCall is the end of a keyed call. Status is what became of it, Reason is why it was rejected. Engine.Refused reports calls that
+	// their transport refuses, such as a call without a scope. A replay that cannot be decoded is reported twice, first as replayed and
+	// then as refused.
 	EventCall EventKind = iota + 1
 	// EventRenewFailed means that the store did not answer a renewal. The run goes on.
 	EventRenewFailed
@@ -23,42 +25,46 @@ const (
 	EventLeaseLost
 	// EventTakeover means that a run begins on a key that it has taken over from a run that never ended.
 	EventTakeover
-	// EventSettleFailed means that the store did not take the end of a run. It is tried again in the background.
+	// EventSettleFailed means that the store did not acknowledge the end of a run. The engine tries it again in the background.
 	EventSettleFailed
-	// EventClaimWithdrawn means that nobody knows whether a claim has arrived, so that it is released in the background.
+	// EventClaimWithdrawn means that nobody knows whether a claim has arrived. The engine releases it in the background.
 	EventClaimWithdrawn
-	// EventPendingSettled means that the store has acknowledged what was tried in the background.
+	// EventPendingSettled means that the store has acknowledged a settlement that was tried in the background.
 	EventPendingSettled
-	// EventSchemeDiffers means that the record's fingerprint was made in another way and was not compared.
+	// EventSchemeDiffers means that the record's fingerprint has another scheme and was not compared.
 	EventSchemeDiffers
-	// EventRecoverFailed means that a recovery function has failed, or that what it found could not be recorded: with
-	// ErrOwnerMayBeAlive, because it said too early that nothing happened.
+	// EventRecoverFailed means that a recovery function has failed, or that its finding could not be recorded. Err matches
+	// ErrOwnerMayBeAlive if the function returned DidNotHappen too early.
 	EventRecoverFailed
 	// EventResolved means that a recovery function, a person, or a program in their name settled a record.
 	EventResolved
 	// EventConflict means that the transaction of a run conflicted with another one and was rolled back. The handler is run again,
 	// a few times at most.
 	EventConflict
-	// EventNotJoined means that the handler of a joined run has returned a response without having written the completion in its
-	// transaction. The outcome is recorded by itself, so that ExactlyOnce does not hold for this run: see JoinedTransaction.
-	EventNotJoined
+	// EventTransactionUnused means that the handler of a run under ExactlyOnce has returned a response and has not used the transaction
+	// of the run. Either it has not taken the transaction from its context, or it has not written the completion in a transaction of its
+	// own. The outcome is recorded by itself, so ExactlyOnce does not hold for the writes of the handler: see TransactionMode.
+	EventTransactionUnused
+	// EventForgotten means that an operator has removed a record. Err is the reason.
+	EventForgotten
 )
 
 // String returns the name of the kind.
 func (k EventKind) String() string {
 	names := [...]string{
-		EventCall:           "call",
-		EventRenewFailed:    "renewal failed",
-		EventLeaseLost:      "lease lost",
-		EventTakeover:       "takeover",
-		EventSettleFailed:   "settlement failed",
-		EventClaimWithdrawn: "claim withdrawn",
-		EventPendingSettled: "pending settled",
-		EventSchemeDiffers:  "fingerprint scheme differs",
-		EventRecoverFailed:  "recovery failed",
-		EventResolved:       "resolved",
-		EventConflict:       "conflict",
-		EventNotJoined:      "not joined",
+		EventCall:              "call",
+		EventRenewFailed:       "renewal failed",
+		EventLeaseLost:         "lease lost",
+		EventTakeover:          "takeover",
+		EventSettleFailed:      "settlement failed",
+		EventClaimWithdrawn:    "claim withdrawn",
+		EventPendingSettled:    "pending settled",
+		EventSchemeDiffers:     "fingerprint scheme differs",
+		EventRecoverFailed:     "recovery failed",
+		EventResolved:          "resolved",
+		EventConflict:          "conflict",
+		EventTransactionUnused: "transaction unused",
+		EventForgotten:         "forgotten",
 	}
 	if int(k) < len(names) && names[k] != "" {
 		return names[k]
@@ -70,10 +76,11 @@ func (k EventKind) String() string {
 // Event is something that an operator may want to see.
 type Event struct {
 	Kind EventKind
-	// Method and Key name the call. Key is for logs and must never become a metric label; it is empty where the engine
-	// was told to hide keys.
+	// ID is the storage key of the call's record. It is zero where the call has no valid key. See Engine.LookupID.
+	ID store.Key
+	// Method and Key name the call. Key is for logs and must never become a metric label. It is empty under WithHiddenKeys.
 	Method, Key string
-	// Status is set on an EventCall, and is what the caller is told: StatusUnknown where Reason is ReasonOutcomeUnknown.
+	// Status is set on an EventCall. It is the status that the caller gets: StatusUnknown if Reason is ReasonOutcomeUnknown.
 	Status Status
 	// Reason is set on an EventCall that was rejected.
 	Reason Reason
@@ -97,9 +104,36 @@ type ObserverFunc func(ctx context.Context, event Event)
 // Observe calls f.
 func (f ObserverFunc) Observe(ctx context.Context, event Event) { f(ctx, event) }
 
+// refuse makes the event that of a call that has no outcome, because of err.
+func (e *Event) refuse(err error) {
+	e.Status = StatusRejected
+	e.Err = err
+
+	if rejection, ok := err.(*Rejection); ok { //nolint:errorlint // what is wrapped is not this call's rejection
+		e.Reason = rejection.Reason
+
+		if e.Reason == ReasonOutcomeUnknown {
+			e.Status = StatusUnknown
+		}
+	}
+}
+
+// watched reports whether the observer wants to know of the end of a call.
+func (e *Engine) watched(status Status, err error) bool {
+	if e.quiet {
+		return err != nil || status != StatusExecuted && status != StatusReplayed && status != StatusReleased
+	}
+
+	return e.observer != nil
+}
+
 func (e *Engine) observe(ctx context.Context, event Event) {
 	if e.observer == nil {
 		return
+	}
+
+	if e.hideKeys {
+		event.Key = ""
 	}
 
 	// What happens to a key must not depend on who looks on.

@@ -87,7 +87,7 @@ func TestHiddenKeysAreInNoEventAndNoRecord(t *testing.T) {
 		_ = do(t, e, pay("card-4711"), p.failing(errLine))
 		time.Sleep(time.Second)
 
-		if err := e.Resolve(t.Context(), identity("card-4711"), onlyonce.Resolution{Fence: 1, Executed: true}); err != nil {
+		if err := e.Resolve(t.Context(), record(t, e, "card-4711"), onlyonce.Happened("OK", nil)); err != nil {
 			t.Error(err)
 		}
 

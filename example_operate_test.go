@@ -68,13 +68,13 @@ func ExampleRecoverFunc() {
 
 	pay := onlyonce.Call{
 		Method: "pay", Key: "order-1",
-		Recover: func(_ context.Context, record onlyonce.Record) (onlyonce.Recovery, error) {
+		Recover: func(_ context.Context, record onlyonce.Record) (onlyonce.Finding, error) {
 			receipt, found := statement[record.ReadableKey]
 			if !found {
-				return onlyonce.Recovery{}, nil // still unknown: it may be on its way
+				return onlyonce.StillUnknown(), nil // still unknown: it may be on its way
 			}
 
-			return onlyonce.Recovery{Finding: onlyonce.Happened, Code: "OK", Body: []byte(receipt)}, nil
+			return onlyonce.Happened("OK", []byte(receipt)), nil
 		},
 	}
 

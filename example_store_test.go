@@ -50,7 +50,10 @@ func (s *mapStore) Hold(_ context.Context, op store.Hold) (store.Result, error) 
 	return s.apply(op.Key, op.Apply)
 }
 
-// A store of one's own: five methods, each of them one atomic step. Package storetest checks that it keeps the contract.
+// It can do nothing else.
+func (s *mapStore) Capabilities() store.Capabilities { return store.Capabilities{} }
+
+// A store of one's own: five operations, each of them one atomic step. Package storetest checks that it keeps the contract.
 func Example_customStore() {
 	engine, err := onlyonce.New(&mapStore{records: make(map[store.Key]store.Record)})
 	if err != nil {

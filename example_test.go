@@ -34,7 +34,7 @@ func ExampleNew() {
 	fmt.Println(err)
 	// Output:
 	// AT_LEAST_ONCE
-	// onlyonce: Guarantee is EXACTLY_ONCE, which this store cannot hold: use a store that writes the record in the handler's transaction
+	// onlyonce: Guarantee is EXACTLY_ONCE, and this store has no transactions: use a store that writes the record in the handler's transaction
 }
 
 // An HTTP handler that honours the header Idempotency-Key.
@@ -214,9 +214,9 @@ func ExampleEngine_Resolve() {
 		return
 	}
 
-	fmt.Println(record.State, record.Unsettled)
+	fmt.Println(record.State, record.Unknown)
 
-	err = engine.Resolve(ctx, id, onlyonce.Resolution{Fence: record.Fence, Executed: true, Code: "OK", Body: []byte("paid on Monday")})
+	err = engine.Resolve(ctx, record, onlyonce.Happened("OK", []byte("paid on Monday")))
 	if err != nil {
 		fmt.Println(err)
 

@@ -3,6 +3,7 @@ package onlyonce_test
 import (
 	"context"
 	"errors"
+	"iter"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -225,6 +226,18 @@ func (s *faultStore) Hold(ctx context.Context, op store.Hold) (store.Result, err
 	return s.pass(ctx, opHold, func(ctx context.Context) (store.Result, error) { return s.memory().Hold(ctx, op) })
 }
 
+func (s *faultStore) Capabilities() store.Capabilities {
+	return store.Capabilities{Inspector: s, Forgetter: s, Lister: s}
+}
+
+func (s *faultStore) Forget(ctx context.Context, op store.Forgetting) (store.Result, error) {
+	return s.memory().Forget(ctx, op)
+}
+
+func (s *faultStore) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] {
+	return s.memory().ListUnknown(ctx)
+}
+
 func (s *faultStore) Lookup(ctx context.Context, key store.Key) (store.Result, error) {
 	return s.memory().Lookup(ctx, key)
 }
@@ -257,6 +270,13 @@ func notifying(t *testing.T, s *faultStore) *notifyingStore {
 	return n
 }
 
+func (s *notifyingStore) Capabilities() store.Capabilities {
+	can := s.faultStore.Capabilities()
+	can.Notifier = s
+
+	return can
+}
+
 func (s *notifyingStore) Watch(key store.Key) (<-chan struct{}, func()) {
 	s.before()
 	s.open.Add(1)
@@ -272,14 +292,30 @@ func (s *notifyingStore) Watch(key store.Key) (<-chan struct{}, func()) {
 // transactionalStore lets runs join transactions, and sees none that do.
 type transactionalStore struct{ *faultStore }
 
+func (s transactionalStore) Capabilities() store.Capabilities {
+	can := s.faultStore.Capabilities()
+	can.Transactional = s
+
+	return can
+}
+
 func (transactionalStore) Begin(context.Context, store.Claim, time.Duration) (store.Result, store.Transaction, error) {
 	panic("a single transaction was begun")
 }
 
 func (transactionalStore) Join(ctx context.Context, _ store.Joinable) context.Context { return ctx }
 
+// plainStore can do nothing but the operations of a store.
+type plainStore struct{ store.Store }
+
+func (plainStore) Capabilities() store.Capabilities { return store.Capabilities{} }
+
 // blindStore cannot read its records.
 type blindStore struct{ *memstore.Store }
+
+func (s blindStore) Capabilities() store.Capabilities {
+	return store.Capabilities{Inspector: s, Immediate: true}
+}
 
 func (blindStore) Lookup(context.Context, store.Key) (store.Result, error) {
 	return store.Result{}, errLine

@@ -193,15 +193,6 @@ func record(t *testing.T, e *onlyonce.Engine, key string) onlyonce.Record {
 	return rec
 }
 
-// notExecuted is the resolution of somebody who looks the record up, and then finds nothing.
-func notExecuted(t *testing.T, e *onlyonce.Engine) onlyonce.Resolution {
-	t.Helper()
-
-	rec := record(t, e, "k")
-
-	return onlyonce.Resolution{Fence: rec.Fence, AsOf: rec.LookedUpAt}
-}
-
 // mustBeState checks the record of the key "k".
 func mustBeState(t *testing.T, e *onlyonce.Engine, state store.State) {
 	t.Helper()
@@ -233,9 +224,9 @@ func (j *journal) of(kind onlyonce.EventKind) []onlyonce.Event {
 
 	var found []onlyonce.Event
 
-	for _, event := range j.events {
-		if event.Kind == kind {
-			found = append(found, event)
+	for i := range j.events {
+		if j.events[i].Kind == kind {
+			found = append(found, j.events[i])
 		}
 	}
 

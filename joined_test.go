@@ -165,7 +165,7 @@ func TestHandlerThatDoesNotJoinIsRecordedAllTheSameAndReported(t *testing.T) {
 
 		_ = do(t, e, pay("refused"), p.failing(onlyonce.Final(errors.New("no")))) // it has nothing to commit
 
-		if n := len(seen.of(onlyonce.EventNotJoined)); n != 1 {
+		if n := len(seen.of(onlyonce.EventTransactionUnused)); n != 1 {
 			t.Errorf("%d events, want one for the response", n)
 		}
 	})
@@ -275,7 +275,7 @@ func TestJoinedRunIsNotAnsweredWithWhatNoRecordHolds(t *testing.T) {
 		t.Helper()
 		time.Sleep(onlyonce.DefaultMaxRun + onlyonce.DefaultLease)
 
-		if err := e.Resolve(t.Context(), identity("k"), notExecuted(t, e)); err != nil {
+		if err := e.Resolve(t.Context(), record(t, e, "k"), onlyonce.DidNotHappen()); err != nil {
 			t.Errorf("Resolve: %v", err)
 		}
 	}
@@ -348,6 +348,13 @@ type losingStore struct {
 	down  atomic.Bool
 }
 
+func (s *losingStore) Capabilities() store.Capabilities {
+	can := s.Store.Capabilities()
+	can.Inspector, can.Transactional = s, s
+
+	return can
+}
+
 func (s *losingStore) Claim(ctx context.Context, op store.Claim) (store.Result, error) {
 	s.claim = op
 
@@ -373,7 +380,10 @@ func (s *losingStore) Lookup(ctx context.Context, key store.Key) (store.Result, 
 func (s *losingStore) lose(t *testing.T) {
 	t.Helper()
 
-	if res, err := s.Release(t.Context(), store.Release{Claim: s.claim, Retention: time.Millisecond}); err != nil || !res.Applied {
+	claim := s.claim
+	claim.Retention = time.Millisecond
+
+	if res, err := s.Release(t.Context(), store.Release{Claim: claim}); err != nil || !res.Applied {
 		t.Errorf("Release = %+v, %v", res, err)
 	}
 

@@ -1,11 +1,14 @@
 package onlyonce
 
 import (
+	"cmp"
 	"crypto/sha256"
+	"encoding/base32"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/onlyonce-go/onlyonce/store"
 )
@@ -13,19 +16,19 @@ import (
 // MaxKeyLength is the longest key that the contract allows, in bytes.
 const MaxKeyLength = 255
 
-// KeyRules says which keys are accepted. The zero value is the contract's rule: 1 to 255 printable ASCII characters,
-// 0x21 to 0x7E, case-sensitive. Rules can be stricter than the contract, never looser.
+// KeyRules decide which keys are accepted. The zero value is the rule of the contract: 1 to 255 printable ASCII characters, 0x21 to 0x7E,
+// case-sensitive. Rules can be stricter than the contract, never looser.
 type KeyRules struct {
 	// MinLength and MaxLength are in bytes, both included. Zero means 1 and 255.
 	MinLength, MaxLength int
 	// Alphabet lists the characters that are accepted. Empty means all printable ASCII characters.
 	Alphabet string
-	// TimeOrdered accepts UUIDs of version 7 alone, which begin with the time at which they were made. See [Call].TimeOrdered for
-	// what that is good for.
+	// TimeOrdered accepts only UUIDs of version 7, which begin with the time at which they were made. [Call].TimeOrdered explains what
+	// the time is for.
 	TimeOrdered bool
 }
 
-// StrictKeys are rules for keys that fit everywhere: 10 to 64 letters, digits, hyphens and underscores.
+// StrictKeys returns rules for keys that fit everywhere: 10 to 64 letters, digits, hyphens and underscores.
 func StrictKeys() KeyRules {
 	const shortest, longest = 10, 64
 
@@ -35,41 +38,41 @@ func StrictKeys() KeyRules {
 	}
 }
 
-// Validate reports rules that no key can fulfil, or that are looser than the contract.
+// Validate reports rules that no key can meet, or that are looser than the contract.
 func (r KeyRules) Validate() error {
 	low, high := r.bounds()
 
-	var errs []error
+	var c complaints
+
 	if r.MinLength < 0 || r.MaxLength < 0 || low > high || high > MaxKeyLength {
-		errs = append(errs, fmt.Errorf("onlyonce: key rules allow %d to %d characters: give 1 <= MinLength <= MaxLength <= %d",
-			low, high, MaxKeyLength))
+		c.addf("key rules allow %d to %d characters: give 1 <= MinLength <= MaxLength <= %d", low, high, MaxKeyLength)
 	}
 
 	if i := strings.IndexFunc(r.Alphabet, func(c rune) bool { return c < '!' || c > '~' }); i >= 0 {
-		errs = append(errs, fmt.Errorf("onlyonce: key rules list %q: give printable ASCII characters only", r.Alphabet[i:]))
+		c.addf("key rules list %q: give printable ASCII characters only", r.Alphabet[i:])
 	}
 
 	const allDigits = "01234567-89ab-7def-8123-456789abcdef"
 
 	if err := (KeyRules{MinLength: r.MinLength, MaxLength: r.MaxLength, Alphabet: r.Alphabet}).Check(allDigits); r.TimeOrdered && err != nil {
-		errs = append(errs, fmt.Errorf("onlyonce: key rules ask for UUIDs of version 7, and refuse %s (%w): allow 36 characters of 0-9, a-f and "+
-			"the hyphen", allDigits, err))
+		c.addf("key rules require UUIDs of version 7 and refuse %s (%w): allow 36 characters of 0-9, a-f and the hyphen", allDigits, err)
 	}
 
-	return errors.Join(errs...)
+	return c.join()
 }
 
-// Check returns an error that says what is wrong with a key, or nil.
+// Check returns nil if the rules accept the key. Otherwise the error states what is wrong and what to do.
 func (r KeyRules) Check(key string) error {
 	low, high := r.bounds()
 	if len(key) < low || len(key) > high {
-		return fmt.Errorf("an idempotency key has %d to %d characters, this one has %d", low, high, len(key))
+		return fmt.Errorf("invalid idempotency key: length %d; use %d to %d characters", len(key), low, high)
 	}
 
 	for i := range len(key) {
-		c := key[i]
-		if c < '!' || c > '~' || (r.Alphabet != "" && strings.IndexByte(r.Alphabet, c) < 0) {
-			return fmt.Errorf("an idempotency key has no character like %q (at position %d)", key[i:i+1], i+1)
+		if c := key[i]; c < '!' || c > '~' {
+			return fmt.Errorf("invalid idempotency key: %s at position %d; use printable ASCII without spaces", characterAt(key, i), i+1)
+		} else if r.Alphabet != "" && strings.IndexByte(r.Alphabet, c) < 0 {
+			return fmt.Errorf("invalid idempotency key: %s at position %d; use characters of %s", characterAt(key, i), i+1, r.Alphabet)
 		}
 	}
 
@@ -80,29 +83,37 @@ func (r KeyRules) Check(key string) error {
 	return nil
 }
 
-func (r KeyRules) bounds() (low, high int) {
-	low, high = r.MinLength, r.MaxLength
-	if low == 0 {
-		low = 1
+// characterAt describes the character at a position, which may be a byte that is no character.
+func characterAt(key string, i int) string {
+	c, size := utf8.DecodeRuneInString(key[i:])
+	if c == utf8.RuneError && size == 1 {
+		return fmt.Sprintf("byte 0x%02x", key[i])
 	}
 
-	if high == 0 {
-		high = MaxKeyLength
-	}
-
-	return low, high
+	return fmt.Sprintf("character %q", c)
 }
 
-// storageKey hashes the identity of a call. Every part is preceded by its length, so that different identities never
-// give the same input.
-func storageKey(scope, method, key string) store.Key {
+func (r KeyRules) bounds() (low, high int) {
+	return cmp.Or(r.MinLength, 1), cmp.Or(r.MaxLength, MaxKeyLength)
+}
+
+// storageKey hashes the identity of a call.
+func storageKey(scope, method, key string) store.Key { return sumOf(scope, method, key) }
+
+// sumOf hashes parts. Each part is preceded by its length, so that different parts never give the same input.
+func sumOf(parts ...string) [sha256.Size]byte {
 	var space [512]byte
 
 	buf := space[:0]
-	for _, part := range [...]string{scope, method, key} {
+	for _, part := range parts {
 		buf = binary.BigEndian.AppendUint64(buf, uint64(len(part)))
 		buf = append(buf, part...)
 	}
 
 	return sha256.Sum256(buf)
+}
+
+// lowerBase32 writes a hash with digits that differ in more than their case, for systems that ignore case.
+func lowerBase32(sum *[sha256.Size]byte) string {
+	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:]))
 }

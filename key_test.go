@@ -18,24 +18,25 @@ func TestKeyRulesAcceptAndRefuse(t *testing.T) {
 		key   string
 		want  string // a part of the error, or empty
 	}{
-		{"empty", contract, "", "1 to 255 characters, this one has 0"},
+		{"empty", contract, "", "invalid idempotency key: length 0; use 1 to 255 characters"},
 		{"one character", contract, "!", ""},
 		{"last character", contract, "~", ""},
 		{"longest", contract, strings.Repeat("k", 255), ""},
-		{"too long", contract, strings.Repeat("k", 256), "1 to 255 characters, this one has 256"},
-		{"space", contract, "a b", `no character like " " (at position 2)`},
-		{"tab", contract, "ab\t", `no character like "\t" (at position 3)`},
-		{"newline", contract, "\n", `"\n"`},
-		{"nul", contract, "a\x00", `"\x00"`},
-		{"delete", contract, "a\x7f", `"\x7f"`},
-		{"not ASCII", contract, "schlüssel", `"\xc3" (at position 5)`},
+		{"too long", contract, strings.Repeat("k", 256), "invalid idempotency key: length 256; use 1 to 255 characters"},
+		{"space", contract, "a b", "invalid idempotency key: character ' ' at position 2; use printable ASCII without spaces"},
+		{"tab", contract, "ab\t", `character '\t' at position 3`},
+		{"newline", contract, "\n", `character '\n' at position 1`},
+		{"nul", contract, "a\x00", `character '\x00' at position 2`},
+		{"delete", contract, "a\x7f", `character '\x7f' at position 2`},
+		{"not ASCII", contract, "schlüssel", "character 'ü' at position 5"},
+		{"not UTF-8", contract, "a\xff", "byte 0xff at position 2"},
 		{"case counts", contract, "aA", ""},
 		{"strict", strict, "0123-4567_AZaz", ""},
 		{"strict, shortest", strict, "0123456789", ""},
-		{"strict, too short", strict, "012345678", "10 to 64 characters, this one has 9"},
+		{"strict, too short", strict, "012345678", "length 9; use 10 to 64 characters"},
 		{"strict, longest", strict, strings.Repeat("k", 64), ""},
 		{"strict, too long", strict, strings.Repeat("k", 65), "10 to 64"},
-		{"strict, outside", strict, "0123456789.", `no character like "."`},
+		{"strict, outside", strict, "0123456789.", "character '.' at position 11; use characters of ABC"},
 	} {
 		err := tt.rules.Check(tt.key)
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {

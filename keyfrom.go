@@ -1,47 +1,46 @@
 package onlyonce
 
 import (
-	"crypto/sha256"
-	"encoding/base32"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
 )
 
 const (
-	// escapeMark begins the two hexadecimal digits of a byte that does not stand for itself. A hyphen between parts is never
-	// followed by another one and a digit.
+	// escapeMark is followed by the two hexadecimal digits of a byte that does not stand for itself. A hyphen between parts is never
+	// followed by another hyphen and a digit.
 	escapeMark = "--"
-	// digestMark begins the digest of a key that would be too long. No escape begins like it.
+	// digestMark is followed by the digest of a key that would be too long. No escape begins with it.
 	digestMark = "--x"
 )
 
-// KeyFrom returns a readable idempotency key for what its parts name:
+// KeyFrom returns a readable idempotency key that is made of parts:
 //
 //	KeyFrom("fortune", "2025-01-15", "prf_abc123", "daily") // fortune-2025-01-15-prf_abc123-daily
 //
-// It is for operations that a business knows by name, so that everybody who asks for the same one has the same key. Different parts
-// give different keys: what stands between parts is a hyphen, and a hyphen inside of a part is written as --2d, unless the part is a
-// date like 2025-01-15 or a UUID, which are left as they are. Bytes that keys cannot have, such as a space or those of an "ü", are
-// written in the same way; everything else is left as it is, and case counts. Three parts that would look like a date together, or five
-// like a UUID, are kept apart by writing the first character of the last one so.
+// Use it for operations that have a name in the business, so that everybody who requests the same operation uses the same key.
+// Different parts give different keys:
+//   - Parts are joined by hyphens. A hyphen inside of a part becomes --2d. A date like 2025-01-15 and a UUID keep their hyphens.
+//   - A byte that keys cannot contain, such as a space or a byte of "ü", is written in the same way. All other characters stay as they
+//     are. Case counts.
+//   - Three parts that look like a date together, or five that look like a UUID, are kept apart: the first character of the last part is
+//     written in the same way.
+//   - A key longer than [MaxKeyLength] is cut: its first 200 characters are followed by --x and a digest of all parts in 52 characters.
 //
-// A key that would be longer than [MaxKeyLength] ends in a digest of all parts instead: its first 200 characters, --x and 52 more
-// characters. The rules are in docs/keys.md, with vectors in testdata/key-from.json, and do not change.
+// The rules are in docs/keys.md, with vectors in testdata/key-from.json. They do not change.
 //
-// Where all parts have letters, digits, hyphens and underscores alone, so has the key, and [StrictKeys] accept it from 10 to 64
-// characters. The error says that there is no part, or that one is empty: a forgotten one would give many operations the same key.
+// Parts of letters, digits, hyphens and underscores give a key of these characters, which [StrictKeys] accepts from 10 to 64 characters.
+// It is an error to give no part, or an empty one: a forgotten value would give many operations the same key.
 func KeyFrom(parts ...string) (string, error) {
 	if len(parts) == 0 {
-		return "", errors.New("onlyonce: KeyFrom needs the parts of a key")
+		return "", errors.New("onlyonce: KeyFrom was given no parts: give at least one")
 	}
 
 	var key strings.Builder
 
 	for i, part := range parts {
 		if part == "" {
-			return "", fmt.Errorf("onlyonce: part %d of %d of an idempotency key is empty; give each a value", i+1, len(parts))
+			return "", fmt.Errorf("onlyonce: part %d of %d of an idempotency key is empty: give each part a value", i+1, len(parts))
 		}
 
 		if i > 0 {
@@ -58,7 +57,7 @@ func KeyFrom(parts ...string) (string, error) {
 	return key.String(), nil
 }
 
-// shapes are what is known to have hyphens and is left as it is: the numbers of digits between them, and which digits.
+// shapes are the values that keep their hyphens, dates and UUIDs: how many digits stand between the hyphens, and which digits.
 var shapes = [...]struct { //nolint:gochecknoglobals // a constant
 	lengths []int
 	digits  string
@@ -67,7 +66,7 @@ var shapes = [...]struct { //nolint:gochecknoglobals // a constant
 	{[]int{8, 4, 4, 4, 12}, "0123456789abcdefABCDEF"},
 }
 
-// shaped reports whether words have a shape, if hyphens are put between them.
+// shaped reports whether words that are joined by hyphens have a shape.
 func shaped(words []string) bool {
 	for _, shape := range shapes {
 		if len(words) != len(shape.lengths) {
@@ -87,8 +86,8 @@ func shaped(words []string) bool {
 	return false
 }
 
-// endsShape reports whether the last of several parts ends a shape that is none of theirs. No shape begins inside of another
-// one, so that the parts of it are no shapes themselves.
+// endsShape reports whether the last of several parts completes a shape that none of the parts has. No shape begins inside of
+// another, so the parts of a shape have no shape themselves.
 func endsShape(parts []string) bool {
 	for _, shape := range shapes {
 		if n := len(shape.lengths); len(parts) >= n && shaped(parts[len(parts)-n:]) {
@@ -99,7 +98,7 @@ func endsShape(parts []string) bool {
 	return false
 }
 
-// writePart writes a part so that it can be told where it ends and what it was.
+// writePart writes a part so that its end and its value can be read back.
 func writePart(key *strings.Builder, part string, apart bool) {
 	if shaped(strings.Split(part, "-")) {
 		key.WriteString(part)
@@ -116,17 +115,11 @@ func writePart(key *strings.Builder, part string, apart bool) {
 	}
 }
 
-// shortened replaces the end of a key by a digest of what it is made of.
+// shortened replaces the end of a key by a digest of its parts.
 func shortened(key string, parts []string) string {
 	const readable = 200
 
-	var buf []byte
-	for _, part := range parts {
-		buf = binary.BigEndian.AppendUint64(buf, uint64(len(part)))
-		buf = append(buf, part...)
-	}
+	sum := sumOf(parts...)
 
-	digest := sha256.Sum256(buf)
-
-	return key[:readable] + digestMark + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(digest[:]))
+	return key[:readable] + digestMark + lowerBase32(&sum)
 }

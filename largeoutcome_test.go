@@ -170,6 +170,13 @@ type shutStore struct {
 	closed *atomic.Bool
 }
 
+func (s shutStore) Capabilities() store.Capabilities {
+	can := s.narrowStore.Capabilities()
+	can.Inspector = s
+
+	return can
+}
+
 func (s shutStore) Lookup(ctx context.Context, key store.Key) (store.Result, error) {
 	if s.closed.Load() {
 		return store.Result{}, errLine

@@ -139,8 +139,8 @@ func TestF18CompletionAndTakeoverAtOnceHaveOneWinner(t *testing.T) {
 
 	s := memstore.New()
 	policy := onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, Lease: 10 * time.Millisecond, MaxRun: time.Second}
-	first := newEngine(t, deaf{s}, onlyonce.WithPolicy(policy))
-	second := newEngine(t, deaf{s}, onlyonce.WithPolicy(policy))
+	first := newEngine(t, unrenewedStore{s}, onlyonce.WithPolicy(policy))
+	second := newEngine(t, unrenewedStore{s}, onlyonce.WithPolicy(policy))
 
 	for round, late := 0, 0; round < rounds; round++ {
 		key := fmt.Sprintf("k-%d-%d", round, late)
@@ -199,10 +199,10 @@ func TestF18CompletionAndTakeoverAtOnceHaveOneWinner(t *testing.T) {
 	}
 }
 
-// deaf is a store that takes no renewals.
-type deaf struct{ *memstore.Store }
+// unrenewedStore is a store that applies no renewal.
+type unrenewedStore struct{ *memstore.Store }
 
-func (deaf) Renew(context.Context, store.Renewal) (store.Result, error) {
+func (unrenewedStore) Renew(context.Context, store.Renewal) (store.Result, error) {
 	return store.Result{}, errLine
 }
 

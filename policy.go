@@ -1,42 +1,43 @@
 package onlyonce
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Guarantee says what may happen after a run whose outcome is unknown: its process died, its lease ended, its handler
-// panicked or returned an ambiguous error.
+// Guarantee decides what may happen after a run whose outcome is unknown. Its process died, its lease ended, or its handler panicked or
+// returned an ambiguous error.
 type Guarantee = store.Guarantee
 
 // The guarantees.
 const (
-	// AtMostOnce never runs again by itself. Callers are told that the outcome is unknown until the late owner, a recovery
-	// function or a person settles it. It is the default.
+	// AtMostOnce never runs again by itself. Callers get ReasonOutcomeUnknown until the late owner, a recovery function or an operator
+	// settles the record. It is the default.
 	AtMostOnce = store.AtMostOnce
-	// AtLeastOnce lets the next duplicate run again, with a higher fencing token, at most MaxAttempts times. It is for
-	// handlers that are themselves idempotent.
+	// AtLeastOnce lets the next duplicate run again, with a higher fencing token, at most MaxAttempts times. It is for handlers that are
+	// idempotent themselves.
 	AtLeastOnce = store.AtLeastOnce
-	// ExactlyOnce commits the handler's own rows and the record in one database transaction. It needs a store that can.
+	// ExactlyOnce commits the handler's own rows and the record in one database transaction. It needs a store with transactions.
 	//
-	// Where a record was claimed under AtMostOnce before, that is stricter and holds: a joined run that ends ambiguously is held as
-	// unknown. A single transaction is the exception. Whatever ends it without a commit, a crash included, leaves the record as it was,
-	// so a key that was released under AtMostOnce can be run again after an ambiguous end, and what the handler has done outside of the
-	// database can happen again.
+	// A record that was claimed under AtMostOnce before keeps that stricter guarantee: if a joined run ends ambiguously, the record is
+	// held as unknown. A single transaction is the exception:
+	//   - If it ends without a commit, also by a crash, it leaves the record as it was.
+	//   - A key that was released under AtMostOnce can then run again. Effects of the handler outside of the database can happen again.
 	ExactlyOnce = store.ExactlyOnce
 )
 
-// Detachment says what happens to a run when its caller has gone.
+// Detachment decides what happens to a run when its caller leaves.
 type Detachment uint8
 
 // The detachments. Zero is taken from the wider policy.
 const (
-	// Detached lets the run go on, because the retry wants its outcome. It is the default.
+	// Detached lets the run go on, because the retry needs its outcome. It is the default.
 	Detached Detachment = iota + 1
-	// Attached cancels the run's context together with the caller's.
+	// Attached cancels the run's context together with the caller's. It is refused under AtMostOnce, because every caller that cancels
+	// would leave an unknown outcome behind.
 	Attached
 )
 
@@ -52,14 +53,14 @@ func (d Detachment) String() string {
 	}
 }
 
-// StoreDown says what happens to calls while the store cannot be reached.
+// StoreDown decides what happens to calls while the store cannot be reached.
 type StoreDown uint8
 
 // The ways to treat calls without a store. Zero is taken from the wider policy.
 const (
 	// FailClosed rejects the call with ReasonStoreUnavailable. It is the default.
 	FailClosed StoreDown = iota + 1
-	// FailOpen runs the call without protection. It is accepted only under AtLeastOnce.
+	// FailOpen runs the call without protection. It is refused under any guarantee but AtLeastOnce.
 	FailOpen
 )
 
@@ -75,87 +76,105 @@ func (s StoreDown) String() string {
 	}
 }
 
-// The built-in policy.
+// The defaults of a Policy.
 const (
 	DefaultMaxAttempts = 5
 	DefaultRetention   = 24 * time.Hour
+	DefaultKeyLife     = 24 * time.Hour
 	DefaultLease       = 15 * time.Second
 	DefaultMaxRun      = 25 * time.Second
 	DefaultMaxWait     = 10 * time.Second
 	DefaultMaxOutcome  = 1 << 20
 )
 
-// maxRetention keeps the end of a retention within what stores can count in nanoseconds since 1970. A time beyond it would
-// wrap around and end at once.
-const maxRetention = 100 * 365 * 24 * time.Hour
+// The ranges in which every store and all arithmetic are correct.
+const (
+	// minSpan is the resolution of the stores. A database takes a shorter timeout for none.
+	minSpan = time.Millisecond
+	// maxSpan fits the timeouts of all databases.
+	maxSpan = 24 * time.Hour
+	// maxRetention keeps the end of a retention within the nanoseconds since 1970 that stores count. A later end would wrap around.
+	maxRetention = 100 * 365 * 24 * time.Hour
+	// maxAttempts fits the records of all stores.
+	maxAttempts = 1_000_000
+	// maxOutcome fits one value of all stores.
+	maxOutcome = 256 << 20
+)
 
 // NoWait as Policy.MaxWait answers a duplicate of a running call at once.
 const NoWait time.Duration = -1
 
-// Policy says how calls are treated. A field that is zero is taken from the wider policy: the engine's for a method, the
-// built-in one for the engine.
+// Policy decides how calls are treated. A field that is zero is taken from the wider policy: the engine's for a method, the built-in
+// policy for the engine. New, Engine.Validate and the call itself refuse a value outside of its range.
 type Policy struct {
 	// Guarantee is what holds after an unknown outcome. The default is AtMostOnce.
 	Guarantee Guarantee
-	// TransactionMode says how a run under ExactlyOnce shares a transaction with its record. The default is SingleTransaction. Other
+	// TransactionMode is how a run under ExactlyOnce shares a transaction with its record. The default is SingleTransaction. Other
 	// guarantees do not use it.
 	TransactionMode TransactionMode
-	// MaxAttempts bounds how often a key is taken over from a run that never ended, such as one whose process died: it is
-	// the number of runs in a row, the first included, after which the outcome counts as unknown. The default is 5. A run
-	// that ends ambiguously, by an error or a panic, gives the key back under AtLeastOnce and is not counted: how often
-	// that is tried again is up to the clients. Nor is a run in a single transaction whose process dies: it leaves nothing
-	// behind to count by, so that MaxAttempts does not bound a request that kills its process there. AtMostOnce does not
-	// use it.
+	// MaxAttempts bounds how often a key is taken over from a run that never ended, such as a run whose process died. It is the number of
+	// runs in a row, the first included, after which the outcome counts as unknown. The default is 5; the range is 1 to 1,000,000.
+	// AtMostOnce does not use it. Two kinds of runs are not counted:
+	//   - A run that ends with an ambiguous error or a panic under AtLeastOnce releases the key. The clients decide how often they try
+	//     again.
+	//   - A run in a single transaction whose process dies leaves nothing behind to count by. MaxAttempts does not bound a request that
+	//     kills its process there.
 	MaxAttempts int
-	// Retention is how long an outcome is kept, from completion, and a released key bound to its request, from release: at
-	// least MaxRun, at most 100 years. The default is 24 hours. A record whose outcome is unknown has none.
+	// Retention is how long an outcome is kept after completion, and how long a released key stays bound to its request after release.
+	// The default is 24 hours; the range is MaxRun to 100 years, and at most the store's unknown retention where it has one. A record
+	// whose outcome is unknown has no retention.
 	Retention time.Duration
-	// Lease is how long a claim holds without renewal, at least a millisecond; it is renewed at a third. The default is 15
-	// seconds. It bounds how long duplicates wait for an owner that has died.
+	// KeyLife is how old a time-ordered key may be that still makes a record: see Call.TimeOrdered. Calls with other keys do not use it.
+	// The default is Retention or 24 hours, whichever is less; the range is a millisecond to Retention.
+	//
+	// A longer Retention alone does not raise KeyLife above 24 hours. An old key without a record may have run, and its record may have
+	// expired under the old Retention.
+	//   - To raise KeyLife, wait until the new Retention has been in force on all servers for as long as the new KeyLife.
+	//   - To raise a Retention of less than 24 hours, set KeyLife to the old Retention first.
+	//   - To lower Retention, lower KeyLife on all servers first.
+	KeyLife time.Duration
+	// Lease is how long a claim holds without renewal. The engine renews it after a third of that time. It bounds how long duplicates
+	// wait for an owner that has died. The default is 15 seconds; the range is a millisecond to 24 hours.
 	Lease time.Duration
-	// MaxRun is the longest that a handler may run; then its context is cancelled and the lease is renewed no more. The
-	// default is 25 seconds. It is at least as long as Lease. It counts from when the claim was sent; in a single transaction from
-	// when that had begun, however long it waited for others, and for all runs together of a handler that is run again.
+	// MaxRun is the longest time that a handler may run. After it, the run's context is cancelled and the lease is not renewed any more.
+	// The default is 25 seconds; the range is Lease to 24 hours.
+	//   - It counts from when the claim was sent.
+	//   - In a single transaction it counts from when the transaction began, however long that waited for others. All runs of a repeated
+	//     handler share it.
 	MaxRun time.Duration
-	// MaxWait is how long a duplicate of a running call waits for the outcome, less if its own deadline is near. The
-	// default is 10 seconds; NoWait does not wait.
+	// MaxWait is how long a duplicate of a running call waits for the outcome, less if its own deadline is near. The default is 10
+	// seconds; the range is a millisecond to 24 hours. NoWait does not wait.
 	MaxWait time.Duration
-	// MaxOutcome is the largest outcome that is stored, in bytes. A larger one of a run reaches its own caller, is recorded as
-	// done without its content, and is never executed again; so is one that a recovery function has found, and Resolve
-	// refuses it. The default is 1 MiB.
+	// MaxOutcome is the largest outcome that is stored, in bytes. The default is 1 MiB; the range is 1 byte to 256 MiB.
+	//   - The caller of a run gets a larger outcome. The record only states that the run is done: duplicates get ReasonOutcomeNotStored,
+	//     and nothing runs again.
+	//   - The same holds for a larger outcome that a recovery function has found. Resolve refuses it.
 	MaxOutcome int
-	// Detachment says whether a run goes on when its caller has gone. The default is Detached.
+	// Detachment decides whether a run goes on when its caller leaves. The default is Detached. Attached is refused under AtMostOnce.
 	Detachment Detachment
-	// StoreDown says whether a call runs without protection while the store is down. The default is FailClosed; FailOpen is accepted under
-	// AtLeastOnce alone.
+	// StoreDown decides whether a call runs without protection while the store is down. The default is FailClosed. FailOpen is refused
+	// under any guarantee but AtLeastOnce.
 	StoreDown StoreDown
 }
 
 // Over returns the policy with every unset field taken from the wider policy.
 func (p Policy) Over(wider Policy) Policy {
 	return Policy{
-		Guarantee:       set(p.Guarantee, wider.Guarantee),
-		TransactionMode: set(p.TransactionMode, wider.TransactionMode),
-		MaxAttempts:     set(p.MaxAttempts, wider.MaxAttempts),
-		Retention:       set(p.Retention, wider.Retention),
-		Lease:           set(p.Lease, wider.Lease),
-		MaxRun:          set(p.MaxRun, wider.MaxRun),
-		MaxWait:         set(p.MaxWait, wider.MaxWait),
-		MaxOutcome:      set(p.MaxOutcome, wider.MaxOutcome),
-		Detachment:      set(p.Detachment, wider.Detachment),
-		StoreDown:       set(p.StoreDown, wider.StoreDown),
+		Guarantee:       cmp.Or(p.Guarantee, wider.Guarantee),
+		TransactionMode: cmp.Or(p.TransactionMode, wider.TransactionMode),
+		MaxAttempts:     cmp.Or(p.MaxAttempts, wider.MaxAttempts),
+		Retention:       cmp.Or(p.Retention, wider.Retention),
+		KeyLife:         cmp.Or(p.KeyLife, wider.KeyLife),
+		Lease:           cmp.Or(p.Lease, wider.Lease),
+		MaxRun:          cmp.Or(p.MaxRun, wider.MaxRun),
+		MaxWait:         cmp.Or(p.MaxWait, wider.MaxWait),
+		MaxOutcome:      cmp.Or(p.MaxOutcome, wider.MaxOutcome),
+		Detachment:      cmp.Or(p.Detachment, wider.Detachment),
+		StoreDown:       cmp.Or(p.StoreDown, wider.StoreDown),
 	}
 }
 
-func set[T comparable](value, wider T) T {
-	var zero T
-	if value != zero {
-		return value
-	}
-
-	return wider
-}
-
+// builtinPolicy has no KeyLife: its default depends on the Retention of the narrower policy. See withKeyLife.
 func builtinPolicy() Policy {
 	return Policy{
 		Guarantee:       AtMostOnce,
@@ -171,63 +190,72 @@ func builtinPolicy() Policy {
 	}
 }
 
-// validate reports everything that cannot hold. The policy has no unset field.
-func (p Policy) validate(transactional bool) error {
-	var errs []error
-
-	complain := func(format string, args ...any) { errs = append(errs, fmt.Errorf("onlyonce: "+format, args...)) }
-
-	if p.Guarantee > ExactlyOnce {
-		complain("Guarantee is %v: give AtMostOnce, AtLeastOnce or ExactlyOnce", p.Guarantee)
+// withKeyLife sets the default of KeyLife, once no narrower policy can set Retention any more.
+func (p Policy) withKeyLife() Policy {
+	if p.KeyLife == 0 {
+		p.KeyLife = min(p.Retention, DefaultKeyLife)
 	}
 
-	if p.Guarantee == ExactlyOnce && !transactional {
-		complain("Guarantee is EXACTLY_ONCE, which this store cannot hold: use a store that writes the record in the handler's transaction")
+	return p
+}
+
+// validate reports everything that cannot hold on a store. No field of the policy is unset, except KeyLife.
+func (p Policy) validate(can *store.Capabilities) error {
+	var c complaints
+
+	choice(&c, "Guarantee", p.Guarantee, ExactlyOnce, "AtMostOnce, AtLeastOnce or ExactlyOnce")
+	choice(&c, "TransactionMode", p.TransactionMode, JoinedTransaction, "SingleTransaction or JoinedTransaction")
+	choice(&c, "Detachment", p.Detachment, Attached, "Detached or Attached")
+	choice(&c, "StoreDown", p.StoreDown, FailOpen, "FailClosed or FailOpen")
+	p.validateGuarantee(&c, can)
+
+	within(&c, "MaxAttempts", p.MaxAttempts, 1, maxAttempts)
+	within(&c, "MaxOutcome", p.MaxOutcome, 1, maxOutcome)
+	within(&c, "Lease", p.Lease, minSpan, maxSpan)
+
+	if p.MaxRun < p.Lease || p.MaxRun > maxSpan {
+		c.addf("MaxRun is %v: give at least Lease, which is %v, and at most %v", p.MaxRun, p.Lease, maxSpan)
 	}
 
-	if p.TransactionMode > JoinedTransaction {
-		complain("TransactionMode is %v: give SingleTransaction or JoinedTransaction", p.TransactionMode)
+	if p.MaxWait != NoWait && (p.MaxWait < minSpan || p.MaxWait > maxSpan) {
+		c.addf("MaxWait is %v: give %v to %v, or NoWait", p.MaxWait, minSpan, maxSpan)
+	}
+
+	p.validateRetention(&c, can.UnknownRetention)
+
+	return c.join()
+}
+
+// validateGuarantee reports what does not go together with the guarantee.
+func (p Policy) validateGuarantee(c *complaints, can *store.Capabilities) {
+	if p.Guarantee == ExactlyOnce && can.Transactional == nil {
+		c.addf("Guarantee is EXACTLY_ONCE, and this store has no transactions: use a store that writes the record in the handler's " +
+			"transaction")
 	}
 
 	if p.StoreDown == FailOpen && p.Guarantee != AtLeastOnce {
-		complain("StoreDown is FailOpen under %v: it may run a call twice, so it is accepted under AT_LEAST_ONCE alone", p.Guarantee)
+		c.addf("StoreDown is FailOpen under %v, so that a call could run twice: give AtLeastOnce, or FailClosed", p.Guarantee)
 	}
 
-	if p.MaxAttempts < 1 {
-		complain("MaxAttempts is %d: give at least 1", p.MaxAttempts)
+	if p.Detachment == Attached && p.Guarantee == AtMostOnce {
+		c.addf("Detachment is Attached under AT_MOST_ONCE, so that every caller that cancels could leave an unknown outcome behind: " +
+			"give Detached, or another guarantee")
+	}
+}
+
+// validateRetention reports retentions and key lives that end too early or too late.
+func (p Policy) validateRetention(c *complaints, unknown time.Duration) {
+	if p.Retention < p.MaxRun || p.Retention > maxRetention {
+		c.addf("Retention is %v: give at least MaxRun, which is %v, and at most 100 years", p.Retention, p.MaxRun)
 	}
 
-	if p.Lease < time.Millisecond {
-		complain("Lease is %v: give at least a millisecond", p.Lease)
+	if p.KeyLife != 0 && (p.KeyLife < minSpan || p.KeyLife > p.Retention) {
+		c.addf("KeyLife is %v: give %v to Retention, which is %v", p.KeyLife, minSpan, p.Retention)
 	}
 
-	if p.MaxRun < p.Lease {
-		complain("MaxRun is %v and Lease is %v: a run must be allowed to take as long as its lease", p.MaxRun, p.Lease)
+	// The key of an unknown record that has expired runs again.
+	if unknown != 0 && p.Retention > unknown {
+		c.addf("Retention is %v, and this store forgets records whose outcome is unknown after %v, so that their keys could run again: "+
+			"give a Retention of at most that, or the store a longer unknown retention", p.Retention, unknown)
 	}
-
-	if p.Retention < p.MaxRun {
-		complain("Retention is %v and MaxRun is %v: keep outcomes for longer than a run takes", p.Retention, p.MaxRun)
-	}
-
-	if p.Retention > maxRetention {
-		complain("Retention is %v: give at most 100 years", p.Retention)
-	}
-
-	if p.MaxWait < 0 && p.MaxWait != NoWait {
-		complain("MaxWait is %v: give a positive duration, or NoWait", p.MaxWait)
-	}
-
-	if p.MaxOutcome < 0 {
-		complain("MaxOutcome is %d: give a positive number of bytes", p.MaxOutcome)
-	}
-
-	if p.Detachment > Attached {
-		complain("Detachment is %v: give Detached or Attached", p.Detachment)
-	}
-
-	if p.StoreDown > FailOpen {
-		complain("StoreDown is %v: give FailClosed or FailOpen", p.StoreDown)
-	}
-
-	return errors.Join(errs...)
 }

@@ -12,8 +12,8 @@ import (
 
 func builtin() onlyonce.Policy {
 	return onlyonce.Policy{
-		Guarantee: onlyonce.AtMostOnce, TransactionMode: onlyonce.SingleTransaction, MaxAttempts: 5, Retention: 24 * time.Hour,
-		Lease: 15 * time.Second, MaxRun: 25 * time.Second,
+		Guarantee: onlyonce.AtMostOnce, TransactionMode: onlyonce.SingleTransaction, MaxAttempts: 5,
+		Retention: 24 * time.Hour, KeyLife: 24 * time.Hour, Lease: 15 * time.Second, MaxRun: 25 * time.Second,
 		MaxWait: 10 * time.Second, MaxOutcome: 1 << 20, Detachment: onlyonce.Detached, StoreDown: onlyonce.FailClosed,
 	}
 }
@@ -22,8 +22,8 @@ func TestPolicyOverTakesEveryUnsetFieldFromTheWider(t *testing.T) {
 	t.Parallel()
 
 	narrow := onlyonce.Policy{
-		Guarantee: onlyonce.AtLeastOnce, TransactionMode: onlyonce.JoinedTransaction, MaxAttempts: 2, Retention: time.Hour,
-		Lease: time.Second, MaxRun: 2 * time.Second,
+		Guarantee: onlyonce.AtLeastOnce, TransactionMode: onlyonce.JoinedTransaction, MaxAttempts: 2,
+		Retention: time.Hour, KeyLife: time.Minute, Lease: time.Second, MaxRun: 2 * time.Second,
 		MaxWait: onlyonce.NoWait, MaxOutcome: 3, Detachment: onlyonce.Attached, StoreDown: onlyonce.FailOpen,
 	}
 	wide := builtin()
@@ -63,23 +63,25 @@ func TestPoliciesThatCannotHoldAreReported(t *testing.T) {
 		"nothing set":                   {onlyonce.Policy{}, ""},
 		"everything set":                {builtin(), ""},
 		"unknown guarantee":             {onlyonce.Policy{Guarantee: 9}, "Guarantee is Guarantee(9): give AtMostOnce"},
-		"exactly once":                  {onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce}, "EXACTLY_ONCE, which this store cannot hold"},
+		"exactly once":                  {onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce}, "EXACTLY_ONCE, and this store has no transactions"},
 		"fail-open, at most once":       {onlyonce.Policy{StoreDown: onlyonce.FailOpen}, "StoreDown is FailOpen under AT_MOST_ONCE"},
 		"fail-open, at least once":      {onlyonce.Policy{StoreDown: onlyonce.FailOpen, Guarantee: onlyonce.AtLeastOnce}, ""},
 		"negative attempts":             {onlyonce.Policy{MaxAttempts: -1}, "MaxAttempts is -1"},
 		"negative lease":                {onlyonce.Policy{Lease: -time.Second}, "Lease is -1s"},
-		"tiny lease":                    {onlyonce.Policy{Lease: time.Microsecond}, "Lease is 1µs: give at least a millisecond"},
+		"tiny lease":                    {onlyonce.Policy{Lease: time.Microsecond}, "Lease is 1µs: give 1ms to 24h0m0s"},
 		"least lease":                   {onlyonce.Policy{Lease: time.Millisecond}, ""},
-		"run shorter than lease":        {onlyonce.Policy{MaxRun: time.Second}, "MaxRun is 1s and Lease is 15s"},
+		"run shorter than lease":        {onlyonce.Policy{MaxRun: time.Second}, "MaxRun is 1s: give at least Lease, which is 15s"},
 		"run as long as lease":          {onlyonce.Policy{MaxRun: time.Second, Lease: time.Second}, ""},
-		"retention shorter than a run":  {onlyonce.Policy{Retention: time.Second}, "Retention is 1s and MaxRun is 25s"},
-		"retention for ever":            {onlyonce.Policy{Retention: 1<<63 - 1}, "give at most 100 years"},
+		"retention shorter than a run":  {onlyonce.Policy{Retention: time.Second}, "Retention is 1s: give at least MaxRun, which is 25s"},
+		"retention for ever":            {onlyonce.Policy{Retention: 1<<63 - 1}, "and at most 100 years"},
 		"retention of a hundred years":  {onlyonce.Policy{Retention: 100 * 365 * 24 * time.Hour}, ""},
-		"negative wait":                 {onlyonce.Policy{MaxWait: -2}, "MaxWait is -2ns: give a positive duration, or NoWait"},
+		"negative wait":                 {onlyonce.Policy{MaxWait: -2}, "MaxWait is -2ns: give 1ms to 24h0m0s, or NoWait"},
 		"no wait":                       {onlyonce.Policy{MaxWait: onlyonce.NoWait}, ""},
 		"negative outcome":              {onlyonce.Policy{MaxOutcome: -1}, "MaxOutcome is -1"},
-		"switch beyond its positions":   {onlyonce.Policy{Detachment: 3}, "Detachment is Detachment(3)"},
-		"fail-open beyond its position": {onlyonce.Policy{StoreDown: 7}, "StoreDown is StoreDown(7)"},
+		"key life beyond the retention": {onlyonce.Policy{KeyLife: 25 * time.Hour}, "KeyLife is 25h0m0s: give 1ms to Retention, which is"},
+		"key life of the retention":     {onlyonce.Policy{KeyLife: 24 * time.Hour}, ""},
+		"detachment beyond its choices": {onlyonce.Policy{Detachment: 3}, "Detachment is Detachment(3)"},
+		"store down beyond its choices": {onlyonce.Policy{StoreDown: 7}, "StoreDown is StoreDown(7)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

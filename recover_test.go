@@ -3,7 +3,8 @@ package onlyonce_test
 import (
 	"context"
 	"errors"
-	"strings"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -17,12 +18,12 @@ import (
 // ledger is a recovery function that counts how often it is asked.
 type ledger struct {
 	asked atomic.Int64
-	found onlyonce.Recovery
+	found onlyonce.Finding
 	err   error
 	takes time.Duration
 }
 
-func (l *ledger) recover(context.Context, onlyonce.Record) (onlyonce.Recovery, error) {
+func (l *ledger) recover(context.Context, onlyonce.Record) (onlyonce.Finding, error) {
 	l.asked.Add(1)
 	time.Sleep(l.takes)
 
@@ -56,7 +57,7 @@ func TestF04RecoveryThatFindsTheEffectRecordsIt(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				engine := afterCrash(t, g)
-				found := &ledger{found: onlyonce.Recovery{Finding: onlyonce.Happened, Code: "OK", Body: []byte("receipt")}}
+				found := &ledger{found: onlyonce.Happened("OK", []byte("receipt"))}
 
 				var p payments
 
@@ -83,7 +84,7 @@ func TestF04RecoveryThatFindsNothingIsBelievedOnlyWhenTheOwnerIsDead(t *testing.
 			}
 		})
 		engine := afterCrash(t, onlyonce.AtMostOnce, onlyonce.WithObserver(observer))
-		found := &ledger{found: onlyonce.Recovery{Finding: onlyonce.DidNotHappen}}
+		found := &ledger{found: onlyonce.DidNotHappen()}
 
 		var p payments
 
@@ -104,18 +105,15 @@ func TestRecoveryThatFindsOutNothingLeavesItToTheGuarantee(t *testing.T) {
 	t.Parallel()
 
 	for name, asked := range map[string]onlyonce.RecoverFunc{
-		"still unknown": func(context.Context, onlyonce.Record) (onlyonce.Recovery, error) { return onlyonce.Recovery{}, nil },
-		"error": func(context.Context, onlyonce.Record) (onlyonce.Recovery, error) {
-			return onlyonce.Recovery{Finding: onlyonce.Happened}, errLine
+		"still unknown": func(context.Context, onlyonce.Record) (onlyonce.Finding, error) { return onlyonce.StillUnknown(), nil },
+		"error": func(context.Context, onlyonce.Record) (onlyonce.Finding, error) {
+			return onlyonce.Happened("", nil), errLine
 		},
-		"panic": func(context.Context, onlyonce.Record) (onlyonce.Recovery, error) { panic("no") },
-		"nonsense": func(context.Context, onlyonce.Record) (onlyonce.Recovery, error) {
-			return onlyonce.Recovery{Finding: 9}, nil
-		},
-		"too slow": func(ctx context.Context, _ onlyonce.Record) (onlyonce.Recovery, error) {
+		"panic": func(context.Context, onlyonce.Record) (onlyonce.Finding, error) { panic("no") },
+		"too slow": func(ctx context.Context, _ onlyonce.Record) (onlyonce.Finding, error) {
 			<-ctx.Done()
 
-			return onlyonce.Recovery{}, ctx.Err()
+			return onlyonce.StillUnknown(), ctx.Err()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -155,7 +153,7 @@ func TestOneCallAsksTheRecoveryFunctionAndTheOthersWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		engine := afterCrash(t, onlyonce.AtMostOnce)
-		found := &ledger{takes: 3 * time.Second, found: onlyonce.Recovery{Finding: onlyonce.Happened, Code: "OK", Body: []byte("receipt")}}
+		found := &ledger{takes: 3 * time.Second, found: onlyonce.Happened("OK", []byte("receipt"))}
 
 		var p payments
 
@@ -184,15 +182,15 @@ func TestRecoveryGoesOnWhenItsCallerHasGone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		engine := afterCrash(t, onlyonce.AtMostOnce)
-		found := &ledger{takes: 3 * time.Second, found: onlyonce.Recovery{Finding: onlyonce.Happened, Code: "OK", Body: []byte("receipt")}}
+		found := &ledger{takes: 3 * time.Second, found: onlyonce.Happened("OK", []byte("receipt"))}
 
 		var p payments
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 
-		hasty := <-inBackground(ctx, engine, found.pay(), p.do)
-		hasty.mustBeRejected(t, onlyonce.ReasonOutcomeUnknown)
+		leaving := <-inBackground(ctx, engine, found.pay(), p.do)
+		leaving.mustBeRejected(t, onlyonce.ReasonOutcomeUnknown)
 
 		do(t, engine, found.pay(), p.do).mustBe(t, onlyonce.StatusReplayed, "receipt")
 
@@ -235,12 +233,12 @@ func TestRecoveryIsAskedAboutAHeldOutcomeAndSeesItsRecord(t *testing.T) {
 		_ = do(t, engine, pay("k"), p.failing(errLine))
 
 		call := pay("k")
-		call.Recover = func(_ context.Context, rec onlyonce.Record) (onlyonce.Recovery, error) {
-			if rec.State != store.Unknown || !rec.Unsettled || rec.Code != "ERROR" || rec.Method != method || rec.ReadableKey != "k" {
+		call.Recover = func(_ context.Context, rec onlyonce.Record) (onlyonce.Finding, error) {
+			if rec.State != store.Unknown || !rec.Unknown || rec.Code != "ERROR" || rec.Method != method || rec.ReadableKey != "k" {
 				t.Errorf("the recovery function sees %+v", rec)
 			}
 
-			return onlyonce.Recovery{Finding: onlyonce.Happened, Code: "OK", Body: []byte("late")}, nil
+			return onlyonce.Happened("OK", []byte("late")), nil
 		}
 
 		do(t, engine, call, p.do).mustBe(t, onlyonce.StatusReplayed, "late")
@@ -293,11 +291,195 @@ func TestNotExecutedAfterADoubtfulRunIsUnknown(t *testing.T) {
 func TestFindingsHaveNames(t *testing.T) {
 	t.Parallel()
 
-	for finding, want := range map[onlyonce.Finding]string{
-		onlyonce.StillUnknown: "still unknown", onlyonce.Happened: "happened", onlyonce.DidNotHappen: "did not happen", 9: "9",
+	for want, finding := range map[string]onlyonce.Finding{
+		"still unknown": {}, "happened": onlyonce.Happened("OK", nil), "did not happen": onlyonce.DidNotHappen(),
 	} {
-		if got := finding.String(); !strings.Contains(got, want) {
+		if got := finding.String(); got != want {
 			t.Errorf("String() = %q, want %q", got, want)
 		}
 	}
+}
+
+// Another owner may die while the call waits: nobody has asked about that one.
+func TestF66RecoveryFunctionIsAskedAboutEachOwner(t *testing.T) {
+	t.Parallel()
+
+	for _, g := range []onlyonce.Guarantee{onlyonce.AtLeastOnce, onlyonce.AtMostOnce} {
+		t.Run(g.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := memstore.New()
+				dead := crashed(t, s, "k", onlyonce.AtLeastOnce, onlyonce.DefaultLease)
+
+				time.Sleep(onlyonce.DefaultLease)
+
+				var (
+					p      payments
+					fences []uint64
+				)
+
+				call := pay("k")
+				call.Policy = &onlyonce.Policy{MaxWait: time.Minute}
+				call.Recover = func(ctx context.Context, rec onlyonce.Record) (onlyonce.Finding, error) {
+					fences = append(fences, rec.Fence)
+
+					// While the first one is asked about, another owner takes the key over, and dies as well.
+					if len(fences) == 1 {
+						again := dead
+						again.Token, again.Fence, again.Guarantee = store.Token{7}, rec.Fence, onlyonce.AtLeastOnce
+						again.Lease = 2 * time.Second
+
+						if res, err := s.Claim(ctx, again); err != nil || !res.Applied {
+							t.Errorf("Claim = %+v, %v", res, err)
+						}
+					}
+
+					return onlyonce.StillUnknown(), nil
+				}
+
+				got := do(t, newEngine(t, s, withGuarantee(g)), call, p.do)
+				if g == onlyonce.AtLeastOnce {
+					got.mustBe(t, onlyonce.StatusExecuted, "#1")
+				} else {
+					got.mustBeRejected(t, onlyonce.ReasonOutcomeUnknown)
+				}
+
+				if !slices.Equal(fences, []uint64{1, 2}) {
+					t.Errorf("asked about the owners with fences %d, want each of the two once", fences)
+				}
+			})
+		})
+	}
+}
+
+// The function is at work about an owner when another one is found dead: its answer says nothing about that one.
+func TestF66RecoveryInProgressAnswersForItsOwnOwnerOnly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := memstore.New()
+		dead := crashed(t, s, "k", onlyonce.AtLeastOnce, onlyonce.DefaultLease)
+
+		time.Sleep(onlyonce.DefaultLease)
+
+		var (
+			p      payments
+			mu     sync.Mutex
+			fences []uint64
+		)
+
+		e := newEngine(t, s, withGuarantee(onlyonce.AtLeastOnce), onlyonce.WithLimits(onlyonce.Limits{RecoverTimeout: time.Minute}))
+		call := pay("k")
+		call.Recover = func(_ context.Context, rec onlyonce.Record) (onlyonce.Finding, error) {
+			mu.Lock()
+			fences = append(fences, rec.Fence)
+			mu.Unlock()
+
+			time.Sleep(10 * time.Second)
+
+			return onlyonce.StillUnknown(), nil
+		}
+
+		leaving, cancel := context.WithCancel(t.Context())
+		first := inBackground(leaving, e, call, p.do)
+
+		synctest.Wait()
+		cancel() // the function goes on without its caller
+		<-first
+
+		again := dead
+		again.Token, again.Fence, again.Lease = store.Token{7}, 1, time.Second
+
+		if res, err := s.Claim(t.Context(), again); err != nil || !res.Applied {
+			t.Errorf("Claim = %+v, %v", res, err)
+		}
+
+		time.Sleep(time.Second)
+		do(t, e, call, p.do).mustBe(t, onlyonce.StatusExecuted, "#1")
+
+		if !slices.Equal(fences, []uint64{1, 2}) {
+			t.Errorf("asked about the owners with fences %d, want each of the two once", fences)
+		}
+	})
+}
+
+// The function hangs about one owner while another one dies: nobody waits for it again and again.
+func TestF66FunctionThatHangsDoesNotKeepCallsFromTheNextOwner(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newFaultStore()
+		e := newEngine(t, s)
+		claim := crashed(t, s, "k", onlyonce.AtMostOnce, 15*time.Second)
+
+		time.Sleep(16 * time.Second)
+
+		hang := make(chan struct{})
+		call := pay("k")
+		call.Recover = func(context.Context, onlyonce.Record) (onlyonce.Finding, error) {
+			<-hang
+
+			return onlyonce.StillUnknown(), nil
+		}
+
+		var p payments
+		do(t, e, call, p.do).mustBeRejected(t, onlyonce.ReasonOutcomeUnknown) // after RecoverTimeout
+
+		// the owner wakes up, renews once and stalls again
+		if res, err := s.Renew(t.Context(), store.Renewal{Key: claim.Key, Token: claim.Token, Lease: claim.Lease}); err != nil || !res.Applied {
+			t.Fatalf("%+v %v", res, err)
+		}
+
+		time.Sleep(16 * time.Second)
+
+		before := s.count(opClaim)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+
+		<-inBackground(ctx, e, call, p.do)
+
+		if n := s.count(opClaim) - before; n > 100 {
+			t.Errorf("%d claims of one call", n)
+		}
+
+		close(hang)
+		synctest.Wait()
+	})
+}
+
+// Fences begin anew after a forgetting.
+func TestF66OwnerAfterAForgettingIsAskedAboutAsWell(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newFaultStore()
+		policy := onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, MaxWait: time.Hour})
+		e := newEngine(t, s, policy)
+		crashed(t, s, "k", onlyonce.AtLeastOnce, 15*time.Second)
+		time.Sleep(16 * time.Second)
+
+		asked := 0
+		call := pay("k")
+		// Meanwhile an operator forgets the record, and another process claims the key and dies.
+		forget := func() {
+			if err := e.ForceForget(t.Context(), record(t, e, "k"), "test"); err != nil {
+				t.Error(err)
+			}
+
+			crashed(t, s, "k", onlyonce.AtLeastOnce, 15*time.Second)
+		}
+
+		call.Recover = func(context.Context, onlyonce.Record) (onlyonce.Finding, error) {
+			asked++
+			if asked == 1 {
+				forget()
+			}
+
+			return onlyonce.StillUnknown(), nil
+		}
+
+		var p payments
+		_ = do(t, e, call, p.do)
+
+		if asked != 2 {
+			t.Errorf("asked %d times, want 2: the handler ran %d times", asked, p.runs.Load())
+		}
+	})
 }

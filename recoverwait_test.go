@@ -13,7 +13,7 @@ import (
 
 // slowLedger finds the effect after three seconds.
 func slowLedger() *ledger {
-	return &ledger{takes: 3 * time.Second, found: onlyonce.Recovery{Finding: onlyonce.Happened, Code: "OK", Body: []byte("receipt")}}
+	return &ledger{takes: 3 * time.Second, found: onlyonce.Happened("OK", []byte("receipt"))}
 }
 
 func (l *ledger) mustHaveBeenAskedOnce(t *testing.T) {
@@ -24,7 +24,7 @@ func (l *ledger) mustHaveBeenAskedOnce(t *testing.T) {
 	}
 }
 
-func TestF23HastyLeaderOfARecoveryDoesNotEndTheWaitOfTheOthers(t *testing.T) {
+func TestF23LeaderWithAShortDeadlineOfARecoveryDoesNotEndTheWaitOfTheOthers(t *testing.T) {
 	t.Parallel()
 
 	for _, g := range []onlyonce.Guarantee{onlyonce.AtMostOnce, onlyonce.AtLeastOnce} {
@@ -40,7 +40,7 @@ func TestF23HastyLeaderOfARecoveryDoesNotEndTheWaitOfTheOthers(t *testing.T) {
 				defer cancel()
 
 				began := time.Now()
-				hasty := inBackground(ctx, engine, found.pay(), p.do)
+				short := inBackground(ctx, engine, found.pay(), p.do)
 
 				synctest.Wait()
 
@@ -49,9 +49,9 @@ func TestF23HastyLeaderOfARecoveryDoesNotEndTheWaitOfTheOthers(t *testing.T) {
 					patient[i] = inBackground(t.Context(), engine, found.pay(), p.do)
 				}
 
-				left := <-hasty
+				left := <-short
 				if took := left.at.Sub(began); left.err == nil || took != 900*time.Millisecond {
-					t.Errorf("the hasty one got %v after %v, want a rejection a tenth before its deadline", left.err, took)
+					t.Errorf("the caller with the short deadline got %v after %v, want a rejection a tenth before its deadline", left.err, took)
 				}
 
 				for _, a := range patient {
@@ -126,11 +126,11 @@ func TestFollowersOfARecoveryWaitForItEvenWhereTheyDoNotWaitForARun(t *testing.T
 				defer cancel()
 
 				began := time.Now()
-				hasty := <-inBackground(ctx, engine, found.pay(), p.do)
-				hasty.mustBeRejected(t, onlyonce.ReasonInProgress)
+				short := <-inBackground(ctx, engine, found.pay(), p.do)
+				short.mustBeRejected(t, onlyonce.ReasonInProgress)
 
-				if took := hasty.at.Sub(began); took != 1800*time.Millisecond {
-					t.Errorf("the hasty one was told after %v, want 200ms before its deadline", took)
+				if took := short.at.Sub(began); took != 1800*time.Millisecond {
+					t.Errorf("the caller with the short deadline was answered after %v, want 200ms before its deadline", took)
 				}
 
 				(<-second).mustBe(t, onlyonce.StatusReplayed, "receipt")
@@ -174,7 +174,7 @@ func TestFollowersOfARecoveryThatLeadsToARunDoNotOutwaitTheirPatience(t *testing
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		engine := afterCrash(t, onlyonce.AtMostOnce, onlyonce.WithPolicy(onlyonce.Policy{MaxWait: onlyonce.NoWait}))
-		found := &ledger{takes: 3 * time.Second, found: onlyonce.Recovery{Finding: onlyonce.DidNotHappen}}
+		found := &ledger{takes: 3 * time.Second, found: onlyonce.DidNotHappen()}
 
 		time.Sleep(onlyonce.DefaultMaxRun) // the owner is dead
 
@@ -221,7 +221,7 @@ func TestFollowersOfARecoveryKnowWhenSomebodyElseRuns(t *testing.T) {
 
 		time.Sleep(41 * time.Second) // the owner is dead, and the recovery at work from the end of the lease to second 45
 
-		if err := second.Resolve(t.Context(), identity("k"), notExecuted(t, second)); err != nil {
+		if err := second.Resolve(t.Context(), record(t, second, "k"), onlyonce.DidNotHappen()); err != nil {
 			t.Fatal(err)
 		}
 
@@ -244,7 +244,7 @@ func TestF34RecoveredAnswerOverTheCapIsKeptAsDoneWithoutItsBody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		engine := afterCrash(t, onlyonce.AtMostOnce, onlyonce.WithPolicy(onlyonce.Policy{MaxOutcome: 4}))
-		found := &ledger{found: onlyonce.Recovery{Finding: onlyonce.Happened, Code: "OK", Body: []byte("paid!")}}
+		found := &ledger{found: onlyonce.Happened("OK", []byte("paid!"))}
 
 		var p payments
 

@@ -8,8 +8,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// retryDelay is how long the callers of a rejection are asked to wait, before jitter. Zero means that trying again is of
-// no use.
+// retryDelay is how long the callers of a rejection should wait, before jitter. Zero means that another try is of no use.
 func retryDelay(reason Reason) time.Duration {
 	switch reason {
 	case ReasonInProgress, ReasonLeaseLost:
@@ -49,6 +48,9 @@ func (r *Rejection) again() *Rejection {
 	return &other
 }
 
+// inProgress is the message about a call that runs elsewhere.
+const inProgress = "a call with this idempotency key is in progress; retry with the same key to get its outcome"
+
 func rejectInProgress(message string) *Rejection {
 	return reject(ReasonInProgress, message, nil)
 }
@@ -66,6 +68,23 @@ func rejectLeaseLost() *Rejection {
 func rejectUncertain(err error) *Rejection {
 	return reject(ReasonLeaseLost,
 		"nobody knows yet whether the transaction of this call has committed; retry with the same key to get its one outcome", err)
+}
+
+// rejectNotCommitted is about a joined run whose answer is in no record.
+func rejectNotCommitted(cause error) *Rejection {
+	return reject(ReasonLeaseLost,
+		"no record shows that the transaction of this call has committed, so its answer does not count; retry with the same key", cause)
+}
+
+// rejectRolledBack is about a run whose transaction surely left nothing.
+func rejectRolledBack(err error) *Rejection {
+	return reject(ReasonStoreUnavailable,
+		"the transaction of this call could not be committed and was rolled back; retry with the same key", err)
+}
+
+// rejectExpired is about a time-ordered key that is too old to make a record.
+func rejectExpired() *Rejection {
+	return reject(ReasonKeyExpired, tooOld, nil)
 }
 
 func rejectDraining() *Rejection {
@@ -87,7 +106,7 @@ const (
 func rejectUnknown(code string, since time.Time) *Rejection {
 	r := reject(ReasonOutcomeUnknown,
 		"an earlier call with this idempotency key ended in an unknown way and may have taken effect; "+
-			"ask again later with the same key, do not use another key", nil)
+			"retry later with the same key, do not use another key", nil)
 
 	r.Metadata = map[string]string{metadataSince: since.UTC().Format(time.RFC3339)}
 	if code != "" {

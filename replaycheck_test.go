@@ -52,23 +52,45 @@ func TestF27ReplayCheckIsNotAskedForTheRunsOwnCaller(t *testing.T) {
 	})
 }
 
-func TestF27ReplayCheckIsNotAskedForAnOvertakenRunsOwnCaller(t *testing.T) {
+// The outcome of another run is another caller's, also for a run that it has overtaken.
+func TestF62OvertakenCallerGetsTheOtherOutcomeOnlyIfItsOwnReplayCheckAllows(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s, first, second := twoEngines(t, onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce})
-		s.broken(lostRequest, opRenew)
 
-		forbid := &checks{err: errForbidden}
+	for name, allowed := range map[string]bool{"allowed": true, "denied": false} {
+		for ending, result := range map[string]error{"completes": nil, "gives the key back": onlyonce.NotExecuted(errLine)} {
+			t.Run(name+", "+ending, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					s, first, second := twoEngines(t, onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce})
+					s.broken(lostRequest, opRenew)
 
-		var p payments
+					check := &checks{}
+					if !allowed {
+						check.err = errForbidden
+					}
 
-		paused := inBackground(t.Context(), first, forbid.on(pay("k")), p.lasting(20*time.Second))
+					var p payments
 
-		time.Sleep(16 * time.Second)
-		do(t, second, pay("k"), p.do).mustBe(t, onlyonce.StatusExecuted, "#1")
-		(<-paused).mustBe(t, onlyonce.StatusReplayed, "#1")
-		forbid.mustHaveBeenAsked(t, 0)
-	})
+					paused := inBackground(t.Context(), first, check.on(pay("k")), func(context.Context) ([]byte, error) {
+						time.Sleep(20 * time.Second)
+
+						return []byte("mine"), result
+					})
+
+					time.Sleep(16 * time.Second)
+					do(t, second, pay("k"), p.do).mustBe(t, onlyonce.StatusExecuted, "#1")
+
+					if got := <-paused; allowed {
+						got.mustBe(t, onlyonce.StatusReplayed, "#1")
+					} else {
+						got.mustFail(t, onlyonce.StatusRejected, errForbidden)
+					}
+
+					check.mustHaveBeenAsked(t, 1)
+				})
+			})
+		}
+	}
 }
 
 // Every way to another call's outcome is closed to those who may not see it, and they learn it at once.

@@ -23,14 +23,14 @@ func TestResolveAsExecutedGivesEverybodyTheAnswer(t *testing.T) {
 		do(t, e, pay("k"), p.failing(errLine)).mustFail(t, onlyonce.StatusUnknown, errLine)
 
 		rec := record(t, e, "k")
-		if !rec.Unsettled || rec.Code != "ERROR" || rec.Method != method || rec.ReadableKey != "k" {
+		if !rec.Unknown || rec.Code != "ERROR" || rec.Method != method || rec.ReadableKey != "k" {
 			t.Errorf("the record is %+v", rec)
 		}
 
-		resolution := onlyonce.Resolution{Fence: rec.Fence, Executed: true, Code: "OK", Body: []byte("it was paid")}
+		resolution := onlyonce.Happened("OK", []byte("it was paid"))
 
 		for range 2 { // a repeat is harmless
-			if err := e.Resolve(t.Context(), identity("k"), resolution); err != nil {
+			if err := e.Resolve(t.Context(), record(t, e, "k"), resolution); err != nil {
 				t.Errorf("Resolve: %v", err)
 			}
 		}
@@ -39,7 +39,7 @@ func TestResolveAsExecutedGivesEverybodyTheAnswer(t *testing.T) {
 		p.mustHaveRun(t, 1)
 
 		rec = record(t, e, "k")
-		if rec.Unsettled || !rec.Resolved || rec.Code != "OK" || string(rec.Body) != "it was paid" {
+		if rec.Unknown || !rec.Resolved || rec.Code != "OK" || string(rec.Body) != "it was paid" {
 			t.Errorf("the record is %+v", rec)
 		}
 
@@ -59,8 +59,8 @@ func TestResolveAsAnErrorIsReplayedAsAnError(t *testing.T) {
 
 		do(t, e, pay("k"), p.failing(errLine)).mustFail(t, onlyonce.StatusUnknown, errLine)
 
-		resolution := onlyonce.Resolution{Fence: 1, Executed: true, Code: "ERROR", Body: []byte("the account is closed")}
-		if err := e.Resolve(t.Context(), identity("k"), resolution); err != nil {
+		resolution := onlyonce.Happened("ERROR", []byte("the account is closed"))
+		if err := e.Resolve(t.Context(), record(t, e, "k"), resolution); err != nil {
 			t.Errorf("Resolve: %v", err)
 		}
 
@@ -80,25 +80,31 @@ func TestResolveAsNotExecutedLetsTheNextCallRun(t *testing.T) {
 
 		do(t, e, pay("k"), p.failing(errLine)).mustFail(t, onlyonce.StatusUnknown, errLine)
 
-		if err := e.Resolve(t.Context(), identity("k"), onlyonce.Resolution{Fence: 1}); !errors.Is(err, onlyonce.ErrOwnerMayBeAlive) ||
-			!strings.Contains(err.Error(), "AsOf") {
-			t.Errorf("Resolve without a look: %v, want to be told to set AsOf", err)
+		made := onlyonce.Record{ID: record(t, e, "k").ID}
+		if err := e.Resolve(t.Context(), made, onlyonce.DidNotHappen()); !errors.Is(err, onlyonce.ErrOwnerMayBeAlive) ||
+			!strings.Contains(err.Error(), "look the record up") {
+			t.Errorf("Resolve without a look: %v, want an error that asks for one", err)
 		}
 
-		if err := e.Resolve(t.Context(), identity("k"), notExecuted(t, e)); !errors.Is(err, onlyonce.ErrOwnerMayBeAlive) {
+		if err := e.Resolve(t.Context(), record(t, e, "k"), onlyonce.StillUnknown()); err == nil ||
+			!strings.Contains(err.Error(), "StillUnknown") {
+			t.Errorf("Resolve with nothing found: %v, want an error that says so", err)
+		}
+
+		if err := e.Resolve(t.Context(), record(t, e, "k"), onlyonce.DidNotHappen()); !errors.Is(err, onlyonce.ErrOwnerMayBeAlive) {
 			t.Errorf("Resolve: %v, want ErrOwnerMayBeAlive", err)
 		}
 
 		// The owner may be alive for MaxRun and one lease.
 		time.Sleep(40*time.Second - time.Nanosecond)
 
-		if err := e.Resolve(t.Context(), identity("k"), notExecuted(t, e)); !errors.Is(err, onlyonce.ErrOwnerMayBeAlive) {
+		if err := e.Resolve(t.Context(), record(t, e, "k"), onlyonce.DidNotHappen()); !errors.Is(err, onlyonce.ErrOwnerMayBeAlive) {
 			t.Errorf("Resolve: %v, want ErrOwnerMayBeAlive", err)
 		}
 
 		time.Sleep(time.Nanosecond)
 
-		if err := e.Resolve(t.Context(), identity("k"), notExecuted(t, e)); err != nil {
+		if err := e.Resolve(t.Context(), record(t, e, "k"), onlyonce.DidNotHappen()); err != nil {
 			t.Errorf("Resolve: %v", err)
 		}
 
@@ -124,8 +130,8 @@ func TestResolveIsRefusedWhereNothingIsUnknown(t *testing.T) {
 		synctest.Wait()
 
 		for _, key := range []string{"absent", "completed", "released", "running"} {
-			for _, executed := range []bool{true, false} {
-				err := e.Resolve(t.Context(), identity(key), onlyonce.Resolution{Fence: 1, Executed: executed, AsOf: time.Now()})
+			for _, found := range []onlyonce.Finding{onlyonce.Happened("OK", nil), onlyonce.DidNotHappen()} {
+				err := e.Resolve(t.Context(), record(t, e, key), found)
 				if !errors.Is(err, onlyonce.ErrNotUnknown) {
 					t.Errorf("%s: %v, want ErrNotUnknown", key, err)
 				}
@@ -145,9 +151,12 @@ func TestResolveIsRefusedWhereTheRecordHasChangedSince(t *testing.T) {
 		do(t, e, pay("k"), new(payments).failing(errLine)).mustFail(t, onlyonce.StatusUnknown, errLine)
 
 		for _, fence := range []uint64{0, 2} {
-			err := e.Resolve(t.Context(), identity("k"), onlyonce.Resolution{Fence: fence, Executed: true})
-			if !errors.Is(err, onlyonce.ErrFenceChanged) {
-				t.Errorf("fence %d: %v, want ErrFenceChanged", fence, err)
+			rec := record(t, e, "k")
+			rec.Fence = fence
+
+			err := e.Resolve(t.Context(), rec, onlyonce.Happened("OK", nil))
+			if !errors.Is(err, onlyonce.ErrRecordChanged) {
+				t.Errorf("fence %d: %v, want ErrRecordChanged", fence, err)
 			}
 		}
 
@@ -162,18 +171,18 @@ func TestResolveSettlesTheRecordOfADeadOwner(t *testing.T) {
 		e := newEngine(t, s)
 		crashed(t, s.mem, "k", onlyonce.AtMostOnce, 15*time.Second)
 
-		resolution := onlyonce.Resolution{Fence: 1, Executed: true, Code: "OK", Body: []byte("paid")}
-		if err := e.Resolve(t.Context(), identity("k"), resolution); !errors.Is(err, onlyonce.ErrNotUnknown) {
+		resolution := onlyonce.Happened("OK", []byte("paid"))
+		if err := e.Resolve(t.Context(), record(t, e, "k"), resolution); !errors.Is(err, onlyonce.ErrNotUnknown) {
 			t.Errorf("Resolve under a living lease: %v, want ErrNotUnknown", err)
 		}
 
 		time.Sleep(15 * time.Second)
 
-		if rec := record(t, e, "k"); !rec.Unsettled || rec.Code != "" {
+		if rec := record(t, e, "k"); !rec.Unknown || rec.Code != "" {
 			t.Errorf("the record is %+v", rec)
 		}
 
-		if err := e.Resolve(t.Context(), identity("k"), resolution); err != nil {
+		if err := e.Resolve(t.Context(), record(t, e, "k"), resolution); err != nil {
 			t.Errorf("Resolve: %v", err)
 		}
 
@@ -188,7 +197,7 @@ func TestLookupShowsARecordAsItIs(t *testing.T) {
 
 		var p payments
 
-		if rec := record(t, e, "absent"); rec.State != store.Absent || rec.Unsettled {
+		if rec := record(t, e, "absent"); rec.State != store.Absent || rec.Unknown {
 			t.Errorf("the record is %+v", rec)
 		}
 
@@ -217,15 +226,13 @@ func TestLookupShowsARecordAsItIs(t *testing.T) {
 func TestLookupAndResolveNeedAnInspector(t *testing.T) {
 	t.Parallel()
 
-	type plain struct{ store.Store }
-
-	e := newEngine(t, plain{memstore.New()})
+	e := newEngine(t, plainStore{memstore.New()})
 
 	if _, err := e.Lookup(t.Context(), identity("k")); !errors.Is(err, onlyonce.ErrNotSupported) {
 		t.Errorf("Lookup: %v, want ErrNotSupported", err)
 	}
 
-	if err := e.Resolve(t.Context(), identity("k"), onlyonce.Resolution{}); !errors.Is(err, onlyonce.ErrNotSupported) {
+	if err := e.Resolve(t.Context(), onlyonce.Record{}, onlyonce.Happened("OK", nil)); !errors.Is(err, onlyonce.ErrNotSupported) {
 		t.Errorf("Resolve: %v, want ErrNotSupported", err)
 	}
 }
@@ -239,7 +246,7 @@ func TestLookupAndResolvePassOnTheStoresError(t *testing.T) {
 		t.Errorf("Lookup: %v, want the store's error", err)
 	}
 
-	if err := e.Resolve(t.Context(), identity("k"), onlyonce.Resolution{Executed: true}); !errors.Is(err, errLine) {
+	if err := e.Resolve(t.Context(), onlyonce.Record{}, onlyonce.Happened("OK", nil)); !errors.Is(err, errLine) {
 		t.Errorf("Resolve: %v, want the store's error", err)
 	}
 }

@@ -140,10 +140,10 @@ func TestRunIsNotRepeatedAfterDoubtOnceItsFirstStartIsOlderThanTheRetention(t *t
 				asked := 0
 
 				call := pay("k")
-				call.Recover = func(context.Context, onlyonce.Record) (onlyonce.Recovery, error) {
+				call.Recover = func(context.Context, onlyonce.Record) (onlyonce.Finding, error) {
 					asked++
 
-					return onlyonce.Recovery{}, nil
+					return onlyonce.StillUnknown(), nil
 				}
 
 				var p payments

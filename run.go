@@ -3,159 +3,233 @@ package onlyonce
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
+	"github.com/onlyonce-go/onlyonce/internal/flight"
+	"github.com/onlyonce-go/onlyonce/internal/lease"
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
 // errPanicked stands for the answer of a handler that panicked, or ended its goroutine, and so gave none.
 var errPanicked = errors.New("onlyonce: the handler panicked")
 
-// own runs the handler: the claim has won.
-func (x *execution) own(res *store.Result, sent time.Time) (Reply, error) {
-	rec := &res.Record
-	x.guarantee = rec.Guarantee
-	x.attempt = rec.Attempts
-	x.doubtful = rec.Doubtful
-	x.fence.Store(rec.Fence)
-	x.noteScheme(rec)
-	x.base = context.WithoutCancel(x.caller)
+// shape is how a run is bound to its record.
+type shape uint8
 
-	if x.caller.Err() != nil {
-		return x.giveBack(callerGone(x.caller, "before the handler ran"))
-	}
+const (
+	leased      shape = iota // the key is leased, and the outcome is written when the handler has ended
+	joined                   // the key is leased, and the handler writes the outcome in a transaction of its own
+	single                   // claim, handler's writes and outcome share one transaction; there is no lease
+	unprotected              // there is no record: the store is down, and the method runs all the same
+)
 
-	if x.tooLate(sent) {
-		return x.giveBack(rejectTooLate())
-	}
+// run is a claim that has won: it is the context of its handler, it keeps the lease, and it is settled once. A handler that is
+// executed again has another run, since what the first one has left behind may still use its context.
+type run struct {
+	*attempt
+	context.Context //nolint:containedctx // it is one
 
-	x.enter(sent, rec.Fingerprint)
-	defer x.exit()
+	shape     shape
+	guarantee Guarantee // the stricter of the policy's and the record's; the policy's in a single transaction
+	number    uint32    // of this run, counted since the record was made or last released
+	doubtful  bool      // an earlier run may have had its effect
+	fence     atomic.Uint64
+	started   time.Time
+	end       time.Time // when the run must end
+	steps     steps     // what the handler has called under derived keys
+	lease     lease.Lease
+	join      join
 
-	x.startHeartbeat(sent)
+	// apart is the caller's context without its cancellation.
+	apart    context.Context //nolint:containedctx // for what outlives the caller
+	cancel   context.CancelCauseFunc
+	maxRun   *time.Timer // of a run without a lease
+	left     func() bool // stops watching the caller; nil where nobody watches
+	detached atomic.Uint32
+	siblings siblings // its place among the runs of the engine
 
-	if rec.Attempts > 1 {
-		x.observe(EventTakeover, nil) // under the heartbeat, for an observer that takes its time
-	}
-
-	return x.run()
+	// over means that the run is settled. What has inherited its context is not part of it any more.
+	over    atomic.Bool
+	outcome Outcome       // what the handler ended with
+	took    time.Duration // how long the handler took
+	failure error         // what the handler ended with, if it left no definite outcome
 }
 
-// tooLate reports that a claim was answered so long after it was sent that the run must not begin: somebody else may have
-// taken over, or have settled the record because its owner could not be alive any more.
-func (x *execution) tooLate(sent time.Time) bool {
-	limit := x.policy.MaxRun
-	if x.guarantee.TakeoverAllowed() {
-		limit = min(limit, x.policy.Lease-x.policy.Lease/marginPart)
+// ended is how a run has ended for its caller.
+type ended struct {
+	reply Reply
+	err   error
+	// again means to claim and run once more: the transaction of the run was rolled back because of another one.
+	again *rerun
+}
+
+// start makes the context of the run, and lets duplicates and a drain find it.
+func (r *run) start(fingerprint store.Fingerprint) {
+	r.apart = context.WithoutCancel(r.caller)
+
+	parent := r.caller
+	if r.policy.Detachment == Detached {
+		parent = r.apart
+	}
+
+	r.started = time.Now()
+	r.Context, r.cancel = context.WithCancelCause(parent)
+
+	r.engine.flights.Enter(&r.claim.Key, &r.flight, flight.Running, fingerprint)
+	r.engine.runs.add(r)
+
+	if r.policy.Detachment == Detached && r.caller.Done() != nil {
+		r.left = context.AfterFunc(r.caller, r.detach)
+	}
+
+	if r.engine.stopped.Load() {
+		r.cancel(ErrDraining)
+	}
+}
+
+// limit ends the run after MaxRun, where no lease does.
+func (r *run) limit() {
+	r.maxRun = time.AfterFunc(time.Until(r.end), func() { r.cancel(ErrMaxRun) })
+}
+
+// stop ends the run's context, and everything that watches over it.
+func (r *run) stop() {
+	r.over.Store(true)
+
+	if r.maxRun != nil {
+		r.maxRun.Stop()
+	}
+
+	if r.left != nil {
+		r.left()
+	}
+
+	if r.detached.Swap(attached) == detachedCounted {
+		r.engine.detached.Give(r.claim.Scope, 1)
+	}
+
+	r.engine.runs.remove(r)
+	r.cancel(nil)
+}
+
+// Whether a run is counted as detached.
+const (
+	neverDetached   = 0
+	detachedCounted = 1
+	attached        = 2 // the run is over, and is not counted any more
+)
+
+// detach lets the run go on without its caller, or ends it where too many do.
+func (r *run) detach() {
+	if !r.engine.detached.Take(r.claim.Scope, 1) {
+		r.cancel(ErrTooManyDetached)
+
+		return
+	}
+
+	if !r.detached.CompareAndSwap(neverDetached, detachedCounted) {
+		r.engine.detached.Give(r.claim.Scope, 1) // it has ended meanwhile
+	}
+}
+
+// carryOut calls the handler and settles what it returns. A handler that panics, or ends its goroutine, has ended ambiguously.
+func (r *run) carryOut(s settler) ended {
+	returned := false
+
+	defer func() {
+		if !returned {
+			end := r.settle(s, &Outcome{Class: ClassAmbiguous, Code: "PANIC", Err: errPanicked})
+			end.reply.Err = errPanicked
+			r.observeEnd(&end.reply, end.err) // the panic goes on: Execute does not return
+		}
+	}()
+
+	r.outcome = r.handler(s.context())
+	returned = true
+
+	return r.settle(s, &r.outcome)
+}
+
+func (r *run) settle(s settler, out *Outcome) ended {
+	r.took = time.Since(r.started)
+
+	r.ambiguous(out)
+
+	if out.Class != ClassDefinite {
+		r.failure = out.Err
+	}
+
+	return s.settle(out)
+}
+
+// ambiguous makes a definite error ambiguous that the handler has not marked, while a downstream call of the run is open: the
+// handler may have translated its error.
+func (r *run) ambiguous(out *Outcome) {
+	if out.Class != ClassAmbiguous && out.Err != nil && !out.Marked && r.steps.open() {
+		out.Class = ClassAmbiguous
+	}
+}
+
+// tooLate reports that a claim was answered too long after it was sent, so that the run must not begin. Somebody else may have taken
+// over, or have settled the record because its owner could not be alive any more.
+func (r *run) tooLate(sent time.Time) bool {
+	limit := r.policy.MaxRun
+	if r.guarantee.TakeoverAllowed() {
+		limit = min(limit, lease.Trusted(r.policy.Lease))
 	}
 
 	return time.Since(sent) >= limit
 }
 
-// giveBack releases a key that was claimed for a run that does not begin, because of err.
-func (x *execution) giveBack(err error) (Reply, error) {
-	op := store.Release{Claim: x.claim, Retention: x.policy.Retention}
-
-	ctx, done := x.engine.storeContext(x.base)
+// release releases a key that was claimed for a run that does not begin, because of err.
+func (r *run) release(err error) ended {
+	ctx, done := r.engine.storeContext(context.WithoutCancel(r.caller))
 	defer done()
 
-	if _, err := x.engine.store.Release(ctx, op); err != nil {
-		x.observe(EventSettleFailed, err)
-		x.releaseLater()
+	if _, err := r.engine.store.Release(ctx, store.Release{Claim: r.claim}); err != nil {
+		r.observe(EventSettleFailed, err)
+		r.releaseLater()
 	}
 
-	return Reply{}, err
+	return ended{err: err}
 }
 
-// run calls the handler and settles what it returns. A handler that panics, or ends its goroutine, has ended ambiguously.
-func (x *execution) run() (Reply, error) {
-	returned := false
+// Renew implements [lease.Owner].
+func (r *run) Renew(ctx context.Context) (lease.Answer, error) {
+	bounded, done := r.engine.storeContext(ctx)
+	defer done()
 
-	defer func() {
-		if !returned {
-			reply, err := x.settle(&Outcome{Class: ClassAmbiguous, Code: "PANIC", Err: errPanicked})
-			reply.Err = errPanicked
-			x.observeEnd(&reply, err) // the panic goes on: Execute does not return
-		}
-	}()
+	res, err := r.engine.store.Renew(bounded, store.Renewal{Key: r.claim.Key, Token: r.claim.Token, Lease: r.policy.Lease})
 
-	out := x.handler(x.handlerContext())
-	returned = true
-
-	return x.settle(&out)
-}
-
-// handlerContext is the context of the run, by which a handler that may share a transaction finds it.
-func (x *execution) handlerContext() context.Context {
 	switch {
-	case x.tx != nil:
-		return x.tx.Context(x.current)
-	case x.joined():
-		return x.engine.transactional.Join(x.current, joinable{x})
+	case err != nil:
+		return 0, err // only seen by the observer
+	case res.Applied:
+		r.fence.Store(res.Record.Fence)
+
+		return lease.Renewed, nil
+	case res.Record.State != store.Absent && res.Record.Token == r.claim.Token:
+		return lease.Settled, nil
 	default:
-		return x.current
+		return lease.Taken, nil
 	}
 }
 
-// runUnprotected calls the handler without a record, because the policy prefers that to an unavailable service.
-func (x *execution) runUnprotected() (Reply, error) {
-	x.guarantee = x.policy.Guarantee
-	x.base = context.WithoutCancel(x.caller)
-
-	now := time.Now()
-
-	x.enter(now, x.claim.Fingerprint)
-	defer x.exit()
-
-	returned := false
-
-	defer func() {
-		x.ran = time.Since(x.started)
-
-		if !returned {
-			x.observeEnd(&Reply{Status: StatusUnprotected, Err: errPanicked}, nil) // the panic goes on
-		}
-	}()
-
-	x.heartbeat.mute = true
-	x.startHeartbeat(now)
-	x.handler(x.current)
-
-	returned = true
-
-	return Reply{Status: StatusUnprotected}, nil
-}
-
-// enter makes the context of the run, and lets duplicates and a drain find it. A handler that is run again takes the same steps
-// again. MaxRun counts from when the claim was sent, as in the store, so that the run does not outlast what
-// the record says about its owner; in a single transaction, of which nobody sees a record before it is over, from when it had begun.
-func (x *execution) enter(claimed time.Time, fingerprint store.Fingerprint) {
-	parent := x.base
-	if x.policy.Detachment == Attached {
-		parent = x.caller
-	}
-
-	x.current = &x.first
-	if x.conflicts > 0 {
-		x.current = new(run)
-	}
-
-	x.started = time.Now()
-	x.runEnd = claimed.Add(x.policy.MaxRun)
-
-	r := x.current
-	r.x, r.end, r.attempt, r.guarantee = x, x.runEnd, x.attempt, x.guarantee
-	r.Context, x.cancel = context.WithCancelCause(parent)
-
-	x.engine.flights.enter(flightRunning, &x.key, &x.flight, fingerprint, x)
-
-	if x.engine.stopped.Load() {
-		x.cancel(ErrDraining)
+// End implements [lease.Owner].
+func (r *run) End(why lease.Reason) {
+	if why == lease.RunOver {
+		r.cancel(ErrMaxRun)
+	} else {
+		r.cancel(ErrLeaseLost)
 	}
 }
 
-// exit ends the run's context and its heartbeat.
-func (x *execution) exit() {
-	x.stopHeartbeat()
-	x.cancel(nil)
+// Notice implements [lease.Owner].
+func (r *run) Notice(what lease.Notice, err error) {
+	if what == lease.Lost {
+		r.observe(EventLeaseLost, nil)
+	} else {
+		r.observe(EventRenewFailed, err)
+	}
 }

@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// ErrStepUsed means that a run has called a method twice without saying that these are two calls.
+// ErrStepUsed means that a run has called a method twice under one derived key. If these are two calls, name them with [WithStep].
 var ErrStepUsed = errors.New("onlyonce: a run has used this method under its derived key already")
 
 // stepKey finds the name of a step in a context.
@@ -16,11 +16,12 @@ type stepKey struct{}
 // WithStep names a step of a run: the calls that are made with the context have keys of their own. A run that calls a method for each
 // line of an order names each of them:
 //
-//	resp, err := stock.Reserve(onlyonce.WithStep(ctx, "line-7"), req)
+//		resp, err := stock.Reserve(onlyonce.WithStep(ctx, "line-7"), req)
 //
-// The name has to be the same when the handler runs again, so it is made of what the request says, never of the time, of a random
-// number or of the order in which goroutines get there. The empty name is none. A step is that of the run: one that is named outside
-// of it names nothing inside.
+//	  - The name has to be the same when the handler runs again. Make it from the request, never from the time, a random number or the
+//	    order of goroutines.
+//	  - The empty name is no name.
+//	  - A step belongs to the run in which it is named. A name from outside of the run has no effect inside.
 func WithStep(ctx context.Context, name string) context.Context {
 	return context.WithValue(ctx, stepKey{}, name)
 }
@@ -32,17 +33,22 @@ type steps struct {
 	used map[step]*stepState
 }
 
-type step struct{ method, name string }
+type step struct {
+	method, name string
+	key          string // of a call whose key is not derived
+}
 
 type stepState uint8
 
 const (
-	stepOpen   stepState = iota // nothing is known of it yet, or its last call has failed
-	stepAsking                  // it is being called
-	stepDone                    // a call of it has succeeded
+	stepOpen         stepState = iota // it was not called yet, or its last call has failed for good
+	stepCalling                       // it is being called
+	stepCallingAgain                  // it is being called after a call in doubt
+	stepInDoubt                       // its last call has failed, and may have had its effect
+	stepDone                          // a call of it has succeeded
 )
 
-// enter begins a step, or says why not.
+// enter begins a step, or returns why not.
 func (s *steps) enter(at step) (*stepState, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,16 +65,44 @@ func (s *steps) enter(at step) (*stepState, error) {
 
 	switch *state {
 	case stepOpen:
-		*state = stepAsking
+		*state = stepCalling
 
 		return state, nil
-	case stepAsking:
+	case stepInDoubt:
+		*state = stepCallingAgain
+
+		return state, nil
+	case stepCalling, stepCallingAgain:
 		return nil, at.refused("is calling %s at this moment")
 	case stepDone:
 		return nil, at.refused("has called %s with success")
 	default:
 		return nil, at.refused("has called %s")
 	}
+}
+
+// note begins a call whose key is not derived: whoever has chosen the key may call as often as it likes.
+func (s *steps) note(at step) *stepState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	state, ok := s.used[at]
+	if !ok {
+		if s.used == nil {
+			s.used = make(map[step]*stepState)
+		}
+
+		state = new(stepState)
+		s.used[at] = state
+	}
+
+	if *state == stepInDoubt || *state == stepCallingAgain {
+		*state = stepCallingAgain
+	} else {
+		*state = stepCalling
+	}
+
+	return state
 }
 
 // refused says what to do; what is a sentence about the run, with a place for the method.
@@ -78,58 +112,54 @@ func (at step) refused(what string) error {
 		again, name = fmt.Sprintf("both are step %q; name them apart", at.name), at.name+"-2"
 	}
 
-	return fmt.Errorf("%w: it "+what+", and a second call would have the same key, so nothing was sent; if these are two calls, %s, "+
-		"as in onlyonce.WithStep(ctx, %q)", ErrStepUsed, at.method, again, name)
+	return &stepError{text: fmt.Sprintf("%v: it "+what+", and a second call would have the same key, so nothing was sent; "+
+		"if these are two calls, %s, as in onlyonce.WithStep(ctx, %q)", ErrStepUsed, at.method, again, name)}
 }
 
-// DerivedCall is a call of a run to another service, under a key that is derived from the run's.
-type DerivedCall struct {
-	run    *run
-	digest [32]byte
-	state  *stepState
+// stepError is an ErrStepUsed. Nothing was sent, so the refused call was not executed.
+type stepError struct{ text string }
+
+func (e *stepError) Error() string    { return e.text }
+func (e *stepError) Unwrap() error    { return ErrStepUsed }
+func (e *stepError) Verdict() Verdict { return VerdictNotExecuted }
+
+// end records how a call of a step has ended.
+func (s *steps) end(state *stepState, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	switch {
+	case err == nil:
+		*state = stepDone
+	case VerdictOf(err) == VerdictUnknown, *state == stepCallingAgain && !settles(err):
+		*state = stepInDoubt
+	default:
+		*state = stepOpen
+	}
 }
 
-// DeriveCall begins a call of a run to another service. Transports are built on it; the client interceptor of package interceptor
-// calls it for every protected call that has no other key. A run may use a method once, or once for each name that [WithStep] has
-// given, until it has failed: a repeat after an error is the same call and has the same key.
-//
-// Its caller makes one call, with as many attempts as it likes, and then calls End. The error matches [ErrNoRun] outside of a run, and
-// [ErrStepUsed] where the method has been called with success, or is being called.
-func DeriveCall(ctx context.Context, fullMethod string) (*DerivedCall, error) {
-	r, ok := runOf(ctx)
-	if !ok {
-		return nil, ErrNoRun
+// open reports whether the effect of a step is not known: its call is still under way, or has failed in a way that leaves it open.
+func (s *steps) open() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	for _, state := range s.used {
+		if *state == stepCalling || *state == stepCallingAgain || *state == stepInDoubt {
+			return true
+		}
 	}
 
-	made := r.x.derive(ctx, derivedForCall, fullMethod)
-
-	state, err := r.steps.enter(step{method: fullMethod, name: made.step})
-	if err != nil {
-		return nil, err
-	}
-
-	return &DerivedCall{run: r, digest: made.digest(), state: state}, nil
+	return false
 }
 
-// Key returns the key: 55 characters of a-z, 2-7, 1 and the hyphen, which [StrictKeys] accept.
-func (c *DerivedCall) Key() string { return derivedKey(callPrefix, &c.digest) }
-
-// UUID returns the key for a method whose keys are UUIDs: one of version 4.
-func (c *DerivedCall) UUID() string { return derivedUUID(&c.digest) }
-
-// TimeOrdered returns the key for a method whose keys are time-ordered: a UUID of version 7 with the time of the run's own key. The
-// second result is false where that is none.
-func (c *DerivedCall) TimeOrdered() (string, bool) {
-	return derivedTimeOrdered(&c.digest, c.run.x.call.Key)
-}
-
-// End says how the call ended. After an error it may be made again, with the same key.
-func (c *DerivedCall) End(err error) {
-	c.run.steps.mu.Lock()
-	defer c.run.steps.mu.Unlock()
-
-	*c.state = stepDone
-	if err != nil {
-		*c.state = stepOpen
+// settles reports whether an error says what became of earlier tries of the same call: only its recorded answer does. That nothing ran, or
+// that the key was refused, speaks of the last try alone.
+func settles(err error) bool {
+	for _, refused := range []Reason{ReasonKeyMissing, ReasonKeyInvalid, ReasonKeyReused, ReasonKeyExpired} {
+		if errors.Is(err, refused) {
+			return false
+		}
 	}
+
+	return VerdictOf(err) == VerdictFinal
 }

@@ -104,8 +104,8 @@ func TestF06FailOpenRunsUnprotectedAndSaysSo(t *testing.T) {
 
 		got.mustBe(t, onlyonce.StatusUnprotected, "paid")
 
-		if run.Fence != 0 || run.Attempt != 0 || run.Key != "k" || run.Guarantee != onlyonce.AtLeastOnce {
-			t.Errorf("the unprotected run is %+v, want no fence and no attempt", run)
+		if run.Fence != 0 || run.Attempt != 1 || run.Protected || run.Key != "k" || run.Guarantee != onlyonce.AtLeastOnce {
+			t.Errorf("the unprotected run is %+v, want no fence and no protection", run)
 		}
 
 		if calls := seen.of(onlyonce.EventCall); len(calls) != 1 || calls[0].Status != onlyonce.StatusUnprotected {

@@ -2,13 +2,13 @@ package onlyonce
 
 import "fmt"
 
-// Verdict answers the question of a caller whose call has failed: may I try this with a new key?
+// Verdict is what an error means for the key of a call: whether a caller may try again with a new key.
 type Verdict uint8
 
 // The verdicts.
 const (
-	// VerdictUnknown means that the effect may have happened or may still happen: never use a new key, try the same
-	// key later. It is the zero value, because an error that nobody can explain means just that.
+	// VerdictUnknown means that the effect may have happened or may still happen. Never use a new key: try the same key later. It is the
+	// zero value, so an error of unknown origin is VerdictUnknown.
 	VerdictUnknown Verdict = iota
 	// VerdictFinal means that the answer will not change. A new key is a new operation.
 	VerdictFinal
@@ -16,9 +16,9 @@ const (
 	VerdictNotExecuted
 )
 
-// String returns the name of the outcome.
-func (o Verdict) String() string {
-	switch o {
+// String returns the name of the verdict.
+func (v Verdict) String() string {
+	switch v {
 	case VerdictUnknown:
 		return "unknown"
 	case VerdictFinal:
@@ -26,7 +26,7 @@ func (o Verdict) String() string {
 	case VerdictNotExecuted:
 		return "not executed"
 	default:
-		return fmt.Sprintf("Verdict(%d)", uint8(o))
+		return fmt.Sprintf("Verdict(%d)", uint8(v))
 	}
 }
 
@@ -36,14 +36,13 @@ type verdicter interface {
 	Verdict() Verdict
 }
 
-// VerdictOf says what an error of a call means for its key. It understands the errors of the client interceptor and of
-// [Engine.Do], also where they are wrapped. A nil error is VerdictFinal, an error from anywhere else is VerdictUnknown. Where
-// errors of several calls are joined, one that is VerdictUnknown makes all of it so, and one that is VerdictFinal makes the rest
-// VerdictFinal.
-//
-// Where a first answer marked [Final] has a code that an error on its way may have as well (CANCELLED, UNKNOWN,
-// DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL), a client cannot tell them apart: it is VerdictUnknown, and VerdictFinal
-// once it is asked for again with the same key.
+// VerdictOf returns what an error of a call means for its key. It understands the errors of the client interceptor and of [Engine.Do],
+// also if they are wrapped. The verdict of nil is VerdictFinal, the verdict of an error from anywhere else is VerdictUnknown.
+//   - If errors of several calls are joined and one of them is VerdictUnknown, the whole is VerdictUnknown. Otherwise, if one is
+//     VerdictFinal, the whole is VerdictFinal.
+//   - An error that was marked [Final] may have a code that errors between server and client have too: CANCELLED, UNKNOWN,
+//     DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED or INTERNAL. A client cannot distinguish the first such answer from them: it is
+//     VerdictUnknown. The replay of the answer is VerdictFinal.
 func VerdictOf(err error) Verdict {
 	if err == nil {
 		return VerdictFinal

@@ -80,7 +80,7 @@ func fillStore(ctx context.Context, size int) (filled, error) {
 			return err
 		}
 
-		_, err := records.Complete(ctx, store.Completion{Key: op.Key, Token: op.Token, Outcome: outcome, Retention: op.Retention})
+		_, err := records.Complete(ctx, store.Completion{Key: op.Key, Token: op.Token, Outcome: outcome})
 
 		return err
 	}

@@ -162,7 +162,7 @@ func (f *redisFilling) add(ctx context.Context, n int) error {
 		return err
 	}
 
-	completed, err := f.store.Complete(ctx, store.Completion{Key: op.Key, Token: op.Token, Retention: op.Retention})
+	completed, err := f.store.Complete(ctx, store.Completion{Key: op.Key, Token: op.Token})
 	if err == nil && (!claimed.Applied || !completed.Applied) {
 		err = errors.New("a fresh key is not free")
 	}

@@ -408,7 +408,9 @@ func (r *sqlRig) measureSweeper(c *config) error {
 
 // expire makes a record that has expired as soon as it is there.
 func (r *sqlRig) expire(s *sqlstore.Store, i int) error {
-	claim := store.Claim{Guarantee: store.AtMostOnce, Lease: time.Minute, MaxRun: time.Minute, Method: "/shop.v1.Orders/Create"}
+	claim := store.Claim{
+		Guarantee: store.AtMostOnce, Lease: time.Minute, MaxRun: time.Minute, Retention: time.Millisecond, Method: "/shop.v1.Orders/Create",
+	}
 	binary.LittleEndian.PutUint32(claim.Key[:], uint32(i)) //nolint:gosec // a count
 	claim.Token = store.Token{1}
 
@@ -416,7 +418,7 @@ func (r *sqlRig) expire(s *sqlstore.Store, i int) error {
 		return fmt.Errorf("a claim: applied %t, %w", res.Applied, err)
 	}
 
-	_, err := s.Complete(r.ctx, store.Completion{Key: claim.Key, Token: claim.Token, Retention: time.Millisecond})
+	_, err := s.Complete(r.ctx, store.Completion{Key: claim.Key, Token: claim.Token})
 
 	return err
 }

@@ -83,7 +83,7 @@ func TestClientTakesTheKeyFromTheRequestAndNeverChangesIt(t *testing.T) {
 				return
 			}
 
-			a.mustSay(t, onlyonce.StatusExecuted)
+			a.mustHaveStatus(t, onlyonce.StatusExecuted)
 
 			if len(b.keys) != 1 || test.sent != "" && b.keys[0] != test.sent || b.keys[0] == "" {
 				t.Errorf("the keys in the metadata are %q, want %q", b.keys, test.sent)

@@ -18,29 +18,29 @@ func (a *annotations) readFields(request protoreflect.MessageDescriptor) {
 	for i := range fields.Len() {
 		fd := fields.Get(i)
 
-		said, ok := a.field(fd)
+		mark, ok := a.field(fd)
 		if !ok {
 			continue
 		}
 
-		if a.marked == "" && (said.GetKey() || said.GetScope()) {
+		if a.marked == "" && (mark.GetKey() || mark.GetScope()) {
 			a.marked = fd.FullName()
 		}
 
 		switch {
-		case said.GetKey() && said.GetIgnored():
+		case mark.GetKey() && mark.GetIgnored():
 			a.complainf(fd, "is marked as the key and as ignored: the key is never part of the fingerprint, so leave ignored out")
-		case said.GetKey() && said.GetScope():
+		case mark.GetKey() && mark.GetScope():
 			a.complainf(fd, "is marked as the key and as part of the scope: choose one")
-		case said.GetScope() && said.GetIgnored():
+		case mark.GetScope() && mark.GetIgnored():
 			a.complainf(fd, "is marked as part of the scope and as ignored: choose one")
 		}
 
-		if said.GetKey() {
+		if mark.GetKey() {
 			a.addKey(fd)
 		}
 
-		if said.GetScope() {
+		if mark.GetScope() {
 			a.addScope(fd)
 		}
 	}
@@ -50,7 +50,7 @@ func (a *annotations) readFields(request protoreflect.MessageDescriptor) {
 }
 
 // field reads what the .proto says of a field. The last result is false where it says nothing.
-func (a *annotations) field(fd protoreflect.FieldDescriptor) (said *onlyoncev1.Field, ok bool) {
+func (a *annotations) field(fd protoreflect.FieldDescriptor) (mark *onlyoncev1.Field, ok bool) {
 	options := new(descriptorpb.FieldOptions)
 
 	if err := readOptions(fd, options); err != nil {
@@ -64,12 +64,12 @@ func (a *annotations) field(fd protoreflect.FieldDescriptor) (said *onlyoncev1.F
 		return nil, false
 	}
 
-	said, ok = proto.GetExtension(options, onlyoncev1.E_Field).(*onlyoncev1.Field)
-	if ok && len(said.ProtoReflect().GetUnknown()) > 0 {
+	mark, ok = proto.GetExtension(options, onlyoncev1.E_Field).(*onlyoncev1.Field)
+	if ok && len(mark.ProtoReflect().GetUnknown()) > 0 {
 		a.complainf(fd, "has an annotation that this build does not know: use a newer one, or leave the annotation out")
 	}
 
-	return said, ok
+	return mark, ok
 }
 
 func (a *annotations) addKey(fd protoreflect.FieldDescriptor) {
@@ -143,7 +143,7 @@ func (a *annotations) readExtensions(message protoreflect.MessageDescriptor) {
 	}
 
 	for _, fd := range extensionsOf(message.FullName()) {
-		if said, _ := a.field(fd); said.GetKey() || said.GetScope() || said.GetIgnored() {
+		if mark, _ := a.field(fd); mark.GetKey() || mark.GetScope() || mark.GetIgnored() {
 			a.complainf(fd, "is an extension, and marks of extensions mean nothing: mark a field that %s declares itself", message.FullName())
 		}
 	}
@@ -177,8 +177,8 @@ func (a *annotations) checkNested(message protoreflect.MessageDescriptor) {
 
 	for i := range fields.Len() {
 		fd := fields.Get(i)
-		said, _ := a.field(fd)
-		key, scope := said.GetKey() && a.key == nil, said.GetScope()
+		mark, _ := a.field(fd)
+		key, scope := mark.GetKey() && a.key == nil, mark.GetScope()
 
 		if !key && !scope || isRequest(message) {
 			continue

@@ -21,27 +21,28 @@ func (r *policyReader) complainf(format string, args ...any) {
 	r.problems = append(r.problems, fmt.Errorf("interceptor: %s: "+format, append([]any{r.subject}, args...)...))
 }
 
-func (r *policyReader) policy(said *onlyoncev1.Policy) Policy {
+func (r *policyReader) policy(option *onlyoncev1.Policy) Policy {
 	p := Policy{
 		Policy: onlyonce.Policy{
-			Guarantee:       r.guarantee(said.GetGuarantee()),
-			TransactionMode: r.transaction(said.GetTransaction()),
-			Retention:       r.duration("retention", said.GetRetention()),
-			Lease:           r.duration("lease", said.GetLease()),
-			MaxRun:          r.duration("max_run", said.GetMaxRun()),
-			MaxWait:         r.maxWait(said.GetMaxWait()),
-			MaxAttempts:     r.count("max_attempts", said.MaxAttempts),
-			MaxOutcome:      r.count("max_outcome", said.MaxOutcome),
-			StoreDown:       choice(said.FailOpen, onlyonce.FailOpen, onlyonce.FailClosed),
-			Detachment:      choice(said.Detached, onlyonce.Detached, onlyonce.Attached),
+			Guarantee:       r.guarantee(option.GetGuarantee()),
+			TransactionMode: r.transaction(option.GetTransaction()),
+			Retention:       r.duration("retention", option.GetRetention()),
+			KeyLife:         r.duration("key_life", option.GetKeyLife()),
+			Lease:           r.duration("lease", option.GetLease()),
+			MaxRun:          r.duration("max_run", option.GetMaxRun()),
+			MaxWait:         r.maxWait(option.GetMaxWait()),
+			MaxAttempts:     r.count("max_attempts", option.MaxAttempts),
+			MaxOutcome:      r.count("max_outcome", option.MaxOutcome),
+			StoreDown:       choice(option.FailOpen, onlyonce.FailOpen, onlyonce.FailClosed),
+			Detachment:      choice(option.Detached, onlyonce.Detached, onlyonce.Attached),
 		},
-		Key:      r.keyUse(said.GetKey()),
-		KeyRules: r.keyRules(said.GetKeyForm()),
-		Classes:  r.classes(said.GetClasses()),
+		Key:      r.keyUse(option.GetKey()),
+		KeyRules: r.keyRules(option.GetKeyForm()),
+		Classes:  r.classes(option.GetClasses()),
 	}
 
 	// What this build does not know may ask for more protection than it gives.
-	if len(said.ProtoReflect().GetUnknown()) > 0 {
+	if len(option.ProtoReflect().GetUnknown()) > 0 {
 		p.Key = KeyRequired
 
 		r.complainf("it has a setting that this build does not know: use a newer one, or leave the setting out")
@@ -50,8 +51,8 @@ func (r *policyReader) policy(said *onlyoncev1.Policy) Policy {
 	return p
 }
 
-func (r *policyReader) guarantee(said onlyoncev1.Guarantee) onlyonce.Guarantee {
-	switch said {
+func (r *policyReader) guarantee(option onlyoncev1.Guarantee) onlyonce.Guarantee {
+	switch option {
 	case onlyoncev1.Guarantee_GUARANTEE_UNSPECIFIED:
 		return 0
 	case onlyoncev1.Guarantee_GUARANTEE_AT_MOST_ONCE:
@@ -61,14 +62,14 @@ func (r *policyReader) guarantee(said onlyoncev1.Guarantee) onlyonce.Guarantee {
 	case onlyoncev1.Guarantee_GUARANTEE_EXACTLY_ONCE:
 		return onlyonce.ExactlyOnce
 	default:
-		r.complainf("guarantee is %d, which this build does not know: give AT_MOST_ONCE, AT_LEAST_ONCE or EXACTLY_ONCE", said)
+		r.complainf("guarantee is %d, which this build does not know: give AT_MOST_ONCE, AT_LEAST_ONCE or EXACTLY_ONCE", option)
 
 		return onlyonce.AtMostOnce
 	}
 }
 
-func (r *policyReader) transaction(said onlyoncev1.Transaction) onlyonce.TransactionMode {
-	switch said {
+func (r *policyReader) transaction(option onlyoncev1.Transaction) onlyonce.TransactionMode {
+	switch option {
 	case onlyoncev1.Transaction_TRANSACTION_UNSPECIFIED:
 		return 0
 	case onlyoncev1.Transaction_TRANSACTION_SINGLE:
@@ -76,14 +77,14 @@ func (r *policyReader) transaction(said onlyoncev1.Transaction) onlyonce.Transac
 	case onlyoncev1.Transaction_TRANSACTION_JOINED:
 		return onlyonce.JoinedTransaction
 	default:
-		r.complainf("transaction is %d, which this build does not know: give TRANSACTION_SINGLE or TRANSACTION_JOINED", said)
+		r.complainf("transaction is %d, which this build does not know: give TRANSACTION_SINGLE or TRANSACTION_JOINED", option)
 
 		return onlyonce.SingleTransaction
 	}
 }
 
-func (r *policyReader) keyUse(said onlyoncev1.KeyUse) KeyUse {
-	switch said {
+func (r *policyReader) keyUse(option onlyoncev1.KeyUse) KeyUse {
+	switch option {
 	case onlyoncev1.KeyUse_KEY_USE_UNSPECIFIED:
 		return KeyInherit
 	case onlyoncev1.KeyUse_KEY_USE_OPTIONAL:
@@ -93,14 +94,14 @@ func (r *policyReader) keyUse(said onlyoncev1.KeyUse) KeyUse {
 	case onlyoncev1.KeyUse_KEY_USE_IGNORED:
 		return KeyIgnored
 	default:
-		r.complainf("key is %d, which this build does not know: give KEY_USE_OPTIONAL, KEY_USE_REQUIRED or KEY_USE_IGNORED", said)
+		r.complainf("key is %d, which this build does not know: give KEY_USE_OPTIONAL, KEY_USE_REQUIRED or KEY_USE_IGNORED", option)
 
 		return KeyRequired
 	}
 }
 
-func (r *policyReader) keyRules(said onlyoncev1.KeyForm) *onlyonce.KeyRules {
-	switch said {
+func (r *policyReader) keyRules(option onlyoncev1.KeyForm) *onlyonce.KeyRules {
+	switch option {
 	case onlyoncev1.KeyForm_KEY_FORM_UNSPECIFIED:
 		return nil
 	case onlyoncev1.KeyForm_KEY_FORM_ANY:
@@ -112,19 +113,19 @@ func (r *policyReader) keyRules(said onlyoncev1.KeyForm) *onlyonce.KeyRules {
 	case onlyoncev1.KeyForm_KEY_FORM_TIME_ORDERED:
 		return &onlyonce.KeyRules{TimeOrdered: true}
 	default:
-		r.complainf("key_form is %d, which this build does not know: give KEY_FORM_ANY, KEY_FORM_STRICT or KEY_FORM_TIME_ORDERED", said)
+		r.complainf("key_form is %d, which this build does not know: give KEY_FORM_ANY, KEY_FORM_STRICT or KEY_FORM_TIME_ORDERED", option)
 
 		return nil
 	}
 }
 
-func (r *policyReader) duration(name string, said *durationpb.Duration) time.Duration {
-	if said == nil {
+func (r *policyReader) duration(name string, option *durationpb.Duration) time.Duration {
+	if option == nil {
 		return 0
 	}
 
-	d := said.AsDuration()
-	if said.CheckValid() != nil || d <= 0 {
+	d := option.AsDuration()
+	if option.CheckValid() != nil || d <= 0 {
 		r.complainf("%s is %v: give a positive duration, or leave it out", name, d)
 
 		return 0
@@ -134,13 +135,13 @@ func (r *policyReader) duration(name string, said *durationpb.Duration) time.Dur
 }
 
 // maxWait is the one duration that may be zero.
-func (r *policyReader) maxWait(said *durationpb.Duration) time.Duration {
-	if said == nil {
+func (r *policyReader) maxWait(option *durationpb.Duration) time.Duration {
+	if option == nil {
 		return 0
 	}
 
-	d := said.AsDuration()
-	if said.CheckValid() != nil || d < 0 {
+	d := option.AsDuration()
+	if option.CheckValid() != nil || d < 0 {
 		r.complainf("max_wait is %v: give a positive duration, zero for no wait, or leave it out", d)
 
 		return 0
@@ -153,38 +154,38 @@ func (r *policyReader) maxWait(said *durationpb.Duration) time.Duration {
 	return d
 }
 
-func (r *policyReader) count(name string, said *uint32) int {
-	if said == nil {
+func (r *policyReader) count(name string, option *uint32) int {
+	if option == nil {
 		return 0
 	}
 
-	if *said == 0 {
+	if *option == 0 {
 		r.complainf("%s is 0: give at least 1, or leave it out", name)
 	}
 
-	return int(*said)
+	return int(*option)
 }
 
 // choice is what an optional bool of an option chooses; zero where it is not set.
-func choice[T ~uint8](said *bool, yes, no T) T {
+func choice[T ~uint8](option *bool, yes, no T) T {
 	switch {
-	case said == nil:
+	case option == nil:
 		return 0
-	case *said:
+	case *option:
 		return yes
 	default:
 		return no
 	}
 }
 
-func (r *policyReader) classes(said []*onlyoncev1.CodeClass) map[codes.Code]onlyonce.Class {
-	if len(said) == 0 {
+func (r *policyReader) classes(option []*onlyoncev1.CodeClass) map[codes.Code]onlyonce.Class {
+	if len(option) == 0 {
 		return nil
 	}
 
-	classes := make(map[codes.Code]onlyonce.Class, len(said))
+	classes := make(map[codes.Code]onlyonce.Class, len(option))
 
-	for _, entry := range said {
+	for _, entry := range option {
 		code, known := codeOfNumber(entry.GetCode())
 		if !known {
 			r.complainf("classes has code %d: give the number of an error code, as in google.rpc.Code", entry.GetCode())
@@ -193,12 +194,12 @@ func (r *policyReader) classes(said []*onlyoncev1.CodeClass) map[codes.Code]only
 		}
 
 		if _, twice := classes[code]; twice {
-			r.complainf("classes has code %d (%s) twice: say it once", entry.GetCode(), codeName(code))
+			r.complainf("classes has code %d (%s) twice: give it once", entry.GetCode(), codeName(code))
 		}
 
 		class, known := classOf(entry.GetClass())
 		if !known || len(entry.ProtoReflect().GetUnknown()) > 0 {
-			r.complainf("classes says %v of code %d (%s): give DEFINITE, AMBIGUOUS or NOT_EXECUTED",
+			r.complainf("classes has %v for code %d (%s): give DEFINITE, AMBIGUOUS or NOT_EXECUTED",
 				entry.GetClass(), entry.GetCode(), codeName(code))
 		}
 
@@ -208,8 +209,8 @@ func (r *policyReader) classes(said []*onlyoncev1.CodeClass) map[codes.Code]only
 	return classes
 }
 
-func classOf(said onlyoncev1.OutcomeClass) (onlyonce.Class, bool) {
-	switch said {
+func classOf(option onlyoncev1.OutcomeClass) (onlyonce.Class, bool) {
+	switch option {
 	case onlyoncev1.OutcomeClass_OUTCOME_CLASS_DEFINITE:
 		return onlyonce.ClassDefinite, true
 	case onlyoncev1.OutcomeClass_OUTCOME_CLASS_NOT_EXECUTED:

@@ -109,9 +109,9 @@ func (a *annotations) option(
 
 	a.given = true
 	a.ownOption = a.ownOption || extension == onlyoncev1.E_Method
-	said, _ := proto.GetExtension(options, extension).(*onlyoncev1.Policy)
+	declared, _ := proto.GetExtension(options, extension).(*onlyoncev1.Policy)
 	reader := policyReader{subject: name}
-	policy := reader.policy(said)
+	policy := reader.policy(declared)
 	a.optionProblems = append(a.optionProblems, reader.problems...)
 
 	return policy

@@ -33,10 +33,10 @@ func TestServiceThatOnlyHasAnnotationsIsProtected(t *testing.T) {
 	w := startBank(t, setup{}, b)
 
 	receipt, first := transfer(t.Context(), w.conn, transferOf("key", "acme"))
-	first.mustSay(t, onlyonce.StatusExecuted)
+	first.mustHaveStatus(t, onlyonce.StatusExecuted)
 
 	again, replay := transfer(t.Context(), w.conn, transferOf("key", "acme"))
-	replay.mustSay(t, onlyonce.StatusReplayed)
+	replay.mustHaveStatus(t, onlyonce.StatusReplayed)
 
 	if receipt != "transfer 1" || again != receipt {
 		t.Errorf("the receipts are %q and %q", receipt, again)
@@ -55,7 +55,7 @@ func TestMethodOptionGoesBeforeServiceOptionFieldByField(t *testing.T) {
 		a.mustBe(t, keyMissing)
 
 		_, a = transfer(t.Context(), w.conn, transferOf("k", "acme"))
-		a.mustSay(t, onlyonce.StatusExecuted)
+		a.mustHaveStatus(t, onlyonce.StatusExecuted)
 		mustExpire(t, w, transferCall, interceptor.JoinScope("shared", "main", "acme"), "k", 48*time.Hour)
 
 		receipt, a := deposit(t.Context(), w.conn)
@@ -67,7 +67,7 @@ func TestMethodOptionGoesBeforeServiceOptionFieldByField(t *testing.T) {
 		a.mustBe(t, keyInvalid)
 
 		_, a = deposit(withKey(t.Context(), "long-enough"), w.conn)
-		a.mustSay(t, onlyonce.StatusExecuted)
+		a.mustHaveStatus(t, onlyonce.StatusExecuted)
 		mustExpire(t, w, depositCall, "shared", "long-enough", time.Hour)
 
 		for code, said := range map[codes.Code]onlyonce.Status{
@@ -75,17 +75,17 @@ func TestMethodOptionGoesBeforeServiceOptionFieldByField(t *testing.T) {
 		} {
 			b.deposit = depositing(status.Error(code, "no"))
 			_, a = deposit(withKey(t.Context(), "long-enough-"+code.String()), w.conn)
-			a.mustSay(t, said)
+			a.mustHaveStatus(t, said)
 		}
 
 		// AT_LEAST_ONCE: what was ambiguous runs again. AT_MOST_ONCE, which the service leaves as it is, does not.
 		b.deposit = nil
 		_, a = deposit(withKey(t.Context(), "long-enough-"+codes.Unavailable.String()), w.conn)
-		a.mustSay(t, onlyonce.StatusExecuted)
+		a.mustHaveStatus(t, onlyonce.StatusExecuted)
 
 		b.transfer = transferring(status.Error(codes.Internal, "no"))
 		_, a = transfer(t.Context(), w.conn, transferOf("ambiguous", "acme"))
-		a.mustSay(t, onlyonce.StatusUnknown)
+		a.mustHaveStatus(t, onlyonce.StatusUnknown)
 		_, a = transfer(t.Context(), w.conn, transferOf("ambiguous", "acme"))
 		a.mustBe(t, outcomeUnknown)
 	})
@@ -115,7 +115,7 @@ func TestRunsAndWaitsAreBoundedAsTheOptionSays(t *testing.T) {
 			t.Errorf("the duplicate has waited %v", waited)
 		}
 
-		(<-first).mustSay(t, onlyonce.StatusUnknown)
+		(<-first).mustHaveStatus(t, onlyonce.StatusUnknown)
 
 		if ran := time.Since(began); ran != 40*time.Second {
 			t.Errorf("the run took %v, want max_run", ran)
@@ -135,7 +135,7 @@ func TestRunsAndWaitsAreBoundedAsTheOptionSays(t *testing.T) {
 
 		b.deposit = nil
 		_, a = deposit(withKey(t.Context(), "not-detached"), w.conn)
-		a.mustSay(t, onlyonce.StatusExecuted)
+		a.mustHaveStatus(t, onlyonce.StatusExecuted)
 	})
 }
 
@@ -144,7 +144,7 @@ func TestStoreFaultsAreTreatedAsTheOptionSays(t *testing.T) {
 		w := startBank(t, setup{store: newFaultStore().down()}, &branchBank{})
 
 		_, a := deposit(withKey(t.Context(), "long-enough"), w.conn)
-		a.mustSay(t, onlyonce.StatusUnprotected)
+		a.mustHaveStatus(t, onlyonce.StatusUnprotected)
 
 		_, a = transfer(t.Context(), w.conn, transferOf("key", "acme"))
 		a.mustBe(t, storeUnavailable)
@@ -155,7 +155,7 @@ func TestStoreFaultsAreTreatedAsTheOptionSays(t *testing.T) {
 		}}
 		w = startBank(t, setup{}, b)
 		_, a = deposit(withKey(t.Context(), "long-enough"), w.conn)
-		a.mustSay(t, onlyonce.StatusExecuted)
+		a.mustHaveStatus(t, onlyonce.StatusExecuted)
 		_, a = deposit(withKey(t.Context(), "long-enough"), w.conn)
 		a.mustBe(t, outcomeNotStored)
 	})
@@ -213,7 +213,7 @@ func TestGoOptionsGoBeforeAnnotations(t *testing.T) {
 				w := startBank(t, made, &branchBank{})
 
 				_, a := transfer(t.Context(), w.conn, transferOf("key", "acme"))
-				a.mustSay(t, onlyonce.StatusExecuted)
+				a.mustHaveStatus(t, onlyonce.StatusExecuted)
 				mustExpire(t, w, transferCall, interceptor.JoinScope("shared", "main", "acme"), "key", level.want)
 			})
 		})
@@ -247,10 +247,10 @@ func TestF25_SameKeyOnAnotherAnnotatedMethodIsAnotherCall(t *testing.T) {
 	w := startBank(t, setup{}, b)
 
 	receipt, a := transfer(t.Context(), w.conn, transferOf("the-same-key", "acme"))
-	a.mustSay(t, onlyonce.StatusExecuted)
+	a.mustHaveStatus(t, onlyonce.StatusExecuted)
 
 	other, a := deposit(withKey(t.Context(), "the-same-key"), w.conn)
-	a.mustSay(t, onlyonce.StatusExecuted)
+	a.mustHaveStatus(t, onlyonce.StatusExecuted)
 
 	if receipt != "transfer 1" || other != "deposit 2" {
 		t.Errorf("the receipts are %q and %q", receipt, other)
@@ -261,7 +261,7 @@ func TestF60_StricterGuaranteeHoldsWhileADeploymentChangesTheAnnotation(t *testi
 	synctest.Test(t, func(t *testing.T) {
 		shared := memstore.New()
 		stricter := interceptor.WithMethodPolicy(depositCall, interceptor.Policy{Policy: onlyonce.Policy{
-			Guarantee: onlyonce.AtMostOnce, StoreDown: onlyonce.FailClosed, MaxRun: 25 * time.Second,
+			Guarantee: onlyonce.AtMostOnce, Detachment: onlyonce.Detached, StoreDown: onlyonce.FailClosed, MaxRun: 25 * time.Second,
 		}})
 
 		// Both builds lose the end of their runs. One of them has the guarantee of the .proto, AT_LEAST_ONCE.
@@ -280,7 +280,7 @@ func TestF60_StricterGuaranteeHoldsWhileADeploymentChangesTheAnnotation(t *testi
 			"stricter-second": {lossy(t), lossy(t, stricter)},
 		} {
 			_, a := deposit(withKey(t.Context(), name), worlds[0].conn)
-			a.mustSay(t, onlyonce.StatusUnrecorded)
+			a.mustHaveStatus(t, onlyonce.StatusUnrecorded)
 
 			time.Sleep(time.Minute)
 

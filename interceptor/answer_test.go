@@ -78,8 +78,8 @@ func (w *world) payInBackground(t *testing.T) <-chan answer {
 	return background(func() answer { return w.pay(t, "key") })
 }
 
-// said is the one idempotency-status of an answer.
-func (a answer) said(t *testing.T) onlyonce.Status {
+// status is the one idempotency-status of an answer.
+func (a answer) status(t *testing.T) onlyonce.Status {
 	t.Helper()
 
 	values := a.trailer.Get(interceptor.StatusTrailer)
@@ -92,10 +92,10 @@ func (a answer) said(t *testing.T) onlyonce.Status {
 	return onlyonce.Status(values[0])
 }
 
-func (a answer) mustSay(t *testing.T, want onlyonce.Status) {
+func (a answer) mustHaveStatus(t *testing.T, want onlyonce.Status) {
 	t.Helper()
 
-	if got := a.said(t); got != want {
+	if got := a.status(t); got != want {
 		t.Errorf("%s is %q, want %q; the answer is %v, %v", interceptor.StatusTrailer, got, want, a.resp, a.err)
 	}
 }
@@ -120,7 +120,7 @@ func (a answer) mustFail(t *testing.T, code codes.Code, message string) {
 func (a answer) mustBeReplayOf(t *testing.T, first answer, executed time.Time) {
 	t.Helper()
 
-	a.mustSay(t, onlyonce.StatusReplayed)
+	a.mustHaveStatus(t, onlyonce.StatusReplayed)
 
 	if diff := cmp.Diff(first.resp, a.resp, protocmp.Transform()); diff != "" {
 		t.Errorf("another response (-first +replay):\n%s", diff)
@@ -175,7 +175,7 @@ func ownMetadata(md metadata.MD) metadata.MD {
 type rejection struct {
 	reason     onlyonce.Reason
 	code       codes.Code
-	said       onlyonce.Status
+	status     onlyonce.Status
 	delay      time.Duration // before jitter; zero where trying again is of no use
 	badRequest bool
 }
@@ -189,7 +189,7 @@ func (a answer) mustBe(t *testing.T, want rejection) *errdetails.ErrorInfo {
 		t.Errorf("the answer is %v, %v; want %v and one sentence", a.resp, a.err, want.code)
 	}
 
-	a.mustSay(t, want.said)
+	a.mustHaveStatus(t, want.status)
 
 	if a.headerFrame {
 		t.Error("a rejection was sent with a header, which commits the call")

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/interceptor"
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
@@ -108,7 +109,7 @@ func TestF20_CallerCancelsWhileTheKeyIsClaimed(t *testing.T) {
 
 		retry := w.pay(t, "key")
 		retry.mustAnswer(t, "paid")
-		retry.mustSay(t, onlyonce.StatusExecuted)
+		retry.mustHaveStatus(t, onlyonce.StatusExecuted)
 		w.mustHaveRun(t, 1)
 	})
 }
@@ -136,14 +137,22 @@ func TestF20_CallerCancelsWhileTheOutcomeIsStored(t *testing.T) {
 
 		retry := w.pay(t, "key")
 		retry.mustAnswer(t, "paid")
-		retry.mustSay(t, onlyonce.StatusReplayed)
+		retry.mustHaveStatus(t, onlyonce.StatusReplayed)
 		w.mustHaveRun(t, 1)
 	})
 }
 
 func TestF20_RunThatIsNotDetachedEndsWithItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{server: policy(onlyonce.Policy{Detachment: onlyonce.Attached})}, obedient(10*time.Second, answering("paid")))
+		attached := policy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, Detachment: onlyonce.Attached})
+		ended := make(chan error, 2)
+
+		w := start(t, setup{server: attached}, func(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+			resp, err := obedient(10*time.Second, answering("paid"))(ctx, req)
+			ended <- err
+
+			return resp, err
+		})
 
 		gone, cancel := context.WithCancel(t.Context())
 		first := background(func() answer { return w.call(withKey(gone, "key"), payment()) })
@@ -152,13 +161,27 @@ func TestF20_RunThatIsNotDetachedEndsWithItsCaller(t *testing.T) {
 		cancel()
 		<-first
 
-		// The cancellation is not a definite answer: nobody knows how far the handler came.
-		if got := w.pay(t, "key").mustBe(t, outcomeUnknown).GetMetadata()["original_code"]; got != "CANCELLED" {
-			t.Errorf("original_code is %q, want CANCELLED", got)
+		if err := <-ended; status.Code(err) != codes.Canceled {
+			t.Errorf("the run ended with %v, want CANCELLED", err)
 		}
 
-		w.mustHaveRun(t, 1)
+		// The cancellation is not a definite answer: nobody knows how far the handler came.
+		retry := w.pay(t, "key")
+		retry.mustAnswer(t, "paid")
+		retry.mustHaveStatus(t, onlyonce.StatusExecuted)
+		w.mustHaveRun(t, 2)
 	})
+}
+
+func TestF72_AttachedRunsAreRefusedWhereEachCancellationWouldLeaveAnUnknownRecord(t *testing.T) {
+	attached := interceptor.Policy{Policy: onlyonce.Policy{Detachment: onlyonce.Attached}}
+
+	_, err := interceptor.UnaryServerInterceptor(engine(t), interceptor.ScopeShared(), interceptor.WithMethodPolicy(unaryCall, attached))
+	mustName(t, err, "policy of method "+unaryCall, "Detachment is Attached under AT_MOST_ONCE", "give Detached")
+
+	_, service := declaration{method: method("detached: false")}.register(t)
+	mustName(t, interceptor.Validate(servicesOf(service), engine(t)),
+		"/"+string(service.FullName())+"/Pay", "Detachment is Attached under AT_MOST_ONCE")
 }
 
 func TestF21_DeadlinePassesDuringTheRun(t *testing.T) {
@@ -173,17 +196,17 @@ func TestF21_DeadlinePassesDuringTheRun(t *testing.T) {
 			return &pb.SimpleResponse{Username: "paid"}, nil
 		}))
 
-		hasty, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		short, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 
-		first := w.call(withKey(hasty, "key"), payment())
+		first := w.call(withKey(short, "key"), payment())
 		if code := status.Code(first.err); code != codes.DeadlineExceeded {
-			t.Errorf("the hasty caller got %v", code)
+			t.Errorf("the caller with the short deadline got %v", code)
 		}
 
 		retry := w.pay(t, "key")
 		retry.mustAnswer(t, "paid")
-		retry.mustSay(t, onlyonce.StatusReplayed)
+		retry.mustHaveStatus(t, onlyonce.StatusReplayed)
 		w.mustHaveRun(t, 1)
 
 		if left != -8*time.Second || run != 15*time.Second {
@@ -192,18 +215,18 @@ func TestF21_DeadlinePassesDuringTheRun(t *testing.T) {
 	})
 }
 
-func TestF23_OnlyTheHastyWaiterFails(t *testing.T) {
+func TestF23_OnlyTheWaiterWithTheShortDeadlineFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, setup{}, after(8*time.Second, answering("paid")))
 		first, patient := w.payInBackground(t), w.payInBackground(t)
 
 		time.Sleep(time.Second)
 
-		hasty, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		short, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 
 		began := time.Now()
-		a := w.call(withKey(hasty, "key"), payment())
+		a := w.call(withKey(short, "key"), payment())
 
 		// It is told to retry while it can still hear it.
 		a.mustBe(t, inProgress)
@@ -232,7 +255,7 @@ func TestRunIsBoundedByMaxRun(t *testing.T) {
 
 		began := time.Now()
 		a := w.pay(t, "key")
-		a.mustSay(t, onlyonce.StatusUnknown)
+		a.mustHaveStatus(t, onlyonce.StatusUnknown)
 
 		if took := a.at.Sub(began); took != onlyonce.DefaultMaxRun || !errors.Is(cause, onlyonce.ErrMaxRun) {
 			t.Errorf("the run ended after %v with %v", took, cause)

@@ -14,31 +14,32 @@ type chained struct {
 	retention time.Duration // 0: what the .proto says
 }
 
-// WithDownstream tells Validate which methods the server's handlers call under derived keys, and for how long their servers keep
-// outcomes; zero means what the .proto of each says, or else the default of 24 hours. Given again, it adds others.
+// WithDownstream declares which methods the server's handlers call under derived keys, and for how long the servers of these methods keep
+// outcomes: up to 100 years. Validate uses it. Zero means the retention in the .proto of each method, or else 24 hours. Further options
+// add methods.
 //
-// A run that is repeated relies on the records that it has made downstream, and it may be repeated until its own retention is over. So
-// Validate reports every method that may run again and keeps its outcomes for longer than one of these.
+// A run that is repeated relies on the records that earlier runs have made downstream, and it may be repeated until its own retention is
+// over. So Validate reports every method that may run again and keeps its outcomes for longer than one of these.
 func WithDownstream(retention time.Duration, fullMethods ...string) ServerOption {
 	return func(c *serverConfig) {
 		for _, name := range fullMethods {
 			c.downstream = append(c.downstream, chained{name: name, retention: retention})
 		}
 
-		if retention < 0 || len(fullMethods) == 0 {
+		if retention < 0 || retention > maxRetention || len(fullMethods) == 0 {
 			c.downstream = append(c.downstream, chained{retention: -1})
 		}
 	}
 }
 
-// validateDownstream reports what WithDownstream cannot mean.
+// validateDownstream reports a use of WithDownstream that cannot hold.
 func (c *serverConfig) validateDownstream() error {
 	var errs []error
 
 	for _, d := range c.downstream {
 		if d.retention < 0 {
-			errs = append(errs, errors.New("interceptor: WithDownstream needs methods, and the time for which their servers keep outcomes, or "+
-				"zero for what their .proto says"))
+			errs = append(errs, errors.New("interceptor: WithDownstream needs methods and the time for which their servers keep outcomes: "+
+				"name a method, and give a retention of at most 100 years, or zero for that of its .proto"))
 
 			continue
 		}
@@ -55,8 +56,8 @@ func (d chained) kept() time.Duration {
 		return d.retention
 	}
 
-	if said := annotationsOf(findMethod(splitMethod(d.name))).policy.Retention; said > 0 {
-		return said
+	if declared := annotationsOf(findMethod(splitMethod(d.name))).policy.Retention; declared > 0 {
+		return declared
 	}
 
 	return onlyonce.DefaultRetention

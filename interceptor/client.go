@@ -1,6 +1,7 @@
 package interceptor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,8 +13,12 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/internal/keytime"
 	"github.com/onlyonce-go/onlyonce/retry"
 )
+
+// maxRetention is the longest retention that an engine accepts.
+const maxRetention = 100 * 365 * 24 * time.Hour
 
 // ClientOption changes a client interceptor under construction.
 type ClientOption func(*clientConfig)
@@ -37,14 +42,14 @@ type clientConfig struct {
 	known      perMethod[*clientMethod]
 }
 
-// WithAllMethods says that the servers behind the connection protect all their unary methods, so that each call gets a key
-// and is retried; except for methods that declare idempotency_level = NO_SIDE_EFFECTS or KEY_USE_IGNORED, which no server
-// protects. Choose it only where that is true: a key makes nothing safe unless the server looks at it.
+// WithAllMethods declares that the servers behind the connection protect all their unary methods, so that each call gets a key and is
+// retried. Choose it only if that is true: a key makes nothing safe unless the server reads it. Methods that declare idempotency_level =
+// NO_SIDE_EFFECTS or KEY_USE_IGNORED are left out, because no server protects them.
 func WithAllMethods() ClientOption { return func(c *clientConfig) { c.all = true } }
 
-// WithMethods says which methods the servers protect, beside those whose .proto says so, named as in
-// "/payments.v1.PaymentService/Pay"; generated code has a constant with that name for each method. Calls of other methods get
-// no key of their own and are not retried.
+// WithMethods declares which methods the servers protect, beside the methods that are protected in their .proto. Methods are named as in
+// "/payments.v1.PaymentService/Pay"; generated code has a constant with that name for each method. Calls of other methods get no key of
+// their own and are not retried.
 func WithMethods(fullMethods ...string) ClientOption {
 	return func(c *clientConfig) {
 		c.named = true
@@ -55,8 +60,8 @@ func WithMethods(fullMethods ...string) ClientOption {
 	}
 }
 
-// WithMethodMatch says which methods the servers protect by a function, which is safe for concurrent use. It adds to WithMethods
-// and WithAllMethods.
+// WithMethodMatch declares which methods the servers protect, by a function that is safe for concurrent use. It adds to WithMethods and
+// WithAllMethods.
 func WithMethodMatch(match func(fullMethod string) bool) ClientOption {
 	return func(c *clientConfig) { c.match, c.matched = match, true }
 }
@@ -86,10 +91,15 @@ func WithRetryCodes(retried ...codes.Code) ClientOption {
 	return func(c *clientConfig) { c.retryCodes = slices.Clone(retried) }
 }
 
-// WithRetention says how long the servers keep outcomes, 24 hours by default; give the shortest of theirs. No attempt is made
-// later than that after the first one, less ten minutes (or half of it, where it is shorter than twenty), because it might
-// run again. One that has begun in time and waits for a connection, or for its answer, ends with DEADLINE_EXCEEDED half-way from
-// there to the end of the retention. A shorter retention in a method's .proto holds for that method.
+// WithRetention declares how long the servers keep outcomes: the shortest of their retentions. The default is 24 hours; the range is a
+// millisecond to 100 years. A shorter retention in a method's .proto holds for that method.
+//
+// No attempt begins later than the retention less a tolerance after the first attempt, because it might run again. The tolerance is 10
+// minutes, or half of the retention if that is less. An attempt that has begun in time and still waits, for a connection or for its
+// answer, ends with DEADLINE_EXCEEDED after half of the tolerance.
+//
+// For methods with time-ordered keys the key life counts, too. It is key_life of the .proto, or else 24 hours, from when the key was
+// made.
 func WithRetention(d time.Duration) ClientOption { return func(c *clientConfig) { c.retention = d } }
 
 // WithKeyRules refuses keys that the servers would refuse. The default is the contract's rule.
@@ -115,9 +125,9 @@ type Attempt struct {
 
 	// Method and Key name the logical call. Key must never become a metric label.
 	Method, Key string
-	// Status is what the server says became of the attempt. It is empty where there was no answer.
+	// Status is the status in the answer of the server. It is empty if there was no answer.
 	Status onlyonce.Status
-	// Unconfirmed reports an answer without a status from a method that is said to be protected, by WithMethods and its
+	// Unconfirmed reports an answer without a status from a method that is declared protected, by WithMethods and its
 	// like: the server has no interceptor, or an old replica answered. Retrying it is not safe: raise an alarm.
 	Unconfirmed bool
 }
@@ -140,8 +150,9 @@ func newClientConfig(opts []ClientOption) (*clientConfig, error) {
 		errs = append(errs, checkMethodName(name))
 	}
 
-	if c.retention <= 0 {
-		errs = append(errs, fmt.Errorf("interceptor: the retention is %v: give the time for which the servers keep outcomes", c.retention))
+	if c.retention < time.Millisecond || c.retention > maxRetention {
+		errs = append(errs, fmt.Errorf("interceptor: the retention of WithRetention is %v: give the time for which the servers keep outcomes, "+
+			"from 1ms to 100 years", c.retention))
 	}
 
 	if c.generator && c.newKey == nil {
@@ -161,12 +172,8 @@ func newClientConfig(opts []ClientOption) (*clientConfig, error) {
 		return nil, err
 	}
 
-	allowed := horizon(c.retention)
-	if c.policy.MaxElapsed > 0 {
-		allowed = min(allowed, c.policy.MaxElapsed)
-	}
-
-	c.policy.MaxElapsed = allowed
+	allowed := keytime.Usable(c.retention)
+	c.policy.MaxElapsed = min(cmp.Or(c.policy.MaxElapsed, allowed), allowed)
 
 	return c, nil
 }
@@ -210,13 +217,21 @@ func UnaryClientInterceptor(opts ...ClientOption) (grpc.UnaryClientInterceptor, 
 	}, nil
 }
 
-// UnaryClientKeyInterceptor returns the half that gives a logical call its key: from WithKey, from onlyonce.ContextWithKey,
-// from the outgoing metadata, from the request field that is marked as the key, or, for a protected method, one that is
-// derived from the key of the run that makes the call, or a fresh one outside of a run. The key of an incoming call is not
-// passed on, should it be in the outgoing metadata. A run that uses a method twice without naming the steps gets an error that
-// matches onlyonce.ErrStepUsed, and nothing is sent; see [onlyonce.WithStep]. Where the request and another of these have a
-// key, they have to be equal. The request is never changed: a key goes into the metadata alone. This half has to be outside of
-// whatever retries. Both halves get the same options.
+// UnaryClientKeyInterceptor returns the half that gives a logical call its key. The half that retries has to be inside of it. Both halves
+// get the same options. The key comes from
+//   - WithKey,
+//   - onlyonce.ContextWithKey,
+//   - the outgoing metadata,
+//   - the request field that is marked as the key,
+//   - for a protected method inside a run: the key of the run, from which it is derived,
+//   - for a protected method outside of a run: a fresh key.
+//
+// These rules hold:
+//   - If the request and another of these have a key, the keys have to be equal.
+//   - The request is never changed: a key only goes into the metadata.
+//   - The key of an incoming call is not passed on, even if it is in the outgoing metadata.
+//   - A run that uses a method twice without naming the steps gets an error that matches onlyonce.ErrStepUsed, and nothing is sent: see
+//     onlyonce.WithStep.
 func UnaryClientKeyInterceptor(opts ...ClientOption) (grpc.UnaryClientInterceptor, error) {
 	c, err := newClientConfig(opts)
 	if err != nil {
@@ -232,9 +247,9 @@ func UnaryClientKeyInterceptor(opts ...ClientOption) (grpc.UnaryClientIntercepto
 	}, nil
 }
 
-// UnaryClientRetryInterceptor returns the half that retries calls of protected methods, with the key that the outgoing metadata
-// has. A call of a protected method without a key fails with INTERNAL before it is sent, because the other half is missing; a
-// call of any other method is made once.
+// UnaryClientRetryInterceptor returns the half that retries calls of protected methods, with the key in the outgoing metadata. A call of
+// a protected method without a key fails with INTERNAL before it is sent, because the other half is missing. A call of any other method
+// is made once.
 func UnaryClientRetryInterceptor(opts ...ClientOption) (grpc.UnaryClientInterceptor, error) {
 	c, err := newClientConfig(opts)
 	if err != nil {

@@ -53,7 +53,7 @@ func (h heard) err() error {
 	return status.ErrorProto(st)
 }
 
-func (h heard) said() onlyonce.Status {
+func (h heard) status() onlyonce.Status {
 	if values := h.trailer.Get(interceptor.StatusTrailer); len(values) > 0 {
 		return onlyonce.Status(values[0])
 	}
@@ -77,7 +77,7 @@ func (h heard) rejectedFor() (onlyonce.Reason, bool) {
 
 // recorded reports whether the error is the answer that is recorded for the key.
 func (h heard) recorded() bool {
-	switch h.said() { //nolint:exhaustive // no other status says so
+	switch h.status() { //nolint:exhaustive // no other status says so
 	case "replayed":
 		return len(h.header.Get(interceptor.ReplayedHeader)) == 0
 	case "executed":
@@ -218,7 +218,7 @@ func mustBeRetriedSafely(t *testing.T, limit int, answers ...heard) {
 			t.Errorf("attempt %d of %d was made after %v, %v", n+2, attempts, now.err(), now.trailer)
 		}
 
-		doubtful = doubtful || now.said() != onlyonce.StatusReleased
+		doubtful = doubtful || now.status() != onlyonce.StatusReleased
 	}
 
 	last := answers[(attempts-1)%len(answers)]
@@ -228,8 +228,8 @@ func mustBeRetriedSafely(t *testing.T, limit int, answers ...heard) {
 		t.Errorf("the error is %v, the last attempt's %v", err, last.err())
 	}
 
-	if outcome == onlyonce.VerdictNotExecuted && (doubtful || last.said() != onlyonce.StatusReleased) {
-		t.Errorf("not executed, after %d attempts of which the last said %q: %v", attempts, last.said(), err)
+	if outcome == onlyonce.VerdictNotExecuted && (doubtful || last.status() != onlyonce.StatusReleased) {
+		t.Errorf("not executed, after %d attempts of which the last said %q: %v", attempts, last.status(), err)
 	}
 
 	if outcome == onlyonce.VerdictFinal && doubtful && err != nil && !last.recorded() {

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/internal/uuid"
 )
 
 // withKey gives a call its key and calls next once, with the key or with none.
@@ -27,11 +28,22 @@ func (c *clientConfig) withKey(
 		return c.withOwnKey(ctx, method, next)
 	}
 
-	if key != "" && !sent {
+	if key == "" {
+		return next(ctx, key)
+	}
+
+	failure := errUnfinished // of a call that panics
+	end := onlyonce.BeginCall(ctx, method, key)
+
+	defer func() { end(failure) }()
+
+	if !sent {
 		ctx = metadata.AppendToOutgoingContext(ctx, KeyHeader, key)
 	}
 
-	return next(ctx, key)
+	failure = next(ctx, key)
+
+	return failure
 }
 
 // withOwnKey calls next with a key that nobody has chosen: in a run with one that is derived from the run's, otherwise with a fresh
@@ -120,7 +132,7 @@ func (c *clientConfig) chooseKey(ctx context.Context, method string, req any, op
 		key, chosen, sent = present, true, true
 	}
 
-	blamed := ""
+	badField := ""
 
 	// Where keys are ignored, or nobody knows what the annotations mean, a request field makes no key of its own.
 	inField := ""
@@ -129,10 +141,10 @@ func (c *clientConfig) chooseKey(ctx context.Context, method string, req any, op
 	}
 
 	if inField != "" {
-		inField, blamed = m.keyForm.normal(inField), string(m.keyField.name)
+		inField, badField = m.keyForm.normal(inField), string(m.keyField.name)
 
 		if chosen && key != inField {
-			return "", false, invalidKey("field "+blamed+" of the request has another idempotency key than the call; set it once", blamed)
+			return "", false, invalidKey("field "+badField+" of the request has another idempotency key than the call; set it once", badField)
 		}
 
 		key, chosen = inField, true
@@ -143,13 +155,13 @@ func (c *clientConfig) chooseKey(ctx context.Context, method string, req any, op
 	}
 
 	if problem := c.checkKey(m, key); problem != "" {
-		return "", false, invalidKey(problem, blamed)
+		return "", false, invalidKey(problem, badField)
 	}
 
 	return key, sent, nil
 }
 
-// checkKey returns a sentence that says what is wrong with a key, or nothing.
+// checkKey returns what is wrong with a key and what to do, or nothing.
 func (c *clientConfig) checkKey(m *clientMethod, key string) string {
 	if problem := m.keyForm.check(key); problem != "" {
 		return problem
@@ -176,7 +188,7 @@ func (c *clientConfig) freshKey(m *clientMethod) string {
 	case c.newKey != nil:
 		return c.newKey()
 	case m.keyForm.uuid && !c.timeOrdered(m):
-		return newUUID4()
+		return uuid.New4().String()
 	default:
 		return onlyonce.NewKey()
 	}

@@ -1,34 +1,39 @@
 package interceptor
 
 import (
+	"cmp"
 	"errors"
 	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/internal/keytime"
 )
 
-// clientMethod is what the .proto tells a client about a method, found once. What cannot hold does not make a method protected:
-// the server refuses it, and its operators are told why. What is said of keys and retention beside it holds all the same for
-// calls that are protected by an option.
+// clientMethod is what the .proto tells a client about a method, found once. Annotations that cannot hold do not make a method
+// protected: the server refuses the method and reports why. What they say of keys and retention still holds for calls that an
+// option protects.
 type clientMethod struct {
 	keyForm   keyForm
 	keyField  *requestField // nil: the request carries no key
 	protected bool          // the servers look at keys
-	ignored   bool          // the servers do not, whatever is said of all methods
-	retention time.Duration // for which the servers keep outcomes; 0: nothing is said
+	ignored   bool          // the servers do not, whatever an option declares for all methods
+	retention time.Duration // for which the servers keep outcomes; 0: not declared
+	keyLife   time.Duration // of time-ordered keys; 0: not declared
 }
 
 func clientMethodOf(fullMethod string) *clientMethod {
 	service, name := splitMethod(fullMethod)
-	said := annotationsOf(findMethod(service, name))
+	declared := annotationsOf(findMethod(service, name))
 
 	m := &clientMethod{
-		keyForm: keyForm{uuid: said.uuid}, keyField: said.key, retention: said.policy.Retention,
-		ignored: said.reads || said.policy.Key == KeyIgnored || service == healthService,
+		keyForm: keyForm{uuid: declared.uuid}, keyField: declared.key, retention: declared.policy.Retention, keyLife: declared.policy.KeyLife,
+		ignored: declared.reads || declared.policy.Key == KeyIgnored || service == healthService,
 	}
 
-	m.protected = !m.ignored && (said.given || said.key != nil) && said.problems() == nil && !said.streaming
+	m.protected = !m.ignored && (declared.given || declared.key != nil) && declared.problems() == nil && !declared.streaming
 
-	if said.policy.KeyRules != nil {
-		m.keyForm.rules = *said.policy.KeyRules
+	if declared.policy.KeyRules != nil {
+		m.keyForm.rules = *declared.policy.KeyRules
 	}
 
 	return m
@@ -42,44 +47,47 @@ func (c *clientConfig) protected(fullMethod string) bool {
 
 	m := c.known.get(fullMethod)
 
-	// What is said of many methods at once does not overrule the .proto of one.
+	// An option for many methods does not overrule the .proto of one.
 	return m.protected || !m.ignored && (c.all || c.match != nil && c.match(fullMethod))
 }
 
-// validateProtected reports an option that is to say what is protected and says nothing.
+// validateProtected reports an option that should say which methods are protected and names none.
 func (c *clientConfig) validateProtected() error {
 	if c.named && len(c.methods) == 0 || c.matched && c.match == nil {
-		return errors.New("interceptor: WithMethods and WithMethodMatch say which methods the servers protect, beside those whose " +
-			".proto says so, and here they say nothing: name methods, give a function, or leave the option out")
+		return errors.New("interceptor: WithMethods names no method, or WithMethodMatch has no function: name the methods that the " +
+			"servers protect, give a function, or leave the option out")
 	}
 
 	return nil
 }
 
-// within is the time after the first attempt within which another may be made, where the .proto allows less than policy.
-func (m *clientMethod) within(elapsed time.Duration) time.Duration {
-	if m.retention == 0 {
-		return elapsed
-	}
-
-	return min(elapsed, horizon(m.retention))
+// attemptTimes bounds the attempts of a call after the first one, in time after the first one.
+type attemptTimes struct {
+	begin time.Duration // until when an attempt may begin
+	send  time.Duration // until when an attempt that has begun may be sent, since it may wait for a connection
 }
 
-// latest is the time after the first attempt until which another one that has begun may be sent, where servers are said to keep
-// outcomes for retention and the .proto may say less: half-way between the last beginning and the end of the retention.
-func (m *clientMethod) latest(retention time.Duration) time.Duration {
+// attemptTimes returns the bounds for a call with a key whose first attempt begins now. No attempt begins that the server might run
+// although an earlier one has run and its record has expired. For time-ordered keys the bound is the end of the key life, as on the
+// server.
+func (c *clientConfig) attemptTimes(m *clientMethod, key string, now time.Time) attemptTimes {
+	life := c.retention
 	if m.retention > 0 {
-		retention = min(retention, m.retention)
+		life = min(life, m.retention)
 	}
 
-	begin := horizon(retention)
+	if c.timeOrdered(m) {
+		life = min(life, cmp.Or(m.keyLife, onlyonce.DefaultKeyLife))
+	}
 
-	return begin + (retention-begin)/2 // half
-}
+	begin := keytime.Usable(life)
 
-// horizon is the time after the first attempt within which another may be made to servers that keep outcomes so long.
-func horizon(retention time.Duration) time.Duration {
-	const caution = 10 * time.Minute
+	// A key that is older than that is only looked up, so that trying again is safe.
+	if made, ok := onlyonce.KeyTime(key); ok && c.timeOrdered(m) {
+		if left := made.Add(begin).Sub(now); left > 0 {
+			begin = min(begin, left)
+		}
+	}
 
-	return max(retention-caution, retention/2) // half
+	return attemptTimes{begin: begin, send: begin + keytime.Tolerance(life)/2} // half
 }

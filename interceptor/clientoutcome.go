@@ -93,7 +93,7 @@ func (c *clientCall) failed(err error) error {
 
 	failed := &callError{err: err, status: st, outcome: outcome, key: c.key}
 
-	// What a retry is told of an unknown outcome is less than what the handler said of it.
+	// The answer to a retry has less about an unknown outcome than the answer of its handler had.
 	if c.handlers != nil && outcome == onlyonce.VerdictUnknown {
 		failed.err = errors.Join(err, c.handlers)
 
@@ -117,11 +117,11 @@ type callError struct {
 	status  *status.Status
 	outcome onlyonce.Verdict
 	key     string // empty where nothing was sent
-	earlier error  // what the handler said to an earlier attempt, where the last one was told less; nil: nothing
+	earlier error  // the answer to an earlier attempt, where the last answer has less; nil: none
 }
 
-// KeyOf returns the idempotency key with which a call was sent that has failed, also one that was made for it: with it the call can be
-// made again, by WithKey. It is empty where nothing was sent, and for errors that are not of a call of the client interceptor.
+// KeyOf returns the idempotency key of a call that has failed, even if the interceptor made the key. Pass it to WithKey to make the call
+// again. It is empty if nothing was sent, and for errors that the client interceptor has not returned.
 func KeyOf(err error) string {
 	if call, ok := errors.AsType[*callError](err); ok {
 		return call.key
@@ -163,3 +163,11 @@ func (e *callError) Error() string {
 func (e *callError) Unwrap() error              { return e.err }
 func (e *callError) GRPCStatus() *status.Status { return e.status }
 func (e *callError) Verdict() onlyonce.Verdict  { return e.outcome }
+
+// Is reports whether target is the onlyonce.Reason for which the server that was called has rejected the call.
+func (e *callError) Is(target error) bool {
+	wanted, ok := target.(onlyonce.Reason)
+	reason, rejected := rejectionReason(e.err)
+
+	return ok && rejected && reason == wanted
+}

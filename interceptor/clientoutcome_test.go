@@ -24,28 +24,28 @@ import (
 )
 
 func TestOutcomeOfACall(t *testing.T) {
-	said := func(code codes.Code, status onlyonce.Status) turn { return turn{code: code, said: status} }
+	answered := func(code codes.Code, status onlyonce.Status) turn { return turn{code: code, status: status} }
 
 	tests := map[string]struct {
 		turns []turn
 		want  onlyonce.Verdict
 	}{
 		"a response":                   {[]turn{paid()}, onlyonce.VerdictFinal},
-		"a recorded error":             {[]turn{said(codes.NotFound, "executed")}, onlyonce.VerdictFinal},
-		"a replayed error":             {[]turn{said(codes.NotFound, "replayed")}, onlyonce.VerdictFinal},
-		"a replayed error of any code": {[]turn{said(codes.Unavailable, "replayed")}, onlyonce.VerdictFinal},
+		"a recorded error":             {[]turn{answered(codes.NotFound, "executed")}, onlyonce.VerdictFinal},
+		"a replayed error":             {[]turn{answered(codes.NotFound, "replayed")}, onlyonce.VerdictFinal},
+		"a replayed error of any code": {[]turn{answered(codes.Unavailable, "replayed")}, onlyonce.VerdictFinal},
 		"a run's answer that gRPC may have replaced": {
-			[]turn{said(codes.ResourceExhausted, "executed")}, onlyonce.VerdictUnknown,
+			[]turn{answered(codes.ResourceExhausted, "executed")}, onlyonce.VerdictUnknown,
 		},
-		"a run's error that gRPC cannot have made": {[]turn{said(codes.Unavailable, "executed")}, onlyonce.VerdictFinal},
-		"released":                           {[]turn{said(codes.Aborted, "released")}, onlyonce.VerdictNotExecuted},
+		"a run's error that gRPC cannot have made": {[]turn{answered(codes.Unavailable, "executed")}, onlyonce.VerdictFinal},
+		"released":                           {[]turn{answered(codes.Aborted, "released")}, onlyonce.VerdictNotExecuted},
 		"released at every attempt":          {[]turn{unavailable()}, onlyonce.VerdictNotExecuted},
-		"unknown":                            {[]turn{said(codes.Internal, "unknown")}, onlyonce.VerdictUnknown},
-		"an unknown error that sounds final": {[]turn{said(codes.NotFound, "unknown")}, onlyonce.VerdictUnknown},
-		"unrecorded":                         {[]turn{said(codes.NotFound, "unrecorded")}, onlyonce.VerdictUnknown},
-		"unprotected":                        {[]turn{said(codes.NotFound, "unprotected")}, onlyonce.VerdictUnknown},
-		"no status":                          {[]turn{said(codes.NotFound, "")}, onlyonce.VerdictUnknown},
-		"a status nobody knows":              {[]turn{said(codes.NotFound, "news")}, onlyonce.VerdictUnknown},
+		"unknown":                            {[]turn{answered(codes.Internal, "unknown")}, onlyonce.VerdictUnknown},
+		"an unknown error that sounds final": {[]turn{answered(codes.NotFound, "unknown")}, onlyonce.VerdictUnknown},
+		"unrecorded":                         {[]turn{answered(codes.NotFound, "unrecorded")}, onlyonce.VerdictUnknown},
+		"unprotected":                        {[]turn{answered(codes.NotFound, "unprotected")}, onlyonce.VerdictUnknown},
+		"no status":                          {[]turn{answered(codes.NotFound, "")}, onlyonce.VerdictUnknown},
+		"a status nobody knows":              {[]turn{answered(codes.NotFound, "news")}, onlyonce.VerdictUnknown},
 
 		"KEY_EXPIRED": {[]turn{rejectedTurn(codes.FailedPrecondition, onlyonce.ReasonKeyExpired)}, onlyonce.VerdictFinal},
 		"KEY_REUSED":  {[]turn{rejectedTurn(codes.FailedPrecondition, onlyonce.ReasonKeyReused)}, onlyonce.VerdictFinal},
@@ -54,7 +54,7 @@ func TestOutcomeOfACall(t *testing.T) {
 		"IN_PROGRESS": {[]turn{rejectedTurn(codes.Unavailable, onlyonce.ReasonInProgress)}, onlyonce.VerdictUnknown},
 		"LEASE_LOST":  {[]turn{rejectedTurn(codes.Unavailable, onlyonce.ReasonLeaseLost)}, onlyonce.VerdictUnknown},
 		"OUTCOME_UNKNOWN": {
-			[]turn{{code: codes.Unknown, said: "unknown", reason: onlyonce.ReasonOutcomeUnknown}}, onlyonce.VerdictUnknown,
+			[]turn{{code: codes.Unknown, status: "unknown", reason: onlyonce.ReasonOutcomeUnknown}}, onlyonce.VerdictUnknown,
 		},
 		"OUTCOME_NOT_STORED": {[]turn{rejectedTurn(codes.Unknown, onlyonce.ReasonOutcomeNotStored)}, onlyonce.VerdictUnknown},
 		"STORE_UNAVAILABLE":  {[]turn{rejectedTurn(codes.Unavailable, onlyonce.ReasonStoreUnavailable)}, onlyonce.VerdictUnknown},
@@ -65,30 +65,30 @@ func TestOutcomeOfACall(t *testing.T) {
 			[]turn{rejectedTurn(codes.Internal, "IDEMPOTENCY_NEWS")}, onlyonce.VerdictUnknown,
 		},
 		"a refused replay, which means that something ran": {
-			[]turn{said(codes.PermissionDenied, "rejected")}, onlyonce.VerdictUnknown,
+			[]turn{answered(codes.PermissionDenied, "rejected")}, onlyonce.VerdictUnknown,
 		},
 		"a downstream server's rejection": {
-			[]turn{{code: codes.FailedPrecondition, said: "unknown", reason: onlyonce.ReasonKeyReused, domain: "onlyonce.downstream"}},
+			[]turn{{code: codes.FailedPrecondition, status: "unknown", reason: onlyonce.ReasonKeyReused, domain: "onlyonce.downstream"}},
 			onlyonce.VerdictUnknown,
 		},
 
 		"ambiguous, then released": {
-			[]turn{said(codes.Unavailable, "unknown"), said(codes.Aborted, "released")}, onlyonce.VerdictUnknown,
+			[]turn{answered(codes.Unavailable, "unknown"), answered(codes.Aborted, "released")}, onlyonce.VerdictUnknown,
 		},
-		"no answer, then released":   {[]turn{said(codes.Unavailable, ""), said(codes.Aborted, "released")}, onlyonce.VerdictUnknown},
-		"in progress, then released": {[]turn{inProgressTurn(0), said(codes.Aborted, "released")}, onlyonce.VerdictUnknown},
+		"no answer, then released":   {[]turn{answered(codes.Unavailable, ""), answered(codes.Aborted, "released")}, onlyonce.VerdictUnknown},
+		"in progress, then released": {[]turn{inProgressTurn(0), answered(codes.Aborted, "released")}, onlyonce.VerdictUnknown},
 		"ambiguous, then a key reused": {
-			[]turn{said(codes.Unavailable, ""), rejectedTurn(codes.FailedPrecondition, onlyonce.ReasonKeyReused)}, onlyonce.VerdictUnknown,
+			[]turn{answered(codes.Unavailable, ""), rejectedTurn(codes.FailedPrecondition, onlyonce.ReasonKeyReused)}, onlyonce.VerdictUnknown,
 		},
 		"ambiguous, then no scope any more": {
-			[]turn{said(codes.Unavailable, ""), rejectedTurn(codes.Unauthenticated, onlyonce.ReasonScopeMissing)}, onlyonce.VerdictUnknown,
+			[]turn{answered(codes.Unavailable, ""), rejectedTurn(codes.Unauthenticated, onlyonce.ReasonScopeMissing)}, onlyonce.VerdictUnknown,
 		},
 		"ambiguous, then recorded": {
-			[]turn{said(codes.Unavailable, "unknown"), said(codes.NotFound, "replayed")}, onlyonce.VerdictFinal,
+			[]turn{answered(codes.Unavailable, "unknown"), answered(codes.NotFound, "replayed")}, onlyonce.VerdictFinal,
 		},
-		"released, then ambiguous": {[]turn{unavailable(), said(codes.Internal, "unknown")}, onlyonce.VerdictUnknown},
-		"released, then recorded":  {[]turn{unavailable(), said(codes.NotFound, "executed")}, onlyonce.VerdictFinal},
-		"ambiguous, then paid":     {[]turn{said(codes.Unavailable, "unknown"), paid()}, onlyonce.VerdictFinal},
+		"released, then ambiguous": {[]turn{unavailable(), answered(codes.Internal, "unknown")}, onlyonce.VerdictUnknown},
+		"released, then recorded":  {[]turn{unavailable(), answered(codes.NotFound, "executed")}, onlyonce.VerdictFinal},
+		"ambiguous, then paid":     {[]turn{answered(codes.Unavailable, "unknown"), paid()}, onlyonce.VerdictFinal},
 	}
 
 	for name, test := range tests {
@@ -111,7 +111,7 @@ func TestOutcomeOfJoinedErrors(t *testing.T) {
 
 			return a.err
 		}
-		final, open := of(turn{code: codes.NotFound, said: "executed"}), of(turn{code: codes.Internal, said: "unknown"})
+		final, open := of(turn{code: codes.NotFound, status: "executed"}), of(turn{code: codes.Internal, status: "unknown"})
 		released := of(unavailable())
 		plain := errors.New("of nobody's call")
 
@@ -216,7 +216,7 @@ func TestAnswerOfAnEarlierAttemptIsForgotten(t *testing.T) {
 	log := &journal{}
 
 	// The first attempt is answered; for the second there is no server any more.
-	w := start(t, setup{tcp: true, unprotected: true}, scripted(turn{code: codes.Unavailable, said: "released", pushback: []string{"100"}}))
+	w := start(t, setup{tcp: true, unprotected: true}, scripted(turn{code: codes.Unavailable, status: "released", pushback: []string{"100"}}))
 	conn := w.clientConn(t, log.option(), interceptor.WithRetry(retry.Policy{MaxAttempts: 2}), interceptor.WithAttemptObserver(
 		func(ctx context.Context, a interceptor.Attempt) {
 			log.observe(ctx, a)
@@ -247,7 +247,7 @@ func TestF58_ServerWithoutTheInterceptorIsReported(t *testing.T) {
 		"a permission":                  {turn{code: codes.PermissionDenied}, false},
 		"perhaps the connection":        {turn{code: codes.Unavailable}, false},
 		"a confirmed response":          {paid(), false},
-		"a confirmed error":             {turn{code: codes.NotFound, said: "executed"}, false},
+		"a confirmed error":             {turn{code: codes.NotFound, status: "executed"}, false},
 	}
 
 	for name, test := range tests {

@@ -58,11 +58,13 @@ func (c *clientConfig) withRetry(
 	}
 
 	m := c.known.get(method)
-	policy.MaxElapsed = m.within(policy.MaxElapsed)
+	times := c.attemptTimes(m, key, time.Now())
+
+	policy.MaxElapsed = min(cmp.Or(policy.MaxElapsed, times.begin), times.begin)
 
 	call := &clientCall{
 		config: c, ctx: ctx, method: method, key: key, req: req, reply: reply, cc: cc, invoker: invoker,
-		latest: m.latest(c.retention),
+		latest: times.send,
 	}
 
 	// The first message of a call that buffers nothing commits it, so that gRPC's own retries do not multiply with these.
@@ -155,10 +157,10 @@ func (c *clientCall) classify(a retry.Attempt) retry.Decision {
 }
 
 func (c *clientCall) observe(a retry.Attempt) {
-	said := c.status()
+	reported := c.status()
 
 	c.config.observe(c.ctx, Attempt{
-		Attempt: a, Method: c.method, Key: c.key, Status: said,
-		Unconfirmed: said == "" && answered(a.Err) && c.config.protected(c.method),
+		Attempt: a, Method: c.method, Key: c.key, Status: reported,
+		Unconfirmed: reported == "" && answered(a.Err) && c.config.protected(c.method),
 	})
 }

@@ -35,8 +35,8 @@ func TestClientRetriesWhatTheContractSays(t *testing.T) {
 		turn turn
 		want int
 	}{
-		"a handler's UNAVAILABLE":         {turn{code: codes.Unavailable, said: "released"}, again},
-		"an ambiguous UNAVAILABLE":        {turn{code: codes.Unavailable, said: "unknown"}, again},
+		"a handler's UNAVAILABLE":         {turn{code: codes.Unavailable, status: "released"}, again},
+		"an ambiguous UNAVAILABLE":        {turn{code: codes.Unavailable, status: "unknown"}, again},
 		"an UNAVAILABLE without a status": {turn{code: codes.Unavailable}, again},
 		"IN_PROGRESS":                     {rejectedTurn(codes.Unavailable, onlyonce.ReasonInProgress), again},
 		"LEASE_LOST":                      {rejectedTurn(codes.Unavailable, onlyonce.ReasonLeaseLost), again},
@@ -44,7 +44,7 @@ func TestClientRetriesWhatTheContractSays(t *testing.T) {
 		"STORE_FULL":                      {rejectedTurn(codes.ResourceExhausted, onlyonce.ReasonStoreFull), again},
 		"RECORD_NEWER":                    {rejectedTurn(codes.Unavailable, onlyonce.ReasonRecordNewer), again},
 		"OUTCOME_UNKNOWN": {
-			turn{code: codes.Unknown, said: "unknown", reason: onlyonce.ReasonOutcomeUnknown, retryInfo: time.Minute}, never,
+			turn{code: codes.Unknown, status: "unknown", reason: onlyonce.ReasonOutcomeUnknown, retryInfo: time.Minute}, never,
 		},
 		"OUTCOME_NOT_STORED":              {rejectedTurn(codes.Unknown, onlyonce.ReasonOutcomeNotStored), never},
 		"KEY_EXPIRED":                     {rejectedTurn(codes.FailedPrecondition, onlyonce.ReasonKeyExpired), never},
@@ -53,23 +53,23 @@ func TestClientRetriesWhatTheContractSays(t *testing.T) {
 		"KEY_MISSING":                     {rejectedTurn(codes.InvalidArgument, onlyonce.ReasonKeyMissing), never},
 		"SCOPE_MISSING":                   {rejectedTurn(codes.Unauthenticated, onlyonce.ReasonScopeMissing), never},
 		"RECORD_UNREADABLE":               {rejectedTurn(codes.DataLoss, onlyonce.ReasonRecordUnreadable), never},
-		"a reason nobody knows":           {turn{code: codes.Unavailable, said: "rejected", reason: "IDEMPOTENCY_NEWS"}, never},
-		"RESOURCE_EXHAUSTED of a handler": {turn{code: codes.ResourceExhausted, said: "unknown"}, never},
-		"ABORTED":                         {turn{code: codes.Aborted, said: "released"}, never},
-		"INTERNAL":                        {turn{code: codes.Internal, said: "unknown"}, never},
-		"NOT_FOUND":                       {turn{code: codes.NotFound, said: "executed"}, never},
-		"a recorded UNAVAILABLE":          {turn{code: codes.Unavailable, said: "executed"}, never},
-		"a replayed UNAVAILABLE":          {turn{code: codes.Unavailable, said: "replayed"}, never},
+		"a reason nobody knows":           {turn{code: codes.Unavailable, status: "rejected", reason: "IDEMPOTENCY_NEWS"}, never},
+		"RESOURCE_EXHAUSTED of a handler": {turn{code: codes.ResourceExhausted, status: "unknown"}, never},
+		"ABORTED":                         {turn{code: codes.Aborted, status: "released"}, never},
+		"INTERNAL":                        {turn{code: codes.Internal, status: "unknown"}, never},
+		"NOT_FOUND":                       {turn{code: codes.NotFound, status: "executed"}, never},
+		"a recorded UNAVAILABLE":          {turn{code: codes.Unavailable, status: "executed"}, never},
+		"a replayed UNAVAILABLE":          {turn{code: codes.Unavailable, status: "replayed"}, never},
 		"another service's STORE_FULL": {
-			turn{code: codes.ResourceExhausted, said: "unknown", reason: onlyonce.ReasonStoreFull, domain: downstream}, never,
+			turn{code: codes.ResourceExhausted, status: "unknown", reason: onlyonce.ReasonStoreFull, domain: downstream}, never,
 		},
 		"a stranger's ErrorInfo": {
-			turn{code: codes.ResourceExhausted, said: "unknown", reason: onlyonce.ReasonStoreFull, domain: "bank.test"}, never,
+			turn{code: codes.ResourceExhausted, status: "unknown", reason: onlyonce.ReasonStoreFull, domain: "bank.test"}, never,
 		},
 		"another service's KEY_REUSED": {
-			turn{code: codes.Unavailable, said: "unknown", reason: onlyonce.ReasonKeyReused, domain: downstream}, again,
+			turn{code: codes.Unavailable, status: "unknown", reason: onlyonce.ReasonKeyReused, domain: downstream}, again,
 		},
-		"DEADLINE_EXCEEDED of the handler": {turn{code: codes.DeadlineExceeded, said: "unknown"}, never},
+		"DEADLINE_EXCEEDED of the handler": {turn{code: codes.DeadlineExceeded, status: "unknown"}, never},
 	}
 
 	for name, test := range tests {
@@ -93,12 +93,12 @@ func TestRetryCodesReplaceTheDefault(t *testing.T) {
 		codesOf := []interceptor.ClientOption{interceptor.WithRetryCodes(codes.Aborted, codes.Internal)}
 
 		for code, want := range map[codes.Code]int{codes.Aborted: 2, codes.Internal: 2, codes.Unavailable: 1} {
-			seen, _ := play(t, []turn{{code: code, said: "released"}, paid()}, codesOf)
+			seen, _ := play(t, []turn{{code: code, status: "released"}, paid()}, codesOf)
 			seen.mustBe(t, want)
 		}
 
 		// What the contract says about rejections does not depend on it.
-		seen, a := play(t, []turn{{code: codes.Unavailable, said: "rejected", reason: onlyonce.ReasonInProgress}, paid()}, codesOf)
+		seen, a := play(t, []turn{{code: codes.Unavailable, status: "rejected", reason: onlyonce.ReasonInProgress}, paid()}, codesOf)
 		seen.mustBe(t, 2)
 		a.mustAnswer(t, "paid")
 	})
@@ -120,7 +120,7 @@ func TestClientWaitsExactlyAsLongAsItIsAskedTo(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				test.turn.code, test.turn.said, test.turn.reason = codes.Unavailable, "rejected", onlyonce.ReasonInProgress
+				test.turn.code, test.turn.status, test.turn.reason = codes.Unavailable, "rejected", onlyonce.ReasonInProgress
 
 				seen, a := play(t, []turn{test.turn, test.turn, paid()}, nil)
 				a.mustAnswer(t, "paid")
@@ -155,7 +155,7 @@ func TestPushbackThatSaysNoStopsTheClient(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				seen, a := play(t, []turn{{code: codes.Unavailable, said: "released", pushback: values}, paid()}, nil)
+				seen, a := play(t, []turn{{code: codes.Unavailable, status: "released", pushback: values}, paid()}, nil)
 				seen.mustBe(t, 1)
 				a.mustFail(t, codes.Unavailable, "scripted Unavailable")
 			})

@@ -76,7 +76,7 @@ func TestCallersDeadlineIsNotAnAttemptTimeout(t *testing.T) {
 
 func TestEveryAttemptTimesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{unprotected: true}, scripted(turn{code: codes.Unavailable, said: "released", takes: time.Hour}))
+		w := start(t, setup{unprotected: true}, scripted(turn{code: codes.Unavailable, status: "released", takes: time.Hour}))
 		client := w.client(t, interceptor.WithRetry(retry.Policy{AttemptTimeout: time.Second, MaxAttempts: 3}))
 
 		_, err := client.UnaryCall(t.Context(), payment())
@@ -90,7 +90,7 @@ func TestEveryAttemptTimesOut(t *testing.T) {
 
 // inProgressTurn is a rejection that asks for patience.
 func inProgressTurn(delay time.Duration) turn {
-	return turn{code: codes.Unavailable, said: "rejected", reason: onlyonce.ReasonInProgress, retryInfo: delay}
+	return turn{code: codes.Unavailable, status: "rejected", reason: onlyonce.ReasonInProgress, retryInfo: delay}
 }
 
 // mustBeInProgress checks that the last real error is all there, whatever has ended the call.

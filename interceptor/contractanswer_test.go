@@ -19,39 +19,39 @@ import (
 // statusRows are the values of the trailer, each by everything that brings it about.
 func statusRows() []row {
 	cases := []struct {
-		said   onlyonce.Status
+		status onlyonce.Status
 		name   string
 		code   codes.Code
 		setup  func() setup
 		handle handlerFunc
 	}{
-		{said: "executed", name: "a response"},
-		{said: "executed", name: "a definite error", code: codes.NotFound, handle: failing(status.Error(codes.NotFound, "no"))},
+		{status: "executed", name: "a response"},
+		{status: "executed", name: "a definite error", code: codes.NotFound, handle: failing(status.Error(codes.NotFound, "no"))},
 		{
-			said: "executed", name: "an error marked as final", code: codes.Internal,
+			status: "executed", name: "an error marked as final", code: codes.Internal,
 			handle: failing(onlyonce.Final(status.Error(codes.Internal, "no"))),
 		},
 		{
-			said: "released", name: "an error marked as not executed", code: codes.Unavailable,
+			status: "released", name: "an error marked as not executed", code: codes.Unavailable,
 			handle: failing(onlyonce.NotExecuted(status.Error(codes.Unavailable, "no"))),
 		},
-		{said: "unknown", name: "an ambiguous error", code: codes.Unavailable, handle: failing(status.Error(codes.Unavailable, "no"))},
+		{status: "unknown", name: "an ambiguous error", code: codes.Unavailable, handle: failing(status.Error(codes.Unavailable, "no"))},
 		{
-			said: "unknown", name: "an ambiguous error that releases the key", code: codes.Unavailable,
+			status: "unknown", name: "an ambiguous error that releases the key", code: codes.Unavailable,
 			setup:  func() setup { return setup{server: policy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce})} },
 			handle: failing(status.Error(codes.Unavailable, "no")),
 		},
 		{
-			said: "unrecorded", name: "a response that could not be stored",
-			setup: func() setup { return setup{store: newFaultStore().deaf()} },
+			status: "unrecorded", name: "a response that could not be stored",
+			setup: func() setup { return setup{store: newFaultStore().readOnly()} },
 		},
 		{
-			said: "unrecorded", name: "a definite error that could not be stored", code: codes.NotFound,
-			setup:  func() setup { return setup{store: newFaultStore().deaf()} },
+			status: "unrecorded", name: "a definite error that could not be stored", code: codes.NotFound,
+			setup:  func() setup { return setup{store: newFaultStore().readOnly()} },
 			handle: failing(status.Error(codes.NotFound, "no")),
 		},
 		{
-			said: "unprotected", name: "a run without the store",
+			status: "unprotected", name: "a run without the store",
 			setup: func() setup {
 				return setup{
 					store:  newFaultStore().down(),
@@ -60,7 +60,7 @@ func statusRows() []row {
 			},
 		},
 		{
-			said: "unprotected", name: "an error of a run without the store", code: codes.Unavailable,
+			status: "unprotected", name: "an error of a run without the store", code: codes.Unavailable,
 			setup: func() setup {
 				return setup{
 					store:  newFaultStore().down(),
@@ -70,7 +70,7 @@ func statusRows() []row {
 			handle: failing(status.Error(codes.Unavailable, "no")),
 		},
 		{
-			said: "rejected", name: "a call that was not run", code: codes.Unavailable,
+			status: "rejected", name: "a call that was not run", code: codes.Unavailable,
 			setup: func() setup { return setup{store: newFaultStore().down()} },
 		},
 	}
@@ -78,10 +78,10 @@ func statusRows() []row {
 	rows := make([]row, 0, len(cases))
 
 	for _, c := range cases {
-		rows = append(rows, row{says: string(c.said) + ": " + c.name, setup: c.setup, check: func(s stage) {
+		rows = append(rows, row{says: string(c.status) + ": " + c.name, setup: c.setup, check: func(s stage) {
 			s.handle = c.handle
 			a := s.pay(s.T, "key")
-			a.mustSay(s.T, c.said)
+			a.mustHaveStatus(s.T, c.status)
 
 			if got := status.Code(a.err); got != c.code {
 				s.Errorf("the answer is %v, %v; want %v", a.resp, a.err, c.code)
@@ -104,7 +104,7 @@ func replayRows() []row {
 		return row{says: says, check: func(s stage) {
 			s.handle = handle
 			first := s.pay(s.T, "key")
-			first.mustSay(s.T, onlyonce.StatusExecuted)
+			first.mustHaveStatus(s.T, onlyonce.StatusExecuted)
 
 			executed := time.Now()
 
@@ -120,8 +120,8 @@ func replayRows() []row {
 		replayed("replayed: the same error, with all its details, and its headers as trailers", rich(failing(unseen(codes.NotFound)))),
 		{says: "unknown: an earlier run ended ambiguously", check: func(s stage) {
 			s.handle = failing(status.Error(codes.Internal, "no"))
-			s.pay(s.T, "key").mustSay(s.T, onlyonce.StatusUnknown)
-			s.pay(s.T, "key").mustSay(s.T, onlyonce.StatusUnknown)
+			s.pay(s.T, "key").mustHaveStatus(s.T, onlyonce.StatusUnknown)
+			s.pay(s.T, "key").mustHaveStatus(s.T, onlyonce.StatusUnknown)
 		}},
 		{says: "a duplicate of a running call waits and then gets the replay", check: func(s stage) {
 			s.handle = after(5*time.Second, answering("paid"))
@@ -130,7 +130,7 @@ func replayRows() []row {
 
 			for _, a := range []answer{<-first, <-duplicate} {
 				a.mustAnswer(s.T, "paid")
-				answers[a.said(s.T)] = a
+				answers[a.status(s.T)] = a
 			}
 
 			answers[onlyonce.StatusReplayed].mustBeReplayOf(s.T, answers[onlyonce.StatusExecuted], time.Now())
@@ -163,7 +163,7 @@ func classRows() []row {
 			check: func(s stage) {
 				s.handle = failing(err)
 				a := s.pay(s.T, "key")
-				a.mustSay(s.T, first)
+				a.mustHaveStatus(s.T, first)
 
 				s.handle = answering("second run")
 				second(s, a, s.pay(s.T, "key"))

@@ -24,9 +24,9 @@ func clientRows() []row {
 	)
 
 	rejected := func(code codes.Code, reason onlyonce.Reason) turn {
-		return turn{code: code, said: "rejected", reason: reason}
+		return turn{code: code, status: "rejected", reason: reason}
 	}
-	said := func(code codes.Code, status onlyonce.Status) turn { return turn{code: code, said: status} }
+	answered := func(code codes.Code, status onlyonce.Status) turn { return turn{code: code, status: status} }
 
 	cases := []struct {
 		answer string
@@ -35,8 +35,8 @@ func clientRows() []row {
 		newKey onlyonce.Verdict
 	}{
 		{"OK", paid(), noUse, mayBeNew},
-		{"a definite error", said(codes.NotFound, "executed"), noUse, mayBeNew},
-		{"a replayed error", said(codes.NotFound, "replayed"), noUse, mayBeNew},
+		{"a definite error", answered(codes.NotFound, "executed"), noUse, mayBeNew},
+		{"a replayed error", answered(codes.NotFound, "replayed"), noUse, mayBeNew},
 		{"KEY_REUSED", rejected(codes.FailedPrecondition, onlyonce.ReasonKeyReused), noUse, mayBeNew},
 		{"KEY_EXPIRED", rejected(codes.FailedPrecondition, onlyonce.ReasonKeyExpired), noUse, mayBeNew},
 		{"KEY_INVALID", rejected(codes.InvalidArgument, onlyonce.ReasonKeyInvalid), noUse, mayBeNew},
@@ -47,17 +47,17 @@ func clientRows() []row {
 		{"STORE_FULL", rejected(codes.ResourceExhausted, onlyonce.ReasonStoreFull), yes, neverNew},
 		{"RECORD_NEWER", rejected(codes.Unavailable, onlyonce.ReasonRecordNewer), yes, neverNew},
 		{"UNAVAILABLE without our domain", turn{code: codes.Unavailable}, yes, neverNew},
-		{"a timeout of the attempt", turn{takes: time.Minute, said: "executed"}, yes, neverNew},
+		{"a timeout of the attempt", turn{takes: time.Minute, status: "executed"}, yes, neverNew},
 
-		{"OUTCOME_UNKNOWN", turn{code: codes.Unknown, said: "unknown", reason: onlyonce.ReasonOutcomeUnknown}, later, neverNew},
-		{"UNKNOWN", said(codes.Unknown, "unknown"), later, neverNew},
-		{"INTERNAL", said(codes.Internal, "unknown"), later, neverNew},
-		{"ABORTED", said(codes.Aborted, "unknown"), later, neverNew},
-		{"DEADLINE_EXCEEDED of the handler", said(codes.DeadlineExceeded, "unknown"), later, neverNew},
-		{"CANCELLED by the handler", said(codes.Canceled, "unknown"), later, neverNew},
-		{"RESOURCE_EXHAUSTED", said(codes.ResourceExhausted, "unknown"), later, neverNew},
-		{"UNIMPLEMENTED", said(codes.Unimplemented, "unknown"), later, neverNew},
-		{"DATA_LOSS", said(codes.DataLoss, "unknown"), later, neverNew},
+		{"OUTCOME_UNKNOWN", turn{code: codes.Unknown, status: "unknown", reason: onlyonce.ReasonOutcomeUnknown}, later, neverNew},
+		{"UNKNOWN", answered(codes.Unknown, "unknown"), later, neverNew},
+		{"INTERNAL", answered(codes.Internal, "unknown"), later, neverNew},
+		{"ABORTED", answered(codes.Aborted, "unknown"), later, neverNew},
+		{"DEADLINE_EXCEEDED of the handler", answered(codes.DeadlineExceeded, "unknown"), later, neverNew},
+		{"CANCELLED by the handler", answered(codes.Canceled, "unknown"), later, neverNew},
+		{"RESOURCE_EXHAUSTED", answered(codes.ResourceExhausted, "unknown"), later, neverNew},
+		{"UNIMPLEMENTED", answered(codes.Unimplemented, "unknown"), later, neverNew},
+		{"DATA_LOSS", answered(codes.DataLoss, "unknown"), later, neverNew},
 	}
 
 	rows := make([]row, 0, len(cases))

@@ -19,19 +19,19 @@ import (
 
 // The rows of the contract's table of rejections, seen by a client that knows nothing of this package.
 var (
-	keyMissing       = rejection{reason: "IDEMPOTENCY_KEY_MISSING", code: codes.InvalidArgument, said: "rejected", badRequest: true}
-	keyInvalid       = rejection{reason: "IDEMPOTENCY_KEY_INVALID", code: codes.InvalidArgument, said: "rejected", badRequest: true}
-	keyReused        = rejection{reason: "IDEMPOTENCY_KEY_REUSED", code: codes.FailedPrecondition, said: "rejected"}
-	keyExpired       = rejection{reason: "IDEMPOTENCY_KEY_EXPIRED", code: codes.FailedPrecondition, said: "rejected"}
-	inProgress       = rejection{reason: "IDEMPOTENCY_IN_PROGRESS", code: codes.Unavailable, said: "rejected", delay: time.Second / 2}
-	leaseLost        = rejection{reason: "IDEMPOTENCY_LEASE_LOST", code: codes.Unavailable, said: "rejected", delay: time.Second / 2}
-	outcomeUnknown   = rejection{reason: "IDEMPOTENCY_OUTCOME_UNKNOWN", code: codes.Unknown, said: "unknown", delay: time.Minute}
-	outcomeNotStored = rejection{reason: "IDEMPOTENCY_OUTCOME_NOT_STORED", code: codes.Unknown, said: "rejected"}
-	storeUnavailable = rejection{reason: "IDEMPOTENCY_STORE_UNAVAILABLE", code: codes.Unavailable, said: "rejected", delay: time.Second}
-	storeFull        = rejection{reason: "IDEMPOTENCY_STORE_FULL", code: codes.ResourceExhausted, said: "rejected", delay: 2 * time.Second}
-	scopeMissing     = rejection{reason: "IDEMPOTENCY_SCOPE_MISSING", code: codes.Unauthenticated, said: "rejected"}
-	recordUnreadable = rejection{reason: "IDEMPOTENCY_RECORD_UNREADABLE", code: codes.DataLoss, said: "rejected"}
-	recordNewer      = rejection{reason: "IDEMPOTENCY_RECORD_NEWER", code: codes.Unavailable, said: "rejected", delay: 2 * time.Second}
+	keyMissing       = rejection{reason: "IDEMPOTENCY_KEY_MISSING", code: codes.InvalidArgument, status: "rejected", badRequest: true}
+	keyInvalid       = rejection{reason: "IDEMPOTENCY_KEY_INVALID", code: codes.InvalidArgument, status: "rejected", badRequest: true}
+	keyReused        = rejection{reason: "IDEMPOTENCY_KEY_REUSED", code: codes.FailedPrecondition, status: "rejected"}
+	keyExpired       = rejection{reason: "IDEMPOTENCY_KEY_EXPIRED", code: codes.FailedPrecondition, status: "rejected"}
+	inProgress       = rejection{reason: "IDEMPOTENCY_IN_PROGRESS", code: codes.Unavailable, status: "rejected", delay: time.Second / 2}
+	leaseLost        = rejection{reason: "IDEMPOTENCY_LEASE_LOST", code: codes.Unavailable, status: "rejected", delay: time.Second / 2}
+	outcomeUnknown   = rejection{reason: "IDEMPOTENCY_OUTCOME_UNKNOWN", code: codes.Unknown, status: "unknown", delay: time.Minute}
+	outcomeNotStored = rejection{reason: "IDEMPOTENCY_OUTCOME_NOT_STORED", code: codes.Unknown, status: "rejected"}
+	storeUnavailable = rejection{reason: "IDEMPOTENCY_STORE_UNAVAILABLE", code: codes.Unavailable, status: "rejected", delay: time.Second}
+	storeFull        = rejection{reason: "IDEMPOTENCY_STORE_FULL", code: codes.ResourceExhausted, status: "rejected", delay: 2 * time.Second}
+	scopeMissing     = rejection{reason: "IDEMPOTENCY_SCOPE_MISSING", code: codes.Unauthenticated, status: "rejected"}
+	recordUnreadable = rejection{reason: "IDEMPOTENCY_RECORD_UNREADABLE", code: codes.DataLoss, status: "rejected"}
+	recordNewer      = rejection{reason: "IDEMPOTENCY_RECORD_NEWER", code: codes.Unavailable, status: "rejected", delay: 2 * time.Second}
 )
 
 func noScope() interceptor.Scope {
@@ -103,7 +103,7 @@ func rejectionRows() []row {
 		{
 			name: "the same key with another request", want: keyReused, runs: 1,
 			cause: func(s stage) answer {
-				s.pay(s.T, "key").mustSay(s.T, "executed")
+				s.pay(s.T, "key").mustHaveStatus(s.T, "executed")
 
 				return s.call(withKey(s.Context(), "key"), otherPayment())
 			},
@@ -122,9 +122,9 @@ func rejectionRows() []row {
 			name: "a time-ordered key whose record is gone", want: keyExpired, runs: 1, setup: timeOrdered,
 			cause: func(s stage) answer {
 				made := onlyonce.NewKey()
-				s.pay(s.T, made).mustSay(s.T, "executed")
+				s.pay(s.T, made).mustHaveStatus(s.T, "executed")
 				time.Sleep(24*time.Hour - time.Millisecond)
-				s.pay(s.T, made).mustSay(s.T, "replayed")
+				s.pay(s.T, made).mustHaveStatus(s.T, "replayed")
 				time.Sleep(time.Millisecond)
 
 				return s.pay(s.T, made)
@@ -133,7 +133,7 @@ func rejectionRows() []row {
 		{
 			name: "a time-ordered key more than 10 minutes in the future", want: keyInvalid, setup: timeOrdered,
 			cause: func(s stage) answer {
-				s.pay(s.T, madeIn(10*time.Minute)).mustSay(s.T, "executed")
+				s.pay(s.T, madeIn(10*time.Minute)).mustHaveStatus(s.T, "executed")
 				s.runs.Add(-1)
 
 				return s.pay(s.T, madeIn(10*time.Minute+time.Millisecond))
@@ -167,7 +167,7 @@ func rejectionRows() []row {
 			name: "the answer was too large to keep", want: outcomeNotStored, runs: 1,
 			setup: func() setup { return setup{server: policy(onlyonce.Policy{MaxOutcome: 5})} },
 			cause: func(s stage) answer {
-				s.pay(s.T, "key").mustSay(s.T, "executed")
+				s.pay(s.T, "key").mustHaveStatus(s.T, "executed")
 
 				return s.pay(s.T, "key")
 			},
@@ -191,7 +191,7 @@ func rejectionRows() []row {
 			name: "the store is full", want: storeFull, runs: 1,
 			setup: func() setup { return setup{store: memstore.New(memstore.WithMaxRecords(1))} },
 			cause: func(s stage) answer {
-				s.pay(s.T, "key").mustSay(s.T, "executed")
+				s.pay(s.T, "key").mustHaveStatus(s.T, "executed")
 
 				return s.pay(s.T, "another")
 			},
@@ -222,7 +222,7 @@ func rejectionRows() []row {
 				return setup{store: newFaultStore().damaging(func(data []byte) []byte { return data[:len(data)/2] })}
 			},
 			cause: func(s stage) answer {
-				s.pay(s.T, "key").mustSay(s.T, "executed")
+				s.pay(s.T, "key").mustHaveStatus(s.T, "executed")
 
 				return s.pay(s.T, "key")
 			},

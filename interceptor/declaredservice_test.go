@@ -99,14 +99,14 @@ func TestServiceThatIsKnownAtRunTimeAloneIsProtected(t *testing.T) {
 
 			for _, call := range []struct {
 				tenant, note, receipt string
-				said                  onlyonce.Status
+				status                onlyonce.Status
 			}{
 				{"acme", "first", "run 1", onlyonce.StatusExecuted},
 				{"acme", "again", "run 1", onlyonce.StatusReplayed},
 				{"initech", "first", "run 2", onlyonce.StatusExecuted},
 			} {
 				receipt, a := b.call(t.Context(), b.conn, "tenant", call.tenant, "note", call.note, "request_id", "long-enough")
-				a.mustSay(t, call.said)
+				a.mustHaveStatus(t, call.status)
 
 				if receipt != call.receipt {
 					t.Errorf("the receipt is %q, want %q", receipt, call.receipt)
@@ -131,7 +131,7 @@ func TestClientKnowsServicesAtRunTimeToo(t *testing.T) {
 	}
 
 	_, a := b.call(t.Context(), b.dial(t, dial...))
-	a.mustSay(t, onlyonce.StatusExecuted)
+	a.mustHaveStatus(t, onlyonce.StatusExecuted)
 }
 
 const (
@@ -153,9 +153,9 @@ func TestKeysOfMethodsThatDeclareUUIDsAreUUIDsInAnyCase(t *testing.T) {
 
 		receipt, a := b.call(ctx, b.conn, "request_id", call.field)
 		if i == 0 {
-			a.mustSay(t, onlyonce.StatusExecuted)
+			a.mustHaveStatus(t, onlyonce.StatusExecuted)
 		} else {
-			a.mustSay(t, onlyonce.StatusReplayed)
+			a.mustHaveStatus(t, onlyonce.StatusReplayed)
 		}
 
 		if receipt != "run 1" {
@@ -191,7 +191,7 @@ func TestClientMakesAndNormalisesUUIDs(t *testing.T) {
 	conn := b.dial(t, dial...)
 
 	_, a := b.call(t.Context(), conn)
-	a.mustSay(t, onlyonce.StatusExecuted)
+	a.mustHaveStatus(t, onlyonce.StatusExecuted)
 
 	version4 := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 	if key := seen.seen()[0].Key; !version4.MatchString(key) {
@@ -199,7 +199,7 @@ func TestClientMakesAndNormalisesUUIDs(t *testing.T) {
 	}
 
 	_, a = b.call(onlyonce.ContextWithKey(t.Context(), uuidUpper), conn, "request_id", uuidLower)
-	a.mustSay(t, onlyonce.StatusExecuted)
+	a.mustHaveStatus(t, onlyonce.StatusExecuted)
 
 	_, a = b.call(onlyonce.ContextWithKey(t.Context(), "no-uuid-at-all"), conn)
 	if reason := a.info(t).GetReason(); reason != string(onlyonce.ReasonKeyInvalid) || status.Code(a.err) != codes.InvalidArgument {
@@ -274,7 +274,7 @@ func TestMethodWhoseAnnotationsCannotHoldIsRefused(t *testing.T) {
 func mustBeRefused(t *testing.T, b *declaredBank, a answer) {
 	t.Helper()
 
-	a.mustSay(t, onlyonce.StatusRejected)
+	a.mustHaveStatus(t, onlyonce.StatusRejected)
 
 	if st := status.Convert(a.err); st.Code() != codes.Internal || !strings.Contains(st.Message(), "nothing was executed") || a.headerFrame {
 		t.Errorf("the answer is %v", a.err)
@@ -445,12 +445,12 @@ func TestRequestThatIsNestedTooDeeplyIsTheCallersToMend(t *testing.T) {
 			a.err = b.conn.Invoke(withKey(t.Context(), "key"), b.pay, req, resp, grpc.Header(&a.header), grpc.Trailer(&a.trailer))
 
 			if !refused {
-				a.mustSay(t, onlyonce.StatusExecuted)
+				a.mustHaveStatus(t, onlyonce.StatusExecuted)
 
 				return
 			}
 
-			a.mustSay(t, onlyonce.StatusRejected)
+			a.mustHaveStatus(t, onlyonce.StatusRejected)
 
 			if st := status.Convert(a.err); st.Code() != codes.InvalidArgument || !strings.Contains(st.Message(), "flatter") || len(a.header) != 0 {
 				t.Errorf("the answer is %v with header %v", a.err, a.header)

@@ -22,7 +22,8 @@ import (
 func (a answer) mustAskForAStep(t *testing.T) {
 	t.Helper()
 
-	if status.Code(a.err) != codes.Internal || !errors.Is(a.err, onlyonce.ErrStepUsed) || onlyonce.VerdictOf(a.err) != onlyonce.VerdictFinal ||
+	if status.Code(a.err) != codes.Internal || !errors.Is(a.err, onlyonce.ErrStepUsed) ||
+		onlyonce.VerdictOf(a.err) != onlyonce.VerdictNotExecuted ||
 		!strings.Contains(a.err.Error(), unaryCall) || !strings.Contains(a.err.Error(), `onlyonce.WithStep(ctx, "line-7")`) {
 		t.Errorf("the answer is %v, %v, and does not ask for a step", a.resp, a.err)
 	}

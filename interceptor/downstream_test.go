@@ -36,7 +36,7 @@ func TestF57_RejectionOfADownstreamServerIsAmbiguous(t *testing.T) {
 	for name, pass := range tests {
 		t.Run(name, func(t *testing.T) {
 			back := start(t, setup{}, nil)
-			back.pay(t, "taken").mustSay(t, onlyonce.StatusExecuted)
+			back.pay(t, "taken").mustHaveStatus(t, onlyonce.StatusExecuted)
 
 			front := start(t, setup{}, inFrontOf(back, pass))
 			a := front.pay(t, "key")
@@ -46,7 +46,7 @@ func TestF57_RejectionOfADownstreamServerIsAmbiguous(t *testing.T) {
 				t.Errorf("the answer is %v, %v", a.resp, a.err)
 			}
 
-			a.mustSay(t, onlyonce.StatusUnknown)
+			a.mustHaveStatus(t, onlyonce.StatusUnknown)
 
 			if info := a.info(t); info.GetDomain() != "onlyonce.downstream" || info.GetReason() != "IDEMPOTENCY_KEY_REUSED" {
 				t.Errorf("ErrorInfo is %v", info)
@@ -70,7 +70,7 @@ func TestF57_DownstreamOfDownstreamStaysDownstream(t *testing.T) {
 	front := start(t, setup{}, inFrontOf(middle, asItIs))
 
 	a := front.pay(t, "key")
-	a.mustSay(t, onlyonce.StatusUnknown)
+	a.mustHaveStatus(t, onlyonce.StatusUnknown)
 
 	if info := a.info(t); info.GetDomain() != interceptor.DownstreamDomain {
 		t.Errorf("ErrorInfo is %v", info)
@@ -96,7 +96,7 @@ func TestF57_HandlerMayKnowBetter(t *testing.T) {
 	for said, pass := range map[onlyonce.Status]func(error) error{"executed": onlyonce.Final, "released": onlyonce.NotExecuted} {
 		front := start(t, setup{}, inFrontOf(back, pass))
 		a := front.pay(t, "key")
-		a.mustSay(t, said)
+		a.mustHaveStatus(t, said)
 
 		if info := a.info(t); info.GetDomain() != interceptor.DownstreamDomain {
 			t.Errorf("ErrorInfo is %v", info)
@@ -114,7 +114,7 @@ func TestF57_OtherDetailsAndDomainsAreLeftAlone(t *testing.T) {
 
 	w := start(t, setup{}, failing(st.Err()))
 	first := w.pay(t, "key")
-	first.mustSay(t, onlyonce.StatusExecuted)
+	first.mustHaveStatus(t, onlyonce.StatusExecuted)
 
 	if info := first.info(t); info.GetDomain() != "bank.test" || len(detail[*errdetails.RetryInfo](first)) != 1 {
 		t.Errorf("the details are %v", status.Convert(first.err).Details())
@@ -152,8 +152,8 @@ func TestJoinedErrorsOfWhichOneMayHaveTakenEffectAreNotRecorded(t *testing.T) {
 			return nil, errors.Join(errs...)
 		})
 
-		front.pay(t, name).mustSay(t, onlyonce.StatusUnknown)
-		front.pay(t, name).mustSay(t, onlyonce.StatusUnknown)
+		front.pay(t, name).mustHaveStatus(t, onlyonce.StatusUnknown)
+		front.pay(t, name).mustHaveStatus(t, onlyonce.StatusUnknown)
 		front.mustHaveRun(t, 1)
 	}
 }
@@ -194,12 +194,12 @@ func TestErrorOfACallThatMayHaveTakenEffectIsNotRecorded(t *testing.T) {
 		"wrapped":  func(err error) error { return fmt.Errorf("while paying: %w", err) },
 	} {
 		pass, refused = how, false
-		front.pay(t, name).mustSay(t, onlyonce.StatusUnknown)
+		front.pay(t, name).mustHaveStatus(t, onlyonce.StatusUnknown)
 
 		refused = true
 
 		a := front.pay(t, name)
-		a.mustSay(t, onlyonce.StatusUnknown)
+		a.mustHaveStatus(t, onlyonce.StatusUnknown)
 
 		if code := status.Code(a.err); code != codes.Unauthenticated {
 			t.Errorf("the answer is %v", a.err)
@@ -207,6 +207,6 @@ func TestErrorOfACallThatMayHaveTakenEffectIsNotRecorded(t *testing.T) {
 	}
 
 	pass = onlyonce.Final
-	front.pay(t, "handlers-know").mustSay(t, onlyonce.StatusExecuted)
+	front.pay(t, "handlers-know").mustHaveStatus(t, onlyonce.StatusExecuted)
 	back.mustHaveRun(t, 2)
 }

@@ -44,7 +44,7 @@ func TestF22_ThousandDuplicatesAtOnceGetTheOneAnswer(t *testing.T) {
 
 		for _, a := range w.flood(t, 1000) {
 			a.mustAnswer(t, "paid")
-			said[a.said(t)]++
+			said[a.status(t)]++
 		}
 
 		w.mustHaveRun(t, 1)
@@ -127,7 +127,7 @@ func TestWaitersShareTheErrorOfAReleasedRun(t *testing.T) {
 
 				for _, a := range w.flood(t, 50) {
 					a.mustFail(t, codes.Unavailable, "no funds yet")
-					a.mustSay(t, said)
+					a.mustHaveStatus(t, said)
 				}
 
 				w.mustHaveRun(t, 1)
@@ -169,7 +169,7 @@ func TestF28_RecordIsReplayedUntilItsRetentionEnds(t *testing.T) {
 
 		again := w.pay(t, "key")
 		again.mustAnswer(t, "run 2")
-		again.mustSay(t, onlyonce.StatusExecuted)
+		again.mustHaveStatus(t, onlyonce.StatusExecuted)
 	})
 }
 
@@ -224,9 +224,11 @@ func TestHandlerSeesItsRun(t *testing.T) {
 		})
 
 	key := strings.Repeat("k", 255)
-	w.call(appendMetadata(withKey(t.Context(), key), "x-tenant", "Ann"), payment()).mustSay(t, onlyonce.StatusExecuted)
+	w.call(appendMetadata(withKey(t.Context(), key), "x-tenant", "Ann"), payment()).mustHaveStatus(t, onlyonce.StatusExecuted)
 
-	want := onlyonce.Run{Scope: "Ann", Method: unaryCall, Key: key, Fence: 1, Attempt: 1, Guarantee: onlyonce.AtMostOnce}
+	want := onlyonce.Run{
+		Scope: "Ann", Method: unaryCall, Key: key, Fence: 1, Attempt: 1, Guarantee: onlyonce.AtMostOnce, Protected: true,
+	}
 	if got := run.Load(); got == nil || *got != want {
 		t.Errorf("the run is %+v, want %+v", got, want)
 	}

@@ -94,12 +94,12 @@ func ExampleHappened() {
 
 	server := grpc.NewServer(
 		protection(interceptor.WithPolicy(interceptor.Policy{
-			Recover: func(_ context.Context, _ proto.Message, rec onlyonce.Record) (onlyonce.Recovery, error) {
+			Recover: func(_ context.Context, _ proto.Message, rec onlyonce.Record) (onlyonce.Finding, error) {
 				if books.payments == 0 {
-					return onlyonce.Recovery{}, nil // still unknown
+					return onlyonce.StillUnknown(), nil // still unknown
 				}
 
-				return interceptor.Happened(&pb.SimpleResponse{Username: "found for " + rec.ReadableKey}, nil)
+				return interceptor.FindingOf(&pb.SimpleResponse{Username: "found for " + rec.ReadableKey}, nil)
 			},
 		})),
 		grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {

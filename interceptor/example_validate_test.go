@@ -33,7 +33,7 @@ func ExampleValidate() {
 	pb.RegisterTestServiceServer(server, pb.UnimplementedTestServiceServer{})
 
 	if err := interceptor.Validate(server, engine, opts...); err != nil {
-		problem, advice, _ := strings.Cut(err.Error(), ": say ")
+		problem, advice, _ := strings.Cut(err.Error(), ": set ")
 		fmt.Println(problem)
 		fmt.Println(advice)
 	}

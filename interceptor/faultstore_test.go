@@ -33,8 +33,8 @@ func (s *faultStore) down() *faultStore {
 	return s
 }
 
-// deaf makes a store that can be asked and that nothing can be written to any more.
-func (s *faultStore) deaf() *faultStore {
+// readOnly makes a store that can be read and not written any more.
+func (s *faultStore) readOnly() *faultStore {
 	s.renew = func(context.Context, store.Renewal) (store.Result, error) { return store.Result{}, errLine }
 	s.complete = func(context.Context, store.Completion) (store.Result, error) { return store.Result{}, errLine }
 	s.release = func(context.Context, store.Release) (store.Result, error) { return store.Result{}, errLine }

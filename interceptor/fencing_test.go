@@ -35,7 +35,7 @@ func TestF07_RunUnderAtLeastOnceIsToldBeforeItsLeaseCanHaveEnded(t *testing.T) {
 			check: func(t *testing.T, a answer) {
 				t.Helper()
 				a.mustFail(t, codes.Aborted, "stopped half-way")
-				a.mustSay(t, onlyonce.StatusUnknown)
+				a.mustHaveStatus(t, onlyonce.StatusUnknown)
 			},
 			again: "second", runs: 2,
 		},
@@ -44,7 +44,7 @@ func TestF07_RunUnderAtLeastOnceIsToldBeforeItsLeaseCanHaveEnded(t *testing.T) {
 			check: func(t *testing.T, a answer) {
 				t.Helper()
 				a.mustAnswer(t, "first")
-				a.mustSay(t, onlyonce.StatusExecuted)
+				a.mustHaveStatus(t, onlyonce.StatusExecuted)
 			},
 			again: "first", runs: 1,
 		},
@@ -148,7 +148,7 @@ func TestF19_StarvedRunIsFencedBeforeItsLeaseCanHaveEnded(t *testing.T) {
 
 				a := w.pay(t, "key")
 				a.mustFail(t, codes.Aborted, "stopped half-way")
-				a.mustSay(t, onlyonce.StatusUnknown)
+				a.mustHaveStatus(t, onlyonce.StatusUnknown)
 				w.mustHaveRun(t, 1)
 
 				if !errors.Is(cause, onlyonce.ErrLeaseLost) || left <= 0 || left > onlyonce.DefaultLease/5 {

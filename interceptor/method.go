@@ -96,13 +96,13 @@ func (c *perMethod[T]) cached(fullMethod string) (T, bool) {
 func (c *serverConfig) method(fullMethod string) *method {
 	service, name := splitMethod(fullMethod)
 	descriptor := findMethod(service, name)
-	said := annotationsOf(descriptor)
+	declared := annotationsOf(descriptor)
 	chosen := c.chosen(fullMethod)
-	policy := chosen.over(said.policy)
+	policy := chosen.over(declared.policy)
 
 	m := &method{
 		name: fullMethod, policy: c.engine.Policy(policy.Policy), key: policy.Key, classes: policy.Classes, recover: policy.Recover,
-		keyForm: keyForm{uuid: said.uuid}, keyField: said.key, scope: said.scope,
+		keyForm: keyForm{uuid: declared.uuid}, keyField: declared.key, scope: declared.scope,
 	}
 
 	if m.key == KeyInherit {
@@ -119,10 +119,10 @@ func (c *serverConfig) method(fullMethod string) *method {
 
 	// Of a service that is registered late, only now.
 	if err := checkKeyUse(fullMethod, c.methods[fullMethod].Key); err != nil {
-		said.required, said.optionProblems = true, append(said.optionProblems, err)
+		declared.required, declared.optionProblems = true, append(declared.optionProblems, err)
 	}
 
-	m.judge(&said, chosen.Key, func() error {
+	m.judge(&declared, chosen.Key, func() error {
 		return errors.Join(policy.validate(c.engine, "policy of method "+fullMethod), m.keyForm.validate(fullMethod))
 	})
 
@@ -146,18 +146,18 @@ const healthService = "grpc.health.v1.Health"
 
 // judge decides what becomes of a method whose annotations cannot hold. It is refused, rather than called with less
 // protection than its author has asked for, unless the options of the server say that its keys are to be ignored.
-func (m *method) judge(said *annotations, chosen KeyUse, validate func() error) {
+func (m *method) judge(declared *annotations, chosen KeyUse, validate func() error) {
 	switch {
 	case chosen == KeyIgnored:
 		// Nobody asks for the annotations.
-	case said.reads && said.required:
-		m.key, m.broken = KeyRequired, said.problems()
-	case said.reads || m.key == KeyIgnored:
-		m.key, m.broken = KeyIgnored, errors.Join(said.optionProblems...)
+	case declared.reads && declared.required:
+		m.key, m.broken = KeyRequired, declared.problems()
+	case declared.reads || m.key == KeyIgnored:
+		m.key, m.broken = KeyIgnored, errors.Join(declared.optionProblems...)
 	default:
-		m.broken = errors.Join(said.problems(), validate())
+		m.broken = errors.Join(declared.problems(), validate())
 
-		if len(said.fieldProblems) > 0 {
+		if len(declared.fieldProblems) > 0 {
 			m.key = KeyRequired // a call may have a key where nobody looks for it
 		}
 	}

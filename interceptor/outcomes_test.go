@@ -57,15 +57,15 @@ func TestF32_WhatBecomesOfEveryCode(t *testing.T) {
 
 					switch {
 					case marked == "NotExecuted":
-						first.mustSay(t, onlyonce.StatusReleased)
+						first.mustHaveStatus(t, onlyonce.StatusReleased)
 						w.pay(t, "key").mustAnswer(t, "second run")
 						w.mustHaveRun(t, 2)
 					case marked == "Final" || definite(code):
-						first.mustSay(t, onlyonce.StatusExecuted)
+						first.mustHaveStatus(t, onlyonce.StatusExecuted)
 						w.pay(t, "key").mustBeReplayOf(t, first, executedAt(t, w))
 						w.mustHaveRun(t, 1)
 					case guarantee == onlyonce.AtMostOnce:
-						first.mustSay(t, onlyonce.StatusUnknown)
+						first.mustHaveStatus(t, onlyonce.StatusUnknown)
 
 						if got := w.pay(t, "key").mustBe(t, outcomeUnknown).GetMetadata()["original_code"]; got != contractName[code] {
 							t.Errorf("original_code is %q, want %q", got, contractName[code])
@@ -73,7 +73,7 @@ func TestF32_WhatBecomesOfEveryCode(t *testing.T) {
 
 						w.mustHaveRun(t, 1)
 					default:
-						first.mustSay(t, onlyonce.StatusUnknown)
+						first.mustHaveStatus(t, onlyonce.StatusUnknown)
 						w.pay(t, "key").mustAnswer(t, "second run")
 						w.mustHaveRun(t, 2)
 					}
@@ -85,7 +85,7 @@ func TestF32_WhatBecomesOfEveryCode(t *testing.T) {
 
 func TestOwnCodesOfHandlersAreAmbiguous(t *testing.T) {
 	w := start(t, setup{}, failing(status.Error(codes.Code(99), "no")))
-	w.pay(t, "key").mustSay(t, onlyonce.StatusUnknown)
+	w.pay(t, "key").mustHaveStatus(t, onlyonce.StatusUnknown)
 	w.pay(t, "key").mustBe(t, outcomeUnknown)
 }
 
@@ -99,7 +99,7 @@ func TestErrorThatSaysOKIsAmbiguous(t *testing.T) {
 	for name, err := range map[string]error{"plain": fine{}, "final": onlyonce.Final(fine{})} {
 		t.Run(name, func(t *testing.T) {
 			w := start(t, setup{}, failing(err))
-			w.pay(t, "key").mustSay(t, onlyonce.StatusUnknown)
+			w.pay(t, "key").mustHaveStatus(t, onlyonce.StatusUnknown)
 			w.pay(t, "key").mustBe(t, outcomeUnknown)
 			w.mustHaveRun(t, 1)
 		})
@@ -137,7 +137,7 @@ func TestF33_PanicIsRecordedAndRaisedAgain(t *testing.T) {
 
 			first := w.pay(t, "key")
 			first.mustFail(t, codes.Internal, "recovered")
-			first.mustSay(t, onlyonce.StatusUnknown)
+			first.mustHaveStatus(t, onlyonce.StatusUnknown)
 
 			if caught != "out of paper" || len(first.trailer.Get("x-cost")) != 1 {
 				t.Errorf("recovered %v, trailer %v", caught, first.trailer)
@@ -177,7 +177,7 @@ func TestF34_AnswerOverTheSizeCapIsDoneWithoutItsBody(t *testing.T) {
 				t.Errorf("the first caller got %d bytes, header %v, %v", n, first.header, first.err)
 			}
 
-			first.mustSay(t, onlyonce.StatusExecuted)
+			first.mustHaveStatus(t, onlyonce.StatusExecuted)
 
 			if kept {
 				w.pay(t, "key").mustBeReplayOf(t, first, executedAt(t, w))
@@ -194,7 +194,7 @@ func TestAnswerThatCannotBeEncodedIsAmbiguous(t *testing.T) {
 	w := start(t, setup{}, answering("not text: \xff"))
 
 	first := w.pay(t, "key")
-	first.mustSay(t, onlyonce.StatusUnknown)
+	first.mustHaveStatus(t, onlyonce.StatusUnknown)
 
 	if code := status.Code(first.err); code != codes.Internal {
 		t.Errorf("the answer is %v, %v", first.resp, first.err)
@@ -215,9 +215,9 @@ func TestClassesOfAMethodReplaceTheTable(t *testing.T) {
 		codes.Aborted: "released", codes.Internal: "executed", codes.InvalidArgument: "unknown", codes.NotFound: "executed",
 	} {
 		w.handle = failing(status.Error(code, "no"))
-		w.pay(t, "key-"+code.String()).mustSay(t, said)
+		w.pay(t, "key-"+code.String()).mustHaveStatus(t, said)
 	}
 
 	w.handle = failing(onlyonce.Final(status.Error(codes.Aborted, "no")))
-	w.pay(t, "key").mustSay(t, "executed") // the mark goes before the table
+	w.pay(t, "key").mustHaveStatus(t, "executed") // the mark goes before the table
 }

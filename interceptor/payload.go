@@ -11,6 +11,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
+
+	"github.com/onlyonce-go/onlyonce"
 )
 
 // The recorded form of an outcome is the message onlyonce.v1.Outcome in proto/onlyonce/v1/record.proto. It is written and
@@ -33,30 +35,35 @@ type payload struct {
 	trailer  metadata.MD
 }
 
-// EncodeOutcome makes the code and the body of an onlyonce.Resolution: the answer that duplicates of a call will get, either a
-// response or an error that is, or wraps, a gRPC status. Where err is not nil, resp is not used. The problem is an answer that
-// cannot be recorded: neither of the two, an error that says OK, or a message that cannot be encoded.
-func EncodeOutcome(resp proto.Message, err error) (code string, body []byte, problem error) {
+// FindingOf is the finding that the effect of a call has happened, for a RecoverFunc and for onlyonce.Engine.Resolve. Duplicates of the
+// call get resp, or err if it is not nil. An err without a gRPC status becomes the status that grpc-go makes of it.
+//
+// The problem is an answer that cannot be recorded: neither resp nor err, an err with code OK, or a message that cannot be encoded. The
+// finding is StillUnknown then.
+func FindingOf(resp proto.Message, err error) (found onlyonce.Finding, problem error) {
+	var recorded *spb.Status
+
+	code := okName
+
 	if err != nil {
 		st := statusOf(err)
 
 		code = codeName(st.Code())
 		if code == okName {
-			return "", nil, fmt.Errorf("interceptor: EncodeOutcome was given an error that says OK: %w", err)
+			return onlyonce.StillUnknown(), fmt.Errorf("interceptor: FindingOf: the error has code OK: give a response instead: %w", err)
 		}
 
-		body, problem = encodePayload(statusProto(st), nil, nil, nil, nil)
-
-		return code, body, problem
+		recorded = statusProto(st)
+	} else if resp == nil {
+		return onlyonce.StillUnknown(), errors.New("interceptor: FindingOf: give the response or the error that callers are to get")
 	}
 
-	if resp == nil {
-		return "", nil, errors.New("interceptor: EncodeOutcome needs a response or an error")
+	body, problem := encodePayload(recorded, resp, nil, nil, nil)
+	if problem != nil {
+		return onlyonce.StillUnknown(), problem
 	}
 
-	body, problem = encodePayload(nil, resp, nil, nil, nil)
-
-	return okName, body, problem
+	return onlyonce.Happened(code, body), nil
 }
 
 // statusProto is a status as its caller gets it: gRPC replaces each byte of a message that is not UTF-8.
@@ -225,7 +232,7 @@ func (p *payload) replayedStatus() (*status.Status, error) {
 	}
 
 	if st.GetCode() == 0 {
-		return nil, fmt.Errorf("%w: an error says OK", errPayload)
+		return nil, fmt.Errorf("%w: an error has the code OK", errPayload)
 	}
 
 	return status.FromProto(&st), nil

@@ -13,7 +13,7 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// KeyUse says whether calls of a method need a key.
+// KeyUse decides whether calls of a method need a key.
 type KeyUse uint8
 
 // The uses of keys.
@@ -44,7 +44,7 @@ type Policy struct {
 	// Policy is the transport-free part: guarantee, retention, lease, longest run, wait, fail-open and the rest.
 	onlyonce.Policy
 
-	// Key says whether calls need a key. The default is KeyOptional.
+	// Key decides whether calls need a key. The default is KeyOptional.
 	Key KeyUse
 	// KeyRules says which keys are accepted; nil inherits. The default is the contract's rule, 1 to 255 printable ASCII
 	// characters.
@@ -58,21 +58,10 @@ type Policy struct {
 	Recover RecoverFunc
 }
 
-// RecoverFunc finds out what became of a run whose outcome is unknown; see onlyonce.RecoverFunc for when it is asked and
-// what becomes of its answer. The request is a copy of that of the duplicate which asks, and so equal to that of the run. It
-// returns what [Happened] makes, or an onlyonce.Recovery with another finding.
-type RecoverFunc func(ctx context.Context, req proto.Message, rec onlyonce.Record) (onlyonce.Recovery, error)
-
-// Happened is the finding of a RecoverFunc that has found the effect: the answer to the call is a response, or an error
-// that is, or wraps, a gRPC status. It fails as [EncodeOutcome] does, and the outcome then stays unknown.
-func Happened(resp proto.Message, err error) (onlyonce.Recovery, error) {
-	code, body, problem := EncodeOutcome(resp, err)
-	if problem != nil {
-		return onlyonce.Recovery{}, problem
-	}
-
-	return onlyonce.Recovery{Finding: onlyonce.Happened, Code: code, Body: body}, nil
-}
+// RecoverFunc finds out what became of a run whose outcome is unknown. See onlyonce.RecoverFunc for when it is called and what becomes of
+// its result. The request is a copy of the request of the duplicate, which is equal to the request of the run. It returns FindingOf the
+// answer that the caller should have got, onlyonce.DidNotHappen or onlyonce.StillUnknown.
+type RecoverFunc func(ctx context.Context, req proto.Message, rec onlyonce.Record) (onlyonce.Finding, error)
 
 func (p Policy) over(wider Policy) Policy {
 	merged := Policy{Policy: p.Policy.Over(wider.Policy), Key: p.Key, KeyRules: p.KeyRules, Classes: wider.Classes}
@@ -123,7 +112,7 @@ func (p Policy) validate(engine *onlyonce.Engine, subject string) error {
 		class := p.Classes[code]
 
 		if isOK(code) || class > onlyonce.ClassNotExecuted {
-			errs = append(errs, fmt.Errorf("interceptor: Classes says that %v is %v: give a class to error codes alone", code, class))
+			errs = append(errs, fmt.Errorf("interceptor: Classes makes %v %v: give a class only to error codes", code, class))
 		}
 	}
 

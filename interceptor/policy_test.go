@@ -45,7 +45,7 @@ func TestPolicyOfTheMethodGoesBeforeServiceAndServerAndEngine(t *testing.T) {
 		t.Run(level.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := start(t, setup{engine: engine, server: server}, nil)
-				w.pay(t, "key").mustSay(t, onlyonce.StatusExecuted)
+				w.pay(t, "key").mustHaveStatus(t, onlyonce.StatusExecuted)
 
 				rec, err := w.engine.Lookup(t.Context(), onlyonce.Identity{Scope: "shared", Method: unaryCall, Key: "key"})
 				if got := rec.ExpiresAt.Sub(rec.EndedAt); err != nil || got != level.want {
@@ -76,13 +76,13 @@ func TestPoliciesMergeFieldByField(t *testing.T) {
 
 	for code, said := range map[codes.Code]onlyonce.Status{codes.Aborted: "released", codes.Internal: "executed"} {
 		w.handle = failing(status.Error(code, "no"))
-		w.pay(t, "long-enough-"+code.String()).mustSay(t, said)
+		w.pay(t, "long-enough-"+code.String()).mustHaveStatus(t, said)
 	}
 
 	w.pay(t, "long-enough-"+codes.Internal.String()).mustBe(t, outcomeNotStored)
 
 	w.handle = failing(status.Error(codes.Internal, "no"))
-	callOn(withKey(t.Context(), "long-enough"), w.conn, cacheableCall, payment()).mustSay(t, onlyonce.StatusUnknown)
+	callOn(withKey(t.Context(), "long-enough"), w.conn, cacheableCall, payment()).mustHaveStatus(t, onlyonce.StatusUnknown)
 
 	w.handle = nil
 	if _, err := pb.NewTestServiceClient(w.conn).EmptyCall(t.Context(), &pb.Empty{}); err != nil {
@@ -119,17 +119,17 @@ func TestMethodsWithoutSideEffectsAreBypassed(t *testing.T) {
 
 	callOn(withKey(t.Context(), "key"), w.conn, lookupGet, otherPayment()).mustAnswer(t, "/onlyonce.test.Lookups/Get")
 	callOn(t.Context(), w.conn, lookupPut, payment()).mustBe(t, keyMissing)
-	callOn(withKey(t.Context(), "key"), w.conn, lookupPut, payment()).mustSay(t, onlyonce.StatusExecuted)
+	callOn(withKey(t.Context(), "key"), w.conn, lookupPut, payment()).mustHaveStatus(t, onlyonce.StatusExecuted)
 }
 
 func TestResponseTypeNeedNotBeLinkedIn(t *testing.T) {
 	w := start(t, setup{register: registerLookups}, nil)
 
 	first := callOn(withKey(t.Context(), "key"), w.conn, lookupDynamic, payment())
-	first.mustSay(t, onlyonce.StatusExecuted)
+	first.mustHaveStatus(t, onlyonce.StatusExecuted)
 
 	replay := callOn(withKey(t.Context(), "key"), w.conn, lookupDynamic, payment())
-	replay.mustSay(t, onlyonce.StatusReplayed)
+	replay.mustHaveStatus(t, onlyonce.StatusReplayed)
 	replay.mustAnswer(t, "/onlyonce.test.Lookups/Dynamic")
 }
 
@@ -138,7 +138,7 @@ func TestKeyedCallOfAnUnregisteredMethodIsRefused(t *testing.T) {
 	w := start(t, setup{register: func(s *grpc.Server) { registerHidden(s, &runs) }}, nil)
 
 	a := callOn(withKey(t.Context(), "key"), w.conn, hiddenCall, payment())
-	a.mustSay(t, onlyonce.StatusRejected)
+	a.mustHaveStatus(t, onlyonce.StatusRejected)
 
 	if code := status.Code(a.err); code != codes.Unimplemented || runs != 0 || a.headerFrame {
 		t.Errorf("the answer is %v, %v after %d runs", a.resp, a.err, runs)
@@ -179,7 +179,7 @@ func TestResponseThatIsNoProtobufIsAmbiguous(t *testing.T) {
 	w := start(t, setup{behind: []grpc.UnaryServerInterceptor{text}}, nil)
 
 	a := w.pay(t, "key")
-	a.mustSay(t, onlyonce.StatusUnknown)
+	a.mustHaveStatus(t, onlyonce.StatusUnknown)
 
 	if status.Code(a.err) != codes.Internal {
 		t.Errorf("the answer is %v, %v", a.resp, a.err)

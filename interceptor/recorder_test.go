@@ -73,7 +73,7 @@ func TestMetadataOfALiveCallIsAsWithoutUs(t *testing.T) {
 				ours := start(t, setup{}, handle).pay(t, "key")
 
 				if !slices.Equal(said, want) {
-					t.Errorf("the handler was told %q, and %q without us", said, want)
+					t.Errorf("the handler got %q, and %q without us", said, want)
 				}
 
 				if diff := cmp.Diff(ownMetadata(bare.header), ownMetadata(ours.header)); diff != "" {
@@ -100,7 +100,7 @@ func TestHeaderThatTheHandlerSendsReachesItsCallerAtOnceAndIsReplayed(t *testing
 	})
 
 	first := w.pay(t, "key")
-	first.mustSay(t, onlyonce.StatusExecuted)
+	first.mustHaveStatus(t, onlyonce.StatusExecuted)
 	w.pay(t, "key").mustBeReplayOf(t, first, executedAt(t, w))
 }
 

@@ -22,22 +22,22 @@ func TestF04_RecoveryAnswersForARunThatEndedUnknown(t *testing.T) {
 		code    codes.Code
 		user    string
 	}{
-		"it happened, with a response": {func(_ context.Context, req proto.Message, rec onlyonce.Record) (onlyonce.Recovery, error) {
+		"it happened, with a response": {func(_ context.Context, req proto.Message, rec onlyonce.Record) (onlyonce.Finding, error) {
 			asked, ok := req.(*pb.SimpleRequest)
 			if !ok || !proto.Equal(asked, payment()) || rec.Code != "UNAVAILABLE" {
 				t.Errorf("the recovery function sees %v and %q", req, rec.Code)
 			}
 
-			return interceptor.Happened(&pb.SimpleResponse{Username: "found"}, nil)
+			return interceptor.FindingOf(&pb.SimpleResponse{Username: "found"}, nil)
 		}, codes.OK, "found"},
-		"it happened, with an error": {func(context.Context, proto.Message, onlyonce.Record) (onlyonce.Recovery, error) {
-			return interceptor.Happened(nil, status.Error(codes.NotFound, "no such account"))
+		"it happened, with an error": {func(context.Context, proto.Message, onlyonce.Record) (onlyonce.Finding, error) {
+			return interceptor.FindingOf(nil, status.Error(codes.NotFound, "no such account"))
 		}, codes.NotFound, ""},
-		"it cannot be told": {func(context.Context, proto.Message, onlyonce.Record) (onlyonce.Recovery, error) {
-			return onlyonce.Recovery{}, nil
+		"it cannot be told": {func(context.Context, proto.Message, onlyonce.Record) (onlyonce.Finding, error) {
+			return onlyonce.StillUnknown(), nil
 		}, codes.Unknown, ""},
-		"it returns nothing that can be sent": {func(context.Context, proto.Message, onlyonce.Record) (onlyonce.Recovery, error) {
-			return interceptor.Happened(nil, nil)
+		"it returns nothing that can be sent": {func(context.Context, proto.Message, onlyonce.Record) (onlyonce.Finding, error) {
+			return interceptor.FindingOf(nil, nil)
 		}, codes.Unknown, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -62,17 +62,20 @@ func TestF04_RecoveryAnswersForARunThatEndedUnknown(t *testing.T) {
 	}
 }
 
-func TestRecoveryIsRefusedOnAStoreThatCannotSettle(t *testing.T) {
-	type blind struct{ store.Store } // hides what else the store can do
+// blind is a store that can do no more than it must.
+type blind struct{ store.Store }
 
+func (blind) Capabilities() store.Capabilities { return store.Capabilities{} }
+
+func TestRecoveryIsRefusedOnAStoreThatCannotSettle(t *testing.T) {
 	engine, err := onlyonce.New(blind{memstore.New()})
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	_, err = interceptor.ServerOptions(engine, interceptor.ScopeShared(), interceptor.WithMethodPolicy(unaryCall, interceptor.Policy{
-		Recover: func(context.Context, proto.Message, onlyonce.Record) (onlyonce.Recovery, error) {
-			return onlyonce.Recovery{}, nil
+		Recover: func(context.Context, proto.Message, onlyonce.Record) (onlyonce.Finding, error) {
+			return onlyonce.StillUnknown(), nil
 		},
 	}))
 	if err == nil || !strings.Contains(err.Error(), unaryCall) || !strings.Contains(err.Error(), "Recover") {

@@ -82,7 +82,7 @@ func TestReplayIsTheSameAnswer(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := start(t, setup{}, handle)
 				first := w.pay(t, "key")
-				first.mustSay(t, onlyonce.StatusExecuted)
+				first.mustHaveStatus(t, onlyonce.StatusExecuted)
 
 				for range 2 {
 					time.Sleep(time.Hour)
@@ -105,7 +105,7 @@ func TestF51_NothingAtAllIsAnEmptyAnswer(t *testing.T) {
 
 	first := w.pay(t, "key")
 	first.mustAnswer(t, "")
-	first.mustSay(t, onlyonce.StatusExecuted)
+	first.mustHaveStatus(t, onlyonce.StatusExecuted)
 	w.pay(t, "key").mustAnswer(t, "")
 	w.mustHaveRun(t, 1)
 }
@@ -124,7 +124,7 @@ func TestMetadataOfOneCallAloneIsNotReplayed(t *testing.T) {
 		})
 
 	first := w.pay(t, "key")
-	first.mustSay(t, onlyonce.StatusExecuted)
+	first.mustHaveStatus(t, onlyonce.StatusExecuted)
 
 	for _, name := range []string{"set-cookie", "x-request-id", "x-kept"} {
 		if len(first.header.Get(name)) != 1 || len(first.trailer.Get(name)) != 1 {
@@ -185,7 +185,7 @@ func TestF50_HandlerMayChangeItsRequest(t *testing.T) {
 
 	again := w.pay(t, "key")
 	again.mustAnswer(t, "10 EUR to Ann")
-	again.mustSay(t, onlyonce.StatusReplayed)
+	again.mustHaveStatus(t, onlyonce.StatusReplayed)
 	w.call(withKey(t.Context(), "key"), &pb.SimpleRequest{ResponseSize: 99}).mustBe(t, keyReused)
 	w.mustHaveRun(t, 1)
 }
@@ -241,9 +241,9 @@ func executedAt(t *testing.T, w *world) time.Time {
 
 func TestErrorsThatAreNoStatusBecomeWhatGRPCMakesOfThem(t *testing.T) {
 	tests := map[string]struct {
-		err  error
-		code codes.Code
-		said onlyonce.Status
+		err    error
+		code   codes.Code
+		status onlyonce.Status
 	}{
 		"plain":             {textError("boom"), codes.Unknown, "unknown"},
 		"deadline":          {context.DeadlineExceeded, codes.DeadlineExceeded, "unknown"},
@@ -259,10 +259,10 @@ func TestErrorsThatAreNoStatusBecomeWhatGRPCMakesOfThem(t *testing.T) {
 
 			w := start(t, setup{}, failing(test.err))
 			a := w.pay(t, "key")
-			a.mustSay(t, test.said)
+			a.mustHaveStatus(t, test.status)
 			a.mustFail(t, test.code, status.Convert(bare.err).Message())
 
-			if test.said == "executed" {
+			if test.status == "executed" {
 				w.pay(t, "key").mustBeReplayOf(t, a, executedAt(t, w))
 			}
 		})

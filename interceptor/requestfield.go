@@ -52,10 +52,10 @@ func (f *requestField) in(req any) (value string, ok bool) {
 	return r.Get(fd).String(), true
 }
 
-// JoinScope returns the scope of a call whose request has fields that are marked as part of the scope, as an operator needs
-// it for onlyonce.Engine.Lookup: from what the server's [Scope] says, and from the values of these fields in the order of
-// their numbers. Each part is preceded by its length, as in "5:alice4:acme", so that different parts never make the same
-// scope. Without fields the scope is what the server's says.
+// JoinScope returns the scope of a call whose request has fields that are marked as part of the scope. An operator needs it for
+// onlyonce.Engine.Lookup. It is made of the result of the server's Scope and of the values of these fields, in the order of their
+// numbers. Each part is preceded by its length, as in "5:alice4:acme", so that different parts never make the same scope. Without fields
+// it is the result of the server's Scope.
 func JoinScope(scope string, fields ...string) string {
 	if len(fields) == 0 {
 		return scope

@@ -32,7 +32,7 @@ func (c *serverCall) takeScope(ctx context.Context) error {
 
 		// An empty one would be a scope that all those share who have forgotten theirs.
 		if value == "" {
-			return missingScope(fmt.Sprintf("field %s of the request is empty and says for whom this idempotent call is; fill it in",
+			return missingScope(fmt.Sprintf("field %s of the request is empty and is part of the scope of this idempotent call; fill it in",
 				field.name), nil)
 		}
 
@@ -64,7 +64,7 @@ func (c *serverCall) takeKey(keys []string) error {
 	case len(keys) == 0 && inField == "":
 		return c.missingKey()
 	case len(keys) == 0:
-		c.call.Key, c.blamed = inField, string(c.method.keyField.name)
+		c.call.Key, c.badField = inField, string(c.method.keyField.name)
 	default:
 		c.call.Key = form.normal(keys[0])
 	}
@@ -74,10 +74,10 @@ func (c *serverCall) takeKey(keys []string) error {
 	}
 
 	if inField != "" && inField != c.call.Key {
-		c.blamed = string(c.method.keyField.name)
+		c.badField = string(c.method.keyField.name)
 
 		return invalid(fmt.Sprintf("field %s of the request and metadata %s have different keys; send one key, in either of them or in both",
-			c.blamed, KeyHeader))
+			c.badField, KeyHeader))
 	}
 
 	return nil
@@ -91,8 +91,8 @@ func (c *serverCall) missingKey() *onlyonce.Rejection {
 	where := "metadata " + KeyHeader
 
 	if field := c.method.keyField; field != nil {
-		c.blamed = string(field.name)
-		where = "field " + c.blamed + " or metadata " + KeyHeader
+		c.badField = string(field.name)
+		where = "field " + c.badField + " or metadata " + KeyHeader
 	}
 
 	return &onlyonce.Rejection{

@@ -50,7 +50,7 @@ func TestKeyComesFromTheRequestOrTheMetadata(t *testing.T) {
 			_, a := transfer(withKey(t.Context(), test.metadata...), w.conn, transferOf(test.field, "acme"))
 
 			if test.want.reason == "" {
-				a.mustSay(t, onlyonce.StatusExecuted)
+				a.mustHaveStatus(t, onlyonce.StatusExecuted)
 				b.mustHaveRun(t, 1)
 
 				return
@@ -66,7 +66,7 @@ func TestKeyComesFromTheRequestOrTheMetadata(t *testing.T) {
 	}
 }
 
-func TestBadKeyIsBlamedOnWhereItIs(t *testing.T) {
+func TestBadKeyIsReportedWhereItIs(t *testing.T) {
 	w := startBank(t, setup{}, &branchBank{})
 
 	for name, call := range map[string]struct {
@@ -94,10 +94,10 @@ func TestItIsTheSameCallWhereverItsKeyIs(t *testing.T) {
 
 	first, _ := transfer(t.Context(), w.conn, transferOf("key", "acme"))
 	second, a := transfer(withKey(t.Context(), "key"), w.conn, transferOf("", "acme"))
-	a.mustSay(t, onlyonce.StatusReplayed)
+	a.mustHaveStatus(t, onlyonce.StatusReplayed)
 
 	third, a := transfer(withKey(t.Context(), "key"), w.conn, transferOf("key", "acme"))
-	a.mustSay(t, onlyonce.StatusReplayed)
+	a.mustHaveStatus(t, onlyonce.StatusReplayed)
 
 	if first != second || first != third {
 		t.Errorf("the receipts are %q, %q and %q", first, second, third)
@@ -113,11 +113,11 @@ func TestF24_OnlyWhatIsNotMarkedMakesAnotherRequest(t *testing.T) {
 	req := transferOf("key", "acme")
 	req.SentAt, req.Origin = sentNow(), &bankv1.Origin{Clerk: "Ann", TraceId: "1"}
 	_, a := transfer(t.Context(), w.conn, req)
-	a.mustSay(t, onlyonce.StatusExecuted)
+	a.mustHaveStatus(t, onlyonce.StatusExecuted)
 
 	req.SentAt, req.Origin.TraceId = nil, "2"
 	_, a = transfer(t.Context(), w.conn, req)
-	a.mustSay(t, onlyonce.StatusReplayed)
+	a.mustHaveStatus(t, onlyonce.StatusReplayed)
 
 	for _, change := range []func(*bankv1.TransferRequest){
 		func(r *bankv1.TransferRequest) { r.Amount = 99 },
@@ -148,10 +148,10 @@ func TestScopeFieldsSeparateCallers(t *testing.T) {
 		{RequestId: "key", Tenant: "b1:b", Branch: []byte("a1:")},
 	} {
 		_, a := transfer(t.Context(), w.conn, req)
-		a.mustSay(t, onlyonce.StatusExecuted)
+		a.mustHaveStatus(t, onlyonce.StatusExecuted)
 
 		_, a = transfer(t.Context(), w.conn, req)
-		a.mustSay(t, onlyonce.StatusReplayed)
+		a.mustHaveStatus(t, onlyonce.StatusReplayed)
 	}
 
 	b.mustHaveRun(t, 6)
@@ -180,7 +180,7 @@ func TestOperatorFindsTheRecordOfACallWithScopeFields(t *testing.T) {
 	w := startBank(t, setup{}, &branchBank{})
 
 	_, a := transfer(t.Context(), w.conn, transferOf("key", "acme"))
-	a.mustSay(t, onlyonce.StatusExecuted)
+	a.mustHaveStatus(t, onlyonce.StatusExecuted)
 
 	// In the order of the numbers: branch is 2, tenant is 3.
 	scope := interceptor.JoinScope("shared", "main", "acme")
@@ -208,7 +208,7 @@ func TestF60_RecordsOfAnotherScopeAreInvisible(t *testing.T) {
 
 	for _, w := range []*world{before, after} {
 		_, a := transfer(t.Context(), w.conn, transferOf("key", "acme"))
-		a.mustSay(t, onlyonce.StatusExecuted)
+		a.mustHaveStatus(t, onlyonce.StatusExecuted)
 	}
 
 	b.mustHaveRun(t, 2)
@@ -225,7 +225,7 @@ func TestF50_HandlerMayChangeKeyAndScopeOfItsRequest(t *testing.T) {
 
 	for _, said := range []onlyonce.Status{"executed", "replayed"} {
 		receipt, a := transfer(t.Context(), w.conn, transferOf("key", "acme"))
-		a.mustSay(t, said)
+		a.mustHaveStatus(t, said)
 
 		if receipt != "once" {
 			t.Errorf("the receipt is %q", receipt)
@@ -241,7 +241,7 @@ func TestF51_EmptyAnswerOfAnAnnotatedMethodIsReplayed(t *testing.T) {
 
 	for _, said := range []onlyonce.Status{"executed", "replayed"} {
 		receipt, a := transfer(t.Context(), w.conn, transferOf("key", "acme"))
-		a.mustSay(t, said)
+		a.mustHaveStatus(t, said)
 
 		if a.err != nil || receipt != "" {
 			t.Errorf("the answer is %q, %v", receipt, a.err)
@@ -262,7 +262,7 @@ func TestF38_DetailsOfAnUnknownTypeAreKeptByteForByte(t *testing.T) {
 
 	for _, said := range []onlyonce.Status{"executed", "replayed"} {
 		_, a := transfer(t.Context(), w.conn, transferOf("key", "acme"))
-		a.mustSay(t, said)
+		a.mustHaveStatus(t, said)
 
 		if diff := cmp.Diff(st, status.Convert(a.err).Proto(), protocmp.Transform()); diff != "" {
 			t.Errorf("%s: another status:\n%s", said, diff)
@@ -277,7 +277,7 @@ func TestHandlerSeesTheRequestAsItWasSent(t *testing.T) {
 	w := startBank(t, setup{}, b)
 
 	_, a := transfer(t.Context(), w.conn, transferOf("key", "acme"))
-	a.mustSay(t, onlyonce.StatusExecuted)
+	a.mustHaveStatus(t, onlyonce.StatusExecuted)
 
 	if !slices.Equal(b.keys, nil) {
 		t.Errorf("the metadata has keys %q that nobody has sent", b.keys)

@@ -166,7 +166,7 @@ func (r *rollout) mustReplay(t *testing.T, to *world, key string, want []byte, p
 	t.Helper()
 
 	got, a := r.send(t, to, key, parts...)
-	a.mustSay(t, onlyonce.StatusReplayed)
+	a.mustHaveStatus(t, onlyonce.StatusReplayed)
 
 	if !bytes.Equal(got, want) {
 		t.Errorf("the answer is %q, want %q", got, want)
@@ -262,7 +262,7 @@ func TestF40_RetryThatMeetsAnotherBuildIsAnsweredFromTheRecord(t *testing.T) {
 
 						// The trace is another one on each attempt, and both builds ignore it.
 						receipt, a := r.send(t, first, key, append(fields, wireText(rolledTrace, "1"))...)
-						a.mustSay(t, onlyonce.StatusExecuted)
+						a.mustHaveStatus(t, onlyonce.StatusExecuted)
 
 						r.mustReplay(t, second, key, receipt, wireText(rolledTrace, "2"), retry)
 						r.mustReplay(t, first, key, receipt, retry)
@@ -312,7 +312,7 @@ func TestF40_AnotherRequestIsAReusedKeyOnBothBuilds(t *testing.T) {
 					before, key := r.runs.Load(), r.key()
 
 					receipt, a := r.send(t, first, key, request...)
-					a.mustSay(t, onlyonce.StatusExecuted)
+					a.mustHaveStatus(t, onlyonce.StatusExecuted)
 
 					for _, build := range []*world{second, first} {
 						_, a = r.send(t, build, key, other...)
@@ -349,7 +349,7 @@ func TestF40_RetryThatTheBuildsCannotAgreeOnIsRefusedAndNotRunAgain(t *testing.T
 					request := append(rolledRequest(), sent)
 
 					receipt, a := r.send(t, first, key, request...)
-					a.mustSay(t, onlyonce.StatusExecuted)
+					a.mustHaveStatus(t, onlyonce.StatusExecuted)
 
 					_, a = r.send(t, second, key, request...)
 					a.mustBe(t, keyReused)

@@ -11,12 +11,12 @@ import (
 	"google.golang.org/grpc/peer"
 )
 
-// Scope tells callers apart: an answer is replayed within the scope in which it was given, and nowhere else. It is the
-// security question of a server, so there is no default and no fallback: choose exactly one. Changing it later makes the
-// records of the old scope invisible, so that a retry across the change runs again.
+// Scope separates callers: an answer is replayed within the scope in which it was given, and nowhere else. It is the security question of
+// a server, so there is no default and no fallback: choose exactly one. A change of the scope makes the records of the old scope
+// invisible, so that a retry across the change runs again.
 //
-// An operator needs a record's scope for onlyonce.Engine.Lookup: it is the URI, the DNS name, the metadata value or the
-// function's result as it is, and "shared" for ScopeShared.
+// An operator needs a record's scope for onlyonce.Engine.Lookup. It is the URI, the DNS name, the metadata value or the function's result
+// as it is, and "shared" for ScopeShared.
 type Scope struct {
 	of func(ctx context.Context) (string, error)
 }
@@ -69,10 +69,12 @@ func ScopeFromMetadata(name string) Scope {
 	}}
 }
 
-// ScopeFunc separates callers by what a function returns, such as the subject that an auth interceptor has put into the
-// context. It is asked on every keyed call, must give the same caller the same scope for as long as records live, and is safe
-// for concurrent use; nil is no scope. An error, or an empty scope, rejects the call with SCOPE_MISSING. The error does not
-// reach the caller; the engine's observer sees it as the cause of the rejection.
+// ScopeFunc separates callers by the result of a function, such as the subject that an auth interceptor has put into the context. Nil is
+// no scope. The function is called on every keyed call, must return the same scope for the same caller for as long as records live, and
+// is safe for concurrent use.
+//
+// An error, or an empty scope, rejects the call with SCOPE_MISSING. The error does not reach the caller. The engine's observer gets it as
+// the cause of the rejection.
 func ScopeFunc(of func(ctx context.Context) (string, error)) Scope { return Scope{of: of} }
 
 // ScopeShared puts all callers into one scope: whoever knows a key and sends the same request gets the recorded answer.

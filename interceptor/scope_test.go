@@ -30,11 +30,11 @@ func TestF26_CallersDoNotSeeEachOther(t *testing.T) {
 	// To Bob the key is as good as unknown, whatever he asks for.
 	stranger := w.payAs(t, "Bob", "key")
 	stranger.mustAnswer(t, "run 2")
-	stranger.mustSay(t, onlyonce.StatusExecuted)
+	stranger.mustHaveStatus(t, onlyonce.StatusExecuted)
 
 	other := w.call(appendMetadata(withKey(t.Context(), "key"), "x-tenant", "Eve"), otherPayment())
 	other.mustAnswer(t, "run 3")
-	other.mustSay(t, onlyonce.StatusExecuted)
+	other.mustHaveStatus(t, onlyonce.StatusExecuted)
 
 	w.payAs(t, "Ann", "key").mustAnswer(t, "run 1")
 	w.payAs(t, "Bob", "key").mustAnswer(t, "run 2")
@@ -43,10 +43,10 @@ func TestF26_CallersDoNotSeeEachOther(t *testing.T) {
 
 func TestF26_RejectionsDoNotTellThatAnotherCallerHasTheKey(t *testing.T) {
 	w := start(t, setup{scope: byTenant}, failing(status.Error(codes.Internal, "oops")))
-	w.payAs(t, "Ann", "key").mustSay(t, onlyonce.StatusUnknown)
+	w.payAs(t, "Ann", "key").mustHaveStatus(t, onlyonce.StatusUnknown)
 
 	w.handle = nil
-	w.payAs(t, "Bob", "key").mustSay(t, onlyonce.StatusExecuted)
+	w.payAs(t, "Bob", "key").mustHaveStatus(t, onlyonce.StatusExecuted)
 	w.payAs(t, "Ann", "key").mustBe(t, outcomeUnknown)
 }
 

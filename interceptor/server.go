@@ -49,10 +49,12 @@ func WithMethodPolicy(fullMethod string, p Policy) ServerOption {
 	return func(c *serverConfig) { c.methods[fullMethod] = p.over(c.methods[fullMethod]) }
 }
 
-// WithReplayCheck asks a function before a call is given the answer of another, or waits for it: is this caller still
-// allowed to see it? The handler, which would check that for a run, is not called for a replay. The function's error is
-// the call's answer, so make it a gRPC status: any other error becomes what grpc-go makes of it, UNKNOWN with its text. It must
-// be safe for concurrent use. grpc.Method(ctx) names the method. Nil, the default, allows all.
+// WithReplayCheck sets a function that decides whether a caller may still get the answer of another call. It is called before a call gets
+// such an answer or waits for it. Nil, the default, allows all.
+//   - The handler, which would check the permission for a run, is not called for a replay.
+//   - The function's error is the call's answer, so make it a gRPC status. Any other error becomes the status that grpc-go makes of it,
+//     UNKNOWN with its text.
+//   - It must be safe for concurrent use. grpc.Method(ctx) is the method.
 func WithReplayCheck(check func(ctx context.Context, req any) error) ServerOption {
 	return func(c *serverConfig) { c.replayCheck = check }
 }
@@ -166,8 +168,8 @@ func (c *serverConfig) validateOptions() error {
 	}
 
 	for _, name := range slices.Sorted(maps.Keys(c.methods)) {
-		said := annotationsOf(findMethod(splitMethod(name)))
-		p := c.chosen(name).over(said.policy)
+		declared := annotationsOf(findMethod(splitMethod(name)))
+		p := c.chosen(name).over(declared.policy)
 		errs = append(errs, checkMethodName(name), checkKeyUse(name, c.methods[name].Key), p.validate(c.engine, "policy of method "+name))
 	}
 

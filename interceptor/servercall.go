@@ -26,7 +26,7 @@ type serverCall struct {
 	stream  grpc.ServerTransportStream // nil where the interceptor is called without a server
 
 	call      onlyonce.Call
-	blamed    string // the request field that has a bad key; empty where it is the metadata
+	badField  string // the request field that has a bad key; empty where it is the metadata
 	recorder  recorder
 	forbidden error         // that of the replay check
 	original  proto.Message // the request, where the handler may be run again
@@ -50,6 +50,11 @@ func (c *serverCall) serve(ctx context.Context, keys []string) (any, error) {
 		return c.replay(&reply)
 	case reply.Recorded:
 		return c.recorded(&reply)
+	case reply.Refused:
+		c.recorder.deliver()
+		c.setTrailer(c.server.trailers[reply.Status])
+
+		return nil, reply.Err
 	case reply.Shared:
 		c.setTrailer(c.server.trailers[reply.Status])
 
@@ -68,7 +73,7 @@ func (c *serverCall) prepare(ctx context.Context, keys []string) error {
 	c.call.Key, _ = singleValue(keys)
 
 	if c.method.broken != nil {
-		return c.method.broken
+		return &misconfigured{c.method.broken}
 	}
 
 	if err := c.takeScope(ctx); err != nil {
@@ -102,7 +107,7 @@ func (c *serverCall) prepare(ctx context.Context, keys []string) error {
 	}
 
 	if ask := c.method.recover; ask != nil {
-		c.call.Recover = func(ctx context.Context, rec onlyonce.Record) (onlyonce.Recovery, error) {
+		c.call.Recover = func(ctx context.Context, rec onlyonce.Record) (onlyonce.Finding, error) {
 			return ask(ctx, proto.Clone(msg), rec)
 		}
 	}
@@ -205,7 +210,7 @@ func (c *serverCall) failure() onlyonce.Outcome {
 	}
 
 	if class != onlyonce.ClassDefinite {
-		return onlyonce.Outcome{Class: class, Code: codeName(st.Code()), Err: c.err}
+		return onlyonce.Outcome{Class: class, Marked: isMarked, Code: codeName(st.Code()), Err: c.err}
 	}
 
 	recorded := statusProto(st)
@@ -214,7 +219,7 @@ func (c *serverCall) failure() onlyonce.Outcome {
 	}
 
 	out := c.outcome(class, codeName(st.Code()), recorded, nil)
-	out.KeepWrites = keep
+	out.KeepWrites, out.Marked = keep, isMarked
 
 	return out
 }
@@ -333,15 +338,15 @@ func (c *serverCall) refuse(err error) error {
 		return c.refusal(err)
 	}
 
-	said := onlyonce.StatusRejected
+	sent := onlyonce.StatusRejected
 	if rejection.Reason == onlyonce.ReasonOutcomeUnknown {
-		said = onlyonce.StatusUnknown
+		sent = onlyonce.StatusUnknown
 	}
 
-	c.setTrailer(c.server.trailers[said])
+	c.setTrailer(c.server.trailers[sent])
 	c.setTrailer(pushback(rejection))
 
-	return rejectionStatus(rejection, c.blamed).Err()
+	return rejectionStatus(rejection, c.badField).Err()
 }
 
 // refusal is what the caller is told of an error that is no rejection.

@@ -33,7 +33,7 @@ func natively(t *testing.T, p retry.Policy, fullMethods ...string) grpc.DialOpti
 
 func TestServiceConfigMakesTheSameAttemptsNatively(t *testing.T) {
 	released := onlyonce.NotExecuted(status.Error(codes.Unavailable, "no"))
-	asked := turn{code: codes.Unavailable, said: "rejected", reason: onlyonce.ReasonInProgress, pushback: []string{"700"}}
+	asked := turn{code: codes.Unavailable, status: "rejected", reason: onlyonce.ReasonInProgress, pushback: []string{"700"}}
 
 	tests := map[string]struct {
 		policy   retry.Policy
@@ -186,7 +186,7 @@ func TestClientWaitsUntilTheServerIsThere(t *testing.T) {
 				}
 
 				if test.paid {
-					a.mustSay(t, onlyonce.StatusExecuted)
+					a.mustHaveStatus(t, onlyonce.StatusExecuted)
 				}
 			})
 		})

@@ -47,7 +47,7 @@ func TestF56_DrainRefusesNewCallsWhileTheRunningOneEnds(t *testing.T) {
 
 		paid := <-running
 		paid.mustAnswer(t, "paid")
-		paid.mustSay(t, onlyonce.StatusExecuted)
+		paid.mustHaveStatus(t, onlyonce.StatusExecuted)
 		(<-waiting).mustBeReplayOf(t, paid, paid.at)
 
 		if err := <-drained; err != nil || time.Since(began) != 5*time.Second {
@@ -86,7 +86,7 @@ func TestF56_RunThatIsToldToEndAnswersForItself(t *testing.T) {
 
 		told := <-running
 		told.mustFail(t, codes.Unavailable, onlyonce.ErrDraining.Error())
-		told.mustSay(t, onlyonce.StatusReleased)
+		told.mustHaveStatus(t, onlyonce.StatusReleased)
 		w.mustHaveRun(t, 1)
 	})
 }

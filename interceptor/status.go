@@ -312,15 +312,20 @@ func errKeyless(method string) error {
 // errDerive is the error of a call of a run that has no key to be derived: the program has to be changed.
 func errDerive(method string, err error) error {
 	st := status.New(codes.Internal, "onlyonce: calling "+method+": "+err.Error())
+	outcome := onlyonce.VerdictFinal // this call cannot have a key
 
-	return &callError{err: err, status: st, outcome: onlyonce.VerdictFinal}
+	if errors.Is(err, onlyonce.ErrStepUsed) {
+		outcome = onlyonce.VerdictNotExecuted // a call of another step can
+	}
+
+	return &callError{err: err, status: st, outcome: outcome}
 }
 
 // errNotProtobuf rejects a keyed call whose messages this package cannot record.
 func errNotProtobuf(method string, msg any) error {
-	return status.Errorf(codes.Unimplemented,
+	return &misconfigured{status.Errorf(codes.Unimplemented,
 		"onlyonce: %s cannot be called with an idempotency key: it has a message of type %T, and only protobuf messages of a "+
-			"registered service can be recorded; nothing was executed", method, msg)
+			"registered service can be recorded; nothing was executed", method, msg)}
 }
 
 // errWrongResponse is the answer of a handler whose response cannot be recorded, after it has run.
@@ -331,6 +336,10 @@ func errWrongResponse(method string, msg any) error {
 // engineError is what a caller is told of an error of the engine, or of its own request, that is no rejection. What is the
 // operators' to know, the observer has been told.
 func engineError(err error) error {
+	if broken, ok := errors.AsType[*misconfigured](err); ok {
+		err = broken.err
+	}
+
 	if _, ok := status.FromError(err); ok {
 		return outward(err)
 	}
@@ -345,5 +354,5 @@ func engineError(err error) error {
 	}
 
 	return status.Error(codes.Internal,
-		"onlyonce: the server cannot serve this call under an idempotency key, and nothing was executed by it; its operators are told why")
+		"onlyonce: the server cannot serve this call under an idempotency key, and nothing was executed by it; its logs have the reason")
 }

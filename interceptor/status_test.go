@@ -56,7 +56,7 @@ func TestF06_FailOpenRunsOnlyWhereTheMethodSaysSo(t *testing.T) {
 		}}, nil)
 
 		for range 2 {
-			w.pay(t, "key").mustSay(t, onlyonce.StatusUnprotected)
+			w.pay(t, "key").mustHaveStatus(t, onlyonce.StatusUnprotected)
 		}
 
 		w.mustHaveRun(t, 2)
@@ -82,7 +82,7 @@ func TestF09_OwnClaimIsRecognisedWhenItsReplyIsLost(t *testing.T) {
 		first := w.pay(t, "key")
 
 		first.mustAnswer(t, "run 1")
-		first.mustSay(t, onlyonce.StatusExecuted)
+		first.mustHaveStatus(t, onlyonce.StatusExecuted)
 
 		if took := first.at.Sub(began); took > time.Second {
 			t.Errorf("the call took %v: it has waited for itself", took)

@@ -94,7 +94,7 @@ func TestF07_RunUnderAtMostOnceGoesOnAndIsRecordedWhenTheStoreIsBack(t *testing.
 
 		paid := <-first
 		paid.mustAnswer(t, "paid")
-		paid.mustSay(t, onlyonce.StatusExecuted)
+		paid.mustHaveStatus(t, onlyonce.StatusExecuted)
 		w.pay(t, "key").mustBeReplayOf(t, paid, paid.at)
 		w.mustHaveRun(t, 1)
 	})
@@ -118,7 +118,7 @@ func TestF08_AnswerThatCannotBeRecordedIsGivenAndReplayedWhenTheStoreHasHealed(t
 
 				began := time.Now()
 				first := w.pay(t, "key")
-				first.mustSay(t, onlyonce.StatusUnrecorded)
+				first.mustHaveStatus(t, onlyonce.StatusUnrecorded)
 
 				if took := first.at.Sub(began); took > 10*time.Second {
 					t.Errorf("the caller was kept for %v", took)
@@ -153,7 +153,7 @@ func TestF10_ClaimThatWasLostOnItsWayIsSentAgain(t *testing.T) {
 
 			first := w.pay(t, "key")
 			first.mustAnswer(t, "run 1")
-			first.mustSay(t, onlyonce.StatusExecuted)
+			first.mustHaveStatus(t, onlyonce.StatusExecuted)
 			w.pay(t, "key").mustBeReplayOf(t, first, first.at)
 			w.mustHaveRun(t, 1)
 		})
@@ -162,8 +162,8 @@ func TestF10_ClaimThatWasLostOnItsWayIsSentAgain(t *testing.T) {
 
 func TestF11_CompletionWhoseReplyIsLostIsStillTheRunsOwn(t *testing.T) {
 	tests := map[string]struct {
-		lost int64
-		said onlyonce.Status
+		lost   int64
+		status onlyonce.Status
 	}{
 		"once":      {1, onlyonce.StatusExecuted},
 		"repeated":  {5, onlyonce.StatusExecuted},
@@ -190,7 +190,7 @@ func TestF11_CompletionWhoseReplyIsLostIsStillTheRunsOwn(t *testing.T) {
 
 				first := w.pay(t, "key")
 				first.mustAnswer(t, "paid")
-				first.mustSay(t, test.said)
+				first.mustHaveStatus(t, test.status)
 				w.pay(t, "key").mustBeReplayOf(t, first, began)
 				w.mustHaveRun(t, 1)
 			})
@@ -216,7 +216,7 @@ func TestF54_RetryRunsWhenEveryReplyToTheClaimIsLost(t *testing.T) {
 
 		retry := w.pay(t, "key")
 		retry.mustAnswer(t, "run 1")
-		retry.mustSay(t, onlyonce.StatusExecuted)
+		retry.mustHaveStatus(t, onlyonce.StatusExecuted)
 		w.mustHaveRun(t, 1)
 	})
 

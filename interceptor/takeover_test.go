@@ -50,7 +50,7 @@ func TestF16_OvertakenRunAnswersWithTheWinnersOutcome(t *testing.T) {
 				afterTheLease()
 
 				winner := there.pay(t, "key")
-				winner.mustSay(t, onlyonce.StatusExecuted)
+				winner.mustHaveStatus(t, onlyonce.StatusExecuted)
 
 				(<-overtaken).mustBeReplayOf(t, winner, winner.at)
 				here.pay(t, "key").mustBeReplayOf(t, winner, winner.at)
@@ -108,7 +108,7 @@ func TestF17_LateOwnerSettlesItsOwnUnknownRecord(t *testing.T) {
 
 		late := <-first
 		late.mustAnswer(t, "late")
-		late.mustSay(t, onlyonce.StatusExecuted)
+		late.mustHaveStatus(t, onlyonce.StatusExecuted)
 		there.pay(t, "key").mustBeReplayOf(t, late, late.at)
 		there.mustHaveRun(t, 0)
 	})
@@ -133,17 +133,7 @@ func TestF17F59_LateOwnerAnswersWhatAnOperatorHasResolvedFirst(t *testing.T) {
 
 				afterTheLease()
 
-				code, body, err := interceptor.EncodeOutcome(resolved.resp, resolved.err)
-				if err != nil {
-					t.Fatal(err)
-				}
-
-				id := onlyonce.Identity{Scope: "shared", Method: unaryCall, Key: "key"}
-				how := onlyonce.Resolution{Fence: there.record(t.Context(), t).Fence, Executed: true, Code: code, Body: body}
-
-				if err := there.engine.Resolve(t.Context(), id, how); err != nil {
-					t.Fatalf("Resolve: %v", err)
-				}
+				resolve(t, there, found(t, resolved.resp, resolved.err))
 
 				want := answer{resp: resolved.resp, err: resolved.err}
 				ended := time.Now()
@@ -204,11 +194,11 @@ func TestF18_CompletionAndTakeoverAtOnceHaveOneWinner(t *testing.T) {
 			settled := there.pay(t, key)
 
 			switch {
-			case second.said(t) == onlyonce.StatusReplayed:
+			case second.status(t) == onlyonce.StatusReplayed:
 				completed++
 
 				first.mustAnswer(t, "owner")
-				first.mustSay(t, onlyonce.StatusExecuted)
+				first.mustHaveStatus(t, onlyonce.StatusExecuted)
 				second.mustBeReplayOf(t, first, first.at)
 				settled.mustBeReplayOf(t, first, first.at)
 			case first.err != nil: // while the successor ran
@@ -216,13 +206,13 @@ func TestF18_CompletionAndTakeoverAtOnceHaveOneWinner(t *testing.T) {
 
 				first.mustBe(t, leaseLost)
 				second.mustAnswer(t, "successor")
-				second.mustSay(t, onlyonce.StatusExecuted)
+				second.mustHaveStatus(t, onlyonce.StatusExecuted)
 				settled.mustBeReplayOf(t, second, second.at)
 			default: // when the successor had finished
 				taken++
 
 				second.mustAnswer(t, "successor")
-				second.mustSay(t, onlyonce.StatusExecuted)
+				second.mustHaveStatus(t, onlyonce.StatusExecuted)
 				first.mustBeReplayOf(t, second, second.at)
 				settled.mustBeReplayOf(t, second, second.at)
 			}

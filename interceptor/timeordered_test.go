@@ -35,9 +35,9 @@ func TestF29_OldTimeOrderedKeyIsNeverExecuted(t *testing.T) {
 				kept := onlyonce.NewKey()
 
 				time.Sleep(20 * time.Hour)
-				call(kept).mustSay(t, onlyonce.StatusExecuted)
+				call(kept).mustHaveStatus(t, onlyonce.StatusExecuted)
 				time.Sleep(10 * time.Hour)
-				call(kept).mustSay(t, onlyonce.StatusReplayed)
+				call(kept).mustHaveStatus(t, onlyonce.StatusReplayed)
 				call(old).mustBe(t, keyExpired)
 				call(uuidLower).mustBe(t, keyInvalid)
 				b.mustHaveRun(t, 1)
@@ -60,7 +60,7 @@ func TestClientOfAMethodWithTimeOrderedKeysMakesThem(t *testing.T) {
 			}
 
 			conn := b.dial(t, dial...)
-			second(b.call(t.Context(), conn)).mustSay(t, onlyonce.StatusExecuted)
+			second(b.call(t.Context(), conn)).mustHaveStatus(t, onlyonce.StatusExecuted)
 
 			_, a := b.call(onlyonce.ContextWithKey(t.Context(), "order-1"), conn)
 			if status.Code(a.err) != codes.InvalidArgument || onlyonce.VerdictOf(a.err) != onlyonce.VerdictFinal {

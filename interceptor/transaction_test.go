@@ -39,7 +39,7 @@ func TestF50_HandlerThatIsRunAgainGetsTheRequestAsItWasReceived(t *testing.T) {
 
 	first := w.pay(t, "key")
 	first.mustAnswer(t, "paid")
-	first.mustSay(t, onlyonce.StatusExecuted)
+	first.mustHaveStatus(t, onlyonce.StatusExecuted)
 
 	if len(seen) != 3 || seen[0] != "10 EUR to Ann" || seen[1] != seen[0] || seen[2] != seen[0] {
 		t.Errorf("the handler saw %q", seen)
@@ -117,7 +117,7 @@ func TestCallerOfAJoinedRunGetsWhatItsHandlerHasCommitted(t *testing.T) {
 			w := start(t, s, joining(t, db, tt.committed, tt.answer, tt.returned))
 
 			first := w.pay(t, "key")
-			first.mustSay(t, onlyonce.StatusExecuted)
+			first.mustHaveStatus(t, onlyonce.StatusExecuted)
 
 			if tt.answer != nil {
 				first.mustFail(t, codes.FailedPrecondition, "no")
@@ -144,7 +144,7 @@ func TestTransactionOfAMethodIsSaidInItsProto(t *testing.T) {
 			b := startDeclared(t, declaration{method: "[onlyonce.v1.method] { guarantee: GUARANTEE_EXACTLY_ONCE " + said + " }", store: db})
 
 			_, a := b.call(withKey(t.Context(), "key"), b.conn)
-			a.mustSay(t, onlyonce.StatusExecuted)
+			a.mustHaveStatus(t, onlyonce.StatusExecuted)
 
 			if n := db.Begun(); n != begun {
 				t.Errorf("%d transactions were begun for the handler, want %d", n, begun)

@@ -1,68 +1,19 @@
 package interceptor
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"strings"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/internal/uuid"
 )
 
-// uuidLength is that of a UUID as text.
-const uuidLength = 36
-
-// newUUID4 returns a fresh UUID of version 4, for methods that declare this format: it has 122 random bits. See RFC 9562,
-// section 5.4.
-func newUUID4() string {
-	const (
-		version = 0x40
-		variant = 0x80
-	)
-
-	var id [16]byte
-
-	_, _ = rand.Read(id[:]) // crypto/rand.Read never returns an error
-
-	id[6] = id[6]&0x0f | version
-	id[8] = id[8]&0x3f | variant
-
-	text := make([]byte, 0, uuidLength)
-
-	for i, part := range [...][]byte{id[0:4], id[4:6], id[6:8], id[8:10], id[10:16]} {
-		if i > 0 {
-			text = append(text, '-')
-		}
-
-		text = hex.AppendEncode(text, part)
-	}
-
-	return string(text)
-}
-
-// isUUID reports whether a key is a UUID as RFC 9562 writes it, in either case. The version does not matter: what declares
-// the format of version 4 declares how a value looks, and the documentation of the format shows one of another version.
+// isUUID reports whether a key is a UUID of any version, in either case. A field that declares the format UUID4 says what a value
+// looks like, and the documentation of the format shows a UUID of another version.
 func isUUID(key string) bool {
-	if len(key) != uuidLength {
-		return false
-	}
+	_, ok := uuid.Parse(key)
 
-	for i := range len(key) {
-		c := key[i]
-
-		switch i {
-		case 8, 13, 18, 23:
-			if c != '-' {
-				return false
-			}
-		default:
-			if (c < '0' || c > '9') && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') {
-				return false
-			}
-		}
-	}
-
-	return true
+	return ok
 }
 
 // keyForm is the form that the keys of a method have.
@@ -71,7 +22,7 @@ type keyForm struct {
 	uuid  bool
 }
 
-// validate reports a form that no key of a method has.
+// validate reports a form that no key of a method can have.
 func (f *keyForm) validate(fullMethod string) error {
 	const allDigits = "01234567-89ab-7def-8123-456789abcdef"
 
@@ -96,10 +47,10 @@ func (f *keyForm) normal(key string) string {
 	return key
 }
 
-// check returns a sentence that says what is wrong with a key, or nothing.
+// check returns what is wrong with a key and what to do, or nothing.
 func (f *keyForm) check(key string) string {
 	if f.uuid && !isUUID(key) {
-		return "an idempotency key of this method is a UUID, such as f47ac10b-58cc-4372-a567-0e02b2c3d479; send one"
+		return "invalid idempotency key: this method requires a UUID, such as f47ac10b-58cc-4372-a567-0e02b2c3d479"
 	}
 
 	if err := f.rules.Check(key); err != nil {

@@ -1,6 +1,7 @@
 package interceptor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,14 +15,14 @@ import (
 	"github.com/onlyonce-go/onlyonce/retry"
 )
 
-// ServiceInfoProvider is a server that tells which services it has, such as a *grpc.Server.
+// ServiceInfoProvider is a server that lists its services, such as a *grpc.Server.
 type ServiceInfoProvider interface {
 	GetServiceInfo() map[string]grpc.ServiceInfo
 }
 
-// Validate checks every registered method of a server against what the .proto, the options and the engine say about it, and
-// reports every problem at once, each with the method or the field and what to do. Call it at start-up, when all services are
-// registered, with the engine and the options that UnaryServerInterceptor was given:
+// Validate checks every registered method of a server against its .proto, the options and the engine. It reports every problem at once,
+// each with the method or the field and what to do. Call it at start-up, when all services are registered, with the engine and the
+// options of UnaryServerInterceptor:
 //
 //	opts := []interceptor.ServerOption{interceptor.WithPolicy(policy)}
 //	protect, err := interceptor.UnaryServerInterceptor(engine, scope, opts...)
@@ -31,12 +32,14 @@ type ServiceInfoProvider interface {
 //	…
 //	if err := interceptor.Validate(server, engine, opts...); err != nil {
 //
-// Without it, what cannot hold is found when a method is called first, and that method is refused.
+// Without it, a method that cannot hold what it promises is found by its first call, and refused.
 //
-// It also reports what a single call cannot show: options for what is not registered, streams that are to have a key, outcomes
-// that are kept for less time than clients go on retrying, or for longer than those of the methods that WithDownstream names, and
-// what WithPolicy or WithServicePolicy take away from what the .proto says more narrowly. An operator who means that says it with
-// WithMethodPolicy, which may overrule the .proto in all but the retention, since clients rely on that one.
+// Validate also reports what no single call can show:
+//   - options for services and methods that are not registered, and streams that should have a key,
+//   - outcomes that are kept for less time than clients go on retrying, or for longer than those of the methods in WithDownstream,
+//   - a Retention or KeyLife that is shorter than the .proto promises clients,
+//   - settings of WithPolicy or WithServicePolicy that weaken the .proto of a method. To weaken it on purpose, use WithMethodPolicy: it
+//     may overrule everything in the .proto except retention and key_life.
 func Validate(server ServiceInfoProvider, engine *onlyonce.Engine, opts ...ServerOption) error {
 	if server == nil {
 		return errors.New("interceptor: Validate needs a server, such as a *grpc.Server")
@@ -70,20 +73,20 @@ func Validate(server ServiceInfoProvider, engine *onlyonce.Engine, opts ...Serve
 // judgeMethod reports what cannot hold for a registered method.
 func (c *serverConfig) judgeMethod(service string, info grpc.MethodInfo) error {
 	name := "/" + service + "/" + info.Name
-	said := annotationsOf(findMethod(service, info.Name))
+	declared := annotationsOf(findMethod(service, info.Name))
 
 	if info.IsClientStream || info.IsServerStream {
-		return c.judgeStream(name, &said)
+		return c.judgeStream(name, &declared)
 	}
 
 	m := c.method(name)
 	errs := []error{m.broken}
 
-	if m.key == KeyIgnored && (said.reads || said.policy.Key == KeyIgnored) {
+	if m.key == KeyIgnored && (declared.reads || declared.policy.Key == KeyIgnored) {
 		return m.broken
 	}
 
-	errs = append(errs, c.weakened(name, &said))
+	errs = append(errs, c.weakened(name, &declared))
 
 	if m.key == KeyIgnored {
 		return errors.Join(errs...)
@@ -99,69 +102,84 @@ func (c *serverConfig) judgeMethod(service string, info grpc.MethodInfo) error {
 			"require a key, or let the handler join a transaction of its own", name))
 	}
 
-	if promised := said.policy.Retention; promised > 0 && m.policy.Retention < promised {
-		errs = append(errs, fmt.Errorf("interceptor: %s keeps outcomes for %v by an option of the server, and its .proto tells clients %v, "+
-			"for which they rely on it: raise Retention, or lower retention in the .proto", name, m.policy.Retention, promised))
-	}
-
-	if least := leastRetention(m.policy); m.policy.Retention < least {
-		errs = append(errs, fmt.Errorf("interceptor: %s keeps outcomes for %v, and a client that retries as it does by default may take %v: "+
-			"raise the retention to that at least, or lower MaxRun and MaxWait", name, m.policy.Retention, least))
-	}
+	errs = append(errs, m.judgeTimes(&declared)...)
 
 	return errors.Join(append(errs, c.outlives(name, &m.policy))...)
+}
+
+// judgeTimes reports retentions and key lives that are shorter than clients rely on.
+func (m *method) judgeTimes(declared *annotations) []error {
+	var errs []error
+
+	retention, keyLife := declared.policy.Retention, declared.promisedKeyLife()
+
+	if m.policy.Retention < retention {
+		errs = append(errs, fmt.Errorf("interceptor: %s keeps outcomes for %v by an option of the server, and its .proto promises clients %v: "+
+			"raise Retention, or lower retention in the .proto", m.name, m.policy.Retention, retention))
+	} else if m.keyForm.rules.TimeOrdered && m.policy.KeyLife < keyLife {
+		errs = append(errs, fmt.Errorf("interceptor: %s accepts keys for %v by an option of the server, and its .proto promises clients %v: "+
+			"raise KeyLife, or lower key_life in the .proto", m.name, m.policy.KeyLife, keyLife))
+	}
+
+	if least := leastRetention(m.policy); m.broken == nil && m.policy.Retention < least {
+		errs = append(errs, fmt.Errorf("interceptor: %s keeps outcomes for %v, and a client that retries as it does by default may take %v: "+
+			"raise the retention to at least that, or lower MaxRun and MaxWait", m.name, m.policy.Retention, least))
+	}
+
+	return errs
+}
+
+// promisedKeyLife is the key life that clients read in the .proto, or zero where it says nothing.
+func (a *annotations) promisedKeyLife() time.Duration {
+	return cmp.Or(a.policy.KeyLife, min(a.policy.Retention, onlyonce.DefaultKeyLife))
 }
 
 func hasSingleTransaction(p *onlyonce.Policy) bool {
 	return p.Guarantee == onlyonce.ExactlyOnce && p.TransactionMode == onlyonce.SingleTransaction
 }
 
-// leastRetention is how long a client may take by default for its attempts after the first one, if each of them takes as long as
-// a run or a wait may take. An outcome that is not kept for that long may be gone when it is asked for, and the call would run
-// again.
+// leastRetention is how long a client may take by default for its attempts after the first one, if each takes as long as a run or a
+// wait may take. An outcome that is kept for less time may be gone before the last attempt, and the call would run again. The policy
+// is valid, so its durations are short enough to be added.
 func leastRetention(p onlyonce.Policy) time.Duration {
-	// Several of them are longer than any retention, and do not wrap around to where none is too short.
-	const decades = 50 * 365 * 24 * time.Hour
-
 	usual := retry.Policy{}.WithDefaults()
-	retries, each := usual.MaxAttempts-1, usual.MaxDelay+min(max(p.MaxRun, p.MaxWait), decades)
+	retries, each := usual.MaxAttempts-1, usual.MaxDelay+max(p.MaxRun, p.MaxWait)
 
 	return time.Duration(retries) * each
 }
 
-// judgeStream reports that a stream is to have a key, which nobody would look at.
-func (c *serverConfig) judgeStream(name string, said *annotations) error {
+// judgeStream reports a stream that should have a key. Nothing would read that key.
+func (c *serverConfig) judgeStream(name string, declared *annotations) error {
 	chosen := c.chosen(name).Key
-	if chosen == KeyIgnored || said.reads && !said.required {
+	if chosen == KeyIgnored || declared.reads && !declared.required {
 		return nil
 	}
 
-	key := c.chosen(name).over(said.policy).Key
+	key := c.chosen(name).over(declared.policy).Key
 	_, picked := c.methods[name]
 
-	errs := said.optionProblems
+	errs := declared.optionProblems
 
 	switch {
-	case chosen == KeyInherit && said.policy.Key == KeyIgnored:
+	case chosen == KeyInherit && declared.policy.Key == KeyIgnored:
 	case key == KeyRequired && !partOfGRPC(name):
 		errs = append(errs, errStream(name, "requires a key"))
-	case picked || said.ownOption:
+	case picked || declared.ownOption:
 		errs = append(errs, errStream(name, "has a policy of its own"))
-	case said.marked != "":
+	case declared.marked != "":
 		errs = append(errs, errStream(name, fmt.Sprintf("has a request with field %s, which is marked as the key or as part of the scope,",
-			said.marked)))
+			declared.marked)))
 	}
 
 	return errors.Join(errs...)
 }
 
 func errStream(name, what string) error {
-	return fmt.Errorf("interceptor: %s %s and is a stream, which is never protected: say KEY_USE_IGNORED in its .proto, or KeyIgnored "+
+	return fmt.Errorf("interceptor: %s %s and is a stream, which is never protected: set KEY_USE_IGNORED in its .proto, or KeyIgnored "+
 		"in WithMethodPolicy", name, what)
 }
 
-// partOfGRPC reports whether a method belongs to what gRPC itself brings along, which a policy of the whole server does not
-// mean.
+// partOfGRPC reports whether a method belongs to a service that comes with gRPC. A policy of the whole server does not mean it.
 func partOfGRPC(fullMethod string) bool {
 	for _, prefix := range []string{"/grpc.health.", "/grpc.reflection.", "/grpc.channelz."} {
 		if strings.HasPrefix(fullMethod, prefix) {
@@ -172,7 +190,7 @@ func partOfGRPC(fullMethod string) bool {
 	return false
 }
 
-// unregistered reports options for what the server does not have.
+// unregistered reports options for services and methods that the server does not have.
 func (c *serverConfig) unregistered(registered map[string]grpc.ServiceInfo) error {
 	var errs []error
 
@@ -195,8 +213,8 @@ func (c *serverConfig) unregistered(registered map[string]grpc.ServiceInfo) erro
 	return errors.Join(errs...)
 }
 
-// problemList keeps problems in the order in which they are found, each once: that of a service or of a message is found with
-// each of its methods.
+// problemList keeps problems in the order in which they are found, each once: a problem of a service or of a message is found with
+// each of the methods.
 type problemList struct {
 	found []error
 	seen  map[string]bool

@@ -11,17 +11,17 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// What is said of many methods at once does not weaken unnoticed what the .proto says of one.
+// An option for many methods must not weaken the .proto of one method unnoticed.
 
-// weakened reports what WithPolicy or WithServicePolicy take away from what the .proto says more narrowly: of the service or the
-// method, or of the method. Who overrules it with WithMethodPolicy means this very method.
-func (c *serverConfig) weakened(name string, said *annotations) error {
+// weakened reports where WithPolicy weakens the .proto of the service or the method, and where WithServicePolicy weakens the .proto of
+// the method. WithMethodPolicy may weaken it, since it means this very method.
+func (c *serverConfig) weakened(name string, declared *annotations) error {
 	service, _ := splitMethod(name)
 	ofMethod, ofService := c.methods[name], c.services[service]
 
 	return errors.Join(
-		weakenedBy("WithServicePolicy", name, said.ownPromise(), ofService, ofMethod),
-		weakenedBy("WithPolicy", name, said.promise(), c.policy, ofMethod.over(ofService)),
+		weakenedBy("WithServicePolicy", name, declared.ownPromise(), ofService, ofMethod),
+		weakenedBy("WithPolicy", name, declared.promise(), c.policy, ofMethod.over(ofService)),
 	)
 }
 
@@ -32,7 +32,7 @@ func weakenedBy(option, name string, promised, given, narrower Policy) error {
 
 	for _, found := range weaknesses(promised, narrower.over(given)) {
 		if !slices.Contains(meant, found) {
-			errs = append(errs, fmt.Errorf("interceptor: %s says %s, which weakens %s in the .proto of %s: leave it out of %s, or say it in "+
+			errs = append(errs, fmt.Errorf("interceptor: %s sets %s, which weakens %s in the .proto of %s: leave it out of %s, or set it in "+
 				"WithMethodPolicy if it is meant for this method", option, found.given, found.promised, name, option))
 		}
 	}
@@ -40,8 +40,8 @@ func weakenedBy(option, name string, promised, given, narrower Policy) error {
 	return errors.Join(errs...)
 }
 
-// promise is what clients can read in the .proto of a method. Where it says nothing of keys and protects the method all the
-// same, they have keys and are retried.
+// promise is what clients can read in the .proto of a method. A .proto that protects the method without a word about keys promises
+// that calls may have keys and be retried.
 func (a *annotations) promise() Policy {
 	promised := a.policy
 	if promised.Key == KeyInherit && (a.given || a.key != nil) {
@@ -64,8 +64,8 @@ func (a *annotations) ownPromise() Policy {
 // weakness is a setting of a policy, and what it takes away from another.
 type weakness struct{ given, promised string }
 
-// weaknesses lists where a policy protects from less than another one does. What either leaves unset is not compared. Retention
-// is judged apart, and lease, longest run and wait are no protection.
+// weaknesses lists where a policy protects less than the promised one. Fields that either leaves unset are not compared. Retention and
+// KeyLife are judged by judgeTimes. Lease, MaxRun and MaxWait protect nothing.
 func weaknesses(promised, given Policy) []weakness {
 	var found []weakness
 
@@ -77,7 +77,7 @@ func weaknesses(promised, given Policy) []weakness {
 
 	note(promised.Guarantee != 0 && given.Guarantee != 0 && store.Stricter(promised.Guarantee, given.Guarantee) != given.Guarantee,
 		fmt.Sprintf("Guarantee %v", given.Guarantee), fmt.Sprintf("guarantee %v", promised.Guarantee))
-	// A handler is written for one of them, and its rows do not commit together with the record under the other.
+	// A handler is written for one mode. Under the other, its rows do not commit together with the record.
 	note(promised.TransactionMode != 0 && given.TransactionMode != 0 && promised.TransactionMode != given.TransactionMode,
 		fmt.Sprintf("TransactionMode %v", given.TransactionMode), fmt.Sprintf("transaction %v", promised.TransactionMode))
 	note(promised.Key == KeyRequired && given.Key == KeyOptional, "KeyOptional", "key KEY_USE_REQUIRED")

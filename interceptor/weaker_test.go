@@ -72,7 +72,8 @@ func weakenings() map[string]weakening {
 			named: []string{"StoreDown FailOpen", "fail_open false"},
 		},
 		"detached runs": {
-			promised: "detached: true", given: engine(onlyonce.Policy{Detachment: onlyonce.Attached}), named: []string{"Detachment Attached", "detached true"},
+			promised: least + "detached: true", given: engine(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, Detachment: onlyonce.Attached}),
+			named: []string{"Detachment Attached", "detached true"},
 		},
 		"the bound on attempts": {
 			promised: "max_attempts: 3", given: engine(onlyonce.Policy{MaxAttempts: 9}), named: []string{"MaxAttempts 9", "max_attempts 3"},
@@ -129,7 +130,7 @@ func TestValidateReportsWhatAnOptionOfManyMethodsTakesAwayFromTheProto(t *testin
 					continue
 				}
 
-				mustName(t, err, append(w.named, test.by+" says", pay, "leave it out of "+test.by, "WithMethodPolicy")...)
+				mustName(t, err, append(w.named, test.by+" sets", pay, "leave it out of "+test.by, "WithMethodPolicy")...)
 
 				if n := len(strings.Split(err.Error(), "\n")); n != 1 {
 					t.Errorf("%d problems, want one: %v", n, err)
@@ -149,5 +150,5 @@ func TestServicePolicyMayOverruleTheOptionOfItsService(t *testing.T) {
 		t.Errorf("Validate: %v", err)
 	}
 
-	mustName(t, interceptor.Validate(servicesOf(service), engine(t), interceptor.WithPolicy(optional)), "WithPolicy says KeyOptional")
+	mustName(t, interceptor.Validate(servicesOf(service), engine(t), interceptor.WithPolicy(optional)), "WithPolicy sets KeyOptional")
 }

@@ -56,7 +56,7 @@ func TestValidate(t *testing.T) {
 		"growth of one":             {retry.Policy{Multiplier: 1}, nil},
 		"small MaxDelay alone":      {retry.Policy{MaxDelay: time.Millisecond}, nil},
 		"BaseDelay equals MaxDelay": {retry.Policy{BaseDelay: 1, MaxDelay: 1}, nil},
-		"negative MaxAttempts":      {retry.Policy{MaxAttempts: -1}, []string{"MaxAttempts is -1: set 1"}},
+		"negative MaxAttempts":      {retry.Policy{MaxAttempts: -1}, []string{"MaxAttempts is -1: set at least 1"}},
 		"negative BaseDelay":        {retry.Policy{BaseDelay: -1}, []string{"BaseDelay is -1ns: set"}},
 		"negative MaxDelay":         {retry.Policy{MaxDelay: -1}, []string{"MaxDelay is -1ns: set"}},
 		"BaseDelay above default":   {retry.Policy{BaseDelay: 6 * time.Second}, []string{"above MaxDelay 5s: raise"}},
@@ -68,7 +68,7 @@ func TestValidate(t *testing.T) {
 		"negative MaxElapsed":       {retry.Policy{MaxElapsed: -1}, []string{"MaxElapsed is -1ns: set"}},
 		"every problem": {
 			retry.Policy{MaxAttempts: -1, BaseDelay: -1, MaxDelay: -1, Multiplier: -1, AttemptTimeout: -1, MaxElapsed: -1},
-			[]string{"MaxAttempts", "BaseDelay", "MaxDelay", "Multiplier", "AttemptTimeout", "MaxElapsed"},
+			[]string{"MaxAttempts", "BaseDelay", "MaxDelay", "AttemptTimeout", "MaxElapsed", "Multiplier"},
 		},
 	}
 

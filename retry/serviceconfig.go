@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -129,5 +128,5 @@ func methodNames(fullMethods []string) ([]methodName, error) {
 
 // seconds is a duration as protobuf's JSON writes it.
 func seconds(d time.Duration) string {
-	return strings.TrimRight(strings.TrimRight(strconv.FormatFloat(d.Seconds(), 'f', 9, 64), "0"), ".") + "s"
+	return strings.TrimRight(strings.TrimRight(fmt.Sprintf("%d.%09d", d/time.Second, d%time.Second), "0"), ".") + "s"
 }

@@ -28,7 +28,7 @@ func TestEveryFieldAfterAnOperation(t *testing.T) {
 	first := store.Record{
 		State: store.Running, Token: myToken, Fence: 1, Guarantee: store.ExactlyOnce, Fingerprint: newScheme,
 		LeaseUntil: now.Add(lease), OwnerAliveUntil: now.Add(lease + maxRun), Attempts: 1, FirstStart: now, LastStart: now,
-		Method: "/d.E/F", ReadableKey: "l",
+		Retention: retention, Method: "/d.E/F", ReadableKey: "l",
 	}
 	later := with(first, func(r *store.Record) {
 		r.Fence, r.Fingerprint, r.FirstStart = theFence+1, theSum, now.Add(-20*time.Minute)
@@ -36,7 +36,7 @@ func TestEveryFieldAfterAnOperation(t *testing.T) {
 	claim := aClaim(theFence)
 	tombstone := store.Record{
 		State: store.Released, Token: myToken, Fence: 1, Guarantee: store.ExactlyOnce, Fingerprint: newScheme,
-		EndedAt: now, ExpiresAt: now.Add(retention), Method: "/d.E/F", ReadableKey: "l",
+		EndedAt: now, ExpiresAt: now.Add(retention), Retention: retention, Method: "/d.E/F", ReadableKey: "l",
 	}
 
 	for _, tc := range []struct {
@@ -99,28 +99,28 @@ func TestEveryFieldAfterAnOperation(t *testing.T) {
 		},
 		{
 			"a completion after a hold", owned("unknown"),
-			&store.Completion{Token: myToken, Outcome: []byte("o"), Retention: retention},
+			&store.Completion{Token: myToken, Outcome: []byte("o")},
 			with(owned("unknown"), func(r *store.Record) {
-				r.State, r.Outcome, r.EndedAt, r.ExpiresAt = store.Completed, []byte("o"), now, now.Add(retention)
+				r.State, r.Outcome, r.EndedAt, r.ExpiresAt = store.Completed, []byte("o"), now, now.Add(oldRetention)
 			}),
 		},
 		{
-			"a release after a hold", owned("unknown"), &store.Release{Claim: claim, Retention: retention},
+			"a release after a hold", owned("unknown"), &store.Release{Claim: claim},
 			with(owned("unknown"), func(r *store.Record) {
-				r.State, r.Outcome, r.EndedAt, r.ExpiresAt = store.Released, nil, now, now.Add(retention)
+				r.State, r.Outcome, r.EndedAt, r.ExpiresAt = store.Released, nil, now, now.Add(oldRetention)
 			}),
 		},
 		{
-			"an ambiguous release", owned("alive"), &store.Release{Claim: claim, Ambiguous: true, Retention: retention},
+			"an ambiguous release", owned("alive"), &store.Release{Claim: claim, Ambiguous: true},
 			with(owned("alive"), func(r *store.Record) {
-				r.State, r.Outcome, r.EndedAt, r.ExpiresAt, r.Doubtful = store.Released, nil, now, now.Add(retention), true
+				r.State, r.Outcome, r.EndedAt, r.ExpiresAt, r.Doubtful = store.Released, nil, now, now.Add(oldRetention), true
 			}),
 		},
 		{
 			"a release after a takeover", with(owned("alive"), func(r *store.Record) { r.Doubtful = true }),
-			&store.Release{Claim: claim, Retention: retention},
+			&store.Release{Claim: claim},
 			with(owned("alive"), func(r *store.Record) {
-				r.State, r.Outcome, r.EndedAt, r.ExpiresAt, r.Doubtful = store.Released, nil, now, now.Add(retention), true
+				r.State, r.Outcome, r.EndedAt, r.ExpiresAt, r.Doubtful = store.Released, nil, now, now.Add(oldRetention), true
 			}),
 		},
 		{
@@ -131,14 +131,14 @@ func TestEveryFieldAfterAnOperation(t *testing.T) {
 		{
 			"a resolution of a doubtful record as not executed",
 			with(owned("unknown"), func(r *store.Record) { r.Doubtful = true }),
-			&store.Resolution{Fence: theFence, State: store.Released, Retention: retention},
+			&store.Resolution{Token: myToken, Fence: theFence, State: store.Released},
 			with(owned("unknown"), func(r *store.Record) {
-				r.State, r.Outcome, r.EndedAt, r.ExpiresAt, r.Resolved = store.Released, nil, now, now.Add(retention), true
+				r.State, r.Outcome, r.EndedAt, r.ExpiresAt, r.Resolved = store.Released, nil, now, now.Add(oldRetention), true
 			}),
 		},
-		{"a release before its claim", store.Record{}, &store.Release{Claim: claim, Retention: retention}, tombstone},
+		{"a release before its claim", store.Record{}, &store.Release{Claim: claim}, tombstone},
 		{
-			"a release of a claim that lost", found("unknown", oldToken), &store.Release{Claim: claim, Retention: retention},
+			"a release of a claim that lost", found("unknown", oldToken), &store.Release{Claim: claim},
 			with(found("unknown", oldToken), func(r *store.Record) { r.Fence++ }),
 		},
 		{
@@ -162,17 +162,20 @@ func TestTakeoverHasBounds(t *testing.T) {
 	t.Parallel()
 
 	for _, tc := range []struct {
-		name        string
-		maxAttempts uint32
-		retention   time.Duration
-		want        bool
+		name          string
+		maxAttempts   uint32
+		retention     time.Duration
+		keptRetention time.Duration
+		want          bool
 	}{
-		{"none", 0, 0, true},
-		{"as many attempts as there were", 2, 0, false},
-		{"fewer attempts than there were", 1, 0, false},
-		{"one attempt left", 3, 0, true},
-		{"first start as old as the retention", 0, 20 * time.Minute, true},
-		{"first start older than the retention", 0, 20*time.Minute - 1, false},
+		{"none", 0, math.MaxInt64, oldRetention, true},
+		{"as many attempts as there were", 2, retention, oldRetention, false},
+		{"fewer attempts than there were", 1, retention, oldRetention, false},
+		{"one attempt left", 3, retention, oldRetention, true},
+		{"first start as old as the claim's retention", 0, 20 * time.Minute, oldRetention, true},
+		{"first start older than the claim's retention", 0, 20*time.Minute - 1, oldRetention, false},
+		{"first start as old as the record's retention", 0, retention, 20 * time.Minute, true},
+		{"first start older than the record's retention", 0, retention, 20*time.Minute - 1, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -185,6 +188,8 @@ func TestTakeoverHasBounds(t *testing.T) {
 				"ended": tc.want, "released": true, "absent": true, "alive": false, "unknown": false, "completed": false,
 			} {
 				rec := found(state, oldToken)
+				rec.Retention = tc.keptRetention
+
 				if got := claim.MayStart(&rec, now); got != want {
 					t.Errorf("MayStart on %s is %t, must be %t", state, got, want)
 				}
@@ -213,7 +218,7 @@ func TestAStateOfANewerBuildMayNotBeTouched(t *testing.T) {
 		"renew":    (&store.Renewal{Token: myToken}).Apply(rec, now),
 		"complete": (&store.Completion{Token: myToken}).Apply(rec, now),
 		"hold":     (&store.Hold{Token: myToken}).Apply(rec, now),
-		"resolve":  (&store.Resolution{Fence: theFence, State: store.Completed}).Apply(rec, now),
+		"resolve":  (&store.Resolution{Token: myToken, Fence: theFence, State: store.Completed}).Apply(rec, now),
 		"release":  (&store.Release{Claim: claim}).Apply(rec, now),
 	} {
 		if got.Changed || got.Applied {

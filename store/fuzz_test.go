@@ -22,25 +22,37 @@ func draw(b [3]byte, rec store.Record) step {
 	claim := store.Claim{
 		Token: token, Fence: rec.Fence - min(rec.Fence, uint64(b[2]%4/3)), Lease: span, MaxRun: span / 2,
 		Fingerprint: store.Fingerprint{Scheme: 1, Sum: [32]byte{b[1] / 4 % 8 / 7}}, Guarantee: store.Guarantee(b[2] / 4 % 4),
-		MaxAttempts: uint32(b[2] / 16 % 4), Retention: time.Duration(b[2]/64) * 10 * time.Minute,
+		MaxAttempts: uint32(b[2] / 16 % 4), Retention: time.Duration(1+b[2]/64) * 10 * time.Minute,
 	}
 
-	switch b[0] % 8 {
+	switch b[0] % 9 {
 	case 0, 1, 2:
 		return step{"claim", token, claim.Apply}
 	case 3:
 		return step{"renew", token, (&store.Renewal{Token: token, Lease: span}).Apply}
 	case 4:
-		return step{"complete", token, (&store.Completion{Token: token, Outcome: outcome, Retention: span}).Apply}
+		return step{"complete", token, (&store.Completion{Token: token, Outcome: outcome}).Apply}
 	case 5:
-		return step{"release", token, (&store.Release{Claim: claim, Retention: span}).Apply}
+		return step{"release", token, (&store.Release{Claim: claim}).Apply}
 	case 6:
 		return step{"hold", token, (&store.Hold{Token: token, Outcome: outcome}).Apply}
+	case 7:
+		named := token
+		if b[2]/4%2 == 0 {
+			named = rec.Token
+		}
+
+		return step{"forget", named, (&store.Forgetting{Token: named, Fence: claim.Fence, Force: b[2]/8%2 == 0}).Apply}
 	default:
 		state := []store.State{store.Released, store.Completed, store.Running}[b[1]%3]
+		named := token
 
-		return step{"resolve", rec.Token, (&store.Resolution{
-			Fence: claim.Fence, State: state, Outcome: outcome, Retention: span,
+		if b[2]/4%2 == 0 {
+			named = rec.Token
+		}
+
+		return step{"resolve", named, (&store.Resolution{
+			Token: named, Fence: claim.Fence, State: state, Outcome: outcome,
 		}).Apply}
 	}
 }
@@ -50,7 +62,8 @@ func FuzzSequences(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{0, 0, 2, 0, 3, 0, 2, 200, 4, 0, 1, 0})
 	f.Add([]byte{0, 0, 10, 255, 0, 1, 14, 0, 4, 0, 1, 0, 4, 1, 1, 0})
-	f.Add([]byte{5, 0, 3, 0, 0, 0, 3, 0, 0, 1, 7, 0, 6, 1, 1, 0, 7, 1, 2, 255, 4, 1, 0, 0})
+	f.Add([]byte{5, 0, 3, 0, 0, 0, 3, 0, 0, 1, 7, 0, 6, 1, 1, 0, 8, 1, 2, 255, 4, 1, 0, 0})
+	f.Add([]byte{0, 0, 2, 0, 7, 0, 0, 255, 0, 0, 2, 0, 4, 0, 1, 0, 7, 0, 8, 0})
 
 	f.Fuzz(func(t *testing.T, input []byte) {
 		var rec store.Record
@@ -93,6 +106,12 @@ func check(t *testing.T, op step, before store.Record, got store.Transition, at 
 		return
 	}
 
+	if op.name == "forget" && got.Changed {
+		checkForgotten(t, op, before, after)
+
+		return
+	}
+
 	started := op.name == "claim" && got.Changed && before.Token != after.Token
 
 	switch {
@@ -114,11 +133,24 @@ func check(t *testing.T, op step, before store.Record, got store.Transition, at 
 		t.Fatalf("%s by another token changed the record from %v to %v", op.name, before.State, after.State)
 	case op.name == "resolve" && after.State == store.Released && got.Changed && at.Before(before.OwnerAliveUntil):
 		t.Fatal("a record was resolved as RELEASED while its owner may be alive")
+	case !started && after.Retention != before.Retention:
+		t.Fatalf("%s changed the retention from %v to %v", op.name, before.Retention, after.Retention)
+	case got.Changed && after.State >= store.Released && after.ExpiresAt != after.EndedAt.Add(before.Retention):
+		t.Fatalf("%s settled a record with a retention of %v, and it expires after %v", op.name, before.Retention,
+			after.ExpiresAt.Sub(after.EndedAt))
 	case before.State == store.Running && after.State == store.Running && !before.LeaseAlive(at) &&
 		after.LeaseAlive(at) && after.Fence == before.Fence:
 		t.Fatalf("%s brought an ended lease back with its fence", op.name)
 	case (after.State == store.Running || after.State == store.Unknown) && !after.ExpiresAt.IsZero():
 		t.Fatalf("%s left a %v record that expires", op.name, after.State)
+	}
+}
+
+func checkForgotten(t *testing.T, op step, before, after store.Record) {
+	t.Helper()
+
+	if op.token != before.Token || after.State != store.Absent {
+		t.Fatalf("a forgetting of token %v made the %v record of token %v %v", op.token, before.State, before.Token, after.State)
 	}
 }
 

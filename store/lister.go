@@ -5,11 +5,14 @@ import (
 	"iter"
 )
 
-// Lister is implemented by stores that can find the records which wait for somebody to settle them.
+// Lister is implemented by stores that can find the records that wait for somebody to settle them.
 type Lister interface {
-	// ListUnknown yields every record whose outcome is unknown: those that are Unknown, and those that are Running under a
-	// lease that has ended. A record that changes meanwhile may be missed or be told as it was. After an error the sequence
-	// ends, except where the error matches ErrUnreadable or ErrNewer: it then names a record that cannot be read, and goes on.
+	// ListUnknown yields every record whose outcome is unknown: those that are Unknown, and those that are Running under a lease that has
+	// ended.
+	//   - A record that changes meanwhile may be missing, or may be as it was before.
+	//   - An error that matches ErrUnreadable or ErrNewer is about one record that cannot be read, which Listed names. The sequence goes
+	//     on.
+	//   - After any other error the sequence ends.
 	ListUnknown(ctx context.Context) iter.Seq2[Listed, error]
 }
 
@@ -17,6 +20,6 @@ type Lister interface {
 type Listed struct {
 	// Key names the record.
 	Key Key
-	// Result is as that of a Lookup.
+	// Result is the result of a Lookup of the record.
 	Result Result
 }

@@ -2,17 +2,17 @@ package store
 
 import "time"
 
-// Claim asks for the right to run the handler of a key.
+// Claim requests the right to run the handler of a key.
 type Claim struct {
 	Key   Key
 	Token Token
-	// Fence is the fence that the claim expects: 0 where it expects no record, otherwise that of the Released or
-	// lease-ended record that the caller has read. The claim wins only if that is still the fence, so that a late copy
-	// of a losing claim cannot win after its caller has gone.
+	// Fence is the fence that the claim expects. It is 0 if the claim expects no record, otherwise the fence of the Released or
+	// lease-ended record that the caller has read. The claim wins only if the record still has that fence. So a late copy of a losing
+	// claim cannot win after its caller has gone.
 	Fence uint64
-	// Fingerprint is that of the request. The first one of a record stays.
+	// Fingerprint is the fingerprint of the request. The first fingerprint of a record stays.
 	Fingerprint Fingerprint
-	// Guarantee is what the caller asks for. The stricter of it and the record's holds. Zero counts as AtMostOnce.
+	// Guarantee is the guarantee of the caller's policy. The stricter of it and the record's holds. Zero counts as AtMostOnce.
 	Guarantee Guarantee
 	// Lease is how long the claim holds without renewal. It is positive.
 	Lease time.Duration
@@ -20,8 +20,12 @@ type Claim struct {
 	MaxRun time.Duration
 	// MaxAttempts is how many runs may be started before takeover is refused. Zero means no bound.
 	MaxAttempts uint32
-	// Retention bounds takeover: a run is not started again once the first start is older. Zero means no bound.
+	// Retention is how long the record is kept once anybody has settled it. It is also how long after the first start a takeover may
+	// start another run. It is positive: without a retention, a settled record would be absent at once, and the handler would run again.
 	Retention time.Duration
+	// Scope groups the records of one caller, for stores that bound what one caller may hold. Zero means that callers share one
+	// scope on purpose: such records have no share of their own.
+	Scope uint64
 	// Method and ReadableKey are kept for operators. Either may be empty.
 	Method, ReadableKey string
 }
@@ -39,42 +43,48 @@ type Completion struct {
 	Key     Key
 	Token   Token
 	Outcome []byte
-	// Retention is counted from the moment at which the store decides. It is positive: a record without one would be absent,
-	// and the handler would run again.
-	Retention time.Duration
 }
 
-// Release gives a key back. It names the whole claim that it withdraws, because that claim may not have arrived yet:
-// where there is no record, a Released one is left behind with the claim's token, so that the claim loses when it lands.
+// Release frees a key. It names the whole claim that it withdraws, because that claim may not have arrived yet. If there is no record,
+// the release leaves a Released record with the claim's token behind, so that the claim loses when it arrives.
 type Release struct {
 	Claim Claim
-	// Ambiguous says that the run may have taken effect all the same: the record is doubtful from then on.
+	// Ambiguous means that the run may have taken effect all the same. The record is doubtful from then on.
 	Ambiguous bool
-	// Retention is how long the Released record lives, counted from the moment at which the store decides. It is positive.
-	Retention time.Duration
 }
 
 // Hold marks the outcome of a run as unknown.
 type Hold struct {
 	Key   Key
 	Token Token
-	// Outcome is what is known, for those who will settle the record.
+	// Outcome is everything that is known, for those who will settle the record.
 	Outcome []byte
 }
 
-// Resolution settles a record whose outcome is unknown: one that is Unknown, or Running with an ended lease.
+// Resolution settles a record whose outcome is unknown: it is Unknown, or Running with an ended lease.
 type Resolution struct {
 	Key Key
-	// Fence is that of the record which the decision was based on.
+	// Token and Fence are those of the record on which the decision was based. Fences begin anew after a forgetting, so only the token
+	// prevents a late copy of the resolution from settling another record of the key.
+	Token Token
 	Fence uint64
-	// State is Completed where the effect happened, Released where it did not happen and cannot happen any more.
+	// State is Completed if the effect happened. It is Released if the effect did not happen and cannot happen any more.
 	State State
-	// AsOf is the time on the store's clock at which the decision was begun, with a look at the record. A look before the
-	// owner was surely dead is no ground for Released, however late the resolution arrives. Zero means its arrival.
+	// AsOf is the time on the store's clock at which the record was read for the decision. If the owner may still have been alive at that
+	// time, Released is refused, however late the resolution arrives. Zero means the time of arrival.
 	AsOf time.Time
-	// Outcome is the answer that duplicates will get. It is recorded where State is Completed.
+	// Outcome is the answer that duplicates will get. It is recorded if State is Completed.
 	Outcome []byte
-	// Retention is counted from the moment at which the store decides. It is positive: a record without one would be absent,
-	// and the handler would run again.
-	Retention time.Duration
+}
+
+// Forgetting removes a record, by an operator's decision. The key is free afterwards, and its next call runs.
+type Forgetting struct {
+	Key Key
+	// Token and Fence are those of the record on which the decision was based. Fences begin anew after a forgetting, so only the token
+	// prevents a late copy of the forgetting from removing another record of the key.
+	Token Token
+	Fence uint64
+	// Force removes the record even while its owner may be alive. A record that cannot be read has no token and no fence, and may have an
+	// owner: Force removes it, whatever Token and Fence are.
+	Force bool
 }

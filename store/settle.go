@@ -19,7 +19,7 @@ func (op *Completion) ApplyTo(rec *Record, now time.Time) (isApplied, isChanged 
 }
 
 func (op *Completion) decide(rec *Record, now time.Time) verdict {
-	rec.forget(now)
+	rec.expire(now)
 
 	if rec.Token != op.Token {
 		return refused
@@ -27,7 +27,7 @@ func (op *Completion) decide(rec *Record, now time.Time) verdict {
 
 	switch rec.State {
 	case Running, Unknown:
-		rec.settle(Completed, op.Outcome, op.Retention, now)
+		rec.settle(Completed, op.Outcome, now)
 
 		return applied
 	case Completed:
@@ -54,7 +54,7 @@ func (op *Release) ApplyTo(rec *Record, now time.Time) (isApplied, isChanged boo
 }
 
 func (op *Release) decide(rec *Record, now time.Time) verdict {
-	rec.forget(now)
+	rec.expire(now)
 
 	switch {
 	case rec.State == Absent:
@@ -74,7 +74,7 @@ func (op *Release) decide(rec *Record, now time.Time) verdict {
 	case rec.State == Released:
 		return repeated
 	default:
-		rec.settle(Released, nil, op.Retention, now)
+		rec.settle(Released, nil, now)
 		rec.Doubtful = rec.Doubtful || op.Ambiguous
 
 		return applied
@@ -91,7 +91,8 @@ func (op *Release) leaveTombstone(rec *Record, now time.Time) {
 		Fingerprint: op.Claim.Fingerprint,
 		Doubtful:    op.Ambiguous,
 		EndedAt:     now,
-		ExpiresAt:   now.Add(op.Retention),
+		ExpiresAt:   now.Add(op.Claim.Retention),
+		Retention:   op.Claim.Retention,
 		Method:      op.Claim.Method,
 		ReadableKey: op.Claim.ReadableKey,
 	}
@@ -108,7 +109,7 @@ func (op *Hold) ApplyTo(rec *Record, now time.Time) (isApplied, isChanged bool) 
 }
 
 func (op *Hold) decide(rec *Record, now time.Time) verdict {
-	rec.forget(now)
+	rec.expire(now)
 
 	if rec.Token != op.Token {
 		return refused
@@ -141,10 +142,10 @@ func (op *Resolution) ApplyTo(rec *Record, now time.Time) (isApplied, isChanged 
 }
 
 func (op *Resolution) decide(rec *Record, now time.Time) verdict {
-	rec.forget(now)
+	rec.expire(now)
 
 	switch {
-	case rec.Fence != op.Fence:
+	case rec.Token != op.Token || rec.Fence != op.Fence:
 		return refused
 	case op.isRepeat(rec):
 		return repeated
@@ -154,13 +155,13 @@ func (op *Resolution) decide(rec *Record, now time.Time) verdict {
 
 	switch op.State {
 	case Completed:
-		rec.settle(Completed, op.Outcome, op.Retention, now)
+		rec.settle(Completed, op.Outcome, now)
 	case Released:
-		if now.Before(rec.OwnerAliveUntil) || !op.AsOf.IsZero() && op.AsOf.Before(rec.OwnerAliveUntil) {
+		if rec.OwnerMayBeAlive(now) || !op.AsOf.IsZero() && op.AsOf.Before(rec.OwnerAliveUntil) {
 			return refused
 		}
 
-		rec.settle(Released, nil, op.Retention, now)
+		rec.settle(Released, nil, now)
 		rec.Doubtful = false
 	case Absent, Running, Unknown:
 		return refused
@@ -177,10 +178,37 @@ func (op *Resolution) isRepeat(rec *Record) bool {
 	return rec.Resolved && rec.State == op.State && (op.State != Completed || bytes.Equal(rec.Outcome, op.Outcome))
 }
 
+// Apply decides a forgetting. A record that cannot be read never comes here.
+func (op *Forgetting) Apply(rec Record, now time.Time) Transition {
+	return op.decide(&rec, now).transition(&rec)
+}
+
+// ApplyTo is Apply in place.
+func (op *Forgetting) ApplyTo(rec *Record, now time.Time) (isApplied, isChanged bool) {
+	return op.decide(rec, now).flags()
+}
+
+func (op *Forgetting) decide(rec *Record, now time.Time) verdict {
+	rec.expire(now)
+
+	switch {
+	case rec.State == Absent:
+		return repeated
+	case rec.Token != op.Token || rec.Fence != op.Fence:
+		return refused
+	case !op.Force && (rec.State > Completed || rec.OwnerMayBeAlive(now)):
+		return refused
+	default:
+		*rec = Record{}
+
+		return applied
+	}
+}
+
 // settle ends the record's unsettled life. The token stays, so that the owner's repeats are recognised.
-func (r *Record) settle(state State, outcome []byte, retention time.Duration, now time.Time) {
+func (r *Record) settle(state State, outcome []byte, now time.Time) {
 	r.State = state
 	r.Outcome = outcome
 	r.EndedAt = now
-	r.ExpiresAt = now.Add(retention)
+	r.ExpiresAt = now.Add(r.Retention)
 }

@@ -76,6 +76,24 @@ hold    absent,gone,released,completed
 
 `
 
+// forgettingTable has the rows of forget: state, the token and the fence that are named, whether the owner may still be alive, and
+// whether it is forced.
+const forgettingTable = `
+absent,gone     *                    *                           *        *   -> unchanged ABSENT
+alive           same                 equal                       *        no  -> -
+ended,unknown   same                 equal                       living   no  -> -
+ended,unknown   same                 equal                       dead     no  -> applied   ABSENT
+released,completed,resolved-released,resolved-completed
+                same                 equal                       *        no  -> applied   ABSENT
+newer           same                 equal                       *        no  -> -
+alive,ended,unknown,released,completed,resolved-released,resolved-completed,newer
+                same                 equal                       *        yes -> applied   ABSENT
+alive,ended,unknown,released,completed,resolved-released,resolved-completed,newer
+                other                *                           *        *   -> -
+alive,ended,unknown,released,completed,resolved-released,resolved-completed,newer
+                same                 zero,unequal                *        *   -> -
+`
+
 // resolutionTable has the rows of resolve: state, the fence that is named, the state that is asked for, and whether the
 // owner may still be alive.
 const resolutionTable = `

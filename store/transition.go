@@ -2,25 +2,9 @@ package store
 
 import "time"
 
-// The transition table: what claims and renewals do to a record is in this file, what ends a run in settle.go. Each Apply
-// takes the record as it is and the time on the store's clock, and says what becomes of it; its ApplyTo does the same to a
-// record in place. They know nothing but what they are given. A store makes each of them one atomic step.
-//
-// The rules that they keep, numbered as storetest numbers them:
-//
-//  1. One atomic operation decides, on the store's clock; a claim names the fence that it expects.
-//  2. Every write after the claim is fenced by the owner's token, and nothing but retention leaves Completed.
-//  3. Every operation can arrive twice and late; whatever revives an ended lease raises the fence.
-//  4. A claim given up on is released, even before it has landed.
-//  5. A key is bound to its first request, in every state.
-//  6. The fence never goes back within a record's life.
-//  7. An unsettled record has no expiry of its own and never expires with its lease.
-//  8. A run is not taken over once the first start is older than the retention.
-//  10. The owner's own result settles an unknown record, unless somebody resolved it first.
-//  11. "Nothing happened" is refused while the owner may still be alive, and a record whose run may have had its effect
-//     stays doubtful until somebody says so.
-//
-// Rule 9 (request bytes are taken before the handler runs) is the engine's.
+// The transition table is in two files: claims and renewals here, the ends of runs in settle.go. Each Apply gets the record and the
+// time on the store's clock, and returns the record after the operation. Its ApplyTo does the same to a record in place. Both depend on
+// their arguments alone. A store makes each of them one atomic step. The rules that they keep are in the package documentation.
 
 // Transition is the decision about one operation.
 type Transition struct {
@@ -56,8 +40,8 @@ func (v verdict) transition(rec *Record) Transition {
 	return Transition{Record: *rec, Applied: isApplied, Changed: isChanged}
 }
 
-// forget makes a record absent whose retention is over.
-func (r *Record) forget(now time.Time) {
+// expire makes a record absent whose retention is over.
+func (r *Record) expire(now time.Time) {
 	if r.Expired(now) {
 		*r = Record{}
 	}
@@ -75,7 +59,7 @@ func (op *Claim) ApplyTo(rec *Record, now time.Time) (isApplied, isChanged bool)
 }
 
 func (op *Claim) decide(rec *Record, now time.Time) verdict {
-	rec.forget(now)
+	rec.expire(now)
 
 	switch {
 	case rec.State == Absent:
@@ -100,7 +84,7 @@ func (op *Claim) decide(rec *Record, now time.Time) verdict {
 }
 
 // MayStart reports whether the claim may start a run on the record as it is, provided that it expects the record's
-// fence. The engine asks it before it claims a second time with that fence.
+// fence. The engine calls it before it claims a second time with that fence.
 func (op *Claim) MayStart(rec *Record, now time.Time) bool {
 	switch rec.State {
 	case Absent, Released:
@@ -120,7 +104,7 @@ func (op *Claim) mayTakeOver(rec *Record, now time.Time) bool {
 		return false
 	case op.MaxAttempts != 0 && rec.Attempts >= op.MaxAttempts:
 		return false
-	case op.Retention != 0 && now.Sub(rec.FirstStart) > op.Retention:
+	case now.Sub(rec.FirstStart) > min(op.Retention, rec.Retention):
 		return false
 	default:
 		return true
@@ -137,7 +121,7 @@ func (op *Claim) ownClaim(rec *Record, now time.Time) verdict {
 		return repeated
 	}
 
-	// The run has not begun: its owner is only now told that it has won.
+	// The run has not begun: its owner only now learns that it has won.
 	rec.OwnerAliveUntil = later(rec.OwnerAliveUntil, op.ownerAliveUntil(now))
 	rec.revive(op.Lease, now)
 
@@ -157,6 +141,7 @@ func (op *Claim) create(rec *Record, now time.Time) {
 		Attempts:        1,
 		FirstStart:      now,
 		LastStart:       now,
+		Retention:       op.Retention,
 		Method:          op.Method,
 		ReadableKey:     op.ReadableKey,
 	}
@@ -185,6 +170,7 @@ func (op *Claim) restart(rec *Record, now time.Time) {
 	rec.LastStart = now
 	rec.EndedAt = time.Time{}
 	rec.ExpiresAt = time.Time{}
+	rec.Retention = op.Retention
 	rec.Outcome = nil
 	rec.Resolved = false
 	rec.Method = op.Method
@@ -220,7 +206,7 @@ func (op *Renewal) ApplyTo(rec *Record, now time.Time) (isApplied, isChanged boo
 }
 
 func (op *Renewal) decide(rec *Record, now time.Time) verdict {
-	rec.forget(now)
+	rec.expire(now)
 
 	if rec.State != Running || rec.Token != op.Token {
 		return refused

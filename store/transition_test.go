@@ -18,6 +18,8 @@ const (
 	lease     = time.Minute
 	maxRun    = 10 * time.Minute
 	retention = time.Hour
+	// oldRetention is what the records that an operation finds were claimed with.
+	oldRetention = 3 * time.Hour
 )
 
 var (
@@ -105,7 +107,7 @@ func found(state string, token store.Token) store.Record {
 		State: store.Running, Token: token, Fence: theFence, Guarantee: store.AtLeastOnce, Fingerprint: theSum,
 		LeaseUntil: now.Add(-time.Second), OwnerAliveUntil: now, Attempts: 2,
 		FirstStart: now.Add(-20 * time.Minute), LastStart: now.Add(-15 * time.Minute),
-		Method: "/a.B/C", ReadableKey: "k",
+		Retention: oldRetention, Method: "/a.B/C", ReadableKey: "k",
 	}
 	settled := func(state store.State, outcome string) {
 		rec.State, rec.Outcome = state, []byte(outcome)
@@ -129,6 +131,8 @@ func found(state string, token store.Token) store.Record {
 		settled(store.Released, "")
 	case "completed":
 		settled(store.Completed, "outcome")
+	case "newer":
+		rec.State = 9
 	case "resolved-released":
 		settled(store.Released, "")
 		rec.Resolved = true
@@ -157,9 +161,9 @@ func perform(op, fence, printed, detail string, g store.Guarantee, rec store.Rec
 	case "renew":
 		return (&store.Renewal{Token: myToken, Lease: lease}).Apply(rec, now)
 	case "complete":
-		return (&store.Completion{Token: myToken, Outcome: outcome, Retention: retention}).Apply(rec, now)
+		return (&store.Completion{Token: myToken, Outcome: outcome}).Apply(rec, now)
 	case "release":
-		return (&store.Release{Claim: claim, Retention: retention}).Apply(rec, now)
+		return (&store.Release{Claim: claim}).Apply(rec, now)
 	case "hold":
 		return (&store.Hold{Token: myToken, Outcome: []byte("note")}).Apply(rec, now)
 	default:
@@ -293,8 +297,15 @@ func TestEveryResolutionIsThatOfTheTable(t *testing.T) {
 
 		op := store.Resolution{
 			Fence: map[string]uint64{"zero": 0, "equal": theFence, "unequal": theFence + 1}[v[1]],
-			State: states[v[2]], Outcome: []byte("outcome"), Retention: retention,
+			State: states[v[2]], Outcome: []byte("outcome"), Token: before.Token,
 		}
+		other := op
+		other.Token = store.Token{3}
+
+		if got := other.Apply(before, now); got.Applied || got.Changed {
+			t.Errorf("%v, of another owner: applied=%t changed=%t", v, got.Applied, got.Changed)
+		}
+
 		got := op.Apply(before, now)
 		right := find(t, rows, v)
 
@@ -310,7 +321,7 @@ func TestEveryResolutionIsThatOfTheTable(t *testing.T) {
 
 		want := before
 		want.State, want.Resolved, want.Outcome = op.State, true, nil
-		want.EndedAt, want.ExpiresAt = now, now.Add(retention)
+		want.EndedAt, want.ExpiresAt = now, now.Add(oldRetention)
 
 		if op.State == store.Completed {
 			want.Outcome = op.Outcome
@@ -318,6 +329,41 @@ func TestEveryResolutionIsThatOfTheTable(t *testing.T) {
 
 		if d := diff(want, got.Record); d != "" {
 			t.Errorf("%v: %s", v, d)
+		}
+	})
+}
+
+func TestEveryForgettingIsThatOfTheTable(t *testing.T) {
+	t.Parallel()
+
+	rows := parse(t, forgettingTable, 5)
+
+	product([][]string{
+		{
+			"absent", "gone", "alive", "ended", "unknown", "released", "completed",
+			"resolved-released", "resolved-completed", "newer",
+		},
+		{"same", "other"}, {"zero", "equal", "unequal"}, {"dead", "living"}, {"yes", "no"},
+	}, func(v []string) {
+		before := found(v[0], oldToken)
+		if v[3] == "living" && before.State != store.Absent {
+			before.OwnerAliveUntil = now.Add(time.Nanosecond)
+		}
+
+		op := store.Forgetting{
+			Token: map[string]store.Token{"same": oldToken, "other": myToken}[v[1]],
+			Fence: map[string]uint64{"zero": 0, "equal": theFence, "unequal": theFence + 1}[v[2]],
+			Force: v[4] == "yes",
+		}
+		got := op.Apply(before, now)
+		right := find(t, rows, v)
+
+		if d := verdict(before, got, right); d != "" {
+			t.Errorf("%v: %s", v, d)
+		}
+
+		if d := diff(store.Record{}, got.Record); right[0] == "applied" && d != "" {
+			t.Errorf("%v left something behind: %s", v, d)
 		}
 	})
 }

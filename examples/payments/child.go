@@ -53,8 +53,8 @@ func sharedPolicy() onlyonce.Policy {
 func sharedOptions(prefix string) []redisstore.Option {
 	return []redisstore.Option{
 		redisstore.WithPrefix(prefix),
-		redisstore.WithUnsettledRetention(time.Hour), // the least that it accepts
-		redisstore.WithoutIndex(),                    // which does not expire
+		redisstore.WithUnknownRetention(time.Hour), // the least that it accepts
+		redisstore.WithoutIndex(),                  // which does not expire
 	}
 }
 
@@ -146,7 +146,7 @@ func runServer(ctx context.Context, config *childConfig, stdout io.Writer) error
 		}
 		defer closeStore()
 
-		engine, err = onlyonce.New(records, onlyonce.WithPolicy(sharedPolicy()))
+		engine, err = onlyonce.New(records, onlyonce.WithPolicy(sharedPolicy()), onlyonce.WithObserver(nil)) // the report says it all
 		if err != nil {
 			return err // it says what is wrong
 		}
@@ -195,7 +195,7 @@ func runTill(ctx context.Context, config *childConfig, held *hold, stdout io.Wri
 		// What has expired is deleted by whoever does this, here by every server.
 		sweeping.Go(func() { _ = records.Run(ctx) })
 
-		engine, err = onlyonce.New(records, onlyonce.WithPolicy(sharedPolicy()))
+		engine, err = onlyonce.New(records, onlyonce.WithPolicy(sharedPolicy()), onlyonce.WithObserver(nil)) // the report says it all
 		if err != nil {
 			return err // it says what is wrong
 		}

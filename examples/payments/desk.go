@@ -44,22 +44,22 @@ func (d *desk) GetPayment(ctx context.Context, req *paymentsv1.GetPaymentRequest
 
 // recover asks the provider what became of a payment whose server has not said so. A charge that is not there may still come, as
 // long as that server may be alive: its request may be on its way.
-func (d *desk) recover(ctx context.Context, req proto.Message, rec onlyonce.Record) (onlyonce.Recovery, error) {
+func (d *desk) recover(ctx context.Context, req proto.Message, rec onlyonce.Record) (onlyonce.Finding, error) {
 	pay, ok := req.(*paymentsv1.PayRequest)
 	if !ok {
-		return onlyonce.Recovery{}, fmt.Errorf("there is no way to recover a %T", req)
+		return onlyonce.StillUnknown(), fmt.Errorf("there is no way to recover a %T", req)
 	}
 
 	found, err := d.provider.GetPayment(ctx, &paymentsv1.GetPaymentRequest{OrderId: pay.GetOrderId()})
 
 	switch {
 	case err != nil:
-		return onlyonce.Recovery{}, fmt.Errorf("asking the ledger: %w", err)
+		return onlyonce.StillUnknown(), fmt.Errorf("asking the ledger: %w", err)
 	case len(found.GetPayments()) > 0:
-		return interceptor.Happened(found.GetPayments()[0], nil)
+		return interceptor.FindingOf(found.GetPayments()[0], nil)
 	case rec.LookedUpAt.Before(rec.OwnerAliveUntil):
-		return onlyonce.Recovery{Finding: onlyonce.StillUnknown}, nil
+		return onlyonce.StillUnknown(), nil
 	default:
-		return onlyonce.Recovery{Finding: onlyonce.DidNotHappen}, nil
+		return onlyonce.DidNotHappen(), nil
 	}
 }

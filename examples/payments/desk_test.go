@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"reflect"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/onlyonce-go/onlyonce"
 	paymentsv1 "github.com/onlyonce-go/onlyonce/examples/payments/proto/payments/v1"
+	"github.com/onlyonce-go/onlyonce/interceptor"
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
@@ -31,23 +33,28 @@ func TestNothingHappenedOnlyOnceTheServerCannotBeAlive(t *testing.T) {
 	charged := []*paymentsv1.PayResponse{{PaymentId: "pay-1"}}
 	now := time.Now()
 
+	receipt, err := interceptor.FindingOf(charged[0], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+
 	for name, c := range map[string]struct {
 		ledger book
 		alive  time.Time
 		want   onlyonce.Finding
 	}{
-		"charged, and the server may be alive": {book{payments: charged}, now.Add(time.Second), onlyonce.Happened},
-		"charged, and the server is dead":      {book{payments: charged}, now, onlyonce.Happened},
-		"not charged, it may be alive":         {book{}, now.Add(time.Nanosecond), onlyonce.StillUnknown},
-		"not charged, it is dead":              {book{}, now, onlyonce.DidNotHappen},
-		"nobody can be asked":                  {book{err: errors.New("gone")}, now, onlyonce.StillUnknown},
+		"charged, and the server may be alive": {book{payments: charged}, now.Add(time.Second), receipt},
+		"charged, and the server is dead":      {book{payments: charged}, now, receipt},
+		"not charged, it may be alive":         {book{}, now.Add(time.Nanosecond), onlyonce.StillUnknown()},
+		"not charged, it is dead":              {book{}, now, onlyonce.DidNotHappen()},
+		"nobody can be asked":                  {book{err: errors.New("gone")}, now, onlyonce.StillUnknown()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rec := onlyonce.Record{Record: store.Record{OwnerAliveUntil: c.alive}, LookedUpAt: now}
 
 			got, err := (&desk{provider: &c.ledger}).recover(t.Context(), &paymentsv1.PayRequest{OrderId: "o"}, rec)
-			if got.Finding != c.want || (err != nil) != (c.ledger.err != nil) {
-				t.Errorf("recover: %v, %v; want %v", got.Finding, err, c.want)
+			if !reflect.DeepEqual(got, c.want) || (err != nil) != (c.ledger.err != nil) {
+				t.Errorf("recover: %v, %v; want %v", got, err, c.want)
 			}
 		})
 	}

@@ -111,10 +111,10 @@ func (c *client) try(ctx context.Context, a *attempt) bool {
 	defer cancel()
 
 	if chance(c.rng, 0.15) {
-		var hasty context.CancelFunc
+		var leave context.CancelFunc
 
-		ctx, hasty = context.WithCancel(ctx)
-		timer := time.AfterFunc(between(c.rng, 0, patience), hasty)
+		ctx, leave = context.WithCancel(ctx)
+		timer := time.AfterFunc(between(c.rng, 0, patience), leave)
 
 		defer timer.Stop()
 	}

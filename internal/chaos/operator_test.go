@@ -15,7 +15,7 @@ func (w *world) operate() {
 	rng := source(s.seed, "operator")
 	idle := between(rng, s.policy.Lease/2, 4*s.policy.Lease)
 
-	if w.habits.hastyOperator {
+	if w.habits.carelessOperator {
 		idle = s.policy.Lease / 4
 	}
 
@@ -29,24 +29,25 @@ func (w *world) operate() {
 }
 
 // settle is what an operator does: look up the record, look into the ledger, and say what happened. That nothing
-// happened is refused if the record was looked up while the owner may have been alive; a hasty operator lies about that.
+// happened is refused if the record was looked up while the owner may have been alive; a careless operator lies about that.
 func (w *world) settle(p *process, id onlyonce.Identity) error {
 	rec, err := p.engine.Lookup(context.Background(), id)
-	if err != nil || !rec.Unsettled {
+	if err != nil || !rec.Unknown {
 		return err
 	}
 
-	answer := onlyonce.Resolution{Fence: rec.Fence, Executed: w.found(id) > 0, AsOf: rec.LookedUpAt, Code: "OK"}
-	if answer.Executed {
-		answer.Body = []byte(w.receipt(id, "the operator"))
+	executed, body, found := w.found(id) > 0, []byte(nil), onlyonce.DidNotHappen()
+	if executed {
+		body = []byte(w.receipt(id, "the operator"))
+		found = onlyonce.Happened("OK", body)
 	}
 
-	if w.habits.hastyOperator {
-		answer.AsOf = time.Now().Add(time.Hour)
+	if w.habits.carelessOperator {
+		rec.LookedUpAt = time.Now().Add(time.Hour)
 	}
 
-	done := w.history.startSettlement(id, answer.Executed, answer.Body)
-	err = p.engine.Resolve(context.Background(), id, answer)
+	done := w.history.startSettlement(id, executed, body)
+	err = p.engine.Resolve(context.Background(), rec, found)
 	done(err == nil)
 
 	if errors.Is(err, onlyonce.ErrNotUnknown) {
@@ -84,27 +85,27 @@ func (w *world) recovery(rng *rand.Rand, a *attempt) onlyonce.RecoverFunc {
 	slow := between(rng, 0, w.scenario.limits.RecoverTimeout*5/4)
 	fate := rng.IntN(10)
 
-	return func(ctx context.Context, _ onlyonce.Record) (onlyonce.Recovery, error) {
+	return func(ctx context.Context, _ onlyonce.Record) (onlyonce.Finding, error) {
 		effects := w.found(a.id)
 
 		if !a.process.nap(ctx, slow) {
-			return onlyonce.Recovery{}, errDied
+			return onlyonce.StillUnknown(), errDied
 		}
 
 		switch {
 		case fate == 0:
-			return onlyonce.Recovery{}, errors.New("the provider is down")
+			return onlyonce.StillUnknown(), errors.New("the provider is down")
 		case fate == 1:
 			panic("the recovery function panics")
 		case fate == 2:
-			return onlyonce.Recovery{}, nil
+			return onlyonce.StillUnknown(), nil
 		case effects == 0:
-			return onlyonce.Recovery{Finding: onlyonce.DidNotHappen}, nil
+			return onlyonce.DidNotHappen(), nil
 		default:
 			body := []byte(w.receipt(a.id, "recovery"))
 			_ = w.history.startSettlement(a.id, true, body) // nobody tells whether it took effect
 
-			return onlyonce.Recovery{Finding: onlyonce.Happened, Code: "OK", Body: body}, nil
+			return onlyonce.Happened("OK", body), nil
 		}
 	}
 }

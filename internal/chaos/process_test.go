@@ -2,6 +2,7 @@ package chaos_test
 
 import (
 	"context"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -34,12 +35,7 @@ func (w *world) startProcess(faults storetest.Faults) *process {
 
 	records := w.connect()
 
-	var far store.Store = pausable{p, records}
-	if notifier, ok := records.(store.Notifier); ok && w.scenario.notifies {
-		far = notifying{pausable{p, records}, notifier}
-	}
-
-	p.line = storetest.NewFaulty(far, w.scenario.seed+uint64(p.number)<<32, faults)
+	p.line = storetest.NewFaulty(pausable{p, records}, w.scenario.seed+uint64(p.number)<<32, faults)
 
 	near, cut := p.line.Store(), func() {}
 	if own, ok := records.(connection); ok { // its faults are those of its own line
@@ -50,7 +46,8 @@ func (w *world) startProcess(faults storetest.Faults) *process {
 
 	var err error
 
-	p.engine, err = onlyonce.New(near, onlyonce.WithPolicy(w.policy), onlyonce.WithLimits(w.limits))
+	p.engine, err = onlyonce.New(near, onlyonce.WithPolicy(w.policy), onlyonce.WithLimits(w.limits),
+		onlyonce.WithObserver(onlyonce.SlogObserver(slog.New(slog.DiscardHandler)))) // what the faults do fills every log
 	if err != nil {
 		panic(err)
 	}
@@ -160,6 +157,7 @@ type pausable struct {
 type backend interface {
 	store.Store
 	store.Inspector
+	store.Forgetter
 }
 
 func (s pausable) pass(ctx context.Context, send func(context.Context) (store.Result, error)) (store.Result, error) {
@@ -228,8 +226,15 @@ func (s pausable) Resolve(ctx context.Context, op store.Resolution) (store.Resul
 	return s.pass(ctx, func(ctx context.Context) (store.Result, error) { return s.store.Resolve(ctx, op) })
 }
 
-// notifying is a pausable store that notifies.
-type notifying struct {
-	pausable
-	store.Notifier
+func (s pausable) Forget(ctx context.Context, op store.Forgetting) (store.Result, error) {
+	return s.pass(ctx, func(ctx context.Context) (store.Result, error) { return s.store.Forget(ctx, op) })
+}
+
+func (s pausable) Capabilities() store.Capabilities {
+	can := store.Capabilities{Inspector: s, Forgetter: s}
+	if s.process.world.scenario.notifies {
+		can.Notifier = s.store.Capabilities().Notifier
+	}
+
+	return can
 }

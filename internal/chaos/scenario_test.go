@@ -78,7 +78,7 @@ func newScenario(seed uint64) *scenario {
 		s.policy.Guarantee = onlyonce.AtLeastOnce
 	}
 
-	if chance(rng, 0.2) {
+	if chance(rng, 0.2) && s.policy.Guarantee != onlyonce.AtMostOnce {
 		s.policy.Detachment = onlyonce.Attached
 	}
 

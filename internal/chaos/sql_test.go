@@ -247,7 +247,7 @@ func (d *database) deliver(w *world) {
 	for _, armed := range d.late {
 		if n := armed.Count(); n > 0 {
 			w.notef("%d statements arrive late", n)
-			armed.Deliver()
+			armed.MustDeliver()
 		}
 	}
 

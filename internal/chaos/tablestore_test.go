@@ -61,6 +61,8 @@ func byTheTable(op any, rec store.Record, now time.Time) store.Transition {
 		return op.Apply(rec, now)
 	case *store.Resolution:
 		return op.Apply(rec, now)
+	case *store.Forgetting:
+		return op.Apply(rec, now)
 	default: // a look
 		return store.Transition{Record: rec}
 	}
@@ -92,4 +94,12 @@ func (s *tableStore) Lookup(ctx context.Context, key store.Key) (store.Result, e
 
 func (s *tableStore) Resolve(ctx context.Context, op store.Resolution) (store.Result, error) {
 	return s.do(ctx, op.Key, &op)
+}
+
+func (s *tableStore) Forget(ctx context.Context, op store.Forgetting) (store.Result, error) {
+	return s.do(ctx, op.Key, &op)
+}
+
+func (s *tableStore) Capabilities() store.Capabilities {
+	return store.Capabilities{Inspector: s, Forgetter: s}
 }

@@ -43,8 +43,8 @@ type habits struct {
 	freshKeys bool
 	// lyingHandlers say that nothing happened when something did.
 	lyingHandlers bool
-	// hastyOperator looks into the ledger at any time, and relies on being refused if that was too early.
-	hastyOperator bool
+	// carelessOperator looks into the ledger at any time, and relies on being refused if that was too early.
+	carelessOperator bool
 }
 
 // live runs a scenario on a store and returns what happened. It must be called in a bubble.
@@ -70,7 +70,7 @@ func (s *scenario) live(st backend, how habits) *history {
 
 	people.Go(w.trouble)
 
-	if s.operated || how.hastyOperator {
+	if s.operated || how.carelessOperator {
 		people.Go(w.operate)
 	}
 
@@ -282,7 +282,7 @@ func (w *world) mustBeSettledIfNobodyDied() {
 			w.violationf(id, "its record cannot be read: %v", err)
 		}
 
-		if rec.Unsettled && !w.excused(id) {
+		if rec.Unknown && !w.excused(id) {
 			w.violationf(id, "the record is %v with fence %d, and nobody died or ended ambiguously", rec.State, rec.Fence)
 		}
 	}

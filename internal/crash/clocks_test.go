@@ -58,7 +58,7 @@ func TestF31ClocksThatAreAnHourOff(t *testing.T) {
 			w.killAt(t, first, atClaimed, payment())
 			second.pay(t, theKey).mustReject(t, onlyonce.ReasonOutcomeUnknown)
 
-			if rec := w.mustBe(t, theKey, store.Running); !rec.Unsettled {
+			if rec := w.mustBe(t, theKey, store.Running); !rec.Unknown {
 				t.Error("a duplicate was told that the outcome is unknown, while the lease was alive")
 			}
 

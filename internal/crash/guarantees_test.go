@@ -29,7 +29,7 @@ func TestF60TheStricterOfTwoGuaranteesHolds(t *testing.T) {
 					w.killAt(t, first, atCharged, payment())
 					second.pay(t, theKey).mustReject(t, onlyonce.ReasonOutcomeUnknown)
 
-					if rec := w.record(t, theKey); !rec.Unsettled || rec.Guarantee != deploy.before {
+					if rec := w.record(t, theKey); !rec.Unknown || rec.Guarantee != deploy.before {
 						t.Errorf("the record is %v under %v, want an unknown outcome under %v", rec.State, rec.Guarantee, deploy.before)
 					}
 

@@ -53,7 +53,7 @@ func TestF01KilledAfterTheClaimBeforeTheHandler(t *testing.T) {
 
 				second.pay(t, theKey).mustReject(t, onlyonce.ReasonOutcomeUnknown)
 
-				if rec := w.mustBe(t, theKey, store.Running); !rec.Unsettled {
+				if rec := w.mustBe(t, theKey, store.Running); !rec.Unknown {
 					t.Error("a duplicate was told that the outcome is unknown, while the lease was alive")
 				}
 
@@ -80,7 +80,7 @@ func TestF01KilledAfterTheClaimBeforeTheHandler(t *testing.T) {
 						t.Fatalf("Lookup: %v", err)
 					}
 
-					err = w.operator.Resolve(t.Context(), identity(theKey), onlyonce.Resolution{Fence: rec.Fence, AsOf: seen.LookedUpAt})
+					err = w.operator.Resolve(t.Context(), seen, onlyonce.DidNotHappen())
 					if err != nil && !errors.Is(err, onlyonce.ErrOwnerMayBeAlive) {
 						t.Fatalf("Resolve: %v", err)
 					}
@@ -144,9 +144,8 @@ func TestF03KilledInsideTheHandlerAfterTheEffect(t *testing.T) {
 					second.pay(t, theKey).mustReject(t, onlyonce.ReasonOutcomeUnknown)
 
 					rec := w.waitUnsettled(t, theKey)
-					resolution := onlyonce.Resolution{Fence: rec.Fence, AsOf: rec.LookedUpAt}
 
-					err := w.operator.Resolve(t.Context(), identity(theKey), resolution)
+					err := w.operator.Resolve(t.Context(), rec, onlyonce.DidNotHappen())
 					if !errors.Is(err, onlyonce.ErrOwnerMayBeAlive) {
 						t.Errorf("resolving as not executed while the owner may be alive: %v, want %v", err, onlyonce.ErrOwnerMayBeAlive)
 					}
@@ -155,7 +154,7 @@ func TestF03KilledInsideTheHandlerAfterTheEffect(t *testing.T) {
 
 					// The operator asks the provider.
 					resolved := answer{resp: &pb.SimpleResponse{Username: w.charged(theKey)[0] + ", found by the operator"}}
-					w.resolveAsExecuted(t, theKey, rec.Fence, resolved)
+					w.resolveAsExecuted(t, rec, resolved)
 
 					for range 2 {
 						duplicate := second.pay(t, theKey)
@@ -171,19 +170,15 @@ func TestF03KilledInsideTheHandlerAfterTheEffect(t *testing.T) {
 }
 
 // resolveAsExecuted is what an operator does who knows the answer.
-func (w *world) resolveAsExecuted(t *testing.T, key string, fence uint64, a answer) {
+func (w *world) resolveAsExecuted(t *testing.T, rec onlyonce.Record, a answer) {
 	t.Helper()
 
-	resolution := onlyonce.Resolution{Fence: fence, Executed: true}
-
-	var err error
-
-	resolution.Code, resolution.Body, err = interceptor.EncodeOutcome(a.resp, a.err)
+	found, err := interceptor.FindingOf(a.resp, a.err)
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	if err := w.operator.Resolve(t.Context(), identity(key), resolution); err != nil {
+	if err := w.operator.Resolve(t.Context(), rec, found); err != nil {
 		t.Fatalf("Resolve: %v", err)
 	}
 }

@@ -123,7 +123,7 @@ func TestF07StoreDownDuringTheRun(t *testing.T) {
 		second.pay(t, theKey).mustReject(t, onlyonce.ReasonOutcomeUnknown)
 		r.line.Up()
 
-		eventually(t, "the run has its lease again", func() bool { return !r.record(t, theKey).Unsettled })
+		eventually(t, "the run has its lease again", func() bool { return !r.record(t, theKey).Unknown })
 		caller.release()
 
 		ran := caller.finish(t)
@@ -156,7 +156,7 @@ func endsInTime(t *testing.T, lease time.Duration) bool {
 	begun.release()
 
 	end := told.wait(t)
-	inTime := !r.record(t, theKey).Unsettled
+	inTime := !r.record(t, theKey).Unknown
 
 	if cause := string(end.Body); cause != onlyonce.ErrLeaseLost.Error() {
 		t.Errorf("the run was ended because: %s", cause)

@@ -38,8 +38,8 @@ func TestF55ARequestThatKillsItsProcessRunsMaxAttemptsTimes(t *testing.T) {
 			}
 
 			rec := w.mustBe(t, theKey, store.Running)
-			if !rec.Unsettled || rec.Attempts != attempts {
-				t.Errorf("the record counts %d attempts, unsettled: %t; want %d and true", rec.Attempts, rec.Unsettled, attempts)
+			if !rec.Unknown || rec.Attempts != attempts {
+				t.Errorf("the record counts %d attempts, unsettled: %t; want %d and true", rec.Attempts, rec.Unknown, attempts)
 			}
 
 			w.mustHave(t, theKey, attempts, 0)

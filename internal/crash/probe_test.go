@@ -155,6 +155,18 @@ func (s *probedStore) Resolve(ctx context.Context, op store.Resolution) (store.R
 	return s.shown(res), err
 }
 
+// Forget implements [store.Forgetter].
+func (s *probedStore) Forget(ctx context.Context, op store.Forgetting) (store.Result, error) {
+	res, err := s.backend.Forget(ctx, op)
+
+	return s.shown(res), err
+}
+
+// Capabilities implements [store.Store].
+func (s *probedStore) Capabilities() store.Capabilities {
+	return store.Capabilities{Inspector: s, Forgetter: s}
+}
+
 // shown moves all times of a result.
 func (s *probedStore) shown(res store.Result) store.Result {
 	rec := &res.Record

@@ -150,7 +150,7 @@ func (w *world) mustBeTrue(t *testing.T, key string, answers []answer) {
 		t.Errorf("a caller of %s got a response: %d effects, the record is %v, the last caller got %v", key, effects, rec.State, last.err)
 	}
 
-	if first == nil && (!rec.Unsettled || w.ownerLives(key)) {
+	if first == nil && (!rec.Unknown || w.ownerLives(key)) {
 		t.Errorf("no caller of %s got a response; the record is %v, its owner lives: %t", key, rec.State, w.ownerLives(key))
 	}
 }

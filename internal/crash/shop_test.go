@@ -109,17 +109,17 @@ func (s *shop) UnaryCall(ctx context.Context, req *pb.SimpleRequest) (*pb.Simple
 }
 
 // recover asks the provider what became of a run. The provider has what it will ever have of a run that is over.
-func (s *shop) recover(_ context.Context, _ proto.Message, rec onlyonce.Record) (onlyonce.Recovery, error) {
+func (s *shop) recover(_ context.Context, _ proto.Message, rec onlyonce.Record) (onlyonce.Finding, error) {
 	var receipts []string
 	if err := s.world.Call("Provider.Find", rec.ReadableKey, &receipts); err != nil {
-		return onlyonce.Recovery{}, err
+		return onlyonce.StillUnknown(), err
 	}
 
 	if len(receipts) == 0 {
-		return onlyonce.Recovery{Finding: onlyonce.DidNotHappen}, nil
+		return onlyonce.DidNotHappen(), nil
 	}
 
-	return interceptor.Happened(&pb.SimpleResponse{Username: recoveredAnswer(receipts[0], s.probe.server)}, nil)
+	return interceptor.FindingOf(&pb.SimpleResponse{Username: recoveredAnswer(receipts[0], s.probe.server)}, nil)
 }
 
 func recoveredAnswer(receipt, server string) string { return receipt + ", recovered by " + server }

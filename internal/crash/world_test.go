@@ -116,7 +116,7 @@ func (w *world) waitUnsettled(t *testing.T, key string) onlyonce.Record {
 	eventually(t, "the outcome of "+key+" is unknown", func() bool {
 		rec = w.record(t, key)
 
-		return rec.Unsettled
+		return rec.Unknown
 	})
 
 	return rec

@@ -35,20 +35,35 @@ This page is written by ` + "`go run ./internal/guarantees`" + `.
 const modelHead = `
 ## The model
 
-What becomes of a record is decided by one transition table, [store/transition.go](../store/transition.go) and
-[store/settle.go](../store/settle.go), which the embedded store calls. [internal/model](../internal/model) drives the same
-functions through every order in which calls (two at a time), an operator, the passing of time, crashes, pauses, lost replies
-and late copies of every message can meet on one record. These properties hold in every state that can be reached:
+One transition table decides what becomes of a record: [store/transition.go](../store/transition.go) and
+[store/settle.go](../store/settle.go). The embedded store calls it. [internal/model](../internal/model) calls the same functions. It
+visits every order in which these can meet on one record: calls (two at a time), an operator, a recovery function, crashes,
+pauses, lost replies, late copies of every message, and the ends of leases and retentions. These properties hold in every state:
 
 `
 
 const ruleHead = `
-` + "`make test`" + ` visits all states of two calls, ` + "`make soak`" + ` of three. Within the model the fence is at most 5.
+` + "`make test`" + ` visits all states of two calls, ` + "`make soak`" + ` of three. These have searches of their own:
+
+- callers who may not see each other's answers
+- a recovery function
+- days that pass, so that records expire
+- a time-ordered key, and a retention that is raised
+- an operator who forgets a record
 
 ## Each rule is needed
 
-A search that finds nothing proves little unless it can find something. Here one rule is turned off at a time, and this is the
-shortest counterexample that appears; the tests demand it.
+A search without a counterexample proves little unless it can find one. Here, one rule is turned off at a time. The steps are the
+shortest counterexample. The tests fail if it does not appear.
+`
+
+const outsideHead = `
+## Outside the model
+
+The model leaves out what this table lists. Look for the next defect here. Tests show examples, and no test visits every state.
+
+| what | why the model leaves it out | what covers it instead |
+| --- | --- | --- |
 `
 
 // write writes the page; the tests are looked for below root.
@@ -58,7 +73,7 @@ func write(w io.Writer, root string) error {
 		return fmt.Errorf("reading the tests: %w", err)
 	}
 
-	links := make(map[string][]string)
+	links := make(testLinks)
 	for _, test := range all {
 		links[test.Name] = append(links[test.Name], test.Link)
 	}
@@ -68,15 +83,9 @@ func write(w io.Writer, root string) error {
 	page.WriteString(head)
 
 	for _, s := range sentences() {
-		var proof []string
-
-		for _, name := range s.tests {
-			found := links[name]
-			if len(found) == 0 {
-				return fmt.Errorf("there is no test %s, which is to prove: %s", name, s.promise)
-			}
-
-			proof = append(proof, found...)
+		proof, err := links.of(s.tests, s.promise)
+		if err != nil {
+			return err
 		}
 
 		fmt.Fprintf(&page, "| %s | %s |\n", s.promise, strings.Join(proof, "<br>"))
@@ -92,15 +101,62 @@ func write(w io.Writer, root string) error {
 
 	for _, rule := range model.Rules() {
 		result := model.Check(rule.Config())
-		fmt.Fprintf(&page, "\n### %s\n\nUnder %v, broken: %s.\n\n", rule.Fault, rule.Guarantee, result.Broken)
+		fmt.Fprintf(&page, "\n### %s\n\nThis breaks under %v: %s.\n\n", rule.Fault, rule.Guarantee, result.Broken)
 
 		for i, step := range result.Trace {
 			fmt.Fprintf(&page, "%d. %s\n", i+1, step)
 		}
 	}
 
+	if err := writeOutside(&page, links); err != nil {
+		return err
+	}
+
 	if _, err := io.WriteString(w, page.String()); err != nil {
 		return fmt.Errorf("writing the page: %w", err)
+	}
+
+	return nil
+}
+
+// testLinks are the links to the tests of a name.
+type testLinks map[string][]string
+
+// of returns the links to tests that have to exist.
+func (t testLinks) of(names []string, subject string) ([]string, error) {
+	var all []string
+
+	for _, name := range names {
+		found := t[name]
+		if len(found) == 0 {
+			return nil, fmt.Errorf("there is no test %s, which is named for: %s", name, subject)
+		}
+
+		all = append(all, found...)
+	}
+
+	return all, nil
+}
+
+// writeOutside writes the table of what the model leaves out.
+func writeOutside(page *strings.Builder, links testLinks) error {
+	page.WriteString(outsideHead)
+
+	for _, gap := range outside() {
+		cover, err := links.of(gap.tests, gap.what)
+		if err != nil {
+			return err
+		}
+
+		if gap.documented != "" {
+			cover = append(cover, gap.documented)
+		}
+
+		if len(gap.tests) == 0 {
+			cover = append([]string{"Nothing, documented here."}, cover...)
+		}
+
+		fmt.Fprintf(page, "| %s | %s | %s |\n", gap.what, gap.why, strings.Join(cover, "<br>"))
 	}
 
 	return nil

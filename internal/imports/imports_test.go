@@ -66,11 +66,16 @@ func TestForbiddenImports(t *testing.T) {
 func TestAllowedImports(t *testing.T) {
 	store := module + "/store"
 
+	rooms := module + "/internal/"
+
 	rules := map[string][]string{
-		module:                  {module, store},
+		module: {
+			module, store, rooms + "backlog", rooms + "flight", rooms + "keytime", rooms + "lease", rooms + "outcome", rooms + "quota",
+			rooms + "uuid",
+		},
 		module + "/retry":       {module + "/retry"},
 		store:                   {store},
-		store + "/memstore":     {store},
+		store + "/memstore":     {store, module + "/internal/quota"},
 		store + "/sqlstore":     {store},
 		store + "/storetest":    {store},
 		module + "/fingerprint": {store, module + "/fingerprint", module + "/proto/onlyonce/v1", "google.golang.org/protobuf"},

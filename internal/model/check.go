@@ -1,54 +1,23 @@
 package model
 
 import (
-	"fmt"
+	"cmp"
 	"slices"
-	"strings"
 
 	"github.com/onlyonce-go/onlyonce/store"
 )
-
-// Config says what is checked.
-type Config struct {
-	Guarantee store.Guarantee
-	// Calls is how many calls there are in all, 1 to 3. Two of them live at a time. Zero means 3.
-	Calls int
-	// MaxAttempts bounds takeover. Zero means no bound.
-	MaxAttempts uint32
-	// TwoRequests gives the last call another request under the same key.
-	TwoRequests bool
-	// Fault is the rule that is turned off, for a check that must fail.
-	Fault Fault
-	// MaxStates bounds the search; zero means that all states are visited.
-	MaxStates int
-}
-
-// Result is what a check has found.
-type Result struct {
-	// States is the number of states that were visited.
-	States int
-	// Complete reports that there are no others.
-	Complete bool
-	// Broken is the property that does not hold, or empty.
-	Broken Property
-	// Trace leads from the beginning to the state in which it does not, by a shortest way.
-	Trace []string
-}
-
-// String shows the counterexample.
-func (r Result) String() string {
-	if r.Broken == "" {
-		return fmt.Sprintf("%d states, no counterexample", r.States)
-	}
-
-	return fmt.Sprintf("%d states; broken: %s\n  %s", r.States, r.Broken, strings.Join(r.Trace, "\n  "))
-}
 
 type checker struct {
 	calls       uint8
 	guarantee   store.Guarantee
 	maxAttempts uint32
 	twoRequests bool
+	private     bool
+	recovery    bool
+	days        bool
+	timeOrdered bool
+	forgets     bool
+	maxFence    uint8
 	fault       Fault
 }
 
@@ -72,6 +41,8 @@ func Check(config Config) Result {
 	c := &checker{
 		calls:     uint8(config.Calls), //nolint:gosec // 0 to 3
 		guarantee: config.Guarantee, maxAttempts: config.MaxAttempts, twoRequests: config.TwoRequests, fault: config.Fault,
+		private: config.Private, recovery: config.Recovery, days: config.Days || config.TimeOrdered, timeOrdered: config.TimeOrdered,
+		forgets: config.Forgets, maxFence: cmp.Or(config.MaxFence, maxFence),
 	}
 
 	if c.calls == 0 {
@@ -103,7 +74,7 @@ func Check(config Config) Result {
 		var found *Result
 
 		c.steps(&here, func(e event, next state) {
-			if found != nil || next.record.fence > maxFence {
+			if found != nil || next.record.fence > c.maxFence {
 				return
 			}
 
@@ -142,7 +113,7 @@ func (c *checker) deliver(s *state, m message) (state, bool) {
 
 	after, applied := c.apply(s, m)
 	next.record = after
-	before := s.record
+	before := &s.record
 
 	if applied && before.state != store.Absent {
 		c.checkFence(&next, before, m)
@@ -152,17 +123,24 @@ func (c *checker) deliver(s *state, m message) (state, bool) {
 		next.violate(FenceRises)
 	}
 
-	if before.state == store.Completed && after != before {
-		next.violate(CompletedStays)
-	}
-
 	if m.call != 0 && after.state == store.Running && after.owner == m.call && s.call(m.call).phase == withdrawn {
 		next.violate(NoLateWin)
 	}
 
-	// In one transaction with the record, the effect happens when the completion takes effect.
-	if c.guarantee == store.ExactlyOnce && m.kind == complete && before.state != store.Completed && after.state == store.Completed {
-		c.effect(&next)
+	if m.kind == claim && before.state != store.Running && after.state == store.Running {
+		c.checkKept(&next)
+	}
+
+	switch {
+	case before.state == store.Completed && after != *before && m.kind != forget:
+		next.violate(CompletedStays)
+	case before.state != store.Completed && after.state == store.Completed:
+		next.promise = after.days
+
+		// In one transaction with the record, the effect happens when the completion takes effect.
+		if c.inTransaction() && m.kind == complete {
+			c.effect(&next)
+		}
 	}
 
 	return next, applied
@@ -170,7 +148,7 @@ func (c *checker) deliver(s *state, m message) (state, bool) {
 
 // checkFence looks at an operation that has taken effect on a record: whatever starts a run, or revives one, raises its
 // fence, and a run is started for the request of the record alone.
-func (c *checker) checkFence(next *state, before record, m message) {
+func (c *checker) checkFence(next *state, before *record, m message) {
 	own := before.state == store.Running && before.owner == m.call
 	started := m.kind == claim && !own
 	revived := (m.kind == claim || m.kind == renew) && own && !before.leaseAlive
@@ -179,10 +157,17 @@ func (c *checker) checkFence(next *state, before record, m message) {
 		next.violate(FenceRises)
 	}
 
+	if started && before.state == store.Running {
+		c.checkAsked(next, m.call, before.fence)
+	}
+
 	if started && before.request != c.requestOf(m.call) {
 		next.violate(OneRequest)
 	}
 }
+
+// inTransaction reports that the effect commits with the record.
+func (c *checker) inTransaction() bool { return c.guarantee == store.ExactlyOnce }
 
 // effect counts one. Under AtLeastOnce it may be more than one.
 func (c *checker) effect(s *state) {
@@ -225,7 +210,7 @@ func (c *checker) canEnd(s *state) bool {
 	case store.Running, store.Unknown:
 	}
 
-	if c.mayStart(&after.record, operator) {
+	if c.mayStart(&after, &after.record, operator) {
 		return true
 	}
 

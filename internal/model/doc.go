@@ -1,10 +1,13 @@
-// Package model checks the rules of the record exhaustively: every order in which two workers at a time, an operator, the
-// passing of time, crashes, lost replies and late copies of every message can meet on one record.
+// Package model checks the rules of the record exhaustively. It visits every order in which two workers at a time, an operator, a
+// recovery function, the passing of time, crashes, lost replies and late copies of every message can meet on one record.
 //
-// What becomes of the record is decided by the transition table that the stores use, store.Claim.Apply and its siblings, so
-// that it is the code which is checked and not a description of it. What the workers do is a small copy of the engine, and
-// time is made of the few facts that the table asks for: is the lease alive, may the owner be alive.
+// The transition table that the stores use, store.Claim.Apply and its siblings, decides what becomes of the record. So the code is
+// checked, and not a description of it. The workers are a small copy of the engine. Time consists of the few facts that the table
+// and the engine ask for: is the lease alive, may the owner be alive, how many days have passed.
 //
-// A model without a counterexample proves little unless it can find one. Each [Fault] turns one rule off, and the tests
-// demand that the counterexample appears.
+// What concerns few calls has a search of its own, see [Config]: replay checks, recovery, retentions and the ages of keys, forgetting.
+// The page docs/guarantees.md lists what is outside of the model.
+//
+// A model without a counterexample proves little unless it can find one. Each [Fault] turns one rule off, and the tests demand the
+// counterexample.
 package model

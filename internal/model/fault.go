@@ -43,4 +43,26 @@ const (
 	NoReviverLife Fault = "rule 11: a claim won back late counts from its first arrival"
 	// NoResolver takes the operator away.
 	NoResolver Fault = "no operator: nobody resolves"
+	// OvertakenNotAsked breaks the replay check: an owner that was overtaken gets the winner's answer, whoever it is.
+	OvertakenNotAsked Fault = "replay check: an overtaken owner is answered without it"
+	// CommitNotAsked breaks the replay check: so does a transaction that finds another's answer when it commits.
+	CommitNotAsked Fault = "replay check: a transaction that cannot commit is answered without it"
+	// WaiterNotAsked breaks the replay check: a call that has waited gets what it has waited for.
+	WaiterNotAsked Fault = "replay check: a call that has waited is answered without it"
+	// OperatorsRetention breaks rule 12: an operator keeps what it settles for the engine's retention, not the record's.
+	OperatorsRetention Fault = "rule 12: an operator settles with a shorter retention"
+	// LifeIsRetention breaks the life of keys: it is the retention, and is raised with it at once.
+	LifeIsRetention Fault = "key life: it is raised together with the retention"
+	// NoKeyLife breaks the life of keys: a key makes a record however old it is.
+	NoKeyLife Fault = "key life: an old key makes a record"
+	// TombstoneProves breaks the life of keys: what a late release has left behind counts as the record of an old key.
+	TombstoneProves Fault = "key life: an old key runs on what a late release has left behind"
+	// AskedOnce breaks recovery: a call asks once, whoever owns the record by then.
+	AskedOnce Fault = "recovery: a call asks once, not about each owner"
+	// AnswerAboutAnother breaks recovery: a call that finds the function at work waits for its answer, whoever it is about.
+	AnswerAboutAnother Fault = "recovery: a call takes an answer about an earlier owner"
+	// ForgottenAlive breaks rule 13: a record is forgotten while its owner may be alive.
+	ForgottenAlive Fault = "rule 13: forgotten while the owner may be alive"
+	// ForgottenByFence breaks rule 13: a late copy of a forgetting is not recognised by the token.
+	ForgottenByFence Fault = "rule 13: a forgetting does not name the owner"
 )

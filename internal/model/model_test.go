@@ -2,6 +2,7 @@ package model_test
 
 import (
 	"flag"
+	"slices"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -28,6 +29,11 @@ func TestTheRulesHaveNoCounterexample(t *testing.T) {
 			"one request":       {Guarantee: guarantee},
 			"two requests":      {Guarantee: guarantee, TwoRequests: true},
 			"bounded takeovers": {Guarantee: guarantee, MaxAttempts: 2},
+			"private callers":   {Guarantee: guarantee, Private: true, MaxFence: 3},
+			"recovery function": {Guarantee: guarantee, Recovery: true, MaxFence: 3},
+			"retention":         {Guarantee: guarantee, Days: true, MaxFence: 2},
+			"time-ordered key":  {Guarantee: guarantee, TimeOrdered: true, MaxFence: 2},
+			"forgetting":        {Guarantee: guarantee, Forgets: true, MaxFence: 3},
 		} {
 			t.Run(guarantee.String()+", "+name, func(t *testing.T) {
 				t.Parallel()
@@ -59,5 +65,28 @@ func TestEachRuleIsNeeded(t *testing.T) {
 
 			t.Log(result)
 		})
+	}
+}
+
+func TestFaultRowsHaveTheirRules(t *testing.T) {
+	t.Parallel()
+
+	for row, faults := range map[string][]model.Fault{
+		"F61 a settled record is kept":        {model.OperatorsRetention},
+		"F62 the caller's own replay check":   {model.OvertakenNotAsked, model.CommitNotAsked, model.WaiterNotAsked},
+		"F63 the life of time-ordered keys":   {model.LifeIsRetention, model.NoKeyLife, model.TombstoneProves},
+		"F66 recovery is asked of each owner": {model.AskedOnce, model.AnswerAboutAnother},
+	} {
+		for _, fault := range faults {
+			if !slices.ContainsFunc(model.Rules(), func(r model.Rule) bool { return r.Fault == fault }) {
+				t.Errorf("%s: want a rule for %q", row, fault)
+			}
+		}
+	}
+
+	for _, rule := range model.Rules() {
+		if !slices.Contains(model.Properties(), rule.Breaks) {
+			t.Errorf("%s: want %q among the properties that the page lists", rule.Fault, rule.Breaks)
+		}
 	}
 }

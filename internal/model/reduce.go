@@ -16,10 +16,14 @@ func (c *checker) reduce(s *state) {
 			me.releases = relevant(me.releases, rec.owner == i, rec.fence)
 		}
 
+		if me.asked != rec.fence {
+			me.asked = 0
+		}
+
 		switch me.phase {
 		case crashed:
 			me.phase = ended
-		case waiting, claiming, running, settling, withdrawing, withdrawn, ended:
+		case waiting, following, claiming, running, settling, withdrawing, withdrawn, ended:
 		}
 
 		if me.phase != ended && me.phase != withdrawn {
@@ -27,6 +31,10 @@ func (c *checker) reduce(s *state) {
 		}
 
 		me.affected, me.doubtful = false, false
+
+		if me.claims == 0 {
+			me.asked = 0
+		}
 
 		// What it wrote matters as long as it owns the record, or may yet own it.
 		if rec.state != store.Absent && rec.owner != i && me.claims == 0 {
@@ -42,10 +50,21 @@ func (c *checker) reduce(s *state) {
 		for n := range s.resolves {
 			s.resolves[n] &= 1 << rec.fence
 		}
+
+		for n := range s.forgets {
+			if !s.forgotten {
+				s.forgets[n] &= 1 << rec.fence
+			}
+		}
 	}
 
 	if rec.state == store.Completed {
 		s.resolves = [2]uint8{}
+	}
+
+	// The key is too old whatever the retention is by now.
+	if c.timeOrdered && s.age >= methodDays {
+		s.raised = 1 + methodDays
 	}
 }
 

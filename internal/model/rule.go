@@ -30,6 +30,17 @@ func Rules() []Rule {
 		{DoubtForgotten, store.AtLeastOnce, NoFalseRelease},
 		{NoReviverLife, store.AtMostOnce, AtMostOneEffect},
 		{NoResolver, store.AtMostOnce, NoDeadEnd},
+		{OvertakenNotAsked, store.AtLeastOnce, OwnReplayCheck},
+		{CommitNotAsked, store.ExactlyOnce, OwnReplayCheck},
+		{WaiterNotAsked, store.AtMostOnce, OwnReplayCheck},
+		{OperatorsRetention, store.AtMostOnce, SettledIsKept},
+		{LifeIsRetention, store.AtMostOnce, OldKeyRests},
+		{NoKeyLife, store.AtMostOnce, OldKeyRests},
+		{TombstoneProves, store.AtLeastOnce, OldKeyRests},
+		{AskedOnce, store.AtLeastOnce, AskedFirst},
+		{AnswerAboutAnother, store.AtLeastOnce, AskedFirst},
+		{ForgottenAlive, store.AtMostOnce, AtMostOneEffect},
+		{ForgottenByFence, store.AtMostOnce, NoLateWin},
 	}
 }
 
@@ -37,14 +48,30 @@ func Rules() []Rule {
 func (r Rule) Config() Config {
 	const enough = 2_000_000
 
-	return Config{
-		Guarantee: r.Guarantee, Calls: 2, Fault: r.Fault, TwoRequests: r.Fault == FingerprintIgnored, MaxStates: enough,
+	config := Config{Guarantee: r.Guarantee, Calls: 2, Fault: r.Fault, MaxStates: enough}
+
+	switch r.Fault { //nolint:exhaustive // the others need nothing more
+	case FingerprintIgnored:
+		config.TwoRequests = true
+	case OvertakenNotAsked, CommitNotAsked, WaiterNotAsked:
+		config.Private = true
+	case OperatorsRetention:
+		config.Days = true
+	case LifeIsRetention, NoKeyLife, TombstoneProves:
+		config.TimeOrdered = true
+	case AskedOnce, AnswerAboutAnother:
+		config.Recovery = true
+	case ForgottenAlive, ForgottenByFence:
+		config.Forgets = true
 	}
+
+	return config
 }
 
 // Properties are all properties that are checked.
 func Properties() []Property {
 	return []Property{
 		AtMostOneEffect, OneAnswer, FenceRises, NoFalseLoss, CompletedStays, NoLateWin, NoFalseRelease, OneRequest, NoDeadEnd,
+		OwnReplayCheck, SettledIsKept, OldKeyRests, AskedFirst,
 	}
 }

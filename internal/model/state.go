@@ -4,7 +4,9 @@ import "github.com/onlyonce-go/onlyonce/store"
 
 const (
 	calls    = 3 // calls in all, of which two live at a time
-	maxFence = 5 // transitions that would raise the fence further are not explored
+	maxFence = 5 // the highest fence that is explored
+
+	lookOnly = 7 // the fence that a claim expects which may win nothing
 
 	operator = calls + 1 // the outcome that an operator records; that of call i is i
 )
@@ -14,6 +16,7 @@ type phase uint8
 
 const (
 	waiting     phase = iota // has not begun
+	following                // waits in one process for what the call that it follows comes to
 	claiming                 // has sent a claim and has no answer
 	running                  // its handler runs
 	settling                 // its handler has ended, and the end is being written
@@ -29,6 +32,9 @@ type call struct {
 	expects  uint8 // the fence that its claim expects
 	affected bool  // its effect has happened
 	doubtful bool  // it was told so when it won
+	follows  uint8 // the call whose answer it waits for
+	asked    uint8 // the fence of the owner about whom it has asked the recovery function
+	days     uint8 // its method's retention when it began
 	end      ending
 	// What it has sent, each of which may arrive at any time and any number of times. A bit for each expected fence.
 	claims, releases uint8
@@ -58,6 +64,9 @@ type record struct {
 	outcome    uint8 // 0 for none
 	attempts   uint8
 	request    uint8 // the request that the key is bound to
+	started    bool  // it has had a run; one that has not is what a release has left behind
+	days       uint8 // the retention of the claim that made its owner
+	kept       uint8 // the days that it will still be kept, once it is settled
 }
 
 // state is everything. It is comparable, so that a map can hold the states that were seen.
@@ -69,6 +78,13 @@ type state struct {
 	answer   uint8 // the recorded answer that somebody was given; 0 for none
 	resolves [2]uint8
 	// resolves are the operator's messages: as completed, as released; a bit for each fence.
+	forgets   [calls]uint8 // the operator's messages that end the record, by its owner; a bit for each fence
+	forgotten bool         // the operator has ended a record
+
+	age     uint8 // days since the key was made, up to 2
+	raised  uint8 // 0 until the method's retention is raised; then 1 for each day that it is in force, and 1
+	promise uint8 // the days for which the completed call must not run again
+
 	broken Property // the property that the last step has broken
 }
 
@@ -80,19 +96,27 @@ const (
 	// AtMostOneEffect: under AtMostOnce and ExactlyOnce the effect happens at most once.
 	AtMostOneEffect Property = "the effect happens at most once under AT_MOST_ONCE and EXACTLY_ONCE"
 	// OneAnswer: everybody who gets a recorded answer gets the same.
-	OneAnswer Property = "all recorded answers are equal"
+	OneAnswer Property = "all recorded answers of a key are equal"
 	// FenceRises: the fence never goes back within the record's life, and every new run has a higher one.
-	FenceRises Property = "the fence never goes back, and rises with every run and every revival"
+	FenceRises Property = "the fence never goes back, and rises with every run and every revived lease"
 	// NoFalseLoss: an owner whose record nobody has taken over or resolved is never told that it has lost it.
-	NoFalseLoss Property = "no owner is told falsely that it has lost"
+	NoFalseLoss Property = "an owner that still has its record is never told that it has lost it"
 	// CompletedStays: a completed record does not change.
 	CompletedStays Property = "a completed record never changes"
 	// NoLateWin: a claim does not win after its caller has given it up and the store has acknowledged that.
 	NoLateWin Property = "no claim wins after its caller has given up"
 	// NoFalseRelease: nobody is told that nothing happened while the effect is there.
-	NoFalseRelease Property = "released is told only while the effect has not happened"
+	NoFalseRelease Property = "a caller is told that nothing happened only if the effect has not happened"
 	// OneRequest: a key is used for one request.
-	OneRequest Property = "a key is bound to its first request"
+	OneRequest Property = "a key runs its first request and no other"
 	// NoDeadEnd: whatever has happened, somebody can bring the record to an end.
-	NoDeadEnd Property = "no dead end"
+	NoDeadEnd Property = "a retry or an operator can bring every record to an end"
+	// OwnReplayCheck: the answer of another's run is given to those alone whose own replay check allows it.
+	OwnReplayCheck Property = "no caller gets the answer of another's run unless its own replay check allows it"
+	// SettledIsKept: whoever settles a record keeps it for the retention of its claim.
+	SettledIsKept Property = "a completed call does not run again within the retention it was claimed with"
+	// OldKeyRests: a time-ordered key makes no record once an earlier one may have expired.
+	OldKeyRests Property = "a completed call with a time-ordered key never runs again, whatever the retention becomes"
+	// AskedFirst: nobody runs again, or gives up, before the recovery function was asked about the last owner.
+	AskedFirst Property = "a key runs again or is given up only after the recovery function was asked about its last owner"
 )

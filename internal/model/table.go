@@ -8,9 +8,9 @@ import (
 
 // The model's time stands still; what has passed is said by the record.
 const (
-	lease     = time.Second
-	maxRun    = time.Second
-	retention = time.Hour
+	lease  = time.Second
+	maxRun = time.Second
+	day    = 24 * time.Hour // retentions are counted in days
 )
 
 func now() time.Time { return time.Unix(1_000_000, 0) }
@@ -22,16 +22,21 @@ func fingerprintOf(request uint8) store.Fingerprint {
 }
 
 // concrete is the record as the transition table knows it.
-func (r record) concrete() store.Record {
+func (r *record) concrete() store.Record {
 	if r.state == store.Absent {
 		return store.Record{}
 	}
 
 	rec := store.Record{
 		State: r.state, Token: tokenOf(r.owner), Fence: uint64(r.fence), Guarantee: 0,
-		LeaseUntil: now(), OwnerAliveUntil: now(), FirstStart: now(), LastStart: now(),
-		Attempts: uint32(r.attempts), Resolved: r.resolved, Doubtful: r.doubtful, Fingerprint: fingerprintOf(r.request),
+		LeaseUntil: now(), OwnerAliveUntil: now(),
+		Retention: time.Duration(r.days) * day, Attempts: uint32(r.attempts), Resolved: r.resolved, Doubtful: r.doubtful,
+		Fingerprint: fingerprintOf(r.request),
 	}
+	if r.started {
+		rec.FirstStart, rec.LastStart = now(), now()
+	}
+
 	if r.leaseAlive {
 		rec.LeaseUntil = now().Add(lease)
 	}
@@ -45,7 +50,7 @@ func (r record) concrete() store.Record {
 	}
 
 	if r.state == store.Completed || r.state == store.Released {
-		rec.ExpiresAt = now().Add(retention)
+		rec.ExpiresAt = now().Add(time.Duration(r.kept) * day)
 	}
 
 	return rec
@@ -59,7 +64,7 @@ func abstract(rec *store.Record) record {
 
 	r := record{
 		state: rec.State, owner: rec.Token[0], fence: uint8(rec.Fence), //nolint:gosec // bounded by maxFence
-		resolved: rec.Resolved, doubtful: rec.Doubtful,
+		resolved: rec.Resolved, doubtful: rec.Doubtful, started: !rec.FirstStart.IsZero(),
 		leaseAlive: rec.LeaseAlive(now()), attempts: uint8(rec.Attempts), //nolint:gosec // bounded by calls
 	}
 	if rec.State == store.Running || rec.State == store.Unknown {
@@ -67,6 +72,11 @@ func abstract(rec *store.Record) record {
 	}
 
 	r.request = rec.Fingerprint.Sum[0]
+	r.days = uint8(rec.Retention / day) //nolint:gosec // a few
+
+	if rec.State == store.Completed || rec.State == store.Released {
+		r.kept = uint8(rec.ExpiresAt.Sub(now()) / day) //nolint:gosec // a few
+	}
 
 	if len(rec.Outcome) > 0 {
 		r.outcome = rec.Outcome[0]
@@ -79,6 +89,8 @@ func abstract(rec *store.Record) record {
 type message struct {
 	call uint8 // 0 for the operator's
 	kind kind
+	// owner is that of the record which a forgetting names.
+	owner uint8
 	// fence is what a claim, a release or a resolution expects.
 	fence uint8
 	// as is what a resolution says.
@@ -96,6 +108,7 @@ const (
 	release
 	hold
 	resolve
+	forget
 )
 
 // apply is what the store does with a message, with one rule turned off where the checker says so.
@@ -111,32 +124,37 @@ func (c *checker) apply(s *state, m message) (record, bool) {
 		rec.Guarantee = c.guarantee
 	}
 
-	t := c.decide(rec, before, m)
+	t := c.decide(s, rec, m)
 	after := abstract(&t.Record)
 
 	return c.meddle(before, after, m, t.Applied)
 }
 
-func (c *checker) claimOf(call, fence uint8) store.Claim {
+func (c *checker) claimOf(s *state, call, fence uint8) store.Claim {
+	days := uint8(engineDays)
+	if call != operator {
+		days = s.call(call).days
+	}
+
 	return store.Claim{
 		Token: tokenOf(call), Fence: uint64(fence), Guarantee: c.guarantee, Lease: lease, MaxRun: maxRun,
-		MaxAttempts: c.maxAttempts, Retention: retention, Fingerprint: fingerprintOf(c.requestOf(call)),
+		MaxAttempts: c.maxAttempts, Retention: time.Duration(days) * day, Fingerprint: fingerprintOf(c.requestOf(call)),
 	}
 }
 
-func (c *checker) decide(rec store.Record, before record, m message) store.Transition {
+func (c *checker) decide(s *state, rec store.Record, m message) store.Transition {
 	switch m.kind {
 	case claim:
-		op := c.claimOf(m.call, m.fence)
+		op := c.claimOf(s, m.call, m.fence)
 
 		switch {
 		case c.fault == FingerprintIgnored:
 			op.Fingerprint = rec.Fingerprint
-		case c.fault == ClaimWithoutFence && before.state != store.Absent:
+		case c.fault == ClaimWithoutFence && rec.State != store.Absent:
 			op.Fence = rec.Fence
 		case c.fault == TakeoverAtMostOnce:
 			rec.Guarantee, op.Guarantee = store.AtLeastOnce, store.AtLeastOnce
-		case c.fault == OwnClaimUnknown && before.state == store.Running && before.owner == m.call:
+		case c.fault == OwnClaimUnknown && rec.State == store.Running && rec.Token == op.Token:
 			return store.Transition{Record: rec}
 		}
 
@@ -146,12 +164,12 @@ func (c *checker) decide(rec store.Record, before record, m message) store.Trans
 
 		return op.Apply(rec, now())
 	case complete:
-		op := store.Completion{Token: tokenOf(m.call), Outcome: []byte{m.call}, Retention: retention}
+		op := store.Completion{Token: tokenOf(m.call), Outcome: []byte{m.call}}
 
 		return op.Apply(rec, now())
 	case release:
-		op := store.Release{Claim: c.claimOf(m.call, m.fence), Ambiguous: m.ambiguous, Retention: retention}
-		if c.fault == NoTombstone && before.state == store.Absent {
+		op := store.Release{Claim: c.claimOf(s, m.call, m.fence), Ambiguous: m.ambiguous}
+		if c.fault == NoTombstone && rec.State == store.Absent {
 			return store.Transition{Record: rec, Applied: true}
 		}
 
@@ -161,9 +179,16 @@ func (c *checker) decide(rec store.Record, before record, m message) store.Trans
 
 		return op.Apply(rec, now())
 	case resolve:
-		op := store.Resolution{Fence: uint64(m.fence), State: m.as, Outcome: []byte{operator}, Retention: retention}
+		op := store.Resolution{Token: rec.Token, Fence: uint64(m.fence), State: m.as, Outcome: []byte{operator}}
 		if c.fault == CarelessResolver {
 			rec.OwnerAliveUntil = now()
+		}
+
+		return op.Apply(rec, now())
+	case forget:
+		op := store.Forgetting{Token: tokenOf(m.owner), Fence: uint64(m.fence), Force: c.fault == ForgottenAlive}
+		if c.fault == ForgottenByFence {
+			op.Token = rec.Token
 		}
 
 		return op.Apply(rec, now())
@@ -179,6 +204,8 @@ func (c *checker) meddle(before, after record, m message, applied bool) (record,
 		return c.meddleWithCompletion(before, after, m, applied)
 	case m.kind == resolve && c.fault == NoResolver:
 		return before, false
+	case m.kind == resolve && applied && c.fault == OperatorsRetention:
+		after.kept = engineDays
 	case c.fault == FenceResetAtRelease && after.state == store.Released:
 		after.fence = 1
 	case before.state == store.Running && (m.kind == claim || m.kind == renew):
@@ -193,7 +220,8 @@ func (c *checker) meddleWithCompletion(before, after record, m message, applied 
 
 	switch {
 	case c.fault == NoOwnerCheck && !own && before.state == store.Running:
-		before.state, before.outcome, before.leaseAlive, before.ownerAlive = store.Completed, m.call, false, false
+		before.state, before.outcome, before.kept = store.Completed, m.call, before.days
+		before.leaseAlive, before.ownerAlive = false, false
 
 		return before, true
 	case c.fault == OutcomeNotCompared && own && before.state == store.Completed:
@@ -201,7 +229,7 @@ func (c *checker) meddleWithCompletion(before, after record, m message, applied 
 	case c.fault == RepeatRefused && own && before.state == store.Completed && !before.resolved:
 		return before, false
 	case c.fault == LateOverResolution && own && before.resolved:
-		before.state, before.outcome = store.Completed, m.call
+		before.state, before.outcome, before.kept = store.Completed, m.call, before.days
 
 		return before, true
 	}

@@ -16,7 +16,7 @@ type Command struct {
 }
 
 // Match chooses commands.
-type Match func(Command) bool
+type Match = func(Command) bool
 
 // Named chooses commands by name, in any case, and by first argument, which is a key, or the hash of a script, or its text.
 func Named(words ...string) Match {
@@ -41,14 +41,8 @@ func (c Command) isHousekeeping() bool {
 	}
 }
 
-// confirmations returns how many messages confirm a subscription, and zero for other commands.
-func (c Command) confirmations() int {
-	if isSubscription(c.Name) {
-		return max(1, len(c.Args))
-	}
-
-	return 0
-}
+// confirmations returns how many messages confirm a subscription.
+func (c Command) confirmations() int { return max(1, len(c.Args)) }
 
 func isSubscription(word string) bool {
 	return strings.HasSuffix(word, "subscribe") // un-, p-, s-, and all combinations

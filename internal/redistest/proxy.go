@@ -3,143 +3,61 @@
 package redistest
 
 import (
-	"errors"
-	"fmt"
-	"net"
-	"syscall"
 	"testing"
 
-	"github.com/onlyonce-go/onlyonce/internal/servertest"
+	"github.com/onlyonce-go/onlyonce/internal/proxytest"
 )
+
+// Plan decides what happens to the commands on the lines of all its proxies: [proxytest.Plan]. What a client sends to
+// introduce itself, and to learn where the servers are, always passes and does not count.
+type Plan struct {
+	*proxytest.Plan[Command]
+}
+
+// NewPlan returns a plan without faults and without lines. All lines end with the test. [Plan.Dial] is the Dialer of a
+// client that finds its servers itself: one of a cluster, or of sentinels.
+func NewPlan(tb testing.TB) *Plan {
+	tb.Helper()
+
+	return &Plan{proxytest.NewPlan(tb, newDialogue)}
+}
+
+// Commands returns all commands in the order in which they were read from clients, also the lost ones.
+func (p *Plan) Commands() []Command {
+	records := p.Records()
+	commands := make([]Command, 0, len(records))
+
+	for _, r := range records {
+		r.Command.Fault = r.Fault
+		commands = append(commands, r.Command)
+	}
+
+	return commands
+}
 
 // Proxy is a line to one server, with its own address.
 type Proxy struct {
 	*Plan
 
-	target   string
-	port     int
-	listener net.Listener // guarded by the plan
+	line *proxytest.Proxy[Command]
 }
 
 // NewProxy returns a line to a server, with a plan of its own.
 func NewProxy(tb testing.TB, target string) *Proxy {
 	tb.Helper()
 
-	proxy, err := NewPlan(tb).proxy(target)
+	plan := NewPlan(tb)
+
+	line, err := plan.Proxy(target)
 	if err != nil {
 		tb.Fatal(err)
 	}
 
-	return proxy
+	return &Proxy{Plan: plan, line: line}
 }
 
 // Addr returns the host and port. It never changes.
-func (x *Proxy) Addr() string { return servertest.Address(x.port) }
+func (x *Proxy) Addr() string { return x.line.Addr() }
 
 // URL returns the address as redis.ParseURL understands it.
 func (x *Proxy) URL() string { return "redis://" + x.Addr() }
-
-// proxy returns the line to a server.
-func (p *Plan) proxy(target string) (*Proxy, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-
-	if p.closed {
-		return nil, errors.New("the test has ended")
-	}
-
-	if proxy, ok := p.proxies[target]; ok {
-		return proxy, nil
-	}
-
-	for range servertest.PortAttempts {
-		proxy := &Proxy{Plan: p, target: target, port: servertest.ProposePort()}
-		if err := proxy.listen(); err != nil {
-			continue
-		}
-
-		if p.down {
-			proxy.listener.Close()
-		}
-
-		p.proxies[target] = proxy
-
-		return proxy, nil
-	}
-
-	return nil, fmt.Errorf("no free port for a proxy in %d attempts", servertest.PortAttempts)
-}
-
-// listen accepts connections until the listener is closed. It is called with the lock.
-func (x *Proxy) listen() error {
-	listener, err := net.Listen("tcp", x.Addr())
-	if err != nil {
-		return err
-	}
-
-	x.listener = listener
-
-	x.lines.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-
-			x.lines.Go(func() { x.serve(conn) })
-		}
-	})
-
-	return nil
-}
-
-// refuses returns nil when connections are refused. The kernel still accepts some while a process that is being started holds
-// all that this one had open, before it becomes another program.
-func (x *Proxy) refuses() error {
-	conn, err := net.Dial("tcp", x.Addr())
-	if err == nil {
-		conn.Close()
-
-		return errors.New("connections are accepted")
-	}
-
-	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return err
-	}
-
-	return nil
-}
-
-// serve is one connection, from its beginning to its end.
-func (x *Proxy) serve(client net.Conn) {
-	defer client.Close()
-
-	conn, err := net.Dial("tcp", x.target)
-	if err != nil {
-		return // the server is down, and the client sees it
-	}
-	defer conn.Close()
-
-	server, _ := conn.(*net.TCPConn)
-	l := &link{plan: x.Plan, target: x.target, client: client, server: server, ended: make(chan struct{})}
-
-	x.mu.Lock()
-
-	unwanted := x.closed || x.down
-	if !unwanted {
-		x.links[l] = struct{}{}
-	}
-	x.mu.Unlock()
-
-	if unwanted {
-		return
-	}
-
-	x.lines.Go(l.forward)
-	l.backward()
-
-	x.mu.Lock()
-	delete(x.links, l)
-	close(l.ended)
-	x.mu.Unlock()
-}

@@ -5,13 +5,10 @@ package redistest
 import (
 	"errors"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"github.com/onlyonce-go/onlyonce/internal/servertest"
 )
 
 // dial returns a client that sends everything once, unless it is told to send it again.
@@ -44,59 +41,6 @@ func holds(t *testing.T, s *Server, key, want string) {
 	}
 }
 
-func TestACutConnectionIsCut(t *testing.T) {
-	t.Parallel()
-
-	s := Standalone(t)
-	proxy := NewProxy(t, s.Addr())
-	client := dial(t, proxy)
-
-	conn := client.Conn()
-	defer conn.Close()
-
-	if err := conn.Ping(t.Context()).Err(); err != nil {
-		t.Fatal(err)
-	}
-
-	proxy.Cut()
-
-	if err := conn.Ping(t.Context()).Err(); err == nil {
-		t.Error("the connection was cut and works")
-	}
-
-	if err := client.Ping(t.Context()).Err(); err != nil {
-		t.Errorf("a new connection: %v", err)
-	}
-}
-
-func TestAServerThatIsDownRefusesUntilItIsUp(t *testing.T) {
-	t.Parallel()
-
-	proxy := NewProxy(t, Standalone(t).Addr())
-	client := dial(t, proxy)
-
-	if err := client.Ping(t.Context()).Err(); err != nil {
-		t.Fatal(err)
-	}
-
-	proxy.Down()
-
-	if err := client.Ping(t.Context()).Err(); err == nil {
-		t.Error("the server is down and answers")
-	}
-
-	if _, err := proxy.Dial(t.Context(), "tcp", proxy.target); !errors.Is(err, syscall.ECONNREFUSED) {
-		t.Errorf("connecting to a server that is down: %v", err)
-	}
-
-	proxy.Up()
-	proxy.Up() // which changes nothing
-
-	if err := client.Ping(t.Context()).Err(); err != nil {
-		t.Errorf("the server is up again: %v", err)
-	}
-}
-
 func TestAServerThatDiesIsGoneForTheClientToo(t *testing.T) {
 	t.Parallel()
 
@@ -121,37 +65,6 @@ func TestAServerThatDiesIsGoneForTheClientToo(t *testing.T) {
 	}
 }
 
-func TestStalledRepliesArriveWhenTheyAreLetGo(t *testing.T) {
-	t.Parallel()
-
-	s := Standalone(t)
-	proxy := NewProxy(t, s.Addr())
-	client := dial(t, proxy, func(o *redis.Options) { o.ReadTimeout = -1 })
-
-	if err := client.Ping(t.Context()).Err(); err != nil {
-		t.Fatal(err)
-	}
-
-	proxy.Stall()
-
-	done := make(chan error, 1)
-	go func() { done <- client.Incr(t.Context(), "n").Err() }()
-
-	servertest.Wait(t, "the server gets it", func() error { return s.Client().Get(t.Context(), "n").Err() })
-
-	select {
-	case err := <-done:
-		t.Fatalf("the reply has passed: %v", err)
-	case <-time.After(50 * time.Millisecond):
-	}
-
-	proxy.Unstall()
-
-	if err := <-done; err != nil {
-		t.Errorf("the reply was let go: %v", err)
-	}
-}
-
 func TestCommandsAndRoundTripsAreCounted(t *testing.T) {
 	t.Parallel()
 
@@ -165,7 +78,7 @@ func TestCommandsAndRoundTripsAreCounted(t *testing.T) {
 
 		got := proxy.Commands()
 		if len(got) != 1 || got[0].Name != "set" || !slices.Equal(got[0].Args, []string{"k", "v"}) ||
-			got[0].Server != proxy.target || got[0].Fault != Passed {
+			got[0].Server != proxy.line.Target() || got[0].Fault != Passed {
 			t.Errorf("a new connection and one command were seen as %v", got)
 		}
 

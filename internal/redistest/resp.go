@@ -4,14 +4,12 @@ package redistest
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
-)
 
-// errProtocol says that a side does not speak the protocol, or a part of it that is not known here.
-var errProtocol = errors.New("not a request or reply of Redis")
+	"github.com/onlyonce-go/onlyonce/internal/proxytest"
+)
 
 // readRequest reads one request, which is an array of bulk strings, and returns what it says and how.
 func readRequest(r *bufio.Reader) (args []string, raw []byte, err error) {
@@ -23,7 +21,7 @@ func readRequest(r *bufio.Reader) (args []string, raw []byte, err error) {
 	}
 
 	if kind != '*' || n < 1 {
-		return nil, nil, fmt.Errorf("%w: %q", errProtocol, v.raw)
+		return nil, nil, fmt.Errorf("%w: %q", proxytest.ErrProtocol, v.raw)
 	}
 
 	for range n {
@@ -33,7 +31,7 @@ func readRequest(r *bufio.Reader) (args []string, raw []byte, err error) {
 		}
 
 		if kind != '$' {
-			return nil, nil, fmt.Errorf("%w: %q", errProtocol, v.raw)
+			return nil, nil, fmt.Errorf("%w: %q", proxytest.ErrProtocol, v.raw)
 		}
 
 		args = append(args, arg)
@@ -103,7 +101,7 @@ func (v *valueReader) header() (kind byte, n int, err error) {
 	}
 
 	if len(line) < 3 || line[len(line)-2] != '\r' {
-		return 0, 0, fmt.Errorf("%w: %q", errProtocol, line)
+		return 0, 0, fmt.Errorf("%w: %q", proxytest.ErrProtocol, line)
 	}
 
 	switch kind = line[0]; kind {
@@ -116,7 +114,7 @@ func (v *valueReader) header() (kind byte, n int, err error) {
 		}
 	}
 
-	return 0, 0, fmt.Errorf("%w: %q", errProtocol, line)
+	return 0, 0, fmt.Errorf("%w: %q", proxytest.ErrProtocol, line)
 }
 
 // bytes reads a string of n bytes. A negative n stands for none.

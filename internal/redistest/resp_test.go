@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/onlyonce-go/onlyonce/internal/proxytest"
 )
 
 func TestEveryKindOfReplyIsReadToItsEnd(t *testing.T) {
@@ -70,7 +72,7 @@ func TestWhatIsNoRequestIsRefused(t *testing.T) {
 	t.Parallel()
 
 	for _, raw := range []string{"GET / HTTP/1.1\r\n", "PING\r\n", "*0\r\n", "*-1\r\n", "*1\r\n:1\r\n", "*x\r\n", "$1\r\na\r\n", "\n"} {
-		if _, _, err := readRequest(bufio.NewReader(strings.NewReader(raw))); !errors.Is(err, errProtocol) {
+		if _, _, err := readRequest(bufio.NewReader(strings.NewReader(raw))); !errors.Is(err, proxytest.ErrProtocol) {
 			t.Errorf("%q: %v", raw, err)
 		}
 	}

@@ -105,18 +105,18 @@ func (s *shop) take(ctx context.Context, tx sqlstore.Execer, req *pb.SimpleReque
 }
 
 // recover looks for the row of a run whose outcome is unknown.
-func (s *shop) recover(ctx context.Context, _ proto.Message, rec onlyonce.Record) (onlyonce.Recovery, error) {
+func (s *shop) recover(ctx context.Context, _ proto.Message, rec onlyonce.Record) (onlyonce.Finding, error) {
 	var run string
 
 	err := s.db.QueryRowContext(ctx, marked(s.dialect, "SELECT run FROM orders WHERE name = ?"), rec.ReadableKey).Scan(&run)
 
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return onlyonce.Recovery{Finding: onlyonce.DidNotHappen}, nil
+		return onlyonce.DidNotHappen(), nil
 	case err != nil:
-		return onlyonce.Recovery{}, fmt.Errorf("looking for the row: %w", err)
+		return onlyonce.StillUnknown(), fmt.Errorf("looking for the row: %w", err)
 	default:
-		return interceptor.Happened(&pb.SimpleResponse{Username: run}, nil)
+		return interceptor.FindingOf(&pb.SimpleResponse{Username: run}, nil)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/onlyonce-go/onlyonce/store"
@@ -37,37 +38,49 @@ func (k kind) join(ctx context.Context, db *sql.DB) (storetest.Joining, error) {
 	}
 }
 
-// opened is a store with its database.
-type opened struct {
-	*sqlstore.Store
+// take is what a handler does with its single transaction.
+func take(ctx context.Context) error {
+	var one int
 
-	db *sql.DB
+	return sqlstore.Tx(ctx).QueryRowContext(ctx, "SELECT 1").Scan(&one)
 }
 
 func TestContract(t *testing.T) {
 	each(t, single(), func(t *testing.T, k kind) {
 		t.Helper()
 
-		shared, db := k.open(t)
+		var databases sync.Map // by store
+
+		open := func(t *testing.T) *sqlstore.Store {
+			t.Helper()
+
+			s, db := k.open(t)
+			databases.Store(s, db)
+
+			return s
+		}
+		shared := open(t)
 
 		storetest.Run(t, func(t *testing.T) store.Store {
 			t.Helper()
 
 			// A transaction of SQLite holds up everybody else's.
 			if k.dialect == sqlstore.SQLite && strings.Contains(strings.ToLower(t.Name()), "transaction") {
-				s, db := k.open(t)
-
-				return opened{s, db}
+				return open(t)
 			}
 
-			return opened{shared, db}
-		}, storetest.WithUnit(unit), storetest.WithJoin(func(ctx context.Context, s store.Store) (storetest.Joining, error) {
-			own, ok := s.(opened)
+			return shared
+		}, storetest.WithUnit(unit), storetest.WithTake(take), storetest.WithJoin(func(
+			ctx context.Context, s store.Store,
+		) (storetest.Joining, error) {
+			db, _ := databases.Load(s)
+
+			own, ok := db.(*sql.DB)
 			if !ok {
 				return nil, errors.New("another store")
 			}
 
-			return k.join(ctx, own.db)
+			return k.join(ctx, own)
 		}))
 	})
 }

@@ -86,7 +86,7 @@ func attempts() []attempt {
 		{"begin", of(func(ctx context.Context, s *sqlstore.Store, _, other store.Claim) (store.Result, error) {
 			res, tx, err := s.Begin(ctx, other, time.Second)
 			if tx != nil {
-				tx.Rollback()
+				err = errors.Join(err, tx.Rollback())
 			}
 
 			return res, err
@@ -108,6 +108,9 @@ func attempts() []attempt {
 		})},
 		{"lookup", of(func(ctx context.Context, s *sqlstore.Store, mine, _ store.Claim) (store.Result, error) {
 			return s.Lookup(ctx, mine.Key)
+		})},
+		{"forget", of(func(ctx context.Context, s *sqlstore.Store, mine, _ store.Claim) (store.Result, error) {
+			return s.Forget(ctx, store.Forgetting{Key: mine.Key, Token: mine.Token, Fence: 1})
 		})},
 		{"resolve", of(func(ctx context.Context, s *sqlstore.Store, mine, _ store.Claim) (store.Result, error) {
 			return resolveCompleted(ctx, s, mine)

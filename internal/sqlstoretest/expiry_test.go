@@ -81,6 +81,14 @@ func (r rows) expire(tb testing.TB, key store.Key, from, to time.Time) time.Time
 	return time.UnixMilli(to.UnixMilli())
 }
 
+// brief is a claim whose record expires as soon as it is settled.
+func brief() store.Claim {
+	claim := newClaim()
+	claim.Retention = time.Millisecond
+
+	return claim
+}
+
 // population is records of all kinds.
 type population struct {
 	expired, kept []store.Key
@@ -97,14 +105,14 @@ func populate(t *testing.T, s *sqlstore.Store, table rows, n int) (p population)
 			p.kept = append(p.kept, claim.Key)
 
 			if rec := lookup(t, s, claim.Key).Record; rec.State == store.Released || rec.State == store.Completed {
-				gone := newClaim()
+				gone := brief()
 				start(t, s, gone)
 
 				if name == "RELEASED" {
-					res, err := s.Release(t.Context(), store.Release{Claim: gone, Retention: time.Millisecond})
+					res, err := s.Release(t.Context(), release(gone))
 					must(t, res, err)
 				} else {
-					res, err := s.Complete(t.Context(), store.Completion{Key: gone.Key, Token: gone.Token, Retention: time.Millisecond})
+					res, err := s.Complete(t.Context(), completion(gone, "paid"))
 					must(t, res, err)
 				}
 
@@ -124,9 +132,9 @@ func populate(t *testing.T, s *sqlstore.Store, table rows, n int) (p population)
 		p.kept = append(p.kept, claim.Key)
 	}
 
-	claim := newClaim()
+	claim := brief()
 	start(t, s, claim)
-	res, err := s.Complete(t.Context(), store.Completion{Key: claim.Key, Token: claim.Token, Retention: time.Millisecond})
+	res, err := s.Complete(t.Context(), completion(claim, "paid"))
 	must(t, res, err)
 	table.set(t, claim.Key, map[string]any{"format": 2})
 	p.kept = append(p.kept, claim.Key)
@@ -279,9 +287,9 @@ func TestAKeyThatIsClaimedAgainWhileItIsSweptIsKept(t *testing.T) {
 			claims := make([]store.Claim, 0, 5)
 
 			for range cap(claims) {
-				claim := newClaim()
+				claim := brief()
 				start(t, s, claim)
-				res, err := s.Complete(t.Context(), store.Completion{Key: claim.Key, Token: claim.Token, Retention: time.Millisecond})
+				res, err := s.Complete(t.Context(), completion(claim, "paid"))
 				at := must(t, res, err).Record.ExpiresAt
 				eventually(t, "it expires", func() bool { return !lookup(t, s, claim.Key).Now.Before(at) })
 

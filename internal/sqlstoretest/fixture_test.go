@@ -20,8 +20,8 @@ const (
 	unit = 200 * time.Millisecond
 	// patience is how long anything may take. What takes longer does not happen.
 	patience = 20 * time.Second
-	// unhurried is the timeout of operations that no test wants to fail.
-	unhurried = 20 * time.Second
+	// generous is the timeout of operations that no test wants to fail.
+	generous = 20 * time.Second
 	// connections is how many connections a pool has.
 	connections = 8
 )
@@ -108,7 +108,7 @@ func (k kind) on(tb testing.TB, db *sql.DB, opts ...sqlstore.Option) *sqlstore.S
 		tb.Fatal(err)
 	}
 
-	s, err := sqlstore.New(db, k.dialect, append([]sqlstore.Option{sqlstore.WithTimeout(unhurried)}, opts...)...)
+	s, err := sqlstore.New(db, k.dialect, append([]sqlstore.Option{sqlstore.WithTimeout(generous)}, opts...)...)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -125,8 +125,8 @@ func (k kind) behind(tb testing.TB) (*sqlstore.Store, *sqltest.Proxy) {
 	return k.on(tb, pool(proxy.DB(tb, k.params...))), proxy
 }
 
-// hasty is a store behind a proxy that gives up soon.
-func (k kind) hasty(tb testing.TB, proxy *sqltest.Proxy, timeout time.Duration) *sqlstore.Store {
+// impatient is a store behind a proxy that gives up soon.
+func (k kind) impatient(tb testing.TB, proxy *sqltest.Proxy, timeout time.Duration) *sqlstore.Store {
 	tb.Helper()
 
 	return k.on(tb, pool(proxy.DB(tb, k.params...)), sqlstore.WithTimeout(timeout))
@@ -164,7 +164,7 @@ func claimOn(key store.Key) store.Claim {
 }
 
 func completion(claim store.Claim, outcome string) store.Completion {
-	return store.Completion{Key: claim.Key, Token: claim.Token, Outcome: []byte(outcome), Retention: time.Hour}
+	return store.Completion{Key: claim.Key, Token: claim.Token, Outcome: []byte(outcome)}
 }
 
 func renewal(claim store.Claim) store.Renewal {
@@ -172,7 +172,7 @@ func renewal(claim store.Claim) store.Renewal {
 }
 
 func release(claim store.Claim) store.Release {
-	return store.Release{Claim: claim, Retention: time.Hour}
+	return store.Release{Claim: claim}
 }
 
 func hold(claim store.Claim) store.Hold {
@@ -314,8 +314,11 @@ func operations() []operation {
 
 			return claim
 		}, resolveCompleted, store.Completed},
+		{"forget", running, func(ctx context.Context, s *sqlstore.Store, c store.Claim) (store.Result, error) {
+			return s.Forget(ctx, store.Forgetting{Key: c.Key, Token: c.Token, Fence: 1, Force: true})
+		}, store.Absent},
 		{"resolve as not executed", overdue, func(ctx context.Context, s *sqlstore.Store, c store.Claim) (store.Result, error) {
-			return s.Resolve(ctx, store.Resolution{Key: c.Key, Fence: 1, State: store.Released, Retention: time.Hour})
+			return s.Resolve(ctx, store.Resolution{Key: c.Key, Token: c.Token, Fence: 1, State: store.Released})
 		}, store.Released},
 	}
 }
@@ -326,7 +329,7 @@ func claims(ctx context.Context, s *sqlstore.Store, c store.Claim) (store.Result
 
 func resolveCompleted(ctx context.Context, s *sqlstore.Store, c store.Claim) (store.Result, error) {
 	return s.Resolve(ctx, store.Resolution{
-		Key: c.Key, Fence: 1, State: store.Completed, Outcome: []byte("found"), Retention: time.Hour,
+		Key: c.Key, Token: c.Token, Fence: 1, State: store.Completed, Outcome: []byte("found"),
 	})
 }
 

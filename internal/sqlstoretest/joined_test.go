@@ -176,7 +176,7 @@ func TestF16OvertakenRunCannotCommitWhatItHasWritten(t *testing.T) {
 		var second answer
 
 		first := call(t.Context(), paused, "one", func(ctx context.Context) ([]byte, error) {
-			second = call(context.WithoutCancel(ctx), other, "one", s.join("winner"))
+			second = call(t.Context(), other, "one", s.join("winner")) //nolint:contextcheck // it is no call of this run's
 
 			var overtaken error
 
@@ -286,23 +286,71 @@ func TestF47JoinedTransactionsThatConflictAreRunAgain(t *testing.T) {
 	})
 }
 
-func TestCallWithoutAKeyHasAPlainTransaction(t *testing.T) {
+func TestF70CallWithoutARunHasAPlainTransactionOnlyWhereThatIsAllowed(t *testing.T) {
 	each(t, kinds, func(t *testing.T, k kind) {
 		t.Helper()
 
 		s, _ := k.opened(t, onlyonce.JoinedTransaction)
 
 		for _, ends := range []error{nil, errNo} {
-			if _, err := s.joinFor("plain", ends)(t.Context()); !errors.Is(err, ends) {
+			if _, err := s.joinFor("plain", ends)(t.Context()); !errors.Is(err, sqlstore.ErrNoRun) {
+				t.Errorf("got %v, want %v", err, sqlstore.ErrNoRun)
+			}
+
+			if _, err := s.joinFor("plain", ends)(sqlstore.OptionalRun(t.Context())); !errors.Is(err, ends) {
 				t.Errorf("got %v, want %v", err, ends)
 			}
 		}
 
-		if err := sqlstore.Join(t.Context(), nil, "nothing to join"); err != nil {
+		if err := sqlstore.Join(t.Context(), nil, "nothing to join"); !errors.Is(err, sqlstore.ErrNoRun) {
+			t.Errorf("got %v, want %v", err, sqlstore.ErrNoRun)
+		}
+
+		if err := sqlstore.Join(sqlstore.OptionalRun(t.Context()), nil, "nothing to join"); err != nil {
 			t.Error(err)
 		}
 
 		s.mustHave(t, 2, 1)
+	})
+}
+
+var errPolicy = errors.New("set TransactionMode to JoinedTransaction")
+
+func TestF70RunThatMayNotJoinIsRefusedAndWritesNothing(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		st, db := k.open(t)
+		s := k.orders(t, db)
+		claim := newClaim()
+		start(t, st, claim)
+
+		ctx := st.Join(t.Context(), &joinedRun{claim: claim, refusal: errPolicy})
+
+		for _, ctx := range []context.Context{ctx, sqlstore.OptionalRun(ctx)} {
+			if _, err := s.join("one")(ctx); !errors.Is(err, sqlstore.ErrNotJoined) || !errors.Is(err, errPolicy) {
+				t.Errorf("InTx returned %v", err)
+			}
+
+			if err := sqlstore.Join(ctx, nil, "an answer"); !errors.Is(err, sqlstore.ErrNotJoined) || !errors.Is(err, errPolicy) {
+				t.Errorf("Join returned %v", err)
+			}
+		}
+
+		// A run inside of it that may join does.
+		inner := newClaim()
+		start(t, st, inner)
+
+		if _, err := s.join("two")(st.Join(ctx, &joinedRun{claim: inner})); err != nil {
+			t.Error(err)
+		}
+
+		s.mustHave(t, 1, 1)
+
+		if outer, inner := lookup(t, st, claim.Key).Record.State, lookup(t, st, inner.Key).Record.State; outer != store.Running ||
+			inner != store.Completed {
+			t.Errorf("the records are %v and %v", outer, inner)
+		}
 	})
 }
 
@@ -329,7 +377,7 @@ func TestRunWhoseTransactionWasRolledBackAfterItJoinedKeepsItsLease(t *testing.T
 		db := pool(base.DB(t, k.params...))
 		s := k.orders(t, db)
 		lease := onlyonce.WithPolicy(onlyonce.Policy{
-			Guarantee: onlyonce.ExactlyOnce, TransactionMode: onlyonce.JoinedTransaction, Lease: 5 * unit, MaxWait: patience,
+			Guarantee: onlyonce.ExactlyOnce, TransactionMode: onlyonce.JoinedTransaction, Lease: 20 * unit, MaxWait: patience,
 		})
 		here, there := engine(t, k.on(t, db), 0, lease), engine(t, k.on(t, pool(base.DB(t, k.params...))), 0, lease)
 		undone := make(chan struct{})
@@ -348,7 +396,7 @@ func TestRunWhoseTransactionWasRolledBackAfterItJoinedKeepsItsLease(t *testing.T
 				return nil, err
 			}
 
-			time.Sleep(10 * unit) // longer than its lease
+			time.Sleep(25 * unit) // longer than its lease
 
 			return s.join("one")(ctx)
 		})

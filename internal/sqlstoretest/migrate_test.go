@@ -169,7 +169,7 @@ func TestSchemaIsWhatMigrateDoes(t *testing.T) {
 			}
 		}
 
-		s, err := sqlstore.New(db, k.dialect, sqlstore.WithTable("billing_records"), sqlstore.WithTimeout(unhurried))
+		s, err := sqlstore.New(db, k.dialect, sqlstore.WithTable("billing_records"), sqlstore.WithTimeout(generous))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -119,11 +119,14 @@ func TestAnotherProcessIsToldWhatDoesNotRunAnyMore(t *testing.T) {
 type joinedRun struct {
 	claim   store.Claim
 	applied atomic.Bool
+	refusal error
 }
 
 func (j *joinedRun) Outcome(any, error) (op store.Completion, definite, keep bool, problem error) {
 	return completion(j.claim, "paid"), true, false, nil
 }
+
+func (j *joinedRun) Refusal(context.Context) error { return j.refusal }
 
 func (j *joinedRun) Written(applied bool) { j.applied.Store(applied) }
 

@@ -200,7 +200,9 @@ func TestPipelinedTransactionDoesNotStumbleOverDeadConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	tx.Rollback()
+	if err := tx.Rollback(); err != nil {
+		t.Error(err)
+	}
 }
 
 // An error of a statement before the commit is told apart from one of the commit: nothing has happened for sure.

@@ -134,7 +134,7 @@ func TestF49OfTwoReconcilersAndALateOwnerExactlyOneSettlesTheRecord(t *testing.T
 			resolve := func(i int, outcome string) func() {
 				return settle(outcome, func() (store.Result, error) {
 					return s[i].Resolve(t.Context(), store.Resolution{
-						Key: claim.Key, Fence: 1, State: store.Completed, Outcome: []byte(outcome), Retention: time.Hour,
+						Key: claim.Key, Token: claim.Token, Fence: 1, State: store.Completed, Outcome: []byte(outcome),
 					})
 				})
 			}

@@ -106,8 +106,9 @@ func engine(tb testing.TB, s store.Store, transaction onlyonce.TransactionMode, 
 	tb.Helper()
 
 	opts = append([]onlyonce.Option{
+		onlyonce.WithObserver(nil),
 		onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, TransactionMode: transaction}),
-		onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: unhurried, SettleTimeout: unhurried}),
+		onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: generous, SettleTimeout: generous}),
 	}, opts...)
 
 	e, err := onlyonce.New(s, opts...)

@@ -235,30 +235,6 @@ func TestCompletionOfASingleTransactionIsAHeapOnlyUpdate(t *testing.T) {
 	})
 }
 
-// A handler could commit by itself, although it must not: nobody may take that for an outcome then.
-func TestTransactionThatItsHandlerCommitsIsNotReplayed(t *testing.T) {
-	each(t, []kind{kinds[0], pipelined()}, func(t *testing.T, k kind) {
-		t.Helper()
-
-		s, e := k.opened(t, onlyonce.SingleTransaction)
-
-		first := call(t.Context(), e, "one", func(ctx context.Context) ([]byte, error) {
-			_, err := sqlstore.Tx(ctx).ExecContext(ctx, "COMMIT")
-
-			return body(1), errors.Join(err, errNo)
-		})
-		if first.err == nil {
-			t.Errorf("the call was answered %q", first.Body)
-		}
-
-		if got := call(t.Context(), e, "one", s.sell("one")); got.err == nil {
-			t.Errorf("the next call was answered %s %q", got.Status, got.Body)
-		}
-
-		s.mustHave(t, 0, 0)
-	})
-}
-
 func TestHandlerThatTakesASecondConnectionCannotStarveThePool(t *testing.T) {
 	each(t, singleServers(), func(t *testing.T, k kind) {
 		t.Helper()

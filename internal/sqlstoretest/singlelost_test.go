@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/internal/sqltest"
@@ -122,7 +121,7 @@ func TestF10RollbackThatIsNeverAnsweredDoesNotHoldItsCaller(t *testing.T) {
 		var tx store.Transaction
 
 		for timeout := unit; tx == nil; timeout *= 2 {
-			_, begun, err := k.hasty(t, proxy, timeout).Begin(t.Context(), claim, patience)
+			_, begun, err := k.impatient(t, proxy, timeout).Begin(t.Context(), claim, patience)
 			if err != nil && timeout > patience {
 				t.Fatalf("no transaction has begun: %v", err)
 			}
@@ -135,7 +134,7 @@ func TestF10RollbackThatIsNeverAnsweredDoesNotHoldItsCaller(t *testing.T) {
 		ended := make(chan struct{})
 
 		go func() {
-			tx.Rollback()
+			_ = tx.Rollback() // nobody answers
 			close(ended)
 		}()
 
@@ -150,7 +149,7 @@ func TestF12CommitThatIsNeverAnsweredIsDecidedInTime(t *testing.T) {
 
 		st, proxy := k.behind(t)
 		s := k.orders(t, pool(proxy.DB(t, k.params...)))
-		e := engine(t, st, onlyonce.SingleTransaction, onlyonce.WithLimits(onlyonce.Limits{SettleTimeout: 2 * time.Second}))
+		e := engine(t, st, onlyonce.SingleTransaction, onlyonce.WithLimits(onlyonce.Limits{SettleTimeout: patience / 2}))
 
 		armed := proxy.Next(sqltest.Hung, sqltest.Starting("commit"))
 		call(t.Context(), e, "one", s.sell("one")).mustBe(t, onlyonce.StatusExecuted, "#1")

@@ -15,8 +15,8 @@
 // of SQLite is a file: [SQLite]. All servers run on ports of their own with their files in folders of their own, and end
 // with the tests, or with their process.
 //
-// A [Proxy] knows what is a statement, and where a request and a reply begins and ends, so that it can lose exactly one of
-// them, and counts what passes. It does not follow encrypted or compressed lines.
+// A [Proxy] makes the faults of package proxytest: it knows statements, requests and replies, so that it can lose exactly
+// one of them, and counts what passes. It does not follow encrypted or compressed lines.
 //
 // Drivers send some statements again by themselves. That of PostgreSQL, in version 5.12, says of a statement without
 // arguments, and of all in its simple mode, that it was not sent when only the reply was lost: [database/sql] then has the

@@ -28,6 +28,10 @@ func (mariadb) driver() string     { return "mysql" }
 func (mariadb) main() string       { return "test" }
 func (mariadb) dialogue() dialogue { return newMySQLDialogue() }
 
+func (mariadb) connections(n int) []string {
+	return []string{"--max-connections=" + strconv.Itoa(n)}
+}
+
 func (mariadb) dsn(addr, database, params string) string {
 	return fmt.Sprintf("root@tcp(%s)/%s?%s", addr, database, params)
 }

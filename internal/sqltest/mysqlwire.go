@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"sync"
+
+	"github.com/onlyonce-go/onlyonce/internal/proxytest"
 )
 
 // mysqlDialogue is the protocol of MySQL and MariaDB: https://mariadb.com/kb/en/clientserver-protocol/. What would make
@@ -16,10 +18,17 @@ import (
 type mysqlDialogue struct {
 	mu       sync.Mutex
 	started  bool
-	prepared map[uint32]string // texts by number
+	texts    map[*request]string // of what is to be prepared
+	prepared map[uint32]string   // texts by number
+
+	// Of the reply that is being read.
+	current  *request
+	progress progress
 }
 
-func newMySQLDialogue() *mysqlDialogue { return &mysqlDialogue{prepared: make(map[uint32]string)} }
+func newMySQLDialogue() *mysqlDialogue {
+	return &mysqlDialogue{texts: make(map[*request]string), prepared: make(map[uint32]string)}
+}
 
 // Kinds of requests, which are the commands of the protocol, but for the first.
 const (
@@ -55,11 +64,10 @@ const (
 	openCursor  = 0x40
 )
 
-func (*mysqlDialogue) greeting() []*request {
-	return []*request{{kind: comGreeting, answered: make(chan struct{})}}
-}
+// Greeting is the request that the server answers when it begins.
+func (*mysqlDialogue) Greeting() *request { return &request{Kind: comGreeting} }
 
-func (d *mysqlDialogue) request(r *bufio.Reader) (*request, error) {
+func (d *mysqlDialogue) Request(r *bufio.Reader) (*request, error) {
 	raw, payload, err := readMySQL(r)
 	if err != nil {
 		return nil, err
@@ -68,38 +76,38 @@ func (d *mysqlDialogue) request(r *bufio.Reader) (*request, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 
-	q := &request{raw: raw, answered: make(chan struct{})}
+	q := &request{Raw: raw}
 
 	if !d.started {
-		q.silent = true // it belongs to the greeting
+		q.Silent = true // it belongs to the greeting
 
 		return q, nil
 	}
 
 	if len(payload) == 0 {
-		return nil, fmt.Errorf("%w: an empty command", errProtocol)
+		return nil, fmt.Errorf("%w: an empty command", proxytest.ErrProtocol)
 	}
 
-	q.kind = payload[0]
+	q.Kind = payload[0]
 
-	switch q.kind {
+	switch q.Kind {
 	case comQuery:
-		q.add(string(payload[1:]))
-		q.counts = !q.isHousekeeping()
+		q.Counts = add(q, string(payload[1:]))
 	case comExecute:
-		q.add(d.prepared[number(payload)])
-		q.counts = true
+		add(q, d.prepared[number(payload)])
+
+		q.Counts = true
 	case comPrepare:
-		q.counts = true
-		q.text = string(payload[1:])
+		q.Counts = true
+		d.texts[q] = string(payload[1:])
 	case comFetch:
-		q.counts = true
+		q.Counts = true
 	case comClose:
 		delete(d.prepared, number(payload))
 
-		q.silent = true
+		q.Silent = true
 	case comQuit, comLongData:
-		q.silent = true
+		q.Silent = true
 	case comChangeUser:
 		d.started = false // until the server is content
 	}
@@ -116,36 +124,40 @@ func number(payload []byte) uint32 {
 	return binary.LittleEndian.Uint32(payload[1:])
 }
 
-func (d *mysqlDialogue) reply(r *bufio.Reader, to *request) (reply, error) {
+func (d *mysqlDialogue) Reply(r *bufio.Reader, to *request) (proxytest.Reply, error) {
 	raw, payload, err := readMySQL(r)
 	if err != nil {
-		return reply{}, err
+		return proxytest.Reply{}, err
 	}
 
 	if to == nil || len(payload) == 0 {
-		return reply{raw: raw}, nil // it tells why it hangs up
+		return proxytest.Reply{Raw: raw}, nil // it tells why it hangs up
 	}
 
 	complete, err := d.advance(payload, to)
 
-	return reply{raw, complete}, err
+	return proxytest.Reply{Raw: raw, Complete: complete}, err
 }
 
 // advance reports whether a packet completes the reply to a request.
 func (d *mysqlDialogue) advance(payload []byte, to *request) (complete bool, err error) {
-	first := payload[0]
-	begun := to.progress.begun
-	to.progress.begun = true
+	if to != d.current {
+		d.current, d.progress = to, progress{}
+	}
 
-	if first == packetError && (!begun || to.progress.columns == 0) {
+	first := payload[0]
+	begun := d.progress.begun
+	d.progress.begun = true
+
+	if first == packetError && (!begun || d.progress.columns == 0) {
 		d.start(to)
 
 		return true, nil
 	}
 
-	switch to.kind {
+	switch to.Kind {
 	case comGreeting, comChangeUser:
-		if to.kind == comGreeting && !begun {
+		if to.Kind == comGreeting && !begun {
 			return false, simplify(payload)
 		}
 
@@ -159,7 +171,7 @@ func (d *mysqlDialogue) advance(payload []byte, to *request) (complete bool, err
 	case comFetch:
 		return first == packetEnd && len(payload) < 9, nil
 	case comQuery, comExecute:
-		return result(payload, &to.progress, begun)
+		return result(payload, &d.progress, begun)
 	default:
 		return true, nil
 	}
@@ -167,7 +179,7 @@ func (d *mysqlDialogue) advance(payload []byte, to *request) (complete bool, err
 
 // start notes that commands follow.
 func (d *mysqlDialogue) start(to *request) {
-	if to.kind == comGreeting || to.kind == comChangeUser {
+	if to.Kind == comGreeting || to.Kind == comChangeUser {
 		d.mu.Lock()
 		d.started = true
 		d.mu.Unlock()
@@ -176,7 +188,7 @@ func (d *mysqlDialogue) start(to *request) {
 
 // preparing counts the packets that describe a prepared statement.
 func (d *mysqlDialogue) preparing(payload []byte, to *request, begun bool) (complete bool, err error) {
-	p := &to.progress
+	p := &d.progress
 
 	if begun {
 		p.columns--
@@ -185,11 +197,12 @@ func (d *mysqlDialogue) preparing(payload []byte, to *request, begun bool) (comp
 	}
 
 	if len(payload) < 9 {
-		return false, fmt.Errorf("%w: a prepared statement in %d bytes", errProtocol, len(payload))
+		return false, fmt.Errorf("%w: a prepared statement in %d bytes", proxytest.ErrProtocol, len(payload))
 	}
 
 	d.mu.Lock()
-	d.prepared[number(payload)] = to.text
+	d.prepared[number(payload)] = d.texts[to]
+	delete(d.texts, to)
 	d.mu.Unlock()
 
 	for _, n := range []uint16{binary.LittleEndian.Uint16(payload[5:]), binary.LittleEndian.Uint16(payload[7:])} {
@@ -215,7 +228,7 @@ func result(payload []byte, p *progress, begun bool) (complete bool, err error) 
 
 		return p.end(flags), nil
 	case !begun && first == packetFile:
-		return false, fmt.Errorf("%w: the server asks for a file", errProtocol)
+		return false, fmt.Errorf("%w: the server asks for a file", proxytest.ErrProtocol)
 	case !begun:
 		columns, _ := length(payload)
 		p.columns = columns + 1 // and an end
@@ -269,7 +282,7 @@ func simplify(payload []byte) error {
 	at := name + 1 + 4 + 8 + 1 // number of the session, a part of the challenge, a filler
 
 	if payload[0] != 10 || name < 0 || len(payload) < at+18 {
-		return fmt.Errorf("%w: a greeting of version %d", errProtocol, payload[0])
+		return fmt.Errorf("%w: a greeting of version %d", proxytest.ErrProtocol, payload[0])
 	}
 
 	const (

@@ -33,6 +33,10 @@ func (postgres) driver() string     { return "pgx" }
 func (postgres) main() string       { return "postgres" }
 func (postgres) dialogue() dialogue { return new(postgresDialogue) }
 
+func (postgres) connections(n int) []string {
+	return []string{"-c", "max_connections=" + strconv.Itoa(n)}
+}
+
 func (postgres) dsn(addr, database, params string) string {
 	return fmt.Sprintf("postgres://postgres@%s/%s?%s", addr, database, query("sslmode=disable", params))
 }

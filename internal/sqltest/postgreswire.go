@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"github.com/onlyonce-go/onlyonce/internal/proxytest"
 )
 
 // postgresDialogue is PostgreSQL's protocol, version 3:
@@ -35,14 +37,15 @@ const (
 // largest is how long a message may be.
 const largest = 1 << 30
 
-func (*postgresDialogue) greeting() []*request { return nil }
+// Greeting returns none: the client begins.
+func (*postgresDialogue) Greeting() *request { return nil }
 
-func (d *postgresDialogue) request(r *bufio.Reader) (*request, error) {
+func (d *postgresDialogue) Request(r *bufio.Reader) (*request, error) {
 	if !d.started {
 		return d.begin(r)
 	}
 
-	q := &request{answered: make(chan struct{})}
+	q := &request{}
 
 	for {
 		raw, err := readPostgres(r, 1)
@@ -50,15 +53,14 @@ func (d *postgresDialogue) request(r *bufio.Reader) (*request, error) {
 			return nil, err
 		}
 
-		q.kind = raw[0]
-		q.raw = append(q.raw, raw...)
+		q.Kind = raw[0]
+		q.Raw = append(q.Raw, raw...)
 
 		body := bytes.Split(raw[5:], []byte{0})
 
-		switch q.kind {
+		switch q.Kind {
 		case 'Q': // Query
-			q.add(string(body[0]))
-			q.counts = !q.isHousekeeping()
+			q.Counts = add(q, string(body[0]))
 
 			return q, nil
 		case 'P': // Parse
@@ -66,15 +68,15 @@ func (d *postgresDialogue) request(r *bufio.Reader) (*request, error) {
 		case 'B': // Bind
 			d.portals[string(body[0])] = d.prepared[string(body[1])]
 		case 'E': // Execute
-			q.add(d.portals[string(body[0])])
+			add(q, d.portals[string(body[0])])
 		case 'D', 'C': // Describe, Close
 		case 'S', 'F': // Sync, FunctionCall
-			q.counts = true
+			q.Counts = true
 
 			return q, nil
 		default: // Flush, Terminate, the data of a COPY, a password
-			q.counts = q.kind == 'H'
-			q.silent = true
+			q.Counts = q.Kind == 'H'
+			q.Silent = true
 
 			return q, nil
 		}
@@ -88,18 +90,18 @@ func (d *postgresDialogue) begin(r *bufio.Reader) (*request, error) {
 	}
 
 	if len(raw) < 8 {
-		return nil, fmt.Errorf("%w: a connection begins with %d bytes", errProtocol, len(raw))
+		return nil, fmt.Errorf("%w: a connection begins with %d bytes", proxytest.ErrProtocol, len(raw))
 	}
 
-	q := &request{raw: raw, answered: make(chan struct{})}
+	q := &request{Raw: raw}
 
 	switch binary.BigEndian.Uint32(raw[4:]) {
 	case askTLS, askGSS:
-		q.kind = encryption
+		q.Kind = encryption
 	case askCancel:
-		q.silent = true
+		q.Silent = true
 	default:
-		q.kind = startup
+		q.Kind = startup
 		d.started = true
 		d.prepared, d.portals = make(map[string]string), make(map[string]string)
 	}
@@ -107,22 +109,22 @@ func (d *postgresDialogue) begin(r *bufio.Reader) (*request, error) {
 	return q, nil
 }
 
-func (*postgresDialogue) reply(r *bufio.Reader, to *request) (reply, error) {
-	if to != nil && to.kind == encryption {
+func (*postgresDialogue) Reply(r *bufio.Reader, to *request) (proxytest.Reply, error) {
+	if to != nil && to.Kind == encryption {
 		letter, err := r.ReadByte()
 		if err == nil && letter != 'N' {
-			err = fmt.Errorf("%w: it encrypts (%q)", errProtocol, letter)
+			err = fmt.Errorf("%w: it encrypts (%q)", proxytest.ErrProtocol, letter)
 		}
 
-		return reply{[]byte{letter}, true}, err
+		return proxytest.Reply{Raw: []byte{letter}, Complete: true}, err
 	}
 
 	raw, err := readPostgres(r, 1)
 	if err != nil {
-		return reply{}, err
+		return proxytest.Reply{}, err
 	}
 
-	return reply{raw, to != nil && raw[0] == 'Z'}, nil // ReadyForQuery
+	return proxytest.Reply{Raw: raw, Complete: raw[0] == 'Z'}, nil // ReadyForQuery
 }
 
 // readPostgres reads a message whose length stands behind a prefix.
@@ -134,7 +136,7 @@ func readPostgres(r *bufio.Reader, prefix int) ([]byte, error) {
 
 	length := binary.BigEndian.Uint32(head[prefix:])
 	if length < 4 || length > largest {
-		return nil, fmt.Errorf("%w: a message of %d bytes", errProtocol, length)
+		return nil, fmt.Errorf("%w: a message of %d bytes", proxytest.ErrProtocol, length)
 	}
 
 	raw := slices.Grow(head, int(length)-4)[:prefix+int(length)]
@@ -142,13 +144,3 @@ func readPostgres(r *bufio.Reader, prefix int) ([]byte, error) {
 
 	return raw, err
 }
-
-// add notes that a statement is to be executed.
-func (q *request) add(text string) {
-	if s := (Statement{Text: oneLine(text)}); !s.isHousekeeping() {
-		q.statements = append(q.statements, s)
-	}
-}
-
-// isHousekeeping reports whether there is nothing in a query but housekeeping.
-func (q *request) isHousekeeping() bool { return len(q.statements) == 0 }

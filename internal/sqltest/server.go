@@ -7,12 +7,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -43,6 +43,8 @@ type kind interface {
 
 	// main is the name of the database that a server comes with.
 	main() string
+	// connections are the arguments for a number of connections.
+	connections(n int) []string
 	// dialogue returns the protocol on a new connection.
 	dialogue() dialogue
 	// drop removes a database, whoever uses it.
@@ -262,14 +264,11 @@ func (s *Server) ask(question func(ctx context.Context, db *sql.DB) error) error
 	return question(ctx, db)
 }
 
-// databases counts all that were made, by whatever server.
-var databases atomic.Int64
-
 // Fresh returns an empty database, which ends with the test.
 func (s *Server) Fresh(tb testing.TB) *Database {
 	tb.Helper()
 
-	name := fmt.Sprintf("test%d", databases.Add(1))
+	name := fmt.Sprintf("test_%016x", rand.Uint64()) // other processes use the server, too
 
 	err := s.ask(func(ctx context.Context, db *sql.DB) error {
 		_, err := db.ExecContext(ctx, "CREATE DATABASE "+name)

@@ -14,39 +14,68 @@ import (
 // Tests is what [testing.M] is.
 type Tests interface{ Run() int }
 
-// Shared returns tests that end the servers which they have shared.
+// Shared returns tests that end the servers that were started for them to share.
 func Shared(m Tests) Tests {
 	sharing.Store(true)
 
 	return sharers{m}
 }
 
-// PostgresDatabase returns an empty database of a PostgreSQL server that the tests of this process share. Their TestMain
-// goes through [Shared].
+// PostgresDatabase returns an empty database of a PostgreSQL server that tests share: the one that the environment names
+// ([Serve]), or else one of this process. Its TestMain goes through [Shared].
 func PostgresDatabase(tb testing.TB) *Database {
 	tb.Helper()
 
 	return sharedPostgres.fresh(tb)
 }
 
-// MariaDBDatabase returns an empty database of a MariaDB server that the tests of this process share. Their TestMain goes
-// through [Shared].
+// MariaDBDatabase returns an empty database of a MariaDB server that tests share: the one that the environment names
+// ([Serve]), or else one of this process. Its TestMain goes through [Shared].
 func MariaDBDatabase(tb testing.TB) *Database {
 	tb.Helper()
 
 	return sharedMariaDB.fresh(tb)
 }
 
-// The servers are shared by all tests of a process.
+// The servers are shared by all tests of a process, and of several processes where the environment names servers.
 var (
 	sharing        atomic.Bool
-	sharedPostgres = shared{kind: postgres{}}
-	sharedMariaDB  = shared{kind: mariadb{}}
+	sharedPostgres = shared{kind: postgres{}, variable: "ONLYONCE_TEST_POSTGRES"}
+	sharedMariaDB  = shared{kind: mariadb{}, variable: "ONLYONCE_TEST_MARIADB"}
 )
+
+// Serve starts a PostgreSQL and a MariaDB server for the tests of other processes. It returns the environment that names
+// them, and a function that ends them.
+func Serve() (environment []string, end func() error, err error) {
+	var (
+		starting sync.WaitGroup
+		failed   [2]error
+	)
+
+	all := []*shared{{kind: postgres{}, variable: sharedPostgres.variable}, {kind: mariadb{}, variable: sharedMariaDB.variable}}
+	for i, s := range all {
+		starting.Go(func() { s.server, failed[i] = s.boot() })
+	}
+
+	starting.Wait()
+
+	end = func() error { return errors.Join(all[0].end(), all[1].end()) }
+
+	if err := errors.Join(failed[:]...); err != nil {
+		return nil, nil, errors.Join(err, end())
+	}
+
+	for _, s := range all {
+		environment = append(environment, s.variable+"="+s.server.addr)
+	}
+
+	return environment, end, nil
+}
 
 // shared is a server that starts when it is needed. Nobody can kill it, so that it need not sync.
 type shared struct {
-	kind kind
+	kind     kind
+	variable string // of the environment, with the address of a server that runs already
 
 	mu     sync.Mutex
 	server *Server
@@ -73,17 +102,30 @@ func (s *shared) get() (*Server, error) {
 	defer s.mu.Unlock()
 
 	if s.server == nil && s.failed == nil {
-		s.server, s.failed = boot(s.kind, []Option{WithoutSync()})
+		if addr := os.Getenv(s.variable); addr != "" {
+			s.server = &Server{kind: s.kind, Database: &Database{engine: s.kind, addr: addr, name: s.kind.main()}}
+		} else {
+			s.server, s.failed = s.boot()
+		}
 	}
 
 	return s.server, s.failed
 }
 
+// boot starts a server that has room for the connections of many tests.
+func (s *shared) boot() (*Server, error) {
+	return boot(s.kind, []Option{WithoutSync(), WithArgs(s.kind.connections(sharedConnections)...)})
+}
+
+// sharedConnections is how many connections a shared server has.
+const sharedConnections = 500
+
+// end ends a server that was started here.
 func (s *shared) end() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	if s.server == nil {
+	if s.server == nil || s.server.child == nil {
 		return nil
 	}
 

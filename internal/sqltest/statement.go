@@ -11,7 +11,7 @@ type Statement struct {
 }
 
 // Match chooses statements.
-type Match func(Statement) bool
+type Match = func(Statement) bool
 
 // Starting chooses statements by how they begin, in any case and with any white space.
 func Starting(text string) Match {

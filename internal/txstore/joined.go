@@ -43,6 +43,10 @@ func (t *Tx) Join(ctx context.Context, response any, answer error) error {
 		panic("txstore: the handler has no joined run")
 	}
 
+	if err := joined.run.Refusal(ctx); err != nil {
+		return err
+	}
+
 	op, definite, _, err := joined.run.Outcome(response, answer)
 	if err != nil || !definite {
 		return errors.Join(err, errors.New("txstore: not definite"))

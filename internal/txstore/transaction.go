@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/onlyonce-go/onlyonce/store"
 )
@@ -13,6 +14,9 @@ type transactionKey struct{}
 // ErrConflict is the error of a handler's statement that meets another transaction.
 var ErrConflict = errors.New("txstore: conflict")
 
+// ErrViolation is the database's error where it does not accept what the handler wrote.
+var ErrViolation = errors.New("txstore: a deferred constraint is violated")
+
 var errLost = errors.New("txstore: the connection is gone")
 
 // transaction is a single one: that of a claim.
@@ -20,16 +24,35 @@ type transaction struct {
 	store  *Store
 	claim  store.Claim
 	writes []func()
+	used   atomic.Bool
+}
+
+// Take takes the transaction from a handler's context, and writes nothing.
+func Take(ctx context.Context) error {
+	_, err := take(ctx)
+
+	return err
 }
 
 // Write gives the transaction that a handler's context belongs to something to do when it commits.
 func Write(ctx context.Context, write func()) {
-	tx, ok := ctx.Value(transactionKey{}).(*transaction)
-	if !ok {
-		panic("txstore: the handler has no transaction")
+	tx, err := take(ctx)
+	if err != nil {
+		panic(err)
 	}
 
 	tx.writes = append(tx.writes, write)
+}
+
+func take(ctx context.Context) (*transaction, error) {
+	tx, ok := ctx.Value(transactionKey{}).(*transaction)
+	if !ok {
+		return nil, errors.New("txstore: the handler has no transaction")
+	}
+
+	tx.used.Store(true)
+
+	return tx, nil
 }
 
 // Context implements [store.Transaction].
@@ -52,6 +75,8 @@ func (t *transaction) Complete(ctx context.Context, op store.Completion, undo bo
 		return store.Result{}, fmt.Errorf("%w, %w", store.ErrRolledBack, store.ErrConflict)
 	case Refused:
 		return store.Result{}, store.ErrRolledBack
+	case Violation:
+		return store.Result{}, &store.RefusedError{Err: ErrViolation}
 	case RequestLost:
 		return store.Result{}, errLost
 	case NoFault, ReplyLost:
@@ -75,7 +100,14 @@ func (t *transaction) Complete(ctx context.Context, op store.Completion, undo bo
 }
 
 // Rollback implements [store.Transaction].
-func (t *transaction) Rollback() { t.store.unlock(t.claim.Key) }
+func (t *transaction) Rollback() error {
+	t.store.unlock(t.claim.Key)
+
+	return nil
+}
 
 // Conflicted implements [store.Transaction].
 func (t *transaction) Conflicted(err error) bool { return errors.Is(err, ErrConflict) }
+
+// Used implements [store.Transaction].
+func (t *transaction) Used() bool { return t.used.Load() }

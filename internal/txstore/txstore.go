@@ -2,6 +2,7 @@ package txstore
 
 import (
 	"context"
+	"iter"
 	"sync"
 	"time"
 
@@ -30,6 +31,8 @@ const (
 	Conflict
 	// Refused rolls it back.
 	Refused
+	// Violation rolls it back, because the database does not accept what the handler wrote.
+	Violation
 	// ReplyLost commits, and nobody gets to know.
 	ReplyLost
 	// RequestLost rolls it back, and nobody gets to know.
@@ -143,6 +146,21 @@ func (s *Store) Resolve(ctx context.Context, op store.Resolution) (store.Result,
 	return locked(ctx, s, op.Key, op, s.committed.Resolve)
 }
 
+// Forget implements [store.Forgetter].
+func (s *Store) Forget(ctx context.Context, op store.Forgetting) (store.Result, error) {
+	return locked(ctx, s, op.Key, op, s.committed.Forget)
+}
+
+// ListUnknown implements [store.Lister]. It sees what is committed.
+func (s *Store) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] {
+	return s.committed.ListUnknown(ctx)
+}
+
+// Capabilities implements [store.Store]. Operations wait for locks.
+func (s *Store) Capabilities() store.Capabilities {
+	return store.Capabilities{Inspector: s, Lister: s, Forgetter: s, Transactional: s}
+}
+
 // Lookup implements [store.Inspector]. It sees what is committed.
 func (s *Store) Lookup(ctx context.Context, key store.Key) (store.Result, error) {
 	return s.committed.Lookup(ctx, key)
@@ -182,9 +200,3 @@ func (s *Store) Begin(ctx context.Context, op store.Claim, wait time.Duration) (
 
 	return res, &transaction{store: s, claim: op}, nil
 }
-
-var (
-	_ store.Store         = (*Store)(nil)
-	_ store.Inspector     = (*Store)(nil)
-	_ store.Transactional = (*Store)(nil)
-)

@@ -8,7 +8,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// entry is a record in its compact form of 160 bytes, which the runtime allocates without waste. Times are nanoseconds
+// entry is a record in its compact form of 176 bytes, which the runtime allocates without waste. Times are nanoseconds
 // since 1970, zero for a zero time. The methods of a program are few, so their names are shared.
 type entry struct {
 	outcome     []byte
@@ -23,6 +23,8 @@ type entry struct {
 	lastStart   int64
 	ended       int64
 	expires     int64
+	retention   int64
+	scope       uint64
 	attempts    uint32
 	scheme      uint16
 	state       store.State
@@ -64,6 +66,7 @@ func (e *entry) read(rec *store.Record) {
 	rec.LastStart = timeOf(e.lastStart)
 	rec.EndedAt = timeOf(e.ended)
 	rec.ExpiresAt = timeOf(e.expires)
+	rec.Retention = time.Duration(e.retention)
 	rec.Outcome = e.outcome
 	rec.Doubtful = e.flags&doubtful != 0
 	rec.Resolved = e.flags&resolved != 0
@@ -88,6 +91,7 @@ func (e *entry) set(rec *store.Record) {
 	e.lastStart = nanos(rec.LastStart)
 	e.ended = nanos(rec.EndedAt)
 	e.expires = nanos(rec.ExpiresAt)
+	e.retention = int64(rec.Retention)
 	e.outcome = rec.Outcome
 	e.readableKey = rec.ReadableKey
 

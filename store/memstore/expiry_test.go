@@ -58,13 +58,13 @@ func cycle(t *testing.T, s *Store, key store.Key, fence uint64, retention time.D
 
 	claim := store.Claim{
 		Key: key, Token: store.Token{byte(fence), byte(fence >> 8), byte(fence >> 16), 1}, Fence: fence,
-		Guarantee: store.AtMostOnce, Lease: time.Minute,
+		Guarantee: store.AtMostOnce, Lease: time.Minute, Retention: retention,
 	}
 	if res, err := s.Claim(t.Context(), claim); err != nil || !res.Applied {
 		t.Fatalf("claim with fence %d: applied=%t, error %v", fence, res.Applied, err)
 	}
 
-	if res, err := s.Release(t.Context(), store.Release{Claim: claim, Retention: retention}); err != nil || !res.Applied {
+	if res, err := s.Release(t.Context(), store.Release{Claim: claim}); err != nil || !res.Applied {
 		t.Fatalf("release with fence %d: applied=%t, error %v", fence, res.Applied, err)
 	}
 }

@@ -37,6 +37,10 @@ func (sh *shard) unknown(now time.Time) (found []store.Listed) {
 	at := now.UnixNano()
 
 	for key, ent := range sh.entries {
+		if ent.expires != 0 && at >= ent.expires {
+			continue
+		}
+
 		if ent.state == store.Unknown || ent.state == store.Running && at >= ent.lease {
 			one := store.Listed{Key: key, Result: store.Result{Now: now}}
 			ent.read(&one.Result.Record)

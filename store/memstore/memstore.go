@@ -3,74 +3,44 @@
 //
 // It is for one process. A restart forgets every record, and two replicas of a service do not see each other's; use a
 // shared store there. Within the process it is complete: records are never lost before their retention is over, and
-// when a bound is reached new keys are refused with [store.ErrFull] instead of old ones being dropped.
+// when a bound is reached new keys are refused with [store.ErrFull] instead of old ones being dropped. One scope cannot use up
+// the whole: see [WithScopeShare].
 package memstore
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
+	"github.com/onlyonce-go/onlyonce/internal/quota"
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-const (
-	// DefaultMaxRecords is the bound on records where none is given.
-	DefaultMaxRecords = 1_000_000
-	// DefaultMaxBytes is the bound on estimated memory, in bytes, where none is given: 1 GiB.
-	DefaultMaxBytes = 1 << 30
-
-	shardCount = 64 // a power of two
-)
+const shardCount = 64 // a power of two
 
 // Store is an in-memory store. It starts no goroutine and needs no closing: expired records are removed, a few at a
 // time, by the operations that follow. Its clock is the wall clock at construction plus the monotonic time since, so a
 // step of the machine's clock moves no lease and no retention.
 type Store struct {
-	start  time.Time
-	limits limits
-	used   usage
-	shards [shardCount]shard
-}
-
-type limits struct{ records, bytes int64 }
-
-type usage struct{ records, bytes atomic.Int64 }
-
-// Option changes a Store under construction.
-type Option func(*limits)
-
-// WithMaxRecords bounds the number of records, live and not yet removed; the default is DefaultMaxRecords. It panics
-// if n is below 1.
-func WithMaxRecords(n int) Option {
-	if n < 1 {
-		panic(fmt.Sprintf("memstore: WithMaxRecords(%d): give at least 1", n))
-	}
-
-	return func(l *limits) { l.records = int64(n) }
-}
-
-// WithMaxBytes bounds the memory of all records, as estimated by their outcomes, their readable keys and a fixed overhead
-// each; the default is DefaultMaxBytes. Method names are shared and not counted. The bound is applied to new keys. An
-// outcome is always kept once its handler has run, so the outcomes of calls that are running when the bound is reached may
-// exceed it. It panics if n is below 1.
-func WithMaxBytes(n int64) Option {
-	if n < 1 {
-		panic(fmt.Sprintf("memstore: WithMaxBytes(%d): give at least 1", n))
-	}
-
-	return func(l *limits) { l.bytes = n }
+	start            time.Time
+	unknownRetention time.Duration
+	records, bytes   *quota.Quota
+	shards           [shardCount]shard
 }
 
 // New returns an empty store.
 func New(opts ...Option) *Store {
-	s := &Store{start: time.Now(), limits: limits{records: DefaultMaxRecords, bytes: DefaultMaxBytes}}
+	c := config{records: DefaultMaxRecords, bytes: DefaultMaxBytes, share: DefaultScopeShare}
 	for _, opt := range opts {
-		opt(&s.limits)
+		opt(&c)
 	}
 
+	s := &Store{
+		start: time.Now(), unknownRetention: c.unknownRetention,
+		records: quota.New(c.records, portion(c.records, c.share, 1)),
+		bytes:   quota.New(c.bytes, portion(c.bytes, c.share, minBytes)),
+	}
 	for i := range s.shards {
 		s.shards[i].entries = make(map[store.Key]*entry)
 	}
@@ -128,19 +98,30 @@ func (s *Store) Resolve(ctx context.Context, op store.Resolution) (res store.Res
 	return res, err
 }
 
+// Forget implements [store.Forgetter].
+func (s *Store) Forget(ctx context.Context, op store.Forgetting) (res store.Result, err error) {
+	err = s.update(ctx, &op.Key, &op, &res)
+
+	return res, err
+}
+
 // Watch implements [store.Notifier].
 func (s *Store) Watch(key store.Key) (changed <-chan struct{}, stop func()) {
 	return s.shard(&key).watch(key)
 }
 
-// Immediate implements [store.Immediate].
-func (s *Store) Immediate() {}
+// Capabilities implements [store.Store].
+func (s *Store) Capabilities() store.Capabilities {
+	return store.Capabilities{
+		Inspector: s, Lister: s, Forgetter: s, Notifier: s, Immediate: true, UnknownRetention: s.unknownRetention, Home: s,
+	}
+}
 
 // Len returns the number of records, those included whose retention is over and which have not been removed yet.
-func (s *Store) Len() int { return int(s.used.records.Load()) }
+func (s *Store) Len() int { return int(s.records.Used()) }
 
 // Bytes returns the estimated memory of all records, in bytes.
-func (s *Store) Bytes() int64 { return s.used.bytes.Load() }
+func (s *Store) Bytes() int64 { return s.bytes.Used() }
 
 // lookup is the operation that changes nothing.
 type lookup struct{}
@@ -161,12 +142,26 @@ func apply(op any, rec *store.Record, now time.Time) (applied, changed bool) {
 		return op.ApplyTo(rec, now)
 	case *store.Resolution:
 		return op.ApplyTo(rec, now)
+	case *store.Forgetting:
+		return op.ApplyTo(rec, now)
 	default:
 		if rec.Expired(now) {
 			*rec = store.Record{}
 		}
 
 		return false, false
+	}
+}
+
+// scopeOf is the scope of an operation that may create a record.
+func scopeOf(op any) uint64 {
+	switch op := op.(type) {
+	case *store.Claim:
+		return op.Scope
+	case *store.Release:
+		return op.Claim.Scope
+	default:
+		return 0
 	}
 }
 
@@ -197,20 +192,44 @@ func (s *Store) insert(ctx context.Context, key *store.Key, op any, res *store.R
 	return s.update(ctx, key, op, res)
 }
 
-// reserve counts a new record of the given size, or reports that a bound is reached.
-func (s *Store) reserve(size int64) error {
-	if s.used.records.Add(1) > s.limits.records {
-		s.used.records.Add(-1)
-
-		return fmt.Errorf("memstore: %d records are kept, the bound of WithMaxRecords: %w", s.limits.records, store.ErrFull)
+// reserve counts a new record of the given size for a scope, or reports which bound is reached.
+func (s *Store) reserve(scope uint64, size int64) error {
+	if !s.records.Take(scope, 1) {
+		return full(s.records, scope, 1, "records", "WithMaxRecords")
 	}
 
-	if s.used.bytes.Add(size) > s.limits.bytes {
-		s.used.records.Add(-1)
-		s.used.bytes.Add(-size)
+	if !s.bytes.Take(scope, size) {
+		s.records.Give(scope, 1)
 
-		return fmt.Errorf("memstore: %d bytes are kept, the bound of WithMaxBytes: %w", s.limits.bytes, store.ErrFull)
+		return full(s.bytes, scope, size, "bytes", "WithMaxBytes")
 	}
 
 	return nil
+}
+
+// resize counts what a record has grown or shrunk by. An outcome is kept once its handler has run, whatever the bounds.
+func (s *Store) resize(scope uint64, by int64) {
+	if by >= 0 {
+		s.bytes.Force(scope, by)
+	} else {
+		s.bytes.Give(scope, -by)
+	}
+}
+
+// release gives back what a record has taken.
+func (s *Store) release(ent *entry) {
+	s.records.Give(ent.scope, 1)
+	s.bytes.Give(ent.scope, ent.size())
+}
+
+// full says which bound is reached, and what to do.
+func full(bound *quota.Quota, scope uint64, n int64, what, option string) error {
+	if bound.OverShare(scope, n) {
+		return fmt.Errorf("memstore: no room for a new record: the caller's scope may keep %d %s, its share of the %d of %s: wait until "+
+			"its records expire, settle those whose outcome is unknown, or raise WithScopeShare or %s: %w",
+			bound.Share(), what, bound.Limit(), option, option, store.ErrFull)
+	}
+
+	return fmt.Errorf("memstore: no room for a new record: %d %s may be kept, the bound of %s: wait until records expire, settle those "+
+		"whose outcome is unknown, or raise the bound: %w", bound.Limit(), what, option, store.ErrFull)
 }

@@ -1,6 +1,9 @@
 package memstore_test
 
 import (
+	"fmt"
+	"math"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,14 +16,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-var (
-	_ store.Store     = (*memstore.Store)(nil)
-	_ store.Inspector = (*memstore.Store)(nil)
-	_ store.Lister    = (*memstore.Store)(nil)
-	_ store.Notifier  = (*memstore.Store)(nil)
-	_ store.Immediate = (*memstore.Store)(nil)
-)
 
 func TestContract(t *testing.T) {
 	t.Parallel()
@@ -35,6 +30,14 @@ func TestContractWhenBounded(t *testing.T) {
 	}, storetest.InBubble())
 }
 
+// A store that lets go of what nobody settles keeps the contract until it does.
+func TestContractWithAnUnknownRetention(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(*testing.T) store.Store {
+		return memstore.New(memstore.WithUnknownRetention(30*24*time.Hour), memstore.WithScopeShare(1))
+	}, storetest.InBubble())
+}
+
 // aClaim is a claim of one of many keys.
 func aClaim(n int) store.Claim {
 	return store.Claim{
@@ -43,7 +46,16 @@ func aClaim(n int) store.Claim {
 		Guarantee: store.AtLeastOnce,
 		Lease:     time.Minute,
 		MaxRun:    time.Minute,
+		Retention: time.Hour,
 	}
+}
+
+// keptFor is a claim with a retention of its own.
+func keptFor(n int, retention time.Duration) store.Claim {
+	claim := aClaim(n)
+	claim.Retention = retention
+
+	return claim
 }
 
 // keyOf spreads keys over all shards.
@@ -67,11 +79,9 @@ func claim(t *testing.T, s *memstore.Store, n int) store.Result {
 	return must(t, res, err)
 }
 
-func complete(t *testing.T, s *memstore.Store, n int, outcome []byte, retention time.Duration) store.Result {
+func complete(t *testing.T, s *memstore.Store, n int, outcome []byte) store.Result {
 	t.Helper()
-	res, err := s.Complete(t.Context(), store.Completion{
-		Key: keyOf(n), Token: aClaim(n).Token, Outcome: outcome, Retention: retention,
-	})
+	res, err := s.Complete(t.Context(), store.Completion{Key: keyOf(n), Token: aClaim(n).Token, Outcome: outcome})
 
 	return must(t, res, err)
 }
@@ -79,8 +89,9 @@ func complete(t *testing.T, s *memstore.Store, n int, outcome []byte, retention 
 // run claims and completes a key.
 func run(t *testing.T, s *memstore.Store, n int, retention time.Duration) {
 	t.Helper()
-	claim(t, s, n)
-	complete(t, s, n, nil, retention)
+	res, err := s.Claim(t.Context(), keptFor(n, retention))
+	must(t, res, err)
+	complete(t, s, n, nil)
 }
 
 func TestARetentionBeyondTheLatestTimeDoesNotEnd(t *testing.T) {
@@ -142,20 +153,89 @@ func TestClockCountsFromConstruction(t *testing.T) {
 	})
 }
 
-func TestOptionsPanicWhenTheyMakeNoSense(t *testing.T) {
+func TestF68_OptionsPanicOutsideTheirRangeAndNameIt(t *testing.T) {
 	t.Parallel()
 
-	for name, option := range map[string]func(){
-		"WithMaxRecords(0)": func() { memstore.WithMaxRecords(0) },
-		"WithMaxBytes(0)":   func() { memstore.WithMaxBytes(0) },
+	for what, tc := range map[string]struct {
+		option  func()
+		message string
+	}{
+		"no records":           {func() { memstore.WithMaxRecords(0) }, "WithMaxRecords(0): give 1 or more"},
+		"fewer than none":      {func() { memstore.WithMaxRecords(-1) }, "give 1 or more"},
+		"no bytes":             {func() { memstore.WithMaxBytes(0) }, "WithMaxBytes(0): give 4096 or more"},
+		"a byte too few":       {func() { memstore.WithMaxBytes(4095) }, "give 4096 or more"},
+		"no share":             {func() { memstore.WithScopeShare(0) }, "WithScopeShare(0): give more than 0 and up to 1"},
+		"a negative share":     {func() { memstore.WithScopeShare(-0.5) }, "give more than 0 and up to 1"},
+		"more than all":        {func() { memstore.WithScopeShare(1.0001) }, "give more than 0 and up to 1"},
+		"no number":            {func() { memstore.WithScopeShare(math.NaN()) }, "give more than 0 and up to 1"},
+		"more than any number": {func() { memstore.WithScopeShare(math.Inf(1)) }, "give more than 0 and up to 1"},
+		"a life too short":     {func() { memstore.WithUnknownRetention(time.Hour - 1) }, "give 0, for the life of the process, or 1h0m0s"},
+		"a negative life":      {func() { memstore.WithUnknownRetention(-1) }, "or 1h0m0s or more"},
 	} {
 		func() {
 			defer func() {
-				if recover() == nil {
-					t.Errorf("%s did not panic", name)
+				if message := fmt.Sprint(recover()); !strings.Contains(message, tc.message) {
+					t.Errorf("%s: the panic is %q, must say %q", what, message, tc.message)
 				}
 			}()
-			option()
+			tc.option()
 		}()
+	}
+}
+
+func TestF68_OptionsHoldAtTheEndsOfTheirRange(t *testing.T) {
+	t.Parallel()
+
+	for what, opts := range map[string][]memstore.Option{
+		"the least": {
+			memstore.WithMaxRecords(1), memstore.WithMaxBytes(4096), memstore.WithScopeShare(math.SmallestNonzeroFloat64),
+			memstore.WithUnknownRetention(time.Hour),
+		},
+		"the most": {
+			memstore.WithMaxRecords(math.MaxInt), memstore.WithMaxBytes(math.MaxInt64), memstore.WithScopeShare(1),
+			memstore.WithUnknownRetention(math.MaxInt64),
+		},
+		"next to the most": {
+			memstore.WithMaxRecords(math.MaxInt), memstore.WithMaxBytes(math.MaxInt64), memstore.WithScopeShare(math.Nextafter(1, 0)),
+		},
+		"no unknown retention": {memstore.WithUnknownRetention(0)},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := memstore.New(opts...)
+				claim := aClaim(1)
+				claim.Scope, claim.ReadableKey = 1, strings.Repeat("k", 255)
+
+				res, err := s.Claim(t.Context(), claim)
+				must(t, res, err)
+
+				if !res.Applied {
+					t.Error("a first claim does not win")
+				}
+
+				time.Sleep(claim.Lease + claim.MaxRun)
+
+				res, err = s.Hold(t.Context(), store.Hold{Key: claim.Key, Token: claim.Token})
+				must(t, res, err)
+
+				if !res.Applied {
+					t.Errorf("the owner's hold is refused: the record is %v", res.Record.State)
+				}
+
+				time.Sleep(time.Hour - 1)
+
+				res, err = s.Lookup(t.Context(), claim.Key)
+				must(t, res, err)
+
+				if res.Record.State != store.Unknown {
+					t.Errorf("an hour later the record is %v", res.Record.State)
+				}
+
+				if life := s.Capabilities().UnknownRetention; life != 0 && res.Record.ExpiresAt.Before(res.Now) {
+					t.Errorf("with an unknown retention of %v, the record expires at %v", life, res.Record.ExpiresAt)
+				}
+			})
+		})
 	}
 }

@@ -45,7 +45,11 @@ func (sh *shard) do(s *Store, key *store.Key, op any, res *store.Result) error {
 		return nil
 	}
 
-	if err := sh.write(s, key, ent, &res.Record); err != nil {
+	if res.Applied && s.unknownRetention > 0 {
+		res.Record.KeepUnsettled(s.unknownRetention, res.Now)
+	}
+
+	if err := sh.write(s, key, scopeOf(op), ent, &res.Record); err != nil {
 		*res = store.Result{}
 
 		return err
@@ -54,16 +58,23 @@ func (sh *shard) do(s *Store, key *store.Key, op any, res *store.Result) error {
 	return nil
 }
 
-func (sh *shard) write(s *Store, key *store.Key, ent *entry, rec *store.Record) error {
-	if ent == nil {
-		ent = new(entry)
-		if err := s.reserve(sizeOf(rec)); err != nil {
+// write keeps the record that an operation has made. A new one counts for the scope.
+func (sh *shard) write(s *Store, key *store.Key, scope uint64, ent *entry, rec *store.Record) error {
+	switch {
+	case rec.State == store.Absent:
+		sh.remove(s, key, ent)
+		sh.wake(*key)
+
+		return nil
+	case ent == nil:
+		if err := s.reserve(scope, sizeOf(rec)); err != nil {
 			return err
 		}
 
+		ent = &entry{scope: scope}
 		sh.entries[*key] = ent
-	} else {
-		s.used.bytes.Add(sizeOf(rec) - ent.size())
+	default:
+		s.resize(ent.scope, sizeOf(rec)-ent.size())
 	}
 
 	had := ent.expires
@@ -81,6 +92,12 @@ func (sh *shard) write(s *Store, key *store.Key, ent *entry, rec *store.Record) 
 	return nil
 }
 
+// remove removes a record. Its expiry, if it has one, stays behind and is stale.
+func (sh *shard) remove(s *Store, key *store.Key, ent *entry) {
+	s.release(ent)
+	delete(sh.entries, *key)
+}
+
 // expire removes up to limit records whose retention is over.
 func (sh *shard) expire(s *Store, now time.Time, limit int) {
 	at := now.UnixNano()
@@ -94,9 +111,7 @@ func (sh *shard) expire(s *Store, now time.Time, limit int) {
 			continue
 		}
 
-		s.used.records.Add(-1)
-		s.used.bytes.Add(-ent.size())
-		delete(sh.entries, due.key)
+		sh.remove(s, &due.key, ent)
 	}
 }
 

@@ -84,8 +84,8 @@ func TestWatchesOfManyLeaveNothingBehind(t *testing.T) {
 				_, stop := s.Watch(key)
 
 				if w == 0 {
-					claim := store.Claim{Key: key, Token: store.Token{1, byte(i), byte(i >> 8)}}
-					_, _ = s.Release(t.Context(), store.Release{Claim: claim, Retention: 1})
+					claim := store.Claim{Key: key, Token: store.Token{1, byte(i), byte(i >> 8)}, Retention: 1}
+					_, _ = s.Release(t.Context(), store.Release{Claim: claim})
 				}
 
 				stop()

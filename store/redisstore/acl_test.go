@@ -59,7 +59,7 @@ func allow(t *testing.T, servers []*redistest.Server, user, keys string, command
 
 // everything does all that a store can do, beginning with its construction.
 func everything(ctx context.Context, url string, forget func() error) error {
-	s, err := redisstore.Open(url, redisstore.WithTimeout(unhurried)) //nolint:contextcheck // its Check has a timeout of its own
+	s, err := redisstore.Open(url, redisstore.WithTimeout(generous)) //nolint:contextcheck // its Check has a timeout of its own
 	if err != nil {
 		return err
 	}
@@ -130,6 +130,9 @@ func life(ctx context.Context, s *redisstore.Store) (errs []error) {
 
 		_, err = s.Lookup(ctx, short.Key)
 		errs = append(errs, err)
+
+		res, err = s.Forget(ctx, forgetting(held, true))
+		do("forgetting", res, err)
 	}
 
 	return errs

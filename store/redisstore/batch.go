@@ -4,10 +4,14 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/onlyonce-go/onlyonce/store"
 )
 
 const (
@@ -34,6 +38,10 @@ type batcher struct {
 	mu      sync.Mutex // is taken before that of a lane
 	lanes   map[*redis.Client]*lane
 	only    lane
+	// owners are the servers of the 256 hash tags, as the last operation on each has found them. See index.go.
+	owners [indexes]atomic.Pointer[redis.Client]
+	// tag is where the hash tag of a name begins.
+	tag int
 }
 
 // lane is the way to one server.
@@ -51,8 +59,8 @@ type request struct {
 	turn chan bool
 }
 
-func (b *batcher) init(client Client, batched bool) {
-	b.client, b.batched, b.patient = client, batched, !heedsContexts(client)
+func (b *batcher) init(client Client, prefix string, batched bool) {
+	b.client, b.batched, b.patient, b.tag = client, batched, !heedsContexts(client), len(prefix)
 
 	if cluster, ok := client.(*redis.ClusterClient); ok {
 		b.cluster, b.lanes = cluster, make(map[*redis.Client]*lane)
@@ -110,13 +118,13 @@ func (b *batcher) do(ctx context.Context, name string, cmd *redis.StringCmd) err
 	own := &request{cmd: cmd}
 	own.deadline, _ = ctx.Deadline()
 
-	if !b.batched {
-		return b.lead(ctx, nil, []*request{own})
-	}
-
 	l, err := b.lane(ctx, name)
 	if err != nil {
 		return err
+	}
+
+	if !b.batched {
+		return b.lead(ctx, nil, []*request{own})
 	}
 
 	l.mu.Lock()
@@ -168,6 +176,8 @@ func (b *batcher) lane(ctx context.Context, name string) (*lane, error) {
 		return &b.only, nil
 	}
 
+	b.own(name, server)
+
 	b.mu.Lock()
 	defer b.mu.Unlock()
 
@@ -210,6 +220,28 @@ func (b *batcher) server(ctx context.Context, name string) (*redis.Client, error
 	}
 
 	return <-found, nil
+}
+
+// own notes the server of a name.
+func (b *batcher) own(name string, server *redis.Client) {
+	first, err := strconv.ParseUint(name[b.tag+1:b.tag+tagSize-1], 16, 8)
+	if err != nil {
+		return // no name of a record
+	}
+
+	if owner := &b.owners[first]; owner.Load() != server {
+		owner.Store(server)
+	}
+}
+
+// part is the address of the server that had a key when an operation on a key of the same hash tag last asked. It is empty
+// before the first one.
+func (b *batcher) part(key store.Key) string {
+	if owner := b.owners[key[0]].Load(); owner != nil {
+		return owner.Options().Addr
+	}
+
+	return ""
 }
 
 // lead sends a batch and hands the lane on. The first request is the caller's own.

@@ -268,12 +268,12 @@ func TestAServerThatDoesNotAnswerIsToldOfInTimeWhateverTheClient(t *testing.T) {
 	t.Cleanup(plan.Unstall)
 
 	addrs := cluster.Addrs()
-	hasty := &redis.ClusterOptions{Addrs: addrs, Dialer: plan.Dial, ContextTimeoutEnabled: true}
+	impatient := &redis.ClusterOptions{Addrs: addrs, Dialer: plan.Dial, ContextTimeoutEnabled: true}
 
 	for name, client := range map[string]redis.UniversalClient{
 		"one server":                    redis.NewClient(&redis.Options{Addr: addrs[0], Dialer: plan.Dial}),
 		"a cluster":                     redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs, Dialer: plan.Dial}),
-		"a cluster that heeds contexts": redis.NewClusterClient(hasty),
+		"a cluster that heeds contexts": redis.NewClusterClient(impatient),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -15,7 +15,7 @@ func TestF31AProcessWhoseClockIsDecadesBehindSeesTheSameLeasesAndRetentions(t *t
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(unhurried))
+	s := open(t, server.URL(), redisstore.WithTimeout(generous))
 
 	running, done, ended := newClaim(), newClaim(), overdue(t, s)
 	start(t, s, running)
@@ -29,7 +29,7 @@ func TestF31AProcessWhoseClockIsDecadesBehindSeesTheSameLeasesAndRetentions(t *t
 			t.Fatalf("it is the year %d", year)
 		}
 
-		behind := open(t, server.URL(), redisstore.WithTimeout(unhurried))
+		behind := open(t, server.URL(), redisstore.WithTimeout(generous))
 
 		for name, tt := range map[string]struct {
 			claim store.Claim
@@ -68,7 +68,7 @@ func TestF31AProcessWhoseClockIsDecadesBehindSeesTheSameLeasesAndRetentions(t *t
 func TestALeaseHasEndedInTheVeryMillisecondInWhichItEnds(t *testing.T) {
 	t.Parallel()
 
-	s := open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(unhurried))
+	s := open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(generous))
 	precise := 0
 
 	eventually(t, "a claim arrives as a lease ends", func() bool {
@@ -96,12 +96,12 @@ func TestALeaseHasEndedInTheVeryMillisecondInWhichItEnds(t *testing.T) {
 func TestTheExpiryThatAnOperationAnswersIsTheOneThatIsStored(t *testing.T) {
 	t.Parallel()
 
-	s := open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(unhurried))
+	s := open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(generous))
 
 	for name, ends := range map[string]func(store.Claim) (store.Result, error){
 		"complete": func(c store.Claim) (store.Result, error) { return s.Complete(t.Context(), completion(c, "paid")) },
 		"release": func(c store.Claim) (store.Result, error) {
-			return s.Release(t.Context(), store.Release{Claim: c, Retention: time.Hour})
+			return s.Release(t.Context(), release(c))
 		},
 	} {
 		for range 1000 { // enough to see the clock tick between the two, several times

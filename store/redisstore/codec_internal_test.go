@@ -10,6 +10,11 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
+// century is how long the longest lease, run or retention is that anybody needs.
+const century = 100 * 365.25 * 24 * time.Hour
+
+const week = 7 * 24 * time.Hour
+
 const fuzzedName = DefaultPrefix + "{00}the other bytes of a key......."
 
 // seedRecord is a record in a state, as the scripts write it.
@@ -18,16 +23,16 @@ func seedRecord(tb testing.TB, state store.State, outcome string) string {
 
 	claim := store.Claim{
 		Token: store.Token{1, 2, 3}, Fingerprint: store.Fingerprint{Scheme: 1, Sum: [32]byte{4, 5}}, Guarantee: store.AtLeastOnce,
-		Lease: time.Second, MaxRun: time.Minute, Method: "/shop.v1.Orders/Create", ReadableKey: "order-7",
+		Lease: time.Second, MaxRun: time.Minute, Retention: week, Method: "/shop.v1.Orders/Create", ReadableKey: "order-7",
 	}
 
-	fresh, err := appendFresh(nil, fuzzedName, &claim, DefaultUnsettledRetention)
+	fresh, err := appendFresh(nil, fuzzedName, &claim, span(DefaultUnknownRetention))
 	if err != nil {
 		tb.Fatal(err)
 	}
 
 	if state == store.Completed {
-		fresh = append(fresh[:aliveStart:aliveStart], fresh[aliveStart+timeSize:]...)
+		fresh = append(fresh[:aliveStart:aliveStart], fresh[aliveStart+openSize:]...)
 	}
 
 	fresh[stateStart] = byte(state)
@@ -92,12 +97,13 @@ func TestEverySeedOfAStateIsReadAndAnUnknownVerdictIsNot(t *testing.T) {
 		data := seedRecord(t, state, "paid")
 
 		var rec store.Record
-		if err := decodeRecord(&rec, fuzzedName, data, 1<<42); err != nil {
+		if err := decodeRecord(&rec, fuzzedName, data, int64(span(time.Second+week))); err != nil {
 			t.Fatal(err)
 		}
 
 		if rec.State != state || string(rec.Outcome) != "paid" || rec.Method != "/shop.v1.Orders/Create" || rec.ReadableKey != "order-7" ||
-			rec.Fence != 1 || rec.Attempts != 1 || rec.Guarantee != store.AtLeastOnce || rec.Token != (store.Token{1, 2, 3}) {
+			rec.Fence != 1 || rec.Attempts != 1 || rec.Guarantee != store.AtLeastOnce || rec.Token != (store.Token{1, 2, 3}) ||
+			rec.Retention != week {
 			t.Errorf("%v: read %+v", state, rec)
 		}
 
@@ -121,34 +127,39 @@ func TestEverySeedOfAStateIsReadAndAnUnknownVerdictIsNot(t *testing.T) {
 	}
 }
 
-func TestSpansAreRoundedUpAndBounded(t *testing.T) {
+func TestF68SpansAreRoundedUpAndFitTheStoredForm(t *testing.T) {
 	t.Parallel()
 
 	for _, tt := range []struct {
 		d    time.Duration
 		want int64
+		back time.Duration
 	}{
-		{math.MinInt64, 0},
-		{-1, 0},
-		{0, 0},
-		{1, 1},
-		{time.Millisecond, 1},
-		{time.Millisecond + 1, 2},
-		{time.Hour, 3_600_000},
-		{math.MaxInt64 - time.Millisecond, (math.MaxInt64 - 1) / 1_000_000},
-		{math.MaxInt64, longest},
+		{math.MinInt64, 0, 0},
+		{-1, 0, 0},
+		{0, 0, 0},
+		{1, 1, time.Millisecond},
+		{time.Millisecond, 1, time.Millisecond},
+		{time.Millisecond + 1, 2, 2 * time.Millisecond},
+		{time.Hour, 3_600_000, time.Hour},
+		{century, 3_155_760_000_000, century},
+		{math.MaxInt64, math.MaxInt64/1_000_000 + 1, math.MaxInt64},
 	} {
-		if got := uint48At(string(appendSpan(nil, tt.d)), 0); got != min(tt.want, longest) {
-			t.Errorf("%d ns are %d ms, want %d", tt.d, got, min(tt.want, longest))
+		got := uint48At(string(appendSpan(nil, tt.d)), 0)
+		if back := duration(got); got != tt.want || back != tt.back {
+			t.Errorf("%d ns are %d ms, want %d; and back again %v, want %v", tt.d, got, tt.want, back, tt.back)
 		}
 	}
 
-	if got := sum(math.MaxInt64, 1); got != math.MaxInt64 {
-		t.Errorf("the sum is %d", got)
+	longest := store.Claim{Lease: math.MaxInt64, MaxRun: math.MaxInt64}
+	if got, want := uint48At(string(appendUint48(nil, aliveSpan(&longest))), 0), 2*(int64(math.MaxInt64)/1_000_000+1); got != want {
+		t.Errorf("the longest run and lease are %d ms, want %d", got, want)
 	}
 
-	if got := sum(1, 2); got != 3 {
-		t.Errorf("the sum is %d", got)
+	for d, want := range map[time.Duration]int64{-1: 1, 0: 1, 1: 1, time.Hour: 3_600_000} {
+		if got := uint48At(string(appendRetention(nil, &store.Claim{Retention: d})), 0); got != want {
+			t.Errorf("a retention of %v is sent as %d, want %d", d, got, want)
+		}
 	}
 }
 
@@ -156,7 +167,8 @@ func TestATimeThatIsKnownIsNeverSentAsNone(t *testing.T) {
 	t.Parallel()
 
 	for want, at := range map[int64]time.Time{
-		0: {}, 1: time.UnixMilli(-5), 1_700_000_000_123: time.UnixMilli(1_700_000_000_123).Add(999 * time.Microsecond),
+		0: {}, 1: time.UnixMilli(-5), latest: time.UnixMilli(1 << 60),
+		1_700_000_000_123: time.UnixMilli(1_700_000_000_123).Add(999 * time.Microsecond),
 	} {
 		if got := uint48At(string(appendTime(nil, at)), 0); got != want {
 			t.Errorf("%v is sent as %d, want %d", at, got, want)

@@ -66,6 +66,7 @@ func everyOperation(t *testing.T, s *redisstore.Store, claim store.Claim, look f
 		"hold":     func() (store.Result, error) { return s.Hold(ctx, hold(claim)) },
 		"lookup":   func() (store.Result, error) { return s.Lookup(ctx, claim.Key) },
 		"resolve":  func() (store.Result, error) { return resolveCompleted(ctx, s, claim) },
+		"forget":   func() (store.Result, error) { return s.Forget(ctx, forgetting(claim, false)) },
 	} {
 		_, err := op()
 		look(name, err)
@@ -103,7 +104,7 @@ func mustNotice(t *testing.T, s *redisstore.Store, server *redistest.Server, cla
 // isSealed reports whether a byte of a specimen is the client's to check: the seal, and what it covers. An operation may then
 // change the rest of the record, which stays unreadable.
 func isSealed(name string, i int) bool {
-	identity := 57
+	identity := 63
 	if name == "COMPLETED" {
 		identity = 51
 	}
@@ -127,7 +128,7 @@ func TestF36ADamagedByteIsNoticedByEveryOperationAndLeftAsItIs(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(unhurried))
+	s := open(t, server.URL(), redisstore.WithTimeout(generous))
 
 	for name, claim := range specimens(t, s) {
 		t.Run(name, func(t *testing.T) {
@@ -153,7 +154,7 @@ func TestF36ARecordThatIsCutShortIsNoticedByEveryOperationAndLeftAsItIs(t *testi
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(unhurried))
+	s := open(t, server.URL(), redisstore.WithTimeout(generous))
 
 	for name, claim := range specimens(t, s) {
 		t.Run(name, func(t *testing.T) {
@@ -172,7 +173,7 @@ func TestF36ARecordInThePlaceOfAnotherIsNoticed(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(unhurried))
+	s := open(t, server.URL(), redisstore.WithTimeout(generous))
 
 	for name, claim := range specimens(t, s) {
 		whole := server.Client().Get(t.Context(), stored(claim.Key)).Val()
@@ -187,7 +188,7 @@ func TestF39ARecordOfANewerBuildIsNeitherReadNorTouched(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(unhurried))
+	s := open(t, server.URL(), redisstore.WithTimeout(generous))
 
 	for name, claim := range specimens(t, s) {
 		whole := server.Client().Get(t.Context(), stored(claim.Key)).Val()
@@ -201,7 +202,7 @@ func TestF36SomethingElseUnderTheNameOfARecordIsNoticed(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(unhurried))
+	s := open(t, server.URL(), redisstore.WithTimeout(generous))
 	claim := newClaim()
 	name := stored(claim.Key)
 
@@ -224,7 +225,7 @@ func TestF36ListUnknownNamesWhatItCannotReadAndGoesOn(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(unhurried))
+	s := open(t, server.URL(), redisstore.WithTimeout(generous))
 
 	good, bad := overdue(t, s), overdue(t, s)
 
@@ -252,7 +253,7 @@ func TestAFirstClaimWhoseExpiryWasTakenAwayIsUnreadableUntilItsOwnerCompletesIt(
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(unhurried))
+	s := open(t, server.URL(), redisstore.WithTimeout(generous))
 
 	claim := newClaim()
 	start(t, s, claim)

@@ -20,6 +20,9 @@
 // The scripts also keep an index of what is not settled, so that [Store.ListUnknown] need not look at every key: one sorted
 // set for each of 256 hash tags, in the slot of its records. See [WithoutIndex].
 //
+// [Store.Forget] takes a second round trip: the client decides on the bytes of the record, and the server removes the record if it
+// still has these bytes.
+//
 // Duplicates in other processes poll. Those of one process share one poll, whatever their number.
 //
 // # What it holds, and what it does not
@@ -41,7 +44,8 @@
 //   - Redis measures time by its machine's wall clock. A step forward ends leases and retentions early: under AtMostOnce that
 //     makes outcomes unknown, under AtLeastOnce it lets a run be taken over while its owner still works. Let the clock be slewed.
 //   - A fence compares the runs of one record. After the loss of the record it begins at 1 again.
-//   - Records that nobody settles live for [DefaultUnsettledRetention], and not for ever; see [WithUnsettledRetention].
+//   - Records that nobody settles live for [DefaultUnknownRetention], and not for ever; see [WithUnknownRetention].
+//   - The store sets no bound on records, neither in all nor for one caller: the bound is the server's maxmemory.
 //   - Under an eviction policy other than noeviction, a full server drops records of running calls. [Store.Check] refuses it.
 //     Under noeviction a full server refuses new claims with [store.ErrFull] before anything runs; whatever has run is
 //     recorded all the same, since the scripts that end a run are allowed to exceed the limit.
@@ -53,7 +57,7 @@
 //
 // A user of the servers' access control list needs, for a prefix of "onlyonce:",
 //
-//	~onlyonce:* +evalsha +eval +get +set +pexpiretime +time +zadd +zrem +zrange +info
+//	~onlyonce:* +evalsha +eval +get +set +del +pexpiretime +time +zadd +zrem +zrange +info
 //
 // since the commands that scripts call are checked as well; in a cluster also
 //

@@ -80,7 +80,7 @@ func TestF22ThousandDuplicatesAtOnceRunOnceInTwoProcesses(t *testing.T) {
 
 	engines := make([]*onlyonce.Engine, 2)
 	for i := range engines { // with a client each, as processes have
-		engines[i] = newEngine(t, open(t, server.URL(), redisstore.WithTimeout(unhurried)),
+		engines[i] = newEngine(t, open(t, server.URL(), redisstore.WithTimeout(generous)),
 			onlyonce.WithLimits(onlyonce.Limits{MaxWaitersPerKey: calls}), onlyonce.WithPolicy(onlyonce.Policy{MaxWait: patience}))
 	}
 
@@ -118,7 +118,7 @@ func TestF22ThousandDuplicatesAtOnceRunOnceInTwoProcesses(t *testing.T) {
 func TestF24F25F26AKeyIsBoundToItsRequestItsMethodAndItsCaller(t *testing.T) {
 	t.Parallel()
 
-	s := open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(unhurried))
+	s := open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(generous))
 	never := func() { t.Error("it ran") }
 	first := callOf("7 EUR")
 
@@ -166,8 +166,8 @@ func TestF18ExactlyOneOfACompletionAndATakeoverWins(t *testing.T) {
 	const rounds = 1_000
 
 	server := redistest.Standalone(t)
-	owner := open(t, server.URL(), redisstore.WithTimeout(unhurried))
-	taker := open(t, server.URL(), redisstore.WithTimeout(unhurried))
+	owner := open(t, server.URL(), redisstore.WithTimeout(generous))
+	taker := open(t, server.URL(), redisstore.WithTimeout(generous))
 	won := make(map[store.State]int)
 
 	for range rounds {
@@ -218,12 +218,13 @@ func TestF28AnOutcomeIsReplayedUpToItsRetentionAndThenTheKeyIsFree(t *testing.T)
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(unhurried))
+	s := open(t, server.URL(), redisstore.WithTimeout(generous))
 
 	claim := newClaim()
+	claim.Retention = unit
 	start(t, s, claim)
 
-	res, err := s.Complete(t.Context(), store.Completion{Key: claim.Key, Token: claim.Token, Outcome: []byte("paid"), Retention: unit})
+	res, err := s.Complete(t.Context(), completion(claim, "paid"))
 	ends := must(t, res, err).Record.ExpiresAt
 
 	if life := ends.Sub(res.Now); life != unit {
@@ -267,7 +268,7 @@ func TestF29OldTimeOrderedKeyIsLookedUpAndNeverClaimed(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	e := newEngine(t, open(t, server.URL()))
+	e := newEngine(t, open(t, server.URL(), redisstore.WithTimeout(generous)))
 
 	for age, want := range map[time.Duration][2]string{
 		48 * time.Hour: {string(onlyonce.ReasonKeyExpired), string(onlyonce.ReasonKeyExpired)},

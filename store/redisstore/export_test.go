@@ -13,6 +13,12 @@ const (
 	MaxLanes   = maxLanes
 )
 
+// The names of the two scripts of a forgetting.
+var (
+	LookupSHA = loadScripts().lookup.sha
+	ForgetSHA = loadScripts().forget.sha
+)
+
 // Waiting is how many operations wait for others.
 func Waiting(s *Store) int {
 	s.batches.mu.Lock()

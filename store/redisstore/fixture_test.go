@@ -19,8 +19,8 @@ const (
 	unit = 200 * time.Millisecond
 	// patience is how long anything may take. What takes longer does not happen.
 	patience = 20 * time.Second
-	// unhurried is the timeout of operations that no test wants to fail.
-	unhurried = 10 * time.Second
+	// generous is the timeout of operations that no test wants to fail.
+	generous = 10 * time.Second
 )
 
 // open opens a store that is closed with the test.
@@ -59,7 +59,7 @@ func with(t *testing.T, client redis.UniversalClient, opts ...redisstore.Option)
 func through(t *testing.T, proxy *redistest.Proxy, opts ...redisstore.Option) *redisstore.Store {
 	t.Helper()
 
-	return open(t, proxy.URL(), append([]redisstore.Option{redisstore.WithTimeout(unhurried)}, opts...)...)
+	return open(t, proxy.URL(), append([]redisstore.Option{redisstore.WithTimeout(generous)}, opts...)...)
 }
 
 // viaPlan is a store on a cluster whose lines are all in one plan.
@@ -70,7 +70,7 @@ func viaPlan(t *testing.T, cluster *redistest.Cluster, plan *redistest.Plan, opt
 		Addrs: cluster.Addrs(), Dialer: plan.Dial, ContextTimeoutEnabled: true, MaxRetries: 3,
 	})
 
-	return with(t, client, append([]redisstore.Option{redisstore.WithTimeout(unhurried)}, opts...)...)
+	return with(t, client, append([]redisstore.Option{redisstore.WithTimeout(generous)}, opts...)...)
 }
 
 func newKey() (key store.Key) {
@@ -105,7 +105,7 @@ func claimOn(key store.Key) store.Claim {
 }
 
 func completion(claim store.Claim, outcome string) store.Completion {
-	return store.Completion{Key: claim.Key, Token: claim.Token, Outcome: []byte(outcome), Retention: time.Hour}
+	return store.Completion{Key: claim.Key, Token: claim.Token, Outcome: []byte(outcome)}
 }
 
 func renewal(claim store.Claim) store.Renewal {
@@ -113,7 +113,7 @@ func renewal(claim store.Claim) store.Renewal {
 }
 
 func release(claim store.Claim) store.Release {
-	return store.Release{Claim: claim, Retention: time.Hour}
+	return store.Release{Claim: claim}
 }
 
 func hold(claim store.Claim) store.Hold {
@@ -183,7 +183,12 @@ func eventually(t *testing.T, what string, holds func() bool) {
 func overdue(t *testing.T, s *redisstore.Store) store.Claim {
 	t.Helper()
 
-	claim := newClaim()
+	return overdueOf(t, s, newClaim())
+}
+
+func overdueOf(t *testing.T, s *redisstore.Store, claim store.Claim) store.Claim {
+	t.Helper()
+
 	claim.Lease, claim.MaxRun = time.Millisecond, time.Millisecond
 	until := start(t, s, claim).Record.OwnerAliveUntil
 
@@ -206,16 +211,33 @@ type operation struct {
 }
 
 // operations are all that change a record.
-func operations() []operation {
+func operations() []operation { return operationsOn(newClaim) }
+
+// operationsOn are the operations on records of claims that a function makes.
+func operationsOn(fresh func() store.Claim) []operation {
 	running := func(t *testing.T, s *redisstore.Store) store.Claim {
 		t.Helper()
 
-		claim := newClaim()
+		claim := fresh()
 		start(t, s, claim)
 
 		return claim
 	}
-	nothing := func(*testing.T, *redisstore.Store) store.Claim { return newClaim() }
+	nothing := func(*testing.T, *redisstore.Store) store.Claim { return fresh() }
+	held := func(t *testing.T, s *redisstore.Store) store.Claim {
+		t.Helper()
+
+		claim := running(t, s)
+		res, err := s.Hold(t.Context(), hold(claim))
+		must(t, res, err)
+
+		return claim
+	}
+	ended := func(t *testing.T, s *redisstore.Store) store.Claim {
+		t.Helper()
+
+		return overdueOf(t, s, fresh())
+	}
 
 	return []operation{
 		{"claim", nothing, func(ctx context.Context, s *redisstore.Store, c store.Claim) (store.Result, error) {
@@ -246,25 +268,18 @@ func operations() []operation {
 		{"hold", running, func(ctx context.Context, s *redisstore.Store, c store.Claim) (store.Result, error) {
 			return s.Hold(ctx, hold(c))
 		}, store.Unknown},
-		{"resolve", func(t *testing.T, s *redisstore.Store) store.Claim {
-			t.Helper()
-
-			claim := running(t, s)
-			res, err := s.Hold(t.Context(), hold(claim))
-			must(t, res, err)
-
-			return claim
-		}, resolveCompleted, store.Completed},
-		{"resolve as not executed", overdue, func(ctx context.Context, s *redisstore.Store, c store.Claim) (store.Result, error) {
-			return s.Resolve(ctx, store.Resolution{Key: c.Key, Fence: 1, State: store.Released, Retention: time.Hour})
+		{"complete late", held, func(ctx context.Context, s *redisstore.Store, c store.Claim) (store.Result, error) {
+			return s.Complete(ctx, completion(c, "paid"))
+		}, store.Completed},
+		{"resolve", held, resolveCompleted, store.Completed},
+		{"resolve as not executed", ended, func(ctx context.Context, s *redisstore.Store, c store.Claim) (store.Result, error) {
+			return s.Resolve(ctx, store.Resolution{Key: c.Key, Token: c.Token, Fence: 1, State: store.Released})
 		}, store.Released},
 	}
 }
 
 func resolveCompleted(ctx context.Context, s *redisstore.Store, c store.Claim) (store.Result, error) {
-	return s.Resolve(ctx, store.Resolution{
-		Key: c.Key, Fence: 1, State: store.Completed, Outcome: []byte("found"), Retention: time.Hour,
-	})
+	return s.Resolve(ctx, store.Resolution{Key: c.Key, Token: c.Token, Fence: 1, State: store.Completed, Outcome: []byte("found")})
 }
 
 // failed reports errors that say nothing about a record: the operation may have taken effect.

@@ -39,7 +39,7 @@ func TestF41AFullServerRefusesNewClaimsAndRecordsWhatHasRun(t *testing.T) {
 			t.Parallel()
 
 			server := redistest.Standalone(t)
-			s := open(t, server.URL(), redisstore.WithTimeout(unhurried))
+			s := open(t, server.URL(), redisstore.WithTimeout(generous))
 
 			ready := make(map[string]store.Claim)
 			for _, op := range operations() {
@@ -85,7 +85,7 @@ func TestF41AClaimWhoseFirstCopyWonBeforeTheServerWasFullHasWon(t *testing.T) {
 	server := redistest.Standalone(t)
 	proxy := redistest.NewProxy(t, server.Addr())
 	client := redis.NewClient(&redis.Options{Addr: proxy.Addr(), MaxRetries: -1})
-	s := with(t, client, redisstore.WithTimeout(unhurried))
+	s := with(t, client, redisstore.WithTimeout(generous))
 	start(t, s, newClaim())
 
 	claim := newClaim()
@@ -117,7 +117,7 @@ func TestF41AFullServerStillAnswersDuplicates(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(unhurried))
+	s := open(t, server.URL(), redisstore.WithTimeout(generous))
 	all := specimens(t, s)
 
 	fillUp(t, server)

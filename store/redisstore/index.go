@@ -20,7 +20,7 @@ const (
 	page = 100
 )
 
-// ListUnknown implements [store.Lister]. It finds nothing that was claimed under WithoutIndex.
+// ListUnknown implements [store.Lister]. It finds no record that was claimed under WithoutIndex.
 func (s *Store) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] {
 	return func(yield func(store.Listed, error) bool) {
 		for first := range indexes {
@@ -76,7 +76,7 @@ func (s *Store) page(ctx context.Context, index, from string) ([]string, error) 
 func (s *Store) listOne(ctx context.Context, index, member string, yield func(store.Listed, error) bool) bool {
 	key, ok := s.keyOf(index, member)
 	if !ok {
-		return s.drop(ctx, index, member, yield)
+		return s.prune(ctx, index, member, yield)
 	}
 
 	res, err := s.Lookup(ctx, key)
@@ -88,27 +88,27 @@ func (s *Store) listOne(ctx context.Context, index, member string, yield func(st
 		yield(store.Listed{}, err)
 
 		return false
-	case res.Record.State == store.Unknown, res.Record.State == store.Running && !res.Record.LeaseAlive(res.Now):
+	case res.Unknown():
 		return yield(store.Listed{Key: key, Result: res}, nil)
 	case res.Record.State == store.Running:
 		return true
 	default:
-		return s.drop(ctx, index, member, yield)
+		return s.prune(ctx, index, member, yield)
 	}
 }
 
-// drop removes an entry whose record has expired unsettled, or was settled without the index, if that is so still: somebody
+// prune removes an entry whose record has expired unsettled, or was settled without the index, if that is so still: somebody
 // may just have claimed it again. It reports whether to go on.
-func (s *Store) drop(ctx context.Context, index, member string, yield func(store.Listed, error) bool) bool {
+func (s *Store) prune(ctx context.Context, index, member string, yield func(store.Listed, error) bool) bool {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 
-	forget := &s.scripts.forget
+	script := &s.scripts.prune
 	name := index + member
 
-	err := process(ctx, s.client, newEval(ctx, "EVALSHA", forget.sha, name, index, nil, nil, ""))
+	err := process(ctx, s.client, newEval(ctx, "EVALSHA", script.sha, name, index, nil, nil, ""))
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
-		err = process(ctx, s.client, newEval(ctx, "EVAL", forget.source, name, index, nil, nil, ""))
+		err = process(ctx, s.client, newEval(ctx, "EVAL", script.source, name, index, nil, nil, ""))
 	}
 
 	if err != nil {

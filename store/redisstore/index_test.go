@@ -52,7 +52,7 @@ func TestTheIndexHoldsWhatIsNotSettledAndNothingElse(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(unhurried))
+	s := open(t, server.URL(), redisstore.WithTimeout(generous))
 
 	for _, op := range operations() {
 		claim := op.prepare(t, s)
@@ -78,8 +78,8 @@ func TestAnEntryWhoseRecordIsGoneOrSettledIsDropped(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(unhurried))
-	blind := open(t, server.URL(), redisstore.WithTimeout(unhurried), redisstore.WithoutIndex())
+	s := open(t, server.URL(), redisstore.WithTimeout(generous))
+	blind := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithoutIndex())
 
 	leaveAnEntryBehind(t, server.Client())
 
@@ -149,7 +149,7 @@ func TestEveryRecordIsListedWhileOthersLeaveTheIndex(t *testing.T) {
 				found = append(found, listed.Key)
 
 				for _, key := range settles(all, len(found)) {
-					res, err := resolveCompleted(t.Context(), s, store.Claim{Key: key})
+					res, err := resolveCompleted(t.Context(), s, store.Claim{Key: key, Token: lookup(t, s, key).Record.Token})
 					if err != nil || res.Record.State != store.Completed {
 						t.Fatalf("the record is %v, %v", res.Record.State, err)
 					}
@@ -199,13 +199,13 @@ func TestARunThatBeginsWhileTheIndexIsCleanedIsNotForgotten(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(unhurried))
-	blind := open(t, server.URL(), redisstore.WithTimeout(unhurried), redisstore.WithoutIndex())
+	s := open(t, server.URL(), redisstore.WithTimeout(generous))
+	blind := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithoutIndex())
 
 	client := &watched{Client: redis.NewClient(&redis.Options{Addr: server.Addr()})}
 	t.Cleanup(func() { _ = client.Close() })
 
-	lister, err := redisstore.New(client, redisstore.WithTimeout(unhurried))
+	lister, err := redisstore.New(client, redisstore.WithTimeout(generous))
 	if err != nil {
 		t.Fatal(err)
 	}

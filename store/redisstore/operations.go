@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,7 +18,10 @@ import (
 func (s *Store) Claim(ctx context.Context, op store.Claim) (res store.Result, err error) {
 	name := s.name(&op.Key)
 
-	fresh, err := appendFresh(make([]byte, 0, aliveStart+timeSize+namesStart+len(op.Method)+len(op.ReadableKey)), name, &op, s.unsettled)
+	// Rule 7: a record that is not settled does not expire while its owner may be alive.
+	life := max(span(s.unknown), aliveSpan(&op))
+
+	fresh, err := appendFresh(make([]byte, 0, aliveStart+openSize+namesStart+len(op.Method)+len(op.ReadableKey)), name, &op, life)
 	if err != nil {
 		return res, err
 	}
@@ -28,12 +31,12 @@ func (s *Store) Claim(ctx context.Context, op store.Claim) (res store.Result, er
 	args = appendFence(args, op.Fence)
 	args = append(args, byte(op.Guarantee&flagGuarantee))
 	args = appendSpan(args, op.Lease)
-	args = appendSpan(args, sum(op.MaxRun, op.Lease))
+	args = appendUint48(args, aliveSpan(&op))
 	args = binary.BigEndian.AppendUint32(args, op.MaxAttempts)
-	args = appendSpan(args, op.Retention)
-	args = appendSpan(args, s.unsettled)
+	args = appendRetention(args, &op)
+	args = appendSpan(args, s.unknown)
 
-	err = s.run(ctx, &s.scripts.claim, name, args, fresh, s.life, &res)
+	err = s.run(ctx, &s.scripts.claim, name, args, fresh, s.lifeText(life), &res)
 	if err != nil && errors.Is(err, store.ErrFull) {
 		return s.claimWhenFull(ctx, &op, err)
 	}
@@ -63,19 +66,19 @@ func (s *Store) claimWhenFull(ctx context.Context, op *store.Claim, full error) 
 	}
 }
 
-// sum adds two durations and does not overflow.
-func sum(a, b time.Duration) time.Duration {
-	if a > math.MaxInt64-b {
-		return math.MaxInt64
+// lifeText is a life in milliseconds as Redis reads it. Most lives are the unknown retention.
+func (s *Store) lifeText(life uint64) string {
+	if life == span(s.unknown) {
+		return s.life
 	}
 
-	return a + b
+	return strconv.FormatUint(life, 10)
 }
 
 // Renew implements [store.Store].
 func (s *Store) Renew(ctx context.Context, op store.Renewal) (res store.Result, err error) {
 	args := appendSpan(append(make([]byte, 0, 32), op.Token[:]...), op.Lease)
-	args = appendSpan(args, s.unsettled)
+	args = appendSpan(args, s.unknown)
 
 	err = s.run(ctx, &s.scripts.renew, s.name(&op.Key), args, nil, "", &res)
 
@@ -84,9 +87,7 @@ func (s *Store) Renew(ctx context.Context, op store.Renewal) (res store.Result, 
 
 // Complete implements [store.Store]. It works while the server is out of memory.
 func (s *Store) Complete(ctx context.Context, op store.Completion) (res store.Result, err error) {
-	args := appendSpan(append(make([]byte, 0, 24), op.Token[:]...), op.Retention)
-
-	err = s.run(ctx, &s.scripts.complete, s.name(&op.Key), args, op.Outcome, milliseconds(op.Retention), &res)
+	err = s.run(ctx, &s.scripts.complete, s.name(&op.Key), op.Token[:], op.Outcome, "", &res)
 	if err == nil && res.Applied {
 		res.Record.Outcome = op.Outcome
 	}
@@ -114,14 +115,14 @@ func (s *Store) Release(ctx context.Context, op store.Release) (res store.Result
 		args[len(args)-1] = 1
 	}
 
-	err = s.run(ctx, &s.scripts.release, name, appendSpan(args, op.Retention), identity, "", &res)
+	err = s.run(ctx, &s.scripts.release, name, appendRetention(args, &op.Claim), identity, "", &res)
 
 	return res, err
 }
 
 // Hold implements [store.Store]. It works while the server is out of memory.
 func (s *Store) Hold(ctx context.Context, op store.Hold) (res store.Result, err error) {
-	args := appendSpan(append(make([]byte, 0, 24), op.Token[:]...), s.unsettled)
+	args := appendSpan(append(make([]byte, 0, 24), op.Token[:]...), s.unknown)
 
 	err = s.run(ctx, &s.scripts.hold, s.name(&op.Key), args, op.Outcome, "", &res)
 
@@ -137,11 +138,9 @@ func (s *Store) Lookup(ctx context.Context, key store.Key) (res store.Result, er
 
 // Resolve implements [store.Inspector].
 func (s *Store) Resolve(ctx context.Context, op store.Resolution) (res store.Result, err error) {
-	args := make([]byte, 0, 24)
-	args = appendFence(args, op.Fence)
+	args := appendFence(append(make([]byte, 0, 32), op.Token[:]...), op.Fence)
 	args = append(args, byte(op.State))
 	args = appendTime(args, op.AsOf)
-	args = appendSpan(args, op.Retention)
 
 	err = s.run(ctx, &s.scripts.resolve, s.name(&op.Key), args, op.Outcome, "", &res)
 	if err == nil && res.Applied && res.Record.State == store.Completed {
@@ -154,7 +153,17 @@ func (s *Store) Resolve(ctx context.Context, op store.Resolution) (res store.Res
 // run runs a script on the record with the given name, in one round trip unless the server does not know the script. The
 // life of the record, in milliseconds, is left out where the script has no short way that needs it.
 func (s *Store) run(ctx context.Context, op *script, name string, args, more []byte, life string, res *store.Result) error {
-	// The engine's deadline comes without a timer: see store.Bounded.
+	reply, err := s.evaluate(ctx, op, name, args, more, life)
+	if err != nil {
+		return err
+	}
+
+	return decodeReply(res, name, reply, more)
+}
+
+// evaluate is run without reading the reply.
+func (s *Store) evaluate(ctx context.Context, op *script, name string, args, more []byte, life string) (string, error) {
+	// The engine's deadline comes without a timer: see Capabilities.Bounded.
 	deadline := time.Now().Add(s.timeout)
 	if earlier, ok := ctx.Deadline(); ok && earlier.Before(deadline) {
 		deadline = earlier
@@ -173,10 +182,10 @@ func (s *Store) run(ctx context.Context, op *script, name string, args, more []b
 	}
 
 	if err != nil {
-		return failure(op.name, err)
+		return "", failure(op.name, err)
 	}
 
-	return decodeReply(res, name, reply, more)
+	return reply, nil
 }
 
 func (s *Store) send(ctx context.Context, command, what, name string, args, more []byte, life string) (string, error) {
@@ -226,9 +235,6 @@ func failure(operation string, err error) error {
 		return fmt.Errorf("redisstore: %s: %w", operation, err)
 	}
 }
-
-// Bounded implements [store.Bounded].
-func (*Store) Bounded() {}
 
 // tagSize is the length of a hash tag with its braces, as in "{7f}".
 const tagSize = 4

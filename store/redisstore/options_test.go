@@ -29,19 +29,13 @@ func TestWhatCannotWorkIsRefusedAtConstruction(t *testing.T) {
 		opts   []redisstore.Option
 		want   []string
 	}{
-		"no client":     {nil, nil, []string{"client", "Open"}},
-		"a ring":        {ring, nil, []string{"ring", "cluster", "Sentinel"}},
-		"braces":        {client, []redisstore.Option{prefix("a{b}:")}, []string{"braces", "a{b}:"}},
-		"one brace":     {client, []redisstore.Option{prefix("a}:")}, []string{"braces"}},
-		"no time":       {client, []redisstore.Option{redisstore.WithTimeout(0)}, []string{"WithTimeout(0s)"}},
-		"negative time": {client, []redisstore.Option{redisstore.WithTimeout(-time.Second)}, []string{"WithTimeout(-1s)"}},
-		"short life": {
-			client, []redisstore.Option{redisstore.WithUnsettledRetention(time.Minute)},
-			[]string{"WithUnsettledRetention(1m0s)", "hour"},
-		},
+		"no client": {nil, nil, []string{"client", "Open"}},
+		"a ring":    {ring, nil, []string{"ring", "cluster", "Sentinel"}},
+		"braces":    {client, []redisstore.Option{prefix("a{b}:")}, []string{"braces", "a{b}:"}},
+		"one brace": {client, []redisstore.Option{prefix("a}:")}, []string{"braces"}},
 		"all of it": {
-			client, []redisstore.Option{prefix("{"), redisstore.WithTimeout(0), redisstore.WithUnsettledRetention(0)},
-			[]string{"braces", "WithTimeout", "WithUnsettledRetention"},
+			client, []redisstore.Option{prefix("{"), redisstore.WithTimeout(0), redisstore.WithUnknownRetention(0)},
+			[]string{"braces", "WithTimeout", "WithUnknownRetention"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -82,7 +76,8 @@ func TestStoresWithDifferentPrefixesDoNotSeeEachOther(t *testing.T) {
 	t.Parallel()
 
 	url := redistest.Standalone(t).URL()
-	one, other := open(t, url), open(t, url, redisstore.WithPrefix("payments:onlyonce:"))
+	one := open(t, url, redisstore.WithTimeout(generous))
+	other := open(t, url, redisstore.WithTimeout(generous), redisstore.WithPrefix("payments:onlyonce:"))
 
 	claim := overdue(t, one)
 	mustBe(t, other, claim.Key, store.Absent)
@@ -120,19 +115,24 @@ func TestCloseClosesTheClientOfOpenAndNoOther(t *testing.T) {
 	lookup(t, given, newKey())
 }
 
-func TestAnUnsettledRecordLivesForTheUnsettledRetentionAndNotItsLease(t *testing.T) {
+func TestF72AnUnsettledRecordLivesForTheUnknownRetentionAndNotItsLease(t *testing.T) {
 	t.Parallel()
 
-	const life = 90 * time.Minute
+	const life = 5 * time.Hour
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithUnsettledRetention(life), redisstore.WithTimeout(unhurried))
+	s := open(t, server.URL(), redisstore.WithUnknownRetention(life), redisstore.WithTimeout(generous))
 
 	lives := func(what string, key store.Key) {
 		t.Helper()
 
 		if ttl := server.Client().PTTL(t.Context(), stored(key)).Val(); ttl < life-time.Minute || ttl > life {
 			t.Errorf("%s lives for %v", what, ttl)
+		}
+
+		rec := lookup(t, s, key).Record
+		if at := server.Client().PExpireTime(t.Context(), stored(key)).Val(); rec.ExpiresAt.UnixMilli() != at.Milliseconds() {
+			t.Errorf("%s expires at %v, the record says %v", what, at, rec.ExpiresAt)
 		}
 	}
 
@@ -162,45 +162,10 @@ func TestAnUnsettledRecordLivesForTheUnsettledRetentionAndNotItsLease(t *testing
 	lives("a run of a released key", freed.Key)
 }
 
-func TestExtremesAreKeptAndNothingOverflows(t *testing.T) {
-	t.Parallel()
-
-	s := open(t, redistest.Standalone(t).URL(), redisstore.WithUnsettledRetention(math.MaxInt64), redisstore.WithTimeout(unhurried))
-
-	for _, d := range []time.Duration{0, 1, time.Millisecond, math.MaxInt64 - 1, math.MaxInt64} {
-		claim := newClaim()
-		claim.Lease, claim.MaxRun, claim.Retention, claim.MaxAttempts = d, d, d, math.MaxUint32
-
-		got := start(t, s, claim)
-		if alive := got.Record.LeaseAlive(got.Now); alive != (d > 0) {
-			t.Errorf("a lease of %v: the record is %+v at %v", d, got.Record, got.Now)
-		}
-
-		if got.Record.OwnerAliveUntil.Before(got.Record.LeaseUntil) || got.Record.LeaseUntil.Before(got.Now) {
-			t.Errorf("a lease of %v: %+v", d, got.Record)
-		}
-
-		kept := lookup(t, s, claim.Key).Record
-		if !sameRecord(&kept, &got.Record) {
-			t.Errorf("a lease of %v: %+v was answered, %+v is kept", d, got.Record, kept)
-		}
-
-		renewed, err := s.Renew(t.Context(), renewal(claim))
-		must(t, renewed, err)
-
-		done, err := s.Complete(t.Context(), store.Completion{Key: claim.Key, Token: claim.Token, Retention: d})
-		must(t, done, err)
-
-		if life := done.Record.ExpiresAt.UnixMilli() - done.Now.UnixMilli(); life < 1 {
-			t.Errorf("a retention of %v is one of %d ms", d, life)
-		}
-	}
-}
-
 func TestAFenceThatNoRecordCanHaveMatchesNone(t *testing.T) {
 	t.Parallel()
 
-	s := open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(unhurried))
+	s := open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(generous))
 	claim := overdue(t, s)
 
 	for _, fence := range []uint64{1 << 32, 1<<32 + 1, math.MaxUint64} {
@@ -211,7 +176,7 @@ func TestAFenceThatNoRecordCanHaveMatchesNone(t *testing.T) {
 			t.Errorf("a claim that expects fence %d: %t, %v", fence, res.Applied, err)
 		}
 
-		res, err := s.Resolve(t.Context(), store.Resolution{Key: claim.Key, Fence: fence, State: store.Completed, Retention: time.Hour})
+		res, err := s.Resolve(t.Context(), store.Resolution{Key: claim.Key, Token: claim.Token, Fence: fence, State: store.Completed})
 		if err != nil || res.Applied {
 			t.Errorf("a resolution of fence %d: %t, %v", fence, res.Applied, err)
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
-	"strconv"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce/store"
@@ -24,7 +23,9 @@ const (
 	attemptStart = fenceStart + 4
 	timesStart   = attemptStart + 4
 	timeSize     = 6
-	aliveStart   = timesStart + 3*timeSize
+	aliveStart   = timesStart + 3*timeSize // unless the record is completed
+	retainStart  = aliveStart + timeSize   // as above
+	openSize     = 2 * timeSize            // of both
 
 	schemeSize   = 2
 	sumSize      = 32
@@ -49,7 +50,7 @@ const (
 // where the script says that it has been stored.
 func decodeReply(res *store.Result, name, reply string, own []byte) error {
 	if len(reply) < replyHeader {
-		return fmt.Errorf("redisstore: a reply of %d bytes is cut short: %w", len(reply), store.ErrUnreadable)
+		return cutShort(reply)
 	}
 
 	res.Applied, res.Now = reply[0] == applied, decodeTime(reply[1:])
@@ -76,6 +77,10 @@ func decodeReply(res *store.Result, name, reply string, own []byte) error {
 	}
 
 	return err
+}
+
+func cutShort(reply string) error {
+	return fmt.Errorf("redisstore: a reply of %d bytes is cut short: %w", len(reply), store.ErrUnreadable)
 }
 
 // decodeRecord reads the stored form of the record with the given name, which expires at the given time.
@@ -118,7 +123,7 @@ func decodeRecord(rec *store.Record, name, data string, expires int64) error {
 func parts(data string) (identity, outcome int) {
 	identity = aliveStart
 	if len(data) > stateStart && store.State(data[stateStart]) != store.Completed {
-		identity += timeSize
+		identity += openSize
 	}
 
 	if len(data) < identity+namesStart {
@@ -152,7 +157,7 @@ func checksum(name, data string) int {
 		at(timesStart) + at(timesStart+timeSize)*2 + at(timesStart+2*timeSize)*3 + uint48At(name, len(name)-timeSize)
 
 	if store.State(data[stateStart]) != store.Completed {
-		sum += at(aliveStart) * 4
+		sum += at(aliveStart)*4 + at(retainStart)*5
 	}
 
 	return int(sum % 65521) // the largest prime of two bytes
@@ -161,10 +166,11 @@ func checksum(name, data string) int {
 func decodeHead(rec *store.Record, data string, expires int64) {
 	flags := data[flagsStart]
 	first, last := uint48At(data, timesStart), uint48At(data, timesStart+timeSize)
-	mark, alive := uint48At(data, timesStart+2*timeSize), int64(0)
+	mark := uint48At(data, timesStart+2*timeSize)
+	alive, retention := int64(0), max(expires-mark, 0)
 
 	if rec.State != store.Completed {
-		alive = uint48At(data, aliveStart)
+		alive, retention = uint48At(data, aliveStart), uint48At(data, retainStart)
 	}
 
 	if flags&flagFresh != 0 {
@@ -180,14 +186,12 @@ func decodeHead(rec *store.Record, data string, expires int64) {
 	rec.Attempts = uint32At(data, attemptStart)
 	rec.FirstStart, rec.LastStart, rec.OwnerAliveUntil = timeOf(first), timeOf(last), timeOf(alive)
 
+	rec.ExpiresAt, rec.Retention = timeOf(expires), duration(retention)
+
 	if rec.State == store.Running {
 		rec.LeaseUntil = timeOf(mark)
 	} else {
 		rec.EndedAt = timeOf(mark)
-	}
-
-	if rec.State == store.Released || rec.State == store.Completed {
-		rec.ExpiresAt = timeOf(expires)
 	}
 }
 
@@ -200,19 +204,20 @@ func decodeIdentity(rec *store.Record, data string) {
 	rec.Method, rec.ReadableKey = names[:method], names[method:]
 }
 
-// appendFresh writes the record of a first claim as it is before its times are known: the first start is the life that it is
-// given, lease and owner are spans since then.
-func appendFresh(buf []byte, name string, op *store.Claim, life time.Duration) ([]byte, error) {
+// appendFresh writes the record of a first claim as it is before its times are known: the first start is the life that the
+// record is given, in milliseconds; lease and owner are spans since that start.
+func appendFresh(buf []byte, name string, op *store.Claim, life uint64) ([]byte, error) {
 	start := len(buf)
 
 	buf = append(buf, formatVersion, 0, 0, 0, 0, 0, 0, byte(store.Running), byte(op.Guarantee&flagGuarantee)|flagFresh)
 	buf = append(buf, op.Token[:]...)
 	buf = appendFence(buf, 1)
 	buf = binary.BigEndian.AppendUint32(buf, 1)
-	buf = appendSpan(buf, life)
-	buf = appendSpan(buf, 0)
+	buf = appendUint48(buf, life)
+	buf = appendUint48(buf, 0)
 	buf = appendSpan(buf, op.Lease)
-	buf = appendSpan(buf, sum(op.MaxRun, op.Lease))
+	buf = appendUint48(buf, aliveSpan(op))
+	buf = appendRetention(buf, op)
 
 	identity := len(buf)
 
@@ -244,29 +249,47 @@ func appendIdentity(buf []byte, op *store.Claim) ([]byte, error) {
 	return append(buf, op.ReadableKey...), nil
 }
 
-// longest is the longest span that is sent, in milliseconds: over a thousand years.
-const longest = 1 << 45
-
-// span is a duration in milliseconds, rounded up: a lease or a retention must not end early.
+// span is a duration in milliseconds, rounded up: a lease or a retention must not end early. The longest duration has 44 bits,
+// and the sum of two spans fits six bytes.
 func span(d time.Duration) uint64 {
-	if d > math.MaxInt64-time.Millisecond {
-		return longest
+	d = max(d, 0)
+	whole := uint64(d / time.Millisecond)
+
+	if d%time.Millisecond > 0 {
+		whole++
 	}
 
-	return uint64(min((max(d, 0)+time.Millisecond-1)/time.Millisecond, longest))
+	return whole
 }
+
+// duration is the inverse of span, for numbers of any size.
+func duration(ms int64) time.Duration {
+	if ms > math.MaxInt64/int64(time.Millisecond) {
+		return math.MaxInt64
+	}
+
+	return time.Duration(ms) * time.Millisecond
+}
+
+// aliveSpan is how long after its start the owner of a claim may be alive.
+func aliveSpan(op *store.Claim) uint64 { return span(op.MaxRun) + span(op.Lease) }
 
 func appendSpan(buf []byte, d time.Duration) []byte { return appendUint48(buf, span(d)) }
 
-// milliseconds is the life of a record as Redis reads it, which must be positive.
-func milliseconds(d time.Duration) string { return strconv.FormatUint(max(span(d), 1), 10) }
+// appendRetention writes a retention, which is never zero: the record would be absent as soon as it is settled.
+func appendRetention(buf []byte, op *store.Claim) []byte {
+	return appendUint48(buf, max(span(op.Retention), 1))
+}
+
+// latest is the last time that the stored form can hold, in milliseconds since 1970: in the year 10889.
+const latest = 1<<(8*timeSize) - 1
 
 func appendTime(buf []byte, t time.Time) []byte {
 	if t.IsZero() {
 		return appendUint48(buf, 0)
 	}
 
-	return appendUint48(buf, uint64(max(t.UnixMilli(), 1))) // 0 is for none
+	return appendUint48(buf, uint64(min(max(t.UnixMilli(), 1), latest))) // 0 is for none
 }
 
 func appendUint48(buf []byte, n uint64) []byte {

@@ -32,7 +32,7 @@ func lines(t *testing.T) map[string]func(t *testing.T) (*redisstore.Store, *redi
 			proxy := redistest.NewProxy(t, server.Addr())
 			client := redis.NewClient(&redis.Options{Addr: proxy.Addr(), MaxRetries: -1})
 
-			return with(t, client, redisstore.WithTimeout(unhurried)), proxy.Plan
+			return with(t, client, redisstore.WithTimeout(generous)), proxy.Plan
 		},
 		"a cluster, the client resends": func(t *testing.T) (*redisstore.Store, *redistest.Plan) {
 			t.Helper()
@@ -108,13 +108,13 @@ func TestF54AClaimThatIsGivenUpOnIsReleasedAndLosesWhenItLands(t *testing.T) {
 
 	proxy := redistest.NewProxy(t, redistest.Standalone(t).Addr())
 	s := through(t, proxy)
-	hasty := open(t, proxy.URL(), redisstore.WithTimeout(unit))
+	impatient := open(t, proxy.URL(), redisstore.WithTimeout(unit))
 	start(t, s, newClaim()) // the script is loaded
 
 	claim := newClaim()
 	late := proxy.Every(redistest.Late, evalsha)
 
-	if _, err := hasty.Claim(t.Context(), claim); !failed(err) {
+	if _, err := impatient.Claim(t.Context(), claim); !failed(err) {
 		t.Fatalf("the claim was answered: %v", err)
 	}
 
@@ -140,13 +140,13 @@ func TestF54AClaimWhoseRepliesAreAllLostIsReleasedAndTheRetryRuns(t *testing.T) 
 
 	proxy := redistest.NewProxy(t, redistest.Standalone(t).Addr())
 	s := through(t, proxy)
-	hasty := open(t, proxy.URL(), redisstore.WithTimeout(unit))
+	impatient := open(t, proxy.URL(), redisstore.WithTimeout(unit))
 	start(t, s, newClaim())
 
 	claim := newClaim()
 	silent := proxy.Every(redistest.LostReply, evalsha)
 
-	if _, err := hasty.Claim(t.Context(), claim); !failed(err) {
+	if _, err := impatient.Claim(t.Context(), claim); !failed(err) {
 		t.Fatalf("the claim was answered: %v", err)
 	}
 
@@ -183,7 +183,7 @@ func TestF16AnOperationOfARunThatWasOvertakenChangesNothingWhenItArrives(t *test
 			late := proxy.Next(redistest.Late, evalsha)
 
 			client := redis.NewClient(&redis.Options{Addr: proxy.Addr(), MaxRetries: -1})
-			once := with(t, client, redisstore.WithoutCheck())
+			once := with(t, client, redisstore.WithoutCheck(), redisstore.WithTimeout(generous))
 
 			if _, err := op.run(t.Context(), once, first); !failed(err) {
 				t.Fatalf("it was answered: %v", err)

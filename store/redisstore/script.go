@@ -4,6 +4,7 @@ import (
 	"crypto/sha1" //nolint:gosec // the name that Redis gives a script
 	"embed"
 	"encoding/hex"
+	"strings"
 )
 
 //go:embed lua
@@ -23,32 +24,31 @@ const (
 
 // scripts are all operations.
 type scripts struct {
-	claim, renew, complete, release, hold, resolve, lookup, forget script
+	claim, renew, complete, release, hold, resolve, lookup, prune, forget script
 }
 
 func loadScripts() *scripts {
+	record := read("record")
+
 	return &scripts{
-		claim:    load(flagsNone, "claim"),
-		renew:    load(flagsAllowOOM, "renew"),
-		complete: load(flagsAllowOOM, "complete"),
-		release:  load(flagsAllowOOM, "release"),
-		hold:     load(flagsAllowOOM, "hold"),
-		resolve:  load(flagsAllowOOM, "resolve"),
-		lookup:   load(flagsNoWrites, "lookup"),
-		forget:   load(flagsAllowOOM, "forget"),
+		claim:    load(flagsNone, "claim", read("claim_first"), record, read("claim")),
+		renew:    load(flagsAllowOOM, "renew", reads, record, read("renew")),
+		complete: load(flagsAllowOOM, "complete", read("complete_first"), record, read("complete")),
+		release:  load(flagsAllowOOM, "release", reads, record, read("release")),
+		hold:     load(flagsAllowOOM, "hold", reads, record, read("hold")),
+		resolve:  load(flagsAllowOOM, "resolve", reads, record, read("resolve")),
+		lookup:   load(flagsNoWrites, "lookup", reads, record, read("lookup")),
+		prune:    load(flagsAllowOOM, "prune", reads, record, read("prune")),
+		forget:   load(flagsAllowOOM, "forget", read("forget")),
 	}
 }
 
 // reads is how a script begins that has no short way.
 const reads = "local stored = redis.call('GET', KEYS[1])\n"
 
-func load(flags, name string) script {
-	first := reads
-	if name == "claim" || name == "complete" {
-		first = read(name + "_first")
-	}
-
-	source := flags + first + read("record") + read(name)
+// load puts a script together from its parts.
+func load(flags, name string, parts ...string) script {
+	source := flags + strings.Join(parts, "")
 	sum := sha1.Sum([]byte(source)) //nolint:gosec // as above
 
 	return script{name: name, source: source, sha: hex.EncodeToString(sum[:])}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,9 +29,13 @@ const (
 	DefaultPrefix = "onlyonce:"
 	// DefaultTimeout bounds one operation where WithTimeout gives none: 500 ms.
 	DefaultTimeout = 500 * time.Millisecond
-	// DefaultUnsettledRetention is how long a record lives that nobody settles, where WithUnsettledRetention gives nothing:
+	// DefaultUnknownRetention is how long a record lives that nobody settles where WithUnknownRetention gives no other time:
 	// 30 days.
-	DefaultUnsettledRetention = 30 * 24 * time.Hour
+	DefaultUnknownRetention = 30 * 24 * time.Hour
+
+	// minTimeout and minUnknownRetention are the lower ends of what the options accept.
+	minTimeout          = time.Millisecond
+	minUnknownRetention = time.Hour
 )
 
 // Store keeps records in Redis. It is safe for concurrent use and by any number of processes.
@@ -38,7 +44,7 @@ type Store struct {
 
 	client  Client
 	scripts *scripts
-	life    string // of a record that nobody settles
+	life    string // the unknown retention as Redis reads it
 	batches batcher
 	close   func() error
 }
@@ -47,17 +53,17 @@ var (
 	_ store.Store     = (*Store)(nil)
 	_ store.Inspector = (*Store)(nil)
 	_ store.Lister    = (*Store)(nil)
-	_ store.Bounded   = (*Store)(nil)
+	_ store.Forgetter = (*Store)(nil)
 )
 
 type config struct {
-	prefix    string
-	timeout   time.Duration
-	unsettled time.Duration
-	indexed   bool
-	batched   bool
-	checked   bool
-	evicting  bool
+	prefix   string
+	timeout  time.Duration
+	unknown  time.Duration
+	indexed  bool
+	batched  bool
+	checked  bool
+	evicting bool
 }
 
 // Option changes a Store under construction.
@@ -69,16 +75,18 @@ type Option func(*config)
 func WithPrefix(prefix string) Option { return func(c *config) { c.prefix = prefix } }
 
 // WithTimeout bounds one operation, whatever the settings of the client; the default is DefaultTimeout. The context of
-// an operation can shorten it.
+// an operation can shorten it. Give at least a millisecond.
 func WithTimeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
 
-// WithUnsettledRetention is how long a record lives that nobody settles: one that is running, or whose outcome is unknown.
-// It counts from the last start or renewal, or from when the outcome became unknown. The default is DefaultUnsettledRetention. After
-// it the key is free and its handler may run again, so it must be far longer than anybody retries.
-func WithUnsettledRetention(d time.Duration) Option { return func(c *config) { c.unsettled = d } }
+// WithUnknownRetention sets how long a record lives that nobody settles: a record that is running, or whose outcome is unknown. The
+// time counts from the last start or renewal, or from when the outcome became unknown. The default is DefaultUnknownRetention, and
+// the least is an hour. A record never expires while its owner may be alive, which is MaxRun and a lease after its start.
+//
+// After this time the key is free and its handler may run again. So choose a time that is far longer than anybody retries.
+func WithUnknownRetention(d time.Duration) Option { return func(c *config) { c.unknown = d } }
 
-// WithoutIndex leaves out the index of records that are not settled. It saves a little of every execution; ListUnknown
-// then finds nothing.
+// WithoutIndex leaves out the index of records that are not settled. It saves a little of every execution. The store then cannot
+// list: the Lister of its Capabilities is nil, and ListUnknown finds nothing.
 func WithoutIndex() Option { return func(c *config) { c.indexed = false } }
 
 // WithoutBatching sends every operation by itself, each on a connection of its own. It is for clients that batch by
@@ -108,7 +116,7 @@ func New(client Client, opts ...Option) (*Store, error) {
 	s := &Store{
 		client: client,
 		config: config{
-			prefix: DefaultPrefix, timeout: DefaultTimeout, unsettled: DefaultUnsettledRetention,
+			prefix: DefaultPrefix, timeout: DefaultTimeout, unknown: DefaultUnknownRetention,
 			indexed: true, batched: !pipelines, checked: true,
 		},
 		scripts: loadScripts(),
@@ -123,8 +131,8 @@ func New(client Client, opts ...Option) (*Store, error) {
 		return nil, err
 	}
 
-	s.life = milliseconds(s.unsettled)
-	s.batches.init(client, s.batched)
+	s.life = strconv.FormatUint(span(s.unknown), 10)
+	s.batches.init(client, s.prefix, s.batched)
 
 	if s.checked {
 		ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
@@ -145,15 +153,43 @@ func (c *config) validate() error {
 		errs = append(errs, fmt.Errorf("redisstore: prefix %q has braces: leave them out", c.prefix))
 	}
 
-	if c.timeout <= 0 {
-		errs = append(errs, fmt.Errorf("redisstore: WithTimeout(%v): give a positive time", c.timeout))
+	if c.timeout < minTimeout {
+		errs = append(errs, fmt.Errorf("redisstore: WithTimeout(%v): give %v or more", c.timeout, minTimeout))
 	}
 
-	if c.unsettled < time.Hour {
-		errs = append(errs, fmt.Errorf("redisstore: WithUnsettledRetention(%v): give at least an hour, better weeks", c.unsettled))
+	if c.unknown < minUnknownRetention {
+		errs = append(errs, fmt.Errorf("redisstore: WithUnknownRetention(%v): give %v or more, better weeks; for ever is not possible",
+			c.unknown, minUnknownRetention))
 	}
 
 	return errors.Join(errs...)
+}
+
+// Capabilities implements [store.Store].
+func (s *Store) Capabilities() store.Capabilities {
+	can := store.Capabilities{
+		Inspector: s, Forgetter: s, Bounded: true, UnknownRetention: s.unknown,
+	}
+
+	if s.indexed {
+		can.Lister = s
+	}
+
+	if s.batches.cluster != nil {
+		can.Part = s.batches.part
+	}
+
+	if reflect.ValueOf(s.client).Comparable() {
+		can.Home = home{s.client, s.prefix}
+	}
+
+	return can
+}
+
+// home is where records are kept. Two stores on one server that have a client each do not know that they share records.
+type home struct {
+	client Client
+	prefix string
 }
 
 // Close closes the client that Open has made. It does nothing to a client that was given to New.

@@ -67,13 +67,17 @@ func (s *Store) read(ctx context.Context, at access, key *store.Key) (r row, err
 	return r, err
 }
 
-// write replaces a row that was read by a record, or makes the first row, and reports whether it has: not if somebody was
-// faster.
+// write replaces a row that was read by a record, makes the first row, or deletes the row where there is no record any more. It
+// reports whether it has: not if somebody was faster.
 func (s *Store) write(ctx context.Context, at access, key *store.Key, old *row, rec *store.Record) (bool, error) {
 	next := rowOf(key, rec, old.revision+1)
 
 	query, args := s.sql.insert, append([]any{key[:]}, next.values()...)
-	if old.exists() {
+
+	switch {
+	case rec.State == store.Absent:
+		query, args = s.sql.forget, []any{key[:], int64(old.revision), append([]byte{}, old.token...)} // nil would be NULL
+	case old.exists():
 		query, args = s.sql.update, append(next.values(), key[:], int64(old.revision), old.token)
 	}
 

@@ -6,13 +6,17 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// savepoint is where a handler's writes begin.
-const savepoint = "onlyonce"
+// The longest waits that databases have, in milliseconds and in seconds. Who waits longer is told ErrBusy then.
+const (
+	longestLockTimeout = math.MaxInt32 // of PostgreSQL: 24 days
+	longestLockWait    = 1<<30 - 1     // of MariaDB: 34 years
+)
 
 // Begin implements [store.Transactional]: the claim of a single transaction.
 //
@@ -46,7 +50,7 @@ func (s *Store) Begin(ctx context.Context, op store.Claim, wait time.Duration) (
 			return res, tx, nil
 		case errors.Is(err, store.ErrUnreadable), errors.Is(err, store.ErrNewer), errors.Is(err, store.ErrFull):
 			return store.Result{}, nil, fmt.Errorf("sqlstore: begin: %w", err)
-		case s.dialect.blocked(err):
+		case s.dialect.blocked(err), ctx.Err() == nil && s.dialect.timedOut(err):
 			return store.Result{}, nil, fmt.Errorf("sqlstore: begin: %w: %w", store.ErrBusy, err)
 		case full(err):
 			return store.Result{}, nil, fmt.Errorf("sqlstore: begin: %w: %w", store.ErrFull, err)
@@ -112,7 +116,7 @@ func (s *Store) beginOnce(
 
 	res, err = tx.claimWithin(ctx, op, until)
 	if err == nil && res.Applied && !tx.saved {
-		_, err = tx.tx.ExecContext(ctx, "SAVEPOINT "+savepoint)
+		_, err = tx.tx.ExecContext(ctx, s.save)
 	}
 
 	switch inTime := stop(); {
@@ -124,7 +128,7 @@ func (s *Store) beginOnce(
 		return res, tx, nil
 	}
 
-	tx.Rollback()
+	_ = tx.rollBack(ctx, false)
 
 	return res, nil, err
 }
@@ -177,7 +181,7 @@ func (t *transaction) claimWithin(ctx context.Context, op *store.Claim, until ti
 
 	switch s.dialect {
 	case PostgreSQL:
-		return t.claimPostgreSQL(ctx, op, fmt.Sprintf("%dms", max(wait.Milliseconds(), 1)))
+		return t.claimPostgreSQL(ctx, op, fmt.Sprintf("%dms", min(max(wait.Milliseconds(), 1), longestLockTimeout)))
 	case MySQL:
 		return s.claimMySQL(ctx, t.tx, op, wait)
 	case SQLite:
@@ -230,7 +234,7 @@ func (t *transaction) claimFirst(ctx context.Context, op *store.Claim, bound str
 	var (
 		made integer
 		old  row
-		args = append(freshArgs(op), bound, span(sum(sum(op.MaxRun, op.Lease), op.Retention)))
+		args = append(freshArgs(op), bound, span(op.MaxRun, op.Lease, op.Retention))
 	)
 
 	if t.pipe != nil {
@@ -299,7 +303,7 @@ func (s *Store) lockWait(ctx context.Context, at access, wait time.Duration) (st
 		return "", err
 	}
 
-	return fmt.Sprintf("SET STATEMENT innodb_lock_wait_timeout=%d FOR ", int((wait+time.Second-1)/time.Second)), nil
+	return fmt.Sprintf("SET STATEMENT innodb_lock_wait_timeout=%d FOR ", min((span(wait)+999)/1000, longestLockWait)), nil
 }
 
 // isMariaDB asks on the connection that is there: the pool may have no other.

@@ -60,8 +60,9 @@ type statements struct {
 	// insertWithin is the part of claimWithin that makes the record. completeTogether is completeWithin, but fails where there is no
 	// record, so that nothing after it is executed.
 	insertWithin, completeTogether string
-	// list reads a page of what is not settled, sweep deletes what has expired.
-	list, sweep string
+	// list reads a page of what is not settled. Sweep deletes what has expired, sweepUnsettled what nobody has settled for long, and
+	// forget one record.
+	list, sweep, sweepUnsettled, forget string
 	// version reads the version of the schema.
 	version string
 	// notify tells other processes that a record does not run any more, and joinTelling is join that tells them when it commits.
@@ -83,11 +84,13 @@ func loadStatements(d Dialect, t table) *statements {
 		complete:    load("complete"),
 		claimWithin: load("claim_within"), completeWithin: load("complete_within"),
 		bound: load("bound"), unbound: load("unbound"), lock: load("lock"), maria: load("maria"), join: load("join"),
-		renew:   load("renew"),
-		list:    load("list"),
-		sweep:   load("sweep"),
-		version: load("version"),
-		notify:  load("notify"),
+		renew:          load("renew"),
+		list:           load("list"),
+		sweep:          load("sweep"),
+		forget:         load("forget"),
+		sweepUnsettled: load("sweep_unsettled"),
+		version:        load("version"),
+		notify:         load("notify"),
 	}
 
 	if all.join == "" {
@@ -95,7 +98,7 @@ func loadStatements(d Dialect, t table) *statements {
 	}
 
 	if all.notify != "" {
-		all.joinTelling = all.join + "RETURNING pg_notify($7::text, $8::text)"
+		all.joinTelling = all.join + "RETURNING pg_notify($6::text, $7::text)"
 	}
 
 	if _, within, ok := strings.Cut(all.claimWithin, "WITH made AS ("); ok {

@@ -36,8 +36,9 @@
 // # What it holds, and what it does not
 //
 // What the database has acknowledged it keeps, as far as it is told to: see [Store.Check], which warns of settings that trade
-// commits for speed. Records that nobody settles live for ever; [Store.ListUnknown] finds them by an index of their own. What has
-// expired is absent at once, and deleted by [Store.Run].
+// commits for speed. A record keeps the retention of the claim that made its owner, and whoever settles it uses that. What has expired is
+// absent at once, and deleted by [Store.Run]. Records that nobody settles stay for ever, unless [WithUnknownRetention] gives them a life;
+// [Store.ListUnknown] finds them by an index of their own. [Store.Forget] removes any record, by force also one that cannot be read.
 //
 //   - Leases and retentions follow the wall clock of the database's machine. A step forward ends leases early: under AtMostOnce
 //     that makes outcomes unknown, under AtLeastOnce it lets a run be taken over while its owner still works. A step back
@@ -60,7 +61,12 @@
 // innodb_lock_wait_timeout in MariaDB, in whole seconds; in MySQL its wait ends with its connection. What it waits for it cannot
 // see: another request under the key waits as well, and then gets KEY_REUSED, or IN_PROGRESS when its wait is over. A run adds
 // three statements to the handler's in PostgreSQL, a replay is one. A recorded error rolls back to a savepoint before; where
-// onlyonce.KeepWrites keeps the writes, PostgreSQL wants a transaction in which no statement has failed.
+// onlyonce.KeepWrites keeps the writes, PostgreSQL wants a transaction in which no statement has failed. The wait ends early where the
+// database ends it, by statement_timeout or max_statement_time: the call is IN_PROGRESS then.
+//
+// The database may refuse to commit what a handler wrote, because of a constraint or a trigger that is deferred; PostgreSQL refuses as well
+// where a statement of the handler has failed and the handler went on. All of it is rolled back then, and the call ends with the error of
+// the database, or with what [WithCommitError] makes of it, as if the handler had returned that error.
 //
 // database/sql waits for the answer to each statement, so that a call takes seven round trips whose handler makes two statements. With
 // pgx, [WithPipeline] and package pgxpipeline make that four, as many as the handler's transaction takes by itself:
@@ -74,7 +80,8 @@
 // go-sql-driver/mysql may wait for the reply to a COMMIT without heeding a context: give it a readTimeout, so that the connection of a
 // server that has gone silent is given up.
 //
-// Joined, the record is leased, and the handler writes the completion with [Join], or [InTx] does it. The row is then locked until
+// Joined, the record is leased, and the handler writes the completion with [Join], or [InTx] does it. Both fail in a run whose policy is
+// another, and outside of any run unless [OptionalRun] allows that. The row is then locked until
 // the handler's transaction ends. In PostgreSQL at REPEATABLE READ or SERIALIZABLE, a renewal of the lease conflicts with a
 // transaction that has read anything before it: the completion fails with SQLSTATE 40001, and InTx runs its function again. The lease
 // is renewed at a third, so a function that takes longer than that fails on every try, and the outcome of the call is unknown: give
@@ -91,6 +98,30 @@
 // the store's timeout ([WithTimeout]) it counts as a store that cannot be reached. Its call is rejected with STORE_UNAVAILABLE then;
 // under FailOpen it would run without protection next to the other, so do not combine FailOpen with that. In SQLite, where all who
 // write take turns, a leased claim waits for single transactions of any key: keep methods with FailOpen out of a file that has any.
+//
+// # What a handler must not do to its single transaction
+//
+// A handler must neither begin nor end a transaction by a statement, nor change the schema in MySQL, which commits. This is what the store
+// notices:
+//
+//   - A statement whose first word begins or ends a transaction, such as COMMIT, ROLLBACK or BEGIN, is not sent, and fails with
+//     [ErrEndsTransaction].
+//   - After a statement that may have ended the transaction, the store looks whether its savepoint is there. Such are several statements in
+//     one text, and in MySQL everything but reading and writing rows. Where the savepoint is gone, the outcome of the run is unknown: it is
+//     neither recorded nor released. The look costs one more statement.
+//   - In MySQL and SQLite an error may have ended the transaction that only [sql.Rows], [sql.Row.Scan] or a [sql.Stmt] has seen. The store
+//     looks in the same way after [DBTX] has made one of them.
+//   - The savepoint has a name that no handler can guess, so that a savepoint of the handler's own is never taken for it.
+//
+// This is what it does not notice:
+//
+//   - Statements that a handler sends in a way of its own, such as a connection that it got from the driver.
+//   - An end of the transaction that is followed, in the same text, by a savepoint of the name that the store uses, which a log of the
+//     database may tell.
+//   - In a joined transaction of PostgreSQL, a COMMIT or ROLLBACK as a statement of the handler that returns a response: the completion is
+//     then written without what was rolled back. End transactions by the methods of [sql.Tx], after which nothing is written.
+//   - What the handler wrote before it ended the transaction stays written. Nobody can take that back; the record says that the outcome is
+//     unknown, or in PostgreSQL cannot be read. An operator settles it, or forgets it by force.
 //
 // # Errors
 //

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -14,6 +15,10 @@ const (
 	stateSerialization = "40001" // also MySQL's for 1213
 	stateDeadlock      = "40P01"
 	stateLockWait      = "55P03"
+	stateCancelled     = "57014" // by statement_timeout, or by somebody
+	stateFailed        = "25P02" // an earlier statement of the transaction
+	stateNoSavepoint   = "3B001"
+	stateNoTransaction = "25P01"
 	stateDiskFull      = "53100"
 	classConstraint    = "23"
 	classGoingDown     = "57P"
@@ -25,10 +30,15 @@ const (
 	mysqlLockWait      = 1205
 	mysqlLocksFull     = 1206
 	mysqlDeadlock      = 1213
+	mysqlNoSavepoint   = 1305
+	mysqlTimedOut      = 3024
+	mariaTimedOut      = 1969
 
-	sqliteBusy   = 5
-	sqliteLocked = 6
-	sqliteFull   = 13
+	sqliteError      = 1
+	sqliteBusy       = 5
+	sqliteLocked     = 6
+	sqliteFull       = 13
+	sqliteConstraint = 19
 )
 
 // sqlState is the SQLSTATE that PostgreSQL has answered with, or empty.
@@ -85,6 +95,77 @@ func (d Dialect) blocked(err error) bool {
 		return false // nobody can tell what for
 	default:
 		return false
+	}
+}
+
+// timedOut recognises a statement that has taken too long for a setting of the database's. It was undone.
+func (d Dialect) timedOut(err error) bool {
+	switch d {
+	case PostgreSQL:
+		return sqlState(err) == stateCancelled
+	case MySQL:
+		n := mysqlNumber(err)
+
+		return n == mysqlTimedOut || n == mariaTimedOut
+	case SQLite:
+		return false
+	default:
+		return false
+	}
+}
+
+// noSavepoint recognises a savepoint that is not there, because its transaction is not.
+func (d Dialect) noSavepoint(err error) bool {
+	switch d {
+	case PostgreSQL:
+		state := sqlState(err)
+
+		return state == stateNoSavepoint || state == stateNoTransaction
+	case MySQL:
+		return mysqlNumber(err) == mysqlNoSavepoint
+	case SQLite:
+		return sqliteCode(err) == sqliteError
+	default:
+		return false
+	}
+}
+
+// constraint recognises a violated constraint.
+func (d Dialect) constraint(err error) bool {
+	switch d {
+	case PostgreSQL:
+		return strings.HasPrefix(sqlState(err), classConstraint)
+	case MySQL:
+		return slices.Contains([]int64{1022, 1048, 1062, 1169, 1216, 1217, 1451, 1452, 1557, 1761, 1762, 3819, 4025}, mysqlNumber(err))
+	case SQLite:
+		return sqliteCode(err) == sqliteConstraint
+	default:
+		return false
+	}
+}
+
+// spoiled recognises errors of an outcome's statement that a handler has caused: it has gone on after an error of its own, or has left
+// rows behind that violate a constraint.
+func (d Dialect) spoiled(err error) bool {
+	return d.constraint(err) || d == PostgreSQL && sqlState(err) == stateFailed
+}
+
+// refuses recognises errors of a COMMIT by which the database refuses what was written: constraints and triggers that are deferred.
+func (d Dialect) refuses(err error) bool {
+	if d != PostgreSQL {
+		return d.constraint(err)
+	}
+
+	state := sqlState(err)
+	if len(state) != 5 {
+		return false
+	}
+
+	switch state[:2] {
+	case "08", "25", "26", "28", "34", "3D", "40", "53", "54", "55", "57", "58", "72", "F0", "HV", "XX":
+		return false // it is about the server, its settings and other transactions
+	default:
+		return true
 	}
 }
 

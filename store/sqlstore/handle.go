@@ -27,6 +27,9 @@ var (
 	// ErrOver is matched by the errors of statements that come when the handler has returned, or when an error has ended the
 	// transaction.
 	ErrOver = errors.New("sqlstore: the transaction of this run is over")
+	// ErrEndsTransaction is matched by the errors of statements that would begin or end a transaction. They are not sent.
+	ErrEndsTransaction = errors.New("sqlstore: a handler must not begin or end its single transaction: " +
+		"return a response to commit it, or an error to roll it back")
 )
 
 type transactionKey struct{}
@@ -38,8 +41,8 @@ type transactionKey struct{}
 // Return the errors of its statements, those of rows and prepared statements included. After some errors MySQL and SQLite have ended the
 // whole transaction, and would commit what follows statement by statement. The transaction refuses more statements after such an error
 // that it has seen itself; one that only [sql.Rows], [sql.Row.Scan] or a [sql.Stmt] has told, it has not. For the same reason a
-// handler must not change the schema in MySQL, which commits, nor run with innodb_rollback_on_timeout. A handler must not end the
-// transaction by a statement of its own: after a COMMIT of its own in PostgreSQL and no outcome, the record is unreadable.
+// handler must not run with innodb_rollback_on_timeout. Statements that begin or end a transaction fail with ErrEndsTransaction; the
+// package documentation says what else a handler must not do.
 //
 // It is never nil. Where there is no transaction, each of its statements fails with ErrNoTransaction.
 func Tx(ctx context.Context) DBTX {
@@ -80,8 +83,53 @@ func (h handle) refuses() error {
 	return nil
 }
 
+// sending keeps what the text of a statement says about the transaction, and says why it must not be sent.
+func (h handle) sending(query string) error {
+	if err := h.refuses(); err != nil {
+		return err
+	}
+
+	h.t.used.Store(true)
+
+	switch h.t.store.dialect.effectOf(query) {
+	case ends:
+		return fmt.Errorf("%w: %.60q", ErrEndsTransaction, query)
+	case mayEnd:
+		h.t.suspect.Store(true)
+	case stays:
+	}
+
+	return nil
+}
+
+// unseen is called where errors of a statement go to its handler alone.
+func (h handle) unseen() {
+	if h.t.store.dialect != PostgreSQL { // which ends no transaction because of an error
+		h.t.blind.Store(true)
+	}
+}
+
+// failed keeps the first error of the handler's statements. In MySQL it may have ended the transaction, as with
+// innodb_rollback_on_timeout.
+func (h handle) failed(err error) {
+	h.t.mu.Lock()
+	defer h.t.mu.Unlock()
+
+	if h.t.failed == nil {
+		h.t.failed = err
+	}
+
+	if h.t.store.dialect == MySQL {
+		h.t.blind.Store(true)
+	}
+}
+
 // note keeps what a statement says about the transaction.
 func (h handle) note(ctx context.Context, err error) error {
+	if err != nil {
+		h.failed(err)
+	}
+
 	switch {
 	case err == nil:
 	case h.t.store.conflicts(err):
@@ -109,7 +157,7 @@ func (h handle) ended(ctx context.Context) bool {
 
 // ExecContext implements DBTX.
 func (h handle) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	if err := h.refuses(); err != nil {
+	if err := h.sending(query); err != nil {
 		return nil, err
 	}
 
@@ -120,9 +168,11 @@ func (h handle) ExecContext(ctx context.Context, query string, args ...any) (sql
 
 // QueryContext implements DBTX.
 func (h handle) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if err := h.refuses(); err != nil {
+	if err := h.sending(query); err != nil {
 		return nil, err
 	}
+
+	h.unseen()
 
 	rows, err := h.t.tx.QueryContext(ctx, query, args...)
 
@@ -131,9 +181,11 @@ func (h handle) QueryContext(ctx context.Context, query string, args ...any) (*s
 
 // QueryRowContext implements DBTX.
 func (h handle) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	if err := h.refuses(); err != nil {
+	if err := h.sending(query); err != nil {
 		return refusing{err}.QueryRowContext(ctx, query)
 	}
+
+	h.unseen()
 
 	row := h.t.tx.QueryRowContext(ctx, query, args...)
 	_ = h.note(ctx, row.Err()) // the row has it, too
@@ -143,9 +195,11 @@ func (h handle) QueryRowContext(ctx context.Context, query string, args ...any) 
 
 // PrepareContext implements DBTX.
 func (h handle) PrepareContext(ctx context.Context, query string) (*sql.Stmt, error) {
-	if err := h.refuses(); err != nil {
+	if err := h.sending(query); err != nil {
 		return nil, err
 	}
+
+	h.unseen()
 
 	stmt, err := h.t.tx.PrepareContext(ctx, query)
 

@@ -36,11 +36,20 @@ var (
 	ErrOvertaken = errors.New("sqlstore: this run was overtaken: roll its transaction back")
 	// ErrNotDefinite is matched by errors about an answer that may not be recorded.
 	ErrNotDefinite = errors.New("sqlstore: this answer is not definite, so it cannot be recorded")
-	// ErrNotJoined is matched by errors about a run that has a single transaction and so none of its own to join.
-	ErrNotJoined = errors.New("sqlstore: the run has a single transaction: use sqlstore.Tx, or give its method a joined transaction")
+	// ErrNotJoined is matched by errors about a run that may not join a transaction. The error says which setting of its policy to change.
+	ErrNotJoined = errors.New("sqlstore: this run may not write its completion in a transaction of the handler's")
+	// ErrNoRun is matched by errors about a call that has no run to join: it has no key, or its method has no policy.
+	ErrNoRun = errors.New("sqlstore: this call has no run that could be joined: require a key for its method, " +
+		"or allow a plain transaction with sqlstore.OptionalRun")
 )
 
-type joinKey struct{}
+// errSingle is why a run with a single transaction may not join, where the run does not say so itself.
+var errSingle = errors.New("it has a single transaction: use sqlstore.Tx, or give its method a joined transaction")
+
+type (
+	joinKey     struct{}
+	optionalKey struct{}
+)
 
 // joined is a run that may write its completion by itself.
 type joined struct {
@@ -50,16 +59,36 @@ type joined struct {
 
 // Join implements [store.Transactional].
 func (s *Store) Join(ctx context.Context, run store.Joinable) context.Context {
+	if run.Refusal(ctx) == nil {
+		// The transaction of a run around this one is not this one's.
+		ctx = context.WithValue(ctx, transactionKey{}, nil)
+	}
+
 	return context.WithValue(ctx, joinKey{}, &joined{store: s, run: run})
 }
 
-// joinedRun finds the run of a context. It is nil where the call has no key.
+// OptionalRun returns a context in which Join and InTx need no run, for handlers that also serve calls without a key: InTx is a plain
+// transaction there, and Join writes nothing. It changes nothing inside a run, and a run that may not join is refused all the same.
+func OptionalRun(ctx context.Context) context.Context {
+	return context.WithValue(ctx, optionalKey{}, true)
+}
+
+// joinedRun finds the run of a context. It is nil where there is none, and OptionalRun allows that.
 func joinedRun(ctx context.Context) (*joined, error) {
-	if _, single := ctx.Value(transactionKey{}).(*transaction); single {
-		return nil, ErrNotJoined
+	j, _ := ctx.Value(joinKey{}).(*joined)
+	if j != nil {
+		if refusal := j.run.Refusal(ctx); refusal != nil {
+			return nil, fmt.Errorf("%w: %w", ErrNotJoined, refusal)
+		}
 	}
 
-	j, _ := ctx.Value(joinKey{}).(*joined)
+	if _, single := ctx.Value(transactionKey{}).(*transaction); single {
+		return nil, fmt.Errorf("%w: %w", ErrNotJoined, errSingle)
+	}
+
+	if optional, _ := ctx.Value(optionalKey{}).(bool); j == nil && !optional {
+		return nil, ErrNoRun
+	}
 
 	return j, nil
 }
@@ -69,8 +98,8 @@ func joinedRun(ctx context.Context) (*joined, error) {
 // of the database that has the store's table.
 //
 // When Join has succeeded and the transaction commits, the call is completed, whatever the handler returns. An error that
-// matches ErrOvertaken, like any other, means that the transaction has to be rolled back. Where the call has no key there is nothing
-// to write, and Join returns nil.
+// matches ErrOvertaken, like any other, means that the transaction has to be rolled back. Join fails with ErrNotJoined in a run whose
+// policy is another, and with ErrNoRun outside of any run, unless OptionalRun allows that: there is nothing to write then.
 func Join(ctx context.Context, tx Execer, response any) error {
 	j, err := joinedRun(ctx)
 	if j == nil || err != nil {
@@ -117,7 +146,7 @@ func (j *joined) write(
 
 	n, err := res.RowsAffected()
 	if err != nil {
-		return false, fmt.Errorf("sqlstore: the driver does not tell the rows affected: %w", err)
+		return false, fmt.Errorf("sqlstore: the driver does not report the rows affected: %w", err)
 	}
 
 	j.run.Written(n == 1)
@@ -141,9 +170,9 @@ func (s *Store) joining(op *store.Completion) (query string, args []any) {
 		return s.sql.join, args
 	}
 
-	key, token, outcome, seal, retention, none := args[0], args[1], args[2], args[3], args[4], args[5]
+	key, token, outcome, seal, none := args[0], args[1], args[2], args[3], args[4]
 
-	return s.sql.join, []any{outcome, seal, retention, retention, key, token, none}
+	return s.sql.join, []any{outcome, seal, key, token, none}
 }
 
 // conflictTries is how often InTx runs its function again that conflicted with another transaction.
@@ -158,7 +187,11 @@ const conflictTries = 3
 // The function must not end the transaction, and returns the errors by which the database has ended it, such as a deadlock in MySQL
 // and an interrupted write in SQLite: what it writes after one is committed statement by statement, and no completion is.
 //
-// Return what InTx returns. Options may be nil. Where the call has no key, InTx is a plain transaction.
+// Where the database refuses at COMMIT what the function has written, such as for a deferred constraint, all of it is rolled back, and InTx
+// returns the driver's error, or what [WithCommitError] makes of it.
+//
+// Return what InTx returns. Options may be nil. InTx fails with ErrNotJoined in a run whose policy is another, and with ErrNoRun outside of
+// any run, unless OptionalRun allows that: it is a plain transaction then.
 func InTx[T any](ctx context.Context, db *sql.DB, opts *sql.TxOptions, fn func(ctx context.Context, tx *sql.Tx) (T, error)) (T, error) {
 	j, err := joinedRun(ctx)
 	if err != nil {
@@ -184,11 +217,17 @@ func inTx[T any](
 	}
 	defer func() { _ = tx.Rollback() }() // fails where it has committed
 
-	if _, err := tx.ExecContext(ctx, "SAVEPOINT "+savepoint); err != nil {
-		return response, false, fmt.Errorf("sqlstore: savepoint: %w", err)
+	if j != nil {
+		if _, err := tx.ExecContext(ctx, j.store.save); err != nil {
+			return response, false, fmt.Errorf("sqlstore: savepoint: %w", err)
+		}
 	}
 
-	response, answer := fn(ctx, tx)
+	inside, end := j.inside(ctx)
+	response, answer := fn(inside, tx)
+
+	end()
+
 	if answer != nil && j != nil && j.store.conflicts(answer) {
 		return response, true, answer
 	}
@@ -199,14 +238,42 @@ func inTx[T any](
 	case err != nil:
 		return response, j != nil && j.store.conflicts(err), err
 	case !commit:
+		return response, false, j.undone(ctx, tx, answer)
+	}
+
+	switch err := tx.Commit(); {
+	case err == nil:
 		return response, false, answer
-	}
-
-	if err := tx.Commit(); err != nil {
+	case j == nil || !j.store.dialect.refuses(err) || j.store.conflicts(err):
 		return response, j != nil && j.store.conflicts(err), fmt.Errorf("sqlstore: commit: %w", err)
+	case j.store.commitError == nil:
+		return response, false, fmt.Errorf("sqlstore: the database refuses what was written: %w", err)
+	default:
+		return response, false, j.store.handlersError(err)
+	}
+}
+
+// inside is the context of the function of InTx: keyed calls on the same store might wait for its transaction.
+func (j *joined) inside(ctx context.Context) (context.Context, func()) {
+	if j == nil {
+		return ctx, func() {}
 	}
 
-	return response, false, answer
+	return store.WithinTransaction(ctx, j.store.Capabilities().Home)
+}
+
+// undone is the error of a function whose writes are rolled back, if they are: it may have ended the transaction, and then its word that
+// nothing was done counts for nothing. An error may have ended one of SQLite's, which is nothing bad.
+func (j *joined) undone(ctx context.Context, tx *sql.Tx, answer error) error {
+	if j == nil || j.store.dialect == SQLite {
+		return answer
+	}
+
+	if _, err := tx.ExecContext(ctx, j.store.undo); j.store.dialect.noSavepoint(err) {
+		return fmt.Errorf("sqlstore: %w; the function has returned: %v", errEnded, answer) //nolint:errorlint // without its marks
+	}
+
+	return answer
 }
 
 // finish writes what the record gets, and reports whether to commit.
@@ -216,7 +283,7 @@ func (j *joined) finish(ctx context.Context, tx *sql.Tx, response any, answer er
 	}
 
 	done, err := j.write(ctx, tx, response, answer, func() error {
-		_, err := tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT "+savepoint)
+		_, err := tx.ExecContext(ctx, j.store.undo)
 
 		return err
 	}, func() error {
@@ -224,7 +291,7 @@ func (j *joined) finish(ctx context.Context, tx *sql.Tx, response any, answer er
 			return nil // it refuses the completion by itself
 		}
 
-		_, err := tx.ExecContext(ctx, "RELEASE SAVEPOINT "+savepoint)
+		_, err := tx.ExecContext(ctx, j.store.keep)
 
 		return err
 	})

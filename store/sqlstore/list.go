@@ -36,7 +36,7 @@ func (s *Store) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] 
 
 // page reads the records that follow a key.
 func (s *Store) page(ctx context.Context, last []byte) (page []row, err error) {
-	err = s.do(ctx, "list", func(ctx context.Context, at access) error {
+	err = s.do(ctx, list, func(ctx context.Context, at access) error {
 		rows, err := at.QueryContext(ctx, s.sql.list, last)
 		if err != nil {
 			return err // wrapped by do

@@ -42,7 +42,10 @@ type Notified struct {
 	watches map[store.Key]*watch
 }
 
-var _ store.Notifier = (*Notified)(nil)
+var (
+	_ store.Store    = (*Notified)(nil)
+	_ store.Notifier = (*Notified)(nil)
+)
 
 // watch is one channel for all who watch a key.
 type watch struct {
@@ -67,6 +70,14 @@ func (s *Store) Notify(l Listener) (*Notified, error) {
 	n.Store = &own
 
 	return n, nil
+}
+
+// Capabilities implements [store.Store].
+func (n *Notified) Capabilities() store.Capabilities {
+	all := n.Store.Capabilities()
+	all.Inspector, all.Lister, all.Forgetter, all.Notifier, all.Transactional = n, n, n, n, n
+
+	return all
 }
 
 // Run does what Store.Run does, and listens besides. Where the connection of the listener is lost it listens again
@@ -150,8 +161,8 @@ func (n *Notified) wake(key store.Key) {
 	}
 }
 
-// tell tells all processes, this one included, that a record does not run any more. It is worth one try.
-func (s *Store) tell(ctx context.Context, key *store.Key, res *store.Result, err error) {
+// announce notifies all processes, this one included, that a record does not run any more. It is worth one try.
+func (s *Store) announce(ctx context.Context, key *store.Key, res *store.Result, err error) {
 	if s.channel == "" || err != nil || !res.Applied || res.Record.State == store.Running {
 		return
 	}

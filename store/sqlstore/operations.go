@@ -47,7 +47,7 @@ func (s *Store) Complete(ctx context.Context, op store.Completion) (res store.Re
 
 		return err
 	})
-	s.tell(ctx, &op.Key, &res, err)
+	s.announce(ctx, &op.Key, &res, err)
 
 	return res, err
 }
@@ -59,7 +59,7 @@ func (s *Store) Release(ctx context.Context, op store.Release) (res store.Result
 
 		return err
 	})
-	s.tell(ctx, &op.Claim.Key, &res, err)
+	s.announce(ctx, &op.Claim.Key, &res, err)
 
 	return res, err
 }
@@ -71,14 +71,14 @@ func (s *Store) Hold(ctx context.Context, op store.Hold) (res store.Result, err 
 
 		return err
 	})
-	s.tell(ctx, &op.Key, &res, err)
+	s.announce(ctx, &op.Key, &res, err)
 
 	return res, err
 }
 
 // Lookup implements [store.Inspector].
 func (s *Store) Lookup(ctx context.Context, key store.Key) (res store.Result, err error) {
-	err = s.do(ctx, "lookup", func(ctx context.Context, at access) (err error) {
+	err = s.do(ctx, lookup, func(ctx context.Context, at access) (err error) {
 		res, err = s.lookup(ctx, at, &key)
 
 		return err
@@ -94,7 +94,19 @@ func (s *Store) Resolve(ctx context.Context, op store.Resolution) (res store.Res
 
 		return err
 	})
-	s.tell(ctx, &op.Key, &res, err)
+	s.announce(ctx, &op.Key, &res, err)
+
+	return res, err
+}
+
+// Forget implements [store.Forgetter].
+func (s *Store) Forget(ctx context.Context, op store.Forgetting) (res store.Result, err error) {
+	err = s.do(ctx, "forget", func(ctx context.Context, at access) (err error) {
+		res, err = s.forget(ctx, at, &op)
+
+		return err
+	})
+	s.announce(ctx, &op.Key, &res, err)
 
 	return res, err
 }
@@ -141,6 +153,41 @@ func (s *Store) hold(ctx context.Context, at access, op *store.Hold) (store.Resu
 
 func (s *Store) resolve(ctx context.Context, at access, op *store.Resolution) (store.Result, error) {
 	return s.change(ctx, at, &op.Key, op, nil)
+}
+
+// forget removes a record. One that cannot be read has no fence that could be compared, so that it takes Force alone.
+func (s *Store) forget(ctx context.Context, at access, op *store.Forgetting) (store.Result, error) {
+	for range tries {
+		res, err := s.change(ctx, at, &op.Key, op, nil)
+		if !op.Force || !unfit(err) {
+			return res, err
+		}
+
+		var old row
+		if old, err = s.read(ctx, at, &op.Key); err != nil {
+			return store.Result{}, err
+		}
+
+		if _, err := old.record(&op.Key); !unfit(err) {
+			continue // somebody else has removed it
+		}
+
+		removed, err := s.write(ctx, at, &op.Key, &old, &store.Record{})
+		if err != nil {
+			return store.Result{}, err
+		}
+
+		if removed {
+			return store.Result{Applied: true, Now: old.time()}, nil
+		}
+	}
+
+	return store.Result{}, errRaced
+}
+
+// unfit recognises a record that is there and cannot be read.
+func unfit(err error) bool {
+	return errors.Is(err, store.ErrUnreadable) || errors.Is(err, store.ErrNewer)
 }
 
 func (s *Store) lookup(ctx context.Context, at access, key *store.Key) (store.Result, error) {

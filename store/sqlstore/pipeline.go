@@ -64,8 +64,6 @@ func (c *config) pipelines(d Dialect) error {
 		return nil
 	case d != PostgreSQL:
 		return fmt.Errorf("sqlstore: WithPipeline is for %v, the database is %v: leave it out", PostgreSQL, d)
-	case begins(c.isolation) == "":
-		return fmt.Errorf("sqlstore: PostgreSQL has no isolation level %v: give WithIsolation another", c.isolation)
 	default:
 		return nil
 	}
@@ -102,7 +100,7 @@ func (s *Store) checkPipeline(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("sqlstore: the pipeline fails: %w", err)
 	case answer != 1 || !try[0].Found || !try[0].Done:
-		return errors.New("sqlstore: the pipeline does not read the answers to its statements, or does not say that it has")
+		return errors.New("sqlstore: the pipeline does not read the answers to its statements, or does not report that it has")
 	default:
 		return nil
 	}
@@ -134,10 +132,10 @@ const nextStatements = "onlyonce: the next statements"
 
 const rollback = "ROLLBACK"
 
-// refusedError is an error of the database before the commit, which it has not executed then.
-type refusedError struct{ error }
+// earlyError is an error of the database before the commit, which it has not executed then.
+type earlyError struct{ error }
 
-func (e *refusedError) Unwrap() error { return e.error }
+func (e *earlyError) Unwrap() error { return e.error }
 
 // newPipelined opens a transaction that lasts as long as life, on a connection that ctx bounds the wait for.
 func (s *Store) newPipelined(ctx, life context.Context) (*pipelined, error) {
@@ -263,7 +261,7 @@ func (b borrowed) Commit() error {
 		_ = b.Rollback() // or the connection is not used again
 
 		if !last[len(last)-2].Done {
-			err = &refusedError{err}
+			err = &earlyError{err}
 		}
 	}
 
@@ -303,7 +301,7 @@ func (t *transaction) claimTogether(ctx context.Context, args []any) (made integ
 	err = t.pipe.together(ctx, []Statement{
 		{Query: begins(t.store.isolation)},
 		{Query: t.store.sql.insertWithin, Args: args, Targets: []any{&made, new(string)}},
-		{Query: "SAVEPOINT " + savepoint},
+		{Query: t.store.save},
 	})
 	t.saved = err == nil && made != 0
 
@@ -324,18 +322,19 @@ func (t *transaction) completeTogether(ctx context.Context, op *store.Completion
 	}
 
 	if err != nil {
-		t.Rollback()
+		_ = t.rollBack(ctx, false)
 
-		return store.Result{}, rolledBack(err, t.Conflicted(err))
+		return store.Result{}, t.unwritten(err)
 	}
 
 	var (
 		at      integer
-		refused *refusedError
+		early   *earlyError
+		looking = t.beforeOutcome(undo)
 	)
 
-	if undo {
-		t.pipe.last = append(t.pipe.last, Statement{Query: "ROLLBACK TO SAVEPOINT " + savepoint})
+	if looking != "" {
+		t.pipe.last = append(t.pipe.last, Statement{Query: looking})
 	}
 
 	t.pipe.last = append(t.pipe.last,
@@ -344,10 +343,14 @@ func (t *transaction) completeTogether(ctx context.Context, op *store.Completion
 	switch sure, err := t.commit(ctx); {
 	case err == nil:
 		return t.completed(op, at), nil
-	case errors.As(err, &refused):
-		return store.Result{}, rolledBack(err, t.Conflicted(err))
+	case errors.As(err, &early):
+		if looking != "" && !t.pipe.last[0].Done {
+			err = t.looked(err)
+		}
+
+		return store.Result{}, t.unwritten(err)
 	case sure:
-		return store.Result{}, rolledBack(err, t.store.conflicts(err))
+		return store.Result{}, t.uncommitted(err)
 	default:
 		return t.store.decide(ctx, &t.claim, err)
 	}

@@ -10,6 +10,12 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
+// The operations that wait for nobody.
+const (
+	lookup = "lookup"
+	list   = "list"
+)
+
 const (
 	// resends is how often an operation is sent again whose connection was lost. It may have taken effect; a repeat is
 	// recognised.
@@ -21,7 +27,7 @@ const (
 // do runs an operation on the pool until the database has answered, within its time. What the database has undone is tried
 // again as long as there is time.
 func (s *Store) do(ctx context.Context, name string, run func(ctx context.Context, at access) error) error {
-	// The engine's deadline comes without a timer: see store.Bounded.
+	// The engine's deadline comes without a timer: see Bounded in store.Capabilities.
 	deadline := time.Now().Add(s.timeout)
 	if earlier, ok := ctx.Deadline(); ok && earlier.Before(deadline) {
 		deadline = earlier
@@ -30,13 +36,16 @@ func (s *Store) do(ctx context.Context, name string, run func(ctx context.Contex
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 
-	lost := 0
+	lost, busy := 0, false
 
 	for try := 0; ; try++ {
 		err := ctx.Err()
 		if err == nil {
 			err = run(ctx, s.pool())
 		}
+
+		// MySQL may be asked again, and the time may be over before it answers.
+		busy = busy || s.dialect.blocked(err) || s.dialect.timedOut(err) && name != lookup && name != list
 
 		switch {
 		case err == nil:
@@ -47,19 +56,24 @@ func (s *Store) do(ctx context.Context, name string, run func(ctx context.Contex
 		case full(err) && lost == 0:
 			return fmt.Errorf("sqlstore: %s: %w: %w", name, store.ErrFull, err)
 		case reported(err) && !goingDown(err) || lost == resends:
-			return failure(name, err, deadline)
+			return failure(name, err, deadline, busy)
 		default:
 			lost++
 		}
 
 		if !pause(ctx, try) {
-			return failure(name, err, deadline)
+			return failure(name, err, deadline, busy)
 		}
 	}
 }
 
-// failure is an error after which nobody knows whether the operation has taken effect.
-func failure(name string, err error, deadline time.Time) error {
+// failure is an error after which nobody knows whether the operation has taken effect. It matches store.ErrBusy where the database has
+// ended its wait for the transaction of somebody else.
+func failure(name string, err error, deadline time.Time, busy bool) error {
+	if busy {
+		err = fmt.Errorf("%w: %w", store.ErrBusy, err)
+	}
+
 	if !errors.Is(err, context.DeadlineExceeded) && !time.Now().Before(deadline) {
 		err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err) // which a driver may call by another name
 	}

@@ -30,6 +30,7 @@ type row struct {
 
 	revision, fence, attempts                                            integer
 	firstStart, lastStart, endedAt, expiresAt, leaseUntil, ownerUntil    integer
+	retention                                                            integer
 	seal, outcomeSeal, checksum, format, state, guarantee, flags, scheme integer
 	token, fingerprint, method, readableKey, outcome                     []byte
 }
@@ -37,7 +38,7 @@ type row struct {
 func (r *row) targets() []any {
 	return []any{
 		&r.now, &r.id, &r.revision, &r.fence, &r.attempts,
-		&r.firstStart, &r.lastStart, &r.endedAt, &r.expiresAt, &r.leaseUntil, &r.ownerUntil,
+		&r.firstStart, &r.lastStart, &r.endedAt, &r.expiresAt, &r.leaseUntil, &r.ownerUntil, &r.retention,
 		&r.seal, &r.outcomeSeal, &r.checksum, &r.format, &r.state, &r.guarantee, &r.flags, &r.scheme,
 		&r.token, &r.fingerprint, &r.method, &r.readableKey, &r.outcome,
 	}
@@ -187,6 +188,7 @@ func (r *row) fill(rec *store.Record) (err error) {
 	rec.FirstStart, rec.LastStart = timeOf(r.firstStart), timeOf(r.lastStart)
 	rec.EndedAt, rec.ExpiresAt = timeOf(r.endedAt), timeOf(r.expiresAt)
 	rec.LeaseUntil, rec.OwnerAliveUntil = timeOf(r.leaseUntil), timeOf(r.ownerUntil)
+	rec.Retention = spanOf(r.retention)
 	rec.Fingerprint.Scheme = uint16(r.scheme) //nolint:gosec // as written
 	copy(rec.Fingerprint.Sum[:], r.fingerprint)
 	copy(rec.Token[:], r.token)
@@ -211,7 +213,7 @@ func rowOf(key *store.Key, rec *store.Record, revision integer) row {
 		fence: integer(rec.Fence), attempts: integer(rec.Attempts), //nolint:gosec // a fence counts runs
 		firstStart: millis(rec.FirstStart), lastStart: millis(rec.LastStart),
 		endedAt: millis(rec.EndedAt), expiresAt: millis(rec.ExpiresAt),
-		leaseUntil: millis(rec.LeaseUntil), ownerUntil: millis(rec.OwnerAliveUntil),
+		leaseUntil: millis(rec.LeaseUntil), ownerUntil: millis(rec.OwnerAliveUntil), retention: integer(span(rec.Retention)),
 		seal:        identitySeal(key, rec.Fingerprint, rec.Method, rec.ReadableKey),
 		outcomeSeal: outcomeSeal(key, rec.State, &rec.Token, rec.Outcome),
 		format:      formatVersion, state: integer(rec.State), guarantee: integer(rec.Guarantee),
@@ -241,6 +243,7 @@ func (r *row) values() []any {
 	return []any{
 		int64(r.revision), int64(r.fence), int64(r.attempts),
 		int64(r.firstStart), int64(r.lastStart), int64(r.endedAt), int64(r.expiresAt), int64(r.leaseUntil), int64(r.ownerUntil),
+		int64(r.retention),
 		int64(r.seal), int64(r.outcomeSeal), int64(r.checksum),
 		int64(r.format), int64(r.state), int64(r.guarantee), int64(r.flags), int64(r.scheme),
 		r.token, r.fingerprint, string(r.method), string(r.readableKey), r.outcome,
@@ -261,6 +264,7 @@ const (
 	weightExpiresAt  = 5
 	weightLeaseUntil = 7
 	weightOwnerUntil = 11
+	weightRetention  = 13
 )
 
 // sum is the checksum of the numbers that change in a record's life, bound to its key by the seal.
@@ -268,7 +272,8 @@ func (r *row) sum() integer {
 	return r.seal + weightState*r.state + weightGuarantee*r.guarantee + weightFlags*r.flags +
 		weightFence*r.fence + weightAttempts*r.attempts + weightRevision*r.revision +
 		weightFirstStart*r.firstStart + weightLastStart*r.lastStart + weightEndedAt*r.endedAt +
-		weightExpiresAt*r.expiresAt + weightLeaseUntil*r.leaseUntil + weightOwnerUntil*r.ownerUntil
+		weightExpiresAt*r.expiresAt + weightLeaseUntil*r.leaseUntil + weightOwnerUntil*r.ownerUntil +
+		weightRetention*r.retention
 }
 
 // identitySeal binds what a claim says of itself to its key.
@@ -315,10 +320,12 @@ func millis(t time.Time) integer {
 	return integer(t.UnixMilli())
 }
 
-// round makes the times of a record whole milliseconds. Ends are rounded up: a lease or a retention must not end early.
+// round makes the times and the retention of a record whole milliseconds. Ends are rounded up: a lease or a retention must not end
+// early.
 func round(rec *store.Record) {
 	rec.LeaseUntil, rec.OwnerAliveUntil = roundUp(rec.LeaseUntil), roundUp(rec.OwnerAliveUntil)
 	rec.ExpiresAt = roundUp(rec.ExpiresAt)
+	rec.Retention = spanOf(integer(span(rec.Retention)))
 }
 
 func roundUp(t time.Time) time.Time {
@@ -329,20 +336,25 @@ func roundUp(t time.Time) time.Time {
 	return time.UnixMilli(t.Add(time.Millisecond - 1).UnixMilli())
 }
 
-// span is a duration in milliseconds, rounded up.
-func span(d time.Duration) int64 {
-	if d > math.MaxInt64-time.Millisecond {
-		return math.MaxInt64 / int64(time.Millisecond)
+// longestSpan is the longest duration, in milliseconds.
+const longestSpan = math.MaxInt64 / int64(time.Millisecond)
+
+// span is the sum of durations in milliseconds, rounded up. It does not overflow, as a sum of durations would.
+func span(all ...time.Duration) int64 {
+	var (
+		whole int64
+		rest  time.Duration
+	)
+
+	for _, d := range all {
+		whole += int64(d / time.Millisecond)
+		rest += d % time.Millisecond
 	}
 
-	return int64((d + time.Millisecond - 1) / time.Millisecond)
+	return whole + int64((rest+time.Millisecond-1)/time.Millisecond)
 }
 
-// sum adds two durations and does not overflow.
-func sum(a, b time.Duration) time.Duration {
-	if a > math.MaxInt64-b {
-		return math.MaxInt64
-	}
-
-	return a + b
+// spanOf is the duration of so many milliseconds, or the longest that there is.
+func spanOf(ms integer) time.Duration {
+	return time.Duration(min(max(int64(ms), -longestSpan), longestSpan)) * time.Millisecond
 }

@@ -15,10 +15,14 @@ func TestALeaseOrARetentionOfLessThanAMillisecondDoesNotEndEarly(t *testing.T) {
 	now := time.UnixMilli(1_800_000_000_000)
 
 	for d, want := range map[time.Duration]int64{
-		1: 1, time.Millisecond: 1, time.Millisecond + 1: 2, time.Hour: 3_600_000, math.MaxInt64: math.MaxInt64 / 1_000_000,
+		1: 1, time.Millisecond: 1, time.Millisecond + 1: 2, time.Hour: 3_600_000, math.MaxInt64: math.MaxInt64/1_000_000 + 1,
 	} {
-		rec := store.Record{LeaseUntil: now.Add(d), OwnerAliveUntil: now.Add(d), ExpiresAt: now.Add(d)}
+		rec := store.Record{LeaseUntil: now.Add(d), OwnerAliveUntil: now.Add(d), ExpiresAt: now.Add(d), Retention: d}
 		round(&rec)
+
+		if got := rec.Retention; got < d-d%time.Millisecond || got.Milliseconds() < want-1 {
+			t.Errorf("a retention of %v becomes %v", d, got)
+		}
 
 		for _, end := range []time.Time{rec.LeaseUntil, rec.OwnerAliveUntil, rec.ExpiresAt} {
 			if got := end.Sub(now).Milliseconds(); d < math.MaxInt64 && got != want {
@@ -40,7 +44,8 @@ func TestARowIsReadAsItWasWritten(t *testing.T) {
 		State: store.Unknown, Token: store.Token{4}, Fence: 7, Guarantee: store.ExactlyOnce,
 		Fingerprint: store.Fingerprint{Scheme: 65535, Sum: [32]byte{9}}, LeaseUntil: time.UnixMilli(1), OwnerAliveUntil: time.UnixMilli(2),
 		Attempts: math.MaxUint32, FirstStart: time.UnixMilli(3), LastStart: time.UnixMilli(4), EndedAt: time.UnixMilli(5),
-		ExpiresAt: time.UnixMilli(6), Outcome: []byte("note"), Doubtful: true, Resolved: true, Method: "m", ReadableKey: "k",
+		ExpiresAt: time.UnixMilli(6), Retention: 7 * time.Millisecond,
+		Outcome: []byte("note"), Doubtful: true, Resolved: true, Method: "m", ReadableKey: "k",
 	}
 	r := rowOf(&key, &rec, 3)
 

@@ -35,6 +35,7 @@ func freshArgs(op *store.Claim) []any {
 	var rec store.Record
 
 	op.ApplyTo(&rec, time.UnixMilli(0))
+	round(&rec)
 
 	fresh := rowOf(&op.Key, &rec, 1)
 	fresh.firstStart, fresh.lastStart, fresh.leaseUntil, fresh.ownerUntil = 0, 0, 0, 0
@@ -42,7 +43,7 @@ func freshArgs(op *store.Claim) []any {
 	return []any{
 		op.Key[:], fresh.token, int64(fresh.guarantee), int64(fresh.scheme), fresh.fingerprint,
 		string(fresh.method), string(fresh.readableKey), int64(fresh.seal), int64(fresh.outcomeSeal), int64(fresh.sum()),
-		span(op.Lease), span(sum(op.MaxRun, op.Lease)),
+		span(op.Lease), span(op.MaxRun, op.Lease), int64(fresh.retention),
 	}
 }
 
@@ -80,7 +81,7 @@ func completionArgs(op *store.Completion) []any {
 
 	seal, none := outcomeSeal(&op.Key, store.Completed, &token, outcome), outcomeSeal(&op.Key, store.Running, &token, nil)
 
-	return []any{op.Key[:], token[:], outcome, int64(seal), span(op.Retention), int64(none)}
+	return []any{op.Key[:], token[:], outcome, int64(seal), int64(none)}
 }
 
 // renewAlive is a renewal of a lease that has not ended.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"time"
 )
@@ -13,14 +14,16 @@ const (
 	sweepTimeout = 30 * time.Second
 	// sweepFailures is how many batches in a row may fail before Run gives up.
 	sweepFailures = 10
+	// longestInterval is the longest that jitter does not take beyond the longest duration. It is 146 years.
+	longestInterval = math.MaxInt64 / 2
 )
 
-// Run deletes records whose retention is over, until ctx ends, which is no error. One process needs to do so; any number may,
-// and they leave each other's records alone. Without it everything works, and the table grows.
+// Run deletes records whose retention is over, and unsettled ones as [WithUnknownRetention] says, until ctx ends, which is no error.
+// One process needs to do so; any number may, and they leave each other's records alone. Without it everything works, and the table grows.
 //
-// Only records are deleted that are completed or released and have expired on the database's clock: never what is running or
-// unknown, nor what is damaged. A batch that fails is tried again at the next interval; the error of the tenth failure in
-// a row is returned.
+// A completed or released record is deleted when it has expired on the database's clock, a running or unknown one only after the time of
+// WithUnknownRetention, and a damaged one never. A batch that fails is tried again at the next interval; the error of the tenth failure
+// in a row is returned.
 func (s *Store) Run(ctx context.Context) error {
 	for failures := 0; ; {
 		n, err := s.Sweep(ctx)
@@ -38,11 +41,12 @@ func (s *Store) Run(ctx context.Context) error {
 		}
 
 		// There is more: the others may have their turn, and that is all the pause there is.
-		if err == nil && n == s.sweepBatch {
+		if err == nil && n >= s.sweepBatch {
 			continue
 		}
 
-		timer := time.NewTimer(s.sweepEvery/2 + rand.N(s.sweepEvery)) //nolint:gosec // jitter needs no secrecy
+		every := min(s.sweepEvery, longestInterval)
+		timer := time.NewTimer(every/2 + rand.N(every)) //nolint:gosec // jitter needs no secrecy
 
 		select {
 		case <-timer.C:
@@ -54,14 +58,31 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 }
 
-// Sweep deletes one batch of records whose retention is over, as Run does, and returns how many it was. It is for programs
-// that call it at times of their own. Where it returns less than the batch of WithSweep, nothing is left for now.
+// Sweep deletes one batch of records whose retention is over, and one of unsettled records, as Run does, and returns how many it was. It
+// is for programs that call it at times of their own. Where it returns less than the batch of WithSweep, nothing is left for now.
 func (s *Store) Sweep(ctx context.Context) (n int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
 
+	n, err = s.sweepWith(ctx, s.sql.sweep, s.sweepBatch)
+	if err != nil || s.unknownRetention == 0 {
+		return n, err
+	}
+
+	args := []any{span(s.unknownRetention), s.sweepBatch}
+	if s.dialect == MySQL { // whose arguments are not numbered
+		args = append(args[:1], args...)
+	}
+
+	unsettled, err := s.sweepWith(ctx, s.sql.sweepUnsettled, args...)
+
+	return n + unsettled, err
+}
+
+// sweepWith deletes the batch of a statement.
+func (s *Store) sweepWith(ctx context.Context, query string, args ...any) (int, error) {
 	for try := 0; ; try++ {
-		n, err = s.sweepBatchOnce(ctx)
+		n, err := s.sweepOnce(ctx, query, args)
 		if err == nil {
 			return n, nil
 		}
@@ -72,7 +93,7 @@ func (s *Store) Sweep(ctx context.Context) (n int, err error) {
 	}
 }
 
-func (s *Store) sweepBatchOnce(ctx context.Context) (int, error) {
+func (s *Store) sweepOnce(ctx context.Context, query string, args []any) (int, error) {
 	at := s.pool()
 
 	// In MySQL's default isolation a deletion locks the gaps between records as well, where others want to insert.
@@ -83,7 +104,7 @@ func (s *Store) sweepBatchOnce(ctx context.Context) (int, error) {
 		}
 		defer tx.Rollback() //nolint:errcheck // it has been committed, or there is nothing to be done
 
-		n, err := s.deleteExpired(ctx, within(tx))
+		n, err := s.deleteBatch(ctx, within(tx), query, args)
 		if err != nil {
 			return 0, err
 		}
@@ -91,17 +112,17 @@ func (s *Store) sweepBatchOnce(ctx context.Context) (int, error) {
 		return n, tx.Commit()
 	}
 
-	return s.deleteExpired(ctx, at)
+	return s.deleteBatch(ctx, at, query, args)
 }
 
-func (s *Store) deleteExpired(ctx context.Context, at access) (int, error) {
+func (s *Store) deleteBatch(ctx context.Context, at access, query string, args []any) (int, error) {
 	done, err := at.writing(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer done()
 
-	res, err := at.ExecContext(ctx, s.sql.sweep, s.sweepBatch)
+	res, err := at.ExecContext(ctx, query, args...)
 	if err != nil {
 		return 0, err // wrapped by Sweep
 	}

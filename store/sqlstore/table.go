@@ -96,5 +96,6 @@ func (t table) names(d Dialect) *strings.Replacer {
 		"{versions}", in+quote(t.name+"_schema"),
 		"{unsettled}", index("_unsettled"),
 		"{expiring}", index("_expiring"),
+		"{lasting}", index("_lasting"),
 	)
 }

@@ -72,7 +72,7 @@ func statementsOf(t *testing.T, d Dialect, name string) map[string]string {
 	all := map[string]string{
 		"read": s.read, "read_locked": s.readLocked, "insert": s.insert, "update": s.update, "claim": s.claim,
 		"complete": s.complete, "renew": s.renew, "list": s.list, "sweep": s.sweep, "version": s.version, "notify": s.notify,
-		"join": s.join, "join_telling": s.joinTelling,
+		"join": s.join, "sweep_unsettled": s.sweepUnsettled, "forget": s.forget, "join_telling": s.joinTelling,
 	}
 
 	for name, statement := range all {

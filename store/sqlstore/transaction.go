@@ -5,8 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce/store"
@@ -20,6 +20,11 @@ type transaction struct {
 	tx     *sql.Tx
 	pipe   *pipelined // where statements are sent together
 	saved  bool       // the savepoint is there
+
+	used    atomic.Bool // the handler has sent a statement
+	suspect atomic.Bool // one of the statements may have ended the transaction by itself
+	blind   atomic.Bool // so may an error that only the handler has seen
+
 	cancel context.CancelFunc
 	leave  func() // gives the room back
 
@@ -27,12 +32,21 @@ type transaction struct {
 	over     bool
 	conflict error // what another transaction has done to it
 	gone     error // why there is no transaction any more, although nobody has ended it
+	failed   error // the first error of the handler's statements
 }
 
 var _ store.Transaction = (*transaction)(nil)
 
-// errNotOwn says that somebody has taken the record from the transaction that has it.
-var errNotOwn = errors.New("the record is not the transaction's own any more")
+var (
+	// errNotOwn says that somebody has taken the record from the transaction that has it.
+	errNotOwn = errors.New("the record is not the transaction's own any more")
+	// errEnded says that the transaction is not there, although it had a savepoint, and nobody has seen an error that ended it.
+	errEnded = errors.New("a statement of the handler has ended its transaction, so what the handler wrote may be committed: " +
+		"let handlers begin and end no transactions, and change no schema")
+)
+
+// Used implements [store.Transaction].
+func (t *transaction) Used() bool { return t.used.Load() }
 
 // open begins the transaction. It does not end with ctx, but with cancel.
 func (t *transaction) open(ctx context.Context) error {
@@ -78,31 +92,82 @@ func (t *transaction) end() error {
 
 	t.over = true
 
+	if t.gone != nil && t.suspect.Load() {
+		return fmt.Errorf("%w: %w", errEnded, t.gone)
+	}
+
 	return t.gone
 }
 
-// Rollback implements [store.Transaction].
-func (t *transaction) Rollback() {
+// Rollback implements [store.Transaction]. Where the handler has sent a statement that may have ended the transaction, it looks
+// whether the savepoint is there.
+func (t *transaction) Rollback() error {
 	_ = t.end() // it ends in any case
 
-	ended := make(chan struct{})
+	return t.rollBack(context.Background(), t.doubted())
+}
+
+// rollBack ends the transaction, after a look whether it is there if it is doubted.
+func (t *transaction) rollBack(ctx context.Context, doubted bool) (err error) {
+	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), t.store.timeout)
+	defer done()
+
+	ended := make(chan error, 1)
 
 	go func() {
-		defer close(ended)
+		var err error
+		if doubted {
+			err = t.look(ctx, t.store.undo)
+		}
 
-		_ = t.tx.Rollback() // nothing has been committed, whatever the database has heard
+		_ = t.tx.Rollback() // nothing has been committed since then, whatever the database has heard
+
+		ended <- err
 	}()
 
-	timer := time.NewTimer(t.store.timeout)
-	defer timer.Stop()
-
 	select {
-	case <-ended:
-	case <-timer.C: // nobody answers; the cancellation ends the connection, and the other with it
+	case err = <-ended:
+	case <-ctx.Done():
+		err = ctx.Err() // nobody answers; the cancellation ends the connection, and the other with it
 	}
 
 	t.cancel()
 	t.leave()
+
+	// What was not answered is rolled back, unless it was committed before.
+	if errors.Is(err, errEnded) || err != nil && t.suspect.Load() {
+		return fmt.Errorf("sqlstore: rollback: %w", err)
+	}
+
+	return nil
+}
+
+// doubted reports whether the transaction may have ended unseen. What the database has ended because of an error that was seen, it has
+// rolled back.
+func (t *transaction) doubted() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+
+	return t.suspect.Load() || t.blind.Load() && t.conflict == nil && t.gone == nil
+}
+
+// look sends a statement about the savepoint, which fails with errEnded where the transaction has ended.
+func (t *transaction) look(ctx context.Context, statement string) error {
+	_, err := t.tx.ExecContext(ctx, statement)
+
+	return t.looked(err)
+}
+
+// looked is what the error of a statement about the savepoint means.
+func (t *transaction) looked(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case t.store.dialect.noSavepoint(err), t.suspect.Load() && (!reported(err) || goingDown(err)):
+		return fmt.Errorf("%w: %w", errEnded, err)
+	default:
+		return err
+	}
 }
 
 // Conflicted implements [store.Transaction].
@@ -124,19 +189,65 @@ func (t *transaction) Complete(ctx context.Context, op store.Completion, undo bo
 
 	res, err := t.write(ctx, &op, undo)
 	if err != nil {
-		t.Rollback()
+		_ = t.rollBack(ctx, false)
 
-		return store.Result{}, rolledBack(err, t.Conflicted(err))
+		return store.Result{}, t.unwritten(err)
 	}
 
 	switch sure, err := t.commit(ctx); {
 	case err == nil:
 		return res, nil
 	case sure:
-		return store.Result{}, rolledBack(err, t.store.conflicts(err))
+		return store.Result{}, t.uncommitted(err)
 	default:
 		return t.store.decide(ctx, &t.claim, err)
 	}
+}
+
+// unwritten is the error of a transaction that was rolled back because its outcome could not be written.
+func (t *transaction) unwritten(err error) error {
+	switch {
+	case errors.Is(err, errEnded):
+		return fmt.Errorf("sqlstore: complete: %w", err) // nobody knows what is left of it
+	case t.Conflicted(err):
+		return rolledBack(err, true)
+	case t.store.dialect.spoiled(err):
+		t.mu.Lock()
+		defer t.mu.Unlock()
+
+		if t.failed != nil {
+			err = fmt.Errorf("%w: and the handler went on: %w", t.failed, err)
+		}
+
+		return t.store.refused(err)
+	default:
+		return rolledBack(err, false)
+	}
+}
+
+// uncommitted is the error of a transaction that the database has refused to commit.
+func (t *transaction) uncommitted(err error) error {
+	if t.store.dialect.refuses(err) && !t.store.conflicts(err) {
+		return t.store.refused(err)
+	}
+
+	return rolledBack(err, t.store.conflicts(err))
+}
+
+// refused is the error of a transaction that could not be committed because of what its handler wrote.
+func (s *Store) refused(err error) *store.RefusedError {
+	return &store.RefusedError{Err: s.handlersError(err)}
+}
+
+// handlersError is what WithCommitError makes of the driver's error.
+func (s *Store) handlersError(err error) error {
+	if s.commitError != nil {
+		if of := s.commitError(err); of != nil {
+			return of
+		}
+	}
+
+	return err
 }
 
 // write writes the outcome, without what the handler has written where undo is set.
@@ -145,8 +256,8 @@ func (t *transaction) write(ctx context.Context, op *store.Completion, undo bool
 		return store.Result{}, err
 	}
 
-	if undo {
-		if _, err := t.tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT "+savepoint); err != nil {
+	if statement := t.beforeOutcome(undo); statement != "" {
+		if err := t.look(ctx, statement); err != nil {
 			return store.Result{}, err // wrapped by Complete
 		}
 	}
@@ -157,6 +268,18 @@ func (t *transaction) write(ctx context.Context, op *store.Completion, undo bool
 	}
 
 	return res, err
+}
+
+// beforeOutcome is the statement about the savepoint that goes before the outcome, or empty.
+func (t *transaction) beforeOutcome(undo bool) string {
+	switch {
+	case undo:
+		return t.store.undo
+	case t.doubted():
+		return t.store.keep
+	default:
+		return ""
+	}
 }
 
 // complete completes the record, which nobody else can have changed.
@@ -200,7 +323,7 @@ func (t *transaction) completed(op *store.Completion, at integer) store.Result {
 }
 
 // commit reports as well whether it is sure that a transaction which has not committed never will. What the database says is
-// believed only of conflicts and of violated constraints; anything else is looked into.
+// believed only of conflicts, of what the handler wrote, and of statements that took too long; anything else is looked into.
 func (t *transaction) commit(ctx context.Context) (sure bool, err error) {
 	committed := make(chan error, 1)
 
@@ -223,7 +346,9 @@ func (t *transaction) commit(ctx context.Context) (sure bool, err error) {
 	t.cancel()
 	t.leave()
 
-	return t.store.conflicts(err) || strings.HasPrefix(sqlState(err), classConstraint), err
+	d := t.store.dialect
+
+	return t.store.conflicts(err) || d.refuses(err) || d == PostgreSQL && d.timedOut(err), err
 }
 
 // conflicts recognises the errors after which a transaction is gone because of another one. No error is none of them, and the
@@ -259,7 +384,7 @@ func (s *Store) decide(ctx context.Context, op *store.Claim, cause error) (store
 	for try := 0; ; try++ {
 		res, tx, err := s.beginOnce(ctx, ctx, &probe, deadline)
 		if tx != nil {
-			tx.Rollback()
+			_ = tx.rollBack(ctx, false)
 		}
 
 		switch {

@@ -48,7 +48,7 @@ func failuresOf(t *testing.T, cfg config, newStore func() store.Store, among fun
 func TestBrokenStoresFailByTheRuleThatTheyBreak(t *testing.T) {
 	t.Parallel()
 
-	for _, b := range slices.Concat(tableBugs(), ruleBugs(), optionalBugs()) {
+	for _, b := range slices.Concat(tableBugs(), ruleBugs(), keptBugs(), optionalBugs(), forgetterBugs(), capabilityBugs(), unknownBugs()) {
 		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()
 
@@ -80,10 +80,28 @@ func TestAWholeStorePasses(t *testing.T) {
 	}
 }
 
-func TestAStoreWithoutOptionalInterfacesPasses(t *testing.T) {
+func TestAWholeStoreThatLetsGoOfUnsettledRecordsPasses(t *testing.T) {
 	t.Parallel()
 
-	type plain struct{ store.Store }
+	mortal := func() store.Store {
+		s := newMapStore()
+		letsGo(s)
+
+		return s
+	}
+
+	for name, messages := range failures(t, mortal) {
+		t.Errorf("%s: %q", name, messages)
+	}
+}
+
+// plain is a store that can do no more than it must.
+type plain struct{ store.Store }
+
+func (plain) Capabilities() store.Capabilities { return store.Capabilities{} }
+
+func TestAStoreWithoutCapabilitiesPasses(t *testing.T) {
+	t.Parallel()
 
 	for name, messages := range failures(t, func() store.Store { return plain{newMapStore()} }) {
 		t.Errorf("%s: %q", name, messages)

@@ -242,7 +242,11 @@ func ruleBugs() []bug {
 		{"MaxAttempts is ignored", attempts, on(
 			func(op *store.Claim, _ *store.Record, _ time.Time) { op.MaxAttempts = 0 }, nil)},
 		{"a run is taken over however old", takeoverAge, on(
-			func(op *store.Claim, _ *store.Record, _ time.Time) { op.Retention = 0 }, nil)},
+			func(op *store.Claim, rec *store.Record, _ time.Time) {
+				op.Retention, rec.Retention = 1000*long, 1000*long
+			}, nil)},
+		{"a run is taken over however short its own retention", takeoverAge, on(
+			func(op *store.Claim, rec *store.Record, _ time.Time) { rec.Retention = op.Retention }, nil)},
 		{"a takeover moves the first start", takeoverAge, on(nil,
 			func(_ *store.Claim, rec store.Record, now time.Time, t *store.Transition) {
 				if t.Changed && rec.State == store.Running {
@@ -289,9 +293,9 @@ func ruleBugs() []bug {
 			}
 		})},
 		{"a repeated completion extends the retention", finality, on(nil,
-			func(op *store.Completion, _ store.Record, now time.Time, t *store.Transition) {
+			func(_ *store.Completion, rec store.Record, now time.Time, t *store.Transition) {
 				if t.Applied {
-					t.Record.ExpiresAt, t.Changed = now.Add(op.Retention), true
+					t.Record.ExpiresAt, t.Changed = now.Add(rec.Retention), true
 				}
 			})},
 	}

@@ -61,6 +61,10 @@ func everything(got, want *store.Record) string {
 		d.time("ExpiresAt", got.ExpiresAt, want.ExpiresAt)
 	}
 
+	if (got.Retention - want.Retention).Abs() > rounding {
+		d.field("Retention", got.Retention, want.Retention)
+	}
+
 	if m := meaning(got, want); m != "" {
 		d = append(difference{m}, d...)
 	}

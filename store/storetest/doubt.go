@@ -21,7 +21,7 @@ func (x *env) mustDoubt(what string, got store.Result, want bool) {
 
 func (x *env) releaseAmbiguous(owner store.Claim) store.Result {
 	x.Helper()
-	res, err := x.store.Release(x.ctx, store.Release{Claim: owner, Ambiguous: true, Retention: long})
+	res, err := x.store.Release(x.ctx, store.Release{Claim: owner, Ambiguous: true})
 
 	return x.must("Release", res, err)
 }

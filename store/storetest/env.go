@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"sync"
 	"time"
 
@@ -24,11 +25,12 @@ type env struct {
 
 	ctx   context.Context // that of the test
 	store store.Store
+	can   store.Capabilities // of the store
 	key   store.Key
 }
 
 func newEnv(ctx context.Context, t tb, st store.Store, cfg config) *env {
-	return &env{tb: t, config: cfg, ctx: ctx, store: st, key: newKey()}
+	return &env{tb: t, config: cfg, ctx: ctx, store: st, can: usable(st.Capabilities()), key: newKey()}
 }
 
 // long is a lease and a retention that does not end during a check.
@@ -61,6 +63,8 @@ func (x *env) newClaim() store.Claim {
 		Guarantee:   store.AtLeastOnce,
 		Lease:       long,
 		MaxRun:      long,
+		Retention:   long,
+		Scope:       1,
 		Method:      "/onlyonce.storetest.v1.Suite/Check",
 		ReadableKey: "key-é",
 	}
@@ -106,12 +110,12 @@ func (x *env) complete(owner store.Claim, outcome string) store.Result {
 }
 
 func completion(owner store.Claim, outcome string) store.Completion {
-	return store.Completion{Key: owner.Key, Token: owner.Token, Outcome: []byte(outcome), Retention: long}
+	return store.Completion{Key: owner.Key, Token: owner.Token, Outcome: []byte(outcome)}
 }
 
 func (x *env) release(owner store.Claim) store.Result {
 	x.Helper()
-	res, err := x.store.Release(x.ctx, store.Release{Claim: owner, Retention: long})
+	res, err := x.store.Release(x.ctx, store.Release{Claim: owner})
 
 	return x.must("Release", res, err)
 }
@@ -133,7 +137,7 @@ func (x *env) read() store.Result {
 // brokenf reports that the store breaks r.
 func (x *env) brokenf(r rule, format string, args ...any) {
 	x.Helper()
-	x.Errorf("%v: "+format, append([]any{r}, args...)...)
+	x.Errorf("%v: %s", r, fmt.Sprintf(format, args...))
 }
 
 // start claims the key, which must succeed.

@@ -26,13 +26,16 @@ const (
 	// OpWatch has no answer to lose. FaultLostRequest and FaultLostReply mean that the watch is never told of a change;
 	// the other faults leave it alone.
 	OpWatch
+	OpForget
+	// OpList is a whole list. Whatever loses it or refuses it makes it an error.
+	OpList
 
 	opCount
 )
 
 // String returns the name of the operation's method.
 func (op Op) String() string {
-	names := [...]string{"Claim", "Renew", "Complete", "Release", "Hold", "Lookup", "Resolve", "Watch"}
+	names := [...]string{"Claim", "Renew", "Complete", "Release", "Hold", "Lookup", "Resolve", "Watch", "Forget", "List"}
 	if int(op) < len(names) {
 		return names[op]
 	}

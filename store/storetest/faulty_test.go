@@ -15,7 +15,7 @@ import (
 
 // claimOf is a claim of the n-th key.
 func claimOf(n byte) store.Claim {
-	return store.Claim{Key: store.Key{n}, Token: store.Token{n}, Lease: time.Hour, MaxRun: time.Hour}
+	return store.Claim{Key: store.Key{n}, Token: store.Token{n}, Lease: time.Hour, MaxRun: time.Hour, Retention: time.Hour}
 }
 
 // bubble is a test on fake time, with a line to a store of its own.
@@ -210,7 +210,7 @@ func TestNextMeetsOneOperationOfItsKind(t *testing.T) {
 			b.Errorf("a claim met the fault of a completion: %v", err)
 		}
 
-		op := store.Completion{Key: store.Key{1}, Token: store.Token{1}, Retention: time.Hour}
+		op := store.Completion{Key: store.Key{1}, Token: store.Token{1}}
 		if _, err := b.line.Store().Complete(b.Context(), op); !errors.Is(err, storetest.ErrInjected) {
 			b.Errorf("the reply of the completion was not lost: %v", err)
 		}
@@ -303,50 +303,97 @@ func TestFaultsComeAsOftenAsTheirProbabilitySays(t *testing.T) {
 	})
 }
 
-func TestTheNearStoreHasTheInterfacesOfTheFarOne(t *testing.T) {
+// able is a store that can do what it is told.
+type able struct {
+	store.Store
+
+	can store.Capabilities
+}
+
+func (a able) Capabilities() store.Capabilities { return a.can }
+
+func TestTheNearStoreCanDoWhatTheFarOneCan(t *testing.T) {
 	t.Parallel()
-
-	type plain struct{ store.Store }
-
-	type inspects struct {
-		store.Store
-		store.Inspector
-	}
-
-	type notifies struct {
-		store.Store
-		store.Notifier
-	}
 
 	far := memstore.New()
 
-	for _, s := range []store.Store{far, plain{far}, inspects{far, far}, notifies{far, far}} {
-		near := storetest.NewFaulty(s, 1, storetest.Faults{}).Store()
+	for name, can := range map[string]store.Capabilities{
+		"nothing":   {},
+		"all":       far.Capabilities(),
+		"Inspector": {Inspector: far},
+		"Lister":    {Lister: far},
+		"Forgetter": {Forgetter: far},
+		"Notifier":  {Notifier: far},
+		"places":    {UnknownRetention: time.Hour, Part: func(store.Key) string { return "p" }, Home: "h"},
+		"blocks":    {Immediate: true, Bounded: true},
+	} {
+		near := storetest.NewFaulty(able{far, can}, 1, storetest.Faults{}).Store().Capabilities()
 
-		_, want := s.(store.Inspector)
-		if _, got := near.(store.Inspector); got != want {
-			t.Errorf("%T: Inspector %t", s, got)
-		}
-
-		_, want = s.(store.Notifier)
-		if _, got := near.(store.Notifier); got != want {
-			t.Errorf("%T: Notifier %t", s, got)
-		}
-
-		if _, immediate := near.(store.Immediate); immediate {
-			t.Errorf("%T: a line can block", s)
+		for what, has := range map[string][2]bool{
+			"Inspector": {near.Inspector != nil, can.Inspector != nil},
+			"Lister":    {near.Lister != nil, can.Lister != nil},
+			"Forgetter": {near.Forgetter != nil, can.Forgetter != nil},
+			"Notifier":  {near.Notifier != nil, can.Notifier != nil},
+			"Part":      {near.Part != nil, can.Part != nil},
+			"Home":      {near.Home != nil, near.Home == can.Home && can.Home != nil},
+			"life":      {near.UnknownRetention == can.UnknownRetention, true},
+			"blocks":    {near.Immediate || near.Bounded || near.Transactional != nil, false},
+		} {
+			if has[0] != has[1] {
+				t.Errorf("a far store that can do %s: %s is %t, must be %t", name, what, has[0], has[1])
+			}
 		}
 	}
+}
+
+func TestAListAndAForgettingGoThroughTheLine(t *testing.T) {
+	t.Parallel()
+
+	in(t, storetest.Faults{}, func(b *bubble) {
+		near := b.line.Store().Capabilities()
+		_, _ = b.far.Claim(b.Context(), claimOf(1))
+		_, _ = b.far.Hold(b.Context(), store.Hold{Key: store.Key{1}, Token: store.Token{1}})
+
+		list := func() (n int, err error) {
+			for _, problem := range near.Lister.ListUnknown(b.Context()) {
+				if problem != nil {
+					return n, problem
+				}
+
+				n++
+			}
+
+			return n, nil
+		}
+
+		b.line.Next(storetest.OpList, storetest.FaultLostReply)
+
+		if n, err := list(); n != 0 || !errors.Is(err, storetest.ErrInjected) {
+			b.Errorf("a lost list yields %d records and %v", n, err)
+		}
+
+		if n, err := list(); n != 1 || err != nil {
+			b.Errorf("a list yields %d records and %v, must be 1", n, err)
+		}
+
+		op := store.Forgetting{Key: store.Key{1}, Token: store.Token{1}, Fence: 1, Force: true}
+		b.line.Next(storetest.OpForget, storetest.FaultLostRequest)
+
+		if _, err := near.Forgetter.Forget(b.Context(), op); !errors.Is(err, storetest.ErrInjected) || b.far.Len() != 1 {
+			b.Errorf("a forgetting that was lost: %v, and %d records are left", err, b.far.Len())
+		}
+
+		if res, err := near.Forgetter.Forget(b.Context(), op); err != nil || !res.Applied {
+			b.Errorf("a forgetting: applied=%t, %v", res.Applied, err)
+		}
+	})
 }
 
 func TestALostWatchIsNeverTold(t *testing.T) {
 	t.Parallel()
 
 	in(t, storetest.Faults{}, func(b *bubble) {
-		near, notifies := b.line.Store().(store.Notifier)
-		if !notifies {
-			b.Fatal("memstore notifies, its line does not")
-		}
+		near := b.line.Store().Capabilities().Notifier
 
 		b.line.Next(storetest.OpWatch, storetest.FaultLostReply, storetest.FaultSlow)
 
@@ -357,7 +404,7 @@ func TestALostWatchIsNeverTold(t *testing.T) {
 		defer stopKept()
 
 		_, _ = b.far.Claim(b.Context(), claimOf(1))
-		_, _ = b.far.Release(b.Context(), store.Release{Claim: claimOf(1), Retention: time.Hour})
+		_, _ = b.far.Release(b.Context(), store.Release{Claim: claimOf(1)})
 
 		<-kept
 
@@ -390,7 +437,7 @@ func TestImpossibleFaultsPanic(t *testing.T) {
 func TestOpsAndFaultsHaveNames(t *testing.T) {
 	t.Parallel()
 
-	for op := storetest.OpClaim; op <= storetest.OpWatch; op++ {
+	for op := storetest.OpClaim; op <= storetest.OpList; op++ {
 		if name := op.String(); name == "" || name[:1] == "O" {
 			t.Errorf("operation %d is called %q", op, name)
 		}

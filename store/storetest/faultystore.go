@@ -2,41 +2,41 @@ package storetest
 
 import (
 	"context"
+	"iter"
 
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Store returns the store at the near end of the line. It implements [store.Inspector] and [store.Notifier] if the store
-// at the far end does. It is never [store.Immediate], since it can block, and it is not [store.Transactional], since a
-// transaction has no replies to lose between its statements and the record.
-func (f *Faulty) Store() store.Store {
-	near := faultyStore{f}
-	inspector, inspects := f.store.(store.Inspector)
-	notifier, notifies := f.store.(store.Notifier)
-
-	switch {
-	case inspects && notifies:
-		return struct {
-			faultyStore
-			faultyInspector
-			faultyNotifier
-		}{near, faultyInspector{f, inspector}, faultyNotifier{f, notifier}}
-	case inspects:
-		return struct {
-			faultyStore
-			faultyInspector
-		}{near, faultyInspector{f, inspector}}
-	case notifies:
-		return struct {
-			faultyStore
-			faultyNotifier
-		}{near, faultyNotifier{f, notifier}}
-	default:
-		return near
-	}
-}
+// Store returns the store at the near end of the line. It can do what the store at the far end can, through the line, with two
+// exceptions: it is never Immediate nor Bounded, since it can block, and it is not Transactional, since a transaction has no replies
+// to lose between its statements and the record.
+func (f *Faulty) Store() store.Store { return faultyStore{f} }
 
 type faultyStore struct{ line *Faulty }
+
+// Capabilities are those of the far store, each of them through the line.
+func (s faultyStore) Capabilities() store.Capabilities {
+	far := s.line.store.Capabilities()
+	near := store.Capabilities{UnknownRetention: far.UnknownRetention, Part: far.Part, Home: far.Home}
+
+	if far.Inspector != nil {
+		near.Inspector = faultyInspector{s.line, far.Inspector}
+	}
+
+	if far.Lister != nil {
+		near.Lister = faultyLister{s.line, far.Lister}
+	}
+
+	if far.Forgetter != nil {
+		near.Forgetter = faultyForgetter{s.line, far.Forgetter}
+	}
+
+	if far.Notifier != nil {
+		near.Notifier = faultyNotifier{s.line, far.Notifier}
+	}
+
+	return near
+}
 
 func (s faultyStore) Claim(ctx context.Context, op store.Claim) (store.Result, error) {
 	return s.line.pass(ctx, OpClaim, op.Key, func(ctx context.Context) (store.Result, error) { return s.line.store.Claim(ctx, op) })
@@ -69,6 +69,39 @@ func (s faultyInspector) Lookup(ctx context.Context, key store.Key) (store.Resul
 
 func (s faultyInspector) Resolve(ctx context.Context, op store.Resolution) (store.Result, error) {
 	return s.line.pass(ctx, OpResolve, op.Key, func(ctx context.Context) (store.Result, error) { return s.store.Resolve(ctx, op) })
+}
+
+type faultyForgetter struct {
+	line  *Faulty
+	store store.Forgetter
+}
+
+func (s faultyForgetter) Forget(ctx context.Context, op store.Forgetting) (store.Result, error) {
+	return s.line.pass(ctx, OpForget, op.Key, func(ctx context.Context) (store.Result, error) { return s.store.Forget(ctx, op) })
+}
+
+type faultyLister struct {
+	line  *Faulty
+	store store.Lister
+}
+
+// ListUnknown lists nothing but an error where the request or the reply is lost, and otherwise all.
+func (s faultyLister) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] {
+	return func(yield func(store.Listed, error) bool) {
+		begin := func(context.Context) (store.Result, error) { return store.Result{}, nil }
+
+		if _, err := s.line.pass(ctx, OpList, store.Key{}, begin); err != nil {
+			yield(store.Listed{}, err)
+
+			return
+		}
+
+		for listed, err := range s.store.ListUnknown(ctx) {
+			if !yield(listed, err) {
+				return
+			}
+		}
+	}
 }
 
 type faultyNotifier struct {

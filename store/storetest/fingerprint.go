@@ -100,11 +100,9 @@ func fingerprintKept(x *env) {
 
 func fingerprintForgotten(x *env) {
 	claim := x.newClaim()
+	claim.Retention = x.unit
 	x.start(claim)
-	res, err := x.store.Complete(x.ctx, store.Completion{
-		Key: x.key, Token: claim.Token, Outcome: []byte(theOutcome), Retention: x.unit,
-	})
-	x.pass(x.must("Complete", res, err).Record.ExpiresAt)
+	x.pass(x.complete(claim, theOutcome).Record.ExpiresAt)
 
 	other := x.otherRequest(0)
 	x.expect(binding, "another request after the record has expired", x.claim(other),

@@ -31,6 +31,7 @@ func inspectorChecks() []check {
 		{"Resolve leaves a record alone that is settled", resolveSettled},
 		{"Resolve leaves an absent record absent", resolveAbsent},
 		{"Resolve with another fence changes nothing", resolveFence},
+		{"Resolve of another owner changes nothing", resolveOther},
 		{"Resolve as anything but COMPLETED or RELEASED changes nothing", resolveNonsense},
 		{"a copy of Resolve is recognised", resolveTwice},
 		{"a late owner gets what was resolved as COMPLETED", resolveLateOwner},
@@ -41,14 +42,13 @@ func inspectorChecks() []check {
 
 	for _, c := range all {
 		checks = append(checks, check{c.name, func(x *env) {
-			inspector, ok := x.store.(store.Inspector)
-			if !ok {
-				x.Logf("%T does not implement store.Inspector", x.store)
+			if x.can.Inspector == nil {
+				x.Logf("%T has no store.Inspector", x.store)
 
 				return
 			}
 
-			c.run(&inspected{x, inspector})
+			c.run(&inspected{x, x.can.Inspector})
 		}})
 	}
 
@@ -65,7 +65,7 @@ func (x *inspected) lookup() store.Result {
 func (x *inspected) resolve(fence uint64, state store.State) store.Result {
 	x.Helper()
 	res, err := x.inspector.Resolve(x.ctx, store.Resolution{
-		Key: x.key, Fence: fence, State: state, Outcome: []byte(theOutcome), Retention: long,
+		Key: x.key, Token: x.lookup().Record.Token, Fence: fence, State: state, Outcome: []byte(theOutcome),
 	})
 
 	return x.must("Resolve", res, err)
@@ -113,11 +113,9 @@ func lookupAbsent(x *inspected) {
 
 func lookupExpired(x *inspected) {
 	claim := x.newClaim()
+	claim.Retention = 4 * x.unit
 	x.start(claim)
-	res, err := x.store.Complete(x.ctx, store.Completion{
-		Key: x.key, Token: claim.Token, Outcome: []byte(theOutcome), Retention: 4 * x.unit,
-	})
-	expires := x.must("Complete", res, err).Record.ExpiresAt
+	expires := x.complete(claim, theOutcome).Record.ExpiresAt
 
 	x.approach(expires, func() bool {
 		got := x.lookup()
@@ -210,7 +208,7 @@ func resolveEarlyLook(x *inspected) {
 
 	resolveAsOf := func(asOf time.Time) store.Result {
 		res, err := x.inspector.Resolve(x.ctx, store.Resolution{
-			Key: x.key, Fence: rec.Fence, State: store.Released, AsOf: asOf, Retention: long,
+			Key: x.key, Token: rec.Token, Fence: rec.Fence, State: store.Released, AsOf: asOf,
 		})
 
 		return x.must("Resolve", res, err)
@@ -220,6 +218,20 @@ func resolveEarlyLook(x *inspected) {
 		want{false, store.Unknown, claim.Token, rec.Fence, theNote})
 	x.expect(careful, "a resolution as RELEASED as of the time when the owner is dead", resolveAsOf(rec.OwnerAliveUntil),
 		want{true, store.Released, claim.Token, rec.Fence, ""})
+}
+
+// resolveOther is about a late copy that names an owner of which nothing is left.
+func resolveOther(x *inspected) {
+	claim := x.heldRun()
+	rec := x.lookup().Record
+
+	for _, state := range []store.State{store.Completed, store.Released} {
+		res, err := x.inspector.Resolve(x.ctx, store.Resolution{
+			Key: x.key, Token: newToken(), Fence: rec.Fence, State: state, Outcome: []byte(theOutcome), AsOf: rec.OwnerAliveUntil,
+		})
+		x.expect(settlement, fmt.Sprintf("a resolution as %v that names another owner", state), x.must("Resolve", res, err),
+			want{false, store.Unknown, claim.Token, rec.Fence, theNote})
+	}
 }
 
 func resolveAlive(x *inspected) {

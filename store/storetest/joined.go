@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -27,7 +28,8 @@ func WithJoin(open func(ctx context.Context, s store.Store) (Joining, error)) Op
 
 // joinedRun is a leased run whose handler says that its outcome is theOutcome.
 type joinedRun struct {
-	op store.Completion
+	op      store.Completion
+	refusal error
 
 	mu      sync.Mutex
 	written []bool
@@ -43,6 +45,8 @@ func (r *joinedRun) Written(applied bool) {
 
 	r.written = append(r.written, applied)
 }
+
+func (r *joinedRun) Refusal(context.Context) error { return r.refusal }
 
 // told is what the run was told last, if it was.
 func (r *joinedRun) told() (applied, ok bool) {
@@ -65,20 +69,20 @@ func joinedChecks() []check {
 		{"a joined completion that is rolled back leaves the run as it was", joinedRolledBack},
 		{"a joined completion is accepted when the lease has ended and nobody has taken over", joinedLate},
 		{"a joined completion of a run that is not the owner any more is refused, and changes nothing", joinedRefused},
+		{"a run that may not join is refused for its own reason, and nothing is written", joinedForbidden},
 		{"a takeover waits for a joined completion and finds its outcome", joinedTakeover},
 	}
 	checks := make([]check, 0, len(all))
 
 	for _, c := range all {
 		checks = append(checks, check{c.name, func(x *env) {
-			transactional, ok := x.store.(store.Transactional)
-			if !ok || x.join == nil {
-				x.Logf("%T does not implement store.Transactional, or WithJoin is not given", x.store)
+			if x.can.Transactional == nil || x.join == nil {
+				x.Logf("%T has no store.Transactional, or WithJoin is not given", x.store)
 
 				return
 			}
 
-			(&transacted{x, transactional}).within(c.run)
+			(&transacted{x, x.can.Transactional}).within(c.run)
 		}})
 	}
 
@@ -117,17 +121,11 @@ func (x *transacted) write(claim store.Claim) Joining {
 }
 
 // peek reads the record as others do while a transaction is open.
-func (x *transacted) peek() (store.Record, bool) {
+func (x *transacted) peek() store.Record {
 	x.Helper()
+	res, err := x.transactional.Lookup(x.ctx, x.key)
 
-	inspector, ok := x.store.(store.Inspector)
-	if !ok {
-		return store.Record{}, false
-	}
-
-	res, err := inspector.Lookup(x.ctx, x.key)
-
-	return x.must("Lookup", res, err).Record, true
+	return x.must("Lookup", res, err).Record
 }
 
 func joinedSeen(x *transacted) {
@@ -135,10 +133,8 @@ func joinedSeen(x *transacted) {
 	before := x.start(claim).Record
 	tx := x.write(claim)
 
-	if rec, ok := x.peek(); ok {
-		if d := everything(&rec, &before); d != "" {
-			x.brokenf(joins, "a joined completion is seen before its transaction has committed: %s", d)
-		}
+	if d := everything(new(x.peek()), &before); d != "" {
+		x.brokenf(joins, "a joined completion is seen before its transaction has committed: %s", d)
 	}
 
 	if err := tx.Commit(x.ctx); err != nil {
@@ -201,12 +197,10 @@ func joinedLate(x *transacted) {
 }
 
 func joinedRefused(x *transacted) {
-	type lost struct {
+	all := []struct {
 		name string
 		how  func(own store.Claim)
-	}
-
-	all := []lost{
+	}{
 		{"another run has taken over", func(own store.Claim) {
 			x.pass(x.read().Record.OwnerAliveUntil)
 
@@ -224,17 +218,14 @@ func joinedRefused(x *transacted) {
 		}},
 		{"the owner has released it", func(own store.Claim) { x.release(own) }},
 		{"the owner has completed it otherwise", func(own store.Claim) { x.complete(own, otherOutcome) }},
-	}
-
-	if inspector, ok := x.store.(store.Inspector); ok {
-		all = append(all, lost{"somebody has resolved it", func(store.Claim) {
+		{"somebody has resolved it", func(own store.Claim) {
 			x.pass(x.read().Record.OwnerAliveUntil)
 
-			res, err := inspector.Resolve(x.ctx, store.Resolution{
-				Key: x.key, Fence: 1, State: store.Completed, Outcome: []byte(otherOutcome), Retention: long,
+			res, err := x.transactional.Resolve(x.ctx, store.Resolution{
+				Key: x.key, Token: own.Token, Fence: 1, State: store.Completed, Outcome: []byte(otherOutcome),
 			})
 			x.must("Resolve", res, err)
-		}})
+		}},
 	}
 
 	for _, l := range all {
@@ -261,6 +252,29 @@ func joinedRefused(x *transacted) {
 			x.brokenf(joins, "a completion that was refused because %s changed the record: %s", l.name, d)
 		}
 	}
+}
+
+func joinedForbidden(x *transacted) {
+	claim := x.newClaim()
+	before := x.start(claim).Record
+
+	tx, err := x.join(x.ctx, x.store)
+	if err != nil {
+		x.Fatalf("a handler could not open a transaction: %v", err)
+	}
+
+	run := &joinedRun{op: completion(claim, theOutcome), refusal: errors.New("this run may not join")}
+
+	if err := tx.Join(x.transactional.Join(x.ctx, run), "a response"); !errors.Is(err, run.refusal) {
+		x.brokenf(joins, "a run that may not join got the error %v, must match its Refusal", err)
+	}
+
+	if _, ok := run.told(); ok {
+		x.brokenf(joins, "a run that may not join was told that something was written")
+	}
+
+	tx.Rollback()
+	x.unchanged("a run that may not join", &before)
 }
 
 func joinedTakeover(x *transacted) {

@@ -27,14 +27,13 @@ func listerChecks() []check {
 
 	for _, c := range all {
 		checks = append(checks, check{c.name, func(x *env) {
-			lister, ok := x.store.(store.Lister)
-			if !ok {
-				x.Logf("%T does not implement store.Lister", x.store)
+			if x.can.Lister == nil {
+				x.Logf("%T has no store.Lister", x.store)
 
 				return
 			}
 
-			c.run(&listed{x, lister})
+			c.run(&listed{x, x.can.Lister})
 		}})
 	}
 

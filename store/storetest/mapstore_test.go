@@ -17,6 +17,10 @@ type mapStore struct {
 
 	// decide is the transition of a record by *store.Claim, *store.Renewal and so on, or nil for Lookup.
 	decide func(op any, rec store.Record, now time.Time) store.Transition
+	// can is what the store reports that it can do.
+	can func(s *mapStore) store.Capabilities
+	// keep says how long an unsettled record stays that is written now.
+	keep func(rec *store.Record, life time.Duration, now time.Time)
 	// pause comes between the reading of a record and the writing of it. With it the store is not atomic.
 	pause func()
 	// wakes says which records wake those who watch.
@@ -32,7 +36,11 @@ func newMapStore() *mapStore {
 		records: make(map[store.Key]store.Record),
 		watches: make(map[store.Key][]chan struct{}),
 		decide:  decide,
-		wakes:   func(rec *store.Record) bool { return rec.State != store.Running },
+		keep:    (*store.Record).KeepUnsettled,
+		can: func(s *mapStore) store.Capabilities {
+			return store.Capabilities{Inspector: s, Forgetter: s, Notifier: s, Immediate: true}
+		},
+		wakes: func(rec *store.Record) bool { return rec.State != store.Running },
 		unwatch: func(s *mapStore, key store.Key, ch chan struct{}) {
 			s.watches[key] = slices.DeleteFunc(s.watches[key], func(c chan struct{}) bool { return c == ch })
 		},
@@ -54,6 +62,8 @@ func decide(op any, rec store.Record, now time.Time) store.Transition {
 	case *store.Hold:
 		return op.Apply(rec, now)
 	case *store.Resolution:
+		return op.Apply(rec, now)
+	case *store.Forgetting:
 		return op.Apply(rec, now)
 	default:
 		if rec.Expired(now) {
@@ -81,6 +91,10 @@ func (s *mapStore) do(ctx context.Context, key store.Key, op any) (store.Result,
 	}
 
 	decided := s.decide(op, rec, now)
+	if life := s.can(s).UnknownRetention; life > 0 && decided.Changed && decided.Applied {
+		s.keep(&decided.Record, life, now)
+	}
+
 	if decided.Changed {
 		s.records[key] = decided.Record
 
@@ -123,6 +137,12 @@ func (s *mapStore) Lookup(ctx context.Context, key store.Key) (store.Result, err
 func (s *mapStore) Resolve(ctx context.Context, op store.Resolution) (store.Result, error) {
 	return s.do(ctx, op.Key, &op)
 }
+
+func (s *mapStore) Forget(ctx context.Context, op store.Forgetting) (store.Result, error) {
+	return s.do(ctx, op.Key, &op)
+}
+
+func (s *mapStore) Capabilities() store.Capabilities { return s.can(s) }
 
 func (s *mapStore) Watch(key store.Key) (changed <-chan struct{}, stop func()) {
 	s.mu.Lock()

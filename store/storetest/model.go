@@ -46,7 +46,7 @@ func newModel(x *env, seed uint64) *model {
 		claim.Lease, claim.MaxRun = m.span(), m.span()
 		claim.Guarantee = store.Guarantee(1 + m.rand.IntN(3))
 		claim.MaxAttempts = m.rand.Uint32N(4)
-		claim.Retention = time.Duration(m.rand.IntN(2)) * 10 * x.unit
+		claim.Retention = []time.Duration{x.unit, 10 * x.unit, long}[m.rand.IntN(3)]
 
 		m.claims = append(m.claims, claim)
 	}
@@ -58,7 +58,7 @@ func newModel(x *env, seed uint64) *model {
 	return m
 }
 
-// span draws a lease or a retention.
+// span draws a lease or a longest run.
 func (m *model) span() time.Duration {
 	return []time.Duration{m.unit, 3 * m.unit, long}[m.rand.IntN(3)]
 }
@@ -126,26 +126,28 @@ func (m *model) draw() (name string, got store.Result, as apply) {
 
 	var err error
 
-	switch m.rand.IntN(9) {
-	case 0, 1, 2:
+	switch m.rand.IntN(16) {
+	case 0, 1, 2, 3, 4, 5:
 		name, as = "Claim", claim.Apply
 		got, err = m.store.Claim(m.ctx, claim)
-	case 3, 4:
+	case 6, 7, 8:
 		op := store.Renewal{Key: m.key, Token: claim.Token, Lease: m.span()}
 		name, as = "Renew", op.Apply
 		got, err = m.store.Renew(m.ctx, op)
-	case 5:
-		op := store.Completion{Key: m.key, Token: claim.Token, Outcome: outcome, Retention: m.span()}
+	case 9, 10:
+		op := store.Completion{Key: m.key, Token: claim.Token, Outcome: outcome}
 		name, as = "Complete", op.Apply
 		got, err = m.store.Complete(m.ctx, op)
-	case 6:
-		op := store.Release{Claim: claim, Ambiguous: m.rand.IntN(2) == 0, Retention: m.span()}
+	case 11, 12:
+		op := store.Release{Claim: claim, Ambiguous: m.rand.IntN(2) == 0}
 		name, as = "Release", op.Apply
 		got, err = m.store.Release(m.ctx, op)
-	case 7:
+	case 13:
 		op := store.Hold{Key: m.key, Token: claim.Token, Outcome: outcome}
 		name, as = "Hold", op.Apply
 		got, err = m.store.Hold(m.ctx, op)
+	case 14:
+		return m.drawForgetting(claim.Token)
 	default:
 		return m.drawResolution(outcome)
 	}
@@ -157,22 +159,50 @@ func (m *model) drawResolution(outcome []byte) (string, store.Result, apply) {
 	m.Helper()
 
 	op := store.Resolution{
-		Key:       m.key,
-		Fence:     m.record.Fence - min(m.record.Fence, uint64(m.rand.IntN(4)/3)),
-		State:     []store.State{store.Released, store.Completed}[m.rand.IntN(2)],
-		Outcome:   outcome,
-		Retention: m.span(),
+		Key:     m.key,
+		Token:   m.record.Token,
+		Fence:   m.record.Fence - min(m.record.Fence, uint64(m.rand.IntN(4)/3)),
+		State:   []store.State{store.Released, store.Completed}[m.rand.IntN(2)],
+		Outcome: outcome,
 	}
 
-	inspector, ok := m.store.(store.Inspector)
-	if !ok {
-		// A renewal by nobody changes nothing.
-		none := store.Renewal{}
-
-		return "Renew", m.read(), none.Apply
+	if m.can.Inspector == nil {
+		return m.drawNothing()
 	}
 
-	got, err := inspector.Resolve(m.ctx, op)
+	got, err := m.can.Inspector.Resolve(m.ctx, op)
 
 	return "Resolve", m.must("Resolve", got, err), op.Apply
+}
+
+func (m *model) drawForgetting(by store.Token) (string, store.Result, apply) {
+	m.Helper()
+
+	op := store.Forgetting{
+		Key:   m.key,
+		Token: m.record.Token,
+		Fence: m.record.Fence - min(m.record.Fence, uint64(m.rand.IntN(4)/3)),
+		Force: m.rand.IntN(2) == 0,
+	}
+
+	if m.rand.IntN(4) == 0 {
+		op.Token = by
+	}
+
+	if m.can.Forgetter == nil {
+		return m.drawNothing()
+	}
+
+	got, err := m.can.Forgetter.Forget(m.ctx, op)
+
+	return "Forget", m.must("Forget", got, err), op.Apply
+}
+
+// drawNothing is a renewal by nobody, which changes nothing.
+func (m *model) drawNothing() (string, store.Result, apply) {
+	m.Helper()
+
+	none := store.Renewal{}
+
+	return "Renew", m.read(), none.Apply
 }

@@ -34,14 +34,13 @@ func notifierChecks() []check {
 
 	for _, c := range all {
 		checks = append(checks, check{c.name, func(x *env) {
-			notifier, ok := x.store.(store.Notifier)
-			if !ok {
-				x.Logf("%T does not implement store.Notifier", x.store)
+			if x.can.Notifier == nil {
+				x.Logf("%T has no store.Notifier", x.store)
 
 				return
 			}
 
-			c.run(&notified{x, notifier})
+			c.run(&notified{x, x.can.Notifier})
 		}})
 	}
 
@@ -65,20 +64,20 @@ func watchWoken(x *notified) {
 		{"a release", func(c store.Claim) { x.release(c) }},
 		{"a hold", func(c store.Claim) { x.hold(c, theNote) }},
 		{"a resolution", func(store.Claim) {
-			if inspector, ok := x.store.(store.Inspector); ok {
-				(&inspected{x.env, inspector}).resolve(1, store.Completed)
-			}
+			(&inspected{x.env, x.can.Inspector}).resolve(1, store.Completed)
 		}},
 	} {
 		x.newKey()
 
 		claim := x.newClaim()
-		if end.name != "a resolution" {
+
+		switch {
+		case end.name != "a resolution":
 			x.start(claim)
-		} else if _, ok := x.store.(store.Inspector); ok {
+		case x.can.Inspector != nil:
 			claim = x.shortClaim()
 			x.startShort(claim)
-		} else {
+		default:
 			continue
 		}
 

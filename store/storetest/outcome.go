@@ -54,7 +54,7 @@ func outcomeReplayed(x *env, outcome []byte) {
 	claim := x.newClaim()
 	x.start(claim)
 
-	op := store.Completion{Key: x.key, Token: claim.Token, Outcome: outcome, Retention: long}
+	op := store.Completion{Key: x.key, Token: claim.Token, Outcome: outcome}
 	res, err := x.store.Complete(x.ctx, op)
 	x.sameOutcome("a completion", x.must("Complete", res, err), outcome)
 	x.sameOutcome("a claim of a COMPLETED key", x.claim(x.newClaim()), outcome)
@@ -91,9 +91,7 @@ func outcomeEmpty(x *env) {
 		x.start(claim)
 
 		for _, outcome := range order {
-			res, err := x.store.Complete(x.ctx, store.Completion{
-				Key: x.key, Token: claim.Token, Outcome: outcome, Retention: long,
-			})
+			res, err := x.store.Complete(x.ctx, store.Completion{Key: x.key, Token: claim.Token, Outcome: outcome})
 			if !x.must("Complete", res, err).Applied {
 				x.brokenf(resends, "nil and an empty outcome are taken for different ones")
 			}

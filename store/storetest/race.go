@@ -208,7 +208,7 @@ func raceWithdrawal(x *env) {
 
 		x.race(2, func(i int) (store.Result, error) {
 			if i == 0 {
-				return x.store.Release(x.ctx, store.Release{Claim: claim, Retention: long})
+				return x.store.Release(x.ctx, store.Release{Claim: claim})
 			}
 
 			return x.store.Claim(x.ctx, claim)

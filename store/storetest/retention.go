@@ -20,17 +20,16 @@ func retentionChecks() []check {
 }
 
 // retained runs a record up to the end of its retention. It is the end that settles the record.
-func (x *env) retained(r rule, end func(claim store.Claim, retention time.Duration) (store.Result, error)) {
+func (x *env) retained(r rule, end func(claim store.Claim) store.Result) {
 	x.Helper()
 
-	retention := 4 * x.unit
-	claim := x.newClaim()
-	res, err := end(claim, retention)
-	settled := x.must("an operation that ends a run", res, err)
+	claim := x.shortClaim()
+	claim.Retention = 4 * x.unit
+	settled := end(claim)
 	expires := settled.Record.ExpiresAt
 
-	if !near(expires, settled.Now.Add(retention)) {
-		x.brokenf(contents, "ExpiresAt is %v, must be %v after the decision at %v", expires, retention, settled.Now)
+	if !near(expires, settled.Now.Add(claim.Retention)) {
+		x.brokenf(contents, "ExpiresAt is %v, must be %v after the decision at %v", expires, claim.Retention, settled.Now)
 
 		return
 	}
@@ -54,27 +53,23 @@ func (x *env) retained(r rule, end func(claim store.Claim, retention time.Durati
 }
 
 func retentionCompleted(x *env) {
-	x.retained(finality, func(claim store.Claim, retention time.Duration) (store.Result, error) {
+	x.retained(finality, func(claim store.Claim) store.Result {
 		x.start(claim)
 
-		return x.store.Complete(x.ctx, store.Completion{
-			Key: claim.Key, Token: claim.Token, Outcome: []byte(theOutcome), Retention: retention,
-		})
+		return x.complete(claim, theOutcome)
 	})
 }
 
 func retentionReleased(x *env) {
-	x.retained(fenceOrder, func(claim store.Claim, retention time.Duration) (store.Result, error) {
+	x.retained(fenceOrder, func(claim store.Claim) store.Result {
 		x.start(claim)
 
-		return x.store.Release(x.ctx, store.Release{Claim: claim, Retention: retention})
+		return x.release(claim)
 	})
 }
 
 func retentionTombstone(x *env) {
-	x.retained(withdrawal, func(claim store.Claim, retention time.Duration) (store.Result, error) {
-		return x.store.Release(x.ctx, store.Release{Claim: claim, Retention: retention})
-	})
+	x.retained(withdrawal, x.release)
 }
 
 func retentionRepeats(x *env) {
@@ -101,12 +96,9 @@ func retentionNewLife(x *env) {
 	x.release(claim)
 
 	second := x.newClaim()
-	second.Fence = 1
+	second.Fence, second.Retention = 1, x.unit
 	x.start(second)
-	res, err := x.store.Complete(x.ctx, store.Completion{
-		Key: x.key, Token: second.Token, Outcome: []byte(theOutcome), Retention: x.unit,
-	})
-	x.pass(x.must("Complete", res, err).Record.ExpiresAt)
+	x.pass(x.complete(second, theOutcome).Record.ExpiresAt)
 
 	if got := x.read(); got.Record.State != store.Absent {
 		x.brokenf(atomicity, "a record whose retention is over is %v, must be ABSENT", got.Record.State)
@@ -119,7 +111,7 @@ func retentionNewLife(x *env) {
 	fresh := store.Record{
 		State: store.Running, Token: third.Token, Fence: 1, Guarantee: store.AtMostOnce, Fingerprint: third.Fingerprint,
 		LeaseUntil: got.Now.Add(long), OwnerAliveUntil: got.Now.Add(2 * long), Attempts: 1,
-		FirstStart: got.Now, LastStart: got.Now, Method: third.Method, ReadableKey: third.ReadableKey,
+		FirstStart: got.Now, LastStart: got.Now, Retention: long, Method: third.Method, ReadableKey: third.ReadableKey,
 	}
 	if d := everything(&got.Record, &fresh); d != "" {
 		x.brokenf(contents, "the first run after the retention has something of the life before: %s", d)
@@ -157,9 +149,9 @@ func retentionUnknown(x *env) {
 
 func retentionReclaimed(x *env) {
 	claim := x.newClaim()
+	claim.Retention = 4 * x.unit
 	x.start(claim)
-	res, err := x.store.Release(x.ctx, store.Release{Claim: claim, Retention: 4 * x.unit})
-	expires := x.must("Release", res, err).Record.ExpiresAt
+	expires := x.release(claim).Record.ExpiresAt
 
 	second := x.newClaim()
 	second.Fence = 1

@@ -1,6 +1,6 @@
 package storetest
 
-// A rule is what a failure names: a rule of package store by its number, or an optional interface by its name.
+// A rule is what a failure names: a rule of package store by its number, or a capability by its name.
 type rule struct {
 	name string
 	text string
@@ -20,7 +20,7 @@ var (
 		"rule 2", "writes are fenced by the owner token",
 	}
 	finality = rule{
-		"rule 2", "nothing but the end of its retention leaves COMPLETED",
+		"rule 2", "nothing but the end of its retention and a forgetting leaves COMPLETED",
 	}
 	resends = rule{
 		"rule 3", "every operation can arrive twice, and its repeat is recognised by token, operation and outcome",
@@ -50,6 +50,13 @@ var (
 		"rule 11", "\"nothing happened\" is refused while the owner may still be alive",
 	}
 
+	kept = rule{
+		"rule 12", "a record keeps the retention of the claim that made its owner, and whoever settles the record uses that",
+	}
+	forgetting = rule{
+		"rule 13", "a forgetting removes the record that it names, and that of an owner who may be alive only where it is forced",
+	}
+
 	guarantee = rule{
 		"guarantee", "the stricter of the record's and the claim's decides, and only AT_LEAST_ONCE and EXACTLY_ONCE run again",
 	}
@@ -68,6 +75,9 @@ var (
 	cancelled = rule{
 		"context", "an operation under an ended context takes effect whole or not at all",
 	}
+	capabilities = rule{
+		"Capabilities", "they report all that the store can do, always the same, and nothing that it cannot do",
+	}
 	inspector = rule{
 		"Inspector", "Lookup reads the record and changes nothing; Resolve settles a record whose outcome is unknown",
 	}
@@ -82,6 +92,9 @@ var (
 	}
 	turns = rule{
 		"Transactional", "Begin waits for the end of another transaction of the key, for as long as it is told",
+	}
+	use = rule{
+		"Transactional", "a transaction reports whether the handler has taken it from its context",
 	}
 	joins = rule{
 		"Transactional", "a joined completion commits with the handler's transaction, and only while the record is the run's own",

@@ -7,8 +7,8 @@
 //	}
 //
 // Every failure names the rule that is broken, numbered as in package store, and says in one sentence what the rule
-// asks for. The optional interfaces store.Inspector, store.Lister, store.Notifier and store.Transactional are checked where they
-// are implemented, the joined transactions of the last where WithJoin says how a handler opens one.
+// asks for. What the store's Capabilities report is checked as well, and that they report all that the store can do. WithJoin and
+// WithTake say how a handler gets at transactions.
 //
 // Package storetest depends on the standard library and on package store alone.
 package storetest
@@ -36,6 +36,8 @@ type config struct {
 	rounds, seeds int
 	// join opens transactions of a handler's own.
 	join func(ctx context.Context, s store.Store) (Joining, error)
+	// take takes a single transaction from a handler's context.
+	take func(ctx context.Context) error
 }
 
 // InBubble runs every check inside [synctest.Test], on fake time. It is for embedded stores, whose clock is that of the
@@ -124,8 +126,12 @@ func groups(cfg config) []group {
 		{"what a record tells", timeChecks()},
 		{"races", raceChecks()},
 		{"a context that has ended", contextChecks()},
+		{"the kept retention", keptChecks()},
+		{"the unknown retention", unknownChecks()},
+		{"Capabilities", capabilityChecks()},
 		{"Inspector", inspectorChecks()},
 		{"Lister", listerChecks()},
+		{"Forgetter", forgetterChecks()},
 		{"Notifier", notifierChecks()},
 		{"Transactional", transactionalChecks()},
 		{"a joined transaction", joinedChecks()},

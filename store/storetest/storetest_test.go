@@ -53,6 +53,9 @@ func (r remote) Release(ctx context.Context, op store.Release) (store.Result, er
 	return r.slow(r.store.Release(ctx, op))
 }
 
+// Capabilities are none: what the remote does for the others is shown by the operations that every store has.
+func (r remote) Capabilities() store.Capabilities { return store.Capabilities{} }
+
 func (r remote) Hold(ctx context.Context, op store.Hold) (store.Result, error) {
 	return r.slow(r.store.Hold(ctx, op))
 }

@@ -151,14 +151,14 @@ func takeoverAttempts(x *env) {
 	x.unbounded()
 }
 
-// unbounded checks that zero bounds are none.
+// unbounded checks that MaxAttempts of zero is no bound.
 func (x *env) unbounded() {
 	x.newKey()
 	x.startShort(x.shortClaim())
 
 	claim := x.newClaim()
 	claim.Fence = 1
-	x.expect(attempts, "a takeover without MaxAttempts and Retention", x.claim(claim),
+	x.expect(attempts, "a takeover without MaxAttempts", x.claim(claim),
 		want{true, store.Running, claim.Token, 2, ""})
 }
 
@@ -241,17 +241,22 @@ func takeoverFirstStart(x *env) {
 }
 
 func takeoverReleased(x *env) {
-	claim := x.shortClaim()
-	claim.Guarantee = store.AtMostOnce
+	const runs = 3
 
-	for fence := range uint64(3) {
+	claim := x.shortClaim()
+	claim.Guarantee, claim.MaxAttempts = store.AtMostOnce, 1
+
+	for fence := range uint64(runs) {
 		claim.Token, claim.Fence = newToken(), fence
-		claim.MaxAttempts, claim.Retention = 1, x.unit/2
 		x.expect(guarantee, "a claim of a key that was released", x.claim(claim),
 			want{true, store.Running, claim.Token, fence + 1, ""})
 		x.advance(x.unit)
 		x.release(claim)
 	}
+
+	claim.Token, claim.Fence, claim.Retention = newToken(), runs, x.unit
+	x.expect(guarantee, "a claim of a key that was released, with a retention shorter than the key's age", x.claim(claim),
+		want{true, store.Running, claim.Token, runs + 1, ""})
 }
 
 func takeoverStrictest(x *env) {

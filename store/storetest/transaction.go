@@ -19,6 +19,12 @@ type transacted struct {
 // grace is how long Begin may take beyond the wait that it is told. Databases count it in whole seconds at times.
 const grace = 5 * time.Second
 
+// WithTake says how a handler takes the single transaction of its run from its context. Without it, the suite does not check that
+// the store notices.
+func WithTake(take func(ctx context.Context) error) Option {
+	return func(c *config) { c.take = take }
+}
+
 func transactionalChecks() []check {
 	all := []struct {
 		name string
@@ -31,6 +37,7 @@ func transactionalChecks() []check {
 		{"Complete that undoes the handler's writes is seen by everybody afterwards", completeUndone},
 		{"Complete counts the runs and keeps the first request", completeFields},
 		{"a transaction by itself has not conflicted", neverConflicted},
+		{"a transaction is used once the handler has taken it, and not before", usedOnceTaken},
 		{"a second Begin waits and finds what the first has completed", secondFindsCompleted},
 		{"a second Begin waits and wins once the first was rolled back", secondWins},
 		{"a second Begin is busy when its wait is over, and nothing changes", secondBusy},
@@ -45,14 +52,13 @@ func transactionalChecks() []check {
 
 	add := func(name string, run func(x *transacted)) {
 		checks = append(checks, check{name, func(x *env) {
-			transactional, ok := x.store.(store.Transactional)
-			if !ok {
-				x.Logf("%T does not implement store.Transactional", x.store)
+			if x.can.Transactional == nil {
+				x.Logf("%T has no store.Transactional", x.store)
 
 				return
 			}
 
-			(&transacted{x, transactional}).within(run)
+			(&transacted{x, x.can.Transactional}).within(run)
 		}})
 	}
 
@@ -172,6 +178,15 @@ func (x *transacted) commit(tx store.Transaction, op store.Claim, undo bool) sto
 	return res
 }
 
+// rollBack ends a transaction whose handler has done nothing that could have ended it.
+func (x *transacted) rollBack(tx store.Transaction) {
+	x.Helper()
+
+	if err := tx.Rollback(); err != nil {
+		x.brokenf(oneCommit, "Rollback is not sure that nothing is left, although no handler has written anything: %v", err)
+	}
+}
+
 func beginCell(x *transacted, c cell) {
 	_, before := x.arrange(c.found, store.Guarantee(c.under))
 
@@ -194,7 +209,7 @@ func beginCell(x *transacted, c cell) {
 	}
 
 	if got.tx != nil {
-		got.tx.Rollback()
+		x.rollBack(got.tx)
 	}
 
 	x.unchanged("Begin and Rollback", &before)
@@ -221,7 +236,7 @@ func beginBinding(x *transacted) {
 		got := x.begin(op)
 		if got.tx != nil {
 			x.brokenf(binding, "Begin of another request on %s has won", found)
-			got.tx.Rollback()
+			x.rollBack(got.tx)
 		}
 
 		x.unchanged("Begin of another request", &before)
@@ -260,7 +275,7 @@ func rollbackLeaves(x *transacted) {
 
 		for range copies {
 			op.Token = newToken()
-			x.open(op).tx.Rollback()
+			x.rollBack(x.open(op).tx)
 			x.unchanged(fmt.Sprintf("Rollback on %s", found), &before)
 		}
 	}
@@ -351,9 +366,34 @@ func completeFields(x *transacted) {
 	}
 }
 
+func usedOnceTaken(x *transacted) {
+	tx := x.open(x.newClaim()).tx
+	defer x.rollBack(tx)
+
+	ctx := tx.Context(x.ctx)
+
+	if tx.Used() {
+		x.brokenf(use, "a transaction that no handler has taken is used")
+	}
+
+	if x.take == nil {
+		x.Logf("WithTake is not given")
+
+		return
+	}
+
+	if err := x.take(ctx); err != nil {
+		x.Fatalf("a handler could not take its transaction: %v", err)
+	}
+
+	if !tx.Used() {
+		x.brokenf(use, "a transaction that the handler has taken is not used")
+	}
+}
+
 func neverConflicted(x *transacted) {
 	tx := x.open(x.newClaim()).tx
-	defer tx.Rollback()
+	defer x.rollBack(tx)
 
 	for _, err := range []error{nil, errors.New("the handler's own"), context.Canceled} {
 		if tx.Conflicted(err) {

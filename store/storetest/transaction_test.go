@@ -36,6 +36,13 @@ func (s *brokenTransactions) Begin(ctx context.Context, op store.Claim, wait tim
 	return s.begin(ctx, s.Store, op, wait)
 }
 
+func (s *brokenTransactions) Capabilities() store.Capabilities {
+	can := s.Store.Capabilities()
+	can.Transactional = s
+
+	return can
+}
+
 func (s *brokenTransactions) Join(ctx context.Context, run store.Joinable) context.Context {
 	if s.run != nil {
 		run = s.run(run)
@@ -61,6 +68,7 @@ func (j brokenJoin) Join(ctx context.Context, response any) error {
 // transactionalSuite is the suite for stores on txstore, without what it has of others.
 func transactionalSuite() config {
 	cfg := suite()
+	cfg.take = txstore.Take
 	cfg.join = func(_ context.Context, s store.Store) (Joining, error) {
 		switch s := s.(type) {
 		case *txstore.Store:
@@ -98,7 +106,8 @@ type brokenTx struct {
 	store.Transaction
 
 	complete   func(ctx context.Context, tx store.Transaction, op store.Completion, undo bool) (store.Result, error)
-	rollback   func(tx store.Transaction)
+	rollback   func(tx store.Transaction) error
+	used       func(tx store.Transaction) bool
 	conflicted bool
 }
 
@@ -110,14 +119,20 @@ func (t brokenTx) Complete(ctx context.Context, op store.Completion, undo bool) 
 	return t.complete(ctx, t.Transaction, op, undo)
 }
 
-func (t brokenTx) Rollback() {
+func (t brokenTx) Rollback() error {
 	if t.rollback == nil {
-		t.Transaction.Rollback()
-
-		return
+		return t.Transaction.Rollback()
 	}
 
-	t.rollback(t.Transaction)
+	return t.rollback(t.Transaction)
+}
+
+func (t brokenTx) Used() bool {
+	if t.used == nil {
+		return t.Transaction.Used()
+	}
+
+	return t.used(t.Transaction)
 }
 
 func (t brokenTx) Conflicted(err error) bool { return t.conflicted || t.Transaction.Conflicted(err) }
@@ -216,7 +231,7 @@ func TestStoresWithBrokenTransactionsFailByTheRuleThatTheyBreak(t *testing.T) {
 					within context.Context, tx store.Transaction, op store.Completion, undo bool,
 				) (store.Result, error) {
 					if ctx.Err() != nil {
-						tx.Rollback()
+						_ = tx.Rollback()
 
 						return store.Result{}, store.ErrRolledBack
 					}
@@ -226,18 +241,23 @@ func TestStoresWithBrokenTransactionsFailByTheRuleThatTheyBreak(t *testing.T) {
 			}
 		}},
 		{"Rollback leaves the claim", oneCommit, replacing(func(s *txstore.Store, op store.Claim, tx *brokenTx) {
-			tx.rollback = func(tx store.Transaction) {
-				tx.Rollback()
-
+			tx.rollback = func(tx store.Transaction) error {
+				err := tx.Rollback()
 				_, _ = s.Claim(context.Background(), op)
+
+				return err
 			}
 		})},
 		{"Rollback leaves a tombstone", oneCommit, replacing(func(s *txstore.Store, op store.Claim, tx *brokenTx) {
-			tx.rollback = func(tx store.Transaction) {
-				tx.Rollback()
+			tx.rollback = func(tx store.Transaction) error {
+				err := tx.Rollback()
+				_, _ = s.Release(context.Background(), store.Release{Claim: op})
 
-				_, _ = s.Release(context.Background(), store.Release{Claim: op, Retention: long})
+				return err
 			}
+		})},
+		{"Rollback is not sure", oneCommit, replacing(func(_ *txstore.Store, _ store.Claim, tx *brokenTx) {
+			tx.rollback = func(tx store.Transaction) error { return errors.Join(tx.Rollback(), errors.New("who knows")) }
 		})},
 		{"the claim is seen before the commit", oneCommit, func(s *brokenTransactions) {
 			s.begin = func(ctx context.Context, s *txstore.Store, op store.Claim, _ time.Duration) (store.Result, store.Transaction, error) {
@@ -251,7 +271,7 @@ func TestStoresWithBrokenTransactionsFailByTheRuleThatTheyBreak(t *testing.T) {
 		}},
 		{"Complete says that it has committed, and has not", oneCommit, replacing(func(_ *txstore.Store, op store.Claim, tx *brokenTx) {
 			tx.complete = func(_ context.Context, tx store.Transaction, _ store.Completion, _ bool) (store.Result, error) {
-				tx.Rollback()
+				_ = tx.Rollback()
 
 				rec := op.Apply(store.Record{}, time.Now()).Record
 				rec.State = store.Completed
@@ -266,7 +286,7 @@ func TestStoresWithBrokenTransactionsFailByTheRuleThatTheyBreak(t *testing.T) {
 						return tx.Complete(ctx, done, undo)
 					}
 
-					tx.Rollback()
+					_ = tx.Rollback()
 
 					return store.Result{Applied: true, Record: op.Apply(store.Record{}, time.Now()).Record, Now: time.Now()}, nil
 				}
@@ -278,12 +298,15 @@ func TestStoresWithBrokenTransactionsFailByTheRuleThatTheyBreak(t *testing.T) {
 				return tx.Complete(ctx, op, undo)
 			}
 		})},
-		{"a record of a transaction has no retention", contents, replacing(func(_ *txstore.Store, _ store.Claim, tx *brokenTx) {
-			tx.complete = func(ctx context.Context, tx store.Transaction, op store.Completion, undo bool) (store.Result, error) {
+		{"a record of a transaction has another retention", contents, beginning(
+			func(_ context.Context, _ *txstore.Store, op *store.Claim, _ *time.Duration) {
 				op.Retention = 1000 * long
-
-				return tx.Complete(ctx, op, undo)
-			}
+			})},
+		{"a transaction is always used", use, replacing(func(_ *txstore.Store, _ store.Claim, tx *brokenTx) {
+			tx.used = func(store.Transaction) bool { return true }
+		})},
+		{"a transaction is never used", use, replacing(func(_ *txstore.Store, _ store.Claim, tx *brokenTx) {
+			tx.used = func(store.Transaction) bool { return false }
 		})},
 		{"whatever the handler returns is a conflict", oneCommit, replacing(func(_ *txstore.Store, _ store.Claim, tx *brokenTx) {
 			tx.conflicted = true
@@ -295,6 +318,9 @@ func TestStoresWithBrokenTransactionsFailByTheRuleThatTheyBreak(t *testing.T) {
 		}},
 		{"a joined completion is not fenced", joins, func(s *brokenTransactions) {
 			s.run = func(run store.Joinable) store.Joinable { return unfenced{run, s.Store} }
+		}},
+		{"a run that may not join joins", joins, func(s *brokenTransactions) {
+			s.run = func(run store.Joinable) store.Joinable { return permitted{run} }
 		}},
 		{"a run is not told that it was overtaken", joins, func(s *brokenTransactions) {
 			s.run = func(run store.Joinable) store.Joinable { return untold{run} }
@@ -335,11 +361,15 @@ func (v visible) Complete(ctx context.Context, op store.Completion, _ bool) (sto
 	return v.store.Complete(ctx, op)
 }
 
-func (v visible) Rollback() {
-	_, _ = v.store.Release(context.Background(), store.Release{Claim: v.op, Retention: long})
+func (v visible) Rollback() error {
+	_, err := v.store.Release(context.Background(), store.Release{Claim: v.op})
+
+	return err
 }
 
 func (v visible) Conflicted(error) bool { return false }
+
+func (v visible) Used() bool { return true }
 
 // unfenced is a run that brings the token of whoever owns the record.
 type unfenced struct {
@@ -354,6 +384,11 @@ func (u unfenced) Outcome(response any, err error) (op store.Completion, definit
 
 	return op, definite, keep, problem
 }
+
+// permitted is a run whose refusal nobody asks for.
+type permitted struct{ store.Joinable }
+
+func (permitted) Refusal(context.Context) error { return nil }
 
 // untold is a run that does not listen.
 type untold struct{ store.Joinable }

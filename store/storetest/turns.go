@@ -39,7 +39,7 @@ func (x *transacted) tooEarly(second <-chan begun) bool {
 		return false
 	}
 
-	rollback(got)
+	rollback(x, got)
 
 	x.brokenf(turns, "a second Begin did not wait: it returned Applied %t, %v and the error %v while the transaction was open",
 		got.res.Applied, got.res.Record.State, got.err)
@@ -68,7 +68,7 @@ func secondFindsCompleted(x *transacted) {
 		got := answered(x, "a second Begin", waits)
 		if got.err != nil || got.tx != nil {
 			x.brokenf(turns, "a second Begin, when the first was completed: a transaction: %t, the error %v", got.tx != nil, got.err)
-			rollback(got)
+			rollback(x, got)
 
 			continue
 		}
@@ -78,9 +78,9 @@ func secondFindsCompleted(x *transacted) {
 	}
 }
 
-func rollback(got begun) {
+func rollback(x *transacted, got begun) {
 	if got.tx != nil {
-		got.tx.Rollback()
+		x.rollBack(got.tx)
 	}
 }
 
@@ -96,7 +96,7 @@ func secondWins(x *transacted) {
 		waits := x.later(second, x.patient())
 
 		early := x.tooEarly(waits)
-		tx.Rollback()
+		x.rollBack(tx)
 
 		if early {
 			continue
@@ -131,14 +131,14 @@ func secondBusy(x *transacted) {
 		got := x.tryBegin(second, x.unit)
 		if !errors.Is(got.err, store.ErrBusy) && !errors.Is(got.err, store.ErrFull) {
 			x.brokenf(turns, "a second Begin whose wait is over: the error is %v, must match ErrBusy or ErrFull", got.err)
-			rollback(got)
+			rollback(x, got)
 		}
 
 		if got.took < x.unit-rounding || got.took > x.unit+grace {
 			x.brokenf(turns, "a second Begin waited for %v, it was told %v", got.took, x.unit)
 		}
 
-		tx.Rollback()
+		x.rollBack(tx)
 		x.unchanged("a Begin that was refused", &before)
 
 		// What has given up waiting is not in the way of anybody.
@@ -157,14 +157,14 @@ func loserHoldsNothing(x *transacted) {
 		for range copies {
 			if got := x.begin(op); got.tx != nil {
 				x.brokenf(expectedFence, "a Begin that expects another fence has won on %s", found)
-				got.tx.Rollback()
+				x.rollBack(got.tx)
 			}
 		}
 
 		got := make(chan store.Result, 1)
 
 		go func() {
-			res, _ := x.store.Release(x.ctx, store.Release{Claim: own, Retention: long})
+			res, _ := x.store.Release(x.ctx, store.Release{Claim: own})
 			got <- res
 		}()
 
@@ -279,7 +279,7 @@ func leasedClaimWins(x *transacted) {
 
 		tx := x.open(first).tx
 		waits := x.meanwhileClaim(second, &before)
-		tx.Rollback()
+		x.rollBack(tx)
 
 		got := answered(x, "a leased claim", waits)
 		if got.err != nil {
@@ -307,7 +307,7 @@ func leasedReleaseWaits(x *transacted) {
 		ctx, done := context.WithTimeout(x.ctx, x.patient())
 		defer done()
 
-		res, err := x.store.Release(ctx, store.Release{Claim: withdrawn, Retention: long})
+		res, err := x.store.Release(ctx, store.Release{Claim: withdrawn})
 		answers <- leased{res, err}
 	}()
 
@@ -325,13 +325,6 @@ func leasedReleaseWaits(x *transacted) {
 }
 
 func lookupCommitted(x *transacted) {
-	inspector, ok := x.store.(store.Inspector)
-	if !ok {
-		x.Logf("%T does not implement store.Inspector", x.store)
-
-		return
-	}
-
 	for _, found := range ways() {
 		x.newKey()
 		_, before := x.arrange(found, store.ExactlyOnce)
@@ -343,7 +336,7 @@ func lookupCommitted(x *transacted) {
 		looked := make(chan leased, 1)
 
 		go func() {
-			res, err := inspector.Lookup(x.ctx, x.key)
+			res, err := x.transactional.Lookup(x.ctx, x.key)
 			looked <- leased{res, err}
 		}()
 

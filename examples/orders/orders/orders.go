@@ -146,7 +146,7 @@ func (s *server) begin(ctx context.Context, req *shopv1.PlaceRequest, cents int6
 
 // finish marks the order as paid. That commits together with the record of the call.
 func (s *server) finish(ctx context.Context, id, payment string) (*shopv1.PlaceResponse, error) {
-	return sqlstore.InTx(ctx, s.DB, nil, func(ctx context.Context, tx *sql.Tx) (*shopv1.PlaceResponse, error) {
+	return sqlstore.InTx(s.Joining(ctx), s.DB, nil, func(ctx context.Context, tx *sql.Tx) (*shopv1.PlaceResponse, error) {
 		if _, err := transition.Advance(ctx, tx, id, transition.Paid); err != nil {
 			return nil, err
 		}

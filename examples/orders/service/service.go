@@ -261,6 +261,15 @@ func (s *Service) InTx(ctx context.Context, fn func(tx sqlstore.DBTX) error) err
 	return tx.Commit()
 }
 
+// Joining returns the context for sqlstore.InTx, which joins the run of the call. Without the kit there is no run.
+func (s *Service) Joining(ctx context.Context) context.Context {
+	if s.Without {
+		return sqlstore.OptionalRun(ctx)
+	}
+
+	return ctx
+}
+
 // The hooks of a handler that calls others.
 const (
 	HookClaimed   = "claimed"   // before it has done anything

@@ -19,6 +19,7 @@ import (
 type Backend interface {
 	store.Store
 	store.Inspector
+	store.Forgetter
 }
 
 // serviceName is what the store is called among the services of a connection.
@@ -80,6 +81,16 @@ func (c *Client) Lookup(ctx context.Context, key store.Key) (store.Result, error
 // Resolve implements [store.Inspector].
 func (c *Client) Resolve(ctx context.Context, op store.Resolution) (store.Result, error) {
 	return c.call(ctx, "Resolve", op)
+}
+
+// Forget implements [store.Forgetter].
+func (c *Client) Forget(ctx context.Context, op store.Forgetting) (store.Result, error) {
+	return c.call(ctx, "Forget", op)
+}
+
+// Capabilities implements [store.Store].
+func (c *Client) Capabilities() store.Capabilities {
+	return store.Capabilities{Inspector: c, Forgetter: c}
 }
 
 func (c *Client) call(ctx context.Context, method string, op any) (store.Result, error) {

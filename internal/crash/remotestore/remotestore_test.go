@@ -116,11 +116,11 @@ func (s stuck) Claim(context.Context, store.Claim) (store.Result, error) {
 func TestAnOperationEndsWithItsTimeout(t *testing.T) {
 	backend := stuck{memstore.New(), make(chan struct{})}
 	conn := connect(t, backend)
-	hasty, patient := remotestore.New(conn, 10*time.Millisecond), remotestore.New(conn, time.Minute)
+	impatient, patient := remotestore.New(conn, 10*time.Millisecond), remotestore.New(conn, time.Minute)
 
 	defer close(backend.over)
 
-	if _, err := hasty.Claim(t.Context(), store.Claim{}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := impatient.Claim(t.Context(), store.Claim{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a claim that is not answered: %v", err)
 	}
 

@@ -58,3 +58,10 @@ func (s *service) Resolve(op store.Resolution, reply *Reply) error {
 
 	return nil
 }
+
+// Forget answers Client.Forget.
+func (s *service) Forget(op store.Forgetting, reply *Reply) error {
+	*reply = replyTo(s.backend.Forget(context.Background(), op))
+
+	return nil
+}

@@ -224,8 +224,8 @@ const (
 	// 10 to 64 letters, digits, hyphens and underscores.
 	KeyForm_KEY_FORM_STRICT KeyForm = 2
 	// UUIDs of version 7, which begin with the time at which they were made. A
-	// key that is older than outcomes are kept, less ten minutes, is looked up
-	// and replayed as long as its outcome is there, and never executed.
+	// key that is older than its key_life, less ten minutes, is never executed.
+	// It is replayed for as long as its outcome is kept.
 	KeyForm_KEY_FORM_TIME_ORDERED KeyForm = 3
 )
 
@@ -343,7 +343,7 @@ type Policy struct {
 	Key KeyUse `protobuf:"varint,2,opt,name=key,proto3,enum=onlyonce.v1.KeyUse" json:"key,omitempty"`
 	// Which keys are accepted.
 	KeyForm KeyForm `protobuf:"varint,3,opt,name=key_form,json=keyForm,proto3,enum=onlyonce.v1.KeyForm" json:"key_form,omitempty"`
-	// How long an outcome is kept, from completion. Clients stop retrying before
+	// How long an outcome is kept after completion. Clients stop retrying before
 	// it ends.
 	Retention *durationpb.Duration `protobuf:"bytes,4,opt,name=retention,proto3" json:"retention,omitempty"`
 	// How long a claim holds without renewal.
@@ -366,7 +366,11 @@ type Policy struct {
 	// named twice is an error.
 	Classes []*CodeClass `protobuf:"bytes,12,rep,name=classes,proto3" json:"classes,omitempty"`
 	// How a run under EXACTLY_ONCE shares a database transaction with its record.
-	Transaction   Transaction `protobuf:"varint,13,opt,name=transaction,proto3,enum=onlyonce.v1.Transaction" json:"transaction,omitempty"`
+	Transaction Transaction `protobuf:"varint,13,opt,name=transaction,proto3,enum=onlyonce.v1.Transaction" json:"transaction,omitempty"`
+	// How old a key of KEY_FORM_TIME_ORDERED may be that is still executed: at
+	// most the retention. Unset, it is the retention or 24 hours, whichever is
+	// less. Raise it only when a longer retention has been in force for as long.
+	KeyLife       *durationpb.Duration `protobuf:"bytes,14,opt,name=key_life,json=keyLife,proto3" json:"key_life,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -490,6 +494,13 @@ func (x *Policy) GetTransaction() Transaction {
 		return x.Transaction
 	}
 	return Transaction_TRANSACTION_UNSPECIFIED
+}
+
+func (x *Policy) GetKeyLife() *durationpb.Duration {
+	if x != nil {
+		return x.KeyLife
+	}
+	return nil
 }
 
 // CodeClass says what a status code of a handler means for the key.
@@ -673,7 +684,7 @@ var File_onlyonce_v1_options_proto protoreflect.FileDescriptor
 
 const file_onlyonce_v1_options_proto_rawDesc = "" +
 	"\n" +
-	"\x19onlyonce/v1/options.proto\x12\vonlyonce.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xa5\x05\n" +
+	"\x19onlyonce/v1/options.proto\x12\vonlyonce.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xdb\x05\n" +
 	"\x06Policy\x124\n" +
 	"\tguarantee\x18\x01 \x01(\x0e2\x16.onlyonce.v1.GuaranteeR\tguarantee\x12%\n" +
 	"\x03key\x18\x02 \x01(\x0e2\x13.onlyonce.v1.KeyUseR\x03key\x12/\n" +
@@ -689,7 +700,8 @@ const file_onlyonce_v1_options_proto_rawDesc = "" +
 	" \x01(\bH\x02R\bfailOpen\x88\x01\x01\x12\x1f\n" +
 	"\bdetached\x18\v \x01(\bH\x03R\bdetached\x88\x01\x01\x120\n" +
 	"\aclasses\x18\f \x03(\v2\x16.onlyonce.v1.CodeClassR\aclasses\x12:\n" +
-	"\vtransaction\x18\r \x01(\x0e2\x18.onlyonce.v1.TransactionR\vtransactionB\x0f\n" +
+	"\vtransaction\x18\r \x01(\x0e2\x18.onlyonce.v1.TransactionR\vtransaction\x124\n" +
+	"\bkey_life\x18\x0e \x01(\v2\x19.google.protobuf.DurationR\akeyLifeB\x0f\n" +
 	"\r_max_attemptsB\x0e\n" +
 	"\f_max_outcomeB\f\n" +
 	"\n" +
@@ -768,18 +780,19 @@ var file_onlyonce_v1_options_proto_depIdxs = []int32{
 	8,  // 6: onlyonce.v1.Policy.max_wait:type_name -> google.protobuf.Duration
 	6,  // 7: onlyonce.v1.Policy.classes:type_name -> onlyonce.v1.CodeClass
 	1,  // 8: onlyonce.v1.Policy.transaction:type_name -> onlyonce.v1.Transaction
-	4,  // 9: onlyonce.v1.CodeClass.class:type_name -> onlyonce.v1.OutcomeClass
-	9,  // 10: onlyonce.v1.service:extendee -> google.protobuf.ServiceOptions
-	10, // 11: onlyonce.v1.method:extendee -> google.protobuf.MethodOptions
-	11, // 12: onlyonce.v1.field:extendee -> google.protobuf.FieldOptions
-	5,  // 13: onlyonce.v1.service:type_name -> onlyonce.v1.Policy
-	5,  // 14: onlyonce.v1.method:type_name -> onlyonce.v1.Policy
-	7,  // 15: onlyonce.v1.field:type_name -> onlyonce.v1.Field
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	13, // [13:16] is the sub-list for extension type_name
-	10, // [10:13] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	8,  // 9: onlyonce.v1.Policy.key_life:type_name -> google.protobuf.Duration
+	4,  // 10: onlyonce.v1.CodeClass.class:type_name -> onlyonce.v1.OutcomeClass
+	9,  // 11: onlyonce.v1.service:extendee -> google.protobuf.ServiceOptions
+	10, // 12: onlyonce.v1.method:extendee -> google.protobuf.MethodOptions
+	11, // 13: onlyonce.v1.field:extendee -> google.protobuf.FieldOptions
+	5,  // 14: onlyonce.v1.service:type_name -> onlyonce.v1.Policy
+	5,  // 15: onlyonce.v1.method:type_name -> onlyonce.v1.Policy
+	7,  // 16: onlyonce.v1.field:type_name -> onlyonce.v1.Field
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	14, // [14:17] is the sub-list for extension type_name
+	11, // [11:14] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_onlyonce_v1_options_proto_init() }

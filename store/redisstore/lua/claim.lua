@@ -1,7 +1,7 @@
 -- Claim: the right to run.
-local token, fence, guarantee, lease, alive, max_attempts, retention, unsettled =
+local token, fence, guarantee, lease, alive, max_attempts, retention, unknown_retention =
   struct.unpack('>c16I4BI6I6I4I6I6', ARGV[1])
-local identity = string.sub(ARGV[2], 58)
+local identity = string.sub(ARGV[2], 64)
 
 local function stricter(a, b)
   if a < AT_LEAST_ONCE or b < AT_LEAST_ONCE then
@@ -13,8 +13,8 @@ local function stricter(a, b)
   return AT_LEAST_ONCE
 end
 
--- A claim names the fence that it expects, so that a late copy of one that lost cannot win (rule 1). What expects none has had
--- its way.
+-- A claim names the fence that it expects, so that a late copy of one that lost cannot win (rule 1). A claim that expects no
+-- record has taken the short way.
 if not record then
   return refused()
 end
@@ -38,7 +38,7 @@ if record.token == token then
   record.alive = math.max(record.alive, after(alive))
   revive(record, lease)
 
-  return keep(record, unsettled)
+  return keep(record, unknown_retention)
 end
 
 local guaranteed = record.flags % 4
@@ -46,7 +46,7 @@ local guaranteed = record.flags % 4
 local function may_take_over()
   return stricter(guaranteed, guarantee) ~= AT_MOST_ONCE
     and (max_attempts == 0 or record.attempts < max_attempts)
-    and (retention == 0 or now - record.first <= retention) -- rule 8
+    and now - record.first <= math.min(retention, record.retention) -- rule 8
 end
 
 local may_start = record.state == RELEASED
@@ -57,7 +57,7 @@ if record.fence ~= fence or not may_start then
 end
 
 if record.state == RUNNING then
-  record.attempts = record.attempts + 1
+  record.attempts = math.min(record.attempts + 1, MOST)
   record.flags = with(record, DOUBTFUL, true)
 else
   record.attempts = 1
@@ -70,8 +70,9 @@ end
 record.flags = with(record, RESOLVED, false)
 record.flags = record.flags - guaranteed + stricter(guaranteed, guarantee)
 record.state, record.token, record.last, record.outcome = RUNNING, token, now, ''
-record.fence = math.min(record.fence + 1, MAX_FENCE) -- rule 6
+record.fence = math.min(record.fence + 1, MOST) -- rule 6
 record.mark = after(lease)
 record.alive = math.max(record.alive, after(alive))
+record.retention = retention -- rule 12
 
-return keep(record, unsettled)
+return keep(record, unknown_retention)

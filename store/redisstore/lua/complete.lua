@@ -1,12 +1,11 @@
 -- Complete: the owner's outcome. A lease that has ended does not matter: nobody has taken over. The owner settles an unknown
 -- record as well (rule 10).
-local token, retention = struct.unpack('>c16I6', ARGV[1])
-local outcome = ARGV[2]
+local token, outcome = ARGV[1], ARGV[2]
 
 if not record or record.token ~= token then
   return refused(record, stored)
 elseif record.state == RUNNING or record.state == UNKNOWN then
-  return settle(record, COMPLETED, outcome, retention)
+  return settle(record, COMPLETED, outcome)
 elseif record.state == COMPLETED and record.outcome == outcome then
   return repeated(record, stored)
 end

@@ -1,17 +1,17 @@
 -- The short way of a completion: the record is running, and the owner's. Rules 2 and 10 are in complete.lua.
 local stored = redis.call('GET', KEYS[1])
 
-if stored and #stored >= 95 and string.byte(stored) == 1 then
-  local sum, state, flags, token, fence, attempts, first, last, mark, alive =
-    struct.unpack('>I2BBc16I4I4I6I6I6I6', stored, 6)
+if stored and #stored >= 101 and string.byte(stored) == 1 then
+  local sum, state, flags, token, fence, attempts, first, last, mark, alive, retention =
+    struct.unpack('>I2BBc16I4I4I6I6I6I6I6', stored, 6)
 
-  local method, key = struct.unpack('>I2I2', stored, 92)
+  local method, key = struct.unpack('>I2I2', stored, 98)
 
-  if state == 1 and token == string.sub(ARGV[1], 1, 16) and #stored == 95 + method + key then
+  if state == 1 and token == ARGV[1] and #stored == 101 + method + key then
     local a, b, c, d = struct.unpack('>I4I4I4I4', token)
     local fixed = a + b * 3 + c * 5 + d * 7 + fence * 3 + attempts * 7 + struct.unpack('>I6', KEYS[1], #KEYS[1] - 5)
 
-    if sum == (251 + flags * 257 + first + last * 2 + mark * 3 + alive * 4 + fixed) % 65521 then
+    if sum == (251 + flags * 257 + first + last * 2 + mark * 3 + alive * 4 + retention * 5 + fixed) % 65521 then
       local time = redis.call('TIME')
       local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -25,9 +25,9 @@ if stored and #stored >= 95 and string.byte(stored) == 1 then
 
       local completed = string.sub(stored, 1, 5)
         .. struct.pack('>I2BBc16I4I4I6I6I6', sum, 4, flags, token, fence, attempts, first, last, now)
-        .. string.sub(stored, 58)
+        .. string.sub(stored, 64)
 
-      local expires = now + ARGV[3]
+      local expires = now + retention -- rule 12
       redis.call('SET', KEYS[1], completed .. ARGV[2], 'PXAT', expires)
 
       if KEYS[2] then

@@ -1,5 +1,5 @@
 -- Hold: the owner does not know whether the effect happened.
-local token, unsettled = struct.unpack('>c16I6', ARGV[1])
+local token, unknown_retention = struct.unpack('>c16I6', ARGV[1])
 local note = ARGV[2]
 
 if not record or record.token ~= token then
@@ -12,4 +12,4 @@ end
 
 record.state, record.mark, record.outcome = UNKNOWN, now, note
 
-return keep(record, unsettled)
+return keep(record, unknown_retention)

@@ -4,13 +4,14 @@
 --
 -- Stored form, version 1, big-endian:
 --   version 1, seal 4, check 2, state 1, flags 1, token 16, fence 4, attempts 4, first start 6, last start 6,
---   lease end or end 6, [owner alive until 6, unless completed],
+--   lease end or end 6, [owner alive until 6, retention 6, both unless completed],
 --   scheme 2, digest 32, lengths of method and key 2 + 2, method, key, and the outcome up to the end.
--- Times are milliseconds since 1970 on this server's clock, 0 for none. When a record expires is the server's to know.
+-- Times are milliseconds since 1970 on this server's clock, 0 for none. The retention is in milliseconds. The server keeps the
+-- time at which a record expires. A completed record expires its retention after its end, so it does not repeat the retention.
 --
--- A first claim is written as its client has made it, without a script having to take it apart: its flags say that it is
--- fresh. Of a fresh record, the first start is the life that it was given, so that it started so long before it expires; lease
--- and owner are spans since then.
+-- A first claim is written as its client has made it, so that no script takes it apart: its flags say that it is fresh. The
+-- first start of a fresh record is the life that it was given: the record started so long before it expires. Lease and owner are
+-- spans since that start.
 --
 -- The seal is a CRC-32C of the name of the key and of all from the scheme up to the outcome, which stay as they are for the
 -- record's life. It is for the client to make and to check. The check is a sum of everything else and of the end of the key's
@@ -22,7 +23,7 @@ local ABSENT, RUNNING, UNKNOWN, RELEASED, COMPLETED = 0, 1, 2, 3, 4
 local FRESH, DOUBTFUL, RESOLVED = 32, 64, 128 -- flags: the guarantee is what is below 4
 local AT_MOST_ONCE, AT_LEAST_ONCE, EXACTLY_ONCE = 1, 2, 3
 local LATEST = 281474976710655 -- the last time that six bytes can tell
-local MAX_FENCE = 4294967295
+local MOST = 4294967295 -- the highest fence, and the highest number of attempts
 local REFUSED, APPLIED, UNREADABLE = 0, 1, 2
 
 -- Rule 1: this server's clock decides.
@@ -38,22 +39,22 @@ local function checksum(r)
   local a, b, c, d = struct.unpack('>I4I4I4I4', r.token)
 
   return (r.state * 251 + r.flags * 257 + a + b * 3 + c * 5 + d * 7 + r.fence * 3 + r.attempts * 7 + r.first + r.last * 2
-    + r.mark * 3 + r.alive * 4 + struct.unpack('>I6', KEY, #KEY - 5)) % 65521
+    + r.mark * 3 + r.alive * 4 + r.retention * 5 + struct.unpack('>I6', KEY, #KEY - 5)) % 65521
 end
 
 -- decode returns nil for what this version cannot read.
 local function decode(v)
-  if string.byte(v) ~= 1 or #v < (string.byte(v, 8) == COMPLETED and 89 or 95) then
+  if string.byte(v) ~= 1 or #v < (string.byte(v, 8) == COMPLETED and 89 or 101) then
     return nil
   end
 
   local r, pos, sum = {}, nil, nil
   sum, r.state, r.flags, r.token, r.fence, r.attempts, r.first, r.last, r.mark, pos =
     struct.unpack('>I2BBc16I4I4I6I6I6', v, 6)
-  r.alive = 0
+  r.alive, r.retention = 0, 0
 
   if r.state ~= COMPLETED then
-    r.alive, pos = struct.unpack('>I6', v, pos)
+    r.alive, r.retention, pos = struct.unpack('>I6I6', v, pos)
   end
 
   local method, key = struct.unpack('>I2I2', v, pos + 34)
@@ -85,7 +86,7 @@ local function encode(r)
     r.first, r.last, r.mark)
 
   if r.state ~= COMPLETED then
-    v = v .. struct.pack('>I6', r.alive)
+    v = v .. struct.pack('>I6I6', r.alive, r.retention)
   end
 
   return v .. r.identity
@@ -107,38 +108,40 @@ local function repeated(r, v)
   return string.char(APPLIED) .. string.sub(reply, 2)
 end
 
--- Rule 7: a record that is not settled lives as long as the store lets it, and never ends with its lease.
-local function keep(r, life, verdict)
-  local v = encode(r)
+-- Rule 7: a record that is not settled expires neither with its lease nor while its owner may be alive. It then lives as long
+-- as the store lets it. The time is named, not counted from the write: a script takes time, too.
+local function keep(r, unknown_retention)
+  local v = encode(r) .. r.outcome
+  local expires = math.max(after(unknown_retention), r.mark, r.alive)
 
-  if life then
-    redis.call('SET', KEY, v .. r.outcome, 'PX', life)
-  else
-    redis.call('SET', KEY, v .. r.outcome, 'KEEPTTL')
-  end
+  redis.call('SET', KEY, v, 'PXAT', expires)
 
-  if INDEX and (r.state == RUNNING or r.state == UNKNOWN) then
+  if INDEX then
     redis.call('ZADD', INDEX, '0', string.sub(KEY, #INDEX + 1))
   end
 
-  local expires = 0
-
-  if r.state == RELEASED then
-    expires = redis.call('PEXPIRETIME', KEY)
-  end
-
-  return answer(verdict or APPLIED, expires, v .. r.outcome)
+  return answer(APPLIED, expires, v)
 end
 
--- settle ends the unsettled life of a record. The token stays, so that the owner's repeats are recognised (rule 3). The
--- outcome is not sent back to whoever has sent it.
-local function settle(r, state, outcome, retention)
-  local expires = after(math.max(retention, 1)) -- named, not counted from the write: a script takes time, too
+-- counter raises the fence and changes nothing else, so that a claim which expects the old one loses.
+local function counter(r)
+  r.fence = math.min(r.fence + 1, MOST)
+
+  local v = encode(r) .. r.outcome
+  redis.call('SET', KEY, v, 'KEEPTTL')
+
+  return refused(r, v)
+end
+
+-- settle ends the unsettled life of a record, which expires by its own retention (rule 12). The token stays, so that the
+-- owner's repeats are recognised (rule 3). The outcome is not sent back to whoever has sent it.
+local function settle(r, state, outcome)
+  local expires = after(r.retention)
 
   r.state, r.outcome, r.mark = state, outcome, now
 
   if state == COMPLETED then
-    r.alive = 0
+    r.alive, r.retention = 0, 0
   end
 
   local v = encode(r)
@@ -153,7 +156,7 @@ end
 
 -- revive gives an ended lease back to its owner. The fence rises, so that a takeover which expects the old one loses (rule 3).
 local function revive(r, lease)
-  r.fence = math.min(r.fence + 1, MAX_FENCE)
+  r.fence = math.min(r.fence + 1, MOST)
   r.mark = after(lease)
 end
 

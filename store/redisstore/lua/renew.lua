@@ -1,5 +1,5 @@
 -- Renew: another lease for the owner of a running record (rule 2).
-local token, lease, unsettled = struct.unpack('>c16I6I6', ARGV[1])
+local token, lease, unknown_retention = struct.unpack('>c16I6I6', ARGV[1])
 
 if not record or record.state ~= RUNNING or record.token ~= token then
   return refused(record, stored)
@@ -11,4 +11,4 @@ else
   revive(record, lease)
 end
 
-return keep(record, unsettled) -- a run may last as long as it is renewed (rule 7)
+return keep(record, unknown_retention) -- a run may last as long as it is renewed (rule 7)

@@ -1,10 +1,11 @@
--- The completion of a running record by its owner, in a transaction of the handler's. Arguments: outcome, its seal, retention in
--- milliseconds twice; key, token, the seal of no outcome.
+-- The completion of a running record by its owner, in a transaction of the handler's. Arguments: outcome, its seal;
+-- key, token, the seal of no outcome.
 UPDATE {table} SET
   state = 4, revision = revision + 1, outcome = ?, outcome_seal = ?,
   ended_at = TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000,
-  expires_at = TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000 + ?,
-  checksum = checksum + 3 * 1009 + 41 + 8 * (TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000) + 5 * ?
+  expires_at = TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000 + retention,
+  checksum = checksum + 3 * 1009 + 41 + 8 * (TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000) + 5 * retention
 WHERE id = ? AND token = ? AND state = 1 AND format = 1 AND ended_at = 0 AND expires_at = 0
   AND outcome_seal = ? AND outcome = ''
+  AND retention BETWEEN 0 AND 1125899906842624
   AND revision BETWEEN 0 AND 1152921504606846976 AND checksum BETWEEN 0 AND 1152921504606846976

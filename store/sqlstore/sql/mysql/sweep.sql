@@ -8,6 +8,6 @@ DELETE r FROM {table} AS r JOIN (
       + 1019 * CAST(flags AS DECIMAL(40)) + 31 * CAST(fence AS DECIMAL(40)) + 37 * CAST(attempts AS DECIMAL(40))
       + 41 * CAST(revision AS DECIMAL(40)) + CAST(first_start AS DECIMAL(40)) + 2 * CAST(last_start AS DECIMAL(40))
       + 3 * CAST(ended_at AS DECIMAL(40)) + 5 * CAST(expires_at AS DECIMAL(40)) + 7 * CAST(lease_until AS DECIMAL(40))
-      + 11 * CAST(owner_until AS DECIMAL(40))
+      + 11 * CAST(owner_until AS DECIMAL(40)) + 13 * CAST(retention AS DECIMAL(40))
   LIMIT ? FOR UPDATE SKIP LOCKED
 ) AS due ON r.id = due.id

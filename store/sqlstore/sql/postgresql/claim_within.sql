@@ -4,17 +4,17 @@
 -- in milliseconds after which the record may be swept.
 WITH made AS (
   INSERT INTO {table} (
-    id, revision, fence, attempts, first_start, last_start, ended_at, expires_at, lease_until, owner_until,
+    id, revision, fence, attempts, first_start, last_start, ended_at, expires_at, lease_until, owner_until, retention,
     seal, outcome_seal, checksum, format, state, guarantee, flags, scheme, token, fingerprint, method,
     readable_key, outcome, sweep_at
   )
   SELECT
-    $1::bytea, 1, 1, 1, c.now, c.now, 0, 0, c.now + $11::bigint, c.now + $12::bigint,
+    $1::bytea, 1, 1, 1, c.now, c.now, 0, 0, c.now + $11::bigint, c.now + $12::bigint, $13::bigint,
     $8::bigint, $9::bigint, -1 - $10::bigint, 1, 4, $3::smallint, 0, $4::integer,
-    $2::bytea, $5::bytea, $6::text, $7::text, ''::bytea, c.now + $14::bigint
+    $2::bytea, $5::bytea, $6::text, $7::text, ''::bytea, c.now + $15::bigint
   FROM (SELECT floor(date_part('epoch', clock_timestamp()) * 1000)::bigint AS now OFFSET 0) AS c
   WHERE CASE WHEN set_config('onlyonce.lock_timeout', current_setting('lock_timeout'), true) IS NOT NULL
-    THEN set_config('lock_timeout', $13::text, true) END IS NOT NULL
+    THEN set_config('lock_timeout', $14::text, true) END IS NOT NULL
   ON CONFLICT (id) DO NOTHING
   RETURNING first_start, set_config('lock_timeout', current_setting('onlyonce.lock_timeout'), true)
 )

@@ -1,12 +1,12 @@
--- The completion of a record that this transaction has claimed, and its time. Arguments: key, token, outcome, its seal, retention
--- in milliseconds, the checksum without the revision, the end and the retention. A first claim has left it as completed, another as
+-- The completion of a record that this transaction has claimed, and its time. Arguments: key, token, outcome, its seal, the
+-- checksum without the revision, the end and the expiry. A first claim has left it as completed, another as
 -- running.
 UPDATE {table} AS r SET
   state = 4, revision = r.revision + 1, outcome = $3::bytea, outcome_seal = $4::bigint,
   ended_at = floor(date_part('epoch', statement_timestamp()) * 1000)::bigint,
-  expires_at = floor(date_part('epoch', statement_timestamp()) * 1000)::bigint + $5::bigint,
-  sweep_at = greatest(r.sweep_at, floor(date_part('epoch', statement_timestamp()) * 1000)::bigint + $5::bigint),
-  checksum = $6::bigint + 41 * (r.revision + 1) + 8 * floor(date_part('epoch', statement_timestamp()) * 1000)::bigint
-    + 5 * $5::bigint
+  expires_at = floor(date_part('epoch', statement_timestamp()) * 1000)::bigint + r.retention,
+  sweep_at = greatest(r.sweep_at, floor(date_part('epoch', statement_timestamp()) * 1000)::bigint + r.retention),
+  checksum = $5::bigint + 41 * (r.revision + 1) + 8 * floor(date_part('epoch', statement_timestamp()) * 1000)::bigint
+    + 5 * r.retention
 WHERE r.id = $1::bytea AND r.token = $2::bytea AND r.state IN (1, 4)
 RETURNING r.ended_at

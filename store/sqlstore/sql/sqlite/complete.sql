@@ -1,16 +1,17 @@
 -- The completion of a running record by its owner, and the record without the outcome. Arguments: key, token, outcome, its
--- seal, retention in milliseconds, the seal of no outcome. A statement has one time, however often it asks. What could not
+-- seal, the seal of no outcome. A statement has one time, however often it asks. What could not
 -- be added to is damaged, and found so elsewhere.
 UPDATE {table} SET
   state = 4, revision = revision + 1, outcome = ?3, outcome_seal = ?4,
   ended_at = CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER),
-  expires_at = CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) + ?5,
-  checksum = checksum + 3 * 1009 + 41 + 8 * CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) + 5 * ?5
+  expires_at = CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) + retention,
+  checksum = checksum + 3 * 1009 + 41 + 8 * CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) + 5 * retention
 WHERE id = ?1 AND token = ?2 AND state = 1 AND format = 1 AND ended_at = 0 AND expires_at = 0
-  AND outcome_seal = ?6 AND outcome = x''
+  AND outcome_seal = ?5 AND outcome = x''
+  AND retention BETWEEN 0 AND 1125899906842624
   AND revision BETWEEN 0 AND 1152921504606846976 AND checksum BETWEEN 0 AND 1152921504606846976
 RETURNING
   ended_at,
-  id, revision, fence, attempts, first_start, last_start, ended_at, expires_at, lease_until, owner_until,
+  id, revision, fence, attempts, first_start, last_start, ended_at, expires_at, lease_until, owner_until, retention,
   seal, outcome_seal, checksum, format, state, guarantee, flags, scheme, token, fingerprint, method,
   readable_key, x''

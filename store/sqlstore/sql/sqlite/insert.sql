@@ -1,9 +1,9 @@
 -- Writes a new record, unless there is one. Arguments: the columns in this order.
 INSERT INTO {table} (
-  id, revision, fence, attempts, first_start, last_start, ended_at, expires_at, lease_until, owner_until,
+  id, revision, fence, attempts, first_start, last_start, ended_at, expires_at, lease_until, owner_until, retention,
   seal, outcome_seal, checksum, format, state, guarantee, flags, scheme, token, fingerprint, method,
   readable_key, outcome
 ) VALUES (
-  ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23
+  ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24
 )
 ON CONFLICT (id) DO NOTHING

@@ -2,7 +2,7 @@
 -- token that were read.
 UPDATE {table} SET
   revision = ?1, fence = ?2, attempts = ?3, first_start = ?4, last_start = ?5, ended_at = ?6, expires_at = ?7,
-  lease_until = ?8, owner_until = ?9, seal = ?10, outcome_seal = ?11, checksum = ?12, format = ?13, state =
-  ?14, guarantee = ?15, flags = ?16, scheme = ?17, token = ?18, fingerprint = ?19, method = ?20, readable_key
-  = ?21, outcome = ?22
-WHERE id = ?23 AND revision = ?24 AND token = ?25
+  lease_until = ?8, owner_until = ?9, retention = ?10, seal = ?11, outcome_seal = ?12, checksum = ?13, format = ?14, state =
+  ?15, guarantee = ?16, flags = ?17, scheme = ?18, token = ?19, fingerprint = ?20, method = ?21, readable_key
+  = ?22, outcome = ?23
+WHERE id = ?24 AND revision = ?25 AND token = ?26

@@ -10,6 +10,7 @@ CREATE TABLE IF NOT EXISTS {table} (
   expires_at BIGINT NOT NULL, -- end of the retention
   lease_until BIGINT NOT NULL, -- means nothing unless running
   owner_until BIGINT NOT NULL, -- the latest time at which the owner may be alive
+  retention BIGINT NOT NULL, -- milliseconds that the record is kept once it is settled
   seal BIGINT NOT NULL, -- CRC-32C of key, scheme, fingerprint, method and readable key
   outcome_seal BIGINT NOT NULL, -- CRC-32C of key, state, token and outcome
   checksum BIGINT NOT NULL, -- seal and weighted sum of the other numbers
@@ -23,5 +24,5 @@ CREATE TABLE IF NOT EXISTS {table} (
   method MEDIUMTEXT CHARACTER SET ascii COLLATE ascii_bin NOT NULL, -- printable ASCII, all else as %XX
   readable_key MEDIUMTEXT CHARACTER SET ascii COLLATE ascii_bin NOT NULL, -- as method
   outcome LONGBLOB NOT NULL, -- opaque
-  INDEX {expiring} (state, expires_at) -- for settling as well
+  INDEX {expiring} (state, expires_at, owner_until) -- for what is not settled as well
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC;

@@ -10,6 +10,7 @@ CREATE TABLE IF NOT EXISTS {table} (
   expires_at bigint NOT NULL, -- end of the retention
   lease_until bigint NOT NULL, -- means nothing unless running
   owner_until bigint NOT NULL, -- the latest time at which the owner may be alive
+  retention bigint NOT NULL, -- milliseconds that the record is kept once it is settled
   seal bigint NOT NULL, -- CRC-32C of key, scheme, fingerprint, method and readable key
   outcome_seal bigint NOT NULL, -- CRC-32C of key, state, token and outcome
   checksum bigint NOT NULL, -- seal and weighted sum of the other numbers
@@ -28,6 +29,9 @@ CREATE TABLE IF NOT EXISTS {table} (
 
 -- What is not settled, in the order of ListUnknown.
 CREATE INDEX IF NOT EXISTS {unsettled} ON {indexed} (id) WHERE state NOT IN (3, 4);
+
+-- What the sweeper looks for among it. Renewals do not change it.
+CREATE INDEX IF NOT EXISTS {lasting} ON {indexed} (owner_until) WHERE state NOT IN (3, 4);
 
 -- What the sweeper looks for. No index has a column that the completion of a single transaction changes, so that it is a heap-only
 -- update.

@@ -10,6 +10,7 @@ CREATE TABLE IF NOT EXISTS {table} (
   expires_at INTEGER NOT NULL, -- end of the retention
   lease_until INTEGER NOT NULL, -- means nothing unless running
   owner_until INTEGER NOT NULL, -- the latest time at which the owner may be alive
+  retention INTEGER NOT NULL, -- milliseconds that the record is kept once it is settled
   seal INTEGER NOT NULL, -- CRC-32C of key, scheme, fingerprint, method and readable key
   outcome_seal INTEGER NOT NULL, -- CRC-32C of key, state, token and outcome
   checksum INTEGER NOT NULL, -- seal and weighted sum of the other numbers
@@ -27,6 +28,9 @@ CREATE TABLE IF NOT EXISTS {table} (
 
 -- What is not settled, in the order of ListUnknown.
 CREATE INDEX IF NOT EXISTS {unsettled} ON {indexed} (id) WHERE state NOT IN (3, 4);
+
+-- What the sweeper looks for among it. Renewals do not change it.
+CREATE INDEX IF NOT EXISTS {lasting} ON {indexed} (owner_until) WHERE state NOT IN (3, 4);
 
 -- What the sweeper looks for.
 CREATE INDEX IF NOT EXISTS {expiring} ON {indexed} (expires_at) WHERE state IN (3, 4);

@@ -1,0 +1,344 @@
+package onlyonce
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/internal/backlog"
+	"github.com/onlyonce-go/onlyonce/internal/flight"
+	"github.com/onlyonce-go/onlyonce/internal/keytime"
+	"github.com/onlyonce-go/onlyonce/internal/outcome"
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// attempt is one call on its way through the engine: its identity, its claim, its wait, and its answer. A claim that wins makes a
+// run. See docs/architecture.md.
+type attempt struct {
+	engine  *Engine
+	caller  context.Context //nolint:containedctx // the call lives as long as this context
+	call    *Call
+	handler func(context.Context) Outcome
+	policy  Policy
+	began   time.Time
+
+	claim  store.Claim
+	window keytime.Window
+	// result is the store's last answer to the claim or to the end of the run. It does not change once the flight has
+	// landed, so that followers can read it.
+	result store.Result
+	// answered means that the store has answered a claim of this call, unanswered that it has not answered another one.
+	answered, unanswered bool
+
+	flight flight.Flight[landing]
+	landed bool
+	// allowed means that ReplayCheck has allowed this call to see the outcome of another.
+	allowed bool
+	// run is the last run of this call, nil where there was none.
+	run *run
+}
+
+// landing is what the followers of a flight get when it ends.
+type landing struct {
+	kind landingKind
+	// record is the settled record of a landedRecord.
+	record *store.Record
+	// reply is what the followers of a landedReply get.
+	reply Reply
+	// rejection is what the followers of a landedRejection get, each with a delay of its own.
+	rejection *Rejection
+}
+
+type landingKind uint8
+
+const (
+	landedAgain     landingKind = iota // the leader left without an answer for others: they start over
+	landedRecord                       // the outcome is recorded
+	landedReply                        // the run ended without a record: its followers share its answer
+	landedRejection                    // its followers are rejected like the leader
+)
+
+func (a *attempt) execute() (Reply, error) {
+	if err := a.identify(); err != nil {
+		return Reply{}, err
+	}
+
+	if err := a.checkNesting(); err != nil {
+		return Reply{}, err
+	}
+
+	if refused := a.engine.admit(a.claim.Scope, a.policy.StoreDown); refused != nil {
+		return Reply{}, refused
+	}
+	defer a.engine.leave()
+
+	for {
+		other := a.engine.flights.Board(&a.claim.Key, &a.flight)
+		if other == &a.flight {
+			return a.lead()
+		}
+
+		reply, again, err := a.follow(other)
+		if !again {
+			return reply, err
+		}
+	}
+}
+
+// identify checks the call and takes from it everything that must not change while the handler runs.
+func (a *attempt) identify() error {
+	call, e := a.call, a.engine
+
+	if err := (KeyRules{}).Check(call.Key); err != nil {
+		return reject(ReasonKeyInvalid, err.Error(), nil)
+	}
+
+	a.policy = e.policy
+	if call.Policy != nil {
+		a.policy = call.Policy.Over(e.policy)
+		if err := a.policy.validate(&e.can); err != nil {
+			return &misconfiguredError{fmt.Errorf("onlyonce: %s: %w", call.Method, err)}
+		}
+	}
+
+	fingerprint := call.Fingerprint
+	if fingerprint.Scheme == 0 {
+		fingerprint = store.Fingerprint{Scheme: SchemeBytes, Sum: sha256.Sum256(call.Request)}
+	}
+
+	a.claim = store.Claim{
+		Key:         storageKey(call.Scope, call.Method, call.Key),
+		Token:       newToken(),
+		Fingerprint: fingerprint,
+		Guarantee:   a.policy.Guarantee,
+		Lease:       a.policy.Lease,
+		MaxRun:      a.policy.MaxRun,
+		MaxAttempts: uint32(min(a.policy.MaxAttempts, 1<<30)), //nolint:gosec // bounded, and validated to be positive
+		Retention:   a.policy.Retention,
+		Scope:       scopeNumber(call.Scope),
+		Method:      call.Method,
+	}
+
+	if !e.hideKeys {
+		a.claim.ReadableKey = call.Key
+	}
+
+	if call.TimeOrdered {
+		var refused *Rejection
+
+		a.window, refused = keyWindowOf(call.Key, a.policy.withKeyLife().KeyLife, time.Now())
+		if refused != nil {
+			return refused
+		}
+
+		if a.window.LookFirst() {
+			a.claim.Fence = lookOnly
+		}
+	}
+
+	return nil
+}
+
+// looking reports that the claim makes no record, so that nothing is left behind if nobody knows whether it arrived.
+func (a *attempt) looking() bool { return a.claim.Fence == lookOnly }
+
+// scopeNumber groups the records of a scope; 0 is that of callers who share one.
+func scopeNumber(scope string) uint64 {
+	if scope == "" {
+		return 0
+	}
+
+	hash := fnv.New64a()
+	_, _ = hash.Write([]byte(scope)) // it never returns an error
+
+	return max(hash.Sum64(), 1)
+}
+
+// checkNesting refuses a call that would wait for a run which it is part of. Only the runs that are still under way count: a job
+// may outlive the run whose context it has inherited.
+func (a *attempt) checkNesting() error {
+	if store.InTransaction(a.caller, a.engine.home) {
+		return fmt.Errorf("%w: %s is called inside a transaction of the caller's", ErrInTransaction, a.call.Method)
+	}
+
+	for r, ok := runOf(a.caller); ok; r, ok = runOf(r.caller) {
+		if r.over.Load() || !r.engine.sharesRecords(a.engine) {
+			continue
+		}
+
+		if r.claim.Key == a.claim.Key {
+			return fmt.Errorf("%w: %s", ErrOwnKey, a.call.Method)
+		}
+
+		if r.shape == single {
+			return fmt.Errorf("%w: %s is called by the handler of %s", ErrInTransaction, a.call.Method, r.call.Method)
+		}
+	}
+
+	return nil
+}
+
+// permit asks whether this call may see a record, or wait for it. The outcome of its own run is its own; for that of another
+// call ReplayCheck is asked, once.
+func (a *attempt) permit(rec *store.Record) error {
+	if rec != nil && rec.State != store.Absent && rec.Token == a.claim.Token {
+		return nil
+	}
+
+	if a.allowed || a.call.ReplayCheck == nil {
+		return nil
+	}
+
+	if err := a.call.ReplayCheck(a.caller); err != nil {
+		return &forbiddenError{err: err}
+	}
+
+	a.allowed = true
+
+	return nil
+}
+
+// answerFrom answers the call from a record of its key that has come to an end.
+func (a *attempt) answerFrom(rec *store.Record) (Reply, error) {
+	if a.claim.Fingerprint.Differs(rec.Fingerprint) {
+		return Reply{}, rejectReused()
+	}
+
+	a.noteScheme(rec)
+
+	if err := a.permit(rec); err != nil {
+		return Reply{}, err
+	}
+
+	if rec.State != store.Completed {
+		return Reply{}, a.outcomeUnknown(rec)
+	}
+
+	out, err := outcome.Decode(&a.claim.Key, rec.Outcome)
+	if err != nil {
+		return Reply{}, rejectStoreError(err)
+	}
+
+	switch out.Kind {
+	case outcome.KindAnswer:
+		return Reply{Status: StatusReplayed, Body: out.Body, Code: out.Code, ExecutedAt: rec.EndedAt}, nil
+	case outcome.KindNotStored:
+		return Reply{}, rejectNotStored(out.Code)
+	case outcome.KindNote:
+		return Reply{}, rejectStoreError(fmt.Errorf("onlyonce: a completed record holds a note: %w", store.ErrUnreadable))
+	default:
+		return Reply{}, rejectStoreError(store.ErrUnreadable)
+	}
+}
+
+// outcomeUnknown describes a record whose outcome is unknown: held, running under a lease that has ended, or released in doubt and too
+// late to repeat.
+func (a *attempt) outcomeUnknown(rec *store.Record) error {
+	switch rec.State {
+	case store.Running:
+		return rejectUnknown("", rec.LeaseUntil)
+	case store.Released:
+		return rejectUnknown("", rec.EndedAt)
+	case store.Absent, store.Unknown, store.Completed:
+	}
+
+	out, err := outcome.Decode(&a.claim.Key, rec.Outcome)
+	if err != nil {
+		return rejectStoreError(err)
+	}
+
+	return rejectUnknown(out.Code, rec.EndedAt)
+}
+
+// land ends the flight. Its followers get how.
+func (a *attempt) land(how landing) {
+	a.landed = true
+	a.engine.flights.Land(&a.claim.Key, &a.flight, how)
+}
+
+func (a *attempt) noteScheme(rec *store.Record) {
+	if rec.Fingerprint.Scheme != a.claim.Fingerprint.Scheme {
+		a.observe(EventSchemeDiffers, nil)
+	}
+}
+
+// event is an event of this call.
+func (a *attempt) event(kind EventKind, err error) Event {
+	event := Event{Kind: kind, ID: a.claim.Key, Method: a.call.Method, Key: a.claim.ReadableKey, Err: err}
+	if a.run != nil {
+		event.Fence = a.run.fence.Load()
+	}
+
+	return event
+}
+
+// observe reports an event of this call.
+func (a *attempt) observe(kind EventKind, err error) { a.engine.observe(a.caller, a.event(kind, err)) }
+
+// observeEnd reports the end of the call.
+func (a *attempt) observeEnd(reply *Reply, err error) {
+	if !a.engine.watched(reply.Status, err) {
+		return
+	}
+
+	event := a.event(EventCall, reply.Err)
+	event.Status, event.Total = reply.Status, time.Since(a.began)
+
+	if r := a.run; r != nil {
+		event.Run = r.took
+
+		if event.Err == nil {
+			event.Err = r.failure
+		}
+	}
+
+	if err != nil {
+		event.refuse(err)
+	}
+
+	a.engine.observe(a.caller, event)
+}
+
+// callerGone is the error of a call whose caller has gone. It matches the context's error, and its cause.
+func callerGone(ctx context.Context, when string) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if cause == nil || errors.Is(err, cause) {
+		return fmt.Errorf("onlyonce: the caller has gone %s: %w", when, err)
+	}
+
+	return fmt.Errorf("onlyonce: the caller has gone %s: %w: %w", when, err, cause)
+}
+
+// forbiddenError is the error of a ReplayCheck. Whatever that error says of some other call, this call may have run before.
+type forbiddenError struct{ err error }
+
+func (e *forbiddenError) Error() string    { return e.err.Error() }
+func (e *forbiddenError) Unwrap() error    { return e.err }
+func (e *forbiddenError) Verdict() Verdict { return VerdictUnknown }
+
+// taskSize is what a task of the backlog keeps besides its outcome, its method and its key, in bytes.
+const taskSize = 1 << 10
+
+// writeLater writes in the background until the store has acknowledged it. Size is that of the outcome, in bytes. The task keeps nothing
+// else of the call, which may be large.
+func (a *attempt) writeLater(size int, write func(context.Context) error) {
+	e, settled := a.engine, a.event(EventPendingSettled, nil)
+
+	e.backlog.Add(backlog.Task{
+		Part: e.part(a.claim.Key),
+		Size: taskSize + size + len(settled.Method) + len(settled.Key),
+		Write: func(ctx context.Context) error {
+			bounded, done := e.storeContext(ctx)
+			defer done()
+
+			return write(bounded)
+		},
+		Done: func(err error) {
+			settled.Err = err
+			e.observe(context.Background(), settled) // the caller's context keeps the request
+		},
+	})
+}

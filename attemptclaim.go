@@ -1,0 +1,425 @@
+package onlyonce
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/internal/flight"
+	"github.com/onlyonce-go/onlyonce/internal/lease"
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+const (
+	// claimTries is how often a claim is sent before it is abandoned, always with the same token, so that it does not
+	// matter whether an earlier copy has arrived.
+	claimTries      = 3
+	claimRetryDelay = 10 * time.Millisecond
+)
+
+// lead claims the key and carries out the moves that follow from the store's answers. When it returns, the flight has landed, and a claim
+// of which nobody knows whether it arrived is withdrawn.
+func (a *attempt) lead() (Reply, error) {
+	wait := elsewhere{a: a}
+
+	defer func() {
+		wait.stop()
+
+		if !a.landed {
+			a.land(landing{kind: landedAgain})
+		}
+	}()
+
+	at := situation{
+		claim: &a.claim, answer: &a.result, window: a.window,
+		canRecover: a.call.Recover != nil && a.engine.can.Inspector != nil,
+	}
+
+	var earlier *rerun
+
+	for {
+		if a.engine.draining.Load() {
+			a.withdraw()
+
+			return Reply{}, rejectDraining()
+		}
+
+		// What would be claimed now could not be settled if the store failed again.
+		if a.mayFailOpen() && a.engine.backlog.Full() {
+			return a.runUnprotected()
+		}
+
+		sent := time.Now()
+
+		tx, failed := a.makeClaim(sent)
+		if failed != nil {
+			return a.claimFailed(failed)
+		}
+
+		a.answered = true
+
+		switch next := at.next(); next {
+		case moveRun:
+			wait.stop()
+
+			end := a.own(tx, sent, earlier)
+			if end.again == nil {
+				return end.reply, end.err
+			}
+
+			earlier = end.again
+		case moveRecover:
+			about, err := a.recover(decide(&a.claim, &a.result))
+			if err != nil {
+				a.withdraw()
+
+				return Reply{}, err
+			}
+
+			at.recovered = about
+		case moveReclaim:
+			at.reclaims++
+
+			a.expect(&a.result.Record)
+		case moveWait:
+			if again, err := wait.until(&a.result); !again {
+				a.withdraw()
+
+				return Reply{}, err
+			}
+		case moveReplay, moveUnknown, moveReused, moveExpired, moveAbandon:
+			a.withdraw()
+
+			return a.answer(next)
+		}
+	}
+}
+
+// expect makes the next claim the one that the record allows.
+func (a *attempt) expect(rec *store.Record) {
+	a.claim.Fence = rec.Fence
+
+	if rec.State != store.Absent && rec.Token == a.claim.Token {
+		a.claim.Token = newToken()
+	}
+}
+
+// answer ends a call whose claim has not won.
+func (a *attempt) answer(how move) (Reply, error) {
+	switch how {
+	case moveReplay, moveUnknown:
+		a.land(landing{kind: landedRecord, record: &a.result.Record})
+
+		return a.answerFrom(&a.result.Record)
+	case moveReused:
+		// The flight was about another request than the record: its followers may well be the record's own, so they
+		// start over.
+		return Reply{}, rejectReused()
+	case moveExpired:
+		rejection := rejectExpired()
+		a.land(landing{kind: landedRejection, rejection: rejection})
+
+		return Reply{}, rejection
+	case moveRun, moveWait, moveRecover, moveReclaim, moveAbandon:
+	}
+
+	return Reply{}, rejectInProgress(inProgress)
+}
+
+// claimError is why the store has not answered a claim.
+type claimError struct {
+	err error
+	// byDeadline means that the claim was abandoned because the deadline of this caller is near. The store may be healthy.
+	byDeadline bool
+}
+
+// makeClaim makes the claim, in a transaction where the run is to have one.
+func (a *attempt) makeClaim(sent time.Time) (store.Transaction, *claimError) {
+	if a.shape() == single {
+		return a.begin()
+	}
+
+	return nil, a.sendClaim(sent)
+}
+
+// sendClaim sends the claim until the store answers or has had its tries.
+func (a *attempt) sendClaim(sent time.Time) *claimError {
+	until, byDeadline := a.claimUntil(sent)
+
+	for try := 1; ; try++ {
+		if err := a.caller.Err(); err != nil {
+			return &claimError{err: err}
+		}
+
+		ctx, done := a.engine.claimContext(a.caller, until)
+		res, err := a.engine.store.Claim(ctx, a.claim)
+		a.result = res
+
+		done()
+
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, store.ErrFull), errors.Is(err, store.ErrUnreadable), errors.Is(err, store.ErrNewer):
+			return &claimError{err: err}
+		}
+
+		a.unanswered = true
+
+		late := !time.Now().Before(until)
+		if try == claimTries || late || !sleep(a.caller, jittered(claimRetryDelay<<try)) {
+			return &claimError{err: err, byDeadline: late && byDeadline}
+		}
+	}
+}
+
+// claimUntil is when a claim is abandoned. A caller with a deadline learns after half of its time that the store cannot be reached. It,
+// or a run without protection, can use the other half. The second result reports that the deadline decides.
+func (a *attempt) claimUntil(sent time.Time) (time.Time, bool) {
+	until := sent.Add(claimTries * a.engine.limits.StoreTimeout)
+
+	if deadline, ok := a.caller.Deadline(); ok {
+		if half := sent.Add(deadline.Sub(sent) / 2); half.Before(until) {
+			return half, true
+		}
+	}
+
+	return until, false
+}
+
+// begin makes the claim in a transaction. The caller's cancellation ends the wait for room. A statement that the database works on goes
+// on, because an interruption would cost the connection. The caller's deadline bounds the wait.
+func (a *attempt) begin() (store.Transaction, *claimError) {
+	if err := a.caller.Err(); err != nil {
+		return nil, &claimError{err: err}
+	}
+
+	// Nobody can see yet for which request another transaction holds the record.
+	a.engine.flights.Enter(&a.claim.Key, &a.flight, flight.Blocked, store.Fingerprint{})
+
+	wait := max(time.Until(a.patience()), 0)
+	early, bounded := a.answerBy()
+	byDeadline := bounded && early.Before(a.began.Add(max(a.policy.MaxWait, 0)))
+	until := time.Now().Add(wait + a.engine.limits.StoreTimeout)
+
+	ctx, done := a.engine.storeDeadline(&ownDeadline{Context: a.caller, at: until}, until)
+	defer done()
+
+	res, tx, err := a.engine.can.Transactional.Begin(ctx, a.claim, wait)
+	a.result = res
+
+	if err != nil {
+		return nil, &claimError{err: err, byDeadline: byDeadline}
+	}
+
+	return tx, nil
+}
+
+// ownDeadline is a context that is cancelled with the context around it, and has a deadline of its own, which may be later. The deadline
+// of the caller bounds the wait, but not a statement that the database works on.
+type ownDeadline struct {
+	context.Context //nolint:containedctx // it is one
+
+	at time.Time
+}
+
+// Deadline returns its own deadline.
+func (c *ownDeadline) Deadline() (time.Time, bool) { return c.at, true }
+
+// claimFailed ends a call whose claim the store has not answered.
+func (a *attempt) claimFailed(failed *claimError) (Reply, error) {
+	a.withdraw()
+
+	if a.caller.Err() != nil {
+		return Reply{}, callerGone(a.caller, "before the key was claimed")
+	}
+
+	rejection := rejectStoreError(failed.err)
+	down := rejection.Reason == ReasonStoreUnavailable
+
+	if down && a.mayFailOpen() {
+		return a.runUnprotected()
+	}
+
+	if !failed.byDeadline {
+		a.land(landing{kind: landedRejection, rejection: rejection})
+	}
+
+	return Reply{}, rejection
+}
+
+// mayFailOpen reports whether the call may run without protection. A store that has answered this call is not down, and may have
+// reported a run. A key that had to be looked up may have been executed long ago.
+func (a *attempt) mayFailOpen() bool {
+	return a.policy.StoreDown == FailOpen && !a.answered && !a.looking()
+}
+
+// withdraw releases in the background a claim of which nobody knows whether it arrived, so that it cannot win after its caller has
+// gone.
+func (a *attempt) withdraw() {
+	if !a.unanswered || a.looking() {
+		return
+	}
+
+	a.observe(EventClaimWithdrawn, nil)
+
+	// A method that runs without protection goes on in a long outage, when there is no room left for its releases.
+	if a.policy.StoreDown == FailOpen && a.engine.backlog.Full() {
+		return
+	}
+
+	a.releaseLater()
+}
+
+// releaseLater releases the claim in the background until the store has acknowledged it.
+func (a *attempt) releaseLater() {
+	// A method that fails open may run all the same, without a record.
+	op := store.Release{Claim: a.claim, Ambiguous: a.policy.StoreDown == FailOpen}
+	records := a.engine.store
+
+	a.writeLater(0, func(ctx context.Context) error {
+		_, err := records.Release(ctx, op)
+
+		return err // only seen by the observer
+	})
+}
+
+// sleep waits, and reports whether it has: not if ctx has ended before.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// shape is that of the call's run, should its claim win.
+func (a *attempt) shape() shape {
+	switch {
+	case a.policy.Guarantee != ExactlyOnce:
+		return leased
+	case a.policy.TransactionMode == JoinedTransaction:
+		return joined
+	default:
+		return single
+	}
+}
+
+// own runs the handler: the claim has won.
+func (a *attempt) own(tx store.Transaction, sent time.Time, earlier *rerun) ended {
+	if tx != nil {
+		return a.ownTransaction(tx, earlier)
+	}
+
+	rec := &a.result.Record
+	r := a.newRun(a.shape(), rec.Guarantee, sent)
+
+	if a.caller.Err() != nil {
+		return r.release(callerGone(a.caller, "before the handler ran"))
+	}
+
+	if r.tooLate(sent) {
+		return r.release(rejectTooLate())
+	}
+
+	r.start(rec.Fingerprint)
+	defer r.stop()
+
+	r.lease.Start(r.apart, r, lease.Terms{
+		Length: a.policy.Lease, Anchor: sent, RunEnd: r.end, Takeover: r.guarantee.TakeoverAllowed(),
+	})
+	defer r.lease.Stop()
+
+	if rec.Attempts > 1 {
+		a.observe(EventTakeover, nil) // under the lease, for an observer that takes its time
+	}
+
+	if r.shape == joined {
+		return r.carryOut(joinedSettler{r})
+	}
+
+	return r.carryOut(leasedSettler{r})
+}
+
+// runUnprotected calls the handler without a record, because the policy prefers that to an unavailable service.
+func (a *attempt) runUnprotected() (Reply, error) {
+	a.result = store.Result{}
+
+	r := a.newRun(unprotected, a.policy.Guarantee, time.Now())
+	r.start(a.claim.Fingerprint)
+	defer r.stop()
+
+	r.limit()
+
+	end := r.carryOut(unprotectedSettler{r})
+
+	return end.reply, end.err
+}
+
+// newRun makes the run of the record in a.result. MaxRun counts from the given time: from when the claim was sent, as in the store,
+// so that the run does not outlast the OwnerAliveUntil of its record; in a single transaction, of which nobody sees a record
+// before it is over, from when it had begun.
+func (a *attempt) newRun(how shape, guarantee Guarantee, from time.Time) *run {
+	rec := &a.result.Record
+	r := &run{
+		attempt: a, shape: how, guarantee: guarantee, number: max(rec.Attempts, 1), doubtful: rec.Doubtful,
+		end: from.Add(a.policy.MaxRun),
+	}
+
+	if how == leased || how == joined {
+		r.fence.Store(rec.Fence)
+	}
+
+	if how != unprotected {
+		a.noteScheme(rec)
+	}
+
+	a.run = r
+
+	return r
+}
+
+// ownTransaction runs the handler in the transaction of its claim. Earlier is nil for the first one.
+func (a *attempt) ownTransaction(tx store.Transaction, earlier *rerun) ended {
+	if earlier == nil {
+		earlier = new(rerun)
+	}
+
+	s := &singleSettler{tx: tx, earlier: earlier}
+	defer s.rollBack() // for a panic on the way
+
+	if a.caller.Err() != nil {
+		return ended{err: callerGone(a.caller, "before the handler ran")}
+	}
+
+	// There is no lease that could have ended, so what the wait for the store has taken is not the handler's loss.
+	if earlier.began.IsZero() {
+		earlier.began = time.Now()
+	}
+
+	// The guarantee is the policy's, also where the record's is stricter: see ExactlyOnce.
+	s.run = a.newRun(single, a.policy.Guarantee, earlier.began)
+
+	if !time.Now().Before(s.end) {
+		s.rollBack()
+
+		return s.conflictedTooOften(ErrMaxRun)
+	}
+
+	s.start(a.result.Record.Fingerprint)
+	defer s.stop()
+
+	s.limit()
+
+	end := s.carryOut(s)
+
+	if again := end.again; again != nil && !sleep(a.caller, jittered(conflictDelay<<again.conflicts)) {
+		return ended{err: callerGone(a.caller, "after its transaction was rolled back")}
+	}
+
+	return end
+}

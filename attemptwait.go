@@ -1,0 +1,328 @@
+package onlyonce
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/internal/flight"
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+const (
+	pollFirst = 20 * time.Millisecond
+	pollMost  = 500 * time.Millisecond
+	// pollNotified is how often a store that notifies is polled all the same.
+	pollNotified = 2 * time.Second
+	// leaseSlack is added to the end of a lease before it is looked at again.
+	leaseSlack = time.Millisecond
+	// answerTime is how long before its caller's deadline a wait ends, so that the caller still gets the answer to retry;
+	// a tenth of the time that is left, where that is less.
+	answerTime = 200 * time.Millisecond
+)
+
+// patience is when this call stops waiting.
+func (a *attempt) patience() time.Time {
+	until := a.began.Add(max(a.policy.MaxWait, 0))
+
+	if early, ok := a.answerBy(); ok && early.Before(until) {
+		return early
+	}
+
+	return until
+}
+
+// answerBy is when a caller with a deadline has to be answered so that the answer still reaches it.
+func (a *attempt) answerBy() (time.Time, bool) {
+	deadline, ok := a.caller.Deadline()
+	if !ok {
+		return time.Time{}, false
+	}
+
+	margin := min(answerTime, deadline.Sub(a.began)/10) // a tenth
+
+	return deadline.Add(-margin), true
+}
+
+// elsewhere is a leader's wait for a run in another process, or under another engine.
+type elsewhere struct {
+	a       *attempt
+	polls   int
+	changed <-chan struct{}
+	unwatch func()
+}
+
+// until waits until the record may have changed, and reports whether to claim again. Otherwise the call may not wait, or has waited
+// long enough: err is its answer.
+func (w *elsewhere) until(res *store.Result) (again bool, err error) {
+	a := w.a
+	rec := &res.Record
+
+	if w.polls == 0 {
+		a.noteScheme(rec)
+
+		if err := a.permit(nil); err != nil {
+			return false, err
+		}
+	}
+
+	a.engine.flights.Enter(&a.claim.Key, &a.flight, flight.Running, rec.Fingerprint)
+
+	left := time.Until(a.patience())
+	if left <= 0 || w.polls == 0 && !a.engine.waiters.Take(a.claim.Scope, 1) {
+		return false, rejectInProgress(inProgress)
+	}
+
+	w.polls++
+
+	// A watch sees what happens after it began, so the record is read once more before anything is waited for.
+	if notifier := a.engine.can.Notifier; notifier != nil && w.changed == nil {
+		w.changed, w.unwatch = notifier.Watch(a.claim.Key)
+
+		return true, nil
+	}
+
+	delay := backoff(w.polls, pollFirst, pollMost)
+	if w.changed != nil {
+		delay = backoff(1, pollNotified, pollNotified)
+	}
+
+	delay = min(delay, rec.LeaseUntil.Sub(res.Now)+leaseSlack, left)
+
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+
+	select {
+	case <-timer.C:
+	case <-w.changed:
+		w.endWatch()
+	case <-a.caller.Done():
+		return false, callerGone(a.caller, "while it waited")
+	}
+
+	return true, nil
+}
+
+func (w *elsewhere) endWatch() {
+	if w.unwatch != nil {
+		w.unwatch()
+		w.changed, w.unwatch = nil, nil
+	}
+}
+
+// stop ends the wait. The leader may have gone on to run.
+func (w *elsewhere) stop() {
+	w.endWatch()
+
+	if w.polls > 0 {
+		w.polls = 0
+		w.a.engine.waiters.Give(w.a.claim.Scope, 1)
+	}
+}
+
+// follow waits for the flight of another call in this process. The second result means that the call starts over.
+func (a *attempt) follow(f *flight.Flight[landing]) (Reply, bool, error) {
+	flights, key := &a.engine.flights, &a.claim.Key
+
+	if !a.engine.waiters.Take(a.claim.Scope, 1) {
+		return Reply{}, false, a.turnAway(f, "too many calls wait on this server; retry with the same key")
+	}
+	defer a.engine.waiters.Give(a.claim.Scope, 1)
+
+	if !flights.Follow(key, f, a.engine.limits.MaxWaitersPerKey) {
+		return Reply{}, false, a.turnAway(f, "too many calls wait for this idempotency key; retry with the same key")
+	}
+	defer flights.Unfollow(key, f)
+
+	var timer *time.Timer
+
+	for {
+		seen := flights.View(key, f)
+
+		switch seen.Phase {
+		case flight.Over:
+			return a.answerLanding(&seen)
+		case flight.Running, flight.Recovering:
+			if a.claim.Fingerprint.Differs(seen.Fingerprint) {
+				return Reply{}, false, rejectReused()
+			}
+
+			if err := a.permit(nil); err != nil {
+				return Reply{}, false, err
+			}
+		case flight.Claiming, flight.Blocked: // the store will answer the leader
+		}
+
+		var timeout <-chan time.Time
+
+		if until, ok := a.followUntil(seen.Phase); ok {
+			if timer == nil {
+				timer = time.NewTimer(time.Until(until))
+				defer timer.Stop() //nolint:gocritic // once
+			} else {
+				timer.Reset(time.Until(until))
+			}
+
+			timeout = timer.C
+		}
+
+		select {
+		case <-seen.Changed:
+		case <-timeout:
+			return Reply{}, false, rejectInProgress(inProgress)
+		case <-a.caller.Done():
+			return Reply{}, false, callerGone(a.caller, "while it waited")
+		}
+	}
+}
+
+// followUntil is when a follower stops waiting. It has patience with a run. How long the store takes to answer the leader,
+// or a recovery function to find out, is bounded, and no reason to give up except for the caller's own deadline.
+func (a *attempt) followUntil(phase flight.Phase) (time.Time, bool) {
+	if phase == flight.Running || phase == flight.Blocked {
+		return a.patience(), true
+	}
+
+	return a.answerBy()
+}
+
+// turnAway answers a call that finds no place to wait, in the contract's order: what is wrong with it comes first.
+func (a *attempt) turnAway(f *flight.Flight[landing], message string) error {
+	if seen := a.engine.flights.View(&a.claim.Key, f); seen.Phase != flight.Claiming && seen.Phase != flight.Blocked {
+		if a.claim.Fingerprint.Differs(seen.Fingerprint) {
+			return rejectReused()
+		}
+
+		if err := a.permit(nil); err != nil {
+			return err
+		}
+	}
+
+	return rejectInProgress(message)
+}
+
+// answerLanding answers a follower with what its flight has come to.
+func (a *attempt) answerLanding(seen *flight.View[landing]) (Reply, bool, error) {
+	how := &seen.Landing
+
+	switch how.kind {
+	case landedRecord:
+		reply, err := a.answerFrom(how.record)
+
+		return reply, false, err
+	case landedReply:
+		if a.claim.Fingerprint.Differs(seen.Fingerprint) {
+			return Reply{}, false, rejectReused()
+		}
+
+		if err := a.permit(nil); err != nil {
+			return Reply{}, false, err
+		}
+
+		return how.reply, false, nil
+	case landedRejection:
+		return Reply{}, false, how.rejection.again()
+	case landedAgain:
+		if a.caller.Err() != nil {
+			return Reply{}, false, callerGone(a.caller, "while it waited")
+		}
+
+		return Reply{}, true, nil
+	default:
+		return Reply{}, true, nil
+	}
+}
+
+// recover calls the recovery function about the record, and returns when it is time to claim again. About is the owner that the function
+// was called about: another owner than the record's, if the function was at work already. The error ends this call, which may not wait,
+// or cannot. Other calls go on to wait for the same recovery. Next is what the call would do otherwise.
+func (a *attempt) recover(next move) (about owner, err error) {
+	if err := a.permit(nil); err != nil {
+		return owner{}, err
+	}
+
+	a.engine.flights.Enter(&a.claim.Key, &a.flight, flight.Recovering, a.result.Record.Fingerprint)
+
+	work := a.startRecovery()
+
+	var timeout <-chan time.Time
+
+	if deadline, ok := a.answerBy(); ok {
+		timer := time.NewTimer(time.Until(deadline))
+		defer timer.Stop()
+
+		timeout = timer.C
+	}
+
+	select {
+	case <-work.done:
+		return work.about, nil
+	case <-timeout:
+		if next == moveUnknown {
+			return owner{}, a.outcomeUnknown(&a.result.Record)
+		}
+
+		return owner{}, rejectInProgress("it is being found out what became of a call with this idempotency key; retry with the same key")
+	case <-a.caller.Done():
+		return owner{}, callerGone(a.caller, "while it waited")
+	}
+}
+
+// startRecovery starts the recovery function of the key, unless it is at work already.
+func (a *attempt) startRecovery() *recovery {
+	e, key := a.engine, a.claim.Key
+	seen, _ := recordOf(key, &a.result) // for the function, while the call goes on; a note that cannot be read is left out
+	seen.Unknown = true
+
+	e.recoveries.mu.Lock()
+	defer e.recoveries.mu.Unlock()
+
+	// One whose time is over is left alone: it answers nobody any more, and another owner needs an answer.
+	if work := e.recoveries.byKey[key]; work != nil && (work.about == ownerOf(&seen.Record) || !work.over()) {
+		return work
+	}
+
+	work := &recovery{about: ownerOf(&seen.Record), done: make(chan struct{})}
+
+	if e.recoveries.byKey == nil {
+		e.recoveries.byKey = make(map[store.Key]*recovery)
+	}
+
+	e.recoveries.byKey[key] = work
+	e.calls.Add(1) // so that a drain waits for it
+
+	base := context.WithoutCancel(a.caller)
+	ctx, cancel := context.WithTimeout(base, e.limits.RecoverTimeout)
+	context.AfterFunc(ctx, work.finish)
+
+	go func() {
+		defer e.leave()
+		defer work.finish()
+		defer e.recoveries.remove(key, work)
+		defer cancel()
+
+		found, err := a.callRecover(ctx, seen)
+		if err == nil && found.kind != stillUnknown {
+			err = e.settleByHand(base, &seen, found, a.policy.MaxOutcome)
+		}
+
+		if err != nil {
+			a.engine.observe(base, Event{
+				Kind: EventRecoverFailed, ID: key, Method: a.call.Method, Key: a.claim.ReadableKey, Fence: seen.Fence, Err: err,
+			})
+		}
+	}()
+
+	return work
+}
+
+// callRecover calls the recovery function and contains its panic.
+func (a *attempt) callRecover(ctx context.Context, rec Record) (found Finding, err error) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			found, err = Finding{}, fmt.Errorf("onlyonce: the recovery function panicked: %v", problem)
+		}
+	}()
+
+	return a.call.Recover(ctx, rec)
+}

@@ -1,0 +1,125 @@
+package onlyonce
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// attentive is the default observer, writing into a buffer.
+func attentive() (Observer, *bytes.Buffer) {
+	var lines bytes.Buffer
+
+	return attention(func() *slog.Logger { return slog.New(slog.NewTextHandler(&lines, nil)) }), &lines
+}
+
+func TestDefaultObserverWritesWhatAnOperatorMustKnow(t *testing.T) {
+	t.Parallel()
+
+	failed := errors.New("the line is dead")
+
+	for want, event := range map[string]Event{
+		"unknown outcome":      {Kind: EventCall, Status: StatusUnknown},
+		"unrecorded outcome":   {Kind: EventCall, Status: StatusUnrecorded},
+		"unprotected call":     {Kind: EventCall, Status: StatusUnprotected},
+		"damaged record":       {Kind: EventCall, Status: StatusRejected, Reason: ReasonRecordUnreadable},
+		"misconfigured method": {Kind: EventCall, Status: StatusRejected, Err: fmt.Errorf("calling: %w", ErrOwnKey)},
+		"lease lost":           {Kind: EventLeaseLost},
+		"settlement failed":    {Kind: EventSettleFailed, Err: failed},
+		"recovery failed":      {Kind: EventRecoverFailed, Err: failed},
+		"transaction unused":   {Kind: EventTransactionUnused},
+	} {
+		observer, lines := attentive()
+		event.Method, event.Key = "/bank.Payments/Pay", "order-1"
+		observer.Observe(t.Context(), event)
+
+		for _, part := range []string{"level=WARN", want, "/bank.Payments/Pay", "order-1", "remedy="} {
+			if !strings.Contains(lines.String(), part) {
+				t.Errorf("%s: the line %q does not say %q", want, lines, part)
+			}
+		}
+	}
+}
+
+func TestDefaultObserverIsSilentAboutWhatIsUsual(t *testing.T) {
+	t.Parallel()
+
+	observer, lines := attentive()
+
+	for _, event := range []Event{
+		{Kind: EventCall, Status: StatusExecuted}, {Kind: EventCall, Status: StatusReplayed}, {Kind: EventCall, Status: StatusReleased},
+		{Kind: EventCall, Status: StatusRejected, Reason: ReasonInProgress}, {Kind: EventCall, Status: StatusRejected, Reason: ReasonKeyReused},
+		{Kind: EventCall, Status: StatusRejected, Err: context.Canceled},
+		{Kind: EventCall, Status: StatusRejected, Err: &forbiddenError{err: &misconfiguredError{err: ErrOwnKey}}},
+		{Kind: EventTakeover}, {Kind: EventPendingSettled}, {Kind: EventResolved}, {Kind: EventForgotten}, {Kind: EventSchemeDiffers},
+	} {
+		observer.Observe(t.Context(), event)
+	}
+
+	if lines.Len() > 0 {
+		t.Errorf("it wrote %s", lines)
+	}
+}
+
+func TestDefaultObserverWritesFewLinesAMinuteOfEachKind(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		observer, lines := attentive()
+
+		flood := func() (n int) {
+			lines.Reset()
+
+			for range 100 {
+				observer.Observe(t.Context(), Event{Kind: EventLeaseLost})
+			}
+
+			return strings.Count(lines.String(), "\n")
+		}
+
+		if n := flood(); n != attentionLines {
+			t.Errorf("%d lines about 100 events, want %d", n, attentionLines)
+		}
+
+		observer.Observe(t.Context(), Event{Kind: EventTransactionUnused})
+
+		if !strings.Contains(lines.String(), "transaction unused") {
+			t.Error("a flood of one kind has silenced another")
+		}
+
+		time.Sleep(attentionPeriod)
+
+		if n := flood(); n != attentionLines || !strings.Contains(lines.String(), "suppressed=95") {
+			t.Errorf("after a minute: %d lines, %s", n, lines)
+		}
+	})
+}
+
+func TestEngineWithoutAnObserverOptionWritesToTheDefaultLogger(t *testing.T) {
+	t.Parallel()
+
+	e := &Engine{observer: attention(slog.Default), quiet: true}
+
+	for _, usual := range []Status{StatusExecuted, StatusReplayed, StatusReleased} {
+		if e.watched(usual, nil) {
+			t.Errorf("the end of a call that is %s costs an event", usual)
+		}
+	}
+
+	for _, status := range []Status{StatusUnknown, StatusUnrecorded, StatusUnprotected} {
+		if !e.watched(status, nil) {
+			t.Errorf("nobody learns of a call that is %s", status)
+		}
+	}
+
+	WithObserver(nil)(e)
+
+	if e.watched(StatusUnknown, ErrOwnKey) {
+		t.Error("nil does not switch the observer off")
+	}
+}

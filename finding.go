@@ -1,0 +1,73 @@
+package onlyonce
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/onlyonce-go/onlyonce/internal/outcome"
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// Finding is the result of a search for the effect of a run whose outcome is unknown. A recovery function, an operator, or a program in
+// their name makes it. Its zero value is StillUnknown.
+type Finding struct {
+	kind findingKind
+	code string
+	body []byte
+}
+
+type findingKind uint8
+
+const (
+	stillUnknown findingKind = iota
+	happened
+	didNotHappen
+)
+
+// StillUnknown is the finding that nothing could be found out. Use it too if the effect is not there and may still come.
+func StillUnknown() Finding { return Finding{} }
+
+// Happened is the finding that the effect has happened. Code and body are the answer that callers get, in the transport's form. For gRPC,
+// use interceptor.FindingOf.
+func Happened(code string, body []byte) Finding {
+	return Finding{kind: happened, code: code, body: body}
+}
+
+// DidNotHappen is the finding that the effect has not happened and cannot happen any more. It is refused with ErrOwnerMayBeAlive if the
+// owner of the run may have been alive when the record was read: see store.Record.OwnerAliveUntil.
+func DidNotHappen() Finding { return Finding{kind: didNotHappen} }
+
+// String returns the name of the finding.
+func (f Finding) String() string {
+	switch f.kind {
+	case stillUnknown:
+		return "still unknown"
+	case happened:
+		return "happened"
+	case didNotHappen:
+		return "did not happen"
+	default:
+		return fmt.Sprintf("findingKind(%d)", uint8(f.kind))
+	}
+}
+
+var (
+	errNothingFound = errors.New("onlyonce: the finding is StillUnknown, so there is nothing to resolve")
+	errTooLarge     = errors.New("onlyonce: the answer of a finding is too large to keep")
+)
+
+// resolution is the operation that settles a record by the finding. Its record expires after the retention that it was claimed
+// with, whoever settles it.
+func (f Finding) resolution(rec *Record, keep func() []byte) store.Resolution {
+	op := store.Resolution{Key: rec.ID, Token: rec.Token, Fence: rec.Fence, State: store.Released, AsOf: rec.LookedUpAt}
+	if f.kind == happened {
+		op.State, op.Outcome = store.Completed, keep()
+	}
+
+	return op
+}
+
+// answer is the recorded form of the answer of a finding: without its body if that has more than most bytes.
+func (f Finding) answer(key *store.Key, most int) []byte {
+	return outcome.Answer(key, f.code, f.body, most)
+}

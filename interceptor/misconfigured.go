@@ -1,0 +1,9 @@
+package interceptor
+
+// misconfigured is the error of a call whose method can serve no call until the program changes. The engine's default observer
+// writes such errors to the log: see onlyonce.Engine.Refused.
+type misconfigured struct{ err error }
+
+func (e *misconfigured) Error() string { return e.err.Error() }
+func (e *misconfigured) Unwrap() error { return e.err }
+func (*misconfigured) Misconfigured()  {}

@@ -1,0 +1,100 @@
+package interceptor_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/memstore"
+)
+
+// duplicateWhileRunning makes a call on one server and its duplicate on another while the first one runs.
+func duplicateWhileRunning(t *testing.T, w, other *world) answer {
+	t.Helper()
+
+	w.handle = after(20*time.Second, answering("late"))
+	first := w.payInBackground(t)
+
+	synctest.Wait()
+
+	duplicate := other.pay(t, "key")
+	(<-first).mustAnswer(t, "late")
+
+	return duplicate
+}
+
+func TestDuplicateOnAnotherReplicaIsToldToRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := memstore.New()
+		here := start(t, setup{store: shared}, nil)
+		there := start(t, setup{store: shared}, nil)
+
+		duplicateWhileRunning(t, here, there).mustBe(t, inProgress)
+		there.mustHaveRun(t, 0)
+	})
+}
+
+func TestOutcomeUnknownTellsTheCodeAndSinceWhen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, setup{}, failing(status.Error(codes.Aborted, "oops")))
+		w.pay(t, "key").mustHaveStatus(t, "unknown")
+
+		since := time.Now().UTC().Format(time.RFC3339)
+
+		time.Sleep(time.Hour)
+
+		a := w.pay(t, "key")
+		info := a.mustBe(t, outcomeUnknown)
+
+		if got := info.GetMetadata(); got["original_code"] != "ABORTED" || got["since"] != since {
+			t.Errorf("metadata %v, want ABORTED since %s", got, since)
+		}
+
+		if text := status.Convert(a.err).Message(); !strings.HasSuffix(text, "do not use another key") {
+			t.Errorf("the message does not end with the warning: %q", text)
+		}
+	})
+}
+
+func TestOutcomeUnknownAfterALostOwnerHasNoCode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, setup{store: newFaultStore().readOnly()}, nil)
+		w.pay(t, "key").mustHaveStatus(t, "unrecorded")
+
+		time.Sleep(time.Minute)
+
+		if got := w.pay(t, "key").mustBe(t, outcomeUnknown).GetMetadata(); got["since"] == "" || got["original_code"] != "" {
+			t.Errorf("metadata %v, want since alone", got)
+		}
+	})
+}
+
+func TestOutcomeNotStoredTellsTheCode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, setup{server: policy(onlyonce.Policy{MaxOutcome: 5})}, failing(status.Error(codes.NotFound, "nobody")))
+		w.pay(t, "key").mustFail(t, codes.NotFound, "nobody")
+
+		if got := w.pay(t, "key").mustBe(t, outcomeNotStored).GetMetadata()["original_code"]; got != "NOT_FOUND" {
+			t.Errorf("original_code is %q, want NOT_FOUND", got)
+		}
+	})
+}
+
+func TestDelaysAreSpread(t *testing.T) {
+	w := start(t, setup{store: newFaultStore().refusing(store.ErrNewer)}, nil)
+	seen := make(map[string]bool)
+
+	for range 20 {
+		seen[w.pay(t, "key").trailer.Get("grpc-retry-pushback-ms")[0]] = true
+	}
+
+	if len(seen) < 10 {
+		t.Errorf("20 rejections asked for %d different delays, so their callers come back together", len(seen))
+	}
+}

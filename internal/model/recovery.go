@@ -1,0 +1,67 @@
+package model
+
+import "github.com/onlyonce-go/onlyonce/store"
+
+// unknown reports that nobody knows what became of the record's last run.
+func (r *record) unknown() bool {
+	return r.state == store.Unknown || r.state == store.Running && !r.leaseAlive
+}
+
+// mustAsk reports that the recovery function has to be asked about the owner of the record.
+func (c *checker) mustAsk(s *state, i uint8) bool {
+	asked := s.call(i).asked
+
+	if !c.recovery || !s.record.unknown() || asked == s.record.fence {
+		return false
+	}
+
+	switch c.fault {
+	case AskedOnce:
+		return asked == 0
+	case AnswerAboutAnother:
+		return !s.asking(i)
+	default:
+		return true
+	}
+}
+
+// asking reports that another call on its way asks about an earlier owner.
+func (s *state) asking(i uint8) bool {
+	for n := range s.calls {
+		other := &s.calls[n]
+		if other != s.call(i) && other.phase == claiming && other.asked != 0 && other.asked != s.record.fence {
+			return true
+		}
+	}
+
+	return false
+}
+
+// ask asks the recovery function about the owner of the record. What it has found is on its way as an operator's finding is.
+func (c *checker) ask(s *state, i uint8, visit visitor) {
+	rec := &s.record
+
+	found := func(what string, note func(next *state)) {
+		next := *s
+		next.call(i).asked = rec.fence
+		note(&next)
+		visit(event{call: i, what: what, number: rec.fence}, next)
+	}
+
+	found("asks about the owner with fence %d, of whom nothing can be found out", func(*state) {})
+
+	if s.effects > 0 {
+		found("asks about the owner with fence %d, and finds the effect", func(next *state) { next.resolves[0] |= 1 << rec.fence })
+	}
+
+	if s.effects == 0 && !rec.ownerAlive {
+		found("asks about the owner with fence %d, and finds that nothing happened", func(next *state) { next.resolves[1] |= 1 << rec.fence })
+	}
+}
+
+// checkAsked looks at a call that runs, or gives up, after an owner with this fence.
+func (c *checker) checkAsked(s *state, i, fence uint8) {
+	if c.recovery && s.call(i).asked != fence {
+		s.violate(AskedFirst)
+	}
+}

@@ -1,0 +1,105 @@
+// Package outcome is the stored form of an outcome: what a record keeps of how a run ended.
+//
+//	byte   0       1     2…5       6               7…
+//	       format  kind  checksum  length of code  code, body
+//
+// The checksum covers the storage key, so that an outcome that was swapped with another key's is noticed. Every later format
+// keeps the place and the meaning of the first six bytes, so that a damaged outcome and one of a newer build can be distinguished.
+package outcome
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+const (
+	format        = 1
+	checksumStart = 2
+	checksumEnd   = 6
+	header        = 7
+	maxCode       = 255 // the length is one byte
+)
+
+// Kind is the kind of a stored outcome.
+type Kind uint8
+
+// The kinds. Their numbers are stored.
+const (
+	KindAnswer    Kind = 1 // Body is the answer
+	KindNotStored Kind = 2 // the answer was too large to keep
+	KindNote      Kind = 3 // what is known about an unknown outcome
+)
+
+// Stored is an outcome as a record keeps it.
+type Stored struct {
+	Kind Kind
+	// Code names the outcome for people. Its first 255 bytes are kept.
+	Code string
+	Body []byte
+}
+
+// Encode returns the bytes for the record of key.
+func (o *Stored) Encode(key *store.Key) []byte {
+	code := o.Code[:min(len(o.Code), maxCode)]
+	data := make([]byte, header, header+len(code)+len(o.Body))
+	data[0] = format
+	data[1] = byte(o.Kind)
+	data[checksumEnd] = byte(len(code)) //nolint:gosec // at most maxCode
+	data = append(data, code...)
+	data = append(data, o.Body...)
+	binary.BigEndian.PutUint32(data[checksumStart:], checksum(key, data))
+
+	return data
+}
+
+// Answer returns the bytes for an answer: of KindNotStored, without its body, where the body has more than limit bytes.
+func Answer(key *store.Key, code string, body []byte, limit int) []byte {
+	answer := Stored{Kind: KindAnswer, Code: code, Body: body}
+	if len(body) > limit {
+		answer.Kind, answer.Body = KindNotStored, nil
+	}
+
+	return answer.Encode(key)
+}
+
+// Decode reads the bytes from the record of key. The Body shares their memory. An error matches [store.ErrUnreadable] or
+// [store.ErrNewer].
+func Decode(key *store.Key, data []byte) (Stored, error) {
+	if len(data) < header {
+		return Stored{}, fmt.Errorf("onlyonce: reading an outcome: %d bytes are too few for a header of %d: %w",
+			len(data), header, store.ErrUnreadable)
+	}
+
+	if binary.BigEndian.Uint32(data[checksumStart:]) != checksum(key, data) {
+		return Stored{}, fmt.Errorf("onlyonce: reading an outcome: the checksum does not match its key and content: %w", store.ErrUnreadable)
+	}
+
+	if data[0] > format {
+		return Stored{}, fmt.Errorf("onlyonce: reading an outcome: it has format %d, this build reads formats up to %d: %w",
+			data[0], format, store.ErrNewer)
+	}
+
+	out := Stored{Kind: Kind(data[1])}
+	end := header + int(data[checksumEnd])
+
+	if data[0] != format || out.Kind < KindAnswer || out.Kind > KindNote || end > len(data) {
+		return Stored{}, fmt.Errorf("onlyonce: reading an outcome: format %d, kind %d and a code up to byte %d of %d do not fit: %w",
+			data[0], out.Kind, end, len(data), store.ErrUnreadable)
+	}
+
+	out.Code = string(data[header:end])
+	out.Body = data[end:]
+
+	return out, nil
+}
+
+func checksum(key *store.Key, data []byte) uint32 {
+	table := crc32.MakeTable(crc32.Castagnoli)
+	sum := crc32.Update(0, table, key[:])
+	sum = crc32.Update(sum, table, data[:checksumStart])
+
+	return crc32.Update(sum, table, data[checksumEnd:])
+}

@@ -1,0 +1,200 @@
+package outcome
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func ofEveryShape() []Stored {
+	return []Stored{
+		{Kind: KindAnswer},
+		{Kind: KindAnswer, Code: "OK", Body: []byte("paid")},
+		{Kind: KindAnswer, Code: "OK", Body: bytes.Repeat([]byte{0xff}, 10_000)},
+		{Kind: KindAnswer, Code: strings.Repeat("c", 255), Body: []byte{0}},
+		{Kind: KindNotStored, Code: "NOT_FOUND"},
+		{Kind: KindNote, Code: "PANIC"},
+	}
+}
+
+func TestStoredOutcomeIsReadBackAsItWas(t *testing.T) {
+	t.Parallel()
+
+	key := store.Key{1, 2, 3}
+
+	for _, want := range ofEveryShape() {
+		got, err := Decode(&key, want.Encode(&key))
+		if err != nil || got.Kind != want.Kind || got.Code != want.Code || !bytes.Equal(got.Body, want.Body) {
+			t.Errorf("%d %q: got %+v, %v", want.Kind, want.Code, got, err)
+		}
+	}
+}
+
+func TestStoredOutcomeKeepsTheStartOfALongCode(t *testing.T) {
+	t.Parallel()
+
+	key := store.Key{}
+	long := Stored{Kind: KindAnswer, Code: strings.Repeat("c", 300), Body: []byte("body")}
+
+	if got, err := Decode(&key, long.Encode(&key)); err != nil || got.Code != long.Code[:255] || string(got.Body) != "body" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestF36EveryFlippedBitOfAStoredOutcomeIsNoticed(t *testing.T) {
+	t.Parallel()
+
+	key := store.Key{1, 2, 3}
+
+	for _, out := range ofEveryShape() {
+		data := out.Encode(&key)
+		if len(data) > 1_000 {
+			data = data[:0:0]
+		}
+
+		for bit := range len(data) * 8 {
+			data[bit/8] ^= 1 << (bit % 8)
+
+			if got, err := Decode(&key, data); !errors.Is(err, store.ErrUnreadable) {
+				t.Fatalf("bit %d of %q: got %+v, %v", bit, out.Code, got, err)
+			}
+
+			data[bit/8] ^= 1 << (bit % 8)
+		}
+	}
+}
+
+func TestF36EveryOtherKeyIsNoticed(t *testing.T) {
+	t.Parallel()
+
+	key := store.Key{1, 2, 3}
+	out := Stored{Kind: KindAnswer, Code: "OK", Body: []byte("paid")}
+	data := out.Encode(&key)
+
+	for bit := range len(key) * 8 {
+		other := key
+		other[bit/8] ^= 1 << (bit % 8)
+
+		if _, err := Decode(&other, data); !errors.Is(err, store.ErrUnreadable) {
+			t.Errorf("bit %d of the key: %v", bit, err)
+		}
+	}
+}
+
+// forged gives data a checksum that fits, as another build or a bug would.
+func forged(key *store.Key, data []byte) []byte {
+	binary.BigEndian.PutUint32(data[checksumStart:], checksum(key, data))
+
+	return data
+}
+
+func TestF39OutcomeOfANewerFormatIsNewerAndNotDamaged(t *testing.T) {
+	t.Parallel()
+
+	key := store.Key{7}
+
+	for name, tt := range map[string]struct {
+		data []byte
+		want error
+	}{
+		"next format":              {[]byte{2, 1, 0, 0, 0, 0, 0}, store.ErrNewer},
+		"far format, unknown kind": {[]byte{255, 99, 0, 0, 0, 0, 200, 1, 2}, store.ErrNewer},
+		"format zero":              {[]byte{0, 1, 0, 0, 0, 0, 0}, store.ErrUnreadable},
+		"kind zero":                {[]byte{1, 0, 0, 0, 0, 0, 0}, store.ErrUnreadable},
+		"unknown kind":             {[]byte{1, 4, 0, 0, 0, 0, 0}, store.ErrUnreadable},
+		"code longer than data":    {[]byte{1, 1, 0, 0, 0, 0, 3, 'O', 'K'}, store.ErrUnreadable},
+	} {
+		if _, err := Decode(&key, forged(&key, tt.data)); !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v, want %v", name, err, tt.want)
+		}
+	}
+}
+
+func TestAnswerThatIsTooLargeIsStoredWithoutItsBody(t *testing.T) {
+	t.Parallel()
+
+	key := store.Key{1, 2, 3}
+
+	for size, want := range map[int]Kind{0: KindAnswer, 9: KindAnswer, 10: KindAnswer, 11: KindNotStored} {
+		got, err := Decode(&key, Answer(&key, "OK", make([]byte, size), 10))
+		if err != nil || got.Kind != want || got.Code != "OK" {
+			t.Errorf("%d bytes of at most 10: got %+v, %v", size, got, err)
+		}
+
+		if want == KindAnswer && len(got.Body) != size || want == KindNotStored && len(got.Body) != 0 {
+			t.Errorf("%d bytes of at most 10: %d were kept", size, len(got.Body))
+		}
+	}
+}
+
+// The bytes of format 1 stand in the records of every store. A later build has to read them.
+func TestStoredFormatStaysAsItIs(t *testing.T) {
+	t.Parallel()
+
+	key := store.Key{1, 2, 3}
+	golden := map[string]Stored{
+		"0101d9e3ee70024f4b70616964": {Kind: KindAnswer, Code: "OK", Body: []byte("paid")},
+		"0102925d3cca024f4b":         {Kind: KindNotStored, Code: "OK"},
+		"01036e90d1d10550414e4943":   {Kind: KindNote, Code: "PANIC"},
+	}
+
+	for want, out := range golden {
+		if got := hex.EncodeToString(out.Encode(&key)); got != want {
+			t.Errorf("%+v is stored as %s, want %s", out, got, want)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	key := store.Key{1, 2, 3}
+
+	for _, out := range ofEveryShape() {
+		if data := out.Encode(&key); len(data) < 1_000 {
+			f.Add(data, uint(13))
+			f.Add(data[:len(data)-1], uint(0))
+		}
+	}
+
+	f.Add([]byte(nil), uint(0))
+	f.Add(forged(&key, []byte{1, 1, 0, 0, 0, 0, 255}), uint(3))
+
+	f.Fuzz(func(t *testing.T, data []byte, bit uint) {
+		// Whatever the bytes are, they are refused or read back as they were written.
+		if out, err := Decode(&key, data); err == nil {
+			if !bytes.Equal(out.Encode(&key), data) {
+				t.Errorf("%x is read as %+v and written as %x", data, out, out.Encode(&key))
+			}
+		} else if !errors.Is(err, store.ErrUnreadable) && !errors.Is(err, store.ErrNewer) {
+			t.Errorf("%x: %v", data, err)
+		}
+
+		// The same bytes as a body survive, and no flipped bit does.
+		in := Stored{Kind: KindAnswer, Code: "OK", Body: data}
+		stored := in.Encode(&key)
+
+		out, err := Decode(&key, stored)
+		if err != nil || out.Kind != in.Kind || out.Code != in.Code || !bytes.Equal(out.Body, in.Body) {
+			t.Errorf("%+v is read as %+v, %v", in, out, err)
+		}
+
+		bit %= uint(len(stored)) * 8
+		stored[bit/8] ^= 1 << (bit % 8)
+
+		if out, err := Decode(&key, stored); err == nil {
+			t.Errorf("with bit %d flipped it is read as %+v", bit, out)
+		}
+
+		if len(data) >= header {
+			_, _ = Decode(&key, forged(&key, bytes.Clone(data))) // must not panic
+		}
+	})
+}

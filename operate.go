@@ -1,0 +1,239 @@
+package onlyonce
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/internal/outcome"
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// Identity names a call. Its fields are as in Call. For gRPC, Method is the full method name, and Scope is the result of the scope of the
+// server interceptor: see interceptor.Scope.
+type Identity struct{ Scope, Method, Key string }
+
+// Record is everything that is known about a call.
+type Record struct {
+	// ID is the storage key, by which logs and lists name the record.
+	ID store.Key
+	// Record is the record as the store keeps it.
+	store.Record
+
+	// LookedUpAt is when the record was read, on the store's clock.
+	LookedUpAt time.Time
+	// Unknown reports that there is something to resolve: the record is held, or its owner's lease has ended.
+	Unknown bool
+	// Code names the recorded outcome, or the ambiguous one that was held. It is empty where there is none.
+	Code string
+	// Body is the recorded answer, in the transport's form. It is nil where NotStored is set.
+	Body []byte
+	// NotStored reports that the answer was too large to keep.
+	NotStored bool
+}
+
+// The errors of Lookup, ListUnknown, Resolve and Forget.
+var (
+	// ErrNotSupported means that the store does not support the operation.
+	ErrNotSupported = errors.New("onlyonce: the store does not support this operation")
+	// ErrNotUnknown means that there is nothing to resolve: the record is absent, settled, or running under a lease that
+	// is alive.
+	ErrNotUnknown = errors.New("onlyonce: the outcome of this call is not unknown")
+	// ErrRecordChanged means that the record has changed since it was looked up: look again and decide again.
+	ErrRecordChanged = errors.New("onlyonce: the record has changed since it was looked up")
+	// ErrOwnerMayBeAlive means that a run may still be working. A finding that nothing happened would come too early, and the record has
+	// to stay.
+	ErrOwnerMayBeAlive = errors.New("onlyonce: the owner of the record may still be alive")
+)
+
+// Lookup returns the record of a call. Its State is store.Absent if there is none. The error is ErrNotSupported or the store's. If the
+// record or its outcome cannot be read, the error matches store.ErrUnreadable or store.ErrNewer, and the Record has the fields that are
+// known.
+func (e *Engine) Lookup(ctx context.Context, id Identity) (Record, error) {
+	return e.LookupID(ctx, storageKey(id.Scope, id.Method, id.Key))
+}
+
+// LookupID is Lookup by the storage key, as logs and lists print it. See store.ParseKey.
+func (e *Engine) LookupID(ctx context.Context, id store.Key) (Record, error) {
+	if e.can.Inspector == nil {
+		return Record{ID: id}, fmt.Errorf("%w: it has no store.Inspector, so records cannot be read", ErrNotSupported)
+	}
+
+	bounded, done := e.storeContext(ctx)
+	defer done()
+
+	res, err := e.can.Inspector.Lookup(bounded, id)
+	if err != nil {
+		return Record{ID: id}, fmt.Errorf("onlyonce: looking up record %v: %w", id, err)
+	}
+
+	return recordOf(id, &res)
+}
+
+// ListUnknown yields every record whose outcome is unknown, for a program or a person who can settle it.
+//   - A record that changes meanwhile may be missing, or may be as it was before.
+//   - An error that matches store.ErrUnreadable or store.ErrNewer is about one record, whose ID the Record has. The sequence goes on.
+//   - After any other error the sequence ends.
+func (e *Engine) ListUnknown(ctx context.Context) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		if e.can.Lister == nil {
+			yield(Record{}, fmt.Errorf("%w: it has no store.Lister, so records cannot be listed", ErrNotSupported))
+
+			return
+		}
+
+		for found, err := range e.can.Lister.ListUnknown(ctx) {
+			rec := Record{ID: found.Key}
+			if err == nil {
+				rec, err = recordOf(found.Key, &found.Result)
+			}
+
+			if !yield(rec, err) {
+				return
+			}
+		}
+	}
+}
+
+// recordOf describes a record that was read. A record of which the outcome cannot be read comes with an error.
+func recordOf(id store.Key, res *store.Result) (Record, error) {
+	rec := Record{ID: id, Record: res.Record, LookedUpAt: res.Now, Unknown: res.Unknown()}
+
+	if rec.State == store.Completed || rec.State == store.Unknown {
+		out, err := outcome.Decode(&id, rec.Outcome)
+		if err != nil {
+			return rec, err
+		}
+
+		rec.Code, rec.Body, rec.NotStored = out.Code, out.Body, out.Kind == outcome.KindNotStored
+	}
+
+	return rec, nil
+}
+
+// Resolve settles a record whose outcome is unknown, which Lookup, LookupID or ListUnknown has returned. First read the record, then find
+// out whether the effect has happened, then call Resolve with that record. If the owner of the run comes back later, its caller gets the
+// resolution.
+//   - A repeated resolution is harmless.
+//   - The record is kept for the retention that it was claimed with.
+//   - The answer of Happened may have as many bytes as the engine's MaxOutcome.
+//
+// The error matches ErrNotUnknown, ErrRecordChanged, ErrOwnerMayBeAlive or ErrNotSupported, reports a finding that cannot be used, or is
+// the store's.
+func (e *Engine) Resolve(ctx context.Context, rec Record, found Finding) error {
+	switch {
+	case found.kind == stillUnknown:
+		return errNothingFound
+	case len(found.body) > e.policy.MaxOutcome:
+		return fmt.Errorf("%w: it has %d bytes and the engine's MaxOutcome is %d: give a shorter one",
+			errTooLarge, len(found.body), e.policy.MaxOutcome)
+	default:
+		return e.settleByHand(ctx, &rec, found, e.policy.MaxOutcome)
+	}
+}
+
+// settleByHand settles a record by a finding, for an operator or a recovery function. The answer is kept without its body where
+// that has more than most bytes.
+func (e *Engine) settleByHand(ctx context.Context, rec *Record, found Finding, most int) error {
+	if e.can.Inspector == nil {
+		return fmt.Errorf("%w: it has no store.Inspector, so records cannot be resolved", ErrNotSupported)
+	}
+
+	if found.kind == didNotHappen && rec.LookedUpAt.IsZero() {
+		return fmt.Errorf("%w: look the record up before you look for the effect, and pass it as it is", ErrOwnerMayBeAlive)
+	}
+
+	op := found.resolution(rec, func() []byte { return found.answer(&rec.ID, most) })
+
+	bounded, done := e.storeContext(ctx)
+	defer done()
+
+	res, err := e.can.Inspector.Resolve(bounded, op)
+	if err != nil {
+		return fmt.Errorf("onlyonce: resolving record %v: %w", rec.ID, err)
+	}
+
+	if !res.Applied {
+		return notResolved(rec, &res)
+	}
+
+	e.observe(ctx, rec.event(EventResolved))
+
+	return nil
+}
+
+func notResolved(rec *Record, res *store.Result) error {
+	switch now := &res.Record; {
+	case !res.Unknown():
+		return fmt.Errorf("%w: record %v is %v", ErrNotUnknown, rec.ID, now.State)
+	case now.Token != rec.Token || now.Fence != rec.Fence:
+		return fmt.Errorf("%w: the fence of record %v was %d and is %d", ErrRecordChanged, rec.ID, rec.Fence, now.Fence)
+	default:
+		return mayBeAlive(rec.ID, now)
+	}
+}
+
+func mayBeAlive(id store.Key, rec *store.Record) error {
+	return fmt.Errorf("%w: look up record %v again after %s", ErrOwnerMayBeAlive, id, rec.OwnerAliveUntil.UTC().Format(time.RFC3339))
+}
+
+// Forget removes a record that Lookup, LookupID or ListUnknown has returned, in any state. Use it to withdraw a recorded error, or to
+// erase a person's data. The observer gets an EventForgotten with the reason, which is for people and must not be empty.
+//   - The key is free afterwards: the next call with it runs, even if an earlier call had its effect.
+//   - A record that is not settled, or whose run may be working, is refused with ErrOwnerMayBeAlive. So is a record that cannot be read,
+//     because its owner is not known. See ForceForget.
+//   - It is no error if the record is gone already.
+//
+// The error matches ErrRecordChanged, ErrOwnerMayBeAlive or ErrNotSupported, or is the store's.
+func (e *Engine) Forget(ctx context.Context, rec Record, reason string) error {
+	return e.forget(ctx, &rec, reason, false)
+}
+
+// ForceForget is Forget for a record that may have an owner, and for a record that cannot be read. A run of the record goes on, and the
+// next call with the key runs at the same time.
+func (e *Engine) ForceForget(ctx context.Context, rec Record, reason string) error {
+	return e.forget(ctx, &rec, reason, true)
+}
+
+func (e *Engine) forget(ctx context.Context, rec *Record, reason string, force bool) error {
+	switch {
+	case e.can.Forgetter == nil:
+		return fmt.Errorf("%w: it has no store.Forgetter, so records cannot be removed", ErrNotSupported)
+	case reason == "":
+		return fmt.Errorf("onlyonce: forgetting record %v without a reason: give a reason, which the observer gets", rec.ID)
+	}
+
+	bounded, done := e.storeContext(ctx)
+	defer done()
+
+	res, err := e.can.Forgetter.Forget(bounded, store.Forgetting{Key: rec.ID, Token: rec.Token, Fence: rec.Fence, Force: force})
+
+	switch now := &res.Record; {
+	case err != nil:
+		return fmt.Errorf("onlyonce: forgetting record %v: %w", rec.ID, err)
+	case res.Applied:
+		event := rec.event(EventForgotten)
+		event.Err = forgotten(reason)
+		e.observe(ctx, event)
+
+		return nil
+	case now.Fence != rec.Fence || now.Token != rec.Token:
+		return fmt.Errorf("%w: record %v is of another run", ErrRecordChanged, rec.ID)
+	default:
+		return mayBeAlive(rec.ID, now)
+	}
+}
+
+// forgotten is the reason for which a record was removed, as the error of its event.
+type forgotten string
+
+func (f forgotten) Error() string        { return "forgotten: " + string(f) }
+func (f forgotten) LogValue() slog.Value { return slog.StringValue(string(f)) }
+
+// event is an event about the record. The key is there only if it was recorded.
+func (r *Record) event(kind EventKind) Event {
+	return Event{Kind: kind, ID: r.ID, Method: r.Method, Key: r.ReadableKey, Fence: r.Fence}
+}

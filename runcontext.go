@@ -1,0 +1,139 @@
+package onlyonce
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// runKey finds the run in its context.
+type runKey struct{}
+
+func runOf(ctx context.Context) (*run, bool) {
+	r, ok := ctx.Value(runKey{}).(*run)
+
+	return r, ok
+}
+
+// Deadline returns the end of MaxRun, which bounds the run; for a run that is not detached, the caller's deadline where
+// that is earlier.
+func (r *run) Deadline() (time.Time, bool) {
+	if deadline, ok := r.Context.Deadline(); ok {
+		return earlier(deadline, r.end), true
+	}
+
+	return r.end, true
+}
+
+// Value returns the caller's values. What names one call of the caller's, its key and its step, names none of those that the run
+// makes.
+func (r *run) Value(key any) any {
+	switch key.(type) {
+	case runKey:
+		return r
+	case idempotencyKey, stepKey:
+		return nil
+	default:
+		return r.Context.Value(key)
+	}
+}
+
+// Run describes the run that a context belongs to.
+type Run struct {
+	// Scope, Method and Key are the identity of the call.
+	Scope, Method, Key string
+	// Fence is the fencing token: a later run of the same key has a higher one. A resource that remembers the highest fence of a key can
+	// refuse an overtaken run. Compare the fences of one key only. It is 0 in a run without protection and in a single transaction.
+	Fence uint64
+	// Attempt numbers the runs of the key since its record was made or last released. It is more than 1 if this run has taken over from
+	// runs that never ended.
+	Attempt int
+	// Guarantee is the guarantee that holds for this run.
+	Guarantee Guarantee
+	// Protected is false in a run without a record: the store is down, and the method's policy is FailOpen. Other runs of the key may
+	// have had their effect, or run at the same time.
+	Protected bool
+	// Doubtful reports that an earlier run of the key may have had its effect. A NotExecuted of this run does not prove that nothing
+	// happened.
+	Doubtful bool
+}
+
+// RunFromContext returns the run that a handler's context belongs to. The second result is false outside of a run. The fence may rise
+// while a run goes on: call RunFromContext again rather than keep it.
+func RunFromContext(ctx context.Context) (Run, bool) {
+	r, ok := runOf(ctx)
+	if !ok {
+		return Run{}, false
+	}
+
+	return Run{
+		Scope:     r.call.Scope,
+		Method:    r.call.Method,
+		Key:       r.call.Key,
+		Fence:     r.fence.Load(),
+		Attempt:   int(r.number),
+		Guarantee: r.guarantee,
+		Protected: r.shape != unprotected,
+		Doubtful:  r.doubtful,
+	}, true
+}
+
+// CallerDeadline returns the deadline of the caller on whose behalf a handler runs. The handler's own context has the
+// deadline of the run, which goes on after the caller has gone. The second result is false where the caller has no
+// deadline, or outside of a run.
+func CallerDeadline(ctx context.Context) (time.Time, bool) {
+	r, ok := runOf(ctx)
+	if !ok {
+		return time.Time{}, false
+	}
+
+	return r.caller.Deadline()
+}
+
+// The causes with which a run's context is cancelled; see context.Cause.
+var (
+	// ErrMaxRun means that the run took longer than Policy.MaxRun.
+	ErrMaxRun = errors.New("onlyonce: the run took longer than MaxRun")
+	// ErrLeaseLost means that another run may take over, or has taken over. Either the lease could not be renewed in time, or the record
+	// belongs to somebody else or is gone.
+	ErrLeaseLost = errors.New("onlyonce: the lease of this run is lost")
+	// ErrTooManyDetached means that the caller has gone, and that Limits.MaxDetached runs go on without their callers already.
+	ErrTooManyDetached = errors.New("onlyonce: the caller has gone and too many runs are detached: raise Limits.MaxDetached")
+	// ErrDraining means that Drain ran out of time before the run ended.
+	ErrDraining = errors.New("onlyonce: the engine is draining and its time is up")
+)
+
+// idempotencyKey carries a key from a caller to the client interceptor.
+type idempotencyKey struct{}
+
+// ContextWithKey sets the idempotency key of the calls that are made with the context. Give each logical call a context of its own: two
+// calls with one key are one operation, or are rejected with ReasonKeyReused. A run does not see the key in its caller's context: its own
+// calls have keys that are derived from the key of the run.
+func ContextWithKey(ctx context.Context, key string) context.Context {
+	return context.WithValue(ctx, idempotencyKey{}, key)
+}
+
+// KeyFromContext returns the key that ContextWithKey has set.
+func KeyFromContext(ctx context.Context) (string, bool) {
+	key, ok := ctx.Value(idempotencyKey{}).(string)
+
+	return key, ok
+}
+
+// joinable is the context of a handler, by which a transactional store finds its run. Only a joined run may join.
+func (r *run) joinable() context.Context {
+	if r.engine.can.Transactional == nil {
+		return r
+	}
+
+	return r.engine.can.Transactional.Join(r, joinable{r})
+}
+
+// derive returns everything that a key is made of that is derived in a context of the run.
+func (r *run) derive(ctx context.Context, kind, target string) *derivation {
+	step, _ := ctx.Value(stepKey{}).(string)
+
+	return &derivation{
+		scope: r.call.Scope, method: r.call.Method, key: r.call.Key, kind: kind, target: target, step: step,
+	}
+}

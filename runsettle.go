@@ -1,0 +1,377 @@
+package onlyonce
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/internal/outcome"
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+const (
+	settleFirst = 20 * time.Millisecond
+	settleMost  = time.Second
+
+	// largeOutcome is the size from which on a store may be unable to keep an outcome.
+	largeOutcome = 64 << 10
+	// refusalsOfLarge is how often a store that answers otherwise has to refuse a large outcome, until a small one is written instead.
+	refusalsOfLarge = 5
+)
+
+// settler carries out the end of a run. There is one for each shape; what it does is decided in end.go.
+type settler interface {
+	// context is the context of the handler.
+	context() context.Context
+	// settle writes how the run has ended, and answers its caller and its duplicates.
+	settle(out *Outcome) ended
+}
+
+// unprotectedSettler has nothing to write.
+type unprotectedSettler struct{ *run }
+
+func (s unprotectedSettler) context() context.Context { return s.joinable() }
+func (s unprotectedSettler) settle(*Outcome) ended {
+	return ended{reply: Reply{Status: StatusUnprotected}}
+}
+
+// leasedSettler writes the outcome of a run when its handler has ended.
+type leasedSettler struct{ *run }
+
+func (s leasedSettler) context() context.Context { return s.joinable() }
+
+func (s leasedSettler) settle(out *Outcome) ended {
+	s.lease.Settling()
+
+	e := s.ending(out, joinNothing)
+
+	return s.conclude(&e, out, s.write(&e, out))
+}
+
+// ending is what the end of the run depends on.
+func (r *run) ending(out *Outcome, join joinState) ending {
+	return ending{
+		shape: r.shape, class: out.Class, failed: out.Err != nil, doubtful: r.doubtful, takeover: r.guarantee.TakeoverAllowed(),
+		recoverable: r.call.Recover != nil, join: join,
+	}
+}
+
+// written is what the end of a run has written, and the store's answer.
+type written struct {
+	what   writing
+	answer storeAnswer
+	// err is why there is no answer, later what is tried in the background then, and size its size in bytes.
+	err   error
+	later storeCall
+	size  int
+}
+
+// storeCall is an operation that ends a run. Results are large, so it puts the store's answer where it is wanted.
+type storeCall func(context.Context, *store.Result) error
+
+// write writes the end of a leased run.
+func (r *run) write(e *ending, out *Outcome) written {
+	w := written{what: e.writes()}
+
+	var (
+		call   storeCall
+		budget time.Duration
+	)
+
+	switch w.what {
+	case writeOutcome:
+		op := r.completion(out)
+		call, budget = completing(r.engine.store, op), r.settleBudget()
+		w.later, w.size = r.completingLater(call, &op, out.Code), len(op.Outcome)
+	case writeRelease, writeDoubtful, writeHold, confirmCommit, readRecord, commitTransaction, rollBack:
+		call = r.releasingOrHolding(w.what, out.Code)
+		w.later = call
+	}
+
+	r.send(e, &w, call, budget)
+
+	return w
+}
+
+// send sends an operation, and notes the store's answer.
+func (r *run) send(e *ending, w *written, call storeCall, budget time.Duration) {
+	w.err = r.persist(call, budget)
+
+	switch {
+	case w.err == nil:
+		w.answer = answerOf(&r.claim, e.join, &r.result)
+	case r.mayBeOvertaken():
+		w.answer = answerTooLate
+	default:
+		w.answer = answerNothing
+	}
+}
+
+// conclude answers the caller and the duplicates of the run.
+func (r *run) conclude(e *ending, out *Outcome, w written) ended {
+	concluded := e.concludes(w.what, w.answer)
+
+	if concluded.lost {
+		r.lease.Lose()
+	}
+
+	if concluded.later {
+		later := w.later
+		r.writeLater(w.size, func(ctx context.Context) error { return later(ctx, new(store.Result)) })
+	}
+
+	rejection := concluded.rejection(w.err)
+
+	switch {
+	case rejection != nil && concluded.caller != getsOvertaken:
+		r.observe(EventSettleFailed, rejection.Cause)
+	case rejection == nil && w.err != nil:
+		r.observe(EventSettleFailed, w.err)
+	}
+
+	r.land(r.landing(&concluded, out, rejection))
+
+	if rejection != nil {
+		return ended{err: rejection}
+	}
+
+	var end ended
+
+	switch concluded.caller {
+	case getsRecord:
+		end.reply, end.err = r.answerFrom(&r.result.Record)
+	case getsCommitted:
+		end.reply, end.err = r.committed(&r.result.Record)
+	case getsOwnAnswer, getsOvertaken, getsUncertain, getsNotCommitted, getsRolledBack:
+		end.reply.Status = concluded.status
+	}
+
+	return end
+}
+
+// rejection is what the caller is rejected with, or nil.
+func (t *conclusion) rejection(cause error) *Rejection {
+	switch t.caller {
+	case getsOvertaken:
+		return rejectLeaseLost()
+	case getsUncertain:
+		return rejectUncertain(cause)
+	case getsNotCommitted:
+		return rejectNotCommitted(ErrNotCommitted)
+	case getsRolledBack:
+		return rejectRolledBack(cause)
+	case getsOwnAnswer, getsRecord, getsCommitted:
+		return nil
+	default:
+		return nil
+	}
+}
+
+// landing is what the duplicates get that have waited for the run in this process.
+func (r *run) landing(concluded *conclusion, out *Outcome, rejection *Rejection) landing {
+	switch concluded.waiters {
+	case waitersGetRecord:
+		return landing{kind: landedRecord, record: &r.result.Record}
+	case waitersGetError:
+		return r.sharedEnd(out, concluded.status)
+	case waitersGetRejection:
+		return landing{kind: landedRejection, rejection: rejection}
+	case waitersGetNotStored:
+		return landing{kind: landedRejection, rejection: rejectInProgress(
+			"the outcome of the call with this idempotency key is not stored yet; retry with the same key to get it")}
+	case waitersStartOver:
+		return landing{kind: landedAgain}
+	default:
+		return landing{kind: landedAgain}
+	}
+}
+
+// sharedEnd gives the duplicates in this process the error of the run, so that they do not each run in turn.
+func (r *run) sharedEnd(out *Outcome, status Status) landing {
+	if out.Err == nil || errors.Is(out.Err, errPanicked) {
+		return landing{kind: landedRejection, rejection: rejectInProgress(
+			"the call with this idempotency key has ended without an outcome; retry with the same key")}
+	}
+
+	// The other callers still wait, and an error about the caller of the run is no answer to them.
+	if r.policy.Detachment == Attached && r.caller.Err() != nil {
+		return landing{kind: landedRejection, rejection: rejectInProgress(
+			"the caller of the run with this idempotency key has gone; retry with the same key")}
+	}
+
+	return landing{kind: landedReply, reply: Reply{Status: status, Shared: true, Err: out.Err}}
+}
+
+// completion records an outcome: without its body where that is over the policy's bound.
+func (r *run) completion(out *Outcome) store.Completion {
+	return store.Completion{
+		Key: r.claim.Key, Token: r.claim.Token, Outcome: outcome.Answer(&r.claim.Key, out.Code, out.Body, r.policy.MaxOutcome),
+	}
+}
+
+// The calls keep nothing of the run: they may wait in the backlog for long.
+
+func completing(records store.Store, op store.Completion) storeCall {
+	return func(ctx context.Context, res *store.Result) (err error) {
+		*res, err = records.Complete(ctx, op)
+
+		return err // judged by the caller
+	}
+}
+
+// releasingOrHolding releases the key or holds it. Code is the one that the run has ended with, or empty.
+func (r *run) releasingOrHolding(what writing, code string) storeCall {
+	records := r.engine.store
+
+	if what == writeHold {
+		note := outcome.Stored{Kind: outcome.KindNote, Code: code}
+		op := store.Hold{Key: r.claim.Key, Token: r.claim.Token, Outcome: note.Encode(&r.claim.Key)}
+
+		return func(ctx context.Context, res *store.Result) (err error) {
+			*res, err = records.Hold(ctx, op)
+
+			return err // judged by the caller
+		}
+	}
+
+	op := store.Release{Claim: r.claim, Ambiguous: what == writeDoubtful}
+
+	return func(ctx context.Context, res *store.Result) (err error) {
+		*res, err = records.Release(ctx, op)
+
+		return err // judged by the caller
+	}
+}
+
+// completingLater is completing in the background, which need not outlive the call. A store that refuses a large outcome would get it for
+// ever. If it refuses one again and again, and answers otherwise, the record is completed without the body. An operation that runs out of
+// time is not refused: its cause would hold up a small outcome too.
+func (r *run) completingLater(complete storeCall, op *store.Completion, code string) storeCall {
+	e, event := r.engine, r.event(EventSettleFailed, nil)
+	if e.can.Inspector == nil || len(op.Outcome) < largeOutcome {
+		return complete
+	}
+
+	key, size, refusals := op.Key, len(op.Outcome), 0
+	instead := outcome.Stored{Kind: outcome.KindNotStored, Code: code}
+	completeSmall := completing(e.store, store.Completion{Key: key, Token: op.Token, Outcome: instead.Encode(&key)})
+
+	return func(ctx context.Context, res *store.Result) error {
+		err := complete(ctx, res)
+		if err == nil || ctx.Err() != nil || timedOut(err) {
+			return err
+		}
+
+		if _, down := e.can.Inspector.Lookup(ctx, key); down != nil {
+			refusals = 0
+
+			return err
+		}
+
+		refusals++
+		if refusals < refusalsOfLarge {
+			return err
+		}
+
+		if completeSmall(ctx, res) != nil {
+			refusals = 0 // it takes nothing at all
+
+			return err
+		}
+
+		event.Err = fmt.Errorf("an outcome of %d bytes is recorded without its body: %w", size, err)
+		e.observe(ctx, event)
+
+		return nil
+	}
+}
+
+// timedOut reports that an operation has run out of time, as a context, a connection or the system reports it.
+func timedOut(err error) bool {
+	timeout, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
+
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || ok && timeout.Timeout()
+}
+
+// settleBudget is how long the outcome is tried again before the caller gets its answer: at most the limit of the engine, and no longer
+// than the deadline of the caller leaves time to answer it. After that deadline, only the limit counts. StoreTimeout alone bounds one
+// try.
+func (r *run) settleBudget() time.Duration {
+	budget := r.engine.limits.SettleTimeout
+
+	if early, ok := r.answerBy(); ok {
+		if left := time.Until(early); left > 0 {
+			return min(budget, left)
+		}
+	}
+
+	return budget
+}
+
+// persist writes until the store has answered or the budget is over, at least once. The caller's cancellation does not
+// matter: the handler has run.
+func (r *run) persist(write storeCall, budget time.Duration) (err error) {
+	until := r.started.Add(r.took + budget)
+	for try := 1; ; try++ {
+		ctx, done := r.engine.storeContext(r.apart)
+		err = write(ctx, &r.result)
+
+		done()
+
+		if err == nil || final(err) {
+			return err
+		}
+
+		delay := backoff(try, settleFirst, settleMost)
+		if time.Now().Add(delay).After(until) {
+			return err
+		}
+
+		time.Sleep(delay)
+	}
+}
+
+// final reports that trying an operation again is of no use.
+func final(err error) bool {
+	return errors.Is(err, store.ErrUnreadable) || errors.Is(err, store.ErrNewer)
+}
+
+// mayBeOvertaken reports that another run of the key may have begun before this one ended.
+func (r *run) mayBeOvertaken() bool {
+	if errors.Is(context.Cause(r.Context), ErrLeaseLost) {
+		return true
+	}
+
+	until := r.end.Add(r.policy.Lease) // from then on somebody may have settled it as not executed
+
+	if r.guarantee.TakeoverAllowed() {
+		until = earlier(until, r.lease.AuthorityEnd())
+	}
+
+	return !r.started.Add(r.took).Before(until)
+}
+
+// backoff is the delay before a try, counted from 1, of something that is tried until it succeeds: from first on,
+// doubled each time up to most, spread over its upper half.
+func backoff(try int, first, most time.Duration) time.Duration {
+	const doublings = 16
+
+	d := min(first<<min(try-1, doublings), most)
+
+	return d/2 + rand.N(d/2+1) //nolint:gosec // not a secret
+}
+
+// committed answers a run from the record that its handler has committed, so that its caller gets what its duplicates will get.
+func (r *run) committed(rec *store.Record) (Reply, error) {
+	reply, err := r.answerFrom(rec)
+	if err != nil {
+		return Reply{}, err
+	}
+
+	return Reply{Status: StatusExecuted, Recorded: true, Body: reply.Body, Code: reply.Code}, nil
+}

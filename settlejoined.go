@@ -1,0 +1,150 @@
+package onlyonce
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// A joined run is leased like any other, and its completion is written by its handler, in the handler's own transaction. So the
+// handler's answer is not enough: it counts if the record shows it, too.
+
+// ErrNotCommitted means that the handler of a joined run has returned an answer, such as a response, and its transaction did not commit:
+// no record holds the completion.
+var ErrNotCommitted = errors.New("onlyonce: the handler has returned an answer, but its transaction did not commit")
+
+var errNoOutcome = errors.New("onlyonce: this call has no Outcome function, so its run cannot join a transaction")
+
+type joinState uint32
+
+const (
+	joinNothing joinState = iota // the handler has written no completion
+	joinWritten                  // it has, in a transaction that may have committed
+	joinRefused                  // the record was not its own any more
+)
+
+// join is what the handler of a run has written.
+type join struct{ state atomic.Uint32 }
+
+func (j *join) set(to joinState) { j.state.Store(uint32(to)) }
+func (j *join) get() joinState   { return joinState(j.state.Load()) }
+
+// joinable is a run as a transactional store sees it.
+type joinable struct{ r *run }
+
+// Refusal implements [store.Joinable]. The handler of a run inside this run, on another store, has the context of both.
+func (j joinable) Refusal(ctx context.Context) error {
+	if inner, ok := runOf(ctx); ok && inner != j.r {
+		return fmt.Errorf("onlyonce: the run of %s is inside the run of %s and cannot join that run's transaction: "+
+			"join it in the handler of %s", inner.call.Method, j.r.call.Method, j.r.call.Method)
+	}
+
+	switch j.r.shape {
+	case joined:
+		return nil
+	case unprotected:
+		return fmt.Errorf("onlyonce: this run of %s has no record, because the store is down and the method is FailOpen: "+
+			"it cannot join a transaction", j.r.call.Method)
+	case leased, single:
+	}
+
+	return fmt.Errorf("onlyonce: %s runs under %v and its handler cannot join a transaction: "+
+		"set the policy's Guarantee to ExactlyOnce and its TransactionMode to JoinedTransaction", j.r.call.Method, j.r.policy.Guarantee)
+}
+
+// Outcome implements [store.Joinable].
+func (j joinable) Outcome(response any, err error) (op store.Completion, definite, keep bool, problem error) {
+	r := j.r
+
+	if r.call.Outcome == nil {
+		return store.Completion{}, false, false, errNoOutcome
+	}
+
+	out := r.call.Outcome(response, err)
+	r.ambiguous(&out)
+
+	if out.Class != ClassDefinite {
+		if err == nil {
+			problem = out.Err
+		}
+
+		return store.Completion{}, false, false, problem
+	}
+
+	return r.completion(&out), true, out.KeepWrites, nil
+}
+
+// Written implements [store.Joinable]. From then on the record is locked by the handler's transaction: nobody can take the key
+// over before that ends, and a renewal waits for it. One that succeeds means that it was rolled back, and the lease counts again.
+func (j joinable) Written(applied bool) {
+	if applied {
+		j.r.join.set(joinWritten)
+		j.r.lease.Hold()
+
+		return
+	}
+
+	j.r.join.set(joinRefused)
+	j.r.lease.Overtaken()
+}
+
+// joinedSettler settles a run whose handler writes the completion by itself.
+type joinedSettler struct{ *run }
+
+func (s joinedSettler) context() context.Context { return s.joinable() }
+
+func (s joinedSettler) settle(out *Outcome) ended {
+	s.lease.Settling()
+
+	e := s.ending(out, s.join.get())
+
+	var w written
+
+	switch e.writes() {
+	case confirmCommit:
+		w = s.confirm(&e)
+	case readRecord:
+		w = written{what: readRecord}
+		s.send(&e, &w, s.looking(), s.settleBudget())
+	case writeOutcome, writeRelease, writeDoubtful, writeHold, commitTransaction, rollBack:
+		if e.join == joinNothing && e.class == ClassDefinite && !e.failed {
+			s.observe(EventTransactionUnused, nil)
+		}
+
+		w = s.write(&e, out)
+	}
+
+	return s.conclude(&e, out, w)
+}
+
+// looking reads the record of the run.
+func (s joinedSettler) looking() storeCall {
+	return func(ctx context.Context, res *store.Result) (err error) {
+		*res, err = s.engine.can.Inspector.Lookup(ctx, s.claim.Key)
+
+		return err // judged by the caller
+	}
+}
+
+// confirm makes sure that the handler's transaction has committed.
+func (s joinedSettler) confirm(e *ending) written {
+	w := written{what: confirmCommit, later: s.releasingOrHolding(e.writesAmbiguous(), "")}
+
+	s.send(e, &w, s.looking(), s.settleBudget())
+
+	if rec := &s.result.Record; w.err != nil || rec.State != store.Running || rec.Token != s.claim.Token {
+		return w
+	}
+
+	// It may be about to commit. What ends the run waits for that.
+	s.send(e, &w, w.later, s.settleBudget())
+
+	if w.err != nil {
+		w.err = errors.Join(ErrNotCommitted, w.err)
+	}
+
+	return w
+}

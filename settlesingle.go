@@ -1,0 +1,194 @@
+package onlyonce
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+const (
+	// maxConflicts is how often a handler is run again because its transaction conflicted with another.
+	maxConflicts = 3
+	// conflictDelay is the delay before it first is, doubled each time, and jittered.
+	conflictDelay = 4 * time.Millisecond
+)
+
+// rerun is what a run in a single transaction has to know of those before it, which were rolled back.
+type rerun struct {
+	conflicts int
+	// began is when the first of their transactions had begun.
+	began time.Time
+}
+
+// singleSettler commits the outcome together with what the handler has written, or rolls both back.
+type singleSettler struct {
+	*run
+
+	tx      store.Transaction // nil once it has ended
+	earlier *rerun
+}
+
+func (s *singleSettler) context() context.Context { return s.tx.Context(s.run) }
+
+func (s *singleSettler) settle(out *Outcome) ended {
+	e := s.ending(out, joinNothing)
+	conflict := s.tx.Conflicted(out.Err)
+
+	if conflict || e.writes() == rollBack {
+		w := s.rollBack()
+		if conflict && w.answer == answerRolledBack {
+			return s.conflicted(out.Err)
+		}
+
+		return s.conclude(&e, out, w)
+	}
+
+	w := s.commit(out)
+
+	switch w.answer {
+	case answerConflict:
+		return s.conflicted(w.err)
+	case answerRefused:
+		return s.refused(w.err)
+	default:
+		return s.conclude(&e, out, w)
+	}
+}
+
+// rollBack ends the transaction, unless it has ended, and leaves nothing behind: if the store is sure of that.
+func (s *singleSettler) rollBack() written {
+	w := written{what: rollBack, answer: answerRolledBack}
+
+	if tx := s.tx; tx != nil {
+		s.tx = nil
+
+		if w.err = tx.Rollback(); w.err != nil {
+			w.answer = answerNothing
+		}
+	}
+
+	return w
+}
+
+func (s *singleSettler) commit(out *Outcome) written {
+	tx := s.tx
+	s.tx = nil
+
+	ctx, done := s.engine.storeDeadline(context.WithoutCancel(s.caller), time.Now().Add(s.engine.limits.SettleTimeout))
+	defer done()
+
+	res, err := tx.Complete(ctx, s.completion(out), out.Err != nil && !out.KeepWrites)
+	w := written{what: commitTransaction, err: err}
+
+	switch _, refused := errors.AsType[*store.RefusedError](err); {
+	case refused:
+		w.answer = answerRefused
+	case errors.Is(err, store.ErrConflict):
+		w.answer = answerConflict
+	case errors.Is(err, store.ErrRolledBack):
+		w.answer = answerRolledBack
+	case err != nil:
+		w.answer = answerNothing
+	default:
+		s.result = res
+		w.answer = answerOf(&s.claim, joinNothing, &s.result)
+	}
+
+	if w.answer == answerApplied && out.Err == nil && !tx.Used() {
+		s.observe(EventTransactionUnused, nil)
+	}
+
+	return w
+}
+
+// conflicted starts another run of the handler, unless there have been too many.
+func (s *singleSettler) conflicted(err error) ended {
+	s.observe(EventConflict, err)
+
+	if s.earlier.conflicts < maxConflicts && time.Now().Before(s.end) && !s.engine.draining.Load() {
+		again := *s.earlier
+		again.conflicts++
+
+		return ended{again: &again}
+	}
+
+	return s.conflictedTooOften(err)
+}
+
+func (s *singleSettler) conflictedTooOften(err error) ended {
+	rejection := reject(ReasonStoreUnavailable,
+		"the transaction of this call conflicted with others and was rolled back; retry with the same key", err)
+	s.land(landing{kind: landedRejection, rejection: rejection})
+
+	return ended{err: rejection}
+}
+
+// refused answers a run whose writes the database refused to commit. That is the handler's own ending: its class is that of the
+// database's error. A definite one is recorded by another transaction.
+func (s *singleSettler) refused(err error) ended {
+	refused, _ := errors.AsType[*store.RefusedError](err)
+	out := Outcome{Code: codeError, Err: refused.Err}
+
+	if s.call.Outcome != nil {
+		out = s.call.Outcome(nil, refused.Err)
+	}
+
+	s.failure = refused.Err
+
+	s.ambiguous(&out)
+
+	if out.Class == ClassDefinite {
+		return s.recordRefusal(&out)
+	}
+
+	return s.unrecordedRefusal(&out)
+}
+
+// recordRefusal records the outcome of a run whose writes the database refused to commit, in another transaction that has nothing
+// else. The caller may have gone, and a drain may have begun: the handler has run.
+func (s *singleSettler) recordRefusal(out *Outcome) ended {
+	ctx, done := s.engine.storeDeadline(s.apart, time.Now().Add(s.engine.limits.SettleTimeout))
+	defer done()
+
+	res, tx, err := s.engine.can.Transactional.Begin(ctx, s.claim, s.engine.limits.SettleTimeout)
+	if err != nil {
+		s.observe(EventSettleFailed, err)
+
+		return s.unrecordedRefusal(out)
+	}
+
+	e := s.ending(out, joinNothing)
+
+	if tx == nil { // another call has the key meanwhile
+		s.result = res
+
+		return s.conclude(&e, out, written{what: commitTransaction, answer: answerOf(&s.claim, joinNothing, &s.result)})
+	}
+
+	s.tx = tx
+
+	w := s.commit(out)
+	if w.answer == answerConflict || w.answer == answerRefused || w.answer == answerRolledBack {
+		s.observe(EventSettleFailed, w.err)
+
+		return s.unrecordedRefusal(out)
+	}
+
+	end := s.conclude(&e, out, w)
+	if end.err == nil && end.reply.Status == StatusExecuted {
+		end.reply.Refused, end.reply.Err = true, out.Err
+	}
+
+	return end
+}
+
+// unrecordedRefusal answers a run whose writes the database refused to commit, and of which nothing is left.
+func (s *singleSettler) unrecordedRefusal(out *Outcome) ended {
+	e := s.ending(out, joinNothing)
+	status := e.status()
+	s.land(s.sharedEnd(out, status))
+
+	return ended{reply: Reply{Status: status, Refused: true, Err: out.Err}}
+}

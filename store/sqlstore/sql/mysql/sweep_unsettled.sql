@@ -1,0 +1,14 @@
+-- Deletes some records that are not settled, that were last written long ago, and whose owners cannot be alive; none that is
+-- damaged. Those that somebody else works on are left out. Arguments: the time that must have passed, in milliseconds, twice; how many.
+DELETE r FROM {table} AS r JOIN (
+  SELECT id FROM {table}
+  WHERE state IN (1, 2) AND expires_at = 0 AND format = 1
+    AND owner_until <= TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000 - ?
+    AND GREATEST(lease_until, ended_at) <= TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000 - ?
+    AND checksum = CAST(seal AS DECIMAL(40)) + 1009 * CAST(state AS DECIMAL(40)) + 1013 * CAST(guarantee AS DECIMAL(40))
+      + 1019 * CAST(flags AS DECIMAL(40)) + 31 * CAST(fence AS DECIMAL(40)) + 37 * CAST(attempts AS DECIMAL(40))
+      + 41 * CAST(revision AS DECIMAL(40)) + CAST(first_start AS DECIMAL(40)) + 2 * CAST(last_start AS DECIMAL(40))
+      + 3 * CAST(ended_at AS DECIMAL(40)) + 5 * CAST(expires_at AS DECIMAL(40)) + 7 * CAST(lease_until AS DECIMAL(40))
+      + 11 * CAST(owner_until AS DECIMAL(40)) + 13 * CAST(retention AS DECIMAL(40))
+  LIMIT ? FOR UPDATE SKIP LOCKED
+) AS due ON r.id = due.id
