@@ -203,9 +203,21 @@ func (c *client) reads(lines ...string) {
 func (c *client) isCut() {
 	c.t.Helper()
 
-	if got, err := c.r.ReadString('\n'); got != "" || !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+	if got := c.isCutSomeTime(); got != "" {
+		c.t.Fatalf("the client reads %q; want the end", got)
+	}
+}
+
+// isCutSomeTime checks that the connection ends. It returns what comes before that.
+func (c *client) isCutSomeTime() string {
+	c.t.Helper()
+
+	got, err := io.ReadAll(c.r)
+	if err != nil && !errors.Is(err, syscall.ECONNRESET) {
 		c.t.Fatalf("the client reads %q, %v; want the end", got, err)
 	}
+
+	return string(got)
 }
 
 // setUp returns a plan in front of a server.
