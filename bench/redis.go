@@ -81,7 +81,12 @@ func protectedBy(s *redisstore.Store) (grpc.UnaryServerInterceptor, error) {
 		return nil, err
 	}
 
-	return interceptor.UnaryServerInterceptor(engine, interceptor.ScopeShared())
+	protect, err := interceptor.NewServer(engine, interceptor.ScopeShared())
+	if err != nil {
+		return nil, err
+	}
+
+	return protect.Unary, nil
 }
 
 // redisCalls measures calls to servers in a process of their own, with their records in Redis.

@@ -58,7 +58,12 @@ func newServerInterceptor() (grpc.UnaryServerInterceptor, error) {
 		return nil, err
 	}
 
-	return interceptor.UnaryServerInterceptor(engine, interceptor.ScopeShared())
+	protect, err := interceptor.NewServer(engine, interceptor.ScopeShared())
+	if err != nil {
+		return nil, err
+	}
+
+	return protect.Unary, nil
 }
 
 // protectedServer is the option that puts onlyonce, on a store of its own, in front of a server.

@@ -224,12 +224,12 @@ func TestGoPolicyIsJudgedTogetherWithTheAnnotations(t *testing.T) {
 	// Deposit is AT_LEAST_ONCE by its .proto, and Transfer is not.
 	failOpen := interceptor.Policy{Policy: onlyonce.Policy{StoreDown: onlyonce.FailOpen}}
 
-	_, err := interceptor.ServerOptions(engine(t), interceptor.ScopeShared(), interceptor.WithMethodPolicy(depositCall, failOpen))
+	_, err := interceptor.NewServer(engine(t), interceptor.ScopeShared(), interceptor.WithMethodPolicy(depositCall, failOpen))
 	if err != nil {
-		t.Errorf("ServerOptions: %v", err)
+		t.Errorf("NewServer: %v", err)
 	}
 
-	_, err = interceptor.ServerOptions(engine(t), interceptor.ScopeShared(), interceptor.WithMethodPolicy(transferCall, failOpen))
+	_, err = interceptor.NewServer(engine(t), interceptor.ScopeShared(), interceptor.WithMethodPolicy(transferCall, failOpen))
 	mustName(t, err, "policy of method "+transferCall, "FailOpen")
 }
 

@@ -176,11 +176,11 @@ func TestF20_RunThatIsNotDetachedEndsWithItsCaller(t *testing.T) {
 func TestF72_AttachedRunsAreRefusedWhereEachCancellationWouldLeaveAnUnknownRecord(t *testing.T) {
 	attached := interceptor.Policy{Policy: onlyonce.Policy{Detachment: onlyonce.Attached}}
 
-	_, err := interceptor.UnaryServerInterceptor(engine(t), interceptor.ScopeShared(), interceptor.WithMethodPolicy(unaryCall, attached))
+	_, err := interceptor.NewServer(engine(t), interceptor.ScopeShared(), interceptor.WithMethodPolicy(unaryCall, attached))
 	mustName(t, err, "policy of method "+unaryCall, "Detachment is Attached under AT_MOST_ONCE", "give Detached")
 
 	_, service := declaration{method: method("detached: false")}.register(t)
-	mustName(t, interceptor.Validate(servicesOf(service), engine(t)),
+	mustName(t, validate(servicesOf(service), engine(t)),
 		"/"+string(service.FullName())+"/Pay", "Detachment is Attached under AT_MOST_ONCE")
 }
 

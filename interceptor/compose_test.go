@@ -119,7 +119,7 @@ func TestF52_UsersCanTestTheirOwnChain(t *testing.T) {
 
 func TestServerOptionsGoBehindThoseGivenBefore(t *testing.T) {
 	allowed := false
-	protect, err := interceptor.ServerOptions(engine(t), noScope())
+	protect, err := interceptor.NewServer(engine(t), noScope())
 
 	if err != nil {
 		t.Fatal(err)
@@ -127,7 +127,7 @@ func TestServerOptionsGoBehindThoseGivenBefore(t *testing.T) {
 
 	l := listen(t, false)
 	w := &world{service: &service{}, listener: l}
-	server := grpc.NewServer(append([]grpc.ServerOption{grpc.ChainUnaryInterceptor(authorised(&allowed)...)}, protect...)...)
+	server := grpc.NewServer(append([]grpc.ServerOption{grpc.ChainUnaryInterceptor(authorised(&allowed)...)}, protect.ServerOptions()...)...)
 	pb.RegisterTestServiceServer(server, w.service)
 
 	go func() { _ = server.Serve(l) }()

@@ -115,7 +115,7 @@ func TestServiceThatIsKnownAtRunTimeAloneIsProtected(t *testing.T) {
 
 			b.mustHaveRun(t, 2)
 
-			if err := interceptor.Validate(servicesOf(b.service), b.engine); err != nil {
+			if err := validate(servicesOf(b.service), b.engine); err != nil {
 				t.Errorf("Validate: %v", err)
 			}
 		})
@@ -264,7 +264,7 @@ func TestMethodWhoseAnnotationsCannotHoldIsRefused(t *testing.T) {
 				b.mustHaveRun(t, 1)
 			}
 
-			if err := interceptor.Validate(servicesOf(b.service), b.engine, test.opts...); err == nil {
+			if err := validate(servicesOf(b.service), b.engine, test.opts...); err == nil {
 				t.Error("Validate finds nothing")
 			}
 		})
@@ -304,7 +304,7 @@ func TestOperatorMayIgnoreTheKeysOfAMethodThatCannotHold(t *testing.T) {
 
 	b.mustHaveRun(t, 2)
 
-	if err := interceptor.Validate(servicesOf(b.service), b.engine, ignored); err != nil {
+	if err := validate(servicesOf(b.service), b.engine, ignored); err != nil {
 		t.Errorf("Validate: %v", err)
 	}
 }
@@ -326,7 +326,7 @@ func TestBrokenOptionsOfAMethodWhoseKeysAreIgnoredAreReportedAndDoNotRefuseIt(t 
 			}
 
 			b.mustHaveRun(t, 2)
-			mustName(t, interceptor.Validate(servicesOf(b.service), b.engine), b.pay, "retention is -1s")
+			mustName(t, validate(servicesOf(b.service), b.engine), b.pay, "retention is -1s")
 		})
 	}
 }
@@ -338,7 +338,7 @@ func TestKeyThatAnOptionRequiresIsNotIgnoredWhenAServiceThatReadsIsRegisteredLat
 	e := engine(t)
 	required := interceptor.WithMethodPolicy(pay, interceptor.Policy{Key: interceptor.KeyRequired})
 
-	protect, err := interceptor.UnaryServerInterceptor(e, interceptor.ScopeShared(), required)
+	protect, err := interceptor.NewServer(e, interceptor.ScopeShared(), required)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -348,7 +348,7 @@ func TestKeyThatAnOptionRequiresIsNotIgnoredWhenAServiceThatReadsIsRegisteredLat
 	for _, ctx := range []context.Context{incoming(t.Context()), incoming(t.Context(), interceptor.KeyHeader, "key")} {
 		req := dynamicpb.NewMessage(service.Methods().Get(0).Input())
 
-		_, err := protect(ctx, req, &grpc.UnaryServerInfo{FullMethod: pay}, func(context.Context, any) (any, error) {
+		_, err := protect.Unary(ctx, req, &grpc.UnaryServerInfo{FullMethod: pay}, func(context.Context, any) (any, error) {
 			t.Error("the handler ran without protection")
 
 			return req, nil
@@ -358,19 +358,19 @@ func TestKeyThatAnOptionRequiresIsNotIgnoredWhenAServiceThatReadsIsRegisteredLat
 		}
 	}
 
-	mustName(t, interceptor.Validate(servicesOf(service), e, required), pay, "NO_SIDE_EFFECTS", "choose one")
+	mustName(t, validate(servicesOf(service), e, required), pay, "NO_SIDE_EFFECTS", "choose one")
 }
 
 func TestRequestOfAnotherTypeThanTheDescriptorSaysIsRefused(t *testing.T) {
 	b := startDeclared(t, declaration{request: str("request_id", 1, "key: true")})
 
-	protect, err := interceptor.UnaryServerInterceptor(b.engine, interceptor.ScopeShared())
+	protect, err := interceptor.NewServer(b.engine, interceptor.ScopeShared())
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	for name, req := range map[string]any{"another message": payment(), "no message": "a text"} {
-		_, err := protect(incoming(t.Context()), req, &grpc.UnaryServerInfo{FullMethod: b.pay}, func(context.Context, any) (any, error) {
+		_, err := protect.Unary(incoming(t.Context()), req, &grpc.UnaryServerInfo{FullMethod: b.pay}, func(context.Context, any) (any, error) {
 			t.Errorf("%s: the handler ran, and nobody knows whether there was a key", name)
 
 			return payment(), nil
@@ -404,7 +404,7 @@ func TestKeyIsTakenFromARequestThatIsRegisteredAfterItsService(t *testing.T) {
 
 	late, _ := found.(protoreflect.MessageDescriptor)
 
-	protect, err := interceptor.UnaryServerInterceptor(b.engine, interceptor.ScopeShared())
+	protect, err := interceptor.NewServer(b.engine, interceptor.ScopeShared())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -413,7 +413,7 @@ func TestKeyIsTakenFromARequestThatIsRegisteredAfterItsService(t *testing.T) {
 		req := dynamicpb.NewMessage(late)
 		set(req, "request_id", "key")
 
-		_, err := protect(incoming(t.Context()), req, &grpc.UnaryServerInfo{FullMethod: b.pay}, func(context.Context, any) (any, error) {
+		_, err := protect.Unary(incoming(t.Context()), req, &grpc.UnaryServerInfo{FullMethod: b.pay}, func(context.Context, any) (any, error) {
 			b.runs.Add(1)
 
 			return dynamicpb.NewMessage(b.service.Methods().ByName("Pay").Output()), nil

@@ -459,7 +459,7 @@ func TestValidateReportsRecordsThatOutliveThoseDownstream(t *testing.T) {
 				opts = append(opts, test.option)
 			}
 
-			err := interceptor.Validate(server, engine(t), opts...)
+			err := validate(server, engine(t), opts...)
 			if (err != nil) != (test.want != nil) {
 				t.Fatalf("Validate: %v", err)
 			}

@@ -4,13 +4,13 @@
 // On a server, after the interceptors that recover panics, measure, authenticate, limit and validate, and before the
 // handler:
 //
-//	protect, err := interceptor.UnaryServerInterceptor(engine, interceptor.ScopeFromPeerURI())
+//	protect, err := interceptor.NewServer(engine, interceptor.ScopeFromPeerURI())
 //	…
-//	server := grpc.NewServer(grpc.ChainUnaryInterceptor(recovery, telemetry, auth, limit, validate, protect))
+//	server := grpc.NewServer(grpc.ChainUnaryInterceptor(recovery, telemetry, auth, limit, validate, protect.Unary))
 //
 // Whatever stands before it sees every call, replays included; whatever stands behind it runs once per key. How a method is
 // treated is its [Policy]: by the options of the server, by the options that its .proto has from onlyonce/v1/options.proto, and
-// by the engine. [Validate] checks all of it at start-up.
+// by the engine. [Server.Validate] checks all of it at start-up.
 //
 // On a client, which reads the .proto as well:
 //

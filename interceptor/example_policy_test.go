@@ -58,7 +58,7 @@ func ExampleScopeFunc() {
 		log.Fatal(err)
 	}
 
-	protect, err := interceptor.UnaryServerInterceptor(engine, interceptor.ScopeFunc(func(ctx context.Context) (string, error) {
+	protect, err := interceptor.NewServer(engine, interceptor.ScopeFunc(func(ctx context.Context) (string, error) {
 		name, ok := ctx.Value(subject{}).(string)
 		if !ok {
 			return "", errors.New("the auth interceptor is missing")
@@ -70,7 +70,7 @@ func ExampleScopeFunc() {
 		log.Fatal(err)
 	}
 
-	server := grpc.NewServer(grpc.ChainUnaryInterceptor(auth, protect))
+	server := grpc.NewServer(grpc.ChainUnaryInterceptor(auth, protect.Unary))
 	pb.RegisterTestServiceServer(server, &bank{})
 
 	client, stop := serve(server)

@@ -32,18 +32,18 @@ func (b *bank) UnaryCall(context.Context, *pb.SimpleRequest) (*pb.SimpleResponse
 	return &pb.SimpleResponse{Username: fmt.Sprintf("payment %d", b.payments)}, nil
 }
 
-func ExampleServerOptions() {
+func ExampleNewServer() {
 	engine, err := onlyonce.New(memstore.New())
 	if err != nil {
 		log.Fatal(err)
 	}
 
-	protect, err := interceptor.ServerOptions(engine, interceptor.ScopeShared())
+	protect, err := interceptor.NewServer(engine, interceptor.ScopeShared())
 	if err != nil {
 		log.Fatal(err)
 	}
 
-	server := grpc.NewServer(protect...)
+	server := grpc.NewServer(protect.ServerOptions()...)
 	pb.RegisterTestServiceServer(server, &bank{})
 
 	client, stop := serve(server)
@@ -103,7 +103,7 @@ func ExampleWithReplayCheck() {
 		log.Fatal(err)
 	}
 
-	protect, err := interceptor.ServerOptions(engine, interceptor.ScopeShared(),
+	protect, err := interceptor.NewServer(engine, interceptor.ScopeShared(),
 		interceptor.WithReplayCheck(func(context.Context, any) error {
 			if closed {
 				return status.Error(codes.PermissionDenied, "your account was closed")
@@ -115,7 +115,7 @@ func ExampleWithReplayCheck() {
 		log.Fatal(err)
 	}
 
-	server := grpc.NewServer(protect...)
+	server := grpc.NewServer(protect.ServerOptions()...)
 	pb.RegisterTestServiceServer(server, &bank{})
 
 	client, stop := serve(server)
@@ -161,12 +161,12 @@ func protection(opts ...interceptor.ServerOption) grpc.ServerOption {
 		log.Fatal(err)
 	}
 
-	protect, err := interceptor.UnaryServerInterceptor(engine, interceptor.ScopeShared(), opts...)
+	protect, err := interceptor.NewServer(engine, interceptor.ScopeShared(), opts...)
 	if err != nil {
 		log.Fatal(err)
 	}
 
-	return grpc.ChainUnaryInterceptor(protect)
+	return grpc.ChainUnaryInterceptor(protect.Unary)
 }
 
 // unreliable fails the first call before it reaches the handler.

@@ -14,7 +14,7 @@ import (
 )
 
 // A server that checks itself before it serves. The options are those of the interceptor.
-func ExampleValidate() {
+func ExampleServer_Validate() {
 	engine, err := onlyonce.New(memstore.New())
 	if err != nil {
 		log.Fatal(err)
@@ -24,15 +24,15 @@ func ExampleValidate() {
 		interceptor.WithMethodPolicy(pb.TestService_StreamingInputCall_FullMethodName, interceptor.Policy{Key: interceptor.KeyRequired}),
 	}
 
-	protect, err := interceptor.ServerOptions(engine, interceptor.ScopeShared(), opts...)
+	protect, err := interceptor.NewServer(engine, interceptor.ScopeShared(), opts...)
 	if err != nil {
 		log.Fatal(err)
 	}
 
-	server := grpc.NewServer(protect...)
+	server := grpc.NewServer(protect.ServerOptions()...)
 	pb.RegisterTestServiceServer(server, pb.UnimplementedTestServiceServer{})
 
-	if err := interceptor.Validate(server, engine, opts...); err != nil {
+	if err := protect.Validate(server); err != nil {
 		problem, advice, _ := strings.Cut(err.Error(), ": set ")
 		fmt.Println(problem)
 		fmt.Println(advice)

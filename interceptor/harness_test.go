@@ -121,12 +121,12 @@ func start(t *testing.T, s setup, handle handlerFunc) *world {
 	chain := s.before
 
 	if !s.unprotected {
-		protect, err := interceptor.UnaryServerInterceptor(engine, s.scope(), s.server...)
+		protect, err := interceptor.NewServer(engine, s.scope(), s.server...)
 		if err != nil {
-			t.Fatalf("UnaryServerInterceptor: %v", err)
+			t.Fatalf("NewServer: %v", err)
 		}
 
-		chain = append(chain, protect)
+		chain = append(chain, protect.Unary)
 	}
 
 	opts := []grpc.ServerOption{grpc.ChainUnaryInterceptor(append(chain, s.behind...)...), grpc.WaitForHandlers(true)}
@@ -321,4 +321,14 @@ func failing(err error) handlerFunc {
 
 func appendMetadata(ctx context.Context, pairs ...string) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, pairs...)
+}
+
+// validate makes a server interceptor and validates a server with it.
+func validate(server interceptor.ServiceInfoProvider, engine *onlyonce.Engine, opts ...interceptor.ServerOption) error {
+	protect, err := interceptor.NewServer(engine, interceptor.ScopeShared(), opts...)
+	if err != nil {
+		return err
+	}
+
+	return protect.Validate(server)
 }

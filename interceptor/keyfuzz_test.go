@@ -42,7 +42,7 @@ func FuzzIncomingKeys(f *testing.F) {
 			t.Fatal(err)
 		}
 
-		protect, err := interceptor.UnaryServerInterceptor(e, interceptor.ScopeShared())
+		protect, err := interceptor.NewServer(e, interceptor.ScopeShared())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,7 +59,7 @@ func FuzzIncomingKeys(f *testing.F) {
 
 		ctx := metadata.NewIncomingContext(t.Context(), metadata.MD{interceptor.KeyHeader: keys})
 		call := func() answer {
-			_, err := protect(ctx, payment(), &grpc.UnaryServerInfo{FullMethod: unaryCall}, func(ctx context.Context, _ any) (any, error) {
+			_, err := protect.Unary(ctx, payment(), &grpc.UnaryServerInfo{FullMethod: unaryCall}, func(ctx context.Context, _ any) (any, error) {
 				runs++
 				run, _ = onlyonce.RunFromContext(ctx)
 

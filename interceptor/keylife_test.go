@@ -147,13 +147,13 @@ func TestF63_ValidateComparesKeyLives(t *testing.T) {
 		"longer than the retention": {
 			"key_life { seconds: 90000 }", onlyonce.Policy{}, []string{"KeyLife is 25h0m0s", "Retention, which is 24h0m0s"},
 		},
-		"a retention shorter than it": {kept7d + life7d, life(day, 0), []string{"KeyLife is 168h0m0s", "keeps outcomes for 24h0m0s"}},
+		"a retention shorter than it": {kept7d + life7d, life(day, 0), []string{"KeyLife is 168h0m0s", "Retention, which is 24h0m0s"}},
 		"no duration":                 {"key_life { seconds: -1 }", onlyonce.Policy{}, []string{"key_life is -1s: give a positive duration"}},
 	} {
 		_, service := declaration{method: method(tt.settings)}.register(t)
 		pay := "/" + string(service.FullName()) + "/Pay"
 
-		err := interceptor.Validate(servicesOf(service), engine(t), interceptor.WithMethodPolicy(pay, interceptor.Policy{Policy: tt.given}))
+		err := validate(servicesOf(service), engine(t), interceptor.WithMethodPolicy(pay, interceptor.Policy{Policy: tt.given}))
 		if tt.want == nil && err != nil || tt.want != nil && err == nil {
 			t.Errorf("%s: %v", name, err)
 		}

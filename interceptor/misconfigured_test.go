@@ -64,12 +64,12 @@ func unobserved(t *testing.T, scope interceptor.Scope) grpc.UnaryServerIntercept
 		t.Fatal(err)
 	}
 
-	protect, err := interceptor.UnaryServerInterceptor(engine, scope)
+	protect, err := interceptor.NewServer(engine, scope)
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	return protect
+	return protect.Unary
 }
 
 func TestF87_MisconfiguredMethodIsLoggedThoughNobodyObserves(t *testing.T) {

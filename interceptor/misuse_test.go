@@ -124,12 +124,12 @@ func TestInterceptorsThatAreInstalledTwice(t *testing.T) {
 				t.Fatal(err)
 			}
 
-			protect, err := interceptor.UnaryServerInterceptor(engine, interceptor.ScopeShared())
+			protect, err := interceptor.NewServer(engine, interceptor.ScopeShared())
 			if err != nil {
 				t.Fatal(err)
 			}
 
-			w := start(t, setup{unprotected: true, before: []grpc.UnaryServerInterceptor{protect, protect}}, nil)
+			w := start(t, setup{unprotected: true, before: []grpc.UnaryServerInterceptor{protect.Unary, protect.Unary}}, nil)
 			began := time.Now()
 
 			if err := w.call(withKey(t.Context(), "key"), payment()).err; !strings.Contains(status.Convert(err).Message(), "installed twice") {
@@ -167,7 +167,7 @@ func TestMethodsThatDoNotExistAreReported(t *testing.T) {
 	for method, want := range map[string]string{
 		"/grpc.testing.TestService/UnaryCal": "there is no method", lookupGet: "NO_SIDE_EFFECTS",
 	} {
-		_, err := interceptor.ServerOptions(engine, interceptor.ScopeShared(), interceptor.WithMethodPolicy(method, required))
+		_, err := interceptor.NewServer(engine, interceptor.ScopeShared(), interceptor.WithMethodPolicy(method, required))
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want an error that says %q", method, err, want)
 		}

@@ -107,12 +107,12 @@ func direct(t *testing.T, seen onlyonce.Observer) grpc.UnaryServerInterceptor {
 		t.Fatal(err)
 	}
 
-	protect, err := interceptor.UnaryServerInterceptor(engine, interceptor.ScopeShared())
+	protect, err := interceptor.NewServer(engine, interceptor.ScopeShared())
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	return protect
+	return protect.Unary
 }
 
 func TestObserverSeesRequestsThatHaveNoFingerprint(t *testing.T) {

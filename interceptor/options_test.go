@@ -41,21 +41,21 @@ func mustName(t *testing.T, err error, problems ...string) {
 }
 
 func TestServerInterceptorNeedsAnEngineAndAScope(t *testing.T) {
-	_, err := interceptor.UnaryServerInterceptor(nil, interceptor.Scope{})
+	_, err := interceptor.NewServer(nil, interceptor.Scope{})
 	mustName(t, err, "engine", "scope")
 
-	_, err = interceptor.ServerOptions(engine(t), interceptor.Scope{})
+	_, err = interceptor.NewServer(engine(t), interceptor.Scope{})
 	mustName(t, err, "scope")
 
-	_, err = interceptor.ServerOptions(engine(t), interceptor.ScopeFunc(nil))
+	_, err = interceptor.NewServer(engine(t), interceptor.ScopeFunc(nil))
 	mustName(t, err, "scope")
 
-	_, err = interceptor.ServerOptions(nil, interceptor.ScopeShared())
+	_, err = interceptor.NewServer(nil, interceptor.ScopeShared())
 	mustName(t, err, "engine")
 }
 
 func TestServerOptionsThatCannotHoldAreAllReported(t *testing.T) {
-	_, err := interceptor.ServerOptions(engine(t), interceptor.Scope{},
+	_, err := interceptor.NewServer(engine(t), interceptor.Scope{},
 		interceptor.WithPolicy(interceptor.Policy{
 			Policy: onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce}, Key: 9,
 			Classes: map[codes.Code]onlyonce.Class{codes.OK: onlyonce.ClassAmbiguous, codes.Aborted: 7},
@@ -81,11 +81,11 @@ func TestPolicyIsJudgedTogetherWithTheWiderOnes(t *testing.T) {
 	failOpen := interceptor.WithMethodPolicy("/bank.Payments/Pay", interceptor.Policy{Policy: onlyonce.Policy{StoreDown: onlyonce.FailOpen}})
 	leastOnce := interceptor.WithServicePolicy("bank.Payments", interceptor.Policy{Policy: onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce}})
 
-	if _, err := interceptor.ServerOptions(engine(t), interceptor.ScopeShared(), failOpen, leastOnce); err != nil {
-		t.Errorf("ServerOptions: %v", err)
+	if _, err := interceptor.NewServer(engine(t), interceptor.ScopeShared(), failOpen, leastOnce); err != nil {
+		t.Errorf("NewServer: %v", err)
 	}
 
-	_, err := interceptor.ServerOptions(engine(t), interceptor.ScopeShared(), failOpen)
+	_, err := interceptor.NewServer(engine(t), interceptor.ScopeShared(), failOpen)
 	mustName(t, err, "policy of method /bank.Payments/Pay", "FailOpen")
 }
 

@@ -38,7 +38,7 @@ const (
 //  3. the engine's, and what is built in.
 //
 // So the author of a service says in its .proto what clients and servers can rely on, and an operator can overrule it in the
-// server's program: with care, because clients read the .proto as well, and [Validate] reports what an option of many methods
+// server's program: with care, because clients read the .proto as well, and [Server.Validate] reports what an option of many methods
 // takes away from it. What is to hold only where a .proto says nothing belongs into the policy of the engine.
 type Policy struct {
 	// Policy is the transport-free part: guarantee, retention, lease, longest run, wait, fail-open and the rest.

@@ -152,7 +152,7 @@ func TestKeyedCallOfAnUnregisteredMethodIsRefused(t *testing.T) {
 func TestMessagesThatAreNoProtobufAreRefused(t *testing.T) {
 	w := start(t, setup{}, nil)
 
-	protect, err := interceptor.UnaryServerInterceptor(w.engine, interceptor.ScopeShared())
+	protect, err := interceptor.NewServer(w.engine, interceptor.ScopeShared())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func TestMessagesThatAreNoProtobufAreRefused(t *testing.T) {
 	runs := 0
 	ctx := incoming(t.Context(), interceptor.KeyHeader, "key")
 
-	resp, err := protect(ctx, "a text", &grpc.UnaryServerInfo{FullMethod: unaryCall}, func(context.Context, any) (any, error) {
+	resp, err := protect.Unary(ctx, "a text", &grpc.UnaryServerInfo{FullMethod: unaryCall}, func(context.Context, any) (any, error) {
 		runs++
 
 		return "another", nil
@@ -192,14 +192,14 @@ func TestResponseThatIsNoProtobufIsAmbiguous(t *testing.T) {
 func TestRequestThatCannotBeEncodedIsRefused(t *testing.T) {
 	w := start(t, setup{}, nil)
 
-	protect, err := interceptor.UnaryServerInterceptor(w.engine, interceptor.ScopeShared())
+	protect, err := interceptor.NewServer(w.engine, interceptor.ScopeShared())
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	req := &pb.SimpleRequest{ResponseStatus: &pb.EchoStatus{Message: "\xff"}}
 
-	_, err = protect(incoming(t.Context(), interceptor.KeyHeader, "key"), req, &grpc.UnaryServerInfo{FullMethod: unaryCall},
+	_, err = protect.Unary(incoming(t.Context(), interceptor.KeyHeader, "key"), req, &grpc.UnaryServerInfo{FullMethod: unaryCall},
 		func(context.Context, any) (any, error) {
 			t.Error("the handler ran")
 

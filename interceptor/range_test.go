@@ -81,7 +81,7 @@ func TestF68_EveryFieldOfAServersPolicyHoldsOverItsRangeOrIsRefused(t *testing.T
 		}
 
 		for _, p := range policies {
-			if _, err := interceptor.ServerOptions(engine(t), interceptor.ScopeShared(), interceptor.WithPolicy(p)); err == nil {
+			if _, err := interceptor.NewServer(engine(t), interceptor.ScopeShared(), interceptor.WithPolicy(p)); err == nil {
 				t.Errorf("%+v is accepted", p)
 			}
 		}
@@ -94,7 +94,7 @@ func TestF68_RetentionOfMethodsDownstreamHoldsOverItsRangeOrIsRefused(t *testing
 	for d, ok := range map[time.Duration]bool{
 		0: true, 1: true, century: true, -1: false, math.MinInt64: false, century + 1: false, math.MaxInt64: false,
 	} {
-		_, err := interceptor.ServerOptions(engine(t), interceptor.ScopeShared(), interceptor.WithDownstream(d, unaryCall))
+		_, err := interceptor.NewServer(engine(t), interceptor.ScopeShared(), interceptor.WithDownstream(d, unaryCall))
 		if (err == nil) != ok || err != nil && !strings.Contains(err.Error(), "at most 100 years") {
 			t.Errorf("WithDownstream(%v): %v", d, err)
 		}
@@ -113,7 +113,7 @@ func TestF68_EverySettingOfAnAnnotationHoldsOverItsRangeOrIsAProblem(t *testing.
 			setting := string(field.Name()) + value
 			_, service := declaration{method: method(setting)}.register(t)
 
-			err := interceptor.Validate(servicesOf(service), engine(t))
+			err := validate(servicesOf(service), engine(t))
 			if err == nil || !strings.Contains(err.Error(), string(service.FullName())) || !strings.Contains(err.Error(), "give ") {
 				t.Errorf("%s: %v; want what to give", setting, err)
 			}

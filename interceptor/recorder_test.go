@@ -164,7 +164,7 @@ func TestGoroutinesThatOutliveTheirHandlerChangeNothing(t *testing.T) {
 }
 
 func TestInterceptorWorksWithoutAServer(t *testing.T) {
-	protect, err := interceptor.UnaryServerInterceptor(engine(t), interceptor.ScopeShared())
+	protect, err := interceptor.NewServer(engine(t), interceptor.ScopeShared())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func TestInterceptorWorksWithoutAServer(t *testing.T) {
 	}
 
 	for range 2 {
-		resp, err := protect(incoming(t.Context(), interceptor.KeyHeader, "key"), payment(), &grpc.UnaryServerInfo{FullMethod: unaryCall}, handle)
+		resp, err := protect.Unary(incoming(t.Context(), interceptor.KeyHeader, "key"), payment(), &grpc.UnaryServerInfo{FullMethod: unaryCall}, handle)
 		if got, ok := resp.(*pb.SimpleResponse); err != nil || !ok || got.GetUsername() != "paid" {
 			t.Errorf("the answer is %v, %v", resp, err)
 		}
@@ -196,7 +196,7 @@ func TestInterceptorWorksWithoutAServer(t *testing.T) {
 		t.Errorf("the handler ran %d times", runs)
 	}
 
-	_, err = protect(incoming(t.Context(), interceptor.KeyHeader, "key"), otherPayment(), &grpc.UnaryServerInfo{FullMethod: unaryCall}, handle)
+	_, err = protect.Unary(incoming(t.Context(), interceptor.KeyHeader, "key"), otherPayment(), &grpc.UnaryServerInfo{FullMethod: unaryCall}, handle)
 	if status.Code(err) != codes.FailedPrecondition {
 		t.Errorf("another request got %v", err)
 	}

@@ -73,12 +73,12 @@ func TestRecoveryIsRefusedOnAStoreThatCannotSettle(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	_, err = interceptor.ServerOptions(engine, interceptor.ScopeShared(), interceptor.WithMethodPolicy(unaryCall, interceptor.Policy{
+	_, err = interceptor.NewServer(engine, interceptor.ScopeShared(), interceptor.WithMethodPolicy(unaryCall, interceptor.Policy{
 		Recover: func(context.Context, proto.Message, onlyonce.Record) (onlyonce.Finding, error) {
 			return onlyonce.StillUnknown(), nil
 		},
 	}))
 	if err == nil || !strings.Contains(err.Error(), unaryCall) || !strings.Contains(err.Error(), "Recover") {
-		t.Errorf("ServerOptions: %v, want an error that names the method and Recover", err)
+		t.Errorf("NewServer: %v, want an error that names the method and Recover", err)
 	}
 }

@@ -42,7 +42,7 @@ func TestSelectorChoosesTheMethodsOfAClient(t *testing.T) {
 }
 
 func TestSelectorChoosesTheMethodsOfAServer(t *testing.T) {
-	protect, err := interceptor.UnaryServerInterceptor(engine(t), interceptor.ScopeShared(), keyPolicy(interceptor.Policy{
+	protect, err := interceptor.NewServer(engine(t), interceptor.ScopeShared(), keyPolicy(interceptor.Policy{
 		Key: interceptor.KeyRequired,
 	})...)
 	if err != nil {
@@ -50,7 +50,7 @@ func TestSelectorChoosesTheMethodsOfAServer(t *testing.T) {
 	}
 
 	w := start(t, setup{
-		unprotected: true, before: []grpc.UnaryServerInterceptor{selector.UnaryServerInterceptor(protect, only(unaryCall))},
+		unprotected: true, before: []grpc.UnaryServerInterceptor{selector.UnaryServerInterceptor(protect.Unary, only(unaryCall))},
 	}, nil)
 
 	w.call(t.Context(), payment()).mustBe(t, keyMissing)

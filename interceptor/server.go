@@ -70,35 +70,34 @@ func WithUnrecordedMetadata(names ...string) ServerOption {
 	}
 }
 
-// ServerOptions returns the server options that put the interceptor behind those that are given before; see
-// [UnaryServerInterceptor].
-//
-//	protect, err := interceptor.ServerOptions(engine, scope)
-//	…
-//	server := grpc.NewServer(protect...)
-func ServerOptions(engine *onlyonce.Engine, scope Scope, opts ...ServerOption) ([]grpc.ServerOption, error) {
-	protect, err := UnaryServerInterceptor(engine, scope, opts...)
-	if err != nil {
-		return nil, err
-	}
+// Server is the server side of the kit for one engine, one scope and one set of options. See [NewServer].
+type Server struct {
+	*serverConfig
 
-	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(protect)}, nil
+	known    perMethod[*method]
+	trailers map[onlyonce.Status]metadata.MD // shared and never modified
+	replayed metadata.MD                     // as trailers
 }
 
-// UnaryServerInterceptor returns an interceptor that runs the handler of a keyed call once and answers every duplicate
-// from its record. Calls without a key go through unprotected, unless the method's policy has KeyRequired; streams are not
-// touched. It fails where a policy cannot hold, and reports every problem at once.
+// NewServer returns the server side of the kit. It fails if an option cannot hold, and reports every problem at once.
 //
-// What a .proto says of its methods, with the options of onlyonce/v1/options.proto, is found when they are called first, so
-// that it need not be known yet. A method for which it cannot hold is refused: its calls fail with INTERNAL, and the engine's
-// observer is told why. Use [Validate] to find that out before the server serves.
+//	protect, err := interceptor.NewServer(engine, interceptor.ScopeFromPeerURI(), opts...)
+//	…
+//	server := grpc.NewServer(
+//		grpc.ChainUnaryInterceptor(recovery, authenticate, protect.Unary),
+//		grpc.ChainStreamInterceptor(recoverStream, authenticateStream, protect.Stream),
+//	)
+//	paymentsv1.RegisterPaymentServiceServer(server, payments)
+//	…
+//	err = protect.Validate(server)
 //
-// A key comes by the metadata idempotency-key or in the request field that is marked as the key, or by both if they are equal.
-// Request fields that are marked as part of the scope are added to what the scope says: see [JoinScope].
+// Unary and Stream come last: an interceptor behind them runs for the first call of a key alone, and not for its duplicates. So
+// authentication, authorization and rate limits come before them.
 //
-// A call that has no scope, no acceptable key or no protobuf messages is rejected before it is executed; the engine's observer
-// sees it as any other.
-func UnaryServerInterceptor(engine *onlyonce.Engine, scope Scope, opts ...ServerOption) (grpc.UnaryServerInterceptor, error) {
+// The options of onlyonce/v1/options.proto in the .proto of a method are read at its first call, so its descriptor may be registered after
+// NewServer. A method whose options cannot hold is refused: its calls fail with INTERNAL, and the engine's observer gets the reason.
+// [Server.Validate] finds such methods before the server serves.
+func NewServer(engine *onlyonce.Engine, scope Scope, opts ...ServerOption) (*Server, error) {
 	config := newServerConfig(engine, opts)
 	config.scope = scope
 
@@ -106,9 +105,8 @@ func UnaryServerInterceptor(engine *onlyonce.Engine, scope Scope, opts ...Server
 		return nil, err
 	}
 
-	s := &server{serverConfig: config}
+	s := &Server{serverConfig: config, trailers: make(map[onlyonce.Status]metadata.MD), replayed: pair(ReplayedHeader, "true")}
 	s.known.find = config.method
-	s.trailers = make(map[onlyonce.Status]metadata.MD)
 
 	for _, status := range []onlyonce.Status{
 		onlyonce.StatusExecuted, onlyonce.StatusReplayed, onlyonce.StatusReleased, onlyonce.StatusUnknown,
@@ -117,9 +115,46 @@ func UnaryServerInterceptor(engine *onlyonce.Engine, scope Scope, opts ...Server
 		s.trailers[status] = pair(StatusTrailer, string(status))
 	}
 
-	s.replayed = pair(ReplayedHeader, "true")
+	return s, nil
+}
 
-	return s.intercept, nil
+// ServerOptions returns Unary and Stream as options of a server that has no other interceptors:
+//
+//	server := grpc.NewServer(protect.ServerOptions()...)
+//
+// Do not append other interceptors to them, since authentication would then come after the replay: see [NewServer].
+func (s *Server) ServerOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(s.Unary), grpc.ChainStreamInterceptor(s.Stream)}
+}
+
+// Unary is a grpc.UnaryServerInterceptor. It runs the handler of a keyed call once and answers every duplicate from the record. Calls
+// without a key are not protected, unless the method's policy has KeyRequired.
+//
+//   - The key is in the metadata idempotency-key, or in the request field that is marked as the key, or in both if they are equal.
+//   - Request fields that are marked as part of the scope are added to the scope: see [JoinScope].
+//   - A call without a scope, an acceptable key or protobuf messages is rejected before it runs. The engine's observer sees it like any
+//     other call.
+func (s *Server) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	m := s.known.get(info.FullMethod)
+
+	if m.key != KeyIgnored {
+		keys := metadata.ValueFromIncomingContext(ctx, KeyHeader)
+		if field, ok := m.keyField.in(req); len(keys) > 0 || m.key == KeyRequired || field != "" || !ok {
+			call := serverCall{
+				server: s, method: m, req: req, handler: handler,
+				caller: ctx, stream: grpc.ServerTransportStreamFromContext(ctx),
+			}
+
+			return call.serve(ctx, keys)
+		}
+	}
+
+	return s.unkeyed(ctx, req, handler)
+}
+
+// Stream is a grpc.StreamServerInterceptor.
+func (s *Server) Stream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	return handler(srv, stream)
 }
 
 func newServerConfig(engine *onlyonce.Engine, opts []ServerOption) *serverConfig {
@@ -176,35 +211,9 @@ func (c *serverConfig) validateOptions() error {
 	return errors.Join(errs...)
 }
 
-type server struct {
-	*serverConfig
-
-	known    perMethod[*method]
-	trailers map[onlyonce.Status]metadata.MD // shared and never modified
-	replayed metadata.MD                     // as trailers
-}
-
-func (s *server) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	m := s.known.get(info.FullMethod)
-
-	if m.key != KeyIgnored {
-		keys := metadata.ValueFromIncomingContext(ctx, KeyHeader)
-		if field, ok := m.keyField.in(req); len(keys) > 0 || m.key == KeyRequired || field != "" || !ok {
-			call := serverCall{
-				server: s, method: m, req: req, handler: handler,
-				caller: ctx, stream: grpc.ServerTransportStreamFromContext(ctx),
-			}
-
-			return call.serve(ctx, keys)
-		}
-	}
-
-	return s.unkeyed(ctx, req, handler)
-}
-
 // unkeyed calls the handler of a call that is not protected. What the contract says of calls, it must not say of this one,
 // should a client have sent a key all the same: a handler may pass on the metadata of another service.
-func (s *server) unkeyed(ctx context.Context, req any, handler grpc.UnaryHandler) (any, error) {
+func (s *Server) unkeyed(ctx context.Context, req any, handler grpc.UnaryHandler) (any, error) {
 	if len(metadata.ValueFromIncomingContext(ctx, KeyHeader)) > 0 {
 		if stream := grpc.ServerTransportStreamFromContext(ctx); stream != nil {
 			ctx = grpc.NewContextWithServerTransportStream(ctx, &silentStream{ServerTransportStream: stream})

@@ -18,7 +18,7 @@ import (
 
 // serverCall is one keyed call on a server.
 type serverCall struct {
-	server  *server
+	server  *Server
 	method  *method
 	req     any
 	handler grpc.UnaryHandler

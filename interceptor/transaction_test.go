@@ -11,7 +11,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/onlyonce-go/onlyonce"
-	"github.com/onlyonce-go/onlyonce/interceptor"
 	"github.com/onlyonce-go/onlyonce/internal/txstore"
 )
 
@@ -165,7 +164,7 @@ func TestMethodWithASingleTransactionHasToRequireAKey(t *testing.T) {
 				t.Fatal(err)
 			}
 
-			err = interceptor.Validate(servicesOf(service), e)
+			err = validate(servicesOf(service), e)
 			if complains {
 				mustName(t, err, "/Pay", "without a key", "require a key")
 			} else if err != nil {

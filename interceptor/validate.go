@@ -21,18 +21,16 @@ type ServiceInfoProvider interface {
 }
 
 // Validate checks every registered method of a server against its .proto, the options and the engine. It reports every problem at once,
-// each with the method or the field and what to do. Call it at start-up, when all services are registered, with the engine and the
-// options of UnaryServerInterceptor:
+// each with the method or the field and what to do. Call it at start-up, when all services are registered:
 //
-//	opts := []interceptor.ServerOption{interceptor.WithPolicy(policy)}
-//	protect, err := interceptor.UnaryServerInterceptor(engine, scope, opts...)
+//	protect, err := interceptor.NewServer(engine, scope, interceptor.WithPolicy(policy))
 //	…
-//	server := grpc.NewServer(grpc.ChainUnaryInterceptor(protect))
+//	server := grpc.NewServer(grpc.ChainUnaryInterceptor(protect.Unary), grpc.ChainStreamInterceptor(protect.Stream))
 //	paymentsv1.RegisterPaymentServiceServer(server, payments)
 //	…
-//	if err := interceptor.Validate(server, engine, opts...); err != nil {
+//	err = protect.Validate(server)
 //
-// Without it, a method that cannot hold what it promises is found by its first call, and refused.
+// Without Validate, a method whose options cannot hold is found by its first call, and refused.
 //
 // Validate also reports what no single call can show:
 //   - options for services and methods that are not registered, and streams that should have a key,
@@ -40,18 +38,13 @@ type ServiceInfoProvider interface {
 //   - a Retention or KeyLife that is shorter than the .proto promises clients,
 //   - settings of WithPolicy or WithServicePolicy that weaken the .proto of a method. To weaken it on purpose, use WithMethodPolicy: it
 //     may overrule everything in the .proto except retention and key_life.
-func Validate(server ServiceInfoProvider, engine *onlyonce.Engine, opts ...ServerOption) error {
+func (s *Server) Validate(server ServiceInfoProvider) error {
 	if server == nil {
 		return errors.New("interceptor: Validate needs a server, such as a *grpc.Server")
 	}
 
-	c := newServerConfig(engine, opts)
 	problems := problemList{seen: make(map[string]bool)}
-	problems.add(c.validateOptions())
-
-	if engine == nil {
-		return problems.join()
-	}
+	problems.add(s.validateOptions()) // again: descriptors may have been registered since NewServer
 
 	registered := server.GetServiceInfo()
 
@@ -61,11 +54,11 @@ func Validate(server ServiceInfoProvider, engine *onlyonce.Engine, opts ...Serve
 		})
 
 		for _, info := range methods {
-			problems.add(c.judgeMethod(service, info))
+			problems.add(s.judgeMethod(service, info))
 		}
 	}
 
-	problems.add(c.unregistered(registered))
+	problems.add(s.unregistered(registered))
 
 	return problems.join()
 }

@@ -260,7 +260,7 @@ func TestValidateFindsEveryProblemOfAnAnnotation(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			pkg, service := test.declared.register(t)
-			err := interceptor.Validate(servicesOf(service), engine(t))
+			err := validate(servicesOf(service), engine(t))
 
 			if test.want == nil {
 				if err != nil {
@@ -300,7 +300,7 @@ func TestValidateNamesEachMistakeAndItsRemedyAtOnce(t *testing.T) {
 			watch(method("key: KEY_USE_REQUIRED")),
 	}.register(t)
 
-	err := interceptor.Validate(servicesOf(service), engine(t))
+	err := validate(servicesOf(service), engine(t))
 	if err == nil {
 		t.Fatal("Validate finds nothing")
 	}
@@ -347,9 +347,9 @@ func TestValidateListsEveryProblemAtOnceAndEachOnce(t *testing.T) {
 		methods: rpc("Refund", "Request", method("guarantee: GUARANTEE_EXACTLY_ONCE")),
 	}.register(t)
 
-	err := interceptor.Validate(servicesOf(service), engine(t),
+	err := validate(servicesOf(service), engine(t),
 		interceptor.WithServicePolicy("nobody.v1.Nothing", interceptor.Policy{}),
-		interceptor.WithMethodPolicy("/"+string(service.FullName())+"/Nothing", interceptor.Policy{}),
+		interceptor.WithMethodPolicy("/nobody.v1.Other/Nothing", interceptor.Policy{}),
 	)
 	mustName(t, err, "Request.b", "Request.c", "retention is -1s", "lease is 0s", "max_attempts is 0", "EXACTLY_ONCE",
 		"nobody.v1.Nothing", "/Nothing")
@@ -421,7 +421,7 @@ func TestValidateJudgesOptionsByWhatIsRegistered(t *testing.T) {
 				server = servicesOf(service)
 			}
 
-			err := interceptor.Validate(server, engine(t), test.opts...)
+			err := validate(server, engine(t), test.opts...)
 			if test.want == nil && err != nil {
 				t.Errorf("Validate: %v", err)
 			}
@@ -437,15 +437,15 @@ func TestValidateTakesAServerOfGRPC(t *testing.T) {
 	server := grpc.NewServer()
 	bankv1.RegisterBankServiceServer(server, bankv1.UnimplementedBankServiceServer{})
 
-	if err := interceptor.Validate(server, engine(t)); err != nil {
+	if err := validate(server, engine(t)); err != nil {
 		t.Errorf("Validate: %v", err)
 	}
 
-	err := interceptor.Validate(server, engine(t), policy(onlyonce.Policy{Retention: 3 * time.Minute})...)
+	err := validate(server, engine(t), policy(onlyonce.Policy{Retention: 3 * time.Minute})...)
 	mustName(t, err, transferCall, "3m0s", "promises clients 48h0m0s")
 
-	mustName(t, interceptor.Validate(nil, engine(t)), "needs a server")
-	mustName(t, interceptor.Validate(server, nil), "needs an engine")
+	mustName(t, validate(nil, engine(t)), "needs a server")
+	mustName(t, validate(server, nil), "needs an engine")
 }
 
 func TestKeyRulesThatRefuseTheDeclaredUUIDsAreAProblem(t *testing.T) {
@@ -458,7 +458,7 @@ func TestKeyRulesThatRefuseTheDeclaredUUIDsAreAProblem(t *testing.T) {
 		"character 'a' at":    {Alphabet: "0123456789ABCDEF-"}, // they are lower-cased before
 		"40 to 64 characters": {MinLength: 40, MaxLength: 64},
 	} {
-		err := interceptor.Validate(servicesOf(service), engine(t), keyPolicy(interceptor.Policy{KeyRules: &rules})...)
+		err := validate(servicesOf(service), engine(t), keyPolicy(interceptor.Policy{KeyRules: &rules})...)
 		if want != "" {
 			mustName(t, err, pay, "keys are UUIDs", want, "allow 36 characters")
 		} else if err != nil {
@@ -475,7 +475,7 @@ func TestSettingOfALaterVersionIsAProblem(t *testing.T) {
 	proto.SetExtension(options, onlyoncev1.E_Method, later)
 
 	_, service := declaration{method: "[onlyonce.v1.method] { }", later: options}.register(t)
-	mustName(t, interceptor.Validate(servicesOf(service), engine(t)), "/Pay", "does not know")
+	mustName(t, validate(servicesOf(service), engine(t)), "/Pay", "does not know")
 }
 
 func TestOptionOfAnotherKindUnderTheSameNumberIsAProblem(t *testing.T) {
@@ -483,5 +483,5 @@ func TestOptionOfAnotherKindUnderTheSameNumberIsAProblem(t *testing.T) {
 	options.ProtoReflect().SetUnknown([]byte{0x92, 0xb6, 0x1c, 0x02, 0x08, 0xff}) // 58210, and not a message
 
 	_, service := declaration{later: options}.register(t)
-	mustName(t, interceptor.Validate(servicesOf(service), engine(t)), "/Pay", "cannot be read")
+	mustName(t, validate(servicesOf(service), engine(t)), "/Pay", "cannot be read")
 }

@@ -120,7 +120,7 @@ func TestValidateReportsWhatAnOptionOfManyMethodsTakesAwayFromTheProto(t *testin
 				{by: "WithServicePolicy", opts: []interceptor.ServerOption{ofServer, ofService}},
 				{opts: []interceptor.ServerOption{ofServer, ofService, interceptor.WithMethodPolicy(pay, w.given)}},
 			} {
-				err := interceptor.Validate(servicesOf(service), engine(t), test.opts...)
+				err := validate(servicesOf(service), engine(t), test.opts...)
 
 				if w.named == nil || test.by == "" {
 					if err != nil {
@@ -146,9 +146,9 @@ func TestServicePolicyMayOverruleTheOptionOfItsService(t *testing.T) {
 	_, service := declaration{pkg: pkg, service: "[onlyonce.v1.service] { key: KEY_USE_REQUIRED }"}.register(t)
 	optional := interceptor.Policy{Key: interceptor.KeyOptional}
 
-	if err := interceptor.Validate(servicesOf(service), engine(t), interceptor.WithServicePolicy(pkg+".Bank", optional)); err != nil {
+	if err := validate(servicesOf(service), engine(t), interceptor.WithServicePolicy(pkg+".Bank", optional)); err != nil {
 		t.Errorf("Validate: %v", err)
 	}
 
-	mustName(t, interceptor.Validate(servicesOf(service), engine(t), interceptor.WithPolicy(optional)), "WithPolicy sets KeyOptional")
+	mustName(t, validate(servicesOf(service), engine(t), interceptor.WithPolicy(optional)), "WithPolicy sets KeyOptional")
 }

@@ -50,11 +50,6 @@ func serveCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 
 	reflection.Register(server)
 
-	// What cannot hold in the .proto, or not with this engine, is better found now than by the first call.
-	if err := interceptor.Validate(server, engine); err != nil {
-		return err // it says what is wrong, and where
-	}
-
 	listener, err := net.Listen("tcp", *addr) //nolint:noctx // there is nothing to cancel
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)

@@ -19,24 +19,25 @@ import (
 func newServer(
 	engine *onlyonce.Engine, scope interceptor.Scope, service paymentsv1.PaymentServiceServer, policy ...interceptor.ServerOption,
 ) (*grpc.Server, error) {
-	var opts []grpc.ServerOption
+	// A broken connection is noticed by its reset; keepalive is for those that vanish without one.
+	opts := []grpc.ServerOption{grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute})}
 
-	if engine != nil {
-		protect, err := interceptor.ServerOptions(engine, scope, policy...)
-		if err != nil {
-			return nil, fmt.Errorf("protecting the server: %w", err)
-		}
+	if engine == nil {
+		server := grpc.NewServer(opts...)
+		paymentsv1.RegisterPaymentServiceServer(server, service)
 
-		opts = protect
+		return server, nil
 	}
 
-	// A broken connection is noticed by its reset; keepalive is for those that vanish without one.
-	opts = append(opts, grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute}))
+	protect, err := interceptor.NewServer(engine, scope, policy...)
+	if err != nil {
+		return nil, fmt.Errorf("protecting the server: %w", err)
+	}
 
-	server := grpc.NewServer(opts...)
+	server := grpc.NewServer(append(opts, protect.ServerOptions()...)...)
 	paymentsv1.RegisterPaymentServiceServer(server, service)
 
-	return server, nil
+	return server, protect.Validate(server) // before it serves: each problem with its method
 }
 
 // oneParty is the scope of all clients of this example. A real service tells its callers apart, with ScopeFromPeerURI or with

@@ -34,10 +34,6 @@ func startPlain(t *testing.T) (paymentsv1.PaymentServiceClient, *ledger.Ledger) 
 		t.Fatal(err)
 	}
 
-	if err := interceptor.Validate(server, engine); err != nil {
-		t.Errorf("Validate: %v", err)
-	}
-
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -26,12 +26,12 @@ func NewServer() (*grpc.Server, *onlyonce.Engine, error) {
 		return nil, nil, err
 	}
 
-	protect, err := interceptor.ServerOptions(engine, interceptor.ScopeShared())
+	protect, err := interceptor.NewServer(engine, interceptor.ScopeShared())
 	if err != nil {
 		return nil, nil, err
 	}
 
-	server := grpc.NewServer(protect...)
+	server := grpc.NewServer(protect.ServerOptions()...)
 
 	return server, engine, nil
 }

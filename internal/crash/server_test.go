@@ -175,12 +175,12 @@ func build(
 		policy.Recover = service.recover
 	}
 
-	protect, err := interceptor.UnaryServerInterceptor(engine, scope, interceptor.WithPolicy(policy))
+	protect, err := interceptor.NewServer(engine, scope, interceptor.WithPolicy(policy))
 	if err != nil {
 		return nil, nil, err
 	}
 
-	server := grpc.NewServer(grpc.ChainUnaryInterceptor(probe.outside, protect, probe.inside), grpc.WaitForHandlers(true))
+	server := grpc.NewServer(grpc.ChainUnaryInterceptor(probe.outside, protect.Unary, probe.inside), grpc.WaitForHandlers(true))
 	pb.RegisterTestServiceServer(server, service)
 
 	return engine, server, nil

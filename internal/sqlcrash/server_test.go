@@ -204,7 +204,7 @@ func build(config *serverConfig, probe *probe, records *sqlstore.Store, db *sql.
 		policy.Recover = service.recover
 	}
 
-	protect, err := interceptor.UnaryServerInterceptor(engine,
+	protect, err := interceptor.NewServer(engine,
 		interceptor.ScopeFunc(func(context.Context) (string, error) { return theScope, nil }),
 		interceptor.WithPolicy(interceptor.Policy{Key: interceptor.KeyRequired}),
 		interceptor.WithMethodPolicy(methodOf(single), policy),
@@ -215,7 +215,7 @@ func build(config *serverConfig, probe *probe, records *sqlstore.Store, db *sql.
 		return nil, nil, err
 	}
 
-	server := grpc.NewServer(grpc.ChainUnaryInterceptor(probe.outside, protect, probe.inside), grpc.WaitForHandlers(true))
+	server := grpc.NewServer(grpc.ChainUnaryInterceptor(probe.outside, protect.Unary, probe.inside), grpc.WaitForHandlers(true))
 	pb.RegisterTestServiceServer(server, service)
 
 	return engine, server, nil

@@ -58,10 +58,11 @@ type Service struct {
 	// Server is where handlers are registered.
 	Server *grpc.Server
 
-	engine *onlyonce.Engine // nil without the kit
-	trace  *Trace
-	stdout io.Writer
-	close  []func() error
+	engine  *onlyonce.Engine    // nil without the kit
+	protect *interceptor.Server // nil without the kit
+	trace   *Trace
+	stdout  io.Writer
+	close   []func() error
 }
 
 // Definition is what differs between services.
@@ -101,8 +102,8 @@ func Run(ctx context.Context, config *Config, definition Definition, stdout, std
 		return err
 	}
 
-	if s.engine != nil {
-		if err := interceptor.Validate(s.Server, s.engine, definition.options()...); err != nil {
+	if s.protect != nil {
+		if err := s.protect.Validate(s.Server); err != nil {
 			return err // it says what is wrong, and where
 		}
 	}
@@ -166,12 +167,12 @@ func (s *Service) open(ctx context.Context, definition *Definition, stderr io.Wr
 	}
 
 	// All callers of this example are one party. A real service tells them apart, with ScopeFromPeerURI say.
-	protect, err := interceptor.ServerOptions(s.engine, interceptor.ScopeShared(), definition.options()...)
+	s.protect, err = interceptor.NewServer(s.engine, interceptor.ScopeShared(), definition.options()...)
 	if err != nil {
 		return err // it says what is wrong
 	}
 
-	s.Server = grpc.NewServer(protect...)
+	s.Server = grpc.NewServer(s.protect.ServerOptions()...)
 
 	return nil
 }
@@ -224,7 +225,7 @@ func (s *Service) stop(ctx context.Context) error {
 	defer cancel()
 
 	var err error
-	if s.engine != nil {
+	if s.protect != nil {
 		err = s.engine.Drain(bounded)
 	}
 
