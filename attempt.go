@@ -92,6 +92,10 @@ func (a *attempt) execute() (Reply, error) {
 func (a *attempt) identify() error {
 	call, e := a.call, a.engine
 
+	if call.Key == "" {
+		return reject(ReasonKeyMissing, noKey, nil)
+	}
+
 	if err := (KeyRules{}).Check(call.Key); err != nil {
 		return reject(ReasonKeyInvalid, err.Error(), nil)
 	}
@@ -127,9 +131,13 @@ func (a *attempt) identify() error {
 	}
 
 	if call.TimeOrdered {
+		if err := a.policy.validateTimeOrdered(); err != nil {
+			return &misconfiguredError{fmt.Errorf("%s: %w", call.Method, err)}
+		}
+
 		var refused *Rejection
 
-		a.window, refused = keyWindowOf(call.Key, a.policy.withKeyLife().KeyLife, time.Now())
+		a.window, refused = keyWindowOf(call.Key, a.policy.whole().KeyLife, time.Now())
 		if refused != nil {
 			return refused
 		}
@@ -204,7 +212,7 @@ func (a *attempt) permit(rec *store.Record) error {
 // answerFrom answers the call from a record of its key that has come to an end.
 func (a *attempt) answerFrom(rec *store.Record) (Reply, error) {
 	if a.claim.Fingerprint.Differs(rec.Fingerprint) {
-		return Reply{}, rejectReused()
+		return Reply{}, rejectReused(firstOf(rec, false)) // a record whose lease is alive has not come to an end
 	}
 
 	a.noteScheme(rec)
@@ -224,9 +232,9 @@ func (a *attempt) answerFrom(rec *store.Record) (Reply, error) {
 
 	switch out.Kind {
 	case outcome.KindAnswer:
-		return Reply{Status: StatusReplayed, Body: out.Body, Code: out.Code, ExecutedAt: rec.EndedAt}, nil
+		return Reply{Status: StatusReplayed, Body: out.Body, Code: out.Code, ExecutedAt: rec.EndedAt, Retention: rec.Retention}, nil
 	case outcome.KindNotStored:
-		return Reply{}, rejectNotStored(out.Code)
+		return Reply{}, rejectNotStored(out.Code, rec.Retention)
 	case outcome.KindNote:
 		return Reply{}, rejectStoreError(fmt.Errorf("onlyonce: a completed record holds a note: %w", store.ErrUnreadable))
 	default:

@@ -114,7 +114,7 @@ func (a *attempt) answer(how move) (Reply, error) {
 	case moveReused:
 		// The flight was about another request than the record: its followers may well be the record's own, so they
 		// start over.
-		return Reply{}, rejectReused()
+		return Reply{}, rejectReused(firstOf(&a.result.Record, a.result.Record.LeaseAlive(a.result.Now)))
 	case moveExpired:
 		rejection := rejectExpired()
 		a.land(landing{kind: landedRejection, rejection: rejection})

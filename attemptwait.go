@@ -144,7 +144,7 @@ func (a *attempt) follow(f *flight.Flight[landing]) (Reply, bool, error) {
 			return a.answerLanding(&seen)
 		case flight.Running, flight.Recovering:
 			if a.claim.Fingerprint.Differs(seen.Fingerprint) {
-				return Reply{}, false, rejectReused()
+				return Reply{}, false, rejectReused(firstIn(seen.Phase))
 			}
 
 			if err := a.permit(nil); err != nil {
@@ -190,7 +190,7 @@ func (a *attempt) followUntil(phase flight.Phase) (time.Time, bool) {
 func (a *attempt) turnAway(f *flight.Flight[landing], message string) error {
 	if seen := a.engine.flights.View(&a.claim.Key, f); seen.Phase != flight.Claiming && seen.Phase != flight.Blocked {
 		if a.claim.Fingerprint.Differs(seen.Fingerprint) {
-			return rejectReused()
+			return rejectReused(firstIn(seen.Phase))
 		}
 
 		if err := a.permit(nil); err != nil {
@@ -199,6 +199,24 @@ func (a *attempt) turnAway(f *flight.Flight[landing], message string) error {
 	}
 
 	return rejectInProgress(message)
+}
+
+// firstIn returns the state of the request of a flight in a phase.
+func firstIn(phase flight.Phase) first {
+	if phase == flight.Running {
+		return firstRunning
+	}
+
+	return firstUnknown
+}
+
+// firstEnded returns the state of a request whose run left no outcome.
+func firstEnded(status Status) first {
+	if status == StatusReleased {
+		return firstReleased
+	}
+
+	return firstUnknown
 }
 
 // answerLanding answers a follower with what its flight has come to.
@@ -212,7 +230,7 @@ func (a *attempt) answerLanding(seen *flight.View[landing]) (Reply, bool, error)
 		return reply, false, err
 	case landedReply:
 		if a.claim.Fingerprint.Differs(seen.Fingerprint) {
-			return Reply{}, false, rejectReused()
+			return Reply{}, false, rejectReused(firstEnded(how.reply.Status))
 		}
 
 		if err := a.permit(nil); err != nil {

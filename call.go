@@ -10,7 +10,7 @@ import (
 type Call struct {
 	// Scope, Method and Key are the identity of the call. Scope separates callers who must not see each other's answers;
 	// it is empty where all callers share. Key is 1 to 255 printable ASCII characters, Scope and Method are any bytes. Do not
-	// build Method from client input: it appears in records and events.
+	// build Method from client input: it appears in records and events. A call without a key is rejected with ReasonKeyMissing.
 	Scope, Method, Key string
 	// TimeOrdered declares that Key is a UUID of version 7, as NewKey makes them, and that its time counts:
 	//   - A key that is older than Policy.KeyLife less a tolerance makes no record. With a record, the call is treated as any other.

@@ -35,7 +35,7 @@ const (
 //
 // The result of the function decides what later calls with the same identity and request get:
 //   - A result without error is recorded and returned to them.
-//   - An error that the function marked with [Final] is recorded. They get its text as a [*RecordedError].
+//   - An error that the function marked with [Final] is recorded, and so is [ErrStepUsed]. They get its text as a [*RecordedError].
 //   - An error marked with [NotExecuted] releases the key: the next call runs.
 //   - Any other error is ambiguous. Under AtMostOnce they get [ReasonOutcomeUnknown]. Otherwise the next call runs again.
 //
@@ -108,6 +108,10 @@ func classify(body []byte, err error) Outcome {
 
 	out := Outcome{Code: codeError, Err: err, KeepWrites: KeepsWrites(err)}
 	out.Class, out.Marked = MarkedClass(err)
+
+	if !out.Marked && errors.Is(err, ErrStepUsed) {
+		out.Class = ClassDefinite // every run of this call fails like this
+	}
 
 	if out.Class == ClassDefinite {
 		out.Body = []byte(err.Error())

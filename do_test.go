@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -147,7 +148,7 @@ func TestF35BadKeyIsRefusedBeforeTheStoreIsAsked(t *testing.T) {
 
 	var p payments
 
-	for _, key := range []string{"", "a b", "ü", "a\n", string(make([]byte, 10)), fmt.Sprintf("%0256d", 1)} {
+	for _, key := range []string{"a b", "ü", "a\n", string(make([]byte, 10)), fmt.Sprintf("%0256d", 1)} {
 		got := do(t, e, pay(key), p.do)
 		got.mustBeRejected(t, onlyonce.ReasonKeyInvalid)
 
@@ -177,8 +178,8 @@ func TestOutcomeOfForeignErrors(t *testing.T) {
 	for reason, want := range map[onlyonce.Reason]onlyonce.Verdict{
 		onlyonce.ReasonKeyMissing:       onlyonce.VerdictFinal,
 		onlyonce.ReasonKeyInvalid:       onlyonce.VerdictFinal,
-		onlyonce.ReasonKeyReused:        onlyonce.VerdictFinal,
-		onlyonce.ReasonKeyExpired:       onlyonce.VerdictFinal,
+		onlyonce.ReasonKeyReused:        onlyonce.VerdictUnknown,
+		onlyonce.ReasonKeyExpired:       onlyonce.VerdictUnknown,
 		onlyonce.ReasonScopeMissing:     onlyonce.VerdictUnknown,
 		onlyonce.ReasonInProgress:       onlyonce.VerdictUnknown,
 		onlyonce.ReasonLeaseLost:        onlyonce.VerdictUnknown,
@@ -212,9 +213,24 @@ func TestRejectionsCanBeRecognised(t *testing.T) {
 		t.Errorf("the reason is %q", got)
 	}
 
-	if want := "paying: IDEMPOTENCY_IN_PROGRESS: retry with the same key: store: full"; err.Error() != want {
+	// The store's own error is not for callers.
+	if want := "paying: IDEMPOTENCY_IN_PROGRESS: retry with the same key"; err.Error() != want {
 		t.Errorf("%q, want %q", err, want)
 	}
+}
+
+// F87: a call without a key is not a call with a bad one.
+func TestF87CallWithoutAKeyIsRejectedAsMissing(t *testing.T) {
+	t.Parallel()
+
+	var p payments
+
+	got := do(t, newEngine(t, memstore.New()), pay(""), p.do)
+	if rejection := got.rejection(t, onlyonce.ReasonKeyMissing); !strings.Contains(rejection.Message, "send one key per operation") {
+		t.Errorf("the message is %q", rejection.Message)
+	}
+
+	p.mustHaveRun(t, 0)
 }
 
 func TestF41FullStoreRefusesANewKeyAndServesTheOldOnes(t *testing.T) {

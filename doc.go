@@ -23,7 +23,8 @@
 //
 // The end of a lease is not written. The record still has the state RUNNING, and its readers compare the lease with the store's clock. A
 // record that is RUNNING or UNKNOWN lives for the store's unknown retention, which is configurable and longer than any retention. Every
-// other record is kept for the retention that it was claimed with, whoever settled it.
+// other record is kept for the retention that it was claimed with, whoever settled it. Only an error that a run has returned may have a
+// retention of its own: [Policy].ErrorRetention.
 //
 // A call claims its key. The record decides what happens next:
 //

@@ -13,11 +13,14 @@ type Reason string
 
 // The reasons for which a call is rejected.
 const (
-	// ReasonKeyMissing means that the method requires a key and the call has none.
+	// ReasonKeyMissing means that the method requires a key and the call has no key. Engine.Do always requires a key.
 	ReasonKeyMissing Reason = "IDEMPOTENCY_KEY_MISSING"
+	// ReasonNotSupported means that the call has a key, or its method requires a key, and the transport cannot protect the call: it is a
+	// stream, or its messages cannot be recorded. Nothing was executed, and every other attempt gets the same answer.
+	ReasonNotSupported Reason = "IDEMPOTENCY_NOT_SUPPORTED"
 	// ReasonKeyInvalid means that the key breaks the key rules, or that several differing keys were sent.
 	ReasonKeyInvalid Reason = "IDEMPOTENCY_KEY_INVALID"
-	// ReasonKeyReused means that the key belongs to another request.
+	// ReasonKeyReused means that the key belongs to another request, whatever became of that request: see Rejection.Metadata.
 	ReasonKeyReused Reason = "IDEMPOTENCY_KEY_REUSED"
 	// ReasonKeyExpired means that the key is time-ordered and too old to run, and that there is no record of it. The record may have
 	// expired.
@@ -59,23 +62,21 @@ type Rejection struct {
 	// RetryAfter is how long to wait before the next try with the same key, jittered. Zero means that another try is of no use.
 	RetryAfter time.Duration
 	// Metadata are further facts. It may be nil.
+	//   - "first" comes with ReasonKeyReused. It is the state of the first request with the key: "completed", "running", "unknown" or
+	//     "released".
 	//   - "since" comes with ReasonOutcomeUnknown. It is a time in RFC 3339.
 	//   - "original_code" comes with ReasonOutcomeNotStored, and with ReasonOutcomeUnknown where it is known. It is the code that the
 	//     earlier run ended with.
 	Metadata map[string]string
-	// Cause is the error behind the rejection, or nil. It is never sent to a caller.
+	// Retention comes with ReasonOutcomeNotStored. It is how long the record is kept after the end of its run.
+	Retention time.Duration
+	// Cause is the error behind the rejection, such as an error of the store, or nil. It is for operators: it is never sent to a caller, and
+	// not in the text of Error.
 	Cause error
 }
 
-// Error returns the reason, the message and the cause.
-func (r *Rejection) Error() string {
-	text := string(r.Reason) + ": " + r.Message
-	if r.Cause != nil {
-		text += ": " + r.Cause.Error()
-	}
-
-	return text
-}
+// Error returns the reason and the message. The text may be sent to callers.
+func (r *Rejection) Error() string { return string(r.Reason) + ": " + r.Message }
 
 // Is reports whether target is the rejection's Reason.
 func (r *Rejection) Is(target error) bool {
@@ -87,13 +88,14 @@ func (r *Rejection) Is(target error) bool {
 // Unwrap returns the cause.
 func (r *Rejection) Unwrap() error { return r.Cause }
 
-// Verdict returns what the rejection means for the key. [VerdictOf] calls it.
+// Verdict returns the verdict of the rejection. [VerdictOf] calls it. ReasonKeyReused and ReasonKeyExpired are VerdictUnknown: the key may
+// have been used for an operation, and a new key might repeat it.
 func (r *Rejection) Verdict() Verdict {
 	switch r.Reason {
-	case ReasonKeyMissing, ReasonKeyInvalid, ReasonKeyReused, ReasonKeyExpired:
+	case ReasonKeyMissing, ReasonNotSupported, ReasonKeyInvalid:
 		return VerdictFinal
-	case ReasonScopeMissing, ReasonInProgress, ReasonLeaseLost, ReasonOutcomeUnknown, ReasonOutcomeNotStored, ReasonStoreUnavailable,
-		ReasonStoreFull, ReasonRecordUnreadable, ReasonRecordNewer:
+	case ReasonKeyReused, ReasonKeyExpired, ReasonScopeMissing, ReasonInProgress, ReasonLeaseLost, ReasonOutcomeUnknown,
+		ReasonOutcomeNotStored, ReasonStoreUnavailable, ReasonStoreFull, ReasonRecordUnreadable, ReasonRecordNewer:
 		return VerdictUnknown
 	default:
 		return VerdictUnknown

@@ -88,7 +88,7 @@ type Event struct {
 	Fence uint64
 	// Total is the time that the call took in the engine; Run is the handler's part of it. They are set on an EventCall.
 	Total, Run time.Duration
-	// Err is the error behind the event, or nil.
+	// Err is the error behind the event, or nil. The cause of a *Rejection is not in its text: see Rejection.Cause.
 	Err error
 }
 

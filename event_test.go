@@ -193,6 +193,14 @@ func TestSlogObserverWritesWhatItKnowsAtTheLevelItDeserves(t *testing.T) {
 			},
 			`level=INFO msg="onlyonce: call" method=/pay status=rejected reason=IDEMPOTENCY_KEY_REUSED total=0s error="the line is dead"`,
 		},
+		{
+			onlyonce.Event{
+				Kind: onlyonce.EventCall, Method: "/pay", Status: onlyonce.StatusRejected, Reason: onlyonce.ReasonStoreUnavailable,
+				Err: &onlyonce.Rejection{Reason: onlyonce.ReasonStoreUnavailable, Message: "retry", Cause: errLine},
+			},
+			`level=INFO msg="onlyonce: call" method=/pay status=rejected reason=IDEMPOTENCY_STORE_UNAVAILABLE total=0s ` +
+				`error="IDEMPOTENCY_STORE_UNAVAILABLE: retry" cause="the line is dead"`,
+		},
 		{ended(onlyonce.StatusReleased), `level=INFO msg="onlyonce: call" method=/pay status=released total=0s`},
 		{ended(onlyonce.StatusUnknown), `level=WARN msg="onlyonce: call" method=/pay status=unknown total=0s`},
 		{ended(onlyonce.StatusUnrecorded), `level=WARN msg="onlyonce: call" method=/pay status=unrecorded total=0s`},

@@ -79,14 +79,14 @@ func ExampleVerdictOf() {
 		case onlyonce.VerdictFinal:
 			fmt.Println("this is the answer; a new key is a new payment")
 		case onlyonce.VerdictNotExecuted:
-			fmt.Println("nothing happened; try again")
+			fmt.Println("this call had no effect; try again with the same key")
 		case onlyonce.VerdictUnknown:
-			fmt.Println("it may have happened; ask again with the same key, never with another")
+			fmt.Println("it may have happened; find out, and never use another key")
 		}
 	}
 	// Output:
 	// this is the answer; a new key is a new payment
 	// this is the answer; a new key is a new payment
-	// nothing happened; try again
-	// it may have happened; ask again with the same key, never with another
+	// this call had no effect; try again with the same key
+	// it may have happened; find out, and never use another key
 }

@@ -81,6 +81,7 @@ func ExampleEngine_Do() {
 			}
 
 			code, ok := map[onlyonce.Reason]int{
+				onlyonce.ReasonKeyMissing:       http.StatusBadRequest,
 				onlyonce.ReasonKeyInvalid:       http.StatusBadRequest,
 				onlyonce.ReasonKeyReused:        http.StatusUnprocessableEntity,
 				onlyonce.ReasonKeyExpired:       http.StatusUnprocessableEntity,
@@ -128,12 +129,14 @@ func ExampleEngine_Do() {
 	post("order-1", "99 EUR")
 	post("order-2", "0 EUR")
 	post("order-2", "0 EUR")
+	post("", "10 EUR")
 	// Output:
 	// 200 executed: payment 1
 	// 200 replayed: payment 1
-	// 422 rejected: this idempotency key belongs to another request; use a new key for a new operation
+	// 422 rejected: this idempotency key belongs to another request, which has been answered; use a new key only for a new operation
 	// 422 executed: there is nothing to pay
 	// 422 replayed: there is nothing to pay
+	// 400 rejected: this call has no idempotency key; send one key per operation, the same on every retry
 }
 
 // A consumer of a queue that delivers at least once. The message's id is the key.

@@ -39,8 +39,8 @@ func TestF24OtherRequestUnderTheSameKeyIsRefusedInEveryState(t *testing.T) {
 						t.Errorf("RetryAfter = %v: trying again is of no use", rejection.RetryAfter)
 					}
 
-					if got := onlyonce.VerdictOf(rejection); got != onlyonce.VerdictFinal {
-						t.Errorf("VerdictOf = %v, want final", got)
+					if got := onlyonce.VerdictOf(rejection); got != onlyonce.VerdictUnknown {
+						t.Errorf("VerdictOf = %v, want unknown", got)
 					}
 				}
 

@@ -87,7 +87,7 @@ func TestF29OldTimeOrderedKeyIsLookedUpAndNeverClaimed(t *testing.T) {
 
 				for range 2 {
 					rejection := do(t, e, call, p.do).rejection(t, onlyonce.ReasonKeyExpired)
-					if rejection.RetryAfter != 0 || rejection.Verdict() != onlyonce.VerdictFinal {
+					if rejection.RetryAfter != 0 || rejection.Verdict() != onlyonce.VerdictUnknown {
 						t.Errorf("the rejection is %+v", rejection)
 					}
 				}

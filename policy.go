@@ -124,6 +124,17 @@ type Policy struct {
 	// The default is 24 hours; the range is MaxRun to 100 years, and at most the store's unknown retention where it has one. A record
 	// whose outcome is unknown has no retention.
 	Retention time.Duration
+	// ErrorRetention is how long a definite outcome that is an error is kept. The default is Retention; the range is MaxRun to Retention. A
+	// shorter time lets an answer such as "not found" expire early, and frees a predictable key early.
+	//
+	// After ErrorRetention the key is free, and its next call runs with any request. Meanwhile a client may have accepted the error as
+	// final and sent the operation with a new key. If it then sends the old key again, the operation happens twice.
+	//   - Choose a longer time than clients retry.
+	//   - Calls with time-ordered keys need an ErrorRetention of at least KeyLife, so that their keys never run again.
+	//   - Errors that may have had an effect are kept for Retention: errors that are marked with Final or KeepWrites, and errors of a run that
+	//     followed a run with an unknown outcome. So Engine.Do keeps all recorded errors except ErrStepUsed for Retention.
+	//   - An outcome from Resolve or from a recovery function is kept for Retention.
+	ErrorRetention time.Duration
 	// KeyLife is how old a time-ordered key may be that still makes a record: see Call.TimeOrdered. Calls with other keys do not use it.
 	// The default is Retention or 24 hours, whichever is less; the range is a millisecond to Retention.
 	//
@@ -164,6 +175,7 @@ func (p Policy) Over(wider Policy) Policy {
 		TransactionMode: cmp.Or(p.TransactionMode, wider.TransactionMode),
 		MaxAttempts:     cmp.Or(p.MaxAttempts, wider.MaxAttempts),
 		Retention:       cmp.Or(p.Retention, wider.Retention),
+		ErrorRetention:  cmp.Or(p.ErrorRetention, wider.ErrorRetention),
 		KeyLife:         cmp.Or(p.KeyLife, wider.KeyLife),
 		Lease:           cmp.Or(p.Lease, wider.Lease),
 		MaxRun:          cmp.Or(p.MaxRun, wider.MaxRun),
@@ -174,7 +186,7 @@ func (p Policy) Over(wider Policy) Policy {
 	}
 }
 
-// builtinPolicy has no KeyLife: its default depends on the Retention of the narrower policy. See withKeyLife.
+// builtinPolicy has no ErrorRetention and no KeyLife: their defaults depend on the Retention of the narrower policy. See whole.
 func builtinPolicy() Policy {
 	return Policy{
 		Guarantee:       AtMostOnce,
@@ -190,16 +202,49 @@ func builtinPolicy() Policy {
 	}
 }
 
-// withKeyLife sets the default of KeyLife, once no narrower policy can set Retention any more.
-func (p Policy) withKeyLife() Policy {
-	if p.KeyLife == 0 {
-		p.KeyLife = min(p.Retention, DefaultKeyLife)
-	}
+// whole sets the defaults that depend on Retention, once no narrower policy can set it any more.
+func (p Policy) whole() Policy {
+	p.ErrorRetention = cmp.Or(p.ErrorRetention, p.Retention)
+	p.KeyLife = cmp.Or(p.KeyLife, min(p.Retention, DefaultKeyLife))
 
 	return p
 }
 
-// validate reports everything that cannot hold on a store. No field of the policy is unset, except KeyLife.
+// outcomeRetention is how long the outcome of a call is kept. Zero means Retention, which the record has from its claim. The record of a
+// possible effect is not kept for less time, because the effect could happen again after it.
+func (p Policy) outcomeRetention(out *Outcome, timeOrdered bool) time.Duration {
+	if out.Marked || out.KeepWrites {
+		return 0
+	}
+
+	retention := out.Retention
+	if retention == 0 && out.Err != nil {
+		retention = p.ErrorRetention
+	}
+
+	if timeOrdered && retention > 0 {
+		retention = max(retention, p.whole().KeyLife) // no key runs again: see validateTimeOrdered
+	}
+
+	if retention <= 0 || retention >= p.Retention {
+		return 0
+	}
+
+	return max(retention, minSpan)
+}
+
+// validateTimeOrdered reports a policy under which a time-ordered key could run again. While a key is young enough to make a record, the
+// record of its outcome must not expire.
+func (p Policy) validateTimeOrdered() error {
+	if p = p.whole(); p.ErrorRetention < p.KeyLife {
+		return fmt.Errorf("onlyonce: ErrorRetention is %v and time-ordered keys make records for KeyLife, which is %v, so a key could run "+
+			"again: give an ErrorRetention of at least KeyLife, or a shorter KeyLife", p.ErrorRetention, p.KeyLife)
+	}
+
+	return nil
+}
+
+// validate reports everything that cannot hold on a store. No field of the policy is unset, except ErrorRetention and KeyLife.
 func (p Policy) validate(can *store.Capabilities) error {
 	var c complaints
 
@@ -247,6 +292,11 @@ func (p Policy) validateGuarantee(c *complaints, can *store.Capabilities) {
 func (p Policy) validateRetention(c *complaints, unknown time.Duration) {
 	if p.Retention < p.MaxRun || p.Retention > maxRetention {
 		c.addf("Retention is %v: give at least MaxRun, which is %v, and at most 100 years", p.Retention, p.MaxRun)
+	}
+
+	if p.ErrorRetention != 0 && (p.ErrorRetention < p.MaxRun || p.ErrorRetention > p.Retention) {
+		c.addf("ErrorRetention is %v: give at least MaxRun, which is %v, and at most Retention, which is %v",
+			p.ErrorRetention, p.MaxRun, p.Retention)
 	}
 
 	if p.KeyLife != 0 && (p.KeyLife < minSpan || p.KeyLife > p.Retention) {

@@ -43,6 +43,13 @@ func policySpans() map[string]span[onlyonce.Policy] {
 				{Retention: math.MaxInt64},
 			},
 		},
+		"ErrorRetention": {
+			[]onlyonce.Policy{{ErrorRetention: onlyonce.DefaultMaxRun}, {ErrorRetention: day}, {ErrorRetention: century, Retention: century}},
+			[]onlyonce.Policy{
+				{ErrorRetention: -1}, {ErrorRetention: math.MinInt64}, {ErrorRetention: onlyonce.DefaultMaxRun - 1}, {ErrorRetention: day + 1},
+				{ErrorRetention: math.MaxInt64},
+			},
+		},
 		"KeyLife": {
 			[]onlyonce.Policy{{KeyLife: time.Millisecond}, {KeyLife: day}, {KeyLife: century, Retention: century}},
 			[]onlyonce.Policy{

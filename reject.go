@@ -19,8 +19,8 @@ func retryDelay(reason Reason) time.Duration {
 		return 2 * time.Second
 	case ReasonOutcomeUnknown:
 		return time.Minute
-	case ReasonKeyMissing, ReasonKeyInvalid, ReasonKeyReused, ReasonKeyExpired, ReasonOutcomeNotStored, ReasonScopeMissing,
-		ReasonRecordUnreadable:
+	case ReasonKeyMissing, ReasonNotSupported, ReasonKeyInvalid, ReasonKeyReused, ReasonKeyExpired, ReasonOutcomeNotStored,
+		ReasonScopeMissing, ReasonRecordUnreadable:
 		return 0
 	default:
 		return 0
@@ -48,6 +48,9 @@ func (r *Rejection) again() *Rejection {
 	return &other
 }
 
+// noKey is the message for a call without a key.
+const noKey = "this call has no idempotency key; send one key per operation, the same on every retry"
+
 // inProgress is the message about a call that runs elsewhere.
 const inProgress = "a call with this idempotency key is in progress; retry with the same key to get its outcome"
 
@@ -55,8 +58,51 @@ func rejectInProgress(message string) *Rejection {
 	return reject(ReasonInProgress, message, nil)
 }
 
-func rejectReused() *Rejection {
-	return reject(ReasonKeyReused, "this idempotency key belongs to another request; use a new key for a new operation", nil)
+// first is the state of the first request with a key.
+type first string
+
+const (
+	firstCompleted first = "completed"
+	firstRunning   first = "running"
+	firstUnknown   first = "unknown"
+	firstReleased  first = "released"
+)
+
+// firstOf returns the state of the request of a record. Alive reports that the record's lease has not ended.
+func firstOf(rec *store.Record, alive bool) first {
+	switch {
+	case rec.State == store.Completed:
+		return firstCompleted
+	case rec.State == store.Running && alive:
+		return firstRunning
+	case rec.State == store.Released && !rec.Doubtful:
+		return firstReleased
+	default:
+		return firstUnknown
+	}
+}
+
+// rejectReused rejects a call whose key belongs to another request. While the first request may take effect, the caller must not use a new
+// key: a corrected order with a new key would be a second order.
+func rejectReused(became first) *Rejection {
+	var message string
+
+	switch became {
+	case firstCompleted:
+		message = "this idempotency key belongs to another request, which has been answered; use a new key only for a new operation"
+	case firstReleased:
+		message = "this idempotency key belongs to another request, which had no effect; use a new key only if nobody sends that request again"
+	case firstRunning:
+		message = "this idempotency key belongs to another request, which is running and may have taken effect; " +
+			"send that request again to get its outcome"
+	case firstUnknown:
+		message = "this idempotency key belongs to another request, which may have taken effect; find out what became of that request"
+	}
+
+	r := reject(ReasonKeyReused, message, nil)
+	r.Metadata = map[string]string{metadataFirst: string(became)}
+
+	return r
 }
 
 func rejectLeaseLost() *Rejection {
@@ -101,6 +147,7 @@ func rejectTooLate() *Rejection {
 const (
 	metadataCode  = "original_code"
 	metadataSince = "since"
+	metadataFirst = "first"
 )
 
 func rejectUnknown(code string, since time.Time) *Rejection {
@@ -116,11 +163,11 @@ func rejectUnknown(code string, since time.Time) *Rejection {
 	return r
 }
 
-func rejectNotStored(code string) *Rejection {
+func rejectNotStored(code string, retention time.Duration) *Rejection {
 	r := reject(ReasonOutcomeNotStored,
 		"the call with this idempotency key has been executed and its answer was too large to keep; "+
 			"read the result in another way, it will not be executed again", nil)
-	r.Metadata = map[string]string{metadataCode: code}
+	r.Metadata, r.Retention = map[string]string{metadataCode: code}, retention
 
 	return r
 }

@@ -146,6 +146,10 @@ func (r *run) conclude(e *ending, out *Outcome, w written) ended {
 		end.reply, end.err = r.committed(&r.result.Record)
 	case getsOwnAnswer, getsOvertaken, getsUncertain, getsNotCommitted, getsRolledBack:
 		end.reply.Status = concluded.status
+
+		if concluded.status == StatusExecuted {
+			end.reply.Retention = r.result.Record.Retention
+		}
 	}
 
 	return end
@@ -206,9 +210,16 @@ func (r *run) sharedEnd(out *Outcome, status Status) landing {
 
 // completion records an outcome: without its body where that is over the policy's bound.
 func (r *run) completion(out *Outcome) store.Completion {
-	return store.Completion{
+	op := store.Completion{
 		Key: r.claim.Key, Token: r.claim.Token, Outcome: outcome.Answer(&r.claim.Key, out.Code, out.Body, r.policy.MaxOutcome),
 	}
+
+	// An earlier run may have had its effect, and this run returned an error such as "the payment exists". Its record is kept as an answer is.
+	if !r.doubtful {
+		op.Retention = r.policy.outcomeRetention(out, r.call.TimeOrdered)
+	}
+
+	return op
 }
 
 // The calls keep nothing of the run: they may wait in the backlog for long.
@@ -256,7 +267,9 @@ func (r *run) completingLater(complete storeCall, op *store.Completion, code str
 
 	key, size, refusals := op.Key, len(op.Outcome), 0
 	instead := outcome.Stored{Kind: outcome.KindNotStored, Code: code}
-	completeSmall := completing(e.store, store.Completion{Key: key, Token: op.Token, Outcome: instead.Encode(&key)})
+	completeSmall := completing(e.store, store.Completion{
+		Key: key, Token: op.Token, Outcome: instead.Encode(&key), Retention: op.Retention,
+	})
 
 	return func(ctx context.Context, res *store.Result) error {
 		err := complete(ctx, res)
@@ -373,5 +386,5 @@ func (r *run) committed(rec *store.Record) (Reply, error) {
 		return Reply{}, err
 	}
 
-	return Reply{Status: StatusExecuted, Recorded: true, Body: reply.Body, Code: reply.Code}, nil
+	return Reply{Status: StatusExecuted, Recorded: true, Body: reply.Body, Code: reply.Code, Retention: reply.Retention}, nil
 }

@@ -45,6 +45,10 @@ func attrsOf(event *Event) []slog.Attr {
 		attrs = append(attrs, slog.String("error", event.Err.Error()))
 	}
 
+	if rejection, ok := errors.AsType[*Rejection](event.Err); ok && rejection.Cause != nil {
+		attrs = append(attrs, slog.String("cause", rejection.Cause.Error()))
+	}
+
 	return attrs
 }
 
@@ -174,7 +178,7 @@ func callNeedsAttention(event *Event) (about, remedy string) {
 			return "damaged record", "look at the record with Engine.LookupID; Engine.ForceForget removes it"
 		}
 
-		if event.Reason == "" && event.misconfigured() {
+		if (event.Reason == "" || event.Reason == ReasonNotSupported) && event.misconfigured() {
 			return "misconfigured method", "change what the error names; every call of the method is refused until then"
 		}
 	case StatusExecuted, StatusReplayed, StatusReleased:

@@ -7,7 +7,8 @@ import (
 	"sync"
 )
 
-// ErrStepUsed means that a run has called a method twice under one derived key. If these are two calls, name them with [WithStep].
+// ErrStepUsed means that a run has called a method twice with one derived key, for example to poll. If these are two calls, name them with
+// [WithStep]. Nothing was sent, so the outcome is not unknown: a handler that returns the error, also wrapped, ends with a definite error.
 var ErrStepUsed = errors.New("onlyonce: a run has used this method under its derived key already")
 
 // stepKey finds the name of a step in a context.
@@ -152,10 +153,10 @@ func (s *steps) open() bool {
 	return false
 }
 
-// settles reports whether an error says what became of earlier tries of the same call: only its recorded answer does. That nothing ran, or
-// that the key was refused, speaks of the last try alone.
+// settles reports whether an error shows what became of earlier tries of the same call. Only a recorded answer does: that nothing ran, or
+// that the key was refused, is about the last try alone.
 func settles(err error) bool {
-	for _, refused := range []Reason{ReasonKeyMissing, ReasonKeyInvalid, ReasonKeyReused, ReasonKeyExpired} {
+	for _, refused := range []Reason{ReasonKeyMissing, ReasonNotSupported, ReasonKeyInvalid} {
 		if errors.Is(err, refused) {
 			return false
 		}

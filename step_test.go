@@ -3,6 +3,7 @@ package onlyonce_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -464,4 +465,33 @@ func TestF73CallUnderAChosenKeyIsOpenUntilItsOutcomeIsKnown(t *testing.T) {
 	}
 
 	onlyonce.BeginCall(t.Context(), downstreamMethod, "outside of a run")(errLine)
+}
+
+// F73: a run that uses a method twice without naming the steps leaves nothing unknown behind: the error is its answer.
+func TestF73RunThatUsesAStepTwiceHasADefiniteEnd(t *testing.T) {
+	t.Parallel()
+
+	for _, guarantee := range []onlyonce.Guarantee{onlyonce.AtMostOnce, onlyonce.AtLeastOnce} {
+		e := newEngine(t, memstore.New(), withGuarantee(guarantee))
+
+		var p payments
+
+		twice := func(ctx context.Context) ([]byte, error) {
+			p.runs.Add(1)
+			step(t, ctx).End(nil)
+
+			_, err := onlyonce.DeriveCall(ctx, downstreamMethod)
+
+			return nil, fmt.Errorf("polling: %w", err)
+		}
+
+		do(t, e, pay("k"), twice).mustFail(t, onlyonce.StatusExecuted, onlyonce.ErrStepUsed)
+
+		replayed := do(t, e, pay("k"), twice)
+		if replayed.Status != onlyonce.StatusReplayed || !strings.Contains(replayed.err.Error(), "onlyonce.WithStep(ctx, ") {
+			t.Errorf("the duplicate got %s, %v, which does not name the remedy", replayed.Status, replayed.err)
+		}
+
+		p.mustHaveRun(t, 1)
+	}
 }

@@ -122,6 +122,11 @@ type Outcome struct {
 	Code string
 	// Err is the error that the handler returned. If the run is released, the duplicates in this process that waited for it get Err.
 	Err error
+	// Retention is how long a definite outcome is kept. Zero means the policy's ErrorRetention if Err is set, otherwise its Retention.
+	//   - A longer time than the policy's Retention is shortened to it.
+	//   - For a call with a time-ordered key it is at least KeyLife.
+	//   - An outcome that is Marked or has KeepWrites, or follows a run whose outcome is unknown, is kept for the policy's Retention.
+	Retention time.Duration
 	// KeepWrites commits the writes of the handler in a single transaction together with a definite outcome that has an Err. Without it,
 	// such writes are rolled back.
 	KeepWrites bool
@@ -139,6 +144,8 @@ type Reply struct {
 	Code string
 	// ExecutedAt is when the recorded run ended, on the store's clock, if Status is StatusReplayed.
 	ExecutedAt time.Time
+	// Retention is how long the recorded outcome is kept, counted from the end of its run, if Status is StatusExecuted or StatusReplayed.
+	Retention time.Duration
 	// Shared reports that the answer is Err: the error of another call's run in this process, which left no record.
 	Shared bool
 	// Refused reports that the answer is Err. The database refused to commit the transaction of the run with this error, and the return
@@ -179,7 +186,7 @@ func (e *Engine) Execute(ctx context.Context, call *Call, handler func(context.C
 //   - Fields of id that are not known may be empty.
 //
 // If err has a method Misconfigured(), the method can serve no call until the program changes. The default observer writes such errors to
-// the log.
+// the log. The same holds for the Cause of a *Rejection with ReasonNotSupported.
 func (e *Engine) Refused(ctx context.Context, id Identity, err error) {
 	event := Event{Kind: EventCall, Method: id.Method}
 
@@ -196,7 +203,7 @@ func (e *Engine) Refused(ctx context.Context, id Identity, err error) {
 func (e *Engine) CanResolve() bool { return e.can.Inspector != nil }
 
 // Policy returns a policy with every unset field taken from the engine's.
-func (e *Engine) Policy(p Policy) Policy { return p.Over(e.policy).withKeyLife() }
+func (e *Engine) Policy(p Policy) Policy { return p.Over(e.policy).whole() }
 
 // DerivedCall is a call of a run to another service, under a key that is derived from the run's.
 type DerivedCall struct {

@@ -7,12 +7,17 @@ type Verdict uint8
 
 // The verdicts.
 const (
-	// VerdictUnknown means that the effect may have happened or may still happen. Never use a new key: try the same key later. It is the
-	// zero value, so an error of unknown origin is VerdictUnknown.
+	// VerdictUnknown means that the effect may have happened or may still happen. Never use a new key. It is the zero value, so an error
+	// of unknown origin is VerdictUnknown.
+	//   - In general, try the same key later.
+	//   - After ReasonKeyReused or ReasonKeyExpired the same key is of no use. Find out whether the first request with the key took effect.
 	VerdictUnknown Verdict = iota
 	// VerdictFinal means that the answer will not change. A new key is a new operation.
 	VerdictFinal
-	// VerdictNotExecuted means that nothing happened. The same key or a new one may be tried.
+	// VerdictNotExecuted means that this call had no effect and will have none. Try again with the same key. A new key is safe only if nobody
+	// else uses the key of this call:
+	//   - If the key was made for this call alone, a new key is safe.
+	//   - If the key is from the business, such as an order's number, another process may be using it, or may have used it before.
 	VerdictNotExecuted
 )
 

@@ -7,6 +7,7 @@ import (
 	middleware "github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/retry"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 
 	testing "google.golang.org/grpc/interop/grpc_testing"
 
@@ -70,11 +71,16 @@ func invokeAlone(
 	return invoker(ctx, method, req, reply, cc, opts...)
 }
 
-// answer is an invoker that answers at once, as a protected server does.
+// answer is an invoker that answers at once, as gRPC does with the answer of a protected server.
 func answer(_ context.Context, _ string, _, _ any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
 	for _, opt := range opts {
-		if trailer, ok := opt.(grpc.TrailerCallOption); ok {
-			*trailer.TrailerAddr = executed
+		switch opt := opt.(type) {
+		case grpc.TrailerCallOption:
+			*opt.TrailerAddr = executed
+		case grpc.PeerCallOption:
+			*opt.PeerAddr = peer.Peer{}
+		case grpc.OnFinishCallOption:
+			opt.OnFinish(nil)
 		}
 	}
 

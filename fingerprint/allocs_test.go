@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/protoadapt"
 
 	"github.com/onlyonce-go/onlyonce/fingerprint"
 	vectors "github.com/onlyonce-go/onlyonce/internal/vectors/onlyonce/fingerprint/v1"
@@ -59,5 +60,29 @@ func TestAllocationsAreThoseOfMarshallingAndEight(t *testing.T) {
 
 			t.Logf("%.0f allocations, and marshalling makes %.0f", got, baseline)
 		})
+	}
+}
+
+// F85: package proto computes the size of a message that does not keep it once for each level above.
+func TestF85TheWorkForOldMessagesDoesNotGrowWithTheirDepth(t *testing.T) {
+	work := func(levels int) float64 {
+		node := chain(levels, "", func(next *oldNode, _ string) *oldNode {
+			if next == nil {
+				return &oldNode{Items: repeated(2000, func() *oldNode { return new(oldNode) })}
+			}
+
+			return &oldNode{Next: next}
+		})
+		msg := protoadapt.MessageV2Of(&oldRequest{Node: node})
+
+		return testing.AllocsPerRun(3, func() {
+			if _, err := fingerprint.Of(msg); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+
+	if flat, deep := work(2), work(fingerprint.MaxDepth-2); deep > 2*flat {
+		t.Errorf("%.0f allocations for a flat message, %.0f for a deep one of the same size", flat, deep)
 	}
 }

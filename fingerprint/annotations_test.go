@@ -86,7 +86,7 @@ func TestAnnotationsThatSayFalseSayNothing(t *testing.T) {
 		for _, field := range msg.GetField() {
 			if proto.HasExtension(field.GetOptions(), onlyoncev1.E_Field) {
 				field.Options = proto.CloneOf(field.GetOptions())
-				proto.SetExtension(field.GetOptions(), onlyoncev1.E_Field, &onlyoncev1.Field{Scope: true})
+				proto.SetExtension(field.GetOptions(), onlyoncev1.E_Field, &onlyoncev1.Field{Scope: new(true)})
 			}
 		}
 	}
@@ -102,7 +102,7 @@ func TestAnnotationsThatSayFalseSayNothing(t *testing.T) {
 
 func TestKeyWithAHighNumberCountsBelowTheRequest(t *testing.T) {
 	options := new(descriptorpb.FieldOptions)
-	proto.SetExtension(options, onlyoncev1.E_Field, &onlyoncev1.Field{Key: true})
+	proto.SetExtension(options, onlyoncev1.E_Field, &onlyoncev1.Field{Key: new(true)})
 
 	optional := descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum()
 

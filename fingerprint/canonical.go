@@ -32,42 +32,48 @@ func (w *work) fields(form, data []byte, p *plan, group protowire.Number, depth 
 	}
 
 	var (
-		start   = len(form)
-		begin   = len(w.runs)
-		ordered = true
-		last    protowire.Number
-		from    int // what is to be copied begins here
-		err     error
+		start, sizes  = len(form), len(w.sizes)
+		run           int // where the run of the last field begins
+		last, highest protowire.Number
+		ordered       = true
+		from          int // what is to be copied begins here
+		err           error
 	)
 
 	for at := 0; ; {
-		if at == len(data) && group == 0 {
-			return w.inOrder(append(form, data[from:]...), start, begin, ordered), at, nil
+		number, kind, tag := group, protowire.EndGroupType, 0 // a message ends so, and has no tag for it
+		if at < len(data) || group != 0 {
+			number, kind, tag = protowire.ConsumeTag(data[at:])
 		}
 
-		number, kind, tag := protowire.ConsumeTag(data[at:])
-		if tag < 0 {
+		if tag < 0 || kind == protowire.EndGroupType && number != group {
 			return nil, 0, errMalformed
 		}
 
 		if kind == protowire.EndGroupType {
-			if number != group {
-				return nil, 0, errMalformed
+			form = append(form, data[from:at]...)
+
+			if !ordered {
+				w.ended(len(form) - run)
+				w.sort(pieces{form[start:], w.sizes[sizes:]}, highest)
 			}
 
-			return w.inOrder(append(form, data[from:at]...), start, begin, ordered), at + tag, nil
+			w.sizes = w.sizes[:sizes]
+
+			return form, at + tag, nil
 		}
 
 		if number != last {
+			begin := len(form) + at - from
+			if last != 0 {
+				w.ended(begin - run)
+			}
+
 			ordered = ordered && number > last
-			w.runs = append(w.runs, run{number: number, start: len(form) + at - from})
-			last = number
+			run, last, highest = begin, number, max(highest, number)
 		}
 
-		f := p.field(number)
-		if f != nil && f.treatment != dropped && !f.suits(kind) {
-			f = nil // the encoder has it among the unknown ones
-		}
+		f := p.field(number, kind)
 
 		if f != nil && f.treatment == copied {
 			size := protowire.ConsumeFieldValue(number, kind, data[at+tag:])
@@ -226,6 +232,71 @@ func following(data []byte, s span, f *field) (span, bool) {
 	return span{number, kind, s.end, s.end + tag, s.end + tag + size}, true
 }
 
+// mapping appends the entries of a map by their keys. The encoder has them in order, unless the message encodes itself.
+func (w *work) mapping(form, data []byte, s span, f *field, depth int) ([]byte, int, error) {
+	sorted, end, err := inKeyOrder(data, s, f)
+	if err != nil {
+		return nil, 0, err
+	}
+
+	if sorted {
+		for next, ok := s, true; ok; next, ok = following(data, next, f) {
+			if form, err = w.entry(form, data[next.value:], s.number, f, depth); err != nil {
+				return nil, 0, err
+			}
+		}
+
+		return form, end, nil
+	}
+
+	begin := len(w.entries)
+
+	for next, ok := s, true; ok; next, ok = following(data, next, f) {
+		w.entries = append(w.entries, next.value)
+	}
+
+	w.sortEntries(data, begin, f.key)
+
+	for i := begin; i < len(w.entries); i++ { // entries of maps within come and go behind
+		if form, err = w.entry(form, data[w.entries[i]:], s.number, f, depth); err != nil {
+			return nil, 0, err
+		}
+	}
+
+	w.entries = w.entries[:begin]
+
+	return form, end, nil
+}
+
+// sortEntries sorts entries by their keys.
+func (w *work) sortEntries(data []byte, begin int, key protoreflect.Kind) {
+	slices.SortFunc(w.entries[begin:], func(a, b int) int {
+		first, _ := newEntry(data[a:], key)
+		second, _ := newEntry(data[b:], key)
+
+		return cmp.Or(first.compare(&second, key), cmp.Compare(a, b))
+	})
+}
+
+// inKeyOrder reports whether the entries of a map are in the order of their keys, and where they end.
+func inKeyOrder(data []byte, s span, f *field) (sorted bool, end int, err error) {
+	var last entry
+
+	sorted = true
+
+	for next, ok := s, true; ok; next, ok = following(data, next, f) {
+		e, err := newEntry(data[next.value:], f.key)
+		if err != nil {
+			return false, 0, err
+		}
+
+		sorted = sorted && (next == s || last.compare(&e, f.key) <= 0)
+		last, end = e, next.end
+	}
+
+	return sorted, end, nil
+}
+
 // entry is one entry of a map: its key as it is encoded and as it is compared, and its value.
 type entry struct {
 	key, value []byte // with their tags
@@ -233,44 +304,13 @@ type entry struct {
 	number     uint64
 }
 
-// mapping appends the entries of a map by their keys.
-func (w *work) mapping(form, data []byte, s span, f *field, depth int) ([]byte, int, error) {
-	begin := len(w.entries)
-
-	for next, ok := s, true; ok; next, ok = following(data, s, f) {
-		s = next
-		content, _ := protowire.ConsumeBytes(data[s.value:s.end])
-
-		e, err := newEntry(content, f.key)
-		if err != nil {
-			return nil, 0, err
-		}
-
-		w.entries = append(w.entries, e)
+// entry appends one entry of a map, whose encoding begins with its length.
+func (w *work) entry(form, data []byte, number protowire.Number, f *field, depth int) ([]byte, error) {
+	e, err := newEntry(data, f.key)
+	if err != nil {
+		return nil, err
 	}
 
-	entries := w.entries[begin:]
-	order := func(a, b entry) int { return a.compare(&b, f.key) }
-
-	if !slices.IsSortedFunc(entries, order) {
-		slices.SortFunc(entries, order)
-	}
-
-	for i := range entries {
-		var err error
-
-		if form, err = w.entry(form, s.number, &entries[i], f, depth); err != nil {
-			return nil, 0, err
-		}
-	}
-
-	w.entries = w.entries[:begin]
-
-	return form, s.end, nil
-}
-
-// entry appends one entry of a map.
-func (w *work) entry(form []byte, number protowire.Number, e *entry, f *field, depth int) ([]byte, error) {
 	form = protowire.AppendTag(form, number, protowire.BytesType)
 	at, expected := len(form), len(e.key)+len(e.value)
 	form = protowire.AppendVarint(form, uint64(expected))
@@ -288,7 +328,7 @@ func (w *work) entry(form []byte, number protowire.Number, e *entry, f *field, d
 
 	value, _ := protowire.ConsumeBytes(e.value[tag:])
 
-	form, err := w.prefixed(append(form, e.value[:tag]...), value, f.message, depth+1)
+	form, err = w.prefixed(append(form, e.value[:tag]...), value, f.message, depth+1)
 	if err != nil {
 		return nil, err
 	}
@@ -296,8 +336,10 @@ func (w *work) entry(form []byte, number protowire.Number, e *entry, f *field, d
 	return corrected(form, at, content, expected), nil
 }
 
-// newEntry takes an entry apart. The encoder writes key and value, in this order, whether they are defaults or not.
+// newEntry takes the entry apart that data begins with. The encoder writes key and value, in this order, whether they are defaults or not.
 func newEntry(data []byte, kind protoreflect.Kind) (e entry, err error) {
+	data, _ = protowire.ConsumeBytes(data)
+
 	number, typ, tag := protowire.ConsumeTag(data)
 	if tag < 0 || number != 1 {
 		return e, errMalformed

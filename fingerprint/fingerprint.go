@@ -14,6 +14,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"google.golang.org/protobuf/proto"
@@ -66,8 +67,8 @@ func Canonical(buf []byte, msg proto.Message) ([]byte, error) {
 // work is what making a canonical form needs, kept for the next one.
 type work struct {
 	encoded, form []byte
-	entries       []entry
-	runs          []run
+	sizes, spare  []byte
+	entries       []int // where entries of maps begin
 }
 
 // largestKept is the largest buffer that is kept for later, in bytes.
@@ -76,22 +77,26 @@ const largestKept = 64 << 10
 var works = sync.Pool{New: func() any { return new(work) }} //nolint:gochecknoglobals // a cache without state
 
 func (w *work) done() {
-	const entrySize, runSize = 80, 24 // with pointers of eight bytes
+	const entrySize = 8 // of an int
 
-	if cap(w.encoded)+cap(w.form)+cap(w.entries)*entrySize+cap(w.runs)*runSize <= largestKept {
+	if cap(w.encoded)+cap(w.form)+cap(w.sizes)+cap(w.spare)+cap(w.entries)*entrySize <= largestKept {
 		works.Put(w)
 	}
 }
 
 // canonical returns the canonical form of a message, in memory of w.
 func (w *work) canonical(msg proto.Message) (form []byte, err error) {
-	w.encoded, err = proto.MarshalOptions{Deterministic: true, AllowPartial: true}.MarshalAppend(w.encoded[:0], msg)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // wrapped by the callers
+	m := msg.ProtoReflect()
+	p := planOf(m.Descriptor())
+
+	w.encoded = w.encoded[:0]
+	if err := w.encode(m, p, 1); err != nil {
+		return nil, err
 	}
 
-	w.entries, w.runs = w.entries[:0], w.runs[:0] // there are some left after an error
-	w.form, err = w.message(w.form[:0], w.encoded, planOf(msg.ProtoReflect().Descriptor()), 1)
+	w.entries, w.sizes = w.entries[:0], w.sizes[:0] // there are some left after an error
+	w.form = slices.Grow(w.form[:0], len(w.encoded))
+	w.form, err = w.message(w.form, w.encoded, p, 1)
 
 	return w.form, err
 }

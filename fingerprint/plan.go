@@ -19,7 +19,17 @@ type plan struct {
 	high map[protowire.Number]*field
 }
 
-func (p *plan) field(n protowire.Number) *field {
+// field is the known field of a number, or nil. An occurrence that is encoded as the field cannot be is among the unknown ones.
+func (p *plan) field(n protowire.Number, kind protowire.Type) *field {
+	f := p.numbered(n)
+	if f != nil && f.treatment != dropped && !f.suits(kind) {
+		return nil
+	}
+
+	return f
+}
+
+func (p *plan) numbered(n protowire.Number) *field {
 	if p == nil {
 		return nil
 	}

@@ -260,6 +260,32 @@ func TestRule9EntriesOfAnotherTypeAreUnknownFields(t *testing.T) {
 	is(t, msg, message(91, varint(1, 1), varint(2, 1)), varint(91, 1))
 }
 
+// The encoder of protobuf has entries in order. A message that encodes itself may not.
+func TestRule9EntriesThatComeInAnotherOrderAreSorted(t *testing.T) {
+	inner := func(first, second uint64) []byte {
+		return message(2, message(3, varint(1, first), message(2)), message(3, varint(1, second), message(2)))
+	}
+
+	for name, unknown := range map[string][]byte{
+		"descending": fields(message(3, varint(1, 300), inner(2, 1)),
+			message(3, varint(1, 2), inner(9, 7)), message(3, varint(1, 1), inner(1, 3))),
+		"mixed": fields(message(3, varint(1, 2), inner(7, 9)),
+			message(3, varint(1, 1), inner(3, 1)), message(3, varint(1, 300), inner(1, 2))),
+	} {
+		t.Run(name, func(t *testing.T) {
+			msg := new(vectors.Branch)
+			msg.ProtoReflect().SetUnknown(unknown)
+
+			got, err := fingerprint.Canonical(nil, msg)
+			want := fields(message(3, varint(1, 1), inner(1, 3)), message(3, varint(1, 2), inner(7, 9)), message(3, varint(1, 300), inner(1, 2)))
+
+			if err != nil || !bytes.Equal(got, want) {
+				t.Errorf("the canonical form is\n%x, %v, want\n%x", got, err, want)
+			}
+		})
+	}
+}
+
 // What an extension contains is not looked into, so it is the encoder that has to put maps in order.
 func TestMapsOfExtensionsAreInOrder(t *testing.T) {
 	weights := make(map[string]int32)

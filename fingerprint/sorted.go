@@ -7,40 +7,121 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// run is what a canonical form has of one field, where all occurrences are side by side.
-type run struct {
-	number     protowire.Number
-	start, end int
-}
+// A run is the part of a canonical form that belongs to one field, where occurrences of the field are side by side. Of the runs of a
+// message only the sizes are kept, as varints: at most one byte for two bytes of the form.
 
-// inOrder puts the fields of a message in the order of their numbers, and forgets its runs. Most often they are in order: the
-// encoder writes known fields so. It puts unknown ones last, and in messages that are made at run time members of oneofs.
-// Occurrences of one field keep their order. The message begins at start, its runs at begin.
-func (w *work) inOrder(form []byte, start, begin int, ordered bool) []byte {
-	runs := w.runs[begin:]
-	w.runs = w.runs[:begin]
+// ended keeps the size of a run.
+func (w *work) ended(size int) {
+	if size < 1<<7 { // nearly always
+		w.sizes = append(w.sizes, byte(size)) //nolint:gosec // it fits
 
-	if ordered {
-		return form
+		return
 	}
 
-	for i := range runs {
-		runs[i].end = len(form)
-		if i+1 < len(runs) {
-			runs[i].end = runs[i+1].start
+	w.sizes = protowire.AppendVarint(w.sizes, uint64(size))
+}
+
+// sort sorts the runs of a message by the numbers of their fields, in place. Most messages are in order: the encoder writes known fields
+// so. It writes unknown fields last, and in messages that are made at run time members of oneofs. Runs of one number keep their order.
+//
+// The runs move between two buffers, sorted by one digit of their numbers after the other, the lowest first. So
+// time and memory grow with the size of the form, however many runs there are.
+func (w *work) sort(all pieces, highest protowire.Number) {
+	content, sizes := len(all.content), len(all.sizes)
+	w.spare = slices.Grow(w.spare[:0], content+sizes)[:content+sizes]
+
+	from, to := all, pieces{w.spare[:content], w.spare[content:]}
+
+	if sizes <= few {
+		from.sortFew(to.content[:0])
+
+		from = to
+	} else {
+		for digit := 0; highest>>digit != 0; digit += digitBits {
+			if from.distribute(to, digit) {
+				from, to = to, from
+			}
 		}
 	}
 
-	slices.SortFunc(runs, func(a, b run) int {
-		return cmp.Or(cmp.Compare(a.number, b.number), cmp.Compare(a.start, b.start))
-	})
+	copy(all.content, from.content)
+}
 
-	jumbled := slices.Clone(form[start:])
-	form = form[:start]
+// pieces are runs and their sizes.
+type pieces struct{ content, sizes []byte }
 
-	for _, r := range runs {
-		form = append(form, jumbled[r.start-start:r.end-start]...)
+// few runs are sorted faster by comparing their numbers.
+const few = 16
+
+// sortFew appends at most few runs in the order of their numbers.
+func (p pieces) sortFew(sorted []byte) {
+	type run struct {
+		number  protowire.Number
+		content []byte
 	}
 
-	return form
+	var room [few]run
+
+	runs := room[:0]
+
+	for c, s := 0, 0; s < len(p.sizes); {
+		number, size, width := p.run(c, s)
+		runs = append(runs, run{number, p.content[c : c+size]})
+		c, s = c+size, s+width
+	}
+
+	slices.SortStableFunc(runs, func(a, b run) int { return cmp.Compare(a.number, b.number) })
+
+	for _, r := range runs {
+		sorted = append(sorted, r.content...)
+	}
+}
+
+const (
+	digitBits = 4
+	digitMask = 1<<digitBits - 1
+)
+
+// distribute copies the runs in the order of one digit of their numbers. It does nothing, and returns false, if all have the same digit.
+func (p pieces) distribute(to pieces, digit int) bool {
+	var at [digitMask + 1]struct{ content, sizes int }
+
+	for c, s := 0, 0; s < len(p.sizes); {
+		number, size, width := p.run(c, s)
+		value := number >> digit & digitMask
+		at[value].content += size
+		at[value].sizes += width
+		c, s = c+size, s+width
+	}
+
+	content, sizes := 0, 0
+
+	for i := range at {
+		if at[i].content == len(p.content) {
+			return false
+		}
+
+		at[i].content, content = content, content+at[i].content
+		at[i].sizes, sizes = sizes, sizes+at[i].sizes
+	}
+
+	for c, s := 0, 0; s < len(p.sizes); {
+		number, size, width := p.run(c, s)
+		value := number >> digit & digitMask
+		at[value].content += copy(to.content[at[value].content:], p.content[c:c+size])
+		at[value].sizes += copy(to.sizes[at[value].sizes:], p.sizes[s:s+width])
+		c, s = c+size, s+width
+	}
+
+	return true
+}
+
+// run reads the run at a place: its number, its size, and the width of this size. An empty run has no number.
+func (p pieces) run(content, sizes int) (number protowire.Number, size, width int) {
+	n, width := protowire.ConsumeVarint(p.sizes[sizes:])
+	if n > 0 {
+		number, _, _ = protowire.ConsumeTag(p.content[content:])
+	}
+
+	return number, int(n), width //nolint:gosec // a length
 }

@@ -114,7 +114,7 @@ func TestAnnotatedMethodsAreProtectedWithoutClientOptions(t *testing.T) {
 
 			for _, opts := range [][]interceptor.ClientOption{nil, {interceptor.WithAllMethods()}, {interceptor.WithMethodMatch(every)}} {
 				seen := &arrivals{}
-				w := startBank(t, setup{unprotected: true, before: append(seen.before(), unavailableAlways)}, &branchBank{})
+				w := startBank(t, setup{unprotected: true, before: append(seen.before(), releasedAlways)}, &branchBank{})
 				want := test.attempts
 
 				if name == "not annotated" && opts != nil {
@@ -128,13 +128,13 @@ func TestAnnotatedMethodsAreProtectedWithoutClientOptions(t *testing.T) {
 	})
 }
 
-func unavailableAlways(context.Context, any, *grpc.UnaryServerInfo, grpc.UnaryHandler) (any, error) {
-	return nil, status.Error(codes.Unavailable, "no")
+func releasedAlways(ctx context.Context, _ any, _ *grpc.UnaryServerInfo, _ grpc.UnaryHandler) (any, error) {
+	return unavailable().answer(ctx)
 }
 
 func TestF29_ClientStopsBeforeTheRetentionOfTheMethodsOptionEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := startBank(t, setup{unprotected: true, before: []grpc.UnaryServerInterceptor{unavailableAlways}}, &branchBank{})
+		w := startBank(t, setup{unprotected: true, before: []grpc.UnaryServerInterceptor{releasedAlways}}, &branchBank{})
 		patient := interceptor.WithRetry(retry.Policy{MaxAttempts: 1_000_000, BaseDelay: time.Minute, MaxDelay: time.Minute})
 
 		for name, test := range map[string]struct {
@@ -195,11 +195,13 @@ func TestClientKeepsToWhatIsSaidBesideAnAnnotationThatProtectsNothing(t *testing
 					set(req, "request_id", key)
 
 					err = client(t.Context(), pay, req, nil, nil,
-						func(ctx context.Context, _ string, _, _ any, _ *grpc.ClientConn, _ ...grpc.CallOption) error {
+						func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, opts ...grpc.CallOption) error {
 							sent, _ := metadata.FromOutgoingContext(ctx)
 							keys = append(keys, sent.Get(interceptor.KeyHeader)...)
 
-							return status.Error(codes.Unavailable, "no")
+							return invoker(new(int), heard{
+								code: codes.Unavailable, trailer: metadata.Pairs(interceptor.StatusTrailer, "released"),
+							})(ctx, method, req, reply, cc, opts...)
 						})
 
 					return keys, err

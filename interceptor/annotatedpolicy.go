@@ -27,6 +27,7 @@ func (r *policyReader) policy(option *onlyoncev1.Policy) Policy {
 			Guarantee:       r.guarantee(option.GetGuarantee()),
 			TransactionMode: r.transaction(option.GetTransaction()),
 			Retention:       r.duration("retention", option.GetRetention()),
+			ErrorRetention:  r.duration("error_retention", option.GetErrorRetention()),
 			KeyLife:         r.duration("key_life", option.GetKeyLife()),
 			Lease:           r.duration("lease", option.GetLease()),
 			MaxRun:          r.duration("max_run", option.GetMaxRun()),
@@ -39,6 +40,8 @@ func (r *policyReader) policy(option *onlyoncev1.Policy) Policy {
 		Key:      r.keyUse(option.GetKey()),
 		KeyRules: r.keyRules(option.GetKeyForm()),
 		Classes:  r.classes(option.GetClasses()),
+
+		Retentions: r.retentions(option.GetClasses()),
 	}
 
 	// What this build does not know may ask for more protection than it gives.
@@ -207,6 +210,28 @@ func (r *policyReader) classes(option []*onlyoncev1.CodeClass) map[codes.Code]on
 	}
 
 	return classes
+}
+
+// retentions returns the retentions of the entries in classes, by code.
+func (r *policyReader) retentions(option []*onlyoncev1.CodeClass) map[codes.Code]time.Duration {
+	var retentions map[codes.Code]time.Duration
+
+	for _, entry := range option {
+		code, known := codeOfNumber(entry.GetCode())
+		retention := r.duration(fmt.Sprintf("retention of code %d in classes", entry.GetCode()), entry.GetRetention())
+
+		if !known || retention == 0 {
+			continue // reported by classes and duration
+		}
+
+		if retentions == nil {
+			retentions = make(map[codes.Code]time.Duration)
+		}
+
+		retentions[code] = retention
+	}
+
+	return retentions
 }
 
 func classOf(option onlyoncev1.OutcomeClass) (onlyonce.Class, bool) {

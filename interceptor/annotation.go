@@ -12,11 +12,13 @@ import (
 	onlyoncev1 "github.com/onlyonce-go/onlyonce/proto/onlyonce/v1"
 )
 
-// annotations is what the .proto says of a method. What cannot hold is told in problems, and is then either left out or taken
-// in the way that protects more.
+// annotations are the settings of a method in its .proto and in declarations. Invalid settings are listed in problems. They are left out,
+// or read in the way that protects more.
 type annotations struct {
 	policy    Policy // the method's over its service's
 	own       Policy // the method's
+	service   Policy // the service's
+	source    string // of the declaration that overrides the .proto; empty: none
 	given     bool   // the method or its service has an option
 	required  bool   // the method's own option requires a key
 	reads     bool   // idempotency_level = NO_SIDE_EFFECTS
@@ -38,7 +40,7 @@ func annotationsOf(descriptor protoreflect.MethodDescriptor) annotations {
 		return annotations{}
 	}
 
-	a := annotations{streaming: descriptor.IsStreamingClient() || descriptor.IsStreamingServer()}
+	a := annotations{streaming: isStream(descriptor)}
 
 	own := new(descriptorpb.MethodOptions)
 	method := a.option(own, descriptor, onlyoncev1.E_Method, fullMethodName(descriptor))
@@ -46,7 +48,7 @@ func annotationsOf(descriptor protoreflect.MethodDescriptor) annotations {
 
 	a.reads = own.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS
 	a.required = method.Key == KeyRequired
-	a.own, a.policy = method, method.over(service)
+	a.own, a.service, a.policy = method, service, method.over(service)
 
 	if a.reads && a.required {
 		a.optionProblems = append(a.optionProblems, fmt.Errorf("interceptor: option (%s) of %s requires a key and the method declares "+
@@ -73,7 +75,7 @@ func (a *annotations) readRequest(descriptor protoreflect.MethodDescriptor) {
 		"before the method is called", fullMethodName(descriptor), request.FullName()))
 }
 
-// serviceAnnotation is what the .proto says of all methods of a service, as far as it can be told.
+// serviceAnnotation is the policy in the .proto of a service. It is empty if the descriptor is unknown.
 func serviceAnnotation(name string) Policy {
 	found, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name))
 	if err != nil {

@@ -46,3 +46,15 @@ func TestDocumentationHasEveryOptionWithItsNumberAndEverySetting(t *testing.T) {
 		}
 	}
 }
+
+// A number from 50000 to 99999 may be the number of an option that a company
+// has for itself. One number is registered, so it serves all three.
+func TestOptionsHaveOneNumberThatAPublicExtensionMayHave(t *testing.T) {
+	extensions := onlyoncev1.File_onlyonce_v1_options_proto.Extensions()
+	for i := range extensions.Len() {
+		e := extensions.Get(i)
+		if number := e.Number(); number < 1000 || number >= 50000 || number != onlyoncev1.E_Method.TypeDescriptor().Number() {
+			t.Errorf("%s has the number %d", e.FullName(), number)
+		}
+	}
+}

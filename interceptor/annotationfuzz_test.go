@@ -28,14 +28,16 @@ func FuzzAnnotations(f *testing.F) {
 		return data
 	}
 
-	required := &onlyoncev1.Policy{Key: onlyoncev1.KeyUse_KEY_USE_REQUIRED, Guarantee: 9}
-	classes := &onlyoncev1.Policy{Classes: []*onlyoncev1.CodeClass{{Code: 13, Class: 1}, {Code: -1, Class: 7}}}
+	required := &onlyoncev1.Policy{Key: onlyoncev1.KeyUse_KEY_USE_REQUIRED.Enum(), Guarantee: onlyoncev1.Guarantee(9).Enum()}
+	classes := &onlyoncev1.Policy{Classes: []*onlyoncev1.CodeClass{
+		{Code: proto.Int32(13), Class: onlyoncev1.OutcomeClass(1).Enum()}, {Code: proto.Int32(-1), Class: onlyoncev1.OutcomeClass(7).Enum()},
+	}}
 
 	f.Add([]byte(nil), []byte(nil), []byte(nil))
 	f.Add(
 		options(onlyoncev1.E_Service, new(descriptorpb.ServiceOptions), required),
 		options(onlyoncev1.E_Method, new(descriptorpb.MethodOptions), classes),
-		options(onlyoncev1.E_Field, new(descriptorpb.FieldOptions), &onlyoncev1.Field{Key: true}),
+		options(onlyoncev1.E_Field, new(descriptorpb.FieldOptions), &onlyoncev1.Field{Key: new(true)}),
 	)
 
 	engine, err := onlyonce.New(memstore.New())

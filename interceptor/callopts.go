@@ -1,6 +1,7 @@
 package interceptor
 
 import (
+	"context"
 	"slices"
 
 	"google.golang.org/grpc"
@@ -8,21 +9,29 @@ import (
 	"github.com/onlyonce-go/onlyonce/retry"
 )
 
-// WithKey gives one call an idempotency key. It goes before onlyonce.ContextWithKey and a generated key; a different key in
-// the outgoing metadata is an error. The key is sent whatever the method, but only protected methods are retried. A key that
-// breaks the key rules fails the call before it is sent, with KEY_INVALID.
-func WithKey(key string) grpc.CallOption { return keyOption{key: key} }
+// WithKey gives one call an idempotency key. It overrides onlyonce.ContextWithKey and a generated key. The key is sent for every method,
+// but only protected methods are retried. The call fails with KEY_INVALID before it is sent if the key breaks the key rules, or if the
+// outgoing metadata or the request has another key.
+//
+// On a connection without the client interceptor, and on a stream, the key is sent, too, as credentials of the call:
+//   - Nothing is retried, and errors have no verdict and no KeyOf. A server with the kit refuses a stream with a key.
+//   - A key that breaks the contract's rules, or that differs from the outgoing metadata, fails the call with INTERNAL before it is sent.
+//   - gRPC uses only the last grpc.PerRPCCredentials of a call. If the call also has such an option, the earlier of it and WithKey is
+//     lost. With the interceptor both are sent. Credentials of the connection are always sent.
+func WithKey(key string) grpc.CallOption {
+	return keyOption{PerRPCCredsCallOption: grpc.PerRPCCredsCallOption{Creds: keyCredentials(key)}, key: key}
+}
 
-// WithCallRetry changes the retry policy for one call, field by field: what is zero stays as it is for the connection, the
-// shared budget included.
+// WithCallRetry changes the retry policy for one call, field by field. Fields that are zero keep the value of the connection, also the
+// shared budget.
 func WithCallRetry(p retry.Policy) grpc.CallOption { return retryOption{policy: p} }
 
-// WithoutRetry sends one call once, with its key. It does not switch off gRPC's own retries, where a service config asks for
-// them.
+// WithoutRetry makes a single attempt for one call, with its key. The interceptor has switched gRPC's own retries off for keyed calls, so
+// a service config adds no attempts. With UnaryClientKeyInterceptor alone it has no effect.
 func WithoutRetry() grpc.CallOption { return WithCallRetry(retry.Policy{MaxAttempts: 1}) }
 
 type keyOption struct {
-	grpc.EmptyCallOption
+	grpc.PerRPCCredsCallOption // sends the key if no interceptor removes the option
 
 	key string
 }
@@ -33,10 +42,50 @@ type retryOption struct {
 	policy retry.Policy
 }
 
-// attemptOption marks the attempts of a call, so that a second retry interceptor behind the first does not multiply them.
+// attemptOption marks the attempts of a call. A second retry interceptor behind the first then does not multiply them.
 type attemptOption struct{ grpc.EmptyCallOption }
 
-// lastOption returns the last option of a type, which is the one that counts.
+// withoutKey returns the options without WithKey: the metadata has its key by now.
+func withoutKey(opts []grpc.CallOption) []grpc.CallOption {
+	rest, _ := split[keyOption](opts)
+
+	return rest
+}
+
+// split separates the options of one type from the others. It does not change its argument.
+func split[T grpc.CallOption](opts []grpc.CallOption) (rest []grpc.CallOption, found []T) {
+	if _, ok := lastOption[T](opts); !ok {
+		return opts, nil
+	}
+
+	for _, opt := range opts {
+		if option, ok := opt.(T); ok {
+			found = append(found, option)
+		} else {
+			rest = append(rest, opt)
+		}
+	}
+
+	return rest, found
+}
+
+// once wraps an interceptor so that grpc.OnFinish is called once for each call, and not once for each attempt.
+func once(intercept grpc.UnaryClientInterceptor) grpc.UnaryClientInterceptor {
+	return func(
+		ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
+	) error {
+		rest, finish := split[grpc.OnFinishCallOption](opts)
+		err := intercept(ctx, method, req, reply, cc, invoker, rest...)
+
+		for _, option := range finish {
+			option.OnFinish(err)
+		}
+
+		return err
+	}
+}
+
+// lastOption returns the last option of a type. It overrides the earlier ones.
 func lastOption[T grpc.CallOption](opts []grpc.CallOption) (T, bool) {
 	for _, opt := range slices.Backward(opts) {
 		if found, ok := opt.(T); ok {

@@ -44,7 +44,7 @@ func (c *serverConfig) validateDownstream() error {
 			continue
 		}
 
-		errs = append(errs, checkMethodName(d.name))
+		errs = append(errs, checkMethodName(d.name), checkUnary("WithDownstream", d.name))
 	}
 
 	return errors.Join(errs...)

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -23,7 +25,7 @@ const maxRetention = 100 * 365 * 24 * time.Hour
 // ClientOption changes a client interceptor under construction.
 type ClientOption func(*clientConfig)
 
-// clientConfig is what the options of a client interceptor say.
+// clientConfig is the configuration of a client interceptor.
 type clientConfig struct {
 	all        bool
 	methods    map[string]bool
@@ -39,17 +41,27 @@ type clientConfig struct {
 	retention  time.Duration
 	retryCodes []codes.Code
 	observe    func(ctx context.Context, attempt Attempt)
+	logger     *slog.Logger // nil: slog.Default() when a line is written
+	declared   declarations
 	known      perMethod[*clientMethod]
+
+	reportedFurther atomic.Bool // of all methods that are too many to be kept in known
+	confirmations   confirmations
 }
 
 // WithAllMethods declares that the servers behind the connection protect all their unary methods, so that each call gets a key and is
-// retried. Choose it only if that is true: a key makes nothing safe unless the server reads it. Methods that declare idempotency_level =
-// NO_SIDE_EFFECTS or KEY_USE_IGNORED are left out, because no server protects them.
+// retried. Methods that declare idempotency_level = NO_SIDE_EFFECTS or KEY_USE_IGNORED are left out, because no server protects them.
+//
+// Deploy the servers first, then the clients: a key is useless if the server does not read it. The client retries a method that only an
+// option protects only after the server has confirmed the method: see UnaryClientInterceptor.
 func WithAllMethods() ClientOption { return func(c *clientConfig) { c.all = true } }
 
-// WithMethods declares which methods the servers protect, beside the methods that are protected in their .proto. Methods are named as in
-// "/payments.v1.PaymentService/Pay"; generated code has a constant with that name for each method. Calls of other methods get no key of
-// their own and are not retried.
+// WithMethods declares which methods the servers protect, in addition to the methods that their .proto protects. Write a method as in
+// "/payments.v1.PaymentService/Pay"; generated code has a constant with this name for each method. Calls of all other methods get no
+// key and are not retried.
+//
+// Deploy the servers first, then the clients: a key is useless if the server does not read it. The client retries these methods only after
+// the server has confirmed them: see UnaryClientInterceptor.
 func WithMethods(fullMethods ...string) ClientOption {
 	return func(c *clientConfig) {
 		c.named = true
@@ -61,7 +73,7 @@ func WithMethods(fullMethods ...string) ClientOption {
 }
 
 // WithMethodMatch declares which methods the servers protect, by a function that is safe for concurrent use. It adds to WithMethods and
-// WithAllMethods.
+// WithAllMethods. The same rules hold: deploy the servers first.
 func WithMethodMatch(match func(fullMethod string) bool) ClientOption {
 	return func(c *clientConfig) { c.match, c.matched = match, true }
 }
@@ -70,23 +82,23 @@ func WithMethodMatch(match func(fullMethod string) bool) ClientOption {
 // allows, and its Budget is shared by all calls of the connection.
 func WithRetry(p retry.Policy) ClientOption { return func(c *clientConfig) { c.policy = p } }
 
-// WithBudgets gives each target a retry budget of its own, in place of the policy's, shared by all connections whose options have the
-// same Budgets. The target is that of the connection, as grpc.NewClient was given it. Its state can be read at any time:
+// WithBudgets gives each target its own retry budget, in place of the policy's. All connections whose options have the same Budgets share
+// it. The target is the string that grpc.NewClient got. The state of a budget can be read at any time:
 //
 //	budgets, err := retry.NewBudgets(10, 0.1)
 //	…
 //	dial, err := interceptor.DialOptions(interceptor.WithBudgets(budgets))
 //	…
-//	budgets.For(conn.Target()).Tokens() // retries are made while it is above 5
+//	budgets.For(conn.Target()).Tokens() // calls are retried while it is above 5
 //
-// A budget that WithCallRetry names goes before it.
+// A budget in WithCallRetry overrides it.
 func WithBudgets(budgets *retry.Budgets) ClientOption {
 	return func(c *clientConfig) { c.budgets, c.budgeted = budgets, true }
 }
 
-// WithRetryCodes replaces the codes that are retried when they come from a handler or from the connection. The default is
-// UNAVAILABLE alone; none at all retries no such error. What an onlyonce server says about its own rejections, and attempts
-// that timed out, do not depend on it, and a recorded error is not retried.
+// WithRetryCodes replaces the codes that are retried when they come from a handler or from the connection. The default is UNAVAILABLE
+// alone. Without codes, no such error is retried. The codes have no effect on rejections of an onlyonce server and on attempts that timed
+// out. A recorded error is never retried.
 func WithRetryCodes(retried ...codes.Code) ClientOption {
 	return func(c *clientConfig) { c.retryCodes = slices.Clone(retried) }
 }
@@ -94,12 +106,16 @@ func WithRetryCodes(retried ...codes.Code) ClientOption {
 // WithRetention declares how long the servers keep outcomes: the shortest of their retentions. The default is 24 hours; the range is a
 // millisecond to 100 years. A shorter retention in a method's .proto holds for that method.
 //
-// No attempt begins later than the retention less a tolerance after the first attempt, because it might run again. The tolerance is 10
-// minutes, or half of the retention if that is less. An attempt that has begun in time and still waits, for a connection or for its
-// answer, ends with DEADLINE_EXCEEDED after half of the tolerance.
+// No retry begins later than the retention, less a tolerance, after the first attempt: the call might run again. The tolerance is 10
+// minutes, or half of the retention if that is less. A retry that begins in time may still wait for a connection or an answer. It ends with
+// DEADLINE_EXCEEDED after another half of the tolerance.
 //
-// For methods with time-ordered keys the key life counts, too. It is key_life of the .proto, or else 24 hours, from when the key was
-// made.
+// A server may declare a shorter retention in the trailer idempotency-retention of its answers. It holds for the rest of the call, and for
+// all later calls of the method on the connection. A longer or a missing retention changes nothing. The retention of a recorded error holds
+// only for its own call.
+//
+// For methods with time-ordered keys the key life also counts. It is key_life of the .proto, or else 24 hours, and begins when the key
+// was made.
 func WithRetention(d time.Duration) ClientOption { return func(c *clientConfig) { c.retention = d } }
 
 // WithKeyRules refuses keys that the servers would refuse. The default is the contract's rule.
@@ -113,41 +129,23 @@ func WithKeyGenerator(newKey func() string) ClientOption {
 	return func(c *clientConfig) { c.newKey, c.generator = newKey, true }
 }
 
-// WithAttemptObserver lets a function see every attempt of a keyed call; nil means nobody. It is called on the path of the
-// call, so it returns quickly, and is safe for concurrent use.
-func WithAttemptObserver(observe func(ctx context.Context, attempt Attempt)) ClientOption {
-	return func(c *clientConfig) { c.observe = observe }
-}
-
-// Attempt is one attempt of a keyed call.
-type Attempt struct {
-	retry.Attempt
-
-	// Method and Key name the logical call. Key must never become a metric label.
-	Method, Key string
-	// Status is the status in the answer of the server. It is empty if there was no answer.
-	Status onlyonce.Status
-	// Unconfirmed reports an answer without a status from a method that is declared protected, by WithMethods and its
-	// like: the server has no interceptor, or an old replica answered. Retrying it is not safe: raise an alarm.
-	Unconfirmed bool
-}
-
 func newClientConfig(opts []ClientOption) (*clientConfig, error) {
 	c := &clientConfig{
 		methods:    make(map[string]bool),
 		retention:  onlyonce.DefaultRetention,
 		retryCodes: defaultRetryCodes(),
 	}
-	c.known.find = clientMethodOf
+	c.known.find, c.known.more = c.method, c.furtherMethod
+	c.confirmations.presumed = func(fullMethod string) bool { return c.known.get(fullMethod).protected }
 
 	for _, opt := range opts {
 		opt(c)
 	}
 
-	errs := []error{c.policy.Validate(), c.keyRules.Validate(), c.validateProtected()}
+	errs := []error{c.policy.Validate(), c.keyRules.Validate(), c.validateProtected(), c.declared.validate()}
 
 	for _, name := range slices.Sorted(maps.Keys(c.methods)) {
-		errs = append(errs, checkMethodName(name))
+		errs = append(errs, checkMethodName(name), checkUnary("WithMethods", name))
 	}
 
 	if c.retention < time.Millisecond || c.retention > maxRetention {
@@ -156,16 +154,16 @@ func newClientConfig(opts []ClientOption) (*clientConfig, error) {
 	}
 
 	if c.generator && c.newKey == nil {
-		errs = append(errs, errors.New("interceptor: WithKeyGenerator needs a function"))
+		errs = append(errs, errors.New("interceptor: WithKeyGenerator is nil: give a function, or leave the option out"))
 	}
 
 	if c.budgeted && (c.budgets == nil || c.policy.Budget != nil) {
-		errs = append(errs, errors.New("interceptor: WithBudgets needs budgets, see retry.NewBudgets, and goes in place of that in WithRetry: "+
-			"give one of them"))
+		errs = append(errs, errors.New("interceptor: WithBudgets is nil, or WithRetry also has a Budget: make the budgets with "+
+			"retry.NewBudgets, and give one of the two options"))
 	}
 
 	if slices.ContainsFunc(c.retryCodes, isOK) {
-		errs = append(errs, errors.New("interceptor: WithRetryCodes contains OK, which is no failure"))
+		errs = append(errs, errors.New("interceptor: WithRetryCodes contains OK, which is no failure: leave it out"))
 	}
 
 	if err := errors.Join(errs...); err != nil {
@@ -178,7 +176,13 @@ func newClientConfig(opts []ClientOption) (*clientConfig, error) {
 	return c, nil
 }
 
-// DialOptions returns the dial options that install the client interceptor.
+// DialOptions returns the dial options that install the client interceptor. The order of interceptors matters.
+//
+// An interceptor that makes several calls of one, such as the retry of go-grpc-middleware, goes behind it. In front of it, each of the
+// calls gets another key.
+//
+// An interceptor that sets grpc.PerRPCCredentials goes in front of it. Behind it, the interceptor replaces the credentials that keep
+// retries from replicas without the kit. A call that may have reached a server is then not retried.
 //
 //	dial, err := interceptor.DialOptions(interceptor.WithMethods(paymentsv1.PaymentService_Pay_FullMethodName))
 func DialOptions(opts ...ClientOption) ([]grpc.DialOption, error) {
@@ -191,20 +195,32 @@ func DialOptions(opts ...ClientOption) ([]grpc.DialOption, error) {
 }
 
 // UnaryClientInterceptor returns an interceptor that gives every logical call of a protected method one key and retries it
-// with that key. It is UnaryClientKeyInterceptor around UnaryClientRetryInterceptor. It fails where an option cannot hold.
+// with that key. It is UnaryClientKeyInterceptor around UnaryClientRetryInterceptor. It fails if an option is invalid.
 //
-// A method is protected if its .proto says so: if it has, or its service has, an option of onlyonce/v1/options.proto that does
-// not say KEY_USE_IGNORED, or if a field of its request is marked as the key. WithMethods, WithMethodMatch and WithAllMethods say
-// it of others.
+// These methods are protected:
+//   - methods whose .proto has an option of onlyonce/v1/options.proto other than KEY_USE_IGNORED, for the method or its service,
+//   - methods whose request has a field that is marked as the key,
+//   - methods of WithMethods, WithMethodMatch, WithAllMethods and WithClientDeclarations.
 //
-// The error of a keyed call is a gRPC status with all its details, and onlyonce.VerdictOf says what it means for the key.
+// A key is useless if the server does not read it. So deploy the servers first, then the clients. An answer with the trailer
+// idempotency-status confirms that the server protects the method. The rules are in docs/retries.md:
+//   - Before the confirmation, an attempt is retried only if it certainly reached no handler, or if the .proto protects the method and the
+//     connection broke before any answer.
+//   - OK or an error of the application without the trailer ends the confirmation and the retries of its call, and is reported: see
+//     WithClientLogger.
+//   - Each replica behind a connection confirms for itself. Retries go only to confirmed replicas, or to presumed replicas if the .proto
+//     protects the method.
+//
+// gRPC's own retries are off for all calls with a key. An OnFinish option is called once per call.
+//
+// The error of a keyed call is a gRPC status with all its details. onlyonce.VerdictOf returns its meaning for the key, and KeyOf the key.
 func UnaryClientInterceptor(opts ...ClientOption) (grpc.UnaryClientInterceptor, error) {
 	c, err := newClientConfig(opts)
 	if err != nil {
 		return nil, err
 	}
 
-	return func(
+	return once(func(
 		ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
 	) error {
 		return c.withKey(ctx, method, req, opts, func(ctx context.Context, key string) error {
@@ -212,13 +228,13 @@ func UnaryClientInterceptor(opts ...ClientOption) (grpc.UnaryClientInterceptor, 
 				return invoker(ctx, method, req, reply, cc, opts...)
 			}
 
-			return c.withRetry(ctx, method, key, req, reply, cc, invoker, opts)
+			return c.withRetry(ctx, method, key, req, reply, cc, invoker, withoutKey(opts))
 		})
-	}, nil
+	}), nil
 }
 
-// UnaryClientKeyInterceptor returns the half that gives a logical call its key. The half that retries has to be inside of it. Both halves
-// get the same options. The key comes from
+// UnaryClientKeyInterceptor returns the half that gives a logical call its key. Put UnaryClientRetryInterceptor behind it, with the same
+// options. Without that half, gRPC's own retries stay on and servers are not confirmed. The key comes from the first of these:
 //   - WithKey,
 //   - onlyonce.ContextWithKey,
 //   - the outgoing metadata,
@@ -227,7 +243,7 @@ func UnaryClientInterceptor(opts ...ClientOption) (grpc.UnaryClientInterceptor, 
 //   - for a protected method outside of a run: a fresh key.
 //
 // These rules hold:
-//   - If the request and another of these have a key, the keys have to be equal.
+//   - If several of the first four have a key, the keys must be equal, except that WithKey overrides onlyonce.ContextWithKey.
 //   - The request is never changed: a key only goes into the metadata.
 //   - The key of an incoming call is not passed on, even if it is in the outgoing metadata.
 //   - A run that uses a method twice without naming the steps gets an error that matches onlyonce.ErrStepUsed, and nothing is sent: see
@@ -238,13 +254,13 @@ func UnaryClientKeyInterceptor(opts ...ClientOption) (grpc.UnaryClientIntercepto
 		return nil, err
 	}
 
-	return func(
+	return once(func(
 		ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
 	) error {
-		return c.withKey(ctx, method, req, opts, func(ctx context.Context, _ string) error {
-			return invoker(ctx, method, req, reply, cc, opts...)
+		return c.withKey(ctx, method, req, opts, func(ctx context.Context, key string) error {
+			return keyed(invoker(ctx, method, req, reply, cc, withoutKey(opts)...), key)
 		})
-	}, nil
+	}), nil
 }
 
 // UnaryClientRetryInterceptor returns the half that retries calls of protected methods, with the key in the outgoing metadata. A call of
@@ -256,12 +272,12 @@ func UnaryClientRetryInterceptor(opts ...ClientOption) (grpc.UnaryClientIntercep
 		return nil, err
 	}
 
-	return func(
+	return once(func(
 		ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption,
 	) error {
 		key, values := outgoingKeys(ctx)
 		if values == 0 && c.protected(method) {
-			return localError(errKeyless(method))
+			return localError(errKeyless(method), "")
 		}
 
 		if values != 1 {
@@ -269,5 +285,5 @@ func UnaryClientRetryInterceptor(opts ...ClientOption) (grpc.UnaryClientIntercep
 		}
 
 		return c.withRetry(ctx, method, key, req, reply, cc, invoker, opts)
-	}, nil
+	}), nil
 }

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	pb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -124,6 +125,10 @@ func invoker(attempts *int, answers ...heard) grpc.UnaryInvoker {
 				*opt.HeaderAddr = next.header
 			case grpc.TrailerCallOption:
 				*opt.TrailerAddr = next.trailer
+			case grpc.PeerCallOption:
+				*opt.PeerAddr = peer.Peer{}
+			case grpc.OnFinishCallOption:
+				opt.OnFinish(next.err())
 			}
 		}
 
@@ -210,11 +215,14 @@ func mustBeRetriedSafely(t *testing.T, limit int, answers ...heard) {
 		t.Fatalf("%d attempts, %d are allowed", attempts, limit)
 	}
 
-	doubtful := false // an attempt before the last one may have taken effect
+	doubtful := false  // an attempt before the last one may have taken effect
+	confirmed := false // an answer has had a status
 
 	for n := range attempts - 1 {
 		now := answers[n%len(answers)]
-		if now.final() || now.err() == nil {
+		confirmed = confirmed || now.status() != ""
+
+		if now.final() || now.err() == nil || !confirmed {
 			t.Errorf("attempt %d of %d was made after %v, %v", n+2, attempts, now.err(), now.trailer)
 		}
 

@@ -21,7 +21,7 @@ func (c *clientConfig) withKey(
 
 	key, sent, err := c.chooseKey(ctx, method, req, opts)
 	if err != nil {
-		return localError(err)
+		return localError(err, key)
 	}
 
 	if key == "" && c.protected(method) {
@@ -53,6 +53,10 @@ func (c *clientConfig) withOwnKey(ctx context.Context, method string, next func(
 
 	derived, err := onlyonce.DeriveCall(ctx, method)
 	if errors.Is(err, onlyonce.ErrNoRun) {
+		if retriedOutside(ctx) {
+			return errRetriedOutside(method)
+		}
+
 		return c.withMadeKey(ctx, m, c.freshKey(m), next)
 	}
 
@@ -74,12 +78,30 @@ func (c *clientConfig) withOwnKey(ctx context.Context, method string, next func(
 	return failure
 }
 
+// retriedOutside reports that a retry interceptor in front of this one makes the call again: go-grpc-middleware's leaves its mark in the
+// outgoing metadata. A mark that the program passes on from the call that it serves is none.
+func retriedOutside(ctx context.Context) bool {
+	outgoing, ok := metadata.FromOutgoingContext(ctx)
+	if !ok {
+		return false
+	}
+
+	for _, name := range []string{AttemptHeader, "x-retry-attempty"} { // older versions of the middleware misspell it
+		marks := outgoing.Get(name)
+		if len(marks) > 0 && !slices.Equal(marks, metadata.ValueFromIncomingContext(ctx, name)) {
+			return true
+		}
+	}
+
+	return false
+}
+
 // withMadeKey calls next with a key that was made for the call.
 func (c *clientConfig) withMadeKey(
 	ctx context.Context, m *clientMethod, key string, next func(ctx context.Context, key string) error,
 ) error {
 	if problem := c.checkKey(m, key); problem != "" {
-		return localError(invalidKey(problem, ""))
+		return localError(invalidKey(problem, ""), key)
 	}
 
 	return next(metadata.AppendToOutgoingContext(ctx, KeyHeader, key), key)
@@ -114,7 +136,7 @@ func withoutForwardedKey(ctx context.Context) context.Context {
 }
 
 // chooseKey returns the key that somebody has chosen for a call, or none. The second result reports that the metadata has
-// it already. The request is never changed: a key field that is empty stays so.
+// it already. The error may come with a key, which is not acceptable. The request is never changed: a key field that is empty stays so.
 func (c *clientConfig) chooseKey(ctx context.Context, method string, req any, opts []grpc.CallOption) (key string, sent bool, err error) {
 	m := c.known.get(method)
 	key, chosen := explicitKey(ctx, opts)
@@ -134,13 +156,13 @@ func (c *clientConfig) chooseKey(ctx context.Context, method string, req any, op
 
 	badField := ""
 
-	// Where keys are ignored, or nobody knows what the annotations mean, a request field makes no key of its own.
-	inField := ""
+	// A request field alone makes a key only if the method is protected.
+	inField, set := "", false
 	if chosen && !m.ignored || c.protected(method) {
-		inField, _ = m.keyField.in(req)
+		inField, set, _ = m.keyField.in(req)
 	}
 
-	if inField != "" {
+	if set {
 		inField, badField = m.keyForm.normal(inField), string(m.keyField.name)
 
 		if chosen && key != inField {
@@ -155,7 +177,7 @@ func (c *clientConfig) chooseKey(ctx context.Context, method string, req any, op
 	}
 
 	if problem := c.checkKey(m, key); problem != "" {
-		return "", false, invalidKey(problem, badField)
+		return key, false, invalidKey(problem, badField)
 	}
 
 	return key, sent, nil
@@ -238,5 +260,5 @@ func outgoingKeys(ctx context.Context) (key string, values int) {
 	return keys[len(keys)-1], len(keys)
 }
 
-// invalidKey is the error of a call whose key is bad: that in a field of its request, or else that in its metadata.
+// invalidKey is the error of a call whose key is bad. The key is in the named field of the request, or in the metadata if field is empty.
 func invalidKey(message, field string) error { return rejectionStatus(invalid(message), field).Err() }

@@ -153,7 +153,7 @@ func TestUnprotectedMethodsGetNoKeyAndNoRetry(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				seen := &arrivals{}
-				w := start(t, setup{unprotected: true, before: seen.before()}, scripted(turn{code: codes.Unavailable}))
+				w := start(t, setup{unprotected: true, before: seen.before()}, scripted(unavailable()))
 
 				dial, err := interceptor.DialOptions(test.opts...)
 				if err != nil {

@@ -3,6 +3,7 @@ package interceptor
 import (
 	"cmp"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce"
@@ -13,28 +14,40 @@ import (
 // protected: the server refuses the method and reports why. What they say of keys and retention still holds for calls that an
 // option protects.
 type clientMethod struct {
+	reported  *atomic.Bool // it has been logged that a server does not protect the method
 	keyForm   keyForm
 	keyField  *requestField // nil: the request carries no key
-	protected bool          // the servers look at keys
-	ignored   bool          // the servers do not, whatever an option declares for all methods
+	protected bool          // the .proto declares that the servers look at keys
+	declared  bool          // WithClientDeclarations declares that the servers look at keys
+	ignored   bool          // the servers ignore keys, even if an option declares all methods protected
 	retention time.Duration // for which the servers keep outcomes; 0: not declared
 	keyLife   time.Duration // of time-ordered keys; 0: not declared
 }
 
-func clientMethodOf(fullMethod string) *clientMethod {
+func (c *clientConfig) method(fullMethod string) *clientMethod {
 	service, name := splitMethod(fullMethod)
-	declared := annotationsOf(findMethod(service, name))
+	annotated, declared := annotationsOf(findMethod(service, name)), c.declared.annotationsOf(fullMethod)
 
 	m := &clientMethod{
-		keyForm: keyForm{uuid: declared.uuid}, keyField: declared.key, retention: declared.policy.Retention, keyLife: declared.policy.KeyLife,
+		reported: new(atomic.Bool), keyForm: keyForm{uuid: declared.uuid}, keyField: declared.key,
+		retention: declared.policy.Retention, keyLife: declared.policy.KeyLife,
 		ignored: declared.reads || declared.policy.Key == KeyIgnored || service == healthService,
 	}
 
-	m.protected = !m.ignored && (declared.given || declared.key != nil) && declared.problems() == nil && !declared.streaming
+	if !m.ignored && !declared.streaming && declared.problems() == nil {
+		m.protected, m.declared = annotated.given || annotated.key != nil, declared.source != ""
+	}
 
 	if declared.policy.KeyRules != nil {
 		m.keyForm.rules = *declared.policy.KeyRules
 	}
+
+	return m
+}
+
+// furtherMethod lets all methods that are too many to be kept be reported once together.
+func (c *clientConfig) furtherMethod(m *clientMethod) *clientMethod {
+	m.reported = &c.reportedFurther
 
 	return m
 }
@@ -48,7 +61,7 @@ func (c *clientConfig) protected(fullMethod string) bool {
 	m := c.known.get(fullMethod)
 
 	// An option for many methods does not overrule the .proto of one.
-	return m.protected || !m.ignored && (c.all || c.match != nil && c.match(fullMethod))
+	return m.protected || m.declared || !m.ignored && (c.all || c.match != nil && c.match(fullMethod))
 }
 
 // validateProtected reports an option that should say which methods are protected and names none.
@@ -67,13 +80,15 @@ type attemptTimes struct {
 	send  time.Duration // until when an attempt that has begun may be sent, since it may wait for a connection
 }
 
-// attemptTimes returns the bounds for a call with a key whose first attempt begins now. No attempt begins that the server might run
-// although an earlier one has run and its record has expired. For time-ordered keys the bound is the end of the key life, as on the
-// server.
-func (c *clientConfig) attemptTimes(m *clientMethod, key string, now time.Time) attemptTimes {
+// attemptTimes returns the bounds for a call whose first attempt began at a time. No attempt begins when the record of an earlier attempt
+// may have expired, because the server might run it again. Declared is the retention in the server's answers; 0 means none. For
+// time-ordered keys the bound is the end of the key life, as on the server.
+func (c *clientConfig) attemptTimes(m *clientMethod, key string, began time.Time, declared time.Duration) attemptTimes {
 	life := c.retention
-	if m.retention > 0 {
-		life = min(life, m.retention)
+	for _, shorter := range []time.Duration{m.retention, declared} {
+		if shorter > 0 {
+			life = min(life, shorter)
+		}
 	}
 
 	if c.timeOrdered(m) {
@@ -84,7 +99,7 @@ func (c *clientConfig) attemptTimes(m *clientMethod, key string, now time.Time) 
 
 	// A key that is older than that is only looked up, so that trying again is safe.
 	if made, ok := onlyonce.KeyTime(key); ok && c.timeOrdered(m) {
-		if left := made.Add(begin).Sub(now); left > 0 {
+		if left := made.Add(begin).Sub(began); left > 0 {
 			begin = min(begin, left)
 		}
 	}

@@ -1,7 +1,6 @@
 package interceptor
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,17 +13,17 @@ import (
 
 func (c *clientCall) status() onlyonce.Status {
 	if values := c.trailer.Get(StatusTrailer); len(values) > 0 {
-		return onlyonce.Status(values[len(values)-1]) // the interceptor speaks last
+		return onlyonce.Status(values[len(values)-1]) // the interceptor adds the last value
 	}
 
 	return ""
 }
 
-// judge says what the attempt means for the key.
+// judge derives the verdict of the last attempt.
 func (c *clientCall) judge(err error) {
 	c.verdict = c.outcome(err)
 
-	if c.verdict == onlyonce.VerdictUnknown {
+	if c.verdict == onlyonce.VerdictUnknown || c.delivery.sentTwice() {
 		c.ambiguous = true
 	}
 
@@ -33,10 +32,14 @@ func (c *clientCall) judge(err error) {
 	}
 }
 
-// outcome is what one answer means, looked at alone.
+// outcome returns the verdict of one answer, without regard to earlier attempts.
 func (c *clientCall) outcome(err error) onlyonce.Verdict {
 	if err == nil || c.recorded(err) {
 		return onlyonce.VerdictFinal
+	}
+
+	if c.delivery.nothingSent(err, c.answered()) {
+		return onlyonce.VerdictNotExecuted
 	}
 
 	switch c.status() {
@@ -47,7 +50,7 @@ func (c *clientCall) outcome(err error) onlyonce.Verdict {
 			return (&onlyonce.Rejection{Reason: reason}).Verdict()
 		}
 
-		// This attempt ran nothing, for a reason that is not the engine's, such as a refused replay: another one has run.
+		// This attempt ran nothing, and the reason is not the engine's, such as a refused replay: another attempt has run.
 		return onlyonce.VerdictUnknown
 	case onlyonce.StatusExecuted, onlyonce.StatusReplayed, onlyonce.StatusUnknown, onlyonce.StatusUnrecorded, onlyonce.StatusUnprotected:
 		return onlyonce.VerdictUnknown
@@ -59,11 +62,16 @@ func (c *clientCall) outcome(err error) onlyonce.Verdict {
 // recorded reports whether the error of the last attempt is the recorded answer. That settles what earlier attempts did, and
 // another attempt would get the same. The status alone does not say it: a recorded response may fail on its way, as one does
 // that is too large for the client, and the caller must not take that for a failed call. A replay tells by its header what it
-// replays; of a first answer only the code tells whether somebody on its way can have made it.
+// replays; of a first answer only the code tells whether somebody on its way can have made it. An error that gRPC has not returned is no
+// recorded one: an interceptor behind this one has made it.
 func (c *clientCall) recorded(err error) bool {
+	if !c.delivery.returned(err) {
+		return false
+	}
+
 	switch c.status() {
 	case onlyonce.StatusReplayed:
-		return err != nil && len(c.header.Get(ReplayedHeader)) == 0
+		return err != nil && !mayBeWithResponse(c.header)
 	case onlyonce.StatusExecuted:
 		return err != nil && !madeOnTheWay(statusOf(err).Code())
 	case onlyonce.StatusReleased, onlyonce.StatusUnknown, onlyonce.StatusUnrecorded, onlyonce.StatusUnprotected, onlyonce.StatusRejected:
@@ -76,24 +84,29 @@ func (c *clientCall) recorded(err error) bool {
 // failed is the error of the logical call.
 func (c *clientCall) failed(err error) error {
 	if c.attempts == 0 {
-		return unsent(c.ctx, err)
+		// The context had ended, or the retry policy is invalid.
+		return &callError{err: err, status: unsentStatus(c.ctx, err), outcome: onlyonce.VerdictNotExecuted, key: c.key}
 	}
 
 	outcome := c.verdict
 	st := statusOf(err)
 
-	// An answer that says "nothing ran" speaks of its own attempt alone. An earlier one may have run, or may still.
+	// "Nothing ran" is true of the last attempt alone. An earlier attempt may have run, or may still run.
 	if c.ambiguous && !c.recorded(err) {
 		outcome = onlyonce.VerdictUnknown
 	}
 
 	if cut, ok := errors.AsType[*retry.InterruptedError](err); ok {
-		return &callError{err: err, status: statusOf(cut.Err), outcome: onlyonce.VerdictUnknown, key: c.key}
+		if outcome == onlyonce.VerdictFinal { // of an answer that is not the one that is returned
+			outcome = onlyonce.VerdictUnknown
+		}
+
+		return &callError{err: err, status: statusOf(cut.Err), outcome: outcome, key: c.key}
 	}
 
-	failed := &callError{err: err, status: st, outcome: outcome, key: c.key}
+	failed := &callError{err: err, status: st, outcome: outcome, key: c.key, note: c.unretried()}
 
-	// The answer to a retry has less about an unknown outcome than the answer of its handler had.
+	// The handler's error has more details about an unknown outcome than the answer to a retry.
 	if c.handlers != nil && outcome == onlyonce.VerdictUnknown {
 		failed.err = errors.Join(err, c.handlers)
 
@@ -105,10 +118,14 @@ func (c *clientCall) failed(err error) error {
 	return failed
 }
 
-// unsent is the error of a call that made no attempt: its context had ended, or its policy cannot hold.
-func unsent(ctx context.Context, err error) error {
-	// Nothing was sent by this call. Another one may have sent the same key.
-	return &callError{err: err, status: unsentStatus(ctx, err), outcome: onlyonce.VerdictUnknown}
+// unretried says why the call was not retried, where that is not obvious.
+func (c *clientCall) unretried() string {
+	if c.stopped && c.blind() {
+		return "; onlyonce: not retried, because an interceptor behind the client interceptor hides the answers of servers: let it pass on " +
+			"its call options and wait for its invoker, or install it in front"
+	}
+
+	return c.note(c.method)
 }
 
 // callError is the error of a logical call: a gRPC status, and what it means for the key.
@@ -116,12 +133,16 @@ type callError struct {
 	err     error
 	status  *status.Status
 	outcome onlyonce.Verdict
-	key     string // empty where nothing was sent
-	earlier error  // the answer to an earlier attempt, where the last answer has less; nil: none
+	key     string // empty where the call has none
+	earlier error  // the answer to an earlier attempt, if it has more details than the last answer; nil: none
+	note    string // the reason why the call was not retried, if that is not obvious; empty: none
 }
 
-// KeyOf returns the idempotency key of a call that has failed, even if the interceptor made the key. Pass it to WithKey to make the call
-// again. It is empty if nothing was sent, and for errors that the client interceptor has not returned.
+// KeyOf returns the idempotency key of a failed call, whether or not anything was sent, and also if the interceptor made the key. Pass the
+// key to WithKey to make the call again. KeyOf returns "" in these cases:
+//   - The error is not from the client interceptor.
+//   - The call was given several different keys.
+//   - No key could be derived for the call: see onlyonce.ErrStepUsed.
 func KeyOf(err error) string {
 	if call, ok := errors.AsType[*callError](err); ok {
 		return call.key
@@ -147,17 +168,32 @@ func callIsOpen(err error) bool {
 	}
 }
 
-// localError is an error of a call that was not sent.
-func localError(err error) error {
-	return &callError{err: err, status: statusOf(err), outcome: onlyonce.VerdictFinal}
+// localError is an error of a call that cannot be sent with this key, or without one.
+func localError(err error, key string) error {
+	return &callError{err: err, status: statusOf(err), outcome: onlyonce.VerdictFinal, key: key}
+}
+
+// keyed adds the key to the error of a call, unless an inner interceptor has done so. The answer was not examined, so its verdict is
+// unknown.
+func keyed(err error, key string) error {
+	if err == nil || key == "" {
+		return err
+	}
+
+	if call, ok := err.(*callError); ok && call.key == key { //nolint:errorlint // what is wrapped may be the error of another call
+		return err
+	}
+
+	return &callError{err: err, status: statusOf(err), outcome: onlyonce.VerdictUnknown, key: key}
 }
 
 func (e *callError) Error() string {
+	text := e.status.Err().Error() + e.note
 	if e.earlier == nil {
-		return e.status.Err().Error()
+		return text
 	}
 
-	return fmt.Sprintf("%v; an earlier attempt of the call was answered: %v", e.status.Err(), e.earlier)
+	return fmt.Sprintf("%s; an earlier attempt of the call was answered: %v", text, e.earlier)
 }
 
 func (e *callError) Unwrap() error              { return e.err }

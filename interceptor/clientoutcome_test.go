@@ -47,8 +47,8 @@ func TestOutcomeOfACall(t *testing.T) {
 		"no status":                          {[]turn{answered(codes.NotFound, "")}, onlyonce.VerdictUnknown},
 		"a status nobody knows":              {[]turn{answered(codes.NotFound, "news")}, onlyonce.VerdictUnknown},
 
-		"KEY_EXPIRED": {[]turn{rejectedTurn(codes.FailedPrecondition, onlyonce.ReasonKeyExpired)}, onlyonce.VerdictFinal},
-		"KEY_REUSED":  {[]turn{rejectedTurn(codes.FailedPrecondition, onlyonce.ReasonKeyReused)}, onlyonce.VerdictFinal},
+		"KEY_EXPIRED": {[]turn{rejectedTurn(codes.FailedPrecondition, onlyonce.ReasonKeyExpired)}, onlyonce.VerdictUnknown},
+		"KEY_REUSED":  {[]turn{rejectedTurn(codes.FailedPrecondition, onlyonce.ReasonKeyReused)}, onlyonce.VerdictUnknown},
 		"KEY_INVALID": {[]turn{rejectedTurn(codes.InvalidArgument, onlyonce.ReasonKeyInvalid)}, onlyonce.VerdictFinal},
 		"KEY_MISSING": {[]turn{rejectedTurn(codes.InvalidArgument, onlyonce.ReasonKeyMissing)}, onlyonce.VerdictFinal},
 		"IN_PROGRESS": {[]turn{rejectedTurn(codes.Unavailable, onlyonce.ReasonInProgress)}, onlyonce.VerdictUnknown},
@@ -94,7 +94,7 @@ func TestOutcomeOfACall(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				_, a := play(t, test.turns, nil)
+				_, a := playConfirmed(t, test.turns)
 				if got := onlyonce.VerdictOf(a.err); got != test.want {
 					t.Errorf("the outcome is %v, want %v; the error is %v", got, test.want, a.err)
 				}
@@ -159,7 +159,7 @@ func TestErrorOfACallTellsItsKeyAndWhatTheHandlerHasSaid(t *testing.T) {
 	w.mustHaveRun(t, 1)
 
 	_, err = client.UnaryCall(t.Context(), payment(), interceptor.WithKey("not a key"))
-	if got := interceptor.KeyOf(err); err == nil || got != "" {
+	if got := interceptor.KeyOf(err); err == nil || got != "not a key" {
 		t.Errorf("the error %v of a call that was not sent has the key %q", err, got)
 	}
 
@@ -185,6 +185,11 @@ func TestOutcomeOfACallWhoseConnectionIsLost(t *testing.T) {
 func TestF05_ClientGetsTheRecordedAnswerOverANewConnection(t *testing.T) {
 	faults := newFaultStore()
 	w := start(t, setup{store: faults, tcp: true}, nil)
+	log := &journal{}
+	conn := w.clientConn(t, log.option())
+
+	w.confirm(t, conn)
+
 	cut := false
 
 	faults.complete = func(ctx context.Context, op store.Completion) (store.Result, error) {
@@ -198,14 +203,12 @@ func TestF05_ClientGetsTheRecordedAnswerOverANewConnection(t *testing.T) {
 		return res, err
 	}
 
-	log := &journal{}
-	resp, err := w.client(t, log.option()).UnaryCall(t.Context(), payment(), grpc.WaitForReady(true))
-
+	resp, err := pb.NewTestServiceClient(conn).UnaryCall(t.Context(), payment(), grpc.WaitForReady(true))
 	if err != nil || resp.GetUsername() != "run 1" {
 		t.Errorf("the answer is %v, %v", resp, err)
 	}
 
-	if seen := log.seen(); len(seen) != 2 || seen[0].Status != "" || seen[1].Status != onlyonce.StatusReplayed {
+	if seen := log.seen()[1:]; len(seen) != 2 || seen[0].Status != "" || seen[1].Status != onlyonce.StatusReplayed {
 		t.Errorf("the attempts are %+v", seen)
 	}
 
@@ -231,7 +234,7 @@ func TestAnswerOfAnEarlierAttemptIsForgotten(t *testing.T) {
 		t.Errorf("the attempts are %+v", seen)
 	}
 
-	if got := onlyonce.VerdictOf(a.err); got != onlyonce.VerdictUnknown {
+	if got := onlyonce.VerdictOf(a.err); got == onlyonce.VerdictFinal {
 		t.Errorf("the outcome is %v; the error is %v", got, a.err)
 	}
 }

@@ -16,21 +16,27 @@ import (
 
 // clientCall is one logical call on a client.
 type clientCall struct {
+	clientAnswer // to the last attempt
+	trust
+
+	first answerWatch        // of the first attempt, so that a call without retries allocates no other
+	space [8]grpc.CallOption // for the options of the first attempt, for the same reason
+
 	config  *clientConfig
 	ctx     context.Context //nolint:containedctx // the caller's, for the length of the call
 	method  string
 	key     string
 	req     any
-	reply   any
+	reply   clientReply
 	cc      *grpc.ClientConn
 	invoker grpc.UnaryInvoker
-	opts    []grpc.CallOption
+	opts    []grpc.CallOption // without those of an answerWatch
 
-	latest    time.Duration // since the first attempt: until when another may be sent
-	began     time.Time     // the first attempt
+	most      int       // attempts of the policy
+	began     time.Time // the first attempt
+	times     attemptTimes
+	declared  time.Duration // the shortest retention that a server has declared; 0: none
 	attempts  int
-	header    metadata.MD // of the last attempt, as trailer
-	trailer   metadata.MD
 	ambiguous bool  // an attempt may have taken effect
 	handlers  error // the last error that came from the handler
 	verdict   onlyonce.Verdict
@@ -44,35 +50,30 @@ func (c *clientConfig) withRetry(
 		return invoker(ctx, method, req, reply, cc, opts...) // the interceptor is installed twice
 	}
 
-	policy := c.policy
-	if c.budgets != nil && cc != nil {
-		policy.Budget = c.budgets.For(cc.Target())
-	}
-
-	if option, ok := lastOption[retryOption](opts); ok {
-		policy = overPolicy(option.policy, policy)
-	}
-
-	if !c.protected(method) {
-		policy = retry.Policy{MaxAttempts: 1}
-	}
-
-	m := c.known.get(method)
-	times := c.attemptTimes(m, key, time.Now())
-
-	policy.MaxElapsed = min(cmp.Or(policy.MaxElapsed, times.begin), times.begin)
-
 	call := &clientCall{
-		config: c, ctx: ctx, method: method, key: key, req: req, reply: reply, cc: cc, invoker: invoker,
-		latest: times.send,
+		config: c, ctx: ctx, method: method, key: key, req: req, reply: replyTo(reply), cc: cc, invoker: invoker,
+		began: time.Now(),
 	}
 
-	// The first message of a call that buffers nothing commits it, so that gRPC's own retries do not multiply with these.
-	call.opts = append(make([]grpc.CallOption, 0, len(opts)+4), opts...)
-	call.opts = append(call.opts, grpc.Header(&call.header), grpc.Trailer(&call.trailer))
+	if c.protected(method) {
+		call.confirmation = c.confirmations.of(cc, method)
+		call.declared = call.confirmation.declaredRetention()
+	}
 
-	if policy.MaxAttempts != 1 {
-		call.opts = append(call.opts, grpc.MaxRetryRPCBufferSize(0), attemptOption{})
+	call.times = c.attemptTimes(c.known.get(method), key, call.began, call.declared)
+	policy := call.policy(opts)
+	call.most = policy.WithDefaults().MaxAttempts
+
+	// Without a buffer, gRPC cannot send the request again, so its own retries are off. They would multiply with the attempts of this call.
+	// Also, a hidden attempt could still run when the last one is answered with "nothing happened".
+	call.opts = append(append(call.space[:0], opts...), grpc.MaxRetryRPCBufferSize(0))
+
+	if call.most > 1 && call.confirmation != nil {
+		call.opts = call.guarded(method, call.opts)
+	}
+
+	if call.confirmation != nil { // otherwise another interceptor may retry the call
+		call.opts = append(call.opts, attemptOption{})
 	}
 
 	options := retry.Options{Classify: call.classify, Interrupted: interrupted}
@@ -86,6 +87,26 @@ func (c *clientConfig) withRetry(
 	}
 
 	return call.failed(err)
+}
+
+// policy returns the retry policy of the call.
+func (c *clientCall) policy(opts []grpc.CallOption) retry.Policy {
+	policy := c.config.policy
+	if c.config.budgets != nil && c.cc != nil {
+		policy.Budget = c.config.budgets.For(c.cc.Target())
+	}
+
+	if option, ok := lastOption[retryOption](opts); ok {
+		policy = overPolicy(option.policy, policy)
+	}
+
+	if c.confirmation == nil {
+		policy = retry.Policy{MaxAttempts: 1}
+	}
+
+	policy.MaxElapsed = min(cmp.Or(policy.MaxElapsed, c.times.begin), c.times.begin)
+
+	return policy
 }
 
 // overPolicy takes what is unset in a policy from a wider one. No attempt is made later than the wider one allows.
@@ -115,25 +136,55 @@ func overPolicy(p, wider retry.Policy) retry.Policy {
 
 // attempt makes one attempt.
 func (c *clientCall) attempt(ctx context.Context, n int) (struct{}, error) {
-	c.header, c.trailer = nil, nil
 	c.attempts = n
+	watch := &c.first
 
-	if n == 1 {
-		c.began = time.Now()
-	} else {
-		// An attempt that begins in time may still wait for a connection, for as long as it is let.
+	if n > 1 {
+		watch = new(answerWatch)
+		c.opts = slices.Clip(c.opts) // an earlier attempt may still use the array
+		// An attempt that begins in time may wait for a connection until times.send.
 		var cancel context.CancelFunc
 
-		ctx, cancel = context.WithDeadline(ctx, c.began.Add(c.latest))
+		ctx, cancel = context.WithDeadline(ctx, c.began.Add(c.times.send))
 		defer cancel()
 
 		ctx = metadata.AppendToOutgoingContext(ctx, AttemptHeader, strconv.Itoa(n-1))
+
+		c.reply.empty()
+		emptyResults(c.opts)
 	}
 
-	err := c.invoker(ctx, c.method, c.req, c.reply, c.cc, c.opts...)
+	c.begin()
+
+	err := c.invoker(ctx, c.method, c.req, c.reply.to, c.cc, watch.options(c.opts)...)
+	c.clientAnswer = watch.last()
+
+	c.learn(&c.clientAnswer, c.kind(err))
+	c.obeyRetention(err)
+
+	if c.ruled.report {
+		c.config.reportUnconfirmed(ctx, c.method, c.cc, c.replica())
+	}
+
 	c.judge(err)
 
 	return struct{}{}, err // a gRPC status
+}
+
+// obeyRetention applies a shorter retention that the server has declared in its answer. It also holds for later calls, unless the answer
+// is a recorded error: errors may have a shorter retention.
+func (c *clientCall) obeyRetention(err error) {
+	declared, status := c.retention(), c.status()
+	ended := status == onlyonce.StatusExecuted || status == onlyonce.StatusReplayed
+
+	if c.confirmation != nil && declared > 0 && (err == nil || !ended) {
+		c.confirmation.declare(declared)
+	}
+
+	if declared > 0 && (c.declared == 0 || declared < c.declared) {
+		c.declared = declared
+		c.times = c.config.attemptTimes(c.config.known.get(c.method), c.key, c.began, declared)
+	}
 }
 
 // classify decides whether to try again.
@@ -145,22 +196,24 @@ func (c *clientCall) classify(a retry.Attempt) retry.Decision {
 		return retry.Decision{}
 	}
 
-	again := a.TimedOut
+	// An attempt that the client itself has kept back is no sign of a server in trouble.
+	again, free := a.TimedOut || c.refused(), c.refused()
 
-	if reason, ok := rejectionReason(a.Err); ok {
-		again = retriedByClient(reason)
-	} else if slices.Contains(c.config.retryCodes, st.Code()) {
+	switch reason, ok := rejectionReason(a.Err); {
+	case ok:
+		again, free = retriedByClient(reason), asked && waitsForAnother(reason)
+	case c.delivery.refusedHere(a.Err, c.answered()):
+		again = false // another attempt would be refused, too
+	case slices.Contains(c.config.retryCodes, st.Code()):
 		again = true
 	}
 
-	return retry.Decision{Retry: again, Delay: delay, HasDelay: asked}
+	// After the last attempt of the policy, the confirmation is not the reason why the call ends.
+	again = again && (a.Number >= c.most || c.allows())
+
+	return retry.Decision{Retry: again, Delay: delay, HasDelay: asked, Free: free, MaxElapsed: c.times.begin}
 }
 
 func (c *clientCall) observe(a retry.Attempt) {
-	reported := c.status()
-
-	c.config.observe(c.ctx, Attempt{
-		Attempt: a, Method: c.method, Key: c.key, Status: reported,
-		Unconfirmed: reported == "" && answered(a.Err) && c.config.protected(c.method),
-	})
+	c.config.observe(c.ctx, Attempt{Attempt: a, Method: c.method, Key: c.key, Status: c.status(), Unconfirmed: c.ruled.report})
 }

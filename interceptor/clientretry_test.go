@@ -28,6 +28,33 @@ func play(t *testing.T, turns []turn, opts []interceptor.ClientOption, call ...g
 	return seen, callOn(t.Context(), w.clientConn(t, opts...), unaryCall, payment(), call...)
 }
 
+// playConfirmed is play on a connection on which an earlier call has confirmed that the server protects the method.
+func playConfirmed(t *testing.T, turns []turn, opts ...interceptor.ClientOption) (*arrivals, answer) {
+	t.Helper()
+
+	seen := &arrivals{}
+	w := start(t, setup{unprotected: true, before: seen.before()}, scripted(turns...))
+	conn := w.clientConn(t, opts...)
+
+	w.confirm(t, conn)
+	seen.forget()
+
+	return seen, callOn(t.Context(), conn, unaryCall, payment())
+}
+
+// confirm makes a call whose answer confirms that the server protects the method. It does not count as a run.
+func (w *world) confirm(t *testing.T, conn grpc.ClientConnInterface) {
+	t.Helper()
+
+	handle := w.handle
+	w.handle = scripted(paid())
+
+	callOn(t.Context(), conn, unaryCall, payment()).mustHaveStatus(t, onlyonce.StatusExecuted)
+	w.runs.Store(0)
+
+	w.handle = handle
+}
+
 func TestClientRetriesWhatTheContractSays(t *testing.T) {
 	const never, again = 1, 2
 
@@ -75,7 +102,7 @@ func TestClientRetriesWhatTheContractSays(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				seen, a := play(t, []turn{test.turn, paid()}, nil)
+				seen, a := playConfirmed(t, []turn{test.turn, paid()})
 				seen.mustBe(t, test.want)
 
 				if test.want == again {
@@ -241,7 +268,7 @@ func TestRetryOfOneCallThatCannotHoldIsRefused(t *testing.T) {
 	seen, a := play(t, []turn{paid()}, nil, interceptor.WithCallRetry(retry.Policy{MaxAttempts: -1}))
 	seen.mustBe(t, 0)
 
-	if status.Code(a.err) != codes.InvalidArgument || onlyonce.VerdictOf(a.err) != onlyonce.VerdictUnknown {
+	if status.Code(a.err) != codes.InvalidArgument || onlyonce.VerdictOf(a.err) != onlyonce.VerdictNotExecuted {
 		t.Errorf("the answer is %v, %v, outcome %v", a.resp, a.err, onlyonce.VerdictOf(a.err))
 	}
 }

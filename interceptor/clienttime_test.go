@@ -25,19 +25,21 @@ func TestAttemptThatTimesOutIsRetriedUntilTheRunHasEnded(t *testing.T) {
 		seen := &arrivals{}
 		log := &journal{}
 		w := start(t, setup{before: seen.before()}, after(9*time.Second, answering("paid")))
-		client := w.client(t, log.option(), interceptor.WithRetry(retry.Policy{AttemptTimeout: 2 * time.Second, MaxAttempts: 20}))
+		conn := w.clientConn(t, log.option(), interceptor.WithRetry(retry.Policy{AttemptTimeout: 2 * time.Second, MaxAttempts: 20}))
+
+		w.confirm(t, conn)
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 
-		resp, err := client.UnaryCall(ctx, payment())
+		resp, err := pb.NewTestServiceClient(conn).UnaryCall(ctx, payment())
 		if err != nil || resp.GetUsername() != "paid" {
 			t.Fatalf("the answer is %v, %v", resp, err)
 		}
 
 		w.mustHaveRun(t, 1)
 
-		attempts := log.seen()
+		attempts := log.seen()[1:]
 		if first := attempts[0]; !first.TimedOut || first.Elapsed != 2*time.Second || first.Status != "" {
 			t.Errorf("the first attempt is %+v", first)
 		}
@@ -77,9 +79,11 @@ func TestCallersDeadlineIsNotAnAttemptTimeout(t *testing.T) {
 func TestEveryAttemptTimesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, setup{unprotected: true}, scripted(turn{code: codes.Unavailable, status: "released", takes: time.Hour}))
-		client := w.client(t, interceptor.WithRetry(retry.Policy{AttemptTimeout: time.Second, MaxAttempts: 3}))
+		conn := w.clientConn(t, interceptor.WithRetry(retry.Policy{AttemptTimeout: time.Second, MaxAttempts: 3}))
 
-		_, err := client.UnaryCall(t.Context(), payment())
+		w.confirm(t, conn)
+
+		_, err := pb.NewTestServiceClient(conn).UnaryCall(t.Context(), payment())
 		if status.Code(err) != codes.DeadlineExceeded || onlyonce.VerdictOf(err) != onlyonce.VerdictUnknown {
 			t.Errorf("the answer is %v, outcome %v", err, onlyonce.VerdictOf(err))
 		}
@@ -185,7 +189,7 @@ func TestCallWhoseContextHasEndedIsNotSent(t *testing.T) {
 
 	for ctx, code := range map[context.Context]codes.Code{gone: codes.Canceled, late: codes.DeadlineExceeded} {
 		_, err := client.UnaryCall(ctx, payment())
-		if status.Code(err) != code || onlyonce.VerdictOf(err) != onlyonce.VerdictUnknown {
+		if status.Code(err) != code || onlyonce.VerdictOf(err) != onlyonce.VerdictNotExecuted {
 			t.Errorf("the answer is %v, outcome %v; want %v", err, onlyonce.VerdictOf(err), code)
 		}
 	}
@@ -247,10 +251,13 @@ func TestF29_AttemptThatWaitsForAConnectionIsNotSentAfterTheRetention(t *testing
 			return dial(ctx, addr)
 		}
 
+		conn := w.clientConn(t, interceptor.WithRetention(retention))
+
+		w.confirm(t, conn)
 		time.AfterFunc(retention+time.Second, func() { down.Store(false) })
 
 		began := time.Now()
-		_, err := w.client(t, interceptor.WithRetention(retention)).UnaryCall(t.Context(), payment(), grpc.WaitForReady(true))
+		_, err := pb.NewTestServiceClient(conn).UnaryCall(t.Context(), payment(), grpc.WaitForReady(true))
 
 		// Attempts may begin for half of the retention, and may be sent for half of what is left then.
 		if took := time.Since(began); status.Code(err) != codes.DeadlineExceeded || took != retention*3/4 {

@@ -37,8 +37,8 @@ func clientRows() []row {
 		{"OK", paid(), noUse, mayBeNew},
 		{"a definite error", answered(codes.NotFound, "executed"), noUse, mayBeNew},
 		{"a replayed error", answered(codes.NotFound, "replayed"), noUse, mayBeNew},
-		{"KEY_REUSED", rejected(codes.FailedPrecondition, onlyonce.ReasonKeyReused), noUse, mayBeNew},
-		{"KEY_EXPIRED", rejected(codes.FailedPrecondition, onlyonce.ReasonKeyExpired), noUse, mayBeNew},
+		{"KEY_REUSED", rejected(codes.FailedPrecondition, onlyonce.ReasonKeyReused), noUse, neverNew},
+		{"KEY_EXPIRED", rejected(codes.FailedPrecondition, onlyonce.ReasonKeyExpired), noUse, neverNew},
 		{"KEY_INVALID", rejected(codes.InvalidArgument, onlyonce.ReasonKeyInvalid), noUse, mayBeNew},
 
 		{"IN_PROGRESS", rejected(codes.Unavailable, onlyonce.ReasonInProgress), yes, neverNew},
@@ -65,9 +65,8 @@ func clientRows() []row {
 	for i := range cases {
 		c := &cases[i]
 		rows = append(rows, row{says: c.answer, check: func(s stage) {
-			seen, a := play(s.T, []turn{c.turn}, []interceptor.ClientOption{
-				interceptor.WithRetry(retry.Policy{MaxAttempts: yes, AttemptTimeout: 30 * time.Second}),
-			})
+			seen, a := playConfirmed(s.T, []turn{c.turn},
+				interceptor.WithRetry(retry.Policy{MaxAttempts: yes, AttemptTimeout: 30 * time.Second}))
 			seen.mustBe(s.T, c.again)
 
 			if got := onlyonce.VerdictOf(a.err); got != c.newKey {

@@ -8,7 +8,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	pb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
 
 	"github.com/onlyonce-go/onlyonce"
@@ -20,6 +22,7 @@ import (
 // The rows of the contract's table of rejections, seen by a client that knows nothing of this package.
 var (
 	keyMissing       = rejection{reason: "IDEMPOTENCY_KEY_MISSING", code: codes.InvalidArgument, status: "rejected", badRequest: true}
+	notSupported     = rejection{reason: "IDEMPOTENCY_NOT_SUPPORTED", code: codes.Unimplemented, status: "rejected"}
 	keyInvalid       = rejection{reason: "IDEMPOTENCY_KEY_INVALID", code: codes.InvalidArgument, status: "rejected", badRequest: true}
 	keyReused        = rejection{reason: "IDEMPOTENCY_KEY_REUSED", code: codes.FailedPrecondition, status: "rejected"}
 	keyExpired       = rejection{reason: "IDEMPOTENCY_KEY_EXPIRED", code: codes.FailedPrecondition, status: "rejected"}
@@ -63,6 +66,24 @@ func rejectionRows() []row {
 			name: "the method requires a key", want: keyMissing,
 			setup: func() setup { return setup{server: keyPolicy(interceptor.Policy{Key: interceptor.KeyRequired})} },
 			cause: func(s stage) answer { return s.call(s.Context(), payment()) },
+		},
+		{
+			name: "a stream with a key", want: notSupported,
+			cause: func(s stage) answer {
+				return callStream(withKey(s.Context(), "key"), s.conn, pb.TestService_FullDuplexCall_FullMethodName, &pb.Empty{}, &pb.Empty{})
+			},
+		},
+		{
+			name: "a stream of a method that requires a key", want: notSupported,
+			setup: func() setup { return setup{server: keyPolicy(interceptor.Policy{Key: interceptor.KeyRequired})} },
+			cause: func(s stage) answer {
+				return callStream(s.Context(), s.conn, pb.TestService_FullDuplexCall_FullMethodName, &pb.Empty{}, &pb.Empty{})
+			},
+		},
+		{
+			name: "messages that cannot be recorded", want: notSupported,
+			setup: func() setup { return setup{register: func(server *grpc.Server) { registerHidden(server, new(int)) }} },
+			cause: func(s stage) answer { return callOn(withKey(s.Context(), "key"), s.conn, hiddenCall, payment()) },
 		},
 		{
 			name: "a malformed key", want: keyInvalid,

@@ -452,7 +452,8 @@ func TestRequestThatIsNestedTooDeeplyIsTheCallersToMend(t *testing.T) {
 
 			a.mustHaveStatus(t, onlyonce.StatusRejected)
 
-			if st := status.Convert(a.err); st.Code() != codes.InvalidArgument || !strings.Contains(st.Message(), "flatter") || len(a.header) != 0 {
+			if st := status.Convert(a.err); st.Code() != codes.InvalidArgument || !strings.Contains(st.Message(), "fewer levels") ||
+				len(a.header) != 0 {
 				t.Errorf("the answer is %v with header %v", a.err, a.header)
 			}
 		})

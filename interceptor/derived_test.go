@@ -366,7 +366,7 @@ func TestDerivedKeyHasTheFormThatTheMethodWants(t *testing.T) {
 
 			a := front.pay(t, test.parent)
 			if test.want == "" {
-				if status.Code(a.err) != codes.Internal || !strings.Contains(a.err.Error(), "WithKey") || len(seen.all) > 0 {
+				if status.Code(a.err) != codes.FailedPrecondition || !strings.Contains(a.err.Error(), "WithKey") || len(seen.all) > 0 {
 					t.Errorf("the answer is %v, %v", a.resp, a.err)
 				}
 

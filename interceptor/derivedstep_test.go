@@ -3,6 +3,7 @@ package interceptor_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -22,7 +23,7 @@ import (
 func (a answer) mustAskForAStep(t *testing.T) {
 	t.Helper()
 
-	if status.Code(a.err) != codes.Internal || !errors.Is(a.err, onlyonce.ErrStepUsed) ||
+	if status.Code(a.err) != codes.FailedPrecondition || !errors.Is(a.err, onlyonce.ErrStepUsed) ||
 		onlyonce.VerdictOf(a.err) != onlyonce.VerdictNotExecuted ||
 		!strings.Contains(a.err.Error(), unaryCall) || !strings.Contains(a.err.Error(), `onlyonce.WithStep(ctx, "line-7")`) {
 		t.Errorf("the answer is %v, %v, and does not ask for a step", a.resp, a.err)
@@ -154,4 +155,39 @@ func TestCallThatPanicsMayBeRepeated(t *testing.T) {
 	}
 
 	c.front.pay(t, "order-1").mustAnswer(t, "run 1")
+}
+
+// F73: a run that polls without naming its steps learns how to name them. Its key is not left unknown: the run's error is its answer.
+func TestF73_RunThatUsesAMethodTwiceWithoutStepsLeavesNothingUnknown(t *testing.T) {
+	for _, guarantee := range []onlyonce.Guarantee{onlyonce.AtMostOnce, onlyonce.AtLeastOnce} {
+		for name, pass := range map[string]func(error) error{
+			"as it is": func(err error) error { return err },
+			"wrapped":  func(err error) error { return fmt.Errorf("polling: %w", err) },
+		} {
+			t.Run(guarantee.String()+", "+name, func(t *testing.T) {
+				c := startChain(t, setup{server: policy(onlyonce.Policy{Guarantee: guarantee})})
+
+				c.front.handle = func(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+					c.next(ctx, req).mustAnswer(t, "run 1")
+
+					return nil, pass(c.next(ctx, req).err)
+				}
+
+				a := c.front.pay(t, "order-1")
+				a.mustHaveStatus(t, onlyonce.StatusExecuted)
+
+				again := c.front.pay(t, "order-1")
+				again.mustHaveStatus(t, onlyonce.StatusReplayed)
+
+				for _, err := range []error{a.err, again.err} {
+					if status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), `onlyonce.WithStep(ctx, "line-7")`) {
+						t.Errorf("the answer is %v, and does not name the remedy", err)
+					}
+				}
+
+				c.front.mustHaveRun(t, 1)
+				c.keys(t, 1)
+			})
+		}
+	}
 }

@@ -21,7 +21,7 @@ func ExampleServer_Validate() {
 	}
 
 	opts := []interceptor.ServerOption{
-		interceptor.WithMethodPolicy(pb.TestService_StreamingInputCall_FullMethodName, interceptor.Policy{Key: interceptor.KeyRequired}),
+		interceptor.WithServicePolicy("bank.v1.Payments", interceptor.Policy{Key: interceptor.KeyRequired}),
 	}
 
 	protect, err := interceptor.NewServer(engine, interceptor.ScopeShared(), opts...)
@@ -33,12 +33,12 @@ func ExampleServer_Validate() {
 	pb.RegisterTestServiceServer(server, pb.UnimplementedTestServiceServer{})
 
 	if err := protect.Validate(server); err != nil {
-		problem, advice, _ := strings.Cut(err.Error(), ": set ")
+		problem, advice, _ := strings.Cut(err.Error(), ": register ")
 		fmt.Println(problem)
 		fmt.Println(advice)
 	}
 
 	// Output:
-	// interceptor: /grpc.testing.TestService/StreamingInputCall requires a key and is a stream, which is never protected
-	// KEY_USE_IGNORED in its .proto, or KeyIgnored in WithMethodPolicy
+	// interceptor: WithServicePolicy names service bank.v1.Payments, which is not registered on this server
+	// it before Validate, or take the option away
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	pb "google.golang.org/grpc/interop/grpc_testing"
@@ -120,6 +121,8 @@ func start(t *testing.T, s setup, handle handlerFunc) *world {
 
 	chain := s.before
 
+	var opts []grpc.ServerOption
+
 	if !s.unprotected {
 		protect, err := interceptor.NewServer(engine, s.scope(), s.server...)
 		if err != nil {
@@ -127,9 +130,10 @@ func start(t *testing.T, s setup, handle handlerFunc) *world {
 		}
 
 		chain = append(chain, protect.Unary)
+		opts = append(opts, grpc.ChainStreamInterceptor(protect.Stream))
 	}
 
-	opts := []grpc.ServerOption{grpc.ChainUnaryInterceptor(append(chain, s.behind...)...), grpc.WaitForHandlers(true)}
+	opts = append(opts, grpc.ChainUnaryInterceptor(append(chain, s.behind...)...), grpc.WaitForHandlers(true))
 	opts = append(opts, s.options...)
 
 	if s.serverCreds != nil {
@@ -331,4 +335,14 @@ func validate(server interceptor.ServiceInfoProvider, engine *onlyonce.Engine, o
 	}
 
 	return protect.Validate(server)
+}
+
+// local are the credentials of connections inside a test.
+func local() credentials.TransportCredentials { return insecure.NewCredentials() }
+
+// soon reconnects soon.
+func soon() grpc.DialOption {
+	return grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{
+		BaseDelay: time.Millisecond, Multiplier: 1, MaxDelay: 10 * time.Millisecond,
+	}, MinConnectTimeout: time.Minute})
 }

@@ -1,14 +1,12 @@
 package interceptor_test
 
 import (
-	"context"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -39,21 +37,12 @@ func attempts(t *testing.T, method, key string, delay time.Duration, opts ...int
 		t.Fatal(err)
 	}
 
-	st, err := status.New(codes.Unavailable, "in progress").WithDetails(
-		&errdetails.ErrorInfo{Reason: string(onlyonce.ReasonInProgress), Domain: interceptor.Domain},
-		&errdetails.RetryInfo{RetryDelay: durationpb.New(delay)},
-	)
-	if err != nil {
-		t.Fatal(err)
-	}
-
 	made := 0
+	err = call(t.Context(), method, nil, nil, nil, invoker(&made, heard{
+		code: codes.Unavailable, reason: string(onlyonce.ReasonInProgress), domain: interceptor.Domain, wait: durationpb.New(delay),
+		trailer: metadata.Pairs(interceptor.StatusTrailer, "rejected"),
+	}), interceptor.WithKey(key))
 
-	err = call(t.Context(), method, nil, nil, nil, func(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error {
-		made++
-
-		return st.Err()
-	}, interceptor.WithKey(key))
 	if status.Code(err) != codes.Unavailable {
 		t.Errorf("the answer is %v", err)
 	}

@@ -11,12 +11,16 @@ import (
 const (
 	// KeyHeader carries the idempotency key of a call.
 	KeyHeader = "idempotency-key"
-	// StatusTrailer says what became of a keyed call: an onlyonce.Status.
+	// StatusTrailer is the onlyonce.Status of a keyed call.
 	StatusTrailer = "idempotency-status"
-	// ReplayedHeader is "true" on a replay: in header and trailer with a response, in the trailer with an error.
+	// ReplayedHeader is "true" on a replay: in header and trailer with a response, in the trailer with an error. A replay is without
+	// it, ExecutedAtTrailer or RetentionTrailer if it would exceed a metadata limit with them that the first answer did not exceed.
 	ReplayedHeader = "idempotent-replayed"
 	// ExecutedAtTrailer is when the replayed run ended: RFC 3339, UTC.
 	ExecutedAtTrailer = "idempotency-executed-at"
+	// RetentionTrailer is how long the answer to a keyed call is kept, in whole seconds. A recorded answer has the retention of its record.
+	// Any other answer has the retention of the method. Without the trailer, the retention is the default of 24 hours.
+	RetentionTrailer = "idempotency-retention"
 	// PushbackTrailer is how long to wait before a retry, in milliseconds; negative means not to retry. See gRFC A6.
 	PushbackTrailer = "grpc-retry-pushback-ms"
 	// AttemptHeader counts the earlier attempts of a logical call, from 1 on the first retry.
@@ -34,7 +38,7 @@ func deniedMetadata() []string {
 
 // storable reports whether metadata of a handler may be replayed.
 func (c *serverConfig) storable(name string) bool {
-	return sendable(name) && !reserved(name) && !c.denied[name]
+	return sendable(name) && !reserved(name) && !c.denied[name] && (c.recorded == nil || c.recorded[name])
 }
 
 // sendable reports whether gRPC can send metadata of this name at all.
@@ -54,14 +58,14 @@ func reserved(name string) bool {
 		name == ReplayedHeader || name == "content-type"
 }
 
-// withoutContract drops what only the interceptor may say of a call. A handler that passes on the metadata of another
-// service would otherwise speak of this one: "released", say, of a call that was not.
+// withoutContract removes the metadata that only the interceptor may set. A handler may pass on the metadata of another service. The call
+// would then have a wrong status, such as "released".
 func withoutContract(md metadata.MD) metadata.MD {
 	var foreign []string
 
 	for name := range md {
 		switch strings.ToLower(name) {
-		case StatusTrailer, ReplayedHeader, ExecutedAtTrailer:
+		case StatusTrailer, ReplayedHeader, ExecutedAtTrailer, RetentionTrailer:
 			foreign = append(foreign, name)
 		}
 	}

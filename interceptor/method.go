@@ -1,6 +1,7 @@
 package interceptor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/dynamicpb"
@@ -25,9 +27,12 @@ type method struct {
 	keyField *requestField   // nil: keys come by metadata alone
 	scope    []*requestField // in the order of their numbers
 	classes  map[codes.Code]onlyonce.Class
-	recover  RecoverFunc // nil: nobody is asked
-	// output makes responses. It is nil where the method is not a registered protobuf method.
+	kept     kept
+	recover  RecoverFunc // nil: none
+	// output makes responses. It is nil if the messages of the method cannot be recorded.
 	output protoreflect.MessageType
+	// unrecordable is the reason why the messages of the method cannot be recorded, or nil.
+	unrecordable error
 	// broken is everything that cannot hold in what the .proto says, or in what it makes together with the options of the
 	// server. The method is then refused.
 	broken error
@@ -41,12 +46,24 @@ func (m *method) classOf(code codes.Code) onlyonce.Class {
 	return defaultClass(code)
 }
 
-// mostMethods bounds the cache, for proxies that call whatever they are told.
+// response makes a recorded response, of the Go type that the codec and other interceptors know.
+func (m *method) response(data []byte) (any, error) {
+	msg := m.output.New().Interface()
+
+	if err := withoutPanic(func() error { return proto.Unmarshal(data, msg) }); err != nil {
+		return nil, err
+	}
+
+	return asGo(msg), nil
+}
+
+// mostMethods bounds the cache, for proxies that call whatever their clients name.
 const mostMethods = 4096
 
 // perMethod keeps what was found out about methods, by their full names.
 type perMethod[T any] struct {
 	find  func(fullMethod string) T
+	more  func(found T) T // what takes the place of one that is not kept, because there are too many; nil: it is found each time
 	known atomic.Pointer[map[string]T]
 	mu    sync.Mutex // for those who add
 }
@@ -68,7 +85,7 @@ func (c *perMethod[T]) get(fullMethod string) T {
 
 	if known := c.known.Load(); known != nil {
 		if len(*known) >= mostMethods {
-			return found
+			return c.instead(found)
 		}
 
 		next = maps.Clone(*known)
@@ -78,6 +95,14 @@ func (c *perMethod[T]) get(fullMethod string) T {
 	c.known.Store(&next)
 
 	return found
+}
+
+func (c *perMethod[T]) instead(found T) T {
+	if c.more == nil {
+		return found
+	}
+
+	return c.more(found)
 }
 
 func (c *perMethod[T]) cached(fullMethod string) (T, bool) {
@@ -96,7 +121,7 @@ func (c *perMethod[T]) cached(fullMethod string) (T, bool) {
 func (c *serverConfig) method(fullMethod string) *method {
 	service, name := splitMethod(fullMethod)
 	descriptor := findMethod(service, name)
-	declared := annotationsOf(descriptor)
+	declared := c.declared.annotationsOf(fullMethod)
 	chosen := c.chosen(fullMethod)
 	policy := chosen.over(declared.policy)
 
@@ -113,12 +138,10 @@ func (c *serverConfig) method(fullMethod string) *method {
 		m.keyForm.rules = *policy.KeyRules
 	}
 
-	if descriptor != nil {
-		m.output = messageType(resolved(descriptor.Output()))
-	}
+	m.output, m.unrecordable = recordableOutput(fullMethod, descriptor)
 
-	// Of a service that is registered late, only now.
-	if err := checkKeyUse(fullMethod, c.methods[fullMethod].Key); err != nil {
+	// NewServer could not check this if the service was registered later.
+	if err := checkKeyUse(fullMethod, cmp.Or(c.methods[fullMethod].Key, c.declared.by[fullMethod].policy.Key)); err != nil {
 		declared.required, declared.optionProblems = true, append(declared.optionProblems, err)
 	}
 
@@ -126,17 +149,22 @@ func (c *serverConfig) method(fullMethod string) *method {
 		return errors.Join(policy.validate(c.engine, "policy of method "+fullMethod), m.keyForm.validate(fullMethod))
 	})
 
+	if m.broken == nil {
+		m.kept = keptOf(&m.policy, policy.Retentions)
+	}
+
 	return m
 }
 
 // chosen is what the options of the server say of a method.
 func (c *serverConfig) chosen(fullMethod string) Policy {
 	service, _ := splitMethod(fullMethod)
-	policy := c.methods[fullMethod].over(c.services[service].over(c.policy))
+	own := c.methods[fullMethod].over(c.services[service])
+	policy := own.over(c.policy)
 
-	// Probes send no keys, whatever the server requires.
-	if _, chosen := c.services[service]; service == healthService && !chosen && c.methods[fullMethod].Key == KeyInherit {
-		policy.Key = KeyIgnored
+	// Health checks and the like send no keys, whatever the policy of the server requires.
+	if partOfGRPC(fullMethod) && own.Key == KeyInherit {
+		policy.Key = cmp.Or(c.declared.own(fullMethod).Key, KeyIgnored)
 	}
 
 	return policy
@@ -185,6 +213,21 @@ func checkMethodName(fullMethod string) error {
 	return nil
 }
 
+// checkUnary reports an option that names a stream.
+func checkUnary(option, fullMethod string) error {
+	if !isStream(findMethod(splitMethod(fullMethod))) {
+		return nil
+	}
+
+	return fmt.Errorf("interceptor: %s names %s, which is a stream, and streams are never protected: remove it from the option",
+		option, fullMethod)
+}
+
+// isStream reports whether a method is a stream. A method without a descriptor is not.
+func isStream(descriptor protoreflect.MethodDescriptor) bool {
+	return descriptor != nil && (descriptor.IsStreamingClient() || descriptor.IsStreamingServer())
+}
+
 // checkKeyUse reports a policy that would be ignored.
 func checkKeyUse(fullMethod string, use KeyUse) error {
 	descriptor := findMethod(splitMethod(fullMethod))
@@ -194,6 +237,28 @@ func checkKeyUse(fullMethod string, use KeyUse) error {
 
 	return fmt.Errorf("interceptor: %s requires a key and declares idempotency_level = NO_SIDE_EFFECTS, so that keys are ignored: "+
 		"choose one", fullMethod)
+}
+
+// recordableOutput returns the type of the responses of a method, or an error if its messages cannot be recorded.
+func recordableOutput(fullMethod string, descriptor protoreflect.MethodDescriptor) (protoreflect.MessageType, error) {
+	const remedy = "link in its generated code, or register its descriptor in protoregistry.GlobalFiles first, or set KeyIgnored in " +
+		"WithMethodPolicy"
+
+	if descriptor == nil {
+		return nil, fmt.Errorf("interceptor: %s has no registered descriptor, and only protobuf messages of a registered service can be "+
+			"recorded, so keyed calls are refused: %s", fullMethod, remedy)
+	}
+
+	input, output := messageType(resolved(descriptor.Input())), messageType(resolved(descriptor.Output()))
+
+	for _, message := range []protoreflect.MessageType{input, output} {
+		if err := typeProblem(message); err != nil {
+			return nil, fmt.Errorf("interceptor: %s has message %s, which cannot be recorded, so keyed calls are refused: generate its "+
+				"code with protoc-gen-go 1.20 or newer, or set KeyIgnored in WithMethodPolicy: %w", fullMethod, message.Descriptor().FullName(), err)
+		}
+	}
+
+	return output, nil
 }
 
 func findMethod(service, name string) protoreflect.MethodDescriptor {

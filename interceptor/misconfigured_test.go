@@ -24,6 +24,7 @@ type logged struct {
 	Msg    string `json:"msg"`
 	Method string `json:"method"`
 	Error  string `json:"error"`
+	Cause  string `json:"cause"`
 	Remedy string `json:"remedy"`
 }
 
@@ -95,7 +96,7 @@ func TestF87_MisconfiguredMethodIsLoggedThoughNobodyObserves(t *testing.T) {
 			declared(declaration{method: method("guarantee: GUARANTEE_EXACTLY_ONCE")}), payment(), codes.Internal, "use a store that",
 		},
 		"messages that are no protobuf": {
-			unaryCall, "text", codes.Unimplemented, "only protobuf messages of a registered service can be recorded",
+			unaryCall, "text", codes.Unimplemented, "only protobuf messages can be recorded",
 		},
 		"a service that is not registered": {
 			"/unheard.of.Service/Pay", payment(), codes.Unimplemented, "only protobuf messages of a registered service can be recorded",
@@ -119,7 +120,7 @@ func TestF87_MisconfiguredMethodIsLoggedThoughNobodyObserves(t *testing.T) {
 			}
 
 			if l := lines[0]; l.Level != "WARN" || !strings.Contains(l.Msg, "misconfigured method") || l.Method != test.method ||
-				!strings.Contains(l.Error, test.cause) || !strings.Contains(l.Remedy, "change what the error names") {
+				!strings.Contains(l.Error+l.Cause, test.cause) || !strings.Contains(l.Remedy, "change what the error names") {
 				t.Errorf("the line is %+v, want the method, and the cause with %q", l, test.cause)
 			}
 		})
@@ -157,4 +158,30 @@ func TestF87_CallsThatAreRefusedForWhatTheySendAreNotLogged(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The caller of a method whose .proto cannot hold learns that it is the server's fault. The log of the server has the method, the cause and
+// the remedy.
+func TestF87_ServerLogsWhyItRefusesAMethodThatItsProtoMisconfigures(t *testing.T) {
+	_, service := declaration{method: method("lease { seconds: 60 }")}.register(t)
+	b := &declaredBank{service: service, pay: "/" + string(service.FullName()) + "/Pay"}
+	b.world = start(t, setup{register: func(server *grpc.Server) { serveDeclared(server, service, counting(&b.runs)) }}, nil)
+
+	var a answer
+
+	lines := defaultLog(t, func() { _, a = b.call(withKey(t.Context(), "key"), b.conn) })
+
+	a.mustHaveStatus(t, onlyonce.StatusRejected)
+
+	if st := status.Convert(a.err); st.Code() != codes.Internal || !strings.Contains(st.Message(), "its logs have the reason") ||
+		strings.Contains(st.Message(), "Lease") {
+		t.Errorf("the caller got %v", a.err)
+	}
+
+	if len(lines) != 1 || lines[0].Method != b.pay || !strings.Contains(lines[0].Error, "give at least Lease, which is 1m0s") ||
+		!strings.Contains(lines[0].Remedy, "change what the error names") {
+		t.Errorf("the log has %+v, want the method, the cause and the remedy", lines)
+	}
+
+	b.mustHaveRun(t, 0)
 }

@@ -19,12 +19,12 @@ import (
 	"github.com/onlyonce-go/onlyonce/retry"
 )
 
-// nativeRetry switches gRPC's own retries on.
-func nativeRetry() grpc.DialOption {
-	return grpc.WithDefaultServiceConfig(`{"methodConfig": [{"name": [{}], "retryPolicy": {
+const nativeConfig = `{"methodConfig": [{"name": [{}], "retryPolicy": {
 		"maxAttempts": 4, "initialBackoff": "0.01s", "maxBackoff": "0.1s", "backoffMultiplier": 2,
-		"retryableStatusCodes": ["UNAVAILABLE"]}}]}`)
-}
+		"retryableStatusCodes": ["UNAVAILABLE"]}}]}`
+
+// nativeRetry switches gRPC's own retries on.
+func nativeRetry() grpc.DialOption { return grpc.WithDefaultServiceConfig(nativeConfig) }
 
 // arrivals is an interceptor that notes every attempt that reaches a server.
 type arrivals struct {
@@ -46,6 +46,14 @@ func (a *arrivals) intercept(ctx context.Context, req any, _ *grpc.UnaryServerIn
 
 func (a *arrivals) before() []grpc.UnaryServerInterceptor {
 	return []grpc.UnaryServerInterceptor{a.intercept}
+}
+
+// forget forgets the attempts so far.
+func (a *arrivals) forget() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+
+	a.at, a.all = nil, nil
 }
 
 // gaps are the times between the attempts.

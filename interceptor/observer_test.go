@@ -3,6 +3,7 @@ package interceptor_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -89,8 +90,9 @@ func TestObserverSeesTheCallsThatNeverReachTheEngine(t *testing.T) {
 				t.Errorf("the observer saw %+v, want %s of key %q", got, test.reason, test.key)
 			}
 
-			if got.Err == nil || !strings.Contains(got.Err.Error(), test.cause) {
-				t.Errorf("the observer was told %v, want the cause %q", got.Err, test.cause)
+			if rejection, ok := errors.AsType[*onlyonce.Rejection](got.Err); !ok ||
+				!strings.Contains(fmt.Sprint(rejection.Message, rejection.Cause), test.cause) {
+				t.Errorf("the observer got %v, want the cause %q", got.Err, test.cause)
 			}
 
 			w.mustHaveRun(t, 0)
@@ -136,7 +138,7 @@ func TestObserverSeesRequestsThatHaveNoFingerprint(t *testing.T) {
 			}
 
 			got := seen.last(t, 1)
-			if got.Status != onlyonce.StatusRejected || got.Key != "key" || got.Err == nil || !strings.Contains(got.Err.Error(), test.told) {
+			if got.Status != onlyonce.StatusRejected || got.Key != "key" || !strings.Contains(withCause(got.Err), test.told) {
 				t.Errorf("the observer saw %+v, want the cause %q", got, test.told)
 			}
 		})
@@ -190,4 +192,14 @@ func TestErrorsOfAReplayCheckBecomeWhatGRPCMakesOfThem(t *testing.T) {
 			}
 		})
 	}
+}
+
+// withCause is the text of an error and that of its cause, which a rejection keeps from callers.
+func withCause(err error) string {
+	rejection, _ := errors.AsType[*onlyonce.Rejection](err)
+	if rejection == nil {
+		return fmt.Sprint(err)
+	}
+
+	return fmt.Sprint(err, rejection.Cause)
 }

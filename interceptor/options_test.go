@@ -70,7 +70,7 @@ func TestServerOptionsThatCannotHoldAreAllReported(t *testing.T) {
 		interceptor.WithMethodPolicy("", interceptor.Policy{}),
 	)
 	mustName(t, err,
-		"needs a scope", "policy of the server", "EXACTLY_ONCE", "Key is 9", "OK", "Aborted",
+		"has no scope", "policy of the server", "EXACTLY_ONCE", "Key is 9", "OK", "Aborted",
 		"policy of service bank.Payments", "FailOpen", "256", `"/bank.Refunds/"`,
 		"policy of method /bank.Payments/Pay", "Lease, which is 1h0m0s", `"bank.Payments/Pay" is not`, `"/bank.Payments" is not`, `"" is not`,
 	)

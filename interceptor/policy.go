@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
@@ -53,6 +54,9 @@ type Policy struct {
 	// as in the contract. OK is always definite, the rejection of another service is always ambiguous, and what a handler
 	// marks with onlyonce.Final or onlyonce.NotExecuted goes before all of these.
 	Classes map[codes.Code]onlyonce.Class
+	// Retentions replaces ErrorRetention for definite errors of single codes. Codes that it does not list are as in the wider policy. The
+	// range, the exceptions and the danger are those of ErrorRetention: see onlyonce.Policy.
+	Retentions map[codes.Code]time.Duration
 	// Recover finds out what became of a run whose outcome is unknown; nil inherits, and in the end asks nobody. It needs
 	// a store that can settle records, a store.Inspector; without one the server interceptor is not made.
 	Recover RecoverFunc
@@ -61,10 +65,15 @@ type Policy struct {
 // RecoverFunc finds out what became of a run whose outcome is unknown. See onlyonce.RecoverFunc for when it is called and what becomes of
 // its result. The request is a copy of the request of the duplicate, which is equal to the request of the run. It returns FindingOf the
 // answer that the caller should have got, onlyonce.DidNotHappen or onlyonce.StillUnknown.
+//
+// A request whose Go type has no ProtoReflect comes in a wrapper. protoadapt.MessageV1Of removes the wrapper.
 type RecoverFunc func(ctx context.Context, req proto.Message, rec onlyonce.Record) (onlyonce.Finding, error)
 
 func (p Policy) over(wider Policy) Policy {
-	merged := Policy{Policy: p.Policy.Over(wider.Policy), Key: p.Key, KeyRules: p.KeyRules, Classes: wider.Classes}
+	merged := Policy{
+		Policy: p.Policy.Over(wider.Policy), Key: p.Key, KeyRules: p.KeyRules,
+		Classes: overCodes(p.Classes, wider.Classes), Retentions: overCodes(p.Retentions, wider.Retentions),
+	}
 
 	if merged.Key == KeyInherit {
 		merged.Key = wider.Key
@@ -79,14 +88,18 @@ func (p Policy) over(wider Policy) Policy {
 		merged.Recover = wider.Recover
 	}
 
-	if len(p.Classes) > 0 {
-		merged.Classes = maps.Clone(wider.Classes)
-		if merged.Classes == nil {
-			merged.Classes = make(map[codes.Code]onlyonce.Class, len(p.Classes))
-		}
+	return merged
+}
 
-		maps.Copy(merged.Classes, p.Classes)
+// overCodes takes the codes that a policy does not list from a wider one.
+func overCodes[T any](codesOf, wider map[codes.Code]T) map[codes.Code]T {
+	if len(codesOf) == 0 {
+		return wider
 	}
+
+	merged := make(map[codes.Code]T, len(codesOf)+len(wider))
+	maps.Copy(merged, wider)
+	maps.Copy(merged, codesOf)
 
 	return merged
 }
@@ -116,11 +129,45 @@ func (p Policy) validate(engine *onlyonce.Engine, subject string) error {
 		}
 	}
 
+	errs = append(errs, p.validateRetentions(engine.Policy(p.Policy))...)
+
 	for i, err := range errs {
 		errs[i] = fmt.Errorf("%s: %w", subject, err)
 	}
 
 	return errors.Join(errs...)
+}
+
+// validateRetentions reports retentions of errors that are out of range, or that end while a time-ordered key may still make a record.
+// Whole is the policy with all defaults.
+func (p Policy) validateRetentions(whole onlyonce.Policy) []error {
+	var errs []error
+
+	ordered := p.KeyRules != nil && p.KeyRules.TimeOrdered
+	judge := func(what string, retention time.Duration) {
+		if ordered && retention < whole.KeyLife {
+			errs = append(errs, fmt.Errorf("interceptor: %s is %v and time-ordered keys make records for KeyLife, which is %v, so a key "+
+				"could run again: give at least KeyLife, or a shorter KeyLife", what, retention, whole.KeyLife))
+		}
+	}
+
+	judge("ErrorRetention", whole.ErrorRetention)
+
+	for _, code := range slices.Sorted(maps.Keys(p.Retentions)) {
+		retention, what := p.Retentions[code], "Retentions of "+codeName(code)
+
+		switch {
+		case isOK(code):
+			errs = append(errs, errors.New("interceptor: Retentions has OK: give a retention only to error codes"))
+		case retention < whole.MaxRun || retention > whole.Retention:
+			errs = append(errs, fmt.Errorf("interceptor: %s is %v: give at least MaxRun, which is %v, and at most Retention, which is %v",
+				what, retention, whole.MaxRun, whole.Retention))
+		default:
+			judge(what, retention)
+		}
+	}
+
+	return errs
 }
 
 // parts takes a joined error apart, down to the problems that it is made of.

@@ -138,10 +138,10 @@ func TestKeyedCallOfAnUnregisteredMethodIsRefused(t *testing.T) {
 	w := start(t, setup{register: func(s *grpc.Server) { registerHidden(s, &runs) }}, nil)
 
 	a := callOn(withKey(t.Context(), "key"), w.conn, hiddenCall, payment())
-	a.mustHaveStatus(t, onlyonce.StatusRejected)
+	a.mustBe(t, notSupported)
 
-	if code := status.Code(a.err); code != codes.Unimplemented || runs != 0 || a.headerFrame {
-		t.Errorf("the answer is %v, %v after %d runs", a.resp, a.err, runs)
+	if runs != 0 {
+		t.Errorf("%d runs, want none", runs)
 	}
 
 	if a := callOn(t.Context(), w.conn, hiddenCall, payment()); a.err != nil || runs != 1 {

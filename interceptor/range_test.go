@@ -71,6 +71,14 @@ func TestF68_EveryFieldOfAServersPolicyHoldsOverItsRangeOrIsRefused(t *testing.T
 		"Classes": {
 			{Classes: map[codes.Code]onlyonce.Class{codes.Aborted: math.MaxUint8}}, {Classes: map[codes.Code]onlyonce.Class{codes.OK: 0}},
 		},
+		"Retentions": {
+			{Retentions: map[codes.Code]time.Duration{codes.OK: time.Hour}}, {Retentions: map[codes.Code]time.Duration{codes.NotFound: 0}},
+			{Retentions: map[codes.Code]time.Duration{codes.NotFound: -1}},
+			{Retentions: map[codes.Code]time.Duration{codes.NotFound: onlyonce.DefaultMaxRun - 1}},
+			{Retentions: map[codes.Code]time.Duration{codes.NotFound: day + 1}},
+			{Retentions: map[codes.Code]time.Duration{codes.NotFound: math.MaxInt64}},
+			{Retentions: map[codes.Code]time.Duration{codes.NotFound: math.MinInt64}},
+		},
 		"Recover": nil, // needs a store that cannot settle
 	}
 
@@ -129,7 +137,12 @@ func outOfRange(t *testing.T, field protoreflect.FieldDescriptor) []string {
 
 	switch {
 	case field.Name() == "classes":
-		return []string{" { code: 17 class: OUTCOME_CLASS_DEFINITE }", " { code: -1 class: OUTCOME_CLASS_DEFINITE }", " { code: 10 class: 99 }"}
+		return []string{
+			" { code: 17 class: OUTCOME_CLASS_DEFINITE }", " { code: -1 class: OUTCOME_CLASS_DEFINITE }", " { code: 10 class: 99 }",
+			" { code: 5 class: OUTCOME_CLASS_DEFINITE retention { nanos: 1 } }",
+			" { code: 5 class: OUTCOME_CLASS_DEFINITE retention { seconds: -1 } }",
+			" { code: 5 class: OUTCOME_CLASS_DEFINITE retention { seconds: 86401 } }",
+		}
 	case field.Kind() == protoreflect.BoolKind:
 		return nil
 	case field.Kind() == protoreflect.EnumKind:

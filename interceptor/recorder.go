@@ -2,13 +2,14 @@ package interceptor
 
 import (
 	"context"
+	"maps"
 	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 )
 
-// recorder is the transport stream that a keyed handler sees. It keeps the metadata that the handler sets, so that it can
+// recorder is the transport stream that a run of a keyed handler sees. It keeps the metadata that the handler sets, so that it can
 // be replayed, and passes it on when the handler has returned, unless the answer turns out to be another run's. It goes on
 // working after the caller has gone, where grpc-go's own stream returns an error that would turn a finished payment into
 // an ambiguous one.
@@ -121,14 +122,12 @@ func (r *recorder) close() {
 	r.closed = true
 }
 
-// again forgets what was recorded, because the handler is run again. A header that it has sent cannot be called back.
-func (r *recorder) again() {
+// next returns the recorder of the next run, because this one was rolled back. A header that was sent cannot be called back.
+func (r *recorder) next() *recorder {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
-	r.header, r.trailer = nil, nil
-	r.mute = r.mute || r.sent
-	r.sent, r.closed = false, false
+	return &recorder{mute: r.mute || r.sent}
 }
 
 // metadata is what has been recorded so far.
@@ -137,6 +136,22 @@ func (r *recorder) metadata() (header, trailer metadata.MD) {
 	defer r.mu.Unlock()
 
 	return r.header.Copy(), r.trailer.Copy()
+}
+
+// replaceStorable replaces the metadata that a record may have by that of the record. The rest belongs to this call alone and stays.
+func (r *recorder) replaceStorable(by *payload, storable func(string) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	replace := func(md, by metadata.MD) metadata.MD {
+		md = metadata.Join(md) // a copy: a stream may have got the original
+		maps.DeleteFunc(md, func(name string, _ []string) bool { return storable(name) })
+		maps.Copy(md, by)
+
+		return md
+	}
+
+	r.header, r.trailer = replace(r.header, by.header), replace(r.trailer, by.trailer)
 }
 
 // deliver passes on what was recorded: the answer is this run's own.
@@ -151,6 +166,15 @@ func (r *recorder) deliver() {
 	if len(r.trailer) > 0 {
 		_ = r.forward(r.trailer, grpc.ServerTransportStream.SetTrailer)
 	}
+}
+
+// silent returns the context of a call whose key is ignored.
+func silent(ctx context.Context) context.Context {
+	if stream := grpc.ServerTransportStreamFromContext(ctx); stream != nil {
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &silentStream{ServerTransportStream: stream})
+	}
+
+	return ctx
 }
 
 // silentStream is the transport stream of a call that is not protected: it says nothing of the contract.

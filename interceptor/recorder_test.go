@@ -169,7 +169,7 @@ func TestInterceptorWorksWithoutAServer(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	runs := 0
+	runs, info := 0, &grpc.UnaryServerInfo{FullMethod: unaryCall}
 	handle := func(ctx context.Context, _ any) (any, error) {
 		runs++
 
@@ -186,7 +186,7 @@ func TestInterceptorWorksWithoutAServer(t *testing.T) {
 	}
 
 	for range 2 {
-		resp, err := protect.Unary(incoming(t.Context(), interceptor.KeyHeader, "key"), payment(), &grpc.UnaryServerInfo{FullMethod: unaryCall}, handle)
+		resp, err := protect.Unary(incoming(t.Context(), interceptor.KeyHeader, "key"), payment(), info, handle)
 		if got, ok := resp.(*pb.SimpleResponse); err != nil || !ok || got.GetUsername() != "paid" {
 			t.Errorf("the answer is %v, %v", resp, err)
 		}
@@ -196,7 +196,7 @@ func TestInterceptorWorksWithoutAServer(t *testing.T) {
 		t.Errorf("the handler ran %d times", runs)
 	}
 
-	_, err = protect.Unary(incoming(t.Context(), interceptor.KeyHeader, "key"), otherPayment(), &grpc.UnaryServerInfo{FullMethod: unaryCall}, handle)
+	_, err = protect.Unary(incoming(t.Context(), interceptor.KeyHeader, "key"), otherPayment(), info, handle)
 	if status.Code(err) != codes.FailedPrecondition {
 		t.Errorf("another request got %v", err)
 	}

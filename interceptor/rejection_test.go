@@ -1,12 +1,16 @@
 package interceptor_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
+	pb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
 
 	"github.com/onlyonce-go/onlyonce"
@@ -96,5 +100,27 @@ func TestDelaysAreSpread(t *testing.T) {
 
 	if len(seen) < 10 {
 		t.Errorf("20 rejections asked for %d different delays, so their callers come back together", len(seen))
+	}
+}
+
+// F87: a handler may pass on, or print, the rejection of another engine. Its text has nothing of the store's own error.
+func TestF87_TextOfARejectionHasNothingOfTheErrorOfTheStore(t *testing.T) {
+	other, err := onlyonce.New(newFaultStore().down())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	w := start(t, setup{}, func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+		_, err := other.Do(ctx, onlyonce.Call{Method: "/other", Key: "key"}, func(context.Context) ([]byte, error) { return nil, nil })
+		if rejection, ok := errors.AsType[*onlyonce.Rejection](err); !ok || !strings.Contains(rejection.Cause.Error(), "hunter2") {
+			t.Errorf("the handler got %v, want a rejection with its cause", err)
+		}
+
+		return nil, fmt.Errorf("booking: %w", err)
+	})
+
+	a := w.pay(t, "key")
+	if message := status.Convert(a.err).Message(); strings.Contains(message, "hunter2") || !strings.Contains(message, "STORE_UNAVAILABLE") {
+		t.Errorf("the caller got %q", message)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"strconv"
 	"strings"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
@@ -20,16 +19,19 @@ func newRequestField(fd protoreflect.FieldDescriptor) *requestField {
 	return &requestField{request: fd.ContainingMessage().FullName(), name: fd.Name(), number: fd.Number(), kind: fd.Kind()}
 }
 
-// in returns the field's value in a request, which is empty where there is no such field at all. The second result is false
-// where the request is not of the type that the .proto says, so that nobody can tell.
-func (f *requestField) in(req any) (value string, ok bool) {
+// fullName is the name of the message and the field.
+func (f *requestField) fullName() string { return string(f.request.Append(f.name)) }
+
+// in returns the field's value in a request, and whether it is set. A field with presence may be set to an empty value. The last result is
+// false if the request is not of the type in the .proto, so the field cannot be read.
+func (f *requestField) in(req any) (value string, set, ok bool) {
 	if f == nil {
-		return "", true
+		return "", false, true
 	}
 
-	msg, ok := req.(proto.Message)
+	msg, ok := asMessage(req)
 	if !ok {
-		return "", false
+		return "", false, false
 	}
 
 	// The request may have another descriptor of the same name than the registered one.
@@ -37,19 +39,19 @@ func (f *requestField) in(req any) (value string, ok bool) {
 
 	fd := r.Descriptor().Fields().ByNumber(f.number)
 	if r.Descriptor().FullName() != f.request || fd == nil || fd.Kind() != f.kind || fd.Cardinality() == protoreflect.Repeated {
-		return "", false
+		return "", false, false
 	}
 
 	// A field that is not set carries nothing, whatever default it declares.
 	if !r.Has(fd) {
-		return "", true
+		return "", false, true
 	}
 
 	if f.kind == protoreflect.BytesKind {
-		return string(r.Get(fd).Bytes()), true
+		return string(r.Get(fd).Bytes()), true, true
 	}
 
-	return r.Get(fd).String(), true
+	return r.Get(fd).String(), true, true
 }
 
 // JoinScope returns the scope of a call whose request has fields that are marked as part of the scope. An operator needs it for

@@ -14,11 +14,11 @@ func TestFieldWithADefaultCarriesNothingUntilItIsSetAndIsNoKey(t *testing.T) {
 	fd := new(fingerprintv1.Legacy).ProtoReflect().Descriptor().Fields().ByName("text")
 	field := newRequestField(fd)
 
-	if got, ok := field.in(new(fingerprintv1.Legacy)); got != "" || !ok {
+	if got, set, ok := field.in(new(fingerprintv1.Legacy)); got != "" || set || !ok {
 		t.Errorf("a field that is not set carries %q, %t", got, ok)
 	}
 
-	if got, ok := field.in(&fingerprintv1.Legacy{Text: new("own")}); got != "own" || !ok {
+	if got, set, ok := field.in(&fingerprintv1.Legacy{Text: new("own")}); got != "own" || !set || !ok {
 		t.Errorf("a field that is set carries %q, %t", got, ok)
 	}
 

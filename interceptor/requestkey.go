@@ -25,9 +25,9 @@ func (c *serverCall) takeScope(ctx context.Context) error {
 	values := space[:0]
 
 	for _, field := range c.method.scope {
-		value, ok := field.in(c.req)
+		value, _, ok := field.in(c.req)
 		if !ok {
-			return errNotProtobuf(c.method.name, c.req)
+			return errUnrecordable(c.method, c.req)
 		}
 
 		// An empty one would be a scope that all those share who have forgotten theirs.
@@ -50,9 +50,9 @@ func missingScope(message string, cause error) *onlyonce.Rejection {
 
 // takeKey takes the key of a call from the metadata or from the request field that is marked as the key.
 func (c *serverCall) takeKey(keys []string) error {
-	inField, ok := c.method.keyField.in(c.req)
+	inField, set, ok := c.method.keyField.in(c.req)
 	if !ok {
-		return errNotProtobuf(c.method.name, c.req)
+		return errUnrecordable(c.method, c.req)
 	}
 
 	form := &c.method.keyForm
@@ -61,7 +61,7 @@ func (c *serverCall) takeKey(keys []string) error {
 	switch {
 	case len(keys) > 1:
 		return invalid(fmt.Sprintf("metadata %s has %d values and must have one", KeyHeader, len(keys)))
-	case len(keys) == 0 && inField == "":
+	case len(keys) == 0 && !set:
 		return c.missingKey()
 	case len(keys) == 0:
 		c.call.Key, c.badField = inField, string(c.method.keyField.name)
@@ -73,7 +73,7 @@ func (c *serverCall) takeKey(keys []string) error {
 		return invalid(problem)
 	}
 
-	if inField != "" && inField != c.call.Key {
+	if set && inField != c.call.Key {
 		c.badField = string(c.method.keyField.name)
 
 		return invalid(fmt.Sprintf("field %s of the request and metadata %s have different keys; send one key, in either of them or in both",

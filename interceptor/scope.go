@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
@@ -18,7 +19,8 @@ import (
 // An operator needs a record's scope for onlyonce.Engine.Lookup. It is the URI, the DNS name, the metadata value or the function's result
 // as it is, and "shared" for ScopeShared.
 type Scope struct {
-	of func(ctx context.Context) (string, error)
+	of      func(ctx context.Context) (string, error)
+	problem error // the reason why the scope is invalid; nil: none
 }
 
 // ScopeFromPeerURI separates callers by the URI in their client certificate, such as a SPIFFE ID. It takes verified
@@ -58,8 +60,11 @@ func ScopeFromPeerDNS() Scope {
 // ScopeFromMetadata separates callers by a metadata value. Use it only for a value that an earlier interceptor, or the
 // proxy in front of all traffic, has authenticated and that no caller can set: whoever can choose the value can read the
 // answers of others. There must be exactly one value, and it must not be empty.
+//
+// NewServer fails if the name is invalid for metadata, such as "X Tenant" or "X-TENANT", if the contract or gRPC itself uses the name, or
+// if the name ends in -bin.
 func ScopeFromMetadata(name string) Scope {
-	return Scope{of: func(ctx context.Context) (string, error) {
+	return Scope{problem: checkScopeName(name), of: func(ctx context.Context) (string, error) {
 		value, ok := singleValue(metadata.ValueFromIncomingContext(ctx, name))
 		if !ok {
 			return "", fmt.Errorf("the call must have exactly one value of %q", name)
@@ -67,6 +72,28 @@ func ScopeFromMetadata(name string) Scope {
 
 		return value, nil
 	}}
+}
+
+// checkScopeName reports metadata that cannot be a scope.
+func checkScopeName(name string) error {
+	const option = "ScopeFromMetadata"
+
+	switch lower := strings.ToLower(name); {
+	case name == "":
+		return errors.New("interceptor: " + option + ` has an empty name: name the metadata that holds the caller, such as "x-tenant"`)
+	case name != lower && sendable(lower):
+		return fmt.Errorf("interceptor: %s has the name %q, and names of metadata are in lower case: write %q", option, name, lower)
+	case !sendable(name):
+		return errUnsendable(option, name)
+	case reserved(name):
+		return fmt.Errorf("interceptor: %s has the name %q, which gRPC or the contract itself uses: name the metadata in which your "+
+			"authentication writes the caller", option, name)
+	case strings.HasSuffix(name, "-bin"):
+		return fmt.Errorf("interceptor: %s has the name %q, and a scope must be text: name metadata that does not end in -bin, or encode "+
+			"the bytes in ScopeFunc", option, name)
+	default:
+		return nil
+	}
 }
 
 // ScopeFunc separates callers by the result of a function, such as the subject that an auth interceptor has put into the context. Nil is

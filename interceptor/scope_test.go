@@ -13,7 +13,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-func byTenant() interceptor.Scope { return interceptor.ScopeFromMetadata("X-Tenant") }
+func byTenant() interceptor.Scope { return interceptor.ScopeFromMetadata("x-tenant") }
 
 // payAs makes the payment in the name of a tenant.
 func (w *world) payAs(t *testing.T, tenant, key string) answer {
@@ -74,6 +74,32 @@ func TestScopeFromMetadataNeedsExactlyOneValue(t *testing.T) {
 	}
 
 	w.mustHaveRun(t, 0)
+}
+
+func TestF87_ScopeFromMetadataNeedsANameThatMetadataCanHave(t *testing.T) {
+	for name, want := range map[string][]string{
+		"":                    {"empty name", `"x-tenant"`},
+		"X Tenant":            {`"X Tenant"`, "is invalid for metadata", "use a-z"},
+		"x tenant":            {`"x tenant"`, "is invalid for metadata", "use a-z"},
+		"X-Tenant":            {`"X-Tenant"`, "lower case", `write "x-tenant"`},
+		":authority":          {`":authority"`, "is invalid for metadata"},
+		"mandant-ä":           {`"mandant-ä"`, "is invalid for metadata"},
+		"grpc-tenant":         {`"grpc-tenant"`, "gRPC", "authentication"},
+		"content-type":        {`"content-type"`, "gRPC", "authentication"},
+		"idempotency-key":     {`"idempotency-key"`, "contract", "authentication"},
+		"idempotent-replayed": {`"idempotent-replayed"`, "contract"},
+		"tenant-bin":          {`"tenant-bin"`, "text", "ScopeFunc"},
+	} {
+		_, err := interceptor.NewServer(engine(t), interceptor.ScopeFromMetadata(name),
+			interceptor.WithServicePolicy("no/service", interceptor.Policy{}))
+		mustName(t, err, append(want, "ScopeFromMetadata", "no/service")...) // every problem at once
+	}
+
+	for _, name := range []string{"x-tenant", "x_tenant.2", "tenant", "bin"} {
+		if _, err := interceptor.NewServer(engine(t), interceptor.ScopeFromMetadata(name)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 func TestScopeFuncSeparatesCallers(t *testing.T) {

@@ -28,6 +28,7 @@ type turn struct {
 	reason    onlyonce.Reason
 	domain    string // the contract's where it is empty
 	pushback  []string
+	retention []string // idempotency-retention
 	retryInfo time.Duration
 	takes     time.Duration
 }
@@ -61,6 +62,8 @@ func (n turn) answer(ctx context.Context) (*pb.SimpleResponse, error) {
 	if n.pushback != nil {
 		trailer.Set("grpc-retry-pushback-ms", n.pushback...)
 	}
+
+	trailer.Append(interceptor.RetentionTrailer, n.retention...)
 
 	_ = grpc.SetTrailer(ctx, trailer)
 

@@ -17,7 +17,7 @@ import (
 // ServerOption changes a server interceptor under construction.
 type ServerOption func(*serverConfig)
 
-// serverConfig is what the options of a server interceptor say.
+// serverConfig is the configuration of a server interceptor.
 type serverConfig struct {
 	engine      *onlyonce.Engine
 	scope       Scope
@@ -25,49 +25,43 @@ type serverConfig struct {
 	services    map[string]Policy
 	methods     map[string]Policy
 	replayCheck func(ctx context.Context, req any) error
-	denied      map[string]bool
 	downstream  []chained
+	declared    declarations
+
+	denied            map[string]bool // metadata that is never recorded
+	unrecorded        []string        // the names in denied that come from options
+	recorded          map[string]bool // the only metadata that is recorded; nil: all metadata that is not denied
+	requestMetadata   []string        // sorted
+	noRequestMetadata bool            // WithRequestMetadata was given without names
 }
 
-// WithPolicy sets the policy of all methods, for each field that WithServicePolicy and WithMethodPolicy leave unset. It goes
-// before what the .proto says: see [Policy]. Health checks (grpc.health.v1.Health) have their keys ignored unless a policy of
-// their own says otherwise.
+// WithPolicy sets the policy of all methods, for each field that WithServicePolicy and WithMethodPolicy leave unset. It overrides the
+// .proto: see [Policy]. Keys are ignored in the services that come with gRPC (grpc.health, grpc.reflection and
+// grpc.channelz), unless a policy of their own has another Key.
 func WithPolicy(p Policy) ServerOption {
 	return func(c *serverConfig) { c.policy = p.over(c.policy) }
 }
 
-// WithServicePolicy sets the policy of a service, named as in "payments.v1.PaymentService". It goes before the server's, field by
-// field.
+// WithServicePolicy sets the policy of a service, named as in "payments.v1.PaymentService". It overrides WithPolicy, field by field.
 func WithServicePolicy(service string, p Policy) ServerOption {
 	return func(c *serverConfig) { c.services[service] = p.over(c.services[service]) }
 }
 
 // WithMethodPolicy sets the policy of a method, named as in "/payments.v1.PaymentService/Pay"; generated code has a
-// constant with that name for each method. It goes before all others, field by field. A method that its linked-in service
-// does not have is an error.
+// constant with that name for each method. It overrides all other policies, field by field. These are errors:
+//   - a method that its linked-in service does not have,
+//   - a stream whose descriptor is linked in, unless Key is KeyIgnored. Streams are never protected.
 func WithMethodPolicy(fullMethod string, p Policy) ServerOption {
 	return func(c *serverConfig) { c.methods[fullMethod] = p.over(c.methods[fullMethod]) }
 }
 
-// WithReplayCheck sets a function that decides whether a caller may still get the answer of another call. It is called before a call gets
-// such an answer or waits for it. Nil, the default, allows all.
-//   - The handler, which would check the permission for a run, is not called for a replay.
-//   - The function's error is the call's answer, so make it a gRPC status. Any other error becomes the status that grpc-go makes of it,
-//     UNKNOWN with its text.
+// WithReplayCheck sets a function that decides whether a caller may get the answer of another call. The function is called before a call
+// gets such an answer or waits for it. The default, and nil, allows all.
+//   - A replay does not call the handler, so a permission check in the handler does not run.
+//   - The function's error is the answer of the call, so return a gRPC status. Any other error becomes UNKNOWN with its text.
 //   - It must be safe for concurrent use. grpc.Method(ctx) is the method.
 func WithReplayCheck(check func(ctx context.Context, req any) error) ServerOption {
 	return func(c *serverConfig) { c.replayCheck = check }
-}
-
-// WithUnrecordedMetadata names header and trailer metadata of handlers that belong to one call alone and must not be
-// replayed, such as a request id. Credentials, cookies, dates and trace contexts under their usual names, and what the
-// contract and gRPC itself use, are never recorded.
-func WithUnrecordedMetadata(names ...string) ServerOption {
-	return func(c *serverConfig) {
-		for _, name := range names {
-			c.denied[strings.ToLower(name)] = true
-		}
-	}
 }
 
 // Server is the server side of the kit for one engine, one scope and one set of options. See [NewServer].
@@ -76,26 +70,33 @@ type Server struct {
 
 	known    perMethod[*method]
 	trailers map[onlyonce.Status]metadata.MD // shared and never modified
-	replayed metadata.MD                     // as trailers
 }
 
-// NewServer returns the server side of the kit. It fails if an option cannot hold, and reports every problem at once.
+// NewServer returns the server side of the kit. It fails if an option is invalid, and reports every problem at once.
 //
 //	protect, err := interceptor.NewServer(engine, interceptor.ScopeFromPeerURI(), opts...)
 //	…
 //	server := grpc.NewServer(
-//		grpc.ChainUnaryInterceptor(recovery, authenticate, protect.Unary),
+//		grpc.ChainUnaryInterceptor(recovery, telemetry, authenticate, authorize, limit, timeout, protect.Unary, validate),
 //		grpc.ChainStreamInterceptor(recoverStream, authenticateStream, protect.Stream),
 //	)
 //	paymentsv1.RegisterPaymentServiceServer(server, payments)
 //	…
 //	err = protect.Validate(server)
 //
-// Unary and Stream come last: an interceptor behind them runs for the first call of a key alone, and not for its duplicates. So
-// authentication, authorization and rate limits come before them.
+// Put Unary and Stream behind all interceptors that recover, measure, authenticate, authorize or limit. An interceptor behind Unary runs
+// for the first call of a key, and not for its duplicates.
+//   - Authentication behind Unary gives strangers the recorded answers of others, and its refusals are recorded as answers.
+//   - A timeout behind Unary that abandons its handler lets the next call of the key run while the handler still runs. Use the policy's
+//     MaxRun instead.
+//   - Validation belongs behind Unary. In front of it, validation refuses calls without the trailer idempotency-status, and clients then
+//     hold the server for one without the kit: see docs/retries.md.
+//   - An interceptor of a later server option comes behind Unary. So name all interceptors in one option.
 //
-// The options of onlyonce/v1/options.proto in the .proto of a method are read at its first call, so its descriptor may be registered after
-// NewServer. A method whose options cannot hold is refused: its calls fail with INTERNAL, and the engine's observer gets the reason.
+// CheckOrder of package interceptortest finds such mistakes in a test.
+//
+// The first call of a method reads the options of onlyonce/v1/options.proto in its .proto, so its descriptor may be registered after
+// NewServer. If these options are invalid, the calls of the method fail with INTERNAL, and the engine's observer gets the reason.
 // [Server.Validate] finds such methods before the server serves.
 func NewServer(engine *onlyonce.Engine, scope Scope, opts ...ServerOption) (*Server, error) {
 	config := newServerConfig(engine, opts)
@@ -105,7 +106,7 @@ func NewServer(engine *onlyonce.Engine, scope Scope, opts ...ServerOption) (*Ser
 		return nil, err
 	}
 
-	s := &Server{serverConfig: config, trailers: make(map[onlyonce.Status]metadata.MD), replayed: pair(ReplayedHeader, "true")}
+	s := &Server{serverConfig: config, trailers: make(map[onlyonce.Status]metadata.MD)}
 	s.known.find = config.method
 
 	for _, status := range []onlyonce.Status{
@@ -122,24 +123,25 @@ func NewServer(engine *onlyonce.Engine, scope Scope, opts ...ServerOption) (*Ser
 //
 //	server := grpc.NewServer(protect.ServerOptions()...)
 //
-// Do not append other interceptors to them, since authentication would then come after the replay: see [NewServer].
+// If the server has other interceptors, do not use ServerOptions: appended interceptors would come behind Unary and Stream. See
+// [NewServer].
 func (s *Server) ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(s.Unary), grpc.ChainStreamInterceptor(s.Stream)}
 }
 
-// Unary is a grpc.UnaryServerInterceptor. It runs the handler of a keyed call once and answers every duplicate from the record. Calls
-// without a key are not protected, unless the method's policy has KeyRequired.
+// Unary is a grpc.UnaryServerInterceptor. It runs the handler of a keyed call once and answers every duplicate from the record. A call
+// without a key runs unprotected, or is rejected if the method's policy has KeyRequired.
 //
 //   - The key is in the metadata idempotency-key, or in the request field that is marked as the key, or in both if they are equal.
 //   - Request fields that are marked as part of the scope are added to the scope: see [JoinScope].
-//   - A call without a scope, an acceptable key or protobuf messages is rejected before it runs. The engine's observer sees it like any
-//     other call.
+//   - A keyed call is rejected before it runs if it has no scope, if its key is invalid, or if its messages cannot be recorded. The
+//     engine's observer gets an event for it, as for any other call.
 func (s *Server) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	m := s.known.get(info.FullMethod)
 
 	if m.key != KeyIgnored {
 		keys := metadata.ValueFromIncomingContext(ctx, KeyHeader)
-		if field, ok := m.keyField.in(req); len(keys) > 0 || m.key == KeyRequired || field != "" || !ok {
+		if _, set, ok := m.keyField.in(req); len(keys) > 0 || m.key == KeyRequired || set || !ok {
 			call := serverCall{
 				server: s, method: m, req: req, handler: handler,
 				caller: ctx, stream: grpc.ServerTransportStreamFromContext(ctx),
@@ -150,11 +152,6 @@ func (s *Server) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	}
 
 	return s.unkeyed(ctx, req, handler)
-}
-
-// Stream is a grpc.StreamServerInterceptor.
-func (s *Server) Stream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	return handler(srv, stream)
 }
 
 func newServerConfig(engine *onlyonce.Engine, opts []ServerOption) *serverConfig {
@@ -176,54 +173,53 @@ func newServerConfig(engine *onlyonce.Engine, opts []ServerOption) *serverConfig
 }
 
 func (c *serverConfig) validate() error {
-	var missing error
+	problem := c.scope.problem
 	if c.scope.of == nil {
-		missing = errors.New("interceptor: the server interceptor needs a scope: choose ScopeFromPeerURI, " +
+		problem = errors.New("interceptor: NewServer has no scope: choose ScopeFromPeerURI, " +
 			"ScopeFromPeerDNS, ScopeFromMetadata, ScopeFunc or ScopeShared")
 	}
 
-	return errors.Join(missing, c.validateOptions())
+	return errors.Join(problem, c.validateOptions())
 }
 
-// validateOptions reports what cannot hold, whichever methods are registered.
+// validateOptions reports options that are invalid on any server.
 func (c *serverConfig) validateOptions() error {
-	if c.engine == nil { // which is what judges policies
-		return errors.New("interceptor: the server interceptor needs an engine: see onlyonce.New")
+	if c.engine == nil { // policies cannot be validated without it
+		return errors.New("interceptor: NewServer has no engine: make one with onlyonce.New")
 	}
 
-	errs := []error{c.policy.validate(c.engine, "policy of the server"), c.validateDownstream()}
+	errs := []error{c.policy.validate(c.engine, "policy of the server"), c.validateDownstream(), c.validateDeclared(), c.validateMetadata()}
 
 	for _, service := range slices.Sorted(maps.Keys(c.services)) {
 		if service == "" || strings.Contains(service, "/") {
 			errs = append(errs, fmt.Errorf("interceptor: %q is not the full name of a service: write it as in %q", service, "package.Service"))
 		}
 
-		p := c.services[service].over(c.policy).over(serviceAnnotation(service))
+		p := c.services[service].over(c.policy).over(c.declared.ofService(service))
 		errs = append(errs, p.validate(c.engine, "policy of service "+service))
 	}
 
 	for _, name := range slices.Sorted(maps.Keys(c.methods)) {
-		declared := annotationsOf(findMethod(splitMethod(name)))
+		declared := c.declared.annotationsOf(name)
 		p := c.chosen(name).over(declared.policy)
 		errs = append(errs, checkMethodName(name), checkKeyUse(name, c.methods[name].Key), p.validate(c.engine, "policy of method "+name))
+
+		if declared.streaming {
+			errs = append(errs, c.judgeStream(name, &declared))
+		}
 	}
 
 	return errors.Join(errs...)
 }
 
-// unkeyed calls the handler of a call that is not protected. What the contract says of calls, it must not say of this one,
-// should a client have sent a key all the same: a handler may pass on the metadata of another service.
+// unkeyed calls the handler of a call that is not protected. If the client has sent a key, the answer must not have metadata of the
+// contract: a handler may pass on the metadata of another service.
 func (s *Server) unkeyed(ctx context.Context, req any, handler grpc.UnaryHandler) (any, error) {
 	if len(metadata.ValueFromIncomingContext(ctx, KeyHeader)) > 0 {
-		if stream := grpc.ServerTransportStreamFromContext(ctx); stream != nil {
-			ctx = grpc.NewContextWithServerTransportStream(ctx, &silentStream{ServerTransportStream: stream})
-		}
+		ctx = silent(ctx)
 	}
 
 	resp, err := handler(ctx, req)
-	if err != nil {
-		err = outward(err)
-	}
 
-	return resp, err
+	return resp, outwardOf(err)
 }

@@ -2,7 +2,6 @@ package interceptor
 
 import (
 	"context"
-	"maps"
 	"time"
 
 	"google.golang.org/grpc"
@@ -26,11 +25,13 @@ type serverCall struct {
 	stream  grpc.ServerTransportStream // nil where the interceptor is called without a server
 
 	call      onlyonce.Call
-	badField  string // the request field that has a bad key; empty where it is the metadata
-	recorder  recorder
-	forbidden error         // that of the replay check
-	original  proto.Message // the request, where the handler may be run again
+	badField  string        // the request field that has a bad key; empty where it is the metadata
+	msg       proto.Message // the request as package proto sees it; the handler may change it
+	original  proto.Message // a copy of it, if it may be needed after a run has begun
 	runs      int
+	recorder  *recorder // of the latest run: goroutines that an earlier run has left behind cannot reach it
+	first     recorder
+	forbidden error // that of the replay check
 	resp      any
 	err       error
 }
@@ -52,16 +53,16 @@ func (c *serverCall) serve(ctx context.Context, keys []string) (any, error) {
 		return c.recorded(&reply)
 	case reply.Refused:
 		c.recorder.deliver()
-		c.setTrailer(c.server.trailers[reply.Status])
+		c.setStatus(reply.Status, reply.Retention)
 
 		return nil, reply.Err
 	case reply.Shared:
-		c.setTrailer(c.server.trailers[reply.Status])
+		c.setStatus(reply.Status, reply.Retention)
 
 		return nil, reply.Err
 	default:
 		c.recorder.deliver()
-		c.setTrailer(c.server.trailers[reply.Status])
+		c.setStatus(reply.Status, reply.Retention)
 
 		return c.resp, c.err
 	}
@@ -84,37 +85,28 @@ func (c *serverCall) prepare(ctx context.Context, keys []string) error {
 		return err
 	}
 
-	msg, ok := c.req.(proto.Message)
-	if !ok || c.method.output == nil {
-		return errNotProtobuf(c.method.name, c.req)
+	if err := c.takeRequest(); err != nil {
+		return err
 	}
 
-	digest, err := fingerprint.Of(msg)
-	if err != nil {
-		return err // it names the message
-	}
-
-	c.call.Fingerprint = digest
 	c.call.Policy = &c.method.policy
 	c.call.TimeOrdered = c.method.keyForm.rules.TimeOrdered
 
-	if p := &c.method.policy; p.Guarantee == onlyonce.ExactlyOnce {
+	if c.method.policy.Guarantee == onlyonce.ExactlyOnce {
 		c.call.Outcome = c.classify
-
-		if p.TransactionMode != onlyonce.JoinedTransaction {
-			c.original = proto.Clone(msg) // a handler that is run again gets the request as it was received
-		}
 	}
 
 	if ask := c.method.recover; ask != nil {
+		original := proto.Clone(c.msg) // ask runs on another goroutine, and a run may change the request
+		c.original = original
 		c.call.Recover = func(ctx context.Context, rec onlyonce.Record) (onlyonce.Finding, error) {
-			return ask(ctx, proto.Clone(msg), rec)
+			return ask(ctx, proto.Clone(original), rec)
 		}
 	}
 
 	if check := c.server.replayCheck; check != nil {
 		c.call.ReplayCheck = func(ctx context.Context) error {
-			c.forbidden = check(ctx, c.req)
+			c.forbidden = check(ctx, c.received())
 
 			return c.forbidden
 		}
@@ -123,28 +115,80 @@ func (c *serverCall) prepare(ctx context.Context, keys []string) error {
 	return nil
 }
 
-// run calls the handler, and makes of its answer what the engine records.
-func (c *serverCall) run(ctx context.Context) onlyonce.Outcome {
-	c.recorder.ServerTransportStream = c.stream
-	c.recorder.caller = c.caller //nolint:fatcontext // it is set once
-
-	c.runs++
-	if c.runs > 1 {
-		c.req = proto.Clone(c.original)
-		c.recorder.again()
+// takeRequest takes the fingerprint of the request.
+func (c *serverCall) takeRequest() error {
+	msg, ok := asMessage(c.req)
+	if !ok || c.method.output == nil {
+		return errUnrecordable(c.method, c.req)
 	}
 
-	returned := false
+	panicked := true
+
+	err := withoutPanic(func() (err error) {
+		c.call.Fingerprint, err = fingerprint.Of(msg)
+		panicked = false
+
+		return err
+	})
+	if panicked {
+		return errUnrecordable(c.method, c.req)
+	}
+
+	if err != nil {
+		return err // it names the message
+	}
+
+	c.msg = msg
+	c.call.Fingerprint = c.server.withMetadata(c.caller, c.call.Fingerprint)
+
+	return nil
+}
+
+// received returns the request as it was received.
+func (c *serverCall) received() any {
+	if c.runs == 0 {
+		return c.req
+	}
+
+	return asGo(proto.Clone(c.original))
+}
+
+// begin returns the request of a run that begins, and prepares a recorder for the run.
+func (c *serverCall) begin() any {
+	req := c.received()
+
+	if c.runs == 0 {
+		again := c.method.policy.Guarantee == onlyonce.ExactlyOnce && c.method.policy.TransactionMode != onlyonce.JoinedTransaction
+		if c.original == nil && (again || c.server.replayCheck != nil) {
+			c.original = proto.Clone(c.msg)
+		}
+
+		c.recorder = &c.first
+	} else {
+		c.recorder = c.recorder.next()
+	}
+
+	c.recorder.ServerTransportStream = c.stream
+	c.recorder.caller = c.caller
+
+	c.runs++
+
+	return req
+}
+
+// run calls the handler, and makes of its answer what the engine records.
+func (c *serverCall) run(ctx context.Context) onlyonce.Outcome {
+	req, returned := c.begin(), false
 
 	defer func() {
 		if !returned {
 			// The handler panics. Its metadata goes where it would go without us, and an outer recovery answers the call.
 			c.recorder.deliver()
-			c.setTrailer(c.server.trailers[onlyonce.StatusUnknown])
+			c.setStatus(onlyonce.StatusUnknown, 0)
 		}
 	}()
 
-	c.resp, c.err = c.handler(grpc.NewContextWithServerTransportStream(ctx, &c.recorder), c.req)
+	c.resp, c.err = c.handler(grpc.NewContextWithServerTransportStream(ctx, c.recorder), req)
 	returned = true
 
 	c.recorder.close()
@@ -160,7 +204,7 @@ func (c *serverCall) run(ctx context.Context) onlyonce.Outcome {
 func (c *serverCall) classify(resp any, err error) onlyonce.Outcome {
 	header, trailer := c.recorder.metadata()
 	about := serverCall{server: c.server, method: c.method, resp: resp, err: err}
-	about.recorder.header, about.recorder.trailer = header, trailer
+	about.recorder = &recorder{header: header, trailer: trailer}
 
 	if err != nil {
 		return about.failure()
@@ -171,10 +215,10 @@ func (c *serverCall) classify(resp any, err error) onlyonce.Outcome {
 
 func (c *serverCall) success() onlyonce.Outcome {
 	if c.resp == nil {
-		c.resp = c.method.output.New().Interface() // an empty answer is an answer
+		c.resp = asGo(c.method.output.New().Interface()) // an empty answer is an answer
 	}
 
-	msg, ok := c.resp.(proto.Message)
+	msg, ok := asMessage(c.resp)
 	if !ok {
 		c.err = errWrongResponse(c.method.name, c.resp)
 
@@ -219,15 +263,20 @@ func (c *serverCall) failure() onlyonce.Outcome {
 	}
 
 	out := c.outcome(class, codeName(st.Code()), recorded, nil)
-	out.KeepWrites, out.Marked = keep, isMarked
+	out.KeepWrites, out.Marked, out.Retention = keep, isMarked, c.method.kept.retentions[st.Code()]
 
 	return out
 }
 
 // outcome records a definite answer. One that cannot be encoded cannot reach the caller either, so it is ambiguous.
 func (c *serverCall) outcome(class onlyonce.Class, code string, st *spb.Status, resp proto.Message) onlyonce.Outcome {
-	body, err := encodePayload(st, resp, c.recorder.header, c.recorder.trailer, c.server.storable)
-	if err != nil {
+	var body []byte
+
+	if err := withoutPanic(func() (err error) {
+		body, err = encodePayload(st, resp, c.recorder.header, c.recorder.trailer, c.server.storable)
+
+		return err
+	}); err != nil {
 		return onlyonce.Outcome{Code: code, Err: err}
 	}
 
@@ -241,7 +290,7 @@ func (c *serverCall) recorded(reply *onlyonce.Reply) (any, error) {
 		return nil, c.refuseUnseen(unreadable(err))
 	}
 
-	c.recorder.header, c.recorder.trailer = recorded.header, recorded.trailer
+	c.recorder.replaceStorable(&recorded, c.server.storable)
 
 	if len(recorded.status) > 0 {
 		st, err := recorded.replayedStatus()
@@ -250,68 +299,68 @@ func (c *serverCall) recorded(reply *onlyonce.Reply) (any, error) {
 		}
 
 		c.recorder.deliver()
-		c.setTrailer(c.server.trailers[reply.Status])
+		c.setStatus(reply.Status, reply.Retention)
 
 		return nil, st.Err()
 	}
 
-	resp := c.method.output.New().Interface()
-	if err := proto.Unmarshal(recorded.response, resp); err != nil {
+	resp, err := c.method.response(recorded.response)
+	if err != nil {
 		return nil, c.refuseUnseen(unreadable(err))
 	}
 
 	c.recorder.deliver()
-	c.setTrailer(c.server.trailers[reply.Status])
+	c.setStatus(reply.Status, reply.Retention)
 
 	return resp, nil
 }
 
-// replay answers the call with a recorded outcome. An error goes with trailers alone: a header would commit the call and
-// switch the client's native retries off.
+// replay answers the call with a recorded outcome.
 func (c *serverCall) replay(reply *onlyonce.Reply) (any, error) {
 	recorded, err := decodePayload(reply.Body)
 	if err != nil {
 		return nil, c.refuseUnseen(unreadable(err))
 	}
 
-	// What was recorded has none of these names; see decodeMetadata.
-	trailer := recorded.trailer
-	if trailer == nil {
-		trailer = make(metadata.MD)
+	replay := replayed{
+		header: recorded.header, trailer: recorded.trailer, executedAt: reply.ExecutedAt.UTC().Format(time.RFC3339),
+		retention: c.method.kept.of(reply.Retention),
 	}
-
-	maps.Copy(trailer, c.server.trailers[onlyonce.StatusReplayed])
-	maps.Copy(trailer, c.server.replayed)
-	trailer[ExecutedAtTrailer] = []string{reply.ExecutedAt.UTC().Format(time.RFC3339)}
 
 	if len(recorded.status) > 0 {
-		st, err := recorded.replayedStatus()
-		if err != nil {
-			return nil, c.refuseUnseen(unreadable(err))
-		}
-
-		c.setTrailer(metadata.Join(recorded.header, trailer))
-
-		return nil, st.Err()
+		return c.replayError(&recorded, &replay)
 	}
 
-	resp := c.method.output.New().Interface()
-	if err := proto.Unmarshal(recorded.response, resp); err != nil {
+	resp, err := c.method.response(recorded.response)
+	if err != nil {
 		return nil, c.refuseUnseen(unreadable(err))
 	}
 
-	header := c.server.replayed
-	if len(recorded.header) > 0 {
-		header = metadata.Join(recorded.header, header)
+	header, trailer := replay.withResponse()
+	c.setHeader(header)
+	c.setTrailer(trailer)
+
+	return resp, nil
+}
+
+// replayError answers the call with a recorded error, if possible without a header: a header would commit the call and switch the client's
+// native retries off.
+func (c *serverCall) replayError(recorded *payload, replay *replayed) (any, error) {
+	st, err := recorded.replayedStatus()
+	if err != nil {
+		return nil, c.refuseUnseen(unreadable(err))
 	}
 
-	if c.stream != nil {
-		_ = c.stream.SetHeader(header) // fails where nobody is left to see it
+	replay.status = st
+
+	trailer, split := replay.withError()
+	if split {
+		c.setHeader(pair(ReplayedHeader, "true"))
 	}
 
 	c.setTrailer(trailer)
 
-	return resp, nil
+	return nil, st.Err()
 }
 
 func unreadable(err error) *onlyonce.Rejection {
@@ -322,7 +371,7 @@ func unreadable(err error) *onlyonce.Rejection {
 	}
 }
 
-// refuseUnseen refuses a call that the engine has not refused, and lets its observer know.
+// refuseUnseen refuses a call that the engine has not refused, and reports it to the engine's observer.
 func (c *serverCall) refuseUnseen(err error) error {
 	c.server.engine.Refused(c.caller, onlyonce.Identity{Scope: c.call.Scope, Method: c.call.Method, Key: c.call.Key}, err)
 
@@ -333,7 +382,7 @@ func (c *serverCall) refuseUnseen(err error) error {
 func (c *serverCall) refuse(err error) error {
 	rejection, ok := err.(*onlyonce.Rejection) //nolint:errorlint // what is wrapped is not this call's rejection
 	if !ok {
-		c.setTrailer(c.server.trailers[onlyonce.StatusRejected])
+		c.setStatus(onlyonce.StatusRejected, 0)
 
 		return c.refusal(err)
 	}
@@ -343,21 +392,34 @@ func (c *serverCall) refuse(err error) error {
 		sent = onlyonce.StatusUnknown
 	}
 
-	c.setTrailer(c.server.trailers[sent])
+	c.setStatus(sent, rejection.Retention)
 	c.setTrailer(pushback(rejection))
 
 	return rejectionStatus(rejection, c.badField).Err()
 }
 
-// refusal is what the caller is told of an error that is no rejection.
+// refusal is what the caller gets for an error that is no rejection.
 func (c *serverCall) refusal(err error) error {
 	switch gone := c.caller.Err(); {
 	case gone != nil:
-		return status.FromContextError(gone).Err() // whatever the cause is, it is not the caller's to know
+		return status.FromContextError(gone).Err() // the cause is for operators
 	case c.forbidden != nil:
 		return outward(c.forbidden)
 	default:
 		return engineError(err)
+	}
+}
+
+// setStatus sends the status of this very call, and how long its answer is kept. Retention is 0 for an answer without a record.
+func (c *serverCall) setStatus(became onlyonce.Status, retention time.Duration) {
+	c.setTrailer(c.server.trailers[became])
+	c.setTrailer(c.method.kept.of(retention))
+}
+
+// setHeader sets what the caller of this very call gets. It fails only where nobody is left to see it.
+func (c *serverCall) setHeader(md metadata.MD) {
+	if c.stream != nil {
+		_ = c.stream.SetHeader(md)
 	}
 }
 

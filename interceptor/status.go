@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -49,6 +51,8 @@ func codeOf(reason onlyonce.Reason) codes.Code {
 		return codes.Unauthenticated
 	case onlyonce.ReasonRecordUnreadable:
 		return codes.DataLoss
+	case onlyonce.ReasonNotSupported:
+		return codes.Unimplemented
 	default:
 		return codes.Internal
 	}
@@ -61,12 +65,19 @@ func retriedByClient(reason onlyonce.Reason) bool {
 	case onlyonce.ReasonInProgress, onlyonce.ReasonLeaseLost, onlyonce.ReasonStoreUnavailable, onlyonce.ReasonStoreFull,
 		onlyonce.ReasonRecordNewer:
 		return true
-	case onlyonce.ReasonKeyMissing, onlyonce.ReasonKeyInvalid, onlyonce.ReasonKeyReused, onlyonce.ReasonKeyExpired,
-		onlyonce.ReasonOutcomeUnknown, onlyonce.ReasonOutcomeNotStored, onlyonce.ReasonScopeMissing, onlyonce.ReasonRecordUnreadable:
+	case onlyonce.ReasonKeyMissing, onlyonce.ReasonNotSupported, onlyonce.ReasonKeyInvalid, onlyonce.ReasonKeyReused,
+		onlyonce.ReasonKeyExpired, onlyonce.ReasonOutcomeUnknown, onlyonce.ReasonOutcomeNotStored, onlyonce.ReasonScopeMissing,
+		onlyonce.ReasonRecordUnreadable:
 		return false
 	default:
 		return false
 	}
+}
+
+// waitsForAnother reports whether the rejected call only has to wait for the run of another call. Such a rejection does not show a server
+// in trouble.
+func waitsForAnother(reason onlyonce.Reason) bool {
+	return reason == onlyonce.ReasonInProgress || reason == onlyonce.ReasonLeaseLost
 }
 
 // defaultClass is the contract's class for a code.
@@ -94,7 +105,7 @@ func codeOfNumber(number int32) (codes.Code, bool) {
 
 func isOK(code codes.Code) bool { return code == codes.OK }
 
-// defaultRetryCodes are retried by a client that is not told otherwise.
+// defaultRetryCodes are retried by default: see WithRetryCodes.
 func defaultRetryCodes() []codes.Code { return []codes.Code{codes.Unavailable} }
 
 // codeName is the name of a code as the contract writes it, such as NOT_FOUND.
@@ -272,6 +283,38 @@ func madeOnTheWay(code codes.Code) bool {
 	}
 }
 
+// notEncoded reports whether err is grpc-go's error for a request that it cannot encode, or that is larger than the client may send (encode
+// and compress in rpc_util.go, SendMsg in stream.go). A server returns the same error for a response.
+func notEncoded(err error) bool {
+	st := statusOf(err)
+
+	var texts []string
+
+	switch st.Code() {
+	case codes.Internal:
+		texts = []string{"grpc: error while marshaling: ", "grpc: error while compressing: "}
+	case codes.ResourceExhausted:
+		texts = []string{"trying to send message larger than max (", "grpc: message too large ("}
+	default:
+		return false
+	}
+
+	return slices.ContainsFunc(texts, func(text string) bool { return strings.HasPrefix(st.Message(), text) })
+}
+
+// unprocessed reports whether err is grpc-go's error for a request that reached no handler: the server refused the stream, or closed the
+// connection to new streams (transport.go and handleRSTStream in http2_client.go). gRPC would retry such a call by itself if it buffered
+// the request.
+func unprocessed(err error) bool {
+	st := statusOf(err)
+	texts := []string{
+		"the connection is draining", "the stream is rejected because server is draining the connection",
+		"stream terminated by RST_STREAM with error code: REFUSED_STREAM",
+	}
+
+	return st.Code() == codes.Unavailable && slices.Contains(texts, st.Message())
+}
+
 // interrupted reports whether an attempt failed because its caller's context ended.
 func interrupted(err error) bool {
 	code := status.Code(err)
@@ -279,22 +322,28 @@ func interrupted(err error) bool {
 	return code == codes.Canceled || code == codes.DeadlineExceeded
 }
 
-// answered reports whether an attempt was answered by a handler, as far as the code tells: interceptors in front of it may
-// refuse a caller, and a connection may break, without the server being to blame.
-func answered(err error) bool {
-	if err == nil {
+// inFront reports whether an answer with this code may come from a proxy, from gRPC itself, or from an interceptor that authenticates or
+// limits. Such an answer does not show whether the server protects the method.
+func inFront(code codes.Code) bool {
+	switch code {
+	case codes.Canceled, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Unavailable, codes.Unauthenticated, codes.PermissionDenied,
+		codes.Unimplemented:
 		return true
-	}
-
-	switch code := status.Code(err); code {
-	case codes.Unauthenticated, codes.PermissionDenied:
+	case codes.OK, codes.Unknown, codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.FailedPrecondition, codes.Aborted,
+		codes.OutOfRange, codes.Internal, codes.DataLoss:
 		return false
 	default:
-		return defaultClass(code) == onlyonce.ClassDefinite
+		return false
 	}
 }
 
-// unsentStatus is the status of a call that made no attempt: its context had ended, or its policy cannot hold.
+// errDistrusted is the error of a retry that is not sent, because its replica has not confirmed that it protects the method.
+func errDistrusted(method, replica string) error {
+	return status.Errorf(codes.Unavailable, "onlyonce: the retry of %s was not sent to %s, because this server has not confirmed that it "+
+		"protects the method; deploy the kit on all servers first, then on the clients", method, replica)
+}
+
+// unsentStatus is the status of a call that made no attempt: its context had ended, or its retry policy is invalid.
 func unsentStatus(ctx context.Context, err error) *status.Status {
 	if gone := ctx.Err(); gone != nil {
 		return status.FromContextError(gone)
@@ -309,23 +358,27 @@ func errKeyless(method string) error {
 		"UnaryClientKeyInterceptor before UnaryClientRetryInterceptor, or use DialOptions", method)
 }
 
-// errDerive is the error of a call of a run that has no key to be derived: the program has to be changed.
+// errRetriedOutside is the error of a retry by an interceptor in front of this one: it would get another key. The first attempt may have
+// taken effect.
+func errRetriedOutside(method string) error {
+	st := status.New(codes.FailedPrecondition, "onlyonce: calling "+method+": a retry interceptor in front of this one makes the call again, "+
+		"and each attempt would get another key; put the retry interceptor behind UnaryClientKeyInterceptor, or remove it and "+
+		"use DialOptions, or give the call a key with WithKey")
+
+	return &callError{err: st.Err(), status: st, outcome: onlyonce.VerdictUnknown}
+}
+
+// errDerive is the error of a call in a run for which no key can be derived: the program must change. Nothing was sent, so the code is
+// definite: a handler that returns the error leaves no unknown outcome.
 func errDerive(method string, err error) error {
-	st := status.New(codes.Internal, "onlyonce: calling "+method+": "+err.Error())
-	outcome := onlyonce.VerdictFinal // this call cannot have a key
+	st := status.New(codes.FailedPrecondition, "onlyonce: calling "+method+": "+err.Error())
+	outcome := onlyonce.VerdictFinal // no key can be derived for this call
 
 	if errors.Is(err, onlyonce.ErrStepUsed) {
-		outcome = onlyonce.VerdictNotExecuted // a call of another step can
+		outcome = onlyonce.VerdictNotExecuted // a key can be derived for a call of another step
 	}
 
 	return &callError{err: err, status: st, outcome: outcome}
-}
-
-// errNotProtobuf rejects a keyed call whose messages this package cannot record.
-func errNotProtobuf(method string, msg any) error {
-	return &misconfigured{status.Errorf(codes.Unimplemented,
-		"onlyonce: %s cannot be called with an idempotency key: it has a message of type %T, and only protobuf messages of a "+
-			"registered service can be recorded; nothing was executed", method, msg)}
 }
 
 // errWrongResponse is the answer of a handler whose response cannot be recorded, after it has run.
@@ -333,8 +386,8 @@ func errWrongResponse(method string, msg any) error {
 	return status.Errorf(codes.Internal, "onlyonce: the handler of %s returned a %T, which is not a protobuf message", method, msg)
 }
 
-// engineError is what a caller is told of an error of the engine, or of its own request, that is no rejection. What is the
-// operators' to know, the observer has been told.
+// engineError is what a caller gets for an error of the engine, or of its own request, that is no rejection. The observer gets the error
+// itself, which is for operators.
 func engineError(err error) error {
 	if broken, ok := errors.AsType[*misconfigured](err); ok {
 		err = broken.err
@@ -345,8 +398,8 @@ func engineError(err error) error {
 	}
 
 	if errors.Is(err, fingerprint.ErrTooDeep) {
-		return status.Errorf(codes.InvalidArgument, "onlyonce: the request nests messages more than %d deep, so that its idempotency key "+
-			"cannot be bound to it; send one that is flatter; nothing was executed", fingerprint.MaxDepth)
+		return status.Errorf(codes.InvalidArgument, "onlyonce: the request nests messages more than %d deep, so its idempotency key "+
+			"cannot be bound to it; nothing was executed; send a request with fewer levels", fingerprint.MaxDepth)
 	}
 
 	if errors.Is(err, onlyonce.ErrOwnKey) {

@@ -2,6 +2,8 @@ package interceptor_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -11,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/interceptor"
 	"github.com/onlyonce-go/onlyonce/internal/txstore"
 )
 
@@ -131,6 +134,53 @@ func TestCallerOfAJoinedRunGetsWhatItsHandlerHasCommitted(t *testing.T) {
 			w.pay(t, "key").mustBeReplayOf(t, first, executedAt(t, w))
 			w.mustHaveRun(t, 1)
 		})
+	}
+}
+
+// What is never recorded belongs to the first call alone, and reaches its caller in every mode.
+func TestCallerOfARunInATransactionGetsMetadataThatIsNotRecorded(t *testing.T) {
+	for name, option := range map[string]interceptor.ServerOption{
+		"unrecorded": interceptor.WithUnrecordedMetadata("x-request-id"), "allow-list": interceptor.WithRecordedMetadata("x-kept"),
+	} {
+		for _, mode := range []onlyonce.TransactionMode{onlyonce.SingleTransaction, onlyonce.JoinedTransaction} {
+			t.Run(fmt.Sprintf("%s, %v", name, mode), func(t *testing.T) {
+				s := exactly(mode)
+				s.server = append(s.server, option)
+				db, _ := s.store.(*txstore.Store)
+
+				w := start(t, s, func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+					_ = grpc.SetHeader(ctx, metadata.Pairs("x-request-id", "7", "x-kept", "yes"))
+					_ = grpc.SetTrailer(ctx, metadata.Pairs("x-request-id", "7", "set-cookie", "c", "x-kept", "yes"))
+					resp := &pb.SimpleResponse{Username: "paid"}
+
+					if mode == onlyonce.SingleTransaction {
+						return resp, nil
+					}
+
+					tx := db.Open()
+
+					return resp, errors.Join(tx.Join(ctx, resp, nil), tx.Commit(ctx))
+				})
+
+				first, replay := w.pay(t, "key"), w.pay(t, "key")
+				for _, got := range []struct {
+					md      metadata.MD
+					request string
+				}{{first.header, "[7]"}, {first.trailer, "[7]"}, {replay.header, "[]"}, {replay.trailer, "[]"}} {
+					request, kept := fmt.Sprint(got.md.Get("x-request-id")), fmt.Sprint(got.md.Get("x-kept"))
+					if request != got.request || kept != "[yes]" {
+						t.Errorf("x-request-id is %s, want %s; x-kept is %s, want [yes]", request, got.request, kept)
+					}
+				}
+
+				first.mustAnswer(t, "paid")
+				replay.mustHaveStatus(t, onlyonce.StatusReplayed)
+
+				if cookies := first.trailer.Get("set-cookie"); len(cookies) != 1 || len(replay.trailer.Get("set-cookie")) != 0 {
+					t.Errorf("set-cookie is %q at first, and %q in the replay", cookies, replay.trailer.Get("set-cookie"))
+				}
+			})
+		}
 	}
 }
 

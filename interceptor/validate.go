@@ -30,11 +30,13 @@ type ServiceInfoProvider interface {
 //	…
 //	err = protect.Validate(server)
 //
-// Without Validate, a method whose options cannot hold is found by its first call, and refused.
+// Without Validate, the first call of a method finds its invalid options, and is refused.
 //
 // Validate also reports what no single call can show:
 //   - options for services and methods that are not registered, and streams that should have a key,
-//   - outcomes that are kept for less time than clients go on retrying, or for longer than those of the methods in WithDownstream,
+//   - methods whose messages cannot be recorded, because no descriptor is registered or package proto cannot read the Go type,
+//   - outcomes, or only errors, that are kept for less time than clients go on retrying,
+//   - outcomes that are kept for longer than those of the methods in WithDownstream,
 //   - a Retention or KeyLife that is shorter than the .proto promises clients,
 //   - settings of WithPolicy or WithServicePolicy that weaken the .proto of a method. To weaken it on purpose, use WithMethodPolicy: it
 //     may overrule everything in the .proto except retention and key_life.
@@ -66,7 +68,7 @@ func (s *Server) Validate(server ServiceInfoProvider) error {
 // judgeMethod reports what cannot hold for a registered method.
 func (c *serverConfig) judgeMethod(service string, info grpc.MethodInfo) error {
 	name := "/" + service + "/" + info.Name
-	declared := annotationsOf(findMethod(service, info.Name))
+	declared := c.declared.annotationsOf(name)
 
 	if info.IsClientStream || info.IsServerStream {
 		return c.judgeStream(name, &declared)
@@ -85,10 +87,7 @@ func (c *serverConfig) judgeMethod(service string, info grpc.MethodInfo) error {
 		return errors.Join(errs...)
 	}
 
-	if m.output == nil && m.key == KeyRequired {
-		errs = append(errs, fmt.Errorf("interceptor: %s requires a key and no descriptor of it is registered, so that every call is refused: "+
-			"link in its generated code, or register its descriptor in protoregistry.GlobalFiles before", name))
-	}
+	errs = append(errs, m.unrecordable)
 
 	if m.broken == nil && m.key == KeyOptional && hasSingleTransaction(&m.policy) {
 		errs = append(errs, fmt.Errorf("interceptor: %s gives its handler the transaction of the key, and a call without a key has none: "+
@@ -96,6 +95,7 @@ func (c *serverConfig) judgeMethod(service string, info grpc.MethodInfo) error {
 	}
 
 	errs = append(errs, m.judgeTimes(&declared)...)
+	errs = append(errs, m.judgeErrorTimes(&declared, c.chosen(name).ErrorRetention)...)
 
 	return errors.Join(append(errs, c.outlives(name, &m.policy))...)
 }
@@ -107,19 +107,53 @@ func (m *method) judgeTimes(declared *annotations) []error {
 	retention, keyLife := declared.policy.Retention, declared.promisedKeyLife()
 
 	if m.policy.Retention < retention {
-		errs = append(errs, fmt.Errorf("interceptor: %s keeps outcomes for %v by an option of the server, and its .proto promises clients %v: "+
-			"raise Retention, or lower retention in the .proto", m.name, m.policy.Retention, retention))
+		errs = append(errs, fmt.Errorf("interceptor: %s keeps outcomes for %v by an option of the server, and %s promises clients %v: "+
+			"raise Retention, or lower retention in %[3]s", m.name, m.policy.Retention, declared.origin(), retention))
 	} else if m.keyForm.rules.TimeOrdered && m.policy.KeyLife < keyLife {
-		errs = append(errs, fmt.Errorf("interceptor: %s accepts keys for %v by an option of the server, and its .proto promises clients %v: "+
-			"raise KeyLife, or lower key_life in the .proto", m.name, m.policy.KeyLife, keyLife))
+		errs = append(errs, fmt.Errorf("interceptor: %s accepts keys for %v by an option of the server, and %s promises clients %v: "+
+			"raise KeyLife, or lower key_life in %[3]s", m.name, m.policy.KeyLife, declared.origin(), keyLife))
 	}
 
 	if least := leastRetention(m.policy); m.broken == nil && m.policy.Retention < least {
-		errs = append(errs, fmt.Errorf("interceptor: %s keeps outcomes for %v, and a client that retries as it does by default may take %v: "+
-			"raise the retention to at least that, or lower MaxRun and MaxWait", m.name, m.policy.Retention, least))
+		errs = append(errs, errTooShort(m.name, "outcomes", m.policy.Retention, least))
 	}
 
 	return errs
+}
+
+// judgeErrorTimes reports retentions of errors that are shorter than clients rely on. An option for many methods that breaks a promise of
+// the .proto is a weakness: see weaknesses. Chosen is the ErrorRetention of the options; where it is zero, the engine's may break it.
+func (m *method) judgeErrorTimes(declared *annotations, chosen time.Duration) []error {
+	if m.broken != nil {
+		return nil
+	}
+
+	var errs []error
+
+	if promised := promisedErrorRetention(&declared.policy); chosen == 0 && m.policy.ErrorRetention < min(promised, m.policy.Retention) {
+		errs = append(errs, fmt.Errorf("interceptor: %s keeps errors for %v by the policy of the engine, and %s promises clients %v: "+
+			"set error_retention in %[3]s, or ErrorRetention in WithMethodPolicy", m.name, m.policy.ErrorRetention, declared.origin(), promised))
+	}
+
+	least := leastRetention(m.policy)
+	bound := min(least, m.policy.Retention) // a shorter Retention is a problem of its own
+
+	if m.policy.ErrorRetention < bound {
+		errs = append(errs, errTooShort(m.name, "errors", m.policy.ErrorRetention, least))
+	}
+
+	for _, code := range slices.Sorted(maps.Keys(m.kept.retentions)) {
+		if retention := m.kept.retentions[code]; retention < bound {
+			errs = append(errs, errTooShort(m.name, codeName(code), retention, least))
+		}
+	}
+
+	return errs
+}
+
+func errTooShort(method, what string, kept, least time.Duration) error {
+	return fmt.Errorf("interceptor: %s keeps %s for %v, and a client that retries as it does by default may take %v: "+
+		"raise the retention to at least that, or lower MaxRun and MaxWait", method, what, kept, least)
 }
 
 // promisedKeyLife is the key life that clients read in the .proto, or zero where it says nothing.
@@ -141,48 +175,6 @@ func leastRetention(p onlyonce.Policy) time.Duration {
 	return time.Duration(retries) * each
 }
 
-// judgeStream reports a stream that should have a key. Nothing would read that key.
-func (c *serverConfig) judgeStream(name string, declared *annotations) error {
-	chosen := c.chosen(name).Key
-	if chosen == KeyIgnored || declared.reads && !declared.required {
-		return nil
-	}
-
-	key := c.chosen(name).over(declared.policy).Key
-	_, picked := c.methods[name]
-
-	errs := declared.optionProblems
-
-	switch {
-	case chosen == KeyInherit && declared.policy.Key == KeyIgnored:
-	case key == KeyRequired && !partOfGRPC(name):
-		errs = append(errs, errStream(name, "requires a key"))
-	case picked || declared.ownOption:
-		errs = append(errs, errStream(name, "has a policy of its own"))
-	case declared.marked != "":
-		errs = append(errs, errStream(name, fmt.Sprintf("has a request with field %s, which is marked as the key or as part of the scope,",
-			declared.marked)))
-	}
-
-	return errors.Join(errs...)
-}
-
-func errStream(name, what string) error {
-	return fmt.Errorf("interceptor: %s %s and is a stream, which is never protected: set KEY_USE_IGNORED in its .proto, or KeyIgnored "+
-		"in WithMethodPolicy", name, what)
-}
-
-// partOfGRPC reports whether a method belongs to a service that comes with gRPC. A policy of the whole server does not mean it.
-func partOfGRPC(fullMethod string) bool {
-	for _, prefix := range []string{"/grpc.health.", "/grpc.reflection.", "/grpc.channelz."} {
-		if strings.HasPrefix(fullMethod, prefix) {
-			return true
-		}
-	}
-
-	return false
-}
-
 // unregistered reports options for services and methods that the server does not have.
 func (c *serverConfig) unregistered(registered map[string]grpc.ServiceInfo) error {
 	var errs []error
@@ -195,15 +187,20 @@ func (c *serverConfig) unregistered(registered map[string]grpc.ServiceInfo) erro
 	}
 
 	for _, name := range slices.Sorted(maps.Keys(c.methods)) {
-		service, method := splitMethod(name)
-
-		if !slices.ContainsFunc(registered[service].Methods, func(info grpc.MethodInfo) bool { return info.Name == method }) {
+		if !hasMethod(registered, name) {
 			errs = append(errs, fmt.Errorf("interceptor: WithMethodPolicy names method %s, which is not registered on this server: "+
 				"register its service before Validate, or take the option away", name))
 		}
 	}
 
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.declared.unregistered(registered)...)...)
+}
+
+// hasMethod reports whether a method is registered.
+func hasMethod(registered map[string]grpc.ServiceInfo, fullMethod string) bool {
+	service, name := splitMethod(fullMethod)
+
+	return slices.ContainsFunc(registered[service].Methods, func(info grpc.MethodInfo) bool { return info.Name == name })
 }
 
 // problemList keeps problems in the order in which they are found, each once: a problem of a service or of a message is found with

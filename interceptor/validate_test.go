@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/descriptorpb"
 
@@ -404,7 +405,7 @@ func TestValidateJudgesOptionsByWhatIsRegistered(t *testing.T) {
 		},
 		"a key that is required on a method that no descriptor knows": {
 			server: registeredServices{"onlyonce.test.Hidden": {Methods: []grpc.MethodInfo{{Name: "Call"}}}},
-			opts:   keyPolicy(required), want: []string{hiddenCall, "no descriptor"},
+			opts:   keyPolicy(required), want: []string{hiddenCall, "no registered descriptor"},
 		},
 		"a retention that clients outlast": {
 			opts: policy(onlyonce.Policy{Retention: time.Minute}), want: []string{name + "/Pay", "keeps outcomes for 1m0s"},
@@ -445,7 +446,7 @@ func TestValidateTakesAServerOfGRPC(t *testing.T) {
 	mustName(t, err, transferCall, "3m0s", "promises clients 48h0m0s")
 
 	mustName(t, validate(nil, engine(t)), "needs a server")
-	mustName(t, validate(server, nil), "needs an engine")
+	mustName(t, validate(server, nil), "has no engine")
 }
 
 func TestKeyRulesThatRefuseTheDeclaredUUIDsAreAProblem(t *testing.T) {
@@ -480,7 +481,8 @@ func TestSettingOfALaterVersionIsAProblem(t *testing.T) {
 
 func TestOptionOfAnotherKindUnderTheSameNumberIsAProblem(t *testing.T) {
 	options := new(descriptorpb.MethodOptions)
-	options.ProtoReflect().SetUnknown([]byte{0x92, 0xb6, 0x1c, 0x02, 0x08, 0xff}) // 58210, and not a message
+	tag := protowire.AppendTag(nil, onlyoncev1.E_Method.TypeDescriptor().Number(), protowire.BytesType)
+	options.ProtoReflect().SetUnknown(protowire.AppendBytes(tag, []byte{0x08, 0xff})) // not a message
 
 	_, service := declaration{later: options}.register(t)
 	mustName(t, validate(servicesOf(service), engine(t)), "/Pay", "cannot be read")

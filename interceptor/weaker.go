@@ -1,11 +1,13 @@
 package interceptor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/store"
@@ -20,20 +22,20 @@ func (c *serverConfig) weakened(name string, declared *annotations) error {
 	ofMethod, ofService := c.methods[name], c.services[service]
 
 	return errors.Join(
-		weakenedBy("WithServicePolicy", name, declared.ownPromise(), ofService, ofMethod),
-		weakenedBy("WithPolicy", name, declared.promise(), c.policy, ofMethod.over(ofService)),
+		weakenedBy("WithServicePolicy", declared.origin()+" of "+name, declared.ownPromise(), ofService, ofMethod),
+		weakenedBy("WithPolicy", declared.origin()+" of "+name, declared.promise(), c.policy, ofMethod.over(ofService)),
 	)
 }
 
-func weakenedBy(option, name string, promised, given, narrower Policy) error {
+func weakenedBy(option, origin string, promised, given, narrower Policy) error {
 	meant := weaknesses(promised, narrower)
 
 	var errs []error
 
 	for _, found := range weaknesses(promised, narrower.over(given)) {
 		if !slices.Contains(meant, found) {
-			errs = append(errs, fmt.Errorf("interceptor: %s sets %s, which weakens %s in the .proto of %s: leave it out of %s, or set it in "+
-				"WithMethodPolicy if it is meant for this method", option, found.given, found.promised, name, option))
+			errs = append(errs, fmt.Errorf("interceptor: %s sets %s, which weakens %s in %s: leave it out of %s, or set it in "+
+				"WithMethodPolicy if it is meant for this method", option, found.given, found.promised, origin, option))
 		}
 	}
 
@@ -58,14 +60,23 @@ func (a *annotations) ownPromise() Policy {
 		promised.Key = KeyOptional
 	}
 
+	if a.policy.ErrorRetention > 0 {
+		promised.Retention = 0 // it promises nothing about errors
+	}
+
 	return promised
+}
+
+// promisedErrorRetention is for how long a .proto promises to keep errors, or zero where it says nothing.
+func promisedErrorRetention(promised *Policy) time.Duration {
+	return cmp.Or(promised.ErrorRetention, promised.Retention)
 }
 
 // weakness is a setting of a policy, and what it takes away from another.
 type weakness struct{ given, promised string }
 
-// weaknesses lists where a policy protects less than the promised one. Fields that either leaves unset are not compared. Retention and
-// KeyLife are judged by judgeTimes. Lease, MaxRun and MaxWait protect nothing.
+// weaknesses lists where a policy protects less than the promised one. Fields that either leaves unset are not compared. Retention of
+// answers and KeyLife are judged by judgeTimes. Lease, MaxRun and MaxWait protect nothing.
 func weaknesses(promised, given Policy) []weakness {
 	var found []weakness
 
@@ -92,14 +103,49 @@ func weaknesses(promised, given Policy) []weakness {
 	note(given.MaxOutcome > 0 && given.MaxOutcome < promised.MaxOutcome,
 		fmt.Sprintf("MaxOutcome %d", given.MaxOutcome), fmt.Sprintf("max_outcome %d", promised.MaxOutcome))
 
+	note(given.ErrorRetention > 0 && given.ErrorRetention < promisedErrorRetention(&promised),
+		fmt.Sprintf("ErrorRetention %v", given.ErrorRetention), errorPromise(&promised))
+
+	return append(found, weakerCodes(promised, given)...)
+}
+
+// weakerCodes lists where a policy protects less than the promised one for single codes.
+func weakerCodes(promised, given Policy) []weakness {
+	var found []weakness
+
+	for _, code := range slices.Sorted(maps.Keys(given.Retentions)) {
+		other, retention, promise := given.Retentions[code], promisedErrorRetention(&promised), errorPromise(&promised)
+
+		if own, ok := promised.Retentions[code]; ok {
+			retention, promise = own, fmt.Sprintf("retention %v in classes", own)
+		}
+
+		if other < retention {
+			found = append(found, weakness{given: fmt.Sprintf("Retentions with %v for %s", other, codeName(code)), promised: promise})
+		}
+	}
+
 	for _, code := range slices.Sorted(maps.Keys(promised.Classes)) {
 		class := promised.Classes[code]
 		other, replaced := given.Classes[code]
-		note(replaced && other != class && (other == onlyonce.ClassNotExecuted || class == onlyonce.ClassDefinite),
-			fmt.Sprintf("Classes with %v for %s", other, codeName(code)), fmt.Sprintf("%v in classes", class))
+
+		if replaced && other != class && (other == onlyonce.ClassNotExecuted || class == onlyonce.ClassDefinite) {
+			found = append(found, weakness{
+				given: fmt.Sprintf("Classes with %v for %s", other, codeName(code)), promised: fmt.Sprintf("%v in classes", class),
+			})
+		}
 	}
 
 	return found
+}
+
+// errorPromise is the setting of a .proto that decides for how long errors are kept.
+func errorPromise(promised *Policy) string {
+	if promised.ErrorRetention > 0 {
+		return fmt.Sprintf("error_retention %v", promised.ErrorRetention)
+	}
+
+	return fmt.Sprintf("retention %v, which holds for errors, too,", promised.Retention)
 }
 
 // looser reports whether rules accept keys that others do not.

@@ -3,6 +3,7 @@ package interceptor_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
@@ -90,6 +91,35 @@ func weakenings() map[string]weakening {
 			promised: "classes { code: 10 class: OUTCOME_CLASS_DEFINITE }", given: classes(onlyonce.ClassAmbiguous),
 			named: []string{"ambiguous for ABORTED", "definite in classes"},
 		},
+		"the retention of errors": {
+			promised: "error_retention { seconds: 3600 }", given: engine(onlyonce.Policy{ErrorRetention: 10 * time.Minute}),
+			named: []string{"ErrorRetention 10m0s", "error_retention 1h0m0s"},
+		},
+		"a longer retention of errors": {
+			promised: "error_retention { seconds: 60 }", given: engine(onlyonce.Policy{ErrorRetention: time.Hour}),
+		},
+		"the retention of a code": {
+			promised: "classes { code: 5 class: OUTCOME_CLASS_DEFINITE retention { seconds: 3600 } }",
+			given:    interceptor.Policy{Retentions: map[codes.Code]time.Duration{codes.NotFound: 10 * time.Minute}},
+			named:    []string{"Retentions with 10m0s for NOT_FOUND", "retention 1h0m0s in classes"},
+		},
+		"errors, where the retention holds for all": {
+			promised: "retention { seconds: 7200 }", given: engine(onlyonce.Policy{ErrorRetention: time.Hour}),
+			named: []string{"ErrorRetention 1h0m0s", "retention 2h0m0s, which holds for errors"},
+		},
+		"errors, where others are kept longer": {
+			promised: "retention { seconds: 7200 } error_retention { seconds: 3600 }", given: engine(onlyonce.Policy{ErrorRetention: time.Hour}),
+		},
+		"a code, where the retention holds for all": {
+			promised: "retention { seconds: 7200 }",
+			given:    interceptor.Policy{Retentions: map[codes.Code]time.Duration{codes.NotFound: time.Hour}},
+			named:    []string{"Retentions with 1h0m0s for NOT_FOUND", "retention 2h0m0s, which holds for errors"},
+		},
+		"a code, where a retention holds for all errors": {
+			promised: "error_retention { seconds: 7200 }",
+			given:    interceptor.Policy{Retentions: map[codes.Code]time.Duration{codes.NotFound: time.Hour}},
+			named:    []string{"Retentions with 1h0m0s for NOT_FOUND", "error_retention 2h0m0s"},
+		},
 		"a class that protects more": {
 			promised: "classes { code: 10 class: OUTCOME_CLASS_NOT_EXECUTED }", given: classes(onlyonce.ClassAmbiguous),
 		},
@@ -151,4 +181,19 @@ func TestServicePolicyMayOverruleTheOptionOfItsService(t *testing.T) {
 	}
 
 	mustName(t, validate(servicesOf(service), engine(t), interceptor.WithPolicy(optional)), "WithPolicy sets KeyOptional")
+}
+
+// The retention in the option of a method promises nothing about errors where the option of its service has one for them.
+func TestServicePolicyMayOverruleTheErrorRetentionOfItsService(t *testing.T) {
+	pkg := newPackage()
+	_, service := declaration{
+		pkg: pkg, service: "[onlyonce.v1.service] { error_retention { seconds: 3600 } }", method: method("retention { seconds: 7200 }"),
+	}.register(t)
+
+	shorter := interceptor.Policy{Policy: onlyonce.Policy{ErrorRetention: 30 * time.Minute}}
+	if err := validate(servicesOf(service), engine(t), interceptor.WithServicePolicy(pkg+".Bank", shorter)); err != nil {
+		t.Errorf("Validate: %v", err)
+	}
+
+	mustName(t, validate(servicesOf(service), engine(t), interceptor.WithPolicy(shorter)), "WithPolicy sets ErrorRetention 30m0s")
 }

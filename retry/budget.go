@@ -19,7 +19,8 @@ const (
 // Budget bounds the retries of all calls that share it, so that a server in trouble is not buried under
 // them. It is the token bucket of gRFC A6 (retryThrottling): it starts full, each retryable failure of an
 // attempt takes one token, each success gives back a fraction of one, and retries are allowed only while
-// more than half of the tokens are there. First attempts are never held back.
+// more than half of the tokens are there. First attempts are never held back, and failures that are
+// [Decision.Free] neither take a token nor need one.
 //
 // Use one Budget per server or service that can be overloaded on its own. The zero value allows no retry;
 // see [NewBudget]. A Budget is safe for concurrent use and must not be copied. Nothing blocks and nothing

@@ -75,6 +75,8 @@ func (c *call) failed(ctx context.Context, a Attempt) error {
 	c.last = unmark(a.Err)
 
 	decision := c.options.classify(a)
+	c.shorten(decision.MaxElapsed)
+
 	now := time.Now()
 	a.Stop, a.Delay = c.judge(ctx, now, a.Number, decision)
 	c.options.observe(a)
@@ -86,13 +88,20 @@ func (c *call) failed(ctx context.Context, a Attempt) error {
 	return c.wait(ctx, now.Add(a.Delay))
 }
 
+// shorten bounds the start of attempts where limit is positive and below the present bound.
+func (c *call) shorten(limit time.Duration) {
+	if present := c.policy.MaxElapsed; limit > 0 && (present == 0 || limit < present) {
+		c.policy.MaxElapsed = limit
+	}
+}
+
 // judge returns StopNone and the delay from now on if another attempt is due.
 func (c *call) judge(ctx context.Context, now time.Time, number int, d Decision) (Stop, time.Duration) {
 	if !d.Retry {
 		return StopNotRetryable, 0
 	}
 
-	affordable := c.policy.Budget.take() // counts the failure, whatever else stops the call
+	affordable := d.Free || c.policy.Budget.take() // counts the failure, whatever else stops the call
 
 	if ended(ctx) != nil {
 		return StopCancelled, 0

@@ -17,6 +17,12 @@ type Decision struct {
 	Delay time.Duration
 	// HasDelay tells a Delay of 0 from none.
 	HasDelay bool
+	// Free makes the retry without a token of Policy.Budget. Use it for failures that do not show a server in trouble, for example because the
+	// call only waits for another call. It has an effect only with Retry.
+	Free bool
+	// MaxElapsed shortens Policy.MaxElapsed for the rest of the call, for example to a time that a server declares. 0 and a longer time change
+	// nothing.
+	MaxElapsed time.Duration
 }
 
 // Options say which errors deserve another attempt and who watches. The zero value is usable. The functions

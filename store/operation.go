@@ -43,6 +43,9 @@ type Completion struct {
 	Key     Key
 	Token   Token
 	Outcome []byte
+	// Retention replaces the retention of the record: it is how long the record is kept once the outcome is recorded. Zero leaves the
+	// retention as the claim made it. An error may be kept for less time than an answer.
+	Retention time.Duration
 }
 
 // Release frees a key. It names the whole claim that it withdraws, because that claim may not have arrived yet. If there is no record,

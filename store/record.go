@@ -146,7 +146,8 @@ type Record struct {
 	EndedAt time.Time
 	// ExpiresAt is when the record becomes Absent. Zero means never.
 	ExpiresAt time.Time
-	// Retention is the retention of the claim that made the owner of the record. The record expires so long after it was settled.
+	// Retention is the retention of the claim that made the owner of the record, unless the owner's completion replaced it. The record
+	// expires so long after it was settled.
 	Retention time.Duration
 	// Outcome is opaque to stores. It is the recorded answer of a Completed record, and the known part of the outcome of an Unknown
 	// record.

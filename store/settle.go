@@ -27,6 +27,10 @@ func (op *Completion) decide(rec *Record, now time.Time) verdict {
 
 	switch rec.State {
 	case Running, Unknown:
+		if op.Retention > 0 {
+			rec.Retention = op.Retention
+		}
+
 		rec.settle(Completed, op.Outcome, now)
 
 		return applied

@@ -26,7 +26,8 @@
 //  10. The owner's own result settles an Unknown record, unless somebody resolved it first.
 //  11. A finding that nothing happened is refused while the owner may still be alive. A record whose run may have had its effect
 //     stays doubtful until somebody settles the doubt.
-//  12. A record keeps the retention of the claim that made its owner. Whoever settles the record uses it.
+//  12. A record keeps the retention of the claim that made its owner. Whoever settles the record uses it. Only the owner's own
+//     completion may bring another retention.
 //  13. A [Forgetting] removes the record that it names by token and fence, and no later record. It is refused while the owner may be
 //     alive, unless it is forced.
 //

@@ -49,7 +49,7 @@ func (c *client) insist() {
 			err = a.err
 		}
 
-		if onlyonce.VerdictOf(err) == onlyonce.VerdictFinal {
+		if onlyonce.VerdictOf(err) == onlyonce.VerdictFinal || errors.Is(err, onlyonce.ReasonKeyReused) {
 			return
 		}
 

@@ -63,8 +63,10 @@ func (h *history) judgeAnswer(a *attempt) {
 		return
 	case a.err == nil:
 		h.judgeSuccess(a)
-	case outcome == onlyonce.VerdictFinal && a.result.Status == onlyonce.StatusRejected:
+	case errors.Is(a.err, onlyonce.ReasonKeyReused):
 		h.judgeReused(a)
+	case outcome == onlyonce.VerdictFinal && a.result.Status == onlyonce.StatusRejected:
+		h.violationf(a.id, "attempt %d was rejected for good: %v", a.number, a.err)
 	case outcome == onlyonce.VerdictFinal && !definite(a):
 		h.violationf(a.id, "attempt %d: %s is told as definite", a.number, a.result.Status)
 	case outcome == onlyonce.VerdictNotExecuted:
@@ -98,10 +100,6 @@ func (h *history) judgeSuccess(a *attempt) {
 
 // judgeReused checks a rejection that will not change: the key belongs to another request, so none for this purpose runs.
 func (h *history) judgeReused(a *attempt) {
-	if !errors.Is(a.err, onlyonce.ReasonKeyReused) {
-		h.violationf(a.id, "attempt %d was rejected for good: %v", a.number, a.err)
-	}
-
 	for _, r := range h.runs {
 		if r.attempt.id == a.id && r.attempt.purpose == a.purpose && h.binds(r) && r.bindsAt(a.ended) {
 			h.violationf(a.id, "attempt %d was told that the key belongs to another request; run %d was for this one", a.number, r.number)

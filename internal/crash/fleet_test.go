@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 	pb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/manual"
 
@@ -194,8 +195,37 @@ func (f *fleet) dial(t *testing.T) client {
 
 	t.Cleanup(func() { conn.Close() })
 
-	return client{pb.NewTestServiceClient(conn)}
+	c := client{pb.NewTestServiceClient(conn)}
+	f.confirm(t, c)
+
+	return c
 }
+
+// confirm makes calls until each slot has confirmed that it protects the method: calls are retried from then on.
+func (f *fleet) confirm(t *testing.T, c client) {
+	t.Helper()
+
+	for confirmed := make(map[string]bool); len(confirmed) < len(f.slots); {
+		var at peer.Peer
+
+		_, err := c.UnaryCall(t.Context(), payment(), interceptor.WithKey(fmt.Sprintf("confirm-%d", len(confirmed))), grpc.Peer(&at),
+			grpc.WaitForReady(true))
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		confirmed[at.Addr.String()] = true
+	}
+}
+
+// slotConn is a connection to a slot, whose address stays while servers come and go.
+type slotConn struct {
+	net.Conn
+
+	slot net.Addr
+}
+
+func (c slotConn) RemoteAddr() net.Addr { return c.slot }
 
 // connect connects to whoever has the slot now.
 func (f *fleet) connect(ctx context.Context, slot string) (net.Conn, error) {
@@ -209,5 +239,10 @@ func (f *fleet) connect(ctx context.Context, slot string) (net.Conn, error) {
 		return nil, errors.New("the server has ended") // its port may be somebody else's
 	}
 
-	return new(net.Dialer).DialContext(ctx, "tcp", p.addr)
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", p.addr)
+	if err != nil {
+		return nil, err
+	}
+
+	return slotConn{conn, &net.UnixAddr{Name: slot}}, nil
 }

@@ -42,7 +42,7 @@ func TestEveryRowIsListedOnce(t *testing.T) {
 		seen[r.number] = true
 	}
 
-	if len(seen) != 75 {
-		t.Errorf("%d rows, want 75", len(seen))
+	if len(seen) != 87 {
+		t.Errorf("%d rows, want 87", len(seen))
 	}
 }

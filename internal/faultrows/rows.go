@@ -9,7 +9,7 @@ type row struct {
 }
 
 // rows are all faults. H is how often the handler runs, E how often its effect happens.
-func rows() []row {
+func rows() []row { //nolint:funlen // a table
 	const replicas = "claims that wait for replicas"
 
 	return []row{
@@ -87,6 +87,24 @@ func rows() []row {
 		{"F72", "one scope fills waiters, runs and records, or leaves unknown ones", "others unaffected; unknown records have a life", ""},
 		{"F73", "the error of an open downstream call, translated by the handler", "ambiguous unless marked", ""},
 		{"F74", "a handler commits, rolls back or names a savepoint like ours", "noticed where possible, documented where not", ""},
+		{"F75", "the client's options protect a method whose server has no kit", "nothing charged twice, reported", ""},
+		{
+			"F76", "KEY_REUSED or KEY_EXPIRED while the first is unknown; nothing was sent",
+			"verdict unknown; verdict not executed, with its key", "",
+		},
+		{"F77", "native retries from a service config under our client", "no verdict \"not executed\" while another attempt may run", ""},
+		{"F78", "a retry unmarshals into a reply that is filled", "only the last attempt's answer", ""},
+		{"F79", "duplicates of a long run", "the retry budget of a healthy server is not drained", ""},
+		{"F80", "a keyed stream; a stream of a method that requires a key", "refused, nothing runs", ""},
+		{"F81", "messages without ProtoReflect", "work, or are named by Validate and refused", ""},
+		{"F82", "a key field with presence set to \"\"", "KEY_INVALID", ""},
+		{
+			"F83", "the request was changed by a run that conflicted",
+			"checks and recovery see it as received; metadata of a rolled-back run is never recorded", "",
+		},
+		{"F84", "a replayed error with as much metadata as the first answer had", "code, message, details arrive", ""},
+		{"F85", "requests built to make fingerprints costly", "memory bounded by a small multiple of the request", ""},
+		{"F86", "metadata decides what a handler does", "can be made part of the request", ""},
 		{"F87", "misconfiguration without an observer", "logged with method and remedy", ""},
 	}
 }

@@ -92,10 +92,13 @@ func TestAllowedImports(t *testing.T) {
 	}
 }
 
-func TestNothingImportsTheInterceptor(t *testing.T) {
+func TestNothingButItsTestPackageImportsTheInterceptor(t *testing.T) {
 	const format = `{{range .Imports}}{{if eq . "` + module + `/interceptor"}}{{$.ImportPath}}{{end}}{{end}}`
 
-	if found := list(t, "-f", format, "./..."); len(found) != 0 {
-		t.Errorf("%v import the interceptor, which is on top", found)
+	// The package with which servers test their interceptors.
+	allowed := []string{module + "/interceptor/interceptortest"}
+
+	if found := list(t, "-f", format, "./..."); !slices.Equal(found, allowed) {
+		t.Errorf("%v import the interceptor, which is on top: only %v may", found, allowed)
 	}
 }

@@ -2,6 +2,7 @@ package sqlstoretest_test
 
 import (
 	"database/sql"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -61,17 +62,39 @@ func TestNewRefusesAnOlderSchema(t *testing.T) {
 	})
 }
 
-func TestNewRefusesAnotherDialect(t *testing.T) {
+// F87: the error once was the database's, about SQL that nobody has written.
+func TestF87AnotherDialectIsRefusedWithTheNameOfTheDatabaseAndChangesNothing(t *testing.T) {
 	each(t, kinds, func(t *testing.T, k kind) {
 		t.Helper()
 
-		_, db := k.open(t)
+		_, migrated := k.open(t)
+		fresh := k.base(t)
 
 		for _, other := range kinds {
-			if other.dialect != k.dialect {
-				refuses(t, other, db, "is not "+other.dialect.String())
+			if other.dialect == k.dialect {
+				continue
+			}
+
+			problem := regexp.MustCompile(`^sqlstore: the dialect does not fit the database: ` + other.dialect.String() +
+				` is configured, and the database is (PostgreSQL|MySQL|MariaDB|SQLite) [0-9.]+: give sqlstore.` + k.dialect.String() + `$`)
+
+			if err := sqlstore.Migrate(t.Context(), fresh, other.dialect); err == nil || !problem.MatchString(err.Error()) {
+				t.Errorf("Migrate: %v, want %v", err, problem)
+			}
+
+			for _, db := range []*sql.DB{fresh, migrated} {
+				if _, err := sqlstore.New(db, other.dialect); err == nil || !problem.MatchString(err.Error()) {
+					t.Errorf("New: %v, want %v", err, problem)
+				}
 			}
 		}
+
+		var version int
+		if err := fresh.QueryRowContext(t.Context(), "SELECT version FROM onlyonce_records_schema").Scan(&version); err == nil {
+			t.Error("there is a table")
+		}
+
+		start(t, k.on(t, fresh), newClaim())
 	})
 }
 

@@ -1,7 +1,6 @@
 package redisstore
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -56,41 +55,54 @@ func dial(url string) (redis.UniversalClient, error) {
 
 	switch {
 	case strings.Contains(url, schemeCluster):
-		o, err := redis.ParseClusterURL(strings.Replace(url, schemeCluster, "://", 1))
+		o, err := parsed(url, schemeCluster, redis.ParseClusterURL)
 		if err != nil {
-			return nil, urlError(err)
+			return nil, err
 		}
 
 		o.ContextTimeoutEnabled, o.DisableIdentity, o.MaintNotificationsConfig = true, true, quiet
 		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff, o.DialerRetries = resends, resendFirst, resendMost, dials
 		o.ClusterStateReloadInterval = clusterReload
+		o.Dialer = dialer(o.TLSConfig, o.DialTimeout)
 
 		return redis.NewClusterClient(o), nil
 	case strings.Contains(url, schemeSentinel):
-		o, err := redis.ParseFailoverURL(strings.Replace(url, schemeSentinel, "://", 1))
+		o, err := parsed(url, schemeSentinel, redis.ParseFailoverURL)
 		if err != nil {
-			return nil, urlError(err)
+			return nil, err
 		}
 
 		o.ContextTimeoutEnabled, o.DisableIdentity = true, true
 		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff, o.DialerRetries = resends, resendFirst, resendMost, dials
+		o.Dialer = dialer(o.TLSConfig, o.DialTimeout)
 
 		return redis.NewFailoverClient(o), nil
 	default:
-		o, err := redis.ParseURL(url)
+		o, err := parsed(url, "://", redis.ParseURL)
 		if err != nil {
-			return nil, urlError(err)
+			return nil, err
 		}
 
 		o.ContextTimeoutEnabled, o.DisableIdentity, o.MaintNotificationsConfig = true, true, quiet
 		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff, o.DialerRetries = resends, resendFirst, resendMost, dials
+		o.Dialer = dialer(o.TLSConfig, o.DialTimeout)
 
 		return redis.NewClient(o), nil
 	}
 }
 
-// urlError says how a URL is wrong. The parser's error may hold the whole of it, password included, so it is left out.
-func urlError(error) error {
-	return fmt.Errorf("redisstore: the URL cannot be read: write it as in %q, %q or %q", "redis://user:password@host:6379/0",
-		"redis+cluster://host1:6379?addr=host2:6379", "redis+sentinel://host1:26379?addr=host2:26379&master_name=main")
+// parsed reads a URL, whose scheme ends in a way that go-redis does not know.
+func parsed[O any](url, scheme string, parse func(string) (O, error)) (O, error) {
+	try := func(url string) (O, error) { return parse(strings.Replace(url, scheme, "://", 1)) }
+
+	o, err := try(url)
+	if err != nil {
+		return o, errURL(url, func(url string) error {
+			_, err := try(url)
+
+			return err
+		})
+	}
+
+	return o, nil
 }

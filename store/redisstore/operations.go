@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -87,7 +88,12 @@ func (s *Store) Renew(ctx context.Context, op store.Renewal) (res store.Result, 
 
 // Complete implements [store.Store]. It works while the server is out of memory.
 func (s *Store) Complete(ctx context.Context, op store.Completion) (res store.Result, err error) {
-	err = s.run(ctx, &s.scripts.complete, s.name(&op.Key), op.Token[:], op.Outcome, "", &res)
+	args := op.Token[:]
+	if op.Retention > 0 {
+		args = appendSpan(slices.Clone(args), op.Retention)
+	}
+
+	err = s.run(ctx, &s.scripts.complete, s.name(&op.Key), args, op.Outcome, "", &res)
 	if err == nil && res.Applied {
 		res.Record.Outcome = op.Outcome
 	}

@@ -51,13 +51,32 @@ func TestWhatCannotWorkIsRefusedAtConstruction(t *testing.T) {
 	}
 }
 
-func TestAURLThatCannotBeReadIsRefusedWithoutItsPassword(t *testing.T) {
+// F87: a bad URL says which part is bad.
+func TestF87AURLThatCannotBeReadIsRefusedWithItsBadPartAndWithoutItsPassword(t *testing.T) {
 	t.Parallel()
 
-	for _, url := range []string{
-		"", "redis", "http://user:hunter2@localhost", "redis://user:hunter2@localhost:port/0", "redis://user:hunter2@localhost/zero",
-		"redis+cluster://user:hunter2@localhost:port", "rediss+cluster://user:hunter2@[::1", "redis+sentinel://user:hunter2@h:port",
-		"redis://user:hunter2@localhost?pool_size=many", "redis://user:hunter2@local host", "amqp+sentinel://user:hunter2@localhost",
+	for url, want := range map[string]string{
+		"":                                       "does not begin with a scheme",
+		"redis":                                  "does not begin with a scheme",
+		"user:hunter2@localhost:6379":            "does not begin with a scheme",
+		"http://user:hunter2@localhost":          "scheme is unknown",
+		"amqp+sentinel://user:hunter2@localhost": "scheme is unknown",
+		"redis://user:hunter2@localhost:port/0":  "the host or the port is wrong",
+		"redis+cluster://user:hunter2@localhost:port":       "the host or the port is wrong",
+		"rediss+cluster://user:hunter2@[::1":                "the host or the port is wrong",
+		"redis+sentinel://user:hunter2@h:port":              "the host or the port is wrong",
+		"redis://user:hunter2@local host":                   "the host or the port is wrong",
+		"redis://user:hunter2@localhost/zero":               "not the number of a database",
+		"redis://user:hunter2@localhost/0/1":                "not the number of a database",
+		"redis://user:hun/ter2@localhost:6379":              "the user or the password has one of the characters / ? #",
+		"redis://user:hun#ter2@localhost:6379":              "the user or the password has one of the characters / ? #",
+		"redis://user:hun?ter2@localhost:6379/0":            "the user or the password has one of the characters / ? #",
+		"redis://user:hun%ter2@localhost:6379/0":            "%25 for %",
+		"redis://user:hun ter2@localhost:6379/0":            "must be written as % and two digits",
+		"redis+sentinel://:hun^ter2@h:26379":                "must be written as % and two digits",
+		"redis://user:hunter2@localhost?pool_size=many":     `option "pool_size" is unknown, or has a wrong value`,
+		"redis://user:hunter2@localhost?pool=9&db=1":        `option "pool" is unknown, or has a wrong value`,
+		"redis+cluster://user:hunter2@h?addr=i:1&color=red": `option "color" is unknown, or has a wrong value`,
 	} {
 		s, err := redisstore.Open(url, redisstore.WithoutCheck())
 		if err == nil {
@@ -66,8 +85,14 @@ func TestAURLThatCannotBeReadIsRefusedWithoutItsPassword(t *testing.T) {
 			continue
 		}
 
-		if strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "redis+sentinel://") {
-			t.Errorf("%q: %v", url, err)
+		if !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "redis+sentinel://") {
+			t.Errorf("%q: %v, want %q", url, err, want)
+		}
+
+		for _, secret := range []string{"hunter2", "hun", "ter2", "user:"} {
+			if strings.Contains(strings.ReplaceAll(err.Error(), "redis://user:password@", ""), secret) {
+				t.Errorf("%q: the error has %q of it: %v", url, secret, err)
+			}
 		}
 	}
 }

@@ -32,11 +32,19 @@ type Report struct {
 func (s *Store) Check(ctx context.Context) (Report, error) {
 	rows, err := s.db.QueryContext(ctx, readFile(s.dialect, "check"))
 	if err != nil {
+		if wrong := checkDialect(ctx, s.db, s.dialect); wrong != nil {
+			return Report{}, wrong
+		}
+
 		return Report{}, fmt.Errorf("sqlstore: the database cannot be reached, or is not %v: %w", s.dialect, err)
 	}
 
 	found, err := settings(rows)
 	if err != nil {
+		if wrong := checkDialect(ctx, s.db, s.dialect); wrong != nil {
+			return Report{}, wrong
+		}
+
 		return Report{}, fmt.Errorf("sqlstore: the settings of the database cannot be read: %w", err)
 	}
 

@@ -170,9 +170,9 @@ func (s *Store) joining(op *store.Completion) (query string, args []any) {
 		return s.sql.join, args
 	}
 
-	key, token, outcome, seal, none := args[0], args[1], args[2], args[3], args[4]
+	key, token, outcome, seal, none, retention := args[0], args[1], args[2], args[3], args[4], args[5]
 
-	return s.sql.join, []any{outcome, seal, key, token, none}
+	return s.sql.join, []any{outcome, seal, retention, retention, retention, key, token, none}
 }
 
 // conflictTries is how often InTx runs its function again that conflicted with another transaction.

@@ -21,7 +21,8 @@ var ErrNewerSchema = errors.New("sqlstore: the schema is newer than this build")
 // one of them migrates, and where nothing is to be done it reads one row. It needs the right to create tables only where
 // something is to be done. Of the options WithTable matters.
 //
-// It fails with an error that matches ErrNewerSchema where a newer build has been there. Without a deadline in ctx it waits
+// It fails with an error that matches ErrNewerSchema where a newer build has been there, and before it changes anything if the database
+// does not speak the dialect. Without a deadline in ctx it waits
 // for the others as long as they take.
 func Migrate(ctx context.Context, db *sql.DB, d Dialect, opts ...Option) error {
 	if db == nil {
@@ -39,7 +40,7 @@ func Migrate(ctx context.Context, db *sql.DB, d Dialect, opts ...Option) error {
 	// and in PostgreSQL a unique index of its catalogue.
 	for try := 0; ; try++ {
 		err := m.run(ctx, db)
-		if err == nil || errors.Is(err, ErrNewerSchema) || try == migrationTries || !pause(ctx, try) {
+		if err == nil || errors.Is(err, ErrNewerSchema) || errors.Is(err, errDialect) || try == migrationTries || !pause(ctx, try) {
 			return err
 		}
 	}
@@ -87,6 +88,11 @@ func (m *migration) run(ctx context.Context, db *sql.DB) error {
 
 	if version, err := readVersion(ctx, db, names.Replace(readFile(m.dialect, "version"))); err == nil && version >= schemaVersion {
 		return m.fits(version)
+	}
+
+	// Before a table is made: some databases take the statements of others, and fail in the middle.
+	if err := checkDialect(ctx, db, m.dialect); err != nil {
+		return err
 	}
 
 	conn, err := db.Conn(ctx)

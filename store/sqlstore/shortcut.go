@@ -81,7 +81,7 @@ func completionArgs(op *store.Completion) []any {
 
 	seal, none := outcomeSeal(&op.Key, store.Completed, &token, outcome), outcomeSeal(&op.Key, store.Running, &token, nil)
 
-	return []any{op.Key[:], token[:], outcome, int64(seal), int64(none)}
+	return []any{op.Key[:], token[:], outcome, int64(seal), int64(none), span(max(op.Retention, 0))}
 }
 
 // renewAlive is a renewal of a lease that has not ended.

@@ -308,7 +308,8 @@ func (t *transaction) completeWithinArgs(op *store.Completion) []any {
 	ended.endedAt, ended.expiresAt = 0, 0
 
 	args := completionArgs(op)
-	args[len(args)-1] = int64(ended.sum()) // in place of what an outcome is that is not there
+	args[4] = int64(ended.sum()) // in place of what an outcome is that is not there
+	args[5] = int64(ended.retention)
 
 	return args
 }

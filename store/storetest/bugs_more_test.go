@@ -22,6 +22,8 @@ func keepsOtherwise[Op any]() func(s *mapStore) {
 func keptBugs() []bug {
 	return []bug{
 		{"a completion has a retention of its own", kept, keepsOtherwise[store.Completion]()},
+		{"a completion does not bring a retention of its own", kept, on(
+			func(op *store.Completion, _ *store.Record, _ time.Time) { op.Retention = 0 }, nil)},
 		{"a release has a retention of its own", kept, keepsOtherwise[store.Release]()},
 		{"a resolution has a retention of its own", kept, keepsOtherwise[store.Resolution]()},
 		{"a claim does not keep its retention", kept, on(nil,

@@ -66,6 +66,7 @@ func joinedChecks() []check {
 		run  func(x *transacted)
 	}{
 		{"a joined completion is seen when its transaction has committed, and not before", joinedSeen},
+		{"a joined completion may bring a retention of its own", joinedKept},
 		{"a joined completion that is rolled back leaves the run as it was", joinedRolledBack},
 		{"a joined completion is accepted when the lease has ended and nobody has taken over", joinedLate},
 		{"a joined completion of a run that is not the owner any more is refused, and changes nothing", joinedRefused},
@@ -166,6 +167,26 @@ func joinedSeen(x *transacted) {
 // firstRun is the record that the first run of a key has completed.
 func firstRun(applied bool, token store.Token) want {
 	return want{applied, store.Completed, token, 1, theOutcome}
+}
+
+func joinedKept(x *transacted) {
+	claim := x.newClaim()
+	claim.Retention = oneRetention
+	x.start(claim)
+
+	ctx, run, tx := x.handler(claim)
+	run.op = keeping(claim)
+
+	if err := tx.Join(ctx, "a response"); err != nil {
+		tx.Rollback()
+		x.Fatalf("%v: the completion of a run that owns its record was refused: %v", joins, err)
+	}
+
+	if err := tx.Commit(x.ctx); err != nil {
+		x.Fatalf("Commit returned an error: %v", err)
+	}
+
+	x.keptFor("a joined completion", x.read(), otherRetention)
 }
 
 func joinedRolledBack(x *transacted) {

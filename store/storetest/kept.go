@@ -15,6 +15,7 @@ const (
 func keptChecks() []check {
 	return []check{
 		{"whoever settles a record, the retention is that of the owner's claim", keptSettled},
+		{"the completion of a run may bring a retention of its own", keptOwn},
 		{"a record that is resolved by hand is there until that retention ends, and not at the end", keptResolved},
 		{"a tombstone has the retention of the claim that is withdrawn", keptTombstone},
 		{"the next run of a released key brings its own retention", keptReleased},
@@ -41,6 +42,17 @@ func (x *env) keeps(what string, got store.Result, retention time.Duration) {
 
 	if (got.Record.Retention - retention).Abs() > rounding {
 		x.brokenf(kept, "%s: Retention is %v, must be %v", what, got.Record.Retention, retention)
+	}
+}
+
+// keptFor checks how long a completed record is kept.
+func (x *env) keptFor(what string, got store.Result, retention time.Duration) {
+	x.Helper()
+	x.keeps("the record after "+what, got, retention)
+
+	if got.Record.State != store.Completed || !near(got.Record.ExpiresAt, got.Record.EndedAt.Add(retention)) {
+		x.brokenf(kept, "%s: the record is %v, ended at %v and expires at %v, must be kept for %v",
+			what, got.Record.State, got.Record.EndedAt, got.Record.ExpiresAt, retention)
 	}
 }
 
@@ -104,6 +116,47 @@ func keptSettled(x *env) {
 			x.brokenf(kept, "%s returned another record than it left behind: %s", s.name, d)
 		}
 	}
+}
+
+func keptOwn(x *env) {
+	for name, before := range map[string]func(own store.Claim){
+		"a completion": func(store.Claim) {},
+		"a completion after a hold": func(own store.Claim) {
+			x.hold(own, theNote)
+		},
+		"a completion after the lease was won back": func(own store.Claim) {
+			x.pass(x.read().Record.LeaseUntil)
+			x.renew(own, long)
+		},
+	} {
+		x.newKey()
+
+		own := x.shortClaim()
+		own.Retention = oneRetention
+		x.start(own)
+		before(own)
+
+		op := keeping(own)
+
+		for _, what := range []string{name, "a copy of " + name} {
+			res, err := x.store.Complete(x.ctx, op)
+			got := x.must("Complete", res, err)
+
+			x.keptFor(what+" with a retention of its own", got, otherRetention)
+
+			if d := everything(new(x.read().Record), &got.Record); d != "" {
+				x.brokenf(kept, "%s returned another record than it left behind: %s", what, d)
+			}
+		}
+	}
+}
+
+// keeping is a completion with a retention of its own.
+func keeping(owner store.Claim) store.Completion {
+	op := completion(owner, theOutcome)
+	op.Retention = otherRetention
+
+	return op
 }
 
 func keptResolved(x *env) {

@@ -51,7 +51,8 @@ var (
 	}
 
 	kept = rule{
-		"rule 12", "a record keeps the retention of the claim that made its owner, and whoever settles the record uses that",
+		"rule 12", "a record keeps the retention of the claim that made its owner, and whoever settles the record uses that, " +
+			"unless the owner's completion brings another",
 	}
 	forgetting = rule{
 		"rule 13", "a forgetting removes the record that it names, and that of an owner who may be alive only where it is forced",

@@ -34,6 +34,7 @@ func transactionalChecks() []check {
 		{"Begin keeps its transaction when its context ends", beginOutlivesContext},
 		{"Rollback leaves a record as it was", rollbackLeaves},
 		{"Complete is seen by everybody afterwards", completeSeen},
+		{"Complete may bring a retention of its own", completeKept},
 		{"Complete that undoes the handler's writes is seen by everybody afterwards", completeUndone},
 		{"Complete counts the runs and keeps the first request", completeFields},
 		{"a transaction by itself has not conflicted", neverConflicted},
@@ -284,6 +285,24 @@ func rollbackLeaves(x *transacted) {
 func completeSeen(x *transacted) {
 	for _, found := range ways() {
 		x.seenByAll(found, false)
+	}
+}
+
+func completeKept(x *transacted) {
+	for _, found := range ways() {
+		x.newKey()
+		_, before := x.arrange(found, store.ExactlyOnce)
+
+		op := x.newClaim()
+		op.Fence, op.Retention = before.Fence, oneRetention
+
+		res, err := x.open(op).tx.Complete(x.ctx, keeping(op), false)
+		got := x.must("Complete", res, err)
+		x.keptFor("a completion in a transaction", got, otherRetention)
+
+		if d := everything(new(x.read().Record), &got.Record); d != "" {
+			x.brokenf(kept, "a completion in a transaction returned another record than it left behind: %s", d)
+		}
 	}
 }
 

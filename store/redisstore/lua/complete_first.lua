@@ -1,4 +1,5 @@
--- The short way of a completion: the record is running, and the owner's. Rules 2 and 10 are in complete.lua.
+-- The short way of a completion: the record is running, and the owner's. It keeps its retention: a token that is followed by another
+-- retention is no owner's here. Rules 2 and 10 are in complete.lua.
 local stored = redis.call('GET', KEYS[1])
 
 if stored and #stored >= 101 and string.byte(stored) == 1 then

@@ -1,12 +1,13 @@
 -- The completion of a record that this transaction has claimed, and its time. Arguments: key, token, outcome, its seal, the
--- checksum without the revision, the end and the expiry. A first claim has left it as completed, another as
+-- checksum without the revision, the end and the expiry, the retention. A first claim has left it as completed, another as
 -- running.
 UPDATE {table} AS r SET
   state = 4, revision = r.revision + 1, outcome = $3::bytea, outcome_seal = $4::bigint,
   ended_at = floor(date_part('epoch', statement_timestamp()) * 1000)::bigint,
-  expires_at = floor(date_part('epoch', statement_timestamp()) * 1000)::bigint + r.retention,
-  sweep_at = greatest(r.sweep_at, floor(date_part('epoch', statement_timestamp()) * 1000)::bigint + r.retention),
+  expires_at = floor(date_part('epoch', statement_timestamp()) * 1000)::bigint + $6::bigint,
+  sweep_at = greatest(r.sweep_at, floor(date_part('epoch', statement_timestamp()) * 1000)::bigint + $6::bigint),
   checksum = $5::bigint + 41 * (r.revision + 1) + 8 * floor(date_part('epoch', statement_timestamp()) * 1000)::bigint
-    + 5 * r.retention
+    + 5 * $6::bigint,
+  retention = $6::bigint
 WHERE r.id = $1::bytea AND r.token = $2::bytea AND r.state IN (1, 4)
 RETURNING r.ended_at

@@ -1,11 +1,13 @@
 -- The completion of a running record by its owner, and the record without the outcome. Arguments: key, token, outcome, its
--- seal, the seal of no outcome. A statement has one time, however often it asks. What could not
--- be added to is damaged, and found so elsewhere.
+-- seal, the seal of no outcome, the retention that replaces the record's or 0. A statement has one time, however often it asks.
+-- What could not be added to is damaged, and found so elsewhere.
 UPDATE {table} SET
   state = 4, revision = revision + 1, outcome = ?3, outcome_seal = ?4,
   ended_at = CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER),
-  expires_at = CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) + retention,
-  checksum = checksum + 3 * 1009 + 41 + 8 * CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) + 5 * retention
+  expires_at = CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) + coalesce(nullif(?6, 0), retention),
+  checksum = checksum + 3 * 1009 + 41 + 8 * CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)
+    + 5 * coalesce(nullif(?6, 0), retention) + 13 * (coalesce(nullif(?6, 0), retention) - retention),
+  retention = coalesce(nullif(?6, 0), retention)
 WHERE id = ?1 AND token = ?2 AND state = 1 AND format = 1 AND ended_at = 0 AND expires_at = 0
   AND outcome_seal = ?5 AND outcome = x''
   AND retention BETWEEN 0 AND 1125899906842624

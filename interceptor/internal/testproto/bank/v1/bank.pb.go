@@ -583,27 +583,27 @@ var File_bank_v1_bank_proto protoreflect.FileDescriptor
 
 const file_bank_v1_bank_proto_rawDesc = "" +
 	"\n" +
-	"\x12bank/v1/bank.proto\x12\abank.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19onlyonce/v1/options.proto\"\xf6\x01\n" +
-	"\x0fTransferRequest\x12%\n" +
+	"\x12bank/v1/bank.proto\x12\abank.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19onlyonce/v1/options.proto\"\xf2\x01\n" +
+	"\x0fTransferRequest\x12$\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tB\x06\x92\xb6\x1c\x02\b\x01R\trequestId\x12\x1e\n" +
-	"\x06tenant\x18\x03 \x01(\tB\x06\x92\xb6\x1c\x02\x18\x01R\x06tenant\x12\x1e\n" +
-	"\x06branch\x18\x02 \x01(\fB\x06\x92\xb6\x1c\x02\x18\x01R\x06branch\x12\x16\n" +
-	"\x06amount\x18\x01 \x01(\x03R\x06amount\x12;\n" +
-	"\asent_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampB\x06\x92\xb6\x1c\x02\x10\x01R\x06sentAt\x12'\n" +
-	"\x06origin\x18\x06 \x01(\v2\x0f.bank.v1.OriginR\x06origin\"A\n" +
+	"request_id\x18\x04 \x01(\tB\x05\xeaX\x02\b\x01R\trequestId\x12\x1d\n" +
+	"\x06tenant\x18\x03 \x01(\tB\x05\xeaX\x02\x18\x01R\x06tenant\x12\x1d\n" +
+	"\x06branch\x18\x02 \x01(\fB\x05\xeaX\x02\x18\x01R\x06branch\x12\x16\n" +
+	"\x06amount\x18\x01 \x01(\x03R\x06amount\x12:\n" +
+	"\asent_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampB\x05\xeaX\x02\x10\x01R\x06sentAt\x12'\n" +
+	"\x06origin\x18\x06 \x01(\v2\x0f.bank.v1.OriginR\x06origin\"@\n" +
 	"\x06Origin\x12\x14\n" +
-	"\x05clerk\x18\x01 \x01(\tR\x05clerk\x12!\n" +
-	"\btrace_id\x18\x02 \x01(\tB\x06\x92\xb6\x1c\x02\x10\x01R\atraceId\",\n" +
+	"\x05clerk\x18\x01 \x01(\tR\x05clerk\x12 \n" +
+	"\btrace_id\x18\x02 \x01(\tB\x05\xeaX\x02\x10\x01R\atraceId\",\n" +
 	"\x10TransferResponse\x12\x18\n" +
 	"\areceipt\x18\x01 \x01(\tR\areceipt\"(\n" +
 	"\x0eDepositRequest\x12\x16\n" +
 	"\x06amount\x18\x01 \x01(\x03R\x06amount\"+\n" +
 	"\x0fDepositResponse\x12\x18\n" +
-	"\areceipt\x18\x01 \x01(\tR\areceipt\"5\n" +
-	"\fAuditRequest\x12%\n" +
+	"\areceipt\x18\x01 \x01(\tR\areceipt\"4\n" +
+	"\fAuditRequest\x12$\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tB\x06\x92\xb6\x1c\x02\b\x01R\trequestId\"\x0f\n" +
+	"request_id\x18\x01 \x01(\tB\x05\xeaX\x02\b\x01R\trequestId\"\x0f\n" +
 	"\rAuditResponse\"*\n" +
 	"\x0eBalanceRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\")\n" +
@@ -612,14 +612,14 @@ const file_bank_v1_bank_proto_rawDesc = "" +
 	"\x11StatementsRequest\x12/\n" +
 	"\x05since\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05since\"(\n" +
 	"\x12StatementsResponse\x12\x12\n" +
-	"\x04text\x18\x01 \x01(\tR\x04text2\x9d\x03\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text2\x99\x03\n" +
 	"\vBankService\x12?\n" +
-	"\bTransfer\x12\x18.bank.v1.TransferRequest\x1a\x19.bank.v1.TransferResponse\x12e\n" +
-	"\aDeposit\x12\x17.bank.v1.DepositRequest\x1a\x18.bank.v1.DepositResponse\"'\x92\xb6\x1c#\b\x02\x10\x01\x18\x02\"\x03\b\x90\x1c*\x02\b\x052\x02\b(:\x00@\x03H@P\x01X\x00b\x04\b\r\x10\x01\x12>\n" +
-	"\x05Audit\x12\x15.bank.v1.AuditRequest\x1a\x16.bank.v1.AuditResponse\"\x06\x92\xb6\x1c\x02\x10\x03\x12A\n" +
-	"\aBalance\x12\x17.bank.v1.BalanceRequest\x1a\x18.bank.v1.BalanceResponse\"\x03\x90\x02\x01\x12O\n" +
+	"\bTransfer\x12\x18.bank.v1.TransferRequest\x1a\x19.bank.v1.TransferResponse\x12d\n" +
+	"\aDeposit\x12\x17.bank.v1.DepositRequest\x1a\x18.bank.v1.DepositResponse\"&\xeaX#\b\x02\x10\x01\x18\x02\"\x03\b\x90\x1c*\x02\b\x052\x02\b(:\x00@\x03H@P\x01X\x00b\x04\b\r\x10\x01\x12=\n" +
+	"\x05Audit\x12\x15.bank.v1.AuditRequest\x1a\x16.bank.v1.AuditResponse\"\x05\xeaX\x02\x10\x03\x12A\n" +
+	"\aBalance\x12\x17.bank.v1.BalanceRequest\x1a\x18.bank.v1.BalanceResponse\"\x03\x90\x02\x01\x12N\n" +
 	"\n" +
-	"Statements\x12\x1a.bank.v1.StatementsRequest\x1a\x1b.bank.v1.StatementsResponse\"\x06\x92\xb6\x1c\x02\x10\x030\x01\x1a\x12\x92\xb6\x1c\x0e\x10\x02\"\x04\b\x80\xc6\n" +
+	"Statements\x12\x1a.bank.v1.StatementsRequest\x1a\x1b.bank.v1.StatementsResponse\"\x05\xeaX\x02\x10\x030\x01\x1a\x11\xeaX\x0e\x10\x02\"\x04\b\x80\xc6\n" +
 	"b\x04\b\n" +
 	"\x10\x03BOZMgithub.com/onlyonce-go/onlyonce/interceptor/internal/testproto/bank/v1;bankv1b\x06proto3"
 

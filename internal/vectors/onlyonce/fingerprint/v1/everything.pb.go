@@ -1245,7 +1245,7 @@ var File_onlyonce_fingerprint_v1_everything_proto protoreflect.FileDescriptor
 
 const file_onlyonce_fingerprint_v1_everything_proto_rawDesc = "" +
 	"\n" +
-	"(onlyonce/fingerprint/v1/everything.proto\x12\x17onlyonce.fingerprint.v1\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\x1a\x19onlyonce/v1/options.proto\"\xe5/\n" +
+	"(onlyonce/fingerprint/v1/everything.proto\x12\x17onlyonce.fingerprint.v1\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\x1a\x19onlyonce/v1/options.proto\"\xde/\n" +
 	"\n" +
 	"Everything\x12!\n" +
 	"\fdouble_value\x18\x01 \x01(\x01R\vdoubleValue\x12\x1f\n" +
@@ -1271,10 +1271,10 @@ const file_onlyonce_fingerprint_v1_everything_proto_rawDesc = "" +
 	"bytesValue\x12>\n" +
 	"\n" +
 	"enum_value\x18\x10 \x01(\x0e2\x1f.onlyonce.fingerprint.v1.ColourR\tenumValue\x121\n" +
-	"\x04leaf\x18\x11 \x01(\v2\x1d.onlyonce.fingerprint.v1.LeafR\x04leaf\x12%\n" +
+	"\x04leaf\x18\x11 \x01(\v2\x1d.onlyonce.fingerprint.v1.LeafR\x04leaf\x12$\n" +
 	"\n" +
-	"request_id\x18\x12 \x01(\tB\x06\x92\xb6\x1c\x02\b\x01R\trequestId\x12!\n" +
-	"\btrace_id\x18\x13 \x01(\tB\x06\x92\xb6\x1c\x02\x10\x01R\atraceId\x12,\n" +
+	"request_id\x18\x12 \x01(\tB\x05\xeaX\x02\b\x01R\trequestId\x12 \n" +
+	"\btrace_id\x18\x13 \x01(\tB\x05\xeaX\x02\x10\x01R\atraceId\x12,\n" +
 	"\x0foptional_double\x18\x15 \x01(\x01H\x01R\x0eoptionalDouble\x88\x01\x01\x12*\n" +
 	"\x0eoptional_float\x18\x16 \x01(\x02H\x02R\roptionalFloat\x88\x01\x01\x12*\n" +
 	"\x0eoptional_int32\x18\x17 \x01(\x05H\x03R\roptionalInt32\x88\x01\x01\x12*\n" +
@@ -1312,9 +1312,9 @@ const file_onlyonce_fingerprint_v1_everything_proto_rawDesc = "" +
 	"\x06leaves\x189 \x03(\v2\x1d.onlyonce.fingerprint.v1.LeafR\x06leaves\x12+\n" +
 	"\x0funpacked_int32s\x18: \x03(\x05B\x02\x10\x00R\x0eunpackedInt32s\x12/\n" +
 	"\x11unpacked_fixed64s\x18; \x03(\x06B\x02\x10\x00R\x10unpackedFixed64s\x12J\n" +
-	"\x0eunpacked_enums\x18< \x03(\x0e2\x1f.onlyonce.fingerprint.v1.ColourB\x02\x10\x00R\runpackedEnums\x12-\n" +
-	"\x0eignored_int32s\x18= \x03(\x05B\x06\x92\xb6\x1c\x02\x10\x01R\rignoredInt32s\x12L\n" +
-	"\x0eignored_leaves\x18> \x03(\v2\x1d.onlyonce.fingerprint.v1.LeafB\x06\x92\xb6\x1c\x02\x10\x01R\rignoredLeaves\x12%\n" +
+	"\x0eunpacked_enums\x18< \x03(\x0e2\x1f.onlyonce.fingerprint.v1.ColourB\x02\x10\x00R\runpackedEnums\x12,\n" +
+	"\x0eignored_int32s\x18= \x03(\x05B\x05\xeaX\x02\x10\x01R\rignoredInt32s\x12K\n" +
+	"\x0eignored_leaves\x18> \x03(\v2\x1d.onlyonce.fingerprint.v1.LeafB\x05\xeaX\x02\x10\x01R\rignoredLeaves\x12%\n" +
 	"\rchoice_number\x18G \x01(\rH\x00R\fchoiceNumber\x12!\n" +
 	"\vchoice_text\x18\x14 \x01(\tH\x00R\n" +
 	"choiceText\x12$\n" +
@@ -1323,8 +1323,8 @@ const file_onlyonce_fingerprint_v1_everything_proto_rawDesc = "" +
 	"choiceLeaf\x12B\n" +
 	"\vchoice_enum\x18( \x01(\x0e2\x1f.onlyonce.fingerprint.v1.ColourH\x00R\n" +
 	"choiceEnum\x12%\n" +
-	"\rchoice_double\x18L \x01(\x01H\x00R\fchoiceDouble\x12/\n" +
-	"\x0echoice_ignored\x18M \x01(\bB\x06\x92\xb6\x1c\x02\x10\x01H\x00R\rchoiceIgnored\x12N\n" +
+	"\rchoice_double\x18L \x01(\x01H\x00R\fchoiceDouble\x12.\n" +
+	"\x0echoice_ignored\x18M \x01(\bB\x05\xeaX\x02\x10\x01H\x00R\rchoiceIgnored\x12N\n" +
 	"\tint32_map\x18Q \x03(\v21.onlyonce.fingerprint.v1.Everything.Int32MapEntryR\bint32Map\x12N\n" +
 	"\tint64_map\x18R \x03(\v21.onlyonce.fingerprint.v1.Everything.Int64MapEntryR\bint64Map\x12Q\n" +
 	"\n" +
@@ -1346,8 +1346,8 @@ const file_onlyonce_fingerprint_v1_everything_proto_rawDesc = "" +
 	"string_map\x18\\ \x03(\v22.onlyonce.fingerprint.v1.Everything.StringMapEntryR\tstringMap\x12K\n" +
 	"\bleaf_map\x18] \x03(\v20.onlyonce.fingerprint.v1.Everything.LeafMapEntryR\aleafMap\x12]\n" +
 	"\x0eeverything_map\x18^ \x03(\v26.onlyonce.fingerprint.v1.Everything.EverythingMapEntryR\reverythingMap\x12K\n" +
-	"\btime_map\x18_ \x03(\v20.onlyonce.fingerprint.v1.Everything.TimeMapEntryR\atimeMap\x12\\\n" +
-	"\vignored_map\x18` \x03(\v23.onlyonce.fingerprint.v1.Everything.IgnoredMapEntryB\x06\x92\xb6\x1c\x02\x10\x01R\n" +
+	"\btime_map\x18_ \x03(\v20.onlyonce.fingerprint.v1.Everything.TimeMapEntryR\atimeMap\x12[\n" +
+	"\vignored_map\x18` \x03(\v23.onlyonce.fingerprint.v1.Everything.IgnoredMapEntryB\x05\xeaX\x02\x10\x01R\n" +
 	"ignoredMap\x12&\n" +
 	"\x03any\x18e \x01(\v2\x14.google.protobuf.AnyR\x03any\x12.\n" +
 	"\x04time\x18f \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x125\n" +
@@ -1361,8 +1361,8 @@ const file_onlyonce_fingerprint_v1_everything_proto_rawDesc = "" +
 	"\x06branch\x18q \x01(\v2\x1f.onlyonce.fingerprint.v1.BranchR\x06branch\x12\x12\n" +
 	"\x03far\x18\xa0\x8d\x06 \x01(\x05R\x03far\x12\x1b\n" +
 	"\bfar_list\x18\xa1\x8d\x06 \x03(\rR\afarList\x12:\n" +
-	"\bfar_leaf\x18\xa2\x8d\x06 \x01(\v2\x1d.onlyonce.fingerprint.v1.LeafR\afarLeaf\x12)\n" +
-	"\vfar_ignored\x18\xa3\x8d\x06 \x01(\tB\x06\x92\xb6\x1c\x02\x10\x01R\n" +
+	"\bfar_leaf\x18\xa2\x8d\x06 \x01(\v2\x1d.onlyonce.fingerprint.v1.LeafR\afarLeaf\x12(\n" +
+	"\vfar_ignored\x18\xa3\x8d\x06 \x01(\tB\x05\xeaX\x02\x10\x01R\n" +
 	"farIgnored\x1a;\n" +
 	"\rInt32MapEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\x05R\x03key\x12\x14\n" +
@@ -1428,31 +1428,31 @@ const file_onlyonce_fingerprint_v1_everything_proto_rawDesc = "" +
 	"\x0e_optional_boolB\x12\n" +
 	"\x10_optional_stringB\x11\n" +
 	"\x0f_optional_bytesB\x10\n" +
-	"\x0e_optional_enum\"\xf7\x02\n" +
+	"\x0e_optional_enum\"\xf5\x02\n" +
 	"\x04Leaf\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\x03R\x05count\x12\x1a\n" +
-	"\x04note\x18\x03 \x01(\tB\x06\x92\xb6\x1c\x02\x10\x01R\x04note\x12Q\n" +
-	"\x0fignored_details\x18\x04 \x01(\v2 .onlyonce.fingerprint.v1.DetailsB\x06\x92\xb6\x1c\x02\x10\x01R\x0eignoredDetails\x12\x18\n" +
+	"\x05count\x18\x02 \x01(\x03R\x05count\x12\x19\n" +
+	"\x04note\x18\x03 \x01(\tB\x05\xeaX\x02\x10\x01R\x04note\x12P\n" +
+	"\x0fignored_details\x18\x04 \x01(\v2 .onlyonce.fingerprint.v1.DetailsB\x05\xeaX\x02\x10\x01R\x0eignoredDetails\x12\x18\n" +
 	"\anumbers\x18\x05 \x03(\x05R\anumbers\x12:\n" +
 	"\adetails\x18\x06 \x01(\v2 .onlyonce.fingerprint.v1.DetailsR\adetails\x12D\n" +
 	"\aweights\x18\a \x03(\v2*.onlyonce.fingerprint.v1.Leaf.WeightsEntryR\aweights\x1a:\n" +
 	"\fWeightsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\x8c\x01\n" +
-	"\aDetails\x12\x16\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\x92\xb6\x1c\x02\b\x01R\x02id\x12\x16\n" +
-	"\x06number\x18\x02 \x01(\x03R\x06number\x12;\n" +
-	"\asent_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x06\x92\xb6\x1c\x02\x10\x01R\x06sentAt\x12\x14\n" +
-	"\x05ratio\x18\x04 \x01(\x02R\x05ratio\"\xb7\x03\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\x8a\x01\n" +
+	"\aDetails\x12\x15\n" +
+	"\x02id\x18\x01 \x01(\tB\x05\xeaX\x02\b\x01R\x02id\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x03R\x06number\x12:\n" +
+	"\asent_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x05\xeaX\x02\x10\x01R\x06sentAt\x12\x14\n" +
+	"\x05ratio\x18\x04 \x01(\x02R\x05ratio\"\xb6\x03\n" +
 	"\x06Branch\x123\n" +
 	"\x04next\x18\x01 \x01(\v2\x1f.onlyonce.fingerprint.v1.BranchR\x04next\x123\n" +
 	"\x04list\x18\x02 \x03(\v2\x1f.onlyonce.fingerprint.v1.BranchR\x04list\x12:\n" +
 	"\x03map\x18\x03 \x03(\v2(.onlyonce.fingerprint.v1.Branch.MapEntryR\x03map\x125\n" +
 	"\x04left\x18\x04 \x01(\v2\x1f.onlyonce.fingerprint.v1.BranchH\x00R\x04left\x127\n" +
 	"\x05right\x18\x05 \x01(\v2\x1f.onlyonce.fingerprint.v1.BranchH\x00R\x05right\x12\x16\n" +
-	"\x06number\x18\x06 \x01(\x11R\x06number\x12\x1c\n" +
-	"\x05stamp\x18\a \x01(\fB\x06\x92\xb6\x1c\x02\x10\x01R\x05stamp\x1aW\n" +
+	"\x06number\x18\x06 \x01(\x11R\x06number\x12\x1b\n" +
+	"\x05stamp\x18\a \x01(\fB\x05\xeaX\x02\x10\x01R\x05stamp\x1aW\n" +
 	"\bMapEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\rR\x03key\x125\n" +
 	"\x05value\x18\x02 \x01(\v2\x1f.onlyonce.fingerprint.v1.BranchR\x05value:\x028\x01B\b\n" +

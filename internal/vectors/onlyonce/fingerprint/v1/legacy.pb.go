@@ -832,7 +832,7 @@ var File_onlyonce_fingerprint_v1_legacy_proto protoreflect.FileDescriptor
 
 const file_onlyonce_fingerprint_v1_legacy_proto_rawDesc = "" +
 	"\n" +
-	"$onlyonce/fingerprint/v1/legacy.proto\x12\x17onlyonce.fingerprint.v1\x1a(onlyonce/fingerprint/v1/everything.proto\x1a\x19onlyonce/v1/options.proto\"\x98\f\n" +
+	"$onlyonce/fingerprint/v1/legacy.proto\x12\x17onlyonce.fingerprint.v1\x1a(onlyonce/fingerprint/v1/everything.proto\x1a\x19onlyonce/v1/options.proto\"\x96\f\n" +
 	"\x06Legacy\x12'\n" +
 	"\x0frequired_number\x18\x01 \x02(\x05R\x0erequiredNumber\x12 \n" +
 	"\tdefaulted\x18\x02 \x01(\x05:\x0242R\tdefaulted\x12\x18\n" +
@@ -855,16 +855,16 @@ const file_onlyonce_fingerprint_v1_legacy_proto_rawDesc = "" +
 	"\x0eunpacked_bools\x18\r \x03(\bR\runpackedBools\x12)\n" +
 	"\x10unpacked_sint64s\x18\x0e \x03(\x12R\x0funpackedSint64s\x12A\n" +
 	"\aignored\x18\x0f \x01(\n" +
-	"2'.onlyonce.fingerprint.v1.Legacy.IgnoredR\aignored\x12I\n" +
+	"2'.onlyonce.fingerprint.v1.Legacy.IgnoredR\aignored\x12H\n" +
 	"\askipped\x18\x10 \x01(\n" +
-	"2'.onlyonce.fingerprint.v1.Legacy.SkippedB\x06\x92\xb6\x1c\x02\x10\x01R\askipped\x12G\n" +
+	"2'.onlyonce.fingerprint.v1.Legacy.SkippedB\x05\xeaX\x02\x10\x01R\askipped\x12G\n" +
 	"\bsize_map\x18\x11 \x03(\v2,.onlyonce.fingerprint.v1.Legacy.SizeMapEntryR\asizeMap\x123\n" +
 	"\x04self\x18\x12 \x01(\v2\x1f.onlyonce.fingerprint.v1.LegacyR\x04self\x12;\n" +
 	"\x05chain\x18\x13 \x01(\n" +
-	"2%.onlyonce.fingerprint.v1.Legacy.ChainR\x05chain\x1a\xd4\x01\n" +
+	"2%.onlyonce.fingerprint.v1.Legacy.ChainR\x05chain\x1a\xd3\x01\n" +
 	"\x05Extra\x12\x16\n" +
-	"\x06number\x18\x01 \x01(\x05R\x06number\x12\x1a\n" +
-	"\x04note\x18\x02 \x01(\tB\x06\x92\xb6\x1c\x02\x10\x01R\x04note\x127\n" +
+	"\x06number\x18\x01 \x01(\x05R\x06number\x12\x19\n" +
+	"\x04note\x18\x02 \x01(\tB\x05\xeaX\x02\x10\x01R\x04note\x127\n" +
 	"\x06legacy\x18\x03 \x01(\v2\x1f.onlyonce.fingerprint.v1.LegacyR\x06legacy\x12A\n" +
 	"\x05inner\x18\x04 \x01(\n" +
 	"2+.onlyonce.fingerprint.v1.Legacy.Extra.InnerR\x05inner\x1a\x1b\n" +
@@ -903,8 +903,8 @@ const file_onlyonce_fingerprint_v1_legacy_proto_rawDesc = "" +
 	"numbersExt:B\n" +
 	"\n" +
 	"packed_ext\x12\x1f.onlyonce.fingerprint.v1.Legacy\x18f \x03(\x05B\x02\x10\x01R\tpackedExt:Y\n" +
-	"\bleaf_ext\x12\x1f.onlyonce.fingerprint.v1.Legacy\x18g \x01(\v2\x1d.onlyonce.fingerprint.v1.LeafR\aleafExt:H\n" +
-	"\vignored_ext\x12\x1f.onlyonce.fingerprint.v1.Legacy\x18h \x01(\tB\x06\x92\xb6\x1c\x02\x10\x01R\n" +
+	"\bleaf_ext\x12\x1f.onlyonce.fingerprint.v1.Legacy\x18g \x01(\v2\x1d.onlyonce.fingerprint.v1.LeafR\aleafExt:G\n" +
+	"\vignored_ext\x12\x1f.onlyonce.fingerprint.v1.Legacy\x18h \x01(\tB\x05\xeaX\x02\x10\x01R\n" +
 	"ignoredExtBXZVgithub.com/onlyonce-go/onlyonce/internal/vectors/onlyonce/fingerprint/v1;fingerprintv1"
 
 var (

@@ -527,25 +527,25 @@ var File_onlyonce_fingerprint_v1_older_proto protoreflect.FileDescriptor
 
 const file_onlyonce_fingerprint_v1_older_proto_rawDesc = "" +
 	"\n" +
-	"#onlyonce/fingerprint/v1/older.proto\x12\x17onlyonce.fingerprint.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19onlyonce/v1/options.proto\"\xb8\x19\n" +
+	"#onlyonce/fingerprint/v1/older.proto\x12\x17onlyonce.fingerprint.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19onlyonce/v1/options.proto\"\xb1\x19\n" +
 	"\x05Older\x12!\n" +
 	"\fdouble_value\x18\x01 \x01(\x01R\vdoubleValue\x12\x1f\n" +
 	"\vint32_value\x18\x03 \x01(\x05R\n" +
 	"int32Value\x12!\n" +
 	"\fstring_value\x18\x0e \x01(\tR\vstringValue\x126\n" +
-	"\x04leaf\x18\x11 \x01(\v2\".onlyonce.fingerprint.v1.OlderLeafR\x04leaf\x12%\n" +
+	"\x04leaf\x18\x11 \x01(\v2\".onlyonce.fingerprint.v1.OlderLeafR\x04leaf\x12$\n" +
 	"\n" +
-	"request_id\x18\x12 \x01(\tB\x06\x92\xb6\x1c\x02\b\x01R\trequestId\x12!\n" +
-	"\btrace_id\x18\x13 \x01(\tB\x06\x92\xb6\x1c\x02\x10\x01R\atraceId\x12*\n" +
+	"request_id\x18\x12 \x01(\tB\x05\xeaX\x02\b\x01R\trequestId\x12 \n" +
+	"\btrace_id\x18\x13 \x01(\tB\x05\xeaX\x02\x10\x01R\atraceId\x12*\n" +
 	"\x0eoptional_int32\x18\x17 \x01(\x05H\x01R\roptionalInt32\x88\x01\x01\x12\x16\n" +
 	"\x06int32s\x18+ \x03(\x05R\x06int32s\x12:\n" +
 	"\x06leaves\x189 \x03(\v2\".onlyonce.fingerprint.v1.OlderLeafR\x06leaves\x12+\n" +
 	"\x0funpacked_int32s\x18: \x03(\x05B\x02\x10\x00R\x0eunpackedInt32s\x12/\n" +
 	"\x11unpacked_fixed64s\x18; \x03(\x06B\x02\x10\x00R\x10unpackedFixed64s\x12)\n" +
-	"\x0eunpacked_enums\x18< \x03(\x05B\x02\x10\x00R\runpackedEnums\x12-\n" +
-	"\x0eignored_int32s\x18= \x03(\x05B\x06\x92\xb6\x1c\x02\x10\x01R\rignoredInt32s\x12Q\n" +
-	"\x0eignored_leaves\x18> \x03(\v2\".onlyonce.fingerprint.v1.OlderLeafB\x06\x92\xb6\x1c\x02\x10\x01R\rignoredLeaves\x12/\n" +
-	"\x0echoice_ignored\x18M \x01(\bB\x06\x92\xb6\x1c\x02\x10\x01H\x00R\rchoiceIgnored\x12I\n" +
+	"\x0eunpacked_enums\x18< \x03(\x05B\x02\x10\x00R\runpackedEnums\x12,\n" +
+	"\x0eignored_int32s\x18= \x03(\x05B\x05\xeaX\x02\x10\x01R\rignoredInt32s\x12P\n" +
+	"\x0eignored_leaves\x18> \x03(\v2\".onlyonce.fingerprint.v1.OlderLeafB\x05\xeaX\x02\x10\x01R\rignoredLeaves\x12.\n" +
+	"\x0echoice_ignored\x18M \x01(\bB\x05\xeaX\x02\x10\x01H\x00R\rchoiceIgnored\x12I\n" +
 	"\tint32_map\x18Q \x03(\v2,.onlyonce.fingerprint.v1.Older.Int32MapEntryR\bint32Map\x12I\n" +
 	"\tint64_map\x18R \x03(\v2,.onlyonce.fingerprint.v1.Older.Int64MapEntryR\bint64Map\x12L\n" +
 	"\n" +
@@ -567,12 +567,12 @@ const file_onlyonce_fingerprint_v1_older_proto_rawDesc = "" +
 	"string_map\x18\\ \x03(\v2-.onlyonce.fingerprint.v1.Older.StringMapEntryR\tstringMap\x12F\n" +
 	"\bleaf_map\x18] \x03(\v2+.onlyonce.fingerprint.v1.Older.LeafMapEntryR\aleafMap\x12X\n" +
 	"\x0eeverything_map\x18^ \x03(\v21.onlyonce.fingerprint.v1.Older.EverythingMapEntryR\reverythingMap\x12F\n" +
-	"\btime_map\x18_ \x03(\v2+.onlyonce.fingerprint.v1.Older.TimeMapEntryR\atimeMap\x12W\n" +
-	"\vignored_map\x18` \x03(\v2..onlyonce.fingerprint.v1.Older.IgnoredMapEntryB\x06\x92\xb6\x1c\x02\x10\x01R\n" +
+	"\btime_map\x18_ \x03(\v2+.onlyonce.fingerprint.v1.Older.TimeMapEntryR\atimeMap\x12V\n" +
+	"\vignored_map\x18` \x03(\v2..onlyonce.fingerprint.v1.Older.IgnoredMapEntryB\x05\xeaX\x02\x10\x01R\n" +
 	"ignoredMap\x122\n" +
 	"\x04self\x18o \x01(\v2\x1e.onlyonce.fingerprint.v1.OlderR\x04self\x126\n" +
-	"\x06selves\x18p \x03(\v2\x1e.onlyonce.fingerprint.v1.OlderR\x06selves\x12)\n" +
-	"\vfar_ignored\x18\xa3\x8d\x06 \x01(\tB\x06\x92\xb6\x1c\x02\x10\x01R\n" +
+	"\x06selves\x18p \x03(\v2\x1e.onlyonce.fingerprint.v1.OlderR\x06selves\x12(\n" +
+	"\vfar_ignored\x18\xa3\x8d\x06 \x01(\tB\x05\xeaX\x02\x10\x01R\n" +
 	"farIgnored\x1a;\n" +
 	"\rInt32MapEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\x05R\x03key\x12\x14\n" +
@@ -623,19 +623,19 @@ const file_onlyonce_fingerprint_v1_older_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x128\n" +
 	"\x05value\x18\x02 \x01(\v2\".onlyonce.fingerprint.v1.OlderLeafR\x05value:\x028\x01B\b\n" +
 	"\x06choiceB\x11\n" +
-	"\x0f_optional_int32\"\xdd\x02\n" +
+	"\x0f_optional_int32\"\xdb\x02\n" +
 	"\tOlderLeaf\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\x03R\x05count\x12\x1a\n" +
-	"\x04note\x18\x03 \x01(\tB\x06\x92\xb6\x1c\x02\x10\x01R\x04note\x12V\n" +
-	"\x0fignored_details\x18\x04 \x01(\v2%.onlyonce.fingerprint.v1.OlderDetailsB\x06\x92\xb6\x1c\x02\x10\x01R\x0eignoredDetails\x12?\n" +
+	"\x05count\x18\x02 \x01(\x03R\x05count\x12\x19\n" +
+	"\x04note\x18\x03 \x01(\tB\x05\xeaX\x02\x10\x01R\x04note\x12U\n" +
+	"\x0fignored_details\x18\x04 \x01(\v2%.onlyonce.fingerprint.v1.OlderDetailsB\x05\xeaX\x02\x10\x01R\x0eignoredDetails\x12?\n" +
 	"\adetails\x18\x06 \x01(\v2%.onlyonce.fingerprint.v1.OlderDetailsR\adetails\x12I\n" +
 	"\aweights\x18\a \x03(\v2/.onlyonce.fingerprint.v1.OlderLeaf.WeightsEntryR\aweights\x1a:\n" +
 	"\fWeightsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"c\n" +
-	"\fOlderDetails\x12\x16\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\x92\xb6\x1c\x02\b\x01R\x02id\x12;\n" +
-	"\asent_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x06\x92\xb6\x1c\x02\x10\x01R\x06sentAt\"\b\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"a\n" +
+	"\fOlderDetails\x12\x15\n" +
+	"\x02id\x18\x01 \x01(\tB\x05\xeaX\x02\b\x01R\x02id\x12:\n" +
+	"\asent_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x05\xeaX\x02\x10\x01R\x06sentAt\"\b\n" +
 	"\x06NarrowBXZVgithub.com/onlyonce-go/onlyonce/internal/vectors/onlyonce/fingerprint/v1;fingerprintv1b\x06proto3"
 
 var (

@@ -1,0 +1,148 @@
+package onlyonce_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+)
+
+// mustTellOfTheFirst checks the rejection of another request under a key: what it says of the first one, and that it advises a new key
+// only where the first one cannot take effect any more.
+func (a answer) mustTellOfTheFirst(t *testing.T, first string) {
+	t.Helper()
+
+	rejection := a.rejection(t, onlyonce.ReasonKeyReused)
+	if got := rejection.Metadata["first"]; got != first {
+		t.Errorf("first is %q, want %q", got, first)
+	}
+
+	open := first == "running" || first == "unknown"
+	if warns := strings.Contains(rejection.Message, "may have taken effect"); warns != open {
+		t.Errorf("first is %s, and the message is %q", first, rejection.Message)
+	}
+
+	if open && strings.Contains(rejection.Message, "new key") {
+		t.Errorf("first is %s, and the message advises a new key: %q", first, rejection.Message)
+	}
+
+	if got := onlyonce.VerdictOf(rejection); got != onlyonce.VerdictUnknown {
+		t.Errorf("the verdict is %v, want unknown", got)
+	}
+}
+
+// F76: another request under a key learns what became of the first one, here and in another process.
+func TestF76ReusedKeyTellsWhatBecameOfTheFirstRequest(t *testing.T) {
+	t.Parallel()
+
+	atLeastOnce := onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce}
+
+	for name, tt := range map[string]struct {
+		policy onlyonce.Policy
+		ends   error
+		want   string
+	}{
+		"completed":               {onlyonce.Policy{}, nil, "completed"},
+		"completed with an error": {onlyonce.Policy{}, onlyonce.Final(errLine), "completed"},
+		"completed and not kept":  {onlyonce.Policy{MaxOutcome: 1}, nil, "completed"},
+		"released":                {onlyonce.Policy{}, onlyonce.NotExecuted(errLine), "released"},
+		"released in doubt":       {atLeastOnce, errLine, "unknown"},
+		"held":                    {onlyonce.Policy{}, errLine, "unknown"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				_, here, there := twoEngines(t, tt.policy)
+
+				var p payments
+
+				_, _ = here.Do(t.Context(), pay("k"), p.failing(tt.ends))
+
+				do(t, here, payOther("k"), p.do).mustTellOfTheFirst(t, tt.want)
+				do(t, there, payOther("k"), p.do).mustTellOfTheFirst(t, tt.want)
+				p.mustHaveRun(t, 1)
+			})
+		})
+	}
+}
+
+func TestF76ReusedKeyOfARunTellsThatItRunsOrThatItsOutcomeIsUnknown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, here, there := twoEngines(t, onlyonce.Policy{})
+
+		var p payments
+
+		running := inBackground(t.Context(), here, pay("k"), p.lasting(time.Minute))
+
+		synctest.Wait()
+
+		do(t, here, payOther("k"), p.do).mustTellOfTheFirst(t, "running")
+		do(t, there, payOther("k"), p.do).mustTellOfTheFirst(t, "running")
+
+		s.broken(lostRequest, opRenew)
+		time.Sleep(16 * time.Second) // the lease has ended
+
+		do(t, there, payOther("k"), p.do).mustTellOfTheFirst(t, "unknown")
+
+		<-running
+		p.mustHaveRun(t, 1)
+	})
+}
+
+func TestF76ReusedKeyOfARunThatIsFoundOutAboutTellsThatItsOutcomeIsUnknown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, newFaultStore())
+
+		var p payments
+
+		_, _ = e.Do(t.Context(), pay("k"), p.failing(errLine))
+
+		call := pay("k")
+		call.Recover = func(context.Context, onlyonce.Record) (onlyonce.Finding, error) {
+			time.Sleep(time.Second)
+
+			return onlyonce.Finding{}, nil
+		}
+
+		finding := inBackground(t.Context(), e, call, p.do)
+
+		synctest.Wait()
+
+		do(t, e, payOther("k"), p.do).mustTellOfTheFirst(t, "unknown")
+		<-finding
+		p.mustHaveRun(t, 1)
+	})
+}
+
+// Duplicates in this process share the error of a run that left no outcome. Another request that waited with them learns how it ended.
+func TestF76ReusedKeyOfASharedEndTellsHowItEnded(t *testing.T) {
+	t.Parallel()
+
+	for want, ends := range map[string]error{"released": onlyonce.NotExecuted(errLine), "unknown": errLine} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newFaultStore()
+				e := newEngine(t, s, onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce}))
+				s.next(opClaim, slow(time.Second))
+
+				var p payments
+
+				leader := inBackground(t.Context(), e, pay("k"), p.failing(ends))
+
+				synctest.Wait()
+
+				other := inBackground(t.Context(), e, payOther("k"), p.do) // while nobody knows whose record it is
+
+				(<-other).mustTellOfTheFirst(t, want)
+				<-leader
+				p.mustHaveRun(t, 1)
+			})
+		})
+	}
+}

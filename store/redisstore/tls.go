@@ -1,0 +1,124 @@
+package redisstore
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+)
+
+const (
+	// handshakePatience is how long a TLS handshake may take before the store checks whether the server answers without TLS.
+	handshakePatience = time.Second
+	// dialTimeout is go-redis's own.
+	dialTimeout = 5 * time.Second
+)
+
+// dialFunc makes a connection, as [net.Dialer.DialContext].
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// dialTLS makes connections with TLS. A Redis without TLS does not answer a handshake: it waits for the end of a line. go-redis would wait
+// until the operation times out, and report only the timeout.
+func dialTLS(dial dialFunc, config *tls.Config, timeout time.Duration) dialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+
+		raw, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+
+		conn := tls.Client(raw, withServerName(config, address))
+		handshake := make(chan error, 1)
+
+		go func() { handshake <- conn.HandshakeContext(ctx) }()
+
+		plain := false
+
+		select {
+		case err = <-handshake:
+		case <-time.After(handshakePatience):
+			if plain = speaksPlainly(ctx, dial, network, address); plain {
+				cancel()
+			}
+
+			err = <-handshake
+		}
+
+		if err == nil && !plain {
+			return conn, nil
+		}
+
+		_ = raw.Close()
+
+		if _, ok := errors.AsType[tls.RecordHeaderError](err); ok || plain {
+			return nil, errPlain(address)
+		}
+
+		return nil, fmt.Errorf("the TLS handshake with %s: %w", address, err)
+	}
+}
+
+// dialer returns a function that makes connections with TLS. It returns nil without TLS: go-redis then uses its own.
+func dialer(config *tls.Config, timeout time.Duration) func(ctx context.Context, network, address string) (net.Conn, error) {
+	if config == nil {
+		return nil
+	}
+
+	timeout = cmp.Or(timeout, dialTimeout)
+	tcp := &net.Dialer{
+		Timeout: timeout,
+		// As go-redis has it.
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 5 * time.Second, Count: 3},
+	}
+
+	return dialTLS(tcp.DialContext, config, timeout)
+}
+
+// speaksPlainly reports whether a server answers a command that is sent without TLS.
+func speaksPlainly(ctx context.Context, dial dialFunc, network, address string) bool {
+	conn, err := dial(ctx, network, address)
+	if err != nil {
+		return false
+	}
+	defer conn.Close() //nolint:errcheck // the connection is not used any more
+
+	if conn.SetDeadline(time.Now().Add(handshakePatience)) != nil {
+		return false
+	}
+
+	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
+		return false
+	}
+
+	var first [1]byte
+
+	n, _ := conn.Read(first[:])
+
+	return n == 1 && (first[0] == '+' || first[0] == '-') // "+PONG", or an error such as "-NOAUTH"
+}
+
+func errPlain(address string) error {
+	return fmt.Errorf("%s answers without TLS: write redis in place of rediss in the URL, or switch TLS on at the server", address)
+}
+
+// withServerName names the server that the certificate must be for.
+func withServerName(config *tls.Config, address string) *tls.Config {
+	if config.ServerName != "" || config.InsecureSkipVerify {
+		return config
+	}
+
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		host = address
+	}
+
+	config = config.Clone()
+	config.ServerName = host
+
+	return config
+}
