@@ -1,7 +1,7 @@
 # `make help` lists what there is. Needs Go, GNU Make 4 and bash; tools are
 # installed into .tools/, nothing is installed globally except, by `make test`
-# as root on Debian, the C compiler that the race detector needs and the servers
-# that the tests start.
+# as root on Debian, the C compiler that the race detector needs, the servers that
+# the tests start, and Node.js and Python with gRPC.
 
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -93,13 +93,13 @@ RACE_TEST := $(GO_TEST) -race -count=1 -timeout 15m
 # what counts allocations, tests whose names say Allocations, is built only
 # without it.
 ONE_BY_ONE := ./internal/faultrows ./internal/guarantees ./internal/imports ./internal/model
-SLOWEST    := ./internal/sqlstoretest ./internal/chaos ./internal/sqlcrash
+SLOWEST    := ./internal/sqlstoretest ./internal/chaos ./internal/sqlcrash ./examples/clients
 
 # The tests of all packages share two database servers, which run as long as
 # withservers does. It takes the place of the shell, so that it is the one that
 # make interrupts.
 .PHONY: test
-test: c-compiler servers ## run all tests, with the race detector where there is concurrency, JOBS=2 modules at the same time
+test: c-compiler servers languages ## run all tests, with the race detector where there is concurrency, JOBS=2 modules at the same time
 	@echo '-- $@'
 	$(call build,.,internal/together)
 	$(call build,internal/sqltest,withservers)
@@ -165,6 +165,48 @@ servers: c-compiler
 	if [[ -z $${missing[*]} ]]; then exit 0; fi
 	echo "make test: the tests need servers to start, redis-server 7.0, postgres 15, pgbouncer 1.18, mariadbd 10.11, or newer; install $${missing[*]}, or what your system calls them" >&2
 	exit 1
+
+# Clients in other languages are tested, too, and so are the tools that read the
+# .proto files: buf, Node.js with the packages of a lockfile, and the system's Python.
+# It installs after the servers, since two installations would be in each other's way.
+NODE_CLIENT := examples/clients/node
+
+.PHONY: languages
+languages: servers $(TOOLS)/.buf@$(BUF_VERSION) $(NODE_CLIENT)/node_modules/.package-lock.json
+
+.PHONY: languages-packages
+languages-packages: servers
+	@works() {
+		case $$1 in
+		nodejs) node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' ;;
+		npm) npm --version ;;
+		python3-grpcio) python3 -c 'import grpc' || /usr/bin/python3 -c 'import grpc' ;;
+		python3-grpc-tools) python3 -c 'import grpc, grpc_tools.protoc' || /usr/bin/python3 -c 'import grpc, grpc_tools.protoc' ;;
+		esac >/dev/null 2>&1
+	}
+	find_missing() {
+		missing=()
+		for package in nodejs npm python3-grpcio python3-grpc-tools; do
+			works "$$package" || missing+=("$$package")
+		done
+	}
+	find_missing
+	if [[ -n $${missing[*]} && -f /etc/debian_version && $$(id -u) == 0 ]]; then
+		export DEBIAN_FRONTEND=noninteractive
+		add() { apt-get install -y -q --no-install-recommends "$${missing[@]}"; }
+		add || { apt-get update -q && add; } || true
+		find_missing
+	fi
+	if [[ -z $${missing[*]} ]]; then exit 0; fi
+	echo "make test: the tests call servers from Node.js 18 or newer and from Python 3 with grpcio and grpcio-tools; install $${missing[*]}, or what your system calls them" >&2
+	exit 1
+
+$(NODE_CLIENT)/node_modules/.package-lock.json: $(NODE_CLIENT)/package-lock.json | languages-packages
+	@if ! npm ci --prefix $(NODE_CLIENT) --ignore-scripts --no-audit --no-fund --loglevel=error; then
+		echo 'make test: npm cannot install the packages of $(NODE_CLIENT)/package-lock.json: see the error above, and whether npm reaches its registry' >&2
+		exit 1
+	fi
+	touch $@
 
 .PHONY: check
 check: check-format check-vet check-tidy check-proto check-generated check-build check-lint ## check everything that needs no running: format, vet, lint, tidy, protos, generated code, build

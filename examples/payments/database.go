@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
@@ -111,7 +112,11 @@ func openSQLite(address string, patient bool) (*sql.DB, error) {
 func openPostgreSQL(address string) (*sql.DB, error) {
 	config, err := pgx.ParseConfig(address)
 	if err != nil {
-		return nil, errors.New("the URL of a database of PostgreSQL is postgres://user:password@host:5432/database, and this is not one")
+		return nil, errURL(address, "postgres://user:password@host:5432/database", func(address string) bool {
+			_, err := pgx.ParseConfig(address)
+
+			return err == nil
+		})
 	}
 
 	return stdlib.OpenDB(*config), nil
@@ -119,28 +124,36 @@ func openPostgreSQL(address string) (*sql.DB, error) {
 
 // openMySQL takes parameters as github.com/go-sql-driver/mysql knows them.
 func openMySQL(address string) (*sql.DB, error) {
-	wrong := errors.New("the URL of a database of MySQL or MariaDB is mysql://user:password@host:3306/database, and this is not one")
+	connector, ok := mysqlConnector(address)
+	if !ok {
+		return nil, errURL(address, "mysql://user:password@host:3306/database", func(address string) bool {
+			_, ok := mysqlConnector(address)
 
+			return ok
+		})
+	}
+
+	return sql.OpenDB(connector), nil
+}
+
+func mysqlConnector(address string) (connector driver.Connector, ok bool) {
 	parsed, err := url.Parse(address)
 	if err != nil || parsed.Host == "" || len(parsed.Path) < 2 {
-		return nil, wrong // and what url.Parse says may hold a password
+		return nil, false
 	}
 
 	config, err := mysql.ParseDSN("tcp(" + parsed.Host + ")" + parsed.Path + "?" + parsed.RawQuery)
 	if err != nil {
-		return nil, wrong
+		return nil, false
 	}
 
 	config.User = parsed.User.Username()
 	config.Passwd, _ = parsed.User.Password()
 	config.Logger = &mysql.NopLogger{} // what goes wrong is said in errors as well
 
-	connector, err := mysql.NewConnector(config)
-	if err != nil {
-		return nil, wrong
-	}
+	connector, err = mysql.NewConnector(config)
 
-	return sql.OpenDB(connector), nil
+	return connector, err == nil
 }
 
 // prepare makes the tables where they are missing, and opens the store.

@@ -184,8 +184,8 @@ func readOrders(path string) ([]orders.Order, error) {
 	return all, nil
 }
 
-// show runs the orders without and with onlyonce, and prints what came of it. It fails unless onlyonce charged every order
-// once and plain retries did not.
+// show runs the orders without onlyonce, with it, and with its client alone, and prints the results. It fails unless onlyonce charged
+// every order once, its client alone charged none twice, and plain retries did.
 func (d *demo) show(ctx context.Context, stdout io.Writer) error {
 	_, _ = fmt.Fprintf(stdout, "%d payment orders, %d clients, a network that breaks connections before (%.0f %%) and after (%.0f %%) the\n"+
 		"server has worked, holds %.0f %% of the replies back for longer than a client waits, and users who\n"+
@@ -219,11 +219,21 @@ func (d *demo) show(ctx context.Context, stdout io.Writer) error {
 		return err
 	}
 
-	if err := report(stdout, plain, protected); err != nil {
+	alone, err := d.run(ctx, modeNoKit)
+	if err != nil {
+		return err
+	}
+
+	if err := report(stdout, plain, protected, alone); err != nil {
 		return err
 	}
 
 	switch {
+	case alone.doubled > 0:
+		return fmt.Errorf("%w: against servers without the kit, its client charged orders more than once", errNotShown)
+	case int64(alone.charged) > int64(alone.answered)+alone.unknown:
+		return fmt.Errorf("%w: against servers without the kit, %d orders were charged, and the client reports %d payments and %d unknown "+
+			"outcomes", errNotShown, alone.charged, alone.answered, alone.unknown)
 	case protected.doubled > 0 || protected.missing > 0 || protected.charged != protected.requested:
 		return fmt.Errorf("%w: with onlyonce, orders were charged more than once or never", errNotShown)
 	case plain.doubled == 0:

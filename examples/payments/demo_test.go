@@ -52,10 +52,11 @@ func TestDemoChargesEveryOrderOnceWithOnlyonceAndNotWithout(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 
-	want := regexp.MustCompile(`\nresult mode=plain requested=300 charged=\d+ doubled=[1-9]\d* missing=0\n` +
-		`result mode=onlyonce requested=300 charged=300 doubled=0 missing=0\n$`)
+	want := regexp.MustCompile(`\nresult mode=plain requested=300 charged=\d+ doubled=[1-9]\d* missing=\d+\n` +
+		`result mode=onlyonce requested=300 charged=300 doubled=0 missing=0\n` +
+		`result mode=nokit requested=300 charged=\d+ doubled=0 unknown=[1-9]\d*\n$`)
 	if !want.MatchString(out.String()) {
-		t.Errorf("the output does not end with the two result lines:\n%s", out.String())
+		t.Errorf("the output does not end with the result lines:\n%s", out.String())
 	}
 }
 

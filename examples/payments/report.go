@@ -13,7 +13,7 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// report prints the table, and the two lines that a program can read.
+// report prints the table, and the lines that a program can read.
 func report(w io.Writer, trials ...*trial) error {
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight) // the gap between columns
 
@@ -28,11 +28,7 @@ func report(w io.Writer, trials ...*trial) error {
 	}
 
 	row("", func(t *trial) any {
-		if t.mode == modePlain {
-			return "plain retries"
-		}
-
-		return "onlyonce"
+		return map[mode]string{modePlain: "plain retries", modeOnlyonce: "onlyonce", modeNoKit: "client alone"}[t.mode]
 	})
 	row("", func(*trial) any { return strings.Repeat("-", 13) }) // as wide as the head
 	row("asked to pay", func(t *trial) any { return t.requested })
@@ -55,14 +51,15 @@ func report(w io.Writer, trials ...*trial) error {
 
 	if slices.ContainsFunc(trials, func(t *trial) bool { return t.killed > 0 }) {
 		row("servers killed", func(t *trial) any { return t.killed })
-		row("told that it is unknown", func(t *trial) any {
-			if t.mode == modePlain {
-				return "-"
-			}
-
-			return t.unknown
-		})
 	}
+
+	row("unknown outcomes", func(t *trial) any {
+		if t.mode == modePlain {
+			return "-"
+		}
+
+		return t.unknown
+	})
 
 	row("p50", func(t *trial) any { return t.quantile(0.50) }) // the median
 	row("p99", func(t *trial) any { return t.quantile(0.99) }) // the slowest hundredth
@@ -75,8 +72,20 @@ func report(w io.Writer, trials ...*trial) error {
 	_, _ = fmt.Fprintln(w)
 
 	for _, t := range trials {
-		if _, err := fmt.Fprintf(w, "result mode=%s requested=%d charged=%d doubled=%d missing=%d\n",
-			t.mode, t.requested, t.charged, t.doubled, t.missing); err != nil {
+		if t.mode == modeNoKit && t.reason != "" {
+			_, _ = fmt.Fprintf(w, "client alone: %d orders have an unknown outcome, and the client does not retry them. One of the errors:\n%s\n\n",
+				t.unknown, t.reason)
+		}
+	}
+
+	for _, t := range trials {
+		rest := fmt.Sprintf("missing=%d", t.missing)
+		if t.mode == modeNoKit {
+			rest = fmt.Sprintf("unknown=%d", t.unknown)
+		}
+
+		if _, err := fmt.Fprintf(w, "result mode=%s requested=%d charged=%d doubled=%d %s\n",
+			t.mode, t.requested, t.charged, t.doubled, rest); err != nil {
 			return fmt.Errorf("printing the result: %w", err)
 		}
 	}

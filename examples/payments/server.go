@@ -20,11 +20,12 @@ func newServer(
 	engine *onlyonce.Engine, scope interceptor.Scope, service paymentsv1.PaymentServiceServer, policy ...interceptor.ServerOption,
 ) (*grpc.Server, error) {
 	// A broken connection is noticed by its reset; keepalive is for those that vanish without one.
-	opts := []grpc.ServerOption{grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute})}
+	alive := grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute})
 
 	if engine == nil {
-		server := grpc.NewServer(opts...)
+		server := grpc.NewServer(alive)
 		paymentsv1.RegisterPaymentServiceServer(server, service)
+		server.RegisterService(undeclared(), service)
 
 		return server, nil
 	}
@@ -34,10 +35,21 @@ func newServer(
 		return nil, fmt.Errorf("protecting the server: %w", err)
 	}
 
-	server := grpc.NewServer(append(opts, protect.ServerOptions()...)...)
+	server := grpc.NewServer(append(protect.ServerOptions(), alive)...)
 	paymentsv1.RegisterPaymentServiceServer(server, service)
 
 	return server, protect.Validate(server) // before it serves: each problem with its method
+}
+
+// undeclaredPay is the method Pay of a service without annotations: clients cannot read in its .proto whether it is protected.
+const undeclaredPay = "/payments.undeclared.v1.PaymentService/Pay"
+
+// undeclared is the payment service under the name of a service without annotations.
+func undeclared() *grpc.ServiceDesc {
+	desc := paymentsv1.PaymentService_ServiceDesc
+	desc.ServiceName = "payments.undeclared.v1.PaymentService"
+
+	return &desc
 }
 
 // oneParty is the scope of all clients of this example. A real service tells its callers apart, with ScopeFromPeerURI or with

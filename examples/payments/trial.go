@@ -30,7 +30,8 @@ type mode string
 
 const (
 	modePlain    mode = "plain"    // retries without keys
-	modeOnlyonce mode = "onlyonce" // retries with keys, and a server that looks at them
+	modeOnlyonce mode = "onlyonce" // retries with keys, and servers that read them
+	modeNoKit    mode = "nokit"    // the client of modeOnlyonce, and servers that do not read keys
 )
 
 // trial is all orders paid in one mode, and what came of it.
@@ -48,7 +49,8 @@ type trial struct {
 	took      time.Duration
 	faults    faultynet.Counts
 	killed    int                       // servers
-	unknown   int64                     // submissions that were told so at first
+	unknown   int64                     // submissions whose outcome was unknown: at first, or in the end where nobody may ask again
+	reason    string                    // an error of a submission whose outcome is unknown in the end
 	statuses  map[onlyonce.Status]int64 // of attempts that the server answered
 }
 
@@ -101,7 +103,7 @@ func (d *demo) open(ctx context.Context, m mode, fail context.CancelCauseFunc) (
 }
 
 // strikes are the numbers of orders after which a server is killed.
-func (d *demo) strikes() []int {
+func (d *demo) strikes(m mode) []int {
 	const parts = 3 // of the orders, where one server is killed: after the first of them
 
 	n := 1
@@ -109,6 +111,8 @@ func (d *demo) strikes() []int {
 	switch {
 	case d.shared == "":
 		return nil // a store in memory would die with its server
+	case m == modeNoKit:
+		return nil // without retries, most orders of the time without a server would have no answer
 	case isDatabase(d.shared):
 		n = tillStrikes
 	}
@@ -134,8 +138,13 @@ func (d *demo) payAll(ctx context.Context, fail context.CancelCauseFunc, result 
 		observed          observations
 	)
 
+	retries, err := d.retries(result.mode, &observed)
+	if err != nil {
+		return err
+	}
+
 	for range d.workers {
-		pay, closeConn, err := d.dial(result.mode, s.networks(), &observed)
+		pay, closeConn, err := d.dial(result.mode, s.networks(), &observed, retries)
 		if err != nil {
 			close(queue)
 			clients.Wait()
@@ -156,7 +165,7 @@ func (d *demo) payAll(ctx context.Context, fail context.CancelCauseFunc, result 
 	all := make([]*submission, 0, len(d.orders)+len(d.orders)/10) // room for those that come twice
 	paying, paid := context.WithCancel(ctx)
 
-	strikes := d.strikes()
+	strikes := d.strikes(result.mode)
 
 	for i, order := range d.orders {
 		for len(strikes) > 0 && i >= strikes[0] {
@@ -175,7 +184,7 @@ func (d *demo) payAll(ctx context.Context, fail context.CancelCauseFunc, result 
 		}
 
 		copies := 1
-		if random.Float64() < d.twice {
+		if random.Float64() < d.twice && result.mode != modeNoKit { // without the kit, a server charges both
 			copies = 2
 		}
 
@@ -243,9 +252,35 @@ func (o *observations) see(_ context.Context, a interceptor.Attempt) {
 	}
 }
 
-// dial connects a client to all servers, among which it spreads its attempts. In both modes it retries in the same way; only
-// onlyonce sends a key.
-func (d *demo) dial(m mode, networks []*faultynet.Proxy, observed *observations) (payFunc, func(), error) {
+// retries returns the options of all clients of a trial, which therefore share what they report.
+func (d *demo) retries(m mode, observed *observations) ([]grpc.DialOption, error) {
+	config := []interceptor.ClientOption{
+		interceptor.WithRetry(d.retry),
+		interceptor.WithRetention(d.retention),
+		interceptor.WithAttemptObserver(observed.see),
+	}
+
+	switch m {
+	case modePlain:
+		return nil, nil
+	case modeNoKit:
+		config = append(config, interceptor.WithMethods(undeclaredPay))
+	case modeOnlyonce:
+	}
+
+	keyed, err := interceptor.DialOptions(config...)
+	if err != nil {
+		return nil, fmt.Errorf("configuring the clients: %w", err)
+	}
+
+	return keyed, nil
+}
+
+// dial connects a client to all servers, among which it spreads its attempts. In all modes it has the same policy of
+// retries.
+func (d *demo) dial(
+	m mode, networks []*faultynet.Proxy, observed *observations, retries []grpc.DialOption,
+) (payFunc, func(), error) {
 	servers := manual.NewBuilderWithScheme("demo")
 
 	var state resolver.State
@@ -255,7 +290,7 @@ func (d *demo) dial(m mode, networks []*faultynet.Proxy, observed *observations)
 
 	servers.InitialState(state)
 
-	opts := []grpc.DialOption{
+	opts := slices.Concat(retries, []grpc.DialOption{
 		grpc.WithResolvers(servers),
 		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"round_robin": {}}]}`),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -265,20 +300,7 @@ func (d *demo) dial(m mode, networks []*faultynet.Proxy, observed *observations)
 			MinConnectTimeout: time.Second,
 		}),
 		grpc.WithDisableRetry(),
-	}
-
-	if m == modeOnlyonce {
-		keyed, err := interceptor.DialOptions(
-			interceptor.WithRetry(d.retry),
-			interceptor.WithRetention(d.retention),
-			interceptor.WithAttemptObserver(observed.see),
-		)
-		if err != nil {
-			return nil, nil, fmt.Errorf("configuring a client: %w", err)
-		}
-
-		opts = append(opts, keyed...)
-	}
+	})
 
 	conn, err := grpc.NewClient(servers.Scheme()+":///", opts...)
 	if err != nil {
@@ -286,28 +308,26 @@ func (d *demo) dial(m mode, networks []*faultynet.Proxy, observed *observations)
 	}
 
 	client := paymentsv1.NewPaymentServiceClient(conn)
-	pay := keyed(client, observed)
-
-	if m == modePlain {
-		pay = d.plainRetries(client, observed)
+	pay := map[mode]payFunc{
+		modePlain: d.plainRetries(client, observed), modeOnlyonce: keyed(client, observed), modeNoKit: once(conn, observed),
 	}
 
-	return pay, func() { _ = conn.Close() }, nil
+	return pay[m], func() { _ = conn.Close() }, nil
 }
 
 // askAgain is how long a user waits who was told that the outcome is unknown.
 const askAgain = 200 * time.Millisecond
 
-// keyed pays with the order's key. The client retries what can be retried. What comes out as unknown is asked for again, with
-// the same key, until somebody knows.
+// keyed pays with the order's key. The client retries what can be retried. A call that was not executed, or whose outcome is unknown, is
+// made again with the same key until there is a final answer.
 func keyed(client paymentsv1.PaymentServiceClient, observed *observations) payFunc {
 	return func(ctx context.Context, order orders.Order) error {
 		told := false
 
 		for {
 			_, err := client.Pay(ctx, request(order), interceptor.WithKey(order.Key()))
-			if onlyonce.VerdictOf(err) != onlyonce.VerdictUnknown {
-				return err // a gRPC status
+			if onlyonce.VerdictOf(err) == onlyonce.VerdictFinal {
+				return err // nil, or a gRPC status
 			}
 
 			if status.Code(err) == codes.Unknown && !told { // that of OUTCOME_UNKNOWN
@@ -326,6 +346,18 @@ func keyed(client paymentsv1.PaymentServiceClient, observed *observations) payFu
 				return err // a gRPC status
 			}
 		}
+	}
+}
+
+// once pays with the order's key, at a server that does not read it. An unknown outcome stays unknown: nobody may try again.
+func once(conn *grpc.ClientConn, observed *observations) payFunc {
+	return func(ctx context.Context, order orders.Order) error {
+		err := conn.Invoke(ctx, undeclaredPay, request(order), new(paymentsv1.PayResponse), interceptor.WithKey(order.Key()))
+		if onlyonce.VerdictOf(err) == onlyonce.VerdictUnknown {
+			observed.unknown.Add(1)
+		}
+
+		return err // a gRPC status
 	}
 }
 
@@ -360,6 +392,10 @@ func (t *trial) collect(all []*submission, observed *observations) {
 
 		if s.err != nil {
 			unanswered[s.order.ID] = true
+		}
+
+		if t.reason == "" && s.err != nil && onlyonce.VerdictOf(s.err) == onlyonce.VerdictUnknown {
+			t.reason = s.err.Error()
 		}
 	}
 

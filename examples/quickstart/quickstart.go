@@ -54,8 +54,8 @@ func Pay(ctx context.Context, client paymentsv1.PaymentServiceClient, req *payme
 	if err != nil {
 		switch onlyonce.VerdictOf(err) {
 		case onlyonce.VerdictFinal: // this answer will not change; a new key is a new operation
-		case onlyonce.VerdictNotExecuted: // nothing happened
-		case onlyonce.VerdictUnknown: // it may have happened: ask again with the same key, never with a new one
+		case onlyonce.VerdictNotExecuted: // this call had no effect: try again with the same key
+		case onlyonce.VerdictUnknown: // it may have happened: learn the outcome, for example with the same key; never use a new key
 		}
 
 		return err

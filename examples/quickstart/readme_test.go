@@ -42,7 +42,7 @@ func TestTheCodeOfTheReadmeIsCompiled(t *testing.T) {
 
 	var sources []byte
 
-	for _, path := range []string{"quickstart.go", "chain.go", "../transactions/single.go", "../transactions/joined.go"} {
+	for _, path := range []string{"quickstart.go", "chain.go", "order.go", "../transactions/single.go", "../transactions/joined.go"} {
 		source, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -102,6 +102,8 @@ func TestTheQuickStartsClientRetriesWhatTheProtoProtects(t *testing.T) {
 		again = func(ctx context.Context, _ any, _ *grpc.UnaryServerInfo, _ grpc.UnaryHandler) (any, error) {
 			keys = append(keys, metadata.ValueFromIncomingContext(ctx, "idempotency-key")...)
 			if len(keys) < 2 {
+				_ = grpc.SetTrailer(ctx, metadata.Pairs("idempotency-status", "unknown")) // the server has the kit
+
 				return nil, status.Error(codes.Unavailable, "again")
 			}
 

@@ -153,9 +153,9 @@ const file_shop_v1_gateway_proto_rawDesc = "" +
 	"\x10CheckoutResponse\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1d\n" +
 	"\n" +
-	"payment_id\x18\x02 \x01(\tR\tpaymentId2_\n" +
+	"payment_id\x18\x02 \x01(\tR\tpaymentId2^\n" +
 	"\x0eGatewayService\x12?\n" +
-	"\bCheckout\x12\x18.shop.v1.CheckoutRequest\x1a\x19.shop.v1.CheckoutResponse\x1a\f\x92\xb6\x1c\b\b\x03\x10\x02@dh\x02BFZDgithub.com/onlyonce-go/onlyonce/examples/orders/proto/shop/v1;shopv1b\x06proto3"
+	"\bCheckout\x12\x18.shop.v1.CheckoutRequest\x1a\x19.shop.v1.CheckoutResponse\x1a\v\xeaX\b\b\x03\x10\x02@dh\x02BFZDgithub.com/onlyonce-go/onlyonce/examples/orders/proto/shop/v1;shopv1b\x06proto3"
 
 var (
 	file_shop_v1_gateway_proto_rawDescOnce sync.Once

@@ -152,10 +152,9 @@ const file_shop_v1_inventory_proto_rawDesc = "" +
 	"\x03sku\x18\x03 \x01(\tR\x03sku\x12\x1a\n" +
 	"\bquantity\x18\x04 \x01(\x03R\bquantity\"&\n" +
 	"\x10WithdrawResponse\x12\x12\n" +
-	"\x04left\x18\x01 \x01(\x03R\x04left2_\n" +
+	"\x04left\x18\x01 \x01(\x03R\x04left2^\n" +
 	"\x10InventoryService\x12?\n" +
-	"\bWithdraw\x12\x18.shop.v1.WithdrawRequest\x1a\x19.shop.v1.WithdrawResponse\x1a\n" +
-	"\x92\xb6\x1c\x06\b\x03\x10\x02h\x01BFZDgithub.com/onlyonce-go/onlyonce/examples/orders/proto/shop/v1;shopv1b\x06proto3"
+	"\bWithdraw\x12\x18.shop.v1.WithdrawRequest\x1a\x19.shop.v1.WithdrawResponse\x1a\t\xeaX\x06\b\x03\x10\x02h\x01BFZDgithub.com/onlyonce-go/onlyonce/examples/orders/proto/shop/v1;shopv1b\x06proto3"
 
 var (
 	file_shop_v1_inventory_proto_rawDescOnce sync.Once

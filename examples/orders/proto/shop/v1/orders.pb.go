@@ -211,9 +211,9 @@ const file_shop_v1_orders_proto_rawDesc = "" +
 	"\rPlaceResponse\x12\x1d\n" +
 	"\n" +
 	"payment_id\x18\x01 \x01(\tR\tpaymentId\x12\x14\n" +
-	"\x05state\x18\x02 \x01(\tR\x05state2T\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state2S\n" +
 	"\fOrderService\x126\n" +
-	"\x05Place\x12\x15.shop.v1.PlaceRequest\x1a\x16.shop.v1.PlaceResponse\x1a\f\x92\xb6\x1c\b\b\x03\x10\x02@dh\x02BFZDgithub.com/onlyonce-go/onlyonce/examples/orders/proto/shop/v1;shopv1b\x06proto3"
+	"\x05Place\x12\x15.shop.v1.PlaceRequest\x1a\x16.shop.v1.PlaceResponse\x1a\v\xeaX\b\b\x03\x10\x02@dh\x02BFZDgithub.com/onlyonce-go/onlyonce/examples/orders/proto/shop/v1;shopv1b\x06proto3"
 
 var (
 	file_shop_v1_orders_proto_rawDescOnce sync.Once

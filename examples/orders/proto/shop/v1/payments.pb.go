@@ -143,10 +143,9 @@ const file_shop_v1_payments_proto_rawDesc = "" +
 	"\famount_minor\x18\x03 \x01(\x03R\vamountMinor\"/\n" +
 	"\x0eChargeResponse\x12\x1d\n" +
 	"\n" +
-	"payment_id\x18\x01 \x01(\tR\tpaymentId2V\n" +
+	"payment_id\x18\x01 \x01(\tR\tpaymentId2U\n" +
 	"\rChargeService\x129\n" +
-	"\x06Charge\x12\x16.shop.v1.ChargeRequest\x1a\x17.shop.v1.ChargeResponse\x1a\n" +
-	"\x92\xb6\x1c\x06\b\x03\x10\x02h\x01BFZDgithub.com/onlyonce-go/onlyonce/examples/orders/proto/shop/v1;shopv1b\x06proto3"
+	"\x06Charge\x12\x16.shop.v1.ChargeRequest\x1a\x17.shop.v1.ChargeResponse\x1a\t\xeaX\x06\b\x03\x10\x02h\x01BFZDgithub.com/onlyonce-go/onlyonce/examples/orders/proto/shop/v1;shopv1b\x06proto3"
 
 var (
 	file_shop_v1_payments_proto_rawDescOnce sync.Once

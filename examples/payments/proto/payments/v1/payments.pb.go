@@ -285,16 +285,16 @@ var File_payments_v1_payments_proto protoreflect.FileDescriptor
 
 const file_payments_v1_payments_proto_rawDesc = "" +
 	"\n" +
-	"\x1apayments/v1/payments.proto\x12\vpayments.v1\x1a\x19onlyonce/v1/options.proto\"\xb9\x01\n" +
+	"\x1apayments/v1/payments.proto\x12\vpayments.v1\x1a\x19onlyonce/v1/options.proto\"\xb8\x01\n" +
 	"\n" +
 	"PayRequest\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x14\n" +
 	"\x05payer\x18\x02 \x01(\tR\x05payer\x12\x14\n" +
 	"\x05payee\x18\x03 \x01(\tR\x05payee\x12!\n" +
 	"\famount_minor\x18\x04 \x01(\x03R\vamountMinor\x12\x1a\n" +
-	"\bcurrency\x18\x05 \x01(\tR\bcurrency\x12%\n" +
+	"\bcurrency\x18\x05 \x01(\tR\bcurrency\x12$\n" +
 	"\n" +
-	"request_id\x18\x06 \x01(\tB\x06\x92\xb6\x1c\x02\b\x01R\trequestId\"\x91\x01\n" +
+	"request_id\x18\x06 \x01(\tB\x05\xeaX\x02\b\x01R\trequestId\"\x91\x01\n" +
 	"\vPayResponse\x12\x1d\n" +
 	"\n" +
 	"payment_id\x18\x01 \x01(\tR\tpaymentId\x12\x19\n" +
@@ -304,11 +304,11 @@ const file_payments_v1_payments_proto_rawDesc = "" +
 	"\x11GetPaymentRequest\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\"J\n" +
 	"\x12GetPaymentResponse\x124\n" +
-	"\bpayments\x18\x01 \x03(\v2\x18.payments.v1.PayResponseR\bpayments2\xae\x01\n" +
-	"\x0ePaymentService\x12@\n" +
-	"\x03Pay\x12\x17.payments.v1.PayRequest\x1a\x18.payments.v1.PayResponse\"\x06\x92\xb6\x1c\x02\b\x01\x12R\n" +
+	"\bpayments\x18\x01 \x03(\v2\x18.payments.v1.PayResponseR\bpayments2\xac\x01\n" +
+	"\x0ePaymentService\x12?\n" +
+	"\x03Pay\x12\x17.payments.v1.PayRequest\x1a\x18.payments.v1.PayResponse\"\x05\xeaX\x02\b\x01\x12R\n" +
 	"\n" +
-	"GetPayment\x12\x1e.payments.v1.GetPaymentRequest\x1a\x1f.payments.v1.GetPaymentResponse\"\x03\x90\x02\x01\x1a\x06\x92\xb6\x1c\x02\x10\x02BPZNgithub.com/onlyonce-go/onlyonce/examples/payments/proto/payments/v1;paymentsv1b\x06proto3"
+	"GetPayment\x12\x1e.payments.v1.GetPaymentRequest\x1a\x1f.payments.v1.GetPaymentResponse\"\x03\x90\x02\x01\x1a\x05\xeaX\x02\x10\x02BPZNgithub.com/onlyonce-go/onlyonce/examples/payments/proto/payments/v1;paymentsv1b\x06proto3"
 
 var (
 	file_payments_v1_payments_proto_rawDescOnce sync.Once

@@ -1,0 +1,21 @@
+package quickstart
+
+import (
+	"google.golang.org/grpc"
+
+	"github.com/onlyonce-go/onlyonce/interceptor"
+)
+
+// NewServerWithInterceptors is a server that has interceptors of its own.
+func NewServerWithInterceptors(
+	protect *interceptor.Server,
+	recovery, telemetry, authenticate, authorize, limit, timeout, validate grpc.UnaryServerInterceptor,
+	recoverStream, authenticateStream grpc.StreamServerInterceptor,
+) *grpc.Server {
+	server := grpc.NewServer(
+		grpc.ChainUnaryInterceptor(recovery, telemetry, authenticate, authorize, limit, timeout, protect.Unary, validate),
+		grpc.ChainStreamInterceptor(recoverStream, authenticateStream, protect.Stream),
+	)
+
+	return server
+}
