@@ -70,6 +70,7 @@ type Server struct {
 
 	known    perMethod[*method]
 	trailers map[onlyonce.Status]metadata.MD // shared and never modified
+	replayed metadata.MD                     // ReplayedHeader; the same
 }
 
 // NewServer returns the server side of the kit. It fails if an option is invalid, and reports every problem at once.
@@ -106,7 +107,7 @@ func NewServer(engine *onlyonce.Engine, scope Scope, opts ...ServerOption) (*Ser
 		return nil, err
 	}
 
-	s := &Server{serverConfig: config, trailers: make(map[onlyonce.Status]metadata.MD)}
+	s := &Server{serverConfig: config, trailers: make(map[onlyonce.Status]metadata.MD), replayed: pair(ReplayedHeader, "true")}
 	s.known.find = config.method
 
 	for _, status := range []onlyonce.Status{

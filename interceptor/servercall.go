@@ -2,6 +2,7 @@ package interceptor
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"google.golang.org/grpc"
@@ -336,11 +337,29 @@ func (c *serverCall) replay(reply *onlyonce.Reply) (any, error) {
 		return nil, c.refuseUnseen(unreadable(err))
 	}
 
-	header, trailer := replay.withResponse()
+	header, trailer := c.server.replayed, metadata.MD(nil)
+
+	if len(replay.header)+len(replay.trailer) == 0 {
+		trailer = c.ownTrailer(&replay)
+	} else {
+		header, trailer = replay.withResponse()
+	}
+
 	c.setHeader(header)
 	c.setTrailer(trailer)
 
 	return resp, nil
+}
+
+// ownTrailer is the trailer of a replay whose outcome has no metadata. It is smaller than every limit, and it copies what all calls share.
+func (c *serverCall) ownTrailer(replay *replayed) metadata.MD {
+	trailer := make(metadata.MD, ownFields)
+	maps.Copy(trailer, c.server.trailers[onlyonce.StatusReplayed])
+	maps.Copy(trailer, c.server.replayed)
+	trailer[ExecutedAtTrailer] = []string{replay.executedAt}
+	maps.Copy(trailer, replay.retention)
+
+	return trailer
 }
 
 // replayError answers the call with a recorded error, if possible without a header: a header would commit the call and switch the client's
@@ -355,7 +374,7 @@ func (c *serverCall) replayError(recorded *payload, replay *replayed) (any, erro
 
 	trailer, split := replay.withError()
 	if split {
-		c.setHeader(pair(ReplayedHeader, "true"))
+		c.setHeader(c.server.replayed)
 	}
 
 	c.setTrailer(trailer)
