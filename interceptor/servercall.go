@@ -337,14 +337,14 @@ func (c *serverCall) replay(reply *onlyonce.Reply) (any, error) {
 		return nil, c.refuseUnseen(unreadable(err))
 	}
 
-	header, trailer := c.server.replayed, metadata.MD(nil)
-
 	if len(replay.header)+len(replay.trailer) == 0 {
-		trailer = c.ownTrailer(&replay)
-	} else {
-		header, trailer = replay.withResponse()
+		c.setHeader(c.server.replayed)
+		c.setTrailer(c.ownTrailer(&replay))
+
+		return resp, nil
 	}
 
+	header, trailer := replay.withResponse()
 	c.setHeader(header)
 	c.setTrailer(trailer)
 
