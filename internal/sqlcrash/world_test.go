@@ -20,7 +20,7 @@ import (
 
 const (
 	// patience is how long anything may take. What takes longer does not happen.
-	patience = 30 * time.Second
+	patience = 2 * time.Minute
 	// shortLease is the lease of servers that are killed or stopped: long enough for a busy machine to come that far.
 	shortLease = time.Second
 	// shortestLease is that of servers under load, of which some may lose it.

@@ -8,6 +8,7 @@ require (
 	github.com/onlyonce-go/onlyonce/internal/sqltest v0.0.0-00010101000000-000000000000
 	github.com/onlyonce-go/onlyonce/store/sqlstore/pgxpipeline v0.0.0-00010101000000-000000000000
 	go.uber.org/goleak v1.3.0
+	modernc.org/sqlite v1.60.1
 )
 
 require (
@@ -27,7 +28,6 @@ require (
 	modernc.org/libc v1.77.1 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
-	modernc.org/sqlite v1.60.1 // indirect
 )
 
 replace (
