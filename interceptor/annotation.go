@@ -1,6 +1,7 @@
 package interceptor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -146,3 +147,6 @@ func (a *annotations) problems() error {
 func fullMethodName(descriptor protoreflect.MethodDescriptor) string {
 	return fmt.Sprintf("/%s/%s", descriptor.Parent().FullName(), descriptor.Name())
 }
+
+// origin names the place where clients read the policy of a method.
+func (a *annotations) origin() string { return cmp.Or(a.source, "the .proto") }

@@ -8,6 +8,9 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
+// chain lists the methods that handlers of a server call under derived keys.
+type chain []chained
+
 // chained is a method that handlers of a server call under derived keys.
 type chained struct {
 	name      string
@@ -32,11 +35,11 @@ func WithDownstream(retention time.Duration, fullMethods ...string) ServerOption
 	}
 }
 
-// validateDownstream reports a use of WithDownstream that cannot hold.
-func (c *serverConfig) validateDownstream() error {
+// validate reports a use of WithDownstream that cannot hold.
+func (c chain) validate() error {
 	var errs []error
 
-	for _, d := range c.downstream {
+	for _, d := range c {
 		if d.retention < 0 {
 			errs = append(errs, errors.New("interceptor: WithDownstream needs methods and the time for which their servers keep outcomes: "+
 				"name a method, and give a retention of at most 100 years, or zero for that of its .proto"))
@@ -63,15 +66,15 @@ func (d chained) kept() time.Duration {
 	return onlyonce.DefaultRetention
 }
 
-// outlives reports the methods downstream whose records may be gone when a run of this method is repeated.
-func (c *serverConfig) outlives(name string, p *onlyonce.Policy) error {
+// outlivedBy reports the methods whose records may be gone when a run of this method is repeated.
+func (c chain) outlivedBy(name string, p *onlyonce.Policy) error {
 	if !p.Guarantee.TakeoverAllowed() {
 		return nil
 	}
 
 	var errs []error
 
-	for _, d := range c.downstream {
+	for _, d := range c {
 		if kept := d.kept(); d.retention >= 0 && p.Retention > kept {
 			errs = append(errs, fmt.Errorf("interceptor: %s may run again until its retention of %v is over, and %s, which it calls under "+
 				"derived keys, keeps outcomes for %v, so that its effect may then happen twice: lower the retention of the one, or raise that "+

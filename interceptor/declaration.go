@@ -1,7 +1,6 @@
 package interceptor
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -182,6 +181,3 @@ func (d *declarations) own(fullMethod string) Policy {
 func (d *declarations) ofService(name string) Policy {
 	return d.by[name].policy.over(serviceAnnotation(name))
 }
-
-// origin names the place where clients read the policy of a method.
-func (a *annotations) origin() string { return cmp.Or(a.source, "the .proto") }

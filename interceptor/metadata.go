@@ -28,17 +28,12 @@ const (
 )
 
 // deniedMetadata lists what a handler sets for one call alone: it is neither stored nor replayed. Names that the contract
-// or gRPC itself uses are never stored either; see storable.
+// or gRPC itself uses are never stored either; see metadataRules.storable.
 func deniedMetadata() []string {
 	return []string{
 		AttemptHeader, "authorization", "date", "proxy-authenticate", "retry-after", "server-timing", "set-cookie",
 		"traceparent", "tracestate", "www-authenticate",
 	}
-}
-
-// storable reports whether metadata of a handler may be replayed.
-func (c *serverConfig) storable(name string) bool {
-	return sendable(name) && !reserved(name) && !c.denied[name] && (c.recorded == nil || c.recorded[name])
 }
 
 // sendable reports whether gRPC can send metadata of this name at all.

@@ -15,6 +15,24 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
+// metadataRules say which metadata of handlers is recorded, and which metadata of callers is a part of the request.
+type metadataRules struct {
+	denied     map[string]bool // never recorded
+	unrecorded []string        // the names in denied that come from options
+	recorded   map[string]bool // the only metadata that is recorded; nil: all metadata that is not denied
+	request    []string        // sorted
+	noRequest  bool            // WithRequestMetadata was given without names
+}
+
+func newMetadataRules() metadataRules {
+	r := metadataRules{denied: make(map[string]bool)}
+	for _, name := range deniedMetadata() {
+		r.denied[name] = true
+	}
+
+	return r
+}
+
 // WithUnrecordedMetadata names header and trailer metadata of handlers that belongs to a single call and must not be replayed, such as a
 // request id. These are never recorded: credentials, cookies, dates and trace contexts under their usual names, and names that the
 // contract or gRPC itself uses. A name that is invalid for metadata is an error.
@@ -22,8 +40,8 @@ func WithUnrecordedMetadata(names ...string) ServerOption {
 	return func(c *serverConfig) {
 		for _, name := range names {
 			name = strings.ToLower(name)
-			c.denied[name] = true
-			c.unrecorded = append(c.unrecorded, name)
+			c.metadata.denied[name] = true
+			c.metadata.unrecorded = append(c.metadata.unrecorded, name)
 		}
 	}
 }
@@ -33,12 +51,12 @@ func WithUnrecordedMetadata(names ...string) ServerOption {
 // recorded is an error, and so is a name that WithUnrecordedMetadata also has.
 func WithRecordedMetadata(names ...string) ServerOption {
 	return func(c *serverConfig) {
-		if c.recorded == nil {
-			c.recorded = make(map[string]bool)
+		if c.metadata.recorded == nil {
+			c.metadata.recorded = make(map[string]bool)
 		}
 
 		for _, name := range names {
-			c.recorded[strings.ToLower(name)] = true
+			c.metadata.recorded[strings.ToLower(name)] = true
 		}
 	}
 }
@@ -53,41 +71,43 @@ func WithRecordedMetadata(names ...string) ServerOption {
 //     rejected if their keys were used before the option was added.
 func WithRequestMetadata(names ...string) ServerOption {
 	return func(c *serverConfig) {
+		r := &c.metadata
+
 		for _, name := range names {
-			c.requestMetadata = append(c.requestMetadata, strings.ToLower(name))
+			r.request = append(r.request, strings.ToLower(name))
 		}
 
-		slices.Sort(c.requestMetadata)
-		c.requestMetadata = slices.Compact(c.requestMetadata)
-		c.noRequestMetadata = c.noRequestMetadata || len(names) == 0
+		slices.Sort(r.request)
+		r.request = slices.Compact(r.request)
+		r.noRequest = r.noRequest || len(names) == 0
 	}
 }
 
-// validateMetadata reports invalid names of metadata.
-func (c *serverConfig) validateMetadata() error {
+// validate reports invalid names.
+func (r *metadataRules) validate() error {
 	var errs []error
 
-	for _, name := range c.unrecorded {
+	for _, name := range r.unrecorded {
 		if !sendable(name) {
 			errs = append(errs, errUnsendable("WithUnrecordedMetadata", name))
 		}
 	}
 
-	for _, name := range slices.Sorted(maps.Keys(c.recorded)) {
+	for _, name := range slices.Sorted(maps.Keys(r.recorded)) {
 		switch {
 		case !sendable(name):
 			errs = append(errs, errUnsendable("WithRecordedMetadata", name))
-		case reserved(name) || c.denied[name]:
+		case reserved(name) || r.denied[name]:
 			errs = append(errs, fmt.Errorf("interceptor: WithRecordedMetadata names %s, which is never recorded: it belongs to a single call, "+
 				"or WithUnrecordedMetadata also names it: remove it", name))
 		}
 	}
 
-	if c.noRequestMetadata {
+	if r.noRequest {
 		errs = append(errs, errors.New("interceptor: WithRequestMetadata has no names: name metadata, or remove the option"))
 	}
 
-	for _, name := range c.requestMetadata {
+	for _, name := range r.request {
 		switch {
 		case !sendable(name):
 			errs = append(errs, errUnsendable("WithRequestMetadata", name))
@@ -105,11 +125,16 @@ func errUnsendable(option, name string) error {
 		option, name)
 }
 
-// withMetadata adds the metadata that is a part of the request to the fingerprint of its message. See docs/fingerprint.md.
-func (c *serverConfig) withMetadata(ctx context.Context, message store.Fingerprint) store.Fingerprint {
+// storable reports whether metadata of a handler may be replayed.
+func (r *metadataRules) storable(name string) bool {
+	return sendable(name) && !reserved(name) && !r.denied[name] && (r.recorded == nil || r.recorded[name])
+}
+
+// addTo adds the metadata that is a part of the request to the fingerprint of its message. See docs/fingerprint.md.
+func (r *metadataRules) addTo(ctx context.Context, message store.Fingerprint) store.Fingerprint {
 	var form []byte
 
-	for _, name := range c.requestMetadata {
+	for _, name := range r.request {
 		values := metadata.ValueFromIncomingContext(ctx, name)
 		if len(values) == 0 {
 			continue

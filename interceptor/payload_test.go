@@ -148,10 +148,8 @@ func entries(md metadata.MD) []*onlyoncev1.Metadata {
 }
 
 func TestMetadataThatIsNotKeptIsNotWritten(t *testing.T) {
-	c := &serverConfig{denied: map[string]bool{"x-mine": true}}
-	for _, name := range deniedMetadata() {
-		c.denied[name] = true
-	}
+	rules := newMetadataRules()
+	rules.denied["x-mine"] = true
 
 	all := metadata.Pairs(
 		"x-kept", "1", "x-mine", "1", "set-cookie", "1", "grpc-status", "1", "grpc-retry-pushback-ms", "1", "idempotency-status", "1",
@@ -159,7 +157,7 @@ func TestMetadataThatIsNotKeptIsNotWritten(t *testing.T) {
 	)
 	all["X-Upper"] = []string{"1"}
 
-	data, err := encodePayload(nil, &pb.Empty{}, all, all, c.storable)
+	data, err := encodePayload(nil, &pb.Empty{}, all, all, rules.storable)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,14 +25,9 @@ type serverConfig struct {
 	services    map[string]Policy
 	methods     map[string]Policy
 	replayCheck func(ctx context.Context, req any) error
-	downstream  []chained
+	downstream  chain
 	declared    declarations
-
-	denied            map[string]bool // metadata that is never recorded
-	unrecorded        []string        // the names in denied that come from options
-	recorded          map[string]bool // the only metadata that is recorded; nil: all metadata that is not denied
-	requestMetadata   []string        // sorted
-	noRequestMetadata bool            // WithRequestMetadata was given without names
+	metadata    metadataRules
 }
 
 // WithPolicy sets the policy of all methods, for each field that WithServicePolicy and WithMethodPolicy leave unset. It overrides the
@@ -160,10 +155,7 @@ func newServerConfig(engine *onlyonce.Engine, opts []ServerOption) *serverConfig
 		engine:   engine,
 		services: make(map[string]Policy),
 		methods:  make(map[string]Policy),
-		denied:   make(map[string]bool),
-	}
-	for _, name := range deniedMetadata() {
-		config.denied[name] = true
+		metadata: newMetadataRules(),
 	}
 
 	for _, opt := range opts {
@@ -189,7 +181,7 @@ func (c *serverConfig) validateOptions() error {
 		return errors.New("interceptor: NewServer has no engine: make one with onlyonce.New")
 	}
 
-	errs := []error{c.policy.validate(c.engine, "policy of the server"), c.validateDownstream(), c.validateDeclared(), c.validateMetadata()}
+	errs := []error{c.policy.validate(c.engine, "policy of the server"), c.downstream.validate(), c.validateDeclared(), c.metadata.validate()}
 
 	for _, service := range slices.Sorted(maps.Keys(c.services)) {
 		if service == "" || strings.Contains(service, "/") {

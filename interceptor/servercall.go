@@ -140,7 +140,7 @@ func (c *serverCall) takeRequest() error {
 	}
 
 	c.msg = msg
-	c.call.Fingerprint = c.server.withMetadata(c.caller, c.call.Fingerprint)
+	c.call.Fingerprint = c.server.metadata.addTo(c.caller, c.call.Fingerprint)
 
 	return nil
 }
@@ -274,7 +274,7 @@ func (c *serverCall) outcome(class onlyonce.Class, code string, st *spb.Status, 
 	var body []byte
 
 	if err := withoutPanic(func() (err error) {
-		body, err = encodePayload(st, resp, c.recorder.header, c.recorder.trailer, c.server.storable)
+		body, err = encodePayload(st, resp, c.recorder.header, c.recorder.trailer, c.server.metadata.storable)
 
 		return err
 	}); err != nil {
@@ -291,7 +291,7 @@ func (c *serverCall) recorded(reply *onlyonce.Reply) (any, error) {
 		return nil, c.refuseUnseen(unreadable(err))
 	}
 
-	c.recorder.replaceStorable(&recorded, c.server.storable)
+	c.recorder.replaceStorable(&recorded, c.server.metadata.storable)
 
 	if len(recorded.status) > 0 {
 		st, err := recorded.replayedStatus()

@@ -1,7 +1,6 @@
 package interceptor
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -97,7 +96,7 @@ func (c *serverConfig) judgeMethod(service string, info grpc.MethodInfo) error {
 	errs = append(errs, m.judgeTimes(&declared)...)
 	errs = append(errs, m.judgeErrorTimes(&declared, c.chosen(name).ErrorRetention)...)
 
-	return errors.Join(append(errs, c.outlives(name, &m.policy))...)
+	return errors.Join(append(errs, c.downstream.outlivedBy(name, &m.policy))...)
 }
 
 // judgeTimes reports retentions and key lives that are shorter than clients rely on.
@@ -154,11 +153,6 @@ func (m *method) judgeErrorTimes(declared *annotations, chosen time.Duration) []
 func errTooShort(method, what string, kept, least time.Duration) error {
 	return fmt.Errorf("interceptor: %s keeps %s for %v, and a client that retries as it does by default may take %v: "+
 		"raise the retention to at least that, or lower MaxRun and MaxWait", method, what, kept, least)
-}
-
-// promisedKeyLife is the key life that clients read in the .proto, or zero where it says nothing.
-func (a *annotations) promisedKeyLife() time.Duration {
-	return cmp.Or(a.policy.KeyLife, min(a.policy.Retention, onlyonce.DefaultKeyLife))
 }
 
 func hasSingleTransaction(p *onlyonce.Policy) bool {

@@ -67,6 +67,11 @@ func (a *annotations) ownPromise() Policy {
 	return promised
 }
 
+// promisedKeyLife is the key life that clients read in the .proto, or zero where it says nothing.
+func (a *annotations) promisedKeyLife() time.Duration {
+	return cmp.Or(a.policy.KeyLife, min(a.policy.Retention, onlyonce.DefaultKeyLife))
+}
+
 // promisedErrorRetention is for how long a .proto promises to keep errors, or zero where it says nothing.
 func promisedErrorRetention(promised *Policy) time.Duration {
 	return cmp.Or(promised.ErrorRetention, promised.Retention)
