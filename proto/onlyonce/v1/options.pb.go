@@ -425,6 +425,9 @@ type Policy struct {
 	KeyLife *durationpb.Duration `protobuf:"bytes,14,opt,name=key_life,json=keyLife" json:"key_life,omitempty"`
 	// How long a definite error is kept after completion: at most the retention,
 	// which is the default. After that time the key is free, and its next call runs.
+	// The whole retention holds for an error that the handler has marked as final,
+	// for one that keeps the writes of its transaction, and for one that follows a
+	// run whose outcome was unknown: their effect may have happened.
 	ErrorRetention *durationpb.Duration `protobuf:"bytes,15,opt,name=error_retention,json=errorRetention" json:"error_retention,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
