@@ -18,9 +18,9 @@ const (
 	// unit is the lease of runs that a check lets end. It is generous, because machines are slow at times.
 	unit = 200 * time.Millisecond
 	// patience is how long anything may take. What takes longer does not happen.
-	patience = 20 * time.Second
+	patience = 2 * time.Minute
 	// generous is the timeout of operations that no test wants to fail.
-	generous = 10 * time.Second
+	generous = time.Minute
 )
 
 // open opens a store that is closed with the test.
