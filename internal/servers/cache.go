@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// cached returns a folder of the cache. fill makes what is in it: once, however many processes want it at the same time.
-func cached(name string, fill func(dir string) error) (folder string, err error) {
+// Cached returns a folder of the cache. fill makes its content: once, however many processes want it at the same time.
+func Cached(name string, fill func(dir string) error) (folder string, err error) {
 	base, err := cache()
 	if err != nil {
 		return "", err

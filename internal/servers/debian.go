@@ -27,7 +27,7 @@ const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 // program returns a program of the package.
 func (p packages) program(path string) (Program, error) {
-	root, err := cached(p.name, p.unpack)
+	root, err := Cached(p.name, p.unpack)
 	if err != nil {
 		return Program{}, err
 	}

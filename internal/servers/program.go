@@ -28,7 +28,7 @@ func (p Program) Command(args ...string) *exec.Cmd {
 	}
 
 	return exec.Command(p.loader, append([]string{
-		"--argv0", filepath.Base(p.path), "--library-path", p.libraries, p.path,
+		"--argv0", p.path, "--library-path", p.libraries, p.path,
 	}, args...)...)
 }
 

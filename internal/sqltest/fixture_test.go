@@ -5,26 +5,42 @@ package sqltest
 import (
 	"database/sql"
 	"testing"
+
+	"github.com/onlyonce-go/onlyonce/internal/servers"
 )
 
-// kinds are the servers that there are.
-var kinds = []struct {
+// serverKind is a kind of server.
+type serverKind struct {
 	name   string
 	server func(tb testing.TB, options ...Option) *Server
 	shared func(tb testing.TB) *Database
 	// modes are the ways in which the driver sends statements.
 	modes map[string]string
-}{
+}
+
+// kinds are the servers that are tested.
+var kinds = []serverKind{
 	{"PostgreSQL", Postgres, PostgresDatabase, map[string]string{
 		"prepared":  "default_query_exec_mode=cache_statement",
 		"described": "default_query_exec_mode=describe_exec",
 		"extended":  "default_query_exec_mode=exec",
 		"simple":    "default_query_exec_mode=simple_protocol",
 	}},
-	{"MariaDB", MariaDB, MariaDBDatabase, map[string]string{
+	mysqlOrMariaDB(),
+}
+
+// mysqlOrMariaDB is MySQL where the environment names it.
+func mysqlOrMariaDB() serverKind {
+	modes := map[string]string{
 		"prepared": "interpolateParams=false",
 		"simple":   "interpolateParams=true",
-	}},
+	}
+
+	if servers.Chosen(servers.MySQL9) {
+		return serverKind{"MySQL", MySQL, MySQLDatabase, modes}
+	}
+
+	return serverKind{"MariaDB", MariaDB, MariaDBDatabase, modes}
 }
 
 // placeholder returns the one argument of a statement.
