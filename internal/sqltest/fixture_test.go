@@ -18,29 +18,28 @@ type serverKind struct {
 	modes map[string]string
 }
 
-// kinds are the servers that are tested.
-var kinds = []serverKind{
+// kinds are the servers that are tested. MySQL is one where the environment names it.
+var kinds = append([]serverKind{
 	{"PostgreSQL", Postgres, PostgresDatabase, map[string]string{
 		"prepared":  "default_query_exec_mode=cache_statement",
 		"described": "default_query_exec_mode=describe_exec",
 		"extended":  "default_query_exec_mode=exec",
 		"simple":    "default_query_exec_mode=simple_protocol",
 	}},
-	mysqlOrMariaDB(),
+	{"MariaDB", MariaDB, MariaDBDatabase, modesOfMySQL},
+}, newest()...)
+
+var modesOfMySQL = map[string]string{
+	"prepared": "interpolateParams=false",
+	"simple":   "interpolateParams=true",
 }
 
-// mysqlOrMariaDB is MySQL where the environment names it.
-func mysqlOrMariaDB() serverKind {
-	modes := map[string]string{
-		"prepared": "interpolateParams=false",
-		"simple":   "interpolateParams=true",
+func newest() []serverKind {
+	if !servers.Chosen(servers.MySQL9) {
+		return nil
 	}
 
-	if servers.Chosen(servers.MySQL9) {
-		return serverKind{"MySQL", MySQL, MySQLDatabase, modes}
-	}
-
-	return serverKind{"MariaDB", MariaDB, MariaDBDatabase, modes}
+	return []serverKind{{"MySQL", MySQL, MySQLDatabase, modesOfMySQL}}
 }
 
 // placeholder returns the one argument of a statement.

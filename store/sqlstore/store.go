@@ -36,8 +36,8 @@ type Store struct {
 	// save makes the savepoint at which a handler's writes begin, undo goes back to it, and keep forgets it. Its name is one that no
 	// handler can have chosen, and that is always the same, so that the statements are prepared once.
 	save, undo, keep string
-	// maria is what is known of MySQL: whether it is MariaDB.
-	maria *atomic.Pointer[bool]
+	// server is what is known of a server of the dialect MySQL, once it was asked.
+	server *atomic.Pointer[mysqlServer]
 }
 
 var (
@@ -59,7 +59,7 @@ func New(db *sql.DB, d Dialect, opts ...Option) (*Store, error) {
 		return nil, err
 	}
 
-	s := &Store{config: cfg, db: db, dialect: d, sql: loadStatements(d, cfg.table), maria: new(atomic.Pointer[bool])}
+	s := &Store{config: cfg, db: db, dialect: d, sql: loadStatements(d, cfg.table), server: new(atomic.Pointer[mysqlServer])}
 
 	savepoint := "onlyonce_" + rand.Text()
 	s.save, s.undo, s.keep = "SAVEPOINT "+savepoint, "ROLLBACK TO SAVEPOINT "+savepoint, "RELEASE SAVEPOINT "+savepoint
