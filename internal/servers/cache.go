@@ -11,12 +11,16 @@ import (
 )
 
 // Cached returns a folder of the cache. fill makes its content: once, however many processes want it at the same time.
-func Cached(name string, fill func(dir string) error) (folder string, err error) {
+func Cached(name string, fill func(dir string) error) (string, error) {
 	base, err := cache()
 	if err != nil {
 		return "", err
 	}
 
+	return cachedIn(base, name, fill)
+}
+
+func cachedIn(base, name string, fill func(dir string) error) (folder string, err error) {
 	folder = filepath.Join(base, name)
 	if exists(folder) {
 		return folder, nil

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
@@ -121,7 +120,7 @@ func (a apt) run(args ...string) error {
 
 // mirror returns where this system gets its own packages from.
 func mirror() (string, error) {
-	cmd := exec.Command("apt-get", "indextargets", "--format", "$(REPO_URI) $(SUITE) $(RELEASE)", "Identifier: Packages")
+	cmd := exec.Command("apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Identifier: Packages")
 
 	targets, err := cmd.Output()
 	if err != nil {
@@ -133,9 +132,14 @@ func mirror() (string, error) {
 		return "", err
 	}
 
-	for line := range strings.Lines(string(targets)) {
-		if fields := strings.Fields(line); len(fields) > 1 && slices.Contains(fields[1:], codename) {
-			return fields[0], nil
+	return mirrorIn(string(targets), codename)
+}
+
+// mirrorIn finds the mirror of a release among lines of mirrors and releases.
+func mirrorIn(targets, codename string) (string, error) {
+	for line := range strings.Lines(targets) {
+		if mirror, release, _ := strings.Cut(strings.TrimSpace(line), " "); release == codename {
+			return mirror, nil
 		}
 	}
 
@@ -149,22 +153,22 @@ func codename() (string, error) {
 		return "", err
 	}
 
-	var id, codename string
+	return codenameIn(string(text))
+}
 
-	for line := range strings.Lines(string(text)) {
-		switch name, value, _ := strings.Cut(strings.TrimSpace(line), "="); name {
-		case "ID":
-			id = strings.Trim(value, `"`)
-		case "VERSION_CODENAME":
-			codename = strings.Trim(value, `"`)
-		}
+func codenameIn(release string) (string, error) {
+	fields := make(map[string]string)
+
+	for line := range strings.Lines(release) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		fields[name] = strings.Trim(value, `"`)
 	}
 
-	if id != "debian" || codename == "" {
-		return "", fmt.Errorf("only Debian has packages that can be unpacked here, and this is %q", id)
+	if codename := fields["VERSION_CODENAME"]; fields["ID"] == "debian" && codename != "" {
+		return codename, nil
 	}
 
-	return codename, nil
+	return "", fmt.Errorf("servers can be unpacked on Debian only, and this is %q", fields["ID"])
 }
 
 // run runs a command to its end. Its output is in the error if it fails.

@@ -21,6 +21,13 @@ func Installed(path string) Program { return Program{path: path} }
 // Path returns the file of the program. Use Command to run it.
 func (p Program) Path() string { return p.path }
 
+// Beside returns another program in the same folder.
+func (p Program) Beside(name string) Program {
+	p.path = filepath.Join(filepath.Dir(p.path), name)
+
+	return p
+}
+
 // Command returns a command that runs the program, as [exec.Command] does.
 func (p Program) Command(args ...string) *exec.Cmd {
 	if p.loader == "" {

@@ -24,7 +24,7 @@ type mysql struct{ mariadb }
 
 // program is mysqld. Its own files are where the program is, and all others in a folder.
 func (mysql) program(dir string, args ...string) (*exec.Cmd, error) {
-	program, err := servers.Find(servers.MySQL9, "mysqld")
+	program, err := servers.Find(servers.MySQL9)
 	if err != nil {
 		return nil, err
 	}

@@ -49,12 +49,12 @@ func (p postgres) program(s *Server, name string, args ...string) (*exec.Cmd, er
 		return p.companion(s.dir, "postgresql", name, args...)
 	}
 
-	program, err := servers.Find(servers.PostgreSQL18, name)
+	server, err := servers.Find(servers.PostgreSQL18)
 	if err != nil {
 		return nil, err
 	}
 
-	return p.unprivileged(program.Command(args...), s.dir)
+	return p.unprivileged(server.Beside(name).Command(args...), s.dir)
 }
 
 // companion is program for what comes in a package of its own, and works in a folder.
