@@ -156,11 +156,11 @@ func (s *Server) boot() error {
 }
 
 // bootAll starts servers at the same time.
-func bootAll(servers []*Server) error {
-	failed := make([]error, len(servers))
+func bootAll(all []*Server) error {
+	failed := make([]error, len(all))
 
 	var booting sync.WaitGroup
-	for i, s := range servers {
+	for i, s := range all {
 		booting.Go(func() { failed[i] = s.boot() })
 	}
 

@@ -85,7 +85,7 @@ func lock(path string) (unlock func(), err error) {
 		return nil, errors.Join(fmt.Errorf("locking %s: %w", path, err), file.Close())
 	}
 
-	return func() { file.Close() }, nil
+	return func() { _ = file.Close() }, nil
 }
 
 func exists(path string) bool {

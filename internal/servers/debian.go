@@ -56,7 +56,7 @@ func (p packages) unpack(dir string) (err error) {
 		return err
 	}
 
-	files, err := filepath.Glob(filepath.Join(apt.dir, "cache/archives/*.deb"))
+	files, err := filepath.Glob(apt.path("cache/archives/*.deb"))
 	if err != nil {
 		return err
 	}
@@ -95,10 +95,10 @@ func newApt(mirror string, suites []string) (apt, error) {
 	)
 }
 
-func (a apt) path(name string) string { return filepath.Join(a.dir, name) }
+func (a apt) path(name string) string { return a.dir + "/" + name }
 
 func (a apt) run(args ...string) error {
-	options := []string{
+	all := append([]string{
 		"--quiet", "--quiet",
 		"-o", "Dir::Etc::sourcelist=" + a.path("sources.list"),
 		"-o", "Dir::Etc::sourceparts=/nonexistent",
@@ -112,10 +112,9 @@ func (a apt) run(args ...string) error {
 		"-o", "Acquire::Languages=none",
 		"-o", "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
 		"-o", "APT::Sandbox::User=", // it could not write into the folder
-		"-o", "APT::Install-Suggests=false",
-	}
+	}, args...)
 
-	return run(exec.Command("apt-get", append(options, args...)...))
+	return run(exec.Command("apt-get", all...))
 }
 
 // mirror returns where this system gets its own packages from.

@@ -55,7 +55,7 @@ func in(root, path string) (Program, error) {
 
 		if len(loaders) == 1 {
 			triplet := filepath.Base(filepath.Dir(loaders[0]))
-			libraries := filepath.Join(root, "usr/lib", triplet) + ":" + filepath.Join(root, "lib", triplet)
+			libraries := root + "/usr/lib/" + triplet + ":" + root + "/lib/" + triplet
 
 			return Program{path: program, loader: loaders[0], libraries: libraries}, nil
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -45,7 +44,7 @@ func Find(release string) (Program, error) {
 	case PostgreSQL18:
 		dir, err := npmPackage(release, "@embedded-postgres")
 
-		return Installed(filepath.Join(dir, "native/bin/postgres")), err
+		return Installed(dir + "/native/bin/postgres"), err
 	}
 
 	return Program{}, fmt.Errorf("no release %q: %s can have %s", release, Variable,

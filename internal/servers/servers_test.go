@@ -112,10 +112,10 @@ func TestAProgramRunsWithTheLoaderThatCameWithIt(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	lib, path := filepath.Join(root, "usr/lib/x86_64-linux-gnu"), filepath.Join(root, "usr/bin/server")
+	lib, path := root+"/usr/lib/x86_64-linux-gnu", root+"/usr/bin/server"
 	want := []string{
-		filepath.Join(lib, "ld-linux-x86-64.so.2"), "--argv0", path,
-		"--library-path", lib + ":" + filepath.Join(root, "lib/x86_64-linux-gnu"), path, "--port", "1",
+		lib + "/ld-linux-x86-64.so.2", "--argv0", path, "--library-path", lib + ":" + root + "/lib/x86_64-linux-gnu",
+		path, "--port", "1",
 	}
 
 	if got := program.Command("--port", "1").Args; !slices.Equal(got, want) {

@@ -39,12 +39,12 @@ func TestAllSuitesExist(t *testing.T) {
 
 	for _, tested := range servers.Matrix() {
 		for _, suite := range tested.Suites {
-			files, err := filepath.Glob(filepath.Join("../..", suite.Dir, suite.Package, "*_test.go"))
+			files, err := filepath.Glob(filepath.Join("..", "..", suite.Dir, suite.Package, "*_test.go"))
 			if err != nil || len(files) == 0 {
 				t.Errorf("%s: the package %s has no tests, %v", tested.Server, suite, err)
 			}
 
-			if _, err := os.Stat(filepath.Join("../..", suite.Dir, "go.mod")); err != nil {
+			if _, err := os.Stat(filepath.Join("..", "..", suite.Dir, "go.mod")); err != nil {
 				t.Errorf("%s is not in a module: %v", suite, err)
 			}
 		}

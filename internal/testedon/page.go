@@ -12,8 +12,8 @@ import (
 const head = `# Servers that the stores are tested on
 
 The tests below start real servers of these versions. A test fails when a server has another version than this page says.
-` + "`make test`" + ` runs on each change. ` + "`make test-servers`" + `, a part of ` + "`make soak`" + `, runs before releases; it downloads its
-servers and installs nothing. This page is written by ` + "`go run ./internal/testedon`" + ` from
+` + "`make test`" + ` runs on each change. ` + "`make test-servers`" + `, a part of ` + "`make soak`" + `, runs before
+releases; it downloads its servers and installs nothing. This page is written by ` + "`go run ./internal/testedon`" + ` from
 [the matrix](../internal/servers/matrix.go).
 
 | server | version | comes from | tested by | tests |
