@@ -35,11 +35,11 @@ func (mysql) program(dir string, args ...string) (*exec.Cmd, error) {
 	}
 
 	usr := filepath.Dir(filepath.Dir(program.Path()))
-	share := filepath.Join(usr, "share/mysql")
+	share := usr + "/share/mysql"
 	args = append([]string{
 		"--no-defaults", // those of the system
-		"--basedir=" + usr, "--lc-messages-dir=" + share, "--character-sets-dir=" + filepath.Join(share, "charsets"),
-		"--plugin-dir=" + filepath.Join(usr, "lib/mysql/plugin"), "--secure-file-priv=NULL", "--tmpdir=" + temporary,
+		"--basedir=" + usr, "--lc-messages-dir=" + share, "--character-sets-dir=" + share + "/charsets",
+		"--plugin-dir=" + usr + "/lib/mysql/plugin", "--secure-file-priv=NULL", "--tmpdir=" + temporary,
 		"--datadir=" + filepath.Join(dir, "data"), "--innodb-redo-log-capacity=8M", "--innodb-buffer-pool-size=16M",
 		"--skip-log-bin",
 	}, args...)
