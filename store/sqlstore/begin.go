@@ -317,7 +317,8 @@ func (s *Store) claimMySQL(
 func (s *Store) lockMySQL(ctx context.Context, tx *sql.Tx, op *store.Claim, bound string, old *row) (bool, error) {
 	if op.Fence == 0 {
 		// The insert locks the record, whether it is this one or another, so that two claims cannot lock each other out.
-		if _, err := tx.ExecContext(ctx, bound+s.sql.claimWithin, freshArgs(op)...); err != nil {
+		args := s.arriving(freshArgs(op), op.Key[:], op.Token[:], op.Fingerprint.Sum[:])
+		if _, err := tx.ExecContext(ctx, bound+s.sql.claimWithin, args...); err != nil {
 			return false, err
 		}
 	}

@@ -107,7 +107,7 @@ func (m *migration) run(ctx context.Context, db *sql.DB) error {
 
 	// SQLite must not find out in the middle that somebody else writes. In MySQL a transaction ends with the first change of
 	// the schema, so that every step of a migration has to bear being executed twice.
-	begin := "BEGIN"
+	begin := "START TRANSACTION" // what BEGIN alone begins in MariaDB's mode ORACLE is a block
 	if m.dialect == SQLite {
 		begin = "BEGIN IMMEDIATE"
 	}
