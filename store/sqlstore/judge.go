@@ -65,7 +65,6 @@ func (j *judge) mysql() {
 	j.refuse("autocommit", "OFF", "nothing that the store writes would be committed: set autocommit to 1")
 	j.refuse("super_read_only", "ON", readOnly)
 	j.refuse("innodb_read_only", "ON", readOnly)
-	j.warn("read_only", "ON", "users without special rights cannot write: connect to the primary")
 
 	for _, name := range []string{"transaction_isolation", "tx_isolation"} {
 		j.refuse(name, "READ-UNCOMMITTED", "records would be read that are never committed: set READ COMMITTED or more")
