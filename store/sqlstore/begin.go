@@ -51,7 +51,7 @@ func (s *Store) Begin(ctx context.Context, op store.Claim, wait time.Duration) (
 			return store.Result{}, nil, fmt.Errorf("sqlstore: begin: %w: %w", store.ErrBusy, err)
 		case full(err):
 			return store.Result{}, nil, fmt.Errorf("sqlstore: begin: %w: %w", store.ErrFull, err)
-		case lost < resends && s.dialect.readOnly(err):
+		case lost < resends && s.refresh(ctx, err):
 			lost++
 		case s.undone(err), errors.Is(err, driver.ErrBadConn): // nothing was sent on a connection that had gone
 		case reported(err) && !goingDown(err) || lost == resends:
@@ -90,8 +90,6 @@ func (s *Store) lasting(ctx context.Context) (context.Context, context.CancelFun
 func (s *Store) beginOnce(
 	ctx, caller context.Context, op *store.Claim, until time.Time,
 ) (res store.Result, tx *transaction, err error) {
-	defer func() { s.refresh(ctx, err) }()
-
 	// A look without a transaction, where claims are not so cheap.
 	if s.dialect != PostgreSQL {
 		res, err = s.lookFirst(ctx, &op.Key, until)
