@@ -51,6 +51,8 @@ func (s *Store) Begin(ctx context.Context, op store.Claim, wait time.Duration) (
 			return store.Result{}, nil, fmt.Errorf("sqlstore: begin: %w: %w", store.ErrBusy, err)
 		case full(err):
 			return store.Result{}, nil, fmt.Errorf("sqlstore: begin: %w: %w", store.ErrFull, err)
+		case lost < resends && s.refresh(ctx, err):
+			lost++
 		case s.undone(err), errors.Is(err, driver.ErrBadConn): // nothing was sent on a connection that had gone
 		case reported(err) && !goingDown(err) || lost == resends:
 			return store.Result{}, nil, fmt.Errorf("sqlstore: begin: %w", err)
@@ -317,7 +319,8 @@ func (s *Store) claimMySQL(
 func (s *Store) lockMySQL(ctx context.Context, tx *sql.Tx, op *store.Claim, bound string, old *row) (bool, error) {
 	if op.Fence == 0 {
 		// The insert locks the record, whether it is this one or another, so that two claims cannot lock each other out.
-		if _, err := tx.ExecContext(ctx, bound+s.sql.claimWithin, freshArgs(op)...); err != nil {
+		args := s.arriving(freshArgs(op), op.Key[:], op.Token[:], op.Fingerprint.Sum[:])
+		if _, err := tx.ExecContext(ctx, bound+s.sql.claimWithin, args...); err != nil {
 			return false, err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -27,7 +28,9 @@ type Store struct {
 
 	db      *sql.DB
 	dialect Dialect
-	sql     *statements
+	// at is where the table is: as it is configured, with the schema in which it was found.
+	at  table
+	sql *statements
 	// turn is held while the store writes, where a database has one writer anyway: those of one process then need not
 	// find out by trying. It is nil elsewhere.
 	turn chan struct{}
@@ -48,7 +51,8 @@ var (
 )
 
 // New returns a store on a database handle of the caller's, which the store does not close. It runs Check, and fails where
-// Check does. The table is made by [Migrate].
+// Check does. The table is made by [Migrate]. If WithTable names no schema, the store uses the one in which New finds the table, whatever
+// search_path or current database a connection has later.
 func New(db *sql.DB, d Dialect, opts ...Option) (*Store, error) {
 	if db == nil {
 		return nil, errors.New("sqlstore: New needs a database, as from sql.Open")
@@ -59,7 +63,7 @@ func New(db *sql.DB, d Dialect, opts ...Option) (*Store, error) {
 		return nil, err
 	}
 
-	s := &Store{config: cfg, db: db, dialect: d, sql: loadStatements(d, cfg.table), server: new(atomic.Pointer[mysqlServer])}
+	s := &Store{config: cfg, db: db, dialect: d, at: cfg.table, sql: loadStatements(d, cfg.table), server: new(atomic.Pointer[mysqlServer])}
 
 	savepoint := "onlyonce_" + rand.Text()
 	s.save, s.undo, s.keep = "SAVEPOINT "+savepoint, "ROLLBACK TO SAVEPOINT "+savepoint, "RELEASE SAVEPOINT "+savepoint
@@ -76,8 +80,14 @@ func New(db *sql.DB, d Dialect, opts ...Option) (*Store, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 		defer cancel()
 
+		unpinned := s.pin(ctx)
+
 		if _, err := s.Check(ctx); err != nil {
 			return nil, err
+		}
+
+		if unpinned != nil {
+			return nil, fmt.Errorf("sqlstore: the schema of table %s is not known: %w", s.table, unpinned)
 		}
 	}
 
@@ -100,6 +110,6 @@ func (s *Store) Capabilities() store.Capabilities {
 		Transactional:    s,
 		Bounded:          true,
 		UnknownRetention: s.unknownRetention,
-		Home:             home{s.db, s.table},
+		Home:             home{s.db, s.at},
 	}
 }

@@ -88,6 +88,8 @@ func (s *Store) sweepWith(ctx context.Context, query string, args ...any) (int, 
 		}
 
 		if !s.undone(err) || !pause(ctx, try) {
+			s.refresh(ctx, err) // the next sweep may have a server that writes
+
 			return 0, fmt.Errorf("sqlstore: sweep: %w", err)
 		}
 	}
