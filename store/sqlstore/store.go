@@ -33,8 +33,9 @@ type Store struct {
 	turn chan struct{}
 	// room bounds single transactions; nil does not.
 	room chan struct{}
-	// save makes the savepoint at which a handler's writes begin, undo goes back to it, and keep forgets it. Its name is one that no
-	// handler can have chosen, and that is always the same, so that the statements are prepared once.
+	// save makes the savepoint by which the store finds out whether a transaction has ended, undo goes back to it, and keep forgets it.
+	// In a single transaction it goes before the first statement that may end it. Its name is one that no handler can have chosen, and
+	// that is always the same, so that the statements are prepared once.
 	save, undo, keep string
 	// maria is what is known of MySQL: whether it is MariaDB.
 	maria *atomic.Pointer[bool]
