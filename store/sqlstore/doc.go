@@ -9,7 +9,11 @@
 //	…
 //	engine, err := onlyonce.New(records)
 //	…
-//	go records.Run(ctx) // deletes what has expired
+//	go func() {
+//		if err := records.Run(ctx); err != nil { // deletes what has expired, until ctx ends
+//			slog.Error("expired records stay", "error", err)
+//		}
+//	}()
 //
 // The package links no driver; the program brings its own.
 //
@@ -37,7 +41,7 @@
 //
 // What the database has acknowledged it keeps, as far as it is told to: see [Store.Check], which warns of settings that trade
 // commits for speed. A record keeps the retention of the claim that made its owner, and whoever settles it uses that. What has expired is
-// absent at once, and deleted by [Store.Run]. Records that nobody settles stay for ever, unless [WithUnknownRetention] gives them a life;
+// absent at once, and deleted by [Store.Run], which outlives the database's absence. Records that nobody settles stay for ever, unless [WithUnknownRetention] gives them a life;
 // [Store.ListUnknown] finds them by an index of their own. [Store.Forget] removes any record, by force also one that cannot be read.
 //
 //   - Leases and retentions follow the wall clock of the database's machine. A step forward ends leases early: under AtMostOnce

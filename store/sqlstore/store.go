@@ -37,6 +37,8 @@ type Store struct {
 	// In a single transaction it goes before the first statement that may end it. Its name is one that no handler can have chosen, and
 	// that is always the same, so that the statements are prepared once.
 	save, undo, keep string
+	// swept and sweptUnsettled are how far the sweeps of PostgreSQL have come.
+	swept, sweptUnsettled *cursor
 	// maria is what is known of MySQL: whether it is MariaDB.
 	maria *atomic.Pointer[bool]
 }
@@ -61,6 +63,7 @@ func New(db *sql.DB, d Dialect, opts ...Option) (*Store, error) {
 	}
 
 	s := &Store{config: cfg, db: db, dialect: d, sql: loadStatements(d, cfg.table), maria: new(atomic.Pointer[bool])}
+	s.swept, s.sweptUnsettled = new(cursor), new(cursor)
 
 	savepoint := "onlyonce_" + rand.Text()
 	s.save, s.undo, s.keep = "SAVEPOINT "+savepoint, "ROLLBACK TO SAVEPOINT "+savepoint, "RELEASE SAVEPOINT "+savepoint
