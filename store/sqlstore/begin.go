@@ -91,6 +91,12 @@ func (s *Store) lasting(ctx context.Context) (context.Context, context.CancelFun
 func (s *Store) beginOnce(
 	ctx, caller context.Context, op *store.Claim, until time.Time,
 ) (res store.Result, tx *transaction, err error) {
+	if err := s.gate.pass(ctx, s.probe); err != nil {
+		return store.Result{}, nil, err
+	}
+
+	defer func() { s.gate.note(ctx, err) }()
+
 	// A look without a transaction, where claims are not so cheap.
 	if s.dialect != PostgreSQL {
 		res, err = s.lookup(ctx, s.pool(), &op.Key)

@@ -37,6 +37,8 @@ type Store struct {
 	// In a single transaction it goes before the first statement that may end it. Its name is one that no handler can have chosen, and
 	// that is always the same, so that the statements are prepared once.
 	save, undo, keep string
+	// gate keeps operations from a database that does not answer; nil does not.
+	gate *gate
 	// swept and sweptUnsettled are how far the sweeps of PostgreSQL have come.
 	swept, sweptUnsettled *cursor
 	// maria is what is known of MySQL: whether it is MariaDB.
@@ -70,6 +72,8 @@ func New(db *sql.DB, d Dialect, opts ...Option) (*Store, error) {
 
 	if d == SQLite {
 		s.turn = make(chan struct{}, 1)
+	} else {
+		s.gate = new(gate)
 	}
 
 	if n := cmp.Or(s.most, db.Stats().MaxOpenConnections/2, min(db.Stats().MaxOpenConnections, 1)); n > 0 {
