@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -18,18 +17,19 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
+	"github.com/onlyonce-go/onlyonce/internal/servers"
 	"github.com/onlyonce-go/onlyonce/internal/servertest"
 )
 
-// Server is a redis-server process.
+// Server is a process of Redis or Valkey.
 type Server struct {
-	tb     testing.TB
-	binary string
-	dir    string
-	config string // its file, if it has one
-	args   []string
-	port   int
-	client *redis.Client
+	tb      testing.TB
+	program servers.Program
+	dir     string
+	config  string // its file, if it has one
+	args    []string
+	port    int
+	client  *redis.Client
 
 	mu     sync.Mutex
 	child  *servertest.Child // nil before the first life
@@ -54,7 +54,7 @@ func Standalone(tb testing.TB, args ...string) *Server {
 func newServer(tb testing.TB, args ...string) *Server {
 	tb.Helper()
 
-	s := &Server{tb: tb, binary: Require(tb), dir: tb.TempDir()}
+	s := &Server{tb: tb, program: Require(tb), dir: tb.TempDir()}
 	// Without a delay a replica that asks for the data is not kept waiting for others that may ask, too.
 	s.args = append([]string{"--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"}, args...)
 
@@ -199,7 +199,7 @@ func (s *Server) run() error {
 		args = append([]string{s.config}, args...)
 	}
 
-	cmd := exec.Command(s.binary, append(args, s.args...)...)
+	cmd := s.program.Command(append(args, s.args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 
 	s.child, err = servertest.Start(cmd)

@@ -37,11 +37,19 @@ func MariaDBDatabase(tb testing.TB) *Database {
 	return sharedMariaDB.fresh(tb)
 }
 
+// MySQLDatabase returns an empty database of a server of MySQL 9 that the tests of a process share. Its TestMain goes through [Shared].
+func MySQLDatabase(tb testing.TB) *Database {
+	tb.Helper()
+
+	return sharedMySQL.fresh(tb)
+}
+
 // The servers are shared by all tests of a process, and of several processes where the environment names servers.
 var (
 	sharing        atomic.Bool
 	sharedPostgres = shared{kind: postgres{}, variable: "ONLYONCE_TEST_POSTGRES"}
 	sharedMariaDB  = shared{kind: mariadb{}, variable: "ONLYONCE_TEST_MARIADB"}
+	sharedMySQL    = shared{kind: mysql{}, variable: "ONLYONCE_TEST_MYSQL"}
 )
 
 // Serve starts a PostgreSQL and a MariaDB server for the tests of other processes. It returns the environment that names
@@ -140,7 +148,7 @@ type sharers struct{ tests Tests }
 func (x sharers) Run() int {
 	code := x.tests.Run()
 
-	if err := errors.Join(sharedPostgres.end(), sharedMariaDB.end()); err != nil {
+	if err := errors.Join(sharedPostgres.end(), sharedMariaDB.end(), sharedMySQL.end()); err != nil {
 		fmt.Fprintln(os.Stderr, "ending the servers:", err)
 
 		return max(code, 1)
