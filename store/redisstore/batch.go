@@ -4,14 +4,11 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"github.com/onlyonce-go/onlyonce/store"
 )
 
 const (
@@ -38,10 +35,8 @@ type batcher struct {
 	mu      sync.Mutex // is taken before that of a lane
 	lanes   map[*redis.Client]*lane
 	only    lane
-	// owners are the servers of the 256 hash tags, as the last operation on each has found them. See index.go.
-	owners [indexes]atomic.Pointer[redis.Client]
-	// tag is where the hash tag of a name begins.
-	tag int
+	// known is set when the client knows the servers of the cluster. From then on it names the server of a key without a wait.
+	known atomic.Bool
 }
 
 // lane is the way to one server.
@@ -59,8 +54,8 @@ type request struct {
 	turn chan bool
 }
 
-func (b *batcher) init(client Client, prefix string, batched bool) {
-	b.client, b.batched, b.patient, b.tag = client, batched, !heedsContexts(client), len(prefix)
+func (b *batcher) init(client Client, batched bool) {
+	b.client, b.batched, b.patient = client, batched, !heedsContexts(client)
 
 	if cluster, ok := client.(*redis.ClusterClient); ok {
 		b.cluster, b.lanes = cluster, make(map[*redis.Client]*lane)
@@ -176,8 +171,6 @@ func (b *batcher) lane(ctx context.Context, name string) (*lane, error) {
 		return &b.only, nil
 	}
 
-	b.own(name, server)
-
 	b.mu.Lock()
 	defer b.mu.Unlock()
 
@@ -201,10 +194,15 @@ func (b *batcher) forgetIdle() {
 	}
 }
 
-// server is the one that has a key. The client may have to ask for it, once.
+// server is the server of a key. The first call may have to load the servers of the cluster.
 func (b *batcher) server(ctx context.Context, name string) (*redis.Client, error) {
-	if !b.patient {
-		return b.cluster.MasterForKey(ctx, name) //nolint:wrapcheck // wrapped by the operation
+	if !b.patient || b.known.Load() {
+		server, err := b.cluster.MasterForKey(ctx, name)
+		if err == nil && !b.known.Load() {
+			b.known.Store(true)
+		}
+
+		return server, err //nolint:wrapcheck // wrapped by the operation
 	}
 
 	found := make(chan *redis.Client, 1)
@@ -219,29 +217,23 @@ func (b *batcher) server(ctx context.Context, name string) (*redis.Client, error
 		return nil, err
 	}
 
+	b.known.Store(true)
+
 	return <-found, nil
 }
 
-// own notes the server of a name.
-func (b *batcher) own(name string, server *redis.Client) {
-	first, err := strconv.ParseUint(name[b.tag+1:b.tag+tagSize-1], 16, 8)
+// part is the address of the server that has a key, as far as the client knows. It is empty before the first operation.
+func (b *batcher) part(name string) string {
+	if !b.known.Load() {
+		return ""
+	}
+
+	server, err := b.cluster.MasterForKey(context.Background(), name)
 	if err != nil {
-		return // no name of a record
+		return ""
 	}
 
-	if owner := &b.owners[first]; owner.Load() != server {
-		owner.Store(server)
-	}
-}
-
-// part is the address of the server that had a key when an operation on a key of the same hash tag last asked. It is empty
-// before the first one.
-func (b *batcher) part(key store.Key) string {
-	if owner := b.owners[key[0]].Load(); owner != nil {
-		return owner.Options().Addr
-	}
-
-	return ""
+	return server.Options().Addr
 }
 
 // lead sends a batch and hands the lane on. The first request is the caller's own.

@@ -132,7 +132,7 @@ func New(client Client, opts ...Option) (*Store, error) {
 	}
 
 	s.life = strconv.FormatUint(span(s.unknown), 10)
-	s.batches.init(client, s.prefix, s.batched)
+	s.batches.init(client, s.batched)
 
 	if s.checked {
 		ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
@@ -176,7 +176,7 @@ func (s *Store) Capabilities() store.Capabilities {
 	}
 
 	if s.batches.cluster != nil {
-		can.Part = s.batches.part
+		can.Part = func(key store.Key) string { return s.batches.part(s.name(&key)) }
 	}
 
 	if reflect.ValueOf(s.client).Comparable() {
