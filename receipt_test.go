@@ -16,9 +16,10 @@ import (
 type receiptStore struct {
 	*faultStore
 
-	mu   sync.Mutex
-	last int
-	back []any
+	mu      sync.Mutex
+	last    int
+	back    []any
+	renewed []any
 }
 
 func (s *receiptStore) give(res store.Result, err error) (store.Result, error) {
@@ -45,6 +46,10 @@ func (s *receiptStore) Claim(ctx context.Context, op store.Claim) (store.Result,
 }
 
 func (s *receiptStore) Renew(ctx context.Context, op store.Renewal) (store.Result, error) {
+	s.mu.Lock()
+	s.renewed = append(s.renewed, op.Receipt)
+	s.mu.Unlock()
+
 	return s.give(s.faultStore.Renew(ctx, op))
 }
 
@@ -96,6 +101,12 @@ func TestRunEndsWithTheReceiptOfItsLastLease(t *testing.T) {
 
 					return nil, tt.err
 				})
+
+				for i, receipt := range s.renewed {
+					if receipt != any(i+1) {
+						t.Errorf("renewal %d came with the receipt %v, want that of the lease before", i+1, receipt)
+					}
+				}
 
 				if len(s.back) != 1 || s.back[0] != any(tt.want) {
 					t.Errorf("the run ended with the receipts %v, want that of lease %d", s.back, tt.want)

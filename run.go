@@ -201,7 +201,9 @@ func (r *run) Renew(ctx context.Context) (lease.Answer, error) {
 	bounded, done := r.engine.storeContext(ctx)
 	defer done()
 
-	res, err := r.engine.store.Renew(bounded, store.Renewal{Key: r.claim.Key, Token: r.claim.Token, Lease: r.policy.Lease})
+	res, err := r.engine.store.Renew(bounded, store.Renewal{
+		Key: r.claim.Key, Token: r.claim.Token, Lease: r.policy.Lease, Receipt: r.receipt.get(),
+	})
 
 	switch {
 	case err != nil:

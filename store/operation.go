@@ -36,6 +36,8 @@ type Renewal struct {
 	Token Token
 	// Lease is counted from the moment at which the store decides. It is positive.
 	Lease time.Duration
+	// Receipt is as in Completion.
+	Receipt any
 }
 
 // Completion records an outcome.
@@ -46,8 +48,8 @@ type Completion struct {
 	// Retention replaces the retention of the record: it is how long the record is kept once the outcome is recorded. Zero leaves the
 	// retention as the claim made it. An error may be kept for less time than an answer.
 	Retention time.Duration
-	// Receipt is the Receipt of the last Result that gave the run its lease, or nil. It lets a store take a shorter way, and changes
-	// nothing else: the operation has the same result without it, with an older one, and with one that is not the store's own.
+	// Receipt is the Receipt of the last Result that gave the run its lease, or nil. It lets a store take a shorter way, and does not
+	// decide: the operation has the same result without it, with an older one, and with one that is not the store's own.
 	Receipt any
 }
 

@@ -117,8 +117,8 @@ type Result struct {
 	// because no decision about such a record depends on the time.
 	Now time.Time
 	// Receipt is the store's own note about the run, in the results of a Claim and a Renew that are Applied. It may be nil. The owner
-	// passes the last one back in the operation that ends the run, and does not look into it. It is small, because it is kept until the
-	// store has acknowledged that operation. See Completion.Receipt.
+	// passes the last one back in its later operations, and does not look into it. It is small, because it is kept until the store has
+	// acknowledged the end of the run. See Completion.Receipt.
 	Receipt any
 }
 

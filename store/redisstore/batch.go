@@ -48,7 +48,7 @@ type lane struct {
 
 // request is an operation that waits for others.
 type request struct {
-	cmd      redis.Cmder
+	cmds     []redis.Cmder
 	deadline time.Time
 	// turn receives once: true when the request is to lead, false when it has its answer.
 	turn chan bool
@@ -103,14 +103,14 @@ func await(ctx context.Context, client Client, run func() error) error {
 	}
 }
 
-// do sends a command and waits for its answer, not longer than the context, which has a deadline, allows. Where it returns an
-// error of the context, the command may still arrive.
-func (b *batcher) do(ctx context.Context, name string, cmd *redis.StringCmd) error {
+// do sends commands on one key and waits for their answers, not longer than the context, which has a deadline, allows. Where it returns
+// an error, the commands may still arrive, and nobody may look at them.
+func (b *batcher) do(ctx context.Context, name string, cmds []redis.Cmder) error {
 	if err := ctx.Err(); err != nil {
 		return err //nolint:wrapcheck // wrapped by the operation
 	}
 
-	own := &request{cmd: cmd}
+	own := &request{cmds: cmds}
 	own.deadline, _ = ctx.Deadline()
 
 	l, err := b.lane(ctx, name)
@@ -138,7 +138,7 @@ func (b *batcher) do(ctx context.Context, name string, cmd *redis.StringCmd) err
 	select {
 	case leads := <-own.turn:
 		if !leads {
-			return cmd.Err() //nolint:wrapcheck // as above
+			return nil
 		}
 	case <-ctx.Done():
 		l.leave(own)
@@ -238,13 +238,11 @@ func (b *batcher) part(name string) string {
 
 // lead sends a batch and hands the lane on. The first request is the caller's own.
 func (b *batcher) lead(ctx context.Context, l *lane, batch []*request) error {
-	own := batch[0]
-
 	if len(batch) == 1 && !b.patient {
 		b.exec(ctx, batch)
 		l.next()
 
-		return own.cmd.Err() //nolint:wrapcheck // wrapped by the operation
+		return nil
 	}
 
 	// The others must not fail with their leader's context, nor the leader wait for theirs.
@@ -261,7 +259,7 @@ func (b *batcher) lead(ctx context.Context, l *lane, batch []*request) error {
 
 	select {
 	case <-done:
-		return own.cmd.Err() //nolint:wrapcheck // as above
+		return nil
 	case <-ctx.Done():
 		return ctx.Err() //nolint:wrapcheck // as above
 	}
@@ -285,36 +283,25 @@ func together(ctx context.Context, batch []*request) (context.Context, context.C
 
 // exec sends the requests and tells all but the first that they have their answers.
 func (b *batcher) exec(ctx context.Context, batch []*request) {
-	if len(batch) == 1 {
-		_ = b.client.Process(ctx, batch[0].cmd)
-		_ = batch[0].cmd.Err() // waits where the client does not
+	if len(batch) == 1 && len(batch[0].cmds) == 1 {
+		_ = b.client.Process(ctx, batch[0].cmds[0])
+		_ = batch[0].cmds[0].Err() // waits where the client does not
 
 		return
 	}
 
 	pipe := b.client.Pipeline()
 	for _, r := range batch {
-		_ = pipe.Process(ctx, r.cmd)
-	}
-
-	_, err := pipe.Exec(ctx) // of the first command that failed; each has its own
-
-	for i, r := range batch {
-		if r.cmd.Err() == nil && err != nil && !answered(r.cmd) {
-			r.cmd.SetErr(err)
-		}
-
-		if i > 0 {
-			r.turn <- false
+		for _, cmd := range r.cmds {
+			_ = pipe.Process(ctx, cmd)
 		}
 	}
-}
 
-// answered reports whether a command has an answer. Every script answers with something.
-func answered(cmd redis.Cmder) bool {
-	s, ok := cmd.(*redis.StringCmd)
+	_, _ = pipe.Exec(ctx) // each has its own error
 
-	return ok && s.Val() != ""
+	for _, r := range batch[1:] {
+		r.turn <- false
+	}
 }
 
 // next lets the first of those who wait lead, or leaves the lane free.

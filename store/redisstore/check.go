@@ -74,6 +74,8 @@ func (s *Store) Check(ctx context.Context) (Report, error) {
 		_ = visit(ctx, "server", s.client)
 	}
 
+	s.findIFEQ(ctx)
+
 	return report, errors.Join(errs...)
 }
 

@@ -24,7 +24,7 @@ const (
 
 // scripts are all operations.
 type scripts struct {
-	claim, renew, complete, release, hold, resolve, lookup, prune, forget script
+	claim, renew, complete, swap, release, hold, resolve, lookup, listed, forget, enter, leave, due script
 }
 
 func loadScripts() *scripts {
@@ -33,13 +33,17 @@ func loadScripts() *scripts {
 	return &scripts{
 		claim:    load(flagsNone, "claim", read("claim_first"), record, read("claim")),
 		renew:    load(flagsAllowOOM, "renew", reads, record, read("renew")),
-		complete: load(flagsAllowOOM, "complete", read("complete_first"), record, read("complete")),
+		complete: load(flagsAllowOOM, "complete", reads, record, read("complete")),
+		swap:     load(flagsAllowOOM, "complete", read("swap")),
 		release:  load(flagsAllowOOM, "release", reads, record, read("release")),
 		hold:     load(flagsAllowOOM, "hold", reads, record, read("hold")),
 		resolve:  load(flagsAllowOOM, "resolve", reads, record, read("resolve")),
 		lookup:   load(flagsNoWrites, "lookup", reads, record, read("lookup")),
-		prune:    load(flagsAllowOOM, "prune", reads, record, read("prune")),
+		listed:   load(flagsNoWrites, "list", reads, record, read("listed")),
 		forget:   load(flagsAllowOOM, "forget", read("forget")),
+		enter:    load(flagsAllowOOM, "index", read("index")),
+		leave:    load(flagsAllowOOM, "unindex", read("unindex")),
+		due:      load(flagsNoWrites, "due", read("due")),
 	}
 }
 

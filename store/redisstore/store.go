@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -33,6 +34,9 @@ const (
 	// 30 days.
 	DefaultUnknownRetention = 30 * 24 * time.Hour
 
+	// closeTimeout bounds what Close waits for.
+	closeTimeout = time.Second
+
 	// minTimeout and minUnknownRetention are the lower ends of what the options accept.
 	minTimeout          = time.Millisecond
 	minUnknownRetention = time.Hour
@@ -46,6 +50,9 @@ type Store struct {
 	scripts *scripts
 	life    string // the unknown retention as Redis reads it
 	batches batcher
+	index   *index // nil without one
+	// ifeq means that the servers know SET with IFEQ, as far as this process knows.
+	ifeq atomic.Bool
 	close   func() error
 }
 
@@ -134,6 +141,10 @@ func New(client Client, opts ...Option) (*Store, error) {
 	s.life = strconv.FormatUint(span(s.unknown), 10)
 	s.batches.init(client, s.batched)
 
+	if s.indexed {
+		s.index = newIndex(s)
+	}
+
 	if s.checked {
 		ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 		defer cancel()
@@ -192,5 +203,15 @@ type home struct {
 	prefix string
 }
 
-// Close closes the client that Open has made. It does nothing to a client that was given to New.
-func (s *Store) Close() error { return s.close() }
+// Close writes what the index still waits for, and closes the client that Open has made. It does not close a client that was given to
+// New: close the store first, and the client afterwards.
+func (s *Store) Close() error {
+	if s.index != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), min(s.timeout, closeTimeout))
+		defer cancel()
+
+		_ = s.index.close(ctx) // the sweep finds what is missing
+	}
+
+	return s.close()
+}

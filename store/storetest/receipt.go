@@ -7,8 +7,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// keeper passes the receipts of a store back to it, as an engine does: the last one of a run with the operation that ends the run.
-// An operation that has a receipt keeps it.
+// keeper passes the receipts of a store back to it, as an engine does: the last one of a run with every later
+// operation of it. An operation that has a receipt keeps it.
 type keeper struct {
 	store.Store
 
@@ -57,6 +57,8 @@ func (o *keeper) Claim(ctx context.Context, op store.Claim) (store.Result, error
 }
 
 func (o *keeper) Renew(ctx context.Context, op store.Renewal) (store.Result, error) {
+	op.Receipt = o.receipt(op.Receipt, run{op.Key, op.Token})
+
 	res, err := o.Store.Renew(ctx, op)
 	o.note(run{op.Key, op.Token}, &res)
 

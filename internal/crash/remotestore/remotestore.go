@@ -55,6 +55,8 @@ func (c *Client) Claim(ctx context.Context, op store.Claim) (store.Result, error
 
 // Renew implements [store.Store].
 func (c *Client) Renew(ctx context.Context, op store.Renewal) (store.Result, error) {
+	op.Receipt = nil // receipts do not cross the network
+
 	return c.call(ctx, "Renew", op)
 }
 
