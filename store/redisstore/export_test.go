@@ -2,6 +2,9 @@ package redisstore
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/onlyonce-go/onlyonce/store"
 )
@@ -20,26 +23,22 @@ var (
 )
 
 // Waiting is how many operations wait for others.
-func Waiting(s *Store) int {
-	s.batches.mu.Lock()
-	defer s.batches.mu.Unlock()
-
-	waiting := s.batches.only.waiting()
-	for _, l := range s.batches.lanes {
-		waiting += l.waiting()
+func Waiting(s *Store) (waiting int) {
+	for _, l := range lanes(s) {
+		l.mu.Lock()
+		waiting += len(l.queue)
+		l.mu.Unlock()
 	}
 
 	return waiting
 }
 
 // Flights is how many batches are under way.
-func Flights(s *Store) int {
-	s.batches.mu.Lock()
-	defer s.batches.mu.Unlock()
-
-	flights := s.batches.only.underWay()
-	for _, l := range s.batches.lanes {
-		flights += l.underWay()
+func Flights(s *Store) (flights int) {
+	for _, l := range lanes(s) {
+		l.mu.Lock()
+		flights += len(l.flights)
+		l.mu.Unlock()
 	}
 
 	return flights
@@ -47,29 +46,19 @@ func Flights(s *Store) int {
 
 // LaneOf looks the lane of a key up, as an operation does.
 func LaneOf(ctx context.Context, s *Store, key store.Key) error {
-	_, err := s.batches.lane(ctx, s.name(&key))
+	_, err := s.batches.servers.lane(&request{ctx: ctx, deadline: time.Now().Add(time.Minute)}, s.name(&key))
 
 	return err
 }
 
 // Lanes is how many servers of a cluster have a lane.
-func Lanes(s *Store) int {
-	s.batches.mu.Lock()
-	defer s.batches.mu.Unlock()
+func Lanes(s *Store) int { return len(lanes(s)) - 1 }
 
-	return len(s.batches.lanes)
-}
+func lanes(s *Store) []*lane {
+	servers := &s.batches.servers
 
-func (l *lane) waiting() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	servers.mu.Lock()
+	defer servers.mu.Unlock()
 
-	return len(l.queue)
-}
-
-func (l *lane) underWay() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-
-	return l.flights
+	return slices.AppendSeq([]*lane{&servers.only}, maps.Values(servers.lanes))
 }

@@ -175,12 +175,9 @@ func (s *Store) evaluate(ctx context.Context, op *script, name string, args, mor
 		deadline = earlier
 	}
 
-	ctx, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
-
-	reply, err := s.send(ctx, "EVALSHA", op.sha, name, args, more, life)
+	reply, err := s.send(ctx, deadline, "EVALSHA", op, name, args, more, life)
 	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
-		reply, err = s.send(ctx, "EVAL", op.source, name, args, more, life)
+		reply, err = s.send(ctx, deadline, "EVAL", op, name, args, more, life)
 	}
 
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) && !time.Now().Before(deadline) {
@@ -194,15 +191,24 @@ func (s *Store) evaluate(ctx context.Context, op *script, name string, args, mor
 	return reply, nil
 }
 
-func (s *Store) send(ctx context.Context, command, what, name string, args, more []byte, life string) (string, error) {
-	index := ""
+// send sends a script by its name or as its text.
+func (s *Store) send(ctx context.Context, deadline time.Time, command string, op *script, name string, args, more []byte, life string,
+) (string, error) {
+	what, index := op.sha, ""
+
+	if command == "EVAL" {
+		what = op.source
+	}
+
 	if s.indexed {
 		index = s.indexOf(name)
 	}
 
 	cmd := newEval(ctx, command, what, name, index, args, more, life)
 
-	err := s.batches.do(ctx, name, cmd)
+	err := s.batches.do(name, &request{
+		ctx: ctx, deadline: deadline, cmds: []redis.Cmder{cmd}, size: len(args) + len(more), reads: op.reads,
+	})
 	if err != nil {
 		return "", err // wrapped by run
 	}

@@ -13,6 +13,8 @@ var luaFiles embed.FS
 // script is one operation as the server runs it.
 type script struct {
 	name, source, sha string
+	// reads means that the script answers with the outcome of a record.
+	reads bool
 }
 
 // Scripts that end a run work while the server is out of memory: what has run must be recorded. A claim does not.
@@ -51,7 +53,9 @@ func load(flags, name string, parts ...string) script {
 	source := flags + strings.Join(parts, "")
 	sum := sha1.Sum([]byte(source)) //nolint:gosec // as above
 
-	return script{name: name, source: source, sha: hex.EncodeToString(sum[:])}
+	return script{
+		name: name, source: source, sha: hex.EncodeToString(sum[:]), reads: name == "claim" || name == "lookup",
+	}
 }
 
 func read(name string) string {

@@ -175,8 +175,8 @@ func (s *Store) Capabilities() store.Capabilities {
 		can.Lister = s
 	}
 
-	if s.batches.cluster != nil {
-		can.Part = func(key store.Key) string { return s.batches.part(s.name(&key)) }
+	if s.batches.servers.cluster != nil {
+		can.Part = func(key store.Key) string { return s.batches.servers.part(s.name(&key)) }
 	}
 
 	if reflect.ValueOf(s.client).Comparable() {
