@@ -2,6 +2,8 @@ package redisstore
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -39,9 +41,7 @@ func (r *request) endIfLate(now time.Time) bool {
 }
 
 // answerSize is how many bytes the answer has, about.
-func (r *request) answerSize() int {
-	size := 0
-
+func (r *request) answerSize() (size int) {
 	for _, cmd := range r.cmds {
 		if text, ok := cmd.(*redis.StringCmd); ok {
 			size += len(text.Val())
@@ -49,6 +49,17 @@ func (r *request) answerSize() int {
 	}
 
 	return size
+}
+
+// answered reports whether every command has an answer of the server.
+func (r *request) answered() bool {
+	return !slices.ContainsFunc(r.cmds, func(cmd redis.Cmder) bool {
+		err := cmd.Err()
+
+		var reply redis.Error
+
+		return err != nil && !errors.As(err, &reply)
+	})
 }
 
 // batcher lets concurrent operations share round trips, without a delay: an operation that finds its lane free goes at once, on the
@@ -92,8 +103,8 @@ func (b *batcher) do(name string, r *request) error {
 		err = b.wire.alone(r)
 		l.goOn(f)
 	case byItself:
-		if err = b.wire.alone(r); err == nil {
-			l.learn(r)
+		if err = b.wire.alone(r); err == nil && r.answered() {
+			l.learn(r.answerSize())
 		}
 	}
 

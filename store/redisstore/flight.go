@@ -14,12 +14,13 @@ const (
 	maxBatchSize = 256 << 10
 	// large is the size in bytes from which on an operation or its answer goes alone.
 	large = 16 << 10
-	// rememberLarge is how long a lane expects more large answers after one.
-	rememberLarge = time.Second
+	// wariness is how many small answers have to follow a large one until answers are expected to be small again. Whoever has one
+	// large answer in a hundred has the next batch with one soon.
+	wariness = 100
 
 	// maxFlights is how many batches are under way to a server at most.
 	maxFlights = 4
-	// worthAnother is how many operations have to wait for a second batch on a slow network.
+	// worthAnother is how many operations have to wait for another batch on a slow network.
 	worthAnother = 8
 	// slowTrip and slowShare are how long a round trip takes on a slow network at least: in all, and for each operation. A fast
 	// network is never idle, and a second batch would only make both of them smaller.
@@ -76,22 +77,6 @@ func (f *flight) fly(w *wire) {
 	f.cmds = f.cmds[:0]
 }
 
-// shown is what a batch has shown.
-type shown struct {
-	// slow means that the network took most of the time.
-	slow bool
-	// large means that an answer was large.
-	large bool
-}
-
-// shows returns what the answers show.
-func (f *flight) shows(now time.Time) shown {
-	return shown{
-		slow:  slow(now.Sub(f.began), len(f.batch)),
-		large: slices.ContainsFunc(f.batch, func(r *request) bool { return r.answerSize() >= large }),
-	}
-}
-
 // fit is how many of the operations that wait go together: one at least.
 func fit(queue []*request) int {
 	size := 0
@@ -107,6 +92,16 @@ func fit(queue []*request) int {
 	return len(queue)
 }
 
+// wary is how wary a lane is after an answer to a request that went by itself. A request without an answer teaches nothing: a server
+// that is overloaded would have to do without batches when it needs them most.
+func wary(before, size int) int {
+	if size >= large {
+		return wariness
+	}
+
+	return max(before-1, 0)
+}
+
 // slow reports whether a round trip was so long that the network, and not the work, took most of the time.
 func slow(took time.Duration, operations int) bool {
 	return took >= slowTrip && took >= time.Duration(operations)*slowShare
@@ -114,7 +109,7 @@ func slow(took time.Duration, operations int) bool {
 
 // another reports whether one more batch is worth a connection.
 //   - If none is under way, it is.
-//   - On a slow network a second one is, if enough operations wait.
+//   - On a slow network it is, if enough operations wait.
 //   - If the last one has stalled, it is: its connection may be dead, or full of a large answer.
 func another(flights, waiting int, slow bool, age time.Duration) bool {
 	switch {
@@ -123,6 +118,6 @@ func another(flights, waiting int, slow bool, age time.Duration) bool {
 	case flights == 0 || age >= stalled:
 		return true
 	default:
-		return flights == 1 && slow && waiting >= worthAnother
+		return slow && waiting >= worthAnother
 	}
 }

@@ -14,9 +14,10 @@ type lane struct {
 	mu      sync.Mutex
 	queue   []*request
 	flights []*flight
-	// slow is whether the last round trip was slow, and large when an answer was large last.
-	slow  bool
-	large time.Time
+	// slow is whether the last round trip was slow.
+	slow bool
+	// wary is how many of the operations to come go by themselves if their answers may be large.
+	wary int
 	// alarm rings at the earliest deadline of an operation, or when a batch has stalled. It is nil while nobody waits.
 	alarm   *time.Timer
 	alarmAt time.Time
@@ -31,10 +32,10 @@ const (
 	inBatch                 // with others
 )
 
-// wayOf decides how a request goes. AfterLarge means that an answer was large a short time ago.
-func wayOf(r *request, empty, patient, afterLarge bool) way {
+// wayOf decides how a request goes.
+func wayOf(r *request, empty, patient bool, wary int) way {
 	switch {
-	case r.size >= large, r.reads && afterLarge:
+	case r.size >= large, r.reads && wary > 0:
 		return byItself
 	case empty && !patient:
 		return first
@@ -50,7 +51,7 @@ func (l *lane) enter(r *request) (way, *flight) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
-	how := wayOf(r, len(l.flights) == 0, l.wire.patient, now.Sub(l.large) < rememberLarge)
+	how := wayOf(r, len(l.flights) == 0, l.wire.patient, l.wary)
 
 	switch how {
 	case first:
@@ -110,16 +111,20 @@ func (l *lane) serve(f *flight) {
 // next ends a batch and begins the next one. It reports false when nobody waits: the flight is over.
 func (l *lane) next(f *flight) bool {
 	now := time.Now()
-	found := f.shows(now)
+	slow, most := slow(now.Sub(f.began), len(f.batch)), 0
 
 	for _, r := range f.batch {
+		most = max(most, r.answerSize())
 		r.end(nil)
 	}
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
-	l.note(found, now)
+	l.slow = slow
+	if most >= large {
+		l.wary = wary(l.wary, most)
+	}
 
 	if l.queue = f.board(l.queue, now); len(f.batch) > 0 {
 		return true
@@ -133,27 +138,15 @@ func (l *lane) next(f *flight) bool {
 	return false
 }
 
-// learn notes the answer to a request that went by itself.
-func (l *lane) learn(r *request) {
-	if r.answerSize() < large {
-		return
-	}
-
+// learn notes the size of an answer to a request that went by itself.
+func (l *lane) learn(size int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
-	l.large = time.Now()
+	l.wary = wary(l.wary, size)
 }
 
-// note notes what a batch has shown. It is called with the lock, as are the methods below.
-func (l *lane) note(found shown, now time.Time) {
-	l.slow = found.slow
-	if found.large {
-		l.large = now
-	}
-}
-
-// start starts one more batch if it is worth it.
+// start starts one more batch if it is worth it. It is called with the lock, as are the methods below.
 func (l *lane) start(now time.Time) {
 	if !another(len(l.flights), len(l.queue), l.slow, l.age(now)) {
 		return
