@@ -39,6 +39,7 @@ type run struct {
 	end       time.Time // when the run must end
 	steps     steps     // what the handler has called under derived keys
 	lease     lease.Lease
+	receipt   receipt
 	join      join
 
 	// apart is the caller's context without its cancellation.
@@ -187,7 +188,7 @@ func (r *run) release(err error) ended {
 	ctx, done := r.engine.storeContext(context.WithoutCancel(r.caller))
 	defer done()
 
-	if _, err := r.engine.store.Release(ctx, store.Release{Claim: r.claim}); err != nil {
+	if _, err := r.engine.store.Release(ctx, store.Release{Claim: r.claim, Receipt: r.receipt.get()}); err != nil {
 		r.observe(EventSettleFailed, err)
 		r.releaseLater()
 	}
@@ -207,6 +208,7 @@ func (r *run) Renew(ctx context.Context) (lease.Answer, error) {
 		return 0, err // only seen by the observer
 	case res.Applied:
 		r.fence.Store(res.Record.Fence)
+		r.receipt.set(res.Receipt)
 
 		return lease.Renewed, nil
 	case res.Record.State != store.Absent && res.Record.Token == r.claim.Token:

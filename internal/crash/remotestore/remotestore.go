@@ -60,16 +60,22 @@ func (c *Client) Renew(ctx context.Context, op store.Renewal) (store.Result, err
 
 // Complete implements [store.Store].
 func (c *Client) Complete(ctx context.Context, op store.Completion) (store.Result, error) {
+	op.Receipt = nil // receipts do not cross the network
+
 	return c.call(ctx, "Complete", op)
 }
 
 // Release implements [store.Store].
 func (c *Client) Release(ctx context.Context, op store.Release) (store.Result, error) {
+	op.Receipt = nil // receipts do not cross the network
+
 	return c.call(ctx, "Release", op)
 }
 
 // Hold implements [store.Store].
 func (c *Client) Hold(ctx context.Context, op store.Hold) (store.Result, error) {
+	op.Receipt = nil // receipts do not cross the network
+
 	return c.call(ctx, "Hold", op)
 }
 
