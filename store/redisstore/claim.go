@@ -68,7 +68,7 @@ func (s *Store) giveReceipt(res *store.Result, w *work, record string, expires i
 
 	if known == nil {
 		own.entry = &entry{member: s.memberOf(w.name)}
-		s.index.add(own.entry, until, w.began.Add(indexDelay))
+		s.index.add(own.entry, until, w.began.Add(s.delay))
 	} else {
 		s.index.add(known, until, w.began)
 	}

@@ -175,26 +175,3 @@ func TestATimeThatIsKnownIsNeverSentAsNone(t *testing.T) {
 		}
 	}
 }
-
-func TestALeadThatIsHandedToOneWhoGivesUpGoesOn(t *testing.T) {
-	t.Parallel()
-
-	first, second := &request{turn: make(chan bool, 1)}, &request{turn: make(chan bool, 1)}
-	l := &lane{flights: maxFlights, queue: []*request{first, second}}
-
-	l.next()        // the first is to lead,
-	l.leave(first)  // and has gone:
-	l.leave(second) // so the second was to, and has gone as well
-
-	if l.flights != maxFlights-1 || len(l.queue) != 0 {
-		t.Errorf("%d batches are under way, %d requests wait", l.flights, len(l.queue))
-	}
-
-	third, fourth := &request{turn: make(chan bool, 1)}, &request{turn: make(chan bool, 1)}
-	l.queue = []*request{third, fourth}
-	l.leave(fourth)
-
-	if len(l.queue) != 1 || l.queue[0] != third {
-		t.Errorf("%d requests wait", len(l.queue))
-	}
-}

@@ -21,7 +21,7 @@ func (s *Store) Forget(ctx context.Context, op store.Forgetting) (res store.Resu
 			return res, err
 		}
 
-		reply, err := s.evaluate(ctx, &w, &s.scripts.forget, seen, "", "")
+		reply, err := s.evaluate(ctx, &w, &s.scripts.forget, seen, nil, "")
 		if err != nil {
 			return store.Result{}, err
 		}
@@ -45,7 +45,7 @@ func (s *Store) Forget(ctx context.Context, op store.Forgetting) (res store.Resu
 func (s *Store) decideForget(
 	ctx context.Context, w *work, op *store.Forgetting, res *store.Result,
 ) (seen []byte, score int64, err error) {
-	reply, err := s.evaluate(ctx, w, &s.scripts.lookup, nil, "", "")
+	reply, err := s.evaluate(ctx, w, &s.scripts.lookup, nil, nil, "")
 	if err == nil {
 		_, _, err = decodeReply(res, w.name, reply, "")
 	}

@@ -18,4 +18,6 @@ func (s *Store) findIFEQ(ctx context.Context) {
 }
 
 // unknownIFEQ reports whether a server has refused IFEQ because it does not know the option.
-func unknownIFEQ(err error) bool { return strings.Contains(strings.ToLower(err.Error()), "syntax error") }
+func unknownIFEQ(err error) bool {
+	return strings.Contains(strings.ToLower(err.Error()), "syntax error")
+}

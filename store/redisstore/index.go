@@ -122,7 +122,7 @@ func (x *index) over(e *entry, member string, isApplied bool) {
 	e.over = true
 
 	if e.written != 0 {
-		e.due = time.Now().Add(indexDelay)
+		e.due = time.Now().Add(x.store.delay)
 		x.enqueue(e)
 	}
 }
@@ -226,7 +226,7 @@ func (x *index) take(now time.Time) (due []change) {
 	x.queue = kept
 
 	if len(kept) > 0 {
-		x.ringAt(later(next, time.Now().Add(indexDelay/4)))
+		x.ringAt(later(next, time.Now().Add(x.store.delay/4)))
 	}
 
 	return due
@@ -423,7 +423,11 @@ func (x *index) apart(ctx context.Context, w *work, cmd redis.Cmder) error {
 		return ctx.Err() //nolint:wrapcheck // nobody is told
 	}
 
-	return process(ctx, x.store.client, cmd)
+	if err := x.store.together(ctx, []redis.Cmder{cmd}); err != nil {
+		return err
+	}
+
+	return cmd.Err() //nolint:wrapcheck // nobody is told
 }
 
 // close writes what waits, and ends the timer.
@@ -436,18 +440,17 @@ func (x *index) close(ctx context.Context) error {
 	}
 	x.mu.Unlock()
 
-	return x.flush(ctx, time.Now().Add(2*indexPatience))
+	return x.flush(ctx, time.Now().Add(x.store.delay+2*indexPatience))
 }
 
 // together sends commands on any keys together. After an error nobody may look at the commands; otherwise each has its own.
 func (s *Store) together(ctx context.Context, cmds []redis.Cmder) error {
-	return await(ctx, s.client, func() error {
-		pipe := s.client.Pipeline()
-		for _, cmd := range cmds {
-			_ = pipe.Process(ctx, cmd)
-		}
+	if len(cmds) == 0 {
+		return nil
+	}
 
-		_, _ = pipe.Exec(ctx)
+	return s.batches.wire.await(ctx, func() error {
+		s.batches.wire.send(ctx, cmds)
 
 		return nil
 	})

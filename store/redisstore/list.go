@@ -230,7 +230,7 @@ func (s *Store) lookups(ctx context.Context, entries []found) ([]*redis.StringCm
 
 		for i, e := range entries {
 			if replies[i] == nil || redis.HasErrorPrefix(replies[i].Err(), "NOSCRIPT") {
-				replies[i] = newEval(ctx, by.command, by.script, s.prefix+e.member, nil, "", "")
+				replies[i] = newEval(ctx, by.command, by.script, s.prefix+e.member, nil, nil, "")
 				cmds = append(cmds, replies[i])
 			}
 		}
@@ -280,7 +280,7 @@ func (x *index) flushAll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, x.store.timeout)
 	defer cancel()
 
-	return x.flush(ctx, time.Now().Add(2*indexPatience))
+	return x.flush(ctx, time.Now().Add(x.store.delay+2*indexPatience))
 }
 
 // keyOf is the key of a member of an index.

@@ -73,7 +73,7 @@ func (s *Store) claimByScript(ctx context.Context, w *work, op *store.Claim, fre
 	args = appendRetention(args, op)
 	args = appendSpan(args, s.unknown)
 
-	reply, err := s.evaluate(ctx, w, &s.scripts.claim, args, fresh, s.lifeText(life))
+	reply, err := s.evaluate(ctx, w, &s.scripts.claim, args, []byte(fresh), s.lifeText(life))
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (s *Store) Renew(ctx context.Context, op store.Renewal) (res store.Result, 
 	args := appendSpan(append(make([]byte, 0, 32), op.Token[:]...), op.Lease)
 	args = appendSpan(args, s.unknown)
 
-	reply, err := s.evaluate(ctx, &w, &s.scripts.renew, args, "", "")
+	reply, err := s.evaluate(ctx, &w, &s.scripts.renew, args, nil, "")
 	if err != nil {
 		return res, err
 	}
@@ -224,12 +224,13 @@ func (s *Store) run(ctx context.Context, w *work, op *script, args, more []byte,
 	return err
 }
 
-// evaluate is run without reading the reply. More is a text or bytes. The life of the record, in milliseconds, is left out where the
-// script does not need it.
-func (s *Store) evaluate(ctx context.Context, w *work, op *script, args []byte, more any, life string) (string, error) {
-	reply, err := s.send(ctx, w, newEval(ctx, "EVALSHA", op.sha, w.name, args, more, life))
+// evaluate is run without reading the reply. The life of the record, in milliseconds, is left out where the script does not need it.
+func (s *Store) evaluate(ctx context.Context, w *work, op *script, args, more []byte, life string) (string, error) {
+	size := len(args) + len(more)
+
+	reply, err := s.send(ctx, w, op, size, newEval(ctx, "EVALSHA", op.sha, w.name, args, more, life))
 	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
-		reply, err = s.send(ctx, w, newEval(ctx, "EVAL", op.source, w.name, args, more, life))
+		reply, err = s.send(ctx, w, op, size, newEval(ctx, "EVAL", op.source, w.name, args, more, life))
 	}
 
 	if err != nil {
@@ -239,28 +240,25 @@ func (s *Store) evaluate(ctx context.Context, w *work, op *script, args []byte, 
 	return reply, nil
 }
 
-func (s *Store) send(ctx context.Context, w *work, cmd *redis.StringCmd) (string, error) {
-	if err := s.exchange(ctx, w, 0, false, cmd); err != nil {
+func (s *Store) send(ctx context.Context, w *work, op *script, size int, cmd *redis.StringCmd) (string, error) {
+	if err := s.exchange(ctx, w, size, op.reads, cmd); err != nil {
 		return "", err // wrapped by evaluate
 	}
 
 	return cmd.Result() //nolint:wrapcheck // as above
 }
 
-// exchange sends commands on the record together, and waits for their answers. After an error nobody may look at the commands, which may
-// arrive all the same.
-func (s *Store) exchange(ctx context.Context, w *work, _ int, _ bool, cmds ...redis.Cmder) error {
-	ctx, cancel := context.WithDeadline(ctx, w.deadline)
-	defer cancel()
-
-	return s.batches.do(ctx, w.name, cmds)
+// exchange sends commands on the record together, and waits for their answers. Size and reads are as in request. After an error nobody
+// may look at the commands, which may arrive all the same.
+func (s *Store) exchange(ctx context.Context, w *work, size int, reads bool, cmds ...redis.Cmder) error {
+	return s.batches.do(w.name, &request{ctx: ctx, deadline: w.deadline, cmds: cmds, size: size, reads: reads})
 }
 
 // firstKey is where the key of a script is among the words of its command: behind the script and the number of keys.
 const firstKey = 3
 
 // newEval is a command that runs a script on a record.
-func newEval(ctx context.Context, command, what, name string, args []byte, more any, life string) *redis.StringCmd {
+func newEval(ctx context.Context, command, what, name string, args, more []byte, life string) *redis.StringCmd {
 	words := append(make([]any, 0, 7), command, what, "1", name, args, more)
 
 	if life != "" {

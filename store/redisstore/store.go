@@ -52,8 +52,8 @@ type Store struct {
 	batches batcher
 	index   *index // nil without one
 	// ifeq means that the servers know SET with IFEQ, as far as this process knows.
-	ifeq atomic.Bool
-	close   func() error
+	ifeq  atomic.Bool
+	close func() error
 }
 
 var (
@@ -71,6 +71,7 @@ type config struct {
 	batched  bool
 	checked  bool
 	evicting bool
+	delay    time.Duration // of the index
 }
 
 // Option changes a Store under construction.
@@ -124,7 +125,7 @@ func New(client Client, opts ...Option) (*Store, error) {
 		client: client,
 		config: config{
 			prefix: DefaultPrefix, timeout: DefaultTimeout, unknown: DefaultUnknownRetention,
-			indexed: true, batched: !pipelines, checked: true,
+			indexed: true, batched: !pipelines, checked: true, delay: indexDelay,
 		},
 		scripts: loadScripts(),
 		close:   func() error { return nil },
@@ -186,8 +187,8 @@ func (s *Store) Capabilities() store.Capabilities {
 		can.Lister = s
 	}
 
-	if s.batches.cluster != nil {
-		can.Part = func(key store.Key) string { return s.batches.part(s.name(&key)) }
+	if s.batches.servers.cluster != nil {
+		can.Part = func(key store.Key) string { return s.batches.servers.part(s.name(&key)) }
 	}
 
 	if reflect.ValueOf(s.client).Comparable() {

@@ -1,5 +1,5 @@
 -- A claim that expects no record brings the record that its client has made ready.
-local stored
+local heals, stored = false
 
 if string.sub(ARGV[1], 17, 20) == '\0\0\0\0' then
   stored = redis.call('SET', KEYS[1], ARGV[2], 'NX', 'GET', 'PX', ARGV[3])

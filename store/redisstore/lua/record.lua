@@ -74,8 +74,13 @@ local function decode(v)
   if math.floor(r.flags / FRESH) % 2 == 1 then
     local start = redis.call('PEXPIRETIME', KEY) - r.first
 
+    -- Somebody has taken its expiry away, and nobody can tell when it started.
     if start < 0 then
-      return nil -- somebody has taken its expiry away, and nobody can tell when it started
+      if not heals then
+        return nil
+      end
+
+      start = 0
     end
 
     r.flags = r.flags - FRESH
