@@ -246,7 +246,7 @@ func operationsOn(fresh func() store.Claim) []operation {
 		{"takeover", func(t *testing.T, s *redisstore.Store) store.Claim {
 			t.Helper()
 
-			claim := claimOn(overdue(t, s).Key)
+			claim := claimOn(overdueOf(t, s, fresh()).Key)
 			claim.Fence = 1
 
 			return claim
