@@ -33,8 +33,8 @@ type Report struct {
 // Check asks every master whether it can hold what the store promises. It is called at construction, and fits a
 // health check.
 //
-// It fails where a server cannot be reached, is older than 7.0, is a replica, or evicts keys when its memory is full, unless
-// WithEviction was given; and where a part of a cluster's slots has no server. The error names every problem and says what to do.
+// It fails where a server cannot be reached, is older than 7.0, is a replica, refuses writes, or evicts keys when its memory is full,
+// unless WithEviction was given; and where a part of a cluster's slots has no server. The error names every problem and says what to do.
 func (s *Store) Check(ctx context.Context) (Report, error) {
 	var (
 		mu     sync.Mutex
@@ -105,7 +105,11 @@ func (s *Store) checkServer(ctx context.Context, address string, client Client) 
 		Warnings: warnings(address, info),
 	}
 
-	return report, s.judge(address, info)
+	if err := s.judge(address, info); err != nil {
+		return report, err
+	}
+
+	return report, checkWritable(ctx, address, client)
 }
 
 // judge says what makes a server unusable.

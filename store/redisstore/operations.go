@@ -38,17 +38,17 @@ func (s *Store) Claim(ctx context.Context, op store.Claim) (res store.Result, er
 	args = appendSpan(args, s.unknown)
 
 	err = s.run(ctx, &s.scripts.claim, name, args, fresh, s.lifeText(life), &res)
-	if err != nil && errors.Is(err, store.ErrFull) {
-		return s.claimWhenFull(ctx, &op, err)
+	if err != nil && (errors.Is(err, store.ErrFull) || refusesWrites(err)) {
+		return s.claimWhenRefused(ctx, &op, err)
 	}
 
 	return res, err
 }
 
-// claimWhenFull answers a claim that the server has refused for want of memory. Where the claim has nothing to write, because
-// the key is completed or somebody runs it, the answer is as always. The client may have sent it twice, and the first
-// copy may have won; ErrFull must mean that nothing changed.
-func (s *Store) claimWhenFull(ctx context.Context, op *store.Claim, full error) (store.Result, error) {
+// claimWhenRefused answers a claim that the server has refused because its memory is full or because it refuses all writes. If the
+// claim has nothing to write, because the key is completed or somebody runs it, the answer is as always. The client may have sent the
+// claim twice, and the first copy may have won. ErrFull must mean that nothing changed.
+func (s *Store) claimWhenRefused(ctx context.Context, op *store.Claim, refused error) (store.Result, error) {
 	res, err := s.Lookup(ctx, op.Key)
 	if err != nil {
 		return store.Result{}, err // whether the claim has won is not known
@@ -61,9 +61,9 @@ func (s *Store) claimWhenFull(ctx context.Context, op *store.Claim, full error) 
 		return res, nil
 	case res.Record.Token == op.Token:
 		// Not ErrFull, since something changed.
-		return store.Result{}, fmt.Errorf("redisstore: claim: it has won and its lease has ended: %v", full) //nolint:errorlint // as said
+		return store.Result{}, fmt.Errorf("redisstore: claim: it has won and its lease has ended: %v", refused) //nolint:errorlint // as said
 	default:
-		return store.Result{}, full
+		return store.Result{}, refused
 	}
 }
 
