@@ -74,6 +74,8 @@ func (s *Store) Check(ctx context.Context) (Report, error) {
 		_ = visit(ctx, "server", s.client)
 	}
 
+	report.Warnings = append(report.Warnings, clientWarnings(s.client)...)
+
 	return report, errors.Join(errs...)
 }
 
@@ -164,6 +166,29 @@ func warnings(address string, info map[string]string) []string {
 	}
 
 	return said
+}
+
+// clientWarnings report settings of a client that SetOptions would make better.
+func clientWarnings(client Client) (found []string) {
+	obeys, life := true, connectionLife
+
+	switch c := client.(type) {
+	case *redis.Client:
+		obeys, life = c.Options().ContextTimeoutEnabled, c.Options().ConnMaxLifetime
+	case *redis.ClusterClient:
+		obeys, life = c.Options().ContextTimeoutEnabled, c.Options().ConnMaxLifetime
+	}
+
+	if !obeys {
+		found = append(found, "the client does not obey deadlines, and each connection that has died costs a failure: "+
+			"make its options with SetOptions, SetClusterOptions or SetFailoverOptions")
+	}
+
+	if life <= 0 {
+		found = append(found, "the client never renews its connections, which stay with a server that was demoted: set ConnMaxLifetime")
+	}
+
+	return found
 }
 
 // fields reads lines of the form name:value.

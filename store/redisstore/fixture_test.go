@@ -21,6 +21,8 @@ const (
 	patience = 20 * time.Second
 	// generous is the timeout of operations that no test wants to fail.
 	generous = 10 * time.Second
+	// silent is the timeout of operations on connections that may be dead.
+	silent = 500 * time.Millisecond
 )
 
 // open opens a store that is closed with the test.
