@@ -26,7 +26,9 @@ var errSpent net.Error = spentError{}
 
 type spentError struct{}
 
-func (spentError) Error() string   { return "redisstore: the connection leads to a server that has failed" }
+func (spentError) Error() string {
+	return "redisstore: the connection leads to a server that has failed"
+}
 func (spentError) Timeout() bool   { return true }
 func (spentError) Temporary() bool { return true }
 
