@@ -199,27 +199,34 @@ func (x *SentinelSet) KillMaster() *Server {
 // Servers returns the master and the replicas of the beginning.
 func (x *SentinelSet) Servers() []*Server { return x.servers }
 
-// WaitPromotion returns the master when the sentinels at all sites but one agree that it lives, and it agrees that it is the master.
+// WaitPromotion returns the master when the sentinels at all sites but one agree that it is another than that of the site, and it
+// agrees that it is the master.
 func (x *SentinelSet) WaitPromotion(without int) *Server {
 	x.tb.Helper()
 
-	return x.waitFailover(slices.Delete(slices.Clone(x.sentinels), without, without+1))
+	asked := slices.Delete(slices.Clone(x.sentinels), without, without+1)
+
+	return x.waitFailover(asked, func(master *Server) bool { return master.site != without })
 }
 
 // WaitFailover returns the master when all sentinels that live agree that it lives, and it agrees that it is the master.
 func (x *SentinelSet) WaitFailover() *Server {
 	x.tb.Helper()
 
-	return x.waitFailover(x.sentinels)
+	return x.waitFailover(x.sentinels, func(*Server) bool { return true })
 }
 
-func (x *SentinelSet) waitFailover(asked group) (master *Server) {
+func (x *SentinelSet) waitFailover(asked group, may func(master *Server) bool) (master *Server) {
 	x.tb.Helper()
 
 	servertest.Wait(x.tb, "failing over", func() (err error) {
 		master, err = agree(asked.living(), x.masterFor)
 		if err != nil {
 			return err
+		}
+
+		if !may(master) {
+			return fmt.Errorf("%s is the master still", master.Addr())
 		}
 
 		replication, err := master.section("replication")

@@ -166,11 +166,11 @@ func TestF88EveryOperationWorksWhileItsSlotMoves(t *testing.T) {
 
 				for _, op := range all {
 					claim := ready[moment.name+op.name]
-					if err := works(t, s, op, claim); err != nil {
+					if err := runs(t, s, op, claim); err != nil {
 						t.Errorf("%s: %s on a record that moves: %v", moment.name, op.name, err)
 					}
 
-					if err := worksFromTheBeginning(t, s, slot, op); err != nil {
+					if err := runsFromTheBeginning(t, s, slot, op); err != nil {
 						t.Errorf("%s: %s on a new record: %v", moment.name, op.name, err)
 					}
 				}
@@ -183,8 +183,8 @@ func TestF88EveryOperationWorksWhileItsSlotMoves(t *testing.T) {
 	}
 }
 
-// works does an operation and looks at its record. It returns what does not work.
-func works(t *testing.T, s *redisstore.Store, op operation, claim store.Claim) error {
+// runs does an operation and looks at its record. It returns what does not work.
+func runs(t *testing.T, s *redisstore.Store, op operation, claim store.Claim) error {
 	t.Helper()
 
 	res, err := op.run(t.Context(), s, claim)
@@ -201,21 +201,21 @@ func works(t *testing.T, s *redisstore.Store, op operation, claim store.Claim) e
 	return nil
 }
 
-// worksFromTheBeginning does an operation on a record that is made while its slot moves.
-func worksFromTheBeginning(t *testing.T, s *redisstore.Store, slot int, op operation) error {
+// runsFromTheBeginning does an operation on a record that is made while its slot moves.
+func runsFromTheBeginning(t *testing.T, s *redisstore.Store, slot int, op operation) error {
 	t.Helper()
 
 	claim := claimIn(slot)
 
 	switch op.name {
 	case "claim", "withdraw":
-		return works(t, s, op, claim)
+		return runs(t, s, op, claim)
 	case "renew", "complete", "release", "hold":
 		if res, err := s.Claim(t.Context(), claim); err != nil || !res.Applied {
 			return fmt.Errorf("the claim before it gets %v, %w", res.Applied, err)
 		}
 
-		return works(t, s, op, claim)
+		return runs(t, s, op, claim)
 	default:
 		return nil
 	}
