@@ -58,7 +58,7 @@ func (s *Store) Check(ctx context.Context) (Report, error) {
 	if cluster, ok := s.client.(*redis.ClusterClient); ok {
 		errs = append(errs, s.checkCluster(ctx, cluster))
 
-		err := await(ctx, cluster, func() error {
+		err := newWire(cluster).await(ctx, func() error {
 			return cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
 				return visit(ctx, master.Options().Addr, master)
 			})
@@ -75,6 +75,8 @@ func (s *Store) Check(ctx context.Context) (Report, error) {
 	}
 
 	report.Warnings = append(report.Warnings, clientWarnings(s.client)...)
+
+	s.findIFEQ(ctx)
 
 	return report, errors.Join(errs...)
 }

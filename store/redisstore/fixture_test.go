@@ -199,8 +199,11 @@ func overdueOf(t *testing.T, s *redisstore.Store, claim store.Claim) store.Claim
 	return claim
 }
 
-// evalsha chooses what operations send while the server knows the scripts.
-var evalsha = redistest.Named("evalsha")
+// operating chooses what operations send while the server knows the scripts.
+var operating = redistest.Named("evalsha", "set")
+
+// unindexed lets the index of a store write nothing by itself during a test that counts commands.
+var unindexed = redisstore.WithIndexDelay(time.Hour)
 
 // operation is one operation on a record that is ready for it.
 type operation struct {
