@@ -142,7 +142,7 @@ func TestF99AfterAFailoverBehindOneAddressTheStoreWritesToTheNewPrimary(t *testi
 		shop := &shop{kind: k, db: db}
 		e := engine(t, s, onlyonce.SingleTransaction)
 
-		fill(t, db)
+		openAll(t, db)
 		start(t, s, newClaim())
 		call(t.Context(), e, "before", shop.sell("before")).mustBe(t, onlyonce.StatusExecuted, "#1")
 
@@ -162,7 +162,7 @@ func TestF99AfterAFailoverBehindOneAddressTheStoreWritesToTheNewPrimary(t *testi
 		}
 
 		// Calls that nobody has executed, because the old primary stays open for reads.
-		fill(t, db)
+		openAll(t, db)
 
 		target := servers[1].Addr()
 		at.target.Store(&target)
@@ -191,8 +191,8 @@ func TestF99AfterAFailoverBehindOneAddressTheStoreWritesToTheNewPrimary(t *testi
 	})
 }
 
-// fill makes a pool hold all its connections.
-func fill(t *testing.T, db *sql.DB) {
+// openAll makes a pool hold all its connections.
+func openAll(t *testing.T, db *sql.DB) {
 	t.Helper()
 
 	for range connections {
