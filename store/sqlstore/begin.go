@@ -90,6 +90,12 @@ func (s *Store) lasting(ctx context.Context) (context.Context, context.CancelFun
 func (s *Store) beginOnce(
 	ctx, caller context.Context, op *store.Claim, until time.Time,
 ) (res store.Result, tx *transaction, err error) {
+	if err := s.gate.pass(ctx, s.probe); err != nil {
+		return store.Result{}, nil, err
+	}
+
+	defer func() { s.gate.note(ctx, err) }()
+
 	// A look without a transaction, where claims are not so cheap.
 	if s.dialect != PostgreSQL {
 		res, err = s.lookFirst(ctx, &op.Key, until)
@@ -103,6 +109,13 @@ func (s *Store) beginOnce(
 		return store.Result{}, nil, err
 	}
 
+	return s.beginWith(ctx, op, until, leave)
+}
+
+// beginWith is beginOnce with room, which it gives back where the claim has not won.
+func (s *Store) beginWith(
+	ctx context.Context, op *store.Claim, until time.Time, leave func(),
+) (res store.Result, tx *transaction, err error) {
 	tx = &transaction{store: s, claim: *op, leave: leave}
 
 	if err := tx.open(ctx); err != nil {
@@ -118,9 +131,6 @@ func (s *Store) beginOnce(
 	}
 
 	res, err = tx.claimWithin(ctx, op, until)
-	if err == nil && res.Applied && !tx.saved {
-		_, err = tx.tx.ExecContext(ctx, s.save)
-	}
 
 	switch inTime := stop(); {
 	case err == nil && !inTime:
@@ -193,7 +203,7 @@ func (t *transaction) claimWithin(ctx context.Context, op *store.Claim, until ti
 
 	switch s.dialect {
 	case PostgreSQL:
-		return t.claimPostgreSQL(ctx, op, fmt.Sprintf("%dms", min(max(wait.Milliseconds(), 1), longestLockTimeout)))
+		return t.claimPostgreSQL(ctx, op, boundOf(wait))
 	case MySQL:
 		return s.claimMySQL(ctx, t.tx, op, wait)
 	case SQLite:
@@ -206,6 +216,11 @@ func (t *transaction) claimWithin(ctx context.Context, op *store.Claim, until ti
 	default:
 		return store.Result{}, s.dialect.validate()
 	}
+}
+
+// boundOf is a wait as PostgreSQL's lock_timeout.
+func boundOf(wait time.Duration) string {
+	return fmt.Sprintf("%dms", min(max(wait.Milliseconds(), 1), longestLockTimeout))
 }
 
 func (t *transaction) claimPostgreSQL(ctx context.Context, op *store.Claim, bound string) (store.Result, error) {

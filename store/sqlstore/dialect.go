@@ -61,6 +61,8 @@ type statements struct {
 	// insertWithin is the part of claimWithin that makes the record. completeTogether is completeWithin, but fails where there is no
 	// record, so that nothing after it is executed.
 	insertWithin, completeTogether string
+	// record is a first claim and its completion at once.
+	record string
 	// list reads a page of what is not settled. Sweep deletes what has expired, sweepUnsettled what nobody has settled for long, and
 	// forget one record.
 	list, sweep, sweepUnsettled, forget string
@@ -92,6 +94,7 @@ func loadStatements(d Dialect, t table) *statements {
 		forget:         load("forget"),
 		sweepUnsettled: load("sweep_unsettled"),
 		version:        load("version"),
+		record:         load("record"),
 		notify:         load("notify"),
 	}
 

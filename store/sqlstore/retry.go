@@ -41,7 +41,12 @@ func (s *Store) do(ctx context.Context, name string, run func(ctx context.Contex
 	for try := 0; ; try++ {
 		err := ctx.Err()
 		if err == nil {
+			err = s.gate.pass(ctx, s.probe)
+		}
+
+		if err == nil {
 			err = run(ctx, s.pool())
+			s.gate.note(ctx, err)
 		}
 
 		// MySQL may be asked again, and the time may be over before it answers.

@@ -36,9 +36,14 @@ type Store struct {
 	turn chan struct{}
 	// room bounds single transactions; nil does not.
 	room chan struct{}
-	// save makes the savepoint at which a handler's writes begin, undo goes back to it, and keep forgets it. Its name is one that no
-	// handler can have chosen, and that is always the same, so that the statements are prepared once.
+	// save makes the savepoint by which the store finds out whether a transaction has ended, undo goes back to it, and keep forgets it.
+	// In a single transaction it goes before the first statement that may end it. Its name is one that no handler can have chosen, and
+	// that is always the same, so that the statements are prepared once.
 	save, undo, keep string
+	// gate keeps operations from a database that does not answer; nil does not.
+	gate *gate
+	// swept and sweptUnsettled are how far the sweeps of PostgreSQL have come.
+	swept, sweptUnsettled *cursor
 	// server is what is known of a server of the dialect MySQL, once it was asked.
 	server *atomic.Pointer[mysqlServer]
 }
@@ -64,12 +69,15 @@ func New(db *sql.DB, d Dialect, opts ...Option) (*Store, error) {
 	}
 
 	s := &Store{config: cfg, db: db, dialect: d, at: cfg.table, sql: loadStatements(d, cfg.table), server: new(atomic.Pointer[mysqlServer])}
+	s.swept, s.sweptUnsettled = new(cursor), new(cursor)
 
 	savepoint := "onlyonce_" + rand.Text()
 	s.save, s.undo, s.keep = "SAVEPOINT "+savepoint, "ROLLBACK TO SAVEPOINT "+savepoint, "RELEASE SAVEPOINT "+savepoint
 
 	if d == SQLite {
 		s.turn = make(chan struct{}, 1)
+	} else {
+		s.gate = new(gate)
 	}
 
 	if n := cmp.Or(s.most, db.Stats().MaxOpenConnections/2, min(db.Stats().MaxOpenConnections, 1)); n > 0 {
