@@ -372,6 +372,7 @@ func (a *attempt) newRun(how shape, guarantee Guarantee, from time.Time) *run {
 
 	if how == leased || how == joined {
 		r.fence.Store(rec.Fence)
+		r.receipt.set(a.result.Receipt)
 	}
 
 	if how != unprotected {

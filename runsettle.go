@@ -212,6 +212,7 @@ func (r *run) sharedEnd(out *Outcome, status Status) landing {
 func (r *run) completion(out *Outcome) store.Completion {
 	op := store.Completion{
 		Key: r.claim.Key, Token: r.claim.Token, Outcome: outcome.Answer(&r.claim.Key, out.Code, out.Body, r.policy.MaxOutcome),
+		Receipt: r.receipt.get(),
 	}
 
 	// An earlier run may have had its effect, and this run returned an error such as "the payment exists". Its record is kept as an answer is.
@@ -238,7 +239,7 @@ func (r *run) releasingOrHolding(what writing, code string) storeCall {
 
 	if what == writeHold {
 		note := outcome.Stored{Kind: outcome.KindNote, Code: code}
-		op := store.Hold{Key: r.claim.Key, Token: r.claim.Token, Outcome: note.Encode(&r.claim.Key)}
+		op := store.Hold{Key: r.claim.Key, Token: r.claim.Token, Outcome: note.Encode(&r.claim.Key), Receipt: r.receipt.get()}
 
 		return func(ctx context.Context, res *store.Result) (err error) {
 			*res, err = records.Hold(ctx, op)
@@ -247,7 +248,7 @@ func (r *run) releasingOrHolding(what writing, code string) storeCall {
 		}
 	}
 
-	op := store.Release{Claim: r.claim, Ambiguous: what == writeDoubtful}
+	op := store.Release{Claim: r.claim, Ambiguous: what == writeDoubtful, Receipt: r.receipt.get()}
 
 	return func(ctx context.Context, res *store.Result) (err error) {
 		*res, err = records.Release(ctx, op)

@@ -113,8 +113,13 @@ type Result struct {
 	Applied bool
 	// Record is the record after the operation. Its State is Absent if there is none.
 	Record Record
-	// Now is the time on the store's clock at which the operation was decided.
+	// Now is the time on the store's clock at which the operation was decided. It may be zero if a Claim finds a Completed record,
+	// because no decision about such a record depends on the time.
 	Now time.Time
+	// Receipt is the store's own note about the run, in the results of a Claim and a Renew that are Applied. It may be nil. The owner
+	// passes the last one back in its later operations, and does not look into it. It is small, because it is kept until the store has
+	// acknowledged the end of the run. See Completion.Receipt.
+	Receipt any
 }
 
 // Unknown reports whether the outcome of the record is unknown: the record is Unknown, or Running under a lease that has ended.

@@ -21,6 +21,8 @@ const (
 	patience = 2 * time.Minute
 	// generous is the timeout of operations that no test wants to fail.
 	generous = time.Minute
+	// silent is the timeout of operations on connections that may be dead.
+	silent = 500 * time.Millisecond
 )
 
 // open opens a store that is closed with the test.
@@ -197,8 +199,11 @@ func overdueOf(t *testing.T, s *redisstore.Store, claim store.Claim) store.Claim
 	return claim
 }
 
-// evalsha chooses what operations send while the server knows the scripts.
-var evalsha = redistest.Named("evalsha")
+// operating chooses what operations send while the server knows the scripts.
+var operating = redistest.Named("evalsha", "set")
+
+// unindexed lets the index of a store write nothing by itself during a test that counts commands.
+var unindexed = redisstore.WithIndexDelay(time.Hour)
 
 // operation is one operation on a record that is ready for it.
 type operation struct {
@@ -246,7 +251,7 @@ func operationsOn(fresh func() store.Claim) []operation {
 		{"takeover", func(t *testing.T, s *redisstore.Store) store.Claim {
 			t.Helper()
 
-			claim := claimOn(overdue(t, s).Key)
+			claim := claimOn(overdueOf(t, s, fresh()).Key)
 			claim.Fence = 1
 
 			return claim

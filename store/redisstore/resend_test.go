@@ -63,7 +63,7 @@ func lost(t *testing.T, fault redistest.Fault) {
 
 				plan.Reset()
 
-				faulty := plan.Next(fault, evalsha)
+				faulty := plan.Next(fault, operating)
 
 				got, err := op.run(t.Context(), s, claim)
 				for failed(err) {
@@ -112,7 +112,7 @@ func TestF54AClaimThatIsGivenUpOnIsReleasedAndLosesWhenItLands(t *testing.T) {
 	start(t, s, newClaim()) // the script is loaded
 
 	claim := newClaim()
-	late := proxy.Every(redistest.Late, evalsha)
+	late := proxy.Every(redistest.Late, operating)
 
 	if _, err := impatient.Claim(t.Context(), claim); !failed(err) {
 		t.Fatalf("the claim was answered: %v", err)
@@ -144,7 +144,7 @@ func TestF54AClaimWhoseRepliesAreAllLostIsReleasedAndTheRetryRuns(t *testing.T) 
 	start(t, s, newClaim())
 
 	claim := newClaim()
-	silent := proxy.Every(redistest.LostReply, evalsha)
+	silent := proxy.Every(redistest.LostReply, operating)
 
 	if _, err := impatient.Claim(t.Context(), claim); !failed(err) {
 		t.Fatalf("the claim was answered: %v", err)
@@ -180,7 +180,7 @@ func TestF16AnOperationOfARunThatWasOvertakenChangesNothingWhenItArrives(t *test
 			op.run(t.Context(), s, op.prepare(t, s)) //nolint:errcheck // it loads the script
 
 			first := overdue(t, s)
-			late := proxy.Next(redistest.Late, evalsha)
+			late := proxy.Next(redistest.Late, operating)
 
 			client := redis.NewClient(&redis.Options{Addr: proxy.Addr(), MaxRetries: -1})
 			once := with(t, client, redisstore.WithoutCheck(), redisstore.WithTimeout(generous))
