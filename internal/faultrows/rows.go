@@ -106,5 +106,6 @@ func rows() []row { //nolint:funlen // a table
 		{"F85", "requests built to make fingerprints costly", "memory bounded by a small multiple of the request", ""},
 		{"F86", "metadata decides what a handler does", "can be made part of the request", ""},
 		{"F87", "misconfiguration without an observer", "logged with method and remedy", ""},
+		{"F94", "the database is away for minutes while sweeper and listener run", "they go on by themselves", "stop and start"},
 	}
 }

@@ -74,10 +74,10 @@ func (s *Store) giveReceipt(res *store.Result, w *work, record string, expires i
 	}
 }
 
-// claimWhenFull answers a claim that the server has refused for want of memory. Where the claim has nothing to write, because
-// the key is completed or somebody runs it, the answer is as always. The client may have sent it twice, and the first
-// copy may have won; ErrFull must mean that nothing changed.
-func (s *Store) claimWhenFull(ctx context.Context, op *store.Claim, full error) (store.Result, error) {
+// claimWhenRefused answers a claim that the server has refused because its memory is full or because it refuses all writes. If the
+// claim has nothing to write, because the key is completed or somebody runs it, the answer is as always. The client may have sent the
+// claim twice, and the first copy may have won. ErrFull must mean that nothing changed.
+func (s *Store) claimWhenRefused(ctx context.Context, op *store.Claim, refused error) (store.Result, error) {
 	res, err := s.Lookup(ctx, op.Key)
 	if err != nil {
 		return store.Result{}, err // whether the claim has won is not known
@@ -90,8 +90,8 @@ func (s *Store) claimWhenFull(ctx context.Context, op *store.Claim, full error) 
 		return res, nil
 	case res.Record.Token == op.Token:
 		// Not ErrFull, since something changed.
-		return store.Result{}, fmt.Errorf("redisstore: claim: it has won and its lease has ended: %v", full) //nolint:errorlint // as said
+		return store.Result{}, fmt.Errorf("redisstore: claim: it has won and its lease has ended: %v", refused) //nolint:errorlint // as said
 	default:
-		return store.Result{}, full
+		return store.Result{}, refused
 	}
 }

@@ -22,6 +22,8 @@ const (
 	patience = 20 * time.Second
 	// generous is the timeout of operations that no test wants to fail.
 	generous = 10 * time.Second
+	// silent is the timeout of operations on connections that may be dead.
+	silent = 500 * time.Millisecond
 )
 
 // open opens a store that is closed with the test.
@@ -278,7 +280,7 @@ func operationsOn(fresh func() store.Claim) []operation {
 		{"takeover", func(t *testing.T, s *redisstore.Store) store.Claim {
 			t.Helper()
 
-			claim := claimOn(overdue(t, s).Key)
+			claim := claimOn(overdueOf(t, s, fresh()).Key)
 			claim.Fence = 1
 
 			return claim

@@ -54,8 +54,8 @@ func (s *Store) Claim(ctx context.Context, op store.Claim) (res store.Result, er
 		err = s.claimByScript(ctx, &w, &op, fresh, life, &res)
 	}
 
-	if err != nil && errors.Is(err, store.ErrFull) {
-		return s.claimWhenFull(ctx, &op, err)
+	if err != nil && (errors.Is(err, store.ErrFull) || refusesWrites(err)) {
+		return s.claimWhenRefused(ctx, &op, err)
 	}
 
 	return res, err

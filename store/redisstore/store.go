@@ -120,6 +120,10 @@ func New(client Client, opts ...Option) (*Store, error) {
 			"absent and their handlers would run again: use a cluster or Sentinel")
 	}
 
+	if c, ok := client.(*redis.Client); ok && (c.Options().ClientSideCache != nil || c.Options().ClientSideCacheConfig != nil) {
+		return nil, errors.New("redisstore: the client caches replies, and records change: use a client without ClientSideCache")
+	}
+
 	_, pipelines := client.(*redis.AutoPipeliner)
 	s := &Store{
 		client: client,
