@@ -77,21 +77,21 @@ func (s *Store) giveReceipt(res *store.Result, w *work, record string, expires i
 // claimWhenFull answers a claim that the server has refused for want of memory. Where the claim has nothing to write, because
 // the key is completed or somebody runs it, the answer is as always. The client may have sent it twice, and the first
 // copy may have won; ErrFull must mean that nothing changed.
-func (s *Store) claimWhenFull(ctx context.Context, op *store.Claim, full error) (store.Result, error) {
-	res, err := s.Lookup(ctx, op.Key)
+func (s *Store) claimWhenFull(ctx context.Context, op *store.Claim, res *store.Result, full error) (err error) {
+	*res, err = s.Lookup(ctx, op.Key)
 	if err != nil {
-		return store.Result{}, err // whether the claim has won is not known
+		return err // whether the claim has won is not known
 	}
 
 	switch decided := op.Apply(res.Record, res.Now); {
 	case !decided.Changed:
 		res.Applied = decided.Applied
 
-		return res, nil
+		return nil
 	case res.Record.Token == op.Token:
 		// Not ErrFull, since something changed.
-		return store.Result{}, fmt.Errorf("redisstore: claim: it has won and its lease has ended: %v", full) //nolint:errorlint // as said
+		return fmt.Errorf("redisstore: claim: it has won and its lease has ended: %v", full) //nolint:errorlint // as said
 	default:
-		return store.Result{}, full
+		return full
 	}
 }
