@@ -26,7 +26,13 @@ var (
 func WithIndexDelay(d time.Duration) Option { return func(c *config) { c.delay = d } }
 
 // Flush writes what the index waits for.
-func Flush(ctx context.Context, s *Store) error { return s.index.flushAll(ctx) }
+func Flush(ctx context.Context, s *Store) error {
+	if s.index == nil {
+		return nil
+	}
+
+	return s.index.flushAll(ctx)
+}
 
 // Waiting is how many operations wait for others.
 func Waiting(s *Store) (waiting int) {

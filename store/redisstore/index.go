@@ -210,8 +210,8 @@ func (x *index) take(now time.Time) (due []change) {
 
 	for _, e := range x.queue {
 		switch {
-		case e.over && e.written == 0:
-			e.queued = false
+		case e.over && e.written == 0, !e.over && e.written == e.until:
+			e.queued = false // there is nothing to do
 		case len(due) == maxTogether || e.due.After(now):
 			if kept = append(kept, e); next.IsZero() || e.due.Before(next) {
 				next = e.due
