@@ -59,12 +59,19 @@
 //
 //	~onlyonce:* +evalsha +eval +get +set +del +pexpiretime +time +zadd +zrem +zscore +zrange +zremrangebyscore +info
 //
-// since the commands that scripts call are checked as well; in a cluster also
+// since the commands that scripts call are checked as well; for another database than 0 also
 //
-//	+cluster|slots +cluster|info +command
+//	+select
 //
-// and behind Sentinel what the sentinels' own list asks for. A test runs with exactly these, and with any less something
-// fails; without +command only the client complains, in its log. Without +info give [WithoutCheck].
+// and in a cluster also
+//
+//	+cluster|slots +cluster|info +asking +command
+//
+// where +asking is for slots that move to another server. Without it the operations on their records fail as long as they move. Behind
+// Sentinel the user also needs what the sentinels' own list requires.
+//
+// A test runs with exactly these, also while slots move, and with any less something is refused. Without +command only the client complains, in
+// its log. Without +info give [WithoutCheck].
 //
 // # Other servers
 //
