@@ -39,7 +39,7 @@ type Transaction interface {
 	// Context returns a context in which the handler finds the transaction.
 	Context(ctx context.Context) context.Context
 	// Complete records the outcome and commits. If undo is set, it first rolls the handler's writes back, and the outcome commits without
-	// them.
+	// them. That may be another transaction: if somebody else has taken the record in between, the Result is not Applied.
 	//   - Applied means that the transaction has surely committed.
 	//   - A Result that is not Applied has the record that somebody else has left meanwhile.
 	//   - An error that matches ErrRolledBack promises that nothing has been committed and nothing will be.

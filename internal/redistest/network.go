@@ -157,8 +157,8 @@ func (n *Network) rules(verb string, site int) {
 }
 
 // command runs a program at a site.
-func (n *Network) command(site int, program string, args ...string) *exec.Cmd {
-	return exec.Command("ip", append([]string{"netns", "exec", n.site(site), program}, args...)...)
+func (n *Network) command(site int, args ...string) *exec.Cmd {
+	return exec.Command("ip", append([]string{"netns", "exec", n.site(site)}, args...)...)
 }
 
 func ip(script string, args ...string) error {

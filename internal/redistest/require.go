@@ -10,25 +10,34 @@ import (
 	"os/exec"
 	"sync"
 	"testing"
+
+	"github.com/onlyonce-go/onlyonce/internal/servers"
 )
 
-// Require returns where redis-server is. Where it is missing it is installed if this is Debian and the user root; otherwise
-// the test fails and says what to install.
+// Require returns the server that tests run: redis-server, or the release of Valkey that the environment names
+// ([servers.Variable]). A missing redis-server is installed if this is Debian and the user is root. Otherwise the test fails,
+// and its message says what to install.
 //
 // Test packages run at the same time, and should not all install it: make test does so before it runs them.
-func Require(tb testing.TB) string {
+func Require(tb testing.TB) servers.Program {
 	tb.Helper()
 
-	path, err := findServer()
+	program, err := findServer()
 	if err != nil {
 		tb.Fatal(err)
 	}
 
-	return path
+	return program
 }
 
-var findServer = sync.OnceValues(func() (string, error) {
-	return find("redis-server", func() error {
+var findServer = sync.OnceValues(func() (servers.Program, error) {
+	for _, release := range []string{servers.Valkey8, servers.Valkey9} {
+		if servers.Chosen(release) {
+			return servers.Find(release)
+		}
+	}
+
+	path, err := find("redis-server", func() error {
 		if _, err := os.Stat("/etc/debian_version"); err != nil || os.Geteuid() != 0 {
 			return errors.New("only root on Debian can have it installed")
 		}
@@ -45,6 +54,8 @@ var findServer = sync.OnceValues(func() (string, error) {
 
 		return apt("install", "-y", "--no-install-recommends", "redis-server")
 	})
+
+	return servers.Installed(path), err
 })
 
 // find returns where a program is, which may be only after its installation.

@@ -18,19 +18,20 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
+	"github.com/onlyonce-go/onlyonce/internal/servers"
 	"github.com/onlyonce-go/onlyonce/internal/servertest"
 )
 
-// Server is a redis-server process.
+// Server is a process of Redis or Valkey.
 type Server struct {
-	tb     testing.TB
-	binary string
-	dir    string
-	config string // its file, if it has one
-	args   []string
-	host   string
-	port   int
-	client *redis.Client
+	tb      testing.TB
+	program servers.Program
+	dir     string
+	config  string // its file, if it has one
+	args    []string
+	host    string
+	port    int
+	client  *redis.Client
 
 	// network and site are where the server runs, if it is not this machine.
 	network *Network
@@ -59,7 +60,7 @@ func Standalone(tb testing.TB, args ...string) *Server {
 func newServer(tb testing.TB, args ...string) *Server {
 	tb.Helper()
 
-	s := &Server{tb: tb, binary: Require(tb), dir: tb.TempDir(), host: "127.0.0.1"}
+	s := &Server{tb: tb, program: Require(tb), dir: tb.TempDir(), host: "127.0.0.1"}
 	// Without a delay a replica that asks for the data is not kept waiting for others that may ask, too.
 	s.args = append([]string{"--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"}, args...)
 
@@ -181,11 +182,11 @@ func (s *Server) boot() error {
 }
 
 // bootAll starts servers at the same time.
-func bootAll(servers []*Server) error {
-	failed := make([]error, len(servers))
+func bootAll(all []*Server) error {
+	failed := make([]error, len(all))
 
 	var booting sync.WaitGroup
-	for i, s := range servers {
+	for i, s := range all {
 		booting.Go(func() { failed[i] = s.boot() })
 	}
 
@@ -252,11 +253,12 @@ func (s *Server) run() error {
 }
 
 func (s *Server) command(args ...string) *exec.Cmd {
+	cmd := s.program.Command(args...)
 	if s.network != nil {
-		return s.network.command(s.site, s.binary, args...)
+		return s.network.command(s.site, cmd.Args...)
 	}
 
-	return exec.Command(s.binary, args...)
+	return cmd
 }
 
 // ready returns nil when the server answers.

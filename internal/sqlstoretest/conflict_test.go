@@ -26,10 +26,15 @@ func isolations(k kind) map[string]string {
 			"serializable":    "default_transaction_isolation=serializable",
 		}
 	default:
+		variable := "tx_isolation"
+		if k.name == "MySQL" {
+			variable = "transaction_isolation" // which MariaDB has from version 11.1 on
+		}
+
 		return map[string]string{
-			"read committed":  "tx_isolation=%27READ-COMMITTED%27",
-			"repeatable read": "tx_isolation=%27REPEATABLE-READ%27",
-			"serializable":    "tx_isolation=%27SERIALIZABLE%27",
+			"read committed":  variable + "=%27READ-COMMITTED%27",
+			"repeatable read": variable + "=%27REPEATABLE-READ%27",
+			"serializable":    variable + "=%27SERIALIZABLE%27",
 			// Whether an update counts that changes nothing.
 			"found rows": "clientFoundRows=true",
 			// Statements with their arguments in the text.

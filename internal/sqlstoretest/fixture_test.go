@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	releases "github.com/onlyonce-go/onlyonce/internal/servers"
 	"github.com/onlyonce-go/onlyonce/internal/sqltest"
 	"github.com/onlyonce-go/onlyonce/store"
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
@@ -37,11 +38,20 @@ type kind struct {
 	options []sqlstore.Option
 }
 
-// kinds are all databases that the store is tested on.
-var kinds = []kind{
+// kinds are all databases that the store is tested on. MySQL itself is one where the environment names it.
+var kinds = append([]kind{
 	{"PostgreSQL", sqlstore.PostgreSQL, sqltest.PostgresDatabase, nil, nil},
 	{"MariaDB", sqlstore.MySQL, sqltest.MariaDBDatabase, nil, nil},
 	{"SQLite", sqlstore.SQLite, sqltest.SQLite, []string{"_pragma=busy_timeout(5)", "_pragma=synchronous(normal)"}, nil},
+}, newest()...)
+
+// newest are the kinds of servers that are unpacked for the tests.
+func newest() []kind {
+	if !releases.Chosen(releases.MySQL9) {
+		return nil
+	}
+
+	return []kind{{"MySQL", sqlstore.MySQL, sqltest.MySQLDatabase, nil, nil}}
 }
 
 // pipelined is PostgreSQL whose single transactions send their statements together.
@@ -56,10 +66,12 @@ func pipelined() kind {
 func single() []kind { return append(slices.Clone(kinds), pipelined()) }
 
 // singleServers are those that are reached by a line that can break.
-func singleServers() []kind { return append(slices.Clone(servers()), pipelined()) }
+func singleServers() []kind { return append(servers(), pipelined()) }
 
 // servers are the kinds that are reached by a line that can break.
-func servers() []kind { return kinds[:2] }
+func servers() []kind {
+	return slices.DeleteFunc(slices.Clone(kinds), func(k kind) bool { return k.dialect == sqlstore.SQLite })
+}
 
 // each runs a test on databases.
 func each(t *testing.T, kinds []kind, test func(t *testing.T, k kind)) {

@@ -12,9 +12,9 @@ import (
 
 // What a run costs, in statements that go to the server.
 func TestStatementsOfARun(t *testing.T) {
-	most := map[string]map[string]int{
-		"PostgreSQL": {"claim": 1, "in progress": 1, "renew": 1, "complete": 1, "replay": 1, "reused": 1, "release": 2, "reclaim": 2},
-		"MariaDB":    {"claim": 2, "in progress": 1, "renew": 2, "complete": 2, "replay": 1, "reused": 1, "release": 2, "reclaim": 2},
+	most := map[sqlstore.Dialect]map[string]int{
+		sqlstore.PostgreSQL: {"claim": 1, "in progress": 1, "renew": 1, "complete": 1, "replay": 1, "reused": 1, "release": 2, "reclaim": 2},
+		sqlstore.MySQL:      {"claim": 2, "in progress": 1, "renew": 2, "complete": 2, "replay": 1, "reused": 1, "release": 2, "reclaim": 2},
 	}
 
 	each(t, servers(), func(t *testing.T, k kind) {
@@ -48,7 +48,7 @@ func TestStatementsOfARun(t *testing.T) {
 				t.Fatalf("%s: applied=%t, %v", step.name, res.Applied, err)
 			}
 
-			if got, want := proxy.Count(sqltest.Any()), most[k.name][step.name]; got != want {
+			if got, want := proxy.Count(sqltest.Any()), most[k.dialect][step.name]; got != want {
 				t.Errorf("%s takes %d statements, must be %d: %v", step.name, got, want, proxy.Statements())
 			}
 		}
@@ -57,7 +57,7 @@ func TestStatementsOfARun(t *testing.T) {
 
 // What a joined run adds to its handler's transaction: a savepoint and the completion, and nothing for those who are told.
 func TestStatementsOfAJoinedRun(t *testing.T) {
-	most := map[string]int{"PostgreSQL": 4, "MariaDB": 5}
+	most := map[sqlstore.Dialect]int{sqlstore.PostgreSQL: 4, sqlstore.MySQL: 5}
 
 	each(t, servers(), func(t *testing.T, k kind) {
 		t.Helper()
@@ -93,7 +93,7 @@ func TestStatementsOfAJoinedRun(t *testing.T) {
 				t.Fatalf("%s: %v, written: %t", name, err, run.applied.Load())
 			}
 
-			if got, want := proxy.Count(sqltest.Any()), most[k.name]; got != want {
+			if got, want := proxy.Count(sqltest.Any()), most[k.dialect]; got != want {
 				t.Errorf("%s: the transaction takes %d statements, must be %d: %v", name, got, want, proxy.Statements())
 			}
 		}

@@ -1,7 +1,14 @@
 package sqlstoretest_test
 
 import (
+	"context"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/onlyonce-go/onlyonce/store"
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
@@ -58,4 +65,121 @@ func TestATableInASchema(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// F98: without a schema in its name, the table once was another one on another connection, and one key ran twice.
+func TestF98AStoreUsesTheTableThatItHasFoundOnEveryConnection(t *testing.T) {
+	t.Parallel()
+
+	k := kinds[0]
+	base := k.fresh(t)
+	plain := pool(base.DB(t))
+
+	for _, schema := range []string{"here", "there"} {
+		if _, err := plain.ExecContext(t.Context(), "CREATE SCHEMA "+schema); err != nil {
+			t.Fatal(err)
+		}
+
+		k.on(t, plain, sqlstore.WithTable(schema+"."+sqlstore.DefaultTable))
+	}
+
+	config, err := pgx.ParseConfig(base.DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	var connections atomic.Int64
+
+	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
+		path := []string{"here", "there"}[connections.Add(1)%2]
+		_, err := conn.Exec(ctx, "SET search_path = "+path)
+
+		return err
+	}))
+	t.Cleanup(func() { db.Close() })
+	db.SetMaxIdleConns(-1) // every statement has a connection of its own
+
+	for name, opts := range map[string][]sqlstore.Option{
+		"found": nil,
+		"named": {sqlstore.WithTable("there." + sqlstore.DefaultTable), sqlstore.WithoutCheck()},
+	} {
+		s, err := sqlstore.New(db, k.dialect, append(opts, sqlstore.WithTimeout(generous))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		claim := newClaim()
+		start(t, s, claim)
+
+		for range 3 {
+			if res, err := s.Claim(t.Context(), claimOn(claim.Key)); err != nil || res.Applied || res.Record.Token != claim.Token {
+				t.Errorf("%s: a duplicate got applied=%t, %v, %v", name, res.Applied, res.Record.State, err)
+			}
+		}
+
+		res, err := s.Complete(t.Context(), completion(claim, "paid"))
+		must(t, res, err)
+	}
+
+	if connections.Load() < 10 {
+		t.Errorf("there were %d connections", connections.Load())
+	}
+
+	s, err := sqlstore.New(db, k.dialect)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	// Another process may find the other one.
+	report, err := s.Check(t.Context())
+	if err != nil || !slices.ContainsFunc(report.Warnings, func(w string) bool { return strings.Contains(w, "2 schemas have a table") }) {
+		t.Errorf("the warnings are %q, %v", report.Warnings, err)
+	}
+}
+
+// F98: in MySQL a handler may say USE, and give the connection back.
+func TestF98AStoreUsesTheDatabaseThatItHasFoundOnEveryConnection(t *testing.T) {
+	each(t, mysqls(), func(t *testing.T, k kind) {
+		t.Helper()
+
+		other := k.fresh(t)
+		k.on(t, pool(other.DB(t)))
+
+		db := k.fresh(t).DB(t)
+		db.SetMaxOpenConns(1)
+
+		s := k.on(t, db)
+		claim := newClaim()
+		start(t, s, claim)
+
+		if _, err := db.ExecContext(t.Context(), "USE "+other.Name()); err != nil {
+			t.Fatal(err)
+		}
+
+		if res, err := s.Claim(t.Context(), claimOn(claim.Key)); err != nil || res.Applied || res.Record.Token != claim.Token {
+			t.Errorf("a duplicate got applied=%t, %v, %v", res.Applied, res.Record.State, err)
+		}
+
+		res, err := s.Complete(t.Context(), completion(claim, "paid"))
+		must(t, res, err)
+	})
+}
+
+// F98: what a schema may be called that WithTable refuses.
+func TestF98TheSchemaThatIsFoundMayHaveAnyName(t *testing.T) {
+	t.Parallel()
+
+	k := kinds[0]
+	base := k.fresh(t)
+
+	quoted := `"` + strings.ReplaceAll(`odd "name; --{table}`, `"`, `""`) + `"`
+	plain := base.DB(t)
+
+	for _, statement := range []string{"CREATE SCHEMA " + quoted, "ALTER DATABASE " + base.Name() + " SET search_path = " + quoted} {
+		if _, err := plain.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	k.works(t, pool(base.DB(t))) // whose connections are new
 }

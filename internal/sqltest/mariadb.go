@@ -110,19 +110,36 @@ func (m mariadb) isOwn(ctx context.Context, s *Server, db *sql.DB) error {
 
 // drop ends the sessions first: one that waits for a lock does not see that its client has gone.
 func (mariadb) drop(ctx context.Context, db *sql.DB, name string) error {
-	rows, err := db.QueryContext(ctx, "SELECT id FROM information_schema.processlist WHERE db = '"+name+"'")
+	rows, err := db.QueryContext(ctx, "SHOW PROCESSLIST")
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 
+	columns, err := rows.Columns() // id, user, host and database, and more that differs between servers
+	if err != nil {
+		return err
+	}
+
 	for rows.Next() {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
+		all := make([]any, len(columns))
+		for i := range all {
+			all[i] = new(sql.RawBytes)
+		}
+
+		var (
+			id int64
+			at sql.NullString
+		)
+
+		all[0], all[3] = &id, &at
+		if err := rows.Scan(all...); err != nil {
 			return err
 		}
 
-		_, _ = db.ExecContext(ctx, fmt.Sprintf("KILL %d", id)) // an error says that it has ended
+		if at.String == name {
+			_, _ = db.ExecContext(ctx, fmt.Sprintf("KILL %d", id)) // an error says that it has ended
+		}
 	}
 
 	if err := rows.Err(); err != nil {

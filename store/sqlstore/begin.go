@@ -12,11 +12,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// The longest waits that databases have, in milliseconds and in seconds. Who waits longer is told ErrBusy then.
-const (
-	longestLockTimeout = math.MaxInt32 // of PostgreSQL: 24 days
-	longestLockWait    = 1<<30 - 1     // of MariaDB: 34 years
-)
+// longestLockTimeout is the longest lock_timeout of PostgreSQL, in milliseconds: 24 days. Who waits longer is told ErrBusy then.
+const longestLockTimeout = math.MaxInt32
 
 // Begin implements [store.Transactional]: the claim of a single transaction.
 //
@@ -54,6 +51,8 @@ func (s *Store) Begin(ctx context.Context, op store.Claim, wait time.Duration) (
 			return store.Result{}, nil, fmt.Errorf("sqlstore: begin: %w: %w", store.ErrBusy, err)
 		case full(err):
 			return store.Result{}, nil, fmt.Errorf("sqlstore: begin: %w: %w", store.ErrFull, err)
+		case lost < resends && s.refresh(ctx, err):
+			lost++
 		case s.undone(err), errors.Is(err, driver.ErrBadConn): // nothing was sent on a connection that had gone
 		case reported(err) && !goingDown(err) || lost == resends:
 			return store.Result{}, nil, fmt.Errorf("sqlstore: begin: %w", err)
@@ -91,9 +90,15 @@ func (s *Store) lasting(ctx context.Context) (context.Context, context.CancelFun
 func (s *Store) beginOnce(
 	ctx, caller context.Context, op *store.Claim, until time.Time,
 ) (res store.Result, tx *transaction, err error) {
+	if err := s.gate.pass(ctx, s.probe); err != nil {
+		return store.Result{}, nil, err
+	}
+
+	defer func() { s.gate.note(ctx, err) }()
+
 	// A look without a transaction, where claims are not so cheap.
 	if s.dialect != PostgreSQL {
-		res, err = s.lookup(ctx, s.pool(), &op.Key)
+		res, err = s.lookFirst(ctx, &op.Key, until)
 		if err != nil || !wins(op, &res) {
 			return res, nil, err
 		}
@@ -104,6 +109,13 @@ func (s *Store) beginOnce(
 		return store.Result{}, nil, err
 	}
 
+	return s.beginWith(ctx, op, until, leave)
+}
+
+// beginWith is beginOnce with room, which it gives back where the claim has not won.
+func (s *Store) beginWith(
+	ctx context.Context, op *store.Claim, until time.Time, leave func(),
+) (res store.Result, tx *transaction, err error) {
 	tx = &transaction{store: s, claim: *op, leave: leave}
 
 	if err := tx.open(ctx); err != nil {
@@ -112,12 +124,13 @@ func (s *Store) beginOnce(
 		return store.Result{}, nil, err
 	}
 
-	stop := context.AfterFunc(ctx, tx.cancel)
+	// The claim of MySQL resets its session, which it must not be kept from between two statements. They heed ctx by themselves.
+	stop := func() bool { return ctx.Err() == nil }
+	if s.dialect != MySQL {
+		stop = context.AfterFunc(ctx, tx.cancel)
+	}
 
 	res, err = tx.claimWithin(ctx, op, until)
-	if err == nil && res.Applied && !tx.saved {
-		_, err = tx.tx.ExecContext(ctx, s.save)
-	}
 
 	switch inTime := stop(); {
 	case err == nil && !inTime:
@@ -131,6 +144,15 @@ func (s *Store) beginOnce(
 	_ = tx.rollBack(ctx, false)
 
 	return res, nil, err
+}
+
+// lookFirst reads a record before a transaction is opened for it.
+func (s *Store) lookFirst(ctx context.Context, key *store.Key, until time.Time) (store.Result, error) {
+	if s.dialect == MySQL {
+		return s.lookWaiting(ctx, key, time.Until(until))
+	}
+
+	return s.lookup(ctx, s.pool(), key)
 }
 
 // wins reports whether a claim would win on the record as it was read.
@@ -181,7 +203,7 @@ func (t *transaction) claimWithin(ctx context.Context, op *store.Claim, until ti
 
 	switch s.dialect {
 	case PostgreSQL:
-		return t.claimPostgreSQL(ctx, op, fmt.Sprintf("%dms", min(max(wait.Milliseconds(), 1), longestLockTimeout)))
+		return t.claimPostgreSQL(ctx, op, boundOf(wait))
 	case MySQL:
 		return s.claimMySQL(ctx, t.tx, op, wait)
 	case SQLite:
@@ -194,6 +216,11 @@ func (t *transaction) claimWithin(ctx context.Context, op *store.Claim, until ti
 	default:
 		return store.Result{}, s.dialect.validate()
 	}
+}
+
+// boundOf is a wait as PostgreSQL's lock_timeout.
+func boundOf(wait time.Duration) string {
+	return fmt.Sprintf("%dms", min(max(wait.Milliseconds(), 1), longestLockTimeout))
 }
 
 func (t *transaction) claimPostgreSQL(ctx context.Context, op *store.Claim, bound string) (store.Result, error) {
@@ -268,24 +295,32 @@ func (t *transaction) claimFirst(ctx context.Context, op *store.Claim, bound str
 	return store.Result{}, false, err
 }
 
-func (s *Store) claimMySQL(ctx context.Context, tx *sql.Tx, op *store.Claim, wait time.Duration) (store.Result, error) {
-	bound, err := s.lockWait(ctx, within(tx), wait)
+func (s *Store) claimMySQL(
+	ctx context.Context, tx *sql.Tx, op *store.Claim, wait time.Duration,
+) (res store.Result, err error) {
+	bound, undo, err := s.lockWait(ctx, within(tx), wait)
+	if undo != nil {
+		defer func() {
+			if undone := undo(); err == nil {
+				err = undone
+			}
+		}()
+	}
+
 	if err != nil {
 		return store.Result{}, err
 	}
 
-	if op.Fence == 0 {
-		// The insert locks the record, whether it is this one or another, so that two claims cannot lock each other out.
-		if _, err := tx.ExecContext(ctx, bound+s.sql.claimWithin, freshArgs(op)...); err != nil {
-			return store.Result{}, err
-		}
-	}
+	early, done := context.WithTimeout(ctx, max(wait, untilDeadline(ctx)/2))
+	defer done()
 
 	var old row
 
-	found, err := within(tx).query(ctx, bound+s.sql.readLocked, []any{op.Key[:]}, old.answer(s.dialect)...)
+	found, err := s.lockMySQL(early, tx, op, bound, &old)
 
 	switch {
+	case err != nil && early.Err() != nil && ctx.Err() == nil:
+		return store.Result{}, fmt.Errorf("%w: %w", errRaced, err) // there is time to see who holds the record
 	case err != nil:
 		return store.Result{}, err
 	case !found:
@@ -295,30 +330,22 @@ func (s *Store) claimMySQL(ctx context.Context, tx *sql.Tx, op *store.Claim, wai
 	}
 }
 
-// lockWait bounds how long the statement that follows waits for a lock, in whole seconds. MySQL has no such thing: there the
-// context alone ends the wait, and the connection with it.
-func (s *Store) lockWait(ctx context.Context, at access, wait time.Duration) (string, error) {
-	maria, err := s.isMariaDB(ctx, at)
-	if err != nil || !maria {
-		return "", err
+// lockMySQL locks the record of a key, which a first claim makes if there is none, and reads it. It reports whether there is one.
+func (s *Store) lockMySQL(ctx context.Context, tx *sql.Tx, op *store.Claim, bound string, old *row) (bool, error) {
+	if op.Fence == 0 {
+		// The insert locks the record, whether it is this one or another, so that two claims cannot lock each other out.
+		args := s.arriving(freshArgs(op), op.Key[:], op.Token[:], op.Fingerprint.Sum[:])
+		if _, err := tx.ExecContext(ctx, bound+s.sql.claimWithin, args...); err != nil {
+			return false, err
+		}
 	}
 
-	return fmt.Sprintf("SET STATEMENT innodb_lock_wait_timeout=%d FOR ", min((span(wait)+999)/1000, longestLockWait)), nil
+	return within(tx).query(ctx, bound+s.sql.readLocked, []any{op.Key[:]}, old.answer(s.dialect)...)
 }
 
-// isMariaDB asks on the connection that is there: the pool may have no other.
-func (s *Store) isMariaDB(ctx context.Context, at access) (bool, error) {
-	if known := s.maria.Load(); known != nil {
-		return *known, nil
-	}
+// untilDeadline is the time until the deadline of a context that has one.
+func untilDeadline(ctx context.Context) time.Duration {
+	deadline, _ := ctx.Deadline()
 
-	var maria bool
-
-	if _, err := at.query(ctx, s.sql.maria, nil, &maria); err != nil {
-		return false, err
-	}
-
-	s.maria.Store(&maria)
-
-	return maria, nil
+	return time.Until(deadline)
 }

@@ -5,15 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 )
 
 // checkTimeout bounds the Check at construction.
 const checkTimeout = 5 * time.Second
-
-// mostBusyTimeout is the longest time, in milliseconds, that SQLite may wait by itself: it does not heed contexts then.
-const mostBusyTimeout = 1000
 
 // Report is what Check has found out.
 type Report struct {
@@ -27,8 +23,15 @@ type Report struct {
 // check. Settings are those of one connection of the pool.
 //
 // It fails where the database cannot be reached or only be read, where the tables are missing, older or newer than this build
-// needs, and where the database would not keep what it acknowledges: MySQL without autocommit, with READ UNCOMMITTED or with
-// another engine than InnoDB, SQLite in memory or without a write-ahead log. The error names every problem and says what to do.
+// needs, and where the database would not keep what it acknowledges:
+//
+//   - PostgreSQL with a table that is UNLOGGED or temporary
+//   - MySQL and MariaDB without autocommit, with READ UNCOMMITTED, with a completion_type other than NO_CHAIN, with a binary log of
+//     statements, with the sql_mode EMPTY_STRING_IS_NULL, with another engine than InnoDB, or with a client and a connection of
+//     different character sets
+//   - SQLite in memory or without a write-ahead log
+//
+// The error names every problem and says what to do.
 func (s *Store) Check(ctx context.Context) (Report, error) {
 	rows, err := s.db.QueryContext(ctx, readFile(s.dialect, "check"))
 	if err != nil {
@@ -55,11 +58,13 @@ func (s *Store) Check(ctx context.Context) (Report, error) {
 		j.postgresql()
 	case MySQL:
 		j.mysql()
-		j.problem(s.checkEngine(ctx))
+		j.problem(s.checkBytes(ctx, found))
+		s.checkReadOnly(ctx, j)
 	case SQLite:
 		j.sqlite()
 	}
 
+	s.checkTable(ctx, j)
 	j.problem(s.checkSchema(ctx))
 	j.problem(s.checkPipeline(ctx))
 
@@ -113,118 +118,4 @@ func (s *Store) checkSchema(ctx context.Context) error {
 	}
 
 	return nil
-}
-
-// checkEngine looks whether a table of MySQL has transactions.
-func (s *Store) checkEngine(ctx context.Context) error {
-	rows, err := s.db.QueryContext(ctx, readFile(MySQL, "engine"), s.table.schema, s.table.name)
-	if err != nil {
-		return fmt.Errorf("sqlstore: the engine of table %s cannot be read: %w", s.table, err)
-	}
-
-	var engine sql.NullString
-
-	found, err := scan(rows, &engine)
-	if err == nil && found && engine.String != "InnoDB" {
-		err = fmt.Errorf("sqlstore: table %s has the engine %s, which does not keep what it acknowledges: ALTER TABLE … ENGINE = InnoDB",
-			s.table, engine.String)
-	}
-
-	return err
-}
-
-// judge says what settings mean.
-type judge struct {
-	found    map[string]string
-	version  string
-	problems []error
-	warnings []string
-}
-
-func (j *judge) problem(err error) {
-	if err != nil {
-		j.problems = append(j.problems, err)
-	}
-}
-
-// refuse adds a problem where a setting has a value.
-func (j *judge) refuse(setting, value, why string) {
-	if j.found[setting] == value {
-		j.problem(fmt.Errorf("sqlstore: %s is %s: %s", setting, value, why))
-	}
-}
-
-// warn adds a warning where a setting has a value.
-func (j *judge) warn(setting, value, why string) {
-	if j.found[setting] == value {
-		j.warnings = append(j.warnings, setting+" is "+value+": "+why)
-	}
-}
-
-const (
-	readOnly   = "nothing can be written: connect to the primary"
-	crashLoses = "a crash of the machine forgets what was acknowledged, and it may run again"
-	serialized = "operations that meet are tried again; READ COMMITTED is enough for the store"
-)
-
-func (j *judge) postgresql() {
-	j.version = j.found["server_version"]
-	j.refuse("in_recovery", "on", "the server is a replica and "+readOnly)
-
-	if j.found["in_recovery"] != "on" {
-		j.refuse("transaction_read_only", "on", readOnly)
-	}
-
-	j.warn("fsync", "off", "a crash of the machine destroys the database")
-	j.warn("full_page_writes", "off", "a crash of the machine may destroy pages")
-	j.warn("synchronous_commit", "off", "a crash of the server forgets what was acknowledged last, and it may run again")
-	j.warn("transaction_isolation", "repeatable read", serialized)
-	j.warn("transaction_isolation", "serializable", serialized)
-}
-
-func (j *judge) mysql() {
-	j.version = j.found["version"]
-	j.refuse("autocommit", "OFF", "nothing that the store writes would be committed: set autocommit to 1")
-	j.refuse("super_read_only", "ON", readOnly)
-	j.refuse("innodb_read_only", "ON", readOnly)
-	j.warn("read_only", "ON", "users without special rights cannot write: connect to the primary")
-
-	for _, name := range []string{"transaction_isolation", "tx_isolation"} {
-		j.refuse(name, "READ-UNCOMMITTED", "records would be read that are never committed: set READ COMMITTED or more")
-		j.warn(name, "SERIALIZABLE", serialized)
-	}
-
-	j.refuse("transaction_read_only", "ON", readOnly)
-	j.refuse("tx_read_only", "ON", readOnly)
-
-	for _, value := range []string{"0", "2"} {
-		j.warn("innodb_flush_log_at_trx_commit", value, crashLoses)
-	}
-
-	j.warn("innodb_doublewrite", "OFF", "a crash of the machine may destroy pages")
-
-	if j.found["log_bin"] == "ON" && j.found["sync_binlog"] != "1" {
-		j.warn("sync_binlog", j.found["sync_binlog"], "a crash of the machine may leave replicas without what was acknowledged")
-	}
-}
-
-func (j *judge) sqlite() {
-	j.version = j.found["version"]
-
-	if j.found["file"] == "" {
-		j.problem(errors.New("sqlstore: the database is in memory, where every connection has one of its own: open a file, " +
-			"or use memstore"))
-	} else if mode := j.found["journal_mode"]; mode != "wal" {
-		j.problem(fmt.Errorf("sqlstore: journal_mode is %s, where readers and writers keep each other out: "+
-			"open with PRAGMA journal_mode = WAL", mode))
-	}
-
-	j.refuse("query_only", "1", "nothing can be written")
-	j.refuse("synchronous", "0", "a crash of the machine destroys the database: open with PRAGMA synchronous = FULL")
-	j.warn("synchronous", "1", "with a write-ahead log, "+crashLoses+"; open with PRAGMA synchronous = FULL")
-
-	if wait, err := strconv.Atoi(j.found["busy_timeout"]); err == nil && wait > mostBusyTimeout {
-		j.warn("busy_timeout", j.found["busy_timeout"], "SQLite waits so many milliseconds without heeding deadlines; "+
-			"the store waits by itself, so open with PRAGMA busy_timeout = 5")
-	}
 }

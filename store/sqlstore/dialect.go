@@ -54,12 +54,15 @@ type statements struct {
 	// claim, complete and renew are the short ways of operations that nearly always succeed, in one statement.
 	claim, complete, renew string
 	// claimWithin is a first claim in a transaction, completeWithin its completion, bound bounds the wait for locks there and
-	// unbound undoes that, lock takes SQLite's, and maria tells MariaDB from MySQL. join is a completion in a transaction of the
-	// handler's.
-	claimWithin, completeWithin, bound, unbound, lock, maria, join string
+	// unbound undoes that, and lock takes SQLite's. join is a completion in a transaction of the handler's.
+	claimWithin, completeWithin, bound, unbound, lock, join string
+	// server tells MariaDB from MySQL, lockWait bounds the wait for locks in MySQL's session, and lockWaitReset undoes that.
+	server, lockWait, lockWaitReset string
 	// insertWithin is the part of claimWithin that makes the record. completeTogether is completeWithin, but fails where there is no
 	// record, so that nothing after it is executed.
 	insertWithin, completeTogether string
+	// record is a first claim and its completion at once.
+	record string
 	// list reads a page of what is not settled. Sweep deletes what has expired, sweepUnsettled what nobody has settled for long, and
 	// forget one record.
 	list, sweep, sweepUnsettled, forget string
@@ -83,13 +86,15 @@ func loadStatements(d Dialect, t table) *statements {
 		claim:       load("claim"),
 		complete:    load("complete"),
 		claimWithin: load("claim_within"), completeWithin: load("complete_within"),
-		bound: load("bound"), unbound: load("unbound"), lock: load("lock"), maria: load("maria"), join: load("join"),
+		bound: load("bound"), unbound: load("unbound"), lock: load("lock"), join: load("join"),
+		server: load("server"), lockWait: load("lock_wait"), lockWaitReset: load("lock_wait_reset"),
 		renew:          load("renew"),
 		list:           load("list"),
 		sweep:          load("sweep"),
 		forget:         load("forget"),
 		sweepUnsettled: load("sweep_unsettled"),
 		version:        load("version"),
+		record:         load("record"),
 		notify:         load("notify"),
 	}
 

@@ -9,7 +9,11 @@
 //	…
 //	engine, err := onlyonce.New(records)
 //	…
-//	go records.Run(ctx) // deletes what has expired
+//	go func() {
+//		if err := records.Run(ctx); err != nil { // deletes what has expired, until ctx ends
+//			slog.Error("expired records stay", "error", err)
+//		}
+//	}()
 //
 // The package links no driver; the program brings its own.
 //
@@ -37,7 +41,7 @@
 //
 // What the database has acknowledged it keeps, as far as it is told to: see [Store.Check], which warns of settings that trade
 // commits for speed. A record keeps the retention of the claim that made its owner, and whoever settles it uses that. What has expired is
-// absent at once, and deleted by [Store.Run]. Records that nobody settles stay for ever, unless [WithUnknownRetention] gives them a life;
+// absent at once, and deleted by [Store.Run], which outlives the database's absence. Records that nobody settles stay for ever, unless [WithUnknownRetention] gives them a life;
 // [Store.ListUnknown] finds them by an index of their own. [Store.Forget] removes any record, by force also one that cannot be read.
 //
 //   - Leases and retentions follow the wall clock of the database's machine. A step forward ends leases early: under AtMostOnce
@@ -60,15 +64,19 @@
 // leaves nothing behind. A duplicate in another process waits for the row, by lock_timeout in PostgreSQL and by
 // innodb_lock_wait_timeout in MariaDB, in whole seconds; in MySQL its wait ends with its connection. What it waits for it cannot
 // see: another request under the key waits as well, and then gets KEY_REUSED, or IN_PROGRESS when its wait is over. A run adds
-// three statements to the handler's in PostgreSQL, a replay is one. A recorded error rolls back to a savepoint before; where
-// onlyonce.KeepWrites keeps the writes, PostgreSQL wants a transaction in which no statement has failed. The wait ends early where the
+// two statements to the handler's in PostgreSQL, and takes one transaction ID; a replay is one statement. The wait ends early where the
 // database ends it, by statement_timeout or max_statement_time: the call is IN_PROGRESS then.
+//
+// A definite error rolls the handler's transaction back, and a short one of its own records it. In between the key is free: where another
+// call has taken it and recorded an outcome, the first caller gets that outcome. A handler that has sent no statement has nothing to
+// roll back, and its error commits as a response does. Where onlyonce.KeepWrites keeps the writes, the error commits with them, and
+// PostgreSQL wants a transaction in which no statement has failed.
 //
 // The database may refuse to commit what a handler wrote, because of a constraint or a trigger that is deferred; PostgreSQL refuses as well
 // where a statement of the handler has failed and the handler went on. All of it is rolled back then, and the call ends with the error of
 // the database, or with what [WithCommitError] makes of it, as if the handler had returned that error.
 //
-// database/sql waits for the answer to each statement, so that a call takes seven round trips whose handler makes two statements. With
+// database/sql waits for the answer to each statement, so that a call takes six round trips whose handler makes two statements. With
 // pgx, [WithPipeline] and package pgxpipeline make that four, as many as the handler's transaction takes by itself:
 //
 //	records, err := sqlstore.New(db, sqlstore.PostgreSQL, sqlstore.WithPipeline(pgxpipeline.Send))
@@ -106,12 +114,13 @@
 //
 //   - A statement whose first word begins or ends a transaction, such as COMMIT, ROLLBACK or BEGIN, is not sent, and fails with
 //     [ErrEndsTransaction].
-//   - After a statement that may have ended the transaction, the store looks whether its savepoint is there. Such are several statements in
-//     one text, and in MySQL everything but reading and writing rows. Where the savepoint is gone, the outcome of the run is unknown: it is
-//     neither recorded nor released. The look costs one more statement.
-//   - In MySQL and SQLite an error may have ended the transaction that only [sql.Rows], [sql.Row.Scan] or a [sql.Stmt] has seen. The store
-//     looks in the same way after [DBTX] has made one of them.
-//   - The savepoint has a name that no handler can guess, so that a savepoint of the handler's own is never taken for it.
+//   - Before a statement that may end the transaction, the store makes a savepoint, and looks for it when the handler has returned. Such are
+//     several statements in one text, and in MySQL everything but reading and writing rows. Where the savepoint is gone, the outcome of
+//     the run is unknown: it is neither recorded nor released. That costs two more statements.
+//   - In MySQL and SQLite an error may have ended the transaction that only [sql.Rows], [sql.Row.Scan] or a [sql.Stmt] has seen. It has
+//     rolled the claim back, too. The store looks for its claim after [DBTX] has made one of them, which costs one more statement.
+//   - The savepoint has a name that no handler can guess, so that a savepoint of the handler's own is never taken for it. It goes before
+//     the first of these.
 //
 // This is what it does not notice:
 //

@@ -32,6 +32,7 @@ const (
 	mysqlDeadlock      = 1213
 	mysqlNoSavepoint   = 1305
 	mysqlTimedOut      = 3024
+	mysqlNoWait        = 3572
 	mariaTimedOut      = 1969
 
 	sqliteError      = 1
@@ -90,7 +91,9 @@ func (d Dialect) blocked(err error) bool {
 	case PostgreSQL:
 		return sqlState(err) == stateLockWait
 	case MySQL:
-		return mysqlNumber(err) == mysqlLockWait
+		n := mysqlNumber(err)
+
+		return n == mysqlLockWait || n == mysqlNoWait
 	case SQLite:
 		return false // nobody can tell what for
 	default:

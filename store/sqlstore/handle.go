@@ -84,7 +84,7 @@ func (h handle) refuses() error {
 }
 
 // sending keeps what the text of a statement says about the transaction, and says why it must not be sent.
-func (h handle) sending(query string) error {
+func (h handle) sending(ctx context.Context, query string) error {
 	if err := h.refuses(); err != nil {
 		return err
 	}
@@ -95,11 +95,31 @@ func (h handle) sending(query string) error {
 	case ends:
 		return fmt.Errorf("%w: %.60q", ErrEndsTransaction, query)
 	case mayEnd:
+		if err := h.save(ctx); err != nil {
+			return err
+		}
+
 		h.t.suspect.Store(true)
+	case marks:
+		return h.save(ctx) // first, or the handler could go back to before it
 	case stays:
 	}
 
 	return nil
+}
+
+// save makes the savepoint by which the store finds out whether the transaction has ended, unless it is there.
+func (h handle) save(ctx context.Context) error {
+	if h.t.saved.Load() {
+		return nil
+	}
+
+	_, err := h.t.tx.ExecContext(ctx, h.t.store.save)
+	if err == nil {
+		h.t.saved.Store(true)
+	}
+
+	return h.note(ctx, err)
 }
 
 // unseen is called where errors of a statement go to its handler alone.
@@ -157,7 +177,7 @@ func (h handle) ended(ctx context.Context) bool {
 
 // ExecContext implements DBTX.
 func (h handle) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	if err := h.sending(query); err != nil {
+	if err := h.sending(ctx, query); err != nil {
 		return nil, err
 	}
 
@@ -168,7 +188,7 @@ func (h handle) ExecContext(ctx context.Context, query string, args ...any) (sql
 
 // QueryContext implements DBTX.
 func (h handle) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if err := h.sending(query); err != nil {
+	if err := h.sending(ctx, query); err != nil {
 		return nil, err
 	}
 
@@ -181,7 +201,7 @@ func (h handle) QueryContext(ctx context.Context, query string, args ...any) (*s
 
 // QueryRowContext implements DBTX.
 func (h handle) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	if err := h.sending(query); err != nil {
+	if err := h.sending(ctx, query); err != nil {
 		return refusing{err}.QueryRowContext(ctx, query)
 	}
 
@@ -195,7 +215,7 @@ func (h handle) QueryRowContext(ctx context.Context, query string, args ...any) 
 
 // PrepareContext implements DBTX.
 func (h handle) PrepareContext(ctx context.Context, query string) (*sql.Stmt, error) {
-	if err := h.sending(query); err != nil {
+	if err := h.sending(ctx, query); err != nil {
 		return nil, err
 	}
 

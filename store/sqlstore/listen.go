@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce/store"
@@ -53,8 +54,11 @@ type watch struct {
 	holders int
 }
 
-// relisten is how long Run waits before it listens again, where the connection was lost.
+// relisten is how long Run waits at first before it listens again, where the connection was lost.
 const relisten = time.Second
+
+// errListenerEnded says that a listener has returned without an error, which is an end all the same.
+var errListenerEnded = errors.New("sqlstore: the listener has ended without an error")
 
 // Notify returns the store with notifications, which all processes on the same table should use. It fails for other databases than
 // PostgreSQL. What the listener hears reaches the waiters while Run runs.
@@ -80,28 +84,51 @@ func (n *Notified) Capabilities() store.Capabilities {
 	return all
 }
 
-// Run does what Store.Run does, and listens besides. Where the connection of the listener is lost it listens again
-// a second later.
+// Run does what Store.Run does, and listens besides. Where the connection of the listener is lost it listens again a second later, and
+// then after twice as long each time, up to a minute. A sweep that cannot work does not end the listening: the error is reported at once,
+// and Run returns it when ctx ends.
 func (n *Notified) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-
 	var listening sync.WaitGroup
 
-	listening.Go(func() {
-		for ctx.Err() == nil {
-			_ = n.listener.Listen(ctx, n.channel, n.heard) // polling goes on behind it
-
-			select {
-			case <-ctx.Done():
-			case <-time.After(relisten):
-			}
-		}
-	})
+	listening.Go(func() { n.listen(ctx) })
 	defer listening.Wait()
-	defer cancel() // before the wait
 
 	return n.Store.Run(ctx)
+}
+
+// listen listens until ctx ends. Polling goes on behind it.
+func (n *Notified) listen(ctx context.Context) {
+	for failures := 0; ; {
+		var began atomic.Bool
+
+		err := n.listener.Listen(ctx, n.channel, func(payload string) {
+			if payload == "" && began.CompareAndSwap(false, true) {
+				n.report(RunEvent{Step: Listening, Failures: failures})
+			}
+
+			n.heard(payload)
+		})
+		if ctx.Err() != nil {
+			return
+		}
+
+		if err == nil {
+			err = errListenerEnded
+		}
+
+		if began.Load() {
+			failures = 0
+		}
+
+		failures++
+
+		event := RunEvent{Step: Listening, Err: err, Failures: failures, Retry: jittered(backedOff(relisten, failures))}
+		n.report(event)
+
+		if !sleep(ctx, event.Retry) {
+			return
+		}
+	}
 }
 
 // Watch implements [store.Notifier].

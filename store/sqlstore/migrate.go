@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -22,8 +23,8 @@ var ErrNewerSchema = errors.New("sqlstore: the schema is newer than this build")
 // something is to be done. Of the options WithTable matters.
 //
 // It fails with an error that matches ErrNewerSchema where a newer build has been there, and before it changes anything if the database
-// does not speak the dialect. Without a deadline in ctx it waits
-// for the others as long as they take.
+// does not speak the dialect. Stores of an older build that are open when a newer one migrates go on working: a migration leaves alone what
+// they use. Without a deadline in ctx it waits for the others as long as they take.
 func Migrate(ctx context.Context, db *sql.DB, d Dialect, opts ...Option) error {
 	if db == nil {
 		return errors.New("sqlstore: Migrate needs a database, as from sql.Open")
@@ -46,8 +47,8 @@ func Migrate(ctx context.Context, db *sql.DB, d Dialect, opts ...Option) error {
 	}
 }
 
-// Schema returns what Migrate does as a text of SQL, for those who migrate by themselves. It can be executed more than once.
-// Of the options WithTable matters.
+// Schema returns what Migrate does as a text of SQL, for those who migrate by themselves. It can be executed more than once, also where a
+// newer build has migrated: the version does not go back. Of the options WithTable matters.
 func Schema(d Dialect, opts ...Option) (string, error) {
 	cfg, err := configure(d, opts)
 	if err != nil {
@@ -62,7 +63,10 @@ func Schema(d Dialect, opts ...Option) (string, error) {
 		b.WriteByte('\n')
 	}
 
-	fmt.Fprintf(&b, "%s", names.Replace(fmt.Sprintf("UPDATE {versions} SET version = %d WHERE id = 1;\n", schemaVersion)))
+	version := strconv.Itoa(schemaVersion)
+	set := strings.NewReplacer("$1", version, "?1", version, "?", version).Replace(readFile(d, "version_set"))
+
+	b.WriteString(names.Replace(set) + ";\n")
 
 	return b.String(), nil
 }
@@ -86,20 +90,21 @@ type migration struct {
 func (m *migration) run(ctx context.Context, db *sql.DB) error {
 	names := m.table.names(m.dialect)
 
-	if version, err := readVersion(ctx, db, names.Replace(readFile(m.dialect, "version"))); err == nil && version >= schemaVersion {
-		return m.fits(version)
-	}
-
-	// Before a table is made: some databases take the statements of others, and fail in the middle.
-	if err := checkDialect(ctx, db, m.dialect); err != nil {
-		return err
-	}
-
+	// All of it happens on one connection: another may have another search_path.
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("sqlstore: migrating: %w", err)
 	}
 	defer conn.Close() //nolint:errcheck // it goes back to the pool
+
+	if version, err := readVersion(ctx, conn, names.Replace(readFile(m.dialect, "version"))); err == nil && version >= schemaVersion {
+		return m.fits(version)
+	}
+
+	// Before a table is made: some databases take the statements of others, and fail in the middle.
+	if err := checkDialect(ctx, conn, m.dialect); err != nil {
+		return err
+	}
 
 	if err := execute(ctx, conn, names.Replace(rawFile(m.dialect, "versions"))); err != nil {
 		return err
@@ -107,7 +112,7 @@ func (m *migration) run(ctx context.Context, db *sql.DB) error {
 
 	// SQLite must not find out in the middle that somebody else writes. In MySQL a transaction ends with the first change of
 	// the schema, so that every step of a migration has to bear being executed twice.
-	begin := "BEGIN"
+	begin := "START TRANSACTION" // what BEGIN alone begins in MariaDB's mode ORACLE is a block
 	if m.dialect == SQLite {
 		begin = "BEGIN IMMEDIATE"
 	}

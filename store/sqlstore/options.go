@@ -20,6 +20,7 @@ type config struct {
 	retryable        func(error) bool
 	commitError      func(error) error
 	pipeline         Pipeline
+	observeRun       func(RunEvent)
 	// channel is where others are told what does not run any more. Nobody is where it is empty.
 	channel string
 	checked bool
@@ -31,7 +32,8 @@ type Option func(*config)
 // WithTable names the table of the records, such as "payments_onlyonce", or with its schema "billing.onlyonce_records". The
 // default is DefaultTable. A second table with the same name and the suffix "_schema" holds the version. Names are quoted, and so
 // they are case-sensitive in PostgreSQL; they consist of letters, digits and underscores. Stores on different tables do not see
-// each other's records.
+// each other's records. Name the schema in PostgreSQL, or the database in MySQL, where processes have a search_path or a current database
+// of their own: without it each uses the table that it finds first.
 func WithTable(name string) Option { return func(c *config) { c.name = name } }
 
 // WithTimeout bounds one operation with everything that it tries again. It is at least a millisecond; the default is DefaultTimeout.
@@ -75,7 +77,8 @@ func WithIsolation(level sql.IsolationLevel) Option { return func(c *config) { c
 // to write, which that very handler holds.
 func WithMaxTransactions(n int) Option { return func(c *config) { c.most = n } }
 
-// WithoutCheck leaves out the Check at construction, so that a service can start while the database is down.
+// WithoutCheck leaves out the Check at construction, so that a service can start while the database is down. New cannot find out then in
+// which schema the table is: name it with WithTable where the connections of the pool may have different ones.
 func WithoutCheck() Option { return func(c *config) { c.checked = false } }
 
 // shortest is the shortest time that options may give.

@@ -34,8 +34,8 @@ type Statement struct {
 // of a driver that the Pipeline does not know.
 type Pipeline func(ctx context.Context, conn any, statements []Statement) error
 
-// WithPipeline lets single transactions send statements that follow each other in one round trip: what begins the transaction,
-// claims the key and marks where the handler's writes begin is one, and what records the outcome and commits is another. The run of a
+// WithPipeline lets single transactions send statements that follow each other in one round trip: what begins the transaction and
+// claims the key is one, and what records the outcome and commits is another. The run of a
 // new key takes as many round trips then as its handler's transaction would by itself, once the driver has prepared the statements. It
 // prepares them again after one of them has failed, as when a duplicate has waited in vain.
 //
@@ -301,9 +301,7 @@ func (t *transaction) claimTogether(ctx context.Context, args []any) (made integ
 	err = t.pipe.together(ctx, []Statement{
 		{Query: begins(t.store.isolation)},
 		{Query: t.store.sql.insertWithin, Args: args, Targets: []any{&made, new(string)}},
-		{Query: t.store.save},
 	})
-	t.saved = err == nil && made != 0
 
 	if err != nil || made != 0 {
 		return made, old, err
@@ -315,7 +313,7 @@ func (t *transaction) claimTogether(ctx context.Context, args []any) (made integ
 }
 
 // completeTogether completes the record and commits in one round trip.
-func (t *transaction) completeTogether(ctx context.Context, op *store.Completion, undo bool) (store.Result, error) {
+func (t *transaction) completeTogether(ctx context.Context, op *store.Completion) (store.Result, error) {
 	err := t.end()
 	if err == nil {
 		err = ctx.Err()
@@ -328,13 +326,13 @@ func (t *transaction) completeTogether(ctx context.Context, op *store.Completion
 	}
 
 	var (
-		at      integer
-		early   *earlyError
-		looking = t.beforeOutcome(undo)
+		at    integer
+		early *earlyError
+		looks = t.doubted()
 	)
 
-	if looking != "" {
-		t.pipe.last = append(t.pipe.last, Statement{Query: looking})
+	if looks {
+		t.pipe.last = append(t.pipe.last, Statement{Query: t.store.keep})
 	}
 
 	t.pipe.last = append(t.pipe.last,
@@ -344,7 +342,7 @@ func (t *transaction) completeTogether(ctx context.Context, op *store.Completion
 	case err == nil:
 		return t.completed(op, at), nil
 	case errors.As(err, &early):
-		if looking != "" && !t.pipe.last[0].Done {
+		if looks && !t.pipe.last[0].Done {
 			err = t.looked(err)
 		}
 
@@ -353,5 +351,32 @@ func (t *transaction) completeTogether(ctx context.Context, op *store.Completion
 		return store.Result{}, t.uncommitted(err)
 	default:
 		return t.store.decide(ctx, &t.claim, err)
+	}
+}
+
+// recordTogether rolls the transaction back and records its outcome in another, in one round trip. It is not done where there is a record
+// already, or where another transaction was in the way.
+func (t *transaction) recordTogether(ctx context.Context, op *store.Completion) (_ store.Result, done bool, _ error) {
+	var (
+		made  integer
+		early *earlyError
+	)
+
+	t.pipe.last = []Statement{
+		{Query: rollback},
+		{Query: begins(t.store.isolation)},
+		{Query: t.store.sql.record, Args: recordArgs(ctx, &t.claim, op), Targets: []any{&made}},
+		{Query: "COMMIT"},
+	}
+
+	switch sure, err := t.commit(ctx); {
+	case err == nil && made != 0:
+		return recorded(&t.claim, op, made), true, nil
+	case err == nil, sure, errors.As(err, &early):
+		return store.Result{}, false, nil
+	default:
+		res, err := t.store.decide(ctx, &t.claim, err)
+
+		return res, true, err
 	}
 }

@@ -41,7 +41,12 @@ func (s *Store) do(ctx context.Context, name string, run func(ctx context.Contex
 	for try := 0; ; try++ {
 		err := ctx.Err()
 		if err == nil {
+			err = s.gate.pass(ctx, s.probe)
+		}
+
+		if err == nil {
 			err = run(ctx, s.pool())
+			s.gate.note(ctx, err)
 		}
 
 		// MySQL may be asked again, and the time may be over before it answers.
@@ -53,6 +58,8 @@ func (s *Store) do(ctx context.Context, name string, run func(ctx context.Contex
 		case errors.Is(err, store.ErrUnreadable), errors.Is(err, store.ErrNewer), errors.Is(err, errTooLong):
 			return fmt.Errorf("sqlstore: %s: %w", name, err)
 		case s.undone(err):
+		case lost < resends && s.refresh(ctx, err):
+			lost++
 		case full(err) && lost == 0:
 			return fmt.Errorf("sqlstore: %s: %w: %w", name, store.ErrFull, err)
 		case reported(err) && !goingDown(err) || lost == resends:

@@ -8,6 +8,8 @@ type effect uint8
 const (
 	// stays is the effect of statements after which the transaction is there.
 	stays effect = iota
+	// marks is the effect of statements after which the transaction is there, with a savepoint of the handler's.
+	marks
 	// mayEnd is the effect of statements that may have ended it, such as a change of the schema in MySQL, or several at once.
 	mayEnd
 	// ends is the effect of statements that are there to begin or to end transactions.
@@ -41,7 +43,9 @@ func (d Dialect) effectOf(query string) effect {
 		}
 
 		return several(query)
-	case "SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "VALUES", "SAVEPOINT", "RELEASE":
+	case "SAVEPOINT":
+		return max(marks, several(query))
+	case "SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "VALUES", "RELEASE":
 		return several(query)
 	}
 

@@ -7,7 +7,7 @@ func TestF74StatementsThatMayEndATransactionAreTold(t *testing.T) {
 
 	for query, want := range map[string]effect{
 		"SELECT 1": stays, "select 1;": stays, "(SELECT 1)": stays, "WITH x AS (SELECT 1) DELETE FROM y": stays,
-		"\n-- COMMIT\nINSERT INTO x VALUES (1)": stays, "/* COMMIT */ UPDATE x SET y = 1": stays, "SAVEPOINT x": stays,
+		"\n-- COMMIT\nINSERT INTO x VALUES (1)": stays, "/* COMMIT */ UPDATE x SET y = 1": stays, "SAVEPOINT x": marks,
 		"ROLLBACK TO x": stays, "ROLLBACK TO SAVEPOINT x": stays, "rollback work to x": stays, "ROLLBACK TRANSACTION TO x": stays,
 		"RELEASE x": stays, "COMMITTED": stays,
 

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -27,17 +28,24 @@ type Store struct {
 
 	db      *sql.DB
 	dialect Dialect
-	sql     *statements
+	// at is where the table is: as it is configured, with the schema in which it was found.
+	at  table
+	sql *statements
 	// turn is held while the store writes, where a database has one writer anyway: those of one process then need not
 	// find out by trying. It is nil elsewhere.
 	turn chan struct{}
 	// room bounds single transactions; nil does not.
 	room chan struct{}
-	// save makes the savepoint at which a handler's writes begin, undo goes back to it, and keep forgets it. Its name is one that no
-	// handler can have chosen, and that is always the same, so that the statements are prepared once.
+	// save makes the savepoint by which the store finds out whether a transaction has ended, undo goes back to it, and keep forgets it.
+	// In a single transaction it goes before the first statement that may end it. Its name is one that no handler can have chosen, and
+	// that is always the same, so that the statements are prepared once.
 	save, undo, keep string
-	// maria is what is known of MySQL: whether it is MariaDB.
-	maria *atomic.Pointer[bool]
+	// gate keeps operations from a database that does not answer; nil does not.
+	gate *gate
+	// swept and sweptUnsettled are how far the sweeps of PostgreSQL have come.
+	swept, sweptUnsettled *cursor
+	// server is what is known of a server of the dialect MySQL, once it was asked.
+	server *atomic.Pointer[mysqlServer]
 }
 
 var (
@@ -48,7 +56,8 @@ var (
 )
 
 // New returns a store on a database handle of the caller's, which the store does not close. It runs Check, and fails where
-// Check does. The table is made by [Migrate].
+// Check does. The table is made by [Migrate]. If WithTable names no schema, the store uses the one in which New finds the table, whatever
+// search_path or current database a connection has later.
 func New(db *sql.DB, d Dialect, opts ...Option) (*Store, error) {
 	if db == nil {
 		return nil, errors.New("sqlstore: New needs a database, as from sql.Open")
@@ -59,13 +68,16 @@ func New(db *sql.DB, d Dialect, opts ...Option) (*Store, error) {
 		return nil, err
 	}
 
-	s := &Store{config: cfg, db: db, dialect: d, sql: loadStatements(d, cfg.table), maria: new(atomic.Pointer[bool])}
+	s := &Store{config: cfg, db: db, dialect: d, at: cfg.table, sql: loadStatements(d, cfg.table), server: new(atomic.Pointer[mysqlServer])}
+	s.swept, s.sweptUnsettled = new(cursor), new(cursor)
 
 	savepoint := "onlyonce_" + rand.Text()
 	s.save, s.undo, s.keep = "SAVEPOINT "+savepoint, "ROLLBACK TO SAVEPOINT "+savepoint, "RELEASE SAVEPOINT "+savepoint
 
 	if d == SQLite {
 		s.turn = make(chan struct{}, 1)
+	} else {
+		s.gate = new(gate)
 	}
 
 	if n := cmp.Or(s.most, db.Stats().MaxOpenConnections/2, min(db.Stats().MaxOpenConnections, 1)); n > 0 {
@@ -76,8 +88,14 @@ func New(db *sql.DB, d Dialect, opts ...Option) (*Store, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 		defer cancel()
 
+		unpinned := s.pin(ctx)
+
 		if _, err := s.Check(ctx); err != nil {
 			return nil, err
+		}
+
+		if unpinned != nil {
+			return nil, fmt.Errorf("sqlstore: the schema of table %s is not known: %w", s.table, unpinned)
 		}
 	}
 
@@ -100,6 +118,6 @@ func (s *Store) Capabilities() store.Capabilities {
 		Transactional:    s,
 		Bounded:          true,
 		UnknownRetention: s.unknownRetention,
-		Home:             home{s.db, s.table},
+		Home:             home{s.db, s.at},
 	}
 }

@@ -5,66 +5,30 @@ import (
 	"database/sql"
 	"fmt"
 	"math"
-	"math/rand/v2"
+	"sync"
 	"time"
 )
 
 const (
 	// sweepTimeout bounds the deletion of one batch.
 	sweepTimeout = 30 * time.Second
-	// sweepFailures is how many batches in a row may fail before Run gives up.
-	sweepFailures = 10
-	// longestInterval is the longest that jitter does not take beyond the longest duration. It is 146 years.
-	longestInterval = math.MaxInt64 / 2
+	// sweepAgain is how often a sweep looks at everything that is due, and not only at what has become due since the last one.
+	sweepAgain = time.Hour
+	// sweepMargin is how long before the last sweep the next one begins: transactions commit in another order than they begin.
+	sweepMargin = time.Minute
 )
-
-// Run deletes records whose retention is over, and unsettled ones as [WithUnknownRetention] says, until ctx ends, which is no error.
-// One process needs to do so; any number may, and they leave each other's records alone. Without it everything works, and the table grows.
-//
-// A completed or released record is deleted when it has expired on the database's clock, a running or unknown one only after the time of
-// WithUnknownRetention, and a damaged one never. A batch that fails is tried again at the next interval; the error of the tenth failure
-// in a row is returned.
-func (s *Store) Run(ctx context.Context) error {
-	for failures := 0; ; {
-		n, err := s.Sweep(ctx)
-
-		switch {
-		case ctx.Err() != nil:
-			return nil //nolint:nilerr // it was asked to end
-		case err == nil:
-			failures = 0
-		default:
-			failures++
-			if failures == sweepFailures {
-				return err
-			}
-		}
-
-		// There is more: the others may have their turn, and that is all the pause there is.
-		if err == nil && n >= s.sweepBatch {
-			continue
-		}
-
-		every := min(s.sweepEvery, longestInterval)
-		timer := time.NewTimer(every/2 + rand.N(every)) //nolint:gosec // jitter needs no secrecy
-
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-
-			return nil
-		}
-	}
-}
 
 // Sweep deletes one batch of records whose retention is over, and one of unsettled records, as Run does, and returns how many it was. It
 // is for programs that call it at times of their own. Where it returns less than the batch of WithSweep, nothing is left for now.
+//
+// In PostgreSQL a deleted record stays in the table and its indexes as long as any transaction may see it. So that a long transaction does
+// not make each sweep read all that the sweeps before have deleted, a sweep begins where the last one has ended. What that misses, such
+// as a record that was locked, is found by a sweep of everything once an hour.
 func (s *Store) Sweep(ctx context.Context) (n int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
 
-	n, err = s.sweepWith(ctx, s.sql.sweep, s.sweepBatch)
+	n, err = s.sweepWith(ctx, s.sweeper(s.swept, 0, s.sql.sweep, s.sweepBatch))
 	if err != nil || s.unknownRetention == 0 {
 		return n, err
 	}
@@ -74,48 +38,76 @@ func (s *Store) Sweep(ctx context.Context) (n int, err error) {
 		args = append(args[:1], args...)
 	}
 
-	unsettled, err := s.sweepWith(ctx, s.sql.sweepUnsettled, args...)
+	unsettled, err := s.sweepWith(ctx, s.sweeper(s.sweptUnsettled, s.unknownRetention, s.sql.sweepUnsettled, args...))
 
 	return n + unsettled, err
 }
 
-// sweepWith deletes the batch of a statement.
-func (s *Store) sweepWith(ctx context.Context, query string, args ...any) (int, error) {
+// sweeper is the deletion of a batch by a statement, which deletes what is due for a time.
+func (s *Store) sweeper(from *cursor, due time.Duration, query string, args ...any) func(ctx context.Context) (int, error) {
+	switch s.dialect {
+	case PostgreSQL:
+		return func(ctx context.Context) (int, error) { return s.deleteFrom(ctx, from, due, query, args) }
+	case MySQL:
+		return func(ctx context.Context) (int, error) { return s.deleteReadCommitted(ctx, query, args) }
+	case SQLite:
+		return func(ctx context.Context) (int, error) { return deleteBatch(ctx, s.pool(), query, args) }
+	default:
+		return func(context.Context) (int, error) { return 0, s.dialect.validate() }
+	}
+}
+
+// sweepWith deletes a batch.
+func (s *Store) sweepWith(ctx context.Context, deletes func(ctx context.Context) (int, error)) (int, error) {
 	for try := 0; ; try++ {
-		n, err := s.sweepOnce(ctx, query, args)
+		n, err := deletes(ctx)
 		if err == nil {
 			return n, nil
 		}
 
 		if !s.undone(err) || !pause(ctx, try) {
+			s.refresh(ctx, err) // the next sweep may have a server that writes
+
 			return 0, fmt.Errorf("sqlstore: sweep: %w", err)
 		}
 	}
 }
 
-func (s *Store) sweepOnce(ctx context.Context, query string, args []any) (int, error) {
-	at := s.pool()
+// deleteFrom deletes the batch that follows what was deleted before.
+func (s *Store) deleteFrom(ctx context.Context, from *cursor, due time.Duration, query string, args []any) (int, error) {
+	var n, last, now integer
 
-	// In MySQL's default isolation a deletion locks the gaps between records as well, where others want to insert.
-	if s.dialect == MySQL {
-		tx, err := s.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
-		if err != nil {
-			return 0, err
-		}
-		defer tx.Rollback() //nolint:errcheck // it has been committed, or there is nothing to be done
-
-		n, err := s.deleteBatch(ctx, within(tx), query, args)
-		if err != nil {
-			return 0, err
-		}
-
-		return n, tx.Commit()
+	if _, err := s.pool().query(ctx, query, append(args, from.start()), &n, &last, &now); err != nil {
+		return 0, err // wrapped by sweepWith
 	}
 
-	return s.deleteBatch(ctx, at, query, args)
+	if int(n) < s.sweepBatch {
+		last = now - integer(span(due, sweepMargin))
+	}
+
+	from.move(int64(last))
+
+	return int(n), nil
 }
 
-func (s *Store) deleteBatch(ctx context.Context, at access, query string, args []any) (int, error) {
+// deleteReadCommitted deletes a batch of MySQL, in whose default isolation a deletion locks the gaps between records as well, where others
+// want to insert.
+func (s *Store) deleteReadCommitted(ctx context.Context, query string, args []any) (int, error) {
+	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	if err != nil {
+		return 0, err
+	}
+	defer tx.Rollback() //nolint:errcheck // it has been committed, or there is nothing to be done
+
+	n, err := deleteBatch(ctx, within(tx), query, args)
+	if err != nil {
+		return 0, err
+	}
+
+	return n, tx.Commit()
+}
+
+func deleteBatch(ctx context.Context, at access, query string, args []any) (int, error) {
 	done, err := at.writing(ctx)
 	if err != nil {
 		return 0, err
@@ -124,10 +116,37 @@ func (s *Store) deleteBatch(ctx context.Context, at access, query string, args [
 
 	res, err := at.ExecContext(ctx, query, args...)
 	if err != nil {
-		return 0, err // wrapped by Sweep
+		return 0, err // wrapped by sweepWith
 	}
 
 	n, err := res.RowsAffected()
 
 	return int(n), err
+}
+
+// cursor is how far sweeps have come, in an order of the records by a time of theirs. It is used by any number of goroutines.
+type cursor struct {
+	mu    sync.Mutex
+	from  int64     // what is due before that is deleted, but for what the sweep of everything finds
+	again time.Time // when to sweep everything
+}
+
+// start is where a sweep begins.
+func (c *cursor) start() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	if now := time.Now(); !now.Before(c.again) {
+		c.from, c.again = math.MinInt64, now.Add(sweepAgain)
+	}
+
+	return c.from
+}
+
+// move is called with how far a sweep has come.
+func (c *cursor) move(to int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	c.from = to
 }

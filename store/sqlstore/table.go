@@ -68,12 +68,28 @@ func (t table) channel() string {
 	return name[:longestChannel-len(end)] + end
 }
 
+// quote quotes a name, which may be any that a database has.
+func (d Dialect) quote(name string) string {
+	mark := `"`
+	if d == MySQL {
+		mark = "`"
+	}
+
+	return mark + strings.ReplaceAll(name, mark, mark+mark) + mark
+}
+
+// quoted is the name of the table in a statement.
+func (t table) quoted(d Dialect) string {
+	if t.schema == "" {
+		return d.quote(t.name)
+	}
+
+	return d.quote(t.schema) + "." + d.quote(t.name)
+}
+
 // names are what the SQL files call the table and what belongs to it, quoted.
 func (t table) names(d Dialect) *strings.Replacer {
-	quote := func(name string) string { return `"` + name + `"` }
-	if d == MySQL {
-		quote = func(name string) string { return "`" + name + "`" }
-	}
+	quote := d.quote
 
 	in := ""
 	if t.schema != "" {
@@ -82,7 +98,7 @@ func (t table) names(d Dialect) *strings.Replacer {
 
 	// An index is in the schema of its table. PostgreSQL does not want to hear which; SQLite wants to hear it in the name of
 	// the index and not in that of the table.
-	table, index := in+quote(t.name), func(suffix string) string { return quote(t.name + suffix) }
+	table, index := t.quoted(d), func(suffix string) string { return quote(t.name + suffix) }
 	indexed := table
 
 	if d == SQLite {

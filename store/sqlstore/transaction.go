@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -19,9 +20,9 @@ type transaction struct {
 	record store.Record // as it was claimed
 	tx     *sql.Tx
 	pipe   *pipelined // where statements are sent together
-	saved  bool       // the savepoint is there
 
 	used    atomic.Bool // the handler has sent a statement
+	saved   atomic.Bool // the savepoint is there
 	suspect atomic.Bool // one of the statements may have ended the transaction by itself
 	blind   atomic.Bool // so may an error that only the handler has seen
 
@@ -40,7 +41,7 @@ var _ store.Transaction = (*transaction)(nil)
 var (
 	// errNotOwn says that somebody has taken the record from the transaction that has it.
 	errNotOwn = errors.New("the record is not the transaction's own any more")
-	// errEnded says that the transaction is not there, although it had a savepoint, and nobody has seen an error that ended it.
+	// errEnded says that the transaction is not there, although nobody has seen an error that ended it.
 	errEnded = errors.New("a statement of the handler has ended its transaction, so what the handler wrote may be committed: " +
 		"let handlers begin and end no transactions, and change no schema")
 )
@@ -100,7 +101,7 @@ func (t *transaction) end() error {
 }
 
 // Rollback implements [store.Transaction]. Where the handler has sent a statement that may have ended the transaction, it looks
-// whether the savepoint is there.
+// whether the transaction is there.
 func (t *transaction) Rollback() error {
 	_ = t.end() // it ends in any case
 
@@ -117,7 +118,7 @@ func (t *transaction) rollBack(ctx context.Context, doubted bool) (err error) {
 	go func() {
 		var err error
 		if doubted {
-			err = t.look(ctx, t.store.undo)
+			err = t.stands(ctx, t.store.undo)
 		}
 
 		_ = t.tx.Rollback() // nothing has been committed since then, whatever the database has heard
@@ -151,19 +152,36 @@ func (t *transaction) doubted() bool {
 	return t.suspect.Load() || t.blind.Load() && t.conflict == nil && t.gone == nil
 }
 
-// look sends a statement about the savepoint, which fails with errEnded where the transaction has ended.
-func (t *transaction) look(ctx context.Context, statement string) error {
-	_, err := t.tx.ExecContext(ctx, statement)
+// stands looks whether the transaction is the one that was begun, and fails with errEnded where it has ended. Savepoint is a statement
+// about the savepoint, which went before all that may have ended the transaction by itself. An error that has ended it has rolled
+// its claim back.
+func (t *transaction) stands(ctx context.Context, savepoint string) error {
+	if t.suspect.Load() {
+		if _, err := t.tx.ExecContext(ctx, savepoint); err != nil {
+			return t.looked(err)
+		}
+	}
 
-	return t.looked(err)
+	if !t.blind.Load() {
+		return nil
+	}
+
+	switch r, err := t.store.read(ctx, access{querier: t.tx}, &t.claim.Key); {
+	case err != nil:
+		return t.looked(err)
+	case !bytes.Equal(r.token, t.claim.Token[:]):
+		return fmt.Errorf("%w: its claim is gone", errEnded)
+	default:
+		return nil
+	}
 }
 
-// looked is what the error of a statement about the savepoint means.
+// looked is what the error of a look means.
 func (t *transaction) looked(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case t.store.dialect.noSavepoint(err), t.suspect.Load() && (!reported(err) || goingDown(err)):
+	case t.suspect.Load() && t.store.dialect.noSavepoint(err), t.suspect.Load() && (!reported(err) || goingDown(err)):
 		return fmt.Errorf("%w: %w", errEnded, err)
 	default:
 		return err
@@ -183,11 +201,16 @@ func (t *transaction) Complete(ctx context.Context, op store.Completion, undo bo
 	ctx, done := t.store.heedingDeadline(ctx)
 	defer done()
 
-	if t.pipe != nil {
-		return t.completeTogether(ctx, &op, undo)
+	// A handler that has sent no statement has written nothing that is to be undone.
+	if undo && t.Used() {
+		return t.completeApart(ctx, &op)
 	}
 
-	res, err := t.write(ctx, &op, undo)
+	if t.pipe != nil {
+		return t.completeTogether(ctx, &op)
+	}
+
+	res, err := t.write(ctx, &op)
 	if err != nil {
 		_ = t.rollBack(ctx, false)
 
@@ -250,14 +273,14 @@ func (s *Store) handlersError(err error) error {
 	return err
 }
 
-// write writes the outcome, without what the handler has written where undo is set.
-func (t *transaction) write(ctx context.Context, op *store.Completion, undo bool) (store.Result, error) {
+// write writes the outcome.
+func (t *transaction) write(ctx context.Context, op *store.Completion) (store.Result, error) {
 	if err := t.end(); err != nil {
 		return store.Result{}, err
 	}
 
-	if statement := t.beforeOutcome(undo); statement != "" {
-		if err := t.look(ctx, statement); err != nil {
+	if t.doubted() {
+		if err := t.stands(ctx, t.store.keep); err != nil {
 			return store.Result{}, err // wrapped by Complete
 		}
 	}
@@ -268,18 +291,6 @@ func (t *transaction) write(ctx context.Context, op *store.Completion, undo bool
 	}
 
 	return res, err
-}
-
-// beforeOutcome is the statement about the savepoint that goes before the outcome, or empty.
-func (t *transaction) beforeOutcome(undo bool) string {
-	switch {
-	case undo:
-		return t.store.undo
-	case t.doubted():
-		return t.store.keep
-	default:
-		return ""
-	}
 }
 
 // complete completes the record, which nobody else can have changed.
@@ -402,6 +413,8 @@ func (s *Store) decide(ctx context.Context, op *store.Claim, cause error) (store
 		case errors.Is(err, store.ErrUnreadable), errors.Is(err, store.ErrNewer):
 			return store.Result{}, fmt.Errorf("sqlstore: commit: %w", err)
 		}
+
+		s.refresh(ctx, err)
 
 		if !pause(ctx, try) {
 			return store.Result{}, fmt.Errorf("sqlstore: it is not known whether a transaction has committed: %w: %w", cause, err)

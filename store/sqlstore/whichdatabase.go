@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -13,8 +12,8 @@ var errDialect = errors.New("sqlstore: the dialect does not fit the database")
 
 // checkDialect reports a database that speaks another dialect. A database that does not say what it is may be one of those that are
 // compatible.
-func checkDialect(ctx context.Context, db *sql.DB, d Dialect) error {
-	found, name := whichDatabase(ctx, db)
+func checkDialect(ctx context.Context, at querier, d Dialect) error {
+	found, name := whichDatabase(ctx, at)
 	if found == d || found == 0 {
 		return nil
 	}
@@ -23,14 +22,14 @@ func checkDialect(ctx context.Context, db *sql.DB, d Dialect) error {
 }
 
 // whichDatabase asks the database what it is. The dialect is zero if it does not say so.
-func whichDatabase(ctx context.Context, db *sql.DB) (d Dialect, name string) {
+func whichDatabase(ctx context.Context, at querier) (d Dialect, name string) {
 	var version string
 
-	if db.QueryRowContext(ctx, "SELECT version()").Scan(&version) == nil {
+	if found, err := (access{querier: at}).query(ctx, "SELECT version()", nil, &version); found && err == nil {
 		return whichVersion(version)
 	}
 
-	if db.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&version) == nil {
+	if found, err := (access{querier: at}).query(ctx, "SELECT sqlite_version()", nil, &version); found && err == nil {
 		return SQLite, "SQLite " + version
 	}
 

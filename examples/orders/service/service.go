@@ -201,7 +201,8 @@ func (s *Service) openStore(ctx context.Context) (*sqlstore.Store, error) {
 	return records, nil
 }
 
-// sweep deletes expired records until the service is closed.
+// sweep deletes expired records until the service is closed. Orders work without it, and the table grows: its error is returned when the
+// service is closed.
 func (s *Service) sweep(ctx context.Context, records *sqlstore.Store) {
 	ctx, stop := context.WithCancel(ctx)
 

@@ -1,6 +1,7 @@
 -- A first claim, in a transaction. The record is locked, whether it is this one or another that has been there before. Arguments:
 -- key, token, guarantee, scheme, fingerprint, method, readable key, seal, outcome seal, checksum without the times; lease,
--- the longest life of the owner and the retention in milliseconds.
+-- the longest life of the owner and the retention in milliseconds; the CRC-32 of key, token and fingerprint, without which nothing is
+-- written, because they have not arrived as they were sent.
 INSERT INTO {table} (
   id, revision, fence, attempts, first_start, last_start, ended_at, expires_at, lease_until, owner_until, retention,
   seal, outcome_seal, checksum, format, state, guarantee, flags, scheme, token, fingerprint, method,
@@ -19,4 +20,5 @@ FROM (
     ? AS seal, ? AS outcome_seal, ? AS checksum, ? AS lease, ? AS life,
     ? AS retention
 ) AS c
+WHERE CRC32(CONCAT(c.id, c.token, c.fingerprint)) = ?
 ON DUPLICATE KEY UPDATE flags = {table}.flags

@@ -1,6 +1,7 @@
 -- Deletes some records whose retention is over, and none that is damaged. Those that somebody else works on are left out.
 -- Argument: how many.
-DELETE r FROM {table} AS r JOIN (
+-- It works with sql_safe_updates: MariaDB heeds the first comment, MySQL the second.
+/*M!100601 SET STATEMENT sql_safe_updates=0 FOR */ DELETE /*+ SET_VAR(sql_safe_updates=0) */ r FROM {table} AS r JOIN (
   SELECT id FROM {table}
   WHERE state IN (3, 4) AND format = 1 AND expires_at > 0
     AND expires_at <= TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000

@@ -1,6 +1,7 @@
 -- Deletes some records that are not settled, that were last written long ago, and whose owners cannot be alive; none that is
 -- damaged. Those that somebody else works on are left out. Arguments: the time that must have passed, in milliseconds, twice; how many.
-DELETE r FROM {table} AS r JOIN (
+-- It works with sql_safe_updates: MariaDB heeds the first comment, MySQL the second.
+/*M!100601 SET STATEMENT sql_safe_updates=0 FOR */ DELETE /*+ SET_VAR(sql_safe_updates=0) */ r FROM {table} AS r JOIN (
   SELECT id FROM {table}
   WHERE state IN (1, 2) AND expires_at = 0 AND format = 1
     AND owner_until <= TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000 - ?

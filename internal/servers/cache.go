@@ -1,0 +1,95 @@
+//go:build unix
+
+package servers
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// Cached returns a folder of the cache. fill makes its content: once, however many processes want it at the same time.
+func Cached(name string, fill func(dir string) error) (string, error) {
+	base, err := cache()
+	if err != nil {
+		return "", err
+	}
+
+	return cachedIn(base, name, fill)
+}
+
+func cachedIn(base, name string, fill func(dir string) error) (folder string, err error) {
+	folder = filepath.Join(base, name)
+	if exists(folder) {
+		return folder, nil
+	}
+
+	if err := os.MkdirAll(base, 0o755); err != nil {
+		return "", err
+	}
+
+	unlock, err := lock(folder + ".lock")
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+
+	if exists(folder) { // another process has filled it
+		return folder, nil
+	}
+
+	temporary, err := os.MkdirTemp(base, name+"-")
+	if err != nil {
+		return "", err
+	}
+
+	defer func() { err = errors.Join(err, os.RemoveAll(temporary)) }()
+
+	if err := fill(temporary); err != nil {
+		return "", fmt.Errorf("unpacking %s: %w", name, err)
+	}
+
+	// A server may run as another user.
+	if err := os.Chmod(temporary, 0o755); err != nil {
+		return "", err
+	}
+
+	return folder, os.Rename(temporary, folder)
+}
+
+// cache returns the folder of all that is unpacked. The cache folder of root is closed to other users, and some servers
+// refuse to run as root.
+func cache() (string, error) {
+	if os.Geteuid() == 0 {
+		return "/var/cache/onlyonce-test", nil
+	}
+
+	base, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+
+	return filepath.Join(base, "onlyonce-test"), nil
+}
+
+// lock waits until no other process has a lock. A process that ends gives its lock back.
+func lock(path string) (unlock func(), err error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(fmt.Errorf("locking %s: %w", path, err), file.Close())
+	}
+
+	return func() { _ = file.Close() }, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+
+	return err == nil
+}

@@ -1,0 +1,137 @@
+package sqlstoretest_test
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/onlyonce-go/onlyonce/internal/sqltest"
+	"github.com/onlyonce-go/onlyonce/store/sqlstore"
+)
+
+// counted counts the connections that are opened.
+type counted struct {
+	driver.Connector
+
+	opened *atomic.Int64
+}
+
+func (c counted) Connect(ctx context.Context) (driver.Conn, error) {
+	c.opened.Add(1)
+
+	return c.Connector.Connect(ctx)
+}
+
+// countedPool is a pool that counts its connections.
+func (k kind) countedPool(tb testing.TB, base *sqltest.Database) (db *sql.DB, opened *atomic.Int64) {
+	tb.Helper()
+
+	d, ok := base.DB(tb).Driver().(driver.DriverContext)
+	if !ok {
+		tb.Fatal("the driver has no connectors")
+	}
+
+	connector, err := d.OpenConnector(base.DSN(k.params...))
+	if err != nil {
+		tb.Fatal(err)
+	}
+
+	opened = new(atomic.Int64)
+	db = pool(sql.OpenDB(counted{connector, opened}))
+
+	tb.Cleanup(func() { _ = db.Close() })
+
+	return db, opened
+}
+
+// An operation that runs out of time costs its connection, and the server a session that may go on waiting.
+func TestLockedTableDoesNotTakeASessionForEachOperation(t *testing.T) {
+	each(t, servers(), func(t *testing.T, k kind) {
+		t.Helper()
+
+		const operations = 12
+
+		base := k.fresh(t)
+		db, opened := k.countedPool(t, base)
+		k.on(t, db)
+
+		s, err := sqlstore.New(db, k.dialect, sqlstore.WithTimeout(unit))
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		unlock := k.lock(t, base.DB(t))
+		before := opened.Load()
+
+		var all sync.WaitGroup
+
+		for i := range connections {
+			all.Go(func() {
+				for n := range operations {
+					var err error
+
+					switch (i + n) % 3 {
+					case 0:
+						_, _, err = s.Begin(t.Context(), newClaim(), unit)
+					case 1:
+						_, err = s.Lookup(t.Context(), newKey())
+					default:
+						_, err = s.Claim(t.Context(), newClaim())
+					}
+
+					if err == nil {
+						t.Error("there was an answer from a locked table")
+					}
+				}
+			})
+		}
+
+		all.Wait()
+
+		if n := opened.Load() - before; n > connections*operations/2 {
+			t.Errorf("%d operations have opened %d connections", connections*operations, n)
+		}
+
+		unlock()
+		eventually(t, "the store works again", func() bool {
+			res, err := s.Claim(t.Context(), newClaim())
+
+			return err == nil && res.Applied
+		})
+	})
+}
+
+// lock locks the table as a change of the schema does.
+func (k kind) lock(tb testing.TB, db *sql.DB) (unlock func()) {
+	tb.Helper()
+
+	conn, err := db.Conn(tb.Context())
+	if err != nil {
+		tb.Fatal(err)
+	}
+
+	exec := func(query string) {
+		if _, err := conn.ExecContext(context.WithoutCancel(tb.Context()), query); err != nil {
+			tb.Errorf("%s: %v", query, err)
+		}
+	}
+
+	queries := map[sqlstore.Dialect][2]string{
+		sqlstore.PostgreSQL: {"BEGIN; LOCK TABLE " + sqlstore.DefaultTable, "ROLLBACK"},
+		sqlstore.MySQL:      {"LOCK TABLES " + sqlstore.DefaultTable + " WRITE", "UNLOCK TABLES"},
+	}[k.dialect]
+
+	exec(queries[0])
+
+	unlock = sync.OnceFunc(func() {
+		exec(queries[1])
+
+		_ = conn.Close()
+	})
+	tb.Cleanup(unlock)
+
+	return unlock
+}

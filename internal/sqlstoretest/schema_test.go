@@ -1,0 +1,318 @@
+package sqlstoretest_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/sqlstore"
+)
+
+// record makes the fixture of a version of the schema. It is made once, by the build that brings the version, and never again.
+var record = flag.Bool("record-schema", false, "write the tables of this build, with records, into testdata/schema")
+
+// fixture is the tables of a version of the schema with the records of kept, as text.
+type fixture struct {
+	version int
+	path    string
+}
+
+// later is what a build may make of the tables of this one. It adds, and takes nothing away that this build uses.
+const later = `ALTER TABLE onlyonce_records ADD COLUMN later INTEGER NOT NULL DEFAULT 7;
+UPDATE onlyonce_records_schema SET version = version + 1 WHERE id = 1;
+`
+
+// keptClaim is the claim of a record in every fixture, so it never changes.
+func keptClaim(name string) store.Claim {
+	claim := store.Claim{
+		Key:         sha256.Sum256([]byte(name)),
+		Fingerprint: store.Fingerprint{Scheme: 3, Sum: sha256.Sum256([]byte("request of " + name))},
+		Guarantee:   store.AtLeastOnce,
+		Lease:       time.Hour,
+		MaxRun:      time.Hour,
+		MaxAttempts: 5,
+		Retention:   100 * 365 * 24 * time.Hour,
+		Method:      "/shop.v1.Orders/Create",
+		ReadableKey: name + " %\u00e4\n",
+	}
+	copy(claim.Token[:], claim.Fingerprint.Sum[:])
+
+	return claim
+}
+
+// keptRecords are the records of every fixture by their names, without their times.
+var keptRecords = map[string]struct {
+	state   store.State
+	outcome []byte
+	// ends makes the record of a running one.
+	ends func(ctx context.Context, s *sqlstore.Store, c store.Claim) (store.Result, error)
+}{
+	"running": {store.Running, nil, func(ctx context.Context, s *sqlstore.Store, c store.Claim) (store.Result, error) {
+		return s.Renew(ctx, renewal(c))
+	}},
+	"completed": {store.Completed, []byte("paid\x00\xff"), func(ctx context.Context, s *sqlstore.Store, c store.Claim) (store.Result, error) {
+		return s.Complete(ctx, completion(c, "paid\x00\xff"))
+	}},
+	"empty": {store.Completed, nil, func(ctx context.Context, s *sqlstore.Store, c store.Claim) (store.Result, error) {
+		return s.Complete(ctx, completion(c, ""))
+	}},
+	"released": {store.Released, nil, func(ctx context.Context, s *sqlstore.Store, c store.Claim) (store.Result, error) {
+		return s.Release(ctx, release(c))
+	}},
+	"unknown": {store.Unknown, []byte("a note"), func(ctx context.Context, s *sqlstore.Store, c store.Claim) (store.Result, error) {
+		return s.Hold(ctx, hold(c))
+	}},
+}
+
+// fixtures are those of all versions, which are in the order of their versions.
+func (k kind) fixtures(t *testing.T, newest int) []fixture {
+	t.Helper()
+
+	var all []fixture
+
+	for version := 1; version <= newest; version++ {
+		f := fixture{version, filepath.Join("testdata", "schema", strings.ToLower(k.dialect.String()), fmt.Sprintf("%04d.sql", version))}
+		all = append(all, f)
+	}
+
+	return all
+}
+
+// version is the version of the schema that a database has.
+func (k kind) version(t *testing.T, db *sql.DB) (version int) {
+	t.Helper()
+
+	if err := db.QueryRowContext(t.Context(), "SELECT version FROM onlyonce_records_schema WHERE id = 1").Scan(&version); err != nil {
+		t.Fatal(err)
+	}
+
+	return version
+}
+
+// newest is the version of the schema that this build makes.
+func (k kind) newest(t *testing.T) int {
+	t.Helper()
+
+	_, db := k.open(t)
+
+	return k.version(t, db)
+}
+
+// execute executes a text of statements.
+func execute(t *testing.T, db *sql.DB, text string) {
+	t.Helper()
+
+	for statement := range strings.SplitSeq(text, ";\n") {
+		if strings.TrimSpace(statement) == "" {
+			continue
+		}
+
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%.200s: %v", statement, err)
+		}
+	}
+}
+
+// load makes the tables of a fixture.
+func (f fixture) load(t *testing.T, db *sql.DB) {
+	t.Helper()
+
+	text, err := os.ReadFile(f.path)
+	if err != nil {
+		t.Fatalf("version %d has no fixture: make it with go test -run TestF97EveryVersion -record-schema: %v", f.version, err)
+	}
+
+	execute(t, db, string(text))
+}
+
+// F97: each version of the schema, with records in every state, is brought up to date by Migrate and by the text of Schema.
+func TestF97EveryVersionOfTheSchemaIsBroughtUpToDateWithItsRecords(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		newest := k.newest(t)
+
+		if *record && k.name != "MySQL" { // MariaDB's is MySQL's
+			k.record(t, k.fixtures(t, newest)[newest-1])
+		}
+
+		for _, f := range k.fixtures(t, newest) {
+			for name, migrate := range map[string]func(db *sql.DB) error{
+				"Migrate": func(db *sql.DB) error { return sqlstore.Migrate(t.Context(), db, k.dialect) },
+				"Schema": func(db *sql.DB) error {
+					text, err := sqlstore.Schema(k.dialect)
+					execute(t, db, text)
+
+					return err
+				},
+			} {
+				db := k.base(t)
+				f.load(t, db)
+
+				if err := migrate(db); err != nil {
+					t.Fatalf("%s from version %d: %v", name, f.version, err)
+				}
+
+				if got := k.version(t, db); got != newest {
+					t.Errorf("%s from version %d has led to version %d, want %d", name, f.version, got, newest)
+				}
+
+				k.serves(t, db)
+			}
+		}
+	})
+}
+
+// serves looks whether a store reads the records of a fixture, and goes on with them.
+func (k kind) serves(t *testing.T, db *sql.DB) {
+	t.Helper()
+
+	s, err := sqlstore.New(db, k.dialect, sqlstore.WithTimeout(generous))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	for name, want := range keptRecords {
+		claim := keptClaim(name)
+		rec := lookup(t, s, claim.Key).Record
+
+		if rec.State != want.state || !bytes.Equal(rec.Outcome, want.outcome) || rec.Token != claim.Token ||
+			rec.Fingerprint != claim.Fingerprint || rec.Guarantee != claim.Guarantee || rec.Retention != claim.Retention ||
+			rec.Method != claim.Method || rec.ReadableKey != claim.ReadableKey || rec.Fence != 1 || rec.FirstStart.IsZero() {
+			t.Errorf("%s: the record is %+v", name, rec)
+		}
+	}
+
+	// The duplicate of a completed call is replayed, and a late owner completes its run.
+	again := keptClaim("completed")
+	again.Token = newToken()
+
+	if res, err := s.Claim(t.Context(), again); err != nil || res.Applied || res.Record.State != store.Completed {
+		t.Errorf("a duplicate got %+v, %v", res, err)
+	}
+
+	res, err := s.Complete(t.Context(), completion(keptClaim("running"), "late"))
+	must(t, res, err)
+
+	k.works(t, db)
+}
+
+// F97: the text of an older build once put the version back, and its store went on.
+func TestF97AnOlderBuildLeavesNewerTablesAlone(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		open, db := k.open(t)
+		claim := newClaim()
+		start(t, open, claim)
+		execute(t, db, later)
+
+		newer := k.version(t, db)
+
+		if err := sqlstore.Migrate(t.Context(), db, k.dialect); !errors.Is(err, sqlstore.ErrNewerSchema) {
+			t.Errorf("Migrate returned %v", err)
+		}
+
+		text, err := sqlstore.Schema(k.dialect)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		execute(t, db, text)
+
+		if got := k.version(t, db); got != newer {
+			t.Errorf("the version is %d, want %d", got, newer)
+		}
+
+		if _, err := sqlstore.New(db, k.dialect); !errors.Is(err, sqlstore.ErrNewerSchema) {
+			t.Errorf("New returned %v", err)
+		}
+
+		// One that is open when a newer build migrates goes on, until it is replaced.
+		res, err := open.Complete(t.Context(), completion(claim, "paid"))
+		must(t, res, err)
+		start(t, open, newClaim())
+
+		if _, err := open.Sweep(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// record writes the fixture of the version that this build makes.
+func (k kind) record(t *testing.T, f fixture) {
+	t.Helper()
+
+	text, err := sqlstore.Schema(k.dialect)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	s, db := k.open(t)
+
+	for name, kept := range keptRecords {
+		claim := keptClaim(name)
+		start(t, s, claim)
+		res, err := kept.ends(t.Context(), s, claim)
+		must(t, res, err)
+
+		text += k.rows(db).literal(t, claim.Key)
+	}
+
+	if err := os.MkdirAll(filepath.Dir(f.path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := os.WriteFile(f.path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// literal is the statement that makes the row of a key.
+func (r rows) literal(t *testing.T, key store.Key) string {
+	t.Helper()
+
+	row := r.get(t, key)
+	names := slices.Sorted(maps.Keys(row))
+
+	var values []string
+
+	for _, name := range names {
+		switch value := row[name].(type) {
+		case int64:
+			values = append(values, fmt.Sprint(value))
+		case []byte:
+			values = append(values, r.bytes(name, value))
+		case string:
+			values = append(values, r.bytes(name, []byte(value)))
+		default:
+			t.Fatalf("%s is a %T", name, value)
+		}
+	}
+
+	return fmt.Sprintf("\nINSERT INTO %s (%s)\nVALUES (%s);\n", r.table, strings.Join(names, ", "), strings.Join(values, ", "))
+}
+
+// bytes are a literal of a column.
+func (r rows) bytes(column string, value []byte) string {
+	switch {
+	case column == "method" || column == "readable_key":
+		return "'" + string(value) + "'"
+	case r.dialect == sqlstore.PostgreSQL:
+		return fmt.Sprintf(`'\x%x'`, value)
+	default:
+		return fmt.Sprintf("X'%x'", value)
+	}
+}

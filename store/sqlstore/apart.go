@@ -1,0 +1,133 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// A definite error keeps none of its handler's writes, and is recorded all the same. So the handler's transaction is rolled back, and a
+// short one of its own records the outcome: no run pays for a savepoint that few of them need. Between the two the key is free. Whoever
+// takes it and records an outcome wins, and the first caller gets that outcome, too.
+
+// completeApart rolls the transaction back, and records the outcome in another.
+func (t *transaction) completeApart(ctx context.Context, op *store.Completion) (store.Result, error) {
+	// An error that has ended the transaction has rolled it back, which is what is wanted.
+	if err := t.end(); errors.Is(err, errEnded) {
+		_ = t.rollBack(ctx, false)
+
+		return store.Result{}, t.unwritten(err)
+	}
+
+	leave, doubted := sync.OnceFunc(t.leave), t.doubted()
+
+	if t.pipe != nil && !doubted && t.claim.Fence == 0 {
+		t.leave = leave
+
+		if res, done, err := t.recordTogether(ctx, op); done || err != nil {
+			return res, err
+		}
+
+		return t.store.record(ctx, &t.claim, op, leave)
+	}
+
+	t.leave = func() {} // the other transaction has the room
+
+	if err := t.rollBack(ctx, doubted); err != nil {
+		leave()
+
+		return store.Result{}, fmt.Errorf("sqlstore: complete: %w", err)
+	}
+
+	return t.store.record(ctx, &t.claim, op, leave)
+}
+
+// record records the outcome of a run of which nothing is left. The answer is not applied where somebody else has the record.
+func (s *Store) record(ctx context.Context, claim *store.Claim, op *store.Completion, leave func()) (store.Result, error) {
+	defer leave()
+
+	for try := 0; ; try++ {
+		res, err := s.recordOnce(ctx, claim, op, leave)
+		if !errors.Is(err, store.ErrConflict) || !pause(ctx, try) {
+			return res, err
+		}
+	}
+}
+
+func (s *Store) recordOnce(ctx context.Context, claim *store.Claim, op *store.Completion, leave func()) (store.Result, error) {
+	if s.sql.record != "" && claim.Fence == 0 {
+		if res, done, err := s.recordAtOnce(ctx, claim, op, leave); done || err != nil {
+			return res, err
+		}
+	}
+
+	res, tx, err := s.beginWith(ctx, claim, time.Now().Add(lockPatience(ctx)), leave)
+
+	switch {
+	case err != nil:
+		return store.Result{}, rolledBack(err, s.conflicts(err))
+	case tx == nil:
+		return res, nil
+	default:
+		return tx.Complete(ctx, *op, false)
+	}
+}
+
+// recordAtOnce is record in one statement. It is not done where there is a record already.
+func (s *Store) recordAtOnce(
+	ctx context.Context, claim *store.Claim, op *store.Completion, leave func(),
+) (_ store.Result, done bool, _ error) {
+	var made integer
+
+	_, err := s.pool().query(ctx, s.sql.record, recordArgs(ctx, claim, op), &made)
+
+	switch {
+	case err == nil && made != 0:
+		return recorded(claim, op, made), true, nil
+	case err == nil:
+		return store.Result{}, false, nil
+	case s.conflicts(err), s.dialect.blocked(err), s.dialect.timedOut(err):
+		return store.Result{}, false, rolledBack(err, s.conflicts(err))
+	default:
+		leave() // for the transaction that finds out
+
+		res, err := s.decide(ctx, claim, err)
+
+		return res, true, err
+	}
+}
+
+// lockPatience is how long a transaction that records waits for another one of the key: it leaves time to find out what has become of it.
+func lockPatience(ctx context.Context) time.Duration {
+	deadline, _ := ctx.Deadline()
+
+	return time.Until(deadline) / 4
+}
+
+// recordArgs are the arguments of the statement that claims and completes at once.
+func recordArgs(ctx context.Context, claim *store.Claim, op *store.Completion) []any {
+	// The record as it would be if it were made in 1970, for all that does not depend on the time.
+	rec := recorded(claim, op, 0).Record
+	r := rowOf(&claim.Key, &rec, 1)
+	r.firstStart, r.lastStart, r.endedAt, r.expiresAt, r.leaseUntil, r.ownerUntil = 0, 0, 0, 0, 0, 0
+
+	return []any{
+		claim.Key[:], r.token, int64(r.guarantee), int64(r.scheme), r.fingerprint,
+		string(r.method), string(r.readableKey), int64(r.seal), int64(r.outcomeSeal), int64(r.sum()),
+		span(claim.Lease), span(claim.MaxRun, claim.Lease), int64(r.retention), boundOf(lockPatience(ctx)), r.outcome,
+	}
+}
+
+// recorded is the answer to a claim that was completed at the time at which it was made.
+func recorded(claim *store.Claim, op *store.Completion, made integer) store.Result {
+	res := store.Result{Applied: true, Now: time.UnixMilli(int64(made))}
+	claim.ApplyTo(&res.Record, res.Now)
+	op.ApplyTo(&res.Record, res.Now)
+	round(&res.Record)
+
+	return res
+}

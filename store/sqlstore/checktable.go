@@ -1,0 +1,130 @@
+package sqlstore
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// found is a table as the database has it.
+type found struct {
+	// schema is the one that the table is in, or the database in MySQL.
+	schema string
+	// kept is how the table is kept: the persistence in PostgreSQL, the engine in MySQL.
+	kept string
+	// namesakes is how many tables have its name, in any schema.
+	namesakes integer
+}
+
+// find finds the table of the records, as the next connection of the pool sees it. It is not found in SQLite, which has no schemas that
+// differ between connections.
+func (s *Store) find(ctx context.Context) (f found, isFound bool, err error) {
+	var args []any
+
+	switch s.dialect {
+	case PostgreSQL:
+		args = []any{s.at.quoted(PostgreSQL)}
+	case MySQL:
+		args = []any{s.at.schema, s.at.name}
+	default:
+		return f, false, nil
+	}
+
+	var schema, kept sql.NullString
+
+	isFound, err = s.pool().query(ctx, readFile(s.dialect, "table"), args, &schema, &kept, &f.namesakes)
+	f.schema, f.kept = schema.String, kept.String
+
+	return f, isFound, err
+}
+
+// pin makes all statements name the schema in which the table is found now: another connection may have another search_path, or another
+// current database, and would see another table or none.
+func (s *Store) pin(ctx context.Context) error {
+	f, isFound, err := s.find(ctx)
+	if err != nil || !isFound {
+		return err
+	}
+
+	s.at.schema = f.schema
+	s.sql = loadStatements(s.dialect, s.at)
+
+	return nil
+}
+
+// checkTable judges how the table is kept. Whether it is there is a question for checkSchema.
+func (s *Store) checkTable(ctx context.Context, j *judge) {
+	f, isFound, err := s.find(ctx)
+
+	switch {
+	case err != nil:
+		j.problem(fmt.Errorf("sqlstore: the database does not say how table %s is kept: %w", s.table, err))
+	case !isFound:
+	case s.dialect == MySQL && f.kept != "InnoDB":
+		j.problem(fmt.Errorf("sqlstore: table %s has the engine %s, which does not keep what it acknowledges: ALTER TABLE … ENGINE = InnoDB",
+			s.table, f.kept))
+	case s.dialect == PostgreSQL && f.kept == "u":
+		j.problem(fmt.Errorf("sqlstore: table %s is UNLOGGED, so that a crash of the server empties it, and no replica has it: "+
+			"ALTER TABLE … SET LOGGED", s.table))
+	case s.dialect == PostgreSQL && f.kept == "t":
+		j.problem(fmt.Errorf("sqlstore: table %s is temporary, so that only one connection sees it: run sqlstore.Migrate "+
+			"on a connection without that table", s.table))
+	}
+
+	if s.dialect == PostgreSQL && s.table.schema == "" && f.namesakes > 1 {
+		j.warnings = append(j.warnings, fmt.Sprintf("%d schemas have a table %s: this store uses the one in %s, and another process may "+
+			"find another one: name it, as in WithTable(\"%s.%s\")", f.namesakes, s.table, f.schema, f.schema, s.table))
+	}
+}
+
+// checkReadOnly looks whether a server of MySQL that is read-only lets the store write all the same, which depends on the user.
+func (s *Store) checkReadOnly(ctx context.Context, j *judge) {
+	if value := j.found["read_only"]; value == "" || value == "OFF" {
+		return
+	}
+
+	// A record that there is not.
+	_, err := s.db.ExecContext(ctx, s.sql.forget, make([]byte, len(store.Key{})), int64(0), []byte{})
+
+	if s.dialect.readOnly(err) {
+		j.problem(fmt.Errorf("sqlstore: read_only is %s: %s: %w", j.found["read_only"], readOnly, err))
+
+		return
+	}
+
+	j.warn("read_only", j.found["read_only"], "users without special rights cannot write: connect to the primary")
+}
+
+// checkBytes looks whether bytes arrive at MySQL as they were sent. The driver sends them as text, which the server converts from the
+// character set of the client into that of the connection.
+func (s *Store) checkBytes(ctx context.Context, settings map[string]string) error {
+	sent := make([]byte, 256)
+	for i := range sent {
+		sent[i] = byte(i)
+	}
+
+	var arrived string
+
+	_, err := s.pool().query(ctx, "SELECT HEX(?)", []any{sent}, &arrived)
+
+	switch {
+	case err == nil && strings.EqualFold(arrived, hex.EncodeToString(sent)):
+		return nil
+	case err != nil && !reported(err):
+		return fmt.Errorf("sqlstore: looking whether bytes arrive at the database: %w", err)
+	}
+
+	return fmt.Errorf("sqlstore: bytes do not arrive at the database as they were sent: character_set_client is %s and "+
+		"character_set_connection is %s: give all connections one character set, as the parameter charset=utf8mb4 of "+
+		"go-sql-driver/mysql does (%w)",
+		settings["character_set_client"], settings["character_set_connection"], cmp.Or(err, errMangled))
+}
+
+// errMangled is how the server has taken bytes that it has not refused.
+var errMangled = errors.New("it has converted them")

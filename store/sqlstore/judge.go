@@ -1,0 +1,122 @@
+package sqlstore
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// mostBusyTimeout is the longest time, in milliseconds, that SQLite may wait by itself: it does not heed contexts then.
+const mostBusyTimeout = 1000
+
+// judge says what settings mean.
+type judge struct {
+	found    map[string]string
+	version  string
+	problems []error
+	warnings []string
+}
+
+func (j *judge) problem(err error) {
+	if err != nil {
+		j.problems = append(j.problems, err)
+	}
+}
+
+// refuse adds a problem where a setting has a value.
+func (j *judge) refuse(setting, value, why string) {
+	if j.found[setting] == value {
+		j.problem(fmt.Errorf("sqlstore: %s is %s: %s", setting, value, why))
+	}
+}
+
+// warn adds a warning where a setting has a value.
+func (j *judge) warn(setting, value, why string) {
+	if j.found[setting] == value {
+		j.warnings = append(j.warnings, setting+" is "+value+": "+why)
+	}
+}
+
+const (
+	readOnly   = "nothing can be written: connect to the primary"
+	crashLoses = "a crash of the machine forgets what was acknowledged, and it may run again"
+	serialized = "operations that meet are tried again; READ COMMITTED is enough for the store"
+)
+
+func (j *judge) postgresql() {
+	j.version = j.found["server_version"]
+	j.refuse("in_recovery", "on", "the server is a replica and "+readOnly)
+
+	if j.found["in_recovery"] != "on" {
+		j.refuse("transaction_read_only", "on", readOnly)
+	}
+
+	j.warn("fsync", "off", "a crash of the machine destroys the database")
+	j.warn("full_page_writes", "off", "a crash of the machine may destroy pages")
+	j.warn("synchronous_commit", "off", "a crash of the server forgets what was acknowledged last, and it may run again")
+	j.warn("transaction_isolation", "repeatable read", serialized)
+	j.warn("transaction_isolation", "serializable", serialized)
+}
+
+func (j *judge) mysql() {
+	j.version = j.found["version"]
+	j.refuse("autocommit", "OFF", "nothing that the store writes would be committed: set autocommit to 1")
+	j.refuse("super_read_only", "ON", readOnly)
+	j.refuse("innodb_read_only", "ON", readOnly)
+
+	for _, name := range []string{"transaction_isolation", "tx_isolation"} {
+		j.refuse(name, "READ-UNCOMMITTED", "records would be read that are never committed: set READ COMMITTED or more")
+		j.warn(name, "SERIALIZABLE", serialized)
+	}
+
+	j.refuse("transaction_read_only", "ON", readOnly)
+	j.refuse("tx_read_only", "ON", readOnly)
+
+	for _, value := range []string{"0", "2"} {
+		j.warn("innodb_flush_log_at_trx_commit", value, crashLoses)
+	}
+
+	for _, value := range []string{"CHAIN", "RELEASE"} {
+		j.refuse("completion_type", value, "a COMMIT begins a transaction or ends the connection, so that what the store writes next "+
+			"may be lost: set completion_type to NO_CHAIN")
+	}
+
+	if j.found["log_bin"] == "ON" {
+		j.refuse("binlog_format", "STATEMENT", "the server refuses changes at READ COMMITTED, so that nothing that has expired can be "+
+			"deleted: set binlog_format to ROW or MIXED")
+	}
+
+	if slices.Contains(strings.Split(j.found["sql_mode"], ","), "EMPTY_STRING_IS_NULL") {
+		j.problem(errors.New("sqlstore: sql_mode has EMPTY_STRING_IS_NULL: a record without an outcome could not be written: " +
+			"leave that mode out of the sessions of the store"))
+	}
+
+	j.warn("innodb_doublewrite", "OFF", "a crash of the machine may destroy pages")
+
+	if j.found["log_bin"] == "ON" && j.found["sync_binlog"] != "1" {
+		j.warn("sync_binlog", j.found["sync_binlog"], "a crash of the machine may leave replicas without what was acknowledged")
+	}
+}
+
+func (j *judge) sqlite() {
+	j.version = j.found["version"]
+
+	if j.found["file"] == "" {
+		j.problem(errors.New("sqlstore: the database is in memory, where every connection has one of its own: open a file, " +
+			"or use memstore"))
+	} else if mode := j.found["journal_mode"]; mode != "wal" {
+		j.problem(fmt.Errorf("sqlstore: journal_mode is %s, where readers and writers keep each other out: "+
+			"open with PRAGMA journal_mode = WAL", mode))
+	}
+
+	j.refuse("query_only", "1", "nothing can be written")
+	j.refuse("synchronous", "0", "a crash of the machine destroys the database: open with PRAGMA synchronous = FULL")
+	j.warn("synchronous", "1", "with a write-ahead log, "+crashLoses+"; open with PRAGMA synchronous = FULL")
+
+	if wait, err := strconv.Atoi(j.found["busy_timeout"]); err == nil && wait > mostBusyTimeout {
+		j.warn("busy_timeout", j.found["busy_timeout"], "SQLite waits so many milliseconds without heeding deadlines; "+
+			"the store waits by itself, so open with PRAGMA busy_timeout = 5")
+	}
+}

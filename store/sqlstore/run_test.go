@@ -1,0 +1,212 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// refusingDriver is a database that answers every statement with the error that it is told.
+type refusingDriver struct{ answer *error }
+
+func (d refusingDriver) Connect(context.Context) (driver.Conn, error) { return d, nil }
+func (d refusingDriver) Driver() driver.Driver                        { return nil }
+func (d refusingDriver) Prepare(string) (driver.Stmt, error)          { return nil, *d.answer }
+func (d refusingDriver) Close() error                                 { return nil }
+func (d refusingDriver) Begin() (driver.Tx, error)                    { return nil, *d.answer }
+
+func (d refusingDriver) QueryContext(context.Context, string, []driver.NamedValue) (driver.Rows, error) {
+	if *d.answer != nil {
+		return nil, *d.answer
+	}
+
+	return &nothingDeleted{}, nil
+}
+
+// nothingDeleted is the answer of a sweep that finds nothing.
+type nothingDeleted struct{ read bool }
+
+func (*nothingDeleted) Columns() []string { return []string{"count", "max", "now"} }
+func (*nothingDeleted) Close() error      { return nil }
+
+func (r *nothingDeleted) Next(values []driver.Value) error {
+	if r.read {
+		return io.EOF
+	}
+
+	r.read = true
+	values[0], values[1], values[2] = int64(0), nil, int64(1)
+
+	return nil
+}
+
+type answered string
+
+func (s answered) Error() string    { return "SQLSTATE " + string(s) }
+func (s answered) SQLState() string { return string(s) }
+
+// running is a store on such a database, with what its Run has reported.
+func running(t *testing.T, answer *error) (s *Store, db *sql.DB, events *[]RunEvent) {
+	t.Helper()
+
+	events = new([]RunEvent)
+	db = sql.OpenDB(refusingDriver{answer})
+
+	s, err := New(db, PostgreSQL, WithoutCheck(), WithRunObserver(func(e RunEvent) { *events = append(*events, e) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return s, db, events
+}
+
+func TestF94RunGoesOnWhateverTheDatabaseAnswersUntilItsContextEnds(t *testing.T) {
+	t.Parallel()
+
+	for _, answer := range []error{
+		errors.New("connection refused"), answered("57P01"), answered("25006"), answered("55P03"), answered("28P01"), driver.ErrBadConn,
+		context.DeadlineExceeded,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			now := answer
+			s, db, events := running(t, &now)
+
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+
+			go func() { ended <- s.Run(ctx) }()
+
+			time.Sleep(24 * time.Hour)
+			synctest.Wait()
+
+			all := *events
+			if len(all) < 20*60 || len(all) > 60*60 {
+				t.Errorf("%v: %d tries in a day", answer, len(all))
+			}
+
+			for i, e := range all {
+				if e.Step != Sweeping || e.Err == nil || e.Failures != i+1 || e.Retry <= 0 || e.Retry > 3*mostPause/2 {
+					t.Fatalf("%v: failure %d is %+v", answer, i+1, e)
+				}
+			}
+
+			now = nil
+
+			time.Sleep(2 * mostPause)
+			synctest.Wait()
+
+			if next := (*events)[len(all)]; next.Err != nil || next.Failures == 0 {
+				t.Errorf("%v: the first success is %+v", answer, next)
+			}
+
+			if last := (*events)[len(*events)-1]; last.Err != nil || last.Failures != 0 || last.Retry > 3*DefaultSweepInterval/2 {
+				t.Errorf("%v: the last success is %+v", answer, last)
+			}
+
+			cancel()
+
+			if err := <-ended; err != nil {
+				t.Errorf("%v: Run returned %v", answer, err)
+			}
+
+			_ = db.Close()
+		})
+	}
+}
+
+func TestF94RunEndsWithAnErrorForWhatDoesNotGoAwayByItself(t *testing.T) {
+	t.Parallel()
+
+	for name, end := range map[string]func(db *sql.DB, now *error){
+		"a table that is missing": func(_ *sql.DB, now *error) { *now = answered("42P01") },
+		"a right that is missing": func(_ *sql.DB, now *error) { *now = answered("42501") },
+		"a handle that is closed": func(db *sql.DB, _ *error) { _ = db.Close() },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			now := error(answered("57P03"))
+			s, db, events := running(t, &now)
+
+			time.AfterFunc(time.Hour, func() { end(db, &now) })
+
+			err := s.Run(t.Context())
+			last := (*events)[len(*events)-1]
+
+			if err == nil || !errors.Is(err, last.Err) || last.Retry != 0 || !strings.Contains(err.Error(), "start Run again") {
+				t.Errorf("%s: Run returned %v after %+v", name, err, last)
+			}
+
+			_ = db.Close()
+		})
+	}
+}
+
+// The listener is of use without a sweeper, which another user of the database may be.
+func TestF94ListenerGoesOnWhereSweepsCannotWork(t *testing.T) {
+	t.Parallel()
+
+	synctest.Test(t, func(t *testing.T) {
+		now := error(answered("42501"))
+		s, db, _ := running(t, &now)
+		heard := 0
+
+		n, err := s.Notify(ListenerFunc(func(ctx context.Context, _ string, notify func(string)) error {
+			notify("")
+
+			heard++
+
+			select {
+			case <-time.After(time.Hour):
+				return errors.New("connection lost")
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		n.observeRun = func(RunEvent) {}
+
+		ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
+		defer cancel()
+
+		if err := n.Run(ctx); !errors.Is(err, now) || ctx.Err() == nil {
+			t.Errorf("Run returned %v", err)
+		}
+
+		if heard < 20 {
+			t.Errorf("it has listened %d times in a day", heard)
+		}
+
+		_ = db.Close()
+	})
+}
+
+func TestRunWaitsLongerTheMoreOftenASweepHasFailed(t *testing.T) {
+	t.Parallel()
+
+	for _, tt := range []struct {
+		every    time.Duration
+		failures int
+		want     time.Duration
+	}{
+		{10 * time.Second, 0, 10 * time.Second},
+		{10 * time.Second, 1, 10 * time.Second},
+		{10 * time.Second, 2, 20 * time.Second},
+		{10 * time.Second, 3, 40 * time.Second},
+		{10 * time.Second, 4, mostPause},
+		{time.Millisecond, 1 << 40, mostPause},
+		{time.Hour, 7, time.Hour},
+		{1<<63 - 1, 7, longestInterval},
+	} {
+		if got := backedOff(tt.every, tt.failures); got != tt.want {
+			t.Errorf("every %v, after %d failures: %v, want %v", tt.every, tt.failures, got, tt.want)
+		}
+	}
+}

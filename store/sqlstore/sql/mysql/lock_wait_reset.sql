@@ -1,0 +1,2 @@
+-- Undoes lock_wait.
+SET SESSION innodb_lock_wait_timeout = @onlyonce_lock_wait

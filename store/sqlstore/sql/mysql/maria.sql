@@ -1,2 +1,0 @@
--- Whether the server is MariaDB.
-SELECT VERSION() LIKE '%MariaDB%'
