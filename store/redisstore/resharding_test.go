@@ -176,7 +176,7 @@ func TestF88F89EveryOperationWorksWhileItsSlotMoves(t *testing.T) {
 						t.Errorf("%s: %s on a record that moves: %v", moment.name, op.name, err)
 					}
 
-					if err := runsFromTheBeginning(t, s, slot, op); err != nil {
+					if err := runs(t, s, op, op.prepare(t, s)); err != nil {
 						t.Errorf("%s: %s on a new record: %v", moment.name, op.name, err)
 					}
 				}
@@ -205,26 +205,6 @@ func runs(t *testing.T, s *redisstore.Store, op operation, claim store.Claim) er
 	}
 
 	return nil
-}
-
-// runsFromTheBeginning does an operation on a record that is made while its slot moves.
-func runsFromTheBeginning(t *testing.T, s *redisstore.Store, slot int, op operation) error {
-	t.Helper()
-
-	claim := claimIn(slot)
-
-	switch op.name {
-	case "claim", "withdraw":
-		return runs(t, s, op, claim)
-	case "renew", "complete", "release", "hold":
-		if res, err := s.Claim(t.Context(), claim); err != nil || !res.Applied {
-			return fmt.Errorf("the claim before it gets %v, %w", res.Applied, err)
-		}
-
-		return runs(t, s, op, claim)
-	default:
-		return nil
-	}
 }
 
 // isListed looks whether a record whose outcome becomes unknown is listed.
