@@ -71,7 +71,7 @@ func everything(ctx context.Context, url string, fresh func() store.Claim, forge
 	if err != nil {
 		return err
 	}
-	defer s.Close()
+	defer s.Close() //nolint:contextcheck // it has a timeout of its own
 
 	var errs []error
 
@@ -237,7 +237,8 @@ func TestF89AUserOfAClusterNeedsExactlyWhatIsDocumentedWhileASlotMoves(t *testin
 
 	cluster.Migrate(slot, cluster.OtherMaster(slot))
 	minimal(t, cluster.Nodes(), needed.keys, slices.Concat(needed.commands, needed.cluster), func() store.Claim {
-		if claims++; claims%3 == 0 {
+		claims++
+		if claims%3 == 0 {
 			return claimIn(slot)
 		}
 

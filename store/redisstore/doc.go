@@ -108,8 +108,8 @@
 // where +asking is for slots that move to another server. Without it the operations on their records fail as long as they move. Behind
 // Sentinel the user also needs what the sentinels' own list requires.
 //
-// A test runs with exactly these, also while slots move, and with any less something is refused. Without +command only the client complains, in
-// its log. Without +info give [WithoutCheck].
+// A test runs with exactly these, also while slots move, and with any less something is refused. Without +command only the client
+// complains, in its log. Without +info give [WithoutCheck].
 //
 // # Other servers
 //
