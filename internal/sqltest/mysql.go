@@ -35,7 +35,7 @@ func (m mysql) program(s *Server, args ...string) (*exec.Cmd, error) {
 	}
 
 	base := filepath.Dir(filepath.Dir(server.Path()))
-	share := filepath.Join(base, "share/mysql")
+	share := filepath.Join(base, "share", "mysql")
 	args = append([]string{
 		"--no-defaults", // those of the system
 		"--basedir=" + base, "--lc-messages-dir=" + share, "--character-sets-dir=" + filepath.Join(share, "charsets"),
