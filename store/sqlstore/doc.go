@@ -15,7 +15,8 @@
 //		}
 //	}()
 //
-// The package links no driver; the program brings its own.
+// The package links no driver; the program brings its own. For database administrators there is docs/databases.md: costs, queries, vacuum,
+// locks, partitions.
 //
 // # The row
 //
