@@ -12,7 +12,7 @@ import (
 // sqlBlock is a block of SQL in a document, whose first line says what databases it is for.
 var sqlBlock = regexp.MustCompile("(?s)```sql\n-- ([^\n]*)\n(.*?)```")
 
-func TestStatementsForAdministratorsAreExecuted(t *testing.T) {
+func TestStatementsForAdministratorsAreExecuted(t *testing.T) { //nolint:tparallel // each calls it
 	text, err := os.ReadFile("../../docs/databases.md")
 	if err != nil {
 		t.Fatal(err)

@@ -59,6 +59,7 @@ func (s *Store) Check(ctx context.Context) (Report, error) {
 	case MySQL:
 		j.mysql()
 		j.problem(s.checkBytes(ctx, found))
+		s.checkReadOnly(ctx, j)
 	case SQLite:
 		j.sqlite()
 	}

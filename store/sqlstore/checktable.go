@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/onlyonce-go/onlyonce/store"
 )
 
 // found is a table as the database has it.
@@ -51,7 +53,7 @@ func (s *Store) pin(ctx context.Context) error {
 	}
 
 	s.at.schema = f.schema
-	s.sql = loadStatements(s.dialect, s.at)
+	s.load()
 
 	return nil
 }
@@ -79,6 +81,24 @@ func (s *Store) checkTable(ctx context.Context, j *judge) {
 		j.warnings = append(j.warnings, fmt.Sprintf("%d schemas have a table %s: this store uses the one in %s, and another process may "+
 			"find another one: name it, as in WithTable(\"%s.%s\")", f.namesakes, s.table, f.schema, f.schema, s.table))
 	}
+}
+
+// checkReadOnly looks whether a server of MySQL that is read-only lets the store write all the same, which depends on the user.
+func (s *Store) checkReadOnly(ctx context.Context, j *judge) {
+	if value := j.found["read_only"]; value == "" || value == "OFF" {
+		return
+	}
+
+	// A record that there is not.
+	_, err := s.db.ExecContext(ctx, s.sql.forget, make([]byte, len(store.Key{})), int64(0), []byte{})
+
+	if s.dialect.readOnly(err) {
+		j.problem(fmt.Errorf("sqlstore: read_only is %s: %s: %w", j.found["read_only"], readOnly, err))
+
+		return
+	}
+
+	j.warn("read_only", j.found["read_only"], "users without special rights cannot write: connect to the primary")
 }
 
 // checkBytes looks whether bytes arrive at MySQL as they were sent. The driver sends them as text, which the server converts from the

@@ -58,6 +58,8 @@ func (s *Store) do(ctx context.Context, name string, run func(ctx context.Contex
 		case errors.Is(err, store.ErrUnreadable), errors.Is(err, store.ErrNewer), errors.Is(err, errTooLong):
 			return fmt.Errorf("sqlstore: %s: %w", name, err)
 		case s.undone(err):
+		case lost < resends && s.refresh(ctx, err):
+			lost++
 		case full(err) && lost == 0:
 			return fmt.Errorf("sqlstore: %s: %w: %w", name, store.ErrFull, err)
 		case reported(err) && !goingDown(err) || lost == resends:

@@ -66,6 +66,8 @@ func (s *Store) sweepWith(ctx context.Context, deletes func(ctx context.Context)
 		}
 
 		if !s.undone(err) || !pause(ctx, try) {
+			s.refresh(ctx, err) // the next sweep may have a server that writes
+
 			return 0, fmt.Errorf("sqlstore: sweep: %w", err)
 		}
 	}

@@ -414,6 +414,8 @@ func (s *Store) decide(ctx context.Context, op *store.Claim, cause error) (store
 			return store.Result{}, fmt.Errorf("sqlstore: commit: %w", err)
 		}
 
+		s.refresh(ctx, err)
+
 		if !pause(ctx, try) {
 			return store.Result{}, fmt.Errorf("sqlstore: it is not known whether a transaction has committed: %w: %w", cause, err)
 		}
