@@ -12,7 +12,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/storetest"
 )
 
-// partition partitions the table by a hash of the key, before it is migrated in PostgreSQL and after it in MySQL, as docs/databases.md says.
+// partition partitions the table by a hash of the key, as docs/databases.md says: in PostgreSQL before it is migrated, in MySQL after it.
 func (k kind) partition(t *testing.T, db *sql.DB) {
 	t.Helper()
 

@@ -15,7 +15,8 @@
 //		}
 //	}()
 //
-// The package links no driver; the program brings its own.
+// The package links no driver; the program brings its own. For database administrators there is docs/databases.md: costs, queries, vacuum,
+// locks, partitions.
 //
 // # The row
 //
@@ -41,8 +42,9 @@
 //
 // What the database has acknowledged it keeps, as far as it is told to: see [Store.Check], which warns of settings that trade
 // commits for speed. A record keeps the retention of the claim that made its owner, and whoever settles it uses that. What has expired is
-// absent at once, and deleted by [Store.Run], which outlives the database's absence. Records that nobody settles stay for ever, unless [WithUnknownRetention] gives them a life;
-// [Store.ListUnknown] finds them by an index of their own. [Store.Forget] removes any record, by force also one that cannot be read.
+// absent at once, and deleted by [Store.Run], which goes on when a database that was away is back. Records that nobody settles stay for
+// ever, unless [WithUnknownRetention] gives them a life; [Store.ListUnknown] finds them by an index of their own. [Store.Forget] removes
+// any record, by force also one that cannot be read.
 //
 //   - Leases and retentions follow the wall clock of the database's machine. A step forward ends leases early: under AtMostOnce
 //     that makes outcomes unknown, under AtLeastOnce it lets a run be taken over while its owner still works. A step back
@@ -110,9 +112,9 @@
 //
 //   - A statement whose first word begins or ends a transaction, such as COMMIT, ROLLBACK or BEGIN, is not sent, and fails with
 //     [ErrEndsTransaction].
-//   - Before a statement that may end the transaction, the store makes a savepoint, and looks for it when the handler has returned. Such are
-//     several statements in one text, and in MySQL everything but reading and writing rows. Where the savepoint is gone, the outcome of
-//     the run is unknown: it is neither recorded nor released. That costs two more statements.
+//   - Before a statement that may end the transaction, the store makes a savepoint, and looks for it when the handler has returned.
+//     Such are several statements in one text, and in MySQL everything but reading and writing rows. Where the savepoint is gone, the
+//     outcome of the run is unknown: it is neither recorded nor released. That costs two more statements.
 //   - In MySQL and SQLite an error may have ended the transaction that only [sql.Rows], [sql.Row.Scan] or a [sql.Stmt] has seen. It has
 //     rolled the claim back, too. The store looks for its claim after [DBTX] has made one of them, which costs one more statement.
 //   - The savepoint has a name that no handler can guess, so that a savepoint of the handler's own is never taken for it. It goes before
