@@ -105,7 +105,7 @@ func (k kind) demoting() []string {
 
 // F99: the connections of a primary that became read-only once stayed in the pool, and 12 of 12 claims failed.
 func TestF99AfterAFailoverBehindOneAddressTheStoreWritesToTheNewPrimary(t *testing.T) {
-	each(t, lines(), func(t *testing.T, k kind) {
+	each(t, servers(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		const claims = 12
