@@ -65,6 +65,8 @@ var (
 )
 
 type config struct {
+	reporter
+
 	prefix   string
 	timeout  time.Duration
 	unknown  time.Duration
@@ -147,6 +149,7 @@ func New(client Client, opts ...Option) (*Store, error) {
 
 	s.life = strconv.FormatUint(span(s.unknown), 10)
 	s.batches.init(client, s.batched)
+	s.batches.wire.reporter = s.reporter
 
 	if s.indexed {
 		s.index = newIndex(s)
