@@ -73,6 +73,7 @@ type config struct {
 	checked  bool
 	evicting bool
 	delay    time.Duration // of the index
+	sweep    sweepPace
 }
 
 // Option changes a Store under construction.
@@ -130,7 +131,7 @@ func New(client Client, opts ...Option) (*Store, error) {
 		client: client,
 		config: config{
 			prefix: DefaultPrefix, timeout: DefaultTimeout, unknown: DefaultUnknownRetention,
-			indexed: true, batched: !pipelines, checked: true, delay: indexDelay,
+			indexed: true, batched: !pipelines, checked: true, delay: indexDelay, sweep: slowly(),
 		},
 		scripts: loadScripts(),
 		close:   func() error { return nil },
