@@ -292,8 +292,12 @@ func (s *Store) sweepInTurn(ctx context.Context, address string, server Client, 
 	})
 
 	switch {
-	case err != nil || taken.Err() != nil:
-		return err // another process has the turn
+	case err != nil:
+		return err
+	case errors.Is(taken.Err(), redis.Nil): // another process has the turn
+		return nil
+	case taken.Err() != nil:
+		return failure("sweep", taken.Err())
 	case at.Val() == sweepOver:
 		return s.put(ctx, turn, "", 1)
 	}
