@@ -152,8 +152,7 @@ func (a *attempt) sendClaim(sent time.Time) *claimError {
 		}
 
 		ctx, done := a.engine.claimContext(a.caller, until)
-		res, err := a.engine.store.Claim(ctx, a.claim)
-		a.result = res
+		err := a.engine.direct.ClaimTo(ctx, &a.claim, &a.result)
 
 		done()
 

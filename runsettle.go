@@ -83,7 +83,7 @@ func (r *run) write(e *ending, out *Outcome) written {
 	switch w.what {
 	case writeOutcome:
 		op := r.completion(out)
-		call, budget = completing(r.engine.store, op), r.settleBudget()
+		call, budget = completing(r.engine.direct, op), r.settleBudget()
 		w.later, w.size = r.completingLater(call, &op, out.Code), len(op.Outcome)
 	case writeRelease, writeDoubtful, writeHold, confirmCommit, readRecord, commitTransaction, rollBack:
 		call = r.releasingOrHolding(w.what, out.Code)
@@ -225,12 +225,8 @@ func (r *run) completion(out *Outcome) store.Completion {
 
 // The calls keep nothing of the run: they may wait in the backlog for long.
 
-func completing(records store.Store, op store.Completion) storeCall {
-	return func(ctx context.Context, res *store.Result) (err error) {
-		*res, err = records.Complete(ctx, op)
-
-		return err // judged by the caller
-	}
+func completing(records store.Direct, op store.Completion) storeCall {
+	return func(ctx context.Context, res *store.Result) error { return records.CompleteTo(ctx, &op, res) }
 }
 
 // releasingOrHolding releases the key or holds it. Code is the one that the run has ended with, or empty.
@@ -268,7 +264,7 @@ func (r *run) completingLater(complete storeCall, op *store.Completion, code str
 
 	key, size, refusals := op.Key, len(op.Outcome), 0
 	instead := outcome.Stored{Kind: outcome.KindNotStored, Code: code}
-	completeSmall := completing(e.store, store.Completion{
+	completeSmall := completing(e.direct, store.Completion{
 		Key: key, Token: op.Token, Outcome: instead.Encode(&key), Retention: op.Retention,
 	})
 
