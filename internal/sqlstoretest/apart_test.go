@@ -260,6 +260,42 @@ func TestF12LossOfTheRecordOfADefiniteErrorIsDecidedOnAnotherConnection(t *testi
 	})
 }
 
+// A server that takes no writes any more has certainly recorded nothing. Nobody waits to find that out.
+func TestF99DefiniteErrorIsRolledBackWhereTheServerTakesNoWritesAnyMore(t *testing.T) {
+	t.Parallel()
+
+	server := sqltest.Postgres(t, sqltest.WithoutSync())
+	admin := server.DB(t)
+
+	for i, k := range bothPostgreSQL() {
+		st := k.on(t, pool(server.DB(t)), sqlstore.WithTable(fmt.Sprint("records_", i)))
+		r := (&shop{kind: k}).begin(t, st)
+		r.exec(t, "SELECT 1")
+
+		execute(t, admin, strings.Join(k.demoting(), ";\n"))
+		eventually(t, "writes are refused", func() bool {
+			_, err := st.Claim(t.Context(), newClaim())
+
+			return err != nil
+		})
+
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+
+		_, err := r.tx.Complete(ctx, completion(r.claim, "refused"), true)
+		if !errors.Is(err, store.ErrRolledBack) || ctx.Err() != nil {
+			t.Errorf("%s: %v", k.name, err)
+		}
+
+		cancel()
+		execute(t, admin, "ALTER SYSTEM RESET default_transaction_read_only;\nSELECT pg_reload_conf()")
+		eventually(t, "writes are taken", func() bool {
+			res, err := st.Claim(t.Context(), newClaim())
+
+			return err == nil && res.Applied
+		})
+	}
+}
+
 // What ends the transaction of a handler by an error has rolled its writes back, as a definite error wants.
 func TestDefiniteErrorIsRecordedWhereAnErrorHasEndedTheTransaction(t *testing.T) {
 	t.Parallel()

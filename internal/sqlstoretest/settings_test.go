@@ -233,3 +233,22 @@ func TestF95TablesThatPostgreSQLDoesNotKeepAreRefused(t *testing.T) {
 		refuses(t, k, db, why)
 	}
 }
+
+// F95: a crash empties the partition, and each of its keys may run again.
+func TestF95APartitionThatPostgreSQLDoesNotKeepIsRefused(t *testing.T) {
+	t.Parallel()
+
+	k := kinds[0]
+	_, db := k.open(t)
+
+	execute(t, db, `ALTER TABLE onlyonce_records RENAME TO whole;
+CREATE TABLE onlyonce_records (LIKE whole) PARTITION BY HASH (id);
+CREATE TABLE kept PARTITION OF onlyonce_records FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE UNLOGGED TABLE lost PARTITION OF onlyonce_records FOR VALUES WITH (MODULUS 2, REMAINDER 1)`)
+	refuses(t, k, db, "is UNLOGGED")
+	execute(t, db, "ALTER TABLE lost SET LOGGED")
+
+	if _, err := sqlstore.New(db, k.dialect); err != nil {
+		t.Error(err)
+	}
+}

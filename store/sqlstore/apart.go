@@ -50,9 +50,22 @@ func (t *transaction) completeApart(ctx context.Context, op *store.Completion) (
 func (s *Store) record(ctx context.Context, claim *store.Claim, op *store.Completion, leave func()) (store.Result, error) {
 	defer leave()
 
+	lost := 0
+
 	for try := 0; ; try++ {
 		res, err := s.recordOnce(ctx, claim, op, leave)
-		if !errors.Is(err, store.ErrConflict) || !pause(ctx, try) {
+
+		switch {
+		case err == nil:
+			return res, nil
+		case errors.Is(err, store.ErrConflict):
+		case lost < resends && s.refresh(ctx, err):
+			lost++
+		default:
+			return res, err
+		}
+
+		if !pause(ctx, try) {
 			return res, err
 		}
 	}
@@ -69,7 +82,7 @@ func (s *Store) recordOnce(ctx context.Context, claim *store.Claim, op *store.Co
 
 	switch {
 	case err != nil:
-		return store.Result{}, rolledBack(err, s.conflicts(err) || s.refresh(ctx, err))
+		return store.Result{}, rolledBack(err, s.conflicts(err))
 	case tx == nil:
 		return res, nil
 	default:
@@ -90,9 +103,7 @@ func (s *Store) recordAtOnce(
 		return recorded(claim, op, made), true, nil
 	case err == nil:
 		return store.Result{}, false, nil
-	case s.refresh(ctx, err):
-		return store.Result{}, false, rolledBack(err, true)
-	case s.conflicts(err), s.dialect.blocked(err), s.dialect.timedOut(err):
+	case s.conflicts(err), s.dialect.blocked(err), s.dialect.timedOut(err), s.dialect.readOnly(err), full(err):
 		return store.Result{}, false, rolledBack(err, s.conflicts(err))
 	default:
 		leave() // for the transaction that finds out

@@ -95,11 +95,11 @@ func (s *Store) beginOnce(
 		return store.Result{}, nil, err
 	}
 
-	defer func() { s.gate.note(ctx, err) }()
-
 	// A look without a transaction, where claims are not so cheap.
 	if s.dialect != PostgreSQL {
 		res, err = s.lookFirst(ctx, &op.Key, until)
+		s.gate.note(ctx, err)
+
 		if err != nil || !wins(op, &res) {
 			return res, nil, err
 		}
@@ -107,10 +107,13 @@ func (s *Store) beginOnce(
 
 	leave, err := s.enter(ctx, caller)
 	if err != nil {
-		return store.Result{}, nil, err
+		return store.Result{}, nil, err // which says nothing about the database
 	}
 
-	return s.beginWith(ctx, op, until, leave)
+	res, tx, err = s.beginWith(ctx, op, until, leave)
+	s.gate.note(ctx, err)
+
+	return res, tx, err
 }
 
 // beginWith is beginOnce with room, which it gives back where the claim has not won.

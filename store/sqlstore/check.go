@@ -25,7 +25,7 @@ type Report struct {
 // It fails where the database cannot be reached or only be read, where the tables are missing, older or newer than this build
 // needs, and where the database would not keep what it acknowledges:
 //
-//   - PostgreSQL with a table that is UNLOGGED or temporary
+//   - PostgreSQL with a table or a partition that is UNLOGGED, or with a temporary table
 //   - MySQL and MariaDB without autocommit, with READ UNCOMMITTED, with a completion_type other than NO_CHAIN, with a binary log of
 //     statements, with the sql_mode EMPTY_STRING_IS_NULL, with another engine than InnoDB, or with a client and a connection of
 //     different character sets

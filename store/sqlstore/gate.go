@@ -12,7 +12,8 @@ import (
 const silentMost = 4
 
 // errSilent says why an operation was not sent.
-var errSilent = errors.New("the database does not answer, as when somebody has locked the table")
+var errSilent = errors.New("the database does not answer, as when somebody has locked the table, " +
+	"or no connection of the pool is free")
 
 // gate keeps operations from a database that does not answer. Each that runs out of time costs its connection: the driver closes it and
 // opens another, and the server may go on with the statement, so that a table which is locked for some seconds would take more and more
@@ -41,7 +42,11 @@ func (g *gate) pass(ctx context.Context, probe func(ctx context.Context) error) 
 		err := probe(ctx)
 		g.probed(ctx, err)
 
-		return silence(ctx, err)
+		if silent := silence(ctx, err); silent != nil {
+			return silent
+		}
+
+		return ctx.Err() // the caller has gone
 	}
 
 	select {
@@ -80,13 +85,13 @@ func (g *gate) probed(ctx context.Context, err error) {
 	g.note(ctx, err)
 }
 
-// note is called with the error of each operation that was sent.
+// note is called with the error of each operation that was sent. An operation whose caller has gone says nothing about the database.
 func (g *gate) note(ctx context.Context, err error) {
 	switch {
 	case g == nil:
 	case silence(ctx, err) != nil:
 		g.silent.Add(1)
-	case g.silent.Load() == 0:
+	case g.silent.Load() == 0, abandoned(ctx, err):
 	default:
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -107,6 +112,11 @@ func silence(ctx context.Context, err error) error {
 	}
 
 	return fmt.Errorf("%w: %w", errSilent, context.DeadlineExceeded)
+}
+
+// abandoned reports whether an operation has ended without an answer because its caller has gone.
+func abandoned(ctx context.Context, err error) bool {
+	return err != nil && !reported(err) && errors.Is(ctx.Err(), context.Canceled)
 }
 
 // probe sends a statement that needs the table as a write does, and finds no record.

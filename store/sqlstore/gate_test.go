@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
 )
 
 // What a locked table costs is connections: one for each operation that runs out of time.
@@ -100,6 +102,51 @@ func TestOneLockedRecordDoesNotKeepOperationsFromTheDatabase(t *testing.T) {
 			<-ctx.Done()
 			g.note(ctx, ctx.Err())
 			cancel()
+		}
+	})
+}
+
+// A caller that leaves has learned nothing about the database.
+func TestCallerThatLeavesDoesNotOpenTheGate(t *testing.T) {
+	t.Parallel()
+
+	var g gate
+
+	g.silent.Store(silentMost)
+
+	gone, leave := context.WithCancel(t.Context())
+
+	err := g.pass(gone, func(ctx context.Context) error {
+		leave()
+
+		return ctx.Err()
+	})
+	if !errors.Is(err, context.Canceled) || g.silent.Load() != silentMost {
+		t.Errorf("a probe: %v, silent is %d", err, g.silent.Load())
+	}
+
+	if g.note(gone, gone.Err()); g.silent.Load() != silentMost {
+		t.Errorf("an operation: silent is %d", g.silent.Load())
+	}
+
+	if g.note(gone, answered("55P03")); g.silent.Load() != 0 {
+		t.Error("an answer of the database does not count")
+	}
+}
+
+func TestWaitForRoomIsNoSilenceOfTheDatabase(t *testing.T) {
+	t.Parallel()
+
+	synctest.Test(t, func(t *testing.T) {
+		s := &Store{dialect: PostgreSQL, gate: new(gate), room: make(chan struct{}, 1)}
+		s.timeout = time.Second
+		s.room <- struct{}{}
+
+		for range 2 * silentMost {
+			_, _, err := s.Begin(t.Context(), store.Claim{}, time.Second)
+			if !errors.Is(err, store.ErrFull) || s.gate.silent.Load() != 0 {
+				t.Fatalf("silent is %d: %v", s.gate.silent.Load(), err)
+			}
 		}
 	})
 }
