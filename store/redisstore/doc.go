@@ -19,8 +19,8 @@
 //     decides in another round trip.
 //   - All other operations are scripts.
 //
-// Concurrent operations share round trips: while a batch is under way to a server, the operations that come wait, and go together. On a slow
-// network up to four batches are under way. An operation with many bytes goes by itself. One caller alone is never delayed. See
+// Concurrent operations share round trips: while a batch is under way to a server, the operations that come wait, and go together. On a
+// slow network up to four batches are under way. An operation with many bytes goes by itself. One caller alone is never delayed. See
 // [WithoutBatching].
 //
 // An index finds the records that are not settled, so that [Store.ListUnknown] need not look at every key. It is 16 sorted sets that all
