@@ -79,7 +79,8 @@ func (s *Store) giveReceipt(res *store.Result, w *work, record string, expires i
 // claim twice, and the first copy may have won. ErrFull must mean that nothing changed. A server that refuses all writes grants nothing: it
 // may have lost the claim by the time that it accepts writes.
 func (s *Store) claimWhenRefused(ctx context.Context, op *store.Claim, res *store.Result, refused error) (err error) {
-	if err = s.lookup(ctx, &op.Key, res); err != nil {
+	*res, err = s.Lookup(ctx, op.Key)
+	if err != nil {
 		return err // whether the claim has won is not known
 	}
 

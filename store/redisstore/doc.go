@@ -9,16 +9,24 @@
 //
 // # How it works
 //
-// One record is one key: a string in a versioned binary form, under a name of fixed length made of the prefix and the hash
-// that the engine gives. Every operation is one script, and so one atomic step, one round trip, and decided on the
-// server's clock: two round trips for an execution, one for a replay or a reused key. Whatever is sent twice, because
-// a reply was lost, is recognised by its token.
+// One record is one key: a string in a versioned binary form. Its name is the prefix, followed by the hash that the engine gives. Every
+// operation is one atomic step, decided on the server's clock. An execution takes two round trips, a replay one. The store recognizes an
+// operation that is sent twice, because a reply was lost, by its token.
+//   - A claim stores a record that the client has made, unless there is one (SET with NX and GET). If there is a record that is not
+//     completed, a script decides in another round trip.
+//   - A completion replaces the record if it still has the bytes that its owner knows. On servers that know SET with IFEQ (Valkey from 8.1,
+//     Redis from 8.4; [Store.Check] finds out) it is this command, elsewhere a short script. If the record has other bytes, a longer script
+//     decides in another round trip.
+//   - All other operations are scripts.
 //
-// Concurrent operations share round trips: while two batches are under way to a server, those that come wait for each
-// other and go together. One caller alone is never delayed, and there is no background work. See [WithoutBatching].
+// Concurrent operations share round trips: while a batch is under way to a server, the operations that come wait, and go together. On a
+// slow network up to four batches are under way. An operation with many bytes goes by itself. One caller alone is never delayed. See
+// [WithoutBatching].
 //
-// The scripts also keep an index of what is not settled, so that [Store.ListUnknown] need not look at every key: one sorted
-// set for each of 256 hash tags, in the slot of its records. See [WithoutIndex].
+// An index finds the records that are not settled, so that [Store.ListUnknown] need not look at every key. It is 16 sorted sets that all
+// records share. The store writes the entry of a run about 100 ms after its claim, in the background, and not at all if the run is over by
+// then. [Store.Close] writes what still waits. The entry is missing if a process dies within these 100 ms, or if the index cannot be
+// written for a minute. [Store.Run] finds such records. See [WithoutIndex].
 //
 // [Store.Forget] takes a second round trip: the client decides on the bytes of the record, and the server removes the record if it
 // still has these bytes.
@@ -113,6 +121,6 @@
 //
 // # Other servers
 //
-// Valkey speaks the same protocol and has the same scripts and commands; it is untested here. Proxies that do not keep the
-// commands of a pipeline on one connection are fine, since no operation needs more than one command.
+// Valkey speaks the same protocol; the page docs/tested.md lists the versions that are tested. A proxy must execute
+// the commands of a pipeline on one key in their order: a claim and a completion are two commands, and the second one reads a time.
 package redisstore

@@ -242,7 +242,7 @@ func (s *Store) enter(ctx context.Context, open []found, done *Swept) error {
 
 		switch {
 		case errors.Is(err, store.ErrUnreadable), errors.Is(err, store.ErrNewer):
-			score = 1 // so that a list names it
+			score = lookedAt(reply) // so that a list names it
 		case err != nil && !isReply(err):
 			return failure("sweep", err)
 		case score == 0:
@@ -275,6 +275,15 @@ func (s *Store) enter(ctx context.Context, open []found, done *Swept) error {
 	}
 
 	return nil
+}
+
+// lookedAt is when the server has made a reply. It is 1 if the reply does not say.
+func lookedAt(reply string) int64 {
+	if len(reply) < replyHeader {
+		return 1
+	}
+
+	return uint48At(reply, 1)
 }
 
 // sweepInTurn sweeps a server from where the last process has stopped, unless another process does, or has done so a short time ago.
