@@ -65,9 +65,9 @@
 //     loss of a claim, a retry may run a second time; after the loss of a completion, the record is still running and the
 //     guarantee decides. Measured: of the claims acknowledged after the link to the replica was cut and before the master was killed, all
 //     were lost, 60 of 60 in the tests of this repository and 17,361 in 300 ms of full load; of those replicated before, none.
-//     The minority side of a partition took 128,936 in three seconds. Set min-replicas-to-write and min-replicas-max-lag, which
-//     bound the loss to the lag. A claim that a failover has lost is noticed when its run
-//     ends or renews: its completion is refused and its observer is told.
+//     The minority side of a partition took 128,936 in three seconds. Required replicas bound the loss to their lag: see below. When the
+//     run of a lost claim renews or ends, the store refuses it, the observer gets an event, and the caller gets the outcome of the other
+//     run if there is one.
 //   - While a master is missing, keyed calls are refused with STORE_UNAVAILABLE and nothing runs. Measured: Sentinel with
 //     down-after-milliseconds of 1000 agreed on a new master 2.2 to 2.3 s after the kill; a cluster with a node timeout of 1.5 s
 //     promoted a replica after 2.5 to 3.4 s, and claims worked 0.2 to 0.6 s later.
@@ -85,18 +85,63 @@
 // Where money moves and a second run is not harmless by itself, either use a store with synchronous durability, or have the
 // handler's effect deduplicated where it happens, by a key that is derived from the call's.
 //
+// # Required replicas
+//
+// In a partition, an isolated master goes on beside the new one: the same call can run on both sides, and the partition's end forgets
+// everything that the isolated master has recorded. With these settings a master without replicas refuses all writes:
+//
+//	min-replicas-to-write 1
+//	min-replicas-max-lag 2
+//
+// For the two seconds of the lag an isolated master still grants claims. If Sentinel's down-after-milliseconds or the cluster's
+// cluster-node-timeout is longer than the lag, it refuses writes before there is another master. Have two replicas at least: with a
+// single one, the new master has no replica, and refuses as well.
+//
+// While a master refuses writes, for want of replicas (NOREPLICAS), because it could not write its data to disk (MISCONF), or because it
+// is a replica by now (READONLY):
+//   - New calls are refused with STORE_UNAVAILABLE, and nothing runs. A method with FailOpen runs them without protection.
+//   - Duplicates get their answer all the same: a replay if the call is completed.
+//   - Running calls cannot renew their leases. Where takeover is allowed, the context of a handler is cancelled before its lease ends.
+//     Under AtMostOnce the handler goes on.
+//   - Ended calls are answered, with the status "unrecorded". The process goes on trying to record the outcome, and succeeds when writes
+//     are accepted again. If the process ends before that, the guarantee decides after the lease, as after any crash: the outcome is
+//     unknown under AtMostOnce, and the call may run again under AtLeastOnce.
+//   - [Store.Check] fails and names the reason.
+//
+// # Connections
+//
+// [Open] makes connections that survive a change of servers behind one address, and die together if one is found dead. A client that is
+// passed to [New] has this only with [SetOptions], [SetClusterOptions] or [SetFailoverOptions]; Check warns otherwise.
+//   - A connection whose server refuses writes is replaced, with all others to the same address, at most once a second. The address may
+//     lead to a new master. Proxies that write "ERR READONLY" in place of "READONLY" are understood.
+//   - If an answer does not come, the connections that have received nothing since are replaced. So a network that has silently dropped
+//     all connections costs the operations that were under way, and not one failure for each connection.
+//   - A connection is used for ten minutes.
+//
+// # Clusters
+//
+// Slots can move to other servers at any time. Every command names one key, so the client follows a record or an index that has moved
+// (ASK, MOVED), and no command has to wait for the end of a migration (TRYAGAIN). A test moves slots of records and indexes under load.
+//
 // # Access
 //
 // A user of the servers' access control list needs, for a prefix of "onlyonce:",
 //
 //	~onlyonce:* +evalsha +eval +get +set +del +pexpiretime +time +zadd +zrem +zscore +zrange +zremrangebyscore +scan +getrange +info
 //
-// since the commands that scripts call are checked as well; in a cluster also
+// since the commands that scripts call are checked as well; for another database than 0 also
 //
-//	+cluster|slots +cluster|info +command
+//	+select
 //
-// and behind Sentinel what the sentinels' own list asks for. A test runs with exactly these, and with any less something
-// fails; without +command only the client complains, in its log. Without +info give [WithoutCheck].
+// and in a cluster also
+//
+//	+cluster|slots +cluster|info +asking +command
+//
+// where +asking is for slots that move to another server. Without it the operations on their records fail as long as they move. Behind
+// Sentinel the user also needs what the sentinels' own list requires.
+//
+// A test runs with exactly these, also while slots move, and with any less something is refused. Without +command only the client
+// complains, in its log. Without +info give [WithoutCheck].
 //
 // # Other servers
 //

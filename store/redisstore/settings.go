@@ -61,7 +61,8 @@ func SetClusterOptions(o *redis.ClusterOptions) *redis.ClusterOptions {
 	return o
 }
 
-// SetFailoverOptions is [SetOptions] for a master behind Sentinel.
+// SetFailoverOptions is [SetOptions] for a master behind Sentinel. A new connection begins with a question to a sentinel. If that
+// connection has died, the question costs ReadTimeout, which is 3 seconds unless it is set.
 func SetFailoverOptions(o *redis.FailoverOptions) *redis.FailoverOptions {
 	o.ContextTimeoutEnabled, o.DisableIdentity = true, true
 	o.Dialer = dialer(o.Dialer, o.TLSConfig, o.DialTimeout)
