@@ -79,7 +79,9 @@ func everything(ctx context.Context, url string, forget func() error) error {
 		errs = append(errs, err)
 	}
 
-	return errors.Join(errs...)
+	_, err = s.Sweep(ctx)
+
+	return errors.Join(append(errs, err)...)
 }
 
 // life takes records through all that may become of them.
