@@ -61,6 +61,7 @@ var (
 	_ store.Inspector = (*Store)(nil)
 	_ store.Lister    = (*Store)(nil)
 	_ store.Forgetter = (*Store)(nil)
+	_ store.Direct    = (*Store)(nil)
 )
 
 type config struct {
@@ -185,7 +186,7 @@ func (c *config) validate() error {
 // Capabilities implements [store.Store].
 func (s *Store) Capabilities() store.Capabilities {
 	can := store.Capabilities{
-		Inspector: s, Forgetter: s, Bounded: true, UnknownRetention: s.unknown,
+		Inspector: s, Forgetter: s, Direct: s, Bounded: true, UnknownRetention: s.unknown,
 	}
 
 	if s.indexed {
