@@ -23,7 +23,7 @@ const (
 	// generous is the timeout of operations that no test wants to fail.
 	generous = time.Minute
 	// silent is the timeout of operations on connections that may be dead.
-	silent = 500 * time.Millisecond
+	silent = 4 * time.Second
 )
 
 // open opens a store that is closed with the test.

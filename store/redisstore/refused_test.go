@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/internal/redistest"
@@ -197,7 +198,8 @@ func TestF90WhileReplicasAreMissingNothingBeginsAndWhatHasRunIsRecordedLater(t *
 			t.Parallel()
 
 			r := withoutReplicas(t)
-			e := newEngine(t, open(t, r.server.URL()), onlyonce.WithPolicy(policy))
+			e := newEngine(t, open(t, r.server.URL(), redisstore.WithTimeout(generous)), onlyonce.WithPolicy(policy),
+				onlyonce.WithLimits(onlyonce.Limits{SettleTimeout: 3 * time.Second}))
 
 			done, under := callOf("7 EUR"), callOf("7 EUR")
 			done.Key, under.Key = "done", "running"
