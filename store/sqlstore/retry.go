@@ -46,7 +46,7 @@ func (s *Store) do(ctx context.Context, name string, run func(ctx context.Contex
 
 		if err == nil {
 			err = run(ctx, s.pool())
-			s.gate.note(ctx, err)
+			s.note(ctx, err)
 		}
 
 		// MySQL may be asked again, and the time may be over before it answers.
