@@ -1,7 +1,8 @@
 # `make help` lists what there is. Needs Go, GNU Make 4 and bash; tools are
 # installed into .tools/, nothing is installed globally except, by `make test`
 # as root on Debian, the C compiler that the race detector needs, the servers that
-# the tests start, and Node.js and Python with gRPC.
+# the tests start, and Node.js and Python with gRPC. Servers that Debian 12 does not
+# have are unpacked into a cache folder: see internal/servers.
 
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -99,17 +100,32 @@ SLOWEST    := ./internal/sqlstoretest ./internal/chaos ./internal/sqlcrash ./exa
 # withservers does. It takes the place of the shell, so that it is the one that
 # make interrupts.
 .PHONY: test
-test: c-compiler servers languages ## run all tests, with the race detector where there is concurrency, JOBS=2 modules at the same time
+test: c-compiler servers languages other-servers ## run all tests, with the race detector where there is concurrency, JOBS=2 modules at the same time
 	@echo '-- $@'
 	$(call build,.,internal/together)
 	$(call build,internal/sqltest,withservers)
 	export CGO_ENABLED=1
+	mapfile -t on_other_servers < <($(TOOLS)/testedon commands test $(RACE_TEST))
 	exec $(TOOLS)/withservers $(TOGETHER) \
 		'$(RACE_TEST) $$(go list ./... | grep -vxFf <(go list ./fingerprint $(ONE_BY_ONE)))' \
 		$(foreach module,$(SLOWEST) $(filter-out . $(SLOWEST),$(MODULES)),'cd $(module); $(RACE_TEST) ./...') \
 		'$(RACE_TEST) -run Concurrently ./fingerprint' \
 		'$(GO_TEST) -count=1 -skip Concurrently ./fingerprint $(ONE_BY_ONE)' \
-		'cd ./bench; $(GO_TEST) -count=1 -run Allocations ./...'
+		'cd ./bench; $(GO_TEST) -count=1 -run Allocations ./...' \
+		"$${on_other_servers[@]}"
+
+# The newest servers are not part of make test, because Debian's testing and
+# unstable distributions change every day.
+.PHONY: test-servers
+test-servers: c-compiler servers ## test the stores on the newest servers, Valkey 9, PostgreSQL 18 and MySQL 9, which are downloaded and not installed
+	@echo '-- $@'
+	$(call build,.,internal/together)
+	$(call build,.,internal/testedon)
+	$(call build,internal/sqltest,withservers)
+	$(TOOLS)/testedon fetch test-servers
+	export CGO_ENABLED=1 ONLYONCE_TEST_SERVERS=$$($(TOOLS)/testedon releases test-servers)
+	mapfile -t commands < <($(TOOLS)/testedon commands test-servers $(RACE_TEST))
+	exec $(TOOLS)/withservers $(TOGETHER) "$${commands[@]}"
 
 .PHONY: test-fast
 test-fast: ## run the tests that need no server and no C compiler, for the time between two edits
@@ -165,6 +181,13 @@ servers: c-compiler
 	if [[ -z $${missing[*]} ]]; then exit 0; fi
 	echo "make test: the tests need servers to start, redis-server 7.0, postgres 15, pgbouncer 1.18, mariadbd 10.11, or newer; install $${missing[*]}, or what your system calls them" >&2
 	exit 1
+
+# Servers that the system does not have are downloaded here, and not by several
+# test packages that wait for each other.
+.PHONY: other-servers
+other-servers: servers
+	@$(call build,.,internal/testedon)
+	$(TOOLS)/testedon fetch test
 
 # Clients in other languages are tested, too, and so are the tools that read the
 # .proto files: buf, Node.js with the packages of a lockfile, and the system's Python.
@@ -291,7 +314,7 @@ baseline: $(TOOLS)/.buf@$(BUF_VERSION) ## record the protos as released, to find
 	@$(TOOLS)/buf build proto --exclude-source-info --output proto/baseline.binpb
 
 .PHONY: soak
-soak: servers ## visit the whole model, make RUNS=200000 random runs, REDIS_RUNS=200 on Redis and SQL_RUNS=50 of each kind on SQL, kill KILLS=500 servers on databases, and fuzz every target for FUZZTIME=1m
+soak: test-servers ## run make test-servers, visit the whole model, make RUNS=200000 random runs, REDIS_RUNS=200 on Redis and SQL_RUNS=50 of each kind on SQL, kill KILLS=500 servers on databases, and fuzz every target for FUZZTIME=1m
 	@printf -- '-- %s the model with three calls\n' '$@'
 	go test -count=1 -timeout 1h ./internal/model -calls 3
 	printf -- '-- %s random runs\n' '$@'

@@ -152,8 +152,7 @@ func (a *attempt) sendClaim(sent time.Time) *claimError {
 		}
 
 		ctx, done := a.engine.claimContext(a.caller, until)
-		res, err := a.engine.store.Claim(ctx, a.claim)
-		a.result = res
+		err := a.engine.direct.ClaimTo(ctx, &a.claim, &a.result)
 
 		done()
 
@@ -372,6 +371,7 @@ func (a *attempt) newRun(how shape, guarantee Guarantee, from time.Time) *run {
 
 	if how == leased || how == joined {
 		r.fence.Store(rec.Fence)
+		r.receipt.set(a.result.Receipt)
 	}
 
 	if how != unprotected {

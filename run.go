@@ -39,6 +39,7 @@ type run struct {
 	end       time.Time // when the run must end
 	steps     steps     // what the handler has called under derived keys
 	lease     lease.Lease
+	receipt   receipt
 	join      join
 
 	// apart is the caller's context without its cancellation.
@@ -187,7 +188,7 @@ func (r *run) release(err error) ended {
 	ctx, done := r.engine.storeContext(context.WithoutCancel(r.caller))
 	defer done()
 
-	if _, err := r.engine.store.Release(ctx, store.Release{Claim: r.claim}); err != nil {
+	if _, err := r.engine.store.Release(ctx, store.Release{Claim: r.claim, Receipt: r.receipt.get()}); err != nil {
 		r.observe(EventSettleFailed, err)
 		r.releaseLater()
 	}
@@ -200,13 +201,16 @@ func (r *run) Renew(ctx context.Context) (lease.Answer, error) {
 	bounded, done := r.engine.storeContext(ctx)
 	defer done()
 
-	res, err := r.engine.store.Renew(bounded, store.Renewal{Key: r.claim.Key, Token: r.claim.Token, Lease: r.policy.Lease})
+	res, err := r.engine.store.Renew(bounded, store.Renewal{
+		Key: r.claim.Key, Token: r.claim.Token, Lease: r.policy.Lease, Receipt: r.receipt.get(),
+	})
 
 	switch {
 	case err != nil:
 		return 0, err // only seen by the observer
 	case res.Applied:
 		r.fence.Store(res.Record.Fence)
+		r.receipt.set(res.Receipt)
 
 		return lease.Renewed, nil
 	case res.Record.State != store.Absent && res.Record.Token == r.claim.Token:

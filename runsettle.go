@@ -83,7 +83,7 @@ func (r *run) write(e *ending, out *Outcome) written {
 	switch w.what {
 	case writeOutcome:
 		op := r.completion(out)
-		call, budget = completing(r.engine.store, op), r.settleBudget()
+		call, budget = completing(r.engine.direct, op), r.settleBudget()
 		w.later, w.size = r.completingLater(call, &op, out.Code), len(op.Outcome)
 	case writeRelease, writeDoubtful, writeHold, confirmCommit, readRecord, commitTransaction, rollBack:
 		call = r.releasingOrHolding(w.what, out.Code)
@@ -212,6 +212,7 @@ func (r *run) sharedEnd(out *Outcome, status Status) landing {
 func (r *run) completion(out *Outcome) store.Completion {
 	op := store.Completion{
 		Key: r.claim.Key, Token: r.claim.Token, Outcome: outcome.Answer(&r.claim.Key, out.Code, out.Body, r.policy.MaxOutcome),
+		Receipt: r.receipt.get(),
 	}
 
 	// An earlier run may have had its effect, and this run returned an error such as "the payment exists". Its record is kept as an answer is.
@@ -224,12 +225,8 @@ func (r *run) completion(out *Outcome) store.Completion {
 
 // The calls keep nothing of the run: they may wait in the backlog for long.
 
-func completing(records store.Store, op store.Completion) storeCall {
-	return func(ctx context.Context, res *store.Result) (err error) {
-		*res, err = records.Complete(ctx, op)
-
-		return err // judged by the caller
-	}
+func completing(records store.Direct, op store.Completion) storeCall {
+	return func(ctx context.Context, res *store.Result) error { return records.CompleteTo(ctx, &op, res) }
 }
 
 // releasingOrHolding releases the key or holds it. Code is the one that the run has ended with, or empty.
@@ -238,7 +235,7 @@ func (r *run) releasingOrHolding(what writing, code string) storeCall {
 
 	if what == writeHold {
 		note := outcome.Stored{Kind: outcome.KindNote, Code: code}
-		op := store.Hold{Key: r.claim.Key, Token: r.claim.Token, Outcome: note.Encode(&r.claim.Key)}
+		op := store.Hold{Key: r.claim.Key, Token: r.claim.Token, Outcome: note.Encode(&r.claim.Key), Receipt: r.receipt.get()}
 
 		return func(ctx context.Context, res *store.Result) (err error) {
 			*res, err = records.Hold(ctx, op)
@@ -247,7 +244,7 @@ func (r *run) releasingOrHolding(what writing, code string) storeCall {
 		}
 	}
 
-	op := store.Release{Claim: r.claim, Ambiguous: what == writeDoubtful}
+	op := store.Release{Claim: r.claim, Ambiguous: what == writeDoubtful, Receipt: r.receipt.get()}
 
 	return func(ctx context.Context, res *store.Result) (err error) {
 		*res, err = records.Release(ctx, op)
@@ -267,7 +264,7 @@ func (r *run) completingLater(complete storeCall, op *store.Completion, code str
 
 	key, size, refusals := op.Key, len(op.Outcome), 0
 	instead := outcome.Stored{Kind: outcome.KindNotStored, Code: code}
-	completeSmall := completing(e.store, store.Completion{
+	completeSmall := completing(e.direct, store.Completion{
 		Key: key, Token: op.Token, Outcome: instead.Encode(&key), Retention: op.Retention,
 	})
 

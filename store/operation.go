@@ -36,6 +36,8 @@ type Renewal struct {
 	Token Token
 	// Lease is counted from the moment at which the store decides. It is positive.
 	Lease time.Duration
+	// Receipt is as in Completion.
+	Receipt any
 }
 
 // Completion records an outcome.
@@ -46,6 +48,9 @@ type Completion struct {
 	// Retention replaces the retention of the record: it is how long the record is kept once the outcome is recorded. Zero leaves the
 	// retention as the claim made it. An error may be kept for less time than an answer.
 	Retention time.Duration
+	// Receipt is the Receipt of the last Result that gave the run its lease, or nil. It lets a store take a shorter way, and does not
+	// decide: the operation has the same result without it, with an older one, and with one that is not the store's own.
+	Receipt any
 }
 
 // Release frees a key. It names the whole claim that it withdraws, because that claim may not have arrived yet. If there is no record,
@@ -54,6 +59,8 @@ type Release struct {
 	Claim Claim
 	// Ambiguous means that the run may have taken effect all the same. The record is doubtful from then on.
 	Ambiguous bool
+	// Receipt is as in Completion.
+	Receipt any
 }
 
 // Hold marks the outcome of a run as unknown.
@@ -62,6 +69,8 @@ type Hold struct {
 	Token Token
 	// Outcome is everything that is known, for those who will settle the record.
 	Outcome []byte
+	// Receipt is as in Completion.
+	Receipt any
 }
 
 // Resolution settles a record whose outcome is unknown: it is Unknown, or Running with an ended lease.

@@ -84,6 +84,9 @@ type Capabilities struct {
 	Forgetter Forgetter
 	// Notifier notifies the engine when a record has changed.
 	Notifier Notifier
+	// Direct decides claims and completions in place. It is the store itself, or nil. The engine uses it only if it is the very store that
+	// the engine was made with: a store that is wrapped, and whose wrapper passes its capabilities on, is used through the wrapper.
+	Direct Direct
 	// Transactional writes records in the handler's transactions.
 	Transactional Transactional
 	// Immediate means that no operation ever waits for anything outside the process. The engine sets no timeout for them.
@@ -113,13 +116,29 @@ type Result struct {
 	Applied bool
 	// Record is the record after the operation. Its State is Absent if there is none.
 	Record Record
-	// Now is the time on the store's clock at which the operation was decided.
+	// Now is the time on the store's clock at which the operation was decided. It may be zero if a Claim finds a Completed record,
+	// because no decision about such a record depends on the time.
 	Now time.Time
+	// Receipt is the store's own note about the run, in the results of a Claim and a Renew that are Applied. It may be nil. The owner
+	// passes the last one back in its later operations, and does not look into it. It is small, because it is kept until the store has
+	// acknowledged the end of the run. See Completion.Receipt.
+	Receipt any
 }
 
 // Unknown reports whether the outcome of the record is unknown: the record is Unknown, or Running under a lease that has ended.
 func (r *Result) Unknown() bool {
 	return r.Record.State == Unknown || r.Record.State == Running && !r.Record.LeaseAlive(r.Now)
+}
+
+// Direct is implemented by stores that decide the operations of every call in place. They do what the methods of Store do. Operations and
+// results are large: as arguments they would make the stacks of all calls grow.
+//
+// The store does not change op, and keeps nothing of it but what Store keeps. It overwrites res. After an error, res is zero.
+type Direct interface {
+	// ClaimTo is Claim.
+	ClaimTo(ctx context.Context, op *Claim, res *Result) error
+	// CompleteTo is Complete.
+	CompleteTo(ctx context.Context, op *Completion, res *Result) error
 }
 
 // Forgetter is implemented by stores from which an operator can remove a record.

@@ -173,7 +173,7 @@ func (c *Cluster) serving(key string) group {
 }
 
 // servingFor returns the master of a key and its replicas, as a node sees it.
-func (c *Cluster) servingFor(node *Server, key string) (serving group, err error) {
+func (c *Cluster) servingFor(node *Server, key string) (group, error) {
 	ctx, cancel := soon()
 	defer cancel()
 
@@ -182,13 +182,18 @@ func (c *Cluster) servingFor(node *Server, key string) (serving group, err error
 		return nil, err
 	}
 
+	return c.servingSlot(node, int(slot))
+}
+
+// servingSlot returns the master of a slot and its replicas, as a node sees it.
+func (c *Cluster) servingSlot(node *Server, slot int) (serving group, err error) {
 	ranges, err := node.ranges()
 	if err != nil {
 		return nil, err
 	}
 
 	for _, r := range ranges {
-		if slot < int64(r.Start) || slot > int64(r.End) {
+		if slot < r.Start || slot > r.End {
 			continue
 		}
 

@@ -33,7 +33,7 @@ func Require(tb testing.TB) servers.Program {
 var findServer = sync.OnceValues(func() (servers.Program, error) {
 	for _, release := range []string{servers.Valkey8, servers.Valkey9} {
 		if servers.Chosen(release) {
-			return servers.Find(release, "valkey-server")
+			return servers.Find(release)
 		}
 	}
 

@@ -7,8 +7,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -23,42 +26,85 @@ type SentinelSet struct {
 	sentinels group
 }
 
-const sentinels = 3
+const (
+	sentinels  = 3
+	masterDown = time.Second
+)
 
 // Sentinels starts a set, and returns when all in it know each other. The arguments are those of master and replica, as for
 // [Standalone].
 func Sentinels(tb testing.TB, args ...string) *SentinelSet {
 	tb.Helper()
 
-	master := Standalone(tb, args...)
+	here := func(args ...string) *Server { return Standalone(tb, args...) }
+	x := &SentinelSet{tb: tb, servers: replicate(tb, []func(args ...string) *Server{here, here}, args)}
 
-	host, port, err := net.SplitHostPort(master.Addr())
-	if err != nil {
-		tb.Fatal(err)
-	}
-
-	replica := Standalone(tb, append([]string{"--replicaof", host, port}, args...)...)
-	// A sentinel looks for replicas at once, and then not for ten seconds.
-	servertest.Wait(tb, "replicating", replica.inStep)
-
-	x := &SentinelSet{tb: tb, servers: group{master, replica}}
 	for range sentinels {
-		x.sentinels = append(x.sentinels, x.newSentinel(host, port))
+		x.sentinels = append(x.sentinels, x.newSentinel(masterDown))
 	}
 
-	if err := bootAll(x.sentinels); err != nil {
-		tb.Fatal(err)
-	}
-
-	for _, sentinel := range x.sentinels {
-		servertest.Wait(tb, "sentinels meeting", func() error { return x.knowsAll(sentinel) })
-	}
+	x.meet()
 
 	return x
 }
 
+// SentinelsAt starts a server and a sentinel at each site of a network. The master is at the first site, and is taken for gone after
+// downAfter.
+func SentinelsAt(network *Network, downAfter time.Duration, args ...string) *SentinelSet {
+	network.tb.Helper()
+
+	start := make([]func(args ...string) *Server, network.sites)
+	for site := range start {
+		start[site] = func(args ...string) *Server { return StandaloneAt(network, site, args...) }
+	}
+
+	x := &SentinelSet{tb: network.tb, servers: replicate(network.tb, start, args)}
+
+	for site := range network.sites {
+		sentinel := x.newSentinel(downAfter)
+		sentinel.settle(network, site)
+		x.sentinels = append(x.sentinels, sentinel)
+	}
+
+	x.meet()
+
+	return x
+}
+
+// replicate starts a master and its replicas.
+func replicate(tb testing.TB, start []func(args ...string) *Server, args []string) group {
+	tb.Helper()
+
+	servers := group{start[0](args...)}
+	following := append([]string{"--replicaof", servers[0].host, strconv.Itoa(servers[0].port)}, args...)
+
+	for _, replica := range start[1:] {
+		servers = append(servers, replica(following...))
+	}
+
+	// A sentinel looks for replicas at once, and then not for ten seconds.
+	for _, replica := range servers[1:] {
+		servertest.Wait(tb, "replicating", replica.inStep)
+	}
+
+	return servers
+}
+
+// meet starts the sentinels, and returns when they know all.
+func (x *SentinelSet) meet() {
+	x.tb.Helper()
+
+	if err := bootAll(x.sentinels); err != nil {
+		x.tb.Fatal(err)
+	}
+
+	for _, sentinel := range x.sentinels {
+		servertest.Wait(x.tb, "sentinels meeting", func() error { return x.knowsAll(sentinel) })
+	}
+}
+
 // newSentinel prepares a sentinel, which keeps what it knows in the file of its configuration.
-func (x *SentinelSet) newSentinel(host, port string) *Server {
+func (x *SentinelSet) newSentinel(downAfter time.Duration) *Server {
 	x.tb.Helper()
 
 	s := newServer(x.tb)
@@ -67,8 +113,8 @@ func (x *SentinelSet) newSentinel(host, port string) *Server {
 
 	name := x.MasterName()
 	config := strings.Join([]string{
-		fmt.Sprintf("sentinel monitor %s %s %s %d", name, host, port, sentinels/2+1),
-		fmt.Sprintf("sentinel down-after-milliseconds %s 1000", name),
+		fmt.Sprintf("sentinel monitor %s %s %d %d", name, x.servers[0].host, x.servers[0].port, sentinels/2+1),
+		fmt.Sprintf("sentinel down-after-milliseconds %s %d", name, downAfter.Milliseconds()),
 		fmt.Sprintf("sentinel failover-timeout %s 5000", name),
 		"",
 	}, "\n")
@@ -93,7 +139,8 @@ func (x *SentinelSet) knowsAll(sentinel *Server) error {
 		return err
 	}
 
-	if known["flags"] != "master" || known["num-slaves"] != "1" || known["num-other-sentinels"] != "2" {
+	replicas, others := strconv.Itoa(len(x.servers)-1), strconv.Itoa(len(x.sentinels)-1)
+	if known["flags"] != "master" || known["num-slaves"] != replicas || known["num-other-sentinels"] != others {
 		return fmt.Errorf("%s sees a %s with %s replicas and %s other sentinels",
 			sentinel.Addr(), known["flags"], known["num-slaves"], known["num-other-sentinels"])
 	}
@@ -149,14 +196,37 @@ func (x *SentinelSet) KillMaster() *Server {
 	return master
 }
 
+// Servers returns the master and the replicas of the beginning.
+func (x *SentinelSet) Servers() []*Server { return x.servers }
+
+// WaitPromotion returns the master when the sentinels at all sites but one agree that it is another than that of the site, and it
+// agrees that it is the master.
+func (x *SentinelSet) WaitPromotion(without int) *Server {
+	x.tb.Helper()
+
+	asked := slices.Delete(slices.Clone(x.sentinels), without, without+1)
+
+	return x.waitFailover(asked, func(master *Server) bool { return master.site != without })
+}
+
 // WaitFailover returns the master when all sentinels that live agree that it lives, and it agrees that it is the master.
-func (x *SentinelSet) WaitFailover() (master *Server) {
+func (x *SentinelSet) WaitFailover() *Server {
+	x.tb.Helper()
+
+	return x.waitFailover(x.sentinels, func(*Server) bool { return true })
+}
+
+func (x *SentinelSet) waitFailover(asked group, may func(master *Server) bool) (master *Server) {
 	x.tb.Helper()
 
 	servertest.Wait(x.tb, "failing over", func() (err error) {
-		master, err = agree(x.sentinels.living(), x.masterFor)
+		master, err = agree(asked.living(), x.masterFor)
 		if err != nil {
 			return err
+		}
+
+		if !may(master) {
+			return fmt.Errorf("%s is the master still", master.Addr())
 		}
 
 		replication, err := master.section("replication")

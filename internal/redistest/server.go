@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -28,8 +29,13 @@ type Server struct {
 	dir     string
 	config  string // its file, if it has one
 	args    []string
+	host    string
 	port    int
 	client  *redis.Client
+
+	// network and site are where the server runs, if it is not this machine.
+	network *Network
+	site    int
 
 	mu     sync.Mutex
 	child  *servertest.Child // nil before the first life
@@ -54,7 +60,7 @@ func Standalone(tb testing.TB, args ...string) *Server {
 func newServer(tb testing.TB, args ...string) *Server {
 	tb.Helper()
 
-	s := &Server{tb: tb, program: Require(tb), dir: tb.TempDir()}
+	s := &Server{tb: tb, program: Require(tb), dir: tb.TempDir(), host: "127.0.0.1"}
 	// Without a delay a replica that asks for the data is not kept waiting for others that may ask, too.
 	s.args = append([]string{"--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"}, args...)
 
@@ -69,8 +75,28 @@ func newServer(tb testing.TB, args ...string) *Server {
 	return s
 }
 
+// StandaloneAt is [Standalone] at a site of a network.
+func StandaloneAt(network *Network, site int, args ...string) *Server {
+	network.tb.Helper()
+
+	s := newServer(network.tb, args...)
+	s.settle(network, site)
+
+	if err := s.boot(); err != nil {
+		network.tb.Fatal(err)
+	}
+
+	return s
+}
+
+// settle lets a server run at a site of a network.
+func (s *Server) settle(network *Network, site int) {
+	s.network, s.site, s.host = network, site, network.Host(site)
+	s.args = append(s.args, "--protected-mode", "no") // it would refuse this process
+}
+
 // Addr returns the host and port. It never changes.
-func (s *Server) Addr() string { return servertest.Address(s.port) }
+func (s *Server) Addr() string { return net.JoinHostPort(s.host, strconv.Itoa(s.port)) }
 
 // URL returns the address as redis.ParseURL understands it.
 func (s *Server) URL() string { return "redis://" + s.Addr() }
@@ -156,11 +182,11 @@ func (s *Server) boot() error {
 }
 
 // bootAll starts servers at the same time.
-func bootAll(servers []*Server) error {
-	failed := make([]error, len(servers))
+func bootAll(all []*Server) error {
+	failed := make([]error, len(all))
 
 	var booting sync.WaitGroup
-	for i, s := range servers {
+	for i, s := range all {
 		booting.Go(func() { failed[i] = s.boot() })
 	}
 
@@ -194,12 +220,12 @@ func (s *Server) run() error {
 	}
 	defer log.Close()
 
-	args := []string{"--bind", "127.0.0.1", "--port", strconv.Itoa(s.port), "--dir", s.dir}
+	args := []string{"--bind", s.host, "--port", strconv.Itoa(s.port), "--dir", s.dir}
 	if s.config != "" {
 		args = append([]string{s.config}, args...)
 	}
 
-	cmd := s.program.Command(append(args, s.args...)...)
+	cmd := s.command(append(args, s.args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 
 	s.child, err = servertest.Start(cmd)
@@ -224,6 +250,15 @@ func (s *Server) run() error {
 	}
 
 	return fmt.Errorf("redis-server does not start: %w\n%s", notReady, said)
+}
+
+func (s *Server) command(args ...string) *exec.Cmd {
+	cmd := s.program.Command(args...)
+	if s.network != nil {
+		return s.network.command(s.site, cmd.Args...)
+	}
+
+	return cmd
 }
 
 // ready returns nil when the server answers.

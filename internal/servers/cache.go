@@ -10,13 +10,17 @@ import (
 	"syscall"
 )
 
-// cached returns a folder of the cache. fill makes what is in it: once, however many processes want it at the same time.
-func cached(name string, fill func(dir string) error) (folder string, err error) {
+// Cached returns a folder of the cache. fill makes its content: once, however many processes want it at the same time.
+func Cached(name string, fill func(dir string) error) (string, error) {
 	base, err := cache()
 	if err != nil {
 		return "", err
 	}
 
+	return cachedIn(base, name, fill)
+}
+
+func cachedIn(base, name string, fill func(dir string) error) (folder string, err error) {
 	folder = filepath.Join(base, name)
 	if exists(folder) {
 		return folder, nil
@@ -81,7 +85,7 @@ func lock(path string) (unlock func(), err error) {
 		return nil, errors.Join(fmt.Errorf("locking %s: %w", path, err), file.Close())
 	}
 
-	return func() { file.Close() }, nil
+	return func() { _ = file.Close() }, nil
 }
 
 func exists(path string) bool {

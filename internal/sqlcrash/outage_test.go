@@ -21,7 +21,7 @@ func (w *world) restart(db *sqltest.Server) {
 }
 
 func TestF07F08DatabaseKilledDuringASingleTransactionLeavesNothingAndNobodyIsToldOtherwise(t *testing.T) {
-	each(t, servers(), func(t *testing.T, k kind) {
+	each(t, processes(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		db := k.own(t)
@@ -53,7 +53,7 @@ func TestF07F08DatabaseKilledDuringASingleTransactionLeavesNothingAndNobodyIsTol
 }
 
 func TestF07F08DatabaseKilledDuringAJoinedRunDoesNotDoubleIt(t *testing.T) {
-	each(t, servers(), func(t *testing.T, k kind) {
+	each(t, processes(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		db := k.own(t)
@@ -90,7 +90,7 @@ func TestF07F08DatabaseKilledDuringAJoinedRunDoesNotDoubleIt(t *testing.T) {
 }
 
 func TestF12CommitReplyLostIsAnsweredByWhatTheDatabaseHas(t *testing.T) {
-	each(t, servers(), func(t *testing.T, k kind) {
+	each(t, processes(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		base := k.fresh(t)
@@ -129,7 +129,7 @@ func TestF12CommitReplyLostIsAnsweredByWhatTheDatabaseHas(t *testing.T) {
 
 // The database is killed under load, as many times as there are rounds, and recovers what it has acknowledged.
 func TestF08F12DatabaseKilledUnderLoadLosesNothingThatWasAnswered(t *testing.T) {
-	each(t, servers(), func(t *testing.T, k kind) {
+	each(t, processes(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		const rounds, between = 3, 20

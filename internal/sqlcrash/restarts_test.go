@@ -269,7 +269,7 @@ func TestF01F02F05EveryOrderHasOneRowAndOneRecordAlthoughServersAreKilled(t *tes
 	each(t, kinds, func(t *testing.T, k kind) {
 		t.Helper()
 
-		share := map[string]int{"PostgreSQL": 1, "MariaDB": 2, "SQLite": 10}[k.name]
+		share := map[string]int{"PostgreSQL": 1, "MariaDB": 2, "MySQL": 2, "SQLite": 10}[k.name]
 		w := newWorld(t, k)
 		f := newFleet(t, w, loaded(), 2, *kills/share)
 		l := newLedger()

@@ -58,7 +58,7 @@ func TestF16StoppedPastTheLeaseAndOvertakenRollsBackAndAnswersWhatTheWinnerDid(t
 
 // A single transaction has no lease that could end: whoever is in it is alone, for as long as its connection lives.
 func TestF16StoppedInASingleTransactionIsNotOvertaken(t *testing.T) {
-	each(t, servers(), func(t *testing.T, k kind) {
+	each(t, processes(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		w := newWorld(t, k)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/internal/servers"
 	"github.com/onlyonce-go/onlyonce/internal/sqltest"
 	"github.com/onlyonce-go/onlyonce/store"
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
@@ -41,14 +42,25 @@ type kind struct {
 	params  []string
 }
 
-var kinds = []kind{
+// kinds are all databases that servers are killed on. MySQL itself is one where the environment names it.
+var kinds = append([]kind{
 	{"PostgreSQL", sqlstore.PostgreSQL, sqltest.PostgresDatabase, sqltest.Postgres, nil},
 	{"MariaDB", sqlstore.MySQL, sqltest.MariaDBDatabase, sqltest.MariaDB, nil},
 	{"SQLite", sqlstore.SQLite, sqltest.SQLite, nil, []string{"_pragma=busy_timeout(5)", "_pragma=synchronous(full)"}},
+}, newest()...)
+
+func newest() []kind {
+	if !servers.Chosen(servers.MySQL9) {
+		return nil
+	}
+
+	return []kind{{"MySQL", sqlstore.MySQL, sqltest.MySQLDatabase, sqltest.MySQL, nil}}
 }
 
-// servers are the kinds that are a process of their own.
-func servers() []kind { return kinds[:2] }
+// processes are the kinds that are a process of their own.
+func processes() []kind {
+	return slices.DeleteFunc(slices.Clone(kinds), func(k kind) bool { return k.own == nil })
+}
 
 // each runs a test on databases.
 func each(t *testing.T, kinds []kind, test func(t *testing.T, k kind)) {

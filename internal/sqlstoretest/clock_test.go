@@ -118,7 +118,7 @@ func TestF30SingleTransactionsDoNotDependOnTheClockOfTheStore(t *testing.T) {
 
 // A lease ends early when the clock is stepped forward, and its owner is overtaken: the rows of one of the two are committed.
 func TestF30JoinedTransactionIsFencedWhenAStepOfTheClockEndsItsLease(t *testing.T) {
-	each(t, lines(), func(t *testing.T, k kind) {
+	each(t, servers(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		c := k.clocks(t)
@@ -146,7 +146,7 @@ func TestF30JoinedTransactionIsFencedWhenAStepOfTheClockEndsItsLease(t *testing.
 
 // When it is stepped back, the lease of an owner that is dead holds for longer: nobody runs meanwhile.
 func TestF30LeaseHoldsForLongerWhenTheClockIsSteppedBack(t *testing.T) {
-	each(t, lines(), func(t *testing.T, k kind) {
+	each(t, servers(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		c := k.clocks(t)

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/onlyonce-go/onlyonce/internal/servers"
+	releases "github.com/onlyonce-go/onlyonce/internal/servers"
 	"github.com/onlyonce-go/onlyonce/internal/sqltest"
 	"github.com/onlyonce-go/onlyonce/store"
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
@@ -47,7 +47,7 @@ var kinds = append([]kind{
 
 // newest are the kinds of servers that are unpacked for the tests.
 func newest() []kind {
-	if !servers.Chosen(servers.MySQL9) {
+	if !releases.Chosen(releases.MySQL9) {
 		return nil
 	}
 
@@ -66,10 +66,10 @@ func pipelined() kind {
 func single() []kind { return append(slices.Clone(kinds), pipelined()) }
 
 // singleServers are those that are reached by a line that can break.
-func singleServers() []kind { return append(lines(), pipelined()) }
+func singleServers() []kind { return append(servers(), pipelined()) }
 
-// lines are the kinds that are reached by a line that can break.
-func lines() []kind {
+// servers are the kinds that are reached by a line that can break.
+func servers() []kind {
 	return slices.DeleteFunc(slices.Clone(kinds), func(k kind) bool { return k.dialect == sqlstore.SQLite })
 }
 

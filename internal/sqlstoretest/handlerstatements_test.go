@@ -244,7 +244,7 @@ func TestF74TransactionThatMayHaveEndedAndHasNotIsWhatItWas(t *testing.T) {
 
 // The error of a joined run's function that has committed by itself must not be taken for one of a run that has done nothing.
 func TestF74JoinedTransactionThatItsFunctionHasEndedLosesTheMarksOfItsError(t *testing.T) {
-	each(t, lines(), func(t *testing.T, k kind) {
+	each(t, servers(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		st, db := k.open(t)

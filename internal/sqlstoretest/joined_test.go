@@ -134,7 +134,7 @@ func TestHandlerJoinsWithTheLibraryOfItsChoice(t *testing.T) {
 }
 
 func TestF12JoinedCommitReplyLostIsDecidedByTheRecord(t *testing.T) {
-	each(t, lines(), func(t *testing.T, k kind) {
+	each(t, servers(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		for fault, rows := range map[sqltest.Fault]int64{sqltest.LostReply: 1, sqltest.LostRequest: 0} {
@@ -240,7 +240,7 @@ func TestHandlerOfAJoinedRunThatForgetsToCommitIsNotBelieved(t *testing.T) {
 }
 
 func TestF47JoinedTransactionsThatConflictAreRunAgain(t *testing.T) {
-	each(t, lines(), func(t *testing.T, k kind) {
+	each(t, servers(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		const calls = 6

@@ -49,7 +49,7 @@ func (k kind) countedPool(tb testing.TB, base *sqltest.Database) (db *sql.DB, op
 
 // An operation that runs out of time costs its connection, and the server a session that may go on waiting.
 func TestLockedTableDoesNotTakeASessionForEachOperation(t *testing.T) {
-	each(t, lines(), func(t *testing.T, k kind) {
+	each(t, servers(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		const (

@@ -104,7 +104,7 @@ func TestManyConnectionsThatMigrateAtOnce(t *testing.T) {
 }
 
 func TestMigratingAgainReadsOneRow(t *testing.T) {
-	each(t, lines(), func(t *testing.T, k kind) {
+	each(t, servers(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		proxy := sqltest.NewProxy(t, k.fresh(t))
@@ -183,7 +183,7 @@ func TestSchemaIsWhatMigrateDoes(t *testing.T) {
 }
 
 func TestMigrateSaysWhyItFails(t *testing.T) {
-	each(t, lines(), func(t *testing.T, k kind) {
+	each(t, servers(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		proxy := sqltest.NewProxy(t, k.fresh(t))

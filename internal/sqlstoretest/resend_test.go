@@ -60,21 +60,21 @@ func everyLoss(t *testing.T, k kind, fault sqltest.Fault) {
 }
 
 func TestF09AndF11AnOperationWhoseReplyIsLostIsRecognisedWhenItIsSentAgain(t *testing.T) {
-	each(t, lines(), func(t *testing.T, k kind) {
+	each(t, servers(), func(t *testing.T, k kind) {
 		t.Helper()
 		everyLoss(t, k, sqltest.LostReply)
 	})
 }
 
 func TestF10AnOperationWhoseRequestIsLostIsSentAgain(t *testing.T) {
-	each(t, lines(), func(t *testing.T, k kind) {
+	each(t, servers(), func(t *testing.T, k kind) {
 		t.Helper()
 		everyLoss(t, k, sqltest.LostRequest)
 	})
 }
 
 func TestF54AClaimThatArrivesAfterItWasWithdrawnLoses(t *testing.T) {
-	each(t, lines(), func(t *testing.T, k kind) {
+	each(t, servers(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		s, proxy := k.behind(t)
@@ -103,7 +103,7 @@ func TestF54AClaimThatArrivesAfterItWasWithdrawnLoses(t *testing.T) {
 }
 
 func TestF06AnOperationEndsWithItsTimeoutWhereTheServerDoesNotAnswer(t *testing.T) {
-	each(t, lines(), func(t *testing.T, k kind) {
+	each(t, servers(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		s, proxy := k.behind(t)

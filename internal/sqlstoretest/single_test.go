@@ -164,7 +164,7 @@ func TestDuplicateInAnotherProcessIsInProgressWhenItsWaitIsOver(t *testing.T) {
 }
 
 func TestSingleTransactionAddsTwoStatements(t *testing.T) {
-	each(t, lines()[:1], func(t *testing.T, k kind) {
+	each(t, servers()[:1], func(t *testing.T, k kind) {
 		t.Helper()
 
 		st, proxy := k.behind(t)

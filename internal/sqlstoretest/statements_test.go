@@ -17,7 +17,7 @@ func TestStatementsOfARun(t *testing.T) {
 		sqlstore.MySQL:      {"claim": 2, "in progress": 1, "renew": 2, "complete": 2, "replay": 1, "reused": 1, "release": 2, "reclaim": 2},
 	}
 
-	each(t, lines(), func(t *testing.T, k kind) {
+	each(t, servers(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		s, proxy := k.behind(t)
@@ -59,7 +59,7 @@ func TestStatementsOfARun(t *testing.T) {
 func TestStatementsOfAJoinedRun(t *testing.T) {
 	most := map[sqlstore.Dialect]int{sqlstore.PostgreSQL: 4, sqlstore.MySQL: 5}
 
-	each(t, lines(), func(t *testing.T, k kind) {
+	each(t, servers(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		s, proxy := k.behind(t)

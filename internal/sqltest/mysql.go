@@ -12,67 +12,80 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/servers"
 )
 
-// MySQL starts a server of MySQL 9, which is unpacked for it (package servers). All connections are those of its root, without a password.
+// MySQL starts a MySQL 9 server, which need not be installed. All connections are those of its root, without a password.
 func MySQL(tb testing.TB, options ...Option) *Server {
 	tb.Helper()
 
 	return start(tb, mysql{}, options)
 }
 
-// mysql is MySQL itself. It differs from MariaDB in its program.
+// mysql shares what its clients see with MariaDB.
 type mysql struct{ mariadb }
 
-// program is the server with the files that it was unpacked with.
-func (m mysql) program(s *Server, args ...string) (*exec.Cmd, error) {
-	server, err := servers.Find(servers.MySQL9, "mysqld")
+// program is mysqld. Its own files are where the program is, and all others in a folder.
+func (mysql) program(dir string, args ...string) (*exec.Cmd, error) {
+	program, err := servers.Find(servers.MySQL9)
 	if err != nil {
 		return nil, err
 	}
 
-	temporary := filepath.Join(s.dir, "tmp")
+	temporary := filepath.Join(dir, "tmp")
 	if err := os.MkdirAll(temporary, 0o700); err != nil {
 		return nil, err
 	}
 
-	base := filepath.Dir(filepath.Dir(server.Path()))
-	share := filepath.Join(base, "share/mysql")
+	usr := filepath.Dir(filepath.Dir(program.Path()))
+	share := usr + "/share/mysql"
 	args = append([]string{
 		"--no-defaults", // those of the system
-		"--basedir=" + base, "--lc-messages-dir=" + share, "--character-sets-dir=" + filepath.Join(share, "charsets"),
-		"--datadir=" + m.data(s), "--tmpdir=" + temporary, "--secure-file-priv=NULL", "--innodb-redo-log-capacity=8M",
+		"--basedir=" + usr, "--lc-messages-dir=" + share, "--character-sets-dir=" + share + "/charsets",
+		"--plugin-dir=" + usr + "/lib/mysql/plugin", "--secure-file-priv=NULL", "--tmpdir=" + temporary,
+		"--datadir=" + filepath.Join(dir, "data"), "--innodb-redo-log-capacity=8M", "--innodb-buffer-pool-size=16M",
+		"--skip-log-bin",
 	}, args...)
 
 	if os.Geteuid() == 0 {
 		args = append(args, "--user=root") // or it refuses to run
 	}
 
-	return server.Command(args...), nil
+	return program.Command(args...), nil
 }
 
+// install copies what MySQL needs some seconds to make.
 func (m mysql) install(s *Server) error {
-	first := filepath.Join(s.dir, "first.sql")
-	if err := os.WriteFile(first, []byte("CREATE DATABASE "+m.main()+";\n"), 0o600); err != nil {
-		return err
-	}
+	made, err := servers.Cached("mysql-9-data", func(dir string) error {
+		// MySQL makes no database of a folder, and its root may only come from a socket.
+		create := filepath.Join(dir, "create.sql")
+		statements := "CREATE DATABASE " + m.main() + ";\nRENAME USER root@localhost TO root@'%';\n"
 
-	cmd, err := m.program(s, "--initialize-insecure", "--init-file="+first)
+		if err := os.WriteFile(create, []byte(statements), 0o600); err != nil {
+			return err
+		}
+
+		cmd, err := m.program(dir, "--initialize-insecure", "--init-file="+create, "--innodb-flush-method=nosync")
+		if err != nil {
+			return err
+		}
+
+		return output(cmd)
+	})
 	if err != nil {
 		return err
 	}
 
-	return output(cmd)
+	return os.CopyFS(m.data(s), os.DirFS(filepath.Join(made, "data")))
 }
 
 func (m mysql) command(s *Server) (*exec.Cmd, error) {
 	args := []string{
-		"--bind-address=127.0.0.1", "--port=" + strconv.Itoa(s.port), "--mysqlx=OFF",
-		"--socket=" + filepath.Join(s.dir, "socket"), "--pid-file=" + m.pidFile(s),
-		"--innodb-buffer-pool-size=16M", "--innodb-buffer-pool-dump-at-shutdown=OFF", "--key-buffer-size=1M",
-		"--disable-log-bin", "--performance-schema=OFF", "--max-connections=200",
+		"--bind-address=127.0.0.1", "--port=" + strconv.Itoa(s.port),
+		"--socket=" + filepath.Join(s.dir, "socket"), "--pid-file=" + m.pidFile(s), "--mysqlx=OFF",
+		"--innodb-buffer-pool-dump-at-shutdown=OFF", "--performance-schema=OFF", "--skip-name-resolve",
+		"--max-connections=200", "--innodb-flush-log-at-trx-commit=1",
 	}
 	if s.unsynced {
 		args = append(args, "--innodb-flush-log-at-trx-commit=2", "--innodb-flush-method=nosync")
 	}
 
-	return m.program(s, append(args, s.args...)...)
+	return m.program(s.dir, append(args, s.args...)...)
 }

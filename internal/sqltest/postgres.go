@@ -18,6 +18,8 @@ import (
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver
+
+	"github.com/onlyonce-go/onlyonce/internal/servers"
 )
 
 // Postgres starts a PostgreSQL server. All connections are those of its superuser, without a password.
@@ -43,11 +45,20 @@ func (postgres) dsn(addr, database, params string) string {
 
 // program returns a command that runs a program of PostgreSQL, not as root, which it refuses.
 func (p postgres) program(s *Server, name string, args ...string) (*exec.Cmd, error) {
-	return p.companion(s.dir, "postgresql", name, args...)
+	if !servers.Chosen(servers.PostgreSQL18) {
+		return p.companion(s.dir, "postgresql", name, args...)
+	}
+
+	server, err := servers.Find(servers.PostgreSQL18)
+	if err != nil {
+		return nil, err
+	}
+
+	return p.unprivileged(server.Beside(name).Command(args...), s.dir)
 }
 
 // companion is program for what comes in a package of its own, and works in a folder.
-func (postgres) companion(dir, pkg, name string, args ...string) (*exec.Cmd, error) {
+func (p postgres) companion(dir, pkg, name string, args ...string) (*exec.Cmd, error) {
 	path, err := find(name, pkg, "/usr/lib/postgresql/*/bin", "/usr/sbin")
 	if err != nil {
 		return nil, err
@@ -58,7 +69,11 @@ func (postgres) companion(dir, pkg, name string, args ...string) (*exec.Cmd, err
 		return nil, err
 	}
 
-	cmd := exec.Command(path, args...)
+	return p.unprivileged(exec.Command(path, args...), dir)
+}
+
+// unprivileged lets a command work in a folder, and not as root.
+func (postgres) unprivileged(cmd *exec.Cmd, dir string) (*exec.Cmd, error) {
 	cmd.Dir = dir
 
 	if os.Geteuid() != 0 {

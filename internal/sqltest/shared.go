@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/onlyonce-go/onlyonce/internal/servers"
 )
 
 // Tests is what [testing.M] is.
@@ -37,7 +39,8 @@ func MariaDBDatabase(tb testing.TB) *Database {
 	return sharedMariaDB.fresh(tb)
 }
 
-// MySQLDatabase returns an empty database of a server of MySQL 9 that the tests of a process share. Its TestMain goes through [Shared].
+// MySQLDatabase returns an empty database of a MySQL 9 server that tests share: the one that the environment names ([Serve]),
+// or else one of this process. Its TestMain goes through [Shared].
 func MySQLDatabase(tb testing.TB) *Database {
 	tb.Helper()
 
@@ -52,24 +55,32 @@ var (
 	sharedMySQL    = shared{kind: mysql{}, variable: "ONLYONCE_TEST_MYSQL"}
 )
 
-// Serve starts a PostgreSQL and a MariaDB server for the tests of other processes. It returns the environment that names
-// them, and a function that ends them.
+// Serve starts a PostgreSQL and a MariaDB server for the tests of other processes, and a MySQL server where
+// [servers.Variable] names it. It returns the environment that names the servers, and a function that ends them.
 func Serve() (environment []string, end func() error, err error) {
-	var (
-		starting sync.WaitGroup
-		failed   [2]error
-	)
-
 	all := []*shared{{kind: postgres{}, variable: sharedPostgres.variable}, {kind: mariadb{}, variable: sharedMariaDB.variable}}
+	if servers.Chosen(servers.MySQL9) {
+		all = append(all, &shared{kind: mysql{}, variable: sharedMySQL.variable})
+	}
+
+	var starting sync.WaitGroup
+
+	failed := make([]error, len(all))
 	for i, s := range all {
 		starting.Go(func() { s.server, failed[i] = s.boot() })
 	}
 
 	starting.Wait()
 
-	end = func() error { return errors.Join(all[0].end(), all[1].end()) }
+	end = func() (err error) {
+		for _, s := range all {
+			err = errors.Join(err, s.end())
+		}
 
-	if err := errors.Join(failed[:]...); err != nil {
+		return err
+	}
+
+	if err := errors.Join(failed...); err != nil {
 		return nil, nil, errors.Join(err, end())
 	}
 

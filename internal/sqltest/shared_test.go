@@ -19,12 +19,14 @@ func TestTheEnvironmentNamesTheServersOfSeveralProcesses(t *testing.T) {
 		}
 	})
 
-	process := []*shared{
-		{kind: sharedPostgres.kind, variable: sharedPostgres.variable}, {kind: sharedMariaDB.kind, variable: sharedMariaDB.variable},
+	kinds := map[string]kind{
+		sharedPostgres.variable: postgres{}, sharedMariaDB.variable: mariadb{}, sharedMySQL.variable: mysql{},
 	}
 
-	for i, s := range process {
-		variable, addr, _ := strings.Cut(environment[i], "=")
+	for _, named := range environment {
+		variable, addr, _ := strings.Cut(named, "=")
+		s := &shared{kind: kinds[variable], variable: variable}
+
 		t.Setenv(variable, addr)
 
 		a, b := s.fresh(t), s.fresh(t)

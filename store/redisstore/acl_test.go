@@ -205,9 +205,7 @@ func leaveAnEntryBehind(t *testing.T, client *redis.Client) {
 
 	key := newKey()
 
-	err := client.ZAdd(t.Context(), stored(key)[:len(redisstore.DefaultPrefix)+len("{7f}")],
-		redis.Z{Member: string(key[1:])}).Err()
-	if err != nil {
+	if err := client.ZAdd(t.Context(), indexOf(key), redis.Z{Member: string(key[:]), Score: 1}).Err(); err != nil {
 		t.Fatal(err)
 	}
 }

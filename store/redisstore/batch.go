@@ -2,375 +2,123 @@ package redisstore
 
 import (
 	"context"
-	"maps"
+	"errors"
 	"slices"
-	"strconv"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"github.com/onlyonce-go/onlyonce/store"
 )
 
-const (
-	// maxBatch is how many commands are sent together at most.
-	maxBatch = 256
-	// maxFlights is how many batches are under way to a server at once. One more than one, so that the next is sent while the
-	// answers of the last are read.
-	maxFlights = 2
-	// maxLanes is how many lanes are kept that nobody uses. It is more than most clusters have masters.
-	maxLanes = 64
-)
-
-// batcher lets concurrent operations share round trips. There is no goroutine and no delay: an operation that finds the way
-// free goes at once, and alone; one that does not waits with others, until an operation that has come back sends one of them
-// off with all of them.
-type batcher struct {
-	client  Client
-	batched bool
-	// patient clients may take longer than the context of an operation allows.
-	patient bool
-	// cluster is nil on a single server. In a cluster each server has a lane, so that one which is slow does not hold up the
-	// others.
-	cluster *redis.ClusterClient
-	mu      sync.Mutex // is taken before that of a lane
-	lanes   map[*redis.Client]*lane
-	only    lane
-	// owners are the servers of the 256 hash tags, as the last operation on each has found them. See index.go.
-	owners [indexes]atomic.Pointer[redis.Client]
-	// tag is where the hash tag of a name begins.
-	tag int
-}
-
-// lane is the way to one server.
-type lane struct {
-	mu      sync.Mutex
-	flights int
-	queue   []*request
-}
-
-// request is an operation that waits for others.
+// request is an operation on its way: commands on one key, which are sent together and in their order.
 type request struct {
-	cmd      redis.Cmder
+	ctx      context.Context //nolint:containedctx // that of the caller, whose end ends the wait
 	deadline time.Time
-	// turn receives once: true when the request is to lead, false when it has its answer.
-	turn chan bool
+	cmds     []redis.Cmder
+	// size is how many bytes the commands have, about.
+	size int
+	// reads means that the answer may have the outcome of a record, so that nobody knows its size beforehand.
+	reads bool
+	// ended receives when a request that others send has its answer, or when its time is over.
+	ended chan error
 }
 
-func (b *batcher) init(client Client, prefix string, batched bool) {
-	b.client, b.batched, b.patient, b.tag = client, batched, !heedsContexts(client), len(prefix)
-
-	if cluster, ok := client.(*redis.ClusterClient); ok {
-		b.cluster, b.lanes = cluster, make(map[*redis.Client]*lane)
-	}
-}
-
-// heedsContexts reports whether a client gives up when the context of a command ends, in which case an operation needs no
-// goroutine of its own.
-func heedsContexts(client Client) bool {
-	switch c := client.(type) {
-	case *redis.Client:
-		return c.Options().ContextTimeoutEnabled
-	case *redis.ClusterClient:
-		return c.Options().ContextTimeoutEnabled
+// end ends the wait for the answer. The first of several ends counts.
+func (r *request) end(err error) {
+	select {
+	case r.ended <- err:
 	default:
-		return false
 	}
 }
 
-// process sends a command by itself and waits for its answer, not longer than the context allows. After an error of the
-// context nobody may look at the command.
-func process(ctx context.Context, client Client, cmd redis.Cmder) error {
-	return await(ctx, client, func() error {
-		_ = client.Process(ctx, cmd)
+// endIfLate ends the wait if its time is over.
+func (r *request) endIfLate(now time.Time) bool {
+	late := !now.Before(r.deadline)
+	if late {
+		r.end(context.DeadlineExceeded)
+	}
 
-		return cmd.Err() // waits where the client does not
+	return late
+}
+
+// answerSize is how many bytes the answer has, about.
+func (r *request) answerSize() (size int) {
+	for _, cmd := range r.cmds {
+		if text, ok := cmd.(*redis.StringCmd); ok {
+			size += len(text.Val())
+		}
+	}
+
+	return size
+}
+
+// answered reports whether every command has an answer of the server.
+func (r *request) answered() bool {
+	return !slices.ContainsFunc(r.cmds, func(cmd redis.Cmder) bool {
+		err := cmd.Err()
+
+		var reply redis.Error
+
+		return err != nil && !errors.As(err, &reply)
 	})
 }
 
-// await waits for what a client does, not longer than the context allows.
-func await(ctx context.Context, client Client, run func() error) error {
-	if heedsContexts(client) {
-		return run()
-	}
-
-	done := make(chan error, 1)
-
-	go func() { done <- run() }()
-
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err() //nolint:wrapcheck // wrapped by the caller
-	}
+// batcher lets concurrent operations share round trips, without a delay: an operation that finds its lane free goes at once, on the
+// goroutine of its caller. Those that come meanwhile wait, and go together when the batch before them is back. See lane.go.
+//
+// An operation goes alone if its bytes, or those of its answer, would hold up the others of a batch.
+type batcher struct {
+	wire    *wire
+	batched bool
+	servers servers
 }
 
-// do sends a command and waits for its answer, not longer than the context, which has a deadline, allows. Where it returns an
-// error of the context, the command may still arrive.
-func (b *batcher) do(ctx context.Context, name string, cmd *redis.StringCmd) error {
-	if err := ctx.Err(); err != nil {
+func (b *batcher) init(client Client, batched bool) {
+	b.wire, b.batched = newWire(client), batched
+	b.servers.init(b.wire)
+}
+
+// do sends a request and waits for its answer, not longer than its context and its deadline allow. It returns an error if there is no
+// answer in this time: the request may still arrive, and nobody may look at its commands. Otherwise every command has an answer or an
+// error.
+func (b *batcher) do(name string, r *request) error {
+	if err := r.ctx.Err(); err != nil {
 		return err //nolint:wrapcheck // wrapped by the operation
 	}
 
-	own := &request{cmd: cmd}
-	own.deadline, _ = ctx.Deadline()
-
-	l, err := b.lane(ctx, name)
+	l, err := b.servers.lane(r, name)
 	if err != nil {
 		return err
 	}
 
 	if !b.batched {
-		return b.lead(ctx, nil, []*request{own})
+		return b.wire.alone(r)
 	}
 
-	l.mu.Lock()
+	how, f := l.enter(r)
 
-	if l.flights < maxFlights {
-		l.flights++
-		l.mu.Unlock()
-
-		return b.lead(ctx, l, []*request{own})
-	}
-
-	own.turn = make(chan bool, 1)
-	l.queue = append(l.queue, own)
-	l.mu.Unlock()
-
-	select {
-	case leads := <-own.turn:
-		if !leads {
-			return cmd.Err() //nolint:wrapcheck // as above
+	switch how {
+	case inBatch:
+		return l.wait(r)
+	case first:
+		err = b.wire.alone(r)
+		l.goOn(f)
+	case byItself:
+		if err = b.wire.alone(r); err == nil && r.answered() {
+			l.learn(r.answerSize())
 		}
-	case <-ctx.Done():
-		l.leave(own)
-
-		return ctx.Err() //nolint:wrapcheck // as above
 	}
 
-	l.mu.Lock()
-	others := min(len(l.queue), maxBatch-1)
-	batch := append(append(make([]*request, 0, others+1), own), l.queue[:others]...)
-	l.queue = slices.Delete(l.queue, 0, others)
-	l.mu.Unlock()
-
-	return b.lead(ctx, l, batch)
+	return err
 }
 
-// lane is the way to the server of a key. It fails where the context ends before the servers of a cluster are known.
-func (b *batcher) lane(ctx context.Context, name string) (*lane, error) {
-	if b.cluster == nil {
-		return &b.only, nil
-	}
+// alone sends a request by itself.
+func (w *wire) alone(r *request) error {
+	ctx, cancel := context.WithDeadline(r.ctx, r.deadline)
+	defer cancel()
 
-	server, err := b.server(ctx, name)
+	return w.await(ctx, func() error {
+		w.send(ctx, r.cmds)
 
-	if ctx.Err() != nil {
-		return nil, ctx.Err() //nolint:wrapcheck // wrapped by the operation
-	}
-
-	if err != nil {
-		return &b.only, nil
-	}
-
-	b.own(name, server)
-
-	b.mu.Lock()
-	defer b.mu.Unlock()
-
-	l := b.lanes[server]
-	if l == nil {
-		b.forgetIdle()
-
-		l = new(lane)
-		b.lanes[server] = l
-	}
-
-	return l, nil
-}
-
-// forgetIdle makes room for another lane: servers come and go with their addresses. It is called with the lock. An operation that
-// has been given one of the lanes and has not yet entered it uses it all the same, which is harmless: it only shares no round trip
-// with those that come after it, and that is all that a lane is for.
-func (b *batcher) forgetIdle() {
-	if len(b.lanes) >= maxLanes {
-		maps.DeleteFunc(b.lanes, func(_ *redis.Client, l *lane) bool { return l.idle() })
-	}
-}
-
-// server is the one that has a key. The client may have to ask for it, once.
-func (b *batcher) server(ctx context.Context, name string) (*redis.Client, error) {
-	if !b.patient {
-		return b.cluster.MasterForKey(ctx, name) //nolint:wrapcheck // wrapped by the operation
-	}
-
-	found := make(chan *redis.Client, 1)
-
-	err := await(ctx, b.cluster, func() error {
-		server, err := b.cluster.MasterForKey(ctx, name)
-		found <- server
-
-		return err //nolint:wrapcheck // as above
+		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-
-	return <-found, nil
-}
-
-// own notes the server of a name.
-func (b *batcher) own(name string, server *redis.Client) {
-	first, err := strconv.ParseUint(name[b.tag+1:b.tag+tagSize-1], 16, 8)
-	if err != nil {
-		return // no name of a record
-	}
-
-	if owner := &b.owners[first]; owner.Load() != server {
-		owner.Store(server)
-	}
-}
-
-// part is the address of the server that had a key when an operation on a key of the same hash tag last asked. It is empty
-// before the first one.
-func (b *batcher) part(key store.Key) string {
-	if owner := b.owners[key[0]].Load(); owner != nil {
-		return owner.Options().Addr
-	}
-
-	return ""
-}
-
-// lead sends a batch and hands the lane on. The first request is the caller's own.
-func (b *batcher) lead(ctx context.Context, l *lane, batch []*request) error {
-	own := batch[0]
-
-	if len(batch) == 1 && !b.patient {
-		b.exec(ctx, batch)
-		l.next()
-
-		return own.cmd.Err() //nolint:wrapcheck // wrapped by the operation
-	}
-
-	// The others must not fail with their leader's context, nor the leader wait for theirs.
-	shared, cancel := together(ctx, batch)
-	done := make(chan struct{})
-
-	go func() {
-		defer close(done)
-		defer cancel()
-
-		b.exec(shared, batch)
-		l.next()
-	}()
-
-	select {
-	case <-done:
-		return own.cmd.Err() //nolint:wrapcheck // as above
-	case <-ctx.Done():
-		return ctx.Err() //nolint:wrapcheck // as above
-	}
-}
-
-// together is a context that lasts as long as the batch may.
-func together(ctx context.Context, batch []*request) (context.Context, context.CancelFunc) {
-	if len(batch) == 1 {
-		return ctx, func() {}
-	}
-
-	latest := batch[0].deadline
-	for _, r := range batch[1:] {
-		if r.deadline.After(latest) {
-			latest = r.deadline
-		}
-	}
-
-	return context.WithDeadline(context.WithoutCancel(ctx), latest)
-}
-
-// exec sends the requests and tells all but the first that they have their answers.
-func (b *batcher) exec(ctx context.Context, batch []*request) {
-	if len(batch) == 1 {
-		_ = b.client.Process(ctx, batch[0].cmd)
-		_ = batch[0].cmd.Err() // waits where the client does not
-
-		return
-	}
-
-	pipe := b.client.Pipeline()
-	for _, r := range batch {
-		_ = pipe.Process(ctx, r.cmd)
-	}
-
-	_, err := pipe.Exec(ctx) // of the first command that failed; each has its own
-
-	for i, r := range batch {
-		if r.cmd.Err() == nil && err != nil && !answered(r.cmd) {
-			r.cmd.SetErr(err)
-		}
-
-		if i > 0 {
-			r.turn <- false
-		}
-	}
-}
-
-// answered reports whether a command has an answer. Every script answers with something.
-func answered(cmd redis.Cmder) bool {
-	s, ok := cmd.(*redis.StringCmd)
-
-	return ok && s.Val() != ""
-}
-
-// next lets the first of those who wait lead, or leaves the lane free.
-func (l *lane) next() {
-	if l == nil {
-		return
-	}
-
-	l.mu.Lock()
-	defer l.mu.Unlock()
-
-	if len(l.queue) == 0 {
-		l.flights--
-
-		return
-	}
-
-	first := l.queue[0]
-	l.queue = slices.Delete(l.queue, 0, 1)
-	first.turn <- true
-}
-
-// idle reports whether nothing is under way and nobody waits.
-func (l *lane) idle() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-
-	return l.flights == 0 && len(l.queue) == 0
-}
-
-// leave takes a request out of the queue that has waited too long, or hands on the lead that it was given meanwhile.
-func (l *lane) leave(r *request) {
-	l.mu.Lock()
-
-	if i := slices.Index(l.queue, r); i >= 0 {
-		l.queue = slices.Delete(l.queue, i, i+1)
-		l.mu.Unlock()
-
-		return
-	}
-	l.mu.Unlock()
-
-	// It was sent, or is to lead: its turn comes, at the latest when its batch is over.
-	select {
-	case leads := <-r.turn:
-		if leads {
-			l.next()
-		}
-	default: // its batch is under way
-	}
 }

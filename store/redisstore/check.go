@@ -33,8 +33,8 @@ type Report struct {
 // Check asks every master whether it can hold what the store promises. It is called at construction, and fits a
 // health check.
 //
-// It fails where a server cannot be reached, is older than 7.0, is a replica, or evicts keys when its memory is full, unless
-// WithEviction was given; and where a part of a cluster's slots has no server. The error names every problem and says what to do.
+// It fails where a server cannot be reached, is older than 7.0, is a replica, refuses writes, or evicts keys when its memory is full,
+// unless WithEviction was given; and where a part of a cluster's slots has no server. The error names every problem and says what to do.
 func (s *Store) Check(ctx context.Context) (Report, error) {
 	var (
 		mu     sync.Mutex
@@ -58,7 +58,7 @@ func (s *Store) Check(ctx context.Context) (Report, error) {
 	if cluster, ok := s.client.(*redis.ClusterClient); ok {
 		errs = append(errs, s.checkCluster(ctx, cluster))
 
-		err := await(ctx, cluster, func() error {
+		err := newWire(cluster).await(ctx, func() error {
 			return cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
 				return visit(ctx, master.Options().Addr, master)
 			})
@@ -73,6 +73,10 @@ func (s *Store) Check(ctx context.Context) (Report, error) {
 	} else {
 		_ = visit(ctx, "server", s.client)
 	}
+
+	report.Warnings = append(report.Warnings, clientWarnings(s.client)...)
+
+	s.findIFEQ(ctx)
 
 	return report, errors.Join(errs...)
 }
@@ -105,7 +109,11 @@ func (s *Store) checkServer(ctx context.Context, address string, client Client) 
 		Warnings: warnings(address, info),
 	}
 
-	return report, s.judge(address, info)
+	if err := s.judge(address, info); err != nil {
+		return report, err
+	}
+
+	return report, checkWritable(ctx, address, client)
 }
 
 // judge says what makes a server unusable.
@@ -160,6 +168,29 @@ func warnings(address string, info map[string]string) []string {
 	}
 
 	return said
+}
+
+// clientWarnings report settings of a client that SetOptions would make better.
+func clientWarnings(client Client) (found []string) {
+	obeys, life := true, connectionLife
+
+	switch c := client.(type) {
+	case *redis.Client:
+		obeys, life = c.Options().ContextTimeoutEnabled, c.Options().ConnMaxLifetime
+	case *redis.ClusterClient:
+		obeys, life = c.Options().ContextTimeoutEnabled, c.Options().ConnMaxLifetime
+	}
+
+	if !obeys {
+		found = append(found, "the client does not obey deadlines, and each connection that has died costs a failure: "+
+			"make its options with SetOptions, SetClusterOptions or SetFailoverOptions")
+	}
+
+	if life <= 0 {
+		found = append(found, "the client never renews its connections, which stay with a server that was demoted: set ConnMaxLifetime")
+	}
+
+	return found
 }
 
 // fields reads lines of the form name:value.

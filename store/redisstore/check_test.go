@@ -50,6 +50,8 @@ func fake(t *testing.T, info ...string) string {
 					switch word := strings.ToLower(lines.Text()); word {
 					case "info":
 						_, _ = fmt.Fprintf(conn, "$%d\r\n%s\r\n", len(text), text)
+					case "eval":
+						_, _ = fmt.Fprint(conn, ":1\r\n")
 					case "hello", "client":
 						_, _ = fmt.Fprint(conn, "-ERR unknown command\r\n")
 					}

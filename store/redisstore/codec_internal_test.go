@@ -15,7 +15,7 @@ const century = 100 * 365.25 * 24 * time.Hour
 
 const week = 7 * 24 * time.Hour
 
-const fuzzedName = DefaultPrefix + "{00}the other bytes of a key......."
+const fuzzedName = DefaultPrefix + "the 32 bytes that make up a key."
 
 // seedRecord is a record in a state, as the scripts write it.
 func seedRecord(tb testing.TB, state store.State, outcome string) string {
@@ -71,7 +71,7 @@ func FuzzAReplyIsAnAnswerOrAnErrorAndNeverTakenForAbsent(f *testing.F) {
 	f.Fuzz(func(t *testing.T, reply string, own []byte) {
 		var res store.Result
 
-		err := decodeReply(&res, fuzzedName, reply, own)
+		_, _, err := decodeReply(&res, fuzzedName, reply, string(own))
 
 		switch {
 		case err != nil:
@@ -110,11 +110,11 @@ func TestEverySeedOfAStateIsReadAndAnUnknownVerdictIsNot(t *testing.T) {
 		header := string(make([]byte, replyHeader-1))
 
 		for _, verdict := range []string{"\x02", "\x03", "\xff"} {
-			if err := decodeReply(new(store.Result), fuzzedName, verdict+header+data, nil); !errors.Is(err, store.ErrUnreadable) {
+			if _, _, err := decodeReply(new(store.Result), fuzzedName, verdict+header+data, ""); !errors.Is(err, store.ErrUnreadable) {
 				t.Errorf("%v with verdict %q: %v", state, verdict, err)
 			}
 
-			if err := decodeReply(new(store.Result), fuzzedName, verdict+header, nil); !errors.Is(err, store.ErrUnreadable) {
+			if _, _, err := decodeReply(new(store.Result), fuzzedName, verdict+header, ""); !errors.Is(err, store.ErrUnreadable) {
 				t.Errorf("nothing, with verdict %q: %v", verdict, err)
 			}
 		}
@@ -173,28 +173,5 @@ func TestATimeThatIsKnownIsNeverSentAsNone(t *testing.T) {
 		if got := uint48At(string(appendTime(nil, at)), 0); got != want {
 			t.Errorf("%v is sent as %d, want %d", at, got, want)
 		}
-	}
-}
-
-func TestALeadThatIsHandedToOneWhoGivesUpGoesOn(t *testing.T) {
-	t.Parallel()
-
-	first, second := &request{turn: make(chan bool, 1)}, &request{turn: make(chan bool, 1)}
-	l := &lane{flights: maxFlights, queue: []*request{first, second}}
-
-	l.next()        // the first is to lead,
-	l.leave(first)  // and has gone:
-	l.leave(second) // so the second was to, and has gone as well
-
-	if l.flights != maxFlights-1 || len(l.queue) != 0 {
-		t.Errorf("%d batches are under way, %d requests wait", l.flights, len(l.queue))
-	}
-
-	third, fourth := &request{turn: make(chan bool, 1)}, &request{turn: make(chan bool, 1)}
-	l.queue = []*request{third, fourth}
-	l.leave(fourth)
-
-	if len(l.queue) != 1 || l.queue[0] != third {
-		t.Errorf("%d requests wait", len(l.queue))
 	}
 }

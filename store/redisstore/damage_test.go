@@ -13,7 +13,7 @@ import (
 
 // stored is the name of the record of a key.
 func stored(key store.Key) string {
-	return fmt.Sprintf("%s{%02x}%s", redisstore.DefaultPrefix, key[0], key[1:])
+	return redisstore.DefaultPrefix + string(key[:])
 }
 
 // specimens are records in all their forms, each with the claim that it belongs to.

@@ -57,7 +57,7 @@
 //
 // A user of the servers' access control list needs, for a prefix of "onlyonce:",
 //
-//	~onlyonce:* +evalsha +eval +get +set +del +pexpiretime +time +zadd +zrem +zrange +info
+//	~onlyonce:* +evalsha +eval +get +set +del +pexpiretime +time +zadd +zrem +zscore +zrange +zremrangebyscore +info
 //
 // since the commands that scripts call are checked as well; in a cluster also
 //

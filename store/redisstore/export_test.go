@@ -2,6 +2,9 @@ package redisstore
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/onlyonce-go/onlyonce/store"
 )
@@ -19,27 +22,35 @@ var (
 	ForgetSHA = loadScripts().forget.sha
 )
 
-// Waiting is how many operations wait for others.
-func Waiting(s *Store) int {
-	s.batches.mu.Lock()
-	defer s.batches.mu.Unlock()
+// WithIndexDelay sets how long after its claim the entry of a run is written.
+func WithIndexDelay(d time.Duration) Option { return func(c *config) { c.delay = d } }
 
-	waiting := s.batches.only.waiting()
-	for _, l := range s.batches.lanes {
-		waiting += l.waiting()
+// Flush writes what the index waits for.
+func Flush(ctx context.Context, s *Store) error {
+	if s.index == nil {
+		return nil
+	}
+
+	return s.index.flushAll(ctx)
+}
+
+// Waiting is how many operations wait for others.
+func Waiting(s *Store) (waiting int) {
+	for _, l := range lanes(s) {
+		l.mu.Lock()
+		waiting += len(l.queue)
+		l.mu.Unlock()
 	}
 
 	return waiting
 }
 
 // Flights is how many batches are under way.
-func Flights(s *Store) int {
-	s.batches.mu.Lock()
-	defer s.batches.mu.Unlock()
-
-	flights := s.batches.only.underWay()
-	for _, l := range s.batches.lanes {
-		flights += l.underWay()
+func Flights(s *Store) (flights int) {
+	for _, l := range lanes(s) {
+		l.mu.Lock()
+		flights += len(l.flights)
+		l.mu.Unlock()
 	}
 
 	return flights
@@ -47,29 +58,19 @@ func Flights(s *Store) int {
 
 // LaneOf looks the lane of a key up, as an operation does.
 func LaneOf(ctx context.Context, s *Store, key store.Key) error {
-	_, err := s.batches.lane(ctx, s.name(&key))
+	_, err := s.batches.servers.lane(&request{ctx: ctx, deadline: time.Now().Add(time.Minute)}, s.name(&key))
 
 	return err
 }
 
 // Lanes is how many servers of a cluster have a lane.
-func Lanes(s *Store) int {
-	s.batches.mu.Lock()
-	defer s.batches.mu.Unlock()
+func Lanes(s *Store) int { return len(lanes(s)) - 1 }
 
-	return len(s.batches.lanes)
-}
+func lanes(s *Store) []*lane {
+	servers := &s.batches.servers
 
-func (l *lane) waiting() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	servers.mu.Lock()
+	defer servers.mu.Unlock()
 
-	return len(l.queue)
-}
-
-func (l *lane) underWay() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-
-	return l.flights
+	return slices.AppendSeq([]*lane{&servers.only}, maps.Values(servers.lanes))
 }

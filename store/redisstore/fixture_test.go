@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +22,8 @@ const (
 	patience = 20 * time.Second
 	// generous is the timeout of operations that no test wants to fail.
 	generous = 10 * time.Second
+	// silent is the timeout of operations on connections that may be dead.
+	silent = 500 * time.Millisecond
 )
 
 // open opens a store that is closed with the test.
@@ -59,7 +62,7 @@ func with(t *testing.T, client redis.UniversalClient, opts ...redisstore.Option)
 func through(t *testing.T, proxy *redistest.Proxy, opts ...redisstore.Option) *redisstore.Store {
 	t.Helper()
 
-	return open(t, proxy.URL(), append([]redisstore.Option{redisstore.WithTimeout(generous)}, opts...)...)
+	return open(t, proxy.URL(), append([]redisstore.Option{redisstore.WithTimeout(generous), unindexed}, opts...)...)
 }
 
 // viaPlan is a store on a cluster whose lines are all in one plan.
@@ -70,7 +73,7 @@ func viaPlan(t *testing.T, cluster *redistest.Cluster, plan *redistest.Plan, opt
 		Addrs: cluster.Addrs(), Dialer: plan.Dial, ContextTimeoutEnabled: true, MaxRetries: 3,
 	})
 
-	return with(t, client, append([]redisstore.Option{redisstore.WithTimeout(generous)}, opts...)...)
+	return with(t, client, append([]redisstore.Option{redisstore.WithTimeout(generous), unindexed}, opts...)...)
 }
 
 func newKey() (key store.Key) {
@@ -197,8 +200,11 @@ func overdueOf(t *testing.T, s *redisstore.Store, claim store.Claim) store.Claim
 	return claim
 }
 
-// evalsha chooses what operations send while the server knows the scripts.
-var evalsha = redistest.Named("evalsha")
+// operating chooses what operations send while the server knows the scripts.
+var operating = redistest.Named("evalsha", "set")
+
+// unindexed lets the index of a store write nothing by itself during a test that counts commands.
+var unindexed = redisstore.WithIndexDelay(time.Hour)
 
 // operation is one operation on a record that is ready for it.
 type operation struct {
@@ -224,6 +230,34 @@ func operationsOn(fresh func() store.Claim) []operation {
 		return claim
 	}
 	nothing := func(*testing.T, *redisstore.Store) store.Claim { return fresh() }
+
+	var receipts sync.Map // by the owner's token
+
+	claimed := func(t *testing.T, s *redisstore.Store) store.Claim {
+		t.Helper()
+
+		claim := fresh()
+		receipts.Store(claim.Token, start(t, s, claim).Receipt)
+
+		return claim
+	}
+	renewed := func(t *testing.T, s *redisstore.Store) store.Claim {
+		t.Helper()
+
+		claim := fresh()
+		op := renewal(claim)
+		op.Receipt = start(t, s, claim).Receipt
+		res, err := s.Renew(t.Context(), op)
+		receipts.Store(claim.Token, must(t, res, err).Receipt)
+
+		return claim
+	}
+	completes := func(ctx context.Context, s *redisstore.Store, c store.Claim) (store.Result, error) {
+		op := completion(c, "paid")
+		op.Receipt, _ = receipts.Load(c.Token)
+
+		return s.Complete(ctx, op)
+	}
 	held := func(t *testing.T, s *redisstore.Store) store.Claim {
 		t.Helper()
 
@@ -246,7 +280,7 @@ func operationsOn(fresh func() store.Claim) []operation {
 		{"takeover", func(t *testing.T, s *redisstore.Store) store.Claim {
 			t.Helper()
 
-			claim := claimOn(overdue(t, s).Key)
+			claim := claimOn(overdueOf(t, s, fresh()).Key)
 			claim.Fence = 1
 
 			return claim
@@ -259,6 +293,8 @@ func operationsOn(fresh func() store.Claim) []operation {
 		{"complete", running, func(ctx context.Context, s *redisstore.Store, c store.Claim) (store.Result, error) {
 			return s.Complete(ctx, completion(c, "paid"))
 		}, store.Completed},
+		{"complete with a receipt", claimed, completes, store.Completed},
+		{"complete with the receipt of a renewal", renewed, completes, store.Completed},
 		{"release", running, func(ctx context.Context, s *redisstore.Store, c store.Claim) (store.Result, error) {
 			return s.Release(ctx, release(c))
 		}, store.Released},

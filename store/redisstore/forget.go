@@ -3,7 +3,6 @@ package redisstore
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/onlyonce-go/onlyonce/store"
 )
@@ -14,18 +13,15 @@ import (
 // client has seen. A record that changes in between is decided on again, so that a late copy of the second step removes nothing
 // else.
 func (s *Store) Forget(ctx context.Context, op store.Forgetting) (res store.Result, err error) {
-	ctx, cancel := context.WithDeadline(ctx, time.Now().Add(s.timeout))
-	defer cancel()
-
-	name := s.name(&op.Key)
+	w := s.begin(ctx, &op.Key)
 
 	for {
-		seen, err := s.decideForget(ctx, name, &op, &res)
+		seen, before, err := s.decideForget(ctx, &w, &op, &res)
 		if err != nil || seen == nil {
 			return res, err
 		}
 
-		reply, err := s.evaluate(ctx, &s.scripts.forget, name, seen, nil, "")
+		reply, err := s.evaluate(ctx, &w, &s.scripts.forget, seen, nil, "")
 		if err != nil {
 			return store.Result{}, err
 		}
@@ -35,28 +31,36 @@ func (s *Store) Forget(ctx context.Context, op store.Forgetting) (res store.Resu
 		}
 
 		if reply[0] == applied {
+			if s.index != nil {
+				s.index.forget(ctx, &w, s.memberOf(w.name), before)
+			}
+
 			return store.Result{Applied: true, Now: decodeTime(reply[1:])}, nil
 		}
 	}
 }
 
-// decideForget reads a record and returns its bytes where they may be removed. Where it returns nil, the result is the answer.
-func (s *Store) decideForget(ctx context.Context, name string, op *store.Forgetting, res *store.Result) ([]byte, error) {
-	reply, err := s.evaluate(ctx, &s.scripts.lookup, name, nil, nil, "")
+// decideForget reads a record and returns its bytes where they may be removed, and the score of its entry in the index. Where it returns
+// nil, the result is the answer.
+func (s *Store) decideForget(
+	ctx context.Context, w *work, op *store.Forgetting, res *store.Result,
+) (seen []byte, score int64, err error) {
+	reply, err := s.evaluate(ctx, w, &s.scripts.lookup, nil, nil, "")
 	if err == nil {
-		err = decodeReply(res, name, reply, nil)
+		_, _, err = decodeReply(res, w.name, reply, "")
 	}
 
 	if err == nil {
+		score = scoreOf(&res.Record)
 		decided := op.Apply(res.Record, res.Now)
 		res.Applied, res.Record = decided.Applied, decided.Record
 
 		if !decided.Changed {
-			return nil, nil
+			return nil, 0, nil
 		}
 	} else if !op.Force || !errors.Is(err, store.ErrUnreadable) && !errors.Is(err, store.ErrNewer) {
-		return nil, err
+		return nil, 0, err
 	}
 
-	return []byte(reply[min(replyHeader, len(reply)):]), nil
+	return []byte(reply[min(replyHeader, len(reply)):]), score, nil
 }

@@ -89,7 +89,7 @@ func TestF41AClaimWhoseFirstCopyWonBeforeTheServerWasFullHasWon(t *testing.T) {
 	start(t, s, newClaim())
 
 	claim := newClaim()
-	proxy.Next(redistest.LostReply, evalsha)
+	proxy.Next(redistest.LostReply, operating)
 
 	if _, err := s.Claim(t.Context(), claim); !failed(err) {
 		t.Fatalf("the reply was not lost: %v", err)

@@ -16,7 +16,7 @@ import (
 type gate struct {
 	mu     sync.Mutex
 	opened chan struct{} // closed while it is open
-	sizes  []int         // of what has come: 1 for a command, more for a pipeline
+	sizes  []int         // how many operations have come together
 	steps  chan struct{}
 	broken error // what comes of pipelines instead
 }
@@ -30,7 +30,7 @@ func gated(t *testing.T, addr string, opts ...redisstore.Option) (*redisstore.St
 	close(g.opened)
 	client.AddHook(g)
 
-	s := with(t, client, append([]redisstore.Option{redisstore.WithTimeout(generous)}, opts...)...)
+	s := with(t, client, append([]redisstore.Option{redisstore.WithTimeout(generous), unindexed}, opts...)...)
 	warm(t, s)
 
 	return s, g
@@ -101,7 +101,7 @@ func (g *gate) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 
 func (g *gate) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if !strings.HasPrefix(cmds[0].Name(), "eval") {
+		if name := cmds[0].Name(); !strings.HasPrefix(name, "eval") && name != "set" {
 			return next(ctx, cmds) // a connection introduces itself
 		}
 
@@ -109,7 +109,7 @@ func (g *gate) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Process
 			return g.broken // and no command knows
 		}
 
-		if err := g.pass(ctx, len(cmds)); err != nil {
+		if err := g.pass(ctx, operationsOf(cmds)); err != nil {
 			for _, cmd := range cmds {
 				cmd.SetErr(err)
 			}
@@ -119,4 +119,15 @@ func (g *gate) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Process
 
 		return next(ctx, cmds)
 	}
+}
+
+// operationsOf is how many operations some commands are. A claim and a completion may have a second command, for the expiry.
+func operationsOf(cmds []redis.Cmder) (n int) {
+	for _, cmd := range cmds {
+		if cmd.Name() != "pexpiretime" {
+			n++
+		}
+	}
+
+	return n
 }

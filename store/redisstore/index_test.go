@@ -3,10 +3,13 @@ package redisstore_test
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -15,19 +18,34 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
-// watched is a client that lets something happen before each of its commands.
+// watched is a client that lets something happen before each of its round trips.
 type watched struct {
 	*redis.Client
 
 	before atomic.Pointer[func()]
 }
 
-func (w *watched) Process(ctx context.Context, cmd redis.Cmder) error {
+func (w *watched) happen() {
 	if before := w.before.Load(); before != nil {
 		(*before)()
 	}
+}
+
+func (w *watched) Process(ctx context.Context, cmd redis.Cmder) error {
+	w.happen()
 
 	return w.Client.Process(ctx, cmd)
+}
+
+func (w *watched) Pipeline() redis.Pipeliner {
+	w.happen()
+
+	return w.Client.Pipeline()
+}
+
+// indexOf is the name of the index that the record of a key is in.
+func indexOf(key store.Key) string {
+	return fmt.Sprintf("%sindex:%x", redisstore.DefaultPrefix, key[0]%16)
 }
 
 // entries is how many records the indexes have.
@@ -36,7 +54,7 @@ func entries(t *testing.T, server *redistest.Server) int {
 
 	n := 0
 
-	indexes, err := server.Client().Keys(t.Context(), redisstore.DefaultPrefix+"{??}").Result()
+	indexes, err := server.Client().Keys(t.Context(), redisstore.DefaultPrefix+"index:?").Result()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,30 +66,178 @@ func entries(t *testing.T, server *redistest.Server) int {
 	return n
 }
 
+// flush writes what the index of a store waits for.
+func flush(t *testing.T, s *redisstore.Store) {
+	t.Helper()
+
+	if err := redisstore.Flush(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// listed are the keys that a store lists.
+func listed(t *testing.T, s *redisstore.Store) (keys []store.Key) {
+	t.Helper()
+
+	for one, err := range s.ListUnknown(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		keys = append(keys, one.Key)
+	}
+
+	return keys
+}
+
 func TestTheIndexHoldsWhatIsNotSettledAndNothingElse(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous))
+	s := open(t, server.URL(), redisstore.WithTimeout(generous), unindexed)
 
 	for _, op := range operations() {
-		claim := op.prepare(t, s)
-		res, err := op.run(t.Context(), s, claim)
-		must(t, res, err)
+		for _, early := range []bool{true, false} {
+			claim := op.prepare(t, s)
+			if early && strings.HasPrefix(op.name, "complete with") {
+				flush(t, s) // the run is so long that its entry is written
+			}
 
-		want := 0
-		if op.state == store.Running || op.state == store.Unknown {
-			want = 1
-		}
+			res, err := op.run(t.Context(), s, claim)
+			must(t, res, err)
+			flush(t, s)
+			listed(t, s) // drops the entries of records that were settled by others than their owners
 
-		if got := entries(t, server); got != want {
-			t.Errorf("%s: %d entries, want %d", op.name, got, want)
-		}
+			want := 0
+			if op.state == store.Running || op.state == store.Unknown {
+				want = 1
+			}
 
-		if err := server.Client().FlushDB(t.Context()).Err(); err != nil {
-			t.Fatal(err)
+			if got := entries(t, server); got != want {
+				t.Errorf("%s: %d entries, want %d", op.name, got, want)
+			}
+
+			if err := server.Client().FlushDB(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
+}
+
+func TestTheEntryOfARunIsWrittenAMomentAfterItsClaimAndNotIfTheRunIsOver(t *testing.T) {
+	t.Parallel()
+
+	server := redistest.Standalone(t)
+	proxy := redistest.NewProxy(t, server.Addr())
+	s := open(t, proxy.URL(), redisstore.WithTimeout(generous))
+
+	claim := newClaim()
+	until := start(t, s, claim).Record.LeaseUntil
+
+	eventually(t, "the entry is written", func() bool { return entries(t, server) == 1 })
+
+	score, err := server.Client().ZScore(t.Context(), indexOf(claim.Key), string(claim.Key[:])).Result()
+	if err != nil || int64(score) != until.UnixMilli() {
+		t.Errorf("the score is %.0f, %v, want the end of the lease, %d", score, err, until.UnixMilli())
+	}
+
+	slow := open(t, proxy.URL(), redisstore.WithTimeout(generous), unindexed)
+	proxy.Reset()
+
+	for _, end := range []func(store.Claim, any) (store.Result, error){
+		func(c store.Claim, receipt any) (store.Result, error) {
+			op := completion(c, "paid")
+			op.Receipt = receipt
+
+			return slow.Complete(t.Context(), op)
+		},
+		func(c store.Claim, receipt any) (store.Result, error) {
+			return slow.Release(t.Context(), store.Release{Claim: c, Receipt: receipt})
+		},
+		func(c store.Claim, _ any) (store.Result, error) {
+			return slow.Complete(t.Context(), completion(c, "paid"))
+		},
+		func(c store.Claim, _ any) (store.Result, error) { return slow.Release(t.Context(), release(c)) },
+	} {
+		short := newClaim()
+		begun := start(t, slow, short)
+
+		res, err := end(short, begun.Receipt)
+		must(t, res, err)
+	}
+
+	flush(t, slow)
+
+	for _, command := range proxy.Commands() {
+		if len(command.Args) > 2 && strings.Contains(command.Args[2], "index:") {
+			t.Errorf("a run that is over by then has cost a command on the index: %v", command)
+		}
+	}
+}
+
+func TestEntriesAreWrittenTogether(t *testing.T) {
+	t.Parallel()
+
+	proxy := redistest.NewProxy(t, redistest.Standalone(t).Addr())
+	s := through(t, proxy)
+
+	for range 200 {
+		start(t, s, newClaim())
+	}
+
+	proxy.Reset()
+	flush(t, s)
+
+	if n := proxy.RoundTrips(); n != 1 {
+		t.Errorf("200 entries took %d round trips, want 1", n)
+	}
+
+	if n := len(proxy.Commands()); n > 2*16 {
+		t.Errorf("200 entries of 16 indexes took %d commands", n)
+	}
+}
+
+// The first store has written no entry of its claim, and will not for an hour.
+func TestAHoldAndARenewalWriteTheirEntryAtOnce(t *testing.T) {
+	t.Parallel()
+
+	server := redistest.Standalone(t)
+	s := open(t, server.URL(), redisstore.WithTimeout(generous), unindexed)
+	other := open(t, server.URL(), redisstore.WithTimeout(generous))
+
+	for _, known := range []bool{true, false} {
+		claim := newClaim()
+		op := hold(claim)
+
+		if begun := start(t, s, claim); known {
+			op.Receipt = begun.Receipt
+		}
+
+		res, err := s.Hold(t.Context(), op)
+		must(t, res, err)
+
+		if keys := listed(t, other); !slices.Contains(keys, claim.Key) {
+			t.Errorf("with a receipt %t: a hold is not listed elsewhere", known)
+		}
+
+		flush(t, s) // the entry of the claim must not come back
+
+		if keys := listed(t, other); !slices.Contains(keys, claim.Key) {
+			t.Errorf("with a receipt %t: a hold is not listed elsewhere later", known)
+		}
+	}
+
+	claim := newClaim()
+	op := renewal(claim)
+	op.Receipt = start(t, s, claim).Receipt
+	res, err := s.Renew(t.Context(), op)
+	want := float64(must(t, res, err).Record.LeaseUntil.UnixMilli())
+
+	eventually(t, "the entry of a renewal is written", func() bool {
+		score, err := server.Client().ZScore(t.Context(), indexOf(claim.Key), string(claim.Key[:])).Result()
+
+		return err == nil && score == want
+	})
 }
 
 func TestAnEntryWhoseRecordIsGoneOrSettledIsDropped(t *testing.T) {
@@ -83,51 +249,64 @@ func TestAnEntryWhoseRecordIsGoneOrSettledIsDropped(t *testing.T) {
 
 	leaveAnEntryBehind(t, server.Client())
 
-	junk := stored(newKey())[:len(redisstore.DefaultPrefix)+len("{7f}")]
-	if err := server.Client().ZAdd(t.Context(), junk, redis.Z{Member: "junk"}).Err(); err != nil {
+	if err := server.Client().ZAdd(t.Context(), indexOf(newKey()), redis.Z{Member: "junk", Score: 1}).Err(); err != nil {
 		t.Fatal(err)
 	}
 
-	settled, kept := newClaim(), overdue(t, s)
-	start(t, s, settled)
+	settled, kept := overdue(t, s), overdue(t, s)
+	flush(t, s)
 
-	res, err := blind.Complete(t.Context(), completion(settled, "paid"))
+	res, err := blind.Complete(t.Context(), completion(settled, strings.Repeat("a large outcome ", 1000)))
 	must(t, res, err)
 
-	found := 0
-
-	for listed, err := range s.ListUnknown(t.Context()) {
-		if err != nil || listed.Key != kept.Key {
-			t.Errorf("found %v, %v", listed.Key, err)
-		}
-
-		found++
+	if keys := listed(t, s); len(keys) != 1 || keys[0] != kept.Key {
+		t.Errorf("found %v, want %v", keys, kept.Key)
 	}
 
-	if n := entries(t, server); found != 1 || n != 1 {
-		t.Errorf("%d records were found, %d entries are left", found, n)
+	if n := entries(t, server); n != 1 {
+		t.Errorf("%d entries are left", n)
 	}
 }
 
-// Who is told of a record settles it, or somebody else settles others meanwhile: their entries leave the index.
+func TestEntriesOfRecordsThatHaveExpiredGoByThemselves(t *testing.T) {
+	t.Parallel()
+
+	server := redistest.Standalone(t)
+	s := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithUnknownRetention(time.Hour))
+	claim := newClaim()
+
+	for _, age := range []time.Duration{5 * time.Hour, time.Minute} {
+		err := server.Client().ZAdd(t.Context(), indexOf(claim.Key), redis.Z{
+			Member: age.String(), Score: float64(time.Now().Add(claim.Lease - age).UnixMilli()),
+		}).Err()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	start(t, s, claim)
+	flush(t, s)
+
+	if n := entries(t, server); n != 2 {
+		t.Errorf("%d entries are left, want that of the run and that of a minute ago", n)
+	}
+}
+
+// Whoever is told of a record settles it, or somebody else settles others meanwhile: their entries leave the index.
 func TestEveryRecordIsListedWhileOthersLeaveTheIndex(t *testing.T) {
 	t.Parallel()
 
-	const (
-		records = 250
-		pages   = 3 // of 100 entries
-		indexes = 256
-	)
+	const records = 250
 
-	for name, settles := range map[string]func(all []store.Key, told int) []store.Key{
-		"nobody settles any":   func([]store.Key, int) []store.Key { return nil },
-		"each when it is told": func(all []store.Key, told int) []store.Key { return all[told-1 : told] },
-		"those of a page when it ends": func(all []store.Key, told int) []store.Key {
+	for name, settles := range map[string]func(told int) (from, to int){
+		"nobody settles any":   func(int) (from, to int) { return 0, 0 },
+		"each when it is told": func(told int) (from, to int) { return told - 1, told },
+		"those of a page when it ends": func(told int) (from, to int) {
 			if told%100 != 0 {
-				return nil
+				return 0, 0
 			}
 
-			return all[told-100 : told]
+			return told - 100, told
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -141,33 +320,39 @@ func TestEveryRecordIsListedWhileOthersLeaveTheIndex(t *testing.T) {
 
 			var found []store.Key
 
-			for listed, err := range s.ListUnknown(t.Context()) {
+			for one, err := range s.ListUnknown(t.Context()) {
 				if err != nil {
 					t.Fatal(err)
 				}
 
-				found = append(found, listed.Key)
+				found = append(found, one.Key)
 
-				for _, key := range settles(all, len(found)) {
-					res, err := resolveCompleted(t.Context(), s, store.Claim{Key: key, Token: lookup(t, s, key).Record.Token})
-					if err != nil || res.Record.State != store.Completed {
-						t.Fatalf("the record is %v, %v", res.Record.State, err)
-					}
+				from, to := settles(len(found))
+				for _, key := range found[from:to] {
+					res, err := s.Complete(t.Context(), store.Completion{
+						Key: key, Token: lookup(t, s, key).Record.Token, Outcome: []byte("found"),
+					})
+					must(t, res, err)
 				}
 			}
 
-			if !slices.Equal(found, all) {
-				t.Errorf("%d records are listed, want all of %d in their order", len(found), len(all))
+			if name == "nobody settles any" && proxy.RoundTrips() != 3+3+1 {
+				t.Errorf("the list took %d round trips, want one for each of 3 pages, one for their records, and one for the script",
+					proxy.RoundTrips())
 			}
 
-			if n := strings.Count(names(proxy.Plan), "zrange"); n != pages+indexes-1 {
-				t.Errorf("%d pages were read, want %d", n, pages+indexes-1)
+			byKey := func(a, b store.Key) int { return bytes.Compare(a[:], b[:]) }
+			slices.SortFunc(found, byKey)
+			slices.SortFunc(all, byKey)
+
+			if !slices.Equal(found, all) {
+				t.Errorf("%d records are listed, want each of %d once", len(found), len(all))
 			}
 		})
 	}
 }
 
-// unknown makes records of one index whose outcome is unknown, and returns their keys in their order.
+// unknown makes records of one index whose outcome is unknown, many of them at the same time, and returns their keys.
 func unknown(t *testing.T, s *redisstore.Store, records int) []store.Key {
 	t.Helper()
 
@@ -189,9 +374,29 @@ func unknown(t *testing.T, s *redisstore.Store, records int) []store.Key {
 		must(t, res, err)
 	}
 
-	slices.SortFunc(keys, func(a, b store.Key) int { return bytes.Compare(a[:], b[:]) })
-
 	return keys
+}
+
+func TestAListOfManyRunsAndNoneUnknownIsOneRoundTrip(t *testing.T) {
+	t.Parallel()
+
+	proxy := redistest.NewProxy(t, redistest.Standalone(t).Addr())
+	s := through(t, proxy)
+
+	for range 500 {
+		start(t, s, newClaim())
+	}
+
+	flush(t, s)
+	proxy.Reset()
+
+	if keys := listed(t, s); len(keys) != 0 {
+		t.Errorf("%d records are listed", len(keys))
+	}
+
+	if n := proxy.RoundTrips(); n != 1 {
+		t.Errorf("a list took %d round trips, want 1", n)
+	}
 }
 
 // A record whose entry is about to be dropped may be claimed again at any time.
@@ -210,42 +415,95 @@ func TestARunThatBeginsWhileTheIndexIsCleanedIsNotForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// The first index is read, then the record, and then its entry is dropped.
-	for moment := 1; moment <= 4; moment++ {
+	listed(t, lister) // the scripts are loaded
+
+	// The indexes are read, then the record, and then its entry is dropped.
+	const moments = 3
+
+	for moment := 1; moment <= moments; moment++ {
 		// It is settled, and its entry is left behind.
-		claim := newClaim()
-		claim.Key[0] = 0
-		start(t, s, claim)
+		claim := overdue(t, s)
+		flush(t, s)
 
 		res, err := blind.Release(t.Context(), release(claim))
 		must(t, res, err)
 
-		commands := 0
+		trips := 0
 		begin := func() {
-			commands++
-			if commands == moment {
+			trips++
+			if trips == moment {
 				again := claimOn(claim.Key)
 				again.Fence = 1
 				start(t, s, again)
+				flush(t, s)
 			}
 		}
 
 		client.before.Store(&begin)
-
-		for _, err := range lister.ListUnknown(t.Context()) {
-			if err != nil {
-				t.Error(err)
-			}
-		}
-
+		listed(t, lister)
 		client.before.Store(nil)
 
+		if trips < moment {
+			t.Fatalf("a list took %d round trips, want %d", trips, moments)
+		}
+
 		if n := entries(t, server); n != 1 {
-			t.Fatalf("before command %d of %d: %d entries, want that of the run", moment, commands, n)
+			t.Fatalf("before round trip %d of %d: %d entries, want that of the run", moment, trips, n)
 		}
 
 		if err := server.Client().FlushDB(t.Context()).Err(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+func TestF92SomethingElseUnderTheNameOfAnIndexHarmsNothingButItsList(t *testing.T) {
+	t.Parallel()
+
+	server := redistest.Standalone(t)
+	s := open(t, server.URL(), redisstore.WithTimeout(generous))
+
+	const broken = redisstore.DefaultPrefix + "index:3"
+
+	if err := server.Client().Set(t.Context(), broken, "something else", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+
+	// Every operation works on a record of that index.
+	for _, op := range operationsOn(func() store.Claim {
+		claim := newClaim()
+		claim.Key[0] = 3
+
+		return claim
+	}) {
+		claim := op.prepare(t, s)
+		res, err := op.run(t.Context(), s, claim)
+		must(t, res, err)
+		mustBe(t, s, claim.Key, op.state)
+	}
+
+	// The others are listed, and the error names the index.
+	claim := newClaim()
+	claim.Key[0] = 4
+	start(t, s, claim)
+
+	res, err := s.Hold(t.Context(), hold(claim))
+	must(t, res, err)
+
+	found := false
+
+	var problem error
+
+	for one, err := range s.ListUnknown(t.Context()) {
+		problem = errors.Join(problem, err)
+		found = found || err == nil && one.Key == claim.Key
+	}
+
+	if !found {
+		t.Error("a record of another index is not listed")
+	}
+
+	if problem == nil || !strings.Contains(problem.Error(), broken) || errors.Is(problem, store.ErrUnreadable) {
+		t.Errorf("the error does not name the index: %v", problem)
 	}
 }

@@ -76,7 +76,7 @@ func TestALaneInUseIsNotForgotten(t *testing.T) {
 	close(g.opened)
 	m.AddHook(g)
 
-	s := with(t, m.ClusterClient, redisstore.WithTimeout(generous), redisstore.WithoutCheck())
+	s := with(t, m.ClusterClient, redisstore.WithTimeout(generous), redisstore.WithoutCheck(), unindexed)
 	warm(t, s)
 
 	// The lane is full, and one waits.

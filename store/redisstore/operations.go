@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -15,56 +14,94 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Claim implements [store.Store]. Its error matches store.ErrFull when the server has no memory left for new records.
-func (s *Store) Claim(ctx context.Context, op store.Claim) (res store.Result, err error) {
-	name := s.name(&op.Key)
+// work is one operation on a record: the name of the record, and the time that the operation has.
+type work struct {
+	name            string
+	began, deadline time.Time
+}
 
-	// Rule 7: a record that is not settled does not expire while its owner may be alive.
-	life := max(span(s.unknown), aliveSpan(&op))
+// begin begins an operation on the record of a key. The engine's deadline comes without a timer: see Capabilities.Bounded.
+func (s *Store) begin(ctx context.Context, key *store.Key) work {
+	now := time.Now()
+	w := work{name: s.name(key), began: now, deadline: now.Add(s.timeout)}
 
-	fresh, err := appendFresh(make([]byte, 0, aliveStart+openSize+namesStart+len(op.Method)+len(op.ReadableKey)), name, &op, life)
-	if err != nil {
-		return res, err
+	if earlier, ok := ctx.Deadline(); ok && earlier.Before(w.deadline) {
+		w.deadline = earlier
 	}
 
+	return w
+}
+
+// Claim implements [store.Store]. Its error matches store.ErrFull when the server has no memory left for new records.
+func (s *Store) Claim(ctx context.Context, op store.Claim) (res store.Result, err error) {
+	err = s.ClaimTo(ctx, &op, &res)
+
+	return res, err
+}
+
+// ClaimTo implements [store.Direct].
+func (s *Store) ClaimTo(ctx context.Context, op *store.Claim, res *store.Result) error {
+	*res = store.Result{}
+
+	err := s.claim(ctx, op, res)
+	if err != nil && (errors.Is(err, store.ErrFull) || refusesWrites(err)) {
+		err = s.claimWhenRefused(ctx, op, res, err)
+	}
+
+	if err != nil {
+		*res = store.Result{}
+	}
+
+	return err
+}
+
+func (s *Store) claim(ctx context.Context, op *store.Claim, res *store.Result) error {
+	w := s.begin(ctx, &op.Key)
+
+	// Rule 7: a record that is not settled does not expire while its owner may be alive.
+	life := max(span(s.unknown), aliveSpan(op))
+
+	made, err := appendFresh(make([]byte, 0, aliveStart+openSize+namesStart+len(op.Method)+len(op.ReadableKey)), w.name, op, life)
+	if err != nil {
+		return err
+	}
+
+	answered, fresh := false, string(made)
+
+	if op.Fence == 0 {
+		answered, err = s.claimFirst(ctx, &w, fresh, s.lifeText(life), res)
+	}
+
+	if !answered {
+		err = s.claimByScript(ctx, &w, op, fresh, life, res)
+	}
+
+	return err
+}
+
+// claimByScript is the way of a claim that may find a record.
+func (s *Store) claimByScript(ctx context.Context, w *work, op *store.Claim, fresh string, life uint64, res *store.Result) error {
 	args := make([]byte, 0, 64)
 	args = append(args, op.Token[:]...)
 	args = appendFence(args, op.Fence)
 	args = append(args, byte(op.Guarantee&flagGuarantee))
 	args = appendSpan(args, op.Lease)
-	args = appendUint48(args, aliveSpan(&op))
+	args = appendUint48(args, aliveSpan(op))
 	args = binary.BigEndian.AppendUint32(args, op.MaxAttempts)
-	args = appendRetention(args, &op)
+	args = appendRetention(args, op)
 	args = appendSpan(args, s.unknown)
 
-	err = s.run(ctx, &s.scripts.claim, name, args, fresh, s.lifeText(life), &res)
-	if err != nil && errors.Is(err, store.ErrFull) {
-		return s.claimWhenFull(ctx, &op, err)
-	}
-
-	return res, err
-}
-
-// claimWhenFull answers a claim that the server has refused for want of memory. Where the claim has nothing to write, because
-// the key is completed or somebody runs it, the answer is as always. The client may have sent it twice, and the first
-// copy may have won; ErrFull must mean that nothing changed.
-func (s *Store) claimWhenFull(ctx context.Context, op *store.Claim, full error) (store.Result, error) {
-	res, err := s.Lookup(ctx, op.Key)
+	reply, err := s.evaluate(ctx, w, &s.scripts.claim, args, []byte(fresh), s.lifeText(life))
 	if err != nil {
-		return store.Result{}, err // whether the claim has won is not known
+		return err
 	}
 
-	switch decided := op.Apply(res.Record, res.Now); {
-	case !decided.Changed:
-		res.Applied = decided.Applied
-
-		return res, nil
-	case res.Record.Token == op.Token:
-		// Not ErrFull, since something changed.
-		return store.Result{}, fmt.Errorf("redisstore: claim: it has won and its lease has ended: %v", full) //nolint:errorlint // as said
-	default:
-		return store.Result{}, full
+	record, expires, err := decodeReply(res, w.name, reply, fresh)
+	if err == nil && res.Applied {
+		s.giveReceipt(res, w, record, expires, nil)
 	}
+
+	return err
 }
 
 // lifeText is a life in milliseconds as Redis reads it. Most lives are the unknown retention.
@@ -78,39 +115,79 @@ func (s *Store) lifeText(life uint64) string {
 
 // Renew implements [store.Store].
 func (s *Store) Renew(ctx context.Context, op store.Renewal) (res store.Result, err error) {
+	w := s.begin(ctx, &op.Key)
 	args := appendSpan(append(make([]byte, 0, 32), op.Token[:]...), op.Lease)
 	args = appendSpan(args, s.unknown)
 
-	err = s.run(ctx, &s.scripts.renew, s.name(&op.Key), args, nil, "", &res)
+	reply, err := s.evaluate(ctx, &w, &s.scripts.renew, args, nil, "")
+	if err != nil {
+		return res, err
+	}
+
+	record, expires, err := decodeReply(&res, w.name, reply, "")
+	if err == nil && res.Applied {
+		s.giveReceipt(&res, &w, record, expires, s.entryOf(op.Receipt, w.name))
+	}
 
 	return res, err
 }
 
 // Complete implements [store.Store]. It works while the server is out of memory.
 func (s *Store) Complete(ctx context.Context, op store.Completion) (res store.Result, err error) {
-	args := op.Token[:]
-	if op.Retention > 0 {
-		args = appendSpan(slices.Clone(args), op.Retention)
-	}
-
-	err = s.run(ctx, &s.scripts.complete, s.name(&op.Key), args, op.Outcome, "", &res)
-	if err == nil && res.Applied {
-		res.Record.Outcome = op.Outcome
-	}
+	err = s.CompleteTo(ctx, &op, &res)
 
 	return res, err
 }
 
+// CompleteTo implements [store.Direct].
+func (s *Store) CompleteTo(ctx context.Context, op *store.Completion, res *store.Result) error {
+	*res = store.Result{}
+
+	err := s.complete(ctx, op, res)
+	if err != nil {
+		*res = store.Result{}
+	}
+
+	return err
+}
+
+func (s *Store) complete(ctx context.Context, op *store.Completion, res *store.Result) (err error) {
+	w := s.begin(ctx, &op.Key)
+	answered := false
+
+	if own := receiptOf(op.Receipt, w.name); own != nil {
+		answered, err = s.completeOwn(ctx, &w, own, op, res)
+	}
+
+	if !answered {
+		args := op.Token[:]
+		if op.Retention > 0 {
+			args = appendSpan(slices.Clone(args), op.Retention)
+		}
+
+		err = s.run(ctx, &w, &s.scripts.complete, args, op.Outcome, res)
+		if err == nil && res.Applied {
+			res.Record.Outcome = op.Outcome
+		}
+	}
+
+	if err == nil && s.index != nil {
+		s.index.over(s.entryOf(op.Receipt, w.name), s.memberOf(w.name), res.Applied)
+	}
+
+	return err
+}
+
 // Release implements [store.Store]. It works while the server is out of memory.
 func (s *Store) Release(ctx context.Context, op store.Release) (res store.Result, err error) {
-	name := s.name(&op.Claim.Key)
+	w := s.begin(ctx, &op.Claim.Key)
 
 	identity, err := appendIdentity(make([]byte, checkStart-sealStart, 128), &op.Claim)
 	if err != nil {
 		return res, err
 	}
 
-	binary.BigEndian.PutUint32(identity, sealOf(name, string(identity[checkStart-sealStart:])))
+	binary.BigEndian.PutUint32(identity, sealOf(w.name, string(identity[checkStart-sealStart:])))
 
 	args := make([]byte, 0, 32)
 	args = append(args, op.Claim.Token[:]...)
@@ -121,34 +198,49 @@ func (s *Store) Release(ctx context.Context, op store.Release) (res store.Result
 		args[len(args)-1] = 1
 	}
 
-	err = s.run(ctx, &s.scripts.release, name, appendRetention(args, &op.Claim), identity, "", &res)
+	err = s.run(ctx, &w, &s.scripts.release, appendRetention(args, &op.Claim), identity, &res)
+	if err == nil && s.index != nil {
+		s.index.over(s.entryOf(op.Receipt, w.name), s.memberOf(w.name), res.Applied)
+	}
 
 	return res, err
 }
 
 // Hold implements [store.Store]. It works while the server is out of memory.
 func (s *Store) Hold(ctx context.Context, op store.Hold) (res store.Result, err error) {
+	w := s.begin(ctx, &op.Key)
 	args := appendSpan(append(make([]byte, 0, 24), op.Token[:]...), s.unknown)
 
-	err = s.run(ctx, &s.scripts.hold, s.name(&op.Key), args, op.Outcome, "", &res)
+	err = s.run(ctx, &w, &s.scripts.hold, args, op.Outcome, &res)
+	if err == nil && s.index != nil {
+		entry, member := s.entryOf(op.Receipt, w.name), s.memberOf(w.name)
+
+		if res.Applied {
+			s.index.hold(ctx, &w, entry, member, res.Record.EndedAt.UnixMilli())
+		} else {
+			s.index.over(entry, member, false)
+		}
+	}
 
 	return res, err
 }
 
 // Lookup implements [store.Inspector].
 func (s *Store) Lookup(ctx context.Context, key store.Key) (res store.Result, err error) {
-	err = s.run(ctx, &s.scripts.lookup, s.name(&key), nil, nil, "", &res)
+	w := s.begin(ctx, &key)
+	err = s.run(ctx, &w, &s.scripts.lookup, nil, nil, &res)
 
 	return res, err
 }
 
 // Resolve implements [store.Inspector].
 func (s *Store) Resolve(ctx context.Context, op store.Resolution) (res store.Result, err error) {
+	w := s.begin(ctx, &op.Key)
 	args := appendFence(append(make([]byte, 0, 32), op.Token[:]...), op.Fence)
 	args = append(args, byte(op.State))
 	args = appendTime(args, op.AsOf)
 
-	err = s.run(ctx, &s.scripts.resolve, s.name(&op.Key), args, op.Outcome, "", &res)
+	err = s.run(ctx, &w, &s.scripts.resolve, args, op.Outcome, &res)
 	if err == nil && res.Applied && res.Record.State == store.Completed {
 		res.Record.Outcome = op.Outcome
 	}
@@ -156,78 +248,72 @@ func (s *Store) Resolve(ctx context.Context, op store.Resolution) (res store.Res
 	return res, err
 }
 
-// run runs a script on the record with the given name, in one round trip unless the server does not know the script. The
-// life of the record, in milliseconds, is left out where the script has no short way that needs it.
-func (s *Store) run(ctx context.Context, op *script, name string, args, more []byte, life string, res *store.Result) error {
-	reply, err := s.evaluate(ctx, op, name, args, more, life)
+// run runs a script on a record, in one round trip unless the server does not know the script.
+func (s *Store) run(ctx context.Context, w *work, op *script, args, more []byte, res *store.Result) error {
+	reply, err := s.evaluate(ctx, w, op, args, more, "")
 	if err != nil {
 		return err
 	}
 
-	return decodeReply(res, name, reply, more)
+	_, _, err = decodeReply(res, w.name, reply, "")
+
+	return err
 }
 
-// evaluate is run without reading the reply.
-func (s *Store) evaluate(ctx context.Context, op *script, name string, args, more []byte, life string) (string, error) {
-	// The engine's deadline comes without a timer: see Capabilities.Bounded.
-	deadline := time.Now().Add(s.timeout)
-	if earlier, ok := ctx.Deadline(); ok && earlier.Before(deadline) {
-		deadline = earlier
-	}
+// evaluate is run without reading the reply. The life of the record, in milliseconds, is left out where the script does not need it.
+func (s *Store) evaluate(ctx context.Context, w *work, op *script, args, more []byte, life string) (string, error) {
+	size := len(args) + len(more)
 
-	ctx, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
-
-	reply, err := s.send(ctx, "EVALSHA", op.sha, name, args, more, life)
+	reply, err := s.send(ctx, w, op, size, newEval(ctx, "EVALSHA", op.sha, w.name, args, more, life))
 	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
-		reply, err = s.send(ctx, "EVAL", op.source, name, args, more, life)
-	}
-
-	if err != nil && !errors.Is(err, context.DeadlineExceeded) && !time.Now().Before(deadline) {
-		err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err) // which the connection may call by another name
+		reply, err = s.send(ctx, w, op, size, newEval(ctx, "EVAL", op.source, w.name, args, more, life))
 	}
 
 	if err != nil {
-		return "", failure(op.name, err)
+		return "", w.failure(op.name, err)
 	}
 
 	return reply, nil
 }
 
-func (s *Store) send(ctx context.Context, command, what, name string, args, more []byte, life string) (string, error) {
-	index := ""
-	if s.indexed {
-		index = s.indexOf(name)
-	}
-
-	cmd := newEval(ctx, command, what, name, index, args, more, life)
-
-	err := s.batches.do(ctx, name, cmd)
-	if err != nil {
-		return "", err // wrapped by run
+func (s *Store) send(ctx context.Context, w *work, op *script, size int, cmd *redis.StringCmd) (string, error) {
+	if err := s.exchange(ctx, w, size, op.reads, cmd); err != nil {
+		return "", err // wrapped by evaluate
 	}
 
 	return cmd.Result() //nolint:wrapcheck // as above
 }
 
-// newEval is a command that runs a script on the record with a name, and on its index where that is not empty.
-func newEval(ctx context.Context, command, what, name, index string, args, more []byte, life string) *redis.StringCmd {
-	words := make([]any, 0, 8)
+// exchange sends commands on the record together, and waits for their answers. Size and reads are as in request. After an error nobody
+// may look at the commands, which may arrive all the same.
+func (s *Store) exchange(ctx context.Context, w *work, size int, reads bool, cmds ...redis.Cmder) error {
+	return s.batches.do(w.name, &request{ctx: ctx, deadline: w.deadline, cmds: cmds, size: size, reads: reads})
+}
 
-	if index != "" {
-		words = append(words, command, what, "2", name, index, args, more)
-	} else {
-		words = append(words, command, what, "1", name, args, more)
-	}
+// firstKey is where the key of a script is among the words of its command: behind the script and the number of keys.
+const firstKey = 3
+
+// newEval is a command that runs a script on a record.
+func newEval(ctx context.Context, command, what, name string, args, more []byte, life string) *redis.StringCmd {
+	words := append(make([]any, 0, 7), command, what, "1", name, args, more)
 
 	if life != "" {
 		words = append(words, life)
 	}
 
 	cmd := redis.NewStringCmd(ctx, words...)
-	cmd.SetFirstKeyPos(3)
+	cmd.SetFirstKeyPos(firstKey)
 
 	return cmd
+}
+
+// failure says what an error of an operation means.
+func (w *work) failure(operation string, err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) && !time.Now().Before(w.deadline) {
+		err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err) // which the connection may call by another name
+	}
+
+	return failure(operation, err)
 }
 
 // failure says what an error of the server or of the connection means.
@@ -242,26 +328,18 @@ func failure(operation string, err error) error {
 	}
 }
 
-// tagSize is the length of a hash tag with its braces, as in "{7f}".
-const tagSize = 4
+// name is the name of a record: the prefix, and the bytes of the key. A caller cannot choose any of it. In a cluster every record
+// has a slot of its own.
+func (s *Store) name(key *store.Key) string { return s.prefix + string(key[:]) }
 
-// name is the name of a record: the prefix, a hash tag of the first byte of its key, and the other bytes as they are. A
-// caller cannot choose any of it.
-func (s *Store) name(key *store.Key) string {
-	const digits = "0123456789abcdef"
+// memberOf is what the index calls a record.
+func (s *Store) memberOf(name string) string { return name[len(s.prefix):] }
 
-	var b strings.Builder
+// entryOf is the entry of a run in the index that a receipt names, or nil.
+func (s *Store) entryOf(given any, name string) *entry {
+	if own := receiptOf(given, name); own != nil {
+		return own.entry
+	}
 
-	b.Grow(len(s.prefix) + tagSize + len(key) - 1)
-	b.WriteString(s.prefix)
-	b.WriteByte('{')
-	b.WriteByte(digits[key[0]>>4])
-	b.WriteByte(digits[key[0]&0xf])
-	b.WriteByte('}')
-	b.Write(key[1:])
-
-	return b.String()
+	return nil
 }
-
-// indexOf is the name of the index that the record with the given name is in: the part of it that its slot depends on.
-func (s *Store) indexOf(name string) string { return name[:len(s.prefix)+tagSize] }

@@ -33,12 +33,13 @@ const (
 	namesStart   = lengthsStart + 4
 
 	flagGuarantee = 3
+	flagCounted   = 16
 	flagFresh     = 32
 	flagDoubtful  = 64
 	flagResolved  = 128
 )
 
-// A reply is a verdict of one byte, the server's time, the time at which the record expires, and the record.
+// A reply of a script is a verdict of one byte, the server's time, the time at which the record expires, and the record.
 const (
 	replyHeader = 1 + 2*timeSize
 
@@ -46,28 +47,26 @@ const (
 	applied = 1 // what is above says that the record is unreadable
 )
 
-// decodeReply reads the answer of a script about the record with the given name. An answer without a record is about own,
-// where the script says that it has been stored.
-func decodeReply(res *store.Result, name, reply string, own []byte) error {
+// decodeReply reads the answer of a script about the record with the given name, and returns the record as it is stored. An answer
+// without a record is about own, where the script says that it has been stored.
+func decodeReply(res *store.Result, name, reply, own string) (data string, expires int64, err error) {
 	if len(reply) < replyHeader {
-		return cutShort(reply)
+		return "", 0, cutShort(reply)
 	}
 
 	res.Applied, res.Now = reply[0] == applied, decodeTime(reply[1:])
-	expires := uint48At(reply, 1+timeSize)
-
-	data := reply[replyHeader:]
+	expires = uint48At(reply, 1+timeSize)
+	data = reply[replyHeader:]
 
 	switch {
 	case data == "" && reply[0] == refused:
-		return nil // absent
+		return "", 0, nil // absent
 	case data == "" && res.Applied && len(own) >= aliveStart:
-		// The record started when it was given the life that is written where its first start will be.
-		data = string(own)
-		res.Now = timeOf(expires - uint48At(data, timesStart))
+		data = own
+		res.Now = timeOf(startOf(data, expires))
 	}
 
-	err := decodeRecord(&res.Record, name, data, expires)
+	err = decodeRecord(&res.Record, name, data, expires)
 	if err == nil && reply[0] > applied {
 		err = fmt.Errorf("redisstore: the server's scripts cannot read a record: %w", store.ErrUnreadable)
 	}
@@ -76,8 +75,12 @@ func decodeReply(res *store.Result, name, reply string, own []byte) error {
 		*res = store.Result{}
 	}
 
-	return err
+	return data, expires, err
 }
+
+// startOf is when a record started that nothing has changed since its first claim: it expires the life after its start that is written
+// where the first start of other records is.
+func startOf(fresh string, expires int64) int64 { return expires - uint48At(fresh, timesStart) }
 
 func cutShort(reply string) error {
 	return fmt.Errorf("redisstore: a reply of %d bytes is cut short: %w", len(reply), store.ErrUnreadable)
@@ -109,14 +112,21 @@ func decodeRecord(rec *store.Record, name, data string, expires int64) error {
 		return fmt.Errorf("redisstore: a record is in the impossible state %d: %w", rec.State, store.ErrUnreadable)
 	}
 
+	decodeWhole(rec, data, identity, outcome, expires)
+
+	return nil
+}
+
+// decodeWhole reads a record whose parts are known to be whole.
+func decodeWhole(rec *store.Record, data string, identity, outcome int, expires int64) {
+	rec.State = store.State(data[stateStart])
+
 	decodeHead(rec, data, expires)
 	decodeIdentity(rec, data[identity:outcome])
 
 	if outcome < len(data) {
 		rec.Outcome = []byte(data[outcome:])
 	}
-
-	return nil
 }
 
 // parts is where the identity and the outcome of a record begin. The outcome is negative where the record is cut short.
@@ -173,9 +183,14 @@ func decodeHead(rec *store.Record, data string, expires int64) {
 		alive, retention = uint48At(data, aliveStart), uint48At(data, retainStart)
 	}
 
-	if flags&flagFresh != 0 {
+	switch {
+	case flags&flagFresh != 0:
 		start := max(expires-first, 0)
 		first, last, mark, alive = start, start, start+mark, start+alive
+	case flags&flagCounted != 0:
+		// If somebody has taken its expiry away, nobody knows when it ended.
+		retention, last = last, first
+		mark = max(expires-retention, 0)
 	}
 
 	rec.Guarantee = store.Guarantee(flags & flagGuarantee)

@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -63,7 +64,7 @@ func lost(t *testing.T, fault redistest.Fault) {
 
 				plan.Reset()
 
-				faulty := plan.Next(fault, evalsha)
+				faulty := plan.Next(fault, operating)
 
 				got, err := op.run(t.Context(), s, claim)
 				for failed(err) {
@@ -73,8 +74,14 @@ func lost(t *testing.T, fault redistest.Fault) {
 				must(t, got, err)
 				faulty.Wait()
 
-				if n := sent(plan); n != 2 {
-					t.Errorf("it was sent %d times, want 2", n)
+				// What finds its own bytes, or others than it expects, leaves the decision to a script.
+				most := 2
+				if fault == redistest.LostReply && (op.name == "claim" || strings.HasPrefix(op.name, "complete with")) {
+					most = 3
+				}
+
+				if n := sent(plan); n < 2 || n > most {
+					t.Errorf("it was sent %d times, want 2 to %d", n, most)
 				}
 
 				if got.Record.State != op.state || got.Record.Fence != want.Record.Fence ||
@@ -103,6 +110,21 @@ func TestF10AnOperationThatIsLostHasTheSameResultWhenItIsSentAgain(t *testing.T)
 	lost(t, redistest.LostRequest)
 }
 
+// giveUp sends a claim that gets no answer. A slow machine may need more than its time before it is sent.
+func giveUp(t *testing.T, s *redisstore.Store, plan *redistest.Plan, claim store.Claim) {
+	t.Helper()
+
+	plan.Reset()
+
+	eventually(t, "the claim is sent", func() bool {
+		if _, err := s.Claim(t.Context(), claim); !failed(err) {
+			t.Fatalf("the claim was answered: %v", err)
+		}
+
+		return sent(plan) > 0
+	})
+}
+
 func TestF54AClaimThatIsGivenUpOnIsReleasedAndLosesWhenItLands(t *testing.T) {
 	t.Parallel()
 
@@ -112,11 +134,9 @@ func TestF54AClaimThatIsGivenUpOnIsReleasedAndLosesWhenItLands(t *testing.T) {
 	start(t, s, newClaim()) // the script is loaded
 
 	claim := newClaim()
-	late := proxy.Every(redistest.Late, evalsha)
+	late := proxy.Every(redistest.Late, operating)
 
-	if _, err := impatient.Claim(t.Context(), claim); !failed(err) {
-		t.Fatalf("the claim was answered: %v", err)
-	}
+	giveUp(t, impatient, proxy.Plan, claim)
 
 	late.Disarm()
 
@@ -144,11 +164,9 @@ func TestF54AClaimWhoseRepliesAreAllLostIsReleasedAndTheRetryRuns(t *testing.T) 
 	start(t, s, newClaim())
 
 	claim := newClaim()
-	silent := proxy.Every(redistest.LostReply, evalsha)
+	silent := proxy.Every(redistest.LostReply, operating)
 
-	if _, err := impatient.Claim(t.Context(), claim); !failed(err) {
-		t.Fatalf("the claim was answered: %v", err)
-	}
+	giveUp(t, impatient, proxy.Plan, claim)
 
 	silent.Disarm()
 	mustBe(t, s, claim.Key, store.Running)
@@ -180,7 +198,7 @@ func TestF16AnOperationOfARunThatWasOvertakenChangesNothingWhenItArrives(t *test
 			op.run(t.Context(), s, op.prepare(t, s)) //nolint:errcheck // it loads the script
 
 			first := overdue(t, s)
-			late := proxy.Next(redistest.Late, evalsha)
+			late := proxy.Next(redistest.Late, operating)
 
 			client := redis.NewClient(&redis.Options{Addr: proxy.Addr(), MaxRetries: -1})
 			once := with(t, client, redisstore.WithoutCheck(), redisstore.WithTimeout(generous))

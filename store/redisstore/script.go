@@ -13,6 +13,8 @@ var luaFiles embed.FS
 // script is one operation as the server runs it.
 type script struct {
 	name, source, sha string
+	// reads means that the script answers with the outcome of a record.
+	reads bool
 }
 
 // Scripts that end a run work while the server is out of memory: what has run must be recorded. A claim does not.
@@ -24,7 +26,7 @@ const (
 
 // scripts are all operations.
 type scripts struct {
-	claim, renew, complete, release, hold, resolve, lookup, prune, forget script
+	claim, renew, complete, swap, release, hold, resolve, lookup, listed, forget, enter, leave, due script
 }
 
 func loadScripts() *scripts {
@@ -33,25 +35,34 @@ func loadScripts() *scripts {
 	return &scripts{
 		claim:    load(flagsNone, "claim", read("claim_first"), record, read("claim")),
 		renew:    load(flagsAllowOOM, "renew", reads, record, read("renew")),
-		complete: load(flagsAllowOOM, "complete", read("complete_first"), record, read("complete")),
+		complete: load(flagsAllowOOM, "complete", heals, record, read("complete")),
+		swap:     load(flagsAllowOOM, "complete", read("swap")),
 		release:  load(flagsAllowOOM, "release", reads, record, read("release")),
 		hold:     load(flagsAllowOOM, "hold", reads, record, read("hold")),
 		resolve:  load(flagsAllowOOM, "resolve", reads, record, read("resolve")),
 		lookup:   load(flagsNoWrites, "lookup", reads, record, read("lookup")),
-		prune:    load(flagsAllowOOM, "prune", reads, record, read("prune")),
+		listed:   load(flagsNoWrites, "list", reads, record, read("listed")),
 		forget:   load(flagsAllowOOM, "forget", read("forget")),
+		enter:    load(flagsAllowOOM, "index", read("index")),
+		leave:    load(flagsAllowOOM, "unindex", read("unindex")),
+		due:      load(flagsNoWrites, "due", read("due")),
 	}
 }
 
-// reads is how a script begins that has no short way.
-const reads = "local stored = redis.call('GET', KEYS[1])\n"
+// reads is how most scripts begin. A script that heals can also read a record whose expiry somebody has taken away.
+const (
+	reads = "local heals, stored = false, redis.call('GET', KEYS[1])\n"
+	heals = "local heals, stored = true, redis.call('GET', KEYS[1])\n"
+)
 
 // load puts a script together from its parts.
 func load(flags, name string, parts ...string) script {
 	source := flags + strings.Join(parts, "")
 	sum := sha1.Sum([]byte(source)) //nolint:gosec // as above
 
-	return script{name: name, source: source, sha: hex.EncodeToString(sum[:])}
+	return script{
+		name: name, source: source, sha: hex.EncodeToString(sum[:]), reads: name == "claim" || name == "lookup",
+	}
 }
 
 func read(name string) string {

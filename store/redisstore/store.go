@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -33,6 +34,9 @@ const (
 	// 30 days.
 	DefaultUnknownRetention = 30 * 24 * time.Hour
 
+	// closeTimeout bounds what Close waits for.
+	closeTimeout = time.Second
+
 	// minTimeout and minUnknownRetention are the lower ends of what the options accept.
 	minTimeout          = time.Millisecond
 	minUnknownRetention = time.Hour
@@ -46,7 +50,10 @@ type Store struct {
 	scripts *scripts
 	life    string // the unknown retention as Redis reads it
 	batches batcher
-	close   func() error
+	index   *index // nil without one
+	// ifeq means that the servers know SET with IFEQ, as far as this process knows.
+	ifeq  atomic.Bool
+	close func() error
 }
 
 var (
@@ -54,6 +61,7 @@ var (
 	_ store.Inspector = (*Store)(nil)
 	_ store.Lister    = (*Store)(nil)
 	_ store.Forgetter = (*Store)(nil)
+	_ store.Direct    = (*Store)(nil)
 )
 
 type config struct {
@@ -64,6 +72,7 @@ type config struct {
 	batched  bool
 	checked  bool
 	evicting bool
+	delay    time.Duration // of the index
 }
 
 // Option changes a Store under construction.
@@ -112,12 +121,16 @@ func New(client Client, opts ...Option) (*Store, error) {
 			"absent and their handlers would run again: use a cluster or Sentinel")
 	}
 
+	if c, ok := client.(*redis.Client); ok && (c.Options().ClientSideCache != nil || c.Options().ClientSideCacheConfig != nil) {
+		return nil, errors.New("redisstore: the client caches replies, and records change: use a client without ClientSideCache")
+	}
+
 	_, pipelines := client.(*redis.AutoPipeliner)
 	s := &Store{
 		client: client,
 		config: config{
 			prefix: DefaultPrefix, timeout: DefaultTimeout, unknown: DefaultUnknownRetention,
-			indexed: true, batched: !pipelines, checked: true,
+			indexed: true, batched: !pipelines, checked: true, delay: indexDelay,
 		},
 		scripts: loadScripts(),
 		close:   func() error { return nil },
@@ -132,7 +145,11 @@ func New(client Client, opts ...Option) (*Store, error) {
 	}
 
 	s.life = strconv.FormatUint(span(s.unknown), 10)
-	s.batches.init(client, s.prefix, s.batched)
+	s.batches.init(client, s.batched)
+
+	if s.indexed {
+		s.index = newIndex(s)
+	}
 
 	if s.checked {
 		ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
@@ -168,15 +185,15 @@ func (c *config) validate() error {
 // Capabilities implements [store.Store].
 func (s *Store) Capabilities() store.Capabilities {
 	can := store.Capabilities{
-		Inspector: s, Forgetter: s, Bounded: true, UnknownRetention: s.unknown,
+		Inspector: s, Forgetter: s, Direct: s, Bounded: true, UnknownRetention: s.unknown,
 	}
 
 	if s.indexed {
 		can.Lister = s
 	}
 
-	if s.batches.cluster != nil {
-		can.Part = s.batches.part
+	if s.batches.servers.cluster != nil {
+		can.Part = func(key store.Key) string { return s.batches.servers.part(s.name(&key)) }
 	}
 
 	if reflect.ValueOf(s.client).Comparable() {
@@ -192,5 +209,15 @@ type home struct {
 	prefix string
 }
 
-// Close closes the client that Open has made. It does nothing to a client that was given to New.
-func (s *Store) Close() error { return s.close() }
+// Close writes what the index still waits for, and closes the client that Open has made. It does not close a client that was given to
+// New: close the store first, and the client afterwards.
+func (s *Store) Close() error {
+	if s.index != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), min(s.timeout, closeTimeout))
+		defer cancel()
+
+		_ = s.index.close(ctx) // the sweep finds what is missing
+	}
+
+	return s.close()
+}

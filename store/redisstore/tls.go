@@ -1,7 +1,6 @@
 package redisstore
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -61,22 +60,6 @@ func dialTLS(dial dialFunc, config *tls.Config, timeout time.Duration) dialFunc 
 
 		return nil, fmt.Errorf("the TLS handshake with %s: %w", address, err)
 	}
-}
-
-// dialer returns a function that makes connections with TLS. It returns nil without TLS: go-redis then uses its own.
-func dialer(config *tls.Config, timeout time.Duration) func(ctx context.Context, network, address string) (net.Conn, error) {
-	if config == nil {
-		return nil
-	}
-
-	timeout = cmp.Or(timeout, dialTimeout)
-	tcp := &net.Dialer{
-		Timeout: timeout,
-		// As go-redis has it.
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 5 * time.Second, Count: 3},
-	}
-
-	return dialTLS(tcp.DialContext, config, timeout)
 }
 
 // speaksPlainly reports whether a server answers a command that is sent without TLS.

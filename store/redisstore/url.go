@@ -49,12 +49,20 @@ func wrongPart(address string, parse func(string) error) string {
 	case parse(scheme+"://localhost"+path) != nil:
 		return "the path behind the host is not the number of a database"
 	default:
-		return wrongOption(query, func(option string) error { return parse(scheme + "://localhost?" + option) })
+		return wrongOption(query, strings.HasPrefix(scheme, "rediss"), func(option string) error {
+			return parse(scheme + "://localhost?" + option)
+		})
 	}
 }
 
-func wrongOption(query string, parse func(option string) error) string {
+func wrongOption(query string, secure bool, parse func(option string) error) string {
 	options := (&url.URL{RawQuery: query}).Query()
+
+	for _, name := range []string{optionCA, optionSkipVerify} {
+		if options.Has(name) && !secure {
+			return fmt.Sprintf("option %q needs TLS: write rediss in place of redis", name)
+		}
+	}
 
 	for _, name := range slices.Sorted(maps.Keys(options)) {
 		if parse(url.Values{name: options[name]}.Encode()) != nil {

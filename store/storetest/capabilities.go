@@ -46,30 +46,30 @@ func implements[T any](s store.Store) bool {
 
 func capabilitiesReported(x *env) {
 	for _, c := range capabilityInterfaces() {
-		if c.has(x.store) && c.of(&x.can) == nil {
+		if c.has(x.raw) && c.of(&x.can) == nil {
 			x.brokenf(capabilities, "%[1]T has the methods of store.%[2]s, and its Capabilities do not report one, so that nobody uses it: "+
-				"set the field %[2]s, or remove the methods from %[1]T", x.store, c.name)
+				"set the field %[2]s, or remove the methods from %[1]T", x.raw, c.name)
 		}
 	}
 
 	for _, c := range capabilityInterfaces() {
-		if one := c.of(&x.can); one != nil && c.has(x.store) && !same(one, x.store) {
+		if one := c.of(&x.can); one != nil && c.has(x.raw) && !same(one, x.raw) {
 			x.brokenf(capabilities, "%[1]T has the methods of store.%[2]s, and its Capabilities report those of %[3]T instead, so that nobody "+
-				"uses them: write Capabilities for %[1]T, and set the field %[2]s to the store itself", x.store, c.name, one)
+				"uses them: write Capabilities for %[1]T, and set the field %[2]s to the store itself", x.raw, c.name, one)
 		}
 	}
 
 	if x.can.Transactional != nil && x.can.Inspector == nil {
-		x.brokenf(capabilities, "%T reports a Transactional, which is an Inspector too, and no Inspector: set the field Inspector", x.store)
+		x.brokenf(capabilities, "%T reports a Transactional, which is an Inspector too, and no Inspector: set the field Inspector", x.raw)
 	}
 }
 
 func capabilitiesThere(x *env) {
-	reported := x.store.Capabilities()
+	reported := x.raw.Capabilities()
 
 	for _, c := range capabilityInterfaces() {
 		if one := c.of(&reported); isNil(one) {
-			x.brokenf(capabilities, "%T reports a %s that is a nil %T: leave the field nil where the store has none", x.store, c.name, one)
+			x.brokenf(capabilities, "%T reports a %s that is a nil %T: leave the field nil where the store has none", x.raw, c.name, one)
 		}
 	}
 
@@ -126,7 +126,7 @@ func isNil(one any) bool {
 func capabilitiesStay(x *env) {
 	x.start(x.newClaim())
 
-	again := usable(x.store.Capabilities())
+	again := usable(x.raw.Capabilities())
 
 	for _, c := range capabilityInterfaces() {
 		if first, second := c.of(&x.can) != nil, c.of(&again) != nil; first != second {

@@ -24,13 +24,17 @@ type env struct {
 	config
 
 	ctx   context.Context // that of the test
-	store store.Store
-	can   store.Capabilities // of the store
+	store *keeper         // the store, as owners use it
+	raw   store.Store     // as it is
+	can   store.Capabilities
 	key   store.Key
 }
 
 func newEnv(ctx context.Context, t tb, st store.Store, cfg config) *env {
-	return &env{tb: t, config: cfg, ctx: ctx, store: st, can: usable(st.Capabilities()), key: newKey()}
+	return &env{
+		tb: t, config: cfg, ctx: ctx, raw: st, can: usable(st.Capabilities()), key: newKey(),
+		store: &keeper{Store: st, receipts: make(map[run]any), without: cfg.withoutReceipts},
+	}
 }
 
 // long is a lease and a retention that does not end during a check.

@@ -33,7 +33,7 @@ func forgetterChecks() []check {
 	for _, c := range all {
 		checks = append(checks, check{c.name, func(x *env) {
 			if x.can.Forgetter == nil {
-				x.Logf("%T has no store.Forgetter", x.store)
+				x.Logf("%T has no store.Forgetter", x.raw)
 
 				return
 			}

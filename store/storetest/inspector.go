@@ -43,7 +43,7 @@ func inspectorChecks() []check {
 	for _, c := range all {
 		checks = append(checks, check{c.name, func(x *env) {
 			if x.can.Inspector == nil {
-				x.Logf("%T has no store.Inspector", x.store)
+				x.Logf("%T has no store.Inspector", x.raw)
 
 				return
 			}

@@ -78,7 +78,7 @@ func joinedChecks() []check {
 	for _, c := range all {
 		checks = append(checks, check{c.name, func(x *env) {
 			if x.can.Transactional == nil || x.join == nil {
-				x.Logf("%T has no store.Transactional, or WithJoin is not given", x.store)
+				x.Logf("%T has no store.Transactional, or WithJoin is not given", x.raw)
 
 				return
 			}
@@ -94,7 +94,7 @@ func joinedChecks() []check {
 func (x *transacted) handler(claim store.Claim) (context.Context, *joinedRun, Joining) {
 	x.Helper()
 
-	tx, err := x.join(x.ctx, x.store)
+	tx, err := x.join(x.ctx, x.raw)
 	if err != nil {
 		x.Fatalf("a handler could not open a transaction: %v", err)
 	}
@@ -279,7 +279,7 @@ func joinedForbidden(x *transacted) {
 	claim := x.newClaim()
 	before := x.start(claim).Record
 
-	tx, err := x.join(x.ctx, x.store)
+	tx, err := x.join(x.ctx, x.raw)
 	if err != nil {
 		x.Fatalf("a handler could not open a transaction: %v", err)
 	}

@@ -161,7 +161,7 @@ func keeping(owner store.Claim) store.Completion {
 
 func keptResolved(x *env) {
 	if x.can.Inspector == nil {
-		x.Logf("%T has no store.Inspector", x.store)
+		x.Logf("%T has no store.Inspector", x.raw)
 
 		return
 	}

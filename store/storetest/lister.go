@@ -28,7 +28,7 @@ func listerChecks() []check {
 	for _, c := range all {
 		checks = append(checks, check{c.name, func(x *env) {
 			if x.can.Lister == nil {
-				x.Logf("%T has no store.Lister", x.store)
+				x.Logf("%T has no store.Lister", x.raw)
 
 				return
 			}

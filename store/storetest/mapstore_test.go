@@ -17,6 +17,8 @@ type mapStore struct {
 
 	// decide is the transition of a record by *store.Claim, *store.Renewal and so on, or nil for Lookup.
 	decide func(op any, rec store.Record, now time.Time) store.Transition
+	// gives is the receipt of a run that has its lease, or nil.
+	gives func(rec *store.Record) any
 	// can is what the store reports that it can do.
 	can func(s *mapStore) store.Capabilities
 	// keep says how long an unsettled record stays that is written now.
@@ -37,6 +39,7 @@ func newMapStore() *mapStore {
 		watches: make(map[store.Key][]chan struct{}),
 		decide:  decide,
 		keep:    (*store.Record).KeepUnsettled,
+		gives:   func(*store.Record) any { return nil },
 		can: func(s *mapStore) store.Capabilities {
 			return store.Capabilities{Inspector: s, Forgetter: s, Notifier: s, Immediate: true}
 		},
@@ -107,7 +110,13 @@ func (s *mapStore) do(ctx context.Context, key store.Key, op any) (store.Result,
 		}
 	}
 
-	return store.Result{Applied: decided.Applied, Record: decided.Record, Now: now}, nil
+	res := store.Result{Applied: decided.Applied, Record: decided.Record, Now: now}
+
+	if res.Applied && res.Record.State == store.Running {
+		res.Receipt = s.gives(&res.Record)
+	}
+
+	return res, nil
 }
 
 func (s *mapStore) Claim(ctx context.Context, op store.Claim) (store.Result, error) {

@@ -35,7 +35,7 @@ func notifierChecks() []check {
 	for _, c := range all {
 		checks = append(checks, check{c.name, func(x *env) {
 			if x.can.Notifier == nil {
-				x.Logf("%T has no store.Notifier", x.store)
+				x.Logf("%T has no store.Notifier", x.raw)
 
 				return
 			}

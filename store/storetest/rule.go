@@ -61,6 +61,12 @@ var (
 	guarantee = rule{
 		"guarantee", "the stricter of the record's and the claim's decides, and only AT_LEAST_ONCE and EXACTLY_ONCE run again",
 	}
+	receipts = rule{
+		"receipt", "an operation that ends a run has the same result with its receipt, an older one, another's and none",
+	}
+	inPlace = rule{
+		"Direct", "ClaimTo and CompleteTo do what Claim and Complete do, and overwrite the result",
+	}
 	attempts = rule{
 		"attempts", "runs are counted, and takeover is refused once there have been MaxAttempts of them",
 	}

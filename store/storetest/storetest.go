@@ -32,6 +32,8 @@ type Option func(*config)
 type config struct {
 	bubble bool
 	unit   time.Duration
+	// withoutReceipts leaves the receipts out that the store has given.
+	withoutReceipts bool
 	// rounds is how many times a race is run, seeds how many sequences of random operations.
 	rounds, seeds int
 	// join opens transactions of a handler's own.
@@ -63,7 +65,10 @@ func WithUnit(unit time.Duration) Option {
 
 // Run checks the stores that newStore returns, each by many subtests, whose names say what must hold.
 //
-// The function newStore is called once in every subtest, with that subtest's t, and cleans up with t.Cleanup. It may
+// The operations that end a run get the receipts that the store has given, as from an engine. The checks of a store that gives
+// receipts run twice, the second time without them.
+//
+// The function newStore is called in every subtest, with that subtest's t, and cleans up with t.Cleanup. It may
 // return the same store, or different clients of the same one, again and again, because every subtest uses keys of its
 // own, drawn at random. Without [InBubble] the subtests run in parallel, so it must not empty a database that the others
 // use. Most checks leave records behind.
@@ -85,13 +90,13 @@ func Run(t *testing.T, newStore func(t *testing.T) store.Store, opts ...Option) 
 				t.Run(c.name, func(t *testing.T) {
 					if !cfg.bubble {
 						t.Parallel()
-						c.run(newEnv(t.Context(), t, newStore(t), cfg))
+						c.both(t, newStore, cfg)
 
 						return
 					}
 
 					synctest.Test(t, func(t *testing.T) {
-						c.run(newEnv(t.Context(), t, newStore(t), cfg))
+						c.both(t, newStore, cfg)
 					})
 				})
 			}
@@ -104,6 +109,17 @@ func Run(t *testing.T, newStore func(t *testing.T) store.Store, opts ...Option) 
 type check struct {
 	name string
 	run  func(x *env)
+}
+
+// both runs a check on a store. If the store gives receipts, the check runs again on another store without them.
+func (c *check) both(t *testing.T, newStore func(t *testing.T) store.Store, cfg config) {
+	x := newEnv(t.Context(), t, newStore(t), cfg)
+	c.run(x)
+
+	if x.store.given && !t.Failed() {
+		cfg.withoutReceipts = true
+		c.run(newEnv(t.Context(), t, newStore(t), cfg))
+	}
 }
 
 type group struct {
@@ -128,6 +144,8 @@ func groups(cfg config) []group {
 		{"a context that has ended", contextChecks()},
 		{"the kept retention", keptChecks()},
 		{"the unknown retention", unknownChecks()},
+		{"receipts", receiptChecks()},
+		{"Direct", directChecks()},
 		{"Capabilities", capabilityChecks()},
 		{"Inspector", inspectorChecks()},
 		{"Lister", listerChecks()},

@@ -54,7 +54,7 @@ func transactionalChecks() []check {
 	add := func(name string, run func(x *transacted)) {
 		checks = append(checks, check{name, func(x *env) {
 			if x.can.Transactional == nil {
-				x.Logf("%T has no store.Transactional", x.store)
+				x.Logf("%T has no store.Transactional", x.raw)
 
 				return
 			}

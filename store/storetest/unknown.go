@@ -22,7 +22,7 @@ func (x *env) mortal() (time.Duration, bool) {
 
 	switch {
 	case life <= 0:
-		x.Logf("%T keeps unsettled records for ever", x.store)
+		x.Logf("%T keeps unsettled records for ever", x.raw)
 	case !x.bubble:
 		x.Logf("%v is too long to wait for on a real clock", life)
 	default:

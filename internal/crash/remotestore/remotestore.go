@@ -55,21 +55,29 @@ func (c *Client) Claim(ctx context.Context, op store.Claim) (store.Result, error
 
 // Renew implements [store.Store].
 func (c *Client) Renew(ctx context.Context, op store.Renewal) (store.Result, error) {
+	op.Receipt = nil // receipts do not cross the network
+
 	return c.call(ctx, "Renew", op)
 }
 
 // Complete implements [store.Store].
 func (c *Client) Complete(ctx context.Context, op store.Completion) (store.Result, error) {
+	op.Receipt = nil // receipts do not cross the network
+
 	return c.call(ctx, "Complete", op)
 }
 
 // Release implements [store.Store].
 func (c *Client) Release(ctx context.Context, op store.Release) (store.Result, error) {
+	op.Receipt = nil // receipts do not cross the network
+
 	return c.call(ctx, "Release", op)
 }
 
 // Hold implements [store.Store].
 func (c *Client) Hold(ctx context.Context, op store.Hold) (store.Result, error) {
+	op.Receipt = nil // receipts do not cross the network
+
 	return c.call(ctx, "Hold", op)
 }
 

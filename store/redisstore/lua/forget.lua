@@ -1,15 +1,11 @@
--- Forget: a record is removed, with its entry in the index, if its bytes are still those that the client has decided on. The
--- client decides because only the client can check the seal. No bytes stand for something that is not a string.
+-- Forget: a record is removed if its bytes are still those that the client has decided on. The client decides because only the client
+-- can check the seal. No bytes stand for something that is not a string.
 local time = redis.call('TIME')
 local found = redis.pcall('GET', KEYS[1])
 
 if found == ARGV[1] or type(found) == 'table' and ARGV[1] == '' then
   redis.call('DEL', KEYS[1])
   found = false
-end
-
-if not found and KEYS[2] then
-  redis.call('ZREM', KEYS[2], string.sub(KEYS[1], #KEYS[2] + 1))
 end
 
 return struct.pack('>BI6I6', found and 0 or 1, time[1] * 1000 + math.floor(time[2] / 1000), 0)

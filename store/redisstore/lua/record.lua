@@ -1,6 +1,5 @@
--- What all scripts share: the stored form of a record, the clock, the index and the reply. A script is this file followed by
--- that of its operation; where most calls of an operation take one short way, that way comes first, in a file of its own. A
--- script sees a key, optionally an index, and its arguments packed in binary; what is stored has been read before.
+-- What the scripts on records share: the stored form of a record, the clock and the reply. A script is this file followed by that of its
+-- operation. A script sees one key, and its arguments packed in binary; what is stored has been read before.
 --
 -- Stored form, version 1, big-endian:
 --   version 1, seal 4, check 2, state 1, flags 1, token 16, fence 4, attempts 4, first start 6, last start 6,
@@ -13,12 +12,17 @@
 -- first start of a fresh record is the life that it was given: the record started so long before it expires. Lease and owner are
 -- spans since that start.
 --
+-- A completion is written as its client has made it, too, if its client knows the bytes of the running record. Its flags say that its end
+-- is counted: it ended so long before it expires as its last start says, which is its retention. Its last start is its first one. What
+-- is in the place of its end was measured by its client, and only builds that do not know the form read it. The scripts do not change a
+-- completed record, and need none of this.
+--
 -- The seal is a CRC-32C of the name of the key and of all from the scheme up to the outcome, which stay as they are for the
 -- record's life. It is for the client to make and to check. The check is a sum of everything else and of the end of the key's
 -- name, which both can make. So damage is noticed, and a record that was swapped with another key's. The outcome has a
 -- checksum of its own.
 
-local KEY, INDEX = KEYS[1], KEYS[2]
+local KEY = KEYS[1]
 local ABSENT, RUNNING, UNKNOWN, RELEASED, COMPLETED = 0, 1, 2, 3, 4
 local FRESH, DOUBTFUL, RESOLVED = 32, 64, 128 -- flags: the guarantee is what is below 4
 local AT_MOST_ONCE, AT_LEAST_ONCE, EXACTLY_ONCE = 1, 2, 3
@@ -70,8 +74,13 @@ local function decode(v)
   if math.floor(r.flags / FRESH) % 2 == 1 then
     local start = redis.call('PEXPIRETIME', KEY) - r.first
 
+    -- Somebody has taken its expiry away, and nobody can tell when it started.
     if start < 0 then
-      return nil -- somebody has taken its expiry away, and nobody can tell when it started
+      if not heals then
+        return nil
+      end
+
+      start = 0
     end
 
     r.flags = r.flags - FRESH
@@ -116,9 +125,6 @@ local function keep(r, unknown_retention)
 
   redis.call('SET', KEY, v, 'PXAT', expires)
 
-  if INDEX then
-    redis.call('ZADD', INDEX, '0', string.sub(KEY, #INDEX + 1))
-  end
 
   return answer(APPLIED, expires, v)
 end
@@ -147,9 +153,6 @@ local function settle(r, state, outcome)
   local v = encode(r)
   redis.call('SET', KEY, v .. outcome, 'PXAT', expires)
 
-  if INDEX then
-    redis.call('ZREM', INDEX, string.sub(KEY, #INDEX + 1))
-  end
 
   return answer(APPLIED, expires, v)
 end

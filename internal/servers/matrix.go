@@ -1,0 +1,129 @@
+//go:build unix
+
+package servers
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Tested is a server that the tests run on.
+type Tested struct {
+	// Server is its name, and Version what its version begins with.
+	Server, Version string
+	// Origin is where the server comes from.
+	Origin string
+	// Release is the release in [Variable]. It is empty for a server that the system installs.
+	Release string
+	// Target is the target of make that runs the tests.
+	Target string
+	// Suites are the tests.
+	Suites []Suite
+}
+
+// Suite is a package of tests, or some tests of it.
+type Suite struct {
+	// Dir is the folder of the module, and Package is relative to it.
+	Dir, Package string
+	// Run selects tests, as go test -run does. Empty means all.
+	Run string
+}
+
+// String returns the folder of the suite, and its selection.
+func (s Suite) String() string {
+	path := strings.TrimPrefix(s.Dir+"/"+s.Package, "./")
+	path = strings.TrimSuffix(path, "/.")
+
+	if s.Run != "" {
+		path += " (" + strings.ReplaceAll(s.Run, "|", ", ") + ")"
+	}
+
+	return path
+}
+
+// Targets of make.
+const (
+	MakeTest        = "test"
+	MakeTestServers = "test-servers"
+)
+
+// Matrix returns all servers that the stores are tested on.
+func Matrix() []Tested {
+	const (
+		debian    = "Debian 12"
+		backports = "Debian 12, backports"
+	)
+
+	redis := []Suite{
+		{".", "store/redisstore", ""},
+		{".", "internal/redistest", ""},
+		{".", "internal/crash", ""},
+		{"internal/chaos", ".", "TestRandomRunsOnRedis"},
+	}
+	valkey := append(slices.Clone(redis[:2]), Suite{".", "internal/crash", "F13|F15|F44"}) // failovers
+	sql := []Suite{
+		{"internal/sqlstoretest", ".", ""},
+		{"internal/sqltest", ".", ""},
+		{"internal/sqlcrash", ".", ""},
+	}
+	random := func(server string) []Suite {
+		return append(slices.Clone(sql), Suite{"internal/chaos", ".", "TestRandomRunsOn" + server})
+	}
+
+	return []Tested{
+		{"Redis", "7.0", debian, "", MakeTest, redis},
+		{"Valkey", "8.0", backports, Valkey8, MakeTest, valkey},
+		{"Valkey", "9.1", "Debian testing", Valkey9, MakeTestServers, redis},
+		{"PostgreSQL", "15.", debian, "", MakeTest, random("PostgreSQL")},
+		{"PostgreSQL", "18.", "npm, @embedded-postgres", PostgreSQL18, MakeTestServers, random("PostgreSQL")},
+		{"PgBouncer", "1.18", debian, "", MakeTest, sql[:1]},
+		{"MariaDB", "10.11", debian, "", MakeTest, random("MariaDB")},
+		{"MySQL", "9.7", "Debian unstable", MySQL9, MakeTestServers, sql},
+		{"SQLite", "3.53", "the module modernc.org/sqlite", "", MakeTest, random("SQLite")},
+	}
+}
+
+// Listed returns nil if the matrix has the server that tests run on. It does not look at servers of other systems than
+// Debian 12, whose versions nobody lists.
+func Listed(server, version string) error {
+	if codename, err := codename(); err != nil || codename != "bookworm" {
+		return nil //nolint:nilerr // another system
+	}
+
+	var listed []string
+
+	for _, tested := range Matrix() {
+		if tested.Server != server || tested.Release != "" && !Chosen(tested.Release) {
+			continue
+		}
+
+		if strings.HasPrefix(version, tested.Version) {
+			return nil
+		}
+
+		listed = append(listed, tested.Version)
+	}
+
+	return fmt.Errorf("the tests run on %s %s, and the matrix lists %q: change Matrix in internal/servers/matrix.go, "+
+		"and run go run ./internal/testedon > docs/tested.md", server, version, listed)
+}
+
+// Releases returns the releases that a target of make runs tests on, and the suites.
+func Releases(target string) (releases []string, suites []Suite) {
+	for _, tested := range Matrix() {
+		if tested.Target != target || tested.Release == "" {
+			continue
+		}
+
+		releases = append(releases, tested.Release)
+
+		for _, suite := range tested.Suites {
+			if !slices.Contains(suites, suite) {
+				suites = append(suites, suite)
+			}
+		}
+	}
+
+	return releases, suites
+}

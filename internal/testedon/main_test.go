@@ -1,0 +1,96 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/onlyonce-go/onlyonce/internal/servers"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestThePageIsUpToDate(t *testing.T) {
+	t.Parallel()
+
+	var want bytes.Buffer
+	if err := run(&want, nil); err != nil {
+		t.Fatal(err)
+	}
+
+	got, err := os.ReadFile("../../docs/tested.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	if !bytes.Equal(got, want.Bytes()) {
+		t.Error("docs/tested.md does not list the matrix: run go run ./internal/testedon > docs/tested.md")
+	}
+}
+
+func TestAllSuitesExist(t *testing.T) {
+	t.Parallel()
+
+	for _, tested := range servers.Matrix() {
+		for _, suite := range tested.Suites {
+			files, err := filepath.Glob(filepath.Join("..", "..", suite.Dir, suite.Package, "*_test.go"))
+			if err != nil || len(files) == 0 {
+				t.Errorf("%s: the package %s has no tests, %v", tested.Server, suite, err)
+			}
+
+			if _, err := os.Stat(filepath.Join("..", "..", suite.Dir, "go.mod")); err != nil {
+				t.Errorf("%s is not in a module: %v", suite, err)
+			}
+		}
+	}
+}
+
+// What make runs is what the page says.
+func TestTheCommandsOfATargetRunItsSuitesOnItsReleases(t *testing.T) {
+	t.Parallel()
+
+	for target, releases := range map[string]string{
+		servers.MakeTest:        "valkey-8",
+		servers.MakeTestServers: "valkey-9,postgresql-18,mysql-9",
+	} {
+		var chosen, commands strings.Builder
+		if err := run(&chosen, []string{"releases", target}); err != nil || strings.TrimSpace(chosen.String()) != releases {
+			t.Errorf("make %s: %q, %v", target, chosen.String(), err)
+		}
+
+		if err := run(&commands, []string{"commands", target, "go", "test"}); err != nil {
+			t.Fatal(err)
+		}
+
+		if want := "cd .; ONLYONCE_TEST_SERVERS=" + releases + " go test ./store/redisstore\n"; !strings.Contains(commands.String(), want) {
+			t.Errorf("make %s runs\n%s", target, &commands)
+		}
+
+		makefile, err := os.ReadFile("../../Makefile")
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		for _, use := range []string{"testedon fetch " + target, "testedon commands " + target + " "} {
+			if !strings.Contains(string(makefile), use) {
+				t.Errorf("the Makefile does not have %q", use)
+			}
+		}
+	}
+}
+
+func TestUnknownTargetsAndCommandsAreErrors(t *testing.T) {
+	t.Parallel()
+
+	for _, args := range [][]string{{"fetch"}, {"fetch", "tests"}, {"fly", "test"}} {
+		if err := run(new(bytes.Buffer), args); err == nil {
+			t.Errorf("%q is no error", args)
+		}
+	}
+}

@@ -1,0 +1,40 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/onlyonce-go/onlyonce/internal/servers"
+)
+
+const head = `# Servers that the stores are tested on
+
+The tests below start real servers of these versions. A test fails when a server has another version than this page says.
+` + "`make test`" + ` runs on each change. ` + "`make test-servers`" + `, a part of ` + "`make soak`" + `, runs before
+releases; it downloads its servers and installs nothing. This page is written by ` + "`go run ./internal/testedon`" + ` from
+[the matrix](../internal/servers/matrix.go).
+
+| server | version | comes from | tested by | tests |
+| --- | --- | --- | --- | --- |
+`
+
+// page returns docs/tested.md.
+func page() string {
+	var text strings.Builder
+
+	text.WriteString(head)
+
+	for _, tested := range servers.Matrix() {
+		suites := make([]string, len(tested.Suites))
+		for i, suite := range tested.Suites {
+			suites[i] = suite.String()
+		}
+
+		fmt.Fprintf(&text, "| %s | %s | %s | `make %s` | %s |\n", tested.Server, strings.TrimSuffix(tested.Version, "."),
+			tested.Origin, tested.Target, strings.Join(suites, "<br>"))
+	}
+
+	return text.String()
+}

@@ -1,0 +1,97 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// claimFirst is the way of a claim that expects no record: the server stores the record that the client has made, unless there is one.
+// It reports false where it has no answer, and the script decides: the record is not completed, or is the claim's own.
+func (s *Store) claimFirst(ctx context.Context, w *work, fresh, life string, res *store.Result) (bool, error) {
+	set := redis.NewStringCmd(ctx, "SET", w.name, fresh, "NX", "GET", "PX", life)
+	expiry := redis.NewIntCmd(ctx, "PEXPIRETIME", w.name)
+
+	if err := s.exchange(ctx, w, len(fresh), true, set, expiry); err != nil {
+		return true, w.failure("claim", err)
+	}
+
+	stored, err := set.Result()
+	expires := max(expiry.Val(), 0)
+
+	switch {
+	case errors.Is(err, redis.Nil):
+		// Somebody may have changed it since, and the expiry with it.
+		if expires == 0 {
+			return false, nil
+		}
+
+		s.won(res, w, fresh, expires)
+
+		return true, nil
+	case err != nil:
+		return true, w.failure("claim", err)
+	case len(stored) <= stateStart || stored[0] != formatVersion || store.State(stored[stateStart]) != store.Completed,
+		expiry.Err() != nil, expiry.Val() == gone:
+		return false, nil
+	default:
+		return true, decodeRecord(&res.Record, w.name, stored, expires)
+	}
+}
+
+// gone is the expiry of a key that does not exist.
+const gone = -2
+
+// won is the result of a claim whose record is stored as the client has made it.
+func (s *Store) won(res *store.Result, w *work, fresh string, expires int64) {
+	start := startOf(fresh, expires)
+	res.Applied, res.Now = true, timeOf(start)
+
+	decodeWhole(&res.Record, fresh, aliveStart+openSize, len(fresh), expires)
+	s.giveReceipt(res, w, fresh, expires, nil)
+}
+
+// giveReceipt gives the owner of a run a receipt. The entry is that of an earlier receipt of the run.
+func (s *Store) giveReceipt(res *store.Result, w *work, record string, expires int64, known *entry) {
+	own := &receipt{name: w.name, record: record, expires: expires, decided: res.Now.UnixMilli(), sent: w.began, entry: known}
+	res.Receipt = own
+
+	if s.index == nil {
+		return
+	}
+
+	until := res.Record.LeaseUntil.UnixMilli()
+
+	if known == nil {
+		own.entry = &entry{member: s.memberOf(w.name)}
+		s.index.add(own.entry, until, w.began.Add(s.delay))
+	} else {
+		s.index.add(known, until, w.began)
+	}
+}
+
+// claimWhenRefused answers a claim that the server has refused because its memory is full or because it refuses all writes. If the
+// claim has nothing to write, because the key is completed or somebody runs it, the answer is as always. The client may have sent the
+// claim twice, and the first copy may have won. ErrFull must mean that nothing changed.
+func (s *Store) claimWhenRefused(ctx context.Context, op *store.Claim, res *store.Result, refused error) (err error) {
+	*res, err = s.Lookup(ctx, op.Key)
+	if err != nil {
+		return err // whether the claim has won is not known
+	}
+
+	switch decided := op.Apply(res.Record, res.Now); {
+	case !decided.Changed:
+		res.Applied = decided.Applied
+
+		return nil
+	case res.Record.Token == op.Token:
+		// Not ErrFull, since something changed.
+		return fmt.Errorf("redisstore: claim: it has won and its lease has ended: %v", refused) //nolint:errorlint // as said
+	default:
+		return refused
+	}
+}

@@ -1,0 +1,164 @@
+package redisstore_test
+
+import (
+	"net"
+	"sync"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/onlyonce-go/onlyonce/internal/redistest"
+	"github.com/onlyonce-go/onlyonce/store/redisstore"
+)
+
+// follow makes a server the replica of another, or a master.
+func follow(t *testing.T, server, master *redistest.Server) {
+	t.Helper()
+
+	host, port := "no", "one"
+
+	if master != nil {
+		var err error
+		if host, port, err = net.SplitHostPort(master.Addr()); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	if err := server.Client().Do(t.Context(), "replicaof", host, port).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// burst makes claims at once, so that the client has connections, and returns how many failed.
+func burst(t *testing.T, s *redisstore.Store, claims int) (failures int) {
+	t.Helper()
+
+	var (
+		wg sync.WaitGroup
+		mu sync.Mutex
+	)
+
+	for range claims {
+		wg.Go(func() {
+			if _, err := s.Claim(t.Context(), newClaim()); err != nil {
+				mu.Lock()
+				failures++
+				mu.Unlock()
+			}
+		})
+	}
+
+	wg.Wait()
+
+	return failures
+}
+
+func TestF90AServerThatWasDemotedBehindOneAddressIsLeft(t *testing.T) {
+	t.Parallel()
+
+	for name, tt := range map[string]struct {
+		rewrites, secure bool
+		opts             []redisstore.Option
+	}{
+		"READONLY":                          {false, false, nil},
+		"ERR READONLY":                      {true, false, nil},
+		"ERR READONLY through TLS":          {true, true, nil},
+		"ERR READONLY to many connections":  {true, false, []redisstore.Option{redisstore.WithoutBatching()}},
+		"ERR READONLY to many through TLS":  {true, true, []redisstore.Option{redisstore.WithoutBatching()}},
+		"READONLY to many connections":      {false, false, []redisstore.Option{redisstore.WithoutBatching()}},
+		"READONLY to many through with TLS": {false, true, []redisstore.Option{redisstore.WithoutBatching()}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			first, second := redistest.Standalone(t), redistest.Standalone(t)
+			address := newGateway(t, first.Addr(), tt.secure)
+			address.rewrites = tt.rewrites
+
+			// The oldest of many connections are in use as well.
+			s := open(t, address.url("&pool_fifo=true"), append(tt.opts, redisstore.WithTimeout(generous))...)
+
+			if n := burst(t, s, 40); n > 0 {
+				t.Fatalf("%d claims failed before anything happened", n)
+			}
+
+			follow(t, first, second)
+			address.lead(second.Addr())
+
+			eventually(t, "claims work", func() bool {
+				_, err := s.Claim(t.Context(), newClaim())
+
+				return err == nil
+			})
+
+			for range 12 {
+				start(t, s, newClaim())
+			}
+
+			if n := second.Client().DBSize(t.Context()).Val(); n < 13 {
+				t.Errorf("the new master has %d records", n)
+			}
+		})
+	}
+}
+
+func TestF91ConnectionsThatDieInSilenceCostAFewFailures(t *testing.T) {
+	t.Parallel()
+
+	const (
+		claims      = 40
+		mostFailing = 4
+	)
+
+	server := redistest.Standalone(t)
+	options := func(address *gateway) *redis.Options { return &redis.Options{Addr: address.addr()} }
+
+	for name, connect := range map[string]func(t *testing.T, address *gateway) *redisstore.Store{
+		"Open": func(t *testing.T, address *gateway) *redisstore.Store {
+			t.Helper()
+
+			return open(t, address.url(""), redisstore.WithTimeout(silent), redisstore.WithoutBatching())
+		},
+		"New with the options of Open": func(t *testing.T, address *gateway) *redisstore.Store {
+			t.Helper()
+
+			client := redis.NewClient(redisstore.SetOptions(options(address)))
+
+			return with(t, client, redisstore.WithTimeout(silent), redisstore.WithoutBatching())
+		},
+		"New with the options of Open, for a dialer of its own": func(t *testing.T, address *gateway) *redisstore.Store {
+			t.Helper()
+
+			o := options(address)
+			o.Dialer = new(net.Dialer).DialContext
+
+			return with(t, redis.NewClient(redisstore.SetOptions(o)), redisstore.WithTimeout(silent), redisstore.WithoutBatching())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			address := newGateway(t, server.Addr(), false)
+			s := connect(t, address)
+
+			eventually(t, "there are connections", func() bool {
+				burst(t, s, claims)
+
+				return address.open() >= 2*mostFailing
+			})
+			address.forget()
+
+			failures := 0
+
+			for range claims {
+				if _, err := s.Claim(t.Context(), newClaim()); err != nil {
+					failures++
+				}
+			}
+
+			if failures > mostFailing {
+				t.Errorf("%d of %d claims failed", failures, claims)
+			}
+		})
+	}
+}

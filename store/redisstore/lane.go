@@ -1,0 +1,247 @@
+package redisstore
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// lane is the way to one server. One batch is under way at a time, and the operations that come meanwhile wait in the queue. A goroutine
+// sends batch after batch and ends when nobody waits. The function another decides when one more batch goes beside it.
+type lane struct {
+	wire *wire
+
+	mu      sync.Mutex
+	queue   []*request
+	flights []*flight
+	// slow is whether the last round trip was slow.
+	slow bool
+	// wary is how many of the operations to come go by themselves if their answers may be large.
+	wary int
+	// alarm rings at the earliest deadline of an operation, or when a batch has stalled. It is nil while nobody waits.
+	alarm   *time.Timer
+	alarmAt time.Time
+}
+
+// way is how a request goes.
+type way uint8
+
+const (
+	byItself way = iota + 1 // beside the lane
+	first                   // on an empty lane, on the goroutine of the caller
+	inBatch                 // with others
+)
+
+// wayOf decides how a request goes.
+func wayOf(r *request, empty, patient bool, wary int) way {
+	switch {
+	case r.size >= large, r.reads && wary > 0:
+		return byItself
+	case empty && !patient:
+		return first
+	default:
+		return inBatch
+	}
+}
+
+// enter begins the way of a request. The flight is that of a request that is first.
+func (l *lane) enter(r *request) (way, *flight) {
+	now := time.Now()
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	how := wayOf(r, len(l.flights) == 0, l.wire.patient, l.wary)
+
+	switch how {
+	case first:
+		f := &flight{batch: []*request{r}, began: now}
+		l.flights = append(l.flights, f)
+
+		return how, f
+	case inBatch:
+		r.ended = make(chan error, 1)
+		l.queue = append(l.queue, r)
+		l.start(now)
+		l.watch(r.deadline)
+	case byItself:
+	}
+
+	return how, nil
+}
+
+// goOn ends the flight of a request that was first. Those who have come meanwhile follow.
+func (l *lane) goOn(f *flight) {
+	if l.next(f) {
+		go l.serve(f)
+	}
+}
+
+// wait waits for the answer to a request that others send.
+func (l *lane) wait(r *request) error {
+	select {
+	case err := <-r.ended:
+		return err
+	case <-r.ctx.Done():
+		l.leave(r)
+
+		return r.ctx.Err() //nolint:wrapcheck // wrapped by the operation
+	}
+}
+
+// leave takes a request whose caller has gone out of the queue. If it is under way, nobody takes its answer.
+func (l *lane) leave(r *request) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	l.queue = slices.DeleteFunc(l.queue, func(other *request) bool { return other == r })
+}
+
+// serve sends batch after batch, as long as somebody waits.
+func (l *lane) serve(f *flight) {
+	for {
+		f.fly(l.wire)
+
+		if !l.next(f) {
+			return
+		}
+	}
+}
+
+// next ends a batch and begins the next one. It reports false when nobody waits: the flight is over.
+func (l *lane) next(f *flight) bool {
+	now := time.Now()
+	slow, most := slow(now.Sub(f.began), len(f.batch)), 0
+
+	for _, r := range f.batch {
+		most = max(most, r.answerSize())
+		r.end(nil)
+	}
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	l.slow = slow
+	if most >= large {
+		l.wary = wary(l.wary, most)
+	}
+
+	if l.queue = f.board(l.queue, now); len(f.batch) > 0 {
+		return true
+	}
+
+	l.flights = slices.DeleteFunc(l.flights, func(other *flight) bool { return other == f })
+	if len(l.flights) == 0 {
+		l.unwatch()
+	}
+
+	return false
+}
+
+// learn notes the size of an answer to a request that went by itself.
+func (l *lane) learn(size int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	l.wary = wary(l.wary, size)
+}
+
+// start starts one more batch if it is worth it. It is called with the lock, as are the methods below.
+func (l *lane) start(now time.Time) {
+	if !another(len(l.flights), len(l.queue), l.slow, l.age(now)) {
+		return
+	}
+
+	f := new(flight)
+	if l.queue = f.board(l.queue, now); len(f.batch) > 0 {
+		l.flights = append(l.flights, f)
+
+		go l.serve(f)
+	}
+}
+
+// age is how long the youngest batch is under way.
+func (l *lane) age(now time.Time) time.Duration { return now.Sub(l.youngest()) }
+
+// youngest is when the last batch began.
+func (l *lane) youngest() (began time.Time) {
+	for _, f := range l.flights {
+		if f.began.After(began) {
+			began = f.began
+		}
+	}
+
+	return began
+}
+
+// watch sets the alarm for a deadline, or for the moment at which the batch in front of the queue has stalled.
+func (l *lane) watch(at time.Time) {
+	if stalls := l.youngest().Add(stalled); len(l.queue) > 0 && len(l.flights) < maxFlights && stalls.Before(at) {
+		at = stalls
+	}
+
+	switch {
+	case l.alarm == nil:
+		l.alarm = time.AfterFunc(time.Until(at), l.ring)
+	case at.Before(l.alarmAt):
+		l.alarm.Reset(time.Until(at))
+	default:
+		return
+	}
+
+	l.alarmAt = at
+}
+
+func (l *lane) unwatch() {
+	if l.alarm != nil {
+		l.alarm.Stop()
+		l.alarm = nil
+	}
+}
+
+// ring lets those go whose time is over, and starts another batch if the last one has stalled.
+func (l *lane) ring() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	now := time.Now()
+
+	l.queue = slices.DeleteFunc(l.queue, func(r *request) bool { return r.endIfLate(now) })
+	l.start(now)
+	l.unwatch()
+
+	if earliest := l.earliest(now); !earliest.IsZero() {
+		l.watch(earliest)
+	}
+}
+
+// earliest is the first deadline to come. Those who are under way and late are let go.
+func (l *lane) earliest(now time.Time) (at time.Time) {
+	for _, requests := range l.all() {
+		for _, r := range requests {
+			if !r.endIfLate(now) && (at.IsZero() || r.deadline.Before(at)) {
+				at = r.deadline
+			}
+		}
+	}
+
+	return at
+}
+
+// all are the requests that wait, and those of every batch.
+func (l *lane) all() [][]*request {
+	all := [][]*request{l.queue}
+	for _, f := range l.flights {
+		all = append(all, f.batch)
+	}
+
+	return all
+}
+
+// idle reports whether nothing is under way.
+func (l *lane) idle() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	return len(l.flights) == 0
+}

@@ -1,0 +1,87 @@
+package redisstore
+
+import (
+	"context"
+	"slices"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// wire sends commands with the client of a store.
+type wire struct {
+	client Client
+	// patient clients may take longer than the context of a command allows.
+	patient bool
+}
+
+func newWire(client Client) *wire { return &wire{client: client, patient: !heedsContexts(client)} }
+
+// send sends commands together and waits for their answers. Afterwards every command has its answer or an error.
+func (w *wire) send(ctx context.Context, cmds []redis.Cmder) {
+	if len(cmds) == 1 {
+		_ = w.client.Process(ctx, cmds[0])
+		_ = cmds[0].Err() // waits where the client does not
+
+		return
+	}
+
+	pipe := w.client.Pipeline()
+	_ = pipe.BatchProcess(ctx, cmds...)
+
+	// The error is that of the first command that failed. If no command has failed, it comes from a hook of the program.
+	_, err := pipe.Exec(ctx)
+	if err == nil || slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return cmd.Err() != nil }) {
+		return
+	}
+
+	for _, cmd := range cmds {
+		cmd.SetErr(err)
+	}
+}
+
+// heedsContexts reports whether a client gives up at the deadline of a command's context. Such a client is called on the goroutine
+// of the operation.
+func heedsContexts(client Client) bool {
+	switch c := client.(type) {
+	case *redis.Client:
+		o := c.Options()
+
+		return o.ContextTimeoutEnabled && o.ReadTimeout >= 0 && o.WriteTimeout >= 0
+	case *redis.ClusterClient:
+		o := c.Options()
+
+		return o.ContextTimeoutEnabled && o.ReadTimeout >= 0 && o.WriteTimeout >= 0
+	default:
+		return false
+	}
+}
+
+// process sends one command and waits for its answer until the context ends. After an error of the context nobody may look at the
+// command.
+func process(ctx context.Context, client Client, cmd redis.Cmder) error {
+	w := newWire(client)
+
+	return w.await(ctx, func() error {
+		w.send(ctx, []redis.Cmder{cmd})
+
+		return cmd.Err() //nolint:wrapcheck // wrapped by the caller
+	})
+}
+
+// await waits for a call of the client until the context ends.
+func (w *wire) await(ctx context.Context, call func() error) error {
+	if !w.patient {
+		return call()
+	}
+
+	done := make(chan error, 1)
+
+	go func() { done <- call() }()
+
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err() //nolint:wrapcheck // wrapped by the caller
+	}
+}
