@@ -98,7 +98,7 @@ func (s *Store) beginOnce(
 	// A look without a transaction, where claims are not so cheap.
 	if s.dialect != PostgreSQL {
 		res, err = s.lookFirst(ctx, &op.Key, until)
-		s.gate.note(ctx, err)
+		s.note(ctx, err)
 
 		if err != nil || !wins(op, &res) {
 			return res, nil, err
@@ -111,7 +111,7 @@ func (s *Store) beginOnce(
 	}
 
 	res, tx, err = s.beginWith(ctx, op, until, leave)
-	s.gate.note(ctx, err)
+	s.note(ctx, err)
 
 	return res, tx, err
 }
