@@ -106,6 +106,12 @@ func rows() []row { //nolint:funlen // a table
 		{"F85", "requests built to make fingerprints costly", "memory bounded by a small multiple of the request", ""},
 		{"F86", "metadata decides what a handler does", "can be made part of the request", ""},
 		{"F87", "misconfiguration without an observer", "logged with method and remedy", ""},
+		{"F93", "MySQL: a duplicate elsewhere of an open single transaction", "IN_PROGRESS, no session left behind", ""},
 		{"F94", "the database is away for minutes while sweeper and listener run", "they go on by themselves", "stop and start"},
+		{"F95", "settings of the server or the table under which sweeps or commits cannot work", "refused by Check, or coped with", ""},
+		{"F96", "character sets of client, connection and table differ", "works or is refused; no mangled key", ""},
+		{"F97", "the text of the schema is executed again; old and new builds", "the version never goes back", ""},
+		{"F98", "connections with different search_path", "one table", ""},
+		{"F99", "the primary becomes read-only behind one address", "works again on the new primary", ""},
 	}
 }

@@ -27,7 +27,7 @@ func TestSingleTransactionTakesOneTransactionIDForEachCall(t *testing.T) {
 		const calls = 20
 
 		db := pool(server.DB(t))
-		opts := append(k.options, sqlstore.WithTable(fmt.Sprint("records_", i)))
+		opts := append([]sqlstore.Option{sqlstore.WithTable(fmt.Sprint("records_", i))}, k.options...)
 
 		if err := sqlstore.Migrate(t.Context(), db, k.dialect, opts...); err != nil {
 			t.Fatal(err)

@@ -4,29 +4,46 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
 func TestTheLongestTextAndAnOutcomeOfAMegabyteAreKept(t *testing.T) {
-	each(t, kinds, func(t *testing.T, k kind) {
+	each(t, single(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		s, _ := k.open(t)
-		claim := newClaim()
-		claim.Method, claim.ReadableKey = strings.Repeat("é", 1<<15), strings.Repeat("\x00%", 1<<15)
-		start(t, s, claim)
 
-		op := completion(claim, "")
-		op.Outcome = bytes.Repeat([]byte{0, 0xff, '\\', '\''}, 1<<18)
-		res, err := s.Complete(t.Context(), op)
-		must(t, res, err)
+		for name, run := range map[string]func(claim store.Claim, op store.Completion) (store.Result, error){
+			"leased": func(claim store.Claim, op store.Completion) (store.Result, error) {
+				start(t, s, claim)
 
-		res, err = s.Claim(t.Context(), claimOn(claim.Key))
-		if err != nil || !bytes.Equal(res.Record.Outcome, op.Outcome) || res.Record.Method != claim.Method ||
-			res.Record.ReadableKey != claim.ReadableKey {
-			t.Errorf("a replay of %d bytes, with a method of %d and a key of %d, %v",
-				len(res.Record.Outcome), len(res.Record.Method), len(res.Record.ReadableKey), err)
+				return s.Complete(t.Context(), op)
+			},
+			"in a transaction": func(claim store.Claim, op store.Completion) (store.Result, error) {
+				res, tx, err := s.Begin(t.Context(), claim, time.Second)
+				if err != nil || tx == nil {
+					t.Fatalf("applied=%t, %v", res.Applied, err)
+				}
+
+				return tx.Complete(t.Context(), op, false)
+			},
+		} {
+			claim := newClaim()
+			claim.Method, claim.ReadableKey = strings.Repeat("é", 1<<15), strings.Repeat("\x00%", 1<<15)
+
+			op := completion(claim, "")
+			op.Outcome = bytes.Repeat([]byte{0, 0xff, '\\', '\''}, 1<<18)
+			res, err := run(claim, op)
+			must(t, res, err)
+
+			res, err = s.Claim(t.Context(), claimOn(claim.Key))
+			if err != nil || !bytes.Equal(res.Record.Outcome, op.Outcome) || res.Record.Method != claim.Method ||
+				res.Record.ReadableKey != claim.ReadableKey {
+				t.Errorf("%s: a replay of %d bytes, with a method of %d and a key of %d, %v",
+					name, len(res.Record.Outcome), len(res.Record.Method), len(res.Record.ReadableKey), err)
+			}
 		}
 	})
 }

@@ -3,6 +3,8 @@ package sqlstoretest_test
 import (
 	"database/sql"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -125,6 +127,59 @@ func TestF93TheBoundOfAClaimLeavesTheSessionAsItWas(t *testing.T) {
 			var wait int
 			if err := conn.QueryRowContext(t.Context(), "SELECT @@innodb_lock_wait_timeout").Scan(&wait); err != nil || wait != 77 {
 				t.Errorf("a session waits for %d s, %v, want 77", wait, err)
+			}
+		}
+	})
+}
+
+// F93: the server does not see that the driver has closed a connection while its session waits for a lock.
+func TestF93AnOperationThatRunsOutOfTimeLeavesNoSessionBehind(t *testing.T) {
+	each(t, mysqls(), func(t *testing.T, k kind) {
+		t.Helper()
+
+		base := k.fresh(t)
+		holder, params := pool(base.DB(t)), []string(nil)
+
+		if k.name == "MySQL" {
+			params = []string{"innodb_lock_wait_timeout=1"} // as Check advises
+		}
+
+		s := k.on(t, holder)
+		claim := newClaim()
+		start(t, s, claim)
+
+		db := pool(base.DB(t, params...))
+		hasty := k.on(t, db, sqlstore.WithTimeout(unit))
+		unlock := k.locked(t, holder)
+
+		for range 3 {
+			if _, err := hasty.Complete(t.Context(), completion(claim, "paid")); !failed(err) {
+				t.Errorf("a completion behind a lock returned %v", err)
+			}
+		}
+
+		eventually(t, "sessions that wait end", func() bool {
+			return k.sessions(t, holder) <= holder.Stats().OpenConnections+db.Stats().OpenConnections
+		})
+		unlock()
+	})
+}
+
+func TestF93CheckAdvisesShortWaitsInMySQL(t *testing.T) {
+	each(t, mysqls(), func(t *testing.T, k kind) {
+		t.Helper()
+
+		for params, want := range map[string]bool{"innodb_lock_wait_timeout=50": k.name == "MySQL", "innodb_lock_wait_timeout=1": false} {
+			s := k.on(t, pool(k.fresh(t).DB(t, params)))
+
+			report, err := s.Check(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			got := slices.ContainsFunc(report.Warnings, func(w string) bool { return strings.HasPrefix(w, "innodb_lock_wait_timeout is 50") })
+			if got != want {
+				t.Errorf("%s: the warnings are %q", params, report.Warnings)
 			}
 		}
 	})

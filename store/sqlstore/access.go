@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"hash/crc32"
@@ -98,17 +99,14 @@ func (s *Store) write(ctx context.Context, at access, key *store.Key, old *row, 
 	return n == 1, err
 }
 
-// arriving adds to the arguments of a statement that makes a record a checksum of its bytes, by which MySQL sees that they have arrived as
-// they were sent: see checkBytes. What Check has found out about one connection need not hold for the next.
+// arriving adds to the arguments of a statement that makes a record some of its bytes and their checksum. By these MySQL sees that they have
+// arrived as they were sent: see checkBytes. What Check has found out about one connection need not hold for the next.
 func (s *Store) arriving(args []any, parts ...[]byte) []any {
 	if s.dialect != MySQL {
 		return args
 	}
 
-	var sum uint32
-	for _, part := range parts {
-		sum = crc32.Update(sum, crc32.IEEETable, part)
-	}
+	all := bytes.Join(parts, nil)
 
-	return append(args, int64(sum))
+	return append(args, all, int64(crc32.ChecksumIEEE(all)))
 }

@@ -69,7 +69,7 @@ func (s *Store) recordOnce(ctx context.Context, claim *store.Claim, op *store.Co
 
 	switch {
 	case err != nil:
-		return store.Result{}, rolledBack(err, s.conflicts(err))
+		return store.Result{}, rolledBack(err, s.conflicts(err) || s.refresh(ctx, err))
 	case tx == nil:
 		return res, nil
 	default:
@@ -90,6 +90,8 @@ func (s *Store) recordAtOnce(
 		return recorded(claim, op, made), true, nil
 	case err == nil:
 		return store.Result{}, false, nil
+	case s.refresh(ctx, err):
+		return store.Result{}, false, rolledBack(err, true)
 	case s.conflicts(err), s.dialect.blocked(err), s.dialect.timedOut(err):
 		return store.Result{}, false, rolledBack(err, s.conflicts(err))
 	default:

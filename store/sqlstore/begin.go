@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce/store"
@@ -17,9 +18,9 @@ const longestLockTimeout = math.MaxInt32
 
 // Begin implements [store.Transactional]: the claim of a single transaction.
 //
-// PostgreSQL and MariaDB wait for another transaction of the same key by themselves, bounded by lock_timeout and by
-// innodb_lock_wait_timeout, in whole seconds, which hold for the claim alone. SQLite has one writer: transactions of any key wait
-// for each other, bounded by ctx.
+// PostgreSQL, MySQL and MariaDB wait for another transaction of the same key by themselves, for so many milliseconds. Where two
+// transactions begin at the same moment, MySQL and MariaDB wait in whole seconds. The bounds hold for the claim alone. SQLite has one writer:
+// transactions of any key wait for each other, bounded by ctx.
 //
 // A cancellation of ctx ends the wait for room, for SQLite's turn to write, and for another try. What was sent to the database ends with
 // the deadline alone, because ending it costs the connection.
@@ -334,13 +335,22 @@ func (s *Store) claimMySQL(
 func (s *Store) lockMySQL(ctx context.Context, tx *sql.Tx, op *store.Claim, bound string, old *row) (bool, error) {
 	if op.Fence == 0 {
 		// The insert locks the record, whether it is this one or another, so that two claims cannot lock each other out.
-		args := s.arriving(freshArgs(op), op.Key[:], op.Token[:], op.Fingerprint.Sum[:])
-		if _, err := tx.ExecContext(ctx, bound+s.sql.claimWithin, args...); err != nil {
+		if _, err := tx.ExecContext(ctx, bound+s.sql.claimWithin, s.freshArgsMySQL(op)...); err != nil {
 			return false, err
 		}
 	}
 
 	return within(tx).query(ctx, bound+s.sql.readLocked, []any{op.Key[:]}, old.answer(s.dialect)...)
+}
+
+// freshArgsMySQL are the arguments of claimWithin in MySQL, in which method and readable key are the first.
+func (s *Store) freshArgsMySQL(op *store.Claim) []any {
+	args := freshArgs(op)
+	const text = 5 // method and readable key
+
+	args = slices.Concat(args[text:text+2], args[:text], args[text+2:])
+
+	return s.arriving(args, op.Key[:], op.Token[:], op.Fingerprint.Sum[:])
 }
 
 // untilDeadline is the time until the deadline of a context that has one.

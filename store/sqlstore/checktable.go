@@ -53,7 +53,7 @@ func (s *Store) pin(ctx context.Context) error {
 	}
 
 	s.at.schema = f.schema
-	s.sql = loadStatements(s.dialect, s.at)
+	s.load()
 
 	return nil
 }

@@ -15,7 +15,8 @@
 //		}
 //	}()
 //
-// The package links no driver; the program brings its own.
+// The package links no driver; the program brings its own. For database administrators there is docs/databases.md: costs, queries, vacuum,
+// locks, partitions.
 //
 // # The row
 //
@@ -41,8 +42,9 @@
 //
 // What the database has acknowledged it keeps, as far as it is told to: see [Store.Check], which warns of settings that trade
 // commits for speed. A record keeps the retention of the claim that made its owner, and whoever settles it uses that. What has expired is
-// absent at once, and deleted by [Store.Run], which outlives the database's absence. Records that nobody settles stay for ever, unless [WithUnknownRetention] gives them a life;
-// [Store.ListUnknown] finds them by an index of their own. [Store.Forget] removes any record, by force also one that cannot be read.
+// absent at once, and deleted by [Store.Run], which goes on when a database that was away is back. Records that nobody settles stay for
+// ever, unless [WithUnknownRetention] gives them a life; [Store.ListUnknown] finds them by an index of their own. [Store.Forget] removes
+// any record, by force also one that cannot be read.
 //
 //   - Leases and retentions follow the wall clock of the database's machine. A step forward ends leases early: under AtMostOnce
 //     that makes outcomes unknown, under AtLeastOnce it lets a run be taken over while its owner still works. A step back
@@ -61,8 +63,7 @@
 // The store is [store.Transactional]: under onlyonce.ExactlyOnce a handler's rows and the record of its call commit together.
 //
 // In a single transaction the handler finds it with [Tx]. The claim is its first statement and the outcome its last, so a crash
-// leaves nothing behind. A duplicate in another process waits for the row, by lock_timeout in PostgreSQL and by
-// innodb_lock_wait_timeout in MariaDB, in whole seconds; in MySQL its wait ends with its connection. What it waits for it cannot
+// leaves nothing behind. A duplicate in another process waits for the row, as long as the database is told to. What it waits for it cannot
 // see: another request under the key waits as well, and then gets KEY_REUSED, or IN_PROGRESS when its wait is over. A run adds
 // two statements to the handler's in PostgreSQL, and takes one transaction ID; a replay is one statement. The wait ends early where the
 // database ends it, by statement_timeout or max_statement_time: the call is IN_PROGRESS then.
@@ -84,9 +85,6 @@
 // A commit that was not confirmed is decided by a claim of the same key in another transaction: it has to wait until the first
 // is over, and then sees what that has left. Where the database does not answer in time either, nobody is told that the call
 // has succeeded.
-//
-// go-sql-driver/mysql may wait for the reply to a COMMIT without heeding a context: give it a readTimeout, so that the connection of a
-// server that has gone silent is given up.
 //
 // Joined, the record is leased, and the handler writes the completion with [Join], or [InTx] does it. Both fail in a run whose policy is
 // another, and outside of any run unless [OptionalRun] allows that. The row is then locked until
@@ -114,9 +112,9 @@
 //
 //   - A statement whose first word begins or ends a transaction, such as COMMIT, ROLLBACK or BEGIN, is not sent, and fails with
 //     [ErrEndsTransaction].
-//   - Before a statement that may end the transaction, the store makes a savepoint, and looks for it when the handler has returned. Such are
-//     several statements in one text, and in MySQL everything but reading and writing rows. Where the savepoint is gone, the outcome of
-//     the run is unknown: it is neither recorded nor released. That costs two more statements.
+//   - Before a statement that may end the transaction, the store makes a savepoint, and looks for it when the handler has returned.
+//     Such are several statements in one text, and in MySQL everything but reading and writing rows. Where the savepoint is gone, the
+//     outcome of the run is unknown: it is neither recorded nor released. That costs two more statements.
 //   - In MySQL and SQLite an error may have ended the transaction that only [sql.Rows], [sql.Row.Scan] or a [sql.Stmt] has seen. It has
 //     rolled the claim back, too. The store looks for its claim after [DBTX] has made one of them, which costs one more statement.
 //   - The savepoint has a name that no handler can guess, so that a savepoint of the handler's own is never taken for it. It goes before
@@ -151,6 +149,37 @@
 //	db.SetMaxOpenConns(16)
 //	db.SetMaxIdleConns(16)
 //
+// # PostgreSQL
+//
+// Without a schema in the name of [WithTable], the store uses the table that it finds when it is made, and names its schema from then on:
+// connections with another search_path, such as a pooler mixes, see the same records. Two processes may still find two tables, and run one
+// key twice: Check warns where several schemas have a table of the name. Name the schema then.
+//
+// # MySQL and MariaDB
+//
+// With go-sql-driver/mysql:
+//
+//		user@tcp(db:3306)/payments?charset=utf8mb4&readTimeout=30s&writeTimeout=30s&rejectReadOnly=true&innodb_lock_wait_timeout=1
+//
+//	  - charset sets the character sets of client and connection to the same. Where they differ, the server converts what the driver sends, and
+//	    keys would be mangled. Check refuses such a connection, and no claim wins on one. Tables and database may have any character set.
+//	  - readTimeout: the driver may wait for the reply to a COMMIT without heeding a context. It gives the connection up then.
+//	  - rejectReadOnly: the driver drops the connection to a primary that became read-only, as after a failover behind one address. Without it
+//	    the store drops the idle connections of its pool as soon as a write is refused. A handler's own transactions have to see to theirs.
+//	  - innodb_lock_wait_timeout, in seconds: MySQL does not see that a connection has gone while its session waits for a lock. Sessions of
+//	    operations that ran out of time stay for so long; the default is 50. MariaDB takes a bound with each statement, and does not need
+//	    this. Single transactions bound their claims themselves in both. In MySQL that takes two statements, unless this parameter is low
+//	    enough. It holds for all that uses the pool, so give the store a pool of its own if handlers wait longer.
+//
+// Check refuses settings under which records would be lost or never deleted: see [Store.Check]. Other modes of sql_mode work, ORACLE and
+// SIMULTANEOUS_ASSIGNMENT among them, and so does sql_safe_updates.
+//
+// # Migrations
+//
+// [Migrate] and the text of [Schema] bring tables of every version up to date, and never back. A migration adds: a store of an older build
+// that is open when a newer one migrates goes on working. An older build that starts afterwards is refused, so roll back to it before the
+// tables are migrated.
+//
 // # SQLite
 //
 // One file, on a local disk, for any number of processes of one machine. Open it with a write-ahead log, with commits that are
@@ -167,8 +196,8 @@
 //
 // # Other databases
 //
-// Tested are PostgreSQL 15, also behind pgbouncer 1.18, MariaDB 10.11 and SQLite 3.5x as in modernc.org/sqlite. MySQL 8.0
-// has every statement that is used; it is untested, as are CockroachDB and YugabyteDB (as PostgreSQL) and TiDB (as MySQL).
+// Tested are PostgreSQL, also behind pgbouncer, MariaDB, MySQL 9 and SQLite as in modernc.org/sqlite. MySQL 8.0 has every statement that is
+// used; it is untested, as are CockroachDB and YugabyteDB (as PostgreSQL) and TiDB (as MySQL).
 // What they are known to lack, LISTEN and advisory locks, is not needed; fillfactor is ignored, SKIP LOCKED is needed by Run
 // alone. With several primaries that accept writes and certify them later, as in Galera, writes have to go to one.
 package sqlstore

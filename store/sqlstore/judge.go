@@ -11,6 +11,9 @@ import (
 // mostBusyTimeout is the longest time, in milliseconds, that SQLite may wait by itself: it does not heed contexts then.
 const mostBusyTimeout = 1000
 
+// mostLockWait is the longest time, in seconds, that a session of MySQL may wait after its operation has been given up.
+const mostLockWait = 5
+
 // judge says what settings mean.
 type judge struct {
 	found    map[string]string
@@ -91,6 +94,13 @@ func (j *judge) mysql() {
 	if slices.Contains(strings.Split(j.found["sql_mode"], ","), "EMPTY_STRING_IS_NULL") {
 		j.problem(errors.New("sqlstore: sql_mode has EMPTY_STRING_IS_NULL: a record without an outcome could not be written: " +
 			"leave that mode out of the sessions of the store"))
+	}
+
+	// MariaDB takes a bound with each statement.
+	wait, err := strconv.ParseInt(j.found["innodb_lock_wait_timeout"], 10, 64)
+	if err == nil && wait > mostLockWait && !strings.Contains(j.version, "MariaDB") {
+		j.warn("innodb_lock_wait_timeout", j.found["innodb_lock_wait_timeout"], "when an operation has run out of time, its session waits "+
+			"for a lock so many seconds: open with innodb_lock_wait_timeout=1")
 	}
 
 	j.warn("innodb_doublewrite", "OFF", "a crash of the machine may destroy pages")

@@ -52,6 +52,17 @@ func readWaiting(read string, ms int64) string {
 		strings.Replace(read, "SELECT", bounded, 1) + "\nLOCK IN SHARE MODE"
 }
 
+// boundedInMariaDB goes before a statement, which MariaDB lets wait for locks no longer than an operation may take. MySQL takes it for a
+// comment.
+func boundedInMariaDB(timeout time.Duration) string {
+	return fmt.Sprintf("/*M!100601 SET STATEMENT innodb_lock_wait_timeout=%d FOR */ ", lockWaitSeconds(timeout))
+}
+
+// lockWaitSeconds is a time as an innodb_lock_wait_timeout.
+func lockWaitSeconds(wait time.Duration) int64 {
+	return min(max((span(wait)+999)/1000, 1), longestLockWait)
+}
+
 // readNow makes a statement that reads fail where it would have to wait: the first part in MariaDB, the second in MySQL.
 const readNow = "\n/*M!100601 LOCK IN SHARE MODE NOWAIT */ /*!80001 FOR SHARE NOWAIT */"
 
@@ -64,7 +75,7 @@ func (s *Store) lockWait(ctx context.Context, at access, wait time.Duration) (pr
 	}
 
 	nothing := func() error { return nil }
-	seconds := min(max((span(wait)+999)/1000, 1), longestLockWait)
+	seconds := lockWaitSeconds(wait)
 
 	switch {
 	case server.maria:

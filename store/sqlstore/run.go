@@ -159,10 +159,10 @@ func (c *config) report(event RunEvent) {
 
 	switch {
 	case event.Err != nil:
-		slog.Warn("onlyonce: "+event.Step.String()+" failed", //nolint:sloglint // there is no other logger
+		slog.Warn("onlyonce: "+event.Step.String()+" failed",
 			"table", c.table.String(), "error", event.Err, "failures", event.Failures, "retry", event.Retry)
 	case event.Failures > 0:
-		slog.Info("onlyonce: "+event.Step.String()+" works again", "table", c.table.String()) //nolint:sloglint // as above
+		slog.Info("onlyonce: "+event.Step.String()+" works again", "table", c.table.String())
 	}
 }
 

@@ -7,23 +7,44 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// refusingDriver is a database that answers every statement with the error that it is told.
-type refusingDriver struct{ answer *error }
+// outage is why a database does not work; nil where it does.
+type outage struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (o *outage) get() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+
+	return o.err
+}
+
+func (o *outage) set(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+
+	o.err = err
+}
+
+// refusingDriver is a database that answers every statement with an error.
+type refusingDriver struct{ *outage }
 
 func (d refusingDriver) Connect(context.Context) (driver.Conn, error) { return d, nil }
 func (d refusingDriver) Driver() driver.Driver                        { return nil }
-func (d refusingDriver) Prepare(string) (driver.Stmt, error)          { return nil, *d.answer }
+func (d refusingDriver) Prepare(string) (driver.Stmt, error)          { return nil, d.get() }
 func (d refusingDriver) Close() error                                 { return nil }
-func (d refusingDriver) Begin() (driver.Tx, error)                    { return nil, *d.answer }
+func (d refusingDriver) Begin() (driver.Tx, error)                    { return nil, d.get() }
 
 func (d refusingDriver) QueryContext(context.Context, string, []driver.NamedValue) (driver.Rows, error) {
-	if *d.answer != nil {
-		return nil, *d.answer
+	if err := d.get(); err != nil {
+		return nil, err
 	}
 
 	return &nothingDeleted{}, nil
@@ -52,18 +73,19 @@ func (s answered) Error() string    { return "SQLSTATE " + string(s) }
 func (s answered) SQLState() string { return string(s) }
 
 // running is a store on such a database, with what its Run has reported.
-func running(t *testing.T, answer *error) (s *Store, db *sql.DB, events *[]RunEvent) {
+func running(t *testing.T, answer error) (s *Store, db *sql.DB, now *outage, events *[]RunEvent) {
 	t.Helper()
 
 	events = new([]RunEvent)
-	db = sql.OpenDB(refusingDriver{answer})
+	now = &outage{err: answer}
+	db = sql.OpenDB(refusingDriver{now})
 
 	s, err := New(db, PostgreSQL, WithoutCheck(), WithRunObserver(func(e RunEvent) { *events = append(*events, e) }))
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	return s, db, events
+	return s, db, now, events
 }
 
 func TestF94RunGoesOnWhateverTheDatabaseAnswersUntilItsContextEnds(t *testing.T) {
@@ -74,8 +96,7 @@ func TestF94RunGoesOnWhateverTheDatabaseAnswersUntilItsContextEnds(t *testing.T)
 		context.DeadlineExceeded,
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			now := answer
-			s, db, events := running(t, &now)
+			s, db, now, events := running(t, answer)
 
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := make(chan error, 1)
@@ -96,7 +117,7 @@ func TestF94RunGoesOnWhateverTheDatabaseAnswersUntilItsContextEnds(t *testing.T)
 				}
 			}
 
-			now = nil
+			now.set(nil)
 
 			time.Sleep(2 * mostPause)
 			synctest.Wait()
@@ -123,16 +144,15 @@ func TestF94RunGoesOnWhateverTheDatabaseAnswersUntilItsContextEnds(t *testing.T)
 func TestF94RunEndsWithAnErrorForWhatDoesNotGoAwayByItself(t *testing.T) {
 	t.Parallel()
 
-	for name, end := range map[string]func(db *sql.DB, now *error){
-		"a table that is missing": func(_ *sql.DB, now *error) { *now = answered("42P01") },
-		"a right that is missing": func(_ *sql.DB, now *error) { *now = answered("42501") },
-		"a handle that is closed": func(db *sql.DB, _ *error) { _ = db.Close() },
+	for name, end := range map[string]func(db *sql.DB, now *outage){
+		"a table that is missing": func(_ *sql.DB, now *outage) { now.set(answered("42P01")) },
+		"a right that is missing": func(_ *sql.DB, now *outage) { now.set(answered("42501")) },
+		"a handle that is closed": func(db *sql.DB, _ *outage) { _ = db.Close() },
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			now := error(answered("57P03"))
-			s, db, events := running(t, &now)
+			s, db, now, events := running(t, answered("57P03"))
 
-			time.AfterFunc(time.Hour, func() { end(db, &now) })
+			time.AfterFunc(time.Hour, func() { end(db, now) })
 
 			err := s.Run(t.Context())
 			last := (*events)[len(*events)-1]
@@ -151,8 +171,7 @@ func TestF94ListenerGoesOnWhereSweepsCannotWork(t *testing.T) {
 	t.Parallel()
 
 	synctest.Test(t, func(t *testing.T) {
-		now := error(answered("42501"))
-		s, db, _ := running(t, &now)
+		s, db, now, _ := running(t, answered("42501"))
 		heard := 0
 
 		n, err := s.Notify(ListenerFunc(func(ctx context.Context, _ string, notify func(string)) error {
@@ -176,7 +195,7 @@ func TestF94ListenerGoesOnWhereSweepsCannotWork(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
 		defer cancel()
 
-		if err := n.Run(ctx); !errors.Is(err, now) || ctx.Err() == nil {
+		if err := n.Run(ctx); !errors.Is(err, now.get()) || ctx.Err() == nil {
 			t.Errorf("Run returned %v", err)
 		}
 

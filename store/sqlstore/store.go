@@ -68,8 +68,9 @@ func New(db *sql.DB, d Dialect, opts ...Option) (*Store, error) {
 		return nil, err
 	}
 
-	s := &Store{config: cfg, db: db, dialect: d, at: cfg.table, sql: loadStatements(d, cfg.table), server: new(atomic.Pointer[mysqlServer])}
+	s := &Store{config: cfg, db: db, dialect: d, at: cfg.table, server: new(atomic.Pointer[mysqlServer])}
 	s.swept, s.sweptUnsettled = new(cursor), new(cursor)
+	s.load()
 
 	savepoint := "onlyonce_" + rand.Text()
 	s.save, s.undo, s.keep = "SAVEPOINT "+savepoint, "ROLLBACK TO SAVEPOINT "+savepoint, "RELEASE SAVEPOINT "+savepoint
@@ -100,6 +101,18 @@ func New(db *sql.DB, d Dialect, opts ...Option) (*Store, error) {
 	}
 
 	return s, nil
+}
+
+// load makes the statements that the store sends.
+func (s *Store) load() {
+	s.sql = loadStatements(s.dialect, s.at)
+	if s.dialect != MySQL {
+		return
+	}
+
+	for _, write := range []*string{&s.sql.insert, &s.sql.update, &s.sql.forget} {
+		*write = boundedInMariaDB(s.timeout) + *write
+	}
 }
 
 // home is where records are kept. What is kept elsewhere is another home.

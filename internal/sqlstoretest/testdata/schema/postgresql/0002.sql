@@ -71,25 +71,26 @@ SELECT
   retention / 1000 AS retention_seconds, octet_length(outcome) AS outcome_bytes
 FROM "onlyonce_records";
 
--- Each record becomes a dead row within its retention. A fifth of a large table, which is the default, would be too many to wait for; and
--- to give the end of the table back to the system, VACUUM would lock it against everybody.
-ALTER TABLE "onlyonce_records" SET (
-  autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02, vacuum_truncate = false
-);
+-- Each record becomes a dead row within its retention. A fifth of a large table, which is the default, would be too many to wait for.
+-- To give the end of the table back to the system, VACUUM would lock it against everybody. A table that is partitioned has no such
+-- settings: its partitions have.
+DO $$ BEGIN
+  IF EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = to_regclass('"onlyonce_records"') AND relkind = 'r') THEN
+    ALTER TABLE "onlyonce_records" SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02, vacuum_truncate = false); END IF; END $$;
 
 UPDATE "onlyonce_records_schema" SET version = greatest(version, 2) WHERE id = 1;
 
 INSERT INTO onlyonce_records (attempts, checksum, ended_at, expires_at, fence, fingerprint, first_start, flags, format, guarantee, id, last_start, lease_until, method, outcome, outcome_seal, owner_until, readable_key, retention, revision, scheme, seal, state, sweep_at, token)
-VALUES (1, 108848791555245, 1795935640827, 4949535640827, 1, '\x944d196124ba4f2ceb838ecc30764e5c2992455693e07f03c5c6b690b2835c6a', 1795935640825, 0, 1, 2, '\x4ddb3e96801a1ee2b77dc5247c0db478d5f97a93b90e7cdb09f5f51d43764b08', 1795935640825, 1795939240825, '/shop.v1.Orders/Create', '\x7061696400ff', 3244503230, 1795942840825, 'completed %25%C3%A4%0A', 3153600000000, 2, 3, 1753565092, 4, 4949535640827, '\x944d196124ba4f2ceb838ecc30764e5c');
+VALUES (1, 108848815131857, 1795936453831, 4949536453831, 1, '\x944d196124ba4f2ceb838ecc30764e5c2992455693e07f03c5c6b690b2835c6a', 1795936453805, 0, 1, 2, '\x4ddb3e96801a1ee2b77dc5247c0db478d5f97a93b90e7cdb09f5f51d43764b08', 1795936453805, 1795940053805, '/shop.v1.Orders/Create', '\x7061696400ff', 3244503230, 1795943653805, 'completed %25%C3%A4%0A', 3153600000000, 2, 3, 1753565092, 4, 4949536453831, '\x944d196124ba4f2ceb838ecc30764e5c');
 
 INSERT INTO onlyonce_records (attempts, checksum, ended_at, expires_at, fence, fingerprint, first_start, flags, format, guarantee, id, last_start, lease_until, method, outcome, outcome_seal, owner_until, readable_key, retention, revision, scheme, seal, state, sweep_at, token)
-VALUES (1, 108848736988928, 1795935640830, 4949535640830, 1, '\xa70a8231e9ebb8f2cfbe3017e4e40441891e368b3a57a035f40fe6cedc4e5b6c', 1795935640829, 0, 1, 2, '\x2e1cfa82b035c26cbbbdae632cea070514eb8b773f616aaeaf668e2f0be8f10d', 1795935640829, 1795939240829, '/shop.v1.Orders/Create', '\x', 2075738964, 1795942840829, 'empty %25%C3%A4%0A', 3153600000000, 2, 3, 1698998667, 4, 4949535640830, '\xa70a8231e9ebb8f2cfbe3017e4e40441');
+VALUES (1, 108848760567568, 1795936453888, 4949536453888, 1, '\xa70a8231e9ebb8f2cfbe3017e4e40441891e368b3a57a035f40fe6cedc4e5b6c', 1795936453885, 0, 1, 2, '\x2e1cfa82b035c26cbbbdae632cea070514eb8b773f616aaeaf668e2f0be8f10d', 1795936453885, 1795940053885, '/shop.v1.Orders/Create', '\x', 2075738964, 1795943653885, 'empty %25%C3%A4%0A', 3153600000000, 2, 3, 1698998667, 4, 4949536453888, '\xa70a8231e9ebb8f2cfbe3017e4e40441');
 
 INSERT INTO onlyonce_records (attempts, checksum, ended_at, expires_at, fence, fingerprint, first_start, flags, format, guarantee, id, last_start, lease_until, method, outcome, outcome_seal, owner_until, readable_key, retention, revision, scheme, seal, state, sweep_at, token)
-VALUES (1, 108848353494053, 1795935640831, 4949535640831, 1, '\xfd91c3b62458cf4a707d209f8768b43c195ca5fe7320086e4b7e9a2bb57c6642', 1795935640831, 0, 1, 2, '\xd29eae1372c396247daf62745d10c3513eb46f9f232b4527e0f5298e5dca5cd0', 1795935640831, 1795939240831, '/shop.v1.Orders/Create', '\x', 962150442, 1795942840831, 'released %25%C3%A4%0A', 3153600000000, 2, 3, 1315504751, 3, 4949535640831, '\xfd91c3b62458cf4a707d209f8768b43c');
+VALUES (1, 108848377073034, 1795936453908, 4949536453908, 1, '\xfd91c3b62458cf4a707d209f8768b43c195ca5fe7320086e4b7e9a2bb57c6642', 1795936453896, 0, 1, 2, '\xd29eae1372c396247daf62745d10c3513eb46f9f232b4527e0f5298e5dca5cd0', 1795936453896, 1795940053896, '/shop.v1.Orders/Create', '\x', 962150442, 1795943653896, 'released %25%C3%A4%0A', 3153600000000, 2, 3, 1315504751, 3, 4949536453908, '\xfd91c3b62458cf4a707d209f8768b43c');
 
 INSERT INTO onlyonce_records (attempts, checksum, ended_at, expires_at, fence, fingerprint, first_start, flags, format, guarantee, id, last_start, lease_until, method, outcome, outcome_seal, owner_until, readable_key, retention, revision, scheme, seal, state, sweep_at, token)
-VALUES (1, 84101208243853, 1795935640834, 0, 1, '\x5bd7e03ac2b18cf6ab97ba43c19de83a87852f3cf87c91f1072182a97cb097c5', 1795935640833, 0, 1, 2, '\xb23a6a8439c0dde5515893e7c90c1e3233b8616e634470f20dc4928bcf3609bc', 1795935640833, 1795939240833, '/shop.v1.Orders/Create', '\x61206e6f7465', 2608684486, 1795942840833, 'unknown %25%C3%A4%0A', 3153600000000, 2, 3, 1848459664, 2, 0, '\x5bd7e03ac2b18cf6ab97ba43c19de83a');
+VALUES (1, 84101227759360, 1795936454016, 0, 1, '\x5bd7e03ac2b18cf6ab97ba43c19de83a87852f3cf87c91f1072182a97cb097c5', 1795936453974, 0, 1, 2, '\xb23a6a8439c0dde5515893e7c90c1e3233b8616e634470f20dc4928bcf3609bc', 1795936453974, 1795940053974, '/shop.v1.Orders/Create', '\x61206e6f7465', 2608684486, 1795943653974, 'unknown %25%C3%A4%0A', 3153600000000, 2, 3, 1848459664, 2, 0, '\x5bd7e03ac2b18cf6ab97ba43c19de83a');
 
 INSERT INTO onlyonce_records (attempts, checksum, ended_at, expires_at, fence, fingerprint, first_start, flags, format, guarantee, id, last_start, lease_until, method, outcome, outcome_seal, owner_until, readable_key, retention, revision, scheme, seal, state, sweep_at, token)
-VALUES (1, 78712072410929, 0, 0, 1, '\x7a350dad2a9d0dd3e7a22d095f723822393bc24fe52db81b88aa03573377521a', 1795935640835, 0, 1, 2, '\xc071cf5f5ed6f884cc70155b6f05f755fd46a302d05e4261b7e92ce878bbfed8', 1795935640835, 1795939240836, '/shop.v1.Orders/Create', '\x', 2424646878, 1795942840835, 'running %25%C3%A4%0A', 3153600000000, 2, 3, 519550202, 1, 0, '\x7a350dad2a9d0dd3e7a22d095f723822');
+VALUES (1, 78712089488080, 0, 0, 1, '\x7a350dad2a9d0dd3e7a22d095f723822393bc24fe52db81b88aa03573377521a', 1795936454028, 0, 1, 2, '\xc071cf5f5ed6f884cc70155b6f05f755fd46a302d05e4261b7e92ce878bbfed8', 1795936454028, 1795940054043, '/shop.v1.Orders/Create', '\x', 2424646878, 1795943654028, 'running %25%C3%A4%0A', 3153600000000, 2, 3, 519550202, 1, 0, '\x7a350dad2a9d0dd3e7a22d095f723822');

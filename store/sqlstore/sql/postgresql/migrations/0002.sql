@@ -24,8 +24,9 @@ SELECT
   retention / 1000 AS retention_seconds, octet_length(outcome) AS outcome_bytes
 FROM {indexed};
 
--- Each record becomes a dead row within its retention. A fifth of a large table, which is the default, would be too many to wait for; and
--- to give the end of the table back to the system, VACUUM would lock it against everybody.
-ALTER TABLE {indexed} SET (
-  autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02, vacuum_truncate = false
-);
+-- Each record becomes a dead row within its retention. A fifth of a large table, which is the default, would be too many to wait for.
+-- To give the end of the table back to the system, VACUUM would lock it against everybody. A table that is partitioned has no such
+-- settings: its partitions have.
+DO $$ BEGIN
+  IF EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = to_regclass('{indexed}') AND relkind = 'r') THEN
+    ALTER TABLE {indexed} SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02, vacuum_truncate = false); END IF; END $$;
