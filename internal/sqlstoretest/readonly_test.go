@@ -142,7 +142,7 @@ func TestF99AfterAFailoverBehindOneAddressTheStoreWritesToTheNewPrimary(t *testi
 		shop := &shop{kind: k, db: db}
 		e := engine(t, s, onlyonce.SingleTransaction)
 
-		openAll(t, db)
+		openAll(t, db, connections, func(*sql.Conn) {})
 		start(t, s, newClaim())
 		call(t.Context(), e, "before", shop.sell("before")).mustBe(t, onlyonce.StatusExecuted, "#1")
 
@@ -162,7 +162,7 @@ func TestF99AfterAFailoverBehindOneAddressTheStoreWritesToTheNewPrimary(t *testi
 		}
 
 		// Calls that nobody has executed, because the old primary stays open for reads.
-		openAll(t, db)
+		openAll(t, db, connections, func(*sql.Conn) {})
 
 		target := servers[1].Addr()
 		at.target.Store(&target)
@@ -191,15 +191,23 @@ func TestF99AfterAFailoverBehindOneAddressTheStoreWritesToTheNewPrimary(t *testi
 	})
 }
 
-// openAll makes a pool hold all its connections.
-func openAll(t *testing.T, db *sql.DB) {
+// openAll makes a pool hold so many connections, and calls a function with each.
+func openAll(t *testing.T, db *sql.DB, n int, with func(conn *sql.Conn)) {
 	t.Helper()
 
-	for range connections {
+	conns := make([]*sql.Conn, n)
+
+	for i := range conns {
 		conn, err := db.Conn(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+
+		conns[i] = conn
+	}
+
+	for _, conn := range conns {
+		with(conn)
+		conn.Close()
 	}
 }

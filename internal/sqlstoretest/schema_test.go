@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -262,20 +263,23 @@ func (k kind) record(t *testing.T, f fixture) {
 
 	s, db := k.open(t)
 
+	all := make([]string, 0, 1+len(keptRecords))
+	all = append(all, text)
+
 	for name, kept := range keptRecords {
 		claim := keptClaim(name)
 		start(t, s, claim)
 		res, err := kept.ends(t.Context(), s, claim)
 		must(t, res, err)
 
-		text += k.rows(db).literal(t, claim.Key)
+		all = append(all, k.rows(db).literal(t, claim.Key))
 	}
 
 	if err := os.MkdirAll(filepath.Dir(f.path), 0o755); err != nil {
 		t.Fatal(err)
 	}
 
-	if err := os.WriteFile(f.path, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(f.path, []byte(strings.Join(all, "")), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -292,7 +296,7 @@ func (r rows) literal(t *testing.T, key store.Key) string {
 	for _, name := range names {
 		switch value := row[name].(type) {
 		case int64:
-			values = append(values, fmt.Sprint(value))
+			values = append(values, strconv.FormatInt(value, 10))
 		case []byte:
 			values = append(values, r.bytes(name, value))
 		case string:

@@ -185,6 +185,8 @@ func TestF96NoClaimIsWonWithAMangledKey(t *testing.T) {
 
 // F95: a sweep changes rows at READ COMMITTED, which the server refuses with a binary log of statements.
 func TestF95ABinaryLogOfStatementsIsRefused(t *testing.T) {
+	t.Parallel()
+
 	for _, log := range []struct {
 		format  string
 		refused bool

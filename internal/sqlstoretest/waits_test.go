@@ -57,10 +57,10 @@ func TestF93OfTwoSingleTransactionsThatBeginAtOnceOneIsInProgress(t *testing.T) 
 		base := k.fresh(t)
 		s := k.orders(t, pool(base.DB(t, k.params...)))
 
-		var engines []*onlyonce.Engine
-		for range 2 {
-			engines = append(engines, engine(t, k.on(t, pool(base.DB(t, k.params...))), onlyonce.SingleTransaction,
-				onlyonce.WithPolicy(onlyonce.Policy{MaxWait: time.Millisecond})))
+		engines := make([]*onlyonce.Engine, 2)
+		for i := range engines {
+			engines[i] = engine(t, k.on(t, pool(base.DB(t, k.params...))), onlyonce.SingleTransaction,
+				onlyonce.WithPolicy(onlyonce.Policy{MaxWait: time.Millisecond}))
 		}
 
 		for round := range rounds {
@@ -111,24 +111,12 @@ func TestF93TheBoundOfAClaimLeavesTheSessionAsItWas(t *testing.T) {
 			}
 		}
 
-		conns := make([]*sql.Conn, 2)
-
-		for i := range conns {
-			conn, err := db.Conn(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-
-			conns[i] = conn
-		}
-
-		for _, conn := range conns {
+		openAll(t, db, 2, func(conn *sql.Conn) {
 			var wait int
 			if err := conn.QueryRowContext(t.Context(), "SELECT @@innodb_lock_wait_timeout").Scan(&wait); err != nil || wait != 77 {
 				t.Errorf("a session waits for %d s, %v, want 77", wait, err)
 			}
-		}
+		})
 	})
 }
 

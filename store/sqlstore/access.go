@@ -99,8 +99,8 @@ func (s *Store) write(ctx context.Context, at access, key *store.Key, old *row, 
 	return n == 1, err
 }
 
-// arriving adds to the arguments of a statement that makes a record some of its bytes and their checksum. By these MySQL sees that they have
-// arrived as they were sent: see checkBytes. What Check has found out about one connection need not hold for the next.
+// arriving adds to the arguments of a statement that makes a record some of its bytes and their checksum. By these MySQL sees that they
+// have arrived as they were sent: see checkBytes. What Check has found out about one connection need not hold for the next.
 func (s *Store) arriving(args []any, parts ...[]byte) []any {
 	if s.dialect != MySQL {
 		return args

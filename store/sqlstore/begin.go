@@ -19,8 +19,8 @@ const longestLockTimeout = math.MaxInt32
 // Begin implements [store.Transactional]: the claim of a single transaction.
 //
 // PostgreSQL, MySQL and MariaDB wait for another transaction of the same key by themselves, for so many milliseconds. Where two
-// transactions begin at the same moment, MySQL and MariaDB wait in whole seconds. The bounds hold for the claim alone. SQLite has one writer:
-// transactions of any key wait for each other, bounded by ctx.
+// transactions begin at the same moment, MySQL and MariaDB wait in whole seconds. The bounds hold for the claim alone. SQLite has one
+// writer: transactions of any key wait for each other, bounded by ctx.
 //
 // A cancellation of ctx ends the wait for room, for SQLite's turn to write, and for another try. What was sent to the database ends with
 // the deadline alone, because ending it costs the connection.

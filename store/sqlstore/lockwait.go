@@ -10,8 +10,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// MySQL and MariaDB bound the wait for a lock by innodb_lock_wait_timeout, in whole seconds. MariaDB takes it for one statement. MySQL takes
-// it for a session. A wait that ends with its context costs the connection, and leaves a session behind that goes on waiting.
+// MySQL and MariaDB bound the wait for a lock by innodb_lock_wait_timeout, in whole seconds. MariaDB takes it for one statement, MySQL for
+// a session. A wait that ends with its context costs the connection, and leaves a session behind that goes on waiting.
 
 // longestLockWait is the longest innodb_lock_wait_timeout, in seconds: 34 years.
 const longestLockWait = 1<<30 - 1

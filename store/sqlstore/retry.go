@@ -39,15 +39,7 @@ func (s *Store) do(ctx context.Context, name string, run func(ctx context.Contex
 	lost, busy := 0, false
 
 	for try := 0; ; try++ {
-		err := ctx.Err()
-		if err == nil {
-			err = s.gate.pass(ctx, s.probe)
-		}
-
-		if err == nil {
-			err = run(ctx, s.pool())
-			s.gate.note(ctx, err)
-		}
+		err := s.attempt(ctx, run)
 
 		// MySQL may be asked again, and the time may be over before it answers.
 		busy = busy || s.dialect.blocked(err) || s.dialect.timedOut(err) && name != lookup && name != list
@@ -55,7 +47,7 @@ func (s *Store) do(ctx context.Context, name string, run func(ctx context.Contex
 		switch {
 		case err == nil:
 			return nil
-		case errors.Is(err, store.ErrUnreadable), errors.Is(err, store.ErrNewer), errors.Is(err, errTooLong):
+		case unfit(err), errors.Is(err, errTooLong):
 			return fmt.Errorf("sqlstore: %s: %w", name, err)
 		case s.undone(err):
 		case lost < resends && s.refresh(ctx, err):
@@ -72,6 +64,22 @@ func (s *Store) do(ctx context.Context, name string, run func(ctx context.Contex
 			return failure(name, err, deadline, busy)
 		}
 	}
+}
+
+// attempt runs an operation once, unless its time is over or the database does not answer.
+func (s *Store) attempt(ctx context.Context, run func(ctx context.Context, at access) error) error {
+	if err := ctx.Err(); err != nil {
+		return err // wrapped by do
+	}
+
+	if err := s.gate.pass(ctx, s.probe); err != nil {
+		return err
+	}
+
+	err := run(ctx, s.pool())
+	s.gate.note(ctx, err)
+
+	return err
 }
 
 // failure is an error after which nobody knows whether the operation has taken effect. It matches store.ErrBusy where the database has
