@@ -119,9 +119,9 @@ func (w *wire) alone(r *request) error {
 	defer cancel()
 
 	return w.await(ctx, func() error {
-		began := w.clock()
+		began := w.report.Clock()
 		w.send(ctx, r.cmds)
-		w.trip(ctx, began, 1)
+		w.report.Batch(ctx, began, 1)
 
 		return nil
 	})

@@ -74,7 +74,7 @@ func (f *flight) fly(w *wire) {
 	defer cancel()
 
 	w.send(ctx, f.cmds)
-	w.trip(ctx, f.began, len(f.batch))
+	w.report.Batch(ctx, f.began, len(f.batch))
 	clear(f.cmds)
 	f.cmds = f.cmds[:0]
 }

@@ -81,7 +81,7 @@ func (l *lane) goOn(f *flight) {
 func (l *lane) wait(r *request) error {
 	select {
 	case err := <-r.ended:
-		l.wire.waited(r)
+		l.wire.report.Waited(r.ctx, "", r.waited())
 
 		return err
 	case <-r.ctx.Done():

@@ -97,7 +97,7 @@ type found struct {
 
 // read reads a page of each index.
 func (l *listing) read(ctx context.Context, pages []*cursor) (entries []found, err error) {
-	defer l.store.answered(ctx, store.OperationList, l.store.clock(), &err)
+	defer l.store.report.Answered(ctx, store.OperationList, l.store.report.Clock(), &err)
 
 	ctx, cancel := context.WithTimeout(ctx, l.store.timeout)
 	defer cancel()
@@ -218,7 +218,7 @@ func (l *listing) some(ctx context.Context, entries []found) bool {
 	l.note(err)
 
 	if err == nil {
-		l.store.repaired(ctx, store.OperationList, len(stale))
+		l.store.report.Repaired(ctx, store.OperationList, len(stale))
 	}
 
 	return true

@@ -214,8 +214,8 @@ func TestObserverSeesHowManyEntriesOfTheIndexAreRemoved(t *testing.T) {
 		}
 	}
 
-	for range s.ListUnknown(t.Context()) {
-		t.Error("something is listed")
+	for _, err := range s.ListUnknown(t.Context()) {
+		t.Errorf("something is listed, %v", err)
 	}
 
 	if e := w.mustSee(t, store.EventRepair, store.OperationList, store.StatusApplied); e.Count != 3 {

@@ -41,14 +41,15 @@ func (s *Store) Claim(ctx context.Context, op store.Claim) (res store.Result, er
 
 // ClaimTo implements [store.Direct].
 func (s *Store) ClaimTo(ctx context.Context, op *store.Claim, res *store.Result) (err error) {
-	defer s.ended(ctx, store.OperationClaim, s.clock(), res, &err)
+	defer s.report.Ended(ctx, store.OperationClaim, s.report.Clock(), res, &err)
 
 	*res = store.Result{}
 
 	err = s.claim(ctx, op, res)
-	if err != nil && isRefused(err) {
-		s.refused(ctx, store.OperationClaim, err)
-		err = s.claimWhenRefused(ctx, op, res, err)
+	if refusal := err; isRefused(refusal) {
+		if err = s.claimWhenRefused(ctx, op, res, refusal); !isRefused(err) {
+			s.report.Refused(ctx, store.OperationClaim, refusal)
+		}
 	}
 
 	if err != nil {
@@ -77,7 +78,7 @@ func (s *Store) claim(ctx context.Context, op *store.Claim, res *store.Result) e
 
 	if !answered {
 		if op.Fence == 0 {
-			s.resent(ctx, store.OperationClaim, nil)
+			s.report.Resent(ctx, store.OperationClaim, nil)
 		}
 
 		err = s.claimByScript(ctx, &w, op, fresh, life, res)
@@ -122,7 +123,7 @@ func (s *Store) lifeText(life uint64) string {
 
 // Renew implements [store.Store].
 func (s *Store) Renew(ctx context.Context, op store.Renewal) (res store.Result, err error) {
-	defer s.ended(ctx, store.OperationRenew, s.clock(), &res, &err)
+	defer s.report.Ended(ctx, store.OperationRenew, s.report.Clock(), &res, &err)
 
 	w := s.begin(ctx, &op.Key)
 	args := appendSpan(append(make([]byte, 0, 32), op.Token[:]...), op.Lease)
@@ -150,7 +151,7 @@ func (s *Store) Complete(ctx context.Context, op store.Completion) (res store.Re
 
 // CompleteTo implements [store.Direct].
 func (s *Store) CompleteTo(ctx context.Context, op *store.Completion, res *store.Result) (err error) {
-	defer s.ended(ctx, store.OperationComplete, s.clock(), res, &err)
+	defer s.report.Ended(ctx, store.OperationComplete, s.report.Clock(), res, &err)
 
 	*res = store.Result{}
 
@@ -168,7 +169,7 @@ func (s *Store) complete(ctx context.Context, op *store.Completion, res *store.R
 
 	if own := receiptOf(op.Receipt, w.name); own != nil {
 		if answered, err = s.completeOwn(ctx, &w, own, op, res); !answered {
-			s.resent(ctx, store.OperationComplete, nil)
+			s.report.Resent(ctx, store.OperationComplete, nil)
 		}
 	}
 
@@ -193,7 +194,7 @@ func (s *Store) complete(ctx context.Context, op *store.Completion, res *store.R
 
 // Release implements [store.Store]. It works while the server is out of memory.
 func (s *Store) Release(ctx context.Context, op store.Release) (res store.Result, err error) {
-	defer s.ended(ctx, store.OperationRelease, s.clock(), &res, &err)
+	defer s.report.Ended(ctx, store.OperationRelease, s.report.Clock(), &res, &err)
 
 	w := s.begin(ctx, &op.Claim.Key)
 
@@ -223,7 +224,7 @@ func (s *Store) Release(ctx context.Context, op store.Release) (res store.Result
 
 // Hold implements [store.Store]. It works while the server is out of memory.
 func (s *Store) Hold(ctx context.Context, op store.Hold) (res store.Result, err error) {
-	defer s.ended(ctx, store.OperationHold, s.clock(), &res, &err)
+	defer s.report.Ended(ctx, store.OperationHold, s.report.Clock(), &res, &err)
 
 	w := s.begin(ctx, &op.Key)
 	args := appendSpan(append(make([]byte, 0, 24), op.Token[:]...), s.unknown)
@@ -244,7 +245,7 @@ func (s *Store) Hold(ctx context.Context, op store.Hold) (res store.Result, err 
 
 // Lookup implements [store.Inspector].
 func (s *Store) Lookup(ctx context.Context, key store.Key) (res store.Result, err error) {
-	defer s.answered(ctx, store.OperationLookup, s.clock(), &err)
+	defer s.report.Answered(ctx, store.OperationLookup, s.report.Clock(), &err)
 
 	err = s.lookup(ctx, &key, &res)
 
@@ -259,7 +260,7 @@ func (s *Store) lookup(ctx context.Context, key *store.Key, res *store.Result) e
 
 // Resolve implements [store.Inspector].
 func (s *Store) Resolve(ctx context.Context, op store.Resolution) (res store.Result, err error) {
-	defer s.ended(ctx, store.OperationResolve, s.clock(), &res, &err)
+	defer s.report.Ended(ctx, store.OperationResolve, s.report.Clock(), &res, &err)
 
 	w := s.begin(ctx, &op.Key)
 	args := appendFence(append(make([]byte, 0, 32), op.Token[:]...), op.Fence)
@@ -292,7 +293,7 @@ func (s *Store) evaluate(ctx context.Context, w *work, op *script, args, more []
 
 	reply, err := s.send(ctx, w, op, size, newEval(ctx, "EVALSHA", op.sha, w.name, args, more, life))
 	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
-		s.resent(ctx, store.Operation(op.name), err)
+		s.report.Resent(ctx, store.Operation(op.name), err)
 
 		reply, err = s.send(ctx, w, op, size, newEval(ctx, "EVAL", op.source, w.name, args, more, life))
 	}

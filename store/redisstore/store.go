@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/onlyonce-go/onlyonce/internal/report"
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
@@ -65,8 +66,7 @@ var (
 )
 
 type config struct {
-	reporter
-
+	report   report.To
 	prefix   string
 	timeout  time.Duration
 	unknown  time.Duration
@@ -132,6 +132,7 @@ func New(client Client, opts ...Option) (*Store, error) {
 	s := &Store{
 		client: client,
 		config: config{
+			report: report.To{Refuses: isRefused},
 			prefix: DefaultPrefix, timeout: DefaultTimeout, unknown: DefaultUnknownRetention,
 			indexed: true, batched: true, checked: true, delay: indexDelay, sweep: slowly(),
 		},
@@ -149,7 +150,7 @@ func New(client Client, opts ...Option) (*Store, error) {
 
 	s.life = strconv.FormatUint(span(s.unknown), 10)
 	s.batches.init(client, s.batched)
-	s.batches.wire.reporter = s.reporter
+	s.batches.wire.report = s.report
 
 	if s.indexed {
 		s.index = newIndex(s)
