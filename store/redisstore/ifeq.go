@@ -9,12 +9,15 @@ import (
 )
 
 // findIFEQ finds out whether the server knows SET with IFEQ, which Valkey has from 8.1 and Redis from 8.4. The trial writes nothing,
-// because there is no such key. In a cluster one server answers for all. The store copes with servers that answer otherwise.
+// because there is no such key. In a cluster one server answers for all. The store copes with servers that answer otherwise. Without an
+// answer it believes what it has found before.
 func (s *Store) findIFEQ(ctx context.Context) {
 	cmd := redis.NewStringCmd(ctx, "SET", s.prefix+"ifeq", "", "IFEQ", "a value that no key has", "PX", "1")
 	err := process(ctx, s.client, cmd)
 
-	s.ifeq.Store(errors.Is(err, redis.Nil))
+	if err == nil || isReply(err) {
+		s.ifeq.Store(errors.Is(err, redis.Nil))
+	}
 }
 
 // unknownIFEQ reports whether a server has refused IFEQ because it does not know the option.

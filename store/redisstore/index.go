@@ -42,6 +42,7 @@ type entry struct {
 	until   int64     // the score that it is to have
 	written int64     // the score that it has, as far as this process knows; 0 if it is not there
 	due     time.Time // when it is to be written
+	since   time.Time // since when it is to be written
 	over    bool      // the run is over
 	queued  bool
 }
@@ -97,12 +98,16 @@ func scoreOf(rec *store.Record) int64 {
 	}
 }
 
-// add has an entry written at a time, unless its run is over by then.
+// add has an entry written at a time, unless its run is over by then. The answer to a renewal may come after the end of the run.
 func (x *index) add(e *entry, until int64, due time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 
-	e.until, e.due, e.over = max(e.until, until), due, false
+	if e.over {
+		return
+	}
+
+	e.until, e.due, e.since = max(e.until, until), due, due
 	x.enqueue(e)
 }
 
@@ -123,6 +128,7 @@ func (x *index) over(e *entry, member string, isApplied bool) {
 
 	if e.written != 0 {
 		e.due = time.Now().Add(x.store.delay)
+		e.since = e.due
 		x.enqueue(e)
 	}
 }
@@ -184,6 +190,8 @@ func (x *index) flush(ctx context.Context, now time.Time) error {
 	case x.turn <- struct{}{}:
 		defer func() { <-x.turn }()
 	case <-ctx.Done():
+		x.ringAgain()
+
 		return ctx.Err() //nolint:wrapcheck // wrapped by the caller
 	}
 
@@ -196,6 +204,16 @@ func (x *index) flush(ctx context.Context, now time.Time) error {
 		if err := x.write(ctx, due); err != nil {
 			return err // the rest waits with them
 		}
+	}
+}
+
+// ringAgain lets the timer fire again, because another write has lasted too long.
+func (x *index) ringAgain() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+
+	if len(x.queue) > 0 {
+		x.ringAt(time.Now().Add(indexRetry))
 	}
 }
 
@@ -356,8 +374,8 @@ func (x *index) settle(byIndex [indexes][]change, failed [indexes]error) {
 
 			switch {
 			case failed[i] != nil:
-				if now.Sub(e.due) < indexPatience && !errors.Is(failed[i], redis.ErrClosed) {
-					e.due = e.due.Add(indexRetry)
+				if now.Sub(e.since) < indexPatience && !errors.Is(failed[i], redis.ErrClosed) {
+					e.due = now.Add(indexRetry)
 					x.enqueue(e)
 				}
 			case c.removes:
@@ -396,7 +414,8 @@ func (x *index) hold(ctx context.Context, w *work, e *entry, member string, at i
 		return
 	}
 
-	e.due = time.Now().Add(indexRetry)
+	e.since = time.Now()
+	e.due = e.since.Add(indexRetry)
 	x.enqueue(e)
 }
 

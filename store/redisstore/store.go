@@ -65,6 +65,8 @@ var (
 )
 
 type config struct {
+	reporter
+
 	prefix   string
 	timeout  time.Duration
 	unknown  time.Duration
@@ -73,6 +75,7 @@ type config struct {
 	checked  bool
 	evicting bool
 	delay    time.Duration // of the index
+	sweep    sweepPace
 }
 
 // Option changes a Store under construction.
@@ -98,11 +101,12 @@ func WithUnknownRetention(d time.Duration) Option { return func(c *config) { c.u
 // list: the Lister of its Capabilities is nil, and ListUnknown finds nothing.
 func WithoutIndex() Option { return func(c *config) { c.indexed = false } }
 
-// WithoutBatching sends every operation by itself, each on a connection of its own. It is for clients that batch by
-// themselves, and is the default for a *redis.AutoPipeliner.
+// WithoutBatching sends every operation by itself, each on a connection of its own. A *redis.AutoPipeliner does not replace batches: it
+// batches single commands, and a claim is two commands that stay together.
 func WithoutBatching() Option { return func(c *config) { c.batched = false } }
 
-// WithoutCheck leaves out the Check at construction, so that a service can start while Redis is down.
+// WithoutCheck leaves out the Check at construction, so that a service can start while Redis is down. Completions then use a script, also
+// on servers that know SET with IFEQ, until [Store.Check] is called.
 func WithoutCheck() Option { return func(c *config) { c.checked = false } }
 
 // WithEviction accepts a server that evicts keys when its memory is full. It then forgets records before their time, also of
@@ -125,12 +129,11 @@ func New(client Client, opts ...Option) (*Store, error) {
 		return nil, errors.New("redisstore: the client caches replies, and records change: use a client without ClientSideCache")
 	}
 
-	_, pipelines := client.(*redis.AutoPipeliner)
 	s := &Store{
 		client: client,
 		config: config{
 			prefix: DefaultPrefix, timeout: DefaultTimeout, unknown: DefaultUnknownRetention,
-			indexed: true, batched: !pipelines, checked: true, delay: indexDelay,
+			indexed: true, batched: true, checked: true, delay: indexDelay, sweep: slowly(),
 		},
 		scripts: loadScripts(),
 		close:   func() error { return nil },
@@ -146,6 +149,7 @@ func New(client Client, opts ...Option) (*Store, error) {
 
 	s.life = strconv.FormatUint(span(s.unknown), 10)
 	s.batches.init(client, s.batched)
+	s.batches.wire.reporter = s.reporter
 
 	if s.indexed {
 		s.index = newIndex(s)

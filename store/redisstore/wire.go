@@ -9,6 +9,8 @@ import (
 
 // wire sends commands with the client of a store.
 type wire struct {
+	reporter
+
 	client Client
 	// patient clients may take longer than the context of a command allows.
 	patient bool
