@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/internal/sqltest"
@@ -165,6 +166,52 @@ func (k kind) interrupted(t *testing.T, base *sqltest.Database, between func()) 
 	t.Cleanup(func() { seen.Disarm() })
 
 	return st
+}
+
+// A record that was there before is there again after the rollback.
+func TestDefiniteErrorReplacesTheRecordThatTheClaimHasReplaced(t *testing.T) {
+	each(t, single(), func(t *testing.T, k kind) {
+		t.Helper()
+
+		st, db := k.open(t)
+		s := k.orders(t, db)
+
+		expired := newClaim()
+		expired.Retention = time.Millisecond
+		start(t, st, expired)
+		res, err := st.Complete(t.Context(), completion(expired, "expired"))
+		end := must(t, res, err).Record.ExpiresAt
+
+		eventually(t, "the retention ends", func() bool { return lookup(t, st, expired.Key).Now.After(end) })
+
+		released := newClaim()
+		start(t, st, released)
+		res, err = st.Release(t.Context(), release(released))
+		fence := must(t, res, err).Record.Fence
+
+		for name, claim := range map[string]store.Claim{"expired": claimOn(expired.Key), "released": claimOn(released.Key)} {
+			if name == "released" {
+				claim.Fence = fence
+			}
+
+			res, tx, err := st.Begin(t.Context(), claim, patience)
+			must(t, res, err)
+
+			r := run{s, st, claim, tx, tx.Context(t.Context())}
+			r.sells(t)
+
+			res, err = tx.Complete(t.Context(), completion(claim, "refused"), true)
+			done := must(t, res, err).Record
+
+			got := lookup(t, st, claim.Key).Record
+			if got.State != store.Completed || string(got.Outcome) != "refused" || got.Token != claim.Token || got.Fence != claim.Fence+1 ||
+				got.Fence != done.Fence {
+				t.Errorf("%s: the record is %+v, and was reported as %+v", name, got, done)
+			}
+		}
+
+		s.mustHave(t, 2, 0)
+	})
 }
 
 // A duplicate that waits for the row gets it when the handler's writes are rolled back, and may be faster.

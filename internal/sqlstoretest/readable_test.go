@@ -1,6 +1,8 @@
 package sqlstoretest_test
 
 import (
+	"context"
+	"crypto/rand"
 	"database/sql"
 	"encoding/hex"
 	"fmt"
@@ -165,4 +167,54 @@ func TestViewFindsWhatIsUnsettledByItsIndex(t *testing.T) {
 	if err := rows.Err(); err != nil || !strings.Contains(fmt.Sprint(plan), "Index") || strings.Contains(fmt.Sprint(plan), "Seq Scan") {
 		t.Errorf("the plan is %q, %v", plan, err)
 	}
+}
+
+// A right on the table would show outcomes, which are answers to callers.
+func TestPeopleReadTheViewWithoutARightOnTheTable(t *testing.T) {
+	each(t, servers(), func(t *testing.T, k kind) {
+		t.Helper()
+
+		base := k.fresh(t)
+		k.on(t, pool(base.DB(t, k.params...)))
+
+		admin, people := base.DB(t, k.params...), "people_"+strings.ToLower(rand.Text()[:12])
+		reader := admin
+
+		execute(t, admin, "CREATE USER "+people+";\nGRANT SELECT ON onlyonce_records_readable TO "+people)
+		t.Cleanup(func() { // the users are those of all databases
+			text := "DROP USER " + people
+			if k.dialect == sqlstore.PostgreSQL {
+				text = "RESET ROLE;\nDROP OWNED BY " + people + ";\n" + text
+			}
+
+			for statement := range strings.SplitSeq(text, ";\n") {
+				if _, err := admin.ExecContext(context.WithoutCancel(t.Context()), statement); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+
+		if k.dialect == sqlstore.PostgreSQL {
+			admin.SetMaxOpenConns(1)
+			execute(t, admin, "SET ROLE "+people)
+		} else {
+			db, err := sql.Open(base.Driver(), strings.Replace(base.DSN(k.params...), "root@", people+"@", 1))
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			t.Cleanup(func() { _ = db.Close() })
+
+			reader = db
+		}
+
+		var n int
+		if err := reader.QueryRowContext(t.Context(), "SELECT count(*) FROM onlyonce_records_readable WHERE damaged").Scan(&n); err != nil {
+			t.Error(err)
+		}
+
+		if err := reader.QueryRowContext(t.Context(), "SELECT count(outcome) FROM onlyonce_records").Scan(&n); err == nil {
+			t.Error("they read outcomes")
+		}
+	})
 }

@@ -148,7 +148,13 @@ func TestF98AStoreUsesTheDatabaseThatItHasFoundOnEveryConnection(t *testing.T) {
 		db := k.fresh(t).DB(t)
 		db.SetMaxOpenConns(1)
 
-		s := k.on(t, db)
+		k.on(t, db)
+
+		s, err := sqlstore.New(db, k.dialect, sqlstore.WithTimeout(generous)) // whose check finds the database
+		if err != nil {
+			t.Fatal(err)
+		}
+
 		claim := newClaim()
 		start(t, s, claim)
 
