@@ -18,6 +18,8 @@ type request struct {
 	size int
 	// reads means that the answer may have the outcome of a record, so that nobody knows its size beforehand.
 	reads bool
+	// entered is when the request began to wait for a batch, and boarded when it found one.
+	entered, boarded time.Time
 	// ended receives when a request that others send has its answer, or when its time is over.
 	ended chan error
 }
@@ -117,7 +119,9 @@ func (w *wire) alone(r *request) error {
 	defer cancel()
 
 	return w.await(ctx, func() error {
+		began := w.report.Clock()
 		w.send(ctx, r.cmds)
+		w.report.Batch(ctx, began, 1)
 
 		return nil
 	})

@@ -77,9 +77,8 @@ func (s *Store) giveReceipt(res *store.Result, w *work, record string, expires i
 // claimWhenRefused answers a claim that the server has refused because its memory is full or because it refuses all writes. If the
 // claim has nothing to write, because the key is completed or somebody runs it, the answer is as always. The client may have sent the
 // claim twice, and the first copy may have won. ErrFull must mean that nothing changed.
-func (s *Store) claimWhenRefused(ctx context.Context, op *store.Claim, res *store.Result, refused error) (err error) {
-	*res, err = s.Lookup(ctx, op.Key)
-	if err != nil {
+func (s *Store) claimWhenRefused(ctx context.Context, op *store.Claim, res *store.Result, refused error) error {
+	if err := s.lookup(ctx, &op.Key, res); err != nil {
 		return err // whether the claim has won is not known
 	}
 

@@ -47,6 +47,7 @@ func (f *flight) board(queue []*request, now time.Time) []*request {
 
 		for _, r := range queue[:n] {
 			if r.ctx.Err() == nil {
+				r.boarded = now
 				f.batch = append(f.batch, r)
 			}
 		}
@@ -73,6 +74,7 @@ func (f *flight) fly(w *wire) {
 	defer cancel()
 
 	w.send(ctx, f.cmds)
+	w.report.Batch(ctx, f.began, len(f.batch))
 	clear(f.cmds)
 	f.cmds = f.cmds[:0]
 }

@@ -13,6 +13,8 @@ import (
 // client has seen. A record that changes in between is decided on again, so that a late copy of the second step removes nothing
 // else.
 func (s *Store) Forget(ctx context.Context, op store.Forgetting) (res store.Result, err error) {
+	defer s.report.Ended(ctx, store.OperationForget, s.report.Clock(), &res, &err)
+
 	w := s.begin(ctx, &op.Key)
 
 	for {

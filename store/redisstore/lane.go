@@ -60,7 +60,7 @@ func (l *lane) enter(r *request) (way, *flight) {
 
 		return how, f
 	case inBatch:
-		r.ended = make(chan error, 1)
+		r.entered, r.ended = now, make(chan error, 1)
 		l.queue = append(l.queue, r)
 		l.start(now)
 		l.watch(r.deadline)
@@ -81,6 +81,8 @@ func (l *lane) goOn(f *flight) {
 func (l *lane) wait(r *request) error {
 	select {
 	case err := <-r.ended:
+		l.wire.report.Waited(r.ctx, "", r.waited())
+
 		return err
 	case <-r.ctx.Done():
 		l.leave(r)

@@ -97,6 +97,8 @@ type found struct {
 
 // read reads a page of each index.
 func (l *listing) read(ctx context.Context, pages []*cursor) (entries []found, err error) {
+	defer l.store.report.Answered(ctx, store.OperationList, l.store.report.Clock(), &err)
+
 	ctx, cancel := context.WithTimeout(ctx, l.store.timeout)
 	defer cancel()
 
@@ -212,7 +214,12 @@ func (l *listing) some(ctx context.Context, entries []found) bool {
 		}
 	}
 
-	l.note(l.store.prune(ctx, stale))
+	err = l.store.prune(ctx, stale)
+	l.note(err)
+
+	if err == nil {
+		l.store.report.Repaired(ctx, store.OperationList, len(stale))
+	}
 
 	return true
 }

@@ -40,12 +40,16 @@ func (s *Store) Claim(ctx context.Context, op store.Claim) (res store.Result, er
 }
 
 // ClaimTo implements [store.Direct].
-func (s *Store) ClaimTo(ctx context.Context, op *store.Claim, res *store.Result) error {
+func (s *Store) ClaimTo(ctx context.Context, op *store.Claim, res *store.Result) (err error) {
+	defer s.report.Ended(ctx, store.OperationClaim, s.report.Clock(), res, &err)
+
 	*res = store.Result{}
 
-	err := s.claim(ctx, op, res)
-	if err != nil && (errors.Is(err, store.ErrFull) || refusesWrites(err)) {
-		err = s.claimWhenRefused(ctx, op, res, err)
+	err = s.claim(ctx, op, res)
+	if refusal := err; isRefused(refusal) {
+		if err = s.claimWhenRefused(ctx, op, res, refusal); !isRefused(err) {
+			s.report.Refused(ctx, store.OperationClaim, refusal)
+		}
 	}
 
 	if err != nil {
@@ -73,6 +77,10 @@ func (s *Store) claim(ctx context.Context, op *store.Claim, res *store.Result) e
 	}
 
 	if !answered {
+		if op.Fence == 0 {
+			s.report.Resent(ctx, store.OperationClaim, nil)
+		}
+
 		err = s.claimByScript(ctx, &w, op, fresh, life, res)
 	}
 
@@ -115,6 +123,8 @@ func (s *Store) lifeText(life uint64) string {
 
 // Renew implements [store.Store].
 func (s *Store) Renew(ctx context.Context, op store.Renewal) (res store.Result, err error) {
+	defer s.report.Ended(ctx, store.OperationRenew, s.report.Clock(), &res, &err)
+
 	w := s.begin(ctx, &op.Key)
 	args := appendSpan(append(make([]byte, 0, 32), op.Token[:]...), op.Lease)
 	args = appendSpan(args, s.unknown)
@@ -140,10 +150,12 @@ func (s *Store) Complete(ctx context.Context, op store.Completion) (res store.Re
 }
 
 // CompleteTo implements [store.Direct].
-func (s *Store) CompleteTo(ctx context.Context, op *store.Completion, res *store.Result) error {
+func (s *Store) CompleteTo(ctx context.Context, op *store.Completion, res *store.Result) (err error) {
+	defer s.report.Ended(ctx, store.OperationComplete, s.report.Clock(), res, &err)
+
 	*res = store.Result{}
 
-	err := s.complete(ctx, op, res)
+	err = s.complete(ctx, op, res)
 	if err != nil {
 		*res = store.Result{}
 	}
@@ -156,7 +168,9 @@ func (s *Store) complete(ctx context.Context, op *store.Completion, res *store.R
 	answered := false
 
 	if own := receiptOf(op.Receipt, w.name); own != nil {
-		answered, err = s.completeOwn(ctx, &w, own, op, res)
+		if answered, err = s.completeOwn(ctx, &w, own, op, res); !answered {
+			s.report.Resent(ctx, store.OperationComplete, nil)
+		}
 	}
 
 	if !answered {
@@ -180,6 +194,8 @@ func (s *Store) complete(ctx context.Context, op *store.Completion, res *store.R
 
 // Release implements [store.Store]. It works while the server is out of memory.
 func (s *Store) Release(ctx context.Context, op store.Release) (res store.Result, err error) {
+	defer s.report.Ended(ctx, store.OperationRelease, s.report.Clock(), &res, &err)
+
 	w := s.begin(ctx, &op.Claim.Key)
 
 	identity, err := appendIdentity(make([]byte, checkStart-sealStart, 128), &op.Claim)
@@ -208,6 +224,8 @@ func (s *Store) Release(ctx context.Context, op store.Release) (res store.Result
 
 // Hold implements [store.Store]. It works while the server is out of memory.
 func (s *Store) Hold(ctx context.Context, op store.Hold) (res store.Result, err error) {
+	defer s.report.Ended(ctx, store.OperationHold, s.report.Clock(), &res, &err)
+
 	w := s.begin(ctx, &op.Key)
 	args := appendSpan(append(make([]byte, 0, 24), op.Token[:]...), s.unknown)
 
@@ -227,14 +245,23 @@ func (s *Store) Hold(ctx context.Context, op store.Hold) (res store.Result, err 
 
 // Lookup implements [store.Inspector].
 func (s *Store) Lookup(ctx context.Context, key store.Key) (res store.Result, err error) {
-	w := s.begin(ctx, &key)
-	err = s.run(ctx, &w, &s.scripts.lookup, nil, nil, &res)
+	defer s.report.Answered(ctx, store.OperationLookup, s.report.Clock(), &err)
+
+	err = s.lookup(ctx, &key, &res)
 
 	return res, err
 }
 
+func (s *Store) lookup(ctx context.Context, key *store.Key, res *store.Result) error {
+	w := s.begin(ctx, key)
+
+	return s.run(ctx, &w, &s.scripts.lookup, nil, nil, res)
+}
+
 // Resolve implements [store.Inspector].
 func (s *Store) Resolve(ctx context.Context, op store.Resolution) (res store.Result, err error) {
+	defer s.report.Ended(ctx, store.OperationResolve, s.report.Clock(), &res, &err)
+
 	w := s.begin(ctx, &op.Key)
 	args := appendFence(append(make([]byte, 0, 32), op.Token[:]...), op.Fence)
 	args = append(args, byte(op.State))
@@ -266,6 +293,8 @@ func (s *Store) evaluate(ctx context.Context, w *work, op *script, args, more []
 
 	reply, err := s.send(ctx, w, op, size, newEval(ctx, "EVALSHA", op.sha, w.name, args, more, life))
 	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
+		s.report.Resent(ctx, store.Operation(op.name), err)
+
 		reply, err = s.send(ctx, w, op, size, newEval(ctx, "EVAL", op.source, w.name, args, more, life))
 	}
 

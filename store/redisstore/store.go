@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/onlyonce-go/onlyonce/internal/report"
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
@@ -65,6 +66,7 @@ var (
 )
 
 type config struct {
+	report   report.To
 	prefix   string
 	timeout  time.Duration
 	unknown  time.Duration
@@ -129,6 +131,7 @@ func New(client Client, opts ...Option) (*Store, error) {
 	s := &Store{
 		client: client,
 		config: config{
+			report: report.To{Refuses: isRefused},
 			prefix: DefaultPrefix, timeout: DefaultTimeout, unknown: DefaultUnknownRetention,
 			indexed: true, batched: !pipelines, checked: true, delay: indexDelay,
 		},
@@ -146,6 +149,7 @@ func New(client Client, opts ...Option) (*Store, error) {
 
 	s.life = strconv.FormatUint(span(s.unknown), 10)
 	s.batches.init(client, s.batched)
+	s.batches.wire.report = s.report
 
 	if s.indexed {
 		s.index = newIndex(s)

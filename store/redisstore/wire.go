@@ -5,11 +5,14 @@ import (
 	"slices"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/onlyonce-go/onlyonce/internal/report"
 )
 
 // wire sends commands with the client of a store.
 type wire struct {
 	client Client
+	report report.To
 	// patient clients may take longer than the context of a command allows.
 	patient bool
 }

@@ -73,7 +73,7 @@ func (s *Store) recordOnce(ctx context.Context, claim *store.Claim, op *store.Co
 	case tx == nil:
 		return res, nil
 	default:
-		return tx.Complete(ctx, *op, false)
+		return tx.settle(ctx, op, false)
 	}
 }
 

@@ -24,7 +24,11 @@ const longestLockTimeout = math.MaxInt32
 //
 // A cancellation of ctx ends the wait for room, for SQLite's turn to write, and for another try. What was sent to the database ends with
 // the deadline alone, because ending it costs the connection.
-func (s *Store) Begin(ctx context.Context, op store.Claim, wait time.Duration) (store.Result, store.Transaction, error) {
+func (s *Store) Begin(
+	ctx context.Context, op store.Claim, wait time.Duration,
+) (res store.Result, _ store.Transaction, err error) {
+	defer s.observed.Ended(ctx, store.OperationBegin, s.observed.Clock(), &res, &err)
+
 	if err := bounded(&op); err != nil {
 		return store.Result{}, nil, err
 	}
@@ -64,6 +68,8 @@ func (s *Store) Begin(ctx context.Context, op store.Claim, wait time.Duration) (
 		if caller.Err() != nil || !pause(ctx, try) {
 			return store.Result{}, nil, fmt.Errorf("sqlstore: begin: %w", err)
 		}
+
+		s.resent(ctx, store.OperationBegin, err)
 	}
 }
 
@@ -91,7 +97,7 @@ func (s *Store) lasting(ctx context.Context) (context.Context, context.CancelFun
 func (s *Store) beginOnce(
 	ctx, caller context.Context, op *store.Claim, until time.Time,
 ) (res store.Result, tx *transaction, err error) {
-	if err := s.gate.pass(ctx, s.probe); err != nil {
+	if err := s.passGate(ctx); err != nil {
 		return store.Result{}, nil, err
 	}
 
@@ -179,15 +185,10 @@ func (s *Store) enter(ctx, caller context.Context) (leave func(), err error) {
 			continue
 		}
 
-		select {
-		case room <- struct{}{}:
+		if err = s.take(ctx, caller, room); err == nil {
 			taken = append(taken, room)
 
 			continue
-		case <-ctx.Done():
-			err = ctx.Err()
-		case <-caller.Done():
-			err = caller.Err()
 		}
 
 		leave()
@@ -196,6 +197,26 @@ func (s *Store) enter(ctx, caller context.Context) (leave func(), err error) {
 	}
 
 	return leave, nil
+}
+
+// take waits for a place in a room.
+func (s *Store) take(ctx, caller context.Context, room chan<- struct{}) error {
+	select {
+	case room <- struct{}{}:
+		return nil
+	default:
+	}
+
+	defer s.waited(ctx, store.OperationBegin, s.observed.Clock())
+
+	select {
+	case room <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-caller.Done():
+		return caller.Err()
+	}
 }
 
 // claimWithin makes the claim, waiting for other transactions of the key until then at most.

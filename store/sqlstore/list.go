@@ -36,6 +36,8 @@ func (s *Store) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] 
 
 // page reads the records that follow a key.
 func (s *Store) page(ctx context.Context, last []byte) (page []row, err error) {
+	defer s.observed.Answered(ctx, store.OperationList, s.observed.Clock(), &err)
+
 	err = s.do(ctx, list, func(ctx context.Context, at access) error {
 		rows, err := at.QueryContext(ctx, s.sql.list, last)
 		if err != nil {

@@ -20,6 +20,8 @@ var errTooLong = errors.New("it is too long")
 
 // Claim implements [store.Store]. Its error matches store.ErrFull when the database says that it has no room left.
 func (s *Store) Claim(ctx context.Context, op store.Claim) (res store.Result, err error) {
+	defer s.observed.Ended(ctx, store.OperationClaim, s.observed.Clock(), &res, &err)
+
 	err = s.do(ctx, "claim", func(ctx context.Context, at access) (err error) {
 		res, err = s.claim(ctx, at, &op)
 
@@ -31,6 +33,8 @@ func (s *Store) Claim(ctx context.Context, op store.Claim) (res store.Result, er
 
 // Renew implements [store.Store].
 func (s *Store) Renew(ctx context.Context, op store.Renewal) (res store.Result, err error) {
+	defer s.observed.Ended(ctx, store.OperationRenew, s.observed.Clock(), &res, &err)
+
 	err = s.do(ctx, "renew", func(ctx context.Context, at access) (err error) {
 		res, err = s.renew(ctx, at, &op)
 
@@ -42,6 +46,8 @@ func (s *Store) Renew(ctx context.Context, op store.Renewal) (res store.Result, 
 
 // Complete implements [store.Store].
 func (s *Store) Complete(ctx context.Context, op store.Completion) (res store.Result, err error) {
+	defer s.observed.Ended(ctx, store.OperationComplete, s.observed.Clock(), &res, &err)
+
 	err = s.do(ctx, "complete", func(ctx context.Context, at access) (err error) {
 		res, err = s.complete(ctx, at, &op)
 
@@ -54,6 +60,8 @@ func (s *Store) Complete(ctx context.Context, op store.Completion) (res store.Re
 
 // Release implements [store.Store]. Its error matches store.ErrFull when the database says that it has no room left.
 func (s *Store) Release(ctx context.Context, op store.Release) (res store.Result, err error) {
+	defer s.observed.Ended(ctx, store.OperationRelease, s.observed.Clock(), &res, &err)
+
 	err = s.do(ctx, "release", func(ctx context.Context, at access) (err error) {
 		res, err = s.release(ctx, at, &op)
 
@@ -66,6 +74,8 @@ func (s *Store) Release(ctx context.Context, op store.Release) (res store.Result
 
 // Hold implements [store.Store].
 func (s *Store) Hold(ctx context.Context, op store.Hold) (res store.Result, err error) {
+	defer s.observed.Ended(ctx, store.OperationHold, s.observed.Clock(), &res, &err)
+
 	err = s.do(ctx, "hold", func(ctx context.Context, at access) (err error) {
 		res, err = s.hold(ctx, at, &op)
 
@@ -78,6 +88,8 @@ func (s *Store) Hold(ctx context.Context, op store.Hold) (res store.Result, err 
 
 // Lookup implements [store.Inspector].
 func (s *Store) Lookup(ctx context.Context, key store.Key) (res store.Result, err error) {
+	defer s.observed.Answered(ctx, store.OperationLookup, s.observed.Clock(), &err)
+
 	err = s.do(ctx, lookup, func(ctx context.Context, at access) (err error) {
 		res, err = s.lookup(ctx, at, &key)
 
@@ -89,6 +101,8 @@ func (s *Store) Lookup(ctx context.Context, key store.Key) (res store.Result, er
 
 // Resolve implements [store.Inspector].
 func (s *Store) Resolve(ctx context.Context, op store.Resolution) (res store.Result, err error) {
+	defer s.observed.Ended(ctx, store.OperationResolve, s.observed.Clock(), &res, &err)
+
 	err = s.do(ctx, "resolve", func(ctx context.Context, at access) (err error) {
 		res, err = s.resolve(ctx, at, &op)
 
@@ -101,6 +115,8 @@ func (s *Store) Resolve(ctx context.Context, op store.Resolution) (res store.Res
 
 // Forget implements [store.Forgetter].
 func (s *Store) Forget(ctx context.Context, op store.Forgetting) (res store.Result, err error) {
+	defer s.observed.Ended(ctx, store.OperationForget, s.observed.Clock(), &res, &err)
+
 	err = s.do(ctx, "forget", func(ctx context.Context, at access) (err error) {
 		res, err = s.forget(ctx, at, &op)
 

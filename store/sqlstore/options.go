@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/onlyonce-go/onlyonce/internal/report"
 )
 
 type config struct {
+	observed         report.To
 	isolation        sql.IsolationLevel
 	most             int
 	name             string
@@ -86,7 +89,8 @@ const shortest = time.Millisecond
 
 func configure(d Dialect, opts []Option) (config, error) {
 	cfg := config{
-		name: DefaultTable, timeout: DefaultTimeout, sweepEvery: DefaultSweepInterval, sweepBatch: DefaultSweepBatch, checked: true,
+		observed: report.To{Refuses: d.isRefused},
+		name:     DefaultTable, timeout: DefaultTimeout, sweepEvery: DefaultSweepInterval, sweepBatch: DefaultSweepBatch, checked: true,
 	}
 
 	for _, opt := range opts {

@@ -63,6 +63,8 @@ func (s *Store) do(ctx context.Context, name string, run func(ctx context.Contex
 		if !pause(ctx, try) {
 			return failure(name, err, deadline, busy)
 		}
+
+		s.resent(ctx, store.Operation(name), err)
 	}
 }
 
@@ -72,7 +74,7 @@ func (s *Store) attempt(ctx context.Context, run func(ctx context.Context, at ac
 		return err // wrapped by do
 	}
 
-	if err := s.gate.pass(ctx, s.probe); err != nil {
+	if err := s.passGate(ctx); err != nil {
 		return err
 	}
 

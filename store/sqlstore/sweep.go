@@ -25,6 +25,9 @@ const (
 // not make each sweep read all that the sweeps before have deleted, a sweep begins where the last one has ended. What that misses, such
 // as a record that was locked, is found by a sweep of everything once an hour.
 func (s *Store) Sweep(ctx context.Context) (n int, err error) {
+	began := s.observed.Clock()
+	defer func() { s.observed.Swept(ctx, began, n, err) }()
+
 	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
 

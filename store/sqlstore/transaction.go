@@ -197,20 +197,27 @@ func (t *transaction) Conflicted(err error) bool {
 }
 
 // Complete implements [store.Transaction].
-func (t *transaction) Complete(ctx context.Context, op store.Completion, undo bool) (store.Result, error) {
+func (t *transaction) Complete(ctx context.Context, op store.Completion, undo bool) (res store.Result, err error) {
+	defer t.store.observed.Ended(ctx, store.OperationCommit, t.store.observed.Clock(), &res, &err)
+
+	return t.settle(ctx, &op, undo)
+}
+
+// settle writes the outcome and commits, or undoes what the handler wrote and records the outcome apart.
+func (t *transaction) settle(ctx context.Context, op *store.Completion, undo bool) (store.Result, error) {
 	ctx, done := t.store.heedingDeadline(ctx)
 	defer done()
 
 	// A handler that has sent no statement has written nothing that is to be undone.
 	if undo && t.Used() {
-		return t.completeApart(ctx, &op)
+		return t.completeApart(ctx, op)
 	}
 
 	if t.pipe != nil {
-		return t.completeTogether(ctx, &op)
+		return t.completeTogether(ctx, op)
 	}
 
-	res, err := t.write(ctx, &op)
+	res, err := t.write(ctx, op)
 	if err != nil {
 		_ = t.rollBack(ctx, false)
 

@@ -1,0 +1,232 @@
+package redisstore_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/onlyonce-go/onlyonce/internal/redistest"
+	"github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/redisstore"
+)
+
+// witness is an observer that keeps what it sees.
+type witness struct {
+	mu   sync.Mutex
+	seen []store.Event
+}
+
+func (w *witness) ObserveStore(_ context.Context, event store.Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+
+	w.seen = append(w.seen, event)
+}
+
+// take returns what was seen of a kind since the last take of any kind.
+func (w *witness) take(kind store.EventKind) []store.Event {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+
+	seen := slices.DeleteFunc(slices.Clone(w.seen), func(e store.Event) bool { return e.Kind != kind })
+	w.seen = nil
+
+	return seen
+}
+
+// mustSee checks that one event of a kind was seen since the last take.
+func (w *witness) mustSee(t *testing.T, kind store.EventKind, operation store.Operation, status store.Status) store.Event {
+	t.Helper()
+
+	seen := w.take(kind)
+	if len(seen) != 1 || seen[0].Operation != operation || seen[0].Status != status {
+		t.Fatalf("seen are %+v, want one %v: %s %s", seen, kind, operation, status)
+	}
+
+	return seen[0]
+}
+
+func TestObserverSeesEachOperationOnceAndHowItHasEnded(t *testing.T) {
+	t.Parallel()
+
+	w := new(witness)
+	s := open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(generous), redisstore.WithObserver(w))
+
+	for _, op := range operations() {
+		claim := op.prepare(t, s)
+		w.take(0)
+
+		res, err := op.run(t.Context(), s, claim)
+		must(t, res, err)
+
+		seen := w.take(store.EventOperation)
+		if len(seen) != 1 || seen[0].Status != store.StatusApplied || seen[0].Duration <= 0 || seen[0].Err != nil {
+			t.Errorf("%s: seen are %+v", op.name, seen)
+		}
+	}
+
+	claim := newClaim()
+	start(t, s, claim)
+	w.take(0)
+
+	if _, err := s.Claim(t.Context(), claimOn(claim.Key)); err != nil {
+		t.Fatal(err)
+	}
+
+	w.mustSee(t, store.EventOperation, store.OperationClaim, store.StatusDeclined)
+	lookup(t, s, claim.Key)
+	w.mustSee(t, store.EventOperation, store.OperationLookup, store.StatusApplied)
+
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+
+	_, err := s.Renew(gone, renewal(claim))
+	if e := w.mustSee(t, store.EventOperation, store.OperationRenew, store.StatusCanceled); !errors.Is(err, e.Err) || err == nil {
+		t.Errorf("the observer has seen %v, the error is %v", e.Err, err)
+	}
+}
+
+func TestObserverSeesWhatIsSentAgain(t *testing.T) {
+	t.Parallel()
+
+	w := new(witness)
+	server := redistest.Standalone(t)
+	s := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithObserver(w))
+	claim := newClaim()
+	start(t, s, claim)
+
+	if err := server.Client().ScriptFlush(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+
+	w.take(0)
+
+	res, err := s.Renew(t.Context(), renewal(claim))
+	must(t, res, err)
+
+	if e := w.mustSee(t, store.EventResend, store.OperationRenew, ""); !redis.HasErrorPrefix(e.Err, "NOSCRIPT") {
+		t.Errorf("the reason is %v", e.Err)
+	}
+
+	// The quick way has no answer for a key that somebody runs.
+	if _, err := s.Claim(t.Context(), claimOn(claim.Key)); err != nil {
+		t.Fatal(err)
+	}
+
+	if seen := w.take(store.EventResend); len(seen) == 0 || seen[0].Operation != store.OperationClaim || seen[0].Err != nil {
+		t.Errorf("seen are %+v", seen)
+	}
+}
+
+func TestObserverSeesHowManyOperationsShareARoundTripAndWhoWaitsForIt(t *testing.T) {
+	t.Parallel()
+
+	const waiting = 20
+
+	w := new(witness)
+	s, g := gated(t, redistest.Standalone(t).Addr(), redisstore.WithObserver(w))
+	first := fill(t, s, g)
+	w.take(0)
+
+	all := first
+	for range waiting {
+		all = append(all, queue(t.Context(), t, s, newClaim()))
+	}
+
+	g.open()
+	mustWin(t, s, all...)
+
+	batches, waits, most := 0, 0, 0
+
+	w.mu.Lock()
+	defer w.mu.Unlock()
+
+	for _, e := range w.seen {
+		switch e.Kind {
+		case store.EventBatch:
+			batches++
+			most = max(most, e.Count)
+		case store.EventWait:
+			if e.Duration <= 0 {
+				t.Errorf("a wait of %v", e.Duration)
+			}
+
+			waits++
+		default:
+		}
+	}
+
+	if batches == 0 || most < 2 {
+		t.Errorf("%d batches, the largest of %d operations", batches, most)
+	}
+
+	if waits < waiting {
+		t.Errorf("%d operations have waited, want %d", waits, waiting)
+	}
+}
+
+func TestObserverSeesThatAFullServerRefusesAClaimAlsoIfItHasAnAnswer(t *testing.T) {
+	t.Parallel()
+
+	w := new(witness)
+	server := redistest.Standalone(t)
+	s := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithObserver(w))
+
+	done := newClaim()
+	start(t, s, done)
+
+	res, err := s.Complete(t.Context(), completion(done, "paid"))
+	must(t, res, err)
+	fillUp(t, server)
+	w.take(0)
+
+	if _, err := s.Claim(t.Context(), newClaim()); !errors.Is(err, store.ErrFull) {
+		t.Fatalf("a claim on a full server: %v", err)
+	}
+
+	w.mustSee(t, store.EventRefused, store.OperationClaim, store.StatusFull)
+
+	if res, err := s.Claim(t.Context(), claimOn(done.Key)); err != nil || res.Record.State != store.Completed {
+		t.Fatalf("a replay on a full server: %v, %v", res.Record.State, err)
+	}
+
+	w.mustSee(t, store.EventRefused, store.OperationClaim, store.StatusFull)
+}
+
+func TestObserverSeesHowManyEntriesOfTheIndexAreRemoved(t *testing.T) {
+	t.Parallel()
+
+	w := new(witness)
+	server := redistest.Standalone(t)
+	s := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithObserver(w))
+
+	// Entries of records that are gone.
+	for range 3 {
+		key := newKey()
+		key[0] = 0
+
+		if err := server.Client().ZAdd(t.Context(), redisstore.DefaultPrefix+"index:0", redis.Z{Score: 1, Member: key[:]}).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	for _, err := range s.ListUnknown(t.Context()) {
+		t.Errorf("something is listed, %v", err)
+	}
+
+	if e := w.mustSee(t, store.EventRepair, store.OperationList, store.StatusApplied); e.Count != 3 {
+		t.Errorf("%d entries are repaired, want 3", e.Count)
+	}
+}
+
+func TestObserverThatPanicsDoesNotFailAnOperation(t *testing.T) {
+	t.Parallel()
+
+	s := open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(generous), redisstore.WithObserver(
+		store.ObserverFunc(func(context.Context, store.Event) { panic("full disk") })))
+	start(t, s, newClaim())
+}

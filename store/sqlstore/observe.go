@@ -1,0 +1,49 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// WithObserver reports to an observer what the store does: operations, what is sent again, waits, sweeps and refused writes. A wait for a
+// connection of the pool is part of an operation, and [sql.DB.Stats] counts it. The store reports nothing of handlers' statements. Nil
+// means no observer, and nothing is measured then.
+func WithObserver(observer store.Observer) Option {
+	return func(c *config) { c.observed.Observer = observer }
+}
+
+// isRefused recognises the refusal of a database to write.
+func (d Dialect) isRefused(err error) bool { return errors.Is(err, store.ErrFull) || d.readOnly(err) }
+
+// resent reports that an operation is sent once more, and why. A server that takes no writes any more is one reason.
+func (s *Store) resent(ctx context.Context, operation store.Operation, err error) {
+	if s.dialect.readOnly(err) {
+		s.observed.Refused(ctx, operation, err)
+	}
+
+	s.observed.Resent(ctx, operation, err)
+}
+
+// passGate waits until the database answers.
+func (s *Store) passGate(ctx context.Context) error {
+	if !s.gate.shut() {
+		return nil
+	}
+
+	defer s.waited(ctx, "", s.observed.Clock())
+
+	return s.gate.pass(ctx, s.probe)
+}
+
+// waited reports a wait that began at a time, which is zero if there is no observer.
+func (s *Store) waited(ctx context.Context, operation store.Operation, began time.Time) {
+	if !began.IsZero() {
+		s.observed.Waited(ctx, operation, time.Since(began))
+	}
+}
+
+// shut reports whether operations have to wait.
+func (g *gate) shut() bool { return g != nil && g.silent.Load() >= silentMost }
