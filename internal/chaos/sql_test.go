@@ -143,7 +143,8 @@ func (d *database) open() (*sqlstore.Store, *sql.DB, *sqltest.Proxy) {
 		pipeline = pgxpipeline.Send
 	}
 
-	records, err := sqlstore.New(db, d.dialect, sqlstore.WithoutCheck(), sqlstore.WithTimeout(d.timeout), sqlstore.WithPipeline(pipeline))
+	records, err := sqlstore.New(db, d.dialect, sqlstore.WithTable(d.base.Table(sqlstore.DefaultTable)), sqlstore.WithoutCheck(),
+		sqlstore.WithTimeout(d.timeout), sqlstore.WithPipeline(pipeline))
 	if err != nil {
 		panic(err)
 	}

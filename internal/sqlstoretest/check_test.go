@@ -32,10 +32,12 @@ func TestNewRefusesADatabaseWithoutTheTables(t *testing.T) {
 	each(t, kinds, func(t *testing.T, k kind) {
 		t.Helper()
 
-		db := k.base(t)
+		base := k.fresh(t)
+		db := pool(base.DB(t, k.params...))
 		refuses(t, k, db, "run sqlstore.Migrate")
 
-		if _, err := sqlstore.New(db, k.dialect, sqlstore.WithoutCheck()); err != nil {
+		named := sqlstore.WithTable(base.Table(sqlstore.DefaultTable))
+		if _, err := sqlstore.New(db, k.dialect, named, sqlstore.WithoutCheck()); err != nil {
 			t.Errorf("without the check: %v", err)
 		}
 

@@ -217,7 +217,9 @@ func TestF71RecordOfAnotherTransactionIsBusyWhereTheDatabaseEndsTheWait(t *testi
 			// The table is there, so that nothing else takes long.
 			several := sqlstore.WithTimeout(patience / 4) // of these waits
 
-			waiting, err := sqlstore.New(pool(base.DB(t, k.params...)), k.dialect, sqlstore.WithoutCheck(), several)
+			named := sqlstore.WithTable(base.Table(sqlstore.DefaultTable))
+
+			waiting, err := sqlstore.New(pool(base.DB(t, k.params...)), k.dialect, named, sqlstore.WithoutCheck(), several)
 			if err != nil {
 				t.Fatal(err)
 			}

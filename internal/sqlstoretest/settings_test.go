@@ -156,7 +156,9 @@ func TestF96NoClaimIsWonWithAMangledKey(t *testing.T) {
 			base := k.fresh(t)
 			good, db := k.on(t, pool(base.DB(t))), pool(base.DB(t, params...))
 
-			s, err := sqlstore.New(db, k.dialect, sqlstore.WithoutCheck(), sqlstore.WithTimeout(unit))
+			named := sqlstore.WithTable(base.Table(sqlstore.DefaultTable))
+
+			s, err := sqlstore.New(db, k.dialect, named, sqlstore.WithoutCheck(), sqlstore.WithTimeout(unit))
 			if err != nil {
 				t.Fatal(err)
 			}

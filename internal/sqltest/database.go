@@ -36,6 +36,18 @@ func (d *Database) Addr() string { return d.addr }
 // Name returns the name of the database on its server.
 func (d *Database) Name() string { return d.name }
 
+// Table returns the name of a table with its schema: "public" on PostgreSQL, the database elsewhere, and none on SQLite.
+func (d *Database) Table(name string) string {
+	switch {
+	case d.name == "":
+		return name
+	case d.Driver() == "pgx":
+		return "public." + name
+	default:
+		return d.name + "." + name
+	}
+}
+
 // DSN returns what [sql.Open] needs to know. Parameters, if any, are those of the driver: "clientFoundRows=true".
 func (d *Database) DSN(params ...string) string {
 	return d.engine.dsn(d.addr, d.name, strings.Join(params, "&"))

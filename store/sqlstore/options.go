@@ -80,8 +80,8 @@ func WithIsolation(level sql.IsolationLevel) Option { return func(c *config) { c
 // to write, which that very handler holds.
 func WithMaxTransactions(n int) Option { return func(c *config) { c.most = n } }
 
-// WithoutCheck leaves out the Check at construction, so that a service can start while the database is down. New cannot find out then in
-// which schema the table is: name it with WithTable where the connections of the pool may have different ones.
+// WithoutCheck leaves out the Check at construction, so that a service can start while the database is down. New cannot find the schema of
+// the table then, and connections might use different tables: except in SQLite, WithTable must name the schema, or New fails.
 func WithoutCheck() Option { return func(c *config) { c.checked = false } }
 
 // shortest is the shortest time that options may give.
@@ -100,6 +100,11 @@ func configure(d Dialect, opts []Option) (config, error) {
 	var errs []error
 
 	cfg.table, errs = parse(cfg.name, d.validate())
+
+	if !cfg.checked && cfg.table.schema == "" && d != SQLite {
+		errs = append(errs, fmt.Errorf("sqlstore: WithoutCheck: New does not look for the schema of table %s, and two connections may have "+
+			"different ones, so that a key could run twice: name the schema, as in WithTable(%q)", cfg.name, "billing."+cfg.name))
+	}
 
 	if cfg.timeout < shortest {
 		errs = append(errs, fmt.Errorf("sqlstore: WithTimeout(%v): give at least %v", cfg.timeout, shortest))

@@ -54,6 +54,17 @@ func TestF68EveryOptionWorksOrIsRefusedWithItsRange(t *testing.T) {
 		}
 	}
 
+	// F98: nobody looks for the schema then, and it may differ between connections.
+	for d, refuse := range map[Dialect]bool{PostgreSQL: true, MySQL: true, SQLite: false} {
+		if _, err := configure(d, []Option{WithoutCheck()}); (err != nil) != refuse {
+			t.Errorf("%v without the check and without a schema: %v", d, err)
+		}
+
+		if _, err := configure(d, []Option{WithoutCheck(), WithTable("billing.records")}); err != nil && d != SQLite {
+			t.Errorf("%v without the check, and with a schema: %v", d, err)
+		}
+	}
+
 	if _, err := configure(SQLite, []Option{WithIsolation(sql.LevelReadCommitted)}); err == nil {
 		t.Error("SQLite has READ COMMITTED")
 	}
