@@ -86,21 +86,15 @@ func (s *Store) claimWhenRefused(ctx context.Context, op *store.Claim, res *stor
 
 	switch decided := op.Apply(res.Record, res.Now); {
 	case decided.Applied && refusesWrites(refused):
-		*res = store.Result{}
-
 		return refused
 	case !decided.Changed:
 		res.Applied = decided.Applied
 
 		return nil
 	case res.Record.Token == op.Token:
-		*res = store.Result{}
-
 		// Not ErrFull, since something changed.
 		return fmt.Errorf("redisstore: claim: it has won and its lease has ended: %v", refused) //nolint:errorlint // as said
 	default:
-		*res = store.Result{}
-
 		return refused
 	}
 }
