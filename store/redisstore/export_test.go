@@ -63,7 +63,7 @@ func Flights(s *Store) (flights int) {
 
 // LaneOf looks the lane of a key up, as an operation does.
 func LaneOf(ctx context.Context, s *Store, key store.Key) error {
-	_, err := s.batches.servers.lane(&request{ctx: ctx, deadline: time.Now().Add(time.Minute)}, s.name(&key))
+	_, err := s.batches.servers.lane(&request{ctx: ctx, deadline: time.Now().Add(time.Minute)}, s.name(&key)) //nolint:contextcheck // as there
 
 	return err
 }

@@ -232,7 +232,7 @@ func (l *lane) earliest(now time.Time) (at time.Time) {
 
 // all are the requests that wait, and those of every batch.
 func (l *lane) all() [][]*request {
-	all := [][]*request{l.queue}
+	all := append(make([][]*request, 0, 1+maxFlights), l.queue)
 	for _, f := range l.flights {
 		all = append(all, f.batch)
 	}

@@ -142,9 +142,9 @@ func TestAnOperationWhoseCallerHasGoneIsNeverSent(t *testing.T) {
 			if i%2 == 1 {
 				cancel()
 				synctest.Wait()
-			} else {
-				defer cancel()
 			}
+
+			t.Cleanup(cancel)
 		}
 
 		callers.Wait()

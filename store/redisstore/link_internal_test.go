@@ -200,7 +200,7 @@ func (k *link) seen(name string) (n int) {
 func get(ctx context.Context, b *batcher, name string, timeout time.Duration) error {
 	cmd := redis.NewStringCmd(ctx, "GET", name)
 
-	err := b.do(name, &request{
+	err := b.do(name, &request{ //nolint:contextcheck // the request has it
 		ctx: ctx, deadline: time.Now().Add(timeout), cmds: []redis.Cmder{cmd}, size: len(name), reads: true,
 	})
 	if err != nil {

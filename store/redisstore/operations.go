@@ -316,7 +316,9 @@ func (s *Store) send(ctx context.Context, w *work, op *script, size int, cmd *re
 // exchange sends commands on the record together, and waits for their answers. Size and reads are as in request. After an error nobody
 // may look at the commands, which may arrive all the same.
 func (s *Store) exchange(ctx context.Context, w *work, size int, reads bool, cmds ...redis.Cmder) error {
-	return s.batches.do(w.name, &request{ctx: ctx, deadline: w.deadline, cmds: cmds, size: size, reads: reads})
+	return s.batches.do(w.name, &request{ //nolint:contextcheck // the request has it
+		ctx: ctx, deadline: w.deadline, cmds: cmds, size: size, reads: reads,
+	})
 }
 
 // firstKey is where the key of a script is among the words of its command: behind the script and the number of keys.

@@ -49,7 +49,7 @@ func (s *servers) lane(r *request, name string) (*lane, error) {
 
 	server, err := s.cluster.MasterForKey(r.ctx, name)
 	if err != nil {
-		return &s.only, nil //nolint:nilerr // the operation will find out
+		return &s.only, nil // the operation finds out
 	}
 
 	s.mu.Lock()
