@@ -22,6 +22,7 @@ import (
 // not acknowledged. All of them have ended when Drain has returned nil.
 type Engine struct {
 	store    store.Store
+	direct   store.Direct // the store, for claims and completions
 	can      store.Capabilities
 	home     any // where the store keeps its records: see store.Capabilities
 	hideKeys bool
@@ -81,6 +82,8 @@ func New(s store.Store, opts ...Option) (*Engine, error) {
 		quiet:    true,
 		idle:     make(chan struct{}, 1),
 	}
+
+	e.direct = directOf(s, e.can.Direct)
 
 	e.home = e.can.Home
 	if e.home == nil && reflect.ValueOf(s).Comparable() {

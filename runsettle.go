@@ -26,15 +26,15 @@ type settler interface {
 	// context is the context of the handler.
 	context() context.Context
 	// settle writes how the run has ended, and answers its caller and its duplicates.
-	settle(out *Outcome) ended
+	settle(out *Outcome) *ended
 }
 
 // unprotectedSettler has nothing to write.
 type unprotectedSettler struct{ *run }
 
 func (s unprotectedSettler) context() context.Context { return s.joinable() }
-func (s unprotectedSettler) settle(*Outcome) ended {
-	return ended{reply: Reply{Status: StatusUnprotected}}
+func (s unprotectedSettler) settle(*Outcome) *ended {
+	return &ended{reply: Reply{Status: StatusUnprotected}}
 }
 
 // leasedSettler writes the outcome of a run when its handler has ended.
@@ -42,12 +42,14 @@ type leasedSettler struct{ *run }
 
 func (s leasedSettler) context() context.Context { return s.joinable() }
 
-func (s leasedSettler) settle(out *Outcome) ended {
+func (s leasedSettler) settle(out *Outcome) *ended {
 	s.lease.Settling()
 
 	e := s.ending(out, joinNothing)
 
-	return s.conclude(&e, out, s.write(&e, out))
+	w := s.write(&e, out)
+
+	return s.conclude(&e, out, &w)
 }
 
 // ending is what the end of the run depends on.
@@ -83,7 +85,7 @@ func (r *run) write(e *ending, out *Outcome) written {
 	switch w.what {
 	case writeOutcome:
 		op := r.completion(out)
-		call, budget = completing(r.engine.store, op), r.settleBudget()
+		call, budget = completing(r.engine.direct, op), r.settleBudget()
 		w.later, w.size = r.completingLater(call, &op, out.Code), len(op.Outcome)
 	case writeRelease, writeDoubtful, writeHold, confirmCommit, readRecord, commitTransaction, rollBack:
 		call = r.releasingOrHolding(w.what, out.Code)
@@ -110,7 +112,7 @@ func (r *run) send(e *ending, w *written, call storeCall, budget time.Duration) 
 }
 
 // conclude answers the caller and the duplicates of the run.
-func (r *run) conclude(e *ending, out *Outcome, w written) ended {
+func (r *run) conclude(e *ending, out *Outcome, w *written) *ended {
 	concluded := e.concludes(w.what, w.answer)
 
 	if concluded.lost {
@@ -134,10 +136,10 @@ func (r *run) conclude(e *ending, out *Outcome, w written) ended {
 	r.land(r.landing(&concluded, out, rejection))
 
 	if rejection != nil {
-		return ended{err: rejection}
+		return &ended{err: rejection}
 	}
 
-	var end ended
+	end := &r.ended
 
 	switch concluded.caller {
 	case getsRecord:
@@ -225,12 +227,8 @@ func (r *run) completion(out *Outcome) store.Completion {
 
 // The calls keep nothing of the run: they may wait in the backlog for long.
 
-func completing(records store.Store, op store.Completion) storeCall {
-	return func(ctx context.Context, res *store.Result) (err error) {
-		*res, err = records.Complete(ctx, op)
-
-		return err // judged by the caller
-	}
+func completing(records store.Direct, op store.Completion) storeCall {
+	return func(ctx context.Context, res *store.Result) error { return records.CompleteTo(ctx, &op, res) }
 }
 
 // releasingOrHolding releases the key or holds it. Code is the one that the run has ended with, or empty.
@@ -268,7 +266,7 @@ func (r *run) completingLater(complete storeCall, op *store.Completion, code str
 
 	key, size, refusals := op.Key, len(op.Outcome), 0
 	instead := outcome.Stored{Kind: outcome.KindNotStored, Code: code}
-	completeSmall := completing(e.store, store.Completion{
+	completeSmall := completing(e.direct, store.Completion{
 		Key: key, Token: op.Token, Outcome: instead.Encode(&key), Retention: op.Retention,
 	})
 

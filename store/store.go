@@ -84,6 +84,9 @@ type Capabilities struct {
 	Forgetter Forgetter
 	// Notifier notifies the engine when a record has changed.
 	Notifier Notifier
+	// Direct decides claims and completions in place. It is the store itself, or nil. The engine uses it only if it is the very store that
+	// the engine was made with: a store that is wrapped, and whose wrapper passes its capabilities on, is used through the wrapper.
+	Direct Direct
 	// Transactional writes records in the handler's transactions.
 	Transactional Transactional
 	// Immediate means that no operation ever waits for anything outside the process. The engine sets no timeout for them.
@@ -125,6 +128,17 @@ type Result struct {
 // Unknown reports whether the outcome of the record is unknown: the record is Unknown, or Running under a lease that has ended.
 func (r *Result) Unknown() bool {
 	return r.Record.State == Unknown || r.Record.State == Running && !r.Record.LeaseAlive(r.Now)
+}
+
+// Direct is implemented by stores that decide the operations of every call in place. They do what the methods of Store do. Operations and
+// results are large: as arguments they would make the stacks of all calls grow.
+//
+// The store does not change op, and keeps nothing of it but what Store keeps. It overwrites res. After an error, res is zero.
+type Direct interface {
+	// ClaimTo is Claim.
+	ClaimTo(ctx context.Context, op *Claim, res *Result) error
+	// CompleteTo is Complete.
+	CompleteTo(ctx context.Context, op *Completion, res *Result) error
 }
 
 // Forgetter is implemented by stores from which an operator can remove a record.

@@ -108,6 +108,7 @@ func rows() []row { //nolint:funlen // a table
 		{"F89", "the documented access list during a migration, and on another database", "enough", ""},
 		{"F90", "the Redis primary is demoted behind one address; writes are refused", "recovers by itself; replays go on; Check says so", ""},
 		{"F91", "connections die in silence", "a few failures, not one for each connection", ""},
+		{"F92", "another type under the name of an index", "no claim that is refused and running", ""},
 		{"F94", "the database is away for minutes while sweeper and listener run", "they go on by themselves", "stop and start"},
 	}
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // Patience is how long anything may take. What takes longer does not happen.
-const Patience = 30 * time.Second
+const Patience = 2 * time.Minute
 
 // interval is how often it is looked at.
 const interval = 10 * time.Millisecond

@@ -41,7 +41,7 @@ func TestNewRefusesADatabaseWithoutTheTables(t *testing.T) {
 
 		k.on(t, db)
 
-		if _, err := db.ExecContext(t.Context(), "DROP TABLE "+sqlstore.DefaultTable); err != nil {
+		if _, err := db.ExecContext(t.Context(), k.dropTable()); err != nil {
 			t.Fatal(err)
 		}
 

@@ -266,7 +266,7 @@ func TestRunReturnsTheErrorThatItCannotGetOver(t *testing.T) {
 		t.Helper()
 
 		s, db := k.open(t, sqlstore.WithSweep(time.Millisecond, 3))
-		if _, err := db.ExecContext(t.Context(), "DROP TABLE "+sqlstore.DefaultTable); err != nil {
+		if _, err := db.ExecContext(t.Context(), k.dropTable()); err != nil {
 			t.Fatal(err)
 		}
 

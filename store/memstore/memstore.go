@@ -55,6 +55,13 @@ func (s *Store) Claim(ctx context.Context, op store.Claim) (res store.Result, er
 	return res, err
 }
 
+// ClaimTo implements [store.Direct].
+func (s *Store) ClaimTo(ctx context.Context, op *store.Claim, res *store.Result) error {
+	*res = store.Result{}
+
+	return s.insert(ctx, &op.Key, op, res)
+}
+
 // Renew implements [store.Store].
 func (s *Store) Renew(ctx context.Context, op store.Renewal) (res store.Result, err error) {
 	err = s.update(ctx, &op.Key, &op, &res)
@@ -67,6 +74,13 @@ func (s *Store) Complete(ctx context.Context, op store.Completion) (res store.Re
 	err = s.update(ctx, &op.Key, &op, &res)
 
 	return res, err
+}
+
+// CompleteTo implements [store.Direct].
+func (s *Store) CompleteTo(ctx context.Context, op *store.Completion, res *store.Result) error {
+	*res = store.Result{}
+
+	return s.update(ctx, &op.Key, op, res)
 }
 
 // Release implements [store.Store]. Its error matches store.ErrFull when a bound is reached and the release would have
@@ -113,7 +127,7 @@ func (s *Store) Watch(key store.Key) (changed <-chan struct{}, stop func()) {
 // Capabilities implements [store.Store].
 func (s *Store) Capabilities() store.Capabilities {
 	return store.Capabilities{
-		Inspector: s, Lister: s, Forgetter: s, Notifier: s, Immediate: true, UnknownRetention: s.unknownRetention, Home: s,
+		Inspector: s, Lister: s, Forgetter: s, Notifier: s, Direct: s, Immediate: true, UnknownRetention: s.unknownRetention, Home: s,
 	}
 }
 

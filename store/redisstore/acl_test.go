@@ -87,7 +87,9 @@ func everything(ctx context.Context, url string, fresh func() store.Claim, forge
 		errs = append(errs, err)
 	}
 
-	return errors.Join(errs...)
+	_, err = s.Sweep(ctx)
+
+	return errors.Join(append(errs, err)...)
 }
 
 // life takes records through all that may become of them.

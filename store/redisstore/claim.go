@@ -78,23 +78,23 @@ func (s *Store) giveReceipt(res *store.Result, w *work, record string, expires i
 // claim has nothing to write, because the key is completed or somebody runs it, the answer is as always. The client may have sent the
 // claim twice, and the first copy may have won. ErrFull must mean that nothing changed. A server that refuses all writes grants nothing: it
 // may have lost the claim by the time that it accepts writes.
-func (s *Store) claimWhenRefused(ctx context.Context, op *store.Claim, refused error) (store.Result, error) {
-	res, err := s.Lookup(ctx, op.Key)
+func (s *Store) claimWhenRefused(ctx context.Context, op *store.Claim, res *store.Result, refused error) (err error) {
+	*res, err = s.Lookup(ctx, op.Key)
 	if err != nil {
-		return store.Result{}, err // whether the claim has won is not known
+		return err // whether the claim has won is not known
 	}
 
 	switch decided := op.Apply(res.Record, res.Now); {
 	case decided.Applied && refusesWrites(refused):
-		return store.Result{}, refused
+		return refused
 	case !decided.Changed:
 		res.Applied = decided.Applied
 
-		return res, nil
+		return nil
 	case res.Record.Token == op.Token:
 		// Not ErrFull, since something changed.
-		return store.Result{}, fmt.Errorf("redisstore: claim: it has won and its lease has ended: %v", refused) //nolint:errorlint // as said
+		return fmt.Errorf("redisstore: claim: it has won and its lease has ended: %v", refused) //nolint:errorlint // as said
 	default:
-		return store.Result{}, refused
+		return refused
 	}
 }

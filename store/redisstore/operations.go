@@ -34,31 +34,49 @@ func (s *Store) begin(ctx context.Context, key *store.Key) work {
 
 // Claim implements [store.Store]. Its error matches store.ErrFull when the server has no memory left for new records.
 func (s *Store) Claim(ctx context.Context, op store.Claim) (res store.Result, err error) {
+	err = s.ClaimTo(ctx, &op, &res)
+
+	return res, err
+}
+
+// ClaimTo implements [store.Direct].
+func (s *Store) ClaimTo(ctx context.Context, op *store.Claim, res *store.Result) error {
+	*res = store.Result{}
+
+	err := s.claim(ctx, op, res)
+	if err != nil && (errors.Is(err, store.ErrFull) || refusesWrites(err)) {
+		err = s.claimWhenRefused(ctx, op, res, err)
+	}
+
+	if err != nil {
+		*res = store.Result{}
+	}
+
+	return err
+}
+
+func (s *Store) claim(ctx context.Context, op *store.Claim, res *store.Result) error {
 	w := s.begin(ctx, &op.Key)
 
 	// Rule 7: a record that is not settled does not expire while its owner may be alive.
-	life := max(span(s.unknown), aliveSpan(&op))
+	life := max(span(s.unknown), aliveSpan(op))
 
-	made, err := appendFresh(make([]byte, 0, aliveStart+openSize+namesStart+len(op.Method)+len(op.ReadableKey)), w.name, &op, life)
+	made, err := appendFresh(make([]byte, 0, aliveStart+openSize+namesStart+len(op.Method)+len(op.ReadableKey)), w.name, op, life)
 	if err != nil {
-		return res, err
+		return err
 	}
 
 	answered, fresh := false, string(made)
 
 	if op.Fence == 0 {
-		answered, err = s.claimFirst(ctx, &w, fresh, s.lifeText(life), &res)
+		answered, err = s.claimFirst(ctx, &w, fresh, s.lifeText(life), res)
 	}
 
 	if !answered {
-		err = s.claimByScript(ctx, &w, &op, fresh, life, &res)
+		err = s.claimByScript(ctx, &w, op, fresh, life, res)
 	}
 
-	if err != nil && (errors.Is(err, store.ErrFull) || refusesWrites(err)) {
-		return s.claimWhenRefused(ctx, &op, err)
-	}
-
-	return res, err
+	return err
 }
 
 // claimByScript is the way of a claim that may find a record.
@@ -116,11 +134,29 @@ func (s *Store) Renew(ctx context.Context, op store.Renewal) (res store.Result, 
 
 // Complete implements [store.Store]. It works while the server is out of memory.
 func (s *Store) Complete(ctx context.Context, op store.Completion) (res store.Result, err error) {
+	err = s.CompleteTo(ctx, &op, &res)
+
+	return res, err
+}
+
+// CompleteTo implements [store.Direct].
+func (s *Store) CompleteTo(ctx context.Context, op *store.Completion, res *store.Result) error {
+	*res = store.Result{}
+
+	err := s.complete(ctx, op, res)
+	if err != nil {
+		*res = store.Result{}
+	}
+
+	return err
+}
+
+func (s *Store) complete(ctx context.Context, op *store.Completion, res *store.Result) (err error) {
 	w := s.begin(ctx, &op.Key)
 	answered := false
 
 	if own := receiptOf(op.Receipt, w.name); own != nil {
-		answered, err = s.completeOwn(ctx, &w, own, &op, &res)
+		answered, err = s.completeOwn(ctx, &w, own, op, res)
 	}
 
 	if !answered {
@@ -129,7 +165,7 @@ func (s *Store) Complete(ctx context.Context, op store.Completion) (res store.Re
 			args = appendSpan(slices.Clone(args), op.Retention)
 		}
 
-		err = s.run(ctx, &w, &s.scripts.complete, args, op.Outcome, &res)
+		err = s.run(ctx, &w, &s.scripts.complete, args, op.Outcome, res)
 		if err == nil && res.Applied {
 			res.Record.Outcome = op.Outcome
 		}
@@ -139,7 +175,7 @@ func (s *Store) Complete(ctx context.Context, op store.Completion) (res store.Re
 		s.index.over(s.entryOf(op.Receipt, w.name), s.memberOf(w.name), res.Applied)
 	}
 
-	return res, err
+	return err
 }
 
 // Release implements [store.Store]. It works while the server is out of memory.

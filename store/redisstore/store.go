@@ -61,6 +61,7 @@ var (
 	_ store.Inspector = (*Store)(nil)
 	_ store.Lister    = (*Store)(nil)
 	_ store.Forgetter = (*Store)(nil)
+	_ store.Direct    = (*Store)(nil)
 )
 
 type config struct {
@@ -94,8 +95,8 @@ func WithTimeout(d time.Duration) Option { return func(c *config) { c.timeout = 
 // After this time the key is free and its handler may run again. So choose a time that is far longer than anybody retries.
 func WithUnknownRetention(d time.Duration) Option { return func(c *config) { c.unknown = d } }
 
-// WithoutIndex leaves out the index of records that are not settled. It saves a little of every execution. The store then cannot
-// list: the Lister of its Capabilities is nil, and ListUnknown finds nothing.
+// WithoutIndex leaves out the index of records that are not settled. It saves two commands for each run that lasts longer than about
+// 100 ms. The store then cannot list: the Lister of its Capabilities is nil, and ListUnknown finds nothing.
 func WithoutIndex() Option { return func(c *config) { c.indexed = false } }
 
 // WithoutBatching sends every operation by itself, each on a connection of its own. It is for clients that batch by
@@ -185,7 +186,7 @@ func (c *config) validate() error {
 // Capabilities implements [store.Store].
 func (s *Store) Capabilities() store.Capabilities {
 	can := store.Capabilities{
-		Inspector: s, Forgetter: s, Bounded: true, UnknownRetention: s.unknown,
+		Inspector: s, Forgetter: s, Direct: s, Bounded: true, UnknownRetention: s.unknown,
 	}
 
 	if s.indexed {

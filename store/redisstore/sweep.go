@@ -201,9 +201,9 @@ func (s *Store) unsettled(ctx context.Context, names []string, done *Swept) ([]f
 		state, err := cmd.(*redis.StringCmd).Result() //nolint:forcetypeassert // made above
 
 		switch {
-		case err != nil && !isReply(err):
+		case err != nil && !redis.HasErrorPrefix(err, "WRONGTYPE"):
 			return nil, failure("sweep", err)
-		case err != nil || state == "": // gone, or not a record
+		case err != nil || state == "": // not a record, or gone
 			continue
 		}
 

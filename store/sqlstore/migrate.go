@@ -10,7 +10,7 @@ import (
 )
 
 // schemaVersion is the version of the schema that this build needs: the number of the last migration.
-const schemaVersion = 1
+const schemaVersion = 2
 
 // migrationTries is how often a migration is begun that is in the way of others.
 const migrationTries = 20

@@ -110,6 +110,7 @@ func (t table) names(d Dialect) *strings.Replacer {
 		"{table}", table,
 		"{indexed}", indexed,
 		"{versions}", in+quote(t.name+"_schema"),
+		"{readable}", in+quote(t.name+"_readable"),
 		"{unsettled}", index("_unsettled"),
 		"{expiring}", index("_expiring"),
 		"{lasting}", index("_lasting"),

@@ -64,6 +64,9 @@ var (
 	receipts = rule{
 		"receipt", "an operation that ends a run has the same result with its receipt, an older one, another's and none",
 	}
+	inPlace = rule{
+		"Direct", "ClaimTo and CompleteTo do what Claim and Complete do, and overwrite the result",
+	}
 	attempts = rule{
 		"attempts", "runs are counted, and takeover is refused once there have been MaxAttempts of them",
 	}

@@ -145,6 +145,7 @@ func groups(cfg config) []group {
 		{"the kept retention", keptChecks()},
 		{"the unknown retention", unknownChecks()},
 		{"receipts", receiptChecks()},
+		{"Direct", directChecks()},
 		{"Capabilities", capabilityChecks()},
 		{"Inspector", inspectorChecks()},
 		{"Lister", listerChecks()},
