@@ -73,10 +73,10 @@ func TestF90AServerThatWasDemotedBehindOneAddressIsLeft(t *testing.T) {
 
 			first, second := redistest.Standalone(t), redistest.Standalone(t)
 			address := newGateway(t, first.Addr(), tt.secure)
-			address.rewrites = tt.rewrites
+			address.rewrite(tt.rewrites)
 
 			// The oldest of many connections are in use as well.
-			s := open(t, address.url("&pool_fifo=true"), append(tt.opts, redisstore.WithTimeout(generous))...)
+			s := open(t, address.url("&pool_fifo=true"), append(tt.opts, redisstore.WithTimeout(generous), redisstore.WithoutCheck())...)
 
 			if n := burst(t, s, 40); n > 0 {
 				t.Fatalf("%d claims failed before anything happened", n)
@@ -106,8 +106,8 @@ func TestF91ConnectionsThatDieInSilenceCostAFewFailures(t *testing.T) {
 	t.Parallel()
 
 	const (
-		claims      = 40
-		mostFailing = 4
+		claims = 40
+		least  = 10
 	)
 
 	server := redistest.Standalone(t)
@@ -117,14 +117,14 @@ func TestF91ConnectionsThatDieInSilenceCostAFewFailures(t *testing.T) {
 		"Open": func(t *testing.T, address *gateway) *redisstore.Store {
 			t.Helper()
 
-			return open(t, address.url(""), redisstore.WithTimeout(silent), redisstore.WithoutBatching())
+			return open(t, address.url(""), redisstore.WithTimeout(silent), redisstore.WithoutBatching(), redisstore.WithoutCheck())
 		},
 		"New with the options of Open": func(t *testing.T, address *gateway) *redisstore.Store {
 			t.Helper()
 
 			client := redis.NewClient(redisstore.SetOptions(options(address)))
 
-			return with(t, client, redisstore.WithTimeout(silent), redisstore.WithoutBatching())
+			return with(t, client, redisstore.WithTimeout(silent), redisstore.WithoutBatching(), redisstore.WithoutCheck())
 		},
 		"New with the options of Open, for a dialer of its own": func(t *testing.T, address *gateway) *redisstore.Store {
 			t.Helper()
@@ -132,7 +132,7 @@ func TestF91ConnectionsThatDieInSilenceCostAFewFailures(t *testing.T) {
 			o := options(address)
 			o.Dialer = new(net.Dialer).DialContext
 
-			return with(t, redis.NewClient(redisstore.SetOptions(o)), redisstore.WithTimeout(silent), redisstore.WithoutBatching())
+			return with(t, redis.NewClient(redisstore.SetOptions(o)), redisstore.WithTimeout(silent), redisstore.WithoutBatching(), redisstore.WithoutCheck())
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -144,8 +144,10 @@ func TestF91ConnectionsThatDieInSilenceCostAFewFailures(t *testing.T) {
 			eventually(t, "there are connections", func() bool {
 				burst(t, s, claims)
 
-				return address.open() >= 2*mostFailing
+				return address.open() >= least
 			})
+
+			died := address.open()
 			address.forget()
 
 			failures := 0
@@ -156,8 +158,9 @@ func TestF91ConnectionsThatDieInSilenceCostAFewFailures(t *testing.T) {
 				}
 			}
 
-			if failures > mostFailing {
-				t.Errorf("%d of %d claims failed", failures, claims)
+			// A machine that stands still adds to the one that is expected.
+			if failures > died/2 {
+				t.Errorf("%d of %d claims failed after %d connections died", failures, claims, died)
 			}
 		})
 	}

@@ -89,6 +89,14 @@ func (g *gateway) lead(target string) {
 	g.target = target
 }
 
+// rewrite decides whether errors of new connections get "ERR " before them.
+func (g *gateway) rewrite(rewrites bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+
+	g.rewrites = rewrites
+}
+
 // open is how many connections there are.
 func (g *gateway) open() int {
 	g.mu.Lock()

@@ -76,8 +76,8 @@ func TestF91ConnectionsThatDieInSilenceCostAFewFailuresForEveryServer(t *testing
 	t.Parallel()
 
 	const (
-		claims       = 60
-		mostOfServer = 4
+		claims = 60
+		least  = 10
 	)
 
 	for name, tt := range map[string]struct {
@@ -110,13 +110,15 @@ func TestF91ConnectionsThatDieInSilenceCostAFewFailuresForEveryServer(t *testing
 			t.Parallel()
 
 			dialer := new(mortals)
-			s := with(t, tt.connect(t, dialer), redisstore.WithTimeout(silent), redisstore.WithoutBatching())
+			s := with(t, tt.connect(t, dialer), redisstore.WithTimeout(silent), redisstore.WithoutBatching(), redisstore.WithoutCheck())
 
 			eventually(t, "there are connections", func() bool {
 				burst(t, s, claims)
 
-				return dialer.count() >= 2*mostOfServer*tt.servers
+				return dialer.count() >= least*tt.servers
 			})
+
+			died := dialer.count()
 			dialer.die()
 
 			failures := 0
@@ -127,8 +129,9 @@ func TestF91ConnectionsThatDieInSilenceCostAFewFailuresForEveryServer(t *testing
 				}
 			}
 
-			if failures > mostOfServer*tt.servers {
-				t.Errorf("%d of %d claims failed", failures, claims)
+			// A machine that stands still adds to the one that is expected of each server.
+			if failures > died/2 {
+				t.Errorf("%d of %d claims failed after %d connections died", failures, claims, died)
 			}
 		})
 	}
@@ -227,8 +230,13 @@ func TestF91OpenTrustsAPrivateAuthorityWithEveryScheme(t *testing.T) {
 			"rediss+cluster://" + address.addr() + "?":                   "cluster support disabled",
 			"rediss+sentinel://" + address.addr() + "?master_name=main&": "unknown command",
 		} {
-			s, err := redisstore.Open(url + tt.query)
+			s, err := redisstore.Open(url+"dial_timeout=20s&read_timeout=20s&"+tt.query, redisstore.WithoutCheck())
 			if err == nil {
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				_, err = s.Check(ctx)
+
+				cancel()
+
 				_ = s.Close()
 			}
 
