@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// checkTimeout bounds the Check at construction.
-const checkTimeout = 5 * time.Second
+// checkTimeout bounds the Check at construction, which takes up to ten statements.
+const checkTimeout = 15 * time.Second
 
 // Report is what Check has found out.
 type Report struct {

@@ -159,17 +159,19 @@
 //
 // With go-sql-driver/mysql:
 //
-//		user@tcp(db:3306)/payments?charset=utf8mb4&readTimeout=30s&writeTimeout=30s&rejectReadOnly=true&innodb_lock_wait_timeout=1
+//	user@tcp(db:3306)/payments?charset=utf8mb4&readTimeout=30s&writeTimeout=30s&rejectReadOnly=true&innodb_lock_wait_timeout=1
 //
-//	  - charset sets the character sets of client and connection to the same. Where they differ, the server converts what the driver sends,
-//	    and would mangle keys. Check refuses such a connection, and no claim wins on one. Tables and database may have any character set.
-//	  - readTimeout: the driver may wait for the reply to a COMMIT without heeding a context. It gives the connection up then.
-//	  - rejectReadOnly: the driver drops the connection to a primary that became read-only, as after a failover behind one address. Without
-//	    it the store drops the idle connections of its pool as soon as a write is refused. A handler's own pool has to see to its own.
-//	  - innodb_lock_wait_timeout, in seconds: MySQL does not see that a connection has gone while its session waits for a lock. Sessions of
-//	    operations that ran out of time stay for so long; the default is 50. MariaDB takes a bound with each statement, and does not need
-//	    this. Single transactions bound their claims themselves in both. In MySQL that takes two statements, unless this parameter is low
-//	    enough. It holds for all that uses the pool, so give the store a pool of its own if handlers wait longer.
+// The parameters:
+//
+//   - charset sets the character sets of client and connection to the same. Where they differ, the server converts what the driver sends,
+//     and would mangle keys. Check refuses such a connection, and no claim wins on one. Tables and database may have any character set.
+//   - readTimeout: the driver may wait for the reply to a COMMIT without heeding a context. It gives the connection up then.
+//   - rejectReadOnly: the driver drops the connection to a primary that became read-only, as after a failover behind one address. Without
+//     it the store drops the idle connections of its pool as soon as a write is refused. A handler's own pool has to see to its own.
+//   - innodb_lock_wait_timeout, in seconds: MySQL does not see that a connection has gone while its session waits for a lock. Sessions of
+//     operations that ran out of time stay for so long; the default is 50. MariaDB takes a bound with each statement, and does not need
+//     this. Single transactions bound their claims themselves in both. In MySQL that takes two statements, unless this parameter is low
+//     enough. It holds for all that uses the pool, so give the store a pool of its own if handlers wait longer.
 //
 // Check refuses settings under which records would be lost or never deleted: see [Store.Check]. Other modes of sql_mode work, ORACLE and
 // SIMULTANEOUS_ASSIGNMENT among them, and so does sql_safe_updates.
