@@ -52,13 +52,16 @@ func TestLockedTableDoesNotTakeASessionForEachOperation(t *testing.T) {
 	each(t, servers(), func(t *testing.T, k kind) {
 		t.Helper()
 
-		const operations = 12
+		const (
+			operations = 6
+			timeout    = 5 * unit // as short as a slow machine allows
+		)
 
 		base := k.fresh(t)
 		db, opened := k.countedPool(t, base)
 		k.on(t, db)
 
-		s, err := sqlstore.New(db, k.dialect, sqlstore.WithTimeout(unit))
+		s, err := sqlstore.New(db, k.dialect, sqlstore.WithTimeout(timeout))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,7 +78,7 @@ func TestLockedTableDoesNotTakeASessionForEachOperation(t *testing.T) {
 
 					switch (i + n) % 3 {
 					case 0:
-						_, _, err = s.Begin(t.Context(), newClaim(), unit)
+						_, _, err = s.Begin(t.Context(), newClaim(), timeout/2)
 					case 1:
 						_, err = s.Lookup(t.Context(), newKey())
 					default:

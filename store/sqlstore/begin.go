@@ -101,7 +101,7 @@ func (s *Store) beginOnce(
 		return store.Result{}, nil, err
 	}
 
-	defer func() { s.gate.note(ctx, err) }()
+	defer func() { s.note(ctx, err) }()
 
 	// A look without a transaction, where claims are not so cheap.
 	if s.dialect != PostgreSQL {

@@ -100,6 +100,14 @@ func (g *gate) note(ctx context.Context, err error) {
 	}
 }
 
+// note is called with the error of each operation that was sent. A wait for a lock that the server has ended is no answer of the table's:
+// it keeps its connection, and others may wait on.
+func (s *Store) note(ctx context.Context, err error) {
+	if !s.dialect.blocked(err) {
+		s.gate.note(ctx, err)
+	}
+}
+
 // silence is the error of an operation that has had no answer in time, or nil.
 func silence(ctx context.Context, err error) error {
 	if err == nil || reported(err) || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
