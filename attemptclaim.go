@@ -309,7 +309,7 @@ func (a *attempt) shape() shape {
 }
 
 // own runs the handler: the claim has won.
-func (a *attempt) own(tx store.Transaction, sent time.Time, earlier *rerun) ended {
+func (a *attempt) own(tx store.Transaction, sent time.Time, earlier *rerun) *ended {
 	if tx != nil {
 		return a.ownTransaction(tx, earlier)
 	}
@@ -384,7 +384,7 @@ func (a *attempt) newRun(how shape, guarantee Guarantee, from time.Time) *run {
 }
 
 // ownTransaction runs the handler in the transaction of its claim. Earlier is nil for the first one.
-func (a *attempt) ownTransaction(tx store.Transaction, earlier *rerun) ended {
+func (a *attempt) ownTransaction(tx store.Transaction, earlier *rerun) *ended {
 	if earlier == nil {
 		earlier = new(rerun)
 	}
@@ -393,7 +393,7 @@ func (a *attempt) ownTransaction(tx store.Transaction, earlier *rerun) ended {
 	defer s.rollBack() // for a panic on the way
 
 	if a.caller.Err() != nil {
-		return ended{err: callerGone(a.caller, "before the handler ran")}
+		return &ended{err: callerGone(a.caller, "before the handler ran")}
 	}
 
 	// There is no lease that could have ended, so what the wait for the store has taken is not the handler's loss.
@@ -418,7 +418,7 @@ func (a *attempt) ownTransaction(tx store.Transaction, earlier *rerun) ended {
 	end := s.carryOut(s)
 
 	if again := end.again; again != nil && !sleep(a.caller, jittered(conflictDelay<<again.conflicts)) {
-		return ended{err: callerGone(a.caller, "after its transaction was rolled back")}
+		return &ended{err: callerGone(a.caller, "after its transaction was rolled back")}
 	}
 
 	return end

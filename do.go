@@ -13,7 +13,8 @@ type Result struct {
 	Body []byte
 	// Status is what became of the call.
 	Status Status
-	// ExecutedAt is when the replayed run ended, on the store's clock; zero where Status is not StatusReplayed.
+	// ExecutedAt is when the replayed run ended, on the store's clock. It is zero where Status is not StatusReplayed, and if the store does
+	// not know.
 	ExecutedAt time.Time
 }
 

@@ -55,6 +55,7 @@ type run struct {
 	outcome Outcome       // what the handler ended with
 	took    time.Duration // how long the handler took
 	failure error         // what the handler ended with, if it left no definite outcome
+	ended   ended         // for its caller
 }
 
 // ended is how a run has ended for its caller.
@@ -135,7 +136,7 @@ func (r *run) detach() {
 }
 
 // carryOut calls the handler and settles what it returns. A handler that panics, or ends its goroutine, has ended ambiguously.
-func (r *run) carryOut(s settler) ended {
+func (r *run) carryOut(s settler) *ended {
 	returned := false
 
 	defer func() {
@@ -152,7 +153,7 @@ func (r *run) carryOut(s settler) ended {
 	return r.settle(s, &r.outcome)
 }
 
-func (r *run) settle(s settler, out *Outcome) ended {
+func (r *run) settle(s settler, out *Outcome) *ended {
 	r.took = time.Since(r.started)
 
 	r.ambiguous(out)
@@ -184,7 +185,7 @@ func (r *run) tooLate(sent time.Time) bool {
 }
 
 // release releases a key that was claimed for a run that does not begin, because of err.
-func (r *run) release(err error) ended {
+func (r *run) release(err error) *ended {
 	ctx, done := r.engine.storeContext(context.WithoutCancel(r.caller))
 	defer done()
 
@@ -193,7 +194,7 @@ func (r *run) release(err error) ended {
 		r.releaseLater()
 	}
 
-	return ended{err: err}
+	return &ended{err: err}
 }
 
 // Renew implements [lease.Owner].

@@ -26,15 +26,15 @@ type settler interface {
 	// context is the context of the handler.
 	context() context.Context
 	// settle writes how the run has ended, and answers its caller and its duplicates.
-	settle(out *Outcome) ended
+	settle(out *Outcome) *ended
 }
 
 // unprotectedSettler has nothing to write.
 type unprotectedSettler struct{ *run }
 
 func (s unprotectedSettler) context() context.Context { return s.joinable() }
-func (s unprotectedSettler) settle(*Outcome) ended {
-	return ended{reply: Reply{Status: StatusUnprotected}}
+func (s unprotectedSettler) settle(*Outcome) *ended {
+	return &ended{reply: Reply{Status: StatusUnprotected}}
 }
 
 // leasedSettler writes the outcome of a run when its handler has ended.
@@ -42,12 +42,14 @@ type leasedSettler struct{ *run }
 
 func (s leasedSettler) context() context.Context { return s.joinable() }
 
-func (s leasedSettler) settle(out *Outcome) ended {
+func (s leasedSettler) settle(out *Outcome) *ended {
 	s.lease.Settling()
 
 	e := s.ending(out, joinNothing)
 
-	return s.conclude(&e, out, s.write(&e, out))
+	w := s.write(&e, out)
+
+	return s.conclude(&e, out, &w)
 }
 
 // ending is what the end of the run depends on.
@@ -110,7 +112,7 @@ func (r *run) send(e *ending, w *written, call storeCall, budget time.Duration) 
 }
 
 // conclude answers the caller and the duplicates of the run.
-func (r *run) conclude(e *ending, out *Outcome, w written) ended {
+func (r *run) conclude(e *ending, out *Outcome, w *written) *ended {
 	concluded := e.concludes(w.what, w.answer)
 
 	if concluded.lost {
@@ -134,10 +136,10 @@ func (r *run) conclude(e *ending, out *Outcome, w written) ended {
 	r.land(r.landing(&concluded, out, rejection))
 
 	if rejection != nil {
-		return ended{err: rejection}
+		return &ended{err: rejection}
 	}
 
-	var end ended
+	end := &r.ended
 
 	switch concluded.caller {
 	case getsRecord:

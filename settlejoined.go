@@ -96,7 +96,7 @@ type joinedSettler struct{ *run }
 
 func (s joinedSettler) context() context.Context { return s.joinable() }
 
-func (s joinedSettler) settle(out *Outcome) ended {
+func (s joinedSettler) settle(out *Outcome) *ended {
 	s.lease.Settling()
 
 	e := s.ending(out, s.join.get())
@@ -117,7 +117,7 @@ func (s joinedSettler) settle(out *Outcome) ended {
 		w = s.write(&e, out)
 	}
 
-	return s.conclude(&e, out, w)
+	return s.conclude(&e, out, &w)
 }
 
 // looking reads the record of the run.

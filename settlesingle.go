@@ -32,7 +32,7 @@ type singleSettler struct {
 
 func (s *singleSettler) context() context.Context { return s.tx.Context(s.run) }
 
-func (s *singleSettler) settle(out *Outcome) ended {
+func (s *singleSettler) settle(out *Outcome) *ended {
 	e := s.ending(out, joinNothing)
 	conflict := s.tx.Conflicted(out.Err)
 
@@ -42,7 +42,7 @@ func (s *singleSettler) settle(out *Outcome) ended {
 			return s.conflicted(out.Err)
 		}
 
-		return s.conclude(&e, out, w)
+		return s.conclude(&e, out, &w)
 	}
 
 	w := s.commit(out)
@@ -53,7 +53,7 @@ func (s *singleSettler) settle(out *Outcome) ended {
 	case answerRefused:
 		return s.refused(w.err)
 	default:
-		return s.conclude(&e, out, w)
+		return s.conclude(&e, out, &w)
 	}
 }
 
@@ -104,30 +104,30 @@ func (s *singleSettler) commit(out *Outcome) written {
 }
 
 // conflicted starts another run of the handler, unless there have been too many.
-func (s *singleSettler) conflicted(err error) ended {
+func (s *singleSettler) conflicted(err error) *ended {
 	s.observe(EventConflict, err)
 
 	if s.earlier.conflicts < maxConflicts && time.Now().Before(s.end) && !s.engine.draining.Load() {
 		again := *s.earlier
 		again.conflicts++
 
-		return ended{again: &again}
+		return &ended{again: &again}
 	}
 
 	return s.conflictedTooOften(err)
 }
 
-func (s *singleSettler) conflictedTooOften(err error) ended {
+func (s *singleSettler) conflictedTooOften(err error) *ended {
 	rejection := reject(ReasonStoreUnavailable,
 		"the transaction of this call conflicted with others and was rolled back; retry with the same key", err)
 	s.land(landing{kind: landedRejection, rejection: rejection})
 
-	return ended{err: rejection}
+	return &ended{err: rejection}
 }
 
 // refused answers a run whose writes the database refused to commit. That is the handler's own ending: its class is that of the
 // database's error. A definite one is recorded by another transaction.
-func (s *singleSettler) refused(err error) ended {
+func (s *singleSettler) refused(err error) *ended {
 	refused, _ := errors.AsType[*store.RefusedError](err)
 	out := Outcome{Code: codeError, Err: refused.Err}
 
@@ -148,7 +148,7 @@ func (s *singleSettler) refused(err error) ended {
 
 // recordRefusal records the outcome of a run whose writes the database refused to commit, in another transaction that has nothing
 // else. The caller may have gone, and a drain may have begun: the handler has run.
-func (s *singleSettler) recordRefusal(out *Outcome) ended {
+func (s *singleSettler) recordRefusal(out *Outcome) *ended {
 	ctx, done := s.engine.storeDeadline(s.apart, time.Now().Add(s.engine.limits.SettleTimeout))
 	defer done()
 
@@ -164,7 +164,7 @@ func (s *singleSettler) recordRefusal(out *Outcome) ended {
 	if tx == nil { // another call has the key meanwhile
 		s.result = res
 
-		return s.conclude(&e, out, written{what: commitTransaction, answer: answerOf(&s.claim, joinNothing, &s.result)})
+		return s.conclude(&e, out, &written{what: commitTransaction, answer: answerOf(&s.claim, joinNothing, &s.result)})
 	}
 
 	s.tx = tx
@@ -176,7 +176,7 @@ func (s *singleSettler) recordRefusal(out *Outcome) ended {
 		return s.unrecordedRefusal(out)
 	}
 
-	end := s.conclude(&e, out, w)
+	end := s.conclude(&e, out, &w)
 	if end.err == nil && end.reply.Status == StatusExecuted {
 		end.reply.Refused, end.reply.Err = true, out.Err
 	}
@@ -185,10 +185,10 @@ func (s *singleSettler) recordRefusal(out *Outcome) ended {
 }
 
 // unrecordedRefusal answers a run whose writes the database refused to commit, and of which nothing is left.
-func (s *singleSettler) unrecordedRefusal(out *Outcome) ended {
+func (s *singleSettler) unrecordedRefusal(out *Outcome) *ended {
 	e := s.ending(out, joinNothing)
 	status := e.status()
 	s.land(s.sharedEnd(out, status))
 
-	return ended{reply: Reply{Status: status, Refused: true, Err: out.Err}}
+	return &ended{reply: Reply{Status: status, Refused: true, Err: out.Err}}
 }

@@ -142,7 +142,7 @@ type Reply struct {
 	// Body and Code are the recorded outcome if Status is StatusReplayed or Recorded is set. Nobody modifies Body.
 	Body []byte
 	Code string
-	// ExecutedAt is when the recorded run ended, on the store's clock, if Status is StatusReplayed.
+	// ExecutedAt is when the recorded run ended, on the store's clock, if Status is StatusReplayed. It is zero if the store does not know.
 	ExecutedAt time.Time
 	// Retention is how long the recorded outcome is kept, counted from the end of its run, if Status is StatusExecuted or StatusReplayed.
 	Retention time.Duration

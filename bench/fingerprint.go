@@ -25,7 +25,7 @@ func (c *config) fingerprints(ctx context.Context) error {
 }
 
 // timesBaseline is what a call costs, and how many times the baseline that is.
-func timesBaseline(own, base, _ []sample) []string {
+func timesBaseline(own, base, _, _ []sample) []string {
 	nanos := func(s sample) float64 { return s.nanos }
 	allocs := func(s sample) float64 { return s.allocs }
 

@@ -18,8 +18,8 @@ type contest struct {
 	aim     string // what the figures are compared with; not asserted
 	callers int
 	calls   int // per round and variant
-	// columns are those of one variant, given the samples of the one that it is compared with and of the first one.
-	columns func(own, base, first []sample) []string
+	// columns are those of one variant, given the samples of those that it is compared with and of the first one.
+	columns func(own, base, beside, first []sample) []string
 	// named is columns for contests that know more of a variant than its samples. It may be nil.
 	named func(name string, own, base []sample) []string
 	heads []string
@@ -32,6 +32,8 @@ type variant struct {
 	name string
 	// against is the name of the variant that this one is compared with; the first one where it is empty.
 	against string
+	// beside is the name of another one that this one is compared with; the first one where it is empty.
+	beside string
 	// start prepares a round, unmeasured, and returns what is measured: the i-th call of the round.
 	start func() (func(i int) error, error)
 	// finish adds to the sample of a round what cannot be seen from here. It may be nil.
@@ -92,12 +94,14 @@ func (c *config) play(ctx context.Context, t *contest) error {
 
 	rows := make([][]string, len(chosen))
 	for i, v := range chosen {
-		base := max(slices.IndexFunc(chosen, func(other variant) bool { return other.name == v.against }), 0)
+		of := func(name string) []sample {
+			return samples[max(slices.IndexFunc(chosen, func(other variant) bool { return other.name == name }), 0)]
+		}
 
 		if t.named != nil {
-			rows[i] = append([]string{v.name}, t.named(v.name, samples[i], samples[base])...)
+			rows[i] = append([]string{v.name}, t.named(v.name, samples[i], of(v.against))...)
 		} else {
-			rows[i] = append([]string{v.name}, t.columns(samples[i], samples[base], samples[0])...)
+			rows[i] = append([]string{v.name}, t.columns(samples[i], of(v.against), of(v.beside), samples[0])...)
 		}
 	}
 
@@ -161,7 +165,7 @@ func measure(callers, calls int, call func(i int) error) (sample, error) {
 }
 
 // overhead is what a call costs, and how much more than the baseline.
-func overhead(own, base, _ []sample) []string {
+func overhead(own, base, _, _ []sample) []string {
 	nanos := func(s sample) float64 { return s.nanos }
 	allocs := func(s sample) float64 { return s.allocs }
 
@@ -179,7 +183,7 @@ func overheadHeads(baseline string) []string {
 }
 
 // throughput is how many calls there are in a second, and which part of the baseline's that is.
-func throughput(own, base, _ []sample) []string {
+func throughput(own, base, _, _ []sample) []string {
 	perSecond := func(s sample) float64 { return float64(time.Second) / s.nanos }
 
 	return []string{

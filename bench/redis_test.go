@@ -13,7 +13,7 @@ import (
 func newRig(t *testing.T) *redisRig {
 	t.Helper()
 
-	rig := &redisRig{ctx: t.Context()}
+	rig := &redisRig{ctx: t.Context(), program: installedRedis()}
 
 	t.Cleanup(func() {
 		if err := rig.stop(); err != nil {
@@ -94,19 +94,20 @@ func TestProtectedServersRunADuplicateOnce(t *testing.T) {
 	}
 }
 
-func TestRedisColumnsCompareWithTextbookAndGRPC(t *testing.T) {
+func TestRedisColumnsCompareWithTextbookTwoScriptsAndGRPC(t *testing.T) {
 	t.Parallel()
 
 	bare := []sample{{nanos: 10_000, latency: 50_000, cpu: 20_000}}
-	textbook := []sample{{nanos: 100_000, latency: 400_000, cpu: 80_000}}
+	textbook := []sample{{nanos: 100_000, latency: 400_000, cpu: 80_000, redisCPU: 20_000}}
+	scripts := []sample{{nanos: 50_000, latency: 300_000, cpu: 40_000}}
 	own := []sample{{nanos: 40_000, latency: 200_000, cpu: 35_000, redisCPU: 7_000}}
-	want := []string{"200 µs", "0.50", "25000", "2.50", "35 µs", "15 µs", "0.25", "7 µs"}
+	want := []string{"200.0 µs", "0.50", "25000", "2.50", "1.25", "35.0 µs", "15.0 µs", "0.25", "7.0 µs", "0.35"}
 
-	if got := redisColumns(own, textbook, bare); !slices.Equal(got, want) {
+	if got := redisColumns(own, textbook, scripts, bare); !slices.Equal(got, want) {
 		t.Errorf("%q, not %q", got, want)
 	}
 
-	if got := redisColumns(bare, bare, bare); got[6] != "-" {
+	if got := redisColumns(bare, bare, bare, bare); got[7] != "-" {
 		t.Errorf("nothing over nothing is %q", got[6])
 	}
 }

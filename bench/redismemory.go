@@ -265,7 +265,7 @@ func (c *config) redisFilled(ctx context.Context, size int) (err error) {
 	return c.play(ctx, &contest{
 		title: "Redis as it fills", aim: "Aim: at most 1.1 of the latency around 10,000 records.", callers: 1, calls: calls,
 		heads: []string{"claim and completion, median", "ratio"},
-		columns: func(own, base, _ []sample) []string {
+		columns: func(own, base, _, _ []sample) []string {
 			latency := func(s sample) float64 { return s.latency }
 
 			return []string{

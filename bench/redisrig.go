@@ -19,6 +19,7 @@ import (
 type redisRig struct {
 	ctx     context.Context //nolint:containedctx // the same for all calls
 	profile string          // of the server process, if it is to write one
+	program redisProgram    // of Redis
 
 	redis   *redisServer
 	servers *serverProcess
@@ -35,19 +36,17 @@ const (
 )
 
 func (r *redisRig) variants(calls int) []variant {
-	first, again := byTextbook+firstCall, byTextbook+replay
+	variants := []variant{r.variant(onlyGRPC, "", calls, firstCall)}
 
-	return []variant{
-		r.variant(onlyGRPC, "", calls, first),
-		r.variant(byTextbook, firstCall, calls, first),
-		r.variant(byOnlyonce, firstCall, calls, first),
-		r.variant(withoutBatches, firstCall, calls, first),
-		r.variant(withoutIndex, firstCall, calls, first),
-		r.variant(autoPipelined, firstCall, calls, first),
-		r.variant(byTextbook, replay, calls, again),
-		r.variant(byOnlyonce, replay, calls, again),
-		r.variant(withoutBatches, replay, calls, again),
+	for _, server := range []string{byTextbook, byTwoScripts, byOnlyonce, withoutBatches, withoutIndex, autoPipelined} {
+		variants = append(variants, r.variant(server, firstCall, calls, firstCall))
 	}
+
+	for _, server := range []string{byTextbook, byTwoScripts, byOnlyonce, withoutBatches} {
+		variants = append(variants, r.variant(server, replay, calls, replay))
+	}
+
+	return variants
 }
 
 // redisRound is what is known of a round besides what the clients see.
@@ -57,7 +56,7 @@ type redisRound struct {
 	redisCPU time.Duration
 }
 
-// variant makes calls to the server with a protection.
+// variant makes calls to the server with a protection, which are compared with those of another kind.
 func (r *redisRig) variant(server, kind string, calls int, against string) variant {
 	round := &redisRound{took: make([]time.Duration, calls)}
 	fresh := func(int) string { return newKey(replayed + int(r.keys.Add(1))) }
@@ -69,7 +68,7 @@ func (r *redisRig) variant(server, kind string, calls int, against string) varia
 	}
 
 	return variant{
-		name: server + kind, against: against,
+		name: server + kind, against: byTextbook + against, beside: byTwoScripts + against,
 		start: func() (func(int) error, error) {
 			if err := r.prepare(server, kind == replay, known); err != nil {
 				return nil, err
@@ -128,7 +127,7 @@ func (r *redisRig) open() (err error) {
 		return nil
 	}
 
-	r.redis, err = startRedis(r.ctx)
+	r.redis, err = r.program.start(r.ctx)
 	if err != nil {
 		return err
 	}

@@ -28,18 +28,40 @@ type redisServer struct {
 // errNotReady says that a redis-server did not come up, which another port may help.
 var errNotReady = errors.New("redis-server does not start")
 
-// startRedis starts a server on a free port. It is killed by stop, and when the context ends.
-func startRedis(ctx context.Context) (*redisServer, error) {
-	path, err := exec.LookPath("redis-server")
+// redisProgram is a program that is a Redis, by a name for people.
+type redisProgram struct {
+	name string
+	// find returns how the program is run with arguments.
+	find func() (command func(args ...string) *exec.Cmd, err error)
+}
+
+// installedRedis is the redis-server of this machine.
+func installedRedis() redisProgram {
+	return redisProgram{"Redis", func() (func(args ...string) *exec.Cmd, error) {
+		path, err := exec.LookPath("redis-server")
+		if err != nil {
+			return nil, fmt.Errorf("the Redis tables need redis-server 7.0 or newer, install it (Debian: apt-get install redis-server), "+
+				"or choose other tables with -run: %w", err)
+		}
+
+		return func(args ...string) *exec.Cmd { return exec.Command(path, args...) }, nil //nolint:noctx,gosec // stop kills it
+	}}
+}
+
+// startRedis starts the redis-server of this machine.
+func startRedis(ctx context.Context) (*redisServer, error) { return installedRedis().start(ctx) }
+
+// start starts a server on a free port. It is killed by stop.
+func (p redisProgram) start(ctx context.Context) (*redisServer, error) {
+	command, err := p.find()
 	if err != nil {
-		return nil, fmt.Errorf("the Redis tables need redis-server 7.0 or newer, install it (Debian: apt-get install redis-server), "+
-			"or choose other tables with -run: %w", err)
+		return nil, err
 	}
 
 	for range 5 {
 		var s *redisServer
 
-		s, err = runRedis(ctx, path)
+		s, err = runRedis(ctx, command)
 		if !errors.Is(err, errNotReady) {
 			return s, err
 		}
@@ -48,7 +70,7 @@ func startRedis(ctx context.Context) (*redisServer, error) {
 	return nil, err
 }
 
-func runRedis(ctx context.Context, path string) (*redisServer, error) {
+func runRedis(ctx context.Context, command func(args ...string) *exec.Cmd) (*redisServer, error) {
 	port, err := freePort(ctx)
 	if err != nil {
 		return nil, err
@@ -61,7 +83,7 @@ func runRedis(ctx context.Context, path string) (*redisServer, error) {
 
 	log := filepath.Join(dir, "log")
 	s := &redisServer{addr: net.JoinHostPort("127.0.0.1", port), dir: dir, ended: make(chan struct{})}
-	s.cmd = exec.CommandContext(ctx, path, //nolint:gosec // found in PATH
+	s.cmd = command(
 		"--bind", "127.0.0.1", "--port", port, "--dir", dir, "--logfile", log, "--save", "", "--appendonly", "no")
 
 	if err := s.cmd.Start(); err != nil {

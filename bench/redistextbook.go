@@ -7,7 +7,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -70,17 +69,7 @@ func (t textbook) intercept(ctx context.Context, req any, _ *grpc.UnaryServerInf
 }
 
 func (t textbook) keep(ctx context.Context, answer string, resp any) error {
-	msg, ok := resp.(proto.Message)
-	if !ok {
-		return status.Error(codes.Internal, "not a message")
-	}
-
-	packed, err := anypb.New(msg)
-	if err != nil {
-		return err
-	}
-
-	data, err := proto.Marshal(packed)
+	data, err := encodeAnswer(nil, resp)
 	if err != nil {
 		return err
 	}

@@ -333,7 +333,7 @@ func (r *sqlRig) measureFilled(c *config) error {
 		aim:     "Aim: less than a fifth more than with an empty table.",
 		callers: 1, calls: 300,
 		heads: []string{"median latency", "of the empty table's"},
-		columns: func(own, base, _ []sample) []string {
+		columns: func(own, base, _, _ []sample) []string {
 			latency := func(s sample) float64 { return s.latency }
 
 			return []string{fmt.Sprintf("%.0f µs", median(own, latency)/1000), ratio(medianOf(own, base, latency, dividedBy))}

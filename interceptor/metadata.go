@@ -16,7 +16,8 @@ const (
 	// ReplayedHeader is "true" on a replay: in header and trailer with a response, in the trailer with an error. A replay is without
 	// it, ExecutedAtTrailer or RetentionTrailer if it would exceed a metadata limit with them that the first answer did not exceed.
 	ReplayedHeader = "idempotent-replayed"
-	// ExecutedAtTrailer is when the replayed run ended: RFC 3339, UTC.
+	// ExecutedAtTrailer is when the replayed run ended: RFC 3339, UTC. It is missing if the store does not know any more when that was:
+	// see Record.EndedAt in package store.
 	ExecutedAtTrailer = "idempotency-executed-at"
 	// RetentionTrailer is how long the answer to a keyed call is kept, in whole seconds. A recorded answer has the retention of its record.
 	// Any other answer has the retention of the method. Without the trailer, the retention is the default of 24 hours.

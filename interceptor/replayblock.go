@@ -114,7 +114,11 @@ const ownFields = 4
 // addOwn adds the metadata of the contract that a replay can go without, the most important first.
 func (r *replayed) addOwn(b *block) {
 	b.add(ReplayedHeader, []string{"true"})
-	b.add(ExecutedAtTrailer, []string{r.executedAt})
+
+	if r.executedAt != "" {
+		b.add(ExecutedAtTrailer, []string{r.executedAt})
+	}
+
 	b.addAll(r.retention)
 }
 

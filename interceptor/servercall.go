@@ -324,8 +324,7 @@ func (c *serverCall) replay(reply *onlyonce.Reply) (any, error) {
 	}
 
 	replay := replayed{
-		header: recorded.header, trailer: recorded.trailer, executedAt: reply.ExecutedAt.UTC().Format(time.RFC3339),
-		retention: c.method.kept.of(reply.Retention),
+		header: recorded.header, trailer: recorded.trailer, executedAt: executedAt(reply), retention: c.method.kept.of(reply.Retention),
 	}
 
 	if len(recorded.status) > 0 {
@@ -351,12 +350,25 @@ func (c *serverCall) replay(reply *onlyonce.Reply) (any, error) {
 	return resp, nil
 }
 
+// executedAt is the value of ExecutedAtTrailer. It is empty if the store does not know any more when the run ended.
+func executedAt(reply *onlyonce.Reply) string {
+	if reply.ExecutedAt.IsZero() {
+		return ""
+	}
+
+	return reply.ExecutedAt.UTC().Format(time.RFC3339)
+}
+
 // ownTrailer is the trailer of a replay whose outcome has no metadata. It is smaller than every limit, and it copies what all calls share.
 func (c *serverCall) ownTrailer(replay *replayed) metadata.MD {
 	trailer := make(metadata.MD, ownFields)
 	maps.Copy(trailer, c.server.trailers[onlyonce.StatusReplayed])
 	maps.Copy(trailer, c.server.replayed)
-	trailer[ExecutedAtTrailer] = []string{replay.executedAt}
+
+	if replay.executedAt != "" {
+		trailer[ExecutedAtTrailer] = []string{replay.executedAt}
+	}
+
 	maps.Copy(trailer, replay.retention)
 
 	return trailer

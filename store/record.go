@@ -142,7 +142,8 @@ type Record struct {
 	Attempts uint32
 	// FirstStart is the start of the first run in the record's life, LastStart the start of the last run.
 	FirstStart, LastStart time.Time
-	// EndedAt is when the record was completed, released or held. It is zero while the record is Running.
+	// EndedAt is when the record was completed, released or held. It is zero while the record is Running, and may be zero if somebody has
+	// changed the record by hand, so that the store does not know.
 	EndedAt time.Time
 	// ExpiresAt is when the record becomes Absent. Zero means never.
 	ExpiresAt time.Time

@@ -128,7 +128,7 @@ func (n *network) trouble(w *world) {
 func (n *network) lose(w *world, fault redistest.Fault, d time.Duration) *redistest.Armed {
 	choose := rand.New(rand.NewPCG(n.rng.Uint64(), 0))
 	share := 0.2 + 0.8*choose.Float64()
-	operation := redistest.Named("evalsha", "eval")
+	operation := redistest.Named("evalsha", "eval", "set")
 
 	armed := n.line.Every(fault, func(c redistest.Command) bool { return operation(c) && chance(choose, share) })
 	time.Sleep(d)

@@ -253,13 +253,13 @@ func TestF09F10F11OneMessageIsLost(t *testing.T) {
 				first.run(t, "another").mustSay(t, onlyonce.StatusExecuted) // the server knows the scripts
 
 				if operation == "claim" {
-					r.line.Next(fault, redistest.Named("evalsha"))
+					r.line.Next(fault, redistest.Named("evalsha", "set"))
 				}
 
 				caller := r.parkAt(t, "first", first, atReturned, theKey)
 
 				if operation == "completion" {
-					r.line.Next(fault, redistest.Named("evalsha"))
+					r.line.Next(fault, redistest.Named("evalsha", "set"))
 				}
 
 				caller.release()
@@ -378,7 +378,7 @@ func TestF54NoReplyToTheClaimUntilItIsGivenUp(t *testing.T) {
 			first := r.start(t, cutOff(sound(onlyonce.AtMostOnce))).dial(t)
 			first.run(t, "another").mustSay(t, onlyonce.StatusExecuted) // the server knows the scripts
 
-			lost := r.line.Every(fault, redistest.Named("evalsha"))
+			lost := r.line.Every(fault, redistest.Named("evalsha", "set"))
 			first.pay(t, theKey).mustReject(t, onlyonce.ReasonStoreUnavailable)
 			r.mustReach(t, atClaimWithdrawn, theKey)
 			lost.Disarm()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"regexp"
+	"strconv"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -42,7 +43,9 @@ func TestEveryRowIsListedOnce(t *testing.T) {
 		seen[r.number] = true
 	}
 
-	if len(seen) != 87 {
-		t.Errorf("%d rows, want 87", len(seen))
+	for i := range seen {
+		if n, err := strconv.Atoi(i[1:]); err != nil || n < 1 || n > len(seen) {
+			t.Errorf("row %s is one of %d rows: a row before it is missing", i, len(seen))
+		}
 	}
 }

@@ -10,8 +10,6 @@ type row struct {
 
 // rows are all faults. H is how often the handler runs, E how often its effect happens.
 func rows() []row { //nolint:funlen // a table
-	const replicas = "claims that wait for replicas"
-
 	return []row{
 		{"F01", "crash after the claim, before the handler", "the guarantee decides after the lease", ""},
 		{"F02", "crash inside the handler, EXACTLY_ONCE", "rolled back; the retry gives H=2, E=1", ""},
@@ -26,7 +24,7 @@ func rows() []row { //nolint:funlen // a table
 		{"F11", "reply to the completion lost", "recognised as already done", ""},
 		{"F12", "reply to COMMIT lost", "decided by reading on another connection", ""},
 		{"F13", "failover loses a claim", "the stale completion is refused", ""},
-		{"F14", "partition with two masters", "with required replicas the claim is not granted", replicas},
+		{"F14", "partition with two masters", "with required replicas the claim is not granted", ""},
 		{"F15", "failover loses a completion", "the guarantee decides about the duplicate", ""},
 		{"F16", "paused past the lease and overtaken", "the completion is refused; the caller gets the winner's outcome, or LEASE_LOST", ""},
 		{"F17", "late owner under AT_MOST_ONCE", "its completion settles the record, unless somebody resolved it first", ""},
@@ -106,6 +104,10 @@ func rows() []row { //nolint:funlen // a table
 		{"F85", "requests built to make fingerprints costly", "memory bounded by a small multiple of the request", ""},
 		{"F86", "metadata decides what a handler does", "can be made part of the request", ""},
 		{"F87", "misconfiguration without an observer", "logged with method and remedy", ""},
+		{"F88", "Redis Cluster moves slots under load", "every operation works, index first or last", ""},
+		{"F89", "the documented access list during a migration, and on another database", "enough", ""},
+		{"F90", "the Redis primary is demoted behind one address; writes are refused", "recovers by itself; replays go on; Check says so", ""},
+		{"F91", "connections die in silence", "a few failures, not one for each connection", ""},
 		{"F93", "MySQL: a duplicate elsewhere of an open single transaction", "IN_PROGRESS, no session left behind", ""},
 		{"F94", "the database is away for minutes while sweeper and listener run", "they go on by themselves", "stop and start"},
 		{"F95", "settings of the server or the table under which sweeps or commits cannot work", "refused by Check, or coped with", ""},

@@ -59,12 +59,14 @@ func TestASlotIsTheServers(t *testing.T) {
 
 	client := NewCluster(t).Nodes()[0].Client()
 
-	keys := []string{"", "{", "a{}b", "a{b}c", "a{b}{c}", "a}b{c", "{\x00}\xff"}
-	for i := range 50 {
-		keys = append(keys, strconv.Itoa(i))
-	}
+	odd := []string{"", "{", "a{}b", "a{b}c", "a{b}{c}", "a}b{c", "{\x00}\xff"}
 
-	for _, key := range keys {
+	for i := range 50 {
+		key := strconv.Itoa(i)
+		if i < len(odd) {
+			key = odd[i]
+		}
+
 		if got, want := Slot(key), int(client.ClusterKeySlot(t.Context(), key).Val()); got != want {
 			t.Errorf("slot of %q is %d, want %d", key, got, want)
 		}

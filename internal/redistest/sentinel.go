@@ -75,7 +75,8 @@ func SentinelsAt(network *Network, downAfter time.Duration, args ...string) *Sen
 func replicate(tb testing.TB, start []func(args ...string) *Server, args []string) group {
 	tb.Helper()
 
-	servers := group{start[0](args...)}
+	servers := make(group, 0, len(start))
+	servers = append(servers, start[0](args...))
 	following := append([]string{"--replicaof", servers[0].host, strconv.Itoa(servers[0].port)}, args...)
 
 	for _, replica := range start[1:] {

@@ -76,21 +76,30 @@ func (s *Store) giveReceipt(res *store.Result, w *work, record string, expires i
 
 // claimWhenRefused answers a claim that the server has refused because its memory is full or because it refuses all writes. If the
 // claim has nothing to write, because the key is completed or somebody runs it, the answer is as always. The client may have sent the
-// claim twice, and the first copy may have won. ErrFull must mean that nothing changed.
+// claim twice, and the first copy may have won. ErrFull must mean that nothing changed. A server that refuses all writes grants nothing: it
+// may have lost the claim by the time that it accepts writes.
 func (s *Store) claimWhenRefused(ctx context.Context, op *store.Claim, res *store.Result, refused error) error {
 	if err := s.lookup(ctx, &op.Key, res); err != nil {
 		return err // whether the claim has won is not known
 	}
 
 	switch decided := op.Apply(res.Record, res.Now); {
+	case decided.Applied && refusesWrites(refused):
+		*res = store.Result{}
+
+		return refused
 	case !decided.Changed:
 		res.Applied = decided.Applied
 
 		return nil
 	case res.Record.Token == op.Token:
+		*res = store.Result{}
+
 		// Not ErrFull, since something changed.
 		return fmt.Errorf("redisstore: claim: it has won and its lease has ended: %v", refused) //nolint:errorlint // as said
 	default:
+		*res = store.Result{}
+
 		return refused
 	}
 }

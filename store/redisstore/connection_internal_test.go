@@ -39,7 +39,12 @@ func (b *bench) dial(address string) (*connection, net.Conn) {
 		b.t.Fatal(err)
 	}
 
-	return conn.(*connection), b.far //nolint:forcetypeassert // it makes nothing else
+	made, ok := conn.(*connection)
+	if !ok {
+		b.t.Fatalf("a %T is dialed", conn)
+	}
+
+	return made, b.far
 }
 
 // ask sends a request and reads its answer. Without an answer the deadline passes.

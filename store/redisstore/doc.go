@@ -9,19 +9,51 @@
 //
 // # How it works
 //
-// One record is one key: a string in a versioned binary form, under a name of fixed length made of the prefix and the hash
-// that the engine gives. Every operation is one script, and so one atomic step, one round trip, and decided on the
-// server's clock: two round trips for an execution, one for a replay or a reused key. Whatever is sent twice, because
-// a reply was lost, is recognised by its token.
+// One record is one key: a string in a versioned binary form, under a name made of the prefix and the 32 bytes of the key that the engine
+// gives. Every operation is one atomic step on the server, decided on the server's clock. Whatever is sent twice, because a reply was lost,
+// is recognised by its token.
 //
-// Concurrent operations share round trips: while two batches are under way to a server, those that come wait for each
-// other and go together. One caller alone is never delayed, and there is no background work. See [WithoutBatching].
+// The client makes the bytes, and the server compares and sets:
 //
-// The scripts also keep an index of what is not settled, so that [Store.ListUnknown] need not look at every key: one sorted
-// set for each of 256 hash tags, in the slot of its records. See [WithoutIndex].
+//   - A first claim is SET with NX and GET, and PEXPIRETIME, in one round trip. The record starts its life before it expires, so its times
+//     are the server's. A completed record in its place is the replay.
+//   - A completion replaces the bytes that the owner knows: SET with IFEQ where [Store.Check] has found that the servers have it (Valkey
+//     from 8.1 on, Redis from 8.4 on), and a script of three lines elsewhere. The record ended its retention before it expires.
+//   - Everything else is a script that reads the record: renewals, releases, holds, duplicates of a running call, takeovers, and a claim
+//     or a completion that finds other bytes than it expects.
 //
-// [Store.Forget] takes a second round trip: the client decides on the bytes of the record, and the server removes the record if it
-// still has these bytes.
+// An execution takes two round trips, a replay or a reused key one, and a duplicate of a call that runs in another process two. The owner
+// knows the bytes by its receipt: see Receipt of [store.Result]. A completion without a receipt is a script.
+//
+// No command names more than one key. In a cluster every record has a slot of its own, and moving slots disturb no operation.
+//
+// Concurrent operations share round trips: while a batch is under way to a server, those that come wait for each other and go together.
+// One caller alone is never delayed. See [WithoutBatching].
+//
+// [Store.Forget] takes three round trips: the client decides on the bytes of the record, the server removes the record if it still has these
+// bytes, and the entry in the index goes after it.
+//
+// # The index
+//
+// [Store.ListUnknown] need not look at every key: 16 sorted sets, named "index:0" to "index:f" behind the prefix, hold the records that are
+// not settled, scored by the time at which their outcome is unknown: the end of the lease, or the time of the hold. See [WithoutIndex].
+//
+// The index is not in the way of a call, and it is not atomic with the records:
+//
+//   - The entry of a run is written about 100 ms after its claim, together with those of other runs, and never if the run is over by then. A
+//     hold and a renewal write it at once. A failure to write it is no failure of the operation; it is tried again for a minute.
+//   - A list asks once for the entries whose time has come, in one round trip if nothing is unknown, and then reads their records. It lists
+//     no record that is settled, and drops the entries of such records.
+//   - An entry has a life of its own. It may outlive its record: it is dropped by a list, by the run's own process, or when every record of
+//     its age has expired.
+//   - What a process that dies within these 100 ms has claimed is in no index, and is not listed. Its record stays as it is and protects its
+//     key. [Store.Run] finds it: it looks at all keys slowly, with SCAN, one process at a time, and continues where another has stopped.
+//     [Store.Sweep] does it at once. Looking at a key costs the server about 3 µs, so 5 million keys cost 14 s of its time, which Run
+//     spreads over 20 minutes.
+//   - If something else is stored under the name of an index, calls work, and lists report it. Remove it, and call [Store.Sweep].
+//
+// A record whose expiry somebody has taken away with PERSIST is unreadable while it is fresh from its claim, and gets its expiry back when
+// its owner completes it. If it was completed before, it is replayed for ever, and the store does not know any more when it ended.
 //
 // Duplicates in other processes poll. Those of one process share one poll, whatever their number.
 //
@@ -33,9 +65,9 @@
 //     loss of a claim, a retry may run a second time; after the loss of a completion, the record is still running and the
 //     guarantee decides. Measured: of the claims acknowledged after the link to the replica was cut and before the master was killed, all
 //     were lost, 60 of 60 in the tests of this repository and 17,361 in 300 ms of full load; of those replicated before, none.
-//     The minority side of a partition took 128,936 in three seconds. Set min-replicas-to-write and min-replicas-max-lag, which
-//     bound the loss to the lag. A claim that a failover has lost is noticed when its run
-//     ends or renews: its completion is refused and its observer is told.
+//     The minority side of a partition took 128,936 in three seconds. Required replicas bound the loss to their lag: see below. When the
+//     run of a lost claim renews or ends, the store refuses it, the observer gets an event, and the caller gets the outcome of the other
+//     run if there is one.
 //   - While a master is missing, keyed calls are refused with STORE_UNAVAILABLE and nothing runs. Measured: Sentinel with
 //     down-after-milliseconds of 1000 agreed on a new master 2.2 to 2.3 s after the kill; a cluster with a node timeout of 1.5 s
 //     promoted a replica after 2.5 to 3.4 s, and claims worked 0.2 to 0.6 s later.
@@ -53,21 +85,66 @@
 // Where money moves and a second run is not harmless by itself, either use a store with synchronous durability, or have the
 // handler's effect deduplicated where it happens, by a key that is derived from the call's.
 //
+// # Required replicas
+//
+// In a partition, an isolated master goes on beside the new one: the same call can run on both sides, and the partition's end forgets
+// everything that the isolated master has recorded. With these settings a master without replicas refuses all writes:
+//
+//	min-replicas-to-write 1
+//	min-replicas-max-lag 2
+//
+// For the two seconds of the lag an isolated master still grants claims. If Sentinel's down-after-milliseconds or the cluster's
+// cluster-node-timeout is longer than the lag, it refuses writes before there is another master. Have two replicas at least: with a
+// single one, the new master has no replica, and refuses as well.
+//
+// While a master refuses writes, for want of replicas (NOREPLICAS), because it could not write its data to disk (MISCONF), or because it
+// is a replica by now (READONLY):
+//   - New calls are refused with STORE_UNAVAILABLE, and nothing runs. A method with FailOpen runs them without protection.
+//   - Duplicates get their answer all the same: a replay if the call is completed.
+//   - Running calls cannot renew their leases. Where takeover is allowed, the context of a handler is cancelled before its lease ends.
+//     Under AtMostOnce the handler goes on.
+//   - Ended calls are answered, with the status "unrecorded". The process goes on trying to record the outcome, and succeeds when writes
+//     are accepted again. If the process ends before that, the guarantee decides after the lease, as after any crash: the outcome is
+//     unknown under AtMostOnce, and the call may run again under AtLeastOnce.
+//   - [Store.Check] fails and names the reason.
+//
+// # Connections
+//
+// [Open] makes connections that survive a change of servers behind one address, and die together if one is found dead. A client that is
+// passed to [New] has this only with [SetOptions], [SetClusterOptions] or [SetFailoverOptions]; Check warns otherwise.
+//   - A connection whose server refuses writes is replaced, with all others to the same address, at most once a second. The address may
+//     lead to a new master. Proxies that write "ERR READONLY" in place of "READONLY" are understood.
+//   - If an answer does not come, the connections that have received nothing since are replaced. So a network that has silently dropped
+//     all connections costs the operations that were under way, and not one failure for each connection.
+//   - A connection is used for ten minutes.
+//
+// # Clusters
+//
+// Slots can move to other servers at any time. Every command names one key, so the client follows a record or an index that has moved
+// (ASK, MOVED), and no command has to wait for the end of a migration (TRYAGAIN). A test moves slots of records and indexes under load.
+//
 // # Access
 //
 // A user of the servers' access control list needs, for a prefix of "onlyonce:",
 //
-//	~onlyonce:* +evalsha +eval +get +set +del +pexpiretime +time +zadd +zrem +zscore +zrange +zremrangebyscore +info
+//	~onlyonce:* +evalsha +eval +get +set +del +pexpiretime +time +zadd +zrem +zscore +zrange +zremrangebyscore +scan +getrange +info
 //
-// since the commands that scripts call are checked as well; in a cluster also
+// since the commands that scripts call are checked as well; for another database than 0 also
 //
-//	+cluster|slots +cluster|info +command
+//	+select
 //
-// and behind Sentinel what the sentinels' own list asks for. A test runs with exactly these, and with any less something
-// fails; without +command only the client complains, in its log. Without +info give [WithoutCheck].
+// and in a cluster also
+//
+//	+cluster|slots +cluster|info +asking +command
+//
+// where +asking is for slots that move to another server. Without it the operations on their records fail as long as they move. Behind
+// Sentinel the user also needs what the sentinels' own list requires.
+//
+// A test runs with exactly these, also while slots move, and with any less something is refused. Without +command only the client
+// complains, in its log. Without +info give [WithoutCheck].
 //
 // # Other servers
 //
-// Valkey speaks the same protocol and has the same scripts and commands; it is untested here. Proxies that do not keep the
-// commands of a pipeline on one connection are fine, since no operation needs more than one command.
+// Proxies that do not keep the commands of a pipeline on one connection, or in their order, cost an execution a third round trip: a claim
+// that does not learn its expiry asks again.
 package redisstore

@@ -25,6 +25,11 @@ var (
 // WithIndexDelay sets how long after its claim the entry of a run is written.
 func WithIndexDelay(d time.Duration) Option { return func(c *config) { c.delay = d } }
 
+// WithSweepPace sets how slowly Run looks at keys.
+func WithSweepPace(page int, pause, every, turn time.Duration) Option {
+	return func(c *config) { c.sweep = sweepPace{page: page, pause: pause, every: every, turn: turn} }
+}
+
 // Flush writes what the index waits for.
 func Flush(ctx context.Context, s *Store) error {
 	if s.index == nil {

@@ -75,16 +75,28 @@ func smallBesideLarge(t *testing.T, second int) {
 func TestAWaitingOperationKeepsItsDeadline(t *testing.T) {
 	t.Parallel()
 
-	for name, change := range map[string]func(*redis.Options){
-		"a client that heeds contexts": nil,
-		"a patient client":             func(o *redis.Options) { o.ContextTimeoutEnabled = false; o.ReadTimeout = -1 },
+	for name, client := range map[string]func(k *link) redis.UniversalClient{
+		"a client that heeds contexts": func(k *link) redis.UniversalClient { return redis.NewClient(k.options()) },
+		"a cluster":                    func(k *link) redis.UniversalClient { return k.cluster() },
+		"a patient client": func(k *link) redis.UniversalClient {
+			o := k.options()
+			o.ContextTimeoutEnabled, o.ReadTimeout = false, -1
+
+			return redis.NewClient(o)
+		},
+		"a client that sets no deadline": func(k *link) redis.UniversalClient {
+			o := k.options()
+			o.ReadTimeout = -2
+
+			return redis.NewClient(o)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				k := newLink()
 				k.hangs = func(string) bool { return true }
-				b := k.batcher(t, change)
+				b := k.batcher(t, client(k))
 				began := time.Now()
 
 				var callers sync.WaitGroup

@@ -42,27 +42,43 @@ func newLink() *link {
 	return k
 }
 
-// batcher is a batcher on the link, whose client has the settings of Open that matter here.
-func (k *link) batcher(t *testing.T, change func(*redis.Options)) *batcher {
+// dial is a new connection on the link.
+func (k *link) dial(context.Context, string, string) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+
+	go k.serve(theirs)
+
+	return ours, nil
+}
+
+// options are those of Open that matter here.
+func (k *link) options() *redis.Options {
+	return &redis.Options{
+		Addr: "127.0.0.1:1", Dialer: k.dial, Protocol: 2, DisableIdentity: true, ContextTimeoutEnabled: true, PoolSize: 20,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+		MaxRetries:               resends, MinRetryBackoff: resendFirst, MaxRetryBackoff: resendMost,
+	}
+}
+
+// cluster is a client of a cluster whose slots are all behind the link.
+func (k *link) cluster() *redis.ClusterClient {
+	return redis.NewClusterClient(&redis.ClusterOptions{
+		ClusterSlots: func(context.Context) ([]redis.ClusterSlot, error) {
+			return []redis.ClusterSlot{{Start: 0, End: 16383, Nodes: []redis.ClusterNode{{Addr: "127.0.0.1:1"}}}}, nil
+		},
+		Dialer: k.dial, Protocol: 2, DisableIdentity: true, ContextTimeoutEnabled: true, DisableRoutingPolicies: true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+}
+
+// batcher is a batcher on the link. A client of nil is one with the options above.
+func (k *link) batcher(t *testing.T, client redis.UniversalClient) *batcher {
 	t.Helper()
 
-	o := &redis.Options{
-		Addr: "127.0.0.1:1", Protocol: 2, MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}, DisableIdentity: true, ContextTimeoutEnabled: true, PoolSize: 20, MaxRetries: resends,
-		MinRetryBackoff: resendFirst, MaxRetryBackoff: resendMost,
-		Dialer: func(context.Context, string, string) (net.Conn, error) {
-			ours, theirs := net.Pipe()
-
-			go k.serve(theirs)
-
-			return ours, nil
-		},
+	if client == nil {
+		client = redis.NewClient(k.options())
 	}
 
-	if change != nil {
-		change(o)
-	}
-
-	client := redis.NewClient(o)
 	t.Cleanup(func() {
 		_ = client.Close()
 

@@ -131,7 +131,14 @@ func TestF90WhileWritesAreRefusedCompletedKeysAreReplayedAndCheckSaysSo(t *testi
 					ready[op.name] = op.prepare(t, s)
 				}
 
+				won := newClaim()
+				start(t, s, won)
+
 				r.refuse()
+
+				if res, err := s.Claim(t.Context(), won); !failed(err) || res.Applied {
+					t.Errorf("a copy of a claim that has won is granted: %+v, %v", res, err)
+				}
 
 				for name, claim := range all {
 					res, err := s.Claim(t.Context(), claimOn(claim.Key))

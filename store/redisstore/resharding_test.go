@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -132,7 +133,8 @@ func phases(indexFirst bool) []phase {
 	}})
 }
 
-func TestF88EveryOperationWorksWhileItsSlotMoves(t *testing.T) {
+// F88 and F89: with a user who may do exactly what is documented.
+func TestF88F89EveryOperationWorksWhileItsSlotMoves(t *testing.T) {
 	t.Parallel()
 
 	for order, indexFirst := range map[string]bool{"the indexes first": true, "the indexes last": false} {
@@ -140,8 +142,12 @@ func TestF88EveryOperationWorksWhileItsSlotMoves(t *testing.T) {
 			t.Parallel()
 
 			cluster := redistest.NewCluster(t)
-			s := open(t, clusterURL(cluster), redisstore.WithTimeout(generous))
+			needed := documented(t)
 			slot := aSlot()
+
+			allow(t, cluster.Nodes(), "service", needed.keys, slices.Concat(needed.commands, needed.cluster))
+
+			s := open(t, strings.Replace(clusterURL(cluster), "://", "://service:secret@", 1), redisstore.WithTimeout(generous))
 			all := operationsOn(func() store.Claim { return claimIn(slot) })
 			moments := phases(indexFirst)
 
@@ -170,7 +176,7 @@ func TestF88EveryOperationWorksWhileItsSlotMoves(t *testing.T) {
 						t.Errorf("%s: %s on a record that moves: %v", moment.name, op.name, err)
 					}
 
-					if err := runsFromTheBeginning(t, s, slot, op); err != nil {
+					if err := runs(t, s, op, op.prepare(t, s)); err != nil {
 						t.Errorf("%s: %s on a new record: %v", moment.name, op.name, err)
 					}
 				}
@@ -199,26 +205,6 @@ func runs(t *testing.T, s *redisstore.Store, op operation, claim store.Claim) er
 	}
 
 	return nil
-}
-
-// runsFromTheBeginning does an operation on a record that is made while its slot moves.
-func runsFromTheBeginning(t *testing.T, s *redisstore.Store, slot int, op operation) error {
-	t.Helper()
-
-	claim := claimIn(slot)
-
-	switch op.name {
-	case "claim", "withdraw":
-		return runs(t, s, op, claim)
-	case "renew", "complete", "release", "hold":
-		if res, err := s.Claim(t.Context(), claim); err != nil || !res.Applied {
-			return fmt.Errorf("the claim before it gets %v, %w", res.Applied, err)
-		}
-
-		return runs(t, s, op, claim)
-	default:
-		return nil
-	}
 }
 
 // isListed looks whether a record whose outcome becomes unknown is listed.

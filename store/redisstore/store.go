@@ -75,6 +75,7 @@ type config struct {
 	checked  bool
 	evicting bool
 	delay    time.Duration // of the index
+	sweep    sweepPace
 }
 
 // Option changes a Store under construction.
@@ -96,8 +97,8 @@ func WithTimeout(d time.Duration) Option { return func(c *config) { c.timeout = 
 // After this time the key is free and its handler may run again. So choose a time that is far longer than anybody retries.
 func WithUnknownRetention(d time.Duration) Option { return func(c *config) { c.unknown = d } }
 
-// WithoutIndex leaves out the index of records that are not settled. It saves a little of every execution. The store then cannot
-// list: the Lister of its Capabilities is nil, and ListUnknown finds nothing.
+// WithoutIndex leaves out the index of records that are not settled. It saves two commands for each run that lasts longer than about
+// 100 ms. The store then cannot list: the Lister of its Capabilities is nil, and ListUnknown finds nothing.
 func WithoutIndex() Option { return func(c *config) { c.indexed = false } }
 
 // WithoutBatching sends every operation by itself, each on a connection of its own. It is for clients that batch by
@@ -133,7 +134,7 @@ func New(client Client, opts ...Option) (*Store, error) {
 		config: config{
 			report: report.To{Refuses: isRefused},
 			prefix: DefaultPrefix, timeout: DefaultTimeout, unknown: DefaultUnknownRetention,
-			indexed: true, batched: !pipelines, checked: true, delay: indexDelay,
+			indexed: true, batched: !pipelines, checked: true, delay: indexDelay, sweep: slowly(),
 		},
 		scripts: loadScripts(),
 		close:   func() error { return nil },

@@ -1,0 +1,2 @@
+-- Lookup: the record as it is.
+return refused(record, stored)
