@@ -28,7 +28,13 @@
 // No command names more than one key. In a cluster every record has a slot of its own, and moving slots disturb no operation.
 //
 // Concurrent operations share round trips: while a batch is under way to a server, those that come wait for each other and go together.
-// One caller alone is never delayed. See [WithoutBatching].
+// One caller alone is never delayed. See [WithoutBatching]. One batch is under way at a time, with these exceptions:
+//
+//   - On a slow network, where a round trip takes a millisecond and a tenth of one per operation, another batch starts when 8 operations
+//     wait. Four are under way at most.
+//   - A batch without an answer after 25 ms does not hold up the next one, which takes another connection.
+//   - An operation of 16 KiB or more goes alone. After an answer of that size the next 100 claims and lookups go alone, so that no small
+//     one waits behind a large outcome. Give the client enough connections for the large answers that are under way at once.
 //
 // [Store.Forget] takes three round trips: the client decides on the bytes of the record, the server removes the record if it still has these
 // bytes, and the entry in the index goes after it.
