@@ -223,6 +223,37 @@ func TestObserverSeesHowManyEntriesOfTheIndexAreRemoved(t *testing.T) {
 	}
 }
 
+func TestObserverSeesHowManyEntriesOfTheIndexASweepAdds(t *testing.T) {
+	t.Parallel()
+
+	w := new(witness)
+	server := redistest.Standalone(t)
+	blind := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithoutIndex())
+	s := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithObserver(w))
+
+	for range 3 {
+		start(t, blind, newClaim())
+	}
+
+	if swept, err := s.Sweep(t.Context()); err != nil || swept.Found != 3 {
+		t.Fatalf("got %+v, %v", swept, err)
+	}
+
+	found := 0
+
+	for _, e := range w.take(store.EventRepair) {
+		if e.Operation != store.OperationSweep {
+			t.Errorf("seen is %+v", e)
+		}
+
+		found += e.Count
+	}
+
+	if found != 3 {
+		t.Errorf("%d entries are added, want 3", found)
+	}
+}
+
 func TestObserverThatPanicsDoesNotFailAnOperation(t *testing.T) {
 	t.Parallel()
 

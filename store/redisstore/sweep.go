@@ -165,7 +165,11 @@ func (s *Store) sweepPage(ctx context.Context, server Client, cursor uint64, pag
 		return cursor, err
 	}
 
-	if err := s.enter(ctx, open, done); err != nil {
+	before := done.Found
+	err = s.enter(ctx, open, done)
+	s.report.Repaired(ctx, store.OperationSweep, int(done.Found-before))
+
+	if err != nil {
 		return cursor, err
 	}
 
