@@ -124,7 +124,7 @@ test-servers: c-compiler servers ## test the stores on the newest servers, Valke
 	$(call build,internal/sqltest,withservers)
 	$(TOOLS)/testedon fetch test-servers
 	export CGO_ENABLED=1 ONLYONCE_TEST_SERVERS=$$($(TOOLS)/testedon releases test-servers)
-	mapfile -t commands < <($(TOOLS)/testedon commands test-servers $(RACE_TEST))
+	mapfile -t commands < <($(TOOLS)/testedon commands test-servers $(RACE_TEST) -timeout 1h)
 	exec $(TOOLS)/withservers $(TOGETHER) "$${commands[@]}"
 
 .PHONY: test-fast
