@@ -287,6 +287,7 @@ func (s *Store) send(ctx context.Context, w *work, op *script, size int, cmd *re
 // exchange sends commands on the record together, and waits for their answers. Size and reads are as in request. After an error nobody
 // may look at the commands, which may arrive all the same.
 func (s *Store) exchange(ctx context.Context, w *work, size int, reads bool, cmds ...redis.Cmder) error {
+	//nolint:contextcheck // it is in the request
 	return s.batches.do(w.name, &request{ctx: ctx, deadline: w.deadline, cmds: cmds, size: size, reads: reads})
 }
 
