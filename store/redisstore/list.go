@@ -115,7 +115,7 @@ func (l *listing) read(ctx context.Context, pages []*cursor) (entries []found, e
 	}
 
 	for i, c := range pages {
-		pairs, err := cmds[i].(*redis.StringSliceCmd).Result() //nolint:forcetypeassert // made above
+		pairs, err := cmds[i].(*redis.StringSliceCmd).Result() //nolint:forcetypeassert,errcheck // made above
 
 		switch {
 		case err == nil:

@@ -202,7 +202,7 @@ func (s *Store) unsettled(ctx context.Context, names []string, done *Swept) ([]f
 	open := records[:0]
 
 	for i, cmd := range cmds {
-		state, err := cmd.(*redis.StringCmd).Result() //nolint:forcetypeassert // made above
+		state, err := cmd.(*redis.StringCmd).Result() //nolint:forcetypeassert,errcheck // made above
 
 		switch {
 		case err != nil && !redis.HasErrorPrefix(err, "WRONGTYPE"):
@@ -270,7 +270,7 @@ func (s *Store) enter(ctx context.Context, open []found, done *Swept) error {
 	}
 
 	for _, cmd := range cmds {
-		n, err := cmd.(*redis.IntCmd).Result() //nolint:forcetypeassert // made above
+		n, err := cmd.(*redis.IntCmd).Result() //nolint:forcetypeassert,errcheck // made above
 		if err != nil {
 			return failure("sweep", err)
 		}

@@ -91,6 +91,7 @@ func receiptChecks() []check {
 		{"a run ends with the receipt of its claim, of its last renewal, with an old one, a strange one and none alike", receiptsAlike},
 		{"the receipt of a run that was overtaken ends nothing", receiptOvertaken},
 		{"the receipt of another key ends nothing of it", receiptElsewhere},
+		{"nobody but its owner ends a run with its receipt", receiptStolen},
 		{"a completion with a receipt that arrives again is applied, and with another outcome refused", receiptRepeated},
 		{"the retention of a completion holds with a receipt", receiptRetention},
 	}
@@ -183,6 +184,15 @@ func receiptElsewhere(x *env) {
 
 	for name, end := range x.endsWith(x.newClaim(), receipt) {
 		x.expect(receipts, name+" of nobody with the receipt of another key", end(), want{false, store.Running, other.Token, 1, ""})
+	}
+}
+
+func receiptStolen(x *env) {
+	owner := x.newClaim()
+	receipt := x.start(owner).Receipt
+
+	for name, end := range x.endsWith(x.newClaim(), receipt) {
+		x.expect(receipts, name+" of nobody with the receipt of the run", end(), want{false, store.Running, owner.Token, 1, ""})
 	}
 }
 
