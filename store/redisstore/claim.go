@@ -37,7 +37,7 @@ func (s *Store) claimFirst(ctx context.Context, w *work, fresh, life string, res
 		return true, w.failure("claim", err)
 	case len(stored) <= stateStart || stored[0] != formatVersion || store.State(stored[stateStart]) != store.Completed,
 		expiry.Err() != nil, expiry.Val() == gone:
-		return false, nil
+		return false, nil //nolint:nilerr // the script finds out
 	default:
 		return true, decodeRecord(&res.Record, w.name, stored, expires)
 	}

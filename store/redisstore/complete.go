@@ -24,7 +24,7 @@ func (s *Store) completeOwn(ctx context.Context, w *work, own *receipt, op *stor
 	case err != nil && !isReply(err):
 		return true, w.failure("complete", err)
 	case err != nil || expires == 0:
-		return false, nil
+		return false, nil //nolint:nilerr // the script finds out
 	case expires < 0:
 		// It has expired since.
 		expires = uint48At(string(record[:head]), timesStart+2*timeSize) + int64(life) //nolint:gosec // it has 48 bits

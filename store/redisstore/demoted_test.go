@@ -132,7 +132,9 @@ func TestF91ConnectionsThatDieInSilenceCostAFewFailures(t *testing.T) {
 			o := options(address)
 			o.Dialer = new(net.Dialer).DialContext
 
-			return with(t, redis.NewClient(redisstore.SetOptions(o)), redisstore.WithTimeout(silent), redisstore.WithoutBatching(), redisstore.WithoutCheck())
+			client := redis.NewClient(redisstore.SetOptions(o))
+
+			return with(t, client, redisstore.WithTimeout(silent), redisstore.WithoutBatching(), redisstore.WithoutCheck())
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

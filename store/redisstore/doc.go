@@ -36,8 +36,8 @@
 //   - An operation of 16 KiB or more goes alone. After an answer of that size the next 100 claims and lookups go alone, so that no small
 //     one waits behind a large outcome. Give the client enough connections for the large answers that are under way at once.
 //
-// [Store.Forget] takes three round trips: the client decides on the bytes of the record, the server removes the record if it still has these
-// bytes, and the entry in the index goes after it.
+// [Store.Forget] takes three round trips: the client decides on the bytes of the record, the server removes the record if it still has
+// these bytes, and the entry in the index goes after it.
 //
 // # The index
 //
@@ -46,16 +46,16 @@
 //
 // The index is not in the way of a call, and it is not atomic with the records:
 //
-//   - The entry of a run is written about 100 ms after its claim, together with those of other runs, and never if the run is over by then. A
-//     hold and a renewal write it at once. A failure to write it is no failure of the operation; it is tried again for a minute.
+//   - The entry of a run is written about 100 ms after its claim, together with those of other runs, and never if the run is over by then.
+//     A hold and a renewal write it at once. A failure to write it is no failure of the operation; it is tried again for a minute.
 //   - A list asks once for the entries whose time has come, in one round trip if nothing is unknown, and then reads their records. It lists
 //     no record that is settled, and drops the entries of such records.
 //   - An entry has a life of its own. It may outlive its record: it is dropped by a list, by the run's own process, or when every record of
 //     its age has expired.
-//   - What a process that dies within these 100 ms has claimed is in no index, and is not listed. Its record stays as it is and protects its
-//     key. [Store.Run] finds it: it looks at all keys slowly, with SCAN, one process at a time, and continues where another has stopped.
-//     [Store.Sweep] does it at once. Looking at a key costs the server about 3 µs, so 5 million keys cost 14 s of its time, which Run
-//     spreads over 20 minutes.
+//   - What a process that dies within these 100 ms has claimed is in no index, and is not listed. Its record stays as it is and protects
+//     its key. [Store.Run] finds it: it looks at all keys slowly, with SCAN, one process at a time, and continues where another has
+//     stopped. [Store.Sweep] does it at once. Looking at a key costs the server about 3 µs, so 5 million keys cost 14 s of its time, which
+//     Run spreads over 20 minutes.
 //   - If something else is stored under the name of an index, calls work, and lists report it. Remove it, and call [Store.Sweep].
 //
 // A record whose expiry somebody has taken away with PERSIST is unreadable while it is fresh from its claim, and gets its expiry back when

@@ -54,8 +54,10 @@ type index struct {
 	// turn is taken by whoever writes, so that an older score does not overtake a newer one.
 	turn chan struct{}
 
-	mu      sync.Mutex
-	queue   []*entry
+	mu    sync.Mutex
+	queue []*entry
+	// known has the latest entry of each record while that waits in the queue, or is on its way to the server.
+	known   map[string]*entry
 	timer   *time.Timer
 	rings   time.Time // when the timer fires; zero if it does not
 	cleaned [indexes]time.Time
@@ -63,7 +65,7 @@ type index struct {
 }
 
 func newIndex(s *Store) *index {
-	x := &index{store: s, turn: make(chan struct{}, 1)}
+	x := &index{store: s, turn: make(chan struct{}, 1), known: make(map[string]*entry)}
 
 	for i := range x.names {
 		x.names[i] = s.prefix + "index:" + strconv.FormatInt(int64(i), indexes)
@@ -133,15 +135,21 @@ func (x *index) over(e *entry, member string, isApplied bool) {
 	}
 }
 
-// waiting is the entry of a record that waits to be written, or a new one. It is called with the lock, by owners without a receipt.
+// waiting is the entry of a record that waits to be written or is on its way, or a new one. It is called with the lock, by owners without a
+// receipt.
 func (x *index) waiting(member string) *entry {
-	for _, e := range x.queue {
-		if e.member == member {
-			return e
-		}
+	if e := x.known[member]; e != nil {
+		return e
 	}
 
 	return &entry{member: member}
+}
+
+// drop ends the knowledge of an entry that neither waits nor is on its way. It is called with the lock.
+func (x *index) drop(e *entry) {
+	if x.known[e.member] == e {
+		delete(x.known, e.member)
+	}
 }
 
 // enqueue is called with the lock.
@@ -153,6 +161,7 @@ func (x *index) enqueue(e *entry) {
 	if !e.queued && len(x.queue) < maxEntries {
 		e.queued = true
 		x.queue = append(x.queue, e)
+		x.known[e.member] = e
 	}
 
 	x.ringAt(e.due)
@@ -230,6 +239,7 @@ func (x *index) take(now time.Time) (due []change) {
 		switch {
 		case e.over && e.written == 0, !e.over && e.written == e.until:
 			e.queued = false // there is nothing to do
+			x.drop(e)
 		case len(due) == maxTogether || e.due.After(now):
 			if kept = append(kept, e); next.IsZero() || e.due.Before(next) {
 				next = e.due
@@ -387,6 +397,10 @@ func (x *index) settle(byIndex [indexes][]change, failed [indexes]error) {
 					x.enqueue(e)
 				}
 			}
+
+			if !e.queued {
+				x.drop(e)
+			}
 		}
 	}
 }
@@ -421,6 +435,14 @@ func (x *index) hold(ctx context.Context, w *work, e *entry, member string, at i
 
 // forget removes the entry of a record that is gone, unless it is another run's by now. If the score is not known, it is removed anyway.
 func (x *index) forget(ctx context.Context, w *work, member string, score int64) {
+	x.mu.Lock()
+
+	if e := x.known[member]; e != nil && (score == 0 || e.until <= score) {
+		e.over = true
+	}
+
+	x.mu.Unlock()
+
 	var cmd redis.Cmder = redis.NewIntCmd(ctx, "ZREM", x.nameOf(member), member)
 
 	if score != 0 {

@@ -111,3 +111,41 @@ func TestARenewalThatIsAnsweredLateDoesNotBringBackTheEntryOfARunThatIsOver(t *t
 		x.stop(t)
 	})
 }
+
+func TestAnEntryOnItsWayIsKnownToOwnersWithoutAReceipt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		x := idle()
+		x.turn <- struct{}{}
+
+		e := &entry{member: "a member"}
+		x.add(e, 1, time.Now())
+
+		due := x.take(time.Now())
+		if len(due) != 1 {
+			t.Fatalf("%d entries are due", len(due))
+		}
+
+		x.over(nil, e.member, true)
+
+		var byIndex [indexes][]change
+
+		n := numberOf(e.member)
+		byIndex[n] = due
+		x.settle(byIndex, [indexes]error{})
+		time.Sleep(2 * indexDelay)
+
+		if due := x.take(time.Now()); len(due) != 1 || !due[0].removes {
+			t.Errorf("the entry of a run that is over stays: %+v", due)
+		} else {
+			byIndex[n] = due
+			x.settle(byIndex, [indexes]error{})
+		}
+
+		if len(x.known) > 0 {
+			t.Errorf("%d entries are known for ever", len(x.known))
+		}
+
+		x.stop(t)
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,7 +78,8 @@ func TestAnOlderBuildReadsTheEndOfACompletionAsItsClientHasMeasuredIt(t *testing
 		t.Fatal(err)
 	}
 
-	if !rec.EndedAt.Equal(ended) || rec.Retention != week || !rec.FirstStart.Equal(time.UnixMilli(started)) || rec.LastStart != rec.FirstStart {
+	if !rec.EndedAt.Equal(ended) || rec.Retention != week || !rec.FirstStart.Equal(time.UnixMilli(started)) ||
+		rec.LastStart != rec.FirstStart {
 		t.Errorf("this build reads %+v", rec)
 	}
 
@@ -92,11 +94,11 @@ func TestAnOlderBuildReadsTheEndOfACompletionAsItsClientHasMeasuredIt(t *testing
 func olderScript(t *testing.T, flags string, parts ...string) *script {
 	t.Helper()
 
-	source := ""
+	var source strings.Builder
 
 	for _, part := range parts {
 		if part == "" {
-			source += "local stored = redis.call('GET', KEYS[1])\n"
+			source.WriteString("local stored = redis.call('GET', KEYS[1])\n")
 
 			continue
 		}
@@ -106,16 +108,17 @@ func olderScript(t *testing.T, flags string, parts ...string) *script {
 			t.Fatal(err)
 		}
 
-		source += string(text)
+		source.Write(text)
 	}
 
-	op := load(flags, "older", source)
+	op := load(flags, "older", source.String())
 
 	return &op
 }
 
-// Two builds serve the same keys during a deployment, and afterwards if it is taken back.
-func TestF39AnOlderBuildAndThisOneServeTheSameRecords(t *testing.T) {
+// Two builds serve the same keys during a deployment, and afterwards if it is taken back. The older scripts run on the names of this build,
+// because the build that had them had other names, and was never released.
+func TestF39AnOlderBuildAndThisOneKnowTheSameFormOfARecord(t *testing.T) {
 	t.Parallel()
 
 	s, err := Open(redistest.Standalone(t).URL(), WithTimeout(10*time.Second))
@@ -186,7 +189,8 @@ func TestF39AnOlderBuildAndThisOneServeTheSameRecords(t *testing.T) {
 	begun, err := s.Claim(ctx, first)
 	must("a claim", begun, err, true, store.Running)
 	must("an older lookup", older(looks, first.Key, nil, nil), nil, false, store.Running)
-	must("an older renewal", older(renews, first.Key, appendSpan(appendSpan(first.Token[:], time.Hour), s.unknown), nil), nil, true, store.Running)
+	must("an older renewal", older(renews, first.Key, appendSpan(appendSpan(first.Token[:], time.Hour), s.unknown), nil),
+		nil, true, store.Running)
 	must("an older completion", older(completes, first.Key, first.Token[:], []byte("paid")), nil, true, store.Completed)
 
 	again, err := s.Complete(ctx, store.Completion{Key: first.Key, Token: first.Token, Outcome: []byte("paid"), Receipt: begun.Receipt})

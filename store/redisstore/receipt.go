@@ -69,7 +69,7 @@ func (r *receipt) completed(op *store.Completion, now time.Time) (record []byte,
 	record = append(record, old[:timesStart]...)
 	record[stateStart] = byte(store.Completed)
 	record[flagsStart] = record[flagsStart]&^flagFresh | flagCounted
-	record = appendUint48(record, uint64(first)) //nolint:gosec // it is positive
+	record = appendUint48(record, uint64(first))
 	record = appendUint48(record, life)
 	record = appendUint48(record, uint64(min(ended, latest))) //nolint:gosec // it is positive
 	record = append(record, old[identity:]...)

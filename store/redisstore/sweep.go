@@ -84,7 +84,7 @@ func (s *Store) Run(ctx context.Context) error {
 		failed = err != nil
 
 		if pause(ctx, min(s.sweep.every, s.sweep.turn)) != nil {
-			return nil
+			return nil //nolint:nilerr // the end of the context is none
 		}
 	}
 }

@@ -70,8 +70,8 @@ func (s *Store) checkTable(ctx context.Context, j *judge) {
 		j.problem(fmt.Errorf("sqlstore: table %s has the engine %s, which does not keep what it acknowledges: ALTER TABLE … ENGINE = InnoDB",
 			s.table, f.kept))
 	case s.dialect == PostgreSQL && f.kept == "u":
-		j.problem(fmt.Errorf("sqlstore: table %s, or a partition of it, is UNLOGGED, so that a crash of the server empties it, and no replica has it: "+
-			"ALTER TABLE … SET LOGGED", s.table))
+		j.problem(fmt.Errorf("sqlstore: table %s, or a partition of it, is UNLOGGED, so that a crash of the server empties it, and no replica "+
+			"has it: ALTER TABLE … SET LOGGED", s.table))
 	case s.dialect == PostgreSQL && f.kept == "t":
 		j.problem(fmt.Errorf("sqlstore: table %s is temporary, so that only one connection sees it: run sqlstore.Migrate "+
 			"on a connection without that table", s.table))

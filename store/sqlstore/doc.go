@@ -141,9 +141,10 @@
 //
 // There is no session state: no advisory locks, no temporary tables, no settings beyond a transaction. (MySQL knows no setting of a
 // transaction: where a claim may have to wait, the store sets innodb_lock_wait_timeout for the session, and puts it back before the
-// handler runs. The user variable @onlyonce_lock_wait stays.) Everything works through a pooler in transaction mode. Prepared statements are not needed; where the pooler does not carry them over, tell the driver, as
-// in pgx with default_query_exec_mode=exec. An operation on a leased record holds one connection for one statement. Callers that
-// wait for a run elsewhere poll, one for each key and process, and hold none; in PostgreSQL see [Store.Notify].
+// handler runs. The user variable @onlyonce_lock_wait stays.) Everything works through a pooler in transaction mode. Prepared statements
+// are not needed; where the pooler does not carry them over, configure the driver, as in pgx with default_query_exec_mode=exec. An
+// operation on a leased record holds one connection for one statement. Callers that wait for a run elsewhere poll, one for each key and
+// process, and hold none; in PostgreSQL see [Store.Notify].
 //
 // Give the pool a limit, and let it keep its connections:
 //

@@ -80,7 +80,9 @@ func running(t *testing.T, answer error) (s *Store, db *sql.DB, now *outage, eve
 	now = &outage{err: answer}
 	db = sql.OpenDB(refusingDriver{now})
 
-	s, err := New(db, PostgreSQL, WithTable("public."+DefaultTable), WithoutCheck(), WithRunObserver(func(e RunEvent) { *events = append(*events, e) }))
+	observed := WithRunObserver(func(e RunEvent) { *events = append(*events, e) })
+
+	s, err := New(db, PostgreSQL, WithTable("public."+DefaultTable), WithoutCheck(), observed)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,7 +48,8 @@ func failuresOf(t *testing.T, cfg config, newStore func() store.Store, among fun
 func TestBrokenStoresFailByTheRuleThatTheyBreak(t *testing.T) {
 	t.Parallel()
 
-	for _, b := range slices.Concat(tableBugs(), ruleBugs(), keptBugs(), optionalBugs(), forgetterBugs(), capabilityBugs(), unknownBugs(), receiptBugs(), directBugs()) {
+	for _, b := range slices.Concat(tableBugs(), ruleBugs(), keptBugs(), optionalBugs(), forgetterBugs(), capabilityBugs(), unknownBugs(),
+		receiptBugs(), directBugs()) {
 		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()
 

@@ -113,6 +113,8 @@ type check struct {
 
 // both runs a check on a store. If the store gives receipts, the check runs again on another store without them.
 func (c *check) both(t *testing.T, newStore func(t *testing.T) store.Store, cfg config) {
+	t.Helper()
+
 	x := newEnv(t.Context(), t, newStore(t), cfg)
 	c.run(x)
 
