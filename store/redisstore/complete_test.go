@@ -46,7 +46,7 @@ func answerAs(cmd, sent redis.Cmder) {
 		return
 	}
 
-	cmd.(*redis.StringCmd).SetVal(sent.(*redis.StringCmd).Val()) //nolint:forcetypeassert,errcheck // both are
+	cmd.(*redis.StringCmd).SetVal(sent.(*redis.StringCmd).Val()) //nolint:errcheck // both are
 }
 
 func (*knowing) DialHook(next redis.DialHook) redis.DialHook {

@@ -52,10 +52,11 @@ func readWaiting(read string, ms int64) string {
 		strings.Replace(read, "SELECT", bounded, 1) + "\nLOCK IN SHARE MODE"
 }
 
-// boundedInMariaDB goes before a statement, which MariaDB lets wait for locks no longer than an operation may take. MySQL takes it for a
-// comment.
+// boundedInMariaDB goes before a statement, which MariaDB lets wait for locks no longer than an operation may take, nor longer than the
+// session's own bound. MySQL takes it for a comment.
 func boundedInMariaDB(timeout time.Duration) string {
-	return fmt.Sprintf("/*M!100601 SET STATEMENT innodb_lock_wait_timeout=%d FOR */ ", lockWaitSeconds(timeout))
+	return fmt.Sprintf("/*M!100601 SET STATEMENT innodb_lock_wait_timeout=LEAST(@@innodb_lock_wait_timeout, %d) FOR */ ",
+		lockWaitSeconds(timeout))
 }
 
 // lockWaitSeconds is a time as an innodb_lock_wait_timeout.
