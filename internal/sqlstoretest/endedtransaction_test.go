@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -19,20 +18,19 @@ import (
 // interruptible ends the context of the write that calls SQLite's function interrupt.
 var interruptible atomic.Pointer[context.CancelFunc]
 
-// defineInterrupt gives connections that are opened from now on the function interrupt(x), which is x. It interrupts a write while it
-// runs; a time could be over before the write begins.
-var defineInterrupt = sync.OnceFunc(func() {
+// defineInterrupt gives all connections to SQLite the function interrupt(x), which is x. It interrupts a write while it runs; a time could
+// be over before the write begins. The driver does not guard its functions, so TestMain defines it before any connection is opened.
+func defineInterrupt() {
 	sqlite.MustRegisterScalarFunction("interrupt", 1, func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
 		(*interruptible.Load())()
 
 		return args[0], nil
 	})
-})
+}
 
 // An error may end the whole transaction, after which the database would commit every statement by itself.
 func TestHandlerThatGoesOnAfterItsTransactionHasEndedWritesNothing(t *testing.T) {
 	t.Parallel()
-	defineInterrupt()
 
 	k := kinds[2]
 

@@ -25,6 +25,7 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 
+	defineInterrupt()
 	flag.Parse()
 
 	if err := flag.Set("test.parallel", "24"); err != nil {
