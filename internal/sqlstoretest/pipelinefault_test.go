@@ -68,43 +68,50 @@ func TestSingleTransactionWorksInEveryModeOfTheDriver(t *testing.T) {
 
 // What makes the record disappear from the view of its own transaction must keep this from committing.
 func TestTransactionThatDoesNotFindItsRecordDoesNotCommit(t *testing.T) {
-	t.Parallel()
+	each(t, bothPostgreSQL(), func(t *testing.T, k kind) {
+		t.Helper()
 
-	for name, lose := range map[string][]string{
-		"another search path": {"SET LOCAL search_path = tenant"},
-		"a deletion":          {"DELETE FROM onlyonce_records"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			each(t, bothPostgreSQL(), func(t *testing.T, k kind) {
-				t.Helper()
+		s, e := k.opened(t, onlyonce.SingleTransaction)
 
-				s, e := k.opened(t, onlyonce.SingleTransaction)
+		for range 2 {
+			call(t.Context(), e, "one", s.sellAfter("one", "DELETE FROM onlyonce_records")).mustBeRejected(t, onlyonce.ReasonStoreUnavailable)
+		}
 
-				for _, query := range []string{
-					"CREATE SCHEMA tenant", "CREATE TABLE tenant.onlyonce_records (LIKE public.onlyonce_records INCLUDING ALL)",
-					"CREATE VIEW tenant.orders AS SELECT * FROM public.orders",
-				} {
-					if _, err := s.db.ExecContext(t.Context(), query); err != nil {
-						t.Fatal(err)
-					}
-				}
+		s.mustHave(t, 2, 0)
+		call(t.Context(), e, "one", s.sell("one")).mustBe(t, onlyonce.StatusExecuted, "#3")
+	})
+}
 
-				for range 2 {
-					call(t.Context(), e, "one", func(ctx context.Context) ([]byte, error) {
-						for _, query := range lose {
-							if _, err := sqlstore.Tx(ctx).ExecContext(ctx, query); err != nil {
-								return nil, err
-							}
-						}
+func TestF98RecordIsFoundWhateverSearchPathTheHandlerLeaves(t *testing.T) {
+	each(t, bothPostgreSQL(), func(t *testing.T, k kind) {
+		t.Helper()
 
-						return s.sell("one")(ctx)
-					}).mustBeRejected(t, onlyonce.ReasonStoreUnavailable)
-				}
+		s, e := k.opened(t, onlyonce.SingleTransaction)
 
-				s.mustHave(t, 2, 0)
-				call(t.Context(), e, "one", s.sell("one")).mustBe(t, onlyonce.StatusExecuted, "#3")
-			})
-		})
+		for _, query := range []string{
+			"CREATE SCHEMA tenant", "CREATE TABLE tenant.onlyonce_records (LIKE public.onlyonce_records INCLUDING ALL)",
+			"CREATE VIEW tenant.orders AS SELECT * FROM public.orders",
+		} {
+			if _, err := s.db.ExecContext(t.Context(), query); err != nil {
+				t.Fatal(err)
+			}
+		}
+
+		sell := s.sellAfter("one", "SET LOCAL search_path = tenant")
+		call(t.Context(), e, "one", sell).mustBe(t, onlyonce.StatusExecuted, "#1")
+		call(t.Context(), e, "one", sell).mustBe(t, onlyonce.StatusReplayed, "#1")
+		s.mustHave(t, 1, 1)
+	})
+}
+
+// sellAfter sells after another statement in the transaction.
+func (s *shop) sellAfter(key, query string) func(ctx context.Context) ([]byte, error) {
+	return func(ctx context.Context) ([]byte, error) {
+		if _, err := sqlstore.Tx(ctx).ExecContext(ctx, query); err != nil {
+			return nil, err
+		}
+
+		return s.sell(key)(ctx)
 	}
 }
 
