@@ -14,7 +14,7 @@ import (
 )
 
 // checkTimeout bounds the Check at construction.
-const checkTimeout = 15 * time.Second
+const checkTimeout = 5 * time.Second
 
 // oldestVersion is the first major version whose scripts have flags.
 const oldestVersion = 7
