@@ -29,7 +29,7 @@ type Event struct {
 	Operation Operation
 	// Status is how the operation has ended. It is empty for an EventBatch and an EventWait.
 	Status Status
-	// Duration is how long it took. It is zero for an EventResend, an EventRefused and an EventRepair.
+	// Duration is how long it took. It is zero for an EventResend, an EventRefused, an EventRepair and an EventListen.
 	Duration time.Duration
 	// Count is how many operations a batch had, how many records a sweep deleted, or how many entries of an index were repaired.
 	Count int
@@ -53,13 +53,17 @@ const (
 	// EventWait means that an operation has waited for room: for a batch under way, for the end of another transaction, or for a server
 	// that did not answer. Operations that find room at once are not reported.
 	EventWait
-	// EventSweep is the end of the deletion of one batch of records. Count is how many were deleted.
+	// EventSweep is the end of a sweep, whether Run or somebody else has called it. Count is how many records were deleted. It is 0 in
+	// Redis, where a sweep looks for records that the index lacks, and reports these as an EventRepair.
 	EventSweep
 	// EventRefused means that the server refused to write, because it is full, or read-only, or for want of replicas. A store may answer
 	// the operation all the same, so its EventOperation need not be an error.
 	EventRefused
 	// EventRepair means that entries of an index did not fit their records. Count is how many were added or removed.
 	EventRepair
+	// EventListen means that a store receives notifications from now on. If Err is not nil, it has lost the connection for them, or has
+	// found none.
+	EventListen
 )
 
 // String returns the name of the kind.
@@ -72,6 +76,7 @@ func (k EventKind) String() string {
 		EventSweep:     "sweep",
 		EventRefused:   "refused",
 		EventRepair:    "repair",
+		EventListen:    "listen",
 	}
 	if int(k) < len(names) && names[k] != "" {
 		return names[k]
@@ -83,7 +88,7 @@ func (k EventKind) String() string {
 // Operation is the name of something that a store does.
 type Operation string
 
-// The operations of [Store], [Inspector], [Lister] and [Forgetter], those of [Transactional], and what a store does by itself.
+// The operations of [Store], [Inspector], [Lister] and [Forgetter], those of [Transactional], and what Run does.
 const (
 	OperationClaim    Operation = "claim"
 	OperationRenew    Operation = "renew"
@@ -100,6 +105,8 @@ const (
 	OperationCommit Operation = "commit"
 	// OperationSweep deletes records whose time is over, or looks for records that an index does not have.
 	OperationSweep Operation = "sweep"
+	// OperationListen receives the notifications of a [Notifier].
+	OperationListen Operation = "listen"
 )
 
 // Status is how an operation has ended.

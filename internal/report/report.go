@@ -3,6 +3,7 @@ package report
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce/store"
@@ -83,7 +84,7 @@ func (t To) Waited(ctx context.Context, operation store.Operation, d time.Durati
 	}
 }
 
-// Swept reports the deletion of some records.
+// Swept reports a sweep, and how many records it has deleted.
 func (t To) Swept(ctx context.Context, began time.Time, records int, err error) {
 	if t.Observer == nil {
 		return
@@ -101,5 +102,24 @@ func (t To) Repaired(ctx context.Context, operation store.Operation, entries int
 		store.Report(ctx, t.Observer, store.Event{
 			Kind: store.EventRepair, Operation: operation, Status: store.StatusApplied, Count: entries,
 		})
+	}
+}
+
+// Listening reports that notifications are received from now on, or why not.
+func (t To) Listening(ctx context.Context, err error) {
+	store.Report(ctx, t.Observer, store.Event{
+		Kind: store.EventListen, Operation: store.OperationListen, Status: store.StatusOf(true, err), Err: err,
+	})
+}
+
+// Log writes to slog.Default what Run would otherwise do unseen: each failure of a step, and its first success after failures. It writes
+// nothing if there is an observer, which gets all of it as events.
+func (t To) Log(ctx context.Context, step string, failures int, err error, attrs ...any) {
+	switch {
+	case t.Observer != nil:
+	case err != nil:
+		slog.WarnContext(ctx, "onlyonce: "+step+" failed", append(attrs, "failures", failures, "error", err)...)
+	case failures > 0:
+		slog.InfoContext(ctx, "onlyonce: "+step+" works again", append(attrs, "failures", failures)...)
 	}
 }

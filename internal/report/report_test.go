@@ -1,7 +1,11 @@
 package report_test
 
 import (
+	"bytes"
+	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -34,7 +38,41 @@ func TestWithoutAnObserverNothingIsMeasured(t *testing.T) { //nolint:paralleltes
 		nobody.Waited(ctx, store.OperationClaim, 1)
 		nobody.Swept(ctx, began, 1, nil)
 		nobody.Repaired(ctx, store.OperationList, 1)
+		nobody.Listening(ctx, nil)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestFailuresOfRunAreLoggedUnlessThereIsAnObserver(t *testing.T) { //nolint:paralleltest // it replaces the default logger
+	var text bytes.Buffer
+
+	before := slog.Default()
+
+	slog.SetDefault(slog.New(slog.NewTextHandler(&text, nil)))
+	defer slog.SetDefault(before)
+
+	run := func(to report.To) string {
+		text.Reset()
+		to.Log(t.Context(), "sweeping", 0, nil, "table", "records")
+		to.Log(t.Context(), "sweeping", 1, errors.New("no route"), "table", "records")
+		to.Log(t.Context(), "sweeping", 1, nil, "table", "records")
+
+		return text.String()
+	}
+
+	if logged := run(report.To{Observer: store.ObserverFunc(func(context.Context, store.Event) {})}); logged != "" {
+		t.Errorf("although there is an observer, this is logged: %s", logged)
+	}
+
+	lines := strings.Split(strings.TrimSpace(run(report.To{})), "\n")
+
+	for i, want := range []string{
+		`level=WARN msg="onlyonce: sweeping failed" table=records failures=1 error="no route"`,
+		`level=INFO msg="onlyonce: sweeping works again" table=records failures=1`,
+	} {
+		if len(lines) != 2 || !strings.HasSuffix(lines[i], want) {
+			t.Errorf("logged are %q, want %q", lines, want)
+		}
 	}
 }

@@ -13,29 +13,29 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// reports are what Run has reported.
+// reports is an observer of what Run does.
 type reports struct {
 	mu     sync.Mutex
-	failed map[sqlstore.RunStep]int // failures in a row
-	worked map[sqlstore.RunStep]int // since the last failure
-	swept  int
+	failed map[store.EventKind]int // failures in a row
+	worked map[store.EventKind]int // since the last failure
 }
 
-func (r *reports) observe(e sqlstore.RunEvent) {
+func (r *reports) ObserveStore(_ context.Context, e store.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
-	r.swept += e.Deleted
-
-	if e.Err != nil {
-		r.failed[e.Step], r.worked[e.Step] = e.Failures, 0
-	} else {
-		r.worked[e.Step]++
+	switch {
+	case e.Err == nil:
+		r.worked[e.Kind]++
+	case r.worked[e.Kind] > 0:
+		r.failed[e.Kind], r.worked[e.Kind] = 1, 0
+	default:
+		r.failed[e.Kind]++
 	}
 }
 
 // are reports whether a step has failed, or worked, so many times in a row.
-func (r *reports) are(step sqlstore.RunStep, failed bool, times int) bool {
+func (r *reports) are(step store.EventKind, failed bool, times int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
@@ -61,14 +61,14 @@ func TestF94SweeperAndListenerGoOnWhenTheDatabaseIsBack(t *testing.T) {
 			server := serve(t)
 			k := kinds[0]
 
-			steps := []sqlstore.RunStep{sqlstore.Sweeping, sqlstore.Listening}
+			steps := []store.EventKind{store.EventSweep, store.EventListen}
 			if name != k.name {
 				k, steps = kinds[1], steps[:1]
 			}
 
-			all := &reports{failed: make(map[sqlstore.RunStep]int), worked: make(map[sqlstore.RunStep]int)}
+			all := &reports{failed: make(map[store.EventKind]int), worked: make(map[store.EventKind]int)}
 			db := pool(server.DB(t, k.params...))
-			s := k.on(t, db, sqlstore.WithSweep(time.Millisecond, 10), sqlstore.WithRunObserver(all.observe))
+			s := k.on(t, db, sqlstore.WithSweep(time.Millisecond, 10), sqlstore.WithObserver(all))
 
 			run := s.Run
 			watch := func(store.Key) (<-chan struct{}, func()) { return nil, func() {} }
@@ -95,10 +95,10 @@ func TestF94SweeperAndListenerGoOnWhenTheDatabaseIsBack(t *testing.T) {
 
 			server.Kill()
 
-			eventually(t, "sweeps fail", func() bool { return all.are(sqlstore.Sweeping, true, failures) })
+			eventually(t, "sweeps fail", func() bool { return all.are(store.EventSweep, true, failures) })
 
 			if len(steps) > 1 {
-				eventually(t, "the listener has ended", func() bool { return all.are(sqlstore.Listening, true, 1) })
+				eventually(t, "the listener has ended", func() bool { return all.are(store.EventListen, true, 1) })
 			}
 
 			changed, stop := watch(newKey())

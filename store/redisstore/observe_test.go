@@ -254,6 +254,51 @@ func TestObserverSeesHowManyEntriesOfTheIndexASweepAdds(t *testing.T) {
 	}
 }
 
+func TestObserverSeesSweepsAndTheirFailures(t *testing.T) {
+	t.Parallel()
+
+	w := new(witness)
+	server := redistest.Standalone(t)
+	s := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithObserver(w))
+	start(t, s, newClaim())
+	w.take(0)
+
+	if _, err := s.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
+	if e := w.mustSee(t, store.EventSweep, store.OperationSweep, store.StatusApplied); e.Count != 0 || e.Duration <= 0 {
+		t.Errorf("seen is %+v", e)
+	}
+
+	run := func(seen func() bool) {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+
+		go func() { ended <- s.Run(ctx) }()
+
+		eventually(t, "Run reports a sweep", seen)
+		cancel()
+
+		if err := <-ended; err != nil {
+			t.Errorf("Run returned %v", err)
+		}
+	}
+
+	run(func() bool {
+		seen := w.take(store.EventSweep)
+
+		return len(seen) == 1 && seen[0].Err == nil
+	})
+
+	server.Kill()
+	run(func() bool {
+		seen := w.take(store.EventSweep)
+
+		return len(seen) == 1 && seen[0].Err != nil && seen[0].Status != store.StatusApplied
+	})
+}
+
 func TestObserverThatPanicsDoesNotFailAnOperation(t *testing.T) {
 	t.Parallel()
 

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strconv"
 	"strings"
 	"sync"
@@ -47,10 +46,10 @@ const keepPosition = 24 * time.Hour
 // of processes that died within about 100 ms of their claim, and those that were claimed under [WithoutIndex]. A server with 5 million keys
 // spends about 14 seconds on it. An error leaves the rest of the keys of that server to another Sweep. See [Store.Run].
 func (s *Store) Sweep(ctx context.Context) (Swept, error) {
-	pace := s.sweep
+	pace, began := s.sweep, s.report.Clock()
 	pace.pause = 0
 
-	return s.sweepAll(ctx, func(ctx context.Context, _ string, server Client, done *Swept) error {
+	done, err := s.sweepAll(ctx, func(ctx context.Context, _ string, server Client, done *Swept) error {
 		for cursor := uint64(0); ; {
 			next, err := s.sweepPage(ctx, server, cursor, pace.page, done)
 			if err != nil || next == 0 {
@@ -60,11 +59,15 @@ func (s *Store) Sweep(ctx context.Context) (Swept, error) {
 			cursor = next
 		}
 	})
+	s.report.Swept(ctx, began, 0, err)
+
+	return done, err
 }
 
 // Run sweeps slowly, again and again, until its context ends, which is no error. It is for one goroutine of any number of processes, which
 // take turns: a server is swept by one process at a time, an hour after the end of the last sweep. Another process continues where one
-// has stopped. A sweep that fails is logged to [slog.Default] and continued later.
+// has stopped. The observer of [WithObserver] sees each sweep that has looked at records or has failed. Without an observer, failures are
+// logged to [slog.Default]. A sweep that has failed is continued later.
 //
 // It is not needed for calls. Without it, a list lacks the records of processes that died within about 100 ms of their claim, and these
 // records stay unknown until their key is used again, or until they expire.
@@ -73,15 +76,27 @@ func (s *Store) Run(ctx context.Context) error {
 		return errors.New("redisstore: Run keeps the index, and the store was made WithoutIndex: leave out one of them")
 	}
 
-	failed := false
+	for failures := 0; ; {
+		began := s.report.Clock()
+		done, err := s.sweepAll(ctx, s.sweepInTurn)
 
-	for {
-		_, err := s.sweepAll(ctx, s.sweepInTurn)
-		if err != nil && !failed && ctx.Err() == nil {
-			slog.WarnContext(ctx, "the sweep of unsettled records in Redis has failed, and is continued later", "error", err)
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // the end of the context is none
 		}
 
-		failed = err != nil
+		if err != nil || done.Records > 0 {
+			s.report.Swept(ctx, began, 0, err)
+		}
+
+		if err != nil {
+			failures++
+		}
+
+		s.report.Log(ctx, "sweeping", failures, err, "prefix", s.prefix)
+
+		if err == nil {
+			failures = 0
+		}
 
 		if pause(ctx, min(s.sweep.every, s.sweep.turn)) != nil {
 			return nil //nolint:nilerr // the end of the context is none

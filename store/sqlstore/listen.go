@@ -85,8 +85,8 @@ func (n *Notified) Capabilities() store.Capabilities {
 }
 
 // Run does what Store.Run does, and listens besides. Where the connection of the listener is lost it listens again a second later, and
-// then after twice as long each time, up to a minute. A sweep that cannot work does not end the listening: the error is reported at once,
-// and Run returns it when ctx ends.
+// then after twice as long each time, up to a minute; the observer of [WithObserver], or else the log, gets each loss. Sweeps that cannot
+// work do not end the listening: they end, and Run returns their error when ctx ends.
 func (n *Notified) Run(ctx context.Context) error {
 	var listening sync.WaitGroup
 
@@ -103,7 +103,8 @@ func (n *Notified) listen(ctx context.Context) {
 
 		err := n.listener.Listen(ctx, n.channel, func(payload string) {
 			if payload == "" && began.CompareAndSwap(false, true) {
-				n.report(RunEvent{Step: Listening, Failures: failures})
+				n.observed.Listening(ctx, nil)
+				n.observed.Log(ctx, "listening", failures, nil, "table", n.table.String())
 			}
 
 			n.heard(payload)
@@ -122,10 +123,12 @@ func (n *Notified) listen(ctx context.Context) {
 
 		failures++
 
-		event := RunEvent{Step: Listening, Err: err, Failures: failures, Retry: jittered(backedOff(relisten, failures))}
-		n.report(event)
+		retry := jittered(backedOff(relisten, failures))
 
-		if !sleep(ctx, event.Retry) {
+		n.observed.Listening(ctx, err)
+		n.observed.Log(ctx, "listening", failures, err, "table", n.table.String(), "retry", retry)
+
+		if !sleep(ctx, retry) {
 			return
 		}
 	}

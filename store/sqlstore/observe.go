@@ -8,9 +8,9 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// WithObserver reports to an observer what the store does: operations, what is sent again, waits, sweeps and refused writes. A wait for a
-// connection of the pool is part of an operation, and [sql.DB.Stats] counts it. The store reports nothing of handlers' statements. Nil
-// means no observer, and nothing is measured then.
+// WithObserver reports to an observer what the store does: operations, what is sent again, waits, sweeps, refused writes, and the
+// connection of a [Listener]. A wait for a connection of the pool is part of an operation, and [sql.DB.Stats] counts it. The store
+// reports nothing of handlers' statements. Nil means no observer: nothing is measured then, and Run logs its failures.
 func WithObserver(observer store.Observer) Option {
 	return func(c *config) { c.observed.Observer = observer }
 }

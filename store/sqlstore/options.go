@@ -23,7 +23,6 @@ type config struct {
 	retryable        func(error) bool
 	commitError      func(error) error
 	pipeline         Pipeline
-	observeRun       func(RunEvent)
 	// channel is where others are told what does not run any more. Nobody is where it is empty.
 	channel string
 	checked bool

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -17,51 +16,11 @@ const (
 	longestInterval = math.MaxInt64 / 2
 	// mostPause is how long Run waits at most between two tries of what fails, unless WithSweep says more.
 	mostPause = time.Minute
-	// hopelessTries is how often in a row a sweep has to fail with an error that does not go away by itself.
+	// hopelessTries and hopelessTime are how often in a row, and for how long, sweeps have to fail with errors that do not go away by
+	// themselves. A table can be missing for a moment, while a server restarts or somebody changes the schema.
 	hopelessTries = 3
+	hopelessTime  = 5 * time.Minute
 )
-
-// RunEvent is a report of [Store.Run] about one of its steps.
-type RunEvent struct {
-	// Step is what Run was doing.
-	Step RunStep
-	// Deleted is how many records a sweep has deleted.
-	Deleted int
-	// Err is why the step has failed, nil if it works.
-	Err error
-	// Failures counts the failures in a row: those up to this one, or those that this success ends.
-	Failures int
-	// Retry is how long Run waits before it tries the step again. Zero after a failure means that Run has given the step up.
-	Retry time.Duration
-}
-
-// RunStep is what Run does.
-type RunStep uint8
-
-const (
-	// Sweeping deletes a batch of records. It is reported each time.
-	Sweeping RunStep = iota + 1
-	// Listening receives notifications. It is reported when it begins, and when the connection is lost.
-	Listening
-)
-
-// String returns "sweeping" or "listening".
-func (s RunStep) String() string {
-	switch s {
-	case Sweeping:
-		return "sweeping"
-	case Listening:
-		return "listening"
-	default:
-		return fmt.Sprintf("RunStep(%d)", uint8(s))
-	}
-}
-
-// WithRunObserver calls a function for each step of Run, one at a time for each step. The default logs failures to [slog.Default] at warn
-// level, and the first success after them at info level. Nil means the default.
-func WithRunObserver(observe func(RunEvent)) Option {
-	return func(c *config) { c.observeRun = observe }
-}
 
 // Run deletes records whose retention is over, and unsettled ones as [WithUnknownRetention] says, until ctx ends, which is no error.
 // One process needs to do so; any number may, and they leave each other's records alone. Without it everything works, and the table grows.
@@ -70,11 +29,13 @@ func WithRunObserver(observe func(RunEvent)) Option {
 // WithUnknownRetention, and a damaged one never.
 //
 // A database that is away, locked or busy does not end Run. It tries again after the interval of [WithSweep], and then after twice as long
-// each time, up to a minute, and reports each failure to the function of [WithRunObserver]. Run returns an error only for what does not
-// go away by itself, three times in a row: a table or a right that is missing, a setting of the server that forbids the statement, a
-// handle that is closed.
+// each time, up to a minute. The observer of [WithObserver] sees each sweep. Without an observer, Run logs each failure to [slog.Default]
+// at warn level, and the first success after failures at info level.
+//
+// Run returns an error only for what does not go away by itself. That is a handle that is closed; and a table or a right that is missing, or
+// a setting of the server that forbids the statement, if it has failed every sweep for five minutes, and three at least.
 func (s *Store) Run(ctx context.Context) error {
-	failures, hopeless := 0, 0
+	var failed failures
 
 	for {
 		n, err := s.Sweep(ctx)
@@ -82,32 +43,47 @@ func (s *Store) Run(ctx context.Context) error {
 			return nil //nolint:nilerr // it was asked to end
 		}
 
-		event := RunEvent{Step: Sweeping, Deleted: n, Err: err, Failures: failures}
+		before, now := failed, time.Now()
+		failed = failed.after(err, s.dialect.hopeless(err), now)
 
-		switch {
-		case err == nil:
-			failures, hopeless = 0, 0
-		case s.dialect.hopeless(err):
-			failures, hopeless = failures+1, hopeless+1
-			event.Failures = failures
-		default:
-			failures, hopeless = failures+1, 0
-			event.Failures = failures
-		}
-
-		if hopeless == hopelessTries {
-			s.report(event)
-
+		if closed(err) || failed.last(now) {
 			return fmt.Errorf("sqlstore: expired records are not deleted any more: give the store what it lacks and start Run again: %w", err)
 		}
 
-		event.Retry = s.pause(n, failures)
-		s.report(event)
+		retry := s.pause(n, failed.count)
+		s.observed.Log(ctx, "sweeping", max(before.count, failed.count), err, "table", s.table.String(), "retry", retry)
 
-		if !sleep(ctx, event.Retry) {
+		if !sleep(ctx, retry) {
 			return nil
 		}
 	}
+}
+
+// failures are sweeps that have failed in a row.
+type failures struct {
+	count int
+	// hopeless is how many of them, up to the last one, do not go away by themselves, and since is when the first of these has failed.
+	hopeless int
+	since    time.Time
+}
+
+// after returns the failures after another sweep.
+func (f failures) after(err error, hopeless bool, now time.Time) failures {
+	switch {
+	case err == nil:
+		return failures{}
+	case !hopeless:
+		return failures{count: f.count + 1}
+	case f.hopeless == 0:
+		f.since = now
+	}
+
+	return failures{f.count + 1, f.hopeless + 1, f.since}
+}
+
+// last reports whether there is no use in another sweep.
+func (f failures) last(now time.Time) bool {
+	return f.hopeless >= hopelessTries && now.Sub(f.since) >= hopelessTime
 }
 
 // pause is how long Run waits after a sweep. Where there is more to delete, the others may have their turn, and that is all there is.
@@ -149,27 +125,10 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// report tells the observer about a step.
-func (c *config) report(event RunEvent) {
-	if c.observeRun != nil {
-		c.observeRun(event)
-
-		return
-	}
-
-	switch {
-	case event.Err != nil:
-		slog.Warn("onlyonce: "+event.Step.String()+" failed",
-			"table", c.table.String(), "error", event.Err, "failures", event.Failures, "retry", event.Retry)
-	case event.Failures > 0:
-		slog.Info("onlyonce: "+event.Step.String()+" works again", "table", c.table.String())
-	}
-}
-
 // hopeless recognises errors of a statement that no other try gets over.
 func (d Dialect) hopeless(err error) bool {
-	if closed(err) {
-		return true
+	if err == nil {
+		return false
 	}
 
 	switch d {

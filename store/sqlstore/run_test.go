@@ -6,11 +6,14 @@ import (
 	"database/sql/driver"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
 )
 
 // outage is why a database does not work; nil where it does.
@@ -72,22 +75,52 @@ type answered string
 func (s answered) Error() string    { return "SQLSTATE " + string(s) }
 func (s answered) SQLState() string { return string(s) }
 
-// running is a store on such a database, with what its Run has reported.
-func running(t *testing.T, answer error) (s *Store, db *sql.DB, now *outage, events *[]RunEvent) {
+// sweeps is an observer that keeps when sweeps have ended, and how.
+type sweeps struct {
+	mu     sync.Mutex
+	ends   []end
+	worked func() // is called when a sweep has not failed
+}
+
+type end struct {
+	at  time.Time
+	err error
+}
+
+func (s *sweeps) ObserveStore(_ context.Context, event store.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if event.Kind == store.EventSweep {
+		s.ends = append(s.ends, end{time.Now(), event.Err})
+
+		if event.Err == nil {
+			s.worked()
+		}
+	}
+}
+
+func (s *sweeps) get() []end {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	return slices.Clone(s.ends)
+}
+
+// running is a store on such a database, and what its observer sees of sweeps.
+func running(t *testing.T, answer error, opts ...Option) (s *Store, db *sql.DB, now *outage, seen *sweeps) {
 	t.Helper()
 
-	events = new([]RunEvent)
+	seen = &sweeps{worked: func() {}}
 	now = &outage{err: answer}
 	db = sql.OpenDB(refusingDriver{now})
 
-	observed := WithRunObserver(func(e RunEvent) { *events = append(*events, e) })
-
-	s, err := New(db, PostgreSQL, WithTable("public."+DefaultTable), WithoutCheck(), observed)
+	s, err := New(db, PostgreSQL, append([]Option{WithTable("public." + DefaultTable), WithoutCheck(), WithObserver(seen)}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	return s, db, now, events
+	return s, db, now, seen
 }
 
 func TestF94RunGoesOnWhateverTheDatabaseAnswersUntilItsContextEnds(t *testing.T) {
@@ -98,7 +131,7 @@ func TestF94RunGoesOnWhateverTheDatabaseAnswersUntilItsContextEnds(t *testing.T)
 		context.DeadlineExceeded,
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			s, db, now, events := running(t, answer)
+			s, db, now, seen := running(t, answer)
 
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := make(chan error, 1)
@@ -108,14 +141,18 @@ func TestF94RunGoesOnWhateverTheDatabaseAnswersUntilItsContextEnds(t *testing.T)
 			time.Sleep(24 * time.Hour)
 			synctest.Wait()
 
-			all := *events
-			if len(all) < 20*60 || len(all) > 60*60 {
-				t.Errorf("%v: %d tries in a day", answer, len(all))
+			failed := seen.get()
+			if len(failed) < 24*60/2 || len(failed) > 24*60*3 {
+				t.Errorf("%v: %d tries in a day", answer, len(failed))
 			}
 
-			for i, e := range all {
-				if e.Step != Sweeping || e.Err == nil || e.Failures != i+1 || e.Retry <= 0 || e.Retry > 3*mostPause/2 {
-					t.Fatalf("%v: failure %d is %+v", answer, i+1, e)
+			for i, e := range failed {
+				if i > 0 && e.at.Sub(failed[i-1].at) > 3*mostPause/2+s.timeout {
+					t.Fatalf("%v: try %d is %v after the one before", answer, i, e.at.Sub(failed[i-1].at))
+				}
+
+				if e.err == nil {
+					t.Fatalf("%v: try %d has not failed", answer, i)
 				}
 			}
 
@@ -124,12 +161,19 @@ func TestF94RunGoesOnWhateverTheDatabaseAnswersUntilItsContextEnds(t *testing.T)
 			time.Sleep(2 * mostPause)
 			synctest.Wait()
 
-			if next := (*events)[len(all)]; next.Err != nil || next.Failures == 0 {
-				t.Errorf("%v: the first success is %+v", answer, next)
+			worked := seen.get()[len(failed):]
+			if len(worked) < 3 {
+				t.Errorf("%v: %d sweeps in %v", answer, len(worked), 2*mostPause)
 			}
 
-			if last := (*events)[len(*events)-1]; last.Err != nil || last.Failures != 0 || last.Retry > 3*DefaultSweepInterval/2 {
-				t.Errorf("%v: the last success is %+v", answer, last)
+			for i, e := range worked {
+				if e.err != nil {
+					t.Errorf("%v: sweep %d: %v", answer, i, e.err)
+				}
+
+				if i > 0 && e.at.Sub(worked[i-1].at) > 3*DefaultSweepInterval/2 {
+					t.Errorf("%v: sweep %d is %v after the one before", answer, i, e.at.Sub(worked[i-1].at))
+				}
 			}
 
 			cancel()
@@ -146,25 +190,110 @@ func TestF94RunGoesOnWhateverTheDatabaseAnswersUntilItsContextEnds(t *testing.T)
 func TestF94RunEndsWithAnErrorForWhatDoesNotGoAwayByItself(t *testing.T) {
 	t.Parallel()
 
-	for name, end := range map[string]func(db *sql.DB, now *outage){
-		"a table that is missing": func(_ *sql.DB, now *outage) { now.set(answered("42P01")) },
-		"a right that is missing": func(_ *sql.DB, now *outage) { now.set(answered("42501")) },
-		"a handle that is closed": func(db *sql.DB, _ *outage) { _ = db.Close() },
+	for name, tt := range map[string]struct {
+		end      func(db *sql.DB, now *outage)
+		min, max time.Duration // from the end on
+	}{
+		"a table that is missing": {func(_ *sql.DB, now *outage) { now.set(answered("42P01")) }, hopelessTime, hopelessTime + 3*mostPause},
+		"a right that is missing": {func(_ *sql.DB, now *outage) { now.set(answered("42501")) }, hopelessTime, hopelessTime + 3*mostPause},
+		"a handle that is closed": {func(db *sql.DB, _ *outage) { _ = db.Close() }, 0, 2 * mostPause},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			s, db, now, events := running(t, answered("57P03"))
+			s, db, now, seen := running(t, answered("57P03"))
+			began := time.Now().Add(time.Hour)
 
-			time.AfterFunc(time.Hour, func() { end(db, now) })
+			time.AfterFunc(time.Hour, func() { tt.end(db, now) })
 
 			err := s.Run(t.Context())
-			last := (*events)[len(*events)-1]
+			ends := seen.get()
 
-			if err == nil || !errors.Is(err, last.Err) || last.Retry != 0 || !strings.Contains(err.Error(), "start Run again") {
-				t.Errorf("%s: Run returned %v after %+v", name, err, last)
+			if last := ends[len(ends)-1]; err == nil || !errors.Is(err, last.err) || !strings.Contains(err.Error(), "start Run again") {
+				t.Errorf("%s: Run returned %v after %v", name, err, last.err)
+			}
+
+			if after := time.Since(began); after < tt.min || after > tt.max {
+				t.Errorf("%s: Run returned after %v", name, after)
 			}
 
 			_ = db.Close()
 		})
+	}
+}
+
+// While a backup is restored, or a migration runs, a table is missing for some minutes.
+func TestF94RunOutlivesATableThatIsMissingForSomeMinutesHoweverOftenItSweeps(t *testing.T) {
+	t.Parallel()
+
+	for _, every := range []time.Duration{time.Millisecond, DefaultSweepInterval, time.Hour} {
+		for _, before := range []error{nil, errors.New("connection refused")} {
+			synctest.Test(t, func(t *testing.T) {
+				s, db, now, seen := running(t, answered("42P01"), WithSweep(every, 1000))
+				missing := time.Duration(0)
+
+				if before != nil {
+					now.set(before)
+
+					missing = time.Hour
+					time.AfterFunc(missing, func() { now.set(answered("42P01")) })
+				}
+
+				time.AfterFunc(missing+hopelessTime-time.Second, func() { now.set(nil) })
+
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+
+				seen.worked = cancel
+
+				if err := s.Run(ctx); err != nil {
+					t.Errorf("every %v: Run returned %v", every, err)
+				}
+
+				_ = db.Close()
+			})
+		}
+	}
+}
+
+func TestF94HopelessFailuresAreCountedInARow(t *testing.T) {
+	t.Parallel()
+
+	var (
+		begin    = time.Now()
+		away     = errors.New("connection refused")
+		missing  = errors.New("no table")
+		hopeless = func(err error) bool { return errors.Is(err, missing) }
+	)
+
+	type sweep struct {
+		err   error
+		after time.Duration
+	}
+
+	for name, tt := range map[string]struct {
+		sweeps []sweep
+		want   bool
+	}{
+		"none":                          {nil, false},
+		"three at once":                 {[]sweep{{missing, 0}, {missing, 0}, {missing, time.Millisecond}}, false},
+		"three in five minutes":         {[]sweep{{missing, 0}, {missing, 0}, {missing, hopelessTime}}, true},
+		"two in five minutes":           {[]sweep{{missing, 0}, {missing, hopelessTime}}, false},
+		"a success among them":          {[]sweep{{missing, 0}, {missing, 0}, {nil, 0}, {missing, hopelessTime}}, false},
+		"another failure among them":    {[]sweep{{missing, 0}, {missing, 0}, {away, 0}, {missing, hopelessTime}}, false},
+		"three after another failure":   {[]sweep{{away, 0}, {missing, hopelessTime}, {missing, 0}, {missing, 0}}, false},
+		"five minutes after that":       {[]sweep{{away, 0}, {missing, 0}, {missing, 0}, {missing, hopelessTime}}, true},
+		"other failures for five hours": {[]sweep{{away, 0}, {away, time.Hour}, {away, 4 * time.Hour}}, false},
+	} {
+		now := begin
+
+		var failed failures
+		for _, s := range tt.sweeps {
+			now = now.Add(s.after)
+			failed = failed.after(s.err, hopeless(s.err), now)
+		}
+
+		if got := failed.last(now); got != tt.want {
+			t.Errorf("%s: %+v, the end: %t, want %t", name, failed, got, tt.want)
+		}
 	}
 }
 
@@ -191,8 +320,6 @@ func TestF94ListenerGoesOnWhereSweepsCannotWork(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-
-		n.observeRun = func(RunEvent) {}
 
 		ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
 		defer cancel()
