@@ -29,7 +29,8 @@ type Event struct {
 	Operation Operation
 	// Status is how the operation has ended. It is empty for an EventBatch and an EventWait.
 	Status Status
-	// Duration is how long it took. It is zero for an EventResend, an EventRefused, an EventRepair and an EventListen.
+	// Duration is how long it took. It is zero for an EventResend, an EventRefused, an EventRepair, an EventListen, and an EventSweep of
+	// memstore.
 	Duration time.Duration
 	// Count is how many operations a batch had, how many records a sweep deleted, or how many entries of an index were repaired.
 	Count int
@@ -53,8 +54,8 @@ const (
 	// EventWait means that an operation has waited for room: for a batch under way, for the end of another transaction, or for a server
 	// that did not answer. Operations that find room at once are not reported.
 	EventWait
-	// EventSweep is the end of a sweep, whether Run or somebody else has called it. Count is how many records were deleted. It is 0 in
-	// Redis, where a sweep looks for records that the index lacks, and reports these as an EventRepair.
+	// EventSweep is the end of a sweep, by Run or by itself; in memstore, the removal of expired records by an operation. Count is how many
+	// records were deleted. It is 0 in Redis, where a sweep looks for records that the index lacks, and reports these as an EventRepair.
 	EventSweep
 	// EventRefused means that the server refused to write, because it is full, or read-only, or for want of replicas. A store may answer
 	// the operation all the same, so its EventOperation need not be an error.

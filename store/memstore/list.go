@@ -19,7 +19,10 @@ func (s *Store) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] 
 				return
 			}
 
+			began := s.observed.Clock()
 			found := s.shards[i].unknown(s.now())
+			s.observed.Answered(ctx, store.OperationList, began, new(error))
+
 			for j := range found {
 				if !yield(found[j], nil) {
 					return

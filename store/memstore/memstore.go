@@ -9,11 +9,11 @@ package memstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce/internal/quota"
+	"github.com/onlyonce-go/onlyonce/internal/report"
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
@@ -26,6 +26,7 @@ type Store struct {
 	start            time.Time
 	unknownRetention time.Duration
 	records, bytes   *quota.Quota
+	observed         report.To
 	shards           [shardCount]shard
 }
 
@@ -38,8 +39,9 @@ func New(opts ...Option) *Store {
 
 	s := &Store{
 		start: time.Now(), unknownRetention: c.unknownRetention,
-		records: quota.New(c.records, portion(c.records, c.share, 1)),
-		bytes:   quota.New(c.bytes, portion(c.bytes, c.share, minBytes)),
+		records:  quota.New(c.records, portion(c.records, c.share, 1)),
+		bytes:    quota.New(c.bytes, portion(c.bytes, c.share, minBytes)),
+		observed: report.To{Observer: c.observer, Refuses: isFull},
 	}
 	for i := range s.shards {
 		s.shards[i].entries = make(map[store.Key]*entry)
@@ -50,7 +52,7 @@ func New(opts ...Option) *Store {
 
 // Claim implements [store.Store]. Its error matches store.ErrFull when a bound is reached.
 func (s *Store) Claim(ctx context.Context, op store.Claim) (res store.Result, err error) {
-	err = s.insert(ctx, &op.Key, &op, &res)
+	err = s.run(ctx, &op.Key, &op, &res)
 
 	return res, err
 }
@@ -59,19 +61,19 @@ func (s *Store) Claim(ctx context.Context, op store.Claim) (res store.Result, er
 func (s *Store) ClaimTo(ctx context.Context, op *store.Claim, res *store.Result) error {
 	*res = store.Result{}
 
-	return s.insert(ctx, &op.Key, op, res)
+	return s.run(ctx, &op.Key, op, res)
 }
 
 // Renew implements [store.Store].
 func (s *Store) Renew(ctx context.Context, op store.Renewal) (res store.Result, err error) {
-	err = s.update(ctx, &op.Key, &op, &res)
+	err = s.run(ctx, &op.Key, &op, &res)
 
 	return res, err
 }
 
 // Complete implements [store.Store].
 func (s *Store) Complete(ctx context.Context, op store.Completion) (res store.Result, err error) {
-	err = s.update(ctx, &op.Key, &op, &res)
+	err = s.run(ctx, &op.Key, &op, &res)
 
 	return res, err
 }
@@ -80,41 +82,41 @@ func (s *Store) Complete(ctx context.Context, op store.Completion) (res store.Re
 func (s *Store) CompleteTo(ctx context.Context, op *store.Completion, res *store.Result) error {
 	*res = store.Result{}
 
-	return s.update(ctx, &op.Key, op, res)
+	return s.run(ctx, &op.Key, op, res)
 }
 
 // Release implements [store.Store]. Its error matches store.ErrFull when a bound is reached and the release would have
 // to leave a record where there is none.
 func (s *Store) Release(ctx context.Context, op store.Release) (res store.Result, err error) {
-	err = s.insert(ctx, &op.Claim.Key, &op, &res)
+	err = s.run(ctx, &op.Claim.Key, &op, &res)
 
 	return res, err
 }
 
 // Hold implements [store.Store].
 func (s *Store) Hold(ctx context.Context, op store.Hold) (res store.Result, err error) {
-	err = s.update(ctx, &op.Key, &op, &res)
+	err = s.run(ctx, &op.Key, &op, &res)
 
 	return res, err
 }
 
 // Lookup implements [store.Inspector].
 func (s *Store) Lookup(ctx context.Context, key store.Key) (res store.Result, err error) {
-	err = s.update(ctx, &key, lookup{}, &res)
+	err = s.run(ctx, &key, lookup{}, &res)
 
 	return res, err
 }
 
 // Resolve implements [store.Inspector].
 func (s *Store) Resolve(ctx context.Context, op store.Resolution) (res store.Result, err error) {
-	err = s.update(ctx, &op.Key, &op, &res)
+	err = s.run(ctx, &op.Key, &op, &res)
 
 	return res, err
 }
 
 // Forget implements [store.Forgetter].
 func (s *Store) Forget(ctx context.Context, op store.Forgetting) (res store.Result, err error) {
-	err = s.update(ctx, &op.Key, &op, &res)
+	err = s.run(ctx, &op.Key, &op, &res)
 
 	return res, err
 }
@@ -183,27 +185,42 @@ func (s *Store) now() time.Time { return s.start.Add(time.Since(s.start)) }
 
 func (s *Store) shard(key *store.Key) *shard { return &s.shards[key[0]%shardCount] }
 
-// update runs an operation that creates no record. Operations and results are large, so they stay where they are.
-func (s *Store) update(ctx context.Context, key *store.Key, op any, res *store.Result) error {
+// run runs an operation, and reports it if there is an observer. Operations and results are large, so they stay where they are.
+func (s *Store) run(ctx context.Context, key *store.Key, op any, res *store.Result) error {
+	if s.observed.Observer == nil {
+		return s.perform(ctx, key, op, res)
+	}
+
+	began := s.observed.Clock()
+	err := s.perform(ctx, key, op, res)
+	s.ended(ctx, operationOf(op), began, res, err)
+
+	return err
+}
+
+// perform runs an operation. If there is no room for its record, it removes all that has expired, and tries once more.
+func (s *Store) perform(ctx context.Context, key *store.Key, op any, res *store.Result) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("memstore: %w", err)
 	}
 
-	return s.shard(key).do(s, key, op, res)
-}
+	expired, err := s.shard(key).do(s, key, op, res)
+	s.swept(ctx, expired)
 
-// insert runs an operation that may create a record. A full store first gives up what has expired anywhere.
-func (s *Store) insert(ctx context.Context, key *store.Key, op any, res *store.Result) error {
-	err := s.update(ctx, key, op, res)
-	if !errors.Is(err, store.ErrFull) {
+	if !isFull(err) {
 		return err
 	}
 
+	expired = 0
 	for i := range s.shards {
-		s.shards[i].expireAll(s)
+		expired += s.shards[i].expireAll(s)
 	}
 
-	return s.update(ctx, key, op, res)
+	s.swept(ctx, expired)
+
+	_, err = s.shard(key).do(s, key, op, res)
+
+	return err
 }
 
 // reserve counts a new record of the given size for a scope, or reports which bound is reached.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
 )
 
 const (
@@ -24,6 +26,7 @@ type config struct {
 	records, bytes   int64
 	share            float64
 	unknownRetention time.Duration
+	observer         store.Observer
 }
 
 // Option changes a Store under construction.

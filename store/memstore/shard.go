@@ -25,13 +25,14 @@ type shard struct {
 	watches  map[store.Key]*watch
 }
 
-// do runs one operation atomically. The record is read into the result and changed there.
-func (sh *shard) do(s *Store, key *store.Key, op any, res *store.Result) error {
+// do runs one operation atomically, and returns how many expired records it has removed. The record is read into the result and
+// changed there.
+func (sh *shard) do(s *Store, key *store.Key, op any, res *store.Result) (expired int, err error) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 
 	res.Now = s.now()
-	sh.expire(s, res.Now, expirePerOperation)
+	expired = sh.expire(s, res.Now, expirePerOperation)
 
 	ent := sh.entries[*key]
 	if ent != nil {
@@ -42,7 +43,7 @@ func (sh *shard) do(s *Store, key *store.Key, op any, res *store.Result) error {
 
 	res.Applied, changed = apply(op, &res.Record, res.Now)
 	if !changed {
-		return nil
+		return expired, nil
 	}
 
 	if res.Applied && s.unknownRetention > 0 {
@@ -52,10 +53,10 @@ func (sh *shard) do(s *Store, key *store.Key, op any, res *store.Result) error {
 	if err := sh.write(s, key, scopeOf(op), ent, &res.Record); err != nil {
 		*res = store.Result{}
 
-		return err
+		return expired, err
 	}
 
-	return nil
+	return expired, nil
 }
 
 // write keeps the record that an operation has made. A new one counts for the scope.
@@ -98,8 +99,8 @@ func (sh *shard) remove(s *Store, key *store.Key, ent *entry) {
 	delete(sh.entries, *key)
 }
 
-// expire removes up to limit records whose retention is over.
-func (sh *shard) expire(s *Store, now time.Time, limit int) {
+// expire takes up to limit expiries that are due, and returns how many records it has removed.
+func (sh *shard) expire(s *Store, now time.Time, limit int) (removed int) {
 	at := now.UnixNano()
 
 	for ; limit > 0 && len(sh.expiries) > 0 && sh.expiries[0].at <= at; limit-- {
@@ -112,7 +113,11 @@ func (sh *shard) expire(s *Store, now time.Time, limit int) {
 		}
 
 		sh.remove(s, &due.key, ent)
+
+		removed++
 	}
+
+	return removed
 }
 
 // compact drops stale expiries once they outnumber the records, as when one key is released and claimed over and over.
@@ -135,11 +140,11 @@ func (sh *shard) compact() {
 	sh.expiries = slices.CompactFunc(kept, func(a, b expiry) bool { return a == b })
 }
 
-func (sh *shard) expireAll(s *Store) {
+func (sh *shard) expireAll(s *Store) (removed int) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 
-	sh.expire(s, s.now(), len(sh.expiries))
+	return sh.expire(s, s.now(), len(sh.expiries))
 }
 
 // watch is one channel for all who watch a key.
