@@ -75,7 +75,7 @@ func TestAllowedImports(t *testing.T) {
 		},
 		module + "/retry":       {module + "/retry"},
 		store:                   {store},
-		store + "/memstore":     {store, module + "/internal/quota"},
+		store + "/memstore":     {store, module + "/internal/quota", module + "/internal/report"},
 		store + "/sqlstore":     {store, module + "/internal/report"},
 		store + "/storetest":    {store},
 		module + "/fingerprint": {store, module + "/fingerprint", module + "/proto/onlyonce/v1", "google.golang.org/protobuf"},
