@@ -24,6 +24,7 @@ PROTOC_GEN_GO_GRPC_VERSION := v1.6.2
 # What can be set on the command line.
 STORE    ?= memory:
 INPUT    ?=
+SERVERS  ?= test-servers
 ROUNDS   ?= 7
 FUZZTIME ?= 1m
 RUNS     ?= 200000
@@ -105,9 +106,10 @@ test: c-compiler servers languages other-servers ## run all tests, with the race
 	$(call build,.,internal/together)
 	$(call build,internal/sqltest,withservers)
 	export CGO_ENABLED=1
-	mapfile -t on_other_servers < <($(TOOLS)/testedon commands test $(RACE_TEST))
+	commands=$$($(TOOLS)/testedon commands test $(RACE_TEST))
+	mapfile -t on_other_servers <<<"$$commands"
 	exec $(TOOLS)/withservers $(TOGETHER) \
-		'$(RACE_TEST) $$(go list ./... | grep -vxFf <(go list ./fingerprint $(ONE_BY_ONE)))' \
+		'all=$$(go list ./...); others=$$(go list ./fingerprint $(ONE_BY_ONE)); $(RACE_TEST) $$(grep -vxF "$$others" <<<"$$all")' \
 		$(foreach module,$(SLOWEST) $(filter-out . $(SLOWEST),$(MODULES)),'cd $(module); $(RACE_TEST) ./...') \
 		'$(RACE_TEST) -run Concurrently ./fingerprint' \
 		'$(GO_TEST) -count=1 -skip Concurrently ./fingerprint $(ONE_BY_ONE)' \
@@ -117,15 +119,17 @@ test: c-compiler servers languages other-servers ## run all tests, with the race
 # The newest servers are not part of make test, because Debian's testing and
 # unstable distributions change every day.
 .PHONY: test-servers
-test-servers: c-compiler servers ## test the stores on the newest servers, Valkey 9, PostgreSQL 18 and MySQL 9, which are downloaded and not installed
+test-servers: c-compiler servers ## test the stores on the newest servers, SERVERS=valkey-9,postgresql-18,mysql-9, which are downloaded and not installed
 	@echo '-- $@'
 	$(call build,.,internal/together)
 	$(call build,.,internal/testedon)
 	$(call build,internal/sqltest,withservers)
-	$(TOOLS)/testedon fetch test-servers
-	export CGO_ENABLED=1 ONLYONCE_TEST_SERVERS=$$($(TOOLS)/testedon releases test-servers)
-	mapfile -t commands < <($(TOOLS)/testedon commands test-servers $(RACE_TEST) -timeout 1h)
-	exec $(TOOLS)/withservers $(TOGETHER) "$${commands[@]}"
+	$(TOOLS)/testedon fetch $(SERVERS)
+	export CGO_ENABLED=1 ONLYONCE_TEST_SERVERS
+	ONLYONCE_TEST_SERVERS=$$($(TOOLS)/testedon releases $(SERVERS))
+	commands=$$($(TOOLS)/testedon commands $(SERVERS) $(RACE_TEST) -timeout 1h)
+	mapfile -t on_servers <<<"$$commands"
+	exec $(TOOLS)/withservers $(TOGETHER) "$${on_servers[@]}"
 
 .PHONY: test-fast
 test-fast: ## run the tests that need no server and no C compiler, for the time between two edits

@@ -40,23 +40,24 @@ func cachedIn(base, name string, fill func(dir string) error) (folder string, er
 		return folder, nil
 	}
 
-	temporary, err := os.MkdirTemp(base, name+"-")
-	if err != nil {
+	// A process that was killed has left what it had unpacked.
+	partial := folder + ".partial"
+	if err := os.RemoveAll(partial); err != nil {
 		return "", err
 	}
 
-	defer func() { err = errors.Join(err, os.RemoveAll(temporary)) }()
+	defer func() { err = errors.Join(err, os.RemoveAll(partial)) }()
 
-	if err := fill(temporary); err != nil {
+	// A server may run as another user, whatever the umask is.
+	if err := errors.Join(os.Mkdir(partial, 0o755), os.Chmod(partial, 0o755)); err != nil {
+		return "", err
+	}
+
+	if err := fill(partial); err != nil {
 		return "", fmt.Errorf("unpacking %s: %w", name, err)
 	}
 
-	// A server may run as another user.
-	if err := os.Chmod(temporary, 0o755); err != nil {
-		return "", err
-	}
-
-	return folder, os.Rename(temporary, folder)
+	return folder, os.Rename(partial, folder)
 }
 
 // cache returns the folder of all that is unpacked. The cache folder of root is closed to other users, and some servers

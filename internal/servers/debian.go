@@ -41,7 +41,7 @@ func (p packages) unpack(dir string) (err error) {
 		return err
 	}
 
-	apt, err := newApt(mirror, p.suites)
+	apt, err := newApt(filepath.Join(dir, "apt"), mirror, p.suites)
 	if err != nil {
 		return err
 	}
@@ -74,12 +74,7 @@ func (p packages) unpack(dir string) (err error) {
 // of a proxy, is the system's.
 type apt struct{ dir string }
 
-func newApt(mirror string, suites []string) (apt, error) {
-	dir, err := os.MkdirTemp("", "onlyonce-apt-")
-	if err != nil {
-		return apt{}, err
-	}
-
+func newApt(dir, mirror string, suites []string) (apt, error) {
 	var sources strings.Builder
 	for _, suite := range suites {
 		fmt.Fprintf(&sources, "deb [signed-by=%s] %s %s main\n", keyring, mirror, suite)
@@ -88,10 +83,10 @@ func newApt(mirror string, suites []string) (apt, error) {
 	a := apt{dir}
 
 	return a, errors.Join(
-		os.WriteFile(a.path("sources.list"), []byte(sources.String()), 0o644),
-		os.WriteFile(a.path("status"), nil, 0o644),
 		os.MkdirAll(a.path("lists/partial"), 0o755),
 		os.MkdirAll(a.path("cache/archives/partial"), 0o755),
+		os.WriteFile(a.path("sources.list"), []byte(sources.String()), 0o644),
+		os.WriteFile(a.path("status"), nil, 0o644),
 	)
 }
 

@@ -109,10 +109,13 @@ func Listed(server, version string) error {
 		"and run go run ./internal/testedon > docs/tested.md", server, version, listed)
 }
 
-// Releases returns the releases that a target of make runs tests on, and the suites.
-func Releases(target string) (releases []string, suites []Suite) {
+// Releases returns the releases that a target of make runs tests on, and the suites. Instead of a target, which may be releases, separated
+// by commas. It returns nothing if one of them is unknown.
+func Releases(which string) (releases []string, suites []Suite) {
+	named := strings.Split(which, ",")
+
 	for _, tested := range Matrix() {
-		if tested.Target != target || tested.Release == "" {
+		if tested.Release == "" || tested.Target != which && !slices.Contains(named, tested.Release) {
 			continue
 		}
 
@@ -123,6 +126,10 @@ func Releases(target string) (releases []string, suites []Suite) {
 				suites = append(suites, suite)
 			}
 		}
+	}
+
+	if which != MakeTest && which != MakeTestServers && len(releases) != len(named) {
+		return nil, nil
 	}
 
 	return releases, suites

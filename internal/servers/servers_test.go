@@ -56,9 +56,37 @@ func TestAFailedDownloadLeavesNothingBehind(t *testing.T) {
 		}
 	}
 
-	left, err := filepath.Glob(filepath.Join(base, "server*"))
+	left, err := filepath.Glob(filepath.Join(base, "*"))
 	if err != nil || len(left) != 1 || filepath.Ext(left[0]) != ".lock" {
 		t.Errorf("%q is left, %v", left, err)
+	}
+}
+
+// A process that was killed could not remove anything.
+func TestAnInterruptedDownloadIsRemovedByTheNextOne(t *testing.T) {
+	t.Parallel()
+
+	base := t.TempDir()
+	half := filepath.Join(base, "server.partial", "usr")
+
+	if err := os.MkdirAll(half, 0o700); err != nil {
+		t.Fatal(err)
+	}
+
+	folder, err := cachedIn(base, "server", func(dir string) error {
+		if exists(filepath.Join(dir, "usr")) {
+			t.Error("the new folder has files of the old one")
+		}
+
+		return os.WriteFile(filepath.Join(dir, "program"), nil, 0o600)
+	})
+	if err != nil || !exists(filepath.Join(folder, "program")) {
+		t.Errorf("%s, %v", folder, err)
+	}
+
+	left, err := filepath.Glob(filepath.Join(base, "*"))
+	if want := []string{folder, folder + ".lock"}; err != nil || !slices.Equal(left, want) {
+		t.Errorf("%q is left, want %q, %v", left, want, err)
 	}
 }
 

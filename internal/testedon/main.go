@@ -6,6 +6,8 @@
 //	testedon releases test-servers                   the value of ONLYONCE_TEST_SERVERS for a target of make
 //	testedon fetch test-servers                      downloads these servers
 //	testedon commands test-servers go test -race     prints the commands that test them, one per line
+//
+// Instead of all releases of a target, test-servers, the argument may name some: valkey-9,mysql-9.
 package main
 
 import (
@@ -32,12 +34,12 @@ func run(w io.Writer, args []string) error {
 	}
 
 	if len(args) < 2 {
-		return fmt.Errorf("%s of which target? Name test or test-servers", args[0])
+		return fmt.Errorf("%s of what? Name test, test-servers, or releases", args[0])
 	}
 
 	releases, suites := servers.Releases(args[1])
 	if len(releases) == 0 {
-		return fmt.Errorf("no target of make is %q: name test or test-servers", args[1])
+		return fmt.Errorf("%q is neither test nor test-servers, and not all of it are releases: see internal/servers/matrix.go", args[1])
 	}
 
 	chosen := strings.Join(releases, ",")

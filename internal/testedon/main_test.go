@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -58,6 +59,7 @@ func TestTheCommandsOfATargetRunItsSuitesOnItsReleases(t *testing.T) {
 	for target, releases := range map[string]string{
 		servers.MakeTest:        "valkey-8",
 		servers.MakeTestServers: "valkey-9,postgresql-18,mysql-9",
+		"mysql-9,valkey-9":      "valkey-9,mysql-9",
 	} {
 		var chosen, commands strings.Builder
 		if err := run(&chosen, []string{"releases", target}); err != nil || strings.TrimSpace(chosen.String()) != releases {
@@ -72,15 +74,38 @@ func TestTheCommandsOfATargetRunItsSuitesOnItsReleases(t *testing.T) {
 			t.Errorf("make %s runs\n%s", target, &commands)
 		}
 
-		makefile, err := os.ReadFile("../../Makefile")
-		if err != nil {
-			t.Fatal(err)
-		}
+	}
 
-		for _, use := range []string{"testedon fetch " + target, "testedon commands " + target + " "} {
-			if !strings.Contains(string(makefile), use) {
-				t.Errorf("the Makefile does not have %q", use)
-			}
+	for _, use := range []string{
+		"testedon fetch test\n", "testedon commands test ",
+		"SERVERS  ?= test-servers\n", "testedon fetch $(SERVERS)\n", "testedon commands $(SERVERS) ", "soak: test-servers ",
+	} {
+		if !strings.Contains(makefile(t), use) {
+			t.Errorf("the Makefile does not have %q", use)
+		}
+	}
+}
+
+func makefile(t *testing.T) string {
+	t.Helper()
+
+	text, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return string(text)
+}
+
+// The shell ends with a command that fails, but not if the command is an argument of another one, or a file that it reads.
+func TestTheMakefileHidesNoFailure(t *testing.T) {
+	t.Parallel()
+
+	hides := regexp.MustCompile(`\b(export|local|declare|readonly) .*=\$\$\(|< <\(|<\(go `)
+
+	for n, line := range strings.Split(makefile(t), "\n") {
+		if hides.MatchString(line) {
+			t.Errorf("line %d hides the status of a command: %s", n+1, line)
 		}
 	}
 }
@@ -88,7 +113,7 @@ func TestTheCommandsOfATargetRunItsSuitesOnItsReleases(t *testing.T) {
 func TestUnknownTargetsAndCommandsAreErrors(t *testing.T) {
 	t.Parallel()
 
-	for _, args := range [][]string{{"fetch"}, {"fetch", "tests"}, {"fly", "test"}} {
+	for _, args := range [][]string{{"fetch"}, {"fetch", "tests"}, {"fetch", "valkey-9,tests"}, {"fly", "test"}} {
 		if err := run(new(bytes.Buffer), args); err == nil {
 			t.Errorf("%q is no error", args)
 		}
