@@ -13,23 +13,41 @@ import (
 	"time"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/internal/servers"
 	"github.com/onlyonce-go/onlyonce/internal/sqltest"
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 	"github.com/onlyonce-go/onlyonce/store/sqlstore/pgxpipeline"
 )
 
-// TestRandomRunsOnPostgreSQL, TestRandomRunsOnMariaDB and TestRandomRunsOnSQLite make runs on real databases in real time: leased,
-// as on Redis, and under ExactlyOnce, where the effects are rows of the same database. The oracle is the same.
-func TestRandomRunsOnPostgreSQL(t *testing.T) {
-	runOnSQL(t, "PostgreSQL", sqlstore.PostgreSQL, sqltest.PostgresDatabase)
+// sqlKind is a kind of database.
+type sqlKind struct {
+	name    string
+	dialect sqlstore.Dialect
+	fresh   func(tb testing.TB) *sqltest.Database
 }
 
-func TestRandomRunsOnMariaDB(t *testing.T) {
-	runOnSQL(t, "MariaDB", sqlstore.MySQL, sqltest.MariaDBDatabase)
+// sqlKinds are all kinds of databases. MySQL itself is one where the environment names it.
+func sqlKinds() []sqlKind {
+	kinds := []sqlKind{
+		{"PostgreSQL", sqlstore.PostgreSQL, sqltest.PostgresDatabase},
+		{"MariaDB", sqlstore.MySQL, sqltest.MariaDBDatabase},
+		{"SQLite", sqlstore.SQLite, sqltest.SQLite},
+	}
+	if servers.Chosen(servers.MySQL9) {
+		kinds = append(kinds, sqlKind{"MySQL", sqlstore.MySQL, sqltest.MySQLDatabase})
+	}
+
+	return kinds
 }
 
-func TestRandomRunsOnSQLite(t *testing.T) {
-	runOnSQL(t, "SQLite", sqlstore.SQLite, sqltest.SQLite)
+// TestRandomRunsOnSQL makes runs on real databases in real time: leased, as on Redis, and under ExactlyOnce, where the effects are rows of
+// the same database. The oracle is the same.
+func TestRandomRunsOnSQL(t *testing.T) {
+	t.Parallel()
+
+	for _, k := range sqlKinds() {
+		t.Run(k.name, func(t *testing.T) { runOnSQL(t, k.name, k.dialect, k.fresh) })
+	}
 }
 
 func runOnSQL(t *testing.T, name string, d sqlstore.Dialect, fresh func(testing.TB) *sqltest.Database) {
@@ -59,7 +77,7 @@ func runOnSQL(t *testing.T, name string, d sqlstore.Dialect, fresh func(testing.
 				h := s.liveOutside(newDatabase(t, s, d, fresh(t)))
 
 				if broken := s.judge(h); len(broken) > 0 {
-					t.Errorf("seed %d: %d violations; again with: go test -race -run TestRandomRunsOn%s . -seed %d -sql-runs 1\n%s",
+					t.Errorf("seed %d: %d violations; again with: go test -race -run TestRandomRunsOnSQL/%s . -seed %d -sql-runs 1\n%s",
 						seed, len(broken), name, seed, report(h, broken))
 				}
 

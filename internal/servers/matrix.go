@@ -68,7 +68,7 @@ func Matrix() []Tested {
 		{"internal/sqlcrash", ".", ""},
 	}
 	random := func(server string) []Suite {
-		return append(slices.Clone(sql), Suite{"internal/chaos", ".", "TestRandomRunsOn" + server})
+		return append(slices.Clone(sql), Suite{"internal/chaos", ".", "TestRandomRunsOnSQL/" + server})
 	}
 
 	return []Tested{
@@ -79,7 +79,7 @@ func Matrix() []Tested {
 		{"PostgreSQL", "18.", "npm, @embedded-postgres", PostgreSQL18, MakeTestServers, random("PostgreSQL")},
 		{"PgBouncer", "1.18", debian, "", MakeTest, sql[:1]},
 		{"MariaDB", "10.11", debian, "", MakeTest, random("MariaDB")},
-		{"MySQL", "9.7", "Debian unstable", MySQL9, MakeTestServers, sql},
+		{"MySQL", "9.7", "Debian unstable", MySQL9, MakeTestServers, random("MySQL")},
 		{"SQLite", "3.53", "the module modernc.org/sqlite", "", MakeTest, random("SQLite")},
 	}
 }
