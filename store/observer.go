@@ -25,7 +25,8 @@ func (f ObserverFunc) ObserveStore(ctx context.Context, event Event) { f(ctx, ev
 // names no key, no record and no caller; Err is for logs, and must never become a label.
 type Event struct {
 	Kind EventKind
-	// Operation is what the event is about. It is empty for an EventBatch, which carries operations of several kinds.
+	// Operation is what the event is about. It is empty for an EventBatch, which carries operations of several kinds, and for an EventWait,
+	// unless the wait was for room for a single transaction.
 	Operation Operation
 	// Status is how the operation has ended. It is empty for an EventBatch and an EventWait.
 	Status Status

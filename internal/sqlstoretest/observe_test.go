@@ -2,7 +2,9 @@ package sqlstoretest_test
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -242,4 +244,85 @@ func TestObserverSeesHowManyRecordsASweepDeletes(t *testing.T) {
 
 		w.mustSee(t, store.EventSweep, store.OperationSweep, store.StatusCanceled)
 	})
+}
+
+func TestObserverSeesThatAFullDatabaseRefusesAClaim(t *testing.T) {
+	t.Parallel()
+
+	w := new(witness)
+	k := kinds[slices.IndexFunc(kinds, func(k kind) bool { return k.dialect == sqlstore.SQLite })]
+	s, db := k.open(t, sqlstore.WithObserver(w))
+
+	db.SetMaxOpenConns(1) // the bound is the connection's
+
+	if _, err := db.ExecContext(t.Context(), "PRAGMA max_page_count = 1"); err != nil { // which is as many as there are
+		t.Fatal(err)
+	}
+
+	var err error
+	for err == nil {
+		w.forget()
+
+		claim := newClaim()
+		claim.ReadableKey = strings.Repeat("k", 255)
+		_, err = s.Claim(t.Context(), claim)
+	}
+
+	if !errors.Is(err, store.ErrFull) {
+		t.Fatal(err)
+	}
+
+	w.mustSee(t, store.EventRefused, store.OperationClaim, store.StatusFull)
+	w.mustSee(t, store.EventOperation, store.OperationClaim, store.StatusFull)
+}
+
+func TestEventsHaveNamesOfSmallSetsAndNoKeys(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		w := new(witness)
+		s, _ := k.open(t, sqlstore.WithObserver(w))
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+
+		var keys []string
+
+		for _, op := range operations() {
+			for _, ctx := range []context.Context{t.Context(), gone} {
+				claim := op.prepare(t, s)
+				keys = append(keys, claim.Key.String(), claim.ReadableKey, claim.Method)
+				_, _ = op.run(ctx, s, claim)
+			}
+		}
+
+		for range s.ListUnknown(gone) { //nolint:revive // for what the observer sees
+		}
+
+		_, _ = s.Sweep(t.Context())
+
+		w.mu.Lock()
+		defer w.mu.Unlock()
+
+		for _, e := range w.seen {
+			if !slices.Contains(names(), string(e.Operation)) || !slices.Contains(statuses(), string(e.Status)) {
+				t.Errorf("the names of %+v are not among those of package store", e)
+			}
+
+			for _, key := range keys {
+				if key != "" && e.Err != nil && strings.Contains(e.Err.Error(), key) {
+					t.Errorf("%v has the key %q", e.Err, key)
+				}
+			}
+		}
+	})
+}
+
+// names are those of all operations of package store, and none.
+func names() []string {
+	return strings.Split(",claim,renew,complete,release,hold,lookup,resolve,forget,list,begin,commit,sweep,listen", ",")
+}
+
+// statuses are all those of package store, and none.
+func statuses() []string {
+	return strings.Split(",applied,declined,full,busy,unreadable,timeout,canceled,failed", ",")
 }

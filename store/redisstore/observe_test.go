@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -251,6 +252,90 @@ func TestObserverSeesHowManyEntriesOfTheIndexASweepAdds(t *testing.T) {
 
 	if found != 3 {
 		t.Errorf("%d entries are added, want 3", found)
+	}
+}
+
+func TestObserverSeesEachWriteThatAServerRefuses(t *testing.T) {
+	t.Parallel()
+
+	for name, refusing := range refusals() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			w := new(witness)
+			r := refusing(t)
+			s := open(t, r.server.URL(), redisstore.WithTimeout(generous), redisstore.WithObserver(w))
+
+			all := operations()
+			claims := make([]store.Claim, len(all))
+
+			for i, op := range all {
+				claims[i] = op.prepare(t, s)
+			}
+
+			r.refuse()
+
+			for i, op := range all {
+				w.take(0)
+
+				_, err := op.run(t.Context(), s, claims[i])
+				seen := w.take(store.EventRefused)
+
+				if want := err != nil; want != (len(seen) == 1) || want && !strings.Contains(seen[0].Err.Error(), name) {
+					t.Errorf("%s: %v; seen are %+v", op.name, err, seen)
+				}
+			}
+		})
+	}
+}
+
+func TestEventsHaveNamesOfSmallSetsAndNoKeys(t *testing.T) {
+	t.Parallel()
+
+	const (
+		names    = ",claim,renew,complete,release,hold,lookup,resolve,forget,list,sweep"
+		statuses = ",applied,declined,full,busy,unreadable,timeout,canceled,failed"
+	)
+
+	w := new(witness)
+	server := redistest.Standalone(t)
+	s := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithObserver(w))
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+
+	var keys []string
+
+	for _, op := range operations() {
+		for _, ctx := range []context.Context{t.Context(), gone} {
+			claim := op.prepare(t, s)
+			keys = append(keys, claim.Key.String(), claim.ReadableKey, claim.Method)
+
+			if err := server.Client().ScriptFlush(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
+
+			_, _ = op.run(ctx, s, claim)
+		}
+	}
+
+	for range s.ListUnknown(t.Context()) { //nolint:revive // for what the observer sees
+	}
+
+	_, _ = s.Sweep(t.Context())
+
+	w.mu.Lock()
+	defer w.mu.Unlock()
+
+	for _, e := range w.seen {
+		if !slices.Contains(strings.Split(names, ","), string(e.Operation)) || !slices.Contains(strings.Split(statuses, ","), string(e.Status)) {
+			t.Errorf("the names of %+v are not among those of package store", e)
+		}
+
+		for _, key := range keys {
+			if key != "" && e.Err != nil && strings.Contains(e.Err.Error(), key) {
+				t.Errorf("%v has the key %q", e.Err, key)
+			}
+		}
 	}
 }
 

@@ -196,7 +196,7 @@ func (s *Store) enter(ctx, caller context.Context) (leave func(), err error) {
 
 		leave()
 
-		return nil, fmt.Errorf("%w: %d transactions are open: %w", store.ErrFull, cap(room), err)
+		return nil, fmt.Errorf("%w: %d transactions are open: %w", errNoRoom, cap(room), err)
 	}
 
 	return leave, nil

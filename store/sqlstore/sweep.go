@@ -7,6 +7,8 @@ import (
 	"math"
 	"sync"
 	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
 )
 
 const (
@@ -73,6 +75,8 @@ func (s *Store) sweepWith(ctx context.Context, deletes func(ctx context.Context)
 
 			return 0, fmt.Errorf("sqlstore: sweep: %w", err)
 		}
+
+		s.resent(ctx, store.OperationSweep, err)
 	}
 }
 
