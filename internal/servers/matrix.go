@@ -84,29 +84,41 @@ func Matrix() []Tested {
 	}
 }
 
-// Listed returns nil if the matrix has the server that tests run on. It does not look at servers of other systems than
-// Debian 12, whose versions nobody lists.
+// Listed returns nil if the matrix has the server that tests run on: one of the releases that the environment names, or else the one of
+// the system. It does not look at servers of other systems than Debian 12, whose versions nobody lists.
 func Listed(server, version string) error {
 	if codename, err := codename(); err != nil || codename != "bookworm" {
 		return nil //nolint:nilerr // another system
 	}
 
-	var listed []string
-
-	for _, tested := range Matrix() {
-		if tested.Server != server || tested.Release != "" && !Chosen(tested.Release) {
-			continue
-		}
-
-		if strings.HasPrefix(version, tested.Version) {
-			return nil
-		}
-
-		listed = append(listed, tested.Version)
+	listed := versions(server, Chosen)
+	if slices.ContainsFunc(listed, func(begin string) bool { return strings.HasPrefix(version, begin) }) {
+		return nil
 	}
 
 	return fmt.Errorf("the tests run on %s %s, and the matrix lists %q: change Matrix in internal/servers/matrix.go, "+
 		"and run go run ./internal/testedon > docs/tested.md", server, version, listed)
+}
+
+// versions returns those of the chosen releases of a server, or else the version of the system.
+func versions(server string, chosen func(release string) bool) []string {
+	var named, system []string
+
+	for _, tested := range Matrix() {
+		switch {
+		case tested.Server != server:
+		case tested.Release == "":
+			system = append(system, tested.Version)
+		case chosen(tested.Release):
+			named = append(named, tested.Version)
+		}
+	}
+
+	if len(named) > 0 {
+		return named
+	}
+
+	return system
 }
 
 // Releases returns the releases that a target of make runs tests on, and the suites. Instead of a target, which may be releases, separated

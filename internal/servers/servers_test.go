@@ -178,3 +178,23 @@ func TestAServerThatIsNotListedIsAnErrorOnDebian12(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestTheVersionsOfAServerAreThoseOfItsChosenReleases(t *testing.T) {
+	t.Parallel()
+
+	for _, tt := range []struct {
+		server, chosen string
+		want           []string
+	}{
+		{"PostgreSQL", "", []string{"15."}},
+		{"PostgreSQL", MySQL9, []string{"15."}},
+		{"PostgreSQL", PostgreSQL18, []string{"18."}},
+		{"Valkey", "", nil},
+		{"Valkey", Valkey9, []string{"9.1"}},
+		{"MySQL", "", nil},
+	} {
+		if got := versions(tt.server, func(release string) bool { return release == tt.chosen }); !slices.Equal(got, tt.want) {
+			t.Errorf("%s, chosen is %q: %q, want %q", tt.server, tt.chosen, got, tt.want)
+		}
+	}
+}

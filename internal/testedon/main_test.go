@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,6 +51,24 @@ func TestAllSuitesExist(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestEveryServerPassesTheContract(t *testing.T) {
+	t.Parallel()
+
+	for _, tested := range servers.Matrix() {
+		whole := slices.DeleteFunc(tested.Suites, func(s servers.Suite) bool { return s.Run != "" })
+
+		if !slices.ContainsFunc(whole, hasContract) {
+			t.Errorf("no suite of %s %s runs storetest", tested.Server, tested.Version)
+		}
+	}
+}
+
+func hasContract(suite servers.Suite) bool {
+	text, err := os.ReadFile(filepath.Join("..", "..", suite.Dir, suite.Package, "contract_test.go"))
+
+	return err == nil && strings.Contains(string(text), "storetest.Run(")
 }
 
 // What make runs is what the page says.

@@ -11,10 +11,12 @@ import (
 
 const head = `# Servers that the stores are tested on
 
-The tests below start real servers of these versions. A test fails when a server has another version than this page says.
+The tests below start real servers of these versions. A test fails when a server has another version than this page lists.
 ` + "`make test`" + ` runs on each change. ` + "`make test-servers`" + `, a part of ` + "`make soak`" + `, runs before
-releases; it downloads its servers and installs nothing. This page is written by ` + "`go run ./internal/testedon`" + ` from
-[the matrix](../internal/servers/matrix.go).
+releases; it downloads its servers and installs nothing.
+
+Every server passes the whole contract of a store (` + "`store/storetest`" + `), which ` + "`store/redisstore`" + ` and ` + "`internal/sqlstoretest`" + `
+run. PgBouncer passes it for leased runs. ` + "`go run ./internal/testedon`" + ` writes this page from [the matrix](../internal/servers/matrix.go).
 
 | server | version | comes from | tested by | tests |
 | --- | --- | --- | --- | --- |
