@@ -1,11 +1,13 @@
 package sqlstoretest_test
 
 import (
+	"database/sql"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/onlyonce-go/onlyonce/store"
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
@@ -27,11 +29,19 @@ func TestStatementsForAdministratorsAreExecuted(t *testing.T) { //nolint:tparall
 		t.Helper()
 
 		s, db := k.open(t)
-		_ = specimens(t, s)
+		all := specimens(t, s)
+		k.rows(db).set(t, all["COMPLETED"].Key, map[string]any{"checksum": 1})
+		expire(t, s)
 
 		for _, block := range blocks {
-			if strings.Contains(block[1], k.dialect.String()) {
-				execute(t, db, strings.TrimSpace(block[2])+"\n")
+			query := strings.TrimSpace(block[2]) + "\n"
+
+			switch {
+			case !strings.Contains(block[1], k.dialect.String()):
+			case !strings.HasPrefix(query, "SELECT"):
+				execute(t, db, query)
+			default:
+				mustFind(t, db, query, all)
 			}
 		}
 
@@ -41,4 +51,64 @@ func TestStatementsForAdministratorsAreExecuted(t *testing.T) { //nolint:tparall
 
 		start(t, s, newClaim())
 	})
+}
+
+// expire makes a record that a sweep may delete.
+func expire(t *testing.T, s *sqlstore.Store) {
+	t.Helper()
+
+	claim := brief()
+	start(t, s, claim)
+
+	res, err := s.Release(t.Context(), release(claim))
+	must(t, res, err)
+	eventually(t, "a record expires", func() bool { return lookup(t, s, claim.Key).Record.State == store.Absent })
+}
+
+// mustFind checks the first column of what a query finds among the records.
+func mustFind(t *testing.T, db *sql.DB, query string, all map[string]store.Claim) {
+	t.Helper()
+
+	rows, err := db.QueryContext(t.Context(), query)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	defer rows.Close()
+
+	columns, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	var first []string
+
+	for rows.Next() {
+		values := make([]any, len(columns))
+		for i := range values {
+			values[i] = new(sql.NullString)
+		}
+
+		if err := rows.Scan(values...); err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
+
+		first = append(first, values[0].(*sql.NullString).String) //nolint:forcetypeassert,errcheck // made above
+	}
+
+	if err := rows.Err(); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+
+	want := ""
+
+	switch {
+	case strings.Contains(query, "NOT settled"):
+		want = all["UNKNOWN"].Key.String()
+	case strings.Contains(query, "damaged"):
+		want = all["COMPLETED"].Key.String()
+	}
+
+	if len(first) != 1 || first[0] == "" || want != "" && first[0] != want {
+		t.Errorf("%s: found are %q, want one %s", query, first, want)
+	}
 }
