@@ -104,7 +104,7 @@ func (s *Store) beginOnce(
 	// A look without a transaction, where claims are not so cheap.
 	if s.dialect != PostgreSQL {
 		res, err = s.lookFirst(ctx, &op.Key, until)
-		s.note(ctx, err)
+		s.gate.note(ctx, err)
 
 		if err != nil || !wins(op, &res) {
 			return res, nil, err
@@ -117,7 +117,7 @@ func (s *Store) beginOnce(
 	}
 
 	res, tx, err = s.beginWith(ctx, op, until, leave)
-	s.note(ctx, err)
+	s.gate.note(ctx, err)
 
 	return res, tx, err
 }
