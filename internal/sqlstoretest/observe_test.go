@@ -171,7 +171,7 @@ func TestObserverSeesASingleTransactionAndWhoWaitsForRoomForOne(t *testing.T) {
 		w.forget()
 
 		// On a slow machine the time may be over before it comes to waiting for room.
-		for wait := unit; w.of(store.EventWait) == nil && wait < patience; wait *= 2 {
+		for wait := unit; len(w.of(store.EventWait)) == 0 && wait < patience; wait *= 2 {
 			w.forget()
 
 			if err := beginsWithin(t, s, wait); !errors.Is(err, store.ErrFull) && !errors.Is(err, context.DeadlineExceeded) {
