@@ -182,7 +182,7 @@
 //
 // [Migrate] and the text of [Schema] bring tables of every version up to date, and never back. A migration adds: a store of an older build
 // that is open when a newer one migrates goes on working. An older build that starts afterwards is refused, so roll back to it before the
-// tables are migrated.
+// tables are migrated. The view for people does not count: no build reads it.
 //
 // # SQLite
 //
