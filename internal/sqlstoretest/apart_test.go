@@ -2,6 +2,7 @@ package sqlstoretest_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strconv"
@@ -45,14 +46,6 @@ func TestSingleTransactionTakesOneTransactionIDForEachCall(t *testing.T) {
 
 		s, e := k.orders(t, db), engine(t, st, onlyonce.SingleTransaction)
 
-		next := func() (id int64) {
-			if err := db.QueryRowContext(t.Context(), "SELECT pg_current_xact_id()::text::bigint").Scan(&id); err != nil {
-				t.Fatal(err)
-			}
-
-			return id
-		}
-
 		for name, tt := range map[string]struct {
 			handler func(key string) func(context.Context) ([]byte, error)
 			ids     int64
@@ -64,7 +57,7 @@ func TestSingleTransactionTakesOneTransactionIDForEachCall(t *testing.T) {
 			}, 1},
 			"definite-error": {func(key string) func(context.Context) ([]byte, error) { return s.sellFor(key, onlyonce.Final(errNo)) }, 2},
 		} {
-			before := next()
+			before := transactionID(t, db)
 
 			for n := range calls {
 				key := name + strconv.Itoa(n)
@@ -73,11 +66,62 @@ func TestSingleTransactionTakesOneTransactionIDForEachCall(t *testing.T) {
 				}
 			}
 
-			if got := next() - before - 1; got != calls*tt.ids {
+			if got := transactionID(t, db) - before - 1; got != calls*tt.ids {
 				t.Errorf("%s, %s: %d calls take %d transaction IDs, must be %d", k.name, name, calls, got, calls*tt.ids)
 			}
 		}
 	}
+}
+
+// The claim takes one, and the handler's transaction one. A savepoint would take a third.
+func TestJoinedTransactionTakesTwoTransactionIDsForEachCall(t *testing.T) {
+	t.Parallel()
+
+	const calls = 20
+
+	k := kinds[0]
+	// On a server that nobody else uses.
+	db := pool(sqltest.Postgres(t, sqltest.WithoutSync(), sqltest.WithArgs("-c", "autovacuum=off")).DB(t))
+	s, e := k.orders(t, db), engine(t, k.on(t, db), onlyonce.JoinedTransaction)
+
+	for name, tt := range map[string]struct {
+		ends error
+		ids  int64
+		rows int64
+	}{
+		"success":    {nil, 2, calls},
+		"keeps":      {onlyonce.KeepWrites(onlyonce.Final(errNo)), 2, calls},
+		"definite":   {onlyonce.Final(errNo), 3, 0}, // its record is written apart
+		"no-outcome": {onlyonce.NotExecuted(errNo), 3, 0},
+	} {
+		before, rows := transactionID(t, db), s.rows(t)
+
+		for n := range calls {
+			got := call(t.Context(), e, name+strconv.Itoa(n), s.joinFor(name, tt.ends))
+			if got.Status != onlyonce.StatusExecuted && got.Status != onlyonce.StatusReleased || (got.err == nil) != (tt.ends == nil) {
+				t.Fatalf("%s: %s, %v", name, got.Status, got.err)
+			}
+		}
+
+		if got := transactionID(t, db) - before - 1; got != calls*tt.ids {
+			t.Errorf("%s: %d calls take %d transaction IDs, must be %d", name, calls, got, calls*tt.ids)
+		}
+
+		if got := s.rows(t) - rows; got != tt.rows {
+			t.Errorf("%s: %d calls have left %d rows, must be %d", name, calls, got, tt.rows)
+		}
+	}
+}
+
+// transactionID takes a transaction ID of PostgreSQL.
+func transactionID(t *testing.T, db *sql.DB) (id int64) {
+	t.Helper()
+
+	if err := db.QueryRowContext(t.Context(), "SELECT pg_current_xact_id()::text::bigint").Scan(&id); err != nil {
+		t.Fatal(err)
+	}
+
+	return id
 }
 
 // Between the rollback of the handler's writes and the transaction that records its error, the key is free.

@@ -216,6 +216,107 @@ func TestSweepersDeleteWhatHasExpiredAndNothingElse(t *testing.T) {
 	})
 }
 
+func TestSweepThatDeletesLessThanABatchLeavesNothingThatIsDue(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		const batch = 3
+
+		s, db := k.open(t, sqlstore.WithSweep(time.Hour, batch), sqlstore.WithUnknownRetention(time.Millisecond))
+		table := k.rows(db)
+
+		for expired := range batch + 2 {
+			for unsettled := range batch + 2 {
+				k.due(t, s, expired, unsettled)
+
+				for n := batch; n >= batch; {
+					var err error
+					if n, err = s.Sweep(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+
+				if n := table.count(t); n != 0 {
+					t.Fatalf("of %d expired and %d unsettled records %d are left", expired, unsettled, n)
+				}
+			}
+		}
+	})
+}
+
+// due makes records that are due for a sweep.
+func (k kind) due(t *testing.T, s *sqlstore.Store, expired, unsettled int) {
+	t.Helper()
+
+	var last time.Time
+
+	for range expired {
+		claim := brief()
+		start(t, s, claim)
+		res, err := s.Complete(t.Context(), completion(claim, "paid"))
+		last = must(t, res, err).Record.ExpiresAt
+	}
+
+	for range unsettled {
+		claim := overdue(t, s)
+		last = lookup(t, s, claim.Key).Record.OwnerAliveUntil
+	}
+
+	// A millisecond is the life of what nobody settles.
+	eventually(t, "all are due", func() bool { return lookup(t, s, newKey()).Now.Sub(last) > 2*time.Millisecond })
+}
+
+func TestRecordThatIsLockedIsDeletedByTheSweepAfterIt(t *testing.T) {
+	each(t, servers(), func(t *testing.T, k kind) {
+		t.Helper()
+
+		s, db := k.open(t)
+		k.due(t, s, 1, 0)
+
+		tx, err := db.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = tx.Rollback() }()
+
+		if _, err := tx.ExecContext(t.Context(), "UPDATE "+sqlstore.DefaultTable+" SET revision = revision"); err != nil {
+			t.Fatal(err)
+		}
+
+		for want := range 2 {
+			if n, err := s.Sweep(t.Context()); err != nil || n != want {
+				t.Errorf("%d were deleted, %v, want %d", n, err, want)
+			}
+
+			_ = tx.Rollback()
+		}
+	})
+}
+
+// What becomes visible long after it was due is found by a sweep of everything, such as the first one of a store.
+func TestSweepOfEverythingFindsWhatTheOthersMiss(t *testing.T) {
+	t.Parallel()
+
+	const late = 5
+
+	k := kinds[0]
+	s, db := k.open(t)
+
+	if _, err := s.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
+	fill(t, db, late)
+
+	if n, err := s.Sweep(t.Context()); err != nil || n != 0 {
+		t.Errorf("a later sweep has deleted %d, %v", n, err)
+	}
+
+	if n, err := k.on(t, db).Sweep(t.Context()); err != nil || n != late {
+		t.Errorf("a first sweep has deleted %d, %v, want %d", n, err, late)
+	}
+}
+
 // PostgreSQL looks for what has expired by another column, which is not part of a checksum.
 func TestWrongTimeOfSweepingDeletesNothingThatHasNotExpired(t *testing.T) {
 	k := kinds[0]

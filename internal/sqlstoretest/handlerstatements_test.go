@@ -249,22 +249,25 @@ func TestF74JoinedTransactionThatItsFunctionHasEndedLosesTheMarksOfItsError(t *t
 
 		st, db := k.open(t)
 		s := k.orders(t, db)
-		claim := newClaim()
-		start(t, st, claim)
 
-		_, err := sqlstore.InTx(st.Join(t.Context(), &indefinite{joinedRun{claim: claim}}), db, nil,
-			func(ctx context.Context, tx *sql.Tx) ([]byte, error) {
+		definite, other := newClaim(), newClaim()
+		start(t, st, definite)
+		start(t, st, other)
+
+		for _, run := range []store.Joinable{&joinedRun{claim: definite}, &indefinite{joinedRun{claim: other}}} {
+			_, err := sqlstore.InTx(st.Join(t.Context(), run), db, nil, func(ctx context.Context, tx *sql.Tx) ([]byte, error) {
 				query, args := k.hidden()
 				_, err := tx.ExecContext(ctx, s.insert(), "one", s.runs.Add(1))
 				_, ended := tx.ExecContext(ctx, query, args...)
 
 				return nil, errors.Join(err, ended, errNo)
 			})
-		if err == nil || errors.Is(err, errNo) {
-			t.Errorf("got %v", err)
+			if err == nil || errors.Is(err, errNo) {
+				t.Errorf("%T: got %v", run, err)
+			}
 		}
 
-		s.mustHave(t, 1, 1)
+		s.mustHave(t, 2, 2)
 	})
 }
 

@@ -73,6 +73,26 @@ func notified(t *testing.T, db *sqltest.Database, opts ...sqlstore.Option) *sqls
 	return s
 }
 
+// F98: processes that see one table hear each other, whether they name its schema or not.
+func TestF98ProcessesThatNameTheSchemaAndThoseThatDoNotNotifyEachOther(t *testing.T) {
+	t.Parallel()
+
+	base := sqltest.PostgresDatabase(t)
+	here, there := notified(t, base), notified(t, base, sqlstore.WithTable("public."+sqlstore.DefaultTable))
+
+	for _, pair := range [][2]*sqlstore.Notified{{here, there}, {there, here}} {
+		claim := newClaim()
+		start(t, pair[0], claim)
+
+		changed, stop := pair[1].Watch(claim.Key)
+
+		res, err := pair[0].Complete(t.Context(), completion(claim, "paid"))
+		must(t, res, err)
+		happens(t, "the other process hears of it", changed)
+		stop()
+	}
+}
+
 func TestContractWithNotifications(t *testing.T) {
 	t.Parallel()
 

@@ -31,8 +31,8 @@ func (k kind) partition(t *testing.T, db *sql.DB) {
 		t.Fatal(err)
 	}
 
-	_, create, _ := strings.Cut(text, "-- One row is one record.\n")
-	create, _, _ = strings.Cut(create, ") WITH (fillfactor = 85)")
+	_, create, _ := strings.Cut(text, "-- One row is one record.")
+	create, _, _ = strings.Cut("--"+create, ") WITH (fillfactor = 85")
 
 	execute(t, db, create+") PARTITION BY HASH (id)")
 

@@ -252,6 +252,117 @@ func TestF97AnOlderBuildLeavesNewerTablesAlone(t *testing.T) {
 	})
 }
 
+// F97: builds without the view once refused to start where a build had made it.
+func TestF97TheViewForPeopleDoesNotChangeTheVersion(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		db := k.base(t)
+		k.fixtures(t, 1)[0].load(t, db) // by a build without the view
+
+		before := k.version(t, db)
+
+		text, err := sqlstore.Schema(k.dialect)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		execute(t, db, text)
+
+		if got := k.version(t, db); got != before {
+			t.Errorf("the version is %d, and was %d without the view", got, before)
+		}
+
+		claim := keptClaim("completed")
+		if got := k.shown(t, db, claim.Key); got.state.String != store.Completed.String() || got.damaged {
+			t.Errorf("the record is shown as %+v", got)
+		}
+	})
+}
+
+// F97: the text of an older build, and the same text again, leave alone what a newer build or an administrator has changed.
+func TestF97TextThatIsExecutedAgainKeepsWhatOthersHaveChanged(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		_, db := k.open(t)
+		claim := keptClaim("completed")
+
+		text, err := sqlstore.Schema(k.dialect)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		mustBe := func(query, want string) {
+			t.Helper()
+
+			var got string
+			if err := db.QueryRowContext(t.Context(), query).Scan(&got); err != nil || got != want {
+				t.Errorf("%s: %q, %v, want %q", query, got, err, want)
+			}
+		}
+
+		const settings = "SELECT array_to_string(reloptions, ' ') FROM pg_class WHERE relname = 'onlyonce_records'"
+
+		if k.dialect == sqlstore.PostgreSQL {
+			mustBe(settings, "fillfactor=85 autovacuum_vacuum_scale_factor=0.02 autovacuum_analyze_scale_factor=0.02 vacuum_truncate=false")
+			execute(t, db, "ALTER TABLE onlyonce_records RESET (vacuum_truncate);\n"+
+				"ALTER TABLE onlyonce_records SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01)")
+		}
+
+		// A view of a newer build, with a column more, then one whose columns are others.
+		for _, columns := range []string{k.viewed(t, db) + ", 'later' AS later", "'later' AS later"} {
+			execute(t, db, "DROP VIEW onlyonce_records_readable;\nCREATE VIEW onlyonce_records_readable AS SELECT "+columns+
+				" FROM onlyonce_records")
+			execute(t, db, text)
+
+			switch k.dialect {
+			case sqlstore.PostgreSQL, sqlstore.SQLite:
+				mustBe("SELECT count(*) FROM onlyonce_records_readable WHERE later = 'later'", "0")
+			case sqlstore.MySQL:
+				mustBe("SELECT count(*) FROM onlyonce_records_readable WHERE damaged", "0")
+			}
+		}
+
+		if k.dialect == sqlstore.PostgreSQL {
+			mustBe(settings, "autovacuum_analyze_scale_factor=0.02 fillfactor=70 autovacuum_vacuum_scale_factor=0.01")
+		}
+
+		// Who wants the view of this build drops the other one.
+		execute(t, db, "DROP VIEW onlyonce_records_readable")
+		execute(t, db, text)
+
+		s := k.on(t, db)
+		start(t, s, claim)
+
+		if got := k.shown(t, db, claim.Key); got.state.String != store.Running.String() {
+			t.Errorf("the record is shown as %+v", got)
+		}
+	})
+}
+
+// viewed are columns of the table under the names and in the order of the view's.
+func (k kind) viewed(t *testing.T, db *sql.DB) string {
+	t.Helper()
+
+	rows, err := db.QueryContext(t.Context(), "SELECT * FROM onlyonce_records_readable")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+
+	names, err := rows.Columns()
+	if err != nil || rows.Err() != nil {
+		t.Fatal(err, rows.Err())
+	}
+
+	for i, name := range names {
+		names[i] = "NULL AS " + name
+	}
+
+	return strings.Join(names, ", ")
+}
+
 // record writes the fixture of the version that this build makes.
 func (k kind) record(t *testing.T, f fixture) {
 	t.Helper()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce/store"
@@ -23,37 +22,28 @@ func (t *transaction) completeApart(ctx context.Context, op *store.Completion) (
 		return store.Result{}, t.unwritten(err)
 	}
 
-	leave, doubted := sync.OnceFunc(t.leave), t.doubted()
+	doubted := t.doubted()
 
 	if t.pipe != nil && !doubted && t.claim.Fence == 0 {
-		t.leave = leave
-
 		if res, done, err := t.recordTogether(ctx, op); done || err != nil {
 			return res, err
 		}
-
-		return t.store.record(ctx, &t.claim, op, leave)
-	}
-
-	t.leave = func() {} // the other transaction has the room
-
-	if err := t.rollBack(ctx, doubted); err != nil {
-		leave()
-
+	} else if err := t.rollBack(ctx, doubted); err != nil {
 		return store.Result{}, fmt.Errorf("sqlstore: complete: %w", err)
 	}
 
-	return t.store.record(ctx, &t.claim, op, leave)
+	return t.store.record(ctx, &t.claim, op, t.leave)
 }
 
-// record records the outcome of a run of which nothing is left. The answer is not applied where somebody else has the record.
+// record records the outcome of a run of which nothing is left. The answer is not applied where somebody else has the record. The first try
+// has the room of the run, which leave gives back. Each other try waits for room.
 func (s *Store) record(ctx context.Context, claim *store.Claim, op *store.Completion, leave func()) (store.Result, error) {
-	defer leave()
-
 	lost := 0
 
 	for try := 0; ; try++ {
 		res, err := s.recordOnce(ctx, claim, op, leave)
+
+		leave()
 
 		switch {
 		case err == nil:
@@ -68,9 +58,15 @@ func (s *Store) record(ctx context.Context, claim *store.Claim, op *store.Comple
 		if !pause(ctx, try) {
 			return res, err
 		}
+
+		var full error
+		if leave, full = s.enter(ctx, ctx); full != nil {
+			return res, err
+		}
 	}
 }
 
+// recordOnce is record, once.
 func (s *Store) recordOnce(ctx context.Context, claim *store.Claim, op *store.Completion, leave func()) (store.Result, error) {
 	if s.sql.record != "" && claim.Fence == 0 {
 		if res, done, err := s.recordAtOnce(ctx, claim, op, leave); done || err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce/store"
@@ -104,7 +105,7 @@ func (s *Store) beginOnce(
 	// A look without a transaction, where claims are not so cheap.
 	if s.dialect != PostgreSQL {
 		res, err = s.lookFirst(ctx, &op.Key, until)
-		s.note(ctx, err)
+		s.gate.note(ctx, err)
 
 		if err != nil || !wins(op, &res) {
 			return res, nil, err
@@ -117,20 +118,22 @@ func (s *Store) beginOnce(
 	}
 
 	res, tx, err = s.beginWith(ctx, op, until, leave)
-	s.note(ctx, err)
+	if tx == nil {
+		leave()
+	}
+
+	s.gate.note(ctx, err)
 
 	return res, tx, err
 }
 
-// beginWith is beginOnce with room, which it gives back where the claim has not won.
+// beginWith is beginOnce with room. If the claim has won, the transaction gives the room back by leave.
 func (s *Store) beginWith(
 	ctx context.Context, op *store.Claim, until time.Time, leave func(),
 ) (res store.Result, tx *transaction, err error) {
 	tx = &transaction{store: s, claim: *op, leave: leave}
 
 	if err := tx.open(ctx); err != nil {
-		tx.leave()
-
 		return store.Result{}, nil, err
 	}
 
@@ -168,7 +171,7 @@ func (s *Store) lookFirst(ctx context.Context, key *store.Key, until time.Time) 
 // wins reports whether a claim would win on the record as it was read.
 func wins(op *store.Claim, seen *store.Result) bool { return op.Apply(seen.Record, seen.Now).Applied }
 
-// enter waits for room for a transaction, and in SQLite for the turn to write, and returns what gives both back. It waits no longer
+// enter waits for room for a transaction, and in SQLite for the turn to write, and returns what gives both back, once. It waits no longer
 // than the caller.
 func (s *Store) enter(ctx, caller context.Context) (leave func(), err error) {
 	if err := caller.Err(); err != nil {
@@ -177,11 +180,11 @@ func (s *Store) enter(ctx, caller context.Context) (leave func(), err error) {
 
 	var taken []chan struct{}
 
-	leave = func() {
+	leave = sync.OnceFunc(func() {
 		for _, room := range taken {
 			<-room
 		}
-	}
+	})
 
 	for _, room := range []chan struct{}{s.room, s.turn} {
 		if room == nil {

@@ -42,7 +42,7 @@ func (s *Store) Check(ctx context.Context) (Report, error) {
 		return Report{}, fmt.Errorf("sqlstore: the database cannot be reached, or is not %v: %w", s.dialect, err)
 	}
 
-	found, err := settings(rows)
+	settings, err := readSettings(rows)
 	if err != nil {
 		if wrong := checkDialect(ctx, s.db, s.dialect); wrong != nil {
 			return Report{}, wrong
@@ -51,14 +51,14 @@ func (s *Store) Check(ctx context.Context) (Report, error) {
 		return Report{}, fmt.Errorf("sqlstore: the settings of the database cannot be read: %w", err)
 	}
 
-	j := &judge{found: found}
+	j := &judge{settings: settings}
 
 	switch s.dialect {
 	case PostgreSQL:
 		j.postgresql()
 	case MySQL:
 		j.mysql()
-		j.problem(s.checkBytes(ctx, found))
+		j.problem(s.checkBytes(ctx, settings))
 		s.checkReadOnly(ctx, j)
 	case SQLite:
 		j.sqlite()
@@ -71,11 +71,11 @@ func (s *Store) Check(ctx context.Context) (Report, error) {
 	return Report{Server: s.dialect.String() + " " + j.version, Warnings: j.warnings}, errors.Join(j.problems...)
 }
 
-// settings reads pairs of a name and a value.
-func settings(rows *sql.Rows) (map[string]string, error) {
+// readSettings reads pairs of a name and a value.
+func readSettings(rows *sql.Rows) (map[string]string, error) {
 	defer rows.Close()
 
-	found := make(map[string]string)
+	settings := make(map[string]string)
 
 	for rows.Next() {
 		var name, value sql.NullString
@@ -83,10 +83,10 @@ func settings(rows *sql.Rows) (map[string]string, error) {
 			return nil, err // wrapped by Check
 		}
 
-		found[name.String] = value.String
+		settings[name.String] = value.String
 	}
 
-	return found, rows.Err()
+	return settings, rows.Err()
 }
 
 // checkSchema looks for the tables.

@@ -12,19 +12,19 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// found is a table as the database has it.
-type found struct {
+// keeping is how a database keeps the table.
+type keeping struct {
 	// schema is the one that the table is in, or the database in MySQL.
 	schema string
-	// kept is how the table is kept: the persistence in PostgreSQL, the engine in MySQL.
-	kept string
+	// by is the persistence in PostgreSQL, and the engine in MySQL.
+	by string
 	// namesakes is how many tables have its name, in any schema.
 	namesakes integer
 }
 
 // find finds the table of the records, as the next connection of the pool sees it. It is not found in SQLite, which has no schemas that
 // differ between connections.
-func (s *Store) find(ctx context.Context) (f found, isFound bool, err error) {
+func (s *Store) find(ctx context.Context) (kept keeping, found bool, err error) {
 	var args []any
 
 	switch s.dialect {
@@ -33,26 +33,26 @@ func (s *Store) find(ctx context.Context) (f found, isFound bool, err error) {
 	case MySQL:
 		args = []any{s.at.schema, s.at.name}
 	default:
-		return f, false, nil
+		return kept, false, nil
 	}
 
-	var schema, kept sql.NullString
+	var schema, by sql.NullString
 
-	isFound, err = s.pool().query(ctx, readFile(s.dialect, "table"), args, &schema, &kept, &f.namesakes)
-	f.schema, f.kept = schema.String, kept.String
+	found, err = s.pool().query(ctx, readFile(s.dialect, "table"), args, &schema, &by, &kept.namesakes)
+	kept.schema, kept.by = schema.String, by.String
 
-	return f, isFound, err
+	return kept, found, err
 }
 
 // pin makes all statements name the schema in which the table is found now: another connection may have another search_path, or another
 // current database, and would see another table or none.
 func (s *Store) pin(ctx context.Context) error {
-	f, isFound, err := s.find(ctx)
-	if err != nil || !isFound {
+	kept, found, err := s.find(ctx)
+	if err != nil || !found {
 		return err
 	}
 
-	s.at.schema = f.schema
+	s.at.schema = kept.schema
 	s.load()
 
 	return nil
@@ -60,32 +60,32 @@ func (s *Store) pin(ctx context.Context) error {
 
 // checkTable judges how the table is kept. Whether it is there is a question for checkSchema.
 func (s *Store) checkTable(ctx context.Context, j *judge) {
-	f, isFound, err := s.find(ctx)
+	kept, found, err := s.find(ctx)
 
 	switch {
 	case err != nil:
 		j.problem(fmt.Errorf("sqlstore: the database does not say how table %s is kept: %w", s.table, err))
-	case !isFound:
-	case s.dialect == MySQL && f.kept != "InnoDB":
+	case !found:
+	case s.dialect == MySQL && kept.by != "InnoDB":
 		j.problem(fmt.Errorf("sqlstore: table %s has the engine %s, which does not keep what it acknowledges: ALTER TABLE … ENGINE = InnoDB",
-			s.table, f.kept))
-	case s.dialect == PostgreSQL && f.kept == "u":
+			s.table, kept.by))
+	case s.dialect == PostgreSQL && kept.by == "u":
 		j.problem(fmt.Errorf("sqlstore: table %s, or a partition of it, is UNLOGGED, so that a crash of the server empties it, and no replica "+
 			"has it: ALTER TABLE … SET LOGGED", s.table))
-	case s.dialect == PostgreSQL && f.kept == "t":
+	case s.dialect == PostgreSQL && kept.by == "t":
 		j.problem(fmt.Errorf("sqlstore: table %s is temporary, so that only one connection sees it: run sqlstore.Migrate "+
 			"on a connection without that table", s.table))
 	}
 
-	if s.dialect == PostgreSQL && s.table.schema == "" && f.namesakes > 1 {
+	if s.dialect == PostgreSQL && s.table.schema == "" && kept.namesakes > 1 {
 		j.warnings = append(j.warnings, fmt.Sprintf("%d schemas have a table %s: this store uses the one in %s, and another process may "+
-			"find another one: name it, as in WithTable(\"%s.%s\")", f.namesakes, s.table, f.schema, f.schema, s.table))
+			"find another one: name it, as in WithTable(\"%s.%s\")", kept.namesakes, s.table, kept.schema, kept.schema, s.table))
 	}
 }
 
 // checkReadOnly looks whether a server of MySQL that is read-only lets the store write all the same, which depends on the user.
 func (s *Store) checkReadOnly(ctx context.Context, j *judge) {
-	if value := j.found["read_only"]; value == "" || value == "OFF" {
+	if value := j.settings["read_only"]; value == "" || value == "OFF" {
 		return
 	}
 
@@ -93,12 +93,12 @@ func (s *Store) checkReadOnly(ctx context.Context, j *judge) {
 	_, err := s.db.ExecContext(ctx, s.sql.forget, make([]byte, len(store.Key{})), int64(0), []byte{})
 
 	if s.dialect.readOnly(err) {
-		j.problem(fmt.Errorf("sqlstore: read_only is %s: %s: %w", j.found["read_only"], readOnly, err))
+		j.problem(fmt.Errorf("sqlstore: read_only is %s: %s: %w", j.settings["read_only"], readOnly, err))
 
 		return
 	}
 
-	j.warn("read_only", j.found["read_only"], "users without special rights cannot write: connect to the primary")
+	j.warn("read_only", j.settings["read_only"], "users without special rights cannot write: connect to the primary")
 }
 
 // checkBytes looks whether bytes arrive at MySQL as they were sent. The driver sends them as text, which the server converts from the

@@ -88,7 +88,8 @@
 //
 // Joined, the record is leased, and the handler writes the completion with [Join], or [InTx] does it. Both fail in a run whose policy is
 // another, and outside of any run unless [OptionalRun] allows that. The row is then locked until
-// the handler's transaction ends. In PostgreSQL at REPEATABLE READ or SERIALIZABLE, a renewal of the lease conflicts with a
+// the handler's transaction ends. In PostgreSQL that adds one statement and no transaction ID to the handler's transaction. Elsewhere InTx
+// adds a savepoint and its release. In PostgreSQL at REPEATABLE READ or SERIALIZABLE, a renewal of the lease conflicts with a
 // transaction that has read anything before it: the completion fails with SQLSTATE 40001, and InTx runs its function again. The lease
 // is renewed at a third, so a function that takes longer than that fails on every try, and the outcome of the call is unknown: give
 // its method a lease of more than three times what the function takes there. At READ COMMITTED, its default, no renewal
@@ -125,8 +126,9 @@
 //   - Statements that a handler sends in a way of its own, such as a connection that it got from the driver.
 //   - An end of the transaction that is followed, in the same text, by a savepoint of the name that the store uses, which a log of the
 //     database may tell.
-//   - In a joined transaction of PostgreSQL, a COMMIT or ROLLBACK as a statement of the handler that returns a response: the completion is
-//     then written without what was rolled back. End transactions by the methods of [sql.Tx], after which nothing is written.
+//   - In a joined transaction of PostgreSQL, a COMMIT or ROLLBACK as a statement of the handler that returns a response, or that begins
+//     another transaction afterwards: the completion is then written without what was rolled back. End transactions by the methods of
+//     [sql.Tx], after which nothing is written.
 //   - What the handler wrote before it ended the transaction stays written. Nobody can take that back; the record says that the outcome is
 //     unknown, or in PostgreSQL cannot be read. An operator settles it, or forgets it by force.
 //
@@ -182,7 +184,7 @@
 //
 // [Migrate] and the text of [Schema] bring tables of every version up to date, and never back. A migration adds: a store of an older build
 // that is open when a newer one migrates goes on working. An older build that starts afterwards is refused, so roll back to it before the
-// tables are migrated.
+// tables are migrated. The view for people does not count: no build reads it.
 //
 // # SQLite
 //

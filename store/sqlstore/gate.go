@@ -1,116 +1,152 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // silentMost is how many operations in a row may run out of time until the database counts as silent.
 const silentMost = 4
 
+// probeEvery is the shortest time between two probes of a silent database: each may cost a connection.
+const probeEvery = time.Second
+
 // errSilent says why an operation was not sent.
 var errSilent = errors.New("the database does not answer, as when somebody has locked the table, " +
 	"or no connection of the pool is free")
 
-// gate keeps operations from a database that does not answer. Each that runs out of time costs its connection: the driver closes it and
-// opens another, and the server may go on with the statement, so that a table which is locked for some seconds would take more and more
-// sessions. While the database is silent, one harmless statement at a time finds out whether it answers again. The others wait for that,
-// as long as they have time. It is a statement without a record, so that one record which is locked never shuts the gate.
+// gate keeps operations from a database that does not answer. Each operation that runs out of time costs its connection: the driver closes
+// the connection and opens another, and the server may go on with the statement. So a table that is locked for some seconds would take more
+// and more sessions. While the database is silent, one operation at a time probes whether it answers again, at most one in probeEvery. The
+// others wait, and probe in their turn, as long as they have time. A probe names no record, so that one locked record never shuts the gate.
 type gate struct {
-	silent atomic.Int32 // operations in a row without an answer
+	dialect Dialect
+	silent  atomic.Int32 // operations in a row without an answer
 
 	mu      sync.Mutex
 	probing bool
-	opened  chan struct{} // closed when the database answers again; nil unless it is silent
+	probed  time.Time     // when the last probe began
+	changed chan struct{} // closed when the gate opens and when a probe has ended; nil if nobody waits
 }
 
-// pass waits until the database answers. Its error is that of a context that has ended before.
+// pass waits until the database answers. Its error is that of the probe, or of a context that has ended.
 func (g *gate) pass(ctx context.Context, probe func(ctx context.Context) error) error {
-	if g == nil || g.silent.Load() < silentMost {
-		return nil
-	}
-
-	opened, mine := g.join()
-
-	switch {
-	case opened == nil:
-		return nil
-	case mine:
-		err := probe(ctx)
-		g.probed(ctx, err)
-
-		if silent := silence(ctx, err); silent != nil {
-			return silent
+	for g.shut() {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("%w: %w", errSilent, err)
 		}
 
-		return ctx.Err() // the caller has gone
+		switch changed, wait, mine := g.join(); {
+		case mine:
+			return g.probe(ctx, probe)
+		case changed != nil:
+			await(ctx, changed, wait)
+		}
 	}
 
-	select {
-	case <-opened:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", errSilent, ctx.Err())
-	}
+	return nil
 }
 
-// join returns what is closed when the database answers again, and whether the caller has to find out. It is nil where it answers.
-func (g *gate) join() (opened <-chan struct{}, mine bool) {
+// probe sends a probe. If the database answers, the operation itself finds out whether anything else is wrong.
+func (g *gate) probe(ctx context.Context, send func(ctx context.Context) error) error {
+	err := send(ctx)
+	answered := g.note(ctx, err)
+
 	g.mu.Lock()
 	defer g.mu.Unlock()
 
-	if g.silent.Load() < silentMost {
-		return nil, false
-	}
-
-	if g.opened == nil {
-		g.opened = make(chan struct{})
-	}
-
-	mine = !g.probing
-	g.probing = true
-
-	return g.opened, mine
-}
-
-// probed is called with what a probe has found out.
-func (g *gate) probed(ctx context.Context, err error) {
-	g.mu.Lock()
 	g.probing = false
-	g.mu.Unlock()
+	g.wake()
 
-	g.note(ctx, err)
+	if answered {
+		return nil
+	}
+
+	return cmp.Or(silence(ctx, err), err)
 }
 
-// note is called with the error of each operation that was sent. An operation whose caller has gone says nothing about the database.
-func (g *gate) note(ctx context.Context, err error) {
-	switch {
-	case g == nil:
-	case silence(ctx, err) != nil:
-		g.silent.Add(1)
-	case g.silent.Load() == 0, abandoned(ctx, err):
-	default:
-		g.mu.Lock()
-		defer g.mu.Unlock()
+// shut reports whether operations have to wait.
+func (g *gate) shut() bool { return g != nil && g.silent.Load() >= silentMost }
 
-		g.silent.Store(0)
+// join decides whether the caller probes. If not, the caller waits until something changes, and looks again after wait, which is zero while
+// a probe is under way. Changed is nil if there is nothing to wait for.
+func (g *gate) join() (changed <-chan struct{}, wait time.Duration, mine bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 
-		if g.opened != nil {
-			close(g.opened)
-			g.opened = nil
+	if !g.shut() {
+		return nil, 0, false
+	}
+
+	if !g.probing {
+		wait = time.Until(g.probed.Add(probeEvery))
+		if wait <= 0 {
+			g.probing, g.probed = true, time.Now()
+
+			return nil, 0, true
 		}
 	}
+
+	if g.changed == nil {
+		g.changed = make(chan struct{})
+	}
+
+	return g.changed, wait, false
 }
 
-// note is called with the error of each operation that was sent. A wait for a lock that the server has ended is no answer of the table's:
-// it keeps its connection, and others may wait on.
-func (s *Store) note(ctx context.Context, err error) {
-	if !s.dialect.blocked(err) {
-		s.gate.note(ctx, err)
+// await returns when something has changed, when the wait is over, which has no end if it is zero, or when ctx ends.
+func await(ctx context.Context, changed <-chan struct{}, wait time.Duration) {
+	var over <-chan time.Time
+
+	if wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+
+		over = timer.C
 	}
+
+	select {
+	case <-changed:
+	case <-over:
+	case <-ctx.Done():
+	}
+}
+
+// wake lets those who wait look again. The caller holds the lock.
+func (g *gate) wake() {
+	if g.changed != nil {
+		close(g.changed)
+		g.changed = nil
+	}
+}
+
+// note is called with the error of each operation that was sent, and reports whether the table has answered. An operation whose caller has
+// gone says nothing about the table. Neither does one that the server has ended because of a bound of its own: it keeps its connection,
+// and others may wait on. A connection that is refused or lost opens the gate: the operations that follow fail at once, and cost no session.
+func (g *gate) note(ctx context.Context, err error) (answered bool) {
+	switch {
+	case g == nil, abandoned(ctx, err), g.dialect.blocked(err), g.dialect.timedOut(err):
+		return false
+	case silence(ctx, err) != nil:
+		g.silent.Add(1)
+
+		return false
+	case g.silent.Load() == 0:
+		return true
+	}
+
+	g.mu.Lock()
+	defer g.mu.Unlock()
+
+	g.silent.Store(0)
+	g.wake()
+
+	return true
 }
 
 // silence is the error of an operation that has had no answer in time, or nil.

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -131,10 +132,109 @@ func TestCallerThatLeavesDoesNotOpenTheGate(t *testing.T) {
 		t.Errorf("an operation: silent is %d", g.silent.Load())
 	}
 
-	g.note(gone, answered("55P03"))
+	g.note(gone, answered("23505"))
 
 	if g.silent.Load() != 0 {
 		t.Error("an answer of the database does not count")
+	}
+}
+
+// shut is a gate of PostgreSQL that is shut.
+func shut() *gate {
+	g := &gate{dialect: PostgreSQL}
+	g.silent.Store(silentMost)
+
+	return g
+}
+
+// A server that bounds its waits by itself ends them while the table is locked.
+func TestWaitThatTheServerHasEndedDoesNotOpenTheGate(t *testing.T) {
+	t.Parallel()
+
+	for _, state := range []string{"55P03", "57014"} {
+		g, err := shut(), error(answered(state))
+
+		if got := g.pass(t.Context(), func(context.Context) error { return err }); !errors.Is(got, err) || !g.shut() {
+			t.Errorf("%s: a probe: %v, shut is %t", state, got, g.shut())
+		}
+
+		if g.note(t.Context(), err); !g.shut() {
+			t.Errorf("%s: an operation opens the gate", state)
+		}
+	}
+}
+
+func TestWhoWaitsAtTheGateProbesWhenTheProbeBeforeHasFailed(t *testing.T) {
+	t.Parallel()
+
+	synctest.Test(t, func(t *testing.T) {
+		g := shut()
+
+		hurried, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+
+		go func() { _ = g.pass(hurried, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }) }()
+
+		synctest.Wait()
+
+		// Nobody else comes.
+		patient, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+
+		began := time.Now()
+
+		if err := g.pass(patient, func(context.Context) error { return nil }); err != nil || time.Since(began) > probeEvery || g.shut() {
+			t.Errorf("after %v: %v, shut is %t", time.Since(began), err, g.shut())
+		}
+	})
+}
+
+func TestSilentDatabaseIsProbedOnceASecondHoweverLittleTimeOperationsHave(t *testing.T) {
+	t.Parallel()
+
+	synctest.Test(t, func(t *testing.T) {
+		const seconds = 10
+
+		var (
+			g      = shut()
+			probes atomic.Int64
+			over   = time.Now().Add(seconds * time.Second)
+			all    sync.WaitGroup
+		)
+
+		for range 16 {
+			all.Go(func() {
+				for time.Now().Before(over) {
+					ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+
+					if err := g.pass(ctx, func(ctx context.Context) error { probes.Add(1); <-ctx.Done(); return ctx.Err() }); err == nil {
+						t.Error("an operation passes")
+					}
+
+					cancel()
+				}
+			})
+		}
+
+		all.Wait()
+
+		if n := probes.Load(); n < seconds || n > seconds+1 {
+			t.Errorf("%d probes in %d seconds", n, seconds)
+		}
+	})
+}
+
+func TestOperationWithoutTimeDoesNotProbe(t *testing.T) {
+	t.Parallel()
+
+	g := shut()
+
+	over, cancel := context.WithDeadline(t.Context(), time.Unix(1, 0))
+	defer cancel()
+
+	err := g.pass(over, func(context.Context) error { t.Error("it probes"); return nil })
+	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, errSilent) || g.probing {
+		t.Errorf("%v, probing is %t", err, g.probing)
 	}
 }
 

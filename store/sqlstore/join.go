@@ -106,56 +106,52 @@ func Join(ctx context.Context, tx Execer, response any) error {
 		return err
 	}
 
-	_, err = j.write(ctx, tx, response, nil, nil, func() error { return nil })
+	op, _, err := j.outcome(response, nil)
+	if err != nil {
+		return err
+	}
 
-	return err
+	return j.write(ctx, tx, op)
 }
 
-// write writes the completion for an answer, if that is definite. Before it does, it calls undo where the writes of a handler
-// that answers with an error are not to be kept, and then stands, which fails where the transaction has ended on the way.
-func (j *joined) write(
-	ctx context.Context, tx Execer, response any, answer error, undo, stands func() error,
-) (done bool, _ error) {
-	op, definite, keep, err := j.run.Outcome(response, answer)
+// outcome is the completion for an answer, or nil for an error that is not definite. It reports whether the writes of a handler that answers
+// with an error are to be kept.
+func (j *joined) outcome(response any, answer error) (op *store.Completion, keep bool, err error) {
+	completion, definite, keep, err := j.run.Outcome(response, answer)
 
 	switch {
 	case err != nil:
-		return false, fmt.Errorf("%w: %w", ErrNotDefinite, err)
-	case !definite && answer == nil:
-		return false, ErrNotDefinite
-	case !definite:
-		return false, nil
+		return nil, false, fmt.Errorf("%w: %w", ErrNotDefinite, err)
+	case definite:
+		return &completion, keep, nil
+	case answer == nil:
+		return nil, false, ErrNotDefinite
+	default:
+		return nil, false, nil
 	}
+}
 
-	if answer != nil && !keep {
-		if err := undo(); err != nil {
-			return false, err
-		}
-	}
-
-	if err := stands(); err != nil {
-		return false, err
-	}
-
-	query, args := j.store.joining(&op)
+// write writes a completion.
+func (j *joined) write(ctx context.Context, tx Execer, op *store.Completion) error {
+	query, args := j.store.joining(op)
 
 	res, err := tx.ExecContext(ctx, query, args...)
 	if err != nil {
-		return false, err
+		return err
 	}
 
 	n, err := res.RowsAffected()
 	if err != nil {
-		return false, fmt.Errorf("sqlstore: the driver does not report the rows affected: %w", err)
+		return fmt.Errorf("sqlstore: the driver does not report the rows affected: %w", err)
 	}
 
 	j.run.Written(n == 1)
 
 	if n != 1 {
-		return false, ErrOvertaken
+		return ErrOvertaken
 	}
 
-	return true, nil
+	return nil
 }
 
 // joining is the statement that joins, with its arguments, which are not numbered in MySQL. Where others are to be told, it tells
@@ -179,9 +175,9 @@ func (s *Store) joining(op *store.Completion) (query string, args []any) {
 const conflictTries = 3
 
 // InTx runs a function in a transaction on db, which is the database that has the store's table, and commits what it has written
-// together with the completion of the joined run that ctx belongs to. An error of the function that is definite rolls its
-// writes back, unless [github.com/onlyonce-go/onlyonce.KeepWrites] marks it, and is recorded in the same transaction; any other error
-// rolls all of it back. Where the transaction conflicts with another, the function is run again, three times at most. At REPEATABLE
+// together with the completion of the joined run that ctx belongs to. An error of the function rolls its writes back, unless it is definite
+// and [github.com/onlyonce-go/onlyonce.KeepWrites] marks it: then it commits with them. The engine records any other definite error when
+// the handler has returned it. Where the transaction conflicts with another, the function is run again, three times at most. At REPEATABLE
 // READ or SERIALIZABLE in PostgreSQL it must take less than a third of the lease, or it conflicts with a renewal each time.
 //
 // The function must not end the transaction, and returns the errors by which the database has ended it, such as a deadlock in MySQL
@@ -217,7 +213,7 @@ func inTx[T any](
 	}
 	defer func() { _ = tx.Rollback() }() // fails where it has committed
 
-	if j != nil {
+	if j != nil && j.store.dialect != PostgreSQL {
 		if _, err := tx.ExecContext(ctx, j.store.save); err != nil {
 			return response, false, fmt.Errorf("sqlstore: savepoint: %w", err)
 		}
@@ -238,7 +234,7 @@ func inTx[T any](
 	case err != nil:
 		return response, j != nil && j.store.conflicts(err), err
 	case !commit:
-		return response, false, j.undone(ctx, tx, answer)
+		return response, false, answer
 	}
 
 	switch err := tx.Commit(); {
@@ -262,39 +258,67 @@ func (j *joined) inside(ctx context.Context) (context.Context, func()) {
 	return store.WithinTransaction(ctx, j.store.Capabilities().Home)
 }
 
-// undone is the error of a function whose writes are rolled back, if they are: it may have ended the transaction, and then its word that
-// nothing was done counts for nothing. An error may have ended one of SQLite's, which is nothing bad.
-func (j *joined) undone(ctx context.Context, tx *sql.Tx, answer error) error {
-	if j == nil || j.store.dialect == SQLite {
-		return answer
-	}
-
-	if _, err := tx.ExecContext(ctx, j.store.undo); j.store.dialect.noSavepoint(err) {
-		return fmt.Errorf("sqlstore: %w; the function has returned: %v", errEnded, answer) //nolint:errorlint // without its marks
-	}
-
-	return answer
-}
-
-// finish writes what the record gets, and reports whether to commit.
+// finish writes what the record gets, and reports whether to commit. If not, the answer is the function's, and its writes are rolled back.
 func (j *joined) finish(ctx context.Context, tx *sql.Tx, response any, answer error) (commit bool, err error) {
 	if j == nil {
 		return answer == nil, nil
 	}
 
-	done, err := j.write(ctx, tx, response, answer, func() error {
-		_, err := tx.ExecContext(ctx, j.store.undo)
+	op, keep, err := j.outcome(response, answer)
 
-		return err
-	}, func() error {
-		if j.store.dialect == PostgreSQL {
-			return nil // it refuses the completion by itself
+	switch {
+	case err != nil:
+		return false, err
+	case op == nil, answer != nil && !keep:
+		return false, j.standsToRollBack(ctx, tx, answer, op != nil)
+	}
+
+	if err := j.standsToCommit(ctx, tx); err != nil {
+		return false, err
+	}
+
+	return true, j.write(ctx, tx, op)
+}
+
+// The function has a [sql.Tx], so the store does not see its statements, some of which may have ended the transaction: in MySQL a change of
+// the schema, in SQLite an error. What follows would commit statement by statement. So in MySQL and SQLite there is a savepoint in front of
+// the function, and what is to commit is written only while that savepoint is there. PostgreSQL ends no transaction by itself, and a
+// savepoint would cost it a statement and a transaction ID in each call. It shows on the way of failure alone whether there is a transaction.
+
+// standsToCommit fails if the transaction has ended, where that may happen unnoticed.
+func (j *joined) standsToCommit(ctx context.Context, tx *sql.Tx) error {
+	if j.store.dialect == PostgreSQL {
+		return nil
+	}
+
+	_, err := tx.ExecContext(ctx, j.store.keep)
+
+	return err
+}
+
+// standsToRollBack fails if the transaction has ended, since then what the function wrote may have committed, and its word that nothing was
+// done counts for nothing. An error may have ended a transaction of SQLite, which has rolled it back.
+func (j *joined) standsToRollBack(ctx context.Context, tx *sql.Tx, answer error, definite bool) error {
+	look := j.store.undo
+
+	switch j.store.dialect {
+	case PostgreSQL:
+		look = j.store.save // which is refused outside of a transaction
+	case SQLite:
+		if !definite {
+			return nil
 		}
+	case MySQL:
+	}
 
-		_, err := tx.ExecContext(ctx, j.store.keep)
+	_, err := tx.ExecContext(ctx, look)
 
-		return err
-	})
-
-	return done, err
+	switch {
+	case j.store.dialect.noSavepoint(err):
+		return fmt.Errorf("sqlstore: %w; the function has returned: %v", errEnded, answer) //nolint:errorlint // without its marks
+	case definite && j.store.dialect != PostgreSQL:
+		return err // nobody can tell, and the error would be recorded as the outcome
+	default:
+		return nil
+	}
 }

@@ -16,7 +16,7 @@ const mostLockWait = 5
 
 // judge says what settings mean.
 type judge struct {
-	found    map[string]string
+	settings map[string]string
 	version  string
 	problems []error
 	warnings []string
@@ -30,14 +30,14 @@ func (j *judge) problem(err error) {
 
 // refuse adds a problem where a setting has a value.
 func (j *judge) refuse(setting, value, why string) {
-	if j.found[setting] == value {
+	if j.settings[setting] == value {
 		j.problem(fmt.Errorf("sqlstore: %s is %s: %s", setting, value, why))
 	}
 }
 
 // warn adds a warning where a setting has a value.
 func (j *judge) warn(setting, value, why string) {
-	if j.found[setting] == value {
+	if j.settings[setting] == value {
 		j.warnings = append(j.warnings, setting+" is "+value+": "+why)
 	}
 }
@@ -49,10 +49,10 @@ const (
 )
 
 func (j *judge) postgresql() {
-	j.version = j.found["server_version"]
+	j.version = j.settings["server_version"]
 	j.refuse("in_recovery", "on", "the server is a replica and "+readOnly)
 
-	if j.found["in_recovery"] != "on" {
+	if j.settings["in_recovery"] != "on" {
 		j.refuse("transaction_read_only", "on", readOnly)
 	}
 
@@ -64,7 +64,7 @@ func (j *judge) postgresql() {
 }
 
 func (j *judge) mysql() {
-	j.version = j.found["version"]
+	j.version = j.settings["version"]
 	j.refuse("autocommit", "OFF", "nothing that the store writes would be committed: set autocommit to 1")
 	j.refuse("super_read_only", "ON", readOnly)
 	j.refuse("innodb_read_only", "ON", readOnly)
@@ -86,37 +86,37 @@ func (j *judge) mysql() {
 			"may be lost: set completion_type to NO_CHAIN")
 	}
 
-	if j.found["log_bin"] == "ON" {
+	if j.settings["log_bin"] == "ON" {
 		j.refuse("binlog_format", "STATEMENT", "the server refuses changes at READ COMMITTED, so that nothing that has expired can be "+
 			"deleted: set binlog_format to ROW or MIXED")
 	}
 
-	if slices.Contains(strings.Split(j.found["sql_mode"], ","), "EMPTY_STRING_IS_NULL") {
+	if slices.Contains(strings.Split(j.settings["sql_mode"], ","), "EMPTY_STRING_IS_NULL") {
 		j.problem(errors.New("sqlstore: sql_mode has EMPTY_STRING_IS_NULL: a record without an outcome could not be written: " +
 			"leave that mode out of the sessions of the store"))
 	}
 
 	// MariaDB takes a bound with each statement.
-	wait, err := strconv.ParseInt(j.found["innodb_lock_wait_timeout"], 10, 64)
+	wait, err := strconv.ParseInt(j.settings["innodb_lock_wait_timeout"], 10, 64)
 	if err == nil && wait > mostLockWait && !strings.Contains(j.version, "MariaDB") {
-		j.warn("innodb_lock_wait_timeout", j.found["innodb_lock_wait_timeout"], "when an operation has run out of time, its session waits "+
+		j.warn("innodb_lock_wait_timeout", j.settings["innodb_lock_wait_timeout"], "when an operation has run out of time, its session waits "+
 			"for a lock so many seconds: open with innodb_lock_wait_timeout=1")
 	}
 
 	j.warn("innodb_doublewrite", "OFF", "a crash of the machine may destroy pages")
 
-	if j.found["log_bin"] == "ON" && j.found["sync_binlog"] != "1" {
-		j.warn("sync_binlog", j.found["sync_binlog"], "a crash of the machine may leave replicas without what was acknowledged")
+	if j.settings["log_bin"] == "ON" && j.settings["sync_binlog"] != "1" {
+		j.warn("sync_binlog", j.settings["sync_binlog"], "a crash of the machine may leave replicas without what was acknowledged")
 	}
 }
 
 func (j *judge) sqlite() {
-	j.version = j.found["version"]
+	j.version = j.settings["version"]
 
-	if j.found["file"] == "" {
+	if j.settings["file"] == "" {
 		j.problem(errors.New("sqlstore: the database is in memory, where every connection has one of its own: open a file, " +
 			"or use memstore"))
-	} else if mode := j.found["journal_mode"]; mode != "wal" {
+	} else if mode := j.settings["journal_mode"]; mode != "wal" {
 		j.problem(fmt.Errorf("sqlstore: journal_mode is %s, where readers and writers keep each other out: "+
 			"open with PRAGMA journal_mode = WAL", mode))
 	}
@@ -125,8 +125,8 @@ func (j *judge) sqlite() {
 	j.refuse("synchronous", "0", "a crash of the machine destroys the database: open with PRAGMA synchronous = FULL")
 	j.warn("synchronous", "1", "with a write-ahead log, "+crashLoses+"; open with PRAGMA synchronous = FULL")
 
-	if wait, err := strconv.Atoi(j.found["busy_timeout"]); err == nil && wait > mostBusyTimeout {
-		j.warn("busy_timeout", j.found["busy_timeout"], "SQLite waits so many milliseconds without heeding deadlines; "+
+	if wait, err := strconv.Atoi(j.settings["busy_timeout"]); err == nil && wait > mostBusyTimeout {
+		j.warn("busy_timeout", j.settings["busy_timeout"], "SQLite waits so many milliseconds without heeding deadlines; "+
 			"the store waits by itself, so open with PRAGMA busy_timeout = 5")
 	}
 }

@@ -70,7 +70,7 @@ func (s *Store) Notify(l Listener) (*Notified, error) {
 	n := &Notified{listener: l, watches: make(map[store.Key]*watch)}
 
 	own := *s
-	own.channel = s.table.channel()
+	own.channel = s.at.channel()
 	n.Store = &own
 
 	return n, nil

@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// schemaVersion is the version of the schema that this build needs: the number of the last migration.
-const schemaVersion = 2
+// schemaVersion is the version of the schema that this build needs: the number of the last migration. The view for people needs none, since
+// no build reads it.
+const schemaVersion = 1
 
 // migrationTries is how often a migration is begun that is in the way of others.
 const migrationTries = 20
@@ -48,7 +49,9 @@ func Migrate(ctx context.Context, db *sql.DB, d Dialect, opts ...Option) error {
 }
 
 // Schema returns what Migrate does as a text of SQL, for those who migrate by themselves. It can be executed more than once, also where a
-// newer build has migrated: the version does not go back. Of the options WithTable matters.
+// newer build has migrated: the version does not go back, and the settings of a table that exists stay as they are. It makes the view for
+// people, or replaces it where that takes no column away. SQLite keeps a view that exists. Drop the view before to have a new one in any
+// case. Of the options WithTable matters.
 func Schema(d Dialect, opts ...Option) (string, error) {
 	cfg, err := configure(d, opts)
 	if err != nil {
@@ -71,12 +74,14 @@ func Schema(d Dialect, opts ...Option) (string, error) {
 	return b.String(), nil
 }
 
-// migrations are the texts of all migrations of a dialect.
+// migrations are the texts of all migrations of a dialect. The last one makes the view as well.
 func migrations(d Dialect) []string {
 	all := make([]string, schemaVersion)
 	for i := range all {
 		all[i] = rawFile(d, fmt.Sprintf("migrations/%04d", i+1))
 	}
+
+	all[schemaVersion-1] += "\n" + rawFile(d, "view")
 
 	return all
 }

@@ -51,6 +51,3 @@ func (s *Store) waited(ctx context.Context, operation store.Operation, began tim
 		s.observed.Waited(ctx, operation, time.Since(began))
 	}
 }
-
-// shut reports whether operations have to wait.
-func (g *gate) shut() bool { return g != nil && g.silent.Load() >= silentMost }

@@ -350,7 +350,7 @@ func (t *transaction) completeTogether(ctx context.Context, op *store.Completion
 	case sure:
 		return store.Result{}, t.uncommitted(err)
 	default:
-		return t.store.decide(ctx, &t.claim, err)
+		return t.decide(ctx, err)
 	}
 }
 
@@ -375,7 +375,7 @@ func (t *transaction) recordTogether(ctx context.Context, op *store.Completion) 
 	case err == nil, sure, errors.As(err, &early):
 		return store.Result{}, false, nil
 	default:
-		res, err := t.store.decide(ctx, &t.claim, err)
+		res, err := t.decide(ctx, err)
 
 		return res, true, err
 	}

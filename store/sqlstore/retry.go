@@ -79,7 +79,7 @@ func (s *Store) attempt(ctx context.Context, run func(ctx context.Context, at ac
 	}
 
 	err := run(ctx, s.pool())
-	s.note(ctx, err)
+	s.gate.note(ctx, err)
 
 	return err
 }

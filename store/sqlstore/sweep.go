@@ -21,11 +21,14 @@ const (
 )
 
 // Sweep deletes one batch of records whose retention is over, and one of unsettled records, as Run does, and returns how many it was. It
-// is for programs that call it at times of their own. Where it returns less than the batch of WithSweep, nothing is left for now.
+// is for programs that call it at times of their own. Call it again if it returns the batch of WithSweep or more: more may be due. If it
+// returns less, what is left for now are records that somebody else has locked, which a later sweep deletes, and in PostgreSQL the few
+// that only a sweep of everything finds.
 //
 // In PostgreSQL a deleted record stays in the table and its indexes as long as any transaction may see it. So that a long transaction does
-// not make each sweep read all that the sweeps before have deleted, a sweep begins where the last one has ended. What that misses, such
-// as a record that was locked, is found by a sweep of everything once an hour.
+// not make each sweep read all that the sweeps before have deleted, a sweep begins where the last one has ended. What that misses is found
+// by a sweep of everything: the first of a Store, and one an hour. It misses records that were locked, or not yet committed, for longer
+// than a minute after they were due.
 func (s *Store) Sweep(ctx context.Context) (n int, err error) {
 	began := s.observed.Clock()
 	defer func() { s.observed.Swept(ctx, began, n, err) }()

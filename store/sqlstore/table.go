@@ -51,21 +51,20 @@ func (t table) String() string {
 	return t.schema + "." + t.name
 }
 
-// longestChannel is how long the name of a channel of PostgreSQL may be. LISTEN cuts a longer one off, and pg_notify refuses it.
-const longestChannel = 63
+// channelPattern is a name of a channel of PostgreSQL that needs no quotes. LISTEN cuts a longer one off, and pg_notify refuses it.
+var channelPattern = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
 
-// channel is the name of the channel for notifications about the table, which needs no quotes. One that would be too long ends with
-// a part of the hash of the whole instead.
+// channel is the name of the channel for notifications about the table, which needs no quotes. If that of the table would, it is part of
+// its hash instead.
 func (t table) channel() string {
 	name := strings.ToLower(strings.ReplaceAll(t.String(), ".", "_"))
-	if len(name) <= longestChannel {
+	if channelPattern.MatchString(name) {
 		return name
 	}
 
 	sum := sha256.Sum256([]byte(t.String()))
-	end := "_" + hex.EncodeToString(sum[:8])
 
-	return name[:longestChannel-len(end)] + end
+	return "onlyonce_" + hex.EncodeToString(sum[:8])
 }
 
 // quote quotes a name, which may be any that a database has.

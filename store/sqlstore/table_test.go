@@ -91,6 +91,14 @@ func TestChannelsFitAndDifferWithTheirTables(t *testing.T) {
 	needsNoQuotes := regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
 	seen := make(map[string]string)
 
+	for _, odd := range []table{{"Ünïcode", "records"}, {"two words", "records"}, {"1st", "records"}, {`a"b`, "records"}} {
+		if got := odd.channel(); !needsNoQuotes.MatchString(got) || seen[got] != "" {
+			t.Errorf("%v has the channel %s", odd, got)
+		} else {
+			seen[got] = odd.String()
+		}
+	}
+
 	for given, want := range map[string]string{
 		"onlyonce_records":                  "onlyonce_records",
 		"Billing.Records_2":                 "billing_records_2",

@@ -27,7 +27,7 @@ type transaction struct {
 	blind   atomic.Bool // so may an error that only the handler has seen
 
 	cancel context.CancelFunc
-	leave  func() // gives the room back
+	leave  func() // gives the room back, once
 
 	mu       sync.Mutex
 	over     bool
@@ -103,6 +103,8 @@ func (t *transaction) end() error {
 // Rollback implements [store.Transaction]. Where the handler has sent a statement that may have ended the transaction, it looks
 // whether the transaction is there.
 func (t *transaction) Rollback() error {
+	defer t.leave()
+
 	_ = t.end() // it ends in any case
 
 	return t.rollBack(context.Background(), t.doubted())
@@ -133,7 +135,6 @@ func (t *transaction) rollBack(ctx context.Context, doubted bool) (err error) {
 	}
 
 	t.cancel()
-	t.leave()
 
 	// What was not answered is rolled back, unless it was committed before.
 	if errors.Is(err, errEnded) || err != nil && t.suspect.Load() {
@@ -205,6 +206,8 @@ func (t *transaction) Complete(ctx context.Context, op store.Completion, undo bo
 
 // settle writes the outcome and commits, or undoes what the handler wrote and records the outcome apart.
 func (t *transaction) settle(ctx context.Context, op *store.Completion, undo bool) (store.Result, error) {
+	defer t.leave()
+
 	ctx, done := t.store.heedingDeadline(ctx)
 	defer done()
 
@@ -230,7 +233,7 @@ func (t *transaction) settle(ctx context.Context, op *store.Completion, undo boo
 	case sure:
 		return store.Result{}, t.uncommitted(err)
 	default:
-		return t.store.decide(ctx, &t.claim, err)
+		return t.decide(ctx, err)
 	}
 }
 
@@ -363,7 +366,6 @@ func (t *transaction) commit(ctx context.Context) (sure bool, err error) {
 	}
 
 	t.cancel()
-	t.leave()
 
 	d := t.store.dialect
 
@@ -392,6 +394,13 @@ func rolledBack(err error, conflict bool) error {
 	return fmt.Errorf("sqlstore: %w: %w", store.ErrRolledBack, err)
 }
 
+// decide finds out what has become of the transaction after an error of its commit. The transaction that finds out takes the room.
+func (t *transaction) decide(ctx context.Context, cause error) (store.Result, error) {
+	t.leave()
+
+	return t.store.decide(ctx, &t.claim, cause)
+}
+
 // decide finds out what has become of a transaction whose commit nobody has confirmed: it claims the key in another transaction,
 // on another connection, which has to wait for the end of the first, and rolls that back.
 func (s *Store) decide(ctx context.Context, op *store.Claim, cause error) (store.Result, error) {
@@ -403,7 +412,7 @@ func (s *Store) decide(ctx context.Context, op *store.Claim, cause error) (store
 	for try := 0; ; try++ {
 		res, tx, err := s.beginOnce(ctx, ctx, &probe, deadline)
 		if tx != nil {
-			_ = tx.rollBack(ctx, false)
+			_ = tx.Rollback()
 		}
 
 		switch {

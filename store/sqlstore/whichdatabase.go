@@ -13,12 +13,12 @@ var errDialect = errors.New("sqlstore: the dialect does not fit the database")
 // checkDialect reports a database that speaks another dialect. A database that does not say what it is may be one of those that are
 // compatible.
 func checkDialect(ctx context.Context, at querier, d Dialect) error {
-	found, name := whichDatabase(ctx, at)
-	if found == d || found == 0 {
+	is, name := whichDatabase(ctx, at)
+	if is == d || is == 0 {
 		return nil
 	}
 
-	return fmt.Errorf("%w: %v is configured, and the database is %s: give sqlstore.%v", errDialect, d, name, found)
+	return fmt.Errorf("%w: %v is configured, and the database is %s: give sqlstore.%v", errDialect, d, name, is)
 }
 
 // whichDatabase asks the database what it is. The dialect is zero if it does not say so.

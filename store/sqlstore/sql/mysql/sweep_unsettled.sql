@@ -1,7 +1,8 @@
 -- Deletes some records that are not settled, that were last written long ago, and whose owners cannot be alive; none that is
 -- damaged. Those that somebody else works on are left out. Arguments: the time that must have passed, in milliseconds, twice; how many.
--- It works with sql_safe_updates: MariaDB heeds the first comment, MySQL the second.
-/*M!100601 SET STATEMENT sql_safe_updates=0 FOR */ DELETE /*+ SET_VAR(sql_safe_updates=0) */ r FROM {table} AS r JOIN (
+-- It works with sql_safe_updates: MariaDB heeds the first comment, MySQL the second. The order of the join is given, since MariaDB would
+-- begin with the table if that is small, lock all of its records, and wait for those that are locked.
+/*M!100601 SET STATEMENT sql_safe_updates=0 FOR */ DELETE /*+ SET_VAR(sql_safe_updates=0) */ r FROM (
   SELECT id FROM {table}
   WHERE state IN (1, 2) AND expires_at = 0 AND format = 1
     AND owner_until <= TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000 - ?
@@ -12,4 +13,4 @@
       + 3 * CAST(ended_at AS DECIMAL(40)) + 5 * CAST(expires_at AS DECIMAL(40)) + 7 * CAST(lease_until AS DECIMAL(40))
       + 11 * CAST(owner_until AS DECIMAL(40)) + 13 * CAST(retention AS DECIMAL(40))
   LIMIT ? FOR UPDATE SKIP LOCKED
-) AS due ON r.id = due.id
+) AS due STRAIGHT_JOIN {table} AS r ON r.id = due.id

@@ -1,4 +1,5 @@
--- One row is one record.
+-- One row is one record. Each record becomes a dead row within its retention: a fifth of a large table, which autovacuum waits for by default,
+-- would be too many. To give the end of the table back to the system, VACUUM would lock it against everybody.
 CREATE TABLE IF NOT EXISTS {table} (
   id bytea NOT NULL PRIMARY KEY, -- hash of scope, method and key
   revision bigint NOT NULL, -- counts the changes of the row
@@ -25,7 +26,7 @@ CREATE TABLE IF NOT EXISTS {table} (
   readable_key text NOT NULL, -- as method
   outcome bytea NOT NULL, -- opaque
   sweep_at bigint NOT NULL -- not swept before, and never if 0; part of no checksum
-) WITH (fillfactor = 85);
+) WITH (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02, vacuum_truncate = false);
 
 -- What is not settled, in the order of ListUnknown.
 CREATE INDEX IF NOT EXISTS {unsettled} ON {indexed} (id) WHERE state NOT IN (3, 4);

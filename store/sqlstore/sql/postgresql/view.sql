@@ -1,5 +1,6 @@
 -- What people read: states by their names, times as times, and what is damaged; not the outcome, which is opaque and may be secret.
--- A time beyond the year 9999 is shown as its end.
+-- A time beyond the year 9999 is shown as its end. A view that has other columns stays as it is: a newer build, or somebody else, has made it.
+DO $$ BEGIN
 CREATE OR REPLACE VIEW {readable} AS
 SELECT
   encode(id, 'hex') AS id, method, readable_key,
@@ -22,11 +23,4 @@ SELECT
   CASE WHEN ended_at > 0 THEN to_timestamp(least(ended_at, 253402300799999) / 1000.0) END AS ended_at,
   CASE WHEN expires_at > 0 THEN to_timestamp(least(expires_at, 253402300799999) / 1000.0) END AS expires_at,
   retention / 1000 AS retention_seconds, octet_length(outcome) AS outcome_bytes
-FROM {indexed};
-
--- Each record becomes a dead row within its retention. A fifth of a large table, which is the default, would be too many to wait for.
--- To give the end of the table back to the system, VACUUM would lock it against everybody. A table that is partitioned has no such
--- settings: its partitions have.
-DO $$ BEGIN
-  IF EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = to_regclass('{indexed}') AND relkind = 'r') THEN
-    ALTER TABLE {indexed} SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02, vacuum_truncate = false); END IF; END $$;
+FROM {indexed}; EXCEPTION WHEN invalid_table_definition THEN NULL; END $$;
