@@ -106,7 +106,8 @@
 // While a master refuses writes, for want of replicas (NOREPLICAS), because it could not write its data to disk (MISCONF), or because it
 // is a replica by now (READONLY):
 //   - New calls are refused with STORE_UNAVAILABLE, and nothing runs. A method with FailOpen runs them without protection.
-//   - Duplicates get their answer all the same: a replay if the call is completed.
+//   - Duplicates get their answer all the same: a replay if the call is completed. A replica may lack what its master has, so it does not
+//     answer OUTCOME_UNKNOWN but STORE_UNAVAILABLE. A later try finds the master.
 //   - Running calls cannot renew their leases. Where takeover is allowed, the context of a handler is cancelled before its lease ends.
 //     Under AtMostOnce the handler goes on.
 //   - Ended calls are answered, with the status "unrecorded". The process goes on trying to record the outcome, and succeeds when writes
@@ -119,7 +120,8 @@
 // [Open] makes connections that survive a change of servers behind one address, and die together if one is found dead. A client that is
 // passed to [New] has this only with [SetOptions], [SetClusterOptions] or [SetFailoverOptions]; Check warns otherwise.
 //   - A connection whose server refuses writes is replaced, with all others to the same address, at most once a second. The address may
-//     lead to a new master. Proxies that write "ERR READONLY" in place of "READONLY" are understood.
+//     lead to a new master. Proxies that write "ERR READONLY" in place of "READONLY" are understood. While the address leads to the demoted
+//     server, replays, KEY_REUSED, Lookup and ListUnknown come from the records that this server has. Resolve and Forget fail there.
 //   - If an answer does not come, the connections that have received nothing since are replaced. So a network that has silently dropped
 //     all connections costs the operations that were under way, and not one failure for each connection.
 //   - A connection is used for ten minutes.
