@@ -25,13 +25,14 @@ func (f ObserverFunc) ObserveStore(ctx context.Context, event Event) { f(ctx, ev
 // names no key, no record and no caller; Err is for logs, and must never become a label.
 type Event struct {
 	Kind EventKind
-	// Operation is what the event is about. It is empty for an EventBatch, which carries operations of several kinds.
+	// Operation is what the event is about. It is empty for an EventBatch, which carries operations of several kinds, and for an
+	// EventIndex.
 	Operation Operation
 	// Status is how the operation has ended. It is empty for an EventBatch and an EventWait.
 	Status Status
 	// Duration is how long it took. It is zero for an EventResend, an EventRefused and an EventRepair.
 	Duration time.Duration
-	// Count is how many operations a batch had, how many records a sweep deleted, or how many entries of an index were repaired.
+	// Count is how many operations a batch had, how many records a sweep deleted, or how many entries of an index were written or repaired.
 	Count int
 	// Err is the error behind the event, or nil.
 	Err error
@@ -60,6 +61,9 @@ const (
 	EventRefused
 	// EventRepair means that entries of an index did not fit their records. Count is how many were added or removed.
 	EventRepair
+	// EventIndex is the end of a write to an index that is not atomic with the records. Count is how many entries were to be written or
+	// removed. No operation fails with it: the entries are written later, and until then a list may lack records.
+	EventIndex
 )
 
 // String returns the name of the kind.
@@ -72,6 +76,7 @@ func (k EventKind) String() string {
 		EventSweep:     "sweep",
 		EventRefused:   "refused",
 		EventRepair:    "repair",
+		EventIndex:     "index",
 	}
 	if int(k) < len(names) && names[k] != "" {
 		return names[k]

@@ -43,7 +43,7 @@ func TestEveryKindOfAStoresEventHasAName(t *testing.T) {
 
 	seen := make(map[string]bool)
 
-	for kind := store.EventOperation; kind <= store.EventRepair; kind++ {
+	for kind := store.EventOperation; kind <= store.EventIndex; kind++ {
 		if name := kind.String(); seen[name] || name == "" || name[0] == 'E' {
 			t.Errorf("the kind %d has the name %q", uint8(kind), name)
 		} else {

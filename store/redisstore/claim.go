@@ -64,13 +64,14 @@ func (s *Store) giveReceipt(res *store.Result, w *work, record string, expires i
 		return
 	}
 
-	until := res.Record.LeaseUntil.UnixMilli()
+	member, until := s.memberOf(w.name), res.Record.LeaseUntil.UnixMilli()
+	q := s.index.of(member)
 
 	if known == nil {
-		own.entry = &entry{member: s.memberOf(w.name)}
-		s.index.add(own.entry, until, w.began.Add(s.delay))
+		own.entry = &entry{member: member}
+		q.add(own.entry, until, w.began.Add(s.delay))
 	} else {
-		s.index.add(known, until, w.began)
+		q.add(known, until, w.began)
 	}
 }
 

@@ -47,11 +47,14 @@
 // The index is not in the way of a call, and it is not atomic with the records:
 //
 //   - The entry of a run is written about 100 ms after its claim, together with those of other runs, and never if the run is over by then.
-//     A hold and a renewal write it at once. A failure to write it is no failure of the operation; it is tried again for a minute.
-//   - A list asks once for the entries whose time has come, in one round trip if nothing is unknown, and then reads their records. It lists
-//     no record that is settled, and drops the entries of such records.
-//   - An entry has a life of its own. It may outlive its record: it is dropped by a list, by the run's own process, or when every record of
-//     its age has expired.
+//     A hold and a renewal write it at once. A failure to write it is no failure of the operation; it is tried again for a minute, and the
+//     observer sees it. Each set is written for itself, so a server that fails holds up no set but its own.
+//   - A list reads the entries whose time has come, in one round trip if nothing is unknown, and then their records. It lists no record that
+//     is settled, and removes the entries of such records. If a server of a cluster is down, the list yields what the others have, and
+//     then one error.
+//   - An entry has a life of its own, and may outlive its record. The run's own process removes it, or a list, or any process that writes
+//     entries: once an hour it reads the records of the entries that are older than the unknown retention. Nothing removes the entry of a
+//     record that lives and is not settled.
 //   - What a process that dies within these 100 ms has claimed is in no index, and is not listed. Its record stays as it is and protects
 //     its key. [Store.Run] finds it: it looks at all keys slowly, with SCAN, one process at a time, and continues where another has
 //     stopped. [Store.Sweep] does it at once. Looking at a key costs the server about 3 µs, so 5 million keys cost 14 s of its time, which
@@ -135,7 +138,7 @@
 //
 // A user of the servers' access control list needs, for a prefix of "onlyonce:",
 //
-//	~onlyonce:* +evalsha +eval +get +set +del +pexpiretime +time +zadd +zrem +zscore +zrange +zremrangebyscore +scan +getrange +info
+//	~onlyonce:* +evalsha +eval +get +set +del +pexpiretime +time +zadd +zrem +zscore +zrange +scan +getrange +info
 //
 // since the commands that scripts call are checked as well; for another database than 0 also
 //

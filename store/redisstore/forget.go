@@ -34,7 +34,8 @@ func (s *Store) Forget(ctx context.Context, op store.Forgetting) (res store.Resu
 
 		if reply[0] == applied {
 			if s.index != nil {
-				s.index.forget(ctx, &w, s.memberOf(w.name), before)
+				member := s.memberOf(w.name)
+				s.index.of(member).forget(ctx, &w, member, before)
 			}
 
 			return store.Result{Applied: true, Now: decodeTime(reply[1:])}, nil

@@ -185,8 +185,8 @@ func (s *Store) complete(ctx context.Context, op *store.Completion, res *store.R
 		}
 	}
 
-	if err == nil && s.index != nil {
-		s.index.over(s.entryOf(op.Receipt, w.name), s.memberOf(w.name), res.Applied)
+	if err == nil {
+		s.runOver(&w, op.Receipt, res.Applied)
 	}
 
 	return err
@@ -215,8 +215,8 @@ func (s *Store) Release(ctx context.Context, op store.Release) (res store.Result
 	}
 
 	err = s.run(ctx, &w, &s.scripts.release, appendRetention(args, &op.Claim), identity, &res)
-	if err == nil && s.index != nil {
-		s.index.over(s.entryOf(op.Receipt, w.name), s.memberOf(w.name), res.Applied)
+	if err == nil {
+		s.runOver(&w, op.Receipt, res.Applied)
 	}
 
 	return res, err
@@ -230,14 +230,10 @@ func (s *Store) Hold(ctx context.Context, op store.Hold) (res store.Result, err 
 	args := appendSpan(append(make([]byte, 0, 24), op.Token[:]...), s.unknown)
 
 	err = s.run(ctx, &w, &s.scripts.hold, args, op.Outcome, &res)
-	if err == nil && s.index != nil {
-		entry, member := s.entryOf(op.Receipt, w.name), s.memberOf(w.name)
-
-		if res.Applied {
-			s.index.hold(ctx, &w, entry, member, res.Record.EndedAt.UnixMilli())
-		} else {
-			s.index.over(entry, member, false)
-		}
+	if err == nil && res.Applied {
+		s.runHeld(ctx, &w, op.Receipt, res.Record.EndedAt.UnixMilli())
+	} else if err == nil {
+		s.runOver(&w, op.Receipt, false)
 	}
 
 	return res, err
@@ -362,15 +358,3 @@ func failure(operation string, err error) error {
 // name is the name of a record: the prefix, and the bytes of the key. A caller cannot choose any of it. In a cluster every record
 // has a slot of its own.
 func (s *Store) name(key *store.Key) string { return s.prefix + string(key[:]) }
-
-// memberOf is what the index calls a record.
-func (s *Store) memberOf(name string) string { return name[len(s.prefix):] }
-
-// entryOf is the entry of a run in the index that a receipt names, or nil.
-func (s *Store) entryOf(given any, name string) *entry {
-	if own := receiptOf(given, name); own != nil {
-		return own.entry
-	}
-
-	return nil
-}

@@ -74,8 +74,10 @@ type config struct {
 	batched  bool
 	checked  bool
 	evicting bool
-	delay    time.Duration // of the index
-	sweep    sweepPace
+	// delay is how long after its claim the entry of a run is written, and cleanFirst how long after its construction a store cleans the
+	// index.
+	delay, cleanFirst time.Duration
+	sweep             sweepPace
 }
 
 // Option changes a Store under construction.
@@ -134,7 +136,8 @@ func New(client Client, opts ...Option) (*Store, error) {
 		config: config{
 			report: report.To{Refuses: isRefused},
 			prefix: DefaultPrefix, timeout: DefaultTimeout, unknown: DefaultUnknownRetention,
-			indexed: true, batched: true, checked: true, delay: indexDelay, sweep: slowly(),
+			indexed: true, batched: true, checked: true,
+			delay: indexDelay, cleanFirst: cleanFirst, sweep: slowly(),
 		},
 		scripts: loadScripts(),
 		close:   func() error { return nil },

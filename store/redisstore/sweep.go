@@ -182,15 +182,15 @@ func escaped(prefix string) string {
 }
 
 // unsettled are those of some names whose records are not settled, going by the byte that tells the state.
-func (s *Store) unsettled(ctx context.Context, names []string, done *Swept) ([]found, error) {
+func (s *Store) unsettled(ctx context.Context, names []string, done *Swept) ([]listEntry, error) {
 	var (
-		records []found
+		records []listEntry
 		cmds    []redis.Cmder
 	)
 
 	for _, name := range names {
 		if _, ok := keyOf(s.memberOf(name)); ok {
-			records = append(records, found{member: s.memberOf(name)})
+			records = append(records, listEntry{member: s.memberOf(name)})
 			cmds = append(cmds, redis.NewStringCmd(ctx, "GETRANGE", name, stateStart, stateStart))
 		}
 	}
@@ -222,7 +222,7 @@ func (s *Store) unsettled(ctx context.Context, names []string, done *Swept) ([]f
 }
 
 // enter adds records to the index that are not settled and that it lacks.
-func (s *Store) enter(ctx context.Context, open []found, done *Swept) error {
+func (s *Store) enter(ctx context.Context, open []listEntry, done *Swept) error {
 	if len(open) == 0 {
 		return nil
 	}
@@ -261,7 +261,7 @@ func (s *Store) enter(ctx context.Context, open []found, done *Swept) error {
 
 	for n, added := range missing {
 		if len(added) > 0 {
-			cmds = append(cmds, s.index.script(ctx, &s.scripts.enter, s.index.names[n], append([]any{"NX"}, added...)...))
+			cmds = append(cmds, onIndex(ctx, &s.scripts.enter, s.index.queues[n].name, append([]any{"NX"}, added...)...))
 		}
 	}
 

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/onlyonce-go/onlyonce/internal/redistest"
 	"github.com/onlyonce-go/onlyonce/store"
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
@@ -150,11 +152,22 @@ func TestASweepReportsARecordThatCannotBeRead(t *testing.T) {
 		t.Error(err)
 	}
 
-	// The first entry that a process writes to an index removes those of records that have expired.
+	// Cleaning leaves its entry, since it cannot be read.
+	cleans := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithUnknownRetention(time.Hour), redisstore.WithCleaning())
 	next := newClaim()
 	next.Key[0] = claim.Key[0]
-	start(t, s, next)
-	flush(t, s)
+
+	score := redis.Z{Member: string(claim.Key[:]), Score: float64(time.Now().Add(-5 * time.Hour).UnixMilli())}
+	for _, entry := range []redis.Z{score, {Member: "gone", Score: score.Score}} {
+		if err := server.Client().ZAdd(t.Context(), indexOf(claim.Key), entry).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	start(t, cleans, next)
+	eventually(t, "another entry is removed", func() bool {
+		return server.Client().ZScore(t.Context(), indexOf(claim.Key), "gone").Err() != nil
+	})
 
 	named := false
 
