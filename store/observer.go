@@ -43,7 +43,8 @@ type EventKind uint8
 
 // The kinds of events.
 const (
-	// EventOperation is the end of an operation that the engine or an operator has called. Duration includes waits and resends.
+	// EventOperation is the end of an operation that the engine or an operator has called, or of one page of a sweep that looks for records.
+	// Duration includes waits and resends.
 	EventOperation EventKind = iota + 1
 	// EventResend means that a store sends an operation once more, because a connection was lost, because the server has undone the
 	// operation, or because a quicker way had no answer. Err is nil in the last case. A store does not see what its driver sends again by

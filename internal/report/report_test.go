@@ -34,6 +34,7 @@ func TestWithoutAnObserverNothingIsMeasured(t *testing.T) { //nolint:paralleltes
 		nobody.Waited(ctx, store.OperationClaim, 1)
 		nobody.Swept(ctx, began, 1, nil)
 		nobody.Repaired(ctx, store.OperationList, 1)
+		nobody.Indexed(ctx, began, 1, &err)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

@@ -58,8 +58,19 @@
 //   - What a process that dies within these 100 ms has claimed is in no index, and is not listed. Its record stays as it is and protects
 //     its key. [Store.Run] finds it: it looks at all keys slowly, with SCAN, one process at a time, and continues where another has
 //     stopped. [Store.Sweep] does it at once. Looking at a key costs the server about 3 µs, so 5 million keys cost 14 s of its time, which
-//     Run spreads over 20 minutes.
+//     Run spreads over 20 minutes. Masters of a cluster are swept side by side, each for itself. A record whose slot moves from a master that
+//     is not yet swept to one that is, may be missed until the next sweep, an hour later.
 //   - If something else is stored under the name of an index, calls work, and lists report it. Remove it, and call [Store.Sweep].
+//
+// # The expiry of a record
+//
+// Do not change the expiry of a record by hand. The store derives times from it: start, lease and the time up to which the owner may be
+// alive, while a record is fresh from its claim, and the end of a completed record. EXPIRE moves them by as much as it moves the expiry. An
+// expiry that is an hour earlier lets the lease end an hour earlier, so that a run may be taken over while its owner is at work.
+//
+// MIGRATE, which moves slots and copies keys to another server, sends the time that is left. These times then move by as much as the
+// transfer takes, mostly less than a millisecond. DUMP and RESTORE move them by the time in between, unless RESTORE has ABSTTL and the
+// value of PEXPIRETIME. Snapshots, append-only files and replicas keep the expiry as it is.
 //
 // A record whose expiry somebody has taken away with PERSIST is unreadable while it is fresh from its claim, and gets its expiry back when
 // its owner completes it. If it was completed before, it is replayed for ever, and the store does not know any more when it ended.

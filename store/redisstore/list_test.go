@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/onlyonce-go/onlyonce/internal/redistest"
 	"github.com/onlyonce-go/onlyonce/store"
@@ -29,44 +30,99 @@ func rest(t *testing.T, s *redisstore.Store) (keys []store.Key, problem error) {
 	return keys, problem
 }
 
-func TestAListYieldsTheRestAndThenOneErrorIfAMasterIsDown(t *testing.T) {
-	t.Parallel()
+// torn is a cluster without one of its masters and its replica.
+type torn struct {
+	cluster *redistest.Cluster
+	dead    *redistest.Server
+	// here are records on the other masters with an entry there, and lost are those with an entry on the dead one.
+	here, lost []store.Key
+}
 
-	cluster := redistest.NewCluster(t, "--cluster-require-full-coverage", "no")
-	s := open(t, clusterURL(cluster), redisstore.WithTimeout(silent))
-	dead := cluster.Nodes()[0]
-	isLost := func(name string) bool { return cluster.MasterFor(name) == dead }
+// tear makes records with a function, and then kills a master and its replica.
+func tear(t *testing.T, record func(c *redistest.Cluster, key store.Key)) *torn {
+	t.Helper()
 
-	var here, lost []store.Key // lost are records on the other masters, with an entry on the one that dies
+	c := redistest.NewCluster(t, "--cluster-require-full-coverage", "no")
+	x := &torn{cluster: c, dead: c.Nodes()[0]}
 
-	for len(here) < 3 || len(lost) < 3 {
-		claim := newClaim()
-		start(t, s, claim)
+	for len(x.here) < 3 || len(x.lost) < 3 {
+		key := newKey()
+		record(c, key)
 
-		res, err := s.Hold(t.Context(), hold(claim))
-		must(t, res, err)
-
-		switch record, index := isLost(stored(claim.Key)), isLost(indexOf(claim.Key)); {
-		case !record && !index:
-			here = append(here, claim.Key)
-		case !record:
-			lost = append(lost, claim.Key)
+		switch atRecord, atIndex := c.MasterFor(stored(key)), c.MasterFor(indexOf(key)); {
+		case atRecord != x.dead && atIndex != x.dead:
+			x.here = append(x.here, key)
+		case atRecord != x.dead:
+			x.lost = append(x.lost, key)
 		}
 	}
 
-	cluster.ReplicaFor(stored(lostOn(cluster, dead))).Kill()
-	dead.Kill()
+	c.ReplicaFor(stored(lostOn(c, x.dead))).Kill()
+	x.dead.Kill()
+
+	return x
+}
+
+// held claims a key and holds it.
+func held(t *testing.T, s *redisstore.Store, key store.Key) {
+	t.Helper()
+
+	claim := claimOn(key)
+	start(t, s, claim)
+
+	res, err := s.Hold(t.Context(), hold(claim))
+	must(t, res, err)
+}
+
+func TestAListYieldsTheRestAndThenOneErrorIfAMasterIsDown(t *testing.T) {
+	t.Parallel()
+
+	var s *redisstore.Store
+
+	x := tear(t, func(c *redistest.Cluster, key store.Key) {
+		if s == nil {
+			s = open(t, clusterURL(c), redisstore.WithTimeout(silent))
+		}
+
+		held(t, s, key)
+	})
 
 	keys, problem := rest(t, s)
-	for _, key := range here {
+	for _, key := range x.here {
 		if !slices.Contains(keys, key) {
 			t.Errorf("%v is not listed", key)
 		}
 	}
 
-	if problem == nil || !strings.Contains(problem.Error(), indexOf(lost[0])) || errors.Is(problem, store.ErrUnreadable) {
+	if problem == nil || !strings.Contains(problem.Error(), indexOf(x.lost[0])) || errors.Is(problem, store.ErrUnreadable) {
 		t.Errorf("the error does not name what is missing: %v", problem)
 	}
+}
+
+func TestTheOtherMastersAreSweptIfOneIsDown(t *testing.T) {
+	t.Parallel()
+
+	var blind *redisstore.Store
+
+	x := tear(t, func(c *redistest.Cluster, key store.Key) {
+		if blind == nil {
+			blind = open(t, clusterURL(c), redisstore.WithTimeout(silent), redisstore.WithoutIndex())
+		}
+
+		held(t, blind, key)
+	})
+	url := "redis+cluster://" + x.cluster.Addrs()[1] + "?addr=" + x.cluster.Addrs()[2]
+	s := open(t, url, redisstore.WithTimeout(silent), redisstore.WithoutCheck(), unindexed,
+		redisstore.WithSweepPace(100, time.Millisecond, time.Hour, time.Second))
+
+	stop := running(t, s)
+	defer stop()
+
+	eventually(t, "the records are listed", func() bool {
+		keys, _ := rest(t, s)
+
+		return !slices.ContainsFunc(x.here, func(key store.Key) bool { return !slices.Contains(keys, key) })
+	})
 }
 
 // lostOn is a key whose record is on a master.

@@ -26,7 +26,7 @@ const (
 
 // scripts are all operations.
 type scripts struct {
-	claim, renew, complete, swap, release, hold, resolve, lookup, listed, forget, enter, leave, due script
+	claim, renew, complete, swap, release, hold, resolve, lookup, listed, forget, enter, leave, due, turn script
 }
 
 func loadScripts() *scripts {
@@ -46,6 +46,7 @@ func loadScripts() *scripts {
 		enter:    load(flagsAllowOOM, "index", read("index")),
 		leave:    load(flagsAllowOOM, "unindex", read("unindex")),
 		due:      load(flagsNoWrites, "due", read("due")),
+		turn:     load(flagsNone, "turn", read("turn")),
 	}
 }
 

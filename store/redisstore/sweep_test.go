@@ -107,6 +107,37 @@ func TestASweepFindsWhatADyingProcessHasLeftUnindexed(t *testing.T) {
 	}
 }
 
+func TestF92ASweepFillsTheOtherSetsIfOneCannotBeWritten(t *testing.T) {
+	t.Parallel()
+
+	server := redistest.Standalone(t)
+	s := open(t, server.URL(), redisstore.WithTimeout(generous), unindexed)
+	blind := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithoutIndex())
+	broken := newKey()
+
+	if err := server.Client().Set(t.Context(), indexOf(broken), "something else", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+
+	held(t, blind, broken)
+
+	found := int64(0)
+
+	for range 300 { // several pages
+		key := newKey()
+		held(t, blind, key)
+
+		if indexOf(key) != indexOf(broken) {
+			found++
+		}
+	}
+
+	swept, err := s.Sweep(t.Context())
+	if swept.Found != found || err == nil || strings.Count(err.Error(), indexOf(broken)) != 1 {
+		t.Errorf("a sweep has done %+v, want %d to be found and one error that names the set, not %v", swept, found, err)
+	}
+}
+
 func TestF92ASweepFillsAnIndexThatHadToBeRemoved(t *testing.T) {
 	t.Parallel()
 
