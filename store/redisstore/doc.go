@@ -33,8 +33,13 @@
 //   - On a slow network, where a round trip takes a millisecond and a tenth of one per operation, another batch starts when 8 operations
 //     wait. Four are under way at most.
 //   - A batch without an answer after 25 ms does not hold up the next one, which takes another connection.
-//   - An operation of 16 KiB or more goes alone. After an answer of that size the next 100 claims and lookups go alone, so that no small
-//     one waits behind a large outcome. Give the client enough connections for the large answers that are under way at once.
+//   - An operation of 16 KiB or more goes alone. After an answer of that size the claims and lookups that follow go alone, until 100 small
+//     answers have come, so that no small one waits behind a large outcome. After a batch without answers in time the next 16 go alone.
+//     Give the client enough connections for the large answers that are under way at once.
+//
+// Nobody knows the size of an answer beforehand, so a small claim can still share the first batch that has large answers. Measured on a
+// link of 10 MB/s with 16 callers that repeat a replay of 1 MiB: 2 of 60 small claims failed with a timeout of 500 ms. From 20 MB/s on,
+// at most one failed. Without batches none failed.
 //
 // [Store.Forget] takes three round trips: the client decides on the bytes of the record, the server removes the record if it still has
 // these bytes, and the entry in the index goes after it.
