@@ -98,6 +98,18 @@ func TestCheckAcceptsAndDescribesASoundServer(t *testing.T) {
 	}
 }
 
+// Valkey has a version of Redis beside its own.
+func TestCheckNamesTheProgramAndItsOwnVersion(t *testing.T) {
+	t.Parallel()
+
+	s := open(t, fake(t, append(but("redis_version:7.2.4"), "server_name:valkey", "valkey_version:9.1.2")...))
+
+	report, err := s.Check(t.Context())
+	if err != nil || !slices.Equal(report.Servers, []string{"server: valkey 9.1.2, master"}) {
+		t.Errorf("got %+v, %v", report, err)
+	}
+}
+
 func TestCheckRefusesWhatCannotHoldRecords(t *testing.T) {
 	t.Parallel()
 

@@ -10,8 +10,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// claimFirst is the way of a claim that expects no record: the server stores the record that the client has made, unless there is one.
-// It reports false where it has no answer, and the script decides: the record is not completed, or is the claim's own.
+// claimFirst makes a claim that expects no record: the server stores the record that the client has made, unless there is one. It reports
+// false if the script has to decide, because there is a record that is not completed. It may be the claim's own.
 func (s *Store) claimFirst(ctx context.Context, w *work, fresh, life string, res *store.Result) (bool, error) {
 	set := redis.NewStringCmd(ctx, "SET", w.name, fresh, "NX", "GET", "PX", life)
 	expiry := redis.NewIntCmd(ctx, "PEXPIRETIME", w.name)
@@ -25,7 +25,7 @@ func (s *Store) claimFirst(ctx context.Context, w *work, fresh, life string, res
 
 	switch {
 	case errors.Is(err, redis.Nil):
-		// Somebody may have changed it since, and the expiry with it.
+		// The key may have gone or lost its expiry since.
 		if expires == 0 {
 			return false, nil
 		}
@@ -46,7 +46,7 @@ func (s *Store) claimFirst(ctx context.Context, w *work, fresh, life string, res
 // gone is the expiry of a key that does not exist.
 const gone = -2
 
-// won is the result of a claim whose record is stored as the client has made it.
+// won fills in the result of a claim whose record is stored as the client has made it.
 func (s *Store) won(res *store.Result, w *work, fresh string, expires int64) {
 	start := startOf(fresh, expires)
 	res.Applied, res.Now = true, timeOf(start)
@@ -94,7 +94,7 @@ func (s *Store) claimWhenRefused(ctx context.Context, op *store.Claim, res *stor
 		return nil
 	case res.Record.Token == op.Token:
 		// Not ErrFull, since something changed.
-		return fmt.Errorf("redisstore: claim: it has won and its lease has ended: %v", refused) //nolint:errorlint // as said
+		return fmt.Errorf("redisstore: claim: it has won and its lease has ended: %v", refused) //nolint:errorlint // see above
 	default:
 		return refused
 	}

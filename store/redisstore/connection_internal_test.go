@@ -123,7 +123,7 @@ func TestF90ALateRefusalDoesNotEndNewerConnections(t *testing.T) {
 		b := newBench(t)
 		one, first := b.dial("a:1")
 		late, second := b.dial("a:1")
-		late.asked.Store(b.routes.now())
+		late.sent.Store(b.routes.now())
 		late.answering.Store(true) // its answer is on its way
 
 		b.ask(one, first, "-READONLY x\r\n", time.Second)

@@ -13,7 +13,7 @@ import (
 type entryQueue struct {
 	store *Store
 	name  string // of the set
-	// turn is taken by whoever writes, so that an older score does not overtake a newer one.
+	// turn is held by the one writer, so that an older score does not overtake a newer one.
 	turn chan struct{}
 
 	mu      sync.Mutex
@@ -110,7 +110,7 @@ func (q *entryQueue) forget(ctx context.Context, w *work, member string, score i
 		cmd = onIndex(ctx, &q.store.scripts.leave, q.name, member, score)
 	}
 
-	_ = q.apart(ctx, w, cmd) // whoever lists removes what is left
+	_ = q.apart(ctx, w, cmd) // a list removes what is left
 }
 
 // apart sends a command by itself, within the time of an operation that has taken effect.

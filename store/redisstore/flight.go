@@ -14,8 +14,8 @@ const (
 	maxBatchSize = 256 << 10
 	// large is the size in bytes from which on an operation or its answer goes alone.
 	large = 16 << 10
-	// wariness is how many small answers have to follow a large one until answers are expected to be small again. Whoever has one
-	// large answer in a hundred has the next batch with one soon.
+	// wariness is how many small answers have to follow a large one until answers are expected to be small again. If
+	// one answer in a hundred is large, one of the next batches has another.
 	wariness = 100
 	// trials is how many reads go alone after a batch of reads that had no answer in time. Perhaps large answers have held it up, and one
 	// that goes alone shows that. They are few, because a server that is overloaded needs batches most.

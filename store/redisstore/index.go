@@ -16,9 +16,9 @@ import (
 // all records share. A record is a member of one of them, chosen by its key, and the score is the time in milliseconds at which its outcome
 // is unknown: the end of its lease, or the time of its hold.
 //
-// The index is not in the way of a call: a claim and its completion do not touch it. The entry of a run is written a moment after its
+// The index does not delay a call: a claim and its completion do not touch it. The entry of a run is written a moment after its
 // claim, together with others, and not at all if the run is over by then. So an entry is a hint. It may be missing for a while, and it may
-// outlive its record. Whoever lists reads the records, and removes the entries that are wrong.
+// outlive its record. A list reads the records, and removes the entries that are wrong.
 const (
 	indexes = 16
 	// indexDelay is how long after its claim the entry of a run is written.
@@ -153,7 +153,8 @@ func onIndex(ctx context.Context, op *script, name string, args ...any) *redis.I
 	return cmd
 }
 
-// together sends commands on any keys together. After an error nobody may look at the commands; otherwise each has its own.
+// together sends commands on any keys together. After an error the commands must not be read. Otherwise each has an answer or an error of
+// its own.
 func (s *Store) together(ctx context.Context, cmds []redis.Cmder) error {
 	if len(cmds) == 0 {
 		return nil

@@ -95,7 +95,7 @@ func (l *lane) wait(r *request) error {
 	}
 }
 
-// leave takes a request whose caller has gone out of the queue. If it is under way, nobody takes its answer.
+// leave takes a request whose caller has gone out of the queue. If it is under way, its answer is dropped.
 func (l *lane) leave(r *request) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -156,7 +156,7 @@ func (l *lane) learn(size int) {
 	l.wary = wary(l.wary, size)
 }
 
-// start starts one more batch if it is worth it. It is called with the lock, as are the methods below.
+// start starts one more batch if the function another allows it. It is called with the lock, as are the methods below.
 func (l *lane) start(now time.Time) {
 	if !another(len(l.flights), len(l.queue), l.slow, l.age(now)) {
 		return
@@ -209,7 +209,7 @@ func (l *lane) unwatch() {
 	}
 }
 
-// ring lets those go whose time is over, and starts another batch if the last one has stalled.
+// ring ends the wait of the requests whose time is over, and starts another batch if the last one has stalled.
 func (l *lane) ring() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -225,7 +225,7 @@ func (l *lane) ring() {
 	}
 }
 
-// earliest is the first deadline to come. Those who are under way and late are let go.
+// earliest is the first deadline to come. It ends the wait of requests that are under way and late.
 func (l *lane) earliest(now time.Time) (at time.Time) {
 	for _, requests := range l.all() {
 		for _, r := range requests {

@@ -38,7 +38,7 @@ func (s *Store) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] 
 			names[i] = q.name
 		}
 
-		// What this process knows, it finds.
+		// A list has what its own process knows.
 		l.note(s.flush(ctx))
 
 		if l.run(ctx, names...) {
@@ -343,11 +343,11 @@ func keyOf(member string) (key store.Key, ok bool) {
 	return key, true
 }
 
-// indexFailure says what went wrong with an index.
+// indexFailure describes an error of a set of the index.
 func indexFailure(doing, name string, err error) error {
 	if redis.HasErrorPrefix(err, "WRONGTYPE") {
-		return fmt.Errorf("redisstore: %s the index %s: something else than an index is stored under its name, so that records are not "+
-			"listed: rename or delete that key, then run Sweep: %w", doing, strconv.Quote(name), err)
+		return fmt.Errorf("redisstore: %s the index %s: another type is stored under its name, so that records are not listed: "+
+			"rename or delete that key, then call Sweep: %w", doing, strconv.Quote(name), err)
 	}
 
 	return fmt.Errorf("redisstore: %s the index %s: %w", doing, strconv.Quote(name), err)

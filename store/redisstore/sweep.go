@@ -61,8 +61,8 @@ func (s *Store) Sweep(ctx context.Context) (Swept, error) {
 
 // Run sweeps slowly, again and again, until its context ends, which is no error. It is for one goroutine of any number of processes, which
 // take turns: a server is swept by one process at a time, an hour after the end of the last sweep. Another process continues where one
-// has stopped. A sweep that fails is logged to [slog.Default] and continued later. What a sweep has missed, as [Store.Sweep] says, is found
-// by the next one, an hour later.
+// has stopped. A sweep that fails is logged to [slog.Default] and continued later. The next sweep, an hour later, finds what a sweep has
+// missed: see [Store.Sweep].
 //
 // It is not needed for calls. Without it, a list lacks the records of processes that died within about 100 ms of their claim, and these
 // records stay unknown until their key is used again, or until they expire.
@@ -87,7 +87,7 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 }
 
-// pause waits, and returns the error of a context that has ended.
+// pause waits. It returns an error if the context ends before.
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -344,7 +344,7 @@ func (w *serverSweep) enter(ctx context.Context, missing *[indexes][]any) error 
 	return nil
 }
 
-// lookedAt is when the server has made a reply. It is 1 if the reply does not say.
+// lookedAt is when the server has made a reply, or 1 if the reply is cut short.
 func lookedAt(reply string) int64 {
 	if len(reply) < replyHeader {
 		return 1

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// keepPosition is for how long the position of a sweep is kept that nobody continues.
+	// keepPosition is how long the position of a sweep is kept until a process continues it.
 	keepPosition = 24 * time.Hour
 	// sweepOver is the position of a sweep that has come to the end. It expires when it is time for another one.
 	sweepOver = "over"

@@ -1,5 +1,5 @@
--- Turn: whoever has a turn keeps it for another time in milliseconds, or gives it back if that is 0. A turn that another process has by now
--- stays as it is.
+-- Turn: the holder of a turn keeps it for another time in milliseconds, or gives it back if the time is 0. A turn that another process has
+-- by now stays as it is.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return 0
 elseif ARGV[2] == '0' then
