@@ -326,21 +326,21 @@ func TestASetThatCannotBeWrittenDoesNotHoldUpTheOthers(t *testing.T) {
 	proxy.Down() // so that the write that hangs ends
 }
 
-// Whoever is told of a record settles it, or somebody else settles others meanwhile: their entries leave the index.
+// The caller of a list settles a record, or others are settled meanwhile: their entries leave the index.
 func TestEveryRecordIsListedWhileOthersLeaveTheIndex(t *testing.T) {
 	t.Parallel()
 
 	const records = 250
 
-	for name, settles := range map[string]func(told int) (from, to int){
-		"nobody settles any":   func(int) (from, to int) { return 0, 0 },
-		"each when it is told": func(told int) (from, to int) { return told - 1, told },
-		"those of a page when it ends": func(told int) (from, to int) {
-			if told%100 != 0 {
+	for name, settles := range map[string]func(listed int) (from, to int){
+		"none is settled":        func(int) (from, to int) { return 0, 0 },
+		"each when it is listed": func(listed int) (from, to int) { return listed - 1, listed },
+		"those of a page when it ends": func(listed int) (from, to int) {
+			if listed%100 != 0 {
 				return 0, 0
 			}
 
-			return told - 100, told
+			return listed - 100, listed
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -370,7 +370,7 @@ func TestEveryRecordIsListedWhileOthersLeaveTheIndex(t *testing.T) {
 				}
 			}
 
-			if name == "nobody settles any" && proxy.RoundTrips() != 3+3+1 {
+			if name == "none is settled" && proxy.RoundTrips() != 3+3+1 {
 				t.Errorf("the list took %d round trips, want one for each of 3 pages, one for their records, and one for the script",
 					proxy.RoundTrips())
 			}

@@ -277,7 +277,7 @@ func TestProcessesSweepInTurnsAndOneContinuesWhereAnotherHasStopped(t *testing.T
 	}
 
 	second.Reset()
-	eventually(t, "it asks for its turn", func() bool { return len(second.Commands()) > 2 })
+	eventually(t, "it tries to take its turn", func() bool { return len(second.Commands()) > 2 })
 	stop()
 
 	if cursors := scans(second.Plan); len(cursors) != 0 {
