@@ -25,15 +25,15 @@ func (f ObserverFunc) ObserveStore(ctx context.Context, event Event) { f(ctx, ev
 // names no key, no record and no caller; Err is for logs, and must never become a label.
 type Event struct {
 	Kind EventKind
-	// Operation is what the event is about. It is empty for an EventBatch, which carries operations of several kinds, and for an EventWait,
-	// unless the wait was for room for a single transaction.
+	// Operation is what the event is about. It is empty for an EventBatch, which carries operations of several kinds, for an EventIndex, and
+	// for an EventWait, unless the wait was for room for a single transaction.
 	Operation Operation
 	// Status is how the operation has ended. It is empty for an EventBatch and an EventWait.
 	Status Status
 	// Duration is how long it took. It is zero for an EventResend, an EventRefused, an EventRepair, an EventListen, and an EventSweep of
 	// memstore.
 	Duration time.Duration
-	// Count is how many operations a batch had, how many records a sweep deleted, or how many entries of an index were repaired.
+	// Count is how many operations a batch had, how many records a sweep deleted, or how many entries of an index were written or repaired.
 	Count int
 	// Err is the error behind the event, or nil.
 	Err error
@@ -44,7 +44,8 @@ type EventKind uint8
 
 // The kinds of events.
 const (
-	// EventOperation is the end of an operation that the engine or an operator has called. Duration includes waits and resends.
+	// EventOperation is the end of an operation that the engine or an operator has called, or of one page of a sweep that looks for records.
+	// Duration includes waits and resends.
 	EventOperation EventKind = iota + 1
 	// EventResend means that a store sends an operation once more, because a connection was lost, because the server has undone the
 	// operation, or because a quicker way had no answer. Err is nil in the last case. A store does not see what its driver sends again by
@@ -63,6 +64,9 @@ const (
 	EventRefused
 	// EventRepair means that entries of an index did not fit their records. Count is how many were added or removed.
 	EventRepair
+	// EventIndex is the end of a write to an index that is not atomic with the records. Count is how many entries were to be written or
+	// removed. No operation fails with it: the entries are written later, and until then a list may lack records.
+	EventIndex
 	// EventListen means that a store receives notifications from now on. If Err is not nil, it has lost the connection for them, or has
 	// found none.
 	EventListen
@@ -78,6 +82,7 @@ func (k EventKind) String() string {
 		EventSweep:     "sweep",
 		EventRefused:   "refused",
 		EventRepair:    "repair",
+		EventIndex:     "index",
 		EventListen:    "listen",
 	}
 	if int(k) < len(names) && names[k] != "" {

@@ -123,3 +123,15 @@ func (t To) Log(ctx context.Context, step string, failures int, err error, attrs
 		slog.InfoContext(ctx, "onlyonce: "+step+" works again", append(attrs, "failures", failures)...)
 	}
 }
+
+// Indexed reports the end of a write to an index. It is deferred, as Ended is.
+func (t To) Indexed(
+	ctx context.Context, began time.Time, entries int,
+	err *error, //nolint:gocritic // as above
+) {
+	if t.Observer != nil {
+		store.Report(ctx, t.Observer, store.Event{
+			Kind: store.EventIndex, Status: store.StatusOf(true, *err), Duration: time.Since(began), Count: entries, Err: *err,
+		})
+	}
+}

@@ -39,6 +39,7 @@ func TestWithoutAnObserverNothingIsMeasured(t *testing.T) { //nolint:paralleltes
 		nobody.Swept(ctx, began, 1, nil)
 		nobody.Repaired(ctx, store.OperationList, 1)
 		nobody.Listening(ctx, nil)
+		nobody.Indexed(ctx, began, 1, &err)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

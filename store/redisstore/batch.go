@@ -16,7 +16,7 @@ type request struct {
 	cmds     []redis.Cmder
 	// size is how many bytes the commands have, about.
 	size int
-	// reads means that the answer may have the outcome of a record, so that nobody knows its size beforehand.
+	// reads means that the answer may contain the outcome of a record, whose size is unknown beforehand.
 	reads bool
 	// entered is when the request began to wait for a batch, and boarded when it found one.
 	entered, boarded time.Time
@@ -64,8 +64,8 @@ func (r *request) answered() bool {
 	})
 }
 
-// batcher lets concurrent operations share round trips, without a delay: an operation that finds its lane free goes at once, on the
-// goroutine of its caller. Those that come meanwhile wait, and go together when the batch before them is back. See lane.go.
+// batcher lets concurrent operations share round trips without a delay. An operation on an idle lane goes at once, on the goroutine of its
+// caller. Operations that come meanwhile wait, and go together when the batch before them has its answer. See lane.go.
 //
 // An operation goes alone if its bytes, or those of its answer, would hold up the others of a batch.
 type batcher struct {
@@ -79,9 +79,8 @@ func (b *batcher) init(client Client, batched bool) {
 	b.servers.init(b.wire)
 }
 
-// do sends a request and waits for its answer, not longer than its context and its deadline allow. It returns an error if there is no
-// answer in this time: the request may still arrive, and nobody may look at its commands. Otherwise every command has an answer or an
-// error.
+// do sends a request and waits for its answer, as long as its context and its deadline allow. An error means that there is no answer in
+// this time: the request may still arrive, so its commands must not be read. Otherwise every command has an answer or an error of its own.
 func (b *batcher) do(name string, r *request) error {
 	if err := r.ctx.Err(); err != nil {
 		return err //nolint:wrapcheck // wrapped by the operation

@@ -19,22 +19,22 @@ const checkTimeout = 5 * time.Second
 // oldestVersion is the first major version whose scripts have flags.
 const oldestVersion = 7
 
-// allSlots is how many slots a cluster has, as it says so.
+// allSlots is the number of slots of a cluster, as CLUSTER INFO has it.
 const allSlots = "16384"
 
 // Report is what Check has found out.
 type Report struct {
-	// Servers are the servers that were asked, each as "address: redis 7.0.15, master".
+	// Servers are the servers that have answered, each as "address: redis 7.0.15, master" or "address: valkey 9.1.2, master".
 	Servers []string
-	// Warnings say in words what weakens the store without making it unusable, such as persistence that is switched off.
+	// Warnings describe what weakens the store without making it unusable, such as persistence that is switched off.
 	Warnings []string
 }
 
-// Check asks every master whether it can hold what the store promises. It is called at construction, and fits a
-// health check.
+// Check finds out whether every master can keep the store's guarantees. [New] and [Open] call it. It is cheap enough for a health check: a
+// few commands for each master.
 //
-// It fails where a server cannot be reached, is older than 7.0, is a replica, refuses writes, or evicts keys when its memory is full,
-// unless WithEviction was given; and where a part of a cluster's slots has no server. The error names every problem and says what to do.
+// It fails if a master cannot be reached, is older than 7.0, is a replica, refuses writes, or evicts keys when its memory is full. With
+// WithEviction it accepts eviction. It also fails if some slots of a cluster have no server. The error names every problem and its remedy.
 func (s *Store) Check(ctx context.Context) (Report, error) {
 	var (
 		mu     sync.Mutex
@@ -52,7 +52,7 @@ func (s *Store) Check(ctx context.Context) (Report, error) {
 		report.Warnings = append(report.Warnings, found.Warnings...)
 		errs = append(errs, err)
 
-		return nil // so that the others are asked as well
+		return nil // so that the others are checked as well
 	}
 
 	if cluster, ok := s.client.(*redis.ClusterClient); ok {
@@ -105,7 +105,7 @@ func (s *Store) checkServer(ctx context.Context, address string, client Client) 
 
 	info := fields(cmd.Val())
 	report := Report{
-		Servers:  []string{fmt.Sprintf("%s: redis %s, %s", address, info["redis_version"], info["role"])},
+		Servers:  []string{fmt.Sprintf("%s: %s, %s", address, program(info), info["role"])},
 		Warnings: warnings(address, info),
 	}
 
@@ -116,7 +116,16 @@ func (s *Store) checkServer(ctx context.Context, address string, client Client) 
 	return report, checkWritable(ctx, address, client)
 }
 
-// judge says what makes a server unusable.
+// program is the name and the version of a server. Valkey also has a version of Redis, with which it is compatible.
+func program(info map[string]string) string {
+	if version := info["valkey_version"]; version != "" {
+		return "valkey " + version
+	}
+
+	return "redis " + info["redis_version"]
+}
+
+// judge returns an error for what makes a server unusable.
 func (s *Store) judge(address string, info map[string]string) error {
 	var errs []error
 
@@ -138,11 +147,11 @@ func (s *Store) judge(address string, info map[string]string) error {
 	return errors.Join(errs...)
 }
 
-// warnings say what weakens the store.
+// warnings are about settings of a server that weaken the store.
 func warnings(address string, info map[string]string) []string {
-	var said []string
+	var found []string
 
-	warn := func(text string) { said = append(said, address+": "+text) }
+	warn := func(text string) { found = append(found, address+": "+text) }
 
 	switch {
 	case info["aof_enabled"] != "1" && info["rdb_last_save_time"] == "":
@@ -167,7 +176,7 @@ func warnings(address string, info map[string]string) []string {
 		warn("it is still loading its data")
 	}
 
-	return said
+	return found
 }
 
 // clientWarnings report settings of a client that SetOptions would make better.

@@ -63,7 +63,7 @@ func fake(t *testing.T, info ...string) string {
 	return "redis://" + listener.Addr().String()
 }
 
-// sound is what a server says that nothing is wrong with.
+// sound is the INFO of a server without problems.
 func sound() []string {
 	return []string{
 		"# Server", "redis_version:7.0.15", "role:master", "maxmemory_policy:noeviction", "maxmemory:1000000", "aof_enabled:1",
@@ -71,20 +71,20 @@ func sound() []string {
 	}
 }
 
-// but is what a server says with some lines changed.
+// but is the INFO of such a server with some lines changed.
 func but(lines ...string) []string {
-	said := sound()
+	info := sound()
 
 	for _, line := range lines {
 		name, _, _ := strings.Cut(line, ":")
-		said = append(without(name, said), line)
+		info = append(without(name, info), line)
 	}
 
-	return said
+	return info
 }
 
-func without(name string, said []string) []string {
-	return slices.DeleteFunc(said, func(line string) bool { return strings.HasPrefix(line, name+":") })
+func without(name string, info []string) []string {
+	return slices.DeleteFunc(info, func(line string) bool { return strings.HasPrefix(line, name+":") })
 }
 
 func TestCheckAcceptsAndDescribesASoundServer(t *testing.T) {
@@ -98,24 +98,36 @@ func TestCheckAcceptsAndDescribesASoundServer(t *testing.T) {
 	}
 }
 
+// Valkey has a version of Redis beside its own.
+func TestCheckNamesTheProgramAndItsOwnVersion(t *testing.T) {
+	t.Parallel()
+
+	s := open(t, fake(t, append(but("redis_version:7.2.4"), "server_name:valkey", "valkey_version:9.1.2")...))
+
+	report, err := s.Check(t.Context())
+	if err != nil || !slices.Equal(report.Servers, []string{"server: valkey 9.1.2, master"}) {
+		t.Errorf("got %+v, %v", report, err)
+	}
+}
+
 func TestCheckRefusesWhatCannotHoldRecords(t *testing.T) {
 	t.Parallel()
 
 	for name, tt := range map[string]struct {
-		said []string
+		info []string
 		want []string
 	}{
-		"version":         {but("redis_version:6.2.14"), []string{`"6.2.14"`, "7.0"}},
-		"no version":      {but("redis_version:"), []string{"version", "7.0"}},
-		"replica":         {but("role:slave"), []string{"replica", "master", "Sentinel"}},
-		"eviction":        {but("maxmemory_policy:allkeys-lru"), []string{"allkeys-lru", "noeviction", "WithEviction"}},
-		"nothing is said": {[]string{"# Server"}, []string{"version"}},
-		"everything":      {but("redis_version:5", "role:slave", "maxmemory_policy:volatile-ttl"), []string{`"5"`, "replica", "volatile-ttl"}},
+		"version":          {but("redis_version:6.2.14"), []string{`"6.2.14"`, "7.0"}},
+		"no version":       {but("redis_version:"), []string{"version", "7.0"}},
+		"replica":          {but("role:slave"), []string{"replica", "master", "Sentinel"}},
+		"eviction":         {but("maxmemory_policy:allkeys-lru"), []string{"allkeys-lru", "noeviction", "WithEviction"}},
+		"nothing is shown": {[]string{"# Server"}, []string{"version"}},
+		"everything":       {but("redis_version:5", "role:slave", "maxmemory_policy:volatile-ttl"), []string{`"5"`, "replica", "volatile-ttl"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			_, err := redisstore.Open(fake(t, tt.said...))
+			_, err := redisstore.Open(fake(t, tt.info...))
 			for _, word := range tt.want {
 				if err == nil || !strings.Contains(err.Error(), word) {
 					t.Errorf("the error does not say %s: %v", word, err)
@@ -137,11 +149,11 @@ func TestCheckWarnsOfWhatWeakensTheStore(t *testing.T) {
 	t.Parallel()
 
 	for name, tt := range map[string]struct {
-		said []string
+		info []string
 		want string
 	}{
 		"no append-only file":      {but("aof_enabled:0"), "the append-only file is off"},
-		"persistence is not told":  {without("rdb_last_save_time", but("aof_enabled:0")), "persistence is unknown"},
+		"persistence is not shown": {without("rdb_last_save_time", but("aof_enabled:0")), "persistence is unknown"},
 		"the file is not written":  {but("aof_last_write_status:err"), "cannot be written"},
 		"no replica":               {but("connected_slaves:0"), "no replica"},
 		"replicas are not awaited": {without("min_slaves_good_slaves", sound()), "min-replicas-to-write"},
@@ -151,7 +163,7 @@ func TestCheckWarnsOfWhatWeakensTheStore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			s := open(t, fake(t, tt.said...))
+			s := open(t, fake(t, tt.info...))
 
 			report, err := s.Check(t.Context())
 			if err != nil || len(report.Warnings) != 1 || !strings.Contains(report.Warnings[0], tt.want) ||
@@ -162,7 +174,7 @@ func TestCheckWarnsOfWhatWeakensTheStore(t *testing.T) {
 	}
 }
 
-func TestCheckAsksARealServer(t *testing.T) {
+func TestCheckReadsARealServer(t *testing.T) {
 	t.Parallel()
 
 	s := open(t, redistest.Standalone(t).URL())
@@ -195,7 +207,7 @@ func TestCheckVisitsEveryMasterOfACluster(t *testing.T) {
 	}
 
 	for _, node := range cluster.Nodes()[:3] {
-		if !slices.ContainsFunc(report.Servers, func(said string) bool { return strings.HasPrefix(said, node.Addr()+": ") }) {
+		if !slices.ContainsFunc(report.Servers, func(info string) bool { return strings.HasPrefix(info, node.Addr()+": ") }) {
 			t.Errorf("%s is not among %q", node.Addr(), report.Servers)
 		}
 	}
@@ -212,7 +224,7 @@ func TestCheckVisitsEveryMasterOfACluster(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// Such a cluster says that it is well without a slot.
+	// Such a cluster is "ok" without a slot.
 	for _, node := range cluster.Nodes() {
 		if err := node.Client().ClusterDelSlots(t.Context(), 7).Err(); err != nil {
 			t.Log(err) // it has heard of it already
@@ -260,7 +272,7 @@ func TestAServerThatCannotBeReachedIsRefusedUnlessNobodyLooks(t *testing.T) {
 	}
 }
 
-func TestAServerThatDoesNotAnswerIsToldOfInTimeWhateverTheClient(t *testing.T) {
+func TestAServerThatDoesNotAnswerIsReportedInTimeWhateverTheClient(t *testing.T) {
 	t.Parallel()
 
 	cluster := redistest.NewCluster(t)
@@ -296,7 +308,7 @@ func TestAServerThatDoesNotAnswerIsToldOfInTimeWhateverTheClient(t *testing.T) {
 			}
 
 			if took := time.Since(begin); took > patience/8 {
-				t.Errorf("they were told after %v", took)
+				t.Errorf("they ended after %v", took)
 			}
 		})
 	}

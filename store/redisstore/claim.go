@@ -10,8 +10,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// claimFirst is the way of a claim that expects no record: the server stores the record that the client has made, unless there is one.
-// It reports false where it has no answer, and the script decides: the record is not completed, or is the claim's own.
+// claimFirst makes a claim that expects no record: the server stores the record that the client has made, unless there is one. It reports
+// false if the script has to decide, because there is a record that is not completed. It may be the claim's own.
 func (s *Store) claimFirst(ctx context.Context, w *work, fresh, life string, res *store.Result) (bool, error) {
 	set := redis.NewStringCmd(ctx, "SET", w.name, fresh, "NX", "GET", "PX", life)
 	expiry := redis.NewIntCmd(ctx, "PEXPIRETIME", w.name)
@@ -25,7 +25,7 @@ func (s *Store) claimFirst(ctx context.Context, w *work, fresh, life string, res
 
 	switch {
 	case errors.Is(err, redis.Nil):
-		// Somebody may have changed it since, and the expiry with it.
+		// The key may have gone or lost its expiry since.
 		if expires == 0 {
 			return false, nil
 		}
@@ -46,7 +46,7 @@ func (s *Store) claimFirst(ctx context.Context, w *work, fresh, life string, res
 // gone is the expiry of a key that does not exist.
 const gone = -2
 
-// won is the result of a claim whose record is stored as the client has made it.
+// won fills in the result of a claim whose record is stored as the client has made it.
 func (s *Store) won(res *store.Result, w *work, fresh string, expires int64) {
 	start := startOf(fresh, expires)
 	res.Applied, res.Now = true, timeOf(start)
@@ -64,27 +64,29 @@ func (s *Store) giveReceipt(res *store.Result, w *work, record string, expires i
 		return
 	}
 
-	until := res.Record.LeaseUntil.UnixMilli()
+	member, until := s.memberOf(w.name), res.Record.LeaseUntil.UnixMilli()
+	q := s.index.of(member)
 
 	if known == nil {
-		own.entry = &entry{member: s.memberOf(w.name)}
-		s.index.add(own.entry, until, w.began.Add(s.delay))
+		own.entry = &entry{member: member}
+		q.add(own.entry, until, w.began.Add(s.delay))
 	} else {
-		s.index.add(known, until, w.began)
+		q.add(known, until, w.began)
 	}
 }
 
 // claimWhenRefused answers a claim that the server has refused because its memory is full or because it refuses all writes. If the
 // claim has nothing to write, because the key is completed or somebody runs it, the answer is as always. The client may have sent the
 // claim twice, and the first copy may have won. ErrFull must mean that nothing changed. A server that refuses all writes grants nothing: it
-// may have lost the claim by the time that it accepts writes.
+// may have lost the claim by the time that it accepts writes. A replica does not answer that an outcome is unknown either: its master
+// may have the outcome.
 func (s *Store) claimWhenRefused(ctx context.Context, op *store.Claim, res *store.Result, refused error) error {
 	if err := s.lookup(ctx, &op.Key, res); err != nil {
 		return err // whether the claim has won is not known
 	}
 
 	switch decided := op.Apply(res.Record, res.Now); {
-	case decided.Applied && refusesWrites(refused):
+	case decided.Applied && refusesWrites(refused), res.Unknown() && isReplica(refused):
 		return refused
 	case !decided.Changed:
 		res.Applied = decided.Applied
@@ -92,7 +94,7 @@ func (s *Store) claimWhenRefused(ctx context.Context, op *store.Claim, res *stor
 		return nil
 	case res.Record.Token == op.Token:
 		// Not ErrFull, since something changed.
-		return fmt.Errorf("redisstore: claim: it has won and its lease has ended: %v", refused) //nolint:errorlint // as said
+		return fmt.Errorf("redisstore: claim: it has won and its lease has ended: %v", refused) //nolint:errorlint // see above
 	default:
 		return refused
 	}

@@ -51,7 +51,7 @@ func TestF31AProcessWhoseClockIsDecadesBehindSeesTheSameLeasesAndRetentions(t *t
 			}
 		}
 
-		// What it says itself is told by the server's clock as well.
+		// The times in its record are the server's as well.
 		claim := newClaim()
 		got := start(t, behind, claim)
 
@@ -86,7 +86,7 @@ func TestALeaseHasEndedInTheVeryMillisecondInWhichItEnds(t *testing.T) {
 	})
 }
 
-// Scripts read the clock and write a moment later, or much later on a busy machine. A record expires when it was said to.
+// Scripts read the clock and write a moment later, or much later on a busy machine. A record expires at the time that was answered.
 func TestTheExpiryThatAnOperationAnswersIsTheOneThatIsStored(t *testing.T) {
 	t.Parallel()
 
@@ -107,7 +107,7 @@ func TestTheExpiryThatAnOperationAnswersIsTheOneThatIsStored(t *testing.T) {
 
 			kept, err := s.Lookup(t.Context(), claim.Key)
 			if err != nil || !kept.Record.ExpiresAt.Equal(said.Record.ExpiresAt) {
-				t.Fatalf("%s: expires at %v, said was %v, %v", name, kept.Record.ExpiresAt, said.Record.ExpiresAt, err)
+				t.Fatalf("%s: expires at %v, the answer was %v, %v", name, kept.Record.ExpiresAt, said.Record.ExpiresAt, err)
 			}
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// century is how long the longest lease, run or retention is that anybody needs.
+// century is how long the longest lease, run or retention is that is ever needed.
 const century = 100 * 365.25 * 24 * time.Hour
 
 const week = 7 * 24 * time.Hour

@@ -10,8 +10,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// completeOwn is the way of a completion that has the receipt of its run: the record becomes the completed one if it still has the bytes
-// of the receipt. It reports false where it has no answer, and the script decides.
+// completeOwn makes a completion that has the receipt of its run: the completed record takes the place of the running one if that still has
+// the bytes of the receipt. It reports false if the script has to decide.
 func (s *Store) completeOwn(ctx context.Context, w *work, own *receipt, op *store.Completion, res *store.Result) (bool, error) {
 	record, head, life, ok := own.completed(op, w.began)
 	if !ok {
@@ -26,7 +26,7 @@ func (s *Store) completeOwn(ctx context.Context, w *work, own *receipt, op *stor
 	case err != nil || expires == 0:
 		return false, nil //nolint:nilerr // the script finds out
 	case expires < 0:
-		// It has expired since.
+		// The completed record has expired since.
 		expires = uint48At(string(record[:head]), timesStart+2*timeSize) + int64(life) //nolint:gosec // it has 48 bits
 	}
 

@@ -210,7 +210,7 @@ func TestACompletedRecordHasTheTimesOfTheServer(t *testing.T) {
 			rec := kept.Record
 
 			if !rec.FirstStart.Equal(begun.Record.FirstStart) || !rec.LastStart.Equal(begun.Record.LastStart) {
-				t.Errorf("%s: it started at %v, and is said to have at %v", way, begun.Record.FirstStart, rec.FirstStart)
+				t.Errorf("%s: it started at %v, and its record has %v", way, begun.Record.FirstStart, rec.FirstStart)
 			}
 
 			expires := server.Client().Do(t.Context(), "PEXPIRETIME", stored(claim.Key)).Val()
@@ -239,7 +239,7 @@ func TestF09ACompletionFindsARecordThatARenewalHasChangedWhoseReplyWasLost(t *te
 		claim := newClaim()
 		receipt := start(t, s, claim).Receipt
 
-		res, err := s.Renew(t.Context(), renewal(claim)) // whose receipt nobody gets
+		res, err := s.Renew(t.Context(), renewal(claim)) // without its receipt
 		must(t, res, err)
 
 		for range 2 {

@@ -17,7 +17,7 @@ const (
 	silence = 100 * time.Millisecond
 	// dropEvery is how often the connections to an address are dropped at most.
 	dropEvery = time.Second
-	// maxRoutes bounds the addresses that are kept in mind.
+	// maxRoutes bounds the number of addresses that are remembered.
 	maxRoutes = 1024
 )
 
@@ -32,10 +32,10 @@ func (spentError) Error() string {
 func (spentError) Timeout() bool   { return true }
 func (spentError) Temporary() bool { return true }
 
-// routes make the connections of one client. They find connections that are of no use any more, so that one failure replaces all
-// connections of its kind, and not each connection costs a failure of its own:
-//   - The server refuses writes. The address may lead to another server meanwhile, while a connection stays with its server.
-//   - The server does not answer. Connections that have received nothing since may be as dead.
+// routes make the connections of one client, and find those that are useless. So one failure replaces all connections of its kind, and not
+// every connection costs a failure of its own:
+//   - The server refuses writes. The address may lead to another server by now, while a connection stays with its server.
+//   - The server does not answer. Connections that have received nothing since may be dead, too.
 type routes struct {
 	dial    dialFunc
 	started time.Time
@@ -102,7 +102,7 @@ type connection struct {
 	routes     *routes
 	route      *route
 	generation int64
-	asked      atomic.Int64 // when the last request was sent
+	sent       atomic.Int64 // when the last request was sent
 	heard      atomic.Int64 // when something was last received
 	answering  atomic.Bool  // whether the next bytes begin an answer
 }
@@ -130,7 +130,7 @@ func (c *connection) Write(b []byte) (int, error) {
 		return 0, errSpent
 	}
 
-	c.asked.Store(c.routes.now())
+	c.sent.Store(c.routes.now())
 	c.answering.Store(true)
 
 	return c.Conn.Write(b) //nolint:wrapcheck // as the connection does
@@ -144,7 +144,7 @@ func (c *connection) judge(answer []byte) {
 
 	now := c.routes.now()
 
-	// A late answer on an old connection says nothing about those that were made since.
+	// A late answer on an old connection is no evidence about those that were made since.
 	if now-c.route.refused.Load() >= int64(dropEvery) && c.route.generation.CompareAndSwap(c.generation, c.generation+1) {
 		c.route.refused.Store(now)
 	}
@@ -152,14 +152,14 @@ func (c *connection) judge(answer []byte) {
 
 // suspect notes that an answer does not come.
 func (c *connection) suspect() {
-	asked := c.asked.Load()
-	if c.heard.Load() > asked || c.routes.now()-asked < int64(silence) {
+	sent := c.sent.Load()
+	if c.heard.Load() > sent || c.routes.now()-sent < int64(silence) {
 		return
 	}
 
 	for {
 		known := c.route.silent.Load()
-		if asked <= known || c.route.silent.CompareAndSwap(known, asked) {
+		if sent <= known || c.route.silent.CompareAndSwap(known, sent) {
 			return
 		}
 	}

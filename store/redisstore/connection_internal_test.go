@@ -47,8 +47,8 @@ func (b *bench) dial(address string) (*connection, net.Conn) {
 	return made, b.far
 }
 
-// ask sends a request and reads its answer. Without an answer the deadline passes.
-func (b *bench) ask(conn *connection, server net.Conn, answer string, patience time.Duration) {
+// exchange sends a request and reads its answer. Without an answer the deadline passes.
+func (b *bench) exchange(conn *connection, server net.Conn, answer string, patience time.Duration) {
 	b.t.Helper()
 
 	go func() {
@@ -94,12 +94,12 @@ func TestF90ARefusalEndsAllConnectionsToTheAddressThatWereMadeBefore(t *testing.
 			elsewhere, _ := b.dial("b:1")
 
 			for _, answer := range []string{"$9\r\n-READONLY\r\n", "-ERR unknown command\r\n", "-NOSCRIPT No matching script.\r\n", ":1\r\n"} {
-				b.ask(one, server, answer, time.Second)
+				b.exchange(one, server, answer, time.Second)
 			}
 
 			b.mustBeSpent("after other answers", false, one, idle, elsewhere)
 
-			b.ask(one, server, refusal, time.Second)
+			b.exchange(one, server, refusal, time.Second)
 			b.mustBeSpent("after a refusal", true, one, idle)
 			b.mustBeSpent("after a refusal", false, elsewhere)
 
@@ -108,11 +108,11 @@ func TestF90ARefusalEndsAllConnectionsToTheAddressThatWereMadeBefore(t *testing.
 			}
 
 			next, server := b.dial("a:1")
-			b.ask(next, server, refusal, time.Second)
+			b.exchange(next, server, refusal, time.Second)
 			b.mustBeSpent("at once after another refusal", false, next)
 
 			time.Sleep(dropEvery)
-			b.ask(next, server, refusal, time.Second)
+			b.exchange(next, server, refusal, time.Second)
 			b.mustBeSpent("later", true, next)
 		})
 	}
@@ -123,10 +123,10 @@ func TestF90ALateRefusalDoesNotEndNewerConnections(t *testing.T) {
 		b := newBench(t)
 		one, first := b.dial("a:1")
 		late, second := b.dial("a:1")
-		late.asked.Store(b.routes.now())
+		late.sent.Store(b.routes.now())
 		late.answering.Store(true) // its answer is on its way
 
-		b.ask(one, first, "-READONLY x\r\n", time.Second)
+		b.exchange(one, first, "-READONLY x\r\n", time.Second)
 
 		fresh, _ := b.dial("a:1")
 
@@ -148,7 +148,7 @@ func TestF91AnAnswerThatDoesNotComeEndsConnectionsThatHaveReceivedNothingSince(t
 		elsewhere, _ := b.dial("b:1")
 
 		time.Sleep(time.Minute)
-		b.ask(one, server, "", silence/2)
+		b.exchange(one, server, "", silence/2)
 		b.mustBeSpent("after a deadline that is too short to prove anything", false, one, idle, busy, elsewhere)
 
 		time.Sleep(time.Minute)
@@ -158,11 +158,11 @@ func TestF91AnAnswerThatDoesNotComeEndsConnectionsThatHaveReceivedNothingSince(t
 		go func() {
 			defer close(done)
 
-			b.ask(one, server, "", time.Second)
+			b.exchange(one, server, "", time.Second)
 		}()
 
 		time.Sleep(time.Millisecond)
-		b.ask(busy, busyServer, ":1\r\n", time.Second)
+		b.exchange(busy, busyServer, ":1\r\n", time.Second)
 		<-done
 
 		b.mustBeSpent("after silence", true, one, idle)

@@ -1,12 +1,15 @@
 package redisstore_test
 
 import (
+	"context"
+	"errors"
 	"net"
 	"sync"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/internal/redistest"
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
@@ -100,6 +103,43 @@ func TestF90AServerThatWasDemotedBehindOneAddressIsLeft(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The demoted server has not followed the new master yet, and the address leads to it still.
+func TestF90AReplicaDoesNotSayThatAnOutcomeIsUnknown(t *testing.T) {
+	t.Parallel()
+
+	first, second, away := redistest.Standalone(t), redistest.Standalone(t), redistest.Standalone(t)
+	address := newGateway(t, first.Addr(), false)
+	s := open(t, address.url(""), redisstore.WithTimeout(generous))
+	policy := onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtMostOnce})
+	e, elsewhere := newEngine(t, s, policy), newEngine(t, open(t, second.URL(), redisstore.WithTimeout(generous)), policy)
+
+	if _, err := e.Do(t.Context(), callOf("7 EUR"), func(context.Context) ([]byte, error) {
+		return nil, errors.New("the bank does not answer")
+	}); err == nil {
+		t.Fatal("the first run has no error")
+	}
+
+	never := func() { t.Error("the handler runs again") }
+	if got := call(t, e, "7 EUR", never); got != string(onlyonce.ReasonOutcomeUnknown) {
+		t.Fatalf("before the failover: %s", got)
+	}
+
+	// The failover has lost the run, and the call has run elsewhere.
+	if got := call(t, elsewhere, "7 EUR", func() {}); got != "executed" {
+		t.Fatalf("on the new master: %s", got)
+	}
+
+	away.Pause()
+	follow(t, first, away)
+
+	if got := call(t, e, "7 EUR", never); got != string(onlyonce.ReasonStoreUnavailable) {
+		t.Errorf("on the demoted server: %s", got)
+	}
+
+	address.lead(second.Addr())
+	eventually(t, "the outcome is replayed", func() bool { return call(t, e, "7 EUR", never) == "replayed" })
 }
 
 func TestF91ConnectionsThatDieInSilenceCostAFewFailures(t *testing.T) {

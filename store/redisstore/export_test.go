@@ -25,6 +25,9 @@ var (
 // WithIndexDelay sets how long after its claim the entry of a run is written.
 func WithIndexDelay(d time.Duration) Option { return func(c *config) { c.delay = d } }
 
+// WithCleaning lets a store clean the index at once.
+func WithCleaning() Option { return func(c *config) { c.cleanFirst = 0 } }
+
 // WithSweepPace sets how slowly Run looks at keys.
 func WithSweepPace(page int, pause, every, turn time.Duration) Option {
 	return func(c *config) { c.sweep = sweepPace{page: page, pause: pause, every: every, turn: turn} }
@@ -36,7 +39,7 @@ func Flush(ctx context.Context, s *Store) error {
 		return nil
 	}
 
-	return s.index.flushAll(ctx)
+	return s.flush(ctx)
 }
 
 // Waiting is how many operations wait for others.

@@ -58,7 +58,7 @@ func with(t *testing.T, client redis.UniversalClient, opts ...redisstore.Option)
 	return s
 }
 
-// through is a store behind a proxy, whose operations nobody hurries.
+// through is a store behind a proxy, whose operations have time.
 func through(t *testing.T, proxy *redistest.Proxy, opts ...redisstore.Option) *redisstore.Store {
 	t.Helper()
 
@@ -88,7 +88,7 @@ func newToken() (token store.Token) {
 	return token
 }
 
-// newClaim is a claim on a key that nobody has used.
+// newClaim is a claim on a fresh key.
 func newClaim() store.Claim { return claimOn(newKey()) }
 
 // claimOn is another caller's claim with the same request.
@@ -318,7 +318,7 @@ func resolveCompleted(ctx context.Context, s *redisstore.Store, c store.Claim) (
 	return s.Resolve(ctx, store.Resolution{Key: c.Key, Token: c.Token, Fence: 1, State: store.Completed, Outcome: []byte("found")})
 }
 
-// failed reports errors that say nothing about a record: the operation may have taken effect.
+// failed reports errors that are not about a record: the operation may have taken effect.
 func failed(err error) bool {
 	return err != nil && !errors.Is(err, store.ErrFull) && !errors.Is(err, store.ErrUnreadable) && !errors.Is(err, store.ErrNewer)
 }

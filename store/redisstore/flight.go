@@ -14,9 +14,12 @@ const (
 	maxBatchSize = 256 << 10
 	// large is the size in bytes from which on an operation or its answer goes alone.
 	large = 16 << 10
-	// wariness is how many small answers have to follow a large one until answers are expected to be small again. Whoever has one
-	// large answer in a hundred has the next batch with one soon.
+	// wariness is how many small answers have to follow a large one until answers are expected to be small again. If
+	// one answer in a hundred is large, one of the next batches has another.
 	wariness = 100
+	// trials is how many reads go alone after a batch of reads that had no answer in time. Perhaps large answers have held it up, and one
+	// that goes alone shows that. They are few, because a server that is overloaded needs batches most.
+	trials = 16
 
 	// maxFlights is how many batches are under way to a server at most.
 	maxFlights = 4
@@ -79,6 +82,13 @@ func (f *flight) fly(w *wire) {
 	f.cmds = f.cmds[:0]
 }
 
+// isLate reports whether reads that went together had no answer in time.
+func (f *flight) isLate(now time.Time) bool {
+	return len(f.batch) > 1 && slices.ContainsFunc(f.batch, func(r *request) bool {
+		return r.reads && !now.Before(r.deadline) && !r.answered()
+	})
+}
+
 // fit is how many of the operations that wait go together: one at least.
 func fit(queue []*request) int {
 	size := 0
@@ -94,8 +104,7 @@ func fit(queue []*request) int {
 	return len(queue)
 }
 
-// wary is how wary a lane is after an answer to a request that went by itself. A request without an answer teaches nothing: a server
-// that is overloaded would have to do without batches when it needs them most.
+// wary is how wary a lane is after an answer to a request that went by itself.
 func wary(before, size int) int {
 	if size >= large {
 		return wariness

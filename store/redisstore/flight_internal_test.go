@@ -104,7 +104,7 @@ func TestALargeOperationAndWhatMayHaveALargeAnswerGoAlone(t *testing.T) {
 		{"a completion after a large answer", small, false, false, wariness, inBatch},
 		{"a claim", reading, false, false, 0, inBatch},
 	} {
-		if got := wayOf(tt.r, tt.empty, tt.patient, tt.wary); got != tt.want {
+		if got := wayOf(tt.r, tt.empty, tt.patient, tt.wary > 0); got != tt.want {
 			t.Errorf("%s goes %d, want %d", tt.name, got, tt.want)
 		}
 	}

@@ -7,11 +7,10 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Forget implements [store.Forgetter]. It takes two round trips, and works while the server is out of memory.
+// Forget implements [store.Forgetter]. It takes three round trips, two without an index, and works while the server is out of memory.
 //
-// The client decides, because it alone can tell whether a record can be read. The server then removes the very bytes that the
-// client has seen. A record that changes in between is decided on again, so that a late copy of the second step removes nothing
-// else.
+// The client decides, because only the client can check the seal of a record. The server then removes the record if it still has the bytes
+// that the client has seen, so that a late copy of this step removes no other record. If the record has changed, the client decides again.
 func (s *Store) Forget(ctx context.Context, op store.Forgetting) (res store.Result, err error) {
 	defer s.report.Ended(ctx, store.OperationForget, s.report.Clock(), &res, &err)
 
@@ -34,7 +33,8 @@ func (s *Store) Forget(ctx context.Context, op store.Forgetting) (res store.Resu
 
 		if reply[0] == applied {
 			if s.index != nil {
-				s.index.forget(ctx, &w, s.memberOf(w.name), before)
+				member := s.memberOf(w.name)
+				s.index.of(member).forget(ctx, &w, member, before)
 			}
 
 			return store.Result{Applied: true, Now: decodeTime(reply[1:])}, nil
@@ -42,8 +42,8 @@ func (s *Store) Forget(ctx context.Context, op store.Forgetting) (res store.Resu
 	}
 }
 
-// decideForget reads a record and returns its bytes where they may be removed, and the score of its entry in the index. Where it returns
-// nil, the result is the answer.
+// decideForget reads a record. It returns the bytes that may be removed, and the score of the record's entry in the index. Without bytes,
+// the result is the answer.
 func (s *Store) decideForget(
 	ctx context.Context, w *work, op *store.Forgetting, res *store.Result,
 ) (seen []byte, score int64, err error) {

@@ -128,7 +128,7 @@ func TestF36ARecordThatCannotBeReadIsForgottenByForceAlone(t *testing.T) {
 				t.Errorf("%s: it was %x, and is %x", what, data, got)
 			}
 
-			victim.Token = newToken() // nobody can know it
+			victim.Token = newToken() // it is unknown
 			mustForget(t, s, server, victim, true, what)
 		}
 	}

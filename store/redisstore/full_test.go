@@ -103,7 +103,7 @@ func TestF41AClaimWhoseFirstCopyWonBeforeTheServerWasFullHasWon(t *testing.T) {
 		t.Errorf("got %+v", res.Record)
 	}
 
-	// Of one whose lease has ended meanwhile nobody can say that nothing changed.
+	// If its lease has ended meanwhile, it is not certain that nothing changed.
 	if res, err := s.Claim(t.Context(), gone); !failed(err) || res.Applied {
 		t.Errorf("got %+v, %v", res, err)
 	}

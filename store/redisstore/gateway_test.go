@@ -32,7 +32,7 @@ type gateway struct {
 // tunnel is a connection through the gateway.
 type tunnel struct {
 	mu   sync.Mutex
-	dead bool // nothing passes, and nobody learns
+	dead bool // nothing passes, without a sign
 }
 
 func newGateway(t *testing.T, target string, secure bool) *gateway {

@@ -16,8 +16,9 @@ type lane struct {
 	flights []*flight
 	// slow is whether the last round trip was slow.
 	slow bool
-	// wary is how many of the operations to come go by themselves if their answers may be large.
-	wary int
+	// wary is how many small answers have to come until reads go together again, and trials how many of the next reads go by themselves
+	// in any case.
+	wary, trials int
 	// alarm rings at the earliest deadline of an operation, or when a batch has stalled. It is nil while nobody waits.
 	alarm   *time.Timer
 	alarmAt time.Time
@@ -33,9 +34,9 @@ const (
 )
 
 // wayOf decides how a request goes.
-func wayOf(r *request, empty, patient bool, wary int) way {
+func wayOf(r *request, empty, patient, wary bool) way {
 	switch {
-	case r.size >= large, r.reads && wary > 0:
+	case r.size >= large, r.reads && wary:
 		return byItself
 	case empty && !patient:
 		return first
@@ -51,7 +52,7 @@ func (l *lane) enter(r *request) (way, *flight) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
-	how := wayOf(r, len(l.flights) == 0, l.wire.patient, l.wary)
+	how := wayOf(r, len(l.flights) == 0, l.wire.patient, l.wary > 0 || l.trials > 0)
 
 	switch how {
 	case first:
@@ -65,6 +66,9 @@ func (l *lane) enter(r *request) (way, *flight) {
 		l.start(now)
 		l.watch(r.deadline)
 	case byItself:
+		if r.reads {
+			l.trials = max(l.trials-1, 0)
+		}
 	}
 
 	return how, nil
@@ -91,7 +95,7 @@ func (l *lane) wait(r *request) error {
 	}
 }
 
-// leave takes a request whose caller has gone out of the queue. If it is under way, nobody takes its answer.
+// leave takes a request whose caller has gone out of the queue. If it is under way, its answer is dropped.
 func (l *lane) leave(r *request) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -113,7 +117,7 @@ func (l *lane) serve(f *flight) {
 // next ends a batch and begins the next one. It reports false when nobody waits: the flight is over.
 func (l *lane) next(f *flight) bool {
 	now := time.Now()
-	slow, most := slow(now.Sub(f.began), len(f.batch)), 0
+	slow, late, most := slow(now.Sub(f.began), len(f.batch)), f.isLate(now), 0
 
 	for _, r := range f.batch {
 		most = max(most, r.answerSize())
@@ -124,6 +128,10 @@ func (l *lane) next(f *flight) bool {
 	defer l.mu.Unlock()
 
 	l.slow = slow
+	if late {
+		l.trials = trials
+	}
+
 	if most >= large {
 		l.wary = wary(l.wary, most)
 	}
@@ -148,7 +156,7 @@ func (l *lane) learn(size int) {
 	l.wary = wary(l.wary, size)
 }
 
-// start starts one more batch if it is worth it. It is called with the lock, as are the methods below.
+// start starts one more batch if the function another allows it. It is called with the lock, as are the methods below.
 func (l *lane) start(now time.Time) {
 	if !another(len(l.flights), len(l.queue), l.slow, l.age(now)) {
 		return
@@ -201,7 +209,7 @@ func (l *lane) unwatch() {
 	}
 }
 
-// ring lets those go whose time is over, and starts another batch if the last one has stalled.
+// ring ends the wait of the requests whose time is over, and starts another batch if the last one has stalled.
 func (l *lane) ring() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -217,7 +225,7 @@ func (l *lane) ring() {
 	}
 }
 
-// earliest is the first deadline to come. Those who are under way and late are let go.
+// earliest is the first deadline to come. It ends the wait of requests that are under way and late.
 func (l *lane) earliest(now time.Time) (at time.Time) {
 	for _, requests := range l.all() {
 		for _, r := range requests {

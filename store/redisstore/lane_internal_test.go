@@ -72,6 +72,58 @@ func smallBesideLarge(t *testing.T, second int) {
 	}
 }
 
+// Large answers may have held the batch up, and no answer shows it.
+func TestAfterABatchThatWasLateSomeReadsGoAlone(t *testing.T) {
+	t.Parallel()
+
+	for name, tt := range map[string]struct{ together, want int }{
+		"reads that went together": {8, trials}, "a read that went alone": {1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				k := newLink()
+				k.latency = time.Millisecond
+				k.hangs = func(name string) bool { return name == "dead" }
+				b := k.batcher(t, nil)
+
+				var callers sync.WaitGroup
+
+				if tt.together > 1 { // they wait for it, and go together
+					callers.Go(func() { _ = get(t.Context(), b, "n", time.Second) })
+					synctest.Wait()
+				}
+
+				for range tt.together {
+					callers.Go(func() {
+						if err := get(t.Context(), b, "dead", 500*time.Millisecond); !late(err) {
+							t.Error(err)
+						}
+					})
+				}
+
+				callers.Wait()
+				time.Sleep(time.Second) // the batch is over
+
+				l := &b.servers.only
+				if l.trials != tt.want || l.wary != 0 {
+					t.Errorf("%d reads go alone, want %d", l.trials, tt.want)
+				}
+
+				for range trials {
+					if err := get(t.Context(), b, "n", time.Second); err != nil {
+						t.Error(err)
+					}
+				}
+
+				if l.trials != 0 {
+					t.Errorf("after some answers %d reads go alone still", l.trials)
+				}
+			})
+		})
+	}
+}
+
 func TestAWaitingOperationKeepsItsDeadline(t *testing.T) {
 	t.Parallel()
 

@@ -1,12 +1,13 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strconv"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -21,61 +22,114 @@ const page = 100
 //
 // It finds a record that was claimed in another process from about 100 ms after the claim on. It does not find a record that was claimed
 // under WithoutIndex, nor one whose process died within these 100 ms, until [Store.Sweep] or [Store.Run] has come to it.
+//
+// If a part of the index or some records cannot be read, because a server of a cluster is down, the others are listed all the same. The
+// sequence then ends with one error, which names what may be missing.
 func (s *Store) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] {
 	return func(yield func(store.Listed, error) bool) {
 		if s.index == nil {
 			return
 		}
 
-		l := listing{store: s, yield: yield}
+		l := listing{store: s, yield: yield, operation: store.OperationList}
+		names := make([]string, indexes)
 
-		// What this process knows, it finds.
-		l.note(s.index.flushAll(ctx))
+		for i, q := range s.index.queues {
+			names[i] = q.name
+		}
 
-		if l.run(ctx) && l.problem != nil {
-			yield(store.Listed{}, l.problem)
+		// A list has what its own process knows.
+		l.note(s.flush(ctx))
+
+		if l.run(ctx, names...) {
+			if err := l.problem(); err != nil {
+				yield(store.Listed{}, err)
+			}
 		}
 	}
 }
 
-// listing is one run of ListUnknown.
+// flush writes all entries of this process, within the time of an operation.
+func (s *Store) flush(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+
+	return s.index.flush(ctx)
+}
+
+// clean removes the entries of a set of the index whose records have expired unsettled. It looks at each record first: the record may live
+// longer, because its owner may be alive, or because other processes have another unknown retention. A failure leaves the rest to the
+// next time.
+func (s *Store) clean(ctx context.Context, name string) {
+	l := listing{
+		store: s, yield: func(store.Listed, error) bool { return true }, operation: store.OperationSweep, age: span(s.unknown),
+	}
+
+	l.run(ctx, name)
+}
+
+// listing is one list of what is unknown.
 type listing struct {
-	store *Store
-	yield func(store.Listed, error) bool
-	// problem is what went wrong with an index, which does not keep the others from being listed.
-	problem error
+	store     *Store
+	yield     func(store.Listed, error) bool
+	operation store.Operation
+	// age is for how many milliseconds the time of an entry must be over.
+	age uint64
+
+	// ended is why nothing more can be read, and problems are why a part of the index cannot.
+	ended    error
+	problems []error
+	// unread is how many records cannot be read, and because is why the first of them cannot.
+	unread  int
+	because error
 }
 
-func (l *listing) note(err error) { l.problem = errors.Join(l.problem, err) }
+func (l *listing) note(err error) { l.problems = append(l.problems, err) }
 
-// run lists all indexes, and reports whether to go on.
-func (l *listing) run(ctx context.Context) bool {
-	pages := make([]*cursor, indexes)
-	for i := range pages {
-		pages[i] = &cursor{index: l.store.index.names[i], from: "-inf"}
+// ends reports whether an error ends the list: the caller has gone, or the only server does not answer.
+func (l *listing) ends(ctx context.Context, err error) bool {
+	if ctx.Err() != nil || !isReply(err) && l.store.batches.servers.cluster == nil {
+		l.ended = err
 	}
 
-	for len(pages) > 0 {
-		entries, err := l.read(ctx, pages)
-		if err != nil {
-			l.yield(store.Listed{}, err)
+	return l.ended != nil
+}
 
-			return false
-		}
+// misses notes that records cannot be read.
+func (l *listing) misses(ctx context.Context, records int, err error) {
+	if !l.ends(ctx, err) {
+		l.unread += records
+		l.because = cmp.Or(l.because, err)
+	}
+}
 
-		if !l.records(ctx, entries) {
-			return false
-		}
+// problem is why the list is not whole, or nil.
+func (l *listing) problem() error {
+	switch {
+	case l.ended != nil:
+		return l.ended
+	case l.unread > 0:
+		l.note(fmt.Errorf("redisstore: list: %d records cannot be read, the first for this reason: %w", l.unread, l.because))
+	}
 
-		open := pages[:0]
+	return errors.Join(l.problems...)
+}
 
-		for _, c := range pages {
-			if !c.done {
-				open = append(open, c)
+// run lists sets of the index, and reports whether the caller wants to go on.
+func (l *listing) run(ctx context.Context, names ...string) bool {
+	pages := make([]*cursor, len(names))
+	for i, name := range names {
+		pages[i] = &cursor{index: name, from: "-inf"}
+	}
+
+	for len(pages) > 0 && l.ended == nil {
+		for entries := range slices.Chunk(l.read(ctx, pages), page) {
+			if l.ended == nil && !l.records(ctx, entries) {
+				return false
 			}
 		}
 
-		pages = open
+		pages = slices.DeleteFunc(pages, func(c *cursor) bool { return c.done })
 	}
 
 	return true
@@ -90,50 +144,55 @@ type cursor struct {
 	done  bool
 }
 
-// found is an entry of an index.
-type found struct {
+// listEntry is an entry of an index as it is listed.
+type listEntry struct {
 	index, member, score string
 }
 
 // read reads a page of each index.
-func (l *listing) read(ctx context.Context, pages []*cursor) (entries []found, err error) {
-	defer l.store.report.Answered(ctx, store.OperationList, l.store.report.Clock(), &err)
+func (l *listing) read(ctx context.Context, pages []*cursor) (entries []listEntry) {
+	var err error
+	defer l.store.report.Answered(ctx, l.operation, l.store.report.Clock(), &err)
 
-	ctx, cancel := context.WithTimeout(ctx, l.store.timeout)
+	bounded, cancel := context.WithTimeout(ctx, l.store.timeout)
 	defer cancel()
 
 	cmds := make([]redis.Cmder, len(pages))
 
 	for i, c := range pages {
-		cmd := redis.NewStringSliceCmd(ctx, "EVAL", l.store.scripts.due.source, "1", c.index, c.from, page+len(c.seen))
+		cmd := redis.NewStringSliceCmd(bounded, "EVAL", l.store.scripts.due.source, "1", c.index, c.from, page+len(c.seen), l.age)
 		cmd.SetFirstKeyPos(firstKey)
 		cmds[i] = cmd
 	}
 
-	if err := l.store.together(ctx, cmds); err != nil {
-		return nil, failure("reading the index", err)
+	if err = l.store.together(bounded, cmds); err != nil {
+		err = failure("reading the index", err)
+		l.ended = err
+
+		return nil
 	}
 
 	for i, c := range pages {
-		pairs, err := cmds[i].(*redis.StringSliceCmd).Result() //nolint:forcetypeassert,errcheck // made above
-
-		switch {
-		case err == nil:
+		pairs, failed := cmds[i].(*redis.StringSliceCmd).Result() //nolint:forcetypeassert,errcheck // made above
+		if failed == nil {
 			entries = c.take(pairs, entries)
-		case isReply(err):
-			l.note(indexFailure("reading", c.index, err))
 
-			c.done = true
-		default:
-			return nil, indexFailure("reading", c.index, err)
+			continue
 		}
+
+		err, c.done = indexFailure("reading", c.index, failed), true
+		if l.ends(ctx, err) {
+			return nil
+		}
+
+		l.note(err)
 	}
 
-	return entries, nil
+	return entries
 }
 
 // take takes a page: members, each with its score.
-func (c *cursor) take(pairs []string, entries []found) []found {
+func (c *cursor) take(pairs []string, entries []listEntry) []listEntry {
 	c.done = len(pairs)/2 < page+len(c.seen)
 
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -146,37 +205,23 @@ func (c *cursor) take(pairs []string, entries []found) []found {
 		if !c.seen[member] {
 			c.seen[member] = true
 
-			entries = append(entries, found{c.index, member, score})
+			entries = append(entries, listEntry{c.index, member, score})
 		}
 	}
 
 	return entries
 }
 
-// records reads the records of entries, tells of those whose outcome is unknown, and removes the entries of those that are settled or
-// gone. It reports whether to go on.
-func (l *listing) records(ctx context.Context, entries []found) bool {
-	for len(entries) > 0 {
-		n := min(len(entries), page)
-
-		if !l.some(ctx, entries[:n]) {
-			return false
-		}
-
-		entries = entries[n:]
-	}
-
-	return true
-}
-
-func (l *listing) some(ctx context.Context, entries []found) bool {
-	var stale []found
+// records reads the records of entries, yields those whose outcome is unknown, and removes the entries of those that are settled or gone.
+// It reports whether the caller wants to go on.
+func (l *listing) records(ctx context.Context, entries []listEntry) bool {
+	var stale []listEntry
 
 	replies, err := l.store.lookups(ctx, entries)
 	if err != nil {
-		l.yield(store.Listed{}, err)
+		l.misses(ctx, len(entries), err)
 
-		return false
+		return true
 	}
 
 	for i, e := range entries {
@@ -202,9 +247,9 @@ func (l *listing) some(ctx context.Context, entries []found) bool {
 				return false
 			}
 		case err != nil:
-			l.yield(store.Listed{}, err)
-
-			return false
+			if l.misses(ctx, 1, err); l.ended != nil {
+				return true
+			}
 		case res.Unknown():
 			if !l.yield(store.Listed{Key: key, Result: res}, nil) {
 				return false
@@ -214,18 +259,13 @@ func (l *listing) some(ctx context.Context, entries []found) bool {
 		}
 	}
 
-	err = l.store.prune(ctx, stale)
-	l.note(err)
-
-	if err == nil {
-		l.store.report.Repaired(ctx, store.OperationList, len(stale))
-	}
+	l.store.prune(ctx, l.operation, stale)
 
 	return true
 }
 
 // lookups reads the records of entries, in one round trip if the servers know the script.
-func (s *Store) lookups(ctx context.Context, entries []found) ([]*redis.StringCmd, error) {
+func (s *Store) lookups(ctx context.Context, entries []listEntry) ([]*redis.StringCmd, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 
@@ -254,11 +294,15 @@ func (s *Store) lookups(ctx context.Context, entries []found) ([]*redis.StringCm
 	return replies, nil
 }
 
-// prune removes entries whose records have expired unsettled, or have been settled, unless another run has the entry by now.
-func (s *Store) prune(ctx context.Context, stale []found) error {
+// prune removes entries whose records have expired unsettled, or have been settled, unless another run has the entry by now. An entry that
+// cannot be removed is left to the next list.
+func (s *Store) prune(ctx context.Context, operation store.Operation, stale []listEntry) {
 	if len(stale) == 0 {
-		return nil
+		return
 	}
+
+	var err error
+	defer s.report.Indexed(ctx, s.report.Clock(), len(stale), &err)
 
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
@@ -266,28 +310,26 @@ func (s *Store) prune(ctx context.Context, stale []found) error {
 	cmds := make([]redis.Cmder, len(stale))
 
 	for i, e := range stale {
-		cmds[i] = s.index.script(ctx, &s.scripts.leave, e.index, e.member, e.score)
+		cmds[i] = onIndex(ctx, &s.scripts.leave, e.index, e.member, e.score)
 	}
 
-	if err := s.together(ctx, cmds); err != nil {
-		return failure("cleaning the index", err)
+	if err = s.together(ctx, cmds); err != nil {
+		err = failure("cleaning the index", err)
+
+		return
 	}
+
+	removed := 0
 
 	for i, cmd := range cmds {
-		if err := cmd.Err(); err != nil {
-			return indexFailure("cleaning", stale[i].index, err)
+		if failed := cmd.Err(); failed == nil {
+			removed++
+		} else {
+			err = cmp.Or(err, indexFailure("cleaning", stale[i].index, failed))
 		}
 	}
 
-	return nil
-}
-
-// flushAll writes all entries of this process, however young.
-func (x *index) flushAll(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, x.store.timeout)
-	defer cancel()
-
-	return x.flush(ctx, time.Now().Add(x.store.delay+2*indexPatience))
+	s.report.Repaired(ctx, operation, removed)
 }
 
 // keyOf is the key of a member of an index.
@@ -301,11 +343,11 @@ func keyOf(member string) (key store.Key, ok bool) {
 	return key, true
 }
 
-// indexFailure says what went wrong with an index.
+// indexFailure describes an error of a set of the index.
 func indexFailure(doing, name string, err error) error {
 	if redis.HasErrorPrefix(err, "WRONGTYPE") {
-		return fmt.Errorf("redisstore: %s the index %s: something else than an index is stored under its name, so that records are not "+
-			"listed: rename or delete that key, then run Sweep: %w", doing, strconv.Quote(name), err)
+		return fmt.Errorf("redisstore: %s the index %s: another type is stored under its name, so that records are not listed: "+
+			"rename or delete that key, then call Sweep: %w", doing, strconv.Quote(name), err)
 	}
 
 	return fmt.Errorf("redisstore: %s the index %s: %w", doing, strconv.Quote(name), err)

@@ -7,8 +7,9 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// WithObserver reports to an observer what the store does: operations, round trips, waits, sweeps, refused writes and repairs of the
-// index. It does not see what go-redis sends again by itself. Nil means no observer: nothing is measured then, and Run logs its failures.
+// WithObserver reports to an observer what the store does: operations, round trips, waits, sweeps, refused writes, and writes to the index
+// and repairs of it. It does not report what go-redis sends again by itself. Nil means no observer: nothing is measured then, and Run logs
+// its failures.
 func WithObserver(observer store.Observer) Option {
 	return func(c *config) { c.report.Observer = observer }
 }

@@ -55,7 +55,7 @@ func TestObserverSeesEachOperationOnceAndHowItHasEnded(t *testing.T) {
 	t.Parallel()
 
 	w := new(witness)
-	s := open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(generous), redisstore.WithObserver(w))
+	s := open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(generous), redisstore.WithObserver(w), unindexed)
 
 	for _, op := range operations() {
 		claim := op.prepare(t, s)
@@ -382,6 +382,38 @@ func TestObserverSeesSweepsAndTheirFailures(t *testing.T) {
 
 		return len(seen) == 1 && seen[0].Err != nil && seen[0].Status != store.StatusApplied
 	})
+}
+
+func TestObserverSeesThatTheIndexCannotBeWritten(t *testing.T) {
+	t.Parallel()
+
+	w := new(witness)
+	server := redistest.Standalone(t)
+	s := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithObserver(w))
+	claim := newClaim()
+
+	if err := server.Client().Set(t.Context(), indexOf(claim.Key), "something else", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+
+	start(t, s, claim)
+
+	var seen []store.Event
+
+	eventually(t, "a failure is seen", func() bool {
+		seen = w.take(store.EventIndex)
+
+		return len(seen) > 0
+	})
+
+	if e := seen[0]; e.Status != store.StatusFailed || e.Count != 1 || e.Operation != "" || e.Err == nil ||
+		!strings.Contains(e.Err.Error(), indexOf(claim.Key)) {
+		t.Errorf("seen is %+v", e)
+	}
+
+	res, err := s.Hold(t.Context(), hold(claim))
+	must(t, res, err)
+	w.mustSee(t, store.EventIndex, "", store.StatusFailed)
 }
 
 func TestObserverThatPanicsDoesNotFailAnOperation(t *testing.T) {

@@ -11,8 +11,8 @@ const (
 	schemeSentinel = "+sentinel://"
 )
 
-// Open returns a store on the Redis at a URL, with a client of its own, which Close closes. It runs Check, and fails where
-// Check does.
+// Open returns a store on the Redis at a URL, with a client of its own, which Close closes. It calls Check, and fails if
+// Check fails.
 //
 //	redis://user:password@host:6379/0                               one server; rediss:// for TLS
 //	redis+cluster://user:password@host1:6379?addr=host2:6379        a cluster; rediss+cluster://
@@ -23,7 +23,7 @@ const (
 //   - ca_file=/etc/redis/ca.pem trusts the certificate authorities of this PEM file, and no others.
 //   - skip_verify=true trusts any server. It is for tests.
 //
-// [SetOptions] tells what Open sets where the query sets nothing.
+// [SetOptions] lists what Open sets if the query does not.
 func Open(url string, opts ...Option) (*Store, error) {
 	client, err := dial(url)
 	if err != nil {
@@ -80,7 +80,7 @@ func dial(url string) (redis.UniversalClient, error) {
 	}
 }
 
-// parsed reads a URL, whose scheme ends in a way that go-redis does not know, and whose query has options of our own.
+// parsed reads a URL. It takes out what go-redis does not know: the end of the scheme, and our own options in the query.
 func parsed[O any](url, scheme string, parse func(string) (O, error)) (options O, security urlTLS, err error) {
 	try := func(url string) (O, urlTLS, error) {
 		rest, security, err := takeTLS(strings.Replace(url, scheme, "://", 1))

@@ -87,7 +87,7 @@ func (s *Store) claim(ctx context.Context, op *store.Claim, res *store.Result) e
 	return err
 }
 
-// claimByScript is the way of a claim that may find a record.
+// claimByScript makes a claim that may find a record.
 func (s *Store) claimByScript(ctx context.Context, w *work, op *store.Claim, fresh string, life uint64, res *store.Result) error {
 	args := make([]byte, 0, 64)
 	args = append(args, op.Token[:]...)
@@ -185,8 +185,8 @@ func (s *Store) complete(ctx context.Context, op *store.Completion, res *store.R
 		}
 	}
 
-	if err == nil && s.index != nil {
-		s.index.over(s.entryOf(op.Receipt, w.name), s.memberOf(w.name), res.Applied)
+	if err == nil {
+		s.runOver(&w, op.Receipt, res.Applied)
 	}
 
 	return err
@@ -215,8 +215,8 @@ func (s *Store) Release(ctx context.Context, op store.Release) (res store.Result
 	}
 
 	err = s.run(ctx, &w, &s.scripts.release, appendRetention(args, &op.Claim), identity, &res)
-	if err == nil && s.index != nil {
-		s.index.over(s.entryOf(op.Receipt, w.name), s.memberOf(w.name), res.Applied)
+	if err == nil {
+		s.runOver(&w, op.Receipt, res.Applied)
 	}
 
 	return res, err
@@ -230,14 +230,10 @@ func (s *Store) Hold(ctx context.Context, op store.Hold) (res store.Result, err 
 	args := appendSpan(append(make([]byte, 0, 24), op.Token[:]...), s.unknown)
 
 	err = s.run(ctx, &w, &s.scripts.hold, args, op.Outcome, &res)
-	if err == nil && s.index != nil {
-		entry, member := s.entryOf(op.Receipt, w.name), s.memberOf(w.name)
-
-		if res.Applied {
-			s.index.hold(ctx, &w, entry, member, res.Record.EndedAt.UnixMilli())
-		} else {
-			s.index.over(entry, member, false)
-		}
+	if err == nil && res.Applied {
+		s.runHeld(ctx, &w, op.Receipt, res.Record.EndedAt.UnixMilli())
+	} else if err == nil {
+		s.runOver(&w, op.Receipt, false)
 	}
 
 	return res, err
@@ -287,7 +283,7 @@ func (s *Store) run(ctx context.Context, w *work, op *script, args, more []byte,
 	return err
 }
 
-// evaluate is run without reading the reply. The life of the record, in milliseconds, is left out where the script does not need it.
+// evaluate runs a script and returns its reply. The life of the record, in milliseconds, is empty if the script does not need it.
 func (s *Store) evaluate(ctx context.Context, w *work, op *script, args, more []byte, life string) (string, error) {
 	size := len(args) + len(more)
 
@@ -313,8 +309,8 @@ func (s *Store) send(ctx context.Context, w *work, op *script, size int, cmd *re
 	return cmd.Result() //nolint:wrapcheck // as above
 }
 
-// exchange sends commands on the record together, and waits for their answers. Size and reads are as in request. After an error nobody
-// may look at the commands, which may arrive all the same.
+// exchange sends commands on the record together, and waits for their answers. Size and reads are as in request. After an error the
+// commands may still arrive, and must not be read.
 func (s *Store) exchange(ctx context.Context, w *work, size int, reads bool, cmds ...redis.Cmder) error {
 	return s.batches.do(w.name, &request{ //nolint:contextcheck // the request has it
 		ctx: ctx, deadline: w.deadline, cmds: cmds, size: size, reads: reads,
@@ -338,7 +334,7 @@ func newEval(ctx context.Context, command, what, name string, args, more []byte,
 	return cmd
 }
 
-// failure says what an error of an operation means.
+// failure describes an error of an operation.
 func (w *work) failure(operation string, err error) error {
 	if !errors.Is(err, context.DeadlineExceeded) && !time.Now().Before(w.deadline) {
 		err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err) // which the connection may call by another name
@@ -347,13 +343,13 @@ func (w *work) failure(operation string, err error) error {
 	return failure(operation, err)
 }
 
-// failure says what an error of the server or of the connection means.
+// failure describes an error of the server or of the connection.
 func failure(operation string, err error) error {
 	switch {
 	case redis.IsOOMError(err):
 		return fmt.Errorf("redisstore: %s: %w: %w", operation, store.ErrFull, err)
 	case redis.HasErrorPrefix(err, "WRONGTYPE"):
-		return fmt.Errorf("redisstore: %s: something else is stored under the name of a record: %w: %w", operation, store.ErrUnreadable, err)
+		return fmt.Errorf("redisstore: %s: another type is stored under the name of a record: %w: %w", operation, store.ErrUnreadable, err)
 	default:
 		return fmt.Errorf("redisstore: %s: %w", operation, err)
 	}
@@ -362,15 +358,3 @@ func failure(operation string, err error) error {
 // name is the name of a record: the prefix, and the bytes of the key. A caller cannot choose any of it. In a cluster every record
 // has a slot of its own.
 func (s *Store) name(key *store.Key) string { return s.prefix + string(key[:]) }
-
-// memberOf is what the index calls a record.
-func (s *Store) memberOf(name string) string { return name[len(s.prefix):] }
-
-// entryOf is the entry of a run in the index that a receipt names, or nil.
-func (s *Store) entryOf(given any, name string) *entry {
-	if own := receiptOf(given, name); own != nil {
-		return own.entry
-	}
-
-	return nil
-}

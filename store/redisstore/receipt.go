@@ -43,11 +43,11 @@ func (r *receipt) starts() (first, last int64) {
 }
 
 // completed is the record as the owner's completion leaves it, with the length of what comes before the outcome, and the life of the
-// record in milliseconds. It reports false where the shorter form cannot hold the record, or where the run is not the owner's.
+// record in milliseconds. It reports false if this form cannot hold the record, or if the run is not the owner's.
 //
-// The server decides when the run has ended, and tells it by the expiry of the record. The record is written before that, so it holds
-// its retention in place of its last start, which is the first one. Where the end of other records is, it holds the end as this process
-// has measured it, for builds that do not know the form.
+// The server's clock decides when the run has ended: that is the expiry of the record less its retention. So the record holds its
+// retention, in the place of its last start, which is the first one. In the place of the end it holds the end as this process has measured
+// it, for builds that do not know this form.
 func (r *receipt) completed(op *store.Completion, now time.Time) (record []byte, head int, life uint64, ok bool) {
 	old := r.record
 	first, last := r.starts()

@@ -44,11 +44,11 @@ const (
 	replyHeader = 1 + 2*timeSize
 
 	refused = 0
-	applied = 1 // what is above says that the record is unreadable
+	applied = 1 // higher numbers mean that the record is unreadable
 )
 
-// decodeReply reads the answer of a script about the record with the given name, and returns the record as it is stored. An answer
-// without a record is about own, where the script says that it has been stored.
+// decodeReply reads the answer of a script about the record with the given name, and returns the record as it is stored. If the script
+// has stored own, its answer leaves the record out.
 func decodeReply(res *store.Result, name, reply, own string) (data string, expires int64, err error) {
 	if len(reply) < replyHeader {
 		return "", 0, cutShort(reply)
@@ -188,7 +188,7 @@ func decodeHead(rec *store.Record, data string, expires int64) {
 		start := max(expires-first, 0)
 		first, last, mark, alive = start, start, start+mark, start+alive
 	case flags&flagCounted != 0:
-		// If somebody has taken its expiry away, nobody knows when it ended.
+		// Without an expiry its end is unknown.
 		retention, last = last, first
 		mark = max(expires-retention, 0)
 	}

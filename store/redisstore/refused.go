@@ -41,6 +41,13 @@ func refusesWrites(err error) bool {
 	return errors.As(err, &reply) && isWriteRefusal(reply.Error())
 }
 
+// isReplica reports that a server refuses writes because it is a replica.
+func isReplica(err error) bool {
+	var reply redis.Error
+
+	return errors.As(err, &reply) && refusal(reply.Error()) == refusedByReplica
+}
+
 // checkWritable returns an error if a server refuses writes.
 func checkWritable(ctx context.Context, address string, client Client) error {
 	err := process(ctx, client, redis.NewCmd(ctx, "EVAL", writable, "0"))

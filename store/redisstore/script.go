@@ -26,7 +26,7 @@ const (
 
 // scripts are all operations.
 type scripts struct {
-	claim, renew, complete, swap, release, hold, resolve, lookup, listed, forget, enter, leave, due script
+	claim, renew, complete, swap, release, hold, resolve, lookup, listed, forget, enter, leave, due, turn script
 }
 
 func loadScripts() *scripts {
@@ -34,25 +34,26 @@ func loadScripts() *scripts {
 
 	return &scripts{
 		claim:    load(flagsNone, "claim", read("claim_first"), record, read("claim")),
-		renew:    load(flagsAllowOOM, "renew", reads, record, read("renew")),
-		complete: load(flagsAllowOOM, "complete", heals, record, read("complete")),
-		swap:     load(flagsAllowOOM, "complete", read("swap")),
-		release:  load(flagsAllowOOM, "release", reads, record, read("release")),
-		hold:     load(flagsAllowOOM, "hold", reads, record, read("hold")),
-		resolve:  load(flagsAllowOOM, "resolve", reads, record, read("resolve")),
-		lookup:   load(flagsNoWrites, "lookup", reads, record, read("lookup")),
-		listed:   load(flagsNoWrites, "list", reads, record, read("listed")),
+		renew:    load(flagsAllowOOM, "renew", look, record, read("renew")),
+		complete: load(flagsAllowOOM, "complete", heal, record, read("complete")),
+		swap:     load(flagsAllowOOM, "swap", read("swap")),
+		release:  load(flagsAllowOOM, "release", look, record, read("release")),
+		hold:     load(flagsAllowOOM, "hold", look, record, read("hold")),
+		resolve:  load(flagsAllowOOM, "resolve", look, record, read("resolve")),
+		lookup:   load(flagsNoWrites, "lookup", look, record, read("lookup")),
+		listed:   load(flagsNoWrites, "listed", look, record, read("listed")),
 		forget:   load(flagsAllowOOM, "forget", read("forget")),
-		enter:    load(flagsAllowOOM, "index", read("index")),
-		leave:    load(flagsAllowOOM, "unindex", read("unindex")),
+		enter:    load(flagsAllowOOM, "enter", read("enter")),
+		leave:    load(flagsAllowOOM, "leave", read("leave")),
 		due:      load(flagsNoWrites, "due", read("due")),
+		turn:     load(flagsNone, "turn", read("turn")),
 	}
 }
 
-// reads is how most scripts begin. A script that heals can also read a record whose expiry somebody has taken away.
+// look is how most scripts begin. A script that begins with heal can also read a record whose expiry somebody has taken away.
 const (
-	reads = "local heals, stored = false, redis.call('GET', KEYS[1])\n"
-	heals = "local heals, stored = true, redis.call('GET', KEYS[1])\n"
+	look = "local heals, stored = false, redis.call('GET', KEYS[1])\n"
+	heal = "local heals, stored = true, redis.call('GET', KEYS[1])\n"
 )
 
 // load puts a script together from its parts.

@@ -9,7 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// maxLanes is how many lanes are kept that nobody uses. It is more than most clusters have masters.
+// maxLanes is how many lanes are kept at most before idle ones go. Most clusters have fewer masters.
 const maxLanes = 64
 
 // servers are the lanes to the servers of a client. In a cluster each server has a lane, so that a server that is slow does not hold up
@@ -74,7 +74,7 @@ func (s *servers) load(r *request, name string) error {
 	err := s.wire.await(ctx, func() error {
 		_, err := s.cluster.MasterForKey(ctx, name)
 
-		return err //nolint:wrapcheck // not looked at
+		return err //nolint:wrapcheck // dropped
 	})
 	if err == nil {
 		s.known.Store(true)

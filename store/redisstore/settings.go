@@ -13,8 +13,8 @@ import (
 
 // What go-redis' options are set to where the caller has not set them.
 const (
-	// clusterReload is how often a client asks a cluster for its masters. go-redis waits a minute by itself, so that after the
-	// death of a master most of that minute is lost; half a second finds the new one as soon as it is elected.
+	// clusterReload is the interval at which a client reads the masters of a cluster. With go-redis' own minute a client would not find a
+	// new master for most of a minute. With half a second it finds it as soon as it is elected.
 	clusterReload = 500 * time.Millisecond
 	// resends is how often the client sends an operation again, which is harmless, within the time of the operation.
 	resends     = 2
@@ -61,8 +61,8 @@ func SetClusterOptions(o *redis.ClusterOptions) *redis.ClusterOptions {
 	return o
 }
 
-// SetFailoverOptions is [SetOptions] for a master behind Sentinel. A new connection begins with a question to a sentinel. If that
-// connection has died, the question costs ReadTimeout, which is 3 seconds unless it is set.
+// SetFailoverOptions is [SetOptions] for a master behind Sentinel. Before a new connection the client queries
+// a sentinel. If the connection to the sentinel has died, the query takes ReadTimeout, which is 3 seconds unless it is set.
 func SetFailoverOptions(o *redis.FailoverOptions) *redis.FailoverOptions {
 	o.ContextTimeoutEnabled, o.DisableIdentity = true, true
 	o.Dialer = dialer(o.Dialer, o.TLSConfig, o.DialTimeout)

@@ -224,7 +224,7 @@ func TestF91OpenTrustsAPrivateAuthorityWithEveryScheme(t *testing.T) {
 		{"no certificate", "ca_file=" + notPEM, "no certificate"},
 		{"a wrong value", "skip_verify=perhaps", `option "skip_verify" is unknown, or has a wrong value`},
 	} {
-		// What is behind the handshake is neither a cluster nor a sentinel, and says so.
+		// The server behind the handshake is neither a cluster nor a sentinel.
 		for url, behind := range map[string]string{
 			"rediss://" + address.addr() + "?":                           "",
 			"rediss+cluster://" + address.addr() + "?":                   "cluster support disabled",

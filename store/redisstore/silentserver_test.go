@@ -51,7 +51,7 @@ func eager() map[string]func(t *testing.T, addr string) redis.UniversalClient {
 	}
 }
 
-func TestEverybodyIsToldInTimeWhileAServerIsSilentAndIsServedAfterwards(t *testing.T) {
+func TestEveryOperationEndsInTimeWhileAServerIsSilentAndWorksAfterwards(t *testing.T) {
 	t.Parallel()
 
 	const callers = 50
@@ -98,7 +98,7 @@ func TestEverybodyIsToldInTimeWhileAServerIsSilentAndIsServedAfterwards(t *testi
 			wg.Wait()
 
 			if took := time.Since(begin); took > patience/2 {
-				t.Errorf("they were told after %v", took)
+				t.Errorf("they ended after %v", took)
 			}
 
 			proxy.Unstall()
@@ -173,7 +173,7 @@ func TestANodeThatIsSilentDoesNotHoldUpTheOthers(t *testing.T) {
 	served.Wait()
 
 	if n := redisstore.Flights(s); n == 0 {
-		t.Error("nobody waits for the silent node any more, so that this proves nothing")
+		t.Error("no operation waits for the silent node any more, so this proves nothing")
 	}
 
 	blocked.Wait()
@@ -209,7 +209,7 @@ func TestNobodyEverGetsAnothersAnswer(t *testing.T) {
 		ticker := time.NewTicker(20 * time.Millisecond)
 		defer ticker.Stop()
 
-		// Somebody has been answered since the last cut, however slow the machine is.
+		// Some operations have been answered since the last cut, however slow the machine is.
 		for last := int64(-1); ; {
 			select {
 			case <-ticker.C:
@@ -232,7 +232,7 @@ func TestNobodyEverGetsAnothersAnswer(t *testing.T) {
 				claim := newClaim()
 				claim.ReadableKey = claim.Key.String()
 
-				answered.Add(ask(t, s, claim, dice))
+				answered.Add(try(t, s, claim, dice))
 			}
 		})
 	}
@@ -242,7 +242,7 @@ func TestNobodyEverGetsAnothersAnswer(t *testing.T) {
 	cutter.Wait()
 
 	if n := answered.Load(); n == 0 {
-		t.Error("nobody was ever answered")
+		t.Error("no operation was ever answered")
 	}
 
 	eventually(t, "nothing is under way", func() bool { return redisstore.Flights(s) == 0 && redisstore.Waiting(s) == 0 })
@@ -253,8 +253,8 @@ func TestNobodyEverGetsAnothersAnswer(t *testing.T) {
 	})
 }
 
-// ask makes operations on a key under short deadlines, and returns how many were answered. Answers must be about the key.
-func ask(t *testing.T, s *redisstore.Store, claim store.Claim, dice *rand.Rand) (answered int64) {
+// try makes operations on a key under short deadlines, and returns how many were answered. Answers must be about the key.
+func try(t *testing.T, s *redisstore.Store, claim store.Claim, dice *rand.Rand) (answered int64) {
 	t.Helper()
 
 	for range 3 {

@@ -27,12 +27,11 @@ type Client interface {
 }
 
 const (
-	// DefaultPrefix begins the names of all keys of a store where WithPrefix gives none.
+	// DefaultPrefix begins the names of all keys of a store unless WithPrefix sets another.
 	DefaultPrefix = "onlyonce:"
-	// DefaultTimeout bounds one operation where WithTimeout gives none: 500 ms.
+	// DefaultTimeout bounds one operation unless WithTimeout sets another: 500 ms.
 	DefaultTimeout = 500 * time.Millisecond
-	// DefaultUnknownRetention is how long a record lives that nobody settles where WithUnknownRetention gives no other time:
-	// 30 days.
+	// DefaultUnknownRetention is the life of an unsettled record unless WithUnknownRetention sets another: 30 days.
 	DefaultUnknownRetention = 30 * 24 * time.Hour
 
 	// closeTimeout bounds what Close waits for.
@@ -74,8 +73,10 @@ type config struct {
 	batched  bool
 	checked  bool
 	evicting bool
-	delay    time.Duration // of the index
-	sweep    sweepPace
+	// delay is how long after its claim the entry of a run is written, and cleanFirst how long after its construction a store cleans the
+	// index.
+	delay, cleanFirst time.Duration
+	sweep             sweepPace
 }
 
 // Option changes a Store under construction.
@@ -90,11 +91,11 @@ func WithPrefix(prefix string) Option { return func(c *config) { c.prefix = pref
 // an operation can shorten it. Give at least a millisecond.
 func WithTimeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
 
-// WithUnknownRetention sets how long a record lives that nobody settles: a record that is running, or whose outcome is unknown. The
-// time counts from the last start or renewal, or from when the outcome became unknown. The default is DefaultUnknownRetention, and
-// the least is an hour. A record never expires while its owner may be alive, which is MaxRun and a lease after its start.
+// WithUnknownRetention sets the life of a record that is not settled: one that is running, or whose outcome is unknown. The time counts
+// from the last start or renewal, or from when the outcome became unknown. The default is DefaultUnknownRetention, and the least is an
+// hour. A record never expires while its owner may be alive, which is until MaxRun and a lease after its start.
 //
-// After this time the key is free and its handler may run again. So choose a time that is far longer than anybody retries.
+// After this time the key is free and its handler may run again. So choose a time that is far longer than any client retries.
 func WithUnknownRetention(d time.Duration) Option { return func(c *config) { c.unknown = d } }
 
 // WithoutIndex leaves out the index of records that are not settled. It saves two commands for each run that lasts longer than about
@@ -109,12 +110,11 @@ func WithoutBatching() Option { return func(c *config) { c.batched = false } }
 // on servers that know SET with IFEQ, until [Store.Check] is called.
 func WithoutCheck() Option { return func(c *config) { c.checked = false } }
 
-// WithEviction accepts a server that evicts keys when its memory is full. It then forgets records before their time, also of
-// calls that are running, and their handlers run again. Nothing is protected by such a store while its memory is full.
+// WithEviction accepts a server that evicts keys when its memory is full. Such a server forgets records before their time, also those of
+// running calls, and their handlers run again. While its memory is full, it protects no call.
 func WithEviction() Option { return func(c *config) { c.evicting = true } }
 
-// New returns a store that uses a client of the caller's. It runs Check, and fails where Check does. The client is not
-// closed by the store.
+// New returns a store that uses a client of the caller's. It calls Check, and fails if Check fails. The store does not close the client.
 func New(client Client, opts ...Option) (*Store, error) {
 	if client == nil {
 		return nil, errors.New("redisstore: New needs a client, such as redis.NewClient; or use Open")
@@ -134,7 +134,8 @@ func New(client Client, opts ...Option) (*Store, error) {
 		config: config{
 			report: report.To{Refuses: isRefused},
 			prefix: DefaultPrefix, timeout: DefaultTimeout, unknown: DefaultUnknownRetention,
-			indexed: true, batched: true, checked: true, delay: indexDelay, sweep: slowly(),
+			indexed: true, batched: true, checked: true,
+			delay: indexDelay, cleanFirst: cleanFirst, sweep: slowly(),
 		},
 		scripts: loadScripts(),
 		close:   func() error { return nil },
@@ -214,8 +215,8 @@ type home struct {
 	prefix string
 }
 
-// Close writes what the index still waits for, and closes the client that Open has made. It does not close a client that was given to
-// New: close the store first, and the client afterwards.
+// Close writes the entries of the index that still wait, and closes the client that Open has made. It does not close a client that was
+// passed to New: close the store first, and the client afterwards.
 func (s *Store) Close() error {
 	if s.index != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), min(s.timeout, closeTimeout))

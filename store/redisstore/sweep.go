@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
@@ -39,19 +38,18 @@ func slowly() sweepPace {
 	return sweepPace{page: 100, pause: 25 * time.Millisecond, every: time.Hour, turn: 30 * time.Second}
 }
 
-// keepPosition is for how long the position of a sweep is kept that nobody continues.
-const keepPosition = 24 * time.Hour
-
 // Sweep looks at every key of every server once, and adds the records to the index that are not settled and that the index lacks: those
 // of processes that died within about 100 ms of their claim, and those that were claimed under [WithoutIndex]. A server with 5 million keys
-// spends about 14 seconds on it. An error leaves the rest of the keys of that server to another Sweep. See [Store.Run].
+// spends about 14 seconds on it.
+//
+// An error names what is left to another Sweep: the rest of the keys of a server, or the entries of a set of the index that cannot be
+// written. The other servers and sets are swept all the same. A record whose slot moves meanwhile from a server that is not yet swept to
+// one that is, may be missed. See [Store.Run].
 func (s *Store) Sweep(ctx context.Context) (Swept, error) {
-	pace, began := s.sweep, s.report.Clock()
-	pace.pause = 0
-
-	done, err := s.sweepAll(ctx, func(ctx context.Context, _ string, server Client, done *Swept) error {
+	began := s.report.Clock()
+	done, err := s.sweepAll(ctx, func(ctx context.Context, _ string, sweep *serverSweep) error {
 		for cursor := uint64(0); ; {
-			next, err := s.sweepPage(ctx, server, cursor, pace.page, done)
+			next, err := sweep.page(ctx, cursor)
 			if err != nil || next == 0 {
 				return err
 			}
@@ -66,8 +64,9 @@ func (s *Store) Sweep(ctx context.Context) (Swept, error) {
 
 // Run sweeps slowly, again and again, until its context ends, which is no error. It is for one goroutine of any number of processes, which
 // take turns: a server is swept by one process at a time, an hour after the end of the last sweep. Another process continues where one
-// has stopped. The observer of [WithObserver] sees each sweep that has looked at records or has failed. Without an observer, failures are
-// logged to [slog.Default]. A sweep that has failed is continued later.
+// has stopped. A sweep that has failed is continued later. The next sweep, an hour later, finds what a sweep has missed: see [Store.Sweep].
+// The observer of [WithObserver] sees each sweep that has looked at records or has failed. Without an observer, failures are logged to
+// [slog.Default].
 //
 // It is not needed for calls. Without it, a list lacks the records of processes that died within about 100 ms of their claim, and these
 // records stay unknown until their key is used again, or until they expire.
@@ -104,7 +103,7 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 }
 
-// pause waits, and returns the error of a context that has ended.
+// pause waits. It returns an error if the context ends before.
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -118,9 +117,7 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 // sweepAll sweeps all servers at the same time.
-func (s *Store) sweepAll(
-	ctx context.Context, sweep func(ctx context.Context, address string, server Client, done *Swept) error,
-) (Swept, error) {
+func (s *Store) sweepAll(ctx context.Context, carryOut func(ctx context.Context, address string, sweep *serverSweep) error) (Swept, error) {
 	var (
 		mu   sync.Mutex
 		all  Swept
@@ -128,15 +125,14 @@ func (s *Store) sweepAll(
 	)
 
 	one := func(ctx context.Context, address string, server Client) {
-		var done Swept
-
-		err := sweep(ctx, address, server, &done)
+		sweep := serverSweep{store: s, server: server}
+		err := errors.Join(carryOut(ctx, address, &sweep), errors.Join(sweep.failed[:]...))
 
 		mu.Lock()
 		defer mu.Unlock()
 
-		all.Records += done.Records
-		all.Found += done.Found
+		all.Records += sweep.done.Records
+		all.Found += sweep.done.Found
 		errs = append(errs, err)
 	}
 
@@ -163,32 +159,77 @@ func (s *Store) sweepAll(
 	return all, errors.Join(errs...)
 }
 
-// sweepPage looks at some keys of a server, and returns where to go on; 0 is the end.
-func (s *Store) sweepPage(ctx context.Context, server Client, cursor uint64, page int, done *Swept) (uint64, error) {
+// sweepInTurn sweeps a server from where the last process has stopped, unless another process does, or has done so a short time ago.
+func (s *Store) sweepInTurn(ctx context.Context, address string, sweep *serverSweep) error {
+	turn := s.newTurn(ctx, address, sweep.server)
+
+	position, mine, err := turn.take(ctx)
+	if err != nil || !mine {
+		return err
+	} else if position == sweepOver {
+		return turn.giveBack(ctx)
+	}
+
+	cursor, _ := strconv.ParseUint(position, 10, 64) // without a position it begins at the beginning
+
+	for {
+		if cursor, err = sweep.page(ctx, cursor); err != nil {
+			return err
+		}
+
+		if mine, err := turn.keep(ctx); err != nil || !mine {
+			return err // the process that has the turn by now goes on
+		}
+
+		if cursor == 0 {
+			return errors.Join(turn.move(ctx, sweepOver, s.sweep.every), turn.giveBack(ctx))
+		}
+
+		if err := turn.move(ctx, strconv.FormatUint(cursor, 10), keepPosition); err != nil {
+			return err
+		}
+
+		if err := pause(ctx, s.sweep.pause); err != nil {
+			return err
+		}
+	}
+}
+
+// serverSweep is the sweep of one server.
+type serverSweep struct {
+	store  *Store
+	server Client
+	done   Swept
+	// failed are the errors of the sets of the index that cannot be written. The records of such a set are left to the next sweep.
+	failed [indexes]error
+}
+
+// page looks at some keys of the server, and returns where to go on; 0 is the end.
+func (w *serverSweep) page(ctx context.Context, cursor uint64) (next uint64, err error) {
+	s := w.store
+	defer s.report.Answered(ctx, store.OperationSweep, s.report.Clock(), &err)
+
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 
-	scan := redis.NewScanCmd(ctx, nil, "SCAN", cursor, "MATCH", escaped(s.prefix)+"*", "COUNT", page)
-	if err := process(ctx, server, scan); err != nil {
+	scan := redis.NewScanCmd(ctx, nil, "SCAN", cursor, "MATCH", escaped(s.prefix)+"*", "COUNT", s.sweep.page)
+	if err := process(ctx, w.server, scan); err != nil {
 		return cursor, failure("sweep", err)
 	}
 
 	names, next := scan.Val()
 
-	open, err := s.unsettled(ctx, names, done)
+	open, err := w.unsettled(ctx, names)
 	if err != nil {
 		return cursor, err
 	}
 
-	before := done.Found
-	err = s.enter(ctx, open, done)
-	s.report.Repaired(ctx, store.OperationSweep, int(done.Found-before))
-
+	missing, err := w.scores(ctx, open)
 	if err != nil {
 		return cursor, err
 	}
 
-	return next, nil
+	return next, w.enter(ctx, &missing)
 }
 
 // escaped is a prefix as a pattern of SCAN.
@@ -196,21 +237,22 @@ func escaped(prefix string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`).Replace(prefix)
 }
 
-// unsettled are those of some names whose records are not settled, going by the byte that tells the state.
-func (s *Store) unsettled(ctx context.Context, names []string, done *Swept) ([]found, error) {
+// unsettled are those of some names whose records are not settled, going by the byte of the state.
+func (w *serverSweep) unsettled(ctx context.Context, names []string) ([]listEntry, error) {
 	var (
-		records []found
+		records []listEntry
 		cmds    []redis.Cmder
 	)
 
 	for _, name := range names {
-		if _, ok := keyOf(s.memberOf(name)); ok {
-			records = append(records, found{member: s.memberOf(name)})
+		member := w.store.memberOf(name)
+		if _, ok := keyOf(member); ok {
+			records = append(records, listEntry{member: member})
 			cmds = append(cmds, redis.NewStringCmd(ctx, "GETRANGE", name, stateStart, stateStart))
 		}
 	}
 
-	if err := s.together(ctx, cmds); err != nil {
+	if err := w.store.together(ctx, cmds); err != nil {
 		return nil, failure("sweep", err)
 	}
 
@@ -226,7 +268,7 @@ func (s *Store) unsettled(ctx context.Context, names []string, done *Swept) ([]f
 			continue
 		}
 
-		done.Records++
+		w.done.Records++
 
 		if is := store.State(state[0]); is == store.Running || is == store.Unknown {
 			open = append(open, records[i])
@@ -236,25 +278,19 @@ func (s *Store) unsettled(ctx context.Context, names []string, done *Swept) ([]f
 	return open, nil
 }
 
-// enter adds records to the index that are not settled and that it lacks.
-func (s *Store) enter(ctx context.Context, open []found, done *Swept) error {
-	if len(open) == 0 {
-		return nil
-	}
-
-	replies, err := s.lookups(ctx, open)
+// scores are the scores and the members of records that are not settled, by the number of their set.
+func (w *serverSweep) scores(ctx context.Context, open []listEntry) (missing [indexes][]any, err error) {
+	replies, err := w.store.lookups(ctx, open)
 	if err != nil {
-		return err
+		return missing, err
 	}
-
-	var missing [indexes][]any
 
 	for i, e := range open {
 		var res store.Result
 
 		reply, err := replies[i].Result()
 		if err == nil {
-			_, _, err = decodeReply(&res, s.prefix+e.member, reply, "")
+			_, _, err = decodeReply(&res, w.store.prefix+e.member, reply, "")
 		}
 
 		score := scoreOf(&res.Record)
@@ -263,7 +299,7 @@ func (s *Store) enter(ctx context.Context, open []found, done *Swept) error {
 		case errors.Is(err, store.ErrUnreadable), errors.Is(err, store.ErrNewer):
 			score = lookedAt(reply) // so that a list names it
 		case err != nil && !isReply(err):
-			return failure("sweep", err)
+			return missing, failure("sweep", err)
 		case score == 0:
 			continue
 		}
@@ -272,108 +308,63 @@ func (s *Store) enter(ctx context.Context, open []found, done *Swept) error {
 		missing[n] = append(missing[n], score, e.member)
 	}
 
-	var cmds []redis.Cmder
+	return missing, nil
+}
+
+// enter adds records to the index that are not settled and that it lacks. A set that cannot be written does not keep the others from it.
+func (w *serverSweep) enter(ctx context.Context, missing *[indexes][]any) error {
+	var (
+		s       = w.store
+		cmds    []redis.Cmder
+		sets    []int
+		entries int
+		problem error
+	)
 
 	for n, added := range missing {
-		if len(added) > 0 {
-			cmds = append(cmds, s.index.script(ctx, &s.scripts.enter, s.index.names[n], append([]any{"NX"}, added...)...))
+		if len(added) > 0 && w.failed[n] == nil {
+			cmds = append(cmds, onIndex(ctx, &s.scripts.enter, s.index.queues[n].name, append([]any{"NX"}, added...)...))
+			sets, entries = append(sets, n), entries+len(added)/2 // each with its score
 		}
 	}
 
-	if err := s.together(ctx, cmds); err != nil {
-		return failure("sweep", err)
+	if len(cmds) == 0 {
+		return nil
 	}
 
-	for _, cmd := range cmds {
+	defer s.report.Indexed(ctx, s.report.Clock(), entries, &problem)
+
+	if problem = s.together(ctx, cmds); problem != nil {
+		return failure("sweep", problem)
+	}
+
+	found := int64(0)
+
+	for i, cmd := range cmds {
 		n, err := cmd.(*redis.IntCmd).Result() //nolint:forcetypeassert,errcheck // made above
 		if err != nil {
-			return failure("sweep", err)
+			problem = indexFailure("adding records to", s.index.queues[sets[i]].name, err)
+			if !isReply(err) && s.batches.servers.cluster == nil {
+				return problem
+			}
+
+			w.failed[sets[i]] = problem
 		}
 
-		done.Found += n
+		found += n
 	}
+
+	w.done.Found += found
+	s.report.Repaired(ctx, store.OperationSweep, int(found))
 
 	return nil
 }
 
-// lookedAt is when the server has made a reply. It is 1 if the reply does not say.
+// lookedAt is when the server has made a reply, or 1 if the reply is cut short.
 func lookedAt(reply string) int64 {
 	if len(reply) < replyHeader {
 		return 1
 	}
 
 	return uint48At(reply, 1)
-}
-
-// sweepInTurn sweeps a server from where the last process has stopped, unless another process does, or has done so a short time ago.
-func (s *Store) sweepInTurn(ctx context.Context, address string, server Client, done *Swept) error {
-	turn, position := s.prefix+"sweep:"+address, s.prefix+"swept:"+address
-	token := rand.Text()
-
-	var taken *redis.StringCmd
-
-	at := redis.NewStringCmd(ctx, "GET", position)
-	err := s.bounded(ctx, func(ctx context.Context) error {
-		taken = redis.NewStringCmd(ctx, "SET", turn, token, "NX", "PX", s.sweep.turn.Milliseconds())
-
-		return s.together(ctx, []redis.Cmder{taken, at})
-	})
-
-	switch {
-	case err != nil:
-		return err
-	case errors.Is(taken.Err(), redis.Nil): // another process has the turn
-		return nil
-	case taken.Err() != nil:
-		return failure("sweep", taken.Err())
-	case at.Val() == sweepOver:
-		return s.put(ctx, turn, "", 1)
-	}
-
-	cursor, _ := strconv.ParseUint(at.Val(), 10, 64) // without a position it begins at the beginning
-
-	for {
-		next, err := s.sweepPage(ctx, server, cursor, s.sweep.page, done)
-		if err != nil {
-			return err
-		}
-
-		if next == 0 {
-			return errors.Join(s.put(ctx, position, sweepOver, s.sweep.every), s.put(ctx, turn, "", 1))
-		}
-
-		cursor = next
-
-		if err := errors.Join(
-			s.put(ctx, position, strconv.FormatUint(cursor, 10), keepPosition), s.put(ctx, turn, token, s.sweep.turn),
-		); err != nil {
-			return err
-		}
-
-		if err := pause(ctx, s.sweep.pause); err != nil {
-			return err
-		}
-	}
-}
-
-// sweepOver is the position of a sweep that has come to the end. It expires when it is time for another one.
-const sweepOver = "over"
-
-// put stores a value for a time.
-func (s *Store) put(ctx context.Context, name, value string, life time.Duration) error {
-	return s.bounded(ctx, func(ctx context.Context) error {
-		return process(ctx, s.client, redis.NewStringCmd(ctx, "SET", name, value, "PX", max(life.Milliseconds(), 1)))
-	})
-}
-
-// bounded gives a call the time of an operation.
-func (s *Store) bounded(ctx context.Context, call func(ctx context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
-
-	if err := call(ctx); err != nil {
-		return failure("sweep", err)
-	}
-
-	return nil
 }

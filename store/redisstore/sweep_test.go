@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/onlyonce-go/onlyonce/internal/redistest"
 	"github.com/onlyonce-go/onlyonce/store"
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
@@ -105,6 +107,37 @@ func TestASweepFindsWhatADyingProcessHasLeftUnindexed(t *testing.T) {
 	}
 }
 
+func TestF92ASweepFillsTheOtherSetsIfOneCannotBeWritten(t *testing.T) {
+	t.Parallel()
+
+	server := redistest.Standalone(t)
+	s := open(t, server.URL(), redisstore.WithTimeout(generous), unindexed)
+	blind := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithoutIndex())
+	broken := newKey()
+
+	if err := server.Client().Set(t.Context(), indexOf(broken), "something else", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+
+	held(t, blind, broken)
+
+	found := int64(0)
+
+	for range 300 { // several pages
+		key := newKey()
+		held(t, blind, key)
+
+		if indexOf(key) != indexOf(broken) {
+			found++
+		}
+	}
+
+	swept, err := s.Sweep(t.Context())
+	if swept.Found != found || err == nil || strings.Count(err.Error(), indexOf(broken)) != 1 {
+		t.Errorf("a sweep has done %+v, want %d to be found and one error that names the set, not %v", swept, found, err)
+	}
+}
+
 func TestF92ASweepFillsAnIndexThatHadToBeRemoved(t *testing.T) {
 	t.Parallel()
 
@@ -150,11 +183,22 @@ func TestASweepReportsARecordThatCannotBeRead(t *testing.T) {
 		t.Error(err)
 	}
 
-	// The first entry that a process writes to an index removes those of records that have expired.
+	// Cleaning leaves its entry, since it cannot be read.
+	cleans := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithUnknownRetention(time.Hour), redisstore.WithCleaning())
 	next := newClaim()
 	next.Key[0] = claim.Key[0]
-	start(t, s, next)
-	flush(t, s)
+
+	score := redis.Z{Member: string(claim.Key[:]), Score: float64(time.Now().Add(-5 * time.Hour).UnixMilli())}
+	for _, entry := range []redis.Z{score, {Member: "gone", Score: score.Score}} {
+		if err := server.Client().ZAdd(t.Context(), indexOf(claim.Key), entry).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	start(t, cleans, next)
+	eventually(t, "another entry is removed", func() bool {
+		return server.Client().ZScore(t.Context(), indexOf(claim.Key), "gone").Err() != nil
+	})
 
 	named := false
 
@@ -233,7 +277,7 @@ func TestProcessesSweepInTurnsAndOneContinuesWhereAnotherHasStopped(t *testing.T
 	}
 
 	second.Reset()
-	eventually(t, "it asks for its turn", func() bool { return len(second.Commands()) > 2 })
+	eventually(t, "it tries to take its turn", func() bool { return len(second.Commands()) > 2 })
 	stop()
 
 	if cursors := scans(second.Plan); len(cursors) != 0 {

@@ -59,8 +59,7 @@ func heedsContexts(client Client) bool {
 	}
 }
 
-// process sends one command and waits for its answer until the context ends. After an error of the context nobody may look at the
-// command.
+// process sends one command and waits for its answer until the context ends. After an error of the context the command must not be read.
 func process(ctx context.Context, client Client, cmd redis.Cmder) error {
 	w := newWire(client)
 

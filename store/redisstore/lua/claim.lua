@@ -34,7 +34,7 @@ if record.token == token then
     return repeated(record, stored)
   end
 
-  -- The run has not begun: its owner is only now told that it has won (rule 11).
+  -- The run has not begun: its owner learns only now that it has won (rule 11).
   record.alive = math.max(record.alive, after(alive))
   revive(record, lease)
 

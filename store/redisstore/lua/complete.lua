@@ -1,4 +1,4 @@
--- Complete: the owner's outcome. A lease that has ended does not matter: nobody has taken over. The owner settles an unknown
+-- Complete: the owner's outcome. A lease that has ended does not matter: no other run has taken over. The owner settles an unknown
 -- record as well (rule 10). The token may be followed by a retention that replaces the record's (rule 12).
 local token, outcome = string.sub(ARGV[1], 1, 16), ARGV[2]
 

@@ -1,5 +1,5 @@
--- Due: the entries of an index whose time has come, with their scores, oldest first.
+-- Due: the entries of an index whose time has been over for an age, with their scores, oldest first.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-return redis.call('ZRANGE', KEYS[1], ARGV[1], now, 'BYSCORE', 'LIMIT', 0, ARGV[2], 'WITHSCORES')
+return redis.call('ZRANGE', KEYS[1], ARGV[1], now - ARGV[3], 'BYSCORE', 'LIMIT', 0, ARGV[2], 'WITHSCORES')

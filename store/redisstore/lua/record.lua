@@ -1,5 +1,5 @@
 -- What the scripts on records share: the stored form of a record, the clock and the reply. A script is this file followed by that of its
--- operation. A script sees one key, and its arguments packed in binary; what is stored has been read before.
+-- operation. A script has one key, and its arguments packed in binary. The stored value has been read before.
 --
 -- Stored form, version 1, big-endian:
 --   version 1, seal 4, check 2, state 1, flags 1, token 16, fence 4, attempts 4, first start 6, last start 6,
@@ -8,25 +8,24 @@
 -- Times are milliseconds since 1970 on this server's clock, 0 for none. The retention is in milliseconds. The server keeps the
 -- time at which a record expires. A completed record expires its retention after its end, so it does not repeat the retention.
 --
--- A first claim is written as its client has made it, so that no script takes it apart: its flags say that it is fresh. The
+-- A first claim is written as its client has made it, so that no script takes it apart: its flags mark it as fresh. The
 -- first start of a fresh record is the life that it was given: the record started so long before it expires. Lease and owner are
 -- spans since that start.
 --
--- A completion is written as its client has made it, too, if its client knows the bytes of the running record. Its flags say that its end
--- is counted: it ended so long before it expires as its last start says, which is its retention. Its last start is its first one. What
--- is in the place of its end was measured by its client, and only builds that do not know the form read it. The scripts do not change a
+-- A completion is written as its client has made it, too, if its client knows the bytes of the running record. Its flags mark its end as
+-- counted: it ended its retention before it expires. The place of its last start holds the retention, and its last start is its first one.
+-- The place of its end holds a time that its client has measured, for builds that do not know this form. The scripts do not change a
 -- completed record, and need none of this.
 --
--- The seal is a CRC-32C of the name of the key and of all from the scheme up to the outcome, which stay as they are for the
--- record's life. It is for the client to make and to check. The check is a sum of everything else and of the end of the key's
--- name, which both can make. So damage is noticed, and a record that was swapped with another key's. The outcome has a
--- checksum of its own.
+-- The seal is a CRC-32C of the name of the key and of all from the scheme up to the outcome, which stay the same for the record's life.
+-- The client makes and checks it. The check is a sum of everything else and of the end of the key's name. Client and scripts make it. Both
+-- find damage, and a record that was swapped with that of another key. The outcome has a checksum of its own.
 
 local KEY = KEYS[1]
 local ABSENT, RUNNING, UNKNOWN, RELEASED, COMPLETED = 0, 1, 2, 3, 4
 local FRESH, DOUBTFUL, RESOLVED = 32, 64, 128 -- flags: the guarantee is what is below 4
 local AT_MOST_ONCE, AT_LEAST_ONCE, EXACTLY_ONCE = 1, 2, 3
-local LATEST = 281474976710655 -- the last time that six bytes can tell
+local LATEST = 281474976710655 -- the last time that six bytes can hold
 local MOST = 4294967295 -- the highest fence, and the highest number of attempts
 local REFUSED, APPLIED, UNREADABLE = 0, 1, 2
 
@@ -74,7 +73,7 @@ local function decode(v)
   if math.floor(r.flags / FRESH) % 2 == 1 then
     local start = redis.call('PEXPIRETIME', KEY) - r.first
 
-    -- Somebody has taken its expiry away, and nobody can tell when it started.
+    -- Without its expiry, its start is unknown.
     if start < 0 then
       if not heals then
         return nil
@@ -140,7 +139,7 @@ local function counter(r)
 end
 
 -- settle ends the unsettled life of a record, which expires by its own retention (rule 12). The token stays, so that the
--- owner's repeats are recognised (rule 3). The outcome is not sent back to whoever has sent it.
+-- owner's repeats are recognised (rule 3). The outcome is not sent back to its sender.
 local function settle(r, state, outcome)
   local expires = after(r.retention)
 
@@ -184,7 +183,7 @@ local record = nil
 if stored then
   record = decode(stored)
 
-  -- What cannot be read is not touched, and is never taken for nothing: the caller says what is wrong with it.
+  -- An unreadable record stays as it is and never counts as absent. The client finds out what is wrong with it.
   if not record then
     return answer(UNREADABLE, 0, stored)
   end

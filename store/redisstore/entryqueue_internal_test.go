@@ -1,0 +1,133 @@
+package redisstore
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// idle is a queue of a store that has no server.
+func idle() *entryQueue {
+	s := &Store{config: config{timeout: DefaultTimeout, unknown: DefaultUnknownRetention, delay: indexDelay}}
+
+	return newEntryQueue(s, "an index")
+}
+
+// stop ends the timer.
+func (q *entryQueue) stop(t *testing.T) {
+	t.Helper()
+
+	q.close()
+	time.Sleep(2 * DefaultTimeout) // the timer may have fired
+}
+
+// ringing reports whether the timer is set.
+func (q *entryQueue) ringing() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+
+	return !q.rings.IsZero()
+}
+
+// fail lets all entries that are due fail to be written.
+func (q *entryQueue) fail() { q.settle(q.take(time.Now()), errors.New("it fails")) }
+
+func TestAnEntryThatCannotBeWrittenIsGivenUpAfterAWhile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := idle()
+		q.turn <- struct{}{} // nothing is written but by the test
+
+		q.add(&entry{member: "a member"}, time.Now().UnixMilli(), time.Now())
+
+		for range int(indexPatience/indexRetry) - 1 {
+			q.fail()
+			time.Sleep(indexRetry)
+		}
+
+		if !q.waits() {
+			t.Error("it is given up too early")
+		}
+
+		for range 3 {
+			time.Sleep(indexRetry)
+			q.fail()
+		}
+
+		if q.waits() {
+			t.Error("it is tried for ever")
+		}
+
+		q.stop(t)
+	})
+}
+
+func TestEntriesAreWrittenAfterAWriteThatHasTakenTooLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := idle()
+		q.turn <- struct{}{} // a write that lasts
+
+		q.add(&entry{member: "a member"}, time.Now().UnixMilli(), time.Now())
+		time.Sleep(2 * DefaultTimeout)
+
+		if !q.waits() || !q.ringing() {
+			t.Errorf("an entry waits: %t; it is tried again: %t", q.waits(), q.ringing())
+		}
+
+		q.stop(t)
+	})
+}
+
+func TestARenewalThatIsAnsweredLateDoesNotBringBackTheEntryOfARunThatIsOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := idle()
+		q.turn <- struct{}{}
+
+		e := &entry{member: "a member"}
+		q.add(e, 1, time.Now())
+		q.over(e, e.member, true)
+		q.add(e, 2, time.Now())
+
+		if due := q.take(time.Now()); len(due) > 0 {
+			t.Errorf("%d entries are written", len(due))
+		}
+
+		q.stop(t)
+	})
+}
+
+func TestAnEntryOnItsWayIsKnownToOwnersWithoutAReceipt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := idle()
+		q.turn <- struct{}{}
+
+		e := &entry{member: "a member"}
+		q.add(e, 1, time.Now())
+
+		due := q.take(time.Now())
+		if len(due) != 1 {
+			t.Fatalf("%d entries are due", len(due))
+		}
+
+		q.over(nil, e.member, true)
+
+		q.settle(due, nil)
+		time.Sleep(2 * indexDelay)
+
+		if due := q.take(time.Now()); len(due) != 1 || !due[0].removes {
+			t.Errorf("the entry of a run that is over stays: %+v", due)
+		} else {
+			q.settle(due, nil)
+		}
+
+		if len(q.known) > 0 {
+			t.Errorf("%d entries are known for ever", len(q.known))
+		}
+
+		q.stop(t)
+	})
+}
