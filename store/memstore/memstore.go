@@ -142,7 +142,7 @@ func (s *Store) Bytes() int64 { return s.bytes.Used() }
 // lookup is the operation that changes nothing.
 type lookup struct{}
 
-// apply performs an operation on a record. The operations are told apart here instead of being methods of an interface, so
+// apply performs an operation on a record. A type switch distinguishes the operations, and not an interface, so
 // that the compiler sees that neither they nor the record outlive the call.
 func apply(op any, rec *store.Record, now time.Time) (applied, changed bool) {
 	switch op := op.(type) {

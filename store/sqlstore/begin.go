@@ -14,7 +14,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// longestLockTimeout is the longest lock_timeout of PostgreSQL, in milliseconds: 24 days. Who waits longer is told ErrBusy then.
+// longestLockTimeout is the longest lock_timeout of PostgreSQL, in milliseconds: 24 days. A longer wait ends with ErrBusy then.
 const longestLockTimeout = math.MaxInt32
 
 // Begin implements [store.Transactional]: the claim of a single transaction.

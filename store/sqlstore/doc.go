@@ -40,8 +40,7 @@
 //
 // # What it holds, and what it does not
 //
-// What the database has acknowledged it keeps, as far as it is told to: see [Store.Check], which warns of settings that trade
-// commits for speed. A record keeps the retention of the claim that made its owner, and whoever settles it uses that. What has expired is
+// The database keeps what it has acknowledged, unless its settings trade commits for speed; [Store.Check] warns of those. A record keeps the retention of the claim that made its owner, and whoever settles it uses that. What has expired is
 // absent at once, and deleted by [Store.Run], which goes on when a database that was away is back. Records that nobody settles stay for
 // ever, unless [WithUnknownRetention] gives them a life; [Store.ListUnknown] finds them by an index of their own. [Store.Forget] removes
 // any record, by force also one that cannot be read.
@@ -63,8 +62,8 @@
 // The store is [store.Transactional]: under onlyonce.ExactlyOnce a handler's rows and the record of its call commit together.
 //
 // In a single transaction the handler finds it with [Tx]. The claim is its first statement and the outcome its last, so a crash
-// leaves nothing behind. A duplicate in another process waits for the row, as long as the database is told to. What it waits for it cannot
-// see: another request under the key waits as well, and then gets KEY_REUSED, or IN_PROGRESS when its wait is over. A run adds
+// leaves nothing behind. A duplicate in another process waits in the database for the row, as long as its policy allows. It cannot see the
+// request of the run meanwhile: another request under the key waits as well, and then gets KEY_REUSED, or IN_PROGRESS when its wait is over. A run adds
 // two statements to the handler's in PostgreSQL, and takes one transaction ID; a replay is one statement. The wait ends early where the
 // database ends it, by statement_timeout or max_statement_time: the call is IN_PROGRESS then.
 //
@@ -83,8 +82,8 @@
 //	records, err := sqlstore.New(db, sqlstore.PostgreSQL, sqlstore.WithPipeline(pgxpipeline.Send))
 //
 // A commit that was not confirmed is decided by a claim of the same key in another transaction: it has to wait until the first
-// is over, and then sees what that has left. Where the database does not answer in time either, nobody is told that the call
-// has succeeded.
+// is over, and then reads what that has left. If the database does not answer this claim in time either, the call does not end with
+// success.
 //
 // Joined, the record is leased, and the handler writes the completion with [Join], or [InTx] does it. Both fail in a run whose policy is
 // another, and outside of any run unless [OptionalRun] allows that. The row is then locked until

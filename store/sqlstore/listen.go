@@ -27,13 +27,13 @@ func (f ListenerFunc) Listen(ctx context.Context, channel string, notify func(pa
 	return f(ctx, channel, notify)
 }
 
-// Notified is a store whose processes tell each other when a record does not run any more, so that duplicates elsewhere need
-// not poll for it. It is a [store.Notifier]. Telling costs one more statement for every leased run that ends, and a run whose
-// end nobody was told costs its waiters the time of a poll and never an answer.
+// Notified is a store whose processes notify each other when a record does not run any more, so that duplicates in other processes need
+// not poll. It is a [store.Notifier]. A notification costs one more statement for every leased run that ends. A lost notification costs
+// the waiting duplicates the time of a poll, and never an answer.
 //
-// A joined run tells with its completion, in the handler's transaction, which costs no statement more; others hear of it when that
-// has committed. PostgreSQL lets transactions that tell something commit one after the other, and does not PREPARE them. The
-// duplicates of a single transaction wait for its end in the database, and nobody tells them.
+// A joined run sends its notification with its completion, in the handler's transaction and without another statement. PostgreSQL delivers
+// it after the commit, commits transactions with notifications one after the other, and does not PREPARE them. Duplicates of a single
+// transaction wait in the database for its end, and need no notification.
 type Notified struct {
 	*Store
 
@@ -191,7 +191,7 @@ func (n *Notified) wake(key store.Key) {
 	}
 }
 
-// announce notifies all processes, this one included, that a record does not run any more. It is worth one try.
+// announce notifies all processes, this one included, that a record does not run any more. It tries once: a lost notification costs a poll.
 func (s *Store) announce(ctx context.Context, key *store.Key, res *store.Result, err error) {
 	if s.channel == "" || err != nil || !res.Applied || res.Record.State == store.Running {
 		return

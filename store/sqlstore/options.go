@@ -23,7 +23,7 @@ type config struct {
 	retryable        func(error) bool
 	commitError      func(error) error
 	pipeline         Pipeline
-	// channel is where others are told what does not run any more. Nobody is where it is empty.
+	// channel is where the store sends its notifications. It sends none if it is empty.
 	channel string
 	checked bool
 }
@@ -44,7 +44,7 @@ func WithTimeout(d time.Duration) Option { return func(c *config) { c.timeout = 
 
 // WithRetryable says after which errors an operation is tried again at once because the database has undone it: serialization
 // failures, deadlocks and the like. It replaces the recognition of SQLSTATE 40001 and 40P01, of MySQL's 1205, 1206 and 1213, of
-// MariaDB's 1020 and of SQLite's BUSY and LOCKED, for drivers whose errors do not tell them. The function is never called without an
+// MariaDB's 1020 and of SQLite's BUSY and LOCKED, for drivers whose errors do not have these codes. The function is never called without an
 // error. Nil means that recognition.
 func WithRetryable(retryable func(error) bool) Option {
 	return func(c *config) { c.retryable = retryable }
