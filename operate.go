@@ -76,7 +76,7 @@ func (e *Engine) LookupID(ctx context.Context, id store.Key) (Record, error) {
 // ListUnknown yields every record whose outcome is unknown, for a program or a person who can settle it.
 //   - A record that changes meanwhile may be missing, or may be as it was before.
 //   - An error that matches store.ErrUnreadable or store.ErrNewer is about one record, whose ID the Record has. The sequence goes on.
-//   - After any other error the sequence ends.
+//   - After any other error the sequence ends. The records before it are right, and others may be missing.
 func (e *Engine) ListUnknown(ctx context.Context) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		if e.can.Lister == nil {

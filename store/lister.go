@@ -12,7 +12,7 @@ type Lister interface {
 	//   - A record that changes meanwhile may be missing, or may be as it was before.
 	//   - An error that matches ErrUnreadable or ErrNewer is about one record that cannot be read, which Listed names. The sequence goes
 	//     on.
-	//   - After any other error the sequence ends.
+	//   - After any other error the sequence ends. The records before it are right, and others may be missing.
 	ListUnknown(ctx context.Context) iter.Seq2[Listed, error]
 }
 

@@ -10,8 +10,8 @@
 // # How it works
 //
 // One record is one key: a string in a versioned binary form. Its name is the prefix and the 32 bytes of the engine's key. Every operation
-// is one atomic step on the server, decided on the server's clock. If a reply is lost and the operation is sent again, the server recognises
-// its token.
+// is one atomic step on the server, decided on the server's clock. If a reply is lost and the operation is sent again, the server
+// recognises its token.
 //
 // The client makes the bytes, and the server compares and sets:
 //
@@ -49,16 +49,17 @@
 // # The index
 //
 // [Store.ListUnknown] does not read every key: 16 sorted sets, named "index:0" to "index:f" behind the prefix, hold the records that are
-// not settled. The score is the time from which their outcome is unknown: the end of the lease, or the time of the hold. See [WithoutIndex].
+// not settled. The score is the time from which their outcome is unknown: the end of the lease, or the time of the hold. See
+// [WithoutIndex].
 //
 // The index does not delay calls, and it is not atomic with the records:
 //
 //   - The entry of a run is written about 100 ms after its claim, together with those of other runs, and never if the run is over by then.
 //     A hold and a renewal write it at once. A failure to write it is no failure of the operation; it is tried again for a minute, and the
 //     observer sees it. Each set is written for itself, so a server that fails holds up no set but its own.
-//   - A list reads the entries whose time has come, in one round trip if nothing is unknown, and then their records. It lists no record that
-//     is settled, and removes the entries of such records. If a server of a cluster is down, the list yields what the others have, and
-//     then one error.
+//   - A list reads the entries whose time has come, in one round trip if nothing is unknown, and then their records. It lists no record
+//     that is settled, and removes the entries of such records. If a server of a cluster is down, the list yields what the others have,
+//     and then one error.
 //   - An entry has a life of its own, and may outlive its record. The run's own process removes it, or a list, or any process that writes
 //     entries: once an hour it reads the records of the entries that are older than the unknown retention. Nothing removes the entry of a
 //     record that lives and is not settled.

@@ -247,7 +247,9 @@ func (l *listing) records(ctx context.Context, entries []listEntry) bool {
 				return false
 			}
 		case err != nil:
-			if l.misses(ctx, 1, err); l.ended != nil {
+			l.misses(ctx, 1, err)
+
+			if l.ended != nil {
 				return true
 			}
 		case res.Unknown():
