@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/store"
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
@@ -268,6 +269,53 @@ func TestF74JoinedTransactionThatItsFunctionHasEndedLosesTheMarksOfItsError(t *t
 		}
 
 		s.mustHave(t, 2, 2)
+	})
+}
+
+// The definite error of a function that has committed by itself must not be recorded: its writes are there.
+func TestF74DefiniteErrorIsNotRecordedWhereTheFunctionHasCommittedByItself(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		s, e := k.opened(t, onlyonce.JoinedTransaction)
+
+		got := call(t.Context(), e, "one", func(ctx context.Context) ([]byte, error) {
+			return sqlstore.InTx(ctx, s.db, nil, func(ctx context.Context, tx *sql.Tx) ([]byte, error) {
+				_, err := tx.ExecContext(ctx, s.insert(), "one", s.runs.Add(1))
+
+				return nil, onlyonce.Final(errors.Join(errNo, err, tx.Commit()))
+			})
+		})
+		if got.err == nil || got.Status != onlyonce.StatusUnknown {
+			t.Errorf("got %s, %v", got.Status, got.err)
+		}
+
+		s.mustHave(t, 1, 1)
+	})
+}
+
+// The error of a statement has rolled the writes back already, as the definite error wants.
+func TestDefiniteErrorOfAJoinedRunIsRecordedAfterAStatementHasFailed(t *testing.T) {
+	each(t, servers(), func(t *testing.T, k kind) {
+		t.Helper()
+
+		s, e := k.opened(t, onlyonce.JoinedTransaction)
+
+		for _, status := range []onlyonce.Status{onlyonce.StatusExecuted, onlyonce.StatusReplayed} {
+			got := call(t.Context(), e, "one", func(ctx context.Context) ([]byte, error) {
+				return sqlstore.InTx(ctx, s.db, nil, func(ctx context.Context, tx *sql.Tx) ([]byte, error) {
+					_, err := tx.ExecContext(ctx, s.insert(), "one", s.runs.Add(1))
+					_, failed := tx.ExecContext(ctx, "SELECT * FROM nothing")
+
+					return nil, onlyonce.Final(errors.Join(err, failed))
+				})
+			})
+			if got.err == nil || got.Status != status {
+				t.Errorf("got %s, %v, want %s", got.Status, got.err, status)
+			}
+		}
+
+		s.mustHave(t, 1, 0)
 	})
 }
 

@@ -316,7 +316,7 @@ func (j *joined) standsToRollBack(ctx context.Context, tx *sql.Tx, answer error,
 	switch {
 	case j.store.dialect.noSavepoint(err):
 		return fmt.Errorf("sqlstore: %w; the function has returned: %v", errEnded, answer) //nolint:errorlint // without its marks
-	case definite && j.store.dialect != PostgreSQL:
+	case definite && sqlState(err) != stateFailed: // which only a transaction has
 		return err // nobody can tell, and the error would be recorded as the outcome
 	default:
 		return nil
