@@ -65,8 +65,8 @@
 // In a single transaction the handler finds it with [Tx]. The claim is its first statement and the outcome its last, so a crash
 // leaves nothing behind. A duplicate in another process waits in the database for the row, as long as its policy allows. It cannot see the
 // request of the run meanwhile: another request under the key waits as well, and then gets KEY_REUSED, or IN_PROGRESS when its wait is
-// over. A run adds two statements to the handler's in PostgreSQL, and takes one transaction ID; a replay is one statement. The wait ends early where the
-// database ends it, by statement_timeout or max_statement_time: the call is IN_PROGRESS then.
+// over. The wait ends early where the database ends it, by statement_timeout or max_statement_time: the call is IN_PROGRESS then. A run
+// adds two statements to the handler's in PostgreSQL, and takes one transaction ID; a replay is one statement.
 //
 // A definite error rolls the handler's transaction back, and a short one of its own records it. In between the key is free: where another
 // call has taken it and recorded an outcome, the first caller gets that outcome. A handler that has sent no statement has nothing to
