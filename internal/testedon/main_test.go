@@ -92,7 +92,6 @@ func TestTheCommandsOfATargetRunItsSuitesOnItsReleases(t *testing.T) {
 		if want := "cd .; ONLYONCE_TEST_SERVERS=" + releases + " go test ./store/redisstore\n"; !strings.Contains(commands.String(), want) {
 			t.Errorf("make %s runs\n%s", target, &commands)
 		}
-
 	}
 
 	for _, use := range []string{

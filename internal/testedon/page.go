@@ -15,8 +15,10 @@ The tests below start real servers of these versions. A test fails when a server
 ` + "`make test`" + ` runs on each change. ` + "`make test-servers`" + `, a part of ` + "`make soak`" + `, runs before
 releases; it downloads its servers and installs nothing.
 
-Every server passes the whole contract of a store (` + "`store/storetest`" + `), which ` + "`store/redisstore`" + ` and ` + "`internal/sqlstoretest`" + `
-run. PgBouncer passes it for leased runs. ` + "`go run ./internal/testedon`" + ` writes this page from [the matrix](../internal/servers/matrix.go).
+Every server passes the whole contract of a store (` + "`store/storetest`" + `), which ` + "`store/redisstore`" + ` and
+` + "`internal/sqlstoretest`" + ` run. PgBouncer passes it for leased runs.
+
+` + "`go run ./internal/testedon`" + ` writes this page from [the matrix](../internal/servers/matrix.go).
 
 | server | version | comes from | tested by | tests |
 | --- | --- | --- | --- | --- |

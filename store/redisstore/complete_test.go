@@ -117,7 +117,7 @@ func TestACompletionIsOneCommandThatComparesAndSetsWhereTheServerKnowsIt(t *test
 	t.Cleanup(func() { _ = direct.Close() })
 
 	want := "evalsha"
-	if err := direct.Do(t.Context(), "SET", "nothing", "", "IFEQ", "x").Err(); errors.Is(err, redis.Nil) {
+	if knowsIFEQ(t, direct) {
 		want = "set pexpiretime"
 	}
 

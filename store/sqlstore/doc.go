@@ -40,10 +40,11 @@
 //
 // # What it holds, and what it does not
 //
-// The database keeps what it has acknowledged, unless its settings trade commits for speed; [Store.Check] warns of those. A record keeps the retention of the claim that made its owner, and whoever settles it uses that. What has expired is
-// absent at once, and deleted by [Store.Run], which goes on when a database that was away is back. Records that nobody settles stay for
-// ever, unless [WithUnknownRetention] gives them a life; [Store.ListUnknown] finds them by an index of their own. [Store.Forget] removes
-// any record, by force also one that cannot be read.
+// The database keeps what it has acknowledged, unless its settings trade commits for speed; [Store.Check] warns of those. A record keeps
+// the retention of the claim that made its owner, and whoever settles it uses that. What has expired is absent at once, and deleted by
+// [Store.Run], which goes on when a database that was away is back. Records that nobody settles stay for ever, unless
+// [WithUnknownRetention] gives them a life; [Store.ListUnknown] finds them by an index of their own. [Store.Forget] removes any record,
+// by force also one that cannot be read.
 //
 //   - Leases and retentions follow the wall clock of the database's machine. A step forward ends leases early: under AtMostOnce
 //     that makes outcomes unknown, under AtLeastOnce it lets a run be taken over while its owner still works. A step back
@@ -63,9 +64,9 @@
 //
 // In a single transaction the handler finds it with [Tx]. The claim is its first statement and the outcome its last, so a crash
 // leaves nothing behind. A duplicate in another process waits in the database for the row, as long as its policy allows. It cannot see the
-// request of the run meanwhile: another request under the key waits as well, and then gets KEY_REUSED, or IN_PROGRESS when its wait is over. A run adds
-// two statements to the handler's in PostgreSQL, and takes one transaction ID; a replay is one statement. The wait ends early where the
-// database ends it, by statement_timeout or max_statement_time: the call is IN_PROGRESS then.
+// request of the run meanwhile: another request under the key waits as well, and then gets KEY_REUSED, or IN_PROGRESS when its wait is
+// over. The wait ends early where the database ends it, by statement_timeout or max_statement_time: the call is IN_PROGRESS then. A run
+// adds two statements to the handler's in PostgreSQL, and takes one transaction ID; a replay is one statement.
 //
 // A definite error rolls the handler's transaction back, and a short one of its own records it. In between the key is free: where another
 // call has taken it and recorded an outcome, the first caller gets that outcome. A handler that has sent no statement has nothing to

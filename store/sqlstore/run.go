@@ -32,8 +32,8 @@ const (
 // each time, up to a minute. The observer of [WithObserver] sees each sweep. Without an observer, Run logs each failure to [slog.Default]
 // at warn level, and the first success after failures at info level.
 //
-// Run returns an error only for what does not go away by itself. That is a handle that is closed; and a table or a right that is missing, or
-// a setting of the server that forbids the statement, if it has failed every sweep for five minutes, and three at least.
+// Run returns an error only for what does not go away by itself: at once if the handle is closed; and if a missing table, a missing right,
+// or a setting of the server that forbids the statement has failed every sweep for five minutes, and three sweeps at least.
 func (s *Store) Run(ctx context.Context) error {
 	var failed failures
 
