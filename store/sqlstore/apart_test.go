@@ -76,7 +76,8 @@ func TestDefiniteErrorIsRecordedWithRoomForATransactionOnEveryTry(t *testing.T) 
 				t.Errorf("pipelined is %t: try %d has no room", pipelined, records)
 			}
 
-			if records++; records <= conflicts {
+			records++
+			if records <= conflicts {
 				return 0, answered(stateSerialization)
 			}
 

@@ -127,7 +127,7 @@ func (g *gate) wake() {
 
 // note is called with the error of each operation that was sent, and reports whether the table has answered. An operation whose caller has
 // gone says nothing about the table. Neither does one that the server has ended because of a bound of its own: it keeps its connection,
-// and others may wait on. A connection that is refused or lost opens the gate: the operations that follow fail at once, and cost no session.
+// and others may wait on. A connection that is refused or lost opens the gate: the operations that follow fail at once, without a session.
 func (g *gate) note(ctx context.Context, err error) (answered bool) {
 	switch {
 	case g == nil, abandoned(ctx, err), g.dialect.blocked(err), g.dialect.timedOut(err):

@@ -158,7 +158,9 @@ func TestWaitThatTheServerHasEndedDoesNotOpenTheGate(t *testing.T) {
 			t.Errorf("%s: a probe: %v, shut is %t", state, got, g.shut())
 		}
 
-		if g.note(t.Context(), err); !g.shut() {
+		g.note(t.Context(), err)
+
+		if !g.shut() {
 			t.Errorf("%s: an operation opens the gate", state)
 		}
 	}

@@ -114,8 +114,8 @@ func Join(ctx context.Context, tx Execer, response any) error {
 	return j.write(ctx, tx, op)
 }
 
-// outcome is the completion for an answer, or nil for an error that is not definite. It reports whether the writes of a handler that answers
-// with an error are to be kept.
+// outcome is the completion for an answer, or nil for an error that is not definite. It reports whether the writes of a handler are to be
+// kept that answers with an error.
 func (j *joined) outcome(response any, answer error) (op *store.Completion, keep bool, err error) {
 	completion, definite, keep, err := j.run.Outcome(response, answer)
 
@@ -283,7 +283,8 @@ func (j *joined) finish(ctx context.Context, tx *sql.Tx, response any, answer er
 // The function has a [sql.Tx], so the store does not see its statements, some of which may have ended the transaction: in MySQL a change of
 // the schema, in SQLite an error. What follows would commit statement by statement. So in MySQL and SQLite there is a savepoint in front of
 // the function, and what is to commit is written only while that savepoint is there. PostgreSQL ends no transaction by itself, and a
-// savepoint would cost it a statement and a transaction ID in each call. It shows on the way of failure alone whether there is a transaction.
+// savepoint would cost it a statement and a transaction ID in each call. There the store looks for the transaction on the way of failure
+// alone.
 
 // standsToCommit fails if the transaction has ended, where that may happen unnoticed.
 func (j *joined) standsToCommit(ctx context.Context, tx *sql.Tx) error {

@@ -412,7 +412,9 @@ func (s *Store) decide(ctx context.Context, op *store.Claim, cause error) (store
 	for try := 0; ; try++ {
 		res, tx, err := s.beginOnce(ctx, ctx, &probe, deadline)
 		if tx != nil {
-			_ = tx.Rollback()
+			_ = tx.rollBack(ctx, false)
+
+			tx.leave()
 		}
 
 		switch {
