@@ -111,9 +111,12 @@ func TestF90AReplicaDoesNotSayThatAnOutcomeIsUnknown(t *testing.T) {
 
 	first, second, away := redistest.Standalone(t), redistest.Standalone(t), redistest.Standalone(t)
 	address := newGateway(t, first.Addr(), false)
-	s := open(t, address.url(""), redisstore.WithTimeout(generous))
-	policy := onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtMostOnce})
-	e, elsewhere := newEngine(t, s, policy), newEngine(t, open(t, second.URL(), redisstore.WithTimeout(generous)), policy)
+	s := open(t, address.url(""), redisstore.WithTimeout(generous), redisstore.WithoutCheck())
+	engine := func(s *redisstore.Store) *onlyonce.Engine {
+		return newEngine(t, s, onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtMostOnce}),
+			onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: generous, SettleTimeout: generous}))
+	}
+	e, elsewhere := engine(s), engine(open(t, second.URL(), redisstore.WithTimeout(generous), redisstore.WithoutCheck()))
 
 	if _, err := e.Do(t.Context(), callOf("7 EUR"), func(context.Context) ([]byte, error) {
 		return nil, errors.New("the bank does not answer")

@@ -305,7 +305,7 @@ func TestASetThatCannotBeWrittenDoesNotHoldUpTheOthers(t *testing.T) {
 
 	server := redistest.Standalone(t)
 	proxy := redistest.NewProxy(t, server.Addr())
-	s := open(t, proxy.URL(), redisstore.WithTimeout(10*patience))
+	s := open(t, proxy.URL()+"?read_timeout=1h", redisstore.WithTimeout(2*patience), redisstore.WithoutCheck())
 	held, healthy, unknown := newClaim(), newClaim(), newClaim()
 	held.Key[0], healthy.Key[0], unknown.Key[0] = 3, 4, 4
 

@@ -105,9 +105,17 @@ func TestAfterABatchThatWasLateSomeReadsGoAlone(t *testing.T) {
 				callers.Wait()
 				time.Sleep(time.Second) // the batch is over
 
-				l := &b.servers.only
-				if l.trials != tt.want || l.wary != 0 {
-					t.Errorf("%d reads go alone, want %d", l.trials, tt.want)
+				alone := func() int {
+					l := &b.servers.only
+
+					l.mu.Lock()
+					defer l.mu.Unlock()
+
+					return l.trials
+				}
+
+				if n := alone(); n != tt.want {
+					t.Errorf("%d reads go alone, want %d", n, tt.want)
 				}
 
 				for range trials {
@@ -116,8 +124,8 @@ func TestAfterABatchThatWasLateSomeReadsGoAlone(t *testing.T) {
 					}
 				}
 
-				if l.trials != 0 {
-					t.Errorf("after some answers %d reads go alone still", l.trials)
+				if n := alone(); n != 0 {
+					t.Errorf("after some answers %d reads go alone still", n)
 				}
 			})
 		})
