@@ -305,7 +305,7 @@ func TestDefiniteErrorOfAJoinedRunIsRecordedAfterAStatementHasFailed(t *testing.
 			got := call(t.Context(), e, "one", func(ctx context.Context) ([]byte, error) {
 				return sqlstore.InTx(ctx, s.db, nil, func(ctx context.Context, tx *sql.Tx) ([]byte, error) {
 					_, err := tx.ExecContext(ctx, s.insert(), "one", s.runs.Add(1))
-					_, failed := tx.ExecContext(ctx, "SELECT * FROM nothing")
+					_, failed := tx.ExecContext(ctx, "SELECT n FROM nothing")
 
 					return nil, onlyonce.Final(errors.Join(err, failed))
 				})

@@ -67,7 +67,7 @@ func TestLockedTableDoesNotTakeASessionForEachOperation(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		warm(t, db)
+		openAll(t, db, connections, func(*sql.Conn) {})
 
 		unlock := k.lock(t, base.DB(t))
 		before, began := opened.Load(), time.Now()
@@ -112,20 +112,6 @@ func TestLockedTableDoesNotTakeASessionForEachOperation(t *testing.T) {
 			return err == nil && res.Applied
 		})
 	})
-}
-
-// warm opens all connections of a pool.
-func warm(tb testing.TB, db *sql.DB) {
-	tb.Helper()
-
-	for range connections {
-		conn, err := db.Conn(tb.Context())
-		if err != nil {
-			tb.Fatal(err)
-		}
-
-		defer func() { _ = conn.Close() }() // when all are there
-	}
 }
 
 // lock locks the table as a change of the schema does.
