@@ -92,7 +92,7 @@ func mustFind(t *testing.T, db *sql.DB, query string, all map[string]store.Claim
 			t.Fatalf("%s: %v", query, err)
 		}
 
-		first = append(first, values[0].(*sql.NullString).String) //nolint:forcetypeassert,errcheck // made above
+		first = append(first, values[0].(*sql.NullString).String) //nolint:errcheck // made above
 	}
 
 	if err := rows.Err(); err != nil {
