@@ -113,7 +113,7 @@ func rows() []row { //nolint:funlen // a table
 		{"F94", "the database is away for minutes while sweeper and listener run", "they go on by themselves", "stop and start"},
 		{"F95", "settings of the server or the table under which sweeps or commits cannot work", "refused by Check, or harmless", ""},
 		{"F96", "character sets of client, connection and table differ", "works or is refused; no mangled key", ""},
-		{"F97", "the text of the schema is executed again; old and new builds", "the version never goes back; what others have changed stays", ""},
+		{"F97", "the text of the schema is executed again; old and new builds", "the version never goes back; others' changes stay", ""},
 		{"F98", "connections with different search_path", "one table", ""},
 		{"F99", "the primary becomes read-only behind one address", "works again on the new primary", ""},
 	}

@@ -63,6 +63,8 @@ func (s *Store) record(ctx context.Context, claim *store.Claim, op *store.Comple
 		if leave, full = s.enter(ctx, ctx); full != nil {
 			return res, err
 		}
+
+		s.resent(ctx, store.OperationCommit, err)
 	}
 }
 
