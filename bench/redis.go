@@ -139,9 +139,11 @@ func (c *config) redisCallsOn(ctx context.Context, program redisProgram) (err er
 }
 
 func redisHeads() []string {
+	const compared = "of the textbook's"
+
 	return []string{
-		"median latency", "of the textbook's", "calls/s", "of the textbook's", "of two scripts'",
-		"CPU per call", "over gRPC", "of the textbook's", "CPU of Redis per call", "of the textbook's",
+		"median latency", compared, "calls/s", compared, "of two scripts'",
+		"CPU per call", "over gRPC", compared, "CPU of Redis per call", compared,
 	}
 }
 

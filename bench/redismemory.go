@@ -70,7 +70,7 @@ func weighRedis(ctx context.Context, size int, kind recordKind) (w weight, err e
 	if err != nil {
 		return w, err
 	}
-	defer func() { err = errors.Join(err, f.stop()) }()
+	defer func() { err = errors.Join(err, f.stop()) }() //nolint:contextcheck // to close a store takes none
 
 	if err := f.fill(ctx, 1); err != nil { // connections and scripts
 		return w, err
@@ -205,7 +205,7 @@ func (c *config) redisFilled(ctx context.Context, size int) (err error) {
 
 	var fillings []*redisFilling
 
-	defer func() {
+	defer func() { //nolint:contextcheck // as above
 		for _, f := range fillings {
 			err = errors.Join(err, f.stop())
 		}

@@ -36,13 +36,15 @@ const (
 )
 
 func (r *redisRig) variants(calls int) []variant {
-	variants := []variant{r.variant(onlyGRPC, "", calls, firstCall)}
+	first := []string{byTextbook, byTwoScripts, byOnlyonce, withoutBatches, withoutIndex, autoPipelined}
+	again := []string{byTextbook, byTwoScripts, byOnlyonce, withoutBatches}
+	variants := append(make([]variant, 0, 1+len(first)+len(again)), r.variant(onlyGRPC, "", calls, firstCall))
 
-	for _, server := range []string{byTextbook, byTwoScripts, byOnlyonce, withoutBatches, withoutIndex, autoPipelined} {
+	for _, server := range first {
 		variants = append(variants, r.variant(server, firstCall, calls, firstCall))
 	}
 
-	for _, server := range []string{byTextbook, byTwoScripts, byOnlyonce, withoutBatches} {
+	for _, server := range again {
 		variants = append(variants, r.variant(server, replay, calls, replay))
 	}
 

@@ -216,9 +216,8 @@ func (s *Store) perform(ctx context.Context, key *store.Key, op any, res *store.
 		expired += s.shards[i].expireAll(s)
 	}
 
-	s.swept(ctx, expired)
-
-	_, err = s.shard(key).do(s, key, op, res)
+	more, err := s.shard(key).do(s, key, op, res)
+	s.swept(ctx, expired+more)
 
 	return err
 }
