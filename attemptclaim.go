@@ -328,7 +328,7 @@ func (a *attempt) own(tx store.Transaction, sent time.Time, earlier *rerun) *end
 	r.start(rec.Fingerprint)
 	defer r.stop()
 
-	r.lease.Start(r.apart, r, lease.Terms{
+	r.lease.Start(&r.apart, r, lease.Terms{
 		Length: a.policy.Lease, Anchor: sent, RunEnd: r.end, Takeover: r.guarantee.TakeoverAllowed(),
 	})
 	defer r.lease.Stop()
@@ -366,7 +366,7 @@ func (a *attempt) newRun(how shape, guarantee Guarantee, from time.Time) *run {
 	rec := &a.result.Record
 	r := &run{
 		attempt: a, shape: how, guarantee: guarantee, number: max(rec.Attempts, 1), doubtful: rec.Doubtful,
-		end: from.Add(a.policy.MaxRun),
+		end: from.Add(a.policy.MaxRun), apart: apartContext{a.caller},
 	}
 
 	if how == leased || how == joined {

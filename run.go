@@ -28,7 +28,7 @@ const (
 // executed again has another run, since what the first one has left behind may still use its context.
 type run struct {
 	*attempt
-	context.Context //nolint:containedctx // it is one
+	lazyContext
 
 	shape     shape
 	guarantee Guarantee // the stricter of the policy's and the record's; the policy's in a single transaction
@@ -42,16 +42,12 @@ type run struct {
 	receipt   receipt
 	join      join
 
-	// apart is the caller's context without its cancellation.
-	apart    context.Context //nolint:containedctx // for what outlives the caller
-	cancel   context.CancelCauseFunc
-	maxRun   *time.Timer // of a run without a lease
+	apart    apartContext // the caller's, for what outlives the caller
+	maxRun   *time.Timer  // of a run without a lease
 	left     func() bool // stops watching the caller; nil where nobody watches
 	detached atomic.Uint32
 	siblings siblings // its place among the runs of the engine
 
-	// over means that the run is settled. What has inherited its context is not part of it any more.
-	over    atomic.Bool
 	outcome Outcome       // what the handler ended with
 	took    time.Duration // how long the handler took
 	failure error         // what the handler ended with, if it left no definite outcome
@@ -68,15 +64,13 @@ type ended struct {
 
 // start makes the context of the run, and lets duplicates and a drain find it.
 func (r *run) start(fingerprint store.Fingerprint) {
-	r.apart = context.WithoutCancel(r.caller)
-
-	parent := r.caller
-	if r.policy.Detachment == Detached {
-		parent = r.apart
-	}
-
 	r.started = time.Now()
-	r.Context, r.cancel = context.WithCancelCause(parent)
+
+	if r.policy.Detachment == Detached {
+		r.inherit(&r.apart)
+	} else {
+		r.inherit(r.caller)
+	}
 
 	r.engine.flights.Enter(&r.claim.Key, &r.flight, flight.Running, fingerprint)
 	r.engine.runs.add(r)
@@ -97,7 +91,7 @@ func (r *run) limit() {
 
 // stop ends the run's context, and everything that watches over it.
 func (r *run) stop() {
-	r.over.Store(true)
+	r.finish() // what has inherited the context is not part of the run any more
 
 	if r.maxRun != nil {
 		r.maxRun.Stop()
@@ -112,7 +106,6 @@ func (r *run) stop() {
 	}
 
 	r.engine.runs.remove(r)
-	r.cancel(nil)
 }
 
 // Whether a run is counted as detached.

@@ -330,7 +330,7 @@ func (r *run) settleBudget() time.Duration {
 func (r *run) persist(write storeCall, budget time.Duration) (err error) {
 	until := r.started.Add(r.took + budget)
 	for try := 1; ; try++ {
-		ctx, done := r.engine.storeContext(r.apart)
+		ctx, done := r.engine.storeContext(&r.apart)
 		err = write(ctx, &r.result)
 
 		done()
@@ -355,7 +355,7 @@ func final(err error) bool {
 
 // mayBeOvertaken reports that another run of the key may have begun before this one ended.
 func (r *run) mayBeOvertaken() bool {
-	if errors.Is(context.Cause(r.Context), ErrLeaseLost) {
+	if errors.Is(context.Cause(r), ErrLeaseLost) {
 		return true
 	}
 
