@@ -328,7 +328,7 @@ func (a *attempt) own(tx store.Transaction, sent time.Time, earlier *rerun) *end
 	r.start(rec.Fingerprint)
 	defer r.stop()
 
-	r.lease.Start(&r.apart, r, lease.Terms{
+	r.lease.Start(&r.apart, &a.engine.leases, r, lease.Terms{
 		Length: a.policy.Lease, Anchor: sent, RunEnd: r.end, Takeover: r.guarantee.TakeoverAllowed(),
 	})
 	defer r.lease.Stop()
@@ -352,7 +352,8 @@ func (a *attempt) runUnprotected() (Reply, error) {
 	r.start(a.claim.Fingerprint)
 	defer r.stop()
 
-	r.limit()
+	r.lease.Start(&r.apart, &a.engine.leases, r, lease.Terms{RunEnd: r.end})
+	defer r.lease.Stop()
 
 	end := r.carryOut(unprotectedSettler{r})
 
@@ -413,7 +414,8 @@ func (a *attempt) ownTransaction(tx store.Transaction, earlier *rerun) *ended {
 	s.start(a.result.Record.Fingerprint)
 	defer s.stop()
 
-	s.limit()
+	s.lease.Start(&s.apart, &a.engine.leases, s.run, lease.Terms{RunEnd: s.end})
+	defer s.lease.Stop()
 
 	end := s.carryOut(s)
 

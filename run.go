@@ -43,8 +43,7 @@ type run struct {
 	join      join
 
 	apart    apartContext // the caller's, for what outlives the caller
-	maxRun   *time.Timer  // of a run without a lease
-	left     func() bool // stops watching the caller; nil where nobody watches
+	left     func() bool  // stops watching the caller; nil where nobody watches
 	detached atomic.Uint32
 	siblings siblings // its place among the runs of the engine
 
@@ -84,18 +83,9 @@ func (r *run) start(fingerprint store.Fingerprint) {
 	}
 }
 
-// limit ends the run after MaxRun, where no lease does.
-func (r *run) limit() {
-	r.maxRun = time.AfterFunc(time.Until(r.end), func() { r.cancel(ErrMaxRun) })
-}
-
 // stop ends the run's context, and everything that watches over it.
 func (r *run) stop() {
 	r.finish() // what has inherited the context is not part of the run any more
-
-	if r.maxRun != nil {
-		r.maxRun.Stop()
-	}
 
 	if r.left != nil {
 		r.left()

@@ -330,7 +330,7 @@ func (r *run) settleBudget() time.Duration {
 func (r *run) persist(write storeCall, budget time.Duration) (err error) {
 	until := r.started.Add(r.took + budget)
 	for try := 1; ; try++ {
-		ctx, done := r.engine.storeContext(&r.apart)
+		ctx, done := r.settleContext()
 		err = write(ctx, &r.result)
 
 		done()
@@ -346,6 +346,16 @@ func (r *run) persist(write storeCall, budget time.Duration) (err error) {
 
 		time.Sleep(delay)
 	}
+}
+
+// settleContext bounds one operation that the caller's end does not matter to. A timer may keep its context for a while after it was
+// stopped, and must not keep the run.
+func (r *run) settleContext() (context.Context, context.CancelFunc) {
+	if r.engine.can.Immediate {
+		return &r.apart, func() {}
+	}
+
+	return r.engine.storeContext(context.WithoutCancel(r.caller))
 }
 
 // final reports that trying an operation again is of no use.
