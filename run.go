@@ -47,7 +47,8 @@ type run struct {
 	detached atomic.Uint32
 	siblings siblings // its place among the runs of the engine
 
-	outcome Outcome       // what the handler ended with
+	outcome Outcome // what the handler ended with
+	op      store.Completion
 	took    time.Duration // how long the handler took
 	failure error         // what the handler ended with, if it left no definite outcome
 	ended   ended         // for its caller
