@@ -11,6 +11,9 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
+// lasting is how long a run goes on until its caller is watched. Most runs end before: they are not worth the cost.
+const lasting = 100 * time.Millisecond
+
 // errPanicked stands for the answer of a handler that panicked, or ended its goroutine, and so gave none.
 var errPanicked = errors.New("onlyonce: the handler panicked")
 
@@ -75,10 +78,6 @@ func (r *run) start(fingerprint store.Fingerprint) {
 	r.engine.flights.Enter(&r.claim.Key, &r.flight, flight.Running, fingerprint)
 	r.engine.runs.add(r)
 
-	if r.policy.Detachment == Detached && r.caller.Done() != nil {
-		r.left = context.AfterFunc(r.caller, r.detach)
-	}
-
 	if r.engine.stopped.Load() {
 		r.cancel(ErrDraining)
 	}
@@ -105,6 +104,13 @@ const (
 	detachedCounted = 1
 	attached        = 2 // the run is over, and is not counted any more
 )
+
+// watch watches the caller from now on.
+func (r *run) watch() {
+	if r.policy.Detachment == Detached && r.caller.Done() != nil {
+		r.left = context.AfterFunc(r.caller, r.detach)
+	}
+}
 
 // detach lets the run go on without its caller, or ends it where too many do.
 func (r *run) detach() {
@@ -216,9 +222,12 @@ func (r *run) End(why lease.Reason) {
 
 // Notice implements [lease.Owner].
 func (r *run) Notice(what lease.Notice, err error) {
-	if what == lease.Lost {
+	switch what {
+	case lease.Lost:
 		r.observe(EventLeaseLost, nil)
-	} else {
+	case lease.RenewFailed:
 		r.observe(EventRenewFailed, err)
+	case lease.Lasting:
+		r.watch()
 	}
 }
