@@ -215,7 +215,7 @@ func (r *run) sharedEnd(out *Outcome, status Status) landing {
 // completion records an outcome: without its body where that is over the policy's bound.
 func (r *run) completion(out *Outcome) store.Completion {
 	op := store.Completion{
-		Key: r.claim.Key, Token: r.claim.Token, Outcome: outcome.Answer(&r.claim.Key, out.Code, out.Body, r.policy.MaxOutcome),
+		Key: r.claim.Key, Token: r.claim.Token, Outcome: outcome.Answer(&r.claim.Key, out.Code, out.Body, out.Room, r.policy.MaxOutcome),
 		Receipt: r.receipt.get(),
 	}
 
