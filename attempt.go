@@ -115,7 +115,7 @@ func (a *attempt) identify() error {
 
 	a.claim = store.Claim{
 		Key:         storageKey(call.Scope, call.Method, call.Key),
-		Token:       newToken(),
+		Token:       newToken(a.began),
 		Fingerprint: fingerprint,
 		Guarantee:   a.policy.Guarantee,
 		Lease:       a.policy.Lease,

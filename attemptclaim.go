@@ -100,7 +100,7 @@ func (a *attempt) expect(rec *store.Record) {
 	a.claim.Fence = rec.Fence
 
 	if rec.State != store.Absent && rec.Token == a.claim.Token {
-		a.claim.Token = newToken()
+		a.claim.Token = newToken(time.Now())
 	}
 }
 
