@@ -66,8 +66,8 @@ type ended struct {
 }
 
 // start makes the context of the run, and lets duplicates and a drain find it.
-func (r *run) start(fingerprint store.Fingerprint) {
-	r.started = time.Now()
+func (r *run) start(fingerprint store.Fingerprint, now time.Time) {
+	r.started = now
 
 	if r.policy.Detachment == Detached {
 		r.inherit(&r.apart)
@@ -165,13 +165,13 @@ func (r *run) ambiguous(out *Outcome) {
 
 // tooLate reports that a claim was answered too long after it was sent, so that the run must not begin. Somebody else may have taken
 // over, or have settled the record because its owner could not be alive any more.
-func (r *run) tooLate(sent time.Time) bool {
+func (r *run) tooLate(took time.Duration) bool {
 	limit := r.policy.MaxRun
 	if r.guarantee.TakeoverAllowed() {
 		limit = min(limit, lease.Trusted(r.policy.Lease))
 	}
 
-	return time.Since(sent) >= limit
+	return took >= limit
 }
 
 // release releases a key that was claimed for a run that does not begin, because of err.
