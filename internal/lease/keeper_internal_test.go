@@ -70,8 +70,13 @@ func BenchmarkLease(b *testing.B) {
 	others := make([]Lease, 1_000)
 	for i := range others {
 		start(&others[i])
-		defer others[i].Stop()
 	}
+
+	defer func() {
+		for i := range others {
+			others[i].Stop()
+		}
+	}()
 
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {

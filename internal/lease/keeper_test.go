@@ -85,7 +85,7 @@ func TestKeeperWakesEachLeaseInTimeAndNoneThatHasStopped(t *testing.T) {
 
 		for i := range uint64(300) {
 			wg.Go(func() {
-				random := rand.New(rand.NewPCG(uint64(seed), i)) //nolint:gosec // a test
+				random := rand.New(rand.NewPCG(uint64(seed), i))
 				span := func(most time.Duration) time.Duration { return 1 + time.Duration(random.Int64N(int64(most))) }
 
 				time.Sleep(span(time.Minute))
