@@ -19,7 +19,7 @@ var (
 
 // standing is a context with everything that can end it.
 type standing struct {
-	context.Context //nolint:containedctx // it is one
+	context.Context
 
 	cancel    func(cause error)
 	finish    func()
@@ -36,7 +36,7 @@ func (s *standing) see(what string, values ...any) {
 }
 
 // look writes down everything that can be seen of a context.
-func (s *standing) look(name string, ctx context.Context) {
+func (s *standing) look(ctx context.Context, name string) {
 	_, bounded := ctx.Deadline()
 	s.see(name, ctx.Err(), context.Cause(ctx), ctx.Value(valueKey{}), ctx.Value("none"), bounded)
 }
@@ -77,13 +77,13 @@ func parents(ctx context.Context) map[string]func() (context.Context, context.Ca
 func uses() map[string]func(*standing) {
 	return map[string]func(*standing){
 		"nothing":                 func(*standing) {},
-		"looks":                   func(s *standing) { s.look("before", s) },
+		"looks":                   func(s *standing) { s.look(s, "before") },
 		"cancels":                 func(s *standing) { s.cancel(errCause) },
 		"cancels without a cause": func(s *standing) { s.cancel(nil) },
 		"finishes":                func(s *standing) { s.finish() },
 		"cancels and finishes": func(s *standing) {
 			s.cancel(errCause)
-			s.look("cancelled", s)
+			s.look(s, "cancelled")
 			s.finish()
 		},
 		"finishes and cancels": func(s *standing) {
@@ -127,28 +127,28 @@ func watchers() map[string]func(*standing) func() {
 		"child": func(s *standing) func() {
 			child, cancel := context.WithCancel(context.WithValue(s, valueKey{}, "another"))
 
-			return func() { s.look("child", child); s.closed("its Done", child.Done()); cancel() }
+			return func() { s.look(child, "child"); s.closed("its Done", child.Done()); cancel() }
 		},
 		"child with a deadline": func(s *standing) func() {
 			child, cancel := context.WithTimeout(s, time.Hour)
 
-			return func() { s.look("child", child); cancel() }
+			return func() { s.look(child, "child"); cancel() }
 		},
 		"child that was cancelled before": func(s *standing) func() {
 			child, cancel := context.WithCancelCause(s)
 			cancel(errLater)
 
-			return func() { s.look("child", child) }
+			return func() { s.look(child, "child") }
 		},
 		"child without the end": func(s *standing) func() {
 			child := context.WithoutCancel(s)
 
-			return func() { s.look("child", child) }
+			return func() { s.look(child, "child") }
 		},
 		"value": func(s *standing) func() {
 			child := context.WithValue(s, valueKey{}, "another")
 
-			return func() { s.look("child", child) }
+			return func() { s.look(child, "child") }
 		},
 		"AfterFunc": func(s *standing) func() {
 			calls := make(chan error, 2)
@@ -189,11 +189,11 @@ func TestLazyContextIsAsTheStandardOne(t *testing.T) {
 							seen := watcher(s)
 							use(s)
 							seen()
-							s.look("after", s)
+							s.look(s, "after")
 							s.closed("late Done", s.Done())
 
 							child, cancel := context.WithCancel(s)
-							s.look("late child", child)
+							s.look(child, "late child")
 							cancel()
 
 							synctest.Wait()
@@ -303,7 +303,7 @@ func TestLazyContextsChildrenStartNoGoroutines(t *testing.T) { //nolint:parallel
 
 		for range 300 {
 			_, cancel := context.WithCancel(&lazy)
-			defer cancel()
+			t.Cleanup(cancel)
 		}
 
 		if n := runtime.NumGoroutine() - before; n > 50 {
@@ -323,13 +323,13 @@ func TestApartContextIsAsTheStandardOne(t *testing.T) {
 
 	observe := func(ctx context.Context) []string {
 		s := standing{Context: ctx}
-		s.look("itself", s)
+		s.look(s, "itself")
 		s.see("Done", s.Done() == nil)
 
 		child, cancel := context.WithCancelCause(s)
-		s.look("child", child)
+		s.look(child, "child")
 		cancel(errCause)
-		s.look("cancelled child", child)
+		s.look(child, "cancelled child")
 
 		return s.seen
 	}

@@ -18,7 +18,7 @@ func tokenOf(high, low uint64, at time.Time) store.Token {
 	var t store.Token
 
 	binary.BigEndian.PutUint64(t[:8], high)
-	binary.BigEndian.PutUint64(t[8:], low^uint64(at.UnixNano())) //nolint:gosec // its bits
+	binary.BigEndian.PutUint64(t[8:], low^uint64(at.UnixNano()))
 
 	return t
 }
