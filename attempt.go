@@ -75,10 +75,10 @@ func (a *attempt) execute() (Reply, error) {
 	}
 	defer a.engine.leave()
 
-	for {
+	for now := a.began; ; now = time.Now() {
 		other := a.engine.flights.Board(&a.claim.Key, &a.flight)
 		if other == &a.flight {
-			return a.lead()
+			return a.lead(now)
 		}
 
 		reply, again, err := a.follow(other)
@@ -115,7 +115,7 @@ func (a *attempt) identify() error {
 
 	a.claim = store.Claim{
 		Key:         storageKey(call.Scope, call.Method, call.Key),
-		Token:       newToken(),
+		Token:       newToken(a.began),
 		Fingerprint: fingerprint,
 		Guarantee:   a.policy.Guarantee,
 		Lease:       a.policy.Lease,

@@ -24,7 +24,7 @@ func leaving(t *testing.T, e *onlyonce.Engine, scope string, calls int, p *payme
 		answers[i] = inBackground(ctx, e, call, p.obedient(20*time.Second))
 	}
 
-	synctest.Wait()
+	time.Sleep(onlyonce.Lasting)
 	leave()
 	synctest.Wait()
 
@@ -67,6 +67,47 @@ func TestF65NoMoreRunsAreDetachedThanTheBoundAllows(t *testing.T) {
 		}
 
 		do(t, e, pay("next"), p.lasting(0)).mustBe(t, onlyonce.StatusExecuted, string([]byte{'#', byte('0' + p.runs.Load())}))
+	})
+}
+
+// A caller costs less while nobody watches it. Those who leave meanwhile are counted once their runs last.
+func TestF65RunsWhoseCallersLeaveEarlyAreCountedOnceTheyLast(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, memstore.New(), onlyonce.WithLimits(onlyonce.Limits{MaxDetached: 10}))
+
+		var long, short payments
+
+		ctx, leave := context.WithCancel(t.Context())
+		answers := make([]<-chan answer, 20)
+
+		for i := range answers {
+			answers[i] = inBackground(ctx, e, pay(fmt.Sprint("long", i)), long.obedient(20*time.Second))
+		}
+
+		brief := inBackground(ctx, e, pay("short"), short.lasting(onlyonce.Lasting-20*time.Millisecond))
+
+		synctest.Wait()
+		leave()
+		synctest.Wait()
+
+		if n := e.Detached(); n != 0 {
+			t.Errorf("%d runs are detached at once, want none", n)
+		}
+
+		(<-brief).mustBe(t, onlyonce.StatusExecuted, "#1")
+		time.Sleep(20 * time.Millisecond)
+		synctest.Wait()
+
+		if n := e.Detached(); n != 10 {
+			t.Errorf("%d runs are detached, want 10", n)
+		}
+
+		do(t, e, pay("next"), short.do).mustBeRejected(t, onlyonce.ReasonStoreFull)
+
+		if finished, ended := outcomes(answers); finished != 10 || ended != 10 {
+			t.Errorf("%d runs went on and %d ended, want 10 and 10", finished, ended)
+		}
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/onlyonce-go/onlyonce/internal/backlog"
 	"github.com/onlyonce-go/onlyonce/internal/flight"
+	"github.com/onlyonce-go/onlyonce/internal/lease"
 	"github.com/onlyonce-go/onlyonce/internal/quota"
 	"github.com/onlyonce-go/onlyonce/store"
 )
@@ -33,6 +34,7 @@ type Engine struct {
 
 	flights    flight.Group[landing]
 	runs       runs
+	leases     lease.Keeper
 	recoveries recoveries
 	backlog    backlog.Backlog
 	waiters    *quota.Quota // duplicates that wait

@@ -103,7 +103,8 @@ func TestMaxDetachedHoldsWhereThereAreManyCalls(t *testing.T) {
 
 		synctest.Wait()
 		cancel()
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(onlyonce.Lasting)
+		synctest.Wait()
 		do(t, e, pay("one-more"), handler).mustBeRejected(t, onlyonce.ReasonStoreFull)
 		close(end)
 

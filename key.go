@@ -76,7 +76,11 @@ func (r KeyRules) Check(key string) error {
 		}
 	}
 
-	if _, ok := KeyTime(key); r.TimeOrdered && !ok {
+	if !r.TimeOrdered {
+		return nil
+	}
+
+	if _, ok := KeyTime(key); !ok {
 		return errors.New(notTimeOrdered)
 	}
 

@@ -11,6 +11,9 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
+// lasting is how long a run goes on until its caller is watched. Most runs end before: they are not worth the cost.
+const lasting = 100 * time.Millisecond
+
 // errPanicked stands for the answer of a handler that panicked, or ended its goroutine, and so gave none.
 var errPanicked = errors.New("onlyonce: the handler panicked")
 
@@ -28,7 +31,7 @@ const (
 // executed again has another run, since what the first one has left behind may still use its context.
 type run struct {
 	*attempt
-	context.Context //nolint:containedctx // it is one
+	lazyContext
 
 	shape     shape
 	guarantee Guarantee // the stricter of the policy's and the record's; the policy's in a single transaction
@@ -42,17 +45,13 @@ type run struct {
 	receipt   receipt
 	join      join
 
-	// apart is the caller's context without its cancellation.
-	apart    context.Context //nolint:containedctx // for what outlives the caller
-	cancel   context.CancelCauseFunc
-	maxRun   *time.Timer // of a run without a lease
-	left     func() bool // stops watching the caller; nil where nobody watches
+	apart    apartContext // the caller's, for what outlives the caller
+	left     func() bool  // stops watching the caller; nil where nobody watches
 	detached atomic.Uint32
 	siblings siblings // its place among the runs of the engine
 
-	// over means that the run is settled. What has inherited its context is not part of it any more.
-	over    atomic.Bool
-	outcome Outcome       // what the handler ended with
+	outcome Outcome // what the handler ended with
+	op      store.Completion
 	took    time.Duration // how long the handler took
 	failure error         // what the handler ended with, if it left no definite outcome
 	ended   ended         // for its caller
@@ -67,41 +66,26 @@ type ended struct {
 }
 
 // start makes the context of the run, and lets duplicates and a drain find it.
-func (r *run) start(fingerprint store.Fingerprint) {
-	r.apart = context.WithoutCancel(r.caller)
+func (r *run) start(fingerprint store.Fingerprint, now time.Time) {
+	r.started = now
 
-	parent := r.caller
 	if r.policy.Detachment == Detached {
-		parent = r.apart
+		r.inherit(&r.apart)
+	} else {
+		r.inherit(r.caller)
 	}
-
-	r.started = time.Now()
-	r.Context, r.cancel = context.WithCancelCause(parent)
 
 	r.engine.flights.Enter(&r.claim.Key, &r.flight, flight.Running, fingerprint)
 	r.engine.runs.add(r)
-
-	if r.policy.Detachment == Detached && r.caller.Done() != nil {
-		r.left = context.AfterFunc(r.caller, r.detach)
-	}
 
 	if r.engine.stopped.Load() {
 		r.cancel(ErrDraining)
 	}
 }
 
-// limit ends the run after MaxRun, where no lease does.
-func (r *run) limit() {
-	r.maxRun = time.AfterFunc(time.Until(r.end), func() { r.cancel(ErrMaxRun) })
-}
-
 // stop ends the run's context, and everything that watches over it.
 func (r *run) stop() {
-	r.over.Store(true)
-
-	if r.maxRun != nil {
-		r.maxRun.Stop()
-	}
+	r.finish() // what has inherited the context is not part of the run any more
 
 	if r.left != nil {
 		r.left()
@@ -112,7 +96,6 @@ func (r *run) stop() {
 	}
 
 	r.engine.runs.remove(r)
-	r.cancel(nil)
 }
 
 // Whether a run is counted as detached.
@@ -121,6 +104,13 @@ const (
 	detachedCounted = 1
 	attached        = 2 // the run is over, and is not counted any more
 )
+
+// watch watches the caller from now on.
+func (r *run) watch() {
+	if r.policy.Detachment == Detached && r.caller.Done() != nil {
+		r.left = context.AfterFunc(r.caller, r.detach)
+	}
+}
 
 // detach lets the run go on without its caller, or ends it where too many do.
 func (r *run) detach() {
@@ -175,13 +165,13 @@ func (r *run) ambiguous(out *Outcome) {
 
 // tooLate reports that a claim was answered too long after it was sent, so that the run must not begin. Somebody else may have taken
 // over, or have settled the record because its owner could not be alive any more.
-func (r *run) tooLate(sent time.Time) bool {
+func (r *run) tooLate(took time.Duration) bool {
 	limit := r.policy.MaxRun
 	if r.guarantee.TakeoverAllowed() {
 		limit = min(limit, lease.Trusted(r.policy.Lease))
 	}
 
-	return time.Since(sent) >= limit
+	return took >= limit
 }
 
 // release releases a key that was claimed for a run that does not begin, because of err.
@@ -232,9 +222,12 @@ func (r *run) End(why lease.Reason) {
 
 // Notice implements [lease.Owner].
 func (r *run) Notice(what lease.Notice, err error) {
-	if what == lease.Lost {
+	switch what {
+	case lease.Lost:
 		r.observe(EventLeaseLost, nil)
-	} else {
+	case lease.RenewFailed:
 		r.observe(EventRenewFailed, err)
+	case lease.Lasting:
+		r.watch()
 	}
 }

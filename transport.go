@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/onlyonce-go/onlyonce/internal/outcome"
 )
 
 // What only authors of transports need is in this file: see "Transports" in the package documentation.
@@ -117,6 +119,9 @@ type Outcome struct {
 	Marked bool
 	// Body is what a duplicate needs to get the same answer. The engine does not look into it.
 	Body []byte
+	// Room is how many of the first bytes of Body are not part of it. If they are as many as [BodyRoom] returns, the engine overwrites them
+	// and keeps Body itself, so nobody else may use it. Otherwise, and with 0, the engine makes a copy.
+	Room int
 	// Code names the outcome for people, such as OK or NOT_FOUND, in at most 255 bytes. Only the code is kept of an outcome that is
 	// unknown or too large to store.
 	Code string
@@ -131,6 +136,9 @@ type Outcome struct {
 	// such writes are rolled back.
 	KeepWrites bool
 }
+
+// BodyRoom returns the Room of an [Outcome] with a code whose Body the engine need not copy.
+func BodyRoom(code string) int { return outcome.Room(code) }
 
 // Reply is what became of a call that was not rejected.
 type Reply struct {

@@ -58,7 +58,7 @@ func FindingOf(resp proto.Message, err error) (found onlyonce.Finding, problem e
 		return onlyonce.StillUnknown(), errors.New("interceptor: FindingOf: give the response or the error that callers are to get")
 	}
 
-	body, problem := encodePayload(recorded, resp, nil, nil, nil)
+	body, problem := encodePayload(0, recorded, resp, nil, nil, nil)
 	if problem != nil {
 		return onlyonce.StillUnknown(), problem
 	}
@@ -76,8 +76,10 @@ func statusProto(st *status.Status) *spb.Status {
 	return msg
 }
 
-// encodePayload writes a status, or else a response, and the metadata that may be kept.
-func encodePayload(st *spb.Status, resp proto.Message, header, trailer metadata.MD, keep func(string) bool) ([]byte, error) {
+// encodePayload writes a status, or else a response, and the metadata that may be kept, behind so many bytes of room.
+func encodePayload(
+	room int, st *spb.Status, resp proto.Message, header, trailer metadata.MD, keep func(string) bool,
+) ([]byte, error) {
 	msg, field := resp, fieldResponse
 	if st != nil {
 		msg, field = st, fieldStatus
@@ -85,7 +87,7 @@ func encodePayload(st *spb.Status, resp proto.Message, header, trailer metadata.
 
 	options := proto.MarshalOptions{UseCachedSize: true}
 	size := proto.MarshalOptions{}.Size(msg)
-	buf := make([]byte, 0, protowire.SizeTag(field)+protowire.SizeBytes(size)+sizeMetadata(header)+sizeMetadata(trailer))
+	buf := make([]byte, room, room+protowire.SizeTag(field)+protowire.SizeBytes(size)+sizeMetadata(header)+sizeMetadata(trailer))
 
 	buf = protowire.AppendTag(buf, field, protowire.BytesType)
 	buf = protowire.AppendVarint(buf, uint64(size)) //nolint:gosec // a size

@@ -78,7 +78,7 @@ func outcomes() map[string]struct {
 func TestRecordedFormIsThatOfTheDefinition(t *testing.T) {
 	for name, o := range outcomes() {
 		t.Run(name, func(t *testing.T) {
-			data, err := encodePayload(o.st, o.resp, o.header, o.trailer, keepAll)
+			data, err := encodePayload(0, o.st, o.resp, o.header, o.trailer, keepAll)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -157,7 +157,7 @@ func TestMetadataThatIsNotKeptIsNotWritten(t *testing.T) {
 	)
 	all["X-Upper"] = []string{"1"}
 
-	data, err := encodePayload(nil, &pb.Empty{}, all, all, rules.storable)
+	data, err := encodePayload(0, nil, &pb.Empty{}, all, all, rules.storable)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,14 +172,14 @@ func TestEncodingTakesOneAllocation(t *testing.T) {
 	resp := &pb.SimpleResponse{Username: "Ann", Payload: &pb.Payload{Body: make([]byte, 100)}}
 	header, trailer := metadata.Pairs("x-first", "1"), metadata.Pairs("x-cost", "3")
 
-	if n := testing.AllocsPerRun(100, func() { _, _ = encodePayload(nil, resp, header, trailer, keepAll) }); n > 1 {
+	if n := testing.AllocsPerRun(100, func() { _, _ = encodePayload(0, nil, resp, header, trailer, keepAll) }); n > 1 {
 		t.Errorf("%v allocations: the size was estimated too small", n)
 	}
 }
 
 func FuzzDecodePayload(f *testing.F) {
 	for _, o := range outcomes() {
-		data, err := encodePayload(o.st, o.resp, o.header, o.trailer, keepAll)
+		data, err := encodePayload(0, o.st, o.resp, o.header, o.trailer, keepAll)
 		if err != nil {
 			f.Fatal(err)
 		}

@@ -271,17 +271,20 @@ func (c *serverCall) failure() onlyonce.Outcome {
 
 // outcome records a definite answer. One that cannot be encoded cannot reach the caller either, so it is ambiguous.
 func (c *serverCall) outcome(class onlyonce.Class, code string, st *spb.Status, resp proto.Message) onlyonce.Outcome {
-	var body []byte
+	var (
+		body []byte
+		room = onlyonce.BodyRoom(code)
+	)
 
 	if err := withoutPanic(func() (err error) {
-		body, err = encodePayload(st, resp, c.recorder.header, c.recorder.trailer, c.server.metadata.storable)
+		body, err = encodePayload(room, st, resp, c.recorder.header, c.recorder.trailer, c.server.metadata.storable)
 
 		return err
 	}); err != nil {
 		return onlyonce.Outcome{Code: code, Err: err}
 	}
 
-	return onlyonce.Outcome{Class: class, Code: code, Body: body, Err: c.err}
+	return onlyonce.Outcome{Class: class, Code: code, Body: body, Room: room, Err: c.err}
 }
 
 // recorded answers the call with the outcome that its own handler has committed.

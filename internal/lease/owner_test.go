@@ -55,6 +55,7 @@ type owner struct {
 	ended    []ending
 	failures []time.Duration
 	losses   []time.Duration
+	lasts    []time.Duration
 
 	// reporting is how long Notice takes.
 	reporting time.Duration
@@ -94,7 +95,7 @@ func startReporting(t *testing.T, takeover bool, next ...renewal) *owner {
 func (o *owner) start(t *testing.T, takeover bool, runEnd time.Duration) {
 	t.Helper()
 
-	o.Start(t.Context(), o, lease.Terms{Length: length, Anchor: o.began, RunEnd: o.began.Add(runEnd), Takeover: takeover})
+	o.Start(t.Context(), new(lease.Keeper), o, lease.Terms{Length: length, Anchor: o.began, RunEnd: o.began.Add(runEnd), Takeover: takeover})
 	t.Cleanup(o.Stop)
 }
 
@@ -131,6 +132,8 @@ func (o *owner) Notice(n lease.Notice, err error) {
 		o.losses = append(o.losses, time.Since(o.began))
 	case n == lease.RenewFailed && err != nil:
 		o.failures = append(o.failures, time.Since(o.began))
+	case n == lease.Lasting && err == nil:
+		o.lasts = append(o.lasts, time.Since(o.began))
 	default:
 		panic("a notice that nobody knows")
 	}

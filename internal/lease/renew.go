@@ -7,12 +7,14 @@ import (
 
 // notices is what the owner is called with once the lock is released.
 type notices struct {
-	end    Reason // 0 for none
-	failed error
-	lost   bool
+	end     Reason // 0 for none
+	failed  error
+	lost    bool
+	lasting bool
 }
 
-// fire does what is due. It does one thing: what else is due, the timer does at once, so that it does not wait for the owner.
+// fire does what is due. It does one thing: the keeper wakes the lease again at once for what else is due, so that it does not wait
+// for the owner.
 func (l *Lease) fire() {
 	l.mu.Lock()
 
@@ -29,10 +31,12 @@ func (l *Lease) fire() {
 	switch {
 	case !now.Before(l.terms.RunEnd):
 		l.end(&n, RunOver)
+	case !l.terms.Lasting.IsZero() && !now.Before(l.terms.Lasting.Add(-earlyLasting)):
+		l.terms.Lasting, n.lasting = time.Time{}, true
 	case l.state != renewing:
 	case l.guarded() && !now.Before(l.authorityEnd()):
 		l.loseAuthority(&n)
-	case l.abort == nil && !now.Before(l.renewAt):
+	case l.abort == nil && !now.Before(l.renewAt.Add(-l.early())):
 		n = l.renew(now)
 	}
 
@@ -40,10 +44,11 @@ func (l *Lease) fire() {
 	l.unlockAndNotify(&n)
 }
 
-// rearm sets the timer to the next thing to do.
+// rearm lets the keeper wake the lease at the next thing to do.
 func (l *Lease) rearm() {
 	if l.state < over {
-		l.timer.Reset(time.Until(l.next()))
+		at, early := l.next()
+		l.keeper.set(l, at, early)
 	}
 }
 
@@ -70,8 +75,8 @@ func (l *Lease) loseAuthority(n *notices) {
 	}
 }
 
-// renew requests another lease from the store. It is called with the lock held, and releases it meanwhile. The timer watches over the
-// run.
+// renew requests another lease from the store. It is called with the lock held, and releases it meanwhile. The keeper wakes the
+// lease for the end of the run.
 func (l *Lease) renew(now time.Time) notices {
 	ctx, abort := context.WithCancel(l.ctx)
 	defer abort()
@@ -146,7 +151,7 @@ func (l *Lease) report(n *notices) {
 
 // unlockAndNotify releases the lock before it calls the owner. The end of the run comes first: reports may take their time.
 func (l *Lease) unlockAndNotify(n *notices) {
-	if n.end == 0 && n.failed == nil && !n.lost {
+	if *n == (notices{}) {
 		l.mu.Unlock()
 
 		return
@@ -161,6 +166,10 @@ func (l *Lease) unlockAndNotify(n *notices) {
 
 	if n.end != 0 {
 		l.owner.End(n.end)
+	}
+
+	if n.lasting {
+		l.owner.Notice(Lasting, nil)
 	}
 
 	if n.failed != nil {
