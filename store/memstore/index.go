@@ -65,6 +65,10 @@ func (x *index) remove(s *slabs, p place) {
 
 	at := x.buckets.at(x.bucket(n.hash))
 	for *at != p {
+		if *at == nowhere {
+			panic("memstore: a record is not in the index")
+		}
+
 		at = &s.node(*at).next
 	}
 
