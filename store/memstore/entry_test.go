@@ -113,8 +113,8 @@ func hasPointers(of reflect.Type) bool {
 	case reflect.Array:
 		return hasPointers(of.Elem())
 	case reflect.Struct:
-		for i := range of.NumField() {
-			if hasPointers(of.Field(i).Type) {
+		for field := range of.Fields() {
+			if hasPointers(field.Type) {
 				return true
 			}
 		}

@@ -136,7 +136,7 @@ func (n *names) check(t *testing.T, holders map[uint32]uint32) {
 	t.Helper()
 
 	if len(n.numbers) != len(holders) || len(n.all) != len(n.numbers)+len(n.free) {
-		t.Fatalf("%d names are known, %d of %d numbers are free, and records have %d names", len(n.numbers), len(n.free), len(n.all), len(holders))
+		t.Fatalf("%d names are known, %d of %d numbers are free, records have %d names", len(n.numbers), len(n.free), len(n.all), len(holders))
 	}
 
 	for text, number := range n.numbers {

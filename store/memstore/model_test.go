@@ -11,9 +11,9 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// model is what a store must do: the records in a plain map, and the decisions of package store. It keeps no record whose retention is over.
+// model is what a store must do: the records in a plain map, and the decisions of package store. It keeps no record that has expired.
 type model struct {
-	records          map[store.Key]kept
+	records          map[store.Key]*kept
 	limit, share     int
 	unknownRetention time.Duration
 }
@@ -23,10 +23,22 @@ type kept struct {
 	scope  uint64
 }
 
+// decision is the Apply of an operation.
+type decision = func(rec store.Record, now time.Time) store.Transition
+
+// at is the record of a key, absent if there is none.
+func (m *model) at(key store.Key) store.Record {
+	if one := m.records[key]; one != nil {
+		return one.record
+	}
+
+	return store.Record{}
+}
+
 // do returns the record after an operation, whether it was applied, and whether it was refused because the store is full.
-func (m *model) do(key store.Key, scope uint64, apply func(store.Record, time.Time) store.Transition, now time.Time) (store.Transition, bool) {
+func (m *model) do(key store.Key, scope uint64, apply decision, now time.Time) (after store.Transition, full bool) {
 	was, found := m.records[key]
-	after := apply(was.record, now)
+	after = apply(m.at(key), now)
 
 	if !after.Changed {
 		return after, false
@@ -47,7 +59,7 @@ func (m *model) do(key store.Key, scope uint64, apply func(store.Record, time.Ti
 		return store.Transition{}, true
 	}
 
-	m.records[key] = kept{after.Record, scope}
+	m.records[key] = &kept{after.Record, scope}
 
 	return after, false
 }
@@ -99,7 +111,7 @@ type trial struct {
 	model *model
 }
 
-func (tr *trial) run(key store.Key, scope uint64, apply func(store.Record, time.Time) store.Transition, do func() (store.Result, error)) {
+func (tr *trial) run(key store.Key, scope uint64, apply decision, do func() (store.Result, error)) {
 	tr.Helper()
 
 	now := tr.store.now()
@@ -126,7 +138,7 @@ func (tr *trial) step(what, n, who, span byte) {
 	ctx := tr.Context()
 	key := store.Key{0, n} // all of one shard
 	token := store.Token{1 + who%3}
-	was := tr.model.records[key].record
+	was := tr.model.at(key)
 	scope := uint64(n % 3)
 	duration := time.Duration(1+span%8) * time.Hour
 
@@ -169,7 +181,7 @@ func (tr *trial) step(what, n, who, span byte) {
 }
 
 // fill claims and completes many keys, which expire together.
-func (tr *trial) fill(from, to byte, span byte) {
+func (tr *trial) fill(from, to, span byte) {
 	for n := from; n < to; n++ {
 		tr.step(0, n, 0, span)
 		tr.step(3, n, 64, span)
@@ -189,7 +201,7 @@ func (tr *trial) check() {
 	listed := 0
 
 	for one, err := range tr.store.ListUnknown(tr.Context()) {
-		if want := tr.model.records[one.Key].record; err != nil || !reflect.DeepEqual(form(one.Result.Record), form(want)) {
+		if want := tr.model.at(one.Key); err != nil || !reflect.DeepEqual(form(one.Result.Record), form(want)) {
 			tr.Fatalf("listed as\n%+v, %v, must be\n%+v", one, err, want)
 		}
 
@@ -226,7 +238,7 @@ func FuzzStore(f *testing.F) {
 
 	f.Fuzz(func(t *testing.T, bounded bool, input []byte) {
 		synctest.Test(t, func(t *testing.T) {
-			m := &model{records: make(map[store.Key]kept), limit: 1_000_000, share: 1_000_000}
+			m := &model{records: make(map[store.Key]*kept), limit: 1_000_000, share: 1_000_000}
 			opts := []Option{WithScopeShare(1)}
 
 			if bounded {
@@ -261,7 +273,7 @@ func TestRandomOperationsHaveTheResultsOfTheModel(t *testing.T) {
 	for seed := range uint64(60) {
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 15))
-			m := &model{records: make(map[store.Key]kept), limit: 150, share: 75}
+			m := &model{records: make(map[store.Key]*kept), limit: 150, share: 75}
 			opts := []Option{WithMaxRecords(m.limit)}
 
 			if seed%2 == 0 {

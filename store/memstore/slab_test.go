@@ -26,7 +26,7 @@ func TestNobodyGetsThePlaceNowhere(t *testing.T) {
 	var s slabs
 
 	for range 3 {
-		var all []place
+		all := make([]place, 0, 3*slabSize)
 
 		for range 3 * slabSize {
 			p := s.take()
@@ -48,10 +48,9 @@ func TestNobodyGetsThePlaceNowhere(t *testing.T) {
 func TestSlabsWithoutRecordsGiveTheirMemoryBack(t *testing.T) {
 	t.Parallel()
 
-	var (
-		s   slabs
-		all []place
-	)
+	var s slabs
+
+	all := make([]place, 0, 100*slabSize)
 
 	for range 100 * slabSize {
 		all = append(all, s.take())
@@ -100,19 +99,20 @@ func TestARecordThatGoesLeavesItsTextsToTheCollector(t *testing.T) {
 	t.Parallel()
 
 	s := New()
-	outcome := make([]byte, 100)
-	kept := weak.Make(&outcome[0])
 	claim := store.Claim{Key: store.Key{1}, Token: store.Token{1}, Guarantee: store.AtMostOnce, Lease: time.Hour, Retention: time.Hour}
 
 	if res, err := s.Claim(t.Context(), claim); err != nil || !res.Applied {
 		t.Fatalf("claim: applied=%t, error %v", res.Applied, err)
 	}
 
-	if res, err := s.Complete(t.Context(), store.Completion{Key: claim.Key, Token: claim.Token, Outcome: outcome}); err != nil || !res.Applied {
+	done := store.Completion{Key: claim.Key, Token: claim.Token, Outcome: make([]byte, 100)}
+	kept := weak.Make(&done.Outcome[0])
+
+	if res, err := s.Complete(t.Context(), done); err != nil || !res.Applied {
 		t.Fatalf("completion: applied=%t, error %v", res.Applied, err)
 	}
 
-	outcome = nil
+	done.Outcome = nil
 
 	runtime.GC()
 
