@@ -44,7 +44,7 @@ func main() {
 	c := config{run: regexp.MustCompile("")}
 
 	flag.IntVar(&c.rounds, "rounds", 7, "how often each variant is measured, after one round that does not count")
-	flag.BoolVar(&c.large, "large", false, "fill memstore and Redis with 5 million records, too; needs 4 GB")
+	flag.BoolVar(&c.large, "large", false, "fill memstore with 10 million records and Redis with 5 million, too; needs 6 GB")
 	flag.IntVar(&c.sqlRecords, "sql-records", 1_000_000, "how many records fill the table in PostgreSQL; 10000000 takes 5 GB of disk")
 	flag.Func("run", "measure only what matches this `regexp`, as table/variant", func(text string) (err error) {
 		c.run, err = regexp.Compile(text)
