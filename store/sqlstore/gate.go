@@ -3,6 +3,8 @@ package sqlstore
 import (
 	"cmp"
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"sync"
@@ -13,8 +15,12 @@ import (
 // silentMost is how many operations in a row may run out of time until the database counts as silent.
 const silentMost = 4
 
-// probeEvery is the shortest time between two probes of a silent database: each may cost a connection.
-const probeEvery = time.Second
+const (
+	// probeEvery is the shortest time between two probes of a silent database: each may cost a connection.
+	probeEvery = time.Second
+	// longestProbe bounds a probe, which may meet a lock or a connection that is dead.
+	longestProbe = time.Second
+)
 
 // errSilent says why an operation was not sent.
 var errSilent = errors.New("the database does not answer, as when somebody has locked the table, " +
@@ -26,12 +32,18 @@ var errSilent = errors.New("the database does not answer, as when somebody has l
 // others wait, and probe in their turn, as long as they have time. A probe names no record, so that one locked record never shuts the gate.
 type gate struct {
 	dialect Dialect
-	silent  atomic.Int32 // operations in a row without an answer
+	bound   time.Duration // of a probe
+	silent  atomic.Int32  // operations in a row without an answer
 
 	mu      sync.Mutex
 	probing bool
 	probed  time.Time     // when the last probe began
 	changed chan struct{} // closed when the gate opens and when a probe has ended; nil if nobody waits
+}
+
+// newGate is the gate of a store whose operations have so much time.
+func newGate(d Dialect, timeout time.Duration) *gate {
+	return &gate{dialect: d, bound: min(timeout, longestProbe)}
 }
 
 // pass waits until the database answers. Its error is that of the probe, or of a context that has ended.
@@ -43,7 +55,10 @@ func (g *gate) pass(ctx context.Context, probe func(ctx context.Context) error) 
 
 		switch changed, wait, mine := g.join(); {
 		case mine:
-			return g.probe(ctx, probe)
+			// A probe without an answer may have time for another.
+			if err := g.probe(ctx, probe); err == nil || ctx.Err() != nil || !errors.Is(err, errSilent) {
+				return err
+			}
 		case changed != nil:
 			await(ctx, changed, wait)
 		}
@@ -54,6 +69,9 @@ func (g *gate) pass(ctx context.Context, probe func(ctx context.Context) error) 
 
 // probe sends a probe. If the database answers, the operation itself finds out whether anything else is wrong.
 func (g *gate) probe(ctx context.Context, send func(ctx context.Context) error) error {
+	ctx, done := context.WithTimeout(ctx, g.bound)
+	defer done()
+
 	err := send(ctx)
 	answered := g.note(ctx, err)
 
@@ -165,9 +183,47 @@ func abandoned(ctx context.Context, err error) bool {
 
 // probe sends a statement that needs the table as a write does, and finds no record.
 func (s *Store) probe(ctx context.Context) error {
+	s.dropDead(ctx)
+
 	at := s.pool()
 
 	_, err := at.ExecContext(ctx, s.sql.forget, make([]byte, 32), int64(0), []byte{})
 
 	return err
+}
+
+// dropDead drops the idle connections of the pool that do not answer, within half of the time that ctx has. Connections can die in silence
+// together, such as in a failover. Without this each of them would cost an operation, or a probe, all of its time. A locked table does not
+// keep a connection from answering.
+func (s *Store) dropDead(ctx context.Context) {
+	ctx, done := context.WithTimeout(ctx, untilDeadline(ctx)/2)
+	defer done()
+
+	var all, pinged sync.WaitGroup
+
+	idle := s.db.Stats().Idle
+	pinged.Add(idle)
+
+	for range idle {
+		all.Go(func() {
+			conn, err := s.db.Conn(ctx)
+			if err == nil && conn.PingContext(ctx) != nil {
+				drop(conn)
+			}
+
+			pinged.Done()
+
+			if err == nil {
+				pinged.Wait() // the pool would give this connection to the next ping
+				_ = conn.Close()
+			}
+		})
+	}
+
+	all.Wait()
+}
+
+// drop makes the pool close a connection.
+func drop(conn *sql.Conn) {
+	_ = conn.Raw(func(any) error { return driver.ErrBadConn })
 }

@@ -20,7 +20,7 @@ func TestOperationsAreKeptFromADatabaseThatDoesNotAnswer(t *testing.T) {
 		const callers = 16
 
 		var (
-			g      gate
+			g      = newGate(PostgreSQL, time.Second)
 			locked atomic.Bool
 			sent   atomic.Int64
 			failed atomic.Int64
@@ -91,7 +91,7 @@ func TestOneLockedRecordDoesNotKeepOperationsFromTheDatabase(t *testing.T) {
 	t.Parallel()
 
 	synctest.Test(t, func(t *testing.T) {
-		var g gate
+		g := newGate(PostgreSQL, time.Second)
 
 		for range 10 * silentMost {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -111,9 +111,7 @@ func TestOneLockedRecordDoesNotKeepOperationsFromTheDatabase(t *testing.T) {
 func TestCallerThatLeavesDoesNotOpenTheGate(t *testing.T) {
 	t.Parallel()
 
-	var g gate
-
-	g.silent.Store(silentMost)
+	g := shut()
 
 	gone, leave := context.WithCancel(t.Context())
 
@@ -141,7 +139,7 @@ func TestCallerThatLeavesDoesNotOpenTheGate(t *testing.T) {
 
 // shut is a gate of PostgreSQL that is shut.
 func shut() *gate {
-	g := &gate{dialect: PostgreSQL}
+	g := newGate(PostgreSQL, time.Second)
 	g.silent.Store(silentMost)
 
 	return g
@@ -187,6 +185,31 @@ func TestWhoWaitsAtTheGateProbesWhenTheProbeBeforeHasFailed(t *testing.T) {
 
 		if err := g.pass(patient, func(context.Context) error { return nil }); err != nil || time.Since(began) > probeEvery || g.shut() {
 			t.Errorf("after %v: %v, shut is %t", time.Since(began), err, g.shut())
+		}
+	})
+}
+
+// The context of a claim for a transaction has time for several.
+func TestProbeThatGetsNoAnswerLeavesTimeForAnother(t *testing.T) {
+	t.Parallel()
+
+	synctest.Test(t, func(t *testing.T) {
+		g, probes := shut(), 0
+
+		patient, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+
+		err := g.pass(patient, func(ctx context.Context) error {
+			if probes++; probes > 1 {
+				return nil // on another connection
+			}
+
+			<-ctx.Done()
+
+			return ctx.Err()
+		})
+		if err != nil || probes != 2 || patient.Err() != nil {
+			t.Errorf("after %d probes: %v", probes, err)
 		}
 	})
 }
@@ -244,7 +267,7 @@ func TestWaitForRoomIsNoSilenceOfTheDatabase(t *testing.T) {
 	t.Parallel()
 
 	synctest.Test(t, func(t *testing.T) {
-		s := &Store{dialect: PostgreSQL, gate: new(gate), room: make(chan struct{}, 1)}
+		s := &Store{dialect: PostgreSQL, gate: newGate(PostgreSQL, time.Second), room: make(chan struct{}, 1)}
 		s.timeout = time.Second
 		s.room <- struct{}{}
 

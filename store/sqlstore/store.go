@@ -78,7 +78,7 @@ func New(db *sql.DB, d Dialect, opts ...Option) (*Store, error) {
 	if d == SQLite {
 		s.turn = make(chan struct{}, 1)
 	} else {
-		s.gate = &gate{dialect: d}
+		s.gate = newGate(d, s.timeout)
 	}
 
 	if n := cmp.Or(s.most, db.Stats().MaxOpenConnections/2, min(db.Stats().MaxOpenConnections, 1)); n > 0 {
