@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -123,6 +124,10 @@ func (s *Store) beginOnce(
 	}
 
 	s.gate.note(ctx, err)
+
+	if err == nil && (op.Fence == 0 || res.Applied) { // a claim that expects a record, and loses, only reads
+		s.gate.wrote(nil)
+	}
 
 	return res, tx, err
 }
@@ -348,7 +353,8 @@ func (s *Store) claimMySQL(
 
 	switch {
 	case err != nil && early.Err() != nil && ctx.Err() == nil:
-		return store.Result{}, fmt.Errorf("%w: %w", errRaced, err) // there is time to see who holds the record
+		// There is time to see who holds the record. What there was no answer to has cost the connection all the same.
+		return store.Result{}, fmt.Errorf("%w: %w", errRaced, cmp.Or(silence(early, err), err))
 	case err != nil:
 		return store.Result{}, err
 	case !found:

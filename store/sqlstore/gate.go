@@ -67,13 +67,20 @@ func (g *gate) pass(ctx context.Context, probe func(ctx context.Context) error) 
 	return nil
 }
 
-// probe sends a probe. If the database answers, the operation itself finds out whether anything else is wrong.
+// probe sends a probe. If the database answers, the operation itself finds out whether anything else is wrong. A connection that is refused
+// or lost opens the gate, too: the operations that follow fail at once, without a session.
 func (g *gate) probe(ctx context.Context, send func(ctx context.Context) error) error {
 	ctx, done := context.WithTimeout(ctx, g.bound)
 	defer done()
 
 	err := send(ctx)
-	answered := g.note(ctx, err)
+	quiet := silence(ctx, err)
+
+	if quiet == nil && !abandoned(ctx, err) && !g.waits(err) {
+		g.open()
+
+		err = nil
+	}
 
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -81,11 +88,7 @@ func (g *gate) probe(ctx context.Context, send func(ctx context.Context) error) 
 	g.probing = false
 	g.wake()
 
-	if answered {
-		return nil
-	}
-
-	return cmp.Or(silence(ctx, err), err)
+	return cmp.Or(quiet, err)
 }
 
 // shut reports whether operations have to wait.
@@ -143,19 +146,29 @@ func (g *gate) wake() {
 	}
 }
 
-// note is called with the error of each operation that was sent, and reports whether the table has answered. An operation whose caller has
-// gone says nothing about the table. Neither does one that the server has ended because of a bound of its own: it keeps its connection,
-// and others may wait on. A connection that is refused or lost opens the gate: the operations that follow fail at once, without a session.
-func (g *gate) note(ctx context.Context, err error) (answered bool) {
-	switch {
-	case g == nil, abandoned(ctx, err), g.dialect.blocked(err), g.dialect.timedOut(err):
-		return false
-	case silence(ctx, err) != nil:
+// note counts an operation that was sent and had no answer in time. An operation whose caller has gone says nothing about the database.
+// Neither does one that the server has ended because of a bound of its own: it keeps its connection.
+func (g *gate) note(ctx context.Context, err error) {
+	if g != nil && (errors.Is(err, errSilent) || silence(ctx, err) != nil) {
 		g.silent.Add(1)
+	}
+}
 
-		return false
-	case g.silent.Load() == 0:
-		return true
+// wrote is called with the error of each write that was sent, and ends the silence if the database has answered. An answered read does
+// not: some locks let reads pass, and writes wait.
+func (g *gate) wrote(err error) {
+	if g != nil && (err == nil || reported(err)) && !g.waits(err) {
+		g.open()
+	}
+}
+
+// waits recognises a wait that the server has ended because of a bound of its own. Others may wait on.
+func (g *gate) waits(err error) bool { return g.dialect.blocked(err) || g.dialect.timedOut(err) }
+
+// open ends the silence.
+func (g *gate) open() {
+	if g.silent.Load() == 0 {
+		return
 	}
 
 	g.mu.Lock()
@@ -163,8 +176,6 @@ func (g *gate) note(ctx context.Context, err error) (answered bool) {
 
 	g.silent.Store(0)
 	g.wake()
-
-	return true
 }
 
 // silence is the error of an operation that has had no answer in time, or nil.

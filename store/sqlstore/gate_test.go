@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -49,6 +50,7 @@ func TestOperationsAreKeptFromADatabaseThatDoesNotAnswer(t *testing.T) {
 			if err == nil {
 				err = send(ctx)
 				g.note(ctx, err)
+				g.wrote(err)
 			}
 
 			if err != nil {
@@ -130,7 +132,7 @@ func TestCallerThatLeavesDoesNotOpenTheGate(t *testing.T) {
 		t.Errorf("an operation: silent is %d", g.silent.Load())
 	}
 
-	g.note(gone, answered("23505"))
+	g.wrote(answered("23505"))
 
 	if g.silent.Load() != 0 {
 		t.Error("an answer of the database does not count")
@@ -157,10 +159,46 @@ func TestWaitThatTheServerHasEndedDoesNotOpenTheGate(t *testing.T) {
 		}
 
 		g.note(t.Context(), err)
+		g.wrote(err)
 
 		if !g.shut() {
 			t.Errorf("%s: an operation opens the gate", state)
 		}
+	}
+}
+
+// An operation that was answered may only have read, and some locks let reads pass.
+func TestOnlyAnAnsweredWriteEndsTheSilence(t *testing.T) {
+	t.Parallel()
+
+	g := shut()
+	g.note(t.Context(), nil)
+	g.note(t.Context(), answered("42P01"))
+	g.wrote(errors.New("connection reset"))
+
+	if !g.shut() {
+		t.Error("a read opens the gate, or a write without an answer")
+	}
+
+	g.wrote(nil)
+
+	if g.shut() {
+		t.Error("a write does not open the gate")
+	}
+}
+
+// MySQL's claim of a transaction ends its wait for a lock before its time is over, to see who holds the record.
+func TestStatementThatIsGivenUpEarlyCountsAsSilence(t *testing.T) {
+	t.Parallel()
+
+	early, cancel := context.WithDeadline(t.Context(), time.Unix(1, 0))
+	defer cancel()
+
+	g := newGate(MySQL, time.Second)
+	g.note(t.Context(), fmt.Errorf("%w: %w", errRaced, silence(early, errors.New("invalid connection"))))
+
+	if n := g.silent.Load(); n != 1 {
+		t.Errorf("silent is %d", n)
 	}
 }
 
