@@ -301,21 +301,17 @@ func (j *joined) standsToCommit(ctx context.Context, tx *sql.Tx) error {
 // done counts for nothing. An error may have ended a transaction of SQLite, which has rolled it back.
 func (j *joined) standsToRollBack(ctx context.Context, tx *sql.Tx, answer error, definite bool) error {
 	look := j.store.undo
-
-	switch j.store.dialect {
-	case PostgreSQL:
+	if j.store.dialect == PostgreSQL {
 		look = j.store.save // which is refused outside of a transaction
-	case SQLite:
-		if !definite {
-			return nil
-		}
-	case MySQL:
 	}
 
 	_, err := tx.ExecContext(ctx, look)
 
+	// The function has committed by tx.Commit, unless database/sql has rolled back when ctx ended.
+	committed := errors.Is(err, sql.ErrTxDone) && ctx.Err() == nil
+
 	switch {
-	case j.store.dialect.noSavepoint(err):
+	case committed, j.store.dialect.noSavepoint(err) && (definite || j.store.dialect != SQLite):
 		return fmt.Errorf("sqlstore: %w; the function has returned: %v", errEnded, answer) //nolint:errorlint // without its marks
 	case definite && sqlState(err) != stateFailed: // which only a transaction has
 		return err // nobody can tell, and the error would be recorded as the outcome
