@@ -318,6 +318,39 @@ func TestWaitForRoomIsNoSilenceOfTheDatabase(t *testing.T) {
 	})
 }
 
+// timerless is a context with a deadline that does not end it, as the engine's contexts are.
+type timerless struct {
+	context.Context //nolint:containedctx // it is one
+
+	until time.Time
+}
+
+func (c timerless) Deadline() (time.Time, bool) { return c.until, true }
+
+func TestTransactionWaitsAtTheGateNoLongerThanItsCallerAndItsDeadline(t *testing.T) {
+	t.Parallel()
+
+	for _, leaves := range []time.Duration{time.Second, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			const deadline = 11 * time.Second
+
+			s := &Store{dialect: PostgreSQL, gate: shut()}
+			s.timeout, s.gate.probing = time.Second, true
+
+			caller, leave := context.WithCancel(t.Context())
+			defer leave()
+
+			began := time.Now()
+			defer time.AfterFunc(leaves, leave).Stop()
+
+			_, _, err := s.Begin(timerless{caller, began.Add(deadline)}, store.Claim{}, time.Second)
+			if took := time.Since(began); !errors.Is(err, errSilent) || took != min(leaves, deadline) {
+				t.Errorf("the caller leaves after %v, and Begin returned after %v: %v", leaves, took, err)
+			}
+		})
+	}
+}
+
 func TestAnswersOfTheDatabaseAreNoSilence(t *testing.T) {
 	t.Parallel()
 
