@@ -70,6 +70,8 @@ func (g *gate) pass(ctx context.Context, probe func(ctx context.Context) error) 
 // probe sends a probe. If the database answers, the operation itself finds out whether anything else is wrong. A connection that is refused
 // or lost opens the gate, too: the operations that follow fail at once, without a session.
 func (g *gate) probe(ctx context.Context, send func(ctx context.Context) error) error {
+	defer g.probeEnds() // also if the driver panics
+
 	ctx, done := context.WithTimeout(ctx, g.bound)
 	defer done()
 
@@ -79,16 +81,19 @@ func (g *gate) probe(ctx context.Context, send func(ctx context.Context) error) 
 	if quiet == nil && !abandoned(ctx, err) && !g.waits(err) {
 		g.open()
 
-		err = nil
+		return nil
 	}
 
+	return cmp.Or(quiet, err)
+}
+
+// probeEnds lets somebody else probe.
+func (g *gate) probeEnds() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 
 	g.probing = false
 	g.wake()
-
-	return cmp.Or(quiet, err)
 }
 
 // shut reports whether operations have to wait.

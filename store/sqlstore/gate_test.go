@@ -287,6 +287,22 @@ func TestSilentDatabaseIsProbedOnceASecondHoweverLittleTimeOperationsHave(t *tes
 	})
 }
 
+func TestProbeInWhichTheDriverPanicsIsOver(t *testing.T) {
+	t.Parallel()
+
+	g := shut()
+
+	func() {
+		defer func() { _ = recover() }()
+
+		_ = g.pass(t.Context(), func(context.Context) error { panic("the driver") })
+	}()
+
+	if g.probing || !g.shut() {
+		t.Errorf("probing is %t, shut is %t", g.probing, g.shut())
+	}
+}
+
 func TestOperationWithoutTimeDoesNotProbe(t *testing.T) {
 	t.Parallel()
 
