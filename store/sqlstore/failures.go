@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// What a driver's error says, without its package: PostgreSQL's drivers have a method SQLState, go-sql-driver/mysql a field
-// Number, SQLite's drivers a method or a field Code.
+// The codes in the errors of drivers are read without the drivers' packages: PostgreSQL's drivers have a method SQLState,
+// go-sql-driver/mysql has a field Number, and SQLite's drivers have a method or a field Code.
 
-// Codes of the errors that are told apart.
+// Codes of the errors that the store distinguishes.
 const (
 	stateSerialization = "40001" // also MySQL's for 1213
 	stateDeadlock      = "40P01"

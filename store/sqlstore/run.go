@@ -43,7 +43,7 @@ func (s *Store) run(ctx context.Context, last func(failures, time.Time) bool) er
 	for {
 		n, err := s.Sweep(ctx)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // it was asked to end
+			return nil //nolint:nilerr // the caller has ended it
 		}
 
 		before, now := failed, time.Now()
