@@ -37,7 +37,9 @@ func TestF91IdleConnectionsThatDieInSilenceCostAFewOperationsAndNotOneEach(t *te
 		before, failures := opened.Load(), 0
 
 		for _, err := s.Claim(t.Context(), newClaim()); err != nil; _, err = s.Claim(t.Context(), newClaim()) {
-			if failures++; failures > most {
+			failures++
+
+			if failures > most {
 				t.Fatalf("%d claims have failed: %v", failures, err)
 			}
 		}

@@ -238,7 +238,9 @@ func TestProbeThatGetsNoAnswerLeavesTimeForAnother(t *testing.T) {
 		defer cancel()
 
 		err := g.pass(patient, func(ctx context.Context) error {
-			if probes++; probes > 1 {
+			probes++
+
+			if probes > 1 {
 				return nil // on another connection
 			}
 
@@ -336,7 +338,7 @@ func TestWaitForRoomIsNoSilenceOfTheDatabase(t *testing.T) {
 
 // timerless is a context with a deadline that does not end it, as the engine's contexts are.
 type timerless struct {
-	context.Context //nolint:containedctx // it is one
+	context.Context
 
 	until time.Time
 }

@@ -62,8 +62,8 @@ func (t *transaction) Context(ctx context.Context) context.Context {
 // handle is the transaction as its handler sees it.
 type handle struct{ t *transaction }
 
-// refuses returns the reason if the transaction takes no more statements, or nil. After a deadlock MySQL has ended the transaction, and would commit every
-// statement by itself; so has SQLite after some errors.
+// refuses returns the reason if the transaction takes no more statements, or nil. After a deadlock MySQL has ended the transaction, and
+// would commit every statement by itself; so has SQLite after some errors.
 func (h handle) refuses() error {
 	h.t.mu.Lock()
 	defer h.t.mu.Unlock()

@@ -154,8 +154,8 @@ func (j *joined) write(ctx context.Context, tx Execer, op *store.Completion) err
 	return nil
 }
 
-// joining is the statement that joins, with its arguments, which are not numbered in MySQL. If the store sends notifications, the statement sends
-// one, which PostgreSQL delivers after the commit.
+// joining is the statement that joins, with its arguments, which are not numbered in MySQL. If the store sends notifications, the statement
+// sends one, which PostgreSQL delivers after the commit.
 func (s *Store) joining(op *store.Completion) (query string, args []any) {
 	args = completionArgs(op)
 

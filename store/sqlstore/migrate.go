@@ -148,8 +148,8 @@ func (m *migration) run(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// view makes the view for people if it is missing, as in tables of builds that had none. The store does not need it, so that a role that may
-// not make it goes without.
+// view makes the view for people if it is missing, as in tables of builds that had none. The store does not need it, so a role without the
+// right to make it goes without.
 func (m *migration) view(ctx context.Context, at querier, names *strings.Replacer) {
 	rows, err := at.QueryContext(ctx, names.Replace("SELECT 1 FROM {readable} WHERE 1 = 0"))
 	if err == nil {
