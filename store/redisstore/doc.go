@@ -127,8 +127,9 @@
 // While a master refuses writes, for want of replicas (NOREPLICAS), because it could not write its data to disk (MISCONF), or because it
 // is a replica by now (READONLY):
 //   - New calls are refused with STORE_UNAVAILABLE, and nothing runs. A method with FailOpen runs them without protection.
-//   - Duplicates get their answer all the same: a replay if the call is completed. A replica may lack what its master has, so it does not
-//     answer OUTCOME_UNKNOWN but STORE_UNAVAILABLE. A later try finds the master.
+//   - Duplicates get their answer all the same: a replay if the call is completed. A server that is a replica, or that lacks its
+//     replicas, may lack an outcome that another master has. So it does not answer OUTCOME_UNKNOWN but STORE_UNAVAILABLE. A later try
+//     finds the master.
 //   - Running calls cannot renew their leases. Where takeover is allowed, the context of a handler is cancelled before its lease ends.
 //     Under AtMostOnce the handler goes on.
 //   - Ended calls are answered, with the status "unrecorded". The process goes on trying to record the outcome, and succeeds when writes
