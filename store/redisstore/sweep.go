@@ -43,7 +43,8 @@ func slowly() sweepPace {
 // spends about 14 seconds on it.
 //
 // An error names what is left to another Sweep: the rest of the keys of a server, or the entries of a set of the index that cannot be
-// written. The other servers and sets are swept all the same. A record whose slot moves meanwhile from a server that is not yet swept to
+// written. The other servers and sets are swept all the same. Sweep refuses servers of a cluster if the client is not a
+// *redis.ClusterClient. A record whose slot moves meanwhile from a server that is not yet swept to
 // one that is, may be missed. See [Store.Run].
 func (s *Store) Sweep(ctx context.Context) (Swept, error) {
 	began := s.report.Clock()
@@ -66,7 +67,8 @@ func (s *Store) Sweep(ctx context.Context) (Swept, error) {
 // take turns: a server is swept by one process at a time, an hour after the end of the last sweep. Another process continues where one
 // has stopped. A sweep that has failed is continued later. The next sweep, an hour later, finds what a sweep has missed: see [Store.Sweep].
 // The observer of [WithObserver] sees each sweep that has looked at records or has failed. Without an observer, failures are logged to
-// [slog.Default].
+// [slog.Default]. Run fails at once if the store was made WithoutIndex, and if the servers are a cluster and the client is not a
+// *redis.ClusterClient.
 //
 // It is not needed for calls. Without it, a list lacks the records of processes that died within about 100 ms of their claim, and these
 // records stay unknown until their key is used again, or until they expire.
@@ -81,6 +83,10 @@ func (s *Store) Run(ctx context.Context) error {
 
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // the end of the context is none
+		}
+
+		if errors.Is(err, errNoCluster) {
+			return err
 		}
 
 		if err != nil || done.Records > 0 {
@@ -142,6 +148,10 @@ func (s *Store) sweepAll(ctx context.Context, carryOut func(ctx context.Context,
 
 	cluster, isCluster := s.client.(*redis.ClusterClient)
 	if !isCluster {
+		if err := s.checkOneServer(ctx); err != nil {
+			return all, err
+		}
+
 		one(ctx, "", s.client)
 
 		return all, errors.Join(errs...)
@@ -157,6 +167,19 @@ func (s *Store) sweepAll(ctx context.Context, carryOut func(ctx context.Context,
 	}
 
 	return all, errors.Join(errs...)
+}
+
+// checkOneServer returns an error if the client has more servers than the sweep would visit. A user without the right to INFO has to know.
+func (s *Store) checkOneServer(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+
+	info := redis.NewStringCmd(ctx, "INFO", "cluster")
+	if err := process(ctx, s.client, info); err != nil && !isReply(err) {
+		return failure("sweep", err)
+	}
+
+	return s.checkClient("the server", fields(info.Val()))
 }
 
 // sweepInTurn sweeps a server from where the last process has stopped, unless another process does, or has done so a short time ago.
