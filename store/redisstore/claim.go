@@ -68,7 +68,7 @@ func (s *Store) giveReceipt(res *store.Result, w *work, record string, expires i
 	q := s.index.of(member)
 
 	if known == nil {
-		own.entry = &entry{member: member}
+		own.entry = &entry{member: member, token: res.Record.Token}
 		q.add(own.entry, until, w.began.Add(s.delay))
 	} else {
 		q.add(known, until, w.began)

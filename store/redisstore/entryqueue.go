@@ -7,14 +7,16 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/onlyonce-go/onlyonce/store"
 )
 
 // entryQueue holds the entries that this process has to write to one set of the index.
 type entryQueue struct {
 	store *Store
 	name  string // of the set
-	// turn is held by the one writer, so that an older score does not overtake a newer one.
-	turn chan struct{}
+	// writing is held by the one writer, so that an older score does not overtake a newer one.
+	writing chan struct{}
 
 	mu      sync.Mutex
 	entries []*entry
@@ -28,7 +30,7 @@ type entryQueue struct {
 
 func newEntryQueue(s *Store, name string) *entryQueue {
 	return &entryQueue{
-		store: s, name: name, turn: make(chan struct{}, 1), known: make(map[string]*entry), cleans: time.Now().Add(s.cleanFirst),
+		store: s, name: name, writing: make(chan struct{}, 1), known: make(map[string]*entry), cleans: time.Now().Add(s.cleanFirst),
 	}
 }
 
@@ -46,8 +48,8 @@ func (q *entryQueue) add(e *entry, until int64, due time.Time) {
 }
 
 // over has the entry of a run that is over removed, if it has been written. The entry is nil where the owner has no receipt: it is then
-// known that the run is over only if its end was applied.
-func (q *entryQueue) over(e *entry, member string, isApplied bool) {
+// known that the run is over only if its end was applied. A later run of the record may have an entry by now, which stays.
+func (q *entryQueue) over(e *entry, member string, token store.Token, isApplied bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 
@@ -55,7 +57,7 @@ func (q *entryQueue) over(e *entry, member string, isApplied bool) {
 	case e == nil && !isApplied:
 		return
 	case e == nil:
-		e = q.waiting(member)
+		e = q.waiting(member, token)
 	}
 
 	e.over = true
@@ -68,11 +70,11 @@ func (q *entryQueue) over(e *entry, member string, isApplied bool) {
 }
 
 // hold writes the entry of a run whose outcome is unknown from now on. The operation has taken effect, so a failure is not its failure.
-func (q *entryQueue) hold(ctx context.Context, w *work, e *entry, member string, at int64) {
+func (q *entryQueue) hold(ctx context.Context, w *work, e *entry, member string, token store.Token, at int64) {
 	q.mu.Lock()
 
 	if e == nil {
-		e = q.waiting(member)
+		e = q.waiting(member, token)
 	}
 
 	e.until, e.over = at, false
@@ -126,17 +128,17 @@ func (q *entryQueue) apart(ctx context.Context, w *work, cmd redis.Cmder) error 
 	return q.send(ctx, 1, cmd)
 }
 
-// begin takes the turn to write, and end gives it back.
+// begin waits until no other write is under way, and end lets the next one begin.
 func (q *entryQueue) begin(ctx context.Context) error {
 	select {
-	case q.turn <- struct{}{}:
+	case q.writing <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err() //nolint:wrapcheck // wrapped by the caller
 	}
 }
 
-func (q *entryQueue) end() { <-q.turn }
+func (q *entryQueue) end() { <-q.writing }
 
 // send sends commands on the set, and reports to the observer how the write of some entries has ended.
 func (q *entryQueue) send(ctx context.Context, entries int, cmds ...redis.Cmder) (err error) {
@@ -349,14 +351,14 @@ func (q *entryQueue) settle(changes []change, failed error) {
 	}
 }
 
-// waiting is the entry of a record that waits to be written or is on its way, or a new one, for owners without a receipt. It is called with
+// waiting is the entry of a run that waits to be written or is on its way, or a new one, for owners without a receipt. It is called with
 // the lock, as are the methods below.
-func (q *entryQueue) waiting(member string) *entry {
-	if e := q.known[member]; e != nil {
+func (q *entryQueue) waiting(member string, token store.Token) *entry {
+	if e := q.known[member]; e != nil && e.token == token {
 		return e
 	}
 
-	return &entry{member: member}
+	return &entry{member: member, token: token}
 }
 
 // drop ends the knowledge of an entry that neither waits nor is on its way.
