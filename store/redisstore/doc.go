@@ -64,7 +64,8 @@
 //     entries: once an hour it reads the records of the entries that are older than the unknown retention. Nothing removes the entry of a
 //     record that lives and is not settled.
 //   - If a process dies within these 100 ms, its claim is in no index and is not listed. The record stays as it is and protects its key.
-//     [Store.Run] finds it: Run reads all keys slowly, with SCAN, one process at a time, and continues where another process has stopped.
+//     [Store.Run] finds it: Run reads all keys slowly, with SCAN, one process at a time, and continues where another process has stopped,
+//     unless the server has restarted or a failover has replaced it since: then it begins again.
 //     [Store.Sweep] reads them at once. A key costs the server about 3 µs, so 5 million keys cost 14 s of its time, which Run spreads over
 //     20 minutes. Masters of a cluster are swept side by side, each for itself. If a slot moves from a master that is not yet swept to one
 //     that is, its records may be missed until the next sweep, an hour later.

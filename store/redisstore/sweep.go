@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -49,13 +48,15 @@ func slowly() sweepPace {
 func (s *Store) Sweep(ctx context.Context) (Swept, error) {
 	began := s.report.Clock()
 	done, err := s.sweepAll(ctx, func(ctx context.Context, _ string, sweep *serverSweep) error {
-		for cursor := uint64(0); ; {
-			next, err := sweep.page(ctx, cursor)
-			if err != nil || next == 0 {
+		for at := (position{}); ; {
+			var (
+				isLast bool
+				err    error
+			)
+
+			if at, isLast, err = sweep.page(ctx, at); err != nil || isLast {
 				return err
 			}
-
-			cursor = next
 		}
 	})
 	s.report.Swept(ctx, began, 0, err)
@@ -186,17 +187,15 @@ func (s *Store) checkOneServer(ctx context.Context) error {
 func (s *Store) sweepInTurn(ctx context.Context, address string, sweep *serverSweep) error {
 	turn := s.newTurn(ctx, address, sweep.server)
 
-	position, mine, err := turn.take(ctx)
+	place, mine, err := turn.take(ctx)
 	if err != nil || !mine {
 		return err
-	} else if position == sweepOver {
+	} else if place == sweepOver {
 		return turn.giveBack(ctx)
 	}
 
-	cursor, _ := strconv.ParseUint(position, 10, 64) // without a position it begins at the beginning
-
-	for {
-		if cursor, err = sweep.page(ctx, cursor); err != nil {
+	for at, isLast := positionOf(place), false; ; {
+		if at, isLast, err = sweep.page(ctx, at); err != nil {
 			return err
 		}
 
@@ -204,11 +203,11 @@ func (s *Store) sweepInTurn(ctx context.Context, address string, sweep *serverSw
 			return err // the process that has the turn by now goes on
 		}
 
-		if cursor == 0 {
+		if isLast {
 			return errors.Join(turn.move(ctx, sweepOver, s.sweep.every), turn.giveBack(ctx))
 		}
 
-		if err := turn.move(ctx, strconv.FormatUint(cursor, 10), keepPosition); err != nil {
+		if err := turn.move(ctx, at.String(), keepPosition); err != nil {
 			return err
 		}
 
@@ -227,32 +226,54 @@ type serverSweep struct {
 	failed [indexes]error
 }
 
-// page looks at some keys of the server, and returns where to go on; 0 is the end.
-func (w *serverSweep) page(ctx context.Context, cursor uint64) (next uint64, err error) {
+// page looks at some keys of the server, and returns where to go on, and whether this was the last page. If the server is another one
+// than that of the position, it looks at nothing, and the sweep begins again.
+func (w *serverSweep) page(ctx context.Context, at position) (next position, isLast bool, err error) {
 	s := w.store
 	defer s.report.Answered(ctx, store.OperationSweep, s.report.Clock(), &err)
 
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 
-	scan := redis.NewScanCmd(ctx, nil, "SCAN", cursor, "MATCH", escaped(s.prefix)+"*", "COUNT", s.sweep.page)
-	if err := process(ctx, w.server, scan); err != nil {
-		return cursor, failure("sweep", err)
+	names, next, err := w.scan(ctx, at)
+	if err != nil {
+		return at, false, err
 	}
 
-	names, next := scan.Val()
+	if at.cursor != 0 && at.run != next.run {
+		return position{}, false, nil
+	}
 
 	open, err := w.unsettled(ctx, names)
 	if err != nil {
-		return cursor, err
+		return at, false, err
 	}
 
 	missing, err := w.scores(ctx, open)
 	if err != nil {
-		return cursor, err
+		return at, false, err
 	}
 
-	return next, w.enter(ctx, &missing)
+	return next, next.cursor == 0, w.enter(ctx, &missing)
+}
+
+// scan reads some names, and where to go on. A user without the right to INFO does not learn the run of the server.
+func (w *serverSweep) scan(ctx context.Context, at position) (names []string, next position, err error) {
+	info := redis.NewStringCmd(ctx, "INFO", "server")
+	scan := redis.NewScanCmd(ctx, nil, "SCAN", at.cursor, "MATCH", escaped(w.store.prefix)+"*", "COUNT", w.store.sweep.page)
+
+	if err := processTogether(ctx, w.server, info, scan); err != nil {
+		return nil, at, failure("sweep", err)
+	}
+
+	if err := scan.Err(); err != nil {
+		return nil, at, failure("sweep", err)
+	}
+
+	names, next.cursor = scan.Val()
+	next.run = fields(info.Val())["run_id"]
+
+	return names, next, nil
 }
 
 // escaped is a prefix as a pattern of SCAN.

@@ -3,6 +3,9 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -90,17 +93,15 @@ type stealing struct{ server *redis.Client }
 
 func (stealing) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-func (stealing) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
+func (stealing) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
 
-func (s stealing) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if cmd.Name() == "scan" {
+func (s stealing) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return cmd.Name() == "scan" }) {
 			_ = s.server.Set(ctx, DefaultPrefix+"sweep:", "another process", time.Hour).Err()
 		}
 
-		return next(ctx, cmd)
+		return next(ctx, cmds)
 	}
 }
 
@@ -154,5 +155,59 @@ func TestATurnIsOnTheServerThatItIsAbout(t *testing.T) {
 		return nil
 	}); err != nil {
 		t.Error(err)
+	}
+}
+
+// The order of SCAN is another one in another run of the server, so that a cursor from before would leave out keys.
+func TestASweepBeginsAgainIfTheServerHasRestartedOrIsAnotherOne(t *testing.T) {
+	t.Parallel()
+
+	server := redistest.Standalone(t)
+
+	s, err := Open(server.URL(), WithTimeout(10*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Cleanup(func() { _ = s.Close() })
+
+	const claims = 500
+
+	blind, err := Open(server.URL(), WithTimeout(10*time.Second), WithoutIndex())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Cleanup(func() { _ = blind.Close() })
+
+	for i := range claims {
+		claim := store.Claim{Key: store.Key{byte(i), byte(i >> 8)}, Token: store.Token{1}, Lease: time.Hour, MaxRun: time.Hour, Retention: time.Hour}
+		if res, err := blind.Claim(t.Context(), claim); err != nil || !res.Applied {
+			t.Fatalf("a claim: %+v, %v", res, err)
+		}
+	}
+
+	begin := serverSweep{store: s, server: s.client}
+
+	first, isLast, err := begin.page(t.Context(), position{})
+	if err != nil || isLast || first.run == "" || first.cursor == 0 || positionOf(first.String()) != first {
+		t.Fatalf("the first page: %v, %t, %v", first, isLast, err)
+	}
+
+	for name, at := range map[string]string{
+		"another run":          strings.Repeat("0", len(first.run)) + " " + strconv.FormatUint(first.cursor, 10),
+		"a run that is hidden": strconv.FormatUint(first.cursor, 10),
+	} {
+		sweep := serverSweep{store: s, server: s.client}
+
+		for next, isLast := positionOf(at), false; !isLast; {
+			if next, isLast, err = sweep.page(t.Context(), next); err != nil {
+				t.Fatal(err)
+			}
+		}
+
+		if sweep.done.Records < claims {
+			t.Errorf("%s: it has looked at %d records of %d", name, sweep.done.Records, claims)
+		}
 	}
 }

@@ -272,7 +272,7 @@ func TestProcessesSweepInTurnsAndOneContinuesWhereAnotherHasStopped(t *testing.T
 		return server.Client().Get(t.Context(), redisstore.DefaultPrefix+"swept:").Val() == "over"
 	})
 
-	if cursors := scans(second.Plan); len(cursors) == 0 || cursors[0] != position {
+	if cursors := scans(second.Plan); len(cursors) == 0 || !strings.HasSuffix(position, " "+cursors[0]) {
 		t.Errorf("it began at %v, want %s", cursors, position)
 	}
 
