@@ -342,7 +342,7 @@ func (w *serverSweep) scores(ctx context.Context, open []listEntry) (missing [in
 		switch {
 		case errors.Is(err, store.ErrUnreadable), errors.Is(err, store.ErrNewer):
 			score = lookedAt(reply) // so that a list names it
-		case err != nil && !isReply(err):
+		case err != nil && !redis.HasErrorPrefix(err, "WRONGTYPE"): // something else has taken its name
 			return missing, failure("sweep", err)
 		case score == 0:
 			continue

@@ -298,3 +298,19 @@ func TestRunAndSweepNeedAnIndex(t *testing.T) {
 		t.Errorf("Sweep returned %v", err)
 	}
 }
+
+func TestASweepThatMayNotReadRecordsFails(t *testing.T) {
+	t.Parallel()
+
+	server := redistest.Standalone(t)
+	needed := documented(t)
+	allow(t, []*redistest.Server{server}, "sweeper", needed.keys,
+		slices.DeleteFunc(slices.Clone(needed.commands), func(rule string) bool { return rule == "+evalsha" }))
+
+	s := open(t, strings.Replace(server.URL(), "://", "://sweeper:secret@", 1), redisstore.WithTimeout(generous), unindexed)
+	unindexedRecords(t, server.URL())
+
+	if swept, err := s.Sweep(t.Context()); err == nil || !strings.Contains(err.Error(), "NOPERM") || swept.Found != 0 {
+		t.Errorf("a sweep that may not read a record has done %+v, %v", swept, err)
+	}
+}
