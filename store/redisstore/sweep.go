@@ -184,14 +184,23 @@ func (s *Store) checkOneServer(ctx context.Context) error {
 }
 
 // sweepInTurn sweeps a server from where the last process has stopped, unless another process does, or has done so a short time ago.
-func (s *Store) sweepInTurn(ctx context.Context, address string, sweep *serverSweep) error {
+func (s *Store) sweepInTurn(ctx context.Context, address string, sweep *serverSweep) (err error) {
 	turn := s.newTurn(ctx, address, sweep.server)
 
 	place, mine, err := turn.take(ctx)
 	if err != nil || !mine {
 		return err
-	} else if place == sweepOver {
-		return turn.giveBack(ctx)
+	}
+
+	defer func() {
+		// The next process need not wait until the turn is over.
+		if failed := turn.giveBack(context.WithoutCancel(ctx)); err == nil {
+			err = failed
+		}
+	}()
+
+	if place == sweepOver {
+		return nil
 	}
 
 	for at, isLast := positionOf(place), false; ; {
@@ -204,7 +213,7 @@ func (s *Store) sweepInTurn(ctx context.Context, address string, sweep *serverSw
 		}
 
 		if isLast {
-			return errors.Join(turn.move(ctx, sweepOver, s.sweep.every), turn.giveBack(ctx))
+			return turn.move(ctx, sweepOver, s.sweep.every)
 		}
 
 		if err := turn.move(ctx, at.String(), keepPosition); err != nil {

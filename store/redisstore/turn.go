@@ -78,7 +78,9 @@ func (t *turn) take(ctx context.Context) (position string, mine bool, err error)
 	ctx, cancel := context.WithTimeout(ctx, t.store.timeout)
 	defer cancel()
 
-	taken := redis.NewStringCmd(ctx, "SET", t.name, t.holder, "NX", "PX", t.store.sweep.turn.Milliseconds())
+	taken := redis.NewCmd(ctx, t.set(t.name, t.holder, t.store.sweep.turn, "NX")...)
+	taken.SetFirstKeyPos(firstKey)
+
 	place := redis.NewStringCmd(ctx, "GET", t.place)
 
 	if err := t.store.together(ctx, []redis.Cmder{taken, place}); err != nil {
@@ -121,7 +123,15 @@ func (t *turn) change(ctx context.Context, life time.Duration) (bool, error) {
 
 // move notes where the sweep is, for some time.
 func (t *turn) move(ctx context.Context, position string, life time.Duration) error {
-	return t.do(ctx, redis.NewStringCmd(ctx, "SET", t.place, position, "PX", max(life.Milliseconds(), 1)))
+	cmd := redis.NewCmd(ctx, t.set(t.place, position, max(life, time.Millisecond))...)
+	cmd.SetFirstKeyPos(firstKey)
+
+	return t.do(ctx, cmd)
+}
+
+// set are the words of a command that sets a key for some time, also while the server is out of memory.
+func (t *turn) set(name, value string, life time.Duration, more ...any) []any {
+	return append([]any{"EVAL", t.store.scripts.set.source, "1", name, value, "PX", life.Milliseconds()}, more...)
 }
 
 // do sends a command, within the time of an operation.
