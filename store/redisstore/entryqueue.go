@@ -26,7 +26,11 @@ type entryQueue struct {
 	rings  time.Time // when the timer fires; zero if it does not
 	cleans time.Time // when it is time to clean the set
 	closed bool
+	// dropped is how many entries have found the queue full since the last report.
+	dropped int
 }
+
+var errQueueFull = errors.New("too many entries wait to be written, so that some were dropped: Run or Sweep finds their records")
 
 func newEntryQueue(s *Store, name string) *entryQueue {
 	return &entryQueue{
@@ -198,6 +202,8 @@ func (q *entryQueue) flush(ctx context.Context, now time.Time) error {
 	defer q.end()
 
 	for {
+		q.reportDropped(ctx)
+
 		due := q.take(now)
 		if len(due) == 0 {
 			return nil
@@ -206,6 +212,19 @@ func (q *entryQueue) flush(ctx context.Context, now time.Time) error {
 		if err := q.write(ctx, due); err != nil {
 			return err // the rest waits with them
 		}
+	}
+}
+
+// reportDropped reports entries that were dropped. It is called without the lock, since it calls an observer.
+func (q *entryQueue) reportDropped(ctx context.Context) {
+	q.mu.Lock()
+	dropped := q.dropped
+	q.dropped = 0
+	q.mu.Unlock()
+
+	if dropped > 0 {
+		err := indexFailure("writing to", q.name, errQueueFull)
+		q.store.report.Indexed(ctx, q.store.report.Clock(), dropped, &err)
 	}
 }
 
@@ -373,7 +392,11 @@ func (q *entryQueue) enqueue(e *entry) {
 		return
 	}
 
-	if !e.queued && len(q.entries) < maxEntries {
+	switch {
+	case e.queued:
+	case len(q.entries) == maxEntries:
+		q.dropped++
+	default:
 		e.queued = true
 		q.entries = append(q.entries, e)
 		q.known[e.member] = e

@@ -1,7 +1,9 @@
 package redisstore
 
 import (
+	"context"
 	"errors"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -147,6 +149,39 @@ func TestTheEndOfARunWithoutAReceiptLeavesTheEntryOfALaterRun(t *testing.T) {
 
 		if due := q.take(time.Now()); len(due) != 1 || due[0].removes {
 			t.Errorf("the entry of the later run is not written: %+v", due)
+		}
+
+		q.stop(t)
+	})
+}
+
+func TestEntriesThatFindTheQueueFullAreReported(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := idle()
+
+		var reported []store.Event
+
+		q.store.report.Observer = store.ObserverFunc(func(_ context.Context, event store.Event) {
+			q.waits() // the observer may use the store
+
+			reported = append(reported, event)
+		})
+
+		later := time.Now().Add(time.Hour)
+
+		for i := range maxEntries + 2 {
+			q.add(&entry{member: strconv.Itoa(i)}, 1, later)
+		}
+
+		for range 2 {
+			if err := q.flush(t.Context(), time.Now()); err != nil {
+				t.Error(err)
+			}
+		}
+
+		if len(reported) != 1 || reported[0].Kind != store.EventIndex || reported[0].Count != 2 || !errors.Is(reported[0].Err, errQueueFull) {
+			t.Errorf("reported: %+v", reported)
 		}
 
 		q.stop(t)
