@@ -44,7 +44,7 @@
 // large answer had come, and at most one from 20 MB/s on.
 //
 // [Store.Forget] takes three round trips: the client decides on the bytes of the record, the server removes the record if it still has
-// these bytes, and the entry in the index goes after it.
+// these bytes, and the entry in the index goes after it, unless a new run has another one by then.
 //
 // # The index
 //

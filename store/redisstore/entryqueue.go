@@ -100,23 +100,29 @@ func (q *entryQueue) hold(ctx context.Context, w *work, e *entry, member string,
 	q.enqueue(e)
 }
 
-// forget removes the entry of a record that is gone, unless it is another run's by now. If the score is not known, it is removed anyway.
+// forget removes the entry of a record that is gone, unless it is another run's by now. The score is that of the record.
 func (q *entryQueue) forget(ctx context.Context, w *work, member string, score int64) {
 	q.mu.Lock()
 
-	if e := q.known[member]; e != nil && (score == 0 || e.until <= score) {
+	if e := q.known[member]; e != nil && e.until <= score {
 		e.over = true
 	}
 
 	q.mu.Unlock()
 
-	var cmd redis.Cmder = redis.NewIntCmd(ctx, "ZREM", q.name, member)
+	_ = q.apart(ctx, w, onIndex(ctx, &q.store.scripts.leave, q.name, member, score)) // a list removes what is left
+}
 
-	if score != 0 {
-		cmd = onIndex(ctx, &q.store.scripts.leave, q.name, member, score)
+// scoreOf is the score of a record that the set has, and 0 if there is none or it cannot be read.
+func (q *entryQueue) scoreOf(ctx context.Context, w *work, member string) int64 {
+	cmd := redis.NewFloatCmd(ctx, "ZSCORE", q.name, member)
+	at := work{name: q.name, deadline: w.deadline}
+
+	if err := q.store.exchange(ctx, &at, entrySize, false, cmd); err != nil || cmd.Err() != nil {
+		return 0 // a list removes what is left
 	}
 
-	_ = q.apart(ctx, w, cmd) // a list removes what is left
+	return int64(cmd.Val())
 }
 
 // apart sends a command by itself, within the time of an operation that has taken effect.
