@@ -56,7 +56,8 @@
 //
 //   - The entry of a run is written about 100 ms after its claim, together with those of other runs, and never if the run is over by then.
 //     A hold and a renewal write it at once. A failure to write it is no failure of the operation; it is tried again for a minute, and the
-//     observer sees it. If 4096 entries of a set wait, others are dropped, and the observer sees how many: Run finds their records. Each set is written for itself, so a server that fails holds up no set but its own.
+//     observer sees it. If 4096 entries of a set wait, others are dropped, and the observer sees how many: Run finds their records.
+//     Each set is written for itself, so a server that fails holds up no set but its own.
 //   - A list reads the entries whose time has come, in one round trip if nothing is unknown, and then their records. It lists no record
 //     that is settled, and removes the entries of such records. If a server of a cluster is down, the list yields what the others have,
 //     and then one error.

@@ -203,8 +203,9 @@ func (s *Store) sweepInTurn(ctx context.Context, address string, sweep *serverSw
 		return nil
 	}
 
-	for at, isLast := positionOf(place), false; ; {
-		if at, isLast, err = sweep.page(ctx, at); err != nil {
+	for at := positionOf(place); ; {
+		next, isLast, err := sweep.page(ctx, at)
+		if err != nil {
 			return err
 		}
 
@@ -216,9 +217,11 @@ func (s *Store) sweepInTurn(ctx context.Context, address string, sweep *serverSw
 			return turn.move(ctx, sweepOver, s.sweep.every)
 		}
 
-		if err := turn.move(ctx, at.String(), keepPosition); err != nil {
+		if err := turn.move(ctx, next.String(), keepPosition); err != nil {
 			return err
 		}
+
+		at = next
 
 		if err := pause(ctx, s.sweep.pause); err != nil {
 			return err

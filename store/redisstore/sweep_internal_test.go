@@ -275,7 +275,9 @@ func TestASweepBeginsAgainIfTheServerHasRestartedOrIsAnotherOne(t *testing.T) {
 	t.Cleanup(func() { _ = blind.Close() })
 
 	for i := range claims {
-		claim := store.Claim{Key: store.Key{byte(i), byte(i >> 8)}, Token: store.Token{1}, Lease: time.Hour, MaxRun: time.Hour, Retention: time.Hour}
+		claim := store.Claim{Token: store.Token{1}, Lease: time.Hour, MaxRun: time.Hour, Retention: time.Hour}
+		claim.Key[0], claim.Key[1] = byte(i), byte(i>>8)
+
 		if res, err := blind.Claim(t.Context(), claim); err != nil || !res.Applied {
 			t.Fatalf("a claim: %+v, %v", res, err)
 		}

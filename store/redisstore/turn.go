@@ -78,7 +78,8 @@ func (t *turn) take(ctx context.Context) (position string, mine bool, err error)
 	ctx, cancel := context.WithTimeout(ctx, t.store.timeout)
 	defer cancel()
 
-	taken := redis.NewCmd(ctx, t.set(t.name, t.holder, t.store.sweep.turn, "NX")...)
+	life := t.store.sweep.turn.Milliseconds()
+	taken := redis.NewCmd(ctx, "EVAL", t.store.scripts.set.source, "1", t.name, t.holder, "PX", life, "NX")
 	taken.SetFirstKeyPos(firstKey)
 
 	place := redis.NewStringCmd(ctx, "GET", t.place)
@@ -123,15 +124,10 @@ func (t *turn) change(ctx context.Context, life time.Duration) (bool, error) {
 
 // move notes where the sweep is, for some time.
 func (t *turn) move(ctx context.Context, position string, life time.Duration) error {
-	cmd := redis.NewCmd(ctx, t.set(t.place, position, max(life, time.Millisecond))...)
+	cmd := redis.NewCmd(ctx, "EVAL", t.store.scripts.set.source, "1", t.place, position, "PX", max(life.Milliseconds(), 1))
 	cmd.SetFirstKeyPos(firstKey)
 
 	return t.do(ctx, cmd)
-}
-
-// set are the words of a command that sets a key for some time, also while the server is out of memory.
-func (t *turn) set(name, value string, life time.Duration, more ...any) []any {
-	return append([]any{"EVAL", t.store.scripts.set.source, "1", name, value, "PX", life.Milliseconds()}, more...)
 }
 
 // do sends a command, within the time of an operation.
