@@ -17,8 +17,9 @@ import (
 )
 
 // Client is what the store needs of go-redis. *redis.Client, *redis.ClusterClient, the clients of redis.NewFailoverClient
-// and *redis.AutoPipeliner have it. A *redis.Ring is refused: it moves keys to another server when one fails, where their
-// records are absent.
+// and *redis.AutoPipeliner have it. For a cluster, pass the *redis.ClusterClient itself: [Store.Check] and [Store.Sweep] refuse its
+// AutoPipeliner and wrappers of it, which hide its servers. A *redis.Ring is refused: it moves keys to another server when one fails, where
+// their records are absent.
 type Client interface {
 	// Process sends one command.
 	Process(ctx context.Context, cmd redis.Cmder) error
