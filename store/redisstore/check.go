@@ -13,7 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// checkTimeout bounds the Check at construction.
+// checkTimeout bounds the Check at construction, unless an operation has more time.
 const checkTimeout = 5 * time.Second
 
 // oldestVersion is the first major version whose scripts have flags.

@@ -246,12 +246,12 @@ func (q *entryQueue) close() {
 	}
 }
 
-// waits reports whether entries wait.
+// waits reports whether entries wait or are on their way to the server.
 func (q *entryQueue) waits() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 
-	return len(q.entries) > 0
+	return len(q.entries) > 0 || len(q.known) > 0
 }
 
 // ringAgain lets the timer fire again, because another write has lasted too long.

@@ -103,6 +103,30 @@ func TestARenewalThatIsAnsweredLateDoesNotBringBackTheEntryOfARunThatIsOver(t *t
 	})
 }
 
+// A list, and Close, would otherwise come before the entries of their own process.
+func TestAnEntryWaitsUntilTheServerHasIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := idle()
+		q.writing <- struct{}{} // nothing is written but by the test
+
+		q.add(&entry{member: "a member"}, 1, time.Now())
+		due := q.take(time.Now())
+
+		if !q.waits() {
+			t.Error("an entry that is on its way does not wait")
+		}
+
+		q.settle(due, nil)
+
+		if q.waits() {
+			t.Error("an entry that the server has still waits")
+		}
+
+		q.stop(t)
+	})
+}
+
 func TestAnEntryOnItsWayIsKnownToOwnersWithoutAReceipt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

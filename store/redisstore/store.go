@@ -89,7 +89,7 @@ type Option func(*config)
 func WithPrefix(prefix string) Option { return func(c *config) { c.prefix = prefix } }
 
 // WithTimeout bounds one operation, whatever the settings of the client; the default is DefaultTimeout. The context of
-// an operation can shorten it. Give at least a millisecond.
+// an operation can shorten it. Give at least a millisecond. [New] and [Open] give their Check five seconds, or this time if it is longer.
 func WithTimeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
 
 // WithUnknownRetention sets the life of a record that is not settled: one that is running, or whose outcome is unknown. The time counts
@@ -159,7 +159,7 @@ func New(client Client, opts ...Option) (*Store, error) {
 	}
 
 	if s.checked {
-		ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), max(checkTimeout, s.timeout))
 		defer cancel()
 
 		if _, err := s.Check(ctx); err != nil {
