@@ -15,7 +15,7 @@ func TestF91IdleConnectionsThatDieInSilenceCostAFewOperationsAndNotOneEach(t *te
 
 		const (
 			dead    = 40
-			timeout = 5 * unit
+			timeout = 10 * unit
 			most    = dead / 2 // operations that fail: the gate shuts after four, and a slow machine needs some probes
 		)
 
@@ -36,21 +36,19 @@ func TestF91IdleConnectionsThatDieInSilenceCostAFewOperationsAndNotOneEach(t *te
 
 		before, failures := opened.Load(), 0
 
-		for _, err := s.Claim(t.Context(), newClaim()); err != nil; _, err = s.Claim(t.Context(), newClaim()) {
-			failures++
-
-			if failures > most {
-				t.Fatalf("%d claims have failed: %v", failures, err)
+		for claimed := 0; claimed < 2*dead; {
+			switch _, err := s.Claim(t.Context(), newClaim()); {
+			case err == nil:
+				claimed++
+			case failures == most:
+				t.Fatalf("%d claims have failed: %v", failures+1, err)
+			default:
+				failures++
 			}
 		}
 
 		if n := opened.Load() - before; n > most { // each operation that fails costs one at most
-			t.Errorf("%d connections were opened for %d claims", n, failures+1)
-		}
-
-		// What was dropped does not come back.
-		for range 2 * dead {
-			start(t, s, newClaim())
+			t.Errorf("%d connections were opened, and %d claims have failed", n, failures)
 		}
 	})
 }
