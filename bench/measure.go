@@ -18,6 +18,8 @@ type contest struct {
 	aim     string // what the figures are compared with; not asserted
 	callers int
 	calls   int // per round and variant
+	// prepare is called before the first round, if anything of the contest is measured. It may be nil.
+	prepare func() error
 	// columns are those of one variant, given the samples of those that it is compared with and of the first one.
 	columns func(own, base, beside, first []sample) []string
 	// named is columns for contests that know more of a variant than its samples. It may be nil.
@@ -60,6 +62,12 @@ func (c *config) play(ctx context.Context, t *contest) error {
 	})
 	if len(chosen) == 0 {
 		return nil
+	}
+
+	if t.prepare != nil {
+		if err := t.prepare(); err != nil {
+			return err
+		}
 	}
 
 	samples := make([][]sample, len(chosen))

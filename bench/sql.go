@@ -313,10 +313,6 @@ func (r *sqlRig) measureFilled(c *config) error {
 		return err
 	}
 
-	if err := r.fill("filled_records", c.sqlRecords); err != nil {
-		return err
-	}
-
 	var all []variant
 
 	for i := range empty {
@@ -331,6 +327,7 @@ func (r *sqlRig) measureFilled(c *config) error {
 	return c.play(r.ctx, &contest{
 		title:   title,
 		aim:     "Aim: less than a fifth more than with an empty table.",
+		prepare: func() error { return r.fill("filled_records", c.sqlRecords) },
 		callers: 1, calls: 300,
 		heads: []string{"median latency", "of the empty table's"},
 		columns: func(own, base, _, _ []sample) []string {
@@ -348,9 +345,9 @@ func (r *sqlRig) fill(table string, n int) error {
 
 	for from := 0; from < n; from += batch {
 		_, err := r.direct.db.ExecContext(r.ctx, fmt.Sprintf(`INSERT INTO %s (
-			id, revision, fence, attempts, first_start, last_start, ended_at, expires_at, lease_until, owner_until, seal, outcome_seal,
+			id, revision, fence, attempts, first_start, last_start, ended_at, expires_at, lease_until, owner_until, retention, seal, outcome_seal,
 			checksum, format, state, guarantee, flags, scheme, token, fingerprint, method, readable_key, outcome, sweep_at)
-		SELECT sha256(n::text::bytea), 2, 1, 1, 1, 1, 1, 4102444800000 + n, 1, 1, 1, 1, 1, 1, 4, 3, 0, 1,
+		SELECT sha256(n::text::bytea), 2, 1, 1, 1, 1, 1, 4102444800000 + n, 1, 1, 86400000, 1, 1, 1, 1, 4, 3, 0, 1,
 			'0123456789abcdef', sha256('request'), '/shop.v1.Orders/Create', 'order-' || n, 'outcome', 4102444800000 + n
 		FROM generate_series(%d::bigint, %d) AS n`, table, from, min(from+batch, n)-1))
 		if err != nil {

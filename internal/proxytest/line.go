@@ -23,6 +23,7 @@ type line[C any] struct {
 	// Guarded by the plan.
 	pending []*Request[C] // that the server has not answered
 	waiting int           // those of them that count
+	dead    bool          // no reply passes any more
 }
 
 // burst is how many bytes a client sends in one go, at most: the requests among them are read, and passed on, together.

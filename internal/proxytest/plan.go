@@ -196,6 +196,16 @@ func (p *Plan[C]) Unstall() {
 	}
 }
 
+// Kill lets all connections die in silence: they stay open, and no reply comes on them any more. New connections work.
+func (p *Plan[C]) Kill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	for l := range p.lines {
+		l.dead = true
+	}
+}
+
 // Records returns all commands in the order in which they were read from clients, also the lost ones.
 func (p *Plan[C]) Records() []Record[C] {
 	p.mu.Lock()

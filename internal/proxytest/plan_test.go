@@ -107,6 +107,36 @@ func TestStalledRepliesArriveWhenTheyAreLetGo(t *testing.T) {
 	<-read
 }
 
+func TestConnectionsThatDieInSilenceStayOpenAndNewOnesWork(t *testing.T) {
+	plan, s := setUp(t)
+	c := dial(t, plan, s)
+
+	plan.Kill()
+	c.send("a")
+	s.gets(t, "a")
+
+	read := make(chan struct{})
+
+	go func() {
+		defer close(read)
+
+		c.isCut() // at the end of the test
+	}()
+
+	other := dial(t, plan, s)
+	other.send("b")
+	other.reads("wait", "ok: b")
+
+	select {
+	case <-read:
+		t.Error("the connection has ended")
+	default:
+	}
+
+	s.kill()
+	<-read
+}
+
 func TestAPlanThatHasEndedMakesNoProxies(t *testing.T) {
 	r := &recorder{TB: t}
 	plan := NewPlan(r, newTalk)

@@ -37,7 +37,7 @@ func (l *line[C]) backward() {
 			})
 		}
 
-		if silent || armed != nil {
+		if silent || armed != nil || l.isDead() {
 			continue
 		}
 
@@ -53,6 +53,14 @@ func (l *line[C]) backward() {
 			_ = w.Flush()
 		}
 	}
+}
+
+// isDead reports whether the connection has died in silence.
+func (l *line[C]) isDead() bool {
+	l.plan.mu.Lock()
+	defer l.plan.mu.Unlock()
+
+	return l.dead
 }
 
 // read returns a message of the server, and the oldest request without a complete reply, if any.

@@ -367,12 +367,50 @@ func TestRunReturnsTheErrorThatItCannotGetOver(t *testing.T) {
 		t.Helper()
 
 		s, db := k.open(t, sqlstore.WithSweep(time.Millisecond, 3))
-		if _, err := db.ExecContext(t.Context(), k.dropTable()); err != nil {
+		ended := make(chan error, 1)
+
+		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}
 
-		if err := s.Run(t.Context()); err == nil {
+		go func() { ended <- s.Run(t.Context()) }()
+
+		if err := happens(t, "Run ends", ended); err == nil {
 			t.Error("it ended without an error")
+		}
+	})
+}
+
+// It would end after five minutes.
+func TestF94RunGoesOnAfterATableWasMissing(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		all := &reports{failed: make(map[store.EventKind]int), worked: make(map[store.EventKind]int)}
+		s, db := k.open(t, sqlstore.WithSweep(time.Millisecond, 3), sqlstore.WithObserver(all))
+
+		rename := func(from, to string) {
+			if _, err := db.ExecContext(t.Context(), "ALTER TABLE "+from+" RENAME TO "+to); err != nil {
+				t.Fatal(err)
+			}
+		}
+
+		rename(sqlstore.DefaultTable, "elsewhere")
+
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+
+		ended := make(chan error, 1)
+
+		go func() { ended <- s.Run(ctx) }()
+
+		eventually(t, "sweeps fail", func() bool { return all.are(store.EventSweep, true, 5) })
+		rename("elsewhere", sqlstore.DefaultTable)
+		eventually(t, "sweeps work again", func() bool { return all.are(store.EventSweep, false, 1) })
+		cancel()
+
+		if err := happens(t, "Run ends", ended); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -294,6 +294,28 @@ func TestF74DefiniteErrorIsNotRecordedWhereTheFunctionHasCommittedByItself(t *te
 	})
 }
 
+// A function that has committed by itself and says that it has done nothing must not be taken at its word: the call would run again.
+func TestF74JoinedRunIsNotReleasedWhereItsFunctionHasCommittedByItself(t *testing.T) {
+	each(t, kinds, func(t *testing.T, k kind) {
+		t.Helper()
+
+		s, e := k.opened(t, onlyonce.JoinedTransaction)
+
+		got := call(t.Context(), e, "one", func(ctx context.Context) ([]byte, error) {
+			return sqlstore.InTx(ctx, s.db, nil, func(ctx context.Context, tx *sql.Tx) ([]byte, error) {
+				_, err := tx.ExecContext(ctx, s.insert(), "one", s.runs.Add(1))
+
+				return nil, onlyonce.NotExecuted(errors.Join(errNo, err, tx.Commit()))
+			})
+		})
+		if got.err == nil || got.Status != onlyonce.StatusUnknown {
+			t.Errorf("got %s, %v", got.Status, got.err)
+		}
+
+		s.mustHave(t, 1, 1)
+	})
+}
+
 // The error of a statement has rolled the writes back already, as the definite error wants.
 func TestDefiniteErrorOfAJoinedRunIsRecordedAfterAStatementHasFailed(t *testing.T) {
 	each(t, servers(), func(t *testing.T, k kind) {

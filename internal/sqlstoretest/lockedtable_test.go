@@ -52,70 +52,92 @@ func (k kind) countedPool(tb testing.TB, base *sqltest.Database) (db *sql.DB, op
 func TestLockedTableDoesNotTakeASessionForEachOperation(t *testing.T) {
 	each(t, servers(), func(t *testing.T, k kind) {
 		t.Helper()
-
-		const (
-			operations = 9
-			timeout    = 5 * unit // as short as a slow machine allows
-		)
-
-		base := k.fresh(t)
-		db, opened := k.countedPool(t, base)
-		k.on(t, db)
-
-		s, err := sqlstore.New(db, k.dialect, sqlstore.WithTimeout(timeout))
-		if err != nil {
-			t.Fatal(err)
-		}
-
-		openAll(t, db, connections, func(*sql.Conn) {})
-
-		unlock := k.lock(t, base.DB(t))
-		before, began := opened.Load(), time.Now()
-
-		var all sync.WaitGroup
-
-		for i := range connections {
-			all.Go(func() {
-				for n := range operations {
-					var err error
-
-					switch (i + n) % 3 {
-					case 0:
-						_, _, err = s.Begin(t.Context(), newClaim(), timeout/2)
-					case 1:
-						_, err = s.Lookup(t.Context(), newKey())
-					default:
-						_, err = s.Claim(t.Context(), newClaim())
-					}
-
-					if err == nil {
-						t.Error("there was an answer from a locked table")
-					}
-				}
-			})
-		}
-
-		all.Wait()
-
-		// Those under way when the table is locked, those that follow them before the gate is shut, and a probe a second.
-		elapsed := time.Since(began)
-		most := 3*connections + int64(elapsed/time.Second)
-
-		if n := opened.Load() - before; n > most {
-			t.Errorf("%d operations in %v have opened %d connections, want %d at most", connections*operations, elapsed, n, most)
-		}
-
-		unlock()
-		eventually(t, "the store works again", func() bool {
-			res, err := s.Claim(t.Context(), newClaim())
-
-			return err == nil && res.Applied
-		})
+		k.mustTakeFewSessions(t, allLocked)
 	})
 }
 
-// lock locks the table as a change of the schema does.
-func (k kind) lock(tb testing.TB, db *sql.DB) (unlock func()) {
+// Reads are answered meanwhile, and say nothing about writes.
+func TestTableLockedForWritesDoesNotTakeASessionForEachOperation(t *testing.T) {
+	each(t, servers(), func(t *testing.T, k kind) {
+		t.Helper()
+		k.mustTakeFewSessions(t, writesLocked)
+	})
+}
+
+// mustTakeFewSessions sends operations to a locked table.
+func (k kind) mustTakeFewSessions(t *testing.T, how locking) {
+	t.Helper()
+
+	const (
+		operations = 9
+		timeout    = 5 * unit // as short as a slow machine allows
+	)
+
+	base := k.fresh(t)
+	db, opened := k.countedPool(t, base)
+	k.on(t, db)
+
+	s, err := sqlstore.New(db, k.dialect, sqlstore.WithTimeout(timeout))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	openAll(t, db, connections, func(*sql.Conn) {})
+
+	unlock := k.lock(t, base.DB(t), how)
+	before, began := opened.Load(), time.Now()
+
+	var all sync.WaitGroup
+
+	for i := range connections {
+		all.Go(func() {
+			for n := range operations {
+				var err error
+
+				switch (i + n) % 3 {
+				case 0:
+					_, _, err = s.Begin(t.Context(), newClaim(), timeout/2)
+				case 1:
+					_, err = s.Lookup(t.Context(), newKey())
+				default:
+					_, err = s.Claim(t.Context(), newClaim())
+				}
+
+				if err == nil && (how == allLocked || (i+n)%3 != 1) {
+					t.Error("there was an answer from a locked table")
+				}
+			}
+		})
+	}
+
+	all.Wait()
+
+	// Those under way when the table is locked, those that follow them before the gate is shut, and a probe a second.
+	elapsed := time.Since(began)
+	most := 3*connections + int64(elapsed/time.Second)
+
+	if n := opened.Load() - before; n > most {
+		t.Errorf("%d operations in %v have opened %d connections, want %d at most", connections*operations, elapsed, n, most)
+	}
+
+	unlock()
+	eventually(t, "the store works again", func() bool {
+		res, err := s.Claim(t.Context(), newClaim())
+
+		return err == nil && res.Applied
+	})
+}
+
+// locking is how a table is locked.
+type locking int
+
+const (
+	allLocked    locking = iota // as by a change of the schema
+	writesLocked                // as by CREATE INDEX
+)
+
+// lock locks the table.
+func (k kind) lock(tb testing.TB, db *sql.DB, how locking) (unlock func()) {
 	tb.Helper()
 
 	conn, err := db.Conn(tb.Context())
@@ -130,8 +152,12 @@ func (k kind) lock(tb testing.TB, db *sql.DB) (unlock func()) {
 	}
 
 	queries := map[sqlstore.Dialect][2]string{
-		sqlstore.PostgreSQL: {"BEGIN; LOCK TABLE " + sqlstore.DefaultTable, "ROLLBACK"},
-		sqlstore.MySQL:      {"LOCK TABLES " + sqlstore.DefaultTable + " WRITE", "UNLOCK TABLES"},
+		sqlstore.PostgreSQL: {
+			"BEGIN; LOCK TABLE " + sqlstore.DefaultTable + map[locking]string{writesLocked: " IN SHARE MODE"}[how], "ROLLBACK",
+		},
+		sqlstore.MySQL: {
+			"LOCK TABLES " + sqlstore.DefaultTable + map[locking]string{allLocked: " WRITE", writesLocked: " READ"}[how], "UNLOCK TABLES",
+		},
 	}[k.dialect]
 
 	exec(queries[0])

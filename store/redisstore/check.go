@@ -13,7 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// checkTimeout bounds the Check at construction.
+// checkTimeout bounds the Check at construction, unless an operation has more time.
 const checkTimeout = 5 * time.Second
 
 // oldestVersion is the first major version whose scripts have flags.
@@ -34,7 +34,8 @@ type Report struct {
 // few commands for each master.
 //
 // It fails if a master cannot be reached, is older than 7.0, is a replica, refuses writes, or evicts keys when its memory is full. With
-// WithEviction it accepts eviction. It also fails if some slots of a cluster have no server. The error names every problem and its remedy.
+// WithEviction it accepts eviction. It also fails if some slots of a cluster have no server, and if the servers are a cluster and the
+// client is not a *redis.ClusterClient. The error names every problem and its remedy.
 func (s *Store) Check(ctx context.Context) (Report, error) {
 	var (
 		mu     sync.Mutex
@@ -138,6 +139,10 @@ func (s *Store) judge(address string, info map[string]string) error {
 		errs = append(errs, fmt.Errorf("redisstore: %s is a replica: connect to the master, or through Sentinel", address))
 	}
 
+	if err := s.checkClient(address, info); err != nil {
+		errs = append(errs, err)
+	}
+
 	policy := info["maxmemory_policy"]
 	if policy != "noeviction" && !s.evicting {
 		errs = append(errs, fmt.Errorf("redisstore: %s has the eviction policy %q and forgets records when its memory is full: "+
@@ -145,6 +150,19 @@ func (s *Store) judge(address string, info map[string]string) error {
 	}
 
 	return errors.Join(errs...)
+}
+
+// errNoCluster is about a client of a cluster whose servers the store cannot visit.
+var errNoCluster = errors.New("its client is not a *redis.ClusterClient, so that the other servers would neither be checked nor swept: " +
+	"pass the result of redis.NewClusterClient itself, without an AutoPipeliner or a wrapper, or Open a redis+cluster:// URL")
+
+// checkClient returns an error if a server is one of a cluster and the client hides the others.
+func (s *Store) checkClient(address string, info map[string]string) error {
+	if info["cluster_enabled"] == "1" && s.batches.servers.cluster == nil {
+		return fmt.Errorf("redisstore: %s is a server of a cluster, and %w", address, errNoCluster)
+	}
+
+	return nil
 }
 
 // warnings are about settings of a server that weaken the store.

@@ -121,6 +121,7 @@ func TestCheckRefusesWhatCannotHoldRecords(t *testing.T) {
 		"no version":       {but("redis_version:"), []string{"version", "7.0"}},
 		"replica":          {but("role:slave"), []string{"replica", "master", "Sentinel"}},
 		"eviction":         {but("maxmemory_policy:allkeys-lru"), []string{"allkeys-lru", "noeviction", "WithEviction"}},
+		"cluster":          {but("cluster_enabled:1"), []string{"a server of a cluster", "redis.NewClusterClient", "redis+cluster://"}},
 		"nothing is shown": {[]string{"# Server"}, []string{"version"}},
 		"everything":       {but("redis_version:5", "role:slave", "maxmemory_policy:volatile-ttl"), []string{`"5"`, "replica", "volatile-ttl"}},
 	} {
@@ -311,5 +312,46 @@ func TestAServerThatDoesNotAnswerIsReportedInTimeWhateverTheClient(t *testing.T)
 				t.Errorf("they ended after %v", took)
 			}
 		})
+	}
+}
+
+// Each of these clients would have one server checked and swept, and leave out the others.
+func TestAClientThatHidesTheServersOfAClusterIsRefused(t *testing.T) {
+	t.Parallel()
+
+	cluster := redistest.NewCluster(t)
+	client := redis.NewClusterClient(redisstore.SetClusterOptions(&redis.ClusterOptions{Addrs: cluster.Addrs()}))
+
+	t.Cleanup(func() { _ = client.Close() })
+
+	pipelined, err := client.AutoPipeline()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	for name, hides := range map[string]redisstore.Client{
+		"a client of one server": cluster.Nodes()[0].Client(),
+		"an AutoPipeliner":       pipelined,
+		"a wrapper":              struct{ redisstore.Client }{client},
+	} {
+		refused := func(err error) {
+			t.Helper()
+
+			if err == nil || !strings.Contains(err.Error(), "redis.NewClusterClient") {
+				t.Errorf("%s: the error does not say what to pass: %v", name, err)
+			}
+		}
+
+		_, err := redisstore.New(hides)
+		refused(err)
+
+		s, err := redisstore.New(hides, redisstore.WithoutCheck(), redisstore.WithTimeout(generous))
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		_, err = s.Sweep(t.Context())
+		refused(err)
+		refused(s.Run(t.Context()))
 	}
 }

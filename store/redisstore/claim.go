@@ -68,7 +68,7 @@ func (s *Store) giveReceipt(res *store.Result, w *work, record string, expires i
 	q := s.index.of(member)
 
 	if known == nil {
-		own.entry = &entry{member: member}
+		own.entry = &entry{member: member, token: res.Record.Token}
 		q.add(own.entry, until, w.began.Add(s.delay))
 	} else {
 		q.add(known, until, w.began)
@@ -78,15 +78,15 @@ func (s *Store) giveReceipt(res *store.Result, w *work, record string, expires i
 // claimWhenRefused answers a claim that the server has refused because its memory is full or because it refuses all writes. If the
 // claim has nothing to write, because the key is completed or somebody runs it, the answer is as always. The client may have sent the
 // claim twice, and the first copy may have won. ErrFull must mean that nothing changed. A server that refuses all writes grants nothing: it
-// may have lost the claim by the time that it accepts writes. A replica does not answer that an outcome is unknown either: its master
-// may have the outcome.
+// may have lost the claim by the time that it accepts writes. A server that another master may have replaced does not answer that an
+// outcome is unknown either: the other master may have the outcome.
 func (s *Store) claimWhenRefused(ctx context.Context, op *store.Claim, res *store.Result, refused error) error {
 	if err := s.lookup(ctx, &op.Key, res); err != nil {
 		return err // whether the claim has won is not known
 	}
 
 	switch decided := op.Apply(res.Record, res.Now); {
-	case decided.Applied && refusesWrites(refused), res.Unknown() && isReplica(refused):
+	case decided.Applied && refusesWrites(refused), res.Unknown() && mayBeReplaced(refused):
 		return refused
 	case !decided.Changed:
 		res.Applied = decided.Applied

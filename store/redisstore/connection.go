@@ -60,15 +60,14 @@ func newRoutes(dial dialFunc) *routes {
 
 // Dial makes a connection. It is the Dialer of go-redis' options.
 func (r *routes) Dial(ctx context.Context, network, address string) (net.Conn, error) {
-	route := r.route(address)
-	generation := route.generation.Load()
-
 	conn, err := r.dial(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
 
-	c := &connection{Conn: conn, routes: r, route: route, generation: generation}
+	// A refusal during the dial does not count: where dials take long, each connection would be spent before its first use.
+	route := r.route(address)
+	c := &connection{Conn: conn, routes: r, route: route, generation: route.generation.Load()}
 	c.heard.Store(r.now())
 
 	return c, nil

@@ -44,7 +44,7 @@
 // large answer had come, and at most one from 20 MB/s on.
 //
 // [Store.Forget] takes three round trips: the client decides on the bytes of the record, the server removes the record if it still has
-// these bytes, and the entry in the index goes after it.
+// these bytes, and the entry in the index goes after it, unless a new run has another one by then.
 //
 // # The index
 //
@@ -56,7 +56,8 @@
 //
 //   - The entry of a run is written about 100 ms after its claim, together with those of other runs, and never if the run is over by then.
 //     A hold and a renewal write it at once. A failure to write it is no failure of the operation; it is tried again for a minute, and the
-//     observer sees it. Each set is written for itself, so a server that fails holds up no set but its own.
+//     observer sees it. If 4096 entries of a set wait, others are dropped, and the observer sees how many: Run finds their records.
+//     Each set is written for itself, so a server that fails holds up no set but its own.
 //   - A list reads the entries whose time has come, in one round trip if nothing is unknown, and then their records. It lists no record
 //     that is settled, and removes the entries of such records. If a server of a cluster is down, the list yields what the others have,
 //     and then one error.
@@ -64,7 +65,8 @@
 //     entries: once an hour it reads the records of the entries that are older than the unknown retention. Nothing removes the entry of a
 //     record that lives and is not settled.
 //   - If a process dies within these 100 ms, its claim is in no index and is not listed. The record stays as it is and protects its key.
-//     [Store.Run] finds it: Run reads all keys slowly, with SCAN, one process at a time, and continues where another process has stopped.
+//     [Store.Run] finds it: Run reads all keys slowly, with SCAN, one process at a time, and continues where another process has stopped,
+//     unless the server has restarted or a failover has replaced it since: then it begins again.
 //     [Store.Sweep] reads them at once. A key costs the server about 3 µs, so 5 million keys cost 14 s of its time, which Run spreads over
 //     20 minutes. Masters of a cluster are swept side by side, each for itself. If a slot moves from a master that is not yet swept to one
 //     that is, its records may be missed until the next sweep, an hour later.
@@ -127,8 +129,9 @@
 // While a master refuses writes, for want of replicas (NOREPLICAS), because it could not write its data to disk (MISCONF), or because it
 // is a replica by now (READONLY):
 //   - New calls are refused with STORE_UNAVAILABLE, and nothing runs. A method with FailOpen runs them without protection.
-//   - Duplicates get their answer all the same: a replay if the call is completed. A replica may lack what its master has, so it does not
-//     answer OUTCOME_UNKNOWN but STORE_UNAVAILABLE. A later try finds the master.
+//   - Duplicates get their answer all the same: a replay if the call is completed. A server that is a replica, or that lacks its
+//     replicas, may lack an outcome that another master has. So it does not answer OUTCOME_UNKNOWN but STORE_UNAVAILABLE. A later try
+//     finds the master.
 //   - Running calls cannot renew their leases. Where takeover is allowed, the context of a handler is cancelled before its lease ends.
 //     Under AtMostOnce the handler goes on.
 //   - Ended calls are answered, with the status "unrecorded". The process goes on trying to record the outcome, and succeeds when writes

@@ -220,18 +220,26 @@ func TestF28AnOutcomeIsReplayedUpToItsRetentionAndThenTheKeyIsFree(t *testing.T)
 	server := redistest.Standalone(t)
 	s := open(t, server.URL(), redisstore.WithTimeout(generous))
 
+	// A machine that stands still may sleep through a short retention.
+	for retention := unit; replaysUntilTheEnd(t, s, retention) == 0; retention *= 2 {
+		t.Logf("no replay within %v", retention)
+	}
+}
+
+// replaysUntilTheEnd counts the replays of an outcome until its key is free again.
+func replaysUntilTheEnd(t *testing.T, s *redisstore.Store, retention time.Duration) (replays int) {
+	t.Helper()
+
 	claim := newClaim()
-	claim.Retention = unit
+	claim.Retention = retention
 	start(t, s, claim)
 
 	res, err := s.Complete(t.Context(), completion(claim, "paid"))
 	ends := must(t, res, err).Record.ExpiresAt
 
-	if life := ends.Sub(res.Now); life != unit {
+	if life := ends.Sub(res.Now); life != retention {
 		t.Errorf("it lives for %v", life)
 	}
-
-	early, late := 0, false
 
 	eventually(t, "the retention ends", func() bool {
 		res, err := s.Claim(t.Context(), claimOn(claim.Key))
@@ -240,28 +248,24 @@ func TestF28AnOutcomeIsReplayedUpToItsRetentionAndThenTheKeyIsFree(t *testing.T)
 		case err != nil:
 			t.Fatal(err)
 		case res.Applied:
-			late = true
-
 			if res.Now.Before(ends) {
 				t.Errorf("a claim wins at %v, before %v", res.Now, ends)
 			}
 		default:
-			early++
+			replays++
 
 			// A key that expires in a millisecond is there to the end of it. The server counts from when it stores the
 			// outcome, which may be a moment after it has looked at its clock.
 			off := res.Record.ExpiresAt.Sub(ends)
-			if res.Now.After(res.Record.ExpiresAt) || string(res.Record.Outcome) != "paid" || off < 0 || off > unit/2 {
+			if res.Now.After(res.Record.ExpiresAt) || string(res.Record.Outcome) != "paid" || off < 0 || off > retention/2 {
 				t.Fatalf("a replay at %v of %+v, which ends at %v", res.Now, res.Record, ends)
 			}
 		}
 
-		return late
+		return res.Applied
 	})
 
-	if early == 0 {
-		t.Error("there was no replay")
-	}
+	return replays
 }
 
 func TestF29OldTimeOrderedKeyIsLookedUpAndNeverClaimed(t *testing.T) {

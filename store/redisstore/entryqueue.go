@@ -7,14 +7,16 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/onlyonce-go/onlyonce/store"
 )
 
 // entryQueue holds the entries that this process has to write to one set of the index.
 type entryQueue struct {
 	store *Store
 	name  string // of the set
-	// turn is held by the one writer, so that an older score does not overtake a newer one.
-	turn chan struct{}
+	// writing is held by the one writer, so that an older score does not overtake a newer one.
+	writing chan struct{}
 
 	mu      sync.Mutex
 	entries []*entry
@@ -24,11 +26,15 @@ type entryQueue struct {
 	rings  time.Time // when the timer fires; zero if it does not
 	cleans time.Time // when it is time to clean the set
 	closed bool
+	// dropped is how many entries have found the queue full since the last report.
+	dropped int
 }
+
+var errQueueFull = errors.New("too many entries wait to be written, so that some were dropped: Run or Sweep finds their records")
 
 func newEntryQueue(s *Store, name string) *entryQueue {
 	return &entryQueue{
-		store: s, name: name, turn: make(chan struct{}, 1), known: make(map[string]*entry), cleans: time.Now().Add(s.cleanFirst),
+		store: s, name: name, writing: make(chan struct{}, 1), known: make(map[string]*entry), cleans: time.Now().Add(s.cleanFirst),
 	}
 }
 
@@ -46,8 +52,8 @@ func (q *entryQueue) add(e *entry, until int64, due time.Time) {
 }
 
 // over has the entry of a run that is over removed, if it has been written. The entry is nil where the owner has no receipt: it is then
-// known that the run is over only if its end was applied.
-func (q *entryQueue) over(e *entry, member string, isApplied bool) {
+// known that the run is over only if its end was applied. A later run of the record may have an entry by now, which stays.
+func (q *entryQueue) over(e *entry, member string, token store.Token, isApplied bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 
@@ -55,7 +61,7 @@ func (q *entryQueue) over(e *entry, member string, isApplied bool) {
 	case e == nil && !isApplied:
 		return
 	case e == nil:
-		e = q.waiting(member)
+		e = q.waiting(member, token)
 	}
 
 	e.over = true
@@ -68,11 +74,11 @@ func (q *entryQueue) over(e *entry, member string, isApplied bool) {
 }
 
 // hold writes the entry of a run whose outcome is unknown from now on. The operation has taken effect, so a failure is not its failure.
-func (q *entryQueue) hold(ctx context.Context, w *work, e *entry, member string, at int64) {
+func (q *entryQueue) hold(ctx context.Context, w *work, e *entry, member string, token store.Token, at int64) {
 	q.mu.Lock()
 
 	if e == nil {
-		e = q.waiting(member)
+		e = q.waiting(member, token)
 	}
 
 	e.until, e.over = at, false
@@ -94,23 +100,29 @@ func (q *entryQueue) hold(ctx context.Context, w *work, e *entry, member string,
 	q.enqueue(e)
 }
 
-// forget removes the entry of a record that is gone, unless it is another run's by now. If the score is not known, it is removed anyway.
+// forget removes the entry of a record that is gone, unless it is another run's by now. The score is that of the record.
 func (q *entryQueue) forget(ctx context.Context, w *work, member string, score int64) {
 	q.mu.Lock()
 
-	if e := q.known[member]; e != nil && (score == 0 || e.until <= score) {
+	if e := q.known[member]; e != nil && e.until <= score {
 		e.over = true
 	}
 
 	q.mu.Unlock()
 
-	var cmd redis.Cmder = redis.NewIntCmd(ctx, "ZREM", q.name, member)
+	_ = q.apart(ctx, w, onIndex(ctx, &q.store.scripts.leave, q.name, member, score)) // a list removes what is left
+}
 
-	if score != 0 {
-		cmd = onIndex(ctx, &q.store.scripts.leave, q.name, member, score)
+// scoreOf is the score of a record that the set has, and 0 if there is none or it cannot be read.
+func (q *entryQueue) scoreOf(ctx context.Context, w *work, member string) int64 {
+	cmd := redis.NewFloatCmd(ctx, "ZSCORE", q.name, member)
+	at := work{name: q.name, deadline: w.deadline}
+
+	if err := q.store.exchange(ctx, &at, entrySize, false, cmd); err != nil || cmd.Err() != nil {
+		return 0 // a list removes what is left
 	}
 
-	_ = q.apart(ctx, w, cmd) // a list removes what is left
+	return int64(cmd.Val())
 }
 
 // apart sends a command by itself, within the time of an operation that has taken effect.
@@ -126,17 +138,17 @@ func (q *entryQueue) apart(ctx context.Context, w *work, cmd redis.Cmder) error 
 	return q.send(ctx, 1, cmd)
 }
 
-// begin takes the turn to write, and end gives it back.
+// begin waits until no other write is under way, and end lets the next one begin.
 func (q *entryQueue) begin(ctx context.Context) error {
 	select {
-	case q.turn <- struct{}{}:
+	case q.writing <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err() //nolint:wrapcheck // wrapped by the caller
 	}
 }
 
-func (q *entryQueue) end() { <-q.turn }
+func (q *entryQueue) end() { <-q.writing }
 
 // send sends commands on the set, and reports to the observer how the write of some entries has ended.
 func (q *entryQueue) send(ctx context.Context, entries int, cmds ...redis.Cmder) (err error) {
@@ -196,6 +208,8 @@ func (q *entryQueue) flush(ctx context.Context, now time.Time) error {
 	defer q.end()
 
 	for {
+		q.reportDropped(ctx)
+
 		due := q.take(now)
 		if len(due) == 0 {
 			return nil
@@ -204,6 +218,19 @@ func (q *entryQueue) flush(ctx context.Context, now time.Time) error {
 		if err := q.write(ctx, due); err != nil {
 			return err // the rest waits with them
 		}
+	}
+}
+
+// reportDropped reports entries that were dropped. It is called without the lock, since it calls an observer.
+func (q *entryQueue) reportDropped(ctx context.Context) {
+	q.mu.Lock()
+	dropped := q.dropped
+	q.dropped = 0
+	q.mu.Unlock()
+
+	if dropped > 0 {
+		err := indexFailure("writing to", q.name, errQueueFull)
+		q.store.report.Indexed(ctx, q.store.report.Clock(), dropped, &err)
 	}
 }
 
@@ -219,12 +246,12 @@ func (q *entryQueue) close() {
 	}
 }
 
-// waits reports whether entries wait.
+// waits reports whether entries wait or are on their way to the server.
 func (q *entryQueue) waits() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 
-	return len(q.entries) > 0
+	return len(q.entries) > 0 || len(q.known) > 0
 }
 
 // ringAgain lets the timer fire again, because another write has lasted too long.
@@ -349,14 +376,14 @@ func (q *entryQueue) settle(changes []change, failed error) {
 	}
 }
 
-// waiting is the entry of a record that waits to be written or is on its way, or a new one, for owners without a receipt. It is called with
+// waiting is the entry of a run that waits to be written or is on its way, or a new one, for owners without a receipt. It is called with
 // the lock, as are the methods below.
-func (q *entryQueue) waiting(member string) *entry {
-	if e := q.known[member]; e != nil {
+func (q *entryQueue) waiting(member string, token store.Token) *entry {
+	if e := q.known[member]; e != nil && e.token == token {
 		return e
 	}
 
-	return &entry{member: member}
+	return &entry{member: member, token: token}
 }
 
 // drop ends the knowledge of an entry that neither waits nor is on its way.
@@ -371,7 +398,11 @@ func (q *entryQueue) enqueue(e *entry) {
 		return
 	}
 
-	if !e.queued && len(q.entries) < maxEntries {
+	switch {
+	case e.queued:
+	case len(q.entries) == maxEntries:
+		q.dropped++
+	default:
 		e.queued = true
 		q.entries = append(q.entries, e)
 		q.known[e.member] = e

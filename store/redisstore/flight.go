@@ -14,12 +14,12 @@ const (
 	maxBatchSize = 256 << 10
 	// large is the size in bytes from which on an operation or its answer goes alone.
 	large = 16 << 10
-	// wariness is how many small answers have to follow a large one until answers are expected to be small again. If
+	// answersAfterLarge is how many small answers have to follow a large one until answers are expected to be small again. If
 	// one answer in a hundred is large, one of the next batches has another.
-	wariness = 100
-	// trials is how many reads go alone after a batch of reads that had no answer in time. Perhaps large answers have held it up, and one
+	answersAfterLarge = 100
+	// readsAfterLate is how many reads go alone after a batch of reads that had no answer in time. Perhaps large answers have held it up, and one
 	// that goes alone shows that. They are few, because a server that is overloaded needs batches most.
-	trials = 16
+	readsAfterLate = 16
 
 	// maxFlights is how many batches are under way to a server at most.
 	maxFlights = 4
@@ -104,17 +104,17 @@ func fit(queue []*request) int {
 	return len(queue)
 }
 
-// wary is how wary a lane is after an answer to a request that went by itself.
-func wary(before, size int) int {
+// remaining is how many small answers have to come after an answer of this size until reads go together again.
+func remaining(before, size int) int {
 	if size >= large {
-		return wariness
+		return answersAfterLarge
 	}
 
 	return max(before-1, 0)
 }
 
-// slow reports whether a round trip was so long that the network, and not the work, took most of the time.
-func slow(took time.Duration, operations int) bool {
+// isSlow reports whether a round trip was so long that the network, and not the work, took most of the time.
+func isSlow(took time.Duration, operations int) bool {
 	return took >= slowTrip && took >= time.Duration(operations)*slowShare
 }
 

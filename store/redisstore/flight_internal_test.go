@@ -75,7 +75,7 @@ func TestANetworkIsSlowIfARoundTripIsLongerThanItsOperationsNeed(t *testing.T) {
 		{5 * time.Millisecond, 50, true},
 		{5 * time.Millisecond, 256, false},
 	} {
-		if got := slow(tt.took, tt.operations); got != tt.want {
+		if got := isSlow(tt.took, tt.operations); got != tt.want {
 			t.Errorf("%v for %d operations is slow: %v", tt.took, tt.operations, got)
 		}
 	}
@@ -91,20 +91,20 @@ func TestALargeOperationAndWhatMayHaveALargeAnswerGoAlone(t *testing.T) {
 		name           string
 		r              *request
 		empty, patient bool
-		wary           int
+		after          bool
 		want           way
 	}{
-		{"an operation on an empty lane", small, true, false, 0, first},
-		{"an operation on an empty lane of a patient client", small, true, true, 0, inBatch},
-		{"an operation while a batch is under way", small, false, false, 0, inBatch},
-		{"a large operation", big, false, false, 0, byItself},
-		{"a large operation on an empty lane", big, true, false, 0, byItself},
-		{"a claim after a large answer", reading, false, false, 1, byItself},
-		{"a claim on an empty lane after a large answer", reading, true, false, 1, byItself},
-		{"a completion after a large answer", small, false, false, wariness, inBatch},
-		{"a claim", reading, false, false, 0, inBatch},
+		{"an operation on an empty lane", small, true, false, false, first},
+		{"an operation on an empty lane of a patient client", small, true, true, false, inBatch},
+		{"an operation while a batch is under way", small, false, false, false, inBatch},
+		{"a large operation", big, false, false, false, byItself},
+		{"a large operation on an empty lane", big, true, false, false, byItself},
+		{"a claim after a large answer", reading, false, false, true, byItself},
+		{"a claim on an empty lane after a large answer", reading, true, false, true, byItself},
+		{"a completion after a large answer", small, false, false, true, inBatch},
+		{"a claim", reading, false, false, false, inBatch},
 	} {
-		if got := wayOf(tt.r, tt.empty, tt.patient, tt.wary > 0); got != tt.want {
+		if got := wayOf(tt.r, tt.empty, tt.patient, tt.after); got != tt.want {
 			t.Errorf("%s goes %d, want %d", tt.name, got, tt.want)
 		}
 	}
@@ -114,10 +114,10 @@ func TestManySmallAnswersMakeUpForALargeOne(t *testing.T) {
 	t.Parallel()
 
 	for _, tt := range []struct{ before, size, want int }{
-		{0, 300, 0}, {0, large - 1, 0}, {0, large, wariness}, {7, 1 << 20, wariness}, {7, 300, 6}, {1, 0, 0},
+		{0, 300, 0}, {0, large - 1, 0}, {0, large, answersAfterLarge}, {7, 1 << 20, answersAfterLarge}, {7, 300, 6}, {1, 0, 0},
 	} {
-		if got := wary(tt.before, tt.size); got != tt.want {
-			t.Errorf("after an answer of %d bytes a lane that was %d wary is %d wary, want %d", tt.size, tt.before, got, tt.want)
+		if got := remaining(tt.before, tt.size); got != tt.want {
+			t.Errorf("after an answer of %d bytes, %d more small ones have to come instead of %d, want %d", tt.size, got, tt.before, tt.want)
 		}
 	}
 }

@@ -7,7 +7,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Forget implements [store.Forgetter]. It takes three round trips, two without an index, and works while the server is out of memory.
+// Forget implements [store.Forgetter]. It takes three round trips, two without an index, and works while the server is out of memory. If
+// a record that cannot be read is in the index, it takes four.
 //
 // The client decides, because only the client can check the seal of a record. The server then removes the record if it still has the bytes
 // that the client has seen, so that a late copy of this step removes no other record. If the record has changed, the client decides again.
@@ -22,6 +23,12 @@ func (s *Store) Forget(ctx context.Context, op store.Forgetting) (res store.Resu
 			return res, err
 		}
 
+		// What the record says of its entry is not known if it is settled or cannot be read.
+		if before == 0 && s.index != nil {
+			member := s.memberOf(w.name)
+			before = s.index.of(member).scoreOf(ctx, &w, member)
+		}
+
 		reply, err := s.evaluate(ctx, &w, &s.scripts.forget, seen, nil, "")
 		if err != nil {
 			return store.Result{}, err
@@ -32,7 +39,7 @@ func (s *Store) Forget(ctx context.Context, op store.Forgetting) (res store.Resu
 		}
 
 		if reply[0] == applied {
-			if s.index != nil {
+			if s.index != nil && before != 0 {
 				member := s.memberOf(w.name)
 				s.index.of(member).forget(ctx, &w, member, before)
 			}

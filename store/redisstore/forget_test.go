@@ -299,3 +299,53 @@ func TestALateCopyOfAForgettingRemovesNoLaterRecord(t *testing.T) {
 		}
 	}
 }
+
+// The new run is in another process, which writes its entry between the removal of the record and that of its entry.
+func TestForgettingARecordThatCannotBeReadLeavesTheEntryOfANewRun(t *testing.T) {
+	t.Parallel()
+
+	server := redistest.Standalone(t)
+	other := open(t, server.URL(), redisstore.WithTimeout(generous), unindexed)
+
+	client := &watched{Client: redis.NewClient(&redis.Options{Addr: server.Addr()})}
+	t.Cleanup(func() { _ = client.Close() })
+
+	s, err := redisstore.New(client, redisstore.WithTimeout(generous))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	mustForget(t, s, server, overdue(t, s), false, "a warm-up")
+
+	claim := newClaim()
+	if err := errors.Join(
+		server.Client().Set(t.Context(), stored(claim.Key), "unreadable", time.Hour).Err(),
+		server.Client().ZAdd(t.Context(), indexOf(claim.Key), redis.Z{Member: string(claim.Key[:]), Score: 5}).Err(),
+	); err != nil {
+		t.Fatal(err)
+	}
+
+	begun := false
+	before := func() {
+		if !begun && server.Client().Exists(t.Context(), stored(claim.Key)).Val() == 0 {
+			begun = true
+
+			start(t, other, claim)
+			flush(t, other)
+		}
+	}
+
+	client.before.Store(&before)
+
+	res, err := s.Forget(t.Context(), forgetting(claim, true))
+	must(t, res, err)
+	client.before.Store(nil)
+
+	if !begun {
+		t.Fatal("nothing was sent after the record was removed")
+	}
+
+	if n := entries(t, server); n != 1 {
+		t.Errorf("%d entries, want that of the new run", n)
+	}
+}

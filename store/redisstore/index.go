@@ -39,6 +39,7 @@ const (
 // entry is one run in the index.
 type entry struct {
 	member string
+	token  store.Token // of the run
 
 	// These are guarded by entryQueue.mu.
 	until   int64     // the score that it is to have
@@ -118,18 +119,18 @@ func (x *index) close(ctx context.Context) error {
 }
 
 // runOver has the entry of a run removed that is over. It is called after the end of a run, whether the end was applied or not.
-func (s *Store) runOver(w *work, given any, isApplied bool) {
+func (s *Store) runOver(w *work, given any, token store.Token, isApplied bool) {
 	if s.index != nil {
 		member := s.memberOf(w.name)
-		s.index.of(member).over(s.entryOf(given, w.name), member, isApplied)
+		s.index.of(member).over(s.entryOf(given, w.name), member, token, isApplied)
 	}
 }
 
 // runHeld writes the entry of a run whose outcome is unknown since a time of the server.
-func (s *Store) runHeld(ctx context.Context, w *work, given any, at int64) {
+func (s *Store) runHeld(ctx context.Context, w *work, op *store.Hold, at int64) {
 	if s.index != nil {
 		member := s.memberOf(w.name)
-		s.index.of(member).hold(ctx, w, s.entryOf(given, w.name), member, at)
+		s.index.of(member).hold(ctx, w, s.entryOf(op.Receipt, w.name), member, op.Token, at)
 	}
 }
 

@@ -16,9 +16,9 @@ type lane struct {
 	flights []*flight
 	// slow is whether the last round trip was slow.
 	slow bool
-	// wary is how many small answers have to come until reads go together again, and trials how many of the next reads go by themselves
-	// in any case.
-	wary, trials int
+	// afterLarge is how many small answers have to come until reads go together again: large ones came before. afterLate is how many of
+	// the next reads go by themselves in any case: a batch of reads had no answer in time.
+	afterLarge, afterLate int
 	// alarm rings at the earliest deadline of an operation, or when a batch has stalled. It is nil while nobody waits.
 	alarm   *time.Timer
 	alarmAt time.Time
@@ -34,9 +34,9 @@ const (
 )
 
 // wayOf decides how a request goes.
-func wayOf(r *request, empty, patient, wary bool) way {
+func wayOf(r *request, empty, patient, readsApart bool) way {
 	switch {
-	case r.size >= large, r.reads && wary:
+	case r.size >= large, r.reads && readsApart:
 		return byItself
 	case empty && !patient:
 		return first
@@ -52,7 +52,7 @@ func (l *lane) enter(r *request) (way, *flight) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
-	how := wayOf(r, len(l.flights) == 0, l.wire.patient, l.wary > 0 || l.trials > 0)
+	how := wayOf(r, len(l.flights) == 0, l.wire.patient, l.afterLarge > 0 || l.afterLate > 0)
 
 	switch how {
 	case first:
@@ -67,7 +67,7 @@ func (l *lane) enter(r *request) (way, *flight) {
 		l.watch(r.deadline)
 	case byItself:
 		if r.reads {
-			l.trials = max(l.trials-1, 0)
+			l.afterLate = max(l.afterLate-1, 0)
 		}
 	}
 
@@ -117,7 +117,7 @@ func (l *lane) serve(f *flight) {
 // next ends a batch and begins the next one. It reports false when nobody waits: the flight is over.
 func (l *lane) next(f *flight) bool {
 	now := time.Now()
-	slow, late, most := slow(now.Sub(f.began), len(f.batch)), f.isLate(now), 0
+	slow, late, most := isSlow(now.Sub(f.began), len(f.batch)), f.isLate(now), 0
 
 	for _, r := range f.batch {
 		most = max(most, r.answerSize())
@@ -129,11 +129,11 @@ func (l *lane) next(f *flight) bool {
 
 	l.slow = slow
 	if late {
-		l.trials = trials
+		l.afterLate = readsAfterLate
 	}
 
 	if most >= large {
-		l.wary = wary(l.wary, most)
+		l.afterLarge = remaining(l.afterLarge, most)
 	}
 
 	if l.queue = f.board(l.queue, now); len(f.batch) > 0 {
@@ -153,7 +153,7 @@ func (l *lane) learn(size int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
-	l.wary = wary(l.wary, size)
+	l.afterLarge = remaining(l.afterLarge, size)
 }
 
 // start starts one more batch if the function another allows it. It is called with the lock, as are the methods below.

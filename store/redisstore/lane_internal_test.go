@@ -77,7 +77,7 @@ func TestAfterABatchThatWasLateSomeReadsGoAlone(t *testing.T) {
 	t.Parallel()
 
 	for name, tt := range map[string]struct{ together, want int }{
-		"reads that went together": {8, trials}, "a read that went alone": {1, 0},
+		"reads that went together": {8, readsAfterLate}, "a read that went alone": {1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -111,14 +111,14 @@ func TestAfterABatchThatWasLateSomeReadsGoAlone(t *testing.T) {
 					l.mu.Lock()
 					defer l.mu.Unlock()
 
-					return l.trials
+					return l.afterLate
 				}
 
 				if n := alone(); n != tt.want {
 					t.Errorf("%d reads go alone, want %d", n, tt.want)
 				}
 
-				for range trials {
+				for range readsAfterLate {
 					if err := get(t.Context(), b, "n", time.Second); err != nil {
 						t.Error(err)
 					}

@@ -186,7 +186,7 @@ func (s *Store) complete(ctx context.Context, op *store.Completion, res *store.R
 	}
 
 	if err == nil {
-		s.runOver(&w, op.Receipt, res.Applied)
+		s.runOver(&w, op.Receipt, op.Token, res.Applied)
 	}
 
 	return err
@@ -216,7 +216,7 @@ func (s *Store) Release(ctx context.Context, op store.Release) (res store.Result
 
 	err = s.run(ctx, &w, &s.scripts.release, appendRetention(args, &op.Claim), identity, &res)
 	if err == nil {
-		s.runOver(&w, op.Receipt, res.Applied)
+		s.runOver(&w, op.Receipt, op.Claim.Token, res.Applied)
 	}
 
 	return res, err
@@ -231,9 +231,9 @@ func (s *Store) Hold(ctx context.Context, op store.Hold) (res store.Result, err 
 
 	err = s.run(ctx, &w, &s.scripts.hold, args, op.Outcome, &res)
 	if err == nil && res.Applied {
-		s.runHeld(ctx, &w, op.Receipt, res.Record.EndedAt.UnixMilli())
+		s.runHeld(ctx, &w, &op, res.Record.EndedAt.UnixMilli())
 	} else if err == nil {
-		s.runOver(&w, op.Receipt, false)
+		s.runOver(&w, op.Receipt, op.Token, false)
 	}
 
 	return res, err

@@ -132,7 +132,7 @@ func TestCloseClosesTheClientOfOpenAndNoOther(t *testing.T) {
 		t.Errorf("after Close: %v", err)
 	}
 
-	given := with(t, redis.NewClient(&redis.Options{Addr: server.Addr()}))
+	given := with(t, redis.NewClient(&redis.Options{Addr: server.Addr()}), redisstore.WithTimeout(generous))
 	if err := given.Close(); err != nil {
 		t.Error(err)
 	}

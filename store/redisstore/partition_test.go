@@ -8,6 +8,7 @@ import (
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/internal/redistest"
+	"github.com/onlyonce-go/onlyonce/store"
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
@@ -19,6 +20,8 @@ type partition struct {
 	address  *gateway // of the isolated side
 	// isolated and joined are stores of clients on either side.
 	isolated, joined *redisstore.Store
+	// unknown is the claim of a run whose outcome was unknown before the partition.
+	unknown store.Claim
 }
 
 // isolateTheMaster makes a partition, and returns when there are two masters.
@@ -31,7 +34,12 @@ func isolateTheMaster(t *testing.T, args ...string) *partition {
 
 	p.address = newGateway(t, p.old.Addr(), false)
 	p.isolated = open(t, p.address.url(""), redisstore.WithTimeout(generous))
-	start(t, p.isolated, newClaim())
+
+	p.unknown = newClaim()
+	start(t, p.isolated, p.unknown)
+
+	res, err := p.isolated.Hold(t.Context(), hold(p.unknown))
+	must(t, res, err)
 
 	p.network.Isolate(0)
 	p.new = p.set.WaitPromotion(0)
@@ -93,6 +101,11 @@ func TestF14WithRequiredReplicasAnIsolatedMasterGrantsNothing(t *testing.T) {
 
 	if got := call(t, joined, "7 EUR", count); got != "executed" {
 		t.Errorf("a call on the other side: %s", got)
+	}
+
+	// The new master may have the outcome by now.
+	if res, err := p.isolated.Claim(t.Context(), claimOn(p.unknown.Key)); !failed(err) {
+		t.Errorf("a duplicate of a call whose outcome was unknown, on the isolated side: %+v, %v", res, err)
 	}
 
 	p.heal(t)

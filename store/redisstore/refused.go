@@ -41,11 +41,18 @@ func refusesWrites(err error) bool {
 	return errors.As(err, &reply) && isWriteRefusal(reply.Error())
 }
 
-// isReplica reports that a server refuses writes because it is a replica.
-func isReplica(err error) bool {
+// mayBeReplaced reports that a server refuses writes and that there may be another master: the server is a replica, or a master that its
+// replicas do not follow, as in a partition.
+func mayBeReplaced(err error) bool {
 	var reply redis.Error
 
-	return errors.As(err, &reply) && refusal(reply.Error()) == refusedByReplica
+	if !errors.As(err, &reply) {
+		return false
+	}
+
+	reason := refusal(reply.Error())
+
+	return reason == refusedByReplica || reason == refusedAlone
 }
 
 // checkWritable returns an error if a server refuses writes.

@@ -145,9 +145,9 @@ func TestF90WhileWritesAreRefusedCompletedKeysAreReplayedAndCheckSaysSo(t *testi
 					res, err := s.Claim(t.Context(), claimOn(claim.Key))
 
 					state, _, _ := strings.Cut(name, ",")
-					if reason == "READONLY" && state == store.Unknown.String() {
+					if reason != "MISCONF" && state == store.Unknown.String() {
 						if !failed(err) {
-							t.Errorf("a replica says that an outcome is unknown: %+v, %v", res, err)
+							t.Errorf("an outcome is unknown although another master may have it: %+v, %v", res, err)
 						}
 
 						continue

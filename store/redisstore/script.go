@@ -26,7 +26,7 @@ const (
 
 // scripts are all operations.
 type scripts struct {
-	claim, renew, complete, swap, release, hold, resolve, lookup, listed, forget, enter, leave, due, turn script
+	claim, renew, complete, swap, release, hold, resolve, lookup, listed, forget, enter, leave, due, turn, set script
 }
 
 func loadScripts() *scripts {
@@ -46,7 +46,8 @@ func loadScripts() *scripts {
 		enter:    load(flagsAllowOOM, "enter", read("enter")),
 		leave:    load(flagsAllowOOM, "leave", read("leave")),
 		due:      load(flagsNoWrites, "due", read("due")),
-		turn:     load(flagsNone, "turn", read("turn")),
+		turn:     load(flagsAllowOOM, "turn", read("turn")),
+		set:      load(flagsAllowOOM, "set", read("set")),
 	}
 }
 

@@ -191,6 +191,7 @@ func TestNobodyEverGetsAnothersAnswer(t *testing.T) {
 	const (
 		workers = 16
 		rounds  = 20
+		enough  = 100 // operations that are answered, however slow the machine is
 	)
 
 	server := redistest.Standalone(t)
@@ -228,11 +229,11 @@ func TestNobodyEverGetsAnothersAnswer(t *testing.T) {
 		wg.Go(func() {
 			dice := rand.New(rand.NewPCG(uint64(worker), 1))
 
-			for range rounds {
+			for round := 0; round < rounds || answered.Load() < enough; round++ {
 				claim := newClaim()
 				claim.ReadableKey = claim.Key.String()
 
-				answered.Add(try(t, s, claim, dice))
+				answered.Add(try(t, s, claim, dice, time.Duration(1+round/rounds)*150*time.Millisecond))
 			}
 		})
 	}
@@ -240,10 +241,6 @@ func TestNobodyEverGetsAnothersAnswer(t *testing.T) {
 	wg.Wait()
 	close(over)
 	cutter.Wait()
-
-	if n := answered.Load(); n == 0 {
-		t.Error("no operation was ever answered")
-	}
 
 	eventually(t, "nothing is under way", func() bool { return redisstore.Flights(s) == 0 && redisstore.Waiting(s) == 0 })
 	eventually(t, "claims work again", func() bool {
@@ -253,8 +250,9 @@ func TestNobodyEverGetsAnothersAnswer(t *testing.T) {
 	})
 }
 
-// try makes operations on a key under short deadlines, and returns how many were answered. Answers must be about the key.
-func try(t *testing.T, s *redisstore.Store, claim store.Claim, dice *rand.Rand) (answered int64) {
+// try makes operations on a key under deadlines that are shorter than most, and returns how many were answered. Answers must be about the
+// key.
+func try(t *testing.T, s *redisstore.Store, claim store.Claim, dice *rand.Rand, most time.Duration) (answered int64) {
 	t.Helper()
 
 	for range 3 {
@@ -263,7 +261,7 @@ func try(t *testing.T, s *redisstore.Store, claim store.Claim, dice *rand.Rand) 
 			"renew":  func(ctx context.Context) (store.Result, error) { return s.Renew(ctx, renewal(claim)) },
 			"lookup": func(ctx context.Context) (store.Result, error) { return s.Lookup(ctx, claim.Key) },
 		} {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+dice.IntN(150))*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond+time.Duration(dice.Int64N(int64(most))))
 			res, err := run(ctx)
 
 			cancel()

@@ -17,8 +17,9 @@ import (
 )
 
 // Client is what the store needs of go-redis. *redis.Client, *redis.ClusterClient, the clients of redis.NewFailoverClient
-// and *redis.AutoPipeliner have it. A *redis.Ring is refused: it moves keys to another server when one fails, where their
-// records are absent.
+// and *redis.AutoPipeliner have it. For a cluster, pass the *redis.ClusterClient itself: [Store.Check] and [Store.Sweep] refuse its
+// AutoPipeliner and wrappers of it, which hide its servers. A *redis.Ring is refused: it moves keys to another server when one fails, where
+// their records are absent.
 type Client interface {
 	// Process sends one command.
 	Process(ctx context.Context, cmd redis.Cmder) error
@@ -88,7 +89,7 @@ type Option func(*config)
 func WithPrefix(prefix string) Option { return func(c *config) { c.prefix = prefix } }
 
 // WithTimeout bounds one operation, whatever the settings of the client; the default is DefaultTimeout. The context of
-// an operation can shorten it. Give at least a millisecond.
+// an operation can shorten it. Give at least a millisecond. [New] and [Open] give their Check five seconds, or this time if it is longer.
 func WithTimeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
 
 // WithUnknownRetention sets the life of a record that is not settled: one that is running, or whose outcome is unknown. The time counts
@@ -158,7 +159,7 @@ func New(client Client, opts ...Option) (*Store, error) {
 	}
 
 	if s.checked {
-		ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), max(checkTimeout, s.timeout))
 		defer cancel()
 
 		if _, err := s.Check(ctx); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -43,18 +42,21 @@ func slowly() sweepPace {
 // spends about 14 seconds on it.
 //
 // An error names what is left to another Sweep: the rest of the keys of a server, or the entries of a set of the index that cannot be
-// written. The other servers and sets are swept all the same. A record whose slot moves meanwhile from a server that is not yet swept to
+// written. The other servers and sets are swept all the same. Sweep refuses servers of a cluster if the client is not a
+// *redis.ClusterClient. A record whose slot moves meanwhile from a server that is not yet swept to
 // one that is, may be missed. See [Store.Run].
 func (s *Store) Sweep(ctx context.Context) (Swept, error) {
 	began := s.report.Clock()
 	done, err := s.sweepAll(ctx, func(ctx context.Context, _ string, sweep *serverSweep) error {
-		for cursor := uint64(0); ; {
-			next, err := sweep.page(ctx, cursor)
-			if err != nil || next == 0 {
+		for at := (position{}); ; {
+			var (
+				isLast bool
+				err    error
+			)
+
+			if at, isLast, err = sweep.page(ctx, at); err != nil || isLast {
 				return err
 			}
-
-			cursor = next
 		}
 	})
 	s.report.Swept(ctx, began, 0, err)
@@ -66,7 +68,8 @@ func (s *Store) Sweep(ctx context.Context) (Swept, error) {
 // take turns: a server is swept by one process at a time, an hour after the end of the last sweep. Another process continues where one
 // has stopped. A sweep that has failed is continued later. The next sweep, an hour later, finds what a sweep has missed: see [Store.Sweep].
 // The observer of [WithObserver] sees each sweep that has looked at records or has failed. Without an observer, failures are logged to
-// [slog.Default].
+// [slog.Default]. Run fails at once if the store was made WithoutIndex, and if the servers are a cluster and the client is not a
+// *redis.ClusterClient.
 //
 // It is not needed for calls. Without it, a list lacks the records of processes that died within about 100 ms of their claim, and these
 // records stay unknown until their key is used again, or until they expire.
@@ -81,6 +84,10 @@ func (s *Store) Run(ctx context.Context) error {
 
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // the end of the context is none
+		}
+
+		if errors.Is(err, errNoCluster) {
+			return err
 		}
 
 		if err != nil || done.Records > 0 {
@@ -142,6 +149,10 @@ func (s *Store) sweepAll(ctx context.Context, carryOut func(ctx context.Context,
 
 	cluster, isCluster := s.client.(*redis.ClusterClient)
 	if !isCluster {
+		if err := s.checkOneServer(ctx); err != nil {
+			return all, err
+		}
+
 		one(ctx, "", s.client)
 
 		return all, errors.Join(errs...)
@@ -159,21 +170,42 @@ func (s *Store) sweepAll(ctx context.Context, carryOut func(ctx context.Context,
 	return all, errors.Join(errs...)
 }
 
-// sweepInTurn sweeps a server from where the last process has stopped, unless another process does, or has done so a short time ago.
-func (s *Store) sweepInTurn(ctx context.Context, address string, sweep *serverSweep) error {
-	turn := s.newTurn(ctx, address, sweep.server)
+// checkOneServer returns an error if the client has more servers than the sweep would visit. A user without the right to INFO has to know.
+func (s *Store) checkOneServer(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
 
-	position, mine, err := turn.take(ctx)
-	if err != nil || !mine {
-		return err
-	} else if position == sweepOver {
-		return turn.giveBack(ctx)
+	info := redis.NewStringCmd(ctx, "INFO", "cluster")
+	if err := process(ctx, s.client, info); err != nil && !isReply(err) {
+		return failure("sweep", err)
 	}
 
-	cursor, _ := strconv.ParseUint(position, 10, 64) // without a position it begins at the beginning
+	return s.checkClient("the server", fields(info.Val()))
+}
 
-	for {
-		if cursor, err = sweep.page(ctx, cursor); err != nil {
+// sweepInTurn sweeps a server from where the last process has stopped, unless another process does, or has done so a short time ago.
+func (s *Store) sweepInTurn(ctx context.Context, address string, sweep *serverSweep) (err error) {
+	turn := s.newTurn(ctx, address, sweep.server)
+
+	place, mine, err := turn.take(ctx)
+	if err != nil || !mine {
+		return err
+	}
+
+	defer func() {
+		// The next process need not wait until the turn is over.
+		if failed := turn.giveBack(context.WithoutCancel(ctx)); err == nil {
+			err = failed
+		}
+	}()
+
+	if place == sweepOver {
+		return nil
+	}
+
+	for at := positionOf(place); ; {
+		next, isLast, err := sweep.page(ctx, at)
+		if err != nil {
 			return err
 		}
 
@@ -181,13 +213,15 @@ func (s *Store) sweepInTurn(ctx context.Context, address string, sweep *serverSw
 			return err // the process that has the turn by now goes on
 		}
 
-		if cursor == 0 {
-			return errors.Join(turn.move(ctx, sweepOver, s.sweep.every), turn.giveBack(ctx))
+		if isLast {
+			return turn.move(ctx, sweepOver, s.sweep.every)
 		}
 
-		if err := turn.move(ctx, strconv.FormatUint(cursor, 10), keepPosition); err != nil {
+		if err := turn.move(ctx, next.String(), keepPosition); err != nil {
 			return err
 		}
+
+		at = next
 
 		if err := pause(ctx, s.sweep.pause); err != nil {
 			return err
@@ -204,32 +238,54 @@ type serverSweep struct {
 	failed [indexes]error
 }
 
-// page looks at some keys of the server, and returns where to go on; 0 is the end.
-func (w *serverSweep) page(ctx context.Context, cursor uint64) (next uint64, err error) {
+// page looks at some keys of the server, and returns where to go on, and whether this was the last page. If the server is another one
+// than that of the position, it looks at nothing, and the sweep begins again.
+func (w *serverSweep) page(ctx context.Context, at position) (next position, isLast bool, err error) {
 	s := w.store
 	defer s.report.Answered(ctx, store.OperationSweep, s.report.Clock(), &err)
 
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 
-	scan := redis.NewScanCmd(ctx, nil, "SCAN", cursor, "MATCH", escaped(s.prefix)+"*", "COUNT", s.sweep.page)
-	if err := process(ctx, w.server, scan); err != nil {
-		return cursor, failure("sweep", err)
+	names, next, err := w.scan(ctx, at)
+	if err != nil {
+		return at, false, err
 	}
 
-	names, next := scan.Val()
+	if at.cursor != 0 && at.run != next.run {
+		return position{}, false, nil
+	}
 
 	open, err := w.unsettled(ctx, names)
 	if err != nil {
-		return cursor, err
+		return at, false, err
 	}
 
 	missing, err := w.scores(ctx, open)
 	if err != nil {
-		return cursor, err
+		return at, false, err
 	}
 
-	return next, w.enter(ctx, &missing)
+	return next, next.cursor == 0, w.enter(ctx, &missing)
+}
+
+// scan reads some names, and where to go on. A user without the right to INFO does not learn the run of the server.
+func (w *serverSweep) scan(ctx context.Context, at position) (names []string, next position, err error) {
+	info := redis.NewStringCmd(ctx, "INFO", "server")
+	scan := redis.NewScanCmd(ctx, nil, "SCAN", at.cursor, "MATCH", escaped(w.store.prefix)+"*", "COUNT", w.store.sweep.page)
+
+	if err := processTogether(ctx, w.server, info, scan); err != nil {
+		return nil, at, failure("sweep", err)
+	}
+
+	if err := scan.Err(); err != nil {
+		return nil, at, failure("sweep", err)
+	}
+
+	names, next.cursor = scan.Val()
+	next.run = fields(info.Val())["run_id"]
+
+	return names, next, nil
 }
 
 // escaped is a prefix as a pattern of SCAN.
@@ -298,7 +354,7 @@ func (w *serverSweep) scores(ctx context.Context, open []listEntry) (missing [in
 		switch {
 		case errors.Is(err, store.ErrUnreadable), errors.Is(err, store.ErrNewer):
 			score = lookedAt(reply) // so that a list names it
-		case err != nil && !isReply(err):
+		case err != nil && !redis.HasErrorPrefix(err, "WRONGTYPE"): // something else has taken its name
 			return missing, failure("sweep", err)
 		case score == 0:
 			continue

@@ -3,6 +3,9 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,12 +33,106 @@ func TestASweepThatCannotTakeItsTurnFails(t *testing.T) {
 		}
 	}
 
+	if err := server.Client().ConfigSet(t.Context(), "min-replicas-to-write", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+
+	if _, err := s.sweepAll(t.Context(), s.sweepInTurn); !refusesWrites(err) {
+		t.Errorf("on a server that refuses writes a sweep returned %v", err)
+	}
+}
+
+func TestF41ASweepOfAFullServerTakesItsTurnAndFindsRecords(t *testing.T) {
+	t.Parallel()
+
+	server := redistest.Standalone(t)
+
+	s, err := Open(server.URL(), WithTimeout(10*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Cleanup(func() { _ = s.Close() })
+
+	blind, err := Open(server.URL(), WithTimeout(10*time.Second), WithoutIndex())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Cleanup(func() { _ = blind.Close() })
+
+	claim := store.Claim{Key: store.Key{1}, Token: store.Token{1}, Lease: time.Hour, MaxRun: time.Hour, Retention: time.Hour}
+	if res, err := blind.Claim(t.Context(), claim); err != nil || !res.Applied {
+		t.Fatalf("a claim: %+v, %v", res, err)
+	}
+
 	if err := server.Client().ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
 		t.Fatal(err)
 	}
 
-	if _, err := s.sweepAll(t.Context(), s.sweepInTurn); !errors.Is(err, store.ErrFull) {
-		t.Errorf("on a full server a sweep returned %v", err)
+	if swept, err := s.sweepAll(t.Context(), s.sweepInTurn); err != nil || swept.Found != 1 {
+		t.Errorf("on a full server a sweep has done %+v, %v", swept, err)
+	}
+
+	if place := server.Client().Get(t.Context(), s.prefix+"swept:").Val(); place != sweepOver {
+		t.Errorf("the sweep is at %q", place)
+	}
+}
+
+func TestASweepThatEndsEarlyGivesItsTurnBack(t *testing.T) {
+	t.Parallel()
+
+	server := redistest.Standalone(t)
+
+	s, err := Open(server.URL(), WithTimeout(10*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Cleanup(func() { _ = s.Close() })
+
+	failed := errors.New("the page fails")
+
+	for name, ends := range map[string]func(cancel context.CancelFunc) error{
+		"its context": func(cancel context.CancelFunc) error { cancel(); return nil },
+		"an error":    func(context.CancelFunc) error { return failed },
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+
+		client := redis.NewClient(SetOptions(&redis.Options{Addr: server.Addr()}))
+		client.AddHook(scanning(func() error { return ends(cancel) }))
+
+		err := s.sweepInTurn(ctx, "", &serverSweep{store: s, server: client})
+
+		cancel()
+		_ = client.Close()
+
+		if err == nil {
+			t.Errorf("%s: the sweep has not ended early", name)
+		}
+
+		if holder := server.Client().Get(t.Context(), s.prefix+"sweep:").Val(); holder != "" {
+			t.Errorf("%s: the turn is not given back", name)
+		}
+	}
+}
+
+// scanning is called instead of a scan if it returns an error, and before it otherwise.
+type scanning func() error
+
+func (scanning) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (scanning) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (s scanning) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return cmd.Name() == "scan" }) {
+			if err := s(); err != nil {
+				return err
+			}
+		}
+
+		return next(ctx, cmds)
 	}
 }
 
@@ -90,17 +187,15 @@ type stealing struct{ server *redis.Client }
 
 func (stealing) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-func (stealing) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
+func (stealing) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
 
-func (s stealing) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if cmd.Name() == "scan" {
+func (s stealing) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return cmd.Name() == "scan" }) {
 			_ = s.server.Set(ctx, DefaultPrefix+"sweep:", "another process", time.Hour).Err()
 		}
 
-		return next(ctx, cmd)
+		return next(ctx, cmds)
 	}
 }
 
@@ -154,5 +249,61 @@ func TestATurnIsOnTheServerThatItIsAbout(t *testing.T) {
 		return nil
 	}); err != nil {
 		t.Error(err)
+	}
+}
+
+// The order of SCAN is another one in another run of the server, so that a cursor from before would leave out keys.
+func TestASweepBeginsAgainIfTheServerHasRestartedOrIsAnotherOne(t *testing.T) {
+	t.Parallel()
+
+	server := redistest.Standalone(t)
+
+	s, err := Open(server.URL(), WithTimeout(10*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Cleanup(func() { _ = s.Close() })
+
+	const claims = 500
+
+	blind, err := Open(server.URL(), WithTimeout(10*time.Second), WithoutIndex())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Cleanup(func() { _ = blind.Close() })
+
+	for i := range claims {
+		claim := store.Claim{Token: store.Token{1}, Lease: time.Hour, MaxRun: time.Hour, Retention: time.Hour}
+		claim.Key[0], claim.Key[1] = byte(i), byte(i>>8)
+
+		if res, err := blind.Claim(t.Context(), claim); err != nil || !res.Applied {
+			t.Fatalf("a claim: %+v, %v", res, err)
+		}
+	}
+
+	begin := serverSweep{store: s, server: s.client}
+
+	first, isLast, err := begin.page(t.Context(), position{})
+	if err != nil || isLast || first.run == "" || first.cursor == 0 || positionOf(first.String()) != first {
+		t.Fatalf("the first page: %v, %t, %v", first, isLast, err)
+	}
+
+	for name, at := range map[string]string{
+		"another run":          strings.Repeat("0", len(first.run)) + " " + strconv.FormatUint(first.cursor, 10),
+		"a run that is hidden": strconv.FormatUint(first.cursor, 10),
+	} {
+		sweep := serverSweep{store: s, server: s.client}
+
+		for next, isLast := positionOf(at), false; !isLast; {
+			if next, isLast, err = sweep.page(t.Context(), next); err != nil {
+				t.Fatal(err)
+			}
+		}
+
+		if sweep.done.Records < claims {
+			t.Errorf("%s: it has looked at %d records of %d", name, sweep.done.Records, claims)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -18,6 +19,27 @@ const (
 	// maxNames is how many names are tried until one is on the server that it is about. A server has 16384 slots at most.
 	maxNames = 1 << 17
 )
+
+// position is where the sweep of a server is. The order in which SCAN yields keys depends on a number that a server draws when it starts,
+// so the cursor is worth something only in the same run of the same server.
+type position struct {
+	run    string // the run_id of the server
+	cursor uint64
+}
+
+func (p position) String() string { return p.run + " " + strconv.FormatUint(p.cursor, 10) }
+
+// positionOf is the position that a process has noted. Without a position, or without the run of its server, it is the beginning.
+func positionOf(noted string) position {
+	run, number, _ := strings.Cut(noted, " ")
+
+	cursor, err := strconv.ParseUint(number, 10, 64)
+	if err != nil || run == "" {
+		return position{}
+	}
+
+	return position{run: run, cursor: cursor}
+}
 
 // turn is the turn of this process to sweep one server. The turn and the position of the sweep are kept on this very server, so that the
 // sweep needs no other one.
@@ -56,7 +78,10 @@ func (t *turn) take(ctx context.Context) (position string, mine bool, err error)
 	ctx, cancel := context.WithTimeout(ctx, t.store.timeout)
 	defer cancel()
 
-	taken := redis.NewStringCmd(ctx, "SET", t.name, t.holder, "NX", "PX", t.store.sweep.turn.Milliseconds())
+	life := t.store.sweep.turn.Milliseconds()
+	taken := redis.NewCmd(ctx, "EVAL", t.store.scripts.set.source, "1", t.name, t.holder, "PX", life, "NX")
+	taken.SetFirstKeyPos(firstKey)
+
 	place := redis.NewStringCmd(ctx, "GET", t.place)
 
 	if err := t.store.together(ctx, []redis.Cmder{taken, place}); err != nil {
@@ -99,7 +124,10 @@ func (t *turn) change(ctx context.Context, life time.Duration) (bool, error) {
 
 // move notes where the sweep is, for some time.
 func (t *turn) move(ctx context.Context, position string, life time.Duration) error {
-	return t.do(ctx, redis.NewStringCmd(ctx, "SET", t.place, position, "PX", max(life.Milliseconds(), 1)))
+	cmd := redis.NewCmd(ctx, "EVAL", t.store.scripts.set.source, "1", t.place, position, "PX", max(life.Milliseconds(), 1))
+	cmd.SetFirstKeyPos(firstKey)
+
+	return t.do(ctx, cmd)
 }
 
 // do sends a command, within the time of an operation.

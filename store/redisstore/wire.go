@@ -70,6 +70,17 @@ func process(ctx context.Context, client Client, cmd redis.Cmder) error {
 	})
 }
 
+// processTogether sends commands together and waits for their answers until the context ends. After an error the commands must not be read.
+func processTogether(ctx context.Context, client Client, cmds ...redis.Cmder) error {
+	w := newWire(client)
+
+	return w.await(ctx, func() error {
+		w.send(ctx, cmds)
+
+		return nil
+	})
+}
+
 // await waits for a call of the client until the context ends.
 func (w *wire) await(ctx context.Context, call func() error) error {
 	if !w.patient {

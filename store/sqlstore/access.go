@@ -23,10 +23,12 @@ type access struct {
 	locking bool
 	// turn is the store's, where statements take turns.
 	turn chan struct{}
+	// gate learns of the answers to writes.
+	gate *gate
 }
 
 // pool is the way of leased records.
-func (s *Store) pool() access { return access{querier: s.db, turn: s.turn} }
+func (s *Store) pool() access { return access{querier: s.db, turn: s.turn, gate: s.gate} }
 
 // within is the way of records in a transaction of somebody's. In SQLite it has to have begun with BEGIN IMMEDIATE.
 func within(tx querier) access { return access{querier: tx, locking: true} }
@@ -90,6 +92,8 @@ func (s *Store) write(ctx context.Context, at access, key *store.Key, old *row, 
 	defer done()
 
 	res, err := at.ExecContext(ctx, query, args...)
+	at.gate.wrote(err)
+
 	if err != nil {
 		return false, err // wrapped by the operation
 	}

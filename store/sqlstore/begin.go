@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -23,8 +24,8 @@ const longestLockTimeout = math.MaxInt32
 // transactions begin at the same moment, MySQL and MariaDB wait in whole seconds. The bounds hold for the claim alone. SQLite has one
 // writer: transactions of any key wait for each other, bounded by ctx.
 //
-// A cancellation of ctx ends the wait for room, for SQLite's turn to write, and for another try. What was sent to the database ends with
-// the deadline alone, because ending it costs the connection.
+// A cancellation of ctx ends the wait for a database that does not answer, for room, for SQLite's turn to write, and for another try. The
+// statements of the claim end with the deadline alone, because ending them costs the connection.
 func (s *Store) Begin(
 	ctx context.Context, op store.Claim, wait time.Duration,
 ) (res store.Result, _ store.Transaction, err error) {
@@ -98,7 +99,7 @@ func (s *Store) lasting(ctx context.Context) (context.Context, context.CancelFun
 func (s *Store) beginOnce(
 	ctx, caller context.Context, op *store.Claim, until time.Time,
 ) (res store.Result, tx *transaction, err error) {
-	if err := s.passGate(ctx); err != nil {
+	if err := s.passGate(caller); err != nil {
 		return store.Result{}, nil, err
 	}
 
@@ -123,6 +124,10 @@ func (s *Store) beginOnce(
 	}
 
 	s.gate.note(ctx, err)
+
+	if err == nil && (op.Fence == 0 || res.Applied) { // a claim that expects a record, and loses, only reads
+		s.gate.wrote(nil)
+	}
 
 	return res, tx, err
 }
@@ -348,7 +353,8 @@ func (s *Store) claimMySQL(
 
 	switch {
 	case err != nil && early.Err() != nil && ctx.Err() == nil:
-		return store.Result{}, fmt.Errorf("%w: %w", errRaced, err) // there is time to see who holds the record
+		// There is time to see who holds the record. What there was no answer to has cost the connection all the same.
+		return store.Result{}, fmt.Errorf("%w: %w", errRaced, cmp.Or(silence(early, err), err))
 	case err != nil:
 		return store.Result{}, err
 	case !found:

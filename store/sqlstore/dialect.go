@@ -68,7 +68,7 @@ type statements struct {
 	list, sweep, sweepUnsettled, forget string
 	// version reads the version of the schema.
 	version string
-	// notify tells other processes that a record does not run any more, and joinTelling is join that tells them when it commits.
+	// notify sends a notification that a record does not run any more, and joinTelling is join with a notification at the commit.
 	notify, joinTelling string
 }
 

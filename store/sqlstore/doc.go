@@ -88,8 +88,11 @@
 //
 // Joined, the record is leased, and the handler writes the completion with [Join], or [InTx] does it. Both fail in a run whose policy is
 // another, and outside of any run unless [OptionalRun] allows that. The row is then locked until
-// the handler's transaction ends. In PostgreSQL that adds one statement and no transaction ID to the handler's transaction. Elsewhere InTx
-// adds a savepoint and its release. In PostgreSQL at REPEATABLE READ or SERIALIZABLE, a renewal of the lease conflicts with a
+// the handler's transaction ends. A definite error rolls that transaction back, and the engine records the error afterwards: if the process
+// dies in between, the call may run again after the lease. In PostgreSQL a joined run adds one statement and no transaction ID to the
+// handler's transaction. Elsewhere InTx adds a savepoint and its release.
+//
+// In PostgreSQL at REPEATABLE READ or SERIALIZABLE, a renewal of the lease conflicts with a
 // transaction that has read anything before it: the completion fails with SQLSTATE 40001, and InTx runs its function again. The lease
 // is renewed at a third, so a function that takes longer than that fails on every try, and the outcome of the call is unknown: give
 // its method a lease of more than three times what the function takes there. At READ COMMITTED, its default, no renewal

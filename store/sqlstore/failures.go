@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// What a driver's error says, without its package: PostgreSQL's drivers have a method SQLState, go-sql-driver/mysql a field
-// Number, SQLite's drivers a method or a field Code.
+// The codes in the errors of drivers are read without the drivers' packages: PostgreSQL's drivers have a method SQLState,
+// go-sql-driver/mysql has a field Number, and SQLite's drivers have a method or a field Code.
 
-// Codes of the errors that are told apart.
+// Codes of the errors that the store distinguishes.
 const (
 	stateSerialization = "40001" // also MySQL's for 1213
 	stateDeadlock      = "40P01"
@@ -18,6 +18,7 @@ const (
 	stateCancelled     = "57014" // by statement_timeout, or by somebody
 	stateFailed        = "25P02" // an earlier statement of the transaction
 	stateNoSavepoint   = "3B001"
+	stateNoTable       = "42P01"
 	stateNoTransaction = "25P01"
 	stateDiskFull      = "53100"
 	classConstraint    = "23"
@@ -31,6 +32,7 @@ const (
 	mysqlLocksFull     = 1206
 	mysqlDeadlock      = 1213
 	mysqlNoSavepoint   = 1305
+	mysqlNoTable       = 1146
 	mysqlTimedOut      = 3024
 	mysqlNoWait        = 3572
 	mariaTimedOut      = 1969
@@ -112,6 +114,20 @@ func (d Dialect) timedOut(err error) bool {
 		return n == mysqlTimedOut || n == mariaTimedOut
 	case SQLite:
 		return false
+	default:
+		return false
+	}
+}
+
+// missing recognises a table or a view that is not there.
+func (d Dialect) missing(err error) bool {
+	switch d {
+	case PostgreSQL:
+		return sqlState(err) == stateNoTable
+	case MySQL:
+		return mysqlNumber(err) == mysqlNoTable
+	case SQLite:
+		return sqliteCode(err) == sqliteError
 	default:
 		return false
 	}

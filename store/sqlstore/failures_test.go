@@ -28,6 +28,39 @@ func (e *modernError) Code() int     { return e.code }
 
 func (e mattnError) Error() string { return strconv.Itoa(e.Code) }
 
+func TestF94ErrorsThatDoNotGoAwayByThemselvesAreRecognised(t *testing.T) {
+	t.Parallel()
+
+	for _, c := range []struct {
+		dialect Dialect
+		err     error
+		want    bool
+	}{
+		{PostgreSQL, &pgError{"42P01"}, true},
+		{PostgreSQL, &pgError{"42501"}, true},
+		{PostgreSQL, &pgError{"3F000"}, true},
+		{PostgreSQL, &pgError{"57P01"}, false},
+		{PostgreSQL, &pgError{"55P03"}, false},
+		{MySQL, &mysqlError{1146}, true},
+		{MySQL, &mysqlError{1142}, true},
+		{MySQL, &mysqlError{1665}, true},
+		{MySQL, &mysqlError{1205}, false},
+		{MySQL, &mysqlError{1290}, false},
+		{SQLite, &modernError{1}, true},
+		{SQLite, &modernError{8}, true},
+		{SQLite, &modernError{5}, false},
+		{PostgreSQL, io.ErrUnexpectedEOF, false},
+		{MySQL, driver.ErrBadConn, false},
+		{SQLite, nil, false},
+	} {
+		for _, err := range []error{c.err, wrapped(c.err)} {
+			if got := c.dialect.hopeless(err); got != c.want {
+				t.Errorf("%v: %T %v: hopeless is %t", c.dialect, err, err, got)
+			}
+		}
+	}
+}
+
 func TestF47FailuresAreToldApart(t *testing.T) {
 	t.Parallel()
 

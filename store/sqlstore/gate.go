@@ -3,6 +3,8 @@ package sqlstore
 import (
 	"cmp"
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"sync"
@@ -13,8 +15,12 @@ import (
 // silentMost is how many operations in a row may run out of time until the database counts as silent.
 const silentMost = 4
 
-// probeEvery is the shortest time between two probes of a silent database: each may cost a connection.
-const probeEvery = time.Second
+const (
+	// probeEvery is the shortest time between two probes of a silent database: each may cost a connection.
+	probeEvery = time.Second
+	// longestProbe bounds a probe, which may meet a lock or a connection that is dead.
+	longestProbe = time.Second
+)
 
 // errSilent says why an operation was not sent.
 var errSilent = errors.New("the database does not answer, as when somebody has locked the table, " +
@@ -26,12 +32,18 @@ var errSilent = errors.New("the database does not answer, as when somebody has l
 // others wait, and probe in their turn, as long as they have time. A probe names no record, so that one locked record never shuts the gate.
 type gate struct {
 	dialect Dialect
-	silent  atomic.Int32 // operations in a row without an answer
+	bound   time.Duration // of a probe
+	silent  atomic.Int32  // operations in a row without an answer
 
 	mu      sync.Mutex
 	probing bool
 	probed  time.Time     // when the last probe began
 	changed chan struct{} // closed when the gate opens and when a probe has ended; nil if nobody waits
+}
+
+// newGate is the gate of a store whose operations have so much time.
+func newGate(d Dialect, timeout time.Duration) *gate {
+	return &gate{dialect: d, bound: min(timeout, longestProbe)}
 }
 
 // pass waits until the database answers. Its error is that of the probe, or of a context that has ended.
@@ -43,7 +55,10 @@ func (g *gate) pass(ctx context.Context, probe func(ctx context.Context) error) 
 
 		switch changed, wait, mine := g.join(); {
 		case mine:
-			return g.probe(ctx, probe)
+			// A probe without an answer may have time for another.
+			if err := g.probe(ctx, probe); err == nil || ctx.Err() != nil || !errors.Is(err, errSilent) {
+				return err
+			}
 		case changed != nil:
 			await(ctx, changed, wait)
 		}
@@ -52,22 +67,33 @@ func (g *gate) pass(ctx context.Context, probe func(ctx context.Context) error) 
 	return nil
 }
 
-// probe sends a probe. If the database answers, the operation itself finds out whether anything else is wrong.
+// probe sends a probe. If the database answers, the operation itself finds out whether anything else is wrong. A connection that is refused
+// or lost opens the gate, too: the operations that follow fail at once, without a session.
 func (g *gate) probe(ctx context.Context, send func(ctx context.Context) error) error {
-	err := send(ctx)
-	answered := g.note(ctx, err)
+	defer g.probeEnds() // also if the driver panics
 
+	ctx, done := context.WithTimeout(ctx, g.bound)
+	defer done()
+
+	err := send(ctx)
+	quiet := silence(ctx, err)
+
+	if quiet == nil && !abandoned(ctx, err) && !g.waits(err) {
+		g.open()
+
+		return nil
+	}
+
+	return cmp.Or(quiet, err)
+}
+
+// probeEnds lets somebody else probe.
+func (g *gate) probeEnds() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 
 	g.probing = false
 	g.wake()
-
-	if answered {
-		return nil
-	}
-
-	return cmp.Or(silence(ctx, err), err)
 }
 
 // shut reports whether operations have to wait.
@@ -125,19 +151,29 @@ func (g *gate) wake() {
 	}
 }
 
-// note is called with the error of each operation that was sent, and reports whether the table has answered. An operation whose caller has
-// gone says nothing about the table. Neither does one that the server has ended because of a bound of its own: it keeps its connection,
-// and others may wait on. A connection that is refused or lost opens the gate: the operations that follow fail at once, without a session.
-func (g *gate) note(ctx context.Context, err error) (answered bool) {
-	switch {
-	case g == nil, abandoned(ctx, err), g.dialect.blocked(err), g.dialect.timedOut(err):
-		return false
-	case silence(ctx, err) != nil:
+// note counts an operation that was sent and had no answer in time. An operation whose caller has gone says nothing about the database.
+// Neither does one that the server has ended because of a bound of its own: it keeps its connection.
+func (g *gate) note(ctx context.Context, err error) {
+	if g != nil && (errors.Is(err, errSilent) || silence(ctx, err) != nil) {
 		g.silent.Add(1)
+	}
+}
 
-		return false
-	case g.silent.Load() == 0:
-		return true
+// wrote is called with the error of each write that was sent, and ends the silence if the database has answered. An answered read does
+// not: some locks let reads pass, and writes wait.
+func (g *gate) wrote(err error) {
+	if g != nil && (err == nil || reported(err)) && !g.waits(err) {
+		g.open()
+	}
+}
+
+// waits recognises a wait that the server has ended because of a bound of its own. Others may wait on.
+func (g *gate) waits(err error) bool { return g.dialect.blocked(err) || g.dialect.timedOut(err) }
+
+// open ends the silence.
+func (g *gate) open() {
+	if g.silent.Load() == 0 {
+		return
 	}
 
 	g.mu.Lock()
@@ -145,8 +181,6 @@ func (g *gate) note(ctx context.Context, err error) (answered bool) {
 
 	g.silent.Store(0)
 	g.wake()
-
-	return true
 }
 
 // silence is the error of an operation that has had no answer in time, or nil.
@@ -165,9 +199,47 @@ func abandoned(ctx context.Context, err error) bool {
 
 // probe sends a statement that needs the table as a write does, and finds no record.
 func (s *Store) probe(ctx context.Context) error {
+	s.dropDead(ctx)
+
 	at := s.pool()
 
 	_, err := at.ExecContext(ctx, s.sql.forget, make([]byte, 32), int64(0), []byte{})
 
 	return err
+}
+
+// dropDead drops the idle connections of the pool that do not answer, within half of the time that ctx has. Connections can die in silence
+// together, such as in a failover. Without this each of them would cost an operation, or a probe, all of its time. A locked table does not
+// keep a connection from answering.
+func (s *Store) dropDead(ctx context.Context) {
+	ctx, done := context.WithTimeout(ctx, untilDeadline(ctx)/2)
+	defer done()
+
+	var all, pinged sync.WaitGroup
+
+	idle := s.db.Stats().Idle
+	pinged.Add(idle)
+
+	for range idle {
+		all.Go(func() {
+			conn, err := s.db.Conn(ctx)
+			if err == nil && conn.PingContext(ctx) != nil {
+				drop(conn)
+			}
+
+			pinged.Done()
+
+			if err == nil {
+				pinged.Wait() // the pool would give this connection to the next ping
+				_ = conn.Close()
+			}
+		})
+	}
+
+	all.Wait()
+}
+
+// drop makes the pool close a connection.
+func drop(conn *sql.Conn) {
+	_ = conn.Raw(func(any) error { return driver.ErrBadConn })
 }

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,7 +21,7 @@ func TestOperationsAreKeptFromADatabaseThatDoesNotAnswer(t *testing.T) {
 		const callers = 16
 
 		var (
-			g      gate
+			g      = newGate(PostgreSQL, time.Second)
 			locked atomic.Bool
 			sent   atomic.Int64
 			failed atomic.Int64
@@ -49,6 +50,7 @@ func TestOperationsAreKeptFromADatabaseThatDoesNotAnswer(t *testing.T) {
 			if err == nil {
 				err = send(ctx)
 				g.note(ctx, err)
+				g.wrote(err)
 			}
 
 			if err != nil {
@@ -91,7 +93,7 @@ func TestOneLockedRecordDoesNotKeepOperationsFromTheDatabase(t *testing.T) {
 	t.Parallel()
 
 	synctest.Test(t, func(t *testing.T) {
-		var g gate
+		g := newGate(PostgreSQL, time.Second)
 
 		for range 10 * silentMost {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -111,9 +113,7 @@ func TestOneLockedRecordDoesNotKeepOperationsFromTheDatabase(t *testing.T) {
 func TestCallerThatLeavesDoesNotOpenTheGate(t *testing.T) {
 	t.Parallel()
 
-	var g gate
-
-	g.silent.Store(silentMost)
+	g := shut()
 
 	gone, leave := context.WithCancel(t.Context())
 
@@ -132,7 +132,7 @@ func TestCallerThatLeavesDoesNotOpenTheGate(t *testing.T) {
 		t.Errorf("an operation: silent is %d", g.silent.Load())
 	}
 
-	g.note(gone, answered("23505"))
+	g.wrote(answered("23505"))
 
 	if g.silent.Load() != 0 {
 		t.Error("an answer of the database does not count")
@@ -141,7 +141,7 @@ func TestCallerThatLeavesDoesNotOpenTheGate(t *testing.T) {
 
 // shut is a gate of PostgreSQL that is shut.
 func shut() *gate {
-	g := &gate{dialect: PostgreSQL}
+	g := newGate(PostgreSQL, time.Second)
 	g.silent.Store(silentMost)
 
 	return g
@@ -159,10 +159,46 @@ func TestWaitThatTheServerHasEndedDoesNotOpenTheGate(t *testing.T) {
 		}
 
 		g.note(t.Context(), err)
+		g.wrote(err)
 
 		if !g.shut() {
 			t.Errorf("%s: an operation opens the gate", state)
 		}
+	}
+}
+
+// An operation that was answered may only have read, and some locks let reads pass.
+func TestOnlyAnAnsweredWriteEndsTheSilence(t *testing.T) {
+	t.Parallel()
+
+	g := shut()
+	g.note(t.Context(), nil)
+	g.note(t.Context(), answered("42P01"))
+	g.wrote(errors.New("connection reset"))
+
+	if !g.shut() {
+		t.Error("a read opens the gate, or a write without an answer")
+	}
+
+	g.wrote(nil)
+
+	if g.shut() {
+		t.Error("a write does not open the gate")
+	}
+}
+
+// MySQL's claim of a transaction ends its wait for a lock before its time is over, to see who holds the record.
+func TestStatementThatIsGivenUpEarlyCountsAsSilence(t *testing.T) {
+	t.Parallel()
+
+	early, cancel := context.WithDeadline(t.Context(), time.Unix(1, 0))
+	defer cancel()
+
+	g := newGate(MySQL, time.Second)
+	g.note(t.Context(), fmt.Errorf("%w: %w", errRaced, silence(early, errors.New("invalid connection"))))
+
+	if n := g.silent.Load(); n != 1 {
+		t.Errorf("silent is %d", n)
 	}
 }
 
@@ -187,6 +223,33 @@ func TestWhoWaitsAtTheGateProbesWhenTheProbeBeforeHasFailed(t *testing.T) {
 
 		if err := g.pass(patient, func(context.Context) error { return nil }); err != nil || time.Since(began) > probeEvery || g.shut() {
 			t.Errorf("after %v: %v, shut is %t", time.Since(began), err, g.shut())
+		}
+	})
+}
+
+// The context of a claim for a transaction has time for several.
+func TestProbeThatGetsNoAnswerLeavesTimeForAnother(t *testing.T) {
+	t.Parallel()
+
+	synctest.Test(t, func(t *testing.T) {
+		g, probes := shut(), 0
+
+		patient, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+
+		err := g.pass(patient, func(ctx context.Context) error {
+			probes++
+
+			if probes > 1 {
+				return nil // on another connection
+			}
+
+			<-ctx.Done()
+
+			return ctx.Err()
+		})
+		if err != nil || probes != 2 || patient.Err() != nil {
+			t.Errorf("after %d probes: %v", probes, err)
 		}
 	})
 }
@@ -226,6 +289,22 @@ func TestSilentDatabaseIsProbedOnceASecondHoweverLittleTimeOperationsHave(t *tes
 	})
 }
 
+func TestProbeInWhichTheDriverPanicsIsOver(t *testing.T) {
+	t.Parallel()
+
+	g := shut()
+
+	func() {
+		defer func() { _ = recover() }()
+
+		_ = g.pass(t.Context(), func(context.Context) error { panic("the driver") })
+	}()
+
+	if g.probing || !g.shut() {
+		t.Errorf("probing is %t, shut is %t", g.probing, g.shut())
+	}
+}
+
 func TestOperationWithoutTimeDoesNotProbe(t *testing.T) {
 	t.Parallel()
 
@@ -244,7 +323,7 @@ func TestWaitForRoomIsNoSilenceOfTheDatabase(t *testing.T) {
 	t.Parallel()
 
 	synctest.Test(t, func(t *testing.T) {
-		s := &Store{dialect: PostgreSQL, gate: new(gate), room: make(chan struct{}, 1)}
+		s := &Store{dialect: PostgreSQL, gate: newGate(PostgreSQL, time.Second), room: make(chan struct{}, 1)}
 		s.timeout = time.Second
 		s.room <- struct{}{}
 
@@ -255,6 +334,39 @@ func TestWaitForRoomIsNoSilenceOfTheDatabase(t *testing.T) {
 			}
 		}
 	})
+}
+
+// timerless is a context with a deadline that does not end it, as the engine's contexts are.
+type timerless struct {
+	context.Context
+
+	until time.Time
+}
+
+func (c timerless) Deadline() (time.Time, bool) { return c.until, true }
+
+func TestTransactionWaitsAtTheGateNoLongerThanItsCallerAndItsDeadline(t *testing.T) {
+	t.Parallel()
+
+	for _, leaves := range []time.Duration{time.Second, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			const deadline = 11 * time.Second
+
+			s := &Store{dialect: PostgreSQL, gate: shut()}
+			s.timeout, s.gate.probing = time.Second, true
+
+			caller, leave := context.WithCancel(t.Context())
+			defer leave()
+
+			began := time.Now()
+			defer time.AfterFunc(leaves, leave).Stop()
+
+			_, _, err := s.Begin(timerless{caller, began.Add(deadline)}, store.Claim{}, time.Second)
+			if took := time.Since(began); !errors.Is(err, errSilent) || took != min(leaves, deadline) {
+				t.Errorf("the caller leaves after %v, and Begin returned after %v: %v", leaves, took, err)
+			}
+		})
+	}
 }
 
 func TestAnswersOfTheDatabaseAreNoSilence(t *testing.T) {

@@ -62,8 +62,8 @@ func (t *transaction) Context(ctx context.Context) context.Context {
 // handle is the transaction as its handler sees it.
 type handle struct{ t *transaction }
 
-// refuses says why there can be no more statements. After a deadlock MySQL has ended the transaction, and would commit every
-// statement by itself; so has SQLite after some errors.
+// refuses returns the reason if the transaction takes no more statements, or nil. After a deadlock MySQL has ended the transaction, and
+// would commit every statement by itself; so has SQLite after some errors.
 func (h handle) refuses() error {
 	h.t.mu.Lock()
 	defer h.t.mu.Unlock()
@@ -83,7 +83,7 @@ func (h handle) refuses() error {
 	return nil
 }
 
-// sending keeps what the text of a statement says about the transaction, and says why it must not be sent.
+// sending keeps the effect of a statement on the transaction, and returns the reason if the statement must not be sent, or nil.
 func (h handle) sending(ctx context.Context, query string) error {
 	if err := h.refuses(); err != nil {
 		return err

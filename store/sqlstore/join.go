@@ -154,8 +154,8 @@ func (j *joined) write(ctx context.Context, tx Execer, op *store.Completion) err
 	return nil
 }
 
-// joining is the statement that joins, with its arguments, which are not numbered in MySQL. Where others are to be told, it tells
-// them as well, and PostgreSQL keeps that until the commit.
+// joining is the statement that joins, with its arguments, which are not numbered in MySQL. If the store sends notifications, the statement
+// sends one, which PostgreSQL delivers after the commit.
 func (s *Store) joining(op *store.Completion) (query string, args []any) {
 	args = completionArgs(op)
 
@@ -177,8 +177,10 @@ const conflictTries = 3
 // InTx runs a function in a transaction on db, which is the database that has the store's table, and commits what it has written
 // together with the completion of the joined run that ctx belongs to. An error of the function rolls its writes back, unless it is definite
 // and [github.com/onlyonce-go/onlyonce.KeepWrites] marks it: then it commits with them. The engine records any other definite error when
-// the handler has returned it. Where the transaction conflicts with another, the function is run again, three times at most. At REPEATABLE
-// READ or SERIALIZABLE in PostgreSQL it must take less than a third of the lease, or it conflicts with a renewal each time.
+// the handler has returned it: if the process dies between the rollback and that, the call may run again after the lease.
+//
+// Where the transaction conflicts with another, the function is run again, three times at most. At REPEATABLE READ or SERIALIZABLE in
+// PostgreSQL it must take less than a third of the lease, or it conflicts with a renewal each time.
 //
 // The function must not end the transaction, and returns the errors by which the database has ended it, such as a deadlock in MySQL
 // and an interrupted write in SQLite: what it writes after one is committed statement by statement, and no completion is.
@@ -301,21 +303,17 @@ func (j *joined) standsToCommit(ctx context.Context, tx *sql.Tx) error {
 // done counts for nothing. An error may have ended a transaction of SQLite, which has rolled it back.
 func (j *joined) standsToRollBack(ctx context.Context, tx *sql.Tx, answer error, definite bool) error {
 	look := j.store.undo
-
-	switch j.store.dialect {
-	case PostgreSQL:
+	if j.store.dialect == PostgreSQL {
 		look = j.store.save // which is refused outside of a transaction
-	case SQLite:
-		if !definite {
-			return nil
-		}
-	case MySQL:
 	}
 
 	_, err := tx.ExecContext(ctx, look)
 
+	// The function has committed by tx.Commit, unless database/sql has rolled back when ctx ended.
+	committed := errors.Is(err, sql.ErrTxDone) && ctx.Err() == nil
+
 	switch {
-	case j.store.dialect.noSavepoint(err):
+	case committed, j.store.dialect.noSavepoint(err) && (definite || j.store.dialect != SQLite):
 		return fmt.Errorf("sqlstore: %w; the function has returned: %v", errEnded, answer) //nolint:errorlint // without its marks
 	case definite && sqlState(err) != stateFailed: // which only a transaction has
 		return err // nobody can tell, and the error would be recorded as the outcome

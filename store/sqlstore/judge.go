@@ -14,7 +14,7 @@ const mostBusyTimeout = 1000
 // mostLockWait is the longest time, in seconds, that a session of MySQL may wait after its operation has been given up.
 const mostLockWait = 5
 
-// judge says what settings mean.
+// judge finds the settings that weaken the guarantees.
 type judge struct {
 	settings map[string]string
 	version  string

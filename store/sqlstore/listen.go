@@ -84,16 +84,22 @@ func (n *Notified) Capabilities() store.Capabilities {
 	return all
 }
 
-// Run does what Store.Run does, and listens besides. Where the connection of the listener is lost it listens again a second later, and
-// then after twice as long each time, up to a minute; the observer of [WithObserver], or else the log, gets each loss. Sweeps that cannot
-// work do not end the listening: they end, and Run returns their error when ctx ends.
+// Run sweeps as Store.Run does, and listens besides, until ctx ends. If the connection of the listener is lost, Run listens again a second
+// later, and then after twice as long each time, up to a minute.
+//
+// Sweeps that cannot work, such as for a missing right, do not end Run, because the listening is of use without them. Run goes on trying
+// them, up to a minute apart, or the interval of [WithSweep] if that is longer. The observer of [WithObserver], or else the log, gets each
+// failure and each loss. Run returns an error only if the handle is closed.
 func (n *Notified) Run(ctx context.Context) error {
+	ctx, end := context.WithCancel(ctx)
+
 	var listening sync.WaitGroup
 
 	listening.Go(func() { n.listen(ctx) })
 	defer listening.Wait()
+	defer end()
 
-	return n.Store.Run(ctx)
+	return n.run(ctx, func(failures, time.Time) bool { return false })
 }
 
 // listen listens until ctx ends. Polling goes on behind it.

@@ -20,8 +20,9 @@ const migrationTries = 20
 var ErrNewerSchema = errors.New("sqlstore: the schema is newer than this build")
 
 // Migrate makes the tables, or brings them up to date. It may be called at every start, by any number of processes at once:
-// one of them migrates, and where nothing is to be done it reads one row. It needs the right to create tables only where
-// something is to be done. Of the options WithTable matters.
+// one of them migrates, and where nothing is to be done it reads one row and looks for the view. It needs the right to create tables only
+// where something is to be done. If only the view for people is missing, Migrate makes it, or goes without it if it has not the right. Of
+// the options WithTable matters.
 //
 // It fails with an error that matches ErrNewerSchema where a newer build has been there, and before it changes anything if the database
 // does not speak the dialect. Stores of an older build that are open when a newer one migrates go on working: a migration leaves alone what
@@ -103,7 +104,13 @@ func (m *migration) run(ctx context.Context, db *sql.DB) error {
 	defer conn.Close() //nolint:errcheck // it goes back to the pool
 
 	if version, err := readVersion(ctx, conn, names.Replace(readFile(m.dialect, "version"))); err == nil && version >= schemaVersion {
-		return m.fits(version)
+		if err := m.fits(version); err != nil {
+			return err
+		}
+
+		m.view(ctx, conn, names)
+
+		return nil
 	}
 
 	// Before a table is made: some databases take the statements of others, and fail in the middle.
@@ -139,6 +146,19 @@ func (m *migration) run(ctx context.Context, db *sql.DB) error {
 	}
 
 	return nil
+}
+
+// view makes the view for people if it is missing, as in tables of builds that had none. The store does not need it, so a role without the
+// right to make it goes without.
+func (m *migration) view(ctx context.Context, at querier, names *strings.Replacer) {
+	rows, err := at.QueryContext(ctx, names.Replace("SELECT 1 FROM {readable} WHERE 1 = 0"))
+	if err == nil {
+		_, err = scan(rows)
+	}
+
+	if m.dialect.missing(err) {
+		_ = execute(ctx, at, names.Replace(rawFile(m.dialect, "view")))
+	}
 }
 
 // steps executes the migrations that are missing, in a transaction.

@@ -42,6 +42,9 @@ func (s *Store) passGate(ctx context.Context) error {
 
 	defer s.waited(ctx, "", s.observed.Clock())
 
+	ctx, done := s.heedingDeadline(ctx)
+	defer done()
+
 	return s.gate.pass(ctx, s.probe)
 }
 

@@ -119,7 +119,7 @@ type pipelined struct {
 	tx   *sql.Tx
 	life context.Context //nolint:containedctx // that of the transaction
 
-	// What follows is for whom the sql.Tx lets use its connection.
+	// The fields below belong to the goroutine that the sql.Tx lets use its connection.
 
 	next []Statement // that the execution of nextStatements sends
 	last []Statement // that the commit sends
@@ -127,7 +127,7 @@ type pipelined struct {
 	idle bool
 }
 
-// nextStatements stands for what is sent together, where database/sql wants to hear one statement.
+// nextStatements stands for the statements that are sent together, because database/sql takes one statement.
 const nextStatements = "onlyonce: the next statements"
 
 const rollback = "ROLLBACK"

@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql/driver"
 	"slices"
 )
 
@@ -44,7 +43,8 @@ func (s *Store) refresh(ctx context.Context, err error) bool {
 			return true // there is no time, or the new server does not answer yet
 		}
 
-		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // which the pool drops
+		drop(conn)
+
 		_ = conn.Close()
 	}
 

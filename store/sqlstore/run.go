@@ -34,19 +34,22 @@ const (
 //
 // Run returns an error only for what does not go away by itself: at once if the handle is closed; and if a missing table, a missing right,
 // or a setting of the server that forbids the statement has failed every sweep for five minutes, and three sweeps at least.
-func (s *Store) Run(ctx context.Context) error {
+func (s *Store) Run(ctx context.Context) error { return s.run(ctx, failures.last) }
+
+// run sweeps until ctx ends, or until failures are the last.
+func (s *Store) run(ctx context.Context, last func(failures, time.Time) bool) error {
 	var failed failures
 
 	for {
 		n, err := s.Sweep(ctx)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // it was asked to end
+			return nil //nolint:nilerr // the caller has ended it
 		}
 
 		before, now := failed, time.Now()
 		failed = failed.after(err, s.dialect.hopeless(err), now)
 
-		if closed(err) || failed.last(now) {
+		if closed(err) || last(failed, now) {
 			return fmt.Errorf("sqlstore: expired records are not deleted any more: give the store what it lacks and start Run again: %w", err)
 		}
 

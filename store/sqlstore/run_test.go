@@ -302,7 +302,7 @@ func TestF94ListenerGoesOnWhereSweepsCannotWork(t *testing.T) {
 	t.Parallel()
 
 	synctest.Test(t, func(t *testing.T) {
-		s, db, now, _ := running(t, answered("42501"))
+		s, db, now, seen := running(t, answered("42501"))
 		heard := 0
 
 		n, err := s.Notify(ListenerFunc(func(ctx context.Context, _ string, notify func(string)) error {
@@ -324,7 +324,9 @@ func TestF94ListenerGoesOnWhereSweepsCannotWork(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
 		defer cancel()
 
-		if err := n.Run(ctx); !errors.Is(err, now.get()) || ctx.Err() == nil {
+		time.AfterFunc(23*time.Hour, func() { now.set(nil) })
+
+		if err := n.Run(ctx); err != nil || ctx.Err() == nil {
 			t.Errorf("Run returned %v", err)
 		}
 
@@ -332,7 +334,37 @@ func TestF94ListenerGoesOnWhereSweepsCannotWork(t *testing.T) {
 			t.Errorf("it has listened %d times in a day", heard)
 		}
 
+		// Somebody learns of every failure, and sweeps work again when the right is there.
+		all := seen.get()
+		works := slices.IndexFunc(all, func(e end) bool { return e.err == nil })
+
+		if works < 23*60/2 || slices.ContainsFunc(all[works:], func(e end) bool { return e.err != nil }) {
+			t.Errorf("%d sweeps, of which number %d is the first that works", len(all), works)
+		}
+
 		_ = db.Close()
+	})
+}
+
+func TestF94ListenerEndsWithTheSweeperWhereTheHandleIsClosed(t *testing.T) {
+	t.Parallel()
+
+	synctest.Test(t, func(t *testing.T) {
+		s, db, _, _ := running(t, nil)
+		_ = db.Close()
+
+		n, err := s.Notify(ListenerFunc(func(ctx context.Context, _ string, _ func(string)) error {
+			<-ctx.Done()
+
+			return ctx.Err()
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		if err := n.Run(t.Context()); !closed(err) {
+			t.Errorf("Run returned %v", err)
+		}
 	})
 }
 

@@ -108,6 +108,7 @@ func (s *Store) shortcut(ctx context.Context, at access, query string, args []an
 	defer done()
 
 	found, err = at.query(ctx, query, args, append(more, r.answer(s.dialect)...)...)
+	at.gate.wrote(err)
 
 	return r, found, err
 }

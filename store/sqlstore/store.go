@@ -36,15 +36,15 @@ type Store struct {
 	turn chan struct{}
 	// room bounds single transactions; nil does not.
 	room chan struct{}
-	// save makes the savepoint by which the store finds out whether a transaction has ended, undo goes back to it, and keep forgets it.
-	// In a single transaction it goes before the first statement that may end it. Its name is one that no handler can have chosen, and
-	// that is always the same, so that the statements are prepared once.
+	// save makes a savepoint, undo goes back to it, and keep releases it. The store finds out by it whether a transaction has ended. In a
+	// single transaction, save goes before the first statement that may end the transaction. The name is random, so that no handler uses
+	// it, and stays the same, so that the statements are prepared once.
 	save, undo, keep string
 	// gate keeps operations from a database that does not answer; nil does not.
 	gate *gate
 	// swept and sweptUnsettled are how far the sweeps of PostgreSQL have come.
 	swept, sweptUnsettled *cursor
-	// server is what is known of a server of the dialect MySQL, once it was asked.
+	// server describes the server of the dialect MySQL; nil until its settings are read.
 	server *atomic.Pointer[mysqlServer]
 }
 
@@ -78,7 +78,7 @@ func New(db *sql.DB, d Dialect, opts ...Option) (*Store, error) {
 	if d == SQLite {
 		s.turn = make(chan struct{}, 1)
 	} else {
-		s.gate = &gate{dialect: d}
+		s.gate = newGate(d, s.timeout)
 	}
 
 	if n := cmp.Or(s.most, db.Stats().MaxOpenConnections/2, min(db.Stats().MaxOpenConnections, 1)); n > 0 {

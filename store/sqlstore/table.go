@@ -95,8 +95,8 @@ func (t table) names(d Dialect) *strings.Replacer {
 		in = quote(t.schema) + "."
 	}
 
-	// An index is in the schema of its table. PostgreSQL does not want to hear which; SQLite wants to hear it in the name of
-	// the index and not in that of the table.
+	// An index is in the schema of its table. In PostgreSQL the name of the index has no schema. In SQLite the name of the index has the
+	// schema, and the name of the table has none.
 	table, index := t.quoted(d), func(suffix string) string { return quote(t.name + suffix) }
 	indexed := table
 

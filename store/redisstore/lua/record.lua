@@ -124,7 +124,6 @@ local function keep(r, unknown_retention)
 
   redis.call('SET', KEY, v, 'PXAT', expires)
 
-
   return answer(APPLIED, expires, v)
 end
 
@@ -151,7 +150,6 @@ local function settle(r, state, outcome)
 
   local v = encode(r)
   redis.call('SET', KEY, v .. outcome, 'PXAT', expires)
-
 
   return answer(APPLIED, expires, v)
 end

@@ -1,7 +1,7 @@
--- Deletes some records whose retention is over, and none that is damaged. Those that somebody else works on are left out. It begins
--- where the last sweep has ended: what that has deleted is in the index as long as some transaction may see it. A CASE does not let the
--- planner believe that few records are left, which would make it read and sort all that are due. The answer is how many
--- it was, the last of them, and the clock. Arguments: how many; where to begin.
+-- Deletes some records whose retention is over, and no damaged ones. It skips records that another transaction has locked. It begins
+-- where the last sweep has ended, because deleted records stay in the index as long as some transaction may see them. The CASE keeps the
+-- planner from estimating that few records are left, and from reading and sorting all records that are due. Returns the number of
+-- deleted records, the last of them, and the clock. Arguments: the most records to delete; where to begin.
 WITH gone AS (
   DELETE FROM {table} WHERE id = ANY (ARRAY(
     SELECT id FROM {table}
