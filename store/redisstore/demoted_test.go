@@ -146,8 +146,8 @@ func TestF90AReplicaDoesNotSayThatAnOutcomeIsUnknown(t *testing.T) {
 }
 
 // mustTryFew looks how many connections were used after they had died, and how many claims have failed. One connection to each server
-// shows that the others are dead. A claim that fails tries up to three, so failures alone prove little, and a machine that stands still adds
-// to them.
+// shows that the others are dead. A claim that fails tries up to three, so failures alone prove little, and a machine that stands still
+// adds to them.
 func mustTryFew(t *testing.T, tried int64, failures, died int) {
 	t.Helper()
 
