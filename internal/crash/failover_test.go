@@ -129,7 +129,7 @@ func TestF13FailoverLosesClaims(t *testing.T) {
 
 		overtaken := i%2 == 0
 		if overtaken { // which nobody can prevent: the store knows nothing of the run
-			winner = second.pay(t, call.key)
+			winner = second.run(t, call.key)
 			winner.mustSay(t, onlyonce.StatusExecuted)
 		}
 
@@ -163,7 +163,7 @@ func TestF13FailoverLosesClaims(t *testing.T) {
 		ran := call.finish(t)
 		ran.mustSay(t, onlyonce.StatusExecuted)
 
-		duplicate := second.pay(t, call.key)
+		duplicate := second.run(t, call.key)
 		duplicate.mustSay(t, onlyonce.StatusReplayed)
 		duplicate.mustEqual(t, ran)
 		w.mustHave(t, call.key, 1, 1)
@@ -195,7 +195,7 @@ func TestF15FailoverLosesCompletions(t *testing.T) {
 
 	for _, call := range once {
 		w.mustBe(t, call.key, store.Running)
-		most.pay(t, call.key).mustReject(t, onlyonce.ReasonOutcomeUnknown)
+		most.run(t, call.key).mustReject(t, onlyonce.ReasonOutcomeUnknown)
 		w.mustHave(t, call.key, 1, 1)
 	}
 
@@ -207,7 +207,7 @@ func TestF15FailoverLosesCompletions(t *testing.T) {
 		retry.mustSay(t, onlyonce.StatusExecuted)
 		w.mustHave(t, call.key, 2, 1)
 
-		duplicate := least.pay(t, call.key)
+		duplicate := least.run(t, call.key)
 		duplicate.mustSay(t, onlyonce.StatusReplayed)
 		duplicate.mustEqual(t, retry)
 	}

@@ -1,8 +1,10 @@
 package sqlstoretest_test
 
 import (
+	"context"
 	"database/sql"
 	"testing"
+	"time"
 
 	"github.com/onlyonce-go/onlyonce/internal/sqltest"
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
@@ -49,6 +51,50 @@ func TestF91IdleConnectionsThatDieInSilenceCostAFewOperationsAndNotOneEach(t *te
 
 		if n := opened.Load() - before; n > most { // each operation that fails costs one at most
 			t.Errorf("%d connections were opened, and %d claims have failed", n, failures)
+		}
+	})
+}
+
+// F12: a connection dies in silence before the transaction ends. database/sql has no context for that.
+func TestF12NobodyWaitsForTheEndOfATransactionOnADeadConnectionAfterItsTime(t *testing.T) {
+	each(t, servers(), func(t *testing.T, k kind) {
+		t.Helper()
+
+		proxy := sqltest.NewProxy(t, k.fresh(t))
+		s := k.orders(t, pool(proxy.DB(t, k.params...)))
+
+		for name, end := range map[string]func(cancel func()) error{
+			"an error":  func(cancel func()) error { cancel(); return errNo },
+			"a panic":   func(cancel func()) error { cancel(); panic(errNo) },
+			"a success": func(cancel func()) error { time.AfterFunc(unit, cancel); return nil },
+		} {
+			ctx, cancel := context.WithCancel(sqlstore.OptionalRun(t.Context()))
+
+			answer := func() (err error) {
+				defer func() {
+					if p := recover(); p != nil {
+						err = errNo
+					}
+				}()
+
+				_, err = sqlstore.InTx(ctx, s.db, nil, func(ctx context.Context, tx *sql.Tx) (none struct{}, err error) {
+					if _, err := tx.ExecContext(ctx, s.insert(), name, 0); err != nil {
+						t.Error(err)
+					}
+
+					proxy.Kill()
+
+					return none, end(cancel)
+				})
+
+				return err
+			}()
+
+			cancel()
+
+			if answer == nil {
+				t.Errorf("%s: a transaction has ended whose connection is dead", name)
+			}
 		}
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onlyonce-go/onlyonce/internal/sqltest"
 	"github.com/onlyonce-go/onlyonce/store"
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
@@ -169,6 +170,47 @@ func TestViewFindsWhatIsUnsettledByItsIndex(t *testing.T) {
 	}
 }
 
+// userOf is a pool of a new user who has these rights alone. In PostgreSQL it is the admin's pool, in that user's role.
+func (k kind) userOf(t *testing.T, base *sqltest.Database, admin *sql.DB, rights ...string) *sql.DB {
+	t.Helper()
+
+	name := "user_" + strings.ToLower(rand.Text()[:12])
+
+	execute(t, admin, "CREATE USER "+name)
+	t.Cleanup(func() { // the users are those of all databases
+		text := "DROP USER " + name
+		if k.dialect == sqlstore.PostgreSQL {
+			text = "RESET ROLE;\nDROP OWNED BY " + name + ";\n" + text
+		}
+
+		for statement := range strings.SplitSeq(text, ";\n") {
+			if _, err := admin.ExecContext(context.WithoutCancel(t.Context()), statement); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+
+	for _, right := range rights {
+		execute(t, admin, "GRANT "+right+" TO "+name)
+	}
+
+	if k.dialect == sqlstore.PostgreSQL {
+		admin.SetMaxOpenConns(1)
+		execute(t, admin, "SET ROLE "+name)
+
+		return admin
+	}
+
+	db, err := sql.Open(base.Driver(), strings.Replace(base.DSN(k.params...), "root@", name+"@", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Cleanup(func() { _ = db.Close() })
+
+	return pool(db)
+}
+
 // A right on the table would show outcomes, which are answers to callers.
 func TestPeopleReadTheViewWithoutARightOnTheTable(t *testing.T) {
 	each(t, servers(), func(t *testing.T, k kind) {
@@ -177,36 +219,7 @@ func TestPeopleReadTheViewWithoutARightOnTheTable(t *testing.T) {
 		base := k.fresh(t)
 		k.on(t, pool(base.DB(t, k.params...)))
 
-		admin, people := base.DB(t, k.params...), "people_"+strings.ToLower(rand.Text()[:12])
-		reader := admin
-
-		execute(t, admin, "CREATE USER "+people+";\nGRANT SELECT ON onlyonce_records_readable TO "+people)
-		t.Cleanup(func() { // the users are those of all databases
-			text := "DROP USER " + people
-			if k.dialect == sqlstore.PostgreSQL {
-				text = "RESET ROLE;\nDROP OWNED BY " + people + ";\n" + text
-			}
-
-			for statement := range strings.SplitSeq(text, ";\n") {
-				if _, err := admin.ExecContext(context.WithoutCancel(t.Context()), statement); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-
-		if k.dialect == sqlstore.PostgreSQL {
-			admin.SetMaxOpenConns(1)
-			execute(t, admin, "SET ROLE "+people)
-		} else {
-			db, err := sql.Open(base.Driver(), strings.Replace(base.DSN(k.params...), "root@", people+"@", 1))
-			if err != nil {
-				t.Fatal(err)
-			}
-
-			t.Cleanup(func() { _ = db.Close() })
-
-			reader = db
-		}
+		reader := k.userOf(t, base, base.DB(t, k.params...), "SELECT ON onlyonce_records_readable")
 
 		var n int
 		if err := reader.QueryRowContext(t.Context(), "SELECT count(*) FROM onlyonce_records_readable WHERE damaged").Scan(&n); err != nil {
@@ -215,6 +228,48 @@ func TestPeopleReadTheViewWithoutARightOnTheTable(t *testing.T) {
 
 		if err := reader.QueryRowContext(t.Context(), "SELECT count(outcome) FROM onlyonce_records").Scan(&n); err == nil {
 			t.Error("they read outcomes")
+		}
+	})
+}
+
+// The rights are those of docs/databases.md. Migrate finds nothing to do.
+func TestServiceNeedsTheDocumentedRightsAlone(t *testing.T) {
+	each(t, servers(), func(t *testing.T, k kind) {
+		t.Helper()
+
+		base := k.fresh(t)
+		k.on(t, pool(base.DB(t, k.params...)))
+
+		s := k.on(t, k.userOf(t, base, base.DB(t, k.params...),
+			"SELECT, INSERT, UPDATE, DELETE ON onlyonce_records", "SELECT ON onlyonce_records_schema"))
+
+		for _, op := range operations() {
+			claim := op.prepare(t, s)
+			res, err := op.run(t.Context(), s, claim)
+			must(t, res, err)
+		}
+
+		single := newClaim()
+		res, tx, err := s.Begin(t.Context(), single, patience)
+		must(t, res, err)
+
+		res, err = tx.Complete(t.Context(), completion(single, "paid"), false)
+		must(t, res, err)
+
+		expire(t, s)
+
+		if n, err := s.Sweep(t.Context()); err != nil || n < 1 {
+			t.Errorf("a sweep has deleted %d records, %v", n, err)
+		}
+
+		for _, err := range s.ListUnknown(t.Context()) {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+
+		if _, err := s.Check(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -314,3 +314,48 @@ func TestACompletedRecordWhoseExpiryWasTakenAwayIsReplayedAndItsEndIsNotKnown(t 
 	res, err = completeWith(t, s, claim, begun.Receipt)
 	must(t, res, err)
 }
+
+// What doc.go warns of: the store derives times from the expiry.
+func TestAnExpiryThatIsChangedByHandMovesTheTimesThatAreDerivedFromIt(t *testing.T) {
+	t.Parallel()
+
+	const earlier = 10 * time.Minute
+
+	server := redistest.Standalone(t)
+	s := open(t, server.URL(), redisstore.WithTimeout(generous))
+	claim := newClaim()
+	receipt := start(t, s, claim).Receipt
+
+	moved := func(change time.Duration) (before, after store.Record) {
+		t.Helper()
+
+		before = lookup(t, s, claim.Key).Record
+		at := before.ExpiresAt.Add(change)
+
+		if isSet, err := server.Client().PExpireAt(t.Context(), stored(claim.Key), at).Result(); err != nil || !isSet {
+			t.Fatal(isSet, err)
+		}
+
+		return before, lookup(t, s, claim.Key).Record
+	}
+
+	before, after := moved(-earlier)
+	if !after.FirstStart.Equal(before.FirstStart.Add(-earlier)) || !after.LeaseUntil.Equal(before.LeaseUntil.Add(-earlier)) ||
+		!after.OwnerAliveUntil.Equal(before.OwnerAliveUntil.Add(-earlier)) {
+		t.Errorf("a running record was %+v, and is %+v", before, after)
+	}
+
+	res, err := completeWith(t, s, claim, receipt)
+	must(t, res, err)
+
+	before, after = moved(-earlier)
+	if !after.EndedAt.Equal(before.EndedAt.Add(-earlier)) || after.Retention != before.Retention ||
+		!after.FirstStart.Equal(before.FirstStart) {
+		t.Errorf("a completed record was %+v, and is %+v", before, after)
+	}
+
+	again, err := s.Claim(t.Context(), claimOn(claim.Key))
+	if err != nil || again.Applied || string(again.Record.Outcome) != "paid" {
+		t.Errorf("a duplicate gets %+v, %v", again, err)
+	}
+}

@@ -145,6 +145,17 @@ func TestF90AReplicaDoesNotSayThatAnOutcomeIsUnknown(t *testing.T) {
 	eventually(t, "the outcome is replayed", func() bool { return call(t, e, "7 EUR", never) == "replayed" })
 }
 
+// mustTryFew looks how many connections were used after they had died, and how many claims have failed. One connection to each server
+// shows that the others are dead. A claim that fails tries up to three, so failures alone prove little, and a machine that stands still
+// adds to them.
+func mustTryFew(t *testing.T, tried int64, failures, died int) {
+	t.Helper()
+
+	if tried > int64(died/6) || failures > died/2 {
+		t.Errorf("%d connections have died, %d of them were tried, and %d claims have failed", died, tried, failures)
+	}
+}
+
 func TestF91ConnectionsThatDieInSilenceCostAFewFailures(t *testing.T) {
 	t.Parallel()
 
@@ -160,14 +171,14 @@ func TestF91ConnectionsThatDieInSilenceCostAFewFailures(t *testing.T) {
 		"Open": func(t *testing.T, address *gateway) *redisstore.Store {
 			t.Helper()
 
-			return open(t, address.url(""), redisstore.WithTimeout(silent), redisstore.WithoutBatching(), redisstore.WithoutCheck())
+			return open(t, address.url(""), redisstore.WithTimeout(silent), redisstore.WithoutBatching(), redisstore.WithoutCheck(), unindexed)
 		},
 		"New with the options of Open": func(t *testing.T, address *gateway) *redisstore.Store {
 			t.Helper()
 
 			client := redis.NewClient(redisstore.SetOptions(options(address)))
 
-			return with(t, client, redisstore.WithTimeout(silent), redisstore.WithoutBatching(), redisstore.WithoutCheck())
+			return with(t, client, redisstore.WithTimeout(silent), redisstore.WithoutBatching(), redisstore.WithoutCheck(), unindexed)
 		},
 		"New with the options of Open, for a dialer of its own": func(t *testing.T, address *gateway) *redisstore.Store {
 			t.Helper()
@@ -177,7 +188,7 @@ func TestF91ConnectionsThatDieInSilenceCostAFewFailures(t *testing.T) {
 
 			client := redis.NewClient(redisstore.SetOptions(o))
 
-			return with(t, client, redisstore.WithTimeout(silent), redisstore.WithoutBatching(), redisstore.WithoutCheck())
+			return with(t, client, redisstore.WithTimeout(silent), redisstore.WithoutBatching(), redisstore.WithoutCheck(), unindexed)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -203,10 +214,7 @@ func TestF91ConnectionsThatDieInSilenceCostAFewFailures(t *testing.T) {
 				}
 			}
 
-			// A machine that stands still adds to the one that is expected.
-			if failures > died/2 {
-				t.Errorf("%d of %d claims failed after %d connections died", failures, claims, died)
-			}
+			mustTryFew(t, address.tried.Load(), failures, died)
 		})
 	}
 }

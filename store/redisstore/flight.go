@@ -17,8 +17,8 @@ const (
 	// answersAfterLarge is how many small answers have to follow a large one until answers are expected to be small again. If
 	// one answer in a hundred is large, one of the next batches has another.
 	answersAfterLarge = 100
-	// readsAfterLate is how many reads go alone after a batch of reads that had no answer in time. Perhaps large answers have held it up, and one
-	// that goes alone shows that. They are few, because a server that is overloaded needs batches most.
+	// readsAfterLate is how many reads go alone after a batch of reads that had no answer in time. Perhaps large answers have held it
+	// up, and one that goes alone shows that. They are few, because a server that is overloaded needs batches most.
 	readsAfterLate = 16
 
 	// maxFlights is how many batches are under way to a server at most.

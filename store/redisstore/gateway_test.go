@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -27,12 +28,16 @@ type gateway struct {
 	target   string
 	rewrites bool // whether errors get "ERR " before them
 	conns    map[net.Conn]*tunnel
+
+	tried atomic.Int64 // connections that were used after they had died
 }
 
 // tunnel is a connection through the gateway.
 type tunnel struct {
 	mu   sync.Mutex
 	dead bool // nothing passes, without a sign
+
+	try func() // is called when something does not pass
 }
 
 func newGateway(t *testing.T, target string, secure bool) *gateway {
@@ -129,7 +134,7 @@ func (g *gateway) serve() {
 }
 
 func (g *gateway) connect(client net.Conn) {
-	through := new(tunnel)
+	through := &tunnel{try: sync.OnceFunc(func() { g.tried.Add(1) })}
 
 	g.mu.Lock()
 	target, rewrites := g.target, g.rewrites
@@ -178,6 +183,8 @@ func (x *tunnel) pass(to, from net.Conn, change func([]byte) []byte) {
 		x.mu.Unlock()
 
 		if dead {
+			x.try()
+
 			continue
 		}
 

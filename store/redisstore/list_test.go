@@ -42,7 +42,8 @@ type torn struct {
 func tear(t *testing.T, record func(c *redistest.Cluster, key store.Key)) *torn {
 	t.Helper()
 
-	c := redistest.NewCluster(t, "--cluster-require-full-coverage", "no")
+	// Nobody takes the place of the dead master, nor of a living one while the machine stands still.
+	c := redistest.NewCluster(t, "--cluster-require-full-coverage", "no", "--cluster-node-timeout", "60000")
 	x := &torn{cluster: c, dead: c.Nodes()[0]}
 
 	for len(x.here) < 3 || len(x.lost) < 3 {

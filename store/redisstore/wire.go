@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/redis/go-redis/v9"
@@ -19,8 +20,33 @@ type wire struct {
 
 func newWire(client Client) *wire { return &wire{client: client, patient: !heedsContexts(client)} }
 
+// respent is how often commands go again that found only spent connections, after the client has given up. Connections are spent once a
+// second at most, so the next one is good unless the machine stands still.
+const respent = 3
+
 // send sends commands together and waits for their answers. Afterwards every command has its answer or an error.
 func (w *wire) send(ctx context.Context, cmds []redis.Cmder) {
+	w.try(ctx, cmds)
+
+	for range respent {
+		if !slices.ContainsFunc(cmds, unsent) {
+			return
+		}
+
+		cmds = slices.DeleteFunc(slices.Clone(cmds), func(cmd redis.Cmder) bool { return !unsent(cmd) })
+		w.try(ctx, cmds)
+	}
+}
+
+// unsent reports whether the last attempt of a command ended on a spent connection.
+func unsent(cmd redis.Cmder) bool {
+	err := cmd.Err()
+
+	return err != nil && errors.Is(err, errSpent)
+}
+
+// try lets the client send commands.
+func (w *wire) try(ctx context.Context, cmds []redis.Cmder) {
 	if len(cmds) == 1 {
 		_ = w.client.Process(ctx, cmds[0])
 		_ = cmds[0].Err() // waits where the client does not

@@ -1,7 +1,11 @@
 package redisstore
 
 import (
+	"context"
+	"net"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -41,6 +45,63 @@ func TestEveryKindOfClientIsKnownToHeedContextsOrNot(t *testing.T) {
 
 		if err := tt.client.Close(); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// F90: connections are spent as fast as they are made, because the server refuses the writes of others.
+func TestF90AnOperationGoesAgainIfTheClientHasFoundOnlySpentConnections(t *testing.T) {
+	t.Parallel()
+
+	for name, cmds := range map[string][]string{"one command": {"a"}, "two commands": {"a", "b"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { goesAgain(t, cmds) })
+		})
+	}
+}
+
+func goesAgain(t *testing.T, names []string) {
+	t.Helper()
+
+	k := newLink()
+	o := k.options()
+	spent := 0
+	routes := newRoutes(k.dial)
+
+	o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := routes.Dial(ctx, network, addr)
+
+		if spent < resends+1 {
+			spent++
+			routes.route(addr).generation.Add(1)
+		}
+
+		return conn, err
+	}
+
+	client := redis.NewClient(o)
+
+	t.Cleanup(func() {
+		_ = client.Close()
+
+		time.Sleep(time.Hour) // what is under way ends
+	})
+
+	cmds := make([]redis.Cmder, 0, len(names))
+	for _, name := range names {
+		cmds = append(cmds, redis.NewStringCmd(t.Context(), "GET", name))
+	}
+
+	newWire(client).send(t.Context(), cmds)
+
+	for i, cmd := range cmds {
+		if err := cmd.Err(); err != nil {
+			t.Errorf("%s after %d spent connections: %v", names[i], spent, err)
+		}
+
+		if n := k.seen(names[i]); n != 1 {
+			t.Errorf("%s has come %d times", names[i], n)
 		}
 	}
 }

@@ -213,7 +213,7 @@ func inTx[T any](
 	if err != nil {
 		return response, false, fmt.Errorf("sqlstore: begin: %w", err)
 	}
-	defer func() { _ = tx.Rollback() }() // fails where it has committed
+	defer rollBack(ctx, tx) // fails where it has committed
 
 	if j != nil && j.store.dialect != PostgreSQL {
 		if _, err := tx.ExecContext(ctx, j.store.save); err != nil {
@@ -239,7 +239,7 @@ func inTx[T any](
 		return response, false, answer
 	}
 
-	switch err := tx.Commit(); {
+	switch err := waitForEnd(ctx, tx.Commit); {
 	case err == nil:
 		return response, false, answer
 	case j == nil || !j.store.dialect.refuses(err) || j.store.conflicts(err):

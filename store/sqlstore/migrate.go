@@ -134,18 +134,26 @@ func (m *migration) run(ctx context.Context, db *sql.DB) error {
 	}
 
 	if err := m.steps(ctx, conn, names); err != nil {
-		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK") // without which the connection is of no use anyway
+		undo(ctx, conn)
 
 		return err
 	}
 
 	if _, err := conn.ExecContext(ctx, "COMMIT"); err != nil {
-		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+		undo(ctx, conn)
 
 		return fmt.Errorf("sqlstore: migrating: %w", err)
 	}
 
 	return nil
+}
+
+// undo rolls back, without which the connection is of no use anyway.
+func undo(ctx context.Context, conn *sql.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endBeyond)
+	defer cancel()
+
+	_, _ = conn.ExecContext(ctx, "ROLLBACK")
 }
 
 // view makes the view for people if it is missing, as in tables of builds that had none. The store does not need it, so a role without the

@@ -107,14 +107,14 @@ func (s *Store) deleteReadCommitted(ctx context.Context, query string, args []an
 	if err != nil {
 		return 0, err
 	}
-	defer tx.Rollback() //nolint:errcheck // it has been committed, or there is nothing to be done
+	defer rollBack(ctx, tx) // fails where it has committed
 
 	n, err := deleteBatch(ctx, within(tx), query, args)
 	if err != nil {
 		return 0, err
 	}
 
-	return n, tx.Commit()
+	return n, waitForEnd(ctx, tx.Commit)
 }
 
 func deleteBatch(ctx context.Context, at access, query string, args []any) (int, error) {

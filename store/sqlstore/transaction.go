@@ -70,7 +70,7 @@ func (t *transaction) open(ctx context.Context) error {
 
 	tx, err := t.store.db.BeginTx(life, &sql.TxOptions{Isolation: t.store.isolation})
 	if !stop() && err == nil {
-		_ = tx.Rollback() // the time is over
+		go func() { _ = tx.Rollback() }() // the time is over, and some drivers wait for the answer
 
 		err = context.DeadlineExceeded
 	}
