@@ -127,7 +127,7 @@ func (c *serverConfig) method(fullMethod string) *method {
 
 	m := &method{
 		name: fullMethod, policy: c.engine.Policy(policy.Policy), key: policy.Key, classes: policy.Classes, recover: policy.Recover,
-		keyForm: keyForm{uuid: declared.uuid}, keyField: declared.key, scope: declared.scope,
+		keyForm: keyForm{uuid: declared.uuid}, keyField: declared.key, scope: declared.scope, kept: kept{statuses: c.statuses},
 	}
 
 	if m.key == KeyInherit {
@@ -150,7 +150,7 @@ func (c *serverConfig) method(fullMethod string) *method {
 	})
 
 	if m.broken == nil {
-		m.kept = keptOf(&m.policy, policy.Retentions)
+		m.kept = keptOf(&m.policy, policy.Retentions, c.statuses)
 	}
 
 	return m
