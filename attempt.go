@@ -22,7 +22,7 @@ type attempt struct {
 	caller  context.Context //nolint:containedctx // the call lives as long as this context
 	call    *Call
 	handler func(context.Context) Outcome
-	policy  Policy
+	policy  *Policy // nobody modifies it
 	began   time.Time
 
 	claim  store.Claim
@@ -100,12 +100,9 @@ func (a *attempt) identify() error {
 		return reject(ReasonKeyInvalid, err.Error(), nil)
 	}
 
-	a.policy = e.policy
-	if call.Policy != nil {
-		a.policy = call.Policy.Over(e.policy)
-		if err := a.policy.validate(&e.can); err != nil {
-			return &misconfiguredError{fmt.Errorf("onlyonce: %s: %w", call.Method, err)}
-		}
+	var err error
+	if a.policy, err = e.policyOf(call); err != nil {
+		return err
 	}
 
 	fingerprint := call.Fingerprint

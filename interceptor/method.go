@@ -21,7 +21,8 @@ import (
 // method is what a server knows about one of its methods, found once.
 type method struct {
 	name     string
-	policy   onlyonce.Policy // whole: no field is unset
+	policy   onlyonce.Policy          // whole: no field is unset
+	prepared *onlyonce.PreparedPolicy // the same for the engine
 	key      KeyUse
 	keyForm  keyForm
 	keyField *requestField   // nil: keys come by metadata alone
@@ -151,6 +152,10 @@ func (c *serverConfig) method(fullMethod string) *method {
 
 	if m.broken == nil {
 		m.kept = keptOf(&m.policy, policy.Retentions, c.statuses)
+	}
+
+	if m.broken == nil && m.key != KeyIgnored {
+		m.prepared, m.broken = c.engine.Prepare(m.policy)
 	}
 
 	return m

@@ -90,7 +90,7 @@ func (c *serverCall) prepare(ctx context.Context, keys []string) error {
 		return err
 	}
 
-	c.call.Policy = &c.method.policy
+	c.call.Prepared = c.method.prepared
 	c.call.TimeOrdered = c.method.keyForm.rules.TimeOrdered
 
 	if c.method.policy.Guarantee == onlyonce.ExactlyOnce {
