@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce/internal/backlog"
@@ -156,10 +155,15 @@ func scopeNumber(scope string) uint64 {
 		return 0
 	}
 
-	hash := fnv.New64a()
-	_, _ = hash.Write([]byte(scope)) // it never returns an error
+	// FNV-1a, which no store must see change: the records of a scope are counted under its number.
+	const basis, prime = 14695981039346656037, 1099511628211
 
-	return max(hash.Sum64(), 1)
+	hash := uint64(basis)
+	for i := range len(scope) {
+		hash = (hash ^ uint64(scope[i])) * prime
+	}
+
+	return max(hash, 1)
 }
 
 // checkNesting refuses a call that would wait for a run which it is part of. Only the runs that are still under way count: a job
