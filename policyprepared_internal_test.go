@@ -20,12 +20,12 @@ func BenchmarkPolicyOf(b *testing.B) {
 		b.Fatal(err)
 	}
 
-	for name, call := range map[string]Call{"prepared": {Prepared: prepared}, "given": {Policy: &policy}} {
+	for name, call := range map[string]*Call{"prepared": {Prepared: prepared}, "given": {Policy: &policy}} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 
 			for b.Loop() {
-				if _, err := e.policyOf(&call); err != nil {
+				if _, err := e.policyOf(call); err != nil {
 					b.Fatal(err)
 				}
 			}
