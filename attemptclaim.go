@@ -329,7 +329,7 @@ func (a *attempt) own(tx store.Transaction, sent time.Time, earlier *rerun) *end
 	defer r.stop()
 
 	r.lease.Start(&r.apart, &a.engine.leases, r, lease.Terms{
-		Length: a.policy.Lease, Anchor: sent, RunEnd: r.end, Lasting: r.started.Add(lasting), Takeover: r.guarantee.TakeoverAllowed(),
+		Length: a.policy.Lease, Anchor: sent, RunEnd: r.end, Takeover: r.guarantee.TakeoverAllowed(),
 	})
 	defer r.lease.Stop()
 
@@ -354,7 +354,7 @@ func (a *attempt) runUnprotected() (Reply, error) {
 	r.start(a.claim.Fingerprint, now)
 	defer r.stop()
 
-	r.lease.Start(&r.apart, &a.engine.leases, r, lease.Terms{RunEnd: r.end, Lasting: r.started.Add(lasting)})
+	r.lease.Start(&r.apart, &a.engine.leases, r, lease.Terms{RunEnd: r.end})
 	defer r.lease.Stop()
 
 	end := r.carryOut(unprotectedSettler{r})
@@ -418,7 +418,7 @@ func (a *attempt) ownTransaction(tx store.Transaction, earlier *rerun) *ended {
 	s.start(a.result.Record.Fingerprint, now)
 	defer s.stop()
 
-	s.lease.Start(&s.apart, &a.engine.leases, s.run, lease.Terms{RunEnd: s.end, Lasting: s.started.Add(lasting)})
+	s.lease.Start(&s.apart, &a.engine.leases, s.run, lease.Terms{RunEnd: s.end})
 	defer s.lease.Stop()
 
 	end := s.carryOut(s)

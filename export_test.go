@@ -2,9 +2,6 @@ package onlyonce
 
 import "github.com/onlyonce-go/onlyonce/store"
 
-// Lasting is how long a run goes on until its caller is watched.
-const Lasting = lasting
-
 // StorageKey is the name of a call's record in the store.
 func StorageKey(scope, method, key string) store.Key { return storageKey(scope, method, key) }
 

@@ -13,7 +13,7 @@ import (
 // outside of its range.
 type Limits struct {
 	// MaxDetached is how many runs may go on after their callers have gone. Beyond it the engine rejects new keyed calls before they
-	// claim. A run counts from 100 milliseconds after its handler began. The default is 1,000; the range is 1 to 1,000,000,000.
+	// claim. The default is 1,000; the range is 1 to 1,000,000,000.
 	MaxDetached int
 	// MaxWaitersPerKey and MaxWaiters are how many duplicates wait for running calls, per key and in all. Beyond them a duplicate gets
 	// ReasonInProgress at once. The defaults are 256 and 10,000; the range is 1 to 1,000,000,000.

@@ -51,7 +51,6 @@ func TestMaxDetachedRefusesNewCallsBeforeTheyClaim(t *testing.T) {
 		synctest.Wait()
 		do(t, e, pay("c"), p.do).mustBe(t, onlyonce.StatusExecuted, "#1") // their callers are there
 
-		time.Sleep(onlyonce.Lasting)
 		cancel()
 		synctest.Wait()
 

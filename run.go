@@ -11,9 +11,6 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// lasting is how long a run goes on until its caller is watched. Most runs end before: they are not worth the cost.
-const lasting = 100 * time.Millisecond
-
 // errPanicked stands for the answer of a handler that panicked, or ended its goroutine, and so gave none.
 var errPanicked = errors.New("onlyonce: the handler panicked")
 
@@ -46,8 +43,7 @@ type run struct {
 	join      join
 
 	apart    apartContext // the caller's, for what outlives the caller
-	left     func() bool  // stops watching the caller; nil where nobody watches
-	detached atomic.Uint32
+	presence presence
 	siblings siblings // its place among the runs of the engine
 
 	outcome Outcome // what the handler ended with
@@ -77,6 +73,7 @@ func (r *run) start(fingerprint store.Fingerprint, now time.Time) {
 
 	r.engine.flights.Enter(&r.claim.Key, &r.flight, flight.Running, fingerprint)
 	r.engine.runs.add(r)
+	r.watchUnlessFew()
 
 	if r.engine.stopped.Load() {
 		r.cancel(ErrDraining)
@@ -87,42 +84,11 @@ func (r *run) start(fingerprint store.Fingerprint, now time.Time) {
 func (r *run) stop() {
 	r.finish() // what has inherited the context is not part of the run any more
 
-	if r.left != nil {
-		r.left()
-	}
-
-	if r.detached.Swap(attached) == detachedCounted {
+	if r.presence.end() {
 		r.engine.detached.Give(r.claim.Scope, 1)
 	}
 
 	r.engine.runs.remove(r)
-}
-
-// Whether a run is counted as detached.
-const (
-	neverDetached   = 0
-	detachedCounted = 1
-	attached        = 2 // the run is over, and is not counted any more
-)
-
-// watch watches the caller from now on.
-func (r *run) watch() {
-	if r.policy.Detachment == Detached && r.caller.Done() != nil {
-		r.left = context.AfterFunc(r.caller, r.detach)
-	}
-}
-
-// detach lets the run go on without its caller, or ends it where too many do.
-func (r *run) detach() {
-	if !r.engine.detached.Take(r.claim.Scope, 1) {
-		r.cancel(ErrTooManyDetached)
-
-		return
-	}
-
-	if !r.detached.CompareAndSwap(neverDetached, detachedCounted) {
-		r.engine.detached.Give(r.claim.Scope, 1) // it has ended meanwhile
-	}
 }
 
 // carryOut calls the handler and settles what it returns. A handler that panics, or ends its goroutine, has ended ambiguously.
@@ -222,12 +188,9 @@ func (r *run) End(why lease.Reason) {
 
 // Notice implements [lease.Owner].
 func (r *run) Notice(what lease.Notice, err error) {
-	switch what {
-	case lease.Lost:
+	if what == lease.Lost {
 		r.observe(EventLeaseLost, nil)
-	case lease.RenewFailed:
+	} else {
 		r.observe(EventRenewFailed, err)
-	case lease.Lasting:
-		r.watch()
 	}
 }

@@ -213,6 +213,9 @@ func (e *Engine) CanResolve() bool { return e.can.Inspector != nil }
 // Policy returns a policy with every unset field taken from the engine's.
 func (e *Engine) Policy(p Policy) Policy { return p.Over(e.policy).whole() }
 
+// Prepare completes a policy as Policy does and validates it as Validate does, once for all calls that have the result in Call.Prepared.
+func (e *Engine) Prepare(p Policy) (*PreparedPolicy, error) { return e.prepare(&p) }
+
 // DerivedCall is a call of a run to another service, under a key that is derived from the run's.
 type DerivedCall struct {
 	run    *run

@@ -304,7 +304,7 @@ func beyondTheDetached(s stage) answer {
 	ctx, cancel := context.WithCancel(withKey(s.Context(), "left-alone"))
 	first := background(func() answer { return s.call(ctx, payment()) })
 
-	time.Sleep(time.Second)
+	synctest.Wait()
 	cancel()
 	<-first
 	synctest.Wait()

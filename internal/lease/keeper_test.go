@@ -137,68 +137,6 @@ func TestRunWithoutLeaseEndsInTime(t *testing.T) {
 	})
 }
 
-func TestOwnerLearnsOnceThatItsRunLasts(t *testing.T) {
-	t.Parallel()
-
-	for name, tt := range map[string]struct {
-		length, stops time.Duration
-		want          []time.Duration
-	}{
-		"with a lease":                  {length, time.Hour, []time.Duration{100 * time.Millisecond}},
-		"with a lease that ends before": {60 * time.Millisecond, time.Hour, []time.Duration{100 * time.Millisecond}},
-		"without a lease":               {0, time.Hour, []time.Duration{100 * time.Millisecond}},
-		"and not if it stops before":    {length, 99 * time.Millisecond, nil},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				var k lease.Keeper
-
-				began := time.Now()
-				o := startWith(t, &k, lease.Terms{
-					Length: tt.length, RunEnd: began.Add(time.Minute), Lasting: began.Add(100 * time.Millisecond),
-				}, hanging)
-
-				time.Sleep(tt.stops)
-				o.Stop()
-				time.Sleep(time.Hour)
-				o.mustBe(t, "notices", &o.lasts, tt.want)
-			})
-		})
-	}
-}
-
-func TestNoticesThatRunsLastComeTogether(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var k lease.Keeper
-
-		owners := make([]*owner, 100)
-		for i := range owners {
-			owners[i] = startWith(t, &k, lease.Terms{RunEnd: time.Now().Add(time.Hour), Lasting: time.Now().Add(100 * time.Millisecond)})
-
-			time.Sleep(time.Millisecond)
-		}
-
-		time.Sleep(time.Second)
-
-		moments := make(map[time.Time]bool)
-
-		for _, o := range owners {
-			at := o.copyOf(&o.lasts)
-			if len(at) != 1 || at[0] > 100*time.Millisecond || at[0] < 90*time.Millisecond {
-				t.Fatalf("notices after %v, want one after 90 to 100 ms", at)
-			}
-
-			moments[o.began.Add(at[0])] = true
-		}
-
-		if len(moments) > 11 {
-			t.Errorf("the timer has fired %d times in 100 ms, want every 10 ms", len(moments))
-		}
-	})
-}
-
 // A lease that waits for its store, or whose owner takes its time, holds up no other.
 func TestSlowLeaseHoldsUpNoOther(t *testing.T) {
 	t.Parallel()

@@ -46,8 +46,6 @@ const (
 	// Lost means that the lease may have ended, or that the record is not the owner's. It comes once, and again after a renewal
 	// that has brought the lease back.
 	Lost
-	// Lasting means that Terms.Lasting has come. It comes once, unless the lease is stopped before.
-	Lasting
 )
 
 // Reason is why a run has to end.
@@ -79,8 +77,6 @@ type Terms struct {
 	Anchor time.Time
 	// RunEnd is when the run has to end in any case.
 	RunEnd time.Time
-	// Lasting is when the owner gets the notice of that name, for what short runs can do without. Zero means never.
-	Lasting time.Time
 	// Takeover means that another run may begin once the lease has ended.
 	Takeover bool
 }
@@ -93,8 +89,6 @@ const (
 	marginPart = 10
 	// earlyPart of a lease is how much earlier a renewal may be sent, together with those of other leases.
 	earlyPart = 60
-	// earlyLasting is how much earlier the notice Lasting may come, together with those of other leases.
-	earlyLasting = 10 * time.Millisecond
 )
 
 // state is what is left to do.
@@ -189,16 +183,12 @@ func Trusted(length time.Duration) time.Duration { return length - length/margin
 func (l *Lease) next() (next time.Time, early time.Duration) {
 	next = l.terms.RunEnd
 
-	if lasting := l.terms.Lasting; !lasting.IsZero() && lasting.Before(next) {
-		next, early = lasting, earlyLasting
-	}
-
 	if l.state != renewing {
-		return next, early
+		return next, 0
 	}
 
 	if end := l.authorityEnd(); l.guarded() && end.Before(next) {
-		next, early = end, 0
+		next = end
 	}
 
 	if l.abort == nil && l.renewAt.Before(next) {

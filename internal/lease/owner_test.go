@@ -55,7 +55,6 @@ type owner struct {
 	ended    []ending
 	failures []time.Duration
 	losses   []time.Duration
-	lasts    []time.Duration
 
 	// reporting is how long Notice takes.
 	reporting time.Duration
@@ -132,8 +131,6 @@ func (o *owner) Notice(n lease.Notice, err error) {
 		o.losses = append(o.losses, time.Since(o.began))
 	case n == lease.RenewFailed && err != nil:
 		o.failures = append(o.failures, time.Since(o.began))
-	case n == lease.Lasting && err == nil:
-		o.lasts = append(o.lasts, time.Since(o.began))
 	default:
 		panic("a notice that nobody knows")
 	}

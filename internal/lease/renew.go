@@ -7,10 +7,9 @@ import (
 
 // notices is what the owner is called with once the lock is released.
 type notices struct {
-	end     Reason // 0 for none
-	failed  error
-	lost    bool
-	lasting bool
+	end    Reason // 0 for none
+	failed error
+	lost   bool
 }
 
 // fire does what is due. It does one thing: the keeper wakes the lease again at once for what else is due, so that it does not wait
@@ -31,8 +30,6 @@ func (l *Lease) fire() {
 	switch {
 	case !now.Before(l.terms.RunEnd):
 		l.end(&n, RunOver)
-	case !l.terms.Lasting.IsZero() && !now.Before(l.terms.Lasting.Add(-earlyLasting)):
-		l.terms.Lasting, n.lasting = time.Time{}, true
 	case l.state != renewing:
 	case l.guarded() && !now.Before(l.authorityEnd()):
 		l.loseAuthority(&n)
@@ -151,7 +148,7 @@ func (l *Lease) report(n *notices) {
 
 // unlockAndNotify releases the lock before it calls the owner. The end of the run comes first: reports may take their time.
 func (l *Lease) unlockAndNotify(n *notices) {
-	if *n == (notices{}) {
+	if n.end == 0 && n.failed == nil && !n.lost {
 		l.mu.Unlock()
 
 		return
@@ -166,10 +163,6 @@ func (l *Lease) unlockAndNotify(n *notices) {
 
 	if n.end != 0 {
 		l.owner.End(n.end)
-	}
-
-	if n.lasting {
-		l.owner.Notice(Lasting, nil)
 	}
 
 	if n.failed != nil {

@@ -102,10 +102,21 @@ func Decode(key *store.Key, data []byte) (Stored, error) {
 			data[0], out.Kind, end, len(data), store.ErrUnreadable)
 	}
 
-	out.Code = string(data[header:end])
+	out.Code = codeOf(data[header:end])
 	out.Body = data[end:]
 
 	return out, nil
+}
+
+// codeOf returns a code. That of most outcomes is not made again.
+func codeOf(data []byte) string {
+	const ok = "OK"
+
+	if string(data) == ok {
+		return ok
+	}
+
+	return string(data)
 }
 
 func checksum(key *store.Key, data []byte) uint32 {

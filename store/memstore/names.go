@@ -8,6 +8,7 @@ type names struct {
 	numbers map[string]uint32
 	all     []name   // the name with number n is all[n-1]
 	free    []uint32 // numbers that no name has
+	last    uint32   // the number that was taken last: most records in a row have one method
 }
 
 type name struct {
@@ -39,14 +40,21 @@ func (n *names) take(text string) uint32 {
 		return 0
 	}
 
-	number, found := n.numbers[text]
-	if !found {
-		number = n.add(strings.Clone(text))
+	if n.text(n.last) != text {
+		n.last = n.numberOf(text)
 	}
 
-	n.all[number-1].holders++
+	n.all[n.last-1].holders++
 
-	return number
+	return n.last
+}
+
+func (n *names) numberOf(text string) uint32 {
+	if number, found := n.numbers[text]; found {
+		return number
+	}
+
+	return n.add(strings.Clone(text))
 }
 
 func (n *names) add(text string) (number uint32) {
