@@ -30,6 +30,7 @@ type serverProcess struct {
 type usage struct {
 	CPU  time.Duration `json:"cpu"`
 	Runs int64         `json:"runs"` // of handlers
+	Live uint64        `json:"live"` // bytes of the heap now, ballast included
 }
 
 // What the other process finds in its environment.
@@ -185,14 +186,14 @@ func serve(ctx context.Context, protection, redisAddr string, in io.Reader, out 
 			}
 		}
 
-		runtime.GC()
+		live := heap()
 
 		cpu, err := cpuTime()
 		if err != nil {
 			return err
 		}
 
-		if err := answers.Encode(usage{CPU: cpu, Runs: runs.Load()}); err != nil {
+		if err := answers.Encode(usage{CPU: cpu, Runs: runs.Load(), Live: live}); err != nil {
 			return err
 		}
 	}
