@@ -31,7 +31,8 @@ func warning(ctx context.Context) string {
 		return ""
 	}
 
-	return fmt.Sprintf(" **The CPUs were busy with other work, %.0f %% of the time before the first table: measure again on a quiet machine.**", 100*busy)
+	return fmt.Sprintf(" **The CPUs had other work for %.0f %% of the time before the first table. Measure again on a quiet machine.**",
+		100*busy)
 }
 
 // cpuTimes are times of all CPUs since the start of the machine, in ticks.

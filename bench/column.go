@@ -39,9 +39,9 @@ func times(head, way string, v value) column {
 	return column{head, func(r row) string { return ratio(r.times(way, v)) }}
 }
 
-// timesAdded is how many times as much is added to the value of bare as another way adds to it.
-func timesAdded(head, way, bare string, v value) column {
-	return column{head, func(r row) string { return ratio(r.timesAdded(way, bare, v)) }}
+// timesAdded is how many times as much is added to the value of gRPC alone as another way adds to it.
+func timesAdded(head, way string, v value) column {
+	return column{head, func(r row) string { return ratio(r.timesAdded(way, v)) }}
 }
 
 // row is a variant, among the samples of all variants by name.
@@ -77,7 +77,7 @@ func (r row) times(way string, v value) float64 {
 }
 
 // timesAdded is a ratio of medians: within one round the differences may be near 0.
-func (r row) timesAdded(way, bare string, v value) float64 {
+func (r row) timesAdded(way string, v value) float64 {
 	other := row{&variant{way: way, kind: r.kind}, r.samples}
 
 	return r.more(bare, v) / other.more(bare, v)
@@ -120,7 +120,6 @@ func formatted(format string, x float64) string {
 
 func ratio(x float64) string       { return formatted("%.2f", x) }
 func count(x float64) string       { return formatted("%.0f", x) }
-func tenths(x float64) string      { return formatted("%.1f", x) }
 func moreTenths(x float64) string  { return formatted("%+.1f", x) }
 func percent(x float64) string     { return formatted("%.1f %%", 100*x) }
 func size(x float64) string        { return formatted("%.0f B", x) }

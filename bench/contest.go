@@ -129,9 +129,9 @@ func (t *contest) print(variants []variant, samples map[string][]sample, all boo
 		lost = t.lost(func(name string) row { return byName[name] })
 	}
 
-	heads := []string{""}
-	for _, column := range t.columns {
-		heads = append(heads, column.head)
+	heads := make([]string, 1+len(t.columns)) // there is none above the names
+	for i, column := range t.columns {
+		heads[1+i] = column.head
 	}
 
 	printTable(t.question, []string{lost, t.about}, heads, rows)

@@ -25,8 +25,8 @@ func (c *config) fingerprints(ctx context.Context) error {
 			return fmt.Sprintf("%s for ten flat fields, %s times a hash that holds within one build only.",
 				nanoText(r.median(nanos)), ratio(r.times(byHash, nanos)))
 		},
-		about: "The hash is SHA-256 of the deterministic encoding, which may be another one in the next build. Aims: 1.8 times its time for ten flat " +
-			"fields, 1.5 times for a map; 8 allocations more.",
+		about: "The hash is SHA-256 of the deterministic encoding, which may be another one in the next build. Aims: 1.8 times its time for " +
+			"ten flat fields, 1.5 times for a map; 8 allocations more.",
 		columns: []column{
 			times("of the hash's time", byHash, nanos),
 			more("allocations", byHash, moreTenths, allocs),

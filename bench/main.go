@@ -2,15 +2,15 @@
 //
 //	go run ./bench > docs/speed.md
 //
-// The variants of a table take turns in every round, in another order each time, so that everything else that the machine does falls on all
-// of them. The figures are medians over the rounds; a ratio or a difference is the median of those within the rounds. Compare only figures of
-// one run: the machine matters more than the code.
+// The variants of a table take turns in every round, in another order each time, so that all other work of the machine falls on all of
+// them. The figures are medians over the rounds; a ratio or a difference is the median of those within the rounds. Compare only figures
+// of one run: the machine matters more than the code.
 //
 // # Adding a variant
 //
 // Write an interceptor, and add it to inMemory or inRedis in protections.go: that is all. The same server, callers and ballast measure it
-// beside the others. Client interceptors are in clientVariants, ways to use a database in sqlRig.variants. The columns and questions of a table
-// are in its contest.
+// beside the others. Client interceptors are in clientVariants, ways to use a database in sqlRig.variants. The question and the columns
+// of a table are in its contest.
 //
 // # Choosing
 //

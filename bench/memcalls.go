@@ -30,13 +30,13 @@ func (c *config) oneCaller(ctx context.Context, r *rig) error {
 
 			return fmt.Sprintf("A first call takes %s longer than with gRPC alone, %s times what the least adds. A replay takes %s longer, "+
 				"%s times what the least adds.",
-				micros(first.more(bare, latency)), ratio(first.timesAdded(byLeast, bare, latency)),
-				micros(again.more(bare, latency)), ratio(again.timesAdded(byLeast, bare, latency)))
+				micros(first.more(bare, latency)), ratio(first.timesAdded(byLeast, latency)),
+				micros(again.more(bare, latency)), ratio(again.timesAdded(byLeast, latency)))
 		},
 		about: aboutMemory + " One caller makes one call after the other; the handler does nothing.",
 		columns: []column{
 			more("longer than gRPC alone", bare, moreMicros, latency),
-			timesAdded("of what the least adds (aim: 2.6)", byLeast, bare, latency),
+			timesAdded("of what the least adds (aim: 2.6)", byLeast, latency),
 			figure("median", micros, latency),
 			figure("CPU per call", micros, cpu),
 			more("over gRPC alone", bare, moreMicros, cpu),
@@ -53,8 +53,8 @@ func (c *config) manyCallers(ctx context.Context, r *rig) error {
 		lost: func(of func(string) row) string {
 			first, again := of(onlyonceFirst), of(onlyonceReplay)
 
-			return fmt.Sprintf("First calls reach %s of the calls per second of the least, and take %s times its CPU. Replays reach %s, and take %s "+
-				"times its CPU.",
+			return fmt.Sprintf("First calls reach %s of the calls per second of the least, and take %s times its CPU. Replays reach %s, and "+
+				"take %s times its CPU.",
 				ratio(first.times(byLeast, perSecond)), ratio(first.times(byLeast, cpu)),
 				ratio(again.times(byLeast, perSecond)), ratio(again.times(byLeast, cpu)))
 		},
@@ -71,6 +71,6 @@ func (c *config) manyCallers(ctx context.Context, r *rig) error {
 	})
 }
 
-const aboutMemory = "The least is what one would write by hand: a map, SHA-256 of the request, the response as bytes; `bench/least.go` lists what " +
-	"it does not promise. Requests and responses have 256 bytes, calls go over TCP on this machine, and each server has a process of its own, whose " +
-	"CPU time is counted."
+const aboutMemory = "The least is what one would write by hand: a map, SHA-256 of the request, the response as bytes; `bench/least.go` " +
+	"lists what it does not promise. Requests and responses have 256 bytes, calls go over TCP on this machine, and each server has a " +
+	"process of its own, whose CPU time is counted."

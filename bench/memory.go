@@ -21,7 +21,7 @@ func (c *config) memory(ctx context.Context) error {
 		sizes = append(sizes, 10_000_000)
 	}
 
-	var variants []variant
+	variants := make([]variant, 0, 2*len(sizes))
 
 	for _, size := range sizes {
 		kind := thousands(size) + " records"
@@ -35,11 +35,11 @@ func (c *config) memory(ctx context.Context) error {
 		lost: func(of func(string) row) string {
 			r := of(byOnlyonce + ", 1,000,000 records")
 
-			return fmt.Sprintf("A record takes %s; a collection of a million records takes %s of CPU, and the longest operation on the way to them %s.",
+			return fmt.Sprintf("A record takes %s; a collection of a million records takes %s of CPU, and the longest operation until then %s.",
 				size(r.median(record)), millis(r.median(collect)), millis(r.median(worst)))
 		},
-		about: "A record is finished and has a key of 35 bytes; its outcome is not counted. An operation is a claim or a completion, made by one " +
-			"goroutine; the longest one includes what the collector does to it. CPU is that of the whole process.",
+		about: "A record is finished and has a key of 35 bytes; its outcome is not counted. An operation is a claim or a completion, made by " +
+			"one goroutine; the longest one includes what the collector does to it. CPU is that of the whole process.",
 		columns: []column{
 			figure("memory per record (aim: 360 B)", size, record),
 			figure("CPU of a collection", millis, collect),

@@ -56,8 +56,8 @@ func (c *config) redisWeights(ctx context.Context) error {
 	}
 
 	if len(rows) > 0 {
-		printTable("Records in Redis: how much memory do they take?", []string{lost, fmt.Sprintf("Measured with %s finished records with a key of "+
-			"35 bytes. MEMORY USAGE leaves out the hash tables that find records and know when they expire. Aims for MEMORY USAGE: "+
+		printTable("Records in Redis: how much memory do they take?", []string{lost, fmt.Sprintf("Measured with %s finished records with a "+
+			"key of 35 bytes. MEMORY USAGE leaves out the hash tables that find records and know when they expire. Aims for MEMORY USAGE: "+
 			"200 bytes where keys are hidden, 260 bytes where they and the method are readable.", thousands(redisRecords))},
 			[]string{"", "used_memory per record", "MEMORY USAGE"}, rows)
 	}

@@ -81,15 +81,15 @@ func (c *config) retries(ctx context.Context) error {
 			return fmt.Sprintf("If half of the attempts fail, a call of onlyonce makes %s attempts, one of gRPC's own retries %s.",
 				ratio(of(byOnlyonce+half).median(attempts)), ratio(of(byGRPC+half).median(attempts)))
 		},
-		about: "The server answers attempts at random with UNAVAILABLE, for onlyonce marked as not executed. All clients make up to 5 attempts, with a " +
-			"backoff from 10 to 100 ms; 128 callers over TCP. Attempts per call are the load on a server that fails.",
+		about: "The server answers attempts at random with UNAVAILABLE, for onlyonce marked as not executed. All clients make up to 5 " +
+			"attempts, with a backoff from 10 to 100 ms; 256 callers over TCP. Attempts per call are the load on a server that fails.",
 		columns: []column{
 			figure("attempts per call", ratio, attempts),
 			figure("calls succeed", percent, func(s sample) float64 { return s.succeeded }),
 			figure("median", millis, latency),
 			figure("99th percentile", millis, func(s sample) float64 { return s.slowest }),
 		},
-		callers: 128, calls: calls, variants: variants,
+		callers: 256, calls: calls, variants: variants,
 	})
 }
 

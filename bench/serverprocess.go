@@ -161,7 +161,7 @@ func serve(ctx context.Context, protection, redisAddr string, in io.Reader, out 
 	}
 
 	s := &protectedService{protection: protection, redisAddr: redisAddr}
-	if err := s.open(); err != nil {
+	if err := s.open(); err != nil { //nolint:contextcheck // to open a store takes none
 		return err
 	}
 
@@ -181,7 +181,7 @@ func serve(ctx context.Context, protection, redisAddr string, in io.Reader, out 
 	requests := bufio.NewScanner(in)
 	for requests.Scan() {
 		if requests.Text() == askFresh {
-			if err := errors.Join(s.end(), s.open()); err != nil {
+			if err := errors.Join(s.end(), s.open()); err != nil { //nolint:contextcheck // to open a store takes none
 				return err
 			}
 		}

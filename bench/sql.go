@@ -110,7 +110,7 @@ func (r *sqlRig) measure(c *config, settings string) error {
 		return err
 	}
 
-	for _, t := range []contest{
+	contests := []contest{
 		{
 			id: sqlOne, callers: 1, calls: 300,
 			question: "Records in PostgreSQL: how much longer does a business transaction take?",
@@ -122,7 +122,9 @@ func (r *sqlRig) measure(c *config, settings string) error {
 			question: "Records in PostgreSQL: how much longer does a business transaction take on a busy database?",
 			about:    "16 callers; aims: a single transaction takes 2.2 times as long as the bare one, pipelined 1.7 times.",
 		},
-	} {
+	}
+	for i := range contests {
+		t := &contests[i]
 		t.lost = func(of func(string) row) string {
 			return fmt.Sprintf("A single transaction takes %s times as long as the bare one, pipelined %s times, a leased call %s times.",
 				ratio(of(singleRun).times(bareTransaction, latency)), ratio(of(pipelinedRun).times(bareTransaction, latency)),
@@ -139,7 +141,7 @@ func (r *sqlRig) measure(c *config, settings string) error {
 			figure("calls/s", count, perSecond),
 		}
 
-		if err := c.play(r.ctx, &t); err != nil {
+		if err := c.play(r.ctx, t); err != nil {
 			return err
 		}
 	}
