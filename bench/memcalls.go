@@ -73,4 +73,5 @@ func (c *config) manyCallers(ctx context.Context, r *rig) error {
 
 const aboutMemory = "The least is what one would write by hand: a map, SHA-256 of the request, the response as bytes; `bench/least.go` " +
 	"lists what it does not promise. Requests and responses have 256 bytes, calls go over TCP on this machine, and each server has a " +
-	"process of its own, whose CPU time is counted."
+	"process of its own, whose CPU time is counted. The records of one round are live; the table about their memory shows what many " +
+	"cost the collector."

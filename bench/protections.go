@@ -31,9 +31,11 @@ type protection struct {
 	name string
 	// kinds are the kinds of calls that are measured.
 	kinds []string
-	// open returns the interceptor, and what closes its clients, which may be nil. Redis is at that address, if the records are there.
-	open func(redisAddr string) (grpc.UnaryServerInterceptor, func() error, error)
+	open  opener
 }
+
+// opener returns an interceptor, and what closes its clients, which may be nil. Redis is at that address, if the records are there.
+type opener func(redisAddr string) (grpc.UnaryServerInterceptor, func() error, error)
 
 // inMemory are the protections that keep records in the process of the server.
 func inMemory() []protection {
@@ -82,7 +84,7 @@ func openProtection(name, redisAddr string) (grpc.UnaryServerInterceptor, func()
 }
 
 // only opens an interceptor that needs nothing.
-func only(intercept grpc.UnaryServerInterceptor) func(string) (grpc.UnaryServerInterceptor, func() error, error) {
+func only(intercept grpc.UnaryServerInterceptor) opener {
 	return func(string) (grpc.UnaryServerInterceptor, func() error, error) { return intercept, nil, nil }
 }
 
@@ -98,7 +100,7 @@ func openMemstore(string) (grpc.UnaryServerInterceptor, func() error, error) {
 }
 
 // openRedisStore opens onlyonce with records in Redis.
-func openRedisStore(opts ...redisstore.Option) func(redisAddr string) (grpc.UnaryServerInterceptor, func() error, error) {
+func openRedisStore(opts ...redisstore.Option) opener {
 	return func(redisAddr string) (grpc.UnaryServerInterceptor, func() error, error) {
 		s, err := redisstore.Open("redis://"+redisAddr, opts...)
 		if err != nil {
