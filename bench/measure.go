@@ -13,7 +13,7 @@ type sample struct {
 
 	latency  float64 // nanoseconds from its beginning to its end: the median
 	slowest  float64 // and the 99th percentile
-	cpu      float64 // nanoseconds of the CPUs in the process of the server, on average
+	cpu      float64 // nanoseconds of the CPUs in the process of the server, or in this one if there is none, on average
 	redisCPU float64 // and in Redis
 
 	attempts, succeeded float64 // of a call that is retried, on average
@@ -58,6 +58,7 @@ func measure(callers, calls int, call func(i int) error) (sample, error) {
 	runtime.GC() // what others have left behind is not ours
 	runtime.ReadMemStats(&before)
 
+	used, unknown := cpuTime()
 	began := time.Now()
 
 	for range callers - 1 {
@@ -69,6 +70,12 @@ func measure(callers, calls int, call func(i int) error) (sample, error) {
 
 	took := time.Since(began)
 
+	if usedAfter, _ := cpuTime(); unknown == nil {
+		used = usedAfter - used
+	} else {
+		used = took
+	}
+
 	runtime.ReadMemStats(&after)
 
 	if err := failed.Load(); err != nil {
@@ -79,6 +86,7 @@ func measure(callers, calls int, call func(i int) error) (sample, error) {
 
 	return sample{
 		nanos:  float64(took.Nanoseconds()) / n,
+		cpu:    float64(used.Nanoseconds()) / n,
 		bytes:  float64(after.TotalAlloc-before.TotalAlloc) / n,
 		allocs: float64(after.Mallocs-before.Mallocs) / n,
 	}, nil

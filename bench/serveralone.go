@@ -23,18 +23,18 @@ func (c *config) serverAlone(ctx context.Context) error {
 		lost: func(of func(string) row) string {
 			first, again, none := of(onlyonceFirst), of(onlyonceReplay), of(byOnlyonce+", "+noKey)
 
-			return fmt.Sprintf("%s and %s allocations to a first call, %s and %s to a replay, %s to a call without a key.",
-				nanoText(first.more(bare, nanos)), count(first.more(bare, allocs)),
-				nanoText(again.more(bare, nanos)), count(again.more(bare, allocs)), nanoText(none.more(bare, nanos)))
+			return fmt.Sprintf("%s of CPU and %s allocations to a first call, %s and %s to a replay, %s to a call without a key.",
+				nanoText(first.more(bare, cpu)), count(first.more(bare, allocs)),
+				nanoText(again.more(bare, cpu)), count(again.more(bare, allocs)), nanoText(none.more(bare, cpu)))
 		},
 		about: fmt.Sprintf("gRPC alone decodes the request, calls the handler and encodes the response. About %s records of other calls are "+
 			"live.", thousands(live)),
 		columns: []column{
-			more("over gRPC alone", bare, moreNanos, nanos),
-			timesAdded("of what the least adds", byLeast, nanos),
+			more("CPU over gRPC alone", bare, moreNanos, cpu),
+			timesAdded("of what the least adds", byLeast, cpu),
 			more("allocations (aim: 8, replays 15)", bare, moreTenths, allocs),
 			more("memory", bare, moreSize, bytes),
-			figure("time", nanoText, nanos),
+			figure("CPU", nanoText, cpu),
 		},
 		callers: 1, calls: calls, rounds: 3, variants: serverVariants(ctx, live, calls),
 	})
