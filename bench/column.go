@@ -16,7 +16,6 @@ type column struct {
 // value is one figure of a sample.
 type value func(s sample) float64
 
-func nanos(s sample) float64     { return s.nanos }
 func bytes(s sample) float64     { return s.bytes }
 func allocs(s sample) float64    { return s.allocs }
 func latency(s sample) float64   { return s.latency }
