@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -71,8 +72,8 @@ func (c *config) play(ctx context.Context, t *contest) error {
 	samples := make(map[string][]sample)
 
 	for round := range c.rounds*max(t.rounds, 1) + 1 {
-		for turn := range chosen {
-			v := &chosen[(turn+round)%len(chosen)]
+		for _, i := range rand.Perm(len(chosen)) { //nolint:gosec // no secret: who follows whom must not matter
+			v := &chosen[i]
 
 			got, err := t.round(ctx, v)
 			if err != nil {
