@@ -274,28 +274,18 @@ func TestF74JoinedTransactionThatItsFunctionHasEndedLosesTheMarksOfItsError(t *t
 
 // The definite error of a function that has committed by itself must not be recorded: its writes are there.
 func TestF74DefiniteErrorIsNotRecordedWhereTheFunctionHasCommittedByItself(t *testing.T) {
-	each(t, kinds, func(t *testing.T, k kind) {
-		t.Helper()
-
-		s, e := k.opened(t, onlyonce.JoinedTransaction)
-
-		got := call(t.Context(), e, "one", func(ctx context.Context) ([]byte, error) {
-			return sqlstore.InTx(ctx, s.db, nil, func(ctx context.Context, tx *sql.Tx) ([]byte, error) {
-				_, err := tx.ExecContext(ctx, s.insert(), "one", s.runs.Add(1))
-
-				return nil, onlyonce.Final(errors.Join(errNo, err, tx.Commit()))
-			})
-		})
-		if got.err == nil || got.Status != onlyonce.StatusUnknown {
-			t.Errorf("got %s, %v", got.Status, got.err)
-		}
-
-		s.mustHave(t, 1, 1)
-	})
+	mustNotBelieve(t, onlyonce.Final)
 }
 
 // A function that has committed by itself and says that it has done nothing must not be taken at its word: the call would run again.
 func TestF74JoinedRunIsNotReleasedWhereItsFunctionHasCommittedByItself(t *testing.T) {
+	mustNotBelieve(t, onlyonce.NotExecuted)
+}
+
+// mustNotBelieve checks that the outcome is unknown if a function commits by itself and then marks its error.
+func mustNotBelieve(t *testing.T, mark func(error) error) {
+	t.Helper()
+
 	each(t, kinds, func(t *testing.T, k kind) {
 		t.Helper()
 
@@ -305,7 +295,7 @@ func TestF74JoinedRunIsNotReleasedWhereItsFunctionHasCommittedByItself(t *testin
 			return sqlstore.InTx(ctx, s.db, nil, func(ctx context.Context, tx *sql.Tx) ([]byte, error) {
 				_, err := tx.ExecContext(ctx, s.insert(), "one", s.runs.Add(1))
 
-				return nil, onlyonce.NotExecuted(errors.Join(errNo, err, tx.Commit()))
+				return nil, mark(errors.Join(errNo, err, tx.Commit()))
 			})
 		})
 		if got.err == nil || got.Status != onlyonce.StatusUnknown {

@@ -112,9 +112,10 @@ func (k kind) mustTakeFewSessions(t *testing.T, how locking) {
 
 	all.Wait()
 
-	// Those under way when the table is locked, those that follow them before the gate is shut, and a probe a second.
+	// Those under way when the table is locked, those that follow them before the gate is shut, and a probe a second. A slow machine adds to
+	// them: connections count as dead if they do not answer a ping in time. Without a gate nearly each operation opens one.
 	elapsed := time.Since(began)
-	most := 3*connections + int64(elapsed/time.Second)
+	most := 5*connections + int64(elapsed/time.Second)
 
 	if n := opened.Load() - before; n > most {
 		t.Errorf("%d operations in %v have opened %d connections, want %d at most", connections*operations, elapsed, n, most)

@@ -44,12 +44,7 @@ func TestTheScriptsReadAndWriteTheGoldenForm(t *testing.T) {
 
 	server := redistest.Standalone(t)
 
-	s, err := Open(server.URL(), WithTimeout(10*time.Second))
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	t.Cleanup(func() { _ = s.Close() })
+	s := opened(t, server)
 
 	key := store.Key([]byte(fuzzedName[len(DefaultPrefix):]))
 
@@ -95,4 +90,18 @@ func TestTheScriptsReadAndWriteTheGoldenForm(t *testing.T) {
 			t.Errorf("it is completed as\n%x, want\n%x", got, want)
 		}
 	}
+}
+
+// opened is a store on a server.
+func opened(t *testing.T, server *redistest.Server, opts ...Option) *Store {
+	t.Helper()
+
+	s, err := Open(server.URL(), append(opts, WithTimeout(10*time.Second))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Cleanup(func() { _ = s.Close() })
+
+	return s
 }

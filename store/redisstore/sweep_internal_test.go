@@ -20,12 +20,7 @@ func TestASweepThatCannotTakeItsTurnFails(t *testing.T) {
 
 	server := redistest.Standalone(t)
 
-	s, err := Open(server.URL(), WithTimeout(10*time.Second))
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	t.Cleanup(func() { _ = s.Close() })
+	s := opened(t, server)
 
 	for range 2 { // the second one finds that it is over
 		if _, err := s.sweepAll(t.Context(), s.sweepInTurn); err != nil {
@@ -47,19 +42,9 @@ func TestF41ASweepOfAFullServerTakesItsTurnAndFindsRecords(t *testing.T) {
 
 	server := redistest.Standalone(t)
 
-	s, err := Open(server.URL(), WithTimeout(10*time.Second))
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := opened(t, server)
 
-	t.Cleanup(func() { _ = s.Close() })
-
-	blind, err := Open(server.URL(), WithTimeout(10*time.Second), WithoutIndex())
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	t.Cleanup(func() { _ = blind.Close() })
+	blind := opened(t, server, WithoutIndex())
 
 	claim := store.Claim{Key: store.Key{1}, Token: store.Token{1}, Lease: time.Hour, MaxRun: time.Hour, Retention: time.Hour}
 	if res, err := blind.Claim(t.Context(), claim); err != nil || !res.Applied {
@@ -84,12 +69,7 @@ func TestASweepThatEndsEarlyGivesItsTurnBack(t *testing.T) {
 
 	server := redistest.Standalone(t)
 
-	s, err := Open(server.URL(), WithTimeout(10*time.Second))
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	t.Cleanup(func() { _ = s.Close() })
+	s := opened(t, server)
 
 	failed := errors.New("the page fails")
 
@@ -141,12 +121,7 @@ func TestATurnThatAnotherProcessHasIsNeitherKeptNorGivenBack(t *testing.T) {
 
 	server := redistest.Standalone(t)
 
-	s, err := Open(server.URL(), WithTimeout(10*time.Second))
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	t.Cleanup(func() { _ = s.Close() })
+	s := opened(t, server)
 
 	holder := func() string { return server.Client().Get(t.Context(), s.prefix+"sweep:").Val() }
 	own := s.newTurn(t.Context(), "", s.client)
@@ -258,21 +233,11 @@ func TestASweepBeginsAgainIfTheServerHasRestartedOrIsAnotherOne(t *testing.T) {
 
 	server := redistest.Standalone(t)
 
-	s, err := Open(server.URL(), WithTimeout(10*time.Second))
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	t.Cleanup(func() { _ = s.Close() })
+	s := opened(t, server)
 
 	const claims = 500
 
-	blind, err := Open(server.URL(), WithTimeout(10*time.Second), WithoutIndex())
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	t.Cleanup(func() { _ = blind.Close() })
+	blind := opened(t, server, WithoutIndex())
 
 	for i := range claims {
 		claim := store.Claim{Token: store.Token{1}, Lease: time.Hour, MaxRun: time.Hour, Retention: time.Hour}
