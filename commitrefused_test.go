@@ -183,10 +183,10 @@ func (t unsureTransaction) Conflicted(err error) bool {
 	return t.conflicts || t.Transaction.Conflicted(err)
 }
 
-func (t unsureTransaction) Rollback() error {
-	_ = t.Transaction.Rollback()
+func (t unsureTransaction) Rollback() (held bool, err error) {
+	_, _ = t.Transaction.Rollback()
 
-	return errLine
+	return true, errLine
 }
 
 func TestF74RunWhoseTransactionMayHaveCommittedIsNotReleased(t *testing.T) {

@@ -159,11 +159,14 @@ func (e ending) concludes(wrote writing, answer storeAnswer) conclusion {
 	case commitTransaction:
 		return e.concludesCommit(answer)
 	case rollBack:
-		if e.class == ClassDefinite { // it counts only if it has committed
+		switch {
+		case e.class == ClassDefinite: // it counts only if it has committed
 			return conclusion{caller: getsUncertain, waiters: waitersGetRejection}
+		case answer == answerCompleted: // by a run that began when the database had ended this one's transaction
+			return conclusion{caller: getsRecord, waiters: waitersGetRecord}
+		default:
+			return conclusion{caller: getsOwnAnswer, status: e.rolledBack(answer), waiters: waitersGetError}
 		}
-
-		return conclusion{caller: getsOwnAnswer, status: e.rolledBack(answer), waiters: waitersGetError}
 	default:
 		return conclusion{caller: getsOvertaken, waiters: waitersStartOver}
 	}
@@ -250,7 +253,8 @@ func (e ending) concludesCommit(answer storeAnswer) conclusion {
 }
 
 // rolledBack is the status of a run in a single transaction that was rolled back. It may have done something elsewhere, as far as its
-// handler says. Where the store is not sure of the rollback, a statement of the handler may have committed its writes.
+// handler says. Where the store is not sure of the rollback, a statement of the handler may have committed its writes. Any other answer is
+// about another run that has the key.
 func (e ending) rolledBack(answer storeAnswer) Status {
 	if answer != answerRolledBack {
 		return StatusUnknown

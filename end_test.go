@@ -136,6 +136,11 @@ func TestEndingDecidesWhatEverybodyGets(t *testing.T) {
 		"single, not executed": {ending{shape: single, class: ClassNotExecuted, failed: true, takeover: true}, answers{
 			answerRolledBack: own(StatusReleased, waitersGetError),
 			answerNothing:    own(StatusUnknown, waitersGetError), // the handler may have committed by itself
+			answerCompleted:  record,                              // by a run that began when this one had lost its transaction
+			answerUnknown:    own(StatusUnknown, waitersGetError),
+			answerReleased:   own(StatusUnknown, waitersGetError),
+			answerLost:       own(StatusUnknown, waitersGetError),
+			answerOvertaken:  own(StatusUnknown, waitersGetError),
 		}},
 		"single, ambiguous": {ending{shape: single, failed: true, takeover: true}, answers{
 			answerRolledBack: own(StatusUnknown, waitersGetError),

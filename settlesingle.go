@@ -37,9 +37,14 @@ func (s *singleSettler) settle(out *Outcome) *ended {
 	conflict := s.tx.Conflicted(out.Err)
 
 	if conflict || e.writes() == rollBack {
-		w := s.rollBack()
-		if conflict && w.answer == answerRolledBack {
+		w, held := s.rollBack()
+
+		switch {
+		case w.answer != answerRolledBack:
+		case conflict:
 			return s.conflicted(out.Err)
+		case e.class == ClassNotExecuted && !held:
+			w.answer, w.err = s.since()
 		}
 
 		return s.conclude(&e, out, &w)
@@ -57,19 +62,44 @@ func (s *singleSettler) settle(out *Outcome) *ended {
 	}
 }
 
-// rollBack ends the transaction, unless it has ended, and leaves nothing behind: if the store is sure of that.
-func (s *singleSettler) rollBack() written {
-	w := written{what: rollBack, answer: answerRolledBack}
+// rollBack ends the transaction, unless it has ended, and leaves nothing behind: if the store is sure of that. Held means that no other
+// run can have begun before.
+func (s *singleSettler) rollBack() (w written, held bool) {
+	w = written{what: rollBack, answer: answerRolledBack}
 
 	if tx := s.tx; tx != nil {
 		s.tx = nil
 
-		if w.err = tx.Rollback(); w.err != nil {
+		if held, w.err = tx.Rollback(); w.err != nil {
 			w.answer = answerNothing
 		}
 	}
 
-	return w
+	return w, held
+}
+
+// since finds out what has become of the record since the transaction of this run was rolled back, which may have been long ago. The same
+// claim wins again only if no other run has left anything, and it waits for one that goes on.
+func (s *singleSettler) since() (storeAnswer, error) {
+	ctx, done := s.engine.storeDeadline(s.apart, time.Now().Add(s.engine.limits.SettleTimeout))
+	defer done()
+
+	res, tx, err := s.engine.can.Transactional.Begin(ctx, s.claim, s.engine.limits.SettleTimeout)
+
+	switch {
+	case err != nil:
+		return answerNothing, err
+	case tx == nil:
+		s.result = res
+
+		return answerOf(&s.claim, joinNothing, &s.result), nil
+	}
+
+	if _, err := tx.Rollback(); err != nil {
+		return answerNothing, err
+	}
+
+	return answerRolledBack, nil
 }
 
 func (s *singleSettler) commit(out *Outcome) written {
@@ -188,6 +218,13 @@ func (s *singleSettler) recordRefusal(out *Outcome) *ended {
 func (s *singleSettler) unrecordedRefusal(out *Outcome) *ended {
 	e := s.ending(out, joinNothing)
 	status := e.status()
+
+	// The database may have rolled back long before it refused to commit, such as after an error that the handler has passed over.
+	if status == StatusReleased {
+		answer, _ := s.since()
+		status = e.rolledBack(answer)
+	}
+
 	s.land(s.sharedEnd(out, status))
 
 	return &ended{reply: Reply{Status: status, Refused: true, Err: out.Err}}

@@ -47,9 +47,12 @@ type Transaction interface {
 	//   - A *RefusedError matches ErrRolledBack too. The database refused to commit the handler's writes.
 	//   - After any other error nobody knows.
 	Complete(ctx context.Context, op Completion, undo bool) (Result, error)
-	// Rollback ends the transaction and leaves nothing behind, even if the database cannot be reached. An error means that the store is
-	// not sure of the rollback: a statement of the handler may have committed its writes. The outcome of the run is unknown then.
-	Rollback() error
+	// Rollback ends the transaction and leaves nothing behind, even if the database cannot be reached.
+	//   - Held means that the record was surely the transaction's until now. Otherwise the database may have ended the transaction before,
+	//     such as for a lost connection or an error of a statement, and another run may have begun since then.
+	//   - An error means that the store is not sure of the rollback: a statement of the handler may have committed its writes. The outcome
+	//     of the run is unknown then.
+	Rollback() (held bool, err error)
 	// Conflicted reports that the transaction cannot commit because of another one, such as after a deadlock or a serialization failure.
 	// Another run of the handler may succeed. Err is the error that the handler has returned, or nil.
 	Conflicted(err error) bool

@@ -127,7 +127,7 @@ func (h *history) judgeNotExecuted(a *attempt) {
 		case r.attempt.id != a.id:
 		case r.fence <= speaker.run.fence && r.effects > 0:
 			h.violationf(a.id, "attempt %d was told that nothing happened, and run %d had an effect", a.number, r.number)
-		case r.number > speaker.run.number && r.began < speaker.run.ended:
+		case r.number > speaker.run.number && r.began < speaker.run.ended && !r.leftNothing():
 			h.violationf(a.id, "attempt %d was told that nothing happened by run %d, which run %d with %d effects had overtaken",
 				a.number, speaker.run.number, r.number, r.effects)
 		}
@@ -212,7 +212,8 @@ func (h *history) judgeLedger(a *attempt, effects int, once bool) {
 }
 
 // judgeOwner checks that the run whose outcome was recorded was the last one: none had taken over from it before, and none
-// has begun since.
+// has begun since. A single transaction that ends with a definite error frees the key before the error is recorded, so runs may begin in
+// between that leave nothing.
 func (h *history) judgeOwner(a *attempt) {
 	var owner *run
 
@@ -223,11 +224,23 @@ func (h *history) judgeOwner(a *attempt) {
 	}
 
 	for _, r := range h.runs {
-		if owner != nil && r.attempt.id == a.id && r.fence > owner.fence {
+		if owner != nil && r.attempt.id == a.id && r.fence > owner.fence && !owner.mayBeFollowedBy(r) {
 			h.violationf(a.id, "the outcome of run %d with fence %d was recorded, and run %d with fence %d began",
 				owner.number, owner.fence, r.number, r.fence)
 		}
 	}
+}
+
+// mayBeFollowedBy reports whether the outcome of a run may be recorded although another has begun after it.
+func (r *run) mayBeFollowedBy(other *run) bool {
+	answered := r.attempt.ended != 0 && r.attempt.ended < other.began
+
+	return r.leftNothing() && other.leftNothing() && !answered
+}
+
+// leftNothing reports whether a run was in a transaction that was rolled back with all that it did.
+func (r *run) leftNothing() bool {
+	return r.attempt.process.world.policy.TransactionMode == onlyonce.SingleTransaction && r.effects == 0
 }
 
 // judgePurposes checks that each purpose was fulfilled once at most, whatever keys its clients have used. What was done

@@ -86,7 +86,8 @@ func attempts() []attempt {
 		{"begin", of(func(ctx context.Context, s *sqlstore.Store, _, other store.Claim) (store.Result, error) {
 			res, tx, err := s.Begin(ctx, other, time.Second)
 			if tx != nil {
-				err = errors.Join(err, tx.Rollback())
+				_, ended := tx.Rollback()
+				err = errors.Join(err, ended)
 			}
 
 			return res, err

@@ -167,7 +167,7 @@ func TestF74StatementsThatEndTheTransactionAreNotSent(t *testing.T) {
 			}
 		}
 
-		if err := r.tx.Rollback(); err != nil {
+		if _, err := r.tx.Rollback(); err != nil {
 			t.Error(err)
 		}
 
@@ -180,7 +180,11 @@ func TestF74TransactionThatItsHandlerHasEndedIsNotSaidToBeRolledBack(t *testing.
 		t.Helper()
 
 		for name, end := range map[string]func(ctx context.Context, r run) error{
-			"not executed": func(_ context.Context, r run) error { return r.tx.Rollback() },
+			"not executed": func(_ context.Context, r run) error {
+				_, err := r.tx.Rollback()
+
+				return err
+			},
 			"success": func(ctx context.Context, r run) error {
 				_, err := r.tx.Complete(ctx, completion(r.claim, "sold"), false)
 
@@ -227,7 +231,7 @@ func TestF74TransactionThatMayHaveEndedAndHasNotIsWhatItWas(t *testing.T) {
 			r.exec(t, query, args...)
 			r.sells(t)
 
-			if err := r.tx.Rollback(); err != nil {
+			if _, err := r.tx.Rollback(); err != nil {
 				t.Error(err)
 			}
 

@@ -199,7 +199,7 @@ func beginsWithin(t *testing.T, s *sqlstore.Store, wait time.Duration) error {
 
 	_, tx, err := s.Begin(ctx, newClaim(), wait)
 	if tx != nil {
-		_ = tx.Rollback()
+		_, _ = tx.Rollback()
 	}
 
 	return err

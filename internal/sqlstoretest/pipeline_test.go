@@ -200,7 +200,7 @@ func TestPipelinedTransactionDoesNotStumbleOverDeadConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if err := tx.Rollback(); err != nil {
+	if _, err := tx.Rollback(); err != nil {
 		t.Error(err)
 	}
 }

@@ -64,7 +64,7 @@ func TestF68StoreWithTheLongestTimesAndTheMostTransactionsWorks(t *testing.T) {
 			res, tx, err := st.Begin(t.Context(), newClaim(), d)
 			must(t, res, err)
 
-			if err := tx.Rollback(); err != nil {
+			if _, err := tx.Rollback(); err != nil {
 				t.Error(err)
 			}
 		}

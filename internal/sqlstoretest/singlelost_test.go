@@ -134,7 +134,7 @@ func TestF10RollbackThatIsNeverAnsweredDoesNotHoldItsCaller(t *testing.T) {
 		ended := make(chan struct{})
 
 		go func() {
-			_ = tx.Rollback() // nobody answers
+			_, _ = tx.Rollback() // nobody answers
 			close(ended)
 		}()
 

@@ -100,10 +100,10 @@ func (t *transaction) Complete(ctx context.Context, op store.Completion, undo bo
 }
 
 // Rollback implements [store.Transaction].
-func (t *transaction) Rollback() error {
+func (t *transaction) Rollback() (held bool, err error) {
 	t.store.unlock(t.claim.Key)
 
-	return nil
+	return true, nil
 }
 
 // Conflicted implements [store.Transaction].

@@ -17,7 +17,7 @@ import (
 func (t *transaction) completeApart(ctx context.Context, op *store.Completion) (store.Result, error) {
 	// An error that has ended the transaction has rolled it back, which is what is wanted.
 	if err := t.end(); errors.Is(err, errEnded) {
-		_ = t.rollBack(ctx, false)
+		_, _ = t.rollBack(ctx, false)
 
 		return store.Result{}, t.unwritten(err)
 	}
@@ -28,7 +28,7 @@ func (t *transaction) completeApart(ctx context.Context, op *store.Completion) (
 		if res, done, err := t.recordTogether(ctx, op); done || err != nil {
 			return res, err
 		}
-	} else if err := t.rollBack(ctx, doubted); err != nil {
+	} else if _, err := t.rollBack(ctx, doubted); err != nil {
 		return store.Result{}, fmt.Errorf("sqlstore: complete: %w", err)
 	}
 

@@ -159,7 +159,7 @@ func (s *Store) beginWith(
 		return res, tx, nil
 	}
 
-	_ = tx.rollBack(ctx, false)
+	_, _ = tx.rollBack(ctx, false)
 
 	return res, nil, err
 }

@@ -73,6 +73,11 @@
 // roll back, and its error commits as a response does. Where onlyonce.KeepWrites keeps the writes, the error commits with them, and
 // PostgreSQL wants a transaction in which no statement has failed.
 //
+// An error marked NotExecuted rolls the transaction back and releases the key. The transaction may have ended before its handler: because
+// its connection was lost, or in PostgreSQL because a statement has failed. Then another claim of the key, in a transaction that is rolled
+// back, finds out whether another run has used the key since, and the caller gets that run's outcome. In PostgreSQL the errors of queries
+// go to the handler alone, so this costs three round trips after a handler that has sent a query.
+//
 // The database may refuse to commit what a handler wrote, because of a constraint or a trigger that is deferred; PostgreSQL refuses as well
 // where a statement of the handler has failed and the handler went on. All of it is rolled back then, and the call ends with the error of
 // the database, or with what [WithCommitError] makes of it, as if the handler had returned that error.

@@ -124,6 +124,8 @@ func (h handle) save(ctx context.Context) error {
 
 // unseen is called where errors of a statement go to its handler alone.
 func (h handle) unseen() {
+	h.t.unseen.Store(true)
+
 	if h.t.store.dialect != PostgreSQL { // which ends no transaction because of an error
 		h.t.blind.Store(true)
 	}

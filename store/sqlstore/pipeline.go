@@ -320,7 +320,7 @@ func (t *transaction) completeTogether(ctx context.Context, op *store.Completion
 	}
 
 	if err != nil {
-		_ = t.rollBack(ctx, false)
+		_, _ = t.rollBack(ctx, false)
 
 		return store.Result{}, t.unwritten(err)
 	}

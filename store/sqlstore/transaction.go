@@ -25,6 +25,7 @@ type transaction struct {
 	saved   atomic.Bool // the savepoint is there
 	suspect atomic.Bool // one of the statements may have ended the transaction by itself
 	blind   atomic.Bool // so may an error that only the handler has seen
+	unseen  atomic.Bool // errors of some statements went to the handler alone
 
 	cancel context.CancelFunc
 	leave  func() // gives the room back, once
@@ -102,46 +103,63 @@ func (t *transaction) end() error {
 
 // Rollback implements [store.Transaction]. Where the handler has sent a statement that may have ended the transaction, it looks
 // whether the transaction is there.
-func (t *transaction) Rollback() error {
+func (t *transaction) Rollback() (held bool, err error) {
 	defer t.leave()
 
 	_ = t.end() // it ends in any case
 
-	return t.rollBack(context.Background(), t.doubted())
+	doubted := t.doubted()
+	answered, err := t.rollBack(context.Background(), doubted)
+
+	return answered && (doubted || t.unbroken()), err
 }
 
-// rollBack ends the transaction, after a look whether it is there if it is doubted.
-func (t *transaction) rollBack(ctx context.Context, doubted bool) (err error) {
+// unbroken reports whether none of the handler's statements can have failed. In PostgreSQL a failed statement ends the transaction for
+// everybody else.
+func (t *transaction) unbroken() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+
+	return t.failed == nil && !t.unseen.Load()
+}
+
+// rollBack ends the transaction, after a look whether it is there if it is doubted. Answered means that it was there until the database
+// has rolled it back.
+func (t *transaction) rollBack(ctx context.Context, doubted bool) (answered bool, err error) {
 	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), t.store.timeout)
 	defer done()
 
-	ended := make(chan error, 1)
+	type answer struct{ look, end error }
+
+	ended := make(chan answer, 1)
 
 	go func() {
-		var err error
+		var a answer
 		if doubted {
-			err = t.stands(ctx, t.store.undo)
+			a.look = t.stands(ctx, t.store.undo)
 		}
 
-		_ = t.tx.Rollback() // nothing has been committed since then, whatever the database has heard
+		a.end = t.tx.Rollback()
 
-		ended <- err
+		ended <- a
 	}()
 
+	var a answer
+
 	select {
-	case err = <-ended:
+	case a = <-ended:
 	case <-ctx.Done():
-		err = ctx.Err() // nobody answers; the cancellation ends the connection, and the other with it
+		a.look = ctx.Err() // nobody answers; the cancellation ends the connection, and the other with it
 	}
 
 	t.cancel()
 
-	// What was not answered is rolled back, unless it was committed before.
-	if errors.Is(err, errEnded) || err != nil && t.suspect.Load() {
-		return fmt.Errorf("sqlstore: rollback: %w", err)
+	// Without an answer to the ROLLBACK it is rolled back as well, unless it was committed before.
+	if errors.Is(a.look, errEnded) || a.look != nil && t.suspect.Load() {
+		return false, fmt.Errorf("sqlstore: rollback: %w", a.look)
 	}
 
-	return nil
+	return a.look == nil && a.end == nil, nil
 }
 
 // doubted reports whether the transaction may have ended unseen. What the database has ended because of an error that was seen, it has
@@ -222,7 +240,7 @@ func (t *transaction) settle(ctx context.Context, op *store.Completion, undo boo
 
 	res, err := t.write(ctx, op)
 	if err != nil {
-		_ = t.rollBack(ctx, false)
+		_, _ = t.rollBack(ctx, false)
 
 		return store.Result{}, t.unwritten(err)
 	}
@@ -412,7 +430,7 @@ func (s *Store) decide(ctx context.Context, op *store.Claim, cause error) (store
 	for try := 0; ; try++ {
 		res, tx, err := s.beginOnce(ctx, ctx, &probe, deadline)
 		if tx != nil {
-			_ = tx.rollBack(ctx, false)
+			_, _ = tx.rollBack(ctx, false)
 
 			tx.leave()
 		}

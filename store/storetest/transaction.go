@@ -183,8 +183,11 @@ func (x *transacted) commit(tx store.Transaction, op store.Claim, undo bool) sto
 func (x *transacted) rollBack(tx store.Transaction) {
 	x.Helper()
 
-	if err := tx.Rollback(); err != nil {
+	switch held, err := tx.Rollback(); {
+	case err != nil:
 		x.brokenf(oneCommit, "Rollback is not sure that nothing is left, although no handler has written anything: %v", err)
+	case !held:
+		x.brokenf(oneCommit, "Rollback is not sure that the record was the transaction's until then, although no statement has failed")
 	}
 }
 

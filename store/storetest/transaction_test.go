@@ -106,7 +106,7 @@ type brokenTx struct {
 	store.Transaction
 
 	complete   func(ctx context.Context, tx store.Transaction, op store.Completion, undo bool) (store.Result, error)
-	rollback   func(tx store.Transaction) error
+	rollback   func(tx store.Transaction) (bool, error)
 	used       func(tx store.Transaction) bool
 	conflicted bool
 }
@@ -119,7 +119,7 @@ func (t brokenTx) Complete(ctx context.Context, op store.Completion, undo bool) 
 	return t.complete(ctx, t.Transaction, op, undo)
 }
 
-func (t brokenTx) Rollback() error {
+func (t brokenTx) Rollback() (bool, error) {
 	if t.rollback == nil {
 		return t.Transaction.Rollback()
 	}
@@ -231,7 +231,7 @@ func TestStoresWithBrokenTransactionsFailByTheRuleThatTheyBreak(t *testing.T) {
 					within context.Context, tx store.Transaction, op store.Completion, undo bool,
 				) (store.Result, error) {
 					if ctx.Err() != nil {
-						_ = tx.Rollback()
+						_, _ = tx.Rollback()
 
 						return store.Result{}, store.ErrRolledBack
 					}
@@ -241,23 +241,34 @@ func TestStoresWithBrokenTransactionsFailByTheRuleThatTheyBreak(t *testing.T) {
 			}
 		}},
 		{"Rollback leaves the claim", oneCommit, replacing(func(s *txstore.Store, op store.Claim, tx *brokenTx) {
-			tx.rollback = func(tx store.Transaction) error {
-				err := tx.Rollback()
+			tx.rollback = func(tx store.Transaction) (bool, error) {
+				held, err := tx.Rollback()
 				_, _ = s.Claim(context.Background(), op)
 
-				return err
+				return held, err
 			}
 		})},
 		{"Rollback leaves a tombstone", oneCommit, replacing(func(s *txstore.Store, op store.Claim, tx *brokenTx) {
-			tx.rollback = func(tx store.Transaction) error {
-				err := tx.Rollback()
+			tx.rollback = func(tx store.Transaction) (bool, error) {
+				held, err := tx.Rollback()
 				_, _ = s.Release(context.Background(), store.Release{Claim: op})
 
-				return err
+				return held, err
 			}
 		})},
 		{"Rollback is not sure", oneCommit, replacing(func(_ *txstore.Store, _ store.Claim, tx *brokenTx) {
-			tx.rollback = func(tx store.Transaction) error { return errors.Join(tx.Rollback(), errors.New("who knows")) }
+			tx.rollback = func(tx store.Transaction) (bool, error) {
+				held, err := tx.Rollback()
+
+				return held, errors.Join(err, errors.New("who knows"))
+			}
+		})},
+		{"Rollback does not know since when the record is free", oneCommit, replacing(func(_ *txstore.Store, _ store.Claim, tx *brokenTx) {
+			tx.rollback = func(tx store.Transaction) (bool, error) {
+				_, err := tx.Rollback()
+
+				return false, err
+			}
 		})},
 		{"the claim is seen before the commit", oneCommit, func(s *brokenTransactions) {
 			s.begin = func(ctx context.Context, s *txstore.Store, op store.Claim, _ time.Duration) (store.Result, store.Transaction, error) {
@@ -271,7 +282,7 @@ func TestStoresWithBrokenTransactionsFailByTheRuleThatTheyBreak(t *testing.T) {
 		}},
 		{"Complete says that it has committed, and has not", oneCommit, replacing(func(_ *txstore.Store, op store.Claim, tx *brokenTx) {
 			tx.complete = func(_ context.Context, tx store.Transaction, _ store.Completion, _ bool) (store.Result, error) {
-				_ = tx.Rollback()
+				_, _ = tx.Rollback()
 
 				rec := op.Apply(store.Record{}, time.Now()).Record
 				rec.State = store.Completed
@@ -286,7 +297,7 @@ func TestStoresWithBrokenTransactionsFailByTheRuleThatTheyBreak(t *testing.T) {
 						return tx.Complete(ctx, done, undo)
 					}
 
-					_ = tx.Rollback()
+					_, _ = tx.Rollback()
 
 					return store.Result{Applied: true, Record: op.Apply(store.Record{}, time.Now()).Record, Now: time.Now()}, nil
 				}
@@ -361,10 +372,10 @@ func (v visible) Complete(ctx context.Context, op store.Completion, _ bool) (sto
 	return v.store.Complete(ctx, op)
 }
 
-func (v visible) Rollback() error {
+func (v visible) Rollback() (bool, error) {
 	_, err := v.store.Release(context.Background(), store.Release{Claim: v.op})
 
-	return err
+	return true, err
 }
 
 func (v visible) Conflicted(error) bool { return false }
