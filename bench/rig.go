@@ -80,12 +80,12 @@ func (r *rig) variant(protection, kind string, calls int) variant {
 				return nil, err
 			}
 
-			before, redisCPU, err = r.usage(protection)
+			before, redisCPU, err = r.usage(protection, (*serverProcess).ready)
 
 			return func(i int) error { return r.call(protection, key(i)) }, err
 		},
 		finish: func(s *sample) error {
-			after, redisAfter, err := r.usage(protection)
+			after, redisAfter, err := r.usage(protection, (*serverProcess).usage)
 			if err != nil {
 				return err
 			}
@@ -181,8 +181,8 @@ func (r *rig) stop() (err error) {
 }
 
 // usage is what the server of a protection has done so far, and the CPU time of Redis.
-func (r *rig) usage(protection string) (u usage, redisCPU time.Duration, err error) {
-	u, err = r.servers[protection].process.usage()
+func (r *rig) usage(protection string, ask func(*serverProcess) (usage, error)) (u usage, redisCPU time.Duration, err error) {
+	u, err = ask(r.servers[protection].process)
 	if err != nil || r.redis == nil {
 		return u, 0, err
 	}

@@ -82,7 +82,7 @@ func TestProtectedServersRunADuplicateOnce(t *testing.T) {
 				t.Fatalf("%s: %v", p.name, err)
 			}
 
-			if got, _, err := r.usage(p.name); err != nil || got.Runs != 1 {
+			if got, _, err := r.usage(p.name, (*serverProcess).usage); err != nil || got.Runs != 1 {
 				t.Errorf("%s: the handler has run %d times, %v", p.name, got.Runs, err)
 			}
 		}
@@ -99,7 +99,7 @@ func TestAllServersCarryTheSameBallast(t *testing.T) {
 				t.Fatalf("%s: %v", p.name, err)
 			}
 
-			if got, _, err := r.usage(p.name); err != nil || got.Live < ballastSize || got.Live > ballastSize+others {
+			if got, _, err := r.usage(p.name, (*serverProcess).usage); err != nil || got.Live < ballastSize || got.Live > ballastSize+others {
 				t.Errorf("%s: %d bytes are live, %v", p.name, got.Live, err)
 			}
 		}

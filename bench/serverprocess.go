@@ -46,6 +46,7 @@ const keepPages = "GODEBUG=madvdontneed=0"
 // What the other process reads, a line each.
 const (
 	askUsage = "usage"
+	askReady = "ready" // the usage before something that is measured
 	askFresh = "fresh" // without the records so far
 )
 
@@ -84,6 +85,9 @@ func startServer(ctx context.Context, protection, redisAddr, profile string) (*s
 
 // usage is what the process has done so far. The work that the collector still has to do is included.
 func (p *serverProcess) usage() (usage, error) { return p.ask(askUsage) }
+
+// ready is usage of a process that is ready for a round.
+func (p *serverProcess) ready() (usage, error) { return p.ask(askReady) }
 
 // forget makes the process forget the records that it keeps in memory.
 func (p *serverProcess) forget() error {
@@ -190,6 +194,10 @@ func serve(ctx context.Context, protection, redisAddr string, in io.Reader, out 
 		}
 
 		live := heap()
+
+		if requests.Text() == askReady {
+			readyHeap()
+		}
 
 		cpu, err := cpuTime()
 		if err != nil {
