@@ -46,7 +46,7 @@ type landing struct {
 	// record is the settled record of a landedRecord.
 	record *store.Record
 	// reply is what the followers of a landedReply get.
-	reply Reply
+	reply *Reply
 	// rejection is what the followers of a landedRejection get, each with a delay of its own.
 	rejection *Rejection
 }

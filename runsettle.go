@@ -209,7 +209,7 @@ func (r *run) sharedEnd(out *Outcome, status Status) landing {
 			"the caller of the run with this idempotency key has gone; retry with the same key")}
 	}
 
-	return landing{kind: landedReply, reply: Reply{Status: status, Shared: true, Err: out.Err}}
+	return landing{kind: landedReply, reply: &Reply{Status: status, Shared: true, Err: out.Err}}
 }
 
 // completion records an outcome: without its body where that is over the policy's bound.
