@@ -287,6 +287,41 @@ func TestLazyContextEndsOnceForAllWhoLookAtOnce(t *testing.T) {
 	}
 }
 
+// meddling is a context that somebody uses while another context is made in it.
+type meddling struct {
+	context.Context
+
+	meddle func()
+}
+
+func (m *meddling) Done() <-chan struct{} {
+	if meddle := m.meddle; meddle != nil {
+		m.meddle = nil
+		meddle()
+	}
+
+	return m.Context.Done()
+}
+
+func TestLazyContextIsMadeOnceForTwoWhoNeedItAtOnce(t *testing.T) {
+	t.Parallel()
+
+	var (
+		lazy   lazyContext
+		parent = meddling{Context: context.WithoutCancel(t.Context())}
+		first  <-chan struct{}
+	)
+
+	lazy.inherit(&parent)
+
+	parent.meddle = func() { first = lazy.Done() }
+	second := lazy.Done()
+
+	if first == nil || first != second {
+		t.Errorf("the first has the channel %v, the second %v", first, second)
+	}
+}
+
 func TestLazyContextsChildrenStartNoGoroutines(t *testing.T) { //nolint:paralleltest // it counts goroutines
 	for name, parent := range parents(t.Context()) {
 		if name == "parent that has ended" {

@@ -120,7 +120,8 @@ type Outcome struct {
 	// Body is what a duplicate needs to get the same answer. The engine does not look into it.
 	Body []byte
 	// Room is how many of the first bytes of Body are not part of it. If they are as many as [BodyRoom] returns, the engine overwrites them
-	// and keeps Body itself, so nobody else may use it. Otherwise, and with 0, the engine makes a copy.
+	// and keeps Body itself, so nobody else may use it, and it should have no capacity to spare. Otherwise, and with 0, the engine makes a
+	// copy.
 	Room int
 	// Code names the outcome for people, such as OK or NOT_FOUND, in at most 255 bytes. Only the code is kept of an outcome that is
 	// unknown or too large to store.

@@ -88,6 +88,11 @@ func TestCommonMessagesAreHashedAsTheyAreEncoded(t *testing.T) {
 		if !mustBeItsOwnForm(t, data, planOf(msg.ProtoReflect().Descriptor())) {
 			t.Errorf("%s: %x is not hashed as it is", name, data)
 		}
+
+		w := new(work)
+		if form, err := w.canonical(msg); err != nil || !bytes.Equal(form, data) || w.form != nil {
+			t.Errorf("%s: the canonical form %x was made field by field, error %v", name, form, err)
+		}
 	}
 }
 
@@ -101,6 +106,7 @@ func TestWhatIsNotCanonicalIsNotHashedAsItIs(t *testing.T) {
 		5: {treatment: dropped, element: protowire.VarintType},
 		6: {treatment: mapped, element: protowire.BytesType},
 		7: {treatment: delimited, element: protowire.StartGroupType},
+		8: {treatment: packed, element: protowire.Fixed64Type},
 	}}
 	p.low[4] = &field{treatment: nested, element: protowire.BytesType, message: p}
 
@@ -111,12 +117,13 @@ func TestWhatIsNotCanonicalIsNotHashedAsItIs(t *testing.T) {
 
 	for name, data := range map[string][]byte{
 		"another order":                {0x12, 0x00, 0x08, 0x01},
-		"an unknown field":             {0x40, 0x01},
+		"an unknown field":             {0x48, 0x01},
 		"a field of another type":      {0x0a, 0x01, 0x61},
 		"an ignored field":             {0x28, 0x01},
 		"a map":                        {0x32, 0x04, 0x08, 0x01, 0x10, 0x01},
 		"a group":                      {0x3b, 0x3c},
 		"a list that is not packed":    {0x18, 0x01},
+		"a list of fixed size":         {0x41, 0x07, 1, 2, 3, 4, 5, 6, 7}, // not packed, and its element looks like a piece of a packed one
 		"a list in two pieces":         {0x1a, 0x01, 0x01, 0x1a, 0x01, 0x02},
 		"a list in two ways":           {0x1a, 0x01, 0x01, 0x18, 0x02},
 		"an empty list":                {0x1a, 0x00},

@@ -3,6 +3,7 @@ package interceptor
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -165,6 +166,29 @@ func TestMetadataThatIsNotKeptIsNotWritten(t *testing.T) {
 	want := payload{header: metadata.Pairs("x-kept", "1"), trailer: metadata.Pairs("x-kept", "1")}
 	if diff := difference(want, generated(t, data)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// A store keeps the encoding as it is, and counts its bytes. Metadata that is not kept must not take memory behind them.
+func TestEncodingHasNoCapacityToSpare(t *testing.T) {
+	t.Parallel()
+
+	rules := newMetadataRules()
+	large := metadata.Pairs("set-cookie", strings.Repeat("x", 1<<20), "x-request-id", "1", "x-request-id", "")
+
+	for name, o := range outcomes() {
+		for _, room := range []int{0, 7} {
+			for _, keep := range []func(string) bool{keepAll, rules.storable} {
+				data, err := encodePayload(room, o.st, o.resp, metadata.Join(o.header, large), metadata.Join(o.trailer, large), keep)
+				if err != nil {
+					t.Fatal(err)
+				}
+
+				if len(data) != cap(data) {
+					t.Errorf("%s: %d bytes, and room for %d", name, len(data), cap(data))
+				}
+			}
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -56,6 +57,48 @@ func TestKeeperKeepsNothingAndRestsWhenAllLeasesHaveStopped(t *testing.T) {
 			t.Error("the timer of an idle keeper is set")
 		}
 	})
+}
+
+// counted renews, and sends each time to its channel.
+type counted struct {
+	nobody
+
+	renewals chan struct{}
+}
+
+func (c counted) Renew(ctx context.Context) (Answer, error) {
+	select {
+	case c.renewals <- struct{}{}:
+		return Renewed, nil
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// A step of the machine's clock must not move what a lease does next. A test cannot step that clock, but times without a monotonic reading
+// would follow it.
+func TestLeaseMeasuresOnTheMonotonicClock(t *testing.T) {
+	t.Parallel()
+
+	var (
+		k     Keeper
+		l     Lease
+		owner = counted{renewals: make(chan struct{})}
+		now   = time.Now()
+	)
+
+	l.Start(t.Context(), &k, owner, Terms{Length: 30 * time.Millisecond, Anchor: now, RunEnd: now.Add(time.Hour)})
+	<-owner.renewals
+	<-owner.renewals // the answer to the first renewal has been taken in
+	l.Stop()
+
+	for name, at := range map[string]time.Time{
+		"the anchor": l.terms.Anchor, "the next renewal": l.renewAt, "the end of the authority": l.authorityEnd(),
+	} {
+		if !at.After(now) || !strings.Contains(at.String(), " m=") {
+			t.Errorf("%s is %v: must be after %v and have a monotonic reading", name, at, now)
+		}
+	}
 }
 
 // BenchmarkLease starts and stops a lease that has nothing to do, next to many that go on.

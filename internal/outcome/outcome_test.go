@@ -21,6 +21,7 @@ func ofEveryShape() []Stored {
 		{Kind: KindAnswer, Code: "OK", Body: []byte("paid")},
 		{Kind: KindAnswer, Code: "OK", Body: bytes.Repeat([]byte{0xff}, 10_000)},
 		{Kind: KindAnswer, Code: strings.Repeat("c", 255), Body: []byte{0}},
+		{Kind: KindAnswer, Code: "NO", Body: []byte("as long as OK")},
 		{Kind: KindNotStored, Code: "NOT_FOUND"},
 		{Kind: KindNote, Code: "PANIC"},
 	}

@@ -3,6 +3,7 @@ package memstore
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -76,6 +77,64 @@ func TestRecordsCanBeRemovedWhileTheyAreListed(t *testing.T) {
 	}
 
 	s.shards[0].check(t)
+}
+
+// comeAndGo claims and forgets keys of the first shard, so that slabs and their memory come and go as well.
+func comeAndGo(t *testing.T, s *Store) {
+	t.Helper()
+
+	const keys = 3 * slabSize
+
+	claim := store.Claim{Token: store.Token{2}, Guarantee: store.AtMostOnce, Lease: time.Hour, Retention: time.Hour}
+
+	for n := range keys {
+		claim.Key = store.Key{0, byte(n), 0, 1}
+
+		if res, err := s.Claim(t.Context(), claim); err != nil || !res.Applied {
+			t.Errorf("claim: applied=%t, error %v", res.Applied, err)
+		}
+	}
+
+	for n := range keys {
+		op := store.Forgetting{Key: store.Key{0, byte(n), 0, 1}, Token: claim.Token, Fence: 1, Force: true}
+
+		if res, err := s.Forget(t.Context(), op); err != nil || !res.Applied {
+			t.Errorf("forgetting: applied=%t, error %v", res.Applied, err)
+		}
+	}
+}
+
+// For the race detector too.
+func TestARecordIsListedOnceWhileOthersComeAndGo(t *testing.T) {
+	t.Parallel()
+
+	const keys = 2*slabsPerLook*slabSize + 1
+
+	s := New()
+	hold(t, s, keys)
+
+	var others sync.WaitGroup
+	defer others.Wait()
+
+	for range 10 {
+		others.Go(func() { comeAndGo(t, s) })
+
+		listed := make(map[store.Key]bool)
+
+		for one, err := range s.ListUnknown(t.Context()) {
+			if err != nil || listed[one.Key] || one.Result.Record.Token != (store.Token{1}) {
+				t.Fatalf("listed: %+v, error %v, listed before: %t", one, err, listed[one.Key])
+			}
+
+			listed[one.Key] = true
+		}
+
+		if len(listed) != keys {
+			t.Errorf("%d records are listed, must be %d", len(listed), keys)
+		}
+
+		others.Wait()
+	}
 }
 
 func TestAListEndsWithItsContext(t *testing.T) {
