@@ -25,7 +25,7 @@ PROTOC_GEN_GO_GRPC_VERSION := v1.6.2
 STORE    ?= memory:
 INPUT    ?=
 SERVERS  ?= test-servers
-ROUNDS   ?= 7
+ROUNDS   ?= 5
 FUZZTIME ?= 1m
 RUNS     ?= 200000
 REDIS_RUNS ?= 200
@@ -301,9 +301,15 @@ vulncheck: $(TOOLS)/.govulncheck@$(GOVULNCHECK_VERSION) ## look for known vulner
 	@$(call in_each_module,$(TOOLS)/govulncheck ./...)
 
 .PHONY: bench
-bench: ## measure side by side, some minutes: ROUNDS=7 (how often each)
+bench: ## measure side by side, less than ten minutes on a quiet machine: ROUNDS=5 (how often each)
 	@go -C bench test -count=1 ./...
 	go -C bench run . -rounds $(ROUNDS)
+
+.PHONY: speed
+speed: ## measure as bench does, and write docs/speed.md
+	@mkdir -p $(TOOLS)
+	go -C bench run . -rounds $(ROUNDS) > $(TOOLS)/speed.md
+	mv $(TOOLS)/speed.md docs/speed.md
 
 .PHONY: generate
 generate: $(TOOLS)/.buf@$(BUF_VERSION) \

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce/internal/backlog"
@@ -22,7 +21,7 @@ type attempt struct {
 	caller  context.Context //nolint:containedctx // the call lives as long as this context
 	call    *Call
 	handler func(context.Context) Outcome
-	policy  Policy
+	policy  *Policy // nobody modifies it
 	began   time.Time
 
 	claim  store.Claim
@@ -47,7 +46,7 @@ type landing struct {
 	// record is the settled record of a landedRecord.
 	record *store.Record
 	// reply is what the followers of a landedReply get.
-	reply Reply
+	reply *Reply
 	// rejection is what the followers of a landedRejection get, each with a delay of its own.
 	rejection *Rejection
 }
@@ -75,10 +74,10 @@ func (a *attempt) execute() (Reply, error) {
 	}
 	defer a.engine.leave()
 
-	for {
+	for now := a.began; ; now = time.Now() {
 		other := a.engine.flights.Board(&a.claim.Key, &a.flight)
 		if other == &a.flight {
-			return a.lead()
+			return a.lead(now)
 		}
 
 		reply, again, err := a.follow(other)
@@ -100,12 +99,9 @@ func (a *attempt) identify() error {
 		return reject(ReasonKeyInvalid, err.Error(), nil)
 	}
 
-	a.policy = e.policy
-	if call.Policy != nil {
-		a.policy = call.Policy.Over(e.policy)
-		if err := a.policy.validate(&e.can); err != nil {
-			return &misconfiguredError{fmt.Errorf("onlyonce: %s: %w", call.Method, err)}
-		}
+	var err error
+	if a.policy, err = e.policyOf(call); err != nil {
+		return err
 	}
 
 	fingerprint := call.Fingerprint
@@ -115,7 +111,7 @@ func (a *attempt) identify() error {
 
 	a.claim = store.Claim{
 		Key:         storageKey(call.Scope, call.Method, call.Key),
-		Token:       newToken(),
+		Token:       newToken(a.began),
 		Fingerprint: fingerprint,
 		Guarantee:   a.policy.Guarantee,
 		Lease:       a.policy.Lease,
@@ -159,10 +155,15 @@ func scopeNumber(scope string) uint64 {
 		return 0
 	}
 
-	hash := fnv.New64a()
-	_, _ = hash.Write([]byte(scope)) // it never returns an error
+	// FNV-1a, which no store must see change: the records of a scope are counted under its number.
+	const basis, prime = 14695981039346656037, 1099511628211
 
-	return max(hash.Sum64(), 1)
+	hash := uint64(basis)
+	for i := range len(scope) {
+		hash = (hash ^ uint64(scope[i])) * prime
+	}
+
+	return max(hash, 1)
 }
 
 // checkNesting refuses a call that would wait for a run which it is part of. Only the runs that are still under way count: a job

@@ -18,8 +18,8 @@ const (
 )
 
 // lead claims the key and carries out the moves that follow from the store's answers. When it returns, the flight has landed, and a claim
-// of which nobody knows whether it arrived is withdrawn.
-func (a *attempt) lead() (Reply, error) {
+// of which nobody knows whether it arrived is withdrawn. Sent is the time of the first claim.
+func (a *attempt) lead(sent time.Time) (Reply, error) {
 	wait := elsewhere{a: a}
 
 	defer func() {
@@ -37,7 +37,7 @@ func (a *attempt) lead() (Reply, error) {
 
 	var earlier *rerun
 
-	for {
+	for ; ; sent = time.Now() {
 		if a.engine.draining.Load() {
 			a.withdraw()
 
@@ -48,8 +48,6 @@ func (a *attempt) lead() (Reply, error) {
 		if a.mayFailOpen() && a.engine.backlog.Full() {
 			return a.runUnprotected()
 		}
-
-		sent := time.Now()
 
 		tx, failed := a.makeClaim(sent)
 		if failed != nil {
@@ -100,7 +98,7 @@ func (a *attempt) expect(rec *store.Record) {
 	a.claim.Fence = rec.Fence
 
 	if rec.State != store.Absent && rec.Token == a.claim.Token {
-		a.claim.Token = newToken()
+		a.claim.Token = newToken(time.Now())
 	}
 }
 
@@ -321,14 +319,16 @@ func (a *attempt) own(tx store.Transaction, sent time.Time, earlier *rerun) *end
 		return r.release(callerGone(a.caller, "before the handler ran"))
 	}
 
-	if r.tooLate(sent) {
+	now := time.Now()
+
+	if r.tooLate(now.Sub(sent)) {
 		return r.release(rejectTooLate())
 	}
 
-	r.start(rec.Fingerprint)
+	r.start(rec.Fingerprint, now)
 	defer r.stop()
 
-	r.lease.Start(r.apart, r, lease.Terms{
+	r.lease.Start(&r.apart, &a.engine.leases, r, lease.Terms{
 		Length: a.policy.Lease, Anchor: sent, RunEnd: r.end, Takeover: r.guarantee.TakeoverAllowed(),
 	})
 	defer r.lease.Stop()
@@ -348,11 +348,14 @@ func (a *attempt) own(tx store.Transaction, sent time.Time, earlier *rerun) *end
 func (a *attempt) runUnprotected() (Reply, error) {
 	a.result = store.Result{}
 
-	r := a.newRun(unprotected, a.policy.Guarantee, time.Now())
-	r.start(a.claim.Fingerprint)
+	now := time.Now()
+
+	r := a.newRun(unprotected, a.policy.Guarantee, now)
+	r.start(a.claim.Fingerprint, now)
 	defer r.stop()
 
-	r.limit()
+	r.lease.Start(&r.apart, &a.engine.leases, r, lease.Terms{RunEnd: r.end})
+	defer r.lease.Stop()
 
 	end := r.carryOut(unprotectedSettler{r})
 
@@ -366,7 +369,7 @@ func (a *attempt) newRun(how shape, guarantee Guarantee, from time.Time) *run {
 	rec := &a.result.Record
 	r := &run{
 		attempt: a, shape: how, guarantee: guarantee, number: max(rec.Attempts, 1), doubtful: rec.Doubtful,
-		end: from.Add(a.policy.MaxRun),
+		end: from.Add(a.policy.MaxRun), apart: apartContext{a.caller},
 	}
 
 	if how == leased || how == joined {
@@ -404,16 +407,19 @@ func (a *attempt) ownTransaction(tx store.Transaction, earlier *rerun) *ended {
 	// The guarantee is the policy's, also where the record's is stricter: see ExactlyOnce.
 	s.run = a.newRun(single, a.policy.Guarantee, earlier.began)
 
-	if !time.Now().Before(s.end) {
+	now := time.Now()
+
+	if !now.Before(s.end) {
 		s.rollBack()
 
 		return s.conflictedTooOften(ErrMaxRun)
 	}
 
-	s.start(a.result.Record.Fingerprint)
+	s.start(a.result.Record.Fingerprint, now)
 	defer s.stop()
 
-	s.limit()
+	s.lease.Start(&s.apart, &a.engine.leases, s.run, lease.Terms{RunEnd: s.end})
+	defer s.lease.Stop()
 
 	end := s.carryOut(s)
 

@@ -237,7 +237,7 @@ func (a *attempt) answerLanding(seen *flight.View[landing]) (Reply, bool, error)
 			return Reply{}, false, err
 		}
 
-		return how.reply, false, nil
+		return *how.reply, false, nil
 	case landedRejection:
 		return Reply{}, false, how.rejection.again()
 	case landedAgain:

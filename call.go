@@ -25,6 +25,9 @@ type Call struct {
 	Request []byte
 	// Policy overrides the engine's policy, field by field; nil overrides nothing.
 	Policy *Policy
+	// Prepared is used instead of Policy if it is not nil. It saves the completion and the validation of the policy for each call: see
+	// Engine.Prepare.
+	Prepared *PreparedPolicy
 	// ReplayCheck decides whether this call may get the outcome of another call. Its error is the call's answer. Nil allows all.
 	//   - The handler's own checks do not run for a replay, so ReplayCheck has to refuse what the handler would refuse.
 	//   - It is called before the call gets such an outcome or waits for it. If the call's run was overtaken, it is called before the

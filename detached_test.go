@@ -3,6 +3,10 @@ package onlyonce_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,6 +71,195 @@ func TestF65NoMoreRunsAreDetachedThanTheBoundAllows(t *testing.T) {
 		}
 
 		do(t, e, pay("next"), p.lasting(0)).mustBe(t, onlyonce.StatusExecuted, string([]byte{'#', byte('0' + p.runs.Load())}))
+	})
+}
+
+// guests are calls that come, whose callers leave, and that end, one at a time, and the bounds that must hold for them.
+type guests struct {
+	t *testing.T
+	e *onlyonce.Engine
+	// limit and share are those of detached runs.
+	limit, share int
+
+	made    int
+	there   []*guest       // runs whose callers are there
+	gone    []*guest       // runs that go on without their callers
+	goneFor map[string]int // of them, by scope
+}
+
+// guest is one of their runs.
+type guest struct {
+	scope  string
+	leave  context.CancelFunc
+	end    chan struct{}
+	answer <-chan answer
+}
+
+func (c *guests) full(scope string) bool {
+	return len(c.gone) == c.limit || scope != "" && c.goneFor[scope] == c.share
+}
+
+// come makes a call. It must be refused if too many runs are detached, and only then.
+func (c *guests) come(scope string) {
+	ctx, leave := context.WithCancel(c.t.Context())
+	g := &guest{scope: scope, leave: leave, end: make(chan struct{})}
+	c.made++
+
+	call := pay(fmt.Sprint("k", c.made))
+	call.Scope = scope
+	g.answer = inBackground(ctx, c.e, call, func(ctx context.Context) ([]byte, error) {
+		select {
+		case <-g.end:
+			return []byte("done"), nil
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	})
+
+	synctest.Wait()
+
+	if c.full(scope) {
+		(<-g.answer).mustBeRejected(c.t, onlyonce.ReasonStoreFull)
+		leave()
+	} else {
+		c.there = append(c.there, g)
+	}
+}
+
+// leave lets a caller leave. Its run must end if too many are detached, and only then.
+func (c *guests) leave(i int) {
+	g := c.there[i]
+	c.there = slices.Delete(c.there, i, i+1)
+	g.leave()
+	synctest.Wait()
+
+	if c.full(g.scope) {
+		(<-g.answer).mustFail(c.t, onlyonce.StatusUnknown, onlyonce.ErrTooManyDetached)
+	} else {
+		c.gone = append(c.gone, g)
+		c.goneFor[g.scope]++
+	}
+}
+
+// end lets a run end. It must not have been cancelled.
+func (c *guests) end(g *guest) {
+	close(g.end)
+	(<-g.answer).mustBe(c.t, onlyonce.StatusExecuted, "done")
+	g.leave()
+}
+
+func (c *guests) endOne(i int) {
+	if i < len(c.there) {
+		c.end(c.there[i])
+		c.there = slices.Delete(c.there, i, i+1)
+
+		return
+	}
+
+	i -= len(c.there)
+	g := c.gone[i]
+	c.goneFor[g.scope]--
+	c.gone = slices.Delete(c.gone, i, i+1)
+	c.end(g)
+}
+
+// Callers are watched only while there are many calls. The bound must hold as if all were watched from the beginning.
+func TestF65BoundOfDetachedRunsHoldsHoweverCallersComeAndLeave(t *testing.T) {
+	t.Parallel()
+
+	seed := time.Now().UnixNano()
+
+	for limit := 1; limit <= 12; limit++ {
+		for _, share := range []float64{0.01, 0.5, 1} {
+			t.Run(fmt.Sprint(limit, " share ", share, " seed ", seed), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					random := rand.New(rand.NewPCG(uint64(seed), uint64(limit)))
+					c := guests{
+						t: t, limit: limit, share: max(int(float64(limit)*share), 1), goneFor: make(map[string]int),
+						e: newEngine(t, memstore.New(), onlyonce.WithLimits(onlyonce.Limits{MaxDetached: limit, ScopeShare: share})),
+					}
+
+					for range 300 {
+						runs := len(c.there) + len(c.gone)
+
+						switch n := random.IntN(10); {
+						case n < 4 || runs == 0:
+							c.come([]string{"", "a", "b"}[random.IntN(3)])
+						case n < 7 && len(c.there) > 0:
+							c.leave(random.IntN(len(c.there)))
+						case n < 9 || runs < 3*limit:
+							c.endOne(random.IntN(runs))
+						default:
+							for len(c.there)+len(c.gone) > limit/3 {
+								c.endOne(0)
+							}
+						}
+					}
+
+					for len(c.there)+len(c.gone) > 0 {
+						c.endOne(0)
+					}
+
+					if n := c.e.Detached(); n != 0 {
+						t.Errorf("%d runs are detached after their end, want none", n)
+					}
+				})
+			})
+		}
+	}
+}
+
+// For the race detector too: callers come, leave and end at once.
+func TestF65BoundOfDetachedRunsHoldsForCallersAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 8
+
+		var (
+			wg      sync.WaitGroup
+			refused atomic.Int64
+			e       = newEngine(t, memstore.New(), onlyonce.WithLimits(onlyonce.Limits{MaxDetached: limit}))
+		)
+
+		for i := range 64 {
+			wg.Go(func() {
+				random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), uint64(i)))
+				nap := func() { time.Sleep(time.Duration(random.IntN(20)) * time.Millisecond) }
+
+				for n := range 40 {
+					ctx, leave := context.WithCancel(t.Context())
+					call := pay(fmt.Sprint("k", i, "-", n))
+
+					got := inBackground(ctx, e, call, func(ctx context.Context) ([]byte, error) {
+						for range 10 {
+							time.Sleep(time.Duration(1+(i+n)%20) * time.Millisecond)
+
+							if ctx.Err() != nil {
+								return nil, context.Cause(ctx)
+							}
+						}
+
+						return nil, nil
+					})
+
+					nap()
+					leave()
+
+					if answer := <-got; answer.err != nil {
+						refused.Add(1)
+					}
+
+					nap()
+				}
+			})
+		}
+
+		wg.Wait()
+
+		if n := e.Detached(); n != 0 || refused.Load() == 0 {
+			t.Errorf("%d runs are detached after their end, want none; %d calls were refused or ended, want some", n, refused.Load())
+		}
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/onlyonce-go/onlyonce/internal/backlog"
 	"github.com/onlyonce-go/onlyonce/internal/flight"
+	"github.com/onlyonce-go/onlyonce/internal/lease"
 	"github.com/onlyonce-go/onlyonce/internal/quota"
 	"github.com/onlyonce-go/onlyonce/store"
 )
@@ -33,10 +34,12 @@ type Engine struct {
 
 	flights    flight.Group[landing]
 	runs       runs
+	leases     lease.Keeper
 	recoveries recoveries
 	backlog    backlog.Backlog
 	waiters    *quota.Quota // duplicates that wait
 	detached   *quota.Quota // runs whose callers have gone
+	unwatched  atomic.Bool  // there may be runs whose callers nobody watches
 
 	calls    atomic.Int64 // calls between their admission and their answer
 	draining atomic.Bool
@@ -157,14 +160,14 @@ func (e *Engine) Drain(ctx context.Context) error {
 
 // admit counts a call in, or returns why it is refused before it claims.
 func (e *Engine) admit(scope uint64, down StoreDown) *Rejection {
-	e.calls.Add(1)
+	calls := e.calls.Add(1)
 
 	switch {
 	case e.draining.Load():
 		e.leave()
 
 		return rejectDraining()
-	case e.detached.Full(scope):
+	case e.tooManyDetached(calls, scope):
 		e.leave()
 
 		return reject(ReasonStoreFull,

@@ -69,5 +69,5 @@ func (f Finding) resolution(rec *Record, keep func() []byte) store.Resolution {
 
 // answer is the recorded form of the answer of a finding: without its body if that has more than most bytes.
 func (f Finding) answer(key *store.Key, most int) []byte {
-	return outcome.Answer(key, f.code, f.body, most)
+	return outcome.Answer(key, f.code, f.body, 0, most)
 }

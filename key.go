@@ -68,19 +68,38 @@ func (r KeyRules) Check(key string) error {
 		return fmt.Errorf("invalid idempotency key: length %d; use %d to %d characters", len(key), low, high)
 	}
 
-	for i := range len(key) {
-		if c := key[i]; c < '!' || c > '~' {
-			return fmt.Errorf("invalid idempotency key: %s at position %d; use printable ASCII without spaces", characterAt(key, i), i+1)
-		} else if r.Alphabet != "" && strings.IndexByte(r.Alphabet, c) < 0 {
-			return fmt.Errorf("invalid idempotency key: %s at position %d; use characters of %s", characterAt(key, i), i+1, r.Alphabet)
+	i := firstUnprintable(key)
+
+	for j := 0; j < i && r.Alphabet != ""; j++ {
+		if strings.IndexByte(r.Alphabet, key[j]) < 0 {
+			return fmt.Errorf("invalid idempotency key: %s at position %d; use characters of %s", characterAt(key, j), j+1, r.Alphabet)
 		}
 	}
 
-	if _, ok := KeyTime(key); r.TimeOrdered && !ok {
+	if i < len(key) {
+		return fmt.Errorf("invalid idempotency key: %s at position %d; use printable ASCII without spaces", characterAt(key, i), i+1)
+	}
+
+	if !r.TimeOrdered {
+		return nil
+	}
+
+	if _, ok := KeyTime(key); !ok {
 		return errors.New(notTimeOrdered)
 	}
 
 	return nil
+}
+
+// firstUnprintable returns the position of the first byte that no key has, or the length of the key.
+func firstUnprintable(key string) int {
+	for i := range len(key) {
+		if c := key[i]; c < '!' || c > '~' {
+			return i
+		}
+	}
+
+	return len(key)
 }
 
 // characterAt describes the character at a position, which may be a byte that is no character.

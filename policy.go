@@ -186,6 +186,43 @@ func (p Policy) Over(wider Policy) Policy {
 	}
 }
 
+// PreparedPolicy is the policy of many calls, completed and validated once. See [Engine.Prepare].
+type PreparedPolicy struct {
+	engine *Engine
+	policy Policy
+}
+
+// prepare completes a policy and validates it.
+func (e *Engine) prepare(p *Policy) (*PreparedPolicy, error) {
+	prepared := &PreparedPolicy{engine: e, policy: p.Over(e.policy)}
+	if err := prepared.policy.validate(&e.can); err != nil {
+		return nil, err
+	}
+
+	return prepared, nil
+}
+
+// policyOf returns the policy of a call. Nobody modifies it.
+func (e *Engine) policyOf(call *Call) (*Policy, error) {
+	prepared, own := call.Prepared, call.Policy
+
+	switch {
+	case prepared == nil && own == nil:
+		return &e.policy, nil
+	case prepared != nil && prepared.engine == e:
+		return &prepared.policy, nil
+	case prepared != nil:
+		own = &prepared.policy // of another engine, with another store
+	}
+
+	prepared, err := e.prepare(own)
+	if err != nil {
+		return nil, &misconfiguredError{fmt.Errorf("onlyonce: %s: %w", call.Method, err)}
+	}
+
+	return &prepared.policy, nil
+}
+
 // builtinPolicy has no ErrorRetention and no KeyLife: their defaults depend on the Retention of the narrower policy. See whole.
 func builtinPolicy() Policy {
 	return Policy{

@@ -28,7 +28,7 @@ const (
 // executed again has another run, since what the first one has left behind may still use its context.
 type run struct {
 	*attempt
-	context.Context //nolint:containedctx // it is one
+	lazyContext
 
 	shape     shape
 	guarantee Guarantee // the stricter of the policy's and the record's; the policy's in a single transaction
@@ -42,17 +42,12 @@ type run struct {
 	receipt   receipt
 	join      join
 
-	// apart is the caller's context without its cancellation.
-	apart    context.Context //nolint:containedctx // for what outlives the caller
-	cancel   context.CancelCauseFunc
-	maxRun   *time.Timer // of a run without a lease
-	left     func() bool // stops watching the caller; nil where nobody watches
-	detached atomic.Uint32
+	apart    apartContext // the caller's, for what outlives the caller
+	presence presence
 	siblings siblings // its place among the runs of the engine
 
-	// over means that the run is settled. What has inherited its context is not part of it any more.
-	over    atomic.Bool
-	outcome Outcome       // what the handler ended with
+	outcome Outcome // what the handler ended with
+	op      store.Completion
 	took    time.Duration // how long the handler took
 	failure error         // what the handler ended with, if it left no definite outcome
 	ended   ended         // for its caller
@@ -67,72 +62,33 @@ type ended struct {
 }
 
 // start makes the context of the run, and lets duplicates and a drain find it.
-func (r *run) start(fingerprint store.Fingerprint) {
-	r.apart = context.WithoutCancel(r.caller)
+func (r *run) start(fingerprint store.Fingerprint, now time.Time) {
+	r.started = now
 
-	parent := r.caller
 	if r.policy.Detachment == Detached {
-		parent = r.apart
+		r.inherit(&r.apart)
+	} else {
+		r.inherit(r.caller)
 	}
-
-	r.started = time.Now()
-	r.Context, r.cancel = context.WithCancelCause(parent)
 
 	r.engine.flights.Enter(&r.claim.Key, &r.flight, flight.Running, fingerprint)
 	r.engine.runs.add(r)
-
-	if r.policy.Detachment == Detached && r.caller.Done() != nil {
-		r.left = context.AfterFunc(r.caller, r.detach)
-	}
+	r.watchUnlessFew()
 
 	if r.engine.stopped.Load() {
 		r.cancel(ErrDraining)
 	}
 }
 
-// limit ends the run after MaxRun, where no lease does.
-func (r *run) limit() {
-	r.maxRun = time.AfterFunc(time.Until(r.end), func() { r.cancel(ErrMaxRun) })
-}
-
 // stop ends the run's context, and everything that watches over it.
 func (r *run) stop() {
-	r.over.Store(true)
+	r.finish() // what has inherited the context is not part of the run any more
 
-	if r.maxRun != nil {
-		r.maxRun.Stop()
-	}
-
-	if r.left != nil {
-		r.left()
-	}
-
-	if r.detached.Swap(attached) == detachedCounted {
+	if r.presence.end() {
 		r.engine.detached.Give(r.claim.Scope, 1)
 	}
 
 	r.engine.runs.remove(r)
-	r.cancel(nil)
-}
-
-// Whether a run is counted as detached.
-const (
-	neverDetached   = 0
-	detachedCounted = 1
-	attached        = 2 // the run is over, and is not counted any more
-)
-
-// detach lets the run go on without its caller, or ends it where too many do.
-func (r *run) detach() {
-	if !r.engine.detached.Take(r.claim.Scope, 1) {
-		r.cancel(ErrTooManyDetached)
-
-		return
-	}
-
-	if !r.detached.CompareAndSwap(neverDetached, detachedCounted) {
-		r.engine.detached.Give(r.claim.Scope, 1) // it has ended meanwhile
-	}
 }
 
 // carryOut calls the handler and settles what it returns. A handler that panics, or ends its goroutine, has ended ambiguously.
@@ -175,13 +131,13 @@ func (r *run) ambiguous(out *Outcome) {
 
 // tooLate reports that a claim was answered too long after it was sent, so that the run must not begin. Somebody else may have taken
 // over, or have settled the record because its owner could not be alive any more.
-func (r *run) tooLate(sent time.Time) bool {
+func (r *run) tooLate(took time.Duration) bool {
 	limit := r.policy.MaxRun
 	if r.guarantee.TakeoverAllowed() {
 		limit = min(limit, lease.Trusted(r.policy.Lease))
 	}
 
-	return time.Since(sent) >= limit
+	return took >= limit
 }
 
 // release releases a key that was claimed for a run that does not begin, because of err.

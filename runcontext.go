@@ -18,7 +18,7 @@ func runOf(ctx context.Context) (*run, bool) {
 // Deadline returns the end of MaxRun, which bounds the run; for a run that is not detached, the caller's deadline where
 // that is earlier.
 func (r *run) Deadline() (time.Time, bool) {
-	if deadline, ok := r.Context.Deadline(); ok {
+	if deadline, ok := r.lazyContext.Deadline(); ok {
 		return earlier(deadline, r.end), true
 	}
 
@@ -34,7 +34,7 @@ func (r *run) Value(key any) any {
 	case idempotencyKey, stepKey:
 		return nil
 	default:
-		return r.Context.Value(key)
+		return r.lazyContext.Value(key)
 	}
 }
 

@@ -1,6 +1,9 @@
 package onlyonce
 
-import "sync"
+import (
+	"iter"
+	"sync"
+)
 
 // runs are the runs of this process that are under way. They are kept in lists, so that adding one costs no memory.
 type runs struct{ shards [16]runShard }
@@ -49,18 +52,27 @@ func (rs *runs) remove(r *run) {
 }
 
 // cancel ends every run with a cause, and returns how many there were.
-func (rs *runs) cancel(cause error) int {
-	n := 0
+func (rs *runs) cancel(cause error) (n int) {
+	for r := range rs.all() {
+		r.cancel(cause)
 
-	for i := range rs.shards {
-		for _, r := range rs.shards[i].all() {
-			r.cancel(cause)
-
-			n++
-		}
+		n++
 	}
 
 	return n
+}
+
+// all visits every run that is in the lists the whole time. No lock is held meanwhile.
+func (rs *runs) all() iter.Seq[*run] {
+	return func(visit func(*run) bool) {
+		for i := range rs.shards {
+			for _, r := range rs.shards[i].all() {
+				if !visit(r) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func (sh *runShard) all() (all []*run) {

@@ -77,24 +77,26 @@ type storeCall func(context.Context, *store.Result) error
 func (r *run) write(e *ending, out *Outcome) written {
 	w := written{what: e.writes()}
 
-	var (
-		call   storeCall
-		budget time.Duration
-	)
+	if w.what != writeOutcome {
+		w.later = r.releasingOrHolding(w.what, out.Code)
+		r.send(e, &w, w.later, 0)
 
-	switch w.what {
-	case writeOutcome:
-		op := r.completion(out)
-		call, budget = completing(r.engine.direct, op), r.settleBudget()
-		w.later, w.size = r.completingLater(call, &op, out.Code), len(op.Outcome)
-	case writeRelease, writeDoubtful, writeHold, confirmCommit, readRecord, commitTransaction, rollBack:
-		call = r.releasingOrHolding(w.what, out.Code)
-		w.later = call
+		return w
 	}
 
-	r.send(e, &w, call, budget)
+	r.op = r.completion(out)
+	r.send(e, &w, r.complete, r.settleBudget())
+
+	if w.err != nil {
+		w.later, w.size = r.completingLater(out.Code), len(r.op.Outcome)
+	}
 
 	return w
+}
+
+// complete records the outcome of the run.
+func (r *run) complete(ctx context.Context, res *store.Result) error {
+	return r.engine.direct.CompleteTo(ctx, &r.op, res) //nolint:wrapcheck // judged by the caller
 }
 
 // send sends an operation, and notes the store's answer.
@@ -207,13 +209,13 @@ func (r *run) sharedEnd(out *Outcome, status Status) landing {
 			"the caller of the run with this idempotency key has gone; retry with the same key")}
 	}
 
-	return landing{kind: landedReply, reply: Reply{Status: status, Shared: true, Err: out.Err}}
+	return landing{kind: landedReply, reply: &Reply{Status: status, Shared: true, Err: out.Err}}
 }
 
 // completion records an outcome: without its body where that is over the policy's bound.
 func (r *run) completion(out *Outcome) store.Completion {
 	op := store.Completion{
-		Key: r.claim.Key, Token: r.claim.Token, Outcome: outcome.Answer(&r.claim.Key, out.Code, out.Body, r.policy.MaxOutcome),
+		Key: r.claim.Key, Token: r.claim.Token, Outcome: outcome.Answer(&r.claim.Key, out.Code, out.Body, out.Room, r.policy.MaxOutcome),
 		Receipt: r.receipt.get(),
 	}
 
@@ -225,7 +227,7 @@ func (r *run) completion(out *Outcome) store.Completion {
 	return op
 }
 
-// The calls keep nothing of the run: they may wait in the backlog for long.
+// The calls that may wait in the backlog for long keep nothing of the run.
 
 func completing(records store.Direct, op store.Completion) storeCall {
 	return func(ctx context.Context, res *store.Result) error { return records.CompleteTo(ctx, &op, res) }
@@ -255,11 +257,13 @@ func (r *run) releasingOrHolding(what writing, code string) storeCall {
 	}
 }
 
-// completingLater is completing in the background, which need not outlive the call. A store that refuses a large outcome would get it for
+// completingLater is completing in the background. A store that refuses a large outcome would get it for
 // ever. If it refuses one again and again, and answers otherwise, the record is completed without the body. An operation that runs out of
 // time is not refused: its cause would hold up a small outcome too.
-func (r *run) completingLater(complete storeCall, op *store.Completion, code string) storeCall {
-	e, event := r.engine, r.event(EventSettleFailed, nil)
+func (r *run) completingLater(code string) storeCall {
+	e, op, event := r.engine, r.op, r.event(EventSettleFailed, nil)
+	complete := completing(e.direct, op)
+
 	if e.can.Inspector == nil || len(op.Outcome) < largeOutcome {
 		return complete
 	}
@@ -330,7 +334,7 @@ func (r *run) settleBudget() time.Duration {
 func (r *run) persist(write storeCall, budget time.Duration) (err error) {
 	until := r.started.Add(r.took + budget)
 	for try := 1; ; try++ {
-		ctx, done := r.engine.storeContext(r.apart)
+		ctx, done := r.settleContext()
 		err = write(ctx, &r.result)
 
 		done()
@@ -348,6 +352,16 @@ func (r *run) persist(write storeCall, budget time.Duration) (err error) {
 	}
 }
 
+// settleContext bounds one operation that the caller's end does not matter to. A timer may keep its context for a while after it was
+// stopped, and must not keep the run.
+func (r *run) settleContext() (context.Context, context.CancelFunc) {
+	if r.engine.can.Immediate {
+		return &r.apart, func() {}
+	}
+
+	return r.engine.storeContext(context.WithoutCancel(r.caller))
+}
+
 // final reports that trying an operation again is of no use.
 func final(err error) bool {
 	return errors.Is(err, store.ErrUnreadable) || errors.Is(err, store.ErrNewer)
@@ -355,7 +369,7 @@ func final(err error) bool {
 
 // mayBeOvertaken reports that another run of the key may have begun before this one ended.
 func (r *run) mayBeOvertaken() bool {
-	if errors.Is(context.Cause(r.Context), ErrLeaseLost) {
+	if errors.Is(context.Cause(r), ErrLeaseLost) {
 		return true
 	}
 

@@ -81,7 +81,7 @@ func (s *singleSettler) rollBack() (w written, held bool) {
 // since finds out what has become of the record since the transaction of this run was rolled back, which may have been long ago. The same
 // claim wins again only if no other run has left anything, and it waits for one that goes on.
 func (s *singleSettler) since() (storeAnswer, error) {
-	ctx, done := s.engine.storeDeadline(s.apart, time.Now().Add(s.engine.limits.SettleTimeout))
+	ctx, done := s.engine.storeDeadline(context.WithoutCancel(s.caller), time.Now().Add(s.engine.limits.SettleTimeout))
 	defer done()
 
 	res, tx, err := s.engine.can.Transactional.Begin(ctx, s.claim, s.engine.limits.SettleTimeout)
@@ -179,7 +179,7 @@ func (s *singleSettler) refused(err error) *ended {
 // recordRefusal records the outcome of a run whose writes the database refused to commit, in another transaction that has nothing
 // else. The caller may have gone, and a drain may have begun: the handler has run.
 func (s *singleSettler) recordRefusal(out *Outcome) *ended {
-	ctx, done := s.engine.storeDeadline(s.apart, time.Now().Add(s.engine.limits.SettleTimeout))
+	ctx, done := s.engine.storeDeadline(context.WithoutCancel(s.caller), time.Now().Add(s.engine.limits.SettleTimeout))
 	defer done()
 
 	res, tx, err := s.engine.can.Transactional.Begin(ctx, s.claim, s.engine.limits.SettleTimeout)

@@ -1,16 +1,24 @@
 package onlyonce
 
 import (
-	"crypto/rand"
+	"encoding/binary"
+	"math/rand/v2"
+	"time"
 
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// newToken makes an owner token of 128 random bits.
-func newToken() store.Token {
+// newToken makes an owner token of 128 random bits. A token is no secret: whoever can use it can write to the store. But two claims of a
+// key must never have the same one, since the later would pass for a copy of the earlier. So its bits come from ChaCha8, which the
+// runtime seeds from the system for each process, and the time of the claim is mixed in: processes that were restored from one snapshot
+// share the state of ChaCha8.
+func newToken(at time.Time) store.Token { return tokenOf(rand.Uint64(), rand.Uint64(), at) } //nolint:gosec // see above
+
+func tokenOf(high, low uint64, at time.Time) store.Token {
 	var t store.Token
 
-	_, _ = rand.Read(t[:]) // crypto/rand.Read never returns an error
+	binary.BigEndian.PutUint64(t[:8], high)
+	binary.BigEndian.PutUint64(t[8:], low^uint64(at.UnixNano()))
 
 	return t
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/onlyonce-go/onlyonce/internal/outcome"
 )
 
 // What only authors of transports need is in this file: see "Transports" in the package documentation.
@@ -117,6 +119,10 @@ type Outcome struct {
 	Marked bool
 	// Body is what a duplicate needs to get the same answer. The engine does not look into it.
 	Body []byte
+	// Room is how many of the first bytes of Body are not part of it. If they are as many as [BodyRoom] returns, the engine overwrites them
+	// and keeps Body itself, so nobody else may use it, and it should have no capacity to spare. Otherwise, and with 0, the engine makes a
+	// copy.
+	Room int
 	// Code names the outcome for people, such as OK or NOT_FOUND, in at most 255 bytes. Only the code is kept of an outcome that is
 	// unknown or too large to store.
 	Code string
@@ -131,6 +137,9 @@ type Outcome struct {
 	// such writes are rolled back.
 	KeepWrites bool
 }
+
+// BodyRoom returns the Room of an [Outcome] with a code whose Body the engine need not copy.
+func BodyRoom(code string) int { return outcome.Room(code) }
 
 // Reply is what became of a call that was not rejected.
 type Reply struct {
@@ -204,6 +213,9 @@ func (e *Engine) CanResolve() bool { return e.can.Inspector != nil }
 
 // Policy returns a policy with every unset field taken from the engine's.
 func (e *Engine) Policy(p Policy) Policy { return p.Over(e.policy).whole() }
+
+// Prepare completes a policy as Policy does and validates it as Validate does, once for all calls that have the result in Call.Prepared.
+func (e *Engine) Prepare(p Policy) (*PreparedPolicy, error) { return e.prepare(&p) }
 
 // DerivedCall is a call of a run to another service, under a key that is derived from the run's.
 type DerivedCall struct {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	middleware "github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/retry"
@@ -24,10 +25,25 @@ func (c *config) clientAlone(ctx context.Context) error {
 	}
 
 	return c.play(ctx, &contest{
-		title: "Client interceptor alone, no failures", aim: "Aim: 2 µs over the invoker.",
-		callers: 1, calls: 100_000, heads: overheadHeads("invoker"), columns: overhead, variants: variants,
+		id: "client", question: "What does the client interceptor add to a call, without the network?",
+		lost: func(of func(string) row) string {
+			fresh := of("fresh key")
+
+			return fmt.Sprintf("%s of CPU and %s allocations.", nanoText(fresh.more(invoker, cpu)), count(fresh.more(invoker, allocs)))
+		},
+		about: "The invoker answers at once, as gRPC does with the answer of a protected server.",
+		columns: []column{
+			more("CPU over the invoker (aim: 2000 ns)", invoker, moreNanos, cpu),
+			more("allocations", invoker, moreTenths, allocs),
+			more("memory", invoker, moreSize, bytes),
+			figure("CPU", nanoText, cpu),
+		},
+		callers: 1, calls: 50_000, variants: variants,
 	})
 }
+
+// invoker is the way without an interceptor.
+const invoker = "invoker"
 
 func clientVariants(ctx context.Context) ([]variant, error) {
 	budget, err := retry.NewBudget(10, 0.1)
@@ -56,12 +72,12 @@ func clientVariants(ctx context.Context) ([]variant, error) {
 	policy := interceptor.WithRetry(retry.Policy{AttemptTimeout: time.Second, Budget: budget})
 
 	return []variant{
-		{name: "invoker", start: call(ctx, invokeAlone)},
-		{name: "fresh key", start: call(ctx, client(all))},
-		{name: "key from the context", start: call(onlyonce.ContextWithKey(ctx, newKey(1)), client(all))},
-		{name: "fresh key, retry budget, attempt timeout", start: call(ctx, client(all, policy))},
-		{name: "method that is not protected", start: call(ctx, client(other))},
-		{name: "go-grpc-middleware retry (no key)", start: call(ctx, middleware.UnaryClientInterceptor(middleware.WithMax(maxAttempts)))},
+		{way: invoker, start: call(ctx, invokeAlone)},
+		{way: "fresh key", start: call(ctx, client(all))},
+		{way: "key from the context", start: call(onlyonce.ContextWithKey(ctx, newKey(1)), client(all))},
+		{way: "fresh key, retry budget, attempt timeout", start: call(ctx, client(all, policy))},
+		{way: "method that is not protected", start: call(ctx, client(other))},
+		{way: "go-grpc-middleware retry (no key)", start: call(ctx, middleware.UnaryClientInterceptor(middleware.WithMax(maxAttempts)))},
 	}, problem
 }
 

@@ -13,30 +13,34 @@ import (
 	vectors "github.com/onlyonce-go/onlyonce/internal/vectors/onlyonce/fingerprint/v1"
 )
 
-// fingerprints measures what it costs to fingerprint a request, against hashing an encoding that is stable within one build alone.
+// fingerprints measures what it costs to fingerprint a request.
 func (c *config) fingerprints(ctx context.Context) error {
+	const flat = byFingerprint + ", ten flat fields"
+
 	return c.play(ctx, &contest{
-		title: "Fingerprint",
-		aim: "Aims: 1.8 times marshalling deterministically and hashing for ten flat fields, 1.5 times for a map; " +
-			"8 allocations more.",
-		callers: 1, calls: 20_000, columns: timesBaseline, variants: fingerprintVariants(),
-		heads: []string{"time", "of marshal and SHA-256", "memory", "allocations", "over marshal and SHA-256"},
+		id: "fingerprint", question: "What does the fingerprint of a request cost?",
+		lost: func(of func(string) row) string {
+			r := of(flat)
+
+			return fmt.Sprintf("%s of CPU for ten flat fields, %s times a hash that holds within one build only.",
+				nanoText(r.median(cpu)), ratio(r.times(byHash, cpu)))
+		},
+		about: "The hash is SHA-256 of the deterministic encoding, which may be another one in the next build. Aims: 1.8 times its CPU for " +
+			"ten flat fields, 1.5 times for a map; 8 allocations more.",
+		columns: []column{
+			times("of the hash's CPU", byHash, cpu),
+			more("allocations", byHash, moreTenths, allocs),
+			more("memory", byHash, moreSize, bytes),
+			figure("CPU", nanoText, cpu),
+		},
+		callers: 1, calls: 4_000, variants: fingerprintVariants(),
 	})
 }
 
-// timesBaseline is what a call costs, and how many times the baseline that is.
-func timesBaseline(own, base, _, _ []sample) []string {
-	nanos := func(s sample) float64 { return s.nanos }
-	allocs := func(s sample) float64 { return s.allocs }
-
-	return []string{
-		fmt.Sprintf("%.0f ns", median(own, nanos)),
-		fmt.Sprintf("%.2f", medianOf(own, base, nanos, dividedBy)),
-		fmt.Sprintf("%.0f B", median(own, func(s sample) float64 { return s.bytes })),
-		fmt.Sprintf("%.1f", median(own, allocs)),
-		fmt.Sprintf("%+.1f", medianOf(own, base, allocs, minus)),
-	}
-}
+const (
+	byHash        = "hash of the encoding"
+	byFingerprint = "fingerprint"
+)
 
 func fingerprintVariants() (variants []variant) {
 	for _, request := range []struct {
@@ -47,15 +51,14 @@ func fingerprintVariants() (variants []variant) {
 		{"map of 100 entries", mapRequest()},
 		{"nested request", nestedRequest()},
 	} {
-		baseline := request.name + ": marshal and SHA-256"
 		variants = append(variants,
-			variant{name: baseline, against: baseline, start: always(func(int) error {
+			variant{way: byHash, kind: request.name, start: always(func(int) error {
 				data, err := proto.MarshalOptions{Deterministic: true}.Marshal(request.msg)
 				_ = sha256.Sum256(data)
 
 				return err
 			})},
-			variant{name: request.name + ": fingerprint", against: baseline, start: always(func(int) error {
+			variant{way: byFingerprint, kind: request.name, start: always(func(int) error {
 				_, err := fingerprint.Of(request.msg)
 
 				return err

@@ -4,104 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
-	"slices"
-	"time"
-
-	"github.com/redis/go-redis/v9"
-	"google.golang.org/grpc"
-
-	"github.com/onlyonce-go/onlyonce"
-	"github.com/onlyonce-go/onlyonce/interceptor"
-	"github.com/onlyonce-go/onlyonce/store/redisstore"
+	"strings"
 )
 
-// What the servers are protected with.
-const (
-	onlyGRPC       = "gRPC"
-	byTextbook     = "textbook"
-	byTwoScripts   = "two scripts"
-	byOnlyonce     = "onlyonce"
-	withoutBatches = "onlyonce without batching"
-	withoutIndex   = "onlyonce without index"
-	autoPipelined  = "onlyonce, go-redis batches"
-)
-
-// protections are the interceptors of the servers, by name, and what closes their clients.
-func protections(redisAddr string) (all map[string]grpc.UnaryServerInterceptor, closeAll func(), err error) {
-	var closers []func() error
-
-	closeAll = func() {
-		for _, end := range slices.Backward(closers) {
-			_ = end() // nothing follows
-		}
-	}
-
-	plain := redis.NewClient(&redis.Options{Addr: redisAddr})
-	closers = append(closers, plain.Close)
-	all = map[string]grpc.UnaryServerInterceptor{onlyGRPC: alone, byTextbook: textbook{plain}.intercept}
-
-	add := func(name string, s *redisstore.Store, problem error) {
-		if problem == nil {
-			closers = append(closers, s.Close)
-			all[name], problem = protectedBy(s)
-		}
-
-		if problem != nil {
-			err = errors.Join(err, fmt.Errorf("%s: %w", name, problem))
-		}
-	}
-	open := func(name string, opts ...redisstore.Option) {
-		s, problem := redisstore.Open("redis://"+redisAddr, opts...)
-		add(name, s, problem)
-	}
-
-	open(byOnlyonce)
-	own, problem := plain.AutoPipeline()
-	if problem != nil {
-		return all, closeAll, problem
-	}
-
-	closers = append(closers, own.Close)
-	all[byTwoScripts] = twoScripts{own}.intercept
-
-	open(withoutBatches, redisstore.WithoutBatching())
-	open(withoutIndex, redisstore.WithoutIndex())
-
-	batching := redis.NewClient(&redis.Options{Addr: redisAddr, ContextTimeoutEnabled: true})
-	closers = append(closers, batching.Close)
-
-	pipeliner, problem := batching.AutoPipeline()
-	if problem != nil {
-		return all, closeAll, errors.Join(err, problem)
-	}
-
-	closers = append(closers, pipeliner.Close)
-
-	s, problem := redisstore.New(pipeliner)
-	add(autoPipelined, s, problem)
-
-	return all, closeAll, err
-}
-
-func protectedBy(s *redisstore.Store) (grpc.UnaryServerInterceptor, error) {
-	engine, err := onlyonce.New(s)
-	if err != nil {
-		return nil, err
-	}
-
-	protect, err := interceptor.NewServer(engine, interceptor.ScopeShared())
-	if err != nil {
-		return nil, err
-	}
-
-	return protect.Unary, nil
-}
-
-// redisCalls measures calls to servers in a process of their own, with their records in every Redis that there is.
+// redisCalls measures calls to servers that keep their records in Redis, in every Redis that there is.
 func (c *config) redisCalls(ctx context.Context) error {
 	for _, program := range redisPrograms() {
-		if err := c.redisCallsOn(ctx, program); err != nil {
+		if err := c.redisCallsOn(ctx, &program); err != nil {
 			return err
 		}
 	}
@@ -109,80 +18,69 @@ func (c *config) redisCalls(ctx context.Context) error {
 	return nil
 }
 
-func (c *config) redisCallsOn(ctx context.Context, program redisProgram) (err error) {
-	rig := &redisRig{ctx: ctx, profile: c.serverProfile, program: program}
-	defer func() { err = errors.Join(err, rig.stop()) }()
+func (c *config) redisCallsOn(ctx context.Context, program *redisProgram) (err error) {
+	r := &rig{ctx: ctx, profile: c.serverProfile, program: program}
+	defer func() { err = errors.Join(err, r.stop()) }()
 
-	for _, size := range []struct{ callers, calls int }{{1, 2_000}, {64, 10_000}, {512, 10_000}} {
-		callers := "1 caller"
-		if size.callers > 1 {
-			callers = fmt.Sprintf("%d callers", size.callers)
-		}
-
-		err := c.play(ctx, &contest{
-			title: program.name + ", " + callers,
-			aim: "The textbook: GET, SET NX, SET, DEL with go-redis as it comes. Two scripts of one line, through go-redis' auto-pipeliner: " +
-				"GET and SET; GET, compare and SET. CPU is that of the server process. Aims of first calls on Redis 7 and Valkey 9: with 64 " +
-				"callers 2.0 and 2.2 times the calls of the textbook, 0.95 and 1.0 times those of the two scripts, and 0.37 and 0.25 of the " +
-				"textbook's CPU of Redis; with one caller 0.88 and 0.76 of the textbook's latency. Aims of replays: 1.1 times the calls with " +
-				"64 callers, 1.2 and 1.3 times with one.",
-			callers: size.callers, calls: size.calls,
-			heads: redisHeads(), columns: redisColumns,
-			variants: rig.variants(size.calls), //nolint:contextcheck // the rig has it
-		})
-		if err != nil {
-			return err
-		}
-	}
-
-	return nil
+	return errors.Join(c.oneRedisCaller(ctx, r), c.manyRedisCallers(ctx, r))
 }
 
-func redisHeads() []string {
-	const compared = "of the textbook's"
+const aboutRedis = "The textbook is GET, SET NX, SET, DEL with go-redis as it comes. Two scripts are two scripts of one line through " +
+	"go-redis' auto-pipeliner: GET and SET; GET, compare and SET. Both protect from less: they have no fence, no fingerprint and no index. " +
+	"Each server has a process of its own, whose CPU time is counted; CPU of Redis is that of its process."
 
-	return []string{
-		"median latency", compared, "calls/s", compared, "of two scripts'",
-		"CPU per call", "over gRPC", compared, "CPU of Redis per call", compared,
-	}
+func (c *config) oneRedisCaller(ctx context.Context, r *rig) error {
+	const calls = 1_000
+
+	return c.play(ctx, &contest{
+		id: r.program.id() + "-1", question: fmt.Sprintf("Records in %s: how long does one caller wait?", r.program.name),
+		lost: func(of func(string) row) string {
+			first, again := of(onlyonceFirst), of(onlyonceReplay)
+
+			return fmt.Sprintf("A first call takes %s times as long as with the textbook, a replay %s times.",
+				ratio(first.times(byTextbook, latency)), ratio(again.times(byTextbook, latency)))
+		},
+		about: aboutRedis + " Aims, of the textbook's: first calls 0.88 on Redis 7 and 0.76 on Valkey 9, replays 0.83 and 0.77.",
+		columns: []column{
+			times("of the textbook's", byTextbook, latency),
+			times("of two scripts'", byTwoScripts, latency),
+			figure("median", micros, latency),
+			more("over gRPC alone", bare, moreMicros, latency),
+			figure("CPU per call", micros, cpu),
+			figure("CPU of Redis per call", micros, redisCPU),
+		},
+		callers: 1, calls: calls, variants: r.variants(inRedis(), calls), //nolint:contextcheck // the rig has it
+	})
 }
 
-// redisColumns compares with the textbook, with two scripts, and with gRPC, which is first.
-func redisColumns(own, textbook, scripts, bare []sample) []string {
-	latency := func(s sample) float64 { return s.latency }
-	perSecond := func(s sample) float64 { return float64(time.Second) / s.nanos }
-	cpu := func(s sample) float64 { return s.cpu }
-	redisCPU := func(s sample) float64 { return s.redisCPU }
-	micros := func(nanos float64) string { return fmt.Sprintf("%.1f µs", nanos/1000) }
+func (c *config) manyRedisCallers(ctx context.Context, r *rig) error {
+	const calls = 6_000
 
-	added := func(all []sample) []sample {
-		over := make([]sample, len(all))
-		for i := range all {
-			over[i].cpu = all[i].cpu - bare[i].cpu
-		}
+	return c.play(ctx, &contest{
+		id: r.program.id() + "-64", question: fmt.Sprintf("Records in %s: how many calls does a busy server answer?", r.program.name),
+		lost: func(of func(string) row) string {
+			first, again := of(onlyonceFirst), of(onlyonceReplay)
 
-		return over
-	}
-
-	return []string{
-		micros(median(own, latency)),
-		ratio(medianOf(own, textbook, latency, dividedBy)),
-		fmt.Sprintf("%.0f", median(own, perSecond)),
-		ratio(medianOf(own, textbook, perSecond, dividedBy)),
-		ratio(medianOf(own, scripts, perSecond, dividedBy)),
-		micros(median(own, cpu)),
-		micros(median(added(own), cpu)),
-		ratio(medianOf(added(own), added(textbook), cpu, dividedBy)),
-		micros(median(own, redisCPU)),
-		ratio(medianOf(own, textbook, redisCPU, dividedBy)),
-	}
+			return fmt.Sprintf("First calls reach %s of the calls per second of two scripts, and %s times those of the textbook. "+
+				"Replays reach %s and %s.",
+				ratio(first.times(byTwoScripts, perSecond)), ratio(first.times(byTextbook, perSecond)),
+				ratio(again.times(byTwoScripts, perSecond)), ratio(again.times(byTextbook, perSecond)))
+		},
+		about: aboutRedis + " 64 callers make calls at the same time. Aims for first calls on Redis 7 and Valkey 9: 0.95 and 1.0 of the calls " +
+			"of two scripts, 2.0 and 2.2 times those of the textbook, 0.37 and 0.25 of its CPU of Redis. Aim for replays: 1.1 times its calls.",
+		columns: []column{
+			times("calls/s, of two scripts'", byTwoScripts, perSecond),
+			times("of the textbook's", byTextbook, perSecond),
+			timesAdded("CPU over gRPC, of the textbook's", byTextbook, cpu),
+			times("CPU of Redis, of the textbook's", byTextbook, redisCPU),
+			figure("calls/s", count, perSecond),
+			figure("median", micros, latency),
+			figure("CPU per call", micros, cpu),
+			figure("CPU of Redis per call", micros, redisCPU),
+		},
+		callers: 64, calls: calls, variants: r.variants(inRedis(), calls), //nolint:contextcheck // the rig has it
+	})
 }
 
-// ratio is a ratio, if there is one.
-func ratio(x float64) string {
-	if math.IsNaN(x) || math.IsInf(x, 0) {
-		return "-"
-	}
-
-	return fmt.Sprintf("%.2f", x)
-}
+// id is the name of the program in those of its tables.
+func (p redisProgram) id() string { return strings.ToLower(p.name) }

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce/store"
@@ -21,39 +20,47 @@ type recordKind struct {
 
 // redisMemory measures the store on Redis by itself: its memory and whether it slows down as it fills.
 func (c *config) redisMemory(ctx context.Context) error {
-	return errors.Join(c.redisWeights(ctx, 1_000_000), c.redisFilled(ctx, 1_000_000))
+	return errors.Join(c.redisWeights(ctx), c.redisFilled(ctx))
 }
 
+// redisRecords is how many records fill a Redis. The hash tables of Redis, whose sizes are powers of two, are full then.
+const redisRecords = 250_000
+
 // redisWeights weighs finished records.
-func (c *config) redisWeights(ctx context.Context, size int) error {
+func (c *config) redisWeights(ctx context.Context) error {
 	const (
-		title  = "Redis memory"
+		id     = "redis-records"
 		method = "/payments.v1.PaymentService/Pay"
 	)
 
-	if !c.run.MatchString(title + "/") {
-		return nil
-	}
-
-	var rows [][]string
+	var (
+		rows [][]string
+		lost string
+	)
 
 	for _, kind := range []recordKind{
 		{name: "hidden key"},
 		{name: "readable key and method", method: method, keys: true},
 	} {
-		weight, err := weighRedis(ctx, size, kind)
+		if !c.wants(id, kind.name) {
+			continue
+		}
+
+		weight, err := weighRedis(ctx, redisRecords, kind)
 		if err != nil {
 			return err
 		}
 
-		rows = append(rows, []string{
-			kind.name, thousands(size), fmt.Sprintf("%.0f B", weight.entry), fmt.Sprintf("%.0f B", weight.whole),
-		})
+		lost = fmt.Sprintf("%.0f bytes for a record with a %s, besides its outcome.", weight.whole, kind.name)
+		rows = append(rows, []string{kind.name, fmt.Sprintf("%.0f B", weight.whole), fmt.Sprintf("%.0f B", weight.entry)})
 	}
 
-	printTable(title, "Of a finished record with a key of 35 bytes and no outcome. used_memory has what MEMORY USAGE leaves out: when "+
-		"records expire, and the hash tables that find them. Aims: 200 bytes where keys are hidden, 260 where they and the method are readable.",
-		[]string{"", "records", "MEMORY USAGE", "used_memory per record"}, rows)
+	if len(rows) > 0 {
+		printTable("Records in Redis: how much memory do they take?", []string{lost, fmt.Sprintf("Measured with %s finished records with a "+
+			"key of 35 bytes. MEMORY USAGE leaves out the hash tables that find records and know when they expire. Aims for MEMORY USAGE: "+
+			"200 bytes where keys are hidden, 260 bytes where they and the method are readable.", thousands(redisRecords))},
+			[]string{"", "used_memory per record", "MEMORY USAGE"}, rows)
+	}
 
 	return nil
 }
@@ -196,13 +203,13 @@ func (f *redisFilling) entry(ctx context.Context) (float64, error) {
 }
 
 // redisFilled measures what a claim and its completion take around so many records, and around few.
-func (c *config) redisFilled(ctx context.Context, size int) (err error) {
+func (c *config) redisFilled(ctx context.Context) (err error) {
 	const (
 		few   = 10_000
 		calls = 1_000
 	)
 
-	sizes := []int{few, size}
+	sizes := []int{few, redisRecords}
 	if c.large {
 		sizes = append(sizes, 5_000_000)
 	}
@@ -220,10 +227,8 @@ func (c *config) redisFilled(ctx context.Context, size int) (err error) {
 	for i, size := range sizes {
 		var f *redisFilling
 
-		took := make([]time.Duration, calls)
-
-		variants[i] = variant{
-			name: thousands(size) + " records",
+		variants[i] = timed(variant{
+			way: thousands(size) + " records",
 			start: func() (func(int) error, error) {
 				if f == nil {
 					var err error
@@ -249,33 +254,22 @@ func (c *config) redisFilled(ctx context.Context, size int) (err error) {
 				base := f.made
 				f.made += calls
 
-				return func(i int) error {
-					began := time.Now()
-					err := f.add(ctx, base+i)
-					took[i] = time.Since(began)
-
-					return err
-				}, nil
+				return func(i int) error { return f.add(ctx, base+i) }, nil
 			},
-			finish: func(s *sample) error {
-				slices.Sort(took)
-				s.latency = float64(took[calls/2])
-
-				return nil
-			},
-		}
+		}, calls)
 	}
 
 	return c.play(ctx, &contest{
-		title: "Redis as it fills", aim: "Aim: at most 1.1 of the latency around 10,000 records.", callers: 1, calls: calls,
-		heads: []string{"claim and completion, median", "ratio"},
-		columns: func(own, base, _, _ []sample) []string {
-			latency := func(s sample) float64 { return s.latency }
-
-			return []string{
-				fmt.Sprintf("%.0f µs", median(own, latency)/1000),
-				ratio(medianOf(own, base, latency, dividedBy)),
-			}
+		id: "redis-filling", question: "Records in Redis: do operations take longer as it fills?",
+		lost: func(of func(string) row) string {
+			return fmt.Sprintf("A claim and its completion take %s times as long around %s records as around %s.",
+				ratio(of(thousands(redisRecords)+" records").times(thousands(few)+" records", latency)), thousands(redisRecords), thousands(few))
+		},
+		about:   "Aim: at most 1.1 times as long.",
+		callers: 1, calls: calls,
+		columns: []column{
+			times("of the time around 10,000 records", thousands(few)+" records", latency),
+			figure("claim and completion, median", wholeMicros, latency),
 		},
 		variants: variants,
 	})

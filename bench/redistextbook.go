@@ -15,11 +15,16 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// textbook is what one finds recommended: look for the answer, lock, run, keep the answer, unlock. It knows no fingerprints
-// and no fencing: a lock that ends early or is deleted by another run lets a handler run twice, and so does an answer that
-// comes between the look and the lock.
+// textbook is what tutorials recommend: look for the answer, lock, run, keep the answer, unlock. It knows no fingerprints and no fencing.
+// The handler runs twice if a lock ends early, if another run deletes the lock, or if the answer comes between the look and the lock.
 type textbook struct {
 	client *redis.Client
+}
+
+func openTextbook(redisAddr string) (grpc.UnaryServerInterceptor, func() error, error) {
+	client := redis.NewClient(&redis.Options{Addr: redisAddr})
+
+	return textbook{client}.intercept, client.Close, nil
 }
 
 const (

@@ -24,6 +24,17 @@ type twoScripts struct {
 	client redis.Scripter
 }
 
+func openTwoScripts(redisAddr string) (grpc.UnaryServerInterceptor, func() error, error) {
+	client := redis.NewClient(&redis.Options{Addr: redisAddr})
+
+	pipeliner, err := client.AutoPipeline()
+	if err != nil {
+		return nil, nil, errors.Join(err, client.Close())
+	}
+
+	return twoScripts{pipeliner}.intercept, func() error { return errors.Join(pipeliner.Close(), client.Close()) }, nil
+}
+
 var (
 	readOrLock = redis.NewScript( //nolint:gochecknoglobals // a constant
 		"local v = redis.call('GET', KEYS[1]) if not v then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end return v")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,6 +35,9 @@ const (
 	nativeThrottling = `, "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1}`
 )
 
+// byGRPC is the client of gRPC's own retries.
+const byGRPC = "gRPC's own"
+
 // retrier is a client that retries, and the server that it calls.
 type retrier struct {
 	name   string
@@ -45,60 +47,89 @@ type retrier struct {
 
 // retries measures how clients behave when attempts fail.
 func (c *config) retries(ctx context.Context) error {
-	const title = "Retries"
+	const calls = 640
 
-	if !c.run.MatchString(title + "/") {
-		return nil
-	}
+	var (
+		variants []variant
+		stops    []func()
+	)
 
-	var rows [][]string
+	defer func() {
+		for _, stop := range stops {
+			stop()
+		}
+	}()
 
 	for _, failing := range []float64{0.1, 0.5, 1} {
-		results, err := c.retriesAt(ctx, failing)
+		retriers, stop, err := newRetriers(ctx)
+		stops = append(stops, stop)
+
 		if err != nil {
 			return err
 		}
 
-		rows = append(rows, results...)
-	}
-
-	printTable(title, "The server answers attempts at random with UNAVAILABLE, for onlyonce marked as not executed. All: up to "+
-		"5 attempts, backoff from 10 to 100 ms; 16 callers over TCP. Attempts per call are the load that failures add.",
-		[]string{"", "attempts fail", "attempts per call", "calls succeed", "median", "99th percentile"}, rows)
-
-	return nil
-}
-
-// retriesAt measures all clients against servers of which a part of the attempts fails.
-func (c *config) retriesAt(ctx context.Context, failing float64) ([][]string, error) {
-	retriers, stop, err := newRetriers(ctx)
-	defer stop()
-
-	if err != nil {
-		return nil, err
-	}
-
-	results := make([][]outcome, len(retriers))
-
-	for round := range c.rounds {
-		for i, r := range retriers {
-			r.server.reset(failing, uint64(round))
-
-			got, err := r.play(ctx)
-			if err != nil {
-				return nil, err
-			}
-
-			results[i] = append(results[i], got)
+		for _, r := range retriers {
+			variants = append(variants, timed(r.variant(ctx, failing, calls), calls))
 		}
 	}
 
-	rows := make([][]string, len(retriers))
-	for i, r := range retriers {
-		rows[i] = append([]string{r.name, fmt.Sprintf("%.0f %%", failing*100)}, outcomeColumns(results[i])...)
-	}
+	return c.play(ctx, &contest{
+		id: "retries", question: "How much load do retries add when attempts fail, and how many calls do they save?",
+		lost: func(of func(string) row) string {
+			const half = ", 50 % fail"
 
-	return rows, nil
+			return fmt.Sprintf("If half of the attempts fail, a call of onlyonce makes %s attempts, one of gRPC's own retries %s.",
+				ratio(of(byOnlyonce+half).median(attempts)), ratio(of(byGRPC+half).median(attempts)))
+		},
+		about: "The server answers attempts at random with UNAVAILABLE, for onlyonce marked as not executed. All clients make up to 5 " +
+			"attempts, with a backoff from 10 to 100 ms; 256 callers over TCP. Attempts per call are the load on a server that fails.",
+		columns: []column{
+			figure("attempts per call", ratio, attempts),
+			figure("calls succeed", percent, func(s sample) float64 { return s.succeeded }),
+			figure("median", millis, latency),
+			figure("99th percentile", millis, func(s sample) float64 { return s.slowest }),
+		},
+		callers: 256, calls: calls, variants: variants,
+	})
+}
+
+func attempts(s sample) float64 { return s.attempts }
+
+// variant makes calls of which so many attempts fail.
+func (r *retrier) variant(ctx context.Context, failing float64, calls int) variant {
+	var (
+		rounds    uint64
+		succeeded atomic.Int64
+	)
+
+	return variant{
+		way: r.name, kind: fmt.Sprintf("%.0f %% fail", failing*100),
+		start: func() (func(int) error, error) {
+			rounds++
+			r.server.reset(failing, rounds)
+			succeeded.Store(0)
+
+			return func(int) error {
+				_, err := r.client.UnaryCall(ctx, request)
+
+				switch status.Code(err) {
+				case codes.OK:
+					succeeded.Add(1)
+				case codes.Unavailable:
+				default:
+					return err
+				}
+
+				return nil
+			}, nil
+		},
+		finish: func(s *sample) error {
+			s.attempts = float64(r.server.attempts) / float64(calls)
+			s.succeeded = float64(succeeded.Load()) / float64(calls)
+
+			return nil
+		},
+	}
 }
 
 func newRetriers(ctx context.Context) ([]retrier, func(), error) {
@@ -156,19 +187,19 @@ func newRetriers(ctx context.Context) ([]retrier, func(), error) {
 		return nil, stop, err
 	}
 
-	onlyonceWith("onlyonce", nil)
+	onlyonceWith(byOnlyonce, nil)
 	add("go-grpc-middleware", plain, []grpc.DialOption{grpc.WithUnaryInterceptor(middleware.UnaryClientInterceptor(
 		middleware.WithMax(maxAttempts), middleware.WithCodes(codes.Unavailable),
 		middleware.WithBackoff(middleware.BackoffExponentialWithJitterBounded(baseDelay, 0.2, maxDelay)),
 	))})
-	add("gRPC's own", plain, []grpc.DialOption{grpc.WithDefaultServiceConfig(fmt.Sprintf(nativePolicy, ""))})
-	onlyonceWith("onlyonce, budget", budget)
-	add("gRPC's own, throttling", plain, []grpc.DialOption{grpc.WithDefaultServiceConfig(fmt.Sprintf(nativePolicy, nativeThrottling))})
+	add(byGRPC, plain, []grpc.DialOption{grpc.WithDefaultServiceConfig(fmt.Sprintf(nativePolicy, ""))})
+	onlyonceWith(byOnlyonce+", budget", budget)
+	add(byGRPC+", throttling", plain, []grpc.DialOption{grpc.WithDefaultServiceConfig(fmt.Sprintf(nativePolicy, nativeThrottling))})
 
 	return retriers, stop, problem
 }
 
-// flaky lets attempts fail, in the same sequence for all who ask with the same seed.
+// flaky lets attempts fail, in the same sequence for every round of the same number.
 type flaky struct {
 	mark func(error) error
 
@@ -197,57 +228,4 @@ func (f *flaky) fail() error {
 	}
 
 	return nil
-}
-
-// outcome is what became of a round of calls.
-type outcome struct {
-	attempts, succeeded float64 // per call
-	half, most          time.Duration
-}
-
-func (r *retrier) play(ctx context.Context) (outcome, error) {
-	const callers, calls = 16, 640
-
-	var succeeded atomic.Int64
-
-	took := make([]time.Duration, calls)
-	req := newRequest()
-
-	_, err := measure(callers, calls, func(i int) error {
-		began := time.Now()
-		_, err := r.client.UnaryCall(ctx, req)
-		took[i] = time.Since(began)
-
-		switch status.Code(err) {
-		case codes.OK:
-			succeeded.Add(1)
-		case codes.Unavailable:
-		default:
-			return err
-		}
-
-		return nil
-	})
-
-	slices.Sort(took)
-
-	return outcome{
-		attempts:  float64(r.server.attempts) / calls,
-		succeeded: float64(succeeded.Load()) / calls,
-		half:      took[calls/2],
-		most:      took[calls*99/100],
-	}, err
-}
-
-func outcomeColumns(all []outcome) []string {
-	millis := func(of func(outcome) time.Duration) string {
-		return fmt.Sprintf("%.1f ms", median(all, func(o outcome) float64 { return of(o).Seconds() * 1000 }))
-	}
-
-	return []string{
-		fmt.Sprintf("%.2f", median(all, func(o outcome) float64 { return o.attempts })),
-		fmt.Sprintf("%.1f %%", median(all, func(o outcome) float64 { return o.succeeded * 100 })),
-		millis(func(o outcome) time.Duration { return o.half }),
-		millis(func(o outcome) time.Duration { return o.most }),
-	}
 }

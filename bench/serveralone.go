@@ -16,64 +16,56 @@ import (
 
 // serverAlone measures the server interceptor without a network.
 func (c *config) serverAlone(ctx context.Context) error {
-	short := *c
-	short.rounds *= 3 // because a round is short: the number of live records must not change much
-
-	if err := short.serverAt(ctx, 10_000); err != nil {
-		return err
-	}
-
-	return c.serverAt(ctx, 1_000_000)
-}
-
-// serverAt measures it around so many live records.
-func (c *config) serverAt(ctx context.Context, live int) error {
-	calls := min(live*2/5, 20_000)
+	const live, calls = 10_000, 4_000
 
 	return c.play(ctx, &contest{
-		title: fmt.Sprintf("Server interceptor alone, %s live records", thousands(live)),
-		aim: "Bare: decode the request, call the handler, encode the response. Aims over that: first call 3.5 µs and 13 " +
-			"allocations, replay 3 µs, no key 150 ns and no allocation.",
-		callers: 1, calls: calls, heads: overheadHeads("bare"), columns: overhead, variants: serverVariants(ctx, live, calls),
+		id: "server", question: "What does the server interceptor add to a call, without the network?",
+		lost: func(of func(string) row) string {
+			first, again, none := of(onlyonceFirst), of(onlyonceReplay), of(byOnlyonce+", "+noKey)
+
+			return fmt.Sprintf("%s of CPU and %s allocations to a first call, %s and %s to a replay, %s to a call without a key.",
+				nanoText(first.more(bare, cpu)), count(first.more(bare, allocs)),
+				nanoText(again.more(bare, cpu)), count(again.more(bare, allocs)), nanoText(none.more(bare, cpu)))
+		},
+		about: fmt.Sprintf("gRPC alone decodes the request, calls the handler and encodes the response. About %s records of other calls are "+
+			"live.", thousands(live)),
+		columns: []column{
+			more("CPU over gRPC alone", bare, moreNanos, cpu),
+			timesAdded("of what the least adds", byLeast, cpu),
+			more("allocations (aim: 8, replays 15)", bare, moreTenths, allocs),
+			more("memory", bare, moreSize, bytes),
+			figure("CPU", nanoText, cpu),
+		},
+		callers: 1, calls: calls, rounds: 3, variants: serverVariants(ctx, live, calls),
 	})
 }
 
-func serverVariants(ctx context.Context, live, calls int) []variant {
-	const bareNoKey = "bare handler, no key"
+// noKey is a kind of calls that are not protected.
+const noKey = "no key"
 
+// serverVariants are calls around so many live records.
+func serverVariants(ctx context.Context, live, calls int) (variants []variant) {
 	harness := newHarness(ctx, calls)
 
-	var filled grpc.UnaryServerInterceptor // in the rounds before
-
-	start := func(call func(i int) error) func() (func(i int) error, error) { //nolint:contextcheck // the harness has it
-		return func() (func(i int) error, error) {
-			// A store of a million records hardly grows in a round; a small one is made anew.
-			if filled == nil || calls*10 > live {
-				protect, err := newServerInterceptor()
+	for _, kind := range []string{firstCall, replay, noKey} {
+		for _, way := range []string{bare, byLeast, byOnlyonce} {
+			start := func() (func(i int) error, error) { //nolint:contextcheck // to open a store takes none
+				intercept, _, err := openProtection(way, "") // in memory, it has nothing to close
 				if err != nil {
 					return nil, err
 				}
 
-				filled = protect
-				if err := harness.fill(protect, live-calls/2); err != nil {
-					return nil, err
-				}
+				harness.freshKeys()
+				harness.interceptor = intercept
+
+				return harness.call(kind), harness.fill(live - calls/2)
 			}
 
-			harness.freshKeys()
-			harness.interceptor = filled
-
-			return call, nil
+			variants = append(variants, variant{way: way, kind: kind, start: start})
 		}
 	}
 
-	return []variant{
-		{name: "bare handler", start: start(harness.bare)},
-		{name: bareNoKey, start: start(harness.bareNoKey)},
-		{name: "no key", against: bareNoKey, start: start(harness.noKey)},
-		{name: "first call", start: start(harness.first)},
-		{name: "replay", start: start(harness.replay)},
-	}
+	return variants
 }
 
 // harness does around a handler what a server would do in any case.
@@ -116,7 +108,7 @@ func (h *harness) handler(ctx context.Context, req any) (any, error) {
 }
 
 // serve is one call, with a key unless it is empty.
-func (h *harness) serve(key string, intercept grpc.UnaryServerInterceptor) error {
+func (h *harness) serve(key string) error {
 	md := metadata.MD{
 		":authority": {"localhost"}, "content-type": {"application/grpc"}, "user-agent": {"grpc-go/1.85.0"},
 	}
@@ -131,7 +123,7 @@ func (h *harness) serve(key string, intercept grpc.UnaryServerInterceptor) error
 		return err
 	}
 
-	resp, err := intercept(ctx, req, &h.info, h.handler)
+	resp, err := h.interceptor(ctx, req, &h.info, h.handler)
 	if err != nil {
 		return err
 	}
@@ -142,11 +134,12 @@ func (h *harness) serve(key string, intercept grpc.UnaryServerInterceptor) error
 	return err
 }
 
-func (h *harness) fill(protect grpc.UnaryServerInterceptor, records int) error {
+// fill makes so many records, if the interceptor keeps any.
+func (h *harness) fill(records int) error {
 	for range records {
 		h.made++
 
-		if err := h.serve(newKey(h.made), protect); err != nil {
+		if err := h.serve(newKey(h.made)); err != nil {
 			return err
 		}
 	}
@@ -154,19 +147,16 @@ func (h *harness) fill(protect grpc.UnaryServerInterceptor, records int) error {
 	return nil
 }
 
-// alone is no interceptor.
-func alone(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	return handler(ctx, req)
-}
-
-func (h *harness) bare(i int) error    { return h.serve(h.keys[i], alone) }
-func (h *harness) bareNoKey(int) error { return h.serve("", alone) }
-func (h *harness) noKey(int) error     { return h.serve("", h.interceptor) }
-func (h *harness) first(i int) error   { return h.serve(h.keys[i], h.interceptor) }
-
-// replay makes all calls with one key, of which the first one of a round may be the first one ever.
-func (h *harness) replay(int) error {
-	return h.serve("the-same-key-in-every-call-of-them", h.interceptor)
+// call returns the i-th call of a kind.
+func (h *harness) call(kind string) func(i int) error {
+	switch kind {
+	case firstCall:
+		return func(i int) error { return h.serve(h.keys[i]) }
+	case replay: // all but the first
+		return func(int) error { return h.serve("the-same-key-in-every-call-of-them") }
+	default:
+		return func(int) error { return h.serve("") }
+	}
 }
 
 // silentStream is a transport that accepts all metadata.

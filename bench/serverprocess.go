@@ -17,36 +17,48 @@ import (
 	"google.golang.org/grpc"
 )
 
-// serverProcess is this program once more, with gRPC servers in it, so that what they use of the CPUs can be told from
-// what their clients use. It ends with its standard input, and so with this process, however that ends.
+// serverProcess is this program once more, with one gRPC server in it, so that the CPU time of the server can be told from that of its
+// clients. It ends with its standard input, and so with this process, however this process ends.
 type serverProcess struct {
 	cmd     *exec.Cmd
 	input   io.WriteCloser
 	answers *json.Decoder
-	addrs   map[string]string // of the servers, by the names of their protections
+	addr    string // of the server
 }
 
 // usage is what a server process has done so far.
 type usage struct {
 	CPU  time.Duration `json:"cpu"`
 	Runs int64         `json:"runs"` // of handlers
+	Live uint64        `json:"live"` // bytes of the heap now, ballast included
 }
 
 // What the other process finds in its environment.
 const (
-	serveVariable   = "ONLYONCE_BENCH_SERVE"   // the address of Redis
+	serveVariable   = "ONLYONCE_BENCH_SERVE"   // the name of the protection
+	redisVariable   = "ONLYONCE_BENCH_REDIS"   // the address of Redis, if the records are there
 	profileVariable = "ONLYONCE_BENCH_PROFILE" // where the CPU profile is written, if it is
 )
 
-// startServers starts a process with a server for each protection.
-func startServers(ctx context.Context, redisAddr, profile string) (*serverProcess, error) {
+// keepPages lets a process that waits for its next round keep the pages of its heap: to get them again would cost up to 20 µs a call.
+const keepPages = "GODEBUG=madvdontneed=0"
+
+// What the other process reads, a line each.
+const (
+	askUsage = "usage"
+	askReady = "ready" // the usage before something that is measured
+	askFresh = "fresh" // without the records so far
+)
+
+// startServer starts a process with a server.
+func startServer(ctx context.Context, protection, redisAddr, profile string) (*serverProcess, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 
 	p := &serverProcess{cmd: exec.CommandContext(context.WithoutCancel(ctx), program)} //nolint:gosec // this program
-	p.cmd.Env = append(os.Environ(), serveVariable+"="+redisAddr, profileVariable+"="+profile)
+	p.cmd.Env = append(os.Environ(), serveVariable+"="+protection, redisVariable+"="+redisAddr, profileVariable+"="+profile, keepPages)
 	p.cmd.Stderr = os.Stderr
 
 	p.input, err = p.cmd.StdinPipe()
@@ -64,16 +76,28 @@ func startServers(ctx context.Context, redisAddr, profile string) (*serverProces
 	}
 
 	p.answers = json.NewDecoder(output)
-	if err := p.answers.Decode(&p.addrs); err != nil {
-		return nil, errors.Join(fmt.Errorf("the server process: %w", err), p.stop())
+	if err := p.answers.Decode(&p.addr); err != nil {
+		return nil, errors.Join(fmt.Errorf("the process of %s: %w", protection, err), p.stop())
 	}
 
 	return p, nil
 }
 
-// usage asks the process what it has done, all that its collector has to do for it included.
-func (p *serverProcess) usage() (u usage, err error) {
-	if _, err = fmt.Fprintln(p.input); err == nil {
+// usage is what the process has done so far. The work that the collector still has to do is included.
+func (p *serverProcess) usage() (usage, error) { return p.ask(askUsage) }
+
+// ready is usage of a process that is ready for a round.
+func (p *serverProcess) ready() (usage, error) { return p.ask(askReady) }
+
+// forget makes the process forget the records that it keeps in memory.
+func (p *serverProcess) forget() error {
+	_, err := p.ask(askFresh)
+
+	return err
+}
+
+func (p *serverProcess) ask(question string) (u usage, err error) {
+	if _, err = fmt.Fprintln(p.input, question); err == nil {
 		err = p.answers.Decode(&u)
 	}
 
@@ -88,75 +112,99 @@ func (p *serverProcess) stop() error {
 	return errors.Join(p.input.Close(), p.cmd.Wait())
 }
 
-// serveInstead reports whether this is such a process, in which case it has been one, and ends now with that error.
+// serveInstead reports whether this is such a process. If it is, it has ended, with that error.
 func serveInstead() (bool, error) {
-	redisAddr, ok := os.LookupEnv(serveVariable)
+	protection, ok := os.LookupEnv(serveVariable)
 	if !ok {
 		return false, nil
 	}
 
-	signal.Ignore(os.Interrupt) // which a terminal sends to all; the other process decides
+	signal.Ignore(os.Interrupt) // a terminal sends it to all processes; the other process decides
 
 	stop, err := startCPUProfile(os.Getenv(profileVariable))
 	if err != nil {
 		return true, err
 	}
 
-	return true, errors.Join(serve(context.Background(), redisAddr, os.Stdin, os.Stdout), stop())
+	return true, errors.Join(serve(context.Background(), protection, os.Getenv(redisVariable), os.Stdin, os.Stdout), stop())
 }
 
-// serve tells the addresses of its servers, and then its usage for every line of input.
-func serve(ctx context.Context, redisAddr string, in io.Reader, out io.Writer) error {
-	var runs atomic.Int64
+// protectedService is a server whose protection can be made anew.
+type protectedService struct {
+	protection, redisAddr string
 
-	svc := &service{fail: func() error {
-		runs.Add(1)
+	intercept atomic.Pointer[grpc.UnaryServerInterceptor]
+	end       func() error
+}
 
-		return nil
-	}}
-
-	all, closeAll, err := protections(redisAddr) //nolint:contextcheck // to open a store takes none
-	defer closeAll()
-
+// open makes the protection.
+func (s *protectedService) open() error {
+	intercept, end, err := openProtection(s.protection, s.redisAddr)
 	if err != nil {
 		return err
 	}
 
-	var servers []*loopback
+	s.intercept.Store(&intercept)
+	s.end = end
 
-	defer func() {
-		for _, server := range servers {
-			server.stop()
-		}
-	}()
+	return nil
+}
 
-	addrs := make(map[string]string)
+func (s *protectedService) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	return (*s.intercept.Load())(ctx, req, info, handler)
+}
 
-	for name, protect := range all {
-		server, err := listen(ctx, svc, grpc.ChainUnaryInterceptor(protect))
-		if err != nil {
-			return err
-		}
+// serve writes the address of its server, and then its usage for every line of input.
+func serve(ctx context.Context, protection, redisAddr string, in io.Reader, out io.Writer) (err error) {
+	ballast := newBallast()
+	defer runtime.KeepAlive(ballast)
 
-		servers = append(servers, server)
-		addrs[name] = server.addr
+	var runs atomic.Int64
+
+	count := func() error {
+		runs.Add(1)
+
+		return nil
 	}
 
+	s := &protectedService{protection: protection, redisAddr: redisAddr}
+	if err := s.open(); err != nil { //nolint:contextcheck // to open a store takes none
+		return err
+	}
+
+	defer func() { err = errors.Join(err, s.end()) }()
+
+	server, err := listen(ctx, &service{fail: count}, grpc.ChainUnaryInterceptor(s.unary))
+	if err != nil {
+		return err
+	}
+	defer server.stop()
+
 	answers := json.NewEncoder(out)
-	if err := answers.Encode(addrs); err != nil {
+	if err := answers.Encode(server.addr); err != nil {
 		return err
 	}
 
 	requests := bufio.NewScanner(in)
 	for requests.Scan() {
-		runtime.GC()
+		if requests.Text() == askFresh {
+			if err := errors.Join(s.end(), s.open()); err != nil { //nolint:contextcheck // to open a store takes none
+				return err
+			}
+		}
+
+		live := heap()
+
+		if requests.Text() == askReady {
+			readyHeap()
+		}
 
 		cpu, err := cpuTime()
 		if err != nil {
 			return err
 		}
 
-		if err := answers.Encode(usage{CPU: cpu, Runs: runs.Load()}); err != nil {
+		if err := answers.Encode(usage{CPU: cpu, Runs: runs.Load(), Live: live}); err != nil {
 			return err
 		}
 	}

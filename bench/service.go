@@ -10,14 +10,12 @@ import (
 
 	testing "google.golang.org/grpc/interop/grpc_testing"
 
-	"github.com/onlyonce-go/onlyonce"
-	"github.com/onlyonce-go/onlyonce/interceptor"
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
 const (
 	unaryCall   = testing.TestService_UnaryCall_FullMethodName
-	payloadSize = 64
+	payloadSize = 256
 )
 
 // service is what is called: it answers with a payload of the size of the request's.
@@ -50,30 +48,14 @@ func unbounded() *memstore.Store {
 	return memstore.New(memstore.WithMaxRecords(1<<40), memstore.WithMaxBytes(1<<50))
 }
 
-func newEngine() (*onlyonce.Engine, error) { return onlyonce.New(unbounded()) }
-
-func newServerInterceptor() (grpc.UnaryServerInterceptor, error) {
-	engine, err := newEngine()
-	if err != nil {
-		return nil, err
-	}
-
-	protect, err := interceptor.NewServer(engine, interceptor.ScopeShared())
-	if err != nil {
-		return nil, err
-	}
-
-	return protect.Unary, nil
-}
-
 // protectedServer is the option that puts onlyonce, on a store of its own, in front of a server.
 func protectedServer() (grpc.ServerOption, error) {
-	protect, err := newServerInterceptor()
+	intercept, err := protect(unbounded())
 	if err != nil {
 		return nil, err
 	}
 
-	return grpc.ChainUnaryInterceptor(protect), nil
+	return grpc.ChainUnaryInterceptor(intercept), nil
 }
 
 // loopback is a server on this machine's loopback interface, in this process or not, and its clients.

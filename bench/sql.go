@@ -1,13 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
-	"sync"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -18,14 +20,28 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore/pgxpipeline"
 )
 
-// What a business transaction is protected by.
+// Ways to make a business transaction.
 const (
 	bareTransaction = "bare transaction"
-	singleRun       = "onlyonce, single transaction"
-	pipelinedRun    = "onlyonce, single transaction, pipelined"
-	joinedRun       = "onlyonce, joined"
-	leasedRun       = "onlyonce, leased"
-	sqlReplay       = "onlyonce, replay"
+	singleRun       = "single transaction"
+	pipelinedRun    = "single transaction, pipelined"
+	joinedRun       = "joined transaction"
+	leasedRun       = "leased"
+	sqlReplay       = "replay"
+)
+
+// The tables, by the names for -run.
+const (
+	sqlOne    = "postgresql-1"
+	sqlMany   = "postgresql-16"
+	sqlFilled = "postgresql-filled"
+	sqlSweep  = "postgresql-sweeper"
+)
+
+// Tables with records and without.
+const (
+	emptyTable  = "empty table"
+	filledTable = "filled table"
 )
 
 // sqlRig is a server with the warehouse, and the same warehouse by way of a line that counts.
@@ -41,7 +57,7 @@ type sqlRig struct {
 
 // sqlCalls measures a business transaction with PostgreSQL, which syncs.
 func (c *config) sqlCalls(ctx context.Context) error {
-	if !c.run.MatchString("PostgreSQL") && c.run.String() != "" && !c.matchesSQL() {
+	if !c.wantsSQL() {
 		return nil
 	}
 
@@ -75,48 +91,57 @@ func (c *config) sqlCalls(ctx context.Context) error {
 	})
 }
 
-func (c *config) matchesSQL() bool {
-	for _, title := range []string{sqlTitle(1), sqlTitle(16), c.filledTitle(), sweeperTitle} {
-		for _, name := range []string{bareTransaction, singleRun, pipelinedRun, joinedRun, leasedRun, sqlReplay, "filled", "empty"} {
-			if c.run.MatchString(title + "/" + name) {
-				return true
-			}
-		}
+// wantsSQL reports whether a server is needed.
+func (c *config) wantsSQL() bool {
+	calls := []string{bareTransaction, singleRun, pipelinedRun, joinedRun, leasedRun, sqlReplay}
+	filled := make([]string, 0, 2*len(calls))
+
+	for _, call := range calls {
+		filled = append(filled, emptyTable+", "+call, filledTable+", "+call)
 	}
 
-	return false
+	return c.wants(sqlOne, calls...) || c.wants(sqlMany, calls...) || c.wants(sqlFilled, filled...) || c.wants(sqlSweep, sweeper)
 }
 
-func sqlTitle(callers int) string {
-	if callers == 1 {
-		return "PostgreSQL, 1 caller"
-	}
-
-	return fmt.Sprintf("PostgreSQL, %d callers", callers)
-}
-
+// measure compares ways to make a business transaction.
 func (r *sqlRig) measure(c *config, settings string) error {
-	for _, size := range []struct{ callers, calls int }{{1, 300}, {16, 2_000}} {
-		all, err := r.variants(r.direct, sqlstore.DefaultTable, "")
-		if err != nil {
-			return err
+	all, err := r.variants(r.direct, sqlstore.DefaultTable)
+	if err != nil {
+		return err
+	}
+
+	contests := []contest{
+		{
+			id: sqlOne, callers: 1, calls: 300,
+			question: "Records in PostgreSQL: how much longer does a business transaction take?",
+			about: "One caller; aims: a single transaction takes 1.7 times as long as the bare one, pipelined 1.35 times and no round trip more, " +
+				"a replay is one statement.",
+		},
+		{
+			id: sqlMany, callers: 16, calls: 1_000,
+			question: "Records in PostgreSQL: how much longer does a business transaction take on a busy database?",
+			about:    "16 callers; aims: a single transaction takes 2.2 times as long as the bare one, pipelined 1.7 times.",
+		},
+	}
+	for i := range contests {
+		t := &contests[i]
+		t.lost = func(of func(string) row) string {
+			return fmt.Sprintf("A single transaction takes %s times as long as the bare one, pipelined %s times, a leased call %s times.",
+				ratio(of(singleRun).times(bareTransaction, latency)), ratio(of(pipelinedRun).times(bareTransaction, latency)),
+				ratio(of(leasedRun).times(bareTransaction, latency)))
+		}
+		t.about += " A call inserts an order and updates the stock. Statements include BEGIN and COMMIT, and are counted on the line. " + settings
+		t.variants = timedAll(all, t.calls)
+		t.prepare = r.count
+		t.columns = []column{
+			times("of the bare one's", bareTransaction, latency),
+			{"statements more", func(v row) string { return fmt.Sprintf("%+d", r.counts[v.way]-r.counts[bareTransaction]) }},
+			{"round trips more", func(v row) string { return fmt.Sprintf("%+d", r.trips[v.way]-r.trips[bareTransaction]) }},
+			figure("median latency", wholeMicros, latency),
+			figure("calls/s", count, perSecond),
 		}
 
-		if err := r.count(); err != nil {
-			return err
-		}
-
-		err = c.play(r.ctx, &contest{
-			title: sqlTitle(size.callers),
-			aim: settings + " A call inserts an order and updates the stock. Statements include BEGIN and COMMIT, and are counted on the line. " +
-				"Aims: a single transaction takes 1.7 times the bare one at most with one caller, 2.2 times with 16, and two statements more; " +
-				"pipelined 1.35 and 1.7 times, and no round trip more; a replay is one statement; leased commits twice more at most.",
-			callers: size.callers, calls: size.calls,
-			heads:    []string{"median latency", "of the bare one's", "calls/s", "statements", "more", "round trips"},
-			variants: all,
-			named:    r.columns,
-		})
-		if err != nil {
+		if err := c.play(r.ctx, t); err != nil {
 			return err
 		}
 	}
@@ -124,24 +149,19 @@ func (r *sqlRig) measure(c *config, settings string) error {
 	return nil
 }
 
-// columns compares with the bare transaction, which is first.
-func (r *sqlRig) columns(name string, own, bare []sample) []string {
-	latency := func(s sample) float64 { return s.latency }
-	perSecond := func(s sample) float64 { return float64(time.Second) / s.nanos }
-
-	return []string{
-		fmt.Sprintf("%.0f µs", median(own, latency)/1000),
-		ratio(medianOf(own, bare, latency, dividedBy)),
-		fmt.Sprintf("%.0f", median(own, perSecond)),
-		strconv.Itoa(r.counts[name]),
-		fmt.Sprintf("%+d", r.counts[name]-r.counts[bareTransaction]),
-		strconv.Itoa(r.trips[name]),
+// timedAll takes the time of the calls of all variants.
+func timedAll(all []variant, calls int) []variant {
+	variants := make([]variant, len(all))
+	for i, v := range all {
+		variants[i] = timed(v, calls)
 	}
+
+	return variants
 }
 
 // count counts the statements of one call of each variant, when its statements have been prepared.
 func (r *sqlRig) count() error {
-	all, err := r.variants(r.counted, sqlstore.DefaultTable, "")
+	all, err := r.variants(r.counted, sqlstore.DefaultTable)
 	if err != nil {
 		return err
 	}
@@ -162,14 +182,14 @@ func (r *sqlRig) count() error {
 			return err
 		}
 
-		r.counts[v.name], r.trips[v.name] = len(r.line.Statements()), r.line.RoundTrips()
+		r.counts[v.way], r.trips[v.way] = len(r.line.Statements()), r.line.RoundTrips()
 	}
 
 	return nil
 }
 
 // variants are the ways to sell, with records in a table.
-func (r *sqlRig) variants(w *warehouse, table, suffix string) ([]variant, error) {
+func (r *sqlRig) variants(w *warehouse, table string) ([]variant, error) {
 	if err := sqlstore.Migrate(r.ctx, w.db, sqlstore.PostgreSQL, sqlstore.WithTable(table)); err != nil {
 		return nil, err
 	}
@@ -217,59 +237,19 @@ func (r *sqlRig) variants(w *warehouse, table, suffix string) ([]variant, error)
 		return []byte(id), w.sellAlone(ctx, id, item)
 	}
 
-	all := []variant{
-		{name: bareTransaction + suffix, start: always(func(i int) error { return w.sellAlone(r.ctx, r.order(), i%items) })},
-		{name: singleRun + suffix, start: always(r.protected(engines[singleRun], single))},
-		{name: pipelinedRun + suffix, start: always(r.protected(engines[pipelinedRun], single))},
-		{name: joinedRun + suffix, start: always(r.protected(engines[joinedRun], joined))},
-		{name: leasedRun + suffix, start: always(r.protected(engines[leasedRun], leased))},
-		{name: sqlReplay + suffix, start: func() (func(int) error, error) {
+	return []variant{
+		{way: bareTransaction, start: always(func(i int) error { return w.sellAlone(r.ctx, r.order(), i%items) })},
+		{way: singleRun, start: always(r.protected(engines[singleRun], single))},
+		{way: pipelinedRun, start: always(r.protected(engines[pipelinedRun], single))},
+		{way: joinedRun, start: always(r.protected(engines[joinedRun], joined))},
+		{way: leasedRun, start: always(r.protected(engines[leasedRun], leased))},
+		{way: sqlReplay, start: func() (func(int) error, error) {
 			key := r.order()
 			first := r.do(engines[singleRun], key, 0, single, onlyonce.StatusExecuted)
 
 			return func(i int) error { return r.do(engines[singleRun], key, i, single, onlyonce.StatusReplayed) }, first
 		}},
-	}
-
-	for i := range all {
-		all[i] = timed(all[i])
-	}
-
-	return all, nil
-}
-
-// timed adds the median of the calls' latencies: a call that waits for what else the machine does is no news.
-func timed(v variant) variant {
-	var (
-		mu    sync.Mutex
-		times []float64
-	)
-
-	begin := v.start
-	v.start = func() (func(int) error, error) {
-		call, err := begin()
-		times = times[:0]
-
-		return func(i int) error {
-			since := time.Now()
-			err := call(i)
-			took := float64(time.Since(since))
-
-			mu.Lock()
-			defer mu.Unlock()
-
-			times = append(times, took)
-
-			return err
-		}, err
-	}
-	v.finish = func(s *sample) error {
-		s.latency = middle(times)
-
-		return nil
-	}
-
-	return v
+	}, nil
 }
 
 // order is a new name for an order.
@@ -291,49 +271,44 @@ func (r *sqlRig) do(e *onlyonce.Engine, key string, i int, sells seller, want on
 	return err
 }
 
-func (c *config) filledTitle() string {
-	return fmt.Sprintf("PostgreSQL, %d records in the table", c.sqlRecords)
-}
-
 // measureFilled compares calls with a table that is full of records with those that have an empty one.
 func (r *sqlRig) measureFilled(c *config) error {
-	if c.sqlRecords == 0 {
-		return nil
-	}
-
-	title := c.filledTitle()
-
-	empty, err := r.variants(r.direct, "empty_records", ", empty table")
-	if err != nil {
-		return err
-	}
-
-	filled, err := r.variants(r.direct, "filled_records", ", filled table")
-	if err != nil {
-		return err
-	}
+	const calls = 300
 
 	var all []variant
 
-	for i := range empty {
-		if i == 0 || i == 2 || i == 3 {
-			continue // without records, and much like the others
+	for way, table := range map[string]string{emptyTable: "empty_records", filledTable: "filled_records"} {
+		variants, err := r.variants(r.direct, table)
+		if err != nil {
+			return err
 		}
 
-		filled[i].against = empty[i].name
-		all = append(all, empty[i], filled[i])
+		for _, v := range variants {
+			if v.way == bareTransaction || v.way == pipelinedRun || v.way == joinedRun {
+				continue // without records, and much like the others
+			}
+
+			v.way, v.kind = way, v.way
+			all = append(all, timed(v, calls))
+		}
 	}
 
-	return c.play(r.ctx, &contest{
-		title:   title,
-		aim:     "Aim: less than a fifth more than with an empty table.",
-		prepare: func() error { return r.fill("filled_records", c.sqlRecords) },
-		callers: 1, calls: 300,
-		heads: []string{"median latency", "of the empty table's"},
-		columns: func(own, base, _, _ []sample) []string {
-			latency := func(s sample) float64 { return s.latency }
+	slices.SortStableFunc(all, func(a, b variant) int { return cmp.Or(strings.Compare(a.kind, b.kind), strings.Compare(a.way, b.way)) })
 
-			return []string{fmt.Sprintf("%.0f µs", median(own, latency)/1000), ratio(medianOf(own, base, latency, dividedBy))}
+	return c.play(r.ctx, &contest{
+		id: sqlFilled, question: fmt.Sprintf("Records in PostgreSQL: do calls take longer around %s of them?", thousands(c.sqlRecords)),
+		lost: func(of func(string) row) string {
+			slower := func(kind string) string { return ratio(of(filledTable+", "+kind).times(emptyTable, latency)) }
+
+			return fmt.Sprintf("A single transaction takes %s times as long as with an empty table, a leased call %s times, a replay %s times.",
+				slower(singleRun), slower(leasedRun), slower(sqlReplay))
+		},
+		about:   "Aim: less than 1.2 times as long.",
+		prepare: func() error { return r.fill("filled_records", c.sqlRecords) },
+		callers: 1, calls: calls,
+		columns: []column{
+			times("of the empty table's", emptyTable, latency),
+			figure("median latency", wholeMicros, latency),
 		},
 		variants: all,
 	})
@@ -364,18 +339,19 @@ func (r *sqlRig) fill(table string, n int) error {
 	return nil
 }
 
-const sweeperTitle = "PostgreSQL, the sweeper"
+// sweeper is the row of its table.
+const sweeper = "claim and completion"
 
 // measureSweeper lets records expire as fast as they can be made, and sweeps them.
 func (r *sqlRig) measureSweeper(c *config) error {
-	if !c.run.MatchString(sweeperTitle) {
+	if !c.wants(sqlSweep, sweeper) {
 		return nil
 	}
 
 	const (
 		table   = "swept_records"
 		callers = 16
-		records = 20_000
+		records = 10_000
 	)
 
 	if err := sqlstore.Migrate(r.ctx, r.direct.db, sqlstore.PostgreSQL, sqlstore.WithTable(table)); err != nil {
@@ -434,11 +410,11 @@ func (r *sqlRig) report(table string, records int, got sample) error {
 		}
 	}
 
-	printTable(sweeperTitle, fmt.Sprintf("%d records that expire at once, by 16 callers, while one sweeper runs. Aim: it keeps up.", records),
-		[]string{"", "records/s", "left when the last was made", "all swept after"},
+	printTable("Records in PostgreSQL: does the sweeper keep up?",
+		[]string{fmt.Sprintf("%d of %s records, which expire at once, were left when 16 callers had made the last.", left, thousands(records))},
+		[]string{"", "left when the last was made", "all swept after", "records/s"},
 		[][]string{{
-			"claim and completion", fmt.Sprintf("%.0f", float64(time.Second)/got.nanos), strconv.Itoa(left),
-			time.Since(began).Round(time.Millisecond).String(),
+			sweeper, strconv.Itoa(left), time.Since(began).Round(time.Millisecond).String(), fmt.Sprintf("%.0f", perSecond(got)),
 		}})
 
 	return nil

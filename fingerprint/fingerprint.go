@@ -94,6 +94,10 @@ func (w *work) canonical(msg proto.Message) (form []byte, err error) {
 		return nil, err
 	}
 
+	if verbatim(w.encoded, p, 1) {
+		return w.encoded, nil
+	}
+
 	w.entries, w.sizes = w.entries[:0], w.sizes[:0] // there are some left after an error
 	w.form = slices.Grow(w.form[:0], len(w.encoded))
 	w.form, err = w.message(w.form, w.encoded, p, 1)

@@ -1,6 +1,7 @@
 package interceptor
 
 import (
+	"maps"
 	"strconv"
 	"time"
 
@@ -15,17 +16,49 @@ type kept struct {
 	retention  time.Duration                // of all answers except errors
 	retentions map[codes.Code]time.Duration // of errors with a retention other than ErrorRetention
 	trailer    metadata.MD                  // with retention; shared and never modified; nil for the default
+	statuses   statusTrailers               // with the same
 }
 
-// keptOf returns the kept of a policy. No field of the policy is unset.
-func keptOf(policy *onlyonce.Policy, retentions map[codes.Code]time.Duration) kept {
-	k := kept{retention: policy.Retention, retentions: retentions}
+// statusTrailers has the trailer of an answer with each status. They are shared and never modified.
+type statusTrailers map[onlyonce.Status]metadata.MD
+
+// newStatusTrailers makes trailers that have a retention as well, if it is not nil.
+func newStatusTrailers(retention metadata.MD) statusTrailers {
+	trailers := make(statusTrailers)
+
+	for _, status := range []onlyonce.Status{
+		onlyonce.StatusExecuted, onlyonce.StatusReplayed, onlyonce.StatusReleased, onlyonce.StatusUnknown,
+		onlyonce.StatusUnrecorded, onlyonce.StatusUnprotected, onlyonce.StatusRejected,
+	} {
+		trailers[status] = pair(StatusTrailer, string(status))
+		maps.Copy(trailers[status], retention)
+	}
+
+	return trailers
+}
+
+// keptOf returns the kept of a policy. No field of the policy is unset. The trailers are those of the default retention.
+func keptOf(policy *onlyonce.Policy, retentions map[codes.Code]time.Duration, usual statusTrailers) kept {
+	k := kept{retention: policy.Retention, retentions: retentions, statuses: usual}
 
 	if k.retention != onlyonce.DefaultRetention { // which a client without this trailer assumes
 		k.trailer = retentionTrailer(k.retention)
+		k.statuses = newStatusTrailers(k.trailer)
 	}
 
 	return k
+}
+
+// withStatus returns the trailer of an answer with a status, as of returns it.
+func (k *kept) withStatus(status onlyonce.Status, retention time.Duration) metadata.MD {
+	if retention == 0 || retention == k.retention {
+		return k.statuses[status]
+	}
+
+	trailer := retentionTrailer(retention)
+	trailer[StatusTrailer] = k.statuses[status][StatusTrailer]
+
+	return trailer
 }
 
 // of returns the trailer of an answer whose record is kept for a retention. Zero is an answer without a record.

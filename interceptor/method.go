@@ -21,7 +21,8 @@ import (
 // method is what a server knows about one of its methods, found once.
 type method struct {
 	name     string
-	policy   onlyonce.Policy // whole: no field is unset
+	policy   onlyonce.Policy          // whole: no field is unset
+	prepared *onlyonce.PreparedPolicy // the same for the engine
 	key      KeyUse
 	keyForm  keyForm
 	keyField *requestField   // nil: keys come by metadata alone
@@ -127,7 +128,7 @@ func (c *serverConfig) method(fullMethod string) *method {
 
 	m := &method{
 		name: fullMethod, policy: c.engine.Policy(policy.Policy), key: policy.Key, classes: policy.Classes, recover: policy.Recover,
-		keyForm: keyForm{uuid: declared.uuid}, keyField: declared.key, scope: declared.scope,
+		keyForm: keyForm{uuid: declared.uuid}, keyField: declared.key, scope: declared.scope, kept: kept{statuses: c.statuses},
 	}
 
 	if m.key == KeyInherit {
@@ -150,7 +151,11 @@ func (c *serverConfig) method(fullMethod string) *method {
 	})
 
 	if m.broken == nil {
-		m.kept = keptOf(&m.policy, policy.Retentions)
+		m.kept = keptOf(&m.policy, policy.Retentions, c.statuses)
+	}
+
+	if m.broken == nil && m.key != KeyIgnored {
+		m.prepared, m.broken = c.engine.Prepare(m.policy)
 	}
 
 	return m

@@ -58,7 +58,7 @@ func FindingOf(resp proto.Message, err error) (found onlyonce.Finding, problem e
 		return onlyonce.StillUnknown(), errors.New("interceptor: FindingOf: give the response or the error that callers are to get")
 	}
 
-	body, problem := encodePayload(recorded, resp, nil, nil, nil)
+	body, problem := encodePayload(0, recorded, resp, nil, nil, nil)
 	if problem != nil {
 		return onlyonce.StillUnknown(), problem
 	}
@@ -76,8 +76,11 @@ func statusProto(st *status.Status) *spb.Status {
 	return msg
 }
 
-// encodePayload writes a status, or else a response, and the metadata that may be kept.
-func encodePayload(st *spb.Status, resp proto.Message, header, trailer metadata.MD, keep func(string) bool) ([]byte, error) {
+// encodePayload writes a status, or else a response, and the metadata that may be kept, behind so many bytes of room. A store may keep the
+// result as it is, so it has no capacity to spare: the store would not count that.
+func encodePayload(
+	room int, st *spb.Status, resp proto.Message, header, trailer metadata.MD, keep func(string) bool,
+) ([]byte, error) {
 	msg, field := resp, fieldResponse
 	if st != nil {
 		msg, field = st, fieldStatus
@@ -85,7 +88,9 @@ func encodePayload(st *spb.Status, resp proto.Message, header, trailer metadata.
 
 	options := proto.MarshalOptions{UseCachedSize: true}
 	size := proto.MarshalOptions{}.Size(msg)
-	buf := make([]byte, 0, protowire.SizeTag(field)+protowire.SizeBytes(size)+sizeMetadata(header)+sizeMetadata(trailer))
+	total := room + protowire.SizeTag(field) + protowire.SizeBytes(size) +
+		sizeMetadata(fieldHeader, header, keep) + sizeMetadata(fieldTrailer, trailer, keep)
+	buf := make([]byte, room, total)
 
 	buf = protowire.AppendTag(buf, field, protowire.BytesType)
 	buf = protowire.AppendVarint(buf, uint64(size)) //nolint:gosec // a size
@@ -100,18 +105,26 @@ func encodePayload(st *spb.Status, resp proto.Message, header, trailer metadata.
 	return appendMetadata(buf, fieldTrailer, trailer, keep), nil
 }
 
-func sizeMetadata(md metadata.MD) int {
-	const frame = 16
-
+// sizeMetadata is how many bytes appendMetadata appends.
+func sizeMetadata(field protowire.Number, md metadata.MD, keep func(string) bool) int {
 	size := 0
 
 	for name, values := range md {
+		if !keep(name) {
+			continue
+		}
+
 		for _, value := range values {
-			size += frame + len(name) + len(value)
+			size += protowire.SizeTag(field) + protowire.SizeBytes(sizePair(name, value))
 		}
 	}
 
 	return size
+}
+
+func sizePair(name, value string) int {
+	return protowire.SizeTag(fieldMetadataName) + protowire.SizeBytes(len(name)) +
+		protowire.SizeTag(fieldMetadataValue) + protowire.SizeBytes(len(value))
 }
 
 func appendMetadata(buf []byte, field protowire.Number, md metadata.MD, keep func(string) bool) []byte {
@@ -121,11 +134,8 @@ func appendMetadata(buf []byte, field protowire.Number, md metadata.MD, keep fun
 		}
 
 		for _, value := range values {
-			size := protowire.SizeTag(fieldMetadataName) + protowire.SizeBytes(len(name)) +
-				protowire.SizeTag(fieldMetadataValue) + protowire.SizeBytes(len(value))
-
 			buf = protowire.AppendTag(buf, field, protowire.BytesType)
-			buf = protowire.AppendVarint(buf, uint64(size)) //nolint:gosec // a size
+			buf = protowire.AppendVarint(buf, uint64(sizePair(name, value))) //nolint:gosec // a size
 			buf = protowire.AppendTag(buf, fieldMetadataName, protowire.BytesType)
 			buf = protowire.AppendString(buf, name)
 			buf = protowire.AppendTag(buf, fieldMetadataValue, protowire.BytesType)

@@ -3,6 +3,7 @@ package interceptor
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -78,7 +79,7 @@ func outcomes() map[string]struct {
 func TestRecordedFormIsThatOfTheDefinition(t *testing.T) {
 	for name, o := range outcomes() {
 		t.Run(name, func(t *testing.T) {
-			data, err := encodePayload(o.st, o.resp, o.header, o.trailer, keepAll)
+			data, err := encodePayload(0, o.st, o.resp, o.header, o.trailer, keepAll)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -157,7 +158,7 @@ func TestMetadataThatIsNotKeptIsNotWritten(t *testing.T) {
 	)
 	all["X-Upper"] = []string{"1"}
 
-	data, err := encodePayload(nil, &pb.Empty{}, all, all, rules.storable)
+	data, err := encodePayload(0, nil, &pb.Empty{}, all, all, rules.storable)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,18 +169,41 @@ func TestMetadataThatIsNotKeptIsNotWritten(t *testing.T) {
 	}
 }
 
+// A store keeps the encoding as it is, and counts its bytes. Metadata that is not kept must not take memory behind them.
+func TestEncodingHasNoCapacityToSpare(t *testing.T) {
+	t.Parallel()
+
+	rules := newMetadataRules()
+	large := metadata.Pairs("set-cookie", strings.Repeat("x", 1<<20), "x-request-id", "1", "x-request-id", "")
+
+	for name, o := range outcomes() {
+		for _, room := range []int{0, 7} {
+			for _, keep := range []func(string) bool{keepAll, rules.storable} {
+				data, err := encodePayload(room, o.st, o.resp, metadata.Join(o.header, large), metadata.Join(o.trailer, large), keep)
+				if err != nil {
+					t.Fatal(err)
+				}
+
+				if len(data) != cap(data) {
+					t.Errorf("%s: %d bytes, and room for %d", name, len(data), cap(data))
+				}
+			}
+		}
+	}
+}
+
 func TestEncodingTakesOneAllocation(t *testing.T) {
 	resp := &pb.SimpleResponse{Username: "Ann", Payload: &pb.Payload{Body: make([]byte, 100)}}
 	header, trailer := metadata.Pairs("x-first", "1"), metadata.Pairs("x-cost", "3")
 
-	if n := testing.AllocsPerRun(100, func() { _, _ = encodePayload(nil, resp, header, trailer, keepAll) }); n > 1 {
+	if n := testing.AllocsPerRun(100, func() { _, _ = encodePayload(0, nil, resp, header, trailer, keepAll) }); n > 1 {
 		t.Errorf("%v allocations: the size was estimated too small", n)
 	}
 }
 
 func FuzzDecodePayload(f *testing.F) {
 	for _, o := range outcomes() {
-		data, err := encodePayload(o.st, o.resp, o.header, o.trailer, keepAll)
+		data, err := encodePayload(0, o.st, o.resp, o.header, o.trailer, keepAll)
 		if err != nil {
 			f.Fatal(err)
 		}

@@ -28,6 +28,7 @@ type serverConfig struct {
 	downstream  chain
 	declared    declarations
 	metadata    metadataRules
+	statuses    statusTrailers // of a method with the default retention
 }
 
 // WithPolicy sets the policy of all methods, for each field that WithServicePolicy and WithMethodPolicy leave unset. It overrides the
@@ -64,8 +65,7 @@ type Server struct {
 	*serverConfig
 
 	known    perMethod[*method]
-	trailers map[onlyonce.Status]metadata.MD // shared and never modified
-	replayed metadata.MD                     // ReplayedHeader; the same
+	replayed metadata.MD // ReplayedHeader; shared and never modified
 }
 
 // NewServer returns the server side of the kit. It fails if an option is invalid, and reports every problem at once.
@@ -102,15 +102,8 @@ func NewServer(engine *onlyonce.Engine, scope Scope, opts ...ServerOption) (*Ser
 		return nil, err
 	}
 
-	s := &Server{serverConfig: config, trailers: make(map[onlyonce.Status]metadata.MD), replayed: pair(ReplayedHeader, "true")}
+	s := &Server{serverConfig: config, replayed: pair(ReplayedHeader, "true")}
 	s.known.find = config.method
-
-	for _, status := range []onlyonce.Status{
-		onlyonce.StatusExecuted, onlyonce.StatusReplayed, onlyonce.StatusReleased, onlyonce.StatusUnknown,
-		onlyonce.StatusUnrecorded, onlyonce.StatusUnprotected, onlyonce.StatusRejected,
-	} {
-		s.trailers[status] = pair(StatusTrailer, string(status))
-	}
 
 	return s, nil
 }
@@ -156,6 +149,7 @@ func newServerConfig(engine *onlyonce.Engine, opts []ServerOption) *serverConfig
 		services: make(map[string]Policy),
 		methods:  make(map[string]Policy),
 		metadata: newMetadataRules(),
+		statuses: newStatusTrailers(nil),
 	}
 
 	for _, opt := range opts {

@@ -90,7 +90,7 @@ func (c *serverCall) prepare(ctx context.Context, keys []string) error {
 		return err
 	}
 
-	c.call.Policy = &c.method.policy
+	c.call.Prepared = c.method.prepared
 	c.call.TimeOrdered = c.method.keyForm.rules.TimeOrdered
 
 	if c.method.policy.Guarantee == onlyonce.ExactlyOnce {
@@ -271,17 +271,20 @@ func (c *serverCall) failure() onlyonce.Outcome {
 
 // outcome records a definite answer. One that cannot be encoded cannot reach the caller either, so it is ambiguous.
 func (c *serverCall) outcome(class onlyonce.Class, code string, st *spb.Status, resp proto.Message) onlyonce.Outcome {
-	var body []byte
+	var (
+		body []byte
+		room = onlyonce.BodyRoom(code)
+	)
 
 	if err := withoutPanic(func() (err error) {
-		body, err = encodePayload(st, resp, c.recorder.header, c.recorder.trailer, c.server.metadata.storable)
+		body, err = encodePayload(room, st, resp, c.recorder.header, c.recorder.trailer, c.server.metadata.storable)
 
 		return err
 	}); err != nil {
 		return onlyonce.Outcome{Code: code, Err: err}
 	}
 
-	return onlyonce.Outcome{Class: class, Code: code, Body: body, Err: c.err}
+	return onlyonce.Outcome{Class: class, Code: code, Body: body, Room: room, Err: c.err}
 }
 
 // recorded answers the call with the outcome that its own handler has committed.
@@ -362,8 +365,8 @@ func executedAt(reply *onlyonce.Reply) string {
 // ownTrailer is the trailer of a replay whose outcome has no metadata. It is smaller than every limit, and it copies what all calls share.
 func (c *serverCall) ownTrailer(replay *replayed) metadata.MD {
 	trailer := make(metadata.MD, ownFields)
-	maps.Copy(trailer, c.server.trailers[onlyonce.StatusReplayed])
-	maps.Copy(trailer, c.server.replayed)
+	trailer[StatusTrailer] = c.server.statuses[onlyonce.StatusReplayed][StatusTrailer]
+	trailer[ReplayedHeader] = c.server.replayed[ReplayedHeader]
 
 	if replay.executedAt != "" {
 		trailer[ExecutedAtTrailer] = []string{replay.executedAt}
@@ -443,8 +446,7 @@ func (c *serverCall) refusal(err error) error {
 
 // setStatus sends the status of this very call, and how long its answer is kept. Retention is 0 for an answer without a record.
 func (c *serverCall) setStatus(became onlyonce.Status, retention time.Duration) {
-	c.setTrailer(c.server.trailers[became])
-	c.setTrailer(c.method.kept.of(retention))
+	c.setTrailer(c.method.kept.withStatus(became, retention))
 }
 
 // setHeader sets what the caller of this very call gets. It fails only where nobody is left to see it.

@@ -59,8 +59,7 @@ func (s *Server) refuseStream(stream grpc.ServerStream, m *method, keys []string
 	key, _ := singleValue(keys)
 
 	s.engine.Refused(stream.Context(), onlyonce.Identity{Method: m.name, Key: key}, rejection)
-	stream.SetTrailer(s.trailers[onlyonce.StatusRejected])
-	stream.SetTrailer(m.kept.of(0))
+	stream.SetTrailer(m.kept.withStatus(onlyonce.StatusRejected, 0))
 
 	return rejectionStatus(rejection, "").Err()
 }

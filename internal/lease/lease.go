@@ -14,7 +14,7 @@
 // What the end of the authority means depends on [Terms].Takeover. Where others may take over, the run is ended. Where nobody
 // may, ending the run would only make its outcome unknown: the run goes on, the loss is reported, and the renewals continue.
 //
-// The package starts no goroutine. It owns one timer, and works on the timer's goroutine.
+// All leases of an engine share the timer of a [Keeper]. A lease that has something to do works on a goroutine that ends with it.
 package lease
 
 import (
@@ -71,7 +71,7 @@ type Owner interface {
 
 // Terms are the terms of a lease.
 type Terms struct {
-	// Length is how long the lease holds after it was given.
+	// Length is how long the lease holds after it was given. Zero means that there is no lease: only RunEnd counts.
 	Length time.Duration
 	// Anchor is when the operation that gave the lease was sent, with its monotonic reading.
 	Anchor time.Time
@@ -87,6 +87,8 @@ const (
 	retryPart = 15
 	// marginPart of a lease is how long before its possible end the authority ends.
 	marginPart = 10
+	// earlyPart of a lease is how much earlier a renewal may be sent, together with those of other leases.
+	earlyPart = 60
 )
 
 // state is what is left to do.
@@ -95,7 +97,7 @@ type state uint8
 const (
 	unstarted state = iota
 	renewing        // renew, and watch over the authority and the end of the run
-	watching        // the record is settled: only the end of the run is left
+	watching        // there is no lease, or the record is settled: only the end of the run is left
 	over            // nothing
 	stopped         // nothing, and nobody is called any more
 )
@@ -108,8 +110,10 @@ type Lease struct {
 	terms Terms // Anchor is when the last renewal that has succeeded was sent
 	state state
 
-	// timer fires at the next thing to do.
-	timer *time.Timer
+	// keeper wakes the lease at the next thing to do, from one of its queues.
+	keeper *Keeper
+	queue  *queue
+	wake   wake
 	// renewAt is when the next renewal is due. abort cancels the one under way, and is nil where there is none.
 	renewAt time.Time
 	abort   context.CancelFunc
@@ -127,14 +131,20 @@ type Lease struct {
 
 // Start begins to renew. The renewals' contexts are derived from ctx, which must not end with the caller of the run. A Lease
 // starts once.
-func (l *Lease) Start(ctx context.Context, owner Owner, t Terms) {
+func (l *Lease) Start(ctx context.Context, k *Keeper, owner Owner, t Terms) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
 	l.ctx, l.owner, l.terms = ctx, owner, t
-	l.state = renewing
-	l.renewAt = t.Anchor.Add(t.Length / renewPart)
-	l.timer = time.AfterFunc(time.Until(l.next()), l.fire)
+	l.keeper, l.queue = k, k.anyQueue()
+	l.state = watching
+
+	if t.Length > 0 {
+		l.state = renewing
+		l.renewAt = t.Anchor.Add(t.Length / renewPart)
+	}
+
+	l.rearm()
 }
 
 // Stop ends the renewing. No renewal and no notice is under way when it returns. It may be called again.
@@ -143,8 +153,8 @@ func (l *Lease) Stop() {
 
 	l.state = stopped
 
-	if l.timer != nil {
-		l.timer.Stop()
+	if l.keeper != nil {
+		l.keeper.remove(l)
 	}
 
 	if l.abort != nil {
@@ -169,12 +179,12 @@ func (l *Lease) authorityEnd() time.Time { return l.terms.Anchor.Add(Trusted(l.t
 // Trusted returns for how long after the anchor an owner trusts a lease: a tenth less than the lease holds.
 func Trusted(length time.Duration) time.Duration { return length - length/marginPart }
 
-// next is when there is something to do next.
-func (l *Lease) next() time.Time {
-	next := l.terms.RunEnd
+// next is when there is something to do next, and how much earlier it may be done.
+func (l *Lease) next() (next time.Time, early time.Duration) {
+	next = l.terms.RunEnd
 
 	if l.state != renewing {
-		return next
+		return next, 0
 	}
 
 	if end := l.authorityEnd(); l.guarded() && end.Before(next) {
@@ -182,11 +192,13 @@ func (l *Lease) next() time.Time {
 	}
 
 	if l.abort == nil && l.renewAt.Before(next) {
-		next = l.renewAt
+		next, early = l.renewAt, l.early()
 	}
 
-	return next
+	return next, early
 }
+
+func (l *Lease) early() time.Duration { return l.terms.Length / earlyPart }
 
 // guarded reports whether the end of the authority matters: not twice, and not while nobody can take over.
 func (l *Lease) guarded() bool { return !l.lost && l.held == 0 }

@@ -94,7 +94,7 @@ func startReporting(t *testing.T, takeover bool, next ...renewal) *owner {
 func (o *owner) start(t *testing.T, takeover bool, runEnd time.Duration) {
 	t.Helper()
 
-	o.Start(t.Context(), o, lease.Terms{Length: length, Anchor: o.began, RunEnd: o.began.Add(runEnd), Takeover: takeover})
+	o.Start(t.Context(), new(lease.Keeper), o, lease.Terms{Length: length, Anchor: o.began, RunEnd: o.began.Add(runEnd), Takeover: takeover})
 	t.Cleanup(o.Stop)
 }
 

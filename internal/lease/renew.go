@@ -12,7 +12,8 @@ type notices struct {
 	lost   bool
 }
 
-// fire does what is due. It does one thing: what else is due, the timer does at once, so that it does not wait for the owner.
+// fire does what is due. It does one thing: the keeper wakes the lease again at once for what else is due, so that it does not wait
+// for the owner.
 func (l *Lease) fire() {
 	l.mu.Lock()
 
@@ -32,7 +33,7 @@ func (l *Lease) fire() {
 	case l.state != renewing:
 	case l.guarded() && !now.Before(l.authorityEnd()):
 		l.loseAuthority(&n)
-	case l.abort == nil && !now.Before(l.renewAt):
+	case l.abort == nil && !now.Before(l.renewAt.Add(-l.early())):
 		n = l.renew(now)
 	}
 
@@ -40,10 +41,11 @@ func (l *Lease) fire() {
 	l.unlockAndNotify(&n)
 }
 
-// rearm sets the timer to the next thing to do.
+// rearm lets the keeper wake the lease at the next thing to do.
 func (l *Lease) rearm() {
 	if l.state < over {
-		l.timer.Reset(time.Until(l.next()))
+		at, early := l.next()
+		l.keeper.set(l, at, early)
 	}
 }
 
@@ -70,8 +72,8 @@ func (l *Lease) loseAuthority(n *notices) {
 	}
 }
 
-// renew requests another lease from the store. It is called with the lock held, and releases it meanwhile. The timer watches over the
-// run.
+// renew requests another lease from the store. It is called with the lock held, and releases it meanwhile. The keeper wakes the
+// lease for the end of the run.
 func (l *Lease) renew(now time.Time) notices {
 	ctx, abort := context.WithCancel(l.ctx)
 	defer abort()

@@ -119,7 +119,9 @@ func TestF68LeaseOfAnyLengthIsKept(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				o := &owner{began: time.Now(), next: []renewal{renewed}}
-				o.Start(t.Context(), o, lease.Terms{Length: long, Anchor: o.began, RunEnd: o.began.Add(math.MaxInt64), Takeover: true})
+				o.Start(t.Context(), new(lease.Keeper), o, lease.Terms{
+					Length: long, Anchor: o.began, RunEnd: o.began.Add(math.MaxInt64), Takeover: true,
+				})
 
 				time.Sleep(100 * time.Millisecond)
 				o.Stop()

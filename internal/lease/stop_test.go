@@ -139,7 +139,7 @@ func TestRenewalHasTheValuesOfItsRun(t *testing.T) {
 			return lease.Settled, nil
 		}}}
 
-		o.Start(context.WithValue(t.Context(), key{}, "trace"), o, lease.Terms{
+		o.Start(context.WithValue(t.Context(), key{}, "trace"), new(lease.Keeper), o, lease.Terms{
 			Length: length, Anchor: o.began, RunEnd: o.began.Add(time.Hour),
 		})
 		defer o.Stop()

@@ -43,26 +43,38 @@ type Stored struct {
 
 // Encode returns the bytes for the record of key.
 func (o *Stored) Encode(key *store.Key) []byte {
-	code := o.Code[:min(len(o.Code), maxCode)]
-	data := make([]byte, header, header+len(code)+len(o.Body))
-	data[0] = format
-	data[1] = byte(o.Kind)
-	data[checksumEnd] = byte(len(code)) //nolint:gosec // at most maxCode
-	data = append(data, code...)
-	data = append(data, o.Body...)
-	binary.BigEndian.PutUint32(data[checksumStart:], checksum(key, data))
+	room := Room(o.Code)
+	data := make([]byte, room+len(o.Body))
+	copy(data[room:], o.Body)
+	seal(key, o.Kind, o.Code, data)
 
 	return data
 }
 
-// Answer returns the bytes for an answer: of KindNotStored, without its body, where the body has more than limit bytes.
-func Answer(key *store.Key, code string, body []byte, limit int) []byte {
-	answer := Stored{Kind: KindAnswer, Code: code, Body: body}
-	if len(body) > limit {
-		answer.Kind, answer.Body = KindNotStored, nil
-	}
+// Room is how many bytes precede the body of an outcome with a code.
+func Room(code string) int { return header + min(len(code), maxCode) }
 
-	return answer.Encode(key)
+// seal writes the header and the code in front of a body that is in its place.
+func seal(key *store.Key, kind Kind, code string, data []byte) {
+	data[0] = format
+	data[1] = byte(kind)
+	data[checksumEnd] = byte(copy(data[header:Room(code)], code)) //nolint:gosec // at most maxCode
+	binary.BigEndian.PutUint32(data[checksumStart:], checksum(key, data))
+}
+
+// Answer returns the bytes for an answer: of KindNotStored, without its body, where the body has more than limit bytes. The first bytes of
+// data are not part of the body. If they are as many as [Room] returns, data itself is returned, and they are overwritten.
+func Answer(key *store.Key, code string, data []byte, first, limit int) []byte {
+	switch body := data[min(max(first, 0), len(data)):]; {
+	case len(body) > limit:
+		return (&Stored{Kind: KindNotStored, Code: code}).Encode(key)
+	case first != Room(code) || first > len(data):
+		return (&Stored{Kind: KindAnswer, Code: code, Body: body}).Encode(key)
+	default:
+		seal(key, KindAnswer, code, data)
+
+		return data
+	}
 }
 
 // Decode reads the bytes from the record of key. The Body shares their memory. An error matches [store.ErrUnreadable] or
@@ -90,10 +102,21 @@ func Decode(key *store.Key, data []byte) (Stored, error) {
 			data[0], out.Kind, end, len(data), store.ErrUnreadable)
 	}
 
-	out.Code = string(data[header:end])
+	out.Code = codeOf(data[header:end])
 	out.Body = data[end:]
 
 	return out, nil
+}
+
+// codeOf returns a code. That of most outcomes is not made again.
+func codeOf(data []byte) string {
+	const ok = "OK"
+
+	if string(data) == ok {
+		return ok
+	}
+
+	return string(data)
 }
 
 func checksum(key *store.Key, data []byte) uint32 {

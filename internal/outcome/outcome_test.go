@@ -21,6 +21,7 @@ func ofEveryShape() []Stored {
 		{Kind: KindAnswer, Code: "OK", Body: []byte("paid")},
 		{Kind: KindAnswer, Code: "OK", Body: bytes.Repeat([]byte{0xff}, 10_000)},
 		{Kind: KindAnswer, Code: strings.Repeat("c", 255), Body: []byte{0}},
+		{Kind: KindAnswer, Code: "NO", Body: []byte("as long as OK")},
 		{Kind: KindNotStored, Code: "NOT_FOUND"},
 		{Kind: KindNote, Code: "PANIC"},
 	}
@@ -125,7 +126,7 @@ func TestAnswerThatIsTooLargeIsStoredWithoutItsBody(t *testing.T) {
 	key := store.Key{1, 2, 3}
 
 	for size, want := range map[int]Kind{0: KindAnswer, 9: KindAnswer, 10: KindAnswer, 11: KindNotStored} {
-		got, err := Decode(&key, Answer(&key, "OK", make([]byte, size), 10))
+		got, err := Decode(&key, Answer(&key, "OK", make([]byte, size), 0, 10))
 		if err != nil || got.Kind != want || got.Code != "OK" {
 			t.Errorf("%d bytes of at most 10: got %+v, %v", size, got, err)
 		}
@@ -197,4 +198,39 @@ func FuzzDecode(f *testing.F) {
 			_, _ = Decode(&key, forged(&key, bytes.Clone(data))) // must not panic
 		}
 	})
+}
+
+// What is made behind room for the header is not copied, and is the same.
+func TestAnswerBehindItsRoomIsNotCopied(t *testing.T) {
+	t.Parallel()
+
+	key := store.Key{7}
+
+	for _, code := range []string{"", "OK", strings.Repeat("c", 255), strings.Repeat("c", 300)} {
+		body := []byte("body")
+		want := (&Stored{Kind: KindAnswer, Code: code, Body: body}).Encode(&key)
+
+		for first := range Room(code) + 2 {
+			data := append(bytes.Repeat([]byte{0xFF}, first), body...)
+
+			got := Answer(&key, code, data, first, len(body))
+			if !bytes.Equal(got, want) {
+				t.Fatalf("code %q behind %d bytes: got %q, want %q", code, first, got, want)
+			}
+
+			if same := &got[0] == &data[0]; same != (first == Room(code)) {
+				t.Errorf("code %q behind %d bytes: it is the same memory: %v", code, first, same)
+			}
+
+			if out, err := Decode(&key, Answer(&key, code, data, first, len(body)-1)); err != nil || out.Kind != KindNotStored {
+				t.Errorf("code %q behind %d bytes, too large: kind %d, %v", code, first, out.Kind, err)
+			}
+		}
+
+		for _, wrong := range []int{-1, len(body) + 1, Room(code)} {
+			if out, err := Decode(&key, Answer(&key, code, body, wrong, 10)); err != nil || out.Kind != KindAnswer {
+				t.Errorf("code %q behind %d bytes of %d: kind %d, %v", code, wrong, len(body), out.Kind, err)
+			}
+		}
+	}
 }

@@ -3,32 +3,35 @@ package memstore
 import (
 	"math"
 	"time"
-	"unique"
 
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// entry is a record in its compact form of 176 bytes, which the runtime allocates without waste. Times are nanoseconds
-// since 1970, zero for a zero time. The methods of a program are few, so their names are shared.
+// entry is a record in its compact form of 168 bytes, without pointers. Times are nanoseconds since 1970, zero for a zero time.
 type entry struct {
+	key        store.Key
+	sum        [32]byte
+	token      store.Token
+	fence      uint64
+	lease      int64
+	aliveUntil int64
+	firstStart int64
+	lastStart  int64
+	ended      int64
+	expires    int64
+	retention  int64
+	scope      uint64
+	attempts   uint32
+	method     uint32 // the number of its name
+	scheme     uint16
+	state      store.State
+	flags      flags
+}
+
+// text is what a record has of pointers. It stays where it was made.
+type text struct {
 	outcome     []byte
 	readableKey string
-	method      unique.Handle[string]
-	sum         [32]byte
-	token       store.Token
-	fence       uint64
-	lease       int64
-	aliveUntil  int64
-	firstStart  int64
-	lastStart   int64
-	ended       int64
-	expires     int64
-	retention   int64
-	scope       uint64
-	attempts    uint32
-	scheme      uint16
-	state       store.State
-	flags       flags
 }
 
 // flags are a guarantee and two bits.
@@ -41,18 +44,17 @@ const (
 	guarantee = doubtful - 1
 )
 
-// overhead estimates what a record costs besides its outcome and its key: the entry, its slot in the map and its place
-// in the heap, as measured.
-const overhead = 300
+// overhead is what a record costs besides its outcome and its key, as measured: its place in a slab, in the index and in the expiries.
+const overhead = 256
 
 func sizeOf(rec *store.Record) int64 {
 	return overhead + int64(len(rec.Outcome)) + int64(len(rec.ReadableKey))
 }
 
-func (e *entry) size() int64 { return overhead + int64(len(e.outcome)) + int64(len(e.readableKey)) }
+func (t *text) size() int64 { return overhead + int64(len(t.outcome)) + int64(len(t.readableKey)) }
 
-// read makes rec the record, which must be empty.
-func (e *entry) read(rec *store.Record) {
+// read makes rec the record, except for its method. It must be empty.
+func (e *entry) read(t *text, rec *store.Record) {
 	rec.State = e.state
 	rec.Token = e.token
 	rec.Fence = e.fence
@@ -67,17 +69,14 @@ func (e *entry) read(rec *store.Record) {
 	rec.EndedAt = timeOf(e.ended)
 	rec.ExpiresAt = timeOf(e.expires)
 	rec.Retention = time.Duration(e.retention)
-	rec.Outcome = e.outcome
+	rec.Outcome = t.outcome
 	rec.Doubtful = e.flags&doubtful != 0
 	rec.Resolved = e.flags&resolved != 0
-	rec.ReadableKey = e.readableKey
-
-	if e.method != (unique.Handle[string]{}) {
-		rec.Method = e.method.Value()
-	}
+	rec.ReadableKey = t.readableKey
 }
 
-func (e *entry) set(rec *store.Record) {
+// set makes the entry and the text those of rec, except for the method. Key and scope stay.
+func (e *entry) set(t *text, rec *store.Record) {
 	e.state = rec.State
 	e.token = rec.Token
 	e.fence = rec.Fence
@@ -92,8 +91,8 @@ func (e *entry) set(rec *store.Record) {
 	e.ended = nanos(rec.EndedAt)
 	e.expires = nanos(rec.ExpiresAt)
 	e.retention = int64(rec.Retention)
-	e.outcome = rec.Outcome
-	e.readableKey = rec.ReadableKey
+	t.outcome = rec.Outcome
+	t.readableKey = rec.ReadableKey
 
 	if rec.Doubtful {
 		e.flags |= doubtful
@@ -102,12 +101,13 @@ func (e *entry) set(rec *store.Record) {
 	if rec.Resolved {
 		e.flags |= resolved
 	}
+}
 
-	if rec.Method == "" {
-		e.method = unique.Handle[string]{}
-	} else if e.method == (unique.Handle[string]{}) || e.method.Value() != rec.Method {
-		e.method = unique.Make(rec.Method)
-	}
+// isUnknown reports whether the outcome of the record is unknown at a time, in nanoseconds since 1970.
+func (e *entry) isUnknown(at int64) bool {
+	expired := e.expires != 0 && at >= e.expires
+
+	return !expired && (e.state == store.Unknown || e.state == store.Running && at >= e.lease)
 }
 
 func timeOf(n int64) time.Time {

@@ -46,21 +46,13 @@ func fill(t *testing.T, v reflect.Value, path string, next *uint64) {
 	}
 }
 
-func TestAnEntryFitsASizeClassOfTheRuntime(t *testing.T) {
-	t.Parallel()
-
-	if got := reflect.TypeFor[entry]().Size(); got != 176 {
-		t.Errorf("an entry takes %d bytes, must take 176: the next size class is 192", got)
-	}
-}
-
 func TestAnEntryKeepsEveryFieldOfARecord(t *testing.T) {
 	t.Parallel()
 
 	var (
-		want store.Record
-		next uint64
-		ent  entry
+		want, got store.Record
+		next      uint64
+		sh        shard
 	)
 
 	fill(t, reflect.ValueOf(&want).Elem(), "Record", &next)
@@ -71,24 +63,66 @@ func TestAnEntryKeepsEveryFieldOfARecord(t *testing.T) {
 		}
 	}
 
-	ent.set(&want)
-
-	var got store.Record
-
-	ent.read(&got)
+	p := sh.add(1, &store.Key{1}, 2)
+	sh.write(p, &want)
+	sh.read(p, &got)
 
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("kept as\n%+v, must be\n%+v", got, want)
 	}
 
-	if got, want := ent.size(), sizeOf(&want); got != want {
+	if got, want := sh.slabs.text(p).size(), sizeOf(&want); got != want {
 		t.Errorf("the entry has size %d, the record %d", got, want)
 	}
 
-	// And all of it is overwritten.
-	ent.set(&store.Record{})
+	// And all of it is overwritten, but the key and the scope.
+	sh.write(p, &store.Record{})
 
-	if !reflect.ValueOf(ent).IsZero() {
-		t.Errorf("an empty record left %+v", ent)
+	if got, want := *sh.slabs.entry(p), (entry{key: store.Key{1}, scope: 2}); got != want {
+		t.Errorf("an empty record left %+v", got)
+	}
+
+	if text := *sh.slabs.text(p); !reflect.ValueOf(text).IsZero() {
+		t.Errorf("an empty record left %+v", text)
+	}
+}
+
+// The collector passes over values without pointers. It reads objects with pointers much faster if they have at most 512 bytes.
+func TestTheCollectorReadsLittleOfARecord(t *testing.T) {
+	t.Parallel()
+
+	for _, part := range []reflect.Type{
+		reflect.TypeFor[entry](), reflect.TypeFor[node](), reflect.TypeFor[expiry](), reflect.TypeFor[place](),
+	} {
+		if hasPointers(part) {
+			t.Errorf("%v has pointers", part)
+		}
+	}
+
+	if got := reflect.TypeFor[[textsSize]text]().Size(); got > 512 {
+		t.Errorf("%d texts take %d bytes, must take at most 512", textsSize, got)
+	}
+
+	if got := reflect.TypeFor[entry]().Size(); got != 168 {
+		t.Errorf("an entry takes %d bytes, must take 168: %d of them fill a size class of 8192", got, slabSize)
+	}
+}
+
+func hasPointers(of reflect.Type) bool {
+	switch of.Kind() {
+	case reflect.Array:
+		return hasPointers(of.Elem())
+	case reflect.Struct:
+		for field := range of.Fields() {
+			if hasPointers(field.Type) {
+				return true
+			}
+		}
+
+		return false
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Int64:
+		return false
+	default:
+		return true
 	}
 }

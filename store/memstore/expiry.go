@@ -1,64 +1,90 @@
 package memstore
 
-import "github.com/onlyonce-go/onlyonce/store"
-
-// expiry says when a record is due. It is stale once the record has another expiry.
+// expiry is when the record in a place expires.
 type expiry struct {
-	at  int64 // nanoseconds since 1970
-	key store.Key
+	at    int64 // nanoseconds since 1970
+	place place
 }
 
-// expiryHeap is a binary heap, the earliest first. Retentions are nearly constant, so that a new expiry is nearly always
-// the latest and stays where it is appended.
-type expiryHeap []expiry
+// expiries are the records that expire, as a binary heap with the earliest first. Retentions are nearly constant, so a new expiry is nearly
+// always the latest and stays where it is appended.
+//
+//   - A record is in the heap exactly once if it expires, and not at all if it does not.
+//   - Its node has its position, so that an expiry which changes leaves nothing behind.
+type expiries struct {
+	heap array[expiry]
+}
 
-// growth is how many places a heap gets at a time, and an eighth of what it has. It is copied more often than append would
-// do, which costs little, and has fewer places that nobody uses, which would stay for long.
-const growth = 16
-
-func (h *expiryHeap) push(e expiry) {
-	heap := *h
-	if len(heap) == cap(heap) {
-		heap = append(make(expiryHeap, 0, len(heap)+len(heap)/8+growth), heap...)
+// first returns the earliest expiry, and false if no record expires.
+func (x *expiries) first() (expiry, bool) {
+	if x.heap.len == 0 {
+		return expiry{}, false
 	}
 
-	heap = append(heap, e)
-	*h = heap
+	return *x.heap.at(0), true
+}
 
-	for i := len(heap) - 1; i > 0; {
-		parent := (i - 1) / 2
-		if heap[parent].at <= heap[i].at {
-			return
-		}
+// set makes the record in a place expire at a time. Zero means never.
+func (x *expiries) set(s *slabs, p place, at int64) {
+	n := s.node(p)
 
-		heap[parent], heap[i] = heap[i], heap[parent]
-		i = parent
+	switch {
+	case at == 0 && n.due == 0:
+	case at == 0:
+		x.remove(s, n)
+	case n.due == 0:
+		x.heap.push(expiry{})
+		x.settle(s, x.heap.len-1, expiry{at, p})
+	default:
+		x.settle(s, n.due-1, expiry{at, p})
 	}
 }
 
-func (h *expiryHeap) pop() expiry {
-	heap := *h
-	first := heap[0]
-	last := len(heap) - 1
-	heap[0] = heap[last]
-	heap = heap[:last]
-	*h = heap
+func (x *expiries) remove(s *slabs, n *node) {
+	i := n.due - 1
+	n.due = 0
 
-	for i := 0; ; {
-		least := i
-		if left := 2*i + 1; left < last && heap[left].at < heap[least].at {
-			least = left
-		}
-
-		if right := 2*i + 2; right < last && heap[right].at < heap[least].at {
-			least = right
-		}
-
-		if least == i {
-			return first
-		}
-
-		heap[least], heap[i] = heap[i], heap[least]
-		i = least
+	if last := x.heap.pop(); i < x.heap.len {
+		x.settle(s, i, last)
 	}
+}
+
+// settle puts an expiry at position i, or above or below it, where the heap is in order. What is at i is overwritten.
+func (x *expiries) settle(s *slabs, i uint32, e expiry) {
+	for i > 0 {
+		above := *x.heap.at((i - 1) / 2)
+		if above.at <= e.at {
+			break
+		}
+
+		x.put(s, i, above)
+		i = (i - 1) / 2
+	}
+
+	for {
+		child := x.earlierChild(i)
+		if child >= x.heap.len || x.heap.at(child).at >= e.at {
+			break
+		}
+
+		x.put(s, i, *x.heap.at(child))
+		i = child
+	}
+
+	x.put(s, i, e)
+}
+
+// earlierChild returns the position of the earlier child of i, which is the end of the heap or beyond if i has none.
+func (x *expiries) earlierChild(i uint32) uint32 {
+	left, right := 2*i+1, 2*i+2
+	if right < x.heap.len && x.heap.at(right).at < x.heap.at(left).at {
+		return right
+	}
+
+	return left
+}
+
+func (x *expiries) put(s *slabs, i uint32, e expiry) {
+	*x.heap.at(i) = e
+	s.node(e.place).due = i + 1
 }

@@ -10,6 +10,7 @@ package memstore
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce/internal/quota"
@@ -24,6 +25,7 @@ const shardCount = 64 // a power of two
 // step of the machine's clock moves no lease and no retention.
 type Store struct {
 	start            time.Time
+	seed             maphash.Seed
 	unknownRetention time.Duration
 	records, bytes   *quota.Quota
 	observed         report.To
@@ -37,17 +39,12 @@ func New(opts ...Option) *Store {
 		opt(&c)
 	}
 
-	s := &Store{
-		start: time.Now(), unknownRetention: c.unknownRetention,
+	return &Store{
+		start: time.Now(), seed: maphash.MakeSeed(), unknownRetention: c.unknownRetention,
 		records:  quota.New(c.records, portion(c.records, c.share, 1)),
 		bytes:    quota.New(c.bytes, portion(c.bytes, c.share, minBytes)),
 		observed: report.To{Observer: c.observer, Refuses: isFull},
 	}
-	for i := range s.shards {
-		s.shards[i].entries = make(map[store.Key]*entry)
-	}
-
-	return s
 }
 
 // Claim implements [store.Store]. Its error matches store.ErrFull when a bound is reached.
@@ -183,6 +180,11 @@ func scopeOf(op any) uint64 {
 
 func (s *Store) now() time.Time { return s.start.Add(time.Since(s.start)) }
 
+// hash is the hash of a key in its shard. Nobody outside the process knows the seed, so nobody can look for keys that share a hash.
+func (s *Store) hash(key *store.Key) uint32 {
+	return uint32(maphash.Bytes(s.seed, key[:])) //nolint:gosec // a part of the hash is enough
+}
+
 func (s *Store) shard(key *store.Key) *shard { return &s.shards[key[0]%shardCount] }
 
 // run runs an operation, and reports it if there is an observer. Operations and results are large, so they stay where they are.
@@ -246,10 +248,10 @@ func (s *Store) resize(scope uint64, by int64) {
 	}
 }
 
-// release gives back what a record has taken.
-func (s *Store) release(ent *entry) {
-	s.records.Give(ent.scope, 1)
-	s.bytes.Give(ent.scope, ent.size())
+// release gives back what a record of the given size has taken.
+func (s *Store) release(scope uint64, size int64) {
+	s.records.Give(scope, 1)
+	s.bytes.Give(scope, size)
 }
 
 // full says which bound is reached, and what to do.

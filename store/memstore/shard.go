@@ -1,9 +1,7 @@
 package memstore
 
 import (
-	"bytes"
-	"cmp"
-	"slices"
+	"math"
 	"sync"
 	"time"
 
@@ -14,29 +12,32 @@ import (
 // with insertion.
 const expirePerOperation = 2
 
-// compactSlack is how many stale expiries a shard keeps without a thought.
-const compactSlack = 64
-
 // shard is a part of the store under its own lock.
+//
+// A record has a place. Its key is in the index, its content in the slabs, and it is among the expiries if it expires.
 type shard struct {
 	mu       sync.Mutex
-	entries  map[store.Key]*entry
-	expiries expiryHeap
+	slabs    slabs
+	index    index
+	expiries expiries
+	names    names
 	watches  map[store.Key]*watch
 }
 
 // do runs one operation atomically, and returns how many expired records it has removed. The record is read into the result and
 // changed there.
 func (sh *shard) do(s *Store, key *store.Key, op any, res *store.Result) (expired int, err error) {
+	hash := s.hash(key)
+
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 
 	res.Now = s.now()
 	expired = sh.expire(s, res.Now, expirePerOperation)
 
-	ent := sh.entries[*key]
-	if ent != nil {
-		ent.read(&res.Record)
+	p := sh.index.find(&sh.slabs, hash, key)
+	if p != nowhere {
+		sh.read(p, &res.Record)
 	}
 
 	var changed bool
@@ -50,101 +51,86 @@ func (sh *shard) do(s *Store, key *store.Key, op any, res *store.Result) (expire
 		res.Record.KeepUnsettled(s.unknownRetention, res.Now)
 	}
 
-	if err := sh.write(s, key, scopeOf(op), ent, &res.Record); err != nil {
-		*res = store.Result{}
+	switch {
+	case res.Record.State == store.Absent:
+		sh.remove(s, p)
+	case p != nowhere:
+		s.resize(sh.slabs.entry(p).scope, sizeOf(&res.Record)-sh.slabs.text(p).size())
+		sh.write(p, &res.Record)
+	default:
+		if err := s.reserve(scopeOf(op), sizeOf(&res.Record)); err != nil {
+			*res = store.Result{}
 
-		return expired, err
+			return expired, err
+		}
+
+		sh.write(sh.add(hash, key, scopeOf(op)), &res.Record)
+	}
+
+	if res.Record.State != store.Running {
+		sh.wake(*key)
 	}
 
 	return expired, nil
 }
 
-// write keeps the record that an operation has made. A new one counts for the scope.
-func (sh *shard) write(s *Store, key *store.Key, scope uint64, ent *entry, rec *store.Record) error {
-	switch {
-	case rec.State == store.Absent:
-		sh.remove(s, key, ent)
-		sh.wake(*key)
+// add makes a place for a key that has none. The record counts for the scope.
+func (sh *shard) add(hash uint32, key *store.Key, scope uint64) place {
+	p := sh.slabs.take()
+	sh.index.insert(&sh.slabs, hash, p)
 
-		return nil
-	case ent == nil:
-		if err := s.reserve(scope, sizeOf(rec)); err != nil {
-			return err
-		}
+	ent := sh.slabs.entry(p)
+	ent.key, ent.scope = *key, scope
 
-		ent = &entry{scope: scope}
-		sh.entries[*key] = ent
-	default:
-		s.resize(ent.scope, sizeOf(rec)-ent.size())
-	}
-
-	had := ent.expires
-	ent.set(rec)
-
-	if ent.expires != 0 && ent.expires != had {
-		sh.expiries.push(expiry{at: ent.expires, key: *key})
-		sh.compact()
-	}
-
-	if rec.State != store.Running {
-		sh.wake(*key)
-	}
-
-	return nil
+	return p
 }
 
-// remove removes a record. Its expiry, if it has one, stays behind and is stale.
-func (sh *shard) remove(s *Store, key *store.Key, ent *entry) {
-	s.release(ent)
-	delete(sh.entries, *key)
+// read makes rec the record in a place. It must be empty.
+func (sh *shard) read(p place, rec *store.Record) {
+	ent := sh.slabs.entry(p)
+	ent.read(sh.slabs.text(p), rec)
+	rec.Method = sh.names.text(ent.method)
 }
 
-// expire takes up to limit expiries that are due, and returns how many records it has removed.
+// write keeps rec in a place.
+func (sh *shard) write(p place, rec *store.Record) {
+	ent := sh.slabs.entry(p)
+	ent.set(sh.slabs.text(p), rec)
+	ent.method = sh.names.swap(ent.method, rec.Method)
+	sh.expiries.set(&sh.slabs, p, ent.expires)
+}
+
+// remove removes the record in a place, and gives back all that it has taken.
+func (sh *shard) remove(s *Store, p place) {
+	ent := sh.slabs.entry(p)
+	s.release(ent.scope, sh.slabs.text(p).size())
+	sh.expiries.set(&sh.slabs, p, 0)
+	sh.index.remove(&sh.slabs, p)
+	sh.names.give(ent.method)
+	sh.slabs.give(p)
+}
+
+// expire removes up to limit records whose retention is over, and returns how many it has removed.
 func (sh *shard) expire(s *Store, now time.Time, limit int) (removed int) {
 	at := now.UnixNano()
 
-	for ; limit > 0 && len(sh.expiries) > 0 && sh.expiries[0].at <= at; limit-- {
-		due := sh.expiries.pop()
-
-		// The record may have been claimed again since, and settled with another expiry.
-		ent := sh.entries[due.key]
-		if ent == nil || ent.expires != due.at {
-			continue
+	for ; removed < limit; removed++ {
+		due, found := sh.expiries.first()
+		if !found || due.at > at {
+			break
 		}
 
-		sh.remove(s, &due.key, ent)
-
-		removed++
+		sh.remove(s, due.place)
 	}
 
 	return removed
-}
-
-// compact drops stale expiries once they outnumber the records, as when one key is released and claimed over and over.
-func (sh *shard) compact() {
-	if len(sh.expiries) <= 2*len(sh.entries)+compactSlack {
-		return
-	}
-
-	kept := sh.expiries[:0]
-
-	for _, e := range sh.expiries {
-		if ent := sh.entries[e.key]; ent != nil && ent.expires == e.at {
-			kept = append(kept, e)
-		}
-	}
-
-	slices.SortFunc(kept, func(a, b expiry) int {
-		return cmp.Or(cmp.Compare(a.at, b.at), bytes.Compare(a.key[:], b.key[:]))
-	})
-	sh.expiries = slices.CompactFunc(kept, func(a, b expiry) bool { return a == b })
 }
 
 func (sh *shard) expireAll(s *Store) (removed int) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 
-	return sh.expire(s, s.now(), len(sh.expiries))
+	return sh.expire(s, s.now(), math.MaxInt)
 }
 
 // watch is one channel for all who watch a key.

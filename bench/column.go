@@ -1,0 +1,132 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
+
+// column is a figure of every variant of a contest.
+type column struct {
+	head string
+	cell func(r row) string
+}
+
+// value is one figure of a sample.
+type value func(s sample) float64
+
+func bytes(s sample) float64     { return s.bytes }
+func allocs(s sample) float64    { return s.allocs }
+func latency(s sample) float64   { return s.latency }
+func cpu(s sample) float64       { return s.cpu }
+func redisCPU(s sample) float64  { return s.redisCPU }
+func perSecond(s sample) float64 { return float64(time.Second) / s.nanos }
+
+// figure is a value itself.
+func figure(head string, format func(float64) string, v value) column {
+	return column{head, func(r row) string { return format(r.median(v)) }}
+}
+
+// more is how much larger a value is than that of another way.
+func more(head, way string, format func(float64) string, v value) column {
+	return column{head, func(r row) string { return format(r.more(way, v)) }}
+}
+
+// times is how many times the value of another way a value is.
+func times(head, way string, v value) column {
+	return column{head, func(r row) string { return ratio(r.times(way, v)) }}
+}
+
+// timesAdded is how many times as much is added to the value of gRPC alone as another way adds to it.
+func timesAdded(head, way string, v value) column {
+	return column{head, func(r row) string { return ratio(r.timesAdded(way, v)) }}
+}
+
+// row is a variant, among the samples of all variants by name.
+type row struct {
+	*variant
+
+	samples map[string][]sample
+}
+
+// of returns the samples of another way: those of the same kind of calls, or of all kinds if the way does not tell kinds apart.
+func (r row) of(way string) []sample {
+	same := variant{way: way, kind: r.kind}
+	if samples, ok := r.samples[same.name()]; ok {
+		return samples
+	}
+
+	return r.samples[way]
+}
+
+// median is the median of the rounds. It is NaN if nothing is measured.
+func (r row) median(v value) float64 {
+	return medianOf(r.samples[r.name()], r.samples[r.name()], func(own, _ sample) float64 { return v(own) })
+}
+
+// more is the median of the differences within the rounds.
+func (r row) more(way string, v value) float64 {
+	return medianOf(r.samples[r.name()], r.of(way), func(own, other sample) float64 { return v(own) - v(other) })
+}
+
+// times is the median of the ratios within the rounds.
+func (r row) times(way string, v value) float64 {
+	return medianOf(r.samples[r.name()], r.of(way), func(own, other sample) float64 { return v(own) / v(other) })
+}
+
+// timesAdded is a ratio of medians: within one round the differences may be near 0.
+func (r row) timesAdded(way string, v value) float64 {
+	other := row{&variant{way: way, kind: r.kind}, r.samples}
+
+	return r.more(bare, v) / other.more(bare, v)
+}
+
+// medianOf compares two variants round by round.
+func medianOf(own, other []sample, compare func(own, other sample) float64) float64 {
+	if len(own) != len(other) {
+		return math.NaN() // the other one is not measured
+	}
+
+	compared := make([]float64, len(own))
+	for i := range own {
+		compared[i] = compare(own[i], other[i])
+	}
+
+	return middle(compared)
+}
+
+// middle is the median. It sorts the values.
+func middle(values []float64) float64 {
+	n := len(values)
+	if n == 0 {
+		return math.NaN()
+	}
+
+	slices.Sort(values)
+
+	return (values[(n-1)/2] + values[n/2]) / 2
+}
+
+// formatted prints a number, if it is one.
+func formatted(format string, x float64) string {
+	if math.IsNaN(x) || math.IsInf(x, 0) {
+		return "-"
+	}
+
+	return fmt.Sprintf(format, x)
+}
+
+func ratio(x float64) string       { return formatted("%.2f", x) }
+func count(x float64) string       { return formatted("%.0f", x) }
+func moreTenths(x float64) string  { return formatted("%+.1f", x) }
+func percent(x float64) string     { return formatted("%.1f %%", 100*x) }
+func size(x float64) string        { return formatted("%.0f B", x) }
+func moreSize(x float64) string    { return formatted("%+.0f B", x) }
+func nanoText(x float64) string    { return formatted("%.0f ns", x) }
+func moreNanos(x float64) string   { return formatted("%+.0f ns", x) }
+func micros(x float64) string      { return formatted("%.1f µs", x/1e3) }
+func moreMicros(x float64) string  { return formatted("%+.1f µs", x/1e3) }
+func wholeMicros(x float64) string { return formatted("%.0f µs", x/1e3) }
+func millis(x float64) string      { return formatted("%.1f ms", x/1e6) }
+func twoMillis(x float64) string   { return formatted("%.2f ms", x/1e6) }

@@ -1,0 +1,116 @@
+package onlyonce
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// lazyContext is a context that can be cancelled with a cause, as [context.WithCancelCause] makes it. Most handlers never look whether
+// their context has ended, so what cancels it is made when somebody first needs it: for Done, for a child, or to cancel it. From then on
+// that is the context, so children are its children and start no goroutine.
+//
+//	inherit ──► nothing is made ──► finish: it is made for the first who looks
+//	                  │
+//	                  └─ Done, a child, cancel ──► it is made
+type lazyContext struct {
+	parent context.Context //nolint:containedctx // it is one
+	made   atomic.Pointer[cancellation]
+	// over is set before a finished context is cancelled, so that whoever makes it later cancels it.
+	over atomic.Bool
+}
+
+type cancellation struct {
+	context.Context //nolint:containedctx // it is one
+
+	cancel context.CancelCauseFunc
+}
+
+// inherit begins the context. A parent that can end is followed from now on, so that what comes first counts, whoever looks.
+func (c *lazyContext) inherit(parent context.Context) {
+	c.parent = parent
+
+	if parent.Done() != nil {
+		c.make()
+	}
+}
+
+// cancel cancels the context with a cause. The first cause counts.
+func (c *lazyContext) cancel(cause error) { c.make().cancel(cause) }
+
+// finish cancels the context without a cause.
+func (c *lazyContext) finish() {
+	c.over.Store(true)
+
+	if made := c.made.Load(); made != nil {
+		made.cancel(nil)
+	}
+}
+
+// make returns what cancels the context.
+func (c *lazyContext) make() *cancellation {
+	made := c.made.Load()
+	if made == nil {
+		ctx, cancel := context.WithCancelCause(c.parent)
+		made = &cancellation{ctx, cancel}
+
+		if !c.made.CompareAndSwap(nil, made) {
+			cancel(nil)
+
+			made = c.made.Load()
+		}
+	}
+
+	if c.over.Load() {
+		made.cancel(nil)
+	}
+
+	return made
+}
+
+// needed returns what cancels the context, or nil if it has not ended and nobody needed that yet.
+func (c *lazyContext) needed() *cancellation {
+	if c.over.Load() {
+		return c.make()
+	}
+
+	return c.made.Load()
+}
+
+// Deadline implements [context.Context].
+func (c *lazyContext) Deadline() (time.Time, bool) { return c.parent.Deadline() }
+
+// Done implements [context.Context].
+func (c *lazyContext) Done() <-chan struct{} { return c.make().Done() }
+
+// Err implements [context.Context].
+func (c *lazyContext) Err() error {
+	if made := c.needed(); made != nil {
+		return made.Err()
+	}
+
+	return nil
+}
+
+// Value implements [context.Context].
+func (c *lazyContext) Value(key any) any {
+	if made := c.needed(); made != nil {
+		return made.Value(key)
+	}
+
+	return c.parent.Value(key)
+}
+
+// apartContext is a context without its end and its deadline, as [context.WithoutCancel] makes it. It needs no memory of its own.
+type apartContext struct {
+	context.Context //nolint:containedctx // it is one
+}
+
+// Deadline implements [context.Context].
+func (*apartContext) Deadline() (time.Time, bool) { return time.Time{}, false }
+
+// Done implements [context.Context].
+func (*apartContext) Done() <-chan struct{} { return nil }
+
+// Err implements [context.Context].
+func (*apartContext) Err() error { return nil }
