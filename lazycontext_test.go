@@ -356,7 +356,7 @@ func TestApartContextIsAsTheStandardOne(t *testing.T) {
 	parent, end := context.WithTimeoutCause(context.WithValue(t.Context(), valueKey{}, "value"), time.Hour, errLater)
 	end()
 
-	observe := func(ctx context.Context) []string {
+	observe := func(ctx context.Context) []string { //nolint:contextcheck // contexts are what is observed
 		s := standing{Context: ctx}
 		s.look(s, "itself")
 		s.see("Done", s.Done() == nil)

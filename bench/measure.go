@@ -31,8 +31,8 @@ const ballastSize = 64 << 20
 func newBallast() []byte { return make([]byte, ballastSize) }
 
 // readyHeap collects what is not reachable, and then lets the heap grow until it is collected by itself, twice. After a collection that was
-// asked for, the runtime gives the memory beyond what is reachable back to the system. To get it again during what is measured would cost up
-// to 20 µs a call.
+// asked for, the runtime gives the memory beyond what is reachable back to the system. To get it again during what is measured would cost
+// up to 20 µs a call.
 func readyHeap() {
 	const (
 		piece = 1 << 20
