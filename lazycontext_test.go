@@ -356,15 +356,15 @@ func TestApartContextIsAsTheStandardOne(t *testing.T) {
 	parent, end := context.WithTimeoutCause(context.WithValue(t.Context(), valueKey{}, "value"), time.Hour, errLater)
 	end()
 
-	observe := func(ctx context.Context) []string { //nolint:contextcheck // contexts are what is observed
+	observe := func(ctx context.Context) []string {
 		s := standing{Context: ctx}
-		s.look(s, "itself")
+		s.look(s, "itself") //nolint:contextcheck // contexts are what is looked at, here and below
 		s.see("Done", s.Done() == nil)
 
 		child, cancel := context.WithCancelCause(s)
-		s.look(child, "child")
+		s.look(child, "child") //nolint:contextcheck // as above
 		cancel(errCause)
-		s.look(child, "cancelled child")
+		s.look(child, "cancelled child") //nolint:contextcheck // as above
 
 		return s.seen
 	}
