@@ -186,8 +186,8 @@ func (x *transacted) rollBack(tx store.Transaction) {
 	switch held, err := tx.Rollback(); {
 	case err != nil:
 		x.brokenf(oneCommit, "Rollback is not sure that nothing is left, although no handler has written anything: %v", err)
-	case !held:
-		x.brokenf(oneCommit, "Rollback is not sure that the record was the transaction's until then, although no statement has failed")
+	case !held && !tx.Used():
+		x.brokenf(oneCommit, "Rollback is not sure that the record was the transaction's until then, although no handler has used it")
 	}
 }
 

@@ -263,7 +263,7 @@ func TestStoresWithBrokenTransactionsFailByTheRuleThatTheyBreak(t *testing.T) {
 				return held, errors.Join(err, errors.New("who knows"))
 			}
 		})},
-		{"Rollback does not know since when the record is free", oneCommit, replacing(func(_ *txstore.Store, _ store.Claim, tx *brokenTx) {
+		{"Rollback is not sure how long the record was held", oneCommit, replacing(func(_ *txstore.Store, _ store.Claim, tx *brokenTx) {
 			tx.rollback = func(tx store.Transaction) (bool, error) {
 				_, err := tx.Rollback()
 
