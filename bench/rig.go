@@ -18,6 +18,7 @@ import (
 // rig measures protections: each has a server in a process of its own, which starts at its first round.
 type rig struct {
 	ctx     context.Context //nolint:containedctx // the same for all calls
+	here    bool            // the servers are in this process
 	profile string          // of the server processes, if they are to write one
 	program *redisProgram   // of the Redis with the records; nil if they are in memory
 
@@ -140,7 +141,7 @@ func (r *rig) open(protection string) (err error) {
 		profile += "." + strings.ReplaceAll(protection, " ", "-")
 	}
 
-	process, err := startServer(r.ctx, protection, redisAddr, profile)
+	process, err := r.start(protection, redisAddr, profile)
 	if err != nil {
 		return err
 	}
@@ -155,6 +156,14 @@ func (r *rig) open(protection string) (err error) {
 	server.client, err = server.conn.dial()
 
 	return err
+}
+
+func (r *rig) start(protection, redisAddr, profile string) (*serverProcess, error) {
+	if r.here {
+		return startHere(r.ctx, protection, redisAddr)
+	}
+
+	return startServer(r.ctx, protection, redisAddr, profile)
 }
 
 // forget removes all records.

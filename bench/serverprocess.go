@@ -18,9 +18,9 @@ import (
 )
 
 // serverProcess is this program once more, with one gRPC server in it, so that the CPU time of the server can be told from that of its
-// clients. It ends with its standard input, and so with this process, however this process ends.
+// clients. It ends with its standard input, and so with this process, however this process ends. The server may also be in this process.
 type serverProcess struct {
-	cmd     *exec.Cmd
+	wait    func() error // until it has ended
 	input   io.WriteCloser
 	answers *json.Decoder
 	addr    string // of the server
@@ -57,27 +57,47 @@ func startServer(ctx context.Context, protection, redisAddr, profile string) (*s
 		return nil, err
 	}
 
-	p := &serverProcess{cmd: exec.CommandContext(context.WithoutCancel(ctx), program)} //nolint:gosec // this program
-	p.cmd.Env = append(os.Environ(), serveVariable+"="+protection, redisVariable+"="+redisAddr, profileVariable+"="+profile, keepPages)
-	p.cmd.Stderr = os.Stderr
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), program) //nolint:gosec // this program
+	cmd.Env = append(os.Environ(), serveVariable+"="+protection, redisVariable+"="+redisAddr, profileVariable+"="+profile, keepPages)
+	cmd.Stderr = os.Stderr
 
-	p.input, err = p.cmd.StdinPipe()
+	input, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
 	}
 
-	output, err := p.cmd.StdoutPipe()
+	output, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
 
-	if err := p.cmd.Start(); err != nil {
+	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
 
-	p.answers = json.NewDecoder(output)
+	return meet(protection, input, output, cmd.Wait)
+}
+
+// startHere starts a server in this process. What it has used is what this process has used.
+func startHere(ctx context.Context, protection, redisAddr string) (*serverProcess, error) {
+	questions, input := io.Pipe()
+	output, answers := io.Pipe()
+	ended := make(chan error, 1)
+
+	go func() {
+		err := serve(ctx, protection, redisAddr, questions, answers)
+		_ = answers.CloseWithError(err) // for who waits for an answer; it never fails
+		ended <- err
+	}()
+
+	return meet(protection, input, output, func() error { return <-ended })
+}
+
+// meet waits until a server has its address.
+func meet(protection string, input io.WriteCloser, output io.Reader, wait func() error) (*serverProcess, error) {
+	p := &serverProcess{wait: wait, input: input, answers: json.NewDecoder(output)}
 	if err := p.answers.Decode(&p.addr); err != nil {
-		return nil, errors.Join(fmt.Errorf("the process of %s: %w", protection, err), p.stop())
+		return nil, errors.Join(fmt.Errorf("the server of %s: %w", protection, err), p.stop())
 	}
 
 	return p, nil
@@ -109,7 +129,7 @@ func (p *serverProcess) ask(question string) (u usage, err error) {
 }
 
 func (p *serverProcess) stop() error {
-	return errors.Join(p.input.Close(), p.cmd.Wait())
+	return errors.Join(p.input.Close(), p.wait())
 }
 
 // serveInstead reports whether this is such a process. If it is, it has ended, with that error.
@@ -125,6 +145,9 @@ func serveInstead() (bool, error) {
 	if err != nil {
 		return true, err
 	}
+
+	ballast := newBallast()
+	defer runtime.KeepAlive(ballast)
 
 	return true, errors.Join(serve(context.Background(), protection, os.Getenv(redisVariable), os.Stdin, os.Stdout), stop())
 }
@@ -156,9 +179,6 @@ func (s *protectedService) unary(ctx context.Context, req any, info *grpc.UnaryS
 
 // serve writes the address of its server, and then its usage for every line of input.
 func serve(ctx context.Context, protection, redisAddr string, in io.Reader, out io.Writer) (err error) {
-	ballast := newBallast()
-	defer runtime.KeepAlive(ballast)
-
 	var runs atomic.Int64
 
 	count := func() error {
