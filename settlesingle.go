@@ -44,7 +44,7 @@ func (s *singleSettler) settle(out *Outcome) *ended {
 		case conflict:
 			return s.conflicted(out.Err)
 		case e.class == ClassNotExecuted && !held:
-			w.answer, w.err = s.since()
+			w.answer, w.err = s.recordSince()
 		}
 
 		return s.conclude(&e, out, &w)
@@ -78,9 +78,9 @@ func (s *singleSettler) rollBack() (w written, held bool) {
 	return w, held
 }
 
-// since finds out what has become of the record since the transaction of this run was rolled back, which may have been long ago. The same
-// claim wins again only if no other run has left anything, and it waits for one that goes on.
-func (s *singleSettler) since() (storeAnswer, error) {
+// recordSince finds out what other runs have left in the record since the transaction of this run ended, which may have been long ago. The
+// same claim wins again if they have left nothing. It waits for a run that still goes on.
+func (s *singleSettler) recordSince() (storeAnswer, error) {
 	ctx, done := s.engine.storeDeadline(context.WithoutCancel(s.caller), time.Now().Add(s.engine.limits.SettleTimeout))
 	defer done()
 
@@ -221,7 +221,7 @@ func (s *singleSettler) unrecordedRefusal(out *Outcome) *ended {
 
 	// The database may have rolled back long before it refused to commit, such as after an error that the handler has passed over.
 	if status == StatusReleased {
-		answer, _ := s.since()
+		answer, _ := s.recordSince()
 		status = e.rolledBack(answer)
 	}
 

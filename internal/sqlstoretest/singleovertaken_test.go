@@ -3,6 +3,7 @@ package sqlstoretest_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/onlyonce-go/onlyonce"
@@ -12,8 +13,18 @@ import (
 
 var errNothing = errors.New("nothing was sold")
 
-// afterLosing is a handler that loses its transaction, lets something happen, and returns that it has done nothing.
-func (s *shop) afterLosing(lose func(ctx context.Context), happen func()) func(context.Context) ([]byte, error) {
+// besideProxy is a store whose connections can be lost, and a shop whose own cannot.
+func (k kind) besideProxy(tb testing.TB, opts ...sqlstore.Option) (*sqlstore.Store, *sqltest.Proxy, *shop) {
+	tb.Helper()
+
+	base := k.fresh(tb)
+	proxy := sqltest.NewProxy(tb, base)
+
+	return k.on(tb, pool(proxy.DB(tb, k.params...)), opts...), proxy, k.orders(tb, pool(base.DB(tb, k.params...)))
+}
+
+// afterLosing is a handler that loses its transaction, lets something happen, and ends with err.
+func (s *shop) afterLosing(lose func(ctx context.Context), happen func(), err error) func(context.Context) ([]byte, error) {
 	return func(ctx context.Context) ([]byte, error) {
 		if _, err := s.sell("one")(ctx); err != nil {
 			return nil, err
@@ -22,7 +33,7 @@ func (s *shop) afterLosing(lose func(ctx context.Context), happen func()) func(c
 		lose(ctx)
 		happen()
 
-		return nil, onlyonce.NotExecuted(errNothing)
+		return []byte("sold"), err
 	}
 }
 
@@ -47,9 +58,7 @@ func TestF16RunThatHasLostItsTransactionDoesNotSayThatNothingHappened(t *testing
 	each(t, singleServers(), func(t *testing.T, k kind) {
 		t.Helper()
 
-		base := k.fresh(t)
-		proxy := sqltest.NewProxy(t, base)
-		st, s := k.on(t, pool(proxy.DB(t, k.params...))), k.orders(t, pool(base.DB(t, k.params...)))
+		st, proxy, s := k.besideProxy(t)
 		here, there := engine(t, st, onlyonce.SingleTransaction), engine(t, st, onlyonce.SingleTransaction)
 
 		for name, lose := range k.losing(proxy.Cut) {
@@ -59,7 +68,7 @@ func TestF16RunThatHasLostItsTransactionDoesNotSayThatNothingHappened(t *testing
 
 			got := call(t.Context(), here, name, s.afterLosing(lose, func() {
 				other = call(t.Context(), there, name, s.sell(name))
-			}))
+			}, onlyonce.NotExecuted(errNothing)))
 
 			if other.err != nil || other.Status != onlyonce.StatusExecuted {
 				t.Fatalf("%s: the other call got %s, %v", name, other.Status, other.err)
@@ -78,13 +87,11 @@ func TestRunThatHasLostItsTransactionIsReleasedWhereNobodyElseHasRun(t *testing.
 	each(t, singleServers(), func(t *testing.T, k kind) {
 		t.Helper()
 
-		base := k.fresh(t)
-		proxy := sqltest.NewProxy(t, base)
-		st, s := k.on(t, pool(proxy.DB(t, k.params...))), k.orders(t, pool(base.DB(t, k.params...)))
+		st, proxy, s := k.besideProxy(t)
 		e := engine(t, st, onlyonce.SingleTransaction)
 
 		for name, lose := range k.losing(proxy.Cut) {
-			got := call(t.Context(), e, name, s.afterLosing(lose, func() {}))
+			got := call(t.Context(), e, name, s.afterLosing(lose, func() {}, onlyonce.NotExecuted(errNothing)))
 			if got.Status != onlyonce.StatusReleased || !errors.Is(got.err, errNothing) {
 				t.Errorf("%s: got %s, %v", name, got.Status, got.err)
 			}
@@ -93,5 +100,34 @@ func TestRunThatHasLostItsTransactionIsReleasedWhereNobodyElseHasRun(t *testing.
 				t.Errorf("%s: the next call got %s, %v", name, got.Status, got.err)
 			}
 		}
+	})
+}
+
+// PostgreSQL refuses to commit after a failed statement, and has given the key up long before. Here the program takes its refusals for
+// NotExecuted.
+func TestF16RunThatIsRefusedDoesNotSayThatNothingHappened(t *testing.T) {
+	postgres := slices.DeleteFunc(singleServers(), func(k kind) bool { return k.dialect != sqlstore.PostgreSQL })
+
+	each(t, postgres, func(t *testing.T, k kind) {
+		t.Helper()
+
+		st, proxy, s := k.besideProxy(t, sqlstore.WithCommitError(onlyonce.NotExecuted))
+		here, there := engine(t, st, onlyonce.SingleTransaction), engine(t, st, onlyonce.SingleTransaction)
+		fail := k.losing(proxy.Cut)["statement-failed"]
+
+		for key, tt := range map[string]struct {
+			happen func()
+			want   onlyonce.Status
+		}{
+			"alone":     {func() {}, onlyonce.StatusReleased},
+			"overtaken": {func() { call(t.Context(), there, "overtaken", s.sell("overtaken")) }, onlyonce.StatusUnknown},
+		} {
+			got := call(t.Context(), here, key, s.afterLosing(fail, tt.happen, nil))
+			if got.Status != tt.want || got.err == nil {
+				t.Errorf("%s: got %s, %v", key, got.Status, got.err)
+			}
+		}
+
+		s.mustHave(t, 3, 1)
 	})
 }
