@@ -7,8 +7,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -33,17 +35,27 @@ func TestF75_AttemptThatReachedNoHandlerIsRetried(t *testing.T) {
 			book, seen := &ledger{}, &journal{}
 			w := start(t, setup{unprotected: true}, book.charge)
 
-			var once sync.Once
+			var dials atomic.Int32
 
-			dial := append(mustDial(t, interceptor.WithMethods(unaryCall), patiently(), seen.option()),
-				grpc.WithContextDialer(func(ctx context.Context, addr string) (conn net.Conn, err error) {
-					once.Do(func() { conn, err = fails(ctx) })
+			failed := make(chan struct{})
+			over := sync.OnceFunc(func() { close(failed) })
 
-					if conn != nil || err != nil {
-						return conn, err
+			dial := append(mustDial(t, interceptor.WithMethods(unaryCall), patiently(), interceptor.WithAttemptObserver(
+				func(ctx context.Context, a interceptor.Attempt) {
+					seen.observe(ctx, a)
+					over()
+				})),
+				grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+					if dials.Add(1) == 1 {
+						return fails(ctx)
 					}
 
-					return w.listener.dial(ctx, addr)
+					select {
+					case <-failed:
+						return w.listener.dial(ctx, addr)
+					case <-ctx.Done():
+						return nil, ctx.Err()
+					}
 				}), soon())
 
 			if _, err := pb.NewTestServiceClient(w.dial(t, dial...)).UnaryCall(t.Context(), order("1")); err != nil {
@@ -83,7 +95,8 @@ func TestF75_AttemptOnAConnectionWithoutAnAddressWasSent(t *testing.T) {
 	}
 }
 
-// refuseStream is a server that refuses its first stream, as RFC 9113 has it in section 8.7, and ends.
+// refuseStream is a server that refuses its first stream, as RFC 9113 has it in section 8.7, and ends. It says first that it takes no more
+// streams: one that is opened before the connection has ended may have been sent.
 func refuseStream(conn net.Conn) {
 	defer conn.Close()
 
@@ -109,8 +122,10 @@ func refuseStream(conn net.Conn) {
 		}
 
 		if kind == 0 { // DATA: the request is here
+			goAway := append([]byte{0, 0, 8, 7, 0, 0, 0, 0, 0}, stream[:]...)
+			goAway = append(goAway, 0, 0, 0, 0)
 			refused := append([]byte{0, 0, 4, 3, 0}, stream[:]...)
-			_, _ = conn.Write(append(refused, 0, 0, 0, 7))
+			_, _ = conn.Write(slices.Concat(goAway, refused, []byte{0, 0, 0, 7}))
 
 			return
 		}
