@@ -190,8 +190,8 @@ func (a *attempt) checkNesting() error {
 	return nil
 }
 
-// permit asks whether this call may see a record, or wait for it. The outcome of its own run is its own; for that of another
-// call ReplayCheck is asked, once.
+// permit returns an error unless this call may see a record. A nil record stands for one that the call waits for. A call may always see the
+// record of its own run. For that of another run, ReplayCheck decides, once for each call.
 func (a *attempt) permit(rec *store.Record) error {
 	if rec != nil && rec.State != store.Absent && rec.Token == a.claim.Token {
 		return nil

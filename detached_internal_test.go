@@ -21,6 +21,10 @@ func TestF65RunThatHasEndedDoesNotCountAsDetached(t *testing.T) {
 	if !room {
 		t.Error("a run that has ended is cancelled")
 	}
+
+	if p.watchOnce() {
+		t.Error("the caller of a run that has ended is watched")
+	}
 }
 
 // A caller's context may live for long. It must not keep the runs of its calls.

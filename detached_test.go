@@ -263,6 +263,33 @@ func TestF65BoundOfDetachedRunsHoldsForCallersAtOnce(t *testing.T) {
 	})
 }
 
+// The context of an attached run ends with its caller's. A run that does not look at its context goes on against its policy.
+func TestF65RunsThatAreAttachedTakeNoRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, memstore.New(), onlyonce.WithLimits(onlyonce.Limits{MaxDetached: 1}),
+			onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, Detachment: onlyonce.Attached}))
+
+		var p payments
+
+		ctx, leave := context.WithCancel(t.Context())
+		first := inBackground(ctx, e, pay("first"), p.lasting(20*time.Second)) // it does not look whether it is to end
+		second := inBackground(ctx, e, pay("second"), p.lasting(20*time.Second))
+
+		synctest.Wait()
+		leave()
+		synctest.Wait()
+
+		if n := e.Detached(); n != 0 {
+			t.Errorf("%d runs are detached, want none", n)
+		}
+
+		do(t, e, pay("next"), p.do).mustBe(t, onlyonce.StatusExecuted, "#1")
+		<-first
+		<-second
+	})
+}
+
 func TestF65RunBeyondTheBoundLearnsWhyItEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

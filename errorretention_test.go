@@ -72,6 +72,31 @@ func TestF87ErrorIsKeptForItsOwnRetention(t *testing.T) {
 	}
 }
 
+// F87: the error may only say that the effect of the earlier run is there. Once its record had expired, the effect would happen again.
+func TestF87ErrorAfterARunInDoubtIsKeptAsAnAnswerIs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, memstore.New(), onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, ErrorRetention: time.Minute}))
+
+		var p payments
+
+		do(t, e, pay("k"), p.failing(errLine)).mustFail(t, onlyonce.StatusUnknown, errLine)
+		do(t, e, pay("k"), p.failing(onlyonce.ErrStepUsed)).mustFail(t, onlyonce.StatusExecuted, onlyonce.ErrStepUsed)
+
+		if rec := record(t, e, "k"); rec.Retention != onlyonce.DefaultRetention {
+			t.Errorf("the error is kept for %v, want %v", rec.Retention, onlyonce.DefaultRetention)
+		}
+
+		time.Sleep(onlyonce.DefaultRetention - time.Millisecond)
+
+		if got := do(t, e, pay("k"), p.do); got.Status != onlyonce.StatusReplayed {
+			t.Errorf("got %s, %v", got.Status, got.err)
+		}
+
+		p.mustHaveRun(t, 2)
+	})
+}
+
 // A transport may choose the retention of one outcome, within that of the policy.
 func TestRetentionOfAnOutcomeIsWithinThatOfThePolicy(t *testing.T) {
 	t.Parallel()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
 func since(began time.Time, times []time.Time) []time.Duration {
@@ -231,6 +232,30 @@ func TestF07RunUnderAtMostOnceGoesOnAndIsRecordedWhenTheStoreIsBack(t *testing.T
 // The store has lost the record, and another request has got the key since. Nobody may tell the run's own caller that its
 // request was not executed and that it should take another key.
 // A run that ends while its renewal is under way waits for the renewal and leaves nothing behind.
+// A handler may go on although its context has ended. Nobody may take over before it has returned.
+func TestRunWhoseContextHasEndedKeepsItsLease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		policy := onlyonce.WithPolicy(onlyonce.Policy{
+			Guarantee: onlyonce.AtLeastOnce, Detachment: onlyonce.Attached, MaxRun: time.Minute, MaxWait: onlyonce.NoWait,
+		})
+		records := memstore.New()
+		own, other := newEngine(t, records, policy), newEngine(t, records, policy)
+
+		var p payments
+
+		ctx, leave := context.WithCancel(t.Context())
+		got := inBackground(ctx, own, pay("k"), p.lasting(50*time.Second))
+
+		time.Sleep(time.Second)
+		leave()
+		time.Sleep(40 * time.Second)
+
+		do(t, other, pay("k"), p.do).mustBeRejected(t, onlyonce.ReasonInProgress)
+		(<-got).mustBe(t, onlyonce.StatusExecuted, "#1")
+	})
+}
+
 func TestRunThatEndsDuringARenewalCutsItShort(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -352,8 +352,8 @@ func (r *run) persist(write storeCall, budget time.Duration) (err error) {
 	}
 }
 
-// settleContext bounds one operation that the caller's end does not matter to. A timer may keep its context for a while after it was
-// stopped, and must not keep the run.
+// settleContext bounds one operation that goes on after the caller has gone. The context of a bounded operation is not made of the run's:
+// its timer may keep it for a while after the operation, and must not keep the run.
 func (r *run) settleContext() (context.Context, context.CancelFunc) {
 	if r.engine.can.Immediate {
 		return &r.apart, func() {}

@@ -83,6 +83,7 @@ func main() {
 	stop()
 	exit(err)
 }
+
 func exit(err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

@@ -48,7 +48,7 @@ func (c *config) manyCallers(ctx context.Context, r *rig) error {
 	const calls = 12_000
 
 	return c.play(ctx, &contest{
-		id: "memory-64", question: "Records in memory: how many calls less does a busy server answer?",
+		id: "memory-64", question: "Records in memory: how many fewer calls does a busy server answer?",
 		lost: func(of func(string) row) string {
 			first, again := of(onlyonceFirst), of(onlyonceReplay)
 

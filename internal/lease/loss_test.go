@@ -92,6 +92,33 @@ func TestF08LeaseThatEndsWhileTheOutcomeIsWrittenNeitherEndsTheRunNorIsReported(
 	}
 }
 
+// Others may have taken over, so what is written next decides. A renewal could only revive a lease that has ended.
+func TestRenewalsEndWithTheAuthorityWhileTheOutcomeIsWritten(t *testing.T) {
+	t.Parallel()
+
+	for name, tt := range map[string]struct {
+		takeover bool
+		last     time.Duration
+	}{
+		"takeover":    {true, 13 * time.Second},
+		"no takeover": {false, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				o := start(t, tt.takeover, broken)
+				o.Settling()
+
+				time.Sleep(time.Minute + 1)
+
+				if at := o.copyOf(&o.renewals); len(at) == 0 || at[len(at)-1] != tt.last {
+					t.Errorf("renewals after %v, want the last one after %v", at, tt.last)
+				}
+			})
+		})
+	}
+}
+
 func TestRenewalThatIsRefusedEndsTheRunOrTheRenewing(t *testing.T) {
 	t.Parallel()
 

@@ -53,6 +53,16 @@ func TestLeaseCountsFromTheStartOfARenewal(t *testing.T) {
 	})
 }
 
+func TestNextRenewalCountsFromTheStartOfTheLast(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := start(t, true, slow(1900*time.Millisecond, renewed), renewed)
+
+		time.Sleep(11 * time.Second)
+		o.mustHaveRenewed(t, 5*time.Second, 10*time.Second)
+	})
+}
+
 // The store may have decided the first copy of a claim that was sent several times.
 func TestFirstLeaseCountsFromItsAnchor(t *testing.T) {
 	t.Parallel()

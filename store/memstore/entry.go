@@ -28,7 +28,7 @@ type entry struct {
 	flags      flags
 }
 
-// text is what a record has of pointers. It stays where it was made.
+// text is the part of a record that has pointers. The bytes that they point to are never copied or modified.
 type text struct {
 	outcome     []byte
 	readableKey string
@@ -47,10 +47,10 @@ const (
 // overhead is what a record costs besides its outcome and its key, as measured: its place in a slab, in the index and in the expiries.
 const overhead = 256
 
-func sizeOf(rec *store.Record) int64 {
-	return overhead + int64(len(rec.Outcome)) + int64(len(rec.ReadableKey))
-}
+// sizeOf is the size of the text of a record.
+func sizeOf(rec *store.Record) int64 { return (&text{rec.Outcome, rec.ReadableKey}).size() }
 
+// size is what is counted for a record with the text.
 func (t *text) size() int64 { return overhead + int64(len(t.outcome)) + int64(len(t.readableKey)) }
 
 // read makes rec the record, except for its method. It must be empty.

@@ -10,14 +10,14 @@ import (
 // (linear hashing, Litwin 1980). So the longest operation is as short at ten million records as at ten.
 //
 //   - The chain of bucket(hash) has every place whose key has that hash, and each place is in one chain.
-//   - There is a bucket for each place, and there are at most two.
+//   - There are at least as many buckets as places, and at most twice as many.
 type index struct {
 	buckets array[place] // the first place of each chain
 	len     uint32       // how many places are in the chains
 }
 
-// bucket returns the bucket of a hash. With n buckets, it is the end of the hash that n-1 has bits for, or one bit less if there is no
-// such bucket yet.
+// bucket returns the number of the bucket of a hash: the low bits of the hash, as many as the highest number of a bucket has. If there is
+// no such bucket yet, it is one bit less.
 func (x *index) bucket(hash uint32) uint32 {
 	n := x.buckets.len
 	mask := uint32(1)<<bits.Len32(n-1) - 1

@@ -69,6 +69,31 @@ func TestWatchesLeaveNothingBehind(t *testing.T) {
 	}
 }
 
+// A long run is renewed often, and its waiters have nothing to learn from that.
+func TestWatchIsNotWokenWhileTheRecordRuns(t *testing.T) {
+	t.Parallel()
+
+	s := New()
+	claim := store.Claim{Key: store.Key{1}, Token: store.Token{1}, Guarantee: store.AtMostOnce, Lease: time.Hour, Retention: time.Hour}
+
+	changed, stop := s.Watch(claim.Key)
+	defer stop()
+
+	if res, err := s.Claim(t.Context(), claim); err != nil || !res.Applied {
+		t.Fatalf("claim: applied=%t, error %v", res.Applied, err)
+	}
+
+	if res, err := s.Renew(t.Context(), store.Renewal{Key: claim.Key, Token: claim.Token, Lease: time.Hour}); err != nil || !res.Applied {
+		t.Fatalf("renewal: applied=%t, error %v", res.Applied, err)
+	}
+
+	select {
+	case <-changed:
+		t.Error("the watch was woken by a claim or a renewal")
+	default:
+	}
+}
+
 func TestWatchesOfManyLeaveNothingBehind(t *testing.T) {
 	t.Parallel()
 
