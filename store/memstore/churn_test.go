@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -96,7 +97,7 @@ func TestWhatWasReadStaysAsItWasWhenItsPlaceIsUsedAgain(t *testing.T) {
 		time.Sleep(time.Second)
 
 		for i := range s.shards {
-			s.shards[i].expireAll(s)
+			s.shards[i].sweep(s, math.MaxInt)
 		}
 
 		if s.Len() != 0 || s.Bytes() != 0 {

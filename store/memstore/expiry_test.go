@@ -75,7 +75,7 @@ func TestAKeyThatIsReleasedOverAndOverTakesNoMemory(t *testing.T) {
 					}
 				}
 
-				s.shards[0].expireAll(s)
+				s.shards[0].sweep(s, math.MaxInt)
 
 				if got := s.Len(); got != 0 {
 					t.Errorf("Len is %d after the retention, must be 0", got)
@@ -100,21 +100,21 @@ func TestAnEarlierExpiryRemovesNothing(t *testing.T) {
 		}
 
 		time.Sleep(time.Minute)
-		s.shards[1].expireAll(s)
+		s.shards[1].sweep(s, math.MaxInt)
 
 		if got := s.Len(); got != 2 {
 			t.Errorf("Len is %d when the earlier of two retentions ends, must be 2", got)
 		}
 
 		time.Sleep(time.Hour - time.Minute - 1)
-		s.shards[1].expireAll(s)
+		s.shards[1].sweep(s, math.MaxInt)
 
 		if got := s.Len(); got != 2 {
 			t.Errorf("Len is %d just before the retention ends, must be 2", got)
 		}
 
 		time.Sleep(time.Nanosecond)
-		s.shards[1].expireAll(s)
+		s.shards[1].sweep(s, math.MaxInt)
 
 		if got := s.Len(); got != 1 {
 			t.Errorf("Len is %d when the retention ends, must be 1: the running record does not expire", got)

@@ -200,28 +200,38 @@ func (s *Store) run(ctx context.Context, key *store.Key, op any, res *store.Resu
 	return err
 }
 
-// perform runs an operation. If there is no room for its record, it removes all that has expired, and tries once more.
+// perform runs an operation. If there is no room for its record, it makes room.
 func (s *Store) perform(ctx context.Context, key *store.Key, op any, res *store.Result) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("memstore: %w", err)
 	}
 
 	expired, err := s.shard(key).do(s, key, op, res)
+
+	for isFull(err) {
+		removed := s.makeRoom()
+		if removed == 0 {
+			break
+		}
+
+		more := 0
+		more, err = s.shard(key).do(s, key, op, res)
+		expired += removed + more
+	}
+
 	s.swept(ctx, expired)
 
-	if !isFull(err) {
-		return err
-	}
-
-	expired = 0
-	for i := range s.shards {
-		expired += s.shards[i].expireAll(s)
-	}
-
-	more, err := s.shard(key).do(s, key, op, res)
-	s.swept(ctx, expired+more)
-
 	return err
+}
+
+// makeRoom removes some expired records of each shard. It returns 0 if none has expired. One operation does not remove all of them: they may
+// be millions.
+func (s *Store) makeRoom() (removed int) {
+	for i := range s.shards {
+		removed += s.shards[i].sweep(s, expirePerOperation)
+	}
+
+	return removed
 }
 
 // reserve counts a new record of the given size for a scope, or reports which bound is reached.

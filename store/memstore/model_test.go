@@ -2,6 +2,7 @@ package memstore
 
 import (
 	"errors"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"testing"
@@ -213,7 +214,7 @@ func (tr *trial) check() {
 	}
 
 	for i := range tr.store.shards {
-		tr.store.shards[i].expireAll(tr.store)
+		tr.store.shards[i].sweep(tr.store, math.MaxInt)
 	}
 
 	size := int64(0)

@@ -1,7 +1,6 @@
 package memstore
 
 import (
-	"math"
 	"sync"
 	"time"
 
@@ -126,11 +125,12 @@ func (sh *shard) expire(s *Store, now time.Time, limit int) (removed int) {
 	return removed
 }
 
-func (sh *shard) expireAll(s *Store) (removed int) {
+// sweep is expire for those who do not hold the lock.
+func (sh *shard) sweep(s *Store, limit int) (removed int) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 
-	return sh.expire(s, s.now(), math.MaxInt)
+	return sh.expire(s, s.now(), limit)
 }
 
 // watch is one channel for all who watch a key.
