@@ -62,7 +62,7 @@ func (a *attempt) lead(sent time.Time) (Reply, error) {
 
 			end := a.own(tx, sent, earlier)
 			if end.again == nil {
-				return end.reply, end.err
+				return end.reply(), end.err
 			}
 
 			earlier = end.again
@@ -359,7 +359,7 @@ func (a *attempt) runUnprotected() (Reply, error) {
 
 	end := r.carryOut(unprotectedSettler{r})
 
-	return end.reply, end.err
+	return end.reply(), end.err
 }
 
 // newRun makes the run of the record in a.result. MaxRun counts from the given time: from when the claim was sent, as in the store,

@@ -46,7 +46,6 @@ type run struct {
 	presence presence
 	siblings siblings // its place among the runs of the engine
 
-	outcome Outcome // what the handler ended with
 	op      store.Completion
 	took    time.Duration // how long the handler took
 	failure error         // what the handler ended with, if it left no definite outcome
@@ -55,10 +54,26 @@ type run struct {
 
 // ended is how a run has ended for its caller.
 type ended struct {
-	reply Reply
-	err   error
+	// status and retention are those of the handler's own answer.
+	status    Status
+	retention time.Duration
+	// instead is the reply with another answer than the handler's own; nil: none.
+	instead *Reply
+	err     error
 	// again means to claim and run once more: the transaction of the run was rolled back because of another one.
 	again *rerun
+}
+
+// endedWith is how a run has ended that is answered from a record.
+func endedWith(reply Reply, err error) *ended { return &ended{instead: &reply, err: err} }
+
+// reply is what the caller of the run gets if there is no error.
+func (e *ended) reply() Reply {
+	if e.instead != nil {
+		return *e.instead
+	}
+
+	return Reply{Status: e.status, Retention: e.retention}
 }
 
 // start makes the context of the run, and lets duplicates and a drain find it.
@@ -98,15 +113,16 @@ func (r *run) carryOut(s settler) *ended {
 	defer func() {
 		if !returned {
 			end := r.settle(s, &Outcome{Class: ClassAmbiguous, Code: "PANIC", Err: errPanicked})
-			end.reply.Err = errPanicked
-			r.observeEnd(&end.reply, end.err) // the panic goes on: Execute does not return
+			reply := end.reply()
+			reply.Err = errPanicked
+			r.observeEnd(&reply, end.err) // the panic goes on: Execute does not return
 		}
 	}()
 
-	r.outcome = r.handler(s.context())
+	out := r.handler(s.context())
 	returned = true
 
-	return r.settle(s, &r.outcome)
+	return r.settle(s, &out)
 }
 
 func (r *run) settle(s settler, out *Outcome) *ended {
@@ -118,7 +134,7 @@ func (r *run) settle(s settler, out *Outcome) *ended {
 		r.failure = out.Err
 	}
 
-	return s.settle(out)
+	return settle(s, out)
 }
 
 // ambiguous makes a definite error ambiguous that the handler has not marked, while a downstream call of the run is open: the
