@@ -32,15 +32,14 @@ type run struct {
 
 	shape     shape
 	guarantee Guarantee // the stricter of the policy's and the record's; the policy's in a single transaction
-	number    uint32    // of this run, counted since the record was made or last released
 	doubtful  bool      // an earlier run may have had its effect
+	join      join
+	number    uint32 // of this run, counted since the record was made or last released
 	fence     atomic.Uint64
 	started   time.Time
-	end       time.Time // when the run must end
-	steps     steps     // what the handler has called under derived keys
-	lease     lease.Lease
+	steps     steps       // what the handler has called under derived keys
+	lease     lease.Lease // its RunEnd is when the run must end
 	receipt   receipt
-	join      join
 
 	apart    apartContext // the caller's, for what outlives the caller
 	presence presence

@@ -390,7 +390,7 @@ func (r *run) mayBeOvertaken() bool {
 		return true
 	}
 
-	until := r.end.Add(r.policy.Lease) // from then on somebody may have settled it as not executed
+	until := r.lease.RunEnd().Add(r.policy.Lease) // from then on somebody may have settled it as not executed
 
 	if r.guarantee.TakeoverAllowed() {
 		until = earlier(until, r.lease.AuthorityEnd())

@@ -137,7 +137,7 @@ func (s *singleSettler) commit(out *Outcome) written {
 func (s *singleSettler) conflicted(err error) *ended {
 	s.observe(EventConflict, err)
 
-	if s.earlier.conflicts < maxConflicts && time.Now().Before(s.end) && !s.engine.draining.Load() {
+	if s.earlier.conflicts < maxConflicts && time.Now().Before(s.lease.RunEnd()) && !s.engine.draining.Load() {
 		again := *s.earlier
 		again.conflicts++
 
