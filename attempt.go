@@ -25,17 +25,17 @@ type attempt struct {
 	began   time.Time
 
 	claim  store.Claim
-	window keytime.Window
+	window *keytime.Window // nil: its key is not time-ordered
 	// result is the store's last answer to the claim or to the end of the run. It does not change once the flight has
 	// landed, so that followers can read it.
 	result store.Result
 	// answered means that the store has answered a claim of this call, unanswered that it has not answered another one.
 	answered, unanswered bool
-
-	flight flight.Flight[landing]
-	landed bool
+	landed               bool
 	// allowed means that ReplayCheck has allowed this call to see the outcome of another.
 	allowed bool
+
+	flight flight.Flight[landing]
 	// run is the last run of this call, nil where there was none.
 	run *run
 }
@@ -131,14 +131,14 @@ func (a *attempt) identify() error {
 			return &misconfiguredError{fmt.Errorf("%s: %w", call.Method, err)}
 		}
 
-		var refused *Rejection
-
-		a.window, refused = keyWindowOf(call.Key, a.policy.whole().KeyLife, time.Now())
+		window, refused := keyWindowOf(call.Key, a.policy.whole().KeyLife, time.Now())
 		if refused != nil {
 			return refused
 		}
 
-		if a.window.LookFirst() {
+		a.window = &window
+
+		if window.LookFirst() {
 			a.claim.Fence = lookOnly
 		}
 	}

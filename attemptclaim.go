@@ -62,7 +62,7 @@ func (a *attempt) lead(sent time.Time) (Reply, error) {
 
 			end := a.own(tx, sent, earlier)
 			if end.again == nil {
-				return end.reply, end.err
+				return end.reply(), end.err
 			}
 
 			earlier = end.again
@@ -313,23 +313,23 @@ func (a *attempt) own(tx store.Transaction, sent time.Time, earlier *rerun) *end
 	}
 
 	rec := &a.result.Record
-	r := a.newRun(a.shape(), rec.Guarantee, sent)
+	r := a.newRun(a.shape(), rec.Guarantee)
 
 	if a.caller.Err() != nil {
 		return r.release(callerGone(a.caller, "before the handler ran"))
 	}
 
-	now := time.Now()
+	took := time.Since(sent) // which costs half of time.Now
 
-	if r.tooLate(now.Sub(sent)) {
+	if r.tooLate(took) {
 		return r.release(rejectTooLate())
 	}
 
-	r.start(rec.Fingerprint, now)
+	r.start(rec.Fingerprint, sent.Add(took))
 	defer r.stop()
 
 	r.lease.Start(&r.apart, &a.engine.leases, r, lease.Terms{
-		Length: a.policy.Lease, Anchor: sent, RunEnd: r.end, Takeover: r.guarantee.TakeoverAllowed(),
+		Length: a.policy.Lease, Anchor: sent, RunEnd: a.runEnd(sent), Takeover: r.guarantee.TakeoverAllowed(),
 	})
 	defer r.lease.Stop()
 
@@ -350,26 +350,29 @@ func (a *attempt) runUnprotected() (Reply, error) {
 
 	now := time.Now()
 
-	r := a.newRun(unprotected, a.policy.Guarantee, now)
+	r := a.newRun(unprotected, a.policy.Guarantee)
 	r.start(a.claim.Fingerprint, now)
 	defer r.stop()
 
-	r.lease.Start(&r.apart, &a.engine.leases, r, lease.Terms{RunEnd: r.end})
+	r.lease.Start(&r.apart, &a.engine.leases, r, lease.Terms{RunEnd: a.runEnd(now)})
 	defer r.lease.Stop()
 
 	end := r.carryOut(unprotectedSettler{r})
 
-	return end.reply, end.err
+	return end.reply(), end.err
 }
 
-// newRun makes the run of the record in a.result. MaxRun counts from the given time: from when the claim was sent, as in the store,
-// so that the run does not outlast the OwnerAliveUntil of its record; in a single transaction, of which nobody sees a record
-// before it is over, from when it had begun.
-func (a *attempt) newRun(how shape, guarantee Guarantee, from time.Time) *run {
+// runEnd is when a run must end. MaxRun counts from the given time: from when the claim was sent, as in the store, so that the run does
+// not outlast the OwnerAliveUntil of its record; in a single transaction, of which nobody sees a record before it is over, from when it had
+// begun.
+func (a *attempt) runEnd(from time.Time) time.Time { return from.Add(a.policy.MaxRun) }
+
+// newRun makes the run of the record in a.result.
+func (a *attempt) newRun(how shape, guarantee Guarantee) *run {
 	rec := &a.result.Record
 	r := &run{
 		attempt: a, shape: how, guarantee: guarantee, number: max(rec.Attempts, 1), doubtful: rec.Doubtful,
-		end: from.Add(a.policy.MaxRun), apart: apartContext{a.caller},
+		apart: apartContext{a.caller},
 	}
 
 	if how == leased || how == joined {
@@ -405,11 +408,11 @@ func (a *attempt) ownTransaction(tx store.Transaction, earlier *rerun) *ended {
 	}
 
 	// The guarantee is the policy's, also where the record's is stricter: see ExactlyOnce.
-	s.run = a.newRun(single, a.policy.Guarantee, earlier.began)
+	s.run = a.newRun(single, a.policy.Guarantee)
 
-	now := time.Now()
+	end, now := a.runEnd(earlier.began), time.Now()
 
-	if !now.Before(s.end) {
+	if !now.Before(end) {
 		s.rollBack()
 
 		return s.conflictedTooOften(ErrMaxRun)
@@ -418,14 +421,14 @@ func (a *attempt) ownTransaction(tx store.Transaction, earlier *rerun) *ended {
 	s.start(a.result.Record.Fingerprint, now)
 	defer s.stop()
 
-	s.lease.Start(&s.apart, &a.engine.leases, s.run, lease.Terms{RunEnd: s.end})
+	s.lease.Start(&s.apart, &a.engine.leases, s.run, lease.Terms{RunEnd: end})
 	defer s.lease.Stop()
 
-	end := s.carryOut(s)
+	how := s.carryOut(s)
 
-	if again := end.again; again != nil && !sleep(a.caller, jittered(conflictDelay<<again.conflicts)) {
+	if again := how.again; again != nil && !sleep(a.caller, jittered(conflictDelay<<again.conflicts)) {
 		return &ended{err: callerGone(a.caller, "after its transaction was rolled back")}
 	}
 
-	return end
+	return how
 }

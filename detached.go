@@ -51,8 +51,8 @@ func (r *run) watchUnlessFew() {
 // presence is what a run knows of its caller.
 type presence struct {
 	mu      sync.Mutex
-	watched bool        // somebody watches the caller
 	unwatch func() bool // nil before it can be called
+	watched bool        // somebody watches the caller
 	counted bool        // the caller has gone, and the run counts as detached
 	over    bool        // the run has ended
 }

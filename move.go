@@ -30,8 +30,8 @@ const maxReclaims = 32
 type situation struct {
 	claim  *store.Claim
 	answer *store.Result
-	// window is the time in which a time-ordered key may make a record; zero for other keys.
-	window keytime.Window
+	// window is the time in which a time-ordered key may make a record; nil for other keys.
+	window *keytime.Window
 	// canRecover means that there is a recovery function, and recovered is the fence of the owner that it was last called about.
 	canRecover bool
 	recovered  owner
@@ -52,7 +52,7 @@ func (s *situation) next() move {
 		return moveRecover
 	case next != moveReclaim:
 		return next
-	case neverRan(rec) && s.window.Over(s.answer.Now):
+	case s.window != nil && neverRan(rec) && s.window.Over(s.answer.Now):
 		return moveExpired
 	case s.reclaims >= maxReclaims:
 		return moveAbandon

@@ -32,21 +32,19 @@ type run struct {
 
 	shape     shape
 	guarantee Guarantee // the stricter of the policy's and the record's; the policy's in a single transaction
-	number    uint32    // of this run, counted since the record was made or last released
 	doubtful  bool      // an earlier run may have had its effect
+	join      join
+	number    uint32 // of this run, counted since the record was made or last released
 	fence     atomic.Uint64
 	started   time.Time
-	end       time.Time // when the run must end
-	steps     steps     // what the handler has called under derived keys
-	lease     lease.Lease
+	steps     steps       // what the handler has called under derived keys
+	lease     lease.Lease // its RunEnd is when the run must end
 	receipt   receipt
-	join      join
 
 	apart    apartContext // the caller's, for what outlives the caller
 	presence presence
 	siblings siblings // its place among the runs of the engine
 
-	outcome Outcome // what the handler ended with
 	op      store.Completion
 	took    time.Duration // how long the handler took
 	failure error         // what the handler ended with, if it left no definite outcome
@@ -55,10 +53,26 @@ type run struct {
 
 // ended is how a run has ended for its caller.
 type ended struct {
-	reply Reply
-	err   error
+	// status and retention are those of the handler's own answer.
+	status    Status
+	retention time.Duration
+	// instead is the reply with another answer than the handler's own; nil: none.
+	instead *Reply
+	err     error
 	// again means to claim and run once more: the transaction of the run was rolled back because of another one.
 	again *rerun
+}
+
+// endedWith is how a run has ended that is answered from a record.
+func endedWith(reply Reply, err error) *ended { return &ended{instead: &reply, err: err} }
+
+// reply is what the caller of the run gets if there is no error.
+func (e *ended) reply() Reply {
+	if e.instead != nil {
+		return *e.instead
+	}
+
+	return Reply{Status: e.status, Retention: e.retention}
 }
 
 // start makes the context of the run, and lets duplicates and a drain find it.
@@ -98,15 +112,16 @@ func (r *run) carryOut(s settler) *ended {
 	defer func() {
 		if !returned {
 			end := r.settle(s, &Outcome{Class: ClassAmbiguous, Code: "PANIC", Err: errPanicked})
-			end.reply.Err = errPanicked
-			r.observeEnd(&end.reply, end.err) // the panic goes on: Execute does not return
+			reply := end.reply()
+			reply.Err = errPanicked
+			r.observeEnd(&reply, end.err) // the panic goes on: Execute does not return
 		}
 	}()
 
-	r.outcome = r.handler(s.context())
+	out := r.handler(s.context())
 	returned = true
 
-	return r.settle(s, &r.outcome)
+	return r.settle(s, &out)
 }
 
 func (r *run) settle(s settler, out *Outcome) *ended {
@@ -118,7 +133,7 @@ func (r *run) settle(s settler, out *Outcome) *ended {
 		r.failure = out.Err
 	}
 
-	return s.settle(out)
+	return settle(s, out)
 }
 
 // ambiguous makes a definite error ambiguous that the handler has not marked, while a downstream call of the run is open: the

@@ -19,10 +19,10 @@ func runOf(ctx context.Context) (*run, bool) {
 // that is earlier.
 func (r *run) Deadline() (time.Time, bool) {
 	if deadline, ok := r.lazyContext.Deadline(); ok {
-		return earlier(deadline, r.end), true
+		return earlier(deadline, r.lease.RunEnd()), true
 	}
 
-	return r.end, true
+	return r.lease.RunEnd(), true
 }
 
 // Value returns the caller's values. What names one call of the caller's, its key and its step, names none of those that the run

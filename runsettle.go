@@ -29,12 +29,29 @@ type settler interface {
 	settle(out *Outcome) *ended
 }
 
+// settle lets the settler of a run carry out its end. A type switch distinguishes the settlers, so that the compiler sees that the outcome
+// does not outlive the call.
+func settle(s settler, out *Outcome) *ended {
+	switch s := s.(type) {
+	case leasedSettler:
+		return s.settle(out)
+	case joinedSettler:
+		return s.settle(out)
+	case *singleSettler:
+		return s.settle(out)
+	case unprotectedSettler:
+		return s.settle(out)
+	default:
+		panic(fmt.Sprintf("onlyonce: no settler is a %T", s))
+	}
+}
+
 // unprotectedSettler has nothing to write.
 type unprotectedSettler struct{ *run }
 
 func (s unprotectedSettler) context() context.Context { return s.joinable() }
 func (s unprotectedSettler) settle(*Outcome) *ended {
-	return &ended{reply: Reply{Status: StatusUnprotected}}
+	return &ended{status: StatusUnprotected}
 }
 
 // leasedSettler writes the outcome of a run when its handler has ended.
@@ -141,18 +158,18 @@ func (r *run) conclude(e *ending, out *Outcome, w *written) *ended {
 		return &ended{err: rejection}
 	}
 
-	end := &r.ended
+	end := &r.ended // in memory of the run
 
 	switch concluded.caller {
 	case getsRecord:
-		end.reply, end.err = r.answerFrom(&r.result.Record)
+		return endedWith(r.answerFrom(&r.result.Record))
 	case getsCommitted:
-		end.reply, end.err = r.committed(&r.result.Record)
+		return endedWith(r.committed(&r.result.Record))
 	case getsOwnAnswer, getsOvertaken, getsUncertain, getsNotCommitted, getsRolledBack:
-		end.reply.Status = concluded.status
+		end.status = concluded.status
 
 		if concluded.status == StatusExecuted {
-			end.reply.Retention = r.result.Record.Retention
+			end.retention = r.result.Record.Retention
 		}
 	}
 
@@ -373,7 +390,7 @@ func (r *run) mayBeOvertaken() bool {
 		return true
 	}
 
-	until := r.end.Add(r.policy.Lease) // from then on somebody may have settled it as not executed
+	until := r.lease.RunEnd().Add(r.policy.Lease) // from then on somebody may have settled it as not executed
 
 	if r.guarantee.TakeoverAllowed() {
 		until = earlier(until, r.lease.AuthorityEnd())

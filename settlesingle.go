@@ -137,7 +137,7 @@ func (s *singleSettler) commit(out *Outcome) written {
 func (s *singleSettler) conflicted(err error) *ended {
 	s.observe(EventConflict, err)
 
-	if s.earlier.conflicts < maxConflicts && time.Now().Before(s.end) && !s.engine.draining.Load() {
+	if s.earlier.conflicts < maxConflicts && time.Now().Before(s.lease.RunEnd()) && !s.engine.draining.Load() {
 		again := *s.earlier
 		again.conflicts++
 
@@ -207,8 +207,8 @@ func (s *singleSettler) recordRefusal(out *Outcome) *ended {
 	}
 
 	end := s.conclude(&e, out, &w)
-	if end.err == nil && end.reply.Status == StatusExecuted {
-		end.reply.Refused, end.reply.Err = true, out.Err
+	if end.err == nil && end.status == StatusExecuted {
+		return &ended{instead: &Reply{Status: StatusExecuted, Retention: end.retention, Refused: true, Err: out.Err}}
 	}
 
 	return end
@@ -227,5 +227,5 @@ func (s *singleSettler) unrecordedRefusal(out *Outcome) *ended {
 
 	s.land(s.sharedEnd(out, status))
 
-	return &ended{reply: Reply{Status: status, Refused: true, Err: out.Err}}
+	return &ended{instead: &Reply{Status: status, Refused: true, Err: out.Err}}
 }

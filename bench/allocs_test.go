@@ -73,7 +73,7 @@ func TestClientAllocations(t *testing.T) {
 	}
 
 	ceilings(t, variants, invoker, map[string]float64{
-		"fresh key": 9, "key from the context": 8, "fresh key, retry budget, attempt timeout": 13,
+		"fresh key": 8, "key from the context": 7, "fresh key, retry budget, attempt timeout": 12,
 		"method that is not protected": 0,
 	})
 }

@@ -91,16 +91,17 @@ func (c *clientConfig) attemptTimes(m *clientMethod, key string, began time.Time
 		}
 	}
 
-	if c.timeOrdered(m) {
+	ordered := c.timeOrdered(m)
+	if ordered {
 		life = min(life, cmp.Or(m.keyLife, onlyonce.DefaultKeyLife))
 	}
 
 	begin := keytime.Usable(life)
 
-	// A key that is older than that is only looked up, so that trying again is safe.
-	if made, ok := onlyonce.KeyTime(key); ok && c.timeOrdered(m) {
-		if left := made.Add(begin).Sub(began); left > 0 {
-			begin = min(begin, left)
+	if ordered {
+		// A key that is older than that is only looked up, so that trying again is safe.
+		if made, ok := onlyonce.KeyTime(key); ok && made.Add(begin).After(began) {
+			begin = min(begin, made.Add(begin).Sub(began))
 		}
 	}
 

@@ -9,7 +9,7 @@ import (
 // clientReply is where the attempts of a call put their responses.
 type clientReply struct {
 	to    any
-	given reflect.Value // a shallow copy of a reply that cannot be reset, as the caller gave it
+	given *reflect.Value // a shallow copy of a reply that cannot be reset, as the caller gave it; nil: none
 }
 
 func replyTo(to any) clientReply {
@@ -21,8 +21,9 @@ func replyTo(to any) clientReply {
 	}
 
 	if v := reflect.ValueOf(to); v.Kind() == reflect.Pointer && !v.IsNil() {
-		r.given = reflect.New(v.Type().Elem()).Elem()
-		r.given.Set(v.Elem())
+		given := reflect.New(v.Type().Elem()).Elem()
+		given.Set(v.Elem())
+		r.given = &given
 	}
 
 	return r
@@ -38,8 +39,8 @@ func (r clientReply) empty() {
 	case interface{ Reset() }:
 		m.Reset()
 	default:
-		if r.given.IsValid() {
-			reflect.ValueOf(r.to).Elem().Set(r.given)
+		if r.given != nil {
+			reflect.ValueOf(r.to).Elem().Set(*r.given)
 		}
 	}
 }

@@ -37,9 +37,9 @@ type clientCall struct {
 	times     attemptTimes
 	declared  time.Duration // the shortest retention that a server has declared; 0: none
 	attempts  int
-	ambiguous bool  // an attempt may have taken effect
 	handlers  error // the last error that came from the handler
 	verdict   onlyonce.Verdict
+	ambiguous bool // an attempt may have taken effect
 }
 
 // withRetry makes a call whose metadata has the key, and makes it again where that is safe.

@@ -11,8 +11,8 @@ type trust struct {
 	confirmation *confirmation // nil: the method is not declared protected
 	guard        replicaGuard
 	option       grpc.PerRPCCredsCallOption // the guard's; a pointer to it needs no memory of its own
-	sent         bool                       // an attempt may have reached a server
 	answers      uint64                     // how many answers the confirmation knew when the last attempt began
+	sent         bool                       // an attempt may have reached a server
 	ruled        ruling                     // for the last attempt
 	exposed      bool                       // another attempt may go to any replica, because the guard is lost
 	stopped      bool                       // the call is not retried, because a replica that does not protect the method might run it

@@ -29,9 +29,9 @@ type Attempt struct {
 	Delay time.Duration
 }
 
-// run makes one attempt. The deferred cancel ends the timer even if op panics.
+// run makes one attempt, which begins now. The deferred cancel ends the timer even if op panics.
 func run[T any](
-	ctx context.Context, timeout time.Duration, number int, op func(context.Context, int) (T, error),
+	ctx context.Context, timeout time.Duration, number int, began time.Time, op func(context.Context, int) (T, error),
 ) (T, Attempt) {
 	attemptCtx := ctx
 	bounded := endsBefore(ctx, timeout)
@@ -43,7 +43,6 @@ func run[T any](
 		defer cancel()
 	}
 
-	began := time.Now()
 	value, err := op(attemptCtx, number)
 
 	return value, Attempt{

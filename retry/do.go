@@ -30,8 +30,8 @@ func Do[T any](
 
 	c := call{policy: p.WithDefaults(), options: o, began: time.Now()}
 
-	for number := 1; ; number++ {
-		value, attempt := run(ctx, p.AttemptTimeout, number, op)
+	for number, began := 1, c.began; ; number, began = number+1, time.Now() {
+		value, attempt := run(ctx, p.AttemptTimeout, number, began, op)
 		if attempt.Err == nil {
 			c.succeeded(attempt)
 

@@ -36,17 +36,18 @@ type wake struct {
 	place int           // in the heap, counted from 1; 0 outside of it
 }
 
-func (k *Keeper) anyQueue() *queue { return &k.queues[rand.IntN(queues)] } //nolint:gosec // it only spreads
+// anyQueue returns the number of a queue.
+func anyQueue() uint8 { return uint8(rand.UintN(queues)) } //nolint:gosec // it only spreads
 
 // set sets when a lease wakes next.
 func (k *Keeper) set(l *Lease, at time.Time, early time.Duration) {
-	if l.queue.set(l, at, early) {
+	if k.queues[l.queue].set(l, at, early) {
 		k.ringAt(at)
 	}
 }
 
 // remove lets a lease sleep.
-func (k *Keeper) remove(l *Lease) { l.queue.remove(l) }
+func (k *Keeper) remove(l *Lease) { k.queues[l.queue].remove(l) }
 
 // ringAt makes the timer fire at a time, unless it fires earlier.
 func (k *Keeper) ringAt(at time.Time) {

@@ -93,7 +93,7 @@ func TestLeaseMeasuresOnTheMonotonicClock(t *testing.T) {
 	l.Stop()
 
 	for name, at := range map[string]time.Time{
-		"the anchor": l.terms.Anchor, "the next renewal": l.renewAt, "the end of the authority": l.authorityEnd(),
+		"the anchor": l.anchor, "the next renewal": l.renewAt, "the end of the authority": l.authorityEnd(),
 	} {
 		if !at.After(now) || !strings.Contains(at.String(), " m=") {
 			t.Errorf("%s is %v: must be after %v and have a monotonic reading", name, at, now)

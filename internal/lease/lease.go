@@ -107,21 +107,26 @@ type Lease struct {
 	mu    sync.Mutex
 	ctx   context.Context //nolint:containedctx // the parent of every renewal's context
 	owner Owner
-	terms Terms // Anchor is when the last renewal that has succeeded was sent
-	state state
 
-	// keeper wakes the lease at the next thing to do, from one of its queues.
+	// The terms, but anchor is when the last renewal that has succeeded was sent.
+	length         time.Duration
+	anchor, runEnd time.Time
+	takeover       bool
+
+	state state
+	queue uint8 // of the keeper
+	// settling means that the handler has ended and its outcome is being written.
+	settling bool
+	// lost means that the lease may have ended, reported that the owner knows.
+	lost, reported bool
+
+	// keeper wakes the lease at the next thing to do.
 	keeper *Keeper
-	queue  *queue
 	wake   wake
 	// renewAt is when the next renewal is due. abort cancels the one under way, and is nil where there is none.
 	renewAt time.Time
 	abort   context.CancelFunc
 
-	// settling means that the handler has ended and its outcome is being written.
-	settling bool
-	// lost means that the lease may have ended, reported that the owner knows.
-	lost, reported bool
 	// hold counts the transactions that have held the record. held is the number of the one that does; 0 where none does.
 	hold, held uint32
 
@@ -135,8 +140,9 @@ func (l *Lease) Start(ctx context.Context, k *Keeper, owner Owner, t Terms) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
-	l.ctx, l.owner, l.terms = ctx, owner, t
-	l.keeper, l.queue = k, k.anyQueue()
+	l.ctx, l.owner = ctx, owner
+	l.length, l.anchor, l.runEnd, l.takeover = t.Length, t.Anchor, t.RunEnd, t.Takeover
+	l.keeper, l.queue = k, anyQueue()
 	l.state = watching
 
 	if t.Length > 0 {
@@ -166,6 +172,9 @@ func (l *Lease) Stop() {
 	l.busy.Wait()
 }
 
+// RunEnd is Terms.RunEnd. It must not be called before Start has returned.
+func (l *Lease) RunEnd() time.Time { return l.runEnd } // it does not change
+
 // AuthorityEnd is when the run must have stopped where others may take over. It comes before the lease can have ended.
 func (l *Lease) AuthorityEnd() time.Time {
 	l.mu.Lock()
@@ -174,14 +183,14 @@ func (l *Lease) AuthorityEnd() time.Time {
 	return l.authorityEnd()
 }
 
-func (l *Lease) authorityEnd() time.Time { return l.terms.Anchor.Add(Trusted(l.terms.Length)) }
+func (l *Lease) authorityEnd() time.Time { return l.anchor.Add(Trusted(l.length)) }
 
 // Trusted returns for how long after the anchor an owner trusts a lease: a tenth less than the lease holds.
 func Trusted(length time.Duration) time.Duration { return length - length/marginPart }
 
 // next is when there is something to do next, and how much earlier it may be done.
 func (l *Lease) next() (next time.Time, early time.Duration) {
-	next = l.terms.RunEnd
+	next = l.runEnd
 
 	if l.state != renewing {
 		return next, 0
@@ -198,7 +207,7 @@ func (l *Lease) next() (next time.Time, early time.Duration) {
 	return next, early
 }
 
-func (l *Lease) early() time.Duration { return l.terms.Length / earlyPart }
+func (l *Lease) early() time.Duration { return l.length / earlyPart }
 
 // guarded reports whether the end of the authority matters: not twice, and not while nobody can take over.
 func (l *Lease) guarded() bool { return !l.lost && l.held == 0 }

@@ -28,7 +28,7 @@ func (l *Lease) fire() {
 	now := time.Now()
 
 	switch {
-	case !now.Before(l.terms.RunEnd):
+	case !now.Before(l.runEnd):
 		l.end(&n, RunOver)
 	case l.state != renewing:
 	case l.guarded() && !now.Before(l.authorityEnd()):
@@ -64,7 +64,7 @@ func (l *Lease) loseAuthority(n *notices) {
 	}
 
 	switch {
-	case !l.terms.Takeover:
+	case !l.takeover:
 	case l.settling:
 		l.state = over
 	default:
@@ -105,12 +105,12 @@ func (l *Lease) renew(now time.Time) notices {
 // failed plans the next try. A renewal waits for a transaction that holds the record, so its failure is not reported then.
 func (l *Lease) failed(err error) notices {
 	if l.held != 0 {
-		l.renewAt = time.Now().Add(l.terms.Length / renewPart)
+		l.renewAt = time.Now().Add(l.length / renewPart)
 
 		return notices{}
 	}
 
-	l.renewAt = time.Now().Add(l.terms.Length / retryPart)
+	l.renewAt = time.Now().Add(l.length / retryPart)
 
 	return notices{failed: err}
 }
@@ -119,8 +119,8 @@ func (l *Lease) failed(err error) notices {
 func (l *Lease) answered(answer Answer, sent time.Time, held uint32) (n notices) {
 	switch {
 	case answer == Renewed:
-		l.terms.Anchor = sent
-		l.renewAt = sent.Add(l.terms.Length / renewPart)
+		l.anchor = sent
+		l.renewAt = sent.Add(l.length / renewPart)
 		l.lost, l.reported = false, false
 
 		if l.held == held {
@@ -130,7 +130,7 @@ func (l *Lease) answered(answer Answer, sent time.Time, held uint32) (n notices)
 		l.state = over // whoever settles the run will learn what has become of the record
 	case answer == Settled && l.held != 0:
 		l.state = watching // the transaction has committed
-	case answer == Settled && !l.terms.Takeover:
+	case answer == Settled && !l.takeover:
 		l.state = watching
 		l.report(&n)
 	default:
