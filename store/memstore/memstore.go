@@ -214,9 +214,9 @@ func (s *Store) perform(ctx context.Context, key *store.Key, op any, res *store.
 			break
 		}
 
-		more := 0
-		more, err = s.shard(key).do(s, key, op, res)
-		expired += removed + more
+		expired += removed
+		removed, err = s.shard(key).do(s, key, op, res)
+		expired += removed
 	}
 
 	s.swept(ctx, expired)
@@ -224,8 +224,8 @@ func (s *Store) perform(ctx context.Context, key *store.Key, op any, res *store.
 	return err
 }
 
-// makeRoom removes some expired records of each shard. It returns 0 if none has expired. One operation does not remove all of them: they may
-// be millions.
+// makeRoom removes some expired records of each shard. It returns 0 if none has expired. No operation removes all of them: they may be
+// millions.
 func (s *Store) makeRoom() (removed int) {
 	for i := range s.shards {
 		removed += s.shards[i].sweep(s, expirePerOperation)
