@@ -71,6 +71,7 @@ func viaPlan(t *testing.T, cluster *redistest.Cluster, plan *redistest.Plan, opt
 
 	client := redis.NewClusterClient(&redis.ClusterOptions{
 		Addrs: cluster.Addrs(), Dialer: plan.Dial, ContextTimeoutEnabled: true, MaxRetries: 3,
+		DialTimeout: generous, ReadTimeout: generous, WriteTimeout: generous, PoolTimeout: generous,
 	})
 
 	return with(t, client, append([]redisstore.Option{redisstore.WithTimeout(generous), unindexed}, opts...)...)
