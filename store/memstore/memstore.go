@@ -224,8 +224,7 @@ func (s *Store) perform(ctx context.Context, key *store.Key, op any, res *store.
 	return err
 }
 
-// makeRoom removes some expired records of each shard. It returns 0 if none has expired. No operation removes all of them: they may be
-// millions.
+// makeRoom removes a few expired records of each shard, because all of them may be millions. It returns 0 if none has expired.
 func (s *Store) makeRoom() (removed int) {
 	for i := range s.shards {
 		removed += s.shards[i].sweep(s, expirePerOperation)
