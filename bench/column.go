@@ -18,6 +18,7 @@ type value func(s sample) float64
 
 func bytes(s sample) float64     { return s.bytes }
 func allocs(s sample) float64    { return s.allocs }
+func nanos(s sample) float64     { return s.nanos }
 func latency(s sample) float64   { return s.latency }
 func cpu(s sample) float64       { return s.cpu }
 func redisCPU(s sample) float64  { return s.redisCPU }

@@ -45,8 +45,8 @@ func (c *config) memory(ctx context.Context) error {
 			figure("CPU of a collection", millis, collect),
 			times("of the least's", byLeast, collect),
 			figure("longest operation (aim: 4 ms)", twoMillis, worst),
-			figure("CPU of a claim and its completion", nanoText, cpu),
-			times("of the least's", byLeast, cpu),
+			figure("time of a claim and its completion", nanoText, nanos),
+			times("of the least's", byLeast, nanos),
 		},
 		callers: 1, calls: 10_000, variants: variants,
 	})
