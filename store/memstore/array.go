@@ -1,7 +1,7 @@
 package memstore
 
 // chunk is how many elements are allocated together.
-const chunk = 32
+const chunk = 128
 
 // array is a list that grows and shrinks at its end, in chunks that do not move. So no push copies the elements, however many there are.
 // Its elements have no pointers: the collector does not read them.
