@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"sync"
 )
 
 // Ports are taken from below those that a system gives to outgoing connections, and so are those of a Redis cluster's bus,
@@ -20,8 +21,32 @@ const PortAttempts = 50
 // ErrPortTaken says that somebody else has the port.
 var ErrPortTaken = errors.New("the port is taken")
 
-// ProposePort returns a port that is probably free. Only binding it tells.
-func ProposePort() int { return firstPort + rand.IntN(ports) }
+// proposed has the ports that this process has proposed. Their servers may be dead, and come back.
+var proposed sync.Map
+
+// ProposePort returns a port that nobody listens on, and that it has not returned before. Another process may still bind it first. Whoever
+// connects to a port that is taken talks to the server of another test, or to its proxy, which records the commands.
+func ProposePort() int {
+	port := 0
+
+	for range PortAttempts {
+		port = firstPort + rand.IntN(ports)
+		if _, again := proposed.LoadOrStore(port, true); !again && isFree(port) {
+			break
+		}
+	}
+
+	return port
+}
+
+func isFree(port int) bool {
+	listener, err := net.Listen("tcp", Address(port))
+	if err != nil {
+		return false
+	}
+
+	return listener.Close() == nil
+}
 
 // Address returns the host and port of a server here.
 func Address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
