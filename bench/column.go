@@ -118,7 +118,15 @@ func formatted(format string, x float64) string {
 	return fmt.Sprintf(format, x)
 }
 
-func ratio(x float64) string       { return formatted("%.2f", x) }
+// ratio prints a ratio. A negative one says nothing: what little the other way adds is lost in the noise.
+func ratio(x float64) string {
+	if math.Signbit(x) {
+		x = math.NaN()
+	}
+
+	return formatted("%.2f", x)
+}
+
 func count(x float64) string       { return formatted("%.0f", x) }
 func moreTenths(x float64) string  { return formatted("%+.1f", x) }
 func percent(x float64) string     { return formatted("%.1f %%", 100*x) }

@@ -42,3 +42,13 @@ func TestTheMedianOfNothingIsNoNumber(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+func TestARatioToNoiseIsLeftOut(t *testing.T) {
+	t.Parallel()
+
+	for x, want := range map[float64]string{1.254: "1.25", 0: "0.00", -18.35: "-", math.Inf(1): "-"} {
+		if got := ratio(x); got != want {
+			t.Errorf("%v is printed as %q, want %q", x, got, want)
+		}
+	}
+}
