@@ -21,11 +21,14 @@ const PortAttempts = 50
 // ErrPortTaken says that somebody else has the port.
 var ErrPortTaken = errors.New("the port is taken")
 
-// proposed has the ports that this process has proposed. Their servers may be dead, and come back.
+// proposed has the ports that this process has proposed. A server that is dead may come back on its port.
 var proposed sync.Map
 
-// ProposePort returns a port that nobody listens on, and that it has not returned before. Another process may still bind it first. Whoever
-// connects to a port that is taken talks to the server of another test, or to its proxy, which records the commands.
+// ProposePort returns a port that nobody listens on, and that it has not returned before. Another process may still bind it first. If it
+// finds no such port in PortAttempts attempts, it returns any.
+//
+// If a test starts its server on a port that is taken, it asks somebody else whether the server is ready. A proxy of another test would
+// record that.
 func ProposePort() int {
 	port := 0
 

@@ -1,6 +1,7 @@
 package servertest
 
 import (
+	"math/rand/v2"
 	"net"
 	"testing"
 )
@@ -8,26 +9,26 @@ import (
 func TestProposedPortsAreFreeAndProposedOnce(t *testing.T) {
 	t.Parallel()
 
-	seen := make(map[int]bool)
+	const taken, proposals = 100, 500
 
-	for range 500 {
+	seen := make(map[int]bool) // taken by this test, or proposed
+
+	for range taken {
+		port := firstPort + rand.IntN(ports)
+
+		if listener, err := net.Listen("tcp", Address(port)); err == nil {
+			t.Cleanup(func() { listener.Close() })
+
+			seen[port] = true
+		}
+	}
+
+	for range proposals {
 		port := ProposePort()
 		if seen[port] {
-			t.Fatalf("port %d is proposed twice", port)
+			t.Fatalf("port %d is taken, or proposed twice", port)
 		}
 
 		seen[port] = true
-
-		listener, err := net.Listen("tcp", Address(port))
-		if err != nil {
-			t.Fatalf("a proposed port is taken: %v", err)
-		}
-
-		free := isFree(port)
-		listener.Close()
-
-		if free {
-			t.Fatalf("port %d has a listener and is called free", port)
-		}
 	}
 }
