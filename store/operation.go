@@ -28,6 +28,9 @@ type Claim struct {
 	Scope uint64
 	// Method and ReadableKey are kept for operators. Either may be empty.
 	Method, ReadableKey string
+	// Note is opaque to stores. It is the Outcome of the record while the run goes on: what somebody else needs to settle the record if
+	// the run never ends. Nil is no note.
+	Note []byte
 }
 
 // Renewal extends the lease of a running record.
@@ -85,7 +88,8 @@ type Resolution struct {
 	// AsOf is the time on the store's clock at which the record was read for the decision. If the owner may still have been alive at that
 	// time, Released is refused, however late the resolution arrives. Zero means the time of arrival.
 	AsOf time.Time
-	// Outcome is the answer that duplicates will get. It is recorded if State is Completed.
+	// Outcome is recorded with the record: the answer that duplicates will get if State is Completed, a note if it is Released. Repeats of
+	// a resolution as Completed are recognised by it.
 	Outcome []byte
 }
 

@@ -150,8 +150,9 @@ type Record struct {
 	// Retention is the retention of the claim that made the owner of the record, unless the owner's completion replaced it. The record
 	// expires so long after it was settled.
 	Retention time.Duration
-	// Outcome is opaque to stores. It is the recorded answer of a Completed record, and the known part of the outcome of an Unknown
-	// record.
+	// Outcome is opaque to stores, and the latest thing that an operation has left there: the note of its claim while a record is Running,
+	// the known part of the outcome of an Unknown record, the recorded answer of a Completed record, the note of the resolution of a Released
+	// record. It may be nil, but for a Completed record.
 	Outcome []byte
 	// Doubtful reports that an earlier run of this record ended in an unknown way. A later run that did nothing does not prove that the
 	// earlier run did nothing.

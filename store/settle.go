@@ -165,7 +165,7 @@ func (op *Resolution) decide(rec *Record, now time.Time) verdict {
 			return refused
 		}
 
-		rec.settle(Released, nil, now)
+		rec.settle(Released, op.Outcome, now)
 		rec.Doubtful = false
 	case Absent, Running, Unknown:
 		return refused

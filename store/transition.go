@@ -142,6 +142,7 @@ func (op *Claim) create(rec *Record, now time.Time) {
 		FirstStart:      now,
 		LastStart:       now,
 		Retention:       op.Retention,
+		Outcome:         op.Note,
 		Method:          op.Method,
 		ReadableKey:     op.ReadableKey,
 	}
@@ -171,7 +172,7 @@ func (op *Claim) restart(rec *Record, now time.Time) {
 	rec.EndedAt = time.Time{}
 	rec.ExpiresAt = time.Time{}
 	rec.Retention = op.Retention
-	rec.Outcome = nil
+	rec.Outcome = op.Note
 	rec.Resolved = false
 	rec.Method = op.Method
 	rec.ReadableKey = op.ReadableKey
