@@ -37,6 +37,11 @@ func Happened(code string, body []byte) Finding {
 // owner of the run may have been alive when the record was read: see store.Record.OwnerAliveUntil.
 func DidNotHappen() Finding { return Finding{kind: didNotHappen} }
 
+// Answer returns the answer that callers get, if the finding is that of Happened. Otherwise the last result is false.
+func (f Finding) Answer() (code string, body []byte, ok bool) {
+	return f.code, f.body, f.kind == happened
+}
+
 // String returns the name of the finding.
 func (f Finding) String() string {
 	switch f.kind {

@@ -1,0 +1,161 @@
+package operate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// Verdict is what an operator decides about a record.
+type Verdict string
+
+// The verdicts.
+const (
+	// Happened means that the effect has happened. Callers get the answer of the decision.
+	Happened Verdict = "happened"
+	// DidNotHappen means that the effect has not happened and cannot happen any more. The next call with the key runs.
+	DidNotHappen Verdict = "did not happen"
+	// Forget removes the record. The next call with the key runs, whatever an earlier call has done.
+	Forget Verdict = "forget"
+	// ForceForget is Forget for a record that may have an owner, or that cannot be read.
+	ForceForget Verdict = "forget by force"
+)
+
+// Decision is what an operator decides about a record, in whose name, and why.
+type Decision struct {
+	Verdict Verdict
+	// Code and Body are the answer that callers get if the verdict is Happened, in the transport's form. They mean nothing otherwise. For
+	// gRPC they are those of interceptor.FindingOf: see [Answer].
+	Code string
+	Body []byte
+	// Who is the operator's name, and Reason why the operator knows it. Both are required, and are kept with the record or, if it is
+	// forgotten, passed to the observer. At most 255 bytes of each are kept.
+	Who, Reason string
+}
+
+// Answer returns a decision for Happened with the answer of a finding, such as that of interceptor.FindingOf. The finding must be one of
+// onlyonce.Happened: otherwise the decision has no verdict, and Settle refuses it.
+func Answer(found onlyonce.Finding, who, reason string) Decision {
+	code, body, ok := found.Answer()
+	if !ok {
+		return Decision{Who: who, Reason: reason}
+	}
+
+	return Decision{Verdict: Happened, Code: code, Body: body, Who: who, Reason: reason}
+}
+
+// Settlement is what a decision would do to a record, as data. Settle does it. It is made by Plan.
+type Settlement struct {
+	// Record is the record on which the decision is based. Its token, fence and time fence the settlement.
+	Record onlyonce.Record
+	// Decision is the decision.
+	Decision Decision
+	// From is the state of the record when it was read, and To its state after the settlement.
+	From, To State
+	// RunsAgain reports that the next call with the key runs. Otherwise it gets the answer.
+	RunsAgain bool
+	// Retention is how long the record stays after the settlement. It is zero if the record is removed.
+	Retention time.Duration
+	// Effects says in sentences what the settlement does.
+	Effects []string
+	// Refused is why the settlement cannot be carried out, as far as the record that was read shows, or nil. It matches
+	// ErrIncomplete, onlyonce.ErrNotUnknown or onlyonce.ErrOwnerMayBeAlive.
+	Refused error
+}
+
+// ErrIncomplete is matched by errors about a decision that lacks a verdict, a name or a reason.
+var ErrIncomplete = errors.New("operate: the decision is incomplete")
+
+// Plan describes what a decision would do to a record that was read. It is a pure function, and changes nothing.
+func Plan(rec onlyonce.Record, d Decision) Settlement {
+	s := Settlement{Record: rec, Decision: d, From: StateOf(&rec), Refused: cannot(&rec, &d)}
+
+	switch d.Verdict {
+	case Happened:
+		s.To, s.Retention = StateCompleted, rec.Retention
+		s.Effects = []string{
+			fmt.Sprintf("The record becomes COMPLETED with the answer %s of %d bytes.", d.Code, len(d.Body)),
+			"Calls with this key get the answer, also those that wait now.",
+			"The handler does not run again while the record lives.",
+		}
+	case DidNotHappen:
+		s.To, s.Retention, s.RunsAgain = StateReleased, rec.Retention, true
+		s.Effects = []string{
+			"The record becomes RELEASED.",
+			"The next call with this key runs the handler.",
+		}
+	case Forget, ForceForget:
+		s.To, s.RunsAgain = StateAbsent, true
+		s.Effects = []string{
+			"The record is removed, with its answer if it has one.",
+			"The next call with this key runs the handler, even if an earlier call had its effect.",
+		}
+
+		if d.Verdict == ForceForget {
+			s.Effects = append(s.Effects, "A run that is still working goes on, and the next call runs at the same time.")
+		}
+	}
+
+	if s.Retention > 0 {
+		s.Effects = append(s.Effects, fmt.Sprintf("The record is kept for %v from then on, with the name and the reason.", s.Retention))
+	}
+
+	return s
+}
+
+// cannot returns why a decision about a record cannot be carried out, or nil.
+func cannot(rec *onlyonce.Record, d *Decision) error {
+	forgets := d.Verdict == Forget || d.Verdict == ForceForget
+
+	switch {
+	case d.Verdict != Happened && d.Verdict != DidNotHappen && !forgets:
+		return fmt.Errorf("%w: record %v: decide whether the effect has happened", ErrIncomplete, rec.ID)
+	case strings.TrimSpace(d.Who) == "":
+		return fmt.Errorf("%w: record %v: give the name of the operator", ErrIncomplete, rec.ID)
+	case strings.TrimSpace(d.Reason) == "":
+		return fmt.Errorf("%w: record %v: give a reason", ErrIncomplete, rec.ID)
+	case d.Verdict == Happened && d.Code == "":
+		return fmt.Errorf("%w: record %v: give the code of the answer", ErrIncomplete, rec.ID)
+	case d.Verdict == ForceForget:
+		return nil
+	case rec.State == store.Absent:
+		return fmt.Errorf("%w: there is no record %v", onlyonce.ErrNotUnknown, rec.ID)
+	case !forgets && !rec.Unknown:
+		return fmt.Errorf("%w: record %v is %v", onlyonce.ErrNotUnknown, rec.ID, rec.State)
+	case d.Verdict != Happened && rec.OwnerMayBeAlive(rec.LookedUpAt):
+		return fmt.Errorf("%w: look up record %v again after %s", onlyonce.ErrOwnerMayBeAlive, rec.ID,
+			rec.OwnerAliveUntil.UTC().Format(time.RFC3339))
+	default:
+		return nil
+	}
+}
+
+// Settle carries out a settlement, unless the record has changed since it was read. Repeating it is harmless.
+//
+// The error is that of Settlement.Refused, matches onlyonce.ErrRecordChanged, ErrNotUnknown, ErrOwnerMayBeAlive or ErrNotSupported, or is
+// the store's. After an error of the store the settlement may have been carried out: look the record up, or repeat it.
+func Settle(ctx context.Context, engine *onlyonce.Engine, s Settlement) error {
+	if err := cannot(&s.Record, &s.Decision); err != nil {
+		return err
+	}
+
+	d := &s.Decision
+
+	switch d.Verdict {
+	case Happened:
+		return engine.Resolve(ctx, s.Record, by(onlyonce.Happened(d.Code, d.Body), d))
+	case DidNotHappen:
+		return engine.Resolve(ctx, s.Record, by(onlyonce.DidNotHappen(), d))
+	case ForceForget:
+		return engine.ForceForget(ctx, s.Record, d.Reason+" (by "+d.Who+")")
+	case Forget:
+		return engine.Forget(ctx, s.Record, d.Reason+" (by "+d.Who+")")
+	default:
+		return ErrIncomplete // cannot has refused it
+	}
+}
