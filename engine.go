@@ -31,6 +31,7 @@ type Engine struct {
 	limits   Limits
 	observer Observer
 	quiet    bool // the observer is the default one, which reports only what needs attention
+	trace    func(ctx context.Context) string
 
 	flights    flight.Group[landing]
 	runs       runs
@@ -66,6 +67,15 @@ func WithObserver(o Observer) Option { return func(e *Engine) { e.observer, e.qu
 // WithHiddenKeys keeps readable keys out of records and events, for keys that are themselves sensitive. Operators then
 // find a record by its storage key, or by its full identity.
 func WithHiddenKeys() Option { return func(e *Engine) { e.hideKeys = true } }
+
+// WithTrace sets the function that returns the traceparent of a call, which is kept in its record: see Record.Trace and Event.Trace. It is
+// called once for each keyed call, before the claim. It must be quick and safe for concurrent use. An empty result keeps nothing, and so
+// does one of more than 255 bytes. Nil, the default, keeps nothing.
+//
+// Deploy a build that knows this option to all servers before you set it: older builds refuse to read records with a traceparent.
+func WithTrace(trace func(ctx context.Context) string) Option {
+	return func(e *Engine) { e.trace = trace }
+}
 
 // New returns an engine on a store. It reports every problem at once:
 //   - The store is nil.

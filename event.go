@@ -47,6 +47,9 @@ const (
 	EventTransactionUnused
 	// EventForgotten means that an operator has removed a record. Err is the reason.
 	EventForgotten
+	// EventAttention means that nobody could settle a record for longer than a limit, so that it is a matter for people. Err says since
+	// when. Package reconcile reports it: see Engine.Attention.
+	EventAttention
 )
 
 // String returns the name of the kind.
@@ -65,6 +68,7 @@ func (k EventKind) String() string {
 		EventConflict:          "conflict",
 		EventTransactionUnused: "transaction unused",
 		EventForgotten:         "forgotten",
+		EventAttention:         "attention",
 	}
 	if int(k) < len(names) && names[k] != "" {
 		return names[k]
@@ -84,6 +88,10 @@ type Event struct {
 	Status Status
 	// Reason is set on an EventCall that was rejected.
 	Reason Reason
+	// Code names the outcome that was stored, replayed or held. It is empty if there is none.
+	Code string
+	// Trace is the traceparent of the run whose outcome a replay got, if the record has it: see WithTrace. It is empty on other events.
+	Trace string
 	// Fence is that of the run, 0 where there is none.
 	Fence uint64
 	// Total is the time that the call took in the engine; Run is the handler's part of it. They are set on an EventCall.

@@ -3,6 +3,9 @@ package onlyonce
 import (
 	"errors"
 	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/onlyonce-go/onlyonce/internal/outcome"
 	"github.com/onlyonce-go/onlyonce/store"
@@ -14,6 +17,8 @@ type Finding struct {
 	kind findingKind
 	code string
 	body []byte
+	// by and reason are kept with the record.
+	by, reason string
 }
 
 type findingKind uint8
@@ -40,6 +45,39 @@ func DidNotHappen() Finding { return Finding{kind: didNotHappen} }
 // Answer returns the answer that callers get, if the finding is that of Happened. Otherwise the last result is false.
 func (f Finding) Answer() (code string, body []byte, ok bool) {
 	return f.code, f.body, f.kind == happened
+}
+
+// By returns the finding with who found it and why. Both are kept with the record that it settles: see Record.SettledBy. Of each, the
+// first 255 bytes are kept. Characters that are not printable become spaces.
+func (f Finding) By(who, reason string) Finding {
+	f.by, f.reason = printable(who), printable(reason)
+
+	return f
+}
+
+// maxNamed bounds the names and reasons that are kept with a record, in bytes.
+const maxNamed = 255
+
+// printable returns the first bytes of a text, without characters that could change a terminal or a log. It cuts no character in two.
+func printable(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) && r != utf8.RuneError {
+			return r
+		}
+
+		return ' '
+	}, text)
+
+	if len(text) <= maxNamed {
+		return text
+	}
+
+	end := maxNamed
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+
+	return text[:end]
 }
 
 // String returns the name of the finding.

@@ -33,6 +33,13 @@ type Record struct {
 	Body []byte
 	// NotStored reports that the answer was too large to keep.
 	NotStored bool
+	// Request is the request in the transport's form, if the policy keeps it and the outcome is not recorded yet: see Policy.KeepRequest.
+	Request []byte
+	// Trace is the traceparent of the run, if the engine has a WithTrace option: see https://www.w3.org/TR/trace-context/.
+	Trace string
+	// SettledBy names who settled the record by hand, and Reason says why: see Finding.By. SettledBy is "recovery function" if a recovery
+	// function did. Both are empty if the owner itself settled the record, or if nobody is named.
+	SettledBy, Reason string
 }
 
 // The errors of Lookup, ListUnknown, Resolve and Forget.
@@ -85,15 +92,40 @@ func (e *Engine) ListUnknown(ctx context.Context) iter.Seq2[Record, error] {
 			return
 		}
 
-		for found, err := range e.can.Lister.ListUnknown(ctx) {
-			rec := Record{ID: found.Key}
-			if err == nil {
-				rec, err = recordOf(found.Key, &found.Result)
-			}
+		e.list(e.can.Lister.ListUnknown(ctx), yield)
+	}
+}
 
-			if !yield(rec, err) {
-				return
-			}
+// ListRunning yields every record whose run goes on under a lease that is alive. Its errors are those of ListUnknown.
+func (e *Engine) ListRunning(ctx context.Context) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		lister, ok := e.can.Lister.(interface {
+			ListRunning(ctx context.Context) iter.Seq2[store.Listed, error]
+		})
+		if !ok {
+			yield(Record{}, fmt.Errorf("%w: its store.Lister cannot list running records", ErrNotSupported))
+
+			return
+		}
+
+		e.list(lister.ListRunning(ctx), yield)
+	}
+}
+
+// list yields what a Lister has found. The kit's own records are left out.
+func (e *Engine) list(listed iter.Seq2[store.Listed, error], yield func(Record, error) bool) {
+	for found, err := range listed {
+		if err == nil && found.Result.Record.Method == recoverMethod {
+			continue
+		}
+
+		rec := Record{ID: found.Key}
+		if err == nil {
+			rec, err = recordOf(found.Key, &found.Result)
+		}
+
+		if !yield(rec, err) {
+			return
 		}
 	}
 }

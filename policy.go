@@ -99,7 +99,12 @@ const (
 	maxAttempts = 1_000_000
 	// maxOutcome fits one value of all stores.
 	maxOutcome = 256 << 20
+	// maxRequest keeps a claim small next to what a store takes.
+	maxRequest = 1 << 20
 )
+
+// KeepNoRequest as Policy.KeepRequest keeps no request, whatever the wider policy says.
+const KeepNoRequest = -1
 
 // NoWait as Policy.MaxWait answers a duplicate of a running call at once.
 const NoWait time.Duration = -1
@@ -161,6 +166,13 @@ type Policy struct {
 	//     and nothing runs again.
 	//   - The same holds for a larger outcome that a recovery function has found. Resolve refuses it.
 	MaxOutcome int
+	// KeepRequest is the largest request, in bytes, that is kept with the record until its outcome is known: see Record.Request. After a
+	// crash nobody else has the request, so a recovery function without a call needs it. The default is not to keep requests; the range is
+	// 1 byte to 1 MiB, or KeepNoRequest.
+	//   - A larger request is not kept, and its call runs all the same.
+	//   - The request is in the store as it is, until the run has ended with an outcome. A sealed store encrypts it.
+	//   - A run in a single transaction keeps none: its record is not visible before it has ended.
+	KeepRequest int
 	// Detachment decides whether a run goes on when its caller leaves. The default is Detached. Attached is refused under AtMostOnce.
 	Detachment Detachment
 	// StoreDown decides whether a call runs without protection while the store is down. The default is FailClosed. FailOpen is refused
@@ -181,6 +193,7 @@ func (p Policy) Over(wider Policy) Policy {
 		MaxRun:          cmp.Or(p.MaxRun, wider.MaxRun),
 		MaxWait:         cmp.Or(p.MaxWait, wider.MaxWait),
 		MaxOutcome:      cmp.Or(p.MaxOutcome, wider.MaxOutcome),
+		KeepRequest:     cmp.Or(p.KeepRequest, wider.KeepRequest),
 		Detachment:      cmp.Or(p.Detachment, wider.Detachment),
 		StoreDown:       cmp.Or(p.StoreDown, wider.StoreDown),
 	}
@@ -234,6 +247,7 @@ func builtinPolicy() Policy {
 		MaxRun:          DefaultMaxRun,
 		MaxWait:         DefaultMaxWait,
 		MaxOutcome:      DefaultMaxOutcome,
+		KeepRequest:     KeepNoRequest,
 		Detachment:      Detached,
 		StoreDown:       FailClosed,
 	}
@@ -294,6 +308,10 @@ func (p Policy) validate(can *store.Capabilities) error {
 	within(&c, "MaxAttempts", p.MaxAttempts, 1, maxAttempts)
 	within(&c, "MaxOutcome", p.MaxOutcome, 1, maxOutcome)
 	within(&c, "Lease", p.Lease, minSpan, maxSpan)
+
+	if p.KeepRequest != KeepNoRequest && (p.KeepRequest < 1 || p.KeepRequest > maxRequest) {
+		c.addf("KeepRequest is %d: give 1 to %d bytes, or KeepNoRequest", p.KeepRequest, maxRequest)
+	}
 
 	if p.MaxRun < p.Lease || p.MaxRun > maxSpan {
 		c.addf("MaxRun is %v: give at least Lease, which is %v, and at most %v", p.MaxRun, p.Lease, maxSpan)

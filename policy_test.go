@@ -14,7 +14,7 @@ func builtin() onlyonce.Policy {
 	return onlyonce.Policy{
 		Guarantee: onlyonce.AtMostOnce, TransactionMode: onlyonce.SingleTransaction, MaxAttempts: 5,
 		Retention: 24 * time.Hour, ErrorRetention: 24 * time.Hour, KeyLife: 24 * time.Hour, Lease: 15 * time.Second, MaxRun: 25 * time.Second,
-		MaxWait: 10 * time.Second, MaxOutcome: 1 << 20, Detachment: onlyonce.Detached, StoreDown: onlyonce.FailClosed,
+		MaxWait: 10 * time.Second, MaxOutcome: 1 << 20, KeepRequest: onlyonce.KeepNoRequest, Detachment: onlyonce.Detached, StoreDown: onlyonce.FailClosed,
 	}
 }
 
@@ -24,7 +24,7 @@ func TestPolicyOverTakesEveryUnsetFieldFromTheWider(t *testing.T) {
 	narrow := onlyonce.Policy{
 		Guarantee: onlyonce.AtLeastOnce, TransactionMode: onlyonce.JoinedTransaction, MaxAttempts: 2,
 		Retention: time.Hour, ErrorRetention: 10 * time.Minute, KeyLife: time.Minute, Lease: time.Second, MaxRun: 2 * time.Second,
-		MaxWait: onlyonce.NoWait, MaxOutcome: 3, Detachment: onlyonce.Attached, StoreDown: onlyonce.FailOpen,
+		MaxWait: onlyonce.NoWait, MaxOutcome: 3, KeepRequest: 4, Detachment: onlyonce.Attached, StoreDown: onlyonce.FailOpen,
 	}
 	wide := builtin()
 

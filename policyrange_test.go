@@ -81,6 +81,10 @@ func policySpans() map[string]span[onlyonce.Policy] {
 			[]onlyonce.Policy{{MaxOutcome: 1}, {MaxOutcome: 256 << 20}},
 			[]onlyonce.Policy{{MaxOutcome: -1}, {MaxOutcome: math.MinInt}, {MaxOutcome: 256<<20 + 1}, {MaxOutcome: math.MaxInt}},
 		},
+		"KeepRequest": {
+			[]onlyonce.Policy{{KeepRequest: onlyonce.KeepNoRequest}, {KeepRequest: 1}, {KeepRequest: 1 << 20}},
+			[]onlyonce.Policy{{KeepRequest: -2}, {KeepRequest: math.MinInt}, {KeepRequest: 1<<20 + 1}, {KeepRequest: math.MaxInt}},
+		},
 		"Detachment": {
 			[]onlyonce.Policy{{Detachment: onlyonce.Detached}, {Detachment: onlyonce.Attached, Guarantee: least}},
 			[]onlyonce.Policy{{Detachment: onlyonce.Attached + 1}, {Detachment: math.MaxUint8}, {Detachment: onlyonce.Attached}},

@@ -23,6 +23,7 @@ type RecoverFunc func(ctx context.Context, rec Record) (Finding, error)
 type recoveries struct {
 	mu    sync.Mutex
 	byKey map[store.Key]*recovery
+	find  []func(method string) RecoverFunc
 }
 
 // recovery is one recovery function at work, about the owner with a fence. Its done is closed when it has ended or its time is over.

@@ -37,6 +37,8 @@ func attrsOf(event *Event) []slog.Attr {
 	add(event.Key != "", slog.String("key", event.Key))
 	add(event.Status != "", slog.String("status", string(event.Status)))
 	add(event.Reason != "", slog.String("reason", string(event.Reason)))
+	add(event.Code != "", slog.String("code", event.Code))
+	add(event.Trace != "", slog.String("trace", event.Trace))
 	add(event.Fence != 0, slog.Uint64("fence", event.Fence))
 	add(event.Kind == EventCall, slog.Duration("total", event.Total))
 	add(event.Run != 0, slog.Duration("run", event.Run))
@@ -68,7 +70,7 @@ func levelOf(event *Event) slog.Level {
 	case EventPendingSettled, EventResolved, EventSchemeDiffers, EventForgotten:
 		return slog.LevelInfo
 	case EventRenewFailed, EventLeaseLost, EventTakeover, EventSettleFailed, EventClaimWithdrawn,
-		EventRecoverFailed, EventConflict, EventTransactionUnused:
+		EventRecoverFailed, EventConflict, EventTransactionUnused, EventAttention:
 		return slog.LevelWarn
 	default:
 		return slog.LevelWarn
@@ -155,6 +157,8 @@ func needsAttention(event *Event) (about, remedy string) {
 		return event.Kind.String(), "check the store: the outcome is tried again in the background and is lost if this process ends"
 	case EventRecoverFailed:
 		return event.Kind.String(), "check the method's Recover function: the outcome of the record stays unknown"
+	case EventAttention:
+		return event.Kind.String(), "find out what happened and settle the record with Engine.Resolve: no recovery function could"
 	case EventTransactionUnused:
 		return event.Kind.String(), "use the run's transaction in the handler, or choose another guarantee: the handler's rows did not " +
 			"commit with the record"

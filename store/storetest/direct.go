@@ -1,7 +1,9 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
+	"reflect"
 
 	"github.com/onlyonce-go/onlyonce/store"
 )
@@ -70,9 +72,11 @@ func (x *env) claims(op *store.Claim) func() (store.Result, error) {
 func (x *env) claimsTo(op *store.Claim) func(res *store.Result) error {
 	return func(res *store.Result) error {
 		before := *op
+		before.Note = bytes.Clone(op.Note)
+
 		err := x.can.Direct.ClaimTo(x.ctx, op, res)
 
-		if before != *op {
+		if !reflect.DeepEqual(before, *op) {
 			x.brokenf(inPlace, "ClaimTo has changed its operation")
 		}
 
