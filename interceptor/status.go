@@ -32,7 +32,10 @@ const Domain = "onlyonce"
 // DownstreamDomain replaces Domain in a rejection that a handler passes on from another service.
 const DownstreamDomain = "onlyonce.downstream"
 
-const okName = "OK"
+const (
+	okName = "OK"
+	okCode = codes.OK
+)
 
 // codeOf is the contract's code for a reason.
 func codeOf(reason onlyonce.Reason) codes.Code {
@@ -120,6 +123,17 @@ func codeName(code codes.Code) string {
 	}
 
 	return code.String()
+}
+
+// CodeNamed returns the code with a name such as NOT_FOUND, as records and declarations have it. The second result is false if there is none.
+func CodeNamed(name string) (codes.Code, bool) {
+	for code := codes.OK; code <= codes.Unauthenticated; code++ {
+		if codeName(code) == name {
+			return code, true
+		}
+	}
+
+	return codes.OK, false
 }
 
 // statusOf is what grpc-go makes of a handler's error.
