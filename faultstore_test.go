@@ -238,6 +238,10 @@ func (s *faultStore) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, er
 	return s.memory().ListUnknown(ctx)
 }
 
+func (s *faultStore) ListRunning(ctx context.Context) iter.Seq2[store.Listed, error] {
+	return s.memory().ListRunning(ctx)
+}
+
 func (s *faultStore) Lookup(ctx context.Context, key store.Key) (store.Result, error) {
 	return s.memory().Lookup(ctx, key)
 }

@@ -16,15 +16,22 @@ func aClaim(fence uint64) store.Claim {
 	}
 }
 
+// operation is an operation of the transition table.
+type operation interface {
+	Apply(rec store.Record, now time.Time) store.Transition
+}
+
+// with is a record with a change.
+func with(rec store.Record, change func(r *store.Record)) store.Record {
+	change(&rec)
+
+	return rec
+}
+
 func TestEveryFieldAfterAnOperation(t *testing.T) {
 	t.Parallel()
 
 	owned := func(state string) store.Record { return found(state, myToken) }
-	with := func(rec store.Record, change func(r *store.Record)) store.Record {
-		change(&rec)
-
-		return rec
-	}
 	first := store.Record{
 		State: store.Running, Token: myToken, Fence: 1, Guarantee: store.ExactlyOnce, Fingerprint: newScheme,
 		LeaseUntil: now.Add(lease), OwnerAliveUntil: now.Add(lease + maxRun), Attempts: 1, FirstStart: now, LastStart: now,
@@ -42,10 +49,8 @@ func TestEveryFieldAfterAnOperation(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		before store.Record
-		op     interface {
-			Apply(rec store.Record, now time.Time) store.Transition
-		}
-		want store.Record
+		op     operation
+		want   store.Record
 	}{
 		{"a first claim", store.Record{}, new(aClaim(0)), first},
 		{"a claim after the retention", found("gone", oldToken), new(aClaim(0)), first},

@@ -5,7 +5,7 @@ import (
 	"iter"
 )
 
-// Lister is implemented by stores that can find the records that wait for somebody to settle them.
+// Lister is implemented by stores that can find the records that are not settled: those that wait for somebody, and those that run.
 type Lister interface {
 	// ListUnknown yields every record whose outcome is unknown: those that are Unknown, and those that are Running under a lease that has
 	// ended.
@@ -14,6 +14,10 @@ type Lister interface {
 	//     on.
 	//   - After any other error the sequence ends. The records before it are right, and others may be missing.
 	ListUnknown(ctx context.Context) iter.Seq2[Listed, error]
+
+	// ListRunning yields every record that is Running under a lease that has not ended, for people who look at what goes on. What is said of
+	// ListUnknown about changes and errors holds here as well.
+	ListRunning(ctx context.Context) iter.Seq2[Listed, error]
 }
 
 // Listed is a record that a Lister has found.

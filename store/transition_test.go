@@ -320,12 +320,8 @@ func TestEveryResolutionIsThatOfTheTable(t *testing.T) {
 		}
 
 		want := before
-		want.State, want.Resolved, want.Outcome = op.State, true, nil
+		want.State, want.Resolved, want.Outcome = op.State, true, op.Outcome
 		want.EndedAt, want.ExpiresAt = now, now.Add(oldRetention)
-
-		if op.State == store.Completed {
-			want.Outcome = op.Outcome
-		}
 
 		if d := diff(want, got.Record); d != "" {
 			t.Errorf("%v: %s", v, d)

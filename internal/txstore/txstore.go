@@ -156,6 +156,11 @@ func (s *Store) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] 
 	return s.committed.ListUnknown(ctx)
 }
 
+// ListRunning implements [store.Lister]. It sees what is committed.
+func (s *Store) ListRunning(ctx context.Context) iter.Seq2[store.Listed, error] {
+	return s.committed.ListRunning(ctx)
+}
+
 // Capabilities implements [store.Store]. Operations wait for locks.
 func (s *Store) Capabilities() store.Capabilities {
 	return store.Capabilities{Inspector: s, Lister: s, Forgetter: s, Transactional: s}

@@ -110,6 +110,13 @@ func (e *entry) isUnknown(at int64) bool {
 	return !expired && (e.state == store.Unknown || e.state == store.Running && at >= e.lease)
 }
 
+// isAlive reports whether the record is running under a lease that has not ended at a time, in nanoseconds since 1970.
+func (e *entry) isAlive(at int64) bool {
+	expired := e.expires != 0 && at >= e.expires
+
+	return !expired && e.state == store.Running && at < e.lease
+}
+
 func timeOf(n int64) time.Time {
 	if n == 0 {
 		return time.Time{}

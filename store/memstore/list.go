@@ -13,6 +13,16 @@ const slabsPerLook = 32
 
 // ListUnknown implements [store.Lister]. It looks at every record, a thousand at a time, so that it holds up no operation for long.
 func (s *Store) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] {
+	return s.list(ctx, (*entry).isUnknown)
+}
+
+// ListRunning implements [store.Lister], as ListUnknown does.
+func (s *Store) ListRunning(ctx context.Context) iter.Seq2[store.Listed, error] {
+	return s.list(ctx, (*entry).isAlive)
+}
+
+// list yields the records that are wanted at the time of the look, in nanoseconds since 1970.
+func (s *Store) list(ctx context.Context, wanted func(ent *entry, at int64) bool) iter.Seq2[store.Listed, error] {
 	return func(yield func(store.Listed, error) bool) {
 		for i := range s.shards {
 			for slab, more := 0, true; more; {
@@ -25,7 +35,7 @@ func (s *Store) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] 
 				var found []store.Listed
 
 				began := s.observed.Clock()
-				found, slab, more = s.shards[i].unknown(s, slab)
+				found, slab, more = s.shards[i].find(s, slab, wanted)
 				s.observed.Answered(ctx, store.OperationList, began, new(error))
 
 				for j := range found {
@@ -38,8 +48,8 @@ func (s *Store) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] 
 	}
 }
 
-// unknown returns the records of some slabs whose outcome is unknown, and the number of the slab to go on with, if there are more.
-func (sh *shard) unknown(s *Store, slab int) (found []store.Listed, next int, more bool) {
+// find returns the records of some slabs that are wanted, and the number of the slab to go on with, if there are more.
+func (sh *shard) find(s *Store, slab int, wanted func(ent *entry, at int64) bool) (found []store.Listed, next int, more bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 
@@ -47,7 +57,7 @@ func (sh *shard) unknown(s *Store, slab int) (found []store.Listed, next int, mo
 	at := now.UnixNano()
 
 	next, more = sh.slabs.each(slab, slabsPerLook, func(p place) {
-		if ent := sh.slabs.entry(p); ent.isUnknown(at) {
+		if ent := sh.slabs.entry(p); wanted(ent, at) {
 			one := store.Listed{Key: ent.key, Result: store.Result{Now: now}}
 			sh.read(p, &one.Result.Record)
 			found = append(found, one)

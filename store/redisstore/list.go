@@ -26,12 +26,26 @@ const page = 100
 // If a part of the index or some records cannot be read, because a server of a cluster is down, the others are listed all the same. The
 // sequence then ends with one error, which names what may be missing.
 func (s *Store) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] {
+	return s.list(ctx, (*store.Result).Unknown, 0)
+}
+
+// ListRunning implements [store.Lister]. It reads the whole index, and the record of each entry. What is said of ListUnknown about records
+// that are not found and about errors holds here as well.
+func (s *Store) ListRunning(ctx context.Context) iter.Seq2[store.Listed, error] {
+	return s.list(ctx, alive, -latest)
+}
+
+// alive reports whether a record was running under a lease when it was read.
+func alive(res *store.Result) bool { return res.Record.LeaseAlive(res.Now) }
+
+// list lists the records that are wanted. The age is that of the listing.
+func (s *Store) list(ctx context.Context, wanted func(res *store.Result) bool, age int64) iter.Seq2[store.Listed, error] {
 	return func(yield func(store.Listed, error) bool) {
 		if s.index == nil {
 			return
 		}
 
-		l := listing{store: s, yield: yield, operation: store.OperationList}
+		l := listing{store: s, yield: yield, operation: store.OperationList, wanted: wanted, age: age}
 		names := make([]string, indexes)
 
 		for i, q := range s.index.queues {
@@ -62,19 +76,22 @@ func (s *Store) flush(ctx context.Context) error {
 // next time.
 func (s *Store) clean(ctx context.Context, name string) {
 	l := listing{
-		store: s, yield: func(store.Listed, error) bool { return true }, operation: store.OperationSweep, age: span(s.unknown),
+		store: s, yield: func(store.Listed, error) bool { return true }, operation: store.OperationSweep, wanted: (*store.Result).Unknown,
+		age: int64(span(s.unknown)), //nolint:gosec // it has 44 bits
 	}
 
 	l.run(ctx, name)
 }
 
-// listing is one list of what is unknown.
+// listing is one list of what is not settled.
 type listing struct {
 	store     *Store
 	yield     func(store.Listed, error) bool
 	operation store.Operation
-	// age is for how many milliseconds the time of an entry must be over.
-	age uint64
+	// wanted decides which records are yielded.
+	wanted func(res *store.Result) bool
+	// age is for how many milliseconds the time of an entry must be over. It is negative for entries whose time has not come.
+	age int64
 
 	// ended is why nothing more can be read, and problems are why a part of the index cannot.
 	ended    error
@@ -212,7 +229,7 @@ func (c *cursor) take(pairs []string, entries []listEntry) []listEntry {
 	return entries
 }
 
-// records reads the records of entries, yields those whose outcome is unknown, and removes the entries of those that are settled or gone.
+// records reads the records of entries, yields those that are wanted, and removes the entries of those that are settled or gone.
 // It reports whether the caller wants to go on.
 func (l *listing) records(ctx context.Context, entries []listEntry) bool {
 	var stale []listEntry
@@ -252,11 +269,11 @@ func (l *listing) records(ctx context.Context, entries []listEntry) bool {
 			if l.ended != nil {
 				return true
 			}
-		case res.Unknown():
+		case l.wanted(&res):
 			if !l.yield(store.Listed{Key: key, Result: res}, nil) {
 				return false
 			}
-		case res.Record.State != store.Running:
+		case res.Record.State != store.Running && res.Record.State != store.Unknown:
 			stale = append(stale, e)
 		}
 	}

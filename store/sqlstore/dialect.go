@@ -63,9 +63,9 @@ type statements struct {
 	insertWithin, completeTogether string
 	// record is a first claim and its completion at once.
 	record string
-	// list reads a page of what is not settled. Sweep deletes what has expired, sweepUnsettled what nobody has settled for long, and
+	// list reads a page of what is not settled and has no lease, listRunning of what has one. Sweep deletes what has expired, sweepUnsettled what nobody has settled for long, and
 	// forget one record.
-	list, sweep, sweepUnsettled, forget string
+	list, listRunning, sweep, sweepUnsettled, forget string
 	// version reads the version of the schema.
 	version string
 	// notify sends a notification that a record does not run any more, and joinTelling is join with a notification at the commit.
@@ -90,6 +90,7 @@ func loadStatements(d Dialect, t table) *statements {
 		server: load("server"), lockWait: load("lock_wait"), lockWaitReset: load("lock_wait_reset"),
 		renew:          load("renew"),
 		list:           load("list"),
+		listRunning:    load("list_running"),
 		sweep:          load("sweep"),
 		forget:         load("forget"),
 		sweepUnsettled: load("sweep_unsettled"),

@@ -12,9 +12,18 @@ import (
 // ListUnknown implements [store.Lister]. It reads pages of a hundred records in the order of their keys, by an index that
 // holds nothing settled.
 func (s *Store) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] {
+	return s.list(ctx, s.sql.list)
+}
+
+// ListRunning implements [store.Lister], as ListUnknown does.
+func (s *Store) ListRunning(ctx context.Context) iter.Seq2[store.Listed, error] {
+	return s.list(ctx, s.sql.listRunning)
+}
+
+func (s *Store) list(ctx context.Context, query string) iter.Seq2[store.Listed, error] {
 	return func(yield func(store.Listed, error) bool) {
 		for last := []byte{}; last != nil; {
-			page, err := s.page(ctx, last)
+			page, err := s.page(ctx, query, last)
 			if err != nil {
 				yield(store.Listed{}, err)
 
@@ -35,11 +44,11 @@ func (s *Store) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] 
 }
 
 // page reads the records that follow a key.
-func (s *Store) page(ctx context.Context, last []byte) (page []row, err error) {
+func (s *Store) page(ctx context.Context, query string, last []byte) (page []row, err error) {
 	defer s.observed.Answered(ctx, store.OperationList, s.observed.Clock(), &err)
 
 	err = s.do(ctx, list, func(ctx context.Context, at access) error {
-		rows, err := at.QueryContext(ctx, s.sql.list, last)
+		rows, err := at.QueryContext(ctx, query, last)
 		if err != nil {
 			return err // wrapped by do
 		}

@@ -71,8 +71,8 @@ func statementsOf(t *testing.T, d Dialect, name string) map[string]string {
 	s := loadStatements(d, parsed)
 	all := map[string]string{
 		"read": s.read, "read_locked": s.readLocked, "insert": s.insert, "update": s.update, "claim": s.claim,
-		"complete": s.complete, "renew": s.renew, "list": s.list, "sweep": s.sweep, "version": s.version, "notify": s.notify,
-		"join": s.join, "sweep_unsettled": s.sweepUnsettled, "forget": s.forget, "join_telling": s.joinTelling,
+		"complete": s.complete, "renew": s.renew, "list": s.list, "list_running": s.listRunning, "sweep": s.sweep, "version": s.version,
+		"notify": s.notify, "join": s.join, "sweep_unsettled": s.sweepUnsettled, "forget": s.forget, "join_telling": s.joinTelling,
 	}
 
 	for name, statement := range all {

@@ -87,6 +87,17 @@ type faultyLister struct {
 
 // ListUnknown lists nothing but an error where the request or the reply is lost, and otherwise all.
 func (s faultyLister) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] {
+	return s.list(ctx, s.store.ListUnknown)
+}
+
+// ListRunning lists as ListUnknown does.
+func (s faultyLister) ListRunning(ctx context.Context) iter.Seq2[store.Listed, error] {
+	return s.list(ctx, s.store.ListRunning)
+}
+
+func (s faultyLister) list(
+	ctx context.Context, list func(context.Context) iter.Seq2[store.Listed, error],
+) iter.Seq2[store.Listed, error] {
 	return func(yield func(store.Listed, error) bool) {
 		begin := func(context.Context) (store.Result, error) { return store.Result{}, nil }
 
@@ -96,7 +107,7 @@ func (s faultyLister) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, e
 			return
 		}
 
-		for listed, err := range s.store.ListUnknown(ctx) {
+		for listed, err := range list(ctx) {
 			if !yield(listed, err) {
 				return
 			}

@@ -1,0 +1,11 @@
+-- A page of the records that run under a lease, in the order of their keys. Argument: the last key of the page before. The index has
+-- what is not settled.
+SELECT
+  CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER),
+  r.id, r.revision, r.fence, r.attempts, r.first_start, r.last_start, r.ended_at, r.expires_at, r.lease_until,
+  r.owner_until, r.retention, r.seal, r.outcome_seal, r.checksum, r.format, r.state, r.guarantee, r.flags, r.scheme,
+  r.token, r.fingerprint, r.method, r.readable_key, r.outcome
+FROM {table} AS r
+WHERE r.state NOT IN (3, 4) AND r.id > ?1
+  AND r.state = 1 AND r.lease_until > (SELECT CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER))
+ORDER BY r.id LIMIT 100
