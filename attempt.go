@@ -236,7 +236,7 @@ func (a *attempt) answerFrom(rec *store.Record) (Reply, error) {
 		return Reply{Status: StatusReplayed, Body: out.Body, Code: out.Code, ExecutedAt: rec.EndedAt, Retention: rec.Retention}, nil
 	case outcome.KindNotStored:
 		return Reply{}, rejectNotStored(out.Code, rec.Retention)
-	case outcome.KindNote:
+	case outcome.KindNote, outcome.KindShadow:
 		return Reply{}, rejectStoreError(fmt.Errorf("onlyonce: a completed record holds a note: %w", store.ErrUnreadable))
 	default:
 		return Reply{}, rejectStoreError(store.ErrUnreadable)

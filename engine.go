@@ -38,6 +38,7 @@ type Engine struct {
 	leases     lease.Keeper
 	recoveries recoveries
 	backlog    backlog.Backlog
+	shadows    shadows
 	waiters    *quota.Quota // duplicates that wait
 	detached   *quota.Quota // runs whose callers have gone
 	unwatched  atomic.Bool  // there may be runs whose callers nobody watches

@@ -50,6 +50,10 @@ const (
 	// EventAttention means that nobody could settle a record for longer than a limit, so that it is a matter for people. Err says since
 	// when. Package reconcile reports it: see Engine.Attention.
 	EventAttention
+	// EventShadow is the end of a call in shadow mode. Shadow is set. Status, Reason and Err are what real mode would have answered with.
+	EventShadow
+	// EventShadowMode means that a method is in shadow mode, so that none of its calls is protected.
+	EventShadowMode
 )
 
 // String returns the name of the kind.
@@ -69,6 +73,8 @@ func (k EventKind) String() string {
 		EventTransactionUnused: "transaction unused",
 		EventForgotten:         "forgotten",
 		EventAttention:         "attention",
+		EventShadow:            "shadow",
+		EventShadowMode:        "shadow mode",
 	}
 	if int(k) < len(names) && names[k] != "" {
 		return names[k]
@@ -96,6 +102,8 @@ type Event struct {
 	Fence uint64
 	// Total is the time that the call took in the engine; Run is the handler's part of it. They are set on an EventCall.
 	Total, Run time.Duration
+	// Shadow is set on an EventShadow.
+	Shadow *Shadowed
 	// Err is the error behind the event, or nil. The cause of a *Rejection is not in its text: see Rejection.Cause.
 	Err error
 }

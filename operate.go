@@ -80,7 +80,8 @@ func (e *Engine) LookupID(ctx context.Context, id store.Key) (Record, error) {
 	return recordOf(id, &res)
 }
 
-// ListUnknown yields every record whose outcome is unknown, for a program or a person who can settle it.
+// ListUnknown yields every record whose outcome is unknown, for a program or a person who can settle it. It leaves out what ListShadow
+// yields.
 //   - A record that changes meanwhile may be missing, or may be as it was before.
 //   - An error that matches store.ErrUnreadable or store.ErrNewer is about one record, whose ID the Record has. The sequence goes on.
 //   - After any other error the sequence ends. The records before it are right, and others may be missing.
@@ -115,7 +116,7 @@ func (e *Engine) ListRunning(ctx context.Context) iter.Seq2[Record, error] {
 // list yields what a Lister has found. The kit's own records are left out.
 func (e *Engine) list(listed iter.Seq2[store.Listed, error], yield func(Record, error) bool) {
 	for found, err := range listed {
-		if err == nil && found.Result.Record.Method == recoverMethod {
+		if err == nil && (found.Result.Record.Method == recoverMethod || ofShadow(&found.Key, &found.Result.Record)) {
 			continue
 		}
 

@@ -178,6 +178,8 @@ type Policy struct {
 	// StoreDown decides whether a call runs without protection while the store is down. The default is FailClosed. FailOpen is refused
 	// under any guarantee but AtLeastOnce.
 	StoreDown StoreDown
+	// Shadow decides whether calls are protected, or only observed for a [ShadowReport]. The default is ShadowOff.
+	Shadow ShadowMode
 }
 
 // Over returns the policy with every unset field taken from the wider policy.
@@ -196,6 +198,7 @@ func (p Policy) Over(wider Policy) Policy {
 		KeepRequest:     cmp.Or(p.KeepRequest, wider.KeepRequest),
 		Detachment:      cmp.Or(p.Detachment, wider.Detachment),
 		StoreDown:       cmp.Or(p.StoreDown, wider.StoreDown),
+		Shadow:          cmp.Or(p.Shadow, wider.Shadow),
 	}
 }
 
@@ -250,6 +253,7 @@ func builtinPolicy() Policy {
 		KeepRequest:     KeepNoRequest,
 		Detachment:      Detached,
 		StoreDown:       FailClosed,
+		Shadow:          ShadowOff,
 	}
 }
 
@@ -303,6 +307,7 @@ func (p Policy) validate(can *store.Capabilities) error {
 	choice(&c, "TransactionMode", p.TransactionMode, JoinedTransaction, "SingleTransaction or JoinedTransaction")
 	choice(&c, "Detachment", p.Detachment, Attached, "Detached or Attached")
 	choice(&c, "StoreDown", p.StoreDown, FailOpen, "FailClosed or FailOpen")
+	choice(&c, "Shadow", p.Shadow, ShadowOn, "ShadowOff or ShadowOn")
 	p.validateGuarantee(&c, can)
 
 	within(&c, "MaxAttempts", p.MaxAttempts, 1, maxAttempts)

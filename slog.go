@@ -43,6 +43,12 @@ func attrsOf(event *Event) []slog.Attr {
 	add(event.Kind == EventCall, slog.Duration("total", event.Total))
 	add(event.Run != 0, slog.Duration("run", event.Run))
 
+	if about := event.Shadow; about != nil {
+		attrs = append(attrs, slog.Bool("keyed", about.Keyed), slog.String("code", about.Code), slog.String("class", about.Class.String()))
+		add(about.Waited, slog.Bool("waited", true))
+		add(about.Differs, slog.Bool("differs", true))
+	}
+
 	if event.Err != nil {
 		attrs = append(attrs, slog.String("error", event.Err.Error()))
 	}
@@ -67,10 +73,12 @@ func levelOf(event *Event) slog.Level {
 		default:
 			return slog.LevelWarn
 		}
+	case EventShadow:
+		return slog.LevelDebug
 	case EventPendingSettled, EventResolved, EventSchemeDiffers, EventForgotten:
 		return slog.LevelInfo
 	case EventRenewFailed, EventLeaseLost, EventTakeover, EventSettleFailed, EventClaimWithdrawn,
-		EventRecoverFailed, EventConflict, EventTransactionUnused, EventAttention:
+		EventRecoverFailed, EventConflict, EventTransactionUnused, EventAttention, EventShadowMode:
 		return slog.LevelWarn
 	default:
 		return slog.LevelWarn
@@ -162,7 +170,9 @@ func needsAttention(event *Event) (about, remedy string) {
 	case EventTransactionUnused:
 		return event.Kind.String(), "use the run's transaction in the handler, or choose another guarantee: the handler's rows did not " +
 			"commit with the record"
-	case EventRenewFailed, EventTakeover, EventClaimWithdrawn, EventPendingSettled, EventSchemeDiffers, EventResolved, EventConflict,
+	case EventShadowMode:
+		return event.Kind.String(), "read the ShadowReport, and switch Shadow off when it is good: no call of the method is protected"
+	case EventShadow, EventRenewFailed, EventTakeover, EventClaimWithdrawn, EventPendingSettled, EventSchemeDiffers, EventResolved, EventConflict,
 		EventForgotten:
 	}
 

@@ -180,6 +180,10 @@ type Reply struct {
 //   - An error that matches ctx's, if the caller has gone before anything ran.
 //   - A programming error: an invalid policy, ErrOwnKey or ErrInTransaction.
 func (e *Engine) Execute(ctx context.Context, call *Call, handler func(context.Context) Outcome) (Reply, error) {
+	if e.inShadow(call) {
+		return e.executeShadow(ctx, call, handler), nil
+	}
+
 	a := &attempt{engine: e, caller: ctx, call: call, handler: handler, began: time.Now()}
 
 	reply, err := a.execute() //nolint:contextcheck // what is settled in the background outlives the call

@@ -128,6 +128,10 @@ func (s *Server) ServerOptions() []grpc.ServerOption {
 func (s *Server) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	m := s.known.get(info.FullMethod)
 
+	if m.inShadow() {
+		return s.shadow(ctx, req, m, handler)
+	}
+
 	if m.key != KeyIgnored {
 		keys := metadata.ValueFromIncomingContext(ctx, KeyHeader)
 		if _, set, ok := m.keyField.in(req); len(keys) > 0 || m.key == KeyRequired || set || !ok {

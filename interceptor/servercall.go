@@ -30,6 +30,7 @@ type serverCall struct {
 	msg       proto.Message // the request as package proto sees it; the handler may change it
 	original  proto.Message // a copy of it, if it may be needed after a run has begun
 	runs      int
+	shadow    bool      // the call is only observed
 	recorder  *recorder // of the latest run: goroutines that an earlier run has left behind cannot reach it
 	first     recorder
 	forbidden error // that of the replay check
@@ -277,6 +278,12 @@ func (c *serverCall) outcome(class onlyonce.Class, code string, st *spb.Status, 
 	)
 
 	if err := withoutPanic(func() (err error) {
+		if c.shadow {
+			body, err = encodeShadow(room, st, resp)
+
+			return err
+		}
+
 		body, err = encodePayload(room, st, resp, c.recorder.header, c.recorder.trailer, c.server.metadata.storable)
 
 		return err

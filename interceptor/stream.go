@@ -18,9 +18,13 @@ import (
 //   - a stream of a method that requires a key,
 //   - a stream of several requests with a field that is marked as the key: a key could arrive after the handler has begun.
 //
-// All other streams pass. All streams of methods with KeyIgnored pass, too.
+// All other streams pass. So do all streams of methods in shadow mode. All streams of methods with KeyIgnored pass, too.
 func (s *Server) Stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	m := s.known.get(info.FullMethod)
+	if m.inShadow() {
+		return s.shadowStream(srv, stream, m, handler)
+	}
+
 	keys := metadata.ValueFromIncomingContext(stream.Context(), KeyHeader)
 
 	switch {

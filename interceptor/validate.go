@@ -39,6 +39,8 @@ type ServiceInfoProvider interface {
 //   - a Retention or KeyLife that is shorter than the .proto promises clients,
 //   - settings of WithPolicy or WithServicePolicy that weaken the .proto of a method. To weaken it on purpose, use WithMethodPolicy: it
 //     may overrule everything in the .proto except retention and key_life.
+//
+// The engine's observer gets an EventShadowMode for each method in shadow mode: see [Server.ShadowMethods]. It is no problem.
 func (s *Server) Validate(server ServiceInfoProvider) error {
 	if server == nil {
 		return errors.New("interceptor: Validate needs a server, such as a *grpc.Server")
@@ -60,6 +62,8 @@ func (s *Server) Validate(server ServiceInfoProvider) error {
 	}
 
 	problems.add(s.unregistered(registered))
+
+	s.tellShadow(server)
 
 	return problems.join()
 }

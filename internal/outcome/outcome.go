@@ -31,6 +31,10 @@ const (
 	KindAnswer    Kind = 1 // Body is the answer
 	KindNotStored Kind = 2 // the answer was too large to keep
 	KindNote      Kind = 3 // what is known about an unknown outcome
+
+	// KindShadow is what a record of shadow mode keeps that has no answer. Real mode never reads it. Its number leaves room for the kinds
+	// of real mode.
+	KindShadow Kind = 32
 )
 
 // Stored is an outcome as a record keeps it.
@@ -97,7 +101,7 @@ func Decode(key *store.Key, data []byte) (Stored, error) {
 	out := Stored{Kind: Kind(data[1])}
 	end := header + int(data[checksumEnd])
 
-	if data[0] != format || out.Kind < KindAnswer || out.Kind > KindNote || end > len(data) {
+	if data[0] != format || !out.Kind.known() || end > len(data) {
 		return Stored{}, fmt.Errorf("onlyonce: reading an outcome: format %d, kind %d and a code up to byte %d of %d do not fit: %w",
 			data[0], out.Kind, end, len(data), store.ErrUnreadable)
 	}
@@ -107,6 +111,9 @@ func Decode(key *store.Key, data []byte) (Stored, error) {
 
 	return out, nil
 }
+
+// known reports whether this build knows a kind.
+func (k Kind) known() bool { return k >= KindAnswer && k <= KindNote || k == KindShadow }
 
 // codeOf returns a code. That of most outcomes is not made again.
 func codeOf(data []byte) string {
