@@ -32,6 +32,7 @@ type attempt struct {
 	// answered means that the store has answered a claim of this call, unanswered that it has not answered another one.
 	answered, unanswered bool
 	landed               bool
+	waited               time.Duration // for other calls with the key
 	// allowed means that ReplayCheck has allowed this call to see the outcome of another.
 	allowed bool
 
@@ -294,7 +295,7 @@ func (a *attempt) observeEnd(reply *Reply, err error) {
 	}
 
 	event := a.event(EventCall, reply.Err)
-	event.Status, event.Total = reply.Status, time.Since(a.began)
+	event.Status, event.Total, event.Waited = reply.Status, time.Since(a.began), a.waited
 
 	if r := a.run; r != nil {
 		event.Run = r.took

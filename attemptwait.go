@@ -48,6 +48,7 @@ func (a *attempt) answerBy() (time.Time, bool) {
 type elsewhere struct {
 	a       *attempt
 	polls   int
+	began   time.Time // the first of the polls
 	changed <-chan struct{}
 	unwatch func()
 }
@@ -71,6 +72,10 @@ func (w *elsewhere) until(res *store.Result) (again bool, err error) {
 	left := time.Until(a.patience())
 	if left <= 0 || w.polls == 0 && !a.engine.waiters.Take(a.claim.Scope, 1) {
 		return false, rejectInProgress(inProgress)
+	}
+
+	if w.polls == 0 {
+		w.began = time.Now()
 	}
 
 	w.polls++
@@ -116,6 +121,7 @@ func (w *elsewhere) stop() {
 
 	if w.polls > 0 {
 		w.polls = 0
+		w.a.waited += time.Since(w.began)
 		w.a.engine.waiters.Give(w.a.claim.Scope, 1)
 	}
 }
@@ -128,6 +134,9 @@ func (a *attempt) follow(f *flight.Flight[landing]) (Reply, bool, error) {
 		return Reply{}, false, a.turnAway(f, "too many calls wait on this server; retry with the same key")
 	}
 	defer a.engine.waiters.Give(a.claim.Scope, 1)
+
+	began := time.Now()
+	defer func() { a.waited += time.Since(began) }()
 
 	if !flights.Follow(key, f, a.engine.limits.MaxWaitersPerKey) {
 		return Reply{}, false, a.turnAway(f, "too many calls wait for this idempotency key; retry with the same key")

@@ -39,7 +39,7 @@ func TestDefaultObserverWritesWhatAnOperatorMustKnow(t *testing.T) {
 		event.Method, event.Key = "/bank.Payments/Pay", "order-1"
 		observer.Observe(t.Context(), event)
 
-		for _, part := range []string{"level=WARN", want, "/bank.Payments/Pay", "order-1", "remedy="} {
+		for _, part := range []string{"level=WARN", want, "/bank.Payments/Pay", "key_hash=0bafe22156d2698c", "remedy="} {
 			if !strings.Contains(lines.String(), part) {
 				t.Errorf("%s: the line %q does not say %q", want, lines, part)
 			}

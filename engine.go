@@ -44,6 +44,7 @@ type Engine struct {
 	unwatched  atomic.Bool  // there may be runs whose callers nobody watches
 
 	calls    atomic.Int64 // calls between their admission and their answer
+	renewals atomic.Int64 // of leases, acknowledged by the store
 	draining atomic.Bool
 	stopped  atomic.Bool   // a drain has run out of time
 	idle     chan struct{} // receives when the last call ends during a drain

@@ -100,8 +100,9 @@ type Event struct {
 	Trace string
 	// Fence is that of the run, 0 where there is none.
 	Fence uint64
-	// Total is the time that the call took in the engine; Run is the handler's part of it. They are set on an EventCall.
-	Total, Run time.Duration
+	// Total is the time that the call took in the engine. Run is the handler's part of it, and Waited is the time for which the call waited
+	// for another call with its key. What is left of Total is what the engine and its store have added. They are set on an EventCall.
+	Total, Run, Waited time.Duration
 	// Shadow is set on an EventShadow.
 	Shadow *Shadowed
 	// Err is the error behind the event, or nil. The cause of a *Rejection is not in its text: see Rejection.Cause.

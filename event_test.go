@@ -36,11 +36,12 @@ func TestEveryCallIsObservedOnce(t *testing.T) {
 		_ = do(t, e, pay("bad key"), p.do)
 
 		type line struct {
-			key        string
-			status     onlyonce.Status
-			reason     onlyonce.Reason
-			fence      uint64
-			total, run time.Duration
+			key    string
+			status onlyonce.Status
+			reason onlyonce.Reason
+			fence  uint64
+
+			total, run, waited time.Duration
 		}
 
 		got := make(map[line]int)
@@ -50,16 +51,16 @@ func TestEveryCallIsObservedOnce(t *testing.T) {
 				t.Errorf("the method is %q", event.Method)
 			}
 
-			got[line{event.Key, event.Status, event.Reason, event.Fence, event.Total, event.Run}]++
+			got[line{event.Key, event.Status, event.Reason, event.Fence, event.Total, event.Run, event.Waited}]++
 		}
 
 		for _, want := range []line{
-			{"k", onlyonce.StatusExecuted, "", 1, time.Second, time.Second},
-			{"k", onlyonce.StatusReplayed, "", 0, time.Second, 0},
-			{"k", onlyonce.StatusRejected, onlyonce.ReasonKeyReused, 0, 0, 0},
-			{"n", onlyonce.StatusReleased, "", 1, 0, 0},
-			{"u", onlyonce.StatusUnknown, "", 1, 0, 0},
-			{"", onlyonce.StatusRejected, onlyonce.ReasonKeyInvalid, 0, 0, 0},
+			{"k", onlyonce.StatusExecuted, "", 1, time.Second, time.Second, 0},
+			{"k", onlyonce.StatusReplayed, "", 0, time.Second, 0, time.Second},
+			{"k", onlyonce.StatusRejected, onlyonce.ReasonKeyReused, 0, 0, 0, 0},
+			{"n", onlyonce.StatusReleased, "", 1, 0, 0, 0},
+			{"u", onlyonce.StatusUnknown, "", 1, 0, 0, 0},
+			{"", onlyonce.StatusRejected, onlyonce.ReasonKeyInvalid, 0, 0, 0, 0},
 		} {
 			if got[want] != 1 {
 				t.Errorf("%d times %+v, want once; all: %+v", got[want], want, got)
@@ -185,7 +186,7 @@ func TestSlogObserverWritesWhatItKnowsAtTheLevelItDeserves(t *testing.T) {
 		},
 		{
 			onlyonce.Event{Kind: onlyonce.EventCall, Method: "/pay", Key: "k", Status: onlyonce.StatusReplayed},
-			`level=DEBUG msg="onlyonce: call" method=/pay key=k status=replayed total=0s`,
+			`level=DEBUG msg="onlyonce: call" method=/pay key_hash=8254c329a92850f6 status=replayed total=0s`,
 		},
 		{
 			onlyonce.Event{

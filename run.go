@@ -181,6 +181,7 @@ func (r *run) Renew(ctx context.Context) (lease.Answer, error) {
 	case err != nil:
 		return 0, err // only seen by the observer
 	case res.Applied:
+		r.engine.renewals.Add(1)
 		r.fence.Store(res.Record.Fence)
 		r.receipt.set(res.Receipt)
 

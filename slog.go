@@ -2,6 +2,8 @@ package onlyonce
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"log/slog"
 	"sync"
@@ -10,22 +12,47 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
+// SlogOption changes a [SlogObserver].
+type SlogOption func(*slogConfig)
+
+type slogConfig struct{ keys bool }
+
+// SlogReadableKeys writes idempotency keys as they are, as the attribute key, and not as hashes. Keys come from clients and may contain
+// what a log must not have, such as names and numbers of cards. Under WithHiddenKeys there are no keys to write.
+func SlogReadableKeys() SlogOption { return func(c *slogConfig) { c.keys = true } }
+
 // SlogObserver writes all events to a logger. A nil logger means slog.Default().
 //   - Calls are at debug level if they were executed or replayed as usual, and otherwise at info level.
 //   - Events that need attention are at warn level.
-func SlogObserver(logger *slog.Logger) Observer {
+//   - Keys are hashed: key_hash is the first 16 hexadecimal digits of a key's SHA-256, so that lines about one key can be found together.
+//     The attribute id names the record: see Engine.LookupID. SlogReadableKeys writes keys as they are.
+func SlogObserver(logger *slog.Logger, opts ...SlogOption) Observer {
 	if logger == nil {
 		logger = slog.Default()
 	}
 
+	var config slogConfig
+	for _, opt := range opts {
+		opt(&config)
+	}
+
 	return ObserverFunc(func(ctx context.Context, event Event) {
 		if level := levelOf(&event); logger.Enabled(ctx, level) {
-			logger.LogAttrs(ctx, level, "onlyonce: "+event.Kind.String(), attrsOf(&event)...)
+			logger.LogAttrs(ctx, level, "onlyonce: "+event.Kind.String(), config.attrsOf(&event)...)
 		}
 	})
 }
 
-func attrsOf(event *Event) []slog.Attr {
+// keyHash stands for a key in logs.
+func keyHash(key string) string {
+	const digits = 16
+
+	sum := sha256.Sum256([]byte(key))
+
+	return hex.EncodeToString(sum[:])[:digits]
+}
+
+func (c slogConfig) attrsOf(event *Event) []slog.Attr {
 	attrs := []slog.Attr{slog.String("method", event.Method)}
 	add := func(when bool, attr slog.Attr) {
 		if when {
@@ -34,7 +61,15 @@ func attrsOf(event *Event) []slog.Attr {
 	}
 
 	add(event.ID != store.Key{}, slog.String("id", event.ID.String()))
-	add(event.Key != "", slog.String("key", event.Key))
+
+	switch {
+	case event.Key == "":
+	case c.keys:
+		attrs = append(attrs, slog.String("key", event.Key))
+	default:
+		attrs = append(attrs, slog.String("key_hash", keyHash(event.Key)))
+	}
+
 	add(event.Status != "", slog.String("status", string(event.Status)))
 	add(event.Reason != "", slog.String("reason", string(event.Reason)))
 	add(event.Code != "", slog.String("code", event.Code))
@@ -42,6 +77,7 @@ func attrsOf(event *Event) []slog.Attr {
 	add(event.Fence != 0, slog.Uint64("fence", event.Fence))
 	add(event.Kind == EventCall, slog.Duration("total", event.Total))
 	add(event.Run != 0, slog.Duration("run", event.Run))
+	add(event.Waited != 0, slog.Duration("waited", event.Waited))
 
 	if about := event.Shadow; about != nil {
 		attrs = append(attrs, slog.Bool("keyed", about.Keyed), slog.String("code", about.Code), slog.String("class", about.Class.String()))
@@ -120,7 +156,7 @@ func attention(logger func() *slog.Logger) Observer {
 			return
 		}
 
-		attrs := append(attrsOf(&event), slog.String("remedy", remedy))
+		attrs := append(slogConfig{}.attrsOf(&event), slog.String("remedy", remedy))
 		if suppressed > 0 {
 			attrs = append(attrs, slog.Int("suppressed", suppressed))
 		}

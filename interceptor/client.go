@@ -41,6 +41,7 @@ type clientConfig struct {
 	retention  time.Duration
 	retryCodes []codes.Code
 	observe    func(ctx context.Context, attempt Attempt)
+	trace      *ClientTrace // nil: nobody follows calls
 	logger     *slog.Logger // nil: slog.Default() when a line is written
 	declared   declarations
 	known      perMethod[*clientMethod]

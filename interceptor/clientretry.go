@@ -40,6 +40,10 @@ type clientCall struct {
 	handlers  error // the last error that came from the handler
 	verdict   onlyonce.Verdict
 	ambiguous bool // an attempt may have taken effect
+
+	attemptCtx context.Context //nolint:containedctx // of the attempt under way, for its end in the trace
+	stop       retry.Stop      // why no attempt followed the last one
+	busy       time.Duration   // the time of all attempts
 }
 
 // withRetry makes a call whose metadata has the key, and makes it again where that is safe.
@@ -54,6 +58,8 @@ func (c *clientConfig) withRetry(
 		config: c, ctx: ctx, method: method, key: key, req: req, reply: replyTo(reply), cc: cc, invoker: invoker,
 		began: time.Now(),
 	}
+
+	call.traceBegin()
 
 	if c.protected(method) {
 		call.confirmation = c.confirmations.of(cc, method)
@@ -77,16 +83,18 @@ func (c *clientConfig) withRetry(
 	}
 
 	options := retry.Options{Classify: call.classify, Interrupted: interrupted}
-	if c.observe != nil {
+	if c.observe != nil || c.trace != nil {
 		options.Observe = call.observe
 	}
 
-	_, err := retry.Do(ctx, policy, options, call.attempt)
-	if err == nil {
-		return nil
+	_, err := retry.Do(call.ctx, policy, options, call.attempt)
+	if err != nil {
+		err = call.failed(err)
 	}
 
-	return call.failed(err)
+	call.traceEnd(err)
+
+	return err
 }
 
 // policy returns the retry policy of the call.
@@ -154,6 +162,8 @@ func (c *clientCall) attempt(ctx context.Context, n int) (struct{}, error) {
 		emptyResults(c.opts)
 	}
 
+	ctx = c.traceAttempt(ctx, n)
+
 	c.begin()
 
 	err := c.invoker(ctx, c.method, c.req, c.reply.to, c.cc, watch.options(c.opts)...)
@@ -212,8 +222,4 @@ func (c *clientCall) classify(a retry.Attempt) retry.Decision {
 	again = again && (a.Number >= c.most || c.allows())
 
 	return retry.Decision{Retry: again, Delay: delay, HasDelay: asked, Free: free, MaxElapsed: c.times.begin}
-}
-
-func (c *clientCall) observe(a retry.Attempt) {
-	c.config.observe(c.ctx, Attempt{Attempt: a, Method: c.method, Key: c.key, Status: c.status(), Unconfirmed: c.ruled.report})
 }

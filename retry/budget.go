@@ -67,6 +67,9 @@ func (b *Budget) Tokens() float64 {
 	return float64(b.tokens.Load()) / milli
 }
 
+// Limit returns maxTokens: how many tokens a full budget has.
+func (b *Budget) Limit() float64 { return float64(b.max) / milli }
+
 // take records a retryable failure and reports whether a retry is allowed. A nil Budget allows all.
 func (b *Budget) take() bool {
 	if b == nil {

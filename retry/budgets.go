@@ -38,6 +38,9 @@ func (b *Budgets) For(target string) *Budget {
 	return found
 }
 
+// Limit returns how many tokens each budget has when it is full.
+func (b *Budgets) Limit() float64 { return b.tokens }
+
 // Tokens returns how many tokens each target has now that has been asked for; see [Budget.Tokens].
 func (b *Budgets) Tokens() map[string]float64 {
 	b.mu.Lock()

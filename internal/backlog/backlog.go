@@ -86,6 +86,9 @@ func (b *Backlog) Full() bool {
 // Len is how many tasks are not done.
 func (b *Backlog) Len() int { return int(b.count.Load()) }
 
+// Bytes is the sum of their sizes.
+func (b *Backlog) Bytes() int64 { return b.bytes.Load() }
+
 // Drain waits until all tasks are done. When ctx ends first, it stops the backlog, and returns how many tasks are lost.
 func (b *Backlog) Drain(ctx context.Context) int {
 	idle := b.working()

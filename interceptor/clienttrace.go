@@ -1,0 +1,132 @@
+package interceptor
+
+import (
+	"context"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/retry"
+)
+
+// ClientTrace follows keyed calls on a client from their beginning to their end, for spans and metrics. Each function may be nil. The call
+// waits for the functions, so they must return quickly. They must be safe for concurrent use.
+//
+//	Begin ─► BeginAttempt ─► EndAttempt ─► … ─► BeginAttempt ─► EndAttempt ─► End
+type ClientTrace struct {
+	// Begin is called before the first attempt. It returns the context of the call: ctx, or one that is derived from ctx.
+	Begin func(ctx context.Context, call CallInfo) context.Context
+	// BeginAttempt is called before every attempt, which are numbered from 1. It returns the context of the attempt, whose outgoing
+	// metadata is sent.
+	BeginAttempt func(ctx context.Context, number int) context.Context
+	// EndAttempt is called after every attempt, with the context that BeginAttempt returned.
+	EndAttempt func(ctx context.Context, attempt Attempt)
+	// End is called after the last attempt, with the context that Begin returned.
+	End func(ctx context.Context, end CallEnd)
+}
+
+// WithClientTrace sets functions that follow every keyed call. The default, and nil, is none. A later option replaces an earlier one. It is
+// independent of WithAttemptObserver.
+func WithClientTrace(trace *ClientTrace) ClientOption {
+	return func(c *clientConfig) { c.trace = trace }
+}
+
+// CallInfo names a logical call.
+type CallInfo struct {
+	// Method is the full method name, as in "/payments.v1.PaymentService/Pay".
+	Method string
+	// Key must never become a metric label.
+	Key string
+	// Target is the string that grpc.NewClient got.
+	Target string
+}
+
+// CallEnd is what became of a logical call.
+type CallEnd struct {
+	CallInfo
+
+	// Attempts is how many attempts were made. It is 0 if the caller's context had ended before the first.
+	Attempts int
+	// Elapsed is how long the call took, and Delay is the part of it in which no attempt was under way.
+	Elapsed, Delay time.Duration
+	// Stop is why no further attempt followed. It is [retry.StopCancelled] if the call ended while it waited for the next attempt.
+	Stop retry.Stop
+	// StoppedUnconfirmed reports that the call would have been retried, and was not: a server that does not protect the method might
+	// have run it once more. Stop is then [retry.StopNotRetryable].
+	StoppedUnconfirmed bool
+	// Status is the status in the answer to the last attempt. It is empty if there was no answer.
+	Status onlyonce.Status
+	// Err is what the caller gets: nil, or a gRPC status. [onlyonce.VerdictOf] returns what it means for the key.
+	Err error
+}
+
+// info names the call.
+func (c *clientCall) info() CallInfo {
+	info := CallInfo{Method: c.method, Key: c.key}
+	if c.cc != nil {
+		info.Target = c.cc.Target()
+	}
+
+	return info
+}
+
+// traceBegin begins the trace of a call.
+func (c *clientCall) traceBegin() {
+	if t := c.config.trace; t != nil && t.Begin != nil {
+		c.ctx = t.Begin(c.ctx, c.info())
+	}
+}
+
+// traceAttempt returns the context of an attempt that begins.
+func (c *clientCall) traceAttempt(ctx context.Context, number int) context.Context {
+	t := c.config.trace
+	if t == nil {
+		return ctx
+	}
+
+	if t.BeginAttempt != nil {
+		ctx = t.BeginAttempt(ctx, number)
+	}
+
+	c.attemptCtx = ctx
+
+	return ctx
+}
+
+// observe reports an attempt that has ended.
+func (c *clientCall) observe(a retry.Attempt) {
+	attempt := Attempt{Attempt: a, Method: c.method, Key: c.key, Status: c.status(), Unconfirmed: c.ruled.report}
+
+	c.stop = a.Stop
+	c.busy += a.Elapsed
+
+	if t := c.config.trace; t != nil && t.EndAttempt != nil {
+		t.EndAttempt(c.attemptCtx, attempt)
+	}
+
+	if c.config.observe != nil {
+		c.config.observe(c.ctx, attempt)
+	}
+}
+
+// traceEnd reports the end of the call.
+func (c *clientCall) traceEnd(err error) {
+	t := c.config.trace
+	if t == nil || t.End == nil {
+		return
+	}
+
+	end := CallEnd{
+		CallInfo: c.info(), Attempts: c.attempts, Elapsed: time.Since(c.began), Stop: c.stop,
+		StoppedUnconfirmed: err != nil && c.stopped, Status: c.status(), Err: err,
+	}
+
+	if c.stop == retry.StopNone { // its context has ended before an attempt, or between two
+		end.Stop = retry.StopCancelled
+	}
+
+	if c.attempts > 1 || c.stop == retry.StopNone {
+		end.Delay = max(end.Elapsed-c.busy, 0)
+	}
+
+	t.End(c.ctx, end)
+}
