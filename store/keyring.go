@@ -224,7 +224,9 @@ func (e *missingKeyError) Is(target error) bool { return target == ErrNoKey || t
 // state something about the record.
 type keyringError struct{ err error }
 
-func (e *keyringError) Error() string { return "store: the key ring of a sealed store: " + e.err.Error() }
+func (e *keyringError) Error() string {
+	return "store: the key ring of a sealed store: " + e.err.Error()
+}
 
 // Is lets the ends of contexts be recognised.
 func (e *keyringError) Is(target error) bool {

@@ -3,6 +3,8 @@ package store_test
 import (
 	"bytes"
 	"context"
+	"errors"
+	"sync"
 	"testing"
 
 	"github.com/onlyonce-go/onlyonce/internal/txstore"
@@ -98,15 +100,59 @@ func TestSealedStoresKeepTheContract(t *testing.T) {
 
 			return store.Sealed(store.Sealed(memstore.New(), keys(t, "a")), keys(t, "b"))
 		},
-		"txstore": func(t *testing.T) store.Store {
-			t.Helper()
-
-			return store.Sealed(txstore.New(), keys(t, "a"))
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			storetest.Run(t, newStore, storetest.InBubble())
+		})
+	}
+}
+
+// joining is a transaction of txstore that a handler opens.
+type joining struct{ *txstore.Tx }
+
+func (j joining) Join(ctx context.Context, response any) error { return j.Tx.Join(ctx, response, nil) }
+
+func TestSealedTransactionsKeepTheContract(t *testing.T) {
+	t.Parallel()
+
+	for name, ring := range map[string]func(t *testing.T) store.Keyring{
+		"one key": func(t *testing.T) store.Keyring {
+			t.Helper()
+
+			return keys(t, "a")
+		},
+		"a key that changes with every text": func(t *testing.T) store.Keyring {
+			t.Helper()
+
+			return newTurningRing(t)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			var inner sync.Map // by sealed store
+
+			storetest.Run(t, func(t *testing.T) store.Store {
+				t.Helper()
+
+				s := txstore.New()
+				sealed := store.Sealed(s, ring(t))
+				inner.Store(sealed, s)
+
+				return sealed
+			}, storetest.InBubble(), storetest.WithTake(txstore.Take), storetest.WithJoin(func(
+				_ context.Context, s store.Store,
+			) (storetest.Joining, error) {
+				found, _ := inner.Load(s)
+
+				own, ok := found.(*txstore.Store)
+				if !ok {
+					return nil, errors.New("another store")
+				}
+
+				return joining{own.Open()}, nil
+			}))
 		})
 	}
 }

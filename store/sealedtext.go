@@ -84,7 +84,9 @@ func placeOf(key *Key, rec *Record) place {
 }
 
 // mayBeEmpty reports that there may be no text at all. Other texts are sealed even if they are empty, so that nobody can remove them.
-func (k textKind) mayBeEmpty() bool { return k != heldOutcome && k != ownersOutcome && k != foundOutcome }
+func (k textKind) mayBeEmpty() bool {
+	return k != heldOutcome && k != ownersOutcome && k != foundOutcome
+}
 
 // forRecord derives the key of one run of one record.
 func (k *SealKey) forRecord(key *Key, token *Token) (recordKey, error) {

@@ -46,18 +46,40 @@ func take(ctx context.Context) error {
 }
 
 func TestContract(t *testing.T) {
+	contract(t, func(s *sqlstore.Store) store.Store { return s })
+}
+
+func TestContractSealed(t *testing.T) {
+	key, err := store.NewSealKey("a", make([]byte, store.SealKeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	ring, err := store.NewStaticKeys(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	contract(t, func(s *sqlstore.Store) store.Store { return store.Sealed(s, ring) })
+}
+
+// contract proves that the stores that wrap returns keep the contract on every kind of database.
+func contract(t *testing.T, wrap func(s *sqlstore.Store) store.Store) {
+	t.Helper()
+
 	each(t, single(), func(t *testing.T, k kind) {
 		t.Helper()
 
 		var databases sync.Map // by store
 
-		open := func(t *testing.T) *sqlstore.Store {
+		open := func(t *testing.T) store.Store {
 			t.Helper()
 
 			s, db := k.open(t)
-			databases.Store(s, db)
+			wrapped := wrap(s)
+			databases.Store(wrapped, db)
 
-			return s
+			return wrapped
 		}
 		shared := open(t)
 

@@ -24,6 +24,22 @@ func TestContract(t *testing.T) {
 	contract(t, open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(generous)))
 }
 
+func TestContractSealed(t *testing.T) {
+	t.Parallel()
+
+	key, err := store.NewSealKey("a", make([]byte, store.SealKeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	ring, err := store.NewStaticKeys(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	contract(t, store.Sealed(open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(generous)), ring))
+}
+
 // The client leaves timeouts to the store, which therefore needs a goroutine for each of them.
 func TestContractWithoutIndexAndWithAClientThatDoesNotHeedContexts(t *testing.T) {
 	t.Parallel()
