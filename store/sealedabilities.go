@@ -63,6 +63,11 @@ func (s sealedLister) ListUnknown(ctx context.Context) iter.Seq2[Listed, error] 
 	return s.openList(ctx, s.lister.ListUnknown(ctx))
 }
 
+// ListRunning implements [Lister].
+func (s sealedLister) ListRunning(ctx context.Context) iter.Seq2[Listed, error] {
+	return s.openList(ctx, s.lister.ListRunning(ctx))
+}
+
 // openList opens the texts of a list. It ends if the key ring cannot tell.
 func (s *sealedStore) openList(ctx context.Context, list iter.Seq2[Listed, error]) iter.Seq2[Listed, error] {
 	return func(yield func(Listed, error) bool) {
