@@ -15,6 +15,7 @@ func builtin() onlyonce.Policy {
 		Guarantee: onlyonce.AtMostOnce, TransactionMode: onlyonce.SingleTransaction, MaxAttempts: 5,
 		Retention: 24 * time.Hour, ErrorRetention: 24 * time.Hour, KeyLife: 24 * time.Hour, Lease: 15 * time.Second, MaxRun: 25 * time.Second,
 		MaxWait: 10 * time.Second, MaxOutcome: 1 << 20, KeepRequest: onlyonce.KeepNoRequest, Detachment: onlyonce.Detached, StoreDown: onlyonce.FailClosed,
+		Shadow: onlyonce.ShadowOff,
 	}
 }
 
@@ -25,6 +26,7 @@ func TestPolicyOverTakesEveryUnsetFieldFromTheWider(t *testing.T) {
 		Guarantee: onlyonce.AtLeastOnce, TransactionMode: onlyonce.JoinedTransaction, MaxAttempts: 2,
 		Retention: time.Hour, ErrorRetention: 10 * time.Minute, KeyLife: time.Minute, Lease: time.Second, MaxRun: 2 * time.Second,
 		MaxWait: onlyonce.NoWait, MaxOutcome: 3, KeepRequest: 4, Detachment: onlyonce.Attached, StoreDown: onlyonce.FailOpen,
+		Shadow: onlyonce.ShadowOn,
 	}
 	wide := builtin()
 

@@ -93,6 +93,10 @@ func policySpans() map[string]span[onlyonce.Policy] {
 			[]onlyonce.Policy{{StoreDown: onlyonce.FailClosed}, {StoreDown: onlyonce.FailOpen, Guarantee: least}},
 			[]onlyonce.Policy{{StoreDown: onlyonce.FailOpen + 1}, {StoreDown: math.MaxUint8}, {StoreDown: onlyonce.FailOpen}},
 		},
+		"Shadow": {
+			[]onlyonce.Policy{{Shadow: onlyonce.ShadowOff}}, // for ShadowOn, see shadow_test.go
+			[]onlyonce.Policy{{Shadow: onlyonce.ShadowOn + 1}, {Shadow: math.MaxUint8}},
+		},
 	}
 }
 
