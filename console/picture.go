@@ -1,0 +1,124 @@
+package console
+
+import (
+	"fmt"
+	"time"
+)
+
+// The picture is as wide as its bars, in units of the SVG.
+const (
+	barWidth      = 10
+	barGap        = 1
+	pictureWidth  = barCount * barWidth
+	pictureHeight = 100
+)
+
+// rect is a rectangle of a picture.
+type rect struct {
+	X, Y, Width, Height int
+	Class               string
+	// Label says what the rectangle stands for.
+	Label string
+}
+
+// picture is what the template draws.
+type picture struct {
+	Width, Height int
+	Rects         []rect
+	// Top is what the full height stands for.
+	Top int
+	// Of is what the height counts.
+	Of string
+	// Summary is the picture in words.
+	Summary string
+	Legend  []legend
+	// Note says where the numbers come from.
+	Note string
+	// Empty reports that there is nothing to draw.
+	Empty bool
+}
+
+type legend struct{ Class, Name string }
+
+// drawCalls is the picture of the calls of a process.
+func drawCalls(bars []tally) picture {
+	var sum tally
+
+	top := 0
+
+	for _, bar := range bars {
+		sum.add(bar)
+
+		top = max(top, bar.Total())
+	}
+
+	p := picture{
+		Width: pictureWidth, Height: pictureHeight, Top: top, Of: "calls in 10 s", Empty: top == 0,
+		Summary: fmt.Sprintf("Last 15 minutes: %s. %d executed, %d replayed, %d unknown, %d others.",
+			count(sum.Total(), "call"), sum.Executed, sum.Replayed, sum.Unknown, sum.Other),
+		Legend: []legend{{"executed", "executed"}, {"replayed", "replayed"}, {"unknown", "unknown"}, {"other", "rejected or released"}},
+		Note:   "The calls of this process.",
+	}
+
+	for i, bar := range bars {
+		label := fmt.Sprintf("%s ago: %d executed, %d replayed, %d unknown, %d others",
+			ago(time.Duration(len(bars)-1-i)*barLength), bar.Executed, bar.Replayed, bar.Unknown, bar.Other)
+		p.stack(i, label, part{bar.Executed, "executed"}, part{bar.Replayed, "replayed"}, part{bar.Other, "other"}, part{bar.Unknown, "unknown"})
+	}
+
+	return p
+}
+
+// drawSamples is the picture of what a store had when it was read.
+func drawSamples(kept []sample, now time.Time) picture {
+	top := 0
+	for _, s := range kept {
+		top = max(top, s.Running+s.Unknown)
+	}
+
+	p := picture{
+		Width: pictureWidth, Height: pictureHeight, Top: top, Of: "records", Empty: top == 0,
+		Summary: fmt.Sprintf("Last 15 minutes: the store was read %s.", count(len(kept), "time")),
+		Legend:  []legend{{"executed", "running"}, {"unknown", "unknown"}},
+		Note:    "This console does not see calls. The picture shows how many records ran or were unknown each time the store was read.",
+	}
+
+	for _, s := range kept {
+		i := int(barOf(s.At) - barOf(now) + barCount - 1)
+		label := fmt.Sprintf("%s ago: %d running, %d unknown", ago(now.Sub(s.At)), s.Running, s.Unknown)
+		p.stack(i, label, part{s.Running, "executed"}, part{s.Unknown, "unknown"})
+	}
+
+	return p
+}
+
+type part struct {
+	count int
+	class string
+}
+
+// stack draws the parts of a bar on top of each other. A part that is there has a height.
+func (p *picture) stack(place int, label string, parts ...part) {
+	bottom := pictureHeight
+
+	for _, part := range parts {
+		if part.count == 0 {
+			continue
+		}
+
+		height := max(2, part.count*pictureHeight/p.Top)
+		bottom = max(0, bottom-height)
+		p.Rects = append(p.Rects, rect{
+			X: place * barWidth, Y: bottom, Width: barWidth - barGap, Height: height, Class: part.class, Label: label,
+		})
+	}
+}
+
+// count is a number of things.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+
+	return fmt.Sprintf("%d %ss", n, thing)
+}

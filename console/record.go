@@ -1,0 +1,201 @@
+package console
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/operate"
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// recordPage is the page of a record.
+type recordPage struct {
+	frame
+
+	Store, ID, Method, State string
+	// Unknown is true if there is something to settle, Gone if there is no record.
+	Unknown, Gone bool
+	// Broken is why the record cannot be read.
+	Broken string
+	At     moment
+	Story  []event
+	Facts  []fact
+	// Key and the texts are empty unless somebody asked for them.
+	Revealed bool
+	Secrets  []secret
+	// Reveal is the address of the page with them.
+	Reveal string
+	// Settle and Forget are the forms, or nil.
+	Settle *settleForm
+	Forget *forgetForm
+	// Problem is why a form was not accepted.
+	Problem string
+}
+
+type fact struct{ Name, Value, Help string }
+
+// secret is a text that is hidden until somebody asks for it.
+type secret struct{ Name, Size, Text, Problem string }
+
+func (h *Handler) record(w http.ResponseWriter, r *http.Request) {
+	from, rec, err := h.find(r)
+	if err != nil && !readableEnough(err) {
+		h.fail(w, r, err)
+
+		return
+	}
+
+	page := h.recordPage(r, from, &rec, err)
+
+	status := http.StatusOK
+	if page.Gone {
+		status = http.StatusNotFound
+	}
+
+	h.render(w, status, "record", page)
+}
+
+// readableEnough reports whether an error leaves something of the record to show.
+func readableEnough(err error) bool {
+	return errors.Is(err, store.ErrUnreadable) || errors.Is(err, store.ErrNewer)
+}
+
+func (h *Handler) recordPage(r *http.Request, from *source, rec *onlyonce.Record, problem error) *recordPage {
+	id := rec.ID.String()
+	page := &recordPage{
+		frame: h.frame(r, cmp.Or(rec.Method, "A record")), Store: from.Name, ID: id, Method: rec.Method, State: stateOf(rec),
+		Unknown: rec.Unknown, Gone: rec.State == store.Absent && problem == nil, At: moment{rec.LookedUpAt, rec.LookedUpAt},
+	}
+
+	if problem != nil {
+		page.Broken = problem.Error()
+	}
+
+	if page.Gone || rec.State == store.Absent {
+		return page
+	}
+
+	page.Story, page.Facts = story(rec), facts(rec)
+	page.Reveal = recordURL(from.Name, id) + "&show=secrets"
+	page.Revealed = page.MayReveal && r.FormValue("show") == "secrets"
+	page.Secrets = h.secrets(rec, page.Revealed)
+
+	if page.MaySettle && problem == nil {
+		by := h.by(r)
+		page.Forget = h.forgetForm(from.Name, by, rec)
+
+		if rec.Unknown {
+			page.Settle = h.settleForm(from.Name, by, rec)
+		}
+	}
+
+	return page
+}
+
+// facts are the fields of a record that its story does not tell.
+func facts(rec *onlyonce.Record) []fact {
+	all := []fact{
+		{"State", rec.State.String(), ""},
+		{"Guarantee", rec.Guarantee.String(), "What may happen after a run whose outcome is unknown."},
+		{"Attempts", strconv.FormatUint(uint64(rec.Attempts), 10), "Runs since the record was created or last released."},
+		{"Fence", strconv.FormatUint(rec.Fence, 10), "Orders the runs of the key. A settlement names it."},
+		{"Code", rec.Code, "Of the recorded outcome, or of the one that was held."},
+		{"Retention", ago(rec.Retention), "How long the record stays after it is settled."},
+		{"Doubtful", yes(rec.Doubtful), "An earlier run ended in an unknown way."},
+		{"Answer", notStored(rec), ""},
+		{"Trace", trace(rec), "Of the run."},
+		{"Fingerprint", fingerprint(rec), "Of the request that first used the key."},
+		{"Read at", rec.LookedUpAt.UTC().Format(time.RFC3339), "On the store's clock, in UTC like all times here."},
+	}
+
+	shown := all[:0]
+
+	for _, f := range all {
+		if f.Value != "" {
+			shown = append(shown, f)
+		}
+	}
+
+	return shown
+}
+
+func yes(set bool) string {
+	if set {
+		return "yes"
+	}
+
+	return ""
+}
+
+func notStored(rec *onlyonce.Record) string {
+	if rec.NotStored {
+		return "too large to keep"
+	}
+
+	return ""
+}
+
+func fingerprint(rec *onlyonce.Record) string {
+	if rec.Fingerprint.Scheme == 0 {
+		return ""
+	}
+
+	return fmt.Sprintf("scheme %d", rec.Fingerprint.Scheme)
+}
+
+// secrets are what is hidden. Their texts are made only for those who asked for them.
+func (h *Handler) secrets(rec *onlyonce.Record, revealed bool) []secret {
+	var all []secret
+
+	show := func(name, size string, text func() (string, error)) {
+		s := secret{Name: name, Size: size}
+
+		if revealed {
+			var err error
+			if s.Text, err = text(); err != nil {
+				s.Problem = err.Error()
+			}
+		}
+
+		all = append(all, s)
+	}
+
+	if rec.ReadableKey != "" {
+		show("Key", count(len(rec.ReadableKey), "byte"), func() (string, error) { return printable(rec.ReadableKey), nil })
+	}
+
+	if body := request(rec); body != nil {
+		show("Request", count(len(body), "byte"), func() (string, error) { return h.opts.Transport.request(rec.Method, body) })
+	}
+
+	if rec.Body != nil && operate.StateOf(rec) == operate.StateCompleted {
+		show("Answer", count(len(rec.Body), "byte"), func() (string, error) {
+			return h.opts.Transport.answer(rec.Method, rec.Code, rec.Body)
+		})
+	}
+
+	return all
+}
+
+// request is a stored request for people.
+func (t *Transport) request(method string, body []byte) (string, error) {
+	if t.Request == nil {
+		return dump(body), nil
+	}
+
+	return t.Request(method, body)
+}
+
+// answer is a stored answer for people.
+func (t *Transport) answer(method, code string, body []byte) (string, error) {
+	if t.Answer == nil {
+		return dump(body), nil
+	}
+
+	return t.Answer(method, code, body)
+}

@@ -1,0 +1,71 @@
+package console
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+)
+
+// sealer proves that a form is one that a page of this console has shown, to whom, and about what.
+type sealer struct{ secret []byte }
+
+// sighting is what a page has shown: a record of a store at a time, to a person.
+type sighting struct {
+	purpose, store, by string
+	rec                *onlyonce.Record
+}
+
+const nanosLength = 8
+
+// seal returns the text that the form brings back. It has the time at which the record was read, and authenticates everything else.
+func (s sealer) seal(what sighting) string {
+	data := binary.BigEndian.AppendUint64(nil, uint64(what.rec.LookedUpAt.UnixNano())) //nolint:gosec // read back the same way
+
+	return base64.RawURLEncoding.EncodeToString(append(data, s.sum(what)...))
+}
+
+// open reports whether the form is of a page that has shown the record as it is now. It returns the record as that page has read it: with
+// the time of then.
+func (s sealer) open(text string, what sighting) (onlyonce.Record, bool) {
+	data, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || len(data) != nanosLength+sha256.Size {
+		return onlyonce.Record{}, false
+	}
+
+	shown := *what.rec
+	shown.LookedUpAt = time.Unix(0, int64(binary.BigEndian.Uint64(data))) //nolint:gosec // see seal
+	what.rec = &shown
+
+	return shown, hmac.Equal(data[nanosLength:], s.sum(what))
+}
+
+// sum authenticates what identifies a record and its state, and the time at which it was read.
+func (s sealer) sum(what sighting) []byte {
+	rec := what.rec
+
+	data, err := json.Marshal([]any{
+		what.purpose, what.store, what.by, rec.ID, rec.Token, rec.Fence, rec.State, rec.Attempts,
+		unixNano(rec.LastStart), unixNano(rec.EndedAt), unixNano(rec.LookedUpAt),
+	})
+	if err != nil {
+		panic(err) // not reached: these types can be encoded
+	}
+
+	mac := hmac.New(sha256.New, s.secret)
+	mac.Write(data)
+
+	return mac.Sum(nil)
+}
+
+func unixNano(at time.Time) int64 {
+	if at.IsZero() {
+		return 0
+	}
+
+	return at.UnixNano()
+}
