@@ -108,7 +108,7 @@ func facts(rec *onlyonce.Record) []fact {
 		{"Retention", ago(rec.Retention), "How long the record stays after it is settled."},
 		{"Doubtful", yes(rec.Doubtful), "An earlier run ended in an unknown way."},
 		{"Answer", notStored(rec), ""},
-		{"Trace", trace(rec), "Of the run."},
+		{"Trace", rec.Trace, "Of the run."},
 		{"Fingerprint", fingerprint(rec), "Of the request that first used the key."},
 		{"Read at", rec.LookedUpAt.UTC().Format(time.RFC3339), "On the store's clock, in UTC like all times here."},
 	}
@@ -169,7 +169,7 @@ func (h *Handler) secrets(rec *onlyonce.Record, revealed bool) []secret {
 		show("Key", count(len(rec.ReadableKey), "byte"), func() (string, error) { return printable(rec.ReadableKey), nil })
 	}
 
-	if body := request(rec); body != nil {
+	if body := rec.Request; len(body) > 0 {
 		show("Request", count(len(body), "byte"), func() (string, error) { return h.opts.Transport.request(rec.Method, body) })
 	}
 

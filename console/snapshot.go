@@ -43,7 +43,7 @@ func read(ctx context.Context, engine *onlyonce.Engine, most int) snapshot {
 	return snapshot{
 		At:      time.Now(),
 		Unknown: collect(engine.ListUnknown(ctx), most),
-		Running: collect(listRunning(ctx, engine), most),
+		Running: collect(engine.ListRunning(ctx), most),
 	}
 }
 
@@ -57,7 +57,7 @@ func collect(records iter.Seq2[onlyonce.Record, error], most int) (l list) {
 
 		switch {
 		case err == nil:
-			rec.Body, rec.Outcome = nil, nil // lists do not show them
+			rec.Body, rec.Request, rec.Outcome = nil, nil, nil // lists do not show them
 			l.Records = append(l.Records, rec)
 		case errors.Is(err, store.ErrUnreadable), errors.Is(err, store.ErrNewer):
 			l.Broken = append(l.Broken, broken{rec.ID, err})

@@ -99,14 +99,12 @@ func settledAs(rec *onlyonce.Record) string {
 
 func settledBy(rec *onlyonce.Record) string {
 	text := "By somebody other than its owner."
-	who, reason := settler(rec)
-
-	if who != "" {
-		text = "By " + who + "."
+	if rec.SettledBy != "" {
+		text = "By " + rec.SettledBy + "."
 	}
 
-	if reason != "" {
-		text += " Reason: " + reason
+	if rec.Reason != "" {
+		text += " Reason: " + rec.Reason
 	}
 
 	return text

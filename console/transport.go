@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"strings"
 
-	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -21,7 +20,7 @@ import (
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/interceptor"
-	onlyoncev1 "github.com/onlyonce-go/onlyonce/proto/onlyonce/v1"
+	"github.com/onlyonce-go/onlyonce/store"
 )
 
 // Transport translates between what a transport stores and what people read and write. All functions may be nil.
@@ -124,26 +123,21 @@ func (g grpcTransport) request(method string, body []byte) (string, error) {
 	return dump(body), nil
 }
 
-func (g grpcTransport) answer(method, _ string, body []byte) (string, error) {
-	stored := new(onlyoncev1.Outcome)
-	if err := proto.Unmarshal(body, stored); err != nil {
+func (g grpcTransport) answer(method, code string, body []byte) (string, error) {
+	recorded, ok, err := interceptor.DecodeRecord(onlyonce.Record{Record: store.Record{State: store.Completed}, Code: code, Body: body})
+
+	switch {
+	case err != nil || !ok:
 		return dump(body), err
-	}
-
-	if len(stored.GetStatus()) > 0 {
-		failed := new(spb.Status)
-		if err := proto.Unmarshal(stored.GetStatus(), failed); err != nil {
-			return dump(body), err
-		}
-
-		return formatted(failed, g.known)
+	case recorded.Status.Code() != codes.OK:
+		return formatted(recorded.Status.Proto(), g.known)
 	}
 
 	if desc := g.method(method); desc != nil {
-		return g.json(desc.Output(), stored.GetResponse())
+		return g.json(desc.Output(), recorded.Response)
 	}
 
-	return dump(stored.GetResponse()), nil
+	return dump(recorded.Response), nil
 }
 
 // method finds a method by its full name, such as "/bank.v1.Bank/Pay". It is nil if the method is not known.
