@@ -82,6 +82,8 @@ type Capabilities struct {
 	Lister Lister
 	// Forgetter removes records by hand.
 	Forgetter Forgetter
+	// Diagnoser examines the servers and settings of the store.
+	Diagnoser Diagnoser
 	// Notifier notifies the engine when a record has changed.
 	Notifier Notifier
 	// Direct decides claims and completions in place. It is the store itself, or nil. The engine uses it only if it is the very store that

@@ -5,12 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/onlyonce-go/onlyonce/store"
 )
 
 // checkTimeout bounds the Check at construction, unless an operation has more time.
@@ -75,7 +76,11 @@ func (s *Store) Check(ctx context.Context) (Report, error) {
 		_ = visit(ctx, "server", s.client)
 	}
 
-	report.Warnings = append(report.Warnings, clientWarnings(s.client)...)
+	for _, d := range examineClient(s.client) {
+		if d.Severity == store.SeverityWarn {
+			report.Warnings = append(report.Warnings, d.Found+": "+d.Remedy)
+		}
+	}
 
 	s.findIFEQ(ctx)
 
@@ -105,12 +110,22 @@ func (s *Store) checkServer(ctx context.Context, address string, client Client) 
 	}
 
 	info := fields(cmd.Val())
-	report := Report{
-		Servers:  []string{fmt.Sprintf("%s: %s, %s", address, program(info), info["role"])},
-		Warnings: warnings(address, info),
+	found := s.examine(address, info)
+	report := Report{Servers: []string{fmt.Sprintf("%s: %s, %s", address, program(info), info["role"])}}
+
+	var errs []error
+
+	for i := range found {
+		switch d := &found[i]; d.Severity {
+		case store.SeverityFail:
+			errs = append(errs, fmt.Errorf("redisstore: %s %s: %s", address, d.Found, d.Remedy))
+		case store.SeverityWarn:
+			report.Warnings = append(report.Warnings, address+": "+d.Found)
+		case store.SeverityOK:
+		}
 	}
 
-	if err := s.judge(address, info); err != nil {
+	if err := errors.Join(errs...); err != nil {
 		return report, err
 	}
 
@@ -124,100 +139,6 @@ func program(info map[string]string) string {
 	}
 
 	return "redis " + info["redis_version"]
-}
-
-// judge returns an error for what makes a server unusable.
-func (s *Store) judge(address string, info map[string]string) error {
-	var errs []error
-
-	major, _, _ := strings.Cut(info["redis_version"], ".")
-	if n, err := strconv.Atoi(major); err != nil || n < oldestVersion {
-		errs = append(errs, fmt.Errorf("redisstore: %s has version %q: at least 7.0 is needed", address, info["redis_version"]))
-	}
-
-	if info["role"] == "slave" {
-		errs = append(errs, fmt.Errorf("redisstore: %s is a replica: connect to the master, or through Sentinel", address))
-	}
-
-	if err := s.checkClient(address, info); err != nil {
-		errs = append(errs, err)
-	}
-
-	policy := info["maxmemory_policy"]
-	if policy != "noeviction" && !s.evicting {
-		errs = append(errs, fmt.Errorf("redisstore: %s has the eviction policy %q and forgets records when its memory is full: "+
-			"set maxmemory-policy to noeviction, or accept that with WithEviction", address, policy))
-	}
-
-	return errors.Join(errs...)
-}
-
-// errNoCluster is about a client of a cluster whose servers the store cannot visit.
-var errNoCluster = errors.New("its client is not a *redis.ClusterClient, so that the other servers would neither be checked nor swept: " +
-	"pass the result of redis.NewClusterClient itself, without an AutoPipeliner or a wrapper, or Open a redis+cluster:// URL")
-
-// checkClient returns an error if a server is one of a cluster and the client hides the others.
-func (s *Store) checkClient(address string, info map[string]string) error {
-	if info["cluster_enabled"] == "1" && s.batches.servers.cluster == nil {
-		return fmt.Errorf("redisstore: %s is a server of a cluster, and %w", address, errNoCluster)
-	}
-
-	return nil
-}
-
-// warnings are about settings of a server that weaken the store.
-func warnings(address string, info map[string]string) []string {
-	var found []string
-
-	warn := func(text string) { found = append(found, address+": "+text) }
-
-	switch {
-	case info["aof_enabled"] != "1" && info["rdb_last_save_time"] == "":
-		warn("its persistence is unknown")
-	case info["aof_enabled"] != "1":
-		warn("the append-only file is off: a restart forgets what was recorded since the last snapshot, and it may run again")
-	case info["aof_last_write_status"] == "err":
-		warn("the append-only file cannot be written")
-	}
-
-	if info["connected_slaves"] == "0" {
-		warn("it has no replica: while it is down, keyed calls are refused")
-	} else if info["min_slaves_good_slaves"] == "" {
-		warn("min-replicas-to-write is not set: a master that has lost its replicas goes on acknowledging claims that a failover forgets")
-	}
-
-	if info["maxmemory"] == "0" {
-		warn("maxmemory is not set: the system may kill the server when memory runs out")
-	}
-
-	if info["loading"] == "1" {
-		warn("it is still loading its data")
-	}
-
-	return found
-}
-
-// clientWarnings report settings of a client that SetOptions would make better.
-func clientWarnings(client Client) (found []string) {
-	obeys, life := true, connectionLife
-
-	switch c := client.(type) {
-	case *redis.Client:
-		obeys, life = c.Options().ContextTimeoutEnabled, c.Options().ConnMaxLifetime
-	case *redis.ClusterClient:
-		obeys, life = c.Options().ContextTimeoutEnabled, c.Options().ConnMaxLifetime
-	}
-
-	if !obeys {
-		found = append(found, "the client does not obey deadlines, and each connection that has died costs a failure: "+
-			"make its options with SetOptions, SetClusterOptions or SetFailoverOptions")
-	}
-
-	if life <= 0 {
-		found = append(found, "the client never renews its connections, which stay with a server that was demoted: set ConnMaxLifetime")
-	}
-
-	return found
 }
 
 // fields reads lines of the form name:value.

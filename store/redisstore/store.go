@@ -192,7 +192,7 @@ func (c *config) validate() error {
 // Capabilities implements [store.Store].
 func (s *Store) Capabilities() store.Capabilities {
 	can := store.Capabilities{
-		Inspector: s, Forgetter: s, Direct: s, Bounded: true, UnknownRetention: s.unknown,
+		Inspector: s, Forgetter: s, Diagnoser: s, Direct: s, Bounded: true, UnknownRetention: s.unknown,
 	}
 
 	if s.indexed {

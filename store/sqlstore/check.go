@@ -33,22 +33,32 @@ type Report struct {
 //
 // The error names every problem and says what to do.
 func (s *Store) Check(ctx context.Context) (Report, error) {
+	j, err := s.examine(ctx)
+	if err != nil {
+		return Report{}, err
+	}
+
+	return Report{Server: s.dialect.String() + " " + j.version, Warnings: j.warnings}, errors.Join(j.problems...)
+}
+
+// examine does the work of Check. It fails if the database does not answer, or is of another dialect.
+func (s *Store) examine(ctx context.Context) (*judge, error) {
 	rows, err := s.db.QueryContext(ctx, readFile(s.dialect, "check"))
 	if err != nil {
 		if wrong := checkDialect(ctx, s.db, s.dialect); wrong != nil {
-			return Report{}, wrong
+			return nil, wrong
 		}
 
-		return Report{}, fmt.Errorf("sqlstore: the database cannot be reached, or is not %v: %w", s.dialect, err)
+		return nil, fmt.Errorf("sqlstore: the database cannot be reached, or is not %v: %w", s.dialect, err)
 	}
 
 	settings, err := readSettings(rows)
 	if err != nil {
 		if wrong := checkDialect(ctx, s.db, s.dialect); wrong != nil {
-			return Report{}, wrong
+			return nil, wrong
 		}
 
-		return Report{}, fmt.Errorf("sqlstore: the settings of the database cannot be read: %w", err)
+		return nil, fmt.Errorf("sqlstore: the settings of the database cannot be read: %w", err)
 	}
 
 	j := &judge{settings: settings}
@@ -58,17 +68,20 @@ func (s *Store) Check(ctx context.Context) (Report, error) {
 		j.postgresql()
 	case MySQL:
 		j.mysql()
-		j.problem(s.checkBytes(ctx, settings))
+		j.problem("bytes", s.checkBytes(ctx, settings))
 		s.checkReadOnly(ctx, j)
 	case SQLite:
 		j.sqlite()
 	}
 
 	s.checkTable(ctx, j)
-	j.problem(s.checkSchema(ctx))
-	j.problem(s.checkPipeline(ctx))
+	j.problem("schema", s.checkSchema(ctx))
 
-	return Report{Server: s.dialect.String() + " " + j.version, Warnings: j.warnings}, errors.Join(j.problems...)
+	if s.pipeline != nil {
+		j.problem("pipeline", s.checkPipeline(ctx))
+	}
+
+	return j, nil
 }
 
 // readSettings reads pairs of a name and a value.

@@ -64,21 +64,21 @@ func (s *Store) checkTable(ctx context.Context, j *judge) {
 
 	switch {
 	case err != nil:
-		j.problem(fmt.Errorf("sqlstore: the database does not say how table %s is kept: %w", s.table, err))
+		j.problem("table", fmt.Errorf("sqlstore: the database does not say how table %s is kept: %w", s.table, err))
 	case !found:
 	case s.dialect == MySQL && kept.by != "InnoDB":
-		j.problem(fmt.Errorf("sqlstore: table %s has the engine %s, which does not keep what it acknowledges: ALTER TABLE … ENGINE = InnoDB",
+		j.problem("table", fmt.Errorf("sqlstore: table %s has the engine %s, which does not keep what it acknowledges: ALTER TABLE … ENGINE = InnoDB",
 			s.table, kept.by))
 	case s.dialect == PostgreSQL && kept.by == "u":
-		j.problem(fmt.Errorf("sqlstore: table %s, or a partition of it, is UNLOGGED, so that a crash of the server empties it, and no replica "+
+		j.problem("table", fmt.Errorf("sqlstore: table %s, or a partition of it, is UNLOGGED, so that a crash of the server empties it, and no replica "+
 			"has it: ALTER TABLE … SET LOGGED", s.table))
 	case s.dialect == PostgreSQL && kept.by == "t":
-		j.problem(fmt.Errorf("sqlstore: table %s is temporary, so that only one connection sees it: run sqlstore.Migrate "+
+		j.problem("table", fmt.Errorf("sqlstore: table %s is temporary, so that only one connection sees it: run sqlstore.Migrate "+
 			"on a connection without that table", s.table))
 	}
 
 	if s.dialect == PostgreSQL && s.table.schema == "" && kept.namesakes > 1 {
-		j.warnings = append(j.warnings, fmt.Sprintf("%d schemas have a table %s: this store uses the one in %s, and another process may "+
+		j.warning("search_path", fmt.Sprintf("%d schemas have a table %s: this store uses the one in %s, and another process may "+
 			"find another one: name it, as in WithTable(\"%s.%s\")", kept.namesakes, s.table, kept.schema, kept.schema, s.table))
 	}
 }
@@ -93,7 +93,7 @@ func (s *Store) checkReadOnly(ctx context.Context, j *judge) {
 	_, err := s.db.ExecContext(ctx, s.sql.forget, make([]byte, len(store.Key{})), int64(0), []byte{})
 
 	if s.dialect.readOnly(err) {
-		j.problem(fmt.Errorf("sqlstore: read_only is %s: %s: %w", j.settings["read_only"], readOnly, err))
+		j.problem("read_only", fmt.Errorf("sqlstore: read_only is %s: %s: %w", j.settings["read_only"], readOnly, err))
 
 		return
 	}

@@ -1,11 +1,14 @@
 package sqlstore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/onlyonce-go/onlyonce/store"
 )
 
 // mostBusyTimeout is the longest time, in milliseconds, that SQLite may wait by itself: it does not heed contexts then.
@@ -20,25 +23,98 @@ type judge struct {
 	version  string
 	problems []error
 	warnings []string
+	found    []store.Diagnosis
 }
 
-func (j *judge) problem(err error) {
-	if err != nil {
-		j.problems = append(j.problems, err)
+// problem adds the error of a check. Nil is a check without a problem.
+func (j *judge) problem(check string, err error) {
+	if err == nil {
+		j.note(store.Diagnosis{Check: check, Found: "as it must be"})
+
+		return
 	}
+
+	j.problems = append(j.problems, err)
+	j.note(store.Diagnosis{Check: check, Severity: store.SeverityFail, Found: strings.TrimPrefix(err.Error(), "sqlstore: ")})
+}
+
+// warning adds a warning of a check.
+func (j *judge) warning(check, text string) {
+	j.warnings = append(j.warnings, text)
+	j.note(store.Diagnosis{Check: check, Severity: store.SeverityWarn, Found: text})
 }
 
 // refuse adds a problem where a setting has a value.
 func (j *judge) refuse(setting, value, why string) {
-	if j.settings[setting] == value {
-		j.problem(fmt.Errorf("sqlstore: %s is %s: %s", setting, value, why))
+	if !j.is(setting, value) {
+		return
 	}
+
+	j.problems = append(j.problems, fmt.Errorf("sqlstore: %s is %s: %s", setting, value, why))
+	j.note(diagnosed(setting, value, why, store.SeverityFail))
 }
 
 // warn adds a warning where a setting has a value.
 func (j *judge) warn(setting, value, why string) {
-	if j.settings[setting] == value {
-		j.warnings = append(j.warnings, setting+" is "+value+": "+why)
+	if !j.is(setting, value) {
+		return
+	}
+
+	j.warnings = append(j.warnings, setting+" is "+value+": "+why)
+	j.note(diagnosed(setting, value, why, store.SeverityWarn))
+}
+
+// is reports whether a setting has a value. If it has another one, that is noted.
+func (j *judge) is(setting, value string) bool {
+	has, known := j.settings[setting]
+	if known && has != value {
+		j.note(store.Diagnosis{Check: setting, Found: setting + " is " + has})
+	}
+
+	return known && has == value
+}
+
+// note adds a diagnosis. Of several diagnoses of a check the worst stays.
+func (j *judge) note(d store.Diagnosis) {
+	for i := range j.found {
+		if j.found[i].Check != d.Check {
+			continue
+		}
+
+		if d.Severity > j.found[i].Severity {
+			j.found[i] = d
+		}
+
+		return
+	}
+
+	j.found = append(j.found, d)
+}
+
+// diagnosed is the diagnosis of a setting. What is behind a colon in why is the remedy.
+func diagnosed(setting, value, why string, severity store.Severity) store.Diagnosis {
+	consequence, remedy, _ := strings.Cut(why, ": ")
+
+	return store.Diagnosis{
+		Check: setting, Severity: severity, Found: setting + " is " + value + ": " + consequence, Remedy: cmp.Or(remedy, remedyFor(setting)),
+	}
+}
+
+// remedyFor is what to do about a setting if the text about it does not say so.
+func remedyFor(setting string) string {
+	switch setting {
+	case "fsync", "full_page_writes", "synchronous_commit":
+		return "set " + setting + " to on"
+	case "transaction_isolation", "tx_isolation":
+		return "set READ COMMITTED for the role of the store"
+	case "innodb_flush_log_at_trx_commit", "sync_binlog":
+		return "set " + setting + " to 1"
+	case "innodb_doublewrite":
+		return "set " + setting + " to ON"
+	case "query_only":
+		return "open without PRAGMA query_only"
+	default:
+		return ""
 	}
 }
 
@@ -92,7 +168,7 @@ func (j *judge) mysql() {
 	}
 
 	if slices.Contains(strings.Split(j.settings["sql_mode"], ","), "EMPTY_STRING_IS_NULL") {
-		j.problem(errors.New("sqlstore: sql_mode has EMPTY_STRING_IS_NULL: a record without an outcome could not be written: " +
+		j.problem("sql_mode", errors.New("sqlstore: sql_mode has EMPTY_STRING_IS_NULL: a record without an outcome could not be written: "+
 			"leave that mode out of the sessions of the store"))
 	}
 
@@ -114,10 +190,10 @@ func (j *judge) sqlite() {
 	j.version = j.settings["version"]
 
 	if j.settings["file"] == "" {
-		j.problem(errors.New("sqlstore: the database is in memory, where every connection has one of its own: open a file, " +
+		j.problem("file", errors.New("sqlstore: the database is in memory, where every connection has one of its own: open a file, "+
 			"or use memstore"))
 	} else if mode := j.settings["journal_mode"]; mode != "wal" {
-		j.problem(fmt.Errorf("sqlstore: journal_mode is %s, where readers and writers keep each other out: "+
+		j.problem("journal_mode", fmt.Errorf("sqlstore: journal_mode is %s, where readers and writers keep each other out: "+
 			"open with PRAGMA journal_mode = WAL", mode))
 	}
 

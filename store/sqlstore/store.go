@@ -63,6 +63,31 @@ func New(db *sql.DB, d Dialect, opts ...Option) (*Store, error) {
 		return nil, errors.New("sqlstore: New needs a database, as from sql.Open")
 	}
 
+	s, err := newStore(db, d, opts)
+	if err != nil {
+		return nil, err
+	}
+
+	if s.checked {
+		ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
+		defer cancel()
+
+		unpinned := s.pin(ctx)
+
+		if _, err := s.Check(ctx); err != nil {
+			return nil, err
+		}
+
+		if unpinned != nil {
+			return nil, fmt.Errorf("sqlstore: the schema of table %s is not known: %w", s.table, unpinned)
+		}
+	}
+
+	return s, nil
+}
+
+// newStore returns a store that has not looked at the database.
+func newStore(db *sql.DB, d Dialect, opts []Option) (*Store, error) {
 	cfg, err := configure(d, opts)
 	if err != nil {
 		return nil, err
@@ -83,21 +108,6 @@ func New(db *sql.DB, d Dialect, opts ...Option) (*Store, error) {
 
 	if n := cmp.Or(s.most, db.Stats().MaxOpenConnections/2, min(db.Stats().MaxOpenConnections, 1)); n > 0 {
 		s.room = make(chan struct{}, n)
-	}
-
-	if s.checked {
-		ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
-		defer cancel()
-
-		unpinned := s.pin(ctx)
-
-		if _, err := s.Check(ctx); err != nil {
-			return nil, err
-		}
-
-		if unpinned != nil {
-			return nil, fmt.Errorf("sqlstore: the schema of table %s is not known: %w", s.table, unpinned)
-		}
 	}
 
 	return s, nil
@@ -128,6 +138,7 @@ func (s *Store) Capabilities() store.Capabilities {
 		Inspector:        s,
 		Lister:           s,
 		Forgetter:        s,
+		Diagnoser:        s,
 		Transactional:    s,
 		Bounded:          true,
 		UnknownRetention: s.unknownRetention,
