@@ -50,7 +50,7 @@ func List(ctx context.Context, engine *onlyonce.Engine, f Filter) (Listing, erro
 	}
 
 	if err == nil && f.wants(StateRunning) {
-		err = c.collect(running(ctx, engine))
+		err = c.collect(engine.ListRunning(ctx))
 	}
 
 	return c.listing(), err

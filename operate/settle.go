@@ -148,9 +148,9 @@ func Settle(ctx context.Context, engine *onlyonce.Engine, s Settlement) error {
 
 	switch d.Verdict {
 	case Happened:
-		return engine.Resolve(ctx, s.Record, by(onlyonce.Happened(d.Code, d.Body), d))
+		return engine.Resolve(ctx, s.Record, onlyonce.Happened(d.Code, d.Body).By(d.Who, d.Reason))
 	case DidNotHappen:
-		return engine.Resolve(ctx, s.Record, by(onlyonce.DidNotHappen(), d))
+		return engine.Resolve(ctx, s.Record, onlyonce.DidNotHappen().By(d.Who, d.Reason))
 	case ForceForget:
 		return engine.ForceForget(ctx, s.Record, d.Reason+" (by "+d.Who+")")
 	case Forget:
