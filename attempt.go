@@ -32,9 +32,11 @@ type attempt struct {
 	// answered means that the store has answered a claim of this call, unanswered that it has not answered another one.
 	answered, unanswered bool
 	landed               bool
-	waited               time.Duration // for other calls with the key
 	// allowed means that ReplayCheck has allowed this call to see the outcome of another.
 	allowed bool
+	waited  time.Duration // for other calls with the key
+	// code and trace are those of the outcome that the call has ended with, or has found. Before that, trace is the call's own.
+	code, trace string
 
 	flight flight.Flight[landing]
 	// run is the last run of this call, nil where there was none.
@@ -232,12 +234,14 @@ func (a *attempt) answerFrom(rec *store.Record) (Reply, error) {
 		return Reply{}, rejectStoreError(err)
 	}
 
+	a.code, a.trace = out.Code, out.Trace
+
 	switch out.Kind {
 	case outcome.KindAnswer:
 		return Reply{Status: StatusReplayed, Body: out.Body, Code: out.Code, ExecutedAt: rec.EndedAt, Retention: rec.Retention}, nil
 	case outcome.KindNotStored:
 		return Reply{}, rejectNotStored(out.Code, rec.Retention)
-	case outcome.KindNote, outcome.KindShadow:
+	case outcome.KindNote, outcome.KindClaim, outcome.KindResolution, outcome.KindShadow:
 		return Reply{}, rejectStoreError(fmt.Errorf("onlyonce: a completed record holds a note: %w", store.ErrUnreadable))
 	default:
 		return Reply{}, rejectStoreError(store.ErrUnreadable)
@@ -259,6 +263,8 @@ func (a *attempt) outcomeUnknown(rec *store.Record) error {
 	if err != nil {
 		return rejectStoreError(err)
 	}
+
+	a.code = out.Code
 
 	return rejectUnknown(out.Code, rec.EndedAt)
 }
@@ -295,7 +301,11 @@ func (a *attempt) observeEnd(reply *Reply, err error) {
 	}
 
 	event := a.event(EventCall, reply.Err)
-	event.Status, event.Total, event.Waited = reply.Status, time.Since(a.began), a.waited
+	event.Status, event.Code, event.Total, event.Waited = reply.Status, a.code, time.Since(a.began), a.waited
+
+	if reply.Status == StatusReplayed {
+		event.Trace = a.trace
+	}
 
 	if r := a.run; r != nil {
 		event.Run = r.took

@@ -20,6 +20,8 @@ const (
 // lead claims the key and carries out the moves that follow from the store's answers. When it returns, the flight has landed, and a claim
 // of which nobody knows whether it arrived is withdrawn. Sent is the time of the first claim.
 func (a *attempt) lead(sent time.Time) (Reply, error) {
+	a.takeNote()
+
 	wait := elsewhere{a: a}
 
 	defer func() {
@@ -271,7 +273,7 @@ func (a *attempt) withdraw() {
 // releaseLater releases the claim in the background until the store has acknowledged it.
 func (a *attempt) releaseLater() {
 	// A method that fails open may run all the same, without a record.
-	op := store.Release{Claim: a.claim, Ambiguous: a.policy.StoreDown == FailOpen}
+	op := store.Release{Claim: a.withoutNote(), Ambiguous: a.policy.StoreDown == FailOpen}
 	records := a.engine.store
 
 	a.writeLater(0, func(ctx context.Context) error {

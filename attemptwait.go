@@ -1,8 +1,6 @@
 package onlyonce
 
 import (
-	"context"
-	"fmt"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce/internal/flight"
@@ -283,6 +281,10 @@ func (a *attempt) recover(next move) (about owner, err error) {
 
 	select {
 	case <-work.done:
+		if !work.ofCall {
+			return owner{}, nil // this call's function has its request, so it may find out more
+		}
+
 		return work.about, nil
 	case <-timeout:
 		if next == moveUnknown {
@@ -297,59 +299,8 @@ func (a *attempt) recover(next move) (about owner, err error) {
 
 // startRecovery starts the recovery function of the key, unless it is at work already.
 func (a *attempt) startRecovery() *recovery {
-	e, key := a.engine, a.claim.Key
-	seen, _ := recordOf(key, &a.result) // for the function, while the call goes on; a note that cannot be read is left out
+	seen, _ := recordOf(a.claim.Key, &a.result) // for the function, while the call goes on; a note that cannot be read is left out
 	seen.Unknown = true
 
-	e.recoveries.mu.Lock()
-	defer e.recoveries.mu.Unlock()
-
-	// One whose time is over is left alone: it answers nobody any more, and another owner needs an answer.
-	if work := e.recoveries.byKey[key]; work != nil && (work.about == ownerOf(&seen.Record) || !work.over()) {
-		return work
-	}
-
-	work := &recovery{about: ownerOf(&seen.Record), done: make(chan struct{})}
-
-	if e.recoveries.byKey == nil {
-		e.recoveries.byKey = make(map[store.Key]*recovery)
-	}
-
-	e.recoveries.byKey[key] = work
-	e.calls.Add(1) // so that a drain waits for it
-
-	base := context.WithoutCancel(a.caller)
-	ctx, cancel := context.WithTimeout(base, e.limits.RecoverTimeout)
-	context.AfterFunc(ctx, work.finish)
-
-	go func() {
-		defer e.leave()
-		defer work.finish()
-		defer e.recoveries.remove(key, work)
-		defer cancel()
-
-		found, err := a.callRecover(ctx, seen)
-		if err == nil && found.kind != stillUnknown {
-			err = e.settleByHand(base, &seen, found, a.policy.MaxOutcome)
-		}
-
-		if err != nil {
-			a.engine.observe(base, Event{
-				Kind: EventRecoverFailed, ID: key, Method: a.call.Method, Key: a.claim.ReadableKey, Fence: seen.Fence, Err: err,
-			})
-		}
-	}()
-
-	return work
-}
-
-// callRecover calls the recovery function and contains its panic.
-func (a *attempt) callRecover(ctx context.Context, rec Record) (found Finding, err error) {
-	defer func() {
-		if problem := recover(); problem != nil {
-			found, err = Finding{}, fmt.Errorf("onlyonce: the recovery function panicked: %v", problem)
-		}
-	}()
-
-	return a.call.Recover(ctx, rec)
+	return a.engine.startRecovery(a.caller, &seen, question{ask: a.call.Recover, most: a.policy.MaxOutcome, ofCall: true})
 }

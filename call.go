@@ -20,8 +20,9 @@ type Call struct {
 	TimeOrdered bool
 	// Fingerprint distinguishes requests. If it is zero, it is made from Request.
 	Fingerprint store.Fingerprint
-	// Request is the request's bytes, in a form that does not change between attempts. It is used only if Fingerprint is zero. Nil means
-	// that all calls with the key count as the same request.
+	// Request is the request's bytes, in a form that does not change between attempts. If Fingerprint is zero, it is made from them, and
+	// nil means that all calls with the key count as the same request. The bytes are copied into the record if the policy's KeepRequest
+	// says so.
 	Request []byte
 	// Policy overrides the engine's policy, field by field; nil overrides nothing.
 	Policy *Policy

@@ -36,7 +36,8 @@ const (
 	// EventRecoverFailed means that a recovery function has failed, or that its finding could not be recorded. Err matches
 	// ErrOwnerMayBeAlive if the function returned DidNotHappen too early.
 	EventRecoverFailed
-	// EventResolved means that a recovery function, a person, or a program in their name settled a record.
+	// EventResolved means that a recovery function, a person, or a program in their name settled a record. Err is who and why, if the
+	// finding has it: see Finding.By. Code is empty if the effect did not happen.
 	EventResolved
 	// EventConflict means that the transaction of a run conflicted with another one and was rolled back. The handler is run again,
 	// a few times at most.
@@ -94,7 +95,7 @@ type Event struct {
 	Status Status
 	// Reason is set on an EventCall that was rejected.
 	Reason Reason
-	// Code names the outcome that was stored, replayed or held. It is empty if there is none.
+	// Code names the outcome that the handler ended with, or the recorded one that a duplicate found. It is empty if there is none.
 	Code string
 	// Trace is the traceparent of the run whose outcome a replay got, if the record has it: see WithTrace. It is empty on other events.
 	Trace string

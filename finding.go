@@ -101,16 +101,22 @@ var (
 
 // resolution is the operation that settles a record by the finding. Its record expires after the retention that it was claimed
 // with, whoever settles it.
-func (f Finding) resolution(rec *Record, keep func() []byte) store.Resolution {
+// An answer is kept without its body if that has more than most bytes.
+func (f Finding) resolution(rec *Record, most int) store.Resolution {
 	op := store.Resolution{Key: rec.ID, Token: rec.Token, Fence: rec.Fence, State: store.Released, AsOf: rec.LookedUpAt}
-	if f.kind == happened {
-		op.State, op.Outcome = store.Completed, keep()
+	attached := &outcome.Attached{Trace: rec.Trace, SettledBy: f.by, Reason: f.reason}
+
+	if attached.Empty() {
+		attached = nil
+	}
+
+	switch {
+	case f.kind == happened:
+		op.State, op.Outcome = store.Completed, outcome.Answer(&rec.ID, f.code, f.body, 0, most, attached)
+	case attached != nil:
+		note := outcome.Stored{Kind: outcome.KindResolution, Attached: *attached}
+		op.Outcome = note.Encode(&rec.ID)
 	}
 
 	return op
-}
-
-// answer is the recorded form of the answer of a finding: without its body if that has more than most bytes.
-func (f Finding) answer(key *store.Key, most int) []byte {
-	return outcome.Answer(key, f.code, f.body, 0, most)
 }

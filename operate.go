@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/onlyonce-go/onlyonce/internal/housekeeping"
 	"github.com/onlyonce-go/onlyonce/internal/outcome"
 	"github.com/onlyonce-go/onlyonce/store"
 )
@@ -93,30 +94,27 @@ func (e *Engine) ListUnknown(ctx context.Context) iter.Seq2[Record, error] {
 			return
 		}
 
-		e.list(e.can.Lister.ListUnknown(ctx), yield)
+		e.list(ctx, e.can.Lister.ListUnknown(ctx), yield)
 	}
 }
 
 // ListRunning yields every record whose run goes on under a lease that is alive. Its errors are those of ListUnknown.
 func (e *Engine) ListRunning(ctx context.Context) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		lister, ok := e.can.Lister.(interface {
-			ListRunning(ctx context.Context) iter.Seq2[store.Listed, error]
-		})
-		if !ok {
-			yield(Record{}, fmt.Errorf("%w: its store.Lister cannot list running records", ErrNotSupported))
+		if e.can.Lister == nil {
+			yield(Record{}, fmt.Errorf("%w: it has no store.Lister, so records cannot be listed", ErrNotSupported))
 
 			return
 		}
 
-		e.list(lister.ListRunning(ctx), yield)
+		e.list(ctx, e.can.Lister.ListRunning(ctx), yield)
 	}
 }
 
 // list yields what a Lister has found. The kit's own records are left out.
-func (e *Engine) list(listed iter.Seq2[store.Listed, error], yield func(Record, error) bool) {
+func (e *Engine) list(ctx context.Context, listed iter.Seq2[store.Listed, error], yield func(Record, error) bool) {
 	for found, err := range listed {
-		if err == nil && (found.Result.Record.Method == recoverMethod || ofShadow(&found.Key, &found.Result.Record)) {
+		if err == nil && hidden(ctx, &found) {
 			continue
 		}
 
@@ -131,18 +129,29 @@ func (e *Engine) list(listed iter.Seq2[store.Listed, error], yield func(Record, 
 	}
 }
 
+// hidden reports whether a record is one of the kit's own.
+func hidden(ctx context.Context, found *store.Listed) bool {
+	rec := &found.Result.Record
+
+	return rec.Method == recoverMethod && !housekeeping.In(ctx) || ofShadow(&found.Key, rec)
+}
+
 // recordOf describes a record that was read. A record of which the outcome cannot be read comes with an error.
 func recordOf(id store.Key, res *store.Result) (Record, error) {
 	rec := Record{ID: id, Record: res.Record, LookedUpAt: res.Now, Unknown: res.Unknown()}
 
-	if rec.State == store.Completed || rec.State == store.Unknown {
-		out, err := outcome.Decode(&id, rec.Outcome)
-		if err != nil {
-			return rec, err
-		}
-
-		rec.Code, rec.Body, rec.NotStored = out.Code, out.Body, out.Kind == outcome.KindNotStored
+	// The others may have kept nothing.
+	if len(rec.Outcome) == 0 && rec.State != store.Completed && rec.State != store.Unknown {
+		return rec, nil
 	}
+
+	out, err := outcome.Decode(&id, rec.Outcome)
+	if err != nil {
+		return rec, err
+	}
+
+	rec.Code, rec.Body, rec.NotStored = out.Code, out.Body, out.Kind == outcome.KindNotStored
+	rec.Request, rec.Trace, rec.SettledBy, rec.Reason = out.Request, out.Trace, out.SettledBy, out.Reason
 
 	return rec, nil
 }
@@ -179,7 +188,7 @@ func (e *Engine) settleByHand(ctx context.Context, rec *Record, found Finding, m
 		return fmt.Errorf("%w: look the record up before you look for the effect, and pass it as it is", ErrOwnerMayBeAlive)
 	}
 
-	op := found.resolution(rec, func() []byte { return found.answer(&rec.ID, most) })
+	op := found.resolution(rec, most)
 
 	bounded, done := e.storeContext(ctx)
 	defer done()
@@ -193,9 +202,27 @@ func (e *Engine) settleByHand(ctx context.Context, rec *Record, found Finding, m
 		return notResolved(rec, &res)
 	}
 
-	e.observe(ctx, rec.event(EventResolved))
+	event := rec.event(EventResolved)
+	event.Code = found.code
+
+	if found.by != "" {
+		event.Err = settledBy{found.by, found.reason}
+	}
+
+	e.observe(ctx, event)
 
 	return nil
+}
+
+// settledBy is who has settled a record and why, as the error of its event.
+type settledBy struct{ who, reason string }
+
+func (s settledBy) Error() string {
+	if s.reason == "" {
+		return "settled by " + s.who
+	}
+
+	return "settled by " + s.who + ": " + s.reason
 }
 
 func notResolved(rec *Record, res *store.Result) error {

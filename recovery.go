@@ -3,22 +3,29 @@ package onlyonce
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// recoverMethod is the method of the records that keep two processes from asking about the same record at the same time.
-const recoverMethod = "onlyonce.recover"
+// byRecovery is who has settled a record that a recovery function has settled.
+const byRecovery = "recovery function"
 
 // The errors of Recover.
 var (
 	// ErrNoRecovery means that the method of a record has no recovery function: see Engine.AddRecoveries.
 	ErrNoRecovery = errors.New("onlyonce: the method of this record has no recovery function")
-	// ErrRecoveryElsewhere means that another process is asking about the record at this moment.
-	ErrRecoveryElsewhere = errors.New("onlyonce: another process asks about this record")
+	// ErrRecoveryElsewhere means that another process is recovering the record at this moment.
+	ErrRecoveryElsewhere = errors.New("onlyonce: another process is recovering this record")
 )
 
+// errRecoveryEnded means that a recovery function has ended its goroutine.
+var errRecoveryEnded = errors.New("onlyonce: the recovery function has ended its goroutine")
+
 // AddRecoveries adds the recovery functions of a transport, for records whose calls are gone: see Recover. Find returns the function of a
-// method, or nil. If several transports know a method, the first one decides. NewServer of package interceptor adds its own.
+// method, or nil. If several transports know a method, the first one decides. NewServer of package interceptor adds the functions of its
+// policies. Find must be safe for concurrent use.
 func (e *Engine) AddRecoveries(find func(method string) RecoverFunc) {
 	e.recoveries.mu.Lock()
 	defer e.recoveries.mu.Unlock()
@@ -26,12 +33,144 @@ func (e *Engine) AddRecoveries(find func(method string) RecoverFunc) {
 	e.recoveries.find = append(e.recoveries.find, find)
 }
 
-// Recover calls the recovery function of a record's method about a record whose outcome is unknown, and settles what it finds.
-func (e *Engine) Recover(_ context.Context, _ Record) (Finding, error) {
-	return Finding{}, ErrNoRecovery
+// Recover calls the recovery function of the record's method about a record that ListUnknown, Lookup or LookupID has returned, and settles
+// the record with what the function finds. The finding is StillUnknown if the function could not find it out. Package reconcile calls
+// Recover for all unknown records.
+//   - One process recovers a record at a time. It has a record of its own in the same store meanwhile, which the lists leave out. The calls
+//     of other processes do not look at it: they may call their functions at the same time.
+//   - If a call of this process recovers the record already, Recover waits for its result.
+//   - The function's context ends after Limits.RecoverTimeout. If ctx ends before, Recover returns, and the function goes on.
+//   - An answer that is larger than the engine's MaxOutcome is recorded without its body.
+//
+// The error matches ErrNoRecovery, ErrRecoveryElsewhere or ErrDraining, is one of those of Resolve, is the function's own, or matches ctx's.
+// After an error nothing is settled, as far as is known.
+func (e *Engine) Recover(ctx context.Context, rec Record) (Finding, error) {
+	e.calls.Add(1) // so that a drain waits for it
+	defer e.leave()
+
+	if rec.Method == recoverMethod {
+		return Finding{}, e.removeExclusion(ctx, &rec)
+	}
+
+	ask := e.recoveries.function(rec.Method)
+
+	switch {
+	case e.can.Inspector == nil:
+		return Finding{}, fmt.Errorf("%w: it has no store.Inspector, so records cannot be recovered", ErrNotSupported)
+	case !rec.Unknown:
+		return Finding{}, fmt.Errorf("%w: record %v is %v", ErrNotUnknown, rec.ID, rec.State)
+	case ask == nil:
+		return Finding{}, fmt.Errorf("%w: %s", ErrNoRecovery, rec.Method)
+	case e.draining.Load():
+		return Finding{}, ErrDraining
+	}
+
+	work := e.startRecovery(ctx, &rec, question{ask: ask, most: e.policy.MaxOutcome})
+
+	select {
+	case <-work.done:
+	case <-ctx.Done():
+		return Finding{}, fmt.Errorf("onlyonce: recovering record %v: %w", rec.ID, context.Cause(ctx))
+	}
+
+	switch {
+	case work.about != ownerOf(&rec.Record):
+		return Finding{}, fmt.Errorf("%w: record %v is of another run", ErrRecordChanged, rec.ID)
+	case work.err != nil:
+		return Finding{}, fmt.Errorf("onlyonce: recovering record %v: %w", rec.ID, work.err)
+	default:
+		return work.found, nil
+	}
 }
 
-// Attention reports a record that nobody could settle since a time, as a matter for people: the observer gets an EventAttention.
+// question is how a record is recovered.
+type question struct {
+	ask RecoverFunc
+	// most is the largest answer that is recorded, in bytes.
+	most int
+	// ofCall means that a call recovers, which does not wait for other processes.
+	ofCall bool
+}
+
+// startRecovery recovers a record in the background, unless that is under way already.
+func (e *Engine) startRecovery(ctx context.Context, seen *Record, q question) *recovery {
+	e.recoveries.mu.Lock()
+	defer e.recoveries.mu.Unlock()
+
+	// One whose time is over is left alone: it answers nobody any more, and another owner needs an answer.
+	if work := e.recoveries.byKey[seen.ID]; work != nil && (work.about == ownerOf(&seen.Record) || !work.over()) {
+		return work
+	}
+
+	work := &recovery{about: ownerOf(&seen.Record), ofCall: q.ofCall, done: make(chan struct{})}
+
+	if e.recoveries.byKey == nil {
+		e.recoveries.byKey = make(map[store.Key]*recovery)
+	}
+
+	e.recoveries.byKey[seen.ID] = work
+	e.calls.Add(1) // so that a drain waits for it
+
+	base := context.WithoutCancel(ctx)
+	bounded, cancel := context.WithTimeout(base, e.limits.RecoverTimeout)
+	context.AfterFunc(bounded, func() { work.finish(Finding{}, context.Cause(bounded)) })
+
+	rec := *seen
+
+	go func() {
+		found, err := Finding{}, errRecoveryEnded
+
+		defer e.leave()
+		defer cancel()
+		defer func() { work.finish(found, err) }()
+		defer e.recoveries.remove(rec.ID, work)
+
+		found, err = e.carryOutRecovery(bounded, base, &rec, q)
+		if err != nil && !errors.Is(err, ErrRecoveryElsewhere) {
+			event := rec.event(EventRecoverFailed)
+			event.Err = err
+			e.observe(base, event)
+		}
+	}()
+
+	return work
+}
+
+// carryOutRecovery calls a recovery function and settles what it finds. Base is the context without the bound of the function.
+func (e *Engine) carryOutRecovery(ctx, base context.Context, rec *Record, q question) (Finding, error) {
+	if !q.ofCall {
+		end, err := e.exclude(ctx, rec.ID)
+		if err != nil {
+			return Finding{}, err
+		}
+		defer end(base)
+	}
+
+	found, err := q.call(ctx, rec)
+	if err != nil || found.kind == stillUnknown {
+		return Finding{}, err
+	}
+
+	if found.by == "" {
+		found.by = byRecovery
+	}
+
+	return found, e.settleByHand(base, rec, found, q.most)
+}
+
+// call calls the recovery function and contains its panic.
+func (q question) call(ctx context.Context, rec *Record) (found Finding, err error) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			found, err = Finding{}, fmt.Errorf("onlyonce: the recovery function panicked: %v", problem)
+		}
+	}()
+
+	return q.ask(ctx, *rec)
+}
+
+// Attention reports a record that nobody could settle since a time, as a matter for people: the observer gets an EventAttention. Package
+// reconcile calls it.
 func (e *Engine) Attention(ctx context.Context, rec Record, since time.Time) {
 	event := rec.event(EventAttention)
 	event.Code, event.Err = rec.Code, unsettledSince(since)

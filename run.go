@@ -126,6 +126,7 @@ func (r *run) carryOut(s settler) *ended {
 
 func (r *run) settle(s settler, out *Outcome) *ended {
 	r.took = time.Since(r.started)
+	r.code = out.Code
 
 	r.ambiguous(out)
 
@@ -160,7 +161,7 @@ func (r *run) release(err error) *ended {
 	ctx, done := r.engine.storeContext(context.WithoutCancel(r.caller))
 	defer done()
 
-	if _, err := r.engine.store.Release(ctx, store.Release{Claim: r.claim, Receipt: r.receipt.get()}); err != nil {
+	if _, err := r.engine.store.Release(ctx, store.Release{Claim: r.withoutNote(), Receipt: r.receipt.get()}); err != nil {
 		r.observe(EventSettleFailed, err)
 		r.releaseLater()
 	}

@@ -95,7 +95,7 @@ func (r *run) write(e *ending, out *Outcome) written {
 	w := written{what: e.writes()}
 
 	if w.what != writeOutcome {
-		w.later = r.releasingOrHolding(w.what, out.Code)
+		w.later, w.size = r.releasingOrHolding(w.what, out.Code)
 		r.send(e, &w, w.later, 0)
 
 		return w
@@ -232,8 +232,8 @@ func (r *run) sharedEnd(out *Outcome, status Status) landing {
 // completion records an outcome: without its body where that is over the policy's bound.
 func (r *run) completion(out *Outcome) store.Completion {
 	op := store.Completion{
-		Key: r.claim.Key, Token: r.claim.Token, Outcome: outcome.Answer(&r.claim.Key, out.Code, out.Body, out.Room, r.policy.MaxOutcome),
-		Receipt: r.receipt.get(),
+		Key: r.claim.Key, Token: r.claim.Token, Receipt: r.receipt.get(),
+		Outcome: outcome.Answer(&r.claim.Key, out.Code, out.Body, out.Room, r.policy.MaxOutcome, r.attached()),
 	}
 
 	// An earlier run may have had its effect, and this run returned an error such as "the payment exists". Its record is kept as an answer is.
@@ -250,28 +250,28 @@ func completing(records store.Direct, op store.Completion) storeCall {
 	return func(ctx context.Context, res *store.Result) error { return records.CompleteTo(ctx, &op, res) }
 }
 
-// releasingOrHolding releases the key or holds it. Code is the one that the run has ended with, or empty.
-func (r *run) releasingOrHolding(what writing, code string) storeCall {
+// releasingOrHolding releases the key or holds it. Code is the one that the run has ended with, or empty. Size is that of what is kept.
+func (r *run) releasingOrHolding(what writing, code string) (write storeCall, size int) {
 	records := r.engine.store
 
 	if what == writeHold {
-		note := outcome.Stored{Kind: outcome.KindNote, Code: code}
+		note := outcome.Stored{Kind: outcome.KindNote, Code: code, Attached: r.noted()}
 		op := store.Hold{Key: r.claim.Key, Token: r.claim.Token, Outcome: note.Encode(&r.claim.Key), Receipt: r.receipt.get()}
 
 		return func(ctx context.Context, res *store.Result) (err error) {
 			*res, err = records.Hold(ctx, op)
 
 			return err // judged by the caller
-		}
+		}, len(op.Outcome)
 	}
 
-	op := store.Release{Claim: r.claim, Ambiguous: what == writeDoubtful, Receipt: r.receipt.get()}
+	op := store.Release{Claim: r.withoutNote(), Ambiguous: what == writeDoubtful, Receipt: r.receipt.get()}
 
 	return func(ctx context.Context, res *store.Result) (err error) {
 		*res, err = records.Release(ctx, op)
 
 		return err // judged by the caller
-	}
+	}, 0
 }
 
 // completingLater is completing in the background. A store that refuses a large outcome would get it for
@@ -286,7 +286,7 @@ func (r *run) completingLater(code string) storeCall {
 	}
 
 	key, size, refusals := op.Key, len(op.Outcome), 0
-	instead := outcome.Stored{Kind: outcome.KindNotStored, Code: code}
+	instead := outcome.Stored{Kind: outcome.KindNotStored, Code: code, Attached: outcome.Attached{Trace: r.trace}}
 	completeSmall := completing(e.direct, store.Completion{
 		Key: key, Token: op.Token, Outcome: instead.Encode(&key), Retention: op.Retention,
 	})

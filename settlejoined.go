@@ -131,7 +131,8 @@ func (s joinedSettler) looking() storeCall {
 
 // confirm makes sure that the handler's transaction has committed.
 func (s joinedSettler) confirm(e *ending) written {
-	w := written{what: confirmCommit, later: s.releasingOrHolding(e.writesAmbiguous(), "")}
+	w := written{what: confirmCommit}
+	w.later, w.size = s.releasingOrHolding(e.writesAmbiguous(), "")
 
 	s.send(e, &w, s.looking(), s.settleBudget())
 

@@ -272,7 +272,7 @@ func (s *Shadow) operation(end *ending, wrote writing) func(context.Context) (st
 			retention = s.policy.outcomeRetention(&s.out, s.own.TimeOrdered)
 		}
 
-		return s.completing(outcome.Answer(&key, s.out.Code, s.out.Body, s.out.Room, s.policy.MaxOutcome), retention)
+		return s.completing(outcome.Answer(&key, s.out.Code, s.out.Body, s.out.Room, s.policy.MaxOutcome, nil), retention)
 	case wrote == writeHold:
 		return s.completing(noteOf(&key, s.out.Code), 0)
 	default:

@@ -3,6 +3,8 @@
 //	byte   0       1     2…5       6               7…
 //	       format  kind  checksum  length of code  code, body
 //
+// An outcome with attachments has format 2. They follow the body: see [Attached]. An outcome without attachments has format 1.
+//
 // The checksum covers the storage key, so that an outcome that was swapped with another key's is noticed. Every later format
 // keeps the place and the meaning of the first six bytes, so that a damaged outcome and one of a newer build can be distinguished.
 package outcome
@@ -16,7 +18,10 @@ import (
 )
 
 const (
-	format        = 1
+	plain    = 1 // the format without attachments
+	attached = 2 // the format with attachments
+	newest   = attached
+
 	checksumStart = 2
 	checksumEnd   = 6
 	header        = 7
@@ -31,6 +36,9 @@ const (
 	KindAnswer    Kind = 1 // Body is the answer
 	KindNotStored Kind = 2 // the answer was too large to keep
 	KindNote      Kind = 3 // what is known about an unknown outcome
+	// Two kinds need attachments, because they have nothing else.
+	KindClaim      Kind = 4 // what the claim of a run has left, while the record is running
+	KindResolution Kind = 5 // who released a record by hand, and why
 
 	// KindShadow is what a record of shadow mode keeps that has no answer. Real mode never reads it. Its number leaves room for the kinds
 	// of real mode.
@@ -43,23 +51,34 @@ type Stored struct {
 	// Code names the outcome for people. Its first 255 bytes are kept.
 	Code string
 	Body []byte
+	Attached
 }
 
 // Encode returns the bytes for the record of key.
 func (o *Stored) Encode(key *store.Key) []byte {
-	room := Room(o.Code)
-	data := make([]byte, room+len(o.Body))
-	copy(data[room:], o.Body)
-	seal(key, o.Kind, o.Code, data)
+	room, tail := Room(o.Code), o.size()
+	data := make([]byte, room, room+len(o.Body)+tail)
+	data = append(data, o.Body...)
+	data = o.appendTo(data)
+	seal(key, formatOf(tail), o.Kind, o.Code, data)
 
 	return data
+}
+
+// formatOf is the oldest format that has everything, so that older builds can read what they know.
+func formatOf(tail int) byte {
+	if tail == 0 {
+		return plain
+	}
+
+	return attached
 }
 
 // Room is how many bytes precede the body of an outcome with a code.
 func Room(code string) int { return header + min(len(code), maxCode) }
 
 // seal writes the header and the code in front of a body that is in its place.
-func seal(key *store.Key, kind Kind, code string, data []byte) {
+func seal(key *store.Key, format byte, kind Kind, code string, data []byte) {
 	data[0] = format
 	data[1] = byte(kind)
 	data[checksumEnd] = byte(copy(data[header:Room(code)], code)) //nolint:gosec // at most maxCode
@@ -67,18 +86,27 @@ func seal(key *store.Key, kind Kind, code string, data []byte) {
 }
 
 // Answer returns the bytes for an answer: of KindNotStored, without its body, where the body has more than limit bytes. The first bytes of
-// data are not part of the body. If they are as many as [Room] returns, data itself is returned, and they are overwritten.
-func Answer(key *store.Key, code string, data []byte, first, limit int) []byte {
-	switch body := data[min(max(first, 0), len(data)):]; {
-	case len(body) > limit:
-		return (&Stored{Kind: KindNotStored, Code: code}).Encode(key)
-	case first != Room(code) || first > len(data):
-		return (&Stored{Kind: KindAnswer, Code: code, Body: body}).Encode(key)
-	default:
-		seal(key, KindAnswer, code, data)
+// data are not part of the body. If they are as many as [Room] returns, and there is nothing to attach, data itself is returned, and they
+// are overwritten. Attach may be nil.
+func Answer(key *store.Key, code string, data []byte, first, limit int, attach *Attached) []byte {
+	body := data[min(max(first, 0), len(data)):]
+
+	if len(body) <= limit && first == Room(code) && first <= len(data) && attach == nil {
+		seal(key, plain, KindAnswer, code, data)
 
 		return data
 	}
+
+	out := Stored{Kind: KindAnswer, Code: code, Body: body}
+	if len(body) > limit {
+		out = Stored{Kind: KindNotStored, Code: code}
+	}
+
+	if attach != nil {
+		out.Attached = *attach
+	}
+
+	return out.Encode(key)
 }
 
 // Decode reads the bytes from the record of key. The Body shares their memory. An error matches [store.ErrUnreadable] or
@@ -93,15 +121,15 @@ func Decode(key *store.Key, data []byte) (Stored, error) {
 		return Stored{}, fmt.Errorf("onlyonce: reading an outcome: the checksum does not match its key and content: %w", store.ErrUnreadable)
 	}
 
-	if data[0] > format {
+	if data[0] > newest {
 		return Stored{}, fmt.Errorf("onlyonce: reading an outcome: it has format %d, this build reads formats up to %d: %w",
-			data[0], format, store.ErrNewer)
+			data[0], newest, store.ErrNewer)
 	}
 
 	out := Stored{Kind: Kind(data[1])}
 	end := header + int(data[checksumEnd])
 
-	if data[0] != format || !out.Kind.known() || end > len(data) {
+	if !known(data[0], out.Kind) || end > len(data) {
 		return Stored{}, fmt.Errorf("onlyonce: reading an outcome: format %d, kind %d and a code up to byte %d of %d do not fit: %w",
 			data[0], out.Kind, end, len(data), store.ErrUnreadable)
 	}
@@ -109,11 +137,24 @@ func Decode(key *store.Key, data []byte) (Stored, error) {
 	out.Code = codeOf(data[header:end])
 	out.Body = data[end:]
 
+	if data[0] == attached && !out.detach() {
+		return Stored{}, fmt.Errorf("onlyonce: reading an outcome: its attachments do not fit: %w", store.ErrUnreadable)
+	}
+
 	return out, nil
 }
 
-// known reports whether this build knows a kind.
-func (k Kind) known() bool { return k >= KindAnswer && k <= KindNote || k == KindShadow }
+// known reports whether a format has a kind.
+func known(format byte, kind Kind) bool {
+	switch format {
+	case plain:
+		return kind >= KindAnswer && kind <= KindNote || kind == KindShadow
+	case attached:
+		return kind >= KindAnswer && kind <= KindResolution
+	default:
+		return false
+	}
+}
 
 // codeOf returns a code. That of most outcomes is not made again.
 func codeOf(data []byte) string {

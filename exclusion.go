@@ -1,0 +1,89 @@
+package onlyonce
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// Two processes do not recover the same record at the same time: the one that does has a claim on another record, which is named after the
+// first one. Nothing depends on it but the load of the system that is queried: a record is settled by its fence.
+
+const (
+	// recoverMethod is the method of these records.
+	recoverMethod = "onlyonce.recover"
+	// exclusionTries is how often the claim is made: once for every state in which its record can be found.
+	exclusionTries = 4
+	// exclusionRetention is how long such a record stays after its release, in a store from which it cannot be removed.
+	exclusionRetention = time.Minute
+)
+
+// exclude claims the right to recover a record, for as long as a recovery may take. The function that it returns gives the right back.
+func (e *Engine) exclude(ctx context.Context, id store.Key) (end func(context.Context), err error) {
+	lease := e.limits.RecoverTimeout + 2*e.limits.StoreTimeout // one operation more before it, and one after it
+	claim := store.Claim{
+		Key: storageKey("", recoverMethod, id.String()), Token: newToken(time.Now()), Guarantee: AtLeastOnce, Lease: lease, MaxRun: lease,
+		Retention: max(exclusionRetention, lease), Method: recoverMethod,
+	}
+
+	for range exclusionTries {
+		var res store.Result
+
+		if res, err = e.claimExclusion(ctx, claim); err != nil {
+			e.endExclusion(context.WithoutCancel(ctx), store.Release{Claim: claim}) // it may have arrived
+
+			return nil, fmt.Errorf("onlyonce: claiming the recovery of record %v: %w", id, err)
+		}
+
+		switch rec := &res.Record; {
+		case res.Applied:
+			return func(ctx context.Context) { e.endExclusion(ctx, store.Release{Claim: claim, Receipt: res.Receipt}) }, nil
+		case rec.State == store.Absent:
+			claim.Fence = 0
+		case claim.MayStart(rec, res.Now):
+			claim.Fence = rec.Fence
+		case rec.LeaseAlive(res.Now) || !e.resolveExclusion(ctx, claim.Key, &res):
+			return nil, ErrRecoveryElsewhere
+		}
+	}
+
+	return nil, ErrRecoveryElsewhere
+}
+
+func (e *Engine) claimExclusion(ctx context.Context, claim store.Claim) (store.Result, error) {
+	bounded, done := e.storeContext(ctx)
+	defer done()
+
+	return e.store.Claim(bounded, claim) //nolint:wrapcheck // by the caller
+}
+
+// endExclusion gives the right back. If that fails, it ends with its lease.
+func (e *Engine) endExclusion(ctx context.Context, op store.Release) {
+	bounded, done := e.storeContext(ctx)
+	defer done()
+
+	_, _ = e.store.Release(bounded, op)
+}
+
+// resolveExclusion settles the record of a process that has died while it had the right, too long ago for a takeover.
+func (e *Engine) resolveExclusion(ctx context.Context, key store.Key, res *store.Result) bool {
+	bounded, done := e.storeContext(ctx)
+	defer done()
+
+	settled, err := e.can.Inspector.Resolve(bounded, store.Resolution{
+		Key: key, Token: res.Record.Token, Fence: res.Record.Fence, State: store.Released, AsOf: res.Now,
+	})
+
+	return err == nil && settled.Applied
+}
+
+// removeExclusion settles such a record for a reconciler, once its owner is surely dead.
+func (e *Engine) removeExclusion(ctx context.Context, rec *Record) error {
+	if e.can.Inspector != nil {
+		_ = e.resolveExclusion(ctx, rec.ID, &store.Result{Record: rec.Record, Now: rec.LookedUpAt})
+	}
+
+	return nil
+}
