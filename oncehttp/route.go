@@ -1,0 +1,121 @@
+package oncehttp
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/onlyonce-go/onlyonce"
+)
+
+// route is how the requests of one pattern are treated.
+type route struct {
+	policy   Policy // whole
+	key      KeyUse // as the policy of the route itself says; KeyInherit: see use
+	prepared *onlyonce.PreparedPolicy
+	exactly  bool // the guarantee is ExactlyOnce
+	again    bool // the handler may be called again
+}
+
+// use returns whether a request of a method needs a key.
+func (rt *route) use(method string) KeyUse {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodConnect:
+		if rt.key == KeyInherit {
+			return KeyIgnored
+		}
+	}
+
+	if rt.policy.Key == KeyInherit {
+		return KeyOptional
+	}
+
+	return rt.policy.Key
+}
+
+// newRoute completes and validates a policy.
+func newRoute(engine *onlyonce.Engine, own, whole Policy, subject string) (*route, error) {
+	if err := whole.validate(engine, subject); err != nil {
+		return nil, err
+	}
+
+	prepared, err := engine.Prepare(whole.Policy)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", subject, err)
+	}
+
+	policy := engine.Policy(whole.Policy)
+	whole.Policy = policy
+	exactly := policy.Guarantee == onlyonce.ExactlyOnce
+
+	return &route{
+		policy: whole, key: own.Key, prepared: prepared, exactly: exactly,
+		again: exactly && policy.TransactionMode == onlyonce.SingleTransaction,
+	}, nil
+}
+
+// routes finds the policy of a request.
+type routes struct {
+	usual *route
+	mux   *http.ServeMux // nil: there are no policies of routes
+	named map[string]*route
+}
+
+// register adds a pattern of net/http's mux.
+func (rs *routes) register(pattern string, rt *route) (err error) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			err = fmt.Errorf("oncehttp: WithRoute has the pattern %q: %v", pattern, problem)
+		}
+	}()
+
+	if rs.mux == nil {
+		rs.mux, rs.named = http.NewServeMux(), make(map[string]*route)
+	}
+
+	rs.mux.Handle(pattern, http.NotFoundHandler())
+	rs.named[pattern] = rt
+
+	return nil
+}
+
+// of returns the policy of a request and the pattern that has it. The pattern is empty if the request has none.
+func (rs *routes) of(r *http.Request) (*route, string) {
+	if rs.mux == nil {
+		return rs.usual, ""
+	}
+
+	_, pattern := rs.mux.Handler(r)
+	if rt, ok := rs.named[pattern]; ok {
+		return rt, pattern
+	}
+
+	return rs.usual, ""
+}
+
+// matcher is a router that tells which pattern it would use, such as *http.ServeMux.
+type matcher interface {
+	Handler(r *http.Request) (http.Handler, string)
+}
+
+// methodName is the method of a request in the identity of its call: the HTTP method and the pattern of the route without its own
+// method. Neither is made of client input: a method that is not of RFC 9110 or RFC 5789 is written as *, and an unknown route as nothing.
+// The fingerprint has both as the client sent them.
+func methodName(method, pattern string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions,
+		http.MethodTrace, http.MethodConnect:
+	default:
+		method = "*"
+	}
+
+	if own, rest, ok := strings.Cut(pattern, " "); ok && isToken(own) {
+		pattern = strings.TrimLeft(rest, " \t")
+	}
+
+	if pattern == "" {
+		return method
+	}
+
+	return method + " " + pattern
+}

@@ -1,0 +1,105 @@
+package oncehttp
+
+import (
+	"net/http"
+
+	"github.com/onlyonce-go/onlyonce"
+)
+
+// Server is the server side of the kit for net/http: one engine, one scope and one set of options. See [NewServer].
+type Server struct {
+	*config
+
+	routes   routes
+	recorded headerSet
+}
+
+// NewServer returns the server side of the kit. It fails if an option is invalid, and reports every problem at once. Most programs use
+// [Middleware].
+func NewServer(engine *onlyonce.Engine, scope Scope, opts ...Option) (*Server, error) {
+	c := &config{engine: engine, scope: scope, byRoute: make(map[string]Policy)}
+
+	for _, opt := range opts {
+		opt(c)
+	}
+
+	return c.server()
+}
+
+// Middleware returns a middleware that runs the handler of a keyed request once and answers every duplicate from the record. A request
+// without a key runs unprotected, or is rejected if its policy has KeyRequired. It fails if an option is invalid.
+//
+// See the package documentation for where the middleware goes, and what the handler gets.
+func Middleware(engine *onlyonce.Engine, scope Scope, opts ...Option) (func(http.Handler) http.Handler, error) {
+	s, err := NewServer(engine, scope, opts...)
+	if err != nil {
+		return nil, err
+	}
+
+	return s.Wrap, nil
+}
+
+// Wrap returns a handler that protects next.
+func (s *Server) Wrap(next http.Handler) http.Handler {
+	behind, _ := next.(matcher)
+
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rt, pattern := s.routes.of(r)
+		use := rt.use(r.Method)
+
+		if use == KeyIgnored || s.preset.posts && r.Method != http.MethodPost {
+			next.ServeHTTP(w, r)
+
+			return
+		}
+
+		keys := r.Header.Values(s.keyHeader())
+		if len(keys) == 0 && use != KeyRequired {
+			next.ServeHTTP(w, r)
+
+			return
+		}
+
+		route, found := s.nameOf(r, behind, pattern)
+		if !found { // the router has no handler, so there is nothing to protect
+			next.ServeHTTP(w, r)
+
+			return
+		}
+
+		c := call{server: s, route: rt, next: next, w: w, r: r}
+		c.call.Method = route
+		c.serve(keys)
+	})
+}
+
+// keyHeader is the header that has the key.
+func (s *Server) keyHeader() string {
+	if s.preset.keyHeader != "" {
+		return s.preset.keyHeader
+	}
+
+	return KeyHeader
+}
+
+// nameOf returns the method of the identity of a request. Pattern is that of WithRoute, if any. The second result is false if the router
+// behind the middleware has no handler for the request.
+func (s *Server) nameOf(r *http.Request, behind matcher, pattern string) (string, bool) {
+	name := pattern
+
+	switch {
+	case s.preset.shared:
+		name = ""
+	case s.routeOf != nil:
+		name = s.routeOf(r)
+	case behind != nil:
+		_, name = behind.Handler(r)
+		if name == "" {
+			return "", false
+		}
+	case r.Pattern != "":
+		name = r.Pattern
+	}
+
+	return methodName(r.Method, name), true
+}
