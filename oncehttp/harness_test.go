@@ -243,3 +243,8 @@ func patient() onlyonce.Option {
 }
 
 func policy(p oncehttp.Policy) []oncehttp.Option { return []oncehttp.Option{oncehttp.WithPolicy(p)} }
+
+var (
+	r2020      = time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
+	noDeadline = time.Time{}
+)

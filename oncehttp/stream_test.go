@@ -1,0 +1,206 @@
+package oncehttp_test
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/oncehttp"
+)
+
+func TestF34OversizedAnswerIsSentAndKeptWithoutItsBody(t *testing.T) {
+	protocols(t, func(t *testing.T, http2 bool) {
+		t.Helper()
+
+		const most = 1000
+
+		w := start(t, setup{http2: http2, options: policy(oncehttp.Policy{Policy: onlyonce.Policy{MaxOutcome: most}})},
+			func(rw http.ResponseWriter, r *http.Request) {
+				for range map[string]int{"/fits": 9, "/one": 11, "/many": 500}[r.URL.Path] {
+					_, _ = io.WriteString(rw, strings.Repeat("x", most/10))
+				}
+			})
+
+		send := func(path string) *answer { return w.send(w.request(http.MethodPost, path, "k"+path, "")) }
+
+		send("/fits").mustBe(onlyonce.StatusExecuted, http.StatusOK)
+		send("/fits").mustBe(onlyonce.StatusReplayed, http.StatusOK)
+		w.mustHaveRun(1)
+
+		for i, path := range []string{"/one", "/many"} {
+			first := send(path).mustBe(onlyonce.StatusExecuted, http.StatusOK)
+			if want := map[string]int{"/one": 1100, "/many": 50_000}[path]; len(first.body) != want {
+				t.Errorf("%s: %d bytes, want %d", path, len(first.body), want)
+			}
+
+			if first.trailer.Get(oncehttp.StatusHeader) != "executed" {
+				t.Errorf("trailer %v", first.trailer)
+			}
+
+			for range 2 {
+				if p := send(path).mustReject(http.StatusConflict, onlyonce.ReasonOutcomeNotStored); p.OriginalCode != "200" {
+					t.Errorf("original code %q", p.OriginalCode)
+				}
+			}
+
+			w.mustHaveRun(int64(i) + 2)
+		}
+	})
+}
+
+func TestFlushedAnswerArrivesAtOnceAndNeverRunsTwice(t *testing.T) {
+	protocols(t, func(t *testing.T, http2 bool) {
+		t.Helper()
+
+		proceed := make(chan struct{})
+
+		w := start(t, setup{http2: http2, engine: []onlyonce.Option{patient()}}, func(rw http.ResponseWriter, _ *http.Request) {
+			rw.Header().Set("Trailer", "X-Sum")
+			_, _ = io.WriteString(rw, "one ")
+
+			if err := http.NewResponseController(rw).Flush(); err != nil {
+				t.Errorf("flush: %v", err)
+			}
+
+			<-proceed
+
+			_, _ = io.WriteString(rw, "two")
+
+			rw.Header().Set("X-Sum", "2")
+		})
+
+		resp, err := w.client.Do(w.request(http.MethodPost, "/", "k", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+
+		buf := make([]byte, 4)
+		if _, err := io.ReadFull(resp.Body, buf); err != nil || string(buf) != "one " {
+			t.Fatalf("%q, %v", buf, err)
+		}
+
+		close(proceed)
+
+		rest, err := io.ReadAll(resp.Body)
+		if string(rest) != "two" || err != nil || resp.Trailer.Get(oncehttp.StatusHeader) != "executed" || resp.Trailer.Get("X-Sum") != "2" {
+			t.Errorf("%q, %v, trailer %v", rest, err, resp.Trailer)
+		}
+
+		w.send(w.request(http.MethodPost, "/", "k", "")).mustReject(http.StatusConflict, onlyonce.ReasonOutcomeNotStored)
+		w.mustHaveRun(1)
+	})
+}
+
+func TestHijackedConnectionBelongsToTheHandlerAndNeverRunsTwice(t *testing.T) {
+	w := start(t, setup{}, func(rw http.ResponseWriter, _ *http.Request) {
+		conn, buf, err := http.NewResponseController(rw).Hijack()
+		if err != nil {
+			t.Errorf("hijack: %v", err)
+
+			return
+		}
+		defer conn.Close()
+
+		_, _ = buf.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nhello")
+		_ = buf.Flush()
+
+		if _, err := io.WriteString(rw, "x"); !errors.Is(err, http.ErrHijacked) {
+			t.Errorf("writing: %v", err)
+		}
+	})
+
+	conn, err := net.Dial("tcp", w.server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+
+	_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: test\r\nIdempotency-Key: k\r\nConnection: Upgrade\r\nUpgrade: echo\r\nContent-Length: 0\r\n\r\n")
+
+	all, err := io.ReadAll(bufio.NewReader(conn))
+	if !strings.HasSuffix(string(all), "hello") || err != nil {
+		t.Errorf("%q, %v", all, err)
+	}
+
+	w.send(w.request(http.MethodPost, "/", "k", "")).mustReject(http.StatusConflict, onlyonce.ReasonOutcomeNotStored)
+	w.mustHaveRun(1)
+}
+
+func TestHijackFailsOverHTTP2AndTheAnswerIsRecorded(t *testing.T) {
+	w := start(t, setup{http2: true}, func(rw http.ResponseWriter, _ *http.Request) {
+		if _, _, err := http.NewResponseController(rw).Hijack(); !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("hijack: %v", err)
+		}
+
+		rw.WriteHeader(http.StatusUpgradeRequired)
+	})
+
+	both(w, func() *http.Request { return w.request(http.MethodPost, "/", "k", "") })
+}
+
+func TestGoroutineOfTheHandlerCannotChangeItsAnswer(t *testing.T) {
+	late := make(chan http.ResponseWriter, 1)
+	w := start(t, setup{}, func(rw http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(rw, "ok")
+		late <- rw
+	})
+
+	w.post("k").mustBe(onlyonce.StatusExecuted, http.StatusOK)
+
+	rw := <-late
+	rw.WriteHeader(http.StatusTeapot)
+
+	if _, err := io.WriteString(rw, "more"); err == nil {
+		t.Error("a write after the end was accepted")
+	}
+
+	if err := http.NewResponseController(rw).Flush(); err == nil {
+		t.Error("a flush after the end was accepted")
+	}
+
+	if _, _, err := http.NewResponseController(rw).Hijack(); err == nil {
+		t.Error("a hijack after the end was accepted")
+	}
+}
+
+func TestStreamGoesOnWhenItsClientLeaves(t *testing.T) {
+	gone, ended := make(chan struct{}), make(chan error, 1)
+
+	w := start(t, setup{engine: []onlyonce.Option{patient()}}, func(rw http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(rw, "one")
+		_ = http.NewResponseController(rw).Flush()
+
+		<-gone
+
+		var failed error
+		for range 1000 { // until the broken connection shows
+			if _, err := rw.Write(make([]byte, 10_000)); err != nil {
+				failed = err
+			}
+		}
+
+		ended <- errors.Join(failed, r.Context().Err())
+	})
+
+	resp, err := w.client.Do(w.request(http.MethodPost, "/", "k", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	_ = resp.Body.Close()
+	w.client.CloseIdleConnections()
+	close(gone)
+
+	if err := <-ended; err != nil {
+		t.Errorf("the handler saw %v", err)
+	}
+
+	w.send(w.request(http.MethodPost, "/", "k", "")).mustReject(http.StatusConflict, onlyonce.ReasonOutcomeNotStored)
+	w.mustHaveRun(1)
+}
