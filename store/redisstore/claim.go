@@ -51,7 +51,8 @@ func (s *Store) won(res *store.Result, w *work, fresh string, expires int64) {
 	start := startOf(fresh, expires)
 	res.Applied, res.Now = true, timeOf(start)
 
-	decodeWhole(&res.Record, fresh, aliveStart+openSize, len(fresh), expires)
+	identity, note := parts(fresh)
+	decodeWhole(&res.Record, fresh, identity, note, expires)
 	s.giveReceipt(res, w, fresh, expires, nil)
 }
 

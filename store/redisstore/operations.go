@@ -65,7 +65,7 @@ func (s *Store) claim(ctx context.Context, op *store.Claim, res *store.Result) e
 	// Rule 7: a record that is not settled does not expire while its owner may be alive.
 	life := max(span(s.unknown), aliveSpan(op))
 
-	made, err := appendFresh(make([]byte, 0, aliveStart+openSize+namesStart+len(op.Method)+len(op.ReadableKey)), w.name, op, life)
+	made, err := appendFresh(make([]byte, 0, freshSize(op)), w.name, op, life)
 	if err != nil {
 		return err
 	}

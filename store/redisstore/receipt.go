@@ -63,16 +63,16 @@ func (r *receipt) completed(op *store.Completion, now time.Time) (record []byte,
 
 	life = max(life, 1)
 	ended := r.decided + max(now.Sub(r.sent), 0).Milliseconds()
-	identity := aliveStart + openSize
+	identity, note := parts(old)
 
-	record = make([]byte, 0, len(old)-openSize+len(op.Outcome))
+	record = make([]byte, 0, note-openSize+len(op.Outcome))
 	record = append(record, old[:timesStart]...)
 	record[stateStart] = byte(store.Completed)
 	record[flagsStart] = record[flagsStart]&^flagFresh | flagCounted
 	record = appendUint48(record, uint64(first))
 	record = appendUint48(record, life)
 	record = appendUint48(record, uint64(min(ended, latest))) //nolint:gosec // it is positive
-	record = append(record, old[identity:]...)
+	record = append(record, old[identity:note]...)
 	head = len(record)
 
 	binary.BigEndian.PutUint16(record[checkStart:], uint16(checksum(r.name, string(record)))) //nolint:gosec // it fits

@@ -219,8 +219,13 @@ func decodeIdentity(rec *store.Record, data string) {
 	rec.Method, rec.ReadableKey = names[:method], names[method:]
 }
 
+// freshSize is the size of the record of a first claim.
+func freshSize(op *store.Claim) int {
+	return aliveStart + openSize + namesStart + len(op.Method) + len(op.ReadableKey) + len(op.Note)
+}
+
 // appendFresh writes the record of a first claim as it is before its times are known: the first start is the life that the
-// record is given, in milliseconds; lease and owner are spans since that start.
+// record is given, in milliseconds; lease and owner are spans since that start. The note of the claim is the outcome.
 func appendFresh(buf []byte, name string, op *store.Claim, life uint64) ([]byte, error) {
 	start := len(buf)
 
@@ -245,7 +250,7 @@ func appendFresh(buf []byte, name string, op *store.Claim, life uint64) ([]byte,
 	binary.BigEndian.PutUint32(rec[sealStart:], sealOf(name, string(buf[identity:])))
 	binary.BigEndian.PutUint16(rec[checkStart:], uint16(checksum(name, string(rec)))) //nolint:gosec // it fits
 
-	return buf, nil
+	return append(buf, op.Note...), nil
 }
 
 // appendIdentity writes what a record keeps of a claim for its whole life.

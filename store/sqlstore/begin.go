@@ -37,6 +37,10 @@ func (s *Store) Begin(
 
 	until := time.Now().Add(max(wait, 0))
 
+	// Nobody sees the record before it is completed, so its note is not written.
+	note := op.Note
+	op.Note = nil
+
 	caller := ctx
 
 	ctx, done := s.lasting(ctx)
@@ -51,6 +55,8 @@ func (s *Store) Begin(
 		case err == nil && tx == nil:
 			return res, nil, nil
 		case err == nil:
+			res.Record.Outcome = note
+
 			return res, tx, nil
 		case errors.Is(err, store.ErrUnreadable), errors.Is(err, store.ErrNewer), errors.Is(err, store.ErrFull):
 			return store.Result{}, nil, fmt.Errorf("sqlstore: begin: %w", err)

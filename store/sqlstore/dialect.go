@@ -104,7 +104,7 @@ func loadStatements(d Dialect, t table) *statements {
 	}
 
 	if all.notify != "" {
-		all.joinTelling = all.join + "RETURNING pg_notify($7::text, $8::text)"
+		all.joinTelling = all.join + "RETURNING pg_notify($8::text, $9::text)"
 	}
 
 	if _, within, ok := strings.Cut(all.claimWithin, "WITH made AS ("); ok {

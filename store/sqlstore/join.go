@@ -133,25 +133,56 @@ func (j *joined) outcome(response any, answer error) (op *store.Completion, keep
 
 // write writes a completion.
 func (j *joined) write(ctx context.Context, tx Execer, op *store.Completion) error {
-	query, args := j.store.joining(op)
+	written, err := j.store.joins(ctx, tx, op)
+	if err == nil && !written && !hasReceipt(op) {
+		written, err = j.store.joinsNoted(ctx, tx, *op)
+	}
 
-	res, err := tx.ExecContext(ctx, query, args...)
 	if err != nil {
 		return err
 	}
 
-	n, err := res.RowsAffected()
-	if err != nil {
-		return fmt.Errorf("sqlstore: the driver does not report the rows affected: %w", err)
-	}
+	j.run.Written(written)
 
-	j.run.Written(n == 1)
-
-	if n != 1 {
+	if !written {
 		return ErrOvertaken
 	}
 
 	return nil
+}
+
+// joins executes the statement that joins, and reports whether it has completed the record.
+func (s *Store) joins(ctx context.Context, tx Execer, op *store.Completion) (bool, error) {
+	query, args := s.joining(op)
+
+	res, err := tx.ExecContext(ctx, query, args...)
+	if err != nil {
+		return false, err
+	}
+
+	n, err := res.RowsAffected()
+	if err != nil {
+		return false, fmt.Errorf("sqlstore: the driver does not report the rows affected: %w", err)
+	}
+
+	return n == 1, nil
+}
+
+// joinsNoted is joins for a run without a receipt, whose record may have a note. The record is read outside of the transaction: its note
+// stays as long as the run goes on.
+func (s *Store) joinsNoted(ctx context.Context, tx Execer, op store.Completion) (bool, error) {
+	res, err := s.Lookup(ctx, op.Key)
+	if err != nil {
+		return false, err
+	}
+
+	if rec := &res.Record; rec.State != store.Running || rec.Token != op.Token || len(rec.Outcome) == 0 {
+		return false, nil
+	}
+
+	op.Receipt = receiptFor(&op.Key, &res.Record)
+
+	return s.joins(ctx, tx, &op)
 }
 
 // joining is the statement that joins, with its arguments, which are not numbered in MySQL. If the store sends notifications, the statement
@@ -166,9 +197,9 @@ func (s *Store) joining(op *store.Completion) (query string, args []any) {
 		return s.sql.join, args
 	}
 
-	key, token, outcome, seal, none, retention := args[0], args[1], args[2], args[3], args[4], args[5]
+	key, token, outcome, seal, note, retention, size := args[0], args[1], args[2], args[3], args[4], args[5], args[6]
 
-	return s.sql.join, []any{outcome, seal, retention, retention, retention, key, token, none}
+	return s.sql.join, []any{outcome, seal, retention, retention, retention, key, token, note, size}
 }
 
 // conflictTries is how often InTx runs its function again that conflicted with another transaction.

@@ -27,6 +27,7 @@ func (s *Store) Claim(ctx context.Context, op store.Claim) (res store.Result, er
 
 		return err
 	})
+	giveReceipt(&op.Key, &res)
 
 	return res, err
 }
@@ -40,6 +41,7 @@ func (s *Store) Renew(ctx context.Context, op store.Renewal) (res store.Result, 
 
 		return err
 	})
+	giveReceipt(&op.Key, &res)
 
 	return res, err
 }

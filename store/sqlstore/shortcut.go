@@ -14,7 +14,7 @@ import (
 func (s *Store) claimFirst(ctx context.Context, at access, op *store.Claim) (store.Result, error) {
 	var made integer
 
-	old, _, err := s.shortcut(ctx, at, s.sql.claim, freshArgs(op), &made)
+	old, _, err := s.shortcut(ctx, at, s.sql.claim, append(freshArgs(op), noteArg(op.Note)), &made)
 
 	switch {
 	case err != nil:
@@ -40,12 +40,15 @@ func freshArgs(op *store.Claim) []any {
 	fresh := rowOf(&op.Key, &rec, 1)
 	fresh.firstStart, fresh.lastStart, fresh.leaseUntil, fresh.ownerUntil = 0, 0, 0, 0
 
-	return []any{
+	return append(make([]any, 0, argsOfClaim),
 		op.Key[:], fresh.token, int64(fresh.guarantee), int64(fresh.scheme), fresh.fingerprint,
 		string(fresh.method), string(fresh.readableKey), int64(fresh.seal), int64(fresh.outcomeSeal), int64(fresh.sum()),
 		span(op.Lease), span(op.MaxRun, op.Lease), int64(fresh.retention),
-	}
+	)
 }
+
+// argsOfClaim is how many arguments the statements of a first claim take at most.
+const argsOfClaim = 15
 
 // claimed is the answer to a first claim that has made its record at a time.
 func claimed(op *store.Claim, made integer) store.Result {
@@ -79,9 +82,9 @@ func completionArgs(op *store.Completion) []any {
 		outcome = []byte{} // nil would be NULL
 	}
 
-	seal, none := outcomeSeal(&op.Key, store.Completed, &token, outcome), outcomeSeal(&op.Key, store.Running, &token, nil)
+	seal, note := outcomeSeal(&op.Key, store.Completed, &token, outcome), noteOf(op)
 
-	return []any{op.Key[:], token[:], outcome, int64(seal), int64(none), span(max(op.Retention, 0))}
+	return []any{op.Key[:], token[:], outcome, int64(seal), int64(note.seal), span(max(op.Retention, 0)), int64(note.size)}
 }
 
 // renewAlive is a renewal of a lease that has not ended.

@@ -346,8 +346,8 @@ func (t *transaction) completeWithinArgs(op *store.Completion) []any {
 	ended := rowOf(&op.Key, &rec, 0)
 	ended.endedAt, ended.expiresAt = 0, 0
 
-	args := completionArgs(op)
-	args[4] = int64(ended.sum()) // in place of what an outcome is that is not there
+	args := completionArgs(op)[:6] // the record has no note
+	args[4] = int64(ended.sum())   // in place of the seal of the note
 	args[5] = int64(ended.retention)
 
 	return args

@@ -2,6 +2,8 @@
 local token, fence, guarantee, lease, alive, max_attempts, retention, unknown_retention =
   struct.unpack('>c16I4BI6I6I4I6I6', ARGV[1])
 local identity = string.sub(ARGV[2], 64)
+local method_size, key_size = struct.unpack('>I2I2', identity, 35)
+local note = string.sub(identity, 39 + method_size + key_size)
 
 local function stricter(a, b)
   if a < AT_LEAST_ONCE or b < AT_LEAST_ONCE then
@@ -69,7 +71,7 @@ end
 
 record.flags = with(record, RESOLVED, false)
 record.flags = record.flags - guaranteed + stricter(guaranteed, guarantee)
-record.state, record.token, record.last, record.outcome = RUNNING, token, now, ''
+record.state, record.token, record.last, record.outcome = RUNNING, token, now, note
 record.fence = math.min(record.fence + 1, MOST) -- rule 6
 record.mark = after(lease)
 record.alive = math.max(record.alive, after(alive))

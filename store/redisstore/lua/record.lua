@@ -138,7 +138,7 @@ local function counter(r)
 end
 
 -- settle ends the unsettled life of a record, which expires by its own retention (rule 12). The token stays, so that the
--- owner's repeats are recognised (rule 3). The outcome is not sent back to its sender.
+-- owner's repeats are recognised (rule 3). The outcome of a completed record is not sent back to its sender.
 local function settle(r, state, outcome)
   local expires = after(r.retention)
 
@@ -151,7 +151,7 @@ local function settle(r, state, outcome)
   local v = encode(r)
   redis.call('SET', KEY, v .. outcome, 'PXAT', expires)
 
-  return answer(APPLIED, expires, v)
+  return answer(APPLIED, expires, state == COMPLETED and v or v .. outcome)
 end
 
 -- revive gives an ended lease back to its owner. The fence rises, so that a takeover which expects the old one loses (rule 3).

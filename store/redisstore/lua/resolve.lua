@@ -24,7 +24,7 @@ elseif state == RELEASED then
   record.flags = with(record, RESOLVED, true)
   record.flags = with(record, DOUBTFUL, false)
 
-  return settle(record, RELEASED, '')
+  return settle(record, RELEASED, outcome)
 end
 
 return refused(record, stored)

@@ -1,5 +1,5 @@
 -- The completion of a running record by its owner, in a transaction of the handler's. Arguments: outcome, its seal; three times the
--- retention that replaces the record's or 0; key, token, the seal of no outcome. An assignment sees those before it, so the retention is
+-- retention that replaces the record's or 0; key, token, the seal of the note, its length in bytes. An assignment sees those before it, so the retention is
 -- the last.
 UPDATE {table} SET
   state = 4, revision = revision + 1, outcome = ?, outcome_seal = ?,
@@ -9,6 +9,6 @@ UPDATE {table} SET
     + (5 + 13) * coalesce(nullif(?, 0), retention) - 13 * retention,
   retention = coalesce(nullif(?, 0), retention)
 WHERE id = ? AND token = ? AND state = 1 AND format = 1 AND ended_at = 0 AND expires_at = 0
-  AND outcome_seal = ? AND outcome = ''
+  AND outcome_seal = ? AND LENGTH(outcome) = ?
   AND retention BETWEEN 0 AND 1125899906842624
   AND revision BETWEEN 0 AND 1152921504606846976 AND checksum BETWEEN 0 AND 1152921504606846976

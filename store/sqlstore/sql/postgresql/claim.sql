@@ -1,7 +1,7 @@
 -- A first claim, answered by its time, by the clock, and by the record that is in its way. Neither it nor a time is there where somebody else's record
 -- appeared only after this statement had begun. A record is one array, because a column of an answer costs more than a claim of a
 -- row. Arguments: key, token, guarantee, scheme, fingerprint, method, readable key, seal, outcome seal, checksum without the
--- times; lease, the longest life of the owner and the retention in milliseconds.
+-- times; lease, the longest life of the owner and the retention in milliseconds; the note.
 WITH made AS (
   INSERT INTO {table} (
     id, revision, fence, attempts, first_start, last_start, ended_at, expires_at, lease_until, owner_until, retention,
@@ -11,7 +11,7 @@ WITH made AS (
   SELECT
     $1::bytea, 1, 1, 1, c.now, c.now, 0, 0, c.now + $11::bigint, c.now + $12::bigint, $13::bigint,
     $8::bigint, $9::bigint, $10::bigint + 21 * c.now + 7 * $11::bigint + 11 * $12::bigint, 1, 1, $3::smallint, 0, $4::integer,
-    $2::bytea, $5::bytea, $6::text, $7::text, ''::bytea, 0
+    $2::bytea, $5::bytea, $6::text, $7::text, $14::bytea, 0
   FROM (SELECT floor(date_part('epoch', clock_timestamp()) * 1000)::bigint AS now OFFSET 0) AS c
   ON CONFLICT (id) DO NOTHING
   RETURNING first_start

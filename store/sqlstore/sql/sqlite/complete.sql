@@ -1,5 +1,6 @@
 -- The completion of a running record by its owner, and the record without the outcome. Arguments: key, token, outcome, its
--- seal, the seal of no outcome, the retention that replaces the record's or 0. A statement has one time, however often it asks.
+-- seal, the seal of the note, the retention that replaces the record's or 0, the length of the note in bytes. A statement has one
+-- time, however often it asks.
 -- What could not be added to is damaged, and found so elsewhere.
 UPDATE {table} SET
   state = 4, revision = revision + 1, outcome = ?3, outcome_seal = ?4,
@@ -9,7 +10,7 @@ UPDATE {table} SET
     + 5 * coalesce(nullif(?6, 0), retention) + 13 * (coalesce(nullif(?6, 0), retention) - retention),
   retention = coalesce(nullif(?6, 0), retention)
 WHERE id = ?1 AND token = ?2 AND state = 1 AND format = 1 AND ended_at = 0 AND expires_at = 0
-  AND outcome_seal = ?5 AND outcome = x''
+  AND outcome_seal = ?5 AND length(outcome) = ?7
   AND retention BETWEEN 0 AND 1125899906842624
   AND revision BETWEEN 0 AND 1152921504606846976 AND checksum BETWEEN 0 AND 1152921504606846976
 RETURNING
