@@ -129,6 +129,10 @@ func (s *sealedStore) capabilities(inner Capabilities) Capabilities {
 		can.Forgetter = sealedForgetter{s, inner.Forgetter}
 	}
 
+	if inner.Diagnoser != nil {
+		can.Diagnoser = sealedDiagnoser{s, inner.Diagnoser}
+	}
+
 	if inner.Transactional != nil {
 		can.Transactional = sealedTransactional{sealedInspector{s, inner.Transactional}, inner.Transactional}
 	}

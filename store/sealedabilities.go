@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -109,6 +111,43 @@ func (s sealedForgetter) Forget(ctx context.Context, op Forgetting) (Result, err
 		}
 
 		op.Token, op.Fence = token, fence
+	}
+}
+
+type sealedDiagnoser struct {
+	*sealedStore
+
+	diagnoser Diagnoser
+}
+
+// Diagnose implements [Diagnoser]. It examines the key ring, too.
+func (s sealedDiagnoser) Diagnose(ctx context.Context) []Diagnosis {
+	return append(slices.Clip(s.diagnoser.Diagnose(ctx)), s.diagnoseRing(ctx))
+}
+
+func (s *sealedStore) diagnoseRing(ctx context.Context) Diagnosis {
+	const check = "key ring"
+
+	newest, err := newestOf(ctx, s.ring)
+	if err == nil {
+		_, err = keyOf(ctx, s.ring, newest.id)
+	}
+
+	switch {
+	case err != nil:
+		return Diagnosis{
+			Check: check, Severity: SeverityFail, Found: strings.TrimPrefix(err.Error(), "store: "),
+			Remedy: "make the keys available to this process",
+		}
+	case s.writesUnsealed:
+		return Diagnosis{Check: check, Severity: SeverityWarn, Found: "the sealing is off", Remedy: "deploy without WithSealingOff"}
+	case s.readsUnsealed:
+		return Diagnosis{
+			Check: check, Severity: SeverityWarn, Found: "records that are not sealed are read",
+			Remedy: "deploy without WithUnsealedRecords when the older records have expired",
+		}
+	default:
+		return Diagnosis{Check: check, Found: fmt.Sprintf("the newest key is %q", newest.id)}
 	}
 }
 
