@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/onlyonce-go/onlyonce/internal/housekeeping"
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
@@ -13,7 +14,7 @@ import (
 
 const (
 	// recoverMethod is the method of these records.
-	recoverMethod = "onlyonce.recover"
+	recoverMethod = housekeeping.RecoverMethod
 	// exclusionTries is how often the claim is made: once for every state in which its record can be found.
 	exclusionTries = 4
 	// exclusionRetention is how long such a record stays after its release, in a store from which it cannot be removed.

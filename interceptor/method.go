@@ -30,8 +30,8 @@ type method struct {
 	classes  map[codes.Code]onlyonce.Class
 	kept     kept
 	recover  RecoverFunc // nil: none
-	// output makes responses. It is nil if the messages of the method cannot be recorded.
-	output protoreflect.MessageType
+	// input and output make requests and responses. They are nil if the messages of the method cannot be recorded.
+	input, output protoreflect.MessageType
 	// unrecordable is the reason why the messages of the method cannot be recorded, or nil.
 	unrecordable error
 	// broken is everything that cannot hold in what the .proto says, or in what it makes together with the options of the
@@ -139,7 +139,7 @@ func (c *serverConfig) method(fullMethod string) *method {
 		m.keyForm.rules = *policy.KeyRules
 	}
 
-	m.output, m.unrecordable = recordableOutput(fullMethod, descriptor)
+	m.input, m.output, m.unrecordable = recordableTypes(fullMethod, descriptor)
 
 	// NewServer could not check this if the service was registered later.
 	if err := checkKeyUse(fullMethod, cmp.Or(c.methods[fullMethod].Key, c.declared.by[fullMethod].policy.Key)); err != nil {
@@ -244,26 +244,26 @@ func checkKeyUse(fullMethod string, use KeyUse) error {
 		"choose one", fullMethod)
 }
 
-// recordableOutput returns the type of the responses of a method, or an error if its messages cannot be recorded.
-func recordableOutput(fullMethod string, descriptor protoreflect.MethodDescriptor) (protoreflect.MessageType, error) {
+// recordableTypes returns the types of the requests and responses of a method, or an error if they cannot be recorded.
+func recordableTypes(fullMethod string, descriptor protoreflect.MethodDescriptor) (input, output protoreflect.MessageType, err error) {
 	const remedy = "link in its generated code, or register its descriptor in protoregistry.GlobalFiles first, or set KeyIgnored in " +
 		"WithMethodPolicy"
 
 	if descriptor == nil {
-		return nil, fmt.Errorf("interceptor: %s has no registered descriptor, and only protobuf messages of a registered service can be "+
+		return nil, nil, fmt.Errorf("interceptor: %s has no registered descriptor, and only protobuf messages of a registered service can be "+
 			"recorded, so keyed calls are refused: %s", fullMethod, remedy)
 	}
 
-	input, output := messageType(resolved(descriptor.Input())), messageType(resolved(descriptor.Output()))
+	input, output = messageType(resolved(descriptor.Input())), messageType(resolved(descriptor.Output()))
 
 	for _, message := range []protoreflect.MessageType{input, output} {
 		if err := typeProblem(message); err != nil {
-			return nil, fmt.Errorf("interceptor: %s has message %s, which cannot be recorded, so keyed calls are refused: generate its "+
+			return nil, nil, fmt.Errorf("interceptor: %s has message %s, which cannot be recorded, so keyed calls are refused: generate its "+
 				"code with protoc-gen-go 1.20 or newer, or set KeyIgnored in WithMethodPolicy: %w", fullMethod, message.Descriptor().FullName(), err)
 		}
 	}
 
-	return output, nil
+	return input, output, nil
 }
 
 func findMethod(service, name string) protoreflect.MethodDescriptor {

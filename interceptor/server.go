@@ -94,6 +94,8 @@ type Server struct {
 // The first call of a method reads the options of onlyonce/v1/options.proto in its .proto, so its descriptor may be registered after
 // NewServer. If these options are invalid, the calls of the method fail with INTERNAL, and the engine's observer gets the reason.
 // [Server.Validate] finds such methods before the server serves.
+//
+// NewServer adds the recovery functions of its policies to the engine, for records without a call: see onlyonce.Engine.AddRecoveries.
 func NewServer(engine *onlyonce.Engine, scope Scope, opts ...ServerOption) (*Server, error) {
 	config := newServerConfig(engine, opts)
 	config.scope = scope
@@ -104,6 +106,7 @@ func NewServer(engine *onlyonce.Engine, scope Scope, opts ...ServerOption) (*Ser
 
 	s := &Server{serverConfig: config, replayed: pair(ReplayedHeader, "true")}
 	s.known.find = config.method
+	engine.AddRecoveries(s.recovery)
 
 	return s, nil
 }

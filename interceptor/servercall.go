@@ -140,6 +140,10 @@ func (c *serverCall) takeRequest() error {
 		return err // it names the message
 	}
 
+	if err := c.keepRequest(msg); err != nil {
+		return errUnrecordable(c.method, c.req)
+	}
+
 	c.msg = msg
 	c.call.Fingerprint = c.server.metadata.addTo(c.caller, c.call.Fingerprint)
 

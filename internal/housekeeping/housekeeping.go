@@ -14,3 +14,9 @@ func With(ctx context.Context) context.Context {
 func In(ctx context.Context) bool {
 	return ctx.Value(housekeeping{}) != nil
 }
+
+// RecoverMethod is the method of the records that keep two processes from recovering the same record at the same time.
+const RecoverMethod = "onlyonce.recover"
+
+// Own reports whether records of a method are the kit's own.
+func Own(method string) bool { return method == RecoverMethod }

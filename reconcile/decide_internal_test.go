@@ -1,0 +1,124 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+func TestResultNamesWhatRecoverReturns(t *testing.T) {
+	t.Parallel()
+
+	for _, tt := range []struct {
+		found onlyonce.Finding
+		err   error
+		want  result
+	}{
+		{onlyonce.Happened("OK", nil), nil, resultSettled},
+		{onlyonce.DidNotHappen(), nil, resultSettled},
+		{onlyonce.StillUnknown(), nil, resultStill},
+		{onlyonce.Finding{}, onlyonce.ErrNoRecovery, resultNoRecovery},
+		{onlyonce.Finding{}, onlyonce.ErrRecoveryElsewhere, resultElsewhere},
+		{onlyonce.Finding{}, onlyonce.ErrNotUnknown, resultGone},
+		{onlyonce.Finding{}, onlyonce.ErrRecordChanged, resultGone},
+		{onlyonce.Finding{}, onlyonce.ErrOwnerMayBeAlive, resultEarly},
+		{onlyonce.Finding{}, onlyonce.ErrDraining, resultStopped},
+		{onlyonce.Finding{}, context.Canceled, resultStopped},
+		{onlyonce.Finding{}, context.DeadlineExceeded, resultFailed},
+		{onlyonce.Finding{}, errors.New("down"), resultFailed},
+	} {
+		if tt.err != nil {
+			tt.err = fmt.Errorf("wrapped: %w", tt.err)
+		}
+
+		if got := resultOf(tt.found, tt.err); got != tt.want {
+			t.Errorf("%v, %v: got %d, want %d", tt.found, tt.err, got, tt.want)
+		}
+	}
+}
+
+func TestWaitsDoubleUpToTheirBounds(t *testing.T) {
+	t.Parallel()
+
+	const interval = 10 * time.Second
+
+	for failures, want := range map[int]time.Duration{
+		0: 0, 1: 0, 2: 0, 3: interval, 4: 2 * interval, 5: 4 * interval, 8: 320 * time.Second, 9: backoffMost, 1_000: backoffMost,
+	} {
+		if got := backoffAfter(interval, failures); got != want {
+			t.Errorf("after %d failures: %v, want %v", failures, got, want)
+		}
+	}
+
+	for still, want := range map[int]time.Duration{1: interval, 2: 2 * interval, 5: 160 * time.Second, 6: patienceMost, 1_000: patienceMost} {
+		if got := patience(interval, still); got != want {
+			t.Errorf("after %d times: %v, want %v", still, got, want)
+		}
+	}
+
+	if got := patience(24*time.Hour, 9); got != 12*time.Hour {
+		t.Errorf("with a long interval: %v", got)
+	}
+
+	for range 1_000 {
+		if got := spread(interval); got < interval/2 || got > interval/2+interval {
+			t.Fatalf("spread: %v", got)
+		}
+	}
+}
+
+func TestBackoffOfAMethod(t *testing.T) {
+	t.Parallel()
+
+	const interval = time.Second
+
+	now := time.Unix(1_000, 0)
+	waiting := backoff{failures: 3, until: now.Add(time.Second)}
+
+	for name, tt := range map[string]struct {
+		before   backoff
+		what     result
+		failures int
+		waits    bool
+	}{
+		"the first failure":                     {backoff{}, resultFailed, 1, false},
+		"the third failure":                     {backoff{failures: 2}, resultFailed, 3, true},
+		"a failure while it waits":              {waiting, resultFailed, 3, true},
+		"a failure after it has waited":         {backoff{failures: 3, until: now}, resultFailed, 4, true},
+		"a success":                             {waiting, resultSettled, 0, false},
+		"an answer that decides nothing":        {waiting, resultStill, 0, false},
+		"an answer that comes too early":        {waiting, resultEarly, 0, false},
+		"a record that another process has":     {waiting, resultElsewhere, 3, true},
+		"a record that somebody else settled":   {waiting, resultGone, 3, true},
+		"a record that is not recovered at all": {waiting, resultStopped, 3, true},
+	} {
+		got := tt.before.after(tt.what, now, interval)
+		if got.failures != tt.failures || now.Before(got.until) != tt.waits {
+			t.Errorf("%s: got %+v", name, got)
+		}
+	}
+}
+
+func TestUnknownSince(t *testing.T) {
+	t.Parallel()
+
+	first, second, third := time.Unix(1, 0), time.Unix(2, 0), time.Unix(3, 0)
+
+	for _, tt := range []struct {
+		rec  store.Record
+		want time.Time
+	}{
+		{store.Record{State: store.Running, LastStart: first, LeaseUntil: second, EndedAt: third}, second},
+		{store.Record{State: store.Unknown, LastStart: first, LeaseUntil: second, EndedAt: third}, third},
+		{store.Record{State: store.Unknown, LastStart: first, LeaseUntil: second}, first},
+	} {
+		if got := unknownSince(&onlyonce.Record{Record: tt.rec}); !got.Equal(tt.want) {
+			t.Errorf("%+v: got %v", tt.rec, got)
+		}
+	}
+}

@@ -1,0 +1,283 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/internal/housekeeping"
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+const (
+	// mostFound bounds the records of one look. Of more, a look takes a random choice.
+	mostFound = 100_000
+	// mostRemembered bounds the records that a process remembers. The others are recovered at every look, and nobody is told of them.
+	mostRemembered = 100_000
+	// mostOwn bounds the kit's own records that a look takes care of.
+	mostOwn = 1_000
+)
+
+type key = store.Key
+
+// reconciler is what Run knows from one look to the next. Its lock is for the workers of a look.
+type reconciler struct {
+	engine *onlyonce.Engine
+	opts   Options
+
+	mu      sync.Mutex
+	looks   int
+	methods map[string]*backoff
+	memory  map[key]*remembered
+	slot    time.Time // when the next recovery may start
+	tally   tally
+}
+
+// found is a record that a look has found. The record itself may be large, and is read again.
+type found struct {
+	id     key
+	method string
+	age    time.Duration
+}
+
+// look goes through all records whose outcome is unknown.
+func (r *reconciler) look(ctx context.Context) Report {
+	began := time.Now()
+	r.looks++
+	r.tally = tally{methods: make(map[string]*MethodReport)}
+
+	records, err := r.list(ctx)
+	rand.Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] })
+
+	r.work(ctx, records)
+
+	_, shadow := SettleShadow(ctx, r.engine)
+
+	r.forget(err == nil)
+
+	for method, b := range r.methods {
+		if r.tally.methods[method] != nil && time.Now().Before(b.until) {
+			r.tally.methods[method].BackoffUntil = b.until
+		}
+	}
+
+	return r.tally.report(began, errors.Join(err, shadow))
+}
+
+// list returns the records that are due, or a choice of them, and counts the others.
+func (r *reconciler) list(ctx context.Context) (due []found, err error) {
+	var own []onlyonce.Record
+
+	defer func() {
+		for _, rec := range own { // what processes have left that died while they recovered a record
+			_, _ = r.engine.Recover(ctx, rec)
+		}
+	}()
+
+	unreadable, seen := 0, 0
+
+	for rec, err := range r.engine.ListUnknown(housekeeping.With(ctx)) {
+		switch {
+		case errors.Is(err, store.ErrUnreadable), errors.Is(err, store.ErrNewer):
+			unreadable++
+
+			r.tally.count(rec.Method, resultStill, 0)
+
+			continue
+		case err != nil:
+			return due, fmt.Errorf("listing unknown records: %w", err)
+		case housekeeping.Own(rec.Method):
+			own = append(own[:min(len(own), mostOwn)], rec)
+
+			continue
+		}
+
+		one := found{id: rec.ID, method: rec.Method, age: rec.LookedUpAt.Sub(unknownSince(&rec))}
+
+		if !r.due(ctx, &rec, one.age) {
+			r.tally.count(one.method, resultStill, one.age)
+
+			continue
+		}
+
+		seen++
+
+		if len(due) < mostFound {
+			due = append(due, one)
+
+			continue
+		}
+
+		if at := rand.N(seen); at < len(due) { //nolint:gosec // not a secret
+			one, due[at] = due[at], one
+		}
+
+		r.tally.count(one.method, resultStill, one.age)
+	}
+
+	if unreadable > 0 {
+		return due, fmt.Errorf("%d records cannot be read", unreadable)
+	}
+
+	return due, nil
+}
+
+// due reports whether a record is to be recovered now, and tells the observer of one that is unknown for too long.
+func (r *reconciler) due(ctx context.Context, rec *onlyonce.Record, age time.Duration) bool {
+	known := r.memory[rec.ID]
+
+	if known == nil {
+		if age < r.opts.AttentionAfter || len(r.memory) >= mostRemembered {
+			return true
+		}
+
+		known = new(remembered)
+		r.memory[rec.ID] = known
+	}
+
+	known.seen = r.looks
+
+	if age >= r.opts.AttentionAfter && !known.told {
+		known.told = true
+
+		r.engine.Attention(ctx, *rec, unknownSince(rec))
+	}
+
+	return !time.Now().Before(known.next)
+}
+
+// forget drops what is remembered of records that are not unknown any more. A list that is not complete proves nothing.
+func (r *reconciler) forget(complete bool) {
+	if !complete {
+		return
+	}
+
+	for id, known := range r.memory {
+		if known.seen != r.looks {
+			delete(r.memory, id)
+		}
+	}
+}
+
+// work recovers records, several at a time.
+func (r *reconciler) work(ctx context.Context, records []found) {
+	queue := make(chan found)
+
+	var workers sync.WaitGroup
+
+	for range min(r.opts.Concurrency, len(records)) {
+		workers.Go(func() {
+			for one := range queue {
+				r.recover(ctx, one)
+			}
+		})
+	}
+
+	for _, one := range records {
+		queue <- one
+	}
+
+	close(queue)
+	workers.Wait()
+}
+
+// recover recovers one record, unless its method waits.
+func (r *reconciler) recover(ctx context.Context, one found) {
+	if what, skip := r.skips(one.method); skip || !r.wait(ctx) {
+		r.note(one, what, 0)
+
+		return
+	}
+
+	rec, err := r.engine.LookupID(ctx, one.id)
+
+	switch {
+	case ctx.Err() != nil:
+		r.note(one, resultStopped, 0)
+	case err != nil:
+		r.note(one, resultFailed, 0)
+	case !rec.Unknown:
+		r.note(one, resultGone, 0)
+	default:
+		finding, err := r.engine.Recover(ctx, rec)
+		r.note(one, resultOf(finding, err), rec.OwnerAliveUntil.Sub(rec.LookedUpAt))
+	}
+}
+
+// skips reports whether the method waits, or has no recovery function as far as this look knows.
+func (r *reconciler) skips(method string) (result, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	if r.tally.of(method).NoRecovery {
+		return resultNoRecovery, true
+	}
+
+	b := r.methods[method]
+
+	return resultStopped, b != nil && time.Now().Before(b.until)
+}
+
+// wait keeps to the rate. It reports false when ctx has ended.
+func (r *reconciler) wait(ctx context.Context) bool {
+	r.mu.Lock()
+
+	now := time.Now()
+	at := now
+
+	if r.slot.After(now) {
+		at = r.slot
+	}
+
+	r.slot = at.Add(time.Duration(float64(time.Second) / r.opts.Rate))
+
+	r.mu.Unlock()
+
+	timer := time.NewTimer(at.Sub(now))
+	defer timer.Stop()
+
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// note counts a record, and remembers what has to be known at the next look.
+func (r *reconciler) note(one found, what result, ownerAlive time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	r.tally.count(one.method, what, one.age)
+
+	now := time.Now()
+
+	b := r.methods[one.method]
+	if b == nil {
+		b = new(backoff)
+	}
+
+	if *b = b.after(what, now, r.opts.Interval); *b == (backoff{}) {
+		delete(r.methods, one.method)
+	} else {
+		r.methods[one.method] = b
+	}
+
+	known := r.memory[one.id]
+	if known == nil {
+		known = new(remembered)
+	}
+
+	*known = known.after(what, now, r.opts.Interval, ownerAlive)
+	if known.next.IsZero() && !known.told || len(r.memory) >= mostRemembered {
+		return
+	}
+
+	known.seen = r.looks
+	r.memory[one.id] = known
+}
