@@ -1,7 +1,7 @@
 # `make help` lists what there is. Needs Go, GNU Make 4 and bash; tools are
 # installed into .tools/, nothing is installed globally except, by `make test`
 # as root on Debian, the C compiler that the race detector needs, the servers that
-# the tests start, and Node.js and Python with gRPC. Servers that Debian 12 does not
+# the tests start, Node.js and Python with gRPC, and Chromium. Servers that Debian 12 does not
 # have are unpacked into a cache folder: see internal/servers.
 
 SHELL       := bash
@@ -101,7 +101,7 @@ SLOWEST    := ./internal/sqlstoretest ./internal/chaos ./internal/sqlcrash ./exa
 # withservers does. It takes the place of the shell, so that it is the one that
 # make interrupts.
 .PHONY: test
-test: c-compiler servers languages other-servers ## run all tests, with the race detector where there is concurrency, JOBS=2 modules at the same time
+test: c-compiler servers languages browser other-servers ## run all tests, with the race detector where there is concurrency, JOBS=2 modules at the same time
 	@echo '-- $@'
 	$(call build,.,internal/together)
 	$(call build,internal/sqltest,withservers)
@@ -234,6 +234,23 @@ $(NODE_CLIENT)/node_modules/.package-lock.json: $(NODE_CLIENT)/package-lock.json
 		exit 1
 	fi
 	touch $@
+
+# The tests of the console look at its pages in Chromium. It is installed last, for
+# the same reason.
+.PHONY: browser
+browser: languages-packages
+	@works() {
+		command -v chromium || command -v chromium-browser || command -v google-chrome
+	} >/dev/null
+	if works; then exit 0; fi
+	if [[ -f /etc/debian_version && $$(id -u) == 0 ]]; then
+		export DEBIAN_FRONTEND=noninteractive
+		add() { apt-get install -y -q --no-install-recommends chromium; }
+		add || { apt-get update -q && add; } || true
+		if works; then exit 0; fi
+	fi
+	echo 'make test: the tests of the console need a browser; install chromium, or what your system calls it' >&2
+	exit 1
 
 .PHONY: check
 check: check-format check-vet check-tidy check-proto check-generated check-build check-lint ## check everything that needs no running: format, vet, lint, tidy, protos, generated code, build

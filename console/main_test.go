@@ -6,4 +6,13 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// withBrowser ends the browser of the tests after them, and before anybody looks for what they have left behind.
+type withBrowser struct{ *testing.M }
+
+func (w withBrowser) Run() int {
+	defer func() { stopChromium() }()
+
+	return w.M.Run()
+}
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(withBrowser{m}) }

@@ -37,7 +37,7 @@ type recordPage struct {
 	Problem string
 }
 
-type fact struct{ Name, Value, Help string }
+type fact struct{ Name, Value string }
 
 // secret is a text that is hidden until somebody asks for it.
 type secret struct{ Name, Size, Text, Problem string }
@@ -100,17 +100,17 @@ func (h *Handler) recordPage(r *http.Request, from *source, rec *onlyonce.Record
 // facts are the fields of a record that its story does not tell.
 func facts(rec *onlyonce.Record) []fact {
 	all := []fact{
-		{"State", rec.State.String(), ""},
-		{"Guarantee", rec.Guarantee.String(), "What may happen after a run whose outcome is unknown."},
-		{"Attempts", strconv.FormatUint(uint64(rec.Attempts), 10), "Runs since the record was created or last released."},
-		{"Fence", strconv.FormatUint(rec.Fence, 10), "Orders the runs of the key. A settlement names it."},
-		{"Code", rec.Code, "Of the recorded outcome, or of the one that was held."},
-		{"Retention", ago(rec.Retention), "How long the record stays after it is settled."},
-		{"Doubtful", yes(rec.Doubtful), "An earlier run ended in an unknown way."},
-		{"Answer", notStored(rec), ""},
-		{"Trace", rec.Trace, "Of the run."},
-		{"Fingerprint", fingerprint(rec), "Of the request that first used the key."},
-		{"Read at", rec.LookedUpAt.UTC().Format(time.RFC3339), "On the store's clock, in UTC like all times here."},
+		{"State", rec.State.String()},
+		{"Code", rec.Code},
+		{"Answer", notStored(rec)},
+		{"Guarantee", rec.Guarantee.String()},
+		{"Runs", strconv.FormatUint(uint64(rec.Attempts), 10)},
+		{"Fence", strconv.FormatUint(rec.Fence, 10)},
+		{"Doubtful", doubtful(rec)},
+		{"Retention", ago(rec.Retention) + " after it is settled"},
+		{"Fingerprint", fingerprint(rec)},
+		{"Trace", rec.Trace},
+		{"Read at", rec.LookedUpAt.UTC().Format(time.DateTime) + " UTC on the store's clock"},
 	}
 
 	shown := all[:0]
@@ -124,9 +124,9 @@ func facts(rec *onlyonce.Record) []fact {
 	return shown
 }
 
-func yes(set bool) string {
-	if set {
-		return "yes"
+func doubtful(rec *onlyonce.Record) string {
+	if rec.Doubtful {
+		return "yes: an earlier run ended in an unknown way"
 	}
 
 	return ""
