@@ -240,7 +240,7 @@ func TestSettlesWhatHasHappenedAfterASecondLook(t *testing.T) {
 			t.Errorf("%s: the record is %v with %s, want %s", found, now.State, now.Code, want)
 		}
 
-		d.get(page(rec)).wants(t, http.StatusOK, "Settled: it happened", "completed")
+		d.get(page(rec)).wants(t, http.StatusOK, "Settled: it happened", "completed", "By Ada.", "Reason: the bank&#39;s statement")
 	}
 }
 
@@ -270,7 +270,7 @@ func TestSettlesWhatDidNotHappenOnlyWhenNoRunCanBeAtWork(t *testing.T) {
 			t.Fatalf("status %d: %s", got.StatusCode, got.body)
 		}
 
-		d.get(page(rec)).wants(t, http.StatusOK, "Settled: it did not happen")
+		d.get(page(rec)).wants(t, http.StatusOK, "Settled: it did not happen", "By Ada.", "Reason: the bank&#39;s statement")
 	})
 }
 
