@@ -47,6 +47,18 @@ func TestDefaultObserverWritesWhatAnOperatorMustKnow(t *testing.T) {
 	}
 }
 
+func TestAttentionObserverIsTheDefaultOne(t *testing.T) {
+	t.Parallel()
+
+	var lines bytes.Buffer
+
+	AttentionObserver(slog.New(slog.NewTextHandler(&lines, nil))).Observe(t.Context(), Event{Kind: EventLeaseLost, Key: "order-1"})
+
+	if !strings.Contains(lines.String(), "lease lost") || strings.Contains(lines.String(), "order-1") {
+		t.Errorf("the line is %q", lines.String())
+	}
+}
+
 func TestDefaultObserverIsSilentAboutWhatIsUsual(t *testing.T) {
 	t.Parallel()
 

@@ -1,6 +1,7 @@
 package onlyonce
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -126,6 +127,12 @@ const (
 	attentionLines  = 5
 	attentionPeriod = time.Minute
 )
+
+// AttentionObserver is the observer that an engine has by default, for a program that passes events on to several observers: it writes what
+// an operator must know, a few lines a minute of each kind. A nil logger means slog.Default(), as it is when a line is written.
+func AttentionObserver(logger *slog.Logger) Observer {
+	return attention(func() *slog.Logger { return cmp.Or(logger, slog.Default()) })
+}
 
 // attention is the default observer: it writes what an operator must know, a few lines a minute of each kind. The logger is read
 // when a line is written, since programs set their default logger late.

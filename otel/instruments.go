@@ -1,0 +1,139 @@
+package onceotel
+
+import (
+	"errors"
+	"fmt"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// Boundaries of histograms. Views of the meter provider override them.
+var (
+	// Of what takes microseconds, or as long as a store takes.
+	shortTimes = []float64{
+		0.000005, 0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5,
+	}
+	// Of what takes as long as a handler or a call takes.
+	longTimes = []float64{0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300}
+	counts    = []float64{1, 2, 3, 4, 5, 8, 16, 32, 64, 128, 256}
+)
+
+// instruments makes the instruments of the catalogue, and collects what goes wrong.
+type instruments struct {
+	meter metric.Meter
+	errs  []error
+}
+
+// of returns the description of a metric, which must be an instrument of that kind.
+func (i *instruments) of(name, kind string) Metric {
+	for _, m := range catalogue {
+		if m.Name == name && m.Instrument == kind {
+			return m
+		}
+	}
+
+	i.errs = append(i.errs, fmt.Errorf("onceotel: the catalogue has no %s %s", kind, name))
+
+	return Metric{Name: name}
+}
+
+// add adds the error of making an instrument.
+func (i *instruments) add(err error) {
+	if err != nil {
+		i.errs = append(i.errs, fmt.Errorf("onceotel: making an instrument: %w", err))
+	}
+}
+
+func (i *instruments) err() error { return errors.Join(i.errs...) }
+
+func (i *instruments) counter(name string) metric.Int64Counter {
+	m := i.of(name, counter)
+	made, err := i.meter.Int64Counter(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Description))
+	i.add(err)
+
+	return made
+}
+
+func (i *instruments) histogram(name string, bounds []float64) metric.Float64Histogram {
+	m := i.of(name, histogram)
+	made, err := i.meter.Float64Histogram(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Description),
+		metric.WithExplicitBucketBoundaries(bounds...))
+	i.add(err)
+
+	return made
+}
+
+func (i *instruments) sizes(name string) metric.Int64Histogram {
+	m := i.of(name, histogram)
+	made, err := i.meter.Int64Histogram(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Description),
+		metric.WithExplicitBucketBoundaries(counts...))
+	i.add(err)
+
+	return made
+}
+
+func (i *instruments) gauge(name string) metric.Int64Gauge {
+	m := i.of(name, gauge)
+	made, err := i.meter.Int64Gauge(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Description))
+	i.add(err)
+
+	return made
+}
+
+func (i *instruments) seconds(name string) metric.Float64Gauge {
+	m := i.of(name, gauge)
+	made, err := i.meter.Float64Gauge(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Description))
+	i.add(err)
+
+	return made
+}
+
+func (i *instruments) observed(name string) metric.Int64ObservableUpDownCounter {
+	m := i.of(name, upDownCounter)
+	made, err := i.meter.Int64ObservableUpDownCounter(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Description))
+	i.add(err)
+
+	return made
+}
+
+func (i *instruments) observedCounter(name string) metric.Int64ObservableCounter {
+	m := i.of(name, counter)
+	made, err := i.meter.Int64ObservableCounter(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Description))
+	i.add(err)
+
+	return made
+}
+
+func (i *instruments) observedGauge(name string) metric.Float64ObservableGauge {
+	m := i.of(name, gauge)
+	made, err := i.meter.Float64ObservableGauge(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Description))
+	i.add(err)
+
+	return made
+}
+
+// labels are the attributes of measurements. They are made once, so that a measurement needs no memory for them.
+type labels struct {
+	add    []metric.AddOption
+	record []metric.RecordOption
+}
+
+// labelsOf returns attributes as labels. Those without a value are left out.
+func labelsOf(attrs ...attribute.KeyValue) labels {
+	set := attribute.NewSet(present(attrs)...)
+	option := metric.WithAttributeSet(set)
+
+	return labels{add: []metric.AddOption{option}, record: []metric.RecordOption{option}}
+}
+
+// present returns the attributes that have a value.
+func present(attrs []attribute.KeyValue) (found []attribute.KeyValue) {
+	for _, attr := range attrs {
+		if attr.Value.Type() != attribute.STRING || attr.Value.AsString() != "" {
+			found = append(found, attr)
+		}
+	}
+
+	return found
+}

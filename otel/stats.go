@@ -1,0 +1,80 @@
+package onceotel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/onlyonce-go/onlyonce"
+)
+
+// statsMetrics are what engines hold, read when metrics are collected.
+type statsMetrics struct {
+	meter    metric.Meter
+	held     []heldMetric
+	renewals metric.Int64ObservableCounter
+	all      []metric.Observable
+}
+
+// heldMetric is a number of onlyonce.Stats.
+type heldMetric struct {
+	instrument metric.Int64ObservableUpDownCounter
+	of         func(*onlyonce.Stats) int64
+}
+
+func (m *statsMetrics) init(make *instruments) {
+	m.meter = make.meter
+
+	for _, held := range []struct {
+		name string
+		of   func(*onlyonce.Stats) int64
+	}{
+		{"onlyonce.calls.active", func(s *onlyonce.Stats) int64 { return s.Calls }},
+		{"onlyonce.waiters", func(s *onlyonce.Stats) int64 { return s.Waiters }},
+		{"onlyonce.waiters.limit", func(s *onlyonce.Stats) int64 { return s.MaxWaiters }},
+		{"onlyonce.runs.detached", func(s *onlyonce.Stats) int64 { return s.Detached }},
+		{"onlyonce.runs.detached.limit", func(s *onlyonce.Stats) int64 { return s.MaxDetached }},
+		{"onlyonce.backlog.writes", func(s *onlyonce.Stats) int64 { return s.Pending }},
+		{"onlyonce.backlog.writes.limit", func(s *onlyonce.Stats) int64 { return s.MaxPending }},
+		{"onlyonce.backlog.size", func(s *onlyonce.Stats) int64 { return s.PendingBytes }},
+		{"onlyonce.backlog.size.limit", func(s *onlyonce.Stats) int64 { return s.MaxPendingBytes }},
+	} {
+		instrument := make.observed(held.name)
+		m.held = append(m.held, heldMetric{instrument, held.of})
+		m.all = append(m.all, instrument)
+	}
+
+	m.renewals = make.observedCounter("onlyonce.lease.renewals")
+	m.all = append(m.all, m.renewals)
+}
+
+// WatchEngine reads what an engine holds whenever metrics are collected: onlyonce.Stats as metrics, with the name as the attribute
+// onlyonce.engine. Give each engine of the program a name of its own. Unregister the result before the engine is thrown away. The error is
+// that of the meter provider, or says that the engine is nil.
+func (t *Telemetry) WatchEngine(engine *onlyonce.Engine, name string) (metric.Registration, error) {
+	if engine == nil {
+		return nil, errors.New("onceotel: WatchEngine has no engine: make one with onlyonce.New")
+	}
+
+	attrs := metric.WithAttributeSet(attribute.NewSet(attribute.String(attrEngine, name)))
+
+	registration, err := t.stats.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		stats := engine.Stats()
+
+		for _, held := range t.stats.held {
+			o.ObserveInt64(held.instrument, held.of(&stats), attrs)
+		}
+
+		o.ObserveInt64(t.stats.renewals, stats.Renewals, attrs)
+
+		return nil
+	}, t.stats.all...)
+	if err != nil {
+		return nil, fmt.Errorf("onceotel: watching an engine: %w", err)
+	}
+
+	return registration, nil
+}

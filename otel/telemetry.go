@@ -1,0 +1,137 @@
+package onceotel
+
+import (
+	"errors"
+	"strings"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc/reflection"
+)
+
+// scopeName is the name of the instrumentation scope.
+const scopeName = "github.com/onlyonce-go/onlyonce/otel"
+
+// The bounds of names that become attributes.
+const (
+	maxMethods = 200
+	maxTargets = 50
+	// maxKinds bounds what comes from the kit itself and has few values anyway.
+	maxKinds = 64
+)
+
+// Telemetry makes the metrics and the spans of one program. It is safe for concurrent use.
+type Telemetry struct {
+	config config
+	tracer trace.Tracer
+
+	engine     engineMetrics
+	stats      statsMetrics
+	stores     storeMetrics
+	client     clientMetrics
+	reconciler reconcilerMetrics
+}
+
+// Option changes a Telemetry under construction.
+type Option func(*config)
+
+type config struct {
+	meters       metric.MeterProvider
+	tracers      trace.TracerProvider
+	propagator   propagation.TextMapPropagator
+	known        func(method string) bool
+	attemptSpans bool
+}
+
+// WithMeterProvider sets where metrics go. The default, and nil, is the global meter provider of OpenTelemetry.
+func WithMeterProvider(provider metric.MeterProvider) Option {
+	return func(c *config) { c.meters = provider }
+}
+
+// WithTracerProvider sets where spans go. The default, and nil, is the global tracer provider of OpenTelemetry.
+func WithTracerProvider(provider trace.TracerProvider) Option {
+	return func(c *config) { c.tracers = provider }
+}
+
+// WithPropagator sets how the context of an attempt's span is sent to the server. The default, and nil, is the global propagator of
+// OpenTelemetry.
+func WithPropagator(propagator propagation.TextMapPropagator) Option {
+	return func(c *config) { c.propagator = propagator }
+}
+
+// WithMethodFilter sets which methods have their names in metrics; all others share the name "_other". The default, and nil, is all: the
+// first 200 that are seen have their names. See MethodsOf. The function gets the name as the engine has it, such as
+// "/payments.v1.PaymentService/Pay". It must be quick and safe for concurrent use, and is called again for methods that it has refused.
+func WithMethodFilter(known func(method string) bool) Option {
+	return func(c *config) { c.known = known }
+}
+
+// WithoutAttemptSpans makes no spans of attempts. Use it if something else makes a span for each gRPC call, such as the stats handler of
+// otelgrpc: its spans are then below the span of the logical call. Attempts become events of that span.
+func WithoutAttemptSpans() Option {
+	return func(c *config) { c.attemptSpans = false }
+}
+
+// MethodsOf returns a filter for the methods of a server, such as a *grpc.Server. Services may be registered later.
+func MethodsOf(server reflection.ServiceInfoProvider) func(method string) bool {
+	return func(method string) bool {
+		service, name, found := strings.Cut(strings.TrimPrefix(method, "/"), "/")
+		if !found {
+			return false
+		}
+
+		for _, info := range server.GetServiceInfo()[service].Methods {
+			if info.Name == name {
+				return true
+			}
+		}
+
+		return false
+	}
+}
+
+// New returns a Telemetry. It fails if the meter provider refuses an instrument.
+func New(opts ...Option) (*Telemetry, error) {
+	c := config{attemptSpans: true}
+	for _, opt := range opts {
+		opt(&c)
+	}
+
+	if c.meters == nil {
+		c.meters = otel.GetMeterProvider()
+	}
+
+	if c.tracers == nil {
+		c.tracers = otel.GetTracerProvider()
+	}
+
+	if c.propagator == nil {
+		c.propagator = otel.GetTextMapPropagator()
+	}
+
+	t := &Telemetry{config: c, tracer: c.tracers.Tracer(scopeName)}
+	make := &instruments{meter: c.meters.Meter(scopeName)}
+
+	t.engine.init(make, c.known)
+	t.stats.init(make)
+	t.stores.init(make)
+	t.client.init(make, c.known)
+	t.reconciler.init(make, c.known)
+
+	if err := make.err(); err != nil {
+		return nil, errors.Join(err)
+	}
+
+	return t, nil
+}
+
+// methodName is the name of a method in metrics and spans: without the slash in front.
+func methodName(method string, known bool) string {
+	if !known {
+		return other
+	}
+
+	return strings.TrimPrefix(method, "/")
+}
