@@ -1,0 +1,253 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite" // the driver
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/redisstore"
+	"github.com/onlyonce-go/onlyonce/store/sqlstore"
+)
+
+const (
+	// connections to a database.
+	connections = 16
+	// mostOutcome bounds the answer that somebody gives by hand, in bytes.
+	mostOutcome = 16 << 20
+)
+
+// opened is a store that a command uses.
+type opened struct {
+	store.Store
+
+	close func()
+	// at is where the store is, without a password.
+	at string
+}
+
+// open opens the store that the command line names.
+func (a *app) open() (*opened, error) {
+	address, is, err := a.address()
+	if err != nil {
+		return nil, err
+	}
+
+	if is == kindRedis {
+		records, err := redisstore.Open(address, a.redisOptions()...)
+		if err != nil {
+			return nil, fmt.Errorf("opening the store: %w", err)
+		}
+
+		return &opened{Store: records, close: func() { _ = records.Close() }, at: location(address)}, nil
+	}
+
+	db, dialect, err := openDatabase(address, is)
+	if err != nil {
+		return nil, err
+	}
+
+	records, err := sqlstore.New(db, dialect, a.sqlOptions()...)
+	if err != nil {
+		_ = db.Close()
+
+		return nil, fmt.Errorf("opening the store: %w", err)
+	}
+
+	return &opened{Store: records, close: func() { _ = db.Close() }, at: location(address)}, nil
+}
+
+// examine opens the store for a doctor. A store that cannot be opened is nil, and the diagnoses say why.
+func (a *app) examine(ctx context.Context) (*opened, []store.Diagnosis, error) {
+	address, is, err := a.address()
+	if err != nil {
+		return nil, nil, err
+	}
+
+	if is == kindRedis {
+		records, err := redisstore.Open(address, append(a.redisOptions(), redisstore.WithoutCheck())...)
+		if err != nil {
+			return nil, nil, err
+		}
+
+		return &opened{Store: records, close: func() { _ = records.Close() }, at: location(address)}, nil, nil
+	}
+
+	db, dialect, err := openDatabase(address, is)
+	if err != nil {
+		return nil, nil, err
+	}
+
+	if records, err := sqlstore.New(db, dialect, a.sqlOptions()...); err == nil {
+		return &opened{Store: records, close: func() { _ = db.Close() }, at: location(address)}, nil, nil
+	}
+
+	defer func() { _ = db.Close() }()
+
+	found, err := sqlstore.Diagnose(ctx, db, dialect, a.sqlOptions()...)
+
+	return nil, found, err
+}
+
+// address is the URL of the store, and its kind.
+func (a *app) address() (string, kind, error) {
+	address := cmp.Or(a.store.url, a.env("ONLYONCE_STORE"))
+	if address == "" {
+		return "", 0, usagef("no store: give its URL in --store or in the environment variable ONLYONCE_STORE")
+	}
+
+	a.secrets = append(a.secrets, passwordsOf(address)...)
+
+	is, err := kindOf(address)
+	if err != nil {
+		return "", 0, err
+	}
+
+	return address, is, a.store.check(is)
+}
+
+func (a *app) redisOptions() []redisstore.Option {
+	opts := []redisstore.Option{redisstore.WithTimeout(a.store.timeout)}
+	if a.store.prefix != "" {
+		opts = append(opts, redisstore.WithPrefix(a.store.prefix))
+	}
+
+	return opts
+}
+
+func (a *app) sqlOptions() []sqlstore.Option {
+	opts := []sqlstore.Option{sqlstore.WithTimeout(a.store.timeout)}
+	if a.store.table != "" {
+		opts = append(opts, sqlstore.WithTable(a.store.table))
+	}
+
+	return opts
+}
+
+func openDatabase(address string, is kind) (*sql.DB, sqlstore.Dialect, error) {
+	var (
+		db      *sql.DB
+		dialect sqlstore.Dialect
+		err     error
+	)
+
+	switch is {
+	case kindPostgreSQL:
+		dialect = sqlstore.PostgreSQL
+		db, err = openPostgreSQL(address)
+	case kindMySQL:
+		dialect = sqlstore.MySQL
+		db, err = openMySQL(address)
+	case kindSQLite:
+		dialect = sqlstore.SQLite
+		db, err = openSQLite(address)
+	case kindRedis:
+	}
+
+	if err != nil {
+		return nil, 0, err
+	}
+
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+
+	return db, dialect, nil
+}
+
+// openSQLite opens a file that is there. A command does not make one.
+func openSQLite(address string) (*sql.DB, error) {
+	path := strings.TrimPrefix(address, "sqlite:")
+
+	switch {
+	case path == "" || strings.HasPrefix(path, "//"):
+		return nil, usagef("the URL of a database of SQLite is sqlite: and the path of its file, as in sqlite:payments.db")
+	case strings.HasPrefix(path, ":memory:"):
+		return nil, usagef("a database in memory is in the process that has made it: give the path of a file")
+	}
+
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("opening the store: %w", err)
+	}
+
+	// See the documentation of sqlstore. The journal mode is that of the file.
+	const query = "_pragma=busy_timeout(5)&_pragma=synchronous(FULL)&_txlock=immediate&mode=rw"
+
+	return sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: query}).String())
+}
+
+func openPostgreSQL(address string) (*sql.DB, error) {
+	config, err := pgx.ParseConfig(address)
+	if err != nil {
+		return nil, errURL(address, "postgres://user:password@host:5432/database", func(address string) bool {
+			_, err := pgx.ParseConfig(address)
+
+			return err == nil
+		})
+	}
+
+	return stdlib.OpenDB(*config), nil
+}
+
+// openMySQL takes parameters as github.com/go-sql-driver/mysql knows them.
+func openMySQL(address string) (*sql.DB, error) {
+	connector, ok := mysqlConnector(address)
+	if !ok {
+		return nil, errURL(address, "mysql://user:password@host:3306/database", func(address string) bool {
+			_, ok := mysqlConnector(address)
+
+			return ok
+		})
+	}
+
+	return sql.OpenDB(connector), nil
+}
+
+func mysqlConnector(address string) (connector driver.Connector, ok bool) {
+	parsed, err := url.Parse(address)
+	if err != nil || parsed.Host == "" || len(parsed.Path) < 2 {
+		return nil, false
+	}
+
+	config, err := mysql.ParseDSN("tcp(" + parsed.Host + ")" + parsed.Path + "?" + parsed.RawQuery)
+	if err != nil {
+		return nil, false
+	}
+
+	config.User = parsed.User.Username()
+	config.Passwd, _ = parsed.User.Password()
+	config.Logger = &mysql.NopLogger{} // what goes wrong is in errors as well
+
+	connector, err = mysql.NewConnector(config)
+
+	return connector, err == nil
+}
+
+// engine opens the store, and makes an engine on it. The function closes both.
+func (a *app) engine() (*onlyonce.Engine, func(), error) {
+	records, err := a.open()
+	if err != nil {
+		return nil, nil, err
+	}
+
+	engine, err := onlyonce.New(records.Store, onlyonce.WithObserver(nil),
+		onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: a.store.timeout}), onlyonce.WithPolicy(onlyonce.Policy{MaxOutcome: mostOutcome}))
+	if err != nil {
+		records.close()
+
+		return nil, nil, errors.Join(errors.New("making an engine"), err)
+	}
+
+	return engine, records.close, nil
+}

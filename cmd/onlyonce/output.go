@@ -1,0 +1,250 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// clean makes a text safe to print: passwords are replaced, and what could change a terminal is escaped. Line breaks stay.
+func (a *app) clean(text string) string {
+	for _, secret := range a.secrets {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, "***")
+		}
+	}
+
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		lines[i] = escaped(lines[i])
+	}
+
+	return strings.Join(lines, "\n")
+}
+
+// escaped is a text of a record on one line: each character that is not printable becomes an escape as in Go. Such characters could change
+// the terminal or the order of the text.
+func escaped(text string) string {
+	var b strings.Builder
+
+	for len(text) > 0 {
+		r, size := utf8.DecodeRuneInString(text)
+
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, text[0])
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			quoted := strconv.QuoteRune(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		}
+
+		text = text[size:]
+	}
+
+	return b.String()
+}
+
+// The colours.
+const (
+	plain  = ""
+	bold   = "1"
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+)
+
+// paint gives a text a colour, if the output may have colours.
+func (a *app) paint(color, text string) string {
+	if !a.color || color == plain {
+		return text
+	}
+
+	return "\x1b[" + color + "m" + text + "\x1b[0m"
+}
+
+// printf prints a line that is safe already.
+func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.out, format+"\n", args...) }
+
+// printJSON prints a value as JSON.
+func (a *app) printJSON(value any) error { return writeJSON(a.out, value, "  ") }
+
+// printJSONLine prints a value as JSON on one line.
+func (a *app) printJSONLine(value any) error { return writeJSON(a.out, value, "") }
+
+func writeJSON(w io.Writer, value any, indent string) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", indent)
+	encoder.SetEscapeHTML(false)
+
+	return encoder.Encode(value)
+}
+
+// table prints rows under a head. The last but one column that does not fit is cut, so that a row is one line of a terminal.
+type table struct {
+	head []string
+	rows [][]string
+	// colors has the colour of each row's cells, by column; nil for none.
+	colors []map[int]string
+	// wide is the column that is cut first.
+	wide int
+}
+
+const gap = 2
+
+func (t *table) add(colors map[int]string, cells ...string) {
+	t.rows = append(t.rows, cells)
+	t.colors = append(t.colors, colors)
+}
+
+func (a *app) printTable(t *table) {
+	widths := make([]int, len(t.head))
+	for _, row := range append([][]string{t.head}, t.rows...) {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+
+	total := gap * (len(widths) - 1)
+	for _, width := range widths {
+		total += width
+	}
+
+	if over := total - a.width; over > 0 {
+		const narrowest = 8
+
+		widths[t.wide] = max(widths[t.wide]-over, narrowest)
+	}
+
+	a.printRow(t.head, widths, nil, bold)
+
+	for i, row := range t.rows {
+		a.printRow(row, widths, t.colors[i], plain)
+	}
+}
+
+func (a *app) printRow(cells []string, widths []int, colors map[int]string, all string) {
+	var b strings.Builder
+
+	for i, cell := range cells {
+		text := shortened(cell, widths[i])
+		pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(text)+gap)
+
+		if i == len(cells)-1 {
+			pad = ""
+		}
+
+		color := all
+		if c := colors[i]; c != plain {
+			color = c
+		}
+
+		b.WriteString(a.paint(color, text) + pad)
+	}
+
+	fmt.Fprintln(a.out, strings.TrimRight(b.String(), " "))
+}
+
+// shortened cuts the beginning of a text that is too long: the end of a method's name says more.
+func shortened(text string, width int) string {
+	runes := []rune(text)
+	if len(runes) <= width {
+		return text
+	}
+
+	return "…" + string(runes[len(runes)-width+1:])
+}
+
+// fields prints pairs of a name and a value, and breaks long values at spaces.
+func (a *app) fields(pairs ...[2]string) {
+	const (
+		narrowest = 20
+		spare     = 2
+	)
+
+	widest := 0
+	for _, pair := range pairs {
+		widest = max(widest, utf8.RuneCountInString(pair[0]))
+	}
+
+	for _, pair := range pairs {
+		if pair[1] == "" {
+			continue
+		}
+
+		name := pair[0] + strings.Repeat(" ", widest-utf8.RuneCountInString(pair[0])+spare)
+		lines := wrap(pair[1], max(a.width-widest-spare, narrowest))
+
+		a.printf("%s%s", a.paint(bold, name), lines[0])
+
+		for _, line := range lines[1:] {
+			a.printf("%s%s", strings.Repeat(" ", widest+spare), line)
+		}
+	}
+}
+
+// wrap breaks a text at spaces into lines of a width. Line breaks stay.
+func wrap(text string, width int) (lines []string) {
+	for paragraph := range strings.SplitSeq(text, "\n") {
+		line := ""
+
+		for word := range strings.SplitSeq(paragraph, " ") {
+			switch {
+			case line == "":
+				line = word
+			case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width:
+				lines, line = append(lines, line), word
+			default:
+				line += " " + word
+			}
+		}
+
+		lines = append(lines, line)
+	}
+
+	return lines
+}
+
+// span is a duration as people read it: of two units at most.
+func span(d time.Duration) string {
+	const day = 24 * time.Hour
+
+	switch {
+	case d < 0:
+		return "-" + span(-d)
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < time.Minute:
+		return strconv.Itoa(int(d/time.Second)) + "s"
+	case d < time.Hour:
+		return units(d, time.Minute, "m", time.Second, "s")
+	case d < day:
+		return units(d, time.Hour, "h", time.Minute, "m")
+	default:
+		return units(d, day, "d", time.Hour, "h")
+	}
+}
+
+func units(d, large time.Duration, largeName string, small time.Duration, smallName string) string {
+	text := strconv.Itoa(int(d/large)) + largeName
+	if rest := d % large / small; rest > 0 {
+		text += strconv.Itoa(int(rest)) + smallName
+	}
+
+	return text
+}
+
+// moment is a time as people and programs read it. The zero time is empty.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+
+	return t.UTC().Format("2006-01-02T15:04:05.000Z")
+}

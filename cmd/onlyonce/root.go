@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit statuses.
+const (
+	statusOK     = 0
+	statusFailed = 1
+	statusUsage  = 2
+)
+
+// failure is an error of a command that was understood.
+type failure struct{ error }
+
+func (f failure) Unwrap() error { return f.error }
+
+// errReported is matched by failures that the output has reported already.
+var errReported = errors.New("reported")
+
+// usageError is an error of the command line that a command finds.
+type usageError struct{ text string }
+
+func (u usageError) Error() string { return u.text }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+
+// run executes a command line and returns the exit status.
+func run(ctx context.Context, a *app, args []string) int {
+	root := a.root()
+	root.SetArgs(args)
+
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return statusOK
+	}
+
+	status := statusUsage
+	if _, ok := errors.AsType[failure](err); ok {
+		status = statusFailed
+	}
+
+	if _, ok := errors.AsType[usageError](err); ok {
+		status = statusUsage
+	}
+
+	if !errors.Is(err, errReported) {
+		fmt.Fprintln(a.err, a.clean("onlyonce: "+err.Error()))
+	}
+
+	if status == statusUsage {
+		fmt.Fprintf(a.err, "See %s --help.\n", cmd.CommandPath())
+	}
+
+	return status
+}
+
+// does makes the function of a command: its errors are failures.
+func does(f func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := f(cmd.Context(), args); err != nil {
+			return failure{err}
+		}
+
+		return nil
+	}
+}
+
+const rootHelp = `Onlyonce shows and settles idempotency records, and examines the stores that
+keep them.
+
+A store is named by a URL, in --store, in the environment variable
+ONLYONCE_STORE, or behind some commands:
+
+  redis://user:password@host:6379/0
+  redis+cluster://host1:6379?addr=host2:6379
+  redis+sentinel://host1:26379?master_name=main
+  postgres://user:password@host:5432/database
+  mysql://user:password@host:3306/database
+  sqlite:PATH
+
+rediss:// is Redis with TLS. Other users of the machine can read command lines:
+put a password into ONLYONCE_STORE.
+
+Exit status: 0 if all is well, 1 if something failed or a store is not fit,
+2 if the command line is wrong.`
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "onlyonce",
+		Short:         "See and settle idempotency records",
+		Long:          rootHelp,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		Example: `  export ONLYONCE_STORE=redis://localhost:6379
+  onlyonce doctor
+  onlyonce list --older 5m
+  onlyonce show 3f2a9c04d1be`,
+	}
+	root.CompletionOptions.DisableDescriptions = false
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+
+	flags := root.PersistentFlags()
+	flags.SortFlags = false
+	flags.StringVarP(&a.store.url, "store", "s", "", "URL of the store (default $ONLYONCE_STORE)")
+	flags.StringVar(&a.store.prefix, "prefix", "", `prefix of the keys in Redis (default "onlyonce:")`)
+	flags.StringVar(&a.store.table, "table", "", `table of the records in a database (default "onlyonce_records")`)
+	flags.DurationVar(&a.store.timeout, "timeout", 5*time.Second, "time for one operation of the store")
+	flags.BoolVar(&a.json, "json", false, "print JSON for scripts")
+
+	root.AddCommand(
+		a.doctorCommand(), a.listCommand(), a.showCommand(), a.resolveCommand(), a.forgetCommand(), a.watchCommand(),
+		a.capacityCommand(), a.benchCommand(),
+	)
+
+	_ = root.RegisterFlagCompletionFunc("store", completeStore) // the flag is there
+
+	return root
+}
+
+func completeStore(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return []cobra.Completion{"redis://", "rediss://", "redis+cluster://", "redis+sentinel://", "postgres://", "mysql://", "sqlite:"},
+		cobra.ShellCompDirectiveNoSpace
+}
+
+// storeArgument is for commands that may have the URL of the store as their argument.
+func (a *app) storeArgument(args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+
+	if a.store.url != "" {
+		return usagef("give the URL of the store once: behind the command or in --store")
+	}
+
+	a.store.url = args[0]
+
+	return nil
+}
+
+func oneOf(words []string) string { return strings.Join(words, ", ") }
