@@ -1,4 +1,6 @@
-// Package interceptortest checks, in the tests of a server, that its interceptors are in the right order.
+// Package interceptortest checks servers in their tests: the order of their interceptors, and what their methods do under faults.
+//
+// # Order
 //
 // Interceptors in front of protect.Unary see every call. Interceptors behind it see only the first call of a key. [CheckOrder] finds two
 // mistakes that the compiler cannot find:
@@ -13,6 +15,25 @@
 //
 //		if err := interceptortest.CheckOrder(t.Context(), newServer(t), owner, stranger); err != nil {
 //			t.Error(err)
+//		}
+//	}
+//
+// # Faults
+//
+// [Faults] calls a method while replies are lost, callers go, servers die, the store is down and the handler fails. It returns a table of
+// what the method does to its callers:
+//
+//	func TestPayLosesNoMoney(t *testing.T) {
+//		table := interceptortest.Faults(t, interceptortest.Subject{
+//			NewServer: func(around interceptortest.Around) (*grpc.Server, error) { return newServer(around.Store, around.First, around.Last) },
+//			Method:    paymentsv1.PaymentService_Pay_FullMethodName,
+//			Request:   &paymentsv1.PayRequest{…},
+//			Response:  &paymentsv1.PayResponse{},
+//			Effects:   bank.Payments,
+//		})
+//
+//		if lost := table.Lost(); len(lost) > 0 {
+//			t.Errorf("money is lost:\n%v", lost)
 //		}
 //	}
 package interceptortest

@@ -1,0 +1,201 @@
+package interceptortest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"text/tabwriter"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/memstore"
+)
+
+// Subject is a method whose behaviour under faults is examined.
+type Subject struct {
+	// NewServer makes a server that does not serve yet, with all its interceptors and services. It is called at least once for each fault.
+	//   - The engine of the server uses around.Store.
+	//   - around.First is in front of all interceptors, around.Last is behind all of them, also behind protect.Unary.
+	NewServer func(around Around) (*grpc.Server, error)
+	// NewStore makes an empty store. Nil is memstore.New. The store must live in memory: a connection does not work in fake time.
+	NewStore func() store.Store
+	// Method is the full name of a unary method, and Request a request that its handler accepts. Response is an empty response.
+	Method            string
+	Request, Response proto.Message
+	// Caller is who calls. Its Dial options come before those of the client interceptor.
+	Caller Caller
+	// Effects counts the effects of the handler so far, such as payments in a fake bank. Nil takes every run of the handler for an effect,
+	// which is too much where a transaction is rolled back.
+	Effects func() int
+	// Codes are the codes of the errors that the handler is made to return. Nil is all error codes.
+	Codes []codes.Code
+}
+
+// Around is what a server is made with, so that faults can be injected.
+type Around struct {
+	Store       store.Store
+	First, Last grpc.UnaryServerInterceptor
+}
+
+// FaultRow is what a method does to its callers under one fault.
+type FaultRow struct {
+	// Fault names what went wrong.
+	Fault string
+	// First is the answer to the first call, Duplicate the answer to another call with its key.
+	First, Duplicate FaultAnswer
+	// Ran is how often the handler ran, Effects how often it had its effect.
+	Ran, Effects int
+	// Risk is what may have become of the money.
+	Risk Risk
+}
+
+// FaultAnswer is an answer as the client interceptor sees it.
+type FaultAnswer struct {
+	// Code is the code of the answer. It is CANCELED if the caller has gone, and UNAVAILABLE if the answer was lost on its way.
+	Code codes.Code
+	// Status is the trailer idempotency-status, "" if there was none.
+	Status onlyonce.Status
+	// Reason is the reason of a rejection.
+	Reason onlyonce.Reason
+	// Verdict is what the answer means for the key.
+	Verdict onlyonce.Verdict
+}
+
+// String writes the code, and the reason or the status.
+func (a FaultAnswer) String() string {
+	code := strings.ToUpper(snake(a.Code.String()))
+
+	switch {
+	case a.Reason != "":
+		return code + " " + strings.TrimPrefix(string(a.Reason), "IDEMPOTENCY_")
+	case a.Status != "":
+		return code + " " + string(a.Status)
+	default:
+		return code
+	}
+}
+
+// Risk is what may have become of the money of a call whose caller has obeyed the verdicts.
+type Risk string
+
+// The risks.
+const (
+	// RiskNone means that the last answer is true and final, or that the caller may try again safely.
+	RiskNone Risk = "none"
+	// RiskOpen means that nobody knows the outcome until the record is settled. No money is lost, and none moves twice.
+	RiskOpen Risk = "open until it is settled"
+	// RiskDoubled means that the effect has happened more than once.
+	RiskDoubled Risk = "MONEY MOVED TWICE"
+	// RiskDenied means that the effect has happened, and a final answer says that it has not.
+	RiskDenied Risk = "MONEY MOVED, CALLER TOLD NO"
+	// RiskInvented means that an answer says OK, and no effect has happened.
+	RiskInvented Risk = "NO MONEY MOVED, CALLER TOLD YES"
+)
+
+// Lost reports whether money was lost: moved twice, or otherwise than the caller was told.
+func (r Risk) Lost() bool { return r == RiskDoubled || r == RiskDenied || r == RiskInvented }
+
+// FaultTable is the result of Faults.
+type FaultTable []FaultRow
+
+// Faults calls a method under faults, and returns what it does to its callers, a row for each fault:
+//   - no fault: a duplicate comes after the answer,
+//   - a duplicate comes while the handler runs,
+//   - the reply is lost on its way,
+//   - the caller goes while the handler runs,
+//   - the server dies while the handler runs, and the duplicate reaches another one,
+//   - the store is down before the handler runs, and when it has ended; the duplicate comes when the store is back,
+//   - the handler panics after its effect,
+//   - the handler returns an error of each code. Codes that are definite by default are returned instead of the effect, all others after it.
+//
+// Everything runs in fake time, in a bubble of package testing/synctest, on a server and a store of its own for each fault. So Faults must
+// not be called in a bubble, and NewServer must not start goroutines that outlive the server. A server that cannot be made ends the test.
+func Faults(t *testing.T, subject Subject) FaultTable {
+	t.Helper()
+
+	if subject.NewStore == nil {
+		subject.NewStore = func() store.Store { return memstore.New() }
+	}
+
+	if subject.Codes == nil {
+		for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
+			subject.Codes = append(subject.Codes, code)
+		}
+	}
+
+	var table FaultTable
+
+	for _, f := range allFaults(subject.Codes) {
+		synctest.Test(t, func(t *testing.T) {
+			table = append(table, f.examine(t, &subject))
+		})
+	}
+
+	return table
+}
+
+// Lost returns the rows in which money was lost.
+func (f FaultTable) Lost() FaultTable {
+	var lost FaultTable
+
+	for _, row := range f {
+		if row.Risk.Lost() {
+			lost = append(lost, row)
+		}
+	}
+
+	return lost
+}
+
+// String returns the rows as a table for people.
+func (f FaultTable) String() string {
+	var text strings.Builder
+
+	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "FAULT\tFIRST ANSWER\tFOR ITS CALLER\tDUPLICATE GETS\tRAN\tEFFECTS\tRISK")
+
+	for _, row := range f {
+		fmt.Fprintf(table, "%s\t%v\t%v\t%v\t%d\t%d\t%s\n",
+			row.Fault, row.First, row.First.Verdict, row.Duplicate, row.Ran, row.Effects, row.Risk)
+	}
+
+	_ = table.Flush() // a Builder returns no error
+
+	return text.String()
+}
+
+// riskOf judges what has become of the money. Last is the last answer that a caller got.
+func riskOf(effects int, last FaultAnswer) Risk {
+	switch {
+	case effects > 1:
+		return RiskDoubled
+	case last.Code == codes.OK && effects == 0:
+		return RiskInvented
+	case last.Code != codes.OK && last.Verdict == onlyonce.VerdictFinal && effects > 0:
+		return RiskDenied
+	case last.Code != codes.OK && last.Verdict == onlyonce.VerdictUnknown:
+		return RiskOpen
+	default:
+		return RiskNone
+	}
+}
+
+// snake writes a name such as InvalidArgument as Invalid_Argument.
+func snake(name string) string {
+	var out strings.Builder
+
+	for i, c := range name {
+		if i > 0 && c >= 'A' && c <= 'Z' && name[i-1] >= 'a' {
+			out.WriteByte('_')
+		}
+
+		out.WriteRune(c)
+	}
+
+	return out.String()
+}
