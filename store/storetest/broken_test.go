@@ -49,7 +49,7 @@ func TestBrokenStoresFailByTheRuleThatTheyBreak(t *testing.T) {
 	t.Parallel()
 
 	for _, b := range slices.Concat(tableBugs(), ruleBugs(), keptBugs(), optionalBugs(), forgetterBugs(), capabilityBugs(), unknownBugs(),
-		receiptBugs(), directBugs()) {
+		receiptBugs(), directBugs(), noteBugs(), listerBugs()) {
 		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()
 

@@ -73,7 +73,7 @@ func everything(got, want *store.Record) string {
 }
 
 // hasOutcome reports whether the outcome of a record in this state means anything.
-func hasOutcome(s store.State) bool { return s == store.Unknown || s == store.Completed }
+func hasOutcome(s store.State) bool { return s != store.Absent }
 
 type difference []string
 

@@ -195,7 +195,7 @@ func (x *inspected) carefully(claim store.Claim, until time.Time) {
 			x.brokenf(careful, "a resolution as RELEASED %v before the owner must be dead was accepted", until.Sub(got.Now))
 		case dead:
 			x.resolved("a resolution as RELEASED, once the owner must be dead", got,
-				want{true, store.Released, claim.Token, 1, ""})
+				want{true, store.Released, claim.Token, 1, theOutcome})
 		}
 
 		return got.Applied
@@ -325,7 +325,7 @@ func resolveLateOwnerReleased(x *inspected) {
 	claim := x.heldRun()
 	x.resolve(1, store.Released)
 
-	resolved := want{false, store.Released, claim.Token, 1, ""}
+	resolved := want{false, store.Released, claim.Token, 1, theOutcome}
 	x.expect(settlement, "a late completion after a resolution as RELEASED", x.complete(claim, theOutcome), resolved)
 	x.expect(settlement, "a late hold after a resolution as RELEASED", x.hold(claim, theNote), resolved)
 	x.expect(settlement, "a late renewal after a resolution as RELEASED", x.renew(claim, long), resolved)

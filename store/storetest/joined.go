@@ -71,6 +71,7 @@ func joinedChecks() []check {
 		{"a joined completion is accepted when the lease has ended and nobody has taken over", joinedLate},
 		{"a joined completion of a run that is not the owner any more is refused, and changes nothing", joinedRefused},
 		{"a run that may not join is refused for its own reason, and nothing is written", joinedForbidden},
+		{"a joined completion replaces the note of its run, with every receipt", joinedNoted},
 		{"a takeover waits for a joined completion and finds its outcome", joinedTakeover},
 	}
 	checks := make([]check, 0, len(all))
@@ -187,6 +188,36 @@ func joinedKept(x *transacted) {
 	}
 
 	x.keptFor("a joined completion", x.read(), otherRetention)
+}
+
+func joinedNoted(x *transacted) {
+	for name, pick := range map[string]func(claimed, renewed any) any{
+		"no receipt":                    func(any, any) any { return nil },
+		"the receipt of its claim":      func(claimed, _ any) any { return claimed },
+		"the receipt of its last lease": func(_, renewed any) any { return renewed },
+	} {
+		x.newKey()
+
+		claim := x.notedClaim()
+		begun := x.start(claim)
+		renewed := x.renew(claim, 2*long)
+
+		ctx, run, tx := x.handler(claim)
+		run.op.Receipt = pick(begun.Receipt, renewed.Receipt)
+
+		if err := tx.Join(ctx, "a response"); err != nil {
+			tx.Rollback()
+			x.brokenf(joins, "with %s, the completion of a run with a note was refused: %v", name, err)
+
+			return
+		}
+
+		if err := tx.Commit(x.ctx); err != nil {
+			x.Fatalf("Commit returned an error: %v", err)
+		}
+
+		x.noted("a joined completion with "+name, x.read(), []byte(theOutcome))
+	}
 }
 
 func joinedRolledBack(x *transacted) {

@@ -148,13 +148,14 @@ func lateWrites(x *env) {
 
 func lateRenewal(x *env) {
 	for _, end := range []struct {
-		name  string
-		op    func(claim store.Claim)
-		state store.State
+		name    string
+		op      func(claim store.Claim)
+		state   store.State
+		outcome string
 	}{
-		{"completion", func(c store.Claim) { x.complete(c, theOutcome) }, store.Completed},
-		{"release", func(c store.Claim) { x.release(c) }, store.Released},
-		{"hold", func(c store.Claim) { x.hold(c, theOutcome) }, store.Unknown},
+		{"completion", func(c store.Claim) { x.complete(c, theOutcome) }, store.Completed, theOutcome},
+		{"release", func(c store.Claim) { x.release(c) }, store.Released, ""},
+		{"hold", func(c store.Claim) { x.hold(c, theNote) }, store.Unknown, theNote},
 	} {
 		x.newKey()
 
@@ -162,7 +163,7 @@ func lateRenewal(x *env) {
 		x.start(claim)
 		end.op(claim)
 		x.expect(fenced, "a renewal after the "+end.name, x.renew(claim, long),
-			want{false, end.state, claim.Token, 1, theOutcome})
+			want{false, end.state, claim.Token, 1, end.outcome})
 	}
 }
 

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"iter"
 
 	"github.com/onlyonce-go/onlyonce/store"
 )
@@ -22,6 +23,10 @@ func listerChecks() []check {
 		{"ListUnknown follows a record through its life", listLife},
 		{"ListUnknown finds every one of many records", listMany},
 		{"ListUnknown ends when its caller has seen enough", listBreak},
+		{"ListRunning yields the records that run under a lease, and no others", runningOnly},
+		{"ListRunning follows a record through its life", runningLife},
+		{"ListRunning finds every one of many records", runningMany},
+		{"ListRunning ends when its caller has seen enough", runningBreak},
 	}
 	checks := make([]check, 0, len(all))
 
@@ -41,18 +46,18 @@ func listerChecks() []check {
 }
 
 // list returns the records that are found, by their keys. There may be those of other checks among them.
-func (x *listed) list() map[store.Key]store.Result {
+func (x *listed) list(all func(context.Context) iter.Seq2[store.Listed, error]) map[store.Key]store.Result {
 	x.Helper()
 
 	found := make(map[store.Key]store.Result)
 
-	for one, err := range x.lister.ListUnknown(x.ctx) {
+	for one, err := range all(x.ctx) {
 		if err != nil {
-			x.Fatalf("ListUnknown returned an error: %v", err)
+			x.Fatalf("a list returned an error: %v", err)
 		}
 
 		if _, twice := found[one.Key]; twice {
-			x.brokenf(lister, "ListUnknown yields a record twice")
+			x.brokenf(lister, "a list yields a record twice")
 		}
 
 		found[one.Key] = one.Result
@@ -74,7 +79,7 @@ func listUnknown(x *listed) {
 		keys[found], records[found] = x.key, rec
 	}
 
-	all := x.list()
+	all := x.list(x.lister.ListUnknown)
 
 	for found, want := range wanted {
 		got, ok := all[keys[found]]
@@ -99,7 +104,7 @@ func listLife(x *listed) {
 	expect := func(when string, want bool) {
 		x.Helper()
 
-		if _, got := x.list()[x.key]; got != want {
+		if _, got := x.list(x.lister.ListUnknown)[x.key]; got != want {
 			x.brokenf(lister, "ListUnknown yields %s: %t, must be %t", when, got, want)
 		}
 	}
@@ -145,7 +150,7 @@ func listMany(x *listed) {
 		keys[x.key] = true
 	}
 
-	for key := range x.list() {
+	for key := range x.list(x.lister.ListUnknown) {
 		delete(keys, key)
 	}
 

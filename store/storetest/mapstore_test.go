@@ -2,6 +2,8 @@ package storetest
 
 import (
 	"context"
+	"iter"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -23,6 +25,8 @@ type mapStore struct {
 	can func(s *mapStore) store.Capabilities
 	// keep says how long an unsettled record stays that is written now.
 	keep func(rec *store.Record, life time.Duration, now time.Time)
+	// unknown and running decide which records are listed.
+	unknown, running func(rec *store.Record, now time.Time) bool
 	// pause comes between the reading of a record and the writing of it. With it the store is not atomic.
 	pause func()
 	// wakes says which records wake those who watch.
@@ -41,9 +45,11 @@ func newMapStore() *mapStore {
 		keep:    (*store.Record).KeepUnsettled,
 		gives:   func(*store.Record) any { return nil },
 		can: func(s *mapStore) store.Capabilities {
-			return store.Capabilities{Inspector: s, Forgetter: s, Notifier: s, Immediate: true}
+			return store.Capabilities{Inspector: s, Lister: s, Forgetter: s, Notifier: s, Immediate: true}
 		},
-		wakes: func(rec *store.Record) bool { return rec.State != store.Running },
+		unknown: isUnknown,
+		running: (*store.Record).LeaseAlive,
+		wakes:   func(rec *store.Record) bool { return rec.State != store.Running },
 		unwatch: func(s *mapStore, key store.Key, ch chan struct{}) {
 			s.watches[key] = slices.DeleteFunc(s.watches[key], func(c chan struct{}) bool { return c == ch })
 		},
@@ -149,6 +155,42 @@ func (s *mapStore) Resolve(ctx context.Context, op store.Resolution) (store.Resu
 
 func (s *mapStore) Forget(ctx context.Context, op store.Forgetting) (store.Result, error) {
 	return s.do(ctx, op.Key, &op)
+}
+
+func isUnknown(rec *store.Record, now time.Time) bool {
+	res := store.Result{Record: *rec, Now: now}
+
+	return res.Unknown()
+}
+
+func (s *mapStore) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] {
+	return s.list(ctx, s.unknown)
+}
+
+func (s *mapStore) ListRunning(ctx context.Context) iter.Seq2[store.Listed, error] {
+	return s.list(ctx, s.running)
+}
+
+func (s *mapStore) list(ctx context.Context, wanted func(rec *store.Record, now time.Time) bool) iter.Seq2[store.Listed, error] {
+	return func(yield func(store.Listed, error) bool) {
+		if err := ctx.Err(); err != nil {
+			yield(store.Listed{}, err)
+
+			return
+		}
+
+		s.mu.Lock()
+		all := maps.Clone(s.records)
+		s.mu.Unlock()
+
+		now := time.Now()
+
+		for key, rec := range all {
+			if wanted(&rec, now) && !rec.Expired(now) && !yield(store.Listed{Key: key, Result: store.Result{Record: rec, Now: now}}, nil) {
+				return
+			}
+		}
+	}
 }
 
 func (s *mapStore) Capabilities() store.Capabilities { return s.can(s) }

@@ -51,6 +51,8 @@ func newModel(x *env, seed uint64) *model {
 		m.claims = append(m.claims, claim)
 	}
 
+	m.claims[1].Note = []byte(aNote)
+
 	// One of three is another request, or one whose fingerprint cannot be compared.
 	m.claims[2].Fingerprint.Sum[0]++
 	m.claims[2].Fingerprint.Scheme += uint16(m.rand.UintN(2))

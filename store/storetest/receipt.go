@@ -98,7 +98,10 @@ func receiptChecks() []check {
 }
 
 // receiptsAlike ends runs in every way with every receipt. The records must be the same.
-func receiptsAlike(x *env) {
+func receiptsAlike(x *env) { receiptsOf(x, x.newClaim) }
+
+// receiptsOf is receiptsAlike for runs of some claims.
+func receiptsOf(x *env, newClaim func() store.Claim) {
 	for name, pick := range map[string]func(claimed, renewed any) any{
 		"no receipt":                    func(any, any) any { return nil },
 		"a receipt of nobody":           func(any, any) any { return strangeReceipt{} },
@@ -109,7 +112,7 @@ func receiptsAlike(x *env) {
 			begin := func() (store.Claim, any, store.Result) {
 				x.newKey()
 
-				claim := x.newClaim()
+				claim := newClaim()
 				res := x.start(claim)
 				claimed, renewed := res.Receipt, res.Receipt
 

@@ -91,6 +91,12 @@ var (
 	lister = rule{
 		"Lister", "ListUnknown yields the records whose outcome is unknown, and no others",
 	}
+	runningLister = rule{
+		"Lister", "ListRunning yields the records that run under a lease, and no others",
+	}
+	notes = rule{
+		"note", "the note of a claim stays while the run goes on, and that of a resolution as RELEASED until the next run, byte for byte",
+	}
 	notifier = rule{
 		"Notifier", "a watch is woken by whatever stops the run after Watch has returned",
 	}

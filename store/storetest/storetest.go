@@ -141,6 +141,7 @@ func groups(cfg config) []group {
 		{"doubt", doubtChecks()},
 		{"retention", retentionChecks()},
 		{"outcomes", outcomeChecks()},
+		{"notes", noteChecks()},
 		{"what a record tells", timeChecks()},
 		{"races", raceChecks()},
 		{"a context that has ended", contextChecks()},

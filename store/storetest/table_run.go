@@ -173,7 +173,7 @@ func (c *cell) want(by store.Claim, before *store.Record) store.Record {
 	switch c.op {
 	case claims:
 		if c.by == stranger {
-			want.Attempts = 1
+			want.Attempts, want.Outcome = 1, by.Note
 			if c.found == ended {
 				want.Attempts = before.Attempts + 1
 				want.Doubtful = true
@@ -183,7 +183,11 @@ func (c *cell) want(by store.Claim, before *store.Record) store.Record {
 		want.Outcome = []byte(theOutcome)
 	case holds:
 		want.Outcome = []byte(theNote)
-	case renews, completesOther, releases:
+	case releases:
+		if c.found != released {
+			want.Outcome = nil
+		}
+	case renews, completesOther:
 	}
 
 	if c.found == absent {

@@ -36,6 +36,7 @@ func transactionalChecks() []check {
 		{"Complete is seen by everybody afterwards", completeSeen},
 		{"Complete may bring a retention of its own", completeKept},
 		{"Complete that undoes the handler's writes is seen by everybody afterwards", completeUndone},
+		{"Complete replaces the note of its claim, and Rollback leaves none", completeNoted},
 		{"Complete counts the runs and keeps the first request", completeFields},
 		{"a transaction by itself has not conflicted", neverConflicted},
 		{"a transaction is used once the handler has taken it, and not before", usedOnceTaken},

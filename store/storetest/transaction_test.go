@@ -333,6 +333,11 @@ func TestStoresWithBrokenTransactionsFailByTheRuleThatTheyBreak(t *testing.T) {
 		{"a run that may not join joins", joins, func(s *brokenTransactions) {
 			s.run = func(run store.Joinable) store.Joinable { return permitted{run} }
 		}},
+		{"a run with a note cannot join", joins, func(s *brokenTransactions) {
+			s.run = func(run store.Joinable) store.Joinable { return bare{run, s.Store} }
+		}},
+		{"Begin does not tell the note", notes, beginning(
+			func(_ context.Context, _ *txstore.Store, op *store.Claim, _ *time.Duration) { op.Note = nil })},
 		{"a run is not told that it was overtaken", joins, func(s *brokenTransactions) {
 			s.run = func(run store.Joinable) store.Joinable { return untold{run} }
 		}},
@@ -392,6 +397,22 @@ type unfenced struct {
 func (u unfenced) Outcome(response any, err error) (op store.Completion, definite, keep bool, problem error) {
 	op, definite, keep, problem = u.Joinable.Outcome(response, err)
 	op.Token = look(context.Background(), u.store, op.Key).Token
+
+	return op, definite, keep, problem
+}
+
+// bare is a run that owns no record with a note.
+type bare struct {
+	store.Joinable
+
+	store *txstore.Store
+}
+
+func (b bare) Outcome(response any, err error) (op store.Completion, definite, keep bool, problem error) {
+	op, definite, keep, problem = b.Joinable.Outcome(response, err)
+	if len(look(context.Background(), b.store, op.Key).Outcome) > 0 {
+		op.Token = store.Token{}
+	}
 
 	return op, definite, keep, problem
 }
