@@ -25,11 +25,8 @@ type tally struct {
 // Total is the number of calls.
 func (t tally) Total() int { return t.Executed + t.Replayed + t.Unknown + t.Other }
 
-func (t *tally) add(o tally) {
-	t.Executed += o.Executed
-	t.Replayed += o.Replayed
-	t.Unknown += o.Unknown
-	t.Other += o.Other
+func (t tally) plus(o tally) tally {
+	return tally{t.Executed + o.Executed, t.Replayed + o.Replayed, t.Unknown + o.Unknown, t.Other + o.Other}
 }
 
 // tallyOf is what the end of one call counts as.
@@ -65,7 +62,7 @@ func (r *ring) forward(bar int64) {
 
 func (r *ring) count(bar int64, t tally) {
 	r.forward(bar)
-	r.bars[bar%barCount].add(t)
+	r.bars[bar%barCount] = r.bars[bar%barCount].plus(t)
 }
 
 // ordered are the bars up to a bar, the oldest first.
@@ -82,7 +79,7 @@ func (r *ring) ordered(bar int64) []tally {
 
 func (r *ring) sum(bar int64) (sum tally) {
 	for _, t := range r.ordered(bar) {
-		sum.add(t)
+		sum = sum.plus(t)
 	}
 
 	return sum

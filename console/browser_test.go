@@ -426,8 +426,8 @@ func TestPagesAreReadableOnEveryScreen(t *testing.T) {
 		check(name + "record")
 		b.follow(chromedp.Click("#reveal"))
 		check(name + "record with its key")
-		b.follow(chromedp.Click("#failed"), chromedp.SendKeys("#settle-by", "Ada"), chromedp.SendKeys("#settle-reason", strings.Repeat("why", 80)),
-			chromedp.Click("section[aria-labelledby=settle] button"))
+		b.follow(chromedp.Click("#failed"), chromedp.SendKeys("#settle-by", "Ada"),
+			chromedp.SendKeys("#settle-reason", strings.Repeat("why", 80)), chromedp.Click("section[aria-labelledby=settle] button"))
 		check(name + "review")
 		b.run(chromedp.Navigate(address + "none"))
 		check(name + "no page")

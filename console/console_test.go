@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -88,9 +89,7 @@ func (d *desk) do(method, target string, form url.Values) answer {
 	}
 
 	req := httptest.NewRequestWithContext(d.t.Context(), method, target, body)
-	for name, values := range d.header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, d.header)
 
 	if form != nil {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")

@@ -5,7 +5,8 @@
 //	activity := new(console.Activity)
 //	engine, err := onlyonce.New(store, onlyonce.WithObserver(activity))
 //	// …
-//	pages, err := console.New(console.Options{MaySettle: isOperator, By: userName}, console.Store{Name: "payments", Engine: engine, Activity: activity})
+//	pages, err := console.New(console.Options{MaySettle: isOperator, By: userName},
+//		console.Store{Name: "payments", Engine: engine, Activity: activity})
 //	// …
 //	mux.Handle("/admin/onlyonce/", requireLogin(http.StripPrefix("/admin/onlyonce", pages)))
 //

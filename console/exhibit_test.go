@@ -34,9 +34,9 @@ func (e *exhibit) Capabilities() store.Capabilities {
 }
 
 func (e *exhibit) Lookup(_ context.Context, key store.Key) (store.Result, error) {
-	for _, listed := range e.records {
-		if listed.Key == key {
-			return listed.Result, nil
+	for i := range e.records {
+		if e.records[i].Key == key {
+			return e.records[i].Result, nil
 		}
 	}
 
@@ -49,8 +49,8 @@ func (e *exhibit) Resolve(context.Context, store.Resolution) (store.Result, erro
 
 func (e *exhibit) list(unknown bool) iter.Seq2[store.Listed, error] {
 	return func(yield func(store.Listed, error) bool) {
-		for _, listed := range e.records {
-			if listed.Result.Unknown() == unknown && !yield(listed, nil) {
+		for i := range e.records {
+			if e.records[i].Result.Unknown() == unknown && !yield(e.records[i], nil) {
 				return
 			}
 		}
@@ -77,8 +77,9 @@ func (e *exhibit) held(method, key, code string, ago time.Duration) {
 // run adds a record whose run began a time ago, and whose lease ends then.
 func (e *exhibit) run(method string, ago, lease time.Duration) {
 	rec := store.Record{
-		State: store.Running, Fence: 1, Guarantee: store.AtMostOnce, Attempts: 1, Method: method, ReadableKey: "order-" + fmt.Sprint(len(e.records)),
-		FirstStart: e.now.Add(-ago), LastStart: e.now.Add(-ago), LeaseUntil: e.now.Add(lease), OwnerAliveUntil: e.now.Add(lease + 10*time.Second),
+		State: store.Running, Fence: 1, Guarantee: store.AtMostOnce, Attempts: 1, Method: method,
+		ReadableKey: "order-" + fmt.Sprint(len(e.records)),
+		FirstStart:  e.now.Add(-ago), LastStart: e.now.Add(-ago), LeaseUntil: e.now.Add(lease), OwnerAliveUntil: e.now.Add(lease + 10*time.Second),
 		Retention: 24 * time.Hour,
 	}
 	e.records = append(e.records, store.Listed{Key: e.key(), Result: store.Result{Record: rec, Now: e.now}})

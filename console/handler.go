@@ -93,8 +93,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.serve.ServeHTTP(w, r)
 }
 
-// Sample reads every store for the picture of those that have no Activity, as each view of the first page does. Call it every 10 seconds for
-// a picture without gaps. The error joins those of the stores.
+// Sample reads every store that has no Activity, for its picture, as each view of the first page does. Call it every 10 seconds for a
+// picture without gaps. The error joins those of the stores.
 func (h *Handler) Sample(ctx context.Context) error {
 	var problems []error
 
@@ -154,6 +154,12 @@ type source struct {
 	last    *snapshot
 }
 
+// What addresses and forms name a record by.
+const (
+	paramStore = "store"
+	paramID    = "id"
+)
+
 const freshFor = time.Second // a snapshot serves other views for so long
 
 func newSource(s Store) *source { return &source{Store: s, turn: make(chan struct{}, 1)} }
@@ -194,7 +200,7 @@ func (s *source) changed() {
 
 // find reads the record that a request names. The error is a page for people.
 func (h *Handler) find(r *http.Request) (*source, onlyonce.Record, error) {
-	name, id := r.FormValue("store"), r.FormValue("id")
+	name, id := r.FormValue(paramStore), r.FormValue(paramID)
 
 	var from *source
 
@@ -231,8 +237,7 @@ func (f *failure) Error() string { return f.title + ": " + f.detail }
 
 // fail answers with a page about an error.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
-	var known *failure
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*failure](err); ok {
 		h.problem(w, r, known.status, known.title, known.detail)
 
 		return
@@ -283,5 +288,5 @@ func (h *Handler) render(w http.ResponseWriter, status int, name string, data an
 
 // recordURL is the address of a record, relative to the first page.
 func recordURL(storeName, id string) string {
-	return "record?" + url.Values{"store": {storeName}, "id": {id}}.Encode()
+	return "record?" + url.Values{paramStore: {storeName}, paramID: {id}}.Encode()
 }

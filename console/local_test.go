@@ -11,7 +11,7 @@ import (
 )
 
 // localDesk is a console behind a token, and its address.
-func localDesk(t *testing.T) (*desk, *Local, *url.URL) {
+func localDesk(t *testing.T) (*desk, *url.URL) {
 	t.Helper()
 
 	d := newDesk(t, operators(), onlyonce.Policy{})
@@ -23,11 +23,18 @@ func localDesk(t *testing.T) (*desk, *Local, *url.URL) {
 		t.Fatal(err)
 	}
 
-	return d, l, address
+	return d, address
+}
+
+// cookieOf is what the cookie of the session has.
+func cookieOf(handler http.Handler) string {
+	local, _ := handler.(*Local)
+
+	return local.cookie
 }
 
 func TestTokenOpensTheConsoleOnce(t *testing.T) {
-	d, _, address := localDesk(t)
+	d, address := localDesk(t)
 	inside := "http://127.0.0.1:8080" + address.Path
 
 	d.get(inside).wants(t, http.StatusUnauthorized)
@@ -46,7 +53,8 @@ func TestTokenOpensTheConsoleOnce(t *testing.T) {
 		t.Fatalf("status %d, to %q, %v", entered.StatusCode, entered.Header.Get("Location"), cookies)
 	}
 
-	if c := cookies[0]; !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != address.Path || strings.Contains(address.RawQuery, c.Value) {
+	if c := cookies[0]; !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != address.Path ||
+		strings.Contains(address.RawQuery, c.Value) {
 		t.Errorf("cookie %v", c)
 	}
 
@@ -61,8 +69,8 @@ func TestTokenOpensTheConsoleOnce(t *testing.T) {
 }
 
 func TestHostThatSomebodyElseCanPointHereIsRefused(t *testing.T) {
-	d, _, address := localDesk(t)
-	d.header.Set("Cookie", cookieName+"="+d.served.(*Local).cookie)
+	d, address := localDesk(t)
+	d.header.Set("Cookie", cookieName+"="+cookieOf(d.served))
 
 	for host, want := range map[string]int{
 		"127.0.0.1:8080": http.StatusOK, "[::1]:8080": http.StatusOK, "localhost:8080": http.StatusOK, "LOCALHOST": http.StatusOK,
@@ -104,7 +112,7 @@ func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 }
 
 func TestEveryResponseHasTheHeadersThatProtectIt(t *testing.T) {
-	d, _, address := localDesk(t)
+	d, address := localDesk(t)
 	rec := d.unknown(payMethod, secretKey)
 	local := d.served
 	base := "http://127.0.0.1:8080" + address.Path
@@ -145,9 +153,11 @@ func TestEveryResponseHasTheHeadersThatProtectIt(t *testing.T) {
 	form := d.filled(rec, foundFailed)
 
 	d.served = local
-	d.header.Set("Cookie", cookieName+"="+local.(*Local).cookie)
+	d.header.Set("Cookie", cookieName+"="+cookieOf(local))
 
-	for _, target := range []string{"", "style.css", "icon.svg", "none", page(rec)[1:], page(rec)[1:] + "&show=secrets", "record?store=x", "record?store=payments&id=x"} {
+	for _, target := range []string{
+		"", "style.css", "icon.svg", "none", page(rec)[1:], page(rec)[1:] + "&show=secrets", "record?store=x", "record?store=payments&id=x",
+	} {
 		check(target, d.get(base+target))
 	}
 
@@ -210,7 +220,8 @@ func TestAddressesHoldBelowAnyPrefix(t *testing.T) {
 func TestNewReportsEveryMistake(t *testing.T) {
 	d := newDesk(t, Options{}, onlyonce.Policy{})
 
-	_, err := New(Options{Secret: []byte("short"), MaxListed: -1}, Store{Name: "a", Engine: d.engine}, Store{Name: "a"}, Store{Engine: d.engine})
+	_, err := New(Options{Secret: []byte("short"), MaxListed: -1},
+		Store{Name: "a", Engine: d.engine}, Store{Name: "a"}, Store{Engine: d.engine})
 	if err == nil {
 		t.Fatal("no error")
 	}

@@ -10,9 +10,10 @@ import (
 type withBrowser struct{ *testing.M }
 
 func (w withBrowser) Run() int {
-	defer func() { stopChromium() }()
+	code := w.M.Run()
+	stopChromium()
 
-	return w.M.Run()
+	return code
 }
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(withBrowser{m}) }

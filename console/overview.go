@@ -29,7 +29,7 @@ type filter struct{ Store, Method string }
 
 // With is the address of the page of a method.
 func (filter) With(store, method string) string {
-	return "./?" + url.Values{"store": {store}, "method": {method}}.Encode()
+	return "./?" + url.Values{paramStore: {store}, "method": {method}}.Encode()
 }
 
 type storeView struct {
@@ -54,7 +54,7 @@ func (h *Handler) overview(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	page := overviewPage{
 		frame: h.frame(r, "Records"), Now: moment{time.Now(), time.Now()},
-		Filter: filter{query.Get("store"), query.Get("method")},
+		Filter: filter{query.Get(paramStore), query.Get("method")},
 		Every:  with(query, "refresh", strconv.Itoa(refreshEvery)), Once: with(query, "refresh", ""),
 	}
 
@@ -89,7 +89,7 @@ func (h *Handler) overview(w http.ResponseWriter, r *http.Request) {
 func with(query url.Values, name, value string) string {
 	next := url.Values{}
 
-	for _, kept := range []string{"store", "method", "refresh", "all"} {
+	for _, kept := range []string{paramStore, "method", "refresh", "all"} {
 		if query.Get(kept) != "" {
 			next.Set(kept, query.Get(kept))
 		}
@@ -122,7 +122,7 @@ func (s *source) view(snap *snapshot, method string, shown int) storeView {
 		v.Picture = drawCalls(bars)
 
 		for _, bar := range bars {
-			v.Calls.add(bar)
+			v.Calls = v.Calls.plus(bar)
 		}
 	} else {
 		v.Picture = drawSamples(s.samples.read(now), now)

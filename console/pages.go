@@ -14,6 +14,7 @@ var (
 	//go:embed pages/icon.svg
 	icon []byte
 
+	//nolint:gochecknoglobals // nobody changes it after it was parsed
 	pages = template.Must(template.New("").Funcs(template.FuncMap{
 		"printable": printable, "count": count, "recordURL": recordURL,
 		"row":    func(store string, row recordRow) storedRow { return storedRow{row, store} },

@@ -43,7 +43,9 @@ func TestStoryTellsWhatTheFieldsSay(t *testing.T) {
 	recovered := record(store.Record{State: store.Released, EndedAt: at(-1), Resolved: true})
 	recovered.SettledBy = "recovery function"
 
-	held := record(store.Record{State: store.Unknown, EndedAt: at(-3), OwnerAliveUntil: at(2), ExpiresAt: at(600), Attempts: 2, Doubtful: true})
+	held := record(store.Record{
+		State: store.Unknown, EndedAt: at(-3), OwnerAliveUntil: at(2), ExpiresAt: at(600), Attempts: 2, Doubtful: true,
+	})
 	held.Code = "UNAVAILABLE"
 
 	for want, rec := range map[string]onlyonce.Record{
@@ -55,8 +57,12 @@ func TestStoryTellsWhatTheFieldsSay(t *testing.T) {
 			"The owner is surely dead: Until then a run may still be at work, so nobody can say that nothing happened.\nExpires: ": held,
 		"Claimed: The first run started.\nSettled: it happened. Code: OK.: By Ada. Reason: bank statement\n": settled,
 		"Claimed: The first run started.\nSettled: it did not happen: By recovery function.\n":               recovered,
-		"Claimed: The first run started.\nEnded: completed: The owner recorded the outcome.":                 record(store.Record{State: store.Completed, EndedAt: at(-1)}),
-		"Claimed: The first run started.\nEnded: released: Nothing happened. The key may be used again.\n":   record(store.Record{State: store.Released, EndedAt: at(-1)}),
+		"Claimed: The first run started.\nEnded: completed: The owner recorded the outcome.": record(store.Record{
+			State: store.Completed, EndedAt: at(-1),
+		}),
+		"Claimed: The first run started.\nEnded: released: Nothing happened. The key may be used again.\n": record(store.Record{
+			State: store.Released, EndedAt: at(-1),
+		}),
 		"Claimed: The first run started.\nSettled: it did not happen: By somebody other than its owner.\n": record(store.Record{
 			State: store.Released, EndedAt: at(-1), Resolved: true,
 		}),
@@ -167,7 +173,8 @@ var tags = regexp.MustCompile(`</?[a-z]+[^>]*>`)
 // A name that callers or attackers have chosen must not become markup, must not hide, and must not change the order of other text.
 func FuzzNamesCannotChangeThePage(f *testing.F) {
 	for _, name := range []string{
-		"/bank.v1.Bank/Pay", `"><script>alert(1)</script>`, "a\x00b\x1b[31m", "\u202eyaP", "javascript:alert(1)", "\xff\xfe", "{{.}}", "&lt;b&gt;",
+		"/bank.v1.Bank/Pay", `"><script>alert(1)</script>`, "a\x00b\x1b[31m", "\u202eyaP", "javascript:alert(1)", "\xff\xfe", "{{.}}",
+		"&lt;b&gt;",
 		strings.Repeat("x", 2000), "a\r\nSet-Cookie: x=1", "\u2028", "'onload='x",
 	} {
 		f.Add(name)
@@ -201,8 +208,8 @@ func FuzzNamesCannotChangeThePage(f *testing.F) {
 }
 
 // rowsOf is a page with a method in all places where methods stand.
-func rowsOf(t testing.TB, method string) string {
-	t.Helper()
+func rowsOf(tb testing.TB, method string) string {
+	tb.Helper()
 
 	var out bytes.Buffer
 
@@ -213,7 +220,7 @@ func rowsOf(t testing.TB, method string) string {
 	data := &overviewPage{frame: frame{Title: method, Product: method}, Filter: filter{method, method}, Stores: []storeView{view}}
 
 	if err := pages.ExecuteTemplate(&out, "overview", data); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 
 	return out.String()

@@ -13,6 +13,14 @@ const (
 	pictureHeight = 100
 )
 
+// The classes of the style sheet.
+const (
+	classExecuted = "executed"
+	classReplayed = "replayed"
+	classUnknown  = "unknown"
+	classOther    = "other"
+)
+
 // rect is a rectangle of a picture.
 type rect struct {
 	X, Y, Width, Height int
@@ -47,7 +55,7 @@ func drawCalls(bars []tally) picture {
 	top := 0
 
 	for _, bar := range bars {
-		sum.add(bar)
+		sum = sum.plus(bar)
 
 		top = max(top, bar.Total())
 	}
@@ -56,14 +64,17 @@ func drawCalls(bars []tally) picture {
 		Width: pictureWidth, Height: pictureHeight, Top: top, Of: "calls in 10 s", Empty: top == 0,
 		Summary: fmt.Sprintf("Last 15 minutes: %s. %d executed, %d replayed, %d unknown, %d others.",
 			count(sum.Total(), "call"), sum.Executed, sum.Replayed, sum.Unknown, sum.Other),
-		Legend: []legend{{"executed", "executed"}, {"replayed", "replayed"}, {"unknown", "unknown"}, {"other", "rejected or released"}},
-		Note:   "The calls of this process.",
+		Legend: []legend{
+			{classExecuted, "executed"}, {classReplayed, "replayed"}, {classUnknown, "unknown"}, {classOther, "rejected or released"},
+		},
+		Note: "The calls of this process.",
 	}
 
 	for i, bar := range bars {
 		label := fmt.Sprintf("%s ago: %d executed, %d replayed, %d unknown, %d others",
 			ago(time.Duration(len(bars)-1-i)*barLength), bar.Executed, bar.Replayed, bar.Unknown, bar.Other)
-		p.stack(i, label, part{bar.Executed, "executed"}, part{bar.Replayed, "replayed"}, part{bar.Other, "other"}, part{bar.Unknown, "unknown"})
+		p.stack(i, label, part{bar.Executed, classExecuted}, part{bar.Replayed, classReplayed}, part{bar.Other, classOther},
+			part{bar.Unknown, classUnknown})
 	}
 
 	return p
@@ -79,14 +90,14 @@ func drawSamples(kept []sample, now time.Time) picture {
 	p := picture{
 		Width: pictureWidth, Height: pictureHeight, Top: top, Of: "records", Empty: top == 0,
 		Summary: fmt.Sprintf("Last 15 minutes: the store was read %s.", count(len(kept), "time")),
-		Legend:  []legend{{"executed", "running"}, {"unknown", "unknown"}},
+		Legend:  []legend{{classExecuted, "running"}, {classUnknown, "unknown"}},
 		Note:    "This console does not see calls. The picture shows how many records ran or were unknown each time the store was read.",
 	}
 
 	for _, s := range kept {
 		i := int(barOf(s.At) - barOf(now) + barCount - 1)
 		label := fmt.Sprintf("%s ago: %d running, %d unknown", ago(now.Sub(s.At)), s.Running, s.Unknown)
-		p.stack(i, label, part{s.Running, "executed"}, part{s.Unknown, "unknown"})
+		p.stack(i, label, part{s.Running, classExecuted}, part{s.Unknown, classUnknown})
 	}
 
 	return p

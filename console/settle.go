@@ -270,7 +270,7 @@ func (h *Handler) review(w http.ResponseWriter, r *http.Request, from *source, p
 		}
 	}
 
-	for _, name := range []string{"store", "id", "seen", "found", "code", "message", "response", "by", "reason"} {
+	for _, name := range []string{paramStore, paramID, "seen", "found", "code", "message", "response", "by", "reason"} {
 		if r.PostForm.Has(name) {
 			page.Fields = append(page.Fields, field{name, r.PostFormValue(name)})
 		}

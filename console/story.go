@@ -55,7 +55,8 @@ func story(rec *onlyonce.Record) []event {
 	}
 
 	if rec.State != store.Completed && rec.OwnerMayBeAlive(rec.LookedUpAt) {
-		add(rec.OwnerAliveUntil, "ahead", "The owner is surely dead", "Until then a run may still be at work, so nobody can say that nothing happened.")
+		add(rec.OwnerAliveUntil, "ahead", "The owner is surely dead",
+			"Until then a run may still be at work, so nobody can say that nothing happened.")
 	}
 
 	if !rec.ExpiresAt.IsZero() {

@@ -18,7 +18,7 @@ func printable(text string) string {
 
 	shown := 0
 
-	for len(text) > 0 {
+	for text != "" {
 		if shown == maxShown {
 			b.WriteString("…")
 

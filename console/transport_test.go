@@ -1,6 +1,7 @@
 package console
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"net/url"
@@ -32,7 +33,7 @@ func TestResponseIsJSONWhereItsMessageIsKnown(t *testing.T) {
 	want, _ := interceptor.FindingOf(&testpb.SimpleResponse{Username: "ada"}, nil)
 
 	code, body, _ := found.Answer()
-	if _, wanted, _ := want.Answer(); code != "OK" || string(body) != string(wanted) {
+	if _, wanted, _ := want.Answer(); code != "OK" || !bytes.Equal(body, wanted) {
 		t.Errorf("%s %x, want %x", code, body, wanted)
 	}
 
@@ -59,7 +60,7 @@ func TestResponseIsBase64WhereItsMessageIsNotKnown(t *testing.T) {
 	want, _ := interceptor.FindingOf(&testpb.SimpleResponse{Username: "ada"}, nil)
 
 	code, body, _ := found.Answer()
-	if _, wanted, _ := want.Answer(); string(body) != string(wanted) || len(data) != 5 {
+	if _, wanted, _ := want.Answer(); !bytes.Equal(body, wanted) || len(data) != 5 {
 		t.Errorf("%x, want %x", body, wanted)
 	}
 
