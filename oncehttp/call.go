@@ -472,18 +472,18 @@ func (c *call) refuse(err error) {
 
 // problemFor is the answer for an error that is no rejection.
 func (c *call) problemFor(err error) *Problem {
+	own, isOwn := err.(*Problem) //nolint:errorlint // one of this package
+
 	switch {
+	case isOwn:
+		return own
 	case c.r.Context().Err() != nil: // the client has gone, or something in front has set a deadline
 		return &Problem{Status: http.StatusServiceUnavailable, Detail: "the time of this request is over; retry with the same key"}
 	case c.forbidden != nil:
 		return problemIn(c.forbidden)
+	default:
+		return &Problem{Status: http.StatusInternalServerError, Detail: "the server is not set up for this request, so nothing was executed"}
 	}
-
-	if own, ok := err.(*Problem); ok { //nolint:errorlint // one of this package
-		return own
-	}
-
-	return &Problem{Status: http.StatusInternalServerError, Detail: "the server is not set up for this request, so nothing was executed"}
 }
 
 // sendProblem answers the request with a problem.

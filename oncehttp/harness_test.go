@@ -2,6 +2,7 @@ package oncehttp_test
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"io"
 	"log"
@@ -95,7 +96,14 @@ func start(t *testing.T, s setup, handler http.HandlerFunc) *world {
 	w.client = w.server.Client()
 	w.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-	t.Cleanup(w.server.Close)
+	t.Cleanup(func() {
+		w.server.Close()
+
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+
+		_ = engine.Drain(ctx) // what the store has not acknowledged is abandoned
+	})
 
 	return w
 }
