@@ -243,7 +243,16 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 
-	h.problem(w, r, http.StatusBadGateway, "The store did not answer", err.Error())
+	h.problem(w, r, http.StatusBadGateway, "The store did not answer", h.text(err))
+}
+
+// text is an error for the page.
+func (h *Handler) text(err error) string {
+	if h.opts.Redact == nil {
+		return err.Error()
+	}
+
+	return h.opts.Redact(err.Error())
 }
 
 func (h *Handler) problem(w http.ResponseWriter, r *http.Request, status int, title, detail string) {

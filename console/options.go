@@ -36,6 +36,8 @@ type Options struct {
 	// Transport translates between the stored form of requests and answers and what people read and write. The zero value means gRPC with
 	// the message types that are linked into the program: see [GRPC].
 	Transport Transport
+	// Redact changes the texts of errors before they are shown, for a program that knows passwords. Nil changes nothing.
+	Redact func(string) string
 	// Secret authenticates the forms. Nil means a random one. Give all replicas behind one address the same 32 bytes or more: otherwise a
 	// form that one has sent is refused as outdated by the others.
 	Secret []byte

@@ -78,6 +78,12 @@ func (h *Handler) overview(w http.ResponseWriter, r *http.Request) {
 		}
 
 		view := s.view(snap, page.Filter.Method, shown)
+		for _, err := range []error{snap.Unknown.Err, snap.Running.Err} {
+			if err != nil {
+				view.Problems = append(view.Problems, h.text(err))
+			}
+		}
+
 		view.All = with(query, "all", "1")
 		page.Stores = append(page.Stores, view)
 	}
@@ -135,12 +141,6 @@ func (s *source) view(snap *snapshot, method string, shown int) storeView {
 
 	v.UnknownRows, v.UnknownLeft = recordRows(&snap.Unknown, method, shown)
 	v.RunningRows, v.RunningLeft = recordRows(&snap.Running, method, shown)
-
-	for _, err := range []error{snap.Unknown.Err, snap.Running.Err} {
-		if err != nil {
-			v.Problems = append(v.Problems, err.Error())
-		}
-	}
 
 	return v
 }

@@ -73,7 +73,7 @@ func (h *Handler) recordPage(r *http.Request, from *source, rec *onlyonce.Record
 	}
 
 	if problem != nil {
-		page.Broken = problem.Error()
+		page.Broken = h.text(problem)
 	}
 
 	if page.Gone || rec.State == store.Absent {

@@ -227,7 +227,7 @@ func checkText(name, text string) error {
 // shown it: the person has looked for the effect after that page, and perhaps before this one.
 func (h *Handler) again(w http.ResponseWriter, r *http.Request, from *source, shown *onlyonce.Record, problem error) {
 	page := h.recordPage(r, from, shown, nil)
-	page.Problem = problem.Error()
+	page.Problem = h.text(problem)
 
 	reason := r.PostFormValue("reason")
 
@@ -296,7 +296,7 @@ func (h *Handler) carryOut(w http.ResponseWriter, r *http.Request, from *source,
 	case errors.Is(err, onlyonce.ErrOwnerMayBeAlive):
 		h.refuse(w, r, from, &plan.Record, "It is too early", err.Error())
 	default:
-		h.refuse(w, r, from, &plan.Record, "The store did not acknowledge", err.Error()+
+		h.refuse(w, r, from, &plan.Record, "The store did not acknowledge", h.text(err)+
 			". Nobody knows whether the record was changed: look at it before you try again.")
 	}
 }

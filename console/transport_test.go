@@ -170,13 +170,16 @@ func TestStoreThatDoesNotAnswerIsAClearPage(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	h, err := New(operators(), Store{Name: "payments", Engine: engine})
+	opts := operators()
+	opts.Redact = func(text string) string { return strings.ReplaceAll(text, "the line", "***") }
+
+	h, err := New(opts, Store{Name: "payments", Engine: engine})
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	d := &desk{t: t, engine: engine, handler: h, served: h, header: http.Header{}}
-	d.get(page(onlyonce.Record{})).wants(t, http.StatusBadGateway, "The store did not answer", errLine.Error())
+	d.get(page(onlyonce.Record{})).wants(t, http.StatusBadGateway, "The store did not answer", "*** to the bank broke")
 	d.get("/record?"+url.Values{"store": {"other"}}.Encode()).wants(t, http.StatusNotFound, "There is no such store")
 	d.get("/record?store=payments&id=xyz").wants(t, http.StatusBadRequest, "no ID of a record")
 }

@@ -6,6 +6,7 @@ require (
 	github.com/go-sql-driver/mysql v1.10.1
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/onlyonce-go/onlyonce v0.0.0-00010101000000-000000000000
+	github.com/onlyonce-go/onlyonce/console v0.0.0-00010101000000-000000000000
 	github.com/spf13/cobra v1.10.2
 	golang.org/x/term v0.46.0
 	google.golang.org/grpc v1.85.0
@@ -40,6 +41,7 @@ require (
 
 replace (
 	github.com/onlyonce-go/onlyonce => ../..
+	github.com/onlyonce-go/onlyonce/console => ../../console
 	github.com/onlyonce-go/onlyonce/internal/sqltest => ../../internal/sqltest
 	github.com/onlyonce-go/onlyonce/store/sqlstore/pgxpipeline => ../../store/sqlstore/pgxpipeline
 )

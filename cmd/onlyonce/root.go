@@ -120,7 +120,7 @@ func (a *app) root() *cobra.Command {
 
 	root.AddCommand(
 		a.doctorCommand(), a.listCommand(), a.showCommand(), a.resolveCommand(), a.forgetCommand(), a.watchCommand(),
-		a.capacityCommand(), a.benchCommand(),
+		a.capacityCommand(), a.benchCommand(), a.consoleCommand(),
 	)
 
 	_ = root.RegisterFlagCompletionFunc("store", completeStore) // the flag is there
