@@ -18,6 +18,8 @@ const (
 	clockWarns = 2 * time.Second
 	// slowWarns is how long a lookup may take.
 	slowWarns = 100 * time.Millisecond
+	// shortRetention is a retention of unsettled records that people may miss.
+	shortRetention = 7 * 24 * time.Hour
 	// mostParts bounds how many parts of a store are looked at.
 	mostParts = 256
 	// probeRetention is how long the record of a probe stays if it cannot be removed.
@@ -97,11 +99,25 @@ func (d *doctor) abilities() {
 		}
 	}
 
-	if d.can.UnknownRetention > 0 {
-		d.note("unknown retention", "", store.SeverityWarn, fmt.Sprintf(
-			"records that nobody settles are removed after %v, and the next call with such a key runs", d.can.UnknownRetention),
-			"give more time than clients retry and people need")
+	d.found = append(d.found, unknownRetention(d.can.UnknownRetention)...)
+}
+
+// unknownRetention judges how long records stay that nobody settles. Zero is for ever.
+func unknownRetention(retention time.Duration) []store.Diagnosis {
+	if retention == 0 {
+		return nil
 	}
+
+	d := store.Diagnosis{
+		Check: "unknown retention",
+		Found: fmt.Sprintf("records that nobody settles are removed after %v, and the next call with such a key runs", retention),
+	}
+
+	if retention < shortRetention {
+		d.Severity, d.Remedy = store.SeverityWarn, "give more time than clients retry and people need to settle a record"
+	}
+
+	return []store.Diagnosis{d}
 }
 
 // lookups reads a record that is not there, in each part of the store, and reports whether that works everywhere.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -108,7 +109,7 @@ func (a *app) printHealth(health *operate.Health) {
 			text = d.Check + ", " + d.Where + ": "
 		}
 
-		for n, line := range wrap(a.clean(text+d.Found), a.width-mark) {
+		for n, line := range wrap(a.clean(oneLine(text+d.Found)), a.width-mark) {
 			start := indent
 			if n == 0 {
 				start = a.paint(severityColor(d.Severity), d.Severity.String()) + indent[:mark-len(d.Severity.String())]
@@ -121,13 +122,16 @@ func (a *app) printHealth(health *operate.Health) {
 			continue
 		}
 
-		for _, line := range wrap("→ "+a.clean(d.Remedy), a.width-mark) {
+		for _, line := range wrap("→ "+a.clean(oneLine(d.Remedy)), a.width-mark) {
 			a.printf("%s%s", indent, line)
 		}
 	}
 
 	a.printf("\n%s", summary(health))
 }
+
+// oneLine is a text without line breaks, which errors of drivers have.
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 func severityColor(s store.Severity) string {
 	switch s {

@@ -87,7 +87,7 @@ func (f *typeFlags) reflected(ctx context.Context, method string) (*descriptorpb
 		return nil, err
 	}
 
-	r := reflection{stream: stream, files: make(map[string]*descriptorpb.FileDescriptorProto)}
+	r := typeReader{stream: stream, files: make(map[string]*descriptorpb.FileDescriptorProto)}
 	service, _, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
 
 	if err := r.read(&rpb.ServerReflectionRequest{
@@ -104,14 +104,14 @@ func (f *typeFlags) reflected(ctx context.Context, method string) (*descriptorpb
 	return set, nil
 }
 
-// reflection reads files of descriptors from a server.
-type reflection struct {
+// typeReader reads files of descriptors from a server.
+type typeReader struct {
 	stream rpb.ServerReflection_ServerReflectionInfoClient
 	files  map[string]*descriptorpb.FileDescriptorProto
 }
 
 // read reads a file and everything that it imports.
-func (r *reflection) read(req *rpb.ServerReflectionRequest) error {
+func (r *typeReader) read(req *rpb.ServerReflectionRequest) error {
 	if err := r.stream.Send(req); err != nil {
 		return err
 	}

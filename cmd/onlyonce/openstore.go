@@ -38,6 +38,11 @@ type opened struct {
 	at string
 }
 
+// quiet is a logger of go-redis that says nothing: what goes wrong is in errors as well.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
+
 // open opens the store that the command line names.
 func (a *app) open() (*opened, error) {
 	address, is, err := a.address()

@@ -105,7 +105,8 @@ func (a *app) root() *cobra.Command {
   onlyonce list --older 5m
   onlyonce show 3f2a9c04d1be`,
 	}
-	root.CompletionOptions.DisableDescriptions = false
+	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 "))
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)

@@ -1,0 +1,235 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/interceptor"
+	"github.com/onlyonce-go/onlyonce/internal/servertest"
+	"github.com/onlyonce-go/onlyonce/internal/sqltest"
+	"github.com/onlyonce-go/onlyonce/store/sqlstore"
+)
+
+const (
+	blocksEnv = "ONLYONCE_TEST_BLOCKS"
+	maxRunEnv = "ONLYONCE_TEST_MAX_RUN"
+	payMethod = "/grpc.testing.TestService/UnaryCall"
+	// testLease ends soon after a server was killed.
+	testLease = 2 * time.Second
+)
+
+// payments is a service whose handler may never return.
+type payments struct {
+	pb.UnimplementedTestServiceServer
+
+	blocks bool
+}
+
+func (p *payments) UnaryCall(_ context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+	fmt.Println("running") // the test kills the process now
+
+	if p.blocks {
+		select {}
+	}
+
+	return &pb.SimpleResponse{Username: "paid by the handler", OauthScope: fmt.Sprint(req.GetResponseSize())}, nil
+}
+
+// serverMain is the life of a server process.
+func serverMain() int {
+	if err := serve(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+
+		return 1
+	}
+
+	return 0
+}
+
+func serve() error {
+	a := newApp()
+	a.store.timeout = time.Minute
+
+	records, err := a.open()
+	if err != nil {
+		return err
+	}
+	defer records.close()
+
+	maxRun, err := time.ParseDuration(os.Getenv(maxRunEnv))
+	if err != nil {
+		return err
+	}
+
+	engine, err := onlyonce.New(records.Store, onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: time.Minute}),
+		onlyonce.WithPolicy(onlyonce.Policy{
+			Guarantee: onlyonce.AtMostOnce, Lease: testLease, MaxRun: maxRun, MaxWait: onlyonce.NoWait, KeepRequest: 1000,
+		}))
+	if err != nil {
+		return err
+	}
+
+	protect, err := interceptor.NewServer(engine, interceptor.ScopeShared())
+	if err != nil {
+		return err
+	}
+
+	server := grpc.NewServer(protect.ServerOptions()...)
+	pb.RegisterTestServiceServer(server, &payments{blocks: os.Getenv(blocksEnv) != ""})
+	reflection.Register(server)
+
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+
+	fmt.Println(listener.Addr())
+
+	return server.Serve(listener)
+}
+
+// server is a server process.
+type server struct {
+	child  *servertest.Child
+	addr   string
+	output *bufio.Reader
+	client pb.TestServiceClient
+}
+
+// startServer starts a server on a store.
+func startServer(t *testing.T, address string, maxRun time.Duration, blocks bool) *server {
+	t.Helper()
+
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), binary)
+	cmd.Stdout, cmd.Stderr = write, os.Stderr
+	cmd.Env = append(os.Environ(), roleEnv+"="+roleServer, "ONLYONCE_STORE="+address, maxRunEnv+"="+maxRun.String())
+
+	if blocks {
+		cmd.Env = append(cmd.Env, blocksEnv+"=1")
+	}
+
+	child, err := servertest.Start(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	_ = write.Close()
+
+	s := &server{child: child, output: bufio.NewReader(read)}
+
+	t.Cleanup(func() {
+		child.Kill()
+
+		_ = read.Close()
+	})
+
+	s.addr = s.line(t)
+
+	conn, err := grpc.NewClient("passthrough:"+s.addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableRetry())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Cleanup(func() { _ = conn.Close() })
+
+	s.client = pb.NewTestServiceClient(conn)
+
+	return s
+}
+
+// line is the next line that the server prints.
+func (s *server) line(t *testing.T) string {
+	t.Helper()
+
+	line, err := s.output.ReadString('\n')
+	if err != nil {
+		t.Fatalf("the server says %q and no more: %v", line, err)
+	}
+
+	return strings.TrimSpace(line)
+}
+
+func (s *server) pay(ctx context.Context, key string) (*pb.SimpleResponse, error) {
+	ctx = metadata.AppendToOutgoingContext(ctx, interceptor.KeyHeader, key)
+
+	return s.client.UnaryCall(ctx, &pb.SimpleRequest{ResponseSize: 17})
+}
+
+// killInHandler lets a server run a payment and kills it meanwhile.
+func killInHandler(t *testing.T, address, key string, maxRun time.Duration) {
+	t.Helper()
+
+	s := startServer(t, address, maxRun, true)
+	failed := make(chan error, 1)
+
+	go func() {
+		_, err := s.pay(t.Context(), key)
+		failed <- err
+	}()
+
+	if line := s.line(t); line != "running" {
+		t.Fatalf("the server says %q", line)
+	}
+
+	// In Redis the index has a run some time after its claim.
+	waitListed(t, address, "--state", "running,unknown")
+	s.child.Kill()
+
+	if err := <-failed; err == nil {
+		t.Fatal("a call whose server was killed has an answer")
+	}
+}
+
+// migrated makes the tables of a database.
+func migrated(t *testing.T, d *sqltest.Database, dialect sqlstore.Dialect) {
+	t.Helper()
+
+	if err := sqlstore.Migrate(t.Context(), d.DB(t), dialect); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// sqliteURL is the URL of an empty store in SQLite.
+func sqliteURL(t *testing.T) string {
+	t.Helper()
+
+	d := sqltest.SQLite(t)
+	migrated(t, d, sqlstore.SQLite)
+
+	return "sqlite:" + d.Addr()
+}
+
+func postgresURL(t *testing.T) string {
+	t.Helper()
+
+	d := sqltest.PostgresDatabase(t)
+	migrated(t, d, sqlstore.PostgreSQL)
+
+	return d.DSN()
+}
