@@ -164,7 +164,7 @@ func (s *probedStore) Forget(ctx context.Context, op store.Forgetting) (store.Re
 
 // Capabilities implements [store.Store].
 func (s *probedStore) Capabilities() store.Capabilities {
-	return store.Capabilities{Inspector: s, Forgetter: s}
+	return store.Capabilities{Inspector: s, Forgetter: s, Lister: s.backend.Capabilities().Lister}
 }
 
 // shown moves all times of a result.

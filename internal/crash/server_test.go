@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/gob"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/interceptor"
+	"github.com/onlyonce-go/onlyonce/reconcile"
 )
 
 // theScope is the scope of all calls.
@@ -45,6 +47,8 @@ type serverConfig struct {
 	StoreAhead time.Duration
 	// Recovers says that the server asks the provider about unknown outcomes.
 	Recovers bool
+	// Reconciles says that the server settles unknown outcomes by itself, too.
+	Reconciles bool
 	// StoreTimeout bounds an operation of the store, and SettleTimeout the time that a caller is kept while its outcome cannot
 	// be recorded; zero is for a store that is always there.
 	StoreTimeout, SettleTimeout time.Duration
@@ -131,9 +135,20 @@ func serve(config *serverConfig) error {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 
+	settling, stopSettling := context.WithCancel(context.Background())
+	defer stopSettling()
+
+	settled := make(chan error, 1)
+	go func() { settled <- reconcileIf(settling, config.Reconciles, engine) }()
+
 	probe.reach(&Visit{At: atReady, Body: []byte(listener.Addr().String())})
 	<-terminate
 	probe.reach(&Visit{At: atStopping})
+	stopSettling()
+
+	if err := <-settled; !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("settling unknown outcomes: %w", err)
+	}
 
 	if err := shutDown(config, engine, server); err != nil {
 		return err
@@ -152,6 +167,17 @@ func serve(config *serverConfig) error {
 	}
 
 	return goleak.Find(before)
+}
+
+// reconcileIf settles unknown outcomes until ctx ends, if the server is to.
+func reconcileIf(ctx context.Context, does bool, engine *onlyonce.Engine) error {
+	if !does {
+		<-ctx.Done()
+
+		return ctx.Err()
+	}
+
+	return reconcile.Run(ctx, engine, reconcile.Options{Interval: 200 * time.Millisecond, Rate: 1_000})
 }
 
 func build(

@@ -7,6 +7,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/interceptor"
+	"github.com/onlyonce-go/onlyonce/reconcile"
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 	"github.com/onlyonce-go/onlyonce/store/sqlstore/pgxpipeline"
 )
@@ -55,6 +57,10 @@ type serverConfig struct {
 	Heedless bool
 	// ParkAt is where the server stops, once, until it is told to go on.
 	ParkAt point
+	// ParksAll stops every call there, for ever.
+	ParksAll bool
+	// Reconciles says that the server settles unknown outcomes by itself, too.
+	Reconciles bool
 	// DieAt is the step at which the server kills itself, a moment later; zero is never.
 	DieAt    int64
 	DieAfter time.Duration
@@ -76,6 +82,10 @@ func (p *probe) reach(at point, key string) {
 
 	if p.steps.Add(1) == p.config.DieAt {
 		time.AfterFunc(p.config.DieAfter, func() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL) })
+	}
+
+	if at == p.config.ParkAt && p.config.ParksAll {
+		select {}
 	}
 
 	if at == p.config.ParkAt {
@@ -161,8 +171,20 @@ func serve(config *serverConfig) error {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 
+	settling, stopSettling := context.WithCancel(context.Background())
+	defer stopSettling()
+
+	settled := make(chan error, 1)
+	go func() { settled <- reconcileIf(settling, config.Reconciles, engine) }()
+
 	say("ready", listener.Addr())
 	<-terminate
+	stopSettling()
+
+	if err := <-settled; !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("settling unknown outcomes: %w", err)
+	}
+
 	say("stopping")
 	server.GracefulStop()
 
@@ -184,6 +206,17 @@ func serve(config *serverConfig) error {
 	}
 
 	return goleak.Find(before)
+}
+
+// reconcileIf settles unknown outcomes until ctx ends, if the server is to.
+func reconcileIf(ctx context.Context, does bool, engine *onlyonce.Engine) error {
+	if !does {
+		<-ctx.Done()
+
+		return ctx.Err()
+	}
+
+	return reconcile.Run(ctx, engine, reconcile.Options{Interval: 200 * time.Millisecond, Rate: 1_000})
 }
 
 func build(config *serverConfig, probe *probe, records *sqlstore.Store, db *sql.DB) (*onlyonce.Engine, *grpc.Server, error) {
