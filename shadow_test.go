@@ -544,3 +544,38 @@ func TestShadowReportIsBounded(t *testing.T) {
 		t.Errorf("the report is not JSON: %v", err)
 	}
 }
+
+func TestShadowModeHoldsNoMoreAnswersThanItMay(t *testing.T) {
+	t.Parallel()
+
+	synctest.Test(t, func(t *testing.T) {
+		var seen watcher
+
+		large := func(context.Context) ([]byte, error) { return make([]byte, 100), nil }
+		e := newEngine(t, newFaultStore(), shadowed(onlyonce.Policy{}), onlyonce.WithObserver(&seen),
+			onlyonce.WithLimits(onlyonce.Limits{MaxPending: 1, MaxPendingBytes: 99}))
+
+		for range 2 {
+			if got, err := e.Do(t.Context(), pay("k"), large); err != nil || len(got.Body) != 100 {
+				t.Errorf("%d bytes, %v", len(got.Body), err)
+			}
+
+			synctest.Wait()
+		}
+
+		if event := seen.last(t); event.Reason != onlyonce.ReasonOutcomeNotStored {
+			t.Errorf("%q %v; want a duplicate whose answer is not kept", event.Reason, event.Err)
+		}
+
+		small := func(context.Context) ([]byte, error) { return make([]byte, 60), nil }
+		for i := range 4 { // what was held is given back, and so is the place of each call
+			_, _ = e.Do(t.Context(), pay(fmt.Sprint("small-", i/2)), small)
+
+			synctest.Wait()
+		}
+
+		if event := seen.last(t); event.Status != onlyonce.StatusReplayed || !event.Shadow.Compared {
+			t.Errorf("%+v; want a replay", event)
+		}
+	})
+}
