@@ -86,6 +86,10 @@ func (c *call) prepare(keys []string) error {
 	c.call.Fingerprint = fingerprintOf(c.r, &c.route.policy, c.body)
 	c.call.Prepared = c.route.prepared
 
+	if most := c.route.policy.KeepRequest; most > 0 && len(c.body) <= most {
+		c.call.Request = encodeRequest(c.r, &c.route.policy, c.body)
+	}
+
 	if c.route.exactly {
 		c.call.Outcome = c.classify
 	}

@@ -41,3 +41,8 @@ func parseKey(value string) (string, error) {
 
 	return "", errors.New("invalid idempotency key: the string has no closing quote; close it, or send the key without quotes")
 }
+
+// quoteKey writes a key as a string of RFC 8941.
+func quoteKey(key string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(key) + `"`
+}

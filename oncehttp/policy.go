@@ -38,6 +38,9 @@ const (
 // RecoverFunc finds out what became of a run whose outcome is unknown: see onlyonce.RecoverFunc for when it is called and what becomes of
 // its result. The request is a copy of the duplicate's, with its body, which is equal to the request of the run. The function returns
 // [FindingOf] the answer that the caller should have got, onlyonce.DidNotHappen or onlyonce.StillUnknown.
+//
+// If no duplicate asks, as under package reconcile, the request is the one that the record keeps, with the headers of
+// Policy.RequestHeaders. It is nil if Policy.KeepRequest is not set or the request was larger.
 type RecoverFunc func(ctx context.Context, r *http.Request, rec onlyonce.Record) (onlyonce.Finding, error)
 
 // Policy says how requests are treated. A field that is zero is taken from the next of these that has it: the policy of WithRoute, the
@@ -134,6 +137,10 @@ func (p *Policy) validate(engine *onlyonce.Engine, subject string) error {
 
 	if p.Recover != nil && !engine.CanResolve() {
 		errs = append(errs, errors.New("oncehttp: Recover is set, and the store cannot settle records: use a store that is a store.Inspector"))
+	}
+
+	if engine.Policy(p.Policy).Shadow == onlyonce.ShadowOn {
+		addf("Shadow is ShadowOn, and requests of net/http have no shadow mode: give ShadowOff")
 	}
 
 	for _, name := range p.RequestHeaders {

@@ -300,7 +300,9 @@ func TestF50HandlerThatChangesItsRequest(t *testing.T) {
 				r.Body = http.NoBody
 			})
 
-			request := func() *http.Request { return w.request(http.MethodPost, "/path", "k", "body", "Content-Type", "text/plain") }
+			request := func() *http.Request {
+				return w.request(http.MethodPost, "/path", "k", "body", "Content-Type", "text/plain")
+			}
 
 			both(w, request)
 			w.send(request()).mustBe(onlyonce.StatusReplayed, http.StatusOK)

@@ -15,7 +15,8 @@ type Server struct {
 }
 
 // NewServer returns the server side of the kit. It fails if an option is invalid, and reports every problem at once. Most programs use
-// [Middleware].
+// [Middleware]. It adds the recovery functions of its policies to the engine, for records without a request: see
+// onlyonce.Engine.AddRecoveries.
 func NewServer(engine *onlyonce.Engine, scope Scope, opts ...Option) (*Server, error) {
 	c := &config{engine: engine, scope: scope, byRoute: make(map[string]Policy)}
 
@@ -23,7 +24,14 @@ func NewServer(engine *onlyonce.Engine, scope Scope, opts ...Option) (*Server, e
 		opt(c)
 	}
 
-	return c.server()
+	s, err := c.server()
+	if err != nil {
+		return nil, err
+	}
+
+	engine.AddRecoveries(s.recovery)
+
+	return s, nil
 }
 
 // Middleware returns a middleware that runs the handler of a keyed request once and answers every duplicate from the record. A request

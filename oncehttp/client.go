@@ -1,0 +1,151 @@
+package oncehttp
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/internal/keytime"
+	"github.com/onlyonce-go/onlyonce/retry"
+)
+
+// ClientOption changes a Transport under construction.
+type ClientOption func(*Transport)
+
+// Transport is an http.RoundTripper that gives every logical request one idempotency key and retries it with that key. Make one with
+// NewTransport. It is safe for concurrent use.
+//
+// The key comes from the first of these:
+//   - the header Idempotency-Key of the request,
+//   - onlyonce.ContextWithKey,
+//   - inside a run, for a protected request: the key of the run, from which it is derived,
+//   - outside of a run, for a protected request: a fresh UUID of version 7.
+//
+// All other requests pass as they are. A request with a body is retried only if it has GetBody, as requests of http.NewRequest have.
+//
+// A key is useless if the server does not read it. So an attempt that may have reached a handler is retried only if the server has
+// confirmed before that it protects the route, or if WithPresumed declares it. An answer with Idempotency-Status, Idempotent-Replayed or
+// Repeatability-Result confirms, and so does a problem that speaks of idempotency, as the IETF draft has it. Any other answer denies.
+// net/http's own retries of requests with a key are switched off.
+//
+// RoundTrip returns the last answer of the server, whatever its status, and an error only if there is none. [OutcomeOf] says what it means
+// for the key.
+type Transport struct {
+	base      http.RoundTripper
+	protected func(r *http.Request) bool
+	presumed  func(r *http.Request) bool
+	route     func(r *http.Request) string
+	policy    retry.Policy
+	retention time.Duration
+	statuses  []int
+	newKey    func() string
+	quoted    bool
+	observe   func(ctx context.Context, a retry.Attempt)
+	logger    *slog.Logger
+
+	confirmations confirmations
+}
+
+// NewTransport returns a Transport on another one, or on http.DefaultTransport if base is nil. It fails if an option is invalid.
+func NewTransport(base http.RoundTripper, opts ...ClientOption) (*Transport, error) {
+	t := &Transport{
+		base:      base,
+		protected: func(r *http.Request) bool { return r.Method == http.MethodPost || r.Method == http.MethodPatch },
+		presumed:  func(*http.Request) bool { return false },
+		route:     func(r *http.Request) string { return r.URL.EscapedPath() },
+		retention: onlyonce.DefaultRetention,
+		statuses:  []int{http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout},
+		newKey:    onlyonce.NewKey,
+	}
+
+	if t.base == nil {
+		t.base = http.DefaultTransport
+	}
+
+	for _, opt := range opts {
+		opt(t)
+	}
+
+	errs := []error{t.policy.Validate()}
+
+	if t.retention < time.Millisecond || t.retention > 100*365*24*time.Hour {
+		errs = append(errs, fmt.Errorf("oncehttp: the retention of WithRetention is %v: give the time for which the servers keep answers, "+
+			"from 1ms to 100 years", t.retention))
+	}
+
+	if t.protected == nil || t.presumed == nil || t.route == nil || t.newKey == nil {
+		errs = append(errs, errors.New("oncehttp: WithProtected, WithPresumed, WithRouteName or WithKeyGenerator is nil: give a function, "+
+			"or leave the option out"))
+	}
+
+	for _, status := range t.statuses {
+		if status < http.StatusBadRequest || status > highestStatus {
+			errs = append(errs, fmt.Errorf("oncehttp: WithRetryStatuses has %d: give statuses of errors, from 400", status))
+		}
+	}
+
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+
+	allowed := keytime.Usable(t.retention)
+	t.policy.MaxElapsed = min(cmp.Or(t.policy.MaxElapsed, allowed), allowed)
+
+	return t, nil
+}
+
+// WithProtected says which requests get a key of their own. The default is every POST and PATCH. Deploy the servers first: a key is
+// useless if the server does not read it.
+func WithProtected(protected func(r *http.Request) bool) ClientOption {
+	return func(t *Transport) { t.protected = protected }
+}
+
+// WithPresumed says for which requests it is certain that all servers protect them, so that they are retried before the first answer has
+// confirmed it. The default is none. An answer that denies ends it for the route.
+func WithPresumed(presumed func(r *http.Request) bool) ClientOption {
+	return func(t *Transport) { t.presumed = presumed }
+}
+
+// WithRouteName says which route of the server a request belongs to. What an answer confirms or denies holds for the route, on its host
+// and with its method. The default is the path. Give a function if the paths have ids: otherwise each id has to be confirmed.
+func WithRouteName(route func(r *http.Request) string) ClientOption {
+	return func(t *Transport) { t.route = route }
+}
+
+// WithRetry sets how requests are retried: see retry.Policy for the defaults. AttemptTimeout bounds the time until the header of an answer
+// arrives. MaxElapsed is shortened to what WithRetention allows.
+func WithRetry(p retry.Policy) ClientOption { return func(t *Transport) { t.policy = p } }
+
+// WithRetention declares how long the servers keep answers: the shortest of their retentions. The default is 24 hours; the range is a
+// millisecond to 100 years. No retry begins later than the retention, less a tolerance, after the first attempt. The tolerance is 10
+// minutes, or half of the retention if that is less. A server may declare a shorter time in Idempotency-Retention.
+func WithRetention(d time.Duration) ClientOption { return func(t *Transport) { t.retention = d } }
+
+// WithRetryStatuses replaces the statuses that are retried when they are not a rejection of the kit. The default is 502, 503 and 504.
+// An answer that is recorded is never retried, whatever its status.
+func WithRetryStatuses(statuses ...int) ClientOption {
+	return func(t *Transport) { t.statuses = slices.Clone(statuses) }
+}
+
+// WithKeyGenerator replaces what makes keys: onlyonce.NewKey. The function never returns the same key twice, and is safe for concurrent
+// use.
+func WithKeyGenerator(newKey func() string) ClientOption {
+	return func(t *Transport) { t.newKey = newKey }
+}
+
+// WithQuotedKeys sends keys as strings of RFC 8941, as the IETF draft wants them: "abc" and not abc. Servers of the kit accept both.
+func WithQuotedKeys() ClientOption { return func(t *Transport) { t.quoted = true } }
+
+// WithAttempts sets a function that is called after every attempt. It must be safe for concurrent use.
+func WithAttempts(observe func(ctx context.Context, a retry.Attempt)) ClientOption {
+	return func(t *Transport) { t.observe = observe }
+}
+
+// WithClientLogger replaces slog.Default() for the report of servers that do not protect a route, one line for each route.
+func WithClientLogger(l *slog.Logger) ClientOption { return func(t *Transport) { t.logger = l } }

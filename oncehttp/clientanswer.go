@@ -1,0 +1,191 @@
+package oncehttp
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+)
+
+// mostProblem is how much of the body of an error is read to find a reason in it.
+const mostProblem = 64 << 10
+
+// sign is what an answer says about the protection of its request.
+type sign struct {
+	shown     bool
+	status    onlyonce.Status // empty: the answer does not say it, or says it in a trailer that has not come
+	reason    onlyonce.Reason
+	after     time.Duration // of Retry-After
+	asked     bool          // there is a Retry-After
+	retention time.Duration // that the server has declared; 0: none
+}
+
+// signOf reads an answer. Of an error it reads a part of the body, and puts it back.
+func signOf(resp *http.Response, now time.Time) sign {
+	s := sign{status: statusIn(resp)}
+
+	s.shown = s.status != "" || contains(resp.Header[trailerName], StatusHeader) || announced(resp.Trailer) ||
+		resp.Header.Get(ReplayedHeader) == "true" || resp.Header.Get(repeatabilityResult) != ""
+	s.after, s.asked = retryAfterOf(resp.Header.Get(retryAfter), now)
+	s.retention = retentionOf(resp.Header.Get(RetentionHeader))
+
+	if resp.StatusCode < http.StatusBadRequest || !isProblem(resp.Header.Get(contentType)) {
+		return s
+	}
+
+	var p struct{ Type, Title, Detail, Reason string }
+
+	if json.Unmarshal(peek(resp), &p) != nil {
+		return s
+	}
+
+	if s.status == onlyonce.StatusRejected || s.status == onlyonce.StatusUnknown {
+		s.reason = onlyonce.Reason(p.Reason)
+	}
+
+	// A server of the draft without the kit says it in its own words.
+	s.shown = s.shown || strings.Contains(strings.ToLower(p.Type+p.Title+p.Detail), "idempoten")
+
+	return s
+}
+
+// announced reports whether a trailer with the status will come.
+func announced(trailer http.Header) bool {
+	_, ok := trailer[StatusHeader]
+
+	return ok
+}
+
+// statusIn returns the status of the contract in an answer, from its header or from a trailer that has come.
+func statusIn(resp *http.Response) onlyonce.Status {
+	if values := resp.Header[StatusHeader]; len(values) > 0 {
+		return onlyonce.Status(values[len(values)-1])
+	}
+
+	return onlyonce.Status(resp.Trailer.Get(StatusHeader))
+}
+
+// isProblem reports whether a content type is a problem of RFC 9457, or JSON.
+func isProblem(value string) bool {
+	media, _, _ := strings.Cut(value, ";")
+	media = strings.ToLower(strings.TrimSpace(media))
+
+	return media == "application/problem+json" || media == "application/json"
+}
+
+// peek returns the first bytes of a body, and leaves the body as it was.
+func peek(resp *http.Response) []byte {
+	first, err := io.ReadAll(io.LimitReader(resp.Body, mostProblem))
+
+	rest := io.Reader(resp.Body)
+	if err != nil {
+		rest = failing{err}
+	}
+
+	resp.Body = &struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(first), rest), resp.Body}
+
+	return first
+}
+
+// failing is a reader that fails.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// retryAfterOf reads a Retry-After, in seconds or as a date.
+func retryAfterOf(value string, now time.Time) (time.Duration, bool) {
+	if value == "" {
+		return 0, false
+	}
+
+	if n, err := strconv.ParseUint(value, 10, 32); err == nil {
+		return time.Duration(n) * time.Second, true //nolint:gosec // 32 bits
+	}
+
+	if at, err := http.ParseTime(value); err == nil {
+		return max(at.Sub(now), 0), true
+	}
+
+	return 0, false
+}
+
+// retentionOf reads an Idempotency-Retention. It returns 0 if it is missing or malformed.
+func retentionOf(value string) time.Duration {
+	n, err := strconv.ParseUint(value, 10, 63)
+	if err != nil || n > math.MaxInt64/uint64(time.Second) {
+		return 0
+	}
+
+	return max(time.Duration(n)*time.Second, 1) //nolint:gosec // bounded above
+}
+
+// reply classifies an answer as evidence.
+func (s *sign) reply(status int) reply {
+	switch {
+	case s.shown:
+		return replyShown
+	case status == http.StatusBadGateway, status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout,
+		status == http.StatusTooManyRequests, status == http.StatusRequestTimeout:
+		return replyInFront
+	default:
+		return replyBare
+	}
+}
+
+// wantsRetry reports whether another attempt with the same key can bring another answer.
+func (s *sign) wantsRetry(status int, retried []int) bool {
+	switch s.status {
+	case onlyonce.StatusExecuted, onlyonce.StatusReplayed:
+		return false
+	case onlyonce.StatusRejected, onlyonce.StatusUnknown, onlyonce.StatusReleased, onlyonce.StatusUnrecorded, onlyonce.StatusUnprotected:
+	}
+
+	switch s.reason {
+	case onlyonce.ReasonInProgress, onlyonce.ReasonLeaseLost, onlyonce.ReasonStoreUnavailable, onlyonce.ReasonStoreFull,
+		onlyonce.ReasonRecordNewer:
+		return true
+	case "":
+		// A server of the draft answers 409 while the first request runs.
+		return slices.Contains(retried, status) || s.status == "" && s.shown && status == http.StatusConflict && s.asked
+	default:
+		return false
+	}
+}
+
+// verdict returns what an answer means for the key, without regard to earlier attempts.
+func (s *sign) verdict(status int) onlyonce.Verdict {
+	switch s.status {
+	case onlyonce.StatusExecuted, onlyonce.StatusReplayed:
+		return onlyonce.VerdictFinal
+	case onlyonce.StatusReleased:
+		return onlyonce.VerdictNotExecuted
+	case onlyonce.StatusRejected:
+		if s.reason != "" {
+			return (&onlyonce.Rejection{Reason: s.reason}).Verdict()
+		}
+
+		return onlyonce.VerdictUnknown
+	case onlyonce.StatusUnknown, onlyonce.StatusUnprotected, onlyonce.StatusUnrecorded:
+		if s.status != onlyonce.StatusUnknown && status < http.StatusBadRequest {
+			return onlyonce.VerdictFinal // it ran, and this is its answer
+		}
+
+		return onlyonce.VerdictUnknown
+	default:
+		if status < http.StatusBadRequest {
+			return onlyonce.VerdictFinal
+		}
+
+		return onlyonce.VerdictUnknown
+	}
+}

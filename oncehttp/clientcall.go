@@ -1,0 +1,376 @@
+package oncehttp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptrace"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/internal/keytime"
+	"github.com/onlyonce-go/onlyonce/retry"
+)
+
+// clientCall is one logical request.
+type clientCall struct {
+	transport *Transport
+	request   *http.Request // the caller's; never changed
+	key       string
+	route     string
+	presumed  bool
+
+	attempts  int
+	before    standing // when the last attempt was sent
+	last      reply
+	resp      *http.Response // of the last attempt; nil: none
+	sign      sign
+	ambiguous bool // an attempt may have taken effect
+}
+
+// RoundTrip makes a request, with a key and retries if it is protected: see Transport.
+func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	key, end, err := t.keyOf(r)
+	if err != nil {
+		if r.Body != nil {
+			_ = r.Body.Close()
+		}
+
+		return nil, &callError{err: err, key: key, verdict: onlyonce.VerdictFinal}
+	}
+
+	if key == "" {
+		return t.base.RoundTrip(r)
+	}
+
+	failure := errUnfinished // of a request that panics
+
+	defer func() { end(failure) }()
+
+	c := &clientCall{
+		transport: t, request: r, key: key, presumed: t.presumed(r), route: r.Method + " " + r.URL.Scheme + "://" + r.URL.Host + t.route(r),
+	}
+
+	resp, err := c.do()
+	failure = err
+
+	if failure == nil && c.verdict() == onlyonce.VerdictUnknown {
+		failure = &callError{err: fmt.Errorf("oncehttp: the server answered %s", resp.Status), key: key, verdict: onlyonce.VerdictUnknown}
+	}
+
+	return resp, err
+}
+
+var errUnfinished = errors.New("oncehttp: the request did not return")
+
+// keyOf returns the key of a request, or none. End is called when the request has ended.
+func (t *Transport) keyOf(r *http.Request) (key string, end func(error), err error) {
+	values := r.Header.Values(KeyHeader)
+
+	switch chosen, ok := onlyonce.KeyFromContext(r.Context()); {
+	case len(values) > 1:
+		return "", nil, fmt.Errorf("oncehttp: the request has %d values of %s and must have one", len(values), KeyHeader)
+	case len(values) == 1:
+		if key, err = parseKey(values[0]); err != nil {
+			return "", nil, err
+		}
+	case ok:
+		key = chosen
+	case !t.protected(r):
+		return "", nil, nil
+	default:
+		return t.ownKey(r)
+	}
+
+	if err := (onlyonce.KeyRules{}).Check(key); err != nil {
+		return key, nil, err
+	}
+
+	return key, onlyonce.BeginCall(r.Context(), t.name(r), key), nil
+}
+
+// name is the method of a request, as derived keys know it.
+func (t *Transport) name(r *http.Request) string { return r.Method + " " + r.URL.Host + t.route(r) }
+
+// ownKey returns a key that nobody has chosen: in a run one that is derived from the run's, otherwise a fresh one.
+func (t *Transport) ownKey(r *http.Request) (key string, end func(error), err error) {
+	derived, err := onlyonce.DeriveCall(r.Context(), t.name(r))
+
+	switch {
+	case errors.Is(err, onlyonce.ErrNoRun):
+		return t.newKey(), func(error) {}, nil
+	case err != nil:
+		return "", nil, fmt.Errorf("oncehttp: no key can be derived for %s: %w", t.name(r), err)
+	default:
+		return derived.Key(), derived.End, nil
+	}
+}
+
+// do makes the attempts.
+func (c *clientCall) do() (*http.Response, error) {
+	policy := c.transport.policy
+	timeout := policy.AttemptTimeout
+	policy.AttemptTimeout = 0 // the body of an answer outlives its attempt
+
+	options := retry.Options{Classify: c.classify}
+	if observe := c.transport.observe; observe != nil {
+		options.Observe = func(a retry.Attempt) { observe(c.request.Context(), a) }
+	}
+
+	resp, err := retry.Do(c.request.Context(), policy, options, func(ctx context.Context, n int) (*http.Response, error) {
+		return c.attempt(ctx, n, timeout)
+	})
+
+	if err == nil {
+		return resp, nil
+	}
+
+	// An answer that could not be improved is the answer, unless the caller has gone.
+	if answered, ok := err.(*answeredError); ok && c.resp != nil { //nolint:errorlint // the last attempt's own
+		return c.finish(answered.resp), nil
+	}
+
+	if c.attempts == 0 && c.request.Body != nil {
+		_ = c.request.Body.Close()
+	}
+
+	c.discard()
+
+	verdict := onlyonce.VerdictUnknown
+	if c.attempts == 0 || !c.ambiguous {
+		verdict = onlyonce.VerdictNotExecuted
+	}
+
+	return nil, &callError{err: err, key: c.key, verdict: verdict, attempts: c.attempts, note: c.note()}
+}
+
+// answeredError is an answer that may be improved by another attempt.
+type answeredError struct{ resp *http.Response }
+
+func (e *answeredError) Error() string { return "oncehttp: the server answered " + e.resp.Status }
+
+// attempt makes one attempt.
+func (c *clientCall) attempt(ctx context.Context, n int, timeout time.Duration) (*http.Response, error) {
+	c.discard()
+	c.attempts = n
+	c.before = c.transport.confirmations.of(c.route, c.presumed)
+
+	ctx, end := context.WithCancelCause(ctx)
+
+	var wrote atomic.Bool
+
+	r, err := c.outgoing(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteHeaders: func() { wrote.Store(true) },
+		WroteRequest: func(httptrace.WroteRequestInfo) { wrote.Store(true) },
+	}), n)
+	if err != nil {
+		end(nil)
+
+		return nil, retry.Permanent(err)
+	}
+
+	if timeout > 0 {
+		timer := time.AfterFunc(timeout, func() { end(retry.ErrAttemptTimeout) })
+		defer timer.Stop()
+	}
+
+	resp, err := c.transport.base.RoundTrip(r)
+	if err != nil {
+		c.last = replyLost
+		if !wrote.Load() && c.traced() {
+			c.last = replyUnsent
+		} else {
+			c.ambiguous = true
+		}
+
+		if cause := context.Cause(ctx); errors.Is(cause, retry.ErrAttemptTimeout) {
+			err = fmt.Errorf("%w: %w", cause, err)
+		}
+
+		end(nil)
+
+		return nil, err
+	}
+
+	c.resp = resp
+	resp.Body = &endingBody{ReadCloser: resp.Body, end: func() { end(nil) }}
+	c.sign = signOf(resp, time.Now())
+	c.last = c.sign.reply(resp.StatusCode)
+
+	if c.transport.confirmations.learn(c.route, c.last) {
+		c.report()
+	}
+
+	if c.sign.verdict(resp.StatusCode) == onlyonce.VerdictUnknown {
+		c.ambiguous = true
+	}
+
+	if c.sign.wantsRetry(resp.StatusCode, c.transport.statuses) {
+		return nil, &answeredError{resp}
+	}
+
+	return c.finish(resp), nil
+}
+
+// traced reports whether the transport tells when it writes a request. Another one may not, so nothing is known of its requests.
+func (c *clientCall) traced() bool {
+	_, ok := c.transport.base.(*http.Transport)
+
+	return ok
+}
+
+// outgoing returns the request of an attempt.
+func (c *clientCall) outgoing(ctx context.Context, n int) (*http.Request, error) {
+	r := c.request.Clone(ctx)
+
+	key := c.key
+	if c.transport.quoted {
+		key = quoteKey(key)
+	}
+
+	r.Header.Set(KeyHeader, key)
+
+	if n > 1 {
+		r.Header.Set(AttemptHeader, strconv.Itoa(n-1))
+
+		if c.request.GetBody != nil {
+			body, err := c.request.GetBody()
+			if err != nil {
+				return nil, fmt.Errorf("oncehttp: the body of the request cannot be sent again: %w", err)
+			}
+
+			r.Body = body
+		}
+	}
+
+	// net/http sends a request with an idempotency key again by itself, whether or not the server protects it. It cannot without GetBody,
+	// and does not if there is a body.
+	r.GetBody = nil
+	if r.Body == nil || r.Body == http.NoBody {
+		r.Body, r.ContentLength = io.NopCloser(eof{}), 0
+	}
+
+	return r, nil
+}
+
+// eof is an empty body that net/http does not know to be empty before it reads it.
+type eof struct{}
+
+func (eof) Read([]byte) (int, error) { return 0, io.EOF }
+
+// classify decides whether to try again.
+func (c *clientCall) classify(a retry.Attempt) retry.Decision {
+	if retry.IsPermanent(a.Err) || !c.before.mayRetry(c.last) || !c.repeatable() {
+		return retry.Decision{}
+	}
+
+	d := retry.Decision{Retry: true}
+
+	if c.resp != nil {
+		d.Delay, d.HasDelay = c.sign.after, c.sign.asked
+		d.Free = c.sign.reason == onlyonce.ReasonInProgress || c.sign.reason == onlyonce.ReasonLeaseLost
+
+		if c.sign.retention > 0 {
+			d.MaxElapsed = keytime.Usable(c.sign.retention)
+		}
+	}
+
+	return d
+}
+
+// repeatable reports whether the body can be sent again.
+func (c *clientCall) repeatable() bool {
+	return c.request.Body == nil || c.request.Body == http.NoBody || c.request.GetBody != nil
+}
+
+// note says why a request was not retried, if that is not obvious.
+func (c *clientCall) note() string {
+	switch {
+	case c.last == replyLost && !c.before.mayRetry(replyLost):
+		return "; oncehttp: not retried, because the server has not confirmed that it protects " + c.route +
+			": deploy the kit on the servers first, or declare the route with WithPresumed"
+	case c.last == replyLost && !c.repeatable():
+		return "; oncehttp: not retried, because the request has a body and no GetBody"
+	default:
+		return ""
+	}
+}
+
+// report tells that a server does not protect a route.
+func (c *clientCall) report() {
+	logger := c.transport.logger
+	if logger == nil {
+		logger = slog.Default()
+	}
+
+	logger.WarnContext(c.request.Context(), "onlyonce: the server does not protect this route, so it is not retried", "route", c.route,
+		"status", c.resp.StatusCode)
+}
+
+// discard closes the answer of an earlier attempt.
+func (c *clientCall) discard() {
+	if c.resp == nil {
+		return
+	}
+
+	_, _ = io.CopyN(io.Discard, c.resp.Body, mostProblem)
+	_ = c.resp.Body.Close()
+	c.resp = nil
+}
+
+// finish returns the answer of the logical request.
+func (c *clientCall) finish(resp *http.Response) *http.Response {
+	resp.Request = c.request.WithContext(context.WithValue(c.request.Context(), callKey{}, c))
+
+	return resp
+}
+
+// verdict is what the last answer means for the key. "Nothing ran" is true of the last attempt alone.
+func (c *clientCall) verdict() onlyonce.Verdict {
+	s := c.sign
+	if s.status == "" && c.resp != nil {
+		s.status = statusIn(c.resp) // the trailers may have come
+	}
+
+	v := onlyonce.VerdictUnknown
+	if c.resp != nil {
+		v = s.verdict(c.resp.StatusCode)
+	}
+
+	if recorded := s.status == onlyonce.StatusExecuted || s.status == onlyonce.StatusReplayed; c.ambiguous && !recorded &&
+		v == onlyonce.VerdictNotExecuted {
+		return onlyonce.VerdictUnknown
+	}
+
+	return v
+}
+
+// endingBody ends the context of its attempt when it is closed or read to its end.
+type endingBody struct {
+	io.ReadCloser
+
+	once sync.Once
+	end  func()
+}
+
+func (b *endingBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.once.Do(b.end)
+	}
+
+	return n, err
+}
+
+func (b *endingBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.once.Do(b.end)
+
+	return err
+}

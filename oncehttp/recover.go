@@ -1,0 +1,92 @@
+package oncehttp
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/onlyonce-go/onlyonce"
+)
+
+// requestVersion is the version of the form in which a record keeps a request: version, method, URI, headers of the policy, body.
+const requestVersion = 1
+
+// encodeRequest returns the form in which a record keeps a request.
+func encodeRequest(r *http.Request, p *Policy, body []byte) []byte {
+	data := appendText([]byte{requestVersion}, r.Method)
+	data = appendText(data, r.URL.RequestURI())
+	data = appendFields(data, newHeaderSet(p.RequestHeaders...).pick(r.Header))
+
+	return append(data, body...)
+}
+
+// decodeRequest returns a request that a record has kept.
+func decodeRequest(ctx context.Context, data []byte) (*http.Request, error) {
+	if len(data) == 0 || data[0] != requestVersion {
+		return nil, errors.New("oncehttp: the record keeps a request of another form")
+	}
+
+	in := reader{data: data[1:]}
+	method, uri := in.text(), in.text()
+	header := make(http.Header)
+
+	for range in.count() {
+		name := in.text()
+		for range in.count() {
+			header[name] = append(header[name], in.text())
+		}
+	}
+
+	if in.err != nil {
+		return nil, unreadableAnswer(in.err)
+	}
+
+	where, err := url.ParseRequestURI(uri)
+	if err != nil {
+		return nil, unreadableAnswer(err)
+	}
+
+	r := &http.Request{
+		Method: method, URL: where, RequestURI: uri, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: where.Host,
+	}
+
+	return withBody(r.WithContext(ctx), in.data), nil
+}
+
+// recovery returns the recovery function for the records of a method whose calls are gone, or nil.
+func (s *Server) recovery(method string) onlyonce.RecoverFunc {
+	verb, pattern, _ := strings.Cut(method, " ")
+	if methodName(verb, pattern) != method { // not of HTTP
+		return nil
+	}
+
+	rt := s.routes.usual
+
+	for _, name := range []string{method, pattern} {
+		if own, ok := s.routes.named[name]; ok {
+			rt = own
+
+			break
+		}
+	}
+
+	ask := rt.policy.Recover
+	if ask == nil {
+		return nil
+	}
+
+	return func(ctx context.Context, rec onlyonce.Record) (onlyonce.Finding, error) {
+		if len(rec.Request) == 0 {
+			return ask(ctx, nil, rec)
+		}
+
+		r, err := decodeRequest(ctx, rec.Request)
+		if err != nil {
+			return onlyonce.StillUnknown(), err
+		}
+
+		return ask(ctx, r, rec)
+	}
+}
