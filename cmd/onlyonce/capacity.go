@@ -83,7 +83,6 @@ type needView struct {
 	MemoryBytes     float64 `json:"memory_bytes"`
 	DiskBytes       float64 `json:"disk_bytes"`
 	Operations      float64 `json:"operations_per_second"`
-	LogBytes        float64 `json:"log_bytes_per_second"`
 	Shards          int     `json:"shards"`
 	ShardsForBytes  int     `json:"shards_for_bytes"`
 	ShardsForCalls  int     `json:"shards_for_calls"`
@@ -96,24 +95,20 @@ type needView struct {
 func viewNeed(n *operate.Need) needView {
 	return needView{
 		Kind: string(n.Load.Kind), Records: math.Round(n.Records), RecordBytes: math.Round(n.RecordBytes), Bytes: math.Round(n.Bytes),
-		MemoryBytes: math.Round(n.Memory), DiskBytes: math.Round(n.Disk), Operations: n.Operations, LogBytes: math.Round(n.LogBytes),
+		MemoryBytes: math.Round(n.Memory), DiskBytes: math.Round(n.Disk), Operations: n.Operations,
 		Shards: n.Shards, ShardsForBytes: n.ShardsForBytes, ShardsForCalls: n.ShardsForCalls, BytesPerShard: math.Round(n.ShardBytes),
 		CallsPerShard: n.ShardCalls, RunningRecords: math.Round(n.Running), CopiesPerRecord: 1 + n.Load.Replicas,
 	}
 }
 
 func (a *app) printNeed(n *operate.Need) {
-	memory, disk, log := "", "", ""
+	memory, disk := "", ""
 	if n.Memory > 0 {
 		memory = bytesText(n.Memory)
 	}
 
 	if n.Disk > 0 {
 		disk = bytesText(n.Disk)
-	}
-
-	if n.LogBytes > 0 {
-		log = bytesText(n.LogBytes) + " per second"
 	}
 
 	a.fields(
@@ -124,7 +119,6 @@ func (a *app) printNeed(n *operate.Need) {
 		[2]string{"Memory", memory},
 		[2]string{"Disk", disk},
 		[2]string{"Operations", count(n.Operations) + " per second"},
-		[2]string{"Log", log},
 		[2]string{"Shards", shardsText(n)},
 		[2]string{"One shard", fmt.Sprintf("%s of data, %s calls per second", bytesText(n.ShardBytes), count(n.ShardCalls))},
 	)
