@@ -80,6 +80,15 @@ demo: ## run the payments example: STORE=memory:, redis://host:6379, sqlite:path
 	fi
 	go -C examples run ./payments demo "$${args[@]}"
 
+.PHONY: demo-unknown
+demo-unknown: ## kill servers in mid-payment and let reconcilers settle what is unknown: STORE=sqlite:path, redis://host:6379, postgres://… or mysql://… (a temporary SQLite without it), CONSOLE=1 (the console, until Ctrl-C)
+	@store=$$STORE
+	[[ $$store == memory: ]] && store=
+	[[ $$store == sqlite:* && $$store != sqlite:[/:]* && $$store != sqlite: ]] && store=sqlite:$$PWD/$${store#sqlite:}
+	args=(-store "$$store")
+	[[ -n $$CONSOLE && $$CONSOLE != 0 ]] && args+=(-console)
+	go -C examples run ./payments unknown "$${args[@]}"
+
 .PHONY: demo-orders
 demo-orders: ## run the orders example: 500 orders over four services that are killed at random
 	@go -C examples run ./orders demo

@@ -34,6 +34,9 @@ type childConfig struct {
 	Run      string `json:"run,omitempty"`
 	// Work is how long the ledger takes for a charge.
 	Work time.Duration `json:"work,omitempty"`
+	// Unknown makes a server one of the demonstration of unknown outcomes. Hangs makes it one that is to be killed.
+	Unknown bool `json:"unknown,omitempty"`
+	Hangs   bool `json:"hangs,omitempty"`
 	// Store is where a server keeps its records, and Prefix which of the records there are this demo's. Without a store the
 	// server does without onlyonce.
 	Store  string `json:"store,omitempty"`
@@ -92,6 +95,8 @@ func childCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	}()
 
 	switch {
+	case config.Unknown:
+		return runUnknown(ctx, &config, stdout)
 	case config.Database != "":
 		return runTill(ctx, &config, held, stdout)
 	case config.Ledger != "":

@@ -4,6 +4,7 @@
 //	payments demo      pay 1,000 orders over a faulty network, with plain retries and with onlyonce; with -store redis://…
 //	                   on several server processes, one of which is killed on the way; with -store sqlite:…, postgres://… or
 //	                   mysql://… with the payments in the same database, and servers killed several times
+//	payments unknown   kill servers in mid-payment, and let the reconcilers of others find out what became of the payments
 //	payments serve     run the payment service, to try it by hand
 //	payments pay       send a single order
 //	payments generate  write payment orders for the demo
@@ -53,12 +54,12 @@ type command func(ctx context.Context, args []string, stdout, stderr io.Writer) 
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	commands := map[string]command{
-		"demo": demoCommand, "serve": serveCommand, "pay": payCommand, "generate": generateCommand,
+		"demo": demoCommand, "unknown": unknownCommand, "serve": serveCommand, "pay": payCommand, "generate": generateCommand,
 		childName: childCommand, // for the demo itself
 	}
 
 	if len(args) > 0 && (args[0] == "-h" || args[0] == "-help" || args[0] == "--help") {
-		_, _ = fmt.Fprintln(stderr, "payments demo, serve, pay or generate; payments COMMAND -h shows the flags of a command")
+		_, _ = fmt.Fprintln(stderr, "payments demo, unknown, serve, pay or generate; payments COMMAND -h shows the flags of a command")
 
 		return flag.ErrHelp
 	}
@@ -70,7 +71,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 	chosen, ok := commands[name]
 	if !ok {
-		return fmt.Errorf("there is no command %q: choose demo, serve, pay or generate", name)
+		return fmt.Errorf("there is no command %q: choose demo, unknown, serve, pay or generate", name)
 	}
 
 	return chosen(ctx, args, stdout, stderr)

@@ -1,0 +1,355 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/metadata"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/examples/payments/orders"
+	paymentsv1 "github.com/onlyonce-go/onlyonce/examples/payments/proto/payments/v1"
+	"github.com/onlyonce-go/onlyonce/interceptor"
+	"github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/redisstore"
+)
+
+const (
+	unknownOrders  = 200
+	unknownServers = 4  // are killed, and get the same number of payments each
+	settlers       = 2  // servers with a reconciler come after them
+	settleTime     = 60 // seconds, at most
+)
+
+// unknownDemo kills servers in mid-payment.
+type unknownDemo struct {
+	address, run   string
+	stdout, stderr io.Writer
+
+	records store.Store
+	engine  *onlyonce.Engine // on the same store, to look on
+	ledger  *process
+	book    paymentsv1.PaymentServiceClient
+	fail    context.CancelCauseFunc
+}
+
+func unknownCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("payments unknown", flag.ContinueOnError)
+	address := flags.String("store", "", "where idempotency records are kept: redis://host:6379, sqlite:path, postgres://… or mysql://…; default: "+
+		"a temporary database of SQLite")
+	withConsole := flags.Bool("console", false, "serve the console on loopback, and print its address")
+
+	if err := parse(flags, args, stderr); err != nil {
+		return err
+	}
+
+	if *address == "" {
+		dir, err := os.MkdirTemp("", "onlyonce-demo")
+		if err != nil {
+			return fmt.Errorf("making a place for the database: %w", err)
+		}
+		defer os.RemoveAll(dir) //nolint:errcheck // it is temporary
+
+		*address = "sqlite:" + filepath.Join(dir, "records.db")
+	}
+
+	servers := settlers
+	if shared, err := checkStore(ctx, *address, &servers); err != nil {
+		return err
+	} else if !shared {
+		return fmt.Errorf("the records of servers that are killed cannot be in %s: leave -store out, or give a store that processes share", memory)
+	}
+
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+
+	d := &unknownDemo{address: *address, run: demoPrefix + rand.Text()[:8] + ":", stdout: stdout, stderr: stderr, fail: fail}
+
+	records, closeStore, err := openUnknown(d.address, d.run) //nolint:contextcheck // see there
+	if err != nil {
+		return err
+	}
+	defer closeStore()
+
+	d.records = records
+
+	if d.engine, err = onlyonce.New(records, onlyonce.WithObserver(nil)); err != nil {
+		return err // it says what is wrong
+	}
+
+	if *withConsole {
+		closeConsole, err := serveConsole(ctx, stdout, d.engine)
+		if err != nil {
+			return err
+		}
+		defer closeConsole()
+	}
+
+	if err := d.show(ctx); err != nil {
+		return err
+	}
+
+	if *withConsole {
+		_, _ = fmt.Fprintln(stdout, "the console goes on until Ctrl-C")
+
+		<-ctx.Done()
+	}
+
+	return nil
+}
+
+// show pays, kills, settles, and reports.
+func (d *unknownDemo) show(ctx context.Context) (err error) {
+	all, err := readOrders("")
+	if err != nil {
+		return err
+	}
+
+	all = all[:unknownOrders]
+
+	_, _ = fmt.Fprintf(d.stdout, "%d payments to %d servers under AT_MOST_ONCE. Each server is killed with payments in its handler: some of them are\n"+
+		"charged, and some are not. Two other servers run reconcilers, which ask the provider.\n\nrecords: %s\n\n",
+		len(all), unknownServers, location(d.address))
+
+	if d.ledger, err = launch(ctx, "the provider", &childConfig{}, d.stderr, d.fail); err != nil {
+		return err
+	}
+	defer d.ledger.kill()
+
+	book, closeBook, err := dialProvider(d.ledger.addr)
+	if err != nil {
+		return err
+	}
+	defer closeBook()
+
+	d.book = book
+
+	unanswered, err := d.payAndKill(ctx, all)
+	if err != nil {
+		return err
+	}
+
+	unknown, err := d.waitUnknown(ctx, len(unanswered))
+	if err != nil {
+		return err
+	}
+
+	_, _ = fmt.Fprintf(d.stdout, "%3d payments have an unknown outcome\n", len(unknown))
+
+	servers := make([]*process, settlers)
+	for i := range servers {
+		if servers[i], err = d.launch(ctx, fmt.Sprintf("settler %d", i+1), false); err != nil {
+			return err
+		}
+		defer servers[i].kill()
+	}
+
+	settled, err := d.waitSettled(ctx, unknown)
+	if err != nil {
+		return err
+	}
+
+	// The users try again with the same keys.
+	if left := d.pay(ctx, servers[0].addr, unanswered, make(chan struct{}, len(unanswered))); len(left) > 0 {
+		return fmt.Errorf("%w: %d payments have no answer in the end", errNotShown, len(left))
+	}
+
+	for _, server := range servers {
+		if err := server.stop(ctx); err != nil {
+			return err
+		}
+	}
+
+	return d.audit(ctx, all, len(unknown), settled)
+}
+
+func (d *unknownDemo) launch(ctx context.Context, name string, hangs bool) (*process, error) {
+	return launch(ctx, name,
+		&childConfig{Unknown: true, Hangs: hangs, Ledger: d.ledger.addr, Store: d.address, Prefix: d.run, Run: d.run}, d.stderr, d.fail)
+}
+
+// payAndKill pays all orders, and kills every server when its payments hang. It returns the orders that have no answer.
+func (d *unknownDemo) payAndKill(ctx context.Context, all []orders.Order) (unanswered []orders.Order, err error) {
+	n := 0
+
+	for batch := range slices.Chunk(all, len(all)/unknownServers) {
+		n++
+
+		doomed, err := d.launch(ctx, fmt.Sprintf("server %d", n), true)
+		if err != nil {
+			return nil, err
+		}
+
+		left := make(chan []orders.Order, 1)
+		answered := make(chan struct{}, len(batch))
+
+		go func() { left <- d.pay(ctx, doomed.addr, batch, answered) }()
+
+		hanging := len(batch) * (perTurn - hangsBefore) / perTurn
+		for range hanging {
+			if _, err := doomed.lines.ReadString('\n'); err != nil {
+				return nil, fmt.Errorf("waiting for payments to hang: %w", err)
+			}
+		}
+
+		for range len(batch) - hanging {
+			<-answered
+		}
+
+		doomed.kill()
+
+		unanswered = append(unanswered, <-left...)
+
+		_, _ = fmt.Fprintf(d.stdout, "server %d is killed with %d payments in its handler\n", n, hanging)
+	}
+
+	return unanswered, nil
+}
+
+// pay pays orders at once, each with a single attempt, and returns those that have no answer. Answered has room for every order.
+func (d *unknownDemo) pay(ctx context.Context, addr string, batch []orders.Order, answered chan<- struct{}) (left []orders.Order) {
+	client, closeConn, err := dialProvider(addr) // a client without retries, as somebody else's may be
+	if err != nil {
+		return batch
+	}
+	defer closeConn()
+
+	var (
+		mu     sync.Mutex
+		paying sync.WaitGroup
+	)
+
+	for _, order := range batch {
+		paying.Go(func() {
+			ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(ctx, interceptor.KeyHeader, order.Key()), stopTime)
+			defer cancel()
+
+			_, err := client.Pay(ctx, request(order))
+			answered <- struct{}{}
+
+			if err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+
+				left = append(left, order)
+			}
+		})
+	}
+
+	paying.Wait()
+
+	return left
+}
+
+// waitUnknown waits until the leases of the killed servers have ended, and returns the records whose outcome is unknown.
+func (d *unknownDemo) waitUnknown(ctx context.Context, want int) ([]store.Key, error) {
+	// The index of a Redis lacks what a server claimed just before it died.
+	if redis, ok := d.records.(*redisstore.Store); ok {
+		if _, err := redis.Sweep(ctx); err != nil {
+			return nil, fmt.Errorf("sweeping the store: %w", err)
+		}
+	}
+
+	for range settleTime {
+		unknown, err := d.unknown(ctx)
+		if err != nil || len(unknown) >= want {
+			return unknown, err
+		}
+
+		if err := rest(ctx, time.Second); err != nil {
+			return nil, err
+		}
+	}
+
+	return nil, fmt.Errorf("%w: fewer than %d outcomes are unknown", errNotShown, want)
+}
+
+func (d *unknownDemo) unknown(ctx context.Context) (ids []store.Key, err error) {
+	for rec, err := range d.engine.ListUnknown(ctx) {
+		if err != nil {
+			return nil, err // it says what is wrong
+		}
+
+		if !isDatabase(d.address) || rec.Method == paymentsv1.PaymentService_Pay_FullMethodName {
+			ids = append(ids, rec.ID)
+		}
+	}
+
+	return ids, nil
+}
+
+// waitSettled waits until the reconcilers have settled all records, and returns how many they have settled.
+func (d *unknownDemo) waitSettled(ctx context.Context, ids []store.Key) (settled int, err error) {
+	for range settleTime {
+		if err := rest(ctx, time.Second); err != nil {
+			return 0, err
+		}
+
+		settled = 0
+
+		for _, id := range ids {
+			rec, err := d.engine.LookupID(ctx, id)
+			if err != nil {
+				return 0, err // it says what is wrong
+			}
+
+			if !rec.Unknown && rec.SettledBy != "" {
+				settled++
+			}
+		}
+
+		_, _ = fmt.Fprintf(d.stdout, "%3d of %d are settled\n", settled, len(ids))
+
+		if settled == len(ids) {
+			return settled, nil
+		}
+	}
+
+	return settled, fmt.Errorf("%w: %d of %d outcomes are settled", errNotShown, settled, len(ids))
+}
+
+// audit compares with the ledger of the provider.
+func (d *unknownDemo) audit(ctx context.Context, all []orders.Order, unknown, settled int) error {
+	doubled, missing := 0, 0
+
+	for _, order := range all {
+		found, err := d.book.GetPayment(ctx, &paymentsv1.GetPaymentRequest{OrderId: order.ID})
+
+		switch {
+		case err != nil:
+			return fmt.Errorf("reading the ledger: %w", err)
+		case len(found.GetPayments()) == 0:
+			missing++
+		case len(found.GetPayments()) > 1:
+			doubled++
+		}
+	}
+
+	_, _ = fmt.Fprintf(d.stdout, "\nresult unknown=%d settled=%d doubled=%d missing=%d\n", unknown, settled, doubled, missing)
+
+	if unknown == 0 || settled != unknown || doubled+missing > 0 {
+		return errNotShown
+	}
+
+	return nil
+}
+
+func rest(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

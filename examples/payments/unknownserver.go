@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+	paymentsv1 "github.com/onlyonce-go/onlyonce/examples/payments/proto/payments/v1"
+	"github.com/onlyonce-go/onlyonce/interceptor"
+	"github.com/onlyonce-go/onlyonce/reconcile"
+	"github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/redisstore"
+)
+
+// unknownLease is how long it takes until a killed server's payments are unknown, and a third of the time until they can be released.
+const unknownLease = 2 * time.Second
+
+// openUnknown opens a store whose records can be listed.
+func openUnknown(address, prefix string) (store.Store, func(), error) {
+	if !isDatabase(address) {
+		return openStore(address, redisstore.WithPrefix(prefix), redisstore.WithUnknownRetention(time.Hour))
+	}
+
+	db, err := openDatabase(address, false)
+	if err != nil {
+		return nil, nil, err
+	}
+
+	records, err := db.records()
+	if err != nil {
+		_ = db.Close()
+
+		return nil, nil, err
+	}
+
+	return records, func() { _ = db.Close() }, nil
+}
+
+// runUnknown is a server of the demonstration of unknown outcomes. Its method never runs twice by itself. The record keeps the request, so
+// that a reconciler can ask the provider about a payment whose server has died.
+func runUnknown(ctx context.Context, config *childConfig, stdout io.Writer) error {
+	provider, closeProvider, err := dialProvider(config.Ledger)
+	if err != nil {
+		return err
+	}
+	defer closeProvider()
+
+	records, closeStore, err := openUnknown(config.Store, config.Prefix) //nolint:contextcheck // see there
+	if err != nil {
+		return err
+	}
+	defer closeStore()
+
+	engine, err := onlyonce.New(records, onlyonce.WithObserver(nil), // the report says it all
+		onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: openTime})) // a small machine may be slow
+	if err != nil {
+		return err // it says what is wrong
+	}
+
+	service := &desk{provider: provider}
+
+	policy := interceptor.Policy{Policy: sharedPolicy(), Recover: service.recover}
+	policy.Guarantee, policy.KeepRequest = onlyonce.AtMostOnce, 4<<10 // bytes
+	policy.Lease, policy.MaxRun = unknownLease, 2*unknownLease
+
+	var shop paymentsv1.PaymentServiceServer = service
+	if config.Hangs {
+		shop = &hanging{desk: service, say: func() { _, _ = fmt.Fprintln(stdout, sayHeld) }}
+	}
+
+	server, err := newServer(engine, named(config.Run), shop,
+		interceptor.WithMethodPolicy(paymentsv1.PaymentService_Pay_FullMethodName, policy))
+	if err != nil {
+		return err
+	}
+
+	listener, err := announce(stdout)
+	if err != nil {
+		return err
+	}
+
+	var settling sync.WaitGroup
+	defer settling.Wait()
+
+	if !config.Hangs {
+		settling.Go(func() {
+			_ = reconcile.Run(ctx, engine, reconcile.Options{Interval: 500 * time.Millisecond}) // until ctx ends
+		})
+	}
+
+	return serveUntil(ctx, listener, server, engine)
+}
+
+// hanging is a desk whose process is going to be killed. Of every five payments two are answered, one comes to nothing before it is charged,
+// and two are charged and then come to nothing.
+type hanging struct {
+	*desk
+
+	payments atomic.Int64
+	mu       sync.Mutex
+	say      func() // that one hangs
+}
+
+// hangs are the payments of every five that do.
+const (
+	perTurn     = 5
+	hangsBefore = 2
+	hangsAfter  = 3
+)
+
+// Pay implements [paymentsv1.PaymentServiceServer].
+func (h *hanging) Pay(ctx context.Context, req *paymentsv1.PayRequest) (*paymentsv1.PayResponse, error) {
+	turn := h.payments.Add(1) % perTurn
+
+	if turn == hangsBefore {
+		h.hang()
+	}
+
+	resp, err := h.desk.Pay(context.WithoutCancel(ctx), req)
+
+	if turn >= hangsAfter {
+		h.hang()
+	}
+
+	return resp, err
+}
+
+// hang waits until somebody kills the process.
+func (h *hanging) hang() {
+	h.mu.Lock()
+	h.say()
+	h.mu.Unlock()
+
+	select {}
+}
