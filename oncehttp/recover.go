@@ -55,38 +55,56 @@ func decodeRequest(ctx context.Context, data []byte) (*http.Request, error) {
 	return withBody(r.WithContext(ctx), in.data), nil
 }
 
-// recovery returns the recovery function for the records of a method whose calls are gone, or nil.
+// recovery returns the recovery function for the records of a method whose calls are gone, or nil. The policy is that of the request that
+// the record keeps. Without it, the policy is the one whose route has the name of the method, or the policy of all requests.
 func (s *Server) recovery(method string) onlyonce.RecoverFunc {
 	verb, pattern, _ := strings.Cut(method, " ")
-	if methodName(verb, pattern) != method { // not of HTTP
-		return nil
-	}
-
-	rt := s.routes.usual
-
-	for _, name := range []string{method, pattern} {
-		if own, ok := s.routes.named[name]; ok {
-			rt = own
-
-			break
-		}
-	}
-
-	ask := rt.policy.Recover
-	if ask == nil {
+	if methodName(verb, pattern) != method || !s.recovers() { // the method is not of HTTP
 		return nil
 	}
 
 	return func(ctx context.Context, rec onlyonce.Record) (onlyonce.Finding, error) {
-		if len(rec.Request) == 0 {
-			return ask(ctx, nil, rec)
+		rt := s.routes.usual
+
+		for _, name := range []string{method, pattern} {
+			if own, ok := s.routes.named[name]; ok {
+				rt = own
+
+				break
+			}
 		}
 
-		r, err := decodeRequest(ctx, rec.Request)
-		if err != nil {
-			return onlyonce.StillUnknown(), err
+		var r *http.Request
+
+		if len(rec.Request) > 0 {
+			kept, err := decodeRequest(ctx, rec.Request)
+			if err != nil {
+				return onlyonce.StillUnknown(), err
+			}
+
+			r = kept
+			rt, _ = s.routes.of(r)
 		}
 
-		return ask(ctx, r, rec)
+		if rt.policy.Recover == nil {
+			return onlyonce.StillUnknown(), onlyonce.ErrNoRecovery
+		}
+
+		return rt.policy.Recover(ctx, r, rec)
 	}
+}
+
+// recovers reports whether any policy has a recovery function.
+func (s *Server) recovers() bool {
+	if s.routes.usual.policy.Recover != nil {
+		return true
+	}
+
+	for _, rt := range s.routes.named {
+		if rt.policy.Recover != nil {
+			return true
+		}
+	}
+
+	return false
 }
