@@ -30,9 +30,26 @@ func (s *Store) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] 
 }
 
 // ListRunning implements [store.Lister]. It reads the whole index, and the record of each entry. What is said of ListUnknown about records
-// that are not found and about errors holds here as well.
+// that are not found and about errors holds here as well. It remembers the keys that it has yielded until it ends.
 func (s *Store) ListRunning(ctx context.Context) iter.Seq2[store.Listed, error] {
-	return s.list(ctx, alive, -latest)
+	return func(yield func(store.Listed, error) bool) {
+		// A renewal moves an entry to where the list is still to come.
+		yielded := make(map[store.Key]struct{})
+
+		for listed, err := range s.list(ctx, alive, -latest) {
+			if _, again := yielded[listed.Key]; again && err == nil {
+				continue
+			}
+
+			if err == nil {
+				yielded[listed.Key] = struct{}{}
+			}
+
+			if !yield(listed, err) {
+				return
+			}
+		}
+	}
 }
 
 // alive reports whether a record was running under a lease when it was read.
