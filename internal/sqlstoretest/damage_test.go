@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +28,11 @@ func specimens(t *testing.T, s *sqlstore.Store) map[string]store.Claim {
 		claim.Method += "/" + strconv.Itoa(len(all))
 		claim.Fingerprint.Sum[0] = byte(len(all))
 		claim.Fingerprint.Scheme += uint16(len(all))
+
+		if strings.Contains(name, "a note") {
+			claim.Note = []byte("note of " + name)
+		}
+
 		start(t, s, claim)
 
 		for _, op := range ops {
@@ -44,6 +50,7 @@ func specimens(t *testing.T, s *sqlstore.Store) map[string]store.Claim {
 
 	add("RUNNING, fresh")
 	add("RUNNING, renewed", renew)
+	add("RUNNING, with a note")
 	add("UNKNOWN", held)
 	add("RELEASED", released)
 	add("COMPLETED", completed)

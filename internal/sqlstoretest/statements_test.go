@@ -55,6 +55,56 @@ func TestStatementsOfARun(t *testing.T) {
 	})
 }
 
+// A note costs no statement more, as long as the owner of the run has its receipt.
+func TestStatementsOfARunWithANote(t *testing.T) {
+	most := map[sqlstore.Dialect]map[string]int{
+		sqlstore.PostgreSQL: {"claim": 1, "renew": 1, "complete": 1, "complete without receipt": 3},
+		sqlstore.MySQL:      {"claim": 2, "renew": 2, "complete": 2, "complete without receipt": 2},
+	}
+
+	each(t, servers(), func(t *testing.T, k kind) {
+		t.Helper()
+
+		s, proxy := k.behind(t)
+
+		for _, last := range []string{"complete", "complete without receipt"} {
+			claim := newClaim()
+			claim.Note = []byte("a note")
+
+			var receipt any
+
+			for _, step := range []struct {
+				name, outcome string
+				run           func() (store.Result, error)
+			}{
+				{"claim", "a note", func() (store.Result, error) { return s.Claim(t.Context(), claim) }},
+				{"renew", "a note", func() (store.Result, error) { return s.Renew(t.Context(), renewal(claim)) }},
+				{last, "paid", func() (store.Result, error) {
+					op := completion(claim, "paid")
+					if last == "complete" {
+						op.Receipt = receipt
+					}
+
+					return s.Complete(t.Context(), op)
+				}},
+			} {
+				proxy.Reset()
+
+				res, err := step.run()
+				receipt = must(t, res, err).Receipt
+
+				if got := string(res.Record.Outcome); got != step.outcome {
+					t.Errorf("%s: the outcome is %q, must be %q", step.name, got, step.outcome)
+				}
+
+				if got, want := proxy.Count(sqltest.Any()), most[k.dialect][step.name]; got != want {
+					t.Errorf("%s takes %d statements, must be %d: %v", step.name, got, want, proxy.Statements())
+				}
+			}
+		}
+	})
+}
+
 // What a joined run adds to its handler's transaction: the completion, and nothing for those who are told. MySQL takes a savepoint as well,
 // and its release.
 func TestStatementsOfAJoinedRun(t *testing.T) {

@@ -21,10 +21,7 @@ const fuzzedName = DefaultPrefix + "the 32 bytes that make up a key."
 func seedRecord(tb testing.TB, state store.State, outcome string) string {
 	tb.Helper()
 
-	claim := store.Claim{
-		Token: store.Token{1, 2, 3}, Fingerprint: store.Fingerprint{Scheme: 1, Sum: [32]byte{4, 5}}, Guarantee: store.AtLeastOnce,
-		Lease: time.Second, MaxRun: time.Minute, Retention: week, Method: "/shop.v1.Orders/Create", ReadableKey: "order-7",
-	}
+	claim := seedClaim()
 
 	fresh, err := appendFresh(nil, fuzzedName, &claim, span(DefaultUnknownRetention))
 	if err != nil {

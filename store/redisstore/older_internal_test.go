@@ -219,6 +219,21 @@ func TestF39AnOlderBuildAndThisOneKnowTheSameFormOfARecord(t *testing.T) {
 	must("the older copy of a completion", older(completes, second.Key, second.Token[:], []byte("paid")), nil, true, store.Completed)
 	must("an older hold", older(holds, second.Key, appendSpan(second.Token[:], s.unknown), []byte("note")), nil, false, store.Completed)
 
+	// This one claims with a note, which the older one keeps while it renews.
+	noted := claimOf(4)
+	noted.Note = []byte("note")
+	begun, err = s.Claim(ctx, noted)
+	must("a claim with a note", begun, err, true, store.Running)
+
+	got = older(renews, noted.Key, appendSpan(appendSpan(noted.Token[:], time.Hour), s.unknown), nil)
+	must("an older renewal of a run with a note", got, nil, true, store.Running)
+
+	if string(got.Record.Outcome) != "note" {
+		t.Errorf("an older renewal leaves the note %q", got.Record.Outcome)
+	}
+
+	must("an older completion", older(completes, noted.Key, noted.Token[:], []byte("paid")), nil, true, store.Completed)
+
 	// This one holds, and the older one completes.
 	third := claimOf(3)
 	begun, err = s.Claim(ctx, third)

@@ -1,7 +1,9 @@
 package redisstore_test
 
 import (
+	"context"
 	"errors"
+	"iter"
 	"strings"
 	"sync"
 	"testing"
@@ -120,9 +122,11 @@ func TestF88EveryCommandNamesOneKey(t *testing.T) {
 
 	mustForgetAll(t, s)
 
-	for _, err := range s.ListUnknown(t.Context()) {
-		if err != nil {
-			t.Error(err)
+	for _, list := range []func(context.Context) iter.Seq2[store.Listed, error]{s.ListUnknown, s.ListRunning} {
+		for _, err := range list(t.Context()) {
+			if err != nil {
+				t.Error(err)
+			}
 		}
 	}
 
