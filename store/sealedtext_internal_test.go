@@ -118,3 +118,27 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+// AES-GCM does not forgive a nonce that two texts share.
+func TestTwoTextsOfARunShareNoNonce(t *testing.T) {
+	t.Parallel()
+
+	key := fuzzRing(t).newest
+	nonces := make(map[string]bool)
+
+	for kind := range foundOutcome {
+		for _, plain := range []string{"", "p", "paid", "paie"} {
+			text, err := key.seal(place{Key{1}, Token{2}, kind}, []byte(plain))
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			nonce := string(text[sealedHeader+len(key.id):][:nonceSize])
+			if nonces[nonce] {
+				t.Errorf("kind %d, %q: another text has the same nonce", kind, plain)
+			}
+
+			nonces[nonce] = true
+		}
+	}
+}
