@@ -149,7 +149,7 @@ func TestShadowModeSaysWhatRealModeWouldHaveRefused(t *testing.T) {
 	})
 }
 
-func TestF04AnAmbiguousEndInShadowModeLeavesARecordThatExpires(t *testing.T) {
+func TestAnAmbiguousEndInShadowModeLeavesARecordThatExpires(t *testing.T) {
 	t.Parallel()
 
 	failure := errors.New("the bank is silent")
@@ -189,7 +189,7 @@ func TestF04AnAmbiguousEndInShadowModeLeavesARecordThatExpires(t *testing.T) {
 	})
 }
 
-func TestF04AnAmbiguousEndInShadowModeReleasesTheKeyWhereRealModeWould(t *testing.T) {
+func TestAnAmbiguousEndInShadowModeReleasesTheKeyWhereRealModeWould(t *testing.T) {
 	t.Parallel()
 
 	inShadow(t, onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce}, func(t *testing.T, s *shadowStage) {
@@ -286,7 +286,7 @@ func TestADuplicateInShadowModeSaysThatItWouldHaveWaited(t *testing.T) {
 	})
 }
 
-func TestF01ARunInShadowModeEndsWithItsCallerAndRealModeWouldHaveLetItGoOn(t *testing.T) {
+func TestF20ARunInShadowModeEndsWithItsCallerAndRealModeWouldHaveLetItGoOn(t *testing.T) {
 	t.Parallel()
 
 	inShadow(t, onlyonce.Policy{}, func(t *testing.T, s *shadowStage) {
@@ -319,7 +319,7 @@ func TestF01ARunInShadowModeEndsWithItsCallerAndRealModeWouldHaveLetItGoOn(t *te
 	})
 }
 
-func TestF21NoFaultOfTheStoreHoldsUpACallInShadowMode(t *testing.T) {
+func TestF06F08NoFaultOfTheStoreHoldsUpACallInShadowMode(t *testing.T) {
 	t.Parallel()
 
 	faults := map[string]fault{
@@ -389,7 +389,7 @@ func TestShadowModeCostsTheStoreWhatRealModeCosts(t *testing.T) {
 	})
 }
 
-func TestF49TheRecordOfACrashedRunInShadowModeIsListedApartAndSettled(t *testing.T) {
+func TestTheRecordOfACrashedRunInShadowModeIsListedApartAndSettled(t *testing.T) {
 	t.Parallel()
 
 	inShadow(t, onlyonce.Policy{}, func(t *testing.T, s *shadowStage) {

@@ -173,7 +173,7 @@ func shadowPolicies() map[string]interceptor.Policy {
 	}
 }
 
-func TestF21ShadowModeNeverChangesAnAnswer(t *testing.T) {
+func TestF06F08ShadowModeNeverChangesAnAnswer(t *testing.T) {
 	t.Parallel()
 
 	const calls = 40
