@@ -32,7 +32,8 @@ REDIS_RUNS ?= 200
 SQL_RUNS ?= 50
 KILLS    ?= 500
 
-export STORE INPUT
+CONSOLE  ?=
+export STORE INPUT CONSOLE
 
 # Each module is built and tested as its users resolve it, without go.work.
 export GOWORK := off

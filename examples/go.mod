@@ -25,6 +25,7 @@ require (
 	github.com/jackc/puddle/v2 v2.2.3 // indirect
 	github.com/mattn/go-isatty v0.0.24 // indirect
 	github.com/ncruces/go-strftime v1.0.0 // indirect
+	github.com/onlyonce-go/onlyonce/console v0.0.0-00010101000000-000000000000
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	go.uber.org/atomic v1.12.0 // indirect
 	golang.org/x/net v0.60.0 // indirect
@@ -40,3 +41,5 @@ replace (
 	github.com/onlyonce-go/onlyonce => ../
 	github.com/onlyonce-go/onlyonce/internal/sqltest => ../internal/sqltest
 )
+
+replace github.com/onlyonce-go/onlyonce/console => ../console

@@ -86,7 +86,7 @@ func unknownCommand(ctx context.Context, args []string, stdout, stderr io.Writer
 	}
 
 	if *withConsole {
-		closeConsole, err := serveConsole(ctx, stdout, d.engine)
+		closeConsole, err := serveConsole(stdout, d.engine)
 		if err != nil {
 			return err
 		}
