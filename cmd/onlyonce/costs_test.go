@@ -218,7 +218,7 @@ func sqlScales(t *testing.T, d *sqltest.Database, dialect sqlstore.Dialect, reco
 }
 
 func TestCostsOfPostgreSQLAreWhatRecordsTake(t *testing.T) {
-	const records = 3_000
+	const records = 2_000
 
 	mustWeigh(t, operate.PostgreSQL, func(t *testing.T) scales {
 		t.Helper()
@@ -229,7 +229,7 @@ func TestCostsOfPostgreSQLAreWhatRecordsTake(t *testing.T) {
 }
 
 func TestCostsOfMariaDBAreWhatRecordsTake(t *testing.T) {
-	const records = 2_000
+	const records = 1_000
 
 	mustWeigh(t, operate.MySQL, func(t *testing.T) scales {
 		t.Helper()
@@ -241,7 +241,7 @@ func TestCostsOfMariaDBAreWhatRecordsTake(t *testing.T) {
 }
 
 func TestCostsOfSQLiteAreWhatRecordsTake(t *testing.T) {
-	const records = 3_000
+	const records = 1_500
 
 	mustWeigh(t, operate.SQLite, func(t *testing.T) scales {
 		t.Helper()

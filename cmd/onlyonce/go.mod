@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/creack/pty v1.1.24
 	github.com/go-sql-driver/mysql v1.10.1
+	github.com/google/go-cmp v0.7.0
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/onlyonce-go/onlyonce v0.0.0-00010101000000-000000000000
 	github.com/onlyonce-go/onlyonce/console v0.0.0-00010101000000-000000000000

@@ -73,6 +73,10 @@ func TestAllowedImports(t *testing.T) {
 			module, store, rooms + "backlog", rooms + "flight", rooms + "keytime", rooms + "lease", rooms + "outcome", rooms + "quota",
 			rooms + "uuid",
 		},
+		module + "/operate": {
+			module, store, rooms + "backlog", rooms + "flight", rooms + "keytime", rooms + "lease", rooms + "outcome", rooms + "quota",
+			rooms + "uuid",
+		},
 		module + "/retry":       {module + "/retry"},
 		store:                   {store},
 		store + "/memstore":     {store, module + "/internal/quota", module + "/internal/report"},

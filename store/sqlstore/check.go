@@ -68,17 +68,17 @@ func (s *Store) examine(ctx context.Context) (*judge, error) {
 		j.postgresql()
 	case MySQL:
 		j.mysql()
-		j.problem("bytes", s.checkBytes(ctx, settings))
+		j.checked("bytes", "bytes arrive as they were sent", s.checkBytes(ctx, settings))
 		s.checkReadOnly(ctx, j)
 	case SQLite:
 		j.sqlite()
 	}
 
 	s.checkTable(ctx, j)
-	j.problem("schema", s.checkSchema(ctx))
+	j.checked("schema", fmt.Sprintf("the tables of %s have version %d, as this build needs", s.table, schemaVersion), s.checkSchema(ctx))
 
 	if s.pipeline != nil {
-		j.problem("pipeline", s.checkPipeline(ctx))
+		j.checked("pipeline", "the pipeline knows the driver", s.checkPipeline(ctx))
 	}
 
 	return j, nil

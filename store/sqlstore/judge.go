@@ -26,14 +26,19 @@ type judge struct {
 	found    []store.Diagnosis
 }
 
-// problem adds the error of a check. Nil is a check without a problem.
-func (j *judge) problem(check string, err error) {
+// checked adds the result of a check: its error, or what is fine.
+func (j *judge) checked(check, fine string, err error) {
 	if err == nil {
-		j.note(store.Diagnosis{Check: check, Found: "as it must be"})
+		j.note(store.Diagnosis{Check: check, Found: fine})
 
 		return
 	}
 
+	j.problem(check, err)
+}
+
+// problem adds the error of a check.
+func (j *judge) problem(check string, err error) {
 	j.problems = append(j.problems, err)
 	j.note(store.Diagnosis{Check: check, Severity: store.SeverityFail, Found: strings.TrimPrefix(err.Error(), "sqlstore: ")})
 }
@@ -195,6 +200,8 @@ func (j *judge) sqlite() {
 	} else if mode := j.settings["journal_mode"]; mode != "wal" {
 		j.problem("journal_mode", fmt.Errorf("sqlstore: journal_mode is %s, where readers and writers keep each other out: "+
 			"open with PRAGMA journal_mode = WAL", mode))
+	} else {
+		j.note(store.Diagnosis{Check: "journal_mode", Found: "journal_mode is wal"})
 	}
 
 	j.refuse("query_only", "1", "nothing can be written")
