@@ -25,6 +25,9 @@
 // An execution takes two round trips. A replay or a reused key takes one, and a duplicate of a call that runs in another process two. The
 // owner knows the bytes by its receipt: see Receipt of [store.Result]. A completion without a receipt is a script.
 //
+// The note of a claim is stored where the outcome goes later, at the end of the record, and costs no round trip. Each renewal returns it, and
+// a completion with IFEQ or by the script of three lines sends it again, so keep large notes for the methods that need them.
+//
 // Duplicates in other processes poll. Those of one process share one poll, whatever their number.
 //
 // No command names more than one key. In a cluster every record has a slot of its own, and moving slots disturb no operation.
@@ -50,7 +53,7 @@
 //
 // [Store.ListUnknown] does not read every key: 16 sorted sets, named "index:0" to "index:f" behind the prefix, hold the records that are
 // not settled. The score is the time from which their outcome is unknown: the end of the lease, or the time of the hold. See
-// [WithoutIndex].
+// [WithoutIndex]. [Store.ListRunning] reads the same sets as a whole.
 //
 // The index does not delay calls, and it is not atomic with the records:
 //

@@ -43,8 +43,11 @@
 // The database keeps what it has acknowledged, unless its settings trade commits for speed; [Store.Check] warns of those. A record keeps
 // the retention of the claim that made its owner, and whoever settles it uses that. What has expired is absent at once, and deleted by
 // [Store.Run], which goes on when a database that was away is back. Records that nobody settles stay for ever, unless
-// [WithUnknownRetention] gives them a life; [Store.ListUnknown] finds them by an index of their own. [Store.Forget] removes any record,
-// by force also one that cannot be read.
+// [WithUnknownRetention] gives them a life; [Store.ListUnknown] and [Store.ListRunning] find them by an index of their own. [Store.Forget]
+// removes any record, by force also one that cannot be read.
+//
+// The note of a claim is in the column of the outcome while its run goes on, and costs no statement. A single transaction writes none,
+// because nobody else sees its record before it is completed.
 //
 //   - Leases and retentions follow the wall clock of the database's machine. A step forward ends leases early: under AtMostOnce
 //     that makes outcomes unknown, under AtLeastOnce it lets a run be taken over while its owner still works. A step back
