@@ -47,6 +47,7 @@ func TestForbiddenImports(t *testing.T) {
 	}{
 		{"", slices.Concat(grpc, protobuf, drivers, others, []string{"net/http"})},
 		{"/retry", slices.Concat(grpc, protobuf, drivers, others, []string{"net/http", module + "/store"})},
+		{"/oncehttp", slices.Concat(grpc, protobuf, drivers, []string{"net/http/httptest", "testing", "go.uber.org", module + "/interceptor"})},
 		{"/fingerprint", slices.Concat(grpc, drivers, others, []string{"net/http"})},
 		{"/interceptor", slices.Concat(drivers, others, []string{module + "/store/memstore"})},
 		{"/store/sqlstore", slices.Concat(grpc, protobuf, drivers[1:], others, []string{"net/http"})},
@@ -77,7 +78,11 @@ func TestAllowedImports(t *testing.T) {
 			module, store, rooms + "backlog", rooms + "flight", rooms + "keytime", rooms + "lease", rooms + "outcome", rooms + "quota",
 			rooms + "uuid",
 		},
-		module + "/retry":       {module + "/retry"},
+		module + "/retry": {module + "/retry"},
+		module + "/oncehttp": {
+			module, store, rooms + "backlog", rooms + "flight", rooms + "keytime", rooms + "lease", rooms + "outcome", rooms + "quota",
+			rooms + "uuid", rooms + "housekeeping", module + "/retry",
+		},
 		store:                   {store},
 		store + "/memstore":     {store, module + "/internal/quota", module + "/internal/report"},
 		store + "/sqlstore":     {store, module + "/internal/report"},

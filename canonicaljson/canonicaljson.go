@@ -1,0 +1,115 @@
+// Package canonicaljson compares JSON bodies of package oncehttp in the canonical form of RFC 8785: the order of names, white space, and
+// the way in which a number or a character is written do not matter.
+//
+//	oncehttp.WithPolicy(oncehttp.Policy{Canonical: canonicaljson.Body})
+//
+// It is a module of its own, so that package oncehttp needs no other module.
+package canonicaljson
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"math/big"
+	"net/http"
+	"strings"
+
+	"github.com/gowebpki/jcs"
+)
+
+// Body returns the canonical form of a JSON body: for oncehttp.Policy.Canonical. The second result is false in these cases, and the body
+// is then compared byte by byte:
+//   - Content-Type is not application/json or a type that ends in +json, or the body has a Content-Encoding.
+//   - The body is not JSON, or an object has a name twice.
+//   - A number is not exactly the decimal form of a double. RFC 8785 has only doubles: 9007199254740993 and 9007199254740992 would be the
+//     same request.
+func Body(header http.Header, body []byte) ([]byte, bool) {
+	if !isJSON(header.Get("Content-Type")) || header.Get("Content-Encoding") != "" || checkNumbers(body) != nil {
+		return nil, false
+	}
+
+	canonical, err := jcs.Transform(body)
+
+	return canonical, err == nil
+}
+
+func isJSON(contentType string) bool {
+	media, _, _ := strings.Cut(contentType, ";")
+	media = strings.ToLower(strings.TrimSpace(media))
+
+	return media == "application/json" || strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json")
+}
+
+var (
+	errInexact  = errors.New("canonicaljson: a number is no double")
+	errTrailing = errors.New("canonicaljson: something follows the value")
+	errDeep     = errors.New("canonicaljson: the value is nested too deeply")
+)
+
+// mostDepth is how deep objects and lists may be nested: jcs calls itself for each.
+const mostDepth = 1000
+
+// checkNumbers reports JSON that is malformed, too deep, or has a number that a double does not keep.
+func checkNumbers(body []byte) error {
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber()
+
+	for depth := 0; ; {
+		token, err := decoder.Token()
+
+		switch value := token.(type) {
+		case json.Number:
+			if !exact(value) {
+				return errInexact
+			}
+		case json.Delim:
+			if value == '{' || value == '[' {
+				depth++
+			} else {
+				depth--
+			}
+		}
+
+		switch {
+		case err != nil:
+			return err
+		case depth > mostDepth:
+			return errDeep
+		case depth > 0:
+			continue
+		}
+
+		if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+			return errTrailing
+		}
+
+		return nil
+	}
+}
+
+// exact reports whether no other number of as many digits is the same double: up to 15 digits never are. A longer number counts if it is
+// an integer that the double holds exactly.
+func exact(number json.Number) bool {
+	const digits, longest = 15, 400
+
+	double, err := number.Float64()
+	if err != nil || len(number) > longest {
+		return false
+	}
+
+	mantissa, _, _ := strings.Cut(strings.ToLower(string(number)), "e")
+	if significant := strings.TrimLeft(strings.NewReplacer("-", "", ".", "").Replace(mantissa), "0"); len(significant) <= digits {
+		return significant == "" || double != 0 // one that is too small for a double would be 0
+	}
+
+	if strings.ContainsAny(string(number), ".eE") {
+		return false
+	}
+
+	const most = 1 << 53
+
+	whole, ok := new(big.Int).SetString(string(number), 10)
+
+	return ok && whole.CmpAbs(big.NewInt(most)) <= 0
+}
