@@ -38,7 +38,19 @@ type fault struct {
 
 // allFaults are the faults of the table, in its order.
 func allFaults(injected []codes.Code) []fault {
-	faults := []fault{
+	faults := make([]fault, 0, len(playedFaults())+len(injected))
+	faults = append(faults, playedFaults()...)
+
+	for _, code := range injected {
+		faults = append(faults, fault{name: "handler error " + FaultAnswer{Code: code}.String(), around: failing(code)})
+	}
+
+	return faults
+}
+
+// playedFaults are the faults around a handler that returns OK.
+func playedFaults() []fault {
+	return []fault{
 		{name: "none, duplicate after"},
 		{name: "duplicate at once", around: pausing, play: (*scene).duplicateAtOnce},
 		{name: "reply lost", play: (*scene).replyLost},
@@ -48,12 +60,6 @@ func allFaults(injected []codes.Code) []fault {
 		{name: "store down at the end", around: storeGoesDown, play: (*scene).storeDownAtTheEnd},
 		{name: "panic", around: panics},
 	}
-
-	for _, code := range injected {
-		faults = append(faults, fault{name: "handler error " + FaultAnswer{Code: code}.String(), around: failing(code)})
-	}
-
-	return faults
 }
 
 // scene is a server under a fault.

@@ -111,7 +111,7 @@ type FaultTable []FaultRow
 //   - the server dies while the handler runs, and the duplicate reaches another one,
 //   - the store is down before the handler runs, and when it has ended; the duplicate comes when the store is back,
 //   - the handler panics after its effect,
-//   - the handler returns an error of each code. Codes that are definite by default are returned instead of the effect, all others after it.
+//   - the handler returns an error of each code: instead of the effect if the code is definite by default, otherwise after it.
 //
 // Everything runs in fake time, in a bubble of package testing/synctest, on a server and a store of its own for each fault. So Faults must
 // not be called in a bubble, and NewServer must not start goroutines that outlive the server. A server that cannot be made ends the test.
@@ -143,9 +143,9 @@ func Faults(t *testing.T, subject Subject) FaultTable {
 func (f FaultTable) Lost() FaultTable {
 	var lost FaultTable
 
-	for _, row := range f {
-		if row.Risk.Lost() {
-			lost = append(lost, row)
+	for i := range f {
+		if f[i].Risk.Lost() {
+			lost = append(lost, f[i])
 		}
 	}
 
@@ -159,7 +159,8 @@ func (f FaultTable) String() string {
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "FAULT\tFIRST ANSWER\tFOR ITS CALLER\tDUPLICATE GETS\tRAN\tEFFECTS\tRISK")
 
-	for _, row := range f {
+	for i := range f {
+		row := &f[i]
 		fmt.Fprintf(table, "%s\t%v\t%v\t%v\t%d\t%d\t%s\n",
 			row.Fault, row.First, row.First.Verdict, row.Duplicate, row.Ran, row.Effects, row.Risk)
 	}
