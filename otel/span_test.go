@@ -157,6 +157,27 @@ func TestSpansComposeWithTheStatsHandlerOfOtelgrpc(t *testing.T) {
 	}
 }
 
+func TestAReplayHasALinkToTheCallThatRan(t *testing.T) {
+	w := newWatch(t)
+	b := start(t, w, setup{}, nil)
+
+	for range 2 {
+		if err := b.pay(t.Context(), "k"); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	b.server.GracefulStop()
+
+	ran, replayed := w.span(t, spanName, "onlyonce.replayed=false"), w.span(t, spanName, "onlyonce.replayed=true")
+
+	mustHave(t, replayed, "onlyonce.status=replayed")
+
+	if len(ran.Links) != 0 || len(replayed.Links) != 1 || !replayed.Links[0].SpanContext.Equal(ran.SpanContext.WithRemote(true)) {
+		t.Errorf("the links are %v and %v, the call that ran is %v", ran.Links, replayed.Links, ran.SpanContext)
+	}
+}
+
 func TestEventsThatNeedAttentionAreEventsOfTheSpan(t *testing.T) {
 	w := newWatch(t)
 	ctx, span := w.tracers.Tracer("").Start(t.Context(), "call")
