@@ -71,12 +71,16 @@ func TestAllowedImports(t *testing.T) {
 
 	rules := map[string][]string{
 		module: {
-			module, store, rooms + "backlog", rooms + "flight", rooms + "keytime", rooms + "lease", rooms + "outcome", rooms + "quota",
-			rooms + "uuid",
+			module, store, rooms + "backlog", rooms + "flight", rooms + "housekeeping", rooms + "keytime", rooms + "lease", rooms + "outcome",
+			rooms + "quota", rooms + "uuid",
 		},
 		module + "/operate": {
-			module, store, rooms + "backlog", rooms + "flight", rooms + "keytime", rooms + "lease", rooms + "outcome", rooms + "quota",
-			rooms + "uuid",
+			module, store, rooms + "backlog", rooms + "flight", rooms + "housekeeping", rooms + "keytime", rooms + "lease", rooms + "outcome",
+			rooms + "quota", rooms + "uuid",
+		},
+		module + "/reconcile": {
+			module, store, rooms + "backlog", rooms + "flight", rooms + "housekeeping", rooms + "keytime", rooms + "lease", rooms + "outcome",
+			rooms + "quota", rooms + "uuid",
 		},
 		module + "/retry": {module + "/retry"},
 		module + "/oncehttp": {
