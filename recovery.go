@@ -126,7 +126,7 @@ func (e *Engine) startRecovery(ctx context.Context, seen *Record, q question) *r
 		defer e.recoveries.remove(rec.ID, work)
 
 		found, err = e.carryOutRecovery(bounded, base, &rec, q)
-		if err != nil && !errors.Is(err, ErrRecoveryElsewhere) {
+		if err != nil && !q.overtaken(err) {
 			event := rec.event(EventRecoverFailed)
 			event.Err = err
 			e.observe(base, event)
@@ -144,6 +144,11 @@ func (e *Engine) carryOutRecovery(ctx, base context.Context, rec *Record, q ques
 			return Finding{}, err
 		}
 		defer end(base)
+
+		// Another process may have settled it before this one got the right.
+		if rec, err = e.stillUnknown(ctx, rec); err != nil {
+			return Finding{}, err
+		}
 	}
 
 	found, err := q.call(ctx, rec)
@@ -156,6 +161,27 @@ func (e *Engine) carryOutRecovery(ctx, base context.Context, rec *Record, q ques
 	}
 
 	return found, e.settleByHand(base, rec, found, q.most)
+}
+
+// stillUnknown returns the record as it is now, if nobody has settled it and it has the same owner.
+func (e *Engine) stillUnknown(ctx context.Context, rec *Record) (*Record, error) {
+	now, err := e.LookupID(ctx, rec.ID)
+
+	switch {
+	case err != nil:
+		return nil, err
+	case !now.Unknown:
+		return nil, fmt.Errorf("%w: record %v is %v", ErrNotUnknown, rec.ID, now.State)
+	case ownerOf(&now.Record) != ownerOf(&rec.Record):
+		return nil, fmt.Errorf("%w: record %v is of another run", ErrRecordChanged, rec.ID)
+	default:
+		return &now, nil
+	}
+}
+
+// overtaken reports that a recovery without a call has failed only because somebody else was faster.
+func (q question) overtaken(err error) bool {
+	return !q.ofCall && (errors.Is(err, ErrRecoveryElsewhere) || errors.Is(err, ErrNotUnknown) || errors.Is(err, ErrRecordChanged))
 }
 
 // call calls the recovery function and contains its panic.
