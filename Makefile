@@ -24,6 +24,7 @@ PROTOC_GEN_GO_GRPC_VERSION := v1.6.2
 # What can be set on the command line.
 STORE    ?= memory:
 INPUT    ?=
+METRICS  ?=
 SERVERS  ?= test-servers
 ROUNDS   ?= 5
 FUZZTIME ?= 1m
@@ -33,7 +34,7 @@ SQL_RUNS ?= 50
 KILLS    ?= 500
 
 CONSOLE  ?=
-export STORE INPUT CONSOLE
+export STORE INPUT CONSOLE METRICS
 
 # Each module is built and tested as its users resolve it, without go.work.
 export GOWORK := off
@@ -70,7 +71,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
-demo: ## run the payments example: STORE=memory:, redis://host:6379, sqlite:path, postgres://… or mysql://… (where keys are kept), INPUT=path (its input)
+demo: ## run the payments example: STORE=memory:, redis://host:6379, sqlite:path, postgres://… or mysql://… (where keys are kept), INPUT=path (its input), METRICS=:9090 (exports metrics for Prometheus meanwhile)
 	@store=$$STORE
 	[[ $$store == sqlite:* && $$store != sqlite:[/:]* && $$store != sqlite: ]] && store=sqlite:$$PWD/$${store#sqlite:}
 	args=(-store "$$store")
@@ -79,6 +80,7 @@ demo: ## run the payments example: STORE=memory:, redis://host:6379, sqlite:path
 		[[ $$input == /* || $$input == - ]] || input=$$PWD/$$input
 		args+=(-input "$$input")
 	fi
+	[[ -z $$METRICS ]] || args+=(-metrics "$$METRICS")
 	go -C examples run ./payments demo "$${args[@]}"
 
 .PHONY: demo-unknown

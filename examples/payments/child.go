@@ -41,6 +41,9 @@ type childConfig struct {
 	// server does without onlyonce.
 	Store  string `json:"store,omitempty"`
 	Prefix string `json:"prefix,omitempty"`
+	// Metrics is where a server with onlyonce exports its metrics; empty is nowhere. Name is what it is called there.
+	Metrics string `json:"metrics,omitempty"`
+	Name    string `json:"name,omitempty"`
 }
 
 // sharedPolicy is the policy of servers in processes of their own. A server that was killed may have been at work for MaxRun
@@ -146,15 +149,30 @@ func runServer(ctx context.Context, config *childConfig, stdout io.Writer) error
 	var engine *onlyonce.Engine
 
 	if config.Store != "" {
-		records, closeStore, err := openStore(config.Store, sharedOptions(config.Prefix)...) //nolint:contextcheck // see there
+		exported, err := exportMetrics(ctx, config.Metrics, config.Name, os.Stderr)
+		if err != nil {
+			return err
+		}
+		defer exported.close()
+
+		opts := sharedOptions(config.Prefix)
+		if exported != nil {
+			opts = append(opts, redisstore.WithObserver(exported.StoreObserver("redis")))
+		}
+
+		records, closeStore, err := openStore(config.Store, opts...) //nolint:contextcheck // see there
 		if err != nil {
 			return err
 		}
 		defer closeStore()
 
-		engine, err = onlyonce.New(records, onlyonce.WithPolicy(sharedPolicy()), onlyonce.WithObserver(nil)) // the report says it all
+		engine, err = onlyonce.New(records, onlyonce.WithPolicy(sharedPolicy()), onlyonce.WithObserver(exported.observer()))
 		if err != nil {
 			return err // it says what is wrong
+		}
+
+		if err := exported.watch(engine); err != nil {
+			return err
 		}
 	}
 
@@ -190,6 +208,12 @@ func runTill(ctx context.Context, config *childConfig, held *hold, stdout io.Wri
 	)
 
 	if protected {
+		exported, err := exportMetrics(ctx, config.Metrics, config.Name, os.Stderr)
+		if err != nil {
+			return err
+		}
+		defer exported.close()
+
 		records, err := db.records() //nolint:contextcheck // see openStore
 		if err != nil {
 			return err
@@ -205,9 +229,13 @@ func runTill(ctx context.Context, config *childConfig, held *hold, stdout io.Wri
 			}
 		})
 
-		engine, err = onlyonce.New(records, onlyonce.WithPolicy(sharedPolicy()), onlyonce.WithObserver(nil)) // the report says it all
+		engine, err = onlyonce.New(records, onlyonce.WithPolicy(sharedPolicy()), onlyonce.WithObserver(exported.observer()))
 		if err != nil {
 			return err // it says what is wrong
+		}
+
+		if err := exported.watch(engine); err != nil {
+			return err
 		}
 
 		policy = append(policy, exactlyOnce())

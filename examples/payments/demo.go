@@ -48,6 +48,10 @@ type demo struct {
 	servers int
 	// childErrors is where the processes say what is wrong.
 	childErrors io.Writer
+
+	// metricsAt is where the demo exports its metrics, and the servers theirs: see metricsOf. Empty is nowhere.
+	metricsAt string
+	metrics   *metrics
 }
 
 func newDemo(all []orders.Order) *demo {
@@ -87,6 +91,8 @@ func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	address := flags.String("store", memory, storeUsage)
 	servers := flags.Int("servers", 0, "how many server processes; default: 2 on a store that processes share, 1 otherwise")
 	seed := flags.Uint64("seed", 1, "seed of the faults")
+	metricsAt := flags.String("metrics", "", "`address` for metrics of Prometheus while the demo runs, such as :9090; servers that are processes use "+
+		"the ports above it")
 	workers := flags.Int("workers", 32, "how many clients pay at the same time") // a default
 
 	if err := parse(flags, args, stderr); err != nil {
@@ -112,6 +118,16 @@ func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) e
 
 	if shared {
 		d.share(*address, *servers)
+	}
+
+	if d.metrics, err = exportMetrics(ctx, *metricsAt, "the demo", stderr); err != nil {
+		return err
+	}
+	defer d.metrics.close()
+
+	if d.metrics != nil {
+		d.metricsAt = *metricsAt
+		d.records = memstore.New(memstore.WithObserver(d.metrics.StoreObserver("memory")))
 	}
 
 	return d.show(ctx, stdout)

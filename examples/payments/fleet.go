@@ -36,7 +36,9 @@ type member struct {
 	*process
 
 	network *faultynet.Proxy // in front of it
-	line    *faultynet.Proxy // between it and the ledger, if there is one, and good until it stalls
+	// metricsAt is where it exports its metrics; empty is nowhere.
+	metricsAt string
+	line      *faultynet.Proxy // between it and the ledger, if there is one, and good until it stalls
 }
 
 // openFleet starts all processes. It calls fail when one ends by itself.
@@ -64,6 +66,10 @@ func (f *fleet) start(ctx context.Context, d *demo) (err error) {
 
 	for i := range d.servers {
 		s := &member{}
+		if s.metricsAt, err = metricsOf(d.metricsAt, i+1); err != nil {
+			return err
+		}
+
 		f.servers = append(f.servers, s)
 
 		if f.ledger != nil {
@@ -101,6 +107,8 @@ func (f *fleet) launch(ctx context.Context, s *member, name string) (*process, e
 	if s.line != nil {
 		config.Ledger = s.line.Addr()
 	}
+
+	config.Name, config.Metrics = name, s.metricsAt
 
 	return launch(ctx, name, &config, f.stderr, f.fail)
 }

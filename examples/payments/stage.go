@@ -42,8 +42,17 @@ func (d *demo) openLocal(m mode) (stage, error) {
 	var err error
 
 	if m == modeOnlyonce {
-		if s.engine, err = onlyonce.New(d.records); err != nil {
+		var opts []onlyonce.Option
+		if d.metrics != nil {
+			opts = append(opts, onlyonce.WithObserver(d.metrics.Observer(onlyonce.AttentionObserver(nil))))
+		}
+
+		if s.engine, err = onlyonce.New(d.records, opts...); err != nil {
 			return nil, err // it says what is wrong
+		}
+
+		if err = d.metrics.watch(s.engine); err != nil {
+			return nil, err
 		}
 	}
 

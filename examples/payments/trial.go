@@ -268,6 +268,10 @@ func (d *demo) retries(m mode, observed *observations) ([]grpc.DialOption, error
 	case modeOnlyonce:
 	}
 
+	if d.metrics != nil {
+		config = append(config, d.metrics.ClientOption())
+	}
+
 	keyed, err := interceptor.DialOptions(config...)
 	if err != nil {
 		return nil, fmt.Errorf("configuring the clients: %w", err)

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	exporter "go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/sdk/metric"
+
+	"github.com/onlyonce-go/onlyonce"
+	onceotel "github.com/onlyonce-go/onlyonce/otel"
+)
+
+// metrics exports what a process of the demo does. Nil exports nothing.
+type metrics struct {
+	*onceotel.Telemetry
+
+	server *http.Server
+	addr   net.Addr
+	ended  chan struct{}
+}
+
+// exportMetrics exports metrics for Prometheus at an address, under /metrics, and says where. Without an address it returns nil.
+func exportMetrics(ctx context.Context, address, process string, says io.Writer) (*metrics, error) {
+	if address == "" {
+		return nil, nil //nolint:nilnil // nil is a value of the type
+	}
+
+	registry := prometheus.NewRegistry()
+
+	reader, err := exporter.New(exporter.WithRegisterer(registry))
+	if err != nil {
+		return nil, fmt.Errorf("exporting metrics: %w", err)
+	}
+
+	telemetry, err := onceotel.New(onceotel.WithMeterProvider(metric.NewMeterProvider(metric.WithReader(reader))))
+	if err != nil {
+		return nil, fmt.Errorf("exporting metrics: %w", err)
+	}
+
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("exporting metrics: %w", err)
+	}
+
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+
+	m := &metrics{
+		Telemetry: telemetry, addr: listener.Addr(), ended: make(chan struct{}),
+		server: &http.Server{Handler: mux, ReadHeaderTimeout: time.Second},
+	}
+
+	go func() {
+		defer close(m.ended)
+
+		_ = m.server.Serve(listener) // until close
+	}()
+
+	_, _ = fmt.Fprintf(says, "metrics of %s: http://%s/metrics\n", process, m.addr)
+
+	return m, nil
+}
+
+// close ends the export.
+func (m *metrics) close() {
+	if m != nil {
+		_ = m.server.Close()
+
+		<-m.ended
+	}
+}
+
+// observer is the observer of an engine: nil without metrics, because the report of the demo says it all.
+func (m *metrics) observer() onlyonce.Observer {
+	if m == nil {
+		return nil
+	}
+
+	return m.Observer()
+}
+
+// watch reads what an engine holds.
+func (m *metrics) watch(engine *onlyonce.Engine) error {
+	if m == nil {
+		return nil
+	}
+
+	_, err := m.WatchEngine(engine, "payments")
+
+	return err //nolint:wrapcheck // it says what failed
+}
+
+// metricsOf is where the server of that number, from 1, exports its metrics: that many ports above those of the demo. Port 0 is any port.
+func metricsOf(address string, number int) (string, error) {
+	if address == "" {
+		return "", nil
+	}
+
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", fmt.Errorf("the address for metrics is %q: give one such as :9090: %w", address, err)
+	}
+
+	first, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || first > 0 && first+uint64(number) > 1<<16-1 { //nolint:gosec // a number of servers
+		return "", errors.New("the port for metrics is no number, or so high that the servers have no ports above it: give one such as 9090")
+	}
+
+	if first > 0 {
+		first += uint64(number) //nolint:gosec // a number of servers
+	}
+
+	return net.JoinHostPort(host, strconv.FormatUint(first, 10)), nil
+}
