@@ -137,16 +137,15 @@ func newBench(s store.Store, opts BenchOptions) *bench {
 }
 
 func (b *bench) measure(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, b.opts.Duration)
-	defer cancel()
-
 	b.began = time.Now()
+	until := b.began.Add(b.opts.Duration)
 
 	var callers sync.WaitGroup
 
+	// The last operations come to their end: the measurement cuts none short.
 	for i := range b.callers {
 		callers.Go(func() {
-			for ctx.Err() == nil {
+			for ctx.Err() == nil && time.Now().Before(until) {
 				b.callers[i].call(ctx, b.store, b.outcome)
 			}
 		})
@@ -158,11 +157,14 @@ func (b *bench) measure(ctx context.Context) {
 	b.took = time.Since(b.began)
 }
 
-// report reports progress until ctx ends.
+// report reports progress until the measurement is over.
 func (b *bench) report(ctx context.Context) {
 	if b.opts.Progress == nil {
 		return
 	}
+
+	ctx, cancel := context.WithDeadline(ctx, b.began.Add(b.opts.Duration))
+	defer cancel()
 
 	ticker := time.NewTicker(progressEvery)
 	defer ticker.Stop()
@@ -192,7 +194,7 @@ func (b *bench) progress(removing bool) Progress {
 	return p
 }
 
-// call claims a key and completes it. A call that the end of the measurement has cut short does not count.
+// call claims a key and completes it. A call that the end of ctx has cut short does not count.
 func (c *benchCaller) call(ctx context.Context, s store.Store, outcome []byte) {
 	op := store.Claim{
 		Lease: benchLease, MaxRun: benchLease, Retention: benchRetention, Method: BenchMethod, Guarantee: store.AtMostOnce,
@@ -245,7 +247,9 @@ func (c *benchCaller) failed(ctx context.Context, made madeRecord, err error) {
 
 	c.made = append(c.made, made) // it may be there
 
-	if ctx.Err() != nil {
+	// A store may see the deadline before ctx does.
+	deadline, has := ctx.Deadline()
+	if ctx.Err() != nil || has && !time.Now().Before(deadline) {
 		return
 	}
 
