@@ -1,0 +1,70 @@
+// Package http shows package oncehttp in front of routers other than net/http's. Each function returns a server for payments in which a
+// request with an idempotency key charges once. fiber is not here: see docs/http.md.
+package http
+
+import (
+	"encoding/json"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/gin-gonic/gin"
+	"github.com/go-chi/chi/v5"
+	"github.com/labstack/echo/v4"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/oncehttp"
+)
+
+// Middleware is the middleware of all servers here. Authenticate the caller in front, and take the scope from what you have authenticated.
+func Middleware(engine *onlyonce.Engine) (func(http.Handler) http.Handler, error) {
+	return oncehttp.Middleware(engine, oncehttp.ScopeFromHeader("X-Tenant"),
+		oncehttp.WithRoute("POST /payments/{order}", oncehttp.Policy{Key: oncehttp.KeyRequired}))
+}
+
+// Charges counts what was charged.
+type Charges struct{ made atomic.Int64 }
+
+// Made returns how often a card was charged.
+func (c *Charges) Made() int64 { return c.made.Load() }
+
+// payment is the answer of all servers.
+type payment struct {
+	Order  string `json:"order"`
+	Number int64  `json:"number"`
+}
+
+func (c *Charges) charge(order string) payment { return payment{order, c.made.Add(1)} }
+
+// Chi is a server with chi.
+func Chi(protect func(http.Handler) http.Handler, charges *Charges) http.Handler {
+	router := chi.NewRouter()
+	router.Use(protect) // behind authentication
+	router.Post("/payments/{order}", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusCreated)
+		_ = json.NewEncoder(w).Encode(charges.charge(chi.URLParam(r, "order")))
+	})
+
+	return router
+}
+
+// Gin is a server with gin. The engine is an http.Handler, so the middleware goes in front of all of it.
+func Gin(protect func(http.Handler) http.Handler, charges *Charges) http.Handler {
+	router := gin.New()
+	router.POST("/payments/:order", func(c *gin.Context) {
+		c.JSON(http.StatusCreated, charges.charge(c.Param("order")))
+	})
+
+	return protect(router)
+}
+
+// Echo is a server with echo, which takes the middleware as it is.
+func Echo(protect func(http.Handler) http.Handler, charges *Charges) http.Handler {
+	router := echo.New()
+	router.Use(echo.WrapMiddleware(protect)) // behind authentication
+	router.POST("/payments/:order", func(c echo.Context) error {
+		return c.JSON(http.StatusCreated, charges.charge(c.Param("order")))
+	})
+
+	return router
+}
