@@ -34,6 +34,7 @@ func (r *policyReader) policy(option *onlyoncev1.Policy) Policy {
 			MaxWait:         r.maxWait(option.GetMaxWait()),
 			MaxAttempts:     r.count("max_attempts", option.MaxAttempts),
 			MaxOutcome:      r.count("max_outcome", option.MaxOutcome),
+			KeepRequest:     r.count("keep_request", option.KeepRequest),
 			StoreDown:       choice(option.FailOpen, onlyonce.FailOpen, onlyonce.FailClosed),
 			Detachment:      choice(option.Detached, onlyonce.Detached, onlyonce.Attached),
 		},

@@ -429,8 +429,12 @@ type Policy struct {
 	// for one that keeps the writes of its transaction, and for one that follows a
 	// run whose outcome was unknown: their effect may have happened.
 	ErrorRetention *durationpb.Duration `protobuf:"bytes,15,opt,name=error_retention,json=errorRetention" json:"error_retention,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The largest request that is kept with its record until the outcome is
+	// recorded, in bytes, for a recovery function without a duplicate: at least
+	// one. Unset, no request is kept.
+	KeepRequest   *uint32 `protobuf:"varint,16,opt,name=keep_request,json=keepRequest" json:"keep_request,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Policy) Reset() {
@@ -566,6 +570,13 @@ func (x *Policy) GetErrorRetention() *durationpb.Duration {
 		return x.ErrorRetention
 	}
 	return nil
+}
+
+func (x *Policy) GetKeepRequest() uint32 {
+	if x != nil && x.KeepRequest != nil {
+		return *x.KeepRequest
+	}
+	return 0
 }
 
 // CodeClass says what a status code of a handler means for the key.
@@ -759,7 +770,7 @@ var File_onlyonce_v1_options_proto protoreflect.FileDescriptor
 
 const file_onlyonce_v1_options_proto_rawDesc = "" +
 	"\n" +
-	"\x19onlyonce/v1/options.proto\x12\vonlyonce.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xcf\x05\n" +
+	"\x19onlyonce/v1/options.proto\x12\vonlyonce.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xf2\x05\n" +
 	"\x06Policy\x124\n" +
 	"\tguarantee\x18\x01 \x01(\x0e2\x16.onlyonce.v1.GuaranteeR\tguarantee\x12%\n" +
 	"\x03key\x18\x02 \x01(\x0e2\x13.onlyonce.v1.KeyUseR\x03key\x12/\n" +
@@ -777,7 +788,8 @@ const file_onlyonce_v1_options_proto_rawDesc = "" +
 	"\aclasses\x18\f \x03(\v2\x16.onlyonce.v1.CodeClassR\aclasses\x12:\n" +
 	"\vtransaction\x18\r \x01(\x0e2\x18.onlyonce.v1.TransactionR\vtransaction\x124\n" +
 	"\bkey_life\x18\x0e \x01(\v2\x19.google.protobuf.DurationR\akeyLife\x12B\n" +
-	"\x0ferror_retention\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\x0eerrorRetention\"\x89\x01\n" +
+	"\x0ferror_retention\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\x0eerrorRetention\x12!\n" +
+	"\fkeep_request\x18\x10 \x01(\rR\vkeepRequest\"\x89\x01\n" +
 	"\tCodeClass\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12/\n" +
 	"\x05class\x18\x02 \x01(\x0e2\x19.onlyonce.v1.OutcomeClassR\x05class\x127\n" +
