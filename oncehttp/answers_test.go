@@ -278,14 +278,14 @@ func TestOnlyDescriptiveHeadersAreReplayed(t *testing.T) {
 		options: []oncehttp.Option{oncehttp.WithRecordedHeaders("x-order")},
 		front: func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-				rw.Header().Set("X-Request-Id", r.Header.Get("X-Attempt"))
+				rw.Header().Set("X-Request-ID", r.Header.Get("X-Attempt"))
 				next.ServeHTTP(rw, r)
 			})
 		},
 	}, func(rw http.ResponseWriter, _ *http.Request) {
 		h := rw.Header()
 		http.SetCookie(rw, &http.Cookie{Name: "session", Value: "secret"})
-		h.Set("Www-Authenticate", "Basic")
+		h.Set("WWW-Authenticate", "Basic")
 		h.Set("Authorization", "Bearer secret")
 		h.Set("X-Internal", "1")
 		h.Set("X-Order", "4711")
@@ -297,9 +297,9 @@ func TestOnlyDescriptiveHeadersAreReplayed(t *testing.T) {
 	first := w.post("k", "X-Attempt", "1").mustBe(onlyonce.StatusExecuted, http.StatusOK)
 	again := w.post("k", "X-Attempt", "2").mustBe(onlyonce.StatusReplayed, http.StatusOK)
 
-	for _, name := range []string{"Set-Cookie", "Www-Authenticate", "Authorization", "X-Internal"} {
+	for _, name := range []string{"Set-Cookie", "WWW-Authenticate", "Authorization", "X-Internal"} {
 		if first.header.Get(name) == "" || again.header.Get(name) != "" {
-			t.Errorf("%s: first %q, replayed %q", name, first.header[name], again.header[name])
+			t.Errorf("%s: first %q, replayed %q", name, first.header.Values(name), again.header.Values(name))
 		}
 	}
 
@@ -307,8 +307,8 @@ func TestOnlyDescriptiveHeadersAreReplayed(t *testing.T) {
 		t.Errorf("replayed %v", again.header)
 	}
 
-	if first.header.Get("X-Request-Id") != "1" || again.header.Get("X-Request-Id") != "2" {
-		t.Errorf("the header of a middleware in front: first %q, replayed %q", first.header["X-Request-Id"], again.header["X-Request-Id"])
+	if first.header.Get("X-Request-ID") != "1" || again.header.Get("X-Request-ID") != "2" {
+		t.Errorf("the header of a middleware in front: first %q, replayed %q", first.header.Values("X-Request-ID"), again.header.Values("X-Request-ID"))
 	}
 }
 
@@ -330,7 +330,8 @@ func TestTrailersAreReplayed(t *testing.T) {
 			t.Errorf("first trailers %v", first.trailer)
 		}
 
-		if again.trailer.Get("X-Sum") != "42" || again.trailer.Get("X-Private") != "" || again.trailer.Get("X-Late") != "late" || again.body != "body" {
+		if again.trailer.Get("X-Sum") != "42" || again.trailer.Get("X-Private") != "" || again.trailer.Get("X-Late") != "late" ||
+			again.body != "body" {
 			t.Errorf("replayed trailers %v, body %q", again.trailer, again.body)
 		}
 	})

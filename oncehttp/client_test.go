@@ -79,6 +79,11 @@ func (s *script) requests() []string {
 	return slices.Clone(s.keys)
 }
 
+// again is the same step.
+func again(step func(http.ResponseWriter, *http.Request)) func(http.ResponseWriter, *http.Request) {
+	return step
+}
+
 // drop breaks the connection.
 func drop(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 
@@ -185,7 +190,7 @@ func TestClientLeavesOtherRequestsAlone(t *testing.T) {
 	w, s := scripted(t, says(503, ""))
 	client := w.through()
 
-	resp, err := client.Get(w.server.URL) //nolint:noctx // a test
+	resp, err := client.Get(w.server.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +230,7 @@ func TestClientRetriesWithTheSameKeyAndBody(t *testing.T) {
 		"a date":            rejects(409, onlyonce.ReasonInProgress, "Thu, 02 Jan 2020 03:04:05 GMT"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, s := scripted(t, step, step, says(201, onlyonce.StatusReplayed))
+			w, s := scripted(t, step, again(step), says(201, onlyonce.StatusReplayed))
 
 			a, outcome, err := w.pay(w.through())
 			if err != nil || a.status != 201 || outcome.Attempts != 3 || outcome.Verdict != onlyonce.VerdictFinal {
@@ -318,12 +323,12 @@ func TestClientSendsALostRequestAgainToAConfirmedServer(t *testing.T) {
 		"repeatability": says(200, "", "Repeatability-Result", "accepted"),
 		"draft": func(rw http.ResponseWriter, _ *http.Request) {
 			rw.Header().Set("Content-Type", "application/problem+json")
-			rw.WriteHeader(422)
+			rw.WriteHeader(http.StatusUnprocessableEntity)
 			_, _ = io.WriteString(rw, `{"title":"Idempotency-Key is already used"}`)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, s := scripted(t, shows, drop, drop, says(201, onlyonce.StatusExecuted))
+			w, s := scripted(t, shows, drop, again(drop), says(201, onlyonce.StatusExecuted))
 			client := w.through()
 
 			if _, _, err := w.pay(client); err != nil {
@@ -343,7 +348,7 @@ func TestClientSendsALostRequestAgainToAConfirmedServer(t *testing.T) {
 }
 
 func TestClientPresumesOnRequestAndUnlearns(t *testing.T) {
-	w, s := scripted(t, drop, says(200, ""), drop)
+	w, s := scripted(t, drop, says(200, ""), again(drop))
 
 	var log bytes.Buffer
 
@@ -377,7 +382,9 @@ func TestClientRetriesWhatWasNeverSent(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	resp, err := (&http.Client{Transport: transport}).Post("http://server.test/", "text/plain", strings.NewReader("body")) //nolint:noctx,bodyclose // a test
+	client := &http.Client{Transport: transport}
+
+	resp, err := client.Post("http://server.test/", "text/plain", strings.NewReader("body")) //nolint:bodyclose // there is none
 	if outcome := oncehttp.OutcomeOf(resp, err); err == nil || outcome.Verdict != onlyonce.VerdictNotExecuted || dials != 3 ||
 		onlyonce.VerdictOf(err) != onlyonce.VerdictNotExecuted {
 		t.Errorf("%+v, %v, %d dials", outcome, err, dials)
@@ -387,8 +394,8 @@ func TestClientRetriesWhatWasNeverSent(t *testing.T) {
 func TestClientDoesNotRetryABodyThatItCannotSendAgain(t *testing.T) {
 	w, s := scripted(t, rejects(503, onlyonce.ReasonStoreUnavailable, "0"))
 
-	resp, err := w.through().Post(w.server.URL, "text/plain", io.MultiReader(strings.NewReader("body"))) //nolint:noctx // a test
-	if err != nil || resp.StatusCode != 503 {
+	resp, err := w.through().Post(w.server.URL, "text/plain", io.MultiReader(strings.NewReader("body")))
+	if err != nil || resp.StatusCode != http.StatusServiceUnavailable {
 		t.Fatalf("%v, %v", resp, err)
 	}
 	defer resp.Body.Close()
@@ -441,7 +448,8 @@ func TestClientGoesWithItsCaller(t *testing.T) {
 	r := w.request(http.MethodPost, "/", "k", "body").WithContext(ctx)
 
 	resp, err := observed.Do(r) //nolint:bodyclose // there is none
-	if outcome := oncehttp.OutcomeOf(resp, err); !errors.Is(err, context.Canceled) || outcome.Key != "k" || outcome.Verdict != onlyonce.VerdictUnknown {
+	if outcome := oncehttp.OutcomeOf(resp, err); !errors.Is(err, context.Canceled) || outcome.Key != "k" ||
+		outcome.Verdict != onlyonce.VerdictUnknown {
 		t.Errorf("%+v, %v", outcome, err)
 	}
 }

@@ -40,7 +40,12 @@ func signOf(resp *http.Response, now time.Time) sign {
 		return s
 	}
 
-	var p struct{ Type, Title, Detail, Reason string }
+	var p struct {
+		Type   string `json:"type"`
+		Title  string `json:"title"`
+		Detail string `json:"detail"`
+		Reason string `json:"reason"`
+	}
 
 	if json.Unmarshal(peek(resp), &p) != nil {
 		return s
@@ -109,7 +114,7 @@ func retryAfterOf(value string, now time.Time) (time.Duration, bool) {
 	}
 
 	if n, err := strconv.ParseUint(value, 10, 32); err == nil {
-		return time.Duration(n) * time.Second, true //nolint:gosec // 32 bits
+		return time.Duration(n) * time.Second, true
 	}
 
 	if at, err := http.ParseTime(value); err == nil {
@@ -126,7 +131,7 @@ func retentionOf(value string) time.Duration {
 		return 0
 	}
 
-	return max(time.Duration(n)*time.Second, 1) //nolint:gosec // bounded above
+	return max(time.Duration(n)*time.Second, 1)
 }
 
 // reply classifies an answer as evidence.

@@ -19,7 +19,8 @@ func (w *world) curl(args ...string) string {
 
 	var out, problems bytes.Buffer
 
-	cmd := exec.CommandContext(w.t.Context(), "curl", append([]string{"--silent", "--show-error", "--include", "--insecure", "--max-time", "60"}, args...)...)
+	usual := []string{"--silent", "--show-error", "--include", "--insecure", "--max-time", "60"}
+	cmd := exec.CommandContext(w.t.Context(), "curl", append(usual, args...)...)
 	cmd.Stdout, cmd.Stderr = &out, &problems
 
 	if err := cmd.Run(); err != nil {

@@ -135,11 +135,13 @@ func TestF16OvertakenRunGetsTheAnswerOfTheWinner(t *testing.T) {
 				if err == nil {
 					t.Error("the client got a whole answer that does not count")
 				}
-			} else if a := w.send(w.request(http.MethodPost, "/payments", "k", "{}")).mustBe(onlyonce.StatusReplayed, http.StatusAccepted); a.body != "theirs" {
+			} else if a := w.post("k").mustBe(onlyonce.StatusReplayed, http.StatusAccepted); a.body != "theirs" {
 				t.Errorf("%q", a.body)
 			}
 
-			if a := w.send(w.request(http.MethodPost, "/payments", "k", "{}")).mustBe(onlyonce.StatusReplayed, http.StatusAccepted); a.body != "theirs" {
+			if streams {
+				w.send(w.request(http.MethodPost, "/payments", "k", "{}")).mustBe(onlyonce.StatusReplayed, http.StatusAccepted)
+			} else if a := w.post("k").mustBe(onlyonce.StatusReplayed, http.StatusAccepted); a.body != "theirs" {
 				t.Errorf("%q", a.body)
 			}
 
@@ -232,7 +234,8 @@ func TestF20ClientThatLeavesDoesNotEndItsRun(t *testing.T) {
 			close(gone)
 		}()
 
-		if _, err := w.client.Do(w.request(http.MethodPost, "/", "k", "").WithContext(ctx)); !errors.Is(err, context.Canceled) { //nolint:bodyclose // there is none
+		_, err := w.client.Do(w.request(http.MethodPost, "/", "k", "").WithContext(ctx)) //nolint:bodyclose // there is none
+		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%v", err)
 		}
 
@@ -263,7 +266,7 @@ func TestF21DeadlineInFrontOfTheMiddleware(t *testing.T) {
 				next.ServeHTTP(rw, r)
 			})
 		},
-	}, func(rw http.ResponseWriter, r *http.Request) {
+	}, func(rw http.ResponseWriter, _ *http.Request) {
 		<-proceed
 		_, _ = io.WriteString(rw, "done")
 	})

@@ -198,9 +198,13 @@ func (a *answer) mustBe(said onlyonce.Status, status int) *answer {
 
 // problem is a body of RFC 9457.
 type problem struct {
-	Type, Title, Detail, Reason, First string
-	OriginalCode                       string `json:"original_code"`
-	Status                             int
+	Type         string `json:"type"`
+	Title        string `json:"title"`
+	Detail       string `json:"detail"`
+	Reason       string `json:"reason"`
+	First        string `json:"first"`
+	OriginalCode string `json:"original_code"`
+	Status       int    `json:"status"`
 }
 
 // mustReject checks a rejection.

@@ -117,7 +117,7 @@ func TestRetentionIsDeclaredWhereItIsNotTheDefault(t *testing.T) {
 }
 
 func TestTheHandlerRunsInARun(t *testing.T) {
-	w := start(t, setup{}, func(rw http.ResponseWriter, r *http.Request) {
+	w := start(t, setup{}, func(_ http.ResponseWriter, r *http.Request) {
 		run, ok := onlyonce.RunFromContext(r.Context())
 		if !ok || run.Key != "k" || run.Method != "POST /{rest...}" || run.Scope != "shared" {
 			t.Errorf("run %+v, %v", run, ok)
@@ -144,7 +144,8 @@ func TestHandlerCannotSetTheHeadersOfTheContract(t *testing.T) {
 		rw.Header().Set(oncehttp.RetentionHeader, "1")
 	})
 
-	if a := w.post("k").mustBe(onlyonce.StatusExecuted, http.StatusOK); a.header.Get(oncehttp.ExecutedAtHeader)+a.header.Get(oncehttp.RetentionHeader) != "" {
+	a := w.post("k").mustBe(onlyonce.StatusExecuted, http.StatusOK)
+	if a.header.Get(oncehttp.ExecutedAtHeader)+a.header.Get(oncehttp.RetentionHeader) != "" {
 		t.Errorf("header %v", a.header)
 	}
 }

@@ -88,7 +88,9 @@ func appendFields(data []byte, fields []field) []byte {
 	return data
 }
 
-func appendLength(data []byte, n int) []byte { return binary.AppendUvarint(data, uint64(n)) } //nolint:gosec // never negative
+func appendLength(data []byte, n int) []byte {
+	return binary.AppendUvarint(data, uint64(n)) //nolint:gosec // never negative
+}
 
 func appendText(data []byte, text string) []byte {
 	return append(appendLength(data, len(text)), text...)
@@ -141,7 +143,7 @@ type reader struct {
 // count takes a number of things of which each has at least one byte.
 func (r *reader) count() int {
 	n, size := binary.Uvarint(r.data)
-	if r.err == nil && (size <= 0 || n > uint64(len(r.data)-size)) {
+	if r.err == nil && (size <= 0 || n > uint64(max(len(r.data)-size, 0))) {
 		r.err = errTruncated
 	}
 

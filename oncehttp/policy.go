@@ -45,7 +45,7 @@ type RecoverFunc func(ctx context.Context, r *http.Request, rec onlyonce.Record)
 
 // Policy says how requests are treated. A field that is zero is taken from the next of these that has it: the policy of WithRoute, the
 // policy of WithPolicy, that of a preset, the engine's, and what is built in.
-type Policy struct {
+type Policy struct { //nolint:recvcheck // values are merged, and the rest need not copy
 	// Policy is the part without a transport: guarantee, retention, lease, longest run, wait, fail-open and the rest.
 	onlyonce.Policy
 

@@ -121,7 +121,7 @@ func RepeatableRequests() Preset {
 		firstSent: true,
 		result:    true,
 		status: func(r onlyonce.Reason, is int) int {
-			switch r { //nolint:exhaustive // the others are as they are
+			switch r {
 			case onlyonce.ReasonKeyExpired:
 				return http.StatusPreconditionFailed
 			case onlyonce.ReasonKeyReused:

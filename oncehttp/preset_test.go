@@ -41,7 +41,12 @@ func TestStripe(t *testing.T) {
 	missing := send(http.MethodPost, "/other", "").mustBe(onlyonce.StatusRejected, http.StatusBadRequest)
 
 	for a, want := range map[*answer]string{reused: "idempotency_error", missing: "invalid_request_error"} {
-		var body struct{ Error struct{ Type, Message string } }
+		var body struct {
+			Error struct {
+				Type    string `json:"type"`
+				Message string `json:"message"`
+			} `json:"error"`
+		}
 		if err := json.Unmarshal([]byte(a.body), &body); err != nil || body.Error.Type != want || body.Error.Message == "" ||
 			a.header.Get("Stripe-Should-Retry") != "false" {
 			t.Errorf("%s, %v, %v", a.body, a.header, err)

@@ -17,7 +17,7 @@ const problemTypes = "https://github.com/onlyonce-go/onlyonce/blob/main/docs/htt
 
 // Problem is the answer to a request that was not executed, as in RFC 9457. It is also an error: a function of WithReplayCheck may return
 // it.
-type Problem struct {
+type Problem struct { //nolint:errname // the name of RFC 9457
 	// Type is a URI that names the kind of problem. Empty means about:blank.
 	Type string
 	// Title is a short summary; empty means the text of the status.

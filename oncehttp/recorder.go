@@ -157,7 +157,7 @@ func (w *recorder) Write(p []byte) (int, error) {
 }
 
 // WriteString is Write.
-func (w *recorder) WriteString(s string) (int, error) { return w.Write([]byte(s)) }
+func (w *recorder) WriteString(s string) (int, error) { return w.Write([]byte(s)) } //nolint:gocritic // this is WriteString
 
 // stream sends the header and what was collected. What became of the request comes in the trailers.
 func (w *recorder) stream() {

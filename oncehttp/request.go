@@ -50,8 +50,10 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 	case err == nil && n > limit:
 		return nil, tooLarge(limit)
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
-		return nil, &Problem{Status: http.StatusRequestTimeout, Detail: "the body of the request did not arrive in time, so nothing was executed; " +
-			"retry with the same key"}
+		return nil, &Problem{
+			Status: http.StatusRequestTimeout,
+			Detail: "the body of the request did not arrive in time, so nothing was executed; retry with the same key",
+		}
 	case err != nil:
 		return nil, &Problem{Status: http.StatusBadRequest, Detail: "the body of the request could not be read, so nothing was executed; " +
 			"retry with the same key"}
@@ -117,7 +119,7 @@ func fingerprintOf(r *http.Request, p *Policy, body []byte) store.Fingerprint {
 
 	h.text(form)
 	h.count(len(body))
-	h.Write(body)
+	_, _ = h.Write(body)
 
 	fp := store.Fingerprint{Scheme: scheme}
 	h.Sum(fp.Sum[:0])
@@ -146,7 +148,7 @@ type digest struct {
 
 func (d *digest) count(n int) {
 	binary.BigEndian.PutUint64(d.space[:], uint64(n)) //nolint:gosec // never negative
-	d.Write(d.space[:])
+	_, _ = d.Write(d.space[:])
 }
 
 func (d *digest) text(s string) {

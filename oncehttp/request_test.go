@@ -127,7 +127,7 @@ func TestExpectContinue(t *testing.T) {
 	_, _ = in.ReadString('\n')
 	_, _ = io.WriteString(conn, "body")
 
-	if resp, err := http.ReadResponse(in, nil); err != nil || resp.StatusCode != http.StatusOK || resp.Header.Get(oncehttp.StatusHeader) != "executed" {
+	if resp, err := http.ReadResponse(in, nil); err != nil || resp.Body.Close() != nil || resp.StatusCode != http.StatusOK || resp.Header.Get(oncehttp.StatusHeader) != "executed" {
 		t.Fatalf("%v, %v", resp, err)
 	}
 
@@ -152,7 +152,10 @@ func TestBodyThatBreaksOffRunsNothing(t *testing.T) {
 	w := start(t, setup{}, nil)
 
 	_, conn := w.raw("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 100\r\nIdempotency-Key: k\r\n\r\npart")
-	_ = conn.(*net.TCPConn).CloseWrite()
+	half, ok := conn.(*net.TCPConn)
+	if !ok || half.CloseWrite() != nil {
+		t.Fatal("the connection cannot be closed by half")
+	}
 
 	if all, err := io.ReadAll(conn); !strings.HasPrefix(string(all), "HTTP/1.1 400") || err != nil {
 		t.Errorf("%q, %v", all, err)
@@ -160,7 +163,7 @@ func TestBodyThatBreaksOffRunsNothing(t *testing.T) {
 
 	// Malformed chunks, too.
 	in, _ := w.raw("POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\nIdempotency-Key: k\r\n\r\nzz\r\n")
-	if resp, err := http.ReadResponse(in, nil); err != nil || resp.StatusCode != http.StatusBadRequest {
+	if resp, err := http.ReadResponse(in, nil); err != nil || resp.Body.Close() != nil || resp.StatusCode != http.StatusBadRequest {
 		t.Errorf("%v, %v", resp, err)
 	}
 
@@ -205,7 +208,8 @@ func TestF24WhileTheFirstRequestRuns(t *testing.T) {
 
 	<-running
 
-	if p := w.send(w.request(http.MethodPost, "/payments", "k", "other")).mustReject(http.StatusUnprocessableEntity, onlyonce.ReasonKeyReused); p.First != "running" {
+	other := w.send(w.request(http.MethodPost, "/payments", "k", "other"))
+	if p := other.mustReject(http.StatusUnprocessableEntity, onlyonce.ReasonKeyReused); p.First != "running" {
 		t.Errorf("first %q", p.First)
 	}
 
@@ -271,7 +275,7 @@ func TestCompressedRequestsReachTheHandlerAsTheyAre(t *testing.T) {
 			return
 		}
 
-		_, _ = io.Copy(rw, unzipped) //nolint:gosec // a test
+		_, _ = io.Copy(rw, unzipped)
 	})
 
 	first, _ := both(w, func() *http.Request {
@@ -293,7 +297,7 @@ func TestF50HandlerThatChangesItsRequest(t *testing.T) {
 
 	for name, options := range map[string][]oncehttp.Option{"alone": nil, "with a check": {oncehttp.WithReplayCheck(check)}} {
 		t.Run(name, func(t *testing.T) {
-			w := start(t, setup{options: options}, func(rw http.ResponseWriter, r *http.Request) {
+			w := start(t, setup{options: options}, func(_ http.ResponseWriter, r *http.Request) {
 				r.Header.Set("Content-Type", "changed")
 				r.URL.Path = "/changed"
 				r.Method = http.MethodPut
@@ -313,7 +317,7 @@ func TestF50HandlerThatChangesItsRequest(t *testing.T) {
 func TestFilesOfAFormAreRemoved(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 
-	w := start(t, setup{}, func(rw http.ResponseWriter, r *http.Request) {
+	w := start(t, setup{}, func(_ http.ResponseWriter, r *http.Request) {
 		if err := r.ParseMultipartForm(1); err != nil {
 			t.Error(err)
 		}

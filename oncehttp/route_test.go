@@ -15,7 +15,9 @@ import (
 func contains(s, part string) bool { return strings.Contains(s, part) }
 
 // methodOf sends a request to a handler and returns the method of the run that it gets.
-func methodOf(t *testing.T, wrap func(func(http.Handler) http.Handler, http.Handler) http.Handler, path string, opts ...oncehttp.Option) string {
+func methodOf(
+	t *testing.T, wrap func(func(http.Handler) http.Handler, http.Handler) http.Handler, path string, opts ...oncehttp.Option,
+) string {
 	t.Helper()
 
 	engine, err := onlyonce.New(memstore.New())
@@ -34,7 +36,7 @@ func methodOf(t *testing.T, wrap func(func(http.Handler) http.Handler, http.Hand
 		method = run.Method
 	}))
 
-	r := httptest.NewRequest(http.MethodPost, path, nil)
+	r := httptest.NewRequest(http.MethodPost, path, http.NoBody)
 	r.Header.Set(oncehttp.KeyHeader, "k")
 
 	h.ServeHTTP(httptest.NewRecorder(), r)
@@ -158,7 +160,7 @@ func TestMiddlewareThatIsInstalledTwiceIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	r := httptest.NewRequest(http.MethodPost, "/", nil)
+	r := httptest.NewRequest(http.MethodPost, "/", http.NoBody)
 	r.Header.Set(oncehttp.KeyHeader, "k")
 
 	rec := httptest.NewRecorder()

@@ -41,7 +41,8 @@ func ScopeFromHeader(name string) Scope {
 	}}
 
 	if !isToken(name) {
-		s.problem = fmt.Errorf("oncehttp: ScopeFromHeader has %q, which is no name of a header: name the header that your authentication sets", name)
+		s.problem = fmt.Errorf("oncehttp: ScopeFromHeader has %q, which is no name of a header: name the header that your authentication "+
+			"sets", name)
 	}
 
 	return s

@@ -88,7 +88,8 @@ func TestFlushedAnswerArrivesAtOnceAndNeverRunsTwice(t *testing.T) {
 		close(proceed)
 
 		rest, err := io.ReadAll(resp.Body)
-		if string(rest) != "two" || err != nil || resp.Trailer.Get(oncehttp.StatusHeader) != "executed" || resp.Trailer.Get("X-Sum") != "2" {
+		if said := resp.Trailer.Get(oncehttp.StatusHeader); string(rest) != "two" || err != nil || said != "executed" ||
+			resp.Trailer.Get("X-Sum") != "2" {
 			t.Errorf("%q, %v, trailer %v", rest, err, resp.Trailer)
 		}
 
