@@ -51,7 +51,7 @@ func (r *reconciler) look(ctx context.Context) Report {
 	r.tally = tally{methods: make(map[string]*MethodReport)}
 
 	records, err := r.list(ctx)
-	rand.Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] })
+	rand.Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] }) //nolint:gosec // not a secret
 
 	r.work(ctx, records)
 
@@ -73,8 +73,8 @@ func (r *reconciler) list(ctx context.Context) (due []found, err error) {
 	var own []onlyonce.Record
 
 	defer func() {
-		for _, rec := range own { // what processes have left that died while they recovered a record
-			_, _ = r.engine.Recover(ctx, rec)
+		for i := range own { // what processes have left that died while they recovered a record
+			_, _ = r.engine.Recover(ctx, own[i])
 		}
 	}()
 

@@ -6,9 +6,9 @@
 //
 // # What it finds
 //
-// It finds what onlyonce.Engine.ListUnknown finds: records that are held, and records whose lease has ended without an outcome. A store that
-// keeps an index of them may have lost entries, for example when it was restored from a backup. The store's own sweep finds the records
-// again: see Store.Run of package redisstore. Let it run, too.
+// It finds what onlyonce.Engine.ListUnknown finds: records that are held, and records whose lease has ended without an outcome. The index
+// of a store may lack some of them, such as those of a process that died just after their claim. The store's own sweep finds these: see
+// Store.Run of package redisstore. Let it run, too.
 //
 // # What it asks, and how often
 //

@@ -25,9 +25,10 @@ const (
 )
 
 const (
-	// MaxRequest and MaxText bound the attachments, in bytes.
+	// MaxRequest bounds a request, in bytes.
 	MaxRequest = 1 << 20
-	MaxText    = 255
+	// MaxText bounds each of the texts, in bytes.
+	MaxText = 255
 
 	tagSize    = 1
 	lengthSize = 4
@@ -100,7 +101,7 @@ func (o *Stored) detach() bool {
 	}
 
 	length := binary.BigEndian.Uint32(o.Body[rest:])
-	if length == 0 || uint64(length) > uint64(rest) { //nolint:gosec // rest is not negative
+	if length == 0 || uint64(length) > uint64(rest) {
 		return false
 	}
 

@@ -36,9 +36,9 @@ const (
 	KindAnswer    Kind = 1 // Body is the answer
 	KindNotStored Kind = 2 // the answer was too large to keep
 	KindNote      Kind = 3 // what is known about an unknown outcome
-	// Two kinds need attachments, because they have nothing else.
-	KindClaim      Kind = 4 // what the claim of a run has left, while the record is running
-	KindResolution Kind = 5 // who released a record by hand, and why
+	KindClaim     Kind = 4 // what the claim of a run has left, while the record is running: attachments alone
+
+	KindResolution Kind = 5 // who released a record by hand, and why: attachments alone
 
 	// KindShadow is what a record of shadow mode keeps that has no answer. Real mode never reads it. Its number leaves room for the kinds
 	// of real mode.

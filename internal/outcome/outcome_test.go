@@ -177,8 +177,10 @@ func TestStoredFormatStaysAsItIs(t *testing.T) {
 		"0201c8608bfd024f4b70616964020000000430302d310300000003616e6e04000000047365656e0000001a": {
 			Kind: KindAnswer, Code: "OK", Body: []byte("paid"), Attached: Attached{Trace: "00-1", SettledBy: "ann", Reason: "seen"},
 		},
-		"0204a2cfd194000100000006313020455552020000000430302d3100000014": {Kind: KindClaim, Attached: Attached{Request: []byte("10 EUR"), Trace: "00-1"}},
-		"02052c8f90a1000300000003616e6e00000008":                         {Kind: KindResolution, Attached: Attached{SettledBy: "ann"}},
+		"0204a2cfd194000100000006313020455552020000000430302d3100000014": {
+			Kind: KindClaim, Attached: Attached{Request: []byte("10 EUR"), Trace: "00-1"},
+		},
+		"02052c8f90a1000300000003616e6e00000008": {Kind: KindResolution, Attached: Attached{SettledBy: "ann"}},
 	}
 
 	for want, out := range golden {
