@@ -37,7 +37,7 @@ type browser struct {
 }
 
 // patience is for a machine that stands still.
-const patience = 3 * time.Minute
+const patience = 10 * time.Minute
 
 // serve returns the address of a server with a handler.
 func serve(t *testing.T, handler http.Handler) string {
@@ -227,6 +227,7 @@ func (d *desk) unlocked(b *browser) string {
 	host := strings.TrimPrefix(server, "http://")
 
 	b.run(chromedp.Navigate(local.URL(host)))
+	b.follow(chromedp.Click("a"))
 
 	return value[string](b, "location.href")
 }

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -8,7 +9,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"path"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -58,12 +58,27 @@ func (l *Local) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.SetCookie(w, &http.Cookie{ //nolint:gosec // without TLS a browser would not send a Secure cookie back
 			Name: cookieName, Value: l.cookie, Path: l.prefix, HttpOnly: true, SameSite: http.SameSiteStrictMode,
 		})
-		redirect(w, path.Clean(l.prefix)+"/")
+		l.enter(w)
 	case l.inside(r):
 		l.inner.ServeHTTP(w, r)
 	default:
 		refuse(w, http.StatusUnauthorized, "The token is missing, wrong, or was used already. Start the command again for a new address.")
 	}
+}
+
+// enter links to the first page. A redirect would not do: where another site has led to the address with the token, a browser does not send
+// a SameSite=Strict cookie to the address of a redirect, but it does to one that a page of this console leads to.
+func (l *Local) enter(w http.ResponseWriter) {
+	var page bytes.Buffer
+
+	if err := pages.ExecuteTemplate(&page, "enter", l.prefix); err != nil {
+		refuse(w, http.StatusInternalServerError, err.Error())
+
+		return
+	}
+
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = page.WriteTo(w) // the browser has gone
 }
 
 // knows reports whether a Host is this machine's, and no name that somebody else can point here.

@@ -133,6 +133,24 @@ func get(t *testing.T, client *http.Client, address string) (string, *http.Respo
 	return body(t, resp, err)
 }
 
+// enter uses the token up, and returns the first page and its address.
+func enter(t *testing.T, client *http.Client, entry string) (list, base string) {
+	t.Helper()
+
+	if text, resp := get(t, client, entry); resp.StatusCode != http.StatusOK {
+		t.Fatalf("status %d: %s", resp.StatusCode, text)
+	}
+
+	base, _, _ = strings.Cut(entry, "?")
+
+	list, resp := get(t, client, base)
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("status %d: %s", resp.StatusCode, list)
+	}
+
+	return list, base
+}
+
 var (
 	recordLink = regexp.MustCompile(`href="(record[^"]+)"`)
 	seenField  = regexp.MustCompile(`name="seen" value="([^"]+)"`)
@@ -142,12 +160,11 @@ func TestConsoleSettlesARecordOfADatabase(t *testing.T) {
 	address, lookup := unknownInSQLite(t)
 	client, entry := startConsole(t, "--allow-settle", "--by", "Ada", address)
 
-	list, resp := get(t, client, entry)
-	if resp.StatusCode != http.StatusOK || !strings.Contains(list, "/bank.v1.Bank/Pay") || resp.Request.URL.RawQuery != "" {
-		t.Fatalf("status %d at %s: %s", resp.StatusCode, resp.Request.URL, list)
+	list, base := enter(t, client, entry)
+	if !strings.Contains(list, "/bank.v1.Bank/Pay") {
+		t.Fatalf("the list is %s", list)
 	}
 
-	base := resp.Request.URL.String()
 	link := strings.ReplaceAll(recordLink.FindStringSubmatch(list)[1], "&amp;", "&")
 
 	record, _ := get(t, client, base+link)
@@ -189,13 +206,13 @@ func TestConsoleOnlyShowsUnlessItIsAllowedToSettle(t *testing.T) {
 
 	entry := strings.TrimSuffix(strings.TrimPrefix(line, `{"url":"`), `"}`)
 
-	list, resp := get(t, client, entry)
+	list, base := enter(t, client, entry)
 	if !strings.Contains(list, "read only") || strings.Count(list, "<section") != 2 || !strings.Contains(list, " (2)") {
 		t.Errorf("the list is %s", list)
 	}
 
 	link := strings.ReplaceAll(recordLink.FindStringSubmatch(list)[1], "&amp;", "&")
-	if record, _ := get(t, client, resp.Request.URL.String()+link); strings.Contains(record, "<form") || strings.Contains(record, "Show them") {
+	if record, _ := get(t, client, base+link); strings.Contains(record, "<form") || strings.Contains(record, "Show them") {
 		t.Errorf("the record is %s", record)
 	}
 }
