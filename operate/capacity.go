@@ -137,7 +137,7 @@ func (l Load) withDefaults() Load {
 // mostCalls is the greatest load for which the formula is meant.
 const mostCalls = 1_000_000
 
-func (l *Load) validate() error {
+func (l Load) validate() error {
 	var errs []error
 
 	refuse := func(wrong bool, format string, args ...any) {

@@ -95,7 +95,8 @@ func matches(pattern, name string) bool {
 
 	for _, part := range parts[1 : len(parts)-1] {
 		at := 0
-		for ; at+len(part) <= len(name) && !fits(part, name[at:]); at++ {
+		for at+len(part) <= len(name) && !fits(part, name[at:]) {
+			at++
 		}
 
 		if at+len(part) > len(name) {

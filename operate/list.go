@@ -36,7 +36,8 @@ type Unreadable struct {
 
 // List returns the records that a filter selects. It reads all records that are not settled, and keeps Limit of them in memory.
 //
-// After an error the Listing is right, and may lack records. The error is that of Filter.Validate, onlyonce.ErrNotSupported, or the store's.
+// After an error the Listing is right, and may lack records. The error is that of Filter.Validate, onlyonce.ErrNotSupported, or the
+// store's.
 func List(ctx context.Context, engine *onlyonce.Engine, f Filter) (Listing, error) {
 	if err := f.Validate(); err != nil {
 		return Listing{}, err

@@ -2,7 +2,7 @@ package operate_test
 
 import (
 	"errors"
-	"fmt"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,7 +19,7 @@ func TestListReturnsTheOldestRecordsUpToItsLimit(t *testing.T) {
 		engine := newEngine(t, memstore.New())
 
 		for i := range 9 {
-			unknown(t, engine, method, fmt.Sprint(i))
+			unknown(t, engine, method, strconv.Itoa(i))
 			time.Sleep(time.Second)
 		}
 
@@ -31,7 +31,7 @@ func TestListReturnsTheOldestRecordsUpToItsLimit(t *testing.T) {
 		}
 
 		for i, rec := range found.Records {
-			if rec.ReadableKey != fmt.Sprint(i) {
+			if rec.ReadableKey != strconv.Itoa(i) {
 				t.Errorf("record %d is %q", i, rec.ReadableKey)
 			}
 		}

@@ -55,7 +55,7 @@ func ParseStates(text string) ([]State, error) {
 func listable() []State { return []State{StateUnknown, StateHeld, StateAbandoned, StateRunning} }
 
 func errState(state State) error {
-	switch state { //nolint:exhaustive // the others can be listed
+	switch state {
 	case StateReleased, StateCompleted, StateAbsent:
 		return fmt.Errorf("operate: records in state %q cannot be listed: stores index only records that are not settled; "+
 			"look such a record up by its ID or key", state)
