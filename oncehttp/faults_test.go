@@ -251,14 +251,20 @@ func TestF20ClientThatLeavesDoesNotEndItsRun(t *testing.T) {
 }
 
 func TestF21DeadlineInFrontOfTheMiddleware(t *testing.T) {
-	proceed := make(chan struct{})
+	running, proceed := make(chan struct{}), make(chan struct{})
 	w := start(t, setup{
 		engine: []onlyonce.Option{patient()},
 		front: func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 				if r.Header.Get("X-Hurry") != "" {
-					ctx, cancel := context.WithTimeout(r.Context(), time.Millisecond)
-					defer cancel()
+					ctx, cancel := context.WithCancelCause(r.Context())
+					defer cancel(nil)
+
+					go func() { // the deadline of the first caller passes while it runs
+						<-running
+						cancel(context.DeadlineExceeded)
+						close(proceed)
+					}()
 
 					r = r.WithContext(ctx)
 				}
@@ -267,14 +273,10 @@ func TestF21DeadlineInFrontOfTheMiddleware(t *testing.T) {
 			})
 		},
 	}, func(rw http.ResponseWriter, _ *http.Request) {
+		close(running)
 		<-proceed
 		_, _ = io.WriteString(rw, "done")
 	})
-
-	go func() { // the deadline of the first caller passes while it runs
-		time.Sleep(10 * time.Millisecond)
-		close(proceed)
-	}()
 
 	w.post("k", "X-Hurry", "1").mustBe(onlyonce.StatusExecuted, http.StatusOK)
 	w.post("k").mustBe(onlyonce.StatusReplayed, http.StatusOK)
