@@ -206,7 +206,7 @@ func (e *Engine) settleByHand(ctx context.Context, rec *Record, found Finding, m
 	event.Code = found.code
 
 	if found.by != "" {
-		event.Err = settledBy{found.by, found.reason}
+		event.Err = settledError{found.by, found.reason}
 	}
 
 	e.observe(ctx, event)
@@ -214,10 +214,10 @@ func (e *Engine) settleByHand(ctx context.Context, rec *Record, found Finding, m
 	return nil
 }
 
-// settledBy is who has settled a record and why, as the error of its event.
-type settledBy struct{ who, reason string }
+// settledError is who has settled a record and why, as the error of its event.
+type settledError struct{ who, reason string }
 
-func (s settledBy) Error() string {
+func (s settledError) Error() string {
 	if s.reason == "" {
 		return "settled by " + s.who
 	}

@@ -14,7 +14,8 @@ func builtin() onlyonce.Policy {
 	return onlyonce.Policy{
 		Guarantee: onlyonce.AtMostOnce, TransactionMode: onlyonce.SingleTransaction, MaxAttempts: 5,
 		Retention: 24 * time.Hour, ErrorRetention: 24 * time.Hour, KeyLife: 24 * time.Hour, Lease: 15 * time.Second, MaxRun: 25 * time.Second,
-		MaxWait: 10 * time.Second, MaxOutcome: 1 << 20, KeepRequest: onlyonce.KeepNoRequest, Detachment: onlyonce.Detached, StoreDown: onlyonce.FailClosed,
+		MaxWait: 10 * time.Second, MaxOutcome: 1 << 20, KeepRequest: onlyonce.KeepNoRequest,
+		Detachment: onlyonce.Detached, StoreDown: onlyonce.FailClosed,
 		Shadow: onlyonce.ShadowOff,
 	}
 }

@@ -42,8 +42,8 @@ func (e *Engine) AddRecoveries(find func(method string) RecoverFunc) {
 //   - The function's context ends after Limits.RecoverTimeout. If ctx ends before, Recover returns, and the function goes on.
 //   - An answer that is larger than the engine's MaxOutcome is recorded without its body.
 //
-// The error matches ErrNoRecovery, ErrRecoveryElsewhere or ErrDraining, is one of those of Resolve, is the function's own, or matches ctx's.
-// After an error nothing is settled, as far as is known.
+// The error matches ErrNoRecovery, ErrRecoveryElsewhere or ErrDraining, is one of those of Resolve, is the function's own, or matches
+// ctx's. After an error nothing is settled, as far as is known.
 func (e *Engine) Recover(ctx context.Context, rec Record) (Finding, error) {
 	e.calls.Add(1) // so that a drain waits for it
 	defer e.leave()
@@ -199,13 +199,13 @@ func (q question) call(ctx context.Context, rec *Record) (found Finding, err err
 // reconcile calls it.
 func (e *Engine) Attention(ctx context.Context, rec Record, since time.Time) {
 	event := rec.event(EventAttention)
-	event.Code, event.Err = rec.Code, unsettledSince(since)
+	event.Code, event.Err = rec.Code, unsettledError(since)
 	e.observe(ctx, event)
 }
 
-// unsettledSince is since when nobody could settle a record, as the error of its event.
-type unsettledSince time.Time
+// unsettledError is since when nobody could settle a record, as the error of its event.
+type unsettledError time.Time
 
-func (s unsettledSince) Error() string {
+func (s unsettledError) Error() string {
 	return "nobody could settle this record since " + time.Time(s).UTC().Format(time.RFC3339)
 }
