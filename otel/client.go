@@ -46,16 +46,16 @@ type clientAnswer struct {
 	status onlyonce.Status
 }
 
-func (m *clientMetrics) init(make *instruments, known func(string) bool) {
-	m.meter = make.meter
-	m.calls = make.counter("onlyonce.client.calls")
-	m.attempts = make.counter("onlyonce.client.attempts")
-	m.unprotected = make.counter("onlyonce.client.unprotected_answers")
-	m.retries = make.sizes("grpc.client.call.retries")
-	m.delay = make.histogram("grpc.client.call.retry_delay", longTimes)
-	m.duration = make.histogram("onlyonce.client.call.duration", longTimes)
-	m.tokens = make.observedGauge("onlyonce.client.budget.tokens")
-	m.limit = make.observedGauge("onlyonce.client.budget.limit")
+func (m *clientMetrics) init(from *instruments, known func(string) bool) {
+	m.meter = from.meter
+	m.calls = from.counter("onlyonce.client.calls")
+	m.attempts = from.counter("onlyonce.client.attempts")
+	m.unprotected = from.counter("onlyonce.client.unprotected_answers")
+	m.retries = from.sizes("grpc.client.call.retries")
+	m.delay = from.histogram("grpc.client.call.retry_delay", longTimes)
+	m.duration = from.histogram("onlyonce.client.call.duration", longTimes)
+	m.tokens = from.observedGauge("onlyonce.client.budget.tokens")
+	m.limit = from.observedGauge("onlyonce.client.budget.limit")
 
 	m.methods = bounded[string, string]{most: maxMethods, known: known, make: methodName}
 	m.targets = bounded[string, string]{most: maxTargets, make: func(target string, known bool) string {

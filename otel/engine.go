@@ -46,13 +46,13 @@ type shadowKind struct {
 	differs bool
 }
 
-func (m *engineMetrics) init(make *instruments, known func(string) bool) {
-	m.calls = make.counter("onlyonce.calls")
-	m.overhead = make.histogram("onlyonce.call.overhead.duration", shortTimes)
-	m.handler = make.histogram("onlyonce.handler.duration", longTimes)
-	m.wait = make.histogram("onlyonce.call.wait.duration", longTimes)
-	m.events = make.counter("onlyonce.events")
-	m.shadows = make.counter("onlyonce.shadow.calls")
+func (m *engineMetrics) init(from *instruments, known func(string) bool) {
+	m.calls = from.counter("onlyonce.calls")
+	m.overhead = from.histogram("onlyonce.call.overhead.duration", shortTimes)
+	m.handler = from.histogram("onlyonce.handler.duration", longTimes)
+	m.wait = from.histogram("onlyonce.call.wait.duration", longTimes)
+	m.events = from.counter("onlyonce.events")
+	m.shadows = from.counter("onlyonce.shadow.calls")
 
 	m.methods = bounded[string, *engineMethod]{most: maxMethods, known: known, make: newEngineMethod}
 }

@@ -129,7 +129,7 @@ func value(points []point, attrs ...string) float64 {
 
 func texts(set attribute.Set) (all []string) {
 	for _, attr := range set.ToSlice() {
-		all = append(all, string(attr.Key)+"="+attr.Value.Emit())
+		all = append(all, string(attr.Key)+"="+attr.Value.String())
 	}
 
 	slices.Sort(all)
@@ -167,7 +167,7 @@ func (w *watch) names() string {
 
 func spanTexts(span tracetest.SpanStub) (all []string) {
 	for _, attr := range span.Attributes {
-		all = append(all, string(attr.Key)+"="+attr.Value.Emit())
+		all = append(all, string(attr.Key)+"="+attr.Value.String())
 	}
 
 	return all
@@ -258,7 +258,7 @@ func start(t *testing.T, w *watch, s setup, handle handlerFunc) *world {
 		t.Fatal(err)
 	}
 
-	t.Cleanup(func() { conn.Close() }) //nolint:errcheck // the test is over
+	t.Cleanup(func() { conn.Close() })
 
 	return &world{engine: engine, server: server, client: pb.NewTestServiceClient(conn), conn: conn}
 }

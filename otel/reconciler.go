@@ -36,12 +36,12 @@ type methodUnknown struct {
 	settled, failed int64
 }
 
-func (m *reconcilerMetrics) init(make *instruments, known func(string) bool) {
-	m.unknown = make.gauge("onlyonce.records.unknown")
-	m.unrecoverable = make.gauge("onlyonce.records.unrecoverable")
-	m.age = make.seconds("onlyonce.records.unknown.age")
-	m.looks = make.counter("onlyonce.reconciler.looks")
-	m.records = make.counter("onlyonce.reconciler.records")
+func (m *reconcilerMetrics) init(from *instruments, known func(string) bool) {
+	m.unknown = from.gauge("onlyonce.records.unknown")
+	m.unrecoverable = from.gauge("onlyonce.records.unrecoverable")
+	m.age = from.seconds("onlyonce.records.unknown.age")
+	m.looks = from.counter("onlyonce.reconciler.looks")
+	m.records = from.counter("onlyonce.reconciler.records")
 	m.methods = bounded[string, string]{most: maxMethods, known: known, make: methodName}
 	m.seen = map[string]methodUnknown{}
 }

@@ -60,7 +60,7 @@ func spanAttributes(event *onlyonce.Event) []attribute.KeyValue {
 	}
 
 	if event.Fence != 0 {
-		attrs = append(attrs, attribute.Int64(attrFence, int64(min(event.Fence, math.MaxInt64)))) //nolint:gosec // bounded
+		attrs = append(attrs, attribute.Int64(attrFence, int64(min(event.Fence, math.MaxInt64))))
 	}
 
 	if event.Code != "" {

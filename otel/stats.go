@@ -25,8 +25,8 @@ type heldMetric struct {
 	of         func(*onlyonce.Stats) int64
 }
 
-func (m *statsMetrics) init(make *instruments) {
-	m.meter = make.meter
+func (m *statsMetrics) init(from *instruments) {
+	m.meter = from.meter
 
 	for _, held := range []struct {
 		name string
@@ -42,12 +42,12 @@ func (m *statsMetrics) init(make *instruments) {
 		{"onlyonce.backlog.size", func(s *onlyonce.Stats) int64 { return s.PendingBytes }},
 		{"onlyonce.backlog.size.limit", func(s *onlyonce.Stats) int64 { return s.MaxPendingBytes }},
 	} {
-		instrument := make.observed(held.name)
+		instrument := from.observed(held.name)
 		m.held = append(m.held, heldMetric{instrument, held.of})
 		m.all = append(m.all, instrument)
 	}
 
-	m.renewals = make.observedCounter("onlyonce.lease.renewals")
+	m.renewals = from.observedCounter("onlyonce.lease.renewals")
 	m.all = append(m.all, m.renewals)
 }
 

@@ -18,18 +18,18 @@ type storeMetrics struct {
 	indexWrites, indexRepairs, listens metric.Int64Counter
 }
 
-func (m *storeMetrics) init(make *instruments) {
-	m.operation = make.histogram("onlyonce.store.operation.duration", shortTimes)
-	m.batchTime = make.histogram("onlyonce.store.batch.duration", shortTimes)
-	m.wait = make.histogram("onlyonce.store.wait.duration", shortTimes)
-	m.batchSize = make.sizes("onlyonce.store.batch.size")
-	m.resends = make.counter("onlyonce.store.resends")
-	m.refusals = make.counter("onlyonce.store.refusals")
-	m.sweeps = make.counter("onlyonce.store.sweeps")
-	m.swept = make.counter("onlyonce.store.sweep.records")
-	m.indexWrites = make.counter("onlyonce.store.index.writes")
-	m.indexRepairs = make.counter("onlyonce.store.index.repairs")
-	m.listens = make.counter("onlyonce.store.listens")
+func (m *storeMetrics) init(from *instruments) {
+	m.operation = from.histogram("onlyonce.store.operation.duration", shortTimes)
+	m.batchTime = from.histogram("onlyonce.store.batch.duration", shortTimes)
+	m.wait = from.histogram("onlyonce.store.wait.duration", shortTimes)
+	m.batchSize = from.sizes("onlyonce.store.batch.size")
+	m.resends = from.counter("onlyonce.store.resends")
+	m.refusals = from.counter("onlyonce.store.refusals")
+	m.sweeps = from.counter("onlyonce.store.sweeps")
+	m.swept = from.counter("onlyonce.store.sweep.records")
+	m.indexWrites = from.counter("onlyonce.store.index.writes")
+	m.indexRepairs = from.counter("onlyonce.store.index.repairs")
+	m.listens = from.counter("onlyonce.store.listens")
 }
 
 // storeKind is what the labels of a store's events depend on.

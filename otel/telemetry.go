@@ -112,15 +112,15 @@ func New(opts ...Option) (*Telemetry, error) {
 	}
 
 	t := &Telemetry{config: c, tracer: c.tracers.Tracer(scopeName)}
-	make := &instruments{meter: c.meters.Meter(scopeName)}
+	from := &instruments{meter: c.meters.Meter(scopeName)}
 
-	t.engine.init(make, c.known)
-	t.stats.init(make)
-	t.stores.init(make)
-	t.client.init(make, c.known)
-	t.reconciler.init(make, c.known)
+	t.engine.init(from, c.known)
+	t.stats.init(from)
+	t.stores.init(from)
+	t.client.init(from, c.known)
+	t.reconciler.init(from, c.known)
 
-	if err := make.err(); err != nil {
+	if err := from.err(); err != nil {
 		return nil, errors.Join(err)
 	}
 
