@@ -227,7 +227,7 @@ func (d *desk) unlocked(b *browser) string {
 	host := strings.TrimPrefix(server, "http://")
 
 	b.run(chromedp.Navigate(local.URL(host)))
-	b.follow(chromedp.Click("a"))
+	b.follow(chromedp.Click("body > p > a"))
 
 	return value[string](b, "location.href")
 }
