@@ -9,7 +9,7 @@ import (
 )
 
 // Boundaries of histograms. Views of the meter provider override them.
-var (
+var ( //nolint:gochecknoglobals // nobody changes them
 	// Of what takes microseconds, or as long as a store takes.
 	shortTimes = []float64{
 		0.000005, 0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5,

@@ -55,17 +55,26 @@ func Metrics() []Metric {
 }
 
 // catalogue has every metric. Instruments are made from it.
-var catalogue = []Metric{
+var catalogue = []Metric{ //nolint:gochecknoglobals // nobody changes it
 	// The engine.
-	{"onlyonce.calls", counter, "{call}", "Keyed calls that have ended on the server, by what became of them.", []string{attrMethod, attrStatus, attrReason}},
+	{
+		"onlyonce.calls", counter, "{call}", "Keyed calls that have ended on the server, by what became of them.",
+		[]string{attrMethod, attrStatus, attrReason},
+	},
 	{
 		"onlyonce.call.overhead.duration", histogram, "s",
 		"Time that the engine and its store have added to a call: without the handler, and without waiting for another call of the key.",
 		[]string{attrMethod, attrStatus},
 	},
 	{"onlyonce.handler.duration", histogram, "s", "Time in the handlers of calls that ran.", []string{attrMethod, attrStatus}},
-	{"onlyonce.call.wait.duration", histogram, "s", "Time that duplicates waited for another call of their key.", []string{attrMethod}},
-	{"onlyonce.events", counter, "{event}", "Events of the engine other than the ends of calls.", []string{attrMethod, attrEvent}},
+	{
+		"onlyonce.call.wait.duration", histogram, "s", "Time that duplicates waited for another call of their key.",
+		[]string{attrMethod},
+	},
+	{
+		"onlyonce.events", counter, "{event}", "Events of the engine other than the ends of calls.",
+		[]string{attrMethod, attrEvent},
+	},
 	{
 		"onlyonce.shadow.calls", counter, "{call}", "Calls of methods in shadow mode, by what would have become of them.",
 		[]string{attrMethod, attrStatus, attrReason, attrClass, attrDiffers},
@@ -74,54 +83,99 @@ var catalogue = []Metric{
 	{"onlyonce.waiters", upDownCounter, "{call}", "Calls that wait for another call of their key.", []string{attrEngine}},
 	{"onlyonce.waiters.limit", upDownCounter, "{call}", "The most calls that may wait.", []string{attrEngine}},
 	{"onlyonce.runs.detached", upDownCounter, "{run}", "Runs that go on after their callers have gone.", []string{attrEngine}},
-	{"onlyonce.runs.detached.limit", upDownCounter, "{run}", "The most runs that may go on without their callers.", []string{attrEngine}},
-	{"onlyonce.backlog.writes", upDownCounter, "{write}", "Writes that the store has not acknowledged and that are tried again.", []string{attrEngine}},
-	{"onlyonce.backlog.writes.limit", upDownCounter, "{write}", "Writes from which on new calls are rejected.", []string{attrEngine}},
+	{
+		"onlyonce.runs.detached.limit", upDownCounter, "{run}", "The most runs that may go on without their callers.",
+		[]string{attrEngine},
+	},
+	{
+		"onlyonce.backlog.writes", upDownCounter, "{write}", "Writes that the store has not acknowledged and that are tried again.",
+		[]string{attrEngine},
+	},
+	{
+		"onlyonce.backlog.writes.limit", upDownCounter, "{write}", "Writes from which on new calls are rejected.",
+		[]string{attrEngine},
+	},
 	{"onlyonce.backlog.size", upDownCounter, "By", "Memory of these writes.", []string{attrEngine}},
 	{"onlyonce.backlog.size.limit", upDownCounter, "By", "Memory from which on new calls are rejected.", []string{attrEngine}},
-	{"onlyonce.lease.renewals", counter, "{renewal}", "Renewals of leases that the store has acknowledged.", []string{attrEngine}},
+	{
+		"onlyonce.lease.renewals", counter, "{renewal}", "Renewals of leases that the store has acknowledged.",
+		[]string{attrEngine},
+	},
 
 	// The stores.
 	{
 		"onlyonce.store.operation.duration", histogram, "s", "Time of store operations, with waits and resends.",
 		[]string{attrStore, attrOperation, attrStoreStatus},
 	},
-	{"onlyonce.store.resends", counter, "{operation}", "Operations that were sent once more.", []string{attrStore, attrOperation}},
+	{
+		"onlyonce.store.resends", counter, "{operation}", "Operations that were sent once more.",
+		[]string{attrStore, attrOperation},
+	},
 	{"onlyonce.store.batch.size", histogram, "{operation}", "Operations that shared a round trip.", []string{attrStore}},
 	{"onlyonce.store.batch.duration", histogram, "s", "Time of round trips.", []string{attrStore}},
 	{"onlyonce.store.wait.duration", histogram, "s", "Time that operations waited for room.", []string{attrStore}},
-	{"onlyonce.store.refusals", counter, "{refusal}", "Writes that the server refused: it is full, read-only or lacks replicas.", []string{attrStore, attrOperation}},
+	{
+		"onlyonce.store.refusals", counter, "{refusal}", "Writes that the server refused: it is full, read-only or lacks replicas.",
+		[]string{attrStore, attrOperation},
+	},
 	{"onlyonce.store.sweeps", counter, "{sweep}", "Sweeps of a store.", []string{attrStore, attrStoreStatus}},
 	{"onlyonce.store.sweep.records", counter, "{record}", "Expired records that sweeps have deleted.", []string{attrStore}},
-	{"onlyonce.store.index.writes", counter, "{entry}", "Entries of an index that were to be written or removed.", []string{attrStore, attrStoreStatus}},
-	{"onlyonce.store.index.repairs", counter, "{entry}", "Entries of an index that did not fit their records.", []string{attrStore}},
-	{"onlyonce.store.listens", counter, "{connection}", "Connections for notifications that were made, or lost.", []string{attrStore, attrStoreStatus}},
+	{
+		"onlyonce.store.index.writes", counter, "{entry}", "Entries of an index that were to be written or removed.",
+		[]string{attrStore, attrStoreStatus},
+	},
+	{
+		"onlyonce.store.index.repairs", counter, "{entry}", "Entries of an index that did not fit their records.",
+		[]string{attrStore},
+	},
+	{
+		"onlyonce.store.listens", counter, "{connection}", "Connections for notifications that were made, or lost.",
+		[]string{attrStore, attrStoreStatus},
+	},
 
 	// The client.
-	{"grpc.client.call.retries", histogram, "{retry}", "Retries of a keyed call, as in gRFC A96. A call without retries is not counted.", []string{attrGRPCMethod, attrTarget}},
+	{
+		"grpc.client.call.retries", histogram, "{retry}", "Retries of a keyed call, as in gRFC A96. A call without retries is not counted.",
+		[]string{attrGRPCMethod, attrTarget},
+	},
 	{
 		"grpc.client.call.retry_delay", histogram, "s", "Time of a keyed call in which no attempt was under way, as in gRFC A96, if there was any.",
 		[]string{attrGRPCMethod, attrTarget},
 	},
-	{"onlyonce.client.calls", counter, "{call}", "Keyed calls that have ended on the client, by why they were not tried again.", []string{attrGRPCMethod, attrTarget, attrStop}},
+	{
+		"onlyonce.client.calls", counter, "{call}", "Keyed calls that have ended on the client, by why they were not tried again.",
+		[]string{attrGRPCMethod, attrTarget, attrStop},
+	},
 	{
 		"onlyonce.client.call.duration", histogram, "s", "Time of keyed calls with all their attempts.",
 		[]string{attrGRPCMethod, attrTarget, attrGRPCStatus, attrStatus},
 	},
-	{"onlyonce.client.attempts", counter, "{attempt}", "Attempts of keyed calls.", []string{attrGRPCMethod, attrTarget, attrGRPCStatus, attrStatus}},
+	{
+		"onlyonce.client.attempts", counter, "{attempt}", "Attempts of keyed calls.",
+		[]string{attrGRPCMethod, attrTarget, attrGRPCStatus, attrStatus},
+	},
 	{
 		"onlyonce.client.unprotected_answers", counter, "{attempt}",
 		"Answers of servers that do not protect a method that the client declares protected.", []string{attrGRPCMethod, attrTarget},
 	},
-	{"onlyonce.client.budget.tokens", gauge, "{token}", "Tokens left in a retry budget: calls are retried while more than half of the limit is left.", []string{attrTarget}},
+	{
+		"onlyonce.client.budget.tokens", gauge, "{token}", "Tokens left in a retry budget: calls are retried while more than half of the limit is left.",
+		[]string{attrTarget},
+	},
 	{"onlyonce.client.budget.limit", gauge, "{token}", "Tokens of a full retry budget.", []string{attrTarget}},
 
 	// The reconciler.
-	{"onlyonce.records.unknown", gauge, "{record}", "Records that the last look has left with an unknown outcome.", []string{attrMethod}},
+	{
+		"onlyonce.records.unknown", gauge, "{record}", "Records that the last look has left with an unknown outcome.",
+		[]string{attrMethod},
+	},
 	{"onlyonce.records.unknown.age", gauge, "s", "How long the oldest of these records has been unknown.", []string{attrMethod}},
 	{"onlyonce.records.unrecoverable", gauge, "{record}", "Records with an unknown outcome whose method has no recovery function.", nil},
 	{"onlyonce.reconciler.looks", counter, "{look}", "Looks at all records with an unknown outcome.", []string{attrResult}},
-	{"onlyonce.reconciler.records", counter, "{record}", "Records that looks have settled, or failed to settle.", []string{attrMethod, attrResult}},
+	{
+		"onlyonce.reconciler.records", counter, "{record}", "Records that looks have settled, or failed to settle.",
+		[]string{attrMethod, attrResult},
+	},
 }
 
 // The names of the attributes.
