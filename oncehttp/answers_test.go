@@ -308,7 +308,8 @@ func TestOnlyDescriptiveHeadersAreReplayed(t *testing.T) {
 	}
 
 	if first.header.Get("X-Request-ID") != "1" || again.header.Get("X-Request-ID") != "2" {
-		t.Errorf("the header of a middleware in front: first %q, replayed %q", first.header.Values("X-Request-ID"), again.header.Values("X-Request-ID"))
+		t.Errorf("the header of a middleware in front: first %q, replayed %q",
+			first.header.Values("X-Request-ID"), again.header.Values("X-Request-ID"))
 	}
 }
 

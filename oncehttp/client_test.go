@@ -38,7 +38,7 @@ func (w *world) through(opts ...oncehttp.ClientOption) *http.Client {
 func (w *world) pay(client *http.Client, headers ...string) (*answer, oncehttp.Outcome, error) {
 	w.t.Helper()
 
-	resp, err := client.Do(w.request(http.MethodPost, "/payments", "", "body", headers...)) //nolint:bodyclose // it is closed
+	resp, err := client.Do(w.request(http.MethodPost, "/payments", "", "body", headers...))
 	if err != nil {
 		return nil, oncehttp.OutcomeOf(resp, err), err
 	}

@@ -204,7 +204,7 @@ func (c *clientCall) attempt(ctx context.Context, n int, timeout time.Duration) 
 	c.last = c.sign.reply(resp.StatusCode)
 
 	if c.transport.confirmations.learn(c.route, c.last) {
-		c.report()
+		c.report() //nolint:contextcheck // the request has it
 	}
 
 	if c.sign.verdict(resp.StatusCode) == onlyonce.VerdictUnknown {
@@ -215,7 +215,7 @@ func (c *clientCall) attempt(ctx context.Context, n int, timeout time.Duration) 
 		return nil, &answeredError{resp}
 	}
 
-	return c.finish(resp), nil
+	return c.finish(resp), nil //nolint:contextcheck // the answer belongs to the caller
 }
 
 // traced reports whether the transport tells when it writes a request. Another one may not, so nothing is known of its requests.

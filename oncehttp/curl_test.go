@@ -19,8 +19,8 @@ func (w *world) curl(args ...string) string {
 
 	var out, problems bytes.Buffer
 
-	usual := []string{"--silent", "--show-error", "--include", "--insecure", "--max-time", "60"}
-	cmd := exec.CommandContext(w.t.Context(), "curl", append(usual, args...)...)
+	args = append([]string{"--silent", "--show-error", "--include", "--insecure", "--max-time", "60"}, args...)
+	cmd := exec.CommandContext(w.t.Context(), "curl", args...)
 	cmd.Stdout, cmd.Stderr = &out, &problems
 
 	if err := cmd.Run(); err != nil {

@@ -62,7 +62,7 @@ func TestF35MalformedKeysNeverReachTheStore(t *testing.T) {
 			"not UTF-8":              {"\xff\xfe"},
 			"a tab":                  {"a\tb"},
 		} {
-			t.Run(name, func(t *testing.T) {
+			t.Run(name, func(*testing.T) {
 				r := w.request(http.MethodPost, "/payments", "", "{}")
 				r.Header[oncehttp.KeyHeader] = keys
 				w.send(r).mustReject(http.StatusBadRequest, onlyonce.ReasonKeyInvalid)

@@ -127,7 +127,8 @@ func TestExpectContinue(t *testing.T) {
 	_, _ = in.ReadString('\n')
 	_, _ = io.WriteString(conn, "body")
 
-	if resp, err := http.ReadResponse(in, nil); err != nil || resp.Body.Close() != nil || resp.StatusCode != http.StatusOK || resp.Header.Get(oncehttp.StatusHeader) != "executed" {
+	if resp, err := http.ReadResponse(in, nil); err != nil || resp.Body.Close() != nil ||
+		resp.StatusCode != http.StatusOK || resp.Header.Get(oncehttp.StatusHeader) != "executed" {
 		t.Fatalf("%v, %v", resp, err)
 	}
 

@@ -77,7 +77,7 @@ func (s *Server) Wrap(next http.Handler) http.Handler {
 
 		c := call{server: s, route: rt, next: next, w: w, r: r}
 		c.call.Method = route
-		c.serve(keys)
+		c.serve(keys) //nolint:contextcheck // the request has it
 	})
 }
 

@@ -122,7 +122,8 @@ func TestHijackedConnectionBelongsToTheHandlerAndNeverRunsTwice(t *testing.T) {
 	}
 	defer conn.Close()
 
-	_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: test\r\nIdempotency-Key: k\r\nConnection: Upgrade\r\nUpgrade: echo\r\nContent-Length: 0\r\n\r\n")
+	_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: test\r\nIdempotency-Key: k\r\n"+
+		"Connection: Upgrade\r\nUpgrade: echo\r\nContent-Length: 0\r\n\r\n")
 
 	all, err := io.ReadAll(bufio.NewReader(conn))
 	if !strings.HasSuffix(string(all), "hello") || err != nil {
