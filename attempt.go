@@ -1,6 +1,7 @@
 package onlyonce
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -34,9 +35,8 @@ type attempt struct {
 	landed               bool
 	// allowed means that ReplayCheck has allowed this call to see the outcome of another.
 	allowed bool
-	waited  time.Duration // for other calls with the key
-	// code and trace are those of the outcome that the call has ended with, or has found. Before that, trace is the call's own.
-	code, trace string
+	// story is nil while there is nothing to tell: see tell.
+	story *story
 
 	flight flight.Flight[landing]
 	// run is the last run of this call, nil where there was none.
@@ -234,7 +234,9 @@ func (a *attempt) answerFrom(rec *store.Record) (Reply, error) {
 		return Reply{}, rejectStoreError(err)
 	}
 
-	a.code, a.trace = out.Code, out.Trace
+	if a.story != nil || out.Trace != "" || out.Kind != outcome.KindAnswer { // otherwise the code of the reply says it all
+		a.tell().code, a.story.trace = out.Code, out.Trace
+	}
 
 	switch out.Kind {
 	case outcome.KindAnswer:
@@ -264,7 +266,7 @@ func (a *attempt) outcomeUnknown(rec *store.Record) error {
 		return rejectStoreError(err)
 	}
 
-	a.code = out.Code
+	a.tell().code = out.Code
 
 	return rejectUnknown(out.Code, rec.EndedAt)
 }
@@ -301,10 +303,14 @@ func (a *attempt) observeEnd(reply *Reply, err error) {
 	}
 
 	event := a.event(EventCall, reply.Err)
-	event.Status, event.Code, event.Total, event.Waited = reply.Status, a.code, time.Since(a.began), a.waited
+	event.Status, event.Code, event.Total = reply.Status, reply.Code, time.Since(a.began)
 
-	if reply.Status == StatusReplayed {
-		event.Trace = a.trace
+	if s := a.story; s != nil {
+		event.Code, event.Waited = cmp.Or(s.code, reply.Code), s.waited
+
+		if reply.Status == StatusReplayed {
+			event.Trace = s.trace
+		}
 	}
 
 	if r := a.run; r != nil {

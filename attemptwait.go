@@ -119,7 +119,7 @@ func (w *elsewhere) stop() {
 
 	if w.polls > 0 {
 		w.polls = 0
-		w.a.waited += time.Since(w.began)
+		w.a.tell().waited += time.Since(w.began)
 		w.a.engine.waiters.Give(w.a.claim.Scope, 1)
 	}
 }
@@ -134,7 +134,7 @@ func (a *attempt) follow(f *flight.Flight[landing]) (Reply, bool, error) {
 	defer a.engine.waiters.Give(a.claim.Scope, 1)
 
 	began := time.Now()
-	defer func() { a.waited += time.Since(began) }()
+	defer func() { a.tell().waited += time.Since(began) }()
 
 	if !flights.Follow(key, f, a.engine.limits.MaxWaitersPerKey) {
 		return Reply{}, false, a.turnAway(f, "too many calls wait for this idempotency key; retry with the same key")

@@ -8,14 +8,14 @@ import (
 
 // The runtime hands out objects of these sizes, and keeps 8 bytes of each object of more than 512 bytes for itself. Memory that a call has
 // not used before costs more than most of its instructions.
-func TestObjectsOfACallFitIntoObjectsOf768And576Bytes(t *testing.T) {
+func TestObjectsOfACallFitIntoObjectsOf704And576Bytes(t *testing.T) {
 	t.Parallel()
 
 	if strconv.IntSize < 64 {
 		return // they are smaller
 	}
 
-	for object, most := range map[reflect.Type]uintptr{reflect.TypeFor[attempt](): 768 - 8, reflect.TypeFor[run](): 576 - 8} {
+	for object, most := range map[reflect.Type]uintptr{reflect.TypeFor[attempt](): 704 - 8, reflect.TypeFor[run](): 576 - 8} {
 		if size := object.Size(); size > most {
 			t.Errorf("a %v takes %d bytes, want at most %d", object, size, most)
 		}

@@ -1,6 +1,8 @@
 package onlyonce
 
 import (
+	"time"
+
 	"github.com/onlyonce-go/onlyonce/internal/outcome"
 	"github.com/onlyonce-go/onlyonce/store"
 )
@@ -8,13 +10,29 @@ import (
 // What the record of a call keeps until its outcome is recorded: the request and the trace. It is encoded before the handler runs, which
 // may change the request.
 
+// story is what the event at the end of a call has besides its status, and what few calls have.
+type story struct {
+	// code and trace are those of the outcome that the call has ended with, or has found. Before that, trace is the call's own.
+	code, trace string
+	waited      time.Duration // for other calls with the key
+}
+
+// tell returns the story of the call, to add to it.
+func (a *attempt) tell() *story {
+	if a.story == nil {
+		a.story = new(story)
+	}
+
+	return a.story
+}
+
 // takeNote makes the note of the claim.
 func (a *attempt) takeNote() {
 	e, note := a.engine, outcome.Stored{Kind: outcome.KindClaim}
 
 	if e.trace != nil {
-		if trace := e.trace(a.caller); len(trace) <= outcome.MaxText {
-			note.Trace, a.trace = trace, trace
+		if trace := e.trace(a.caller); trace != "" && len(trace) <= outcome.MaxText {
+			note.Trace, a.tell().trace = trace, trace
 		}
 	}
 
@@ -34,11 +52,21 @@ func (a *attempt) takeNote() {
 
 // attached is what the outcome of the run keeps, or nil.
 func (r *run) attached() *outcome.Attached {
-	if r.trace == "" {
+	trace := r.ownTrace()
+	if trace == "" {
 		return nil
 	}
 
-	return &outcome.Attached{Trace: r.trace}
+	return &outcome.Attached{Trace: trace}
+}
+
+// ownTrace is the trace of the call, while it has no outcome.
+func (a *attempt) ownTrace() string {
+	if a.story == nil {
+		return ""
+	}
+
+	return a.story.trace
 }
 
 // noted is what the note of the claim keeps. What has been encoded before the run can be decoded.

@@ -126,7 +126,10 @@ func (r *run) carryOut(s settler) *ended {
 
 func (r *run) settle(s settler, out *Outcome) *ended {
 	r.took = time.Since(r.started)
-	r.code = out.Code
+
+	if r.engine.observer != nil && (!r.engine.quiet || out.Class != ClassDefinite) {
+		r.tell().code = out.Code
+	}
 
 	r.ambiguous(out)
 

@@ -286,7 +286,7 @@ func (r *run) completingLater(code string) storeCall {
 	}
 
 	key, size, refusals := op.Key, len(op.Outcome), 0
-	instead := outcome.Stored{Kind: outcome.KindNotStored, Code: code, Attached: outcome.Attached{Trace: r.trace}}
+	instead := outcome.Stored{Kind: outcome.KindNotStored, Code: code, Attached: outcome.Attached{Trace: r.ownTrace()}}
 	completeSmall := completing(e.direct, store.Completion{
 		Key: key, Token: op.Token, Outcome: instead.Encode(&key), Retention: op.Retention,
 	})

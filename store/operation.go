@@ -14,12 +14,12 @@ type Claim struct {
 	Fingerprint Fingerprint
 	// Guarantee is the guarantee of the caller's policy. The stricter of it and the record's holds. Zero counts as AtMostOnce.
 	Guarantee Guarantee
+	// MaxAttempts is how many runs may be started before takeover is refused. Zero means no bound.
+	MaxAttempts uint32
 	// Lease is how long the claim holds without renewal. It is positive.
 	Lease time.Duration
 	// MaxRun is the longest that the run may take. It is positive.
 	MaxRun time.Duration
-	// MaxAttempts is how many runs may be started before takeover is refused. Zero means no bound.
-	MaxAttempts uint32
 	// Retention is how long the record is kept once anybody has settled it. It is also how long after the first start a takeover may
 	// start another run. It is positive: without a retention, a settled record would be absent at once, and the handler would run again.
 	Retention time.Duration

@@ -124,12 +124,19 @@ func Stricter(a, b Guarantee) Guarantee {
 type Record struct {
 	// State is the state of the record. The other fields mean nothing while it is Absent.
 	State State
+	// Guarantee is the strictest guarantee that the record was claimed under.
+	Guarantee Guarantee
+	// Doubtful reports that an earlier run of this record ended in an unknown way. A later run that did nothing does not prove that the
+	// earlier run did nothing.
+	Doubtful bool
+	// Resolved reports that somebody other than the owner settled the record.
+	Resolved bool
+	// Attempts counts the runs that were started since the record was created or last released.
+	Attempts uint32
 	// Token names the owner of the run. It is kept after the run has ended, so that a repeated operation is recognised.
 	Token Token
 	// Fence orders the runs of this key. It never goes back within a record's life.
 	Fence uint64
-	// Guarantee is the strictest guarantee that the record was claimed under.
-	Guarantee Guarantee
 	// Fingerprint is the fingerprint of the request that first used the key.
 	Fingerprint Fingerprint
 	// LeaseUntil is the end of the owner's lease. It means nothing unless the record is Running.
@@ -138,8 +145,6 @@ type Record struct {
 	// lease. A claim that is won back after its lease counts anew, because its run has not begun. Before this time, a finding that
 	// nothing happened is refused. It means nothing once the record is Completed.
 	OwnerAliveUntil time.Time
-	// Attempts counts the runs that were started since the record was created or last released.
-	Attempts uint32
 	// FirstStart is the start of the first run in the record's life, LastStart the start of the last run.
 	FirstStart, LastStart time.Time
 	// EndedAt is when the record was completed, released or held. It is zero while the record is Running, and may be zero if somebody has
@@ -154,11 +159,6 @@ type Record struct {
 	// the known part of the outcome of an Unknown record, the recorded answer of a Completed record, the note of the resolution of a Released
 	// record. It may be nil, but for a Completed record.
 	Outcome []byte
-	// Doubtful reports that an earlier run of this record ended in an unknown way. A later run that did nothing does not prove that the
-	// earlier run did nothing.
-	Doubtful bool
-	// Resolved reports that somebody other than the owner settled the record.
-	Resolved bool
 	// Method and ReadableKey are for operators. Either may be empty.
 	Method, ReadableKey string
 }

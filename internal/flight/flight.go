@@ -37,7 +37,7 @@ type Flight[L any] struct {
 	phase Phase
 	// fingerprint is that of the record, which need not be the leader's. It is known once the store has answered.
 	fingerprint store.Fingerprint
-	followers   int
+	followers   int32
 	// changed is made by the first view, and closed and forgotten at every change.
 	changed chan struct{}
 	landing L
@@ -140,7 +140,7 @@ func (g *Group[L]) Follow(key *store.Key, f *Flight[L], limit int) bool {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 
-	if f.followers >= limit {
+	if int(f.followers) >= limit {
 		return false
 	}
 
