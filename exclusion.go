@@ -2,6 +2,7 @@ package onlyonce
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,14 +11,15 @@ import (
 )
 
 // Two processes do not recover the same record at the same time: the one that does has a claim on another record, which is named after the
-// first one. Nothing depends on it but the load of the system that is queried: a record is settled by its fence.
+// first one. Nothing depends on it but the load of the system that is queried: a record is settled by its fence. So where the claim can
+// never be made, because the store is full or the other record cannot be read, the record is recovered without it.
 
 const (
 	// recoverMethod is the method of these records.
 	recoverMethod = housekeeping.RecoverMethod
 	// exclusionTries is how often the claim is made: once for every state in which its record can be found.
 	exclusionTries = 4
-	// exclusionRetention is how long such a record stays after its release, in a store from which it cannot be removed.
+	// exclusionRetention is how long such a record stays after its release, or longer where a recovery may take longer.
 	exclusionRetention = time.Minute
 )
 
@@ -32,7 +34,11 @@ func (e *Engine) exclude(ctx context.Context, id store.Key) (end func(context.Co
 	for range exclusionTries {
 		var res store.Result
 
-		if res, err = e.claimExclusion(ctx, claim); err != nil {
+		if res, err = e.claimExclusion(ctx, claim); cannotExclude(err) {
+			return func(context.Context) {}, nil
+		}
+
+		if err != nil {
 			e.endExclusion(context.WithoutCancel(ctx), store.Release{Claim: claim}) // it may have arrived
 
 			return nil, fmt.Errorf("onlyonce: claiming the recovery of record %v: %w", id, err)
@@ -51,6 +57,11 @@ func (e *Engine) exclude(ctx context.Context, id store.Key) (end func(context.Co
 	}
 
 	return nil, ErrRecoveryElsewhere
+}
+
+// cannotExclude reports that a store has refused the claim, and would refuse it again. A full store has room only when records are settled.
+func cannotExclude(err error) bool {
+	return errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrUnreadable) || errors.Is(err, store.ErrNewer)
 }
 
 func (e *Engine) claimExclusion(ctx context.Context, claim store.Claim) (store.Result, error) {

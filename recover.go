@@ -64,6 +64,13 @@ func (r *recovery) over() bool {
 	}
 }
 
+// serves reports whether a question about an owner waits for this recovery, and gets its result. One whose time is over answers nobody any
+// more. It is left alone, but for its own owner: a function that does not end is not called again. A call that has got nothing from a
+// recovery without its request calls its own function.
+func (r *recovery) serves(about owner, ofCall bool) bool {
+	return !r.over() || r.about == about && (r.ofCall || !ofCall)
+}
+
 // finish ends the recovery. The first result counts.
 func (r *recovery) finish(found Finding, err error) {
 	r.once.Do(func() {

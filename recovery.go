@@ -37,7 +37,8 @@ func (e *Engine) AddRecoveries(find func(method string) RecoverFunc) {
 // the record with what the function finds. The finding is StillUnknown if the function could not find it out. Package reconcile calls
 // Recover for all unknown records.
 //   - One process recovers a record at a time. It has a record of its own in the same store meanwhile, which the lists leave out. The calls
-//     of other processes do not look at it: they may call their functions at the same time.
+//     of other processes do not look at it: they may call their functions at the same time. A store that is full has no room for it, so
+//     processes may then recover a record at the same time.
 //   - If a call of this process recovers the record already, Recover waits for its result.
 //   - The function's context ends after Limits.RecoverTimeout. If ctx ends before, Recover returns, and the function goes on.
 //   - An answer that is larger than the engine's MaxOutcome is recorded without its body.
@@ -97,8 +98,7 @@ func (e *Engine) startRecovery(ctx context.Context, seen *Record, q question) *r
 	e.recoveries.mu.Lock()
 	defer e.recoveries.mu.Unlock()
 
-	// One whose time is over is left alone: it answers nobody any more, and another owner needs an answer.
-	if work := e.recoveries.byKey[seen.ID]; work != nil && (work.about == ownerOf(&seen.Record) || !work.over()) {
+	if work := e.recoveries.byKey[seen.ID]; work != nil && work.serves(ownerOf(&seen.Record), q.ofCall) {
 		return work
 	}
 

@@ -223,6 +223,82 @@ func TestCallAsksByItselfIfARecoveryWithoutItsRequestHasFoundNothing(t *testing.
 	})
 }
 
+func TestCallAsksOnceByItselfIfARecoveryWithoutItsRequestDoesNotEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		stuck := &ledger{takes: time.Hour, found: onlyonce.StillUnknown()} // its time is over after 5 seconds
+		records := newFaultStore()
+		engine := asking(t, records, stuck)
+		rec := held(t, engine)
+		knows := &ledger{found: onlyonce.StillUnknown()}
+
+		if _, err := engine.Recover(t.Context(), rec); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a recovery that takes an hour: %v", err)
+		}
+
+		var p payments
+
+		// A call that went on to wait for that recovery would claim again and again.
+		records.broken(distant(time.Millisecond), opClaim)
+
+		began := records.count(opClaim)
+
+		do(t, engine, knows.pay(), p.do).mustBeRejected(t, onlyonce.ReasonOutcomeUnknown)
+
+		if n := records.count(opClaim) - began; n > 3 {
+			t.Errorf("the call has claimed %d times", n)
+		}
+
+		time.Sleep(time.Minute) // the right of the first recovery ends
+
+		if _, err := engine.Recover(t.Context(), rec); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("when the call's own recovery has ended: %v", err)
+		}
+
+		if stuck.asked.Load() != 2 || knows.asked.Load() != 1 {
+			t.Errorf("the functions were called %d and %d times, want twice and once", stuck.asked.Load(), knows.asked.Load())
+		}
+
+		time.Sleep(2 * time.Hour)
+	})
+}
+
+func TestF49RecordIsRecoveredWhereTheRightCannotBeClaimed(t *testing.T) {
+	t.Parallel()
+
+	for name, problem := range map[string]error{"full": store.ErrFull, "unreadable": store.ErrUnreadable, "newer": store.ErrNewer} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				records := newFaultStore()
+				engine := asking(t, records, &ledger{found: onlyonce.Happened("OK", []byte("receipt"))})
+				rec := held(t, engine)
+
+				records.broken(failing(problem), opClaim)
+
+				if _, err := engine.Recover(t.Context(), rec); err != nil {
+					t.Errorf("Recover: %v", err)
+				}
+
+				mustBeState(t, engine, store.Completed)
+			})
+		})
+	}
+}
+
+func TestF49FullStoreIsReconciled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		engine := asking(t, memstore.New(memstore.WithMaxRecords(1)), &ledger{found: onlyonce.Happened("OK", []byte("receipt"))})
+
+		if _, err := engine.Recover(t.Context(), held(t, engine)); err != nil {
+			t.Errorf("Recover: %v", err)
+		}
+
+		mustBeState(t, engine, store.Completed)
+	})
+}
+
 func TestF03KeptRequestIsTheOneBeforeTheHandlerRan(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
