@@ -51,8 +51,12 @@ func (e *Engine) exclude(ctx context.Context, id store.Key) (end func(context.Co
 			claim.Fence = 0
 		case claim.MayStart(rec, res.Now):
 			claim.Fence = rec.Fence
-		case rec.LeaseAlive(res.Now) || !e.resolveExclusion(ctx, claim.Key, &res):
+		case rec.LeaseAlive(res.Now):
 			return nil, ErrRecoveryElsewhere
+		default:
+			if settled, err := e.resolveExclusion(ctx, claim.Key, &res); err != nil || !settled {
+				return nil, ErrRecoveryElsewhere
+			}
 		}
 	}
 
@@ -80,7 +84,7 @@ func (e *Engine) endExclusion(ctx context.Context, op store.Release) {
 }
 
 // resolveExclusion settles the record of a process that has died while it had the right, too long ago for a takeover.
-func (e *Engine) resolveExclusion(ctx context.Context, key store.Key, res *store.Result) bool {
+func (e *Engine) resolveExclusion(ctx context.Context, key store.Key, res *store.Result) (bool, error) {
 	bounded, done := e.storeContext(ctx)
 	defer done()
 
@@ -88,14 +92,16 @@ func (e *Engine) resolveExclusion(ctx context.Context, key store.Key, res *store
 		Key: key, Token: res.Record.Token, Fence: res.Record.Fence, State: store.Released, AsOf: res.Now,
 	})
 
-	return err == nil && settled.Applied
+	return settled.Applied, err //nolint:wrapcheck // nobody reads it
 }
 
 // removeExclusion settles such a record for a reconciler, once its owner is surely dead.
 func (e *Engine) removeExclusion(ctx context.Context, rec *Record) error {
-	if e.can.Inspector != nil {
-		_ = e.resolveExclusion(ctx, rec.ID, &store.Result{Record: rec.Record, Now: rec.LookedUpAt})
+	if e.can.Inspector == nil {
+		return nil
 	}
 
-	return nil
+	_, err := e.resolveExclusion(ctx, rec.ID, &store.Result{Record: rec.Record, Now: rec.LookedUpAt})
+
+	return err
 }

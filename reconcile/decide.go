@@ -1,7 +1,7 @@
 package reconcile
 
 import (
-	"context"
+	"cmp"
 	"errors"
 	"time"
 
@@ -34,8 +34,8 @@ const (
 	resultStopped                  // this process ends
 )
 
-// resultOf names what Engine.Recover has returned.
-func resultOf(found onlyonce.Finding, err error) result {
+// resultOf names what Engine.Recover has returned. Ended means that the context of Run has ended.
+func resultOf(found onlyonce.Finding, err error, ended bool) result {
 	switch {
 	case err == nil && found.String() == onlyonce.StillUnknown().String():
 		return resultStill
@@ -49,7 +49,7 @@ func resultOf(found onlyonce.Finding, err error) result {
 		return resultGone
 	case errors.Is(err, onlyonce.ErrOwnerMayBeAlive):
 		return resultEarly
-	case errors.Is(err, onlyonce.ErrDraining), errors.Is(err, context.Canceled):
+	case errors.Is(err, onlyonce.ErrDraining), ended:
 		return resultStopped
 	default:
 		return resultFailed
@@ -66,6 +66,17 @@ func unknownSince(rec *onlyonce.Record) time.Time {
 	default:
 		return rec.LastStart
 	}
+}
+
+// fewestFailures orders records: those that may be beyond recovery come last, so that they do not let their method wait before the others
+// had their turn.
+func fewestFailures(a, b found) int { return cmp.Compare(a.fails, b.fails) }
+
+// spacing is the time between the starts of two recoveries, and at most a year.
+func spacing(rate float64) time.Duration {
+	const year = 365 * 24 * time.Hour
+
+	return time.Duration(min(float64(time.Second)/rate, float64(year)))
 }
 
 // doubled returns a time, doubled so many times, and at most the given one.
@@ -126,6 +137,7 @@ func (b backoff) after(what result, now time.Time, interval time.Duration) backo
 // remembered is what a process knows about a record that it could not settle.
 type remembered struct {
 	still int       // how often the function could not decide
+	fails int       // how often it has failed in a row
 	next  time.Time // when it is recovered again
 	told  bool      // the observer has got its event
 	seen  int       // the number of the last look that has found the record
@@ -134,13 +146,20 @@ type remembered struct {
 // after is the state after a result. OwnerAlive is how long the owner may still be alive.
 func (m remembered) after(what result, now time.Time, interval, ownerAlive time.Duration) remembered {
 	switch what {
+	case resultFailed:
+		m.fails++
+
+		return m
 	case resultStill:
 		m.still++
 		m.next = now.Add(spread(patience(interval, m.still)))
 	case resultEarly:
 		m.next = now.Add(max(ownerAlive, 0))
-	case resultSettled, resultGone, resultElsewhere, resultFailed, resultNoRecovery, resultStopped:
+	case resultSettled, resultGone, resultElsewhere, resultNoRecovery, resultStopped:
+		return m
 	}
+
+	m.fails = 0
 
 	return m
 }

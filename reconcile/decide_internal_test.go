@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -17,26 +18,30 @@ func TestResultNamesWhatRecoverReturns(t *testing.T) {
 	for _, tt := range []struct {
 		found onlyonce.Finding
 		err   error
+		ended bool
 		want  result
 	}{
-		{onlyonce.Happened("OK", nil), nil, resultSettled},
-		{onlyonce.DidNotHappen(), nil, resultSettled},
-		{onlyonce.StillUnknown(), nil, resultStill},
-		{onlyonce.Finding{}, onlyonce.ErrNoRecovery, resultNoRecovery},
-		{onlyonce.Finding{}, onlyonce.ErrRecoveryElsewhere, resultElsewhere},
-		{onlyonce.Finding{}, onlyonce.ErrNotUnknown, resultGone},
-		{onlyonce.Finding{}, onlyonce.ErrRecordChanged, resultGone},
-		{onlyonce.Finding{}, onlyonce.ErrOwnerMayBeAlive, resultEarly},
-		{onlyonce.Finding{}, onlyonce.ErrDraining, resultStopped},
-		{onlyonce.Finding{}, context.Canceled, resultStopped},
-		{onlyonce.Finding{}, context.DeadlineExceeded, resultFailed},
-		{onlyonce.Finding{}, errors.New("down"), resultFailed},
+		{onlyonce.Happened("OK", nil), nil, false, resultSettled},
+		{onlyonce.Happened("OK", nil), nil, true, resultSettled},
+		{onlyonce.DidNotHappen(), nil, false, resultSettled},
+		{onlyonce.StillUnknown(), nil, false, resultStill},
+		{onlyonce.Finding{}, onlyonce.ErrNoRecovery, false, resultNoRecovery},
+		{onlyonce.Finding{}, onlyonce.ErrRecoveryElsewhere, false, resultElsewhere},
+		{onlyonce.Finding{}, onlyonce.ErrNotUnknown, false, resultGone},
+		{onlyonce.Finding{}, onlyonce.ErrRecordChanged, false, resultGone},
+		{onlyonce.Finding{}, onlyonce.ErrOwnerMayBeAlive, false, resultEarly},
+		{onlyonce.Finding{}, onlyonce.ErrDraining, false, resultStopped},
+		{onlyonce.Finding{}, context.Canceled, true, resultStopped},
+		{onlyonce.Finding{}, context.DeadlineExceeded, true, resultStopped},
+		{onlyonce.Finding{}, context.Canceled, false, resultFailed}, // the provider's client was closed
+		{onlyonce.Finding{}, context.DeadlineExceeded, false, resultFailed},
+		{onlyonce.Finding{}, errors.New("down"), false, resultFailed},
 	} {
 		if tt.err != nil {
 			tt.err = fmt.Errorf("wrapped: %w", tt.err)
 		}
 
-		if got := resultOf(tt.found, tt.err); got != tt.want {
+		if got := resultOf(tt.found, tt.err, tt.ended); got != tt.want {
 			t.Errorf("%v, %v: got %d, want %d", tt.found, tt.err, got, tt.want)
 		}
 	}
@@ -69,6 +74,47 @@ func TestWaitsDoubleUpToTheirBounds(t *testing.T) {
 		if got := spread(interval); got < interval/2 || got > interval/2+interval {
 			t.Fatalf("spread: %v", got)
 		}
+	}
+}
+
+func TestSpacingNeverWrapsAround(t *testing.T) {
+	t.Parallel()
+
+	for rate, want := range map[float64]time.Duration{
+		100: 10 * time.Millisecond, 0.5: 2 * time.Second, 1e-300: 365 * 24 * time.Hour, math.SmallestNonzeroFloat64: 365 * 24 * time.Hour,
+	} {
+		if got := spacing(rate); got != want {
+			t.Errorf("%v a second: %v, want %v", rate, got, want)
+		}
+	}
+}
+
+func TestWhatIsRememberedOfARecord(t *testing.T) {
+	t.Parallel()
+
+	const interval, ownerAlive = 10 * time.Second, 7 * time.Second
+
+	now := time.Unix(1_000, 0)
+
+	for what, want := range map[result]struct {
+		still, fails int
+		waits        bool
+	}{
+		resultStill: {3, 0, true}, resultEarly: {2, 0, true}, resultFailed: {2, 5, false}, resultElsewhere: {2, 4, false},
+		resultStopped: {2, 4, false}, resultNoRecovery: {2, 4, false}, resultGone: {2, 4, false}, resultSettled: {2, 4, false},
+	} {
+		got := remembered{still: 2, fails: 4}.after(what, now, interval, ownerAlive)
+		if got.still != want.still || got.fails != want.fails || got.next.After(now) != want.waits {
+			t.Errorf("after %d: got %+v", what, got)
+		}
+
+		if what == resultEarly && !got.next.Equal(now.Add(ownerAlive)) {
+			t.Errorf("it is recovered again at %v, want when the owner is surely dead", got.next)
+		}
+	}
+
+	if got := (remembered{}).after(resultEarly, now, interval, -time.Hour); !got.next.Equal(now) {
+		t.Errorf("of an owner that is dead already: %v", got.next)
 	}
 }
 

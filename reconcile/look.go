@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,6 +43,7 @@ type found struct {
 	id     key
 	method string
 	age    time.Duration
+	fails  int // how often its recovery has failed in a row
 }
 
 // look goes through all records whose outcome is unknown.
@@ -50,8 +52,10 @@ func (r *reconciler) look(ctx context.Context) Report {
 	r.looks++
 	r.tally = tally{methods: make(map[string]*MethodReport)}
 
-	records, err := r.list(ctx)
+	records, unreadable, err := r.list(ctx)
 	rand.Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] }) //nolint:gosec // not a secret
+
+	slices.SortStableFunc(records, fewestFailures)
 
 	r.work(ctx, records)
 
@@ -65,20 +69,26 @@ func (r *reconciler) look(ctx context.Context) Report {
 		}
 	}
 
+	if unreadable > 0 {
+		err = errors.Join(err, fmt.Errorf("%d records cannot be read", unreadable))
+	}
+
 	return r.tally.report(began, errors.Join(err, shadow))
 }
 
-// list returns the records that are due, or a choice of them, and counts the others.
-func (r *reconciler) list(ctx context.Context) (due []found, err error) {
+// list returns the records that are due, or a choice of them, and counts the others. An error means that the list is not complete.
+func (r *reconciler) list(ctx context.Context) (due []found, unreadable int, err error) {
 	var own []onlyonce.Record
 
 	defer func() {
 		for i := range own { // what processes have left that died while they recovered a record
-			_, _ = r.engine.Recover(ctx, own[i])
+			if _, err := r.engine.Recover(ctx, own[i]); err != nil {
+				return // the next look will do it
+			}
 		}
 	}()
 
-	unreadable, seen := 0, 0
+	seen := 0
 
 	for rec, err := range r.engine.ListUnknown(housekeeping.With(ctx)) {
 		switch {
@@ -89,7 +99,7 @@ func (r *reconciler) list(ctx context.Context) (due []found, err error) {
 
 			continue
 		case err != nil:
-			return due, fmt.Errorf("listing unknown records: %w", err)
+			return due, unreadable, fmt.Errorf("listing unknown records: %w", err)
 		case housekeeping.Own(rec.Method):
 			own = append(own[:min(len(own), mostOwn)], rec)
 
@@ -97,6 +107,10 @@ func (r *reconciler) list(ctx context.Context) (due []found, err error) {
 		}
 
 		one := found{id: rec.ID, method: rec.Method, age: rec.LookedUpAt.Sub(unknownSince(&rec))}
+
+		if known := r.memory[rec.ID]; known != nil {
+			one.fails = known.fails
+		}
 
 		if !r.due(ctx, &rec, one.age) {
 			r.tally.count(one.method, resultStill, one.age)
@@ -119,11 +133,7 @@ func (r *reconciler) list(ctx context.Context) (due []found, err error) {
 		r.tally.count(one.method, resultStill, one.age)
 	}
 
-	if unreadable > 0 {
-		return due, fmt.Errorf("%d records cannot be read", unreadable)
-	}
-
-	return due, nil
+	return due, unreadable, nil
 }
 
 // due reports whether a record is to be recovered now, and tells the observer of one that is unknown for too long.
@@ -204,7 +214,7 @@ func (r *reconciler) recover(ctx context.Context, one found) {
 		r.note(one, resultGone, 0)
 	default:
 		finding, err := r.engine.Recover(ctx, rec)
-		r.note(one, resultOf(finding, err), rec.OwnerAliveUntil.Sub(rec.LookedUpAt))
+		r.note(one, resultOf(finding, err, ctx.Err() != nil), rec.OwnerAliveUntil.Sub(rec.LookedUpAt))
 	}
 }
 
@@ -233,7 +243,7 @@ func (r *reconciler) wait(ctx context.Context) bool {
 		at = r.slot
 	}
 
-	r.slot = at.Add(time.Duration(float64(time.Second) / r.opts.Rate))
+	r.slot = at.Add(spacing(r.opts.Rate))
 
 	r.mu.Unlock()
 
@@ -274,7 +284,7 @@ func (r *reconciler) note(one found, what result, ownerAlive time.Duration) {
 	}
 
 	*known = known.after(what, now, r.opts.Interval, ownerAlive)
-	if known.next.IsZero() && !known.told || len(r.memory) >= mostRemembered {
+	if known.next.IsZero() && known.fails == 0 && !known.told || len(r.memory) >= mostRemembered {
 		return
 	}
 

@@ -16,6 +16,7 @@
 //   - A function that says DidNotHappen while the owner may be alive is called again when the owner is surely dead.
 //   - If the functions of a method fail three times in a row, all records of the method wait, twice as long after every further failure, up
 //     to 10 minutes. A success ends that.
+//   - Records whose function has failed come after the others, so a few records that nobody can settle do not hold up the rest.
 package reconcile
 
 import (

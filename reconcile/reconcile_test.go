@@ -274,6 +274,44 @@ func TestMethodWhoseFunctionFailsWaitsLongerAndLonger(t *testing.T) {
 	})
 }
 
+func TestF03RecordsBeyondRecoveryDoNotHoldUpTheOthersOfTheirMethod(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var healthy atomic.Bool
+
+		bank := &provider{answer: func(rec onlyonce.Record) (onlyonce.Finding, error) {
+			if rec.ReadableKey == "healthy" {
+				return onlyonce.Happened("OK", nil), nil
+			}
+
+			return onlyonce.Finding{}, errProvider
+		}}
+		engine := newEngine(t, memstore.New(), bank, onlyonce.WithObserver(onlyonce.ObserverFunc(func(_ context.Context, e onlyonce.Event) {
+			if e.Kind == onlyonce.EventResolved {
+				healthy.Store(true)
+			}
+		})))
+
+		hold(t, engine, method, 40)
+
+		r := run(t, engine, reconcile.Options{})
+
+		time.Sleep(2 * time.Hour)
+
+		call := onlyonce.Call{Method: method, Key: "healthy", Request: []byte("10 EUR")}
+
+		_, _ = engine.Do(t.Context(), call, func(context.Context) ([]byte, error) { return nil, errProvider })
+
+		time.Sleep(20 * time.Minute) // the longest that a method waits, and one look
+
+		if !healthy.Load() {
+			t.Error("a record that can be settled is not, because the others of its method cannot")
+		}
+
+		_ = r.end(t)
+	})
+}
+
 func TestF04RecordThatNobodyCanSettleIsAMatterForPeopleOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
