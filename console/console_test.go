@@ -403,3 +403,80 @@ func TestSettlingIsOffUnlessAllowed(t *testing.T) {
 			wants(t, http.StatusForbidden, "Settling is off")
 	}
 }
+
+func TestOnlyWhoMaySettleSettlesWhateverFormTheyHave(t *testing.T) {
+	opts := operators()
+	opts.MaySettle = func(r *http.Request) bool { return r.Header.Get("X-Role") == "operator" }
+
+	d := newDesk(t, opts, onlyonce.Policy{})
+	rec := d.unknown(payMethod, secretKey)
+
+	d.header.Set("X-Role", "operator")
+
+	form := d.filled(rec, foundFailed)
+	form.Set("confirmed", "yes")
+
+	forget := d.get(page(rec)).body
+	d.header.Set("X-Role", "reader")
+
+	if !strings.Contains(forget, `id="settle"`) || strings.Contains(d.get(page(rec)).body, "<form") {
+		t.Error("the form is not for those who may settle alone")
+	}
+
+	for _, action := range []string{"/settle", "/forget"} {
+		d.post(action, form).wants(t, http.StatusForbidden, "Settling is off", "Nothing was changed")
+	}
+
+	if now := d.lookup(payMethod, secretKey); now.State != store.Unknown {
+		t.Errorf("the record is %v", now.State)
+	}
+}
+
+func TestTextsOfRecordsAreTextOnEveryPage(t *testing.T) {
+	const evil = "</title><script>alert(1)</script>\x1b[31m\u202e\"onload=\"x"
+
+	d := newDesk(t, operators(), onlyonce.Policy{})
+	rec := d.unknown(evil, secretKey)
+	form := d.filled(rec, foundFailed)
+	form.Set("message", evil)
+
+	again := d.filled(rec, foundFailed) // is shown once more, since this name cannot be kept
+	again.Set("by", evil)
+	again.Set("reason", evil)
+	again.Set("message", evil)
+
+	pages := map[string]answer{
+		"list": d.get("/"), "record": d.get(page(rec)), "review": d.post("/settle", form), "again": d.post("/settle", again),
+		"no store": d.get("/record?" + url.Values{"store": {evil}}.Encode()),
+		"no ID":    d.get("/record?" + url.Values{"store": {"payments"}, "id": {evil}}.Encode()),
+	}
+
+	for name, got := range pages {
+		if strings.Contains(got.body, "<script") || strings.Contains(got.body, `"onload=`) || !strings.Contains(got.body, "&lt;script") {
+			t.Errorf("%s: the text is not text: %s", name, got.body)
+		}
+
+		if name != "again" && name != "review" && strings.ContainsAny(got.body, "\x1b\u202e") { // forms bring back what was filled in
+			t.Errorf("%s: the text has characters that nobody sees: %q", name, got.body)
+		}
+	}
+}
+
+func TestFormThatWasNotAcceptedKeepsWhatWasFilledIn(t *testing.T) {
+	d := newDesk(t, operators(), onlyonce.Policy{})
+	rec := d.unknown(payMethod, secretKey)
+
+	form := d.filled(rec, foundFailed)
+	form.Set("by", "")
+	d.post("/settle", form).wants(t, http.StatusUnprocessableEntity, `value="the bank&#39;s statement"`, `value="no such account"`, "<details>")
+
+	if _, err := d.engine.Do(t.Context(), onlyonce.Call{Method: payMethod, Key: "done"}, func(context.Context) ([]byte, error) {
+		return nil, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+
+	forget := d.get(page(d.lookup(payMethod, "done"))).form(t, "forget")
+	forget.Set("reason", "erasure request 7")
+	d.post("/forget", forget).wants(t, http.StatusUnprocessableEntity, "give a name", `value="erasure request 7"`, "<details open>")
+}

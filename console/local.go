@@ -33,7 +33,11 @@ const cookieName = "onlyonce-console"
 
 // NewLocal returns a Local around a handler. Hosts are names that are accepted besides localhost and addresses.
 func NewLocal(inner *Handler, hosts ...string) *Local {
-	l := &Local{prefix: "/" + rand.Text() + "/", token: rand.Text(), cookie: rand.Text(), hosts: hosts}
+	l := &Local{prefix: "/" + rand.Text() + "/", token: rand.Text(), cookie: rand.Text()}
+	for _, host := range hosts {
+		l.hosts = append(l.hosts, strings.ToLower(host))
+	}
+
 	l.session = sha256.Sum256([]byte(l.cookie))
 	l.inner = http.StripPrefix(strings.TrimSuffix(l.prefix, "/"), inner)
 

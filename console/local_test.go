@@ -15,7 +15,7 @@ func localDesk(t *testing.T) (*desk, *url.URL) {
 	t.Helper()
 
 	d := newDesk(t, operators(), onlyonce.Policy{})
-	l := NewLocal(d.handler, "ops.example")
+	l := NewLocal(d.handler, "Ops.example")
 	d.served = l
 
 	address, err := url.Parse(l.URL("127.0.0.1:8080"))
@@ -61,6 +61,10 @@ func TestTokenOpensTheConsoleOnce(t *testing.T) {
 	}
 
 	d.get(address.String()).wants(t, http.StatusUnauthorized, "was used already")
+
+	if c := cookies[0]; c.Value != cookieOf(d.served) || c.Secure || c.MaxAge != 0 || !c.Expires.IsZero() || c.Domain != "" {
+		t.Errorf("cookie %v: want one that ends with the browser, and that the browser sends without TLS", c)
+	}
 
 	d.header.Set("Cookie", cookies[0].Name+"=wrong")
 	d.get(inside).wants(t, http.StatusUnauthorized)
@@ -123,7 +127,9 @@ func TestEveryResponseHasTheHeadersThatProtectIt(t *testing.T) {
 		t.Helper()
 
 		policy := got.Header.Get("Content-Security-Policy")
-		for _, part := range []string{"default-src 'none'", "form-action 'self'", "frame-ancestors 'none'", "base-uri 'none'"} {
+		for _, part := range []string{
+			"default-src 'none'", "style-src 'self'", "img-src 'self'", "form-action 'self'", "frame-ancestors 'none'", "base-uri 'none'",
+		} {
 			if !strings.Contains(policy, part) {
 				t.Errorf("%s: the policy %q lacks %s", name, policy, part)
 			}

@@ -56,6 +56,8 @@ type forgetForm struct {
 
 	Store, ID, Seen string
 	TooEarly        moment
+	// Open shows the form at once, because it was not accepted.
+	Open bool
 }
 
 // reviewPage shows what a form would do, and asks.
@@ -157,7 +159,7 @@ func (h *Handler) write(w http.ResponseWriter, r *http.Request, purpose string) 
 
 	switch {
 	case problem != nil:
-		h.again(w, r, from, &shown, problem)
+		h.again(w, r, from, &shown, purpose, problem)
 	case r.PostFormValue("confirmed") != "yes":
 		h.review(w, r, from, operate.Plan(shown, decision))
 	default:
@@ -225,13 +227,13 @@ func checkText(name, text string) error {
 
 // again shows the form once more, with what was filled in and why it was not accepted. It is still about the record as the first page has
 // shown it: the person has looked for the effect after that page, and perhaps before this one.
-func (h *Handler) again(w http.ResponseWriter, r *http.Request, from *source, shown *onlyonce.Record, problem error) {
+func (h *Handler) again(w http.ResponseWriter, r *http.Request, from *source, shown *onlyonce.Record, purpose string, problem error) {
 	page := h.recordPage(r, from, shown, nil)
 	page.Problem = h.text(problem)
 
-	reason := r.PostFormValue("reason")
+	reason, forgets := r.PostFormValue("reason"), purpose == purposeForget
 
-	if form := page.Settle; form != nil {
+	if form := page.Settle; form != nil && !forgets {
 		form.Found, form.Code = r.PostFormValue("found"), r.PostFormValue("code")
 		form.Message, form.Respond = r.PostFormValue("message"), r.PostFormValue("response")
 		form.Author.Reason = reason
@@ -241,8 +243,12 @@ func (h *Handler) again(w http.ResponseWriter, r *http.Request, from *source, sh
 		}
 	}
 
-	if form := page.Forget; form != nil && !form.Author.Fixed {
-		form.Author.By = r.PostFormValue("by")
+	if form := page.Forget; form != nil && forgets {
+		form.Author.Reason, form.Open = reason, true
+
+		if !form.Author.Fixed {
+			form.Author.By = r.PostFormValue("by")
+		}
 	}
 
 	h.render(w, http.StatusUnprocessableEntity, "record", page)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -84,6 +85,12 @@ func TestWrongCommandLinesAreRefusedWithStatus2(t *testing.T) {
 		"no other process can see them":   {"list", "memory:"},
 		`no store of kind "ftp"`:          {"list", "ftp://host"},
 		"no scheme":                       {"list", "localhost"},
+		"has no // behind redis":          {"list", "redis:user:s3cr3t@host"},
+		"has no // behind mysql":          {"list", "mysql:user:s3cr3t@host/db"},
+		"the path behind the host is not": {"list", "redis://ann:s3cr3t@127.0.0.1:1/no"},
+		"must be written as % and two":    {"doctor", "redis://u:a%b@127.0.0.1:1"},
+		`"x": give an address and a port`: {"console", "redis://a", "--listen", "x"},
+		`onlyonce: --state: there is no`:  {"list", "redis://a", "--state", "gone"},
 		"give the URL of the store once":  {"list", "redis://a", "--store", "redis://b"},
 		"--prefix is for Redis":           {"list", "sqlite:x.db", "--prefix", "p"},
 		"--table is for databases":        {"list", "redis://a", "--table", "t"},
@@ -121,7 +128,7 @@ func TestWrongCommandLinesAreRefusedWithStatus2(t *testing.T) {
 			}
 		}
 
-		command(t, "", args...).mustEnd(t, statusUsage).mustSay(t, want, "--help")
+		command(t, "", args...).mustEnd(t, statusUsage).mustSay(t, want, "--help").mustNotSay(t, "s3cr3t")
 	}
 }
 
@@ -183,6 +190,63 @@ func TestControlCharactersOfRecordsAreEscaped(t *testing.T) {
 
 	command(t, address, "show", id.String(), "--show-key").mustEnd(t, statusOK).mustSay(t, "order-17")
 	command(t, address, "list", "--show-key").mustEnd(t, statusOK).mustSay(t, "order-17")
+}
+
+func TestControlCharactersAreEscapedInJSONAndMeanTheSame(t *testing.T) {
+	t.Parallel()
+
+	const text = "a\x1b[2J\x7f\u009b31m\u202e\u2028\U000e0041\xff é 支払い 😀"
+
+	a, out := onPaper()
+	if err := a.printJSON(map[string]string{"text": text}); err != nil {
+		t.Fatal(err)
+	}
+
+	for _, r := range strings.TrimSuffix(strings.ReplaceAll(out.String(), "\n", ""), "}") {
+		if !unicode.IsPrint(r) {
+			t.Errorf("%U is printed: %q", r, out)
+		}
+	}
+
+	if want := strings.ToValidUTF8(text, "\ufffd"); keysOf(t, out.String())["text"] != want {
+		t.Errorf("%s is not %q", out, want)
+	}
+}
+
+func TestErrorsAreOneLineAndNameTheProgramOnce(t *testing.T) {
+	t.Parallel()
+
+	address := sqliteURL(t)
+	id := unsettled(t, address).String()
+
+	for _, got := range []printed{
+		command(t, "postgres://ann:s3cr3t@localhost:1/db", "list").mustEnd(t, statusFailed),
+		command(t, address, "resolve", id, "--did-not-happen", "--reason", "r", "--yes").mustEnd(t, statusFailed),
+		command(t, address, "forget", id, "--reason", "r", "--yes").mustEnd(t, statusFailed),
+	} {
+		if strings.Count(got.err, "\n") != 1 || strings.Contains(got.err, `\t`) || strings.Count(got.err, "onlyonce:") != 1 {
+			t.Errorf("the error is %q", got.err)
+		}
+	}
+}
+
+func TestSettledRecordIsNamedByAllDigits(t *testing.T) {
+	t.Parallel()
+
+	address := sqliteURL(t)
+	id := unsettled(t, address).String()
+
+	printed := command(t, address, "resolve", id[:shortID], "--happened", "--error", "ERROR", "--reason", "seen", "--yes").mustEnd(t, statusOK)
+	printed.mustSay(t, "is completed", "onlyonce show", id)
+
+	for line := range strings.Lines(printed.out) {
+		if len(line) > defaultWidth+1 {
+			t.Errorf("a line has %d characters: %s", len(line), line)
+		}
+	}
+
+	command(t, address, "show", id).mustEnd(t, statusOK).mustSay(t, "seen")
+	command(t, address, "forget", id, "--reason", "erase", "--yes").mustEnd(t, statusOK).mustNotSay(t, "onlyonce show")
 }
 
 // keysOf are the names of the fields of a JSON object.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,12 +35,12 @@ func (f *filterFlags) add(cmd *cobra.Command) {
 func (f *filterFlags) filter() (operate.Filter, error) {
 	states, err := operate.ParseStates(f.state)
 	if err != nil {
-		return operate.Filter{}, usagef("--state: %v", err)
+		return operate.Filter{}, usagef("--state: %s", strings.TrimPrefix(err.Error(), "operate: "))
 	}
 
 	filter := operate.Filter{States: states, Method: f.method, Older: f.older, Limit: f.limit}
 	if err := filter.Validate(); err != nil {
-		return filter, usagef("%v", err)
+		return filter, usagef("%s", strings.TrimPrefix(err.Error(), "operate: "))
 	}
 
 	return filter, nil

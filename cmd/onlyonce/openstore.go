@@ -51,9 +51,9 @@ func (a *app) open() (*opened, error) {
 	}
 
 	if is == kindRedis {
-		records, err := redisstore.Open(address, a.redisOptions()...)
+		records, err := openRedis(address, a.redisOptions()...)
 		if err != nil {
-			return nil, fmt.Errorf("opening the store: %w", err)
+			return nil, err
 		}
 
 		return &opened{Store: records, close: func() { _ = records.Close() }, at: location(address)}, nil
@@ -82,7 +82,7 @@ func (a *app) examine(ctx context.Context) (*opened, []store.Diagnosis, error) {
 	}
 
 	if is == kindRedis {
-		records, err := redisstore.Open(address, append(a.redisOptions(), redisstore.WithoutCheck())...)
+		records, err := openRedis(address, append(a.redisOptions(), redisstore.WithoutCheck())...)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -139,6 +139,20 @@ func (a *app) sqlOptions() []sqlstore.Option {
 	}
 
 	return opts
+}
+
+// openRedis opens Redis. A URL that cannot be read is an error of the command line.
+func openRedis(address string, opts ...redisstore.Option) (*redisstore.Store, error) {
+	records, err := redisstore.Open(address, opts...)
+
+	switch {
+	case errors.Is(err, redisstore.ErrURL):
+		return nil, usagef("%s", strings.TrimPrefix(err.Error(), "redisstore: "))
+	case err != nil:
+		return nil, fmt.Errorf("opening the store: %w", err)
+	default:
+		return records, nil
+	}
 }
 
 func openDatabase(address string, is kind) (*sql.DB, sqlstore.Dialect, error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -79,12 +81,43 @@ func (a *app) printJSON(value any) error { return writeJSON(a.out, value, "  ") 
 func (a *app) printJSONLine(value any) error { return writeJSON(a.out, value, "") }
 
 func writeJSON(w io.Writer, value any, indent string) error {
-	encoder := json.NewEncoder(w)
+	var b bytes.Buffer
+
+	encoder := json.NewEncoder(&b)
 	encoder.SetIndent("", indent)
 	encoder.SetEscapeHTML(false)
 
-	return encoder.Encode(value)
+	if err := encoder.Encode(value); err != nil {
+		return err
+	}
+
+	_, err := io.WriteString(w, printableJSON(b.String()))
+
+	return err
 }
+
+// printableJSON is a text of JSON in which characters that could change a terminal are escaped. The encoder leaves those that are not ASCII,
+// such as the second set of control characters and marks that turn the order of the text.
+func printableJSON(text string) string {
+	var b strings.Builder
+
+	for _, r := range text {
+		switch {
+		case r == '\n' || unicode.IsPrint(r):
+			b.WriteRune(r)
+		case r > maxUnit:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+
+	return b.String()
+}
+
+// maxUnit is the last character that UTF-16, and so an escape of JSON, has in one unit.
+const maxUnit = 0xffff
 
 // table prints rows under a head. The last but one column that does not fit is cut, so that a row is one line of a terminal.
 type table struct {

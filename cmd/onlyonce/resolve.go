@@ -391,6 +391,10 @@ func (a *app) settle(ctx context.Context, record *recordFlags, args []string, ye
 
 	a.printf("Record %s is %s, by %s: %s", rec.ID.String()[:shortID], plan.To, escaped(decision.Who), escaped(decision.Reason))
 
+	if plan.To != operate.StateAbsent { // the list has it no more, so only all digits name it
+		a.printf("See it with: onlyonce show \\\n  %s", rec.ID)
+	}
+
 	return nil
 }
 

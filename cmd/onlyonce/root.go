@@ -52,7 +52,7 @@ func run(ctx context.Context, a *app, args []string) int {
 	}
 
 	if !errors.Is(err, errReported) {
-		fmt.Fprintln(a.err, a.clean("onlyonce: "+err.Error()))
+		fmt.Fprintln(a.err, a.clean("onlyonce: "+strings.TrimPrefix(oneLine(err.Error()), "onlyonce: ")))
 	}
 
 	if status == statusUsage {

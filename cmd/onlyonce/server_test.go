@@ -233,3 +233,13 @@ func postgresURL(t *testing.T) string {
 
 	return d.DSN()
 }
+
+// mysqlURL is the URL of an empty store in MariaDB.
+func mysqlURL(t *testing.T) string {
+	t.Helper()
+
+	d := sqltest.MariaDBDatabase(t)
+	migrated(t, d, sqlstore.MySQL)
+
+	return "mysql://root@" + d.Addr() + "/" + d.Name()
+}

@@ -27,21 +27,25 @@ const (
 
 // kindOf is the kind of the store that a URL names. Its errors have nothing of what is behind the scheme, which may hold a password.
 func kindOf(address string) (kind, error) {
-	scheme, _, found := strings.Cut(address, ":")
+	scheme, rest, found := strings.Cut(address, ":")
 	if !found {
 		return 0, usagef("the URL of the store has no scheme: give a URL such as redis://localhost:6379 or sqlite:PATH")
 	}
 
-	switch scheme {
-	case "redis", "rediss", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel":
-		return kindRedis, nil
-	case "postgres", "postgresql":
-		return kindPostgreSQL, nil
-	case "mysql":
-		return kindMySQL, nil
-	case "sqlite":
+	is, ok := map[string]kind{
+		"redis": kindRedis, "rediss": kindRedis, "redis+cluster": kindRedis, "rediss+cluster": kindRedis, "redis+sentinel": kindRedis,
+		"rediss+sentinel": kindRedis, "postgres": kindPostgreSQL, "postgresql": kindPostgreSQL, "mysql": kindMySQL,
+	}[scheme]
+
+	switch {
+	case ok && !strings.HasPrefix(rest, "//"):
+		// Parsers take such a URL, and connect to this machine.
+		return 0, usagef("the URL of the store has no // behind %s:: write it as in %s://user:password@host", scheme, scheme)
+	case ok:
+		return is, nil
+	case scheme == "sqlite":
 		return kindSQLite, nil
-	case "memory":
+	case scheme == "memory":
 		return 0, usagef("records in memory are in the process that has made them, and no other process can see them: " +
 			"use package operate in that process, or a store that processes share")
 	default:

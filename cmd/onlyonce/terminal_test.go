@@ -171,13 +171,14 @@ func waitListed(t *testing.T, address string, flags ...string) (id string) {
 	return id
 }
 
-// forEachStore runs a test on SQLite, Redis and PostgreSQL.
+// forEachStore runs a test on SQLite, Redis, PostgreSQL and MariaDB.
 func forEachStore(t *testing.T, test func(t *testing.T, address string)) {
 	t.Helper()
 
 	for name, open := range map[string]func(t *testing.T) string{
 		"sqlite":   sqliteURL,
 		"postgres": postgresURL,
+		"mysql":    mysqlURL,
 		"redis":    func(t *testing.T) string { t.Helper(); return redistest.Standalone(t).URL() },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -23,7 +23,7 @@ const (
 //   - ca_file=/etc/redis/ca.pem trusts the certificate authorities of this PEM file, and no others.
 //   - skip_verify=true trusts any server. It is for tests.
 //
-// [SetOptions] lists what Open sets if the query does not.
+// [SetOptions] lists what Open sets if the query does not. The error for a URL that cannot be read matches [ErrURL].
 func Open(url string, opts ...Option) (*Store, error) {
 	client, err := dial(url)
 	if err != nil {

@@ -19,7 +19,7 @@ func (s *Store) Diagnose(ctx context.Context) []store.Diagnosis {
 	if err != nil {
 		return []store.Diagnosis{{
 			Check: "connection", Severity: store.SeverityFail, Found: strings.TrimPrefix(err.Error(), "sqlstore: "),
-			Remedy: "start the database, and look at its address, the user and the password",
+			Remedy: s.dialect.reach(),
 		}}
 	}
 
@@ -28,6 +28,15 @@ func (s *Store) Diagnose(ctx context.Context) []store.Diagnosis {
 	server := store.Diagnosis{Check: "version", Found: s.dialect.String() + " " + j.version}
 
 	return append([]store.Diagnosis{server}, j.found...)
+}
+
+// reach says what to do about a database that cannot be reached.
+func (d Dialect) reach() string {
+	if d == SQLite {
+		return "look at the path of the file, and at who may read and write it"
+	}
+
+	return "start the database, and look at the address, the user and the password in the URL"
 }
 
 // Diagnose examines a database on which New fails, or may fail: see [Store.Diagnose]. The error is about the options.
