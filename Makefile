@@ -106,6 +106,9 @@ RACE_TEST := $(GO_TEST) -race -count=1 -timeout 15m
 # is fingerprint, but for its tests whose names say Concurrently. It allocates:
 # what counts allocations, tests whose names say Allocations, is built only
 # without it.
+# The module ALONE builds all of Prometheus, and tests text: with the race detector
+# that takes minutes.
+ALONE      := ./otel/internal/alerts
 ONE_BY_ONE := ./internal/faultrows ./internal/guarantees ./internal/imports ./internal/model
 SLOWEST    := ./internal/sqlstoretest ./internal/chaos ./internal/sqlcrash ./examples/clients
 
@@ -122,7 +125,8 @@ test: c-compiler servers languages browser other-servers ## run all tests, with 
 	mapfile -t on_other_servers <<<"$$commands"
 	exec $(TOOLS)/withservers $(TOGETHER) \
 		'all=$$(go list ./...); others=$$(go list ./fingerprint $(ONE_BY_ONE)); $(RACE_TEST) $$(grep -vxF "$$others" <<<"$$all")' \
-		$(foreach module,$(SLOWEST) $(filter-out . $(SLOWEST),$(MODULES)),'cd $(module); $(RACE_TEST) ./...') \
+		$(foreach module,$(SLOWEST) $(filter-out . $(SLOWEST) $(ALONE),$(MODULES)),'cd $(module); $(RACE_TEST) ./...') \
+		$(foreach module,$(ALONE),'cd $(module); $(GO_TEST) -count=1 ./...') \
 		'$(RACE_TEST) -run Concurrently ./fingerprint' \
 		'$(GO_TEST) -count=1 -skip Concurrently ./fingerprint $(ONE_BY_ONE)' \
 		'cd ./bench; $(GO_TEST) -count=1 -run Allocations ./...' \

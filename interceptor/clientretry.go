@@ -42,6 +42,7 @@ type clientCall struct {
 	ambiguous bool // an attempt may have taken effect
 
 	attemptCtx context.Context //nolint:containedctx // of the attempt under way, for its end in the trace
+	traced     bool            // the trace has begun and not ended
 	stop       retry.Stop      // why no attempt followed the last one
 	busy       time.Duration   // the time of all attempts
 }
@@ -60,6 +61,8 @@ func (c *clientConfig) withRetry(
 	}
 
 	call.traceBegin()
+
+	defer call.traceAbandoned()
 
 	if c.protected(method) {
 		call.confirmation = c.confirmations.of(cc, method)

@@ -4,6 +4,9 @@ import (
 	"context"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/retry"
 )
@@ -18,9 +21,10 @@ type ClientTrace struct {
 	// BeginAttempt is called before every attempt, which are numbered from 1. It returns the context of the attempt, whose outgoing
 	// metadata is sent.
 	BeginAttempt func(ctx context.Context, number int) context.Context
-	// EndAttempt is called after every attempt, with the context that BeginAttempt returned.
+	// EndAttempt is called after every attempt, with the context that BeginAttempt returned. The error of an attempt that panicked has the
+	// code UNKNOWN.
 	EndAttempt func(ctx context.Context, attempt Attempt)
-	// End is called after the last attempt, with the context that Begin returned.
+	// End is called after the last attempt, with the context that Begin returned. It is called if the call panics, too.
 	End func(ctx context.Context, end CallEnd)
 }
 
@@ -71,9 +75,32 @@ func (c *clientCall) info() CallInfo {
 
 // traceBegin begins the trace of a call.
 func (c *clientCall) traceBegin() {
-	if t := c.config.trace; t != nil && t.Begin != nil {
+	t := c.config.trace
+	if t == nil {
+		return
+	}
+
+	if t.Begin != nil {
 		c.ctx = t.Begin(c.ctx, c.info())
 	}
+
+	c.traced = true
+}
+
+// traceAbandoned ends the trace of a call whose goroutine leaves it by a panic or by runtime.Goexit.
+func (c *clientCall) traceAbandoned() {
+	if !c.traced {
+		return
+	}
+
+	err := status.Error(codes.Unknown, "the call has panicked")
+
+	if c.attemptCtx != nil {
+		c.clientAnswer = clientAnswer{} // of an earlier attempt
+		c.observe(retry.Attempt{Number: c.attempts, Err: err, Stop: retry.StopNotRetryable})
+	}
+
+	c.traceEnd(err)
 }
 
 // traceAttempt returns the context of an attempt that begins.
@@ -99,8 +126,13 @@ func (c *clientCall) observe(a retry.Attempt) {
 	c.stop = a.Stop
 	c.busy += a.Elapsed
 
-	if t := c.config.trace; t != nil && t.EndAttempt != nil {
-		t.EndAttempt(c.attemptCtx, attempt)
+	if t := c.config.trace; t != nil {
+		ctx := c.attemptCtx
+		c.attemptCtx = nil
+
+		if t.EndAttempt != nil {
+			t.EndAttempt(ctx, attempt)
+		}
 	}
 
 	if c.config.observe != nil {
@@ -111,6 +143,8 @@ func (c *clientCall) observe(a retry.Attempt) {
 // traceEnd reports the end of the call.
 func (c *clientCall) traceEnd(err error) {
 	t := c.config.trace
+	c.traced = false
+
 	if t == nil || t.End == nil {
 		return
 	}

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -137,4 +138,33 @@ func TestTraceSeesNoCallWithoutAKey(t *testing.T) {
 	}
 
 	s.mustBe(t)
+}
+
+// Spans of a call that panics are not left open.
+func TestTraceOfACallThatPanicsEnds(t *testing.T) {
+	var s steps
+
+	intercept, err := interceptor.UnaryClientInterceptor(interceptor.WithAllMethods(), interceptor.WithClientTrace(s.trace()))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	func() {
+		defer func() {
+			if problem := recover(); problem != "the codec panics" {
+				t.Errorf("the caller gets the panic %v", problem)
+			}
+		}()
+
+		_ = intercept(t.Context(), unaryCall, nil, nil, nil,
+			func(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error { panic("the codec panics") },
+			interceptor.WithKey("k"))
+	}()
+
+	s.mustBe(t, "/begin "+unaryCall+" k", "call/begin attempt 1", "attempt/end attempt 1 Unknown not-retryable",
+		"call/end 1  not-retryable Unknown")
+
+	if verdict := onlyonce.VerdictOf(s.end.Err); verdict != onlyonce.VerdictUnknown {
+		t.Errorf("the verdict is %v", verdict)
+	}
 }

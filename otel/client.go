@@ -46,7 +46,7 @@ type clientAnswer struct {
 	status onlyonce.Status
 }
 
-func (m *clientMetrics) init(from *instruments, known func(string) bool) {
+func (m *clientMetrics) init(from *instruments) {
 	m.meter = from.meter
 	m.calls = from.counter("onlyonce.client.calls")
 	m.attempts = from.counter("onlyonce.client.attempts")
@@ -57,7 +57,7 @@ func (m *clientMetrics) init(from *instruments, known func(string) bool) {
 	m.tokens = from.observedGauge("onlyonce.client.budget.tokens")
 	m.limit = from.observedGauge("onlyonce.client.budget.limit")
 
-	m.methods = bounded[string, string]{most: maxMethods, known: known, make: methodName}
+	m.methods = bounded[string, string]{most: maxMethods, make: methodName}
 	m.targets = bounded[string, string]{most: maxTargets, make: func(target string, known bool) string {
 		if !known {
 			return other
@@ -109,7 +109,7 @@ func codeName(code codes.Code) string {
 		"RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS",
 		"UNAUTHENTICATED",
 	}
-	if int(code) < len(names) {
+	if code <= codes.Unauthenticated { // a server may send any number
 		return names[code]
 	}
 
@@ -153,8 +153,8 @@ func (m *clientMetrics) attempt(ctx context.Context, target string, a *intercept
 // ClientOption returns the option of a client interceptor whose calls are to be seen. It replaces another interceptor.WithClientTrace.
 //   - A span begins with every keyed call and ends with it. It has the name of the method and the kind internal. Its attributes are
 //     rpc.method, grpc.target, onlyonce.attempts, onlyonce.stop, onlyonce.status, onlyonce.verdict and rpc.response.status_code.
-//   - Below it, every attempt has a span of the kind client with the attribute onlyonce.attempt, which counts from 1. Its context is sent to
-//     the server: see WithPropagator. With the stats handler of otelgrpc, use WithoutAttemptSpans.
+//   - Below it, every attempt has a span of the kind client with the attribute onlyonce.attempt, which counts from 1. Its context is sent
+//     to the server: see WithPropagator. With the stats handler of otelgrpc, use WithoutAttemptSpans.
 //   - Calls without a key have no spans and no metrics.
 func (t *Telemetry) ClientOption() interceptor.ClientOption {
 	return interceptor.WithClientTrace(&interceptor.ClientTrace{
@@ -171,11 +171,12 @@ type ongoingCall struct {
 type ongoingKey struct{}
 
 func (t *Telemetry) beginCall(ctx context.Context, call interceptor.CallInfo) context.Context {
+	//nolint:spancheck // endCall ends it
 	ctx, span := t.tracer.Start(ctx, methodName(call.Method, true), trace.WithSpanKind(trace.SpanKindInternal), trace.WithAttributes(
 		attribute.String("rpc.system.name", "grpc"), attribute.String(attrMethod, methodName(call.Method, true)),
 		attribute.String(attrTarget, call.Target)))
 
-	return context.WithValue(ctx, ongoingKey{}, &ongoingCall{info: call, span: span})
+	return context.WithValue(ctx, ongoingKey{}, &ongoingCall{info: call, span: span}) //nolint:spancheck // as above
 }
 
 func (t *Telemetry) beginAttempt(ctx context.Context, number int) context.Context {
@@ -185,6 +186,7 @@ func (t *Telemetry) beginAttempt(ctx context.Context, number int) context.Contex
 	}
 
 	method := methodName(call.info.Method, true)
+	//nolint:spancheck // endAttempt ends it
 	ctx, _ = t.tracer.Start(ctx, method, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
 		attribute.String("rpc.system.name", "grpc"), attribute.String(attrMethod, method), attribute.Int(attrAttempt, number)))
 
@@ -258,7 +260,10 @@ func (t *Telemetry) endCall(ctx context.Context, end interceptor.CallEnd) {
 // fail marks the span of what has failed. The text of the error may have what no span should have, so only its code is told.
 func fail(span trace.Span, err error) {
 	if err != nil {
-		span.SetStatus(otelcodes.Error, codeName(status.Code(err)))
+		name := codeName(status.Code(err))
+
+		span.SetStatus(otelcodes.Error, name)
+		span.SetAttributes(attribute.String("error.type", name))
 	}
 }
 

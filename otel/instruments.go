@@ -9,10 +9,12 @@ import (
 )
 
 // Boundaries of histograms. Views of the meter provider override them.
-var ( //nolint:gochecknoglobals // nobody changes them
-	// Of what takes microseconds, or as long as a store takes.
+//
+//nolint:gochecknoglobals // nobody changes them
+var (
+	// Of what takes as long as a store takes: a microsecond in memory, or seconds.
 	shortTimes = []float64{
-		0.000005, 0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5,
+		0.000001, 0.000002, 0.000005, 0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5,
 	}
 	// Of what takes as long as a handler or a call takes.
 	longTimes = []float64{0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300}
@@ -73,17 +75,9 @@ func (i *instruments) sizes(name string) metric.Int64Histogram {
 	return made
 }
 
-func (i *instruments) gauge(name string) metric.Int64Gauge {
+func (i *instruments) observedInts(name string) metric.Int64ObservableGauge {
 	m := i.of(name, gauge)
-	made, err := i.meter.Int64Gauge(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Description))
-	i.add(err)
-
-	return made
-}
-
-func (i *instruments) seconds(name string) metric.Float64Gauge {
-	m := i.of(name, gauge)
-	made, err := i.meter.Float64Gauge(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Description))
+	made, err := i.meter.Int64ObservableGauge(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Description))
 	i.add(err)
 
 	return made
@@ -121,11 +115,13 @@ type labels struct {
 
 // labelsOf returns attributes as labels. Those without a value are left out.
 func labelsOf(attrs ...attribute.KeyValue) labels {
-	set := attribute.NewSet(present(attrs)...)
-	option := metric.WithAttributeSet(set)
+	option := metric.WithAttributeSet(setOf(attrs...))
 
 	return labels{add: []metric.AddOption{option}, record: []metric.RecordOption{option}}
 }
+
+// setOf returns attributes as a set. Those without a value are left out.
+func setOf(attrs ...attribute.KeyValue) attribute.Set { return attribute.NewSet(present(attrs)...) }
 
 // present returns the attributes that have a value.
 func present(attrs []attribute.KeyValue) (found []attribute.KeyValue) {

@@ -27,6 +27,12 @@ const (
 	upDownCounter = "up-down counter"
 )
 
+// The units that several metrics have.
+const (
+	unitCall   = "{call}"
+	unitRecord = "{record}"
+)
+
 // PrometheusName is the name of the metric in Prometheus, as go.opentelemetry.io/otel/exporters/prometheus makes it by default. A histogram
 // has this name with _bucket, _sum and _count.
 func (m *Metric) PrometheusName() string {
@@ -58,7 +64,7 @@ func Metrics() []Metric {
 var catalogue = []Metric{ //nolint:gochecknoglobals // nobody changes it
 	// The engine.
 	{
-		"onlyonce.calls", counter, "{call}", "Keyed calls that have ended on the server, by what became of them.",
+		"onlyonce.calls", counter, unitCall, "Keyed calls that have ended on the server, by what became of them.",
 		[]string{attrMethod, attrStatus, attrReason},
 	},
 	{
@@ -76,27 +82,27 @@ var catalogue = []Metric{ //nolint:gochecknoglobals // nobody changes it
 		[]string{attrMethod, attrEvent},
 	},
 	{
-		"onlyonce.shadow.calls", counter, "{call}", "Calls of methods in shadow mode, by what would have become of them.",
+		"onlyonce.shadow.calls", counter, unitCall, "Calls of methods in shadow mode, by what would have become of them.",
 		[]string{attrMethod, attrStatus, attrReason, attrClass, attrDiffers},
 	},
-	{"onlyonce.calls.active", upDownCounter, "{call}", "Keyed calls under way.", []string{attrEngine}},
-	{"onlyonce.waiters", upDownCounter, "{call}", "Calls that wait for another call of their key.", []string{attrEngine}},
-	{"onlyonce.waiters.limit", upDownCounter, "{call}", "The most calls that may wait.", []string{attrEngine}},
-	{"onlyonce.runs.detached", upDownCounter, "{run}", "Runs that go on after their callers have gone.", []string{attrEngine}},
+	{"onlyonce.call.active", upDownCounter, unitCall, "Keyed calls under way.", []string{attrEngine}},
+	{"onlyonce.waiter.usage", upDownCounter, unitCall, "Calls that wait for another call of their key.", []string{attrEngine}},
+	{"onlyonce.waiter.limit", upDownCounter, unitCall, "The most calls that may wait.", []string{attrEngine}},
+	{"onlyonce.detached_run.usage", upDownCounter, "{run}", "Runs that go on after their callers have gone.", []string{attrEngine}},
 	{
-		"onlyonce.runs.detached.limit", upDownCounter, "{run}", "The most runs that may go on without their callers.",
+		"onlyonce.detached_run.limit", upDownCounter, "{run}", "The most runs that may go on without their callers.",
 		[]string{attrEngine},
 	},
 	{
-		"onlyonce.backlog.writes", upDownCounter, "{write}", "Writes that the store has not acknowledged and that are tried again.",
+		"onlyonce.backlog.write.usage", upDownCounter, "{write}", "Writes that the store has not acknowledged and that are tried again.",
 		[]string{attrEngine},
 	},
 	{
-		"onlyonce.backlog.writes.limit", upDownCounter, "{write}", "Writes from which on new calls are rejected.",
+		"onlyonce.backlog.write.limit", upDownCounter, "{write}", "Writes from which on new calls are rejected.",
 		[]string{attrEngine},
 	},
-	{"onlyonce.backlog.size", upDownCounter, "By", "Memory of these writes.", []string{attrEngine}},
-	{"onlyonce.backlog.size.limit", upDownCounter, "By", "Memory from which on new calls are rejected.", []string{attrEngine}},
+	{"onlyonce.backlog.memory.usage", upDownCounter, "By", "Memory of these writes.", []string{attrEngine}},
+	{"onlyonce.backlog.memory.limit", upDownCounter, "By", "Memory from which on new calls are rejected.", []string{attrEngine}},
 	{
 		"onlyonce.lease.renewals", counter, "{renewal}", "Renewals of leases that the store has acknowledged.",
 		[]string{attrEngine},
@@ -119,7 +125,7 @@ var catalogue = []Metric{ //nolint:gochecknoglobals // nobody changes it
 		[]string{attrStore, attrOperation},
 	},
 	{"onlyonce.store.sweeps", counter, "{sweep}", "Sweeps of a store.", []string{attrStore, attrStoreStatus}},
-	{"onlyonce.store.sweep.records", counter, "{record}", "Expired records that sweeps have deleted.", []string{attrStore}},
+	{"onlyonce.store.sweep.records", counter, unitRecord, "Expired records that sweeps have deleted.", []string{attrStore}},
 	{
 		"onlyonce.store.index.writes", counter, "{entry}", "Entries of an index that were to be written or removed.",
 		[]string{attrStore, attrStoreStatus},
@@ -139,11 +145,12 @@ var catalogue = []Metric{ //nolint:gochecknoglobals // nobody changes it
 		[]string{attrGRPCMethod, attrTarget},
 	},
 	{
-		"grpc.client.call.retry_delay", histogram, "s", "Time of a keyed call in which no attempt was under way, as in gRFC A96, if there was any.",
+		"grpc.client.call.retry_delay", histogram, "s",
+		"Time of a keyed call in which no attempt was under way, as in gRFC A96, if there was any.",
 		[]string{attrGRPCMethod, attrTarget},
 	},
 	{
-		"onlyonce.client.calls", counter, "{call}", "Keyed calls that have ended on the client, by why they were not tried again.",
+		"onlyonce.client.calls", counter, unitCall, "Keyed calls that have ended on the client, by why they were not tried again.",
 		[]string{attrGRPCMethod, attrTarget, attrStop},
 	},
 	{
@@ -159,22 +166,32 @@ var catalogue = []Metric{ //nolint:gochecknoglobals // nobody changes it
 		"Answers of servers that do not protect a method that the client declares protected.", []string{attrGRPCMethod, attrTarget},
 	},
 	{
-		"onlyonce.client.budget.tokens", gauge, "{token}", "Tokens left in a retry budget: calls are retried while more than half of the limit is left.",
+		"onlyonce.client.budget.tokens", gauge, "{token}",
+		"Tokens left in a retry budget: calls are retried while more than half of the limit is left.",
 		[]string{attrTarget},
 	},
 	{"onlyonce.client.budget.limit", gauge, "{token}", "Tokens of a full retry budget.", []string{attrTarget}},
 
 	// The reconciler.
 	{
-		"onlyonce.records.unknown", gauge, "{record}", "Records that the last look has left with an unknown outcome.",
-		[]string{attrMethod},
+		"onlyonce.records.unknown", gauge, unitRecord, "Records that the last look has left with an unknown outcome.",
+		[]string{attrEngine, attrMethod},
 	},
-	{"onlyonce.records.unknown.age", gauge, "s", "How long the oldest of these records has been unknown.", []string{attrMethod}},
-	{"onlyonce.records.unrecoverable", gauge, "{record}", "Records with an unknown outcome whose method has no recovery function.", nil},
-	{"onlyonce.reconciler.looks", counter, "{look}", "Looks at all records with an unknown outcome.", []string{attrResult}},
 	{
-		"onlyonce.reconciler.records", counter, "{record}", "Records that looks have settled, or failed to settle.",
-		[]string{attrMethod, attrResult},
+		"onlyonce.records.unknown.age", gauge, "s", "How long the oldest of these records has been unknown.",
+		[]string{attrEngine, attrMethod},
+	},
+	{
+		"onlyonce.records.unrecoverable", gauge, unitRecord,
+		"Records with an unknown outcome whose method has no recovery function.", []string{attrEngine},
+	},
+	{
+		"onlyonce.reconciler.looks", counter, "{look}", "Looks at all records with an unknown outcome.",
+		[]string{attrEngine, attrResult},
+	},
+	{
+		"onlyonce.reconciler.records", counter, unitRecord, "Records that looks have settled, or failed to settle.",
+		[]string{attrEngine, attrMethod, attrResult},
 	},
 }
 
@@ -186,8 +203,8 @@ const (
 	attrEvent       = "onlyonce.event"
 	attrClass       = "onlyonce.class"
 	attrDiffers     = "onlyonce.shadow.differs"
-	attrEngine      = "onlyonce.engine"
-	attrStore       = "onlyonce.store"
+	attrEngine      = "onlyonce.engine.name"
+	attrStore       = "onlyonce.store.name"
 	attrOperation   = "onlyonce.store.operation"
 	attrStoreStatus = "onlyonce.store.status"
 	attrGRPCMethod  = "grpc.method"

@@ -8,7 +8,6 @@ import (
 
 	"github.com/onlyonce-go/onlyonce"
 	onceotel "github.com/onlyonce-go/onlyonce/otel"
-	"github.com/onlyonce-go/onlyonce/reconcile"
 	"github.com/onlyonce-go/onlyonce/retry"
 	"github.com/onlyonce-go/onlyonce/store"
 	"github.com/onlyonce-go/onlyonce/store/memstore"
@@ -176,38 +175,6 @@ func TestMethodsOfAServer(t *testing.T) {
 	}
 }
 
-func TestReconcilerReportsWhatIsUnknownNow(t *testing.T) {
-	w := newWatch(t)
-
-	w.Report(reconcile.Report{NoRecovery: 2, Methods: []reconcile.MethodReport{
-		{Method: "/bank/Pay", Unknown: 3, Settled: 1, Failed: 2, Oldest: 60e9}, {Method: "/bank/Refund", Unknown: 1, Oldest: 5e9},
-	}})
-	w.Report(reconcile.Report{Err: context.DeadlineExceeded, Methods: []reconcile.MethodReport{
-		{Method: "/bank/Pay", Unknown: 2, Settled: 1, Oldest: 70e9},
-	}})
-
-	all := w.collect(t)
-
-	for _, tt := range []struct {
-		name  string
-		want  float64
-		attrs []string
-	}{
-		{"onlyonce.records.unknown", 2, []string{"rpc.method=bank/Pay"}},
-		{"onlyonce.records.unknown", 0, []string{"rpc.method=bank/Refund"}},
-		{"onlyonce.records.unknown.age", 70, []string{"rpc.method=bank/Pay"}},
-		{"onlyonce.records.unrecoverable", 0, nil},
-		{"onlyonce.reconciler.records", 2, []string{"rpc.method=bank/Pay", "onlyonce.result=settled"}},
-		{"onlyonce.reconciler.records", 2, []string{"rpc.method=bank/Pay", "onlyonce.result=failed"}},
-		{"onlyonce.reconciler.looks", 1, []string{"onlyonce.result=ok"}},
-		{"onlyonce.reconciler.looks", 1, []string{"onlyonce.result=failed"}},
-	} {
-		if got := value(all[tt.name], tt.attrs...); got != tt.want {
-			t.Errorf("%s %v is %v, want %v", tt.name, tt.attrs, got, tt.want)
-		}
-	}
-}
-
 func TestWhatAnEngineHoldsIsReadWhenMetricsAre(t *testing.T) {
 	w := newWatch(t)
 
@@ -223,9 +190,9 @@ func TestWhatAnEngineHoldsIsReadWhenMetricsAre(t *testing.T) {
 
 	_, err = engine.Do(t.Context(), onlyonce.Call{Method: "/bank/Pay", Key: "k"}, func(context.Context) ([]byte, error) {
 		all := w.collect(t)
-		active := value(all["onlyonce.calls.active"], "onlyonce.engine=payments")
+		active := value(all["onlyonce.call.active"], "onlyonce.engine.name=payments")
 
-		if most := value(all["onlyonce.waiters.limit"], "onlyonce.engine=payments"); active != 1 || most != 7 {
+		if most := value(all["onlyonce.waiter.limit"], "onlyonce.engine.name=payments"); active != 1 || most != 7 {
 			t.Errorf("%v calls are active, and %v may wait", active, most)
 		}
 
@@ -239,7 +206,7 @@ func TestWhatAnEngineHoldsIsReadWhenMetricsAre(t *testing.T) {
 		t.Error(err)
 	}
 
-	if all := w.collect(t); len(all["onlyonce.calls.active"]) != 0 {
+	if all := w.collect(t); len(all["onlyonce.call.active"]) != 0 {
 		t.Error("an engine is read that is not watched any more")
 	}
 

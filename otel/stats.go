@@ -32,15 +32,15 @@ func (m *statsMetrics) init(from *instruments) {
 		name string
 		of   func(*onlyonce.Stats) int64
 	}{
-		{"onlyonce.calls.active", func(s *onlyonce.Stats) int64 { return s.Calls }},
-		{"onlyonce.waiters", func(s *onlyonce.Stats) int64 { return s.Waiters }},
-		{"onlyonce.waiters.limit", func(s *onlyonce.Stats) int64 { return s.MaxWaiters }},
-		{"onlyonce.runs.detached", func(s *onlyonce.Stats) int64 { return s.Detached }},
-		{"onlyonce.runs.detached.limit", func(s *onlyonce.Stats) int64 { return s.MaxDetached }},
-		{"onlyonce.backlog.writes", func(s *onlyonce.Stats) int64 { return s.Pending }},
-		{"onlyonce.backlog.writes.limit", func(s *onlyonce.Stats) int64 { return s.MaxPending }},
-		{"onlyonce.backlog.size", func(s *onlyonce.Stats) int64 { return s.PendingBytes }},
-		{"onlyonce.backlog.size.limit", func(s *onlyonce.Stats) int64 { return s.MaxPendingBytes }},
+		{"onlyonce.call.active", func(s *onlyonce.Stats) int64 { return s.Calls }},
+		{"onlyonce.waiter.usage", func(s *onlyonce.Stats) int64 { return s.Waiters }},
+		{"onlyonce.waiter.limit", func(s *onlyonce.Stats) int64 { return s.MaxWaiters }},
+		{"onlyonce.detached_run.usage", func(s *onlyonce.Stats) int64 { return s.Detached }},
+		{"onlyonce.detached_run.limit", func(s *onlyonce.Stats) int64 { return s.MaxDetached }},
+		{"onlyonce.backlog.write.usage", func(s *onlyonce.Stats) int64 { return s.Pending }},
+		{"onlyonce.backlog.write.limit", func(s *onlyonce.Stats) int64 { return s.MaxPending }},
+		{"onlyonce.backlog.memory.usage", func(s *onlyonce.Stats) int64 { return s.PendingBytes }},
+		{"onlyonce.backlog.memory.limit", func(s *onlyonce.Stats) int64 { return s.MaxPendingBytes }},
 	} {
 		instrument := from.observed(held.name)
 		m.held = append(m.held, heldMetric{instrument, held.of})

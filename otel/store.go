@@ -48,7 +48,7 @@ type storeObserver struct {
 }
 
 // StoreObserver returns an observer for the option WithObserver of a store. It makes metrics of all events, with the name as the attribute
-// onlyonce.store, and passes every event on to other observers. Give each store of the program a name of its own.
+// onlyonce.store.name, and passes every event on to other observers. Give each store of the program a name of its own.
 func (t *Telemetry) StoreObserver(name string, also ...store.Observer) store.Observer {
 	named := attribute.String(attrStore, name)
 

@@ -1,7 +1,6 @@
 package onceotel
 
 import (
-	"errors"
 	"strings"
 
 	"go.opentelemetry.io/otel"
@@ -61,8 +60,8 @@ func WithPropagator(propagator propagation.TextMapPropagator) Option {
 	return func(c *config) { c.propagator = propagator }
 }
 
-// WithMethodFilter sets which methods have their names in metrics; all others share the name "_other". The default, and nil, is all: the
-// first 200 that are seen have their names. See MethodsOf. The function gets the name as the engine has it, such as
+// WithMethodFilter sets which methods have their names in metrics of servers and of the reconciler; all others share the name "_other". The
+// default, and nil, is all: the first 200 that are seen have their names, as they always have in metrics of clients. See MethodsOf. The function gets the name as the engine has it, such as
 // "/payments.v1.PaymentService/Pay". It must be quick and safe for concurrent use, and is called again for methods that it has refused.
 func WithMethodFilter(known func(method string) bool) Option {
 	return func(c *config) { c.known = known }
@@ -74,7 +73,12 @@ func WithoutAttemptSpans() Option {
 	return func(c *config) { c.attemptSpans = false }
 }
 
-// MethodsOf returns a filter for the methods of a server, such as a *grpc.Server. Services may be registered later.
+// MethodsOf returns a filter for the methods of a server, such as a *grpc.Server. Services may be registered later. A server is usually made
+// after its Telemetry, so call it in a function:
+//
+//	var server *grpc.Server
+//	known := func(method string) bool { return onceotel.MethodsOf(server)(method) }
+//	telemetry, err := onceotel.New(onceotel.WithMethodFilter(known))
 func MethodsOf(server reflection.ServiceInfoProvider) func(method string) bool {
 	return func(method string) bool {
 		service, name, found := strings.Cut(strings.TrimPrefix(method, "/"), "/")
@@ -117,11 +121,11 @@ func New(opts ...Option) (*Telemetry, error) {
 	t.engine.init(from, c.known)
 	t.stats.init(from)
 	t.stores.init(from)
-	t.client.init(from, c.known)
+	t.client.init(from)
 	t.reconciler.init(from, c.known)
 
 	if err := from.err(); err != nil {
-		return nil, errors.Join(err)
+		return nil, err
 	}
 
 	return t, nil

@@ -47,7 +47,7 @@ func TestDemoExportsMetricsWhileItRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	for _, name := range []string{"onlyonce_calls_total{", "onlyonce_client_calls_total{", "onlyonce_waiters_limit{", "grpc_client_call_retries_bucket{"} {
+	for _, name := range []string{"onlyonce_calls_total{", "onlyonce_client_calls_total{", "onlyonce_waiter_limit{", "grpc_client_call_retries_bucket{"} {
 		if !bytes.Contains(text, []byte(name)) {
 			t.Errorf("%s is not exported", name)
 		}

@@ -228,7 +228,13 @@ func mustMatch(t *testing.T, where, name string, of series, matcher *labels.Matc
 		t.Errorf("%s: %s has no label %s", where, name, matcher.Name)
 	}
 
-	if values != nil && matcher.Type == labels.MatchEqual && !values[matcher.Value] {
-		t.Errorf("%s: %s never has %s", where, name, matcher)
+	if values == nil || matcher.Value == "" || matcher.Value == ".*" {
+		return
+	}
+
+	for wanted := range strings.SplitSeq(matcher.Value, "|") {
+		if !values[wanted] {
+			t.Errorf("%s: %s never has %s, which is in %s", where, name, wanted, matcher)
+		}
 	}
 }

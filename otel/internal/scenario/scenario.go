@@ -55,7 +55,7 @@ func Run(ctx context.Context, t *onceotel.Telemetry) (stop func() error, err err
 	faults(ctx, t)
 
 	return func() error {
-		var errs []error
+		errs := make([]error, 0, len(registrations))
 		for _, registration := range registrations {
 			errs = append(errs, registration.Unregister())
 		}
@@ -206,7 +206,23 @@ func faults(ctx context.Context, t *onceotel.Telemetry) {
 		engine.Observe(ctx, onlyonce.Event{Kind: onlyonce.EventCall, Method: method, Status: s, Total: time.Second, Run: time.Second / 2})
 	}
 
+	for _, reason := range []onlyonce.Reason{
+		onlyonce.ReasonStoreUnavailable, onlyonce.ReasonStoreFull, onlyonce.ReasonRecordUnreadable, onlyonce.ReasonRecordNewer,
+	} {
+		engine.Observe(ctx, onlyonce.Event{Kind: onlyonce.EventCall, Method: method, Status: onlyonce.StatusRejected, Reason: reason})
+	}
+
 	records := t.StoreObserver("redis")
+
+	for _, s := range []store.Status{
+		store.StatusApplied, store.StatusDeclined, store.StatusFull, store.StatusBusy, store.StatusUnreadable, store.StatusTimeout,
+	} {
+		records.ObserveStore(ctx, store.Event{Kind: store.EventOperation, Operation: store.OperationClaim, Status: s})
+	}
+
+	for _, operation := range []store.Operation{store.OperationList, store.OperationSweep, store.OperationListen} {
+		records.ObserveStore(ctx, store.Event{Kind: store.EventOperation, Operation: operation, Status: store.StatusApplied})
+	}
 
 	for kind := store.EventOperation; kind <= store.EventListen; kind++ {
 		records.ObserveStore(ctx, store.Event{
@@ -214,7 +230,7 @@ func faults(ctx context.Context, t *onceotel.Telemetry) {
 		})
 	}
 
-	t.Report(reconcile.Report{Unknown: 2, Settled: 1, Failed: 1, NoRecovery: 1, Methods: []reconcile.MethodReport{
+	t.ReportOf("payments")(reconcile.Report{Unknown: 2, Settled: 1, Failed: 1, NoRecovery: 1, Methods: []reconcile.MethodReport{
 		{Method: method, Unknown: 2, Settled: 1, Failed: 1, Oldest: time.Minute},
 	}})
 }
