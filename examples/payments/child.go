@@ -15,7 +15,6 @@ import (
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/examples/payments/ledger"
-	paymentsv1 "github.com/onlyonce-go/onlyonce/examples/payments/proto/payments/v1"
 	"github.com/onlyonce-go/onlyonce/interceptor"
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
@@ -23,8 +22,8 @@ import (
 // childName is the command by which the demo runs a ledger or a server as a process of its own.
 const childName = "child"
 
-// childConfig is what a child is told in the first line of its standard input. The line "stop" asks it to stop, and "hold" asks a
-// server to leave its next payments uncommitted. When the input ends, so does the child: the demo has gone. It says on its standard
+// childConfig is what a child is told in the first line of its standard input. The line "stop" asks it to stop, "hold" asks a
+// server to leave its next payments uncommitted, and "sweep" and "finish" are for a reconciler. When the input ends, so does the child: the demo has gone. It says on its standard
 // output where it listens, and when it holds a payment.
 type childConfig struct {
 	// Ledger is where a server finds the ledger. Database is where it keeps the payments by itself, and Run whose payments there these
@@ -37,6 +36,8 @@ type childConfig struct {
 	// Unknown makes a server one of the demonstration of unknown outcomes. Hangs makes it one that is to be killed.
 	Unknown bool `json:"unknown,omitempty"`
 	Hangs   bool `json:"hangs,omitempty"`
+	// Reconciles makes a child that settles unknown outcomes and serves nobody.
+	Reconciles bool `json:"reconciles,omitempty"`
 	// Store is where a server keeps its records, and Prefix which of the records there are this demo's. Without a store the
 	// server does without onlyonce.
 	Store  string `json:"store,omitempty"`
@@ -56,12 +57,11 @@ func sharedPolicy() onlyonce.Policy {
 	}
 }
 
-// sharedOptions are those of a store of which nothing is to be left, even if the demo is interrupted.
+// sharedOptions are those of a store whose records expire soon, even if the demo is interrupted. The reconcilers need the index.
 func sharedOptions(prefix string) []redisstore.Option {
 	return []redisstore.Option{
 		redisstore.WithPrefix(prefix),
 		redisstore.WithUnknownRetention(time.Hour), // the least that it accepts
-		redisstore.WithoutIndex(),                  // which does not expire
 	}
 }
 
@@ -87,11 +87,13 @@ func childCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 
+	asked := reconciling{sweep: make(chan struct{}), finish: make(chan struct{})}
 	held := &hold{wanted: make(chan struct{}), say: func() { _, _ = fmt.Fprintln(stdout, sayHeld) }}
 
 	go func() {
 		obey(input, map[string]func(){
 			askStop: stop, askHold: sync.OnceFunc(func() { close(held.wanted) }),
+			askSweep: func() { asked.sweep <- struct{}{} }, askFinish: sync.OnceFunc(func() { close(asked.finish) }),
 		})
 
 		os.Exit(1) // whatever it is doing, nobody is there for it any more
@@ -100,6 +102,8 @@ func childCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	switch {
 	case config.Unknown:
 		return runUnknown(ctx, &config, stdout)
+	case config.Reconciles:
+		return runReconciler(ctx, &config, asked, stdout)
 	case config.Database != "":
 		return runTill(ctx, &config, held, stdout)
 	case config.Ledger != "":
@@ -111,9 +115,11 @@ func childCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 
 // What a child is asked for, and what it says.
 const (
-	askStop = "stop"
-	askHold = "hold"
-	sayHeld = "held"
+	askStop   = "stop"
+	askHold   = "hold"
+	askSweep  = "sweep"
+	askFinish = "finish"
+	sayHeld   = "held"
 )
 
 // obey does what it is asked for until the input ends.
@@ -166,7 +172,10 @@ func runServer(ctx context.Context, config *childConfig, stdout io.Writer) error
 		}
 		defer closeStore()
 
-		engine, err = onlyonce.New(records, onlyonce.WithPolicy(sharedPolicy()), onlyonce.WithObserver(exported.observer()))
+		policy := sharedPolicy()
+		policy.KeepRequest = keptRequest
+
+		engine, err = onlyonce.New(records, onlyonce.WithPolicy(policy), onlyonce.WithObserver(exported.observer(nil)))
 		if err != nil {
 			return err // it says what is wrong
 		}
@@ -176,10 +185,7 @@ func runServer(ctx context.Context, config *childConfig, stdout io.Writer) error
 		}
 	}
 
-	service := &desk{provider: provider}
-
-	server, err := newServer(engine, oneParty(), service, interceptor.WithMethodPolicy(paymentsv1.PaymentService_Pay_FullMethodName,
-		interceptor.Policy{Recover: service.recover})) // the rest is in the .proto
+	server, err := newServer(engine, oneParty(), &desk{provider: provider}) // the policy is in the .proto
 	if err != nil {
 		return err
 	}
@@ -229,7 +235,7 @@ func runTill(ctx context.Context, config *childConfig, held *hold, stdout io.Wri
 			}
 		})
 
-		engine, err = onlyonce.New(records, onlyonce.WithPolicy(sharedPolicy()), onlyonce.WithObserver(exported.observer()))
+		engine, err = onlyonce.New(records, onlyonce.WithPolicy(sharedPolicy()), onlyonce.WithObserver(exported.observer(nil)))
 		if err != nil {
 			return err // it says what is wrong
 		}

@@ -91,8 +91,8 @@ func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	address := flags.String("store", memory, storeUsage)
 	servers := flags.Int("servers", 0, "how many server processes; default: 2 on a store that processes share, 1 otherwise")
 	seed := flags.Uint64("seed", 1, "seed of the faults")
-	metricsAt := flags.String("metrics", "", "`address` for metrics of Prometheus while the demo runs, such as :9090; servers that are processes use "+
-		"the ports above it")
+	metricsAt := flags.String("metrics", "", "`address` for metrics of Prometheus while the demo runs, such as :9090; servers and reconcilers that are "+
+		"processes use the ports above it")
 	workers := flags.Int("workers", 32, "how many clients pay at the same time") // a default
 
 	if err := parse(flags, args, stderr); err != nil {
@@ -219,10 +219,11 @@ func (d *demo) show(ctx context.Context, stdout io.Writer) error {
 			tillStrikes, d.servers, location(d.shared), paymentsTable, recordsTable, d.prefix)
 	default:
 		_, _ = fmt.Fprintf(stdout, "The ledger is a process of its own, as a payment provider is. One of the servers is killed while calls are\n"+
-			"in flight, and started again.\n\n"+
+			"in flight, and started again. The reconcilers, which are processes as well, read the ledger and settle what is unknown.\n\n"+
 			"server processes: %d\n"+
+			"reconcilers: %d\n"+
 			"records: %s, under names that begin with %s, for %v\n\n",
-			d.servers, location(d.shared), d.prefix, d.retention)
+			d.servers, reconcilers, location(d.shared), d.prefix, d.retention)
 	}
 
 	plain, err := d.run(ctx, modePlain)

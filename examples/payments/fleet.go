@@ -29,6 +29,8 @@ type fleet struct {
 	book    paymentsv1.PaymentServiceClient // the ledger
 	hangUp  func()
 	servers []*member
+	// reconcilers are processes that settle unknown outcomes. Without onlyonce, or without a ledger, there are none.
+	reconcilers []*process
 }
 
 // member is a server, between two networks.
@@ -86,6 +88,35 @@ func (f *fleet) start(ctx context.Context, d *demo) (err error) {
 			return err
 		}
 	}
+
+	if f.config.Store == "" || f.ledger == nil {
+		return nil
+	}
+
+	for i := range reconcilers {
+		if err := f.startReconciler(ctx, d, i+1); err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
+
+// startReconciler starts a reconciler, whose line to the ledger is good.
+func (f *fleet) startReconciler(ctx context.Context, d *demo, number int) (err error) {
+	config := f.config
+	config.Reconciles, config.Ledger, config.Name = true, f.ledger.addr, fmt.Sprintf("reconciler %d", number)
+
+	if config.Metrics, err = metricsOf(d.metricsAt, d.servers+number); err != nil {
+		return err
+	}
+
+	p, err := launch(ctx, config.Name, &config, f.stderr, f.fail)
+	if err != nil {
+		return err
+	}
+
+	f.reconcilers = append(f.reconcilers, p)
 
 	return nil
 }
@@ -153,6 +184,12 @@ func (f *fleet) replace(ctx context.Context, victim *member) (err error) {
 		victim.line.Cut()
 	}
 
+	if len(f.reconcilers) > 0 {
+		if _, err := f.reconcilers[0].ask(ctx, askSweep); err != nil {
+			return err
+		}
+	}
+
 	timer := time.NewTimer(downTime)
 	defer timer.Stop()
 
@@ -172,18 +209,31 @@ func (f *fleet) replace(ctx context.Context, victim *member) (err error) {
 	return nil
 }
 
-func (f *fleet) settle(ctx context.Context) error {
+func (f *fleet) settle(ctx context.Context) (settled int, err error) {
 	for _, s := range f.servers {
 		if err := s.network.Close(); err != nil {
-			return err
+			return 0, err
 		}
 
 		if err := s.stop(ctx); err != nil {
-			return err
+			return 0, err
 		}
 	}
 
-	return nil
+	for _, p := range f.reconcilers {
+		n, err := p.finish(ctx)
+		if err != nil {
+			return 0, err
+		}
+
+		settled += n
+
+		if err := p.stop(ctx); err != nil {
+			return 0, err
+		}
+	}
+
+	return settled, nil
 }
 
 func (f *fleet) charges(ctx context.Context, orderID string) (int, error) {
@@ -209,6 +259,10 @@ func (f *fleet) close() {
 				_ = network.Close() // there is nothing left to lose
 			}
 		}
+	}
+
+	for _, p := range f.reconcilers {
+		p.kill()
 	}
 
 	if f.ledger != nil {

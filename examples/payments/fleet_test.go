@@ -38,7 +38,8 @@ func TestDemoChargesEveryOrderOnceAlthoughAServerIsKilled(t *testing.T) {
 	}
 
 	for _, want := range []string{
-		`\n +servers killed +1 +1 +0\n`,
+		`\nreconcilers: 2\n`,
+		`\n +servers killed +1 +1 +0\n +unknown outcomes +- +\d+ +\d+\n +settled by reconcilers +- +[1-9]\d* +-\n`,
 		`\nresult mode=plain requested=300 charged=\d+ doubled=[1-9]\d* missing=\d+\n` +
 			`result mode=onlyonce requested=300 charged=300 doubled=0 missing=0\n` +
 			`result mode=nokit requested=300 charged=\d+ doubled=0 unknown=[1-9]\d*\n$`,

@@ -17,6 +17,7 @@ import (
 
 	"github.com/onlyonce-go/onlyonce"
 	onceotel "github.com/onlyonce-go/onlyonce/otel"
+	"github.com/onlyonce-go/onlyonce/reconcile"
 )
 
 // metrics exports what a process of the demo does. Nil exports nothing.
@@ -79,13 +80,23 @@ func (m *metrics) close() {
 	}
 }
 
-// observer is the observer of an engine: nil without metrics, because the report of the demo says it all.
-func (m *metrics) observer() onlyonce.Observer {
-	if m == nil {
-		return nil
+// observer is the observer of an engine. Next gets the events as well, unless it is nil: the report of the demo says it all.
+func (m *metrics) observer(next onlyonce.Observer) onlyonce.Observer {
+	switch {
+	case m == nil:
+		return next
+	case next == nil:
+		return m.Observer()
+	default:
+		return m.Observer(next)
 	}
+}
 
-	return m.Observer()
+// report makes metrics of a look of a reconciler.
+func (m *metrics) report(report reconcile.Report) {
+	if m != nil {
+		m.Report(report)
+	}
 }
 
 // watch reads what an engine holds.

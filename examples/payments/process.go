@@ -84,18 +84,30 @@ func (p *process) instruct(config *childConfig) (string, error) {
 
 // hold lets the process leave a payment uncommitted, and returns when there is one, or with an error when ctx ends before.
 func (p *process) hold(ctx context.Context) error {
-	if _, err := io.WriteString(p.stdin, askHold+"\n"); err != nil {
-		return fmt.Errorf("asking %s to hold a payment: %w", p.name, err)
+	_, err := p.ask(ctx, askHold)
+
+	return err
+}
+
+// ask asks the process for something, and returns its answer, or an error when ctx ends before.
+func (p *process) ask(ctx context.Context, order string) (string, error) {
+	if _, err := io.WriteString(p.stdin, order+"\n"); err != nil {
+		return "", fmt.Errorf("asking %s for %q: %w", p.name, order, err)
 	}
 
 	stop := context.AfterFunc(ctx, func() { _ = p.said.SetReadDeadline(time.Unix(1, 0)) }) // the past
 	defer stop()
 
-	if _, err := p.lines.ReadString('\n'); err != nil {
-		return fmt.Errorf("waiting for %s to hold a payment: %w", p.name, err)
+	line, err := p.lines.ReadString('\n')
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
 	}
 
-	return nil
+	if err != nil {
+		return "", fmt.Errorf("waiting for the answer of %s to %q: %w", p.name, order, err)
+	}
+
+	return strings.TrimSpace(line), nil
 }
 
 // start starts the process and watches it.

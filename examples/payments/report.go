@@ -61,6 +61,16 @@ func report(w io.Writer, trials ...*trial) error {
 		return t.unknown
 	})
 
+	if slices.ContainsFunc(trials, func(t *trial) bool { return t.settled > 0 }) {
+		row("settled by reconcilers", func(t *trial) any {
+			if t.mode != modeOnlyonce {
+				return "-"
+			}
+
+			return t.settled
+		})
+	}
+
 	row("p50", func(t *trial) any { return t.quantile(0.50) }) // the median
 	row("p99", func(t *trial) any { return t.quantile(0.99) }) // the slowest hundredth
 	row("took", func(t *trial) any { return t.took.Round(10 * time.Millisecond) })

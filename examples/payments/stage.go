@@ -19,8 +19,9 @@ type stage interface {
 	// strike kills a server while calls are in flight and starts it again, where there is one to kill. It returns how many it
 	// has killed: none if all calls have come to their end before, which is when paying does.
 	strike(ctx, paying context.Context) (int, error)
-	// settle ends networks and servers when what is on its way has come to its end.
-	settle(ctx context.Context) error
+	// settle ends networks and servers when what is on its way has come to its end and nothing is unknown. It returns how many outcomes
+	// reconcilers have settled.
+	settle(ctx context.Context) (int, error)
 	// charges returns how often an order was charged. It is meant to be called after settle.
 	charges(ctx context.Context, orderID string) (int, error)
 	// close ends what is left.
@@ -81,22 +82,22 @@ func (s *local) networks() []*faultynet.Proxy { return []*faultynet.Proxy{s.netw
 // strike does nothing: a store in memory would die with its server.
 func (s *local) strike(context.Context, context.Context) (int, error) { return 0, nil }
 
-func (s *local) settle(ctx context.Context) error {
+func (s *local) settle(ctx context.Context) (int, error) {
 	if err := s.network.Close(); err != nil {
-		return err
+		return 0, err
 	}
 
 	s.server.GracefulStop()
 
 	if err := <-s.served; err != nil {
-		return fmt.Errorf("serving: %w", err)
+		return 0, fmt.Errorf("serving: %w", err)
 	}
 
 	if s.engine == nil {
-		return nil
+		return 0, nil
 	}
 
-	return s.engine.Drain(ctx) // it says what it is about
+	return 0, s.engine.Drain(ctx) // it says what it is about
 }
 
 func (s *local) charges(_ context.Context, orderID string) (int, error) {

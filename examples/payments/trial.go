@@ -50,6 +50,7 @@ type trial struct {
 	faults    faultynet.Counts
 	killed    int                       // servers
 	unknown   int64                     // submissions whose outcome was unknown: at first, or in the end where nobody may ask again
+	settled   int                       // unknown outcomes, by reconcilers
 	reason    string                    // an error of a submission whose outcome is unknown in the end
 	statuses  map[onlyonce.Status]int64 // of attempts that the server answered
 }
@@ -79,7 +80,7 @@ func (d *demo) run(ctx context.Context, m mode) (*trial, error) {
 	}
 
 	// What is still on its way in the servers ends before the ledger is read.
-	if err := s.settle(ctx); err != nil {
+	if result.settled, err = s.settle(ctx); err != nil {
 		return nil, err
 	}
 

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+	paymentsv1 "github.com/onlyonce-go/onlyonce/examples/payments/proto/payments/v1"
+	"github.com/onlyonce-go/onlyonce/interceptor"
+	"github.com/onlyonce-go/onlyonce/reconcile"
+	"github.com/onlyonce-go/onlyonce/store/redisstore"
+)
+
+const (
+	// reconcilers is how many processes settle unknown outcomes where the ledger is a process.
+	reconcilers = 2
+	// lookEvery is the time between two looks of a reconciler. A service would use the default.
+	lookEvery = 250 * time.Millisecond
+	// keptRequest is the largest request, in bytes, that a record keeps for the reconcilers.
+	keptRequest = 4 << 10
+)
+
+// reconciling is what a reconciler is asked for.
+type reconciling struct {
+	sweep  chan struct{} // to sweep the store
+	finish chan struct{} // closed when the servers have stopped: what is unknown is to be settled, and there is nothing after it
+}
+
+// errFinished ends a reconciler that has nothing left to do.
+var errFinished = errors.New("nothing is unknown any more")
+
+// runReconciler settles the records whose outcome is unknown, and nothing else. The servers have no recovery function, so a duplicate
+// settles nothing: it gets OUTCOME_UNKNOWN until a reconciler has found out what became of the payment.
+func runReconciler(ctx context.Context, config *childConfig, asked reconciling, stdout io.Writer) error {
+	provider, closeProvider, err := dialProvider(config.Ledger)
+	if err != nil {
+		return err
+	}
+	defer closeProvider()
+
+	exported, err := exportMetrics(ctx, config.Metrics, config.Name, os.Stderr)
+	if err != nil {
+		return err
+	}
+	defer exported.close()
+
+	records, err := redisstore.Open(config.Store, sharedOptions(config.Prefix)...) //nolint:contextcheck // see openStore
+	if err != nil {
+		return fmt.Errorf("the store cannot be used: %w", err)
+	}
+	defer records.Close() //nolint:errcheck // there is nothing left to lose
+
+	var settled atomic.Int64
+
+	engine, err := onlyonce.New(records, onlyonce.WithPolicy(sharedPolicy()), onlyonce.WithObserver(exported.observer(countSettled(&settled))))
+	if err != nil {
+		return err // it says what is wrong
+	}
+
+	service := &desk{provider: provider}
+
+	// Nobody calls this server. It gives the engine the recovery function.
+	if _, err := newServer(engine, oneParty(), service, interceptor.WithMethodPolicy(paymentsv1.PaymentService_Pay_FullMethodName,
+		interceptor.Policy{Recover: service.recover})); err != nil {
+		return err
+	}
+
+	if _, err := fmt.Fprintln(stdout, "reconciling"); err != nil {
+		return fmt.Errorf("saying that it has begun: %w", err)
+	}
+
+	if err := reconcileUntilDone(ctx, engine, records, asked, exported, stdout); err != nil {
+		return err
+	}
+
+	bounded, cancel := context.WithTimeout(ctx, stopTime)
+	defer cancel()
+
+	if err := engine.Drain(bounded); err != nil {
+		return err // it says what it is about
+	}
+
+	if _, err := fmt.Fprintln(stdout, settled.Load()); err != nil {
+		return fmt.Errorf("saying how much it has settled: %w", err)
+	}
+
+	<-ctx.Done()
+
+	return nil
+}
+
+// reconcileUntilDone returns when it was asked to finish and a look after that has left nothing unknown.
+func reconcileUntilDone(
+	ctx context.Context, engine *onlyonce.Engine, records *redisstore.Store, asked reconciling, exported *metrics, stdout io.Writer,
+) error {
+	ctx, done := context.WithCancelCause(ctx)
+	defer done(nil)
+
+	var sweeping sync.WaitGroup
+	defer sweeping.Wait()
+
+	sweeping.Go(func() {
+		if err := sweepWhenAsked(ctx, records, asked.sweep, stdout); err != nil {
+			done(err)
+		}
+	})
+
+	err := reconcile.Run(ctx, engine, reconcile.Options{Interval: lookEvery, Report: func(report reconcile.Report) {
+		exported.report(report)
+
+		select {
+		case <-asked.finish:
+			if report.Err == nil && report.Unknown == 0 {
+				done(errFinished)
+			}
+		default:
+		}
+	}})
+	if errors.Is(err, errFinished) {
+		return nil
+	}
+
+	return err // it says what is wrong
+}
+
+// countSettled counts the records that recovery functions settle.
+func countSettled(settled *atomic.Int64) onlyonce.Observer {
+	return onlyonce.ObserverFunc(func(_ context.Context, event onlyonce.Event) {
+		if event.Kind == onlyonce.EventResolved {
+			settled.Add(1)
+		}
+	})
+}
+
+// sweepWhenAsked sweeps until ctx ends: the index of a Redis lacks what a server claimed just before it died.
+func sweepWhenAsked(ctx context.Context, records *redisstore.Store, asked <-chan struct{}, stdout io.Writer) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-asked:
+		}
+
+		if _, err := records.Sweep(ctx); err != nil {
+			return fmt.Errorf("sweeping the store: %w", err)
+		}
+
+		if _, err := fmt.Fprintln(stdout, "swept"); err != nil {
+			return fmt.Errorf("saying that it has swept: %w", err)
+		}
+	}
+}
+
+// finish lets a reconciler settle what is unknown, and returns how many outcomes it has settled in its life.
+func (p *process) finish(ctx context.Context) (int, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, settleTime*time.Second, fmt.Errorf("outcomes are unknown after %d seconds", settleTime))
+	defer cancel()
+
+	answer, err := p.ask(ctx, askFinish)
+	if err != nil {
+		return 0, err
+	}
+
+	settled, err := strconv.Atoi(answer)
+	if err != nil {
+		return 0, fmt.Errorf("%s says how much it has settled: %w", p.name, err)
+	}
+
+	return settled, nil
+}
