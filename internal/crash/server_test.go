@@ -49,6 +49,8 @@ type serverConfig struct {
 	Recovers bool
 	// Reconciles says that the server settles unknown outcomes by itself, too.
 	Reconciles bool
+	// Keys are the ids of the keys under which the server seals its records, the newest first. Without them it does not seal.
+	Keys []string
 	// StoreTimeout bounds an operation of the store, and SettleTimeout the time that a caller is kept while its outcome cannot
 	// be recorded; zero is for a store that is always there.
 	StoreTimeout, SettleTimeout time.Duration
@@ -185,7 +187,12 @@ func build(
 ) (*onlyonce.Engine, *grpc.Server, error) {
 	probed := &probedStore{backend: records, probe: probe, ahead: config.StoreAhead}
 
-	engine, err := onlyonce.New(probed,
+	sealed, err := seal(probed, config.Keys)
+	if err != nil {
+		return nil, nil, err
+	}
+
+	engine, err := onlyonce.New(sealed,
 		onlyonce.WithPolicy(config.Policy), onlyonce.WithObserver(onlyonce.ObserverFunc(probe.observe)),
 		onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: config.storeTimeout(), SettleTimeout: config.SettleTimeout}))
 	if err != nil {
