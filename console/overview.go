@@ -3,6 +3,7 @@ package console
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -33,18 +34,20 @@ func (filter) With(store, method string) string {
 }
 
 type storeView struct {
-	Name             string
-	At               moment
-	Running, Unknown int
-	// AtLeast reports that there are more records than were counted.
-	RunningMore, UnknownMore bool
-	Oldest                   moment
-	Observed                 bool
-	Calls                    tally
-	Picture                  picture
-	Methods                  []methodRow
-	UnknownRows, RunningRows []recordRow
-	UnknownLeft, RunningLeft int
+	Name string
+	At   moment
+	// Running and Unknown are numbers of records, and Bad reports that there are unknown ones.
+	Running, Unknown string
+	Bad              bool
+	// UnknownUnread and RunningUnread report that a list could not be read, or not to its end.
+	UnknownUnread, RunningUnread bool
+	Oldest                       moment
+	Observed                     bool
+	Calls                        tally
+	Picture                      picture
+	Methods                      []methodRow
+	UnknownRows, RunningRows     []recordRow
+	UnknownLeft, RunningLeft     int
 	// All is the address of the page with longer lists.
 	All      string
 	Problems []string
@@ -74,12 +77,12 @@ func (h *Handler) overview(w http.ResponseWriter, r *http.Request) {
 
 		snap, err := s.read(r.Context(), &h.opts)
 		if err != nil {
-			snap = &snapshot{At: time.Now(), Unknown: list{Err: err}}
+			snap = &snapshot{At: time.Now(), Unknown: list{Err: err}, Running: list{Err: err}}
 		}
 
 		view := s.view(snap, page.Filter.Method, shown)
 		for _, err := range []error{snap.Unknown.Err, snap.Running.Err} {
-			if err != nil {
+			if err != nil && !slices.Contains(view.Problems, h.text(err)) {
 				view.Problems = append(view.Problems, h.text(err))
 			}
 		}
@@ -115,8 +118,8 @@ func (s *source) view(snap *snapshot, method string, shown int) storeView {
 	now := time.Now()
 	v := storeView{
 		Name: s.Name, At: moment{snap.At, now}, Observed: s.Activity != nil,
-		Running: snap.Running.Count(), Unknown: snap.Unknown.Count(),
-		RunningMore: snap.Running.More, UnknownMore: snap.Unknown.More,
+		Running: snap.Running.Total(), Unknown: snap.Unknown.Total(), Bad: snap.Unknown.Count() > 0,
+		UnknownUnread: snap.Unknown.Err != nil, RunningUnread: snap.Running.Err != nil,
 	}
 
 	var calls map[string]tally

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"iter"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce"
@@ -37,6 +38,18 @@ type broken struct {
 
 // Count is the number of records, those included that cannot be read.
 func (l *list) Count() int { return len(l.Records) + len(l.Broken) }
+
+// Total is the number for people. A list that could not be read to its end has at least as many records as were read: perhaps none was.
+func (l *list) Total() string {
+	switch n := l.Count(); {
+	case l.Err != nil && n == 0:
+		return "?"
+	case l.Err != nil || l.More:
+		return strconv.Itoa(n) + "+"
+	default:
+		return strconv.Itoa(n)
+	}
+}
 
 // read lists at most so many records of each kind.
 func read(ctx context.Context, engine *onlyonce.Engine, most int) snapshot {

@@ -3,6 +3,7 @@ package console
 import (
 	"bytes"
 	"context"
+	"iter"
 	"net/http"
 	"net/url"
 	"strings"
@@ -183,3 +184,52 @@ func TestStoreThatDoesNotAnswerIsAClearPage(t *testing.T) {
 	d.get("/record?"+url.Values{"store": {"other"}}.Encode()).wants(t, http.StatusNotFound, "There is no such store")
 	d.get("/record?store=payments&id=xyz").wants(t, http.StatusBadRequest, "no ID of a record")
 }
+
+func TestStoreThatCannotBeReadIsNotAStoreWithoutRecords(t *testing.T) {
+	engine, err := onlyonce.New(silentStore{newExhibit()}, onlyonce.WithObserver(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	h, err := New(Options{}, Store{Name: "payments", Engine: engine})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	got := (&desk{t: t, engine: engine, handler: h, served: h, header: http.Header{}}).get("/")
+	got.wants(t, http.StatusOK, "Not everything could be read", "<dt>unknown</dt><dd>?</dd>", "<dt>oldest unknown</dt><dd>?</dd>",
+		"<dt>running</dt><dd>?</dd>", "Nobody knows whether", "Nobody knows what runs")
+	got.lacks(t, "No outcome is unknown", "Nothing is running")
+
+	if n := strings.Count(got.body, errLine.Error()); n != 1 {
+		t.Errorf("the page has the same problem %d times", n)
+	}
+}
+
+func TestNumberOfAListThatWasNotReadToItsEndIsTheLeast(t *testing.T) {
+	records := make([]onlyonce.Record, 2)
+
+	for want, l := range map[string]list{
+		"0": {}, "2": {Records: records}, "2+": {Records: records, More: true}, "?": {Err: errLine}, "1+": {Records: records[:1], Err: errLine},
+		"3": {Records: records, Broken: make([]broken, 1)},
+	} {
+		if got := l.Total(); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+// silentStore is a store whose lists cannot be read.
+type silentStore struct{ *exhibit }
+
+func (s silentStore) Capabilities() store.Capabilities {
+	can := s.exhibit.Capabilities()
+	can.Lister = s
+
+	return can
+}
+
+func (silentStore) ListUnknown(context.Context) iter.Seq2[store.Listed, error] { return noList }
+func (silentStore) ListRunning(context.Context) iter.Seq2[store.Listed, error] { return noList }
+
+func noList(yield func(store.Listed, error) bool) { yield(store.Listed{}, errLine) }
