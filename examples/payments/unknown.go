@@ -33,6 +33,8 @@ const (
 type unknownDemo struct {
 	address, run   string
 	stdout, stderr io.Writer
+	// settlers is how many servers with a reconciler come after those that are killed, and patience for how many seconds they may work.
+	settlers, patience int
 
 	records store.Store
 	engine  *onlyonce.Engine // on the same store, to look on
@@ -61,7 +63,7 @@ func unknownCommand(ctx context.Context, args []string, stdout, stderr io.Writer
 		*address = "sqlite:" + filepath.Join(dir, "records.db")
 	}
 
-	servers := settlers
+	servers := 0
 	if shared, err := checkStore(ctx, *address, &servers); err != nil {
 		return err
 	} else if !shared {
@@ -71,19 +73,13 @@ func unknownCommand(ctx context.Context, args []string, stdout, stderr io.Writer
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 
-	d := &unknownDemo{address: *address, run: demoPrefix + rand.Text()[:8] + ":", stdout: stdout, stderr: stderr, fail: fail}
+	d := newUnknownDemo(*address, stdout, stderr, fail)
 
-	records, closeStore, err := openUnknown(d.address, d.run) //nolint:contextcheck // see there
+	closeStore, err := d.open() //nolint:contextcheck // see openUnknown
 	if err != nil {
 		return err
 	}
 	defer closeStore()
-
-	d.records = records
-
-	if d.engine, err = onlyonce.New(records, onlyonce.WithObserver(nil)); err != nil {
-		return err // it says what is wrong
-	}
 
 	if *withConsole {
 		closeConsole, err := serveConsole(stdout, d.engine)
@@ -104,6 +100,31 @@ func unknownCommand(ctx context.Context, args []string, stdout, stderr io.Writer
 	}
 
 	return nil
+}
+
+func newUnknownDemo(address string, stdout, stderr io.Writer, fail context.CancelCauseFunc) *unknownDemo {
+	return &unknownDemo{
+		address: address, run: demoPrefix + rand.Text()[:8] + ":", stdout: stdout, stderr: stderr, fail: fail,
+		settlers: settlers, patience: settleTime,
+	}
+}
+
+// open opens the store. The function closes it.
+func (d *unknownDemo) open() (func(), error) {
+	records, closeStore, err := openUnknown(d.address, d.run)
+	if err != nil {
+		return nil, err
+	}
+
+	d.records = records
+
+	if d.engine, err = onlyonce.New(records, onlyonce.WithPolicy(sharedPolicy()), onlyonce.WithObserver(nil)); err != nil {
+		closeStore()
+
+		return nil, err // it says what is wrong
+	}
+
+	return closeStore, nil
 }
 
 // show pays, kills, settles, and reports.
@@ -144,7 +165,7 @@ func (d *unknownDemo) show(ctx context.Context) (err error) {
 
 	_, _ = fmt.Fprintf(d.stdout, "%3d payments have an unknown outcome\n", len(unknown))
 
-	servers := make([]*process, settlers)
+	servers := make([]*process, d.settlers)
 	for i := range servers {
 		if servers[i], err = d.launch(ctx, fmt.Sprintf("settler %d", i+1), false); err != nil {
 			return err
@@ -288,7 +309,7 @@ func (d *unknownDemo) unknown(ctx context.Context) (ids []store.Key, err error) 
 
 // waitSettled waits until the reconcilers have settled all records, and returns how many they have settled.
 func (d *unknownDemo) waitSettled(ctx context.Context, ids []store.Key) (settled int, err error) {
-	for range settleTime {
+	for range d.patience {
 		if err := rest(ctx, time.Second); err != nil {
 			return 0, err
 		}

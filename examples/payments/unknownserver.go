@@ -55,7 +55,7 @@ func runUnknown(ctx context.Context, config *childConfig, stdout io.Writer) erro
 	}
 	defer closeStore()
 
-	engine, err := onlyonce.New(records, onlyonce.WithObserver(nil), // the report says it all
+	engine, err := onlyonce.New(records, onlyonce.WithPolicy(sharedPolicy()), onlyonce.WithObserver(nil), // the report says it all
 		onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: openTime})) // a small machine may be slow
 	if err != nil {
 		return err // it says what is wrong
