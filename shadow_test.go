@@ -579,3 +579,22 @@ func TestShadowModeHoldsNoMoreAnswersThanItMay(t *testing.T) {
 		}
 	})
 }
+
+// A table of few calls must not look like a good report of all calls.
+func TestShadowReportSaysHowManyCallsWereNotObserved(t *testing.T) {
+	var report onlyonce.ShadowReport
+
+	if text := report.String(); strings.Contains(text, "NOT OBSERVED") {
+		t.Errorf("the empty report is %q", text)
+	}
+
+	event := onlyonce.Event{Kind: onlyonce.EventShadow, Method: "/bank/Pay", Status: onlyonce.StatusExecuted, Shadow: &onlyonce.Shadowed{Keyed: true}}
+	report.Observe(t.Context(), event)
+
+	event.Status, event.Err = "", onlyonce.ErrShadowFull
+	report.Observe(t.Context(), event)
+
+	if text := report.String(); !strings.HasSuffix(text, "\nNOT OBSERVED: 1 of 2 calls of /bank/Pay\n") {
+		t.Errorf("the report is %q", text)
+	}
+}

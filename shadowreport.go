@@ -178,9 +178,10 @@ func (r *ShadowReport) Methods() []ShadowMethod {
 // MarshalJSON returns the report as a JSON array of ShadowMethod.
 func (r *ShadowReport) MarshalJSON() ([]byte, error) { return json.Marshal(r.Methods()) }
 
-// String returns the report as a table for people, with a line for each method.
+// String returns the report as a table for people, with a line for each method. Below it are the methods with calls that were not observed,
+// since the table is not about those calls.
 func (r *ShadowReport) String() string {
-	var text strings.Builder
+	var text, missing strings.Builder
 
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "METHOD\tCALLS\tWITH KEY\tREPLAYED\tDIFFERED\tWAITED\tUNKNOWN\tREFUSED\tAMBIGUOUS ERRORS")
@@ -188,11 +189,15 @@ func (r *ShadowReport) String() string {
 	for _, m := range r.Methods() {
 		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n",
 			m.Method, m.Calls, m.WithKey, m.Replayed, m.Differed, m.Waited, m.Unknown, listed(m.Refused, 0), listed(m.Ambiguous, m.Calls))
+
+		if m.NotObserved > 0 {
+			fmt.Fprintf(&missing, "NOT OBSERVED: %d of %d calls of %s\n", m.NotObserved, m.Calls, m.Method)
+		}
 	}
 
 	_ = table.Flush() // a Builder returns no error
 
-	return text.String()
+	return text.String() + missing.String()
 }
 
 // listed writes counts, the largest first, with their part of a total that is not 0.

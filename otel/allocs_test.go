@@ -16,9 +16,12 @@ func TestMetricsMakeNoAllocations(t *testing.T) {
 	w := newWatch(t)
 	engine, records := w.Observer(), w.StoreObserver("memory")
 	call := onlyonce.Event{
-		Kind: onlyonce.EventCall, Method: "/bank/Pay", Key: "k", Status: onlyonce.StatusExecuted, Total: 3 * time.Millisecond, Run: time.Millisecond,
+		Kind: onlyonce.EventCall, Method: "/bank/Pay", Key: "k", Status: onlyonce.StatusExecuted,
+		Total: 3 * time.Millisecond, Run: time.Millisecond,
 	}
-	operation := store.Event{Kind: store.EventOperation, Operation: store.OperationClaim, Status: store.StatusApplied, Duration: time.Millisecond}
+	operation := store.Event{
+		Kind: store.EventOperation, Operation: store.OperationClaim, Status: store.StatusApplied, Duration: time.Millisecond,
+	}
 
 	made := testing.AllocsPerRun(1_000, func() {
 		engine.Observe(t.Context(), call)

@@ -143,9 +143,10 @@ func (w *watch) span(t *testing.T, name, attr string) tracetest.SpanStub {
 
 	var found []tracetest.SpanStub
 
-	for _, span := range w.spans.GetSpans() {
-		if span.Name == name && (attr == "" || slices.Contains(spanTexts(span), attr)) {
-			found = append(found, span)
+	spans := w.spans.GetSpans()
+	for i := range spans {
+		if spans[i].Name == name && (attr == "" || slices.Contains(spanTexts(&spans[i]), attr)) {
+			found = append(found, spans[i])
 		}
 	}
 
@@ -157,15 +158,17 @@ func (w *watch) span(t *testing.T, name, attr string) tracetest.SpanStub {
 }
 
 func (w *watch) names() string {
-	var names []string
-	for _, span := range w.spans.GetSpans() {
-		names = append(names, fmt.Sprint(span.Name, " ", span.SpanKind, " ", spanTexts(span)))
+	spans := w.spans.GetSpans()
+	names := make([]string, 0, len(spans))
+
+	for i := range spans {
+		names = append(names, fmt.Sprint(spans[i].Name, " ", spans[i].SpanKind, " ", spanTexts(&spans[i])))
 	}
 
 	return "\n" + strings.Join(names, "\n")
 }
 
-func spanTexts(span tracetest.SpanStub) (all []string) {
+func spanTexts(span *tracetest.SpanStub) (all []string) {
 	for _, attr := range span.Attributes {
 		all = append(all, string(attr.Key)+"="+attr.Value.String())
 	}
@@ -177,8 +180,8 @@ func mustHave(t *testing.T, span tracetest.SpanStub, attrs ...string) {
 	t.Helper()
 
 	for _, attr := range attrs {
-		if !slices.Contains(spanTexts(span), attr) {
-			t.Errorf("the span %s has %v, not %s", span.Name, spanTexts(span), attr)
+		if !slices.Contains(spanTexts(&span), attr) {
+			t.Errorf("the span %s has %v, not %s", span.Name, spanTexts(&span), attr)
 		}
 	}
 }
@@ -233,13 +236,13 @@ func start(t *testing.T, w *watch, s setup, handle handlerFunc) *world {
 		t.Fatal(err)
 	}
 
-	chain := []grpc.UnaryServerInterceptor{protect.Unary}
-	if s.unprotected {
-		chain = nil
+	chain := s.behind
+	if !s.unprotected {
+		chain = slices.Concat([]grpc.UnaryServerInterceptor{protect.Unary}, chain)
 	}
 
 	listener := bufconn.Listen(1 << 20)
-	server := grpc.NewServer(grpc.ChainUnaryInterceptor(append(chain, s.behind...)...), grpc.WaitForHandlers(true), grpc.StatsHandler(
+	server := grpc.NewServer(grpc.ChainUnaryInterceptor(chain...), grpc.WaitForHandlers(true), grpc.StatsHandler(
 		otelgrpc.NewServerHandler(otelgrpc.WithTracerProvider(w.tracers), otelgrpc.WithPropagators(propagation.TraceContext{}))))
 	pb.RegisterTestServiceServer(server, &bank{handle: handle})
 
@@ -252,7 +255,8 @@ func start(t *testing.T, w *watch, s setup, handle handlerFunc) *world {
 		t.Fatal(err)
 	}
 
-	conn, err := grpc.NewClient("passthrough:///bank", append(append(dial, s.dial...), grpc.WithTransportCredentials(insecure.NewCredentials()),
+	conn, err := grpc.NewClient("passthrough:///bank", append(append(dial, s.dial...),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))...)
 	if err != nil {
 		t.Fatal(err)
@@ -264,8 +268,8 @@ func start(t *testing.T, w *watch, s setup, handle handlerFunc) *world {
 }
 
 // pay makes a call with a key.
-func (w *world) pay(ctx context.Context, key string, opts ...grpc.CallOption) error {
-	_, err := w.client.UnaryCall(ctx, &pb.SimpleRequest{}, append(opts, interceptor.WithKey(key))...)
+func (w *world) pay(ctx context.Context, key string) error {
+	_, err := w.client.UnaryCall(ctx, &pb.SimpleRequest{}, interceptor.WithKey(key))
 
 	return err
 }

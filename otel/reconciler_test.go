@@ -3,6 +3,7 @@ package onceotel_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -133,7 +134,7 @@ func TestF04_AReconcilersLooksAreShown(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		fails, happened := 0, false
+		var fails, happened atomic.Bool
 
 		engine.AddRecoveries(func(method string) onlyonce.RecoverFunc {
 			if method != "/bank/Pay" {
@@ -142,11 +143,9 @@ func TestF04_AReconcilersLooksAreShown(t *testing.T) {
 
 			return func(context.Context, onlyonce.Record) (onlyonce.Finding, error) {
 				switch {
-				case fails > 0:
-					fails--
-
+				case fails.Swap(false):
 					return onlyonce.Finding{}, errors.New("the bank is down")
-				case happened:
+				case happened.Load():
 					return onlyonce.Happened("OK", nil), nil
 				default:
 					return onlyonce.StillUnknown(), nil
@@ -165,7 +164,9 @@ func TestF04_AReconcilersLooksAreShown(t *testing.T) {
 
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
-		fails = 1
+		options := reconcile.Options{Report: w.Report, Interval: time.Minute, AttentionAfter: time.Hour}
+
+		fails.Store(true)
 
 		go func() {
 			ended <- reconcile.Run(ctx, engine, reconcile.Options{Report: w.Report, AttentionAfter: time.Hour})
@@ -186,7 +187,7 @@ func TestF04_AReconcilersLooksAreShown(t *testing.T) {
 			wanted{"onlyonce.events", 1, []string{"rpc.method=bank/Refund", "onlyonce.event=attention"}},
 		)
 
-		happened = true
+		happened.Store(true)
 
 		time.Sleep(30 * time.Minute)
 		w.mustShow(t, "when the bank knows",

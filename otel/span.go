@@ -41,7 +41,7 @@ func describe(ctx context.Context, event *onlyonce.Event) {
 
 	span.SetAttributes(spanAttributes(event)...)
 
-	if original := parseTraceparent(event.Trace); original.IsValid() {
+	if original := parseTraceparent(event.Trace); original.IsValid() { //nolint:contextcheck // the trace is not that of ctx
 		span.AddLink(trace.Link{SpanContext: original, Attributes: []attribute.KeyValue{attribute.String(attrLink, "original")}})
 	}
 }

@@ -82,7 +82,8 @@ func TestALogicalCallHasASpanAndItsAttemptsHaveSpansBelow(t *testing.T) {
 		}
 
 		// The text of an error is in the span that otelgrpc makes on the server, and in none of ours.
-		if strings.Contains(strings.Join(spanTexts(span), " "), "card-4711") || span.SpanKind != trace.SpanKindServer && strings.Contains(span.Status.Description, "card-4711") {
+		if strings.Contains(strings.Join(spanTexts(&span), " "), "card-4711") ||
+			span.SpanKind != trace.SpanKindServer && strings.Contains(span.Status.Description, "card-4711") {
 			t.Errorf("the span %s has the key", span.Name)
 		}
 	}

@@ -101,7 +101,7 @@ func (f fault) examine(t *testing.T, subject *Subject) FaultRow {
 	time.Sleep(aWhile) // what is settled in the background
 
 	row := FaultRow{Fault: f.name, First: first, Duplicate: duplicate, Ran: int(s.ran.Load()), Effects: s.effects() - before}
-	row.Risk = riskOf(row.Effects, duplicate)
+	row.Risk = riskOf(row.Effects, first, duplicate)
 
 	return row
 }

@@ -170,20 +170,26 @@ func (f FaultTable) String() string {
 	return text.String()
 }
 
-// riskOf judges what has become of the money. Last is the last answer that a caller got.
-func riskOf(effects int, last FaultAnswer) Risk {
+// riskOf judges what has become of the money. First and last are the answers to the call and to its duplicate, which may have come by
+// itself: a caller who got a final answer makes no other call.
+func riskOf(effects int, first, last FaultAnswer) Risk {
 	switch {
 	case effects > 1:
 		return RiskDoubled
-	case last.Code == codes.OK && effects == 0:
+	case effects == 0 && (first.Code == codes.OK || last.Code == codes.OK):
 		return RiskInvented
-	case last.Code != codes.OK && last.Verdict == onlyonce.VerdictFinal && effects > 0:
+	case effects > 0 && (first.denies() || last.denies()):
 		return RiskDenied
 	case last.Code != codes.OK && last.Verdict == onlyonce.VerdictUnknown:
 		return RiskOpen
 	default:
 		return RiskNone
 	}
+}
+
+// denies reports that the caller is told that the effect has not happened and never will.
+func (a FaultAnswer) denies() bool {
+	return a.Code != codes.OK && a.Verdict == onlyonce.VerdictFinal
 }
 
 // snake writes a name such as InvalidArgument as Invalid_Argument.
