@@ -169,10 +169,10 @@ func TestF04_AReconcilersLooksAreShown(t *testing.T) {
 		fails.Store(true)
 
 		go func() {
-			ended <- reconcile.Run(ctx, engine, reconcile.Options{Report: w.Report, AttentionAfter: time.Hour})
+			ended <- reconcile.Run(ctx, engine, options)
 		}()
 
-		time.Sleep(time.Minute)
+		time.Sleep(10 * time.Minute)
 		w.mustShow(t, "while nobody knows",
 			wanted{"onlyonce.records.unknown", 1, []string{"rpc.method=bank/Pay"}},
 			wanted{"onlyonce.records.unknown", 1, []string{"rpc.method=bank/Refund"}},
