@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/internal/housekeeping"
 	"github.com/onlyonce-go/onlyonce/reconcile"
 	"github.com/onlyonce-go/onlyonce/store"
 	"github.com/onlyonce-go/onlyonce/store/memstore"
@@ -224,6 +225,43 @@ func TestF03RecordOfADeadOwnerIsSettledWithoutADuplicate(t *testing.T) {
 
 		if total, _ := bank.total(); total != 2 {
 			t.Errorf("the provider was asked %d times, want once while the owner might be alive, and once after it", total)
+		}
+	})
+}
+
+func TestF49RightOfADeadProcessToRecoverIsTakenAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		records := memstore.New()
+		engine := newEngine(t, records, &provider{})
+
+		// The record of a process that died while it recovered another record, which has been settled since then.
+		claim := store.Claim{
+			Key: store.Key{1}, Token: store.Token{1}, Guarantee: store.AtLeastOnce, Lease: 9 * time.Second, MaxRun: 9 * time.Second,
+			Retention: time.Minute, Method: housekeeping.RecoverMethod,
+		}
+		if res, err := records.Claim(t.Context(), claim); err != nil || !res.Applied {
+			t.Fatalf("Claim = %+v, %v", res, err)
+		}
+
+		r := run(t, engine, reconcile.Options{})
+
+		time.Sleep(9 * time.Second)
+
+		if rec, err := engine.LookupID(t.Context(), claim.Key); err != nil || rec.State != store.Running {
+			t.Errorf("before its owner is surely dead the record is %v, %v", rec.State, err)
+		}
+
+		time.Sleep(time.Hour)
+
+		if rec, err := engine.LookupID(t.Context(), claim.Key); err != nil || rec.State != store.Absent {
+			t.Errorf("the record is %v, %v; want ABSENT", rec.State, err)
+		}
+
+		for _, report := range r.end(t) {
+			if report.Unknown != 0 || report.Settled != 0 || report.Err != nil {
+				t.Errorf("the kit's own record is in the report %+v", report)
+			}
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,7 +19,7 @@ import (
 type troubled struct {
 	*memstore.Store
 
-	forgetsEnds bool
+	forgetsEnds atomic.Bool
 	refuses     error // of resolutions
 	listed      error // at the end of lists
 }
@@ -31,7 +32,7 @@ func (s *troubled) Capabilities() store.Capabilities {
 }
 
 func (s *troubled) Complete(ctx context.Context, op store.Completion) (store.Result, error) {
-	if s.forgetsEnds {
+	if s.forgetsEnds.Load() {
 		return store.Result{}, errProvider
 	}
 
@@ -69,12 +70,12 @@ func abandoned(t *testing.T, records *troubled, n int) *onlyonce.Engine {
 	t.Helper()
 
 	shadow := newEngine(t, records, &provider{}, onlyonce.WithPolicy(onlyonce.Policy{Shadow: onlyonce.ShadowOn}))
-	records.forgetsEnds = true
+	records.forgetsEnds.Store(true)
 
 	hold(t, shadow, method, n)
 	time.Sleep(time.Hour) // the leases have ended
 
-	records.forgetsEnds = false
+	records.forgetsEnds.Store(false)
 
 	engine := newEngine(t, records, nil)
 	hold(t, engine, other, 1)
