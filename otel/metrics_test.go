@@ -189,7 +189,7 @@ func TestWhatAnEngineHoldsIsReadWhenMetricsAre(t *testing.T) {
 	}
 
 	_, err = engine.Do(t.Context(), onlyonce.Call{Method: "/bank/Pay", Key: "k"}, func(context.Context) ([]byte, error) {
-		all := w.collect(t)
+		all := w.collect(t) //nolint:contextcheck // the test's
 		active := value(all["onlyonce.call.active"], "onlyonce.engine.name=payments")
 
 		if most := value(all["onlyonce.waiter.limit"], "onlyonce.engine.name=payments"); active != 1 || most != 7 {

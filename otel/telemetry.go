@@ -60,9 +60,10 @@ func WithPropagator(propagator propagation.TextMapPropagator) Option {
 	return func(c *config) { c.propagator = propagator }
 }
 
-// WithMethodFilter sets which methods have their names in metrics of servers and of the reconciler; all others share the name "_other". The
-// default, and nil, is all: the first 200 that are seen have their names, as they always have in metrics of clients. See MethodsOf. The function gets the name as the engine has it, such as
-// "/payments.v1.PaymentService/Pay". It must be quick and safe for concurrent use, and is called again for methods that it has refused.
+// WithMethodFilter sets which methods have their names in metrics of servers and of the reconciler; all others share the name "_other".
+// The default, and nil, is all: the first 200 that are seen have their names, as they always have in metrics of clients. See MethodsOf. The
+// function gets the name as the engine has it, such as "/payments.v1.PaymentService/Pay". It must be quick and safe for concurrent use, and
+// is called again for methods that it has refused.
 func WithMethodFilter(known func(method string) bool) Option {
 	return func(c *config) { c.known = known }
 }
@@ -73,8 +74,8 @@ func WithoutAttemptSpans() Option {
 	return func(c *config) { c.attemptSpans = false }
 }
 
-// MethodsOf returns a filter for the methods of a server, such as a *grpc.Server. Services may be registered later. A server is usually made
-// after its Telemetry, so call it in a function:
+// MethodsOf returns a filter for the methods of a server, such as a *grpc.Server. Services may be registered later. A server is usually
+// made after its Telemetry, so call it in a function:
 //
 //	var server *grpc.Server
 //	known := func(method string) bool { return onceotel.MethodsOf(server)(method) }

@@ -230,6 +230,7 @@ func faults(ctx context.Context, t *onceotel.Telemetry) {
 		})
 	}
 
+	//nolint:contextcheck // a report has none
 	t.ReportOf("payments")(reconcile.Report{Unknown: 2, Settled: 1, Failed: 1, NoRecovery: 1, Methods: []reconcile.MethodReport{
 		{Method: method, Unknown: 2, Settled: 1, Failed: 1, Oldest: time.Minute},
 	}})
