@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -194,6 +195,28 @@ func TestDemoFailsWhenTheLedgerDies(t *testing.T) {
 	err = d.payAll(ctx, fail, &trial{mode: modeOnlyonce}, s)
 	if err == nil || !strings.Contains(err.Error(), "the ledger has ended by itself") || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("payAll: %v", err)
+	}
+}
+
+func TestAnErrorSaysWhyTheDemoHasEnded(t *testing.T) {
+	ctx, fail := context.WithCancelCause(t.Context())
+
+	call := errors.New("the call has failed")
+	if err := because(ctx, call); err != call { //nolint:errorlint // the error itself
+		t.Errorf("before the end: %v", err)
+	}
+
+	died := errors.New("the ledger has ended by itself")
+	fail(died)
+
+	for _, err := range []error{ctx.Err(), call, fmt.Errorf("interrupted: %w", died)} {
+		if got := because(ctx, err); strings.Count(got.Error(), died.Error()) != 1 || !errors.Is(got, err) {
+			t.Errorf("the error is %q, want both %q and %q", got, err, died)
+		}
+	}
+
+	if err := because(ctx, nil); err != nil {
+		t.Errorf("without an error: %v", err)
 	}
 }
 

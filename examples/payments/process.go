@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -108,6 +109,15 @@ func (p *process) ask(ctx context.Context, order string) (string, error) {
 	}
 
 	return strings.TrimSpace(line), nil
+}
+
+// because adds to an error why ctx has ended, such as which process has ended by itself. The errors of calls say only that it has.
+func because(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
+		return fmt.Errorf("%w: %w", cause, err)
+	}
+
+	return err
 }
 
 // start starts the process and watches it.

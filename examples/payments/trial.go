@@ -59,9 +59,10 @@ type trial struct {
 type payFunc func(ctx context.Context, order orders.Order) error
 
 // run pays all orders, on servers with an empty ledger and behind faulty networks, and reads the ledger.
-func (d *demo) run(ctx context.Context, m mode) (*trial, error) {
+func (d *demo) run(ctx context.Context, m mode) (_ *trial, err error) {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
+	defer func() { err = because(ctx, err) }()
 
 	s, err := d.open(ctx, m, fail)
 	if err != nil {

@@ -90,7 +90,7 @@ func unknownCommand(ctx context.Context, args []string, stdout, stderr io.Writer
 	}
 
 	if err := d.show(ctx); err != nil {
-		return err
+		return because(ctx, err)
 	}
 
 	if *withConsole {
