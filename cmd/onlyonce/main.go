@@ -40,6 +40,8 @@ type app struct {
 
 	json  bool
 	store storeFlags
+	// at is where the store is that was opened last, without a password.
+	at string
 	// secrets are texts that are never printed.
 	secrets []string
 }

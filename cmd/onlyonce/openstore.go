@@ -260,6 +260,8 @@ func (a *app) engine() (*onlyonce.Engine, func(), error) {
 		return nil, nil, err
 	}
 
+	a.at = records.at
+
 	engine, err := onlyonce.New(records.Store, onlyonce.WithObserver(nil),
 		onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: a.store.timeout}), onlyonce.WithPolicy(onlyonce.Policy{MaxOutcome: mostOutcome}))
 	if err != nil {

@@ -405,8 +405,8 @@ func (a *app) printPlan(plan *operate.Settlement) {
 
 	onErrors.describe(&plan.Record, false)
 	onErrors.printf("")
-	onErrors.fields([2]string{"Decision", "it " + decisionText(plan)}, [2]string{"By", escaped(plan.Decision.Who)},
-		[2]string{"Reason", escaped(plan.Decision.Reason)})
+	onErrors.fields([2]string{"Store", escaped(a.at)}, [2]string{"Decision", "it " + decisionText(plan)},
+		[2]string{"By", escaped(plan.Decision.Who)}, [2]string{"Reason", escaped(plan.Decision.Reason)})
 	onErrors.printf("")
 
 	for _, effect := range plan.Effects {

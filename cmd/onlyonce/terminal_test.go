@@ -242,7 +242,10 @@ func TestF49F59OperatorWhoIsOvertakenWhileThinkingChangesNothing(t *testing.T) {
 		id := waitListed(t, address)
 
 		asked := onTerminal(t, address, "resolve", id, "--happened", "--error", "NOT_FOUND", "--reason", "slow")
-		asked.until(t, "[y/N]")
+
+		if text := asked.until(t, "[y/N]"); !strings.Contains(text, "Store     "+location(address)) {
+			t.Errorf("the plan does not name the store:\n%s", text)
+		}
 
 		command(t, address, "resolve", id, "--happened", "--error", "FAILED_PRECONDITION", "--message", "closed",
 			"--reason", "quick", "--by", "bob", "--yes").mustEnd(t, statusOK)
