@@ -195,7 +195,7 @@ func TestControlCharactersOfRecordsAreEscaped(t *testing.T) {
 func TestControlCharactersAreEscapedInJSONAndMeanTheSame(t *testing.T) {
 	t.Parallel()
 
-	const text = "a\x1b[2J\x7f\u009b31m\u202e\u2028\U000e0041\xff é 支払い 😀"
+	const text = "a\x1b[2J\x7f\u009b31m\u202e\u2028\U000e0041\xff é λ 😀"
 
 	a, out := onPaper()
 	if err := a.printJSON(map[string]string{"text": text}); err != nil {

@@ -96,8 +96,8 @@ func writeJSON(w io.Writer, value any, indent string) error {
 	return err
 }
 
-// printableJSON is a text of JSON in which characters that could change a terminal are escaped. The encoder leaves those that are not ASCII,
-// such as the second set of control characters and marks that turn the order of the text.
+// printableJSON is a text of JSON in which characters that could change a terminal are escaped. The encoder leaves those that are not
+// ASCII, such as the second set of control characters and marks that turn the order of the text.
 func printableJSON(text string) string {
 	var b strings.Builder
 
