@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -50,7 +51,7 @@ func httpVariants(ctx context.Context, calls int) (variants []variant) {
 
 	for _, kind := range []string{firstCall, replay} {
 		for _, way := range []string{bareHandler, byLeast, byOnlyonce} {
-			start := func() (func(i int) error, error) { //nolint:contextcheck // to open a store takes none
+			start := func() (func(i int) error, error) {
 				h, err := httpProtection(way)
 				if err != nil {
 					return nil, err
@@ -210,9 +211,7 @@ func (l *leastHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		l.mu.Unlock()
 	}
 
-	for name, values := range answer.header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), answer.header)
 
 	w.WriteHeader(answer.status)
 	_, _ = w.Write(answer.body)

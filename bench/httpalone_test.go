@@ -31,7 +31,7 @@ func TestLeastHTTPRefusesAnotherRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	r := httptest.NewRequest(http.MethodPost, "/payments", nil)
+	r := httptest.NewRequest(http.MethodPost, "/payments", http.NoBody)
 	r.Header.Set("Idempotency-Key", "key")
 
 	w := httptest.NewRecorder()

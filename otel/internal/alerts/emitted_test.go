@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 	exporter "go.opentelemetry.io/otel/exporters/prometheus"
@@ -22,7 +23,8 @@ import (
 // series are the values of the labels of a metric.
 type series map[string]map[string]bool
 
-// exported are the metrics that the exporter for Prometheus makes of a program in which everything happens, with the suffixes of histograms.
+// exported are the metrics that the exporter for Prometheus makes of a program in which everything happens, with the suffixes of
+// histograms.
 func exported(t *testing.T) map[string]series {
 	t.Helper()
 
@@ -103,9 +105,12 @@ func expressions(t *testing.T) map[string]string {
 
 	var board struct {
 		Panels []struct {
-			ID      int
-			Title   string
-			Targets []struct{ Expr, LegendFormat string }
+			ID      int    `json:"id"`
+			Title   string `json:"title"`
+			Targets []struct {
+				Expr         string `json:"expr"`
+				LegendFormat string `json:"legendFormat"`
+			} `json:"targets"`
 		}
 	}
 
@@ -219,7 +224,7 @@ func namesOf(expr parser.Expr) (names map[string][]*labels.Matcher, grouping []s
 func mustMatch(t *testing.T, where, name string, of series, matcher *labels.Matcher) {
 	t.Helper()
 
-	if matcher.Name == labels.MetricName {
+	if matcher.Name == model.MetricNameLabel {
 		return
 	}
 

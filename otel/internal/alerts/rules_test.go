@@ -80,7 +80,7 @@ func TestAlertsFireWhenTheyMustAndNotOtherwise(t *testing.T) {
 	}
 
 	for where := range expressions(t) {
-		if name, ok := strings.CutPrefix(where, "alert "); ok && !(fires[name] && rests[name]) {
+		if name, ok := strings.CutPrefix(where, "alert "); ok && (!fires[name] || !rests[name]) {
 			t.Errorf("no test in which %s fires and one in which it does not: %t, %t", name, fires[name], rests[name])
 		}
 	}
@@ -88,13 +88,18 @@ func TestAlertsFireWhenTheyMustAndNotOtherwise(t *testing.T) {
 
 // run evaluates all rules at every interval, as a Prometheus would do.
 func (test *unitTest) run(t *testing.T, path string) {
-	load := "load " + test.Interval.String() + "\n"
+	t.Helper()
+
+	var load strings.Builder
+
+	fmt.Fprintf(&load, "load %v\n", test.Interval)
+
 	for _, s := range test.InputSeries {
-		load += "  " + s.Series + " " + s.Values + "\n"
+		fmt.Fprintf(&load, "  %s %s\n", s.Series, s.Values)
 	}
 
-	storage := promqltest.LoadedStorage(t, load)
-	defer storage.Close() //nolint:errcheck // it is in memory
+	storage := promqltest.LoadedStorage(t, load.String())
+	defer storage.Close()
 
 	engine := promqltest.NewTestEngine(t, false, 5*time.Minute, 100_000) // of Prometheus
 
@@ -142,7 +147,9 @@ func (test *unitTest) run(t *testing.T, path string) {
 func (a *alertTest) check(t *testing.T, groups map[string]*rules.Group) {
 	t.Helper()
 
-	var got, want []string
+	var got []string
+
+	want := make([]string, 0, len(a.ExpAlerts))
 
 	for _, group := range groups {
 		for _, rule := range group.AlertingRules() {
@@ -179,7 +186,8 @@ func mustBeText(t *testing.T, alert string, annotations map[string]string) {
 	t.Helper()
 
 	for _, name := range []string{"summary", "description"} {
-		if text := annotations[name]; text == "" || strings.Contains(text, "{{") || strings.Contains(text, "error") && strings.Contains(text, "template") {
+		text := annotations[name]
+		if text == "" || strings.Contains(text, "{{") || strings.Contains(text, "error") && strings.Contains(text, "template") {
 			t.Errorf("the %s of %s is %q", name, alert, text)
 		}
 	}
