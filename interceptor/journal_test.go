@@ -237,7 +237,7 @@ func TestCallsThatAreNotProtectedAreNotWritten(t *testing.T) {
 	}
 }
 
-func TestResumeGetsTheAnswerOfTheFirstAttemptAndRunsNothingAgain(t *testing.T) {
+func TestF05ResumeGetsTheAnswerOfTheFirstAttemptAndRunsNothingAgain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "calls")
 	first := openJournal(t, path)
 
@@ -278,7 +278,7 @@ func TestResumeGetsTheAnswerOfTheFirstAttemptAndRunsNothingAgain(t *testing.T) {
 	w.mustHaveRun(t, 1)
 }
 
-func TestResumeSendsToConfirmedServersOnly(t *testing.T) {
+func TestF75ResumeSendsToConfirmedServersOnly(t *testing.T) {
 	w := start(t, setup{}, nil)
 	conn := w.clientConn(t, interceptor.WithRetry(retry.Policy{MaxAttempts: 1}))
 	j := leftCall(t, conn.Target(), 0).journal(t)
