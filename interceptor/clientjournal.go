@@ -29,8 +29,8 @@ func WithJournal(j *journal.Journal) ClientOption { return func(c *clientConfig)
 // Resume sends the calls that a journal has for the target of a connection: see [journal.Journal.Resume]. Answers are of type
 // proto.Message: the generated type of the method's response if the program has it, or else an emptypb.Empty with unknown fields.
 //
-// A call that was left is one that may have run. So it is sent only to servers that protect its method: the .proto declares it, or the server
-// has confirmed it on this connection. Otherwise the call is left: see ResumeUnconfirmed. Calls are retried as the options of the
+// A call that was left is one that may have run. So it is sent only to servers that protect its method: the .proto declares it, or the
+// server has confirmed it on this connection. Otherwise the call is left: see ResumeUnconfirmed. Calls are retried as the options of the
 // connection say, which must have the client interceptor and the same target. No attempt begins after the retention of the interceptor.
 //
 // Answers depend on the caller, so use the credentials of the first attempts. For a server, another caller with the same key is another
@@ -39,8 +39,8 @@ func Resume(ctx context.Context, j *journal.Journal, conn *grpc.ClientConn, opts
 	return j.Resume(ctx, conn.Target(), resumer{conn: conn}, opts...)
 }
 
-// ResumeUnconfirmed is Resume for methods that only an option of the client protects, before a server has confirmed them. Use it only if all
-// servers of the target protect all methods in the journal: a server without the kit runs a call again.
+// ResumeUnconfirmed is Resume for methods that only an option of the client protects, before a server has confirmed them. Use it only if
+// all servers of the target protect all methods in the journal: a server without the kit runs a call again.
 func ResumeUnconfirmed(
 	ctx context.Context, j *journal.Journal, conn *grpc.ClientConn, opts ...journal.ResumeOption,
 ) (journal.Summary, error) {

@@ -24,7 +24,9 @@ func child(path, point string) {
 	env := realEnvironment()
 	passed := 0
 	env.at = func(at string) {
-		if passed++; at == point && passed > 60 {
+		passed++
+
+		if at == point && passed > 60 {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 
 			select {}
@@ -33,29 +35,29 @@ func child(path, point string) {
 
 	j, err := Open(path, func(c *config) { c.env, c.limits.compact = env, 2000 })
 	if err != nil {
-		fmt.Println("error", err)
+		fmt.Fprintln(os.Stdout, "error", err)
 		os.Exit(1)
 	}
 
 	for n := range 1000 {
 		call, err := j.Begin(testContext, testEntry(n))
 		if err != nil {
-			fmt.Println("error", err)
+			fmt.Fprintln(os.Stdout, "error", err)
 			os.Exit(1)
 		}
 
-		fmt.Println("written", testEntry(n).Key)
+		fmt.Fprintln(os.Stdout, "written", testEntry(n).Key)
 
 		if n%2 == 0 {
-			fmt.Println("ending", testEntry(n).Key)
+			fmt.Fprintln(os.Stdout, "ending", testEntry(n).Key)
 
 			if err := call.End(testContext, nil); err != nil {
-				fmt.Println("error", err)
+				fmt.Fprintln(os.Stdout, "error", err)
 			}
 		}
 
 		if point == "lock" {
-			fmt.Println("locked")
+			fmt.Fprintln(os.Stdout, "locked")
 
 			select {} // it waits for its end
 		}
@@ -92,7 +94,11 @@ func run(t *testing.T, path, point, until string) (lines []string, kill func()) 
 	err = cmd.Wait()
 
 	ended, ok := errors.AsType[*exec.ExitError](err)
-	if !ok || ended.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+	if !ok {
+		t.Fatalf("the child: %v", err)
+	}
+
+	if status, is := ended.Sys().(syscall.WaitStatus); !is || status.Signal() != syscall.SIGKILL {
 		t.Fatalf("the child ended with %v, and not by SIGKILL:\n%s", err, strings.Join(lines, "\n"))
 	}
 

@@ -1,5 +1,5 @@
-// Package journal lets a client finish its calls after it has crashed: each call is on the disk before it is sent, and a later process sends
-// the calls that were left, with the same keys.
+// Package journal lets a client finish its calls after it has crashed: each call is on the disk before it is sent, and a later process
+// sends the calls that were left, with the same keys.
 //
 //	calls, err := journal.Open("payments.journal")
 //	…

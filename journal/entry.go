@@ -26,9 +26,9 @@ type Entry struct {
 
 var errBody = errors.New("journal: the body of a record is malformed")
 
-// appendCall encodes an entry.
-func appendCall(buf []byte, e *Entry) []byte {
-	buf = binary.AppendUvarint(buf, e.ID)
+// encodeCall encodes an entry.
+func encodeCall(e *Entry) []byte {
+	buf := binary.AppendUvarint(nil, e.ID)
 	buf = binary.AppendVarint(buf, nanos(e.Written))
 	buf = binary.AppendVarint(buf, nanos(e.Deadline))
 

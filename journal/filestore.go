@@ -82,8 +82,9 @@ func (s *fileStore) load() error {
 
 	s.damage = found.damage
 
-	for _, entry := range found.calls {
-		body := appendCall(nil, &entry)
+	for i := range found.calls {
+		entry := &found.calls[i]
+		body := encodeCall(entry)
 		s.live[entry.ID] = body
 		s.last = max(s.last, entry.ID)
 		s.entries++
@@ -166,7 +167,7 @@ func (s *fileStore) Append(ctx context.Context, entry Entry) (uint64, error) {
 
 	s.last++
 	entry.ID = s.last
-	body := appendCall(nil, &entry)
+	body := encodeCall(&entry)
 
 	if err := s.admit(body); err != nil {
 		s.mu.Unlock()

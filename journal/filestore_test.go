@@ -14,15 +14,15 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// notExecuted and unknown are errors of calls.
+// callError is one of the errors of calls.
 type callError onlyonce.Verdict
 
 func (e callError) Error() string             { return e.Verdict().String() }
 func (e callError) Verdict() onlyonce.Verdict { return onlyonce.Verdict(e) }
 
 const (
-	notExecuted = callError(onlyonce.VerdictNotExecuted)
-	unknown     = callError(onlyonce.VerdictUnknown)
+	errNotExecuted = callError(onlyonce.VerdictNotExecuted)
+	errUnknown     = callError(onlyonce.VerdictUnknown)
 )
 
 func end(t *testing.T, call *Call, err error) {
@@ -38,8 +38,8 @@ func TestOnlyUnknownOutcomesAreLeft(t *testing.T) {
 	j := open(t, path)
 
 	end(t, begin(t, j, 1), nil)
-	end(t, begin(t, j, 2), notExecuted)
-	end(t, begin(t, j, 3), unknown)
+	end(t, begin(t, j, 2), errNotExecuted)
+	end(t, begin(t, j, 3), errUnknown)
 	end(t, begin(t, j, 4), errors.New("from anywhere"))
 	begin(t, j, 5) // it has not ended
 
@@ -55,8 +55,9 @@ func TestOnlyUnknownOutcomesAreLeft(t *testing.T) {
 }
 
 func TestAFinalAnswerEndsTheSameCallsThatAreLeft(t *testing.T) {
-	j := open(t, journalPath(t))
-	end(t, begin(t, j, 1), unknown)
+	path := journalPath(t)
+	j := open(t, path)
+	end(t, begin(t, j, 1), errUnknown)
 
 	other := testEntry(1)
 	other.Request = []byte("another request")
@@ -66,8 +67,8 @@ func TestAFinalAnswerEndsTheSameCallsThatAreLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	end(t, call, unknown)
-	end(t, begin(t, j, 1), notExecuted) // it says nothing of the first
+	end(t, call, errUnknown)
+	end(t, begin(t, j, 1), errNotExecuted) // it says nothing of the first
 
 	if j.Left() != 2 {
 		t.Errorf("%d calls are left, want 2", j.Left())
@@ -77,6 +78,12 @@ func TestAFinalAnswerEndsTheSameCallsThatAreLeft(t *testing.T) {
 
 	if left := j.waiting(testTarget); len(left) != 1 || string(left[0].Request) != "another request" {
 		t.Errorf("left are %v, want the other request", left)
+	}
+
+	j.Close()
+
+	if again := open(t, path); again.Left() != 1 {
+		t.Errorf("after a restart, %d calls are left, want 1", again.Left())
 	}
 }
 
@@ -104,7 +111,10 @@ func TestConcurrentCallsShareASync(t *testing.T) {
 	open(t, path).Close() // the file is there
 
 	j := open(t, path, withEnvironment(env))
-	store := j.store.(*fileStore)
+	store, ok := j.store.(*fileStore)
+	if !ok {
+		t.Fatalf("the store is a %T", j.store)
+	}
 
 	begun.Go(func() { begin(t, j, 0) })
 	<-first
@@ -148,7 +158,7 @@ func TestARemovalAfterAFinalAnswerNeedsNoSync(t *testing.T) {
 	call = begin(t, j, 2)
 	before = syncs
 
-	end(t, call, notExecuted)
+	end(t, call, errNotExecuted)
 
 	if syncs != before+1 {
 		t.Errorf("the removal of a call that was not executed took %d syncs, want 1", syncs-before)
@@ -189,13 +199,13 @@ func TestACallThatAFullDiskDoesNotTakeFailsAndLeavesNothing(t *testing.T) {
 
 	end(t, removed, nil) // the removal waits for the next write
 
-	if err := undone.End(t.Context(), notExecuted); !errors.Is(err, syscall.ENOSPC) {
+	if err := undone.End(t.Context(), errNotExecuted); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("End of a call that was not executed: %v, want ENOSPC", err)
 	}
 
 	full.Store(false)
 	begin(t, j, 5)
-	end(t, kept, unknown)
+	end(t, kept, errUnknown)
 	j.Close()
 
 	if got := keys(open(t, path)); !slices.Equal(got, []string{"order-1", "order-5"}) {
@@ -233,6 +243,34 @@ func TestAFailedWriteThatCannotBeUndoneIsUncertainAndTheFileIsWrittenAnew(t *tes
 	j.Close()
 
 	if got := keys(open(t, path)); !slices.Equal(got, []string{"order-1", "order-4"}) {
+		t.Errorf("left are %v", got)
+	}
+}
+
+func TestACallWhoseSyncFailedIsNotFoundLater(t *testing.T) {
+	var failing atomic.Bool
+
+	env := realEnvironment()
+	env.sync = func(file *os.File) error {
+		if failing.Swap(false) {
+			return syscall.EIO
+		}
+
+		return file.Sync()
+	}
+
+	path := journalPath(t)
+	j := open(t, path, withEnvironment(env))
+	begin(t, j, 1)
+	failing.Store(true)
+
+	if _, err := j.Begin(t.Context(), testEntry(2)); !errors.Is(err, syscall.EIO) || errors.Is(err, ErrUncertain) {
+		t.Errorf("Begin: %v, want EIO that was undone", err)
+	}
+
+	j.Close()
+
+	if got := keys(open(t, path)); !slices.Equal(got, []string{"order-1"}) {
 		t.Errorf("left are %v", got)
 	}
 }
@@ -301,9 +339,9 @@ func TestManyGoroutinesUseAJournal(t *testing.T) {
 
 				switch n % 5 {
 				case 0:
-					end(t, call, notExecuted)
+					end(t, call, errNotExecuted)
 				case 1:
-					end(t, call, unknown)
+					end(t, call, errUnknown)
 				default:
 					end(t, call, nil)
 				}

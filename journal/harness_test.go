@@ -64,9 +64,11 @@ func withCompaction(step int64) Option { return func(c *config) { c.limits.compa
 
 // keys returns the keys of the calls that are left, oldest first.
 func keys(j *Journal) []string {
-	var found []string
-	for _, entry := range j.waiting(testTarget) {
-		found = append(found, entry.Key)
+	left := j.waiting(testTarget)
+	found := make([]string, len(left))
+
+	for i := range left {
+		found[i] = left[i].Key
 	}
 
 	return found

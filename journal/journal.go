@@ -97,8 +97,8 @@ func New(ctx context.Context, store Store) (*Journal, error) {
 	}
 
 	j := &Journal{store: store, left: make(map[uint64]Entry), same: make(map[identity]map[uint64]struct{})}
-	for _, entry := range entries {
-		j.leave(entry)
+	for i := range entries {
+		j.leave(entries[i])
 	}
 
 	return j, nil
@@ -188,13 +188,12 @@ func (c *Call) End(ctx context.Context, err error) error {
 
 // finish removes a call whose answer is final, and those that are left and are the same.
 func (j *Journal) finish(ctx context.Context, entry *Entry) error {
-	errs := []error{j.store.Remove(ctx, entry.ID, false)}
-
+	err := j.store.Remove(ctx, entry.ID, false)
 	for _, id := range j.takeSame(entry) {
-		errs = append(errs, j.store.Remove(ctx, id, false))
+		err = errors.Join(err, j.store.Remove(ctx, id, false))
 	}
 
-	return errors.Join(errs...)
+	return err
 }
 
 func (j *Journal) takeSame(entry *Entry) []uint64 {
@@ -263,7 +262,7 @@ func (j *Journal) waiting(target string) []Entry {
 
 	var entries []Entry
 
-	for _, entry := range j.left {
+	for _, entry := range j.left { //nolint:gocritic // the copy is what is returned
 		if entry.Target == target {
 			entries = append(entries, entry)
 		}

@@ -8,7 +8,7 @@ import (
 
 // The form of the file:
 //
-//	file   = header header record*
+//	file   = two equal headers, then records
 //	header = magic (8 bytes) version (4) marker (8) CRC-32C of these (4)
 //	record = marker (8) sequence (8) kind (1) zeros (3) length of the body (4) CRC-32C of the body (4) CRC-32C of these (4) body
 //
@@ -243,9 +243,9 @@ func (c *contents) finish(data []byte, at int) {
 func (c *contents) keep(live map[uint64]int) {
 	kept := c.calls[:0]
 
-	for index, entry := range c.calls {
-		if at, ok := live[entry.ID]; ok && at == index {
-			kept = append(kept, entry)
+	for index := range c.calls {
+		if at, ok := live[c.calls[index].ID]; ok && at == index {
+			kept = append(kept, c.calls[index])
 		}
 	}
 

@@ -26,7 +26,7 @@ func sample() (data []byte, ends []int, calls []Entry) {
 		entry := testEntry(n)
 		entry.ID = uint64(n) + 1
 		calls = append(calls, entry)
-		record(kindCall, appendCall(nil, &entry))
+		record(kindCall, encodeCall(&entry))
 	}
 
 	record(kindRemoval, appendRemoval(2))
@@ -34,7 +34,7 @@ func sample() (data []byte, ends []int, calls []Entry) {
 
 	entry := testEntry(9)
 	entry.ID = 9
-	record(kindCall, appendCall(nil, &entry))
+	record(kindCall, encodeCall(&entry))
 
 	return data, ends, append(calls, entry)
 }
@@ -169,12 +169,21 @@ func TestARecordInsideARequestIsNoRecord(t *testing.T) {
 	trojan.ID, trojan.Request = 1, whole[ends[0]:] // it has the marker of another file
 
 	mark := marker{9, 9, 9, 9, 9, 9, 9, 9}
-	data := appendRecord(appendHeader(nil, mark), mark, 1, kindCall, appendCall(nil, &trojan))
+	data := appendRecord(appendHeader(nil, mark), mark, 1, kindCall, encodeCall(&trojan))
 	data[headerSize+8] ^= 1 // its sequence number
 
 	found, err := readContents(data)
 	if err != nil || len(found.calls) > 0 || len(found.damage) != 1 {
 		t.Errorf("readContents: %+v, %v; want no call and one damage", found, err)
+	}
+}
+
+func TestARecordThatComesTwiceIsDamage(t *testing.T) {
+	whole, ends, calls := sample()
+
+	found, err := readContents(append(whole, whole[ends[1]:ends[2]]...)) // the call that was removed
+	if err != nil || len(found.calls) != len(calls) || len(found.damage) != 1 {
+		t.Errorf("readContents: %+v, %v; want the %d calls and one damage", found, err, len(calls))
 	}
 }
 
@@ -218,8 +227,10 @@ func FuzzReadContents(f *testing.F) {
 			t.Fatalf("the end is %d and %d are torn, of %d bytes", found.end, found.torn, len(data))
 		}
 
-		for _, entry := range found.calls {
-			again, err := decodeCall(appendCall(nil, &entry))
+		for i := range found.calls {
+			entry := found.calls[i]
+
+			again, err := decodeCall(encodeCall(&entry))
 			if err != nil || !reflect.DeepEqual(again, entry) {
 				t.Fatalf("%v is read again as %v: %v", entry, again, err)
 			}

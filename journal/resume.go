@@ -107,7 +107,8 @@ func (j *Journal) Resume(ctx context.Context, target string, send Sender, opts .
 	}
 
 	if r.parallel < 1 || r.retention < time.Millisecond {
-		return Summary{}, fmt.Errorf("journal: Resume: WithParallel is %d and WithRetention %v: give at least 1, and 1ms", r.parallel, r.retention)
+		return Summary{}, fmt.Errorf("journal: Resume: WithParallel is %d and WithRetention %v: give at least 1, and 1ms", r.parallel,
+			r.retention)
 	}
 
 	var (
@@ -118,7 +119,7 @@ func (j *Journal) Resume(ctx context.Context, target string, send Sender, opts .
 		places  = make(chan struct{}, r.parallel)
 	)
 
-	for _, entry := range j.waiting(target) {
+	for _, entry := range j.waiting(target) { //nolint:gocritic // each goroutine has its own
 		places <- struct{}{}
 
 		if !j.take(entry.ID) { // an answer to the same call, or another Resume

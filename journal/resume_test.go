@@ -82,7 +82,7 @@ func TestResumeSendsWhatWasLeftOldestFirstAndHandsOverTheAnswers(t *testing.T) {
 		WithParallel(1),
 		OnAnswer("/other", func(context.Context, Answer) error { t.Error("the function of another method was called"); return nil }),
 		OnAnswer(testEntry(0).Method, func(_ context.Context, a Answer) error {
-			answers = append(answers, a.Response.(string))
+			answers = append(answers, fmt.Sprint(a.Response))
 
 			return nil
 		}))
@@ -133,9 +133,9 @@ func TestResumeLeavesUnknownOutcomesAndCallsThatWereNotExecutedNow(t *testing.T)
 	j := leftNow(t, 3)
 
 	summary, err := j.Resume(t.Context(), testTarget, sending(func(e Entry) error {
-		return map[string]error{"order-0": unknown, "order-1": notExecuted}[e.Key]
+		return map[string]error{"order-0": errUnknown, "order-1": errNotExecuted}[e.Key]
 	}))
-	if summary != (Summary{Answered: 1, Left: 2}) || !errors.Is(err, unknown) || !slices.Equal(keys(j), []string{"order-0", "order-1"}) {
+	if summary != (Summary{Answered: 1, Left: 2}) || !errors.Is(err, errUnknown) || !slices.Equal(keys(j), []string{"order-0", "order-1"}) {
 		t.Errorf("Resume: %+v, %v; left are %v", summary, err, keys(j))
 	}
 }
@@ -184,7 +184,7 @@ func TestResumeHandsOverCallsThatCanGetNoAnswer(t *testing.T) {
 	} {
 		send := sending(func(Entry) error { return fmt.Errorf("the server: %w", reason) })
 		accept := WithAccept(func(Entry) error {
-			if reason == refusal {
+			if errors.Is(reason, refusal) {
 				return refusal
 			}
 
