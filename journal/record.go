@@ -128,7 +128,7 @@ func readFrame(data []byte, mark marker) (frame, bool) {
 // readContents reads a file. It believes a record only if both checksums are right and its sequence number is higher than the last.
 func readContents(data []byte) (contents, error) {
 	mark, copies := readHeader(data)
-	if copies == 0 {
+	if copies == 0 || len(data) < headerSize {
 		return contents{}, ErrNotJournal
 	}
 
