@@ -16,6 +16,7 @@ import (
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/internal/keytime"
+	"github.com/onlyonce-go/onlyonce/journal"
 	"github.com/onlyonce-go/onlyonce/retry"
 )
 
@@ -41,8 +42,9 @@ type clientConfig struct {
 	retention  time.Duration
 	retryCodes []codes.Code
 	observe    func(ctx context.Context, attempt Attempt)
-	trace      *ClientTrace // nil: nobody follows calls
-	logger     *slog.Logger // nil: slog.Default() when a line is written
+	trace      *ClientTrace     // nil: nobody follows calls
+	journal    *journal.Journal // nil: calls are not written
+	logger     *slog.Logger     // nil: slog.Default() when a line is written
 	declared   declarations
 	known      perMethod[*clientMethod]
 

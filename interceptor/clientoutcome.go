@@ -84,8 +84,13 @@ func (c *clientCall) recorded(err error) bool {
 // failed is the error of the logical call.
 func (c *clientCall) failed(err error) error {
 	if c.attempts == 0 {
-		// The context had ended, or the retry policy is invalid.
-		return &callError{err: err, status: unsentStatus(c.ctx, err), outcome: onlyonce.VerdictNotExecuted, key: c.key}
+		// The context had ended, or the retry policy is invalid, or the call is too old.
+		outcome := onlyonce.VerdictNotExecuted
+		if c.resumed { // an earlier process may have sent it
+			outcome = onlyonce.VerdictUnknown
+		}
+
+		return &callError{err: err, status: unsentStatus(c.ctx, err), outcome: outcome, key: c.key}
 	}
 
 	outcome := c.verdict

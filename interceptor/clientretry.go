@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/journal"
 	"github.com/onlyonce-go/onlyonce/retry"
 )
 
@@ -36,6 +37,8 @@ type clientCall struct {
 	began     time.Time // the first attempt
 	times     attemptTimes
 	declared  time.Duration // the shortest retention that a server has declared; 0: none
+	age       time.Duration // of the first attempt of an earlier process; 0: there was none
+	resumed   bool          // an earlier process may have sent it
 	attempts  int
 	handlers  error // the last error that came from the handler
 	verdict   onlyonce.Verdict
@@ -69,7 +72,8 @@ func (c *clientConfig) withRetry(
 		call.declared = call.confirmation.declaredRetention()
 	}
 
-	call.times = c.attemptTimes(c.known.get(method), key, call.began, call.declared)
+	opts = call.resume(opts)
+	call.limit()
 	policy := call.policy(opts)
 	call.most = policy.WithDefaults().MaxAttempts
 
@@ -77,7 +81,7 @@ func (c *clientConfig) withRetry(
 	// Also, a hidden attempt could still run when the last one is answered with "nothing happened".
 	call.opts = append(append(call.space[:0], opts...), grpc.MaxRetryRPCBufferSize(0))
 
-	if call.most > 1 && call.confirmation != nil {
+	if (call.most > 1 || call.resumed) && call.confirmation != nil {
 		call.opts = call.guarded(method, call.opts)
 	}
 
@@ -90,10 +94,17 @@ func (c *clientConfig) withRetry(
 		options.Observe = call.observe
 	}
 
-	_, err := retry.Do(call.ctx, policy, options, call.attempt)
-	if err != nil {
-		err = call.failed(err)
-	}
+	err := call.journaled(func() error {
+		if call.tooOld() {
+			return call.failed(journal.ErrTooOld)
+		}
+
+		if _, err := retry.Do(call.ctx, policy, options, call.attempt); err != nil {
+			return call.failed(err)
+		}
+
+		return nil
+	})
 
 	call.traceEnd(err)
 
@@ -150,14 +161,17 @@ func (c *clientCall) attempt(ctx context.Context, n int) (struct{}, error) {
 	c.attempts = n
 	watch := &c.first
 
-	if n > 1 {
-		watch = new(answerWatch)
-		c.opts = slices.Clip(c.opts) // an earlier attempt may still use the array
+	if n > 1 || c.resumed {
 		// An attempt that begins in time may wait for a connection until times.send.
 		var cancel context.CancelFunc
 
 		ctx, cancel = context.WithDeadline(ctx, c.began.Add(c.times.send))
 		defer cancel()
+	}
+
+	if n > 1 {
+		watch = new(answerWatch)
+		c.opts = slices.Clip(c.opts) // an earlier attempt may still use the array
 
 		ctx = metadata.AppendToOutgoingContext(ctx, AttemptHeader, strconv.Itoa(n-1))
 
@@ -196,7 +210,7 @@ func (c *clientCall) obeyRetention(err error) {
 
 	if declared > 0 && (c.declared == 0 || declared < c.declared) {
 		c.declared = declared
-		c.times = c.config.attemptTimes(c.config.known.get(c.method), c.key, c.began, declared)
+		c.limit()
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/fingerprint"
+	"github.com/onlyonce-go/onlyonce/journal"
 )
 
 // All that this package knows about gRPC codes, statuses and their details.
@@ -364,6 +365,20 @@ func unsentStatus(ctx context.Context, err error) *status.Status {
 	}
 
 	return status.New(codes.InvalidArgument, err.Error())
+}
+
+// unwrittenStatus is the status of a call that is not sent, because its journal has failed.
+func unwrittenStatus(ctx context.Context, err error) *status.Status {
+	code := codes.Internal
+
+	switch gone := ctx.Err(); {
+	case gone != nil:
+		return status.FromContextError(gone)
+	case errors.Is(err, journal.ErrFull):
+		code = codes.ResourceExhausted
+	}
+
+	return status.New(code, "onlyonce: the call is not sent, because it cannot be written: "+err.Error())
 }
 
 // errKeyless is the error of a call that is to be retried without a key.

@@ -6,7 +6,7 @@
 //	                   mysql://… with the payments in the same database, and servers killed several times
 //	payments unknown   kill servers in mid-payment, and let the reconcilers of others find out what became of the payments
 //	payments serve     run the payment service, to try it by hand
-//	payments pay       send a single order
+//	payments pay       send a single order; with -journal FILE, it finishes what an earlier process has left
 //	payments generate  write payment orders for the demo
 package main
 

@@ -1,0 +1,96 @@
+//go:build unix
+
+package main
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/examples/payments/ledger"
+	"github.com/onlyonce-go/onlyonce/store/memstore"
+)
+
+// startServer starts a protected server with a ledger.
+func startServer(t *testing.T) (addr string, book *ledger.Ledger) {
+	t.Helper()
+
+	engine, err := onlyonce.New(memstore.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	book = ledger.New()
+
+	server, err := newServer(engine, oneParty(), ledger.NewService(book, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	go func() { _ = server.Serve(listener) }()
+
+	t.Cleanup(server.Stop)
+
+	return listener.Addr().String(), book
+}
+
+// pay runs the command as a process of its own.
+func pay(t *testing.T, args ...string) (string, *os.ProcessState) {
+	t.Helper()
+
+	cmd := exec.CommandContext(t.Context(), os.Args[0], append([]string{"pay"}, args...)...)
+	out, _ := cmd.CombinedOutput() // the state tells
+
+	return string(out), cmd.ProcessState
+}
+
+func TestAPaymentHappensOnceWhereverTheClientIsKilled(t *testing.T) {
+	for _, point := range diePoints() {
+		t.Run(point, func(t *testing.T) {
+			addr, book := startServer(t)
+			args := []string{"-addr", addr, "-journal", filepath.Join(t.TempDir(), "calls")}
+
+			out, state := pay(t, append(args, "-die", point)...)
+			if status, ok := state.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+				t.Fatalf("the client ended with %v, and not by SIGKILL:\n%s", state, out)
+			}
+
+			sent := point == dieAnswered || point == dieEnded
+			if charged := book.Total() == 1; charged != sent {
+				t.Errorf("when the client was killed, %d payments had happened", book.Total())
+			}
+
+			// The next process knows nothing of the order but what is in the journal.
+			out, state = pay(t, append(args, "-resume")...)
+
+			left := point == dieWritten || point == dieAnswered
+			if !state.Success() || strings.Contains(out, "left by an earlier process: payment") != left {
+				t.Errorf("started again, it ends with %v:\n%s", state, out)
+			}
+
+			if want := point != dieBegun; (book.Total() == 1) != want {
+				t.Errorf("after that, %d payments have happened", book.Total())
+			}
+
+			if out, state = pay(t, args...); !state.Success() || book.Total() != 1 {
+				t.Errorf("%d payments have happened; the last process ended with %v:\n%s", book.Total(), state, out)
+			}
+		})
+	}
+}
+
+func TestResumeNeedsAJournal(t *testing.T) {
+	if err := run(t.Context(), []string{"pay", "-resume"}, os.Stdout, os.Stderr); err == nil || !strings.Contains(err.Error(), "-journal") {
+		t.Errorf("pay -resume: %v", err)
+	}
+}

@@ -1,0 +1,198 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// environment is what tests replace.
+type environment struct {
+	write func(file *os.File, data []byte, at int64) (int, error)
+	sync  func(file *os.File) error
+	at    func(point string) // called between two steps
+}
+
+func realEnvironment() environment {
+	return environment{
+		write: func(file *os.File, data []byte, at int64) (int, error) { return file.WriteAt(data, at) },
+		sync:  (*os.File).Sync,
+		at:    func(string) {},
+	}
+}
+
+// disk is the file of a journal. One goroutine uses it at a time.
+type disk struct {
+	path      string
+	env       environment
+	file      *os.File
+	mark      marker
+	sequence  uint64 // of the last record
+	size      int64
+	suspect   bool  // the file may have records that were reported as failed: it is written anew before the next record
+	compactAt int64 // the size at which it is written anew
+	buf       []byte
+}
+
+// resume continues a file that was read. What is behind its last whole record is removed.
+func (d *disk) resume(found *contents) error {
+	file, err := os.OpenFile(d.path, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("journal: opening: %w", err)
+	}
+
+	d.file, d.mark, d.sequence, d.size = file, found.mark, found.sequence, int64(found.end)
+
+	if found.torn == 0 {
+		return nil
+	}
+
+	if err := errors.Join(file.Truncate(d.size), d.env.sync(file)); err != nil {
+		return fmt.Errorf("journal: removing a torn record: %w", err)
+	}
+
+	return nil
+}
+
+// write writes a batch, and syncs it if somebody waits for that. If it fails, nothing of the batch stays, or the error matches
+// ErrUncertain.
+func (d *disk) write(b *batch, most int64, live func() [][]byte) error {
+	d.buf = d.buf[:0]
+	for i, op := range b.operations {
+		d.buf = appendRecord(d.buf, d.mark, d.sequence+1+uint64(i), op.kind, op.body)
+	}
+
+	if d.suspect || d.size+int64(len(d.buf)) > most {
+		if err := d.rewrite(live()); err != nil {
+			return err
+		}
+
+		return d.write(b, d.size+int64(len(d.buf)), live) // the marker is another one
+	}
+
+	d.env.at("before write")
+
+	_, err := d.env.write(d.file, d.buf, d.size)
+
+	d.env.at("written")
+
+	if err == nil && b.durable {
+		err = d.env.sync(d.file)
+
+		d.env.at("synced")
+	}
+
+	if err != nil {
+		return d.undo(fmt.Errorf("journal: writing: %w", err))
+	}
+
+	d.size += int64(len(d.buf))
+	d.sequence += uint64(len(b.operations))
+
+	return nil
+}
+
+// undo removes what a failed write has left.
+func (d *disk) undo(failure error) error {
+	if err := errors.Join(d.file.Truncate(d.size), d.env.sync(d.file)); err != nil {
+		d.suspect = true
+
+		return fmt.Errorf("%w: %w: %w", ErrUncertain, failure, err)
+	}
+
+	return failure
+}
+
+// compact writes the file anew if it has much that is not needed. If that fails, the file stays as it is, and compact tries again later.
+func (d *disk) compact(step int64, live func() [][]byte) {
+	if d.compactAt == 0 {
+		d.compactAt = 2*d.size + step
+	}
+
+	if d.size < d.compactAt {
+		return
+	}
+
+	_ = d.rewrite(live()) // the file is as good as before, and write reports what is wrong with the disk
+	d.compactAt = 2*d.size + step
+}
+
+// rewrite replaces the file by a new one with these calls.
+func (d *disk) rewrite(bodies [][]byte) error {
+	mark := newMarker()
+	data := appendHeader(nil, mark)
+
+	for i, body := range bodies {
+		data = appendRecord(data, mark, uint64(i)+1, kindCall, body)
+	}
+
+	file, err := d.writeNew(data)
+	if err != nil {
+		return fmt.Errorf("journal: writing the file anew: %w", err)
+	}
+
+	if d.file != nil {
+		_ = d.file.Close() // nobody can read it any more
+	}
+
+	d.file, d.mark, d.sequence, d.size, d.compactAt = file, mark, uint64(len(bodies)), int64(len(data)), 0
+	d.env.at("replaced")
+
+	// Until the folder is synced, the old file may come back.
+	if err := d.syncFolder(); err != nil {
+		d.suspect = true
+
+		return fmt.Errorf("journal: syncing the folder: %w", err)
+	}
+
+	d.suspect = false
+
+	return nil
+}
+
+// writeNew writes a file beside the journal, syncs it, and gives it the name of the journal.
+func (d *disk) writeNew(data []byte) (*os.File, error) {
+	name := d.path + ".new"
+
+	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // the program chooses the path
+	if err != nil {
+		return nil, err
+	}
+
+	_, err = d.env.write(file, data, 0)
+	if err == nil {
+		d.env.at("new file written")
+
+		err = d.env.sync(file)
+	}
+
+	if err == nil {
+		d.env.at("new file synced")
+
+		err = os.Rename(name, d.path) //nolint:gosec // as above
+	}
+
+	if err != nil {
+		return nil, errors.Join(err, file.Close(), os.Remove(name)) //nolint:gosec // as above
+	}
+
+	return file, nil
+}
+
+func (d *disk) syncFolder() error {
+	folder, err := os.Open(filepath.Dir(d.path)) //nolint:gosec // as above
+	if err != nil {
+		return err
+	}
+
+	return errors.Join(d.env.sync(folder), folder.Close())
+}
+
+func (d *disk) close() error {
+	if d.file == nil {
+		return nil
+	}
+
+	return d.file.Close()
+}

@@ -1,0 +1,27 @@
+// Package journal lets a client finish its calls after it has crashed: each call is on the disk before it is sent, and a later process
+// sends the calls that were left, with the same keys.
+//
+//	calls, err := journal.Open("payments.journal")
+//	…
+//	dial, err := interceptor.DialOptions(interceptor.WithJournal(calls))
+//	conn, err := grpc.NewClient(target, append(dial, …)...)
+//	…
+//	summary, err := interceptor.Resume(ctx, calls, conn) // at the start, and whenever calls are left
+//
+// A call is in the journal from before its first attempt until its end is known:
+//
+//	written and synced ──► sent ──► answer ──┬─► final:        removed
+//	                                         ├─► not executed: removed and synced, because the caller may use a new key
+//	                                         └─► unknown:      left, until Resume gets a final answer
+//
+// A call that cannot be written is not sent. Calls that are written at the same time share one sync. One process at a time has the
+// journal; the lock of a process that has died is free.
+//
+// # The file
+//
+// The file has a header, twice, and records. A record has a marker that is random for each file, a sequence number, a length and two
+// CRC-32C: of its header and of its body. A torn record at the end is truncated: its call was never sent. Damage elsewhere is reported by
+// [Journal.Damage], and the damaged file is kept beside the journal. Nothing is ever read from a record whose checksum is wrong.
+//
+// docs/journal.md has the details, and what the journal does not do.
+package journal

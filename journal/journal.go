@@ -1,0 +1,274 @@
+package journal
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+)
+
+// The defaults of a journal.
+const (
+	DefaultMaxEntries = 10_000
+	DefaultMaxBytes   = 64 << 20
+)
+
+// The bounds of WithMaxBytes, and how much that is not needed makes the file be written anew.
+const (
+	leastBytes  = 4 << 10
+	mostBytes   = 1 << 30
+	compactStep = 4 << 20
+)
+
+// Store keeps the entries of a journal. Open makes one in a file. A Store is safe for concurrent use, and one Journal at a time has it.
+type Store interface {
+	// Append keeps an entry and returns its number, which is higher than all before. The entry must be durable when Append returns nil. If
+	// Append fails, the entry must not be found later, or the error must match ErrUncertain. Append ignores the ID of the entry.
+	Append(ctx context.Context, entry Entry) (id uint64, err error)
+	// Remove removes an entry. If it must be durable, Remove returns once it is. Otherwise Remove may return before. To remove an entry
+	// that is not there is no error.
+	Remove(ctx context.Context, id uint64, durable bool) error
+	// Entries returns all entries, oldest first.
+	Entries(ctx context.Context) ([]Entry, error)
+	// Close frees the store.
+	Close() error
+}
+
+// Option changes a journal under construction.
+type Option func(*config)
+
+type config struct {
+	limits limits
+	env    environment
+}
+
+// WithMaxEntries sets how many calls the journal may have at a time: those on their way, and those that are left. The default is 10,000. A
+// call beyond is not sent, and its error matches ErrFull. It has no effect on New.
+func WithMaxEntries(n int) Option { return func(c *config) { c.limits.entries = n } }
+
+// WithMaxBytes sets how many bytes these calls may have together, from 4 KiB to 1 GiB. The default is 64 MiB. The journal keeps as much in
+// memory, and its file has at most twice as much and 8 MiB. It has no effect on New.
+func WithMaxBytes(n int64) Option { return func(c *config) { c.limits.bytes = n } }
+
+// Open opens the journal in a file, or makes it, with the mode 0600. The folder must exist. The journal also uses the names path.lock,
+// path.new and path.damaged-1 and so on. The errors are:
+//   - ErrLocked, if the journal is open elsewhere. A process that has died has no lock.
+//   - ErrNotJournal, if the file is something else.
+//   - an error of the file system.
+//
+// Parts of the file that are damaged are no error: see Damage.
+func Open(path string, opts ...Option) (*Journal, error) {
+	c := config{limits: limits{entries: DefaultMaxEntries, bytes: DefaultMaxBytes, compact: compactStep}, env: realEnvironment()}
+	for _, opt := range opts {
+		opt(&c)
+	}
+
+	if c.limits.entries < 1 || c.limits.bytes < leastBytes || c.limits.bytes > mostBytes {
+		return nil, fmt.Errorf("journal: the bounds are %d entries and %d bytes: give WithMaxEntries at least 1, and WithMaxBytes 4 KiB to 1 GiB",
+			c.limits.entries, c.limits.bytes)
+	}
+
+	store, err := openFile(path, c.limits, c.env)
+	if err != nil {
+		return nil, err
+	}
+
+	j, err := New(context.Background(), store)
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+
+	j.damage = store.damage
+
+	return j, nil
+}
+
+// New makes a journal of a store. It reads all entries.
+func New(ctx context.Context, store Store) (*Journal, error) {
+	entries, err := store.Entries(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("journal: reading what was left: %w", err)
+	}
+
+	j := &Journal{store: store, left: make(map[uint64]Entry), same: make(map[identity]map[uint64]struct{})}
+	for i := range entries {
+		j.leave(entries[i])
+	}
+
+	return j, nil
+}
+
+// Journal keeps calls until their ends are known. It is safe for concurrent use.
+type Journal struct {
+	store  Store
+	damage []Damage
+
+	mu   sync.Mutex
+	left map[uint64]Entry                 // the calls that nobody is sending
+	same map[identity]map[uint64]struct{} // the numbers of these
+}
+
+// identity is equal for entries that one answer ends.
+type identity struct {
+	method, key, target string
+	request             [sha256.Size]byte
+}
+
+func (e *Entry) identity() identity {
+	return identity{method: e.Method, key: e.Key, target: e.Target, request: sha256.Sum256(e.Request)}
+}
+
+// Damage returns what was not readable when the journal was opened. It is empty if all was.
+func (j *Journal) Damage() []Damage { return slices.Clone(j.damage) }
+
+// Left returns how many calls wait for Resume: those whose outcome is unknown, and those of an earlier process.
+func (j *Journal) Left() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+
+	return len(j.left)
+}
+
+// Close frees the journal. Calls that are on their way stay in it.
+func (j *Journal) Close() error { return j.store.Close() }
+
+// Begin writes a call before its first attempt. It ignores the ID of the entry. A zero Written becomes the time of Begin. If Begin fails,
+// do not send the call.
+func (j *Journal) Begin(ctx context.Context, entry Entry) (*Call, error) {
+	if entry.Written.IsZero() {
+		entry.Written = time.Now()
+	}
+
+	id, err := j.store.Append(ctx, entry)
+	if err != nil {
+		return nil, err
+	}
+
+	entry.ID = id
+
+	return &Call{journal: j, entry: entry}, nil
+}
+
+// Call is a call on its way.
+type Call struct {
+	journal *Journal
+	entry   Entry
+}
+
+// End ends a call with its error, by what [onlyonce.VerdictOf] says of it. Call End once.
+//   - VerdictFinal: the call is removed, and calls that are left with the same key and request. End does not wait for the disk. If the
+//     process dies before the removal is written, Resume sends the call once more and gets the same answer.
+//   - VerdictNotExecuted: the call is removed, and the removal is synced. If that fails, a later process may send the call: End returns an
+//     error, and nobody may use a new key.
+//   - VerdictUnknown: the call is left.
+func (c *Call) End(ctx context.Context, err error) error {
+	ctx = context.WithoutCancel(ctx)
+
+	switch onlyonce.VerdictOf(err) {
+	case onlyonce.VerdictFinal:
+		return c.journal.finish(ctx, &c.entry)
+	case onlyonce.VerdictNotExecuted:
+		if err := c.journal.store.Remove(ctx, c.entry.ID, true); err != nil {
+			return fmt.Errorf("journal: removing a call that was not executed: %w", err)
+		}
+
+		return nil
+	case onlyonce.VerdictUnknown:
+		c.journal.leave(c.entry)
+	}
+
+	return nil
+}
+
+// finish removes a call whose answer is final, and those that are left and are the same.
+func (j *Journal) finish(ctx context.Context, entry *Entry) error {
+	err := j.store.Remove(ctx, entry.ID, false)
+	for _, id := range j.takeSame(entry) {
+		err = errors.Join(err, j.store.Remove(ctx, id, false))
+	}
+
+	return err
+}
+
+func (j *Journal) takeSame(entry *Entry) []uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+
+	if len(j.left) == 0 {
+		return nil
+	}
+
+	ids := slices.Sorted(maps.Keys(j.same[entry.identity()]))
+	for _, id := range ids {
+		j.forget(id)
+	}
+
+	return ids
+}
+
+// leave makes a call one that waits for Resume.
+func (j *Journal) leave(entry Entry) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+
+	j.left[entry.ID] = entry
+	same := entry.identity()
+
+	if j.same[same] == nil {
+		j.same[same] = make(map[uint64]struct{})
+	}
+
+	j.same[same][entry.ID] = struct{}{}
+}
+
+// take makes a call that was left one on its way. It returns false if somebody else has taken it.
+func (j *Journal) take(id uint64) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+
+	_, ok := j.left[id]
+	j.forget(id)
+
+	return ok
+}
+
+// forget removes a call from those that are left. The caller holds the lock.
+func (j *Journal) forget(id uint64) {
+	entry, ok := j.left[id]
+	if !ok {
+		return
+	}
+
+	delete(j.left, id)
+
+	same := entry.identity()
+	delete(j.same[same], id)
+
+	if len(j.same[same]) == 0 {
+		delete(j.same, same)
+	}
+}
+
+// waiting returns the calls that were left for a target, oldest first.
+func (j *Journal) waiting(target string) []Entry {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+
+	var entries []Entry
+
+	for _, entry := range j.left { //nolint:gocritic // the copy is what is returned
+		if entry.Target == target {
+			entries = append(entries, entry)
+		}
+	}
+
+	slices.SortFunc(entries, func(a, b Entry) int { return compareIDs(a.ID, b.ID) })
+
+	return entries
+}

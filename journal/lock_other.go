@@ -1,0 +1,15 @@
+//go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd)
+
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+)
+
+// lockFile fails: without flock, two processes could send the same calls.
+func lockFile(string) (*os.File, error) {
+	return nil, fmt.Errorf("journal: locking a file on %s: %w: use New with a store of your own", runtime.GOOS, errors.ErrUnsupported)
+}

@@ -1,0 +1,45 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// lockFile takes the lock of a journal, for as long as the file stays open. The kernel frees the lock when the process ends, however it
+// ends. The file contains the process that has taken it last.
+func lockFile(path string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the program chooses the path
+	if err != nil {
+		return nil, fmt.Errorf("journal: opening the lock: %w", err)
+	}
+
+	for {
+		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EINTR) {
+			break
+		}
+	}
+
+	if err != nil {
+		holder, _ := os.ReadFile(path) //nolint:gosec // as above
+		_ = file.Close()
+
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("%w: process %s has the lock %s: end it, or use another file", ErrLocked, strings.TrimSpace(string(holder)), path)
+		}
+
+		return nil, fmt.Errorf("journal: locking %s: %w", path, err)
+	}
+
+	// The number is for people. Without it the lock is as good.
+	if file.Truncate(0) == nil {
+		_, _ = file.WriteAt(fmt.Appendln(nil, os.Getpid()), 0)
+	}
+
+	return file, nil
+}

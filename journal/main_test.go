@@ -1,0 +1,19 @@
+//go:build unix
+
+package journal
+
+import (
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// TestMain makes the test binary a process that is killed, if a test has started it as one.
+func TestMain(m *testing.M) {
+	if path := os.Getenv(childVariable); path != "" {
+		child(path, os.Getenv(childPoint))
+	}
+
+	goleak.VerifyTestMain(m)
+}

@@ -1,0 +1,258 @@
+package journal
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/internal/keytime"
+)
+
+// DefaultParallel is how many calls Resume sends at a time.
+const DefaultParallel = 4
+
+// shownErrors is how many errors Resume returns.
+const shownErrors = 10
+
+// Sender sends a call that was left, with its key. It returns the response and the error of the call. VerdictOf must say of the error what
+// it means for the key, with regard to the attempts of the earlier process: that nothing happened in this attempt proves nothing.
+// interceptor.Resume is made of one for gRPC.
+type Sender interface {
+	Send(ctx context.Context, entry Entry) (response any, err error)
+}
+
+// SenderFunc is a function as a Sender.
+type SenderFunc func(ctx context.Context, entry Entry) (response any, err error)
+
+// Send calls the function.
+func (f SenderFunc) Send(ctx context.Context, entry Entry) (any, error) { return f(ctx, entry) }
+
+// Answer is the final answer to a call that was left.
+type Answer struct {
+	Entry Entry
+	// Response is the Sender's. For gRPC it is a proto.Message.
+	Response any
+	// Err is the error of the call, and nil if there is a response.
+	Err error
+}
+
+// ResumeOption changes one Resume.
+type ResumeOption func(*resumption)
+
+type resumption struct {
+	parallel  int
+	retention time.Duration
+	answered  map[string]func(context.Context, Answer) error
+	accept    func(Entry) error
+	unsent    func(context.Context, Entry, error) error
+}
+
+// WithParallel sets how many calls are sent at a time. The default is 4.
+func WithParallel(n int) ResumeOption { return func(r *resumption) { r.parallel = n } }
+
+// WithRetention declares how long the servers keep outcomes. The default is 24 hours. A call that is older, less a tolerance of 10 minutes
+// or of half of the retention, whichever is less, might run twice. It is not sent: see OnUnsent.
+func WithRetention(d time.Duration) ResumeOption { return func(r *resumption) { r.retention = d } }
+
+// OnAnswer sets what is done with the final answers of a method. The method "" is for all methods without a function of their own. The
+// function is called in a goroutine of Resume, before the call is removed. It may be called more than once for a call: if it returns an
+// error the call is left, and if the process dies the next one gets the same answer. Without a function, answers are dropped.
+func OnAnswer(method string, answered func(ctx context.Context, answer Answer) error) ResumeOption {
+	return func(r *resumption) { r.answered[method] = answered }
+}
+
+// WithAccept sets which calls are sent. A call for which the function returns an error is handed to the function of OnUnsent with that
+// error. Use it to leave out calls whose Deadline is long over. By default, all calls are sent.
+//
+// A call that is left out may have taken effect: only an answer tells.
+func WithAccept(accept func(Entry) error) ResumeOption {
+	return func(r *resumption) { r.accept = accept }
+}
+
+// OnUnsent sets what is done with calls that can no longer be sent. Their outcome is unknown: find out what became of them. The reason is:
+//   - an error that matches ErrTooOld,
+//   - an error that matches onlyonce.ReasonKeyReused or onlyonce.ReasonKeyExpired: the server does not accept the call any more,
+//   - an error that matches onlyonce.ReasonOutcomeNotStored: the call has run, and its answer was too large to keep,
+//   - the error of WithAccept.
+//
+// If the function returns nil, the call is removed. Otherwise, and without a function, it is left.
+func OnUnsent(unsent func(ctx context.Context, entry Entry, reason error) error) ResumeOption {
+	return func(r *resumption) { r.unsent = unsent }
+}
+
+// Summary counts what became of the calls that were left.
+type Summary struct {
+	// Answered calls have a final answer, and are removed.
+	Answered int
+	// Unsent calls were handed to the function of OnUnsent, and are removed.
+	Unsent int
+	// Left calls stay in the journal.
+	Left int
+}
+
+// Resume sends the calls that were left for a target, oldest first, several at a time. Those with a final answer are removed. Those whose
+// outcome stays unknown are left: call Resume again later. Calls that are on their way are not touched, so Resume may run at any time.
+//
+// The error has the reasons why calls are left, the first 10 of them. It is nil if none is left.
+func (j *Journal) Resume(ctx context.Context, target string, send Sender, opts ...ResumeOption) (Summary, error) {
+	r := &resumption{
+		parallel: DefaultParallel, retention: onlyonce.DefaultRetention, answered: make(map[string]func(context.Context, Answer) error),
+	}
+	for _, opt := range opts {
+		opt(r)
+	}
+
+	if r.parallel < 1 || r.retention < time.Millisecond {
+		return Summary{}, fmt.Errorf("journal: Resume: WithParallel is %d and WithRetention %v: give at least 1, and 1ms", r.parallel,
+			r.retention)
+	}
+
+	var (
+		mu      sync.Mutex
+		summary Summary
+		errs    []error
+		running sync.WaitGroup
+		places  = make(chan struct{}, r.parallel)
+	)
+
+	for _, entry := range j.waiting(target) { //nolint:gocritic // each goroutine has its own
+		places <- struct{}{}
+
+		if !j.take(entry.ID) { // an answer to the same call, or another Resume
+			<-places
+
+			continue
+		}
+
+		running.Go(func() {
+			defer func() { <-places }()
+
+			became, err := j.resume(ctx, r, send, entry)
+
+			mu.Lock()
+			defer mu.Unlock()
+
+			summary.add(became)
+
+			if became == fateLeft && len(errs) < shownErrors {
+				errs = append(errs, fmt.Errorf("journal: %s with key %q is left: %w", entry.Method, entry.Key, err))
+			}
+		})
+	}
+
+	running.Wait()
+
+	return summary, errors.Join(errs...)
+}
+
+// fate is what became of a call that was left.
+type fate int
+
+const (
+	fateLeft fate = iota
+	fateAnswered
+	fateUnsent
+)
+
+func (s *Summary) add(f fate) {
+	switch f {
+	case fateAnswered:
+		s.Answered++
+	case fateUnsent:
+		s.Unsent++
+	case fateLeft:
+		s.Left++
+	}
+}
+
+// resume sends one call. The error says why it is left.
+func (j *Journal) resume(ctx context.Context, r *resumption, send Sender, entry Entry) (ended fate, err error) {
+	defer func() {
+		if ended == fateLeft { // also after a panic
+			j.leave(entry)
+		}
+	}()
+
+	if err := ctx.Err(); err != nil {
+		return fateLeft, context.Cause(ctx)
+	}
+
+	if err := r.refuses(&entry, time.Now()); err != nil {
+		return j.handOver(ctx, r, &entry, err)
+	}
+
+	response, err := send.Send(ctx, entry)
+
+	switch {
+	case onlyonce.VerdictOf(err) == onlyonce.VerdictFinal:
+		return j.answer(ctx, r, Answer{Entry: entry, Response: response, Err: err})
+	case hopeless(err):
+		return j.handOver(ctx, r, &entry, err)
+	default:
+		return fateLeft, err
+	}
+}
+
+// refuses returns why a call is not sent, or nil. A call from the future has no age: the clock was wrong then, or is wrong now.
+func (r *resumption) refuses(entry *Entry, now time.Time) error {
+	age, usable := now.Sub(entry.Written), keytime.Usable(r.retention)
+
+	if age > usable || -age > keytime.Tolerance(r.retention) {
+		return fmt.Errorf("%w: it was written at %v, and may be sent for %v", ErrTooOld, entry.Written.UTC(), usable)
+	}
+
+	if r.accept != nil {
+		return r.accept(*entry)
+	}
+
+	return nil
+}
+
+// hopeless reports that the same call can get no other answer, and that this one does not say what has happened.
+func hopeless(err error) bool {
+	return errors.Is(err, ErrTooOld) || errors.Is(err, onlyonce.ReasonKeyReused) || errors.Is(err, onlyonce.ReasonKeyExpired) ||
+		errors.Is(err, onlyonce.ReasonOutcomeNotStored)
+}
+
+// answer hands a final answer to the program and removes the call.
+func (j *Journal) answer(ctx context.Context, r *resumption, answer Answer) (fate, error) {
+	answered, ok := r.answered[answer.Entry.Method]
+	if !ok {
+		answered = r.answered[""]
+	}
+
+	if answered != nil {
+		if err := answered(ctx, answer); err != nil {
+			return fateLeft, fmt.Errorf("the function of OnAnswer failed: %w", err)
+		}
+	}
+
+	if err := j.finish(context.WithoutCancel(ctx), &answer.Entry); err != nil {
+		return fateLeft, err
+	}
+
+	return fateAnswered, nil
+}
+
+// handOver hands a call that cannot be sent to the program and removes it.
+func (j *Journal) handOver(ctx context.Context, r *resumption, entry *Entry, reason error) (fate, error) {
+	if r.unsent == nil {
+		return fateLeft, reason
+	}
+
+	if err := r.unsent(ctx, *entry, reason); err != nil {
+		return fateLeft, fmt.Errorf("the function of OnUnsent failed: %w (%w)", err, reason)
+	}
+
+	if err := j.store.Remove(context.WithoutCancel(ctx), entry.ID, true); err != nil {
+		return fateLeft, err
+	}
+
+	return fateUnsent, nil
+}
+
+func compareIDs(a, b uint64) int { return cmp.Compare(a, b) }
