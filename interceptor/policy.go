@@ -66,8 +66,8 @@ type Policy struct {
 // its result. It returns FindingOf the answer that the caller should have got, onlyonce.DidNotHappen or onlyonce.StillUnknown.
 //
 // The request is a copy of the request of the duplicate, which is equal to the request of the run. Without a duplicate, such as for package
-// reconcile, it is the request that the record keeps. Then it is nil if the policy's KeepRequest is not set, or if the request was larger:
-// the function has the method and the readable key of the record, or returns onlyonce.StillUnknown.
+// reconcile, it is the request that the record keeps. Then it is nil if the policy's KeepRequest is not set, or if the request was larger
+// or empty: the function has the method and the readable key of the record, or returns onlyonce.StillUnknown.
 //
 // A request whose Go type has no ProtoReflect comes in a wrapper. protoadapt.MessageV1Of removes the wrapper.
 type RecoverFunc func(ctx context.Context, req proto.Message, rec onlyonce.Record) (onlyonce.Finding, error)

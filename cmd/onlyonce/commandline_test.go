@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -264,12 +265,7 @@ func keysOf(t *testing.T, text string) map[string]any {
 func mustHaveFields(t *testing.T, object map[string]any, names ...string) {
 	t.Helper()
 
-	var got []string
-	for name := range object {
-		got = append(got, name)
-	}
-
-	slices.Sort(got)
+	got := slices.Sorted(maps.Keys(object))
 	slices.Sort(names)
 
 	if diff := cmp.Diff(names, got); diff != "" {
@@ -372,7 +368,9 @@ func TestMissingIndexesAreAWarning(t *testing.T) {
 	defer db.Close()
 
 	var name string
-	if err := db.QueryRowContext(t.Context(), "SELECT name FROM pragma_index_list('onlyonce_records') WHERE origin = 'c'").Scan(&name); err != nil {
+
+	const query = "SELECT name FROM pragma_index_list('onlyonce_records') WHERE origin = 'c'"
+	if err := db.QueryRowContext(t.Context(), query).Scan(&name); err != nil {
 		t.Fatal(err)
 	}
 

@@ -89,7 +89,7 @@ func (a *app) console(ctx context.Context, flags *consoleFlags, addresses []stri
 
 	opts.Redact = a.clean
 
-	stores, closeAll, err := a.consoleStores(addresses)
+	stores, closeAll, err := a.consoleStores(addresses) //nolint:contextcheck // opening takes none: it is bounded by --timeout
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,8 @@ func unknownInSQLite(t *testing.T) (address string, lookup func() onlyonce.Recor
 	path := filepath.Join(t.TempDir(), "records.db")
 
 	db, err := sql.Open("sqlite", (&url.URL{
-		Scheme: "file", Opaque: path, RawQuery: "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate",
+		Scheme: "file", Opaque: path,
+		RawQuery: "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate",
 	}).String())
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +105,8 @@ func startConsole(t *testing.T, args ...string) (*http.Client, string) {
 	return client, strings.TrimSpace(line)
 }
 
-func body(t *testing.T, resp *http.Response, err error) (string, *http.Response) {
+// body is the body of a response, and its status.
+func body(t *testing.T, resp *http.Response, err error) (text string, code int) {
 	t.Helper()
 
 	if err != nil {
@@ -112,23 +114,23 @@ func body(t *testing.T, resp *http.Response, err error) (string, *http.Response)
 	}
 	defer resp.Body.Close()
 
-	text, err := io.ReadAll(resp.Body)
+	read, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	return string(text), resp
+	return string(read), resp.StatusCode
 }
 
-func get(t *testing.T, client *http.Client, address string) (string, *http.Response) {
+func get(t *testing.T, client *http.Client, address string) (text string, code int) {
 	t.Helper()
 
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	resp, err := client.Do(req) //nolint:bodyclose // body closes it
+	resp, err := client.Do(req)
 
 	return body(t, resp, err)
 }
@@ -137,15 +139,15 @@ func get(t *testing.T, client *http.Client, address string) (string, *http.Respo
 func enter(t *testing.T, client *http.Client, entry string) (list, base string) {
 	t.Helper()
 
-	if text, resp := get(t, client, entry); resp.StatusCode != http.StatusOK {
-		t.Fatalf("status %d: %s", resp.StatusCode, text)
+	if text, code := get(t, client, entry); code != http.StatusOK {
+		t.Fatalf("status %d: %s", code, text)
 	}
 
 	base, _, _ = strings.Cut(entry, "?")
 
-	list, resp := get(t, client, base)
-	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("status %d: %s", resp.StatusCode, list)
+	list, code := get(t, client, base)
+	if code != http.StatusOK {
+		t.Fatalf("status %d: %s", code, list)
 	}
 
 	return list, base
@@ -185,9 +187,9 @@ func TestConsoleSettlesARecordOfADatabase(t *testing.T) {
 
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 
-	reply, err := client.Do(req) //nolint:bodyclose // body closes it
-	if text, resp := body(t, reply, err); resp.StatusCode != http.StatusOK || !strings.Contains(text, "Settled: it happened") {
-		t.Fatalf("status %d: %s", resp.StatusCode, text)
+	reply, err := client.Do(req)
+	if text, code := body(t, reply, err); code != http.StatusOK || !strings.Contains(text, "Settled: it happened") {
+		t.Fatalf("status %d: %s", code, text)
 	}
 
 	if rec := lookup(); rec.Code != "NOT_FOUND" || rec.SettledBy != "Ada" || rec.Reason != "bank statement" {
@@ -195,8 +197,8 @@ func TestConsoleSettlesARecordOfADatabase(t *testing.T) {
 	}
 
 	other := &http.Client{Transport: client.Transport}
-	if text, resp := get(t, other, entry); resp.StatusCode != http.StatusUnauthorized {
-		t.Errorf("the token works again: status %d: %s", resp.StatusCode, text)
+	if text, code := get(t, other, entry); code != http.StatusUnauthorized {
+		t.Errorf("the token works again: status %d: %s", code, text)
 	}
 }
 

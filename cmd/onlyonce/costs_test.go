@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"errors"
 	"math"
 	"os"
@@ -200,12 +201,7 @@ func sqlScales(t *testing.T, d *sqltest.Database, dialect sqlstore.Dialect, reco
 
 	return scales{store: s, records: records, weigh: func() float64 {
 		for _, statement := range weigh[:len(weigh)-1] {
-			rows, err := db.QueryContext(t.Context(), statement)
-			if err != nil {
-				t.Fatal(err)
-			}
-
-			_ = rows.Close()
+			execute(t, db, statement)
 		}
 
 		var size float64
@@ -215,6 +211,24 @@ func sqlScales(t *testing.T, d *sqltest.Database, dialect sqlstore.Dialect, reco
 
 		return size
 	}}
+}
+
+// execute executes a statement that may return rows.
+func execute(t *testing.T, db *sql.DB, statement string) {
+	t.Helper()
+
+	rows, err := db.QueryContext(t.Context(), statement)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+
+	for rows.Next() { // nobody reads them
+	}
+
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestCostsOfPostgreSQLAreWhatRecordsTake(t *testing.T) {

@@ -11,6 +11,6 @@
 //	onlyonce bench sqlite:records.db
 //	onlyonce console redis://localhost:6379
 //
-// The exit status is 0 if all is well, 1 if something failed or a store is not fit, and 2 if the command line is wrong. Package operate does
-// the work, and is there for other tools.
+// The exit status is 0 if all is well, 1 if something failed or a store is not fit, and 2 if the command line is wrong. Package operate
+// does the work, and is there for other tools.
 package main

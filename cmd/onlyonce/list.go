@@ -98,7 +98,7 @@ type unreadableView struct {
 }
 
 func (a *app) list(ctx context.Context, filter operate.Filter, showKey bool) error {
-	engine, done, err := a.engine()
+	engine, done, err := a.engine() //nolint:contextcheck // opening takes none: it is bounded by --timeout
 	if err != nil {
 		return err
 	}

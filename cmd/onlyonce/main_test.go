@@ -23,7 +23,6 @@ const (
 	roleServer = "server"
 )
 
-//nolint:gochecknoglobals // a flag of the tests
 var update = flag.Bool("update", false, "write the golden files")
 
 func TestMain(m *testing.M) {

@@ -82,12 +82,12 @@ func (a *app) examine(ctx context.Context) (*opened, []store.Diagnosis, error) {
 	}
 
 	if is == kindRedis {
-		records, err := openRedis(address, append(a.redisOptions(), redisstore.WithoutCheck())...)
+		records, err := openRedis(address, append(a.redisOptions(), redisstore.WithoutCheck())...) //nolint:contextcheck // it takes none
 		if err != nil {
 			return nil, nil, err
 		}
 
-		return &opened{Store: records, close: func() { _ = records.Close() }, at: location(address)}, nil, nil
+		return &opened{Store: records, close: func() { _ = records.Close() }, at: location(address)}, nil, nil //nolint:contextcheck // as above
 	}
 
 	db, dialect, err := openDatabase(address, is)
@@ -95,7 +95,7 @@ func (a *app) examine(ctx context.Context) (*opened, []store.Diagnosis, error) {
 		return nil, nil, err
 	}
 
-	if records, err := sqlstore.New(db, dialect, a.sqlOptions()...); err == nil {
+	if records, err := sqlstore.New(db, dialect, a.sqlOptions()...); err == nil { //nolint:contextcheck // --timeout bounds it
 		return &opened{Store: records, close: func() { _ = db.Close() }, at: location(address)}, nil, nil
 	}
 

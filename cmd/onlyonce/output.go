@@ -34,7 +34,7 @@ func (a *app) clean(text string) string {
 func escaped(text string) string {
 	var b strings.Builder
 
-	for len(text) > 0 {
+	for text != "" {
 		r, size := utf8.DecodeRuneInString(text)
 
 		switch {

@@ -62,8 +62,8 @@ func TestRecordAtEightyColumnsIsAsItWas(t *testing.T) {
 	mustBeGolden(t, "show", out.String())
 
 	a, out = onPaper()
-	rec.State, rec.Unknown, rec.Resolved, rec.SettledBy, rec.Reason, rec.ExpiresAt, rec.Body, rec.Request = store.Completed, false, true, "ann",
-		"seen at the bank", noon.Add(23*time.Hour), make([]byte, 80), nil
+	rec.State, rec.Unknown, rec.Resolved, rec.SettledBy, rec.Reason = store.Completed, false, true, "ann", "seen at the bank"
+	rec.ExpiresAt, rec.Body, rec.Request = noon.Add(23*time.Hour), make([]byte, 80), nil
 	a.describe(&rec, true)
 	a.printf("\n%s", kept(&rec))
 	mustBeGolden(t, "show-settled", out.String())
@@ -125,7 +125,11 @@ func TestColoursAreForTerminalsAlone(t *testing.T) {
 }
 
 func TestDoctorAndBenchOnEveryStore(t *testing.T) {
+	t.Parallel()
+
 	forEachStore(t, func(t *testing.T, address string) {
+		t.Helper()
+
 		command(t, address, "doctor").mustEnd(t, statusOK).mustSay(t, "is fit", "records: a record is claimed", "clock")
 		command(t, address, "bench", "--duration", "200ms", "--callers", "2").mustEnd(t, statusOK).
 			mustSay(t, "by 2 callers", "completion").mustNotSay(t, "could not be removed")

@@ -144,22 +144,21 @@ func view(rec *onlyonce.Record, showKey bool) recordView {
 
 // describe prints a record for people.
 func (a *app) describe(rec *onlyonce.Record, showKey bool) {
-	clean := func(text string) string { return escaped(text) }
 	key := "recorded; --show-key prints it"
 
 	switch {
 	case rec.ReadableKey == "":
 		key = "not recorded"
 	case showKey:
-		key = clean(rec.ReadableKey)
+		key = escaped(rec.ReadableKey)
 	}
 
 	a.fields(
 		[2]string{"Record", rec.ID.String()},
-		[2]string{"Method", clean(rec.Method)},
+		[2]string{"Method", escaped(rec.Method)},
 		[2]string{"Key", key},
 		[2]string{"State", a.stateText(rec)},
-		[2]string{"Code", clean(rec.Code)},
+		[2]string{"Code", escaped(rec.Code)},
 		[2]string{"Guarantee", rec.Guarantee.String()},
 		[2]string{"Runs", fmt.Sprintf("%d, fence %d", rec.Attempts, rec.Fence)},
 		[2]string{"First start", moment(rec.FirstStart)},
@@ -169,7 +168,7 @@ func (a *app) describe(rec *onlyonce.Record, showKey bool) {
 		[2]string{"Expires", expiryText(rec)},
 		[2]string{"Doubtful", doubtText(rec)},
 		[2]string{"Settled by", settledText(rec)},
-		[2]string{"Trace", clean(rec.Trace)},
+		[2]string{"Trace", escaped(rec.Trace)},
 	)
 }
 
@@ -252,7 +251,7 @@ type payload struct {
 type jsonText string
 
 // MarshalJSON implements [encoding/json.Marshaler].
-func (j jsonText) MarshalJSON() ([]byte, error) { return []byte(j), nil }
+func (j jsonText) MarshalJSON() ([]byte, error) { return []byte(j), nil } //nolint:unparam // a Marshaler has it
 
 // requestOf is the request that a record keeps, or nil.
 func requestOf(rec *onlyonce.Record, types *messageTypes) (*payload, error) {

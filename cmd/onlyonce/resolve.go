@@ -198,7 +198,7 @@ func (a *app) text(value string) ([]byte, error) {
 	from := a.in
 
 	if path != "-" {
-		file, err := os.Open(path)
+		file, err := os.Open(path) //nolint:gosec // whoever runs the command names the file
 		if err != nil {
 			return nil, fmt.Errorf("reading the answer: %w", err)
 		}
@@ -345,7 +345,7 @@ func (a *app) settle(ctx context.Context, record *recordFlags, args []string, ye
 		return usagef("there is no terminal to ask on: give --yes to settle without a question")
 	}
 
-	engine, done, err := a.engine()
+	engine, done, err := a.engine() //nolint:contextcheck // opening takes none: it is bounded by --timeout
 	if err != nil {
 		return err
 	}

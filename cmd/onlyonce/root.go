@@ -34,7 +34,7 @@ func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(fo
 
 // run executes a command line and returns the exit status.
 func run(ctx context.Context, a *app, args []string) int {
-	root := a.root()
+	root := a.root() //nolint:contextcheck // the commands get it from ExecuteContextC
 	root.SetArgs(args)
 
 	cmd, err := root.ExecuteContextC(ctx)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -42,13 +43,13 @@ type payments struct {
 }
 
 func (p *payments) UnaryCall(_ context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
-	fmt.Println("running") // the test kills the process now
+	fmt.Fprintln(os.Stdout, "running") // the test kills the process now
 
 	if p.blocks {
 		select {}
 	}
 
-	return &pb.SimpleResponse{Username: "paid by the handler", OauthScope: fmt.Sprint(req.GetResponseSize())}, nil
+	return &pb.SimpleResponse{Username: "paid by the handler", OauthScope: strconv.Itoa(int(req.GetResponseSize()))}, nil
 }
 
 // serverMain is the life of a server process.
@@ -99,7 +100,7 @@ func serve() error {
 		return err
 	}
 
-	fmt.Println(listener.Addr())
+	fmt.Fprintln(os.Stdout, listener.Addr())
 
 	return server.Serve(listener)
 }

@@ -69,7 +69,7 @@ types of the messages, and as text or bytes otherwise.`,
 	types.add(cmd)
 
 	cmd.RunE = does(func(ctx context.Context, args []string) error {
-		engine, done, err := a.engine()
+		engine, done, err := a.engine() //nolint:contextcheck // opening takes none: it is bounded by --timeout
 		if err != nil {
 			return err
 		}

@@ -155,7 +155,8 @@ func waitListed(t *testing.T, address string, flags ...string) (id string) {
 			} `json:"records"`
 		}
 
-		if err := json.Unmarshal([]byte(command(t, address, append([]string{"list", "--json"}, flags...)...).mustEnd(t, statusOK).out), &found); err != nil {
+		listed := command(t, address, append([]string{"list", "--json"}, flags...)...).mustEnd(t, statusOK)
+		if err := json.Unmarshal([]byte(listed.out), &found); err != nil {
 			return err
 		}
 
@@ -189,7 +190,11 @@ func forEachStore(t *testing.T, test func(t *testing.T, address string)) {
 }
 
 func TestF03OperatorSettlesOnATerminalWhatAKilledServerHasLeft(t *testing.T) {
+	t.Parallel()
+
 	forEachStore(t, func(t *testing.T, address string) {
+		t.Helper()
+
 		killInHandler(t, address, "order-17", time.Hour)
 		id := waitListed(t, address)
 
@@ -237,7 +242,11 @@ func TestF03OperatorSettlesOnATerminalWhatAKilledServerHasLeft(t *testing.T) {
 }
 
 func TestF49F59OperatorWhoIsOvertakenWhileThinkingChangesNothing(t *testing.T) {
+	t.Parallel()
+
 	forEachStore(t, func(t *testing.T, address string) {
+		t.Helper()
+
 		killInHandler(t, address, "order-17", testLease)
 		id := waitListed(t, address)
 

@@ -45,7 +45,7 @@ or is settled, until it is interrupted. With --json each line is an object.`,
 			return err
 		}
 
-		engine, done, err := a.engine()
+		engine, done, err := a.engine() //nolint:contextcheck // opening takes none: it is bounded by --timeout
 		if err != nil {
 			return err
 		}
