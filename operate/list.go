@@ -112,9 +112,9 @@ func byAge(a, b *onlyonce.Record) int {
 // youngestFirst is a heap of records, from which the youngest is taken first.
 type youngestFirst []onlyonce.Record
 
-func (y youngestFirst) Len() int           { return len(y) }
-func (y youngestFirst) Less(i, j int) bool { return byAge(&y[i], &y[j]) > 0 }
-func (y youngestFirst) Swap(i, j int)      { y[i], y[j] = y[j], y[i] }
+func (y *youngestFirst) Len() int           { return len(*y) }
+func (y *youngestFirst) Less(i, j int) bool { return byAge(&(*y)[i], &(*y)[j]) > 0 }
+func (y *youngestFirst) Swap(i, j int)      { (*y)[i], (*y)[j] = (*y)[j], (*y)[i] }
 
 // Push implements [heap.Interface].
 func (y *youngestFirst) Push(rec any) { *y = append(*y, rec.(onlyonce.Record)) } //nolint:forcetypeassert,errcheck // only take pushes

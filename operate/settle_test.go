@@ -14,8 +14,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-func happened(body string) operate.Decision {
-	return operate.Decision{Verdict: operate.Happened, Code: "OK", Body: []byte(body), Who: "ann", Reason: "seen at the bank"}
+func happened() operate.Decision {
+	return operate.Decision{Verdict: operate.Happened, Code: "OK", Body: []byte("paid"), Who: "ann", Reason: "seen at the bank"}
 }
 
 func didNotHappen() operate.Decision {
@@ -26,7 +26,7 @@ func TestSettleGivesCallersTheAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		engine := newEngine(t, memstore.New())
-		plan := operate.Plan(unknown(t, engine, method, "k"), happened("paid"))
+		plan := operate.Plan(unknown(t, engine, method, "k"), happened())
 
 		if plan.Refused != nil || plan.From != operate.StateHeld || plan.To != operate.StateCompleted || plan.RunsAgain {
 			t.Fatalf("the plan is %+v", plan)
@@ -54,7 +54,7 @@ func TestF49SettleIsRefusedIfTheRecordHasChangedSince(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		engine := newEngine(t, memstore.New())
 		rec := unknown(t, engine, method, "k")
-		plan := operate.Plan(rec, happened("paid"))
+		plan := operate.Plan(rec, happened())
 
 		time.Sleep(time.Hour) // until the owner is surely dead
 
@@ -101,7 +101,7 @@ func TestPlanSaysWhatASettlementLacks(t *testing.T) {
 	completed := with(held(0), func(r *onlyonce.Record) { r.State, r.Unknown = store.Completed, false })
 	alive := with(held(0), func(r *onlyonce.Record) { r.OwnerAliveUntil = now.Add(time.Minute) })
 	decide := func(change func(*operate.Decision)) operate.Decision {
-		d := happened("paid")
+		d := happened()
 		change(&d)
 
 		return d
@@ -112,14 +112,14 @@ func TestPlanSaysWhatASettlementLacks(t *testing.T) {
 		d    operate.Decision
 		want error
 	}{
-		"whole":               {held(0), happened("paid"), nil},
+		"whole":               {held(0), happened(), nil},
 		"no verdict":          {held(0), decide(func(d *operate.Decision) { d.Verdict = "" }), operate.ErrIncomplete},
 		"no name":             {held(0), decide(func(d *operate.Decision) { d.Who = " " }), operate.ErrIncomplete},
 		"no reason":           {held(0), decide(func(d *operate.Decision) { d.Reason = "" }), operate.ErrIncomplete},
 		"no code":             {held(0), decide(func(d *operate.Decision) { d.Code = "" }), operate.ErrIncomplete},
-		"settled":             {completed, happened("paid"), onlyonce.ErrNotUnknown},
-		"no record":           {onlyonce.Record{}, happened("paid"), onlyonce.ErrNotUnknown},
-		"happened, alive":     {alive, happened("paid"), nil},
+		"settled":             {completed, happened(), onlyonce.ErrNotUnknown},
+		"no record":           {onlyonce.Record{}, happened(), onlyonce.ErrNotUnknown},
+		"happened, alive":     {alive, happened(), nil},
 		"not happened, alive": {alive, didNotHappen(), onlyonce.ErrOwnerMayBeAlive},
 		"not happened, dead":  {held(0), didNotHappen(), nil},
 		"forget, settled":     {completed, decide(func(d *operate.Decision) { d.Verdict = operate.Forget }), nil},

@@ -58,7 +58,7 @@ func Watch(ctx context.Context, engine *onlyonce.Engine, f Filter, interval time
 			return
 		}
 
-		known := make(map[store.Key]onlyonce.Record)
+		w := watcher{engine: engine, filter: &f, known: make(map[store.Key]onlyonce.Record)}
 
 		for {
 			found, err := List(ctx, engine, f)
@@ -71,26 +71,41 @@ func Watch(ctx context.Context, engine *onlyonce.Engine, f Filter, interval time
 				return
 			}
 
-			for _, change := range differences(known, found.Records, err == nil && found.UnreadableTotal == 0) {
-				if change.Kind == Disappeared {
-					change.Record, change.Err = engine.LookupID(ctx, change.Before.ID)
-					if f.stays(&change.Record, change.Err) {
-						continue
-					}
-
-					delete(known, change.Before.ID)
-				}
-
-				if !yield(change) {
-					return
-				}
-			}
-
-			if !wait(ctx, interval) {
+			changes := differences(w.known, found.Records, err == nil && found.UnreadableTotal == 0)
+			if !w.tell(ctx, changes, yield) || !wait(ctx, interval) {
 				return
 			}
 		}
 	}
+}
+
+// watcher is what Watch remembers between two looks.
+type watcher struct {
+	engine *onlyonce.Engine
+	filter *Filter
+	known  map[store.Key]onlyonce.Record
+}
+
+// tell yields the changes of a look, and reports whether the caller wants more. A record that has disappeared is looked up first.
+func (w *watcher) tell(ctx context.Context, changes []Change, yield func(Change) bool) bool {
+	for i := range changes {
+		change := &changes[i]
+
+		if change.Kind == Disappeared {
+			change.Record, change.Err = w.engine.LookupID(ctx, change.Before.ID)
+			if w.filter.stays(&change.Record, change.Err) {
+				continue
+			}
+
+			delete(w.known, change.Before.ID)
+		}
+
+		if !yield(*change) {
+			return false
+		}
+	}
+
+	return true
 }
 
 // stays reports whether a record that a look has not returned is selected all the same: more were selected than are returned, or the index
@@ -104,12 +119,13 @@ func differences(known map[store.Key]onlyonce.Record, found []onlyonce.Record, w
 
 	seen := make(map[store.Key]bool, len(found))
 
-	for _, rec := range found {
+	for i := range found {
+		rec := &found[i]
 		seen[rec.ID] = true
 
 		if before, ok := known[rec.ID]; !ok || before.Token != rec.Token {
-			changes = append(changes, Change{Kind: Appeared, Record: rec})
-			known[rec.ID] = rec
+			changes = append(changes, Change{Kind: Appeared, Record: *rec})
+			known[rec.ID] = *rec
 		}
 	}
 
@@ -117,9 +133,9 @@ func differences(known map[store.Key]onlyonce.Record, found []onlyonce.Record, w
 		return changes
 	}
 
-	for id, rec := range known {
+	for id := range known {
 		if !seen[id] {
-			changes = append(changes, Change{Kind: Disappeared, Before: rec})
+			changes = append(changes, Change{Kind: Disappeared, Before: known[id]})
 		}
 	}
 
