@@ -47,7 +47,8 @@ func ExampleSealed() {
 	// Output: true 4000 EUR to Ann <nil>
 }
 
-// keyService is what the client of a key management service can do: AWS KMS, Google Cloud KMS, Vault Transit and others decrypt a few bytes.
+// keyService is what the client of a key management service can do: AWS KMS, Google Cloud KMS, Vault Transit and others decrypt a few
+// bytes.
 type keyService interface {
 	Decrypt(ctx context.Context, wrapped []byte) ([]byte, error)
 }

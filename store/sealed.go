@@ -16,9 +16,9 @@ import (
 //
 // # What is not hidden, and not protected
 //
-//   - Methods, storage keys, fingerprints of requests, times, states and the sizes of texts are stored as they are, and readable keys unless
-//     [WithHashedKeys] is there. Storage keys and fingerprints are hashes without a secret: whoever has a guess about a key or a whole
-//     request can check it.
+//   - Methods, storage keys, fingerprints of requests, times, states and the sizes of texts are stored as they are, and readable keys
+//     unless [WithHashedKeys] is there. Storage keys and fingerprints are hashes without a secret: whoever has a guess about a key or a
+//     whole request can check it.
 //   - Whoever can write to the database can remove records, change states and times, and remove notes. Calls may run again then. A
 //     removed outcome is noticed.
 //
@@ -31,8 +31,8 @@ import (
 //
 // # Operations
 //
-// The same operation has the same sealed bytes, so stores recognise repeats. If the newest key has changed meanwhile, the repeat of a completion
-// or a resolution is recognised by the opened text. Releases name no text: notes are not passed on with them.
+// The same operation has the same sealed bytes, so stores recognise repeats. If the newest key has changed meanwhile, the repeat of a
+// completion or a resolution is recognised by the opened text. Releases name no text: notes are not passed on with them.
 //
 // The store has all abilities of the inner store. [Capabilities].Immediate and Bounded are kept only with a ring of type *[StaticKeys],
 // because another ring may wait. If the inner store has no Home, the inner store is the Home.
@@ -80,15 +80,15 @@ type SealedOption func(*sealedStore)
 // that nobody has sealed. A text that begins as a sealed one does is never taken for an unsealed one.
 func WithUnsealedRecords() SealedOption { return func(s *sealedStore) { s.readsUnsealed = true } }
 
-// WithSealingOff writes records that are not sealed, and reads both kinds. It is for the first deployment of a process that will seal, because its
-// older replicas cannot read what is sealed, and for the way back.
+// WithSealingOff writes records that are not sealed, and reads both kinds. It is for the first deployment of a process that will seal,
+// because its older replicas cannot read what is sealed, and for the way back.
 func WithSealingOff() SealedOption {
 	return func(s *sealedStore) { s.readsUnsealed, s.writesUnsealed = true, true }
 }
 
 // WithHashedKeys keeps a keyed hash instead of readable keys: see [SealKey.HashKey] and [KeyMatches]. It is made under the newest key
-// of the ring. It hides keys that cannot be guessed. A key that can be guessed together with its scope and method can be checked against the
-// storage key.
+// of the ring. It hides keys that cannot be guessed. A key that can be guessed together with its scope and method can be checked against
+// the storage key.
 func WithHashedKeys() SealedOption { return func(s *sealedStore) { s.hashesKeys = true } }
 
 // sealedStore has no other methods than Store, so that its abilities are those that it reports.

@@ -12,25 +12,25 @@ import (
 
 // The stored form of a sealed text:
 //
-//	byte   0…2    3        4             5…   then   to the end
-//	       magic  version  length of id  id   nonce  ciphertext, tag
+//	byte   0…2    3        4             5…      then   to the end
+//	       magic  version  length of id  the id  nonce  ciphertext, tag
 //
 // It is longer than the text by sealedHeader, the id, the nonce and the tag, whatever the text is, and nothing is compressed.
 //
 // # What is composed, and from where
 //
-//   - The key of a record: HKDF-SHA256 (RFC 5869) of the secret of the ring, once to extract and then to expand, with the storage key and the
-//     owner's token as info. It gives a key for AES-256 and one for nonces. A token is drawn anew for every run, so such a pair of keys seals
-//     the few texts of one run. No bound on the use of one AES-GCM key (NIST SP 800-38D, section 8.3) comes near, however long a key of the
-//     ring is used. Deriving keys for this purpose is described by Gueron and Lindell, "Better Bounds for Block Cipher Modes of Operation via
-//     Nonce-Based Key Derivation" (CCS 2017).
+//   - The key of a record: HKDF-SHA256 (RFC 5869) of the secret of the ring, once to extract and then to expand, with the storage key and
+//     the owner's token as info. It gives a key for AES-256 and one for nonces. A token is drawn anew for every run, so such a pair of keys
+//     seals the few texts of one run. No bound on the use of one AES-GCM key (NIST SP 800-38D, section 8.3) comes near, however long a key
+//     of the ring is used. Deriving keys for this purpose is described by Gueron and Lindell, "Better Bounds for Block Cipher Modes of
+//     Operation via Nonce-Based Key Derivation" (CCS 2017).
 //   - The nonce: the first 96 bits of HMAC-SHA256 (RFC 2104), under the second key, of the associated data and the text. This is the
-//     synthetic nonce of SIV (Rogaway and Shrimpton, "Deterministic Authenticated-Encryption", 2006; RFC 5297; AES-GCM-SIV, RFC 8452, section 9).
-//     The same text in the same place has the same sealed form, as the repeats of operations need. Two different texts of one run
-//     share a nonce with a probability of 2^-96.
+//     synthetic nonce of SIV (Rogaway and Shrimpton, "Deterministic Authenticated-Encryption", 2006; RFC 5297; AES-GCM-SIV, RFC 8452,
+//     section 9). The same text in the same place has the same sealed form, as the repeats of operations need. Two different texts of one
+//     run share a nonce with a probability of 2^-96.
 //   - The cipher: AES-256-GCM (NIST SP 800-38D) as crypto/cipher has it.
-//   - The associated data: everything before the nonce, the storage key, the token and the kind of the text. So a text that is moved to another record,
-//     another run of it, or another state is not accepted, and neither is one whose version or id was changed.
+//   - The associated data: everything before the nonce, the storage key, the token and the kind of the text. So a text that is moved to
+//     another record, another run of it, or another state is not accepted, and neither is one whose version or id was changed.
 //
 // What determinism gives away: whoever reads the store sees that an operation was repeated with the same text. A store sees that
 // anyway. Two records never show that their texts are equal.

@@ -25,8 +25,8 @@
 // An execution takes two round trips. A replay or a reused key takes one, and a duplicate of a call that runs in another process two. The
 // owner knows the bytes by its receipt: see Receipt of [store.Result]. A completion without a receipt is a script.
 //
-// The note of a claim is stored where the outcome goes later, at the end of the record, and costs no round trip. Each renewal returns it, and
-// a completion with IFEQ or by the script of three lines sends it again, so keep large notes for the methods that need them.
+// The note of a claim is stored where the outcome goes later, at the end of the record, and costs no round trip. Each renewal returns it,
+// and a completion with IFEQ or by the script of three lines sends it again, so keep large notes for the methods that need them.
 //
 // Duplicates in other processes poll. Those of one process share one poll, whatever their number.
 //

@@ -67,11 +67,11 @@ func (s *Store) checkTable(ctx context.Context, j *judge) {
 		j.problem("table", fmt.Errorf("sqlstore: the database does not say how table %s is kept: %w", s.table, err))
 	case !found:
 	case s.dialect == MySQL && kept.by != "InnoDB":
-		j.problem("table", fmt.Errorf("sqlstore: table %s has the engine %s, which does not keep what it acknowledges: ALTER TABLE … ENGINE = InnoDB",
-			s.table, kept.by))
+		j.problem("table", fmt.Errorf("sqlstore: table %s has the engine %s, which does not keep what it acknowledges: "+
+			"ALTER TABLE … ENGINE = InnoDB", s.table, kept.by))
 	case s.dialect == PostgreSQL && kept.by == "u":
-		j.problem("table", fmt.Errorf("sqlstore: table %s, or a partition of it, is UNLOGGED, so that a crash of the server empties it, and no replica "+
-			"has it: ALTER TABLE … SET LOGGED", s.table))
+		j.problem("table", fmt.Errorf("sqlstore: table %s, or a partition of it, is UNLOGGED, so that a crash of the server empties it, "+
+			"and no replica has it: ALTER TABLE … SET LOGGED", s.table))
 	case s.dialect == PostgreSQL && kept.by == "t":
 		j.problem("table", fmt.Errorf("sqlstore: table %s is temporary, so that only one connection sees it: run sqlstore.Migrate "+
 			"on a connection without that table", s.table))

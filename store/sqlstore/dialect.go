@@ -63,8 +63,8 @@ type statements struct {
 	insertWithin, completeTogether string
 	// record is a first claim and its completion at once.
 	record string
-	// list reads a page of what is not settled and has no lease, listRunning of what has one. Sweep deletes what has expired, sweepUnsettled what nobody has settled for long, and
-	// forget one record.
+	// list reads a page of what is not settled and has no lease, listRunning of what has one. Sweep deletes what has expired,
+	// sweepUnsettled what nobody has settled for long, and forget one record.
 	list, listRunning, sweep, sweepUnsettled, forget string
 	// version reads the version of the schema.
 	version string

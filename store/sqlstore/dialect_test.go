@@ -14,7 +14,9 @@ func TestEveryDialectHasWhatEveryStoreNeeds(t *testing.T) {
 	for _, d := range []Dialect{PostgreSQL, MySQL, SQLite} {
 		have := statementsOf(t, d, DefaultTable)
 
-		for _, name := range []string{"read", "read_locked", "insert", "update", "list", "list_running", "sweep", "sweep_unsettled", "forget", "version"} {
+		for _, name := range []string{
+			"read", "read_locked", "insert", "update", "list", "list_running", "sweep", "sweep_unsettled", "forget", "version",
+		} {
 			if have[name] == "" {
 				t.Errorf("%v has no %s", d, name)
 			}
