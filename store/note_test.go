@@ -6,10 +6,10 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// noted is a record as found, with a note in its place.
-func noted(state, note string) store.Record {
+// noted is a record as found, with an old note in its place.
+func noted(state string) store.Record {
 	rec := found(state, myToken)
-	rec.Outcome = []byte(note)
+	rec.Outcome = []byte("old")
 
 	return rec
 }
@@ -32,29 +32,29 @@ func TestEveryOperationKeepsOrReplacesTheNote(t *testing.T) {
 	}{
 		{"a first claim leaves its note", store.Record{}, &first, true, "mine"},
 		{"a first claim without a note leaves none", store.Record{}, new(aClaim(0)), true, ""},
-		{"a claim after the retention replaces the outcome", noted("gone", "old"), &first, true, "mine"},
-		{"a claim of a released key replaces the note", with(noted("released", "old"), ownedBy(oldToken)), &later, true, "mine"},
-		{"a claim without a note removes that of the release", with(noted("released", "old"), ownedBy(oldToken)), &bare, true, ""},
-		{"a takeover replaces the note", with(noted("ended", "old"), ownedBy(oldToken)), &later, true, "mine"},
-		{"a takeover without a note removes it", with(noted("ended", "old"), ownedBy(oldToken)), &bare, true, ""},
-		{"a claim that loses keeps it", with(noted("alive", "old"), ownedBy(oldToken)), &later, false, "old"},
-		{"a copy of the claim keeps it", noted("alive", "old"), &first, true, "old"},
-		{"a copy of the claim after the end of the lease keeps it", noted("ended", "old"), &first, true, "old"},
-		{"a renewal keeps it", noted("alive", "old"), &store.Renewal{Token: myToken, Lease: lease}, true, "old"},
-		{"a late renewal keeps it", noted("ended", "old"), &store.Renewal{Token: myToken, Lease: lease}, true, "old"},
-		{"a completion replaces it", noted("alive", "old"), &store.Completion{Token: myToken, Outcome: []byte("new")}, true, "new"},
-		{"an empty completion removes it", noted("alive", "old"), &store.Completion{Token: myToken}, true, ""},
-		{"a release removes it", noted("alive", "old"), &store.Release{Claim: later}, true, ""},
+		{"a claim after the retention replaces the outcome", noted("gone"), &first, true, "mine"},
+		{"a claim of a released key replaces the note", with(noted("released"), ownedBy(oldToken)), &later, true, "mine"},
+		{"a claim without a note removes that of the release", with(noted("released"), ownedBy(oldToken)), &bare, true, ""},
+		{"a takeover replaces the note", with(noted("ended"), ownedBy(oldToken)), &later, true, "mine"},
+		{"a takeover without a note removes it", with(noted("ended"), ownedBy(oldToken)), &bare, true, ""},
+		{"a claim that loses keeps it", with(noted("alive"), ownedBy(oldToken)), &later, false, "old"},
+		{"a copy of the claim keeps it", noted("alive"), &first, true, "old"},
+		{"a copy of the claim after the end of the lease keeps it", noted("ended"), &first, true, "old"},
+		{"a renewal keeps it", noted("alive"), &store.Renewal{Token: myToken, Lease: lease}, true, "old"},
+		{"a late renewal keeps it", noted("ended"), &store.Renewal{Token: myToken, Lease: lease}, true, "old"},
+		{"a completion replaces it", noted("alive"), &store.Completion{Token: myToken, Outcome: []byte("new")}, true, "new"},
+		{"an empty completion removes it", noted("alive"), &store.Completion{Token: myToken}, true, ""},
+		{"a release removes it", noted("alive"), &store.Release{Claim: later}, true, ""},
 		{"a release of a claim that has not arrived leaves none", store.Record{}, &store.Release{Claim: first}, true, ""},
-		{"a release of a claim that has lost keeps it", with(noted("alive", "old"), ownedBy(oldToken)), &store.Release{Claim: later}, false, "old"},
-		{"a hold replaces it", noted("alive", "old"), &store.Hold{Token: myToken, Outcome: []byte("new")}, true, "new"},
-		{"a hold without a note removes it", noted("alive", "old"), &store.Hold{Token: myToken}, true, ""},
-		{"a repeated hold keeps it", noted("unknown", "old"), &store.Hold{Token: myToken, Outcome: []byte("new")}, true, "old"},
-		{"a resolution as completed replaces it", noted("ended", "old"), resolution(store.Completed, "new"), true, "new"},
-		{"a resolution as released replaces it", noted("ended", "old"), resolution(store.Released, "new"), true, "new"},
-		{"a resolution as released without a note removes it", noted("unknown", "old"), resolution(store.Released, ""), true, ""},
-		{"a repeated resolution as released keeps it", noted("resolved-released", "old"), resolution(store.Released, "new"), true, "old"},
-		{"another resolution as completed keeps it", noted("resolved-completed", "old"), resolution(store.Completed, "new"), false, "old"},
+		{"a release of a claim that has lost keeps it", with(noted("alive"), ownedBy(oldToken)), &store.Release{Claim: later}, false, "old"},
+		{"a hold replaces it", noted("alive"), &store.Hold{Token: myToken, Outcome: []byte("new")}, true, "new"},
+		{"a hold without a note removes it", noted("alive"), &store.Hold{Token: myToken}, true, ""},
+		{"a repeated hold keeps it", noted("unknown"), &store.Hold{Token: myToken, Outcome: []byte("new")}, true, "old"},
+		{"a resolution as completed replaces it", noted("ended"), resolution(store.Completed, "new"), true, "new"},
+		{"a resolution as released replaces it", noted("ended"), resolution(store.Released, "new"), true, "new"},
+		{"a resolution as released without a note removes it", noted("unknown"), resolution(store.Released, ""), true, ""},
+		{"a repeated resolution as released keeps it", noted("resolved-released"), resolution(store.Released, "new"), true, "old"},
+		{"another resolution as completed keeps it", noted("resolved-completed"), resolution(store.Completed, "new"), false, "old"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -149,9 +149,7 @@ func TestEveryTextOfAnOperationIsSealedOrKnownToBeOpen(t *testing.T) {
 	} {
 		typ := reflect.TypeOf(op)
 
-		for i := range typ.NumField() {
-			field := typ.Field(i)
-
+		for field := range typ.Fields() {
 			switch kind := field.Type.Kind(); {
 			case kind == reflect.Slice, kind == reflect.String, kind == reflect.Map,
 				kind == reflect.Struct && field.Type.PkgPath() == typ.PkgPath() && field.Type != reflect.TypeFor[store.Fingerprint]():
@@ -178,7 +176,7 @@ func TestASealedStoreNeedsAStoreAndARing(t *testing.T) {
 		noRing  *store.StaticKeys
 	)
 
-	for name, make := range map[string]func(){
+	for name, seal := range map[string]func(){
 		"no store":       func() { store.Sealed(nil, keys(t, "a")) },
 		"a nil store":    func() { store.Sealed(noStore, keys(t, "a")) },
 		"no ring":        func() { store.Sealed(txstore.New(), nil) },
@@ -191,7 +189,7 @@ func TestASealedStoreNeedsAStoreAndARing(t *testing.T) {
 				}
 			}()
 
-			make()
+			seal()
 		}()
 	}
 }
@@ -267,7 +265,8 @@ func TestF46ASingleTransactionIsRolledBackIfItsOutcomeCannotBeSealed(t *testing.
 		t.Errorf("%+v, %v", res, err)
 	}
 
-	if _, open, err := tx.Begin(t.Context(), sealedClaim(1, 1), 0); err == nil || open != nil || store.StatusOf(false, err) != store.StatusFailed {
+	_, open, err = tx.Begin(t.Context(), sealedClaim(1, 1), 0)
+	if err == nil || open != nil || store.StatusOf(false, err) != store.StatusFailed {
 		t.Errorf("a transaction begins although its note cannot be sealed: %v", err)
 	}
 
@@ -336,7 +335,7 @@ type joinableRun struct{ claim store.Claim }
 
 func (r joinableRun) Outcome(response any, err error) (op store.Completion, definite, keep bool, problem error) {
 	if err != nil {
-		return store.Completion{}, false, false, nil
+		return store.Completion{}, false, false, nil //nolint:nilerr // what a handler fails with is no definite outcome
 	}
 
 	text, _ := response.(string)

@@ -81,10 +81,11 @@ func (l *ledger) list(want func(res *store.Result) bool) iter.Seq2[store.Listed,
 }
 
 func (l *ledger) ListUnknown(context.Context) iter.Seq2[store.Listed, error] {
-	return l.list(func(res *store.Result) bool { return res.Unknown() })
+	return l.list(func(res *store.Result) bool { return res.Unknown() }) //nolint:contextcheck // a look into a map needs no context
 }
 
 func (l *ledger) ListRunning(context.Context) iter.Seq2[store.Listed, error] {
+	//nolint:contextcheck // a look into a map needs no context
 	return l.list(func(res *store.Result) bool { return res.Record.LeaseAlive(res.Now) })
 }
 
@@ -186,10 +187,10 @@ func (c *sealedCase) ok(res store.Result, err error) store.Result {
 	return res
 }
 
-func (c *sealedCase) claim(key, token byte) store.Result {
+func (c *sealedCase) claim(key, token byte) {
 	c.t.Helper()
 
-	return c.ok(c.store.Claim(c.t.Context(), sealedClaim(key, token)))
+	c.ok(c.store.Claim(c.t.Context(), sealedClaim(key, token)))
 }
 
 func (c *sealedCase) complete(key, token byte, outcome string) (store.Result, error) {
@@ -198,10 +199,10 @@ func (c *sealedCase) complete(key, token byte, outcome string) (store.Result, er
 	})
 }
 
-func (c *sealedCase) hold(key, token byte) store.Result {
+func (c *sealedCase) hold(key, token byte) {
 	c.t.Helper()
 
-	return c.ok(c.store.Hold(c.t.Context(), store.Hold{Key: store.Key{key}, Token: store.Token{token}, Outcome: []byte(secret)}))
+	c.ok(c.store.Hold(c.t.Context(), store.Hold{Key: store.Key{key}, Token: store.Token{token}, Outcome: []byte(secret)}))
 }
 
 func (c *sealedCase) resolve(key, token byte, state store.State, outcome string) (store.Result, error) {

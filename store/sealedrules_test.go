@@ -23,8 +23,7 @@ func TestF36ATextIsReadInItsOwnPlaceAlone(t *testing.T) {
 		key, token byte
 	}
 
-	var spots []spot
-
+	spots := make([]spot, 0, 4*len(kindsOfTexts))
 	records := make(map[spot]store.Record)
 
 	for kind, write := range kindsOfTexts {
@@ -91,7 +90,7 @@ func TestF36EveryFlippedBitAndEveryCutOfASealedTextIsNoticed(t *testing.T) {
 		notice("flipped bit", bit, damaged)
 	}
 
-	for n := range len(text) {
+	for n := range text {
 		notice("cut after", n, text[:n])
 	}
 
@@ -183,9 +182,11 @@ func TestF46ARotatedRingReadsOldRecordsAndSealsUnderTheNewestKey(t *testing.T) {
 	}
 }
 
-// mustRefuse fails unless every operation that needs the text of a record is refused by an error that matches, and changes nothing.
-func (c *sealedCase) mustRefuse(key byte, match func(err error) bool) {
+// mustRefuse fails unless every operation that needs the text of record 1 is refused by an error that matches, and changes nothing.
+func (c *sealedCase) mustRefuse(match func(err error) bool) {
 	c.t.Helper()
+
+	const key = 1
 
 	before := c.inner.records[store.Key{key}]
 
@@ -229,11 +230,11 @@ func TestF46AMissingKeyRefusesAndTheRecordIsNeverAbsent(t *testing.T) {
 	c := onLedger(t, keys(t, "b"))
 	c.claim(1, 1)
 	c.hold(1, 1)
-	c.under(keys(t, "a")).mustRefuse(1, isMissing)
+	c.under(keys(t, "a")).mustRefuse(isMissing)
 
 	// A ring that answers with a key that was not asked for does not have the key.
-	c.under(oddRing{keys(t, "a"), sealKey(t, "a"), nil}).mustRefuse(1, isMissing)
-	c.under(oddRing{keys(t, "a"), nil, nil}).mustRefuse(1, isMissing)
+	c.under(oddRing{keys(t, "a"), sealKey(t, "a"), nil}).mustRefuse(isMissing)
+	c.under(oddRing{keys(t, "a"), nil, nil}).mustRefuse(isMissing)
 
 	// Another secret under the same id is another key.
 	other, err := store.NewSealKey("b", bytes.Repeat([]byte("x"), store.SealKeySize))
@@ -246,7 +247,7 @@ func TestF46AMissingKeyRefusesAndTheRecordIsNeverAbsent(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	c.under(ring).mustRefuse(1, func(err error) bool { return errors.Is(err, store.ErrUnreadable) })
+	c.under(ring).mustRefuse(func(err error) bool { return errors.Is(err, store.ErrUnreadable) })
 	c.mustRead(1)
 }
 
@@ -299,7 +300,7 @@ func TestF46ARingThatCannotTellCountsAsAStoreThatIsDown(t *testing.T) {
 		ring.err = down
 		reached := len(c.inner.seen)
 
-		c.mustRefuse(1, func(err error) bool {
+		c.mustRefuse(func(err error) bool {
 			isTimeout := errors.Is(down, context.DeadlineExceeded)
 
 			return store.StatusOf(false, err) == store.StatusFailed && !isTimeout ||

@@ -185,7 +185,8 @@ func (s *mapStore) list(ctx context.Context, wanted func(rec *store.Record, now 
 
 		now := time.Now()
 
-		for key, rec := range all {
+		for key := range all {
+			rec := all[key]
 			if wanted(&rec, now) && !rec.Expired(now) && !yield(store.Listed{Key: key, Result: store.Result{Record: rec, Now: now}}, nil) {
 				return
 			}

@@ -71,7 +71,7 @@ func (x *env) shortNotedClaim() store.Claim {
 func (x *env) noted(what string, got store.Result, note []byte) {
 	x.Helper()
 
-	for where, rec := range map[string]store.Record{"the answer to ": got.Record, "the record after ": x.read().Record} {
+	for where, rec := range map[string]*store.Record{"the answer to ": &got.Record, "the record after ": new(x.read().Record)} {
 		if !bytes.Equal(rec.Outcome, note) {
 			x.brokenf(notes, "%s%s: the outcome of the %v record is %s, must be %s", where, what, rec.State, brief(rec.Outcome), brief(note))
 		}
