@@ -468,7 +468,8 @@ func TestFormThatWasNotAcceptedKeepsWhatWasFilledIn(t *testing.T) {
 
 	form := d.filled(rec, foundFailed)
 	form.Set("by", "")
-	d.post("/settle", form).wants(t, http.StatusUnprocessableEntity, `value="the bank&#39;s statement"`, `value="no such account"`, "<details>")
+	d.post("/settle", form).
+		wants(t, http.StatusUnprocessableEntity, `value="the bank&#39;s statement"`, `value="no such account"`, "<details>")
 
 	if _, err := d.engine.Do(t.Context(), onlyonce.Call{Method: payMethod, Key: "done"}, func(context.Context) ([]byte, error) {
 		return nil, nil

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"iter"
+	"strconv"
 	"testing"
 	"time"
 
@@ -78,9 +79,9 @@ func (e *exhibit) held(method, key, code string, ago time.Duration) {
 func (e *exhibit) run(method string, ago, lease time.Duration) {
 	rec := store.Record{
 		State: store.Running, Fence: 1, Guarantee: store.AtMostOnce, Attempts: 1, Method: method,
-		ReadableKey: "order-" + fmt.Sprint(len(e.records)),
-		FirstStart:  e.now.Add(-ago), LastStart: e.now.Add(-ago), LeaseUntil: e.now.Add(lease), OwnerAliveUntil: e.now.Add(lease + 10*time.Second),
-		Retention: 24 * time.Hour,
+		ReadableKey: "order-" + strconv.Itoa(len(e.records)),
+		FirstStart:  e.now.Add(-ago), LastStart: e.now.Add(-ago), LeaseUntil: e.now.Add(lease),
+		OwnerAliveUntil: e.now.Add(lease + 10*time.Second), Retention: 24 * time.Hour,
 	}
 	e.records = append(e.records, store.Listed{Key: e.key(), Result: store.Result{Record: rec, Now: e.now}})
 }

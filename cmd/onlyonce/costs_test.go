@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"errors"
-	"math"
 	"os"
 	"runtime"
 	"strconv"
@@ -35,6 +34,9 @@ const (
 	weighers      = 32
 	// tolerance is how wrong the costs may be.
 	tolerance = 0.3
+	// ample is by how much the costs of InnoDB may be too high. Its pages are half full to full, and it removes old versions of rows when it
+	// finds the time.
+	ample = 0.6
 )
 
 // scales weigh a store.
@@ -99,8 +101,9 @@ func (s *scales) add(ctx context.Context, length int) error {
 	return err
 }
 
-// mustWeigh compares what records take with the costs of a kind of store. Names and outcomes together give two points of a line.
-func mustWeigh(t *testing.T, kind operate.StoreKind, open func(t *testing.T) scales) {
+// mustWeigh compares what records take with the costs of a kind of store, which may be too low by tolerance, and too high by tooHigh. Names and
+// outcomes together give two points of a line.
+func mustWeigh(t *testing.T, kind operate.StoreKind, tooHigh float64, open func(t *testing.T) scales) {
 	t.Helper()
 
 	weight := func(length int) float64 {
@@ -121,7 +124,7 @@ func mustWeigh(t *testing.T, kind operate.StoreKind, open func(t *testing.T) sca
 	}{{"without an outcome", weight(0), empty}, {"with a long outcome", weight(weighedLong), long}} {
 		t.Logf("%s: a record %s takes %.0f B, the costs are %.0f B", kind, w.name, w.got, w.want)
 
-		if math.Abs(w.got-w.want) > tolerance*w.want {
+		if w.got > (1+tolerance)*w.want || w.got < (1-tooHigh)*w.want {
 			t.Errorf("%s: a record %s takes %.0f B, the costs are %.0f B", kind, w.name, w.got, w.want)
 		}
 	}
@@ -130,7 +133,7 @@ func mustWeigh(t *testing.T, kind operate.StoreKind, open func(t *testing.T) sca
 func TestCostsOfRedisAreWhatRecordsTake(t *testing.T) {
 	const records = 32_000 // the hash tables of Redis, whose sizes are powers of two, are full then
 
-	mustWeigh(t, operate.Redis, func(t *testing.T) scales {
+	mustWeigh(t, operate.Redis, tolerance, func(t *testing.T) scales {
 		t.Helper()
 
 		server := redistest.Standalone(t)
@@ -165,7 +168,7 @@ func TestCostsOfRedisAreWhatRecordsTake(t *testing.T) {
 func TestCostsOfMemoryAreWhatRecordsTake(t *testing.T) {
 	const records = 100_000
 
-	mustWeigh(t, operate.Memory, func(t *testing.T) scales {
+	mustWeigh(t, operate.Memory, tolerance, func(t *testing.T) scales {
 		t.Helper()
 
 		s := memstore.New()
@@ -234,7 +237,7 @@ func execute(t *testing.T, db *sql.DB, statement string) {
 func TestCostsOfPostgreSQLAreWhatRecordsTake(t *testing.T) {
 	const records = 2_000
 
-	mustWeigh(t, operate.PostgreSQL, func(t *testing.T) scales {
+	mustWeigh(t, operate.PostgreSQL, tolerance, func(t *testing.T) scales {
 		t.Helper()
 
 		return sqlScales(t, sqltest.PostgresDatabase(t), sqlstore.PostgreSQL, records, "synchronous_commit=off",
@@ -245,7 +248,7 @@ func TestCostsOfPostgreSQLAreWhatRecordsTake(t *testing.T) {
 func TestCostsOfMariaDBAreWhatRecordsTake(t *testing.T) {
 	const records = 1_000
 
-	mustWeigh(t, operate.MySQL, func(t *testing.T) scales {
+	mustWeigh(t, operate.MySQL, ample, func(t *testing.T) scales {
 		t.Helper()
 
 		return sqlScales(t, sqltest.MariaDBDatabase(t), sqlstore.MySQL, records, "",
@@ -257,7 +260,7 @@ func TestCostsOfMariaDBAreWhatRecordsTake(t *testing.T) {
 func TestCostsOfSQLiteAreWhatRecordsTake(t *testing.T) {
 	const records = 1_500
 
-	mustWeigh(t, operate.SQLite, func(t *testing.T) scales {
+	mustWeigh(t, operate.SQLite, tolerance, func(t *testing.T) scales {
 		t.Helper()
 
 		d := sqltest.SQLite(t)
