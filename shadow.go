@@ -77,7 +77,6 @@ type Shadow struct {
 	out   Outcome
 	took  time.Duration
 	about Shadowed
-	event Event
 }
 
 // Shadow begins to observe a call in shadow mode, for a transport that runs the handler itself. Refused is why the transport would have
@@ -101,7 +100,7 @@ func (e *Engine) Shadow(ctx context.Context, call *Call, refused error) *Shadow 
 	}
 
 	s.disguise()
-	s.begin()
+	s.begin() //nolint:contextcheck // the goroutine goes on without the caller, and has its values
 
 	return s
 }

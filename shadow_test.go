@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -89,6 +90,8 @@ func TestShadowModeRunsEveryDuplicateAndSaysThatItWouldHaveBeenReplayed(t *testi
 	t.Parallel()
 
 	inShadow(t, onlyonce.Policy{}, func(t *testing.T, s *shadowStage) {
+		t.Helper()
+
 		var handler payments
 
 		for run := range 2 {
@@ -124,6 +127,8 @@ func TestShadowModeSaysWhatRealModeWouldHaveRefused(t *testing.T) {
 	t.Parallel()
 
 	inShadow(t, onlyonce.Policy{}, func(t *testing.T, s *shadowStage) {
+		t.Helper()
+
 		var handler payments
 
 		calls := []struct {
@@ -155,6 +160,8 @@ func TestAnAmbiguousEndInShadowModeLeavesARecordThatExpires(t *testing.T) {
 	failure := errors.New("the bank is silent")
 
 	inShadow(t, onlyonce.Policy{}, func(t *testing.T, s *shadowStage) {
+		t.Helper()
+
 		var handler payments
 
 		if _, err := s.Do(t.Context(), pay("k"), handler.failing(failure)); !errors.Is(err, failure) {
@@ -193,6 +200,8 @@ func TestAnAmbiguousEndInShadowModeReleasesTheKeyWhereRealModeWould(t *testing.T
 	t.Parallel()
 
 	inShadow(t, onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce}, func(t *testing.T, s *shadowStage) {
+		t.Helper()
+
 		var handler payments
 
 		_, _ = s.Do(t.Context(), pay("k"), handler.failing(errors.New("the bank is silent")))
@@ -210,9 +219,11 @@ func TestShadowModeAndRealModeNeverSeeEachOthersRecords(t *testing.T) {
 	t.Parallel()
 
 	inShadow(t, onlyonce.Policy{}, func(t *testing.T, s *shadowStage) {
+		t.Helper()
+
 		var handler payments
 
-		real := newEngine(t, s.store)
+		inReal := newEngine(t, s.store)
 		running := make(chan struct{})
 		slow := inBackground(t.Context(), s.Engine, pay("running"), func(ctx context.Context) ([]byte, error) {
 			<-running
@@ -232,12 +243,12 @@ func TestShadowModeAndRealModeNeverSeeEachOthersRecords(t *testing.T) {
 		synctest.Wait()
 
 		for _, key := range []string{"done", "unknown", "running"} {
-			if result, err := real.Do(t.Context(), pay(key), handler.do); err != nil || result.Status != onlyonce.StatusExecuted {
+			if result, err := inReal.Do(t.Context(), pay(key), handler.do); err != nil || result.Status != onlyonce.StatusExecuted {
 				t.Errorf("%s in real mode: %v %v", key, result.Status, err)
 			}
 		}
 
-		if _, err := real.Do(t.Context(), pay("real"), handler.do); err != nil {
+		if _, err := inReal.Do(t.Context(), pay("real"), handler.do); err != nil {
 			t.Error(err)
 		}
 
@@ -255,6 +266,8 @@ func TestADuplicateInShadowModeSaysThatItWouldHaveWaited(t *testing.T) {
 	t.Parallel()
 
 	inShadow(t, onlyonce.Policy{}, func(t *testing.T, s *shadowStage) {
+		t.Helper()
+
 		var handler payments
 
 		first := inBackground(t.Context(), s.Engine, pay("k"), handler.lasting(22*time.Second)) // longer than a lease
@@ -290,6 +303,8 @@ func TestF20ARunInShadowModeEndsWithItsCallerAndRealModeWouldHaveLetItGoOn(t *te
 	t.Parallel()
 
 	inShadow(t, onlyonce.Policy{}, func(t *testing.T, s *shadowStage) {
+		t.Helper()
+
 		var handler payments
 
 		ctx, cancel := context.WithCancel(t.Context())
@@ -331,13 +346,15 @@ func TestF06F08NoFaultOfTheStoreHoldsUpACallInShadowMode(t *testing.T) {
 	for name, fault := range faults {
 		for _, op := range everyOperation() {
 			inShadow(t, onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce}, func(t *testing.T, s *shadowStage) {
+				t.Helper()
+
 				var handler payments
 
 				s.store.broken(fault, op)
 
 				for range 3 {
 					began := time.Now()
-					if result, err := s.Do(t.Context(), pay("k"), handler.do); err != nil || string(result.Body) == "" || time.Since(began) != 0 {
+					if result, err := s.Do(t.Context(), pay("k"), handler.do); err != nil || len(result.Body) == 0 || time.Since(began) != 0 {
 						t.Errorf("%s, %s: %v after %v", name, op, err, time.Since(began))
 					}
 				}
@@ -370,6 +387,8 @@ func TestShadowModeCostsTheStoreWhatRealModeCosts(t *testing.T) {
 	}
 
 	inShadow(t, onlyonce.Policy{}, func(t *testing.T, s *shadowStage) {
+		t.Helper()
+
 		var handler payments
 
 		_, _ = s.Do(t.Context(), pay("k"), handler.do)
@@ -393,6 +412,8 @@ func TestTheRecordOfACrashedRunInShadowModeIsListedApartAndSettled(t *testing.T)
 	t.Parallel()
 
 	inShadow(t, onlyonce.Policy{}, func(t *testing.T, s *shadowStage) {
+		t.Helper()
+
 		var handler payments
 
 		s.store.broken(lostRequest, opComplete)
@@ -461,7 +482,7 @@ func TestShadowModeObservesNoMoreCallsThanItMayHold(t *testing.T) {
 		e := newEngine(t, stuck, shadowed(onlyonce.Policy{}), onlyonce.WithObserver(&seen), onlyonce.WithLimits(onlyonce.Limits{MaxPending: 2}))
 
 		for i := range 3 {
-			if _, err := e.Do(t.Context(), pay(fmt.Sprint(i)), handler.do); err != nil {
+			if _, err := e.Do(t.Context(), pay(strconv.Itoa(i)), handler.do); err != nil {
 				t.Error(err)
 			}
 		}
@@ -503,6 +524,8 @@ func TestAPanicInShadowModeGoesOnAndIsReported(t *testing.T) {
 	t.Parallel()
 
 	inShadow(t, onlyonce.Policy{}, func(t *testing.T, s *shadowStage) {
+		t.Helper()
+
 		func() {
 			defer func() {
 				if problem := recover(); problem != "broken" {
@@ -530,7 +553,7 @@ func TestShadowReportIsBounded(t *testing.T) {
 			Shadow: &onlyonce.Shadowed{Keyed: true, Code: strings.Repeat("x", 1_000)},
 		})
 		report.Observe(t.Context(), onlyonce.Event{
-			Kind: onlyonce.EventShadow, Method: "/m/0", Status: onlyonce.StatusUnknown, Shadow: &onlyonce.Shadowed{Code: fmt.Sprint(i)},
+			Kind: onlyonce.EventShadow, Method: "/m/0", Status: onlyonce.StatusUnknown, Shadow: &onlyonce.Shadowed{Code: strconv.Itoa(i)},
 		})
 	}
 
@@ -588,7 +611,10 @@ func TestShadowReportSaysHowManyCallsWereNotObserved(t *testing.T) {
 		t.Errorf("the empty report is %q", text)
 	}
 
-	event := onlyonce.Event{Kind: onlyonce.EventShadow, Method: "/bank/Pay", Status: onlyonce.StatusExecuted, Shadow: &onlyonce.Shadowed{Keyed: true}}
+	event := onlyonce.Event{
+		Kind: onlyonce.EventShadow, Method: "/bank/Pay", Status: onlyonce.StatusExecuted,
+		Shadow: &onlyonce.Shadowed{Keyed: true},
+	}
 	report.Observe(t.Context(), event)
 
 	event.Status, event.Err = "", onlyonce.ErrShadowFull

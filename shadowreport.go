@@ -186,7 +186,9 @@ func (r *ShadowReport) String() string {
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "METHOD\tCALLS\tWITH KEY\tREPLAYED\tDIFFERED\tWAITED\tUNKNOWN\tREFUSED\tAMBIGUOUS ERRORS")
 
-	for _, m := range r.Methods() {
+	methods := r.Methods()
+	for i := range methods {
+		m := &methods[i]
 		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n",
 			m.Method, m.Calls, m.WithKey, m.Replayed, m.Differed, m.Waited, m.Unknown, listed(m.Refused, 0), listed(m.Ambiguous, m.Calls))
 

@@ -215,8 +215,8 @@ func needsAttention(event *Event) (about, remedy string) {
 			"commit with the record"
 	case EventShadowMode:
 		return event.Kind.String(), "read the ShadowReport, and switch Shadow off when it is good: no call of the method is protected"
-	case EventShadow, EventRenewFailed, EventTakeover, EventClaimWithdrawn, EventPendingSettled, EventSchemeDiffers, EventResolved, EventConflict,
-		EventForgotten:
+	case EventShadow, EventRenewFailed, EventTakeover, EventClaimWithdrawn, EventPendingSettled, EventSchemeDiffers, EventResolved,
+		EventConflict, EventForgotten:
 	}
 
 	return "", ""

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -27,7 +28,7 @@ type steps struct {
 
 type stepKey struct{}
 
-func (s *steps) add(ctx context.Context, format string, args ...any) {
+func (s *steps) addf(ctx context.Context, format string, args ...any) {
 	from, _ := ctx.Value(stepKey{}).(string)
 	s.lines = append(s.lines, from+"/"+fmt.Sprintf(format, args...))
 }
@@ -35,21 +36,21 @@ func (s *steps) add(ctx context.Context, format string, args ...any) {
 func (s *steps) trace() *interceptor.ClientTrace {
 	return &interceptor.ClientTrace{
 		Begin: func(ctx context.Context, call interceptor.CallInfo) context.Context {
-			s.add(ctx, "begin %s %s", call.Method, call.Key)
+			s.addf(ctx, "begin %s %s", call.Method, call.Key)
 
 			return context.WithValue(ctx, stepKey{}, "call")
 		},
 		BeginAttempt: func(ctx context.Context, number int) context.Context {
-			s.add(ctx, "begin attempt %d", number)
+			s.addf(ctx, "begin attempt %d", number)
 
-			return metadata.AppendToOutgoingContext(context.WithValue(ctx, stepKey{}, "attempt"), "attempt-span", fmt.Sprint(number))
+			return metadata.AppendToOutgoingContext(context.WithValue(ctx, stepKey{}, "attempt"), "attempt-span", strconv.Itoa(number))
 		},
 		EndAttempt: func(ctx context.Context, a interceptor.Attempt) {
-			s.add(ctx, "end attempt %d %s %s", a.Number, status.Code(a.Err), a.Stop)
+			s.addf(ctx, "end attempt %d %s %s", a.Number, status.Code(a.Err), a.Stop)
 		},
 		End: func(ctx context.Context, end interceptor.CallEnd) {
 			s.end = end
-			s.add(ctx, "end %d %s %s %s", end.Attempts, end.Status, end.Stop, status.Code(end.Err))
+			s.addf(ctx, "end %d %s %s %s", end.Attempts, end.Status, end.Stop, status.Code(end.Err))
 		},
 	}
 }
@@ -157,7 +158,9 @@ func TestTraceOfACallThatPanicsEnds(t *testing.T) {
 		}()
 
 		_ = intercept(t.Context(), unaryCall, nil, nil, nil,
-			func(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error { panic("the codec panics") },
+			func(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error {
+				panic("the codec panics")
+			},
 			interceptor.WithKey("k"))
 	}()
 

@@ -37,15 +37,15 @@ func planned(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, er
 	}
 
 	if plan%3 == 0 {
-		_ = grpc.SetHeader(ctx, metadata.Pairs("x-header", fmt.Sprint(plan), interceptor.ReplayedHeader, "true"))
+		_ = grpc.SetHeader(ctx, metadata.Pairs("x-header", strconv.Itoa(plan), interceptor.ReplayedHeader, "true"))
 	}
 
 	if plan%4 == 0 {
-		_ = grpc.SetTrailer(ctx, metadata.Pairs("x-trailer", fmt.Sprint(plan), interceptor.StatusTrailer, "executed"))
+		_ = grpc.SetTrailer(ctx, metadata.Pairs("x-trailer", strconv.Itoa(plan), interceptor.StatusTrailer, "executed"))
 	}
 
 	if plan%5 == 0 {
-		_ = grpc.SendHeader(ctx, metadata.Pairs("x-sent", fmt.Sprint(plan)))
+		_ = grpc.SendHeader(ctx, metadata.Pairs("x-sent", strconv.Itoa(plan)))
 	}
 
 	req.ResponseSize = -1 // what a handler does to its request is its own business
@@ -72,9 +72,9 @@ func planned(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, er
 	case 8:
 		return &pb.SimpleResponse{Username: "\xff is not UTF-8"}, nil
 	case 9:
-		return nil, nil
+		return nil, nil //nolint:nilnil // the case
 	default:
-		return &pb.SimpleResponse{Username: fmt.Sprint(plan)}, nil
+		return &pb.SimpleResponse{Username: strconv.Itoa(plan)}, nil
 	}
 }
 
@@ -148,10 +148,10 @@ func storeFaults() map[string]func() store.Store {
 func randomCall(ctx context.Context, random *rand.Rand) (context.Context, *pb.SimpleRequest) {
 	keys := [][]string{nil, {"one"}, {"two"}, {"three"}, {"one", "two"}, {"a key"}, {""}}
 	ctx = withKey(ctx, keys[random.IntN(len(keys))]...)
-	ctx = appendMetadata(ctx, planHeader, fmt.Sprint(random.IntN(14)))
+	ctx = appendMetadata(ctx, planHeader, strconv.Itoa(random.IntN(14)))
 
 	if random.IntN(4) > 0 {
-		ctx = appendMetadata(ctx, "x-tenant", fmt.Sprint(random.IntN(2)))
+		ctx = appendMetadata(ctx, "x-tenant", strconv.Itoa(random.IntN(2)))
 	}
 
 	if random.IntN(3) == 0 {
@@ -259,7 +259,7 @@ func TestShadowModeReportsWhatTheHandlersReturn(t *testing.T) {
 
 		plans := []int{10, 10, 2, 2, 3, 5, 9, 9}
 		for _, plan := range plans {
-			ctx := appendMetadata(t.Context(), planHeader, fmt.Sprint(plan))
+			ctx := appendMetadata(t.Context(), planHeader, strconv.Itoa(plan))
 			if plan != 5 {
 				ctx = withKey(ctx, fmt.Sprintf("key-%d", plan))
 			}

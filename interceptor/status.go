@@ -126,7 +126,8 @@ func codeName(code codes.Code) string {
 	return code.String()
 }
 
-// CodeNamed returns the code with a name such as NOT_FOUND, as records and declarations have it. The second result is false if there is none.
+// CodeNamed returns the code with a name such as NOT_FOUND, as records and declarations have it. The second result is false if there is
+// none.
 func CodeNamed(name string) (codes.Code, bool) {
 	for code := codes.OK; code <= codes.Unauthenticated; code++ {
 		if codeName(code) == name {

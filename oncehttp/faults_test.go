@@ -114,6 +114,7 @@ func TestF16OvertakenRunGetsTheAnswerOfTheWinner(t *testing.T) {
 					t.Error(err)
 				}
 
+				//nolint:contextcheck // another process does not have the context of this request
 				reply, err := other.Execute(context.WithoutCancel(t.Context()), &onlyonce.Call{
 					Scope: "shared", Method: "POST /{rest...}", Key: "k", Fingerprint: rec.Fingerprint,
 				}, func(context.Context) onlyonce.Outcome {
@@ -174,7 +175,7 @@ func TestF16LeaseLostWhileTheWinnerRuns(t *testing.T) {
 				t.Error(err)
 			}
 
-			go func() {
+			go func() { //nolint:contextcheck // another process does not have the context of this request
 				defer close(ended)
 
 				_, _ = other.Execute(context.WithoutCancel(t.Context()), &onlyonce.Call{
