@@ -177,14 +177,12 @@ func sealedClaim(key, token byte) store.Claim {
 	}
 }
 
-func (c *sealedCase) ok(res store.Result, err error) store.Result {
+func (c *sealedCase) ok(res store.Result, err error) {
 	c.t.Helper()
 
 	if err != nil || !res.Applied {
 		c.t.Fatalf("applied: %t, %v, error: %v", res.Applied, res.Record.State, err)
 	}
-
-	return res
 }
 
 func (c *sealedCase) claim(key, token byte) {
