@@ -68,22 +68,22 @@ func TestEveryRouterChargesOnce(t *testing.T) {
 				return resp, string(body)
 			}
 
-			first, want := post("/payments/4711", "k")
+			first, want := post("/payments/4711", "k") //nolint:bodyclose // post has closed it
 			if first.StatusCode != http.StatusCreated || first.Header.Get(oncehttp.StatusHeader) != "executed" {
 				t.Errorf("%s %v %s", first.Status, first.Header, want)
 			}
 
-			again, got := post("/payments/4711", "k")
+			again, got := post("/payments/4711", "k") //nolint:bodyclose // post has closed it
 			if again.StatusCode != http.StatusCreated || again.Header.Get(oncehttp.StatusHeader) != "replayed" || got != want ||
 				again.Header.Get("Content-Type") != first.Header.Get("Content-Type") {
 				t.Errorf("%s %v %s, want %s", again.Status, again.Header, got, want)
 			}
 
-			if other, _ := post("/payments/4712", "k"); other.StatusCode != http.StatusUnprocessableEntity {
+			if other, _ := post("/payments/4712", "k"); other.StatusCode != http.StatusUnprocessableEntity { //nolint:bodyclose // post has closed it
 				t.Errorf("another order with the key: %s", other.Status)
 			}
 
-			if missing, _ := post("/payments/4711", ""); missing.StatusCode != http.StatusBadRequest {
+			if missing, _ := post("/payments/4711", ""); missing.StatusCode != http.StatusBadRequest { //nolint:bodyclose // post has closed it
 				t.Errorf("no key: %s", missing.Status)
 			}
 

@@ -23,8 +23,8 @@ import (
 const childName = "child"
 
 // childConfig is what a child is told in the first line of its standard input. The line "stop" asks it to stop, "hold" asks a
-// server to leave its next payments uncommitted, and "sweep" and "finish" are for a reconciler. When the input ends, so does the child: the demo has gone. It says on its standard
-// output where it listens, and when it holds a payment.
+// server to leave its next payments uncommitted, and "sweep" and "finish" are for a reconciler. When the input ends, so does the child:
+// the demo has gone. It says on its standard output where it listens, and when it holds a payment.
 type childConfig struct {
 	// Ledger is where a server finds the ledger. Database is where it keeps the payments by itself, and Run whose payments there these
 	// are. With neither the child is the ledger itself.
@@ -132,7 +132,7 @@ func obey(input io.Reader, orders map[string]func()) {
 }
 
 func runLedger(ctx context.Context, config *childConfig, stdout io.Writer) error {
-	server, err := newServer(nil, oneParty(), ledger.NewService(ledger.New(), config.Work))
+	server, err := newServer(nil, oneParty(), ledger.NewService(ledger.New(), config.Work)) //nolint:contextcheck // Validate takes none
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func runServer(ctx context.Context, config *childConfig, stdout io.Writer) error
 
 	var engine *onlyonce.Engine
 
-	if config.Store != "" {
+	if config.Store != "" { //nolint:nestif // one way to open a store
 		exported, err := exportMetrics(ctx, config.Metrics, config.Name, os.Stderr)
 		if err != nil {
 			return err
@@ -185,7 +185,7 @@ func runServer(ctx context.Context, config *childConfig, stdout io.Writer) error
 		}
 	}
 
-	server, err := newServer(engine, oneParty(), &desk{provider: provider}) // the policy is in the .proto
+	server, err := newServer(engine, oneParty(), &desk{provider: provider}) //nolint:contextcheck // Validate takes none
 	if err != nil {
 		return err
 	}
@@ -213,7 +213,7 @@ func runTill(ctx context.Context, config *childConfig, held *hold, stdout io.Wri
 		policy []interceptor.ServerOption
 	)
 
-	if protected {
+	if protected { //nolint:nestif // one way to open a store
 		exported, err := exportMetrics(ctx, config.Metrics, config.Name, os.Stderr)
 		if err != nil {
 			return err
@@ -249,7 +249,7 @@ func runTill(ctx context.Context, config *childConfig, held *hold, stdout io.Wri
 
 	service := &till{database: db, run: config.Run, plain: !protected, written: held.here}
 
-	server, err := newServer(engine, named(config.Run), service, policy...)
+	server, err := newServer(engine, named(config.Run), service, policy...) //nolint:contextcheck // Validate takes none
 	if err != nil {
 		return err
 	}

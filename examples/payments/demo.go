@@ -91,8 +91,8 @@ func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	address := flags.String("store", memory, storeUsage)
 	servers := flags.Int("servers", 0, "how many server processes; default: 2 on a store that processes share, 1 otherwise")
 	seed := flags.Uint64("seed", 1, "seed of the faults")
-	metricsAt := flags.String("metrics", "", "`address` for metrics of Prometheus while the demo runs, such as :9090; servers and reconcilers that are "+
-		"processes use the ports above it")
+	metricsAt := flags.String("metrics", "", "`address` for metrics of Prometheus while the demo runs, such as :9090; "+
+		"servers and reconcilers that are processes use the ports above it")
 	workers := flags.Int("workers", 32, "how many clients pay at the same time") // a default
 
 	if err := parse(flags, args, stderr); err != nil {

@@ -8,7 +8,7 @@
 //	payments serve     run the payment service, to try it by hand
 //	payments pay       send a single order; with -journal FILE, it finishes what an earlier process has left
 //	payments generate  write payment orders for the demo
-package main
+package main //nolint:dupword // a list of commands
 
 import (
 	"context"

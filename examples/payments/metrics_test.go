@@ -28,7 +28,7 @@ func TestDemoExportsMetricsWhileItRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+m.addr.String()+"/metrics", nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+m.addr.String()+"/metrics", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,14 +40,16 @@ func TestDemoExportsMetricsWhileItRuns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // it is read
+	defer resp.Body.Close()
 
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	for _, name := range []string{"onlyonce_calls_total{", "onlyonce_client_calls_total{", "onlyonce_waiter_limit{", "grpc_client_call_retries_bucket{"} {
+	for _, name := range []string{
+		"onlyonce_calls_total{", "onlyonce_client_calls_total{", "onlyonce_waiter_limit{", "grpc_client_call_retries_bucket{",
+	} {
 		if !bytes.Contains(text, []byte(name)) {
 			t.Errorf("%s is not exported", name)
 		}
@@ -55,7 +57,9 @@ func TestDemoExportsMetricsWhileItRuns(t *testing.T) {
 }
 
 func TestServersExportMetricsOnThePortsAboveTheDemos(t *testing.T) {
-	for address, want := range map[string]string{":9090": ":9092", "127.0.0.1:0": "127.0.0.1:0", "": "", "9090": "error", ":65535": "error", ":x": "error"} {
+	for address, want := range map[string]string{
+		":9090": ":9092", "127.0.0.1:0": "127.0.0.1:0", "": "", "9090": "error", ":65535": "error", ":x": "error",
+	} {
 		got, err := metricsOf(address, 2)
 		if err != nil {
 			got = "error"

@@ -55,7 +55,7 @@ func runReconciler(ctx context.Context, config *childConfig, asked reconciling, 
 	if err != nil {
 		return fmt.Errorf("the store cannot be used: %w", err)
 	}
-	defer records.Close() //nolint:errcheck // there is nothing left to lose
+	defer records.Close() //nolint:errcheck,contextcheck // there is nothing left to lose
 
 	var settled atomic.Int64
 
@@ -67,6 +67,7 @@ func runReconciler(ctx context.Context, config *childConfig, asked reconciling, 
 	service := &desk{provider: provider}
 
 	// Nobody calls this server. It gives the engine the recovery function.
+	//nolint:contextcheck // Validate takes none
 	if _, err := newServer(engine, oneParty(), service, interceptor.WithMethodPolicy(paymentsv1.PaymentService_Pay_FullMethodName,
 		interceptor.Policy{Recover: service.recover})); err != nil {
 		return err
@@ -112,6 +113,7 @@ func reconcileUntilDone(
 		}
 	})
 
+	//nolint:contextcheck // a report has none
 	err := reconcile.Run(ctx, engine, reconcile.Options{Interval: lookEvery, Report: func(report reconcile.Report) {
 		exported.report(report)
 

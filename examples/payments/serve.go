@@ -42,7 +42,7 @@ func serveCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 		return err // it says what is wrong
 	}
 
-	server, err := newServer(engine, named("payments"), service, service.policy...)
+	server, err := newServer(engine, named("payments"), service, service.policy...) //nolint:contextcheck // Validate takes none
 	if err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ func (d *demo) openLocal(m mode) (stage, error) {
 			return nil, err // it says what is wrong
 		}
 
-		if err = d.metrics.watch(s.engine); err != nil {
+		if err := d.metrics.watch(s.engine); err != nil {
 			return nil, err
 		}
 	}

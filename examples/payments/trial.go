@@ -94,7 +94,7 @@ func (d *demo) run(ctx context.Context, m mode) (_ *trial, err error) {
 
 func (d *demo) open(ctx context.Context, m mode, fail context.CancelCauseFunc) (stage, error) {
 	if d.shared == "" {
-		return d.openLocal(m)
+		return d.openLocal(m) //nolint:contextcheck // Validate takes none
 	}
 
 	if isDatabase(d.shared) {

@@ -45,8 +45,8 @@ type unknownDemo struct {
 
 func unknownCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("payments unknown", flag.ContinueOnError)
-	address := flags.String("store", "", "where idempotency records are kept: redis://host:6379, sqlite:path, postgres://… or mysql://…; default: "+
-		"a temporary database of SQLite")
+	address := flags.String("store", "", "where idempotency records are kept: redis://host:6379, sqlite:path, postgres://… or mysql://…; "+
+		"default: a temporary database of SQLite")
 	withConsole := flags.Bool("console", false, "serve the console on loopback, and print its address")
 
 	if err := parse(flags, args, stderr); err != nil {
@@ -67,7 +67,8 @@ func unknownCommand(ctx context.Context, args []string, stdout, stderr io.Writer
 	if shared, err := checkStore(ctx, *address, &servers); err != nil {
 		return err
 	} else if !shared {
-		return fmt.Errorf("the records of servers that are killed cannot be in %s: leave -store out, or give a store that processes share", memory)
+		return fmt.Errorf("the records of servers that are killed cannot be in %s: leave -store out, or give a store that processes share",
+			memory)
 	}
 
 	ctx, fail := context.WithCancelCause(ctx)
@@ -82,7 +83,7 @@ func unknownCommand(ctx context.Context, args []string, stdout, stderr io.Writer
 	defer closeStore()
 
 	if *withConsole {
-		closeConsole, err := serveConsole(stdout, d.engine)
+		closeConsole, err := serveConsole(stdout, d.engine) //nolint:contextcheck // it ends by being closed
 		if err != nil {
 			return err
 		}
@@ -136,8 +137,8 @@ func (d *unknownDemo) show(ctx context.Context) (err error) {
 
 	all = all[:unknownOrders]
 
-	_, _ = fmt.Fprintf(d.stdout, "%d payments to %d servers under AT_MOST_ONCE. Each server is killed with payments in its handler: some of them are\n"+
-		"charged, and some are not. Two other servers run reconcilers, which ask the provider.\n\nrecords: %s\n\n",
+	_, _ = fmt.Fprintf(d.stdout, "%d payments to %d servers under AT_MOST_ONCE. Each server is killed with payments in its handler: "+
+		"some of them are\ncharged, and some are not. Two other servers run reconcilers, which ask the provider.\n\nrecords: %s\n\n",
 		len(all), unknownServers, location(d.address))
 
 	if d.ledger, err = launch(ctx, "the provider", &childConfig{}, d.stderr, d.fail); err != nil {
@@ -170,7 +171,7 @@ func (d *unknownDemo) show(ctx context.Context) (err error) {
 		if servers[i], err = d.launch(ctx, fmt.Sprintf("settler %d", i+1), false); err != nil {
 			return err
 		}
-		defer servers[i].kill()
+		defer servers[i].kill() //nolint:gocritic // each one lives until the end
 	}
 
 	settled, err := d.waitSettled(ctx, unknown)

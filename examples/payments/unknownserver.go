@@ -72,7 +72,7 @@ func runUnknown(ctx context.Context, config *childConfig, stdout io.Writer) erro
 		shop = &hanging{desk: service, say: func() { _, _ = fmt.Fprintln(stdout, sayHeld) }}
 	}
 
-	server, err := newServer(engine, named(config.Run), shop,
+	server, err := newServer(engine, named(config.Run), shop, //nolint:contextcheck // Validate takes none
 		interceptor.WithMethodPolicy(paymentsv1.PaymentService_Pay_FullMethodName, policy))
 	if err != nil {
 		return err
@@ -95,8 +95,8 @@ func runUnknown(ctx context.Context, config *childConfig, stdout io.Writer) erro
 	return serveUntil(ctx, listener, server, engine)
 }
 
-// hanging is a desk whose process is going to be killed. Of every five payments two are answered, one comes to nothing before it is charged,
-// and two are charged and then come to nothing.
+// hanging is a desk whose process is going to be killed. Of every five payments two are answered, one comes to nothing before it is
+// charged, and two are charged and then come to nothing.
 type hanging struct {
 	*desk
 

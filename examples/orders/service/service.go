@@ -103,7 +103,7 @@ func Run(ctx context.Context, config *Config, definition Definition, stdout, std
 	}
 
 	if s.protect != nil {
-		if err := s.protect.Validate(s.Server); err != nil {
+		if err := s.protect.Validate(s.Server); err != nil { //nolint:contextcheck // it takes none
 			return err // it says what is wrong, and where
 		}
 	}
