@@ -99,7 +99,7 @@ demo-orders: ## run the orders example: 500 orders over four services that are k
 # `make check` vets. Nobody debugs these binaries, and linking them without the
 # tables of a debugger takes half the time.
 GO_TEST   := go test -vet=off -ldflags=-w
-RACE_TEST := $(GO_TEST) -race -count=1 -timeout 15m
+RACE_TEST := $(GO_TEST) -race -count=1 -timeout 30m
 
 # The race detector makes tests take six times the processor, and finds nothing
 # in packages that start no goroutines: ONE_BY_ONE are tested without it, and so
