@@ -111,7 +111,7 @@ func expressions(t *testing.T) map[string]string {
 				Expr         string `json:"expr"`
 				LegendFormat string `json:"legendFormat"`
 			} `json:"targets"`
-		}
+		} `json:"panels"`
 	}
 
 	if err := json.Unmarshal([]byte(onceotel.Dashboard()), &board); err != nil {
