@@ -154,12 +154,12 @@ func (d *unknownDemo) show(ctx context.Context) (err error) {
 
 	d.book = book
 
-	unanswered, err := d.payAndKill(ctx, all)
+	unanswered, hanging, err := d.payAndKill(ctx, all)
 	if err != nil {
 		return err
 	}
 
-	unknown, err := d.waitUnknown(ctx, len(unanswered))
+	unknown, err := d.waitUnknown(ctx, hanging)
 	if err != nil {
 		return err
 	}
@@ -198,8 +198,9 @@ func (d *unknownDemo) launch(ctx context.Context, name string, hangs bool) (*pro
 		&childConfig{Unknown: true, Hangs: hangs, Ledger: d.ledger.addr, Store: d.address, Prefix: d.run, Run: d.run}, d.stderr, d.fail)
 }
 
-// payAndKill pays all orders, and kills every server when its payments hang. It returns the orders that have no answer.
-func (d *unknownDemo) payAndKill(ctx context.Context, all []orders.Order) (unanswered []orders.Order, err error) {
+// payAndKill pays all orders, and kills every server when its payments hang. It returns the orders that have no answer, and how many
+// payments were hanging.
+func (d *unknownDemo) payAndKill(ctx context.Context, all []orders.Order) (unanswered []orders.Order, hanging int, err error) {
 	n := 0
 
 	for batch := range slices.Chunk(all, len(all)/unknownServers) {
@@ -207,7 +208,7 @@ func (d *unknownDemo) payAndKill(ctx context.Context, all []orders.Order) (unans
 
 		doomed, err := d.launch(ctx, fmt.Sprintf("server %d", n), true)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 
 		left := make(chan []orders.Order, 1)
@@ -215,25 +216,54 @@ func (d *unknownDemo) payAndKill(ctx context.Context, all []orders.Order) (unans
 
 		go func() { left <- d.pay(ctx, doomed.addr, batch, answered) }()
 
-		hanging := len(batch) * (perTurn - hangsBefore) / perTurn
-		for range hanging {
-			if _, err := doomed.lines.ReadString('\n'); err != nil {
-				return nil, fmt.Errorf("waiting for payments to hang: %w", err)
-			}
-		}
-
-		for range len(batch) - hanging {
-			<-answered
-		}
+		here, err := countHanging(ctx, doomed, answered, len(batch))
 
 		doomed.kill()
 
 		unanswered = append(unanswered, <-left...)
 
-		_, _ = fmt.Fprintf(d.stdout, "server %d is killed with %d payments in its handler\n", n, hanging)
+		if err != nil {
+			return nil, 0, err
+		}
+
+		hanging += here
+
+		_, _ = fmt.Fprintf(d.stdout, "server %d is killed with %d payments in its handler\n", n, here)
 	}
 
-	return unanswered, nil
+	return unanswered, hanging, nil
+}
+
+// countHanging waits until every payment of a batch has been answered or hangs in the handler, and returns how many hang.
+func countHanging(ctx context.Context, doomed *process, answered <-chan struct{}, batch int) (hanging int, err error) {
+	lines := make(chan error, batch+1)
+
+	go func() { // until the process ends
+		for {
+			_, err := doomed.lines.ReadString('\n')
+			lines <- err
+
+			if err != nil {
+				return
+			}
+		}
+	}()
+
+	for range batch {
+		select {
+		case <-answered:
+		case err := <-lines:
+			if err != nil {
+				return 0, fmt.Errorf("waiting for payments to hang: %w", err)
+			}
+
+			hanging++
+		case <-ctx.Done():
+			return 0, fmt.Errorf("waiting for payments to hang: %w", context.Cause(ctx))
+		}
+	}
+
+	return hanging, nil
 }
 
 // pay pays orders at once, each with a single attempt, and returns those that have no answer. Answered has room for every order.
