@@ -101,8 +101,8 @@ func (s *scales) add(ctx context.Context, length int) error {
 	return err
 }
 
-// mustWeigh compares what records take with the costs of a kind of store, which may be too low by tolerance, and too high by tooHigh. Names and
-// outcomes together give two points of a line.
+// mustWeigh compares what records take with the costs of a kind of store, which may be too low by tolerance, and too high by tooHigh.
+// Names and outcomes together give two points of a line.
 func mustWeigh(t *testing.T, kind operate.StoreKind, tooHigh float64, open func(t *testing.T) scales) {
 	t.Helper()
 
