@@ -1,0 +1,148 @@
+package oncehttp
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+)
+
+// deliver sends the answer of the handler itself.
+func (c *call) deliver(status onlyonce.Status, retention time.Duration) {
+	a := c.recorder.answer()
+
+	switch a.delivery {
+	case hijacked:
+	case streamed:
+		h := c.w.Header()
+		for name, values := range a.trailer {
+			if _, declared := h[name]; declared || contains(h[trailerName], name) {
+				h[name] = values
+			} else {
+				h[http.TrailerPrefix+name] = values
+			}
+		}
+
+		c.announce(h, status, retention)
+	case collected:
+		own := make(http.Header)
+		c.announce(own, status, retention)
+		send(c.w, c.r.Method == http.MethodHead, a, own)
+	}
+}
+
+// committed sends the answer that the handler has committed in a transaction of its own, with the headers of the handler that are not
+// recorded.
+func (c *call) committed(reply *onlyonce.Reply) {
+	p, err := decodePayload(reply.Body)
+	if err != nil {
+		c.refuseUnseen(unreadable(err))
+
+		return
+	}
+
+	others := c.recorder.answer().header.Clone()
+	for name := range c.server.recorded {
+		delete(others, name)
+	}
+
+	own := make(http.Header)
+	c.announce(own, reply.Status, reply.Retention)
+	send(c.w, c.r.Method == http.MethodHead, p.asReplay(others), own)
+}
+
+// share sends the answer of another request's run, which left no record.
+func (c *call) share(reply *onlyonce.Reply) {
+	other, ok := errors.AsType[*answerError](reply.Err)
+	if !ok || other.answer.kind != keptWhole {
+		c.sendProblem(&Problem{
+			Status: http.StatusConflict, RetryAfter: time.Second, Detail: "a request with this key has ended without an answer that can be " +
+				"given again; retry with the same key",
+		}, reply.Status, reply.Retention)
+
+		return
+	}
+
+	own := make(http.Header)
+	c.announce(own, reply.Status, reply.Retention)
+	send(c.w, c.r.Method == http.MethodHead, other.answer.asReplay(c.w.Header()), own)
+}
+
+// replay answers the request with a recorded answer.
+func (c *call) replay(reply *onlyonce.Reply) {
+	p, err := decodePayload(reply.Body)
+	if err != nil {
+		c.refuseUnseen(unreadable(err))
+
+		return
+	}
+
+	if p.kind == keptNothing {
+		c.refuseUnseen(&onlyonce.Rejection{
+			Reason: onlyonce.ReasonOutcomeNotStored,
+			Message: "the request with this idempotency key has been executed and its answer was sent without being kept; " +
+				"read the result in another way, it will not be executed again",
+			Metadata: map[string]string{"original_code": strconv.Itoa(p.status)}, Retention: reply.Retention,
+		})
+
+		return
+	}
+
+	if c.begun() {
+		return
+	}
+
+	own := make(http.Header)
+	c.announce(own, reply.Status, reply.Retention)
+	own.Set(ReplayedHeader, "true")
+
+	if !reply.ExecutedAt.IsZero() {
+		own.Set(ExecutedAtHeader, reply.ExecutedAt.UTC().Format(time.RFC3339))
+	}
+
+	send(c.w, c.r.Method == http.MethodHead, p.asReplay(c.w.Header()), own)
+}
+
+// begun reports whether the run of this very request has sent a part of an answer that does not count, and ends it: the client must not
+// take that for an answer. It panics with http.ErrAbortHandler if the connection is still the server's.
+func (c *call) begun() bool {
+	if c.recorder == nil {
+		return false
+	}
+
+	switch c.recorder.answer().delivery {
+	case streamed:
+		panic(http.ErrAbortHandler)
+	case hijacked:
+		return true
+	case collected:
+		return false
+	default:
+		return false
+	}
+}
+
+// announce sets the headers of the contract that every answer to a keyed request has. Retention is 0 for an answer without a record.
+func (c *call) announce(h http.Header, status onlyonce.Status, retention time.Duration) {
+	h.Set(StatusHeader, string(status))
+
+	usual := c.route.policy.Retention
+	if retention == 0 {
+		retention = usual
+	}
+
+	if retention != usual || usual != onlyonce.DefaultRetention {
+		h.Set(RetentionHeader, strconv.FormatInt(int64(retention/time.Second), 10))
+	}
+
+	if c.server.preset.result {
+		result := "accepted"
+		if status == onlyonce.StatusRejected || status == onlyonce.StatusUnknown && c.recorder == nil {
+			result = "rejected"
+		}
+
+		h.Set(repeatabilityResult, result)
+	}
+}

@@ -1,0 +1,179 @@
+package oncehttp_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/oncehttp"
+)
+
+func TestF20ClientThatLeavesDoesNotEndItsRun(t *testing.T) {
+	protocols(t, func(t *testing.T, http2 bool) {
+		t.Helper()
+
+		running, gone := make(chan struct{}), make(chan struct{})
+
+		w := start(t, setup{http2: http2, engine: []onlyonce.Option{patient()}}, func(rw http.ResponseWriter, r *http.Request) {
+			close(running)
+			<-gone
+
+			if err := r.Context().Err(); err != nil {
+				t.Errorf("the run was cancelled: %v", context.Cause(r.Context()))
+			}
+
+			rw.Header().Set("Location", "/late")
+			rw.WriteHeader(http.StatusCreated)
+		})
+
+		ctx, cancel := context.WithCancel(t.Context())
+		left := make(chan struct{})
+
+		go func() {
+			<-running
+			cancel()
+			<-left
+			close(gone)
+		}()
+
+		_, err := w.client.Do(w.request(http.MethodPost, "/", "k", "").WithContext(ctx)) //nolint:bodyclose // there is none
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%v", err)
+		}
+
+		close(left)
+
+		a := w.send(w.request(http.MethodPost, "/", "k", "")).mustBe(onlyonce.StatusReplayed, http.StatusCreated)
+		if a.header.Get("Location") != "/late" {
+			t.Errorf("%v", a.header)
+		}
+
+		w.mustHaveRun(1)
+	})
+}
+
+func TestF21DeadlineInFrontOfTheMiddleware(t *testing.T) {
+	running, proceed := make(chan struct{}), make(chan struct{})
+	w := start(t, setup{
+		engine: []onlyonce.Option{patient()},
+		front: func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("X-Hurry") != "" {
+					ctx, cancel := context.WithCancelCause(r.Context())
+					defer cancel(nil)
+
+					go func() { // the deadline of the first caller passes while it runs
+						<-running
+						cancel(context.DeadlineExceeded)
+						close(proceed)
+					}()
+
+					r = r.WithContext(ctx)
+				}
+
+				next.ServeHTTP(rw, r)
+			})
+		},
+	}, func(rw http.ResponseWriter, _ *http.Request) {
+		close(running)
+		<-proceed
+		_, _ = io.WriteString(rw, "done")
+	})
+
+	w.post("k", "X-Hurry", "1").mustBe(onlyonce.StatusExecuted, http.StatusOK)
+	w.post("k").mustBe(onlyonce.StatusReplayed, http.StatusOK)
+	w.mustHaveRun(1)
+}
+
+func TestF22ManyDuplicatesAtOnce(t *testing.T) {
+	const many = 300
+
+	proceed := make(chan struct{})
+
+	var came atomic.Int64
+
+	w := start(t, setup{
+		engine: []onlyonce.Option{patient()},
+		front: func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				if came.Add(1) == many {
+					close(proceed)
+				}
+
+				next.ServeHTTP(rw, r)
+			})
+		},
+	}, func(rw http.ResponseWriter, _ *http.Request) {
+		<-proceed
+		_, _ = io.WriteString(rw, "once")
+	})
+
+	var (
+		all      sync.WaitGroup
+		mu       sync.Mutex
+		statuses []string
+	)
+
+	for range many {
+		all.Go(func() {
+			a := w.post("k")
+
+			mu.Lock()
+			defer mu.Unlock()
+
+			statuses = append(statuses, a.said())
+
+			if a.said() == string(onlyonce.StatusRejected) { // past the bound of those that wait
+				a.mustReject(http.StatusConflict, onlyonce.ReasonInProgress)
+
+				return
+			}
+
+			if a.status != http.StatusOK || a.body != "once" {
+				t.Errorf("%d %q", a.status, a.body)
+			}
+		})
+	}
+
+	all.Wait()
+	w.mustHaveRun(1)
+
+	slices.Sort(statuses)
+
+	if got := slices.Compact(statuses); !slices.Equal(got, []string{"executed", "rejected", "replayed"}) {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestF23WaiterWithAShorterDeadlineFailsAlone(t *testing.T) {
+	running, proceed := make(chan struct{}), make(chan struct{})
+	w := start(t, setup{engine: []onlyonce.Option{patient()}, options: []oncehttp.Option{
+		oncehttp.WithRoute("/nowait", oncehttp.Policy{Policy: onlyonce.Policy{MaxWait: onlyonce.NoWait}}),
+	}}, func(http.ResponseWriter, *http.Request) {
+		close(running)
+		<-proceed
+	})
+
+	done := make(chan *answer)
+	go func() { done <- w.send(w.request(http.MethodPost, "/nowait", "k", "")) }()
+
+	<-running
+
+	a := w.send(w.request(http.MethodPost, "/nowait", "k", ""))
+	a.mustReject(http.StatusConflict, onlyonce.ReasonInProgress)
+
+	if a.header.Get("Retry-After") != "1" {
+		t.Errorf("Retry-After %q", a.header.Get("Retry-After"))
+	}
+
+	close(proceed)
+	(<-done).mustBe(onlyonce.StatusExecuted, http.StatusOK)
+	w.send(w.request(http.MethodPost, "/nowait", "k", "")).mustBe(onlyonce.StatusReplayed, http.StatusOK)
+	w.mustHaveRun(1)
+}

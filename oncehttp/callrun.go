@@ -1,0 +1,161 @@
+package oncehttp
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+
+	"github.com/onlyonce-go/onlyonce"
+)
+
+// run calls the handler, and makes of its answer what the engine records.
+func (c *call) run(ctx context.Context) onlyonce.Outcome {
+	m := new(marks)
+	ctx = context.WithValue(ctx, marksKey{}, m)
+
+	var r *http.Request
+	if c.route.again || c.call.ReplayCheck != nil || c.call.Recover != nil {
+		r = c.received(ctx) // the handler may change its request
+	} else {
+		r = withBody(c.r.WithContext(ctx), c.body)
+	}
+
+	rec := newRecorder(c.w, c.r, c.route, c.trailed())
+	c.recorder = rec
+
+	returned := false
+
+	defer func() {
+		c.r.Pattern = r.Pattern // for those in front
+
+		if form := r.MultipartForm; form != nil { // net/http removes the files of its own request only
+			_ = form.RemoveAll()
+		}
+
+		if !returned {
+			// The handler panics. The header is for the answer of an outer recovery.
+			rec.close()
+
+			if rec.answer().delivery == collected {
+				c.w.Header().Set(StatusHeader, string(onlyonce.StatusUnknown))
+			}
+		}
+	}()
+
+	c.next.ServeHTTP(rec, r)
+
+	returned = true
+
+	rec.close()
+
+	return c.outcome(rec.answer(), m)
+}
+
+// trailed are the trailers of the contract in an answer that is sent before the run has ended.
+func (c *call) trailed() []string {
+	names := []string{StatusHeader}
+	if c.route.policy.Retention != onlyonce.DefaultRetention {
+		names = append(names, RetentionHeader)
+	}
+
+	if c.server.preset.result {
+		names = append(names, repeatabilityResult)
+	}
+
+	return names
+}
+
+// outcome says what an answer means for the key.
+func (c *call) outcome(a *collectedAnswer, m *marks) onlyonce.Outcome {
+	class, marked, keep := m.get()
+	if !marked {
+		class = c.route.policy.classOf(a.status)
+	}
+
+	switch {
+	case a.delivery == hijacked && !marked:
+		class = onlyonce.ClassDefinite // the handler has taken the connection, and nobody knows what it has done with it
+	case a.short, c.downstream(a) && !marked:
+		class = onlyonce.ClassAmbiguous
+	}
+
+	p := c.keep(a)
+	out := onlyonce.Outcome{Class: class, Marked: marked, KeepWrites: keep, Code: strconv.Itoa(a.status)}
+
+	if a.status >= http.StatusBadRequest || class != onlyonce.ClassDefinite {
+		out.Err = &answerError{p}
+	}
+
+	if class == onlyonce.ClassDefinite {
+		out.Room = onlyonce.BodyRoom(out.Code)
+		out.Body = p.encode(out.Room)
+	}
+
+	return out
+}
+
+// downstream reports whether an answer is the rejection of another server of the kit, which the handler passes on. Such an answer is
+// about another call, whose effect may have happened.
+func (c *call) downstream(a *collectedAnswer) bool {
+	if a.status < http.StatusBadRequest || c.recorder == nil {
+		return false
+	}
+
+	switch onlyonce.Status(c.recorder.header.Get(StatusHeader)) {
+	case onlyonce.StatusRejected, onlyonce.StatusUnknown, onlyonce.StatusReleased:
+		return true
+	case onlyonce.StatusExecuted, onlyonce.StatusReplayed, onlyonce.StatusUnrecorded, onlyonce.StatusUnprotected:
+		return false
+	default:
+		return false
+	}
+}
+
+// keep returns what is kept of an answer.
+func (c *call) keep(a *collectedAnswer) *payload {
+	if a.delivery != collected {
+		return &payload{kind: keptNothing, status: a.status}
+	}
+
+	p := &payload{
+		kind: keptWhole, status: a.status, header: c.server.recorded.pick(a.header), trailer: c.server.recorded.pick(a.trailer), body: a.body,
+	}
+
+	if length := a.header[contentLength]; len(length) > 0 && (c.r.Method == http.MethodHead || a.status == http.StatusNotModified) {
+		p.header = append(p.header, field{contentLength, length}) // of the body that the answer does not have
+	}
+
+	return p
+}
+
+// classify says what an answer means that the handler is about to give. Response is an Answer, or nil for what the handler has written so
+// far.
+func (c *call) classify(response any, err error) onlyonce.Outcome {
+	a := c.recorder.answerSoFar()
+
+	switch own := response.(type) {
+	case Answer:
+		a = own.collected()
+	case *Answer:
+		if own != nil {
+			a = own.collected()
+		}
+	}
+
+	m := new(marks)
+	if err != nil {
+		m.class, m.marked = onlyonce.MarkedClass(err)
+		m.keep = onlyonce.KeepsWrites(err)
+
+		if m.class != onlyonce.ClassDefinite {
+			return onlyonce.Outcome{Class: m.class, Marked: m.marked, Code: strconv.Itoa(http.StatusInternalServerError), Err: err}
+		}
+	}
+
+	out := c.outcome(a, m)
+	if err != nil {
+		out.Err = err
+	}
+
+	return out
+}
