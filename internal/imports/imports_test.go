@@ -48,6 +48,7 @@ func TestForbiddenImports(t *testing.T) {
 		{"", slices.Concat(grpc, protobuf, drivers, others, []string{"net/http"})},
 		{"/retry", slices.Concat(grpc, protobuf, drivers, others, []string{"net/http", module + "/store"})},
 		{"/journal", slices.Concat(grpc, protobuf, drivers, others, []string{"net/http", module + "/interceptor"})},
+		{"/consume", slices.Concat(grpc, protobuf, drivers, others, []string{"net/http", module + "/interceptor"})},
 		{"/oncehttp", slices.Concat(grpc, protobuf, drivers, []string{"net/http/httptest", "testing", "go.uber.org", module + "/interceptor"})},
 		{"/fingerprint", slices.Concat(grpc, drivers, others, []string{"net/http"})},
 		{"/interceptor", slices.Concat(drivers, others, []string{module + "/store/memstore"})},
@@ -84,6 +85,10 @@ func TestAllowedImports(t *testing.T) {
 			rooms + "quota", rooms + "uuid",
 		},
 		module + "/journal": {
+			module, store, rooms + "backlog", rooms + "flight", rooms + "housekeeping", rooms + "keytime", rooms + "lease", rooms + "outcome",
+			rooms + "quota", rooms + "uuid",
+		},
+		module + "/consume": {
 			module, store, rooms + "backlog", rooms + "flight", rooms + "housekeeping", rooms + "keytime", rooms + "lease", rooms + "outcome",
 			rooms + "quota", rooms + "uuid",
 		},

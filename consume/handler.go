@@ -1,0 +1,173 @@
+package consume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/store"
+)
+
+// Handler returns a function that calls handle once for each message, and says what to do with the message. It is safe for concurrent use.
+// It fails if an option is invalid, and reports every problem at once. It adds the recovery function of WithRecover to the engine, for
+// records without a message: see onlyonce.Engine.AddRecoveries.
+//
+// The function returns when handle has ended, even if ctx ends before, unless the policy's Detachment is Attached. Stop it with
+// onlyonce.Engine.Drain. While it works, it calls Message.Extend. It stops that if handle has not ended some time after MaxRun: the message
+// is then delivered to another consumer.
+//
+// The context of handle belongs to the run: see onlyonce.Engine.Execute, onlyonce.RunFromContext and onlyonce.DeriveExternal. Under
+// ExactlyOnce it has the transaction, such as sqlstore.Tx. If handle joins a transaction of its own, the value that it returns there is
+// ignored.
+func Handler(
+	engine *onlyonce.Engine, scope string, key KeyFunc, handle func(ctx context.Context, m *Message) error, opts ...Option,
+) (func(ctx context.Context, m *Message) Decision, error) {
+	c := config{engine: engine, scope: scope, key: key, handle: handle, rules: rules{final: DeadLetter, backoff: backoff}}
+
+	for _, opt := range opts {
+		opt(&c)
+	}
+
+	if c.rules.backoff == nil {
+		c.rules.backoff = backoff
+	}
+
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("consume: the handler cannot be made: %w", err)
+	}
+
+	prepared, err := engine.Prepare(c.policy)
+	if err != nil {
+		return nil, fmt.Errorf("consume: the handler cannot be made: %w", err)
+	}
+
+	h := &handler{config: c, prepared: prepared, policy: engine.Policy(c.policy)}
+	h.rules.maxAttempts, h.rules.guarantee = h.policy.MaxAttempts, h.policy.Guarantee
+
+	if c.recover != nil {
+		engine.AddRecoveries(h.recovery)
+	}
+
+	return h.deliver, nil
+}
+
+type handler struct {
+	config
+
+	prepared *onlyonce.PreparedPolicy
+	policy   onlyonce.Policy
+}
+
+// deliver handles one delivery of a message.
+func (h *handler) deliver(ctx context.Context, m *Message) Decision {
+	e := h.execute(ctx, m)
+
+	return h.rules.decide(&e)
+}
+
+// execute runs the message through the engine.
+func (h *handler) execute(ctx context.Context, m *Message) (e ending) {
+	e.deliveries = m.Deliveries
+
+	call, err := h.call(m)
+	if err != nil {
+		h.engine.Refused(ctx, onlyonce.Identity{Scope: h.scope, Method: Method(h.scope, m.Source)}, err)
+		e.err = err
+
+		return e
+	}
+
+	if e.err = h.tooOften(ctx, call, m); e.err != nil {
+		return e
+	}
+
+	stop := extend(ctx, m, h.longest())
+	defer stop()
+
+	defer func() {
+		if value := recover(); value != nil {
+			e.err, e.ran = &PanicError{Value: value, Stack: debug.Stack()}, true
+		}
+	}()
+
+	own := *m
+
+	reply, err := h.engine.Execute(ctx, call, func(ctx context.Context) onlyonce.Outcome {
+		if run, ok := onlyonce.RunFromContext(ctx); ok {
+			e.runs = int(min(run.Fence, maxRuns)) //nolint:gosec // it is bounded
+		}
+
+		e.ran = true
+		e.failure = h.handle(ctx, &own)
+
+		return outcomeOf(e.failure)
+	})
+	e.reply, e.err = reply, err
+
+	return e
+}
+
+// maxRuns keeps a fence within an int.
+const maxRuns = 1 << 30
+
+// call makes the call of a message.
+func (h *handler) call(m *Message) (*onlyonce.Call, error) {
+	key, err := h.key(m)
+	if err == nil {
+		err = h.keys.Check(key)
+	}
+
+	if err != nil {
+		return nil, &onlyonce.Rejection{Reason: onlyonce.ReasonKeyInvalid, Message: err.Error(), Cause: err}
+	}
+
+	call := &onlyonce.Call{
+		Scope: h.scope, Method: Method(h.scope, m.Source), Key: key, TimeOrdered: h.keys.TimeOrdered,
+		Fingerprint: h.fingerprint(m), Prepared: h.prepared,
+		Outcome: func(_ any, err error) onlyonce.Outcome { return outcomeOf(err) },
+	}
+
+	if most := h.policy.KeepRequest; most > 0 && len(m.Data) <= most {
+		call.Request = encodeMessage(m)
+	}
+
+	if h.recover != nil {
+		received := *m
+		received.Extend, received.ExtendEvery = nil, 0
+
+		call.Recover = func(ctx context.Context, rec onlyonce.Record) (onlyonce.Finding, error) {
+			return h.recover(ctx, &received, rec)
+		}
+	}
+
+	return call, nil
+}
+
+// errTooOften is about a message that WithMaxDeliveries ends.
+var errTooOften = errors.New("consume: the message was delivered too often without an outcome: see WithMaxDeliveries")
+
+// tooOften returns errTooOften if the message was delivered more often than it may be, and nobody has ended or is handling it.
+func (h *handler) tooOften(ctx context.Context, call *onlyonce.Call, m *Message) error {
+	if h.rules.maxDeliveries == 0 || m.Deliveries <= h.rules.maxDeliveries {
+		return nil
+	}
+
+	rec, err := h.engine.Lookup(ctx, onlyonce.Identity{Scope: call.Scope, Method: call.Method, Key: call.Key})
+	if err != nil {
+		return nil //nolint:nilerr // the engine finds the same error
+	}
+
+	if rec.State == store.Absent || rec.State == store.Released {
+		return errTooOften
+	}
+
+	return nil
+}
+
+// longest is how long a message may be extended.
+func (h *handler) longest() time.Duration {
+	return h.policy.MaxRun + max(h.policy.MaxWait, 0) + h.policy.Lease
+}
