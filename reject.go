@@ -180,6 +180,10 @@ func rejectStoreError(err error) *Rejection {
 	case errors.Is(err, store.ErrBusy):
 		return reject(ReasonInProgress,
 			"another transaction holds this idempotency key; retry with the same key to get its outcome", err)
+	case errors.Is(err, store.ErrNoKey):
+		return reject(ReasonRecordNewer,
+			"the record of this idempotency key is sealed with an encryption key that this server does not have; "+
+				"retry with the same idempotency key, another replica may have it", err)
 	case errors.Is(err, store.ErrNewer):
 		return reject(ReasonRecordNewer,
 			"the record of this idempotency key was written by a newer build; retry with the same key, another replica may know it", err)

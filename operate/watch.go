@@ -23,7 +23,8 @@ const (
 	Appeared ChangeKind = "appeared"
 	// Disappeared means that the record is settled, gone, or running again. The Record of the change is what it is now.
 	Disappeared ChangeKind = "disappeared"
-	// Failed means that a look has failed. Err says why. Watch goes on.
+	// Failed means that a look has failed. Err says why. Watch goes on, and is silent about further looks that fail in the same way, until
+	// one succeeds.
 	Failed ChangeKind = "failed"
 )
 
@@ -66,8 +67,11 @@ func Watch(ctx context.Context, engine *onlyonce.Engine, f Filter, interval time
 				return
 			}
 
-			if err != nil && (!yield(Change{Kind: Failed, Err: fmt.Errorf("operate: looking for records: %w", err)}) ||
-				errors.Is(err, onlyonce.ErrNotSupported)) {
+			if w.failsAnew(err) && !yield(Change{Kind: Failed, Err: fmt.Errorf("operate: looking for records: %w", err)}) {
+				return
+			}
+
+			if errors.Is(err, onlyonce.ErrNotSupported) {
 				return
 			}
 
@@ -84,6 +88,20 @@ type watcher struct {
 	engine *onlyonce.Engine
 	filter *Filter
 	known  map[store.Key]onlyonce.Record
+	// failure is the text of the error of the last look, empty if it has succeeded.
+	failure string
+}
+
+// failsAnew remembers how a look has ended, and reports whether it has failed in another way than the look before it.
+func (w *watcher) failsAnew(err error) bool {
+	before := w.failure
+	w.failure = ""
+
+	if err != nil {
+		w.failure = err.Error()
+	}
+
+	return err != nil && w.failure != before
 }
 
 // tell yields the changes of a look, and reports whether the caller wants more. A record that has disappeared is looked up first.

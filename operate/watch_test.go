@@ -2,6 +2,9 @@ package operate_test
 
 import (
 	"context"
+	"errors"
+	"iter"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,6 +55,66 @@ func TestWatchYieldsWhatAppearsAndDisappears(t *testing.T) {
 
 		if c, more := <-changes; more {
 			t.Errorf("got %+v after the end", c)
+		}
+	})
+}
+
+// brokenLists is a store that cannot list while it has an error.
+type brokenLists struct {
+	*memstore.Store
+
+	err atomic.Pointer[error]
+}
+
+func (b *brokenLists) Capabilities() store.Capabilities {
+	can := b.Store.Capabilities()
+	can.Lister = b
+
+	return can
+}
+
+func (b *brokenLists) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] {
+	if err := b.err.Load(); err != nil {
+		return func(yield func(store.Listed, error) bool) { yield(store.Listed{}, *err) }
+	}
+
+	return b.Store.ListUnknown(ctx)
+}
+
+func TestWatchReportsAFailureOnceUntilALookSucceeds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		records := &brokenLists{Store: memstore.New()}
+		engine := newEngine(t, records)
+		ctx, cancel := context.WithCancel(t.Context())
+
+		var failures []string
+
+		done := make(chan struct{})
+
+		go func() {
+			defer close(done)
+
+			for change := range operate.Watch(ctx, engine, operate.Filter{}, time.Second) {
+				failures = append(failures, change.Err.Error())
+			}
+		}()
+
+		for _, err := range []error{errors.New("first"), errors.New("second"), nil, errors.New("second")} {
+			records.err.Store(nil)
+
+			if err != nil {
+				records.err.Store(&err)
+			}
+
+			time.Sleep(10 * time.Second)
+		}
+
+		cancel()
+		<-done
+
+		if len(failures) != 3 {
+			t.Errorf("%d failures were reported, want 3: %q", len(failures), failures)
 		}
 	})
 }

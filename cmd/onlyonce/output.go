@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -69,6 +70,28 @@ func (a *app) paint(color, text string) string {
 	}
 
 	return "\x1b[" + color + "m" + text + "\x1b[0m"
+}
+
+// output is where a command prints. After the first error, such as that of a full disk, the rest would have a gap: nothing more is written,
+// and stop ends the command.
+type output struct {
+	to   io.Writer
+	stop context.CancelFunc
+	err  error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	if o.err != nil {
+		return 0, o.err
+	}
+
+	n, err := o.to.Write(p)
+	if err != nil {
+		o.err = fmt.Errorf("writing the output: %w", err)
+		o.stop()
+	}
+
+	return n, o.err
 }
 
 // printf prints a line that is safe already.

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -173,4 +174,38 @@ func TestF03WatchShowsWhatBecomesUnknownAndWhoSettlesIt(t *testing.T) {
 	}
 
 	watch.end(t).mustEnd(t, statusOK).mustSay(t, id[:shortID], "held", "absent").mustNotSay(t, "order-17")
+}
+
+// fullDisk accepts a number of writes.
+type fullDisk struct{ writes int }
+
+func (d *fullDisk) Write(p []byte) (int, error) {
+	if d.writes--; d.writes < 0 {
+		return 0, syscall.ENOSPC
+	}
+
+	return len(p), nil
+}
+
+func TestACommandFailsIfItsOutputCannotBeWritten(t *testing.T) {
+	t.Parallel()
+
+	for name, c := range map[string]struct {
+		args   []string
+		writes int
+	}{
+		"at once":      {args: []string{"capacity", "--rps", "10"}},
+		"after a line": {args: []string{"capacity", "--rps", "10"}, writes: 1},
+		"JSON":         {args: []string{"capacity", "--rps", "10", "--json"}},
+		"help":         {args: []string{"--help"}},
+	} {
+		var problems bytes.Buffer
+
+		disk := &fullDisk{writes: c.writes}
+		a := &app{in: strings.NewReader(""), out: disk, err: &problems, width: defaultWidth, env: func(string) string { return "" }}
+
+		if status := run(t.Context(), a, c.args); status != statusFailed || !strings.Contains(problems.String(), syscall.ENOSPC.Error()) {
+			t.Errorf("%s: the exit status is %d, and the error is %q", name, status, problems.String())
+		}
+	}
 }

@@ -34,10 +34,20 @@ func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(fo
 
 // run executes a command line and returns the exit status.
 func run(ctx context.Context, a *app, args []string) int {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+
+	out := &output{to: a.out, stop: stop}
+	a.out = out
+
 	root := a.root() //nolint:contextcheck // the commands get it from ExecuteContextC
 	root.SetArgs(args)
 
 	cmd, err := root.ExecuteContextC(ctx)
+	if out.err != nil {
+		err = failure{out.err}
+	}
+
 	if err == nil {
 		return statusOK
 	}
