@@ -12,6 +12,7 @@ import (
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/internal/keytime"
+	"github.com/onlyonce-go/onlyonce/journal"
 	"github.com/onlyonce-go/onlyonce/retry"
 )
 
@@ -48,6 +49,9 @@ type Transport struct {
 	quoted    bool
 	observe   func(ctx context.Context, a retry.Attempt)
 	logger    *slog.Logger
+	journal   *journal.Journal
+	journaled []string // the headers that the journal has
+	complete  func(r *http.Request) error
 
 	confirmations confirmations
 }
@@ -82,6 +86,12 @@ func NewTransport(base http.RoundTripper, opts ...ClientOption) (*Transport, err
 	if t.protected == nil || t.presumed == nil || t.route == nil || t.newKey == nil {
 		errs = append(errs, errors.New("oncehttp: WithProtected, WithPresumed, WithRouteName or WithKeyGenerator is nil: give a function, "+
 			"or leave the option out"))
+	}
+
+	for _, name := range t.journaled {
+		if !isToken(name) {
+			errs = append(errs, fmt.Errorf("oncehttp: WithJournal has %q, which is no name of a header", name))
+		}
 	}
 
 	for _, status := range t.statuses {

@@ -22,6 +22,7 @@ type sign struct {
 	shown     bool
 	status    onlyonce.Status // empty: the answer does not say it, or says it in a trailer that has not come
 	reason    onlyonce.Reason
+	detail    string        // of the problem that has the reason
 	after     time.Duration // of Retry-After
 	asked     bool          // there is a Retry-After
 	retention time.Duration // that the server has declared; 0: none
@@ -52,7 +53,7 @@ func signOf(resp *http.Response, now time.Time) sign {
 	}
 
 	if s.status == onlyonce.StatusRejected || s.status == onlyonce.StatusUnknown {
-		s.reason = onlyonce.Reason(p.Reason)
+		s.reason, s.detail = onlyonce.Reason(p.Reason), p.Detail
 	}
 
 	// A server of the draft without the kit says it in its own words.

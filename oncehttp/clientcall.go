@@ -15,6 +15,7 @@ import (
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/internal/keytime"
+	"github.com/onlyonce-go/onlyonce/journal"
 	"github.com/onlyonce-go/onlyonce/retry"
 )
 
@@ -32,6 +33,16 @@ type clientCall struct {
 	resp      *http.Response // of the last attempt; nil: none
 	sign      sign
 	ambiguous bool // an attempt may have taken effect
+
+	resumed bool          // an earlier process may have sent the request
+	age     time.Duration // since the first attempt of that process
+}
+
+// call is a logical request with a key.
+func (t *Transport) call(r *http.Request, key string) *clientCall {
+	return &clientCall{
+		transport: t, request: r, key: key, presumed: t.presumed(r), route: r.Method + " " + r.URL.Scheme + "://" + r.URL.Host + t.route(r),
+	}
 }
 
 // RoundTrip makes a request, with a key and retries if it is protected: see Transport.
@@ -53,11 +64,9 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 
 	defer func() { end(failure) }()
 
-	c := &clientCall{
-		transport: t, request: r, key: key, presumed: t.presumed(r), route: r.Method + " " + r.URL.Scheme + "://" + r.URL.Host + t.route(r),
-	}
+	c := t.call(r, key)
 
-	resp, err := c.do()
+	resp, err := c.sent()
 	failure = err
 
 	if failure == nil && c.verdict() == onlyonce.VerdictUnknown {
@@ -65,6 +74,25 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 
 	return resp, err
+}
+
+// sent sends the request, and has it in the journal meanwhile.
+func (c *clientCall) sent() (*http.Response, error) {
+	call, err := c.write()
+	if err != nil {
+		if c.request.Body != nil {
+			_ = c.request.Body.Close()
+		}
+
+		return nil, err
+	}
+
+	resp, err := c.do()
+	if call == nil {
+		return resp, err
+	}
+
+	return c.written(call, resp, err)
 }
 
 var errUnfinished = errors.New("oncehttp: the request did not return")
@@ -116,6 +144,16 @@ func (t *Transport) ownKey(r *http.Request) (key string, end func(error), err er
 func (c *clientCall) do() (*http.Response, error) {
 	policy := c.transport.policy
 	timeout := policy.AttemptTimeout
+
+	if c.resumed {
+		usable := keytime.Usable(c.transport.retention) - c.age
+		if usable <= 0 {
+			return nil, &callError{err: journal.ErrTooOld, key: c.key, verdict: onlyonce.VerdictUnknown}
+		}
+
+		policy.MaxElapsed = min(policy.MaxElapsed, usable)
+	}
+
 	policy.AttemptTimeout = 0 // the body of an answer outlives its attempt
 
 	options := retry.Options{Classify: c.classify}
@@ -143,7 +181,7 @@ func (c *clientCall) do() (*http.Response, error) {
 	c.discard()
 
 	verdict := onlyonce.VerdictUnknown
-	if c.attempts == 0 || !c.ambiguous {
+	if !c.ambiguous {
 		verdict = onlyonce.VerdictNotExecuted
 	}
 
@@ -158,8 +196,13 @@ func (e *answeredError) Error() string { return "oncehttp: the server answered "
 // attempt makes one attempt.
 func (c *clientCall) attempt(ctx context.Context, n int, timeout time.Duration) (*http.Response, error) {
 	c.discard()
-	c.attempts = n
 	c.before = c.transport.confirmations.of(c.route, c.presumed)
+
+	if err := c.mayResume(); err != nil {
+		return nil, retry.Permanent(err)
+	}
+
+	c.attempts = n
 
 	ctx, end := context.WithCancelCause(ctx)
 
@@ -277,7 +320,7 @@ func (c *clientCall) classify(a retry.Attempt) retry.Decision {
 		d.Free = c.sign.reason == onlyonce.ReasonInProgress || c.sign.reason == onlyonce.ReasonLeaseLost
 
 		if c.sign.retention > 0 {
-			d.MaxElapsed = keytime.Usable(c.sign.retention)
+			d.MaxElapsed = max(keytime.Usable(c.sign.retention)-c.age, 1)
 		}
 	}
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/onlyonce-go/onlyonce/store"
 )
@@ -162,6 +163,20 @@ func (r *reader) text() string {
 	r.data = r.data[n:]
 
 	return text
+}
+
+// header takes the headers of a request.
+func (r *reader) header() http.Header {
+	header := make(http.Header)
+
+	for range r.count() {
+		name := r.text()
+		for range r.count() {
+			header[name] = append(header[name], r.text())
+		}
+	}
+
+	return header
 }
 
 func (r *reader) fields() []field {

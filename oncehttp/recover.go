@@ -29,15 +29,7 @@ func decodeRequest(ctx context.Context, data []byte) (*http.Request, error) {
 	}
 
 	in := reader{data: data[1:]}
-	method, uri := in.text(), in.text()
-	header := make(http.Header)
-
-	for range in.count() {
-		name := in.text()
-		for range in.count() {
-			header[name] = append(header[name], in.text())
-		}
-	}
+	method, uri, header := in.text(), in.text(), in.header()
 
 	if in.err != nil {
 		return nil, unreadableAnswer(in.err)
