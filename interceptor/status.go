@@ -250,6 +250,10 @@ func relabelled(st *status.Status) (*status.Status, bool) {
 func outward(err error) error {
 	err = onlyonce.Unmarked(err)
 
+	if errors.Is(err, onlyonce.ErrUnprotected) { // the handler did nothing, and the server must change
+		return status.Error(codes.FailedPrecondition, err.Error())
+	}
+
 	if st, downstream := relabelled(statusOf(err)); downstream {
 		return st.Err()
 	}
