@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/internal/httprules"
 )
 
 // call is one keyed request on a server.
@@ -129,7 +130,7 @@ func (c *call) takeKey(values []string) error {
 
 	parse := c.server.preset.parse
 	if parse == nil {
-		parse = parseKey
+		parse = httprules.ParseKey
 	}
 
 	key, err := parse(values[0])

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/internal/httprules"
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
@@ -84,7 +85,7 @@ func (c *call) sendProblem(p *Problem, status onlyonce.Status, retention time.Du
 	c.announce(h, status, retention)
 
 	if p.RetryAfter > 0 {
-		h.Set(retryAfter, seconds(p.RetryAfter))
+		h.Set(retryAfter, httprules.Seconds(p.RetryAfter))
 	}
 
 	own := *p

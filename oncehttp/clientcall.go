@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/internal/httprules"
 	"github.com/onlyonce-go/onlyonce/internal/keytime"
 	"github.com/onlyonce-go/onlyonce/journal"
 	"github.com/onlyonce-go/onlyonce/retry"
@@ -105,7 +106,7 @@ func (t *Transport) keyOf(r *http.Request) (key string, end func(error), err err
 	case len(values) > 1:
 		return "", nil, fmt.Errorf("oncehttp: the request has %d values of %s and must have one", len(values), KeyHeader)
 	case len(values) == 1:
-		if key, err = parseKey(values[0]); err != nil {
+		if key, err = httprules.ParseKey(values[0]); err != nil {
 			return "", nil, err
 		}
 	case ok:
@@ -274,7 +275,7 @@ func (c *clientCall) outgoing(ctx context.Context, n int) (*http.Request, error)
 
 	key := c.key
 	if c.transport.quoted {
-		key = quoteKey(key)
+		key = httprules.QuoteKey(key)
 	}
 
 	r.Header.Set(KeyHeader, key)

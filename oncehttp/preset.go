@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/internal/httprules"
 	"github.com/onlyonce-go/onlyonce/internal/keytime"
 )
 
@@ -17,7 +18,7 @@ import (
 type Preset struct {
 	policy    Policy
 	keyHeader string                              // empty: KeyHeader
-	parse     func(value string) (string, error)  // of the value of the key header; nil: parseKey
+	parse     func(value string) (string, error)  // of the value of the key header; nil: httprules.ParseKey
 	shared    bool                                // all routes share their keys
 	posts     bool                                // only POST is protected
 	firstSent bool                                // the request has Repeatability-First-Sent
@@ -34,7 +35,7 @@ func Draft() Preset {
 			return "", errors.New(`invalid idempotency key: it is no string of RFC 8941; put it in quotes, as in "` + "8e03978e" + `"`)
 		}
 
-		return parseKey(value)
+		return httprules.ParseKey(value)
 	}}
 }
 

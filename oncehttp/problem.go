@@ -4,16 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
-	"math"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/internal/httprules"
 )
-
-// problemTypes is where the documentation explains the reasons.
-const problemTypes = "https://github.com/onlyonce-go/onlyonce/blob/main/docs/http.md#"
 
 // Problem is the answer to a request that was not executed, as in RFC 9457. It is also an error: a function of WithReplayCheck may return
 // it.
@@ -94,74 +91,13 @@ func writeProblem(w http.ResponseWriter, _ *http.Request, p *Problem) {
 	_, _ = w.Write(body)
 }
 
-// statusOfReason is the status of a rejection: see docs/http.md.
-func statusOfReason(reason onlyonce.Reason) int {
-	switch reason {
-	case onlyonce.ReasonKeyMissing, onlyonce.ReasonKeyInvalid:
-		return http.StatusBadRequest
-	case onlyonce.ReasonNotSupported:
-		return http.StatusNotImplemented
-	case onlyonce.ReasonKeyReused, onlyonce.ReasonKeyExpired:
-		return http.StatusUnprocessableEntity
-	case onlyonce.ReasonInProgress, onlyonce.ReasonLeaseLost, onlyonce.ReasonOutcomeUnknown, onlyonce.ReasonOutcomeNotStored:
-		return http.StatusConflict
-	case onlyonce.ReasonStoreUnavailable, onlyonce.ReasonRecordNewer:
-		return http.StatusServiceUnavailable
-	case onlyonce.ReasonStoreFull:
-		return http.StatusTooManyRequests
-	case onlyonce.ReasonScopeMissing:
-		return http.StatusUnauthorized
-	case onlyonce.ReasonRecordUnreadable:
-		return http.StatusInternalServerError
-	default:
-		return http.StatusInternalServerError
-	}
-}
-
-// titleOfReason is a short summary of a reason.
-func titleOfReason(reason onlyonce.Reason) string {
-	titles := map[onlyonce.Reason]string{
-		onlyonce.ReasonKeyMissing:       "Idempotency key is missing",
-		onlyonce.ReasonNotSupported:     "Request cannot be protected",
-		onlyonce.ReasonKeyInvalid:       "Idempotency key is invalid",
-		onlyonce.ReasonKeyReused:        "Idempotency key belongs to another request",
-		onlyonce.ReasonKeyExpired:       "Idempotency key is too old",
-		onlyonce.ReasonInProgress:       "Request is in progress",
-		onlyonce.ReasonLeaseLost:        "Request was overtaken",
-		onlyonce.ReasonOutcomeUnknown:   "Outcome is unknown",
-		onlyonce.ReasonOutcomeNotStored: "Answer was not stored",
-		onlyonce.ReasonStoreUnavailable: "Idempotency store is unavailable",
-		onlyonce.ReasonStoreFull:        "Idempotency store is full",
-		onlyonce.ReasonScopeMissing:     "Caller is unknown",
-		onlyonce.ReasonRecordUnreadable: "Idempotency record is unreadable",
-		onlyonce.ReasonRecordNewer:      "Idempotency record is newer",
-	}
-
-	return titles[reason]
-}
-
 // problemOf describes a rejection.
 func problemOf(r *onlyonce.Rejection) *Problem {
 	return &Problem{
-		Type: problemTypes + reasonAnchor(r.Reason), Title: titleOfReason(r.Reason), Status: statusOfReason(r.Reason), Detail: r.Message,
+		Type: httprules.Type(r.Reason), Title: httprules.Title(r.Reason), Status: httprules.Status(r.Reason), Detail: r.Message,
 		Reason: r.Reason, RetryAfter: r.RetryAfter, Metadata: maps.Clone(r.Metadata),
 	}
 }
-
-// reasonAnchor is the anchor of a reason in the documentation.
-func reasonAnchor(reason onlyonce.Reason) string {
-	anchor := []byte(reason)
-	for i, c := range anchor {
-		if c >= 'A' && c <= 'Z' {
-			anchor[i] = c + 'a' - 'A'
-		}
-	}
-
-	return string(anchor)
-}
-
-// seconds writes a duration for the header Retry-After, rounded up.
-func seconds(d time.Duration) string { return strconv.FormatInt(int64(math.Ceil(d.Seconds())), 10) }
 
 // problemIn returns the problem that an error of a replay check means. The text of any other error is not for the caller.
 func problemIn(err error) *Problem {

@@ -1,4 +1,4 @@
-package oncehttp
+package httprules
 
 import (
 	"errors"
@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// parseKey reads the value of a key header. A value that begins with a quote is a string of RFC 8941, section 3.3.3. Every other value is
+// ParseKey returns the key in the value of a key header. A value that begins with a quote is a string of RFC 8941, section 3.3.3. Every other value is
 // the key itself.
-func parseKey(value string) (string, error) {
+func ParseKey(value string) (string, error) {
 	value = strings.Trim(value, " \t")
 
 	if !strings.HasPrefix(value, `"`) {
@@ -42,7 +42,7 @@ func parseKey(value string) (string, error) {
 	return "", errors.New("invalid idempotency key: the string has no closing quote; close it, or send the key without quotes")
 }
 
-// quoteKey writes a key as a string of RFC 8941.
-func quoteKey(key string) string {
+// QuoteKey returns a key as a string of RFC 8941.
+func QuoteKey(key string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(key) + `"`
 }

@@ -1,4 +1,4 @@
-package oncehttp
+package httprules
 
 import (
 	"strings"
@@ -13,7 +13,7 @@ func FuzzParseKey(f *testing.F) {
 	}
 
 	f.Fuzz(func(t *testing.T, value string) {
-		key, err := parseKey(value)
+		key, err := ParseKey(value)
 		if err != nil {
 			if !strings.HasPrefix(strings.Trim(value, " \t"), `"`) {
 				t.Errorf("%q is refused, and a raw key is judged by the key rules: %v", value, err)
@@ -28,7 +28,7 @@ func FuzzParseKey(f *testing.F) {
 
 		// Every key that is accepted can be written as a string, and is the same key.
 		quoted := `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(key) + `"`
-		if again, err := parseKey(quoted); err != nil || again != key {
+		if again, err := ParseKey(quoted); err != nil || again != key {
 			t.Errorf("%q is %q, and %q is %q, %v", value, key, quoted, again, err)
 		}
 	})

@@ -95,7 +95,7 @@ func TestAllowedImports(t *testing.T) {
 		module + "/retry": {module + "/retry"},
 		module + "/oncehttp": {
 			module, store, rooms + "backlog", rooms + "flight", rooms + "keytime", rooms + "lease", rooms + "outcome", rooms + "quota",
-			rooms + "uuid", rooms + "housekeeping", module + "/retry", module + "/journal",
+			rooms + "uuid", rooms + "housekeeping", rooms + "httprules", module + "/retry", module + "/journal",
 		},
 		store:                   {store},
 		store + "/memstore":     {store, module + "/internal/quota", module + "/internal/report"},
