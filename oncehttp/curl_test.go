@@ -17,14 +17,20 @@ import (
 func (w *world) curl(args ...string) string {
 	w.t.Helper()
 
+	return curl(w.t, args...)
+}
+
+func curl(t *testing.T, args ...string) string {
+	t.Helper()
+
 	var out, problems bytes.Buffer
 
 	args = append([]string{"--silent", "--show-error", "--include", "--insecure", "--max-time", "60"}, args...)
-	cmd := exec.CommandContext(w.t.Context(), "curl", args...)
+	cmd := exec.CommandContext(t.Context(), "curl", args...)
 	cmd.Stdout, cmd.Stderr = &out, &problems
 
 	if err := cmd.Run(); err != nil {
-		w.t.Fatalf("curl %q: %v: %s; install it, for example with apt-get install curl", args, err, problems.String())
+		t.Fatalf("curl %q: %v: %s; install it, for example with apt-get install curl", args, err, problems.String())
 	}
 
 	return strings.ReplaceAll(out.String(), "\r\n", "\n")
