@@ -1,0 +1,166 @@
+package wires_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/interceptor"
+	"github.com/onlyonce-go/onlyonce/oncehttp"
+	"github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/memstore"
+)
+
+// callerName is the metadata, and the header, that says who calls.
+const callerName = "caller"
+
+// setup is how a server is made. Its zero value has the defaults of the kit, a store in memory, and one scope for all.
+type setup struct {
+	store    store.Store
+	policy   onlyonce.Policy
+	required bool // calls need a key
+	rules    *onlyonce.KeyRules
+	scoped   bool // by caller
+	noScope  bool // nobody is known
+	forbids  bool // replays are refused to everybody
+	work     work // nil: a response with the number of the run
+	limits   onlyonce.Limits
+}
+
+// request is what a handler gets.
+type request struct {
+	op   op
+	text string
+}
+
+// result is what a handler answers, in a form that every wire can write.
+type result struct {
+	text    string
+	code    codes.Code // anything but OK is an error
+	status  int        // of the error on net/http; 0: that of the code
+	message string
+	class   onlyonce.Class // if marked
+	marked  bool
+	panics  bool
+	details int // of a type that nobody knows
+	header  map[string]string
+	trailer map[string]string
+}
+
+// work is a handler for every wire.
+type work func(ctx context.Context, req request) result
+
+// server is what is served, whatever the wire.
+type server struct {
+	setup
+
+	engine *onlyonce.Engine
+	runs   atomic.Int64
+
+	mu sync.Mutex
+}
+
+func newServer(t testing.TB, s setup) *server {
+	t.Helper()
+
+	if s.store == nil {
+		s.store = memstore.New()
+	}
+
+	engine, err := onlyonce.New(s.store, onlyonce.WithLimits(s.limits), onlyonce.WithObserver(onlyonce.ObserverFunc(func(context.Context, onlyonce.Event) {})))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+
+		_ = engine.Drain(ctx) // what the store has not acknowledged is abandoned
+	})
+
+	return &server{setup: s, engine: engine}
+}
+
+// answers changes what the handler does.
+func (s *server) answers(w work) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	s.work = w
+}
+
+// handle is the handler of every wire.
+func (s *server) handle(ctx context.Context, req request) result {
+	run := s.runs.Add(1)
+
+	s.mu.Lock()
+	w := s.work
+	s.mu.Unlock()
+
+	if w == nil {
+		return result{text: "run " + string(rune('0'+run))}
+	}
+
+	res := w(ctx, req)
+	if res.panics {
+		panic("the handler panics")
+	}
+
+	return res
+}
+
+var errNobody = errors.New("the token of Ann is stale")
+
+// grpcOptions are the scope and the options of servers whose options are those of package interceptor.
+func (s *server) grpcOptions() (interceptor.Scope, []interceptor.ServerOption) {
+	p := interceptor.Policy{Policy: s.policy, KeyRules: s.rules}
+	if s.required {
+		p.Key = interceptor.KeyRequired
+	}
+
+	opts := []interceptor.ServerOption{interceptor.WithPolicy(p)}
+	if s.forbids {
+		opts = append(opts, interceptor.WithReplayCheck(func(context.Context, any) error { return errForbidden() }))
+	}
+
+	scope := interceptor.ScopeShared()
+
+	switch {
+	case s.scoped:
+		scope = interceptor.ScopeFromMetadata(callerName)
+	case s.noScope:
+		scope = interceptor.ScopeFunc(func(context.Context) (string, error) { return "", errNobody })
+	}
+
+	return scope, opts
+}
+
+// httpOptions are the scope and the options of net/http.
+func (s *server) httpOptions() (oncehttp.Scope, []oncehttp.Option) {
+	p := oncehttp.Policy{Policy: s.policy, KeyRules: s.rules}
+	if s.required {
+		p.Key = oncehttp.KeyRequired
+	}
+
+	opts := []oncehttp.Option{oncehttp.WithPolicy(p), oncehttp.WithRecordedHeaders(handlerHeader, handlerTrailer)}
+	if s.forbids {
+		opts = append(opts, oncehttp.WithReplayCheck(httpForbidden))
+	}
+
+	scope := oncehttp.ScopeShared()
+
+	switch {
+	case s.scoped:
+		scope = oncehttp.ScopeFromHeader(callerName)
+	case s.noScope:
+		scope = oncehttp.ScopeFunc(noCaller)
+	}
+
+	return scope, opts
+}
