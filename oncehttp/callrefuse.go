@@ -48,8 +48,8 @@ func (c *call) refuse(err error) {
 	}
 
 	p := problemOf(rejection)
-	if errors.Is(rejection.Cause, errTooLarge) {
-		p.Status = http.StatusRequestEntityTooLarge
+	if errors.Is(rejection.Cause, errTooLarge) { // the reason of requests that cannot be protected; a smaller one can
+		p.Status, p.Title, p.Type = http.StatusRequestEntityTooLarge, "Request body is too large to be protected", typeTooLarge
 	}
 
 	if change := c.server.preset.status; change != nil {

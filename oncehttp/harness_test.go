@@ -204,11 +204,29 @@ type problem struct {
 	Reason       string `json:"reason"`
 	First        string `json:"first"`
 	OriginalCode string `json:"original_code"`
+	Limit        string `json:"limit"`
 	Status       int    `json:"status"`
+}
+
+// mustBeTooLarge checks the rejection of a body that has more bytes than the limit.
+func (a *answer) mustBeTooLarge(limit string) {
+	a.t.Helper()
+
+	p := a.mustRejectAs(http.StatusRequestEntityTooLarge, onlyonce.ReasonNotSupported, "request_too_large")
+	if p.Limit != limit || !strings.Contains(p.Detail, limit+" bytes") || p.Title != "Request body is too large to be protected" {
+		a.t.Errorf("%+v, want the limit %s", p, limit)
+	}
 }
 
 // mustReject checks a rejection.
 func (a *answer) mustReject(status int, reason onlyonce.Reason) problem {
+	a.t.Helper()
+
+	return a.mustRejectAs(status, reason, strings.ToLower(string(reason)))
+}
+
+// mustRejectAs checks a rejection whose type has a place of its own in the documentation.
+func (a *answer) mustRejectAs(status int, reason onlyonce.Reason, anchor string) problem {
 	a.t.Helper()
 
 	var p problem
@@ -223,7 +241,7 @@ func (a *answer) mustReject(status int, reason onlyonce.Reason) problem {
 
 	if a.status != status || p.Status != status || p.Reason != string(reason) || a.said() != string(said) ||
 		a.header.Get("Content-Type") != "application/problem+json" || p.Title == "" || p.Detail == "" ||
-		!strings.HasSuffix(p.Type, "#"+strings.ToLower(string(reason))) {
+		!strings.HasSuffix(p.Type, "docs/http.md#"+anchor) {
 		a.t.Errorf("%d %q %s, header %v; want %d %s", a.status, a.said(), a.body, a.header, status, reason)
 	}
 

@@ -91,6 +91,9 @@ func writeProblem(w http.ResponseWriter, _ *http.Request, p *Problem) {
 	_, _ = w.Write(body)
 }
 
+// typeTooLarge is the type of the problem of a body that is too large.
+const typeTooLarge = "https://github.com/onlyonce-go/onlyonce/blob/main/docs/http.md#request_too_large"
+
 // problemOf describes a rejection.
 func problemOf(r *onlyonce.Rejection) *Problem {
 	return &Problem{

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/store"
@@ -68,7 +69,7 @@ func tooLarge(limit int64) *onlyonce.Rejection {
 		Reason: onlyonce.ReasonNotSupported,
 		Message: fmt.Sprintf("the body of a request with an idempotency key may have %d bytes and this one has more, so nothing was executed; "+
 			"send a smaller one", limit),
-		Cause: errTooLarge,
+		Metadata: map[string]string{"limit": strconv.FormatInt(limit, 10)}, Cause: errTooLarge,
 	}
 }
 

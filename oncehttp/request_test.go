@@ -40,7 +40,7 @@ func TestBodyLimit(t *testing.T) {
 				r.ContentLength = int64(len(above))
 			}
 
-			w.send(r).mustReject(http.StatusRequestEntityTooLarge, onlyonce.ReasonNotSupported)
+			w.send(r).mustBeTooLarge("100")
 		}
 
 		w.mustHaveRun(1)
@@ -53,8 +53,7 @@ func TestBodyLimit(t *testing.T) {
 func TestOuterBodyLimitIsARejectionToo(t *testing.T) {
 	w := start(t, setup{front: func(next http.Handler) http.Handler { return http.MaxBytesHandler(next, 10) }}, nil)
 
-	w.send(w.request(http.MethodPost, "/", "k", strings.Repeat("x", 11))).
-		mustReject(http.StatusRequestEntityTooLarge, onlyonce.ReasonNotSupported)
+	w.send(w.request(http.MethodPost, "/", "k", strings.Repeat("x", 11))).mustBeTooLarge("10")
 	w.mustHaveRun(0)
 }
 
