@@ -1,0 +1,117 @@
+package oncerabbit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/onlyonce-go/onlyonce/consume"
+)
+
+// Handler says what to do with a message. consume.Handler makes one.
+type Handler = func(ctx context.Context, m *consume.Message) consume.Decision
+
+// Dialer makes a connection, such as amqp.Dial does. It should declare the queue, if nobody else does.
+type Dialer = func(ctx context.Context) (*amqp.Connection, error)
+
+// Consumer takes the messages of one queue.
+type Consumer struct {
+	queue    string
+	handle   Handler
+	dead     DeadLetters
+	prefetch int
+	timeout  time.Duration
+	change   func(d *amqp.Delivery, m *consume.Message)
+	backoff  func(failures int) time.Duration
+	report   func(ctx context.Context, r Report)
+}
+
+// New returns a consumer of a queue. It fails if something is missing or out of range, and reports every problem at once.
+func New(queue string, handle Handler, dead DeadLetters, opts ...Option) (*Consumer, error) {
+	c := &Consumer{
+		queue: queue, handle: handle, dead: dead,
+		prefetch: DefaultPrefetch, timeout: DefaultConsumerTimeout, backoff: backoff, report: logReport,
+	}
+
+	for _, opt := range opts {
+		opt(c)
+	}
+
+	if c.backoff == nil {
+		c.backoff = backoff
+	}
+
+	if c.report == nil {
+		c.report = logReport
+	}
+
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+
+	return c, nil
+}
+
+// ErrRecovery is the error of [Consumer.Run] if a connection has the recovery of amqp091: leave amqp.Config.Recovery nil.
+var ErrRecovery = errors.New("oncerabbit: the connection recovers by itself, so the acknowledgement of an old message could remove a new one: " +
+	"leave amqp.Config.Recovery nil")
+
+// Run handles messages until ctx ends, and returns the cause of that. It makes a connection with dial, uses it until it breaks, and makes the
+// next one. It returns early with [ErrRecovery].
+//
+// Run returns when all handlers that it has called have returned. After ctx has ended it takes no more messages, gives back those that wait, and
+// acknowledges what is still done. Stop the handlers with onlyonce.Engine.Drain. Any number of goroutines and processes may run consumers
+// of a queue.
+func (c *Consumer) Run(ctx context.Context, dial Dialer) error {
+	var handlers sync.WaitGroup
+	defer handlers.Wait()
+
+	for failures := 0; ; {
+		began := time.Now()
+
+		err := c.once(ctx, dial, &handlers)
+
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, ErrRecovery):
+			return err
+		}
+
+		c.report(ctx, Report{Err: err})
+
+		failures++
+		if time.Since(began) > longestWait {
+			failures = 1
+		}
+
+		select {
+		case <-time.After(c.backoff(failures)):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// once makes a connection and uses it until it breaks or ctx ends.
+func (c *Consumer) once(ctx context.Context, dial Dialer, handlers *sync.WaitGroup) error {
+	conn, err := dial(ctx)
+	if err != nil {
+		return fmt.Errorf("oncerabbit: connecting: %w", err)
+	}
+	defer conn.Close()
+
+	if conn.IsRecoveryEnabled() {
+		return ErrRecovery
+	}
+
+	s, err := c.subscribe(conn)
+	if err != nil {
+		return fmt.Errorf("oncerabbit: consuming the queue %q: %w", c.queue, err)
+	}
+
+	return s.serve(ctx, handlers)
+}
