@@ -206,17 +206,32 @@ func (c *confirmation) declaredRetention() time.Duration {
 	return c.retention
 }
 
+// connection identifies a connection. A call without one belongs to the target that its options name.
+type connection struct {
+	conn   weak.Pointer[grpc.ClientConn]
+	target string // empty where there is a connection
+}
+
+// connectionOf returns the identity of a connection, which may be nil.
+func connectionOf(cc *grpc.ClientConn, target string) connection {
+	if cc != nil {
+		return connection{conn: weak.Make(cc)}
+	}
+
+	return connection{target: target}
+}
+
 // confirmations has the confirmations of all connections of an interceptor. A connection is removed when it is garbage-collected.
 type confirmations struct {
 	presumed func(fullMethod string) bool
 
 	mu    sync.RWMutex
-	conns map[weak.Pointer[grpc.ClientConn]]*perMethod[*confirmation]
+	conns map[connection]*perMethod[*confirmation]
 }
 
 // of returns the confirmation of a method on a connection, which may be nil.
-func (c *confirmations) of(cc *grpc.ClientConn, fullMethod string) *confirmation {
-	key := weak.Make(cc)
+func (c *confirmations) of(cc *grpc.ClientConn, target, fullMethod string) *confirmation {
+	key := connectionOf(cc, target)
 
 	c.mu.RLock()
 	methods := c.conns[key]
@@ -229,7 +244,7 @@ func (c *confirmations) of(cc *grpc.ClientConn, fullMethod string) *confirmation
 	return methods.get(fullMethod)
 }
 
-func (c *confirmations) add(cc *grpc.ClientConn, key weak.Pointer[grpc.ClientConn]) *perMethod[*confirmation] {
+func (c *confirmations) add(cc *grpc.ClientConn, key connection) *perMethod[*confirmation] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
@@ -244,7 +259,7 @@ func (c *confirmations) add(cc *grpc.ClientConn, key weak.Pointer[grpc.ClientCon
 	}
 
 	if c.conns == nil {
-		c.conns = make(map[weak.Pointer[grpc.ClientConn]]*perMethod[*confirmation])
+		c.conns = make(map[connection]*perMethod[*confirmation])
 	}
 
 	c.conns[key] = methods
@@ -256,7 +271,7 @@ func (c *confirmations) add(cc *grpc.ClientConn, key weak.Pointer[grpc.ClientCon
 	return methods
 }
 
-func (c *confirmations) drop(key weak.Pointer[grpc.ClientConn]) {
+func (c *confirmations) drop(key connection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 

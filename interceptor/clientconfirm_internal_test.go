@@ -230,12 +230,12 @@ func TestConnectionsThatAreGoneAreForgotten(t *testing.T) {
 	c := &confirmations{presumed: func(string) bool { return false }}
 	kept := new(grpc.ClientConn)
 
-	c.of(kept, "/s/m").learn("replica", 0, replyStatus)
-	c.of(kept, "/s/m").declare(time.Hour)
-	c.of(nil, "/s/m")
+	c.of(kept, "", "/s/m").learn("replica", 0, replyStatus)
+	c.of(kept, "", "/s/m").declare(time.Hour)
+	c.of(nil, "", "/s/m")
 
 	for range 10 {
-		c.of(new(grpc.ClientConn), "/s/m").learn("replica", 0, replyStatus)
+		c.of(new(grpc.ClientConn), "", "/s/m").learn("replica", 0, replyStatus)
 	}
 
 	count := func() int {
@@ -258,11 +258,11 @@ func TestConnectionsThatAreGoneAreForgotten(t *testing.T) {
 		t.Errorf("%d connections are known, want the one that is held, and none", n)
 	}
 
-	if got := c.of(kept, "/s/m"); got.of("replica") != standingConfirmed || got.declaredRetention() != time.Hour {
+	if got := c.of(kept, "", "/s/m"); got.of("replica") != standingConfirmed || got.declaredRetention() != time.Hour {
 		t.Error("what is known of the connection that is held is lost")
 	}
 
-	if c.of(kept, "/s/other").of("replica") != standingUnknown || c.of(new(grpc.ClientConn), "/s/m").of("replica") != standingUnknown {
+	if c.of(kept, "", "/s/other").of("replica") != standingUnknown || c.of(new(grpc.ClientConn), "", "/s/m").of("replica") != standingUnknown {
 		t.Error("another method, or another connection, is confirmed")
 	}
 

@@ -4,8 +4,6 @@ import (
 	"context"
 	"log/slog"
 
-	"google.golang.org/grpc"
-
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/retry"
 )
@@ -36,7 +34,7 @@ type Attempt struct {
 }
 
 // reportUnconfirmed logs, once per method, that a server does not protect a method that is declared protected.
-func (c *clientConfig) reportUnconfirmed(ctx context.Context, method string, cc *grpc.ClientConn, replica string) {
+func (c *clientConfig) reportUnconfirmed(ctx context.Context, method, target, replica string) {
 	if c.known.get(method).reported.Swap(true) {
 		return
 	}
@@ -44,11 +42,6 @@ func (c *clientConfig) reportUnconfirmed(ctx context.Context, method string, cc 
 	logger := c.logger
 	if logger == nil {
 		logger = slog.Default()
-	}
-
-	target := ""
-	if cc != nil {
-		target = cc.Target()
 	}
 
 	logger.LogAttrs(ctx, slog.LevelWarn, "onlyonce: a server does not protect a method that the client declares protected",

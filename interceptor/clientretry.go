@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/internal/calltarget"
 	"github.com/onlyonce-go/onlyonce/journal"
 	"github.com/onlyonce-go/onlyonce/retry"
 )
@@ -29,6 +30,7 @@ type clientCall struct {
 	key     string
 	req     any
 	reply   clientReply
+	target  string // of the connection, or of the options of a call without one
 	cc      *grpc.ClientConn
 	invoker grpc.UnaryInvoker
 	opts    []grpc.CallOption // without those of an answerWatch
@@ -60,7 +62,7 @@ func (c *clientConfig) withRetry(
 
 	call := &clientCall{
 		config: c, ctx: ctx, method: method, key: key, req: req, reply: replyTo(reply), cc: cc, invoker: invoker,
-		began: time.Now(),
+		target: targetOf(cc, opts), began: time.Now(),
 	}
 
 	call.traceBegin()
@@ -68,7 +70,7 @@ func (c *clientConfig) withRetry(
 	defer call.traceAbandoned()
 
 	if c.protected(method) {
-		call.confirmation = c.confirmations.of(cc, method)
+		call.confirmation = c.confirmations.of(cc, call.target, method)
 		call.declared = call.confirmation.declaredRetention()
 	}
 
@@ -111,11 +113,22 @@ func (c *clientConfig) withRetry(
 	return err
 }
 
+// targetOf returns the name of the server of a call. It is empty for a call without a connection whose options name no server.
+func targetOf(cc *grpc.ClientConn, opts []grpc.CallOption) string {
+	if cc != nil {
+		return cc.Target()
+	}
+
+	option, _ := lastOption[calltarget.Option](opts)
+
+	return option.Name
+}
+
 // policy returns the retry policy of the call.
 func (c *clientCall) policy(opts []grpc.CallOption) retry.Policy {
 	policy := c.config.policy
-	if c.config.budgets != nil && c.cc != nil {
-		policy.Budget = c.config.budgets.For(c.cc.Target())
+	if c.config.budgets != nil && (c.cc != nil || c.target != "") {
+		policy.Budget = c.config.budgets.For(c.target)
 	}
 
 	if option, ok := lastOption[retryOption](opts); ok {
@@ -190,7 +203,7 @@ func (c *clientCall) attempt(ctx context.Context, n int) (struct{}, error) {
 	c.obeyRetention(err)
 
 	if c.ruled.report {
-		c.config.reportUnconfirmed(ctx, c.method, c.cc, c.replica())
+		c.config.reportUnconfirmed(ctx, c.method, c.target, c.replica())
 	}
 
 	c.judge(err)

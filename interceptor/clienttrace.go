@@ -40,7 +40,7 @@ type CallInfo struct {
 	Method string
 	// Key must never become a metric label.
 	Key string
-	// Target is the string that grpc.NewClient got.
+	// Target is the string that grpc.NewClient got. For package onceconnect it is the host of the base URL.
 	Target string
 }
 
@@ -65,12 +65,7 @@ type CallEnd struct {
 
 // info names the call.
 func (c *clientCall) info() CallInfo {
-	info := CallInfo{Method: c.method, Key: c.key}
-	if c.cc != nil {
-		info.Target = c.cc.Target()
-	}
-
-	return info
+	return CallInfo{Method: c.method, Key: c.key, Target: c.target}
 }
 
 // traceBegin begins the trace of a call.

@@ -1,0 +1,192 @@
+package onceconnect
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"net/http/httptrace"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"connectrpc.com/connect"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"github.com/onlyonce-go/onlyonce/interceptor"
+)
+
+// contractNames is the metadata of requests that package interceptor reads and writes.
+func contractNames() []string { return []string{interceptor.KeyHeader, interceptor.AttemptHeader} }
+
+// contractMetadata returns the headers of a request that package interceptor reads.
+func contractMetadata(header http.Header) metadata.MD {
+	md := make(metadata.MD)
+
+	for _, name := range contractNames() {
+		for key, values := range header {
+			if strings.EqualFold(key, name) && len(values) > 0 {
+				md.Append(name, values...)
+			}
+		}
+	}
+
+	return md
+}
+
+// clientCall is one logical call on a client.
+type clientCall struct {
+	req      connect.AnyRequest
+	next     connect.UnaryFunc
+	response connect.AnyResponse
+	last     error // of the last attempt, as connect-go has returned it
+}
+
+// invoke is a grpc.UnaryInvoker that makes one attempt.
+func (c *clientCall) invoke(ctx context.Context, _ string, _, _ any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
+	results := resultsOf(opts)
+	to := &peer.Peer{Addr: address(c.req.Peer().Addr)}
+
+	// Credentials decide whether the attempt may go to this server.
+	if err := results.permit(peer.NewContext(ctx, to)); err != nil {
+		c.last = nil
+		results.finish(err)
+
+		return err
+	}
+
+	var way delivery
+
+	resp, err := c.next(way.watch(ctx), &attempt{AnyRequest: c.req, header: attemptHeader(ctx, c.req.Header())})
+	c.response, c.last = resp, err
+
+	if err != nil {
+		c.response = nil
+	}
+
+	if err == nil || connect.IsWireError(err) || way.mayBeSent(err) {
+		results.sent(to)
+	}
+
+	switch {
+	case err == nil:
+		results.answered(metadataOf(resp.Header()), metadataOf(resp.Trailer()))
+	case connect.IsWireError(err):
+		results.answered(nil, metadataOf(metaOfAnswer(err)))
+	}
+
+	err = asCoded(err)
+	results.finish(err)
+
+	return err
+}
+
+// metaOfAnswer is the metadata of an error that a server has sent: headers and trailers together.
+func metaOfAnswer(err error) http.Header {
+	failed, _ := errors.AsType[*connect.Error](err)
+
+	return failed.Meta()
+}
+
+// failure is the error that the caller gets.
+func (c *clientCall) failure(err error) error {
+	if own, ok := err.(*coded); ok { //nolint:errorlint // what is wrapped is not the answer
+		return own.err // a call without a key
+	}
+
+	st := status.Convert(err)
+	message := st.Message()
+
+	if plain := st.Err(); plain != nil { // package interceptor may have added a note to the text of the status
+		if note, ok := strings.CutPrefix(err.Error(), plain.Error()); ok {
+			message += note
+		}
+	}
+
+	received := c.last != nil && connect.IsWireError(c.last)
+	failed := statusError(st, message, err, received)
+
+	if received {
+		maps.Copy(failed.Meta(), metaOfAnswer(c.last))
+	}
+
+	return failed
+}
+
+// attemptHeader returns the headers of an attempt: those of the request, with the key and the number of the attempt in the metadata.
+//
+// The name of the key is in lower case, and not in net/http's canonical form. With the canonical name, net/http takes the request for one
+// that it may send again by itself, to any server, after a connection has broken: see http.Transport.
+func attemptHeader(ctx context.Context, of http.Header) http.Header {
+	header := of.Clone()
+	if header == nil {
+		header = make(http.Header)
+	}
+
+	maps.DeleteFunc(header, func(key string, _ []string) bool {
+		return slices.ContainsFunc(contractNames(), func(name string) bool { return strings.EqualFold(key, name) })
+	})
+
+	md, _ := metadata.FromOutgoingContext(ctx)
+	for _, name := range contractNames() {
+		if values := md[name]; len(values) > 0 {
+			header[name] = values
+		}
+	}
+
+	return header
+}
+
+// attempt is a request with headers of its own: the transport may still read those of an earlier attempt.
+type attempt struct {
+	connect.AnyRequest
+
+	header http.Header
+}
+
+// Header implements [connect.AnyRequest].
+func (a *attempt) Header() http.Header { return a.header }
+
+// delivery shows whether an attempt may have reached a server.
+type delivery struct {
+	asked     atomic.Bool // the HTTP client has looked for a connection
+	connected atomic.Bool // it has got one
+}
+
+// watch returns a context in which net/http reports connections.
+func (d *delivery) watch(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { d.asked.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { d.connected.Store(true) },
+	})
+}
+
+// mayBeSent reports whether a server may have got the request. An HTTP client that reports nothing may have sent it, unless connect-go has
+// refused the request before.
+func (d *delivery) mayBeSent(err error) bool {
+	if d.asked.Load() {
+		return d.connected.Load()
+	}
+
+	return !notEncoded(err)
+}
+
+// notEncoded reports that connect-go could not encode the request, or that it is larger than the client may send.
+func notEncoded(err error) bool {
+	failed, ok := errors.AsType[*connect.Error](err)
+	if !ok || connect.IsWireError(err) {
+		return false
+	}
+
+	switch failed.Code() { //nolint:exhaustive // connect-go uses these two
+	case connect.CodeInternal:
+		return strings.HasPrefix(failed.Message(), "marshal message: ")
+	case connect.CodeResourceExhausted:
+		return strings.Contains(failed.Message(), "exceeds sendMaxBytes")
+	default:
+		return false
+	}
+}

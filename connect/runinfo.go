@@ -1,0 +1,63 @@
+package onceconnect
+
+import (
+	"context"
+	"net/http"
+
+	"connectrpc.com/connect"
+)
+
+// runInfo is the context of a run, with a connect.CallInfo of its own. The handler's metadata is recorded before it is sent, and a run goes
+// on when its caller has gone and connect-go has answered.
+type runInfo struct {
+	context.Context //nolint:containedctx // this is one
+
+	of   connect.CallInfo // of the call; nil: none
+	info callInfo
+}
+
+// callInfo is a connect.CallInfo whose response metadata is the run's.
+type callInfo struct {
+	connect.CallInfo
+
+	header, trailer http.Header
+}
+
+func newRunInfo(ctx context.Context) *runInfo {
+	of, _ := connect.CallInfoForHandlerContext(ctx)
+
+	return &runInfo{Context: ctx, of: of, info: callInfo{CallInfo: of}}
+}
+
+// Value implements [context.Context].
+func (r *runInfo) Value(key any) any {
+	value := r.Context.Value(key)
+	if info, ok := value.(connect.CallInfo); ok && info == r.of {
+		return connect.CallInfo(&r.info)
+	}
+
+	return value
+}
+
+// taken returns the metadata that the handler has set by its CallInfo.
+func (r *runInfo) taken() (header, trailer []http.Header) {
+	return []http.Header{r.info.header}, []http.Header{r.info.trailer}
+}
+
+// ResponseHeader implements [connect.CallInfo].
+func (i *callInfo) ResponseHeader() http.Header {
+	if i.header == nil {
+		i.header = make(http.Header)
+	}
+
+	return i.header
+}
+
+// ResponseTrailer implements [connect.CallInfo].
+func (i *callInfo) ResponseTrailer() http.Header {
+	if i.trailer == nil {
+		i.trailer = make(http.Header)
+	}
+
+	return i.trailer
+}

@@ -1,0 +1,222 @@
+package onceconnect
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"reflect"
+	"sync"
+
+	"connectrpc.com/connect"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/interceptor"
+)
+
+// serverCall is one unary call on a server.
+type serverCall struct {
+	req    connect.AnyRequest
+	next   connect.UnaryFunc
+	stream transportStream
+
+	// Of a call that is not protected. Nobody has recorded its answer, so it passes as it is.
+	passed   bool
+	response connect.AnyResponse
+}
+
+// serve answers the call as package interceptor decides.
+func (c *serverCall) serve(ctx context.Context, protect *interceptor.Server) (connect.AnyResponse, error) {
+	info := &grpc.UnaryServerInfo{FullMethod: c.req.Spec().Procedure}
+	in := incoming(ctx, c.req.Peer(), metadataOf(c.req.Header()), &c.stream)
+
+	resp, err := protect.Unary(in, c.req.Any(), info, c.handle)
+
+	if c.passed && err != nil {
+		return nil, passedError(err)
+	}
+
+	if c.passed {
+		return c.response, nil
+	}
+
+	header, trailer := c.stream.close()
+
+	if info, ok := connect.CallInfoForHandlerContext(ctx); ok {
+		// connect-go sends these with a response and with an error.
+		addTo(info.ResponseHeader(), header)
+		addTo(info.ResponseTrailer(), trailer)
+	}
+
+	if err != nil {
+		return nil, answeredError(err)
+	}
+
+	return &response{msg: resp}, nil
+}
+
+// handle calls the handler for package interceptor, which chooses the context and the message.
+func (c *serverCall) handle(ctx context.Context, msg any) (any, error) {
+	stream := grpc.ServerTransportStreamFromContext(ctx)
+	if stream == grpc.ServerTransportStream(&c.stream) {
+		resp, err := c.next(ctx, c.req)
+		c.passed, c.response = true, resp
+
+		return nil, asCoded(err)
+	}
+
+	run := newRunInfo(ctx)
+
+	resp, err := c.next(run, withMessage(c.req, msg))
+	header, trailer := run.taken()
+
+	if err != nil {
+		trailer = append(trailer, metaOf(err))
+	}
+
+	var answer any
+
+	if err == nil && resp != nil {
+		header, trailer, answer = append(header, resp.Header()), append(trailer, resp.Trailer()), resp.Any()
+	}
+
+	// The recorder of the run cannot fail, and on a stream that says nothing of the contract nobody is left to see it.
+	_ = stream.SetHeader(metadataOf(header...))
+	_ = stream.SetTrailer(metadataOf(trailer...))
+
+	return answer, asCoded(err)
+}
+
+// metaOf is the metadata of a handler's error. connect-go does not send that of an error which another server has sent.
+func metaOf(err error) http.Header {
+	if failed, ok := errors.AsType[*connect.Error](err); ok && failed != nil && !connect.IsWireError(err) {
+		return failed.Meta()
+	}
+
+	return nil
+}
+
+// passedError is the error of a call that is not protected. It is the handler's own, unless package interceptor has made another of it.
+func passedError(err error) error {
+	if handlers, ok := err.(*coded); ok { //nolint:errorlint // what is wrapped is not the answer
+		return onlyonce.Unmarked(handlers.err)
+	}
+
+	return answeredError(err)
+}
+
+// answeredError is the error of a protected call.
+func answeredError(err error) error {
+	st, ok := status.FromError(err)
+	if err == nil || !ok {
+		return err // connect-go gives it a code
+	}
+
+	return statusError(st, st.Message(), onlyonce.Unmarked(err), false)
+}
+
+// withMessage returns a request with another message. A run that is repeated gets the request as it was received.
+func withMessage(req connect.AnyRequest, msg any) connect.AnyRequest {
+	if req.Any() == msg {
+		return req
+	}
+
+	given := reflect.ValueOf(req)
+	if given.Kind() != reflect.Pointer || given.IsNil() || given.Elem().Kind() != reflect.Struct {
+		return req // not reached: handlers of connect-go take nothing but a *connect.Request
+	}
+
+	changed := reflect.New(given.Type().Elem())
+	changed.Elem().Set(given.Elem())
+
+	field, message := changed.Elem().FieldByName("Msg"), reflect.ValueOf(msg)
+	if !field.IsValid() || !message.Type().AssignableTo(field.Type()) {
+		return req
+	}
+
+	field.Set(message)
+
+	made, _ := reflect.TypeAssert[connect.AnyRequest](changed)
+
+	return made
+}
+
+// response is a response without metadata: that of a protected call is sent by the call's CallInfo.
+type response struct {
+	connect.AnyResponse // nil; makes response one of connect-go's
+
+	msg             any
+	header, trailer http.Header
+}
+
+// Any implements [connect.AnyResponse].
+func (r *response) Any() any { return r.msg }
+
+// Header implements [connect.AnyResponse].
+func (r *response) Header() http.Header {
+	if r.header == nil {
+		r.header = make(http.Header)
+	}
+
+	return r.header
+}
+
+// Trailer implements [connect.AnyResponse].
+func (r *response) Trailer() http.Header {
+	if r.trailer == nil {
+		r.trailer = make(http.Header)
+	}
+
+	return r.trailer
+}
+
+// transportStream collects the metadata of an answer.
+type transportStream struct {
+	method string
+
+	mu              sync.Mutex
+	header, trailer metadata.MD
+	closed          bool // the call is answered
+}
+
+// Method implements [grpc.ServerTransportStream].
+func (s *transportStream) Method() string { return s.method }
+
+// SetHeader implements [grpc.ServerTransportStream].
+func (s *transportStream) SetHeader(md metadata.MD) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if !s.closed {
+		s.header = metadata.Join(s.header, md)
+	}
+
+	return nil
+}
+
+// SendHeader implements [grpc.ServerTransportStream]. connect-go sends the header with the answer.
+func (s *transportStream) SendHeader(md metadata.MD) error { return s.SetHeader(md) }
+
+// SetTrailer implements [grpc.ServerTransportStream].
+func (s *transportStream) SetTrailer(md metadata.MD) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if !s.closed {
+		s.trailer = metadata.Join(s.trailer, md)
+	}
+
+	return nil
+}
+
+// close returns what was collected. What comes later is dropped: a run goes on when its caller has gone.
+func (s *transportStream) close() (header, trailer metadata.MD) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	s.closed = true
+
+	return s.header, s.trailer
+}
