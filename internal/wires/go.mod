@@ -2,10 +2,15 @@ module github.com/onlyonce-go/onlyonce/internal/wires
 
 go 1.26.0
 
-replace github.com/onlyonce-go/onlyonce => ../../
+replace (
+	github.com/onlyonce-go/onlyonce => ../../
+	github.com/onlyonce-go/onlyonce/connect => ../../connect
+)
 
 require (
+	connectrpc.com/connect v1.21.1
 	github.com/onlyonce-go/onlyonce v0.0.0-00010101000000-000000000000
+	github.com/onlyonce-go/onlyonce/connect v0.0.0-00010101000000-000000000000
 	go.uber.org/goleak v1.3.0
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20261019180522-ce908d29299b
 	google.golang.org/grpc v1.85.0

@@ -211,17 +211,7 @@ func httpRequest(ctx context.Context, addr string, c call) (*http.Request, error
 
 	r.Header.Set("Content-Type", "application/json")
 
-	for name, value := range c.md {
-		r.Header.Set(name, value)
-	}
-
-	for _, key := range c.keys {
-		r.Header.Add("Idempotency-Key", key)
-	}
-
-	if c.caller != "" {
-		r.Header.Set(callerName, c.caller)
-	}
+	c.addTo(r.Header)
 
 	return r, nil
 }

@@ -117,6 +117,18 @@ func wires() []wire {
 			server: "the same `grpc.Server` as a handler of `http.Server`, over unencrypted HTTP/2", client: "grpc-go",
 		},
 		{
+			name: "Connect", form: formConnect, start: startConnect,
+			server: "connect-go with package `onceconnect`", client: "net/http, in the protocol of Connect with JSON, over HTTP/1.1",
+		},
+		{
+			name: "gRPC on Connect", form: formGRPC, framed: true, start: startConnectGRPC,
+			server: "the same server, over unencrypted HTTP/2", client: "grpc-go",
+		},
+		{
+			name: "gRPC-Web on Connect", form: formGRPC, start: startConnectWeb,
+			server: "the same server", client: "net/http, in gRPC-Web, over HTTP/1.1",
+		},
+		{
 			name: "net/http", form: formHTTP, start: startHTTP,
 			server: "`http.Server` with package `oncehttp`, over HTTP/1.1", client: "net/http",
 		},
