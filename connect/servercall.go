@@ -32,7 +32,16 @@ func (c *serverCall) serve(ctx context.Context, protect *interceptor.Server) (co
 	info := &grpc.UnaryServerInfo{FullMethod: c.req.Spec().Procedure}
 	in := incoming(ctx, c.req.Peer(), metadataOf(c.req.Header()), &c.stream)
 
+	panics := true
+
+	defer func() {
+		if panics {
+			c.send(ctx) // an interceptor in front may answer the call, and the answer has the status of the call
+		}
+	}()
+
 	resp, err := protect.Unary(in, c.req.Any(), info, c.handle)
+	panics = false
 
 	if c.passed && err != nil {
 		return nil, passedError(err)
@@ -42,19 +51,23 @@ func (c *serverCall) serve(ctx context.Context, protect *interceptor.Server) (co
 		return c.response, nil
 	}
 
-	header, trailer := c.stream.close()
-
-	if info, ok := connect.CallInfoForHandlerContext(ctx); ok {
-		// connect-go sends these with a response and with an error.
-		addTo(info.ResponseHeader(), header)
-		addTo(info.ResponseTrailer(), trailer)
-	}
+	c.send(ctx)
 
 	if err != nil {
 		return nil, answeredError(err)
 	}
 
 	return &response{msg: resp}, nil
+}
+
+// send passes on the metadata that was collected. connect-go sends it with a response and with an error.
+func (c *serverCall) send(ctx context.Context) {
+	header, trailer := c.stream.close()
+
+	if info, ok := connect.CallInfoForHandlerContext(ctx); ok {
+		addTo(info.ResponseHeader(), header)
+		addTo(info.ResponseTrailer(), trailer)
+	}
 }
 
 // handle calls the handler for package interceptor, which chooses the context and the message.

@@ -68,6 +68,7 @@ func page(found map[string]map[string]cell) string {
 		}
 	}
 
+	text.WriteString(crossTable())
 	text.WriteString("\n## Why a wire does not have a row\n\n")
 
 	for i, note := range notes {

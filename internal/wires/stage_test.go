@@ -80,12 +80,8 @@ func (s *stage) status(a *answer) onlyonce.Status {
 	place := a.header
 
 	switch s.wire.form {
-	case formGRPC:
+	case formGRPC, formConnect:
 		place = a.trailer
-	case formConnect:
-		if a.ok {
-			place = a.trailer
-		}
 	case formGateway:
 	case formHTTP:
 		if len(place[statusName]) == 0 {
@@ -171,7 +167,7 @@ func (s *stage) mustBeReplayOf(a, first answer) {
 	switch {
 	case s.wire.form == formGRPC && a.ok, s.wire.form == formConnect && a.ok:
 		places = append(places, a.trailer)
-	case s.wire.form == formGRPC:
+	case s.wire.form == formGRPC, s.wire.form == formConnect:
 		places[0] = a.trailer
 	}
 

@@ -94,6 +94,9 @@ const (
 // hasCodes reports whether the handlers of a wire answer with codes of gRPC.
 func (f form) hasCodes() bool { return f != formHTTP }
 
+// showsCodes reports whether clients of a wire see codes and details.
+func (f form) showsCodes() bool { return f == formGRPC || f == formConnect }
+
 // wire is a protocol between a client and a server of the kit.
 type wire struct {
 	name           string
@@ -121,7 +124,7 @@ func wires() []wire {
 			server: "connect-go with package `onceconnect`", client: "net/http, in the protocol of Connect with JSON, over HTTP/1.1",
 		},
 		{
-			name: "gRPC on Connect", form: formGRPC, framed: true, start: startConnectGRPC,
+			name: "gRPC on Connect", form: formGRPC, start: startConnectGRPC,
 			server: "the same server, over unencrypted HTTP/2", client: "grpc-go",
 		},
 		{
