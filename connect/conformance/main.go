@@ -1,0 +1,183 @@
+// Command conformance runs connect's conformance suite against its own server and client, without and with the interceptors of package
+// onceconnect. It fails if a case has another result with them.
+//
+// The cases with keys run the suite's client with a key in every unary call, against the suite's server, both with the interceptors.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce/connect/conformance/installed"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+
+	if err := run(ctx, os.Stdout); err != nil {
+		stop()
+		fmt.Fprintln(os.Stderr, "conformance:", err)
+		os.Exit(1) //nolint:gocritic // stop has been called
+	}
+}
+
+// variant is one way to run the suite.
+type variant struct {
+	name   string
+	runner string // the folder of the runner, which has the other side built in
+	target string // the folder of the server or client under test
+	keyed  bool
+}
+
+func run(ctx context.Context, out io.Writer) error {
+	folder, err := os.MkdirTemp("", "conformance")
+	if err != nil {
+		return err
+	}
+
+	defer os.RemoveAll(folder) //nolint:errcheck // a temporary folder
+
+	suite, err := build(ctx, folder)
+	if err != nil {
+		return err
+	}
+
+	variants := []variant{
+		{name: "without", runner: "plain", target: "plain"},
+		{name: "with", runner: "plain", target: "patched"},
+		{name: "keyed", runner: "patched", target: "patched", keyed: true},
+	}
+
+	var differ []string
+
+	for _, mode := range []string{"server", "client"} {
+		want := ""
+
+		for _, v := range variants {
+			got, err := v.run(ctx, suite, folder, mode)
+			if err != nil {
+				return fmt.Errorf("the suite's %s, %s interceptors: %w", mode, v.name, err)
+			}
+
+			fmt.Fprintf(out, "result mode=%s interceptors=%s %s\n", mode, v.name, got)
+
+			if want == "" {
+				want = got
+			}
+
+			if got != want {
+				differ = append(differ, mode+" "+v.name)
+			}
+		}
+	}
+
+	if len(differ) > 0 {
+		return fmt.Errorf("other results than without interceptors: %s", strings.Join(differ, ", "))
+	}
+
+	return nil
+}
+
+// build builds the programs of the suite as they are and with the interceptors. It returns the folder of the suite.
+func build(ctx context.Context, folder string) (string, error) {
+	found, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "connectrpc.com/conformance").Output()
+	if err != nil {
+		return "", fmt.Errorf("looking for the suite: %w", err)
+	}
+
+	suite, source := strings.TrimSpace(string(found)), filepath.Join(folder, "source")
+	if err := patch(suite, source); err != nil {
+		return "", err
+	}
+
+	modfile, err := modfileFor(folder, source)
+	if err != nil {
+		return "", err
+	}
+
+	for name, flags := range map[string][]string{"plain": nil, "patched": {"-modfile", modfile}} {
+		bin := filepath.Join(folder, name)
+		if err := os.Mkdir(bin, 0o700); err != nil {
+			return "", err
+		}
+
+		args := append([]string{"build", "-o", bin + "/"}, flags...)
+		for _, program := range []string{"connectconformance", "referenceclient", "referenceserver"} {
+			args = append(args, "connectrpc.com/conformance/cmd/"+program)
+		}
+
+		cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // a fixed command
+		cmd.Stderr = os.Stderr
+
+		if err := cmd.Run(); err != nil {
+			return "", fmt.Errorf("building the suite: %w", err)
+		}
+	}
+
+	return suite, nil
+}
+
+// modfileFor writes this module's go.mod with the patched suite in place of the suite.
+func modfileFor(folder, source string) (string, error) {
+	modfile := filepath.Join(folder, "go.mod")
+
+	text, err := os.ReadFile("go.mod")
+	if err != nil {
+		return "", err
+	}
+
+	added := "\nreplace connectrpc.com/conformance => " + source + "\n"
+	if err := os.WriteFile(modfile, append(text, added...), 0o600); err != nil {
+		return "", err
+	}
+
+	sums, err := os.ReadFile("go.sum")
+	if err != nil {
+		return "", err
+	}
+
+	return modfile, os.WriteFile(filepath.Join(folder, "go.sum"), sums, 0o600)
+}
+
+// run runs the suite and returns how many of its cases had which result.
+func (v variant) run(ctx context.Context, suite, folder, mode string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Minute)
+	defer cancel()
+
+	cmd := exec.CommandContext(ctx, filepath.Join(folder, v.runner, "connectconformance"), //nolint:gosec // built above
+		"--conf", filepath.Join(suite, "testing/reference-impls-config.yaml"), "--mode", mode,
+		"--known-failing", "@"+filepath.Join(suite, "testing/reference"+mode+"-known-failing.txt"),
+		"--", filepath.Join(folder, v.target, "reference"+mode))
+
+	if v.keyed {
+		cmd.Env = append(os.Environ(), installed.Keyed+"=1")
+	}
+
+	printed, err := cmd.CombinedOutput()
+
+	results := summary(string(printed))
+	if results == "" || err != nil {
+		return "", fmt.Errorf("%w\n%s", err, last(string(printed), 4000))
+	}
+
+	return results, nil
+}
+
+var totals = regexp.MustCompile(`(?m)^(\d+) (passed|failed|failed as expected|could not be run).*$|^Total cases: \d+.*$`)
+
+// summary returns the totals that the suite prints at its end.
+func summary(printed string) string {
+	return strings.Join(totals.FindAllString(printed, -1), " ")
+}
+
+// last returns the end of a text.
+func last(text string, most int) string { return text[max(0, len(text)-most):] }
