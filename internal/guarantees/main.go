@@ -1,5 +1,5 @@
-// Command guarantees writes docs/guarantees.md: which tests prove the sentences of the README, and what the model says of
-// each rule.
+// Command guarantees writes docs/guarantees.md: what is promised and which tests prove it, what is not promised, and what the model says
+// of each rule.
 //
 //	go run ./internal/guarantees > docs/guarantees.md
 package main
@@ -24,11 +24,36 @@ func main() {
 
 const head = `# The guarantees and their proof
 
-This page is written by ` + "`go run ./internal/guarantees`" + `.
+**Who needs this page:** everybody who decides whether the kit holds what a service needs, and reviewers.
 
-## The sentences of the README
+` + "`go run ./internal/guarantees`" + ` writes this page. [faults.md](faults.md) lists the faults and their tests.
+
+What happens when the outcome of a run is unknown, because its process died, its lease ended, its handler panicked or returned an ambiguous
+error? Each method chooses:
+
+| guarantee | after an unknown outcome | for |
+| --- | --- | --- |
+| ` + "`AtMostOnce`" + ` (default) | the handler never runs again by itself | effects outside of any transaction |
+| ` + "`AtLeastOnce`" + ` | the next duplicate runs the handler again | handlers that are idempotent themselves |
+| ` + "`ExactlyOnce`" + ` | the next duplicate runs the handler again, and nothing is left of the first run | handlers whose effects are rows in the SQL database that has the records |
+
+## What is promised
 
 | promise | tests that fail when it is broken |
+| --- | --- |
+`
+
+const notPromisedHead = `
+## What is not promised
+
+| not promised | what to do |
+| --- | --- |
+`
+
+const caveatsHead = `
+## What to know
+
+| fact | what to do |
 | --- | --- |
 `
 
@@ -88,9 +113,11 @@ func write(w io.Writer, root string) error {
 			return err
 		}
 
-		fmt.Fprintf(&page, "| %s | %s |\n", s.promise, strings.Join(proof, "<br>"))
+		fmt.Fprintf(&page, "| <a id=\"%s\"></a>%s | %s |\n", s.id, s.promise, strings.Join(proof, "<br>"))
 	}
 
+	writeLimits(&page, notPromisedHead, notPromised())
+	writeLimits(&page, caveatsHead, caveats())
 	page.WriteString(modelHead)
 
 	for _, property := range model.Properties() {
@@ -117,6 +144,15 @@ func write(w io.Writer, root string) error {
 	}
 
 	return nil
+}
+
+// writeLimits writes a table of limits under its head.
+func writeLimits(page *strings.Builder, head string, all []limit) {
+	page.WriteString(head)
+
+	for _, l := range all {
+		fmt.Fprintf(page, "| <a id=\"%s\"></a>%s | %s |\n", l.id, l.what, l.todo)
+	}
 }
 
 // testLinks are the links to the tests of a name.
