@@ -1,0 +1,111 @@
+package oncekafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/onlyonce-go/onlyonce/consume"
+)
+
+// Handler says what to do with a message. consume.Handler makes one.
+type Handler = func(ctx context.Context, m *consume.Message) consume.Decision
+
+// Consumer is a member of a consumer group.
+type Consumer struct {
+	handle      Handler
+	deadLetters string // a topic
+	client      []kgo.Opt
+	idHeader    string
+	backlog     int
+	revokeWait  time.Duration
+	report      func(ctx context.Context, r Report)
+}
+
+// New returns a consumer. The options of the client name at least the brokers, the group and the topics. The consumer sets how offsets are committed
+// and what happens in a rebalance; options for these have no effect, except kgo.AutoCommitInterval, which is 5 seconds by default.
+//
+// Dead letters are produced to the topic deadLetters, with acknowledgement of all replicas in sync, if the options do not say otherwise. A dead letter has the
+// key, the value and the headers of its record, and those of consume.Decision.DeadLetterHeaders. A record may become a dead letter twice.
+//
+// New fails if something is missing or out of range, and reports every problem at once.
+func New(handle Handler, deadLetters string, client []kgo.Opt, opts ...Option) (*Consumer, error) {
+	c := &Consumer{
+		handle: handle, deadLetters: deadLetters, client: client,
+		backlog: DefaultBacklog, revokeWait: DefaultRevokeWait, report: logReport,
+	}
+
+	for _, opt := range opts {
+		opt(c)
+	}
+
+	if c.report == nil {
+		c.report = logReport
+	}
+
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+
+	return c, nil
+}
+
+// options are those of the client, with our own after them, because the last one of a kind counts.
+func (c *Consumer) options(m *member) []kgo.Opt {
+	return append(append([]kgo.Opt(nil), c.client...),
+		kgo.AutoCommitMarks(),
+		// A record that was polled is in its partition's hands before the partition can go.
+		kgo.BlockRebalanceOnPoll(),
+		kgo.OnPartitionsAssigned(func(_ context.Context, cl *kgo.Client, all map[string][]int32) { m.assigned(cl, all) }),
+		kgo.OnPartitionsRevoked(func(ctx context.Context, cl *kgo.Client, all map[string][]int32) { m.revoked(ctx, cl, all) }),
+		kgo.OnPartitionsLost(func(_ context.Context, cl *kgo.Client, all map[string][]int32) { m.lost(cl, all) }),
+	)
+}
+
+// Run joins the group, handles records until ctx ends, commits, leaves the group, and returns the cause of the end of ctx. A broker that cannot be
+// reached is tried again: see [WithReport].
+//
+// Run returns when all handlers that it has called have returned. After ctx has ended it begins no more records. Stop the handlers with
+// onlyonce.Engine.Drain. Run may be called several times, also at the same time: each call is a member of the group.
+func (c *Consumer) Run(ctx context.Context) error {
+	m := newMember(ctx, c)
+	defer m.working.Wait()
+
+	client, err := kgo.NewClient(c.options(m)...)
+	if err != nil {
+		return fmt.Errorf("oncekafka: making a client: %w", err)
+	}
+
+	for ctx.Err() == nil {
+		m.poll(ctx, client)
+	}
+
+	// Partitions are revoked here: what is being handled is waited for, and committed.
+	client.CloseAllowingRebalance()
+
+	return context.Cause(ctx)
+}
+
+// mostPolled bounds the records of one poll.
+const mostPolled = 10000
+
+// poll hands the next records to their partitions.
+func (m *member) poll(ctx context.Context, client *kgo.Client) {
+	fetches := client.PollRecords(ctx, mostPolled)
+	defer client.AllowRebalance()
+
+	fetches.EachError(func(_ string, _ int32, err error) {
+		if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+			m.report(ctx, Report{Err: err})
+		}
+	})
+
+	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		if len(p.Records) > 0 {
+			m.hand(client, p.Records)
+		}
+	})
+}

@@ -1,0 +1,131 @@
+package oncekafka
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/onlyonce-go/onlyonce/consume"
+)
+
+// partition handles the records of one partition, one after the other, as long as this member has it.
+type partition struct {
+	place
+
+	member *member
+	client *kgo.Client
+	queue  *queue
+	ctx    context.Context //nolint:containedctx // ends when the partition goes
+	stop   context.CancelFunc
+	ended  chan struct{}
+
+	mu        sync.Mutex
+	abandoned bool
+}
+
+func newPartition(m *member, client *kgo.Client, at place) *partition {
+	p := &partition{place: at, member: m, client: client, queue: newQueue(), ended: make(chan struct{})}
+	p.ctx, p.stop = context.WithCancel(m.ctx)
+
+	return p
+}
+
+// work handles records until the partition goes.
+func (p *partition) work() {
+	defer close(p.ended)
+	defer p.stop()
+
+	for {
+		r, left := p.queue.next(p.ctx)
+		if r == nil {
+			return
+		}
+
+		if left == 0 {
+			p.client.ResumeFetchPartitions(p.only())
+		}
+
+		if !p.finish(r) {
+			return
+		}
+
+		p.mark(r)
+	}
+}
+
+// finish handles a record until it is acknowledged or a dead letter. It returns false if the partition goes before.
+func (p *partition) finish(r *kgo.Record) bool {
+	for deliveries := 1; p.ctx.Err() == nil; deliveries++ {
+		m := p.member.message(r, deliveries)
+		decision := p.member.handle(p.ctx, m)
+		done, delay, err := p.carryOut(r, m, decision)
+
+		p.member.report(p.ctx, Report{Message: m, Decision: decision, Err: err})
+
+		if done {
+			return true
+		}
+
+		wait(p.ctx, delay)
+	}
+
+	return false
+}
+
+// deadLetterDelay is how long a record waits whose dead letter was refused.
+const deadLetterDelay = 10 * time.Second
+
+// carryOut carries out a decision. It returns whether the record is done, and otherwise when it is handled again.
+func (p *partition) carryOut(r *kgo.Record, m *consume.Message, decision consume.Decision) (done bool, delay time.Duration, err error) {
+	switch decision.Action {
+	case consume.Ack:
+		return true, 0, nil
+	case consume.DeadLetter:
+		dead := letter(p.member.deadLetters, r, m, decision)
+
+		if err := p.client.ProduceSync(p.ctx, dead).FirstErr(); err != nil {
+			return false, deadLetterDelay, fmt.Errorf("oncekafka: producing a dead letter to %s: %w", dead.Topic, err)
+		}
+
+		return true, 0, nil
+	case consume.Redeliver:
+	}
+
+	return false, decision.Delay, nil
+}
+
+// mark lets the offset of a record be committed, unless the partition was abandoned.
+func (p *partition) mark(r *kgo.Record) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	if !p.abandoned {
+		p.client.MarkCommitRecords(r)
+	}
+}
+
+// abandon lets nothing more be committed. What is being handled goes on.
+func (p *partition) abandon() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	p.abandoned = true
+}
+
+// wait waits for a time, or until ctx ends.
+func wait(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
