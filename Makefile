@@ -20,6 +20,7 @@ GOLANGCI_LINT_VERSION      := v2.15.0
 GOVULNCHECK_VERSION        := v1.9.0
 PROTOC_GEN_GO_VERSION      := v1.36.12
 PROTOC_GEN_GO_GRPC_VERSION := v1.6.2
+PROTOC_GEN_GRPC_GATEWAY_VERSION := v2.33.0
 
 # What can be set on the command line.
 STORE    ?= memory:
@@ -315,7 +316,8 @@ check-proto: $(TOOLS)/.buf@$(BUF_VERSION)
 .PHONY: check-generated
 check-generated: $(TOOLS)/.buf@$(BUF_VERSION) \
 		$(TOOLS)/.protoc-gen-go@$(PROTOC_GEN_GO_VERSION) \
-		$(TOOLS)/.protoc-gen-go-grpc@$(PROTOC_GEN_GO_GRPC_VERSION)
+		$(TOOLS)/.protoc-gen-go-grpc@$(PROTOC_GEN_GO_GRPC_VERSION) \
+		$(TOOLS)/.protoc-gen-grpc-gateway@$(PROTOC_GEN_GRPC_GATEWAY_VERSION)
 	@echo '-- $@'
 	tmp=$$(mktemp -d)
 	trap 'rm -rf "$$tmp"' EXIT
@@ -354,7 +356,8 @@ speed: ## measure as bench does, and write docs/speed.md and its first two table
 .PHONY: generate
 generate: $(TOOLS)/.buf@$(BUF_VERSION) \
 		$(TOOLS)/.protoc-gen-go@$(PROTOC_GEN_GO_VERSION) \
-		$(TOOLS)/.protoc-gen-go-grpc@$(PROTOC_GEN_GO_GRPC_VERSION)
+		$(TOOLS)/.protoc-gen-go-grpc@$(PROTOC_GEN_GO_GRPC_VERSION) \
+		$(TOOLS)/.protoc-gen-grpc-gateway@$(PROTOC_GEN_GRPC_GATEWAY_VERSION)
 generate: ## generate code from the .proto files
 	@$(TOOLS)/buf format --write
 	$(TOOLS)/buf generate
@@ -414,4 +417,5 @@ $(eval $(call install,buf,github.com/bufbuild/buf/cmd/buf,$(BUF_VERSION)))
 $(eval $(call install,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$(GOLANGCI_LINT_VERSION)))
 $(eval $(call install,govulncheck,golang.org/x/vuln/cmd/govulncheck,$(GOVULNCHECK_VERSION)))
 $(eval $(call install,protoc-gen-go,google.golang.org/protobuf/cmd/protoc-gen-go,$(PROTOC_GEN_GO_VERSION)))
+$(eval $(call install,protoc-gen-grpc-gateway,github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-grpc-gateway,$(PROTOC_GEN_GRPC_GATEWAY_VERSION)))
 $(eval $(call install,protoc-gen-go-grpc,google.golang.org/grpc/cmd/protoc-gen-go-grpc,$(PROTOC_GEN_GO_GRPC_VERSION)))

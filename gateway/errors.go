@@ -1,0 +1,161 @@
+package oncegateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/interceptor"
+	"github.com/onlyonce-go/onlyonce/internal/httprules"
+	"github.com/onlyonce-go/onlyonce/oncehttp"
+)
+
+// The details of errors are linked by the import of errdetails: without it, grpc-gateway answers each error that has some with 500.
+
+// handleError sets the headers of the contract and writes an error.
+func (c *config) handleError(
+	ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error,
+) {
+	st, code := statusOf(err)
+	reason := reasonOf(st)
+
+	if reason != "" {
+		code = httprules.Status(reason)
+	}
+
+	if reason == onlyonce.ReasonKeyInvalid {
+		st = explainKey(st, r)
+	}
+
+	setContract(ctx, w.Header())
+
+	if delay := retryDelayOf(st); delay > 0 {
+		w.Header().Set("Retry-After", httprules.Seconds(delay))
+	}
+
+	c.onError(ctx, mux, m, w, r, &httpError{status: writable(m, st), code: code, reason: reason})
+}
+
+// statusOf returns the gRPC status and the HTTP status of an error.
+func statusOf(err error) (*status.Status, int) {
+	chosen, isChosen := errors.AsType[*runtime.HTTPStatusError](err)
+	if isChosen {
+		err = chosen.Err
+	}
+
+	if errors.Is(err, onlyonce.ErrUnprotected) { // of a handler in this process
+		err = status.Error(codes.FailedPrecondition, onlyonce.ErrUnprotected.Error())
+	}
+
+	st, ok := status.FromError(err)
+	if !ok {
+		st = status.FromContextError(err)
+	}
+
+	switch {
+	case isChosen:
+		return st, chosen.HTTPStatus
+	case st.Code() == codes.FailedPrecondition && st.Message() == onlyonce.ErrUnprotected.Error():
+		return st, http.StatusInternalServerError // the server must change, and not the client
+	default:
+		return st, runtime.HTTPStatusFromCode(st.Code())
+	}
+}
+
+// httpError is an error with its HTTP status. It is a gRPC status and a *runtime.HTTPStatusError.
+type httpError struct {
+	status *status.Status
+	code   int
+	reason onlyonce.Reason
+}
+
+func (e *httpError) Error() string              { return e.status.Err().Error() }
+func (e *httpError) GRPCStatus() *status.Status { return e.status }
+
+// As makes errors.As find the form that the error handlers of grpc-gateway know.
+func (e *httpError) As(target any) bool {
+	if t, ok := target.(**runtime.HTTPStatusError); ok {
+		*t = &runtime.HTTPStatusError{HTTPStatus: e.code, Err: e.status.Err()}
+
+		return true
+	}
+
+	return false
+}
+
+// reasonOf returns the reason of a rejection of the contract. It is empty for every other error, also for one that a handler passes on.
+func reasonOf(st *status.Status) onlyonce.Reason {
+	info := new(errdetails.ErrorInfo)
+	if find(st, info) && info.GetDomain() == interceptor.Domain {
+		return onlyonce.Reason(info.GetReason())
+	}
+
+	return ""
+}
+
+// retryDelayOf returns how long an error asks to wait; 0 if it does not ask.
+func retryDelayOf(st *status.Status) time.Duration {
+	info := new(errdetails.RetryInfo)
+	if find(st, info) && info.GetRetryDelay().IsValid() {
+		return info.GetRetryDelay().AsDuration()
+	}
+
+	return 0
+}
+
+// find reads the first detail of a type into it.
+func find(st *status.Status, detail proto.Message) bool {
+	for _, packed := range st.Proto().GetDetails() {
+		if packed.MessageIs(detail) {
+			return packed.UnmarshalTo(detail) == nil
+		}
+	}
+
+	return false
+}
+
+// explainKey tells what is wrong with a key that keyOf has not passed on.
+func explainKey(st *status.Status, r *http.Request) *status.Status {
+	values := r.Header.Values(oncehttp.KeyHeader)
+	if len(values) != 1 {
+		return st
+	}
+
+	if _, err := parseKey(values[0]); err != nil {
+		changed := st.Proto()
+		changed.Message = err.Error()
+
+		return status.FromProto(changed)
+	}
+
+	return st
+}
+
+// writable returns a status without the details that the marshaler cannot write, such as those whose types are not linked.
+func writable(m runtime.Marshaler, st *status.Status) *status.Status {
+	whole := st.Proto()
+	if _, err := m.Marshal(whole); err == nil || len(whole.GetDetails()) == 0 {
+		return st
+	}
+
+	kept := whole.GetDetails()[:0]
+
+	for _, detail := range whole.GetDetails() {
+		if _, err := m.Marshal(&spb.Status{Details: append(kept[:0:0], detail)}); err == nil {
+			kept = append(kept, detail)
+		}
+	}
+
+	whole.Details = kept
+
+	return status.FromProto(whole)
+}

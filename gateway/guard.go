@@ -1,0 +1,41 @@
+package oncegateway
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+)
+
+// Guard puts an interceptor in front of one method, for an implementation that RegisterXHandlerServer calls:
+//
+//	type guarded struct {
+//		paymentsv1.PaymentServiceServer // the implementation
+//		pay func(context.Context, *paymentsv1.PayRequest) (*paymentsv1.PayResponse, error)
+//	}
+//
+//	func (g guarded) Pay(ctx context.Context, req *paymentsv1.PayRequest) (*paymentsv1.PayResponse, error) { return g.pay(ctx, req) }
+//
+//	guarded{payments, oncegateway.Guard(protect.Unary, paymentsv1.PaymentService_Pay_FullMethodName, payments.Pay)}
+//
+// Register the guarded implementation with the mux only. A gRPC server has the interceptor already, and a call that passes it twice is
+// rejected.
+//
+// [InProcess] needs no code for each method.
+func Guard[Req, Resp any](
+	chain grpc.UnaryServerInterceptor, fullMethod string, handle func(ctx context.Context, req *Req) (*Resp, error),
+) func(ctx context.Context, req *Req) (*Resp, error) {
+	info := &grpc.UnaryServerInfo{FullMethod: fullMethod}
+
+	return func(ctx context.Context, req *Req) (*Resp, error) {
+		resp, err := chain(ctx, req, info, func(ctx context.Context, req any) (any, error) {
+			return handle(ctx, req.(*Req)) //nolint:forcetypeassert // it is what the chain was given, and an interceptor must not change its type
+		})
+		if err != nil {
+			return nil, err
+		}
+
+		typed, _ := resp.(*Resp)
+
+		return typed, nil
+	}
+}

@@ -1,0 +1,93 @@
+package oncegateway
+
+import (
+	"net/http"
+	"strings"
+)
+
+// ServeGRPC makes a handler of net/http of a *grpc.Server, and lets gRPC's native retries work there.
+//
+//	server := &http.Server{Handler: oncegateway.ServeGRPC(grpcServer), Protocols: protocols} // with HTTP/2, encrypted or not
+//
+// The ServeHTTP of a *grpc.Server sends the header of every answer before its trailers, also that of an error without a response. A client
+// does not retry by a service config after it has got a header, so a rejection such as IDEMPOTENCY_IN_PROGRESS ends the call. This
+// handler sends an error without header metadata as trailers only, as grpc.Server.Serve does. All else is as before.
+//
+// The client interceptor of this kit retries with either handler.
+func ServeGRPC(server http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		t := &trailersOnly{ResponseWriter: w}
+		server.ServeHTTP(t, r)
+		t.end()
+	})
+}
+
+// trailersOnly is a response writer that holds back the header of an answer until it knows whether there is a body. The server of gRPC
+// flushes an answer without a body exactly once, before it sets the trailers, and without WriteHeader: see writeStatus in
+// handler_server.go of grpc-go. If that changes, this writer only passes everything on.
+type trailersOnly struct {
+	http.ResponseWriter
+
+	began bool // the header has been sent
+	held  bool // the header is to be sent with the trailers
+}
+
+// Unwrap is for http.ResponseController.
+func (t *trailersOnly) Unwrap() http.ResponseWriter { return t.ResponseWriter }
+
+// WriteHeader implements http.ResponseWriter.
+func (t *trailersOnly) WriteHeader(status int) {
+	t.began = true
+	t.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (t *trailersOnly) Write(p []byte) (int, error) {
+	t.began = true
+
+	return t.ResponseWriter.Write(p)
+}
+
+// Flush implements http.Flusher, which the server of gRPC requires.
+func (t *trailersOnly) Flush() {
+	if !t.began && isPlain(t.Header()) {
+		t.held = true
+
+		return
+	}
+
+	t.began = true
+	_ = http.NewResponseController(t.ResponseWriter).Flush()
+}
+
+// end sends what is held back, with the trailers as headers.
+func (t *trailersOnly) end() {
+	if !t.held || t.began {
+		return
+	}
+
+	h := t.Header()
+	h.Del("Trailer")
+
+	for name, values := range h {
+		if trailer, ok := strings.CutPrefix(name, http.TrailerPrefix); ok {
+			delete(h, name)
+			h[http.CanonicalHeaderKey(trailer)] = values
+		}
+	}
+
+	t.WriteHeader(http.StatusOK)
+}
+
+// isPlain reports whether a header has nothing but what the server of gRPC sets in every answer.
+func isPlain(h http.Header) bool {
+	for name := range h {
+		switch name {
+		case "Date", "Content-Type", "Trailer", "Grpc-Encoding":
+		default:
+			return false
+		}
+	}
+
+	return true
+}

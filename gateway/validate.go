@@ -1,0 +1,137 @@
+package oncegateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/interceptor"
+	"github.com/onlyonce-go/onlyonce/oncehttp"
+)
+
+// Validate checks that a mux keeps the contract, and reports every problem with what to do. Call it at start-up. It finds a mux without
+// [Options], and a later option that has undone one of them. It sends nothing: it gives the mux a request and answers of its own.
+//
+// Validate cannot see how services are registered: see [InProcess] and onlyonce.RequireRun.
+func Validate(mux *runtime.ServeMux) error {
+	if mux == nil {
+		return errors.New("oncegateway: Validate needs a mux")
+	}
+
+	return errors.Join(checkKey(mux), checkAnswer(mux), checkRejection(mux))
+}
+
+// probe is the key and the method of the requests of Validate.
+const (
+	probe       = "onlyonce-probe"
+	probeMethod = "/onlyonce.Probe/Probe"
+)
+
+func newProbe() *http.Request {
+	r, err := http.NewRequestWithContext(context.Background(), http.MethodPost, "http://localhost/", http.NoBody)
+	if err != nil { // the arguments are constant
+		panic(err)
+	}
+
+	return r
+}
+
+// checkKey checks that a key becomes metadata.
+func checkKey(mux *runtime.ServeMux) error {
+	r := newProbe()
+	r.Header.Set(oncehttp.KeyHeader, `"`+probe+`"`)
+
+	ctx, err := runtime.AnnotateContext(r.Context(), mux, r, probeMethod)
+	if err != nil {
+		return fmt.Errorf("oncegateway: the mux cannot make metadata of a request: %w", err)
+	}
+
+	md, _ := metadata.FromOutgoingContext(ctx)
+	if keys := md.Get(interceptor.KeyHeader); !slices.Equal(keys, []string{probe}) {
+		return fmt.Errorf("oncegateway: the mux makes the metadata %s %q of the header %s: \"%s\", so that calls are not protected: give "+
+			"runtime.NewServeMux the options of oncegateway.Options, and your header matcher to oncegateway.WithIncomingHeaderMatcher",
+			interceptor.KeyHeader, keys, oncehttp.KeyHeader, probe)
+	}
+
+	return nil
+}
+
+// ofServer is the context of an answer.
+func ofServer(ctx context.Context, said onlyonce.Status) context.Context {
+	return runtime.NewServerMetadataContext(ctx, runtime.ServerMetadata{TrailerMD: metadata.Pairs(interceptor.StatusTrailer, string(said))})
+}
+
+// checkAnswer checks that an answer has its status.
+func checkAnswer(mux *runtime.ServeMux) error {
+	w, r := &seen{header: make(http.Header)}, newProbe()
+	_, m := runtime.MarshalerForRequest(mux, r)
+	ctx := ofServer(r.Context(), onlyonce.StatusExecuted)
+
+	runtime.ForwardResponseMessage(ctx, mux, m, w, r, &emptypb.Empty{}, mux.GetForwardResponseOptions()...)
+
+	if got := w.sent.Get(oncehttp.StatusHeader); got != string(onlyonce.StatusExecuted) {
+		return fmt.Errorf("oncegateway: the mux answers with %s %q and not %q, so that clients cannot tell what became of a call: put the "+
+			"options of oncegateway.Options before all other options of runtime.NewServeMux", oncehttp.StatusHeader, got, onlyonce.StatusExecuted)
+	}
+
+	return nil
+}
+
+// checkRejection checks that a rejection has its status of HTTP and its headers.
+func checkRejection(mux *runtime.ServeMux) error {
+	w, r := &seen{header: make(http.Header)}, newProbe()
+	_, m := runtime.MarshalerForRequest(mux, r)
+	ctx := ofServer(r.Context(), onlyonce.StatusRejected)
+
+	st, err := status.New(codes.Unavailable, "a probe of oncegateway.Validate").WithDetails(
+		&errdetails.ErrorInfo{Reason: string(onlyonce.ReasonInProgress), Domain: interceptor.Domain},
+		&errdetails.RetryInfo{RetryDelay: durationpb.New(1)},
+	)
+	if err != nil {
+		return fmt.Errorf("oncegateway: making a rejection: %w", err)
+	}
+
+	runtime.HTTPError(ctx, mux, m, w, r, st.Err())
+
+	if w.status != http.StatusConflict || w.sent.Get("Retry-After") != "1" || w.sent.Get(oncehttp.StatusHeader) != string(onlyonce.StatusRejected) {
+		return fmt.Errorf("oncegateway: the mux answers the rejection %s with status %d, Retry-After %q and %s %q, and the contract says 409, "+
+			"\"1\" and %q: give your error handler to oncegateway.WithErrorHandler and not to runtime.WithErrorHandler",
+			onlyonce.ReasonInProgress, w.status, w.sent.Get("Retry-After"), oncehttp.StatusHeader, w.sent.Get(oncehttp.StatusHeader),
+			onlyonce.StatusRejected)
+	}
+
+	return nil
+}
+
+// seen is a response writer that keeps what a client would see.
+type seen struct {
+	header, sent http.Header
+	status       int
+	body         bytes.Buffer
+}
+
+func (s *seen) Header() http.Header { return s.header }
+
+func (s *seen) WriteHeader(status int) {
+	if s.sent == nil {
+		s.status, s.sent = status, s.header.Clone()
+	}
+}
+
+func (s *seen) Write(p []byte) (int, error) {
+	s.WriteHeader(http.StatusOK)
+
+	return s.body.Write(p)
+}
