@@ -1,6 +1,7 @@
 package oncehttp
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 
@@ -44,23 +45,16 @@ func (a *Answer) payload(recorded headerSet) *payload {
 }
 
 // collected returns the answer as if a handler had written it.
-func (a *Answer) collected() *collectedAnswer {
-	c := &collectedAnswer{status: a.Status, header: a.Header.Clone(), trailer: a.Trailer.Clone(), body: a.Body}
-	if c.status == 0 {
-		c.status = http.StatusOK
+func (a *Answer) collected(recorded headerSet) collectedAnswer {
+	trailer := recorded.heading(a.Trailer, nil)
+
+	return collectedAnswer{
+		status: cmp.Or(a.Status, http.StatusOK), heading: recorded.heading(a.Header, nil), trailer: trailer.fields, body: a.Body,
 	}
-
-	if c.header == nil {
-		c.header = make(http.Header)
-	}
-
-	removeContract(c.header)
-
-	return c
 }
 
 // answerError is an answer as the error of its run. The duplicates that wait for a run which leaves no record get it.
-type answerError struct{ answer *payload }
+type answerError struct{ answer payload }
 
 func (e *answerError) Error() string {
 	return "oncehttp: the handler answered " + strconv.Itoa(e.answer.status) + " " + http.StatusText(e.answer.status)

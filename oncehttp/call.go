@@ -22,9 +22,14 @@ type call struct {
 	body      []byte
 	recorder  *recorder // of the latest run: goroutines that an earlier run has left behind cannot reach it
 	forbidden error     // that of the replay check
+
+	values []string  // of the headers of the contract
+	space  [4]string // memory for values
 }
 
 func (c *call) serve(keys []string) {
+	c.values = c.space[:0]
+
 	if err := c.prepare(keys); err != nil {
 		c.refuseUnseen(err)
 
@@ -77,15 +82,15 @@ func (c *call) prepare(keys []string) error {
 		}
 	}
 
-	if c.body, err = readBody(c.r, c.route.policy.MaxRequest); err != nil {
+	if c.body, err = bodyOf(c.r, c.route.policy.MaxRequest); err != nil {
 		return err
 	}
 
-	c.call.Fingerprint = fingerprintOf(c.r, &c.route.policy, c.body)
+	c.call.Fingerprint = fingerprintOf(c.r, c.route, c.body)
 	c.call.Prepared = c.route.prepared
 
 	if most := c.route.policy.KeepRequest; most > 0 && len(c.body) <= most {
-		c.call.Request = encodeRequest(c.r, &c.route.policy, c.body)
+		c.call.Request = encodeRequest(c.r, c.route.headers, c.body)
 	}
 
 	if c.route.exactly {
@@ -154,4 +159,6 @@ func invalidKey(err error) *onlyonce.Rejection {
 }
 
 // received returns a copy of the request as it was received.
-func (c *call) received(ctx context.Context) *http.Request { return withBody(c.r.Clone(ctx), c.body) }
+func (c *call) received(ctx context.Context) *http.Request {
+	return new(readBody).in(c.r.Clone(ctx), c.body)
+}

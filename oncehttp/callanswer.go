@@ -12,26 +12,29 @@ import (
 // deliver sends the answer of the handler itself.
 func (c *call) deliver(status onlyonce.Status, retention time.Duration) {
 	a := c.recorder.answer()
+	h := c.w.Header()
 
 	switch a.delivery {
 	case hijacked:
 	case streamed:
-		h := c.w.Header()
-		for name, values := range a.trailer {
-			if _, declared := h[name]; declared || contains(h[trailerName], name) {
-				h[name] = values
+		for _, f := range a.trailer {
+			if _, declared := h[f.name]; declared || contains(h[trailerName], f.name) {
+				h[f.name] = f.values
 			} else {
-				h[http.TrailerPrefix+name] = values
+				h[http.TrailerPrefix+f.name] = f.values
 			}
 		}
 
 		c.announce(h, status, retention)
 	case collected:
-		own := make(http.Header)
-		c.announce(own, status, retention)
-		send(c.w, c.r.Method == http.MethodHead, a, own)
+		clear(h) // the handler's header began with these
+		c.announce(h, status, retention)
+		c.send(&a)
 	}
 }
+
+// send sends a whole answer.
+func (c *call) send(a *collectedAnswer) { send(c.w, c.r.Method == http.MethodHead, a) }
 
 // committed sends the answer that the handler has committed in a transaction of its own, with the headers of the handler that are not
 // recorded.
@@ -43,14 +46,13 @@ func (c *call) committed(reply *onlyonce.Reply) {
 		return
 	}
 
-	others := c.recorder.answer().header.Clone()
-	for name := range c.server.recorded {
-		delete(others, name)
-	}
+	own, h := c.recorder.answer(), c.w.Header()
+	clear(h)
+	set(h, own.heading.others())
+	c.announce(h, reply.Status, reply.Retention)
 
-	own := make(http.Header)
-	c.announce(own, reply.Status, reply.Retention)
-	send(c.w, c.r.Method == http.MethodHead, p.asReplay(others), own)
+	a := p.collected()
+	c.send(&a)
 }
 
 // share sends the answer of another request's run, which left no record.
@@ -65,9 +67,10 @@ func (c *call) share(reply *onlyonce.Reply) {
 		return
 	}
 
-	own := make(http.Header)
-	c.announce(own, reply.Status, reply.Retention)
-	send(c.w, c.r.Method == http.MethodHead, other.answer.asReplay(c.w.Header()), own)
+	c.announce(c.w.Header(), reply.Status, reply.Retention)
+
+	a := other.answer.collected()
+	c.send(&a)
 }
 
 // replay answers the request with a recorded answer.
@@ -94,15 +97,16 @@ func (c *call) replay(reply *onlyonce.Reply) {
 		return
 	}
 
-	own := make(http.Header)
-	c.announce(own, reply.Status, reply.Retention)
-	own.Set(ReplayedHeader, "true")
+	h := c.w.Header()
+	c.announce(h, reply.Status, reply.Retention)
+	c.put(h, ReplayedHeader, "true")
 
 	if !reply.ExecutedAt.IsZero() {
-		own.Set(ExecutedAtHeader, reply.ExecutedAt.UTC().Format(time.RFC3339))
+		c.put(h, ExecutedAtHeader, reply.ExecutedAt.UTC().Format(time.RFC3339))
 	}
 
-	send(c.w, c.r.Method == http.MethodHead, p.asReplay(c.w.Header()), own)
+	a := p.collected()
+	c.send(&a)
 }
 
 // begun reports whether the run of this very request has sent a part of an answer that does not count, and ends it: the client must not
@@ -126,7 +130,7 @@ func (c *call) begun() bool {
 
 // announce sets the headers of the contract that every answer to a keyed request has. Retention is 0 for an answer without a record.
 func (c *call) announce(h http.Header, status onlyonce.Status, retention time.Duration) {
-	h.Set(StatusHeader, string(status))
+	c.put(h, StatusHeader, string(status))
 
 	usual := c.route.policy.Retention
 	if retention == 0 {
@@ -134,7 +138,7 @@ func (c *call) announce(h http.Header, status onlyonce.Status, retention time.Du
 	}
 
 	if retention != usual || usual != onlyonce.DefaultRetention {
-		h.Set(RetentionHeader, strconv.FormatInt(int64(retention/time.Second), 10))
+		c.put(h, RetentionHeader, strconv.FormatInt(int64(retention/time.Second), 10))
 	}
 
 	if c.server.preset.result {
@@ -143,6 +147,13 @@ func (c *call) announce(h http.Header, status onlyonce.Status, retention time.Du
 			result = "rejected"
 		}
 
-		h.Set(repeatabilityResult, result)
+		c.put(h, repeatabilityResult, result)
 	}
+}
+
+// put sets a header of the contract. The values of a call share their memory.
+func (c *call) put(h http.Header, name, value string) {
+	c.values = append(c.values, value)
+	last := len(c.values) - 1
+	h[name] = c.values[last : last+1 : last+1]
 }

@@ -8,19 +8,28 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
+// handlerRun is one run of the handler: all that the handler, and goroutines that it leaves behind, can reach. A later run has its own.
+type handlerRun struct {
+	recorder recorder
+	marks    marks
+	ctx      markedContext
+	body     readBody
+}
+
 // run calls the handler, and makes of its answer what the engine records.
 func (c *call) run(ctx context.Context) onlyonce.Outcome {
-	m := new(marks)
-	ctx = context.WithValue(ctx, marksKey{}, m)
+	own := new(handlerRun)
+	own.ctx = markedContext{ctx, &own.marks}
 
 	var r *http.Request
 	if c.route.again || c.call.ReplayCheck != nil || c.call.Recover != nil {
-		r = c.received(ctx) // the handler may change its request
+		r = c.received(&own.ctx) // the handler may change its request
 	} else {
-		r = withBody(c.r.WithContext(ctx), c.body)
+		r = own.body.in(c.r.WithContext(&own.ctx), c.body)
 	}
 
-	rec := newRecorder(c.w, c.r, c.route, c.trailed())
+	rec := &own.recorder
+	rec.begin(c)
 	c.recorder = rec
 
 	returned := false
@@ -36,7 +45,7 @@ func (c *call) run(ctx context.Context) onlyonce.Outcome {
 			// The handler panics. The header is for the answer of an outer recovery.
 			rec.close()
 
-			if rec.answer().delivery == collected {
+			if a := rec.answer(); a.delivery == collected {
 				c.w.Header().Set(StatusHeader, string(onlyonce.StatusUnknown))
 			}
 		}
@@ -48,21 +57,9 @@ func (c *call) run(ctx context.Context) onlyonce.Outcome {
 
 	rec.close()
 
-	return c.outcome(rec.answer(), m)
-}
+	a := rec.answer()
 
-// trailed are the trailers of the contract in an answer that is sent before the run has ended.
-func (c *call) trailed() []string {
-	names := []string{StatusHeader}
-	if c.route.policy.Retention != onlyonce.DefaultRetention {
-		names = append(names, RetentionHeader)
-	}
-
-	if c.server.preset.result {
-		names = append(names, repeatabilityResult)
-	}
-
-	return names
+	return c.outcome(&a, &own.marks)
 }
 
 // outcome says what an answer means for the key.
@@ -112,16 +109,20 @@ func (c *call) downstream(a *collectedAnswer) bool {
 }
 
 // keep returns what is kept of an answer.
-func (c *call) keep(a *collectedAnswer) *payload {
+func (c *call) keep(a *collectedAnswer) payload {
 	if a.delivery != collected {
-		return &payload{kind: keptNothing, status: a.status}
+		return payload{kind: keptNothing, status: a.status}
 	}
 
-	p := &payload{
-		kind: keptWhole, status: a.status, header: c.server.recorded.pick(a.header), trailer: c.server.recorded.pick(a.trailer), body: a.body,
+	p := payload{kind: keptWhole, status: a.status, header: a.heading.kept(), body: a.body}
+
+	for _, f := range a.trailer {
+		if c.server.recorded[f.name] {
+			p.trailer = append(p.trailer, f)
+		}
 	}
 
-	if length := a.header[contentLength]; len(length) > 0 && (c.r.Method == http.MethodHead || a.status == http.StatusNotModified) {
+	if length := a.heading.get(contentLength); len(length) > 0 && (c.r.Method == http.MethodHead || a.status == http.StatusNotModified) {
 		p.header = append(p.header, field{contentLength, length}) // of the body that the answer does not have
 	}
 
@@ -135,10 +136,10 @@ func (c *call) classify(response any, err error) onlyonce.Outcome {
 
 	switch own := response.(type) {
 	case Answer:
-		a = own.collected()
+		a = own.collected(c.server.recorded)
 	case *Answer:
 		if own != nil {
-			a = own.collected()
+			a = own.collected(c.server.recorded)
 		}
 	}
 
@@ -152,7 +153,7 @@ func (c *call) classify(response any, err error) onlyonce.Outcome {
 		}
 	}
 
-	out := c.outcome(a, m)
+	out := c.outcome(&a, m)
 	if err != nil {
 		out.Err = err
 	}

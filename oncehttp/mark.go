@@ -36,6 +36,22 @@ func mark(ctx context.Context, class onlyonce.Class) {
 
 type marksKey struct{}
 
+// markedContext is the context of a handler, with its marks.
+type markedContext struct {
+	context.Context //nolint:containedctx // it is one
+
+	marks *marks
+}
+
+// Value implements [context.Context].
+func (c *markedContext) Value(key any) any {
+	if key == (marksKey{}) {
+		return c.marks
+	}
+
+	return c.Context.Value(key)
+}
+
 // marks are what the handler of a run has declared.
 type marks struct {
 	mu     sync.Mutex

@@ -98,14 +98,14 @@ func (c *config) server() (*Server, error) {
 	wide := c.policy.over(c.preset.policy).over(builtinPolicy())
 	s := &Server{config: c, recorded: newHeaderSet(append(recordedByDefault(), c.recorded...)...)}
 
-	usual, err := newRoute(c.engine, Policy{}, wide, "policy of the server")
+	usual, err := newRoute(c.engine, &c.preset, Policy{}, wide, "policy of the server")
 	s.routes.usual = usual
 	errs = append(errs, err)
 
 	for _, pattern := range slices.Sorted(maps.Keys(c.byRoute)) {
 		own := c.byRoute[pattern]
 
-		rt, err := newRoute(c.engine, own, own.over(wide), "policy of route "+pattern)
+		rt, err := newRoute(c.engine, &c.preset, own, own.over(wide), "policy of route "+pattern)
 		if err == nil {
 			err = s.routes.register(pattern, rt)
 		}

@@ -30,18 +30,22 @@ type recorder struct {
 	whole   bool                // nothing may be sent before the run is recorded
 	most    int                 // bytes of a body that is collected
 	trailed []string            // the trailers of an answer that is sent at once
+	kept    headerSet           // the headers that are recorded
 
-	header http.Header // the handler's
+	header http.Header // the handler's; nil: empty so far
 
 	mu       sync.Mutex
 	closed   bool
 	delivery delivery
-	status   int         // 0: not written yet
-	fixed    http.Header // the header as it was when the status was written
-	declared int64       // the Content-Length of the handler; -1: none
+	status   int     // 0: not written yet
+	heading  heading // as it was when the status was written
+	trailer  []field // as it is when the answer is closed
+	declared int64   // the Content-Length of the handler; -1: none
 	written  int64
 	body     []byte
 	gone     bool // the client has gone
+
+	space headingSpace
 }
 
 var (
@@ -49,11 +53,14 @@ var (
 	errWhole  = errors.New("oncehttp: the handler shares a transaction with its record, so nothing may be sent before the commit")
 )
 
-// newRecorder returns a recorder whose header is that of the client's writer so far.
-func newRecorder(to http.ResponseWriter, r *http.Request, rt *route, trailed []string) *recorder {
-	return &recorder{
-		to: to, head: r.Method == http.MethodHead, whole: rt.exactly, most: rt.policy.MaxOutcome, trailed: trailed,
-		header: to.Header().Clone(), declared: -1,
+// begin makes the recorder ready for a run of a call. Its header is that of the client's writer so far.
+func (w *recorder) begin(c *call) {
+	w.to, w.head = c.w, c.r.Method == http.MethodHead
+	w.whole, w.most, w.trailed, w.kept = c.route.exactly, c.route.policy.MaxOutcome, c.route.trailed, c.server.recorded
+	w.declared = -1
+
+	if before := c.w.Header(); len(before) > 0 {
+		w.header = before.Clone()
 	}
 }
 
@@ -89,11 +96,12 @@ func (w *recorder) writeHeader(status int) {
 		return
 	}
 
-	w.status, w.fixed = status, w.Header().Clone()
-	removeContract(w.fixed)
+	w.status, w.heading = status, w.kept.heading(w.header, &w.space)
 
-	if n, err := strconv.ParseInt(w.fixed.Get(contentLength), 10, 64); err == nil && n >= 0 {
-		w.declared = n
+	if length := w.header.Get(contentLength); length != "" {
+		if n, err := strconv.ParseInt(length, 10, 64); err == nil && n >= 0 {
+			w.declared = n
+		}
 	}
 }
 
@@ -114,7 +122,13 @@ func (w *recorder) inform(status int) {
 }
 
 // Write collects bytes of the body, or sends them.
-func (w *recorder) Write(p []byte) (int, error) {
+func (w *recorder) Write(p []byte) (int, error) { return write(w, p) }
+
+// WriteString is Write.
+func (w *recorder) WriteString(s string) (int, error) { return write(w, s) }
+
+// write does not copy a string that is collected.
+func write[Bytes []byte | string](w *recorder, p Bytes) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 
@@ -151,13 +165,10 @@ func (w *recorder) Write(p []byte) (int, error) {
 		w.stream()
 	}
 
-	w.forward(p)
+	w.forward([]byte(p))
 
 	return len(p), nil
 }
-
-// WriteString is Write.
-func (w *recorder) WriteString(s string) (int, error) { return w.Write([]byte(s)) } //nolint:gocritic // this is WriteString
 
 // stream sends the header and what was collected. What became of the request comes in the trailers.
 func (w *recorder) stream() {
@@ -165,7 +176,7 @@ func (w *recorder) stream() {
 
 	own := w.to.Header()
 	clear(own)
-	maps.Copy(own, w.fixed)
+	set(own, w.heading.fields)
 	own.Del(contentLength) // an answer of HTTP/1.1 with a length has no trailers
 
 	for _, name := range w.trailed {
@@ -272,10 +283,11 @@ func (w *recorder) close() {
 		w.writeHeader(http.StatusOK) // a handler that writes nothing answers 200
 	}
 
-	if w.head && w.written > 0 && w.declared < 0 && w.fixed != nil && !noBody(w.status) {
-		w.fixed.Set(contentLength, strconv.FormatInt(w.written, 10)) // as net/http does for a short answer
+	if w.head && w.written > 0 && w.declared < 0 && !noBody(w.status) && w.heading.get(contentLength) == nil {
+		w.heading.add(contentLength, strconv.FormatInt(w.written, 10)) // as net/http does for a short answer
 	}
 
+	w.trailer = w.trailers()
 	w.closed = true
 }
 
@@ -283,14 +295,14 @@ func (w *recorder) close() {
 type collectedAnswer struct {
 	delivery delivery
 	status   int
-	header   http.Header
-	trailer  http.Header
+	heading  heading
+	trailer  []field
 	body     []byte
 	short    bool // it has fewer bytes than its Content-Length says
 }
 
-// answer returns the answer so far. Its headers and its body are the recorder's.
-func (w *recorder) answer() *collectedAnswer {
+// answer returns the answer of a recorder that is closed. Its headers and its body are the recorder's.
+func (w *recorder) answer() collectedAnswer {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 
@@ -298,23 +310,23 @@ func (w *recorder) answer() *collectedAnswer {
 }
 
 // answerSoFar returns the answer as it is while the handler runs: the handler may go on.
-func (w *recorder) answerSoFar() *collectedAnswer {
+func (w *recorder) answerSoFar() collectedAnswer {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 
 	a := w.soFar()
+	a.trailer = w.trailers()
+
 	if w.status == 0 && w.delivery != hijacked {
-		a.status, a.header = http.StatusOK, w.Header().Clone()
-		removeContract(a.header)
+		a.status, a.heading = http.StatusOK, w.kept.heading(w.header, nil)
 	}
 
 	return a
 }
 
-func (w *recorder) soFar() *collectedAnswer {
-	a := &collectedAnswer{delivery: w.delivery, status: w.status, header: w.fixed, body: w.body}
+func (w *recorder) soFar() collectedAnswer {
+	a := collectedAnswer{delivery: w.delivery, status: w.status, heading: w.heading, trailer: w.trailer, body: w.body}
 	a.short = w.declared >= 0 && w.written < w.declared && !w.head && !noBody(w.status)
-	a.trailer = trailersOf(w.fixed, w.header)
 
 	if w.delivery == hijacked {
 		a.status = http.StatusSwitchingProtocols
@@ -323,8 +335,8 @@ func (w *recorder) soFar() *collectedAnswer {
 	return a
 }
 
-// trailersOf returns the trailers of an answer: those that its header has declared, and those with http.TrailerPrefix.
-func trailersOf(fixed, now http.Header) http.Header {
+// trailers returns the trailers of the answer: those that its header has declared, and those with http.TrailerPrefix.
+func (w *recorder) trailers() []field {
 	var trailers http.Header
 
 	add := func(name string, values []string) {
@@ -335,20 +347,26 @@ func trailersOf(fixed, now http.Header) http.Header {
 		trailers[http.CanonicalHeaderKey(name)] = values
 	}
 
-	for _, line := range fixed[trailerName] {
+	for _, line := range w.heading.get(trailerName) {
 		for name := range strings.SplitSeq(line, ",") {
 			name = http.CanonicalHeaderKey(strings.Trim(name, " \t"))
-			if values, ok := now[name]; ok && !ofContract(name) {
+			if values, ok := w.header[name]; ok && !ofContract(name) {
 				add(name, values)
 			}
 		}
 	}
 
-	for name, values := range now {
+	for name, values := range w.header {
 		if rest, ok := strings.CutPrefix(name, http.TrailerPrefix); ok && !ofContract(rest) {
 			add(rest, values)
 		}
 	}
 
-	return trailers
+	if trailers == nil {
+		return nil
+	}
+
+	copied := w.kept.heading(trailers, nil)
+
+	return copied.fields
 }

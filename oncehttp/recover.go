@@ -14,10 +14,10 @@ import (
 const requestVersion = 1
 
 // encodeRequest returns the form in which a record keeps a request.
-func encodeRequest(r *http.Request, p *Policy, body []byte) []byte {
+func encodeRequest(r *http.Request, headers []string, body []byte) []byte {
 	data := appendText([]byte{requestVersion}, r.Method)
 	data = appendText(data, r.URL.RequestURI())
-	data = appendFields(data, newHeaderSet(p.RequestHeaders...).pick(r.Header))
+	data = appendFields(data, newHeaderSet(headers...).pick(r.Header))
 
 	return append(data, body...)
 }
@@ -44,7 +44,7 @@ func decodeRequest(ctx context.Context, data []byte) (*http.Request, error) {
 		Method: method, URL: where, RequestURI: uri, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: where.Host,
 	}
 
-	return withBody(r.WithContext(ctx), in.data), nil
+	return new(readBody).in(r.WithContext(ctx), in.data), nil
 }
 
 // recovery returns the recovery function for the records of a method whose calls are gone, or nil. The policy is that of the request that

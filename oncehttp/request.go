@@ -13,6 +13,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/store"
@@ -25,8 +26,8 @@ const (
 	schemeCanonical uint16 = 130 // Policy.Canonical is set
 )
 
-// readBody reads the whole body of a request. The error is a *onlyonce.Rejection or a *Problem.
-func readBody(r *http.Request, limit int64) ([]byte, error) {
+// bodyOf reads the whole body of a request. The error is a *onlyonce.Rejection or a *Problem.
+func bodyOf(r *http.Request, limit int64) ([]byte, error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
 	}
@@ -35,32 +36,62 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 		return nil, tooLarge(limit)
 	}
 
-	// The buffer begins small, whatever length the client declares.
-	var buf bytes.Buffer
-	if n := r.ContentLength; n > 0 {
-		buf.Grow(int(min(n, DefaultMaxRequest)) + bytes.MinRead)
+	body, err := readUpTo(r.Body, limit+1, r.ContentLength)
+	if err != nil {
+		return nil, unread(err)
 	}
 
-	n, err := buf.ReadFrom(io.LimitReader(r.Body, limit+1))
-
-	var tooMany *http.MaxBytesError
-
-	switch {
-	case errors.As(err, &tooMany):
-		return nil, tooLarge(tooMany.Limit)
-	case err == nil && n > limit:
+	if int64(len(body)) > limit {
 		return nil, tooLarge(limit)
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
-		return nil, &Problem{
+	}
+
+	return body, nil
+}
+
+// readUpTo reads at most so many bytes. The memory for them begins small, whatever length the client declares.
+func readUpTo(from io.Reader, most, declared int64) ([]byte, error) {
+	const begin = 512
+
+	if declared < 0 {
+		declared = begin
+	}
+
+	data := make([]byte, 0, min(declared, DefaultMaxRequest)+1) // one byte more shows the end without more memory
+
+	for {
+		if len(data) == cap(data) {
+			data = append(data, 0)[:len(data)]
+		}
+
+		n, err := from.Read(data[len(data):min(int64(cap(data)), most)])
+		data = data[:len(data)+n]
+
+		switch {
+		case err == io.EOF: //nolint:errorlint // as readers return it
+			return data, nil
+		case err != nil:
+			return nil, err
+		case int64(len(data)) == most:
+			return data, nil
+		}
+	}
+}
+
+// unread is the answer to a request whose body could not be read.
+func unread(err error) error {
+	if tooMany, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return tooLarge(tooMany.Limit)
+	}
+
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) {
+		return &Problem{
 			Status: http.StatusRequestTimeout,
 			Detail: "the body of the request did not arrive in time, so nothing was executed; retry with the same key",
 		}
-	case err != nil:
-		return nil, &Problem{Status: http.StatusBadRequest, Detail: "the body of the request could not be read, so nothing was executed; " +
-			"retry with the same key"}
-	default:
-		return buf.Bytes(), nil
 	}
+
+	return &Problem{Status: http.StatusBadRequest, Detail: "the body of the request could not be read, so nothing was executed; " +
+		"retry with the same key"}
 }
 
 // tooLarge is the rejection of a request whose body is too large to be protected. It has a status of its own.
@@ -75,57 +106,63 @@ func tooLarge(limit int64) *onlyonce.Rejection {
 
 var errTooLarge = errors.New("oncehttp: the body of the request is larger than MaxRequest")
 
-// withBody returns a request with a body that is read already.
-func withBody(r *http.Request, body []byte) *http.Request {
+// readBody is the body of a request that is read already.
+type readBody struct{ bytes.Reader }
+
+// Close does nothing.
+func (*readBody) Close() error { return nil }
+
+// in returns a request with the body.
+func (b *readBody) in(r *http.Request, body []byte) *http.Request {
 	r.ContentLength = int64(len(body))
 	r.TransferEncoding = nil
 
 	if len(body) == 0 {
 		r.Body = http.NoBody
 	} else {
-		r.Body = io.NopCloser(bytes.NewReader(body))
+		b.Reset(body)
+		r.Body = b
 	}
 
 	return r
 }
 
 // fingerprintOf returns the fingerprint of a request: its method, path, query, the headers of the policy, and its body.
-func fingerprintOf(r *http.Request, p *Policy, body []byte) store.Fingerprint {
+func fingerprintOf(r *http.Request, rt *route, body []byte) store.Fingerprint {
 	const plain, canonical = "bytes", "canonical"
 
 	form, scheme := plain, schemeBytes
 
-	if p.Canonical != nil {
+	if rt.policy.Canonical != nil {
 		scheme = schemeCanonical
 
-		if same, ok := p.Canonical(r.Header, body); ok {
+		if same, ok := rt.policy.Canonical(r.Header, body); ok {
 			form, body = canonical, same
 		}
 	}
 
-	h := digest{Hash: sha256.New()}
-	h.text(r.Method)
-	h.text(r.URL.EscapedPath())
-	h.text(r.URL.RawQuery)
+	d, _ := digests.Get().(*digest)
+	defer digests.Put(d)
 
-	for _, name := range sortedNames(p.RequestHeaders) {
+	d.front = d.front[:0]
+	d.text(r.Method)
+	d.text(r.URL.EscapedPath())
+	d.text(r.URL.RawQuery)
+
+	for _, name := range rt.headers {
 		values := r.Header[name]
-		h.text(name)
-		h.count(len(values))
+		d.text(name)
+		d.count(len(values))
 
 		for _, v := range values {
-			h.text(v)
+			d.text(v)
 		}
 	}
 
-	h.text(form)
-	h.count(len(body))
-	_, _ = h.Write(body)
+	d.text(form)
+	d.count(len(body))
 
-	fp := store.Fingerprint{Scheme: scheme}
-	h.Sum(fp.Sum[:0])
-
-	return fp
+	return store.Fingerprint{Scheme: scheme, Sum: d.sum(body)}
 }
 
 // sortedNames returns names in canonical form and in order, each once.
@@ -142,17 +179,36 @@ func sortedNames(names []string) []string {
 
 // digest hashes parts, each behind its length, so that different parts never give the same input.
 type digest struct {
-	hash.Hash
-
-	space [8]byte
+	hash  hash.Hash
+	front []byte // what comes before the body
+	space [sha256.Size]byte
 }
 
+//nolint:gochecknoglobals // a cache without state
+var digests = sync.Pool{New: func() any { return &digest{hash: sha256.New()} }}
+
+// mostFront is how much memory a digest keeps for the next request.
+const mostFront = 16 << 10
+
 func (d *digest) count(n int) {
-	binary.BigEndian.PutUint64(d.space[:], uint64(n)) //nolint:gosec // never negative
-	_, _ = d.Write(d.space[:])
+	d.front = binary.BigEndian.AppendUint64(d.front, uint64(n)) //nolint:gosec // never negative
 }
 
 func (d *digest) text(s string) {
 	d.count(len(s))
-	_, _ = io.WriteString(d.Hash, s)
+	d.front = append(d.front, s...)
+}
+
+// sum returns the hash of the parts and the body behind them.
+func (d *digest) sum(body []byte) [sha256.Size]byte {
+	d.hash.Reset()
+	_, _ = d.hash.Write(d.front)
+	_, _ = d.hash.Write(body)
+	d.hash.Sum(d.space[:0])
+
+	if cap(d.front) > mostFront {
+		d.front = nil
+	}
+
+	return d.space
 }

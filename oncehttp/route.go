@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/onlyonce-go/onlyonce"
 )
@@ -13,8 +14,10 @@ type route struct {
 	policy   Policy // whole
 	key      KeyUse // as the policy of the route itself says; KeyInherit: see use
 	prepared *onlyonce.PreparedPolicy
-	exactly  bool // the guarantee is ExactlyOnce
-	again    bool // the handler may be called again
+	headers  []string // that belong to the request, in canonical form and in order
+	trailed  []string // the trailers of the contract in an answer that is sent before its run has ended
+	exactly  bool     // the guarantee is ExactlyOnce
+	again    bool     // the handler may be called again
 }
 
 // use returns whether a request of a method needs a key.
@@ -34,7 +37,7 @@ func (rt *route) use(method string) KeyUse {
 }
 
 // newRoute completes and validates a policy.
-func newRoute(engine *onlyonce.Engine, own, whole Policy, subject string) (*route, error) {
+func newRoute(engine *onlyonce.Engine, preset *Preset, own, whole Policy, subject string) (*route, error) {
 	if err := whole.validate(engine, subject); err != nil {
 		return nil, err
 	}
@@ -50,8 +53,23 @@ func newRoute(engine *onlyonce.Engine, own, whole Policy, subject string) (*rout
 
 	return &route{
 		policy: whole, key: own.Key, prepared: prepared, exactly: exactly,
-		again: exactly && policy.TransactionMode == onlyonce.SingleTransaction,
+		again:   exactly && policy.TransactionMode == onlyonce.SingleTransaction,
+		headers: sortedNames(whole.RequestHeaders), trailed: trailed(policy.Retention, preset),
 	}, nil
+}
+
+// trailed returns the trailers of the contract in an answer that is sent before its run has ended.
+func trailed(retention time.Duration, preset *Preset) []string {
+	names := []string{StatusHeader}
+	if retention != onlyonce.DefaultRetention {
+		names = append(names, RetentionHeader)
+	}
+
+	if preset.result {
+		names = append(names, repeatabilityResult)
+	}
+
+	return names
 }
 
 // routes finds the policy of a request.
@@ -109,7 +127,12 @@ func methodName(method, pattern string) string {
 		method = "*"
 	}
 
-	if own, rest, ok := strings.Cut(pattern, " "); ok && isToken(own) {
+	own, rest, ok := strings.Cut(pattern, " ")
+	if ok && own == method && rest != "" && rest[0] == '/' {
+		return pattern
+	}
+
+	if ok && isToken(own) {
 		pattern = strings.TrimLeft(rest, " \t")
 	}
 

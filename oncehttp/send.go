@@ -1,36 +1,33 @@
 package oncehttp
 
 import (
-	"maps"
 	"net/http"
 	"strconv"
 	"strings"
 )
 
-// send writes a whole answer. Own are the headers of the contract.
-func send(w http.ResponseWriter, head bool, a *collectedAnswer, own http.Header) {
+// send writes a whole answer, with the headers that the writer already has.
+func send(w http.ResponseWriter, head bool, a *collectedAnswer) {
 	h := w.Header()
-	clear(h)
 
-	for name, values := range a.header {
-		if !strings.HasPrefix(name, http.TrailerPrefix) {
-			h[name] = values
+	for _, f := range a.heading.fields {
+		if !strings.HasPrefix(f.name, http.TrailerPrefix) {
+			h[f.name] = f.values
 		}
 	}
 
-	h.Del(trailerName)
-	maps.Copy(h, own)
+	delete(h, trailerName)
 
 	switch {
 	case len(a.trailer) > 0:
-		h.Del(contentLength) // an answer of HTTP/1.1 with a length has no trailers
+		delete(h, contentLength) // an answer of HTTP/1.1 with a length has no trailers
 
-		for name := range a.trailer {
-			h.Add(trailerName, name)
+		for _, f := range a.trailer {
+			h.Add(trailerName, f.name)
 		}
 	case a.short, head, noBody(a.status): // as the handler says
 	default:
-		h.Set(contentLength, strconv.Itoa(len(a.body)))
+		h[contentLength] = []string{strconv.Itoa(len(a.body))}
 	}
 
 	w.WriteHeader(a.status)
@@ -39,22 +36,10 @@ func send(w http.ResponseWriter, head bool, a *collectedAnswer, own http.Header)
 		_, _ = w.Write(a.body) // a client that has gone gets the answer later
 	}
 
-	maps.Copy(h, a.trailer)
+	set(h, a.trailer)
 }
 
-// asReplay returns a recorded answer over the headers that others have set for this very request.
-func (p *payload) asReplay(others http.Header) *collectedAnswer {
-	a := &collectedAnswer{status: p.status, header: others.Clone(), body: p.body}
-	if a.header == nil {
-		a.header = make(http.Header)
-	}
-
-	set(a.header, p.header)
-
-	if len(p.trailer) > 0 {
-		a.trailer = make(http.Header)
-		set(a.trailer, p.trailer)
-	}
-
-	return a
+// collected returns a recorded answer as it is sent.
+func (p *payload) collected() collectedAnswer {
+	return collectedAnswer{status: p.status, heading: heading{fields: p.header}, trailer: p.trailer, body: p.body}
 }
