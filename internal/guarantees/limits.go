@@ -76,7 +76,8 @@ func caveatsOfRequests() []limit {
 	return []limit{
 		{
 			"definite-errors", "A definite error is an answer, and stays the answer of its key for the retention, even when its cause is gone.",
-			"Mark it with `NotExecuted`, give the code another class, or keep it for [less time](annotations.md#errors-that-are-kept-for-less-time).",
+			"Mark it with `NotExecuted`, give the code another class, or keep it for " +
+				"[less time](annotations.md#errors-that-are-kept-for-less-time).",
 		},
 		{
 			"every-field", "Every field of a request counts. A client that writes the time or a fresh id into each attempt is rejected with " +
@@ -133,8 +134,8 @@ func caveatsOfServers() []limit {
 			"The error names the range.",
 		},
 		{
-			"run-context", "A handler's context ends with `MaxRun`, and not with the caller's deadline. Calls that it makes with this context are not " +
-				"cut short by the caller.",
+			"run-context", "A handler's context ends with `MaxRun`, and not with the caller's deadline. Calls that it makes with this context are " +
+				"not cut short by the caller.",
 			"`onlyonce.CallerDeadline` returns the caller's deadline.",
 		},
 		{

@@ -35,7 +35,8 @@ error? Each method chooses:
 | --- | --- | --- |
 | ` + "`AtMostOnce`" + ` (default) | the handler never runs again by itself | effects outside of any transaction |
 | ` + "`AtLeastOnce`" + ` | the next duplicate runs the handler again | handlers that are idempotent themselves |
-| ` + "`ExactlyOnce`" + ` | the next duplicate runs the handler again, and nothing is left of the first run | handlers whose effects are rows in the SQL database that has the records |
+| ` + "`ExactlyOnce`" + ` | the next duplicate runs the handler again, and nothing is left of the first run | ` +
+	"handlers whose effects are rows in the SQL database that has the records |" + `
 
 ## What is promised
 
