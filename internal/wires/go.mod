@@ -5,20 +5,24 @@ go 1.26.0
 replace (
 	github.com/onlyonce-go/onlyonce => ../../
 	github.com/onlyonce-go/onlyonce/connect => ../../connect
+	github.com/onlyonce-go/onlyonce/gateway => ../../gateway
 )
 
 require (
 	connectrpc.com/connect v1.21.1
+	github.com/grpc-ecosystem/grpc-gateway/v2 v2.33.0
 	github.com/onlyonce-go/onlyonce v0.0.0-00010101000000-000000000000
 	github.com/onlyonce-go/onlyonce/connect v0.0.0-00010101000000-000000000000
+	github.com/onlyonce-go/onlyonce/gateway v0.0.0-00010101000000-000000000000
 	go.uber.org/goleak v1.3.0
+	google.golang.org/genproto/googleapis/api v0.0.0-20261026165753-2ffab32bce7e
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20261019180522-ce908d29299b
 	google.golang.org/grpc v1.85.0
 	google.golang.org/protobuf v1.36.12
 )
 
 require (
-	golang.org/x/net v0.60.0 // indirect
-	golang.org/x/sys v0.48.0 // indirect
-	golang.org/x/text v0.42.0 // indirect
+	golang.org/x/net v0.61.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/text v0.43.0 // indirect
 )

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/onlyonce-go/onlyonce"
+	oncegateway "github.com/onlyonce-go/onlyonce/gateway"
 	"github.com/onlyonce-go/onlyonce/interceptor"
 	wiresv1 "github.com/onlyonce-go/onlyonce/internal/wires/proto/wires/v1"
 )
@@ -207,7 +208,7 @@ func startGRPC(t testing.TB, srv *server) func(context.Context, call) answer {
 func startGRPCUnderHTTP(t testing.TB, srv *server) func(context.Context, call) answer {
 	t.Helper()
 
-	return dialGRPC(t, serveHTTP(t, newGRPCServer(t, srv)))
+	return dialGRPC(t, serveHTTP(t, oncegateway.ServeGRPC(newGRPCServer(t, srv))))
 }
 
 // serveHTTP serves a handler over HTTP/1.1 and unencrypted HTTP/2, and returns its address.

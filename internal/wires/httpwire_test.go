@@ -210,7 +210,7 @@ func httpRequest(ctx context.Context, addr string, c call) (*http.Request, error
 	}
 
 	r.Header.Set("Content-Type", "application/json")
-
+	r.Header.Set("Te", "trailers")
 	c.addTo(r.Header)
 
 	return r, nil

@@ -47,9 +47,6 @@ func framedOnly(w *wire) string {
 		return "HTTP has no native retries: an answer is a header and a body. Clients obey `Retry-After`."
 	case w.form == formConnect:
 		return "Clients of connect-go have no native retries."
-	case w.framed:
-		return "net/http sends a header in front of every error, and grpc-go does not retry after a header: native retries do not retry " +
-			"rejections. The kit's client does."
 	default:
 		return ""
 	}

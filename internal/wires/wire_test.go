@@ -102,8 +102,6 @@ type wire struct {
 	name           string
 	server, client string // what they are, for the docs
 	form           form
-	// framed means that every error comes behind a header of its own.
-	framed bool
 	// start serves the service until the test ends, and returns what sends a call to it.
 	start func(t testing.TB, srv *server) func(ctx context.Context, c call) answer
 }
@@ -116,8 +114,8 @@ func wires() []wire {
 			server: "`grpc.Server` with package `interceptor`", client: "grpc-go",
 		},
 		{
-			name: "grpc-go under net/http", form: formGRPC, framed: true, start: startGRPCUnderHTTP,
-			server: "the same `grpc.Server` as a handler of `http.Server`, over unencrypted HTTP/2", client: "grpc-go",
+			name: "grpc-go under net/http", form: formGRPC, start: startGRPCUnderHTTP,
+			server: "the same `grpc.Server` with `oncegateway.ServeGRPC`, over unencrypted HTTP/2", client: "grpc-go",
 		},
 		{
 			name: "Connect", form: formConnect, start: startConnect,
@@ -130,6 +128,14 @@ func wires() []wire {
 		{
 			name: "gRPC-Web on Connect", form: formGRPC, start: startConnectWeb,
 			server: "the same server", client: "net/http, in gRPC-Web, over HTTP/1.1",
+		},
+		{
+			name: "gateway", form: formGateway, start: startGateway,
+			server: "grpc-gateway with package `oncegateway` and `WithProblems`, in front of grpc-go", client: "net/http, over HTTP/1.1",
+		},
+		{
+			name: "gateway in process", form: formGateway, start: startGatewayInProcess,
+			server: "the same in the process of the service, by `oncegateway.NewInProcess`", client: "net/http, over HTTP/1.1",
 		},
 		{
 			name: "net/http", form: formHTTP, start: startHTTP,

@@ -11,9 +11,9 @@ package wiresv1
 
 import (
 	_ "github.com/onlyonce-go/onlyonce/proto/onlyonce/v1"
+	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	descriptorpb "google.golang.org/protobuf/types/descriptorpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -25,55 +25,6 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
-
-// Format is google.api.FieldInfo.Format.
-type Format int32
-
-const (
-	// Not specified.
-	Format_FORMAT_UNSPECIFIED Format = 0
-	// A UUID of version 4.
-	Format_FORMAT_UUID4 Format = 1
-)
-
-// Enum value maps for Format.
-var (
-	Format_name = map[int32]string{
-		0: "FORMAT_UNSPECIFIED",
-		1: "FORMAT_UUID4",
-	}
-	Format_value = map[string]int32{
-		"FORMAT_UNSPECIFIED": 0,
-		"FORMAT_UUID4":       1,
-	}
-)
-
-func (x Format) Enum() *Format {
-	p := new(Format)
-	*p = x
-	return p
-}
-
-func (x Format) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (Format) Descriptor() protoreflect.EnumDescriptor {
-	return file_wires_v1_wires_proto_enumTypes[0].Descriptor()
-}
-
-func (Format) Type() protoreflect.EnumType {
-	return &file_wires_v1_wires_proto_enumTypes[0]
-}
-
-func (x Format) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use Format.Descriptor instead.
-func (Format) EnumDescriptor() ([]byte, []int) {
-	return file_wires_v1_wires_proto_rawDescGZIP(), []int{0}
-}
 
 // PayRequest is a payment.
 type PayRequest struct {
@@ -654,76 +605,11 @@ func (x *WatchResponse) GetText() string {
 	return ""
 }
 
-// FieldInfo is google.api.FieldInfo, as far as the service needs it.
-type FieldInfo struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The format of the field.
-	Format        Format `protobuf:"varint,1,opt,name=format,proto3,enum=wires.v1.Format" json:"format,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *FieldInfo) Reset() {
-	*x = FieldInfo{}
-	mi := &file_wires_v1_wires_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *FieldInfo) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*FieldInfo) ProtoMessage() {}
-
-func (x *FieldInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_wires_v1_wires_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use FieldInfo.ProtoReflect.Descriptor instead.
-func (*FieldInfo) Descriptor() ([]byte, []int) {
-	return file_wires_v1_wires_proto_rawDescGZIP(), []int{12}
-}
-
-func (x *FieldInfo) GetFormat() Format {
-	if x != nil {
-		return x.Format
-	}
-	return Format_FORMAT_UNSPECIFIED
-}
-
-var file_wires_v1_wires_proto_extTypes = []protoimpl.ExtensionInfo{
-	{
-		ExtendedType:  (*descriptorpb.FieldOptions)(nil),
-		ExtensionType: (*FieldInfo)(nil),
-		Field:         291403980,
-		Name:          "wires.v1.field_info",
-		Tag:           "bytes,291403980,opt,name=field_info",
-		Filename:      "wires/v1/wires.proto",
-	},
-}
-
-// Extension fields to descriptorpb.FieldOptions.
-var (
-	// The number of google.api.field_info.
-	//
-	// optional wires.v1.FieldInfo field_info = 291403980;
-	E_FieldInfo = &file_wires_v1_wires_proto_extTypes[0]
-)
-
 var File_wires_v1_wires_proto protoreflect.FileDescriptor
 
 const file_wires_v1_wires_proto_rawDesc = "" +
 	"\n" +
-	"\x14wires/v1/wires.proto\x12\bwires.v1\x1a google/protobuf/descriptor.proto\x1a\x19onlyonce/v1/options.proto\" \n" +
+	"\x14wires/v1/wires.proto\x12\bwires.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/api/field_info.proto\x1a\x19onlyonce/v1/options.proto\" \n" +
 	"\n" +
 	"PayRequest\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\"!\n" +
@@ -753,21 +639,15 @@ const file_wires_v1_wires_proto_rawDesc = "" +
 	"\fWatchRequest\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\"#\n" +
 	"\rWatchResponse\x12\x12\n" +
-	"\x04text\x18\x01 \x01(\tR\x04text\"5\n" +
-	"\tFieldInfo\x12(\n" +
-	"\x06format\x18\x01 \x01(\x0e2\x10.wires.v1.FormatR\x06format*2\n" +
-	"\x06Format\x12\x16\n" +
-	"\x12FORMAT_UNSPECIFIED\x10\x00\x12\x10\n" +
-	"\fFORMAT_UUID4\x10\x012\xfc\x02\n" +
-	"\vWireService\x122\n" +
-	"\x03Pay\x12\x14.wires.v1.PayRequest\x1a\x15.wires.v1.PayResponse\x12;\n" +
-	"\x06Refund\x12\x17.wires.v1.RefundRequest\x1a\x18.wires.v1.RefundResponse\x12A\n" +
-	"\bTransfer\x12\x19.wires.v1.TransferRequest\x1a\x1a.wires.v1.TransferResponse\x128\n" +
-	"\x05Order\x12\x16.wires.v1.OrderRequest\x1a\x17.wires.v1.OrderResponse\x12C\n" +
-	"\aBalance\x12\x18.wires.v1.BalanceRequest\x1a\x19.wires.v1.BalanceResponse\"\x03\x90\x02\x01\x12:\n" +
-	"\x05Watch\x12\x16.wires.v1.WatchRequest\x1a\x17.wires.v1.WatchResponse0\x01:U\n" +
-	"\n" +
-	"field_info\x12\x1d.google.protobuf.FieldOptions\x18\xcc\xf1\xf9\x8a\x01 \x01(\v2\x13.wires.v1.FieldInfoR\tfieldInfoBGZEgithub.com/onlyonce-go/onlyonce/internal/wires/proto/wires/v1;wiresv1b\x06proto3"
+	"\x04text\x18\x01 \x01(\tR\x04text2\x87\x04\n" +
+	"\vWireService\x12K\n" +
+	"\x03Pay\x12\x14.wires.v1.PayRequest\x1a\x15.wires.v1.PayResponse\"\x17\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/v1/payments\x12S\n" +
+	"\x06Refund\x12\x17.wires.v1.RefundRequest\x1a\x18.wires.v1.RefundResponse\"\x16\x82\xd3\xe4\x93\x02\x10:\x01*\"\v/v1/refunds\x12[\n" +
+	"\bTransfer\x12\x19.wires.v1.TransferRequest\x1a\x1a.wires.v1.TransferResponse\"\x18\x82\xd3\xe4\x93\x02\x12:\x01*\"\r/v1/transfers\x12O\n" +
+	"\x05Order\x12\x16.wires.v1.OrderRequest\x1a\x17.wires.v1.OrderResponse\"\x15\x82\xd3\xe4\x93\x02\x0f:\x01*\"\n" +
+	"/v1/orders\x12V\n" +
+	"\aBalance\x12\x18.wires.v1.BalanceRequest\x1a\x19.wires.v1.BalanceResponse\"\x16\x82\xd3\xe4\x93\x02\r\x12\v/v1/balance\x90\x02\x01\x12P\n" +
+	"\x05Watch\x12\x16.wires.v1.WatchRequest\x1a\x17.wires.v1.WatchResponse\"\x14\x82\xd3\xe4\x93\x02\x0e:\x01*\"\t/v1/watch0\x01BGZEgithub.com/onlyonce-go/onlyonce/internal/wires/proto/wires/v1;wiresv1b\x06proto3"
 
 var (
 	file_wires_v1_wires_proto_rawDescOnce sync.Once
@@ -781,46 +661,39 @@ func file_wires_v1_wires_proto_rawDescGZIP() []byte {
 	return file_wires_v1_wires_proto_rawDescData
 }
 
-var file_wires_v1_wires_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_wires_v1_wires_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_wires_v1_wires_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_wires_v1_wires_proto_goTypes = []any{
-	(Format)(0),                       // 0: wires.v1.Format
-	(*PayRequest)(nil),                // 1: wires.v1.PayRequest
-	(*PayResponse)(nil),               // 2: wires.v1.PayResponse
-	(*RefundRequest)(nil),             // 3: wires.v1.RefundRequest
-	(*RefundResponse)(nil),            // 4: wires.v1.RefundResponse
-	(*TransferRequest)(nil),           // 5: wires.v1.TransferRequest
-	(*TransferResponse)(nil),          // 6: wires.v1.TransferResponse
-	(*OrderRequest)(nil),              // 7: wires.v1.OrderRequest
-	(*OrderResponse)(nil),             // 8: wires.v1.OrderResponse
-	(*BalanceRequest)(nil),            // 9: wires.v1.BalanceRequest
-	(*BalanceResponse)(nil),           // 10: wires.v1.BalanceResponse
-	(*WatchRequest)(nil),              // 11: wires.v1.WatchRequest
-	(*WatchResponse)(nil),             // 12: wires.v1.WatchResponse
-	(*FieldInfo)(nil),                 // 13: wires.v1.FieldInfo
-	(*descriptorpb.FieldOptions)(nil), // 14: google.protobuf.FieldOptions
+	(*PayRequest)(nil),       // 0: wires.v1.PayRequest
+	(*PayResponse)(nil),      // 1: wires.v1.PayResponse
+	(*RefundRequest)(nil),    // 2: wires.v1.RefundRequest
+	(*RefundResponse)(nil),   // 3: wires.v1.RefundResponse
+	(*TransferRequest)(nil),  // 4: wires.v1.TransferRequest
+	(*TransferResponse)(nil), // 5: wires.v1.TransferResponse
+	(*OrderRequest)(nil),     // 6: wires.v1.OrderRequest
+	(*OrderResponse)(nil),    // 7: wires.v1.OrderResponse
+	(*BalanceRequest)(nil),   // 8: wires.v1.BalanceRequest
+	(*BalanceResponse)(nil),  // 9: wires.v1.BalanceResponse
+	(*WatchRequest)(nil),     // 10: wires.v1.WatchRequest
+	(*WatchResponse)(nil),    // 11: wires.v1.WatchResponse
 }
 var file_wires_v1_wires_proto_depIdxs = []int32{
-	0,  // 0: wires.v1.FieldInfo.format:type_name -> wires.v1.Format
-	14, // 1: wires.v1.field_info:extendee -> google.protobuf.FieldOptions
-	13, // 2: wires.v1.field_info:type_name -> wires.v1.FieldInfo
-	1,  // 3: wires.v1.WireService.Pay:input_type -> wires.v1.PayRequest
-	3,  // 4: wires.v1.WireService.Refund:input_type -> wires.v1.RefundRequest
-	5,  // 5: wires.v1.WireService.Transfer:input_type -> wires.v1.TransferRequest
-	7,  // 6: wires.v1.WireService.Order:input_type -> wires.v1.OrderRequest
-	9,  // 7: wires.v1.WireService.Balance:input_type -> wires.v1.BalanceRequest
-	11, // 8: wires.v1.WireService.Watch:input_type -> wires.v1.WatchRequest
-	2,  // 9: wires.v1.WireService.Pay:output_type -> wires.v1.PayResponse
-	4,  // 10: wires.v1.WireService.Refund:output_type -> wires.v1.RefundResponse
-	6,  // 11: wires.v1.WireService.Transfer:output_type -> wires.v1.TransferResponse
-	8,  // 12: wires.v1.WireService.Order:output_type -> wires.v1.OrderResponse
-	10, // 13: wires.v1.WireService.Balance:output_type -> wires.v1.BalanceResponse
-	12, // 14: wires.v1.WireService.Watch:output_type -> wires.v1.WatchResponse
-	9,  // [9:15] is the sub-list for method output_type
-	3,  // [3:9] is the sub-list for method input_type
-	2,  // [2:3] is the sub-list for extension type_name
-	1,  // [1:2] is the sub-list for extension extendee
-	0,  // [0:1] is the sub-list for field type_name
+	0,  // 0: wires.v1.WireService.Pay:input_type -> wires.v1.PayRequest
+	2,  // 1: wires.v1.WireService.Refund:input_type -> wires.v1.RefundRequest
+	4,  // 2: wires.v1.WireService.Transfer:input_type -> wires.v1.TransferRequest
+	6,  // 3: wires.v1.WireService.Order:input_type -> wires.v1.OrderRequest
+	8,  // 4: wires.v1.WireService.Balance:input_type -> wires.v1.BalanceRequest
+	10, // 5: wires.v1.WireService.Watch:input_type -> wires.v1.WatchRequest
+	1,  // 6: wires.v1.WireService.Pay:output_type -> wires.v1.PayResponse
+	3,  // 7: wires.v1.WireService.Refund:output_type -> wires.v1.RefundResponse
+	5,  // 8: wires.v1.WireService.Transfer:output_type -> wires.v1.TransferResponse
+	7,  // 9: wires.v1.WireService.Order:output_type -> wires.v1.OrderResponse
+	9,  // 10: wires.v1.WireService.Balance:output_type -> wires.v1.BalanceResponse
+	11, // 11: wires.v1.WireService.Watch:output_type -> wires.v1.WatchResponse
+	6,  // [6:12] is the sub-list for method output_type
+	0,  // [0:6] is the sub-list for method input_type
+	0,  // [0:0] is the sub-list for extension type_name
+	0,  // [0:0] is the sub-list for extension extendee
+	0,  // [0:0] is the sub-list for field type_name
 }
 
 func init() { file_wires_v1_wires_proto_init() }
@@ -833,16 +706,14 @@ func file_wires_v1_wires_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wires_v1_wires_proto_rawDesc), len(file_wires_v1_wires_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   13,
-			NumExtensions: 1,
+			NumEnums:      0,
+			NumMessages:   12,
+			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_wires_v1_wires_proto_goTypes,
 		DependencyIndexes: file_wires_v1_wires_proto_depIdxs,
-		EnumInfos:         file_wires_v1_wires_proto_enumTypes,
 		MessageInfos:      file_wires_v1_wires_proto_msgTypes,
-		ExtensionInfos:    file_wires_v1_wires_proto_extTypes,
 	}.Build()
 	File_wires_v1_wires_proto = out.File
 	file_wires_v1_wires_proto_goTypes = nil
