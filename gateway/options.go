@@ -116,7 +116,7 @@ func (c *config) setDefaults() {
 	}
 
 	if c.problems {
-		c.onError = writeProblem
+		c.onError = c.writeProblem
 	}
 }
 

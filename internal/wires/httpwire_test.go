@@ -241,6 +241,11 @@ func readHTTP(resp *http.Response) answer {
 		return a
 	}
 
+	if inner, ok := members["error"].(map[string]any); ok { // that of a stream, in the form of grpc-gateway
+		members = inner
+		a.takeGatewayError(inner)
+	}
+
 	text, _ := members["text"].(string)
 	if text == "" {
 		text, _ = members["message"].(string) // an error of a gateway
@@ -257,6 +262,16 @@ func readHTTP(resp *http.Response) answer {
 	}
 
 	return a
+}
+
+// takeGatewayError reads the ErrorInfo of an error in the form of grpc-gateway.
+func (a *answer) takeGatewayError(members map[string]any) {
+	details, _ := members["details"].([]any)
+	for _, one := range details {
+		if detail, ok := one.(map[string]any); ok && detail["reason"] != nil {
+			a.reason, a.domain = fmt.Sprint(detail["reason"]), fmt.Sprint(detail["domain"])
+		}
+	}
 }
 
 // takeProblem reads the members of a problem.

@@ -189,8 +189,14 @@ func rejectionRows() []row {
 			says: "`" + string(c.want.reason) + "`: " + c.says, without: c.without,
 			setup: func() setup { return c.setup },
 			check: func(s *stage) string {
-				looks := s.mustBeRejected(c.cause(s), c.want)
+				a := c.cause(s)
 				s.mustHaveRun(c.runs)
+
+				if s.wire.form == formGateway && c.want.reason == onlyonce.ReasonNotSupported {
+					return s.mustBeStreamError(a, c.want)
+				}
+
+				looks := s.mustBeRejected(a, c.want)
 
 				return looks
 			},
@@ -215,11 +221,26 @@ func tooLarge() rejection {
 }
 
 func streamsRun(w *wire) string {
+	if w.inProcess {
+		return "The channel in the process has no streams: they fail with 501, with or without a key, and nothing runs."
+	}
+
 	if w.form == formHTTP {
 		return "Every answer of net/http may be a stream: a handler that flushes runs, and duplicates get `IDEMPOTENCY_OUTCOME_NOT_STORED`."
 	}
 
 	return ""
+}
+
+// mustBeStreamError checks the rejection of a stream by a gateway. grpc-gateway has a form of its own for the errors of streams.
+func (s *stage) mustBeStreamError(a answer, want rejection) string {
+	s.Helper()
+
+	if a.ok || a.status != want.httpStatus() || a.reason != string(want.reason) || a.domain != "onlyonce" || a.message == "" {
+		s.Errorf("no rejection of a stream: %+v", a)
+	}
+
+	return fmt.Sprintf("%d, without `Idempotency-Status`", a.status)
 }
 
 func onlyHTTP(w *wire) string {

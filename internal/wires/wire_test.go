@@ -102,6 +102,7 @@ type wire struct {
 	name           string
 	server, client string // what they are, for the docs
 	form           form
+	inProcess      bool // there is no connection behind the gateway
 	// start serves the service until the test ends, and returns what sends a call to it.
 	start func(t testing.TB, srv *server) func(ctx context.Context, c call) answer
 }
@@ -134,7 +135,7 @@ func wires() []wire {
 			server: "grpc-gateway with package `oncegateway` and `WithProblems`, in front of grpc-go", client: "net/http, over HTTP/1.1",
 		},
 		{
-			name: "gateway in process", form: formGateway, start: startGatewayInProcess,
+			name: "gateway in process", form: formGateway, inProcess: true, start: startGatewayInProcess,
 			server: "the same in the process of the service, by `oncegateway.NewInProcess`", client: "net/http, over HTTP/1.1",
 		},
 		{
