@@ -177,14 +177,18 @@ func parseKey(value string) (string, error) {
 	return key, nil
 }
 
-// withoutContract leaves out the metadata that setContract makes headers of.
+// withoutContract leaves out the metadata that setContract makes headers of, and that of gRPC itself: grpc-status-details-bin is binary, and
+// no HTTP client can read an answer with it.
 func withoutContract(match runtime.HeaderMatcherFunc) runtime.HeaderMatcherFunc {
 	return func(name string) (string, bool) {
-		switch strings.ToLower(name) {
-		case interceptor.StatusTrailer, interceptor.ReplayedHeader, interceptor.ExecutedAtTrailer, interceptor.RetentionTrailer,
-			interceptor.PushbackTrailer:
+		switch lower := strings.ToLower(name); lower {
+		case interceptor.StatusTrailer, interceptor.ReplayedHeader, interceptor.ExecutedAtTrailer, interceptor.RetentionTrailer:
 			return "", false
 		default:
+			if strings.HasPrefix(lower, "grpc-") { // also interceptor.PushbackTrailer
+				return "", false
+			}
+
 			return match(name)
 		}
 	}

@@ -17,6 +17,9 @@ import (
 // mostProblem is how much of the body of an error is read to find a reason in it.
 const mostProblem = 64 << 10
 
+// errorDomain is the domain of the google.rpc.ErrorInfo in a rejection over gRPC.
+const errorDomain = "onlyonce"
+
 // sign is what an answer says about the protection of its request.
 type sign struct {
 	shown     bool
@@ -46,10 +49,23 @@ func signOf(resp *http.Response, now time.Time) sign {
 		Title  string `json:"title"`
 		Detail string `json:"detail"`
 		Reason string `json:"reason"`
+
+		// A gateway may answer with a google.rpc.Status.
+		Message string `json:"message"`
+		Details []struct {
+			Reason string `json:"reason"`
+			Domain string `json:"domain"`
+		} `json:"details"`
 	}
 
 	if json.Unmarshal(peek(resp), &p) != nil {
 		return s
+	}
+
+	for _, detail := range p.Details {
+		if detail.Domain == errorDomain && p.Reason == "" {
+			p.Reason, p.Detail = detail.Reason, p.Message
+		}
 	}
 
 	if s.status == onlyonce.StatusRejected || s.status == onlyonce.StatusUnknown {

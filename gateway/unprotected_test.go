@@ -1,0 +1,73 @@
+package oncegateway_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	"github.com/onlyonce-go/onlyonce"
+	oncegateway "github.com/onlyonce-go/onlyonce/gateway"
+	tillv1 "github.com/onlyonce-go/onlyonce/gateway/internal/testproto/till/v1"
+)
+
+// guarded is a till whose method Charge is guarded.
+type guarded struct {
+	tillv1.TillServiceServer
+
+	charge func(context.Context, *tillv1.ChargeRequest) (*tillv1.ChargeResponse, error)
+}
+
+func (g guarded) Charge(ctx context.Context, req *tillv1.ChargeRequest) (*tillv1.ChargeResponse, error) {
+	return g.charge(ctx, req)
+}
+
+// Handlers that RegisterXHandlerServer calls have no interceptor.
+func TestHandlersInProcess(t *testing.T) {
+	requireRun := func(ctx context.Context, _ *tillv1.ChargeRequest) (*tillv1.ChargeResponse, error) {
+		if err := onlyonce.RequireRun(ctx); err != nil {
+			return nil, err
+		}
+
+		return &tillv1.ChargeResponse{Number: 1}, nil
+	}
+
+	w := start(t, setup{inProcess: true}, nil)
+	strict := &till{handle: requireRun}
+
+	serve := func(server tillv1.TillServiceServer) {
+		if err := tillv1.RegisterTillServiceHandlerServer(context.Background(), w.mux, server); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	// The last registration wins. The world's own is the first.
+	w.post(charges, "channel", payload).mustBe(onlyonce.StatusExecuted, http.StatusOK)
+	w.post(charges, "channel", payload).mustBe(onlyonce.StatusReplayed, http.StatusOK)
+	w.mustHaveRun(1)
+
+	serve(w.till)
+	w.post(charges, "bare", payload).mustBe("", http.StatusOK)
+	w.post(charges, "bare", payload).mustBe("", http.StatusOK)
+	w.mustHaveRun(3) // twice for one key
+
+	serve(strict)
+	w.post(charges, "strict", payload).mustBe("", http.StatusInternalServerError)
+
+	serve(guarded{strict, oncegateway.Guard(w.protect.Unary, tillv1.TillService_Charge_FullMethodName, strict.Charge)})
+
+	first := w.post(charges, "guarded", payload).mustBe(onlyonce.StatusExecuted, http.StatusOK)
+	w.post(charges, "guarded", payload).mustBe(onlyonce.StatusReplayed, http.StatusOK).mustEqual(first)
+	w.post(charges, "", payload).mustBe("", http.StatusInternalServerError) // no key, no run
+
+	if n := strict.runs.Load(); n != 3 {
+		t.Errorf("the handler that requires a run was called %d times, want 3: once in a run", n)
+	}
+}
+
+func TestARefusalOfRequireRunIs500OverAConnection(t *testing.T) {
+	w := start(t, setup{}, func(ctx context.Context, _ *tillv1.ChargeRequest) (*tillv1.ChargeResponse, error) {
+		return nil, onlyonce.RequireRun(ctx)
+	})
+
+	w.post(charges, "", payload).mustBe("", http.StatusInternalServerError)
+}

@@ -1,0 +1,84 @@
+package oncegateway_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/protobuf/proto"
+
+	oncegateway "github.com/onlyonce-go/onlyonce/gateway"
+)
+
+func TestValidateFindsAMuxThatDoesNotKeepTheContract(t *testing.T) {
+	if err := oncegateway.Validate(nil); err == nil {
+		t.Error("no mux is valid")
+	}
+
+	early := func(_ context.Context, w http.ResponseWriter, _ proto.Message) error {
+		w.WriteHeader(http.StatusCreated)
+
+		return nil
+	}
+
+	for name, test := range map[string]struct {
+		mux   *runtime.ServeMux
+		texts []string
+	}{
+		"complete": {runtime.NewServeMux(oncegateway.Options()...), nil},
+		"problems": {runtime.NewServeMux(oncegateway.Options(oncegateway.WithProblems())...), nil},
+		"without options": {
+			runtime.NewServeMux(), []string{"WithIncomingHeaderMatcher", "before all other options", "WithErrorHandler"},
+		},
+		"another error handler": {
+			runtime.NewServeMux(append(oncegateway.Options(), runtime.WithErrorHandler(runtime.DefaultHTTPErrorHandler))...),
+			[]string{"WithErrorHandler"},
+		},
+		"a status written before": {
+			runtime.NewServeMux(append([]runtime.ServeMuxOption{runtime.WithForwardResponseOption(early)}, oncegateway.Options()...)...),
+			[]string{"before all other options"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) { mustFind(t, oncegateway.Validate(test.mux), test.texts) })
+	}
+}
+
+// Another matcher of headers does no harm: the key is not its business.
+func TestAnotherHeaderMatcherCannotLoseTheKey(t *testing.T) {
+	none := func(string) (string, bool) { return "", false }
+	mux := runtime.NewServeMux(append(oncegateway.Options(), runtime.WithIncomingHeaderMatcher(none))...)
+
+	if err := oncegateway.Validate(mux); err != nil {
+		t.Error(err)
+	}
+}
+
+// mustFind checks that an error has as many problems as there are texts, each with its text.
+func mustFind(t *testing.T, err error, texts []string) {
+	t.Helper()
+
+	if len(texts) == 0 {
+		if err != nil {
+			t.Error(err)
+		}
+
+		return
+	}
+
+	if err == nil {
+		t.Fatalf("no problem is found, want %q", texts)
+	}
+
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) != len(texts) {
+		t.Fatalf("%d problems are found, want %d: %v", len(lines), len(texts), err)
+	}
+
+	for i, text := range texts {
+		if !strings.Contains(lines[i], text) {
+			t.Errorf("problem %d does not have %q: %s", i, text, lines[i])
+		}
+	}
+}
