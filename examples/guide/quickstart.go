@@ -1,5 +1,5 @@
-// Package quickstart holds the code of the README, so that it is compiled; its test runs the server and the client.
-package quickstart
+// Package guide holds the code of README and docs, so that it is compiled; its test runs the server and the client.
+package guide
 
 import (
 	"context"

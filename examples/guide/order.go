@@ -1,4 +1,4 @@
-package quickstart
+package guide
 
 import (
 	"google.golang.org/grpc"
