@@ -342,16 +342,10 @@ bench: ## measure side by side, less than ten minutes on a quiet machine: ROUNDS
 	go -C bench run . -rounds $(ROUNDS)
 
 .PHONY: speed
-speed: ## measure as bench does, and write docs/speed.md and its first two tables into README.md
+speed: ## measure as bench does, and write docs/speed.md
 	@mkdir -p $(TOOLS)
 	go -C bench run . -rounds $(ROUNDS) > $(TOOLS)/speed.md
 	mv $(TOOLS)/speed.md docs/speed.md
-	awk '
-		FNR == NR { if (/^## /) { tables++; $$0 = "##" $$0 }; if (tables == 1 || tables == 2) text = text $$0 "\n"; next }
-		/^<!-- tables: end/ { within = 0 }
-		!within
-		/^<!-- tables: begin/ { within = 1; printf "\n%s", text }' docs/speed.md README.md > $(TOOLS)/README.md
-	mv $(TOOLS)/README.md README.md
 
 .PHONY: generate
 generate: $(TOOLS)/.buf@$(BUF_VERSION) \

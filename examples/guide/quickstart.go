@@ -1,4 +1,4 @@
-// Package guide holds the code of README and docs, so that it is compiled; its test runs the server and the client.
+// Package guide holds code of the docs, so that it is compiled; its tests run the server and the client.
 package guide
 
 import (
@@ -76,7 +76,7 @@ type Shop struct {
 	limit chan struct{}
 }
 
-// Pay is a handler of the README.
+// Pay is a handler of the docs.
 func (s *Shop) Pay(ctx context.Context, req *paymentsv1.PayRequest) (*paymentsv1.PayResponse, error) {
 	select {
 	case s.limit <- struct{}{}:

@@ -3,9 +3,6 @@ package guide
 import (
 	"context"
 	"net"
-	"os"
-	"regexp"
-	"strings"
 	"testing"
 	"time"
 
@@ -18,80 +15,6 @@ import (
 	"github.com/onlyonce-go/onlyonce/examples/payments/ledger"
 	paymentsv1 "github.com/onlyonce-go/onlyonce/examples/payments/proto/payments/v1"
 )
-
-// lines returns the lines of a text without indentation and without empty ones.
-func lines(text string) string {
-	var kept []string
-
-	for line := range strings.Lines(text) {
-		if line = strings.TrimSpace(line); line != "" {
-			kept = append(kept, line)
-		}
-	}
-
-	return strings.Join(kept, "\n")
-}
-
-func TestTheCodeOfTheReadmeIsCompiled(t *testing.T) {
-	t.Parallel()
-
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	var sources []byte
-
-	for _, path := range []string{"quickstart.go", "chain.go", "order.go", "../transactions/single.go", "../transactions/joined.go"} {
-		source, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-
-		sources = append(sources, source...)
-	}
-
-	compiled := lines(string(sources))
-
-	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
-	if len(blocks) < 3 {
-		t.Fatalf("the README has %d blocks of Go, want the server, the client and a handler at least", len(blocks))
-	}
-
-	// An ellipsis stands for what the reader knows, such as the handling of an error.
-	for _, block := range blocks {
-		for part := range strings.SplitSeq(block[1], "…") {
-			if !strings.Contains(compiled, lines(part)) {
-				t.Errorf("this is in no example:\n%s", part)
-			}
-		}
-	}
-}
-
-func TestTheQuickStartSaysWhatTheProtoOfThePaymentsSays(t *testing.T) {
-	t.Parallel()
-
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	proto, err := os.ReadFile("../payments/proto/payments/v1/payments.proto")
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	block := regexp.MustCompile("(?s)```proto\n(.*?)```").FindStringSubmatch(string(readme))
-	if block == nil {
-		t.Fatal("the README has no block of a .proto")
-	}
-
-	for part := range strings.SplitSeq(block[1], "…") {
-		if !strings.Contains(lines(string(proto)), lines(part)) {
-			t.Errorf("this is not in payments.proto:\n%s", part)
-		}
-	}
-}
 
 // Whoever has no key of the business gets one, and is retried with it, because the .proto says so.
 func TestTheQuickStartsClientRetriesWhatTheProtoProtects(t *testing.T) {
