@@ -21,6 +21,10 @@ func (b *broker) committed(partition int32) (int64, error) {
 		return 0, err
 	}
 
+	if len(response.Topics) == 0 { // there is no group yet
+		return -1, kerr.ErrorForCode(response.ErrorCode)
+	}
+
 	at := response.Topics[0].Partitions[0]
 
 	return at.Offset, kerr.ErrorForCode(at.ErrorCode)
