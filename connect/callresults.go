@@ -7,6 +7,8 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+
+	"github.com/onlyonce-go/onlyonce/internal/calloption"
 )
 
 // callResults are the call options by which package interceptor learns what became of an attempt.
@@ -31,6 +33,8 @@ func resultsOf(opts []grpc.CallOption) *callResults {
 		case grpc.OnFinishCallOption:
 			r.finished = append(r.finished, o.OnFinish)
 		case *grpc.PerRPCCredsCallOption:
+			r.permits = o.Creds
+		case calloption.Resumed: // package interceptor does not protect the method
 			r.permits = o.Creds
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/onlyonce-go/onlyonce/interceptor"
-	"github.com/onlyonce-go/onlyonce/internal/calltarget"
+	"github.com/onlyonce-go/onlyonce/internal/calloption"
 	"github.com/onlyonce-go/onlyonce/retry"
 )
 
@@ -61,11 +61,19 @@ func (c *Client) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 			return next(ctx, req)
 		}
 
+		if within(ctx, req) {
+			return next(ctx, req) // the interceptor is installed twice
+		}
+
 		call := &clientCall{req: req, next: next}
 
-		opts := []grpc.CallOption{calltarget.Option{Name: req.Peer().Addr}}
+		opts := []grpc.CallOption{calloption.Target{Name: req.Peer().Addr}}
 		if policy, ok := ctx.Value(policyKey{}).(retry.Policy); ok {
 			opts = append(opts, interceptor.WithCallRetry(policy))
+		}
+
+		if mark, ok := ctx.Value(resumedKey{}).(*resumed); ok {
+			opts = append(opts, mark.option())
 		}
 
 		// The interceptor reads the key of the request, and the mark of a retry interceptor in front of it, in the outgoing metadata.

@@ -58,16 +58,16 @@ func (c *clientCall) invoke(ctx context.Context, _ string, _, _ any, _ *grpc.Cli
 		return err
 	}
 
-	var way delivery
+	made := &attempt{AnyRequest: c.req, header: attemptHeader(ctx, c.req.Header())}
 
-	resp, err := c.next(way.watch(ctx), &attempt{AnyRequest: c.req, header: attemptHeader(ctx, c.req.Header())})
+	resp, err := c.next(made.watch(context.WithValue(ctx, attemptKey{}, made)), made)
 	c.response, c.last = resp, err
 
 	if err != nil {
 		c.response = nil
 	}
 
-	if err == nil || connect.IsWireError(err) || way.mayBeSent(err) {
+	if err == nil || connect.IsWireError(err) || made.mayBeSent() {
 		results.sent(to)
 	}
 
@@ -97,7 +97,11 @@ func (c *clientCall) failure(err error) error {
 		return own.err // a call without a key
 	}
 
-	st := status.Convert(err)
+	st, ok := status.FromError(err)
+	if !ok {
+		return err // of an interceptor behind this one, for a call without a key
+	}
+
 	message := st.Message()
 
 	if plain := st.Err(); plain != nil { // package interceptor may have added a note to the text of the status
@@ -143,6 +147,7 @@ func attemptHeader(ctx context.Context, of http.Header) http.Header {
 // attempt is a request with headers of its own: the transport may still read those of an earlier attempt.
 type attempt struct {
 	connect.AnyRequest
+	delivery
 
 	header http.Header
 }
@@ -150,10 +155,20 @@ type attempt struct {
 // Header implements [connect.AnyRequest].
 func (a *attempt) Header() http.Header { return a.header }
 
+type attemptKey struct{}
+
+// within reports whether a request is an attempt of a call.
+func within(ctx context.Context, req connect.AnyRequest) bool {
+	made, ok := ctx.Value(attemptKey{}).(*attempt)
+
+	return ok && req == connect.AnyRequest(made)
+}
+
 // delivery shows whether an attempt may have reached a server.
 type delivery struct {
 	asked     atomic.Bool // the HTTP client has looked for a connection
 	connected atomic.Bool // it has got one
+	refused   atomic.Bool // HTTPClient has kept the request back
 }
 
 // watch returns a context in which net/http reports connections.
@@ -164,29 +179,7 @@ func (d *delivery) watch(ctx context.Context) context.Context {
 	})
 }
 
-// mayBeSent reports whether a server may have got the request. An HTTP client that reports nothing may have sent it, unless connect-go has
-// refused the request before.
-func (d *delivery) mayBeSent(err error) bool {
-	if d.asked.Load() {
-		return d.connected.Load()
-	}
-
-	return !notEncoded(err)
-}
-
-// notEncoded reports that connect-go could not encode the request, or that it is larger than the client may send.
-func notEncoded(err error) bool {
-	failed, ok := errors.AsType[*connect.Error](err)
-	if !ok || connect.IsWireError(err) {
-		return false
-	}
-
-	switch failed.Code() { //nolint:exhaustive // connect-go uses these two
-	case connect.CodeInternal:
-		return strings.HasPrefix(failed.Message(), "marshal message: ")
-	case connect.CodeResourceExhausted:
-		return strings.Contains(failed.Message(), "exceeds sendMaxBytes")
-	default:
-		return false
-	}
+// mayBeSent reports whether a server may have got the request. An HTTP client that reports nothing may have sent it.
+func (d *delivery) mayBeSent() bool {
+	return !d.refused.Load() && (d.connected.Load() || !d.asked.Load())
 }

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/internal/calloption"
 	"github.com/onlyonce-go/onlyonce/journal"
 )
 
@@ -59,8 +59,8 @@ func (r resumer) Send(ctx context.Context, entry journal.Entry) (any, error) {
 		return nil, fmt.Errorf("interceptor: decoding the request of %s in the journal: %w", entry.Method, err)
 	}
 
-	mark := resumeOption{
-		PerRPCCredsCallOption: grpc.PerRPCCredsCallOption{Creds: unprotectedResume{}}, written: entry.Written, unconfirmed: r.unconfirmed,
+	mark := calloption.Resumed{
+		PerRPCCredsCallOption: grpc.PerRPCCredsCallOption{Creds: unprotectedResume{}}, Written: entry.Written, Unconfirmed: r.unconfirmed,
 	}
 
 	return reply, r.conn.Invoke(ctx, entry.Method, req, reply, WithKey(entry.Key), mark)
@@ -86,24 +86,16 @@ func messagesOf(fullMethod string) (req, reply proto.Message) {
 	return new(emptypb.Empty), new(emptypb.Empty)
 }
 
-// resumeOption marks a call that Resume sends.
-type resumeOption struct {
-	grpc.PerRPCCredsCallOption // fails the call if no interceptor removes the option
-
-	written     time.Time
-	unconfirmed bool // the first attempt may go to any server
-}
-
 // resume tells the call that an earlier process may have sent it, if so. It returns the other options.
 func (c *clientCall) resume(opts []grpc.CallOption) []grpc.CallOption {
 	if c.confirmation == nil {
 		return opts
 	}
 
-	rest, found := split[resumeOption](opts)
+	rest, found := split[calloption.Resumed](opts)
 	for _, option := range found {
-		c.resumed, c.ambiguous, c.sent = true, true, !option.unconfirmed
-		c.age = max(c.began.Sub(option.written), 0)
+		c.resumed, c.ambiguous, c.sent = true, true, !option.Unconfirmed
+		c.age = max(c.began.Sub(option.Written), 0)
 	}
 
 	return rest

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/onlyonce-go/onlyonce"
-	"github.com/onlyonce-go/onlyonce/internal/calltarget"
+	"github.com/onlyonce-go/onlyonce/internal/calloption"
 	"github.com/onlyonce-go/onlyonce/journal"
 	"github.com/onlyonce-go/onlyonce/retry"
 )
@@ -119,7 +119,7 @@ func targetOf(cc *grpc.ClientConn, opts []grpc.CallOption) string {
 		return cc.Target()
 	}
 
-	option, _ := lastOption[calltarget.Option](opts)
+	option, _ := lastOption[calloption.Target](opts)
 
 	return option.Name
 }

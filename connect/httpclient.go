@@ -1,0 +1,49 @@
+package onceconnect
+
+import (
+	"errors"
+	"net/http"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+)
+
+// HTTPClient wraps the HTTP client of connect-go's clients that have the [Client] interceptor:
+//
+//	payments := paymentsv1connect.NewPaymentServiceClient(onceconnect.HTTPClient(http.DefaultClient), url, connect.WithInterceptors(client))
+//
+// connect-go refuses a request that it cannot encode, or that exceeds connect.WithSendMaxBytes, and then sends a request without a body in
+// its place. Over the Connect protocol, that is a valid request with nothing set, and the server runs it under the key. HTTPClient keeps such
+// requests back. The call's verdict is then VerdictNotExecuted. Without HTTPClient it is VerdictUnknown.
+//
+// All other requests pass unchanged. Nil is http.DefaultClient.
+func HTTPClient(of connect.HTTPClient) connect.HTTPClient {
+	if of == nil {
+		of = http.DefaultClient
+	}
+
+	return &httpClient{of: of}
+}
+
+type httpClient struct{ of connect.HTTPClient }
+
+var errEmptied = errors.New("onceconnect: the request was not sent, because connect-go could not encode it or it exceeds WithSendMaxBytes")
+
+// Do implements [connect.HTTPClient].
+func (c *httpClient) Do(req *http.Request) (*http.Response, error) {
+	made, ok := req.Context().Value(attemptKey{}).(*attempt)
+	if ok && emptied(req, made.Any()) {
+		made.refused.Store(true)
+
+		return nil, errEmptied
+	}
+
+	return c.of.Do(req) // the client's own error
+}
+
+// emptied reports that a request has no body although its message is not empty.
+func emptied(req *http.Request, msg any) bool {
+	m, ok := msg.(proto.Message)
+
+	return ok && req.Method == http.MethodPost && req.ContentLength == 0 && (req.Body == nil || req.Body == http.NoBody) && proto.Size(m) > 0
+}
