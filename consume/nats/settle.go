@@ -1,0 +1,89 @@
+package oncenats
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onlyonce-go/onlyonce/consume"
+)
+
+// The headers of dead letters, in addition to those of package consume. They say how to send the message again.
+const (
+	// HeaderID is the Nats-Msg-Id of the message.
+	HeaderID = "Onlyonce-Id"
+	// HeaderSubject is the subject of the message.
+	HeaderSubject = "Onlyonce-Subject"
+)
+
+// unsentDelay is how long a message waits whose dead letter could not be stored.
+const unsentDelay = 10 * time.Second
+
+// settle carries out a decision.
+func (c *Consumer) settle(ctx context.Context, msg jetstream.Msg, m *consume.Message, d consume.Decision) error {
+	switch {
+	case d.Action == consume.Ack:
+		return msg.DoubleAck(ctx)
+	case d.Action == consume.DeadLetter:
+		return c.bury(ctx, msg, m, d)
+	case d.Delay > 0:
+		return msg.NakWithDelay(d.Delay)
+	default:
+		return msg.Nak()
+	}
+}
+
+// bury stores a dead letter, and terminates its message when it is stored.
+func (c *Consumer) bury(ctx context.Context, msg jetstream.Msg, m *consume.Message, d consume.Decision) error {
+	c.log.WarnContext(ctx, "oncenats: a message becomes a dead letter", "position", m.Position, "id", m.ID, "cause", string(d.Cause),
+		"error", d.Err)
+
+	// The same message has the same id, so that its dead letter is stored once if the process dies before the message is terminated.
+	letter := c.letter(msg, m, d)
+
+	if _, err := c.js.PublishMsg(ctx, letter, jetstream.WithMsgID("dead/"+c.name+"/"+m.Position)); err != nil {
+		_ = msg.NakWithDelay(unsentDelay) // without it, the message comes back after AckWait
+
+		return fmt.Errorf("the dead letter is not stored: %w", err)
+	}
+
+	return c.terminate(ctx, msg, d.Cause)
+}
+
+// letter returns the dead letter of a message.
+func (c *Consumer) letter(msg jetstream.Msg, m *consume.Message, d consume.Decision) *nats.Msg {
+	letter := nats.NewMsg(c.deadLetter)
+	letter.Data = msg.Data()
+
+	for name, values := range msg.Headers() {
+		if !strings.HasPrefix(name, "Nats-") { // those are for the server, and about the publishing of the message
+			letter.Header[name] = values
+		}
+	}
+
+	letter.Header.Set(HeaderSubject, msg.Subject())
+
+	if m.ID != "" {
+		letter.Header.Set(HeaderID, m.ID)
+	}
+
+	for name, value := range maps.All(d.DeadLetterHeaders(m)) {
+		letter.Header.Set(name, value)
+	}
+
+	return letter
+}
+
+// terminate tells the server to deliver the message no more, and waits until the server confirms that. It is TermWithReason with a reply.
+func (c *Consumer) terminate(ctx context.Context, msg jetstream.Msg, cause consume.Cause) error {
+	if _, err := c.js.Conn().RequestWithContext(ctx, msg.Reply(), []byte("+TERM "+string(cause))); err != nil {
+		return fmt.Errorf("terminating the message: %w", err)
+	}
+
+	return nil
+}
