@@ -341,6 +341,10 @@ bench: ## measure side by side, less than ten minutes on a quiet machine: ROUNDS
 	@go -C bench test -count=1 ./...
 	go -C bench run . -rounds $(ROUNDS)
 
+.PHONY: api
+api: ## write the exported API of all packages into api/, after a change that is meant
+	@go run ./internal/apilist
+
 .PHONY: speed
 speed: ## measure as bench does, and write docs/speed.md
 	@mkdir -p $(TOOLS)
