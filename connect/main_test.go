@@ -1,9 +1,18 @@
 package onceconnect_test
 
 import (
+	"fmt"
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(storeAddress) != "" { // a server of a test
+		fmt.Fprintln(os.Stderr, serverMain())
+		os.Exit(1)
+	}
+
+	goleak.VerifyTestMain(m)
+}

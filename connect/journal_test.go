@@ -1,0 +1,111 @@
+package onceconnect_test
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/onlyonce-go/onlyonce"
+	onceconnect "github.com/onlyonce-go/onlyonce/connect"
+	shopv1 "github.com/onlyonce-go/onlyonce/connect/internal/testproto/shop/v1"
+	"github.com/onlyonce-go/onlyonce/interceptor"
+	"github.com/onlyonce-go/onlyonce/journal"
+)
+
+func openJournal(t *testing.T) *journal.Journal {
+	t.Helper()
+
+	j := must(journal.Open(filepath.Join(t.TempDir(), "calls")))(t)
+	t.Cleanup(func() { _ = j.Close() })
+
+	return j
+}
+
+func TestResumeFinishesTheCallsOfTheJournal(t *testing.T) {
+	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
+		w, j := newWorld(t, setup{}), openJournal(t)
+		by := &lossy{Client: httpClient(t, true)}
+		by.lost.Store(10)
+
+		once := must(onceconnect.NewClient(soon(), interceptor.WithJournal(j)))(t)
+		opts = append(opts, connect.WithInterceptors(once))
+		lost := dialBy(by, w.url, opts...).payKeyed(t.Context(), "")
+
+		if lost.err == nil || w.runs.Load() != 1 {
+			t.Fatalf("%v, %d runs", lost.err, w.runs.Load())
+		}
+
+		dialBy(httpClient(t, true), w.url, opts...).payKeyed(t.Context(), "done") // is removed
+
+		var answers []journal.Answer
+
+		to := onceconnect.Destination{HTTPClient: httpClient(t, true), BaseURL: w.url + "/", Options: opts}
+		summary, err := onceconnect.Resume(t.Context(), j, to, journal.OnAnswer(payMethod, func(_ context.Context, a journal.Answer) error {
+			answers = append(answers, a)
+
+			return nil
+		}))
+
+		if err != nil || len(answers) != 1 || answers[0].Entry.Key != interceptor.KeyOf(lost.err) || w.runs.Load() != 2 {
+			t.Fatalf("%+v, %v, %+v, %d runs", summary, err, answers, w.runs.Load())
+		}
+
+		got, ok := answers[0].Response.(*shopv1.PayResponse)
+		if !ok || !proto.Equal(got, &shopv1.PayResponse{Receipt: "run 1"}) {
+			t.Errorf("the response is a %T: %v", answers[0].Response, answers[0].Response)
+		}
+	})
+}
+
+func TestACallIsNotSentIfTheJournalIsFull(t *testing.T) {
+	w, j := newWorld(t, setup{}), openJournal(t)
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	got := dialOnce(t, w.url, nil, interceptor.WithJournal(j)).payKeyed(t.Context(), "")
+	if onlyonce.VerdictOf(got.err) != onlyonce.VerdictNotExecuted || w.runs.Load() != 0 {
+		t.Errorf("%v, verdict %v, %d runs", got.err, onlyonce.VerdictOf(got.err), w.runs.Load())
+	}
+}
+
+func TestResumeSendsNothingThatNoClientProtects(t *testing.T) {
+	w := newWorld(t, setup{})
+	once := must(onceconnect.NewClient(soon()))(t)
+
+	for name, opts := range map[string][]connect.ClientOption{
+		"no client": nil, "not protected": {connect.WithInterceptors(once)},
+	} {
+		left := leftCall(t, strings.TrimPrefix(w.url, "http://"))
+
+		_, err := onceconnect.Resume(t.Context(), left, onceconnect.Destination{
+			HTTPClient: httpClient(t, true), BaseURL: w.url, Options: opts,
+		})
+		if err == nil || !strings.Contains(err.Error(), "have no Client that protects the method") || w.runs.Load() != 0 {
+			t.Errorf("%s: %v, %d runs", name, err, w.runs.Load())
+		}
+	}
+
+	if _, err := onceconnect.Resume(t.Context(), openJournal(t), onceconnect.Destination{BaseURL: "payments"}); err == nil {
+		t.Error("no base URL")
+	}
+}
+
+// leftCall returns a journal with a call that an earlier process has left.
+func leftCall(t *testing.T, host string) *journal.Journal {
+	t.Helper()
+
+	path := filepath.Join(t.TempDir(), "calls")
+	before := must(journal.Open(path))(t)
+	must(before.Begin(t.Context(), journal.Entry{Method: noteMethod, Key: "key", Target: host}))(t)
+	_ = before.Close() // of a process that ends
+
+	j := must(journal.Open(path))(t)
+	t.Cleanup(func() { _ = j.Close() })
+
+	return j
+}
