@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 
 	"connectrpc.com/connect"
 	"google.golang.org/grpc"
@@ -61,6 +62,7 @@ func (c *clientCall) invoke(ctx context.Context, _ string, _, _ any, _ *grpc.Cli
 	made := &attempt{AnyRequest: c.req, header: attemptHeader(ctx, c.req.Header())}
 
 	resp, err := c.next(made.watch(context.WithValue(ctx, attemptKey{}, made)), made)
+	err = asReset(ctx, err)
 	c.response, c.last = resp, err
 
 	if err != nil {
@@ -82,6 +84,21 @@ func (c *clientCall) invoke(ctx context.Context, _ string, _, _ any, _ *grpc.Cli
 	results.finish(err)
 
 	return err
+}
+
+// asReset returns the error of a connection that the other side has reset as UNAVAILABLE, as grpc-go has it. connect-go says CANCELLED, as
+// if the caller had left: see isClientDisconnected in its error.go.
+func asReset(ctx context.Context, err error) error {
+	failed, ok := errors.AsType[*connect.Error](err)
+	if !ok || failed == nil || failed.Code() != connect.CodeCanceled || connect.IsWireError(err) || ctx.Err() != nil {
+		return err
+	}
+
+	if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) || errors.Is(err, context.Canceled) {
+		return err
+	}
+
+	return connect.NewError(connect.CodeUnavailable, failed.Unwrap())
 }
 
 // metaOfAnswer is the metadata of an error that a server has sent: headers and trailers together.
