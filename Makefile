@@ -35,7 +35,8 @@ SQL_RUNS ?= 50
 KILLS    ?= 500
 
 CONSOLE  ?=
-export STORE INPUT CONSOLE METRICS
+WITHOUT  ?=
+export STORE INPUT CONSOLE METRICS WITHOUT
 
 # Each module is built and tested as its users resolve it, without go.work.
 export GOWORK := off
@@ -96,6 +97,12 @@ demo-unknown: ## kill servers in mid-payment and let reconcilers settle what is 
 .PHONY: demo-orders
 demo-orders: ## run the orders example: 500 orders over four services that are killed at random
 	@go -C examples run ./orders demo
+
+.PHONY: demo-http
+demo-http: ## run the shop example: 300 orders over net/http, Connect and a gateway, with curl as one of the customers; WITHOUT=1 (without the kit)
+	@args=()
+	[[ -z $$WITHOUT || $$WITHOUT == 0 ]] || args+=(-without)
+	go -C examples run ./shop "$${args[@]}"
 
 # `make check` vets. Nobody debugs these binaries, and linking them without the
 # tables of a debugger takes half the time.
