@@ -104,6 +104,10 @@ demo-http: ## run the shop example: 300 orders over net/http, Connect and a gate
 	[[ -z $$WITHOUT || $$WITHOUT == 0 ]] || args+=(-without)
 	go -C examples run ./shop "$${args[@]}"
 
+.PHONY: demo-consumer
+demo-consumer: ## run the consumer example: 1,000 messages by way of NATS JetStream, while producers, consumers and the broker are killed
+	@go -C examples/consumer run . demo
+
 # `make check` vets. Nobody debugs these binaries, and linking them without the
 # tables of a debugger takes half the time.
 GO_TEST   := go test -vet=off -ldflags=-w

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	orderStream = "ORDERS"
+	deadStream  = "DEAD"
+	subject     = "orders.placed"
+	deadSubject = "dead.orders"
+	billing     = "billing" // the consumers share it
+
+	// ackWait is when a message of a dead consumer is delivered again.
+	ackWait = time.Second
+)
+
+// serveBroker is a process with a NATS server. It says its URL when it is ready.
+func serveBroker(ctx context.Context, t *task) error {
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: t.Port, JetStream: true, StoreDir: filepath.Join(t.Folder, "nats"), NoLog: true, NoSigs: true,
+		SyncAlways: true,
+	})
+	if err != nil {
+		return err
+	}
+
+	s.Start()
+
+	if !s.ReadyForConnections(time.Minute) {
+		return errors.New("the broker does not start")
+	}
+
+	say(s.ClientURL())
+	<-ctx.Done()
+
+	return nil
+}
+
+// connect connects to a broker that may be away for a while.
+func connect(url string) (*nats.Conn, jetstream.JetStream, error) {
+	conn, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.RetryOnFailedConnect(true),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})) // what fails comes again
+	if err != nil {
+		return nil, nil, err
+	}
+
+	js, err := jetstream.New(conn)
+	if err != nil {
+		conn.Close()
+
+		return nil, nil, err
+	}
+
+	return conn, js, nil
+}
+
+// makeStreams makes the stream of orders, which keeps a message until it is acknowledged, and that of dead letters.
+func makeStreams(ctx context.Context, js jetstream.JetStream) error {
+	for _, config := range []jetstream.StreamConfig{
+		{Name: orderStream, Subjects: []string{"orders.>"}, Retention: jetstream.WorkQueuePolicy},
+		{Name: deadStream, Subjects: []string{"dead.>"}},
+	} {
+		if _, err := js.CreateStream(ctx, config); err != nil {
+			return fmt.Errorf("making the stream %s: %w", config.Name, err)
+		}
+	}
+
+	_, err := js.CreateConsumer(ctx, orderStream, jetstream.ConsumerConfig{
+		Durable: billing, AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxDeliver: -1,
+	})
+	if err != nil {
+		return fmt.Errorf("making the consumer %s: %w", billing, err)
+	}
+
+	return nil
+}
+
+// patiently repeats what fails while the broker is away.
+func patiently(ctx context.Context, do func(ctx context.Context) error) error {
+	const pause = 50 * time.Millisecond
+
+	for {
+		once, cancel := context.WithTimeout(ctx, time.Second)
+		err := do(once)
+
+		cancel()
+
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+
+		time.Sleep(pause)
+	}
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"sync/atomic"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "consumer:", err)
+		os.Exit(1) //nolint:gocritic // stop only restores the handling of signals
+	}
+}
+
+// run carries out a command: the demo, or a part of it in a process of its own.
+func run(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) == 0 {
+		return errors.New("usage: consumer demo [-messages 1000]")
+	}
+
+	part, ok := map[string]func(context.Context, *task) error{"broker": serveBroker, "produce": produce, "consume": consumeOrders}[args[0]]
+
+	switch {
+	case ok:
+		t, err := readTask(os.Stdin)
+		if err != nil {
+			return err
+		}
+
+		return part(ctx, t)
+	case args[0] == "demo":
+		flags := flag.NewFlagSet("demo", flag.ContinueOnError)
+		messages := flags.Int("messages", 1000, "how many messages are sent")
+
+		if err := flags.Parse(args[1:]); err != nil {
+			return err
+		}
+
+		if *messages < 1 || flags.NArg() > 0 {
+			return errors.New("usage: consumer demo [-messages 1000]: give at least one message")
+		}
+
+		return demo(ctx, out, *messages)
+	default:
+		return fmt.Errorf("there is no command %q: use demo", args[0])
+	}
+}
+
+// task is what a process is to do.
+type task struct {
+	// Kit is false in programs without the kit.
+	Kit bool
+	// URL is the broker's. It is empty for the broker itself.
+	URL string
+	// Folder has the databases, and Port is the broker's.
+	Folder string
+	Port   int
+	// Messages is how many orders the producer places.
+	Messages int
+	// HaltAt is the place where the process waits to be killed, when it comes there for the HaltAfter-th time.
+	HaltAt    string
+	HaltAfter int64
+
+	arrivals atomic.Int64
+}
+
+// readTask reads the task of a process. The process ends when its input does, so that it does not outlive the demo.
+func readTask(in io.Reader) (*task, error) {
+	lines := bufio.NewReader(in)
+
+	line, err := lines.ReadBytes('\n')
+	if err != nil {
+		return nil, fmt.Errorf("reading the task: %w", err)
+	}
+
+	t := new(task)
+	if err := json.Unmarshal(line, t); err != nil {
+		return nil, fmt.Errorf("reading the task: %w", err)
+	}
+
+	go func() {
+		_, _ = io.Copy(io.Discard, lines)
+
+		os.Exit(1)
+	}()
+
+	return t, nil
+}
+
+// The places where a process may be killed.
+const (
+	inTransaction = "in the transaction"   // of the handler
+	afterWriting  = "after writing"        // the row
+	afterSending  = "after sending"        // the message
+	beforeAck     = "before acknowledging" // the message
+)
+
+// at waits to be killed, if this is the place.
+func (t *task) at(place string) {
+	if t.HaltAt == place && t.arrivals.Add(1) == t.HaltAfter {
+		say(halted)
+
+		select {}
+	}
+}
+
+// What a process says on its standard output.
+const (
+	halted = "halted"
+	done   = "done"
+)
+
+func say(line string) { fmt.Println(line) } //nolint:forbidigo // it is for the parent

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/store/sqlstore"
+)
+
+// produce is a process that places orders and publishes a message for each. It says done when all are published.
+func produce(ctx context.Context, t *task) error {
+	db, err := open(t, orderDatabase)
+	if err != nil {
+		return err
+	}
+
+	_, js, err := connect(t.URL)
+	if err != nil {
+		return err
+	}
+
+	p := &producer{task: t, db: db, js: js}
+
+	if t.Kit {
+		err = p.all(ctx)
+	} else {
+		err = p.allWithoutKit(ctx)
+	}
+
+	if err == nil {
+		say(done)
+	}
+
+	return err
+}
+
+type producer struct {
+	*task
+
+	db *sql.DB
+	js jetstream.JetStream
+}
+
+// all places every order, and publishes what is in the outbox after some of them and at the end. A producer that was killed begins with the first
+// order again, as a client does that does not know what became of its calls.
+func (p *producer) all(ctx context.Context) error {
+	const batch = 50
+
+	engine, err := newEngine(p.db)
+	if err != nil {
+		return err
+	}
+
+	for number := 1; number <= p.Messages; number++ {
+		if err := p.place(ctx, engine, number); err != nil {
+			return err
+		}
+
+		if number%batch == 0 || number == p.Messages {
+			if err := p.relay(ctx); err != nil {
+				return err
+			}
+		}
+	}
+
+	return nil
+}
+
+// place places an order once. The order and the message are in one transaction with the record of the call.
+func (p *producer) place(ctx context.Context, engine *onlyonce.Engine, number int) error {
+	data := strconv.Itoa(number)
+
+	for {
+		_, err := engine.Do(ctx, onlyonce.Call{Method: "PlaceOrder", Key: "order-" + data, Request: []byte(data)},
+			func(ctx context.Context) ([]byte, error) { return nil, p.write(ctx, number, data) })
+
+		rejection, rejected := errors.AsType[*onlyonce.Rejection](err)
+		if !rejected || rejection.RetryAfter == 0 {
+			return err
+		}
+
+		time.Sleep(rejection.RetryAfter)
+	}
+}
+
+// write writes the order and the message. The id of the message is derived from the run: every run of this call has the same.
+func (p *producer) write(ctx context.Context, number int, data string) error {
+	id, err := onlyonce.DeriveExternal(ctx, "order placed")
+	if err != nil {
+		return err
+	}
+
+	tx := sqlstore.Tx(ctx)
+
+	if _, err := tx.ExecContext(ctx, "INSERT INTO orders (number) VALUES ($1)", number); err != nil {
+		return err
+	}
+
+	p.at(inTransaction)
+
+	_, err = tx.ExecContext(ctx, "INSERT INTO outbox (id, data) VALUES ($1, $2)", id, data)
+
+	return err
+}
+
+// relay publishes what is in the outbox, in order. It removes a message when the stream has stored it. If it dies in between, the message is
+// published twice: the broker drops the second one if it comes within two minutes, and the consumer recognises it for as long as it keeps
+// its records.
+func (p *producer) relay(ctx context.Context) error {
+	for {
+		var (
+			position int64
+			id, data string
+		)
+
+		err := p.db.QueryRowContext(ctx, "SELECT position, id, data FROM outbox ORDER BY position LIMIT 1").Scan(&position, &id, &data)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+
+		if err != nil {
+			return fmt.Errorf("reading the outbox: %w", err)
+		}
+
+		if err := p.publish(ctx, data, jetstream.WithMsgID(id)); err != nil {
+			return err
+		}
+
+		p.at(afterSending)
+
+		if _, err := p.db.ExecContext(ctx, "DELETE FROM outbox WHERE position = $1", position); err != nil {
+			return fmt.Errorf("removing from the outbox: %w", err)
+		}
+	}
+}
+
+// publish publishes a message, and waits until the stream has stored it.
+func (p *producer) publish(ctx context.Context, data string, opts ...jetstream.PublishOpt) error {
+	return patiently(ctx, func(ctx context.Context) error {
+		_, err := p.js.Publish(ctx, subject, []byte(data), opts...)
+
+		return err
+	})
+}
+
+// allWithoutKit does what many programs do: write a row, then publish. A producer that was killed goes on after the last row. Then the message of
+// that row is missing.
+func (p *producer) allWithoutKit(ctx context.Context) error {
+	var last int
+	if err := p.db.QueryRowContext(ctx, "SELECT coalesce(max(number), 0) FROM orders").Scan(&last); err != nil {
+		return err
+	}
+
+	for number := last + 1; number <= p.Messages; number++ {
+		if _, err := p.db.ExecContext(ctx, "INSERT INTO orders (number) VALUES ($1)", number); err != nil {
+			return err
+		}
+
+		p.at(afterWriting)
+
+		if err := p.publish(ctx, strconv.Itoa(number)); err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
