@@ -70,7 +70,7 @@ endef
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
 demo: ## run the payments example: STORE=memory:, redis://host:6379, sqlite:path, postgres://… or mysql://… (where keys are kept), INPUT=path (its input), METRICS=:9090 (exports metrics for Prometheus meanwhile)
