@@ -379,6 +379,10 @@ baseline: $(TOOLS)/.buf@$(BUF_VERSION) ## record the protos as released, to find
 # The tests on databases also run on MySQL where the environment names it.
 WITH_MYSQL := ONLYONCE_TEST_SERVERS=mysql-9
 
+.PHONY: conformance
+conformance: ## run connect's conformance suite without and with the interceptors for connect-go, a quarter of an hour
+	@go -C connect/conformance run .
+
 .PHONY: soak
 soak: test-servers ## run make test-servers, visit the whole model, make RUNS=200000 random runs, REDIS_RUNS=200 on Redis and SQL_RUNS=50 of each kind on SQL, kill KILLS=500 servers on databases, and fuzz every target for FUZZTIME=1m
 	@printf -- '-- %s the model with three calls\n' '$@'
@@ -395,6 +399,8 @@ soak: test-servers ## run make test-servers, visit the whole model, make RUNS=20
 	$(WITH_MYSQL) go -C internal/sqlcrash test -count=1 -timeout 1h -run AlthoughServersAreKilled . -kills $(KILLS)
 	printf -- '-- %s races on databases\n' '$@'
 	$(WITH_MYSQL) go -C internal/sqlstoretest test -count=1 -timeout 1h -run 'TestF18|TestF49' . -races 1000
+	printf -- "-- %s connect's conformance suite\n" '$@'
+	go -C connect/conformance run .
 	for module in $(MODULES); do
 		# `go test -list` prints a package's targets, then its name.
 		targets=$$(cd "$$module"; go test -list '^Fuzz' ./... | awk '

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -606,5 +607,100 @@ func TestValidateReportsWhatCannotHold(t *testing.T) {
 		if err := w.server.Validate(names...); err == nil || !strings.Contains(err.Error(), "onceconnect: ") {
 			t.Errorf("%q: %v", names, err)
 		}
+	}
+}
+
+func TestARetryMaySwitchBetweenJSONAndBinary(t *testing.T) {
+	w := newWorld(t, setup{})
+	dial(t, w.url, connect.WithProtoJSON()).payKeyed(t.Context(), "key").must(t, onlyonce.StatusExecuted)
+	dial(t, w.url, connect.WithGRPC()).payKeyed(t.Context(), "key").must(t, onlyonce.StatusReplayed)
+}
+
+// downStore cannot be reached.
+type downStore struct{ store.Store }
+
+func (downStore) Claim(context.Context, store.Claim) (store.Result, error) {
+	return store.Result{}, errors.New("not reached")
+}
+
+func TestARejectionSaysWhenToRetry(t *testing.T) {
+	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
+		w := newWorld(t, setup{store: downStore{memstore.New()}, engine: []onlyonce.Option{onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: time.Second})}})
+
+		got := dial(t, w.url, opts...).payKeyed(t.Context(), "key")
+		got.mustReject(t, onlyonce.ReasonStoreUnavailable)
+
+		if got.trailer.Get(interceptor.PushbackTrailer) == "" || len(got.header) > 0 || w.runs.Load() != 0 {
+			t.Errorf("got %+v in %d runs", got, w.runs.Load())
+		}
+	})
+}
+
+func TestTheMetadataOfAnErrorFromAnotherServerIsNotPassedOn(t *testing.T) {
+	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
+		w := newWorld(t, setup{})
+		w.pay = func(context.Context, *payRequest) (*payResponse, error) {
+			err := connect.NewWireError(connect.CodeNotFound, errors.New("no order"))
+			err.Meta().Set("X-Secret", "s")
+
+			return nil, err
+		}
+
+		c := dial(t, w.url, opts...)
+		for _, want := range []onlyonce.Status{onlyonce.StatusExecuted, onlyonce.StatusReplayed} {
+			if got := c.payKeyed(t.Context(), "key").must(t, want); got.trailer.Get("X-Secret") != "" {
+				t.Errorf("got %+v", got)
+			}
+		}
+	})
+}
+
+func TestAHandlerWhoseKeyIsIgnoredCannotSetTheStatus(t *testing.T) {
+	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
+		ignored := interceptor.WithPolicy(interceptor.Policy{Key: interceptor.KeyIgnored})
+		status := func(header http.Header) { header.Set(interceptor.StatusTrailer, "released") }
+
+		w := newWorld(t, setup{server: []interceptor.ServerOption{ignored}, behind: []connect.Interceptor{talkative{status}}})
+		w.pay = func(context.Context, *payRequest) (*payResponse, error) {
+			resp := connect.NewResponse(&shopv1.PayResponse{Receipt: "r"})
+			status(resp.Header())
+			status(resp.Trailer())
+
+			return resp, nil
+		}
+
+		c := dial(t, w.url, opts...)
+		if got := c.payKeyed(t.Context(), "key").must(t, ""); got.receipt != "r" || got.header.Get(interceptor.StatusTrailer) != "" {
+			t.Errorf("got %+v", got)
+		}
+
+		req := connect.NewRequest(&shopv1.WatchRequest{})
+		req.Header().Set(interceptor.KeyHeader, "key")
+
+		stream := must(c.watch.CallServerStream(t.Context(), req))(t)
+		if !stream.Receive() || stream.Receive() || stream.Err() != nil || stream.ResponseHeader().Get(interceptor.StatusTrailer) != "" ||
+			stream.ResponseTrailer().Get(interceptor.StatusTrailer) != "" {
+			t.Errorf("%v, header %v, trailer %v", stream.Err(), stream.ResponseHeader(), stream.ResponseTrailer())
+		}
+
+		_ = stream.Close()
+	})
+}
+
+// talkative sets metadata on streams.
+type talkative struct{ set func(http.Header) }
+
+func (talkative) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc { return next }
+
+func (talkative) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+	return next
+}
+
+func (i talkative) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
+		i.set(conn.ResponseHeader())
+		i.set(conn.ResponseTrailer())
+
+		return next(ctx, conn)
 	}
 }
