@@ -191,12 +191,13 @@ servers: c-compiler
 		postgresql) command -v postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres' ;;
 		mariadb-server) PATH=$$PATH:/usr/sbin command -v mariadbd ;;
 		nginx) PATH=$$PATH:/usr/sbin command -v nginx ;;
+		rabbitmq-server) PATH=$$PATH:/usr/sbin command -v rabbitmq-server ;;
 		curl) command -v curl ;;
 		esac >/dev/null
 	}
 	find_missing() {
 		missing=()
-		for server in redis-server postgresql pgbouncer mariadb-server nginx curl; do
+		for server in redis-server postgresql pgbouncer mariadb-server nginx rabbitmq-server curl; do
 			works "$$server" || missing+=("$$server")
 		done
 	}
@@ -213,7 +214,7 @@ servers: c-compiler
 		find_missing
 	fi
 	if [[ -z $${missing[*]} ]]; then exit 0; fi
-	echo "make test: the tests need servers to start, redis-server 7.0, postgres 15, pgbouncer 1.18, mariadbd 10.11, nginx 1.22, or newer, and curl; install $${missing[*]}, or what your system calls them" >&2
+	echo "make test: the tests need servers to start, redis-server 7.0, postgres 15, pgbouncer 1.18, mariadbd 10.11, nginx 1.22, rabbitmq-server 3.10, or newer, and curl; install $${missing[*]}, or what your system calls them" >&2
 	exit 1
 
 # Servers that the system does not have are downloaded here, and not by several
