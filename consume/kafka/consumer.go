@@ -25,11 +25,13 @@ type Consumer struct {
 	report      func(ctx context.Context, r Report)
 }
 
-// New returns a consumer. The options of the client name at least the brokers, the group and the topics. The consumer sets how offsets are committed
-// and what happens in a rebalance; options for these have no effect, except kgo.AutoCommitInterval, which is 5 seconds by default.
+// New returns a consumer. The options of the client name at least the brokers, the group and the topics. The consumer sets how offsets
+// are committed and what happens in a rebalance; options for these have no effect, except kgo.AutoCommitInterval, which is 5 seconds by
+// default.
 //
-// Dead letters are produced to the topic deadLetters, with acknowledgement of all replicas in sync, if the options do not say otherwise. A dead letter has the
-// key, the value and the headers of its record, and those of consume.Decision.DeadLetterHeaders. A record may become a dead letter twice.
+// Dead letters are produced to the topic deadLetters, with acknowledgement of all replicas in sync, if the options do not say otherwise.
+// A dead letter has the key, the value and the headers of its record, and those of consume.Decision.DeadLetterHeaders. A record may
+// become a dead letter twice.
 //
 // New fails if something is missing or out of range, and reports every problem at once.
 func New(handle Handler, deadLetters string, client []kgo.Opt, opts ...Option) (*Consumer, error) {
@@ -65,8 +67,8 @@ func (c *Consumer) options(m *member) []kgo.Opt {
 	)
 }
 
-// Run joins the group, handles records until ctx ends, commits, leaves the group, and returns the cause of the end of ctx. A broker that cannot be
-// reached is tried again: see [WithReport].
+// Run joins the group, handles records until ctx ends, commits, leaves the group, and returns the cause of the end of ctx. A broker that
+// cannot be reached is tried again: see [WithReport].
 //
 // Run returns when all handlers that it has called have returned. After ctx has ended it begins no more records. Stop the handlers with
 // onlyonce.Engine.Drain. Run may be called several times, also at the same time: each call is a member of the group.

@@ -211,11 +211,13 @@ func TestAnIDRecognisesARecordThatWasSentTwice(t *testing.T) {
 		seen reports
 	)
 
-	start(t, b.consumer(handler(t, engine(t, memstore.New(), onlyonce.Policy{}), consume.ByID, func(_ context.Context, m *consume.Message) error {
+	h := handler(t, engine(t, memstore.New(), onlyonce.Policy{}), consume.ByID, func(_ context.Context, m *consume.Message) error {
 		done.add(m.ID)
 
 		return nil
-	}), oncekafka.WithReport(seen.add)))
+	})
+
+	start(t, b.consumer(h, oncekafka.WithReport(seen.add)))
 
 	b.produce(0, "a", "a")
 	seen.wait(t, "the replay", replayed)

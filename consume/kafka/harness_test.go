@@ -37,7 +37,8 @@ type broker struct {
 func newBroker(t *testing.T, partitions int32) *broker {
 	t.Helper()
 
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(time.Second), kfake.SeedTopics(partitions, topic), kfake.SeedTopics(1, dead))
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(time.Second),
+		kfake.SeedTopics(partitions, topic), kfake.SeedTopics(1, dead))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,8 +21,8 @@ const (
 // Option changes a consumer under construction.
 type Option func(*Consumer)
 
-// WithIDHeader sets the header that has the id of a message, such as message-id or, for CloudEvents, ce_id. Its first value counts. The default is
-// none: messages have no id.
+// WithIDHeader sets the header that has the id of a message, such as message-id or, for CloudEvents, ce_id. Its first value counts. The
+// default is none: messages have no id.
 func WithIDHeader(name string) Option { return func(c *Consumer) { c.idHeader = name } }
 
 // WithBacklog sets how many records of a partition wait in memory before the consumer pauses fetching it. One fetch may exceed it. The
@@ -33,8 +33,8 @@ func WithBacklog(records int) Option { return func(c *Consumer) { c.backlog = re
 // seconds. It must be shorter than kgo.RebalanceTimeout, which is 60 seconds by default; 0 waits for nothing.
 func WithRevokeWait(d time.Duration) Option { return func(c *Consumer) { c.revokeWait = d } }
 
-// WithReport sets a function that gets what happens. It must be safe for concurrent use, and return quickly. The default, and nil, writes to slog
-// everything that has an error or is a dead letter.
+// WithReport sets a function that gets what happens. It must be safe for concurrent use, and return quickly. The default, and nil, writes
+// to slog everything that has an error or is a dead letter.
 func WithReport(report func(ctx context.Context, r Report)) Option {
 	return func(c *Consumer) { c.report = report }
 }

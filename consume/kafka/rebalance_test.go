@@ -146,7 +146,7 @@ func TestEveryRecordActsOnceWhileMembersComeAndGo(t *testing.T) {
 
 	var (
 		done effects
-		ids  []string
+		ids  = make([]string, 0, partitions*records)
 	)
 
 	member := func() func() {

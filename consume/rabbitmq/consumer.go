@@ -57,15 +57,15 @@ func New(queue string, handle Handler, dead DeadLetters, opts ...Option) (*Consu
 }
 
 // ErrRecovery is the error of [Consumer.Run] if a connection has the recovery of amqp091: leave amqp.Config.Recovery nil.
-var ErrRecovery = errors.New("oncerabbit: the connection recovers by itself, so the acknowledgement of an old message could remove a new one: " +
-	"leave amqp.Config.Recovery nil")
+var ErrRecovery = errors.New("oncerabbit: the connection recovers by itself, so the acknowledgement of an old message could remove " +
+	"a new one: leave amqp.Config.Recovery nil")
 
-// Run handles messages until ctx ends, and returns the cause of that. It makes a connection with dial, uses it until it breaks, and makes the
-// next one. It returns early with [ErrRecovery].
+// Run handles messages until ctx ends, and returns the cause of that. It makes a connection with dial, uses it until it breaks, and makes
+// the next one. It returns early with [ErrRecovery].
 //
-// Run returns when all handlers that it has called have returned. After ctx has ended it takes no more messages, gives back those that wait, and
-// acknowledges what is still done. Stop the handlers with onlyonce.Engine.Drain. Any number of goroutines and processes may run consumers
-// of a queue.
+// Run returns when all handlers that it has called have returned. After ctx has ended it takes no more messages, gives back those that
+// wait, and acknowledges what is still done. Stop the handlers with onlyonce.Engine.Drain. Any number of goroutines and processes may run
+// consumers of a queue.
 func (c *Consumer) Run(ctx context.Context, dial Dialer) error {
 	var handlers sync.WaitGroup
 	defer handlers.Wait()
@@ -102,7 +102,7 @@ func (c *Consumer) once(ctx context.Context, dial Dialer, handlers *sync.WaitGro
 	if err != nil {
 		return fmt.Errorf("oncerabbit: connecting: %w", err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // it may have ended
 
 	if conn.IsRecoveryEnabled() {
 		return ErrRecovery

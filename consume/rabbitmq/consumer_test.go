@@ -107,8 +107,9 @@ func TestSeveralConsumersActOnceForEachMessageAlsoIfItIsSentTwice(t *testing.T) 
 	var (
 		done  effects
 		ended sync.WaitGroup
-		ids   []string
 	)
+
+	ids := make([]string, 0, messages)
 
 	for range consumers {
 		h := handler(t, engine(t, st, onlyonce.Policy{}), func(_ context.Context, m *consume.Message) error {

@@ -24,17 +24,17 @@ type sender interface {
 	send(ctx context.Context, d *amqp.Delivery, m *consume.Message, decision consume.Decision) error
 }
 
-// ByPublishing publishes dead letters to an exchange, with the given routing key, and removes the message from its queue after the server has
-// confirmed that it has the dead letter. The empty exchange takes the name of a queue as routing key. If no queue gets the dead letter, the message
-// stays where it is, and is delivered again.
+// ByPublishing publishes dead letters to an exchange, with the given routing key, and removes the message from its queue after the server
+// has confirmed that it has the dead letter. The empty exchange takes the name of a queue as routing key. If no queue gets the dead
+// letter, the message stays where it is, and is delivered again.
 //
 // A dead letter has the properties and headers of its message, and those of consume.Decision.DeadLetterHeaders. It is persistent. A
 // message may become a dead letter twice, if the connection breaks between the two steps; both have the same message id.
 func ByPublishing(exchange, routingKey string) DeadLetters { return publishing{exchange, routingKey} }
 
-// ByReject rejects messages with basic.nack, so that the server sends them to the dead-letter exchange of their queue. It needs no permission to
-// publish. The consumer cannot see whether the queue has such an exchange: without one, the server drops the message. Unless the queue has the
-// dead-letter strategy at-least-once, the server may also lose it on its way.
+// ByReject rejects messages with basic.nack, so that the server sends them to the dead-letter exchange of their queue. It needs no
+// permission to publish. The consumer cannot see whether the queue has such an exchange: without one, the server drops the message.
+// Unless the queue has the dead-letter strategy at-least-once, the server may also lose it on its way.
 func ByReject() DeadLetters { return rejecting{} }
 
 type rejecting struct{}

@@ -146,8 +146,8 @@ func TestAMessageWithoutAnIDIsADeadLetterUnlessItGetsOne(t *testing.T) {
 
 		return nil
 	}), oncerabbit.WithMessage(func(d *amqp.Delivery, m *consume.Message) {
-		if strings.HasPrefix(string(d.Body), "number ") {
-			m.ID = strings.TrimPrefix(string(d.Body), "number ")
+		if id, ok := strings.CutPrefix(string(d.Body), "number "); ok {
+			m.ID = id
 		}
 	})), (&network{url: b.url}).dial)
 

@@ -251,11 +251,11 @@ func soon(int) time.Duration { return 20 * time.Millisecond }
 
 // handler makes a handler of messages with ids.
 func handler(
-	t *testing.T, e *onlyonce.Engine, handle func(ctx context.Context, m *consume.Message) error, opts ...consume.Option,
+	t *testing.T, e *onlyonce.Engine, handle func(ctx context.Context, m *consume.Message) error,
 ) oncerabbit.Handler {
 	t.Helper()
 
-	h, err := consume.Handler(e, "test", consume.ByID, handle, append([]consume.Option{consume.WithBackoff(soon)}, opts...)...)
+	h, err := consume.Handler(e, "test", consume.ByID, handle, consume.WithBackoff(soon))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,7 +267,9 @@ func handler(
 func (b *broker) consumer(h oncerabbit.Handler, opts ...oncerabbit.Option) *oncerabbit.Consumer {
 	b.t.Helper()
 
-	c, err := oncerabbit.New(b.queue, h, oncerabbit.ByPublishing("", b.dead), append([]oncerabbit.Option{oncerabbit.WithBackoff(soon)}, opts...)...)
+	opts = append([]oncerabbit.Option{oncerabbit.WithBackoff(soon)}, opts...)
+
+	c, err := oncerabbit.New(b.queue, h, oncerabbit.ByPublishing("", b.dead), opts...)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -281,7 +283,7 @@ type effects struct {
 	n  map[string]int
 }
 
-func (e *effects) add(id string) int {
+func (e *effects) add(id string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 
@@ -290,8 +292,6 @@ func (e *effects) add(id string) int {
 	}
 
 	e.n[id]++
-
-	return e.n[id]
 }
 
 // check reports every message that has not had its one effect.

@@ -61,7 +61,7 @@ func server(t *testing.T) *rabbittest.Server {
 	t.Helper()
 
 	shared.Do(func() {
-		if shared.dir, shared.err = os.MkdirTemp("", "onlyonce-rabbitmq-"); shared.err == nil {
+		if shared.dir, shared.err = os.MkdirTemp("", "onlyonce-rabbitmq-"); shared.err == nil { //nolint:usetesting // all tests share it
 			shared.server, shared.err = rabbittest.Start(shared.dir)
 		}
 	})

@@ -69,8 +69,8 @@ func number(value any) (int, bool) {
 	return int(min(max(n, 0), maxCount)), true
 }
 
-// headers returns the headers that have a text: strings, numbers and booleans. Tables and lists, such as those of RabbitMQ about dead letters,
-// have none.
+// headers returns the headers that have a text: strings, numbers and booleans. Tables and lists, such as those of RabbitMQ about dead
+// letters, have none.
 func headers(table amqp.Table) map[string][]string {
 	if len(table) == 0 {
 		return nil

@@ -26,25 +26,25 @@ type Option func(*Consumer)
 // delivery count, too. The default is 16; the range is 1 to 65,535.
 func WithPrefetch(n int) Option { return func(c *Consumer) { c.prefetch = n } }
 
-// WithMessage sets a function that changes the message of a delivery before it is handled. It may set the id to another property, or add properties as
-// headers. It depends on nothing but the delivery. The default, and nil, changes nothing.
+// WithMessage sets a function that changes the message of a delivery before it is handled. It may set the id to another property, or add
+// properties as headers. It depends on nothing but the delivery. The default, and nil, changes nothing.
 func WithMessage(change func(d *amqp.Delivery, m *consume.Message)) Option {
 	return func(c *Consumer) { c.change = change }
 }
 
 // WithConsumerTimeout sets the time after which the server closes a channel that has not acknowledged a message: consumer_timeout in its
-// configuration. The consumer gives a message back before nine tenths of it are over, and so may wait for less than the delay of the decision. The
-// default is 30 minutes, as the server's is; at least a minute.
+// configuration. The consumer gives a message back before nine tenths of it are over, and so may wait for less than the delay of the
+// decision. The default is 30 minutes, as the server's is; at least a minute.
 func WithConsumerTimeout(d time.Duration) Option { return func(c *Consumer) { c.timeout = d } }
 
-// WithBackoff sets how long the consumer waits before it makes a connection, after the given number of failures in a row, which is at least 1. The
-// default, and nil, is half a second, doubled each time, up to 30 seconds, and spread by half either way.
+// WithBackoff sets how long the consumer waits before it makes a connection, after the given number of failures in a row, which is at
+// least 1. The default, and nil, is half a second, doubled each time, up to 30 seconds, and spread by half either way.
 func WithBackoff(backoff func(failures int) time.Duration) Option {
 	return func(c *Consumer) { c.backoff = backoff }
 }
 
-// WithReport sets a function that gets what happens. It must be safe for concurrent use, and return quickly. The default, and nil, writes to slog
-// everything that has an error or is a dead letter.
+// WithReport sets a function that gets what happens. It must be safe for concurrent use, and return quickly. The default, and nil, writes
+// to slog everything that has an error or is a dead letter.
 func WithReport(report func(ctx context.Context, r Report)) Option {
 	return func(c *Consumer) { c.report = report }
 }

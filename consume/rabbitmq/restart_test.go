@@ -16,6 +16,8 @@ import (
 )
 
 func TestMessagesActOnceAcrossARestartOfTheServer(t *testing.T) { //nolint:paralleltest // it takes the server away
+	const prefetch = 5
+
 	b := newBroker(t)
 	b.queue += ".classic"
 	b.declare(b.queue, nil)
@@ -25,16 +27,15 @@ func TestMessagesActOnceAcrossARestartOfTheServer(t *testing.T) { //nolint:paral
 	var (
 		done effects
 		seen reports
-		ids  []string
 	)
+
+	ids := make([]string, 0, 2*prefetch)
 
 	h := handler(t, engine(t, memory(), onlyonce.Policy{}), func(_ context.Context, m *consume.Message) error {
 		done.add(m.ID)
 
 		return nil
 	})
-
-	const prefetch = 5
 
 	var (
 		handled sync.WaitGroup

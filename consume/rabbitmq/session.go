@@ -17,7 +17,6 @@ type session struct {
 	*Consumer
 
 	ch         *amqp.Channel
-	tag        string
 	deliveries <-chan amqp.Delivery
 	closed     chan *amqp.Error
 	dead       sender

@@ -155,8 +155,8 @@ func (s *Server) run() error {
 	return fmt.Errorf("RabbitMQ does not start: %w\n%s", notReady, said)
 }
 
-// await returns nil when the node accepts connections. Booting takes seven seconds of processor time, and minutes while other tests need the
-// processor.
+// await returns nil when the node accepts connections. Booting takes seven seconds of processor time, and minutes while other tests need
+// the processor.
 func (s *Server) await() (err error) {
 	for range 3 {
 		if err = servertest.Poll(s.ready, s.node.Ended()); err == nil || s.node.IsEnded() {
