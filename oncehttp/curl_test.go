@@ -81,6 +81,41 @@ func TestCurl(t *testing.T) {
 	})
 }
 
+func TestCurlWhileTheFirstRequestRuns(t *testing.T) {
+	running, proceed := make(chan struct{}), make(chan struct{})
+	w := start(t, setup{engine: []onlyonce.Option{patient()}, options: []oncehttp.Option{
+		oncehttp.WithRoute("/nowait", oncehttp.Policy{Policy: onlyonce.Policy{MaxWait: onlyonce.NoWait}}),
+	}}, func(rw http.ResponseWriter, _ *http.Request) {
+		close(running)
+		<-proceed
+		http.SetCookie(rw, &http.Cookie{Name: "session", Value: "secret"})
+		rw.WriteHeader(http.StatusCreated)
+	})
+
+	pay := func(data, user string) string {
+		return curl(t, "--data", data, "--header", "Idempotency-Key: k", "--user-agent", user, w.server.URL+"/nowait")
+	}
+
+	first := make(chan string)
+	go func() { first <- pay("{}", "first") }()
+
+	<-running
+
+	mustHave(t, pay("{}", "second"), " 409", "retry-after: 1", "IDEMPOTENCY_IN_PROGRESS", `"status":409`, `"type":"https://`, `"title":"`, `"detail":"`)
+	mustHave(t, pay("[]", "second"), " 422", "IDEMPOTENCY_KEY_REUSED", `"first":"running"`)
+	close(proceed)
+	mustHave(t, <-first, " 201", "idempotency-status: executed", "set-cookie: session=secret")
+
+	again := pay("{}", "second")
+	mustHave(t, again, " 201", "idempotency-status: replayed")
+
+	if strings.Contains(strings.ToLower(again), "set-cookie") {
+		t.Errorf("the cookie of the first caller is in\n%s", again)
+	}
+
+	w.mustHaveRun(1)
+}
+
 func TestCurlRetriesByItself(t *testing.T) {
 	var fails bool
 

@@ -16,15 +16,16 @@ import (
 // Preset is the dialect of a published contract. See Stripe, RepeatableRequests and Draft. The zero value is the project's own contract,
 // which accepts a key raw or as a string of RFC 8941.
 type Preset struct {
-	policy    Policy
-	keyHeader string                              // empty: KeyHeader
-	parse     func(value string) (string, error)  // of the value of the key header; nil: httprules.ParseKey
-	shared    bool                                // all routes share their keys
-	posts     bool                                // only POST is protected
-	firstSent bool                                // the request has Repeatability-First-Sent
-	result    bool                                // the answer has Repeatability-Result
-	status    func(r onlyonce.Reason, is int) int // nil: as it is
-	problems  func(w http.ResponseWriter, r *http.Request, p *Problem)
+	policy         Policy
+	keyHeader      string                              // empty: KeyHeader
+	parse          func(value string) (string, error)  // of the value of the key header; nil: httprules.ParseKey
+	shared         bool                                // all routes share their keys
+	posts          bool                                // only POST is protected
+	firstSent      bool                                // the request has Repeatability-First-Sent
+	result         bool                                // the answer has Repeatability-Result
+	refusesIgnored bool                                // a key on a route without keys is refused
+	status         func(r onlyonce.Reason, is int) int // nil: as it is
+	problems       func(w http.ResponseWriter, r *http.Request, p *Problem)
 }
 
 // Draft is draft-ietf-httpapi-idempotency-key-header-07 of 15 October 2025, to the letter: the key must be a string of RFC 8941, in
@@ -115,12 +116,14 @@ const (
 //     The tolerance is 10 minutes, or half of the key life where that is less.
 //   - Every answer to a request with these headers has Repeatability-Result: accepted if the answer is the handler's, otherwise rejected.
 //   - A reused key has status 400.
+//   - A request with an id is refused with 501 on a route with KeyIgnored, unless it is safe.
 func RepeatableRequests() Preset {
 	return Preset{
-		keyHeader: repeatabilityID,
-		parse:     func(value string) (string, error) { return value, nil },
-		firstSent: true,
-		result:    true,
+		keyHeader:      repeatabilityID,
+		parse:          func(value string) (string, error) { return value, nil },
+		firstSent:      true,
+		result:         true,
+		refusesIgnored: true,
 		status: func(r onlyonce.Reason, is int) int {
 			switch r {
 			case onlyonce.ReasonKeyExpired:

@@ -94,6 +94,24 @@ func TestRepeatableRequests(t *testing.T) {
 	w.post("k").mustBe("", http.StatusCreated)
 }
 
+func TestRepeatableRequestOnARouteWithoutKeysIsRefused(t *testing.T) {
+	w := start(t, setup{options: []oncehttp.Option{oncehttp.WithPreset(oncehttp.RepeatableRequests()),
+		oncehttp.WithRoute("/search", oncehttp.Policy{Key: oncehttp.KeyIgnored})}}, nil)
+
+	a := w.send(w.request(http.MethodPost, "/search", "", "", "Repeatability-Request-ID", "k"))
+	a.mustReject(http.StatusNotImplemented, onlyonce.ReasonNotSupported)
+
+	if got := a.header.Get("Repeatability-Result"); got != "rejected" {
+		t.Errorf("Repeatability-Result %q", got)
+	}
+
+	w.mustHaveRun(0)
+
+	w.send(w.request(http.MethodPost, "/search", "", "")).mustBe("", http.StatusCreated)
+	w.send(w.request(http.MethodGet, "/search", "", "", "Repeatability-Request-ID", "k")).mustBe("", http.StatusCreated)
+	w.mustHaveRun(2)
+}
+
 func TestOwnProblems(t *testing.T) {
 	w := start(t, setup{options: []oncehttp.Option{oncehttp.WithProblems(func(rw http.ResponseWriter, _ *http.Request, p *oncehttp.Problem) {
 		rw.Header().Set("Content-Type", "text/plain")

@@ -22,11 +22,8 @@ type route struct {
 
 // use returns whether a request of a method needs a key.
 func (rt *route) use(method string) KeyUse {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodConnect:
-		if rt.key == KeyInherit {
-			return KeyIgnored
-		}
+	if rt.key == KeyInherit && isSafe(method) {
+		return KeyIgnored
 	}
 
 	if rt.policy.Key == KeyInherit {
@@ -34,6 +31,16 @@ func (rt *route) use(method string) KeyUse {
 	}
 
 	return rt.policy.Key
+}
+
+// isSafe reports whether requests of a method have no effect that matters, or no body.
+func isSafe(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodConnect:
+		return true
+	default:
+		return false
+	}
 }
 
 // newRoute completes and validates a policy.

@@ -55,13 +55,24 @@ func (s *Server) Wrap(next http.Handler) http.Handler {
 		rt, pattern := s.routes.of(r)
 		use := rt.use(r.Method)
 
+		keys := r.Header.Values(s.keyHeader())
+
 		if use == KeyIgnored || s.preset.posts && r.Method != http.MethodPost {
+			if len(keys) > 0 && s.preset.refusesIgnored && !isSafe(r.Method) {
+				c := call{server: s, route: rt, w: w, r: r}
+				c.refuseUnseen(&onlyonce.Rejection{
+					Reason:  onlyonce.ReasonNotSupported,
+					Message: "this operation cannot be repeated safely, so nothing was executed; send it without " + s.keyHeader(),
+				})
+
+				return
+			}
+
 			next.ServeHTTP(w, r)
 
 			return
 		}
 
-		keys := r.Header.Values(s.keyHeader())
 		if len(keys) == 0 && use != KeyRequired {
 			next.ServeHTTP(w, r)
 
