@@ -23,9 +23,9 @@ func (c *call) run(ctx context.Context) onlyonce.Outcome {
 
 	var r *http.Request
 	if c.route.again || c.call.ReplayCheck != nil || c.call.Recover != nil {
-		r = c.received(&own.ctx) // the handler may change its request
+		r = c.received(&own.ctx) //nolint:contextcheck // the handler may change its request; the context is the run's
 	} else {
-		r = own.body.in(c.r.WithContext(&own.ctx), c.body)
+		r = own.body.in(c.r.WithContext(&own.ctx), c.body) //nolint:contextcheck // it is the run's
 	}
 
 	rec := &own.recorder

@@ -193,7 +193,7 @@ func (b *journaledBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 
 	switch {
-	case err == io.EOF: //nolint:errorlint // as readers return it
+	case err == io.EOF:
 		b.once.Do(func() { b.end(nil) })
 	case err != nil:
 		b.once.Do(func() { b.end(err) })
@@ -225,7 +225,7 @@ func (t *Transport) resume(ctx context.Context, entry journal.Entry) (any, error
 	c := t.call(r, entry.Key)
 	c.resumed, c.ambiguous, c.age = true, true, max(time.Since(entry.Written), 0)
 
-	resp, err := c.do()
+	resp, err := c.do() //nolint:contextcheck // the request has it
 	if err != nil {
 		return nil, err
 	}

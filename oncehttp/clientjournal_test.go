@@ -53,18 +53,16 @@ func (k *keptRequests) Remove(_ context.Context, id uint64, _ bool) error {
 }
 
 func (k *keptRequests) Entries(context.Context) ([]journal.Entry, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-
-	return slices.Clone(k.entries), nil
+	return k.kept(), nil
 }
 
 func (k *keptRequests) Close() error { return nil }
 
 func (k *keptRequests) kept() []journal.Entry {
-	entries, _ := k.Entries(context.Background())
+	k.mu.Lock()
+	defer k.mu.Unlock()
 
-	return entries
+	return slices.Clone(k.entries)
 }
 
 // journal opens the store, as a new process does.

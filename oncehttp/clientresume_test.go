@@ -215,7 +215,9 @@ func TestResumeWithoutAJournalOrAServerFails(t *testing.T) {
 func TestResumeLeavesRequestsOfAnotherForm(t *testing.T) {
 	w := start(t, setup{}, nil)
 
-	for _, request := range []string{"", "\x02\x04POST", "\x01\x04POST", "\x01\x04POST\xff\xff", "\x01\x01 \x01/\x00\x00", "\x01\x04POST\x02%%\x00\x00"} {
+	for _, request := range []string{
+		"", "\x02\x04POST", "\x01\x04POST", "\x01\x04POST\xff\xff", "\x01\x01 \x01/\x00\x00", "\x01\x04POST\x02%%\x00\x00",
+	} {
 		k := &keptRequests{last: 1, entries: []journal.Entry{
 			{ID: 1, Method: "POST /", Key: "k", Target: w.server.URL, Request: []byte(request), Written: time.Now()},
 		}}

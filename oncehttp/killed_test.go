@@ -23,7 +23,10 @@ func TestF05ServerKilledAfterTheRecordBeforeTheReply(t *testing.T) {
 		w = newTown(t)
 		policy := settled(onlyonce.AtMostOnce, 0)
 
-		return w, w.serve(childConfig{Name: "first", Policy: policy, Dies: dieRecorded}), w.serve(childConfig{Name: "second", Policy: policy})
+		first = w.serve(childConfig{Name: "first", Policy: policy, Dies: dieRecorded})
+		second = w.serve(childConfig{Name: "second", Policy: policy})
+
+		return w, first, second
 	}
 
 	end := func(t *testing.T, w *town, first *process) {
@@ -39,11 +42,11 @@ func TestF05ServerKilledAfterTheRecordBeforeTheReply(t *testing.T) {
 	t.Run("net/http", func(t *testing.T) {
 		w, first, second := begin(t)
 
-		if a, err := first.post("k"); err == nil {
+		if a, err := first.post(); err == nil {
 			t.Fatalf("the dead server answered %+v", a)
 		}
 
-		a, err := second.post("k")
+		a, err := second.post()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -67,7 +67,7 @@ func readUpTo(from io.Reader, most, declared int64) ([]byte, error) {
 		data = data[:len(data)+n]
 
 		switch {
-		case err == io.EOF: //nolint:errorlint // as readers return it
+		case err == io.EOF:
 			return data, nil
 		case err != nil:
 			return nil, err

@@ -29,7 +29,7 @@ func TestF16ServerStoppedPastItsLeaseAnswersWithTheWinnersAnswer(t *testing.T) {
 	go func() {
 		defer close(ended)
 
-		late, err = first.post("k")
+		late, err = first.post()
 	}()
 
 	<-w.parked
@@ -42,7 +42,7 @@ func TestF16ServerStoppedPastItsLeaseAnswersWithTheWinnersAnswer(t *testing.T) {
 
 	signal(syscall.SIGSTOP)
 
-	winner, failed := second.post("k") // it waits until the lease has ended
+	winner, failed := second.post() // it waits until the lease has ended
 	if failed != nil {
 		t.Fatal(failed)
 	}
@@ -64,7 +64,7 @@ func TestF16ServerStoppedPastItsLeaseAnswersWithTheWinnersAnswer(t *testing.T) {
 		t.Errorf("%q", late.body)
 	}
 
-	again, failed := first.post("k")
+	again, failed := first.post()
 	if failed != nil {
 		t.Fatal(failed)
 	}
