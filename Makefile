@@ -18,6 +18,7 @@ endif
 BUF_VERSION                := v1.68.0
 GOLANGCI_LINT_VERSION      := v2.15.0
 GOVULNCHECK_VERSION        := v1.9.0
+VALE_VERSION               := v3.21.0
 PROTOC_GEN_GO_VERSION      := v1.36.12
 PROTOC_GEN_GO_GRPC_VERSION := v1.6.2
 PROTOC_GEN_GRPC_GATEWAY_VERSION := v2.33.0
@@ -284,7 +285,7 @@ browser: languages-packages
 	exit 1
 
 .PHONY: check
-check: check-format check-vet check-tidy check-proto check-generated check-build check-lint ## check everything that needs no running: format, vet, lint, tidy, protos, generated code, build
+check: check-format check-vet check-tidy check-proto check-generated check-build check-prose check-lint ## check everything that needs no running: format, vet, lint, tidy, protos, generated code, build, prose
 
 .PHONY: check-format
 check-format:
@@ -310,6 +311,15 @@ check-build:
 .PHONY: check-lint
 check-lint: $(TOOLS)/.golangci-lint@$(GOLANGCI_LINT_VERSION)
 	@$(call in_each_module,$(TOOLS)/golangci-lint run --config $(CURDIR)/.golangci.yml ./...)
+
+# vale parses comments with C code of many languages, which takes minutes to
+# compile with optimization, and is fast enough without.
+.PHONY: check-prose
+check-prose: export CGO_CFLAGS := -O0 -g0
+check-prose: c-compiler $(TOOLS)/.vale@$(VALE_VERSION)
+	@echo '-- $@'
+	find . \( -name '.?*' -o -name node_modules -o -name testdata \) -prune -o \
+		\( -name '*.md' -o -name '*.go' ! -name '*.pb*.go' \) -print0 | xargs -0 $(TOOLS)/vale --output=line
 
 # The baseline holds the kit's own messages as released. The API of an example
 # may change.
@@ -432,6 +442,7 @@ endef
 
 $(eval $(call install,buf,github.com/bufbuild/buf/cmd/buf,$(BUF_VERSION)))
 $(eval $(call install,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$(GOLANGCI_LINT_VERSION)))
+$(eval $(call install,vale,github.com/vale-cli/vale/v3/cmd/vale,$(VALE_VERSION)))
 $(eval $(call install,govulncheck,golang.org/x/vuln/cmd/govulncheck,$(GOVULNCHECK_VERSION)))
 $(eval $(call install,protoc-gen-go,google.golang.org/protobuf/cmd/protoc-gen-go,$(PROTOC_GEN_GO_VERSION)))
 $(eval $(call install,protoc-gen-grpc-gateway,github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-grpc-gateway,$(PROTOC_GEN_GRPC_GATEWAY_VERSION)))

@@ -2,7 +2,7 @@ package store_test
 
 // The transition table, written out. A row is
 //
-//	operation state token fence fingerprint guarantee detail -> applied state fence token
+//	operation state token fence fingerprint guarantee detail -> applied state fencing token
 //
 // where a column on the left may name several values, or all of them by "*". On the right stand what Applied is, the
 // state afterwards, by how much the fence has risen and whose token the record has. Where "applied" is "unchanged", it
