@@ -111,7 +111,7 @@ type reader struct {
 // count reads a number of things that follow, each of at least one byte.
 func (r *reader) count() int {
 	n, size := binary.Uvarint(r.rest)
-	if r.failed || size < 1 || n > uint64(len(r.rest)-size) {
+	if r.failed || size < 1 || n > uint64(len(r.rest[size:])) {
 		r.failed = true
 
 		return 0

@@ -27,7 +27,7 @@ func recorded(status onlyonce.Status, code, text string) ending {
 	return ending{reply: onlyonce.Reply{Status: status, Code: code, Body: []byte(text), Recorded: status == onlyonce.StatusExecuted}}
 }
 
-func (e ending) counted(runs, deliveries int) ending {
+func counted(e ending, runs, deliveries int) ending {
 	e.runs, e.deliveries = runs, deliveries
 
 	return e
@@ -46,10 +46,12 @@ func TestEveryEndOfADeliveryHasItsAction(t *testing.T) {
 		final     Action
 		want      Decision
 	}{
-		"executed":            {end: ended(onlyonce.StatusExecuted, nil), want: Decision{Action: ack, Cause: CauseDone}},
-		"F08 unrecorded":      {end: ended(onlyonce.StatusUnrecorded, nil), want: Decision{Action: ack, Cause: CauseDone}},
-		"unprotected":         {end: ended(onlyonce.StatusUnprotected, nil), want: Decision{Action: ack, Cause: CauseDone}},
-		"F05 replayed":        {end: recorded(onlyonce.StatusReplayed, codeDone, ""), want: Decision{Action: ack, Cause: CauseDone, Replayed: true}},
+		"executed":       {end: ended(onlyonce.StatusExecuted, nil), want: Decision{Action: ack, Cause: CauseDone}},
+		"F08 unrecorded": {end: ended(onlyonce.StatusUnrecorded, nil), want: Decision{Action: ack, Cause: CauseDone}},
+		"unprotected":    {end: ended(onlyonce.StatusUnprotected, nil), want: Decision{Action: ack, Cause: CauseDone}},
+		"F05 replayed": {
+			end: recorded(onlyonce.StatusReplayed, codeDone, ""), want: Decision{Action: ack, Cause: CauseDone, Replayed: true},
+		},
 		"committed by itself": {end: recorded(onlyonce.StatusExecuted, codeDone, ""), want: Decision{Action: ack, Cause: CauseDone}},
 
 		"final": {
@@ -71,35 +73,36 @@ func TestEveryEndOfADeliveryHasItsAction(t *testing.T) {
 		},
 
 		"F32 released": {
-			end: ended(onlyonce.StatusReleased, boom).counted(2, 3), want: Decision{Cause: CauseFailed, Err: boom, Delay: 2 * time.Hour},
+			end: counted(ended(onlyonce.StatusReleased, boom), 2, 3), want: Decision{Cause: CauseFailed, Err: boom, Delay: 2 * time.Hour},
 		},
 		"not executed": {
-			end:  ended(onlyonce.StatusReleased, onlyonce.NotExecuted(boom)).counted(1, 1),
+			end:  counted(ended(onlyonce.StatusReleased, onlyonce.NotExecuted(boom)), 1, 1),
 			want: Decision{Cause: CauseFailed, Err: boom, Delay: time.Hour},
 		},
 		"ambiguous, at most once": {
-			end: ended(onlyonce.StatusUnknown, boom).counted(1, 1), want: Decision{Cause: CauseFailed, Err: boom, Delay: time.Hour},
+			end: counted(ended(onlyonce.StatusUnknown, boom), 1, 1), want: Decision{Cause: CauseFailed, Err: boom, Delay: time.Hour},
 		},
 		"ambiguous, unrecorded": {
-			end: ended(onlyonce.StatusUnrecorded, boom).counted(1, 1), want: Decision{Cause: CauseFailed, Err: boom, Delay: time.Hour},
+			end: counted(ended(onlyonce.StatusUnrecorded, boom), 1, 1), want: Decision{Cause: CauseFailed, Err: boom, Delay: time.Hour},
 		},
 		"ambiguous, unprotected": {
 			end: ended(onlyonce.StatusUnprotected, boom), want: Decision{Cause: CauseFailed, Err: boom, Delay: time.Hour},
 		},
 		"F73 final, made ambiguous by the engine": {
-			end: ended(onlyonce.StatusUnknown, onlyonce.ErrStepUsed), want: Decision{Cause: CauseFailed, Err: onlyonce.ErrStepUsed, Delay: time.Hour},
+			end:  ended(onlyonce.StatusUnknown, onlyonce.ErrStepUsed),
+			want: Decision{Cause: CauseFailed, Err: onlyonce.ErrStepUsed, Delay: time.Hour},
 		},
 		"F55 poison": {
-			end: ended(onlyonce.StatusReleased, boom).counted(3, 3), want: Decision{Action: dead, Cause: CausePoison, Err: boom},
+			end: counted(ended(onlyonce.StatusReleased, boom), 3, 3), want: Decision{Action: dead, Cause: CausePoison, Err: boom},
 		},
 		"poison, runs are not counted": {
-			end: ended(onlyonce.StatusReleased, boom).counted(0, 3), want: Decision{Action: dead, Cause: CausePoison, Err: boom},
+			end: counted(ended(onlyonce.StatusReleased, boom), 0, 3), want: Decision{Action: dead, Cause: CausePoison, Err: boom},
 		},
 		"poison, deliveries are not counted": {
-			end: ended(onlyonce.StatusReleased, boom).counted(3, 0), want: Decision{Action: dead, Cause: CausePoison, Err: boom},
+			end: counted(ended(onlyonce.StatusReleased, boom), 3, 0), want: Decision{Action: dead, Cause: CausePoison, Err: boom},
 		},
 		"many deliveries and few runs": {
-			end: ended(onlyonce.StatusReleased, boom).counted(2, 99), want: Decision{Cause: CauseFailed, Err: boom, Delay: 2 * time.Hour},
+			end: counted(ended(onlyonce.StatusReleased, boom), 2, 99), want: Decision{Cause: CauseFailed, Err: boom, Delay: 2 * time.Hour},
 		},
 		"nothing is counted": {
 			end: ended(onlyonce.StatusReleased, boom), want: Decision{Cause: CauseFailed, Err: boom, Delay: time.Hour},
@@ -128,26 +131,28 @@ func TestEveryEndOfADeliveryHasItsAction(t *testing.T) {
 			end: ending{reply: onlyonce.Reply{Status: onlyonce.StatusExecuted}}, want: Decision{Cause: CauseProgram, Delay: time.Hour},
 		},
 
-		"F35 key missing":  {end: rejection(onlyonce.ReasonKeyMissing), want: Decision{Action: dead, Cause: CauseKey}},
-		"F35 key invalid":  {end: rejection(onlyonce.ReasonKeyInvalid), want: Decision{Action: dead, Cause: CauseKey}},
-		"F24 key reused":   {end: rejection(onlyonce.ReasonKeyReused), want: Decision{Action: dead, Cause: CauseReused}},
-		"F29 key expired":  {end: rejection(onlyonce.ReasonKeyExpired), want: Decision{Action: dead, Cause: CauseExpired}},
-		"in progress":      {end: rejection(onlyonce.ReasonInProgress), want: Decision{Cause: CauseInProgress, Delay: time.Hour}},
-		"F16 lease lost":   {end: rejection(onlyonce.ReasonLeaseLost), want: Decision{Cause: CauseInProgress, Delay: time.Hour}},
-		"F06 store down":   {end: rejection(onlyonce.ReasonStoreUnavailable), want: Decision{Cause: CauseStore, Delay: time.Hour}},
-		"store full":       {end: rejection(onlyonce.ReasonStoreFull), want: Decision{Cause: CauseStore, Delay: time.Hour}},
-		"record newer":     {end: rejection(onlyonce.ReasonRecordNewer), want: Decision{Cause: CauseStore, Delay: time.Hour}},
-		"not supported":    {end: rejection(onlyonce.ReasonNotSupported), want: Decision{Cause: CauseProgram, Delay: time.Hour}},
-		"scope missing":    {end: rejection(onlyonce.ReasonScopeMissing), want: Decision{Cause: CauseProgram, Delay: time.Hour}},
-		"a new reason":     {end: rejection("NEW"), want: Decision{Cause: CauseProgram, Delay: time.Hour}},
-		"store down often": {end: rejection(onlyonce.ReasonStoreUnavailable).counted(0, 99), want: Decision{Cause: CauseStore, Delay: 99 * time.Hour}},
+		"F35 key missing": {end: rejection(onlyonce.ReasonKeyMissing), want: Decision{Action: dead, Cause: CauseKey}},
+		"F35 key invalid": {end: rejection(onlyonce.ReasonKeyInvalid), want: Decision{Action: dead, Cause: CauseKey}},
+		"F24 key reused":  {end: rejection(onlyonce.ReasonKeyReused), want: Decision{Action: dead, Cause: CauseReused}},
+		"F29 key expired": {end: rejection(onlyonce.ReasonKeyExpired), want: Decision{Action: dead, Cause: CauseExpired}},
+		"in progress":     {end: rejection(onlyonce.ReasonInProgress), want: Decision{Cause: CauseInProgress, Delay: time.Hour}},
+		"F16 lease lost":  {end: rejection(onlyonce.ReasonLeaseLost), want: Decision{Cause: CauseInProgress, Delay: time.Hour}},
+		"F06 store down":  {end: rejection(onlyonce.ReasonStoreUnavailable), want: Decision{Cause: CauseStore, Delay: time.Hour}},
+		"store full":      {end: rejection(onlyonce.ReasonStoreFull), want: Decision{Cause: CauseStore, Delay: time.Hour}},
+		"record newer":    {end: rejection(onlyonce.ReasonRecordNewer), want: Decision{Cause: CauseStore, Delay: time.Hour}},
+		"not supported":   {end: rejection(onlyonce.ReasonNotSupported), want: Decision{Cause: CauseProgram, Delay: time.Hour}},
+		"scope missing":   {end: rejection(onlyonce.ReasonScopeMissing), want: Decision{Cause: CauseProgram, Delay: time.Hour}},
+		"a new reason":    {end: rejection("NEW"), want: Decision{Cause: CauseProgram, Delay: time.Hour}},
+		"store down often": {
+			end: counted(rejection(onlyonce.ReasonStoreUnavailable), 0, 99), want: Decision{Cause: CauseStore, Delay: 99 * time.Hour},
+		},
 		"in progress often": {
-			end: rejection(onlyonce.ReasonInProgress).counted(0, 99), want: Decision{Cause: CauseInProgress, Delay: 99 * time.Hour},
+			end: counted(rejection(onlyonce.ReasonInProgress), 0, 99), want: Decision{Cause: CauseInProgress, Delay: 99 * time.Hour},
 		},
 
-		"F03 unknown": {end: rejection(onlyonce.ReasonOutcomeUnknown).counted(0, 2), want: Decision{Cause: CauseUnknown, Delay: 2 * time.Hour}},
+		"F03 unknown": {end: counted(rejection(onlyonce.ReasonOutcomeUnknown), 0, 2), want: Decision{Cause: CauseUnknown, Delay: 2 * time.Hour}},
 		"unknown for long": {
-			end: rejection(onlyonce.ReasonOutcomeUnknown).counted(0, 3), want: Decision{Action: dead, Cause: CauseUnknown},
+			end: counted(rejection(onlyonce.ReasonOutcomeUnknown), 0, 3), want: Decision{Action: dead, Cause: CauseUnknown},
 		},
 		"unknown, not counted": {
 			end: rejection(onlyonce.ReasonOutcomeUnknown), guarantee: onlyonce.AtMostOnce, want: Decision{Cause: CauseUnknown, Delay: time.Hour},
@@ -156,21 +161,23 @@ func TestEveryEndOfADeliveryHasItsAction(t *testing.T) {
 			end: rejection(onlyonce.ReasonOutcomeUnknown), want: Decision{Action: dead, Cause: CauseUnknown},
 		},
 		"F36 unreadable": {
-			end: rejection(onlyonce.ReasonRecordUnreadable).counted(0, 1), want: Decision{Cause: CauseUnreadable, Delay: time.Hour},
+			end: counted(rejection(onlyonce.ReasonRecordUnreadable), 0, 1), want: Decision{Cause: CauseUnreadable, Delay: time.Hour},
 		},
 		"F36 unreadable for long": {
-			end: rejection(onlyonce.ReasonRecordUnreadable).counted(0, 3), want: Decision{Action: dead, Cause: CauseUnreadable},
+			end: counted(rejection(onlyonce.ReasonRecordUnreadable), 0, 3), want: Decision{Action: dead, Cause: CauseUnreadable},
 		},
 		"F34 done, and not stored": {end: notStored(codeDone), want: Decision{Action: ack, Cause: CauseDone, Replayed: true}},
 		"F34 final, and not stored": {
-			end: notStored(codeFailed), final: dead, want: Decision{Action: dead, Cause: CauseFinal, Replayed: true, Err: &onlyonce.RecordedError{Message: "large"}},
+			end: notStored(codeFailed), final: dead,
+			want: Decision{Action: dead, Cause: CauseFinal, Replayed: true, Err: &onlyonce.RecordedError{Message: "large"}},
 		},
 
 		"cancelled":   {end: ending{err: fmt.Errorf("gone: %w", context.Canceled)}, want: Decision{Cause: CauseStopping}},
 		"deadline":    {end: ending{err: context.DeadlineExceeded}, want: Decision{Cause: CauseStopping}},
 		"the program": {end: ending{err: onlyonce.ErrOwnKey}, want: Decision{Cause: CauseProgram, Delay: time.Hour}},
 		"another's rejection": {
-			end: ending{err: fmt.Errorf("wrapped: %w", &onlyonce.Rejection{Reason: onlyonce.ReasonKeyReused})}, want: Decision{Cause: CauseProgram, Delay: time.Hour},
+			end:  ending{err: fmt.Errorf("wrapped: %w", &onlyonce.Rejection{Reason: onlyonce.ReasonKeyReused})},
+			want: Decision{Cause: CauseProgram, Delay: time.Hour},
 		},
 		"delivered too often": {end: ending{err: errTooOften, deliveries: 101}, want: Decision{Action: dead, Cause: CausePoison}},
 	} {
@@ -221,7 +228,9 @@ func TestARejectedMessageWaitsAsLongAsTheEngineSays(t *testing.T) {
 func TestTheDefaultBackoffDoublesUpToAMinute(t *testing.T) {
 	t.Parallel()
 
-	for attempt, whole := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 6: 32 * time.Second, 7: time.Minute, 1 << 30: time.Minute} {
+	for attempt, whole := range map[int]time.Duration{
+		1: time.Second, 2: 2 * time.Second, 6: 32 * time.Second, 7: time.Minute, 1 << 30: time.Minute,
+	} {
 		for range 100 {
 			if got := backoff(attempt); got < whole/2 || got >= whole+whole/2 {
 				t.Fatalf("after attempt %d the delay is %v, want %v to %v", attempt, got, whole/2, whole+whole/2)

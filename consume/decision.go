@@ -103,8 +103,8 @@ const (
 // maxHeader bounds the text of an error in a header, in bytes.
 const maxHeader = 1 << 10
 
-// DeadLetterHeaders returns the headers that a dead letter has in addition to those of its message: the cause, the error, the source and the
-// position. The text of the error is one line of at most 1,024 bytes.
+// DeadLetterHeaders returns the headers that a dead letter has in addition to those of its message: the cause, the error, the source and
+// the position. The text of the error is one line of at most 1,024 bytes.
 func (d Decision) DeadLetterHeaders(m *Message) map[string]string {
 	headers := map[string]string{HeaderCause: string(d.Cause), HeaderSource: m.Source}
 

@@ -18,11 +18,11 @@
 //   - A business key, such as an order's number, is a function of your own. Use onlyonce.KeyFrom to make it of several parts.
 //   - [ByPosition] is the place of the message in its queue, such as topic/partition/offset. A message that is sent twice has two.
 //
-// The identity of a message is the scope, the source and the key: see [Method]. The scope names the consumer. Two consumers that both act on
-// every message of a queue need different scopes if they share a store.
+// The identity of a message is the scope, the source and the key: see [Method]. The scope names the consumer. Two consumers that both act
+// on every message of a queue need different scopes if they share a store.
 //
-// The content of a message, which is its key and data if [WithContent] is not set, belongs to the key. Another message with the same key and other
-// content is not handled. It becomes a dead letter, because one of the two is a mistake of a producer.
+// The content of a message, which is its key and data if [WithContent] is not set, belongs to the key. Another message with the same key
+// and other content is not handled. It becomes a dead letter, because one of the two is a mistake of a producer.
 //
 // # What the error of a handler means
 //
@@ -43,10 +43,12 @@
 //	the message is being handled elsewhere, or its outcome is unknown Redeliver
 //	the store is down or full, or the consumer is stopping            Redeliver
 //
-// The attempts are bounded by onlyonce.Policy.MaxAttempts, which is 5. Deliveries that ran nothing, because the store was down or the message was
-// being handled, end no message. So the queue itself must not drop a message after a few deliveries: give it no such limit, or a high one.
+// The attempts are bounded by onlyonce.Policy.MaxAttempts, which is 5. Deliveries that ran nothing, because the store was down or the
+// message was being handled, end no message. So the queue itself must not drop a message after a few deliveries: give it no such limit, or
+// a high one.
 //
-// A dead letter is not settled. Once an operator has settled its record, or the handler has been corrected, send it to the queue again with the same id.
+// A dead letter is not settled. Once an operator has settled its record, or the handler has been corrected, send it to the queue again with
+// the same id.
 //
 // # Retention
 //

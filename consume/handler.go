@@ -97,7 +97,7 @@ func (h *handler) execute(ctx context.Context, m *Message) (e ending) {
 
 	reply, err := h.engine.Execute(ctx, call, func(ctx context.Context) onlyonce.Outcome {
 		if run, ok := onlyonce.RunFromContext(ctx); ok {
-			e.runs = int(min(run.Fence, maxRuns)) //nolint:gosec // it is bounded
+			e.runs = int(min(run.Fence, maxRuns))
 		}
 
 		e.ran = true

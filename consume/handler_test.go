@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce"
@@ -122,7 +120,8 @@ func TestAFinalErrorIsRecorded(t *testing.T) {
 
 	c.hasRun(1)
 
-	chosen := start(t, nil, func(context.Context, *consume.Message) error { return onlyonce.Final(errBoom) }, consume.WithFinalErrors(consume.Ack))
+	chosen := start(t, nil, func(context.Context, *consume.Message) error { return onlyonce.Final(errBoom) },
+		consume.WithFinalErrors(consume.Ack))
 	chosen.gets(message("m", 1), consume.Ack, consume.CauseFinal)
 	chosen.gets(message("m", 2), consume.Ack, consume.CauseFinal)
 }
@@ -217,7 +216,9 @@ func TestF33APanicIsAnErrorOfItsMessage(t *testing.T) {
 		c := start(t, nil, func(context.Context, *consume.Message) error { panic("boom") }, guarantee(g))
 
 		d := c.gets(message("m", 1), consume.Redeliver, consume.CauseFailed)
-		if caught, ok := errors.AsType[*consume.PanicError](d.Err); !ok || caught.Value != "boom" || !strings.Contains(string(caught.Stack), "handler_test.go") {
+
+		caught, ok := errors.AsType[*consume.PanicError](d.Err)
+		if !ok || caught.Value != "boom" || !strings.Contains(string(caught.Stack), "handler_test.go") {
 			t.Errorf("%v: the error is %#v", g, d.Err)
 		}
 
@@ -313,121 +314,6 @@ func TestAnotherConsumerHandlesTheMessageToo(t *testing.T) {
 	other.Source = "refunds"
 	c.gets(other, consume.Ack, consume.CauseDone)
 	c.hasRun(2)
-}
-
-func TestADeliveryOfAMessageThatIsBeingHandledRunsNothingAndLosesNothing(t *testing.T) {
-	t.Parallel()
-
-	synctest.Test(t, func(t *testing.T) {
-		c := start(t, nil, func(context.Context, *consume.Message) error {
-			time.Sleep(time.Minute)
-
-			return nil
-		}, consume.WithPolicy(onlyonce.Policy{MaxWait: 5 * time.Second, MaxRun: time.Hour}))
-
-		var group sync.WaitGroup
-
-		group.Go(func() { c.gets(message("m", 1), consume.Ack, consume.CauseDone) })
-		time.Sleep(time.Second)
-
-		began := time.Now()
-		if d := c.gets(message("m", 2), consume.Redeliver, consume.CauseInProgress); d.Delay <= 0 || time.Since(began) != 5*time.Second {
-			t.Errorf("the decision after %v is %+v", time.Since(began), d)
-		}
-
-		group.Wait()
-
-		c.gets(message("m", 3), consume.Ack, consume.CauseDone)
-		c.hasRun(1)
-	})
-}
-
-func TestAMessageIsExtendedWhileItIsHandled(t *testing.T) {
-	t.Parallel()
-
-	synctest.Test(t, func(t *testing.T) {
-		var calls []time.Duration
-
-		began := time.Now()
-		m := message("m", 1)
-		m.ExtendEvery = 10 * time.Second
-		m.Extend = func(ctx context.Context) error {
-			if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) != m.ExtendEvery {
-				t.Errorf("the deadline of Extend is %v", deadline)
-			}
-
-			calls = append(calls, time.Since(began))
-
-			return errBoom // and the run goes on
-		}
-
-		c := start(t, nil, func(context.Context, *consume.Message) error {
-			time.Sleep(35 * time.Second)
-
-			return nil
-		}, consume.WithPolicy(onlyonce.Policy{MaxRun: time.Hour}))
-
-		// The consumer that stops lets the run end, and keeps its message meanwhile.
-		ctx, cancel := context.WithCancel(t.Context())
-		time.AfterFunc(15*time.Second, cancel)
-
-		if d := c.deliver(ctx, m); d.Action != consume.Ack {
-			t.Errorf("the decision is %+v", d)
-		}
-
-		time.Sleep(time.Minute)
-
-		if len(calls) != 3 || calls[2] != 30*time.Second {
-			t.Errorf("the message was extended at %v", calls)
-		}
-	})
-}
-
-func TestAMessageWhoseHandlerHangsIsNotExtendedForEver(t *testing.T) {
-	t.Parallel()
-
-	synctest.Test(t, func(t *testing.T) {
-		extended := 0
-		m := message("m", 1)
-		m.ExtendEvery = time.Second
-		m.Extend = func(context.Context) error {
-			extended++
-
-			return nil
-		}
-
-		c := start(t, nil, func(context.Context, *consume.Message) error {
-			time.Sleep(time.Hour) // whatever becomes of its context
-
-			return nil
-		}, consume.WithPolicy(onlyonce.Policy{MaxRun: 20 * time.Second, MaxWait: 10 * time.Second, Lease: 15 * time.Second}))
-
-		c.deliver(t.Context(), m)
-
-		if extended < 20 || extended > 45 {
-			t.Errorf("the message was extended %d times", extended)
-		}
-	})
-}
-
-func TestAStoppingConsumerGivesItsMessagesBack(t *testing.T) {
-	t.Parallel()
-
-	c := start(t, nil, nil)
-
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-
-	if d := c.deliver(ctx, message("m", 1)); d.Action != consume.Redeliver || d.Cause != consume.CauseStopping || d.Delay != 0 {
-		t.Errorf("the decision is %+v", d)
-	}
-
-	if err := c.engine.Drain(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-
-	c.gets(message("m", 1), consume.Redeliver, consume.CauseStore)
-	c.hasRun(0)
 }
 
 func TestExactlyOnceCommitsTheRowsWithTheRecord(t *testing.T) {
@@ -527,77 +413,4 @@ func TestTheRecoveryFunctionSettlesAnUnknownMessage(t *testing.T) {
 
 	c.gets(other, consume.Ack, consume.CauseDone)
 	c.hasRun(2)
-}
-
-func TestHandlerRefusesWhatCannotHold(t *testing.T) {
-	t.Parallel()
-
-	engine, err := onlyonce.New(memstore.New())
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	handle := func(context.Context, *consume.Message) error { return nil }
-
-	for want, make := range map[string]func() error{
-		"no engine":      func() error { _, err := consume.Handler(nil, "s", consume.ByID, handle); return err }, //nolint:nlreturn // short
-		`scope is ""`:    func() error { _, err := consume.Handler(engine, "", consume.ByID, handle); return err },
-		`scope is "a/b"`: func() error { _, err := consume.Handler(engine, "a/b", consume.ByID, handle); return err },
-		"no KeyFunc":     func() error { _, err := consume.Handler(engine, "s", nil, handle); return err },
-		"no function":    func() error { _, err := consume.Handler(engine, "s", consume.ByID, nil); return err },
-		"WithFinalErrors is redeliver": func() error {
-			_, err := consume.Handler(engine, "s", consume.ByID, handle, consume.WithFinalErrors(consume.Redeliver))
-			return err
-		},
-		"WithMaxDeliveries is -1": func() error {
-			_, err := consume.Handler(engine, "s", consume.ByID, handle, consume.WithMaxDeliveries(-1))
-			return err
-		},
-		"EXACTLY_ONCE": func() error {
-			_, err := consume.Handler(engine, "s", consume.ByID, handle, guarantee(onlyonce.ExactlyOnce))
-			return err
-		},
-		"Shadow is ShadowOn": func() error {
-			_, err := consume.Handler(engine, "s", consume.ByID, handle, consume.WithPolicy(onlyonce.Policy{Shadow: onlyonce.ShadowOn}))
-			return err
-		},
-	} {
-		if err := make(); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("the error is %v, want one about %q", err, want)
-		}
-	}
-}
-
-func TestKeysOfAMessage(t *testing.T) {
-	t.Parallel()
-
-	m := &consume.Message{ID: "id", Position: "orders/0/7", Headers: map[string][]string{"Order": {"o-1"}, "Two": {"1", "2"}}}
-
-	for want, key := range map[string]consume.KeyFunc{"id": consume.ByID, "orders/0/7": consume.ByPosition, "o-1": consume.ByHeader("Order")} {
-		if got, err := key(m); err != nil || got != want {
-			t.Errorf("the key is %q (%v), want %q", got, err, want)
-		}
-	}
-
-	for name, key := range map[string]consume.KeyFunc{"two": consume.ByHeader("Two"), "none": consume.ByHeader("None")} {
-		if got, err := key(m); err == nil {
-			t.Errorf("%s: the key is %q", name, got)
-		}
-	}
-
-	if got, err := consume.ByPosition(&consume.Message{}); err == nil {
-		t.Errorf("the key of a message without a position is %q", got)
-	}
-}
-
-func TestDeadLettersSayWhy(t *testing.T) {
-	t.Parallel()
-
-	d := consume.Decision{Action: consume.DeadLetter, Cause: consume.CausePoison, Err: errors.New("two\nlines \xff" + strings.Repeat("ü", 1000))}
-	h := d.DeadLetterHeaders(&consume.Message{Source: "orders", Position: "orders/0/7"})
-
-	if h[consume.HeaderCause] != "poison" || h[consume.HeaderSource] != "orders" || h[consume.HeaderPosition] != "orders/0/7" ||
-		!strings.HasPrefix(h[consume.HeaderError], "two lines  ü") || len(h[consume.HeaderError]) > 1024 {
-		t.Errorf("the headers are %q", h)
-	}
 }

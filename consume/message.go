@@ -89,8 +89,8 @@ const methodPrefix = "consume/"
 // source.
 func Method(scope, source string) string { return methodPrefix + scope + "/" + source }
 
-// FindingOf is the finding that a message was handled, for a recovery function and for onlyonce.Engine.Resolve. With nil the message is done. With an
-// error it has ended with the text of that error, as if the handler had returned a Final error.
+// FindingOf is the finding that a message was handled, for a recovery function and for onlyonce.Engine.Resolve. With nil the message is
+// done. With an error it has ended with the text of that error, as if the handler had returned a Final error.
 func FindingOf(err error) onlyonce.Finding {
 	out := outcomeOf(onlyonce.Final(err))
 

@@ -13,8 +13,8 @@ import (
 // RecoverFunc finds out what became of a run whose outcome is unknown: see onlyonce.RecoverFunc for when it is called and what becomes of
 // its result. The message is that of the duplicate. It returns [FindingOf], onlyonce.DidNotHappen or onlyonce.StillUnknown.
 //
-// If no duplicate asks, as under package reconcile, the message is the one that the record keeps. It is nil if Policy.KeepRequest is not set
-// or the message was larger. It never has Extend.
+// If no duplicate asks, as under package reconcile, the message is the one that the record keeps. It is nil if Policy.KeepRequest is not
+// set or the message was larger. It never has Extend.
 type RecoverFunc func(ctx context.Context, m *Message, rec onlyonce.Record) (onlyonce.Finding, error)
 
 // Option changes a handler under construction.
@@ -32,8 +32,8 @@ type config struct {
 	rules   rules
 }
 
-// WithPolicy sets the policy of the messages: guarantee, retention, longest run, MaxAttempts and the rest. Later options override earlier ones, field
-// by field. A field that is zero is the engine's.
+// WithPolicy sets the policy of the messages: guarantee, retention, longest run, MaxAttempts and the rest. Later options override earlier
+// ones, field by field. A field that is zero is the engine's.
 func WithPolicy(p onlyonce.Policy) Option { return func(c *config) { c.policy = p.Over(c.policy) } }
 
 // WithKeyRules sets which keys are accepted. The default is 1 to 255 printable ASCII characters. With TimeOrdered, keys are UUIDs of
@@ -41,29 +41,30 @@ func WithPolicy(p onlyonce.Policy) Option { return func(c *config) { c.policy = 
 func WithKeyRules(rules onlyonce.KeyRules) Option { return func(c *config) { c.keys = rules } }
 
 // WithContent sets the bytes in which all messages with one key must agree. The default, and nil, is the key and the data. Leave out what
-// a producer changes when it sends the same message again, such as the time of sending. With a function that returns nil, all messages with one key
-// count as the same.
+// a producer changes when it sends the same message again, such as the time of sending. With a function that returns nil, all messages with
+// one key count as the same.
 func WithContent(content func(m *Message) []byte) Option {
 	return func(c *config) { c.content = content }
 }
 
 // WithRecover sets the function that finds out what became of a run whose outcome is unknown. It needs a store that can settle records: see
 // onlyonce.Engine.CanResolve. The default, and nil, is that nobody knows.
-func WithRecover(recover RecoverFunc) Option { return func(c *config) { c.recover = recover } }
+func WithRecover(find RecoverFunc) Option { return func(c *config) { c.recover = find } }
 
 // WithFinalErrors sets what becomes of a message whose handler has ended with a Final error: DeadLetter, which is the default, or Ack.
 func WithFinalErrors(action Action) Option { return func(c *config) { c.rules.final = action } }
 
-// WithBackoff sets how long a message waits before its next delivery, after the given number of attempts or deliveries, which is at least 1.
-// The default, and nil, is one second, doubled each time, up to one minute, and spread by half either way. It must be safe for concurrent use.
+// WithBackoff sets how long a message waits before its next delivery, after the given number of attempts or deliveries, which is at least
+// 1. The default, and nil, is one second, doubled each time, up to one minute, and spread by half either way. It must be safe for
+// concurrent use.
 func WithBackoff(backoff func(attempt int) time.Duration) Option {
 	return func(c *config) { c.rules.backoff = backoff }
 }
 
-// WithMaxDeliveries bounds how often a message is delivered that has no outcome. A later delivery runs nothing and is a dead letter. The default,
-// and 0, is no bound.
-//   - It is for handlers in a single transaction. If a message kills the process there, the transaction leaves nothing behind to count by, and
-//     MaxAttempts does not end it. Everywhere else MaxAttempts does.
+// WithMaxDeliveries bounds how often a message is delivered that has no outcome. A later delivery runs nothing and is a dead letter. The
+// default, and 0, is no bound.
+//   - It is for handlers in a single transaction. If a message kills the process there, the transaction leaves nothing behind to count by,
+//     and MaxAttempts does not end it. Everywhere else MaxAttempts does.
 //   - All deliveries count, also those for which the store was down. So give a high number, such as 100.
 //   - It needs Message.Deliveries, and a store that can look records up: see onlyonce.Engine.CanResolve.
 func WithMaxDeliveries(n int) Option { return func(c *config) { c.rules.maxDeliveries = n } }

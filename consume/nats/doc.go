@@ -6,8 +6,8 @@
 //	…
 //	err = consumer.Run(ctx)
 //
-// A [Consumer] takes messages from a pull consumer, one for each worker, and so none waits in a buffer while its AckWait passes. It carries out each
-// decision of the handler:
+// A [Consumer] takes messages from a pull consumer, one for each worker, and so none waits in a buffer while its AckWait passes. It carries
+// out each decision of the handler:
 //   - Ack is a double acknowledgement: the server confirms it.
 //   - Redeliver is a negative acknowledgement with the delay.
 //   - DeadLetter publishes the message to another stream, waits until that has stored it, and terminates the message. The server confirms
@@ -17,9 +17,9 @@
 //
 // # What identifies a message
 //
-// Message.Source is the name of the stream, and Message.ID the header Nats-Msg-Id. Message.Position is the name of the stream, a slash and the
-// sequence. A stream that is deleted and made again counts from 1 again: a position then names another message, so use consume.ByID.
+// Message.Source is the name of the stream, and Message.ID the header Nats-Msg-Id. Message.Position is the name of the stream, a slash and
+// the sequence. A stream that is deleted and made again counts from 1 again: a position then names another message, so use consume.ByID.
 //
-// JetStream itself drops a message with the id of one that it has stored in the last two minutes: see jetstream.StreamConfig.Duplicates. That covers
-// producers that send twice in this time. It covers no consumer.
+// JetStream itself drops a message with the id of one that it has stored in the last two minutes: see jetstream.StreamConfig.Duplicates.
+// That covers producers that send twice in this time. It covers no consumer.
 package oncenats

@@ -17,8 +17,8 @@ func WithWorkers(n int) Option { return func(c *Consumer) { c.workers = n } }
 // messages, a dead letter. It also reports every dead letter. The default, and nil, is slog.Default().
 func WithLogger(log *slog.Logger) Option { return func(c *Consumer) { c.log = log } }
 
-// WithObserver sets a function that is called with every decision before it is carried out, such as for metrics. It must be safe for concurrent
-// use. The default, and nil, is none.
+// WithObserver sets a function that is called with every decision before it is carried out, such as for metrics. It must be safe for
+// concurrent use. The default, and nil, is none.
 func WithObserver(observe func(m *consume.Message, d consume.Decision)) Option {
 	return func(c *Consumer) { c.observe = observe }
 }

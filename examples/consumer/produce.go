@@ -48,8 +48,8 @@ type producer struct {
 	js jetstream.JetStream
 }
 
-// all places every order, and publishes what is in the outbox after some of them and at the end. A producer that was killed begins with the first
-// order again, as a client does that does not know what became of its calls.
+// all places every order, and publishes what is in the outbox after some of them and at the end. A producer that was killed begins with the
+// first order again, as a client does that does not know what became of its calls.
 func (p *producer) all(ctx context.Context) error {
 	const batch = 50
 
@@ -110,9 +110,9 @@ func (p *producer) write(ctx context.Context, number int, data string) error {
 	return err
 }
 
-// relay publishes what is in the outbox, in order. It removes a message when the stream has stored it. If it dies in between, the message is
-// published twice: the broker drops the second one if it comes within two minutes, and the consumer recognises it for as long as it keeps
-// its records.
+// relay publishes what is in the outbox, in order. It removes a message when the stream has stored it. If it dies in between, the message
+// is published twice: the broker drops the second one if it comes within two minutes, and the consumer recognises it for as long as it
+// keeps its records.
 func (p *producer) relay(ctx context.Context) error {
 	for {
 		var (
@@ -150,8 +150,8 @@ func (p *producer) publish(ctx context.Context, data string, opts ...jetstream.P
 	})
 }
 
-// allWithoutKit does what many programs do: write a row, then publish. A producer that was killed goes on after the last row. Then the message of
-// that row is missing.
+// allWithoutKit does what many programs do: write a row, then publish. A producer that was killed goes on after the last row. Then the
+// message of that row is missing.
 func (p *producer) allWithoutKit(ctx context.Context) error {
 	var last int
 	if err := p.db.QueryRowContext(ctx, "SELECT coalesce(max(number), 0) FROM orders").Scan(&last); err != nil {
