@@ -77,3 +77,8 @@ func TestClientAllocations(t *testing.T) {
 		"method that is not protected": 0,
 	})
 }
+
+// The middleware copies the header of an answer once, and makes the fingerprint of a request in memory that is used again.
+func TestHTTPAllocations(t *testing.T) {
+	ceilings(t, httpVariants(t.Context(), 4_000), bareHandler, map[string]float64{onlyonceFirst: 14, onlyonceReplay: 10})
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -144,7 +145,7 @@ func TestRequestIsInTheJournalFromBeforeItsFirstAttemptUntilItsAnswerIsRead(t *t
 
 	r := w.request(http.MethodPost, "/payments/7?a=b", "order-1", "body", "Content-Type", "text/plain", "Authorization", "Bearer secret",
 		"X-Version", "2").WithContext(ctx)
-	r.URL.User = nil
+	r.URL.User = url.UserPassword("shop", "secret")
 	deadline, _ := ctx.Deadline()
 
 	resp, err := client.Do(r)
