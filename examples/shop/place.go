@@ -54,6 +54,12 @@ func (d *demo) place(ctx context.Context, w wire) (*result, error) {
 	return s.audit(w, book, orders), nil
 }
 
+// stand is a shop with its payments service, and a line that loses in front of each.
+type stand struct {
+	front, back *lossy.Proxy
+	closers     []func()
+}
+
 // placed is an order, and what its customer got.
 type placed struct {
 	id      string
@@ -99,12 +105,6 @@ func (s *stand) audit(w wire, book *provider, orders []placed) *result {
 	return r
 }
 
-// stand is a shop with its payments service, and a line that loses in front of each.
-type stand struct {
-	front, back *lossy.Proxy
-	closers     []func()
-}
-
 // open opens a stand whose shop pays over a wire.
 func (d *demo) open(ctx context.Context, w wire, book *provider) (_ *stand, err error) {
 	s := new(stand)
@@ -120,7 +120,7 @@ func (d *demo) open(ctx context.Context, w wire, book *provider) (_ *stand, err 
 		return nil, err
 	}
 
-	if s.back, err = s.serve(payments, d.faults, d.seed); err != nil {
+	if s.back, err = s.serve(payments, d.faults, d.seed); err != nil { //nolint:contextcheck // it is closed, and not cancelled
 		return nil, err
 	}
 
@@ -134,7 +134,7 @@ func (d *demo) open(ctx context.Context, w wire, book *provider) (_ *stand, err 
 		return nil, err
 	}
 
-	if s.front, err = s.serve(front, d.faults, d.seed+1); err != nil {
+	if s.front, err = s.serve(front, d.faults, d.seed+1); err != nil { //nolint:contextcheck // it is closed, and not cancelled
 		return nil, err
 	}
 

@@ -103,7 +103,8 @@ func report(w io.Writer, results []*result) {
 	_, _ = fmt.Fprintln(w)
 
 	for _, r := range results {
-		_, _ = fmt.Fprintf(w, "result wire=%s requested=%d charged=%d doubled=%d missing=%d\n", r.wire, r.requested, r.charged, r.doubled, r.missing)
+		_, _ = fmt.Fprintf(w, "result wire=%s requested=%d charged=%d doubled=%d missing=%d\n",
+			r.wire, r.requested, r.charged, r.doubled, r.missing)
 	}
 }
 

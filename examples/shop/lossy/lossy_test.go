@@ -71,7 +71,8 @@ func post(t *testing.T, faults lossy.Faults) (body string, handled, lostRequests
 }
 
 func TestWithoutFaultsRequestsGoThrough(t *testing.T) {
-	if body, handled, requests, replies, err := post(t, lossy.Faults{}); err != nil || body != "paid" || handled != 2 || requests+replies != 0 {
+	body, handled, requests, replies, err := post(t, lossy.Faults{})
+	if err != nil || body != "paid" || handled != 2 || requests+replies != 0 {
 		t.Errorf("%q, %d handled, %d and %d lost, %v", body, handled, requests, replies, err)
 	}
 }
