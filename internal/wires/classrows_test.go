@@ -1,12 +1,16 @@
 package wires_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
 // classRows are what becomes of every code, and of statuses of HTTP.
@@ -63,6 +67,50 @@ func classRows() []row {
 				s.mustBe(s.pay("key"), onlyonce.StatusReleased)
 				s.answers(nil)
 				s.mustSay(s.pay("key"), "run 2")
+
+				return ""
+			},
+		},
+		row{
+			says: "ambiguous: the rejection of another server of the kit, which a handler passes on",
+			setup: func() setup {
+				return setup{work: giving(result{
+					code: codes.FailedPrecondition, status: http.StatusUnprocessableEntity, message: "key is reused", passed: true,
+				})}
+			},
+			check: func(s *stage) string {
+				first := s.pay("key")
+				s.mustBe(first, onlyonce.StatusUnknown)
+				s.mustBeRejected(s.pay("key"), outcomeUnknown)
+				s.mustHaveRun(1)
+
+				if !s.wire.form.showsCodes() {
+					return s.look(first)
+				}
+
+				if first.domain != "onlyonce.downstream" {
+					s.Errorf("the domain is %q: %+v", first.domain, first)
+				}
+
+				return s.look(first) + ", domain `" + first.domain + "`"
+			},
+		},
+		row{
+			says: "kept for 24 hours by default", check: func(s *stage) string {
+				kept := make(chan time.Duration, 1)
+				spy := &faultStore{Store: memstore.New()}
+				spy.claim = func(ctx context.Context, op store.Claim) (store.Result, error) {
+					kept <- op.Retention
+
+					return spy.Store.Claim(ctx, op)
+				}
+
+				other := s.wire.stage(s.T, setup{store: spy})
+				other.mustBe(other.pay("key"), onlyonce.StatusExecuted)
+
+				if got := <-kept; got != 24*time.Hour {
+					s.Errorf("kept for %v", got)
+				}
 
 				return ""
 			},

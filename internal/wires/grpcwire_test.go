@@ -123,6 +123,11 @@ func (r *result) proto() *spb.Status {
 		st.Details = append(st.Details, &anypb.Any{TypeUrl: "type.example/nobody.Knows", Value: []byte{8, 1}})
 	}
 
+	if r.passed {
+		info, _ := anypb.New(&errdetails.ErrorInfo{Reason: string(onlyonce.ReasonKeyReused), Domain: interceptor.Domain})
+		st.Details = append(st.Details, info)
+	}
+
 	return st
 }
 

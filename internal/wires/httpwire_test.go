@@ -82,6 +82,10 @@ func (s *server) write(w http.ResponseWriter, res result, r *http.Request, o op)
 		w.Header().Set(http.TrailerPrefix+name, value)
 	}
 
+	if res.passed {
+		w.Header().Set(oncehttp.StatusHeader, string(onlyonce.StatusRejected))
+	}
+
 	w.Header().Set("Content-Type", "application/json")
 
 	status, out := http.StatusOK, body{Text: res.text}

@@ -21,6 +21,20 @@ The same cases run over real connections on every wire. A cell has what a client
 
 `
 
+const pageDifferences = `
+## Where wires differ from the contract
+
+- **Connect** gives each code a status of HTTP of its own: https://connectrpc.com/docs/protocol#error-codes. So a rejection over Connect has
+  that status, and not the one of the contract's column "over HTTP". Clients of Connect read the code and the details. There is no
+  ` + "`Retry-After`" + `: the delay is in the RetryInfo and in ` + "`Trailer-Grpc-Retry-Pushback-Ms`" + `.
+- **A gateway** sends the rejection of a stream as grpc-gateway sends the errors of streams: ` + "`{\"error\": …}`" + ` with the details of gRPC, and without
+  headers of the contract. Nothing runs.
+- **net/http** answers a body that is too large with 413. Its handlers may answer in parts; such an answer is never kept, and its handler never
+  runs twice.
+- **Metadata of errors**: over gRPC and Connect, the replay of an error has the handler's header in the trailer, where the first answer of
+  grpc-go has it in the header.
+`
+
 // page is docs/wires.md.
 func page(found map[string]map[string]cell) string {
 	var (
@@ -34,6 +48,8 @@ func page(found map[string]map[string]cell) string {
 	for _, w := range wires() {
 		fmt.Fprintf(&text, "| %s | %s | %s |\n", w.name, w.server, w.client)
 	}
+
+	text.WriteString(pageDifferences)
 
 	for _, section := range contract() {
 		fmt.Fprintf(&text, "\n## %s\n\n| |", section.title)

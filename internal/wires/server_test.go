@@ -47,7 +47,8 @@ type result struct {
 	class   onlyonce.Class // if marked
 	marked  bool
 	panics  bool
-	details int // of a type that nobody knows
+	details int  // of a type that nobody knows
+	passed  bool // the error is another server's rejection
 	header  map[string]string
 	trailer map[string]string
 }
