@@ -1,0 +1,15 @@
+// Package schema is what ent generates code from.
+package schema
+
+import (
+	"entgo.io/ent"
+	"entgo.io/ent/schema/field"
+)
+
+// Order is a table.
+type Order struct{ ent.Schema }
+
+// Fields implements [ent.Interface].
+func (Order) Fields() []ent.Field {
+	return []ent.Field{field.String("id"), field.String("item")}
+}

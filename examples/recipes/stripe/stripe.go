@@ -1,0 +1,110 @@
+// Package stripe charges by https://stripe.com, once for each key.
+package stripe
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/onlyonce-go/onlyonce"
+)
+
+// Stripe is a client. URL is https://api.stripe.com.
+type Stripe struct {
+	HTTP        *http.Client
+	URL, Secret string
+}
+
+// Intent is a payment.
+type Intent struct {
+	ID     string `json:"id"`
+	Status string `json:"status"`
+}
+
+// Charge charges a card. Every run of a call sends the same Idempotency-Key, so Stripe answers a repeated request with the first result, as
+// long as it remembers the key: at least 24 hours. Metadata names the call, so that Recover finds the payment.
+func (s *Stripe) Charge(ctx context.Context, card string, cents int64) (intent Intent, err error) {
+	key, err := onlyonce.DeriveExternal(ctx, "charge")
+	if err != nil {
+		return intent, err
+	}
+
+	run, _ := onlyonce.RunFromContext(ctx)
+	form := url.Values{
+		"amount": {fmt.Sprint(cents)}, "currency": {"usd"}, "payment_method": {card}, "confirm": {"true"}, "metadata[call]": {run.Key},
+	}
+
+	status, err := s.send(ctx, http.MethodPost, "/v1/payment_intents", key, form, &intent)
+
+	switch {
+	case err != nil:
+		return intent, err // the payment may have been made
+	case status == http.StatusPaymentRequired:
+		return intent, onlyonce.Final(errors.New("the card was declined"))
+	case intent.Status != "succeeded":
+		return intent, fmt.Errorf("the payment is %s", intent.Status)
+	default:
+		return intent, nil
+	}
+}
+
+// Recover finds out whether a run has charged. It is the Recover of a call, and of its method in package reconcile.
+func (s *Stripe) Recover(ctx context.Context, rec onlyonce.Record) (onlyonce.Finding, error) {
+	query := fmt.Sprintf(`metadata["call"]:"%s"`, strings.ReplaceAll(rec.ReadableKey, `"`, `\"`))
+
+	var found struct {
+		Data []Intent `json:"data"`
+	}
+
+	if _, err := s.send(ctx, http.MethodGet, "/v1/payment_intents/search?query="+url.QueryEscape(query), "", nil, &found); err != nil {
+		return onlyonce.StillUnknown(), err
+	}
+
+	return Judge(found.Data, rec.LookedUpAt.Sub(rec.OwnerAliveUntil)), nil
+}
+
+// SearchLag is longer than Stripe's search may be behind: less than a minute, and up to an hour during outages.
+const SearchLag = 2 * time.Hour
+
+// Judge decides what a search for the payments of a call proves. Since is how long ago the last run can have sent a request.
+func Judge(found []Intent, since time.Duration) onlyonce.Finding {
+	for _, intent := range found {
+		if intent.Status == "succeeded" {
+			return onlyonce.Happened("OK", []byte(intent.ID))
+		}
+	}
+
+	if len(found) == 0 && since > SearchLag {
+		return onlyonce.DidNotHappen()
+	}
+
+	return onlyonce.StillUnknown()
+}
+
+func (s *Stripe) send(ctx context.Context, method, path, key string, form url.Values, answer any) (int, error) {
+	r, err := http.NewRequestWithContext(ctx, method, s.URL+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		return 0, err
+	}
+
+	r.Header = http.Header{
+		"Authorization": {"Bearer " + s.Secret}, "Content-Type": {"application/x-www-form-urlencoded"}, "Idempotency-Key": {key},
+	}
+
+	resp, err := s.HTTP.Do(r)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+
+	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusPaymentRequired {
+		return 0, fmt.Errorf("stripe answered %s", resp.Status) // such as 409, 429 and 500
+	}
+
+	return resp.StatusCode, json.NewDecoder(resp.Body).Decode(answer)
+}
