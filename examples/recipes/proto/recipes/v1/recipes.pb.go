@@ -10,6 +10,7 @@ package recipesv1
 
 import (
 	_ "github.com/onlyonce-go/onlyonce/proto/onlyonce/v1"
+	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -130,15 +131,15 @@ var File_recipes_v1_recipes_proto protoreflect.FileDescriptor
 const file_recipes_v1_recipes_proto_rawDesc = "" +
 	"\n" +
 	"\x18recipes/v1/recipes.proto\x12\n" +
-	"recipes.v1\x1a\x19onlyonce/v1/options.proto\"<\n" +
+	"recipes.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19onlyonce/v1/options.proto\"<\n" +
 	"\n" +
 	"PayRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x14\n" +
 	"\x05cents\x18\x02 \x01(\x03R\x05cents\"'\n" +
 	"\vPayResponse\x12\x18\n" +
-	"\areceipt\x18\x01 \x01(\tR\areceipt2M\n" +
-	"\x0ePaymentService\x12;\n" +
-	"\x03Pay\x12\x16.recipes.v1.PayRequest\x1a\x17.recipes.v1.PayResponse\"\x03\xeaX\x00BMZKgithub.com/onlyonce-go/onlyonce/examples/recipes/proto/recipes/v1;recipesv1b\x06proto3"
+	"\areceipt\x18\x01 \x01(\tR\areceipt2d\n" +
+	"\x0ePaymentService\x12R\n" +
+	"\x03Pay\x12\x16.recipes.v1.PayRequest\x1a\x17.recipes.v1.PayResponse\"\x1a\xeaX\x00\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/v1/paymentsBMZKgithub.com/onlyonce-go/onlyonce/examples/recipes/proto/recipes/v1;recipesv1b\x06proto3"
 
 var (
 	file_recipes_v1_recipes_proto_rawDescOnce sync.Once
