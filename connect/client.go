@@ -15,8 +15,8 @@ import (
 // Client is a [connect.Interceptor] for clients. See [NewClient].
 type Client struct{ intercept grpc.UnaryClientInterceptor }
 
-// NewClient returns the interceptor that gives every logical call of a protected method one key and retries it with that key. It fails if an
-// option is invalid. Options, protected methods and rules are those of [interceptor.UnaryClientInterceptor].
+// NewClient returns the interceptor that gives every logical call of a protected method one key and retries it with that key. It fails if
+// an option is invalid. Options, protected methods and rules are those of [interceptor.UnaryClientInterceptor].
 //
 // The key comes from the first of these:
 //   - onlyonce.ContextWithKey,

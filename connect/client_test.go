@@ -57,62 +57,66 @@ func (r *requests) values(name string) (values []string) {
 }
 
 func TestACallIsRetriedWithOneKey(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		seen := new(requests)
-		w := newWorld(t, setup{wrap: seen.wrap})
-		w.pay = func(context.Context, *payRequest) (*payResponse, error) {
-			if w.runs.Load() < 3 {
-				return nil, onlyonce.NotExecuted(connect.NewError(connect.CodeUnavailable, errors.New("closed")))
+	for protocol, opts := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			seen := new(requests)
+			w := newWorld(t, setup{wrap: seen.wrap})
+			w.pay = func(context.Context, *payRequest) (*payResponse, error) {
+				if w.runs.Load() < 3 {
+					return nil, onlyonce.NotExecuted(connect.NewError(connect.CodeUnavailable, errors.New("closed")))
+				}
+
+				return connect.NewResponse(&shopv1.PayResponse{Receipt: "r"}), nil
 			}
 
-			return connect.NewResponse(&shopv1.PayResponse{Receipt: "r"}), nil
-		}
+			got := dialOnce(t, w.url, opts, soon()).payKeyed(t.Context(), "").must(t, onlyonce.StatusExecuted)
+			if got.err != nil || got.receipt != "r" {
+				t.Errorf("got %+v", got)
+			}
 
-		got := dialOnce(t, w.url, opts, soon()).payKeyed(t.Context(), "").must(t, onlyonce.StatusExecuted)
-		if got.err != nil || got.receipt != "r" {
-			t.Errorf("got %+v", got)
-		}
+			keys := seen.values(interceptor.KeyHeader)
+			if len(keys) != 3 || len(keys[0]) != 36 || len(slices.Compact(keys)) != 1 {
+				t.Errorf("the keys are %q", keys)
+			}
 
-		keys := seen.values(interceptor.KeyHeader)
-		if len(keys) != 3 || len(keys[0]) != 36 || len(slices.Compact(keys)) != 1 {
-			t.Errorf("the keys are %q", keys)
-		}
-
-		if attempts := seen.values(interceptor.AttemptHeader); !slices.Equal(attempts, []string{"", "1", "2"}) {
-			t.Errorf("the attempts are %q", attempts)
-		}
-	})
+			if attempts := seen.values(interceptor.AttemptHeader); !slices.Equal(attempts, []string{"", "1", "2"}) {
+				t.Errorf("the attempts are %q", attempts)
+			}
+		})
+	}
 }
 
 func TestTheErrorOfACallSaysWhatItMeansForTheKey(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		w := newWorld(t, setup{})
-		w.pay = func(context.Context, *payRequest) (*payResponse, error) {
-			return nil, detailed(t, connect.CodeFailedPrecondition)
-		}
+	for protocol, opts := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			w := newWorld(t, setup{})
+			w.pay = func(context.Context, *payRequest) (*payResponse, error) {
+				return nil, detailed(t)
+			}
 
-		c := dialOnce(t, w.url, opts, soon())
+			c := dialOnce(t, w.url, opts, soon())
 
-		got := c.payKeyed(t.Context(), "key").must(t, onlyonce.StatusExecuted)
-		mustBeDeclined(t, got)
+			got := c.payKeyed(t.Context(), "key").must(t, onlyonce.StatusExecuted)
+			mustBeDeclined(t, got)
 
-		if onlyonce.VerdictOf(got.err) != onlyonce.VerdictFinal || interceptor.KeyOf(got.err) != "key" || !connect.IsWireError(got.err) {
-			t.Errorf("the verdict is %v, the key %q", onlyonce.VerdictOf(got.err), interceptor.KeyOf(got.err))
-		}
+			if onlyonce.VerdictOf(got.err) != onlyonce.VerdictFinal || interceptor.KeyOf(got.err) != "key" || !connect.IsWireError(got.err) {
+				t.Errorf("the verdict is %v, the key %q", onlyonce.VerdictOf(got.err), interceptor.KeyOf(got.err))
+			}
 
-		reused := c.payFor(t.Context(), "key", &shopv1.PayRequest{Order: "2"})
-		if !errors.Is(reused.err, onlyonce.ReasonKeyReused) || onlyonce.VerdictOf(reused.err) != onlyonce.VerdictUnknown {
-			t.Errorf("%v has the verdict %v", reused.err, onlyonce.VerdictOf(reused.err))
-		}
+			reused := c.payFor(t.Context(), "key", &shopv1.PayRequest{Order: "2"})
+			if !errors.Is(reused.err, onlyonce.ReasonKeyReused) || onlyonce.VerdictOf(reused.err) != onlyonce.VerdictUnknown {
+				t.Errorf("%v has the verdict %v", reused.err, onlyonce.VerdictOf(reused.err))
+			}
 
-		w.pay = func(context.Context, *payRequest) (*payResponse, error) {
-			return nil, connect.NewError(connect.CodeInternal, errors.New("half done"))
-		}
+			w.pay = func(context.Context, *payRequest) (*payResponse, error) {
+				return nil, connect.NewError(connect.CodeInternal, errors.New("half done"))
+			}
 
-		if got := c.payKeyed(t.Context(), "open").must(t, onlyonce.StatusUnknown); onlyonce.VerdictOf(got.err) != onlyonce.VerdictUnknown {
-			t.Errorf("%v has the verdict %v", got.err, onlyonce.VerdictOf(got.err))
-		}
-	})
+			if got := c.payKeyed(t.Context(), "open").must(t, onlyonce.StatusUnknown); onlyonce.VerdictOf(got.err) != onlyonce.VerdictUnknown {
+				t.Errorf("%v has the verdict %v", got.err, onlyonce.VerdictOf(got.err))
+			}
+		})
+	}
 }
 
 func TestWhereTheKeyOfACallComesFrom(t *testing.T) {
@@ -173,79 +177,85 @@ func (l *lossy) Do(req *http.Request) (*http.Response, error) {
 }
 
 func TestALostAnswerOfAProtectedMethodIsAskedForAgain(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		w := newWorld(t, setup{})
-		by := &lossy{Client: httpClient(t, true)}
-		by.lost.Store(2)
+	for protocol, opts := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			w := newWorld(t, setup{})
+			by := &lossy{Client: httpClient(t, true)}
+			by.lost.Store(2)
 
-		c := dialBy(by, w.url, append(opts, connect.WithInterceptors(must(onceconnect.NewClient(soon()))(t)))...)
+			c := dialBy(by, w.url, append(opts, connect.WithInterceptors(must(onceconnect.NewClient(soon()))(t)))...)
 
-		got := c.payKeyed(t.Context(), "").must(t, onlyonce.StatusReplayed)
-		if got.receipt != "run 1" || w.runs.Load() != 1 {
-			t.Errorf("got %+v in %d runs", got, w.runs.Load())
-		}
-	})
+			got := c.payKeyed(t.Context(), "").must(t, onlyonce.StatusReplayed)
+			if got.receipt != "run 1" || w.runs.Load() != 1 {
+				t.Errorf("got %+v in %d runs", got, w.runs.Load())
+			}
+		})
+	}
 }
 
 func TestF75AMethodThatOnlyAnOptionProtectsIsRetriedAfterItsConfirmation(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		w := newWorld(t, setup{})
-		by := &lossy{Client: httpClient(t, true)}
+	for protocol, opts := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			w := newWorld(t, setup{})
+			by := &lossy{Client: httpClient(t, true)}
 
-		once := must(onceconnect.NewClient(soon(), interceptor.WithMethods(noteMethod)))(t)
-		c := dialBy(by, w.url, append(opts, connect.WithInterceptors(once))...)
-		note := func() error {
-			_, err := c.note.CallUnary(t.Context(), connect.NewRequest(&shopv1.NoteRequest{}))
+			once := must(onceconnect.NewClient(soon(), interceptor.WithMethods(noteMethod)))(t)
+			c := dialBy(by, w.url, append(opts, connect.WithInterceptors(once))...)
+			note := func() error {
+				_, err := c.note.CallUnary(t.Context(), connect.NewRequest(&shopv1.NoteRequest{}))
 
-			return err
-		}
+				return err
+			}
 
-		by.lost.Store(1)
+			by.lost.Store(1)
 
-		err := note()
-		if err == nil || !strings.Contains(err.Error(), "has not confirmed that it protects "+noteMethod) ||
-			onlyonce.VerdictOf(err) != onlyonce.VerdictUnknown || w.runs.Load() != 1 {
-			t.Errorf("%v, verdict %v, %d runs", err, onlyonce.VerdictOf(err), w.runs.Load())
-		}
+			err := note()
+			if err == nil || !strings.Contains(err.Error(), "has not confirmed that it protects "+noteMethod) ||
+				onlyonce.VerdictOf(err) != onlyonce.VerdictUnknown || w.runs.Load() != 1 {
+				t.Errorf("%v, verdict %v, %d runs", err, onlyonce.VerdictOf(err), w.runs.Load())
+			}
 
-		if err := note(); err != nil {
-			t.Fatal(err)
-		}
+			if err := note(); err != nil {
+				t.Fatal(err)
+			}
 
-		by.lost.Store(2)
+			by.lost.Store(2)
 
-		if err := note(); err != nil || w.runs.Load() != 3 {
-			t.Errorf("%v, %d runs", err, w.runs.Load())
-		}
-	})
+			if err := note(); err != nil || w.runs.Load() != 3 {
+				t.Errorf("%v, %d runs", err, w.runs.Load())
+			}
+		})
+	}
 }
 
 func TestF75AServerWithoutTheKitIsReportedAndNotAskedAgain(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		bare := new(shop)
-		url := serve(t, bare.routes(), nil)
+	for protocol, opts := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			bare := new(shop)
+			url := serve(t, bare.routes(), nil)
 
-		var logged bytes.Buffer
+			var logged bytes.Buffer
 
-		c := dialOnce(t, url, opts, soon(), interceptor.WithClientLogger(slog.New(slog.NewTextHandler(&logged, nil))))
+			c := dialOnce(t, url, opts, soon(), interceptor.WithClientLogger(slog.New(slog.NewTextHandler(&logged, nil))))
 
-		if got := c.payKeyed(t.Context(), ""); got.err != nil {
-			t.Fatal(got.err)
-		}
+			if got := c.payKeyed(t.Context(), ""); got.err != nil {
+				t.Fatal(got.err)
+			}
 
-		bare.pay = func(context.Context, *payRequest) (*payResponse, error) {
-			return nil, connect.NewError(connect.CodeUnavailable, errors.New("closed"))
-		}
+			bare.pay = func(context.Context, *payRequest) (*payResponse, error) {
+				return nil, connect.NewError(connect.CodeUnavailable, errors.New("closed"))
+			}
 
-		if got := c.payKeyed(t.Context(), ""); got.err == nil || bare.runs.Load() != 2 {
-			t.Errorf("%v after %d runs", got.err, bare.runs.Load())
-		}
+			if got := c.payKeyed(t.Context(), ""); got.err == nil || bare.runs.Load() != 2 {
+				t.Errorf("%v after %d runs", got.err, bare.runs.Load())
+			}
 
-		if text := logged.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "method="+payMethod) ||
-			!strings.Contains(text, "target="+strings.TrimPrefix(url, "http://")) {
-			t.Errorf("logged %q", text)
-		}
-	})
+			if text := logged.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "method="+payMethod) ||
+				!strings.Contains(text, "target="+strings.TrimPrefix(url, "http://")) {
+				t.Errorf("logged %q", text)
+			}
+		})
+	}
 }
 
 // net/http sends a request again by itself if it has the header Idempotency-Key and a connection breaks that was used before. Such an
@@ -280,18 +290,20 @@ func TestNetHTTPSendsNoKeyedRequestAgainByItself(t *testing.T) {
 }
 
 func TestACallThatFindsNoServerIsNotExecuted(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		var tries []interceptor.Attempt
+	for protocol, opts := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			var tries []interceptor.Attempt
 
-		url := closedURL(t)
-		c := dialOnce(t, url, opts, soon(), interceptor.WithMethods(noteMethod),
-			interceptor.WithAttemptObserver(func(_ context.Context, a interceptor.Attempt) { tries = append(tries, a) }))
+			url := closedURL(t)
+			c := dialOnce(t, url, opts, soon(), interceptor.WithMethods(noteMethod),
+				interceptor.WithAttemptObserver(func(_ context.Context, a interceptor.Attempt) { tries = append(tries, a) }))
 
-		_, err := c.note.CallUnary(t.Context(), connect.NewRequest(&shopv1.NoteRequest{}))
-		if connect.CodeOf(err) != connect.CodeUnavailable || onlyonce.VerdictOf(err) != onlyonce.VerdictNotExecuted || len(tries) != 5 {
-			t.Errorf("%v, verdict %v, %d attempts", err, onlyonce.VerdictOf(err), len(tries))
-		}
-	})
+			_, err := c.note.CallUnary(t.Context(), connect.NewRequest(&shopv1.NoteRequest{}))
+			if connect.CodeOf(err) != connect.CodeUnavailable || onlyonce.VerdictOf(err) != onlyonce.VerdictNotExecuted || len(tries) != 5 {
+				t.Errorf("%v, verdict %v, %d attempts", err, onlyonce.VerdictOf(err), len(tries))
+			}
+		})
+	}
 }
 
 // closedURL is the URL of a server that has ended.
@@ -304,45 +316,51 @@ func closedURL(t *testing.T) (url string) {
 }
 
 func TestARequestThatConnectRefusesIsNotSentEmpty(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		w := newWorld(t, setup{})
-		opts = append(opts, connect.WithSendMaxBytes(1), connect.WithInterceptors(must(onceconnect.NewClient(soon()))(t)))
+	for protocol, opts := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			w := newWorld(t, setup{})
+			opts = append(opts, connect.WithSendMaxBytes(1), connect.WithInterceptors(must(onceconnect.NewClient(soon()))(t)))
 
-		got := dialBy(onceconnect.HTTPClient(httpClient(t, true)), w.url, opts...).payKeyed(t.Context(), "")
-		if connect.CodeOf(got.err) != connect.CodeResourceExhausted || onlyonce.VerdictOf(got.err) != onlyonce.VerdictNotExecuted ||
-			w.runs.Load() != 0 {
-			t.Errorf("%v, verdict %v, %d runs", got.err, onlyonce.VerdictOf(got.err), w.runs.Load())
-		}
+			got := dialBy(onceconnect.HTTPClient(httpClient(t, true)), w.url, opts...).payKeyed(t.Context(), "")
+			if connect.CodeOf(got.err) != connect.CodeResourceExhausted || onlyonce.VerdictOf(got.err) != onlyonce.VerdictNotExecuted ||
+				w.runs.Load() != 0 {
+				t.Errorf("%v, verdict %v, %d runs", got.err, onlyonce.VerdictOf(got.err), w.runs.Load())
+			}
 
-		// Without HTTPClient an empty request may have run.
-		if got := dialBy(httpClient(t, true), w.url, opts...).payKeyed(t.Context(), ""); onlyonce.VerdictOf(got.err) != onlyonce.VerdictUnknown {
-			t.Errorf("%v, verdict %v, %d runs", got.err, onlyonce.VerdictOf(got.err), w.runs.Load())
-		}
-	})
+			// Without HTTPClient an empty request may have run.
+			if got := dialBy(httpClient(t, true), w.url, opts...).payKeyed(t.Context(), ""); onlyonce.VerdictOf(got.err) != onlyonce.VerdictUnknown {
+				t.Errorf("%v, verdict %v, %d runs", got.err, onlyonce.VerdictOf(got.err), w.runs.Load())
+			}
+		})
+	}
 }
 
 func TestHTTPClientPassesEmptyRequests(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		w := newWorld(t, setup{})
-		opts = append(opts, connect.WithInterceptors(must(onceconnect.NewClient())(t)), connect.WithHTTPGet())
-		c := dialBy(onceconnect.HTTPClient(httpClient(t, true)), w.url, opts...)
+	for protocol, opts := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			w := newWorld(t, setup{})
+			opts = append(opts, connect.WithInterceptors(must(onceconnect.NewClient())(t)), connect.WithHTTPGet())
+			c := dialBy(onceconnect.HTTPClient(httpClient(t, true)), w.url, opts...)
 
-		c.payFor(t.Context(), "", new(shopv1.PayRequest)).must(t, onlyonce.StatusExecuted)
-		must(c.find.CallUnary(t.Context(), connect.NewRequest(&shopv1.FindRequest{Order: "1"})))(t)
-	})
+			c.payFor(t.Context(), "", new(shopv1.PayRequest)).must(t, onlyonce.StatusExecuted)
+			must(c.find.CallUnary(t.Context(), connect.NewRequest(&shopv1.FindRequest{Order: "1"})))(t)
+		})
+	}
 }
 
 func TestAResponseThatIsTooLargeIsNoFailedCall(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		w := newWorld(t, setup{})
-		c := dialOnce(t, w.url, append(opts, connect.WithReadMaxBytes(1)), soon())
+	for protocol, opts := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			w := newWorld(t, setup{})
+			c := dialOnce(t, w.url, append(opts, connect.WithReadMaxBytes(1)), soon())
 
-		for range 2 {
-			if got := c.payKeyed(t.Context(), "key"); onlyonce.VerdictOf(got.err) != onlyonce.VerdictUnknown || w.runs.Load() != 1 {
-				t.Errorf("%v, verdict %v, %d runs", got.err, onlyonce.VerdictOf(got.err), w.runs.Load())
+			for range 2 {
+				if got := c.payKeyed(t.Context(), "key"); onlyonce.VerdictOf(got.err) != onlyonce.VerdictUnknown || w.runs.Load() != 1 {
+					t.Errorf("%v, verdict %v, %d runs", got.err, onlyonce.VerdictOf(got.err), w.runs.Load())
+				}
 			}
-		}
-	})
+		})
+	}
 }
 
 func TestRetriesOfAContextCanBeChanged(t *testing.T) {

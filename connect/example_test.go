@@ -22,7 +22,8 @@ import (
 type charges struct{ attempts, charged int }
 
 func (c *charges) pay(_ context.Context, req *shopv1.PayRequest) (*shopv1.PayResponse, error) {
-	if c.attempts++; c.attempts == 1 {
+	c.attempts++
+	if c.attempts == 1 {
 		return nil, onlyonce.NotExecuted(connect.NewError(connect.CodeUnavailable, errors.New("the bank is closed for a moment")))
 	}
 

@@ -45,10 +45,10 @@ func (s *grpcShop) Pay(ctx context.Context, _ *shopv1.PayRequest) (*shopv1.PayRe
 }
 
 // serveGRPC serves the shop with grpc-go on a store, and returns a client without an interceptor.
-func serveGRPC(t *testing.T, on store.Store, shop *grpcShop, opts ...interceptor.ServerOption) shopv1.ShopServiceClient {
+func serveGRPC(t *testing.T, on store.Store, shop *grpcShop) shopv1.ShopServiceClient {
 	t.Helper()
 
-	protect := must(interceptor.NewServer(must(onlyonce.New(on))(t), interceptor.ScopeShared(), opts...))(t)
+	protect := must(interceptor.NewServer(must(onlyonce.New(on))(t), interceptor.ScopeShared()))(t)
 	server := grpc.NewServer(protect.ServerOptions()...)
 	shopv1.RegisterShopServiceServer(server, shop)
 
@@ -59,8 +59,7 @@ func serveGRPC(t *testing.T, on store.Store, shop *grpcShop, opts ...interceptor
 
 	t.Cleanup(func() {
 		server.Stop()
-
-		<-served
+		ended(served)
 	})
 
 	return dialGRPC(t, listener.Addr().String())
@@ -88,96 +87,104 @@ func payGRPC(ctx context.Context, c shopv1.ShopServiceClient, key string) (recei
 func first(md metadata.MD, name string) string { return strings.Join(md.Get(name), "|") }
 
 func TestWhatGRPCGoHasRunIsReplayedByConnect(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		on, shop := memstore.New(), new(grpcShop)
+	for protocol, opts := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			on, shop := memstore.New(), new(grpcShop)
 
-		receipt, _, trailer, err := payGRPC(t.Context(), serveGRPC(t, on, shop), "key")
-		if err != nil || first(trailer, interceptor.StatusTrailer) != "executed" {
-			t.Fatalf("%v, %v", trailer, err)
-		}
+			receipt, _, trailer, err := payGRPC(t.Context(), serveGRPC(t, on, shop), "key")
+			if err != nil || first(trailer, interceptor.StatusTrailer) != "executed" {
+				t.Fatalf("%v, %v", trailer, err)
+			}
 
-		w := newWorld(t, setup{store: on})
+			w := newWorld(t, setup{store: on})
 
-		got := dial(t, w.url, opts...).payKeyed(t.Context(), "key").must(t, onlyonce.StatusReplayed)
-		if got.receipt != receipt || got.header.Get("X-Header") != "h" || got.header.Get("X-Raw-Bin") != "AP8" ||
-			got.trailer.Get("X-Trailer") != "t" || w.runs.Load() != 0 {
-			t.Errorf("got %+v in %d runs, want %q", got, w.runs.Load(), receipt)
-		}
+			got := dial(t, w.url, opts...).payKeyed(t.Context(), "key").must(t, onlyonce.StatusReplayed)
+			if got.receipt != receipt || got.header.Get("X-Header") != "h" || got.header.Get("X-Raw-Bin") != "AP8" ||
+				got.trailer.Get("X-Trailer") != "t" || w.runs.Load() != 0 {
+				t.Errorf("got %+v in %d runs, want %q", got, w.runs.Load(), receipt)
+			}
 
-		dial(t, w.url, opts...).payFor(t.Context(), "key", &shopv1.PayRequest{Order: "2"}).mustReject(t, onlyonce.ReasonKeyReused)
-	})
+			dial(t, w.url, opts...).payFor(t.Context(), "key", &shopv1.PayRequest{Order: "2"}).mustReject(t, onlyonce.ReasonKeyReused)
+		})
+	}
 }
 
 func TestAnErrorOfGRPCGoIsReplayedByConnect(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		declined, err := status.New(codes.FailedPrecondition, "the card is declined: 50% übrig").
-			WithDetails(&errdetails.ErrorInfo{Reason: "DECLINED", Domain: "bank"})
-		if err != nil {
-			t.Fatal(err)
-		}
+	for protocol, opts := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			declined, err := status.New(codes.FailedPrecondition, "the card is declined: 50% übrig").
+				WithDetails(&errdetails.ErrorInfo{Reason: "DECLINED", Domain: "bank"})
+			if err != nil {
+				t.Fatal(err)
+			}
 
-		on := memstore.New()
+			on := memstore.New()
 
-		_, _, _, err = payGRPC(t.Context(), serveGRPC(t, on, &grpcShop{fail: declined.Err()}), "key")
-		if status.Code(err) != codes.FailedPrecondition {
-			t.Fatal(err)
-		}
+			_, _, _, err = payGRPC(t.Context(), serveGRPC(t, on, &grpcShop{fail: declined.Err()}), "key")
+			if status.Code(err) != codes.FailedPrecondition {
+				t.Fatal(err)
+			}
 
-		w := newWorld(t, setup{store: on})
-		got := dial(t, w.url, opts...).payKeyed(t.Context(), "key").must(t, onlyonce.StatusReplayed)
-		got.trailer.Set("X-Decline", "7") // this shop does not set it
-		mustBeDeclined(t, got)
+			w := newWorld(t, setup{store: on})
+			got := dial(t, w.url, opts...).payKeyed(t.Context(), "key").must(t, onlyonce.StatusReplayed)
+			got.trailer.Set("X-Decline", "7") // this shop does not set it
+			mustBeDeclined(t, got)
 
-		if got.trailer.Get("X-Header") != "h" || got.trailer.Get("X-Trailer") != "t" || w.runs.Load() != 0 {
-			t.Errorf("got %+v in %d runs", got, w.runs.Load())
-		}
-	})
+			if got.trailer.Get("X-Header") != "h" || got.trailer.Get("X-Trailer") != "t" || w.runs.Load() != 0 {
+				t.Errorf("got %+v in %d runs", got, w.runs.Load())
+			}
+		})
+	}
 }
 
 func TestWhatConnectHasRunIsReplayedByGRPCGo(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		w := newWorld(t, setup{})
-		w.pay = func(context.Context, *payRequest) (*payResponse, error) {
-			resp := connect.NewResponse(&shopv1.PayResponse{Receipt: "connect"})
-			resp.Header().Set("X-Header", "h")
-			resp.Header().Set("X-Raw-Bin", connect.EncodeBinaryHeader([]byte{0, 255}))
-			resp.Trailer().Set("X-Trailer", "t")
+	for protocol, opts := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			w := newWorld(t, setup{})
+			w.pay = func(context.Context, *payRequest) (*payResponse, error) {
+				resp := connect.NewResponse(&shopv1.PayResponse{Receipt: "connect"})
+				resp.Header().Set("X-Header", "h")
+				resp.Header().Set("X-Raw-Bin", connect.EncodeBinaryHeader([]byte{0, 255}))
+				resp.Trailer().Set("X-Trailer", "t")
 
-			return resp, nil
-		}
-		dial(t, w.url, opts...).payKeyed(t.Context(), "key").must(t, onlyonce.StatusExecuted)
+				return resp, nil
+			}
+			dial(t, w.url, opts...).payKeyed(t.Context(), "key").must(t, onlyonce.StatusExecuted)
 
-		shop := new(grpcShop)
+			shop := new(grpcShop)
 
-		receipt, header, trailer, err := payGRPC(t.Context(), serveGRPC(t, w.store, shop), "key")
-		if err != nil || receipt != "connect" || first(header, "x-header") != "h" || first(header, "x-raw-bin") != "\x00\xff" ||
-			first(trailer, "x-trailer") != "t" || first(trailer, interceptor.StatusTrailer) != "replayed" || shop.runs != 0 {
-			t.Errorf("%q, %v, %v, %v, %d runs", receipt, header, trailer, err, shop.runs)
-		}
-	})
+			receipt, header, trailer, err := payGRPC(t.Context(), serveGRPC(t, w.store, shop), "key")
+			if err != nil || receipt != "connect" || first(header, "x-header") != "h" || first(header, "x-raw-bin") != "\x00\xff" ||
+				first(trailer, "x-trailer") != "t" || first(trailer, interceptor.StatusTrailer) != "replayed" || shop.runs != 0 {
+				t.Errorf("%q, %v, %v, %v, %d runs", receipt, header, trailer, err, shop.runs)
+			}
+		})
+	}
 }
 
 func TestAnErrorOfConnectIsReplayedByGRPCGo(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		w := newWorld(t, setup{})
-		w.pay = func(context.Context, *payRequest) (*payResponse, error) {
-			return nil, detailed(t, connect.CodeFailedPrecondition)
-		}
-		dial(t, w.url, opts...).payKeyed(t.Context(), "key").must(t, onlyonce.StatusExecuted)
+	for protocol, opts := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			w := newWorld(t, setup{})
+			w.pay = func(context.Context, *payRequest) (*payResponse, error) {
+				return nil, detailed(t)
+			}
+			dial(t, w.url, opts...).payKeyed(t.Context(), "key").must(t, onlyonce.StatusExecuted)
 
-		shop := new(grpcShop)
-		_, _, trailer, err := payGRPC(t.Context(), serveGRPC(t, w.store, shop), "key")
+			shop := new(grpcShop)
+			_, _, trailer, err := payGRPC(t.Context(), serveGRPC(t, w.store, shop), "key")
 
-		st := status.Convert(err)
-		if st.Code() != codes.FailedPrecondition || st.Message() != "the card is declined: 50% übrig" || first(trailer, "x-decline") != "7" ||
-			len(st.Details()) != 1 || shop.runs != 0 {
-			t.Errorf("%v, %v, %d runs", err, trailer, shop.runs)
-		}
+			st := status.Convert(err)
+			if st.Code() != codes.FailedPrecondition || st.Message() != "the card is declined: 50% übrig" || first(trailer, "x-decline") != "7" ||
+				len(st.Details()) != 1 || shop.runs != 0 {
+				t.Errorf("%v, %v, %d runs", err, trailer, shop.runs)
+			}
 
-		if info, ok := st.Details()[0].(*errdetails.ErrorInfo); !ok || info.GetReason() != "DECLINED" {
-			t.Errorf("the detail is %v", st.Details()[0])
-		}
-	})
+			if info, ok := st.Details()[0].(*errdetails.ErrorInfo); !ok || info.GetReason() != "DECLINED" {
+				t.Errorf("the detail is %v", st.Details()[0])
+			}
+		})
+	}
 }
 
 // nativeRetries is a service config with gRPC's own retries.

@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"connectrpc.com/connect"
-
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
@@ -39,38 +37,42 @@ func certificate(t *testing.T, names ...string) (tls.Certificate, *x509.CertPool
 func TestTheScopeOfAClientCertificateNeedsHandler(t *testing.T) {
 	for name, bare := range map[string]bool{"wrapped": false, "not wrapped": true} {
 		t.Run(name, func(t *testing.T) {
-			onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-				own, trusted := certificate(t, "server.test")
-				callers, callersPool := certificate(t, "caller.test")
+			for protocol, opts := range protocols() {
+				t.Run(protocol, func(t *testing.T) {
+					own, trusted := certificate(t, "server.test")
+					callers, callersPool := certificate(t, "caller.test")
 
-				w := newWorld(t, setup{
-					bare: bare, scope: interceptor.ScopeFromPeerDNS, tls: &tls.Config{
-						Certificates: []tls.Certificate{own}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: callersPool,
-						MinVersion: tls.VersionTLS13,
-					},
+					w := newWorld(t, setup{
+						bare: bare, scope: interceptor.ScopeFromPeerDNS, tls: &tls.Config{
+							Certificates: []tls.Certificate{own}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: callersPool,
+							MinVersion: tls.VersionTLS13,
+						},
+					})
+
+					transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{
+						Certificates: []tls.Certificate{callers}, RootCAs: trusted, ServerName: "server.test", MinVersion: tls.VersionTLS13,
+					}}
+					t.Cleanup(transport.CloseIdleConnections)
+
+					got := dialBy(&http.Client{Transport: transport}, w.url, opts...).payKeyed(t.Context(), "key")
+					if bare {
+						got.mustReject(t, onlyonce.ReasonScopeMissing)
+
+						return
+					}
+
+					got.must(t, onlyonce.StatusExecuted)
+
+					if got.err != nil {
+						t.Error(got.err)
+					}
+
+					id := onlyonce.Identity{Scope: "caller.test", Method: payMethod, Key: "key"}
+					if _, err := w.engine.Lookup(t.Context(), id); err != nil {
+						t.Errorf("the record is not in the caller's scope: %v", err)
+					}
 				})
-
-				transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{
-					Certificates: []tls.Certificate{callers}, RootCAs: trusted, ServerName: "server.test", MinVersion: tls.VersionTLS13,
-				}}
-				t.Cleanup(transport.CloseIdleConnections)
-
-				got := dialBy(&http.Client{Transport: transport}, w.url, opts...).payKeyed(t.Context(), "key")
-				if bare {
-					got.mustReject(t, onlyonce.ReasonScopeMissing)
-
-					return
-				}
-
-				if got.must(t, onlyonce.StatusExecuted); got.err != nil {
-					t.Error(got.err)
-				}
-
-				id := onlyonce.Identity{Scope: "caller.test", Method: payMethod, Key: "key"}
-				if _, err := w.engine.Lookup(t.Context(), id); err != nil {
-					t.Errorf("the record is not in the caller's scope: %v", err)
-				}
-			})
+			}
 		})
 	}
 }

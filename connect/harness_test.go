@@ -41,15 +41,6 @@ func protocols() map[string][]connect.ClientOption {
 	}
 }
 
-// onEachProtocol runs a test on each protocol.
-func onEachProtocol(t *testing.T, test func(t *testing.T, opts ...connect.ClientOption)) {
-	t.Helper()
-
-	for name, opts := range protocols() {
-		t.Run(name, func(t *testing.T) { test(t, opts...) })
-	}
-}
-
 // shop handles calls. A handler that is not set answers with the number of the run.
 type shop struct {
 	shopv1.UnimplementedShopServiceServer
@@ -208,8 +199,7 @@ func serve(t *testing.T, handler http.Handler, config *tls.Config) string {
 
 	t.Cleanup(func() {
 		_ = server.Close()
-
-		<-served
+		ended(served)
 	})
 
 	if config != nil {
@@ -218,6 +208,9 @@ func serve(t *testing.T, handler http.Handler, config *tls.Config) string {
 
 	return "http://" + listener.Addr().String()
 }
+
+// ended waits for the end of a server.
+func ended(served <-chan error) { <-served } //nolint:errcheck // it was stopped
 
 // httpClient returns a client for a server that speaks HTTP/1.1, or HTTP/2 without TLS.
 func httpClient(t *testing.T, http2 bool) *http.Client {

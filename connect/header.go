@@ -1,7 +1,6 @@
 package onceconnect
 
 import (
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -70,12 +69,4 @@ func decoded(values []string) []string {
 	}
 
 	return made
-}
-
-// take empties headers and returns what they had.
-func take(header http.Header) http.Header {
-	taken := maps.Clone(header)
-	clear(header)
-
-	return taken
 }

@@ -12,9 +12,9 @@ import (
 //
 //	payments := paymentsv1connect.NewPaymentServiceClient(onceconnect.HTTPClient(http.DefaultClient), url, connect.WithInterceptors(client))
 //
-// connect-go refuses a request that it cannot encode, or that exceeds connect.WithSendMaxBytes, and then sends a request without a body in
-// its place. Over the Connect protocol, that is a valid request with nothing set, and the server runs it under the key. HTTPClient keeps such
-// requests back. The call's verdict is then VerdictNotExecuted. Without HTTPClient it is VerdictUnknown.
+// connect-go refuses a request that it cannot encode, or that exceeds connect.WithSendMaxBytes, and then sends a request without a body
+// in its place. Over the Connect protocol, that is a valid request with nothing set, and the server runs it under the key. HTTPClient
+// keeps such requests back. The call's verdict is then VerdictNotExecuted. Without HTTPClient it is VerdictUnknown.
 //
 // All other requests pass unchanged. Nil is http.DefaultClient.
 func HTTPClient(of connect.HTTPClient) connect.HTTPClient {

@@ -26,39 +26,41 @@ func openJournal(t *testing.T) *journal.Journal {
 }
 
 func TestResumeFinishesTheCallsOfTheJournal(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		w, j := newWorld(t, setup{}), openJournal(t)
-		by := &lossy{Client: httpClient(t, true)}
-		by.lost.Store(10)
+	for protocol, opts := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			w, j := newWorld(t, setup{}), openJournal(t)
+			by := &lossy{Client: httpClient(t, true)}
+			by.lost.Store(10)
 
-		once := must(onceconnect.NewClient(soon(), interceptor.WithJournal(j)))(t)
-		opts = append(opts, connect.WithInterceptors(once))
-		lost := dialBy(by, w.url, opts...).payKeyed(t.Context(), "")
+			once := must(onceconnect.NewClient(soon(), interceptor.WithJournal(j)))(t)
+			opts = append(opts, connect.WithInterceptors(once))
+			lost := dialBy(by, w.url, opts...).payKeyed(t.Context(), "")
 
-		if lost.err == nil || w.runs.Load() != 1 {
-			t.Fatalf("%v, %d runs", lost.err, w.runs.Load())
-		}
+			if lost.err == nil || w.runs.Load() != 1 {
+				t.Fatalf("%v, %d runs", lost.err, w.runs.Load())
+			}
 
-		dialBy(httpClient(t, true), w.url, opts...).payKeyed(t.Context(), "done") // is removed
+			dialBy(httpClient(t, true), w.url, opts...).payKeyed(t.Context(), "done") // is removed
 
-		var answers []journal.Answer
+			var answers []journal.Answer
 
-		to := onceconnect.Destination{HTTPClient: httpClient(t, true), BaseURL: w.url + "/", Options: opts}
-		summary, err := onceconnect.Resume(t.Context(), j, to, journal.OnAnswer(payMethod, func(_ context.Context, a journal.Answer) error {
-			answers = append(answers, a)
+			to := onceconnect.Destination{HTTPClient: httpClient(t, true), BaseURL: w.url + "/", Options: opts}
+			summary, err := onceconnect.Resume(t.Context(), j, to, journal.OnAnswer(payMethod, func(_ context.Context, a journal.Answer) error {
+				answers = append(answers, a)
 
-			return nil
-		}))
+				return nil
+			}))
 
-		if err != nil || len(answers) != 1 || answers[0].Entry.Key != interceptor.KeyOf(lost.err) || w.runs.Load() != 2 {
-			t.Fatalf("%+v, %v, %+v, %d runs", summary, err, answers, w.runs.Load())
-		}
+			if err != nil || len(answers) != 1 || answers[0].Entry.Key != interceptor.KeyOf(lost.err) || w.runs.Load() != 2 {
+				t.Fatalf("%+v, %v, %+v, %d runs", summary, err, answers, w.runs.Load())
+			}
 
-		got, ok := answers[0].Response.(*shopv1.PayResponse)
-		if !ok || !proto.Equal(got, &shopv1.PayResponse{Receipt: "run 1"}) {
-			t.Errorf("the response is a %T: %v", answers[0].Response, answers[0].Response)
-		}
-	})
+			got, ok := answers[0].Response.(*shopv1.PayResponse)
+			if !ok || !proto.Equal(got, &shopv1.PayResponse{Receipt: "run 1"}) {
+				t.Errorf("the response is a %T: %v", answers[0].Response, answers[0].Response)
+			}
+		})
+	}
 }
 
 func TestACallIsNotSentIfTheJournalIsFull(t *testing.T) {

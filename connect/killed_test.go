@@ -99,7 +99,7 @@ func serverMain() error {
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetUnencryptedHTTP2(true)
 
-	fmt.Println("http://" + listener.Addr().String())
+	_, _ = fmt.Fprintln(os.Stdout, "http://"+listener.Addr().String())
 
 	return server.Serve(listener)
 }
@@ -108,7 +108,7 @@ func serverMain() error {
 func startServer(t *testing.T, records string, env ...string) (*servertest.Child, string) {
 	t.Helper()
 
-	cmd := exec.Command(must(os.Executable())(t)) //nolint:noctx // it ends with the test
+	cmd := exec.Command(must(os.Executable())(t))
 	cmd.Env = append(append(os.Environ(), storeAddress+"="+records), env...)
 	cmd.Stderr = os.Stderr
 
@@ -162,24 +162,26 @@ func serveRecords(t *testing.T) string {
 }
 
 func TestF05AServerIsKilledBetweenTheRecordAndTheReply(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		records := serveRecords(t)
-		killed, url := startServer(t, records, dies+"=1")
+	for protocol, opts := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			records := serveRecords(t)
+			killed, url := startServer(t, records, dies+"=1")
 
-		lost := dialOnce(t, url, opts).payKeyed(onceconnect.ContextWithoutRetry(t.Context()), "")
-		if onlyonce.VerdictOf(lost.err) != onlyonce.VerdictUnknown {
-			t.Fatalf("got %+v", lost)
-		}
-
-		<-killed.Ended()
-
-		_, url = startServer(t, records)
-
-		for range 2 {
-			got := dial(t, url, opts...).payKeyed(t.Context(), interceptor.KeyOf(lost.err)).must(t, onlyonce.StatusReplayed)
-			if got.receipt != "of "+strconv.Itoa(killed.PID()) || got.header.Get("X-Header") != "h" || got.trailer.Get("X-Trailer") != "t" {
-				t.Errorf("got %+v, the killed server is %d", got, killed.PID())
+			lost := dialOnce(t, url, opts).payKeyed(onceconnect.ContextWithoutRetry(t.Context()), "")
+			if onlyonce.VerdictOf(lost.err) != onlyonce.VerdictUnknown {
+				t.Fatalf("got %+v", lost)
 			}
-		}
-	})
+
+			<-killed.Ended()
+
+			_, url = startServer(t, records)
+
+			for range 2 {
+				got := dial(t, url, opts...).payKeyed(t.Context(), interceptor.KeyOf(lost.err)).must(t, onlyonce.StatusReplayed)
+				if got.receipt != "of "+strconv.Itoa(killed.PID()) || got.header.Get("X-Header") != "h" || got.trailer.Get("X-Trailer") != "t" {
+					t.Errorf("got %+v, the killed server is %d", got, killed.PID())
+				}
+			}
+		})
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -35,8 +36,8 @@ type Destination struct {
 	Unconfirmed bool
 }
 
-// Resume sends the calls that a journal has for the host of the base URL: see [journal.Journal.Resume] and [interceptor.Resume], whose rules
-// hold. The option [interceptor.WithJournal] of the Client has written them. Answers are of type proto.Message: the generated type of the
+// Resume sends the calls that a journal has for the host of the base URL: see [journal.Journal.Resume] and [interceptor.Resume], whose
+// rules hold. The option [interceptor.WithJournal] of the Client has written them. Answers are of type proto.Message: the generated type of the
 // method's response if the program has it, or else an emptypb.Empty with unknown fields.
 //
 // It fails if the base URL is invalid. A call fails before it is sent if the options have no Client that protects its method.
@@ -46,7 +47,7 @@ func Resume(ctx context.Context, j *journal.Journal, to Destination, opts ...jou
 		return journal.Summary{}, fmt.Errorf("onceconnect: Resume: %q is no base URL: write it as in \"https://payments.internal\"", to.BaseURL)
 	}
 
-	to.Options = append(to.Options[:len(to.Options):len(to.Options)], connect.WithCodec(binary{}), connect.WithInterceptors(guard()))
+	to.Options = append(slices.Clip(to.Options), connect.WithCodec(binary{}), connect.WithInterceptors(guard()))
 
 	return j.Resume(ctx, base.Host, journal.SenderFunc(to.send), opts...)
 }
@@ -74,7 +75,7 @@ func (d *Destination) send(ctx context.Context, entry journal.Entry) (any, error
 	}
 
 	client := connect.NewClient[dynamicpb.Message, dynamicpb.Message](d.HTTPClient, address,
-		append(d.Options[:len(d.Options):len(d.Options)], connect.WithSchema(method), connect.WithResponseInitializer(initialize))...)
+		append(slices.Clip(d.Options), connect.WithSchema(method), connect.WithResponseInitializer(initialize))...)
 
 	resp, err := sent(client.CallUnary(ctx, connect.NewRequest(req)))
 	if err != nil {

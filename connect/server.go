@@ -14,8 +14,8 @@ import (
 // Server is a [connect.Interceptor] for handlers. See [NewServer].
 type Server struct{ protect *interceptor.Server }
 
-// NewServer returns the interceptor that protects the handlers of connect-go as protect protects those of grpc-go. The same protect may serve
-// both at the same time.
+// NewServer returns the interceptor that protects the handlers of connect-go as protect protects those of grpc-go. The same protect may
+// serve both at the same time.
 //
 //   - Put it behind all interceptors that recover, measure, authenticate, authorize or limit, as on grpc-go: see [interceptor.NewServer].
 //     The first interceptor of connect.WithInterceptors is the outermost.

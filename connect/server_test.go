@@ -30,10 +30,10 @@ type (
 )
 
 // detailed is an error with a detail and metadata.
-func detailed(t *testing.T, code connect.Code) *connect.Error {
+func detailed(t *testing.T) *connect.Error {
 	t.Helper()
 
-	err := connect.NewError(code, errors.New("the card is declined: 50% übrig"))
+	err := connect.NewError(connect.CodeFailedPrecondition, errors.New("the card is declined: 50% übrig"))
 	err.AddDetail(must(connect.NewErrorDetail(&errdetails.ErrorInfo{Reason: "DECLINED", Domain: "bank"}))(t))
 	err.Meta().Set("X-Decline", "7")
 
@@ -41,66 +41,70 @@ func detailed(t *testing.T, code connect.Code) *connect.Error {
 }
 
 func TestADuplicateGetsTheReplayWithItsMetadata(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		w := newWorld(t, setup{})
-		w.pay = func(context.Context, *payRequest) (*payResponse, error) {
-			resp := connect.NewResponse(&shopv1.PayResponse{Receipt: "r"})
-			resp.Header().Set("X-Header", "h")
-			resp.Header().Add("X-Raw-Bin", connect.EncodeBinaryHeader([]byte{0, 255}))
-			resp.Trailer().Set("X-Trailer", "t")
-			resp.Header().Set("Set-Cookie", "c")
+	for protocol, opts := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			w := newWorld(t, setup{})
+			w.pay = func(context.Context, *payRequest) (*payResponse, error) {
+				resp := connect.NewResponse(&shopv1.PayResponse{Receipt: "r"})
+				resp.Header().Set("X-Header", "h")
+				resp.Header().Add("X-Raw-Bin", connect.EncodeBinaryHeader([]byte{0, 255}))
+				resp.Trailer().Set("X-Trailer", "t")
+				resp.Header().Set("Set-Cookie", "c")
 
-			return resp, nil
-		}
-
-		c := dial(t, w.url, opts...)
-		first := c.payKeyed(t.Context(), "key").must(t, onlyonce.StatusExecuted)
-		again := c.payKeyed(t.Context(), "key").must(t, onlyonce.StatusReplayed)
-
-		for _, got := range []answer{first, again} {
-			if got.err != nil || got.receipt != "r" || got.header.Get("X-Header") != "h" || got.trailer.Get("X-Trailer") != "t" {
-				t.Errorf("got %+v", got)
+				return resp, nil
 			}
 
-			if raw := must(connect.DecodeBinaryHeader(got.header.Get("X-Raw-Bin")))(t); !bytes.Equal(raw, []byte{0, 255}) {
-				t.Errorf("the binary header is %q", raw)
+			c := dial(t, w.url, opts...)
+			first := c.payKeyed(t.Context(), "key").must(t, onlyonce.StatusExecuted)
+			again := c.payKeyed(t.Context(), "key").must(t, onlyonce.StatusReplayed)
+
+			for _, got := range []answer{first, again} {
+				if got.err != nil || got.receipt != "r" || got.header.Get("X-Header") != "h" || got.trailer.Get("X-Trailer") != "t" {
+					t.Errorf("got %+v", got)
+				}
+
+				if raw := must(connect.DecodeBinaryHeader(got.header.Get("X-Raw-Bin")))(t); !bytes.Equal(raw, []byte{0, 255}) {
+					t.Errorf("the binary header is %q", raw)
+				}
 			}
-		}
 
-		if first.header.Get("Set-Cookie") == "" || again.header.Get("Set-Cookie") != "" {
-			t.Error("a cookie belongs to the first answer alone")
-		}
+			if first.header.Get("Set-Cookie") == "" || again.header.Get("Set-Cookie") != "" {
+				t.Error("a cookie belongs to the first answer alone")
+			}
 
-		if again.header.Get(interceptor.ReplayedHeader) != "true" || again.trailer.Get(interceptor.ReplayedHeader) != "true" ||
-			again.trailer.Get(interceptor.ExecutedAtTrailer) == "" {
-			t.Errorf("a replay says that it is one: %+v", again)
-		}
+			if again.header.Get(interceptor.ReplayedHeader) != "true" || again.trailer.Get(interceptor.ReplayedHeader) != "true" ||
+				again.trailer.Get(interceptor.ExecutedAtTrailer) == "" {
+				t.Errorf("a replay says that it is one: %+v", again)
+			}
 
-		if w.runs.Load() != 1 {
-			t.Errorf("%d runs", w.runs.Load())
-		}
-	})
+			if w.runs.Load() != 1 {
+				t.Errorf("%d runs", w.runs.Load())
+			}
+		})
+	}
 }
 
 func TestAnErrorIsReplayedWithDetailsAndMetadata(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		w := newWorld(t, setup{})
-		w.pay = func(context.Context, *payRequest) (*payResponse, error) {
-			return nil, detailed(t, connect.CodeFailedPrecondition)
-		}
+	for protocol, opts := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			w := newWorld(t, setup{})
+			w.pay = func(context.Context, *payRequest) (*payResponse, error) {
+				return nil, detailed(t)
+			}
 
-		c := dial(t, w.url, opts...)
-		first := c.payKeyed(t.Context(), "key").must(t, onlyonce.StatusExecuted)
-		again := c.payKeyed(t.Context(), "key").must(t, onlyonce.StatusReplayed)
+			c := dial(t, w.url, opts...)
+			first := c.payKeyed(t.Context(), "key").must(t, onlyonce.StatusExecuted)
+			again := c.payKeyed(t.Context(), "key").must(t, onlyonce.StatusReplayed)
 
-		for _, got := range []answer{first, again} {
-			mustBeDeclined(t, got)
-		}
+			for _, got := range []answer{first, again} {
+				mustBeDeclined(t, got)
+			}
 
-		if w.runs.Load() != 1 {
-			t.Errorf("%d runs", w.runs.Load())
-		}
-	})
+			if w.runs.Load() != 1 {
+				t.Errorf("%d runs", w.runs.Load())
+			}
+		})
+	}
 }
 
 // mustBeDeclined checks an answer with the error of detailed.
@@ -124,77 +128,81 @@ func mustBeDeclined(t *testing.T, got answer) {
 }
 
 func TestMetadataOfTheCallInfoIsRecorded(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		w := newWorld(t, setup{})
-		w.refund = func(ctx context.Context, _ *shopv1.RefundRequest) (*shopv1.RefundResponse, error) {
-			info, ok := connect.CallInfoForHandlerContext(ctx)
-			if !ok || info.Spec().Procedure != refundMethod || info.RequestHeader().Get(interceptor.KeyHeader) != "key" {
-				t.Errorf("the handler has the CallInfo %v", info)
+	for protocol, opts := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			w := newWorld(t, setup{})
+			w.refund = func(ctx context.Context, _ *shopv1.RefundRequest) (*shopv1.RefundResponse, error) {
+				info, ok := connect.CallInfoForHandlerContext(ctx)
+				if !ok || info.Spec().Procedure != refundMethod || info.RequestHeader().Get(interceptor.KeyHeader) != "key" {
+					t.Errorf("the handler has the CallInfo %v", info)
+				}
+
+				info.ResponseHeader().Set("X-Header", "h")
+				info.ResponseTrailer().Set("X-Trailer", "t")
+
+				return &shopv1.RefundResponse{}, nil
 			}
 
-			info.ResponseHeader().Set("X-Header", "h")
-			info.ResponseTrailer().Set("X-Trailer", "t")
+			c := dial(t, w.url, opts...)
 
-			return &shopv1.RefundResponse{}, nil
-		}
+			for _, want := range []string{"executed", "replayed"} {
+				req := connect.NewRequest(&shopv1.RefundRequest{Order: "1"})
+				req.Header().Set(interceptor.KeyHeader, "key")
 
-		c := dial(t, w.url, opts...)
-
-		for _, want := range []string{"executed", "replayed"} {
-			req := connect.NewRequest(&shopv1.RefundRequest{Order: "1"})
-			req.Header().Set(interceptor.KeyHeader, "key")
-
-			resp := must(c.refund.CallUnary(t.Context(), req))(t)
-			if !slices.Equal(resp.Header().Values("X-Header"), []string{"h"}) || !slices.Equal(resp.Trailer().Values("X-Trailer"), []string{"t"}) ||
-				resp.Trailer().Get(interceptor.StatusTrailer) != want || resp.Trailer().Get(interceptor.RetentionTrailer) != "172800" {
-				t.Errorf("got header %v and trailer %v, want %s", resp.Header(), resp.Trailer(), want)
+				resp := must(c.refund.CallUnary(t.Context(), req))(t)
+				if !slices.Equal(resp.Header().Values("X-Header"), []string{"h"}) || !slices.Equal(resp.Trailer().Values("X-Trailer"), []string{"t"}) ||
+					resp.Trailer().Get(interceptor.StatusTrailer) != want || resp.Trailer().Get(interceptor.RetentionTrailer) != "172800" {
+					t.Errorf("got header %v and trailer %v, want %s", resp.Header(), resp.Trailer(), want)
+				}
 			}
-		}
-	})
+		})
+	}
 }
 
 func TestACallWithoutAKeyPassesUntouched(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		var inside, outside error
+	for protocol, opts := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			var inside, outside error
 
-		w := newWorld(t, setup{
-			server: []interceptor.ServerOption{interceptor.WithMethodPolicy(payMethod, interceptor.Policy{Key: interceptor.KeyOptional})},
-			before: []connect.Interceptor{connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
-				return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
-					resp, err := next(ctx, req)
-					if _, same := resp.(*payResponse); err == nil && !same {
-						t.Errorf("an interceptor in front gets a %T", resp)
+			w := newWorld(t, setup{
+				server: []interceptor.ServerOption{interceptor.WithMethodPolicy(payMethod, interceptor.Policy{Key: interceptor.KeyOptional})},
+				before: []connect.Interceptor{connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
+					return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+						resp, err := next(ctx, req)
+						if _, same := resp.(*payResponse); err == nil && !same {
+							t.Errorf("an interceptor in front gets a %T", resp)
+						}
+
+						outside = err
+
+						return resp, err
 					}
+				})},
+			})
+			w.pay = func(context.Context, *payRequest) (*payResponse, error) {
+				if inside == nil {
+					resp := connect.NewResponse(&shopv1.PayResponse{Receipt: "r"})
+					resp.Header().Set("X-Header", "h")
 
-					outside = err
-
-					return resp, err
+					return resp, nil
 				}
-			})},
-		})
-		w.pay = func(context.Context, *payRequest) (*payResponse, error) {
-			if inside == nil {
-				resp := connect.NewResponse(&shopv1.PayResponse{Receipt: "r"})
-				resp.Header().Set("X-Header", "h")
 
-				return resp, nil
+				return nil, inside
 			}
 
-			return nil, inside
-		}
+			c := dial(t, w.url, opts...)
+			if got := c.payKeyed(t.Context(), ""); got.receipt != "r" || got.header.Get("X-Header") != "h" || got.status() != "" {
+				t.Errorf("got %+v", got)
+			}
 
-		c := dial(t, w.url, opts...)
-		if got := c.payKeyed(t.Context(), ""); got.receipt != "r" || got.header.Get("X-Header") != "h" || got.status() != "" {
-			t.Errorf("got %+v", got)
-		}
+			inside = detailed(t)
+			mustBeDeclined(t, c.payKeyed(t.Context(), ""))
 
-		inside = detailed(t, connect.CodeFailedPrecondition)
-		mustBeDeclined(t, c.payKeyed(t.Context(), ""))
-
-		if outside != inside { //nolint:errorlint // the very error
-			t.Errorf("an interceptor in front gets %v", outside)
-		}
-	})
+			if outside != inside { //nolint:errorlint // the very error
+				t.Errorf("an interceptor in front gets %v", outside)
+			}
+		})
+	}
 }
 
 func TestAConnectGetOfAMethodWithoutSideEffectsPasses(t *testing.T) {
@@ -210,246 +218,6 @@ func TestAConnectGetOfAMethodWithoutSideEffectsPasses(t *testing.T) {
 			t.Errorf("%s: run %d, trailer %v", req.HTTPMethod(), resp.Msg.GetRun(), resp.Trailer())
 		}
 	}
-}
-
-func TestF80AKeyedStreamIsRefused(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		w := newWorld(t, setup{})
-		c := dial(t, w.url, opts...)
-
-		byHeader := connect.NewRequest(&shopv1.WatchRequest{})
-		byHeader.Header().Set(interceptor.KeyHeader, "key")
-
-		for name, req := range map[string]*connect.Request[shopv1.WatchRequest]{
-			"metadata": byHeader, "field": connect.NewRequest(&shopv1.WatchRequest{RequestId: "key"}),
-		} {
-			stream := must(c.watch.CallServerStream(t.Context(), req))(t)
-			if stream.Receive() {
-				t.Errorf("%s: a message came", name)
-			}
-
-			answer{trailer: metaOf(stream.Err()), err: stream.Err()}.mustReject(t, onlyonce.ReasonNotSupported)
-
-			_ = stream.Close()
-		}
-
-		gather := c.gather.CallClientStream(t.Context())
-		gather.RequestHeader().Set(interceptor.KeyHeader, "key")
-
-		_ = gather.Send(&shopv1.CollectRequest{})
-
-		_, err := gather.CloseAndReceive()
-		answer{trailer: metaOf(err), err: err}.mustReject(t, onlyonce.ReasonNotSupported)
-
-		if w.runs.Load() != 0 {
-			t.Errorf("%d runs", w.runs.Load())
-		}
-	})
-}
-
-func TestF80AStreamOfAMethodThatRequiresAKeyIsRefused(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		w := newWorld(t, setup{server: []interceptor.ServerOption{interceptor.WithPolicy(interceptor.Policy{Key: interceptor.KeyRequired})}})
-
-		stream := must(dial(t, w.url, opts...).watch.CallServerStream(t.Context(), connect.NewRequest(&shopv1.WatchRequest{})))(t)
-		stream.Receive()
-		answer{trailer: metaOf(stream.Err()), err: stream.Err()}.mustReject(t, onlyonce.ReasonNotSupported)
-
-		_ = stream.Close()
-
-		if w.runs.Load() != 0 {
-			t.Errorf("%d runs", w.runs.Load())
-		}
-	})
-}
-
-func TestStreamsWithoutAKeyPass(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		w := newWorld(t, setup{})
-		c := dial(t, w.url, opts...)
-
-		stream := must(c.watch.CallServerStream(t.Context(), connect.NewRequest(&shopv1.WatchRequest{})))(t)
-		if !stream.Receive() || stream.Msg().GetOrder() != "1" || stream.Receive() || stream.Err() != nil {
-			t.Errorf("the stream ended with %v", stream.Err())
-		}
-
-		_ = stream.Close()
-
-		gather := c.gather.CallClientStream(t.Context())
-		_ = gather.Send(&shopv1.CollectRequest{})
-
-		if resp, err := gather.CloseAndReceive(); err != nil || resp.Msg.GetCount() != 1 {
-			t.Errorf("got %v, %v", resp, err)
-		}
-	})
-}
-
-func TestF24TheSameKeyWithAnotherRequestIsRejected(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		w := newWorld(t, setup{})
-		c := dial(t, w.url, opts...)
-		other := &shopv1.PayRequest{Order: "2"}
-		running, end := make(chan struct{}), make(chan struct{})
-
-		w.pay = func(context.Context, *payRequest) (*payResponse, error) {
-			close(running)
-			<-end
-
-			return connect.NewResponse(&shopv1.PayResponse{Receipt: "r"}), nil
-		}
-
-		first := make(chan answer, 1)
-
-		go func() { first <- c.payKeyed(t.Context(), "key") }()
-
-		<-running
-		c.payFor(t.Context(), "key", other).mustReject(t, onlyonce.ReasonKeyReused)
-		close(end)
-		(<-first).must(t, onlyonce.StatusExecuted)
-		c.payFor(t.Context(), "key", other).mustReject(t, onlyonce.ReasonKeyReused)
-		c.payKeyed(t.Context(), "key").must(t, onlyonce.StatusReplayed)
-
-		if w.runs.Load() != 1 {
-			t.Errorf("%d runs", w.runs.Load())
-		}
-	})
-}
-
-func TestF25TheSameKeyOfAnotherMethodIsAnotherCall(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		w := newWorld(t, setup{})
-		c := dial(t, w.url, opts...)
-		c.payKeyed(t.Context(), "key").must(t, onlyonce.StatusExecuted)
-
-		req := connect.NewRequest(&shopv1.RefundRequest{Order: "1", RequestId: "key"})
-
-		resp := must(c.refund.CallUnary(t.Context(), req))(t)
-		if resp.Msg.GetReceipt() != "run 2" || resp.Trailer().Get(interceptor.StatusTrailer) != "executed" {
-			t.Errorf("got %v, %v", resp.Msg, resp.Trailer())
-		}
-	})
-}
-
-func TestF33APanicIsRecordedAndRaisedAgain(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		w := newWorld(t, setup{options: []connect.HandlerOption{
-			connect.WithRecover(func(context.Context, connect.Spec, http.Header, any) error {
-				return connect.NewError(connect.CodeInternal, errors.New("recovered"))
-			}),
-		}})
-		w.pay = func(context.Context, *payRequest) (*payResponse, error) { panic("boom") }
-
-		c := dial(t, w.url, opts...)
-		if got := c.payKeyed(t.Context(), "key"); connect.CodeOf(got.err) != connect.CodeInternal ||
-			!strings.Contains(got.err.Error(), "recovered") {
-			t.Errorf("got %+v", got)
-		}
-
-		c.payKeyed(t.Context(), "key").mustReject(t, onlyonce.ReasonOutcomeUnknown)
-
-		if w.runs.Load() != 1 {
-			t.Errorf("%d runs", w.runs.Load())
-		}
-	})
-}
-
-// closedStore fails the test if it is called.
-type closedStore struct {
-	store.Store
-
-	t *testing.T
-}
-
-func (s closedStore) Claim(context.Context, store.Claim) (store.Result, error) {
-	s.t.Error("the store was called")
-
-	return store.Result{}, errors.New("closed")
-}
-
-func TestF35BadKeysAreRejectedBeforeTheStore(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		w := newWorld(t, setup{store: closedStore{memstore.New(), t}})
-		c := dial(t, w.url, opts...)
-
-		for _, keys := range [][]string{{""}, {strings.Repeat("k", 256)}, {"two words"}, {"ümlaut"}, {"one", "two"}} {
-			req := connect.NewRequest(&shopv1.PayRequest{})
-			req.Header()["Idempotency-Key"] = keys
-
-			_, err := c.pay.CallUnary(t.Context(), req)
-			answer{trailer: metaOf(err), err: err}.mustReject(t, onlyonce.ReasonKeyInvalid)
-		}
-
-		if w.runs.Load() != 0 {
-			t.Errorf("%d runs", w.runs.Load())
-		}
-	})
-}
-
-func TestF51AnEmptyAnswerIsReplayed(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		w := newWorld(t, setup{})
-		w.pay = func(context.Context, *payRequest) (*payResponse, error) {
-			return connect.NewResponse(&shopv1.PayResponse{}), nil
-		}
-
-		c := dial(t, w.url, opts...)
-		for _, want := range []onlyonce.Status{onlyonce.StatusExecuted, onlyonce.StatusReplayed} {
-			if got := c.payKeyed(t.Context(), "key").must(t, want); got.err != nil || got.receipt != "" {
-				t.Errorf("got %+v", got)
-			}
-		}
-
-		if w.runs.Load() != 1 {
-			t.Errorf("%d runs", w.runs.Load())
-		}
-	})
-}
-
-func TestF20ARunGoesOnWhenItsCallerHasGone(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		w := newWorld(t, setup{})
-		running, end := make(chan struct{}), make(chan struct{})
-		w.pay = func(ctx context.Context, _ *payRequest) (*payResponse, error) {
-			info, _ := connect.CallInfoForHandlerContext(ctx)
-
-			close(running)
-			<-end
-
-			if ctx.Err() != nil {
-				t.Errorf("the run has ended: %v", context.Cause(ctx))
-			}
-
-			resp := connect.NewResponse(&shopv1.PayResponse{Receipt: "r"})
-			resp.Trailer().Set("X-Trailer", "t")
-			info.ResponseHeader().Set("X-Header", "h")
-
-			return resp, nil
-		}
-
-		c := dial(t, w.url, opts...)
-		ctx, cancel := context.WithCancel(t.Context())
-		first := make(chan answer, 1)
-
-		go func() { first <- c.payKeyed(ctx, "key") }()
-
-		<-running
-		cancel()
-
-		if got := <-first; connect.CodeOf(got.err) != connect.CodeCanceled {
-			t.Errorf("got %+v", got)
-		}
-
-		again := make(chan answer, 1)
-
-		go func() { again <- c.payKeyed(t.Context(), "key") }()
-
-		close(end)
-
-		got := (<-again).must(t, onlyonce.StatusReplayed)
-		if got.receipt != "r" || got.header.Get("X-Header") != "h" || got.trailer.Get("X-Trailer") != "t" || w.runs.Load() != 1 {
-			t.Errorf("got %+v in %d runs", got, w.runs.Load())
-		}
-	})
 }
 
 func TestOverConnectTheStatusIsAHeaderWithAPrefix(t *testing.T) {
@@ -624,83 +392,37 @@ func (downStore) Claim(context.Context, store.Claim) (store.Result, error) {
 }
 
 func TestARejectionSaysWhenToRetry(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		w := newWorld(t, setup{store: downStore{memstore.New()}, engine: []onlyonce.Option{onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: time.Second})}})
+	for protocol, opts := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			w := newWorld(t, setup{store: downStore{memstore.New()}, engine: []onlyonce.Option{onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: time.Second})}})
 
-		got := dial(t, w.url, opts...).payKeyed(t.Context(), "key")
-		got.mustReject(t, onlyonce.ReasonStoreUnavailable)
+			got := dial(t, w.url, opts...).payKeyed(t.Context(), "key")
+			got.mustReject(t, onlyonce.ReasonStoreUnavailable)
 
-		if got.trailer.Get(interceptor.PushbackTrailer) == "" || len(got.header) > 0 || w.runs.Load() != 0 {
-			t.Errorf("got %+v in %d runs", got, w.runs.Load())
-		}
-	})
+			if got.trailer.Get(interceptor.PushbackTrailer) == "" || len(got.header) > 0 || w.runs.Load() != 0 {
+				t.Errorf("got %+v in %d runs", got, w.runs.Load())
+			}
+		})
+	}
 }
 
 func TestTheMetadataOfAnErrorFromAnotherServerIsNotPassedOn(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		w := newWorld(t, setup{})
-		w.pay = func(context.Context, *payRequest) (*payResponse, error) {
-			err := connect.NewWireError(connect.CodeNotFound, errors.New("no order"))
-			err.Meta().Set("X-Secret", "s")
+	for protocol, opts := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			w := newWorld(t, setup{})
+			w.pay = func(context.Context, *payRequest) (*payResponse, error) {
+				err := connect.NewWireError(connect.CodeNotFound, errors.New("no order"))
+				err.Meta().Set("X-Secret", "s")
 
-			return nil, err
-		}
-
-		c := dial(t, w.url, opts...)
-		for _, want := range []onlyonce.Status{onlyonce.StatusExecuted, onlyonce.StatusReplayed} {
-			if got := c.payKeyed(t.Context(), "key").must(t, want); got.trailer.Get("X-Secret") != "" {
-				t.Errorf("got %+v", got)
+				return nil, err
 			}
-		}
-	})
-}
 
-func TestAHandlerWhoseKeyIsIgnoredCannotSetTheStatus(t *testing.T) {
-	onEachProtocol(t, func(t *testing.T, opts ...connect.ClientOption) {
-		ignored := interceptor.WithPolicy(interceptor.Policy{Key: interceptor.KeyIgnored})
-		status := func(header http.Header) { header.Set(interceptor.StatusTrailer, "released") }
-
-		w := newWorld(t, setup{server: []interceptor.ServerOption{ignored}, behind: []connect.Interceptor{talkative{status}}})
-		w.pay = func(context.Context, *payRequest) (*payResponse, error) {
-			resp := connect.NewResponse(&shopv1.PayResponse{Receipt: "r"})
-			status(resp.Header())
-			status(resp.Trailer())
-
-			return resp, nil
-		}
-
-		c := dial(t, w.url, opts...)
-		if got := c.payKeyed(t.Context(), "key").must(t, ""); got.receipt != "r" || got.header.Get(interceptor.StatusTrailer) != "" {
-			t.Errorf("got %+v", got)
-		}
-
-		req := connect.NewRequest(&shopv1.WatchRequest{})
-		req.Header().Set(interceptor.KeyHeader, "key")
-
-		stream := must(c.watch.CallServerStream(t.Context(), req))(t)
-		if !stream.Receive() || stream.Receive() || stream.Err() != nil || stream.ResponseHeader().Get(interceptor.StatusTrailer) != "" ||
-			stream.ResponseTrailer().Get(interceptor.StatusTrailer) != "" {
-			t.Errorf("%v, header %v, trailer %v", stream.Err(), stream.ResponseHeader(), stream.ResponseTrailer())
-		}
-
-		_ = stream.Close()
-	})
-}
-
-// talkative sets metadata on streams.
-type talkative struct{ set func(http.Header) }
-
-func (talkative) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc { return next }
-
-func (talkative) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
-	return next
-}
-
-func (i talkative) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
-	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
-		i.set(conn.ResponseHeader())
-		i.set(conn.ResponseTrailer())
-
-		return next(ctx, conn)
+			c := dial(t, w.url, opts...)
+			for _, want := range []onlyonce.Status{onlyonce.StatusExecuted, onlyonce.StatusReplayed} {
+				if got := c.payKeyed(t.Context(), "key").must(t, want); got.trailer.Get("X-Secret") != "" {
+					t.Errorf("got %+v", got)
+				}
+			}
+		})
 	}
 }

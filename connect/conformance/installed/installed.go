@@ -3,7 +3,6 @@ package installed
 
 import (
 	"net/http"
-	"os"
 
 	"connectrpc.com/connect"
 
@@ -13,9 +12,6 @@ import (
 	"github.com/onlyonce-go/onlyonce/retry"
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
-
-// Keyed is the environment variable that makes clients send a key with every call.
-const Keyed = "ONLYONCE_CONFORMANCE_KEYED"
 
 // Server returns the interceptor of the server.
 func Server() connect.Interceptor {
@@ -35,14 +31,9 @@ func Server() connect.Interceptor {
 // Handler wraps the handler of the server.
 func Handler(next http.Handler) http.Handler { return onceconnect.Handler(next) }
 
-// Client returns the interceptor of the client. The suite counts calls, so nothing is retried.
+// Client returns the interceptor of the client. All unary calls have a key. The suite counts calls, so nothing is retried.
 func Client() connect.Interceptor {
-	opts := []interceptor.ClientOption{interceptor.WithRetry(retry.Policy{MaxAttempts: 1})}
-	if os.Getenv(Keyed) != "" {
-		opts = append(opts, interceptor.WithAllMethods())
-	}
-
-	client, err := onceconnect.NewClient(opts...)
+	client, err := onceconnect.NewClient(interceptor.WithAllMethods(), interceptor.WithRetry(retry.Policy{MaxAttempts: 1}))
 	if err != nil {
 		panic(err)
 	}
