@@ -74,7 +74,9 @@ func (s *shop) routes(opts ...connect.HandlerOption) http.Handler {
 	schema := shopv1.File_shop_v1_shop_proto.Services().ByName("ShopService").Methods()
 
 	with := func(name string, more ...connect.HandlerOption) connect.HandlerOption {
-		return connect.WithHandlerOptions(append(slices.Clip(opts), append(more, connect.WithSchema(schema.ByName(protoreflect.Name(name))))...)...)
+		more = append(more, connect.WithSchema(schema.ByName(protoreflect.Name(name))))
+
+		return connect.WithHandlerOptions(append(slices.Clip(opts), more...)...)
 	}
 
 	mux.Handle(payMethod, connect.NewUnaryHandler(payMethod, s.handlePay, with("Pay")))

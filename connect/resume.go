@@ -37,8 +37,8 @@ type Destination struct {
 }
 
 // Resume sends the calls that a journal has for the host of the base URL: see [journal.Journal.Resume] and [interceptor.Resume], whose
-// rules hold. The option [interceptor.WithJournal] of the Client has written them. Answers are of type proto.Message: the generated type of the
-// method's response if the program has it, or else an emptypb.Empty with unknown fields.
+// rules hold. The option [interceptor.WithJournal] of the Client has written them. Answers are of type proto.Message: the generated type of
+// the method's response if the program has it, or else an emptypb.Empty with unknown fields.
 //
 // It fails if the base URL is invalid. A call fails before it is sent if the options have no Client that protects its method.
 func Resume(ctx context.Context, j *journal.Journal, to Destination, opts ...journal.ResumeOption) (journal.Summary, error) {

@@ -353,7 +353,8 @@ func TestAReplayCheckMayAnswerWithErrorsOfConnect(t *testing.T) {
 	c := dial(t, w.url)
 	c.payKeyed(t.Context(), "key").must(t, onlyonce.StatusExecuted)
 
-	if got := c.payKeyed(t.Context(), "key").must(t, onlyonce.StatusRejected); got.err == nil || got.err.Error() != "permission_denied: not yours" {
+	got := c.payKeyed(t.Context(), "key").must(t, onlyonce.StatusRejected)
+	if got.err == nil || got.err.Error() != "permission_denied: not yours" {
 		t.Errorf("got %v", got.err)
 	}
 }
@@ -394,7 +395,8 @@ func (downStore) Claim(context.Context, store.Claim) (store.Result, error) {
 func TestARejectionSaysWhenToRetry(t *testing.T) {
 	for protocol, opts := range protocols() {
 		t.Run(protocol, func(t *testing.T) {
-			w := newWorld(t, setup{store: downStore{memstore.New()}, engine: []onlyonce.Option{onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: time.Second})}})
+			limits := onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: time.Second})
+			w := newWorld(t, setup{store: downStore{memstore.New()}, engine: []onlyonce.Option{limits}})
 
 			got := dial(t, w.url, opts...).payKeyed(t.Context(), "key")
 			got.mustReject(t, onlyonce.ReasonStoreUnavailable)
