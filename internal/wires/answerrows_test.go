@@ -70,7 +70,7 @@ func answerRows() []row {
 				return setup{policy: onlyonce.Policy{Retention: time.Hour}}
 			},
 			check: func(s *stage) string {
-				for _, a := range []answer{s.pay("key"), s.pay("key"), s.pay("two words")} {
+				for _, a := range []answer{s.pay("key"), s.pay("key"), s.pay("two words")} { //nolint:gocritic // few
 					if got := a.metadata(retentionName); len(got) != 1 || got[0] != "3600" {
 						s.Errorf("%s is %q, want 3600: %+v", retentionName, got, a)
 					}
@@ -129,7 +129,7 @@ func replayRows() []row {
 			check: func(s *stage) string {
 				s.answers(failing(codes.NotFound))
 
-				for _, a := range []answer{s.pay("two words"), s.pay("key"), s.pay("key")} {
+				for _, a := range []answer{s.pay("two words"), s.pay("key"), s.pay("key")} { //nolint:gocritic // few
 					if a.hasFrame {
 						s.Errorf("there is a header: %+v", a)
 					}

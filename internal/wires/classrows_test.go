@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -161,7 +162,7 @@ func (s *stage) look(a answer) string {
 	case formConnect:
 		return s.connectStatus(a)
 	case formGateway, formHTTP:
-		return fmt.Sprint(a.status)
+		return strconv.Itoa(a.status)
 	case formGRPC:
 		return codeName(a.code)
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // serveConnect serves the service on connect-go, and returns its address.
-func serveConnect(t testing.TB, srv *server) string {
+func serveConnect(t *testing.T, srv *server) string {
 	t.Helper()
 
 	scope, opts := srv.grpcOptions()

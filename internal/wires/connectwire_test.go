@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/textproto"
 	"net/url"
@@ -22,14 +23,14 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
-func startConnectGRPC(t testing.TB, srv *server) func(context.Context, call) answer {
+func startConnectGRPC(t *testing.T, srv *server) func(context.Context, call) answer {
 	t.Helper()
 
 	return dialGRPC(t, serveConnect(t, srv))
 }
 
 // startConnect has a client that speaks the protocol of Connect, and shows all that is on the wire.
-func startConnect(t testing.TB, srv *server) func(context.Context, call) answer {
+func startConnect(t *testing.T, srv *server) func(context.Context, call) answer {
 	t.Helper()
 
 	addr, client := serveConnect(t, srv), newHTTPClient(t)
@@ -40,7 +41,7 @@ func startConnect(t testing.TB, srv *server) func(context.Context, call) answer 
 			return answer{broken: err}
 		}
 
-		resp, content, err := send(client, r)
+		resp, content, err := send(client, r) //nolint:bodyclose // send closes it
 		if err != nil {
 			return answer{broken: err}
 		}
@@ -131,7 +132,7 @@ func (c call) addTo(h http.Header) {
 	}
 
 	if c.caller != "" {
-		h.Set(callerName, c.caller)
+		h.Set(http.CanonicalHeaderKey(callerName), c.caller)
 	}
 }
 
@@ -141,7 +142,7 @@ func envelope(flags byte, content []byte) []byte {
 
 	made := make([]byte, head, head+len(content))
 	made[0] = flags
-	binary.BigEndian.PutUint32(made[1:], uint32(len(content))) //nolint:gosec // small
+	binary.BigEndian.PutUint32(made[1:], uint32(len(content)))
 
 	return append(made, content...)
 }
@@ -187,7 +188,7 @@ func (a *answer) takeConnectError(content []byte) {
 
 	for code := codes.OK; code <= codes.Unauthenticated; code++ {
 		if strings.EqualFold(codeName(code), strings.Replace(e.Code, "canceled", "cancelled", 1)) {
-			st.Code = int32(code) //nolint:gosec // a code
+			st.Code = int32(code)
 		}
 	}
 
@@ -218,9 +219,7 @@ func (a *answer) takeConnectStream(content []byte, into texted) {
 
 		_ = json.Unmarshal(content, &last)
 
-		for name, values := range lower(last.Metadata) {
-			a.trailer[name] = values
-		}
+		maps.Copy(a.trailer, lower(last.Metadata))
 
 		if last.Error != nil {
 			a.ok = false
@@ -238,7 +237,7 @@ func (a *answer) takePushback() {
 }
 
 // startConnectWeb has a client that speaks gRPC-Web: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md.
-func startConnectWeb(t testing.TB, srv *server) func(context.Context, call) answer {
+func startConnectWeb(t *testing.T, srv *server) func(context.Context, call) answer {
 	t.Helper()
 
 	addr, client := serveConnect(t, srv), newHTTPClient(t)
@@ -251,7 +250,9 @@ func startConnectWeb(t testing.TB, srv *server) func(context.Context, call) answ
 			return answer{broken: err}
 		}
 
-		r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+c.operation().fullMethod(), bytes.NewReader(envelope(0, content)))
+		target := "http://" + addr + c.operation().fullMethod()
+
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(envelope(0, content)))
 		if err != nil {
 			return answer{broken: err}
 		}
@@ -259,7 +260,7 @@ func startConnectWeb(t testing.TB, srv *server) func(context.Context, call) answ
 		r.Header.Set("Content-Type", "application/grpc-web+proto")
 		c.addTo(r.Header)
 
-		resp, content, err := send(client, r)
+		resp, content, err := send(client, r) //nolint:bodyclose // send closes it
 		if err != nil {
 			return answer{broken: err}
 		}
@@ -303,7 +304,7 @@ func readWeb(resp *http.Response, content []byte, into texted) answer {
 		_ = proto.Unmarshal(details, st)
 
 		code, _ := strconv.Atoi(first("grpc-status"))
-		st.Code = int32(code) //nolint:gosec // a code
+		st.Code = int32(code)
 
 		if st.GetMessage() == "" {
 			st.Message, _ = url.PathUnescape(first("grpc-message"))

@@ -131,8 +131,8 @@ const crossHead = `
 
 A record belongs to a scope, a method and a key. On all wires of gRPC and Connect, and behind a gateway, the method is the full name of the
 RPC and the request is its message. So a call may go over one of them and its retry over another, also to another server on the same store:
-the retry gets the replay. net/http has a method and a route in place of the RPC's name, and a body in place of a message. So its records are
-kept apart, and the same key on both runs two handlers: choose one of them for each operation.
+the retry gets the replay. net/http has a method and a route in place of the RPC's name, and a body in place of a message. So its records
+are kept apart, and the same key on both runs two handlers: choose one of them for each operation.
 
 The row has the wire of the first call, the column that of its retry.
 

@@ -38,7 +38,7 @@ func only(names ...string) runtime.HeaderMatcherFunc {
 }
 
 // startGateway has grpc-gateway in front of grpc-go, with a connection between.
-func startGateway(t testing.TB, srv *server) func(context.Context, call) answer {
+func startGateway(t *testing.T, srv *server) func(context.Context, call) answer {
 	t.Helper()
 
 	conn, err := grpc.NewClient(serveGRPC(t, srv), grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -61,7 +61,7 @@ func startGateway(t testing.TB, srv *server) func(context.Context, call) answer 
 }
 
 // startGatewayInProcess has grpc-gateway in the process of the service.
-func startGatewayInProcess(t testing.TB, srv *server) func(context.Context, call) answer {
+func startGatewayInProcess(t *testing.T, srv *server) func(context.Context, call) answer {
 	t.Helper()
 
 	scope, opts := srv.grpcOptions()

@@ -155,7 +155,7 @@ func recovery(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grp
 }
 
 // newGRPCServer is the service on grpc-go.
-func newGRPCServer(t testing.TB, srv *server) *grpc.Server {
+func newGRPCServer(t *testing.T, srv *server) *grpc.Server {
 	t.Helper()
 
 	scope, opts := srv.grpcOptions()
@@ -172,7 +172,7 @@ func newGRPCServer(t testing.TB, srv *server) *grpc.Server {
 }
 
 // listen opens a port that a test owns.
-func listen(t testing.TB) net.Listener {
+func listen(t *testing.T) net.Listener {
 	t.Helper()
 
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -184,7 +184,7 @@ func listen(t testing.TB) net.Listener {
 }
 
 // serveGRPC serves grpc-go, and returns its address.
-func serveGRPC(t testing.TB, srv *server) string {
+func serveGRPC(t *testing.T, srv *server) string {
 	t.Helper()
 
 	s, listener := newGRPCServer(t, srv), listen(t)
@@ -204,20 +204,20 @@ func serveGRPC(t testing.TB, srv *server) string {
 	return listener.Addr().String()
 }
 
-func startGRPC(t testing.TB, srv *server) func(context.Context, call) answer {
+func startGRPC(t *testing.T, srv *server) func(context.Context, call) answer {
 	t.Helper()
 
 	return dialGRPC(t, serveGRPC(t, srv))
 }
 
-func startGRPCUnderHTTP(t testing.TB, srv *server) func(context.Context, call) answer {
+func startGRPCUnderHTTP(t *testing.T, srv *server) func(context.Context, call) answer {
 	t.Helper()
 
 	return dialGRPC(t, serveHTTP(t, oncegateway.ServeGRPC(newGRPCServer(t, srv))))
 }
 
 // serveHTTP serves a handler over HTTP/1.1 and unencrypted HTTP/2, and returns its address.
-func serveHTTP(t testing.TB, h http.Handler) string {
+func serveHTTP(t *testing.T, h http.Handler) string {
 	t.Helper()
 
 	protocols := new(http.Protocols)
@@ -243,7 +243,7 @@ func serveHTTP(t testing.TB, h http.Handler) string {
 }
 
 // dialGRPC is a client of grpc-go that does nothing by itself.
-func dialGRPC(t testing.TB, addr string) func(context.Context, call) answer {
+func dialGRPC(t *testing.T, addr string) func(context.Context, call) answer {
 	t.Helper()
 
 	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableRetry())
@@ -334,7 +334,7 @@ func invokeStream(
 
 // takeStatus reads a status of gRPC.
 func (a *answer) takeStatus(st *spb.Status) {
-	a.code, a.message, a.details = codes.Code(st.GetCode()), st.GetMessage(), len(st.GetDetails()) //nolint:gosec // a code
+	a.code, a.message, a.details = codes.Code(st.GetCode()), st.GetMessage(), len(st.GetDetails())
 
 	for _, detail := range st.GetDetails() {
 		m, err := detail.UnmarshalNew()

@@ -94,7 +94,7 @@ func (s *server) write(w http.ResponseWriter, res result, r *http.Request, o op)
 	}
 
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(out)
+	_ = json.NewEncoder(w).Encode(out) //nolint:errchkjson // the client may have gone
 
 	if o == opWatch {
 		_ = http.NewResponseController(w).Flush()
@@ -123,7 +123,7 @@ func (r *result) httpStatus() int {
 	}
 }
 
-func startHTTP(t testing.TB, srv *server) func(context.Context, call) answer {
+func startHTTP(t *testing.T, srv *server) func(context.Context, call) answer {
 	t.Helper()
 
 	scope, opts := srv.httpOptions()
@@ -163,7 +163,7 @@ func isAbort(p any) bool {
 }
 
 // newHTTPClient is a client that follows nothing.
-func newHTTPClient(t testing.TB) *http.Client {
+func newHTTPClient(t *testing.T) *http.Client {
 	t.Helper()
 
 	transport := &http.Transport{DisableCompression: true}
@@ -175,7 +175,7 @@ func newHTTPClient(t testing.TB) *http.Client {
 }
 
 // dialHTTP is a client of net/http and of gateways.
-func dialHTTP(t testing.TB, addr string) func(context.Context, call) answer {
+func dialHTTP(t *testing.T, addr string) func(context.Context, call) answer {
 	t.Helper()
 
 	client := newHTTPClient(t)
@@ -214,7 +214,7 @@ func httpRequest(ctx context.Context, addr string, c call) (*http.Request, error
 	}
 
 	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Te", "trailers")
+	r.Header.Set("TE", "trailers")
 	c.addTo(r.Header)
 
 	return r, nil

@@ -184,7 +184,7 @@ func rejectionRows() []row {
 
 	rows := make([]row, 0, len(cases))
 
-	for _, c := range cases {
+	for _, c := range cases { //nolint:gocritic // a table
 		rows = append(rows, row{
 			says: "`" + string(c.want.reason) + "`: " + c.says, without: c.without,
 			setup: func() setup { return c.setup },

@@ -10,7 +10,8 @@ import (
 
 // Why wires do not have rows.
 const (
-	noFields = "net/http has no messages, so no field of a request is marked: the key is in the header, and the whole body belongs to the request."
+	noFields = "net/http has no messages, so no field of a request is marked: the key is in the header, and the whole body belongs to " +
+		"the request."
 	noQuotes = "Metadata of gRPC is no Structured Header: quotes are a part of the key."
 	noCodes  = "Handlers of net/http answer with statuses, and not with codes of gRPC."
 	statuses = "Handlers answer with codes of gRPC, and not with statuses of HTTP."
@@ -42,14 +43,15 @@ func needsStatuses(w *wire) string {
 
 // framedOnly is for wires on which an error needs no header.
 func framedOnly(w *wire) string {
-	switch {
-	case w.form == formHTTP || w.form == formGateway:
+	switch w.form {
+	case formHTTP, formGateway:
 		return "HTTP has no native retries: an answer is a header and a body. Clients obey `Retry-After`."
-	case w.form == formConnect:
+	case formConnect:
 		return "Clients of connect-go have no native retries."
-	default:
-		return ""
+	case formGRPC:
 	}
+
+	return ""
 }
 
 // needsQuotes is for wires whose keys are HTTP headers.

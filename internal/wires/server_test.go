@@ -66,14 +66,16 @@ type server struct {
 	mu sync.Mutex
 }
 
-func newServer(t testing.TB, s setup) *server {
+func newServer(t *testing.T, s setup) *server {
 	t.Helper()
 
 	if s.store == nil {
 		s.store = memstore.New()
 	}
 
-	engine, err := onlyonce.New(s.store, onlyonce.WithLimits(s.limits), onlyonce.WithObserver(onlyonce.ObserverFunc(func(context.Context, onlyonce.Event) {})))
+	silence := onlyonce.ObserverFunc(func(context.Context, onlyonce.Event) {})
+
+	engine, err := onlyonce.New(s.store, onlyonce.WithLimits(s.limits), onlyonce.WithObserver(silence))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -104,7 +104,7 @@ type wire struct {
 	form           form
 	inProcess      bool // there is no connection behind the gateway
 	// start serves the service until the test ends, and returns what sends a call to it.
-	start func(t testing.TB, srv *server) func(ctx context.Context, c call) answer
+	start func(t *testing.T, srv *server) func(ctx context.Context, c call) answer
 }
 
 // wires are all of them, in the order of the docs.
