@@ -135,9 +135,14 @@ func TestProblems(t *testing.T) {
 		})
 
 	type problem struct {
-		Type, Title, Detail, Reason, Code, First string
-		Status                                   int
-		Details                                  []json.RawMessage
+		Type    string            `json:"type"`
+		Title   string            `json:"title"`
+		Detail  string            `json:"detail"`
+		Reason  string            `json:"reason"`
+		Code    string            `json:"code"`
+		First   string            `json:"first"`
+		Status  int               `json:"status"`
+		Details []json.RawMessage `json:"details"`
 	}
 
 	read := func(a *answer) (p problem) {

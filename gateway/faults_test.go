@@ -41,7 +41,7 @@ func TestF05TheReplyOfTheServerIsLostOnTheWayToTheGateway(t *testing.T) {
 
 	var w *world
 
-	w = start(t, setup{}, func(ctx context.Context, req *tillv1.ChargeRequest) (*tillv1.ChargeResponse, error) {
+	w = start(t, setup{}, func(_ context.Context, req *tillv1.ChargeRequest) (*tillv1.ChargeResponse, error) {
 		select {
 		case <-lose:
 			w.listener.cut()
@@ -222,7 +222,7 @@ func TestF76AReusedKeyWhoseFirstRequestIsUnknownHasAnUnknownVerdict(t *testing.T
 				if err != nil {
 					t.Fatal(err)
 				}
-				defer resp.Body.Close()
+				resp.Body.Close()
 
 				if o := oncehttp.OutcomeOf(resp, nil); o.Reason != want.reason || o.Verdict != onlyonce.VerdictUnknown || o.Key != "order-1" ||
 					resp.StatusCode != want.status {

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // Guard puts an interceptor in front of one method, for an implementation that RegisterXHandlerServer calls:
@@ -28,7 +30,12 @@ func Guard[Req, Resp any](
 
 	return func(ctx context.Context, req *Req) (*Resp, error) {
 		resp, err := chain(ctx, req, info, func(ctx context.Context, req any) (any, error) {
-			return handle(ctx, req.(*Req)) //nolint:forcetypeassert // it is what the chain was given, and an interceptor must not change its type
+			typed, ok := req.(*Req)
+			if !ok {
+				return nil, status.Errorf(codes.Internal, "oncegateway: an interceptor has made a %T of the request of %s", req, fullMethod)
+			}
+
+			return handle(ctx, typed)
 		})
 		if err != nil {
 			return nil, err

@@ -346,7 +346,8 @@ func (a *answer) mustReject(status int, reason onlyonce.Reason) *answer {
 	var body struct {
 		Message string `json:"message"`
 		Details []struct {
-			Type, Reason, Domain string
+			Reason string `json:"reason"`
+			Domain string `json:"domain"`
 		} `json:"details"`
 	}
 

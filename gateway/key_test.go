@@ -131,7 +131,8 @@ func TestOtherHeadersArePassedOnAsBefore(t *testing.T) {
 	w.post(charges, "order-1", payload, "X-Retry-Attempt", "2", "Authorization", "Bearer x", "Accept", "application/json", "X-Other", "y")
 
 	for name, want := range map[string]string{
-		"x-retry-attempt": "2", "authorization": "Bearer x", "grpcgateway-accept": "application/json", "x-other": "", "idempotency-key": "order-1",
+		"x-retry-attempt": "2", "authorization": "Bearer x", "grpcgateway-accept": "application/json", "x-other": "",
+		"idempotency-key": "order-1",
 	} {
 		if value := strings.Join(got.Get(name), ","); value != want {
 			t.Errorf("%s is %q, want %q", name, value, want)

@@ -46,8 +46,8 @@ func WithOutgoingTrailerMatcher(match runtime.HeaderMatcherFunc) Option {
 	return func(c *config) { c.trailers = match }
 }
 
-// WithErrorHandler sets what writes errors. The default, and nil, is runtime.DefaultHTTPErrorHandler. The handler is called with the headers
-// of the contract already set. In place of a rejection it gets an error that is a gRPC status, and also a *runtime.HTTPStatusError with
+// WithErrorHandler sets what writes errors. The default, and nil, is runtime.DefaultHTTPErrorHandler. The headers of the contract are set
+// before the handler is called. In place of a rejection it gets an error that is a gRPC status, and also a *runtime.HTTPStatusError with
 // the status of the contract: errors.As finds it.
 func WithErrorHandler(write runtime.ErrorHandlerFunc) Option {
 	return func(c *config) { c.onError = write }
@@ -177,8 +177,8 @@ func parseKey(value string) (string, error) {
 	return key, nil
 }
 
-// withoutContract leaves out the metadata that setContract makes headers of, and that of gRPC itself: grpc-status-details-bin is binary, and
-// no HTTP client can read an answer with it.
+// withoutContract leaves out the metadata that setContract makes headers of, and that of gRPC itself: grpc-status-details-bin is binary,
+// and HTTP clients cannot read an answer with it.
 func withoutContract(match runtime.HeaderMatcherFunc) runtime.HeaderMatcherFunc {
 	return func(name string) (string, bool) {
 		switch lower := strings.ToLower(name); lower {

@@ -62,7 +62,7 @@ func TestGRPCUnderNetHTTP(t *testing.T) {
 			}
 
 			attempts := &atomic.Int64{}
-			count := func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+			count := func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 				attempts.Add(1)
 				if md, _ := metadata.FromIncomingContext(ctx); len(md.Get("busy")) > 0 {
 					_ = grpc.SetTrailer(ctx, metadata.Pairs(interceptor.StatusTrailer, "rejected", interceptor.PushbackTrailer, "1"))

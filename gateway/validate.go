@@ -105,11 +105,11 @@ func checkRejection(mux *runtime.ServeMux) error {
 
 	runtime.HTTPError(ctx, mux, m, w, r, st.Err())
 
-	if w.status != http.StatusConflict || w.sent.Get("Retry-After") != "1" || w.sent.Get(oncehttp.StatusHeader) != string(onlyonce.StatusRejected) {
+	after, said := w.sent.Get("Retry-After"), w.sent.Get(oncehttp.StatusHeader)
+	if w.status != http.StatusConflict || after != "1" || said != string(onlyonce.StatusRejected) {
 		return fmt.Errorf("oncegateway: the mux answers the rejection %s with status %d, Retry-After %q and %s %q, and the contract says 409, "+
 			"\"1\" and %q: give your error handler to oncegateway.WithErrorHandler and not to runtime.WithErrorHandler",
-			onlyonce.ReasonInProgress, w.status, w.sent.Get("Retry-After"), oncehttp.StatusHeader, w.sent.Get(oncehttp.StatusHeader),
-			onlyonce.StatusRejected)
+			onlyonce.ReasonInProgress, w.status, after, oncehttp.StatusHeader, said, onlyonce.StatusRejected)
 	}
 
 	return nil
@@ -124,9 +124,9 @@ type seen struct {
 
 func (s *seen) Header() http.Header { return s.header }
 
-func (s *seen) WriteHeader(status int) {
+func (s *seen) WriteHeader(code int) {
 	if s.sent == nil {
-		s.status, s.sent = status, s.header.Clone()
+		s.status, s.sent = code, s.header.Clone()
 	}
 }
 
