@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
@@ -108,4 +109,23 @@ func HTTPJournal( //nolint:errcheck // the page says what the response is
 		}))
 
 	return summary, err
+}
+
+// Annotated is the client of docs/annotations.md.
+func Annotated(target string, creds credentials.TransportCredentials) (*grpc.ClientConn, error) {
+	dial, err := interceptor.DialOptions()
+	if err != nil {
+		return nil, err
+	}
+
+	conn, err := grpc.NewClient(target, append(dial, grpc.WithTransportCredentials(creds))...)
+
+	return conn, err
+}
+
+// Budgeted is the client of docs/retries.md with a budget.
+func Budgeted(budgets *retry.Budgets) ([]grpc.DialOption, error) {
+	dial, err := interceptor.DialOptions(interceptor.WithBudgets(budgets))
+
+	return dial, err
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 	"github.com/onlyonce-go/onlyonce/reconcile"
 	stores "github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
 // Shadow is the server of docs/adopting.md, step 1.
@@ -91,4 +92,20 @@ func SealedEngine(records stores.Store, secret []byte) (*onlyonce.Engine, error)
 	}
 
 	return sealed(records, ring)
+}
+
+// Peers is the interceptor of docs/annotations.md.
+func Peers(engine *onlyonce.Engine) (*interceptor.Server, error) {
+	protect, err := interceptor.NewServer(engine, interceptor.ScopeFromPeerURI())
+
+	return protect, err
+}
+
+// Observed is the store of docs/telemetry.md.
+func Observed(url string, telemetry interface {
+	StoreObserver(name string) stores.Observer
+}) (*redisstore.Store, error) {
+	records, err := redisstore.Open(url, redisstore.WithObserver(telemetry.StoreObserver("payments")))
+
+	return records, err
 }

@@ -53,12 +53,13 @@ func files(t *testing.T, extension string) map[string]string {
 }
 
 var (
-	fenced     = regexp.MustCompile("(?ms)^[ \t]*```([^\n`]*)\n(.*?\n|)[ \t]*```[ \t]*$")
-	code       = regexp.MustCompile("`[^`\n]+`")
-	link       = regexp.MustCompile(`\]\(([^()\s]+)\)`)
-	heading    = regexp.MustCompile(`(?m)^#{1,6} +(.+?) *#*$`)
-	ownAnchor  = regexp.MustCompile(`<a id="([^"]+)">`)
-	linkedText = regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`)
+	fenced         = regexp.MustCompile("(?ms)^[ \t]*```([^\n`]*)\n(.*?\n|)[ \t]*```[ \t]*$")
+	code           = regexp.MustCompile("`[^`\n]+`")
+	link           = regexp.MustCompile(`\]\(([^()\s]+)\)`)
+	heading        = regexp.MustCompile(`(?m)^#{1,6} +(.+?) *#*$`)
+	ownAnchor      = regexp.MustCompile(`<a id="([^"]+)">`)
+	codeInComments = regexp.MustCompile(`(?m)^//\t.*$`)
+	linkedText     = regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`)
 )
 
 // prose returns the text of a page without its blocks of code.

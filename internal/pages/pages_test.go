@@ -88,13 +88,18 @@ func TestAnchorsOfAPageDiffer(t *testing.T) {
 	}
 }
 
+// uncompiled are pages whose code needs generated code that the repository does not have.
+var uncompiled = map[string]string{
+	"docs/connect.md": "protoc-gen-connect-go makes paymentsv1connect",
+}
+
 // A reader copies code from a page. All of it is in a file that the compiler reads, or it would be wrong some day.
 func TestGoCodeOfThePagesIsCompiled(t *testing.T) {
 	t.Parallel()
 
 	sources := files(t, ".go")
 	for name, source := range sources {
-		sources[name] = "\n" + lines(source) + "\n"
+		sources[name] = lines(codeInComments.ReplaceAllString(source, ""))
 
 		if strings.Contains(source, "//go:build ignore") {
 			delete(sources, name)
@@ -103,6 +108,10 @@ func TestGoCodeOfThePagesIsCompiled(t *testing.T) {
 
 	pages := files(t, ".md")
 	for _, name := range slices.Sorted(maps.Keys(pages)) {
+		if uncompiled[name] != "" {
+			continue
+		}
+
 		for _, block := range blocks(pages[name], "go") {
 			for _, part := range parts(block) {
 				if !anyHas(sources, part) {
