@@ -9,7 +9,8 @@
 // The server side reads the request header Idempotency-Key. It follows draft-ietf-httpapi-idempotency-key-header-07 and is stricter in
 // places; docs/http.md has the contract and the differences. The middleware works with every router that is an http.Handler.
 //
-// The client side is a [Transport]. It gives every logical request one key and retries it with that key.
+// The client side is a [Transport]. It gives every logical request one key and retries it with that key. With [WithJournal] a request
+// outlives its process: see [Transport.Resume].
 //
 // # Where the middleware goes
 //
