@@ -101,7 +101,8 @@ func TestCurlWhileTheFirstRequestRuns(t *testing.T) {
 
 	<-running
 
-	mustHave(t, pay("{}", "second"), " 409", "retry-after: 1", "IDEMPOTENCY_IN_PROGRESS", `"status":409`, `"type":"https://`, `"title":"`, `"detail":"`)
+	mustHave(t, pay("{}", "second"), " 409", "retry-after: 1", "IDEMPOTENCY_IN_PROGRESS", `"status":409`,
+		`"type":"https://`, `"title":"`, `"detail":"`)
 	mustHave(t, pay("[]", "second"), " 422", "IDEMPOTENCY_KEY_REUSED", `"first":"running"`)
 	close(proceed)
 	mustHave(t, <-first, " 201", "idempotency-status: executed", "set-cookie: session=secret")

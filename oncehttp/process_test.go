@@ -48,7 +48,7 @@ type childConfig struct {
 // childMain is the life of such a process, and its exit code.
 func childMain(encoded string) int {
 	var config childConfig
-	if err := json.Unmarshal([]byte(encoded), &config); err != nil {
+	if err := json.Unmarshal([]byte(encoded), &config); err != nil { //nolint:musttag // both ends are this test
 		return fail(err)
 	}
 
@@ -259,7 +259,7 @@ func (w *town) start(config childConfig) *process {
 
 	config.Town = w.server.URL
 
-	encoded, err := json.Marshal(config)
+	encoded, err := json.Marshal(config) //nolint:musttag // both ends are this test
 	if err != nil {
 		w.t.Fatal(err)
 	}

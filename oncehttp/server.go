@@ -60,7 +60,7 @@ func (s *Server) Wrap(next http.Handler) http.Handler {
 		if use == KeyIgnored || s.preset.posts && r.Method != http.MethodPost {
 			if len(keys) > 0 && s.preset.refusesIgnored && !isSafe(r.Method) {
 				c := call{server: s, route: rt, w: w, r: r}
-				c.refuseUnseen(&onlyonce.Rejection{
+				c.refuseUnseen(&onlyonce.Rejection{ //nolint:contextcheck // the request has it
 					Reason:  onlyonce.ReasonNotSupported,
 					Message: "this operation cannot be repeated safely, so nothing was executed; send it without " + s.keyHeader(),
 				})
