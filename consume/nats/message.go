@@ -20,7 +20,7 @@ func MessageOf(msg jetstream.Msg) (*consume.Message, error) {
 		Source: meta.Stream, ID: msg.Headers().Get(jetstream.MsgIDHeader),
 		Position: fmt.Sprintf("%s/%d", meta.Stream, meta.Sequence.Stream),
 		Data:     msg.Data(), Headers: msg.Headers(),
-		Deliveries: int(min(meta.NumDelivered, 1<<30)), //nolint:gosec // it is bounded
+		Deliveries: int(min(meta.NumDelivered, 1<<30)),
 	}, nil
 }
 
