@@ -1,0 +1,34 @@
+package oncehttp
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+)
+
+func TestRecordedFieldsAreInTheOrderOfTheirNames(t *testing.T) {
+	h := http.Header{StatusHeader: {"executed"}, "X-Other": {"1"}}
+	for _, name := range recordedByDefault() {
+		h[name] = []string{"a", "b"}
+	}
+
+	copied := newHeaderSet(recordedByDefault()...).heading(h, new(headingSpace))
+	h.Set("Etag", "changed")
+
+	var names []string
+	for _, f := range copied.kept() {
+		names = append(names, f.name)
+
+		if !slices.Equal(f.values, []string{"a", "b"}) {
+			t.Errorf("%s is %q", f.name, f.values)
+		}
+	}
+
+	if !slices.IsSorted(names) || len(names) != len(recordedByDefault()) {
+		t.Errorf("%q", names)
+	}
+
+	if others := copied.others(); len(others) != 1 || others[0].name != "X-Other" {
+		t.Errorf("%+v", others)
+	}
+}
