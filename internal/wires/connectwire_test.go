@@ -132,7 +132,7 @@ func (c call) addTo(h http.Header) {
 	}
 
 	if c.caller != "" {
-		h.Set(http.CanonicalHeaderKey(callerName), c.caller)
+		h.Set(callerName, c.caller) //nolint:canonicalheader // gRPC has it in lower case
 	}
 }
 

@@ -24,9 +24,8 @@ The same cases run over real connections on every wire. A cell has what a client
 const pageDifferences = `
 ## Where wires differ from the contract
 
-- **Connect** gives each code a status of HTTP of its own: see
-  https://connectrpc.com/docs/protocol#error-codes. So a rejection over Connect has that status, and not the one of the contract's column
-  "over HTTP". Clients of Connect read the code and the details. There is no
+- **Connect** gives each code [a status of HTTP of its own](https://connectrpc.com/docs/protocol#error-codes). So a rejection over Connect
+  has that status, and not the one of the contract's column "over HTTP". Clients of Connect read the code and the details. There is no
   ` + "`Retry-After`" + `: the delay is in the RetryInfo and in ` + "`Trailer-Grpc-Retry-Pushback-Ms`" + `.
 - **A gateway** sends the rejection of a stream as grpc-gateway sends the errors of streams: ` + "`{\"error\": …}`" + ` with the details of gRPC, and
   without headers of the contract. Nothing runs.
