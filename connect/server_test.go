@@ -236,12 +236,12 @@ func TestOverConnectTheStatusIsAHeaderWithAPrefix(t *testing.T) {
 		return resp, string(text)
 	}
 
-	resp, text := post("key", `{"order":"1"}`)
+	resp, text := post("key", `{"order":"1"}`) //nolint:bodyclose // post closes it
 	if resp.StatusCode != http.StatusOK || resp.Header.Get("Trailer-Idempotency-Status") != "executed" || text != `{"receipt":"run 1"}` {
 		t.Errorf("got %s %v %s", resp.Status, resp.Header, text)
 	}
 
-	resp, text = post("key", `{"order":"2"}`)
+	resp, text = post("key", `{"order":"2"}`) //nolint:bodyclose // post closes it
 	if resp.StatusCode != http.StatusBadRequest || resp.Header.Get("Trailer-Idempotency-Status") != "rejected" ||
 		!strings.Contains(text, "google.rpc.ErrorInfo") {
 		t.Errorf("got %s %v %s", resp.Status, resp.Header, text)

@@ -82,7 +82,7 @@ func (c *serverCall) handle(ctx context.Context, msg any) (any, error) {
 
 	run := newRunInfo(ctx)
 
-	resp, err := c.next(run, withMessage(c.req, msg))
+	resp, err := c.next(run, withMessage(c.req, msg)) //nolint:contextcheck // it wraps ctx
 	header, trailer := run.taken()
 
 	if err != nil {

@@ -36,7 +36,7 @@ func (s *Server) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect
 			return asCoded(err)
 		}
 
-		if err := s.protect.Stream(nil, stream, info, handler); err != nil {
+		if err := s.protect.Stream(nil, stream, info, handler); err != nil { //nolint:contextcheck // the context is that of stream
 			return passedError(err)
 		}
 
