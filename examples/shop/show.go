@@ -117,10 +117,10 @@ func (d *demo) judge(results []*result) error {
 				errNotShown, r.wire)
 		case d.without:
 		case r.doubled > 0 || r.missing > 0 || r.charged != r.requested:
-			return fmt.Errorf("%w: over %s, orders were charged more than once or never (%w)", errNotShown, r.wire, r.problem)
+			return errors.Join(fmt.Errorf("%w: over %s, orders were charged more than once or never", errNotShown, r.wire), r.problem)
 		case r.answered != r.requested || r.wrong > 0:
-			return fmt.Errorf("%w: over %s, %d orders have no answer and %d the receipt of another charge (%w)", errNotShown, r.wire,
-				r.requested-r.answered, r.wrong, r.problem)
+			return errors.Join(fmt.Errorf("%w: over %s, %d orders have no answer and %d the receipt of another charge", errNotShown, r.wire,
+				r.requested-r.answered, r.wrong), r.problem)
 		}
 	}
 
