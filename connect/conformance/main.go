@@ -1,5 +1,5 @@
 // Command conformance runs connect's conformance suite against its own server and client, without and with the interceptors of package
-// onceconnect. It fails if a case has another result with them.
+// onceconnect. It fails if a case fails only with them.
 //
 // Its arguments are the sides to test, server or client. Without arguments it tests both.
 package main
@@ -75,14 +75,17 @@ func run(ctx context.Context, out io.Writer, sides []string) error {
 				want = got
 			}
 
-			if got != want {
-				differ = append(differ, fmt.Sprintf("%s %s:\n%s\nand not:\n%s", mode, v.name, got, want))
+			// A case that depends on time may fail on a busy machine without interceptors, too.
+			for _, failure := range strings.Split(got, "\n")[1:] {
+				if !strings.Contains(want, failure) {
+					differ = append(differ, mode+" "+v.name+": "+failure)
+				}
 			}
 		}
 	}
 
 	if len(differ) > 0 {
-		return fmt.Errorf("other results than without interceptors: %s", strings.Join(differ, ", "))
+		return fmt.Errorf("cases that fail only with the interceptors:\n%s", strings.Join(differ, "\n"))
 	}
 
 	return nil
