@@ -61,10 +61,15 @@ const caveatsHead = `
 const modelHead = `
 ## The model
 
-One transition table decides what becomes of a record: [store/transition.go](../store/transition.go) and
-[store/settle.go](../store/settle.go). The embedded store calls it. [internal/model](../internal/model) calls the same functions. It
-visits every order in which these can meet on one record: calls (two at a time), an operator, a recovery function, crashes,
-pauses, lost replies, late copies of every message, and the ends of leases and retentions. These properties hold in every state:
+One transition table decides how a record changes: [store/transition.go](../store/transition.go) and
+[store/settle.go](../store/settle.go). The embedded store and [internal/model](../internal/model) call the same functions. The model visits
+every order of these events on one record:
+
+- two calls at a time, an operator and a recovery function;
+- crashes, pauses, lost replies and late copies of every message;
+- the ends of leases and retentions.
+
+These properties hold in every state:
 
 `
 
