@@ -35,6 +35,7 @@ type Consumer struct {
 	stream     string // that is consumed
 	name       string // of the pull consumer
 	every      time.Duration
+	request    time.Duration // how long a request for a message waits
 	workers    int
 	log        *slog.Logger
 	observe    func(m *consume.Message, d consume.Decision)
@@ -43,7 +44,9 @@ type Consumer struct {
 // New returns a consumer of the messages of a pull consumer. DeadLetter is the subject of dead letters. It fails if messages could be lost:
 //   - The AckPolicy of the pull consumer is not AckExplicit.
 //   - Its MaxDeliver is set: JetStream then stops delivering a message without a dead letter. The handler's MaxAttempts takes its place.
+//   - It is HeadersOnly: the handler and the dead letters would have no data.
 //   - No stream stores the subject of dead letters, or it is the stream that is consumed.
+//   - The stream of dead letters has the InterestPolicy, which drops what nobody consumes, or is NoAck, which confirms nothing.
 func New(
 	ctx context.Context, js jetstream.JetStream, pull jetstream.Consumer, handle Handle, deadLetter string, opts ...Option,
 ) (*Consumer, error) {
@@ -54,7 +57,7 @@ func New(
 
 	c := &Consumer{
 		js: js, pull: pull, handle: handle, deadLetter: deadLetter, stream: info.Stream, name: info.Name, every: extendEvery(&info.Config),
-		workers: 1,
+		request: requestTime(&info.Config), workers: 1,
 	}
 
 	for _, opt := range opts {
@@ -65,35 +68,7 @@ func New(
 		c.log = slog.Default()
 	}
 
-	var errs []error
-
-	addf := func(format string, args ...any) { errs = append(errs, fmt.Errorf("oncenats: "+format, args...)) }
-
-	if handle == nil {
-		addf("New has no handler: make one with consume.Handler")
-	}
-
-	if c.workers < 1 {
-		addf("WithWorkers is %d: give 1 or more", c.workers)
-	}
-
-	if info.Config.AckPolicy != jetstream.AckExplicitPolicy {
-		addf("the AckPolicy of consumer %s is %v: give AckExplicit", info.Name, info.Config.AckPolicy)
-	}
-
-	if info.Config.MaxDeliver > 0 {
-		addf("the MaxDeliver of consumer %s is %d, after which JetStream drops a message without a dead letter: give -1", info.Name,
-			info.Config.MaxDeliver)
-	}
-
-	switch stream, err := js.StreamNameBySubject(ctx, deadLetter); {
-	case err != nil:
-		addf("no stream stores the dead-letter subject %q: %w", deadLetter, err)
-	case stream == info.Stream:
-		addf("the dead-letter subject %q belongs to the stream that is consumed, %s: give it a stream of its own", deadLetter, stream)
-	}
-
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(c.validate(&info.Config), c.validateDeadLetter(ctx)); err != nil {
 		return nil, err
 	}
 
@@ -101,7 +76,8 @@ func New(
 }
 
 // Run handles messages until ctx ends, and returns nil then. The messages that are being handled come to their end before. It fails if the
-// connection is closed or the pull consumer is deleted. It goes on while the server is away.
+// connection is closed or the pull consumer is deleted. It goes on while the server is away. A message that it has requested and not yet
+// got when ctx ends is delivered again after AckWait.
 func (c *Consumer) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -118,7 +94,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 
 	group.Wait()
 
-	if cause := context.Cause(ctx); isFatal(cause) {
+	if cause := context.Cause(ctx); errors.As(cause, new(*fatalError)) {
 		return fmt.Errorf("oncenats: consumer %s of stream %s: %w", c.name, c.stream, cause)
 	}
 
@@ -135,10 +111,14 @@ func (c *Consumer) work(ctx context.Context) error {
 			c.deliver(ctx, msg)
 		case ctx.Err() != nil:
 			return nil
-		case isFatal(err):
-			return err
-		case !errors.Is(err, nats.ErrTimeout) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, jetstream.ErrNoMessages):
+		case errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded), errors.Is(err, jetstream.ErrNoMessages):
+		default:
 			c.log.WarnContext(ctx, "oncenats: no messages can be requested", "consumer", c.name, "stream", c.stream, "error", err)
+
+			if err := c.fatal(ctx, err); err != nil {
+				return err
+			}
+
 			pause(ctx, pauseTime)
 		}
 	}
@@ -148,15 +128,50 @@ func (c *Consumer) work(ctx context.Context) error {
 
 // next waits for a message for some time.
 func (c *Consumer) next(ctx context.Context) (jetstream.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, fetchTime)
+	ctx, cancel := context.WithTimeout(ctx, c.request)
 	defer cancel()
 
 	return c.pull.Next(jetstream.FetchContext(ctx))
 }
 
-func isFatal(err error) bool {
-	return errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, jetstream.ErrConsumerDeleted) ||
-		errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound)
+// fatalError is an error after which no request can succeed.
+type fatalError struct{ err error }
+
+func (e *fatalError) Error() string { return e.err.Error() }
+func (e *fatalError) Unwrap() error { return e.err }
+
+// fatal returns a *fatalError if a request failed because the connection is closed or the pull consumer is gone. The server says that only
+// to a request that waits. A producer can make a message that looks like it. So it asks the server, a few times because one that has just
+// started may not know the consumer yet.
+func (c *Consumer) fatal(ctx context.Context, err error) error {
+	if errors.Is(err, nats.ErrConnectionClosed) {
+		return &fatalError{err}
+	}
+
+	const asked = 3
+
+	for range asked {
+		gone := c.ask(ctx)
+		if !errors.Is(gone, jetstream.ErrConsumerNotFound) && !errors.Is(gone, jetstream.ErrStreamNotFound) {
+			return nil
+		}
+
+		err = errors.Join(err, gone)
+
+		pause(ctx, pauseTime)
+	}
+
+	return &fatalError{err}
+}
+
+// ask asks the server whether the pull consumer exists.
+func (c *Consumer) ask(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, fetchTime)
+	defer cancel()
+
+	_, err := c.pull.Info(ctx)
+
+	return err
 }
 
 // pause waits, or returns when ctx ends.
@@ -190,6 +205,11 @@ func (c *Consumer) deliver(ctx context.Context, msg jetstream.Msg) {
 	}
 
 	d := c.handle(ctx, m)
+
+	if d.Cause == consume.CauseProgram {
+		c.log.ErrorContext(ctx, "oncenats: a message cannot be handled because the program is wrong", "position", m.Position, "id", m.ID,
+			"error", d.Err)
+	}
 
 	if c.observe != nil {
 		c.observe(m, d)

@@ -35,3 +35,12 @@ func extendEvery(config *jetstream.ConsumerConfig) time.Duration {
 
 	return max(shortest/parts, time.Millisecond)
 }
+
+// requestTime is how long a request for a message waits, at most as long as the consumer allows.
+func requestTime(config *jetstream.ConsumerConfig) time.Duration {
+	if most := config.MaxRequestExpires; most > 0 {
+		return min(fetchTime, most)
+	}
+
+	return fetchTime
+}

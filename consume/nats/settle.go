@@ -2,6 +2,7 @@ package oncenats
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -43,10 +44,7 @@ func (c *Consumer) bury(ctx context.Context, msg jetstream.Msg, m *consume.Messa
 	c.log.WarnContext(ctx, "oncenats: a message becomes a dead letter", "position", m.Position, "id", m.ID, "cause", string(d.Cause),
 		"error", d.Err)
 
-	// The same message has the same id, so that its dead letter is stored once if the process dies before the message is terminated.
-	letter := c.letter(msg, m, d)
-
-	if _, err := c.js.PublishMsg(ctx, letter, jetstream.WithMsgID("dead/"+c.name+"/"+m.Position)); err != nil {
+	if err := c.send(ctx, msg, m, d); err != nil {
 		_ = msg.NakWithDelay(unsentDelay) // without it, the message comes back after AckWait
 
 		return fmt.Errorf("the dead letter is not stored: %w", err)
@@ -55,17 +53,47 @@ func (c *Consumer) bury(ctx context.Context, msg jetstream.Msg, m *consume.Messa
 	return c.terminate(ctx, msg, d.Cause)
 }
 
-// letter returns the dead letter of a message.
-func (c *Consumer) letter(msg jetstream.Msg, m *consume.Message, d consume.Decision) *nats.Msg {
-	letter := nats.NewMsg(c.deadLetter)
-	letter.Data = msg.Data()
-
-	for name, values := range msg.Headers() {
-		if !strings.HasPrefix(name, "Nats-") { // those are for the server, and about the publishing of the message
-			letter.Header[name] = values
-		}
+// send stores the dead letter of a message. One that is too large for the server or the stream is sent with fewer headers.
+func (c *Consumer) send(ctx context.Context, msg jetstream.Msg, m *consume.Message, d consume.Decision) error {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return err
 	}
 
+	// The same message has the same id, so that its dead letter is stored once if the process dies before the message is terminated. The
+	// time distinguishes it from the message at the same position of a stream that was deleted and made again.
+	id := fmt.Sprintf("dead/%s/%s/%d", c.name, m.Position, meta.Timestamp.UnixNano())
+	letter := c.letter(msg, m, d)
+
+	if _, err = c.js.PublishMsg(ctx, letter, jetstream.WithMsgID(id)); !tooLarge(err) {
+		return err
+	}
+
+	letter.Header.Del(consume.HeaderError)
+
+	if _, err = c.js.PublishMsg(ctx, letter, jetstream.WithMsgID(id)); !tooLarge(err) {
+		return err
+	}
+
+	_, err = c.js.PublishMsg(ctx, c.bare(msg)) // not larger than the message
+
+	return err
+}
+
+// tooLarge reports that a message is larger than the server or the stream allows.
+func tooLarge(err error) bool {
+	const exceeds = 10054 // the stream's MaxMsgSize
+
+	if refused, ok := errors.AsType[*jetstream.APIError](err); ok {
+		return refused.ErrorCode == exceeds
+	}
+
+	return errors.Is(err, nats.ErrMaxPayload)
+}
+
+// letter returns the dead letter of a message.
+func (c *Consumer) letter(msg jetstream.Msg, m *consume.Message, d consume.Decision) *nats.Msg {
+	letter := c.bare(msg)
 	letter.Header.Set(HeaderSubject, msg.Subject())
 
 	if m.ID != "" {
@@ -74,6 +102,20 @@ func (c *Consumer) letter(msg jetstream.Msg, m *consume.Message, d consume.Decis
 
 	for name, value := range maps.All(d.DeadLetterHeaders(m)) {
 		letter.Header.Set(name, value)
+	}
+
+	return letter
+}
+
+// bare returns the dead letter of a message, with the message's own headers.
+func (c *Consumer) bare(msg jetstream.Msg) *nats.Msg {
+	letter := nats.NewMsg(c.deadLetter)
+	letter.Data = msg.Data()
+
+	for name, values := range msg.Headers() {
+		if !strings.HasPrefix(name, "Nats-") { // those are for the server, and about the publishing of the message
+			letter.Header[name] = values
+		}
 	}
 
 	return letter
