@@ -73,7 +73,7 @@ func newPayouts(t *testing.T, pay func(context.Context, time.Time) error) *jobs.
 	}
 
 	t.Cleanup(func() {
-		if err := engine.Drain(context.Background()); err != nil { //nolint:usetesting // t.Context is over
+		if err := engine.Drain(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -60,8 +60,8 @@ type (
 )
 
 // Journal is the client of docs/journal.md.
-func Journal( //nolint:contextcheck // Open reads a file, and bounds that by itself
-	ctx context.Context, target string, credentials grpc.DialOption, orders Orders, people People,
+func Journal(
+	ctx context.Context, target string, creds grpc.DialOption, orders Orders, people People,
 ) (journal.Summary, error) {
 	calls, err := journal.Open("payments.journal")
 	if err != nil {
@@ -73,7 +73,7 @@ func Journal( //nolint:contextcheck // Open reads a file, and bounds that by its
 		return journal.Summary{}, err
 	}
 
-	conn, err := grpc.NewClient(target, append(dial, credentials)...)
+	conn, err := grpc.NewClient(target, append(dial, creds)...)
 	if err != nil {
 		return journal.Summary{}, err
 	}
@@ -90,7 +90,7 @@ func Journal( //nolint:contextcheck // Open reads a file, and bounds that by its
 }
 
 // HTTPJournal is the client of docs/journal.md over HTTP.
-func HTTPJournal( //nolint:errcheck // the page says what the response is
+func HTTPJournal(
 	ctx context.Context, calls *journal.Journal, payments func(*http.Request) bool, authorize func(*http.Request) error,
 	orders interface {
 		Paid(ctx context.Context, key string, resp *http.Response) error

@@ -8,7 +8,7 @@ import (
 )
 
 // HTTPServer is the server of docs/http.md.
-func HTTPServer( //nolint:gosec // timeouts are another subject
+func HTTPServer(
 	engine *onlyonce.Engine, caller func(*http.Request) (string, error), mux http.Handler,
 	recovery, telemetry, authenticate func(http.Handler) http.Handler,
 ) (*http.Server, error) {
@@ -24,7 +24,7 @@ func HTTPServer( //nolint:gosec // timeouts are another subject
 }
 
 // Closed is the end of a handler in docs/http.md.
-func Closed(w http.ResponseWriter, r *http.Request, charged bool) { //nolint:gocritic // it ends here
+func Closed(w http.ResponseWriter, r *http.Request, charged bool) {
 	if !charged {
 		oncehttp.NotExecuted(r.Context()) // the key is released
 		http.Error(w, "the provider is closed", http.StatusServiceUnavailable)
@@ -32,7 +32,7 @@ func Closed(w http.ResponseWriter, r *http.Request, charged bool) { //nolint:goc
 }
 
 // HTTPClient is the client of docs/http.md.
-func HTTPClient(route func(*http.Request) string, req *http.Request) (oncehttp.Outcome, error) { //nolint:gosec // the caller's request
+func HTTPClient(route func(*http.Request) string, req *http.Request) (oncehttp.Outcome, error) {
 	transport, err := oncehttp.NewTransport(http.DefaultTransport, oncehttp.WithRouteName(route))
 	if err != nil {
 		return oncehttp.Outcome{}, err

@@ -9,7 +9,7 @@ import (
 )
 
 // Settle is the tool of docs/operating.md.
-func Settle( //nolint:gocritic // a copy of each record is what the page needs
+func Settle(
 	ctx context.Context, engine *onlyonce.Engine, decide func(onlyonce.Record) operate.Decision,
 ) error {
 	found, err := operate.List(ctx, engine, operate.Filter{Method: "/payments.*", Older: 5 * time.Minute})

@@ -34,7 +34,8 @@ func TestTheQuickStartPrintsWhatTheReadmeShows(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if _, file, ok := strings.Cut(string(source), "package main\n"); !ok || !strings.Contains(string(readme), "```go\npackage main\n"+file+"```\n") {
+	_, file, ok := strings.Cut(string(source), "package main\n")
+	if !ok || !strings.Contains(string(readme), "```go\npackage main\n"+file+"```\n") {
 		t.Error("README.md does not show main.go as it is")
 	}
 }
@@ -65,7 +66,7 @@ func TestTheCommandsOfTheReadmeWorkInAFreshFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if err := os.Symlink(root, filepath.Join(folder, "../onlyonce")); err != nil {
+	if err := os.Symlink(root, filepath.Join(filepath.Dir(folder), "onlyonce")); err != nil {
 		t.Fatal(err)
 	}
 

@@ -85,7 +85,6 @@ func start(t *testing.T, lost int32, pay func(context.Context, time.Time) error)
 	t.Cleanup(func() {
 		server.Shutdown()
 
-		//nolint:usetesting // t.Context is over
 		if err := errors.Join(p.client.Close(), p.inspector.Close(), engine.Drain(context.Background()), records.Close()); err != nil {
 			t.Error(err)
 		}

@@ -41,7 +41,7 @@ func newPayouts(t *testing.T, records store.Store, pay func(context.Context, tim
 	}
 
 	t.Cleanup(func() {
-		if err := engine.Drain(context.Background()); err != nil { //nolint:usetesting // t.Context is over
+		if err := engine.Drain(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -57,6 +57,8 @@ func TestTwoSchedulersPayOnceForEachDay(t *testing.T) {
 			begin   = time.Now().UTC()
 		)
 
+		schedulers := make([]*robfig.Cron, 0, 2)
+
 		for range 2 {
 			scheduler := robfig.New(robfig.WithLocation(time.UTC))
 			if err := cron.Schedule(t.Context(), scheduler, newPayouts(t, records, bank.Pay)); err != nil {
@@ -64,11 +66,16 @@ func TestTwoSchedulersPayOnceForEachDay(t *testing.T) {
 			}
 
 			scheduler.Start()
-			defer func() { <-scheduler.Stop().Done() }()
+
+			schedulers = append(schedulers, scheduler)
 		}
 
 		time.Sleep(3*24*time.Hour + time.Minute)
 		synctest.Wait()
+
+		for _, scheduler := range schedulers {
+			<-scheduler.Stop().Done()
+		}
 
 		want := dates(begin.AddDate(0, 0, 2), cron.CatchUp+2)
 		if got := slices.Sorted(slices.Values(bank.paid)); !slices.Equal(got, want) {

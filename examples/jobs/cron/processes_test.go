@@ -96,10 +96,7 @@ func TestTwoProcessesThatFireAtOncePayOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	var processes []*process
-	for range 2 {
-		processes = append(processes, start(t, path))
-	}
+	processes := []*process{start(t, path), start(t, path)}
 
 	for _, p := range processes {
 		if line := p.line(t); line != "ready" {

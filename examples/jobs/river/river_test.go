@@ -106,7 +106,7 @@ func (q *queue) start(t *testing.T, lost int32, pay func(context.Context, time.T
 	}
 
 	t.Cleanup(func() {
-		ctx := context.Background() //nolint:usetesting // t.Context is over
+		ctx := context.Background()
 
 		<-client.Stopped() // it ends with t.Context
 		unsubscribe()
@@ -208,7 +208,7 @@ func TestTwoSchedulersPayOnceAndTheSecondJobIsSnoozedMeanwhile(t *testing.T) {
 	for completed := 0; completed < 2; {
 		select {
 		case event := <-p.events:
-			switch event.Kind { //nolint:exhaustive // others are not subscribed to
+			switch event.Kind {
 			case river.EventKindJobCompleted:
 				completed++
 			case river.EventKindJobSnoozed:

@@ -19,7 +19,8 @@ const (
 	Strict Stage = "strict"
 )
 
-// Policy returns the policy of a method in a stage, for [interceptor.WithMethodPolicy]. All servers of a method change their stage together.
+// Policy returns the policy of a method in a stage, for [interceptor.WithMethodPolicy]. All servers of a method
+// change their stage together.
 func Policy(stage Stage, ask interceptor.RecoverFunc) interceptor.Policy {
 	switch stage {
 	case Keys:

@@ -93,7 +93,7 @@ func serve(t *testing.T, stage adopting.Stage, payments *trial.Payments, report 
 	}
 
 	t.Cleanup(func() {
-		if err := engine.Drain(context.Background()); err != nil { //nolint:usetesting // t.Context is over
+		if err := engine.Drain(context.Background()); err != nil {
 			t.Error(err)
 		}
 

@@ -71,7 +71,8 @@ func TestEachCallerPaysOnceUnderOneKey(t *testing.T) {
 		}
 	}
 
-	if _, err := client.Pay(as(t.Context(), "forged"), &recipesv1.PayRequest{}, interceptor.WithKey("order-7")); status.Code(err) != codes.Unauthenticated {
+	_, err := client.Pay(as(t.Context(), "forged"), &recipesv1.PayRequest{}, interceptor.WithKey("order-7"))
+	if status.Code(err) != codes.Unauthenticated {
 		t.Errorf("a forged token got %v", err)
 	}
 

@@ -18,7 +18,7 @@ func NewHandler(ctx context.Context, protect *interceptor.Server, payments recip
 	channel := oncegateway.NewInProcess(protect.Unary)
 	recipesv1.RegisterPaymentServiceServer(channel, payments)
 
-	if err := protect.Validate(channel); err != nil {
+	if err := protect.Validate(channel); err != nil { //nolint:contextcheck // it reads declarations
 		return nil, err
 	}
 
@@ -28,5 +28,5 @@ func NewHandler(ctx context.Context, protect *interceptor.Server, payments recip
 		return nil, err
 	}
 
-	return mux, oncegateway.Validate(mux)
+	return mux, oncegateway.Validate(mux) //nolint:contextcheck // it reads options
 }

@@ -36,8 +36,8 @@ func newWorker(t *testing.T, payments *trial.Payments) *river.PayWorker {
 	return &river.PayWorker{Payments: trial.Serve(t, grpc.NewServer(protect.ServerOptions()...), payments)}
 }
 
-func job(order string) *queue.Job[river.PayArgs] {
-	return &queue.Job[river.PayArgs]{JobRow: new(rivertype.JobRow), Args: river.PayArgs{Order: order, Cents: 100}}
+func job() *queue.Job[river.PayArgs] {
+	return &queue.Job[river.PayArgs]{JobRow: new(rivertype.JobRow), Args: river.PayArgs{Order: "7", Cents: 100}}
 }
 
 func TestJobThatIsWorkedAgainPaysOnce(t *testing.T) {
@@ -45,7 +45,7 @@ func TestJobThatIsWorkedAgainPaysOnce(t *testing.T) {
 	worker := newWorker(t, payments)
 
 	for range 3 {
-		if err := worker.Work(t.Context(), job("7")); err != nil {
+		if err := worker.Work(t.Context(), job()); err != nil {
 			t.Error(err)
 		}
 	}
@@ -60,7 +60,7 @@ func TestRefusalCancelsTheJob(t *testing.T) {
 	worker := newWorker(t, payments)
 
 	for range 2 {
-		err := worker.Work(t.Context(), job("7"))
+		err := worker.Work(t.Context(), job())
 		if _, ok := errors.AsType[*rivertype.JobCancelError](err); !ok {
 			t.Errorf("got %v", err)
 		}
@@ -75,11 +75,11 @@ func TestJobWithAnotherAmountIsNotPaid(t *testing.T) {
 	payments := new(trial.Payments)
 	worker := newWorker(t, payments)
 
-	if err := worker.Work(t.Context(), job("7")); err != nil {
+	if err := worker.Work(t.Context(), job()); err != nil {
 		t.Fatal(err)
 	}
 
-	other := job("7")
+	other := job()
 	other.Args.Cents++
 
 	if err := worker.Work(t.Context(), other); err == nil || payments.Made() != 1 {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,7 +37,7 @@ func (s *Stripe) Charge(ctx context.Context, card string, cents int64) (intent I
 
 	run, _ := onlyonce.RunFromContext(ctx)
 	form := url.Values{
-		"amount": {fmt.Sprint(cents)}, "currency": {"usd"}, "payment_method": {card}, "confirm": {"true"}, "metadata[call]": {run.Key},
+		"amount": {strconv.FormatInt(cents, 10)}, "currency": {"usd"}, "payment_method": {card}, "confirm": {"true"}, "metadata[call]": {run.Key},
 	}
 
 	status, err := s.send(ctx, http.MethodPost, "/v1/payment_intents", key, form, &intent)
@@ -55,7 +56,7 @@ func (s *Stripe) Charge(ctx context.Context, card string, cents int64) (intent I
 
 // Recover finds out whether a run has charged. It is the Recover of a call, and of its method in package reconcile.
 func (s *Stripe) Recover(ctx context.Context, rec onlyonce.Record) (onlyonce.Finding, error) {
-	query := fmt.Sprintf(`metadata["call"]:"%s"`, strings.ReplaceAll(rec.ReadableKey, `"`, `\"`))
+	query := `metadata["call"]:"` + strings.ReplaceAll(rec.ReadableKey, `"`, `\"`) + `"`
 
 	var found struct {
 		Data []Intent `json:"data"`
@@ -100,7 +101,7 @@ func (s *Stripe) send(ctx context.Context, method, path, key string, form url.Va
 	if err != nil {
 		return 0, err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusPaymentRequired {
 		return 0, fmt.Errorf("stripe answered %s", resp.Status) // such as 409, 429 and 500

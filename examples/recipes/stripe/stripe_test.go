@@ -58,7 +58,8 @@ func TestLostAnswerIsRepeatedUnderTheSameKeyAndChargesOnce(t *testing.T) {
 	fake.lagging = true // Recover finds nothing, so the handler runs again
 	fake.mu.Unlock()
 
-	if result, err := pay(); err != nil || result.Status != onlyonce.StatusExecuted || string(result.Body) != "pi_1" || len(fake.charged) != 1 {
+	if result, err := pay(); err != nil || result.Status != onlyonce.StatusExecuted || string(result.Body) != "pi_1" ||
+		len(fake.charged) != 1 {
 		t.Errorf("%s %q %v, charged for %v", result.Status, result.Body, err, fake.charged)
 	}
 }
@@ -79,7 +80,8 @@ func TestUnknownOutcomeIsSettledWhenSearchFindsThePayment(t *testing.T) {
 	fake.lagging = false
 	fake.mu.Unlock()
 
-	if result, err := pay(); err != nil || result.Status != onlyonce.StatusReplayed || string(result.Body) != "pi_1" || len(fake.charged) != 1 {
+	if result, err := pay(); err != nil || result.Status != onlyonce.StatusReplayed || string(result.Body) != "pi_1" ||
+		len(fake.charged) != 1 {
 		t.Errorf("%s %q %v, charged for %v", result.Status, result.Body, err, fake.charged)
 	}
 }

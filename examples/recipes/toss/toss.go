@@ -91,7 +91,7 @@ func (t *Toss) send(ctx context.Context, method, path, key string, request any, 
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 
 	return json.NewDecoder(resp.Body).Decode(answer)
 }

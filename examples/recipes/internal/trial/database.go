@@ -46,7 +46,7 @@ func NewDatabase(t *testing.T, mode onlyonce.TransactionMode, tables string) *Da
 	}
 
 	t.Cleanup(func() {
-		if err := engine.Drain(context.Background()); err != nil { //nolint:usetesting // t.Context is over
+		if err := engine.Drain(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
