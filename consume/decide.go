@@ -28,6 +28,10 @@ type ending struct {
 	failure error
 	// runs is how many runs of the message have begun, and deliveries how often it was delivered. 0 means that nobody knows.
 	runs, deliveries int
+	// counted is how many of the deliveries count as attempts, this one included, as far as this process knows. 0 means that nobody knows.
+	counted int
+	// key is the key of the message, if it has a valid one.
+	key string
 }
 
 // decide decides what to do with a message. It depends on nothing but the rules and the ending.
@@ -95,11 +99,11 @@ func (r *rules) failed(e *ending, err error) Decision {
 // attempts is how often the handler has run at most. Both numbers may be too high: a delivery need not run the handler, and a
 // claim need not either.
 func (e *ending) attempts() int {
-	if e.runs == 0 || e.deliveries == 0 {
-		return max(e.runs, e.deliveries)
+	if e.runs == 0 || e.counted == 0 {
+		return max(e.runs, e.counted)
 	}
 
-	return min(e.runs, e.deliveries)
+	return min(e.runs, e.counted)
 }
 
 // withoutReply decides about a delivery without a reply of the engine.
@@ -153,9 +157,9 @@ func (r *rules) rejected(e *ending, err *onlyonce.Rejection) Decision {
 // function or an operator may do so.
 func (r *rules) unsettled(e *ending, cause Cause, err error, wait time.Duration) Decision {
 	// Under these guarantees, an unknown outcome means that the message has had its attempts.
-	uncounted := e.deliveries == 0 && r.guarantee != onlyonce.AtMostOnce
+	uncounted := e.counted == 0 && r.guarantee != onlyonce.AtMostOnce
 
-	if uncounted || e.deliveries >= r.maxAttempts {
+	if uncounted || e.counted >= r.maxAttempts {
 		return Decision{Action: DeadLetter, Cause: cause, Err: err}
 	}
 

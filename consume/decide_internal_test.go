@@ -28,7 +28,7 @@ func recorded(status onlyonce.Status, code, text string) ending {
 }
 
 func counted(e ending, runs, deliveries int) ending {
-	e.runs, e.deliveries = runs, deliveries
+	e.runs, e.deliveries, e.counted = runs, deliveries, deliveries
 
 	return e
 }
@@ -104,15 +104,23 @@ func TestEveryEndOfADeliveryHasItsAction(t *testing.T) {
 		"many deliveries and few runs": {
 			end: counted(ended(onlyonce.StatusReleased, boom), 2, 99), want: Decision{Cause: CauseFailed, Err: boom, Delay: 2 * time.Hour},
 		},
+		"few deliveries that count": {
+			end:  ending{reply: onlyonce.Reply{Status: onlyonce.StatusReleased}, ran: true, failure: boom, deliveries: 99, counted: 2},
+			want: Decision{Cause: CauseFailed, Err: boom, Delay: 2 * time.Hour},
+		},
+		"unknown, few deliveries that count": {
+			end:  ending{err: &onlyonce.Rejection{Reason: onlyonce.ReasonOutcomeUnknown}, deliveries: 99, counted: 2},
+			want: Decision{Cause: CauseUnknown, Delay: 99 * time.Hour},
+		},
 		"nothing is counted": {
 			end: ended(onlyonce.StatusReleased, boom), want: Decision{Cause: CauseFailed, Err: boom, Delay: time.Hour},
 		},
 		"F33 panic": {
-			end:  ending{err: &PanicError{Value: "boom"}, ran: true, runs: 1, deliveries: 1},
+			end:  ending{err: &PanicError{Value: "boom"}, ran: true, runs: 1, deliveries: 1, counted: 1},
 			want: Decision{Cause: CauseFailed, Err: &PanicError{Value: "boom"}, Delay: time.Hour},
 		},
 		"F33 panic, poison": {
-			end:  ending{err: &PanicError{Value: "boom"}, ran: true, runs: 3, deliveries: 3},
+			end:  ending{err: &PanicError{Value: "boom"}, ran: true, runs: 3, deliveries: 3, counted: 3},
 			want: Decision{Action: dead, Cause: CausePoison, Err: &PanicError{Value: "boom"}},
 		},
 		"the database refused to commit": {
@@ -120,7 +128,7 @@ func TestEveryEndOfADeliveryHasItsAction(t *testing.T) {
 			want: Decision{Cause: CauseFailed, Err: boom, Delay: time.Hour},
 		},
 		"the database refused to commit, poison": {
-			end:  ending{reply: onlyonce.Reply{Status: onlyonce.StatusReleased, Refused: true, Err: boom}, ran: true, deliveries: 3},
+			end:  ending{reply: onlyonce.Reply{Status: onlyonce.StatusReleased, Refused: true, Err: boom}, ran: true, deliveries: 3, counted: 3},
 			want: Decision{Action: dead, Cause: CausePoison, Err: boom},
 		},
 		"the run of another delivery failed": {

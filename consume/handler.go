@@ -44,7 +44,7 @@ func Handler(
 		return nil, fmt.Errorf("consume: the handler cannot be made: %w", err)
 	}
 
-	h := &handler{config: c, prepared: prepared, policy: engine.Policy(c.policy)}
+	h := &handler{config: c, prepared: prepared, policy: engine.Policy(c.policy), history: newHistory()}
 	h.rules.maxAttempts, h.rules.guarantee = h.policy.MaxAttempts, h.policy.Guarantee
 
 	if c.recover != nil {
@@ -59,18 +59,30 @@ type handler struct {
 
 	prepared *onlyonce.PreparedPolicy
 	policy   onlyonce.Policy
+	history  *history
 }
 
 // deliver handles one delivery of a message.
 func (h *handler) deliver(ctx context.Context, m *Message) Decision {
 	e := h.execute(ctx, m)
+	at := place{source: m.Source, key: e.key, position: m.Position}
+	e.counted = h.history.counted(at, m.Deliveries)
 
-	return h.rules.decide(&e)
+	d := h.rules.decide(&e)
+	h.history.note(at, &e, &d)
+
+	return d
 }
 
 // execute runs the message through the engine.
 func (h *handler) execute(ctx context.Context, m *Message) (e ending) {
 	e.deliveries = m.Deliveries
+
+	defer func() {
+		if value := recover(); value != nil {
+			e.err, e.ran = &PanicError{Value: value, Stack: debug.Stack()}, true
+		}
+	}()
 
 	call, err := h.call(m)
 	if err != nil {
@@ -80,18 +92,14 @@ func (h *handler) execute(ctx context.Context, m *Message) (e ending) {
 		return e
 	}
 
+	e.key = call.Key
+
 	if e.err = h.tooOften(ctx, call, m); e.err != nil {
 		return e
 	}
 
 	stop := extend(ctx, m, h.longest())
 	defer stop()
-
-	defer func() {
-		if value := recover(); value != nil {
-			e.err, e.ran = &PanicError{Value: value, Stack: debug.Stack()}, true
-		}
-	}()
 
 	own := *m
 

@@ -46,6 +46,7 @@ func (m *Message) Header(name string) string {
 
 // KeyFunc returns the key of a message: 1 to 255 printable ASCII characters. It depends on nothing but the message, and is safe for
 // concurrent use. A message for which it returns an error, or a key that breaks the rules, becomes a dead letter.
+// If it panics, the handler counts as failed.
 type KeyFunc func(m *Message) (string, error)
 
 var (
