@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -33,10 +34,15 @@ func (c *config) handleError(
 	}
 
 	if reason == onlyonce.ReasonKeyInvalid {
-		st = explainKey(st, r)
+		st = c.explainKey(st, r)
 	}
 
+	succeeded := w.Header().Get(oncehttp.StatusHeader) != "" // setStatus has run, so the server has answered with a response
 	setContract(ctx, w.Header())
+
+	if md, ok := runtime.ServerMetadataFromContext(ctx); ok && (succeeded || mayHaveSucceeded(md, st.Code())) {
+		setUnknown(w.Header())
+	}
 
 	if delay := retryDelayOf(st); delay > 0 {
 		w.Header().Set("Retry-After", httprules.Seconds(delay))
@@ -64,7 +70,7 @@ func statusOf(err error) (*status.Status, int) {
 	switch {
 	case isChosen:
 		return st, chosen.HTTPStatus
-	case st.Code() == codes.FailedPrecondition && st.Message() == onlyonce.ErrUnprotected.Error():
+	case st.Code() == codes.FailedPrecondition && strings.Contains(st.Message(), onlyonce.ErrUnprotected.Error()):
 		return st, http.StatusInternalServerError // the server must change, and not the client
 	default:
 		return st, runtime.HTTPStatusFromCode(st.Code())
@@ -78,7 +84,7 @@ type httpError struct {
 	reason onlyonce.Reason
 }
 
-func (e *httpError) Error() string              { return e.status.Err().Error() }
+func (e *httpError) Error() string              { return e.status.String() } // Err is nil where the code is OK
 func (e *httpError) GRPCStatus() *status.Status { return e.status }
 
 // As makes errors.As find the form that the error handlers of grpc-gateway know.
@@ -124,8 +130,8 @@ func find(st *status.Status, detail proto.Message) bool {
 }
 
 // explainKey tells what is wrong with a key that keyOf has not passed on.
-func explainKey(st *status.Status, r *http.Request) *status.Status {
-	values := r.Header.Values(oncehttp.KeyHeader)
+func (c *config) explainKey(st *status.Status, r *http.Request) *status.Status {
+	values := c.keysIn(r)
 	if len(values) != 1 {
 		return st
 	}

@@ -41,7 +41,10 @@ func Guard[Req, Resp any](
 			return nil, err
 		}
 
-		typed, _ := resp.(*Resp)
+		typed, ok := resp.(*Resp)
+		if !ok {
+			return nil, status.Errorf(codes.Internal, "oncegateway: an interceptor has made a %T of the response of %s", resp, fullMethod)
+		}
 
 		return typed, nil
 	}

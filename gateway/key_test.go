@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -109,13 +110,55 @@ func TestAKeyInTheBodyIsTheSameKey(t *testing.T) {
 	w.mustHaveRun(1)
 }
 
-// No header but Idempotency-Key makes the key, whatever the matcher of the application does.
-func TestOnlyOneHeaderMakesTheKey(t *testing.T) {
-	w := start(t, setup{options: []oncegateway.Option{oncegateway.WithIncomingHeaderMatcher(runtime.LegacyHeaderMatcher)}}, nil)
+// A key in another header than Idempotency-Key is either the key or an error. A call never loses it and runs unprotected.
+func TestF35AKeyInAnotherHeaderIsNeverLost(t *testing.T) {
+	own := func(name string) (string, bool) {
+		if name == "Payment-Request-Id" {
+			return "Idempotency-Key", true
+		}
 
-	w.post(charges, "order-1", payload, "Grpc-Metadata-Idempotency-Key", "order-9").mustBe(onlyonce.StatusExecuted, http.StatusOK)
-	w.post(charges, "order-1", payload).mustBe(onlyonce.StatusReplayed, http.StatusOK)
-	w.post(charges, "", payload, "Grpc-Metadata-Idempotency-Key", "order-9").mustBe("", http.StatusOK)
+		return runtime.DefaultHeaderMatcher(name)
+	}
+
+	const old = "Grpc-Metadata-Idempotency-Key"
+
+	for name, test := range map[string]struct {
+		header string
+		match  runtime.HeaderMatcherFunc
+	}{
+		"of earlier versions":                {old, nil},
+		"of earlier versions, still matched": {old, runtime.LegacyHeaderMatcher},
+		"of the application":                 {"Payment-Request-Id", own},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, setup{options: []oncegateway.Option{oncegateway.WithIncomingHeaderMatcher(test.match)}}, nil)
+
+			first := w.post(charges, "", payload, test.header, "order-1").mustBe(onlyonce.StatusExecuted, http.StatusOK)
+			w.post(charges, "", payload, test.header, `"order-1"`).mustBe(onlyonce.StatusReplayed, http.StatusOK).mustEqual(first)
+			w.post(charges, "order-1", payload).mustBe(onlyonce.StatusReplayed, http.StatusOK).mustEqual(first)
+
+			w.post(charges, "order-1", payload, test.header, "order-9").mustReject(http.StatusBadRequest, onlyonce.ReasonKeyInvalid)
+			w.post(charges, "", payload, test.header, "order 1").mustReject(http.StatusBadRequest, onlyonce.ReasonKeyInvalid)
+			w.mustHaveRun(1)
+		})
+	}
+}
+
+// A middleware may write to the map of headers without their canonical form.
+func TestF35TheCaseOfTheHeaderDoesNotMatter(t *testing.T) {
+	mux := runtime.NewServeMux(oncegateway.Options()...)
+
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", http.NoBody)
+	r.Header["idempotency-KEY"] = []string{"order-1"}
+
+	ctx, err := runtime.AnnotateContext(t.Context(), mux, r, tillv1.TillService_Charge_FullMethodName)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	if md, _ := metadata.FromOutgoingContext(ctx); strings.Join(md.Get("idempotency-key"), ",") != "order-1" {
+		t.Errorf("the metadata are %v", md)
+	}
 }
 
 // The matcher of the application sees all other headers, and the attempt is passed on.

@@ -72,11 +72,14 @@ func WithProblems() Option {
 // options that undo these.
 //
 //   - The header Idempotency-Key becomes the metadata idempotency-key, raw or as a string of RFC 8941: abc and "abc" are the same key. A
-//     header that is neither is rejected by every method that reads keys. X-Retry-Attempt is passed on.
+//     header that is neither is rejected by every method that reads keys. Grpc-Metadata-Idempotency-Key, and each header of which your matcher
+//     makes this metadata, is a key, too, and more than one key is rejected. X-Retry-Attempt is passed on.
 //   - The trailers of the contract become the headers Idempotency-Status, Idempotent-Replayed, Idempotency-Executed-At and
 //     Idempotency-Retention, on success and on errors.
 //   - A rejection gets the HTTP status of the contract. An error with a google.rpc.RetryInfo gets the header Retry-After.
 //   - An error with details that this program cannot write as JSON, because their types are not linked, is answered without them.
+//   - An answer that was recorded, and that the gateway cannot read or write, becomes an error with the status unknown: it may be a success.
+//   - Binary metadata of answers, whose names end with -bin, are left out, because HTTP clients cannot read an answer with them.
 //
 // Errors of the gateway itself, such as JSON that it cannot read or a path that it does not know, have no Idempotency-Status: no server
 // has seen the request.
@@ -90,7 +93,7 @@ func Options(opts ...Option) []runtime.ServeMuxOption {
 
 	return []runtime.ServeMuxOption{
 		runtime.WithIncomingHeaderMatcher(c.matchIncoming),
-		runtime.WithMetadata(keyOf),
+		runtime.WithMetadata(c.keyOf),
 		runtime.WithOutgoingHeaderMatcher(withoutContract(c.outgoing)),
 		runtime.WithOutgoingTrailerMatcher(withoutContract(c.trailers)),
 		runtime.WithForwardResponseOption(setStatus),
@@ -129,17 +132,40 @@ func (c *config) matchIncoming(name string) (string, bool) {
 		return interceptor.AttemptHeader, true
 	}
 
-	to, ok := c.incoming(name)
-	if strings.EqualFold(to, interceptor.KeyHeader) { // by another header, such as Grpc-Metadata-Idempotency-Key
+	if c.isKey(name) {
 		return "", false
 	}
 
-	return to, ok
+	return c.incoming(name)
+}
+
+// isKey reports whether a header has a key: Idempotency-Key, what earlier versions of grpc-gateway made the metadata of, and every header
+// of which the matcher of the application makes it. A key in any of them must not be lost, because the call would run unprotected.
+func (c *config) isKey(name string) bool {
+	switch name = textproto.CanonicalMIMEHeaderKey(name); name {
+	case oncehttp.KeyHeader, runtime.MetadataHeaderPrefix + oncehttp.KeyHeader:
+		return true
+	}
+
+	to, ok := c.incoming(name)
+
+	return ok && strings.EqualFold(to, interceptor.KeyHeader)
+}
+
+// keysIn returns the values of all headers that have a key.
+func (c *config) keysIn(r *http.Request) (values []string) {
+	for name, all := range r.Header {
+		if c.isKey(name) {
+			values = append(values, all...)
+		}
+	}
+
+	return values
 }
 
 // keyOf returns the metadata of the key. It passes on as many keys as there are, because the server rejects more than one.
-func keyOf(_ context.Context, r *http.Request) metadata.MD {
-	values := r.Header.Values(oncehttp.KeyHeader)
+func (c *config) keyOf(_ context.Context, r *http.Request) metadata.MD {
+	values := c.keysIn(r)
 	if len(values) == 0 {
 		return nil
 	}
@@ -177,15 +203,15 @@ func parseKey(value string) (string, error) {
 	return key, nil
 }
 
-// withoutContract leaves out the metadata that setContract makes headers of, and that of gRPC itself: grpc-status-details-bin is binary,
-// and HTTP clients cannot read an answer with it.
+// withoutContract leaves out the metadata that setContract makes headers of, that of gRPC itself, and binary metadata: grpc-gateway writes
+// their bytes as they are, and HTTP clients cannot read an answer with them.
 func withoutContract(match runtime.HeaderMatcherFunc) runtime.HeaderMatcherFunc {
 	return func(name string) (string, bool) {
 		switch lower := strings.ToLower(name); lower {
 		case interceptor.StatusTrailer, interceptor.ReplayedHeader, interceptor.ExecutedAtTrailer, interceptor.RetentionTrailer:
 			return "", false
 		default:
-			if strings.HasPrefix(lower, "grpc-") { // also interceptor.PushbackTrailer
+			if strings.HasPrefix(lower, "grpc-") || strings.HasSuffix(lower, "-bin") { // also interceptor.PushbackTrailer
 				return "", false
 			}
 

@@ -2,8 +2,13 @@ package oncegateway_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/onlyonce-go/onlyonce"
 	oncegateway "github.com/onlyonce-go/onlyonce/gateway"
@@ -65,9 +70,24 @@ func TestHandlersInProcess(t *testing.T) {
 }
 
 func TestARefusalOfRequireRunIs500OverAConnection(t *testing.T) {
-	w := start(t, setup{}, func(ctx context.Context, _ *tillv1.ChargeRequest) (*tillv1.ChargeResponse, error) {
-		return nil, onlyonce.RequireRun(ctx)
-	})
+	for _, format := range []string{"%w", "charging: %w"} {
+		w := start(t, setup{}, func(ctx context.Context, _ *tillv1.ChargeRequest) (*tillv1.ChargeResponse, error) {
+			return nil, fmt.Errorf(format, onlyonce.RequireRun(ctx))
+		})
 
-	w.post(charges, "", payload).mustBe("", http.StatusInternalServerError)
+		w.post(charges, "", payload).mustBe("", http.StatusInternalServerError)
+	}
+}
+
+// An interceptor in front of a guarded method must not make a success of a response that is none.
+func TestAGuardedMethodNeverAnswersWithNothing(t *testing.T) {
+	for name, wrong := range map[string]any{"nothing": nil, "another message": &tillv1.RefundResponse{}} {
+		charge := oncegateway.Guard(func(context.Context, any, *grpc.UnaryServerInfo, grpc.UnaryHandler) (any, error) {
+			return wrong, nil
+		}, tillv1.TillService_Charge_FullMethodName, (&till{}).Charge)
+
+		if resp, err := charge(t.Context(), &tillv1.ChargeRequest{}); status.Code(err) != codes.Internal {
+			t.Errorf("%s: %v, %v; want INTERNAL", name, resp, err)
+		}
+	}
 }

@@ -1,0 +1,121 @@
+package oncegateway_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"testing"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/onlyonce-go/onlyonce"
+	oncegateway "github.com/onlyonce-go/onlyonce/gateway"
+	tillv1 "github.com/onlyonce-go/onlyonce/gateway/internal/testproto/till/v1"
+)
+
+// unwritable cannot write one message, as JSON cannot write an Any of a type that is not linked.
+type unwritable struct{ runtime.Marshaler }
+
+func (m unwritable) Marshal(v any) ([]byte, error) {
+	if _, ok := v.(*tillv1.ChargeResponse); ok {
+		return nil, errors.New("a type is not linked")
+	}
+
+	return m.Marshaler.Marshal(v)
+}
+
+// The handler has charged. An error with the status executed would tell the client that the call has failed, and that another key is safe.
+func TestF05AnAnswerThatTheGatewayCannotWriteIsUnknown(t *testing.T) {
+	others := []runtime.ServeMuxOption{runtime.WithMarshalerOption(runtime.MIMEWildcard, unwritable{&runtime.JSONPb{}})}
+
+	for name, s := range map[string]setup{
+		"over a connection": {others: others}, "in process": {others: others, inProcess: true},
+		"as a problem": {others: others, options: []oncegateway.Option{oncegateway.WithProblems()}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, s, nil)
+
+			w.post(charges, "order-1", payload).mustBe(onlyonce.StatusUnknown, http.StatusInternalServerError)
+			w.post(charges, "order-1", payload).mustBe(onlyonce.StatusUnknown, http.StatusInternalServerError)
+			w.mustHaveRun(1)
+		})
+	}
+}
+
+func TestF05AnAnswerThatTheGatewayCannotReadIsUnknown(t *testing.T) {
+	w := start(t, setup{}, nil)
+	w.register(tillv1.NewTillServiceClient(w.dial(w.backend.String(), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1)))))
+
+	w.post(charges, "order-1", payload).mustBe(onlyonce.StatusUnknown, http.StatusTooManyRequests)
+	w.post(charges, "order-1", payload).mustBe(onlyonce.StatusUnknown, http.StatusTooManyRequests)
+	w.mustHaveRun(1)
+}
+
+// An error that the server has recorded is one, also with a code that the gateway could have made.
+func TestARecordedErrorOfTheServerIsNotUnknown(t *testing.T) {
+	for name, s := range map[string]setup{"over a connection": {}, "in process": {inProcess: true}} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, s, func(ctx context.Context, _ *tillv1.ChargeRequest) (*tillv1.ChargeResponse, error) {
+				_ = grpc.SetTrailer(ctx, metadata.Pairs("till", "7"))
+
+				return nil, onlyonce.Final(status.Error(codes.ResourceExhausted, "the limit of this customer"))
+			})
+
+			w.post(charges, "order-1", payload).mustBe(onlyonce.StatusExecuted, http.StatusTooManyRequests)
+			w.post(charges, "order-1", payload).mustBe(onlyonce.StatusReplayed, http.StatusTooManyRequests)
+			w.mustHaveRun(1)
+		})
+	}
+}
+
+// Grpc-gateway writes the bytes of binary metadata into headers, and no HTTP/1.1 client reads such an answer: each retry would fail, too.
+func TestBinaryMetadataDoNotMakeAnAnswerUnreadable(t *testing.T) {
+	binary := metadata.Pairs("trace-bin", "\x00\x01\xff")
+
+	for name, options := range map[string][]oncegateway.Option{"status": nil, "problem": {oncegateway.WithProblems()}} {
+		for failure, want := range map[error]int{nil: http.StatusOK, status.Error(codes.NotFound, "none"): http.StatusNotFound} {
+			t.Run(name, func(t *testing.T) {
+				w := start(t, setup{options: options}, func(ctx context.Context, _ *tillv1.ChargeRequest) (*tillv1.ChargeResponse, error) {
+					return &tillv1.ChargeResponse{}, errors.Join(grpc.SetHeader(ctx, binary), grpc.SetTrailer(ctx, binary), failure)
+				})
+
+				for _, said := range []onlyonce.Status{onlyonce.StatusExecuted, onlyonce.StatusReplayed} {
+					w.post(charges, "order-1", payload, "TE", "trailers").mustBe(said, want)
+				}
+			})
+		}
+	}
+}
+
+// An error handler of the application may log every error.
+func TestEveryErrorHasAText(t *testing.T) {
+	var text string
+
+	mux := runtime.NewServeMux(oncegateway.Options(oncegateway.WithErrorHandler(
+		func(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, _ http.ResponseWriter, _ *http.Request, err error) {
+			text = err.Error()
+		}))...)
+
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://till/", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	runtime.HTTPError(t.Context(), mux, &runtime.JSONPb{}, discard{}, r, &runtime.HTTPStatusError{HTTPStatus: http.StatusTeapot})
+
+	if text == "" {
+		t.Error("the error has no text")
+	}
+}
+
+// discard is a response writer that keeps nothing.
+type discard struct{}
+
+func (discard) Header() http.Header         { return make(http.Header) }
+func (discard) Write(p []byte) (int, error) { return io.Discard.Write(p) }
+func (discard) WriteHeader(int)             {}
