@@ -126,7 +126,8 @@ func TestF46AMissingKeyRefusesAndRunsNothing(t *testing.T) {
 
 		for _, key := range []string{"completed", "abandoned"} {
 			got := do(t, without, pay(key), p.do)
-			if rejection := got.rejection(t, onlyonce.ReasonRecordNewer); rejection.RetryAfter <= 0 || !strings.Contains(rejection.Message, "encryption key") {
+			rejection := got.rejection(t, onlyonce.ReasonRecordNewer)
+			if rejection.RetryAfter <= 0 || !strings.Contains(rejection.Message, "encryption key") {
 				t.Errorf("%s: %+v", key, rejection)
 			}
 

@@ -80,8 +80,9 @@ func listsOf(root string) (map[string][]byte, error) {
 
 // hidden reports whether the packages in a folder of this name are not for users.
 func hidden(name string) bool {
-	return strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") ||
-		slices.Contains([]string{"bench", "conformance", "docs", "examples", "internal", "node_modules", "proto", "testdata", "third_party"}, name)
+	others := []string{"bench", "conformance", "docs", "examples", "internal", "node_modules", "proto", "testdata", "third_party"}
+
+	return strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || slices.Contains(others, name)
 }
 
 // fileName is the name of the list of the package in a folder.
