@@ -46,7 +46,8 @@ type service struct {
 }
 
 // NewInProcess returns a channel without services. The interceptors are called in this order, so the kit's comes last: see
-// interceptor.NewServer.
+// interceptor.NewServer. Without the kit's, nothing is protected, and Validate of package interceptor cannot see that: handlers that must
+// not run unprotected call onlyonce.RequireRun.
 func NewInProcess(interceptors ...grpc.UnaryServerInterceptor) *InProcess {
 	return &InProcess{chain: chained(interceptors), services: make(map[string]service)}
 }

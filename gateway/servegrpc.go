@@ -2,6 +2,7 @@ package oncegateway
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -11,12 +12,19 @@ import (
 //
 // The ServeHTTP of a *grpc.Server sends the header of every answer before its trailers, also that of an error without a response. A client
 // does not retry by a service config after it has got a header, so a rejection such as IDEMPOTENCY_IN_PROGRESS ends the call. This
-// handler sends an error without header metadata as trailers only, as grpc.Server.Serve does. All else is as before.
+// handler sends an error without header metadata as trailers only, as grpc.Server.Serve does. All else is as before. Headers that a
+// middleware has set do not count as metadata.
 //
 // The client interceptor of this kit retries with either handler.
 func ServeGRPC(server http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		t := &trailersOnly{ResponseWriter: w}
+		if !canFlush(w) {
+			server.ServeHTTP(w, r) // it refuses the writer: with trailersOnly, it could not tell
+
+			return
+		}
+
+		t := &trailersOnly{ResponseWriter: w, before: w.Header().Clone()}
 		server.ServeHTTP(t, r)
 		t.end()
 	})
@@ -27,6 +35,8 @@ func ServeGRPC(server http.Handler) http.Handler {
 // handler_server.go of grpc-go. If that changes, this writer only passes everything on.
 type trailersOnly struct {
 	http.ResponseWriter
+
+	before http.Header // what others in front have set
 
 	began bool // the header has been sent
 	held  bool // the header is to be sent with the trailers
@@ -50,7 +60,7 @@ func (t *trailersOnly) Write(p []byte) (int, error) {
 
 // Flush implements http.Flusher, which the server of gRPC requires.
 func (t *trailersOnly) Flush() {
-	if !t.began && isPlain(t.Header()) {
+	if !t.began && isPlain(t.Header(), t.before) {
 		t.held = true
 
 		return
@@ -79,15 +89,31 @@ func (t *trailersOnly) end() {
 	t.WriteHeader(http.StatusOK)
 }
 
-// isPlain reports whether a header has nothing but what the server of gRPC sets in every answer.
-func isPlain(h http.Header) bool {
-	for name := range h {
+// isPlain reports whether a header has nothing but what the server of gRPC sets in every answer, and what was there before.
+func isPlain(h, before http.Header) bool {
+	for name, values := range h {
 		switch name {
 		case "Date", "Content-Type", "Trailer", "Grpc-Encoding":
 		default:
-			return false
+			if !slices.Equal(values, before[name]) {
+				return false
+			}
 		}
 	}
 
 	return true
+}
+
+// canFlush reports whether http.ResponseController can flush a response writer.
+func canFlush(w http.ResponseWriter) bool {
+	for {
+		switch wrapper := w.(type) {
+		case http.Flusher, interface{ FlushError() error }:
+			return true
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = wrapper.Unwrap()
+		default:
+			return false
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -115,6 +116,68 @@ func TestGRPCUnderNetHTTP(t *testing.T) {
 		})
 	}
 }
+
+// What a middleware sets in every answer must not cost the retries.
+func TestServeGRPCSendsTrailersOnlyBehindAMiddleware(t *testing.T) {
+	attempts := &atomic.Int64{}
+	server := grpc.NewServer()
+	tillv1.RegisterTillServiceServer(server, &till{handle: func(context.Context, *tillv1.ChargeRequest) (*tillv1.ChargeResponse, error) {
+		attempts.Add(1)
+
+		return nil, status.Error(codes.Unavailable, "in progress")
+	}})
+	t.Cleanup(server.Stop)
+
+	inner := oncegateway.ServeGRPC(server)
+	middleware := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Strict-Transport-Security", "max-age=60")
+		inner.ServeHTTP(w, r)
+	})
+
+	w := &world{t: t}
+
+	_, err := tillv1.NewTillServiceClient(w.dial(h2c(t, middleware), grpc.WithDefaultServiceConfig(nativeRetries))).
+		Charge(t.Context(), &tillv1.ChargeRequest{})
+	if status.Code(err) != codes.Unavailable || attempts.Load() != 4 {
+		t.Errorf("%d attempts, want 4; %v", attempts.Load(), err)
+	}
+}
+
+// deaf is a response writer that cannot flush.
+type deaf struct{ http.ResponseWriter }
+
+// The server of gRPC refuses such a writer, because streams would stand still.
+func TestServeGRPCDoesNotHideAWriterThatCannotFlush(t *testing.T) {
+	server := grpc.NewServer()
+	t.Cleanup(server.Stop)
+
+	for name, test := range map[string]struct {
+		wrap    func(http.ResponseWriter) http.ResponseWriter
+		refused bool
+	}{
+		"cannot flush":  {func(w http.ResponseWriter) http.ResponseWriter { return deaf{w} }, true},
+		"can flush":     {func(w http.ResponseWriter) http.ResponseWriter { return w }, false},
+		"can be opened": {func(w http.ResponseWriter) http.ResponseWriter { return opened{deaf{w}} }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/till.v1.TillService/Charge", http.NoBody)
+			r.Header.Set("Content-Type", "application/grpc")
+			r.ProtoMajor, r.Proto = 2, "HTTP/2.0"
+
+			w := httptest.NewRecorder()
+			oncegateway.ServeGRPC(server).ServeHTTP(test.wrap(w), r)
+
+			if got := w.Code == http.StatusInternalServerError; got != test.refused {
+				t.Errorf("%d %s; refused must be %v", w.Code, w.Body, test.refused)
+			}
+		})
+	}
+}
+
+// opened is a wrapper that http.ResponseController can open.
+type opened struct{ deaf }
+
+func (o opened) Unwrap() http.ResponseWriter { return o.ResponseWriter }
 
 // Header metadata of an error arrives as header metadata, as with grpc.Server.Serve.
 func TestServeGRPCLeavesHeadersOfErrorsWhereTheyAre(t *testing.T) {

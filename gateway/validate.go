@@ -24,13 +24,14 @@ import (
 // Validate checks that a mux keeps the contract, and reports every problem with what to do. Call it at start-up. It finds a mux without
 // [Options], and a later option that has undone one of them. It sends nothing: it gives the mux a request and answers of its own.
 //
-// Validate cannot see how services are registered: see [InProcess] and onlyonce.RequireRun.
+// Validate cannot see how services are registered: see [InProcess] and onlyonce.RequireRun. It calls the error handler of the mux, with the
+// message "a probe of oncegateway.Validate".
 func Validate(mux *runtime.ServeMux) error {
 	if mux == nil {
 		return errors.New("oncegateway: Validate needs a mux")
 	}
 
-	return errors.Join(checkKey(mux), checkAnswer(mux), checkRejection(mux))
+	return errors.Join(checkKey(mux), checkAnswer(mux), checkRejection(mux), checkBinary(mux))
 }
 
 // probe is the key and the method of the requests of Validate.
@@ -110,6 +111,28 @@ func checkRejection(mux *runtime.ServeMux) error {
 		return fmt.Errorf("oncegateway: the mux answers the rejection %s with status %d, Retry-After %q and %s %q, and the contract says 409, "+
 			"\"1\" and %q: give your error handler to oncegateway.WithErrorHandler and not to runtime.WithErrorHandler",
 			onlyonce.ReasonInProgress, w.status, after, oncehttp.StatusHeader, said, onlyonce.StatusRejected)
+	}
+
+	return nil
+}
+
+// checkBinary checks that an answer has no binary metadata in its header or its trailers.
+func checkBinary(mux *runtime.ServeMux) error {
+	w, r := &seen{header: make(http.Header)}, newProbe()
+	r.Header.Set("TE", "trailers")
+
+	_, m := runtime.MarshalerForRequest(mux, r)
+	binary := metadata.Pairs("grpc-status-details-bin", probe)
+	ctx := runtime.NewServerMetadataContext(r.Context(), runtime.ServerMetadata{HeaderMD: binary, TrailerMD: binary})
+
+	runtime.ForwardResponseMessage(ctx, mux, m, w, r, &emptypb.Empty{})
+
+	for name, values := range w.header {
+		if slices.Contains(values, probe) {
+			return fmt.Errorf("oncegateway: the mux writes binary metadata into the header or trailer %s, so that HTTP clients cannot read "+
+				"answers: give your matchers to oncegateway.WithOutgoingHeaderMatcher and oncegateway.WithOutgoingTrailerMatcher, and not to "+
+				"runtime", name)
+		}
 	}
 
 	return nil

@@ -17,6 +17,7 @@ func TestValidateFindsAMuxThatDoesNotKeepTheContract(t *testing.T) {
 		t.Error("no mux is valid")
 	}
 
+	every := func(name string) (string, bool) { return name, true }
 	early := func(_ context.Context, w http.ResponseWriter, _ proto.Message) error {
 		w.WriteHeader(http.StatusCreated)
 
@@ -30,11 +31,24 @@ func TestValidateFindsAMuxThatDoesNotKeepTheContract(t *testing.T) {
 		"complete": {runtime.NewServeMux(oncegateway.Options()...), nil},
 		"problems": {runtime.NewServeMux(oncegateway.Options(oncegateway.WithProblems())...), nil},
 		"without options": {
-			runtime.NewServeMux(), []string{"WithIncomingHeaderMatcher", "before all other options", "WithErrorHandler"},
+			runtime.NewServeMux(), []string{"WithIncomingHeaderMatcher", "before all other options", "WithErrorHandler", "binary metadata"},
 		},
 		"another error handler": {
 			runtime.NewServeMux(append(oncegateway.Options(), runtime.WithErrorHandler(runtime.DefaultHTTPErrorHandler))...),
 			[]string{"WithErrorHandler"},
+		},
+		"another matcher of headers of answers": {
+			runtime.NewServeMux(append(oncegateway.Options(), runtime.WithOutgoingHeaderMatcher(every))...), []string{"binary metadata"},
+		},
+		"another matcher of trailers": {
+			runtime.NewServeMux(append(oncegateway.Options(), runtime.WithOutgoingTrailerMatcher(every))...), []string{"binary metadata"},
+		},
+		"matchers by Options": {
+			runtime.NewServeMux(oncegateway.Options(
+				oncegateway.WithOutgoingHeaderMatcher(every), oncegateway.WithOutgoingTrailerMatcher(every))...), nil,
+		},
+		"Options twice": {
+			runtime.NewServeMux(append(oncegateway.Options(), oncegateway.Options()...)...), []string{"WithIncomingHeaderMatcher"},
 		},
 		"a status written before": {
 			runtime.NewServeMux(append([]runtime.ServeMuxOption{runtime.WithForwardResponseOption(early)}, oncegateway.Options()...)...),
