@@ -26,9 +26,13 @@ type Answer struct {
 }
 
 // FindingOf is the finding that the effect of a request has happened, for a RecoverFunc and for onlyonce.Engine.Resolve. Duplicates of the
-// request get the answer. Of its headers, those are kept that every middleware records: see WithRecordedHeaders.
+// request get the answer. Of its headers, those are kept that every middleware records: see WithRecordedHeaders. A status outside of 200 to
+// 999 cannot be answered: the outcome is then still unknown.
 func FindingOf(answer Answer) onlyonce.Finding {
 	p := answer.payload(newHeaderSet(recordedByDefault()...))
+	if p.status < lowestFinal || p.status > highestStatus {
+		return onlyonce.StillUnknown()
+	}
 
 	return onlyonce.Happened(strconv.Itoa(p.status), p.encode(0))
 }

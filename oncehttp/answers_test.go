@@ -432,6 +432,12 @@ func TestWriterOfTheHandlerIsComplete(t *testing.T) {
 			}
 		}
 
+		if leaves, ok := rw.(interface{ CloseNotify() <-chan bool }); !ok { // Context.Stream of gin panics without it
+			t.Error("there is no CloseNotify")
+		} else if leaves.CloseNotify() == nil {
+			t.Error("CloseNotify has no channel")
+		}
+
 		out := bufio.NewWriter(rw)
 		_, _ = io.Copy(out, strings.NewReader("copied"))
 		_ = out.Flush()

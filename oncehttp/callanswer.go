@@ -69,7 +69,8 @@ func (c *call) share(reply *onlyonce.Reply) {
 
 	c.announce(c.w.Header(), reply.Status, reply.Retention)
 
-	a := other.answer.collected()
+	own := other.answer.clone() // several requests share the answer, and those in front may change their headers
+	a := own.collected()
 	c.send(&a)
 }
 

@@ -80,7 +80,7 @@ func (c *call) outcome(a *collectedAnswer, m *marks) onlyonce.Outcome {
 	out := onlyonce.Outcome{Class: class, Marked: marked, KeepWrites: keep, Code: strconv.Itoa(a.status)}
 
 	if a.status >= http.StatusBadRequest || class != onlyonce.ClassDefinite {
-		out.Err = &answerError{p}
+		out.Err = &answerError{p.clone()}
 	}
 
 	if class == onlyonce.ClassDefinite {

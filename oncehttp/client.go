@@ -32,7 +32,8 @@ type ClientOption func(*Transport)
 //
 // A key is useless if the server does not read it. So an attempt that may have reached a handler is retried only if the server has
 // confirmed before that it protects the route, or if WithPresumed declares it. An answer with Idempotency-Status, Idempotent-Replayed or
-// Repeatability-Result confirms, and so does a problem that speaks of idempotency, as the IETF draft has it. Any other answer denies.
+// Repeatability-Result confirms. So does a problem (RFC 9457) with the status 400, 409 or 422 that speaks of idempotency, as the IETF draft
+// has it. Any other answer denies.
 // net/http's own retries of requests with a key are switched off.
 //
 // RoundTrip returns the last answer of the server, whatever its status, and an error only if there is none. [OutcomeOf] says what it means
@@ -108,6 +109,13 @@ func NewTransport(base http.RoundTripper, opts ...ClientOption) (*Transport, err
 	t.policy.MaxElapsed = min(cmp.Or(t.policy.MaxElapsed, allowed), allowed)
 
 	return t, nil
+}
+
+// CloseIdleConnections closes the idle connections of the transport below, if that can do it. http.Client.CloseIdleConnections calls it.
+func (t *Transport) CloseIdleConnections() {
+	if base, ok := t.base.(interface{ CloseIdleConnections() }); ok {
+		base.CloseIdleConnections()
+	}
 }
 
 // WithProtected says which requests get a key of their own. The default is every POST and PATCH. Deploy the servers first: a key is

@@ -72,10 +72,20 @@ func signOf(resp *http.Response, now time.Time) sign {
 		s.reason, s.detail = onlyonce.Reason(p.Reason), p.Detail
 	}
 
-	// A server of the draft without the kit says it in its own words.
-	s.shown = s.shown || strings.Contains(strings.ToLower(p.Type+p.Title+p.Detail), "idempoten")
+	// A server of the draft without the kit says it in its own words. Any other error may speak of idempotency for another reason.
+	s.shown = s.shown || ofDraft(resp) && strings.Contains(strings.ToLower(p.Type+p.Title+p.Detail), "idempoten")
 
 	return s
+}
+
+// ofDraft reports whether an answer can be an error of the IETF draft, section 2.7.
+func ofDraft(resp *http.Response) bool {
+	switch resp.StatusCode {
+	case http.StatusBadRequest, http.StatusConflict, http.StatusUnprocessableEntity:
+		return mediaOf(resp.Header.Get(contentType)) == problemJSON
+	default:
+		return false
+	}
 }
 
 // announced reports whether a trailer with the status will come.
@@ -96,10 +106,18 @@ func statusIn(resp *http.Response) onlyonce.Status {
 
 // isProblem reports whether a content type is a problem of RFC 9457, or JSON.
 func isProblem(value string) bool {
-	media, _, _ := strings.Cut(value, ";")
-	media = strings.ToLower(strings.TrimSpace(media))
+	media := mediaOf(value)
 
-	return media == "application/problem+json" || media == "application/json"
+	return media == problemJSON || media == "application/json"
+}
+
+const problemJSON = "application/problem+json"
+
+// mediaOf returns the media type in a Content-Type.
+func mediaOf(value string) string {
+	media, _, _ := strings.Cut(value, ";")
+
+	return strings.ToLower(strings.TrimSpace(media))
 }
 
 // peek returns the first bytes of a body, and leaves the body as it was.

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +31,7 @@ type clientCall struct {
 	before    standing // when the last attempt was sent
 	last      reply
 	resp      *http.Response // of the last attempt; nil: none
+	end       func()         // ends the last attempt, with the body of its answer
 	sign      sign
 	ambiguous bool // an attempt may have taken effect
 
@@ -48,6 +48,10 @@ func (t *Transport) call(r *http.Request, key string) *clientCall {
 
 // RoundTrip makes a request, with a key and retries if it is protected: see Transport.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL == nil {
+		return t.base.RoundTrip(r) // which refuses it
+	}
+
 	key, end, err := t.keyOf(r)
 	if err != nil {
 		if r.Body != nil {
@@ -209,18 +213,19 @@ func (c *clientCall) attempt(ctx context.Context, n int, timeout time.Duration) 
 
 	var wrote atomic.Bool
 
-	r, err := c.outgoing(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		WroteHeaders: func() { wrote.Store(true) },
-		WroteRequest: func(httptrace.WroteRequestInfo) { wrote.Store(true) },
-	}), n)
+	r, err := c.outgoing(httptrace.WithClientTrace(ctx, c.trace(&wrote)), n)
 	if err != nil {
 		end(nil)
 
 		return nil, retry.Permanent(err)
 	}
 
+	inTime := func() bool { return true }
+
 	if timeout > 0 {
 		timer := time.AfterFunc(timeout, func() { end(retry.ErrAttemptTimeout) })
+		inTime = timer.Stop
+
 		defer timer.Stop()
 	}
 
@@ -242,13 +247,20 @@ func (c *clientCall) attempt(ctx context.Context, n int, timeout time.Duration) 
 		return nil, err
 	}
 
-	c.resp = resp
-	resp.Body = &endingBody{ReadCloser: resp.Body, end: func() { end(nil) }}
+	c.resp, c.end = resp, func() { end(nil) }
+	resp.Body = ending(resp.Body, c.end)
 	c.sign = signOf(resp, time.Now())
 	c.last = c.sign.reply(resp.StatusCode)
 
 	if c.transport.confirmations.learn(c.route, c.last) {
 		c.report() //nolint:contextcheck // the request has it
+	}
+
+	if !inTime() { // the end of the attempt cuts the body off
+		c.ambiguous = true
+		c.discard()
+
+		return nil, retry.ErrAttemptTimeout
 	}
 
 	if c.sign.verdict(resp.StatusCode) == onlyonce.VerdictUnknown {
@@ -262,13 +274,6 @@ func (c *clientCall) attempt(ctx context.Context, n int, timeout time.Duration) 
 	return c.finish(resp), nil //nolint:contextcheck // the answer belongs to the caller
 }
 
-// traced reports whether the transport tells when it writes a request. Another one may not, so nothing is known of its requests.
-func (c *clientCall) traced() bool {
-	_, ok := c.transport.base.(*http.Transport)
-
-	return ok
-}
-
 // outgoing returns the request of an attempt.
 func (c *clientCall) outgoing(ctx context.Context, n int) (*http.Request, error) {
 	r := c.request.Clone(ctx)
@@ -276,6 +281,10 @@ func (c *clientCall) outgoing(ctx context.Context, n int) (*http.Request, error)
 	key := c.key
 	if c.transport.quoted {
 		key = httprules.QuoteKey(key)
+	}
+
+	if r.Header == nil {
+		r.Header = make(http.Header)
 	}
 
 	r.Header.Set(KeyHeader, key)
@@ -357,11 +366,17 @@ func (c *clientCall) report() {
 		"status", c.resp.StatusCode)
 }
 
-// discard closes the answer of an earlier attempt.
+// mostDrain is how long the rest of an answer is waited for that nobody reads.
+const mostDrain = time.Second
+
+// discard closes the answer of an earlier attempt. A short rest of it is read, so that its connection can be used again.
 func (c *clientCall) discard() {
 	if c.resp == nil {
 		return
 	}
+
+	timer := time.AfterFunc(mostDrain, c.end)
+	defer timer.Stop()
 
 	_, _ = io.CopyN(io.Discard, c.resp.Body, mostProblem)
 	_ = c.resp.Body.Close()
@@ -393,28 +408,4 @@ func (c *clientCall) verdict() onlyonce.Verdict {
 	}
 
 	return v
-}
-
-// endingBody ends the context of its attempt when it is closed or read to its end.
-type endingBody struct {
-	io.ReadCloser
-
-	once sync.Once
-	end  func()
-}
-
-func (b *endingBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil {
-		b.once.Do(b.end)
-	}
-
-	return n, err
-}
-
-func (b *endingBody) Close() error {
-	err := b.ReadCloser.Close()
-	b.once.Do(b.end)
-
-	return err
 }

@@ -25,7 +25,7 @@ import (
 //   - A request that cannot be written is not sent. Its verdict is VerdictNotExecuted, and its error matches the journal's, such as
 //     journal.ErrFull. If the error matches journal.ErrUncertain, the verdict is VerdictUnknown.
 //   - A request whose answer is final is removed when the body of the answer was read to its end, or was closed. A request whose outcome
-//     is unknown stays.
+//     is unknown stays. So does one whose answer is closed early, if the server sends it while the handler runs.
 //   - The whole body of a request is in memory while it is written. So a body without GetBody can be sent again, too.
 func WithJournal(j *journal.Journal, headers ...string) ClientOption {
 	return func(t *Transport) {
@@ -175,7 +175,8 @@ func (c *clientCall) written(call *journal.Call, resp *http.Response, err error)
 	if c.verdict() == onlyonce.VerdictNotExecuted || resp.ContentLength == 0 || c.request.Method == http.MethodHead {
 		end(nil)
 	} else {
-		resp.Body = &journaledBody{ReadCloser: resp.Body, end: end}
+		running := func() bool { return announced(resp.Trailer) && statusIn(resp) == "" }
+		resp.Body = &journaledBody{ReadCloser: resp.Body, running: running, end: end}
 	}
 
 	return resp, nil
@@ -185,8 +186,9 @@ func (c *clientCall) written(call *journal.Call, resp *http.Response, err error)
 type journaledBody struct {
 	io.ReadCloser
 
-	once sync.Once
-	end  func(failed error)
+	once    sync.Once
+	running func() bool // the server has not said yet what became of the request
+	end     func(failed error)
 }
 
 func (b *journaledBody) Read(p []byte) (int, error) {
@@ -204,16 +206,29 @@ func (b *journaledBody) Read(p []byte) (int, error) {
 
 func (b *journaledBody) Close() error {
 	err := b.ReadCloser.Close()
-	b.once.Do(func() { b.end(nil) })
+	b.once.Do(func() {
+		if b.running() {
+			b.end(errClosedEarly)
+		} else {
+			b.end(nil)
+		}
+	})
 
 	return err
 }
+
+var errClosedEarly = errors.New("oncehttp: the answer was closed before its end, and only its end says what became of the request")
 
 // resume sends a request that was left.
 func (t *Transport) resume(ctx context.Context, entry journal.Entry) (any, error) {
 	r, err := decodeJournaled(ctx, entry.Request)
 	if err != nil {
 		return nil, err
+	}
+
+	if at := serverOf(r.URL); at != entry.Target {
+		return nil, fmt.Errorf("oncehttp: Resume: the journal has a request to %s as one to %s: the entry is damaged, so it is not sent",
+			at, entry.Target)
 	}
 
 	if t.complete != nil {

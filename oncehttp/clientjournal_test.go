@@ -310,3 +310,26 @@ func TestBodyThatIsInTheJournalCanBeSentAgain(t *testing.T) {
 		t.Errorf("bodies %q", s.body)
 	}
 }
+
+// The answer of a handler that streams says at its end what became of the request.
+func TestRequestWhoseStreamIsClosedEarlyStaysInTheJournal(t *testing.T) {
+	proceed := make(chan struct{})
+	w := start(t, setup{engine: []onlyonce.Option{patient()}}, func(rw http.ResponseWriter, _ *http.Request) {
+		_ = http.NewResponseController(rw).Flush()
+		<-proceed
+	})
+	k := &keptRequests{}
+
+	resp, err := (&http.Client{Transport: w.transport(k, nil)}).Do(w.request(http.MethodPost, "/", "k", "body"))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	_ = resp.Body.Close()
+
+	close(proceed)
+
+	if len(k.kept()) != 1 {
+		t.Errorf("the journal has %+v", k.kept())
+	}
+}

@@ -229,3 +229,19 @@ func TestResumeLeavesRequestsOfAnotherForm(t *testing.T) {
 
 	w.mustHaveRun(0)
 }
+
+// Credentials of the program go only to the server that it has named.
+func TestResumeSendsNothingToAnotherServer(t *testing.T) {
+	w, s := scripted(t, says(200, onlyonce.StatusExecuted))
+	k := left(w, time.Hour, w.request(http.MethodPost, "/", "k", "body"))
+	k.entries[0].Target = "https://shop.test"
+
+	summary, err := w.transport(k, nil, always()).Resume(t.Context(), "https://shop.test")
+	if err == nil || !strings.Contains(err.Error(), "damaged") || summary != (journal.Summary{Left: 1}) || len(s.requests()) != 0 {
+		t.Errorf("%+v, %v, %d requests", summary, err, len(s.requests()))
+	}
+
+	if summary, err := w.transport(k, nil, always()).Resume(t.Context(), w.server.URL); err != nil || summary != (journal.Summary{}) {
+		t.Errorf("%+v, %v", summary, err)
+	}
+}

@@ -99,6 +99,16 @@ type field struct {
 	values []string
 }
 
+// cloneFields returns a copy that shares no values.
+func cloneFields(fields []field) []field {
+	own := slices.Clone(fields)
+	for i := range own {
+		own[i].values = slices.Clone(own[i].values)
+	}
+
+	return own
+}
+
 // set puts fields into a header, in place of what it has.
 func set(h http.Header, fields []field) {
 	for _, f := range fields {

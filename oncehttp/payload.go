@@ -38,6 +38,14 @@ type payload struct {
 	body    []byte
 }
 
+// clone returns a copy that shares no headers. The bodies share their memory: nobody changes them.
+func (p *payload) clone() payload {
+	own := *p
+	own.header, own.trailer = cloneFields(p.header), cloneFields(p.trailer)
+
+	return own
+}
+
 // encode returns the stored form behind so many free bytes.
 func (p *payload) encode(room int) []byte {
 	size := room + payloadFixed + sizeOf(p.header) + sizeOf(p.trailer) + len(p.body)

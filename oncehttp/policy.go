@@ -61,7 +61,8 @@ type Policy struct { //nolint:recvcheck // values are merged, and the rest need 
 	// 1 MiB; the range is 1 byte to 1 GiB. The whole body is in memory while the request is served.
 	MaxRequest int64
 	// RequestHeaders are the headers that belong to the request, in addition to its method, path, query and body: with another value, the
-	// key is reused. The default is Content-Type and Content-Encoding; nil inherits, and an empty list that is not nil means none.
+	// key is reused. The default is Content-Type and Content-Encoding; nil inherits, and an empty list that is not nil means none. Host is
+	// that of http.Request.Host.
 	RequestHeaders []string
 	// Canonical returns the form of a body in which it is compared, for example the canonical form of JSON (RFC 8785): see the module
 	// canonicaljson. The second result is false for a body that it does not know; such a body is compared byte by byte. Two requests with

@@ -83,7 +83,7 @@ func writeProblem(w http.ResponseWriter, _ *http.Request, p *Problem) {
 	}
 
 	h := w.Header()
-	h.Set(contentType, "application/problem+json")
+	h.Set(contentType, problemJSON)
 	h.Set(contentLength, strconv.Itoa(len(body)))
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(p.status())

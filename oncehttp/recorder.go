@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -176,16 +177,37 @@ func (w *recorder) stream() {
 
 	own := w.to.Header()
 	clear(own)
-	set(own, w.heading.fields)
-	own.Del(contentLength) // an answer of HTTP/1.1 with a length has no trailers
 
-	for _, name := range w.trailed {
-		own.Add(trailerName, name)
+	for _, f := range w.heading.fields {
+		if !strings.HasPrefix(f.name, http.TrailerPrefix) { // these trailers come at the end, without those of the contract
+			own[f.name] = f.values
+		}
+	}
+
+	if !noBody(w.status) {
+		own.Del(contentLength) // an answer of HTTP/1.1 with a length has no trailers
+
+		own[trailerName] = slices.Concat(notOfContract(own[trailerName]), w.trailed)
 	}
 
 	w.to.WriteHeader(w.status)
 	w.forward(w.body)
 	w.body = nil
+}
+
+// notOfContract returns the trailers that a handler has declared, without those that the middleware sets.
+func notOfContract(lines []string) []string {
+	var names []string
+
+	for _, line := range lines {
+		for name := range strings.SplitSeq(line, ",") {
+			if name = strings.Trim(name, " \t"); name != "" && !ofContract(name) {
+				names = append(names, name)
+			}
+		}
+	}
+
+	return names
 }
 
 // forward sends bytes. A client that has gone is no reason for the handler to stop: the run goes on.
@@ -248,6 +270,10 @@ func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, fmt.Errorf("%w: %w", errWhole, errors.ErrUnsupported)
 	}
 
+	if w.status != 0 && w.delivery == collected && canHijack(w.to) {
+		w.stream() // as net/http does: libraries for WebSockets write the status before they take the connection
+	}
+
 	conn, buf, err := http.NewResponseController(w.to).Hijack()
 	if err == nil {
 		w.delivery = hijacked
@@ -256,13 +282,44 @@ func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, buf, err
 }
 
+// canHijack reports whether a writer, or a writer in it, can give away its connection.
+func canHijack(w http.ResponseWriter) bool {
+	for {
+		switch own := w.(type) {
+		case http.Hijacker:
+			return true
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = own.Unwrap()
+		default:
+			return false
+		}
+	}
+}
+
+// CloseNotify returns a channel that never gets a value: a run goes on when its client leaves. Context.Stream of gin needs it.
+func (w *recorder) CloseNotify() <-chan bool { return make(chan bool) }
+
 // SetReadDeadline sets the deadline of the connection.
 func (w *recorder) SetReadDeadline(t time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+
+	if w.closed { // the connection may have the next request
+		return errClosed
+	}
+
 	return http.NewResponseController(w.to).SetReadDeadline(t)
 }
 
 // SetWriteDeadline sets the deadline of the connection.
 func (w *recorder) SetWriteDeadline(t time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+
+	if w.closed { // the connection may have the next request
+		return errClosed
+	}
+
 	return http.NewResponseController(w.to).SetWriteDeadline(t)
 }
 

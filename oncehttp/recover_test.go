@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"reflect"
 	"testing"
 
 	"github.com/onlyonce-go/onlyonce"
@@ -82,5 +83,13 @@ func TestRecoverWithoutADuplicate(t *testing.T) {
 				w.post("k").mustBe(onlyonce.StatusReplayed, http.StatusOK)
 			}
 		})
+	}
+}
+
+func TestFindingWithoutAStatusThatCanBeAnsweredIsNone(t *testing.T) {
+	for _, status := range []int{-1, 1, 100, 199, 1000, 1<<16 + 200} {
+		if got := oncehttp.FindingOf(oncehttp.Answer{Status: status}); !reflect.DeepEqual(got, onlyonce.StillUnknown()) {
+			t.Errorf("%d: %+v", status, got)
+		}
 	}
 }

@@ -151,6 +151,10 @@ func fingerprintOf(r *http.Request, rt *route, body []byte) store.Fingerprint {
 
 	for _, name := range rt.headers {
 		values := r.Header[name]
+		if name == "Host" { // net/http takes it out of the header
+			values = []string{r.Host}
+		}
+
 		d.text(name)
 		d.count(len(values))
 

@@ -341,3 +341,18 @@ func TestFilesOfAFormAreRemoved(t *testing.T) {
 		t.Errorf("%v are left, %v", files, err)
 	}
 }
+
+func TestHostCanBelongToTheRequest(t *testing.T) {
+	w := start(t, setup{options: policy(oncehttp.Policy{RequestHeaders: []string{"Host"}})}, nil)
+
+	send := func(host string) *answer {
+		r := w.request(http.MethodPost, "/", "k", "body")
+		r.Host = host
+
+		return w.send(r)
+	}
+
+	send("a.test").mustBe(onlyonce.StatusExecuted, http.StatusCreated)
+	send("a.test").mustBe(onlyonce.StatusReplayed, http.StatusCreated)
+	send("b.test").mustReject(http.StatusUnprocessableEntity, onlyonce.ReasonKeyReused)
+}

@@ -3,6 +3,7 @@ package oncehttp
 import (
 	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
 	"time"
 
@@ -122,6 +123,12 @@ func (rs *routes) of(r *http.Request) (*route, string) {
 type matcher interface {
 	Handler(r *http.Request) (http.Handler, string)
 }
+
+// isRedirect reports whether a handler is one of http.RedirectHandler, as a mux uses for a path that is not in its form. It has no effect.
+func isRedirect(h http.Handler) bool { return reflect.TypeOf(h) == redirect }
+
+//nolint:gochecknoglobals // a constant
+var redirect = reflect.TypeOf(http.RedirectHandler("/", http.StatusTemporaryRedirect))
 
 // methodName is the method of a request in the identity of its call: the HTTP method and the pattern of the route without its own
 // method. Neither is made of client input: a method that is not of RFC 9110 or RFC 5789 is written as *, and an unknown route as nothing.

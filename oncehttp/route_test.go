@@ -170,3 +170,43 @@ func TestMiddlewareThatIsInstalledTwiceIsRefused(t *testing.T) {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 }
+
+// A client follows the redirect of a mux with the same key. If the redirect took the key, the request behind it would be another one.
+func TestRedirectOfTheRouterLeavesTheKeyUnused(t *testing.T) {
+	for name, options := range map[string][]oncehttp.Option{
+		"usual": nil, "shared keys": {oncehttp.WithPreset(oncehttp.Stripe())},
+		"route of a function": {oncehttp.WithRouteOf(func(*http.Request) string { return "/payments/" })},
+	} {
+		engine, err := onlyonce.New(memstore.New())
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		protect, err := oncehttp.Middleware(engine, oncehttp.ScopeShared(), options...)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		runs := 0
+		mux := http.NewServeMux()
+		mux.HandleFunc("POST /payments/", func(http.ResponseWriter, *http.Request) { runs++ })
+
+		server := httptest.NewServer(protect(mux))
+		t.Cleanup(server.Close)
+
+		for i, path := range []string{"/payments", "//payments/", "/payments"} {
+			w := &world{t: t, server: server, client: server.Client()}
+			said := onlyonce.StatusExecuted
+
+			if i > 0 {
+				said = onlyonce.StatusReplayed
+			}
+
+			w.send(w.request(http.MethodPost, path, "k", "body")).mustBe(said, http.StatusOK)
+		}
+
+		if runs != 1 {
+			t.Errorf("%s: the handler ran %d times", name, runs)
+		}
+	}
+}

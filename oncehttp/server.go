@@ -80,7 +80,7 @@ func (s *Server) Wrap(next http.Handler) http.Handler {
 		}
 
 		route, found := s.nameOf(r, behind, pattern)
-		if !found { // the router has no handler, so there is nothing to protect
+		if !found { // the router has no handler but its own, so there is nothing to protect
 			next.ServeHTTP(w, r)
 
 			return
@@ -102,9 +102,20 @@ func (s *Server) keyHeader() string {
 }
 
 // nameOf returns the method of the identity of a request. Pattern is that of WithRoute, if any. The second result is false if the router
-// behind the middleware has no handler for the request.
+// behind the middleware has no handler for the request, or redirects it.
 func (s *Server) nameOf(r *http.Request, behind matcher, pattern string) (string, bool) {
 	name := pattern
+
+	var (
+		handler http.Handler
+		inside  string
+	)
+
+	if behind != nil {
+		if handler, inside = behind.Handler(r); isRedirect(handler) {
+			return "", false // the client sends the same key to the other path, and must find it unused
+		}
+	}
 
 	switch {
 	case s.preset.shared:
@@ -112,7 +123,7 @@ func (s *Server) nameOf(r *http.Request, behind matcher, pattern string) (string
 	case s.routeOf != nil:
 		name = s.routeOf(r)
 	case behind != nil:
-		_, name = behind.Handler(r)
+		name = inside
 		if name == "" {
 			return "", false
 		}

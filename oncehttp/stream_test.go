@@ -169,6 +169,11 @@ func TestGoroutineOfTheHandlerCannotChangeItsAnswer(t *testing.T) {
 	if _, _, err := http.NewResponseController(rw).Hijack(); err == nil {
 		t.Error("a hijack after the end was accepted")
 	}
+
+	// The connection may have the next request.
+	if late := http.NewResponseController(rw); late.SetReadDeadline(noDeadline) == nil || late.SetWriteDeadline(noDeadline) == nil {
+		t.Error("a deadline after the end was accepted")
+	}
 }
 
 func TestStreamGoesOnWhenItsClientLeaves(t *testing.T) {
@@ -201,6 +206,67 @@ func TestStreamGoesOnWhenItsClientLeaves(t *testing.T) {
 
 	if err := <-ended; err != nil {
 		t.Errorf("the handler saw %v", err)
+	}
+
+	w.send(w.request(http.MethodPost, "/", "k", "")).mustReject(http.StatusConflict, onlyonce.ReasonOutcomeNotStored)
+	w.mustHaveRun(1)
+}
+
+func TestFlushedAnswerHasOnlyTheMiddlewaresTrailersOfTheContract(t *testing.T) {
+	protocols(t, func(t *testing.T, http2 bool) {
+		t.Helper()
+
+		w := start(t, setup{http2: http2}, func(rw http.ResponseWriter, _ *http.Request) {
+			rw.Header().Add("Trailer", "Idempotency-Status, X-Sum")
+			rw.Header().Add("Trailer", "idempotent-replayed")
+			rw.Header().Set(http.TrailerPrefix+oncehttp.StatusHeader, "released")
+			rw.Header().Set(http.TrailerPrefix+"X-Late", "2")
+			_ = http.NewResponseController(rw).Flush()
+
+			rw.Header().Set("X-Sum", "1")
+			rw.Header().Set(oncehttp.StatusHeader, "replayed")
+			rw.Header().Set(oncehttp.ReplayedHeader, "true")
+		})
+
+		a := w.send(w.request(http.MethodPost, "/", "k", ""))
+		if got := a.trailer; len(got) != 3 || strings.Join(got[oncehttp.StatusHeader], "|") != "executed" || got.Get("X-Sum") != "1" ||
+			got.Get("X-Late") != "2" {
+			t.Errorf("trailer %v, header %v", got, a.header)
+		}
+	})
+}
+
+// Libraries for WebSockets write the status and then take the connection.
+func TestStatusThatIsWrittenBeforeAHijackIsSent(t *testing.T) {
+	w := start(t, setup{}, func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Connection", "Upgrade")
+		rw.Header().Set("Upgrade", "echo")
+		rw.WriteHeader(http.StatusSwitchingProtocols)
+
+		conn, _, err := http.NewResponseController(rw).Hijack()
+		if err != nil {
+			t.Errorf("hijack: %v", err)
+
+			return
+		}
+		defer conn.Close()
+
+		_, _ = io.WriteString(conn, "hello")
+	})
+
+	conn, err := net.Dial("tcp", w.server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+
+	_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: test\r\nIdempotency-Key: k\r\n"+
+		"Connection: Upgrade\r\nUpgrade: echo\r\nContent-Length: 0\r\n\r\n")
+
+	all, err := io.ReadAll(conn)
+	if text := string(all); !strings.HasPrefix(text, "HTTP/1.1 101 ") || !strings.Contains(text, "Upgrade: echo\r\n") ||
+		!strings.HasSuffix(text, "\r\n\r\nhello") || strings.Contains(text, "Trailer") || err != nil {
+		t.Errorf("%q, %v", all, err)
 	}
 
 	w.send(w.request(http.MethodPost, "/", "k", "")).mustReject(http.StatusConflict, onlyonce.ReasonOutcomeNotStored)
