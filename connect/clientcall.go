@@ -62,7 +62,7 @@ func (c *clientCall) invoke(ctx context.Context, _ string, _, _ any, _ *grpc.Cli
 	made := &attempt{AnyRequest: c.req, header: attemptHeader(ctx, c.req.Header())}
 
 	resp, err := c.next(made.watch(context.WithValue(ctx, attemptKey{}, made)), made)
-	err = asReset(ctx, err)
+	err = asReset(ctx, withResponse(resp, err))
 	c.response, c.last = resp, err
 
 	if err != nil {
@@ -82,6 +82,17 @@ func (c *clientCall) invoke(ctx context.Context, _ string, _, _ any, _ *grpc.Cli
 
 	err = asCoded(err)
 	results.finish(err)
+
+	return err
+}
+
+var errNoResponse = errors.New("onceconnect: an interceptor behind the Client has returned neither a response nor an error")
+
+// withResponse returns the error of an attempt, which has one if it has no response.
+func withResponse(resp connect.AnyResponse, err error) error {
+	if resp == nil && err == nil {
+		return connect.NewError(connect.CodeInternal, errNoResponse)
+	}
 
 	return err
 }

@@ -3,6 +3,7 @@ package onceconnect
 import (
 	"errors"
 	"net/http"
+	"strings"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
@@ -32,11 +33,17 @@ var errEmptied = errors.New("onceconnect: the request was not sent, because conn
 // Do implements [connect.HTTPClient].
 func (c *httpClient) Do(req *http.Request) (*http.Response, error) {
 	made, ok := req.Context().Value(attemptKey{}).(*attempt)
-	if ok && emptied(req, made.Any()) {
+	if !ok || !made.isOf(req) {
+		return c.of.Do(req) // the client's own error
+	}
+
+	if emptied(req, made.Any()) {
 		made.refused.Store(true)
 
 		return nil, errEmptied
 	}
+
+	made.refused.Store(false) // an interceptor may send an attempt several times
 
 	return c.of.Do(req) // the client's own error
 }
@@ -46,4 +53,9 @@ func emptied(req *http.Request, msg any) bool {
 	m, ok := msg.(proto.Message)
 
 	return ok && req.Method == http.MethodPost && req.ContentLength == 0 && (req.Body == nil || req.Body == http.NoBody) && proto.Size(m) > 0
+}
+
+// isOf reports whether an HTTP request is one of the attempt. An interceptor may make other calls in the context of the attempt.
+func (a *attempt) isOf(req *http.Request) bool {
+	return req.URL.Host == a.Peer().Addr && strings.HasSuffix(req.URL.Path, a.Spec().Procedure)
 }

@@ -2,9 +2,11 @@ package onceconnect_test
 
 import (
 	"context"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
@@ -97,13 +99,54 @@ func TestResumeSendsNothingThatNoClientProtects(t *testing.T) {
 	}
 }
 
+// connect-go sends an empty request in place of one that is too large, and an empty payment is a payment.
+func TestResumeKeepsBackWhatConnectCannotSend(t *testing.T) {
+	for protocol, opts := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			w := newWorld(t, setup{})
+			request := must(proto.Marshal(&shopv1.PayRequest{Order: "1"}))(t)
+			left := leftEntry(t, journal.Entry{
+				Method: payMethod, Key: "key", Target: strings.TrimPrefix(w.url, "http://"), Request: request, Written: time.Now(),
+			})
+			opts = append(opts, connect.WithInterceptors(must(onceconnect.NewClient(soon()))(t)), connect.WithSendMaxBytes(1))
+
+			summary, err := onceconnect.Resume(t.Context(), left, onceconnect.Destination{
+				HTTPClient: httpClient(t, true), BaseURL: w.url, Options: opts,
+			})
+			if w.runs.Load() != 0 || summary.Left != 1 {
+				t.Errorf("%+v, %v, %d runs", summary, err, w.runs.Load())
+			}
+		})
+	}
+}
+
+func TestResumeWithoutAnHTTPClientUsesTheDefaultOne(t *testing.T) {
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+
+	w := newWorld(t, setup{})
+	once := must(onceconnect.NewClient(soon(), interceptor.WithMethods(noteMethod)))(t)
+
+	summary, err := onceconnect.Resume(t.Context(), leftCall(t, strings.TrimPrefix(w.url, "http://")), onceconnect.Destination{
+		BaseURL: w.url, Options: []connect.ClientOption{connect.WithInterceptors(once)}, Unconfirmed: true,
+	})
+	if w.runs.Load() != 1 {
+		t.Errorf("%+v, %v, %d runs", summary, err, w.runs.Load())
+	}
+}
+
 // leftCall returns a journal with a call that an earlier process has left.
 func leftCall(t *testing.T, host string) *journal.Journal {
 	t.Helper()
 
+	return leftEntry(t, journal.Entry{Method: noteMethod, Key: "key", Target: host})
+}
+
+func leftEntry(t *testing.T, entry journal.Entry) *journal.Journal {
+	t.Helper()
+
 	path := filepath.Join(t.TempDir(), "calls")
 	before := must(journal.Open(path))(t)
-	must(before.Begin(t.Context(), journal.Entry{Method: noteMethod, Key: "key", Target: host}))(t)
+	must(before.Begin(t.Context(), entry))(t)
 	_ = before.Close() // of a process that ends
 
 	j := must(journal.Open(path))(t)

@@ -25,9 +25,11 @@ import (
 
 // Destination is where [Resume] sends the calls of a journal.
 type Destination struct {
-	// HTTPClient and BaseURL are the arguments of the constructors in generated code.
+	// HTTPClient sends the requests, wrapped by the function [HTTPClient]. Nil is http.DefaultClient.
 	HTTPClient connect.HTTPClient
-	BaseURL    string
+	// BaseURL is the argument of the constructors in generated code. The journal knows only its host. If several base URLs have the same
+	// host and different paths, give each a journal of its own.
+	BaseURL string
 	// Options are those of the clients, which have the [Client] among their interceptors. Requests are always sent in the binary form of
 	// protobuf.
 	Options []connect.ClientOption
@@ -47,6 +49,7 @@ func Resume(ctx context.Context, j *journal.Journal, to Destination, opts ...jou
 		return journal.Summary{}, fmt.Errorf("onceconnect: Resume: %q is no base URL: write it as in \"https://payments.internal\"", to.BaseURL)
 	}
 
+	to.HTTPClient = HTTPClient(to.HTTPClient)
 	to.Options = append(slices.Clip(to.Options), connect.WithCodec(binary{}), connect.WithInterceptors(guard()))
 
 	return j.Resume(ctx, base.Host, journal.SenderFunc(to.send), opts...)

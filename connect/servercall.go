@@ -77,7 +77,7 @@ func (c *serverCall) handle(ctx context.Context, msg any) (any, error) {
 		resp, err := c.next(ctx, c.req)
 		c.passed, c.response = true, resp
 
-		return nil, asCoded(err)
+		return messageOf(resp, err), asCoded(err) // shadow mode compares the messages of answers
 	}
 
 	run := newRunInfo(ctx)
@@ -89,17 +89,24 @@ func (c *serverCall) handle(ctx context.Context, msg any) (any, error) {
 		trailer = append(trailer, metaOf(err))
 	}
 
-	var answer any
-
 	if err == nil && resp != nil {
-		header, trailer, answer = append(header, resp.Header()), append(trailer, resp.Trailer()), resp.Any()
+		header, trailer = append(header, resp.Header()), append(trailer, resp.Trailer())
 	}
 
 	// The recorder of the run cannot fail, and on a stream that says nothing of the contract nobody is left to see it.
 	_ = stream.SetHeader(metadataOf(header...))
 	_ = stream.SetTrailer(metadataOf(trailer...))
 
-	return answer, asCoded(err)
+	return messageOf(resp, err), asCoded(err)
+}
+
+// messageOf is the message of a handler's response. It is nil if there is none.
+func messageOf(resp connect.AnyResponse, err error) any {
+	if err != nil || resp == nil {
+		return nil
+	}
+
+	return resp.Any()
 }
 
 // metaOf is the metadata of a handler's error. connect-go does not send that of an error which another server has sent.
