@@ -41,8 +41,8 @@ func setContract(ctx context.Context, h http.Header) {
 }
 
 // mayHaveSucceeded reports whether the answer of the server may be a response, although the call has ended with an error of this code: the
-// response is too large for the connection of the gateway, or cannot be decoded, or the call's time has ended while it came. A replay says in
-// its header that it has a response. A first answer without a header has none.
+// response is too large for the connection of the gateway, or cannot be decoded, or the call's time has ended while it came. A replay
+// says in its header that it has a response. A first answer without a header has none.
 func mayHaveSucceeded(md runtime.ServerMetadata, code codes.Code) bool {
 	if len(md.HeaderMD.Get(interceptor.ReplayedHeader)) > 0 {
 		return true
@@ -53,7 +53,7 @@ func mayHaveSucceeded(md runtime.ServerMetadata, code codes.Code) bool {
 		return false
 	}
 
-	switch code { //nolint:exhaustive // the client of gRPC makes no others of an answer that it has
+	switch code { // the client of gRPC makes no others of an answer that it has
 	case codes.Canceled, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Internal, codes.Unknown:
 		return true
 	default:

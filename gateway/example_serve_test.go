@@ -60,10 +60,10 @@ func ExampleServeGRPC() {
 	})
 
 	server := &http.Server{Handler: handler, Protocols: &protocols, ReadHeaderTimeout: time.Minute}
-	fmt.Println(server.Protocols)
+	fmt.Println(server.Protocols, server.Handler != nil, server.ReadHeaderTimeout)
 	// Output:
 	// <nil>
-	// {HTTP1,UnencryptedHTTP2}
+	// {HTTP1,UnencryptedHTTP2} true 1m0s
 }
 
 // newMux returns a gateway to a connection.
@@ -73,5 +73,5 @@ func newMux(ctx context.Context, conn *grpc.ClientConn, others ...runtime.ServeM
 		return nil, err
 	}
 
-	return mux, oncegateway.Validate(mux)
+	return mux, oncegateway.Validate(mux) //nolint:contextcheck // it sends nothing, and needs no context
 }

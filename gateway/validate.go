@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -41,12 +42,10 @@ const (
 )
 
 func newProbe() *http.Request {
-	r, err := http.NewRequestWithContext(context.Background(), http.MethodPost, "http://localhost/", http.NoBody)
-	if err != nil { // the arguments are constant
-		panic(err)
+	return &http.Request{
+		Method: http.MethodPost, URL: &url.URL{Scheme: "http", Host: "localhost", Path: "/"}, Host: "localhost",
+		Header: make(http.Header), Body: http.NoBody,
 	}
-
-	return r
 }
 
 // checkKey checks that a key becomes metadata.

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// ParseKey returns the key in the value of a key header. A value that begins with a quote is a string of RFC 8941, section 3.3.3. Every other value is
-// the key itself.
+// ParseKey returns the key in the value of a key header. A value that begins with a quote is a string of RFC 8941, section 3.3.3. Every
+// other value is the key itself.
 func ParseKey(value string) (string, error) {
 	value = strings.Trim(value, " \t")
 
