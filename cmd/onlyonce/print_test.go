@@ -180,7 +180,8 @@ func TestF03WatchShowsWhatBecomesUnknownAndWhoSettlesIt(t *testing.T) {
 type fullDisk struct{ writes int }
 
 func (d *fullDisk) Write(p []byte) (int, error) {
-	if d.writes--; d.writes < 0 {
+	d.writes--
+	if d.writes < 0 {
 		return 0, syscall.ENOSPC
 	}
 
