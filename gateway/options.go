@@ -58,6 +58,9 @@ func WithErrorHandler(write runtime.ErrorHandlerFunc) Option {
 //   - any other error has title, status, and detail, which is the message,
 //   - all have code, which is the name of the gRPC code, and details, if there are any that can be written as JSON.
 //
+// Details and messages are those of the gRPC error, so what a handler returns reaches HTTP clients: the text of an error that is not a
+// status, and a google.rpc.DebugInfo, too. It is the same without this option.
+//
 // It overrides WithErrorHandler.
 func WithProblems() Option {
 	return func(c *config) { c.problems = true }
