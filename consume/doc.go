@@ -45,8 +45,10 @@
 //
 // The attempts are bounded by onlyonce.Policy.MaxAttempts, which is 5. Deliveries that ran nothing, because the store was down or the
 // message was being handled, end no message. So the queue itself must not drop a message after a few deliveries: give it no such limit, or
-// a high one. Under ExactlyOnce in a single transaction, only the queue counts the attempts, and it counts such deliveries, too. A process that
-// has seen one for a message counts by itself from then on. Several processes may then make more than MaxAttempts attempts.
+// a high one.
+//
+// Under ExactlyOnce in a single transaction, only the queue counts the attempts, and it counts such deliveries, too. A process that has
+// seen one for a message counts by itself from then on. Several processes may then make more than MaxAttempts attempts.
 //
 // A dead letter is not settled. Once an operator has settled its record, or the handler has been corrected, send it to the queue again with
 // the same id.

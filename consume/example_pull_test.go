@@ -75,7 +75,8 @@ type pubSubMessage interface {
 
 // receivePubSub is the callback of a subscription of Pub/Sub.
 func receivePubSub(
-	handle func(context.Context, *consume.Message) consume.Decision, deadLetters func(context.Context, *consume.Message, map[string]string) error,
+	handle func(context.Context, *consume.Message) consume.Decision,
+	deadLetters func(context.Context, *consume.Message, map[string]string) error,
 ) func(context.Context, pubSubMessage) {
 	return func(ctx context.Context, pubSub pubSubMessage) {
 		m := &consume.Message{

@@ -44,6 +44,14 @@ func TestTheHistoryOfMessagesIsBounded(t *testing.T) {
 		t.Errorf("%d messages are left that have ended", n)
 	}
 
+	// A run that ended with the store, such as one that could not commit, is an attempt.
+	h.note(at("run"), &ending{}, &idle)
+	h.note(at("run"), &ending{ran: true}, &idle)
+
+	if got := h.counted(at("run"), 99); got != 2 {
+		t.Errorf("%d deliveries count, want the run and this one", got)
+	}
+
 	h.note(at("m"), &ending{ran: true}, &failed)
 
 	if got := h.counted(at("m"), 2); got != 2 {

@@ -110,7 +110,7 @@ func (c *Consumer) work(ctx context.Context) error {
 		case err == nil:
 			c.deliver(ctx, msg)
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // ctx has ended, and that is no failure
 		case errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded), errors.Is(err, jetstream.ErrNoMessages):
 		default:
 			c.log.WarnContext(ctx, "oncenats: no messages can be requested", "consumer", c.name, "stream", c.stream, "error", err)

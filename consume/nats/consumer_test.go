@@ -1,6 +1,7 @@
 package oncenats_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -271,16 +272,25 @@ func TestNewRefusesWhatLosesMessages(t *testing.T) {
 
 	handle := func(context.Context, *consume.Message) consume.Decision { return consume.Decision{} }
 
+	const explicit = jetstream.AckExplicitPolicy
+
 	for want, c := range map[string]struct {
 		config     jetstream.ConsumerConfig
 		deadLetter string
 		opts       []oncenats.Option
 	}{
-		"MaxDeliver of consumer c is 5":                      {jetstream.ConsumerConfig{MaxDeliver: 5, AckPolicy: jetstream.AckExplicitPolicy}, "dead.orders", nil},
-		"AckPolicy of consumer c is AckNone":                 {jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy}, "dead.orders", nil},
-		`no stream stores the dead-letter subject "nowhere"`: {jetstream.ConsumerConfig{AckPolicy: jetstream.AckExplicitPolicy}, "nowhere", nil},
-		`belongs to the stream that is consumed, orders`:     {jetstream.ConsumerConfig{AckPolicy: jetstream.AckExplicitPolicy}, "orders.dead", nil},
-		"WithWorkers is 0":                                   {jetstream.ConsumerConfig{AckPolicy: jetstream.AckExplicitPolicy}, "dead.orders", []oncenats.Option{oncenats.WithWorkers(0)}},
+		"MaxDeliver of consumer c is 5":      {config: jetstream.ConsumerConfig{MaxDeliver: 5, AckPolicy: explicit}},
+		"AckPolicy of consumer c is AckNone": {config: jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy}},
+		"c is HeadersOnly":                   {config: jetstream.ConsumerConfig{HeadersOnly: true, AckPolicy: explicit}},
+		`no stream stores the dead-letter subject "nowhere"`: {
+			config: jetstream.ConsumerConfig{AckPolicy: explicit}, deadLetter: "nowhere",
+		},
+		`belongs to the stream that is consumed, orders`: {
+			config: jetstream.ConsumerConfig{AckPolicy: explicit}, deadLetter: "orders.dead",
+		},
+		"WithWorkers is 0": {
+			config: jetstream.ConsumerConfig{AckPolicy: explicit}, opts: []oncenats.Option{oncenats.WithWorkers(0)},
+		},
 	} {
 		c.config.Name = "c"
 
@@ -289,7 +299,8 @@ func TestNewRefusesWhatLosesMessages(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		if _, err := oncenats.New(t.Context(), w.js, pull, handle, c.deadLetter, c.opts...); err == nil || !strings.Contains(err.Error(), want) {
+		_, err = oncenats.New(t.Context(), w.js, pull, handle, cmp.Or(c.deadLetter, "dead.orders"), c.opts...)
+		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error is %v, want one about %q", err, want)
 		}
 
@@ -303,8 +314,9 @@ func TestRunEndsWhenItsConsumerIsDeleted(t *testing.T) {
 	w := newWorld(t)
 	pull := w.pull("billing", time.Minute)
 
-	c, err := oncenats.New(t.Context(), w.js, pull, func(context.Context, *consume.Message) consume.Decision { return consume.Decision{} }, "dead.orders",
-		oncenats.WithWorkers(2))
+	handle := func(context.Context, *consume.Message) consume.Decision { return consume.Decision{} }
+
+	c, err := oncenats.New(t.Context(), w.js, pull, handle, "dead.orders", oncenats.WithWorkers(2))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // A consumer of the stream ORDERS, until ctx ends.
-func ExampleNew() {
+func ExampleNew() { //nolint:testableexamples // it needs a server
 	run := func(ctx context.Context, conn *nats.Conn, engine *onlyonce.Engine) error {
 		js, err := jetstream.New(conn)
 		if err != nil {
@@ -38,5 +38,4 @@ func ExampleNew() {
 	}
 
 	_ = run
-	// The example needs a server.
 }

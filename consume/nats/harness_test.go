@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -127,7 +128,8 @@ func newWorld(t *testing.T) *world {
 }
 
 func openDatabase(ctx context.Context, path string) (*sql.DB, error) {
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate")
+	db, err := sql.Open("sqlite",
+		"file:"+path+"?_pragma=busy_timeout(5)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate")
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +168,7 @@ func (w *world) publish(n int) {
 
 	for i := range n {
 		for range 2 {
-			id := fmt.Sprint(i + 1)
+			id := strconv.Itoa(i + 1)
 			if _, err := w.js.Publish(w.t.Context(), "orders."+id, []byte("order "+id), jetstream.WithMsgID(id)); err != nil {
 				w.t.Fatal(err)
 			}
@@ -176,10 +178,12 @@ func (w *world) publish(n int) {
 
 // settings are a consumer of a test, in this process or in a child.
 type settings struct {
-	URL, Path, Name string
-	Guarantee       onlyonce.Guarantee
-	Hook            string // where the child waits to be killed
-	Workers         int
+	URL       string             `json:"url"`
+	Path      string             `json:"path"`
+	Name      string             `json:"name"`
+	Guarantee onlyonce.Guarantee `json:"guarantee"`
+	Hook      string             `json:"hook"` // where the child waits to be killed
+	Workers   int                `json:"workers"`
 }
 
 // start starts a consumer, which ends with the test or with the function that it returns.
@@ -223,7 +227,7 @@ func newConsumer(
 		return nil, nil, err
 	}
 
-	records, err := sqlstore.New(db, sqlstore.SQLite)
+	records, err := sqlstore.New(db, sqlstore.SQLite) //nolint:contextcheck // it has its own
 	if err != nil {
 		return nil, nil, err
 	}
@@ -287,7 +291,7 @@ func charge(ctx context.Context, db *sql.DB, s settings, m *consume.Message) err
 // halt waits to be killed, if this is the place for it.
 func halt(s settings, place string) {
 	if s.Hook == place {
-		fmt.Println("halted")
+		fmt.Println("halted") //nolint:forbidigo // it is for the parent
 
 		select {}
 	}

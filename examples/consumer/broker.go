@@ -65,11 +65,11 @@ func connect(url string) (*nats.Conn, jetstream.JetStream, error) {
 
 // makeStreams makes the stream of orders, which keeps a message until it is acknowledged, and that of dead letters.
 func makeStreams(ctx context.Context, js jetstream.JetStream) error {
-	for _, config := range []jetstream.StreamConfig{
+	for _, config := range []*jetstream.StreamConfig{
 		{Name: orderStream, Subjects: []string{"orders.>"}, Retention: jetstream.WorkQueuePolicy},
 		{Name: deadStream, Subjects: []string{"dead.>"}},
 	} {
-		if _, err := js.CreateStream(ctx, config); err != nil {
+		if _, err := js.CreateStream(ctx, *config); err != nil {
 			return fmt.Errorf("making the stream %s: %w", config.Name, err)
 		}
 	}

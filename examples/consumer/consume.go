@@ -44,7 +44,7 @@ func consumeOrders(ctx context.Context, t *task) error {
 		return chargeWithoutKit(ctx, t, db, pull)
 	}
 
-	engine, err := newEngine(db)
+	engine, err := newEngine(db) //nolint:contextcheck // its work in the background is its own
 	if err != nil {
 		return err
 	}

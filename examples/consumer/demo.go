@@ -222,7 +222,7 @@ func (s *scenario) killProducers(ctx context.Context) error {
 
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // it was killed because the demo ends
 		case !ok:
 			return errors.New("a producer has ended by itself")
 		case said == done:

@@ -11,10 +11,11 @@ import (
 	"os"
 	"os/signal"
 	"sync/atomic"
+	"syscall"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
@@ -60,17 +61,17 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 // task is what a process is to do.
 type task struct {
 	// Kit is false in programs without the kit.
-	Kit bool
+	Kit bool `json:"kit"`
 	// URL is the broker's. It is empty for the broker itself.
-	URL string
+	URL string `json:"url"`
 	// Folder has the databases, and Port is the broker's.
-	Folder string
-	Port   int
+	Folder string `json:"folder"`
+	Port   int    `json:"port"`
 	// Messages is how many orders the producer places.
-	Messages int
+	Messages int `json:"messages"`
 	// HaltAt is the place where the process waits to be killed, when it comes there for the HaltAfter-th time.
-	HaltAt    string
-	HaltAfter int64
+	HaltAt    string `json:"haltAt"`
+	HaltAfter int64  `json:"haltAfter"`
 
 	arrivals atomic.Int64
 }
@@ -121,4 +122,4 @@ const (
 	done   = "done"
 )
 
-func say(line string) { fmt.Println(line) } //nolint:forbidigo // it is for the parent
+func say(line string) { fmt.Println(line) }

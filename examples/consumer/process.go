@@ -68,7 +68,7 @@ const partVariable = "ONLYONCE_EXAMPLE_PART"
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 
-	for range p.lines { //nolint:revive // until it has ended
+	for range p.lines { // until it has ended
 	}
 
 	_ = p.cmd.Wait()

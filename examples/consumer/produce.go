@@ -53,7 +53,7 @@ type producer struct {
 func (p *producer) all(ctx context.Context) error {
 	const batch = 50
 
-	engine, err := newEngine(p.db)
+	engine, err := newEngine(p.db) //nolint:contextcheck // its work in the background is its own
 	if err != nil {
 		return err
 	}
