@@ -16,6 +16,7 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 	oncegateway "github.com/onlyonce-go/onlyonce/gateway"
 	tillv1 "github.com/onlyonce-go/onlyonce/gateway/internal/testproto/till/v1"
+	"github.com/onlyonce-go/onlyonce/oncehttp"
 )
 
 // unwritable cannot write one message, as JSON cannot write an Any of a type that is not linked.
@@ -47,12 +48,20 @@ func TestF05AnAnswerThatTheGatewayCannotWriteIsUnknown(t *testing.T) {
 	}
 }
 
+// Without a status, the outcome is unknown, too: the client of gRPC may give up before it has read the trailers.
 func TestF05AnAnswerThatTheGatewayCannotReadIsUnknown(t *testing.T) {
 	w := start(t, setup{}, nil)
 	w.register(tillv1.NewTillServiceClient(w.dial(w.backend.String(), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1)))))
 
-	w.post(charges, "order-1", payload).mustBe(onlyonce.StatusUnknown, http.StatusTooManyRequests)
-	w.post(charges, "order-1", payload).mustBe(onlyonce.StatusUnknown, http.StatusTooManyRequests)
+	for range 10 { // the first answer, and replays
+		a := w.post(charges, "order-1", payload)
+		if a.header.Get(oncehttp.StatusHeader) == "" {
+			a.mustBe("", http.StatusTooManyRequests)
+		} else {
+			a.mustBe(onlyonce.StatusUnknown, http.StatusTooManyRequests)
+		}
+	}
+
 	w.mustHaveRun(1)
 }
 
