@@ -15,7 +15,8 @@ import (
 // Handler says what to do with a message. consume.Handler makes one.
 type Handler = func(ctx context.Context, m *consume.Message) consume.Decision
 
-// Dialer makes a connection, such as amqp.Dial does. It should declare the queue, if nobody else does.
+// Dialer makes a connection, such as amqp.Dial does. It should declare the queue, if nobody else does. It must be safe for concurrent use:
+// dead letters have a connection of their own.
 type Dialer = func(ctx context.Context) (*amqp.Connection, error)
 
 // Consumer takes the messages of one queue.
@@ -25,6 +26,7 @@ type Consumer struct {
 	dead     DeadLetters
 	prefetch int
 	timeout  time.Duration
+	retry    time.Duration // after which a dead letter that was refused is sent again
 	change   func(d *amqp.Delivery, m *consume.Message)
 	backoff  func(failures int) time.Duration
 	report   func(ctx context.Context, r Report)
@@ -34,7 +36,7 @@ type Consumer struct {
 func New(queue string, handle Handler, dead DeadLetters, opts ...Option) (*Consumer, error) {
 	c := &Consumer{
 		queue: queue, handle: handle, dead: dead,
-		prefetch: DefaultPrefetch, timeout: DefaultConsumerTimeout, backoff: backoff, report: logReport,
+		prefetch: DefaultPrefetch, timeout: DefaultConsumerTimeout, retry: deadLetterDelay, backoff: backoff, report: logReport,
 	}
 
 	for _, opt := range opts {
@@ -79,7 +81,7 @@ func (c *Consumer) Run(ctx context.Context, dial Dialer) error {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case errors.Is(err, ErrRecovery):
-			return err
+			return ErrRecovery
 		}
 
 		c.report(ctx, Report{Err: err})
@@ -98,17 +100,16 @@ func (c *Consumer) Run(ctx context.Context, dial Dialer) error {
 
 // once makes a connection and uses it until it breaks or ctx ends.
 func (c *Consumer) once(ctx context.Context, dial Dialer, handlers *sync.WaitGroup) error {
-	conn, err := dial(ctx)
+	conn, err := connect(ctx, dial)
 	if err != nil {
 		return fmt.Errorf("oncerabbit: connecting: %w", err)
 	}
-	defer func() { _ = conn.Close() }() // it may have ended
+	defer hangUp(conn)
 
-	if conn.IsRecoveryEnabled() {
-		return ErrRecovery
-	}
+	dead := c.dead.open(dial)
+	defer dead.close()
 
-	s, err := c.subscribe(conn)
+	s, err := c.subscribe(conn, dead)
 	if err != nil {
 		return fmt.Errorf("oncerabbit: consuming the queue %q: %w", c.queue, err)
 	}

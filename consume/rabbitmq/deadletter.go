@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"sync"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -14,21 +15,29 @@ import (
 
 // DeadLetters is the way of dead letters: [ByPublishing] or [ByReject].
 type DeadLetters interface {
-	// open prepares the way on a connection. Close ends it.
-	open(conn *amqp.Connection) (sender, error)
+	// open prepares the way for one connection of the consumer. A dialer makes further connections.
+	open(dial Dialer) sender
+	// loops reports whether the dead letters of a queue come back to it.
+	loops(queue string) bool
 }
 
 // sender sends the dead letters of one connection.
 type sender interface {
 	// send puts a message where dead letters are, and removes it from its queue. The message is delivered again if it fails.
 	send(ctx context.Context, d *amqp.Delivery, m *consume.Message, decision consume.Decision) error
+	// close lets what is being sent fail, and sends no more.
+	close()
 }
 
 // ByPublishing publishes dead letters to an exchange, with the given routing key, and removes the message from its queue after the server
 // has confirmed that it has the dead letter. The empty exchange takes the name of a queue as routing key. If no queue gets the dead
-// letter, the message stays where it is, and is delivered again.
+// letter, the message stays where it is, and the consumer tries again.
 //
-// A dead letter has the properties and headers of its message, and those of consume.Decision.DeadLetterHeaders. It is persistent. A
+// The first dead letter makes a connection for dead letters alone. A server that is short of memory or disk stops reading from connections
+// that publish, and it still has to read the acknowledgements.
+//
+// A dead letter has the properties and headers of its message, and those of consume.Decision.DeadLetterHeaders. It is persistent. The
+// headers CC and BCC are left out, because the server sends a message to the queues that they name. A
 // message may become a dead letter twice, if the connection breaks between the two steps; both have the same message id.
 func ByPublishing(exchange, routingKey string) DeadLetters { return publishing{exchange, routingKey} }
 
@@ -39,42 +48,38 @@ func ByReject() DeadLetters { return rejecting{} }
 
 type rejecting struct{}
 
-func (rejecting) open(*amqp.Connection) (sender, error) { return rejecting{}, nil }
+func (rejecting) open(Dialer) sender { return rejecting{} }
+
+func (rejecting) loops(string) bool { return false }
 
 func (rejecting) send(_ context.Context, d *amqp.Delivery, _ *consume.Message, _ consume.Decision) error {
 	return d.Nack(false, false)
 }
 
+func (rejecting) close() {}
+
 type publishing struct{ exchange, routingKey string }
 
-func (p publishing) open(conn *amqp.Connection) (sender, error) {
-	ch, err := conn.Channel()
-	if err != nil {
-		return nil, err
-	}
-
-	if err := ch.Confirm(false); err != nil {
-		return nil, err
-	}
-
-	s := &publisher{publishing: p, ch: ch, turn: make(chan struct{}, 1), returned: ch.NotifyReturn(make(chan amqp.Return, 1))}
-
-	return s, nil
+func (p publishing) open(dial Dialer) sender {
+	return &publisher{publishing: p, dial: dial, turn: make(chan struct{}, 1)}
 }
+
+func (p publishing) loops(queue string) bool { return p.exchange == "" && p.routingKey == queue }
 
 // publisher publishes one dead letter at a time, so that a returned message is the one that was published.
 type publisher struct {
 	publishing
 
-	ch       *amqp.Channel
-	turn     chan struct{}
-	returned chan amqp.Return
+	dial Dialer
+	turn chan struct{}
+
+	mu     sync.Mutex
+	line   *line // nil: none
+	closed bool
 }
 
 // confirmation is how long the server may take to confirm a dead letter.
 const confirmation = time.Minute
-
-var errNotConfirmed = errors.New("the server refuses the dead letter")
 
 func (p *publisher) send(ctx context.Context, d *amqp.Delivery, m *consume.Message, decision consume.Decision) error {
 	// The decision stands, also if the consumer is stopping.
@@ -97,33 +102,74 @@ func (p *publisher) publish(ctx context.Context, letter amqp.Publishing) error {
 
 	defer func() { <-p.turn }()
 
-	select {
-	case <-p.returned: // of a dead letter whose confirmation took too long
-	default:
-	}
-
-	confirmed, err := p.ch.PublishWithDeferredConfirmWithContext(ctx, p.exchange, p.routingKey, true, false, letter)
+	l, err := p.open(ctx)
 	if err != nil {
 		return err
 	}
 
-	switch accepted, err := confirmed.WaitContext(ctx); {
-	case err != nil:
-		return err
-	case !accepted:
-		return errNotConfirmed
+	err = l.publish(ctx, p.publishing, letter)
+
+	var unroutable *unroutableError
+	if err != nil && !errors.As(err, &unroutable) {
+		p.drop(l) // a late answer must not be taken for that of the next dead letter
 	}
 
-	// The server returns a message before it confirms it.
-	select {
-	case back, ok := <-p.returned:
-		if ok {
-			return fmt.Errorf("no queue gets it: %s", back.ReplyText)
-		}
-	default:
+	return err
+}
+
+var errOver = errors.New("the connection of the message has ended")
+
+// open returns the line, and makes one if there is none that works.
+func (p *publisher) open(ctx context.Context) (*line, error) {
+	p.mu.Lock()
+	l, closed := p.line, p.closed
+	p.mu.Unlock()
+
+	switch {
+	case closed:
+		return nil, errOver
+	case l != nil && !l.ch.IsClosed():
+		return l, nil
+	case l != nil:
+		p.drop(l)
 	}
 
-	return nil
+	l, err := newLine(ctx, p.dial)
+	if err != nil {
+		return nil, err
+	}
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	if p.closed {
+		l.close()
+
+		return nil, errOver
+	}
+
+	p.line = l
+
+	return l, nil
+}
+
+func (p *publisher) drop(l *line) {
+	p.mu.Lock()
+	p.line = nil
+	p.mu.Unlock()
+
+	l.close()
+}
+
+func (p *publisher) close() {
+	p.mu.Lock()
+	l := p.line
+	p.line, p.closed = nil, true
+	p.mu.Unlock()
+
+	if l != nil {
+		l.close()
+	}
 }
 
 // letter makes the dead letter of a message.
@@ -138,6 +184,10 @@ func letter(d *amqp.Delivery, m *consume.Message, decision consume.Decision) amq
 	// A queue counts for itself.
 	delete(table, headerAcquired)
 	delete(table, headerDeliveries)
+
+	// The server sends a message to the queues that these name, too.
+	delete(table, "CC")
+	delete(table, "BCC")
 
 	return amqp.Publishing{
 		Headers: table, ContentType: d.ContentType, ContentEncoding: d.ContentEncoding, DeliveryMode: amqp.Persistent, Priority: d.Priority,

@@ -101,7 +101,7 @@ func TestADeadLetterThatNoQueueGetsStaysInItsQueue(t *testing.T) {
 	<-decided
 	stop() // which does not wait until the message is held long enough
 
-	if len(seen.all) != 1 || seen.all[0].Err == nil || !strings.Contains(seen.all[0].Err.Error(), "no queue gets it") {
+	if len(seen.all) == 0 || seen.all[0].Err == nil || !strings.Contains(seen.all[0].Err.Error(), "no queue gets it") {
 		t.Errorf("got %v", seen.all)
 	}
 

@@ -1,4 +1,4 @@
-package oncerabbit_test
+package oncerabbit_test //nolint:testableexamples // it needs a server, and does not end
 
 import (
 	"context"

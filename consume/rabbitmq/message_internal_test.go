@@ -1,6 +1,7 @@
 package oncerabbit
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/onlyonce-go/onlyonce/consume"
 )
 
 func TestTheNumberOfDeliveriesIsTheServersAndUnknownWithoutIt(t *testing.T) {
@@ -71,6 +74,26 @@ func TestAConsumerThatCannotWorkIsNotMade(t *testing.T) {
 	for _, want := range []string{"queue", "handler", "dead letters", "WithPrefetch", "WithConsumerTimeout"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not name %s", err, want)
+		}
+	}
+}
+
+func TestDeadLettersThatComeBackToTheirQueueAreRefused(t *testing.T) {
+	t.Parallel()
+
+	handle := func(context.Context, *consume.Message) consume.Decision { return consume.Decision{} }
+
+	for name, tt := range map[string]struct {
+		dead    DeadLetters
+		refused bool
+	}{
+		"the same queue":    {ByPublishing("", "orders"), true},
+		"another queue":     {ByPublishing("", "orders.dead"), false},
+		"an exchange":       {ByPublishing("dead", "orders"), false},
+		"what is set there": {ByReject(), false},
+	} {
+		if _, err := New("orders", handle, tt.dead); (err != nil) != tt.refused {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -56,7 +56,7 @@ type Report struct {
 	// Decision is what the handler has decided.
 	Decision consume.Decision
 	// Err is why the decision was not carried out, or why the connection has ended. A message whose decision was not carried out is
-	// delivered again.
+	// delivered again; a dead letter that was refused is sent again before, and each refusal is reported.
 	Err error
 }
 
@@ -66,7 +66,7 @@ func logReport(ctx context.Context, r Report) {
 	case r.Message == nil:
 		slog.WarnContext(ctx, "oncerabbit: no connection, trying again", "error", r.Err)
 	case r.Err != nil:
-		slog.WarnContext(ctx, "oncerabbit: the message will be delivered again", "queue", r.Message.Source, "id", r.Message.ID,
+		slog.WarnContext(ctx, "oncerabbit: the message stays in its queue", "queue", r.Message.Source, "id", r.Message.ID,
 			"decision", r.Decision.Action.String(), "cause", string(r.Decision.Cause), "error", r.Err)
 	case r.Decision.Action == consume.DeadLetter:
 		slog.WarnContext(ctx, "oncerabbit: dead letter", "queue", r.Message.Source, "id", r.Message.ID,
@@ -90,6 +90,8 @@ func (c *Consumer) validate() error {
 
 	if c.dead == nil {
 		addf("the consumer has no way for dead letters: use ByPublishing or ByReject")
+	} else if c.dead.loops(c.queue) {
+		addf("the dead letters of the queue %q go to the same queue: name another one", c.queue)
 	}
 
 	const maxPrefetch = 1<<16 - 1

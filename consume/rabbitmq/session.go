@@ -26,12 +26,7 @@ type session struct {
 const tag = "onlyonce"
 
 // subscribe opens a channel and lets the server deliver.
-func (c *Consumer) subscribe(conn *amqp.Connection) (*session, error) {
-	dead, err := c.dead.open(conn)
-	if err != nil {
-		return nil, err
-	}
-
+func (c *Consumer) subscribe(conn *amqp.Connection, dead sender) (*session, error) {
 	ch, err := conn.Channel()
 	if err != nil {
 		return nil, err
@@ -134,20 +129,41 @@ func (s *session) carryOut(
 	case consume.Ack:
 		return d.Ack(false)
 	case consume.DeadLetter:
-		err := s.dead.send(waiting, d, m, decision)
-		if err == nil || s.ch.IsClosed() {
-			return err
-		}
-
-		hold(waiting, holding(deadLetterDelay, s.timeout, time.Since(received)))
-
-		return errors.Join(err, d.Nack(false, true))
+		return s.bury(waiting, d, m, decision, received)
 	case consume.Redeliver:
 	}
 
 	hold(waiting, holding(delay, s.timeout, time.Since(received)))
 
 	return d.Nack(false, true)
+}
+
+// bury makes a message a dead letter. If that is refused, it tries again, because a redelivery could run the handler more often than it may
+// run. It gives the message back when it can be held no longer.
+func (s *session) bury(
+	waiting context.Context, d *amqp.Delivery, m *consume.Message, decision consume.Decision, received time.Time,
+) error {
+	for {
+		if s.ch.IsClosed() {
+			return errOver // the message is delivered again
+		}
+
+		err := s.dead.send(waiting, d, m, decision)
+		if err == nil || s.ch.IsClosed() {
+			return err
+		}
+
+		if wait := holding(s.retry, s.timeout, time.Since(received)); wait == s.retry {
+			s.report(waiting, Report{Message: m, Decision: decision, Err: err})
+			hold(waiting, wait)
+
+			if waiting.Err() == nil {
+				continue
+			}
+		}
+
+		return errors.Join(err, d.Nack(false, true))
+	}
 }
 
 // deadLetterDelay is how long a message waits whose dead letter was refused.

@@ -1,0 +1,6 @@
+package oncerabbit
+
+import "time"
+
+// WithRetry sets after which time a dead letter that was refused is sent again.
+func WithRetry(d time.Duration) Option { return func(c *Consumer) { c.retry = d } }
