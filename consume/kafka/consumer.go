@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -22,6 +24,7 @@ type Consumer struct {
 	idHeader    string
 	backlog     int
 	revokeWait  time.Duration
+	retry       time.Duration // after which a dead letter that was refused is produced again
 	report      func(ctx context.Context, r Report)
 }
 
@@ -31,13 +34,14 @@ type Consumer struct {
 //
 // Dead letters are produced to the topic deadLetters, with acknowledgement of all replicas in sync, if the options do not say otherwise.
 // A dead letter has the key, the value and the headers of its record, and those of consume.Decision.DeadLetterHeaders. A record may
-// become a dead letter twice.
+// become a dead letter twice. A dead letter that Kafka refuses is produced again, and its partition waits: see [WithReport]. If the topics
+// are regular expressions, the topic for dead letters is left out.
 //
 // New fails if something is missing or out of range, and reports every problem at once.
 func New(handle Handler, deadLetters string, client []kgo.Opt, opts ...Option) (*Consumer, error) {
 	c := &Consumer{
 		handle: handle, deadLetters: deadLetters, client: client,
-		backlog: DefaultBacklog, revokeWait: DefaultRevokeWait, report: logReport,
+		backlog: DefaultBacklog, revokeWait: DefaultRevokeWait, retry: deadLetterDelay, report: logReport,
 	}
 
 	for _, opt := range opts {
@@ -52,7 +56,20 @@ func New(handle Handler, deadLetters string, client []kgo.Opt, opts ...Option) (
 		return nil, err
 	}
 
+	c.exclude()
+
 	return c, nil
+}
+
+// exclude leaves the topic for dead letters out of a regular expression of topics. Otherwise each dead letter would be consumed, and be
+// a dead letter again.
+func (c *Consumer) exclude() {
+	excluding := kgo.ConsumeExcludeTopics("^" + regexp.QuoteMeta(c.deadLetters) + "$")
+
+	// The option is valid with regular expressions only.
+	if kgo.ValidateOpts(append(c.options(nil), excluding)...) == nil {
+		c.client = append(append([]kgo.Opt(nil), c.client...), excluding)
+	}
 }
 
 // options are those of the client, with our own after them, because the last one of a kind counts.
@@ -67,8 +84,11 @@ func (c *Consumer) options(m *member) []kgo.Opt {
 	)
 }
 
+// ErrOwnDeadLetters is the error of [Consumer.Run] if the topic for dead letters is one of those that the consumer consumes.
+var ErrOwnDeadLetters = errors.New("oncekafka: the consumer consumes its own dead letters: name another topic for them")
+
 // Run joins the group, handles records until ctx ends, commits, leaves the group, and returns the cause of the end of ctx. A broker that
-// cannot be reached is tried again: see [WithReport].
+// cannot be reached is tried again: see [WithReport]. Run returns at once with [ErrOwnDeadLetters].
 //
 // Run returns when all handlers that it has called have returned. After ctx has ended it begins no more records. Stop the handlers with
 // onlyonce.Engine.Drain. Run may be called several times, also at the same time: each call is a member of the group.
@@ -79,6 +99,13 @@ func (c *Consumer) Run(ctx context.Context) error {
 	client, err := kgo.NewClient(c.options(m)...)
 	if err != nil {
 		return fmt.Errorf("oncekafka: making a client: %w", err)
+	}
+
+	topics, _ := client.OptValue(kgo.ConsumeTopics).([]string)
+	if regex, _ := client.OptValue(kgo.ConsumeRegex).(bool); !regex && slices.Contains(topics, c.deadLetters) {
+		client.Close()
+
+		return ErrOwnDeadLetters
 	}
 
 	for ctx.Err() == nil {

@@ -1,4 +1,4 @@
-package oncekafka_test
+package oncekafka_test //nolint:testableexamples // it needs a server, and does not end
 
 import (
 	"context"

@@ -45,7 +45,8 @@ type Report struct {
 	Message *consume.Message
 	// Decision is what the handler has decided.
 	Decision consume.Decision
-	// Err is why the decision was not carried out, or why a fetch or a commit has failed. The record is handled again after a while.
+	// Err is why the decision was not carried out, or why a fetch or a commit has failed. A dead letter that was refused is produced
+	// again after 10 seconds, and each refusal is reported.
 	Err error
 }
 
@@ -55,7 +56,7 @@ func logReport(ctx context.Context, r Report) {
 	case r.Message == nil:
 		slog.WarnContext(ctx, "oncekafka: a request to Kafka has failed", "error", r.Err)
 	case r.Err != nil:
-		slog.WarnContext(ctx, "oncekafka: the record will be handled again", "position", r.Message.Position,
+		slog.WarnContext(ctx, "oncekafka: the record is not done, and holds up its partition", "position", r.Message.Position,
 			"decision", r.Decision.Action.String(), "cause", string(r.Decision.Cause), "error", r.Err)
 	case r.Decision.Action == consume.DeadLetter:
 		slog.WarnContext(ctx, "oncekafka: dead letter", "position", r.Message.Position,

@@ -21,6 +21,9 @@ type partition struct {
 	ctx    context.Context //nolint:containedctx // ends when the partition goes
 	stop   context.CancelFunc
 	ended  chan struct{}
+	// owned ends later, when the partition is abandoned or its work has ended. A dead letter is produced until then.
+	owned   context.Context //nolint:containedctx // see above
+	release context.CancelFunc
 
 	mu        sync.Mutex
 	abandoned bool
@@ -29,6 +32,7 @@ type partition struct {
 func newPartition(m *member, client *kgo.Client, at place) *partition {
 	p := &partition{place: at, member: m, client: client, queue: newQueue(), ended: make(chan struct{})}
 	p.ctx, p.stop = context.WithCancel(m.ctx)
+	p.owned, p.release = context.WithCancel(context.WithoutCancel(m.ctx))
 
 	return p
 }
@@ -37,6 +41,7 @@ func newPartition(m *member, client *kgo.Client, at place) *partition {
 func (p *partition) work() {
 	defer close(p.ended)
 	defer p.stop()
+	defer p.release()
 
 	for {
 		r, left := p.queue.next(p.ctx)
@@ -61,15 +66,18 @@ func (p *partition) finish(r *kgo.Record) bool {
 	for deliveries := 1; p.ctx.Err() == nil; deliveries++ {
 		m := p.member.message(r, deliveries)
 		decision := p.member.handle(p.ctx, m)
-		done, delay, err := p.carryOut(r, m, decision)
 
-		p.member.report(p.ctx, Report{Message: m, Decision: decision, Err: err})
+		if decision.Action == consume.DeadLetter {
+			return p.bury(r, m, decision)
+		}
 
-		if done {
+		p.member.report(p.ctx, Report{Message: m, Decision: decision})
+
+		if decision.Action == consume.Ack {
 			return true
 		}
 
-		wait(p.ctx, delay)
+		wait(p.ctx, decision.Delay)
 	}
 
 	return false
@@ -78,23 +86,29 @@ func (p *partition) finish(r *kgo.Record) bool {
 // deadLetterDelay is how long a record waits whose dead letter was refused.
 const deadLetterDelay = 10 * time.Second
 
-// carryOut carries out a decision. It returns whether the record is done, and otherwise when it is handled again.
-func (p *partition) carryOut(r *kgo.Record, m *consume.Message, decision consume.Decision) (done bool, delay time.Duration, err error) {
-	switch decision.Action {
-	case consume.Ack:
-		return true, 0, nil
-	case consume.DeadLetter:
-		dead := letter(p.member.deadLetters, r, m, decision)
+// bury makes a record a dead letter. If that is refused, it tries again until the partition goes. It does not call the handler again, which
+// could then run more often than it may. The result is whether the record is done.
+func (p *partition) bury(r *kgo.Record, m *consume.Message, decision consume.Decision) bool {
+	dead := p.member.deadLetters
 
-		if err := p.client.ProduceSync(p.ctx, dead).FirstErr(); err != nil {
-			return false, deadLetterDelay, fmt.Errorf("oncekafka: producing a dead letter to %s: %w", dead.Topic, err)
+	for {
+		err := p.client.ProduceSync(p.owned, letter(dead, r, m, decision)).FirstErr()
+		if err != nil {
+			err = fmt.Errorf("oncekafka: producing a dead letter to %s: %w", dead, err)
 		}
 
-		return true, 0, nil
-	case consume.Redeliver:
-	}
+		p.member.report(p.ctx, Report{Message: m, Decision: decision, Err: err})
 
-	return false, decision.Delay, nil
+		if err == nil {
+			return true
+		}
+
+		wait(p.ctx, p.member.retry)
+
+		if p.ctx.Err() != nil {
+			return false
+		}
+	}
 }
 
 // mark lets the offset of a record be committed, unless the partition was abandoned.
@@ -113,6 +127,7 @@ func (p *partition) abandon() {
 	defer p.mu.Unlock()
 
 	p.abandoned = true
+	p.release()
 }
 
 // wait waits for a time, or until ctx ends.

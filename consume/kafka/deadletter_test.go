@@ -1,0 +1,158 @@
+//go:build unix
+
+package oncekafka_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/onlyonce-go/onlyonce/consume"
+	oncekafka "github.com/onlyonce-go/onlyonce/consume/kafka"
+)
+
+// buried is a handler that makes every record a dead letter, and counts.
+func buried(calls *atomic.Int64) oncekafka.Handler {
+	return func(context.Context, *consume.Message) consume.Decision {
+		calls.Add(1)
+
+		return consume.Decision{Action: consume.DeadLetter, Cause: consume.CausePoison}
+	}
+}
+
+// refuseOnce lets the cluster refuse the next record that is produced.
+func (b *broker) refuseOnce() {
+	b.cluster.ControlKey(int16(kmsg.Produce), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		response := kmsg.NewPtrProduceResponse()
+		response.Version = request.GetVersion()
+
+		produce, ok := request.(*kmsg.ProduceRequest)
+		if !ok {
+			return nil, errors.New("the request is another one"), true
+		}
+
+		for _, topic := range produce.Topics {
+			refused := kmsg.NewProduceResponseTopic()
+			refused.Topic, refused.TopicID = topic.Topic, topic.TopicID
+
+			for _, partition := range topic.Partitions {
+				at := kmsg.NewProduceResponseTopicPartition()
+				at.Partition, at.ErrorCode = partition.Partition, kerr.MessageTooLarge.Code
+				refused.Partitions = append(refused.Partitions, at)
+			}
+
+			response.Topics = append(response.Topics, refused)
+		}
+
+		return response, nil, true
+	})
+}
+
+func TestADeadLetterThatIsRefusedIsProducedAgainAndNotHandledAgain(t *testing.T) {
+	t.Parallel()
+
+	b := newBroker(t, 1)
+
+	var (
+		calls atomic.Int64
+		seen  reports
+	)
+
+	b.produce(0, "a")
+	b.refuseOnce()
+	start(t, b.consumer(buried(&calls), oncekafka.WithRetry(soon(1)), oncekafka.WithReport(seen.add)))
+	seen.wait(t, "the refusal", func(r oncekafka.Report) bool { return errors.Is(r.Err, kerr.MessageTooLarge) })
+	b.waitDead(1)
+	b.waitCommitted(0, 1)
+
+	if n := calls.Load(); n != 1 {
+		t.Errorf("the handler was called %d times", n)
+	}
+}
+
+// The handler has decided, and the member leaves.
+func TestADeadLetterOfAPartitionThatGoesIsProducedBefore(t *testing.T) {
+	t.Parallel()
+
+	b := newBroker(t, 1)
+	entered := make(chan struct{})
+
+	stop := start(t, b.consumer(func(ctx context.Context, _ *consume.Message) consume.Decision {
+		close(entered)
+		<-ctx.Done()
+
+		return consume.Decision{Action: consume.DeadLetter, Cause: consume.CausePoison}
+	}, oncekafka.WithRevokeWait(time.Minute)))
+
+	b.produce(0, "a")
+	<-entered
+	stop()
+	b.waitDead(1)
+	b.waitCommitted(0, 1)
+}
+
+// A dead letter that is consumed would be a dead letter again, and so on.
+func TestAConsumerDoesNotConsumeItsOwnDeadLetters(t *testing.T) {
+	t.Parallel()
+
+	t.Run("named", func(t *testing.T) {
+		t.Parallel()
+
+		b := newBroker(t, 1)
+
+		var calls atomic.Int64
+
+		c, err := oncekafka.New(buried(&calls), dead, append(b.options(), kgo.ConsumeTopics(dead)))
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		if err := c.Run(t.Context()); !errors.Is(err, oncekafka.ErrOwnDeadLetters) {
+			t.Errorf("got %v", err)
+		}
+	})
+
+	t.Run("by a regular expression", func(t *testing.T) {
+		t.Parallel()
+
+		b := newBroker(t, 1)
+
+		var seen reports
+
+		c, err := oncekafka.New(func(_ context.Context, m *consume.Message) consume.Decision {
+			if m.ID == "last" {
+				return consume.Decision{Action: consume.Ack}
+			}
+
+			return consume.Decision{Action: consume.DeadLetter, Cause: consume.CausePoison}
+		}, dead, append(b.options(), kgo.ConsumeRegex()), oncekafka.WithIDHeader("message-id"), oncekafka.WithReport(seen.add))
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		start(t, c)
+		b.produce(0, "first")
+		b.waitDead(1)
+		b.produce(0, "last")
+		seen.wait(t, "the last", func(r oncekafka.Report) bool { return r.Message.ID == "last" })
+
+		if n := len(b.waitDead(1)); n != 1 {
+			t.Errorf("%d dead letters", n)
+		}
+
+		seen.mu.Lock()
+		defer seen.mu.Unlock()
+
+		for _, r := range seen.all {
+			if r.Message.Source != topic {
+				t.Errorf("consumed %s", r.Message.Position)
+			}
+		}
+	})
+}

@@ -1,0 +1,6 @@
+package oncekafka
+
+import "time"
+
+// WithRetry sets after which time a dead letter that was refused is produced again.
+func WithRetry(d time.Duration) Option { return func(c *Consumer) { c.retry = d } }
