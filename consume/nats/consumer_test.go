@@ -213,20 +213,35 @@ func TestADeadLetterThatIsNotStoredIsNotLost(t *testing.T) {
 	w := newWorld(t)
 	w.pull("billing", 100*time.Millisecond)
 
-	refused := make(chan struct{}, 100)
+	acks, err := w.js.Conn().SubscribeSync("$JS.ACK.>")
+	if err != nil {
+		t.Fatal(err)
+	}
 
-	w.start(settings{Name: "billing", Guarantee: onlyonce.AtLeastOnce}, func(context.Context, *consume.Message) error {
-		refused <- struct{}{}
-
-		return onlyonce.Final(errors.New("refused"))
-	})
+	w.start(settings{Name: "billing", Guarantee: onlyonce.AtLeastOnce}, refuse)
 
 	if err := w.js.DeleteStream(t.Context(), "dead"); err != nil {
 		t.Fatal(err)
 	}
 
 	w.publish(1)
-	<-refused
+
+	for {
+		ack, err := acks.NextMsg(time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		if string(ack.Data) == "+WPI" {
+			continue
+		}
+
+		if !strings.HasPrefix(string(ack.Data), "-NAK") {
+			t.Errorf("the server is told %q, want a negative acknowledgement", ack.Data)
+		}
+
+		break
+	}
 
 	stream, err := w.js.Stream(t.Context(), "orders")
 	if err != nil || stream.CachedInfo().State.Msgs != 1 {
