@@ -3,6 +3,7 @@ package onceconnect_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 
@@ -21,7 +22,9 @@ func behind(t *testing.T, inner func(ctx context.Context, req connect.AnyRequest
 	once := must(onceconnect.NewClient(soon()))(t)
 
 	return connect.WithInterceptors(once, connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
-		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) { return inner(ctx, req, next) }
+		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+			return inner(ctx, req, next)
+		}
 	}))
 }
 
@@ -59,9 +62,7 @@ func TestAnAttemptThatIsSentAfterARefusalMayHaveRun(t *testing.T) {
 		}
 
 		short := connect.NewRequest(&shopv1.PayRequest{Order: "1"})
-		for name, values := range req.Header() {
-			short.Header()[name] = values
-		}
+		maps.Copy(short.Header(), req.Header())
 
 		return next(ctx, short)
 	}

@@ -140,7 +140,7 @@ func modfileFor(folder, source string) (string, error) {
 	}
 
 	added := "\nreplace connectrpc.com/conformance => " + source + "\n"
-	if err := os.WriteFile(modfile, append(text, added...), 0o600); err != nil {
+	if err := os.WriteFile(modfile, append(text, added...), 0o600); err != nil { //nolint:gosec // the folder is this program's own
 		return "", err
 	}
 
@@ -149,7 +149,7 @@ func modfileFor(folder, source string) (string, error) {
 		return "", err
 	}
 
-	return modfile, os.WriteFile(filepath.Join(folder, "go.sum"), sums, 0o600)
+	return modfile, os.WriteFile(filepath.Join(folder, "go.sum"), sums, 0o600) //nolint:gosec // the folder is this program's own
 }
 
 // run runs the suite and returns the totals and the names of the cases that failed. Some fail without interceptors, too.
@@ -158,7 +158,7 @@ func (v variant) run(ctx context.Context, suite, folder, mode string) (string, e
 	defer cancel()
 
 	cmd := exec.CommandContext(ctx, filepath.Join(folder, "plain", "connectconformance"), //nolint:gosec // built above
-		"--conf", filepath.Join(suite, "testing/reference-impls-config.yaml"), "--mode", mode,
+		"--conf", filepath.Join(suite, "testing", "reference-impls-config.yaml"), "--mode", mode,
 		"--", filepath.Join(folder, v.target, "reference"+mode))
 
 	printed, err := cmd.CombinedOutput()
