@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/oncehttp"
 	"github.com/onlyonce-go/onlyonce/retry"
 )
@@ -36,5 +37,14 @@ func TestOnlyAnErrorOfTheDraftConfirms(t *testing.T) {
 				t.Errorf("%v after %d requests, want %d", err, len(s.requests()), c.want)
 			}
 		})
+	}
+}
+
+// A server that has never answered may be one without the kit, which charges twice.
+func TestLostRequestToAServerThatHasNeverAnsweredIsNotSentAgain(t *testing.T) {
+	w, s := scripted(t, drop)
+
+	if _, outcome, err := w.pay(w.through()); err == nil || outcome.Verdict != onlyonce.VerdictUnknown || len(s.requests()) != 1 {
+		t.Errorf("%+v, %v after %d requests", outcome, err, len(s.requests()))
 	}
 }

@@ -144,6 +144,7 @@ func TestRequestIsInTheJournalFromBeforeItsFirstAttemptUntilItsAnswerIsRead(t *t
 	defer cancel()
 
 	r := w.request(http.MethodPost, "/payments/7?a=b", "order-1", "body", "Content-Type", "text/plain", "Authorization", "Bearer secret",
+		"Cookie", "session=secret", "Proxy-Authorization", "Basic secret", "X-Api-Key", "secret",
 		"X-Version", "2").WithContext(ctx)
 	r.URL.User = url.UserPassword("shop", "secret")
 	deadline, _ := ctx.Deadline()

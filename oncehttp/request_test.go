@@ -356,3 +356,17 @@ func TestHostCanBelongToTheRequest(t *testing.T) {
 	send("a.test").mustBe(onlyonce.StatusReplayed, http.StatusCreated)
 	send("b.test").mustReject(http.StatusUnprocessableEntity, onlyonce.ReasonKeyReused)
 }
+
+func TestF24RequestsThatLookAlikeAreDifferent(t *testing.T) {
+	w := start(t, setup{options: policy(oncehttp.Policy{RequestHeaders: []string{"X-A", "X-B"}})}, nil)
+
+	send := func(key, path string, headers ...string) *answer {
+		return w.send(w.request(http.MethodPost, path, key, "body", headers...))
+	}
+
+	send("path", "/a%2Fb").mustBe(onlyonce.StatusExecuted, http.StatusCreated)
+	send("path", "/a/b").mustReject(http.StatusUnprocessableEntity, onlyonce.ReasonKeyReused)
+
+	send("header", "/", "X-A", "X-B").mustBe(onlyonce.StatusExecuted, http.StatusCreated)
+	send("header", "/", "X-B", "X-B").mustReject(http.StatusUnprocessableEntity, onlyonce.ReasonKeyReused)
+}
