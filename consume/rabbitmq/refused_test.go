@@ -5,8 +5,10 @@ package oncerabbit_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -164,5 +166,38 @@ func TestAConnectionForDeadLettersThatRecoversByItselfIsRefused(t *testing.T) {
 
 	if d, ok, err := b.ch.Get(b.queue, true); err != nil || !ok || d.MessageId != "a" {
 		t.Errorf("the message is not there: %v", err)
+	}
+}
+
+func TestAMessageIsHeldForItsDelayWhileOthersGoOn(t *testing.T) {
+	t.Parallel()
+
+	b := newBroker(t)
+
+	var (
+		held atomic.Int64
+		seen reports
+	)
+
+	start(t, b.consumer(func(_ context.Context, m *consume.Message) consume.Decision {
+		if m.ID == "held" {
+			held.Add(1)
+
+			return consume.Decision{Action: consume.Redeliver, Delay: time.Hour}
+		}
+
+		return consume.Decision{Action: consume.Ack}
+	}, oncerabbit.WithReport(seen.add)), (&network{url: b.url}).dial)
+
+	b.publish("held", "")
+
+	for i := range 20 {
+		id := strconv.Itoa(i)
+		b.publish(id, "")
+		seen.wait(t, id, func(r oncerabbit.Report) bool { return r.Message.ID == id && r.Err == nil })
+	}
+
+	if n := held.Load(); n != 1 {
+		t.Errorf("it was delivered %d times", n)
 	}
 }
