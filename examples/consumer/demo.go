@@ -194,7 +194,9 @@ func (s *scenario) startBroker(ctx context.Context) error {
 		return errors.New("the broker has ended by itself")
 	}
 
-	s.url = url
+	if s.url == "" { // a restart keeps the port, and the processes read it
+		s.url = url
+	}
 
 	return nil
 }
