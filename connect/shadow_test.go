@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 	"testing"
 
 	"connectrpc.com/connect"
@@ -13,14 +12,11 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// answers notes what shadow mode has seen.
-type answers struct {
-	mu   sync.Mutex
-	seen []string
-}
+// answers gets what shadow mode has seen, which it says after the call.
+type answers chan string
 
 // Observe implements onlyonce.Observer.
-func (a *answers) Observe(_ context.Context, e onlyonce.Event) {
+func (a answers) Observe(_ context.Context, e onlyonce.Event) {
 	if e.Kind != onlyonce.EventShadow {
 		return
 	}
@@ -34,14 +30,11 @@ func (a *answers) Observe(_ context.Context, e onlyonce.Event) {
 		about += " differs"
 	}
 
-	a.mu.Lock()
-	defer a.mu.Unlock()
-
-	a.seen = append(a.seen, about)
+	a <- about
 }
 
 func TestShadowModeComparesTheMessagesOfAnswers(t *testing.T) {
-	seen := new(answers)
+	seen, got := make(answers, 4), []string(nil)
 	shadow := interceptor.Policy{Policy: onlyonce.Policy{Shadow: onlyonce.ShadowOn}}
 	w := newWorld(t, setup{
 		engine: []onlyonce.Option{onlyonce.WithObserver(seen)}, server: []interceptor.ServerOption{interceptor.WithPolicy(shadow)},
@@ -52,6 +45,8 @@ func TestShadowModeComparesTheMessagesOfAnswers(t *testing.T) {
 		if got := c.payKeyed(t.Context(), "key"); got.receipt != receipt || got.status() != "" {
 			t.Errorf("got %+v", got)
 		}
+
+		got = append(got, <-seen)
 	}
 
 	w.pay = func(context.Context, *payRequest) (*payResponse, error) {
@@ -60,9 +55,11 @@ func TestShadowModeComparesTheMessagesOfAnswers(t *testing.T) {
 
 	for range 2 {
 		c.payKeyed(t.Context(), "other")
+
+		got = append(got, <-seen)
 	}
 
-	if want := []string{"OK", "OK compared differs", "NOT_FOUND", "NOT_FOUND compared"}; !slices.Equal(seen.seen, want) {
-		t.Errorf("shadow mode has seen %q, want %q", seen.seen, want)
+	if want := []string{"OK", "OK compared differs", "NOT_FOUND", "NOT_FOUND compared"}; !slices.Equal(got, want) {
+		t.Errorf("shadow mode has seen %q, want %q", got, want)
 	}
 }
