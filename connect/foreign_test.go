@@ -23,7 +23,7 @@ func TestAnErrorBehindOtherHeadersKeepsItsTrailers(t *testing.T) {
 		req := must(http.NewRequestWithContext(t.Context(), http.MethodPost, w.url+payMethod, bytes.NewReader(make([]byte, 5))))(t)
 		req.Header.Set("Content-Type", "application/grpc")
 
-		resp := must(httpClient(t, true).Do(req))(t)
+		resp := must(httpClient(t, true).Do(req))(t) //nolint:bodyclose // it is closed below
 		_, _ = io.Copy(io.Discard, resp.Body)
 		_ = resp.Body.Close()
 
