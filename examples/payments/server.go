@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -85,7 +86,8 @@ func serveUntil(ctx context.Context, listener net.Listener, server *grpc.Server,
 		stopped <- err
 	}()
 
-	if err := server.Serve(listener); err != nil {
+	// A server that is told to stop before it serves has nothing to end.
+	if err := server.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return fmt.Errorf("serving: %w", err)
 	}
 

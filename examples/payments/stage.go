@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 
@@ -89,7 +90,7 @@ func (s *local) settle(ctx context.Context) (int, error) {
 
 	s.server.GracefulStop()
 
-	if err := <-s.served; err != nil {
+	if err := <-s.served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return 0, fmt.Errorf("serving: %w", err)
 	}
 

@@ -98,9 +98,16 @@ func TestTheDemoOfUnknownOutcomesFailsWithoutReconcilers(t *testing.T) {
 	ctx, fail := context.WithCancelCause(t.Context())
 	defer fail(nil)
 
-	var out, said bytes.Buffer
+	// Several processes write to it at the same time, so it is a file.
+	said, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer said.Close()
 
-	d := newUnknownDemo(address, &out, &said, fail)
+	var out bytes.Buffer
+
+	d := newUnknownDemo(address, &out, said, fail)
 	d.settlers, d.patience = 0, 1
 
 	closeStore, err := d.open()

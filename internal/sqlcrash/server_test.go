@@ -195,7 +195,7 @@ func serve(config *serverConfig) error {
 		return err
 	}
 
-	if err := <-served; err != nil {
+	if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return err
 	}
 

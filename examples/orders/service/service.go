@@ -121,7 +121,8 @@ func Run(ctx context.Context, config *Config, definition Definition, stdout, std
 		stopped <- s.stop(ctx)
 	}()
 
-	if err := s.Server.Serve(listener); err != nil {
+	// A server that is told to stop before it serves has nothing to end.
+	if err := s.Server.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return fmt.Errorf("serving: %w", err)
 	}
 
