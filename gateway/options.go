@@ -75,14 +75,14 @@ func WithProblems() Option {
 // options that undo these.
 //
 //   - The header Idempotency-Key becomes the metadata idempotency-key, raw or as a string of RFC 8941: abc and "abc" are the same key. A
-//     header that is neither is rejected by every method that reads keys. Grpc-Metadata-Idempotency-Key is a key, too, and so is each
-//     header of which your matcher makes this metadata. More than one key is rejected. X-Retry-Attempt is passed on.
+//     method that reads keys rejects every other value. Grpc-Metadata-Idempotency-Key is a key, too. So is every header that your matcher
+//     maps to this metadata. A call with more than one key is rejected. X-Retry-Attempt is passed on.
 //   - The trailers of the contract become the headers Idempotency-Status, Idempotent-Replayed, Idempotency-Executed-At and
 //     Idempotency-Retention, on success and on errors.
 //   - A rejection gets the HTTP status of the contract. An error with a google.rpc.RetryInfo gets the header Retry-After.
 //   - An error with details that this program cannot write as JSON, because their types are not linked, is answered without them.
-//   - An answer that was recorded, and that the gateway cannot read or write, becomes an error with the status unknown: it may have
-//     been a success.
+//   - If the gateway cannot read or write a recorded answer, the client gets an error with the status unknown. The answer may have been
+//     a success.
 //   - Binary metadata of answers, whose names end with -bin, are left out, because HTTP clients cannot read an answer with them.
 //
 // Errors of the gateway itself, such as JSON that it cannot read or a path that it does not know, have no Idempotency-Status: no server
@@ -143,8 +143,8 @@ func (c *config) matchIncoming(name string) (string, bool) {
 	return c.incoming(name)
 }
 
-// isKey reports whether a header has a key: Idempotency-Key, what earlier versions of grpc-gateway made the metadata of, and every header
-// of which the matcher of the application makes it. A key in any of them must not be lost, because the call would run unprotected.
+// isKey reports whether a header has a key: Idempotency-Key, Grpc-Metadata-Idempotency-Key, and every header that the matcher of the
+// application maps to the metadata of keys. If one of these were lost, the call would run unprotected.
 func (c *config) isKey(name string) bool {
 	switch name = textproto.CanonicalMIMEHeaderKey(name); name {
 	case oncehttp.KeyHeader, runtime.MetadataHeaderPrefix + oncehttp.KeyHeader:

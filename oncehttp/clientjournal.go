@@ -34,9 +34,9 @@ func WithJournal(j *journal.Journal, headers ...string) ClientOption {
 	}
 }
 
-// WithResumed sets a function that completes each request that Resume sends, for example with credentials. Records belong to the caller,
-// so use those of the first attempt: for a server, another caller with the same key is another request. An error of the function leaves
-// the request in the journal. The default, and nil, is no function. It must be safe for concurrent use.
+// WithResumed sets a function that completes each request that Resume sends, for example with credentials. Use the credentials of the
+// first attempt: a server keeps the keys of its callers apart, and runs the request of another caller again. An error of the function
+// leaves the request in the journal. The default, and nil, is no function. The function must be safe for concurrent use.
 func WithResumed(complete func(r *http.Request) error) ClientOption {
 	return func(t *Transport) { t.complete = complete }
 }
