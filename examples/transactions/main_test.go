@@ -93,7 +93,7 @@ func TestHandlerThatUsesPGXJoins(t *testing.T) {
 		t.Errorf("%d parcels, %v", parcels, err)
 	}
 
-	ctx, done := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, done := context.WithTimeout(context.Background(), time.Minute)
 	defer done()
 
 	if err := engine.Drain(ctx); err != nil && !errors.Is(err, context.Canceled) {

@@ -12,8 +12,9 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// patience is how long a test waits for something that must happen. Only a test that fails waits for so long.
-const patience = 30 * time.Second
+// patience is how long a test waits for something that must happen, and the deadline of a call. A call that a test parks must outlive
+// everything that the test does meanwhile, on a busy machine as well. Only a test that fails waits for so long.
+const patience = 2 * time.Minute
 
 // point is a place on the way of a call, or in the life of a server.
 type point string

@@ -5,6 +5,7 @@ package servertest
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"syscall"
 )
@@ -38,13 +39,16 @@ func (c *Child) Resume() error {
 	return errors.Join(signalAll(c.among(all), syscall.SIGCONT), c.Signal(syscall.SIGCONT))
 }
 
-// KillTree ends the process and its children at once, and returns when all have ended.
+// KillTree ends the process and its children at once, and returns when all have ended. Nothing is known of the children of a process
+// that has ended by itself.
 func (c *Child) KillTree() error {
-	if c.IsEnded() {
+	children, err := c.freeze()
+	if errors.Is(err, os.ErrProcessDone) {
+		<-c.ended
+
 		return nil
 	}
 
-	children, err := c.freeze()
 	err = errors.Join(err, signalAll(children, syscall.SIGKILL))
 	c.Kill()
 

@@ -4,6 +4,7 @@ package servertest
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,7 +22,8 @@ func family(t *testing.T) (parent *Child, child int) {
 	}
 	defer r.Close()
 
-	cmd := exec.CommandContext(t.Context(), "sh", "-c", "sleep 600 & echo $!; wait")
+	// Not bound to the test's context, whose end would kill the parent alone, before the clean-up looks for its children.
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "sh", "-c", "sleep 600 & echo $!; wait")
 	cmd.Stdout = w
 
 	parent, err = Start(cmd)

@@ -44,7 +44,7 @@ func pay(t *testing.T, faults faultynet.Faults) (charges int, counts faultynet.C
 		t.Fatal(err)
 	}
 
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 
 	_, callErr := paymentsv1.NewPaymentServiceClient(conn).Pay(ctx, &paymentsv1.PayRequest{
