@@ -16,6 +16,39 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
+// The reply to a payment is lost, so the client sends the payment again. The key is the same, so nobody pays twice.
+func Example() {
+	engine, err := onlyonce.New(memstore.New())
+	if err != nil {
+		fmt.Println(err)
+
+		return
+	}
+
+	payments := 0
+	pay := func(context.Context) ([]byte, error) {
+		payments++
+
+		return fmt.Appendf(nil, "payment %d", payments), nil
+	}
+
+	call := onlyonce.Call{Method: "pay", Key: "order-1", Request: []byte("10 EUR")}
+
+	for range 2 {
+		result, err := engine.Do(context.Background(), call, pay)
+		fmt.Println(result.Status, string(result.Body), err)
+	}
+
+	call.Request = []byte("99 EUR") // another request under the same key
+
+	_, err = engine.Do(context.Background(), call, pay)
+	fmt.Println(errors.Is(err, onlyonce.ReasonKeyReused), payments)
+	// Output:
+	// executed payment 1 <nil>
+	// replayed payment 1 <nil>
+	// true 1
+}
+
 func ExampleNew() {
 	engine, err := onlyonce.New(memstore.New(),
 		onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, MaxRun: 20 * time.Second}),
