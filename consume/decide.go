@@ -3,6 +3,7 @@ package consume
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 type rules struct {
 	final         Action // of a message with a Final error
 	guarantee     onlyonce.Guarantee
+	single        bool // ExactlyOnce in a single transaction
 	maxAttempts   int
 	maxDeliveries int // 0: any number
 	backoff       func(attempt int) time.Duration
@@ -26,10 +28,14 @@ type ending struct {
 	// ran means that this delivery has called the handler, and failure is the handler's error.
 	ran     bool
 	failure error
+	// overran means that the handler took longer than MaxRun.
+	overran bool
 	// runs is how many runs of the message have begun, and deliveries how often it was delivered. 0 means that nobody knows.
 	runs, deliveries int
 	// counted is how many of the deliveries count as attempts, this one included, as far as this process knows. 0 means that nobody knows.
 	counted int
+	// ranHere is how often this process has run the handler for the message without an outcome, this time included.
+	ranHere int
 	// key is the key of the message, if it has a valid one.
 	key string
 }
@@ -96,11 +102,11 @@ func (r *rules) failed(e *ending, err error) Decision {
 	return r.redeliver(CauseFailed, err, r.wait(max(attempts, 1), 0))
 }
 
-// attempts is how often the handler has run at most. Both numbers may be too high: a delivery need not run the handler, and a
-// claim need not either.
+// attempts is how often the handler has run at most. Runs and counted may be too high: neither a delivery nor a claim need run the
+// handler. If the queue does not count, this process counts its own runs.
 func (e *ending) attempts() int {
 	if e.runs == 0 || e.counted == 0 {
-		return max(e.runs, e.counted)
+		return max(e.runs, e.counted, e.ranHere)
 	}
 
 	return min(e.runs, e.counted)
@@ -130,6 +136,10 @@ func (r *rules) withoutReply(e *ending) Decision {
 func (r *rules) rejected(e *ending, err *onlyonce.Rejection) Decision {
 	wait := r.wait(max(e.deliveries, 1), err.RetryAfter)
 
+	if r.leftNothing(e, err) {
+		return r.failed(e, fmt.Errorf("%w: %w", onlyonce.ErrMaxRun, err))
+	}
+
 	switch err.Reason {
 	case onlyonce.ReasonKeyMissing, onlyonce.ReasonKeyInvalid:
 		return Decision{Action: DeadLetter, Cause: CauseKey, Err: err}
@@ -151,6 +161,12 @@ func (r *rules) rejected(e *ending, err *onlyonce.Rejection) Decision {
 	}
 
 	return r.redeliver(CauseProgram, err, wait)
+}
+
+// leftNothing reports whether the run of this delivery took longer than MaxRun and then lost its single transaction. The record shows no
+// trace of such a run. It counts as a failure of the handler, because the next run is likely to end in the same way.
+func (r *rules) leftNothing(e *ending, err *onlyonce.Rejection) bool {
+	return r.single && e.overran && (err.Reason == onlyonce.ReasonStoreUnavailable || err.Reason == onlyonce.ReasonLeaseLost)
 }
 
 // unsettled decides about a message that somebody has to settle. It is delivered again for some time, because its late owner, a recovery

@@ -77,7 +77,7 @@ type Decision struct {
 	// Replayed reports that an earlier delivery has ended the message, and that this one ran nothing.
 	Replayed bool
 	// Err is the error of the handler, a *PanicError, an *onlyonce.RecordedError if Replayed, or an *onlyonce.Rejection. It is nil if
-	// Cause is CauseDone.
+	// Cause is CauseDone. It also matches onlyonce.ErrMaxRun if a run took longer than MaxRun and lost its single transaction.
 	Err error
 }
 

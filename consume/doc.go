@@ -47,8 +47,15 @@
 // message was being handled, end no message. So the queue itself must not drop a message after a few deliveries: give it no such limit, or
 // a high one.
 //
-// Under ExactlyOnce in a single transaction, only the queue counts the attempts, and it counts such deliveries, too. A process that has
-// seen one for a message counts by itself from then on. Several processes may then make more than MaxAttempts attempts.
+// A single transaction that is rolled back leaves no count in the store. Under ExactlyOnce with SingleTransaction, the attempts are counted
+// in this way:
+//   - Message.Deliveries counts them.
+//   - A process that has seen a delivery without a run counts the message's attempts itself from then on.
+//   - If Message.Deliveries is 0, each process counts its own attempts. Several processes may then make more than MaxAttempts attempts.
+//   - A run that takes longer than MaxRun and loses its transaction is an attempt. The last one becomes a dead letter with CausePoison and an
+//     error that matches onlyonce.ErrMaxRun.
+//   - A run in time whose commit fails is not an attempt.
+//   - A run that kills its process is an attempt only if the queue counts it: see [WithMaxDeliveries].
 //
 // A dead letter is not settled. Once an operator has settled its record, or the handler has been corrected, send it to the queue again with
 // the same id.

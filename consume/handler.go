@@ -46,6 +46,7 @@ func Handler(
 
 	h := &handler{config: c, prepared: prepared, policy: engine.Policy(c.policy), history: newHistory()}
 	h.rules.maxAttempts, h.rules.guarantee = h.policy.MaxAttempts, h.policy.Guarantee
+	h.rules.single = h.policy.Guarantee == onlyonce.ExactlyOnce && h.policy.TransactionMode == onlyonce.SingleTransaction
 
 	if c.recover != nil {
 		engine.AddRecoveries(h.recovery)
@@ -66,7 +67,7 @@ type handler struct {
 func (h *handler) deliver(ctx context.Context, m *Message) Decision {
 	e := h.execute(ctx, m)
 	at := place{source: m.Source, key: e.key, position: m.Position}
-	e.counted = h.history.counted(at, m.Deliveries)
+	e.counted, e.ranHere = h.history.counted(at, m.Deliveries), h.history.ran(at, &e)
 
 	d := h.rules.decide(&e)
 	h.history.note(at, &e, &d)
@@ -110,6 +111,7 @@ func (h *handler) execute(ctx context.Context, m *Message) (e ending) {
 
 		e.ran = true
 		e.failure = h.handle(ctx, &own)
+		e.overran = errors.Is(context.Cause(ctx), onlyonce.ErrMaxRun)
 
 		return outcomeOf(e.failure)
 	})

@@ -61,10 +61,10 @@ func WithBackoff(backoff func(attempt int) time.Duration) Option {
 	return func(c *config) { c.rules.backoff = backoff }
 }
 
-// WithMaxDeliveries bounds how often a message is delivered that has no outcome. A later delivery runs nothing and is a dead letter. The
-// default, and 0, is no bound.
-//   - It is for handlers in a single transaction. If a message kills the process there, the transaction leaves nothing behind to count by,
-//     and MaxAttempts does not end it. Everywhere else MaxAttempts does.
+// WithMaxDeliveries bounds the deliveries of a message without an outcome. A later delivery runs nothing and is a dead letter with
+// CausePoison. The default, and 0, is no bound.
+//   - It is for messages that kill their process in a single transaction. The transaction leaves nothing behind to count by, and the
+//     process forgets its own count. MaxAttempts ends all other messages.
 //   - All deliveries count, also those for which the store was down. So give a high number, such as 100.
 //   - It needs Message.Deliveries, and a store that can look records up: see onlyonce.Engine.CanResolve.
 func WithMaxDeliveries(n int) Option { return func(c *config) { c.rules.maxDeliveries = n } }

@@ -21,6 +21,10 @@ const (
 
 	// ackWait is when a message of a dead consumer is delivered again.
 	ackWait = time.Second
+
+	// duplicates is how long the stream of orders knows an id, and drops other messages with it. It is the shortest time that JetStream
+	// allows, so that messages arrive twice. The default is two minutes.
+	duplicates = 100 * time.Millisecond
 )
 
 // serveBroker is a process with a NATS server. It says its URL when it is ready.
@@ -66,7 +70,7 @@ func connect(url string) (*nats.Conn, jetstream.JetStream, error) {
 // makeStreams makes the stream of orders, which keeps a message until it is acknowledged, and that of dead letters.
 func makeStreams(ctx context.Context, js jetstream.JetStream) error {
 	for _, config := range []*jetstream.StreamConfig{
-		{Name: orderStream, Subjects: []string{"orders.>"}, Retention: jetstream.WorkQueuePolicy},
+		{Name: orderStream, Subjects: []string{"orders.>"}, Retention: jetstream.WorkQueuePolicy, Duplicates: duplicates},
 		{Name: deadStream, Subjects: []string{"dead.>"}},
 	} {
 		if _, err := js.CreateStream(ctx, *config); err != nil {

@@ -34,8 +34,8 @@ func demo(ctx context.Context, out io.Writer, messages int) error {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 
-		fmt.Fprintf(out, "%-15s  killed: %d producers, %d consumers, %d brokers; %d dead letters; %.1f s\n", name, s.producers.Load(),
-			s.consumers.Load(), s.brokers, found.dead, time.Since(began).Seconds())
+		fmt.Fprintf(out, "%-15s  killed: %d producers, %d consumers, %d brokers; sent again: %d; %d dead letters; %.1f s\n", name,
+			s.producers.Load(), s.consumers.Load(), s.brokers, found.again, found.dead, time.Since(began).Seconds())
 
 		if !kit {
 			fmt.Fprintf(out, "%-15s  %v\n", name, found)
@@ -54,7 +54,7 @@ func demo(ctx context.Context, out io.Writer, messages int) error {
 }
 
 // result is what the messages have left behind.
-type result struct{ messages, effects, doubled, missing, dead int }
+type result struct{ messages, effects, doubled, missing, again, dead int }
 
 func (r result) String() string {
 	return fmt.Sprintf("messages=%d effects=%d doubled=%d missing=%d", r.messages, r.effects, r.doubled, r.missing)
@@ -73,6 +73,7 @@ type scenario struct {
 	messages int
 
 	folder    string
+	backup    []byte // the producer's database, without orders
 	url       string
 	port      int
 	producers atomic.Int64 // killed
@@ -170,6 +171,10 @@ func (s *scenario) prepare(ctx context.Context) error {
 		}
 	}
 
+	if err := s.backUp(); err != nil {
+		return err
+	}
+
 	var err error
 
 	s.port, err = freePort(ctx)
@@ -201,7 +206,8 @@ func (s *scenario) startBroker(ctx context.Context) error {
 	return nil
 }
 
-// killProducers starts a producer and kills it at its worst moments. The last one finishes.
+// killProducers starts a producer and kills it at its worst moments. The last one finishes. A producer that was killed after sending loses
+// its database, which comes back from a backup.
 func (s *scenario) killProducers(ctx context.Context) error {
 	places := []string{afterWriting}
 	if s.kit {
@@ -232,6 +238,12 @@ func (s *scenario) killProducers(ctx context.Context) error {
 		}
 
 		s.producers.Add(1)
+
+		if t.HaltAt == afterSending {
+			if err := errors.Join(s.sendAgain(ctx), s.restore()); err != nil {
+				return err
+			}
+		}
 	}
 }
 
@@ -317,16 +329,22 @@ func (s *scenario) effects(ctx context.Context) (n int, err error) {
 
 // stored returns how many messages a stream has.
 func (s *scenario) stored(ctx context.Context, name string) (n int, err error) {
+	state, err := s.state(ctx, name)
+
+	return int(state.Msgs), err //nolint:gosec // it is small
+}
+
+func (s *scenario) state(ctx context.Context, name string) (state jetstream.StreamState, err error) {
 	err = patiently(ctx, func(ctx context.Context) error {
 		stream, err := s.js.Stream(ctx, name)
 		if err == nil {
-			n = int(stream.CachedInfo().State.Msgs) //nolint:gosec // it is small
+			state = stream.CachedInfo().State
 		}
 
 		return err
 	})
 
-	return n, err
+	return state, err
 }
 
 // count counts what the messages have left behind.
@@ -338,6 +356,13 @@ func (s *scenario) count(ctx context.Context) (r result, err error) {
 	}
 
 	r.messages, r.doubled, r.missing = s.messages, r.effects-charged, s.messages-charged
+
+	orders, err := s.state(ctx, orderStream)
+	if err != nil {
+		return r, err
+	}
+
+	r.again = max(int(orders.LastSeq)-s.messages, 0) //nolint:gosec // it is small
 	r.dead, err = s.stored(ctx, deadStream)
 
 	return r, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -33,6 +34,11 @@ func TestTheChainConvergesAlthoughItsProcessesAreKilled(t *testing.T) {
 
 	if !strings.HasSuffix(out.String(), "\nresult messages=60 effects=60 doubled=0 missing=0\n") {
 		t.Errorf("the demo ends with:\n%s", out.String())
+	}
+
+	// A message at two positions shows that the consumers go by the id. A restored database shows that every run has the same id.
+	if !regexp.MustCompile(`(?m)^with the kit .* sent again: [1-9]`).MatchString(out.String()) {
+		t.Errorf("no message was sent again:\n%s", out.String())
 	}
 
 	if strings.Contains(out.String(), "without the kit  messages=60 effects=60 doubled=0 missing=0") {

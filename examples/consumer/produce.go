@@ -48,8 +48,8 @@ type producer struct {
 	js jetstream.JetStream
 }
 
-// all places every order, and publishes what is in the outbox after some of them and at the end. A producer that was killed begins with the
-// first order again, as a client does that does not know what became of its calls.
+// all places every order. It publishes the outbox after some of the orders and at the end. A producer that was killed begins with the first
+// order again, like a client that does not know what became of its calls.
 func (p *producer) all(ctx context.Context) error {
 	const batch = 50
 
@@ -90,7 +90,8 @@ func (p *producer) place(ctx context.Context, engine *onlyonce.Engine, number in
 	}
 }
 
-// write writes the order and the message. The id of the message is derived from the run: every run of this call has the same.
+// write writes the order and the message. The id of the message is derived from the run. Every run of the call has the same id, also a run
+// after the database was restored from a backup.
 func (p *producer) write(ctx context.Context, number int, data string) error {
 	id, err := onlyonce.DeriveExternal(ctx, "order placed")
 	if err != nil {
@@ -110,9 +111,9 @@ func (p *producer) write(ctx context.Context, number int, data string) error {
 	return err
 }
 
-// relay publishes what is in the outbox, in order. It removes a message when the stream has stored it. If it dies in between, the message
-// is published twice: the broker drops the second one if it comes within two minutes, and the consumer recognises it for as long as it
-// keeps its records.
+// relay publishes the messages of the outbox, in order. It removes a message when the stream has stored it. If relay dies in between, the
+// message is published twice. The broker drops the second one while it knows the id. Later, the consumer recognises the id for as long as
+// it keeps its records.
 func (p *producer) relay(ctx context.Context) error {
 	for {
 		var (
