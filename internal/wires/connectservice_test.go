@@ -26,7 +26,11 @@ func serveConnect(t *testing.T, srv *server) string {
 		t.Fatal(err)
 	}
 
-	intercept := connect.WithInterceptors(connect.UnaryInterceptorFunc(connectRecovery), onceconnect.NewServer(protect))
+	intercept := connect.WithInterceptors(connect.UnaryInterceptorFunc(connectRecovery))
+	if !srv.plain {
+		intercept = connect.WithInterceptors(connect.UnaryInterceptorFunc(connectRecovery), onceconnect.NewServer(protect))
+	}
+
 	mux := http.NewServeMux()
 
 	handle(mux, srv, opPay, func(text string) *wiresv1.PayResponse { return &wiresv1.PayResponse{Text: text} },
@@ -47,7 +51,7 @@ func serveConnect(t *testing.T, srv *server) string {
 			return stream.Send(&wiresv1.WatchResponse{Text: res.text})
 		}, connect.WithSchema(schema(opWatch)), intercept))
 
-	return serveHTTP(t, onceconnect.Handler(mux))
+	return srv.serveHTTP(t, onceconnect.Handler(mux))
 }
 
 func schema(o op) protoreflect.MethodDescriptor {

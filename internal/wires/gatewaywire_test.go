@@ -15,13 +15,12 @@ import (
 )
 
 // newGateway is a mux that lets the caller and the metadata of the handler through.
-func newGateway() *runtime.ServeMux {
-	return runtime.NewServeMux(oncegateway.Options(
-		oncegateway.WithProblems(),
+func newGateway(opts ...oncegateway.Option) *runtime.ServeMux {
+	return runtime.NewServeMux(oncegateway.Options(append(opts,
 		oncegateway.WithIncomingHeaderMatcher(only(callerName, "grpc-previous-rpc-attempts")),
 		oncegateway.WithOutgoingHeaderMatcher(only(handlerHeader, handlerTrailer)),
 		oncegateway.WithOutgoingTrailerMatcher(only(handlerHeader, handlerTrailer)),
-	)...)
+	)...)...)
 }
 
 // only matches some names.
@@ -37,18 +36,36 @@ func only(names ...string) runtime.HeaderMatcherFunc {
 	}
 }
 
-// startGateway has grpc-gateway in front of grpc-go, with a connection between.
 func startGateway(t *testing.T, srv *server) func(context.Context, call) answer {
 	t.Helper()
 
-	conn, err := grpc.NewClient(serveGRPC(t, srv), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	return dialHTTP(t, serveGateway(t, srv))
+}
+
+// serveGateway serves grpc-gateway in front of grpc-go, with a connection between, and returns its address.
+func serveGateway(t *testing.T, srv *server) string {
+	t.Helper()
+
+	return serveMux(t, srv, newGateway(oncegateway.WithProblems()))
+}
+
+// servePlainGateway is the same with errors as grpc-gateway writes them.
+func servePlainGateway(t *testing.T, srv *server) string {
+	t.Helper()
+
+	return serveMux(t, srv, newGateway())
+}
+
+func serveMux(t *testing.T, srv *server, mux *runtime.ServeMux) string {
+	t.Helper()
+
+	conn, err := grpc.NewClient(serveGRPC(t, newGRPCServer(t, srv), listen(t)), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	t.Cleanup(func() { _ = conn.Close() })
 
-	mux := newGateway()
 	if err := wiresv1.RegisterWireServiceHandler(t.Context(), mux, conn); err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +74,7 @@ func startGateway(t *testing.T, srv *server) func(context.Context, call) answer 
 		t.Fatal(err)
 	}
 
-	return dialHTTP(t, serveHTTP(t, mux))
+	return srv.serveHTTP(t, mux)
 }
 
 // startGatewayInProcess has grpc-gateway in the process of the service.
@@ -74,10 +91,10 @@ func startGatewayInProcess(t *testing.T, srv *server) func(context.Context, call
 	channel := oncegateway.NewInProcess(recovery, protect.Unary)
 	wiresv1.RegisterWireServiceServer(channel, &grpcService{srv: srv})
 
-	mux := newGateway()
+	mux := newGateway(oncegateway.WithProblems())
 	if err := wiresv1.RegisterWireServiceHandlerClient(t.Context(), mux, wiresv1.NewWireServiceClient(channel)); err != nil {
 		t.Fatal(err)
 	}
 
-	return dialHTTP(t, serveHTTP(t, mux))
+	return dialHTTP(t, srv.serveHTTP(t, mux))
 }

@@ -154,8 +154,15 @@ func recovery(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grp
 	return handler(ctx, req)
 }
 
+// serveGRPC serves the service on grpc-go behind its front, and returns its address.
+func (s *server) serveGRPC(t *testing.T) string {
+	t.Helper()
+
+	return serveGRPC(t, newGRPCServer(t, s, s.front.unary), s.front.on(listen(t)))
+}
+
 // newGRPCServer is the service on grpc-go.
-func newGRPCServer(t *testing.T, srv *server) *grpc.Server {
+func newGRPCServer(t *testing.T, srv *server, outer ...grpc.UnaryServerInterceptor) *grpc.Server {
 	t.Helper()
 
 	scope, opts := srv.grpcOptions()
@@ -165,7 +172,12 @@ func newGRPCServer(t *testing.T, srv *server) *grpc.Server {
 		t.Fatal(err)
 	}
 
-	s := grpc.NewServer(grpc.ChainUnaryInterceptor(recovery, protect.Unary), grpc.ChainStreamInterceptor(protect.Stream))
+	options := []grpc.ServerOption{grpc.ChainUnaryInterceptor(append(outer, recovery)...)}
+	if !srv.plain {
+		options = append(options, grpc.ChainUnaryInterceptor(protect.Unary), grpc.ChainStreamInterceptor(protect.Stream))
+	}
+
+	s := grpc.NewServer(options...)
 	wiresv1.RegisterWireServiceServer(s, &grpcService{srv: srv})
 
 	return s
@@ -183,11 +195,9 @@ func listen(t *testing.T) net.Listener {
 	return listener
 }
 
-// serveGRPC serves grpc-go, and returns its address.
-func serveGRPC(t *testing.T, srv *server) string {
+// serveGRPC serves a server of grpc-go, and returns its address.
+func serveGRPC(t *testing.T, s *grpc.Server, listener net.Listener) string {
 	t.Helper()
-
-	s, listener := newGRPCServer(t, srv), listen(t)
 
 	served := make(chan error, 1)
 
@@ -207,36 +217,36 @@ func serveGRPC(t *testing.T, srv *server) string {
 func startGRPC(t *testing.T, srv *server) func(context.Context, call) answer {
 	t.Helper()
 
-	return dialGRPC(t, serveGRPC(t, srv))
+	return dialGRPC(t, srv.serveGRPC(t))
 }
 
 func startGRPCUnderHTTP(t *testing.T, srv *server) func(context.Context, call) answer {
 	t.Helper()
 
-	return dialGRPC(t, serveHTTP(t, oncegateway.ServeGRPC(newGRPCServer(t, srv))))
+	return dialGRPC(t, srv.serveHTTP(t, oncegateway.ServeGRPC(newGRPCServer(t, srv))))
 }
 
 // serveHTTP serves a handler over HTTP/1.1 and unencrypted HTTP/2, and returns its address.
-func serveHTTP(t *testing.T, h http.Handler) string {
+func (s *server) serveHTTP(t *testing.T, h http.Handler) string {
 	t.Helper()
 
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 
-	s := &http.Server{Handler: h, Protocols: protocols, ReadHeaderTimeout: time.Minute, ErrorLog: silent()}
+	served := &http.Server{Handler: s.front.http(h), Protocols: protocols, ReadHeaderTimeout: time.Minute, ErrorLog: silent()}
 	listener := listen(t)
-	served := make(chan struct{})
+	ended := make(chan struct{})
 
 	go func() {
-		defer close(served)
+		defer close(ended)
 
-		_ = s.Serve(listener)
+		_ = served.Serve(s.front.on(listener))
 	}()
 
 	t.Cleanup(func() {
-		_ = s.Close()
-		<-served
+		_ = served.Close()
+		<-ended
 	})
 
 	return listener.Addr().String()

@@ -126,6 +126,13 @@ func (r *result) httpStatus() int {
 func startHTTP(t *testing.T, srv *server) func(context.Context, call) answer {
 	t.Helper()
 
+	return dialHTTP(t, serveNetHTTP(t, srv))
+}
+
+// serveNetHTTP serves the service on net/http, and returns its address.
+func serveNetHTTP(t *testing.T, srv *server) string {
+	t.Helper()
+
 	scope, opts := srv.httpOptions()
 
 	protect, err := oncehttp.Middleware(srv.engine, scope, opts...)
@@ -141,6 +148,10 @@ func startHTTP(t *testing.T, srv *server) func(context.Context, call) answer {
 	mux.Handle("GET "+opBalance.path(), srv.httpHandler(opBalance))
 
 	protected := protect(mux)
+	if srv.plain {
+		protected = mux
+	}
+
 	recovering := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if p := recover(); p != nil && !isAbort(p) {
@@ -153,7 +164,7 @@ func startHTTP(t *testing.T, srv *server) func(context.Context, call) answer {
 		protected.ServeHTTP(w, r)
 	})
 
-	return dialHTTP(t, serveHTTP(t, recovering))
+	return srv.serveHTTP(t, recovering)
 }
 
 func isAbort(p any) bool {

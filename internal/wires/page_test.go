@@ -36,7 +36,7 @@ const pageDifferences = `
 `
 
 // page is docs/wires.md.
-func page(found map[string]map[string]cell) string {
+func page(found map[string]map[string]cell, clients map[string]string) string {
 	var (
 		text  strings.Builder
 		notes []string
@@ -84,6 +84,7 @@ func page(found map[string]map[string]cell) string {
 		}
 	}
 
+	text.WriteString(clientTable(clients))
 	text.WriteString(crossTable())
 	text.WriteString("\n## Why a wire does not have a row\n\n")
 

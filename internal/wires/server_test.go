@@ -30,6 +30,7 @@ type setup struct {
 	forbids  bool // replays are refused to everybody
 	work     work // nil: a response with the number of the run
 	limits   onlyonce.Limits
+	plain    bool // the server is without the kit
 }
 
 // request is what a handler gets.
@@ -62,6 +63,7 @@ type server struct {
 
 	engine *onlyonce.Engine
 	runs   atomic.Int64
+	front  front
 
 	mu sync.Mutex
 }
