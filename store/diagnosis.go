@@ -5,37 +5,37 @@ import (
 	"fmt"
 )
 
-// Diagnoser is implemented by stores that can examine their servers and settings.
+// Diagnoser examines the servers and settings of a store. See [Capabilities].
 type Diagnoser interface {
-	// Diagnose examines everything that decides whether the store can keep its guarantees, and changes nothing. It returns what it has found
-	// at each place, also where all is well. A server that cannot be reached is a diagnosis with SeverityFail.
+	// Diagnose checks everything that the guarantees of the store depend on, and changes nothing. It returns one Diagnosis for each check at
+	// each server, also for checks that found no problem. An unreachable server is a Diagnosis with SeverityFail.
 	Diagnose(ctx context.Context) []Diagnosis
 }
 
 // Diagnosis is the result of one check.
 type Diagnosis struct {
-	// Check is the name of the check, such as "eviction". It has few values.
+	// Check is the name of the check, such as "eviction". There are few names.
 	Check string
-	// Where is the server that was examined, or empty if there is one place only.
+	// Where is the address of the examined server. It is empty if the store has only one place.
 	Where string
-	// Severity is how bad it is.
+	// Severity is how bad the result is. Zero is SeverityOK.
 	Severity Severity
-	// Found says what was found, and what follows from it. It begins with a small letter and has no full stop.
+	// Found is the state that was found, and its consequence. It begins with a small letter and has no full stop.
 	Found string
-	// Remedy says what to do. It is empty if all is well, or if Found says so.
+	// Remedy is what an operator should do. It is empty if nothing is to be done, or if Found names the remedy.
 	Remedy string
 }
 
-// Severity is how bad a Diagnosis is. The greater, the worse.
+// Severity is how bad a Diagnosis is. A greater value is worse.
 type Severity uint8
 
 // The severities.
 const (
-	// SeverityOK means that all is well.
+	// SeverityOK means that the check found no problem.
 	SeverityOK Severity = iota
-	// SeverityWarn means that guarantees are weaker, or hold in fewer cases than they could.
+	// SeverityWarn means that a guarantee is weaker, or holds in fewer cases than it could.
 	SeverityWarn
-	// SeverityFail means that the store cannot keep its guarantees. New and Open of such a store fail.
+	// SeverityFail means that the store cannot keep its guarantees. The store's New and Open fail too.
 	SeverityFail
 )
 

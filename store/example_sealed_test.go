@@ -13,7 +13,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// Two keys from the secrets of the deployment. Records are sealed under the newest one, and those of the older one stay readable.
+// Records are sealed under the newest key. Records that were sealed under the older key stay readable.
 func ExampleSealed() {
 	secret := func(string) []byte { // such as a mounted file
 		secret := make([]byte, store.SealKeySize)
@@ -47,14 +47,13 @@ func ExampleSealed() {
 	// Output: true 4000 EUR to Ann <nil>
 }
 
-// keyService is what the client of a key management service can do: AWS KMS, Google Cloud KMS, Vault Transit and others decrypt a few
-// bytes.
+// keyService is the client of a key management service, such as AWS KMS, Google Cloud KMS or Vault Transit.
 type keyService interface {
 	Decrypt(ctx context.Context, wrapped []byte) ([]byte, error)
 }
 
 // wrappedKeys is a key ring whose secrets are encrypted by a key management service. The wrapped secrets are part of the configuration.
-// The service is asked once for each, and the ring keeps the answer.
+// The ring calls the service once for each, and keeps the answer.
 type wrappedKeys struct {
 	service keyService
 	newest  string
@@ -118,7 +117,7 @@ func (s *keyServiceInMemory) Decrypt(_ context.Context, wrapped []byte) ([]byte,
 	return secret, nil
 }
 
-// A ring whose secrets are unwrapped by a key management service, which is down at first.
+// A key management service unwraps the secrets of this ring. The service is down at first.
 func ExampleKeyring() {
 	service := &keyServiceInMemory{}
 	ring := &wrappedKeys{
@@ -137,7 +136,7 @@ func ExampleKeyring() {
 
 	fmt.Println("calls of the service:", service.calls)
 	// Output:
-	// false store: the key ring of a sealed store: unwrapping key 2026-11: the key service is busy
+	// false store: getting a key from the key ring: unwrapping key 2026-11: the key service is busy
 	// true <nil>
 	// true <nil>
 	// calls of the service: 2

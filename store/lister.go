@@ -5,25 +5,23 @@ import (
 	"iter"
 )
 
-// Lister is implemented by stores that can find the records that are not settled: those that wait for somebody, and those that run.
+// Lister finds the records that are not settled. See [Capabilities].
 type Lister interface {
-	// ListUnknown yields every record whose outcome is unknown: those that are Unknown, and those that are Running under a lease that has
-	// ended.
-	//   - A record that changes meanwhile may be missing, or may be as it was before.
-	//   - An error that matches ErrUnreadable or ErrNewer is about one record that cannot be read, which Listed names. The sequence goes
-	//     on.
-	//   - After any other error the sequence ends. The records before it are right, and others may be missing.
+	// ListUnknown yields every record whose outcome is unknown: Unknown records, and Running records whose lease has ended.
+	//   - A record that changes during the list may be missing, or be listed in its earlier state.
+	//   - An error that matches ErrUnreadable or ErrNewer is about one record. Listed has its key, or a zero Key if the key itself is damaged.
+	//     The sequence goes on.
+	//   - Any other error ends the sequence. The records before it are right, and others may be missing.
 	ListUnknown(ctx context.Context) iter.Seq2[Listed, error]
 
-	// ListRunning yields every record that is Running under a lease that has not ended, for people who look at what goes on. What is said of
-	// ListUnknown about changes and errors holds here as well.
+	// ListRunning yields every Running record whose lease has not ended. Changes and errors are as in ListUnknown.
 	ListRunning(ctx context.Context) iter.Seq2[Listed, error]
 }
 
-// Listed is a record that a Lister has found.
+// Listed is a record that a Lister found.
 type Listed struct {
-	// Key names the record.
+	// Key is the storage key of the record.
 	Key Key
-	// Result is the result of a Lookup of the record.
+	// Result is what a Lookup of the record returns. It means nothing if the record cannot be read.
 	Result Result
 }

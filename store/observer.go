@@ -9,33 +9,32 @@ import (
 	"time"
 )
 
-// Observer sees what a store does, for metrics. It is called on the path of operations, so it must return quickly. It must be safe for
-// concurrent use. If it panics, [Report] logs that with [slog.Default], and the operation goes on.
+// Observer receives the events of a store, for metrics. It is called during operations, so it must return quickly. It must be safe for
+// concurrent use. [Report] recovers a panic of the observer and logs it with [slog.Default].
 type Observer interface {
 	ObserveStore(ctx context.Context, event Event)
 }
 
-// ObserverFunc is a function as an Observer.
+// ObserverFunc is a function that implements Observer.
 type ObserverFunc func(ctx context.Context, event Event)
 
 // ObserveStore calls f.
 func (f ObserverFunc) ObserveStore(ctx context.Context, event Event) { f(ctx, event) }
 
-// Event is something that a store has done. Kind, Operation and Status have few values, so each can be the label of a metric. An event
-// names no key, no record and no caller; Err is for logs, and must never become a label.
+// Event is something that a store did. Kind, Operation and Status have few values, so each can be a label of a metric. An event names no
+// key, record or caller. Err is for logs and must never become a label.
 type Event struct {
 	Kind EventKind
-	// Operation is what the event is about. It is empty for an EventBatch, which carries operations of several kinds, for an EventIndex, and
-	// for an EventWait, unless the wait was for room for a single transaction.
+	// Operation is the subject of the event. It is empty for an EventBatch, an EventIndex, and most EventWaits. An EventWait for room for a
+	// single transaction has OperationBegin.
 	Operation Operation
-	// Status is how the operation has ended. It is empty for an EventBatch and an EventWait.
+	// Status is how the operation ended. It is empty for EventBatch, EventWait and EventResend.
 	Status Status
-	// Duration is how long it took. It is zero for an EventResend, an EventRefused, an EventRepair, an EventListen, and an EventSweep of
-	// memstore.
+	// Duration is how long it took. It is zero for EventResend, EventRefused, EventRepair and EventListen, and for the EventSweep of memstore.
 	Duration time.Duration
-	// Count is how many operations a batch had, how many records a sweep deleted, or how many entries of an index were written or repaired.
+	// Count is the number of operations in a batch, of records that a sweep deleted, or of index entries that were written or repaired.
 	Count int
-	// Err is the error behind the event, or nil.
+	// Err is the error behind the event. It is nil if there was none.
 	Err error
 }
 
@@ -44,31 +43,30 @@ type EventKind uint8
 
 // The kinds of events.
 const (
-	// EventOperation is the end of an operation that the engine or an operator has called, or of one page of a sweep that looks for records.
-	// Duration includes waits and resends.
+	// EventOperation is the end of an operation of the engine or an operator, or of one page of a sweep that searches for records. Duration
+	// includes waits and resends.
 	EventOperation EventKind = iota + 1
-	// EventResend means that a store sends an operation once more, because a connection was lost, because the server has undone the
-	// operation, or because a quicker way had no answer. Err is nil in the last case. A store does not see what its driver sends again by
-	// itself.
+	// EventResend means that the store sent an operation again: after a lost connection, after the server undid the operation, or after a
+	// faster way gave no answer. Err is nil in the last case. Resends by the driver are not reported.
 	EventResend
-	// EventBatch is the end of a round trip. Count is how many operations shared it.
+	// EventBatch is the end of a round trip that Count operations shared.
 	EventBatch
-	// EventWait means that an operation has waited for room: for a batch under way, for the end of another transaction, or for a server
-	// that did not answer. Operations that find room at once are not reported.
+	// EventWait means that an operation waited: for a batch under way, for the end of another transaction, or for a server that did not
+	// answer. Operations that need not wait are not reported.
 	EventWait
-	// EventSweep is the end of a sweep, by Run or by itself; in memstore, the removal of expired records by an operation. Count is how many
-	// records were deleted. It is 0 in Redis, where a sweep looks for records that the index lacks, and reports these as an EventRepair.
+	// EventSweep is the end of a sweep. In memstore, it is the removal of expired records by an operation. Count is the number of deleted
+	// records. It is 0 in redisstore, whose sweep repairs the index and reports that as an EventRepair.
 	EventSweep
-	// EventRefused means that the server refused to write, because it is full, or read-only, or for want of replicas. A store may answer
-	// the operation all the same, so its EventOperation need not be an error.
+	// EventRefused means that the server refused a write: it is full, read-only, or has too few replicas. The EventOperation may still have no
+	// error, because the store may answer the operation in another way.
 	EventRefused
-	// EventRepair means that entries of an index did not fit their records. Count is how many were added or removed.
+	// EventRepair means that entries of an index did not match their records. Count is the number of entries that were added or removed.
 	EventRepair
-	// EventIndex is the end of a write to an index that is not atomic with the records. Count is how many entries were to be written or
-	// removed. No operation fails with it: the entries are written later, and until then a list may lack records.
+	// EventIndex is the end of a write to an index that is not atomic with the records. Count is the number of entries. Its failure fails no
+	// operation: the entries are written later, and until then lists may lack records.
 	EventIndex
-	// EventListen means that a store receives notifications from now on. If Err is not nil, it has lost the connection for them, or has
-	// found none.
+	// EventListen means that the store begins to receive notifications. If Err is not nil, the connection for them was lost or could not be
+	// opened.
 	EventListen
 )
 
@@ -95,7 +93,7 @@ func (k EventKind) String() string {
 // Operation is the name of something that a store does.
 type Operation string
 
-// The operations of [Store], [Inspector], [Lister] and [Forgetter], those of [Transactional], and what Run does.
+// The operations of [Store], [Inspector], [Lister], [Forgetter] and [Transactional], and those of a store's Run.
 const (
 	OperationClaim    Operation = "claim"
 	OperationRenew    Operation = "renew"
@@ -105,39 +103,39 @@ const (
 	OperationLookup   Operation = "lookup"
 	OperationResolve  Operation = "resolve"
 	OperationForget   Operation = "forget"
-	// OperationList is one page of a list.
+	// OperationList reads one page of a list.
 	OperationList Operation = "list"
-	// OperationBegin is the claim in a single transaction, and OperationCommit its completion.
+	// OperationBegin is the claim of a single transaction, and OperationCommit its completion.
 	OperationBegin  Operation = "begin"
 	OperationCommit Operation = "commit"
-	// OperationSweep deletes records whose time is over, or looks for records that an index does not have.
+	// OperationSweep deletes expired records, or searches for records that an index lacks.
 	OperationSweep Operation = "sweep"
 	// OperationListen receives the notifications of a [Notifier].
 	OperationListen Operation = "listen"
 )
 
-// Status is how an operation has ended.
+// Status is how an operation ended.
 type Status string
 
-// The ways in which operations end.
+// The statuses of operations.
 const (
-	// StatusApplied means that the operation has its effect, or that a read has its answer.
+	// StatusApplied means that the operation took effect, or that a read succeeded.
 	StatusApplied Status = "applied"
-	// StatusDeclined means that the record does not allow the operation: a claim on a key that is completed or running, or a write of a run
-	// that has lost its lease.
+	// StatusDeclined means that the record does not allow the operation. Examples are a claim of a Completed or Running key, and a write by a
+	// run that was overtaken.
 	StatusDeclined Status = "declined"
-	// StatusFull, StatusBusy and StatusUnreadable stand for [ErrFull], [ErrBusy], and [ErrUnreadable] or [ErrNewer].
+	// StatusFull, StatusBusy and StatusUnreadable stand for [ErrFull], for [ErrBusy], and for [ErrUnreadable] or [ErrNewer].
 	StatusFull       Status = "full"
 	StatusBusy       Status = "busy"
 	StatusUnreadable Status = "unreadable"
-	// StatusTimeout means that the time of the operation was over, and StatusCanceled that its caller has gone.
+	// StatusTimeout means that the deadline of the operation passed. StatusCanceled means that its caller cancelled the context.
 	StatusTimeout  Status = "timeout"
 	StatusCanceled Status = "canceled"
 	// StatusFailed stands for all other errors.
 	StatusFailed Status = "failed"
 )
 
-// StatusOf returns the status of an operation from its result and its error. A read without an error counts as applied.
+// StatusOf returns the status of an operation. Callers pass true as applied for reads.
 func StatusOf(applied bool, err error) Status {
 	switch {
 	case err == nil && applied:
@@ -159,8 +157,8 @@ func StatusOf(applied bool, err error) Status {
 	}
 }
 
-// Report calls an observer with an event. It does nothing if the observer is nil. It recovers a panic of the observer and logs it, because
-// nothing that happens to a record may depend on who looks on.
+// Report passes an event to an observer. A nil observer is allowed. Report recovers a panic of the observer and logs it, so that an
+// observer never affects a record.
 func Report(ctx context.Context, observer Observer, event Event) {
 	if observer == nil {
 		return
@@ -168,7 +166,7 @@ func Report(ctx context.Context, observer Observer, event Event) {
 
 	defer func() {
 		if problem := recover(); problem != nil {
-			slog.ErrorContext(ctx, "onlyonce: the observer of a store has panicked",
+			slog.ErrorContext(ctx, "onlyonce: the observer of a store panicked",
 				"event", event.Kind.String(), "panic", problem, "stack", string(debug.Stack()))
 		}
 	}()

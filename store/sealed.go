@@ -6,45 +6,45 @@ import (
 	"reflect"
 )
 
-// Sealed returns a store that encrypts what the records of another store keep of calls: the outcomes, with the answers in them, and the
-// notes of claims and resolutions, with kept requests in them. Nobody who reads or copies the database learns them.
+// Sealed returns a store that encrypts outcomes and notes before the inner store keeps them. They contain answers and kept requests.
+// Readers and copies of the database do not reveal them.
 //
-// A text is encrypted and authenticated with AES-256-GCM. It is bound to its storage key, to the run that left it, and to the state of its
-// record. A text that was changed, cut short, or moved to another record, run or state is [ErrUnreadable], and never an absent record. The
-// constructions and their sources are in sealedtext.go. A sealed text is at most 65 bytes longer than the text: 33, and the id of its
-// key. An empty outcome is sealed too.
+// Every text is encrypted and authenticated with AES-256-GCM, and bound to its storage key, its run and the state of its record. A text
+// that was changed, cut, or moved to another place is [ErrUnreadable], never an absent record. A sealed text is longer by 33 bytes and the
+// id of its key, at most 65 bytes. Empty outcomes are sealed too. sealedtext.go describes the constructions and their sources.
 //
-// # What is not hidden, and not protected
+// # What is not protected
 //
-//   - Methods, storage keys, fingerprints of requests, times, states and the sizes of texts are stored as they are, and readable keys
-//     unless [WithHashedKeys] is there. Storage keys and fingerprints are hashes without a secret: whoever has a guess about a key or a
-//     whole request can check it.
-//   - Whoever can write to the database can remove records, change states and times, and remove notes. Calls may run again then. A
-//     removed outcome is noticed.
+//   - Methods, storage keys, fingerprints, times, states and the sizes of texts stay readable. So do readable keys, except with
+//     [WithHashedKeys].
+//   - Storage keys and fingerprints are hashes without a secret. Whoever guesses a key or a whole request can verify the guess.
+//   - Whoever can write to the database can remove records, change states and times, and remove notes. Calls may then run again. The
+//     removal of an outcome alone is noticed.
 //
 // # The key ring
 //
-// Texts are sealed under the newest key of the ring, and read under the key that their record names.
-//   - If the ring does not have that key, the record is refused with an error that matches [ErrNoKey] and [ErrNewer]. Nothing runs.
-//   - If the ring cannot tell, the operation fails as if the store were down.
-//   - If a key is lost, its records cannot be read. [Forgetting] with Force removes them.
+// Texts are sealed under the newest key of the ring. They are opened under the key that they name.
+//   - If the ring lacks this key, the operation returns an error that matches [ErrNoKey] and [ErrNewer]. No handler runs.
+//   - If the ring cannot answer, the operation fails as if the store were down.
+//   - If a key is lost, its records cannot be read. A [Forgetting] with Force removes them.
 //
 // # Operations
 //
-// The same operation has the same sealed bytes, so stores recognise repeats. If the newest key has changed meanwhile, the repeat of a
-// completion or a resolution is recognised by the opened text. Releases name no text: notes are not passed on with them.
+// Equal operations have equal sealed bytes, so stores recognise repeats. If the newest key has changed meanwhile, repeats of completions
+// and resolutions are recognised by the opened text. A Release passes no note to the inner store.
 //
-// The store has all abilities of the inner store. [Capabilities].Immediate and Bounded are kept only with a ring of type *[StaticKeys],
-// because another ring may wait. If the inner store has no Home, the inner store is the Home.
+// Sealed has the capabilities of the inner store, with two exceptions:
+//   - Immediate and Bounded are kept only with a ring of type *[StaticKeys], because other rings may wait.
+//   - Home is the inner store itself if the inner store reports none.
 //
-// Sealed panics if the inner store or the ring is nil, which is a programming error.
+// Sealed panics if inner or ring is nil.
 func Sealed(inner Store, ring Keyring, opts ...SealedOption) Store {
 	if isNil(inner) {
-		panic("store: Sealed needs a store that is not nil")
+		panic("store: Sealed: the inner store is nil")
 	}
 
 	if isNil(ring) {
-		panic("store: Sealed needs a key ring that is not nil: see the error of NewStaticKeys")
+		panic("store: Sealed: the key ring is nil: check the error of NewStaticKeys")
 	}
 
 	s := &sealedStore{inner: inner, ring: ring}
@@ -72,26 +72,25 @@ func isNil(one any) bool {
 	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
-// SealedOption changes a store of [Sealed].
+// SealedOption configures [Sealed].
 type SealedOption func(*sealedStore)
 
-// WithUnsealedRecords reads records that are not sealed as they are. Without it they are [ErrUnreadable]. It is for the time from
-// switching the sealing on until the last older record has expired. Meanwhile whoever can write to the database can put texts into records
-// that nobody has sealed. A text that begins as a sealed one does is never taken for an unsealed one.
+// WithUnsealedRecords also reads records that are not sealed. Without the option they are [ErrUnreadable]. Use it from the first sealed
+// write until the last older record has expired. During that time, whoever can write to the database can add unsealed texts. A text that
+// begins like a sealed text is always opened as one.
 func WithUnsealedRecords() SealedOption { return func(s *sealedStore) { s.readsUnsealed = true } }
 
-// WithSealingOff writes records that are not sealed, and reads both kinds. It is for the first deployment of a process that will seal,
-// because its older replicas cannot read what is sealed, and for the way back.
+// WithSealingOff writes unsealed records, and reads both kinds. Use it for the deployment before the first sealed write, because older
+// replicas cannot read sealed records. Use it also to stop sealing.
 func WithSealingOff() SealedOption {
 	return func(s *sealedStore) { s.readsUnsealed, s.writesUnsealed = true, true }
 }
 
-// WithHashedKeys keeps a keyed hash instead of readable keys: see [SealKey.HashKey] and [KeyMatches]. It is made under the newest key
-// of the ring. It hides keys that cannot be guessed. A key that can be guessed together with its scope and method can be checked against
-// the storage key.
+// WithHashedKeys stores a keyed hash in place of readable keys: see [SealKey.HashKey] and [KeyMatches]. The newest key of the ring makes
+// the hash. It hides keys that cannot be guessed. Whoever guesses key, scope and method together can verify the guess with the storage key.
 func WithHashedKeys() SealedOption { return func(s *sealedStore) { s.hashesKeys = true } }
 
-// sealedStore has no other methods than Store, so that its abilities are those that it reports.
+// sealedStore has no methods beyond Store, so that its abilities are exactly those of its Capabilities.
 type sealedStore struct {
 	inner Store
 	ring  Keyring
@@ -100,7 +99,7 @@ type sealedStore struct {
 	readsUnsealed, writesUnsealed, hashesKeys bool
 }
 
-// capabilities are those of the inner store, each of which sees sealed texts only.
+// capabilities wraps the capabilities of the inner store, so that each of them passes sealed texts only.
 func (s *sealedStore) capabilities(inner Capabilities) Capabilities {
 	_, neverWaits := s.ring.(*StaticKeys)
 
@@ -202,7 +201,7 @@ func (s *sealedStore) Hold(ctx context.Context, op Hold) (Result, error) {
 	return s.opened(ctx, &op.Key, &own, res, err)
 }
 
-// sealedDirect is a sealedStore whose inner store decides in place.
+// sealedDirect is a sealedStore whose inner store implements Direct.
 type sealedDirect struct {
 	*sealedStore
 
@@ -211,7 +210,7 @@ type sealedDirect struct {
 
 // ClaimTo implements [Direct].
 func (s *sealedDirect) ClaimTo(ctx context.Context, op *Claim, res *Result) error {
-	sealed := op // a copy is made only of what changes
+	sealed := op // copied only if something changes
 
 	var own sealing
 
@@ -258,19 +257,19 @@ func (s *sealedDirect) CompleteTo(ctx context.Context, op *Completion, res *Resu
 	return nil
 }
 
-// sealing is a text that an operation seals.
+// sealing is a text and its sealed form.
 type sealing struct {
 	at            place
 	plain, sealed []byte
 }
 
-// isCompletionOf reports that a completed record has the outcome of an operation. The inner store cannot tell if it was sealed
-// differently: under another key of the ring, by somebody else's resolution, or not at all.
+// isCompletionOf reports whether the completed record has the operation's outcome. The inner store cannot see that if the outcome was
+// sealed under another key of the ring, sealed by a resolution, or not sealed.
 func (t *sealing) isCompletionOf(rec *Record) bool {
 	return rec.State == Completed && rec.Token == t.at.token && bytes.Equal(rec.Outcome, t.plain)
 }
 
-// seal seals a text for its place.
+// seal seals a text for a place.
 func (s *sealedStore) seal(ctx context.Context, at place, plain []byte) (sealing, error) {
 	if s.writesUnsealed && !isSealed(plain) || len(plain) == 0 && at.kind.mayBeEmpty() {
 		return sealing{at, plain, plain}, nil
@@ -286,7 +285,7 @@ func (s *sealedStore) seal(ctx context.Context, at place, plain []byte) (sealing
 	return sealing{at, plain, sealed}, err
 }
 
-// sealClaim changes a claim to the one for the inner store.
+// sealClaim seals the note of a claim and hashes its readable key, in place.
 func (s *sealedStore) sealClaim(ctx context.Context, op *Claim) (sealing, error) {
 	if err := s.hashKey(ctx, op); err != nil {
 		return sealing{}, err
@@ -298,7 +297,7 @@ func (s *sealedStore) sealClaim(ctx context.Context, op *Claim) (sealing, error)
 	return own, err
 }
 
-// sealCompletion changes a completion to the one for the inner store.
+// sealCompletion seals the outcome of a completion, in place.
 func (s *sealedStore) sealCompletion(ctx context.Context, op *Completion) (sealing, error) {
 	own, err := s.seal(ctx, place{op.Key, op.Token, ownersOutcome}, op.Outcome)
 	op.Outcome = own.sealed
@@ -306,7 +305,7 @@ func (s *sealedStore) sealCompletion(ctx context.Context, op *Completion) (seali
 	return own, err
 }
 
-// hashKey replaces the readable key of a claim.
+// hashKey replaces the readable key of a claim with its hash.
 func (s *sealedStore) hashKey(ctx context.Context, op *Claim) error {
 	if !s.hashesKeys || op.ReadableKey == "" {
 		return nil
@@ -322,7 +321,7 @@ func (s *sealedStore) hashKey(ctx context.Context, op *Claim) error {
 	return nil
 }
 
-// opened is openTo for a result that is returned. Own may be nil.
+// opened is openTo for a result by value.
 func (s *sealedStore) opened(ctx context.Context, key *Key, own *sealing, res Result, err error) (Result, error) {
 	if err == nil {
 		err = s.openTo(ctx, key, own, &res)
@@ -335,8 +334,8 @@ func (s *sealedStore) opened(ctx context.Context, key *Key, own *sealing, res Re
 	return res, nil
 }
 
-// openTo opens the text of a record. After an error the result is zero. Own is the text that the operation has sealed, or nil: if the
-// record has that, it need not be opened.
+// openTo opens the text of a record. After an error res is zero. Own is the text that the operation sealed, or nil: if the record has it,
+// openTo need not decrypt.
 func (s *sealedStore) openTo(ctx context.Context, key *Key, own *sealing, res *Result) error {
 	rec := &res.Record
 	at := placeOf(key, rec)

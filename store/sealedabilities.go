@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// The abilities of a sealed store. Each is a type of its own, so that a store has no more of them than the store inside.
+// The abilities of a sealed store. Each has its own type, so that the store has no abilities that the inner store lacks.
 
 type sealedInspector struct {
 	*sealedStore
@@ -46,7 +46,7 @@ func (s sealedInspector) Resolve(ctx context.Context, op Resolution) (Result, er
 		return Result{}, err
 	}
 
-	// As of a completion: see isCompletionOf.
+	// A repeat under another key: see isCompletionOf.
 	rec := &res.Record
 	res.Applied = res.Applied || rec.State == Completed && op.State == Completed && rec.Resolved && rec.Token == op.Token &&
 		rec.Fence == op.Fence && bytes.Equal(rec.Outcome, plain)
@@ -70,7 +70,7 @@ func (s sealedLister) ListRunning(ctx context.Context) iter.Seq2[Listed, error] 
 	return s.openList(ctx, s.lister.ListRunning(ctx))
 }
 
-// openList opens the texts of a list. It ends if the key ring cannot tell.
+// openList opens the texts of a list. It ends with the error of a ring that cannot answer.
 func (s *sealedStore) openList(ctx context.Context, list iter.Seq2[Listed, error]) iter.Seq2[Listed, error] {
 	return func(yield func(Listed, error) bool) {
 		for listed, err := range list {
@@ -85,7 +85,7 @@ func (s *sealedStore) openList(ctx context.Context, list iter.Seq2[Listed, error
 	}
 }
 
-// cannotBeRead reports that an error is about one record.
+// cannotBeRead reports whether err is about one record.
 func cannotBeRead(err error) bool { return errors.Is(err, ErrUnreadable) || errors.Is(err, ErrNewer) }
 
 type sealedForgetter struct {
@@ -94,8 +94,8 @@ type sealedForgetter struct {
 	forgetter Forgetter
 }
 
-// Forget implements [Forgetter]. The inner store can read the token and the fence of a record whose text cannot be opened. Its caller
-// cannot, so Force removes it by those.
+// Forget implements [Forgetter]. Callers cannot learn the token and fence of a record whose text cannot be opened, and the inner store can.
+// So Force takes both from the inner store.
 func (s sealedForgetter) Forget(ctx context.Context, op Forgetting) (Result, error) {
 	for {
 		res, err := s.forgetter.Forget(ctx, op)
@@ -120,7 +120,7 @@ type sealedDiagnoser struct {
 	diagnoser Diagnoser
 }
 
-// Diagnose implements [Diagnoser]. It examines the key ring, too.
+// Diagnose implements [Diagnoser]. It examines the key ring too.
 func (s sealedDiagnoser) Diagnose(ctx context.Context) []Diagnosis {
 	return append(slices.Clip(s.diagnoser.Diagnose(ctx)), s.diagnoseRing(ctx))
 }
@@ -140,10 +140,10 @@ func (s *sealedStore) diagnoseRing(ctx context.Context) Diagnosis {
 			Remedy: "make the keys available to this process",
 		}
 	case s.writesUnsealed:
-		return Diagnosis{Check: check, Severity: SeverityWarn, Found: "the sealing is off", Remedy: "deploy without WithSealingOff"}
+		return Diagnosis{Check: check, Severity: SeverityWarn, Found: "sealing is off", Remedy: "deploy without WithSealingOff"}
 	case s.readsUnsealed:
 		return Diagnosis{
-			Check: check, Severity: SeverityWarn, Found: "records that are not sealed are read",
+			Check: check, Severity: SeverityWarn, Found: "unsealed records are accepted",
 			Remedy: "deploy without WithUnsealedRecords when the older records have expired",
 		}
 	default:
@@ -204,7 +204,7 @@ func (t *sealedTransaction) Complete(ctx context.Context, op Completion, undo bo
 	return t.store.opened(ctx, &op.Key, &own, res, err)
 }
 
-// rolledBack ends a transaction that cannot go on.
+// rolledBack rolls tx back, and returns the error for cause.
 func rolledBack(tx Transaction, cause error) (Result, error) {
 	if _, err := tx.Rollback(); err != nil {
 		return Result{}, errors.Join(cause, err)
@@ -221,7 +221,7 @@ type sealedJoinable struct {
 	ctx   context.Context //nolint:containedctx // that of the run, which Outcome belongs to
 }
 
-// Outcome implements [Joinable]. If the text cannot be sealed, there is no answer to write.
+// Outcome implements [Joinable]. A text that cannot be sealed is a problem.
 func (j *sealedJoinable) Outcome(response any, err error) (op Completion, definite, keep bool, problem error) {
 	op, definite, keep, problem = j.Joinable.Outcome(response, err)
 	if problem != nil || !definite {

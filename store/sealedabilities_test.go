@@ -113,7 +113,7 @@ func TestADiagnosisExaminesTheKeyRingToo(t *testing.T) {
 			ring: &downRing{nil, errDown}, want: store.Diagnosis{Severity: store.SeverityFail, Found: "the key service is down"},
 		},
 		"a ring without its newest key": {
-			ring: oddRing{keys(t, "a"), nil, nil}, want: store.Diagnosis{Severity: store.SeverityFail, Found: "does not have"},
+			ring: oddRing{keys(t, "a"), nil, nil}, want: store.Diagnosis{Severity: store.SeverityFail, Found: "it has no key"},
 		},
 		"with the sealing off": {
 			ring: keys(t, "a"), opts: []store.SealedOption{store.WithSealingOff()},
@@ -121,7 +121,7 @@ func TestADiagnosisExaminesTheKeyRingToo(t *testing.T) {
 		},
 		"with unsealed records": {
 			ring: keys(t, "a"), opts: []store.SealedOption{store.WithUnsealedRecords()},
-			want: store.Diagnosis{Severity: store.SeverityWarn, Found: "not sealed"},
+			want: store.Diagnosis{Severity: store.SeverityWarn, Found: "unsealed records"},
 		},
 	} {
 		got := store.Sealed(&able{txstore.New()}, tt.ring, tt.opts...).Capabilities().Diagnoser.Diagnose(t.Context())
@@ -184,7 +184,7 @@ func TestASealedStoreNeedsAStoreAndARing(t *testing.T) {
 	} {
 		func() {
 			defer func() {
-				if problem := recover(); problem == nil || !strings.HasPrefix(fmt.Sprint(problem), "store: Sealed needs") {
+				if problem := recover(); problem == nil || !strings.HasPrefix(fmt.Sprint(problem), "store: Sealed: the ") {
 					t.Errorf("%s: %v", name, problem)
 				}
 			}()

@@ -5,10 +5,9 @@ import (
 	"time"
 )
 
-// The part of the transition table that ends a run: see transition.go for its rules.
+// This file has the part of the transition table that ends runs. See transition.go.
 
-// Apply decides a completion. A lease that has ended does not matter as long as the token is the owner's: nobody has
-// taken over.
+// Apply decides a completion. The token alone gives the right to complete: an ended lease does not matter as long as nobody has taken over.
 func (op *Completion) Apply(rec Record, now time.Time) Transition {
 	return op.decide(&rec, now).transition(&rec)
 }
@@ -85,7 +84,7 @@ func (op *Release) decide(rec *Record, now time.Time) verdict {
 	}
 }
 
-// leaveTombstone makes the Released record of a claim that has not landed.
+// leaveTombstone makes the Released record that refuses a claim which arrives later.
 func (op *Release) leaveTombstone(rec *Record, now time.Time) {
 	*rec = Record{
 		State:       Released,
@@ -182,7 +181,7 @@ func (op *Resolution) isRepeat(rec *Record) bool {
 	return rec.Resolved && rec.State == op.State && (op.State != Completed || bytes.Equal(rec.Outcome, op.Outcome))
 }
 
-// Apply decides a forgetting. A record that cannot be read never comes here.
+// Apply decides a forgetting. The store handles a record that cannot be read by itself.
 func (op *Forgetting) Apply(rec Record, now time.Time) Transition {
 	return op.decide(&rec, now).transition(&rec)
 }
@@ -209,7 +208,7 @@ func (op *Forgetting) decide(rec *Record, now time.Time) verdict {
 	}
 }
 
-// settle ends the record's unsettled life. The token stays, so that the owner's repeats are recognised.
+// settle makes the record Completed or Released. The token stays, so that the owner's repeats are recognised.
 func (r *Record) settle(state State, outcome []byte, now time.Time) {
 	r.State = state
 	r.Outcome = outcome

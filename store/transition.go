@@ -2,31 +2,31 @@ package store
 
 import "time"
 
-// The transition table is in two files: claims and renewals here, the ends of runs in settle.go. Each Apply gets the record and the
-// time on the store's clock, and returns the record after the operation. Its ApplyTo does the same to a record in place. Both depend on
-// their arguments alone. A store makes each of them one atomic step. The rules that they keep are in the package documentation.
+// The transition table is in two files: claims and renewals here, the ends of runs in settle.go. An Apply is a pure function of the record
+// and the time on the store's clock. It returns the record after the operation. Its ApplyTo changes a record in place instead. A store
+// makes each of them one atomic step. The package documentation lists the rules.
 
-// Transition is the decision about one operation.
+// Transition is the decision about an operation.
 type Transition struct {
 	// Record is the record after the operation.
 	Record Record
-	// Applied reports that Record holds the effect of the operation; see Result.
+	// Applied reports whether Record holds the effect of the operation: see [Result].
 	Applied bool
-	// Changed reports that Record differs from the record before the operation and has to be written.
+	// Changed reports whether the store must write Record. If it is false, the record is as it was, or was expired.
 	Changed bool
 }
 
-// verdict is what becomes of an operation.
+// verdict is what an operation does to a record.
 type verdict uint8
 
 const (
-	// refused operations change nothing.
+	// refused means that nothing changes.
 	refused verdict = iota
-	// repeated operations find that the record holds their effect already.
+	// repeated means that the record already holds the effect.
 	repeated
-	// countered operations change no more than the fence, so that something else is refused.
+	// countered means that only the fence changes, to refuse an operation that is still on its way.
 	countered
-	// applied operations change the record.
+	// applied means that the record changes.
 	applied
 )
 
@@ -40,7 +40,7 @@ func (v verdict) transition(rec *Record) Transition {
 	return Transition{Record: *rec, Applied: isApplied, Changed: isChanged}
 }
 
-// expire makes a record absent whose retention is over.
+// expire makes an expired record absent.
 func (r *Record) expire(now time.Time) {
 	if r.Expired(now) {
 		*r = Record{}
@@ -52,8 +52,8 @@ func (op *Claim) Apply(rec Record, now time.Time) Transition {
 	return op.decide(&rec, now).transition(&rec)
 }
 
-// ApplyTo is Apply in place: it makes rec the record after the operation, and reports Transition's Applied and Changed. It
-// changes rec, which must not be nil and is the zero Record where there is none, and never op.
+// ApplyTo is Apply in place. It changes rec to the record after the operation, and returns Transition's Applied and Changed. Rec must not
+// be nil. It is the zero Record if there is no record. ApplyTo never changes op.
 func (op *Claim) ApplyTo(rec *Record, now time.Time) (isApplied, isChanged bool) {
 	return op.decide(rec, now).flags()
 }
@@ -83,8 +83,8 @@ func (op *Claim) decide(rec *Record, now time.Time) verdict {
 	}
 }
 
-// MayStart reports whether the claim may start a run on the record as it is, provided that it expects the record's
-// fence. The engine calls it before it claims a second time with that fence.
+// MayStart reports whether the claim may start a run on the record, provided that it expects the record's fence. The engine calls it before
+// it claims again with that fence.
 func (op *Claim) MayStart(rec *Record, now time.Time) bool {
 	switch rec.State {
 	case Absent, Released:
@@ -111,7 +111,7 @@ func (op *Claim) mayTakeOver(rec *Record, now time.Time) bool {
 	}
 }
 
-// ownClaim decides a claim that finds its own token: a copy of a claim that has already won.
+// ownClaim decides a claim whose token already owns the record: a late or repeated copy.
 func (op *Claim) ownClaim(rec *Record, now time.Time) verdict {
 	if rec.State != Running {
 		return refused
@@ -121,7 +121,7 @@ func (op *Claim) ownClaim(rec *Record, now time.Time) verdict {
 		return repeated
 	}
 
-	// The run has not begun: its owner only now learns that it has won.
+	// The run has not begun: its owner has not learned yet that it won.
 	rec.OwnerAliveUntil = later(rec.OwnerAliveUntil, op.ownerAliveUntil(now))
 	rec.revive(op.Lease, now)
 
@@ -148,8 +148,7 @@ func (op *Claim) create(rec *Record, now time.Time) {
 	}
 }
 
-// restart makes the claim the owner of a record that is Released, or whose lease has ended. The fingerprint stays that of
-// the key's first request.
+// restart makes the claim the owner of a record that is Released or whose lease has ended. The first fingerprint stays.
 func (op *Claim) restart(rec *Record, now time.Time) {
 	if rec.State == Running {
 		rec.Attempts++
@@ -190,7 +189,7 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// revive gives an ended lease back to its owner. The fence rises, so that a takeover which expects the old one loses.
+// revive renews an ended lease. The fence rises, so that a takeover which expects the old fence loses.
 func (r *Record) revive(lease time.Duration, now time.Time) {
 	r.Fence++
 	r.LeaseUntil = now.Add(lease)

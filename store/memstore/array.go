@@ -3,8 +3,8 @@ package memstore
 // chunk is how many elements are allocated together.
 const chunk = 128
 
-// array is a list that grows and shrinks at its end, in chunks that do not move. So no push copies the elements, however many there are.
-// Its elements have no pointers: the collector does not read them.
+// array is a list that grows and shrinks at its end. Its chunks never move, so a push copies no elements. Elements have no pointers, so the
+// garbage collector skips them.
 type array[T any] struct {
 	chunks []*[chunk]T
 	len    uint32
@@ -21,7 +21,7 @@ func (a *array[T]) push(v T) {
 	*a.at(a.len - 1) = v
 }
 
-// pop removes the last element and returns it. One chunk without elements stays, so that pushes and pops in turn do not allocate.
+// pop removes the last element and returns it. One empty chunk stays, so that alternating pushes and pops do not allocate.
 func (a *array[T]) pop() T {
 	a.len--
 	v := *a.at(a.len)

@@ -38,7 +38,7 @@ func TestAFullStoreRefusesNewKeysAndKeepsEveryRecord(t *testing.T) {
 	}
 
 	_, err := s.Claim(t.Context(), aClaim(records))
-	full(t, err, "200 records may be kept, the bound of WithMaxRecords")
+	full(t, err, "the store would exceed the 200 records of WithMaxRecords")
 
 	_, err = s.Release(t.Context(), store.Release{Claim: aClaim(records)})
 	full(t, err, "WithMaxRecords")
@@ -149,7 +149,7 @@ func TestBytesAreBounded(t *testing.T) {
 		}
 
 		_, err := s.Claim(t.Context(), aClaim(3))
-		full(t, err, "100000 bytes may be kept, the bound of WithMaxBytes")
+		full(t, err, "the store would exceed the 100000 bytes of WithMaxBytes")
 
 		if !complete(t, s, 2, big).Applied {
 			t.Error("an outcome is lost to the bound")

@@ -7,7 +7,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// entry is a record in its compact form of 168 bytes, without pointers. Times are nanoseconds since 1970, zero for a zero time.
+// entry is the compact form of a record: 168 bytes without pointers. Times are nanoseconds since 1970; zero stands for a zero time.
 type entry struct {
 	key        store.Key
 	sum        [32]byte
@@ -22,19 +22,19 @@ type entry struct {
 	retention  int64
 	scope      uint64
 	attempts   uint32
-	method     uint32 // the number of its name
+	method     uint32 // the number of the method's name
 	scheme     uint16
 	state      store.State
 	flags      flags
 }
 
-// text is the part of a record that has pointers. The bytes that they point to are never copied or modified.
+// text is the part of a record that has pointers. The bytes behind them are neither copied nor modified.
 type text struct {
 	outcome     []byte
 	readableKey string
 }
 
-// flags are a guarantee and two bits.
+// flags contain a guarantee and two bits.
 type flags uint8
 
 const (
@@ -44,16 +44,16 @@ const (
 	guarantee = doubtful - 1
 )
 
-// overhead is what a record costs besides its outcome and its key, as measured: its place in a slab, in the index and in the expiries.
+// overhead is the measured cost of a record besides its outcome and its key, in bytes: its part of a slab, the index and the expiries.
 const overhead = 256
 
-// sizeOf is the size of the text of a record.
+// sizeOf returns the size of a record's text, in bytes.
 func sizeOf(rec *store.Record) int64 { return (&text{rec.Outcome, rec.ReadableKey}).size() }
 
-// size is what is counted for a record with the text.
+// size returns the bytes that count for a record with this text.
 func (t *text) size() int64 { return overhead + int64(len(t.outcome)) + int64(len(t.readableKey)) }
 
-// read makes rec the record, except for its method. It must be empty.
+// read fills rec, except for its method. Rec must be zero.
 func (e *entry) read(t *text, rec *store.Record) {
 	rec.State = e.state
 	rec.Token = e.token
@@ -75,7 +75,7 @@ func (e *entry) read(t *text, rec *store.Record) {
 	rec.ReadableKey = t.readableKey
 }
 
-// set makes the entry and the text those of rec, except for the method. Key and scope stay.
+// set copies rec to the entry and the text, except for the method. Key and scope stay.
 func (e *entry) set(t *text, rec *store.Record) {
 	e.state = rec.State
 	e.token = rec.Token
@@ -103,14 +103,14 @@ func (e *entry) set(t *text, rec *store.Record) {
 	}
 }
 
-// isUnknown reports whether the outcome of the record is unknown at a time, in nanoseconds since 1970.
+// isUnknown reports whether the outcome is unknown at a time, in nanoseconds since 1970.
 func (e *entry) isUnknown(at int64) bool {
 	expired := e.expires != 0 && at >= e.expires
 
 	return !expired && (e.state == store.Unknown || e.state == store.Running && at >= e.lease)
 }
 
-// isAlive reports whether the record is running under a lease that has not ended at a time, in nanoseconds since 1970.
+// isAlive reports whether the record is Running and its lease has not ended at a time, in nanoseconds since 1970.
 func (e *entry) isAlive(at int64) bool {
 	expired := e.expires != 0 && at >= e.expires
 
@@ -130,7 +130,7 @@ func nanos(t time.Time) int64 {
 		return 0
 	}
 
-	// Nanoseconds reach as far as 2262. Later times, of a retention or a lease without end, count as that.
+	// Nanoseconds end in 2262. Later times are kept as the end.
 	if t.After(time.Unix(0, math.MaxInt64)) {
 		return math.MaxInt64
 	}

@@ -1,21 +1,21 @@
 package memstore
 
-// expiry is when the record in a place expires.
+// expiry is the time at which the record in a place expires.
 type expiry struct {
 	at    int64 // nanoseconds since 1970
 	place place
 }
 
-// expiries are the records that expire, as a binary heap with the earliest first. Retentions are nearly constant, so a new expiry is nearly
-// always the latest and stays where it is appended.
+// expiries is a binary heap of the records that expire, with the earliest first. Retentions are nearly constant, so a new expiry is nearly
+// always the latest and stays at the end.
 //
-//   - A record is in the heap exactly once if it expires, and not at all if it does not.
-//   - Its node has its position, so that an expiry which changes leaves nothing behind.
+//   - The heap has each record that expires exactly once, and no other record.
+//   - The node of the record has its position in the heap, so that a changed expiry moves and leaves nothing behind.
 type expiries struct {
 	heap array[expiry]
 }
 
-// first returns the earliest expiry, and false if no record expires.
+// first returns the earliest expiry. It returns false if no record expires.
 func (x *expiries) first() (expiry, bool) {
 	if x.heap.len == 0 {
 		return expiry{}, false
@@ -24,7 +24,7 @@ func (x *expiries) first() (expiry, bool) {
 	return *x.heap.at(0), true
 }
 
-// set makes the record in a place expire at a time. Zero means never.
+// set sets the expiry of the record in a place. Zero means never.
 func (x *expiries) set(s *slabs, p place, at int64) {
 	n := s.node(p)
 
@@ -49,7 +49,7 @@ func (x *expiries) remove(s *slabs, n *node) {
 	}
 }
 
-// settle puts an expiry at position i, or above or below it, where the heap is in order. What is at i is overwritten.
+// settle moves an expiry from position i to where the heap is in order. It overwrites the expiry at i.
 func (x *expiries) settle(s *slabs, i uint32, e expiry) {
 	for i > 0 {
 		above := *x.heap.at((i - 1) / 2)
@@ -74,7 +74,7 @@ func (x *expiries) settle(s *slabs, i uint32, e expiry) {
 	x.put(s, i, e)
 }
 
-// earlierChild returns the position of the earlier child of i, which is the end of the heap or beyond if i has none.
+// earlierChild returns the position of the earlier child of i. If i has no child, the position is not in the heap.
 func (x *expiries) earlierChild(i uint32) uint32 {
 	left, right := 2*i+1, 2*i+2
 	if right < x.heap.len && x.heap.at(right).at < x.heap.at(left).at {

@@ -6,18 +6,18 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// index finds the place of a key. It is a hash table whose buckets are chains of nodes, and it grows and shrinks by one bucket at a time
-// (linear hashing, Litwin 1980). So the longest operation is as short at ten million records as at ten.
+// index finds the place of a key. It is a hash table of chained nodes that grows and shrinks by one bucket at a time (linear hashing,
+// Litwin 1980). So the longest operation takes as long with ten million records as with ten.
 //
-//   - The chain of bucket(hash) has every place whose key has that hash, and each place is in one chain.
-//   - There are at least as many buckets as places, and at most twice as many.
+//   - The chain of bucket(hash) has every place whose key has this hash. Each place is in one chain.
+//   - The number of buckets is between the number of places and twice that number.
 type index struct {
 	buckets array[place] // the first place of each chain
-	len     uint32       // how many places are in the chains
+	len     uint32       // the number of places in all chains
 }
 
-// bucket returns the number of the bucket of a hash: the low bits of the hash, as many as the highest number of a bucket has. If there is
-// no such bucket yet, it is one bit less.
+// bucket returns the number of a hash's bucket. It is the low bits of the hash, as many as the highest bucket number has, or one bit less
+// if there is no such bucket yet.
 func (x *index) bucket(hash uint32) uint32 {
 	n := x.buckets.len
 	mask := uint32(1)<<bits.Len32(n-1) - 1
@@ -47,7 +47,7 @@ func (x *index) find(s *slabs, hash uint32, key *store.Key) place {
 	return nowhere
 }
 
-// insert adds a place whose key is not in the index.
+// insert adds a place whose key is not yet in the index.
 func (x *index) insert(s *slabs, hash uint32, p place) {
 	x.len++
 
@@ -59,7 +59,7 @@ func (x *index) insert(s *slabs, hash uint32, p place) {
 	x.link(s, p)
 }
 
-// remove removes a place that is in the index.
+// remove removes a place from the index.
 func (x *index) remove(s *slabs, p place) {
 	n := s.node(p)
 
@@ -80,7 +80,7 @@ func (x *index) remove(s *slabs, p place) {
 	}
 }
 
-// grow adds a bucket. It takes its places from the bucket whose number is the same without the highest bit.
+// grow adds a bucket. Its places come from the bucket whose number lacks the highest bit.
 func (x *index) grow(s *slabs) {
 	number := x.buckets.len
 	x.buckets.push(nowhere)
@@ -96,7 +96,7 @@ func (x *index) grow(s *slabs) {
 // shrink removes the last bucket.
 func (x *index) shrink(s *slabs) { x.linkAll(s, x.buckets.pop()) }
 
-// linkAll puts each place of a chain into its bucket.
+// linkAll adds each place of a chain to its bucket.
 func (x *index) linkAll(s *slabs, chain place) {
 	for chain != nowhere {
 		next := s.node(chain).next

@@ -11,23 +11,24 @@ import (
 // slabsPerLook is how many slabs are read under one lock.
 const slabsPerLook = 32
 
-// ListUnknown implements [store.Lister]. It looks at every record, a thousand at a time, so that it holds up no operation for long.
+// ListUnknown implements [store.Lister]. It reads every record, about a thousand under one lock, so it delays other operations only
+// briefly. The sequence ends with an error if ctx ends.
 func (s *Store) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] {
 	return s.list(ctx, (*entry).isUnknown)
 }
 
-// ListRunning implements [store.Lister], as ListUnknown does.
+// ListRunning implements [store.Lister]. It reads every record, as ListUnknown does.
 func (s *Store) ListRunning(ctx context.Context) iter.Seq2[store.Listed, error] {
 	return s.list(ctx, (*entry).isAlive)
 }
 
-// list yields the records that are wanted at the time of the look, in nanoseconds since 1970.
+// list yields the wanted records. At is the time of the read, in nanoseconds since 1970.
 func (s *Store) list(ctx context.Context, wanted func(ent *entry, at int64) bool) iter.Seq2[store.Listed, error] {
 	return func(yield func(store.Listed, error) bool) {
 		for i := range s.shards {
 			for slab, more := 0, true; more; {
 				if err := ctx.Err(); err != nil {
-					yield(store.Listed{}, fmt.Errorf("memstore: %w", err))
+					yield(store.Listed{}, fmt.Errorf("memstore: list: %w", err))
 
 					return
 				}
@@ -48,7 +49,7 @@ func (s *Store) list(ctx context.Context, wanted func(ent *entry, at int64) bool
 	}
 }
 
-// find returns the records of some slabs that are wanted, and the number of the slab to go on with, if there are more.
+// find returns the wanted records of the next slabs. It returns the number of the slab that follows, and whether there are more.
 func (sh *shard) find(s *Store, slab int, wanted func(ent *entry, at int64) bool) (found []store.Listed, next int, more bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()

@@ -1,10 +1,10 @@
-// Package memstore keeps onlyonce records in the memory of one process: the embedded default, and the reference
-// implementation of the store contract.
+// Package memstore keeps onlyonce records in the memory of one process. It is the embedded default, and the reference implementation of the
+// store contract.
 //
-// It is for one process. A restart forgets every record, and two replicas of a service do not see each other's; use a
-// shared store there. Within the process it is complete: records are never lost before their retention is over, and
-// when a bound is reached new keys are refused with [store.ErrFull] instead of old ones being dropped. One scope cannot use up
-// the whole: see [WithScopeShare].
+// A restart loses every record, and replicas of a service do not share their records. Use a shared store for more than one process.
+//
+// Within its process the store keeps the whole contract: no record is lost before its retention ends. A store that reaches a bound refuses
+// new keys with [store.ErrFull], and never drops old records. One scope cannot use all the room: see [WithScopeShare].
 package memstore
 
 import (
@@ -20,9 +20,9 @@ import (
 
 const shardCount = 64 // a power of two
 
-// Store is an in-memory store. It starts no goroutine and needs no closing: expired records are removed, a few at a
-// time, by the operations that follow. Its clock is the wall clock at construction plus the monotonic time since, so a
-// step of the machine's clock moves no lease and no retention.
+// Store keeps records in memory. It is safe for concurrent use. It starts no goroutine and needs no Close: each operation removes a few
+// expired records. An operation whose ctx has ended returns an error and changes nothing. The store's clock is the wall clock at New plus
+// the monotonic time since then, so a step of the machine's clock changes no lease and no retention.
 type Store struct {
 	start            time.Time
 	seed             maphash.Seed
@@ -32,7 +32,7 @@ type Store struct {
 	shards           [shardCount]shard
 }
 
-// New returns an empty store.
+// New returns an empty store. Options panic on invalid values.
 func New(opts ...Option) *Store {
 	c := config{records: DefaultMaxRecords, bytes: DefaultMaxBytes, share: DefaultScopeShare}
 	for _, opt := range opts {
@@ -47,7 +47,7 @@ func New(opts ...Option) *Store {
 	}
 }
 
-// Claim implements [store.Store]. Its error matches store.ErrFull when a bound is reached.
+// Claim implements [store.Store]. The error matches [store.ErrFull] if the store has reached a bound.
 func (s *Store) Claim(ctx context.Context, op store.Claim) (res store.Result, err error) {
 	err = s.run(ctx, &op.Key, &op, &res)
 
@@ -82,8 +82,8 @@ func (s *Store) CompleteTo(ctx context.Context, op *store.Completion, res *store
 	return s.run(ctx, &op.Key, op, res)
 }
 
-// Release implements [store.Store]. Its error matches store.ErrFull when a bound is reached and the release would have
-// to leave a record where there is none.
+// Release implements [store.Store]. If there is no record, Release leaves one. The error matches [store.ErrFull] if there is no room for
+// it.
 func (s *Store) Release(ctx context.Context, op store.Release) (res store.Result, err error) {
 	err = s.run(ctx, &op.Claim.Key, &op, &res)
 
@@ -130,17 +130,17 @@ func (s *Store) Capabilities() store.Capabilities {
 	}
 }
 
-// Len returns the number of records, those included whose retention is over and which have not been removed yet.
+// Len returns the number of records. Expired records count until they are removed.
 func (s *Store) Len() int { return int(s.records.Used()) }
 
-// Bytes returns the estimated memory of all records, in bytes.
+// Bytes returns the estimated memory of all records, in bytes. See [WithMaxBytes].
 func (s *Store) Bytes() int64 { return s.bytes.Used() }
 
 // lookup is the operation that changes nothing.
 type lookup struct{}
 
-// apply performs an operation on a record. A type switch distinguishes the operations, and not an interface, so
-// that the compiler sees that neither they nor the record outlive the call.
+// apply applies an operation to a record. A type switch, in place of an interface, lets the compiler keep the operation and the record on
+// the stack.
 func apply(op any, rec *store.Record, now time.Time) (applied, changed bool) {
 	switch op := op.(type) {
 	case *store.Claim:
@@ -166,7 +166,7 @@ func apply(op any, rec *store.Record, now time.Time) (applied, changed bool) {
 	}
 }
 
-// scopeOf is the scope of an operation that may create a record.
+// scopeOf returns the scope of an operation that may create a record.
 func scopeOf(op any) uint64 {
 	switch op := op.(type) {
 	case *store.Claim:
@@ -180,14 +180,14 @@ func scopeOf(op any) uint64 {
 
 func (s *Store) now() time.Time { return s.start.Add(time.Since(s.start)) }
 
-// hash is the hash of a key in its shard. Nobody outside the process knows the seed, so nobody can look for keys that share a hash.
+// hash returns the hash of a key within its shard. The seed is secret to the process, so nobody can construct keys that share a hash.
 func (s *Store) hash(key *store.Key) uint32 {
 	return uint32(maphash.Bytes(s.seed, key[:])) //nolint:gosec // a part of the hash is enough
 }
 
 func (s *Store) shard(key *store.Key) *shard { return &s.shards[key[0]%shardCount] }
 
-// run runs an operation, and reports it if there is an observer. Operations and results are large, so they stay where they are.
+// run performs an operation and reports it to the observer. Operations and results are large, so run takes pointers.
 func (s *Store) run(ctx context.Context, key *store.Key, op any, res *store.Result) error {
 	if s.observed.Observer == nil {
 		return s.perform(ctx, key, op, res)
@@ -200,10 +200,10 @@ func (s *Store) run(ctx context.Context, key *store.Key, op any, res *store.Resu
 	return err
 }
 
-// perform runs an operation. If there is no room for its record, it makes room.
+// perform performs an operation. If the store is full, perform removes expired records and tries again.
 func (s *Store) perform(ctx context.Context, key *store.Key, op any, res *store.Result) error {
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("memstore: %w", err)
+		return fmt.Errorf("memstore: %s: %w", operationOf(op), err)
 	}
 
 	expired, err := s.shard(key).do(s, key, op, res)
@@ -224,7 +224,7 @@ func (s *Store) perform(ctx context.Context, key *store.Key, op any, res *store.
 	return err
 }
 
-// makeRoom removes a few expired records of each shard, because all of them may be millions. It returns 0 if none has expired.
+// makeRoom removes a few expired records of each shard, because removing all could take long. It returns 0 if none has expired.
 func (s *Store) makeRoom() (removed int) {
 	for i := range s.shards {
 		removed += s.shards[i].sweep(s, expirePerOperation)
@@ -233,7 +233,7 @@ func (s *Store) makeRoom() (removed int) {
 	return removed
 }
 
-// reserve counts a new record of the given size for a scope, or reports which bound is reached.
+// reserve counts a new record of this size for a scope. The error names the bound that was reached.
 func (s *Store) reserve(scope uint64, size int64) error {
 	if !s.records.Take(scope, 1) {
 		return full(s.records, scope, 1, "records", "WithMaxRecords")
@@ -248,7 +248,7 @@ func (s *Store) reserve(scope uint64, size int64) error {
 	return nil
 }
 
-// resize counts what a record has grown or shrunk by. An outcome is kept once its handler has run, whatever the bounds.
+// resize counts the growth of a record, which may be negative. Bounds do not apply: the outcome of a run is always kept.
 func (s *Store) resize(scope uint64, by int64) {
 	if by >= 0 {
 		s.bytes.Force(scope, by)
@@ -257,20 +257,20 @@ func (s *Store) resize(scope uint64, by int64) {
 	}
 }
 
-// release gives back what a record of the given size has taken.
+// release returns what a record of this size has reserved.
 func (s *Store) release(scope uint64, size int64) {
 	s.records.Give(scope, 1)
 	s.bytes.Give(scope, size)
 }
 
-// full says which bound is reached, and what to do.
+// full returns the error for a bound that was reached.
 func full(bound *quota.Quota, scope uint64, n int64, what, option string) error {
 	if bound.OverShare(scope, n) {
-		return fmt.Errorf("memstore: no room for a new record: the caller's scope may keep %d %s, its share of the %d of %s: wait until "+
+		return fmt.Errorf("memstore: adding a record: the caller's scope would exceed its share, %d of the %d %s of %s: wait until "+
 			"its records expire, settle those whose outcome is unknown, or raise WithScopeShare or %s: %w",
-			bound.Share(), what, bound.Limit(), option, option, store.ErrFull)
+			bound.Share(), bound.Limit(), what, option, option, store.ErrFull)
 	}
 
-	return fmt.Errorf("memstore: no room for a new record: %d %s may be kept, the bound of %s: wait until records expire, settle those "+
-		"whose outcome is unknown, or raise the bound: %w", bound.Limit(), what, option, store.ErrFull)
+	return fmt.Errorf("memstore: adding a record: the store would exceed the %d %s of %s: wait until records expire, settle those whose "+
+		"outcome is unknown, or raise the bound: %w", bound.Limit(), what, option, store.ErrFull)
 }

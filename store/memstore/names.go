@@ -2,13 +2,13 @@ package memstore
 
 import "strings"
 
-// names numbers the methods of a shard's records, so that an entry has no pointer. Methods are few, and a name is kept for as long as a
-// record has it. Number 0 is the empty name.
+// names numbers the methods of a shard's records, so that an entry needs no pointer. There are few methods, and a name is kept as long as a
+// record uses it. Number 0 is the empty name.
 type names struct {
 	numbers map[string]uint32
 	all     []name   // the name with number n is all[n-1]
-	free    []uint32 // numbers that no name has
-	last    uint32   // the number that was taken last: most records in a row have one method
+	free    []uint32 // unused numbers
+	last    uint32   // the number that was taken last: records in a row mostly share a method
 }
 
 type name struct {
@@ -24,7 +24,7 @@ func (n *names) text(number uint32) string {
 	return n.all[number-1].text
 }
 
-// swap returns the number of a name for a holder who had another number, or 0.
+// swap returns the number of a name for a holder that gives up the number had. Had is 0 if it has none.
 func (n *names) swap(had uint32, text string) uint32 {
 	if n.text(had) == text {
 		return had

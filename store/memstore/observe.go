@@ -8,14 +8,13 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// WithObserver reports to an observer what the store does: operations, writes that it refuses because a bound is reached, and how many
-// expired records an operation has removed, as an EventSweep without a duration. There are no events of other kinds. Nil means no
-// observer, and nothing is measured then.
+// WithObserver reports operations, refused writes of a full store, and the expired records that an operation removed. The latter are an
+// EventSweep without a duration. There are no other events. The default is nil: no observer, and nothing is measured.
 func WithObserver(observer store.Observer) Option {
 	return func(c *config) { c.observer = observer }
 }
 
-// isFull recognises the refusal to write.
+// isFull reports whether err is the refusal of a full store.
 func isFull(err error) bool { return errors.Is(err, store.ErrFull) }
 
 // ended reports the end of an operation.
@@ -27,7 +26,7 @@ func (s *Store) ended(ctx context.Context, name store.Operation, began time.Time
 	}
 }
 
-// swept reports how many expired records were removed on the way of an operation.
+// swept reports the expired records that an operation removed.
 func (s *Store) swept(ctx context.Context, records int) {
 	if records > 0 {
 		store.Report(ctx, s.observed.Observer, store.Event{

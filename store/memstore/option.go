@@ -9,16 +9,16 @@ import (
 )
 
 const (
-	// DefaultMaxRecords is the bound on records where none is given.
+	// DefaultMaxRecords is the default of [WithMaxRecords].
 	DefaultMaxRecords = 1_000_000
-	// DefaultMaxBytes is the bound on estimated memory, in bytes, where none is given: 1 GiB.
+	// DefaultMaxBytes is the default of [WithMaxBytes]: 1 GiB.
 	DefaultMaxBytes = 1 << 30
-	// DefaultScopeShare is the part of both bounds that one scope may use where none is given.
+	// DefaultScopeShare is the default of [WithScopeShare]: half of both bounds.
 	DefaultScopeShare = 0.5
 
-	// minBytes has room for one record with the longest key, at least.
+	// minBytes has room for one record with the longest key.
 	minBytes = 4 << 10
-	// minUnknownRetention is far longer than a client's retries.
+	// minUnknownRetention is much longer than a client's retries.
 	minUnknownRetention = time.Hour
 )
 
@@ -29,11 +29,11 @@ type config struct {
 	observer         store.Observer
 }
 
-// Option changes a Store under construction.
+// Option configures a Store.
 type Option func(*config)
 
-// WithMaxRecords bounds the number of records, live and not yet removed; the default is DefaultMaxRecords. It panics
-// if n is below 1.
+// WithMaxRecords bounds the number of records. Expired records count until they are removed. The default is DefaultMaxRecords. The option
+// panics if n is less than 1.
 func WithMaxRecords(n int) Option {
 	if n < 1 {
 		panic(fmt.Sprintf("memstore: WithMaxRecords(%d): give 1 or more", n))
@@ -42,10 +42,10 @@ func WithMaxRecords(n int) Option {
 	return func(c *config) { c.records = int64(n) }
 }
 
-// WithMaxBytes bounds the memory of all records, as estimated by their outcomes, their readable keys and a fixed overhead
-// each; the default is DefaultMaxBytes. Method names are shared and not counted. The bound is applied to new keys. An
-// outcome is always kept once its handler has run, so the outcomes of calls that are running when the bound is reached may
-// exceed it. It panics if n is below 4096, which is one record.
+// WithMaxBytes bounds the estimated memory of all records, in bytes: outcomes, readable keys and 256 bytes per record. Method names are
+// shared and do not count. The default is DefaultMaxBytes. The option panics if n is less than 4096.
+//
+// The bound applies to new keys. The outcome of a run is always kept, so runs that end while the store is full may exceed the bound.
 func WithMaxBytes(n int64) Option {
 	if n < minBytes {
 		panic(fmt.Sprintf("memstore: WithMaxBytes(%d): give %d or more", n, minBytes))
@@ -54,22 +54,22 @@ func WithMaxBytes(n int64) Option {
 	return func(c *config) { c.bytes = n }
 }
 
-// WithScopeShare bounds the part of WithMaxRecords and of WithMaxBytes that the records of one scope may use, so that one caller
-// cannot fill the store; the default is DefaultScopeShare. A scope may always keep one record. Records that were claimed with Scope 0
-// may use the whole, because their callers share a scope on purpose. 1 means that every scope may. It panics if share is not above 0
-// and up to 1.
+// WithScopeShare bounds the part of WithMaxRecords and WithMaxBytes that one scope may use, so that one caller cannot fill the store. The
+// default is DefaultScopeShare, and 1 means no bound per scope. The option panics unless share is above 0 and at most 1.
+//   - Every scope may keep one record, however small its share.
+//   - Records with Scope 0 may use all the room, because their callers share a scope on purpose.
 func WithScopeShare(share float64) Option {
-	if !(share > 0 && share <= 1) { // and so is NaN
+	if !(share > 0 && share <= 1) { // also true for NaN
 		panic(fmt.Sprintf("memstore: WithScopeShare(%v): give more than 0 and up to 1", share))
 	}
 
 	return func(c *config) { c.share = share }
 }
 
-// WithUnknownRetention is how long a record stays that nobody settles: one that is running, or whose outcome is unknown. It
-// counts from the last claim, renewal or hold, and the record stays in any case while its owner may be alive. After it the key is
-// free, and its next call runs again, also under AT_MOST_ONCE: give far more than clients go on retrying. The default is 0, which
-// means for the life of the process. It panics if d is neither 0 nor an hour or more.
+// WithUnknownRetention sets how long a record is kept that is Running or Unknown and never settled. The time counts from the last claim,
+// renewal or hold, and a record is never removed while its owner may be alive. Afterwards the next call with the key runs again, also under
+// AtMostOnce. So choose a time much longer than clients retry. The default is 0: the life of the process. The option panics if d is neither
+// 0 nor at least an hour.
 func WithUnknownRetention(d time.Duration) Option {
 	if d != 0 && d < minUnknownRetention {
 		panic(fmt.Sprintf("memstore: WithUnknownRetention(%v): give 0, for the life of the process, or %v or more", d, minUnknownRetention))
@@ -78,7 +78,7 @@ func WithUnknownRetention(d time.Duration) Option {
 	return func(c *config) { c.unknownRetention = d }
 }
 
-// portion is a part of a bound, and at least something.
+// portion returns a share of a bound, but no less than least.
 func portion(bound int64, share float64, least int64) int64 {
 	if share == 1 {
 		return bound

@@ -51,7 +51,7 @@ func TestF72_UnknownRecordsOfOneScopeLeaveRoomForOthers(t *testing.T) {
 		s := memstore.New(memstore.WithMaxRecords(100))
 
 		n, err := fillUp(t, s, 1)
-		full(t, err, "the caller's scope may keep 50 records, its share of the 100 of WithMaxRecords")
+		full(t, err, "the caller's scope would exceed its share, 50 of the 100 records of WithMaxRecords")
 		full(t, err, "WithScopeShare")
 
 		if n != 50 {
@@ -175,7 +175,7 @@ func TestF72_BytesHaveAShareToo(t *testing.T) {
 		complete(t, s, 1, bytes.Repeat([]byte{1}, limit/2))
 
 		_, err = s.Claim(t.Context(), in(1, 2))
-		full(t, err, "the caller's scope may keep 50000 bytes, its share of the 100000 of WithMaxBytes")
+		full(t, err, "the caller's scope would exceed its share, 50000 of the 100000 bytes of WithMaxBytes")
 
 		res, err = s.Claim(t.Context(), in(2, 2))
 		must(t, res, err)

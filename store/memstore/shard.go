@@ -7,13 +7,13 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// expirePerOperation is how many expired records an operation removes at most. More than one, so that removal keeps up
-// with insertion.
+// expirePerOperation is how many expired records an operation removes at most. It is greater than 1, so that removal keeps up with
+// insertion.
 const expirePerOperation = 2
 
 // shard is a part of the store under its own lock.
 //
-// A record has a place. Its key is in the index, its content in the slabs, and it is among the expiries if it expires.
+// A record has a place. The index has its key, the slabs its content, and the expiries its place if it expires.
 type shard struct {
 	mu       sync.Mutex
 	slabs    slabs
@@ -23,8 +23,7 @@ type shard struct {
 	watches  map[store.Key]*watch
 }
 
-// do runs one operation atomically, and returns how many expired records it has removed. The record is read into the result and
-// changed there.
+// do performs one operation atomically, in res. It returns how many expired records it removed.
 func (sh *shard) do(s *Store, key *store.Key, op any, res *store.Result) (expired int, err error) {
 	hash := s.hash(key)
 
@@ -73,7 +72,7 @@ func (sh *shard) do(s *Store, key *store.Key, op any, res *store.Result) (expire
 	return expired, nil
 }
 
-// add makes a place for a key that has none. The record counts for the scope.
+// add takes a place for a new key. The record counts for the scope.
 func (sh *shard) add(hash uint32, key *store.Key, scope uint64) place {
 	p := sh.slabs.take()
 	sh.index.insert(&sh.slabs, hash, p)
@@ -84,14 +83,14 @@ func (sh *shard) add(hash uint32, key *store.Key, scope uint64) place {
 	return p
 }
 
-// read makes rec the record in a place. It must be empty.
+// read fills rec with the record in a place. Rec must be zero.
 func (sh *shard) read(p place, rec *store.Record) {
 	ent := sh.slabs.entry(p)
 	ent.read(sh.slabs.text(p), rec)
 	rec.Method = sh.names.text(ent.method)
 }
 
-// write keeps rec in a place.
+// write writes rec to a place.
 func (sh *shard) write(p place, rec *store.Record) {
 	ent := sh.slabs.entry(p)
 	ent.set(sh.slabs.text(p), rec)
@@ -99,7 +98,7 @@ func (sh *shard) write(p place, rec *store.Record) {
 	sh.expiries.set(&sh.slabs, p, ent.expires)
 }
 
-// remove removes the record in a place, and gives back all that it has taken.
+// remove removes the record in a place and returns its reservation.
 func (sh *shard) remove(s *Store, p place) {
 	ent := sh.slabs.entry(p)
 	s.release(ent.scope, sh.slabs.text(p).size())
@@ -109,7 +108,7 @@ func (sh *shard) remove(s *Store, p place) {
 	sh.slabs.give(p)
 }
 
-// expire removes up to limit records whose retention is over, and returns how many it has removed.
+// expire removes at most limit expired records and returns their number.
 func (sh *shard) expire(s *Store, now time.Time, limit int) (removed int) {
 	at := now.UnixNano()
 
@@ -125,7 +124,7 @@ func (sh *shard) expire(s *Store, now time.Time, limit int) (removed int) {
 	return removed
 }
 
-// sweep is expire for those who do not hold the lock.
+// sweep is expire for callers without the lock.
 func (sh *shard) sweep(s *Store, limit int) (removed int) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -133,7 +132,7 @@ func (sh *shard) sweep(s *Store, limit int) (removed int) {
 	return sh.expire(s, s.now(), limit)
 }
 
-// watch is one channel for all who watch a key.
+// watch is the channel that all watchers of a key share.
 type watch struct {
 	changed chan struct{}
 	holders int

@@ -2,47 +2,47 @@ package memstore
 
 import "math/bits"
 
-// place is where a record is in its shard. A record stays in its place until it is removed. Then another record may take the place.
+// place is the number of a record's memory in its shard. A record keeps its place until it is removed. Then the place may be reused.
 type place uint32
 
 // nowhere is the place of no record.
 const nowhere place = 0
 
 const (
-	// slabSize is how many places a slab has. 48 entries, and 48 nodes, fill a size class of the runtime. The fewer slabs there are, the
-	// fewer addresses the collector has to follow.
+	// slabSize is the number of places in a slab. 48 entries, and 48 nodes, fill a size class of the runtime. Fewer slabs mean fewer addresses
+	// for the garbage collector.
 	slabSize = 48
-	// textsSize is how many texts are together. 12 texts are 480 bytes. The collector reads objects with addresses several times as fast if
-	// they have at most 512 bytes.
+	// textsSize is the number of texts in one object: 12 texts are 480 bytes. The garbage collector reads objects with pointers several times
+	// faster up to 512 bytes.
 	textsSize = 12
 
 	allTaken = 1<<slabSize - 1
 )
 
-// slab keeps the records of some places. Only its texts have pointers, so the collector passes over the rest. Entries and nodes are apart
-// because an operation that looks for a record reads the nodes of others.
+// slab has the records of some places. Only the texts have pointers, so the garbage collector skips the rest. Nodes are apart from entries,
+// because a search reads the nodes of other records.
 type slab struct {
-	taken   uint64 // a bit for each place that is taken
+	taken   uint64 // a bit for each taken place
 	nodes   *[slabSize]node
 	entries *[slabSize]entry
 	texts   [slabSize / textsSize]*[textsSize]text
 }
 
-// node is what the index and the expiries know about a place.
+// node is what index and expiries keep about a place.
 type node struct {
 	hash uint32 // of the key
 	next place  // the next place of the same bucket of the index, or nowhere
 	due  uint32 // the position in the heap of the expiries, plus one; 0 if the record does not expire
 }
 
-// slabs hand out the places of a shard.
+// slabs manages the places of a shard.
 //
-//   - A place that is not taken has a zero node, a zero entry and a zero text.
-//   - A slab is open, exactly once, if it has a place that is not taken.
-//   - A slab of which no place is taken has no memory. One such memory is spare, so that a single record which comes and goes does not
+//   - A free place has a zero node, a zero entry and a zero text.
+//   - A slab with a free place is in open, exactly once.
+//   - A slab without records has no memory. One such memory is kept as a spare, so that a single record that comes and goes does not
 //     allocate.
 //
-// Records of about the same age share slabs and expire together, so that slabs become free as a whole.
+// Records of about the same age share slabs and expire together, so whole slabs become free.
 type slabs struct {
 	all   []slab
 	open  []uint32 // a stack of numbers of slabs
@@ -57,7 +57,7 @@ func (s *slabs) text(p place) *text {
 	return &s.all[p/slabSize].texts[p%slabSize/textsSize][p%textsSize]
 }
 
-// take returns a place that is not taken, and takes it.
+// take takes a free place and returns it.
 func (s *slabs) take() place {
 	if len(s.open) == 0 {
 		s.open = append(s.open, uint32(len(s.all))) //nolint:gosec // memory ends long before
@@ -81,7 +81,7 @@ func (s *slabs) take() place {
 	return place(number*slabSize + uint32(i)) //nolint:gosec // below slabSize
 }
 
-// memory returns the memory of a slab of which no place is taken.
+// memory returns memory for a slab without records.
 func (s *slabs) memory(number uint32) slab {
 	sl := s.spare
 	s.spare = slab{}
@@ -94,13 +94,13 @@ func (s *slabs) memory(number uint32) slab {
 	}
 
 	if number == 0 {
-		sl.taken = 1 // nobody gets the place nowhere
+		sl.taken = 1 // place nowhere is never handed out
 	}
 
 	return sl
 }
 
-// give gives a place back. It forgets all that was kept there.
+// give frees a place and clears its memory.
 func (s *slabs) give(p place) {
 	*s.node(p), *s.entry(p), *s.text(p) = node{}, entry{}, text{}
 
@@ -119,8 +119,8 @@ func (s *slabs) give(p place) {
 	}
 }
 
-// each calls visit for every place that is taken in the slabs from number on, up to limit slabs. It returns the number of the slab that
-// follows, and false if there is none.
+// each calls visit for every taken place of at most limit slabs, beginning with the slab number. It returns the number of the slab that
+// follows, and whether there is one.
 func (s *slabs) each(number, limit int, visit func(p place)) (next int, more bool) {
 	end := min(number+limit, len(s.all))
 
