@@ -49,7 +49,7 @@ func (a *annotations) readFields(request protoreflect.MessageDescriptor) {
 	a.readNested(request, map[protoreflect.FullName]bool{request.FullName(): true})
 }
 
-// field reads what the .proto says of a field. The last result is false where it says nothing.
+// field reads the options of a request field. Ok is false if it has none.
 func (a *annotations) field(fd protoreflect.FieldDescriptor) (mark *onlyoncev1.Field, ok bool) {
 	options := new(descriptorpb.FieldOptions)
 
@@ -66,7 +66,7 @@ func (a *annotations) field(fd protoreflect.FieldDescriptor) (mark *onlyoncev1.F
 
 	mark, ok = proto.GetExtension(options, onlyoncev1.E_Field).(*onlyoncev1.Field)
 	if ok && len(mark.ProtoReflect().GetUnknown()) > 0 {
-		a.complainf(fd, "has an annotation that this build does not know: use a newer one, or leave the annotation out")
+		a.complainf(fd, "has an annotation that this build does not know: use a newer build, or leave the annotation out")
 	}
 
 	return mark, ok
@@ -84,14 +84,14 @@ func (a *annotations) addKey(fd protoreflect.FieldDescriptor) {
 	}
 
 	if a.key != nil {
-		a.complainf(fd, "is marked as the key, as %s is, too: mark one of them", a.key.name)
+		a.complainf(fd, "is marked as the key, and so is %s: mark one of them", a.key.name)
 
 		return
 	}
 
 	uuid, err := declaresUUID(fd)
 	if err != nil {
-		a.complainf(fd, "is marked as the key and declares a (google.api.field_info) that cannot be read (%v), so that nobody can tell "+
+		a.complainf(fd, "is marked as the key and declares a (google.api.field_info) that cannot be read (%v), so it is not known "+
 			"whether keys are UUIDs: generate the .proto again, with the google/api/field_info.proto of googleapis", err)
 	}
 
@@ -109,7 +109,7 @@ func (a *annotations) addScope(fd protoreflect.FieldDescriptor) {
 		return
 	}
 
-	// In the order of the numbers, whatever the order in the file.
+	// Sorted by field number, in whatever order the file has them.
 	at := len(a.scope)
 	for at > 0 && a.scope[at-1].number > fd.Number() {
 		at--
@@ -125,9 +125,9 @@ func (a *annotations) mustBeSingle(fd protoreflect.FieldDescriptor, what string)
 	case fd.IsList():
 		a.complainf(fd, "is marked as %s and is repeated: mark a field with a single value", what)
 	case oneof != nil && !oneof.IsSynthetic():
-		a.complainf(fd, "is marked as %s and is in oneof %s: mark a field that is always there", what, oneof.Name())
+		a.complainf(fd, "is marked as %s and is in oneof %s: mark a field outside of oneofs", what, oneof.Name())
 	case fd.HasDefault():
-		a.complainf(fd, "is marked as %s and has a default, which all calls that do not set it would share: leave the default out", what)
+		a.complainf(fd, "is marked as %s and has a default, which all calls without a value would share: leave the default out", what)
 	default:
 		return true
 	}
@@ -135,8 +135,8 @@ func (a *annotations) mustBeSingle(fd protoreflect.FieldDescriptor, what string)
 	return false
 }
 
-// readExtensions complains of marks on extensions of a message. An extension may be linked in here and not there, so nobody
-// looks for a key or a scope in one, and the fingerprint counts all of them.
+// readExtensions reports marks on extensions of a message. Whether an extension is linked in depends on the program. So extensions carry no
+// key and no scope, and all of them count for the fingerprint.
 func (a *annotations) readExtensions(message protoreflect.MessageDescriptor) {
 	if message.ExtensionRanges().Len() == 0 {
 		return
@@ -144,12 +144,12 @@ func (a *annotations) readExtensions(message protoreflect.MessageDescriptor) {
 
 	for _, fd := range extensionsOf(message.FullName()) {
 		if mark, _ := a.field(fd); mark.GetKey() || mark.GetScope() || mark.GetIgnored() {
-			a.complainf(fd, "is an extension, and marks of extensions mean nothing: mark a field that %s declares itself", message.FullName())
+			a.complainf(fd, "is an extension, and marks on extensions have no effect: mark a field that %s declares itself", message.FullName())
 		}
 	}
 }
 
-// readNested complains of marks that nobody would look at, since they are not in the request itself.
+// readNested reports marks without effect, because they are not in the request itself.
 func (a *annotations) readNested(message protoreflect.MessageDescriptor, seen map[protoreflect.FullName]bool) {
 	fields := message.Fields()
 
@@ -168,8 +168,8 @@ func (a *annotations) readNested(message protoreflect.MessageDescriptor, seen ma
 	}
 }
 
-// checkNested complains of a key or a scope in a message within the request, unless the message is itself the request of some
-// method: then its marks are for that method.
+// checkNested reports a key or a scope in a message within the request. It does not report a message that is itself the request of some
+// method: its marks are for that method.
 func (a *annotations) checkNested(message protoreflect.MessageDescriptor) {
 	const advice = "mark a field of the request itself, or link in the service whose request that message is"
 
@@ -198,9 +198,8 @@ func (a *annotations) complainf(fd protoreflect.FieldDescriptor, format string, 
 	a.fieldProblems = append(a.fieldProblems, fmt.Errorf("interceptor: field %s "+format, append([]any{fd.FullName()}, args...)...))
 }
 
-// declaresUUID reports whether a field declares (google.api.field_info).format = UUID4. The extension is looked for in the
-// encoded options, so that its package need not be linked in.
-// See https://github.com/googleapis/googleapis/blob/master/google/api/field_info.proto.
+// declaresUUID reports whether a field declares (google.api.field_info).format = UUID4. It reads the encoded options, so the package of the
+// extension need not be linked in. See https://github.com/googleapis/googleapis/blob/master/google/api/field_info.proto.
 func declaresUUID(fd protoreflect.FieldDescriptor) (bool, error) {
 	const (
 		fieldInfo = 291403980
@@ -213,7 +212,7 @@ func declaresUUID(fd protoreflect.FieldDescriptor) (bool, error) {
 		return false, err
 	}
 
-	var info []byte // in pieces, perhaps
+	var info []byte // an encoding may have it in pieces
 
 	if err := eachValue(options, func(number protowire.Number, kind protowire.Type, value []byte) error {
 		if number != fieldInfo {
@@ -221,7 +220,7 @@ func declaresUUID(fd protoreflect.FieldDescriptor) (bool, error) {
 		}
 
 		if kind != protowire.BytesType {
-			return fmt.Errorf("it is of wire type %d", kind)
+			return fmt.Errorf("its wire type is %d", kind)
 		}
 
 		piece, _ := protowire.ConsumeBytes(value)
@@ -240,7 +239,7 @@ func declaresUUID(fd protoreflect.FieldDescriptor) (bool, error) {
 		}
 
 		if kind != protowire.VarintType {
-			return fmt.Errorf("its format is of wire type %d", kind)
+			return fmt.Errorf("the wire type of its format is %d", kind)
 		}
 
 		declared, _ = protowire.ConsumeVarint(value)
@@ -251,7 +250,7 @@ func declaresUUID(fd protoreflect.FieldDescriptor) (bool, error) {
 	return declared == uuid4, err
 }
 
-// eachValue visits the values of an encoded message, each as it is encoded after its tag.
+// eachValue visits the fields of an encoded message. The value is the encoding after the tag.
 func eachValue(data []byte, visit func(protowire.Number, protowire.Type, []byte) error) error {
 	for len(data) > 0 {
 		number, kind, tag := protowire.ConsumeTag(data)

@@ -11,7 +11,7 @@ import (
 	onlyoncev1 "github.com/onlyonce-go/onlyonce/proto/onlyonce/v1"
 )
 
-// policyReader makes a Policy of an option, and notes what cannot hold whatever the server is.
+// policyReader converts an option to a Policy, and collects the problems that do not depend on the server.
 type policyReader struct {
 	subject  string
 	problems []error
@@ -45,11 +45,11 @@ func (r *policyReader) policy(option *onlyoncev1.Policy) Policy {
 		Retentions: r.retentions(option.GetClasses()),
 	}
 
-	// What this build does not know may ask for more protection than it gives.
+	// An unknown setting may demand more protection than this build gives.
 	if len(option.ProtoReflect().GetUnknown()) > 0 {
 		p.Key = KeyRequired
 
-		r.complainf("it has a setting that this build does not know: use a newer one, or leave the setting out")
+		r.complainf("it has a setting that this build does not know: use a newer build, or leave the setting out")
 	}
 
 	return p
@@ -138,7 +138,7 @@ func (r *policyReader) duration(name string, option *durationpb.Duration) time.D
 	return d
 }
 
-// maxWait is the one duration that may be zero.
+// maxWait reads max_wait, the only duration that may be zero.
 func (r *policyReader) maxWait(option *durationpb.Duration) time.Duration {
 	if option == nil {
 		return 0
@@ -170,7 +170,7 @@ func (r *policyReader) count(name string, option *uint32) int {
 	return int(*option)
 }
 
-// choice is what an optional bool of an option chooses; zero where it is not set.
+// choice returns yes or no for an optional bool, and zero if it is not set.
 func choice[T ~uint8](option *bool, yes, no T) T {
 	switch {
 	case option == nil:

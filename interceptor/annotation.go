@@ -13,12 +13,12 @@ import (
 	onlyoncev1 "github.com/onlyonce-go/onlyonce/proto/onlyonce/v1"
 )
 
-// annotations are the settings of a method in its .proto and in declarations. Invalid settings are listed in problems. They are left out,
-// or read in the way that protects more.
+// annotations are the settings of a method in its .proto and in declarations. Invalid settings are listed in the problems. They are
+// ignored, or read in the way that protects more.
 type annotations struct {
-	policy    Policy // the method's over its service's
-	own       Policy // the method's
-	service   Policy // the service's
+	policy    Policy // of the method; unset fields come from the service
+	own       Policy // of the method alone
+	service   Policy // of the service
 	source    string // of the declaration that overrides the .proto; empty: none
 	given     bool   // the method or its service has an option
 	required  bool   // the method's own option requires a key
@@ -26,16 +26,16 @@ type annotations struct {
 	streaming bool
 	ownOption bool // the method itself has an option
 
-	key   *requestField // nil: keys come by metadata alone
+	key   *requestField // nil: keys are only in the metadata
 	uuid  bool          // keys are UUIDs
 	scope []*requestField
 
-	marked protoreflect.FullName // the first request field that is marked as the key or as part of the scope, good or not
+	marked protoreflect.FullName // the first request field that is marked as the key or as part of the scope, valid or not
 
 	optionProblems, fieldProblems []error
 }
 
-// annotationsOf reads what the .proto says. A nil descriptor says nothing.
+// annotationsOf reads the options of a method in its .proto. A nil descriptor has none.
 func annotationsOf(descriptor protoreflect.MethodDescriptor) annotations {
 	if descriptor == nil {
 		return annotations{}
@@ -53,7 +53,7 @@ func annotationsOf(descriptor protoreflect.MethodDescriptor) annotations {
 
 	if a.reads && a.required {
 		a.optionProblems = append(a.optionProblems, fmt.Errorf("interceptor: option (%s) of %s requires a key and the method declares "+
-			"idempotency_level = NO_SIDE_EFFECTS, so that keys are ignored: choose one",
+			"idempotency_level = NO_SIDE_EFFECTS, which ignores keys: choose one",
 			onlyoncev1.E_Method.TypeDescriptor().FullName(), fullMethodName(descriptor)))
 	}
 
@@ -62,7 +62,7 @@ func annotationsOf(descriptor protoreflect.MethodDescriptor) annotations {
 	return a
 }
 
-// readRequest finds the key and the scope in the request of a method, as far as it is known what that is.
+// readRequest finds the key and the scope in the request of a method, if the request type is registered.
 func (a *annotations) readRequest(descriptor protoreflect.MethodDescriptor) {
 	request := resolved(descriptor.Input())
 	if !request.IsPlaceholder() {
@@ -71,12 +71,12 @@ func (a *annotations) readRequest(descriptor protoreflect.MethodDescriptor) {
 		return
 	}
 
-	a.fieldProblems = append(a.fieldProblems, fmt.Errorf("interceptor: %s takes a %s, of which no descriptor is registered, so that "+
-		"nobody can tell which of its fields is the key: link in its generated code, or register its file in protoregistry.GlobalFiles "+
+	a.fieldProblems = append(a.fieldProblems, fmt.Errorf("interceptor: %s takes a %s, which has no registered descriptor, so it is "+
+		"not known which of its fields is the key: link in its generated code, or register its file in protoregistry.GlobalFiles "+
 		"before the method is called", fullMethodName(descriptor), request.FullName()))
 }
 
-// serviceAnnotation is the policy in the .proto of a service. It is empty if the descriptor is unknown.
+// serviceAnnotation returns the policy in the .proto of a service. It is empty if the descriptor is unknown.
 func serviceAnnotation(name string) Policy {
 	found, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name))
 	if err != nil {
@@ -92,7 +92,7 @@ func serviceAnnotation(name string) Policy {
 	return a.option(new(descriptorpb.ServiceOptions), found, onlyoncev1.E_Service, name)
 }
 
-// option reads the option that a method or a service has, into options of its type.
+// option reads the option of a method or a service.
 func (a *annotations) option(
 	options proto.Message, of protoreflect.Descriptor, extension protoreflect.ExtensionType, name string,
 ) Policy {
@@ -120,8 +120,8 @@ func (a *annotations) option(
 	return policy
 }
 
-// readOptions reads the options of a descriptor once more. In a descriptor that was made at run time, our extensions may be
-// unknown bytes, or messages of another type than the generated one.
+// readOptions decodes the options of a descriptor again. In a descriptor that was made at run time, the kit's extensions may be unknown
+// bytes, or messages of another type than the generated one.
 func readOptions(of protoreflect.Descriptor, into proto.Message) error {
 	data, err := proto.MarshalOptions{AllowPartial: true}.Marshal(of.Options())
 	if err != nil {
@@ -131,7 +131,7 @@ func readOptions(of protoreflect.Descriptor, into proto.Message) error {
 	return proto.UnmarshalOptions{AllowPartial: true}.Unmarshal(data, into)
 }
 
-// hasNoSideEffects reports what the .proto declares with idempotency_level.
+// hasNoSideEffects reports whether the .proto declares idempotency_level = NO_SIDE_EFFECTS.
 func hasNoSideEffects(descriptor protoreflect.MethodDescriptor) bool {
 	options := new(descriptorpb.MethodOptions)
 
@@ -139,7 +139,7 @@ func hasNoSideEffects(descriptor protoreflect.MethodDescriptor) bool {
 		options.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS
 }
 
-// problems is everything that cannot hold.
+// problems returns all problems of the annotations as one error, or nil.
 func (a *annotations) problems() error {
 	return errors.Join(errors.Join(a.optionProblems...), errors.Join(a.fieldProblems...))
 }

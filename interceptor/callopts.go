@@ -13,21 +13,22 @@ import (
 // but only protected methods are retried. The call fails with KEY_INVALID before it is sent if the key breaks the key rules, or if the
 // outgoing metadata or the request has another key.
 //
-// On a connection without the client interceptor, and on a stream, the key is sent, too, as credentials of the call:
+// On a connection without the client interceptor, and on a stream, the key is sent as credentials of the call:
 //   - Nothing is retried, and errors have no verdict and no KeyOf. A server with the kit refuses a stream with a key.
 //   - A key that breaks the contract's rules, or that differs from the outgoing metadata, fails the call with INTERNAL before it is sent.
-//   - gRPC uses only the last grpc.PerRPCCredentials of a call. If the call also has such an option, the earlier of it and WithKey is
-//     lost. With the interceptor both are sent. Credentials of the connection are always sent.
+//   - gRPC uses only the last grpc.PerRPCCredentials of a call. If the call also has such an option, the earlier of it and WithKey is lost.
+//     With the interceptor both are sent. Credentials of the connection are always sent.
 func WithKey(key string) grpc.CallOption {
 	return keyOption{PerRPCCredsCallOption: grpc.PerRPCCredsCallOption{Creds: keyCredentials(key)}, key: key}
 }
 
-// WithCallRetry changes the retry policy for one call, field by field. Fields that are zero keep the value of the connection, also the
-// shared budget.
+// WithCallRetry changes the retry policy for one call of a protected method, field by field. A field that is zero keeps the value of the
+// connection, also the shared budget. MaxElapsed can only be shortened. If the policy is invalid, the call fails with INVALID_ARGUMENT
+// before it is sent. Without the client interceptor the option has no effect.
 func WithCallRetry(p retry.Policy) grpc.CallOption { return retryOption{policy: p} }
 
-// WithoutRetry makes a single attempt for one call, with its key. The interceptor has switched gRPC's own retries off for keyed calls, so
-// a service config adds no attempts. With UnaryClientKeyInterceptor alone it has no effect.
+// WithoutRetry makes a single attempt for one call, with its key. The client interceptor switches gRPC's own retries off for keyed calls,
+// so a service config adds no attempts. With UnaryClientKeyInterceptor alone the option has no effect.
 func WithoutRetry() grpc.CallOption { return WithCallRetry(retry.Policy{MaxAttempts: 1}) }
 
 type keyOption struct {
@@ -45,7 +46,7 @@ type retryOption struct {
 // attemptOption marks the attempts of a call. A second retry interceptor behind the first then does not multiply them.
 type attemptOption struct{ grpc.EmptyCallOption }
 
-// withoutKey returns the options without WithKey: the metadata has its key by now.
+// withoutKey returns the options without WithKey, whose key is in the metadata already.
 func withoutKey(opts []grpc.CallOption) []grpc.CallOption {
 	rest, _ := split[keyOption](opts)
 

@@ -14,15 +14,16 @@ type chain []chained
 // chained is a method that handlers of a server call under derived keys.
 type chained struct {
 	name      string
-	retention time.Duration // 0: what the .proto says
+	retention time.Duration // 0: the retention in the .proto; negative: an invalid option
 }
 
 // WithDownstream declares which methods the server's handlers call under derived keys, and for how long the servers of these methods keep
-// outcomes: up to 100 years. Validate uses it. Zero means the retention in the .proto of each method, or else 24 hours. Further options
-// add methods.
+// outcomes. Zero means the retention in the .proto of each method, or else 24 hours. Further options add methods.
 //
-// A run that is repeated relies on the records that earlier runs have made downstream, and it may be repeated until its own retention is
-// over. So Validate reports every method that may run again and keeps its outcomes for longer than one of these.
+// A run that is repeated relies on the records that earlier runs have made downstream. It may be repeated until its own retention is over.
+// So Validate reports every method that may run again and keeps its outcomes for longer than one of these.
+//
+// NewServer fails if the retention is negative or more than 100 years, if there is no method, or if a method is a stream or does not exist.
 func WithDownstream(retention time.Duration, fullMethods ...string) ServerOption {
 	return func(c *serverConfig) {
 		for _, name := range fullMethods {
@@ -35,7 +36,7 @@ func WithDownstream(retention time.Duration, fullMethods ...string) ServerOption
 	}
 }
 
-// validate reports a use of WithDownstream that cannot hold.
+// validate reports invalid uses of WithDownstream.
 func (c chain) validate() error {
 	var errs []error
 
@@ -53,7 +54,7 @@ func (c chain) validate() error {
 	return errors.Join(errs...)
 }
 
-// kept is for how long the servers of a method keep outcomes.
+// kept returns for how long the servers of a method keep outcomes.
 func (d chained) kept() time.Duration {
 	if d.retention > 0 {
 		return d.retention
@@ -77,8 +78,8 @@ func (c chain) outlivedBy(name string, p *onlyonce.Policy) error {
 	for _, d := range c {
 		if kept := d.kept(); d.retention >= 0 && p.Retention > kept {
 			errs = append(errs, fmt.Errorf("interceptor: %s may run again until its retention of %v is over, and %s, which it calls under "+
-				"derived keys, keeps outcomes for %v, so that its effect may then happen twice: lower the retention of the one, or raise that "+
-				"of the other", name, p.Retention, d.name, kept))
+				"derived keys, keeps outcomes for %v, so the effect downstream may happen twice: lower the retention of the first, or raise that "+
+				"of the second", name, p.Retention, d.name, kept))
 		}
 	}
 

@@ -23,45 +23,49 @@ import (
 // maxRetention is the longest retention that an engine accepts.
 const maxRetention = 100 * 365 * 24 * time.Hour
 
-// ClientOption changes a client interceptor under construction.
+// ClientOption configures a client interceptor. The constructors report an invalid option. If an option is given twice, the later one
+// replaces the earlier one. WithMethods and WithClientDeclarations add to earlier ones.
 type ClientOption func(*clientConfig)
 
 // clientConfig is the configuration of a client interceptor.
 type clientConfig struct {
 	all        bool
 	methods    map[string]bool
-	named      bool // WithMethods is given
+	named      bool // WithMethods was given
 	match      func(fullMethod string) bool
-	matched    bool // WithMethodMatch is given
+	matched    bool // WithMethodMatch was given
 	keyRules   onlyonce.KeyRules
-	newKey     func() string // nil: the kit's own
-	generator  bool          // WithKeyGenerator is given
+	newKey     func() string // nil: onlyonce.NewKey, or a UUID of version 4
+	generator  bool          // WithKeyGenerator was given
 	policy     retry.Policy
 	budgets    *retry.Budgets
-	budgeted   bool // WithBudgets is given
+	budgeted   bool // WithBudgets was given
 	retention  time.Duration
 	retryCodes []codes.Code
 	observe    func(ctx context.Context, attempt Attempt)
-	trace      *ClientTrace     // nil: nobody follows calls
-	journal    *journal.Journal // nil: calls are not written
-	logger     *slog.Logger     // nil: slog.Default() when a line is written
+	trace      *ClientTrace     // nil: none
+	journal    *journal.Journal // nil: none
+	logger     *slog.Logger     // nil: slog.Default(), called for each line
 	declared   declarations
 	known      perMethod[*clientMethod]
 
-	reportedFurther atomic.Bool // of all methods that are too many to be kept in known
+	reportedFurther atomic.Bool // for all methods beyond the capacity of known
 	confirmations   confirmations
 }
 
-// WithAllMethods declares that the servers behind the connection protect all their unary methods, so that each call gets a key and is
-// retried. Methods that declare idempotency_level = NO_SIDE_EFFECTS or KEY_USE_IGNORED are left out, because no server protects them.
+// WithAllMethods declares that the servers behind the connection protect all their unary methods. Each call then gets a key and is retried.
+// It leaves out methods that no server protects: those that declare idempotency_level = NO_SIDE_EFFECTS or KEY_USE_IGNORED, and
+// grpc.health.v1.Health.
 //
-// Deploy the servers first, then the clients: a key is useless if the server does not read it. The client retries a method that only an
-// option protects only after the server has confirmed the method: see UnaryClientInterceptor.
+// Deploy the servers first, then the clients: a key is useless if the server does not read it. If only an option protects a method, the
+// client retries it only after the server has confirmed the method: see UnaryClientInterceptor.
 func WithAllMethods() ClientOption { return func(c *clientConfig) { c.all = true } }
 
 // WithMethods declares which methods the servers protect, in addition to the methods that their .proto protects. Write a method as in
-// "/payments.v1.PaymentService/Pay"; generated code has a constant with this name for each method. Calls of all other methods get no
-// key and are not retried.
+// "/payments.v1.PaymentService/Pay". Generated code has a constant with this name for each method. Calls of all other methods get no key
+// and are not retried. Further options add methods.
+//   - WithMethods overrides KEY_USE_IGNORED in the .proto of a method.
+//   - These are errors: no name, a name that is no full method name, a stream, and a method that its linked-in service does not have.
 //
 // Deploy the servers first, then the clients: a key is useless if the server does not read it. The client retries these methods only after
 // the server has confirmed them: see UnaryClientInterceptor.
@@ -75,18 +79,19 @@ func WithMethods(fullMethods ...string) ClientOption {
 	}
 }
 
-// WithMethodMatch declares which methods the servers protect, by a function that is safe for concurrent use. It adds to WithMethods and
-// WithAllMethods. The same rules hold: deploy the servers first.
+// WithMethodMatch declares which methods the servers protect, by a function of the full method name. Nil is an error. The function must be
+// safe for concurrent use. It adds to WithMethods and WithAllMethods, and it cannot protect the methods that WithAllMethods leaves out.
+// Deploy the servers first, as for WithMethods.
 func WithMethodMatch(match func(fullMethod string) bool) ClientOption {
 	return func(c *clientConfig) { c.match, c.matched = match, true }
 }
 
-// WithRetry sets how calls are retried; see [retry.Policy] for the defaults. Its MaxElapsed is shortened to what WithRetention
-// allows, and its Budget is shared by all calls of the connection.
+// WithRetry sets how calls are retried. The default is the zero Policy: see [retry.Policy]. MaxElapsed is shortened to the time that
+// WithRetention allows. All calls of the connection share the Budget.
 func WithRetry(p retry.Policy) ClientOption { return func(c *clientConfig) { c.policy = p } }
 
-// WithBudgets gives each target its own retry budget, in place of the policy's. All connections whose options have the same Budgets share
-// it. The target is the string that grpc.NewClient got. The state of a budget can be read at any time:
+// WithBudgets gives each target its own retry budget. All connections whose options have the same Budgets share it. The target is the
+// string that grpc.NewClient got. The state of a budget can be read at any time:
 //
 //	budgets, err := retry.NewBudgets(10, 0.1)
 //	…
@@ -94,40 +99,44 @@ func WithRetry(p retry.Policy) ClientOption { return func(c *clientConfig) { c.p
 //	…
 //	budgets.For(conn.Target()).Tokens() // calls are retried while it is above 5
 //
-// A budget in WithCallRetry overrides it.
+// Nil is an error, and so is a Budget in WithRetry at the same time. A budget in WithCallRetry overrides it.
 func WithBudgets(budgets *retry.Budgets) ClientOption {
 	return func(c *clientConfig) { c.budgets, c.budgeted = budgets, true }
 }
 
-// WithRetryCodes replaces the codes that are retried when they come from a handler or from the connection. The default is UNAVAILABLE
-// alone. Without codes, no such error is retried. The codes have no effect on rejections of an onlyonce server and on attempts that timed
-// out. A recorded error is never retried.
+// WithRetryCodes replaces the codes that are retried if they come from a handler or from the connection. The default is UNAVAILABLE alone.
+// Without codes, no such error is retried. OK is an error. The codes have no effect on rejections of an onlyonce server and on attempts
+// that timed out. A recorded error is never retried.
 func WithRetryCodes(retried ...codes.Code) ClientOption {
 	return func(c *clientConfig) { c.retryCodes = slices.Clone(retried) }
 }
 
-// WithRetention declares how long the servers keep outcomes: the shortest of their retentions. The default is 24 hours; the range is a
-// millisecond to 100 years. A shorter retention in a method's .proto holds for that method.
+// WithRetention declares for how long the servers keep outcomes. If the retentions differ, give the shortest. The default is 24 hours; the
+// range is a millisecond to 100 years. A shorter retention in a method's .proto overrides it for that method.
 //
-// No retry begins later than the retention, less a tolerance, after the first attempt: the call might run again. The tolerance is 10
-// minutes, or half of the retention if that is less. A retry that begins in time may still wait for a connection or an answer. It ends with
-// DEADLINE_EXCEEDED after another half of the tolerance.
+// After the retention the call might run again. So no retry begins later than the retention, less a tolerance, after the first attempt. The
+// tolerance is 10 minutes, or half of the retention if that is less. A retry that begins in time may still wait for a connection or an
+// answer. It ends with DEADLINE_EXCEEDED after another half of the tolerance.
 //
 // A server may declare a shorter retention in the trailer idempotency-retention of its answers. It holds for the rest of the call, and for
 // all later calls of the method on the connection. A longer or a missing retention changes nothing. The retention of a recorded error holds
 // only for its own call.
 //
-// For methods with time-ordered keys the key life also counts. It is key_life of the .proto, or else 24 hours, and begins when the key
-// was made.
+// For methods with time-ordered keys the key life also counts. It is key_life of the .proto, or else 24 hours, and begins when the key was
+// made.
 func WithRetention(d time.Duration) ClientOption { return func(c *clientConfig) { c.retention = d } }
 
-// WithKeyRules refuses keys that the servers would refuse. The default is the contract's rule.
+// WithKeyRules sets which keys the servers accept. A call with another key fails with KEY_INVALID before it is sent. The default is 1 to
+// 255 printable ASCII characters without spaces. The key_form of a method's .proto also applies.
 func WithKeyRules(rules onlyonce.KeyRules) ClientOption {
 	return func(c *clientConfig) { c.keyRules = rules }
 }
 
-// WithKeyGenerator replaces what makes keys: onlyonce.NewKey, a UUID of version 7, or a UUID of version 4 for a method whose key
-// field declares the format UUID4. The function never returns the same key twice, and is safe for concurrent use.
+// WithKeyGenerator sets the function that makes fresh keys. The default is onlyonce.NewKey, a UUID of version 7. For a method whose key
+// field declares the format UUID4, the default is a UUID of version 4. Nil is an error.
+//   - The function must never return the same key twice. It must be safe for concurrent use.
+//   - A call whose key breaks the key rules fails with KEY_INVALID before it is sent.
+//   - Keys that are derived from the key of a run do not come from the function.
 func WithKeyGenerator(newKey func() string) ClientOption {
 	return func(c *clientConfig) { c.newKey, c.generator = newKey, true }
 }
@@ -179,15 +188,18 @@ func newClientConfig(opts []ClientOption) (*clientConfig, error) {
 	return c, nil
 }
 
-// DialOptions returns the dial options that install the client interceptor. The order of interceptors matters.
+// DialOptions returns the dial options that install [UnaryClientInterceptor]. It fails if an option is invalid. Without options, it
+// protects the methods whose .proto declares protection. Streams get no key. The order of interceptors matters:
+//   - An interceptor that makes several calls of one, such as the retry of go-grpc-middleware, goes behind it. In front of it, each of the
+//     calls gets another key.
+//   - An interceptor that sets grpc.PerRPCCredentials goes in front of it. Behind it, the interceptor replaces the credentials that keep
+//     retries from replicas without the kit. A call that may have reached a server is then not retried.
 //
-// An interceptor that makes several calls of one, such as the retry of go-grpc-middleware, goes behind it. In front of it, each of the
-// calls gets another key.
-//
-// An interceptor that sets grpc.PerRPCCredentials goes in front of it. Behind it, the interceptor replaces the credentials that keep
-// retries from replicas without the kit. A call that may have reached a server is then not retried.
+// Install it with:
 //
 //	dial, err := interceptor.DialOptions(interceptor.WithMethods(paymentsv1.PaymentService_Pay_FullMethodName))
+//	…
+//	conn, err := grpc.NewClient(target, append(dial, grpc.WithTransportCredentials(creds))...)
 func DialOptions(opts ...ClientOption) ([]grpc.DialOption, error) {
 	both, err := UnaryClientInterceptor(opts...)
 	if err != nil {
@@ -197,8 +209,8 @@ func DialOptions(opts ...ClientOption) ([]grpc.DialOption, error) {
 	return []grpc.DialOption{grpc.WithChainUnaryInterceptor(both)}, nil
 }
 
-// UnaryClientInterceptor returns an interceptor that gives every logical call of a protected method one key and retries it
-// with that key. It is UnaryClientKeyInterceptor around UnaryClientRetryInterceptor. It fails if an option is invalid.
+// UnaryClientInterceptor returns an interceptor that gives every logical call of a protected method one key, and retries the call with that
+// key. It is UnaryClientKeyInterceptor around UnaryClientRetryInterceptor. It fails if an option is invalid.
 //
 // These methods are protected:
 //   - methods whose .proto has an option of onlyonce/v1/options.proto other than KEY_USE_IGNORED, for the method or its service,
@@ -206,7 +218,7 @@ func DialOptions(opts ...ClientOption) ([]grpc.DialOption, error) {
 //   - methods of WithMethods, WithMethodMatch, WithAllMethods and WithClientDeclarations.
 //
 // A key is useless if the server does not read it. So deploy the servers first, then the clients. An answer with the trailer
-// idempotency-status confirms that the server protects the method. The rules are in docs/retries.md:
+// idempotency-status confirms that the server protects the method. docs/retries.md has all the rules:
 //   - Before the confirmation, an attempt is retried only if it certainly reached no handler, or if the .proto protects the method and the
 //     connection broke before any answer.
 //   - OK or an error of the application without the trailer ends the confirmation and the retries of its call, and is reported: see
@@ -236,17 +248,19 @@ func UnaryClientInterceptor(opts ...ClientOption) (grpc.UnaryClientInterceptor, 
 	}), nil
 }
 
-// UnaryClientKeyInterceptor returns the half that gives a logical call its key. Put UnaryClientRetryInterceptor behind it, with the same
-// options. Without that half, gRPC's own retries stay on and servers are not confirmed. The key comes from the first of these:
+// UnaryClientKeyInterceptor returns the half of UnaryClientInterceptor that gives a logical call its key. It fails if an option is invalid.
+// Put UnaryClientRetryInterceptor behind it, with the same options. Without that half, gRPC's own retries stay on and servers are not
+// confirmed. The key comes from the first of these:
 //   - WithKey,
 //   - onlyonce.ContextWithKey,
 //   - the outgoing metadata,
 //   - the request field that is marked as the key,
-//   - for a protected method inside a run: the key of the run, from which it is derived,
+//   - for a protected method inside a run: a key that is derived from the key of the run,
 //   - for a protected method outside of a run: a fresh key.
 //
 // These rules hold:
-//   - If several of the first four have a key, the keys must be equal, except that WithKey overrides onlyonce.ContextWithKey.
+//   - If several of the first four have a key, the keys must be equal. Otherwise the call fails with KEY_INVALID before it is sent. Only
+//     WithKey and onlyonce.ContextWithKey may differ: WithKey overrides the other.
 //   - The request is never changed: a key only goes into the metadata.
 //   - The key of an incoming call is not passed on, even if it is in the outgoing metadata.
 //   - A run that uses a method twice without naming the steps gets an error that matches onlyonce.ErrStepUsed, and nothing is sent: see
@@ -266,9 +280,9 @@ func UnaryClientKeyInterceptor(opts ...ClientOption) (grpc.UnaryClientIntercepto
 	}), nil
 }
 
-// UnaryClientRetryInterceptor returns the half that retries calls of protected methods, with the key in the outgoing metadata. A call of
-// a protected method without a key fails with INTERNAL before it is sent, because the other half is missing. A call of any other method
-// is made once.
+// UnaryClientRetryInterceptor returns the half of UnaryClientInterceptor that retries calls of protected methods. The key must be in the
+// outgoing metadata. It fails if an option is invalid. A call of a protected method without a key fails with INTERNAL before it is sent,
+// because the other half is missing. A call of any other method is made once.
 func UnaryClientRetryInterceptor(opts ...ClientOption) (grpc.UnaryClientInterceptor, error) {
 	c, err := newClientConfig(opts)
 	if err != nil {

@@ -59,7 +59,7 @@ func (w *answerWatch) last() clientAnswer {
 // connection there is no metadata.
 func (a *clientAnswer) answered() bool { return len(a.header) > 0 || len(a.trailer) > 0 }
 
-// replica is the address of the server that the attempt was sent to. It is empty if the connection has none.
+// replica returns the address of the server that the attempt was sent to. It is empty if the connection has none.
 func (a *clientAnswer) replica() string { return replicaAt(a.delivery.addr) }
 
 func replicaAt(addr net.Addr) string {
@@ -70,10 +70,10 @@ func replicaAt(addr net.Addr) string {
 	return addr.String()
 }
 
-// blind reports that nothing is known of the attempt: an inner interceptor answered it, abandoned it, or did not pass its options on.
+// blind reports that nothing is known about the attempt: an inner interceptor answered it, abandoned it, or did not pass its options on.
 func (a *clientAnswer) blind() bool { return a.delivery.calls == 0 }
 
-// kind classifies the end of an attempt. Of an error behind headers, whose trailers have no metadata, only the code tells whether the
+// kind classifies the end of an attempt. If an error comes with headers and without trailer metadata, only its code shows whether the
 // trailers arrived.
 func (a *clientAnswer) kind(err error) reply {
 	code := statusOf(err).Code()
@@ -113,8 +113,8 @@ func (a *clientAnswer) retention() time.Duration {
 	return max(time.Duration(seconds)*time.Second, 1) // less than a second is declared as 0
 }
 
-// emptyResults removes what an earlier attempt has left where the caller looks for metadata and peer: an attempt that creates no stream
-// writes nothing there. The options are the caller's.
+// emptyResults clears the metadata and the peer that an earlier attempt has written to the caller's options. An attempt that creates no
+// stream does not overwrite them.
 func emptyResults(opts []grpc.CallOption) {
 	for _, opt := range opts {
 		switch o := opt.(type) {

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc"
 )
 
-// standing is the client's knowledge whether a replica of a server protects a method.
+// standing is what the client knows about a replica: whether it protects a method.
 type standing int
 
 const (
@@ -23,7 +23,7 @@ const (
 // trusted reports whether a retry is safe even if the replica has run the call.
 func (s standing) trusted() bool { return s == standingPresumed || s == standingConfirmed }
 
-// reply is the end of an attempt, as evidence whether the server protects the method.
+// reply is how an attempt ended, as evidence whether the server protects the method.
 type reply int
 
 const (
@@ -107,7 +107,7 @@ func (c *confirmation) now() uint64 {
 	return c.answers
 }
 
-// of returns the standing of a replica.
+// of returns the standing of a replica for an attempt that is sent now.
 func (c *confirmation) of(replica string) standing {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -115,8 +115,8 @@ func (c *confirmation) of(replica string) standing {
 	return c.standing(replica, c.answers)
 }
 
-// standing returns the standing of a replica for an attempt that was sent after so many answers. An answer that came later confirms nothing
-// for that attempt: another server may have given it, behind the same address.
+// standing returns the standing of a replica for an attempt. Sent is the number of answers before the attempt. An answer that came later
+// does not confirm that attempt: another server may have given the answer, behind the same address.
 func (c *confirmation) standing(replica string, sent uint64) standing {
 	record, known := c.replicas[replica]
 
@@ -174,8 +174,8 @@ func (c *confirmation) keep(replica string, record replicaRecord) {
 	c.replicas[replica] = record
 }
 
-// forget makes room for a replica. It removes a confirmed replica if there is one, which can only cost a retry. If all are denied, it
-// removes any: the remaining ones still prevent that a replica is presumed.
+// forget makes room for a replica. It removes a confirmed replica if there is one, which only costs a retry. If all replicas are denied, it
+// removes any of them. The remaining ones still prevent that a replica is presumed.
 func (c *confirmation) forget() {
 	victim := ""
 
@@ -209,7 +209,7 @@ func (c *confirmation) declaredRetention() time.Duration {
 // connection identifies a connection. A call without one belongs to the target that its options name.
 type connection struct {
 	conn   weak.Pointer[grpc.ClientConn]
-	target string // empty where there is a connection
+	target string // empty: there is a connection
 }
 
 // connectionOf returns the identity of a connection, which may be nil.

@@ -17,8 +17,8 @@ import (
 // keyCredentials send a key on a connection that has no client interceptor.
 type keyCredentials string
 
-// GetRequestMetadata returns the key. An error fails the call with INTERNAL before it is sent: gRPC allows credentials no
-// INVALID_ARGUMENT, see https://github.com/grpc/proposal/blob/master/A54-restrict-control-plane-status-codes.md.
+// GetRequestMetadata returns the key. An error fails the call with INTERNAL before it is sent. gRPC does not let credentials fail a call
+// with INVALID_ARGUMENT: see https://github.com/grpc/proposal/blob/master/A54-restrict-control-plane-status-codes.md.
 func (k keyCredentials) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
 	key := string(k)
 
@@ -46,13 +46,13 @@ type replicaGuard struct {
 
 	method       string
 	confirmation *confirmation
-	armed        atomic.Bool // it blocks: an earlier attempt may have reached a server
-	asked        atomic.Bool // gRPC has called it for the last attempt
+	armed        atomic.Bool // it may block: an earlier attempt may have reached a server
+	called       atomic.Bool // gRPC has called it for the last attempt
 	refused      atomic.Bool // the last retry was blocked
 }
 
 func (g *replicaGuard) GetRequestMetadata(ctx context.Context, uri ...string) (map[string]string, error) {
-	g.asked.Store(true)
+	g.called.Store(true)
 
 	if to, ok := peer.FromContext(ctx); ok && g.armed.Load() {
 		replica := replicaAt(to.Addr)

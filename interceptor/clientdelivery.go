@@ -27,7 +27,7 @@ func (d *delivery) streamed() bool {
 }
 
 // nothingSent reports that certainly no handler got the request. Err is the error of the attempt. Answered reports whether a gRPC answer
-// has arrived. The error is that of the last call, so it counts only if there was a single call.
+// has arrived. Err belongs to the last call, so it counts only if there was a single call.
 func (d *delivery) nothingSent(err error, answered bool) bool {
 	if d.calls > 0 && !d.streamed() {
 		return true
@@ -42,7 +42,7 @@ func (d *delivery) refusedHere(err error, answered bool) bool {
 	return d.calls == 1 && !answered && notEncoded(err)
 }
 
-// sentTwice reports that several calls were made for the attempt. The answer is only that to the last call.
+// sentTwice reports that several calls were made for the attempt. The answer is the answer to the last call.
 func (d *delivery) sentTwice() bool { return d.calls > 1 && d.streamed() }
 
 // returned reports whether err, the error of the attempt, has the code that gRPC returned. Otherwise an inner interceptor has replaced the

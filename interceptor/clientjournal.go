@@ -16,22 +16,24 @@ import (
 
 // WithJournal writes every call of a protected method to a journal before its first attempt, so that Resume can finish it after a crash.
 // The call is removed when its end is known. If its outcome is unknown, it stays. The default, and nil, is no journal.
-//
 //   - A call that cannot be written is not sent. Its verdict is VerdictNotExecuted, and its error matches the journal's, such as
 //     journal.ErrFull.
-//   - The journal has the method, the key, the encoded request, the deadline and the target. It has no metadata, so that no credentials are
-//     written: calls of Resume get theirs from the context and the connection.
+//   - The journal has the method, the key, the encoded request, the deadline and the target. It has no metadata, and so no credentials.
+//     Calls of Resume get theirs from the context and the connection.
 //   - Requests must be protobuf messages.
 //
 // Use it with UnaryClientInterceptor or UnaryClientRetryInterceptor. UnaryClientKeyInterceptor ignores it.
 func WithJournal(j *journal.Journal) ClientOption { return func(c *clientConfig) { c.journal = j } }
 
-// Resume sends the calls that a journal has for the target of a connection: see [journal.Journal.Resume]. Answers are of type
-// proto.Message: the generated type of the method's response if the program has it, or else an emptypb.Empty with unknown fields.
+// Resume sends the calls that a journal has for the target of a connection: see [journal.Journal.Resume], which also describes the summary
+// and the error. The connection must have the client interceptor, and the target that the calls were written for. The options of the
+// connection decide how calls are retried. No attempt begins after the retention of the interceptor.
 //
-// A call that was left is one that may have run. So it is sent only to servers that protect its method: the .proto declares it, or the
-// server has confirmed it on this connection. Otherwise the call is left: see ResumeUnconfirmed. Calls are retried as the options of the
-// connection say, which must have the client interceptor and the same target. No attempt begins after the retention of the interceptor.
+// Answers are of type proto.Message: the generated type of the method's response if the program has it, or else an emptypb.Empty with
+// unknown fields.
+//
+// A call in the journal may have run. So it is sent only if the server protects its method: the .proto declares it, or the server has
+// confirmed it on this connection. Otherwise the call stays in the journal: see ResumeUnconfirmed.
 //
 // Answers depend on the caller, so use the credentials of the first attempts. For a server, another caller with the same key is another
 // call.
@@ -39,8 +41,8 @@ func Resume(ctx context.Context, j *journal.Journal, conn *grpc.ClientConn, opts
 	return j.Resume(ctx, conn.Target(), resumer{conn: conn}, opts...)
 }
 
-// ResumeUnconfirmed is Resume for methods that only an option of the client protects, before a server has confirmed them. Use it only if
-// all servers of the target protect all methods in the journal: a server without the kit runs a call again.
+// ResumeUnconfirmed is like Resume, and also sends calls of methods that only an option of the client protects, before a server has
+// confirmed them. Use it only if all servers of the target protect all methods in the journal: a server without the kit runs a call again.
 func ResumeUnconfirmed(
 	ctx context.Context, j *journal.Journal, conn *grpc.ClientConn, opts ...journal.ResumeOption,
 ) (journal.Summary, error) {
@@ -76,8 +78,8 @@ func (unprotectedResume) GetRequestMetadata(context.Context, ...string) (map[str
 
 func (unprotectedResume) RequireTransportSecurity() bool { return false }
 
-// messagesOf returns an empty request and an empty response of a method. Where the program does not have their types, the messages keep all
-// as unknown fields.
+// messagesOf returns an empty request and an empty response of a method. If the program does not have their types, the messages keep all
+// fields as unknown fields.
 func messagesOf(fullMethod string) (req, reply proto.Message) {
 	if method := findMethod(splitMethod(fullMethod)); method != nil {
 		return messageType(method.Input()).New().Interface(), messageType(method.Output()).New().Interface()
@@ -86,7 +88,7 @@ func messagesOf(fullMethod string) (req, reply proto.Message) {
 	return new(emptypb.Empty), new(emptypb.Empty)
 }
 
-// resume tells the call that an earlier process may have sent it, if so. It returns the other options.
+// resume takes the options of Resume, if any: an earlier process may have sent the call. It returns the other options.
 func (c *clientCall) resume(opts []grpc.CallOption) []grpc.CallOption {
 	if c.confirmation == nil {
 		return opts
@@ -101,17 +103,17 @@ func (c *clientCall) resume(opts []grpc.CallOption) []grpc.CallOption {
 	return rest
 }
 
-// limit sets the times of the call, which count from its first attempt, also if an earlier process made that.
+// limit sets the times of the call. They count from its first attempt, also if an earlier process made that attempt.
 func (c *clientCall) limit() {
 	c.times = c.config.attemptTimes(c.config.known.get(c.method), c.key, c.began.Add(-c.age), c.declared)
 	c.times.begin = max(c.times.begin-c.age, 1) // 0 is no bound
 	c.times.send = max(c.times.send-c.age, 1)
 }
 
-// tooOld reports that the servers may have forgotten the attempts of an earlier process.
+// tooOld reports that the servers may no longer have records of the attempts of an earlier process.
 func (c *clientCall) tooOld() bool { return c.resumed && c.times.begin <= 1 }
 
-// journaled makes a call that is in the journal while it is on its way.
+// journaled makes a call that is in the journal until its end is known.
 func (c *clientCall) journaled(do func() error) error {
 	if c.config.journal == nil || c.confirmation == nil || c.resumed {
 		return do()
@@ -143,10 +145,10 @@ func (c *clientCall) journaled(do func() error) error {
 		}
 	}
 
-	return failure // a removal that has failed lets Resume get the same answer again
+	return failure // if the removal failed, Resume gets the same answer again
 }
 
-// entry is the call as the journal keeps it.
+// entry returns the call as the journal stores it.
 func (c *clientCall) entry() (journal.Entry, error) {
 	msg, ok := asMessage(c.req)
 	if !ok {
@@ -164,7 +166,7 @@ func (c *clientCall) entry() (journal.Entry, error) {
 	return entry, nil
 }
 
-// unwritten is the error of a call that is not sent, because it is not in the journal.
+// unwritten returns the error of a call that is not sent because it is not in the journal.
 func (c *clientCall) unwritten(err error) error {
 	outcome := onlyonce.VerdictNotExecuted
 	if errors.Is(err, journal.ErrUncertain) { // a later process may find the call and send it

@@ -13,7 +13,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/uuid"
 )
 
-// withKey gives a call its key and calls next once, with the key or with none.
+// withKey gives a call its key, and calls next once, with the key or with "".
 func (c *clientConfig) withKey(
 	ctx context.Context, method string, req any, opts []grpc.CallOption, next func(ctx context.Context, key string) error,
 ) error {
@@ -46,8 +46,7 @@ func (c *clientConfig) withKey(
 	return failure
 }
 
-// withOwnKey calls next with a key that nobody has chosen: in a run with one that is derived from the run's, otherwise with a fresh
-// one.
+// withOwnKey calls next with a key that the interceptor chooses. In a run it is derived from the key of the run, otherwise it is fresh.
 func (c *clientConfig) withOwnKey(ctx context.Context, method string, next func(ctx context.Context, key string) error) error {
 	m := c.known.get(method)
 
@@ -78,8 +77,8 @@ func (c *clientConfig) withOwnKey(ctx context.Context, method string, next func(
 	return failure
 }
 
-// retriedOutside reports that a retry interceptor in front of this one makes the call again: go-grpc-middleware's leaves its mark in the
-// outgoing metadata. A mark that the program passes on from the call that it serves is none.
+// retriedOutside reports that a retry interceptor in front of this one makes the call again. The one of go-grpc-middleware leaves a mark in
+// the outgoing metadata. The same mark in the metadata of the incoming call does not count: the program passes it on.
 func retriedOutside(ctx context.Context) bool {
 	outgoing, ok := metadata.FromOutgoingContext(ctx)
 	if !ok {
@@ -107,9 +106,9 @@ func (c *clientConfig) withMadeKey(
 	return next(metadata.AppendToOutgoingContext(ctx, KeyHeader, key), key)
 }
 
-// withoutForwardedKey takes the key of the run out of the outgoing metadata, where something has put all metadata of the incoming
-// call: it is the caller's, and another call of the run would have the same one. A key that is meant is chosen by WithKey, by
-// onlyonce.ContextWithKey or in the request.
+// withoutForwardedKey removes the key of the run from the outgoing metadata. A program that forwards all metadata of the incoming call puts
+// it there, and all calls of the run would have the same key. A program chooses a key with WithKey, with onlyonce.ContextWithKey or in the
+// request.
 func withoutForwardedKey(ctx context.Context) context.Context {
 	run, running := onlyonce.RunFromContext(ctx)
 
@@ -135,8 +134,8 @@ func withoutForwardedKey(ctx context.Context) context.Context {
 	return metadata.NewOutgoingContext(ctx, outgoing)
 }
 
-// chooseKey returns the key that somebody has chosen for a call, or none. The second result reports that the metadata has
-// it already. The error may come with a key, which is not acceptable. The request is never changed: a key field that is empty stays so.
+// chooseKey returns the key that the caller has chosen for a call, or "". Sent reports that the metadata has the key already. The error may
+// come with the invalid key. The request is never changed: an empty key field stays empty.
 func (c *clientConfig) chooseKey(ctx context.Context, method string, req any, opts []grpc.CallOption) (key string, sent bool, err error) {
 	m := c.known.get(method)
 	key, chosen := explicitKey(ctx, opts)
@@ -183,7 +182,7 @@ func (c *clientConfig) chooseKey(ctx context.Context, method string, req any, op
 	return key, sent, nil
 }
 
-// checkKey returns what is wrong with a key and what to do, or nothing.
+// checkKey returns the problem of a key and its remedy, or "".
 func (c *clientConfig) checkKey(m *clientMethod, key string) string {
 	if problem := m.keyForm.check(key); problem != "" {
 		return problem
@@ -196,7 +195,7 @@ func (c *clientConfig) checkKey(m *clientMethod, key string) string {
 	return ""
 }
 
-// explicitKey is the key that the caller has chosen for a call, apart from its metadata and its request.
+// explicitKey returns the key from WithKey or onlyonce.ContextWithKey.
 func explicitKey(ctx context.Context, opts []grpc.CallOption) (key string, chosen bool) {
 	if option, ok := lastOption[keyOption](opts); ok {
 		return option.key, true
@@ -218,11 +217,11 @@ func (c *clientConfig) freshKey(m *clientMethod) string {
 
 var (
 	errUnfinished = errors.New("interceptor: the call did not return")
-	errNoTime     = errors.New("its keys begin with the time at which they were made, and the key of this run does not, so that none can be " +
-		"derived; give the call a key of its own with WithKey")
+	errNoTime     = errors.New("the method requires time-ordered keys, and the key of this run is not time-ordered, so no key can be " +
+		"derived; give the call a key with WithKey")
 )
 
-// derivedKey is the key of a call of a run, in the form that the method wants.
+// derivedKey returns the key of a call of a run, in the form that the method requires.
 func (c *clientConfig) derivedKey(m *clientMethod, derived *onlyonce.DerivedCall) (string, error) {
 	if c.timeOrdered(m) {
 		key, ok := derived.TimeOrdered()
@@ -240,7 +239,7 @@ func (c *clientConfig) derivedKey(m *clientMethod, derived *onlyonce.DerivedCall
 	return derived.Key(), nil
 }
 
-// timeOrdered reports whether the keys of a method begin with the time at which they were made.
+// timeOrdered reports whether the keys of a method are time-ordered.
 func (c *clientConfig) timeOrdered(m *clientMethod) bool {
 	return m.keyForm.rules.TimeOrdered || c.keyRules.TimeOrdered
 }
@@ -260,5 +259,6 @@ func outgoingKeys(ctx context.Context) (key string, values int) {
 	return keys[len(keys)-1], len(keys)
 }
 
-// invalidKey is the error of a call whose key is bad. The key is in the named field of the request, or in the metadata if field is empty.
+// invalidKey returns the error of a call whose key is invalid. The key is in the named field of the request, or in the metadata if field is
+// empty.
 func invalidKey(message, field string) error { return rejectionStatus(invalid(message), field).Err() }

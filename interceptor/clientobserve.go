@@ -8,14 +8,14 @@ import (
 	"github.com/onlyonce-go/onlyonce/retry"
 )
 
-// WithAttemptObserver sets a function that gets every attempt of a keyed call. The default, and nil, is no function. The call waits for the
-// function, so it must return quickly. It must be safe for concurrent use.
+// WithAttemptObserver sets a function that is called after every attempt of a keyed call. The default, and nil, is no function. The call
+// waits for the function, so it must return quickly. It must be safe for concurrent use.
 func WithAttemptObserver(observe func(ctx context.Context, attempt Attempt)) ClientOption {
 	return func(c *clientConfig) { c.observe = observe }
 }
 
-// WithClientLogger sets where the client reports, once per method, that a server does not protect a method that is declared protected.
-// The default, and nil, is slog.Default().
+// WithClientLogger sets the logger that reports, once per method, that a server does not protect a method that is declared protected. The
+// default, and nil, is slog.Default().
 func WithClientLogger(logger *slog.Logger) ClientOption {
 	return func(c *clientConfig) { c.logger = logger }
 }
@@ -24,9 +24,9 @@ func WithClientLogger(logger *slog.Logger) ClientOption {
 type Attempt struct {
 	retry.Attempt
 
-	// Method and Key name the logical call. Key must never become a metric label.
+	// Method and Key identify the logical call. Do not use Key as a metric label: every call has another one.
 	Method, Key string
-	// Status is the status in the answer of the server. It is empty if there was no answer.
+	// Status is the status in the answer of the server. It is empty without an answer, and if the answer has none.
 	Status onlyonce.Status
 	// Unconfirmed reports that a method is declared protected, and that OK or an error of the application came without a status. The server
 	// has no kit, or an interceptor in front of the kit answered. The call is not retried. Raise an alarm.
@@ -46,8 +46,8 @@ func (c *clientConfig) reportUnconfirmed(ctx context.Context, method, target, re
 
 	logger.LogAttrs(ctx, slog.LevelWarn, "onlyonce: a server does not protect a method that the client declares protected",
 		slog.String("method", method), slog.String("target", target), slog.String("server", replica),
-		slog.String("happened", "an answer to a call with an idempotency key has no "+StatusTrailer),
-		slog.String("remedy", "deploy the kit on all servers of the target first, then the clients; until then calls of the method are not "+
-			"retried. If all servers have the kit: look for an interceptor behind the client's that does not pass its call options on, or for "+
-			"one in front of the server's that answers"))
+		slog.String("happened", "a call with an idempotency key was answered without the trailer "+StatusTrailer),
+		slog.String("remedy", "deploy the kit on all servers of the target first, then on the clients; until then, calls of the method are not "+
+			"retried. If all servers have the kit: find the interceptor behind the client interceptor that does not pass its call options on, "+
+			"or the interceptor in front of the server interceptor that answers calls"))
 }

@@ -32,7 +32,7 @@ func (c *clientCall) judge(err error) {
 	}
 }
 
-// outcome returns the verdict of one answer, without regard to earlier attempts.
+// outcome returns the verdict of one answer. Earlier attempts do not count.
 func (c *clientCall) outcome(err error) onlyonce.Verdict {
 	if err == nil || c.recorded(err) {
 		return onlyonce.VerdictFinal
@@ -50,7 +50,7 @@ func (c *clientCall) outcome(err error) onlyonce.Verdict {
 			return (&onlyonce.Rejection{Reason: reason}).Verdict()
 		}
 
-		// This attempt ran nothing, and the reason is not the engine's, such as a refused replay: another attempt has run.
+		// This attempt ran nothing. The reason is not the engine's, such as a refused replay, so another attempt has run.
 		return onlyonce.VerdictUnknown
 	case onlyonce.StatusExecuted, onlyonce.StatusReplayed, onlyonce.StatusUnknown, onlyonce.StatusUnrecorded, onlyonce.StatusUnprotected:
 		return onlyonce.VerdictUnknown
@@ -59,11 +59,13 @@ func (c *clientCall) outcome(err error) onlyonce.Verdict {
 	}
 }
 
-// recorded reports whether the error of the last attempt is the recorded answer. That settles what earlier attempts did, and
-// another attempt would get the same. The status alone does not say it: a recorded response may fail on its way, as one does
-// that is too large for the client, and the caller must not take that for a failed call. A replay tells by its header what it
-// replays; of a first answer only the code tells whether somebody on its way can have made it. An error that gRPC has not returned is no
-// recorded one: an interceptor behind this one has made it.
+// recorded reports whether the error of the last attempt is the recorded answer. Then it is also the answer to all earlier attempts, and to
+// every later one.
+//
+// The status alone does not show this. A recorded response may fail on its way, for example because it is too large for the client, and the
+// caller must not take that for a failed call. The header of a replay shows whether a response is replayed. For a first answer only the
+// code shows whether something between server and client can have made the error. If gRPC has not returned the error, an interceptor behind
+// this one has made it.
 func (c *clientCall) recorded(err error) bool {
 	if !c.delivery.returned(err) {
 		return false
@@ -81,7 +83,7 @@ func (c *clientCall) recorded(err error) bool {
 	}
 }
 
-// failed is the error of the logical call.
+// failed returns the error of the logical call.
 func (c *clientCall) failed(err error) error {
 	if c.attempts == 0 {
 		// The context had ended, or the retry policy is invalid, or the call is too old.
@@ -96,13 +98,13 @@ func (c *clientCall) failed(err error) error {
 	outcome := c.verdict
 	st := statusOf(err)
 
-	// "Nothing ran" is true of the last attempt alone. An earlier attempt may have run, or may still run.
+	// NotExecuted describes only the last attempt. An earlier attempt may have run, or may still run.
 	if c.ambiguous && !c.recorded(err) {
 		outcome = onlyonce.VerdictUnknown
 	}
 
 	if cut, ok := errors.AsType[*retry.InterruptedError](err); ok {
-		if outcome == onlyonce.VerdictFinal { // of an answer that is not the one that is returned
+		if outcome == onlyonce.VerdictFinal { // the verdict of another answer than the returned one
 			outcome = onlyonce.VerdictUnknown
 		}
 
@@ -123,7 +125,7 @@ func (c *clientCall) failed(err error) error {
 	return failed
 }
 
-// unretried says why the call was not retried, where that is not obvious.
+// unretried returns the reason why the call was not retried, if it is not obvious.
 func (c *clientCall) unretried() string {
 	if c.stopped && c.blind() {
 		return "; onlyonce: not retried, because an interceptor behind the client interceptor hides the answers of servers: let it pass on " +
@@ -138,16 +140,17 @@ type callError struct {
 	err     error
 	status  *status.Status
 	outcome onlyonce.Verdict
-	key     string // empty where the call has none
+	key     string // empty: the call has none
 	earlier error  // the answer to an earlier attempt, if it has more details than the last answer; nil: none
 	note    string // the reason why the call was not retried, if that is not obvious; empty: none
 }
 
 // KeyOf returns the idempotency key of a failed call, whether or not anything was sent, and also if the interceptor made the key. Pass the
 // key to WithKey to make the call again. KeyOf returns "" in these cases:
-//   - The error is not from the client interceptor.
+//   - The error is nil, or is not from the client interceptor.
 //   - The call was given several different keys.
-//   - No key could be derived for the call: see onlyonce.ErrStepUsed.
+//   - The call got no key: none could be derived (see onlyonce.ErrStepUsed), a retry interceptor in front made the call again, or
+//     UnaryClientKeyInterceptor is missing.
 func KeyOf(err error) string {
 	if call, ok := errors.AsType[*callError](err); ok {
 		return call.key
@@ -156,12 +159,11 @@ func KeyOf(err error) string {
 	return ""
 }
 
-// callIsOpen reports an error of a keyed call whose effect may have happened. Whatever its code is, a handler that passes it on has
-// not ended for good: the same call, made again, may have another answer.
-//
-// Of several calls, one is enough.
+// callIsOpen reports whether err contains the error of a keyed call whose effect may have happened. A handler that passes such an error on
+// has not ended for good, whatever the code is: the same call may have another answer later. One such error among several joined errors is
+// enough.
 func callIsOpen(err error) bool {
-	switch e := err.(type) { //nolint:errorlint // this walks by itself, and does not look into the errors of calls
+	switch e := err.(type) { //nolint:errorlint // it unwraps errors itself, and stops at the errors of calls
 	case *callError:
 		return e.outcome == onlyonce.VerdictUnknown
 	case interface{ Unwrap() error }:
@@ -173,7 +175,7 @@ func callIsOpen(err error) bool {
 	}
 }
 
-// localError is an error of a call that cannot be sent with this key, or without one.
+// localError returns the error of a call that cannot be sent, with the key that it has, or "".
 func localError(err error, key string) error {
 	return &callError{err: err, status: statusOf(err), outcome: onlyonce.VerdictFinal, key: key}
 }
@@ -185,7 +187,7 @@ func keyed(err error, key string) error {
 		return err
 	}
 
-	if call, ok := err.(*callError); ok && call.key == key { //nolint:errorlint // what is wrapped may be the error of another call
+	if call, ok := err.(*callError); ok && call.key == key { //nolint:errorlint // a wrapped error may belong to another call
 		return err
 	}
 
@@ -205,7 +207,7 @@ func (e *callError) Unwrap() error              { return e.err }
 func (e *callError) GRPCStatus() *status.Status { return e.status }
 func (e *callError) Verdict() onlyonce.Verdict  { return e.outcome }
 
-// Is reports whether target is the onlyonce.Reason for which the server that was called has rejected the call.
+// Is reports whether the server that was called has rejected the call for the onlyonce.Reason target.
 func (e *callError) Is(target error) bool {
 	wanted, ok := target.(onlyonce.Reason)
 	reason, rejected := rejectionReason(e.err)

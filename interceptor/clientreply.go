@@ -6,10 +6,10 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// clientReply is where the attempts of a call put their responses.
+// clientReply is the place for the responses of a call's attempts.
 type clientReply struct {
 	to    any
-	given *reflect.Value // a shallow copy of a reply that cannot be reset, as the caller gave it; nil: none
+	given *reflect.Value // a shallow copy of the caller's reply if it cannot be reset; nil: none
 }
 
 func replyTo(to any) clientReply {
@@ -29,8 +29,8 @@ func replyTo(to any) clientReply {
 	return r
 }
 
-// empty removes what an earlier attempt has left in the reply: some codecs merge into it. A reply that cannot be reset becomes what the
-// caller gave, because it may tell its codec where to decode to.
+// empty clears the response of an earlier attempt, because some codecs merge into the reply. A reply that cannot be reset gets back the
+// value that the caller gave: it may show its codec where to decode to.
 func (r clientReply) empty() {
 	switch m := r.to.(type) {
 	case nil:

@@ -21,11 +21,11 @@ type clientCall struct {
 	clientAnswer // to the last attempt
 	trust
 
-	first answerWatch        // of the first attempt, so that a call without retries allocates no other
-	space [8]grpc.CallOption // for the options of the first attempt, for the same reason
+	first answerWatch        // of the first attempt; a field, so that a call without retries does not allocate it
+	space [8]grpc.CallOption // for the options of the first attempt; a field for the same reason
 
 	config  *clientConfig
-	ctx     context.Context //nolint:containedctx // the caller's, for the length of the call
+	ctx     context.Context //nolint:containedctx // the caller's; it lives as long as the call
 	method  string
 	key     string
 	req     any
@@ -35,8 +35,8 @@ type clientCall struct {
 	invoker grpc.UnaryInvoker
 	opts    []grpc.CallOption // without those of an answerWatch
 
-	most      int       // attempts of the policy
-	began     time.Time // the first attempt
+	most      int       // attempts that the policy allows
+	began     time.Time // when the first attempt began
 	times     attemptTimes
 	declared  time.Duration // the shortest retention that a server has declared; 0: none
 	age       time.Duration // of the first attempt of an earlier process; 0: there was none
@@ -46,13 +46,13 @@ type clientCall struct {
 	verdict   onlyonce.Verdict
 	ambiguous bool // an attempt may have taken effect
 
-	attemptCtx context.Context //nolint:containedctx // of the attempt under way, for its end in the trace
+	attemptCtx context.Context //nolint:containedctx // of the current attempt, for its end in the trace; nil: none
 	traced     bool            // the trace has begun and not ended
 	stop       retry.Stop      // why no attempt followed the last one
 	busy       time.Duration   // the time of all attempts
 }
 
-// withRetry makes a call whose metadata has the key, and makes it again where that is safe.
+// withRetry makes a call whose metadata has the key, and retries it while that is safe.
 func (c *clientConfig) withRetry(
 	ctx context.Context, method, key string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts []grpc.CallOption,
 ) error {
@@ -79,15 +79,15 @@ func (c *clientConfig) withRetry(
 	policy := call.policy(opts)
 	call.most = policy.WithDefaults().MaxAttempts
 
-	// Without a buffer, gRPC cannot send the request again, so its own retries are off. They would multiply with the attempts of this call.
-	// Also, a hidden attempt could still run when the last one is answered with "nothing happened".
+	// Without a buffer, gRPC cannot send the request again, so its own retries are off. They would multiply the attempts of this call. A
+	// hidden attempt could also still run when the last one ends with VerdictNotExecuted.
 	call.opts = append(append(call.space[:0], opts...), grpc.MaxRetryRPCBufferSize(0))
 
 	if (call.most > 1 || call.resumed) && call.confirmation != nil {
 		call.opts = call.guarded(method, call.opts)
 	}
 
-	if call.confirmation != nil { // otherwise another interceptor may retry the call
+	if call.confirmation != nil { // without it, another interceptor may retry the call
 		call.opts = append(call.opts, attemptOption{})
 	}
 
@@ -113,7 +113,7 @@ func (c *clientConfig) withRetry(
 	return err
 }
 
-// targetOf returns the name of the server of a call. It is empty for a call without a connection whose options name no server.
+// targetOf returns the name of the server of a call. It is empty if the call has no connection and its options name no server.
 func targetOf(cc *grpc.ClientConn, opts []grpc.CallOption) string {
 	if cc != nil {
 		return cc.Target()
@@ -144,7 +144,7 @@ func (c *clientCall) policy(opts []grpc.CallOption) retry.Policy {
 	return policy
 }
 
-// overPolicy takes what is unset in a policy from a wider one. No attempt is made later than the wider one allows.
+// overPolicy takes the unset fields of a policy from a wider policy. MaxElapsed of the wider policy is always a bound.
 func overPolicy(p, wider retry.Policy) retry.Policy {
 	p.MaxAttempts = cmp.Or(p.MaxAttempts, wider.MaxAttempts)
 	base, most := p.BaseDelay, p.MaxDelay
@@ -152,7 +152,7 @@ func overPolicy(p, wider retry.Policy) retry.Policy {
 	p.BaseDelay = cmp.Or(base, inherited.BaseDelay)
 	p.MaxDelay = cmp.Or(most, inherited.MaxDelay)
 
-	// Where one is set and the other is not, the one that is inherited gives way.
+	// If only one of the two is set, the inherited one is adapted to it.
 	if base == 0 {
 		p.BaseDelay = min(p.BaseDelay, p.MaxDelay)
 	}
@@ -184,7 +184,7 @@ func (c *clientCall) attempt(ctx context.Context, n int) (struct{}, error) {
 
 	if n > 1 {
 		watch = new(answerWatch)
-		c.opts = slices.Clip(c.opts) // an earlier attempt may still use the array
+		c.opts = slices.Clip(c.opts) // a copy on append: an earlier attempt may still use the array
 
 		ctx = metadata.AppendToOutgoingContext(ctx, AttemptHeader, strconv.Itoa(n-1))
 
@@ -236,14 +236,14 @@ func (c *clientCall) classify(a retry.Attempt) retry.Decision {
 		return retry.Decision{}
 	}
 
-	// An attempt that the client itself has kept back is no sign of a server in trouble.
+	// An attempt that the client itself did not send is no sign of an overloaded server.
 	again, free := a.TimedOut || c.refused(), c.refused()
 
 	switch reason, ok := rejectionReason(a.Err); {
 	case ok:
 		again, free = retriedByClient(reason), asked && waitsForAnother(reason)
 	case c.delivery.refusedHere(a.Err, c.answered()):
-		again = false // another attempt would be refused, too
+		again = false // another attempt would also be refused
 	case slices.Contains(c.config.retryCodes, st.Code()):
 		again = true
 	}

@@ -11,20 +11,20 @@ import (
 	"github.com/onlyonce-go/onlyonce/retry"
 )
 
-// ClientTrace follows keyed calls on a client from their beginning to their end, for spans and metrics. Each function may be nil. The call
-// waits for the functions, so they must return quickly. They must be safe for concurrent use.
+// ClientTrace follows keyed calls on a client from their beginning to their end, for spans and metrics. A nil function is not called. The
+// call waits for the functions, so they must return quickly. They must be safe for concurrent use.
 //
 //	Begin ─► BeginAttempt ─► EndAttempt ─► … ─► BeginAttempt ─► EndAttempt ─► End
 type ClientTrace struct {
-	// Begin is called before the first attempt. It returns the context of the call: ctx, or one that is derived from ctx.
+	// Begin is called before the first attempt. It returns the context of the call: ctx, or a context that is derived from ctx.
 	Begin func(ctx context.Context, call CallInfo) context.Context
-	// BeginAttempt is called before every attempt, which are numbered from 1. It returns the context of the attempt, whose outgoing
-	// metadata is sent.
+	// BeginAttempt is called before every attempt. Number counts from 1. It returns the context of the attempt: ctx, or a context that is
+	// derived from ctx. The attempt sends the outgoing metadata of that context.
 	BeginAttempt func(ctx context.Context, number int) context.Context
-	// EndAttempt is called after every attempt, with the context that BeginAttempt returned. The error of an attempt that panicked has the
-	// code UNKNOWN.
+	// EndAttempt is called after every attempt, with the context that BeginAttempt returned. If the attempt panicked, its error has the code
+	// UNKNOWN.
 	EndAttempt func(ctx context.Context, attempt Attempt)
-	// End is called after the last attempt, with the context that Begin returned. It is called if the call panics, too.
+	// End is called after the last attempt, with the context that Begin returned. It is also called if the call panics.
 	End func(ctx context.Context, end CallEnd)
 }
 
@@ -34,36 +34,36 @@ func WithClientTrace(trace *ClientTrace) ClientOption {
 	return func(c *clientConfig) { c.trace = trace }
 }
 
-// CallInfo names a logical call.
+// CallInfo identifies a logical call.
 type CallInfo struct {
 	// Method is the full method name, as in "/payments.v1.PaymentService/Pay".
 	Method string
-	// Key must never become a metric label.
+	// Key is the idempotency key. Do not use it as a metric label: every call has another one.
 	Key string
-	// Target is the string that grpc.NewClient got. For package onceconnect it is the host of the base URL.
+	// Target is the string that grpc.NewClient got. In package onceconnect it is the host of the base URL.
 	Target string
 }
 
-// CallEnd is what became of a logical call.
+// CallEnd is the end of a logical call.
 type CallEnd struct {
 	CallInfo
 
-	// Attempts is how many attempts were made. It is 0 if the caller's context had ended before the first.
+	// Attempts is how many attempts were made. It is 0 if the call ended before the first, for example because its context had ended.
 	Attempts int
-	// Elapsed is how long the call took, and Delay is the part of it in which no attempt was under way.
+	// Elapsed is how long the call took. Delay is the part of Elapsed in which no attempt was under way.
 	Elapsed, Delay time.Duration
-	// Stop is why no further attempt followed. It is [retry.StopCancelled] if the call ended while it waited for the next attempt.
+	// Stop is the reason why no further attempt followed. It is [retry.StopCancelled] if the call ended while it waited for an attempt.
 	Stop retry.Stop
-	// StoppedUnconfirmed reports that the call would have been retried, and was not: a server that does not protect the method might
-	// have run it once more. Stop is then [retry.StopNotRetryable].
+	// StoppedUnconfirmed reports that the call was not retried only because a server that does not protect the method might have run it once
+	// more. Stop is then [retry.StopNotRetryable].
 	StoppedUnconfirmed bool
-	// Status is the status in the answer to the last attempt. It is empty if there was no answer.
+	// Status is the status in the answer to the last attempt. It is empty without an answer, and if the answer has none.
 	Status onlyonce.Status
-	// Err is what the caller gets: nil, or a gRPC status. [onlyonce.VerdictOf] returns what it means for the key.
+	// Err is the error that the caller gets: nil, or a gRPC status. [onlyonce.VerdictOf] returns its meaning for the key.
 	Err error
 }
 
-// info names the call.
+// info identifies the call.
 func (c *clientCall) info() CallInfo {
 	return CallInfo{Method: c.method, Key: c.key, Target: c.target}
 }
@@ -91,7 +91,7 @@ func (c *clientCall) traceAbandoned() {
 	err := status.Error(codes.Unknown, "the call has panicked")
 
 	if c.attemptCtx != nil {
-		c.clientAnswer = clientAnswer{} // of an earlier attempt
+		c.clientAnswer = clientAnswer{} // it belongs to an earlier attempt
 		c.observe(retry.Attempt{Number: c.attempts, Err: err, Stop: retry.StopNotRetryable})
 	}
 
@@ -149,7 +149,7 @@ func (c *clientCall) traceEnd(err error) {
 		StoppedUnconfirmed: err != nil && c.stopped, Status: c.status(), Err: err,
 	}
 
-	if c.stop == retry.StopNone { // its context has ended before an attempt, or between two
+	if c.stop == retry.StopNone { // the context ended before an attempt
 		end.Stop = retry.StopCancelled
 	}
 

@@ -10,7 +10,7 @@ import (
 type trust struct {
 	confirmation *confirmation // nil: the method is not declared protected
 	guard        replicaGuard
-	option       grpc.PerRPCCredsCallOption // the guard's; a pointer to it needs no memory of its own
+	option       grpc.PerRPCCredsCallOption // has the guard; a field, so that a call does not allocate it
 	answers      uint64                     // how many answers the confirmation knew when the last attempt began
 	sent         bool                       // an attempt may have reached a server
 	ruled        ruling                     // for the last attempt
@@ -25,7 +25,7 @@ func (t *trust) begin() {
 	}
 
 	t.guard.armed.Store(t.sent)
-	t.guard.asked.Store(false)
+	t.guard.called.Store(false)
 	t.guard.refused.Store(false)
 }
 
@@ -47,10 +47,10 @@ func (t *trust) guarded(method string, opts []grpc.CallOption) []grpc.CallOption
 	return append(opts, &t.option)
 }
 
-// unguarded reports that gRPC has not asked the guard about the last attempt although it had a connection: an interceptor behind this one
-// has put other credentials in its place.
+// unguarded reports that gRPC has not called the guard for the last attempt although it had a connection. An interceptor behind this one
+// has replaced the credentials.
 func (t *trust) unguarded(connected bool) bool {
-	return connected && t.option.Creds != nil && !t.guard.asked.Load()
+	return connected && t.option.Creds != nil && !t.guard.called.Load()
 }
 
 // refused reports that the last attempt was not sent, because its replica may not protect the method.
@@ -63,7 +63,8 @@ func (t *trust) allows() bool {
 	return !t.stopped
 }
 
-// note returns the reason why the call was not retried, if a replica without the kit might run it. It is a part of the error's text.
+// note returns the reason why the call was not retried, if a replica without the kit might have run it again. It is a part of the error's
+// text.
 func (t *trust) note(method string) string {
 	switch {
 	case !t.stopped:

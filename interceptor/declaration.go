@@ -12,30 +12,30 @@ import (
 	onlyoncev1 "github.com/onlyonce-go/onlyonce/proto/onlyonce/v1"
 )
 
-// Declaration is the policy of a service or a method, declared outside of its .proto. It is for teams whose .proto cannot import
-// onlyonce/v1/options.proto. A Declaration means the same as the option of the .proto, overrides the option field by field, and is
-// checked like it. Give servers and clients the same declarations. Package github.com/onlyonce-go/onlyonce/policyfile reads declarations
+// Declaration is the policy of a service or a method, declared outside of its .proto. Use it if a .proto cannot import
+// onlyonce/v1/options.proto. A Declaration has the same meaning and the same checks as the option of the .proto, and overrides that option
+// field by field. Give servers and clients the same declarations. Package github.com/onlyonce-go/onlyonce/policyfile reads declarations
 // from a file.
 type Declaration struct {
-	// Of is the full name of a method, as in "/payments.v1.PaymentService/Pay", or of a service, as in "payments.v1.PaymentService". A
-	// service's policy holds for all of its methods, for each field that their own leave unset.
+	// Of is the full name of a method, as in "/payments.v1.PaymentService/Pay", or of a service, as in "payments.v1.PaymentService". The
+	// policy of a service holds for all of its methods. The policy of a method overrides it, field by field.
 	Of string
-	// Policy is the policy. A policy without fields protects with the engine's policy; nil is an error.
+	// Policy is the policy. A policy without fields protects with the engine's policy. Nil is an error.
 	Policy *onlyoncev1.Policy
 	// Source names the place of the declaration in errors, as in "policies.yaml:12". The default is "a Declaration".
 	Source string
 }
 
 // WithDeclarations adds policies that are declared outside of the .proto of their methods. Options with a [Policy], such as
-// WithMethodPolicy, override them. NewServer fails if a declaration is invalid, or if a method or service has two declarations.
-// Server.Validate also reports declarations of methods and services that are not registered.
+// WithMethodPolicy, override them. Further options add declarations. NewServer fails if a declaration is invalid, or if a method or service
+// has two declarations. Server.Validate also reports declarations of methods and services that are not registered.
 func WithDeclarations(declarations ...Declaration) ServerOption {
 	return func(c *serverConfig) { c.declared.add(declarations) }
 }
 
 // WithClientDeclarations declares which methods the servers protect, with their policies. A method is protected if it or its service has a
-// declaration other than KEY_USE_IGNORED. The client follows retention, key_life and key_form. DialOptions and the other constructors fail
-// if a declaration is invalid, or if a method or service has two declarations.
+// declaration other than KEY_USE_IGNORED. The client follows retention, key_life and key_form. Further options add declarations.
+// DialOptions and the other constructors fail if a declaration is invalid, or if a method or service has two declarations.
 //
 // Deploy the servers first, then the clients. The client retries these methods only after the server has confirmed them: see
 // UnaryClientInterceptor.
@@ -66,7 +66,7 @@ func (d *declarations) add(all []Declaration) {
 		}
 
 		if first, twice := d.by[one.Of]; twice {
-			d.problems = append(d.problems, fmt.Errorf("interceptor: policy of %s in %s: %s declares another policy of it: keep one of them",
+			d.problems = append(d.problems, fmt.Errorf("interceptor: policy of %s in %s: %s declares another policy for it: keep one of them",
 				one.Of, source, first.source))
 
 			continue
@@ -170,14 +170,14 @@ func (d *declarations) annotationsOf(fullMethod string) annotations {
 	return a
 }
 
-// own is the policy that the declarations of a method and of its service give it.
+// own returns the policy of a method in the declarations of the method and of its service.
 func (d *declarations) own(fullMethod string) Policy {
 	service, _ := splitMethod(fullMethod)
 
 	return d.by[fullMethod].policy.over(d.by[service].policy)
 }
 
-// ofService is what the declarations and the .proto say of all methods of a service.
+// ofService returns the policy of a service in its declaration and its .proto.
 func (d *declarations) ofService(name string) Policy {
 	return d.by[name].policy.over(serviceAnnotation(name))
 }

@@ -10,20 +10,20 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// RecordedAnswer is the recorded answer of a call, as its duplicates get it.
+// RecordedAnswer is the recorded answer of a call. Its duplicates get this answer.
 type RecordedAnswer struct {
 	// Status is the status of the answer. Its code is OK if there is a response.
 	Status *status.Status
-	// Response is the encoded response message. It is empty if the answer is an error, and if the message is empty. It shares the memory
-	// of the record.
+	// Response is the encoded response message. It is empty if the answer is an error, and if the message is empty. It shares the memory of
+	// the record, so do not change it.
 	Response []byte
-	// Header and Trailer are the metadata that is kept with the answer. Either may be nil.
+	// Header and Trailer are the metadata that is recorded with the answer. Either may be nil.
 	Header, Trailer metadata.MD
 }
 
 // DecodeRecord reads the recorded answer of a record that this package has written, for tools that show records. The second result is false
-// if the record has no answer to read: it is not completed, or its answer was too large to keep. The error matches store.ErrUnreadable: the
-// answer is damaged, or the record is not one of a gRPC method.
+// if the record has no answer: it is not completed, or its answer was too large to keep. The error matches store.ErrUnreadable if the
+// answer is damaged, or if the record does not belong to a gRPC method.
 func DecodeRecord(rec onlyonce.Record) (RecordedAnswer, bool, error) {
 	if rec.State != store.Completed || rec.NotStored {
 		return RecordedAnswer{}, false, nil

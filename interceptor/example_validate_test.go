@@ -40,5 +40,5 @@ func ExampleServer_Validate() {
 
 	// Output:
 	// interceptor: WithServicePolicy names service bank.v1.Payments, which is not registered on this server
-	// it before Validate, or take the option away
+	// it before Validate, or remove the option
 }

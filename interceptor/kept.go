@@ -11,18 +11,18 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// kept has the retentions of a method's outcomes.
+// kept has the retentions of a method's outcomes, and the trailers that declare them.
 type kept struct {
 	retention  time.Duration                // of all answers except errors
 	retentions map[codes.Code]time.Duration // of errors with a retention other than ErrorRetention
-	trailer    metadata.MD                  // with retention; shared and never modified; nil for the default
-	statuses   statusTrailers               // with the same
+	trailer    metadata.MD                  // has retention; shared and never modified; nil: the default retention
+	statuses   statusTrailers               // also have trailer
 }
 
-// statusTrailers has the trailer of an answer with each status. They are shared and never modified.
+// statusTrailers has the trailer of an answer for each status. The trailers are shared and never modified.
 type statusTrailers map[onlyonce.Status]metadata.MD
 
-// newStatusTrailers makes trailers that have a retention as well, if it is not nil.
+// newStatusTrailers makes the trailers. They also have the trailer retention, if it is not nil.
 func newStatusTrailers(retention metadata.MD) statusTrailers {
 	trailers := make(statusTrailers)
 
@@ -37,11 +37,11 @@ func newStatusTrailers(retention metadata.MD) statusTrailers {
 	return trailers
 }
 
-// keptOf returns the kept of a policy. No field of the policy is unset. The trailers are those of the default retention.
+// keptOf returns the kept of a policy. No field of the policy is unset. The usual trailers are those of the default retention.
 func keptOf(policy *onlyonce.Policy, retentions map[codes.Code]time.Duration, usual statusTrailers) kept {
 	k := kept{retention: policy.Retention, retentions: retentions, statuses: usual}
 
-	if k.retention != onlyonce.DefaultRetention { // which a client without this trailer assumes
+	if k.retention != onlyonce.DefaultRetention { // clients assume the default without a trailer
 		k.trailer = retentionTrailer(k.retention)
 		k.statuses = newStatusTrailers(k.trailer)
 	}
@@ -49,7 +49,7 @@ func keptOf(policy *onlyonce.Policy, retentions map[codes.Code]time.Duration, us
 	return k
 }
 
-// withStatus returns the trailer of an answer with a status, as of returns it.
+// withStatus returns the trailer of an answer with a status and a retention: see of.
 func (k *kept) withStatus(status onlyonce.Status, retention time.Duration) metadata.MD {
 	if retention == 0 || retention == k.retention {
 		return k.statuses[status]
@@ -61,7 +61,7 @@ func (k *kept) withStatus(status onlyonce.Status, retention time.Duration) metad
 	return trailer
 }
 
-// of returns the trailer of an answer whose record is kept for a retention. Zero is an answer without a record.
+// of returns the trailer of an answer whose record is kept for a retention. Zero means an answer without a record.
 func (k *kept) of(retention time.Duration) metadata.MD {
 	if retention == 0 || retention == k.retention {
 		return k.trailer

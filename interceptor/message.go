@@ -13,8 +13,8 @@ import (
 // Code generated before 2020 has messages without ProtoReflect. Package protoadapt wraps them, so that package proto can read them. The
 // wrapper panics on types that it does not know, such as the custom types of gogo/protobuf.
 
-// asMessage returns a message as package proto reads it, with the wrapper if it needs one. The second result is false for a value that is
-// no message, and for a message that the wrapper cannot wrap.
+// asMessage returns a message that package proto can read, in the wrapper if it needs one. The second result is false if the value is no
+// message, or cannot be wrapped.
 func asMessage(msg any) (proto.Message, bool) {
 	switch m := msg.(type) {
 	case proto.Message:
@@ -82,6 +82,7 @@ func tryWrapper(t reflect.Type) error {
 	})
 }
 
+// useFields reads each field of a message, and of the messages within, once for each type.
 func useFields(msg protoreflect.Message, seen map[protoreflect.FullName]bool) {
 	seen[msg.Descriptor().FullName()] = true
 	fields := msg.Descriptor().Fields()

@@ -7,29 +7,31 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// The metadata of the contract.
+// Names of the metadata that the contract uses.
 const (
 	// KeyHeader carries the idempotency key of a call.
 	KeyHeader = "idempotency-key"
-	// StatusTrailer is the onlyonce.Status of a keyed call.
+	// StatusTrailer has the onlyonce.Status of a keyed call.
 	StatusTrailer = "idempotency-status"
-	// ReplayedHeader is "true" on a replay: in header and trailer with a response, in the trailer with an error. A replay is without
-	// it, ExecutedAtTrailer or RetentionTrailer if it would exceed a metadata limit with them that the first answer did not exceed.
+	// ReplayedHeader is "true" on a replay: in header and trailer with a response, in the trailer with an error. A replay leaves out
+	// ReplayedHeader, ExecutedAtTrailer or RetentionTrailer if it would otherwise exceed a metadata limit that the first answer did not
+	// exceed.
 	ReplayedHeader = "idempotent-replayed"
-	// ExecutedAtTrailer is when the replayed run ended: RFC 3339, UTC. It is missing if the store does not know any more when that was:
-	// see Record.EndedAt in package store.
+	// ExecutedAtTrailer is the time at which the replayed run ended: RFC 3339, UTC. It is missing if the store no longer has that time: see
+	// Record.EndedAt in package store.
 	ExecutedAtTrailer = "idempotency-executed-at"
 	// RetentionTrailer is how long the answer to a keyed call is kept, in whole seconds. A recorded answer has the retention of its record.
 	// Any other answer has the retention of the method. Without the trailer, the retention is the default of 24 hours.
 	RetentionTrailer = "idempotency-retention"
-	// PushbackTrailer is how long to wait before a retry, in milliseconds; negative means not to retry. See gRFC A6.
+	// PushbackTrailer is how long a client must wait before a retry, in milliseconds. A negative value forbids a retry. See gRFC A6:
+	// https://github.com/grpc/proposal/blob/master/A6-client-retries.md.
 	PushbackTrailer = "grpc-retry-pushback-ms"
-	// AttemptHeader counts the earlier attempts of a logical call, from 1 on the first retry.
+	// AttemptHeader counts the earlier attempts of a logical call. It is 1 on the first retry, and missing on the first attempt.
 	AttemptHeader = "x-retry-attempt"
 )
 
-// deniedMetadata lists what a handler sets for one call alone: it is neither stored nor replayed. Names that the contract
-// or gRPC itself uses are never stored either; see metadataRules.storable.
+// deniedMetadata lists metadata of a handler that belongs to a single call. It is neither stored nor replayed. Names that the contract or
+// gRPC itself uses are never stored either: see metadataRules.storable.
 func deniedMetadata() []string {
 	return []string{
 		AttemptHeader, "authorization", "date", "proxy-authenticate", "retry-after", "server-timing", "set-cookie",
@@ -37,7 +39,7 @@ func deniedMetadata() []string {
 	}
 }
 
-// sendable reports whether gRPC can send metadata of this name at all.
+// sendable reports whether gRPC can send metadata of this name.
 func sendable(name string) bool {
 	for i := range len(name) {
 		if c := name[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.' {
@@ -78,7 +80,7 @@ func withoutContract(md metadata.MD) metadata.MD {
 	return kept
 }
 
-// singleValue returns the value of a name that has exactly one.
+// singleValue returns the value if there is exactly one.
 func singleValue(values []string) (string, bool) {
 	if len(values) != 1 {
 		return "", false
@@ -87,5 +89,5 @@ func singleValue(values []string) (string, bool) {
 	return values[0], true
 }
 
-// pair is metadata of one value.
+// pair returns metadata of one value.
 func pair(name, value string) metadata.MD { return metadata.MD{name: []string{value}} }

@@ -15,7 +15,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// metadataRules say which metadata of handlers is recorded, and which metadata of callers is a part of the request.
+// metadataRules decide which metadata of handlers is recorded, and which metadata of callers is a part of the request.
 type metadataRules struct {
 	denied     map[string]bool // never recorded
 	unrecorded []string        // the names in denied that come from options
@@ -34,8 +34,10 @@ func newMetadataRules() metadataRules {
 }
 
 // WithUnrecordedMetadata names header and trailer metadata of handlers that belongs to a single call and must not be replayed, such as a
-// request id. These are never recorded: credentials, cookies, dates and trace contexts under their usual names, and names that the
-// contract or gRPC itself uses. A name that is invalid for metadata is an error.
+// request id. Further options add names. A name that is invalid for metadata is an error.
+//
+// These are never recorded: credentials, cookies, dates and trace contexts under their usual names, and names that the contract or gRPC
+// itself uses.
 func WithUnrecordedMetadata(names ...string) ServerOption {
 	return func(c *serverConfig) {
 		for _, name := range names {
@@ -46,7 +48,7 @@ func WithUnrecordedMetadata(names ...string) ServerOption {
 	}
 }
 
-// WithRecordedMetadata records only header and trailer metadata with these names, and no metadata if there are no names. Further options
+// WithRecordedMetadata records only header and trailer metadata with these names. Without names, no metadata is recorded. Further options
 // add names. Without the option, all metadata of handlers is recorded, except the names in WithUnrecordedMetadata. A name that is never
 // recorded is an error, and so is a name that WithUnrecordedMetadata also has.
 func WithRecordedMetadata(names ...string) ServerOption {
@@ -62,11 +64,10 @@ func WithRecordedMetadata(names ...string) ServerOption {
 }
 
 // WithRequestMetadata makes incoming metadata a part of the request, on all methods. Use it if metadata decides what a handler does, such
-// as the account of a call. The same key with another value is then rejected with IDEMPOTENCY_KEY_REUSED. Further options add names. Names
-// that end in -bin are allowed.
-//
+// as the account of a call. The same key with another value is then rejected with IDEMPOTENCY_KEY_REUSED. Further options add names. An
+// option without names is an error.
 //   - Do not name metadata that differs between the attempts of a call, such as a request id: every retry would be rejected. Names of trace
-//     contexts, of the contract and of gRPC itself are errors.
+//     contexts, of the contract and of gRPC itself are errors. Names that end in -bin are allowed.
 //   - The option can be added to a running service. Calls without this metadata keep their fingerprints. Calls with this metadata are
 //     rejected if their keys were used before the option was added.
 func WithRequestMetadata(names ...string) ServerOption {
@@ -130,7 +131,7 @@ func (r *metadataRules) storable(name string) bool {
 	return sendable(name) && !reserved(name) && !r.denied[name] && (r.recorded == nil || r.recorded[name])
 }
 
-// addTo adds the metadata that is a part of the request to the fingerprint of its message. See docs/fingerprint.md.
+// addTo adds the metadata that is a part of the request to the fingerprint of its message: see docs/fingerprint.md.
 func (r *metadataRules) addTo(ctx context.Context, message store.Fingerprint) store.Fingerprint {
 	var form []byte
 

@@ -18,14 +18,14 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// method is what a server knows about one of its methods, found once.
+// method is what a server knows about a method. It is found once.
 type method struct {
 	name     string
-	policy   onlyonce.Policy          // whole: no field is unset
-	prepared *onlyonce.PreparedPolicy // the same for the engine
+	policy   onlyonce.Policy          // no field is unset
+	prepared *onlyonce.PreparedPolicy // of policy
 	key      KeyUse
 	keyForm  keyForm
-	keyField *requestField   // nil: keys come by metadata alone
+	keyField *requestField   // nil: keys are only in the metadata
 	scope    []*requestField // in the order of their numbers
 	classes  map[codes.Code]onlyonce.Class
 	kept     kept
@@ -34,8 +34,7 @@ type method struct {
 	input, output protoreflect.MessageType
 	// unrecordable is the reason why the messages of the method cannot be recorded, or nil.
 	unrecordable error
-	// broken is everything that cannot hold in what the .proto says, or in what it makes together with the options of the
-	// server. The method is then refused.
+	// broken has the invalid settings in the .proto, or in the .proto together with the options of the server. The method is then refused.
 	broken error
 }
 
@@ -47,7 +46,7 @@ func (m *method) classOf(code codes.Code) onlyonce.Class {
 	return defaultClass(code)
 }
 
-// response makes a recorded response, of the Go type that the codec and other interceptors know.
+// response returns a recorded response, in the Go type that the codec and other interceptors use.
 func (m *method) response(data []byte) (any, error) {
 	msg := m.output.New().Interface()
 
@@ -58,15 +57,15 @@ func (m *method) response(data []byte) (any, error) {
 	return asGo(msg), nil
 }
 
-// mostMethods bounds the cache, for proxies that call whatever their clients name.
+// mostMethods bounds the cache. A proxy may call any method that its clients name.
 const mostMethods = 4096
 
-// perMethod keeps what was found out about methods, by their full names.
+// perMethod caches a value for each method, by its full name.
 type perMethod[T any] struct {
 	find  func(fullMethod string) T
-	more  func(found T) T // what takes the place of one that is not kept, because there are too many; nil: it is found each time
+	more  func(found T) T // replaces a value that is not cached, because the cache is full; nil: the value itself
 	known atomic.Pointer[map[string]T]
-	mu    sync.Mutex // for those who add
+	mu    sync.Mutex // held while a value is added
 }
 
 func (c *perMethod[T]) get(fullMethod string) T {
@@ -118,7 +117,7 @@ func (c *perMethod[T]) cached(fullMethod string) (T, bool) {
 	return none, false
 }
 
-// method merges what the server's options and the .proto say of a method.
+// method merges the options of the server with the annotations of a method.
 func (c *serverConfig) method(fullMethod string) *method {
 	service, name := splitMethod(fullMethod)
 	descriptor := findMethod(service, name)
@@ -161,13 +160,13 @@ func (c *serverConfig) method(fullMethod string) *method {
 	return m
 }
 
-// chosen is what the options of the server say of a method.
+// chosen returns the policy of a method in the options of the server.
 func (c *serverConfig) chosen(fullMethod string) Policy {
 	service, _ := splitMethod(fullMethod)
 	own := c.methods[fullMethod].over(c.services[service])
 	policy := own.over(c.policy)
 
-	// Health checks and the like send no keys, whatever the policy of the server requires.
+	// Health checks send no keys, whatever the policy of the server requires.
 	if partOfGRPC(fullMethod) && own.Key == KeyInherit {
 		policy.Key = cmp.Or(c.declared.own(fullMethod).Key, KeyIgnored)
 	}
@@ -177,12 +176,12 @@ func (c *serverConfig) chosen(fullMethod string) Policy {
 
 const healthService = "grpc.health.v1.Health"
 
-// judge decides what becomes of a method whose annotations cannot hold. It is refused, rather than called with less
-// protection than its author has asked for, unless the options of the server say that its keys are to be ignored.
+// judge decides how a method with invalid annotations is treated. Its calls are refused, and not run with less protection than its author
+// has demanded. If the options of the server ignore its keys, the calls run.
 func (m *method) judge(declared *annotations, chosen KeyUse, validate func() error) {
 	switch {
 	case chosen == KeyIgnored:
-		// Nobody asks for the annotations.
+		// The annotations are not used.
 	case declared.reads && declared.required:
 		m.key, m.broken = KeyRequired, declared.problems()
 	case declared.reads || m.key == KeyIgnored:
@@ -191,7 +190,7 @@ func (m *method) judge(declared *annotations, chosen KeyUse, validate func() err
 		m.broken = errors.Join(declared.problems(), validate())
 
 		if len(declared.fieldProblems) > 0 {
-			m.key = KeyRequired // a call may have a key where nobody looks for it
+			m.key = KeyRequired // the key of a call may be in an unknown place
 		}
 	}
 }
@@ -233,14 +232,14 @@ func isStream(descriptor protoreflect.MethodDescriptor) bool {
 	return descriptor != nil && (descriptor.IsStreamingClient() || descriptor.IsStreamingServer())
 }
 
-// checkKeyUse reports a policy that would be ignored.
+// checkKeyUse reports a policy that requires a key for a method whose keys are ignored.
 func checkKeyUse(fullMethod string, use KeyUse) error {
 	descriptor := findMethod(splitMethod(fullMethod))
 	if use != KeyRequired || descriptor == nil || !hasNoSideEffects(descriptor) {
 		return nil
 	}
 
-	return fmt.Errorf("interceptor: %s requires a key and declares idempotency_level = NO_SIDE_EFFECTS, so that keys are ignored: "+
+	return fmt.Errorf("interceptor: %s requires a key and declares idempotency_level = NO_SIDE_EFFECTS, which ignores keys: "+
 		"choose one", fullMethod)
 }
 
@@ -280,7 +279,7 @@ func findMethod(service, name string) protoreflect.MethodDescriptor {
 	return descriptor.Methods().ByName(protoreflect.Name(name))
 }
 
-// messageType is the generated type of a message, or a dynamic one where none is linked in.
+// messageType returns the generated type of a message, or a dynamic type if no generated type is linked in.
 func messageType(descriptor protoreflect.MessageDescriptor) protoreflect.MessageType {
 	if generated, err := protoregistry.GlobalTypes.FindMessageByName(descriptor.FullName()); err == nil {
 		return generated

@@ -1,7 +1,7 @@
 package interceptor
 
-// misconfigured is the error of a call whose method can serve no call until the program changes. The engine's default observer
-// writes such errors to the log: see onlyonce.Engine.Refused.
+// misconfigured is the error of a call whose method cannot serve calls until the program changes. The engine's default observer logs such
+// errors: see onlyonce.Engine.Refused.
 type misconfigured struct{ err error }
 
 func (e *misconfigured) Error() string { return e.err.Error() }

@@ -15,8 +15,8 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// The recorded form of an outcome is the message onlyonce.v1.Outcome in proto/onlyonce/v1/record.proto. It is written and
-// read by hand because it is on the path of every call; a test compares it with the generated code.
+// The recorded form of an outcome is the message onlyonce.v1.Outcome in proto/onlyonce/v1/record.proto. Every call uses it, so it is
+// encoded and decoded by hand. A test compares it with the generated code.
 const (
 	fieldStatus   protowire.Number = 1
 	fieldResponse protowire.Number = 2
@@ -30,16 +30,16 @@ const (
 // payload is a recorded outcome.
 type payload struct {
 	status   []byte // a serialized google.rpc.Status; empty for OK
-	response []byte // a serialized response, where status is empty
+	response []byte // a serialized response, if status is empty
 	header   metadata.MD
 	trailer  metadata.MD
 }
 
-// FindingOf is the finding that the effect of a call has happened, for a RecoverFunc and for onlyonce.Engine.Resolve. Duplicates of the
-// call get resp, or err if it is not nil. An err without a gRPC status becomes the status that grpc-go makes of it.
+// FindingOf returns the finding that the effect of a call has happened. It is for a RecoverFunc and for onlyonce.Engine.Resolve. Duplicates
+// of the call get resp, or err if it is not nil. An err without a gRPC status becomes the status that grpc-go makes of it.
 //
-// The problem is an answer that cannot be recorded: neither resp nor err, an err with code OK, or a message that cannot be encoded. The
-// finding is StillUnknown then.
+// Problem is not nil if the answer cannot be recorded: resp and err are both nil, err has the code OK, or the message cannot be encoded.
+// The finding is then StillUnknown.
 func FindingOf(resp proto.Message, err error) (found onlyonce.Finding, problem error) {
 	var recorded *spb.Status
 
@@ -50,7 +50,7 @@ func FindingOf(resp proto.Message, err error) (found onlyonce.Finding, problem e
 
 		code = codeName(st.Code())
 		if code == okName {
-			return onlyonce.StillUnknown(), fmt.Errorf("interceptor: FindingOf: the error has code OK: give a response instead: %w", err)
+			return onlyonce.StillUnknown(), fmt.Errorf("interceptor: FindingOf: the error has the code OK: give a response instead: %w", err)
 		}
 
 		recorded = statusProto(st)
@@ -66,7 +66,7 @@ func FindingOf(resp proto.Message, err error) (found onlyonce.Finding, problem e
 	return onlyonce.Happened(code, body), nil
 }
 
-// statusProto is a status as its caller gets it: gRPC replaces each byte of a message that is not UTF-8.
+// statusProto returns a status as its caller gets it. gRPC replaces each byte of a message that is not UTF-8.
 func statusProto(st *status.Status) *spb.Status {
 	msg := st.Proto()
 	if !utf8.ValidString(msg.GetMessage()) {
@@ -76,8 +76,8 @@ func statusProto(st *status.Status) *spb.Status {
 	return msg
 }
 
-// encodePayload writes a status, or else a response, and the metadata that may be kept, behind so many bytes of room. A store may keep the
-// result as it is, so it has no capacity to spare: the store would not count that.
+// encodePayload encodes a status, or else a response, and the metadata that may be kept. The first room bytes of the result are free. A
+// store may keep the result without a copy. So the result has no spare capacity, which the store would not count.
 func encodePayload(
 	room int, st *spb.Status, resp proto.Message, header, trailer metadata.MD, keep func(string) bool,
 ) ([]byte, error) {
@@ -105,7 +105,7 @@ func encodePayload(
 	return appendMetadata(buf, fieldTrailer, trailer, keep), nil
 }
 
-// sizeMetadata is how many bytes appendMetadata appends.
+// sizeMetadata returns how many bytes appendMetadata appends.
 func sizeMetadata(field protowire.Number, md metadata.MD, keep func(string) bool) int {
 	size := 0
 
@@ -187,7 +187,7 @@ func decodeMetadata(md *metadata.MD, data []byte) error {
 	}
 
 	if !sendable(name) || reserved(name) {
-		return errPayload // nobody has stored this
+		return errPayload // such metadata is never stored
 	}
 
 	if *md == nil {
@@ -199,7 +199,7 @@ func decodeMetadata(md *metadata.MD, data []byte) error {
 	return nil
 }
 
-// eachField visits the length-delimited fields of a message and passes over the others.
+// eachField visits the length-delimited fields of a message, and skips the others.
 func eachField(data []byte, visit func(protowire.Number, []byte) error) error {
 	for len(data) > 0 {
 		number, kind, n := protowire.ConsumeTag(data)
@@ -234,7 +234,7 @@ func eachField(data []byte, visit func(protowire.Number, []byte) error) error {
 	return nil
 }
 
-// replayedStatus is the recorded error.
+// replayedStatus returns the recorded error.
 func (p *payload) replayedStatus() (*status.Status, error) {
 	var st spb.Status
 	if err := proto.Unmarshal(p.status, &st); err != nil {

@@ -19,55 +19,57 @@ type KeyUse uint8
 
 // The uses of keys.
 const (
-	// KeyInherit leaves the choice to the wider policy, in the end to KeyOptional.
+	// KeyInherit takes the KeyUse of the wider policy. The default of all policies is KeyOptional.
 	KeyInherit KeyUse = iota
-	// KeyOptional protects calls with a key and lets others through, unprotected.
+	// KeyOptional protects calls with a key. Calls without a key run unprotected.
 	KeyOptional
-	// KeyRequired rejects calls without a key.
+	// KeyRequired rejects calls without a key with IDEMPOTENCY_KEY_MISSING.
 	KeyRequired
-	// KeyIgnored protects no call of the method. It holds for methods that declare idempotency_level = NO_SIDE_EFFECTS: see
-	// https://github.com/protocolbuffers/protobuf/blob/main/src/google/protobuf/descriptor.proto. Where WithMethodPolicy, or
-	// the method's own option, requires a key all the same, the method is refused.
+	// KeyIgnored protects no call of the method, whether or not it has a key. Methods that declare idempotency_level = NO_SIDE_EFFECTS have
+	// it: see https://github.com/protocolbuffers/protobuf/blob/main/src/google/protobuf/descriptor.proto. If WithMethodPolicy, or the method's
+	// own option, requires a key for such a method, its calls are refused.
 	KeyIgnored
 )
 
-// Policy says how the calls of a method are treated. A field that is zero is taken from the next of these policies that has
-// it:
+// Policy decides how the calls of a method are treated. A field that is zero is taken from the next of these policies that sets it:
 //
-//  1. that of [WithMethodPolicy], then that of [WithServicePolicy], then that of [WithPolicy],
-//  2. the .proto's option (onlyonce.v1.method) of the method, then its option (onlyonce.v1.service) of the service,
-//  3. the engine's, and what is built in.
+//  1. WithMethodPolicy, then WithServicePolicy, then WithPolicy,
+//  2. the declaration of the method, then the option (onlyonce.v1.method) in its .proto,
+//  3. the declaration of the service, then the option (onlyonce.v1.service) in its .proto,
+//  4. the engine, then the built-in defaults.
 //
-// So the author of a service says in its .proto what clients and servers can rely on, and an operator can overrule it in the
-// server's program: with care, because clients read the .proto as well, and [Server.Validate] reports what an option of many methods
-// takes away from it. What is to hold only where a .proto says nothing belongs into the policy of the engine.
+// So the author of a service declares in its .proto what clients and servers can rely on. An operator can override the .proto in the
+// program of the server. Clients read the .proto too, so [Server.Validate] reports where an option for many methods weakens the .proto of
+// one. For defaults that the .proto overrides, use the policy of the engine.
 type Policy struct {
-	// Policy is the transport-free part: guarantee, retention, lease, longest run, wait, fail-open and the rest.
+	// Policy has the fields that do not depend on gRPC: guarantee, retention, lease, longest run, wait, fail-open and the rest.
 	onlyonce.Policy
 
 	// Key decides whether calls need a key. The default is KeyOptional.
 	Key KeyUse
-	// KeyRules says which keys are accepted; nil inherits. The default is the contract's rule, 1 to 255 printable ASCII
-	// characters.
+	// KeyRules decides which keys are accepted. Nil inherits; the default is 1 to 255 printable ASCII characters without spaces.
 	KeyRules *onlyonce.KeyRules
-	// Classes replaces the class of single codes; those that it does not list are as in the wider policy, and in the end
-	// as in the contract. OK is always definite, the rejection of another service is always ambiguous, and what a handler
-	// marks with onlyonce.Final or onlyonce.NotExecuted goes before all of these.
+	// Classes replaces the class of single error codes. Codes that it does not list have the class of the wider policy, and in the end of the
+	// contract. OK is an error here: it is always definite.
+	//   - An error that the handler marks with onlyonce.Final or onlyonce.NotExecuted has the class of its mark.
+	//   - Without a mark, a rejection that the handler passes on from another service is ambiguous. So is the error of a keyed call of the
+	//     handler whose outcome is unknown.
 	Classes map[codes.Code]onlyonce.Class
-	// Retentions replaces ErrorRetention for definite errors of single codes. Codes that it does not list are as in the wider policy. The
-	// range, the exceptions and the danger are those of ErrorRetention: see onlyonce.Policy.
+	// Retentions replaces ErrorRetention for definite errors of single codes. Codes that it does not list have the retention of the wider
+	// policy. The range, the exceptions and the dangers of ErrorRetention hold here too: see onlyonce.Policy.
 	Retentions map[codes.Code]time.Duration
-	// Recover finds out what became of a run whose outcome is unknown; nil inherits, and in the end asks nobody. It needs
-	// a store that can settle records, a store.Inspector; without one the server interceptor is not made.
+	// Recover finds out what became of a run whose outcome is unknown. Nil inherits; the default is none. The store must be a store.Inspector,
+	// which can settle records. Otherwise NewServer fails.
 	Recover RecoverFunc
 }
 
-// RecoverFunc finds out what became of a run whose outcome is unknown. See onlyonce.RecoverFunc for when it is called and what becomes of
-// its result. It returns FindingOf the answer that the caller should have got, onlyonce.DidNotHappen or onlyonce.StillUnknown.
+// RecoverFunc finds out what became of a run whose outcome is unknown. It returns FindingOf the answer that the caller should have got,
+// onlyonce.DidNotHappen or onlyonce.StillUnknown. onlyonce.RecoverFunc describes when it is called, and what follows from its result or
+// error.
 //
-// The request is a copy of the request of the duplicate, which is equal to the request of the run. Without a duplicate, such as for package
-// reconcile, it is the request that the record keeps. Then it is nil if the policy's KeepRequest is not set, or if the request was larger
-// or empty: the function has the method and the readable key of the record, or returns onlyonce.StillUnknown.
+// The request is a copy of the request of the duplicate, which is equal to the request of the run. Package reconcile calls the function
+// without a duplicate. The request is then the one that the record keeps. It is nil if the policy's KeepRequest is not set, or if the
+// request was larger or empty. The function can then use the method and the readable key of the record, or return onlyonce.StillUnknown.
 //
 // A request whose Go type has no ProtoReflect comes in a wrapper. protoadapt.MessageV1Of removes the wrapper.
 type RecoverFunc func(ctx context.Context, req proto.Message, rec onlyonce.Record) (onlyonce.Finding, error)
@@ -94,7 +96,7 @@ func (p Policy) over(wider Policy) Policy {
 	return merged
 }
 
-// overCodes takes the codes that a policy does not list from a wider one.
+// overCodes takes the codes that a policy does not list from a wider policy.
 func overCodes[T any](codesOf, wider map[codes.Code]T) map[codes.Code]T {
 	if len(codesOf) == 0 {
 		return wider
@@ -107,7 +109,7 @@ func overCodes[T any](codesOf, wider map[codes.Code]T) map[codes.Code]T {
 	return merged
 }
 
-// validate reports everything that cannot hold, each with the name of what the policy is for.
+// validate reports every invalid field. Subject names the owner of the policy in each error.
 func (p Policy) validate(engine *onlyonce.Engine, subject string) error {
 	errs := parts(engine.Validate(p.Policy))
 
@@ -121,7 +123,7 @@ func (p Policy) validate(engine *onlyonce.Engine, subject string) error {
 
 	if p.Recover != nil && !engine.CanResolve() {
 		errs = append(errs, errors.New("interceptor: Recover is set, and the store cannot settle records: "+
-			"use a store that is a store.Inspector"))
+			"use a store that is a store.Inspector, or leave Recover out"))
 	}
 
 	for _, code := range slices.Sorted(maps.Keys(p.Classes)) {
@@ -173,7 +175,7 @@ func (p Policy) validateRetentions(whole onlyonce.Policy) []error {
 	return errs
 }
 
-// parts takes a joined error apart, down to the problems that it is made of.
+// parts returns the problems that a joined error consists of.
 func parts(err error) []error {
 	if err == nil {
 		return nil

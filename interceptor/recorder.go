@@ -9,12 +9,13 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// recorder is the transport stream that a run of a keyed handler sees. It keeps the metadata that the handler sets, so that it can
-// be replayed, and passes it on when the handler has returned, unless the answer turns out to be another run's. It goes on
-// working after the caller has gone, where grpc-go's own stream returns an error that would turn a finished payment into
-// an ambiguous one.
+// recorder is the transport stream that a run of a keyed handler sees. It records the metadata that the handler sets, so that it can be
+// replayed. When the handler has returned, the recorder passes the metadata on, unless the call gets the answer of another run.
+//
+// It goes on working after the caller has gone. The stream of grpc-go would return an error then, and the handler would return that error
+// although its work is done.
 type recorder struct {
-	// ServerTransportStream is the real stream. It is nil where there is none, as in a direct call.
+	// ServerTransportStream is the stream of the call. It is nil if the interceptor is called without a server.
 	grpc.ServerTransportStream
 
 	caller context.Context //nolint:containedctx // the stream lives as long as this context
@@ -22,9 +23,9 @@ type recorder struct {
 	mu      sync.Mutex
 	header  metadata.MD
 	trailer metadata.MD
-	sent    bool // the handler has sent the header by itself
+	sent    bool // the handler has called SendHeader
 	closed  bool // the handler has returned
-	mute    bool // the header has been sent by an earlier run of the handler, which was rolled back
+	mute    bool // an earlier run of the handler, which was rolled back, has sent a header
 }
 
 // Method implements [grpc.ServerTransportStream].
@@ -88,7 +89,7 @@ func (r *recorder) SetTrailer(md metadata.MD) error {
 	return nil
 }
 
-// forward passes metadata on while the call lives. What fails because the caller has gone has not failed.
+// forward passes metadata on while the caller is there. If the caller has gone, a failure does not count.
 func (r *recorder) forward(md metadata.MD, how func(grpc.ServerTransportStream, metadata.MD) error) error {
 	if r.ServerTransportStream == nil || r.gone() {
 		return nil
@@ -102,7 +103,7 @@ func (r *recorder) forward(md metadata.MD, how func(grpc.ServerTransportStream, 
 	return err
 }
 
-// forwardHeader passes a header on, unless another has gone out before.
+// forwardHeader passes a header on, unless an earlier run has sent one.
 func (r *recorder) forwardHeader(md metadata.MD, how func(grpc.ServerTransportStream, metadata.MD) error) error {
 	if r.mute {
 		return nil
@@ -113,8 +114,8 @@ func (r *recorder) forwardHeader(md metadata.MD, how func(grpc.ServerTransportSt
 
 func (r *recorder) gone() bool { return r.caller.Err() != nil }
 
-// close ends the recording: what goroutines of the handler set later is ignored, as it would come too late anyway. After
-// it, header and trailer do not change.
+// close ends the recording. The recorder ignores metadata that goroutines of the handler set later. After close, header and trailer do not
+// change.
 func (r *recorder) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -122,7 +123,7 @@ func (r *recorder) close() {
 	r.closed = true
 }
 
-// next returns the recorder of the next run, because this one was rolled back. A header that was sent cannot be called back.
+// next returns the recorder of the next run, because this run was rolled back. A header that was sent cannot be taken back.
 func (r *recorder) next() *recorder {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -130,7 +131,7 @@ func (r *recorder) next() *recorder {
 	return &recorder{mute: r.mute || r.sent}
 }
 
-// metadata is what has been recorded so far.
+// metadata returns copies of the recorded header and trailer.
 func (r *recorder) metadata() (header, trailer metadata.MD) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -138,13 +139,13 @@ func (r *recorder) metadata() (header, trailer metadata.MD) {
 	return r.header.Copy(), r.trailer.Copy()
 }
 
-// replaceStorable replaces the metadata that a record may have by that of the record. The rest belongs to this call alone and stays.
+// replaceStorable replaces the storable metadata with the metadata of a record. All other metadata belongs to this call alone and stays.
 func (r *recorder) replaceStorable(by *payload, storable func(string) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
 	replace := func(md, by metadata.MD) metadata.MD {
-		md = metadata.Join(md) // a copy: a stream may have got the original
+		md = metadata.Join(md) // a copy: a stream may have the original
 		maps.DeleteFunc(md, func(name string, _ []string) bool { return storable(name) })
 		maps.Copy(md, by)
 
@@ -154,13 +155,13 @@ func (r *recorder) replaceStorable(by *payload, storable func(string) bool) {
 	r.header, r.trailer = replace(r.header, by.header), replace(r.trailer, by.trailer)
 }
 
-// deliver passes on what was recorded: the answer is this run's own.
+// deliver passes the recorded metadata on. Call it if the answer is this run's own.
 func (r *recorder) deliver() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
 	if !r.sent && len(r.header) > 0 {
-		_ = r.forwardHeader(r.header, grpc.ServerTransportStream.SetHeader) // it can only fail where nobody is left to see it
+		_ = r.forwardHeader(r.header, grpc.ServerTransportStream.SetHeader) // it fails only if the caller has gone
 	}
 
 	if len(r.trailer) > 0 {
@@ -177,7 +178,7 @@ func silent(ctx context.Context) context.Context {
 	return ctx
 }
 
-// silentStream is the transport stream of a call that is not protected: it says nothing of the contract.
+// silentStream is the transport stream of a call that is not protected. Its handler cannot set metadata of the contract.
 type silentStream struct{ grpc.ServerTransportStream }
 
 // SetHeader implements [grpc.ServerTransportStream].

@@ -8,10 +8,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
-// What can be told of a message by all that is registered.
-
-// registeredFiles are the files of the registry. They are collected before they are looked at, because a file that is read
-// lazily may itself ask the registry, which is locked meanwhile.
+// registeredFiles returns the files of the registry. It collects all of them before any is read: a file that is read lazily may use the
+// registry, which is locked while it is ranged over.
 func registeredFiles() []protoreflect.FileDescriptor {
 	files := make([]protoreflect.FileDescriptor, 0, protoregistry.GlobalFiles.NumFiles())
 
@@ -24,8 +22,8 @@ func registeredFiles() []protoreflect.FileDescriptor {
 	return files
 }
 
-// resolved is the message that a placeholder stands for, if it is registered by now. A file that is made at run time may have
-// been made before the files that it imports were known.
+// resolved returns the message of a placeholder, if it is registered now. A file may have been made at run time before the files that it
+// imports were registered.
 func resolved(message protoreflect.MessageDescriptor) protoreflect.MessageDescriptor {
 	if !message.IsPlaceholder() {
 		return message
@@ -43,7 +41,7 @@ func resolved(message protoreflect.MessageDescriptor) protoreflect.MessageDescri
 	return message
 }
 
-// isRequest reports whether a method takes the message, of whatever service and in whatever file.
+// isRequest reports whether any registered method takes the message.
 func isRequest(message protoreflect.MessageDescriptor) bool {
 	return takes(message.ParentFile(), message.FullName()) ||
 		slices.ContainsFunc(registeredFiles(), func(file protoreflect.FileDescriptor) bool { return takes(file, message.FullName()) })
@@ -66,7 +64,7 @@ func takes(file protoreflect.FileDescriptor, message protoreflect.FullName) bool
 	return false
 }
 
-// extensionsOf are the extensions of a message, in the order of their names.
+// extensionsOf returns the extensions of a message, sorted by name.
 func extensionsOf(message protoreflect.FullName) []protoreflect.ExtensionDescriptor {
 	var found []protoreflect.ExtensionDescriptor
 

@@ -21,9 +21,9 @@ import (
 
 const (
 	fieldOverhead = 32
-	// smallBlock is what every client accepts. gRPC implementations have limits of 8 KiB and more; proxies have buffers of 4 KiB and more.
+	// smallBlock is accepted by every client. gRPC implementations have limits of 8 KiB and more; proxies have buffers of 4 KiB and more.
 	smallBlock = 4 << 10
-	// limitUnit is the unit of limits: a limit is a multiple of it.
+	// limitUnit is the unit of limits: every limit is a multiple of it.
 	limitUnit = 1 << 10
 )
 
@@ -31,13 +31,13 @@ const (
 type replayed struct {
 	status          *status.Status // nil for a response
 	header, trailer metadata.MD    // recorded
-	retention       metadata.MD    // with RetentionTrailer; nil: none
+	retention       metadata.MD    // has RetentionTrailer; nil: none
 	executedAt      string
 }
 
 // withResponse returns the header and the trailer of a replayed response. All recorded metadata and StatusTrailer always arrive. If all
-// metadata would exceed the limit, these are left out: ReplayedHeader of the header; RetentionTrailer, ExecutedAtTrailer and ReplayedHeader
-// of the trailer, in this order.
+// metadata would exceed the limit, it leaves these out: ReplayedHeader of the header; RetentionTrailer, ExecutedAtTrailer and
+// ReplayedHeader of the trailer, in this order.
 func (r *replayed) withResponse() (header, trailer metadata.MD) {
 	first := newBlock(r.limit()-sizeOfOpening(), len(r.header)+1)
 	first.addAll(r.header)
@@ -51,13 +51,13 @@ func (r *replayed) withResponse() (header, trailer metadata.MD) {
 	return first.made, last.made
 }
 
-// mayBeWithResponse reports whether the header of a replay may be that of a response: it has ReplayedHeader, or it is so large that
+// mayBeWithResponse reports whether the header of a replay may belong to a response: it has ReplayedHeader, or it is so large that
 // ReplayedHeader may have been left out.
 func mayBeWithResponse(header metadata.MD) bool {
 	return len(header.Get(ReplayedHeader)) > 0 || sizeOfOpening()+sizeOf(header)+sizeOfField(ReplayedHeader, "true") > smallBlock
 }
 
-// withError returns the trailer of a replayed error. If all metadata would exceed the limit, these are left out, in this order: the
+// withError returns the trailer of a replayed error. If all metadata would exceed the limit, it leaves these out, in this order: the
 // recorded header, the recorded trailer, RetentionTrailer, ExecutedAtTrailer and ReplayedHeader. The code, the message, the details and
 // StatusTrailer always arrive.
 //
@@ -74,12 +74,12 @@ func (r *replayed) withError() (trailer metadata.MD, split bool) {
 	return trailer, true
 }
 
-// limit is the smallest limit of a client that has received the first answer.
+// limit returns the smallest limit of a client that has received the first answer.
 func (r *replayed) limit() int {
 	return max((r.largest()+limitUnit-1)/limitUnit*limitUnit, smallBlock)
 }
 
-// largest is the size of the largest block of the first answer.
+// largest returns the size of the largest block of the first answer.
 func (r *replayed) largest() int {
 	last := sizeOfStatus(r.status) + sizeOf(r.trailer) + sizeOf(r.retention) + sizeOfField(StatusTrailer, string(onlyonce.StatusExecuted))
 
@@ -90,8 +90,8 @@ func (r *replayed) largest() int {
 	return max(sizeOfOpening()+sizeOf(r.header), last)
 }
 
-// fill returns the part of an error's trailer that fits into room bytes, the most important metadata first. It fails if the status does
-// not fit.
+// fill returns the part of an error's trailer that fits into room bytes, the most important metadata first. It fails if the status does not
+// fit.
 func (r *replayed) fill(room int) (metadata.MD, bool) {
 	b := newBlock(room, len(r.header)+len(r.trailer)+ownFields)
 
@@ -108,10 +108,10 @@ func (r *replayed) fill(room int) (metadata.MD, bool) {
 	return b.made, true
 }
 
-// ownFields is how many names a trailer has from addOwn, and StatusTrailer.
+// ownFields is the number of names that addOwn and StatusTrailer add to a trailer.
 const ownFields = 4
 
-// addOwn adds the metadata of the contract that a replay can go without, the most important first.
+// addOwn adds the metadata of the contract that a replay may leave out, the most important first.
 func (r *replayed) addOwn(b *block) {
 	b.add(ReplayedHeader, []string{"true"})
 
@@ -130,7 +130,7 @@ type block struct {
 
 func newBlock(room, names int) block { return block{make(metadata.MD, names), room} }
 
-// add adds the values of a name, in front of those that the name has already. It fails if they do not fit.
+// add adds the values of a name, in front of the values that the name has already. It fails if they do not fit.
 func (b *block) add(name string, values []string) bool {
 	size := 0
 	for _, value := range values {
@@ -147,7 +147,7 @@ func (b *block) add(name string, values []string) bool {
 	return true
 }
 
-// addAll adds what fits, in the order of the names. It reports whether all of it does.
+// addAll adds the metadata that fits, sorted by name. It reports whether all of it fits.
 func (b *block) addAll(md metadata.MD) bool {
 	whole := true
 	for _, name := range slices.Sorted(maps.Keys(md)) {
@@ -157,12 +157,12 @@ func (b *block) addAll(md metadata.MD) bool {
 	return whole
 }
 
-// sizeOfOpening is the size of the fields at the start of every answer.
+// sizeOfOpening returns the size of the fields at the start of every answer.
 func sizeOfOpening() int {
 	return sizeOfField(":status", "200") + sizeOfField("content-type", "application/grpc")
 }
 
-// sizeOfStatus is the size of the fields that carry a status.
+// sizeOfStatus returns the size of the fields that carry a status.
 func sizeOfStatus(st *status.Status) int {
 	size := sizeOfField("grpc-status", strconv.Itoa(int(st.Code()))) + sizeOfField("grpc-message", "") + encodedLen(st.Message())
 
@@ -173,7 +173,7 @@ func sizeOfStatus(st *status.Status) int {
 	return size
 }
 
-// encodedLen is the length of a message as gRPC writes it. A byte that is not printable ASCII takes three characters, and so does %.
+// encodedLen returns the length of a message as gRPC writes it. A byte that is not printable ASCII, or is %, takes three characters.
 func encodedLen(message string) int {
 	length := len(message)
 

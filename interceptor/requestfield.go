@@ -19,11 +19,11 @@ func newRequestField(fd protoreflect.FieldDescriptor) *requestField {
 	return &requestField{request: fd.ContainingMessage().FullName(), name: fd.Name(), number: fd.Number(), kind: fd.Kind()}
 }
 
-// fullName is the name of the message and the field.
+// fullName returns the name of the message and the field.
 func (f *requestField) fullName() string { return string(f.request.Append(f.name)) }
 
-// in returns the field's value in a request, and whether it is set. A field with presence may be set to an empty value. The last result is
-// false if the request is not of the type in the .proto, so the field cannot be read.
+// in returns the value of the field in a request, and whether it is set. A field with presence may be set to an empty value. Ok is false if
+// the request is not of the type in the .proto, so the field cannot be read.
 func (f *requestField) in(req any) (value string, set, ok bool) {
 	if f == nil {
 		return "", false, true
@@ -42,7 +42,7 @@ func (f *requestField) in(req any) (value string, set, ok bool) {
 		return "", false, false
 	}
 
-	// A field that is not set carries nothing, whatever default it declares.
+	// A default does not count as a value.
 	if !r.Has(fd) {
 		return "", false, true
 	}
@@ -55,9 +55,10 @@ func (f *requestField) in(req any) (value string, set, ok bool) {
 }
 
 // JoinScope returns the scope of a call whose request has fields that are marked as part of the scope. An operator needs it for
-// onlyonce.Engine.Lookup. It is made of the result of the server's Scope and of the values of these fields, in the order of their
-// numbers. Each part is preceded by its length, as in "5:alice4:acme", so that different parts never make the same scope. Without fields
-// it is the result of the server's Scope.
+// onlyonce.Engine.Lookup. Scope is the result of the server's [Scope]. Fields are the values of the marked fields, sorted by field number.
+//
+// Each part is preceded by its length in bytes, as in "5:alice4:acme", so that different parts never make the same scope. Without fields,
+// the result is scope itself.
 func JoinScope(scope string, fields ...string) string {
 	if len(fields) == 0 {
 		return scope
@@ -65,7 +66,7 @@ func JoinScope(scope string, fields ...string) string {
 
 	var joined strings.Builder
 
-	joined.Grow(len(scope) + len(fields)*32) // most fit
+	joined.Grow(len(scope) + len(fields)*32) // enough for most
 
 	for i := -1; i < len(fields); i++ {
 		part := scope

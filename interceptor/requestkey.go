@@ -7,7 +7,7 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// takeScope takes the scope of a call from the server's Scope, and from the request fields that are part of it.
+// takeScope reads the scope of a call from the server's Scope, and from the request fields that are part of the scope.
 func (c *serverCall) takeScope(ctx context.Context) error {
 	scope, err := c.server.scope.of(ctx)
 	if err != nil || scope == "" {
@@ -30,7 +30,7 @@ func (c *serverCall) takeScope(ctx context.Context) error {
 			return errUnrecordable(c.method, c.req)
 		}
 
-		// An empty one would be a scope that all those share who have forgotten theirs.
+		// All callers that leave the field empty would share one scope.
 		if value == "" {
 			return missingScope(fmt.Sprintf("field %s of the request is empty and is part of the scope of this idempotent call; fill it in",
 				field.name), nil)
@@ -48,7 +48,7 @@ func missingScope(message string, cause error) *onlyonce.Rejection {
 	return &onlyonce.Rejection{Reason: onlyonce.ReasonScopeMissing, Message: message, Cause: cause}
 }
 
-// takeKey takes the key of a call from the metadata or from the request field that is marked as the key.
+// takeKey reads the key of a call from the metadata or from the request field that is marked as the key.
 func (c *serverCall) takeKey(keys []string) error {
 	inField, set, ok := c.method.keyField.in(c.req)
 	if !ok {

@@ -12,9 +12,11 @@ import (
 	"google.golang.org/grpc/peer"
 )
 
-// Scope separates callers: an answer is replayed within the scope in which it was given, and nowhere else. It is the security question of
-// a server, so there is no default and no fallback: choose exactly one. A change of the scope makes the records of the old scope
-// invisible, so that a retry across the change runs again.
+// Scope separates callers: an answer is replayed only within the scope in which it was given. The scope decides who can read the answers of
+// whom, so there is no default and no fallback. Choose exactly one of the functions below; NewServer refuses the zero value.
+//
+// If a scope finds no caller, the call is rejected with IDEMPOTENCY_SCOPE_MISSING, and nothing runs. If you change the scope of a server,
+// the records of the old scope become invisible. A retry across the change runs again.
 //
 // An operator needs a record's scope for onlyonce.Engine.Lookup. It is the URI, the DNS name, the metadata value or the function's result
 // as it is, and "shared" for ScopeShared.
@@ -23,8 +25,8 @@ type Scope struct {
 	problem error // the reason why the scope is invalid; nil: none
 }
 
-// ScopeFromPeerURI separates callers by the URI in their client certificate, such as a SPIFFE ID. It takes verified
-// certificates alone, with exactly one URI.
+// ScopeFromPeerURI separates callers by the URI in their client certificate, such as a SPIFFE ID. The certificate must be verified and have
+// exactly one URI.
 func ScopeFromPeerURI() Scope {
 	return Scope{of: func(ctx context.Context) (string, error) {
 		leaf, err := verifiedLeaf(ctx)
@@ -40,8 +42,8 @@ func ScopeFromPeerURI() Scope {
 	}}
 }
 
-// ScopeFromPeerDNS separates callers by the DNS name in their client certificate. It takes verified certificates alone,
-// with exactly one DNS name.
+// ScopeFromPeerDNS separates callers by the DNS name in their client certificate. The certificate must be verified and have exactly one DNS
+// name.
 func ScopeFromPeerDNS() Scope {
 	return Scope{of: func(ctx context.Context) (string, error) {
 		leaf, err := verifiedLeaf(ctx)
@@ -57,12 +59,13 @@ func ScopeFromPeerDNS() Scope {
 	}}
 }
 
-// ScopeFromMetadata separates callers by a metadata value. Use it only for a value that an earlier interceptor, or the
-// proxy in front of all traffic, has authenticated and that no caller can set: whoever can choose the value can read the
-// answers of others. There must be exactly one value, and it must not be empty.
+// ScopeFromMetadata separates callers by a metadata value. A call must have exactly one value, which is not empty.
 //
-// NewServer fails if the name is invalid for metadata, such as "X Tenant" or "X-TENANT", if the contract or gRPC itself uses the name, or
-// if the name ends in -bin.
+// Use only metadata that no caller can set, and whose value an earlier interceptor or the proxy in front of all traffic has authenticated.
+// A caller who can choose the value can read the answers of others.
+//
+// NewServer fails for a name that is invalid for metadata, such as "X Tenant" or "X-TENANT", for a name that the contract or gRPC itself
+// uses, and for a name that ends in -bin.
 func ScopeFromMetadata(name string) Scope {
 	return Scope{problem: checkScopeName(name), of: func(ctx context.Context) (string, error) {
 		value, ok := singleValue(metadata.ValueFromIncomingContext(ctx, name))
@@ -96,16 +99,16 @@ func checkScopeName(name string) error {
 	}
 }
 
-// ScopeFunc separates callers by the result of a function, such as the subject that an auth interceptor has put into the context. Nil is
-// no scope. The function is called on every keyed call, must return the same scope for the same caller for as long as records live, and
-// is safe for concurrent use.
-//
-// An error, or an empty scope, rejects the call with SCOPE_MISSING. The error does not reach the caller. The engine's observer gets it as
-// the cause of the rejection.
+// ScopeFunc separates callers by the result of a function, such as the subject that an authentication interceptor has put into the context.
+// NewServer refuses nil.
+//   - The function is called on every keyed call. It must be safe for concurrent use.
+//   - It must return the same scope for the same caller for as long as records live.
+//   - An error, or an empty scope, rejects the call with IDEMPOTENCY_SCOPE_MISSING. The engine's observer gets the error as the cause of
+//     the rejection. The caller does not get it.
 func ScopeFunc(of func(ctx context.Context) (string, error)) Scope { return Scope{of: of} }
 
-// ScopeShared puts all callers into one scope: whoever knows a key and sends the same request gets the recorded answer.
-// It is right where all callers are one party, such as the services of one team.
+// ScopeShared puts all callers into one scope: whoever knows a key and sends the same request gets the recorded answer. Use it if all
+// callers are one party, such as the services of one team.
 func ScopeShared() Scope {
 	return Scope{of: func(context.Context) (string, error) { return "shared", nil }}
 }

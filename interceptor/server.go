@@ -14,7 +14,8 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// ServerOption changes a server interceptor under construction.
+// ServerOption configures a [Server]. NewServer reports an invalid option. If an option is given twice, the later one overrides the earlier
+// one, unless its documentation describes something else.
 type ServerOption func(*serverConfig)
 
 // serverConfig is the configuration of a server interceptor.
@@ -31,20 +32,24 @@ type serverConfig struct {
 	statuses    statusTrailers // of a method with the default retention
 }
 
-// WithPolicy sets the policy of all methods, for each field that WithServicePolicy and WithMethodPolicy leave unset. It overrides the
-// .proto: see [Policy]. Keys are ignored in the services that come with gRPC (grpc.health, grpc.reflection and
-// grpc.channelz), unless a policy of their own has another Key.
+// WithPolicy sets the policy of all methods. WithServicePolicy and WithMethodPolicy override it, field by field. It overrides the .proto:
+// see [Policy]. A later WithPolicy overrides an earlier one, field by field.
+//
+// Keys are ignored in the services that come with gRPC (grpc.health, grpc.reflection and grpc.channelz), unless WithServicePolicy,
+// WithMethodPolicy or a declaration sets another Key for them.
 func WithPolicy(p Policy) ServerOption {
 	return func(c *serverConfig) { c.policy = p.over(c.policy) }
 }
 
-// WithServicePolicy sets the policy of a service, named as in "payments.v1.PaymentService". It overrides WithPolicy, field by field.
+// WithServicePolicy sets the policy of a service, named as in "payments.v1.PaymentService". It overrides WithPolicy, field by field. A
+// later policy of the same service overrides an earlier one, field by field.
 func WithServicePolicy(service string, p Policy) ServerOption {
 	return func(c *serverConfig) { c.services[service] = p.over(c.services[service]) }
 }
 
-// WithMethodPolicy sets the policy of a method, named as in "/payments.v1.PaymentService/Pay"; generated code has a
-// constant with that name for each method. It overrides all other policies, field by field. These are errors:
+// WithMethodPolicy sets the policy of a method, named as in "/payments.v1.PaymentService/Pay". Generated code has a constant with that name
+// for each method. It overrides all other policies, field by field. A later policy of the same method overrides an earlier one, field by
+// field. NewServer fails for these methods:
 //   - a method that its linked-in service does not have,
 //   - a stream whose descriptor is linked in, unless Key is KeyIgnored. Streams are never protected.
 func WithMethodPolicy(fullMethod string, p Policy) ServerOption {
@@ -54,13 +59,13 @@ func WithMethodPolicy(fullMethod string, p Policy) ServerOption {
 // WithReplayCheck sets a function that decides whether a caller may get the answer of another call. The function is called before a call
 // gets such an answer or waits for it. The default, and nil, allows all.
 //   - A replay does not call the handler, so a permission check in the handler does not run.
-//   - The function's error is the answer of the call, so return a gRPC status. Any other error becomes UNKNOWN with its text.
-//   - It must be safe for concurrent use. grpc.Method(ctx) is the method.
+//   - If the function returns an error, the call ends with that error. Return a gRPC status: any other error becomes UNKNOWN with its text.
+//   - It must be safe for concurrent use. grpc.Method(ctx) returns the method.
 func WithReplayCheck(check func(ctx context.Context, req any) error) ServerOption {
 	return func(c *serverConfig) { c.replayCheck = check }
 }
 
-// Server is the server side of the kit for one engine, one scope and one set of options. See [NewServer].
+// Server has the server interceptors for one engine, one scope and one set of options. [NewServer] makes it. It is safe for concurrent use.
 type Server struct {
 	*serverConfig
 
@@ -68,7 +73,8 @@ type Server struct {
 	replayed metadata.MD // ReplayedHeader; shared and never modified
 }
 
-// NewServer returns the server side of the kit. It fails if an option is invalid, and reports every problem at once.
+// NewServer makes the interceptors of a server. Engine must not be nil, and scope must be made by one of the functions that return a
+// [Scope]. NewServer fails if an option is invalid, and reports every problem at once.
 //
 //	protect, err := interceptor.NewServer(engine, interceptor.ScopeFromPeerURI(), opts...)
 //	…
@@ -85,8 +91,8 @@ type Server struct {
 //   - Authentication behind Unary gives strangers the recorded answers of others, and its refusals are recorded as answers.
 //   - A timeout behind Unary that abandons its handler lets the next call of the key run while the handler still runs. Use the policy's
 //     MaxRun instead.
-//   - Validation belongs behind Unary. In front of it, validation refuses calls without the trailer idempotency-status, and clients then
-//     hold the server for one without the kit: see docs/retries.md.
+//   - Validation belongs behind Unary. In front of it, validation refuses calls without the trailer idempotency-status. Clients then treat
+//     the server as one without the kit: see docs/retries.md.
 //   - An interceptor of a later server option comes behind Unary. So name all interceptors in one option.
 //
 // CheckOrder of package interceptortest finds such mistakes in a test.
@@ -95,7 +101,8 @@ type Server struct {
 // NewServer. If these options are invalid, the calls of the method fail with INTERNAL, and the engine's observer gets the reason.
 // [Server.Validate] finds such methods before the server serves.
 //
-// NewServer adds the recovery functions of its policies to the engine, for records without a call: see onlyonce.Engine.AddRecoveries.
+// NewServer adds the recovery functions of its policies to the engine. The engine then also recovers records without a call: see
+// onlyonce.Engine.AddRecoveries.
 func NewServer(engine *onlyonce.Engine, scope Scope, opts ...ServerOption) (*Server, error) {
 	config := newServerConfig(engine, opts)
 	config.scope = scope
@@ -115,19 +122,20 @@ func NewServer(engine *onlyonce.Engine, scope Scope, opts ...ServerOption) (*Ser
 //
 //	server := grpc.NewServer(protect.ServerOptions()...)
 //
-// If the server has other interceptors, do not use ServerOptions: appended interceptors would come behind Unary and Stream. See
+// If the server has other interceptors, do not use ServerOptions: interceptors of later options would come behind Unary and Stream. See
 // [NewServer].
 func (s *Server) ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(s.Unary), grpc.ChainStreamInterceptor(s.Stream)}
 }
 
-// Unary is a grpc.UnaryServerInterceptor. It runs the handler of a keyed call once and answers every duplicate from the record. A call
+// Unary is a grpc.UnaryServerInterceptor. It runs the handler of a keyed call once, and answers every duplicate from the record. A call
 // without a key runs unprotected, or is rejected if the method's policy has KeyRequired.
-//
-//   - The key is in the metadata idempotency-key, or in the request field that is marked as the key, or in both if they are equal.
+//   - The key is in the metadata idempotency-key, or in the request field that is marked as the key. If it is in both, the two must be
+//     equal.
 //   - Request fields that are marked as part of the scope are added to the scope: see [JoinScope].
 //   - A keyed call is rejected before it runs if it has no scope, if its key is invalid, or if its messages cannot be recorded. The
 //     engine's observer gets an event for it, as for any other call.
+//   - A rejection is a gRPC status with [Domain] and an onlyonce.Reason in its details. docs/contract.md lists the reasons and their codes.
 func (s *Server) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	m := s.known.get(info.FullMethod)
 
@@ -176,9 +184,9 @@ func (c *serverConfig) validate() error {
 	return errors.Join(problem, c.validateOptions())
 }
 
-// validateOptions reports options that are invalid on any server.
+// validateOptions reports options that are invalid with every scope.
 func (c *serverConfig) validateOptions() error {
-	if c.engine == nil { // policies cannot be validated without it
+	if c.engine == nil { // which validates the policies
 		return errors.New("interceptor: NewServer has no engine: make one with onlyonce.New")
 	}
 
@@ -207,7 +215,7 @@ func (c *serverConfig) validateOptions() error {
 }
 
 // unkeyed calls the handler of a call that is not protected. If the client has sent a key, the answer must not have metadata of the
-// contract: a handler may pass on the metadata of another service.
+// contract. A handler may pass on the metadata of another service.
 func (s *Server) unkeyed(ctx context.Context, req any, handler grpc.UnaryHandler) (any, error) {
 	if len(metadata.ValueFromIncomingContext(ctx, KeyHeader)) > 0 {
 		ctx = silent(ctx)

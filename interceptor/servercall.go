@@ -22,18 +22,18 @@ type serverCall struct {
 	method  *method
 	req     any
 	handler grpc.UnaryHandler
-	caller  context.Context            //nolint:containedctx // the call lives as long as this context
-	stream  grpc.ServerTransportStream // nil where the interceptor is called without a server
+	caller  context.Context            //nolint:containedctx // the context of the call
+	stream  grpc.ServerTransportStream // nil: the interceptor is called without a server
 
 	call      onlyonce.Call
-	badField  string        // the request field that has a bad key; empty where it is the metadata
-	msg       proto.Message // the request as package proto sees it; the handler may change it
-	original  proto.Message // a copy of it, if it may be needed after a run has begun
+	badField  string        // the request field whose key is invalid; empty: the metadata
+	msg       proto.Message // the request for package proto; the handler may change it
+	original  proto.Message // a copy of msg, if it may be needed after a run has begun
 	runs      int
-	shadow    bool      // the call is only observed
-	recorder  *recorder // of the latest run: goroutines that an earlier run has left behind cannot reach it
+	shadow    bool      // the call is observed and not protected
+	recorder  *recorder // of the latest run: goroutines of an earlier run cannot reach it
 	first     recorder
-	forbidden error // that of the replay check
+	forbidden error // the error of the replay check
 	resp      any
 	err       error
 }
@@ -70,7 +70,7 @@ func (c *serverCall) serve(ctx context.Context, keys []string) (any, error) {
 	}
 }
 
-// prepare takes from the call what identifies it, in the contract's order: scope, key, request.
+// prepare reads the identity of the call, in the order of the contract: scope, key, request.
 func (c *serverCall) prepare(ctx context.Context, keys []string) error {
 	c.call.Method = c.method.name
 	c.call.Key, _ = singleValue(keys)
@@ -117,7 +117,7 @@ func (c *serverCall) prepare(ctx context.Context, keys []string) error {
 	return nil
 }
 
-// takeRequest takes the fingerprint of the request.
+// takeRequest computes the fingerprint of the request, and keeps the request if the policy demands it.
 func (c *serverCall) takeRequest() error {
 	msg, ok := asMessage(c.req)
 	if !ok || c.method.output == nil {
@@ -137,7 +137,7 @@ func (c *serverCall) takeRequest() error {
 	}
 
 	if err != nil {
-		return err // it names the message
+		return err // names the message
 	}
 
 	if err := c.keepRequest(msg); err != nil {
@@ -182,13 +182,13 @@ func (c *serverCall) begin() any {
 	return req
 }
 
-// run calls the handler, and makes of its answer what the engine records.
+// run calls the handler, and converts its answer to the outcome that the engine records.
 func (c *serverCall) run(ctx context.Context) onlyonce.Outcome {
 	req, returned := c.begin(), false
 
 	defer func() {
 		if !returned {
-			// The handler panics. Its metadata goes where it would go without us, and an outer recovery answers the call.
+			// The handler panics. Its metadata is delivered as without the kit. A recovery interceptor in front answers the call.
 			c.recorder.deliver()
 			c.setStatus(onlyonce.StatusUnknown, 0)
 		}
@@ -206,7 +206,7 @@ func (c *serverCall) run(ctx context.Context) onlyonce.Outcome {
 	return c.success()
 }
 
-// classify says what an answer would mean that the handler is about to give.
+// classify returns the outcome of an answer that the handler has not returned yet.
 func (c *serverCall) classify(resp any, err error) onlyonce.Outcome {
 	header, trailer := c.recorder.metadata()
 	about := serverCall{server: c.server, method: c.method, resp: resp, err: err}
@@ -221,7 +221,7 @@ func (c *serverCall) classify(resp any, err error) onlyonce.Outcome {
 
 func (c *serverCall) success() onlyonce.Outcome {
 	if c.resp == nil {
-		c.resp = asGo(c.method.output.New().Interface()) // an empty answer is an answer
+		c.resp = asGo(c.method.output.New().Interface()) // a nil response is an empty message
 	}
 
 	msg, ok := asMessage(c.resp)
@@ -256,7 +256,7 @@ func (c *serverCall) failure() onlyonce.Outcome {
 	}
 
 	if isOK(st.Code()) {
-		class = onlyonce.ClassAmbiguous // an error that says OK: nobody can tell what it means
+		class = onlyonce.ClassAmbiguous // an error with the code OK has no clear meaning
 	}
 
 	if class != onlyonce.ClassDefinite {
@@ -274,7 +274,7 @@ func (c *serverCall) failure() onlyonce.Outcome {
 	return out
 }
 
-// outcome records a definite answer. One that cannot be encoded cannot reach the caller either, so it is ambiguous.
+// outcome records a definite answer. An answer that cannot be encoded is ambiguous: it does not reach the caller either.
 func (c *serverCall) outcome(class onlyonce.Class, code string, st *spb.Status, resp proto.Message) onlyonce.Outcome {
 	var (
 		body []byte
@@ -298,7 +298,7 @@ func (c *serverCall) outcome(class onlyonce.Class, code string, st *spb.Status, 
 	return onlyonce.Outcome{Class: class, Code: code, Body: body, Room: room, Err: c.err}
 }
 
-// recorded answers the call with the outcome that its own handler has committed.
+// recorded answers the call with the outcome that its own run has committed.
 func (c *serverCall) recorded(reply *onlyonce.Reply) (any, error) {
 	recorded, err := decodePayload(reply.Body)
 	if err != nil {
@@ -364,7 +364,7 @@ func (c *serverCall) replay(reply *onlyonce.Reply) (any, error) {
 	return resp, nil
 }
 
-// executedAt is the value of ExecutedAtTrailer. It is empty if the store does not know any more when the run ended.
+// executedAt returns the value of ExecutedAtTrailer. It is empty if the store no longer has the time at which the run ended.
 func executedAt(reply *onlyonce.Reply) string {
 	if reply.ExecutedAt.IsZero() {
 		return ""
@@ -373,7 +373,8 @@ func executedAt(reply *onlyonce.Reply) string {
 	return reply.ExecutedAt.UTC().Format(time.RFC3339)
 }
 
-// ownTrailer is the trailer of a replay whose outcome has no metadata. It is smaller than every limit, and it copies what all calls share.
+// ownTrailer returns the trailer of a replay whose outcome has no metadata. It is smaller than every limit. The values are shared by all
+// calls.
 func (c *serverCall) ownTrailer(replay *replayed) metadata.MD {
 	trailer := make(metadata.MD, ownFields)
 	trailer[StatusTrailer] = c.server.statuses[onlyonce.StatusReplayed][StatusTrailer]
@@ -388,7 +389,7 @@ func (c *serverCall) ownTrailer(replay *replayed) metadata.MD {
 	return trailer
 }
 
-// replayError answers the call with a recorded error, if possible without a header: a header would commit the call and switch the client's
+// replayError answers the call with a recorded error. It sends no header if it can: a header would commit the call and switch the client's
 // native retries off.
 func (c *serverCall) replayError(recorded *payload, replay *replayed) (any, error) {
 	st, err := recorded.replayedStatus()
@@ -416,7 +417,7 @@ func unreadable(err error) *onlyonce.Rejection {
 	}
 }
 
-// refuseUnseen refuses a call that the engine has not refused, and reports it to the engine's observer.
+// refuseUnseen refuses a call that the engine has not refused, and reports the refusal to the engine's observer.
 func (c *serverCall) refuseUnseen(err error) error {
 	c.server.engine.Refused(c.caller, onlyonce.Identity{Scope: c.call.Scope, Method: c.call.Method, Key: c.call.Key}, err)
 
@@ -425,7 +426,7 @@ func (c *serverCall) refuseUnseen(err error) error {
 
 // refuse answers a call that has no outcome of its own.
 func (c *serverCall) refuse(err error) error {
-	rejection, ok := err.(*onlyonce.Rejection) //nolint:errorlint // what is wrapped is not this call's rejection
+	rejection, ok := err.(*onlyonce.Rejection) //nolint:errorlint // a wrapped rejection belongs to another call
 	if !ok {
 		c.setStatus(onlyonce.StatusRejected, 0)
 
@@ -443,11 +444,11 @@ func (c *serverCall) refuse(err error) error {
 	return rejectionStatus(rejection, c.badField).Err()
 }
 
-// refusal is what the caller gets for an error that is no rejection.
+// refusal returns the error for the caller if err is no rejection.
 func (c *serverCall) refusal(err error) error {
 	switch gone := c.caller.Err(); {
 	case gone != nil:
-		return status.FromContextError(gone).Err() // the cause is for operators
+		return status.FromContextError(gone).Err() // err is for operators
 	case c.forbidden != nil:
 		return outward(c.forbidden)
 	default:
@@ -455,19 +456,19 @@ func (c *serverCall) refusal(err error) error {
 	}
 }
 
-// setStatus sends the status of this very call, and how long its answer is kept. Retention is 0 for an answer without a record.
+// setStatus sends the status of this call, and how long its answer is kept. Retention is 0 for an answer without a record.
 func (c *serverCall) setStatus(became onlyonce.Status, retention time.Duration) {
 	c.setTrailer(c.method.kept.withStatus(became, retention))
 }
 
-// setHeader sets what the caller of this very call gets. It fails only where nobody is left to see it.
+// setHeader sets the header of this call. It fails only if the caller has gone.
 func (c *serverCall) setHeader(md metadata.MD) {
 	if c.stream != nil {
 		_ = c.stream.SetHeader(md)
 	}
 }
 
-// setTrailer sets what the caller of this very call gets. It fails only where nobody is left to see it.
+// setTrailer sets the trailer of this call. It fails only if the caller has gone.
 func (c *serverCall) setTrailer(md metadata.MD) {
 	if c.stream != nil && len(md) > 0 {
 		_ = c.stream.SetTrailer(md)

@@ -9,7 +9,7 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// keepRequest gives the engine the bytes of a request that the policy keeps.
+// keepRequest gives the engine the encoded request, if the policy keeps requests of its size.
 func (c *serverCall) keepRequest(msg proto.Message) error {
 	most := c.method.policy.KeepRequest
 	if most <= 0 {
@@ -25,10 +25,10 @@ func (c *serverCall) keepRequest(msg proto.Message) error {
 	})
 }
 
-// recovery is the recovery function of a method for records without a call, or nil.
+// recovery returns the recovery function of a method for records without a call, or nil.
 func (s *Server) recovery(fullMethod string) onlyonce.RecoverFunc {
 	if checkMethodName(fullMethod) != nil {
-		return nil // a record of another transport
+		return nil // the record belongs to another transport
 	}
 
 	m := s.known.get(fullMethod)
@@ -46,7 +46,7 @@ func (s *Server) recovery(fullMethod string) onlyonce.RecoverFunc {
 	}
 }
 
-// keptRequest is the request that a record keeps. It is nil if the record keeps none.
+// keptRequest returns the request that a record keeps, or nil.
 func (m *method) keptRequest(rec *onlyonce.Record) (proto.Message, error) {
 	if rec.Request == nil {
 		return nil, nil //nolint:nilnil // see RecoverFunc
@@ -55,7 +55,7 @@ func (m *method) keptRequest(rec *onlyonce.Record) (proto.Message, error) {
 	msg := m.input.New().Interface()
 
 	if err := withoutPanic(func() error { return proto.Unmarshal(rec.Request, msg) }); err != nil {
-		return nil, fmt.Errorf("interceptor: the kept request of record %v of %s cannot be read: %w", rec.ID, m.name, err)
+		return nil, fmt.Errorf("interceptor: reading the kept request of record %v of %s: %w", rec.ID, m.name, err)
 	}
 
 	return msg, nil

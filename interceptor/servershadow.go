@@ -15,7 +15,7 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// shadow serves a call in shadow mode. The handler gets the context of the caller itself, and its answer leaves as it is.
+// shadow serves a call in shadow mode. The handler gets the context of the caller, and its answer is not changed.
 func (s *Server) shadow(ctx context.Context, req any, m *method, handler grpc.UnaryHandler) (resp any, err error) {
 	c := serverCall{server: s, method: m, req: req, caller: ctx, shadow: true}
 	observed := c.observe(ctx)
@@ -29,15 +29,15 @@ func (s *Server) shadow(ctx context.Context, req any, m *method, handler grpc.Un
 	return resp, err // the handler's own
 }
 
-// observe begins to observe a call in shadow mode. Nothing that goes wrong here reaches the call.
+// observe begins to observe a call in shadow mode. Its failures do not reach the call.
 func (c *serverCall) observe(ctx context.Context) *onlyonce.Shadow {
 	refused := withoutPanic(func() error { return c.identify(ctx) })
 
 	return c.server.engine.Shadow(ctx, &c.call, refused)
 }
 
-// identify takes from the call what identifies it, and returns why real mode would refuse it. A call that needs no key and has none stays
-// without one.
+// identify reads the identity of the call, and returns the reason why real mode would refuse it, or nil. A call that needs no key and has
+// none gets no identity.
 func (c *serverCall) identify(ctx context.Context) error {
 	keys := metadata.ValueFromIncomingContext(ctx, KeyHeader)
 
@@ -74,7 +74,7 @@ func (c *serverCall) identify(ctx context.Context) error {
 	return nil
 }
 
-// shadowOutcome is what real mode would record of an answer, without its metadata.
+// shadowOutcome returns the outcome that real mode would record for an answer, without its metadata.
 func (c *serverCall) shadowOutcome(resp any, err error) (out onlyonce.Outcome) {
 	about := serverCall{server: c.server, method: c.method, shadow: true, resp: resp, err: err, recorder: new(recorder)}
 
@@ -97,7 +97,7 @@ func (c *serverCall) shadowOutcome(resp any, err error) (out onlyonce.Outcome) {
 	return out
 }
 
-// encodeShadow writes a status, or else a response, so that equal answers have equal bytes.
+// encodeShadow encodes a status, or else a response. Equal answers have equal bytes.
 func encodeShadow(room int, st *spb.Status, resp proto.Message) ([]byte, error) {
 	msg, field := resp, fieldResponse
 	if st != nil {
@@ -115,7 +115,7 @@ func encodeShadow(room int, st *spb.Status, resp proto.Message) ([]byte, error) 
 	return protowire.AppendBytes(buf, body), nil
 }
 
-// shadowStream passes a stream in shadow mode, and reports one that real mode would refuse.
+// shadowStream runs a stream in shadow mode, and reports a stream that real mode would refuse.
 func (s *Server) shadowStream(srv any, stream grpc.ServerStream, m *method, handler grpc.StreamHandler) error {
 	ctx := stream.Context()
 	keys := metadata.ValueFromIncomingContext(ctx, KeyHeader)
@@ -143,7 +143,7 @@ func (s *Server) shadowStream(srv any, stream grpc.ServerStream, m *method, hand
 	return err // the handler's own
 }
 
-// ShadowMethods returns the full names of the registered methods that are in shadow mode, in order: see onlyonce.ShadowOn. None of their
+// ShadowMethods returns the full names of the registered methods that are in shadow mode, sorted: see onlyonce.ShadowOn. None of their
 // calls is protected.
 func (s *Server) ShadowMethods(server ServiceInfoProvider) []string {
 	var names []string
@@ -162,13 +162,13 @@ func (s *Server) ShadowMethods(server ServiceInfoProvider) []string {
 	return names
 }
 
-// inShadow reports whether the calls of a method are only observed.
+// inShadow reports whether the calls of a method are observed and not protected.
 func (m *method) inShadow() bool {
 	return m.policy.Shadow == onlyonce.ShadowOn && m.key != KeyIgnored
 }
 
-// tellShadow reports to the engine's observer the methods that are in shadow mode.
-func (s *Server) tellShadow(server ServiceInfoProvider) {
+// reportShadow reports to the engine's observer the methods that are in shadow mode.
+func (s *Server) reportShadow(server ServiceInfoProvider) {
 	for _, name := range s.ShadowMethods(server) {
 		s.engine.ReportShadowMode(context.Background(), name)
 	}

@@ -24,13 +24,13 @@ import (
 	"github.com/onlyonce-go/onlyonce/journal"
 )
 
-// All that this package knows about gRPC codes, statuses and their details.
+// This file has everything of the package that depends on gRPC codes, statuses and their details.
 
-// Domain is the domain of the google.rpc.ErrorInfo in every rejection; its reason is an onlyonce.Reason. It always speaks of
-// the very call that it answers. See https://google.aip.dev/193.
+// Domain is the domain of the google.rpc.ErrorInfo in every rejection. The reason of the ErrorInfo is an onlyonce.Reason. An error with
+// this domain always describes the call that it answers, and no call of its handler. See https://google.aip.dev/193.
 const Domain = "onlyonce"
 
-// DownstreamDomain replaces Domain in a rejection that a handler passes on from another service.
+// DownstreamDomain replaces Domain in the rejection of another service that a handler passes on.
 const DownstreamDomain = "onlyonce.downstream"
 
 const (
@@ -38,7 +38,7 @@ const (
 	okCode = codes.OK
 )
 
-// codeOf is the contract's code for a reason.
+// codeOf returns the contract's code for a reason.
 func codeOf(reason onlyonce.Reason) codes.Code {
 	switch reason {
 	case onlyonce.ReasonKeyMissing, onlyonce.ReasonKeyInvalid:
@@ -62,8 +62,8 @@ func codeOf(reason onlyonce.Reason) codes.Code {
 	}
 }
 
-// retriedByClient reports whether the client interceptor tries again after a rejection. It does not after an unknown
-// outcome, which somebody has to settle first.
+// retriedByClient reports whether the client interceptor retries after a rejection. It does not retry after an unknown outcome, which must
+// be settled first.
 func retriedByClient(reason onlyonce.Reason) bool {
 	switch reason {
 	case onlyonce.ReasonInProgress, onlyonce.ReasonLeaseLost, onlyonce.ReasonStoreUnavailable, onlyonce.ReasonStoreFull,
@@ -78,13 +78,13 @@ func retriedByClient(reason onlyonce.Reason) bool {
 	}
 }
 
-// waitsForAnother reports whether the rejected call only has to wait for the run of another call. Such a rejection does not show a server
-// in trouble.
+// waitsForAnother reports whether the rejected call only waits for the run of another call. Such a rejection is no sign of an overloaded
+// server.
 func waitsForAnother(reason onlyonce.Reason) bool {
 	return reason == onlyonce.ReasonInProgress || reason == onlyonce.ReasonLeaseLost
 }
 
-// defaultClass is the contract's class for a code.
+// defaultClass returns the contract's class for a code.
 func defaultClass(code codes.Code) onlyonce.Class {
 	switch code {
 	case codes.OK, codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.FailedPrecondition, codes.OutOfRange,
@@ -98,7 +98,7 @@ func defaultClass(code codes.Code) onlyonce.Class {
 	}
 }
 
-// codeOfNumber is the error code that a .proto names by its number. The second result is false where there is none.
+// codeOfNumber returns the error code with a number, as in a .proto. The second result is false if there is none.
 func codeOfNumber(number int32) (codes.Code, bool) {
 	if number <= int32(codes.OK) || number > int32(codes.Unauthenticated) {
 		return codes.OK, false
@@ -112,7 +112,7 @@ func isOK(code codes.Code) bool { return code == codes.OK }
 // defaultRetryCodes are retried by default: see WithRetryCodes.
 func defaultRetryCodes() []codes.Code { return []codes.Code{codes.Unavailable} }
 
-// codeName is the name of a code as the contract writes it, such as NOT_FOUND.
+// codeName returns the name of a code as the contract writes it, such as NOT_FOUND.
 func codeName(code codes.Code) string {
 	names := [...]string{
 		okName, "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
@@ -126,8 +126,8 @@ func codeName(code codes.Code) string {
 	return code.String()
 }
 
-// CodeNamed returns the code with a name such as NOT_FOUND, as records and declarations have it. The second result is false if there is
-// none.
+// CodeNamed returns the code with a name such as NOT_FOUND or OK, in upper case, as records have it. The second result is false if there is
+// no such code.
 func CodeNamed(name string) (codes.Code, bool) {
 	for code := codes.OK; code <= codes.Unauthenticated; code++ {
 		if codeName(code) == name {
@@ -138,7 +138,7 @@ func CodeNamed(name string) (codes.Code, bool) {
 	return codes.OK, false
 }
 
-// statusOf is what grpc-go makes of a handler's error.
+// statusOf returns the status that grpc-go makes of a handler's error.
 func statusOf(err error) *status.Status {
 	if st, ok := status.FromError(err); ok {
 		return st
@@ -147,7 +147,8 @@ func statusOf(err error) *status.Status {
 	return status.FromContextError(err)
 }
 
-// rejectionStatus is a rejection as a gRPC status. A bad key is that of a request field, or of the metadata where none is named.
+// rejectionStatus converts a rejection to a gRPC status. An invalid key is in the named request field, or in the metadata if field is
+// empty.
 func rejectionStatus(r *onlyonce.Rejection, field string) *status.Status {
 	details := []protoadapt.MessageV1{
 		&errdetails.ErrorInfo{Reason: string(r.Reason), Domain: Domain, Metadata: r.Metadata},
@@ -173,7 +174,7 @@ func rejectionStatus(r *onlyonce.Rejection, field string) *status.Status {
 	return st
 }
 
-// pushback is the trailer that asks native retries to wait; nil where trying again is of no use.
+// pushback returns the trailer that makes native retries wait. It is nil if a retry is useless.
 func pushback(r *onlyonce.Rejection) metadata.MD {
 	if r.RetryAfter <= 0 {
 		return nil
@@ -184,7 +185,7 @@ func pushback(r *onlyonce.Rejection) metadata.MD {
 	return pair(PushbackTrailer, strconv.FormatInt(millis, 10))
 }
 
-// errorInfo is the first ErrorInfo of an onlyonce server in a status.
+// errorInfo returns the first ErrorInfo of an onlyonce server in a status.
 func errorInfo(st *status.Status) (*errdetails.ErrorInfo, bool) {
 	for _, detail := range st.Proto().GetDetails() {
 		if info, ok := onlyonceInfo(detail); ok {
@@ -208,7 +209,7 @@ func onlyonceInfo(detail *anypb.Any) (*errdetails.ErrorInfo, bool) {
 	return info, info.GetDomain() == Domain || info.GetDomain() == DownstreamDomain
 }
 
-// rejectionReason is the reason in an error of the very server that was called.
+// rejectionReason returns the reason in an error of the server that was called.
 func rejectionReason(err error) (onlyonce.Reason, bool) {
 	info, ok := errorInfo(statusOf(err))
 	if !ok || info.GetDomain() != Domain {
@@ -218,8 +219,8 @@ func rejectionReason(err error) (onlyonce.Reason, bool) {
 	return onlyonce.Reason(info.GetReason()), true
 }
 
-// relabelled returns the status with DownstreamDomain in place of Domain, and whether the status came from an onlyonce
-// server at all. Details of other types are passed on byte for byte.
+// relabelled returns the status with DownstreamDomain in place of Domain, and whether the status came from an onlyonce server. Details of
+// other types are passed on byte for byte.
 func relabelled(st *status.Status) (*status.Status, bool) {
 	if st == nil || len(st.Proto().GetDetails()) == 0 {
 		return st, false
@@ -245,12 +246,12 @@ func relabelled(st *status.Status) (*status.Status, bool) {
 	return status.FromProto(changed), found
 }
 
-// outward is a handler's error as it leaves the server: without the mark of this package, and with another domain where
-// it is the rejection of another service.
+// outward returns the error of a handler as it leaves the server. It removes the mark of package onlyonce, and changes the domain of a
+// rejection by another service.
 func outward(err error) error {
 	err = onlyonce.Unmarked(err)
 
-	if errors.Is(err, onlyonce.ErrUnprotected) { // the handler did nothing, and the server must change
+	if errors.Is(err, onlyonce.ErrUnprotected) { // the handler did nothing, and the program must change
 		return status.Error(codes.FailedPrecondition, err.Error())
 	}
 
@@ -261,8 +262,8 @@ func outward(err error) error {
 	return err
 }
 
-// retryDelay is what a server asks for: its pushback, or else its RetryInfo. The second result is false where it asks for
-// nothing, stop is true where it asks not to be called again.
+// retryDelay returns the delay that a server demands: its pushback, or else its RetryInfo. Asked is false if it demands none. Stop is true
+// if it forbids a retry.
 func retryDelay(st *status.Status, trailer metadata.MD) (delay time.Duration, asked, stop bool) {
 	if values := trailer.Get(PushbackTrailer); len(values) > 0 {
 		millis, err := strconv.ParseInt(values[0], 10, 32)
@@ -287,10 +288,9 @@ func retryDelay(st *status.Status, trailer metadata.MD) (delay time.Duration, as
 	return 0, false, false
 }
 
-// madeOnTheWay reports whether an error of this code can take the place of a recorded answer that the server has sent with
-// all its trailers. While grpc-go reads it on the client, the call's time may end, the response may be too large or not
-// decodable, or something may fail that is no status (toRPCErr in rpc_util.go); and an interceptor on either side may replace
-// it with an error that is no status.
+// madeOnTheWay reports whether an error of this code can replace a recorded answer that the server has sent with all its trailers. While
+// grpc-go reads the answer on the client, the call's time may end, the response may be too large or not decodable, or an error without a
+// status may occur (toRPCErr in rpc_util.go). An interceptor on either side may also replace the answer with an error without a status.
 func madeOnTheWay(code codes.Code) bool {
 	switch code {
 	case codes.Canceled, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Internal, codes.Unknown:
@@ -357,13 +357,13 @@ func inFront(code codes.Code) bool {
 	}
 }
 
-// errDistrusted is the error of a retry that is not sent, because its replica has not confirmed that it protects the method.
+// errDistrusted returns the error of a retry that is not sent, because its replica has not confirmed that it protects the method.
 func errDistrusted(method, replica string) error {
 	return status.Errorf(codes.Unavailable, "onlyonce: the retry of %s was not sent to %s, because this server has not confirmed that it "+
 		"protects the method; deploy the kit on all servers first, then on the clients", method, replica)
 }
 
-// unsentStatus is the status of a call that made no attempt: its context had ended, or its retry policy is invalid.
+// unsentStatus returns the status of a call without an attempt: its context had ended, or its retry policy is invalid.
 func unsentStatus(ctx context.Context, err error) *status.Status {
 	if gone := ctx.Err(); gone != nil {
 		return status.FromContextError(gone)
@@ -372,7 +372,7 @@ func unsentStatus(ctx context.Context, err error) *status.Status {
 	return status.New(codes.InvalidArgument, err.Error())
 }
 
-// unwrittenStatus is the status of a call that is not sent, because its journal has failed.
+// unwrittenStatus returns the status of a call that is not sent because its journal has failed.
 func unwrittenStatus(ctx context.Context, err error) *status.Status {
 	code := codes.Internal
 
@@ -383,17 +383,17 @@ func unwrittenStatus(ctx context.Context, err error) *status.Status {
 		code = codes.ResourceExhausted
 	}
 
-	return status.New(code, "onlyonce: the call is not sent, because it cannot be written: "+err.Error())
+	return status.New(code, "onlyonce: the call is not sent, because it cannot be written to the journal: "+err.Error())
 }
 
-// errKeyless is the error of a call that is to be retried without a key.
+// errKeyless returns the error of a call that cannot be retried because it has no key.
 func errKeyless(method string) error {
-	return status.Errorf(codes.Internal, "onlyonce: %s is to be retried and has no idempotency key; put "+
-		"UnaryClientKeyInterceptor before UnaryClientRetryInterceptor, or use DialOptions", method)
+	return status.Errorf(codes.Internal, "onlyonce: calling %s: the call has no idempotency key, so it cannot be retried; put "+
+		"UnaryClientKeyInterceptor in front of UnaryClientRetryInterceptor, or use DialOptions", method)
 }
 
-// errRetriedOutside is the error of a retry by an interceptor in front of this one: it would get another key. The first attempt may have
-// taken effect.
+// errRetriedOutside returns the error of a retry by an interceptor in front of this one. The retry would get another key. The first attempt
+// may have taken effect.
 func errRetriedOutside(method string) error {
 	st := status.New(codes.FailedPrecondition, "onlyonce: calling "+method+": a retry interceptor in front of this one makes the call again, "+
 		"and each attempt would get another key; put the retry interceptor behind UnaryClientKeyInterceptor, or remove it and "+
@@ -402,8 +402,8 @@ func errRetriedOutside(method string) error {
 	return &callError{err: st.Err(), status: st, outcome: onlyonce.VerdictUnknown}
 }
 
-// errDerive is the error of a call in a run for which no key can be derived: the program must change. Nothing was sent, so the code is
-// definite: a handler that returns the error leaves no unknown outcome.
+// errDerive returns the error of a call in a run for which no key can be derived: the program must change. Nothing was sent, so the code is
+// definite. A handler that returns the error leaves no unknown outcome.
 func errDerive(method string, err error) error {
 	st := status.New(codes.FailedPrecondition, "onlyonce: calling "+method+": "+err.Error())
 	outcome := onlyonce.VerdictFinal // no key can be derived for this call
@@ -415,12 +415,12 @@ func errDerive(method string, err error) error {
 	return &callError{err: err, status: st, outcome: outcome}
 }
 
-// errWrongResponse is the answer of a handler whose response cannot be recorded, after it has run.
+// errWrongResponse returns the answer for a handler whose response cannot be recorded. The handler has run.
 func errWrongResponse(method string, msg any) error {
 	return status.Errorf(codes.Internal, "onlyonce: the handler of %s returned a %T, which is not a protobuf message", method, msg)
 }
 
-// engineError is what a caller gets for an error of the engine, or of its own request, that is no rejection. The observer gets the error
+// engineError returns the error for a caller if the engine fails, or if the request is invalid, without a rejection. The observer gets err
 // itself, which is for operators.
 func engineError(err error) error {
 	if broken, ok := errors.AsType[*misconfigured](err); ok {

@@ -18,7 +18,7 @@ import (
 //   - a stream of a method that requires a key,
 //   - a stream of several requests with a field that is marked as the key: a key could arrive after the handler has begun.
 //
-// All other streams pass. So do all streams of methods in shadow mode. All streams of methods with KeyIgnored pass, too.
+// All other streams pass. All streams of methods with KeyIgnored pass, and so do all streams of methods in shadow mode.
 func (s *Server) Stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	m := s.known.get(info.FullMethod)
 	if m.inShadow() {
@@ -85,7 +85,7 @@ func errUnrecordable(m *method, msg any) error {
 		"the operators of the server must change the method", &misconfigured{cause})
 }
 
-// judgeStream reports a stream that should have a key. Such a stream is refused.
+// judgeStream reports a stream whose policy demands a key. The streams of such a method are refused.
 func (c *serverConfig) judgeStream(name string, declared *annotations) error {
 	chosen := c.chosen(name).Key
 	if chosen == KeyIgnored || declared.reads && !declared.required {

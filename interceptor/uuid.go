@@ -8,8 +8,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/uuid"
 )
 
-// isUUID reports whether a key is a UUID of any version, in either case. A field that declares the format UUID4 says what a value
-// looks like, and the documentation of the format shows a UUID of another version.
+// isUUID reports whether a key is a UUID of any version, in either case. The format UUID4 describes the form of a value, and its
+// documentation shows a UUID of another version.
 func isUUID(key string) bool {
 	_, ok := uuid.Parse(key)
 
@@ -38,7 +38,7 @@ func (f *keyForm) validate(fullMethod string) error {
 	return nil
 }
 
-// normal is a key as it is compared and stored.
+// normal returns a key in the form in which it is compared and stored.
 func (f *keyForm) normal(key string) string {
 	if f.uuid && isUUID(key) {
 		return strings.ToLower(key)
@@ -47,7 +47,7 @@ func (f *keyForm) normal(key string) string {
 	return key
 }
 
-// check returns what is wrong with a key and what to do, or nothing.
+// check returns the problem of a key and its remedy, or "".
 func (f *keyForm) check(key string) string {
 	if f.uuid && !isUUID(key) {
 		return "invalid idempotency key: this method requires a UUID, such as f47ac10b-58cc-4372-a567-0e02b2c3d479"

@@ -20,7 +20,7 @@ type ServiceInfoProvider interface {
 }
 
 // Validate checks every registered method of a server against its .proto, the options and the engine. It reports every problem at once,
-// each with the method or the field and what to do. Call it at start-up, when all services are registered:
+// each with the method or the field and the remedy. Call it at start-up, when all services are registered:
 //
 //	protect, err := interceptor.NewServer(engine, scope, interceptor.WithPolicy(policy))
 //	…
@@ -29,18 +29,19 @@ type ServiceInfoProvider interface {
 //	…
 //	err = protect.Validate(server)
 //
-// Without Validate, the first call of a method finds its invalid options, and is refused.
+// Without Validate, invalid options are found by the first call of a method, which is then refused.
 //
-// Validate also reports what no single call can show:
-//   - options for services and methods that are not registered, and streams that should have a key,
+// Validate also reports problems that no single call shows:
+//   - options for services and methods that are not registered, and streams whose policy demands a key,
 //   - methods whose messages cannot be recorded, because no descriptor is registered or package proto cannot read the Go type,
+//   - methods that give their handler the transaction of the key, and do not require a key,
 //   - outcomes, or only errors, that are kept for less time than clients go on retrying,
 //   - outcomes that are kept for longer than those of the methods in WithDownstream,
 //   - a Retention or KeyLife that is shorter than the .proto promises clients,
-//   - settings of WithPolicy or WithServicePolicy that weaken the .proto of a method. To weaken it on purpose, use WithMethodPolicy: it
-//     may overrule everything in the .proto except retention and key_life.
+//   - settings of WithPolicy or WithServicePolicy that weaken the .proto of a method. To weaken it on purpose, use WithMethodPolicy: it may
+//     override everything in the .proto except retention and key_life.
 //
-// The engine's observer gets an EventShadowMode for each method in shadow mode: see [Server.ShadowMethods]. It is no problem.
+// Methods in shadow mode are no problem. The engine's observer gets an EventShadowMode for each of them: see [Server.ShadowMethods].
 func (s *Server) Validate(server ServiceInfoProvider) error {
 	if server == nil {
 		return errors.New("interceptor: Validate needs a server, such as a *grpc.Server")
@@ -63,12 +64,12 @@ func (s *Server) Validate(server ServiceInfoProvider) error {
 
 	problems.add(s.unregistered(registered))
 
-	s.tellShadow(server)
+	s.reportShadow(server)
 
 	return problems.join()
 }
 
-// judgeMethod reports what cannot hold for a registered method.
+// judgeMethod reports the problems of a registered method.
 func (c *serverConfig) judgeMethod(service string, info grpc.MethodInfo) error {
 	name := "/" + service + "/" + info.Name
 	declared := c.declared.annotationsOf(name)
@@ -94,7 +95,7 @@ func (c *serverConfig) judgeMethod(service string, info grpc.MethodInfo) error {
 
 	if m.broken == nil && m.key == KeyOptional && hasSingleTransaction(&m.policy) {
 		errs = append(errs, fmt.Errorf("interceptor: %s gives its handler the transaction of the key, and a call without a key has none: "+
-			"require a key, or let the handler join a transaction of its own", name))
+			"set KeyRequired, or JoinedTransaction for a handler that opens its own transaction", name))
 	}
 
 	errs = append(errs, m.judgeTimes(&declared)...)
@@ -124,8 +125,9 @@ func (m *method) judgeTimes(declared *annotations) []error {
 	return errs
 }
 
-// judgeErrorTimes reports retentions of errors that are shorter than clients rely on. An option for many methods that breaks a promise of
-// the .proto is a weakness: see weaknesses. Chosen is the ErrorRetention of the options; where it is zero, the engine's may break it.
+// judgeErrorTimes reports retentions of errors that are shorter than clients rely on. Chosen is the ErrorRetention of the options. If it is
+// zero, the ErrorRetention of the engine may break the promise of the .proto. Options for many methods that do so are reported by
+// weaknesses.
 func (m *method) judgeErrorTimes(declared *annotations, chosen time.Duration) []error {
 	if m.broken != nil {
 		return nil
@@ -163,9 +165,9 @@ func hasSingleTransaction(p *onlyonce.Policy) bool {
 	return p.Guarantee == onlyonce.ExactlyOnce && p.TransactionMode == onlyonce.SingleTransaction
 }
 
-// leastRetention is how long a client may take by default for its attempts after the first one, if each takes as long as a run or a
-// wait may take. An outcome that is kept for less time may be gone before the last attempt, and the call would run again. The policy
-// is valid, so its durations are short enough to be added.
+// leastRetention returns how long a client may retry by default, if each attempt takes as long as a run or a wait may take. An outcome that
+// is kept for less time may be gone before the last attempt, and the call would run again. The policy is valid, so the sum does not
+// overflow.
 func leastRetention(p onlyonce.Policy) time.Duration {
 	usual := retry.Policy{}.WithDefaults()
 	retries, each := usual.MaxAttempts-1, usual.MaxDelay+max(p.MaxRun, p.MaxWait)
@@ -180,14 +182,14 @@ func (c *serverConfig) unregistered(registered map[string]grpc.ServiceInfo) erro
 	for _, service := range slices.Sorted(maps.Keys(c.services)) {
 		if _, ok := registered[service]; !ok {
 			errs = append(errs, fmt.Errorf("interceptor: WithServicePolicy names service %s, which is not registered on this server: "+
-				"register it before Validate, or take the option away", service))
+				"register it before Validate, or remove the option", service))
 		}
 	}
 
 	for _, name := range slices.Sorted(maps.Keys(c.methods)) {
 		if !hasMethod(registered, name) {
 			errs = append(errs, fmt.Errorf("interceptor: WithMethodPolicy names method %s, which is not registered on this server: "+
-				"register its service before Validate, or take the option away", name))
+				"register its service before Validate, or remove the option", name))
 		}
 	}
 
@@ -201,8 +203,8 @@ func hasMethod(registered map[string]grpc.ServiceInfo, fullMethod string) bool {
 	return slices.ContainsFunc(registered[service].Methods, func(info grpc.MethodInfo) bool { return info.Name == name })
 }
 
-// problemList keeps problems in the order in which they are found, each once: a problem of a service or of a message is found with
-// each of the methods.
+// problemList collects problems in the order in which they are found, each once. A problem of a service or of a message is found with each
+// of its methods.
 type problemList struct {
 	found []error
 	seen  map[string]bool

@@ -54,7 +54,7 @@ func TestValidateFindsEveryProblemOfAnAnnotation(t *testing.T) {
 			declaration{request: field("a", 1, optionalA, "key: true") + `oneof_decl { name: "_a" }`}, nil,
 		},
 		"two keys": {
-			declaration{request: str("a", 1, "key: true") + str("b", 2, "key: true")}, []string{request + "b", "as a is", "mark one"},
+			declaration{request: str("a", 1, "key: true") + str("b", 2, "key: true")}, []string{request + "b", "so is a", "mark one"},
 		},
 		"a repeated key": {declaration{request: field("a", 1, severals, "key: true")}, []string{request + "a", "repeated"}},
 		"a key in a oneof": {
@@ -110,7 +110,7 @@ func TestValidateFindsEveryProblemOfAnAnnotation(t *testing.T) {
 			[]string{"field PKG.Part.a", "field PKG.Part.b", "within the request", "link in the service"},
 		},
 		"a request of which nothing is known": {
-			declaration{input: ".nowhere.v1.PKGRequest"}, []string{pay, "takes a nowhere.v1.PKGRequest", "no descriptor", "register its file"},
+			declaration{input: ".nowhere.v1.PKGRequest"}, []string{pay, "takes a nowhere.v1.PKGRequest", "no registered", "register its file"},
 		},
 		"a message within the request of which nothing is known": {
 			declaration{request: str("a", 1, "key: true") +
@@ -309,9 +309,9 @@ func TestValidateNamesEachMistakeAndItsRemedyAtOnce(t *testing.T) {
 	problems := strings.Split(err.Error(), "\n")
 
 	for _, want := range [][3]string{
-		{"field PKG.Request.second", "is marked as the key, as first is, too", "mark one of them"},
+		{"field PKG.Request.second", "is marked as the key, and so is first", "mark one of them"},
 		{"field PKG.Many.keys", "is repeated", "mark a field with a single value"},
-		{"field PKG.Choice.either", "is in oneof choice", "mark a field that is always there"},
+		{"field PKG.Choice.either", "is in oneof choice", "mark a field outside of oneofs"},
 		{"field PKG.Number.count", "is of type int64", "mark a string"},
 		{"field PKG.Dropped.key", "as the key and as ignored", "leave ignored out"},
 		{"/PKG.Bank/KeepNever", "retention is -1s", "give a positive duration, or leave it out"},

@@ -13,10 +13,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// An option for many methods must not weaken the .proto of one method unnoticed.
-
-// weakened reports where WithPolicy weakens the .proto of the service or the method, and where WithServicePolicy weakens the .proto of
-// the method. WithMethodPolicy may weaken it, since it means this very method.
+// weakened reports settings of WithPolicy that weaken the .proto of the service or the method, and settings of WithServicePolicy that
+// weaken the .proto of the method. WithMethodPolicy may weaken it: it names the method.
 func (c *serverConfig) weakened(name string, declared *annotations) error {
 	service, _ := splitMethod(name)
 	ofMethod, ofService := c.methods[name], c.services[service]
@@ -35,14 +33,14 @@ func weakenedBy(option, origin string, promised, given, narrower Policy) error {
 	for _, found := range weaknesses(promised, narrower.over(given)) {
 		if !slices.Contains(meant, found) {
 			errs = append(errs, fmt.Errorf("interceptor: %s sets %s, which weakens %s in %s: leave it out of %s, or set it in "+
-				"WithMethodPolicy if it is meant for this method", option, found.given, found.promised, origin, option))
+				"WithMethodPolicy to weaken this method on purpose", option, found.given, found.promised, origin, option))
 		}
 	}
 
 	return errors.Join(errs...)
 }
 
-// promise is what clients can read in the .proto of a method. A .proto that protects the method without a word about keys promises
+// promise returns the policy that the .proto of a method promises its clients. If it protects the method and sets no KeyUse, it promises
 // that calls may have keys and be retried.
 func (a *annotations) promise() Policy {
 	promised := a.policy
@@ -53,7 +51,7 @@ func (a *annotations) promise() Policy {
 	return promised
 }
 
-// ownPromise is what the .proto says of the method and its request alone.
+// ownPromise returns the promise of the method's own option and its request, without the service's.
 func (a *annotations) ownPromise() Policy {
 	promised := a.own
 	if promised.Key == KeyInherit && a.policy.Key != KeyIgnored && a.key != nil {
@@ -61,27 +59,27 @@ func (a *annotations) ownPromise() Policy {
 	}
 
 	if a.policy.ErrorRetention > 0 {
-		promised.Retention = 0 // it promises nothing about errors
+		promised.Retention = 0 // it does not apply to errors
 	}
 
 	return promised
 }
 
-// promisedKeyLife is the key life that clients read in the .proto, or zero where it says nothing.
+// promisedKeyLife returns the key life that the .proto promises, or zero.
 func (a *annotations) promisedKeyLife() time.Duration {
 	return cmp.Or(a.policy.KeyLife, min(a.policy.Retention, onlyonce.DefaultKeyLife))
 }
 
-// promisedErrorRetention is for how long a .proto promises to keep errors, or zero where it says nothing.
+// promisedErrorRetention returns for how long a .proto promises to keep errors, or zero.
 func promisedErrorRetention(promised *Policy) time.Duration {
 	return cmp.Or(promised.ErrorRetention, promised.Retention)
 }
 
-// weakness is a setting of a policy, and what it takes away from another.
+// weakness is a setting of a policy, and the setting of another policy that it weakens.
 type weakness struct{ given, promised string }
 
-// weaknesses lists where a policy protects less than the promised one. Fields that either leaves unset are not compared. Retention of
-// answers and KeyLife are judged by judgeTimes. Lease, MaxRun and MaxWait protect nothing.
+// weaknesses lists the settings of a policy that protect less than the promised policy. Fields that either policy leaves unset are not
+// compared. judgeTimes compares Retention and KeyLife. Lease, MaxRun and MaxWait protect nothing.
 func weaknesses(promised, given Policy) []weakness {
 	var found []weakness
 
@@ -114,7 +112,7 @@ func weaknesses(promised, given Policy) []weakness {
 	return append(found, weakerCodes(promised, given)...)
 }
 
-// weakerCodes lists where a policy protects less than the promised one for single codes.
+// weakerCodes lists the settings for single codes that protect less than the promised policy.
 func weakerCodes(promised, given Policy) []weakness {
 	var found []weakness
 
@@ -144,16 +142,16 @@ func weakerCodes(promised, given Policy) []weakness {
 	return found
 }
 
-// errorPromise is the setting of a .proto that decides for how long errors are kept.
+// errorPromise names the setting of a .proto that decides for how long errors are kept.
 func errorPromise(promised *Policy) string {
 	if promised.ErrorRetention > 0 {
 		return fmt.Sprintf("error_retention %v", promised.ErrorRetention)
 	}
 
-	return fmt.Sprintf("retention %v, which holds for errors, too,", promised.Retention)
+	return fmt.Sprintf("retention %v, which also holds for errors,", promised.Retention)
 }
 
-// looser reports whether rules accept keys that others do not.
+// looser reports whether rules accept keys that the other rules refuse.
 func looser(rules, than *onlyonce.KeyRules) bool {
 	unlisted := func(c rune) bool { return !strings.ContainsRune(than.Alphabet, c) }
 

@@ -105,7 +105,7 @@ func weakenings() map[string]weakening {
 		},
 		"errors, where the retention holds for all": {
 			promised: "retention { seconds: 7200 }", given: engine(onlyonce.Policy{ErrorRetention: time.Hour}),
-			named: []string{"ErrorRetention 1h0m0s", "retention 2h0m0s, which holds for errors"},
+			named: []string{"ErrorRetention 1h0m0s", "retention 2h0m0s, which also holds for errors"},
 		},
 		"errors, where others are kept longer": {
 			promised: "retention { seconds: 7200 } error_retention { seconds: 3600 }", given: engine(onlyonce.Policy{ErrorRetention: time.Hour}),
@@ -113,7 +113,7 @@ func weakenings() map[string]weakening {
 		"a code, where the retention holds for all": {
 			promised: "retention { seconds: 7200 }",
 			given:    interceptor.Policy{Retentions: map[codes.Code]time.Duration{codes.NotFound: time.Hour}},
-			named:    []string{"Retentions with 1h0m0s for NOT_FOUND", "retention 2h0m0s, which holds for errors"},
+			named:    []string{"Retentions with 1h0m0s for NOT_FOUND", "retention 2h0m0s, which also holds for errors"},
 		},
 		"a code, where a retention holds for all errors": {
 			promised: "error_retention { seconds: 7200 }",
