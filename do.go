@@ -9,18 +9,22 @@ import (
 
 // Result is the answer of [Engine.Do].
 type Result struct {
-	// Body is what the function returned, in this call or in the earlier one that is replayed. Nobody modifies it.
+	// Body is what the function returned, in this call or in the earlier one that is replayed. It is nil if Do returns an error. Do not
+	// modify it.
 	Body []byte
-	// Status is what became of the call.
+	// Status is what became of the call. It is StatusRejected for every error of Execute, also for ReasonOutcomeUnknown.
 	Status Status
-	// ExecutedAt is when the replayed run ended, on the store's clock. It is zero where Status is not StatusReplayed, and if the store does
-	// not know.
+	// ExecutedAt is when the replayed run ended, on the store's clock. It is zero if Status is not StatusReplayed, and if the store does not
+	// know.
 	ExecutedAt time.Time
 }
 
-// RecordedError is the error of a replayed call whose run returned Final(err). It has the text of that error and nothing
-// else of it.
-type RecordedError struct{ Message string }
+// RecordedError is the error of a replayed call whose run returned Final(err), or ErrStepUsed. errors.Is does not match the original error:
+// only its text is recorded.
+type RecordedError struct {
+	// Message is the text of the original error.
+	Message string
+}
 
 // Error returns the text of the recorded error.
 func (e *RecordedError) Error() string { return e.Message }
@@ -31,19 +35,23 @@ const (
 	codeError = "ERROR"
 )
 
-// Do runs a function once per key, for programs without gRPC. Examples are an HTTP handler with an Idempotency-Key header, and a consumer
-// of a message queue with the message's id as key.
+// Do runs a function once per key, for programs without gRPC. An example is a consumer of a message queue with the message's id as key.
 //
-// The result of the function decides what later calls with the same identity and request get:
+// The result of the function decides what its duplicates get:
 //   - A result without error is recorded and returned to them.
 //   - An error that the function marked with [Final] is recorded, and so is [ErrStepUsed]. They get its text as a [*RecordedError].
 //   - An error marked with [NotExecuted] releases the key: the next call runs.
-//   - Any other error is ambiguous. Under AtMostOnce they get [ReasonOutcomeUnknown]. Otherwise the next call runs again.
+//   - Any other error is ambiguous. Under AtMostOnce they get [ReasonOutcomeUnknown]. Otherwise the next call runs again. A panic is
+//     ambiguous as well, and goes on.
 //
-// If the function joins a transaction of its own, it passes the bytes that it will return to that transaction, as []byte or string.
+// The function gets the run's context, which is not cancelled with ctx: see [Engine.Execute]. A call that runs the function returns when
+// the function has ended, even if ctx ends before. A call that waits for another call returns when ctx ends.
 //
-// The function gets the run's context: see [Engine.Execute]. Do returns when the function has ended, even if ctx ends before. The error
-// is the function's own without its mark, a [*RecordedError], or one of Execute's. [VerdictOf] returns what it means for the key.
+// The error is the function's own, a [*RecordedError], or one of Execute's. The function's own error is wrapped, without its mark: match it
+// with errors.Is. [VerdictOf] returns what an error means for the key.
+//
+// A function that writes its completion in its own transaction passes on the bytes that it will return, as []byte or string. See
+// [JoinedTransaction].
 func (e *Engine) Do(ctx context.Context, call Call, fn func(ctx context.Context) ([]byte, error)) (Result, error) {
 	var (
 		body []byte
@@ -84,9 +92,9 @@ func (e *Engine) Do(ctx context.Context, call Call, fn func(ctx context.Context)
 func answeredFromRecord(reply *Reply) bool { return reply.Status == StatusReplayed || reply.Recorded }
 
 // errNotBytes is about a response that a run under Do cannot record.
-var errNotBytes = errors.New("onlyonce: a run under Do can only record []byte or string")
+var errNotBytes = errors.New("onlyonce: recording the result of a run under Do: give the completion []byte or string")
 
-// classifyAny classifies what a joined run is about to return.
+// classifyAny classifies the results that a joined run is about to return.
 func classifyAny(response any, err error) Outcome {
 	if err != nil {
 		return classify(nil, err)

@@ -92,8 +92,8 @@
 //
 //   - In a [SingleTransaction], the default, the handler gets the transaction in which its key is claimed and its outcome recorded. There
 //     is no lease. A crash leaves nothing behind, other processes wait for the transaction itself, and the retry runs at once.
-//   - For a [JoinedTransaction] the key is leased, and the handler opens a transaction by itself. The completion is its last statement. Only
-//     the owner's token can write it, so an overtaken run fails to, and rolls back.
+//   - For a [JoinedTransaction] the key is leased, and the handler opens a transaction by itself. Its last statement writes the completion.
+//     Only the owner's token can write it, so an overtaken run fails to, and rolls back.
 //
 // These rules hold for both:
 //

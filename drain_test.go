@@ -89,7 +89,8 @@ func TestF56DrainTellsRunsWhenItsTimeIsUp(t *testing.T) {
 		defer cancel()
 
 		err := e.Drain(ctx)
-		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "2 runs were cancelled, 0 settlements") {
+		if !errors.Is(err, context.DeadlineExceeded) ||
+			!strings.Contains(err.Error(), "runs cancelled: 2, settlements not acknowledged by the store: 0") {
 			t.Errorf("Drain: %v, want a deadline and the count of 2 runs", err)
 		}
 
@@ -145,7 +146,7 @@ func TestF56DrainGivesUpWhatTheStoreDoesNotAcknowledge(t *testing.T) {
 		defer cancel()
 
 		err := e.Drain(ctx)
-		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "2 settlements were not acknowledged") {
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "settlements not acknowledged by the store: 2") {
 			t.Errorf("Drain: %v, want a deadline and the count of 2 settlements", err)
 		}
 
@@ -172,7 +173,7 @@ func TestF56DrainTellsUnprotectedRuns(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 
-		if err := e.Drain(ctx); err == nil || !strings.Contains(err.Error(), "1 runs were cancelled, 1 settlements") {
+		if err := e.Drain(ctx); err == nil || !strings.Contains(err.Error(), "runs cancelled: 1, settlements not acknowledged by the store: 1") {
 			t.Errorf("Drain: %v, want the count of 1 run and 1 claim", err)
 		}
 

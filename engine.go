@@ -16,16 +16,16 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Engine decides what becomes of keyed calls: run, replay, wait or reject. One engine serves any number of methods and is safe for
-// concurrent use.
+// Engine decides what becomes of keyed calls: run, replay, wait or reject. One engine serves any number of methods. It is safe for
+// concurrent use. [New] makes one, [Engine.Drain] ends it.
 //
-// It starts goroutines only on behalf of calls. They renew leases, call recovery functions, and write in the background what a store has
-// not acknowledged. All of them have ended when Drain has returned nil.
+// It starts goroutines only on behalf of calls. They renew leases, call recovery functions, observe calls in shadow mode, and write in the
+// background what a store has not acknowledged. All of them have ended when Drain has returned nil.
 type Engine struct {
 	store    store.Store
 	direct   store.Direct // the store, for claims and completions
 	can      store.Capabilities
-	home     any // where the store keeps its records: see store.Capabilities
+	home     any // where the store keeps its records; nil: nobody knows. See store.Capabilities
 	hideKeys bool
 	policy   Policy
 	limits   Limits
@@ -50,42 +50,43 @@ type Engine struct {
 	idle     chan struct{} // receives when the last call ends during a drain
 }
 
-// Option changes an Engine under construction.
+// Option is an option of [New].
 type Option func(*Engine)
 
-// WithPolicy sets the policy of calls that bring none, and the fields that are unset in the policies of those that do. Later options
-// override earlier ones, field by field.
+// WithPolicy sets the policy of the engine. It fills the unset fields in the policy of each call. Its own unset fields have the defaults of
+// [Policy]. Later options override earlier ones, field by field.
 func WithPolicy(p Policy) Option { return func(e *Engine) { e.policy = p.Over(e.policy) } }
 
-// WithLimits sets the engine's bounds. Later options override earlier ones, field by field.
+// WithLimits sets the limits of the engine. Unset fields have the defaults of [Limits]. Later options override earlier ones, field by
+// field.
 func WithLimits(l Limits) Option { return func(e *Engine) { e.limits = l.over(e.limits) } }
 
-// WithObserver sets the observer of the engine's events. Nil switches the default off.
+// WithObserver sets the observer of the engine's events. Nil means that nobody gets them. Later options override earlier ones.
 //
-// The default writes to slog.Default what an operator must know, a few lines a minute of each kind. These are unknown outcomes,
-// misconfiguration, lost leases, settlements that fail, and calls without protection. [SlogObserver] writes everything.
+// The default is [AttentionObserver]: it writes to slog.Default what an operator must know. [SlogObserver] writes everything.
 func WithObserver(o Observer) Option { return func(e *Engine) { e.observer, e.quiet = o, false } }
 
-// WithHiddenKeys keeps readable keys out of records and events, for keys that are themselves sensitive. Operators then
-// find a record by its storage key, or by its full identity.
+// WithHiddenKeys keeps readable keys out of records and events, for keys that are sensitive themselves. Operators then find a record by its
+// storage key, or by its full identity. By default records and events have the key.
 func WithHiddenKeys() Option { return func(e *Engine) { e.hideKeys = true } }
 
-// WithTrace sets the function that returns the traceparent of a call, which is kept in its record: see Record.Trace and Event.Trace. It is
-// called once for each keyed call, before the claim. It must be quick and safe for concurrent use. An empty result keeps nothing, and so
-// does one of more than 255 bytes. Nil, the default, keeps nothing.
-//
-// Deploy a build that knows this option to all servers before you set it: older builds refuse to read records with a traceparent.
+// WithTrace sets the function that returns the traceparent of a call. The record of the call keeps it: see Record.Trace and Event.Trace.
+// Nil, the default, keeps nothing. Later options override earlier ones.
+//   - The function gets the context of the caller. It is called before the claim, once for each call that claims.
+//   - It must be quick and safe for concurrent use.
+//   - An empty result keeps nothing. So does a result of more than 255 bytes.
+//   - Older builds refuse to read records with a traceparent. Deploy a build with this option to all servers before you set it.
 func WithTrace(trace func(ctx context.Context) string) Option {
 	return func(e *Engine) { e.trace = trace }
 }
 
-// New returns an engine on a store. It reports every problem at once:
+// New returns an engine on a store. Several engines may share a store, in one process or in several. The error reports every problem:
 //   - The store is nil.
-//   - A limit or a value of the policy is outside of its range.
+//   - A value of the limits or of the policy is outside of its range.
 //   - The policy cannot hold, such as ExactlyOnce on a store without transactions.
 func New(s store.Store, opts ...Option) (*Engine, error) {
 	if isNil(s) {
-		return nil, errors.New("onlyonce: New needs a store that is not nil, such as memstore.New()")
+		return nil, errors.New("onlyonce: making an engine without a store: give New a store, such as memstore.New()")
 	}
 
 	e := &Engine{
@@ -131,19 +132,21 @@ func isNil(s store.Store) bool {
 	return v.Kind() == reflect.Pointer && v.IsNil()
 }
 
-// Validate reports everything that cannot hold in a policy on this engine, or nil.
+// Validate returns nil if the policy can hold on this engine. Otherwise the error reports every problem. Unset fields are taken from the
+// engine's policy. Validate accepts an ErrorRetention that is shorter than KeyLife, which only calls with time-ordered keys refuse.
 func (e *Engine) Validate(p Policy) error {
 	p = p.Over(e.policy)
 
 	return p.validate(&e.can)
 }
 
-// Drain ends the work of the engine, before a server stops. It rejects new keyed calls, and calls that wait and would have to claim
-// again, with ReasonStoreUnavailable: their clients retry elsewhere. It returns nil when all calls have been answered and the store has
-// acknowledged all settlements.
+// Drain ends the work of the engine before a server stops. It returns nil when all calls have been answered and the store has acknowledged
+// all settlements. Give ctx more time than MaxRun. The engine rejects keyed calls from then on. Drain may be called again.
 //
-// When ctx ends first, Drain cancels the contexts of the remaining runs with ErrDraining and abandons the settlements that are not
-// acknowledged. Its error has the numbers of both. The engine cannot be used afterwards. Drain may be called again.
+//   - New calls are rejected with ReasonStoreUnavailable, so that their clients try another server. So are calls that wait and would have
+//     to claim again.
+//   - If ctx ends first, Drain cancels the contexts of the remaining runs with ErrDraining, and abandons the settlements that are not
+//     acknowledged. Its error has the numbers of both and wraps the cause of ctx. The outcome of an abandoned settlement may be lost.
 func (e *Engine) Drain(ctx context.Context) error {
 	e.draining.Store(true)
 
@@ -156,18 +159,22 @@ func (e *Engine) Drain(ctx context.Context) error {
 			cancelled := e.runs.cancel(ErrDraining)
 			lost := e.backlog.Stop()
 
-			return fmt.Errorf("onlyonce: drained in part: %d runs were cancelled, %d settlements were not acknowledged: %w",
-				cancelled, lost, context.Cause(ctx))
+			return drainedInPart(ctx, cancelled, lost)
 		}
 	}
 
 	e.wakeDrain() // another one
 
 	if lost := e.backlog.Drain(ctx); lost > 0 {
-		return fmt.Errorf("onlyonce: drained in part: %d settlements were not acknowledged: %w", lost, context.Cause(ctx))
+		return drainedInPart(ctx, 0, lost)
 	}
 
 	return nil
+}
+
+func drainedInPart(ctx context.Context, cancelled, lost int) error {
+	return fmt.Errorf("onlyonce: draining the engine: runs cancelled: %d, settlements not acknowledged by the store: %d; "+
+		"give Drain more time than MaxRun: %w", cancelled, lost, context.Cause(ctx))
 }
 
 // admit counts a call in, or returns why it is refused before it claims.
@@ -183,12 +190,12 @@ func (e *Engine) admit(scope uint64, down StoreDown) *Rejection {
 		e.leave()
 
 		return reject(ReasonStoreFull,
-			"too many runs go on without their callers, so nothing was executed; retry with the same key", nil)
+			"too many runs go on after their callers have gone, so nothing was executed by this call; retry with the same key", nil)
 	case e.backlog.Full() && down != FailOpen:
 		e.leave()
 
 		return reject(ReasonStoreUnavailable,
-			"the idempotency store has not acknowledged too many earlier calls, so nothing was executed; retry with the same key", nil)
+			"the idempotency store has too many outcomes to acknowledge, so nothing was executed by this call; retry with the same key", nil)
 	default:
 		return nil
 	}
@@ -208,7 +215,7 @@ func (e *Engine) wakeDrain() {
 	}
 }
 
-// part names the part of the store that keeps a record.
+// part names the part of the store that keeps a record, or returns "" if the store has no parts.
 func (e *Engine) part(key store.Key) string {
 	if e.can.Part == nil {
 		return ""
@@ -226,7 +233,7 @@ func (e *Engine) storeContext(ctx context.Context) (context.Context, context.Can
 	return e.storeDeadline(ctx, time.Now().Add(e.limits.StoreTimeout))
 }
 
-// claimContext bounds one operation of the store by a time as well.
+// claimContext bounds one operation of the store, and ends it at a time if that is earlier.
 func (e *Engine) claimContext(ctx context.Context, until time.Time) (context.Context, context.CancelFunc) {
 	if e.can.Immediate {
 		return ctx, func() {}
@@ -235,7 +242,7 @@ func (e *Engine) claimContext(ctx context.Context, until time.Time) (context.Con
 	return e.storeDeadline(ctx, earlier(until, time.Now().Add(e.limits.StoreTimeout)))
 }
 
-// storeDeadline ends an operation of the store at a time. A store that keeps to deadlines by itself only gets the deadline.
+// storeDeadline ends an operation of the store at a time. A store that keeps to deadlines by itself gets the deadline without a timer.
 func (e *Engine) storeDeadline(ctx context.Context, at time.Time) (context.Context, context.CancelFunc) {
 	if e.can.Bounded {
 		return &deadlineContext{Context: ctx, at: at}, func() {}

@@ -5,10 +5,12 @@ import (
 	"time"
 )
 
-// Reason is why a call was rejected. Its values are the contract with clients in every language. A Reason is an error, so that errors.Is
-// recognises a rejection:
+// Reason is why a call was rejected. Its values are the contract with clients in every language; docs/contract.md has the code of each over
+// gRPC and HTTP. A Reason is an error, so that errors.Is recognises a rejection:
 //
 //	if errors.Is(err, onlyonce.ReasonInProgress) { … }
+//
+// [Rejection].RetryAfter decides whether another try with the same key can help, and [VerdictOf] whether a new key may be used.
 type Reason string
 
 // The reasons for which a call is rejected.
@@ -18,14 +20,15 @@ const (
 	// ReasonNotSupported means that the call has a key, or its method requires a key, and the transport cannot protect the call: it is a
 	// stream, or its messages cannot be recorded. Nothing was executed, and every other attempt gets the same answer.
 	ReasonNotSupported Reason = "IDEMPOTENCY_NOT_SUPPORTED"
-	// ReasonKeyInvalid means that the key breaks the key rules, or that several differing keys were sent.
+	// ReasonKeyInvalid means that the key breaks the key rules, that a time-ordered key is from the future, or that several differing keys
+	// were sent.
 	ReasonKeyInvalid Reason = "IDEMPOTENCY_KEY_INVALID"
 	// ReasonKeyReused means that the key belongs to another request, whatever became of that request: see Rejection.Metadata.
 	ReasonKeyReused Reason = "IDEMPOTENCY_KEY_REUSED"
 	// ReasonKeyExpired means that the key is time-ordered and too old to run, and that there is no record of it. The record may have
 	// expired.
 	ReasonKeyExpired Reason = "IDEMPOTENCY_KEY_EXPIRED"
-	// ReasonInProgress means that another call with the key is running and the wait for it is over.
+	// ReasonInProgress means that another call with the key is running, and that this call waits no longer, or may not wait.
 	ReasonInProgress Reason = "IDEMPOTENCY_IN_PROGRESS"
 	// ReasonLeaseLost means that this run has no answer that counts:
 	//   - Another run has overtaken it, and has no outcome yet.
@@ -34,32 +37,39 @@ const (
 	ReasonLeaseLost Reason = "IDEMPOTENCY_LEASE_LOST"
 	// ReasonOutcomeUnknown means that the outcome of an earlier run is unknown, and that the run must not be repeated.
 	ReasonOutcomeUnknown Reason = "IDEMPOTENCY_OUTCOME_UNKNOWN"
-	// ReasonOutcomeNotStored means that an earlier run has finished and its answer was too large to keep.
+	// ReasonOutcomeNotStored means that an earlier run has finished and its answer was too large to keep. The call never runs again.
 	ReasonOutcomeNotStored Reason = "IDEMPOTENCY_OUTCOME_NOT_STORED"
-	// ReasonStoreUnavailable means that the store could not be reached before anything ran.
+	// ReasonStoreUnavailable means that this call has left nothing in the store's database:
+	//   - The store could not be reached before anything ran.
+	//   - The store has not acknowledged too many earlier settlements: see Limits.MaxPending.
+	//   - The engine is draining.
+	//   - The single transaction of the run was rolled back, because the database failed or other transactions conflicted with it.
 	ReasonStoreUnavailable Reason = "IDEMPOTENCY_STORE_UNAVAILABLE"
-	// ReasonStoreFull means that a bound was reached before anything ran.
+	// ReasonStoreFull means that a bound was reached before anything ran: that of the store, or Limits.MaxDetached.
 	ReasonStoreFull Reason = "IDEMPOTENCY_STORE_FULL"
-	// ReasonScopeMissing means that the caller has no scope, so that nothing distinguishes it from others.
+	// ReasonScopeMissing means that the caller has no scope, so that nothing distinguishes it from others. Only transports reject with it.
 	ReasonScopeMissing Reason = "IDEMPOTENCY_SCOPE_MISSING"
-	// ReasonRecordUnreadable means that the stored record is damaged.
+	// ReasonRecordUnreadable means that the stored record is damaged. Engine.ForceForget removes it.
 	ReasonRecordUnreadable Reason = "IDEMPOTENCY_RECORD_UNREADABLE"
-	// ReasonRecordNewer means that the record was written by a newer build.
+	// ReasonRecordNewer means that the record was written by a newer build, or is sealed with an encryption key that this process does not
+	// have.
 	ReasonRecordNewer Reason = "IDEMPOTENCY_RECORD_NEWER"
 )
 
 // Error returns the reason.
 func (r Reason) Error() string { return string(r) }
 
-// Rejection is the error of a call that was answered without an outcome of its own. Nothing was executed by this call, with three
-// exceptions: ReasonLeaseLost, ReasonOutcomeUnknown and ReasonOutcomeNotStored. There, this call's run may have been overtaken, or
-// somebody else may have settled its outcome.
+// Rejection is the error of a call that was answered without an outcome. The handler did not run for this call, with these exceptions:
+//   - ReasonLeaseLost, ReasonOutcomeUnknown, ReasonOutcomeNotStored, ReasonRecordUnreadable and ReasonRecordNewer: the call may have run
+//     and been overtaken, or somebody else may have settled its outcome.
+//   - ReasonStoreUnavailable: the handler may have run in a single transaction that was rolled back.
 type Rejection struct {
 	// Reason is why the call was rejected.
 	Reason Reason
 	// Message is one sentence for a person, with what to do.
 	Message string
-	// RetryAfter is how long to wait before the next try with the same key, jittered. Zero means that another try is of no use.
+	// RetryAfter is how long to wait before the next try with the same key. Zero means that another try is of no use. It is a random
+	// duration from half of a base to one and a half times the base: 500 ms, 1 s or 2 s, and a minute for ReasonOutcomeUnknown.
 	RetryAfter time.Duration
 	// Metadata are further facts. It may be nil.
 	//   - "first" comes with ReasonKeyReused. It is the state of the first request with the key: "completed", "running", "unknown" or
@@ -70,8 +80,8 @@ type Rejection struct {
 	Metadata map[string]string
 	// Retention comes with ReasonOutcomeNotStored. It is how long the record is kept after the end of its run.
 	Retention time.Duration
-	// Cause is the error behind the rejection, such as an error of the store, or nil. It is for operators: it is never sent to a caller, and
-	// not in the text of Error.
+	// Cause is the error behind the rejection, such as an error of the store, or nil. It is for operators: the text of Error does not have
+	// it, and no transport sends it to a caller.
 	Cause error
 }
 
@@ -88,8 +98,8 @@ func (r *Rejection) Is(target error) bool {
 // Unwrap returns the cause.
 func (r *Rejection) Unwrap() error { return r.Cause }
 
-// Verdict returns the verdict of the rejection. [VerdictOf] calls it. ReasonKeyReused and ReasonKeyExpired are VerdictUnknown: the key may
-// have been used for an operation, and a new key might repeat it.
+// Verdict returns VerdictFinal for ReasonKeyMissing, ReasonNotSupported and ReasonKeyInvalid. Otherwise it returns VerdictUnknown: the key
+// may have been used for an operation, and a new key might repeat it. [VerdictOf] calls it.
 func (r *Rejection) Verdict() Verdict {
 	switch r.Reason {
 	case ReasonKeyMissing, ReasonNotSupported, ReasonKeyInvalid:
@@ -103,11 +113,12 @@ func (r *Rejection) Verdict() Verdict {
 }
 
 var (
-	// ErrOwnKey means that a run was called again with its own key, and would wait for itself.
-	ErrOwnKey = errors.New("onlyonce: a run was called again with its own key and would wait for itself: " +
+	// ErrOwnKey means that a handler has made a call with the identity of its own run. The call would wait for itself. Nothing was
+	// executed.
+	ErrOwnKey = errors.New("onlyonce: a call with the key of its own run would wait for itself: " +
 		"the interceptor is installed twice, or the handler calls itself; install it once, and give the handler's calls keys of their own")
-	// ErrInTransaction means that a keyed call was made inside a transaction on its own store, by the handler of a run in a single
-	// transaction or inside sqlstore.InTx. The call might wait for that very transaction.
+	// ErrInTransaction means that a keyed call was made inside a transaction on its own store: by the handler of a run in a single
+	// transaction, or inside sqlstore.InTx. The call might wait for that very transaction. Nothing was executed.
 	ErrInTransaction = errors.New("onlyonce: a keyed call inside a transaction on the same store might wait for that transaction: " +
 		"make the call before or after it; a handler in a single transaction needs JoinedTransaction for that")
 )

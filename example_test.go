@@ -67,7 +67,7 @@ func ExampleNew() {
 	fmt.Println(err)
 	// Output:
 	// AT_LEAST_ONCE
-	// onlyonce: Guarantee is EXACTLY_ONCE, and this store has no transactions: use a store that writes the record in the handler's transaction
+	// onlyonce: invalid policy: Guarantee is EXACTLY_ONCE, and this store has no transactions: use a store that has them, such as sqlstore
 }
 
 // An HTTP handler that honours the header Idempotency-Key.

@@ -11,8 +11,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Finding is the result of a search for the effect of a run whose outcome is unknown. A recovery function, an operator, or a program in
-// their name makes it. Its zero value is StillUnknown.
+// Finding is the result of a search for the effect of a run whose outcome is unknown: [Happened], [DidNotHappen] or [StillUnknown], which
+// is the zero value. A recovery function returns it, and [Engine.Resolve] settles a record with it.
 type Finding struct {
 	kind findingKind
 	code string
@@ -29,26 +29,28 @@ const (
 	didNotHappen
 )
 
-// StillUnknown is the finding that nothing could be found out. Use it too if the effect is not there and may still come.
+// StillUnknown is the finding that it cannot be known yet whether the effect happened. It settles nothing. Use it too if the effect is not
+// there and may still come.
 func StillUnknown() Finding { return Finding{} }
 
-// Happened is the finding that the effect has happened. Code and body are the answer that callers get, in the transport's form. For gRPC,
-// use interceptor.FindingOf.
+// Happened is the finding that the effect has happened. Code and body are the answer that callers get, in the transport's form.
+//   - For gRPC, use interceptor.FindingOf.
+//   - For [Engine.Do], code is OK and body is the body of the Result, or code is ERROR and body is the text of a [*RecordedError].
 func Happened(code string, body []byte) Finding {
 	return Finding{kind: happened, code: code, body: body}
 }
 
-// DidNotHappen is the finding that the effect has not happened and cannot happen any more. It is refused with ErrOwnerMayBeAlive if the
-// owner of the run may have been alive when the record was read: see store.Record.OwnerAliveUntil.
+// DidNotHappen is the finding that the effect has not happened and cannot happen any more. It releases the key, so the next call runs. It
+// is refused with ErrOwnerMayBeAlive if the owner of the run may have been alive when the record was read: see Record.OwnerAliveUntil.
 func DidNotHappen() Finding { return Finding{kind: didNotHappen} }
 
-// Answer returns the answer that callers get, if the finding is that of Happened. Otherwise the last result is false.
+// Answer returns the code and the body of a finding that [Happened] has made. Otherwise ok is false.
 func (f Finding) Answer() (code string, body []byte, ok bool) {
 	return f.code, f.body, f.kind == happened
 }
 
-// By returns the finding with who found it and why. Both are kept with the record that it settles: see Record.SettledBy. Of each, the
-// first 255 bytes are kept. Characters that are not printable become spaces.
+// By returns the finding with the names of who found it and why. The record that it settles keeps the first 255 bytes of each: see
+// Record.SettledBy. Characters that are not printable become spaces.
 func (f Finding) By(who, reason string) Finding {
 	f.by, f.reason = printable(who), printable(reason)
 
@@ -95,13 +97,12 @@ func (f Finding) String() string {
 }
 
 var (
-	errNothingFound = errors.New("onlyonce: the finding is StillUnknown, so there is nothing to resolve")
-	errTooLarge     = errors.New("onlyonce: the answer of a finding is too large to keep")
+	errNothingFound = errors.New("onlyonce: resolving a record with StillUnknown settles nothing: find out whether the effect happened, " +
+		"and give Happened or DidNotHappen")
+	errTooLarge = errors.New("onlyonce: resolving a record: the answer of the finding is too large to keep")
 )
 
-// resolution is the operation that settles a record by the finding. Its record expires after the retention that it was claimed
-// with, whoever settles it.
-// An answer is kept without its body if that has more than most bytes.
+// resolution is the operation that settles a record by the finding. An answer is kept without its body if that has more than most bytes.
 func (f Finding) resolution(rec *Record, most int) store.Resolution {
 	op := store.Resolution{Key: rec.ID, Token: rec.Token, Fence: rec.Fence, State: store.Released, AsOf: rec.LookedUpAt}
 	attached := &outcome.Attached{Trace: rec.Trace, SettledBy: f.by, Reason: f.reason}

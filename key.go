@@ -13,18 +13,19 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// MaxKeyLength is the longest key that the contract allows, in bytes.
+// MaxKeyLength is the length of the longest key that the contract allows, in bytes.
 const MaxKeyLength = 255
 
-// KeyRules decide which keys are accepted. The zero value is the rule of the contract: 1 to 255 printable ASCII characters, 0x21 to 0x7E,
-// case-sensitive. Rules can be stricter than the contract, never looser.
+// KeyRules decide which keys a transport accepts: see Policy.KeyRules of package interceptor. The zero value is the rule of the contract,
+// which the engine checks for every call: 1 to 255 printable ASCII characters, 0x21 to 0x7E, case-sensitive. Rules can be stricter than the
+// contract, never looser.
 type KeyRules struct {
-	// MinLength and MaxLength are in bytes, both included. Zero means 1 and 255.
+	// MinLength and MaxLength are in bytes, both included. Zero means 1 for MinLength and 255 for MaxLength.
 	MinLength, MaxLength int
 	// Alphabet lists the characters that are accepted. Empty means all printable ASCII characters.
 	Alphabet string
-	// TimeOrdered accepts only UUIDs of version 7, which begin with the time at which they were made. [Call].TimeOrdered explains what
-	// the time is for.
+	// TimeOrdered accepts only UUIDs of version 7, which begin with the time at which they were made. Check looks at the form only.
+	// [Call].TimeOrdered explains what the time is for.
 	TimeOrdered bool
 }
 
@@ -38,30 +39,32 @@ func StrictKeys() KeyRules {
 	}
 }
 
-// Validate reports rules that no key can meet, or that are looser than the contract.
+// Validate returns nil if some keys can meet the rules, and the rules are not looser than the contract. Otherwise the error reports every
+// problem.
 func (r KeyRules) Validate() error {
 	low, high := r.bounds()
 
-	var c complaints
+	c := complaints{about: "invalid key rules"}
 
 	if r.MinLength < 0 || r.MaxLength < 0 || low > high || high > MaxKeyLength {
-		c.addf("key rules allow %d to %d characters: give 1 <= MinLength <= MaxLength <= %d", low, high, MaxKeyLength)
+		c.addf("MinLength is %d and MaxLength is %d: give 1 <= MinLength <= MaxLength <= %d", low, high, MaxKeyLength)
 	}
 
 	if i := strings.IndexFunc(r.Alphabet, func(c rune) bool { return c < '!' || c > '~' }); i >= 0 {
-		c.addf("key rules list %q: give printable ASCII characters only", r.Alphabet[i:])
+		c.addf("Alphabet has %q: give printable ASCII characters only", r.Alphabet[i:])
 	}
 
 	const allDigits = "01234567-89ab-7def-8123-456789abcdef"
 
 	if err := (KeyRules{MinLength: r.MinLength, MaxLength: r.MaxLength, Alphabet: r.Alphabet}).Check(allDigits); r.TimeOrdered && err != nil {
-		c.addf("key rules require UUIDs of version 7 and refuse %s (%w): allow 36 characters of 0-9, a-f and the hyphen", allDigits, err)
+		c.addf("TimeOrdered requires UUIDs of version 7, and the other rules refuse %s (%w): allow 36 characters of 0-9, a-f and the hyphen",
+			allDigits, err)
 	}
 
 	return c.join()
 }
 
-// Check returns nil if the rules accept the key. Otherwise the error states what is wrong and what to do.
+// Check returns nil if the rules accept the key. The text of the error may be sent to the caller.
 func (r KeyRules) Check(key string) error {
 	low, high := r.bounds()
 	if len(key) < low || len(key) > high {
@@ -102,7 +105,7 @@ func firstUnprintable(key string) int {
 	return len(key)
 }
 
-// characterAt describes the character at a position, which may be a byte that is no character.
+// characterAt describes the character at a position, or the byte if it is not part of a character.
 func characterAt(key string, i int) string {
 	c, size := utf8.DecodeRuneInString(key[i:])
 	if c == utf8.RuneError && size == 1 {
@@ -132,7 +135,7 @@ func sumOf(parts ...string) [sha256.Size]byte {
 	return sha256.Sum256(buf)
 }
 
-// lowerBase32 writes a hash with digits that differ in more than their case, for systems that ignore case.
+// lowerBase32 writes a hash so that it survives systems that ignore case.
 func lowerBase32(sum *[sha256.Size]byte) string {
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:]))
 }

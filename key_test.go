@@ -58,10 +58,10 @@ func TestKeyRulesThatCannotHoldAreReported(t *testing.T) {
 		{"one length", KeyRules{MinLength: 36, MaxLength: 36}, ""},
 		{"negative", KeyRules{MinLength: -1}, "give 1 <= MinLength"},
 		{"negative longest", KeyRules{MaxLength: -1}, "give 1 <= MinLength"},
-		{"upside down", KeyRules{MinLength: 10, MaxLength: 9}, "10 to 9"},
+		{"upside down", KeyRules{MinLength: 10, MaxLength: 9}, "MinLength is 10 and MaxLength is 9"},
 		{"looser than the contract", KeyRules{MaxLength: 256}, "<= 255"},
-		{"alphabet with a space", KeyRules{Alphabet: "abc d"}, `list " d"`},
-		{"alphabet beyond ASCII", KeyRules{Alphabet: "abcß"}, `list "ß"`},
+		{"alphabet with a space", KeyRules{Alphabet: "abc d"}, `Alphabet has " d"`},
+		{"alphabet beyond ASCII", KeyRules{Alphabet: "abcß"}, `Alphabet has "ß"`},
 	} {
 		err := tt.rules.Validate()
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {

@@ -14,33 +14,33 @@ const (
 	digestMark = "--x"
 )
 
-// KeyFrom returns a readable idempotency key that is made of parts:
+// KeyFrom returns a readable idempotency key that is made of parts. Use it for operations that have a name in the business, so that all who
+// request the same operation use the same key:
 //
 //	KeyFrom("fortune", "2025-01-15", "prf_abc123", "daily") // fortune-2025-01-15-prf_abc123-daily
 //
-// Use it for operations that have a name in the business, so that everybody who requests the same operation uses the same key.
 // Different parts give different keys:
 //   - Parts are joined by hyphens. A hyphen inside of a part becomes --2d. A date like 2025-01-15 and a UUID keep their hyphens.
-//   - A byte that keys cannot contain, such as a space or a byte of "ü", is written in the same way. All other characters stay as they
-//     are. Case counts.
-//   - Three parts that look like a date together, or five that look like a UUID, are kept apart: the first character of the last part is
-//     written in the same way.
+//   - A byte that keys cannot contain, such as a space or a byte of "ü", becomes its hexadecimal digits in the same way. All other
+//     characters stay as they are. Case counts.
+//   - Three parts that look like a date together, or five that look like a UUID, are kept apart: the first character of the last part
+//     becomes its hexadecimal digits.
 //   - A key longer than [MaxKeyLength] is cut: its first 200 characters are followed by --x and a digest of all parts in 52 characters.
 //
 // The rules are in docs/keys.md, with vectors in testdata/key-from.json. They do not change.
 //
 // Parts of letters, digits, hyphens and underscores give a key of these characters, which [StrictKeys] accepts from 10 to 64 characters.
-// It is an error to give no part, or an empty one: a forgotten value would give many operations the same key.
+// The error reports that there is no part, or an empty part: a forgotten value would give many operations the same key.
 func KeyFrom(parts ...string) (string, error) {
 	if len(parts) == 0 {
-		return "", errors.New("onlyonce: KeyFrom was given no parts: give at least one")
+		return "", errors.New("onlyonce: making a key of no parts: give KeyFrom at least one part")
 	}
 
 	var key strings.Builder
 
 	for i, part := range parts {
 		if part == "" {
-			return "", fmt.Errorf("onlyonce: part %d of %d of an idempotency key is empty: give each part a value", i+1, len(parts))
+			return "", fmt.Errorf("onlyonce: making a key of parts: part %d of %d is empty; give each part a value", i+1, len(parts))
 		}
 
 		if i > 0 {

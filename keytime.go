@@ -8,8 +8,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/keytime"
 )
 
-// lookOnly is the fence of a claim that makes no record: no record has it. A key that may be too old is first looked up by such a
-// claim, and the store's own time decides how old it is.
+// lookOnly is the fence of a claim that makes no record, because no record has this fence. Such a claim looks up a key that may be too old,
+// and returns the store's time, which decides how old the key is.
 const lookOnly = math.MaxUint32
 
 const (

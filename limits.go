@@ -9,29 +9,32 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/quota"
 )
 
-// Limits bound what an engine holds and how long it waits for its store. A field that is zero has its default. New refuses a value
-// outside of its range.
+// Limits bound what an engine holds and how long it waits for its store. A field that is zero has its default. [New] refuses a value
+// outside of its range. Ranges include their ends. [Engine.Stats] shows what is used.
 type Limits struct {
-	// MaxDetached is how many runs may go on after their callers have gone. Beyond it the engine rejects new keyed calls before they
-	// claim. The default is 1,000; the range is 1 to 1,000,000,000.
+	// MaxDetached is how many runs may go on after their callers have gone. At the limit, new keyed calls are rejected with ReasonStoreFull
+	// before they claim, and a run whose caller leaves is cancelled with ErrTooManyDetached. The default is 1,000; the range is 1 to
+	// 1,000,000,000.
 	MaxDetached int
-	// MaxWaitersPerKey and MaxWaiters are how many duplicates wait for running calls, per key and in all. Beyond them a duplicate gets
-	// ReasonInProgress at once. The defaults are 256 and 10,000; the range is 1 to 1,000,000,000.
+	// MaxWaitersPerKey and MaxWaiters are how many duplicates may wait for running calls, per key and in all. Beyond them a duplicate is
+	// rejected with ReasonInProgress at once. The defaults are 256 and 10,000; the range is 1 to 1,000,000,000.
 	MaxWaitersPerKey, MaxWaiters int
 	// ScopeShare is the part of MaxDetached and of MaxWaiters that the calls of one scope may use, so that one caller cannot use them up.
-	// The default is 0.5; the range is above 0 to 1. With 1, each scope may use all. Callers with an empty scope share it on purpose, so
-	// their calls may always use all.
+	// The default is 0.5; the range is above 0 to 1. With 1, each scope may use all. The calls of the empty scope may always use all.
 	ScopeShare float64
 	// MaxPending and MaxPendingBytes bound the settlements that the store has not acknowledged and that are tried again in the
-	// background. MaxPending is their number, MaxPendingBytes the bytes of their outcomes. Beyond them the engine rejects new keyed calls
-	// before they claim, and runs the calls of a method with FailOpen without protection. The defaults are 10,000 and 256 MiB; the ranges
-	// are 1 to 1,000,000,000 and 1 byte to 1 TiB.
+	// background. MaxPending is their number, MaxPendingBytes the memory that they keep. At a limit, new keyed calls are rejected with
+	// ReasonStoreUnavailable before they claim, and calls with FailOpen run without protection. The defaults are 10,000 and 256 MiB; the
+	// ranges are 1 to 1,000,000,000 and 1 byte to 1 TiB.
 	MaxPending      int
 	MaxPendingBytes int64
-	// StoreTimeout bounds one operation of a store that can block. The default is 2 seconds; the range is a millisecond to 24 hours.
+	// StoreTimeout bounds one operation of a store that can block. A claim is tried three times at most, so a call learns after three times
+	// StoreTimeout, or half of the time to its deadline, that the store is down. The default is 2 seconds; the range is a millisecond to 24
+	// hours.
 	StoreTimeout time.Duration
-	// SettleTimeout is how long a caller waits while the outcome of its run cannot be stored. After it the caller gets its answer, and
-	// the outcome is tried again in the background. The default is 10 seconds; the range is a millisecond to 24 hours.
+	// SettleTimeout is how long the caller of a run waits while the outcome cannot be stored, or less if its deadline is near. Then it gets
+	// its answer with StatusUnrecorded, or ReasonLeaseLost under ExactlyOnce, and the engine goes on writing in the background. The default
+	// is 10 seconds; the range is a millisecond to 24 hours.
 	SettleTimeout time.Duration
 	// RecoverTimeout bounds one call of a recovery function. The default is 5 seconds; the range is a millisecond to 24 hours.
 	RecoverTimeout time.Duration
@@ -78,7 +81,7 @@ func (l Limits) quota(limit int) *quota.Quota {
 
 // validate reports every limit that is outside of its range. No field is unset.
 func (l Limits) validate() error {
-	var c complaints
+	c := complaints{about: "invalid limits"}
 
 	within(&c, "MaxDetached", l.MaxDetached, 1, maxCount)
 	within(&c, "MaxWaitersPerKey", l.MaxWaitersPerKey, 1, maxCount)
@@ -96,11 +99,14 @@ func (l Limits) validate() error {
 	return c.join()
 }
 
-// complaints are the problems of a policy or of limits.
-type complaints struct{ errs []error }
+// complaints are the problems of a policy, of limits or of key rules.
+type complaints struct {
+	about string
+	errs  []error
+}
 
 func (c *complaints) addf(format string, args ...any) {
-	c.errs = append(c.errs, fmt.Errorf("onlyonce: "+format, args...))
+	c.errs = append(c.errs, fmt.Errorf("onlyonce: "+c.about+": "+format, args...))
 }
 
 func (c *complaints) join() error { return errors.Join(c.errs...) }
@@ -112,7 +118,7 @@ func within[T cmp.Ordered](c *complaints, name string, value, low, high T) {
 	}
 }
 
-// choice complains about a value beyond the last choice. Zero is unset.
+// choice complains about a value beyond the last choice.
 func choice[T ~uint8](c *complaints, name string, value, last T, choices string) {
 	if value > last {
 		c.addf("%s is %v: give %s", name, value, choices)

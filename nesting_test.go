@@ -109,7 +109,7 @@ func TestNewRefusesATypedNilStore(t *testing.T) {
 	var missing *memstore.Store
 
 	for name, s := range map[string]store.Store{"nil": nil, "typed nil": missing} {
-		if _, err := onlyonce.New(s); err == nil || !strings.Contains(err.Error(), "not nil") {
+		if _, err := onlyonce.New(s); err == nil || !strings.Contains(err.Error(), "without a store") {
 			t.Errorf("%s: %v, want an error that says so", name, err)
 		}
 	}

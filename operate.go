@@ -13,11 +13,12 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Identity names a call. Its fields are as in Call. For gRPC, Method is the full method name, and Scope is the result of the scope of the
-// server interceptor: see interceptor.Scope.
+// Identity names a call for an operator. Its fields are as in [Call]. For gRPC, Method is the full method name, such as /bank.v1.Bank/Pay,
+// and Scope is the result of the scope function of the server: see interceptor.Scope.
 type Identity struct{ Scope, Method, Key string }
 
-// Record is everything that is known about a call.
+// Record is the record of a call, decoded. [Engine.Lookup] and [Engine.ListUnknown] return it. Pass it on unchanged to [Engine.Resolve] and
+// [Engine.Forget], so that they refuse a record that has changed since.
 type Record struct {
 	// ID is the storage key, by which logs and lists name the record.
 	ID store.Key
@@ -26,45 +27,45 @@ type Record struct {
 
 	// LookedUpAt is when the record was read, on the store's clock.
 	LookedUpAt time.Time
-	// Unknown reports that there is something to resolve: the record is held, or its owner's lease has ended.
+	// Unknown reports that the outcome is unknown, so that Resolve can settle the record: it is held, or its owner's lease has ended.
 	Unknown bool
-	// Code names the recorded outcome, or the ambiguous one that was held. It is empty where there is none.
+	// Code names the recorded outcome, or the ambiguous one that was held. It is empty if there is none.
 	Code string
-	// Body is the recorded answer, in the transport's form. It is nil where NotStored is set.
+	// Body is the recorded answer, in the transport's form: for [Engine.Do], the body of the Result or the text of the error. It is nil if
+	// NotStored is set.
 	Body []byte
 	// NotStored reports that the answer was too large to keep.
 	NotStored bool
 	// Request is the request in the transport's form, if the policy keeps it and the outcome is not recorded yet: see Policy.KeepRequest.
 	Request []byte
-	// Trace is the traceparent of the run, if the engine has a WithTrace option: see https://www.w3.org/TR/trace-context/.
+	// Trace is the traceparent of the run, if the engine that ran it has the option WithTrace: see https://www.w3.org/TR/trace-context/.
 	Trace string
-	// SettledBy names who settled the record by hand, and Reason says why: see Finding.By. SettledBy is "recovery function" if a recovery
-	// function did. Both are empty if the owner itself settled the record, or if nobody is named.
+	// SettledBy names who settled the record in place of its owner, and Reason why: see Finding.By. SettledBy is "recovery function" if a
+	// recovery function named nobody. Both are empty if the owner settled the record, or if a resolution named nobody.
 	SettledBy, Reason string
 }
 
-// The errors of Lookup, ListUnknown, Resolve and Forget.
+// The errors of operators' functions.
 var (
-	// ErrNotSupported means that the store does not support the operation.
+	// ErrNotSupported means that the store cannot do the operation. The text names the interface that the store lacks.
 	ErrNotSupported = errors.New("onlyonce: the store does not support this operation")
-	// ErrNotUnknown means that there is nothing to resolve: the record is absent, settled, or running under a lease that
-	// is alive.
-	ErrNotUnknown = errors.New("onlyonce: the outcome of this call is not unknown")
-	// ErrRecordChanged means that the record has changed since it was looked up: look again and decide again.
-	ErrRecordChanged = errors.New("onlyonce: the record has changed since it was looked up")
-	// ErrOwnerMayBeAlive means that a run may still be working. A finding that nothing happened would come too early, and the record has
-	// to stay.
+	// ErrNotUnknown means that there is nothing to resolve: the record is absent, settled, or running under a lease that is alive.
+	ErrNotUnknown = errors.New("onlyonce: there is nothing to resolve, because the outcome of this call is not unknown")
+	// ErrRecordChanged means that the record has changed since it was looked up. Look it up again and decide again.
+	ErrRecordChanged = errors.New("onlyonce: the record has changed since it was looked up; look it up again")
+	// ErrOwnerMayBeAlive means that a run may still be working: DidNotHappen would come too early, and the record cannot be removed yet. Look
+	// the record up again after its OwnerAliveUntil.
 	ErrOwnerMayBeAlive = errors.New("onlyonce: the owner of the record may still be alive")
 )
 
-// Lookup returns the record of a call. Its State is store.Absent if there is none. The error is ErrNotSupported or the store's. If the
-// record or its outcome cannot be read, the error matches store.ErrUnreadable or store.ErrNewer, and the Record has the fields that are
-// known.
+// Lookup reads the record of a call. Its State is store.Absent if there is none. The error matches ErrNotSupported, or is the store's. If
+// the record or its outcome cannot be read, the error matches store.ErrUnreadable or store.ErrNewer, and the Record has the fields that
+// are known.
 func (e *Engine) Lookup(ctx context.Context, id Identity) (Record, error) {
 	return e.LookupID(ctx, storageKey(id.Scope, id.Method, id.Key))
 }
 
-// LookupID is Lookup by the storage key, as logs and lists print it. See store.ParseKey.
+// LookupID is Lookup by the storage key. store.ParseKey reads a storage key as logs and lists print it.
 func (e *Engine) LookupID(ctx context.Context, id store.Key) (Record, error) {
 	if e.can.Inspector == nil {
 		return Record{ID: id}, fmt.Errorf("%w: it has no store.Inspector, so records cannot be read", ErrNotSupported)
@@ -81,11 +82,11 @@ func (e *Engine) LookupID(ctx context.Context, id store.Key) (Record, error) {
 	return recordOf(id, &res)
 }
 
-// ListUnknown yields every record whose outcome is unknown, for a program or a person who can settle it. It leaves out what ListShadow
-// yields.
+// ListUnknown yields every record in the store whose outcome is unknown, for a program or a person who can settle it. It leaves out the
+// records of shadow mode: see ListShadow.
 //   - A record that changes meanwhile may be missing, or may be as it was before.
 //   - An error that matches store.ErrUnreadable or store.ErrNewer is about one record, whose ID the Record has. The sequence goes on.
-//   - After any other error the sequence ends. The records before it are right, and others may be missing.
+//   - After any other error, such as ErrNotSupported, the sequence ends. The records before it are right, and others may be missing.
 func (e *Engine) ListUnknown(ctx context.Context) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		if e.can.Lister == nil {
@@ -98,7 +99,7 @@ func (e *Engine) ListUnknown(ctx context.Context) iter.Seq2[Record, error] {
 	}
 }
 
-// ListRunning yields every record whose run goes on under a lease that is alive. Its errors are those of ListUnknown.
+// ListRunning yields every record that is running under a lease that is alive. Its errors are those of ListUnknown.
 func (e *Engine) ListRunning(ctx context.Context) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		if e.can.Lister == nil {
@@ -111,7 +112,7 @@ func (e *Engine) ListRunning(ctx context.Context) iter.Seq2[Record, error] {
 	}
 }
 
-// list yields what a Lister has found. The kit's own records are left out.
+// list yields the records that a Lister has found, without the kit's own.
 func (e *Engine) list(ctx context.Context, listed iter.Seq2[store.Listed, error], yield func(Record, error) bool) {
 	for found, err := range listed {
 		if err == nil && hidden(ctx, &found) {
@@ -136,11 +137,11 @@ func hidden(ctx context.Context, found *store.Listed) bool {
 	return rec.Method == recoverMethod && !housekeeping.In(ctx) || ofShadow(&found.Key, rec)
 }
 
-// recordOf describes a record that was read. A record of which the outcome cannot be read comes with an error.
+// recordOf decodes a record. If its outcome cannot be read, the record comes with an error.
 func recordOf(id store.Key, res *store.Result) (Record, error) {
 	rec := Record{ID: id, Record: res.Record, LookedUpAt: res.Now, Unknown: res.Unknown()}
 
-	// The others may have kept nothing.
+	// A record in another state may keep nothing.
 	if len(rec.Outcome) == 0 && rec.State != store.Completed && rec.State != store.Unknown {
 		return rec, nil
 	}
@@ -156,36 +157,37 @@ func recordOf(id store.Key, res *store.Result) (Record, error) {
 	return rec, nil
 }
 
-// Resolve settles a record whose outcome is unknown, which Lookup, LookupID or ListUnknown has returned. First read the record, then find
-// out whether the effect has happened, then call Resolve with that record. If the owner of the run comes back later, its caller gets the
-// resolution.
-//   - A repeated resolution is harmless.
+// Resolve settles a record whose outcome is unknown. Read the record first with Lookup, LookupID or ListUnknown, then find out whether the
+// effect has happened, then call Resolve with that record. Callers get the answer of [Happened], or run again after [DidNotHappen]. If the
+// owner of the run comes back later, its caller gets the resolution.
+//   - Repeating the same resolution is no error.
 //   - The record is kept for the retention that it was claimed with.
-//   - The answer of Happened may have as many bytes as the engine's MaxOutcome.
+//   - The body of Happened may have as many bytes as the engine's MaxOutcome.
 //
-// The error matches ErrNotUnknown, ErrRecordChanged, ErrOwnerMayBeAlive or ErrNotSupported, reports a finding that cannot be used, or is
-// the store's.
+// The error matches ErrNotUnknown, ErrRecordChanged, ErrOwnerMayBeAlive or ErrNotSupported, reports that the finding is StillUnknown or its
+// body too large, or is the store's.
 func (e *Engine) Resolve(ctx context.Context, rec Record, found Finding) error {
 	switch {
 	case found.kind == stillUnknown:
 		return errNothingFound
 	case len(found.body) > e.policy.MaxOutcome:
-		return fmt.Errorf("%w: it has %d bytes and the engine's MaxOutcome is %d: give a shorter one",
+		return fmt.Errorf("%w: it has %d bytes and the engine's MaxOutcome is %d; give a shorter answer",
 			errTooLarge, len(found.body), e.policy.MaxOutcome)
 	default:
 		return e.settleByHand(ctx, &rec, found, e.policy.MaxOutcome)
 	}
 }
 
-// settleByHand settles a record by a finding, for an operator or a recovery function. The answer is kept without its body where
-// that has more than most bytes.
+// settleByHand settles a record by a finding, for an operator or a recovery function. The answer is kept without its body if that has more
+// than most bytes.
 func (e *Engine) settleByHand(ctx context.Context, rec *Record, found Finding, most int) error {
 	if e.can.Inspector == nil {
 		return fmt.Errorf("%w: it has no store.Inspector, so records cannot be resolved", ErrNotSupported)
 	}
 
 	if found.kind == didNotHappen && rec.LookedUpAt.IsZero() {
-		return fmt.Errorf("%w: look the record up before you look for the effect, and pass it as it is", ErrOwnerMayBeAlive)
+		return fmt.Errorf("%w: record %v was not looked up; look it up before you look for the effect, and give the record unchanged",
+			ErrOwnerMayBeAlive, rec.ID)
 	}
 
 	op := found.resolution(rec, most)
@@ -214,7 +216,7 @@ func (e *Engine) settleByHand(ctx context.Context, rec *Record, found Finding, m
 	return nil
 }
 
-// settledError is who has settled a record and why, as the error of its event.
+// settledError names who settled a record and why, as the error of its event.
 type settledError struct{ who, reason string }
 
 func (s settledError) Error() string {
@@ -240,20 +242,20 @@ func mayBeAlive(id store.Key, rec *store.Record) error {
 	return fmt.Errorf("%w: look up record %v again after %s", ErrOwnerMayBeAlive, id, rec.OwnerAliveUntil.UTC().Format(time.RFC3339))
 }
 
-// Forget removes a record that Lookup, LookupID or ListUnknown has returned, in any state. Use it to withdraw a recorded error, or to
-// erase a person's data. The observer gets an EventForgotten with the reason, which is for people and must not be empty.
+// Forget removes a record that Lookup, LookupID or ListUnknown has returned. Use it to withdraw a recorded error, or to erase a person's
+// data. The observer gets an EventForgotten with the reason, which must not be empty.
 //   - The key is free afterwards: the next call with it runs, even if an earlier call had its effect.
-//   - A record that is not settled, or whose run may be working, is refused with ErrOwnerMayBeAlive. So is a record that cannot be read,
-//     because its owner is not known. See ForceForget.
+//   - While the owner of an unsettled record may be alive, the record is refused with ErrOwnerMayBeAlive. So is a record that cannot be
+//     read, because its owner is not known. See ForceForget.
 //   - It is no error if the record is gone already.
 //
-// The error matches ErrRecordChanged, ErrOwnerMayBeAlive or ErrNotSupported, or is the store's.
+// The error matches ErrRecordChanged, ErrOwnerMayBeAlive or ErrNotSupported, reports an empty reason, or is the store's.
 func (e *Engine) Forget(ctx context.Context, rec Record, reason string) error {
 	return e.forget(ctx, &rec, reason, false)
 }
 
-// ForceForget is Forget for a record that may have an owner, and for a record that cannot be read. A run of the record goes on, and the
-// next call with the key runs at the same time.
+// ForceForget is Forget for a record whose owner may be alive, and for a record that cannot be read. A run of the record goes on, and the
+// next call with the key may run at the same time.
 func (e *Engine) ForceForget(ctx context.Context, rec Record, reason string) error {
 	return e.forget(ctx, &rec, reason, true)
 }
@@ -263,7 +265,7 @@ func (e *Engine) forget(ctx context.Context, rec *Record, reason string, force b
 	case e.can.Forgetter == nil:
 		return fmt.Errorf("%w: it has no store.Forgetter, so records cannot be removed", ErrNotSupported)
 	case reason == "":
-		return fmt.Errorf("onlyonce: forgetting record %v without a reason: give a reason, which the observer gets", rec.ID)
+		return fmt.Errorf("onlyonce: forgetting record %v: the reason is empty; give a reason for the observer", rec.ID)
 	}
 
 	bounded, done := e.storeContext(ctx)
@@ -287,13 +289,13 @@ func (e *Engine) forget(ctx context.Context, rec *Record, reason string, force b
 	}
 }
 
-// forgotten is the reason for which a record was removed, as the error of its event.
+// forgotten is the reason for removing a record, as the error of its event.
 type forgotten string
 
 func (f forgotten) Error() string        { return "forgotten: " + string(f) }
 func (f forgotten) LogValue() slog.Value { return slog.StringValue(string(f)) }
 
-// event is an event about the record. The key is there only if it was recorded.
+// event returns an event about the record. It has the key only if the record has it.
 func (r *Record) event(kind EventKind) Event {
 	return Event{Kind: kind, ID: r.ID, Method: r.Method, Key: r.ReadableKey, Fence: r.Fence}
 }

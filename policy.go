@@ -8,36 +8,37 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Guarantee decides what may happen after a run whose outcome is unknown. Its process died, its lease ended, or its handler panicked or
-// returned an ambiguous error.
+// Guarantee decides what may happen after a run whose outcome is unknown: its process died, its lease ended, or its handler panicked or
+// returned an ambiguous error. Zero is taken from the wider policy.
 type Guarantee = store.Guarantee
 
 // The guarantees.
 const (
 	// AtMostOnce never runs again by itself. Callers get ReasonOutcomeUnknown until the late owner, a recovery function or an operator
-	// settles the record. It is the default.
+	// settles the record. It is the default, for handlers with effects outside of a transaction.
 	AtMostOnce = store.AtMostOnce
-	// AtLeastOnce lets the next duplicate run again, with a higher fencing token, at most MaxAttempts times. It is for handlers that are
-	// idempotent themselves.
+	// AtLeastOnce lets the next duplicate run again, with a higher fencing token. It is for handlers that are idempotent themselves.
+	// Policy.MaxAttempts and Policy.Retention bound it.
 	AtLeastOnce = store.AtLeastOnce
 	// ExactlyOnce commits the handler's own rows and the record in one database transaction. It needs a store with transactions.
 	//
+	// It covers the rows of that database. Other effects of the handler can happen again, because its run can be repeated.
+	//
 	// A record that was claimed under AtMostOnce before keeps that stricter guarantee: if a joined run ends ambiguously, the record is
-	// held as unknown. A single transaction is the exception:
-	//   - If it ends without a commit, also by a crash, it leaves the record as it was.
-	//   - A key that was released under AtMostOnce can then run again. Effects of the handler outside of the database can happen again.
+	// held as unknown. A single transaction that ends without a commit, also by a crash, leaves the record as it was. A key that was released
+	// under AtMostOnce can then run again.
 	ExactlyOnce = store.ExactlyOnce
 )
 
-// Detachment decides what happens to a run when its caller leaves.
+// Detachment decides what happens to a run when its caller leaves: its context is cancelled, or its deadline ends.
 type Detachment uint8
 
 // The detachments. Zero is taken from the wider policy.
 const (
-	// Detached lets the run go on, because the retry needs its outcome. It is the default.
+	// Detached lets the run go on until MaxRun, because the retry needs its outcome. It is the default. Limits.MaxDetached bounds such runs.
 	Detached Detachment = iota + 1
-	// Attached cancels the run's context together with the caller's. It is refused under AtMostOnce, because every caller that cancels
-	// would leave an unknown outcome behind.
+	// Attached cancels the run's context together with the caller's. It is invalid under AtMostOnce, because every caller that cancels
+	// could leave an unknown outcome behind.
 	Attached
 )
 
@@ -53,18 +54,21 @@ func (d Detachment) String() string {
 	}
 }
 
-// StoreDown decides what happens to calls while the store cannot be reached.
+// StoreDown decides what happens to calls while the store cannot be reached. A store that is full, or cannot read a record, is not down.
 type StoreDown uint8
 
-// The ways to treat calls without a store. Zero is taken from the wider policy.
+// The answers to a store that is down. Zero is taken from the wider policy.
 const (
 	// FailClosed rejects the call with ReasonStoreUnavailable. It is the default.
 	FailClosed StoreDown = iota + 1
-	// FailOpen runs the call without protection. It is refused under any guarantee but AtLeastOnce.
+	// FailOpen runs the call without protection: it gets StatusUnprotected, and its duplicates may run at the same time. It is invalid
+	// under any guarantee but AtLeastOnce. Two kinds of calls are rejected all the same:
+	//   - The store has answered an earlier claim of the call, and may have reported a run.
+	//   - The key is time-ordered, and so old that it may have run long ago.
 	FailOpen
 )
 
-// String returns the name of the way.
+// String returns the name of the answer.
 func (s StoreDown) String() string {
 	switch s {
 	case FailClosed:
@@ -89,7 +93,7 @@ const (
 
 // The ranges in which every store and all arithmetic are correct.
 const (
-	// minSpan is the resolution of the stores. A database takes a shorter timeout for none.
+	// minSpan is the resolution of the stores. Databases treat a shorter timeout as no timeout.
 	minSpan = time.Millisecond
 	// maxSpan fits the timeouts of all databases.
 	maxSpan = 24 * time.Hour
@@ -103,37 +107,40 @@ const (
 	maxRequest = 1 << 20
 )
 
-// KeepNoRequest as Policy.KeepRequest keeps no request, whatever the wider policy says.
+// KeepNoRequest as Policy.KeepRequest keeps no request. It overrides the wider policy, which zero does not.
 const KeepNoRequest = -1
 
-// NoWait as Policy.MaxWait answers a duplicate of a running call at once.
+// NoWait as Policy.MaxWait rejects a duplicate of a running call at once, with ReasonInProgress.
 const NoWait time.Duration = -1
 
-// Policy decides how calls are treated. A field that is zero is taken from the wider policy: the engine's for a method, the built-in
-// policy for the engine. New, Engine.Validate and the call itself refuse a value outside of its range.
+// Policy decides how calls are treated. A field that is zero is unset. It is taken from the wider policy: the engine's for a call, and the
+// defaults for the engine. [New], [Engine.Validate] and the call itself refuse a value outside of its range. Ranges include their ends.
 type Policy struct {
-	// Guarantee is what holds after an unknown outcome. The default is AtMostOnce.
+	// Guarantee decides what may happen after an unknown outcome. The default is AtMostOnce.
 	Guarantee Guarantee
 	// TransactionMode is how a run under ExactlyOnce shares a transaction with its record. The default is SingleTransaction. Other
 	// guarantees do not use it.
 	TransactionMode TransactionMode
 	// MaxAttempts bounds how often a key is taken over from a run that never ended, such as a run whose process died. It is the number of
-	// runs in a row, the first included, after which the outcome counts as unknown. The default is 5; the range is 1 to 1,000,000.
+	// runs in a row, the first included, after which the outcome stays unknown. The default is 5; the range is 1 to 1,000,000.
 	// AtMostOnce does not use it. Two kinds of runs are not counted:
-	//   - A run that ends with an ambiguous error or a panic under AtLeastOnce releases the key. The clients decide how often they try
-	//     again.
+	//   - A run that ends with an ambiguous error or a panic releases the key, and the count begins again. The clients decide how often they
+	//     try again.
 	//   - A run in a single transaction whose process dies leaves nothing behind to count by. MaxAttempts does not bound a request that
 	//     kills its process there.
 	MaxAttempts int
 	// Retention is how long an outcome is kept after completion, and how long a released key stays bound to its request after release.
-	// The default is 24 hours; the range is MaxRun to 100 years, and at most the store's unknown retention where it has one. A record
-	// whose outcome is unknown has no retention.
+	// The default is 24 hours; the range is MaxRun to 100 years, and at most the store's unknown retention if it has one.
+	//   - A record keeps the Retention that its latest run was claimed with.
+	//   - A record whose outcome is unknown does not expire by Retention.
+	//   - If the first run of a record began longer ago than Retention, no run that may have had an effect is repeated. Callers get
+	//     ReasonOutcomeUnknown, because the records of downstream calls may have expired.
 	Retention time.Duration
 	// ErrorRetention is how long a definite outcome that is an error is kept. The default is Retention; the range is MaxRun to Retention. A
 	// shorter time lets an answer such as "not found" expire early, and frees a predictable key early.
 	//
-	// After ErrorRetention the key is free, and its next call runs with any request. Meanwhile a client may have accepted the error as
-	// final and sent the operation with a new key. If it then sends the old key again, the operation happens twice.
+	// After ErrorRetention the key is free, and its next call runs with any request. A client may have accepted the error as final before,
+	// and sent the operation with a new key. If it sends the old key again, the operation happens twice.
 	//   - Choose a longer time than clients retry.
 	//   - Calls with time-ordered keys need an ErrorRetention of at least KeyLife, so that their keys never run again.
 	//   - Errors that may have had an effect are kept for Retention: errors that are marked with Final or KeepWrites, and errors of a run that
@@ -143,46 +150,46 @@ type Policy struct {
 	// KeyLife is how old a time-ordered key may be that still makes a record: see Call.TimeOrdered. Calls with other keys do not use it.
 	// The default is Retention or 24 hours, whichever is less; the range is a millisecond to Retention.
 	//
-	// A longer Retention alone does not raise KeyLife above 24 hours. An old key without a record may have run, and its record may have
-	// expired under the old Retention.
+	// An old key without a record may have run, and its record may have expired under an earlier Retention. So a longer Retention alone does
+	// not raise KeyLife above 24 hours.
 	//   - To raise KeyLife, wait until the new Retention has been in force on all servers for as long as the new KeyLife.
 	//   - To raise a Retention of less than 24 hours, set KeyLife to the old Retention first.
 	//   - To lower Retention, lower KeyLife on all servers first.
 	KeyLife time.Duration
-	// Lease is how long a claim holds without renewal. The engine renews it after a third of that time. It bounds how long duplicates
-	// wait for an owner that has died. The default is 15 seconds; the range is a millisecond to 24 hours.
+	// Lease is how long a claim holds without renewal, and so how long duplicates wait for an owner that has died. The engine renews it
+	// after a third of that time. A run in a single transaction has none. The default is 15 seconds; the range is a millisecond to 24 hours.
 	Lease time.Duration
-	// MaxRun is the longest time that a handler may run. After it, the run's context is cancelled and the lease is not renewed any more.
-	// The default is 25 seconds; the range is Lease to 24 hours.
+	// MaxRun is the longest time that a handler may run. After it, the run's context is cancelled with ErrMaxRun and the lease is not renewed
+	// any more. The default is 25 seconds; the range is Lease to 24 hours.
 	//   - It counts from when the claim was sent.
-	//   - In a single transaction it counts from when the transaction began, however long that waited for others. All runs of a repeated
-	//     handler share it.
+	//   - In a single transaction it counts from when the transaction began, after its wait for others. All runs of a repeated handler share
+	//     it.
 	MaxRun time.Duration
-	// MaxWait is how long a duplicate of a running call waits for the outcome, less if its own deadline is near. The default is 10
-	// seconds; the range is a millisecond to 24 hours. NoWait does not wait.
+	// MaxWait is how long a duplicate of a running call waits for the outcome, before it is rejected with ReasonInProgress. The wait ends
+	// earlier if the duplicate's own deadline is near. The default is 10 seconds; the range is a millisecond to 24 hours, or NoWait.
 	MaxWait time.Duration
-	// MaxOutcome is the largest outcome that is stored, in bytes. The default is 1 MiB; the range is 1 byte to 256 MiB.
-	//   - The caller of a run gets a larger outcome. The record only states that the run is done: duplicates get ReasonOutcomeNotStored,
-	//     and nothing runs again.
-	//   - The same holds for a larger outcome that a recovery function has found. Resolve refuses it.
+	// MaxOutcome is the size of the largest answer that is stored, in bytes. The default is 1 MiB; the range is 1 byte to 256 MiB.
+	//   - The caller of the run gets a larger answer too. Its record only states that the run is done: duplicates get
+	//     ReasonOutcomeNotStored, and nothing runs again.
+	//   - The same holds for a larger answer that a recovery function has found. Resolve refuses it.
 	MaxOutcome int
-	// KeepRequest is the largest request, in bytes, that is kept with the record until its outcome is known: see Record.Request. After a
-	// crash nobody else has the request, so a recovery function without a call needs it. The default is not to keep requests; the range is
+	// KeepRequest is the size of the largest request that is kept with the record until its outcome is known, in bytes: see Record.Request.
+	// After a crash nobody else has the request, so a recovery function without a call needs it. The default is KeepNoRequest; the range is
 	// 1 byte to 1 MiB, or KeepNoRequest.
 	//   - A larger request is not kept, and its call runs all the same.
 	//   - The request is in the store as it is, until the run has ended with an outcome. A sealed store encrypts it.
 	//   - A run in a single transaction keeps none: its record is not visible before it has ended.
 	KeepRequest int
-	// Detachment decides whether a run goes on when its caller leaves. The default is Detached. Attached is refused under AtMostOnce.
+	// Detachment decides whether a run goes on when its caller leaves. The default is Detached. Attached is invalid under AtMostOnce.
 	Detachment Detachment
-	// StoreDown decides whether a call runs without protection while the store is down. The default is FailClosed. FailOpen is refused
+	// StoreDown decides whether a call runs without protection while the store is down. The default is FailClosed. FailOpen is invalid
 	// under any guarantee but AtLeastOnce.
 	StoreDown StoreDown
 	// Shadow decides whether calls are protected, or only observed for a [ShadowReport]. The default is ShadowOff.
 	Shadow ShadowMode
 }
 
-// Over returns the policy with every unset field taken from the wider policy.
+// Over returns p with every unset field taken from the wider policy. It validates nothing.
 func (p Policy) Over(wider Policy) Policy {
 	return Policy{
 		Guarantee:       cmp.Or(p.Guarantee, wider.Guarantee),
@@ -202,7 +209,8 @@ func (p Policy) Over(wider Policy) Policy {
 	}
 }
 
-// PreparedPolicy is the policy of many calls, completed and validated once. See [Engine.Prepare].
+// PreparedPolicy is a policy for many calls of one engine, completed and validated once by [Engine.Prepare]. Another engine completes and
+// validates it again for each call.
 type PreparedPolicy struct {
 	engine *Engine
 	policy Policy
@@ -239,7 +247,8 @@ func (e *Engine) policyOf(call *Call) (*Policy, error) {
 	return &prepared.policy, nil
 }
 
-// builtinPolicy has no ErrorRetention and no KeyLife: their defaults depend on the Retention of the narrower policy. See whole.
+// builtinPolicy returns the defaults. ErrorRetention and KeyLife have none here: theirs depend on the Retention of the narrower policy. See
+// whole.
 func builtinPolicy() Policy {
 	return Policy{
 		Guarantee:       AtMostOnce,
@@ -257,7 +266,7 @@ func builtinPolicy() Policy {
 	}
 }
 
-// whole sets the defaults that depend on Retention, once no narrower policy can set it any more.
+// whole sets the defaults that depend on Retention. No narrower policy can set Retention any more.
 func (p Policy) whole() Policy {
 	p.ErrorRetention = cmp.Or(p.ErrorRetention, p.Retention)
 	p.KeyLife = cmp.Or(p.KeyLife, min(p.Retention, DefaultKeyLife))
@@ -265,8 +274,8 @@ func (p Policy) whole() Policy {
 	return p
 }
 
-// outcomeRetention is how long the outcome of a call is kept. Zero means Retention, which the record has from its claim. The record of a
-// possible effect is not kept for less time, because the effect could happen again after it.
+// outcomeRetention is how long the outcome of a call is kept. Zero means Retention, which the record has from its claim. Only an error
+// without an effect may be kept for less time: a possible effect could happen again afterwards.
 func (p Policy) outcomeRetention(out *Outcome, timeOrdered bool) time.Duration {
 	if out.Marked || out.KeepWrites {
 		return 0
@@ -292,8 +301,8 @@ func (p Policy) outcomeRetention(out *Outcome, timeOrdered bool) time.Duration {
 // record of its outcome must not expire.
 func (p Policy) validateTimeOrdered() error {
 	if p = p.whole(); p.ErrorRetention < p.KeyLife {
-		return fmt.Errorf("onlyonce: ErrorRetention is %v and time-ordered keys make records for KeyLife, which is %v, so a key could run "+
-			"again: give an ErrorRetention of at least KeyLife, or a shorter KeyLife", p.ErrorRetention, p.KeyLife)
+		return fmt.Errorf("onlyonce: invalid policy for time-ordered keys: ErrorRetention is %v and KeyLife is %v, so a key could run "+
+			"again after its error has expired: give an ErrorRetention of at least KeyLife", p.ErrorRetention, p.KeyLife)
 	}
 
 	return nil
@@ -301,7 +310,7 @@ func (p Policy) validateTimeOrdered() error {
 
 // validate reports everything that cannot hold on a store. No field of the policy is unset, except ErrorRetention and KeyLife.
 func (p Policy) validate(can *store.Capabilities) error {
-	var c complaints
+	c := complaints{about: "invalid policy"}
 
 	choice(&c, "Guarantee", p.Guarantee, ExactlyOnce, "AtMostOnce, AtLeastOnce or ExactlyOnce")
 	choice(&c, "TransactionMode", p.TransactionMode, JoinedTransaction, "SingleTransaction or JoinedTransaction")
@@ -334,8 +343,7 @@ func (p Policy) validate(can *store.Capabilities) error {
 // validateGuarantee reports what does not go together with the guarantee.
 func (p Policy) validateGuarantee(c *complaints, can *store.Capabilities) {
 	if p.Guarantee == ExactlyOnce && can.Transactional == nil {
-		c.addf("Guarantee is EXACTLY_ONCE, and this store has no transactions: use a store that writes the record in the handler's " +
-			"transaction")
+		c.addf("Guarantee is EXACTLY_ONCE, and this store has no transactions: use a store that has them, such as sqlstore")
 	}
 
 	if p.StoreDown == FailOpen && p.Guarantee != AtLeastOnce {
@@ -365,7 +373,7 @@ func (p Policy) validateRetention(c *complaints, unknown time.Duration) {
 
 	// The key of an unknown record that has expired runs again.
 	if unknown != 0 && p.Retention > unknown {
-		c.addf("Retention is %v, and this store forgets records whose outcome is unknown after %v, so that their keys could run again: "+
-			"give a Retention of at most that, or the store a longer unknown retention", p.Retention, unknown)
+		c.addf("Retention is %v, and this store removes records whose outcome is unknown after %v, so that their keys could run again: "+
+			"give a Retention of at most %v, or give the store a longer unknown retention", p.Retention, unknown, unknown)
 	}
 }

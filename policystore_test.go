@@ -56,7 +56,7 @@ func TestF72RetentionIsAtMostTheStoresUnknownRetention(t *testing.T) {
 		p := onlyonce.Policy{Retention: tt.retention}
 
 		if _, err := onlyonce.New(s, onlyonce.WithPolicy(p)); (err == nil) != tt.ok || err != nil && !strings.Contains(err.Error(),
-			"this store forgets records whose outcome is unknown after "+tt.unknown.String()) {
+			"this store removes records whose outcome is unknown after "+tt.unknown.String()) {
 			t.Errorf("New with a retention of %v, unknown records kept for %v: %v", tt.retention, tt.unknown, err)
 		}
 

@@ -9,19 +9,19 @@ import (
 )
 
 // RecoverFunc finds out what became of a run whose outcome is unknown. Usually it queries the system in which the effect would have
-// happened.
-//   - It is called before a call ends with ReasonOutcomeUnknown, and before the handler runs again.
-//   - One call of a key calls it at a time. The other calls wait for its result, even if they do not wait for a running call.
+// happened. The engine settles the record with the finding.
+//   - It is called before a call ends with ReasonOutcomeUnknown, and before the handler runs again in a takeover.
+//   - In a process, one call of a key calls it at a time. The other calls wait for its result, whatever their MaxWait.
 //   - It is called again for every later duplicate of a record that stays unknown, so it should be cheap or remember its result.
-//   - Package reconcile calls it without a call. The record is then everything that it has: see Record.Request.
+//   - Package reconcile calls it without a call. It then has no more than the record: see Record.Request.
 //   - Its context ends after Limits.RecoverTimeout, and not with the caller.
 //   - It must be safe for concurrent use.
 //
 // An error, a panic, and a result that does not come in time count as StillUnknown. So does DidNotHappen while the owner of the run may
-// be alive. The observer gets an EventRecoverFailed.
+// be alive. The observer then gets an EventRecoverFailed.
 type RecoverFunc func(ctx context.Context, rec Record) (Finding, error)
 
-// recoveries are the recovery functions of the transports, and those at work: one for each key at most.
+// recoveries has the recovery functions of the transports, and the recoveries that are under way: one for each key at most.
 type recoveries struct {
 	mu    sync.Mutex
 	byKey map[store.Key]*recovery
@@ -43,9 +43,9 @@ func (rs *recoveries) function(method string) RecoverFunc {
 	return nil
 }
 
-// recovery is one recovery function at work, about the owner with a fence. Its done is closed when it has ended or its time is over.
+// recovery is one call of a recovery function. Its done is closed when the function has ended or its time is over.
 type recovery struct {
-	about owner
+	about owner // of the run that it is about
 	// ofCall means that the function has the request of a call. Without it, the function may find out less.
 	ofCall bool
 	done   chan struct{}
@@ -64,9 +64,10 @@ func (r *recovery) over() bool {
 	}
 }
 
-// serves reports whether a question about an owner waits for this recovery, and gets its result. One whose time is over answers nobody any
-// more. It is left alone, but for its own owner: a function that does not end is not called again. A call that has got nothing from a
-// recovery without its request calls its own function.
+// serves reports whether a question about an owner gets the result of this recovery.
+//   - While the recovery is under way, every question waits for it.
+//   - After its time, it serves questions about the same owner, so that a function that does not end is not called again. A call whose
+//     recovery had no request calls its own function.
 func (r *recovery) serves(about owner, ofCall bool) bool {
 	return !r.over() || r.about == about && (r.ofCall || !ofCall)
 }

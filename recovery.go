@@ -9,23 +9,23 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// byRecovery is who has settled a record that a recovery function has settled.
+// byRecovery names who settled a record, if the recovery function named nobody.
 const byRecovery = "recovery function"
 
 // The errors of Recover.
 var (
 	// ErrNoRecovery means that the method of a record has no recovery function: see Engine.AddRecoveries.
-	ErrNoRecovery = errors.New("onlyonce: the method of this record has no recovery function")
-	// ErrRecoveryElsewhere means that another process is recovering the record at this moment.
+	ErrNoRecovery = errors.New("onlyonce: the method of this record has no recovery function; set Recover in its policy")
+	// ErrRecoveryElsewhere means that another process is recovering the record at this moment. Look the record up later.
 	ErrRecoveryElsewhere = errors.New("onlyonce: another process is recovering this record")
 )
 
-// errRecoveryEnded means that a recovery function has ended its goroutine.
-var errRecoveryEnded = errors.New("onlyonce: the recovery function has ended its goroutine")
+// errRecoveryEnded means that a recovery function has called runtime.Goexit.
+var errRecoveryEnded = errors.New("onlyonce: the recovery function ended its goroutine instead of returning a finding")
 
-// AddRecoveries adds the recovery functions of a transport, for records whose calls are gone: see Recover. Find returns the function of a
-// method, or nil. If several transports know a method, the first one decides. NewServer of package interceptor adds the functions of its
-// policies. Find must be safe for concurrent use.
+// AddRecoveries adds the recovery functions of a transport, for records whose calls are gone: see [Engine.Recover]. Find returns the
+// function of a method, or nil, and must be safe for concurrent use. If several transports know a method, the first one decides. NewServer
+// of package interceptor adds the functions of its policies.
 func (e *Engine) AddRecoveries(find func(method string) RecoverFunc) {
 	e.recoveries.mu.Lock()
 	defer e.recoveries.mu.Unlock()
@@ -33,18 +33,16 @@ func (e *Engine) AddRecoveries(find func(method string) RecoverFunc) {
 	e.recoveries.find = append(e.recoveries.find, find)
 }
 
-// Recover calls the recovery function of the record's method about a record that ListUnknown, Lookup or LookupID has returned, and settles
-// the record with what the function finds. The finding is StillUnknown if the function could not find it out. Package reconcile calls
-// Recover for all unknown records.
-//   - One process recovers a record at a time. It has a record of its own in the same store meanwhile, which the lists leave out. The calls
-//     of other processes do not look at it: they may call their functions at the same time. A store that is full has no room for it, so
-//     processes may then recover a record at the same time.
+// Recover settles a record that ListUnknown, Lookup or LookupID has returned, with the finding of its method's recovery function. It
+// returns the finding: after StillUnknown nothing is settled. Package reconcile calls Recover for all unknown records.
 //   - If a call of this process recovers the record already, Recover waits for its result.
+//   - One process at a time recovers a record with Recover. Meanwhile it has a second record in the store, which the lists leave out. A
+//     store that is full has no room for that record, so processes may then recover at the same time. So may the calls of other processes.
 //   - The function's context ends after Limits.RecoverTimeout. If ctx ends before, Recover returns, and the function goes on.
 //   - An answer that is larger than the engine's MaxOutcome is recorded without its body.
 //
-// The error matches ErrNoRecovery, ErrRecoveryElsewhere or ErrDraining, is one of those of Resolve, is the function's own, or matches
-// ctx's. After an error nothing is settled, as far as is known.
+// The error matches ErrNoRecovery, ErrRecoveryElsewhere or ErrDraining, is one of Resolve's errors, is the function's own, or matches the
+// cause of ctx. After an error nothing is settled, as far as is known.
 func (e *Engine) Recover(ctx context.Context, rec Record) (Finding, error) {
 	e.calls.Add(1) // so that a drain waits for it
 	defer e.leave()
@@ -89,7 +87,7 @@ type question struct {
 	ask RecoverFunc
 	// most is the largest answer that is recorded, in bytes.
 	most int
-	// ofCall means that a call recovers, which does not wait for other processes.
+	// ofCall means that the recovery is for a call. It does not wait for other processes.
 	ofCall bool
 }
 
@@ -179,7 +177,7 @@ func (e *Engine) stillUnknown(ctx context.Context, rec *Record) (*Record, error)
 	}
 }
 
-// overtaken reports that a recovery without a call has failed only because somebody else was faster.
+// overtaken reports that a recovery without a call has failed because another process recovers or has settled the record.
 func (q question) overtaken(err error) bool {
 	return !q.ofCall && (errors.Is(err, ErrRecoveryElsewhere) || errors.Is(err, ErrNotUnknown) || errors.Is(err, ErrRecordChanged))
 }
@@ -195,7 +193,7 @@ func (q question) call(ctx context.Context, rec *Record) (found Finding, err err
 	return q.ask(ctx, *rec)
 }
 
-// Attention reports a record that nobody could settle since a time, as a matter for people: the observer gets an EventAttention. Package
+// Attention gives the observer an EventAttention: the record could not be settled since a time, and people have to settle it. Package
 // reconcile calls it.
 func (e *Engine) Attention(ctx context.Context, rec Record, since time.Time) {
 	event := rec.event(EventAttention)
@@ -203,9 +201,9 @@ func (e *Engine) Attention(ctx context.Context, rec Record, since time.Time) {
 	e.observe(ctx, event)
 }
 
-// unsettledError is since when nobody could settle a record, as the error of its event.
+// unsettledError is the time since when a record could not be settled, as the error of its event.
 type unsettledError time.Time
 
 func (s unsettledError) Error() string {
-	return "nobody could settle this record since " + time.Time(s).UTC().Format(time.RFC3339)
+	return "this record could not be settled since " + time.Time(s).UTC().Format(time.RFC3339)
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// retryDelay is how long the callers of a rejection should wait, before jitter. Zero means that another try is of no use.
+// retryDelay is how long the callers of a rejection should wait, without jitter. Zero means that another try is of no use.
 func retryDelay(reason Reason) time.Duration {
 	switch reason {
 	case ReasonInProgress, ReasonLeaseLost:
@@ -27,7 +27,7 @@ func retryDelay(reason Reason) time.Duration {
 	}
 }
 
-// jittered spreads a delay by half either way, so that those who were rejected together do not come back together.
+// jittered spreads a delay by half either way, so that callers who were rejected together do not come back together.
 func jittered(d time.Duration) time.Duration {
 	if d <= 0 {
 		return 0
@@ -40,7 +40,7 @@ func reject(reason Reason, message string, cause error) *Rejection {
 	return &Rejection{Reason: reason, Message: message, RetryAfter: jittered(retryDelay(reason)), Cause: cause}
 }
 
-// again is the same rejection for another caller, with a delay of its own.
+// again returns the same rejection for another caller, with a delay of its own.
 func (r *Rejection) again() *Rejection {
 	other := *r
 	other.RetryAfter = jittered(retryDelay(r.Reason))
@@ -51,7 +51,7 @@ func (r *Rejection) again() *Rejection {
 // noKey is the message for a call without a key.
 const noKey = "this call has no idempotency key; send one key per operation, the same on every retry"
 
-// inProgress is the message about a call that runs elsewhere.
+// inProgress is the message for a duplicate of a call that runs elsewhere.
 const inProgress = "a call with this idempotency key is in progress; retry with the same key to get its outcome"
 
 func rejectInProgress(message string) *Rejection {
@@ -110,25 +110,25 @@ func rejectLeaseLost() *Rejection {
 		"this run was overtaken by another one, which has no outcome yet; retry with the same key to get it", nil)
 }
 
-// rejectUncertain is about a run whose transaction may have committed.
+// rejectUncertain rejects the caller of a run whose transaction may have committed.
 func rejectUncertain(err error) *Rejection {
 	return reject(ReasonLeaseLost,
-		"nobody knows yet whether the transaction of this call has committed; retry with the same key to get its one outcome", err)
+		"it is not known yet whether the transaction of this call has committed; retry with the same key to get its one outcome", err)
 }
 
-// rejectNotCommitted is about a joined run whose answer is in no record.
+// rejectNotCommitted rejects the caller of a joined run whose answer is in no record.
 func rejectNotCommitted(cause error) *Rejection {
 	return reject(ReasonLeaseLost,
 		"no record shows that the transaction of this call has committed, so its answer does not count; retry with the same key", cause)
 }
 
-// rejectRolledBack is about a run whose transaction surely left nothing.
+// rejectRolledBack rejects the caller of a run whose transaction surely left nothing.
 func rejectRolledBack(err error) *Rejection {
 	return reject(ReasonStoreUnavailable,
 		"the transaction of this call could not be committed and was rolled back; retry with the same key", err)
 }
 
-// rejectExpired is about a time-ordered key that is too old to make a record.
+// rejectExpired rejects a time-ordered key that is too old to make a record.
 func rejectExpired() *Rejection {
 	return reject(ReasonKeyExpired, tooOld, nil)
 }
@@ -140,7 +140,8 @@ func rejectDraining() *Rejection {
 
 func rejectTooLate() *Rejection {
 	return reject(ReasonLeaseLost,
-		"the answer to this claim came when its lease may have ended, so nothing was executed by this call; retry with the same key", nil)
+		"the idempotency store answered so late that the lease of this call may have ended, so nothing was executed by this call; "+
+			"retry with the same key", nil)
 }
 
 // The metadata of a rejection.
@@ -176,7 +177,7 @@ func rejectNotStored(code string, retention time.Duration) *Rejection {
 func rejectStoreError(err error) *Rejection {
 	switch {
 	case errors.Is(err, store.ErrFull):
-		return reject(ReasonStoreFull, "the idempotency store is full and nothing was executed; retry with the same key", err)
+		return reject(ReasonStoreFull, "the idempotency store is full and nothing was executed by this call; retry with the same key", err)
 	case errors.Is(err, store.ErrBusy):
 		return reject(ReasonInProgress,
 			"another transaction holds this idempotency key; retry with the same key to get its outcome", err)

@@ -5,8 +5,8 @@ import (
 	"errors"
 )
 
-// ErrUnprotected is the error of RequireRun outside of a run.
-var ErrUnprotected = errors.New("onlyonce: the handler must not run unprotected, and this call has no run of an engine: " +
+// ErrUnprotected is the error of [RequireRun] outside of a run.
+var ErrUnprotected = errors.New("onlyonce: the handler requires protection and was called without it: " +
 	"send an idempotency key, and call the handler through the interceptor or the middleware of the kit")
 
 // RequireRun returns nil in a run of an engine, and ErrUnprotected elsewhere. Call it first in a handler that must not run unprotected:
@@ -15,12 +15,14 @@ var ErrUnprotected = errors.New("onlyonce: the handler must not run unprotected,
 //		return nil, err
 //	}
 //
-// It refuses a call without a key, a call that reaches the handler past the interceptor, as in-process handlers of a gateway do, and a call
-// of a method in shadow mode. A context that is derived from that of a run is in the run. A run without a record, which only
-// Policy.FailOpen allows, is a run: see Run.Protected.
+// It returns ErrUnprotected for these calls:
+//   - The call has no key.
+//   - The call reaches the handler past the interceptor, such as a call of a gateway's in-process handler.
+//   - The method is in shadow mode.
 //
-// Package interceptor and the module gateway make FAILED_PRECONDITION of ErrUnprotected. Over HTTP it is 500, because the server must
-// change.
+// A context that is derived from the context of a run is in the run. A run without a record, which only FailOpen allows, is a run: see
+// Run.Protected. Package interceptor and the module gateway answer ErrUnprotected with FAILED_PRECONDITION. Over HTTP the status is 500,
+// because the server has to change.
 func RequireRun(ctx context.Context) error {
 	if _, ok := runOf(ctx); !ok {
 		return ErrUnprotected

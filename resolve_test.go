@@ -82,7 +82,7 @@ func TestResolveAsNotExecutedLetsTheNextCallRun(t *testing.T) {
 
 		made := onlyonce.Record{ID: record(t, e, "k").ID}
 		if err := e.Resolve(t.Context(), made, onlyonce.DidNotHappen()); !errors.Is(err, onlyonce.ErrOwnerMayBeAlive) ||
-			!strings.Contains(err.Error(), "look the record up") {
+			!strings.Contains(err.Error(), "look it up before you look for the effect") {
 			t.Errorf("Resolve without a look: %v, want an error that asks for one", err)
 		}
 

@@ -64,5 +64,5 @@ func ExampleKeyFunc() {
 	fmt.Println(err)
 	// Output:
 	// order-2026--2d7 <nil>
-	// onlyonce: part 2 of 2 of an idempotency key is empty: give each part a value
+	// onlyonce: making a key of parts: part 2 of 2 is empty; give each part a value
 }
