@@ -1,7 +1,6 @@
 package pages
 
 import (
-	"context"
 	"log"
 
 	"google.golang.org/grpc"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/interceptor"
-	"github.com/onlyonce-go/onlyonce/reconcile"
 	stores "github.com/onlyonce-go/onlyonce/store"
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
@@ -69,10 +67,8 @@ func Downstream() []interceptor.ServerOption {
 	return opts
 }
 
-// Reconciled is the policy and the reconciler of docs/operating.md.
-func Reconciled(ctx context.Context, engine *onlyonce.Engine, askTheBank interceptor.RecoverFunc, errs chan<- error) interceptor.Policy {
-	go func() { errs <- reconcile.Run(ctx, engine, reconcile.Options{}) }()
-
+// Recovered is the policy of docs/operating.md.
+func Recovered(askTheBank interceptor.RecoverFunc) interceptor.Policy {
 	return interceptor.Policy{
 		Policy:  onlyonce.Policy{KeepRequest: 4 << 10}, // bytes
 		Recover: askTheBank,
