@@ -28,14 +28,17 @@ type Payment struct {
 }
 
 // Confirm confirms what a customer has agreed to pay for an order. Every run of a call sends the same Idempotency-Key. Toss remembers the
-// first answer for 15 days, and does not compare the requests: the engine does.
+// first answer for 15 days: https://docs.tosspayments.com/guides/using-api/idempotency-key. The engine compares the requests.
 func (t *Toss) Confirm(ctx context.Context, paymentKey, order string, amount int64) (payment Payment, err error) {
 	key, err := onlyonce.DeriveExternal(ctx, "confirm")
 	if err != nil {
 		return payment, err
 	}
 
-	request := map[string]any{"paymentKey": paymentKey, "orderId": order, "amount": amount}
+	request, err := json.Marshal(map[string]any{"paymentKey": paymentKey, "orderId": order, "amount": amount})
+	if err != nil {
+		return payment, err
+	}
 
 	switch err = t.send(ctx, http.MethodPost, "/v1/payments/confirm", key, request, &payment); {
 	case err != nil:
@@ -49,7 +52,7 @@ func (t *Toss) Confirm(ctx context.Context, paymentKey, order string, amount int
 	}
 }
 
-// Recover looks up the payment of an order. The key of the call is the order.
+// Recover looks up the payment of an order: https://docs.tosspayments.com/common/apis/get-payment. The key of the call is the order.
 func (t *Toss) Recover(ctx context.Context, rec onlyonce.Record) (onlyonce.Finding, error) {
 	var payment Payment
 
@@ -73,18 +76,16 @@ func Judge(paymentKey, status string) onlyonce.Finding {
 	}
 }
 
-func (t *Toss) send(ctx context.Context, method, path, key string, request any, answer *Payment) error {
-	body, err := json.Marshal(request)
+func (t *Toss) send(ctx context.Context, method, path, key string, request []byte, answer *Payment) error {
+	r, err := http.NewRequestWithContext(ctx, method, t.URL+path, bytes.NewReader(request))
 	if err != nil {
 		return err
 	}
 
-	r, err := http.NewRequestWithContext(ctx, method, t.URL+path, bytes.NewReader(body))
-	if err != nil {
-		return err
+	if request != nil {
+		r.Header = http.Header{"Content-Type": {"application/json"}, "Idempotency-Key": {key}}
 	}
 
-	r.Header = http.Header{"Content-Type": {"application/json"}, "Idempotency-Key": {key}}
 	r.SetBasicAuth(t.Secret, "")
 
 	resp, err := t.HTTP.Do(r)

@@ -63,7 +63,7 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 			panic(http.ErrAbortHandler)
 		}
-	} else if !strings.HasSuffix(r.URL.Path, "/orders/order-7") {
+	} else if !strings.HasSuffix(r.URL.Path, "/v1/payments/orders/order-7") || r.ContentLength != 0 {
 		w.WriteHeader(http.StatusNotFound)
 	}
 
