@@ -16,7 +16,7 @@ type Diagnoser interface {
 type Diagnosis struct {
 	// Check is the name of the check, such as "eviction". There are few names.
 	Check string
-	// Where is the address of the examined server. It is empty if the store has only one place.
+	// Where is what was examined, such as the address of a server. It is empty if the store has only one place.
 	Where string
 	// Severity is how bad the result is. Zero is SeverityOK.
 	Severity Severity

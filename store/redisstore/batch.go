@@ -9,22 +9,22 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// request is an operation on its way: commands on one key, which are sent together and in their order.
+// request is an operation on its way: commands on one key, sent together and in order.
 type request struct {
-	ctx      context.Context //nolint:containedctx // that of the caller, whose end ends the wait
+	ctx      context.Context //nolint:containedctx // of the caller; its end ends the wait
 	deadline time.Time
 	cmds     []redis.Cmder
-	// size is how many bytes the commands have, about.
+	// size is the approximate size of the commands, in bytes.
 	size int
-	// reads means that the answer may contain the outcome of a record, whose size is unknown beforehand.
+	// reads means that the answer may contain an outcome, whose size is not known in advance.
 	reads bool
-	// entered is when the request began to wait for a batch, and boarded when it found one.
+	// entered is when the request began to wait for a batch, and boarded when it joined one.
 	entered, boarded time.Time
-	// ended receives when a request that others send has its answer, or when its time is over.
+	// ended receives the end of a request that another goroutine sends: its answer, or its timeout.
 	ended chan error
 }
 
-// end ends the wait for the answer. The first of several ends counts.
+// end ends the wait for the answer. Only the first call counts.
 func (r *request) end(err error) {
 	select {
 	case r.ended <- err:
@@ -32,7 +32,7 @@ func (r *request) end(err error) {
 	}
 }
 
-// endIfLate ends the wait if its time is over.
+// endIfLate ends the wait if the deadline has passed.
 func (r *request) endIfLate(now time.Time) bool {
 	late := !now.Before(r.deadline)
 	if late {
@@ -42,7 +42,7 @@ func (r *request) endIfLate(now time.Time) bool {
 	return late
 }
 
-// answerSize is how many bytes the answer has, about.
+// answerSize returns the approximate size of the answer, in bytes.
 func (r *request) answerSize() (size int) {
 	for _, cmd := range r.cmds {
 		if text, ok := cmd.(*redis.StringCmd); ok {
@@ -53,7 +53,7 @@ func (r *request) answerSize() (size int) {
 	return size
 }
 
-// answered reports whether every command has an answer of the server.
+// answered reports whether the server answered every command.
 func (r *request) answered() bool {
 	return !slices.ContainsFunc(r.cmds, func(cmd redis.Cmder) bool {
 		err := cmd.Err()
@@ -64,10 +64,10 @@ func (r *request) answered() bool {
 	})
 }
 
-// batcher lets concurrent operations share round trips without a delay. An operation on an idle lane goes at once, on the goroutine of its
-// caller. Operations that come meanwhile wait, and go together when the batch before them has its answer. See lane.go.
+// batcher lets concurrent operations share round trips without delay. An operation on an idle lane is sent at once, on the goroutine of its
+// caller. Operations that arrive meanwhile wait, and go together after the answer of the batch before them. See lane.go.
 //
-// An operation goes alone if its bytes, or those of its answer, would hold up the others of a batch.
+// An operation goes alone if it, or its answer, is so large that it would delay the others.
 type batcher struct {
 	wire    *wire
 	batched bool
@@ -79,8 +79,8 @@ func (b *batcher) init(client Client, batched bool) {
 	b.servers.init(b.wire)
 }
 
-// do sends a request and waits for its answer, as long as its context and its deadline allow. An error means that there is no answer in
-// this time: the request may still arrive, so its commands must not be read. Otherwise every command has an answer or an error of its own.
+// do sends a request and waits for its answer until its context or its deadline ends. After an error there is no answer yet, and the
+// request may still arrive: the commands must not be read. Otherwise every command has an answer or its own error.
 func (b *batcher) do(name string, r *request) error {
 	if err := r.ctx.Err(); err != nil {
 		return err //nolint:wrapcheck // wrapped by the operation
@@ -112,7 +112,7 @@ func (b *batcher) do(name string, r *request) error {
 	return err
 }
 
-// alone sends a request by itself.
+// alone sends a request outside of batches.
 func (w *wire) alone(r *request) error {
 	ctx, cancel := context.WithDeadline(r.ctx, r.deadline)
 	defer cancel()

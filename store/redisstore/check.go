@@ -14,29 +14,32 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// checkTimeout bounds the Check at construction, unless an operation has more time.
+// checkTimeout bounds the Check of New and Open, unless an operation has more time.
 const checkTimeout = 5 * time.Second
 
-// oldestVersion is the first major version whose scripts have flags.
+// oldestVersion is the first major version with flags for scripts.
 const oldestVersion = 7
 
-// allSlots is the number of slots of a cluster, as CLUSTER INFO has it.
+// allSlots is the number of slots of a cluster, as CLUSTER INFO prints it.
 const allSlots = "16384"
 
-// Report is what Check has found out.
+// Report is the result of a Check.
 type Report struct {
-	// Servers are the servers that have answered, each as "address: redis 7.0.15, master" or "address: valkey 9.1.2, master".
+	// Servers are the masters that answered, such as "address: redis 7.0.15, master" or "address: valkey 9.1.2, master".
 	Servers []string
-	// Warnings describe what weakens the store without making it unusable, such as persistence that is switched off.
+	// Warnings are settings that weaken the store and leave it usable, such as an append-only file that is off.
 	Warnings []string
 }
 
-// Check finds out whether every master can keep the store's guarantees. [New] and [Open] call it. It is cheap enough for a health check: a
-// few commands for each master.
+// Check examines whether every master can keep the store's guarantees, and changes nothing. [New] and [Open] call it. It takes a few
+// commands for each master, so it suits a health check.
 //
-// It fails if a master cannot be reached, is older than 7.0, is a replica, refuses writes, or evicts keys when its memory is full. With
-// WithEviction it accepts eviction. It also fails if some slots of a cluster have no server, and if the servers are a cluster and the
-// client is not a *redis.ClusterClient. The error names every problem and its remedy.
+// Check returns an error for each of these problems. The error names the problem and its remedy, and the Report has what was found until
+// then.
+//   - A master cannot be reached, is older than 7.0, is a replica, or refuses writes.
+//   - A master evicts keys when its memory is full, and WithEviction is not set.
+//   - Slots of a cluster have no master.
+//   - The servers are a cluster, and the client is not a *redis.ClusterClient.
 func (s *Store) Check(ctx context.Context) (Report, error) {
 	var (
 		mu     sync.Mutex
@@ -93,7 +96,7 @@ func (s *Store) checkCluster(ctx context.Context, cluster *redis.ClusterClient) 
 		return fmt.Errorf("redisstore: the cluster cannot be reached: %w", err)
 	}
 
-	// A cluster that does not require all its slots is "ok" without some.
+	// A cluster that does not require full coverage is "ok" without some slots.
 	info := fields(cmd.Val())
 	if state, served := info["cluster_state"], info["cluster_slots_ok"]; state != "ok" || served != allSlots {
 		return fmt.Errorf("redisstore: the cluster is in state %q and serves %s of %s slots: every slot needs a master that answers",
@@ -132,7 +135,7 @@ func (s *Store) checkServer(ctx context.Context, address string, client Client) 
 	return report, checkWritable(ctx, address, client)
 }
 
-// program is the name and the version of a server. Valkey also has a version of Redis, with which it is compatible.
+// program returns the name and version of a server. Valkey also reports the version of Redis that it is compatible with.
 func program(info map[string]string) string {
 	if version := info["valkey_version"]; version != "" {
 		return "valkey " + version

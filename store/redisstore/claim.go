@@ -10,8 +10,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// claimFirst makes a claim that expects no record: the server stores the record that the client has made, unless there is one. It reports
-// false if the script has to decide, because there is a record that is not completed. It may be the claim's own.
+// claimFirst makes a claim that expects no record: the server stores the client's record unless there is one. It returns false if the
+// script must decide, because there is a record that is not completed. That record may come from an earlier copy of this claim.
 func (s *Store) claimFirst(ctx context.Context, w *work, fresh, life string, res *store.Result) (bool, error) {
 	set := redis.NewStringCmd(ctx, "SET", w.name, fresh, "NX", "GET", "PX", life)
 	expiry := redis.NewIntCmd(ctx, "PEXPIRETIME", w.name)
@@ -25,7 +25,7 @@ func (s *Store) claimFirst(ctx context.Context, w *work, fresh, life string, res
 
 	switch {
 	case errors.Is(err, redis.Nil):
-		// The key may have gone or lost its expiry since.
+		// The key may have been removed, or lost its expiry, since.
 		if expires == 0 {
 			return false, nil
 		}
@@ -43,10 +43,10 @@ func (s *Store) claimFirst(ctx context.Context, w *work, fresh, life string, res
 	}
 }
 
-// gone is the expiry of a key that does not exist.
+// gone is the expiry that Redis returns for an absent key.
 const gone = -2
 
-// won fills in the result of a claim whose record is stored as the client has made it.
+// won fills in the result of a claim whose record the server stored as the client made it.
 func (s *Store) won(res *store.Result, w *work, fresh string, expires int64) {
 	start := startOf(fresh, expires)
 	res.Applied, res.Now = true, timeOf(start)
@@ -56,7 +56,7 @@ func (s *Store) won(res *store.Result, w *work, fresh string, expires int64) {
 	s.giveReceipt(res, w, fresh, expires, nil)
 }
 
-// giveReceipt gives the owner of a run a receipt. The entry is that of an earlier receipt of the run.
+// giveReceipt adds the receipt of a run to its result. Known is the index entry of an earlier receipt of the run, or nil.
 func (s *Store) giveReceipt(res *store.Result, w *work, record string, expires int64, known *entry) {
 	own := &receipt{name: w.name, record: record, expires: expires, decided: res.Now.UnixMilli(), sent: w.began, entry: known}
 	res.Receipt = own
@@ -76,14 +76,14 @@ func (s *Store) giveReceipt(res *store.Result, w *work, record string, expires i
 	}
 }
 
-// claimWhenRefused answers a claim that the server has refused because its memory is full or because it refuses all writes. If the
-// claim has nothing to write, because the key is completed or somebody runs it, the answer is as always. The client may have sent the
-// claim twice, and the first copy may have won. ErrFull must mean that nothing changed. A server that refuses all writes grants nothing: it
-// may have lost the claim by the time that it accepts writes. A server that another master may have replaced does not answer that an
-// outcome is unknown either: the other master may have the outcome.
+// claimWhenRefused decides a claim that the server refused to write, because it is out of memory or refuses all writes.
+//   - A claim that has nothing to write gets its result as always: the key is completed, or somebody runs it.
+//   - The client may have sent the claim twice, and the first copy may have won. ErrFull is returned only if nothing changed.
+//   - A server that refuses all writes grants no run: it may lose the claim before it accepts writes.
+//   - A server that another master may have replaced reports no unknown outcome: the other master may have the outcome.
 func (s *Store) claimWhenRefused(ctx context.Context, op *store.Claim, res *store.Result, refused error) error {
 	if err := s.lookup(ctx, &op.Key, res); err != nil {
-		return err // whether the claim has won is not known
+		return err // nobody knows whether the claim has won
 	}
 
 	switch decided := op.Apply(res.Record, res.Now); {
@@ -94,8 +94,8 @@ func (s *Store) claimWhenRefused(ctx context.Context, op *store.Claim, res *stor
 
 		return nil
 	case res.Record.Token == op.Token:
-		// Not ErrFull, since something changed.
-		return fmt.Errorf("redisstore: claim: it has won and its lease has ended: %v", refused) //nolint:errorlint // see above
+		// Not ErrFull, because something changed.
+		return fmt.Errorf("redisstore: claim: an earlier copy of it won, and its lease has ended: %v", refused) //nolint:errorlint // see above
 	default:
 		return refused
 	}

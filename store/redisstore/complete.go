@@ -10,8 +10,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// completeOwn makes a completion that has the receipt of its run: the completed record takes the place of the running one if that still has
-// the bytes of the receipt. It reports false if the script has to decide.
+// completeOwn makes a completion with the receipt of its run. The completed record replaces the running one if the server still has the
+// bytes of the receipt. It returns false if the script must decide.
 func (s *Store) completeOwn(ctx context.Context, w *work, own *receipt, op *store.Completion, res *store.Result) (bool, error) {
 	record, head, life, ok := own.completed(op, w.began)
 	if !ok {
@@ -26,7 +26,7 @@ func (s *Store) completeOwn(ctx context.Context, w *work, own *receipt, op *stor
 	case err != nil || expires == 0:
 		return false, nil //nolint:nilerr // the script finds out
 	case expires < 0:
-		// The completed record has expired since.
+		// The completed record has already expired.
 		expires = uint48At(string(record[:head]), timesStart+2*timeSize) + int64(life) //nolint:gosec // it has 48 bits
 	}
 
@@ -38,8 +38,8 @@ func (s *Store) completeOwn(ctx context.Context, w *work, own *receipt, op *stor
 	return true, nil
 }
 
-// swap puts a record in the place of another one if that still has the old bytes. It returns when the new record expires, 0 if there
-// are other bytes, and a negative number if the new record has expired at once.
+// swap replaces a record if the server still has the old bytes. It returns the expiry of the new record, 0 if there are other bytes, and a
+// negative number if the new record expired at once.
 func (s *Store) swap(ctx context.Context, w *work, old string, record []byte, life uint64) (int64, error) {
 	px := strconv.FormatUint(life, 10)
 
@@ -59,7 +59,7 @@ func (s *Store) swap(ctx context.Context, w *work, old string, record []byte, li
 		return 0, nil
 	case err != nil:
 		if unknownIFEQ(err) {
-			s.ifeq.Store(false) // until Check finds that it works
+			s.ifeq.Store(false) // until Check finds IFEQ again
 		}
 
 		return 0, err //nolint:wrapcheck // judged by the caller
@@ -88,7 +88,7 @@ func (s *Store) swapByScript(ctx context.Context, w *work, old string, record []
 	return 0, nil // flushed again
 }
 
-// isReply reports whether an error is an answer of a server.
+// isReply reports whether err is an answer of a server.
 func isReply(err error) bool {
 	_, ok := errors.AsType[redis.Error](err)
 

@@ -13,15 +13,15 @@ import (
 )
 
 const (
-	// silence is how long an answer may take before its connection counts as dead. A shorter deadline proves nothing.
+	// silence is how long a connection may be without an answer before it counts as dead. An operation that ended sooner proves nothing.
 	silence = 100 * time.Millisecond
-	// dropEvery is how often the connections to an address are dropped at most.
+	// dropEvery is the shortest time between two replacements of all connections to an address.
 	dropEvery = time.Second
-	// maxRoutes bounds the number of addresses that are remembered.
+	// maxRoutes bounds the number of remembered addresses.
 	maxRoutes = 1024
 )
 
-// errSpent ends the use of a connection before anything is sent on it. It is a timeout, so that go-redis tries another connection.
+// errSpent ends the use of a connection before anything is sent. It is a timeout, so that go-redis tries another connection.
 var errSpent net.Error = spentError{}
 
 type spentError struct{}
@@ -32,10 +32,10 @@ func (spentError) Error() string {
 func (spentError) Timeout() bool   { return true }
 func (spentError) Temporary() bool { return true }
 
-// routes make the connections of one client, and find those that are useless. So one failure replaces all connections of its kind, and not
-// every connection costs a failure of its own:
-//   - The server refuses writes. The address may lead to another server by now, while a connection stays with its server.
-//   - The server does not answer. Connections that have received nothing since may be dead, too.
+// routes makes the connections of one client and discards useless ones. One failure replaces all connections of its kind, so that not every
+// connection causes a failure of its own:
+//   - The server refuses writes. The address may lead to another server by now, but a connection stays with its server.
+//   - The server does not answer. Connections that have received nothing since may be dead too.
 type routes struct {
 	dial    dialFunc
 	started time.Time
@@ -44,13 +44,13 @@ type routes struct {
 	to map[string]*route
 }
 
-// route is what the connections to one address have in common.
+// route is what the connections to one address share.
 type route struct {
 	// generation counts the refusals of writes. Connections of an older generation are spent.
 	generation atomic.Int64
-	// refused is when the generation was last raised.
+	// refused is when generation was last raised.
 	refused atomic.Int64
-	// silent is when the request was sent that was not answered. Connections that have received nothing since are spent.
+	// silent is when the request was sent that got no answer. Connections that have received nothing since are spent.
 	silent atomic.Int64
 }
 
@@ -65,7 +65,7 @@ func (r *routes) Dial(ctx context.Context, network, address string) (net.Conn, e
 		return nil, err
 	}
 
-	// A refusal during the dial does not count: where dials take long, each connection would be spent before its first use.
+	// A refusal during the dial does not count. Otherwise slow dials would yield only spent connections.
 	route := r.route(address)
 	c := &connection{Conn: conn, routes: r, route: route, generation: route.generation.Load()}
 	c.heard.Store(r.now())
@@ -78,7 +78,7 @@ func (r *routes) route(address string) *route {
 	defer r.mu.Unlock()
 
 	if len(r.to) >= maxRoutes {
-		clear(r.to) // open connections keep theirs
+		clear(r.to) // open connections keep their routes
 	}
 
 	found := r.to[address]
@@ -91,10 +91,10 @@ func (r *routes) route(address string) *route {
 	return found
 }
 
-// now is the time since the routes were made, in nanoseconds.
+// now returns the time since the routes were made, in nanoseconds.
 func (r *routes) now() int64 { return int64(time.Since(r.started)) }
 
-// connection is a connection of go-redis' pool. The pool discards a spent connection before it is used.
+// connection is a connection of go-redis' pool. The pool discards a spent connection before its use.
 type connection struct {
 	net.Conn
 
@@ -135,7 +135,7 @@ func (c *connection) Write(b []byte) (int, error) {
 	return c.Conn.Write(b) //nolint:wrapcheck // as the connection does
 }
 
-// judge looks at the beginning of an answer.
+// judge examines the beginning of an answer.
 func (c *connection) judge(answer []byte) {
 	if !bytes.HasPrefix(answer, []byte("-")) || !isWriteRefusal(string(answer[1:min(len(answer), 32)])) {
 		return
@@ -143,13 +143,13 @@ func (c *connection) judge(answer []byte) {
 
 	now := c.routes.now()
 
-	// A late answer on an old connection is no evidence about those that were made since.
+	// A late answer on an old connection proves nothing about newer connections.
 	if now-c.route.refused.Load() >= int64(dropEvery) && c.route.generation.CompareAndSwap(c.generation, c.generation+1) {
 		c.route.refused.Store(now)
 	}
 }
 
-// suspect notes that an answer does not come.
+// suspect notes that an answer is overdue.
 func (c *connection) suspect() {
 	sent := c.sent.Load()
 	if c.heard.Load() > sent || c.routes.now()-sent < int64(silence) {
@@ -168,7 +168,7 @@ func (c *connection) spent() bool {
 	return c.generation != c.route.generation.Load() || c.heard.Load() < c.route.silent.Load()
 }
 
-// SyscallConn implements [syscall.Conn], with which go-redis checks a connection before it is used.
+// SyscallConn implements [syscall.Conn]. go-redis uses it to check a connection before its use.
 func (c *connection) SyscallConn() (syscall.RawConn, error) {
 	if c.spent() {
 		return nil, errSpent
@@ -181,7 +181,7 @@ func (c *connection) SyscallConn() (syscall.RawConn, error) {
 	return opaque{}, nil
 }
 
-// opaque is a connection with TLS: its socket shows only whether there is something encrypted to read, as after a handshake.
+// opaque is a connection with TLS. Its socket shows only whether there is encrypted data to read, such as after a handshake.
 type opaque struct{}
 
 func (opaque) Control(func(uintptr)) error    { return nil }

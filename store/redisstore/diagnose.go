@@ -11,7 +11,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Diagnose implements [store.Diagnoser]. It examines what [Store.Check] checks: every master, the cluster and the client.
+// Diagnose implements [store.Diagnoser]. It examines what [Store.Check] examines: every master, the cluster and the client. It takes at
+// most 5 s, or the time of [WithTimeout] if that is longer.
 func (s *Store) Diagnose(ctx context.Context) []store.Diagnosis {
 	ctx, cancel := context.WithTimeout(ctx, max(checkTimeout, s.timeout))
 	defer cancel()
@@ -29,7 +30,7 @@ func (s *Store) Diagnose(ctx context.Context) []store.Diagnosis {
 	e := examination{where: "cluster"}
 
 	if err := s.checkCluster(ctx, cluster); err != nil {
-		e.fail("slots", withoutPackage(err), "look at CLUSTER INFO on each master")
+		e.fail("slots", withoutPackage(err), "read CLUSTER INFO of each master")
 	} else {
 		e.ok("slots", "every slot has a master")
 	}
@@ -47,7 +48,7 @@ func (s *Store) Diagnose(ctx context.Context) []store.Diagnosis {
 		})
 	})
 	if err != nil {
-		e.fail("connection", "the cluster cannot be reached: "+err.Error(), "start its servers, or look at the addresses in the URL")
+		e.fail("connection", "the cluster cannot be reached: "+err.Error(), "start its servers, or correct the addresses in the URL")
 	}
 
 	mu.Lock() // some may be under way still
@@ -64,7 +65,7 @@ func (s *Store) diagnoseServer(ctx context.Context, address string, client Clien
 
 	cmd := redis.NewStringCmd(ctx, "INFO")
 	if err := process(ctx, client, cmd); err != nil {
-		e.fail("connection", "cannot be reached: "+err.Error(), "start it, and look at the address, the user and the password in the URL")
+		e.fail("connection", "cannot be reached: "+err.Error(), "start the server, or correct the address, the user or the password in the URL")
 
 		return e.found
 	}
@@ -80,5 +81,5 @@ func (s *Store) diagnoseServer(ctx context.Context, address string, client Clien
 	return e.found
 }
 
-// withoutPackage is the text of an error of this package without the name of the package.
+// withoutPackage returns the text of err without the prefix of this package.
 func withoutPackage(err error) string { return strings.TrimPrefix(err.Error(), "redisstore: ") }

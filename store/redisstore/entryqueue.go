@@ -11,26 +11,26 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// entryQueue holds the entries that this process has to write to one set of the index.
+// entryQueue holds the entries that this process must write to one set of the index.
 type entryQueue struct {
 	store *Store
 	name  string // of the set
-	// writing is held by the one writer, so that an older score does not overtake a newer one.
+	// writing is held by the one writer, so that an older score never overtakes a newer one.
 	writing chan struct{}
 
 	mu      sync.Mutex
 	entries []*entry
-	// known has the latest entry of each record while that waits in the queue, or is on its way to the server.
+	// known has the latest entry of each record that is queued or being written.
 	known  map[string]*entry
 	timer  *time.Timer
-	rings  time.Time // when the timer fires; zero if it does not
-	cleans time.Time // when it is time to clean the set
+	rings  time.Time // when the timer fires; zero if it is stopped
+	cleans time.Time // when the set is cleaned next
 	closed bool
-	// dropped is how many entries have found the queue full since the last report.
+	// dropped counts the entries that found the queue full since the last report.
 	dropped int
 }
 
-var errQueueFull = errors.New("too many entries wait to be written, so that some were dropped: Run or Sweep finds their records")
+var errQueueFull = errors.New("the queue is full and entries were dropped: Run or Sweep finds their records")
 
 func newEntryQueue(s *Store, name string) *entryQueue {
 	return &entryQueue{
@@ -38,7 +38,8 @@ func newEntryQueue(s *Store, name string) *entryQueue {
 	}
 }
 
-// add has an entry written at a time, unless its run is over by then. The answer to a renewal may come after the end of the run.
+// add queues an entry to be written at a time, unless its run has ended by then. The answer to a renewal may arrive after the end of the
+// run.
 func (q *entryQueue) add(e *entry, until int64, due time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -51,8 +52,8 @@ func (q *entryQueue) add(e *entry, until int64, due time.Time) {
 	q.enqueue(e)
 }
 
-// over has the entry of a run that is over removed, if it has been written. The entry is nil where the owner has no receipt: it is then
-// known that the run is over only if its end was applied. A later run of the record may have an entry by now, which stays.
+// over removes the written entry of an ended run. The entry is nil if the owner has no receipt. Then the run has certainly ended only if
+// its end was applied. The entry of a later run of the record stays.
 func (q *entryQueue) over(e *entry, member string, token store.Token, isApplied bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -73,7 +74,7 @@ func (q *entryQueue) over(e *entry, member string, token store.Token, isApplied 
 	}
 }
 
-// hold writes the entry of a run whose outcome is unknown from now on. The operation has taken effect, so a failure is not its failure.
+// hold writes the entry of a run whose outcome is unknown from now on. The hold itself has succeeded, so a failure here does not fail it.
 func (q *entryQueue) hold(ctx context.Context, w *work, e *entry, member string, token store.Token, at int64) {
 	q.mu.Lock()
 
@@ -100,7 +101,7 @@ func (q *entryQueue) hold(ctx context.Context, w *work, e *entry, member string,
 	q.enqueue(e)
 }
 
-// forget removes the entry of a record that is gone, unless it is another run's by now. The score is that of the record.
+// forget removes the entry of a removed record, unless a later run has it. The score is the score of the record.
 func (q *entryQueue) forget(ctx context.Context, w *work, member string, score int64) {
 	q.mu.Lock()
 
@@ -110,22 +111,22 @@ func (q *entryQueue) forget(ctx context.Context, w *work, member string, score i
 
 	q.mu.Unlock()
 
-	_ = q.apart(ctx, w, onIndex(ctx, &q.store.scripts.leave, q.name, member, score)) // a list removes what is left
+	_ = q.apart(ctx, w, onIndex(ctx, &q.store.scripts.leave, q.name, member, score)) // a list removes the rest
 }
 
-// scoreOf is the score of a record that the set has, and 0 if there is none or it cannot be read.
+// scoreOf returns a record's score in the set, or 0 if there is none or the set cannot be read.
 func (q *entryQueue) scoreOf(ctx context.Context, w *work, member string) int64 {
 	cmd := redis.NewFloatCmd(ctx, "ZSCORE", q.name, member)
 	at := work{name: q.name, deadline: w.deadline}
 
 	if err := q.store.exchange(ctx, &at, entrySize, false, cmd); err != nil || cmd.Err() != nil {
-		return 0 // a list removes what is left
+		return 0 // a list removes the rest
 	}
 
 	return int64(cmd.Val())
 }
 
-// apart sends a command by itself, within the time of an operation that has taken effect.
+// apart sends a command after an operation that succeeded, within the operation's time.
 func (q *entryQueue) apart(ctx context.Context, w *work, cmd redis.Cmder) error {
 	ctx, cancel := context.WithDeadline(ctx, w.deadline)
 	defer cancel()
@@ -138,7 +139,7 @@ func (q *entryQueue) apart(ctx context.Context, w *work, cmd redis.Cmder) error 
 	return q.send(ctx, 1, cmd)
 }
 
-// begin waits until no other write is under way, and end lets the next one begin.
+// begin waits until no other write is under way. The method end lets the next write begin.
 func (q *entryQueue) begin(ctx context.Context) error {
 	select {
 	case q.writing <- struct{}{}:
@@ -150,7 +151,7 @@ func (q *entryQueue) begin(ctx context.Context) error {
 
 func (q *entryQueue) end() { <-q.writing }
 
-// send sends commands on the set, and reports to the observer how the write of some entries has ended.
+// send sends commands on the set, and reports the result to the observer.
 func (q *entryQueue) send(ctx context.Context, entries int, cmds ...redis.Cmder) (err error) {
 	defer q.store.report.Indexed(ctx, q.store.report.Clock(), entries, &err)
 
@@ -169,7 +170,7 @@ func (q *entryQueue) send(ctx context.Context, entries int, cmds ...redis.Cmder)
 	return nil
 }
 
-// ring writes what is due, and removes what is left of others from time to time. The next time is a moment later, so that many entries go
+// ring writes the entries that are due, and cleans the set from time to time. The next ring is a moment later, so that many entries go
 // together.
 func (q *entryQueue) ring() {
 	ctx, cancel := context.WithTimeout(context.Background(), q.store.timeout)
@@ -198,7 +199,7 @@ func (q *entryQueue) mayClean(now time.Time) bool {
 	return true
 }
 
-// flush writes the entries that are due at a time. Those that cannot be written are tried again.
+// flush writes the entries that are due at now. Entries that could not be written are tried again.
 func (q *entryQueue) flush(ctx context.Context, now time.Time) error {
 	if err := q.begin(ctx); err != nil {
 		q.ringAgain()
@@ -216,12 +217,12 @@ func (q *entryQueue) flush(ctx context.Context, now time.Time) error {
 		}
 
 		if err := q.write(ctx, due); err != nil {
-			return err // the rest waits with them
+			return err // the others stay queued
 		}
 	}
 }
 
-// reportDropped reports entries that were dropped. It is called without the lock, since it calls an observer.
+// reportDropped reports dropped entries. Its caller must not hold the lock, because it calls an observer.
 func (q *entryQueue) reportDropped(ctx context.Context) {
 	q.mu.Lock()
 	dropped := q.dropped
@@ -234,7 +235,7 @@ func (q *entryQueue) reportDropped(ctx context.Context) {
 	}
 }
 
-// close ends the timer. What is added later is not written.
+// close stops the timer. Entries that are added later are not written.
 func (q *entryQueue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -246,7 +247,7 @@ func (q *entryQueue) close() {
 	}
 }
 
-// waits reports whether entries wait or are on their way to the server.
+// waits reports whether entries are queued or being written.
 func (q *entryQueue) waits() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -254,7 +255,7 @@ func (q *entryQueue) waits() bool {
 	return len(q.entries) > 0 || len(q.known) > 0
 }
 
-// ringAgain lets the timer fire again, because another write has lasted too long.
+// ringAgain rings again later, because another write took too long.
 func (q *entryQueue) ringAgain() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -271,10 +272,10 @@ type change struct {
 	removes    bool
 }
 
-// entrySize is how many bytes an entry has on its way, about.
+// entrySize is the approximate size of an entry in a command, in bytes.
 const entrySize = 64
 
-// take takes entries out of the queue whose time has come.
+// take removes the due entries from the queue.
 func (q *entryQueue) take(now time.Time) (due []change) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -316,7 +317,7 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// write writes changes.
+// write writes changes to the set.
 func (q *entryQueue) write(ctx context.Context, due []change) error {
 	var added, removed []any
 
@@ -344,7 +345,7 @@ func (q *entryQueue) write(ctx context.Context, due []change) error {
 	return err
 }
 
-// settle notes which changes have been made, and has the others tried again.
+// settle notes which changes succeeded, and queues the others again.
 func (q *entryQueue) settle(changes []change, failed error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -376,8 +377,8 @@ func (q *entryQueue) settle(changes []change, failed error) {
 	}
 }
 
-// waiting is the entry of a run that waits to be written or is on its way, or a new one, for owners without a receipt. It is called with
-// the lock, as are the methods below.
+// waiting returns the entry of a run that is queued or being written, or a new entry. It is for owners without a receipt. The caller holds
+// the lock, also for the methods below.
 func (q *entryQueue) waiting(member string, token store.Token) *entry {
 	if e := q.known[member]; e != nil && e.token == token {
 		return e
@@ -386,7 +387,7 @@ func (q *entryQueue) waiting(member string, token store.Token) *entry {
 	return &entry{member: member, token: token}
 }
 
-// drop ends the knowledge of an entry that neither waits nor is on its way.
+// drop forgets an entry that is neither queued nor being written.
 func (q *entryQueue) drop(e *entry) {
 	if q.known[e.member] == e {
 		delete(q.known, e.member)

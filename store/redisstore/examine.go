@@ -11,11 +11,11 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// errNoCluster is about a client of a cluster whose servers the store cannot visit.
-var errNoCluster = errors.New("its client is not a *redis.ClusterClient, so that the other servers would neither be checked nor swept: " +
+// errNoCluster is the error for a client that hides the other servers of a cluster.
+var errNoCluster = errors.New("its client is not a *redis.ClusterClient and hides the other servers: " +
 	"pass the result of redis.NewClusterClient itself, without an AutoPipeliner or a wrapper, or Open a redis+cluster:// URL")
 
-// checkClient returns an error if a server is one of a cluster and the client hides the others.
+// checkClient returns an error if the server is in a cluster and the client hides the others.
 func (s *Store) checkClient(address string, info map[string]string) error {
 	if info["cluster_enabled"] == "1" && s.batches.servers.cluster == nil {
 		return fmt.Errorf("redisstore: %s is a server of a cluster, and %w", address, errNoCluster)
@@ -24,7 +24,7 @@ func (s *Store) checkClient(address string, info map[string]string) error {
 	return nil
 }
 
-// examination collects what is found at a place.
+// examination collects the diagnoses of one place.
 type examination struct {
 	where string
 	found []store.Diagnosis
@@ -44,7 +44,7 @@ func (e *examination) fail(check, found, remedy string) {
 	e.add(check, store.SeverityFail, found, remedy)
 }
 
-// examine judges what a server says about itself. The store can be used unless a severity is SeverityFail.
+// examine judges the INFO of a server. The store can use the server unless a severity is SeverityFail.
 func (s *Store) examine(address string, info map[string]string) []store.Diagnosis {
 	e := examination{where: address}
 
@@ -88,7 +88,7 @@ func (s *Store) examine(address string, info map[string]string) []store.Diagnosi
 	}
 
 	if info["loading"] == "1" {
-		e.warn("loading", "it is still loading its data", "wait until it has, and look again")
+		e.warn("loading", "is still loading its data", "wait for the end of loading, and check again")
 	}
 
 	return e.found
@@ -104,7 +104,7 @@ func (e *examination) persistence(info map[string]string) {
 		e.warn(check, "the append-only file is off: a restart forgets what was recorded since the last snapshot, and it may run again",
 			"set appendonly to yes, and appendfsync to everysec or always")
 	case info["aof_last_write_status"] == "err":
-		e.warn(check, "the append-only file cannot be written", "make room on its disk, and look into the server's log")
+		e.warn(check, "the append-only file cannot be written", "free disk space, and read the server's log")
 	default:
 		e.ok(check, "the append-only file is on")
 	}
@@ -125,7 +125,7 @@ func (e *examination) replication(info map[string]string) {
 	}
 }
 
-// examineClient judges settings of a client that SetOptions would make better.
+// examineClient judges client settings that SetOptions would improve.
 func examineClient(client Client) []store.Diagnosis {
 	e := examination{where: "client"}
 	obeys, life := true, connectionLife

@@ -9,38 +9,38 @@ import (
 )
 
 const (
-	// maxBatch is how many operations go together at most, and maxBatchSize how many bytes.
+	// maxBatch is the greatest number of operations in a batch, and maxBatchSize the greatest size in bytes.
 	maxBatch     = 256
 	maxBatchSize = 256 << 10
-	// large is the size in bytes from which on an operation or its answer goes alone.
+	// large is the size in bytes at which an operation, or its answer, goes alone.
 	large = 16 << 10
-	// answersAfterLarge is how many small answers have to follow a large one until answers are expected to be small again. If
-	// one answer in a hundred is large, one of the next batches has another.
+	// answersAfterLarge is how many small answers must follow a large one before reads go together again. If one answer in a hundred is large,
+	// one of the next batches has another.
 	answersAfterLarge = 100
-	// readsAfterLate is how many reads go alone after a batch of reads that had no answer in time. Perhaps large answers have held it
-	// up, and one that goes alone shows that. They are few, because a server that is overloaded needs batches most.
+	// readsAfterLate is how many reads go alone after a batch of reads without an answer in time. Large answers may have delayed the batch,
+	// and single reads show that. The number is small, because an overloaded server needs batches most.
 	readsAfterLate = 16
 
-	// maxFlights is how many batches are under way to a server at most.
+	// maxFlights is the greatest number of batches under way to a server.
 	maxFlights = 4
-	// worthAnother is how many operations have to wait for another batch on a slow network.
+	// worthAnother is how many operations must wait before a slow network gets another batch.
 	worthAnother = 8
-	// slowTrip and slowShare are how long a round trip takes on a slow network at least: in all, and for each operation. A fast
-	// network is never idle, and a second batch would only make both of them smaller.
+	// slowTrip and slowShare are the least duration of a round trip on a slow network, in total and per operation. A fast network is never
+	// idle, and a second batch would only make both smaller.
 	slowTrip  = time.Millisecond
 	slowShare = 100 * time.Microsecond
-	// stalled is how long a batch may be under way until the next one goes past it, on another connection.
+	// stalled is how long a batch may be under way before the next one passes it on another connection.
 	stalled = 25 * time.Millisecond
 )
 
-// flight is a batch under way, and after it the next one.
+// flight is a sequence of batches, each sent after the answer of the one before.
 type flight struct {
 	batch []*request
 	cmds  []redis.Cmder
 	began time.Time
 }
 
-// board makes a batch of those who wait, and returns those who go on waiting. Callers who have gone are left behind.
+// board makes a batch of waiting requests, and returns those that still wait. Requests whose callers have gone are left out.
 func (f *flight) board(queue []*request, now time.Time) []*request {
 	clear(f.batch)
 	f.batch, f.began = f.batch[:0], now
@@ -61,7 +61,7 @@ func (f *flight) board(queue []*request, now time.Time) []*request {
 	return queue
 }
 
-// fly sends the batch. It lasts as long as the operation that may last longest. The lane lets the others go in time.
+// fly sends the batch. It may last as long as the longest of its requests. The lane ends the others in time.
 func (f *flight) fly(w *wire) {
 	var latest time.Time
 
@@ -82,14 +82,14 @@ func (f *flight) fly(w *wire) {
 	f.cmds = f.cmds[:0]
 }
 
-// isLate reports whether reads that went together had no answer in time.
+// isLate reports whether reads that went together got no answer in time.
 func (f *flight) isLate(now time.Time) bool {
 	return len(f.batch) > 1 && slices.ContainsFunc(f.batch, func(r *request) bool {
 		return r.reads && !now.Before(r.deadline) && !r.answered()
 	})
 }
 
-// fit is how many of the operations that wait go together: one at least.
+// fit returns how many of the waiting requests go together, at least one.
 func fit(queue []*request) int {
 	size := 0
 
@@ -104,7 +104,7 @@ func fit(queue []*request) int {
 	return len(queue)
 }
 
-// remaining is how many small answers have to come after an answer of this size until reads go together again.
+// remaining returns how many small answers must follow an answer of this size before reads go together again.
 func remaining(before, size int) int {
 	if size >= large {
 		return answersAfterLarge
@@ -113,15 +113,15 @@ func remaining(before, size int) int {
 	return max(before-1, 0)
 }
 
-// isSlow reports whether a round trip was so long that the network, and not the work, took most of the time.
+// isSlow reports whether a round trip took so long that the network took most of the time, not the work.
 func isSlow(took time.Duration, operations int) bool {
 	return took >= slowTrip && took >= time.Duration(operations)*slowShare
 }
 
-// another reports whether one more batch is worth a connection.
-//   - If none is under way, it is.
-//   - On a slow network it is, if enough operations wait.
-//   - If the last one has stalled, it is: its connection may be dead, or full of a large answer.
+// another reports whether one more batch is worth a connection. It is in these cases:
+//   - No batch is under way.
+//   - The network is slow, and enough requests wait.
+//   - The last batch has stalled. Its connection may be dead, or full of a large answer.
 func another(flights, waiting int, slow bool, age time.Duration) bool {
 	switch {
 	case waiting == 0 || flights >= maxFlights:

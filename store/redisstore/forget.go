@@ -7,11 +7,11 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Forget implements [store.Forgetter]. It takes three round trips, two without an index, and works while the server is out of memory. If
-// a record that cannot be read is in the index, it takes four.
+// Forget implements [store.Forgetter]. It works while the server is out of memory. It takes three round trips, two without an index, and
+// four for a record in the index that cannot be read.
 //
-// The client decides, because only the client can check the seal of a record. The server then removes the record if it still has the bytes
-// that the client has seen, so that a late copy of this step removes no other record. If the record has changed, the client decides again.
+// The client decides, because only the client can check the seal of a record. The server removes the record if it still has the bytes that
+// the client read. So a late copy of this step removes no other record. If the record has changed, the client decides again.
 func (s *Store) Forget(ctx context.Context, op store.Forgetting) (res store.Result, err error) {
 	defer s.report.Ended(ctx, store.OperationForget, s.report.Clock(), &res, &err)
 
@@ -23,7 +23,7 @@ func (s *Store) Forget(ctx context.Context, op store.Forgetting) (res store.Resu
 			return res, err
 		}
 
-		// What the record says of its entry is not known if it is settled or cannot be read.
+		// A record that is settled or cannot be read does not show the score of its entry.
 		if before == 0 && s.index != nil {
 			member := s.memberOf(w.name)
 			before = s.index.of(member).scoreOf(ctx, &w, member)
@@ -49,8 +49,8 @@ func (s *Store) Forget(ctx context.Context, op store.Forgetting) (res store.Resu
 	}
 }
 
-// decideForget reads a record. It returns the bytes that may be removed, and the score of the record's entry in the index. Without bytes,
-// the result is the answer.
+// decideForget reads a record. It returns the bytes that may be removed, and the score of the record's index entry. Without bytes, res is
+// the answer.
 func (s *Store) decideForget(
 	ctx context.Context, w *work, op *store.Forgetting, res *store.Result,
 ) (seen []byte, score int64, err error) {

@@ -12,45 +12,45 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// The index finds the records that are not settled, so that nothing has to look at every key of the server. It is a few sorted sets that
-// all records share. A record is a member of one of them, chosen by its key, and the score is the time in milliseconds at which its outcome
-// is unknown: the end of its lease, or the time of its hold.
+// The index finds unsettled records, so that a list need not read every key of the server. It has a few sorted sets that all records share.
+// The key of a record determines its set. The score is the time in milliseconds from which the outcome is unknown: the end of the lease, or
+// the time of the hold.
 //
-// The index does not delay a call: a claim and its completion do not touch it. The entry of a run is written a moment after its
-// claim, together with others, and not at all if the run is over by then. So an entry is a hint. It may be missing for a while, and it may
-// outlive its record. A list reads the records, and removes the entries that are wrong.
+// The index does not delay calls: claims and completions do not write to it. The entry of a run is written a moment after its claim,
+// together with others, and not at all if the run has ended by then. So an entry is only a hint. It may be missing for a while, and it may
+// outlive its record. A list reads the records and removes wrong entries.
 const (
 	indexes = 16
-	// indexDelay is how long after its claim the entry of a run is written.
+	// indexDelay is the time from the claim of a run to the write of its entry.
 	indexDelay = 100 * time.Millisecond
-	// indexRetry is how long after a failure entries are written again, and indexPatience for how long they are tried. What is given up,
-	// the sweep finds.
+	// indexRetry is the time from a failed write of entries to the next try. indexPatience is how long they are tried. The sweep finds the
+	// records of abandoned entries.
 	indexRetry    = time.Second
 	indexPatience = time.Minute
-	// maxEntries is how many entries of a set wait to be written at most, and maxTogether how many are written together.
+	// maxEntries bounds the queued entries of a set, and maxTogether the entries of one write.
 	maxEntries  = 1 << 12
 	maxTogether = 1000
-	// cleanEvery is how often entries are removed whose records have expired unsettled, and cleanFirst how long after the construction of
-	// a store.
+	// cleanEvery is the interval at which entries are removed whose records expired unsettled. cleanFirst is the time from the construction of
+	// a store to the first removal.
 	cleanEvery = time.Hour
 	cleanFirst = time.Minute
 )
 
-// entry is one run in the index.
+// entry is a run in the index.
 type entry struct {
 	member string
 	token  store.Token // of the run
 
-	// These are guarded by entryQueue.mu.
-	until   int64     // the score that it is to have
-	written int64     // the score that it has, as far as this process knows; 0 if it is not there
-	due     time.Time // when it is to be written
-	since   time.Time // since when it is to be written
-	over    bool      // the run is over
+	// The fields below are guarded by entryQueue.mu.
+	until   int64     // the score to write
+	written int64     // the score in the set, as far as this process knows; 0 if there is none
+	due     time.Time // when to write
+	since   time.Time // when the write was first due
+	over    bool      // the run has ended
 	queued  bool
 }
 
-// index writes the entries of this process. Each set has a queue of its own, so that a server that fails holds up no set but its own.
+// index writes the entries of this process. Each set has its own queue, so that a failing server delays only its own sets.
 type index struct {
 	queues [indexes]*entryQueue
 }
@@ -65,10 +65,10 @@ func newIndex(s *Store) *index {
 	return x
 }
 
-// of is the queue of the set that a member is in.
+// of returns the queue of a member's set.
 func (x *index) of(member string) *entryQueue { return x.queues[numberOf(member)] }
 
-// numberOf is the number of the set that a member is in.
+// numberOf returns the number of a member's set.
 func numberOf(member string) int {
 	if member == "" {
 		return 0
@@ -77,7 +77,7 @@ func numberOf(member string) int {
 	return int(member[0]) % indexes
 }
 
-// scoreOf is the score of a record that is not settled, and 0 for others.
+// scoreOf returns the score of an unsettled record, and 0 for other records.
 func scoreOf(rec *store.Record) int64 {
 	switch rec.State {
 	case store.Running:
@@ -91,7 +91,7 @@ func scoreOf(rec *store.Record) int64 {
 	}
 }
 
-// flush writes all entries of this process, however young.
+// flush writes all queued entries, also those that are not due yet.
 func (x *index) flush(ctx context.Context) error {
 	var (
 		wg   sync.WaitGroup
@@ -109,7 +109,7 @@ func (x *index) flush(ctx context.Context) error {
 	return errors.Join(errs[:]...)
 }
 
-// close writes what waits, and ends the timers.
+// close writes the queued entries and stops the timers.
 func (x *index) close(ctx context.Context) error {
 	for _, q := range x.queues {
 		q.close()
@@ -118,7 +118,7 @@ func (x *index) close(ctx context.Context) error {
 	return x.flush(ctx)
 }
 
-// runOver has the entry of a run removed that is over. It is called after the end of a run, whether the end was applied or not.
+// runOver removes the entry of an ended run. It is called after every end, applied or not.
 func (s *Store) runOver(w *work, given any, token store.Token, isApplied bool) {
 	if s.index != nil {
 		member := s.memberOf(w.name)
@@ -126,7 +126,7 @@ func (s *Store) runOver(w *work, given any, token store.Token, isApplied bool) {
 	}
 }
 
-// runHeld writes the entry of a run whose outcome is unknown since a time of the server.
+// runHeld writes the entry of a run whose outcome became unknown at a time of the server.
 func (s *Store) runHeld(ctx context.Context, w *work, op *store.Hold, at int64) {
 	if s.index != nil {
 		member := s.memberOf(w.name)
@@ -134,10 +134,10 @@ func (s *Store) runHeld(ctx context.Context, w *work, op *store.Hold, at int64) 
 	}
 }
 
-// memberOf is what the index calls a record.
+// memberOf returns the index member of a record.
 func (s *Store) memberOf(name string) string { return name[len(s.prefix):] }
 
-// entryOf is the entry of a run in the index that a receipt names, or nil.
+// entryOf returns the index entry in a receipt, or nil.
 func (s *Store) entryOf(given any, name string) *entry {
 	if own := receiptOf(given, name); own != nil {
 		return own.entry
@@ -146,7 +146,7 @@ func (s *Store) entryOf(given any, name string) *entry {
 	return nil
 }
 
-// onIndex is a command that runs a script on a set of the index. Its text goes along: it is short, and runs seldom.
+// onIndex returns a command that runs a script on a set of the index. The command has the whole script, which is short and rarely runs.
 func onIndex(ctx context.Context, op *script, name string, args ...any) *redis.IntCmd {
 	cmd := redis.NewIntCmd(ctx, append([]any{"EVAL", op.source, "1", name}, args...)...)
 	cmd.SetFirstKeyPos(firstKey)
@@ -154,8 +154,8 @@ func onIndex(ctx context.Context, op *script, name string, args ...any) *redis.I
 	return cmd
 }
 
-// together sends commands on any keys together. After an error the commands must not be read. Otherwise each has an answer or an error of
-// its own.
+// together sends commands on any keys in one round trip. After an error the commands must not be read. Otherwise each has an answer or its
+// own error.
 func (s *Store) together(ctx context.Context, cmds []redis.Cmder) error {
 	if len(cmds) == 0 {
 		return nil

@@ -6,34 +6,34 @@ import (
 	"time"
 )
 
-// lane is the way to one server. One batch is under way at a time, and the operations that come meanwhile wait in the queue. A goroutine
-// sends batch after batch and ends when nobody waits. The function another decides when one more batch goes beside it.
+// lane is the way to one server. While a batch is under way, new requests wait in the queue. A goroutine sends one batch after the other
+// and ends when no request waits. The function another decides when a second batch goes beside the first one.
 type lane struct {
 	wire *wire
 
 	mu      sync.Mutex
 	queue   []*request
 	flights []*flight
-	// slow is whether the last round trip was slow.
+	// slow means that the last round trip was slow.
 	slow bool
-	// afterLarge is how many small answers have to come until reads go together again: large ones came before. afterLate is how many of
-	// the next reads go by themselves in any case: a batch of reads had no answer in time.
+	// afterLarge is how many small answers must still come before reads go together again, after a large answer. afterLate is how many of the
+	// next reads go alone, after a batch of reads without an answer in time.
 	afterLarge, afterLate int
-	// alarm rings at the earliest deadline of an operation, or when a batch has stalled. It is nil while nobody waits.
+	// alarm rings at the earliest deadline of a request, or when a batch has stalled. It is nil while no request waits.
 	alarm   *time.Timer
 	alarmAt time.Time
 }
 
-// way is how a request goes.
+// way is how a request is sent.
 type way uint8
 
 const (
-	byItself way = iota + 1 // beside the lane
-	first                   // on an empty lane, on the goroutine of the caller
-	inBatch                 // with others
+	byItself way = iota + 1 // outside of the lane
+	first                   // on the empty lane, on the goroutine of the caller
+	inBatch                 // with other requests
 )
 
-// wayOf decides how a request goes.
+// wayOf decides how a request is sent.
 func wayOf(r *request, empty, patient, readsApart bool) way {
 	switch {
 	case r.size >= large, r.reads && readsApart:
@@ -45,7 +45,7 @@ func wayOf(r *request, empty, patient, readsApart bool) way {
 	}
 }
 
-// enter begins the way of a request. The flight is that of a request that is first.
+// enter accepts a request. The flight is not nil if the request is first.
 func (l *lane) enter(r *request) (way, *flight) {
 	now := time.Now()
 
@@ -74,14 +74,14 @@ func (l *lane) enter(r *request) (way, *flight) {
 	return how, nil
 }
 
-// goOn ends the flight of a request that was first. Those who have come meanwhile follow.
+// goOn ends the flight of a first request. Requests that arrived meanwhile follow.
 func (l *lane) goOn(f *flight) {
 	if l.next(f) {
 		go l.serve(f)
 	}
 }
 
-// wait waits for the answer to a request that others send.
+// wait waits for the answer to a request that another goroutine sends.
 func (l *lane) wait(r *request) error {
 	select {
 	case err := <-r.ended:
@@ -95,7 +95,7 @@ func (l *lane) wait(r *request) error {
 	}
 }
 
-// leave takes a request whose caller has gone out of the queue. If it is under way, its answer is dropped.
+// leave removes a request from the queue, because its caller has gone. If the request is under way, its answer is dropped.
 func (l *lane) leave(r *request) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -103,7 +103,7 @@ func (l *lane) leave(r *request) {
 	l.queue = slices.DeleteFunc(l.queue, func(other *request) bool { return other == r })
 }
 
-// serve sends batch after batch, as long as somebody waits.
+// serve sends batches as long as requests wait.
 func (l *lane) serve(f *flight) {
 	for {
 		f.fly(l.wire)
@@ -114,7 +114,7 @@ func (l *lane) serve(f *flight) {
 	}
 }
 
-// next ends a batch and begins the next one. It reports false when nobody waits: the flight is over.
+// next ends a batch and begins the next one. It returns false if no request waits: the flight has ended.
 func (l *lane) next(f *flight) bool {
 	now := time.Now()
 	slow, late, most := isSlow(now.Sub(f.began), len(f.batch)), f.isLate(now), 0
@@ -148,7 +148,7 @@ func (l *lane) next(f *flight) bool {
 	return false
 }
 
-// learn notes the size of an answer to a request that went by itself.
+// learn notes the size of the answer to a request that went alone.
 func (l *lane) learn(size int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -156,7 +156,7 @@ func (l *lane) learn(size int) {
 	l.afterLarge = remaining(l.afterLarge, size)
 }
 
-// start starts one more batch if the function another allows it. It is called with the lock, as are the methods below.
+// start starts another batch if the function another allows it. The caller holds the lock, also for the methods below.
 func (l *lane) start(now time.Time) {
 	if !another(len(l.flights), len(l.queue), l.slow, l.age(now)) {
 		return
@@ -170,10 +170,10 @@ func (l *lane) start(now time.Time) {
 	}
 }
 
-// age is how long the youngest batch is under way.
+// age returns how long the youngest batch has been under way.
 func (l *lane) age(now time.Time) time.Duration { return now.Sub(l.youngest()) }
 
-// youngest is when the last batch began.
+// youngest returns when the last batch began.
 func (l *lane) youngest() (began time.Time) {
 	for _, f := range l.flights {
 		if f.began.After(began) {
@@ -184,7 +184,7 @@ func (l *lane) youngest() (began time.Time) {
 	return began
 }
 
-// watch sets the alarm for a deadline, or for the moment at which the batch in front of the queue has stalled.
+// watch sets the alarm for a deadline, or for the time at which the batch before the queue has stalled.
 func (l *lane) watch(at time.Time) {
 	if stalls := l.youngest().Add(stalled); len(l.queue) > 0 && len(l.flights) < maxFlights && stalls.Before(at) {
 		at = stalls
@@ -209,7 +209,7 @@ func (l *lane) unwatch() {
 	}
 }
 
-// ring ends the wait of the requests whose time is over, and starts another batch if the last one has stalled.
+// ring ends the wait of late requests, and starts another batch if the last one has stalled.
 func (l *lane) ring() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -225,7 +225,7 @@ func (l *lane) ring() {
 	}
 }
 
-// earliest is the first deadline to come. It ends the wait of requests that are under way and late.
+// earliest returns the next deadline. It ends the wait of late requests that are under way.
 func (l *lane) earliest(now time.Time) (at time.Time) {
 	for _, requests := range l.all() {
 		for _, r := range requests {
@@ -238,7 +238,7 @@ func (l *lane) earliest(now time.Time) (at time.Time) {
 	return at
 }
 
-// all are the requests that wait, and those of every batch.
+// all returns the queue and the requests of every batch.
 func (l *lane) all() [][]*request {
 	all := append(make([][]*request, 0, 1+maxFlights), l.queue)
 	for _, f := range l.flights {

@@ -14,26 +14,25 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// page is how many entries of an index, and how many records, are read at once.
+// page is how many entries of a set, or records, are read at once.
 const page = 100
 
-// ListUnknown implements [store.Lister]. It takes one round trip if nothing is unknown, and reads only records whose lease has ended, as
-// far as the index knows.
+// ListUnknown implements [store.Lister]. It takes one round trip if nothing is unknown, and reads only the records of entries whose time
+// has come.
 //
-// It finds a record that was claimed in another process from about 100 ms after the claim on. It does not find a record that was claimed
-// under WithoutIndex, nor one whose process died within these 100 ms, until [Store.Sweep] or [Store.Run] has come to it.
+// It finds the claim of another process from about 100 ms after the claim. [Store.Sweep] and [Store.Run] add two kinds of records that it
+// does not find: those of processes that died within these 100 ms, and those that were claimed under WithoutIndex.
 //
-// If a part of the index or some records cannot be read, because a server of a cluster is down, the others are listed all the same. The
-// sequence then ends with one error, which names what may be missing.
+// If a server of a cluster is down, ListUnknown yields the other records, and then one error that names what may be missing.
 func (s *Store) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] {
 	return s.list(ctx, (*store.Result).Unknown, 0)
 }
 
-// ListRunning implements [store.Lister]. It reads the whole index, and the record of each entry. What is said of ListUnknown about records
-// that are not found and about errors holds here as well. It remembers the keys that it has yielded until it ends.
+// ListRunning implements [store.Lister]. It reads the whole index, and the record of every entry. Missing records and errors are as in
+// ListUnknown. It keeps the keys that it has yielded in memory until it ends.
 func (s *Store) ListRunning(ctx context.Context) iter.Seq2[store.Listed, error] {
 	return func(yield func(store.Listed, error) bool) {
-		// A renewal moves an entry to where the list is still to come.
+		// A renewal moves an entry to a page that the list has not read yet.
 		yielded := make(map[store.Key]struct{})
 
 		for listed, err := range s.list(ctx, alive, -latest) {
@@ -52,10 +51,10 @@ func (s *Store) ListRunning(ctx context.Context) iter.Seq2[store.Listed, error] 
 	}
 }
 
-// alive reports whether a record was running under a lease when it was read.
+// alive reports whether the record was Running under a lease when it was read.
 func alive(res *store.Result) bool { return res.Record.LeaseAlive(res.Now) }
 
-// list lists the records that are wanted. The age is that of the listing.
+// list lists the wanted records. Age is as in listing.
 func (s *Store) list(ctx context.Context, wanted func(res *store.Result) bool, age int64) iter.Seq2[store.Listed, error] {
 	return func(yield func(store.Listed, error) bool) {
 		if s.index == nil {
@@ -69,7 +68,7 @@ func (s *Store) list(ctx context.Context, wanted func(res *store.Result) bool, a
 			names[i] = q.name
 		}
 
-		// A list has what its own process knows.
+		// The list includes the claims of its own process.
 		l.note(s.flush(ctx))
 
 		if l.run(ctx, names...) {
@@ -80,7 +79,7 @@ func (s *Store) list(ctx context.Context, wanted func(res *store.Result) bool, a
 	}
 }
 
-// flush writes all entries of this process, within the time of an operation.
+// flush writes all queued entries of this process, within the time of an operation.
 func (s *Store) flush(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
@@ -88,9 +87,8 @@ func (s *Store) flush(ctx context.Context) error {
 	return s.index.flush(ctx)
 }
 
-// clean removes the entries of a set of the index whose records have expired unsettled. It looks at each record first: the record may live
-// longer, because its owner may be alive, or because other processes have another unknown retention. A failure leaves the rest to the
-// next time.
+// clean removes the entries of a set whose records expired unsettled. It reads each record first. A record may live longer, because its
+// owner may be alive, or because other processes have another unknown retention. After a failure the rest is left to the next time.
 func (s *Store) clean(ctx context.Context, name string) {
 	l := listing{
 		store: s, yield: func(store.Listed, error) bool { return true }, operation: store.OperationSweep, wanted: (*store.Result).Unknown,
@@ -100,20 +98,20 @@ func (s *Store) clean(ctx context.Context, name string) {
 	l.run(ctx, name)
 }
 
-// listing is one list of what is not settled.
+// listing is one pass over the index.
 type listing struct {
 	store     *Store
 	yield     func(store.Listed, error) bool
 	operation store.Operation
-	// wanted decides which records are yielded.
+	// wanted selects the records to yield.
 	wanted func(res *store.Result) bool
-	// age is for how many milliseconds the time of an entry must be over. It is negative for entries whose time has not come.
+	// age is how many milliseconds ago the time of an entry must have come. It is negative to include later times.
 	age int64
 
-	// ended is why nothing more can be read, and problems are why a part of the index cannot.
+	// ended is the error that ends the list. problems are the errors of parts of the index.
 	ended    error
 	problems []error
-	// unread is how many records cannot be read, and because is why the first of them cannot.
+	// unread is the number of records that could not be read. because is the error of the first of them.
 	unread  int
 	because error
 }
@@ -129,7 +127,7 @@ func (l *listing) ends(ctx context.Context, err error) bool {
 	return l.ended != nil
 }
 
-// misses notes that records cannot be read.
+// misses notes records that could not be read.
 func (l *listing) misses(ctx context.Context, records int, err error) {
 	if !l.ends(ctx, err) {
 		l.unread += records
@@ -137,19 +135,19 @@ func (l *listing) misses(ctx context.Context, records int, err error) {
 	}
 }
 
-// problem is why the list is not whole, or nil.
+// problem returns why the list is incomplete, or nil.
 func (l *listing) problem() error {
 	switch {
 	case l.ended != nil:
 		return l.ended
 	case l.unread > 0:
-		l.note(fmt.Errorf("redisstore: list: %d records cannot be read, the first for this reason: %w", l.unread, l.because))
+		l.note(fmt.Errorf("redisstore: list: %d records could not be read, the first one because: %w", l.unread, l.because))
 	}
 
 	return errors.Join(l.problems...)
 }
 
-// run lists sets of the index, and reports whether the caller wants to go on.
+// run lists sets of the index. It returns false if the caller ended the list.
 func (l *listing) run(ctx context.Context, names ...string) bool {
 	pages := make([]*cursor, len(names))
 	for i, name := range names {
@@ -169,8 +167,8 @@ func (l *listing) run(ctx context.Context, names ...string) bool {
 	return true
 }
 
-// cursor is how far an index has been read. A page begins at the score of the last entry of the page before, and leaves out the entries
-// that have been seen, because entries leave the index while it is listed.
+// cursor is the position in a set. A page begins at the score of the last entry of the page before, and skips the entries already seen,
+// because entries leave the set during the list.
 type cursor struct {
 	index string
 	from  string
@@ -178,12 +176,12 @@ type cursor struct {
 	done  bool
 }
 
-// listEntry is an entry of an index as it is listed.
+// listEntry is an entry of the index in a list.
 type listEntry struct {
 	index, member, score string
 }
 
-// read reads a page of each index.
+// read reads a page of each set.
 func (l *listing) read(ctx context.Context, pages []*cursor) (entries []listEntry) {
 	var err error
 	defer l.store.report.Answered(ctx, l.operation, l.store.report.Clock(), &err)
@@ -225,7 +223,7 @@ func (l *listing) read(ctx context.Context, pages []*cursor) (entries []listEntr
 	return entries
 }
 
-// take takes a page: members, each with its score.
+// take reads a page: members, each with its score.
 func (c *cursor) take(pairs []string, entries []listEntry) []listEntry {
 	c.done = len(pairs)/2 < page+len(c.seen)
 
@@ -246,8 +244,8 @@ func (c *cursor) take(pairs []string, entries []listEntry) []listEntry {
 	return entries
 }
 
-// records reads the records of entries, yields those that are wanted, and removes the entries of those that are settled or gone.
-// It reports whether the caller wants to go on.
+// records reads the records of entries, yields the wanted ones, and removes the entries of settled or absent records. It returns false if
+// the caller ended the list.
 func (l *listing) records(ctx context.Context, entries []listEntry) bool {
 	var stale []listEntry
 
@@ -300,7 +298,7 @@ func (l *listing) records(ctx context.Context, entries []listEntry) bool {
 	return true
 }
 
-// lookups reads the records of entries, in one round trip if the servers know the script.
+// lookups reads the records of entries. It takes one round trip if the servers have the script.
 func (s *Store) lookups(ctx context.Context, entries []listEntry) ([]*redis.StringCmd, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
@@ -330,8 +328,8 @@ func (s *Store) lookups(ctx context.Context, entries []listEntry) ([]*redis.Stri
 	return replies, nil
 }
 
-// prune removes entries whose records have expired unsettled, or have been settled, unless another run has the entry by now. An entry that
-// cannot be removed is left to the next list.
+// prune removes entries of settled and expired records, unless another run has the entry by now. Entries that cannot be removed are left to
+// the next list.
 func (s *Store) prune(ctx context.Context, operation store.Operation, stale []listEntry) {
 	if len(stale) == 0 {
 		return
@@ -368,7 +366,7 @@ func (s *Store) prune(ctx context.Context, operation store.Operation, stale []li
 	s.report.Repaired(ctx, operation, removed)
 }
 
-// keyOf is the key of a member of an index.
+// keyOf returns the key of an index member.
 func keyOf(member string) (key store.Key, ok bool) {
 	if len(member) != len(key) {
 		return key, false
@@ -379,7 +377,7 @@ func keyOf(member string) (key store.Key, ok bool) {
 	return key, true
 }
 
-// indexFailure describes an error of a set of the index.
+// indexFailure describes an error about a set of the index.
 func indexFailure(doing, name string, err error) error {
 	if redis.HasErrorPrefix(err, "WRONGTYPE") {
 		return fmt.Errorf("redisstore: %s the index %s: another type is stored under its name, so that records are not listed: "+

@@ -7,19 +7,19 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// WithObserver reports to an observer what the store does: operations, round trips, waits, sweeps, refused writes, and writes to the index
-// and repairs of it. It does not report what go-redis sends again by itself. Nil means no observer: nothing is measured then, and Run logs
-// its failures.
+// WithObserver reports what the store does: operations, resends, round trips, waits, sweeps, refused writes, writes to the index and
+// repairs of the index. Resends by go-redis itself are not reported. The default is nil: no observer, nothing is measured, and Run logs its
+// failures to [slog.Default].
 func WithObserver(observer store.Observer) Option {
 	return func(c *config) { c.report.Observer = observer }
 }
 
-// isRefused recognises the refusal of a server to write.
+// isRefused reports whether err is a server's refusal to write.
 func isRefused(err error) bool { return errors.Is(err, store.ErrFull) || refusesWrites(err) }
 
-// waited is how long a request has waited for a place in a batch.
+// waited returns how long a request waited for a batch.
 func (r *request) waited() time.Duration {
-	if r.boarded.IsZero() { // its time was over before
+	if r.boarded.IsZero() { // the request timed out before
 		return time.Since(r.entered)
 	}
 

@@ -11,19 +11,18 @@ const (
 	schemeSentinel = "+sentinel://"
 )
 
-// Open returns a store on the Redis at a URL, with a client of its own, which Close closes. It calls Check, and fails if
-// Check fails.
+// Open returns a store on the Redis at a URL. Its Close also closes the client. Open calls Check, and returns its error.
 //
 //	redis://user:password@host:6379/0                               one server; rediss:// for TLS
 //	redis+cluster://user:password@host1:6379?addr=host2:6379        a cluster; rediss+cluster://
 //	redis+sentinel://user:password@host1:26379?addr=host2:26379&master_name=main   Sentinel; rediss+sentinel://
 //
-// User and password are those of the servers' access control lists. Options of go-redis, such as pool_size=50, may
-// follow in the query; see [redis.ParseURL]. Two more are for TLS, with each of the three schemes:
+// User and password belong to the servers' access control lists. The query may have options of go-redis, such as pool_size=50: see
+// [redis.ParseURL]. With TLS, each of the three schemes has two more:
 //   - ca_file=/etc/redis/ca.pem trusts the certificate authorities of this PEM file, and no others.
-//   - skip_verify=true trusts any server. It is for tests.
+//   - skip_verify=true trusts every server. It is for tests.
 //
-// [SetOptions] lists what Open sets if the query does not. The error for a URL that cannot be read matches [ErrURL].
+// [SetOptions] lists what Open sets unless the query does. The error for an invalid URL matches [ErrURL] and contains no password.
 func Open(url string, opts ...Option) (*Store, error) {
 	client, err := dial(url)
 	if err != nil {
@@ -32,7 +31,7 @@ func Open(url string, opts ...Option) (*Store, error) {
 
 	s, err := New(client, opts...)
 	if err != nil {
-		_ = client.Close() // it has no use any more
+		_ = client.Close() // nobody uses it
 
 		return nil, err
 	}
@@ -80,7 +79,7 @@ func dial(url string) (redis.UniversalClient, error) {
 	}
 }
 
-// parsed reads a URL. It takes out what go-redis does not know: the end of the scheme, and our own options in the query.
+// parsed parses a URL. It first removes what go-redis does not know: the end of the scheme, and our own options.
 func parsed[O any](url, scheme string, parse func(string) (O, error)) (options O, security urlTLS, err error) {
 	try := func(url string) (O, urlTLS, error) {
 		rest, security, err := takeTLS(strings.Replace(url, scheme, "://", 1))

@@ -14,13 +14,13 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// work is one operation on a record: the name of the record, and the time that the operation has.
+// work is an operation on one record: the name of the record, and the time limit.
 type work struct {
 	name            string
 	began, deadline time.Time
 }
 
-// begin begins an operation on the record of a key. The engine's deadline comes without a timer: see Capabilities.Bounded.
+// begin begins an operation on the record of a key. The engine's context has a deadline without a timer: see Capabilities.Bounded.
 func (s *Store) begin(ctx context.Context, key *store.Key) work {
 	now := time.Now()
 	w := work{name: s.name(key), began: now, deadline: now.Add(s.timeout)}
@@ -32,7 +32,7 @@ func (s *Store) begin(ctx context.Context, key *store.Key) work {
 	return w
 }
 
-// Claim implements [store.Store]. Its error matches store.ErrFull when the server has no memory left for new records.
+// Claim implements [store.Store]. The error matches store.ErrFull if the server has no memory for a new record.
 func (s *Store) Claim(ctx context.Context, op store.Claim) (res store.Result, err error) {
 	err = s.ClaimTo(ctx, &op, &res)
 
@@ -62,7 +62,7 @@ func (s *Store) ClaimTo(ctx context.Context, op *store.Claim, res *store.Result)
 func (s *Store) claim(ctx context.Context, op *store.Claim, res *store.Result) error {
 	w := s.begin(ctx, &op.Key)
 
-	// Rule 7: a record that is not settled does not expire while its owner may be alive.
+	// Rule 7: an unsettled record does not expire while its owner may be alive.
 	life := max(span(s.unknown), aliveSpan(op))
 
 	made, err := appendFresh(make([]byte, 0, freshSize(op)), w.name, op, life)
@@ -112,7 +112,7 @@ func (s *Store) claimByScript(ctx context.Context, w *work, op *store.Claim, fre
 	return err
 }
 
-// lifeText is a life in milliseconds as Redis reads it. Most lives are the unknown retention.
+// lifeText formats a life in milliseconds for Redis. Most lives are the unknown retention, which is already formatted.
 func (s *Store) lifeText(life uint64) string {
 	if life == span(s.unknown) {
 		return s.life
@@ -271,7 +271,7 @@ func (s *Store) Resolve(ctx context.Context, op store.Resolution) (res store.Res
 	return res, err
 }
 
-// run runs a script on a record, in one round trip unless the server does not know the script.
+// run runs a script on a record. It takes one round trip if the server has the script, otherwise two.
 func (s *Store) run(ctx context.Context, w *work, op *script, args, more []byte, res *store.Result) error {
 	reply, err := s.evaluate(ctx, w, op, args, more, "")
 	if err != nil {
@@ -283,7 +283,7 @@ func (s *Store) run(ctx context.Context, w *work, op *script, args, more []byte,
 	return err
 }
 
-// evaluate runs a script and returns its reply. The life of the record, in milliseconds, is empty if the script does not need it.
+// evaluate runs a script and returns its reply. Life is the life of the record in milliseconds. It is empty if the script does not need it.
 func (s *Store) evaluate(ctx context.Context, w *work, op *script, args, more []byte, life string) (string, error) {
 	size := len(args) + len(more)
 
@@ -309,18 +309,18 @@ func (s *Store) send(ctx context.Context, w *work, op *script, size int, cmd *re
 	return cmd.Result() //nolint:wrapcheck // as above
 }
 
-// exchange sends commands on the record together, and waits for their answers. Size and reads are as in request. After an error the
-// commands may still arrive, and must not be read.
+// exchange sends commands on the record together and waits for their answers. Size and reads are as in request. After an error the commands
+// may still arrive, and must not be read.
 func (s *Store) exchange(ctx context.Context, w *work, size int, reads bool, cmds ...redis.Cmder) error {
 	return s.batches.do(w.name, &request{ //nolint:contextcheck // the request has it
 		ctx: ctx, deadline: w.deadline, cmds: cmds, size: size, reads: reads,
 	})
 }
 
-// firstKey is where the key of a script is among the words of its command: behind the script and the number of keys.
+// firstKey is the position of a script's key in its command, behind the script and the number of keys.
 const firstKey = 3
 
-// newEval is a command that runs a script on a record.
+// newEval returns a command that runs a script on a record.
 func newEval(ctx context.Context, command, what, name string, args, more []byte, life string) *redis.StringCmd {
 	words := append(make([]any, 0, 7), command, what, "1", name, args, more)
 
@@ -334,16 +334,16 @@ func newEval(ctx context.Context, command, what, name string, args, more []byte,
 	return cmd
 }
 
-// failure describes an error of an operation.
+// failure describes the error of an operation.
 func (w *work) failure(operation string, err error) error {
 	if !errors.Is(err, context.DeadlineExceeded) && !time.Now().Before(w.deadline) {
-		err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err) // which the connection may call by another name
+		err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err) // the error of the connection may not match DeadlineExceeded
 	}
 
 	return failure(operation, err)
 }
 
-// failure describes an error of the server or of the connection.
+// failure describes an error of the server or the connection.
 func failure(operation string, err error) error {
 	switch {
 	case redis.IsOOMError(err):
@@ -355,6 +355,6 @@ func failure(operation string, err error) error {
 	}
 }
 
-// name is the name of a record: the prefix, and the bytes of the key. A caller cannot choose any of it. In a cluster every record
-// has a slot of its own.
+// name returns the name of a record: the prefix and the bytes of the key. Callers cannot choose any of it. In a cluster every record has
+// its own slot.
 func (s *Store) name(key *store.Key) string { return s.prefix + string(key[:]) }

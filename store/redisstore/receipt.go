@@ -7,21 +7,21 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// receipt is what the store remembers of a lease that it has given. The record changes only while it still has these bytes, so the
-// owner can write its completion without a look at the record.
+// receipt is what the store remembers about a lease. The owner can complete the run without reading the record, because the completion
+// takes effect only if the record still has these bytes.
 type receipt struct {
 	name string
-	// record is the record as it is stored, and expires is when it expires.
+	// record is the stored form, and expires is its expiry.
 	record  string
 	expires int64
-	// decided is when the server gave the lease, and sent when the store requested it, on the local clock.
+	// decided is when the server granted the lease. sent is when the store requested it, on the local clock.
 	decided int64
 	sent    time.Time
-	// entry is that of the run in the index. It is nil without an index.
+	// entry is the run's index entry. It is nil without an index.
 	entry *entry
 }
 
-// receiptOf is the receipt that belongs to a record, or nil.
+// receiptOf returns the receipt if it belongs to the record, otherwise nil.
 func receiptOf(given any, name string) *receipt {
 	own, ok := given.(*receipt)
 	if !ok || own == nil || own.name != name {
@@ -31,7 +31,7 @@ func receiptOf(given any, name string) *receipt {
 	return own
 }
 
-// starts are the first and the last start of the run.
+// starts returns the first and the last start of the run.
 func (r *receipt) starts() (first, last int64) {
 	if r.record[flagsStart]&flagFresh != 0 {
 		first = startOf(r.record, r.expires)
@@ -42,12 +42,12 @@ func (r *receipt) starts() (first, last int64) {
 	return uint48At(r.record, timesStart), uint48At(r.record, timesStart+timeSize)
 }
 
-// completed is the record as the owner's completion leaves it, with the length of what comes before the outcome, and the life of the
-// record in milliseconds. It reports false if this form cannot hold the record, or if the run is not the owner's.
+// completed returns the record after the owner's completion, the length of the part before the outcome, and the life of the record in
+// milliseconds. It returns false if this form cannot hold the record, or if the run is not the owner's.
 //
-// The server's clock decides when the run has ended: that is the expiry of the record less its retention. So the record holds its
-// retention, in the place of its last start, which is the first one. In the place of the end it holds the end as this process has measured
-// it, for builds that do not know this form.
+// The server's clock decides when the run ended: the expiry of the record minus its retention. So the record stores its retention, in the
+// place of the last start, which is also the first start. The place of the end has the time that this process measured, for builds that do
+// not know this form.
 func (r *receipt) completed(op *store.Completion, now time.Time) (record []byte, head int, life uint64, ok bool) {
 	old := r.record
 	first, last := r.starts()

@@ -10,7 +10,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// The stored form is described in lua/record.lua, which writes it. Here it is read.
+// The stored form is described in lua/record.lua, which writes it. This file reads it.
 const (
 	formatVersion = 1
 
@@ -25,7 +25,7 @@ const (
 	timeSize     = 6
 	aliveStart   = timesStart + 3*timeSize // unless the record is completed
 	retainStart  = aliveStart + timeSize   // as above
-	openSize     = 2 * timeSize            // of both
+	openSize     = 2 * timeSize            // of alive and retention
 
 	schemeSize   = 2
 	sumSize      = 32
@@ -39,16 +39,16 @@ const (
 	flagResolved  = 128
 )
 
-// A reply of a script is a verdict of one byte, the server's time, the time at which the record expires, and the record.
+// A reply of a script is a verdict of one byte, the server's time, the expiry of the record, and the record.
 const (
 	replyHeader = 1 + 2*timeSize
 
 	refused = 0
-	applied = 1 // higher numbers mean that the record is unreadable
+	applied = 1 // higher numbers mean an unreadable record
 )
 
-// decodeReply reads the answer of a script about the record with the given name, and returns the record as it is stored. If the script
-// has stored own, its answer leaves the record out.
+// decodeReply reads the reply of a script about a record, and returns the stored form. A script that stored own leaves the record out of
+// its reply.
 func decodeReply(res *store.Result, name, reply, own string) (data string, expires int64, err error) {
 	if len(reply) < replyHeader {
 		return "", 0, cutShort(reply)
@@ -68,7 +68,7 @@ func decodeReply(res *store.Result, name, reply, own string) (data string, expir
 
 	err = decodeRecord(&res.Record, name, data, expires)
 	if err == nil && reply[0] > applied {
-		err = fmt.Errorf("redisstore: the server's scripts cannot read a record: %w", store.ErrUnreadable)
+		err = fmt.Errorf("redisstore: reading a record: the server's scripts cannot read it: %w", store.ErrUnreadable)
 	}
 
 	if err != nil {
@@ -78,38 +78,38 @@ func decodeReply(res *store.Result, name, reply, own string) (data string, expir
 	return data, expires, err
 }
 
-// startOf is when a record started that nothing has changed since its first claim: it expires the life after its start that is written
-// where the first start of other records is.
+// startOf returns the start of a record that is unchanged since its first claim. The record has its life in the place of the first start,
+// and started its life before its expiry.
 func startOf(fresh string, expires int64) int64 { return expires - uint48At(fresh, timesStart) }
 
 func cutShort(reply string) error {
-	return fmt.Errorf("redisstore: a reply of %d bytes is cut short: %w", len(reply), store.ErrUnreadable)
+	return fmt.Errorf("redisstore: reading a reply: its %d bytes are cut short: %w", len(reply), store.ErrUnreadable)
 }
 
-// decodeRecord reads the stored form of the record with the given name, which expires at the given time.
+// decodeRecord reads the stored form of a record with this name and expiry.
 func decodeRecord(rec *store.Record, name, data string, expires int64) error {
 	if data == "" || data[0] < formatVersion {
-		return fmt.Errorf("redisstore: what is stored is not a record: %w", store.ErrUnreadable)
+		return fmt.Errorf("redisstore: reading a record: the stored value is not a record: %w", store.ErrUnreadable)
 	}
 
 	if data[0] > formatVersion {
-		return fmt.Errorf("redisstore: a record has format %d, this build knows %d: %w", data[0], formatVersion, store.ErrNewer)
+		return fmt.Errorf("redisstore: reading a record: it has format %d, and this build knows format %d: %w", data[0], formatVersion, store.ErrNewer)
 	}
 
 	identity, outcome := parts(data)
 
 	switch {
 	case outcome < 0:
-		return fmt.Errorf("redisstore: a record of %d bytes is cut short: %w", len(data), store.ErrUnreadable)
+		return fmt.Errorf("redisstore: reading a record: its %d bytes are cut short: %w", len(data), store.ErrUnreadable)
 	case sealOf(name, data[identity:outcome]) != uint32At(data, sealStart):
-		return fmt.Errorf("redisstore: the seal of a record does not match its key and content: %w", store.ErrUnreadable)
+		return fmt.Errorf("redisstore: reading a record: its seal does not match its key and content: %w", store.ErrUnreadable)
 	case checksum(name, data) != uint16At(data, checkStart):
-		return fmt.Errorf("redisstore: the checksum of a record does not match its content: %w", store.ErrUnreadable)
+		return fmt.Errorf("redisstore: reading a record: its checksum does not match its content: %w", store.ErrUnreadable)
 	}
 
 	rec.State = store.State(data[stateStart])
 	if rec.State < store.Running || rec.State > store.Completed {
-		return fmt.Errorf("redisstore: a record is in the impossible state %d: %w", rec.State, store.ErrUnreadable)
+		return fmt.Errorf("redisstore: reading a record: its state %d is impossible: %w", rec.State, store.ErrUnreadable)
 	}
 
 	decodeWhole(rec, data, identity, outcome, expires)
@@ -117,7 +117,7 @@ func decodeRecord(rec *store.Record, name, data string, expires int64) error {
 	return nil
 }
 
-// decodeWhole reads a record whose parts are known to be whole.
+// decodeWhole reads a record whose parts were checked.
 func decodeWhole(rec *store.Record, data string, identity, outcome int, expires int64) {
 	rec.State = store.State(data[stateStart])
 
@@ -129,7 +129,7 @@ func decodeWhole(rec *store.Record, data string, identity, outcome int, expires 
 	}
 }
 
-// parts is where the identity and the outcome of a record begin. The outcome is negative where the record is cut short.
+// parts returns where the identity and the outcome of a record begin. The outcome is negative if the record is cut short.
 func parts(data string) (identity, outcome int) {
 	identity = aliveStart
 	if len(data) > stateStart && store.State(data[stateStart]) != store.Completed {
@@ -148,15 +148,14 @@ func parts(data string) (identity, outcome int) {
 	return identity, outcome
 }
 
-// sealOf binds what does not change in a record's life to its name.
+// sealOf binds the constant part of a record to its name.
 func sealOf(name, identity string) uint32 {
 	table := crc32.MakeTable(crc32.Castagnoli)
 
 	return crc32.Update(crc32.Update(0, table, []byte(name)), table, []byte(identity))
 }
 
-// checksum sums up what the seal does not cover, and the end of the record's name. The scripts calculate with floating-point
-// numbers, which hold it exactly.
+// checksum covers what the seal does not, and the end of the record's name. The scripts use floating-point numbers, which hold it exactly.
 func checksum(name, data string) int {
 	at := func(i int) int64 { return uint48At(data, i) }
 	word := func(i int) int64 { return int64(uint32At(data, i)) }
@@ -170,7 +169,7 @@ func checksum(name, data string) int {
 		sum += at(aliveStart)*4 + at(retainStart)*5
 	}
 
-	return int(sum % 65521) // the largest prime of two bytes
+	return int(sum % 65521) // the largest prime below 2^16
 }
 
 func decodeHead(rec *store.Record, data string, expires int64) {
@@ -188,7 +187,7 @@ func decodeHead(rec *store.Record, data string, expires int64) {
 		start := max(expires-first, 0)
 		first, last, mark, alive = start, start, start+mark, start+alive
 	case flags&flagCounted != 0:
-		// Without an expiry its end is unknown.
+		// Without an expiry the end is unknown.
 		retention, last = last, first
 		mark = max(expires-retention, 0)
 	}
@@ -214,18 +213,18 @@ func decodeIdentity(rec *store.Record, data string) {
 	names := data[namesStart:]
 	method := uint16At(data, lengthsStart)
 
-	rec.Fingerprint.Scheme = uint16(uint16At(data, 0)) //nolint:gosec // it is one
+	rec.Fingerprint.Scheme = uint16(uint16At(data, 0)) //nolint:gosec // 16 bits
 	copy(rec.Fingerprint.Sum[:], data[schemeSize:])
 	rec.Method, rec.ReadableKey = names[:method], names[method:]
 }
 
-// freshSize is the size of the record of a first claim.
+// freshSize returns the size of the record of a first claim.
 func freshSize(op *store.Claim) int {
 	return aliveStart + openSize + namesStart + len(op.Method) + len(op.ReadableKey) + len(op.Note)
 }
 
-// appendFresh writes the record of a first claim as it is before its times are known: the first start is the life that the
-// record is given, in milliseconds; lease and owner are spans since that start. The note of the claim is the outcome.
+// appendFresh appends the record of a first claim before its times are known. The place of the first start has the life of the record in
+// milliseconds. Lease and owner are durations from the start. The note of the claim is the outcome.
 func appendFresh(buf []byte, name string, op *store.Claim, life uint64) ([]byte, error) {
 	start := len(buf)
 
@@ -253,10 +252,10 @@ func appendFresh(buf []byte, name string, op *store.Claim, life uint64) ([]byte,
 	return append(buf, op.Note...), nil
 }
 
-// appendIdentity writes what a record keeps of a claim for its whole life.
+// appendIdentity appends the part of a claim that stays for the record's life.
 func appendIdentity(buf []byte, op *store.Claim) ([]byte, error) {
 	if len(op.Method) > math.MaxUint16 || len(op.ReadableKey) > math.MaxUint16 {
-		return nil, fmt.Errorf("redisstore: a method of %d bytes or a key of %d: at most %d can be kept",
+		return nil, fmt.Errorf("redisstore: claim: a method of %d bytes or a key of %d bytes is too long: keep each within %d bytes",
 			len(op.Method), len(op.ReadableKey), math.MaxUint16)
 	}
 
@@ -269,8 +268,8 @@ func appendIdentity(buf []byte, op *store.Claim) ([]byte, error) {
 	return append(buf, op.ReadableKey...), nil
 }
 
-// span is a duration in milliseconds, rounded up: a lease or a retention must not end early. The longest duration has 44 bits,
-// and the sum of two spans fits six bytes.
+// span returns a duration in milliseconds, rounded up, so that no lease or retention ends early. The longest duration has 44 bits, so the
+// sum of two fits into six bytes.
 func span(d time.Duration) uint64 {
 	d = max(d, 0)
 	whole := uint64(d / time.Millisecond)
@@ -282,7 +281,7 @@ func span(d time.Duration) uint64 {
 	return whole
 }
 
-// duration is the inverse of span, for numbers of any size.
+// duration is the inverse of span. It accepts numbers of any size.
 func duration(ms int64) time.Duration {
 	if ms > math.MaxInt64/int64(time.Millisecond) {
 		return math.MaxInt64
@@ -291,17 +290,17 @@ func duration(ms int64) time.Duration {
 	return time.Duration(ms) * time.Millisecond
 }
 
-// aliveSpan is how long after its start the owner of a claim may be alive.
+// aliveSpan returns how long after its start the owner of a claim may be alive, in milliseconds.
 func aliveSpan(op *store.Claim) uint64 { return span(op.MaxRun) + span(op.Lease) }
 
 func appendSpan(buf []byte, d time.Duration) []byte { return appendUint48(buf, span(d)) }
 
-// appendRetention writes a retention, which is never zero: the record would be absent as soon as it is settled.
+// appendRetention appends a retention. It is never zero: a settled record would be absent at once.
 func appendRetention(buf []byte, op *store.Claim) []byte {
 	return appendUint48(buf, max(span(op.Retention), 1))
 }
 
-// latest is the last time that the stored form can hold, in milliseconds since 1970: in the year 10889.
+// latest is the last time of the stored form, in milliseconds since 1970: in the year 10889.
 const latest = 1<<(8*timeSize) - 1
 
 func appendTime(buf []byte, t time.Time) []byte {
@@ -309,7 +308,7 @@ func appendTime(buf []byte, t time.Time) []byte {
 		return appendUint48(buf, 0)
 	}
 
-	return appendUint48(buf, uint64(min(max(t.UnixMilli(), 1), latest))) // 0 is for none
+	return appendUint48(buf, uint64(min(max(t.UnixMilli(), 1), latest))) // 0 means none
 }
 
 func appendUint48(buf []byte, n uint64) []byte {
@@ -320,7 +319,7 @@ func appendUint48(buf []byte, n uint64) []byte {
 	return append(buf, wide[8-timeSize:]...)
 }
 
-// appendFence writes a fence. A fence that the stored form cannot hold is none that a record has.
+// appendFence appends a fence. A fence beyond the stored form is replaced by one that no record has.
 func appendFence(buf []byte, fence uint64) []byte {
 	return binary.BigEndian.AppendUint32(buf, uint32(min(fence, math.MaxUint32)))
 }

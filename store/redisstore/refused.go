@@ -9,17 +9,17 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Servers refuse all writes, and execute reads, for these reasons.
+// Reasons why servers refuse all writes but execute reads.
 const (
-	refusedByReplica = "READONLY"   // the server is a replica, perhaps since a failover
-	refusedAlone     = "NOREPLICAS" // fewer replicas than min-replicas-to-write follow
+	refusedByReplica = "READONLY"   // the server is a replica, such as after a failover
+	refusedAlone     = "NOREPLICAS" // fewer replicas follow than min-replicas-to-write
 	refusedByDisk    = "MISCONF"    // the last snapshot or the append-only file could not be written
 )
 
-// writable is a script that writes nothing, and that a server refuses while it refuses writes. It works while the memory is full.
+// writable is a script that writes nothing. A server refuses it while it refuses writes, but not for want of memory.
 const writable = flagsAllowOOM + "return 1"
 
-// refusal is why a server refuses writes, or empty. Proxies of providers put "ERR " before it.
+// refusal returns the reason why a server refuses writes, or "". Proxies of some providers add "ERR " before it.
 func refusal(text string) string {
 	text = strings.TrimPrefix(text, "ERR ")
 
@@ -34,15 +34,15 @@ func refusal(text string) string {
 
 func isWriteRefusal(text string) bool { return refusal(text) != "" }
 
-// refusesWrites reports that an operation changed nothing because the server refuses writes.
+// refusesWrites reports whether an operation changed nothing because the server refuses writes.
 func refusesWrites(err error) bool {
 	var reply redis.Error
 
 	return errors.As(err, &reply) && isWriteRefusal(reply.Error())
 }
 
-// mayBeReplaced reports that a server refuses writes and that there may be another master: the server is a replica, or a master that its
-// replicas do not follow, as in a partition.
+// mayBeReplaced reports whether a server refuses writes and may have been replaced by another master: it is a replica, or its replicas do
+// not follow it, as in a partition.
 func mayBeReplaced(err error) bool {
 	var reply redis.Error
 
@@ -62,7 +62,7 @@ func checkWritable(ctx context.Context, address string, client Client) error {
 		return nil
 	}
 
-	remedy := "see the server's log"
+	remedy := "read the server's log"
 
 	if refusesWrites(err) {
 		switch refusal(err.Error()) {
@@ -71,7 +71,7 @@ func checkWritable(ctx context.Context, address string, client Client) error {
 		case refusedAlone:
 			remedy = "start its replicas, or set min-replicas-to-write to a number of replicas that it has"
 		case refusedByDisk:
-			remedy = "look for the failed write of its data in its log, and make room on its disk"
+			remedy = "find the failed write in the server's log, and free disk space"
 		}
 
 		return fmt.Errorf("redisstore: %s refuses writes: new calls are refused and completed ones are replayed: %w: %s", address, err, remedy)

@@ -10,21 +10,21 @@ import (
 //go:embed lua
 var luaFiles embed.FS
 
-// script is one operation as the server runs it.
+// script is an operation that the server runs.
 type script struct {
 	name, source, sha string
-	// reads means that the script answers with the outcome of a record.
+	// reads means that the reply may contain an outcome.
 	reads bool
 }
 
-// Scripts that end a run work while the server is out of memory: what has run must be recorded. A claim does not.
+// Scripts that end a run work while the server is out of memory, because the outcome of a run must be recorded. A claim does not.
 const (
 	flagsNone     = "#!lua\n"
 	flagsAllowOOM = "#!lua flags=allow-oom\n"
 	flagsNoWrites = "#!lua flags=no-writes\n"
 )
 
-// scripts are all operations.
+// scripts has all scripts.
 type scripts struct {
 	claim, renew, complete, swap, release, hold, resolve, lookup, listed, forget, enter, leave, due, turn, set script
 }
@@ -51,13 +51,13 @@ func loadScripts() *scripts {
 	}
 }
 
-// look is how most scripts begin. A script that begins with heal can also read a record whose expiry somebody has taken away.
+// look is the beginning of most scripts. A script that begins with heal also reads a record that has lost its expiry.
 const (
 	look = "local heals, stored = false, redis.call('GET', KEYS[1])\n"
 	heal = "local heals, stored = true, redis.call('GET', KEYS[1])\n"
 )
 
-// load puts a script together from its parts.
+// load joins the parts of a script.
 func load(flags, name string, parts ...string) script {
 	source := flags + strings.Join(parts, "")
 	sum := sha1.Sum([]byte(source)) //nolint:gosec // as above

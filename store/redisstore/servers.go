@@ -9,21 +9,20 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// maxLanes is how many lanes are kept at most before idle ones go. Most clusters have fewer masters.
+// maxLanes is how many lanes are kept before idle lanes are removed. Most clusters have fewer masters.
 const maxLanes = 64
 
-// servers are the lanes to the servers of a client. In a cluster each server has a lane, so that a server that is slow does not hold up
-// the others.
+// servers has the lanes to the servers of a client. In a cluster each server has a lane, so that a slow server does not delay the others.
 type servers struct {
 	wire *wire
 	// cluster is nil if the client has one server.
 	cluster *redis.ClusterClient
-	// only is the lane to a single server, and to those of a cluster that the client does not know.
+	// only is the lane to a single server, and to servers of a cluster that the client does not know.
 	only lane
-	// known is set when the client knows the servers of the cluster. From then on it names the server of a key without a wait.
+	// known is set once the client knows the servers of the cluster. From then on it finds the server of a key without a wait.
 	known atomic.Bool
 
-	mu    sync.Mutex // is taken before that of a lane
+	mu    sync.Mutex // locked before the mutex of a lane
 	lanes map[*redis.Client]*lane
 }
 
@@ -35,7 +34,7 @@ func (s *servers) init(w *wire) {
 	}
 }
 
-// lane is the lane to the server of a key. It fails if the time of the request is over before the servers of a cluster are known.
+// lane returns the lane to the server of a key. It returns an error if the request times out before the servers of a cluster are known.
 func (s *servers) lane(r *request, name string) (*lane, error) {
 	if s.cluster == nil {
 		return &s.only, nil
@@ -49,7 +48,7 @@ func (s *servers) lane(r *request, name string) (*lane, error) {
 
 	server, err := s.cluster.MasterForKey(r.ctx, name)
 	if err != nil {
-		return &s.only, nil // the operation finds out
+		return &s.only, nil // the operation gets the error
 	}
 
 	s.mu.Lock()
@@ -66,7 +65,7 @@ func (s *servers) lane(r *request, name string) (*lane, error) {
 	return l, nil
 }
 
-// load waits until the client knows the servers of the cluster. It fails only if the time of the request is over.
+// load waits until the client knows the servers of the cluster. It returns an error only if the request times out.
 func (s *servers) load(r *request, name string) error {
 	ctx, cancel := context.WithDeadline(r.ctx, r.deadline)
 	defer cancel()
@@ -83,16 +82,15 @@ func (s *servers) load(r *request, name string) error {
 	return ctx.Err() //nolint:wrapcheck // wrapped by the operation
 }
 
-// forgetIdle makes room for another lane: servers come and go with their addresses. It is called with the lock. An operation may have
-// been given one of the lanes and not yet have entered it. It uses the lane all the same, and shares no round trip with those that come
-// later.
+// forgetIdle removes idle lanes to make room for another, because addresses come and go. The caller holds the lock. An operation may have a
+// removed lane that it has not yet entered. It uses that lane, and shares no round trip with later operations.
 func (s *servers) forgetIdle() {
 	if len(s.lanes) >= maxLanes {
 		maps.DeleteFunc(s.lanes, func(_ *redis.Client, l *lane) bool { return l.idle() })
 	}
 }
 
-// part is the address of the server that has a key, as far as the client knows. It is empty before the first operation.
+// part returns the address of the server of a key, as far as the client knows. It is empty before the first operation.
 func (s *servers) part(name string) string {
 	if !s.known.Load() {
 		return ""

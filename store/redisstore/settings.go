@@ -11,33 +11,33 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// What go-redis' options are set to where the caller has not set them.
+// Defaults for options of go-redis.
 const (
-	// clusterReload is the interval at which a client reads the masters of a cluster. With go-redis' own minute a client would not find a
-	// new master for most of a minute. With half a second it finds it as soon as it is elected.
+	// clusterReload is how often a client reads the masters of a cluster. With the minute of go-redis, a client would miss a new master for
+	// most of a minute.
 	clusterReload = 500 * time.Millisecond
-	// resends is how often the client sends an operation again, which is harmless, within the time of the operation.
+	// resends is how often the client resends an operation within its time. Resends are harmless.
 	resends     = 2
 	resendFirst = 8 * time.Millisecond
 	resendMost  = 64 * time.Millisecond
-	// dials is how often a connection is tried at a time. go-redis tries it five times, a tenth of a second apart, which would
-	// take the whole time of an operation where a server is down.
+	// dials is how often the client tries to open a connection. The five tries of go-redis, a tenth of a second apart, would use up the time
+	// of an operation while a server is down.
 	dials = 1
-	// connectionLife is how long a connection is used. An address may lead to another server after a failover.
+	// connectionLife bounds the use of a connection, because after a failover an address may lead to another server.
 	connectionLife       = 10 * time.Minute
 	connectionLifeJitter = time.Minute
 )
 
-// SetOptions sets the options of a client as [Open] does, and returns them:
+// SetOptions sets the options of a client as [Open] does, and returns o:
 //
 //	records, err := redisstore.New(redis.NewClient(redisstore.SetOptions(&redis.Options{Addr: "localhost:6379"})))
 //
-// The client then obeys the deadline of an operation, sends an operation up to three times, uses a connection for 10 minutes, and drops
-// connections that lead to a server that has failed. Without these settings each connection that has died costs a failure.
-//
-// ContextTimeoutEnabled becomes true, DisableIdentity too, and maintenance notifications are switched off. Fields that the caller has
-// set stay: MaxRetries, MinRetryBackoff, MaxRetryBackoff, DialerRetries, ConnMaxLifetime and its jitter. A Dialer is wrapped.
-// The options belong to one client.
+// The client then obeys the deadline of an operation, sends an operation up to three times, uses a connection for about 10 minutes, and
+// drops connections that lead to a failed server. Without these settings every dead connection costs a failed operation.
+//   - SetOptions sets ContextTimeoutEnabled and DisableIdentity, and switches off maintenance notifications.
+//   - It sets MaxRetries (2), MinRetryBackoff (8 ms), MaxRetryBackoff (64 ms), DialerRetries (1), and ConnMaxLifetime (10 min, with a
+//     jitter of 1 min) unless they are set.
+//   - It wraps the Dialer. So each client needs options of its own.
 func SetOptions(o *redis.Options) *redis.Options {
 	o.ContextTimeoutEnabled, o.DisableIdentity, o.MaintNotificationsConfig = true, true, quiet()
 	o.Dialer = dialer(o.Dialer, o.TLSConfig, o.DialTimeout)
@@ -48,8 +48,8 @@ func SetOptions(o *redis.Options) *redis.Options {
 	return o
 }
 
-// SetClusterOptions is [SetOptions] for a cluster. Besides, the client learns every half second which servers are masters, unless
-// ClusterStateReloadInterval is set.
+// SetClusterOptions is [SetOptions] for a cluster. It also sets ClusterStateReloadInterval to 500 ms unless it is set, so that the client
+// finds a new master soon.
 func SetClusterOptions(o *redis.ClusterOptions) *redis.ClusterOptions {
 	o.ContextTimeoutEnabled, o.DisableIdentity, o.MaintNotificationsConfig = true, true, quiet()
 	o.Dialer = dialer(o.Dialer, o.TLSConfig, o.DialTimeout)
@@ -61,8 +61,8 @@ func SetClusterOptions(o *redis.ClusterOptions) *redis.ClusterOptions {
 	return o
 }
 
-// SetFailoverOptions is [SetOptions] for a master behind Sentinel. Before a new connection the client queries
-// a sentinel. If the connection to the sentinel has died, the query takes ReadTimeout, which is 3 seconds unless it is set.
+// SetFailoverOptions is [SetOptions] for a master behind Sentinel. The client queries a sentinel before each new connection. If the
+// connection to the sentinel is dead, the query takes ReadTimeout, 3 s unless it is set.
 func SetFailoverOptions(o *redis.FailoverOptions) *redis.FailoverOptions {
 	o.ContextTimeoutEnabled, o.DisableIdentity = true, true
 	o.Dialer = dialer(o.Dialer, o.TLSConfig, o.DialTimeout)
@@ -88,7 +88,7 @@ func setLife(life, jitter *time.Duration) {
 	}
 }
 
-// dialer returns a function that makes connections. Own is that of the caller, or nil: it makes TLS by itself.
+// dialer returns a function that makes connections. Own is the caller's dialer, which makes TLS by itself, or nil.
 func dialer(own dialFunc, config *tls.Config, timeout time.Duration) func(ctx context.Context, network, address string) (net.Conn, error) {
 	if own != nil {
 		return newRoutes(own).Dial
@@ -97,7 +97,7 @@ func dialer(own dialFunc, config *tls.Config, timeout time.Duration) func(ctx co
 	timeout = cmp.Or(timeout, dialTimeout)
 	tcp := &net.Dialer{
 		Timeout: timeout,
-		// As go-redis has it.
+		// The values of go-redis.
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 5 * time.Second, Count: 3},
 	}
 

@@ -16,10 +16,11 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Client is what the store needs of go-redis. *redis.Client, *redis.ClusterClient, the clients of redis.NewFailoverClient
-// and *redis.AutoPipeliner have it. For a cluster, pass the *redis.ClusterClient itself: [Store.Check] and [Store.Sweep] refuse its
-// AutoPipeliner and wrappers of it, which hide its servers. A *redis.Ring is refused: it moves keys to another server when one fails, where
-// their records are absent.
+// Client is what the store needs of go-redis. *redis.Client, *redis.ClusterClient, the client of redis.NewFailoverClient and
+// *redis.AutoPipeliner implement it. There are two exceptions:
+//   - For a cluster, pass the *redis.ClusterClient itself. [Store.Check] and [Store.Sweep] refuse its AutoPipeliner and wrappers, which
+//     hide the servers.
+//   - A *redis.Ring is refused. If a server fails, a ring moves its keys to another server, where their records are absent.
 type Client interface {
 	// Process sends one command.
 	Process(ctx context.Context, cmd redis.Cmder) error
@@ -28,31 +29,32 @@ type Client interface {
 }
 
 const (
-	// DefaultPrefix begins the names of all keys of a store unless WithPrefix sets another.
+	// DefaultPrefix is the default of [WithPrefix].
 	DefaultPrefix = "onlyonce:"
-	// DefaultTimeout bounds one operation unless WithTimeout sets another: 500 ms.
+	// DefaultTimeout is the default of [WithTimeout]: 500 ms.
 	DefaultTimeout = 500 * time.Millisecond
-	// DefaultUnknownRetention is the life of an unsettled record unless WithUnknownRetention sets another: 30 days.
+	// DefaultUnknownRetention is the default of [WithUnknownRetention]: 30 days.
 	DefaultUnknownRetention = 30 * 24 * time.Hour
 
-	// closeTimeout bounds what Close waits for.
+	// closeTimeout bounds the wait in Close.
 	closeTimeout = time.Second
 
-	// minTimeout and minUnknownRetention are the lower ends of what the options accept.
+	// minTimeout and minUnknownRetention are the least values of the options.
 	minTimeout          = time.Millisecond
 	minUnknownRetention = time.Hour
 )
 
-// Store keeps records in Redis. It is safe for concurrent use and by any number of processes.
+// Store keeps records in Redis. It is safe for concurrent use, and any number of processes may share the records. It starts goroutines only
+// on behalf of operations, and a timer that writes to the index. [Store.Close] stops the timer.
 type Store struct {
 	config
 
 	client  Client
 	scripts *scripts
-	life    string // the unknown retention as Redis reads it
+	life    string // the unknown retention in the format of Redis
 	batches batcher
-	index   *index // nil without one
-	// ifeq means that the servers know SET with IFEQ, as far as this process knows.
+	index   *index // nil under WithoutIndex
+	// ifeq means that the servers have SET with IFEQ, as far as this process knows.
 	ifeq  atomic.Bool
 	close func() error
 }
@@ -74,60 +76,60 @@ type config struct {
 	batched  bool
 	checked  bool
 	evicting bool
-	// delay is how long after its claim the entry of a run is written, and cleanFirst how long after its construction a store cleans the
-	// index.
+	// delay is the time from the claim of a run to the write of its entry. cleanFirst is the time from New to the first cleaning of the index.
 	delay, cleanFirst time.Duration
 	sweep             sweepPace
 }
 
-// Option changes a Store under construction.
+// Option configures a Store.
 type Option func(*config)
 
-// WithPrefix begins the names of all keys of the store, such as "payments:onlyonce:". Stores with different prefixes do not
-// see each other's records. The default is DefaultPrefix. It must not contain braces, which would move all records to one
-// slot of a cluster.
+// WithPrefix sets the prefix of the names of all keys, such as "payments:onlyonce:". The default is DefaultPrefix. Stores with different
+// prefixes do not share records. The prefix must not contain braces, which would move all records of a cluster to one slot: New and Open
+// return an error.
 func WithPrefix(prefix string) Option { return func(c *config) { c.prefix = prefix } }
 
-// WithTimeout bounds one operation, whatever the settings of the client; the default is DefaultTimeout. The context of
-// an operation can shorten it. Give at least a millisecond. [New] and [Open] give their Check five seconds, or this time if it is longer.
+// WithTimeout bounds one operation, whatever the client's own timeouts are. The deadline of a context may be earlier. The default is
+// DefaultTimeout. For less than a millisecond, [New] and [Open] return an error. Their own Check has 5 s, or this timeout if it is longer.
 func WithTimeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
 
-// WithUnknownRetention sets the life of a record that is not settled: one that is running, or whose outcome is unknown. The time counts
-// from the last start or renewal, or from when the outcome became unknown. The default is DefaultUnknownRetention, and the least is an
-// hour. A record never expires while its owner may be alive, which is until MaxRun and a lease after its start.
+// WithUnknownRetention sets how long an unsettled record is kept: one that is Running or Unknown. The time counts from the last claim,
+// renewal or hold. A record never expires while its owner may be alive, which is until MaxRun and a lease after its start. The default is
+// DefaultUnknownRetention. For less than an hour, [New] and [Open] return an error.
 //
-// After this time the key is free and its handler may run again. So choose a time that is far longer than any client retries.
+// Afterwards the key is free, and its handler may run again. So choose a time much longer than clients retry.
 func WithUnknownRetention(d time.Duration) Option { return func(c *config) { c.unknown = d } }
 
-// WithoutIndex leaves out the index of records that are not settled. It saves two commands for each run that lasts longer than about
-// 100 ms. The store then cannot list: the Lister of its Capabilities is nil, and ListUnknown finds nothing.
+// WithoutIndex leaves out the index of unsettled records. It saves two commands for each run of more than about 100 ms. Capabilities then
+// has no Lister, ListUnknown and ListRunning yield nothing, and Run and Sweep return an error.
 func WithoutIndex() Option { return func(c *config) { c.indexed = false } }
 
-// WithoutBatching sends every operation by itself, each on a connection of its own. A *redis.AutoPipeliner does not replace batches: it
-// batches single commands, and a claim is two commands that stay together.
+// WithoutBatching sends every operation in its own round trip. A *redis.AutoPipeliner does not replace batches, because it batches single
+// commands, and the two commands of a claim stay together.
 func WithoutBatching() Option { return func(c *config) { c.batched = false } }
 
-// WithoutCheck leaves out the Check at construction, so that a service can start while Redis is down. Completions then use a script, also
-// on servers that know SET with IFEQ, until [Store.Check] is called.
+// WithoutCheck leaves out the Check in New and Open, so that a service can start while Redis is down. Until [Store.Check] is called,
+// completions use a script even on servers that have SET with IFEQ.
 func WithoutCheck() Option { return func(c *config) { c.checked = false } }
 
-// WithEviction accepts a server that evicts keys when its memory is full. Such a server forgets records before their time, also those of
-// running calls, and their handlers run again. While its memory is full, it protects no call.
+// WithEviction accepts servers that evict keys when their memory is full. Such a server loses records early, also those of running calls,
+// and their handlers run again. While its memory is full, the store protects no call.
 func WithEviction() Option { return func(c *config) { c.evicting = true } }
 
-// New returns a store that uses a client of the caller's. It calls Check, and fails if Check fails. The store does not close the client.
+// New returns a store that uses the caller's client. The client must outlive the store, which never closes it. New calls Check, and returns
+// its error. It also returns an error for a nil client, a *redis.Ring, a client with a client-side cache, and invalid options.
 func New(client Client, opts ...Option) (*Store, error) {
 	if client == nil {
-		return nil, errors.New("redisstore: New needs a client, such as redis.NewClient; or use Open")
+		return nil, errors.New("redisstore: New: the client is nil: pass a client, such as that of redis.NewClient, or use Open")
 	}
 
 	if _, isRing := client.(*redis.Ring); isRing {
-		return nil, errors.New("redisstore: a ring moves keys to another server when one fails, where their records are " +
-			"absent and their handlers would run again: use a cluster or Sentinel")
+		return nil, errors.New("redisstore: New: the client is a *redis.Ring: if a server fails, it moves keys to another server, where their records " +
+			"are absent and their handlers would run again: use a cluster or Sentinel")
 	}
 
 	if c, ok := client.(*redis.Client); ok && (c.Options().ClientSideCache != nil || c.Options().ClientSideCacheConfig != nil) {
-		return nil, errors.New("redisstore: the client caches replies, and records change: use a client without ClientSideCache")
+		return nil, errors.New("redisstore: New: the client caches replies, but records change: use a client without ClientSideCache")
 	}
 
 	s := &Store{
@@ -174,7 +176,7 @@ func (c *config) validate() error {
 	var errs []error
 
 	if strings.ContainsAny(c.prefix, "{}") {
-		errs = append(errs, fmt.Errorf("redisstore: prefix %q has braces: leave them out", c.prefix))
+		errs = append(errs, fmt.Errorf("redisstore: WithPrefix(%q): the prefix has braces: remove them", c.prefix))
 	}
 
 	if c.timeout < minTimeout {
@@ -182,7 +184,7 @@ func (c *config) validate() error {
 	}
 
 	if c.unknown < minUnknownRetention {
-		errs = append(errs, fmt.Errorf("redisstore: WithUnknownRetention(%v): give %v or more, better weeks; for ever is not possible",
+		errs = append(errs, fmt.Errorf("redisstore: WithUnknownRetention(%v): give %v or more, better weeks; records cannot be kept for ever",
 			c.unknown, minUnknownRetention))
 	}
 
@@ -210,14 +212,14 @@ func (s *Store) Capabilities() store.Capabilities {
 	return can
 }
 
-// home is where records are kept. Two stores on one server that have a client each do not know that they share records.
+// home identifies the place of the records. Two stores with their own clients do not know that they share records.
 type home struct {
 	client Client
 	prefix string
 }
 
-// Close writes the entries of the index that still wait, and closes the client that Open has made. It does not close a client that was
-// passed to New: close the store first, and the client afterwards.
+// Close writes the queued entries of the index, within a second, and closes the client of Open. It does not close the client
+// of New: close the store first, then that client.
 func (s *Store) Close() error {
 	if s.index != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), min(s.timeout, closeTimeout))

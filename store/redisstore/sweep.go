@@ -13,38 +13,36 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Swept is what a sweep has done.
+// Swept is the result of a Sweep.
 type Swept struct {
-	// Records is how many records it has looked at.
+	// Records is the number of records that were read.
 	Records int64
-	// Found is how many of them were not settled and not in the index, and are now.
+	// Found is the number of unsettled records that were added to the index.
 	Found int64
 }
 
-// sweepPace is how slowly keys are looked at.
+// sweepPace is the speed of a sweep.
 type sweepPace struct {
-	// page is about how many keys of a server are looked at together, and pause is the time between pages.
+	// page is the approximate number of keys that are read at once on a server. pause is the time between pages.
 	page  int
 	pause time.Duration
 	// every is the time from the end of a sweep to the next one.
 	every time.Duration
-	// turn is for how long a process that dies holds up the others.
+	// turn is how long a process that dies blocks the others.
 	turn time.Duration
 }
 
-// slowly takes one or two hundredths of a server: 5 million keys take about 20 minutes and 14 seconds of its time.
+// slowly takes one or two hundredths of a server's time: 5 million keys take about 20 minutes, and 14 s of its time.
 func slowly() sweepPace {
 	return sweepPace{page: 100, pause: 25 * time.Millisecond, every: time.Hour, turn: 30 * time.Second}
 }
 
-// Sweep looks at every key of every server once, and adds the records to the index that are not settled and that the index lacks: those
-// of processes that died within about 100 ms of their claim, and those that were claimed under [WithoutIndex]. A server with 5 million keys
-// spends about 14 seconds on it.
-//
-// An error names what is left to another Sweep: the rest of the keys of a server, or the entries of a set of the index that cannot be
-// written. The other servers and sets are swept all the same. Sweep refuses servers of a cluster if the client is not a
-// *redis.ClusterClient. A record whose slot moves meanwhile from a server that is not yet swept to
-// one that is, may be missed. See [Store.Run].
+// Sweep reads every key of every server once, and adds missing unsettled records to the index. They come from processes that died within
+// about 100 ms of a claim, or were claimed under [WithoutIndex]. 5 million keys cost a server about 14 s of its time.
+//   - An error names what another Sweep must do: the rest of a server's keys, or the entries of a set that could not be written. Sweep
+//     still sweeps the other servers and sets.
+//   - Sweep returns an error under WithoutIndex, and for a cluster if the client is not a *redis.ClusterClient.
+//   - A record whose slot moves to a server that was already swept may be missed. See [Store.Run].
 func (s *Store) Sweep(ctx context.Context) (Swept, error) {
 	began := s.report.Clock()
 	done, err := s.sweepAll(ctx, func(ctx context.Context, _ string, sweep *serverSweep) error {
@@ -64,18 +62,18 @@ func (s *Store) Sweep(ctx context.Context) (Swept, error) {
 	return done, err
 }
 
-// Run sweeps slowly, again and again, until its context ends, which is no error. It is for one goroutine of any number of processes, which
-// take turns: a server is swept by one process at a time, an hour after the end of the last sweep. Another process continues where one
-// has stopped. A sweep that has failed is continued later. The next sweep, an hour later, finds what a sweep has missed: see [Store.Sweep].
-// The observer of [WithObserver] sees each sweep that has looked at records or has failed. Without an observer, failures are logged to
-// [slog.Default]. Run fails at once if the store was made WithoutIndex, and if the servers are a cluster and the client is not a
-// *redis.ClusterClient.
+// Run sweeps slowly, again and again, until ctx ends. Then it returns nil. Start it in one goroutine of each process: the processes take
+// turns. A server is swept by one process at a time, an hour after the end of its last sweep. Another process continues an interrupted
+// sweep. The next sweep finds what a sweep missed: see [Store.Sweep].
+//   - The observer of [WithObserver] gets an event for each sweep that read records or failed. Without an observer, failures are logged to
+//     [slog.Default], and Run tries again.
+//   - Run returns an error at once under WithoutIndex, and for a cluster if the client is not a *redis.ClusterClient.
 //
-// It is not needed for calls. Without it, a list lacks the records of processes that died within about 100 ms of their claim, and these
-// records stay unknown until their key is used again, or until they expire.
+// Calls do not need Run. Without it, lists lack the records of processes that died within about 100 ms of a claim. These records stay
+// unknown until their key is used again, or until they expire.
 func (s *Store) Run(ctx context.Context) error {
 	if s.index == nil {
-		return errors.New("redisstore: Run keeps the index, and the store was made WithoutIndex: leave out one of them")
+		return errors.New("redisstore: Run: the store has no index: remove WithoutIndex, or do not call Run")
 	}
 
 	for failures := 0; ; {
@@ -110,7 +108,7 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 }
 
-// pause waits. It returns an error if the context ends before.
+// pause waits for d. It returns an error if ctx ends before.
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -123,7 +121,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// sweepAll sweeps all servers at the same time.
+// sweepAll sweeps all servers concurrently.
 func (s *Store) sweepAll(ctx context.Context, carryOut func(ctx context.Context, address string, sweep *serverSweep) error) (Swept, error) {
 	var (
 		mu   sync.Mutex
@@ -144,7 +142,7 @@ func (s *Store) sweepAll(ctx context.Context, carryOut func(ctx context.Context,
 	}
 
 	if s.index == nil {
-		return all, errors.New("redisstore: Sweep fills the index, and the store was made WithoutIndex")
+		return all, errors.New("redisstore: Sweep: the store has no index: remove WithoutIndex, or do not call Sweep")
 	}
 
 	cluster, isCluster := s.client.(*redis.ClusterClient)
@@ -170,7 +168,7 @@ func (s *Store) sweepAll(ctx context.Context, carryOut func(ctx context.Context,
 	return all, errors.Join(errs...)
 }
 
-// checkOneServer returns an error if the client has more servers than the sweep would visit. A user without the right to INFO has to know.
+// checkOneServer returns an error if the client hides other servers. Without the right to INFO it cannot know, and returns none.
 func (s *Store) checkOneServer(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
@@ -183,7 +181,7 @@ func (s *Store) checkOneServer(ctx context.Context) error {
 	return s.checkClient("the server", fields(info.Val()))
 }
 
-// sweepInTurn sweeps a server from where the last process has stopped, unless another process does, or has done so a short time ago.
+// sweepInTurn continues the sweep of a server, unless another process sweeps it, or did so a short time ago.
 func (s *Store) sweepInTurn(ctx context.Context, address string, sweep *serverSweep) (err error) {
 	turn := s.newTurn(ctx, address, sweep.server)
 
@@ -193,8 +191,8 @@ func (s *Store) sweepInTurn(ctx context.Context, address string, sweep *serverSw
 	}
 
 	defer func() {
-		// The next process need not wait until the turn is over.
-		if failed := turn.giveBack(context.WithoutCancel(ctx)); err == nil {
+		// The next process need not wait for the end of the turn.
+		if failed := turn.release(context.WithoutCancel(ctx)); err == nil {
 			err = failed
 		}
 	}()
@@ -210,7 +208,7 @@ func (s *Store) sweepInTurn(ctx context.Context, address string, sweep *serverSw
 		}
 
 		if mine, err := turn.keep(ctx); err != nil || !mine {
-			return err // the process that has the turn by now goes on
+			return err // another process has the turn by now and continues
 		}
 
 		if isLast {
@@ -234,12 +232,12 @@ type serverSweep struct {
 	store  *Store
 	server Client
 	done   Swept
-	// failed are the errors of the sets of the index that cannot be written. The records of such a set are left to the next sweep.
+	// failed are the errors of sets that cannot be written. Their records are left to the next sweep.
 	failed [indexes]error
 }
 
-// page looks at some keys of the server, and returns where to go on, and whether this was the last page. If the server is another one
-// than that of the position, it looks at nothing, and the sweep begins again.
+// page reads some keys of the server. It returns the next position, and whether this was the last page. If the position belongs to another
+// server, page reads nothing, and the sweep begins again.
 func (w *serverSweep) page(ctx context.Context, at position) (next position, isLast bool, err error) {
 	s := w.store
 	defer s.report.Answered(ctx, store.OperationSweep, s.report.Clock(), &err)
@@ -269,7 +267,7 @@ func (w *serverSweep) page(ctx context.Context, at position) (next position, isL
 	return next, next.cursor == 0, w.enter(ctx, &missing)
 }
 
-// scan reads some names, and where to go on. A user without the right to INFO does not learn the run of the server.
+// scan reads some names and returns the next position. Without the right to INFO the position has no run of the server.
 func (w *serverSweep) scan(ctx context.Context, at position) (names []string, next position, err error) {
 	info := redis.NewStringCmd(ctx, "INFO", "server")
 	scan := redis.NewScanCmd(ctx, nil, "SCAN", at.cursor, "MATCH", escaped(w.store.prefix)+"*", "COUNT", w.store.sweep.page)
@@ -288,12 +286,12 @@ func (w *serverSweep) scan(ctx context.Context, at position) (names []string, ne
 	return names, next, nil
 }
 
-// escaped is a prefix as a pattern of SCAN.
+// escaped returns a prefix as a pattern of SCAN.
 func escaped(prefix string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`).Replace(prefix)
 }
 
-// unsettled are those of some names whose records are not settled, going by the byte of the state.
+// unsettled returns the names whose records are unsettled by the byte of their state.
 func (w *serverSweep) unsettled(ctx context.Context, names []string) ([]listEntry, error) {
 	var (
 		records []listEntry
@@ -334,7 +332,7 @@ func (w *serverSweep) unsettled(ctx context.Context, names []string) ([]listEntr
 	return open, nil
 }
 
-// scores are the scores and the members of records that are not settled, by the number of their set.
+// scores returns the scores and members of unsettled records that the index lacks, by the number of their set.
 func (w *serverSweep) scores(ctx context.Context, open []listEntry) (missing [indexes][]any, err error) {
 	replies, err := w.store.lookups(ctx, open)
 	if err != nil {
@@ -353,8 +351,8 @@ func (w *serverSweep) scores(ctx context.Context, open []listEntry) (missing [in
 
 		switch {
 		case errors.Is(err, store.ErrUnreadable), errors.Is(err, store.ErrNewer):
-			score = lookedAt(reply) // so that a list names it
-		case err != nil && !redis.HasErrorPrefix(err, "WRONGTYPE"): // something else has taken its name
+			score = lookedAt(reply) // so that a list reports the damaged record
+		case err != nil && !redis.HasErrorPrefix(err, "WRONGTYPE"): // WRONGTYPE: another type has the name
 			return missing, failure("sweep", err)
 		case score == 0:
 			continue
@@ -367,7 +365,7 @@ func (w *serverSweep) scores(ctx context.Context, open []listEntry) (missing [in
 	return missing, nil
 }
 
-// enter adds records to the index that are not settled and that it lacks. A set that cannot be written does not keep the others from it.
+// enter adds missing records to the index. A set that cannot be written does not stop the others.
 func (w *serverSweep) enter(ctx context.Context, missing *[indexes][]any) error {
 	var (
 		s       = w.store
@@ -416,7 +414,7 @@ func (w *serverSweep) enter(ctx context.Context, missing *[indexes][]any) error 
 	return nil
 }
 
-// lookedAt is when the server has made a reply, or 1 if the reply is cut short.
+// lookedAt returns when the server made a reply, or 1 if the reply is cut short.
 func lookedAt(reply string) int64 {
 	if len(reply) < replyHeader {
 		return 1

@@ -140,7 +140,7 @@ func TestATurnThatAnotherProcessHasIsNeitherKeptNorGivenBack(t *testing.T) {
 	}
 
 	// It is over before its time.
-	if err := own.giveBack(t.Context()); err != nil || holder() != "" {
+	if err := own.release(t.Context()); err != nil || holder() != "" {
 		t.Errorf("the turn is given back: %q has it, %v", holder(), err)
 	}
 
@@ -152,7 +152,7 @@ func TestATurnThatAnotherProcessHasIsNeitherKeptNorGivenBack(t *testing.T) {
 		t.Errorf("the turn of another process is kept: %t, %v", mine, err)
 	}
 
-	if err := own.giveBack(t.Context()); err != nil || holder() != other.holder {
+	if err := own.release(t.Context()); err != nil || holder() != other.holder {
 		t.Errorf("the turn of another process is given back: %q has it, %v", holder(), err)
 	}
 }

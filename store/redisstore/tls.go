@@ -10,17 +10,17 @@ import (
 )
 
 const (
-	// handshakePatience is how long a TLS handshake may take before the store checks whether the server answers without TLS.
+	// handshakePatience is how long a TLS handshake may take before the store tests whether the server answers without TLS.
 	handshakePatience = time.Second
-	// dialTimeout is go-redis's own.
+	// dialTimeout is the default of go-redis.
 	dialTimeout = 5 * time.Second
 )
 
 // dialFunc makes a connection, as [net.Dialer.DialContext].
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// dialTLS makes connections with TLS. A Redis without TLS does not answer a handshake: it waits for the end of a line. go-redis would wait
-// until the operation times out, and report only the timeout.
+// dialTLS makes connections with TLS. A Redis without TLS does not answer a handshake, because it waits for the end of a line. go-redis
+// would report only a timeout.
 func dialTLS(dial dialFunc, config *tls.Config, timeout time.Duration) dialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
@@ -62,13 +62,13 @@ func dialTLS(dial dialFunc, config *tls.Config, timeout time.Duration) dialFunc 
 	}
 }
 
-// speaksPlainly reports whether a server answers a command that is sent without TLS.
+// speaksPlainly reports whether a server answers a command without TLS.
 func speaksPlainly(ctx context.Context, dial dialFunc, network, address string) bool {
 	conn, err := dial(ctx, network, address)
 	if err != nil {
 		return false
 	}
-	defer conn.Close() //nolint:errcheck // the connection is not used any more
+	defer conn.Close() //nolint:errcheck // the connection has no further use
 
 	if conn.SetDeadline(time.Now().Add(handshakePatience)) != nil {
 		return false
@@ -89,7 +89,7 @@ func errPlain(address string) error {
 	return fmt.Errorf("%s answers without TLS: write redis in place of rediss in the URL, or switch TLS on at the server", address)
 }
 
-// withServerName names the server that the certificate must be for.
+// withServerName sets the server name that the certificate must have.
 func withServerName(config *tls.Config, address string) *tls.Config {
 	if config.ServerName != "" || config.InsecureSkipVerify {
 		return config

@@ -12,16 +12,16 @@ import (
 )
 
 const (
-	// keepPosition is how long the position of a sweep is kept until a process continues it.
+	// keepPosition is how long the position of an interrupted sweep is kept.
 	keepPosition = 24 * time.Hour
-	// sweepOver is the position of a sweep that has come to the end. It expires when it is time for another one.
+	// sweepOver is the position of a finished sweep. It expires when the next sweep is due.
 	sweepOver = "over"
-	// maxNames is how many names are tried until one is on the server that it is about. A server has 16384 slots at most.
+	// maxNames bounds the search for a name that is on a given server. A server has at most 16384 slots.
 	maxNames = 1 << 17
 )
 
-// position is where the sweep of a server is. The order in which SCAN yields keys depends on a number that a server draws when it starts,
-// so the cursor is worth something only in the same run of the same server.
+// position is the position of a server's sweep. The order of SCAN depends on a number that a server draws when it starts. So the cursor is
+// valid only for the same run of the same server.
 type position struct {
 	run    string // the run_id of the server
 	cursor uint64
@@ -29,7 +29,7 @@ type position struct {
 
 func (p position) String() string { return p.run + " " + strconv.FormatUint(p.cursor, 10) }
 
-// positionOf is the position that a process has noted. Without a position, or without the run of its server, it is the beginning.
+// positionOf parses a position that a process has stored. A position without a run of the server is the beginning.
 func positionOf(noted string) position {
 	run, number, _ := strings.Cut(noted, " ")
 
@@ -41,8 +41,8 @@ func positionOf(noted string) position {
 	return position{run: run, cursor: cursor}
 }
 
-// turn is the turn of this process to sweep one server. The turn and the position of the sweep are kept on this very server, so that the
-// sweep needs no other one.
+// turn is this process's turn to sweep one server. The turn and the position are stored on this server, so that the sweep needs no other
+// one.
 type turn struct {
 	store               *Store
 	name, place, holder string
@@ -55,8 +55,8 @@ func (s *Store) newTurn(ctx context.Context, address string, server Client) *tur
 	}
 }
 
-// nameOn is a name that begins in a given way and is on a given server of a cluster. It is the same in all processes as long as its slot
-// does not move. If it changes, the sweep begins again.
+// nameOn returns a name with this beginning that is on a given server of a cluster. All processes find the same name as long as its slot
+// does not move. If the name changes, the sweep begins again.
 func (s *Store) nameOn(ctx context.Context, server Client, name string) string {
 	cluster, ok := s.client.(*redis.ClusterClient)
 	if !ok {
@@ -70,10 +70,10 @@ func (s *Store) nameOn(ctx context.Context, server Client, name string) string {
 		}
 	}
 
-	return name // it has no slot any more
+	return name // the server has no slot any more
 }
 
-// take takes the turn, and returns where the sweep is. It reports false if another process has the turn.
+// take takes the turn and returns the position of the sweep. It returns false if another process has the turn.
 func (t *turn) take(ctx context.Context) (position string, mine bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, t.store.timeout)
 	defer cancel()
@@ -100,17 +100,17 @@ func (t *turn) take(ctx context.Context) (position string, mine bool, err error)
 	return place.Val(), true, nil
 }
 
-// keep keeps the turn for another time. It reports false if another process has the turn by now.
+// keep extends the turn. It returns false if another process has the turn by now.
 func (t *turn) keep(ctx context.Context) (bool, error) { return t.change(ctx, t.store.sweep.turn) }
 
-// giveBack ends the turn, unless another process has it by now.
-func (t *turn) giveBack(ctx context.Context) error {
+// release ends the turn, unless another process has it by now.
+func (t *turn) release(ctx context.Context) error {
 	_, err := t.change(ctx, 0)
 
 	return err
 }
 
-// change gives the turn another time.
+// change sets how long the turn lasts. Zero ends it.
 func (t *turn) change(ctx context.Context, life time.Duration) (bool, error) {
 	cmd := redis.NewIntCmd(ctx, "EVAL", t.store.scripts.turn.source, "1", t.name, t.holder, life.Milliseconds())
 	cmd.SetFirstKeyPos(firstKey)
@@ -122,7 +122,7 @@ func (t *turn) change(ctx context.Context, life time.Duration) (bool, error) {
 	return cmd.Val() == 1, nil
 }
 
-// move notes where the sweep is, for some time.
+// move stores the position of the sweep for a time.
 func (t *turn) move(ctx context.Context, position string, life time.Duration) error {
 	cmd := redis.NewCmd(ctx, "EVAL", t.store.scripts.set.source, "1", t.place, position, "PX", max(life.Milliseconds(), 1))
 	cmd.SetFirstKeyPos(firstKey)
@@ -130,7 +130,7 @@ func (t *turn) move(ctx context.Context, position string, life time.Duration) er
 	return t.do(ctx, cmd)
 }
 
-// do sends a command, within the time of an operation.
+// do sends a command within the time of an operation.
 func (t *turn) do(ctx context.Context, cmd redis.Cmder) error {
 	ctx, cancel := context.WithTimeout(ctx, t.store.timeout)
 	defer cancel()

@@ -9,18 +9,18 @@ import (
 	"strings"
 )
 
-// ErrURL is matched by the errors of [Open] for a URL that cannot be read.
+// ErrURL is matched by the errors of [Open] for an invalid URL.
 var ErrURL = errors.New("redisstore: the URL of the store cannot be read")
 
-// errURL is the error of a URL that cannot be read. It names the wrong part and shows how to write a URL. It has neither the text of the
-// parser nor any part of the URL that may contain the password.
+// errURL describes an invalid URL. It names the wrong part and shows valid URLs. It contains neither the parser's text nor any part of the
+// URL that may contain the password.
 func errURL(address string, parse func(string) error) error {
 	return fmt.Errorf("%w: %s: write it as in %q, %q or %q", ErrURL, wrongPart(address, parse),
 		"redis://user:password@host:6379/0", "redis+cluster://host1:6379?addr=host2:6379",
 		"redis+sentinel://host1:26379?addr=host2:26379&master_name=main")
 }
 
-// wrongPart finds the wrong part: it tries each part in a URL that is otherwise right.
+// wrongPart finds the wrong part: it tries each part in an otherwise valid URL.
 func wrongPart(address string, parse func(string) error) string {
 	scheme, rest, ok := strings.Cut(address, "://")
 	if !ok {

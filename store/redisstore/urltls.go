@@ -11,25 +11,25 @@ import (
 	"strings"
 )
 
-// The options of a URL that concern TLS.
+// The options of a URL for TLS.
 const (
 	optionCA         = "ca_file"
 	optionSkipVerify = "skip_verify"
 )
 
-// urlTLS is what the query of a URL sets for TLS.
+// urlTLS has the TLS options of a URL.
 type urlTLS struct {
 	caFile     string
 	skipVerify bool
 }
 
-// takeTLS takes the options that concern TLS out of a URL. Without TLS they are an error.
+// takeTLS removes the TLS options from a URL. Without TLS they are an error.
 func takeTLS(address string) (rest string, set urlTLS, err error) {
 	before, query, _ := strings.Cut(address, "?")
 
 	options, err := url.ParseQuery(query)
 	if err != nil || !options.Has(optionCA) && !options.Has(optionSkipVerify) {
-		return address, set, nil //nolint:nilerr // go-redis finds what is wrong
+		return address, set, nil //nolint:nilerr // go-redis reports the error
 	}
 
 	if !strings.HasPrefix(before, "rediss:") {
@@ -50,7 +50,7 @@ func takeTLS(address string) (rest string, set urlTLS, err error) {
 	return before + "?" + options.Encode(), set, nil
 }
 
-// set changes the configuration that go-redis has made of a URL. It is nil without TLS.
+// set applies the options to the configuration that go-redis made for the URL. Config is nil without TLS.
 func (u urlTLS) set(config *tls.Config) error {
 	if config == nil {
 		return nil

@@ -14,17 +14,17 @@ import (
 type wire struct {
 	client Client
 	report report.To
-	// patient clients may take longer than the context of a command allows.
+	// patient means that the client may take longer than the context of a command allows.
 	patient bool
 }
 
 func newWire(client Client) *wire { return &wire{client: client, patient: !heedsContexts(client)} }
 
-// respent is how often commands go again that found only spent connections, after the client has given up. Connections are spent once a
-// second at most, so the next one is good unless the machine stands still.
+// respent is how often commands are sent again that found only spent connections, after the client has given up. Connections are spent at
+// most once a second, so the next one is good unless the machine stands still.
 const respent = 3
 
-// send sends commands together and waits for their answers. Afterwards every command has its answer or an error.
+// send sends commands together and waits. Afterwards every command has its answer or an error.
 func (w *wire) send(ctx context.Context, cmds []redis.Cmder) {
 	w.try(ctx, cmds)
 
@@ -45,11 +45,11 @@ func unsent(cmd redis.Cmder) bool {
 	return err != nil && errors.Is(err, errSpent)
 }
 
-// try lets the client send commands.
+// try sends commands with the client.
 func (w *wire) try(ctx context.Context, cmds []redis.Cmder) {
 	if len(cmds) == 1 {
 		_ = w.client.Process(ctx, cmds[0])
-		_ = cmds[0].Err() // waits where the client does not
+		_ = cmds[0].Err() // waits for clients that send later
 
 		return
 	}
@@ -57,7 +57,7 @@ func (w *wire) try(ctx context.Context, cmds []redis.Cmder) {
 	pipe := w.client.Pipeline()
 	_ = pipe.BatchProcess(ctx, cmds...)
 
-	// The error is that of the first command that failed. If no command has failed, it comes from a hook of the program.
+	// The error comes from the first failed command. If no command failed, it comes from a hook of the program.
 	_, err := pipe.Exec(ctx)
 	if err == nil || slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return cmd.Err() != nil }) {
 		return
@@ -68,8 +68,8 @@ func (w *wire) try(ctx context.Context, cmds []redis.Cmder) {
 	}
 }
 
-// heedsContexts reports whether a client gives up at the deadline of a command's context. Such a client is called on the goroutine
-// of the operation.
+// heedsContexts reports whether a client returns at the deadline of a command's context. Such a client is called on the goroutine of the
+// operation.
 func heedsContexts(client Client) bool {
 	switch c := client.(type) {
 	case *redis.Client:
@@ -85,7 +85,7 @@ func heedsContexts(client Client) bool {
 	}
 }
 
-// process sends one command and waits for its answer until the context ends. After an error of the context the command must not be read.
+// process sends one command and waits for its answer until ctx ends. After an error of ctx the command must not be read.
 func process(ctx context.Context, client Client, cmd redis.Cmder) error {
 	w := newWire(client)
 
@@ -96,7 +96,7 @@ func process(ctx context.Context, client Client, cmd redis.Cmder) error {
 	})
 }
 
-// processTogether sends commands together and waits for their answers until the context ends. After an error the commands must not be read.
+// processTogether sends commands together and waits for their answers until ctx ends. After an error the commands must not be read.
 func processTogether(ctx context.Context, client Client, cmds ...redis.Cmder) error {
 	w := newWire(client)
 
@@ -107,7 +107,7 @@ func processTogether(ctx context.Context, client Client, cmds ...redis.Cmder) er
 	})
 }
 
-// await waits for a call of the client until the context ends.
+// await calls the client and waits until ctx ends.
 func (w *wire) await(ctx context.Context, call func() error) error {
 	if !w.patient {
 		return call()

@@ -15,28 +15,27 @@ local function stricter(a, b)
   return AT_LEAST_ONCE
 end
 
--- A claim names the fence that it expects, so that a late copy of one that lost cannot win (rule 1). A claim that expects no
--- record has taken the short way.
+-- A claim names the fence that it expects, so that a late copy of a losing claim cannot win (rule 1). claim_first.lua handles claims that
+-- expect no record.
 if not record then
   return refused()
 end
 
--- Rule 5: a key is bound to its first request, in every state, and the record keeps its identity for life. Digests of different
--- schemes cannot be compared.
+-- Rule 5: a key is bound to its first request, in every state. Digests of different schemes cannot be compared.
 if string.sub(record.identity, 1, 2) == string.sub(identity, 1, 2)
   and string.sub(record.identity, 3, 34) ~= string.sub(identity, 3, 34) then
   return refused(record, stored)
 end
 
 if record.token == token then
-  -- Rule 3: a copy of a claim that has won has won.
+  -- Rule 3: the copy of a winning claim wins.
   if record.state ~= RUNNING then
     return refused(record, stored)
   elseif lease_alive(record) then
     return repeated(record, stored)
   end
 
-  -- The run has not begun: its owner learns only now that it has won (rule 11).
+  -- The run has not begun: its owner has not learned yet that it won (rule 11).
   record.alive = math.max(record.alive, after(alive))
   revive(record, lease)
 

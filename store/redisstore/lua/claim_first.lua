@@ -1,4 +1,4 @@
--- A claim that expects no record brings the record that its client has made ready.
+-- A claim that expects no record contains the record that its client has made.
 local heals, stored = false
 
 if string.sub(ARGV[1], 17, 20) == '\0\0\0\0' then

@@ -1,5 +1,5 @@
--- Complete: the owner's outcome. A lease that has ended does not matter: no other run has taken over. The owner settles an unknown
--- record as well (rule 10). The token may be followed by a retention that replaces the record's (rule 12).
+-- Complete: record the owner's outcome. An ended lease does not matter, because nobody has taken over. The owner also settles an unknown
+-- record (rule 10). A retention behind the token replaces the record's (rule 12).
 local token, outcome = string.sub(ARGV[1], 1, 16), ARGV[2]
 
 if not record or record.token ~= token then

@@ -1,4 +1,4 @@
--- Due: the entries of an index whose time has been over for an age, with their scores, oldest first.
+-- Due: the entries of a set whose time came at least an age ago, with their scores, oldest first.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 

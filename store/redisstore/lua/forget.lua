@@ -1,5 +1,5 @@
--- Forget: a record is removed if its bytes are still those that the client has decided on. The client decides because only the client
--- can check the seal. No bytes stand for something that is not a string.
+-- Forget: remove a record if it still has the bytes that the client read. The client decides, because only the client can check the seal.
+-- No bytes stand for a value that is not a string.
 local time = redis.call('TIME')
 local found = redis.pcall('GET', KEYS[1])
 

@@ -1,4 +1,4 @@
--- Hold: the owner does not know whether the effect happened.
+-- Hold: make the outcome of a run unknown.
 local token, unknown_retention = struct.unpack('>c16I6', ARGV[1])
 local note = ARGV[2]
 

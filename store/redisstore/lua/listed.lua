@@ -1,4 +1,4 @@
--- Listed: the record as it is if it is not settled, and nothing otherwise.
+-- Listed: return the record if it is unsettled, otherwise nothing.
 if record and record.state ~= RUNNING and record.state ~= UNKNOWN then
   return refused(nil, nil)
 end

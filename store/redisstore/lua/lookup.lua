@@ -1,2 +1,2 @@
--- Lookup: the record as it is.
+-- Lookup: return the record.
 return refused(record, stored)

@@ -1,29 +1,27 @@
--- What the scripts on records share: the stored form of a record, the clock and the reply. A script is this file followed by that of its
--- operation. A script has one key, and its arguments packed in binary. The stored value has been read before.
+-- The common part of the scripts on records: the stored form of a record, the clock and the reply. A script is this file followed by the
+-- file of its operation. It has one key and packed binary arguments. The stored value was read before.
 --
 -- Stored form, version 1, big-endian:
 --   version 1, seal 4, check 2, state 1, flags 1, token 16, fence 4, attempts 4, first start 6, last start 6,
 --   lease end or end 6, [owner alive until 6, retention 6, both unless completed],
 --   scheme 2, digest 32, lengths of method and key 2 + 2, method, key, and the outcome up to the end.
--- Times are milliseconds since 1970 on this server's clock, 0 for none. The retention is in milliseconds. The server keeps the
--- time at which a record expires. A completed record expires its retention after its end, so it does not repeat the retention.
+-- Times are milliseconds since 1970 on this server's clock, 0 for none. The retention is in milliseconds. The server keeps the expiry of
+-- the record. A completed record expires its retention after its end, so it does not contain the retention.
 --
--- A first claim is written as its client has made it, so that no script takes it apart: its flags mark it as fresh. The
--- first start of a fresh record is the life that it was given: the record started so long before it expires. Lease and owner are
--- spans since that start.
+-- The client makes the record of a first claim, and no script parses it. Its flags mark it as fresh. A fresh record has its life in the
+-- place of the first start: it started that long before its expiry. Lease and owner are durations from the start.
 --
--- A completion is written as its client has made it, too, if its client knows the bytes of the running record. Its flags mark its end as
--- counted: it ended its retention before it expires. The place of its last start holds the retention, and its last start is its first one.
--- The place of its end holds a time that its client has measured, for builds that do not know this form. The scripts do not change a
--- completed record, and need none of this.
+-- A client that knows the bytes of the running record also makes the completed record. Its flags mark its end as counted: it ended its
+-- retention before its expiry. The retention is in the place of the last start, which equals the first start. The place of the end has
+-- a time that the client measured, for builds that do not know this form. Scripts do not change completed records, and ignore all this.
 --
--- The seal is a CRC-32C of the name of the key and of all from the scheme up to the outcome, which stay the same for the record's life.
--- The client makes and checks it. The check is a sum of everything else and of the end of the key's name. Client and scripts make it. Both
--- find damage, and a record that was swapped with that of another key. The outcome has a checksum of its own.
+-- The seal is a CRC-32C of the key's name and of everything from the scheme up to the outcome, which is constant for the record's life.
+-- Only the client makes and verifies it. The check is a sum of everything else and of the end of the key's name. Client and scripts make
+-- it. Both detect damage, and a record under the name of another key. The outcome has its own checksum.
 
 local KEY = KEYS[1]
 local ABSENT, RUNNING, UNKNOWN, RELEASED, COMPLETED = 0, 1, 2, 3, 4
-local FRESH, DOUBTFUL, RESOLVED = 32, 64, 128 -- flags: the guarantee is what is below 4
+local FRESH, DOUBTFUL, RESOLVED = 32, 64, 128 -- flags; the guarantee is flags % 4
 local AT_MOST_ONCE, AT_LEAST_ONCE, EXACTLY_ONCE = 1, 2, 3
 local LATEST = 281474976710655 -- the last time that six bytes can hold
 local MOST = 4294967295 -- the highest fence, and the highest number of attempts
@@ -45,7 +43,7 @@ local function checksum(r)
     + r.mark * 3 + r.alive * 4 + r.retention * 5 + struct.unpack('>I6', KEY, #KEY - 5)) % 65521
 end
 
--- decode returns nil for what this version cannot read.
+-- decode returns nil for a value that this version cannot read.
 local function decode(v)
   if string.byte(v) ~= 1 or #v < (string.byte(v, 8) == COMPLETED and 89 or 101) then
     return nil
@@ -73,7 +71,7 @@ local function decode(v)
   if math.floor(r.flags / FRESH) % 2 == 1 then
     local start = redis.call('PEXPIRETIME', KEY) - r.first
 
-    -- Without its expiry, its start is unknown.
+    -- Without the expiry, the start is unknown.
     if start < 0 then
       if not heals then
         return nil
@@ -104,20 +102,20 @@ local function answer(verdict, expires, v)
   return struct.pack('>BI6I6', verdict, now, math.max(expires, 0)) .. v
 end
 
--- refused answers an operation that changes nothing, with the record as it is.
+-- refused returns the reply to an operation that changes nothing.
 local function refused(r, v)
   return answer(REFUSED, r and redis.call('PEXPIRETIME', KEY) or 0, v or '')
 end
 
--- repeated answers the copy of an operation that has been applied.
+-- repeated returns the reply to the copy of an applied operation.
 local function repeated(r, v)
   local reply = refused(r, v)
 
   return string.char(APPLIED) .. string.sub(reply, 2)
 end
 
--- Rule 7: a record that is not settled expires neither with its lease nor while its owner may be alive. It then lives as long
--- as the store lets it. The time is named, not counted from the write: a script takes time, too.
+-- Rule 7: an unsettled record lives for the unknown retention, and never expires with its lease nor while its owner may be alive. PXAT in
+-- place of PX, because a script takes time too.
 local function keep(r, unknown_retention)
   local v = encode(r) .. r.outcome
   local expires = math.max(after(unknown_retention), r.mark, r.alive)
@@ -127,7 +125,7 @@ local function keep(r, unknown_retention)
   return answer(APPLIED, expires, v)
 end
 
--- counter raises the fence and changes nothing else, so that a claim which expects the old one loses.
+-- counter raises only the fence, so that a claim which expects the old fence loses.
 local function counter(r)
   r.fence = math.min(r.fence + 1, MOST)
 
@@ -137,8 +135,8 @@ local function counter(r)
   return refused(r, v)
 end
 
--- settle ends the unsettled life of a record, which expires by its own retention (rule 12). The token stays, so that the
--- owner's repeats are recognised (rule 3). The outcome of a completed record is not sent back to its sender.
+-- settle makes a record completed or released. It expires by its own retention (rule 12). The token stays, so that the owner's repeats
+-- are recognised (rule 3). The reply to a completion leaves out the outcome.
 local function settle(r, state, outcome)
   local expires = after(r.retention)
 
@@ -154,7 +152,7 @@ local function settle(r, state, outcome)
   return answer(APPLIED, expires, state == COMPLETED and v or v .. outcome)
 end
 
--- revive gives an ended lease back to its owner. The fence rises, so that a takeover which expects the old one loses (rule 3).
+-- revive renews an ended lease. The fence rises, so that a takeover which expects the old fence loses (rule 3).
 local function revive(r, lease)
   r.fence = math.min(r.fence + 1, MOST)
   r.mark = after(lease)
@@ -181,7 +179,7 @@ local record = nil
 if stored then
   record = decode(stored)
 
-  -- An unreadable record stays as it is and never counts as absent. The client finds out what is wrong with it.
+  -- An unreadable record stays as it is and never counts as absent. The client determines the damage.
   if not record then
     return answer(UNREADABLE, 0, stored)
   end

@@ -1,10 +1,9 @@
--- Release: the key is given back, or a claim withdrawn that may still be on its way (rule 4). The retention is the claim's, for
--- the tombstone alone.
+-- Release: free the key, or withdraw a claim that may still arrive (rule 4). The retention is only for the tombstone.
 local token, fence, guarantee, ambiguous, retention = struct.unpack('>c16I4BBI6', ARGV[1])
 local seal, identity = string.sub(ARGV[2], 1, 4), string.sub(ARGV[2], 5)
 
 if not record then
-  -- The tombstone makes the claim lose when it lands.
+  -- The tombstone refuses the claim when it arrives.
   return settle({
     state = RELEASED, flags = guarantee + ambiguous * DOUBTFUL, token = token, fence = 1, attempts = 0,
     first = 0, last = 0, mark = now, alive = 0, retention = retention, seal = seal, identity = identity, outcome = '',

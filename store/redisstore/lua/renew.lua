@@ -1,4 +1,4 @@
--- Renew: another lease for the owner of a running record (rule 2).
+-- Renew: extend the lease of the owner of a running record (rule 2).
 local token, lease, unknown_retention = struct.unpack('>c16I6I6', ARGV[1])
 
 if not record or record.state ~= RUNNING or record.token ~= token then

@@ -1,4 +1,4 @@
--- Resolve: somebody has found out what became of a run, and names the owner that the finding is about by its token and its fence.
+-- Resolve: settle a record by the finding about a run. Token and fence identify the run.
 local token, fence, state, as_of = struct.unpack('>c16I4BI6', ARGV[1])
 local outcome = ARGV[2]
 
@@ -15,8 +15,7 @@ if state == COMPLETED then
 
   return settle(record, COMPLETED, outcome)
 elseif state == RELEASED then
-  -- Rule 11: "nothing happened" is refused while the owner may be alive, and where it was not yet dead at the look that
-  -- the finding began with.
+  -- Rule 11: "nothing happened" is refused if the owner may be alive, or may have been alive when the record was read for the finding.
   if now < record.alive or as_of ~= 0 and as_of < record.alive then
     return refused(record, stored)
   end

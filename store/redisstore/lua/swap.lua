@@ -1,4 +1,4 @@
--- Swap: a record takes the place of another one if that still has the bytes that its owner knows.
+-- Swap: replace a record if it still has the bytes that its owner knows.
 if redis.call('GET', KEYS[1]) == ARGV[1] then
   redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 

@@ -1,5 +1,4 @@
--- Turn: the holder of a turn keeps it for another time in milliseconds, or gives it back if the time is 0. A turn that another process has
--- by now stays as it is.
+-- Turn: the holder extends its turn by a time in milliseconds, or ends it with 0. The turn of another process does not change.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return 0
 elseif ARGV[2] == '0' then
