@@ -111,8 +111,8 @@ func reasonOf(st *status.Status) onlyonce.Reason {
 // retryDelayOf returns how long an error asks to wait; 0 if it does not ask.
 func retryDelayOf(st *status.Status) time.Duration {
 	info := new(errdetails.RetryInfo)
-	if find(st, info) && info.GetRetryDelay().IsValid() {
-		return info.GetRetryDelay().AsDuration()
+	if find(st, info) {
+		return info.GetRetryDelay().AsDuration() // bounds what is out of range; nil is 0
 	}
 
 	return 0

@@ -23,6 +23,7 @@ type Option func(*config)
 type config struct {
 	incoming, outgoing, trailers runtime.HeaderMatcherFunc
 	onError                      runtime.ErrorHandlerFunc
+	onStreamError                runtime.StreamErrorHandlerFunc
 	problems                     bool
 }
 
@@ -71,7 +72,7 @@ func WithProblems() Option {
 //
 //	mux := runtime.NewServeMux(append(oncegateway.Options(), others...)...)
 //
-// Options sets the header matchers and the error handler of the mux, so set yours by the options of this package. [Validate] finds
+// Options sets the header matchers and the error handlers of the mux, so set yours by the options of this package. [Validate] finds
 // options that undo these.
 //
 //   - The header Idempotency-Key becomes the metadata idempotency-key, raw or as a string of RFC 8941: abc and "abc" are the same key. A
@@ -80,6 +81,7 @@ func WithProblems() Option {
 //   - The trailers of the contract become the headers Idempotency-Status, Idempotent-Replayed, Idempotency-Executed-At and
 //     Idempotency-Retention, on success and on errors.
 //   - A rejection gets the HTTP status of the contract. An error with a google.rpc.RetryInfo gets the header Retry-After.
+//   - The rejection of a stream has Idempotency-Status, too. Its body is an error as grpc-gateway writes it for streams.
 //   - An error with details that this program cannot write as JSON, because their types are not linked, is answered without them.
 //   - If the gateway cannot read or write a recorded answer, the client gets an error with the status unknown. The answer may have been
 //     a success.
@@ -102,6 +104,8 @@ func Options(opts ...Option) []runtime.ServeMuxOption {
 		runtime.WithOutgoingTrailerMatcher(withoutContract(c.trailers)),
 		runtime.WithForwardResponseOption(setStatus),
 		runtime.WithErrorHandler(c.handleError),
+		runtime.WithStreamErrorHandler(c.handleStreamError),
+		runtime.WithMiddlewares(keepAnswer),
 	}
 }
 
@@ -120,6 +124,10 @@ func (c *config) setDefaults() {
 
 	if c.onError == nil {
 		c.onError = runtime.DefaultHTTPErrorHandler
+	}
+
+	if c.onStreamError == nil {
+		c.onStreamError = runtime.DefaultStreamErrorHandler
 	}
 
 	if c.problems {

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/emptypb"
 
@@ -25,20 +26,21 @@ import (
 // Validate checks that a mux keeps the contract, and reports every problem with what to do. Call it at start-up. It finds a mux without
 // [Options], and a later option that has undone one of them. It sends nothing: it gives the mux a request and answers of its own.
 //
-// Validate cannot see how services are registered: see [InProcess] and onlyonce.RequireRun. It calls the error handler of the mux, with the
+// Validate cannot see how services are registered: see [InProcess] and onlyonce.RequireRun. It calls the error handlers of the mux, with the
 // message "a probe of oncegateway.Validate".
 func Validate(mux *runtime.ServeMux) error {
 	if mux == nil {
 		return errors.New("oncegateway: Validate needs a mux")
 	}
 
-	return errors.Join(checkKey(mux), checkAnswer(mux), checkRejection(mux), checkBinary(mux))
+	return errors.Join(checkKey(mux), checkAnswer(mux), checkRejection(mux), checkStream(mux), checkBinary(mux))
 }
 
 // probe is the key and the method of the requests of Validate.
 const (
-	probe       = "onlyonce-probe"
-	probeMethod = "/onlyonce.Probe/Probe"
+	probe        = "onlyonce-probe"
+	probeMethod  = "/onlyonce.Probe/Probe"
+	probeMessage = "a probe of oncegateway.Validate"
 )
 
 func newProbe() *http.Request {
@@ -95,7 +97,7 @@ func checkRejection(mux *runtime.ServeMux) error {
 	_, m := runtime.MarshalerForRequest(mux, r)
 	ctx := ofServer(r.Context(), onlyonce.StatusRejected)
 
-	st, err := status.New(codes.Unavailable, "a probe of oncegateway.Validate").WithDetails(
+	st, err := status.New(codes.Unavailable, probeMessage).WithDetails(
 		&errdetails.ErrorInfo{Reason: string(onlyonce.ReasonInProgress), Domain: interceptor.Domain},
 		&errdetails.RetryInfo{RetryDelay: durationpb.New(1)},
 	)
@@ -110,6 +112,29 @@ func checkRejection(mux *runtime.ServeMux) error {
 		return fmt.Errorf("oncegateway: the mux answers the rejection %s with status %d, Retry-After %q and %s %q, and the contract says 409, "+
 			"\"1\" and %q: give your error handler to oncegateway.WithErrorHandler and not to runtime.WithErrorHandler",
 			onlyonce.ReasonInProgress, w.status, after, oncehttp.StatusHeader, said, onlyonce.StatusRejected)
+	}
+
+	return nil
+}
+
+// checkStream checks that the rejection of a stream has its status.
+func checkStream(mux *runtime.ServeMux) error {
+	w, r := &seen{header: make(http.Header)}, newProbe()
+	_, m := runtime.MarshalerForRequest(mux, r)
+	ctx := runtime.NewServerMetadataContext(withAnswer(r.Context(), w), runtime.ServerMetadata{})
+
+	st, err := status.New(codes.Unimplemented, probeMessage).WithDetails(
+		&errdetails.ErrorInfo{Reason: string(onlyonce.ReasonNotSupported), Domain: interceptor.Domain},
+	)
+	if err != nil {
+		return fmt.Errorf("oncegateway: making a rejection: %w", err)
+	}
+
+	runtime.ForwardResponseStream(ctx, mux, m, w, r, func() (proto.Message, error) { return nil, st.Err() })
+
+	if got := w.sent.Get(oncehttp.StatusHeader); got != string(onlyonce.StatusRejected) {
+		return fmt.Errorf("oncegateway: the mux answers the rejection of a stream with %s %q, and the contract says %q: give your handler to "+
+			"oncegateway.WithStreamErrorHandler and not to runtime.WithStreamErrorHandler", oncehttp.StatusHeader, got, onlyonce.StatusRejected)
 	}
 
 	return nil

@@ -31,11 +31,18 @@ func TestValidateFindsAMuxThatDoesNotKeepTheContract(t *testing.T) {
 		"complete": {runtime.NewServeMux(oncegateway.Options()...), nil},
 		"problems": {runtime.NewServeMux(oncegateway.Options(oncegateway.WithProblems())...), nil},
 		"without options": {
-			runtime.NewServeMux(), []string{"WithIncomingHeaderMatcher", "before all other options", "WithErrorHandler", "binary metadata"},
+			runtime.NewServeMux(), []string{"WithIncomingHeaderMatcher", "before all other options", "WithErrorHandler", "WithStreamErrorHandler", "binary metadata"},
 		},
 		"another error handler": {
 			runtime.NewServeMux(append(oncegateway.Options(), runtime.WithErrorHandler(runtime.DefaultHTTPErrorHandler))...),
 			[]string{"WithErrorHandler"},
+		},
+		"another handler of stream errors": {
+			runtime.NewServeMux(append(oncegateway.Options(), runtime.WithStreamErrorHandler(runtime.DefaultStreamErrorHandler))...),
+			[]string{"WithStreamErrorHandler"},
+		},
+		"handler of stream errors by Options": {
+			runtime.NewServeMux(oncegateway.Options(oncegateway.WithStreamErrorHandler(runtime.DefaultStreamErrorHandler))...), nil,
 		},
 		"another matcher of headers of answers": {
 			runtime.NewServeMux(append(oncegateway.Options(), runtime.WithOutgoingHeaderMatcher(every))...), []string{"binary metadata"},

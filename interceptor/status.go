@@ -280,7 +280,7 @@ func retryDelay(st *status.Status, trailer metadata.MD) (delay time.Duration, as
 			continue
 		}
 
-		if info.GetRetryDelay().IsValid() {
+		if info.GetRetryDelay() != nil { // also one that is out of range: AsDuration bounds it
 			return max(info.GetRetryDelay().AsDuration(), 0), true, false
 		}
 	}

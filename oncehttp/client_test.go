@@ -117,6 +117,15 @@ func rejects(status int, reason onlyonce.Reason, after string) func(http.Respons
 	}
 }
 
+// gatewayStream answers as package oncegateway does to a stream with a key.
+func gatewayStream(rw http.ResponseWriter, _ *http.Request) {
+	rw.Header().Set(oncehttp.StatusHeader, "rejected")
+	rw.Header().Set("Content-Type", "application/json")
+	rw.WriteHeader(http.StatusNotImplemented)
+	_, _ = io.WriteString(rw, `{"error":{"code":12,"message":"a stream","details":[`+
+		`{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"IDEMPOTENCY_NOT_SUPPORTED","domain":"onlyonce"}]}}`)
+}
+
 // scripted starts a server with a script.
 func scripted(t *testing.T, steps ...func(http.ResponseWriter, *http.Request)) (*world, *script) {
 	t.Helper()
@@ -264,6 +273,19 @@ func TestClientDoesNotRetry(t *testing.T) {
 		"bare 200":      {says(200, ""), onlyonce.VerdictFinal, ""},
 		"unprotected":   {says(200, onlyonce.StatusUnprotected), onlyonce.VerdictFinal, ""},
 		"refused check": {says(403, onlyonce.StatusRejected), onlyonce.VerdictUnknown, ""},
+		"asked to wait for longer than the retention": {
+			rejects(409, onlyonce.ReasonInProgress, "86401"), onlyonce.VerdictUnknown, onlyonce.ReasonInProgress,
+		},
+		"asked to wait 2^32 seconds": {
+			rejects(409, onlyonce.ReasonInProgress, "4294967296"), onlyonce.VerdictUnknown, onlyonce.ReasonInProgress,
+		},
+		"asked to wait for ever": {
+			rejects(503, onlyonce.ReasonStoreUnavailable, "99999999999999999999999"), onlyonce.VerdictUnknown, onlyonce.ReasonStoreUnavailable,
+		},
+		"asked to wait until 9999": {
+			rejects(429, onlyonce.ReasonStoreFull, "Fri, 31 Dec 9999 23:59:59 GMT"), onlyonce.VerdictUnknown, onlyonce.ReasonStoreFull,
+		},
+		"a stream behind a gateway": {gatewayStream, onlyonce.VerdictFinal, onlyonce.ReasonNotSupported},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, s := scripted(t, c.step)

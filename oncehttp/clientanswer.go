@@ -3,6 +3,7 @@ package oncehttp
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"math"
 	"net/http"
@@ -37,7 +38,7 @@ func signOf(resp *http.Response, now time.Time) sign {
 
 	s.shown = s.status != "" || contains(resp.Header[trailerName], StatusHeader) || announced(resp.Trailer) ||
 		resp.Header.Get(ReplayedHeader) == "true" || resp.Header.Get(repeatabilityResult) != ""
-	s.after, s.asked = retryAfterOf(resp.Header.Get(retryAfter), now)
+	s.after, s.asked = retryAfterOf(resp.Header, now)
 	s.retention = retentionOf(resp.Header.Get(RetentionHeader))
 
 	if resp.StatusCode < http.StatusBadRequest || !isProblem(resp.Header.Get(contentType)) {
@@ -50,21 +51,21 @@ func signOf(resp *http.Response, now time.Time) sign {
 		Detail string `json:"detail"`
 		Reason string `json:"reason"`
 
-		// A gateway may answer with a google.rpc.Status.
-		Message string `json:"message"`
-		Details []struct {
-			Reason string `json:"reason"`
-			Domain string `json:"domain"`
-		} `json:"details"`
+		rpcStatus // a gateway may answer with one
+
+		Error json.RawMessage `json:"error"` // a gateway answers with one in it to a stream
 	}
 
 	if json.Unmarshal(peek(resp), &p) != nil {
 		return s
 	}
 
-	for _, detail := range p.Details {
-		if detail.Domain == errorDomain && p.Reason == "" {
-			p.Reason, p.Detail = detail.Reason, p.Message
+	var inner rpcStatus
+	_ = json.Unmarshal(p.Error, &inner) // others have texts there
+
+	for _, st := range []rpcStatus{p.rpcStatus, inner} {
+		if reason := st.reason(); reason != "" && p.Reason == "" {
+			p.Reason, p.Detail = reason, st.Message
 		}
 	}
 
@@ -76,6 +77,26 @@ func signOf(resp *http.Response, now time.Time) sign {
 	s.shown = s.shown || ofDraft(resp) && strings.Contains(strings.ToLower(p.Type+p.Title+p.Detail), "idempoten")
 
 	return s
+}
+
+// rpcStatus is a google.rpc.Status in JSON, as grpc-gateway writes it.
+type rpcStatus struct {
+	Message string `json:"message"`
+	Details []struct {
+		Reason string `json:"reason"`
+		Domain string `json:"domain"`
+	} `json:"details"`
+}
+
+// reason returns the reason of a rejection, or "".
+func (s *rpcStatus) reason() string {
+	for _, detail := range s.Details {
+		if detail.Domain == errorDomain {
+			return detail.Reason
+		}
+	}
+
+	return ""
 }
 
 // ofDraft reports whether an answer can be an error of the IETF draft, section 2.7.
@@ -142,14 +163,31 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// retryAfterOf reads a Retry-After, in seconds or as a date.
-func retryAfterOf(value string, now time.Time) (time.Duration, bool) {
-	if value == "" {
-		return 0, false
+// retryAfterOf reads the Retry-After of an answer, in seconds or as a date. A date is compared with the clock of the server, if the answer
+// has it. Of several values the longest holds.
+func retryAfterOf(h http.Header, now time.Time) (after time.Duration, asked bool) {
+	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+		now = date
 	}
 
-	if n, err := strconv.ParseUint(value, 10, 32); err == nil {
-		return time.Duration(n) * time.Second, true
+	for _, value := range h[retryAfter] {
+		if d, ok := delayOf(value, now); ok {
+			after, asked = max(after, d), true
+		}
+	}
+
+	return after, asked
+}
+
+// delayOf reads one Retry-After. A time that is too long for a time.Duration is the longest one.
+func delayOf(value string, now time.Time) (time.Duration, bool) {
+	n, err := strconv.ParseUint(value, 10, 64)
+
+	switch {
+	case errors.Is(err, strconv.ErrRange), err == nil && n > math.MaxInt64/uint64(time.Second):
+		return math.MaxInt64, true
+	case err == nil:
+		return time.Duration(n) * time.Second, true //nolint:gosec // it is in the range
 	}
 
 	if at, err := http.ParseTime(value); err == nil {

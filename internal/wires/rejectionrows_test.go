@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -236,11 +237,13 @@ func streamsRun(w *wire) string {
 func (s *stage) mustBeStreamError(a answer, want rejection) string {
 	s.Helper()
 
+	s.mustBe(a, onlyonce.StatusRejected)
+
 	if a.ok || a.status != want.httpStatus() || a.reason != string(want.reason) || a.domain != "onlyonce" || a.message == "" {
 		s.Errorf("no rejection of a stream: %+v", a)
 	}
 
-	return fmt.Sprintf("%d, without `Idempotency-Status`", a.status)
+	return strconv.Itoa(a.status)
 }
 
 func onlyHTTP(w *wire) string {
