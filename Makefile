@@ -390,6 +390,10 @@ baseline: $(TOOLS)/.buf@$(BUF_VERSION) ## record the protos as released, to find
 # The tests on databases also run on MySQL where the environment names it.
 WITH_MYSQL := ONLYONCE_TEST_SERVERS=mysql-9
 
+.PHONY: release
+release: ## commit and tag VERSION=v0.1.0 of all modules, and push nothing: see CONTRIBUTING.md
+	@go run ./internal/release '$(VERSION)'
+
 .PHONY: conformance
 conformance: ## run connect's conformance suite without and with the interceptors for connect-go, a quarter of an hour
 	@go -C connect/conformance run .
@@ -398,6 +402,8 @@ conformance: ## run connect's conformance suite without and with the interceptor
 soak: test-servers ## run make test-servers, visit the whole model, make RUNS=200000 random runs, REDIS_RUNS=200 on Redis and SQL_RUNS=50 of each kind on SQL, kill KILLS=500 servers on databases, and fuzz every target for FUZZTIME=1m
 	@printf -- '-- %s the model with three calls\n' '$@'
 	go test -count=1 -timeout 1h ./internal/model -calls 3
+	printf -- '-- %s services that use a release\n' '$@'
+	go test -count=1 -timeout 1h -run TestTheModulesOfAVersion ./internal/release -build
 	printf -- '-- %s random runs\n' '$@'
 	go -C internal/chaos test -count=1 -timeout 1h -run 'TestRandomRuns$$' . -runs $(RUNS) -seed $$RANDOM
 	printf -- '-- %s random runs on Redis\n' '$@'
