@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// errMalformed is about an encoding that is none. Messages are encoded here, so nobody should ever see it.
+// errMalformed means that an encoding is invalid. Messages are encoded by this package, so it should never occur.
 var errMalformed = errors.New("malformed encoding")
 
 // message appends the canonical form of an encoded message.
@@ -20,12 +20,11 @@ func (w *work) message(form, data []byte, p *plan, depth int) ([]byte, error) {
 	return form, err
 }
 
-// fields appends the canonical form of the fields of a message or, if group is not zero, of the group of that number, and
-// returns where they end: a group ends with its end tag, which is not appended. Nearly all of an encoding is canonical already,
-// and is copied in pieces.
+// fields appends the canonical form of the fields of a message or, if group is not zero, of the group of that number. It returns where they
+// end. A group ends with its end tag, which is not appended. Most of an encoding is canonical already, and is copied in pieces.
 //
-// Each field is visited once, so that the time grows with the size of the request whatever is in it: fields out of order
-// are put in order when they are canonical, and the end of a group is found by going there.
+// Each field is visited once, so the time is linear in the size of the request. Fields out of order are sorted when they are canonical. The
+// end of a group is found when it is reached.
 func (w *work) fields(form, data []byte, p *plan, group protowire.Number, depth int) ([]byte, int, error) {
 	if depth > MaxDepth {
 		return nil, 0, ErrTooDeep
@@ -33,15 +32,15 @@ func (w *work) fields(form, data []byte, p *plan, group protowire.Number, depth 
 
 	var (
 		start, sizes  = len(form), len(w.sizes)
-		run           int // where the run of the last field begins
+		run           int // start of the run of the last field
 		last, highest protowire.Number
 		ordered       = true
-		from          int // what is to be copied begins here
+		from          int // start of the data that is not copied yet
 		err           error
 	)
 
 	for at := 0; ; {
-		number, kind, tag := group, protowire.EndGroupType, 0 // a message ends so, and has no tag for it
+		number, kind, tag := group, protowire.EndGroupType, 0 // the end of a message has no tag
 		if at < len(data) || group != 0 {
 			number, kind, tag = protowire.ConsumeTag(data[at:])
 		}
@@ -96,15 +95,15 @@ func (w *work) fields(form, data []byte, p *plan, group protowire.Number, depth 
 	}
 }
 
-// span is where one occurrence of a field is in an encoding: its tag, its value, and what follows.
+// span is the place of one occurrence of a field in an encoding. Start is its tag, value its value, and end the next field.
 type span struct {
 	number            protowire.Number
 	kind              protowire.Type
 	start, value, end int
 }
 
-// field appends what the canonical form has of a field whose end is not known yet, and returns where the next one begins. A list
-// or a map may go on behind the first occurrence.
+// field appends the canonical form of a field whose end is not known yet, and returns the start of the next field. For a list or a map, it
+// also reads the occurrences that follow.
 func (w *work) field(form, data []byte, s span, f *field, depth int) ([]byte, int, error) {
 	if s.kind == protowire.StartGroupType && (f == nil || f.treatment == delimited) {
 		var p *plan
@@ -146,8 +145,8 @@ func (w *work) field(form, data []byte, s span, f *field, depth int) ([]byte, in
 	}
 }
 
-// unknown appends a field that the message type does not have, and that is no group. Of such a field nothing but its encoding is
-// known: numbers and lengths are written in their shortest form, and all else as it is.
+// unknown appends a field that the message type does not have, and that is no group. Only its encoding is known: numbers and lengths are
+// written in their shortest form, and everything else is copied.
 func unknown(form, value []byte, number protowire.Number, kind protowire.Type) []byte {
 	form = protowire.AppendTag(form, number, kind)
 
@@ -165,7 +164,7 @@ func unknown(form, value []byte, number protowire.Number, kind protowire.Type) [
 	}
 }
 
-// prefixed appends the canonical form of an encoded message behind its length, which most often is that of the encoding.
+// prefixed appends the canonical form of an encoded message behind its length. The length is usually that of the encoding.
 func (w *work) prefixed(form, data []byte, p *plan, depth int) ([]byte, error) {
 	at := len(form)
 	form = protowire.AppendVarint(form, uint64(len(data)))
@@ -179,7 +178,7 @@ func (w *work) prefixed(form, data []byte, p *plan, depth int) ([]byte, error) {
 	return corrected(form, at, content, len(data)), nil
 }
 
-// corrected puts the right length at a place where another was expected, in front of the content.
+// corrected replaces the expected length in front of the content, if the content has another length.
 func corrected(form []byte, at, content, expected int) []byte {
 	if len(form)-content == expected {
 		return form
@@ -206,7 +205,7 @@ func (w *work) list(form, data []byte, s span, f *field) ([]byte, int, error) {
 	}
 
 	if len(form) == at {
-		return form, s.end, nil // an empty list is no list
+		return form, s.end, nil // an empty list is left out
 	}
 
 	var head [20]byte // a tag and a length
@@ -217,7 +216,7 @@ func (w *work) list(form, data []byte, s span, f *field) ([]byte, int, error) {
 	return slices.Insert(form, at, prefix...), s.end, nil
 }
 
-// following is the next occurrence of the same field, right behind this one.
+// following returns the next occurrence of the same field, if it comes directly after this one.
 func following(data []byte, s span, f *field) (span, bool) {
 	number, kind, tag := protowire.ConsumeTag(data[s.end:])
 	if tag < 0 || number != s.number || !f.suits(kind) {
@@ -232,7 +231,7 @@ func following(data []byte, s span, f *field) (span, bool) {
 	return span{number, kind, s.end, s.end + tag, s.end + tag + size}, true
 }
 
-// mapping appends the entries of a map by their keys. The encoder has them in order, unless the message encodes itself.
+// mapping appends the entries of a map, sorted by key. The encoder sorts them already, unless the message encodes itself.
 func (w *work) mapping(form, data []byte, s span, f *field, depth int) ([]byte, int, error) {
 	sorted, end, err := inKeyOrder(data, s, f)
 	if err != nil {
@@ -257,7 +256,7 @@ func (w *work) mapping(form, data []byte, s span, f *field, depth int) ([]byte, 
 
 	w.sortEntries(data, begin, f.key)
 
-	for i := begin; i < len(w.entries); i++ { // entries of maps within come and go behind
+	for i := begin; i < len(w.entries); i++ { // entries of inner maps are appended and removed behind
 		if form, err = w.entry(form, data[w.entries[i]:], s.number, f, depth); err != nil {
 			return nil, 0, err
 		}
@@ -336,7 +335,7 @@ func (w *work) entry(form, data []byte, number protowire.Number, f *field, depth
 	return corrected(form, at, content, expected), nil
 }
 
-// newEntry takes the entry apart that data begins with. The encoder writes key and value, in this order, whether they are defaults or not.
+// newEntry splits the entry at the start of data. The encoder writes the key and then the value, also if they are defaults.
 func newEntry(data []byte, kind protoreflect.Kind) (e entry, err error) {
 	data, _ = protowire.ConsumeBytes(data)
 
@@ -386,7 +385,7 @@ func (e *entry) compare(other *entry, kind protoreflect.Kind) int {
 		return bytes.Compare(e.text, other.text)
 	case protoreflect.Int32Kind, protoreflect.Int64Kind, protoreflect.Sint32Kind, protoreflect.Sint64Kind,
 		protoreflect.Sfixed32Kind, protoreflect.Sfixed64Kind:
-		return cmp.Compare(int64(e.number), int64(other.number)) //nolint:gosec // as they were made
+		return cmp.Compare(int64(e.number), int64(other.number)) //nolint:gosec // newEntry converted them from int64
 	default:
 		return cmp.Compare(e.number, other.number)
 	}

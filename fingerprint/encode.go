@@ -11,10 +11,10 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-var errText = errors.New("text that is not valid UTF-8")
+var errText = errors.New("a string is not valid UTF-8: send text as UTF-8, or declare the field as bytes")
 
-// encode appends the encoding of a message to w.encoded. Its canonical form is made of it, so fields may be in any order, and what is left
-// out need not be in it.
+// encode appends an encoding of a message to w.encoded. The canonical form is made of the encoding. So its fields may be in any order, and
+// fields that do not count may be left out.
 func (w *work) encode(m protoreflect.Message, p *plan, depth int) error {
 	e := encoderOf(m)
 
@@ -110,7 +110,7 @@ func (w *work) encodeField(fd protoreflect.FieldDescriptor, v protoreflect.Value
 	}
 }
 
-// encodeValue encodes one value with its tag. The plan is that of a message.
+// encodeValue encodes one value with its tag. P is the plan of the value if it is a message.
 func (w *work) encodeValue(fd protoreflect.FieldDescriptor, v protoreflect.Value, p *plan, depth int) error {
 	switch fd.Kind() {
 	case protoreflect.MessageKind:
@@ -140,7 +140,7 @@ func (w *work) encodeValue(fd protoreflect.FieldDescriptor, v protoreflect.Value
 	return nil
 }
 
-// encodeExtension encodes an extension that the program knows. Its bytes count as they are, so package proto makes them.
+// encodeExtension encodes an extension that the program knows. The bytes of package proto count as they are.
 func (w *work) encodeExtension(m protoreflect.Message, fd protoreflect.FieldDescriptor, v protoreflect.Value, depth int) error {
 	if fieldDeeper(fd, v, depth+1) {
 		return ErrTooDeep
@@ -152,9 +152,9 @@ func (w *work) encodeExtension(m protoreflect.Message, fd protoreflect.FieldDesc
 	return w.marshal(alone)
 }
 
-const lengthSize = 5 // of a length that is written before it is known, as a varint that is not the shortest
+const lengthSize = 5 // bytes of a length that is written later: a varint that is not the shortest
 
-// open begins a field whose length is not known yet, and returns where its content begins.
+// open begins a field whose length is not known yet, and returns the start of its content.
 func (w *work) open(number protowire.Number) int {
 	w.encoded = protowire.AppendTag(w.encoded, number, protowire.BytesType)
 	w.encoded = append(w.encoded, make([]byte, lengthSize)...)
@@ -162,7 +162,7 @@ func (w *work) open(number protowire.Number) int {
 	return len(w.encoded)
 }
 
-// end writes the length of a field whose content begins at a place. So the content need not be moved.
+// end writes the length of a field in front of its content, which begins at a place. The content is not moved.
 func (w *work) end(at int) {
 	const (
 		more  = 0x80
@@ -179,7 +179,7 @@ func (w *work) end(at int) {
 	w.encoded[at-1] = byte(length) //nolint:gosec // the last bits
 }
 
-// deeper reports whether a message at a depth has messages beyond MaxDepth, in whichever field.
+// deeper reports whether a message at a depth contains messages beyond MaxDepth.
 func deeper(m protoreflect.Message, depth int) (yes bool) {
 	if depth > MaxDepth {
 		return true
@@ -194,7 +194,7 @@ func deeper(m protoreflect.Message, depth int) (yes bool) {
 	return yes
 }
 
-// fieldDeeper is deeper for the value of a field.
+// fieldDeeper is like deeper, for the value of a field.
 func fieldDeeper(fd protoreflect.FieldDescriptor, v protoreflect.Value, depth int) (yes bool) {
 	switch {
 	case fd.IsMap() && fd.MapValue().Message() != nil:
@@ -215,7 +215,7 @@ func fieldDeeper(fd protoreflect.FieldDescriptor, v protoreflect.Value, depth in
 	return yes
 }
 
-// mustBeUTF8 reports whether package proto refuses other texts in a field.
+// mustBeUTF8 reports whether package proto refuses strings in a field that are not UTF-8.
 func mustBeUTF8(fd protoreflect.FieldDescriptor) bool {
 	if declared, ok := fd.(interface{ EnforceUTF8() bool }); ok && fd.Syntax() == protoreflect.Editions {
 		return declared.EnforceUTF8()

@@ -11,19 +11,19 @@ import (
 	"google.golang.org/protobuf/runtime/protoimpl"
 )
 
-// encoder is how a message is encoded. Package proto needs a time that grows with the size of a message only if all Go types in the message
-// keep their sizes. It moves the content of a message made at run time once for each level. It computes the size of a message of an old
-// type, which does not keep sizes, once for each level above. A hostile request has thousands of levels.
+// encoder is how a message is encoded. Package proto needs time that is linear in the size of a message only if all Go types in the message
+// cache their sizes. It moves the content of a message made at run time once for each level. It computes the size of a message of an old
+// type, which does not cache sizes, once for each level above. A hostile request has thousands of levels.
 type encoder uint8
 
 const (
-	byProto      encoder = iota + 1 // package proto, in time that grows with the size
+	byProto      encoder = iota + 1 // package proto, in linear time
 	byItself                        // its own Marshal method, whose time is unknown: its depth is checked first
 	byReflection                    // field by field
 )
 
 // encoders has the results of encoderOf: protoreflect.MessageType to encoder.
-var encoders sync.Map //nolint:gochecknoglobals // a cache of what Go types say
+var encoders sync.Map //nolint:gochecknoglobals // a cache of facts about Go types
 
 // encoderOf returns how a message is encoded. It depends on the Go type alone.
 func encoderOf(m protoreflect.Message) encoder {
@@ -46,7 +46,7 @@ func encoderOf(m protoreflect.Message) encoder {
 	return e
 }
 
-// ownEncoder is encoderOf without a look at the messages within.
+// ownEncoder is encoderOf without the messages within.
 func ownEncoder(m protoreflect.Message) encoder {
 	if m.ProtoMethods() == nil {
 		return byReflection
@@ -60,7 +60,7 @@ func ownEncoder(m protoreflect.Message) encoder {
 	case (modern || !encodesItself) && keepsSize(reflect.TypeOf(msg)):
 		return byProto
 	case !contains(m.Descriptor(), m.Descriptor().FullName(), make(map[protoreflect.FullName]bool)):
-		return byProto // its type bounds its depth
+		return byProto // the type bounds the depth
 	case modern || !encodesItself:
 		return byReflection
 	default:
@@ -68,7 +68,7 @@ func ownEncoder(m protoreflect.Message) encoder {
 	}
 }
 
-// keepsSize reports whether a Go type has a place for the size of a message, which generators have written since 2018.
+// keepsSize reports whether a Go type has a field for the size of a message. Generators have written it since 2018.
 func keepsSize(t reflect.Type) bool {
 	if t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct {
 		return false
@@ -83,7 +83,7 @@ func keepsSize(t reflect.Type) bool {
 	return false
 }
 
-// contains reports whether messages of a type can have messages of the named type within.
+// contains reports whether messages of a type can contain messages of the named type.
 func contains(in protoreflect.MessageDescriptor, name protoreflect.FullName, seen map[protoreflect.FullName]bool) bool {
 	for i := range in.Fields().Len() {
 		inner := in.Fields().Get(i).Message()
@@ -101,7 +101,7 @@ func contains(in protoreflect.MessageDescriptor, name protoreflect.FullName, see
 	return false
 }
 
-// allByProto reports whether package proto encodes all messages within a message. Extensions that the program knows are among them.
+// allByProto reports whether package proto encodes all messages within a message, also in extensions that the program knows.
 func allByProto(m protoreflect.Message, seen map[protoreflect.FullName]bool) bool {
 	name := m.Descriptor().FullName()
 	seen[name] = true
@@ -130,7 +130,7 @@ func allByProto(m protoreflect.Message, seen map[protoreflect.FullName]bool) boo
 	return all
 }
 
-// messageIn returns an empty message as a field has it, or nil. The value is that of an empty field.
+// messageIn returns an empty message of a field's type, or nil. The value belongs to an empty field.
 func messageIn(fd protoreflect.FieldDescriptor, value protoreflect.Value) protoreflect.Message {
 	switch {
 	case fd.IsMap() && fd.MapValue().Message() != nil:

@@ -1,13 +1,13 @@
-// Package fingerprint makes the digest by which two requests under one idempotency key are told apart.
+// Package fingerprint computes a digest of a request that is the same on every attempt of a call and differs for another request. A server
+// compares it to reject another request under the same idempotency key.
 //
-// A request must have the same digest on every attempt, whichever language its client is written in, whichever build of
-// the server looks at it, and however its maps happen to be ordered. So the digest is that of a canonical form, which
-// docs/fingerprint.md defines so that it can be made in any language, and which has a number, the scheme. Digests of
-// different schemes are never compared.
+// The digest does not depend on the language of the client, on the build of the server, or on the order of maps. It is the SHA-256 of a
+// canonical form. docs/fingerprint.md defines the form, so that it can be computed in any language. Each definition has a number, the
+// scheme. Digests of different schemes are never compared.
 //
-// Every field that is set counts, unknown ones included, except for the request's key and for fields that its .proto marks as
-// ignored. A client that writes the time, or a fresh id, into each attempt sends another request each time, unless that field
-// is ignored.
+// Every field that is set counts, also an unknown one. The request's key and fields that its .proto marks as ignored do not count. If a
+// client writes the time or a fresh id into each attempt, each attempt is another request, unless that field is ignored. [Stable] finds
+// such fields in a test.
 package fingerprint
 
 import (
@@ -23,22 +23,23 @@ import (
 )
 
 const (
-	// SchemeDeterministic was SHA-256 of the full message name, a zero byte and the deterministic protobuf encoding, which is
-	// stable within one build of a program alone. It is not made any more.
+	// SchemeDeterministic was the SHA-256 of the full message name, a zero byte and the deterministic protobuf encoding. That encoding is
+	// stable only within one build of a program. The scheme is not used any more.
 	SchemeDeterministic uint16 = 1
-	// SchemeCanonical is SHA-256 of the canonical form of docs/fingerprint.md.
+	// SchemeCanonical is the SHA-256 of the canonical form in docs/fingerprint.md.
 	SchemeCanonical uint16 = 2
 )
 
-// MaxDepth is how deeply messages and groups may be nested, the request itself included. It is the limit that protobuf
-// implementations set for parsing where they set one.
+// MaxDepth bounds how deeply messages and groups may be nested, the request itself included. Protobuf implementations that bound parsing
+// use the same limit.
 const MaxDepth = 100
 
-// ErrTooDeep is matched by the error of Of for a request that is nested more deeply than MaxDepth.
+// ErrTooDeep is matched by the error of Of and Canonical for a request that is nested more deeply than MaxDepth.
 var ErrTooDeep = errors.New("fingerprint: the message is nested too deeply")
 
-// Of returns the fingerprint of a message, which must not be nil. The message is read and not changed. It fails where the
-// message cannot be encoded, such as one with text that is not UTF-8, and where it is nested too deeply.
+// Of returns the fingerprint of a message, which must not be nil. The message is read and not changed. Of fails in these cases:
+//   - The message cannot be encoded, for example because a string is not UTF-8.
+//   - The message is nested too deeply: the error matches ErrTooDeep.
 func Of(msg proto.Message) (store.Fingerprint, error) {
 	work, _ := works.Get().(*work)
 	defer work.done()
@@ -51,7 +52,8 @@ func Of(msg proto.Message) (store.Fingerprint, error) {
 	return store.Fingerprint{Scheme: SchemeCanonical, Sum: sha256.Sum256(canonical)}, nil
 }
 
-// Canonical appends the canonical form of a message, which is a protobuf encoding of it, less what is ignored. It fails as Of does.
+// Canonical appends the canonical form of a message to buf. The form is a protobuf encoding of the message without the fields that do not
+// count. Canonical fails as Of does, and then returns buf.
 func Canonical(buf []byte, msg proto.Message) ([]byte, error) {
 	work, _ := works.Get().(*work)
 	defer work.done()
@@ -64,14 +66,14 @@ func Canonical(buf []byte, msg proto.Message) ([]byte, error) {
 	return append(buf, canonical...), nil
 }
 
-// work is what making a canonical form needs, kept for the next one.
+// work has the buffers for a canonical form. They are reused.
 type work struct {
 	encoded, form []byte
 	sizes, spare  []byte
-	entries       []int // where entries of maps begin
+	entries       []int // offsets of the entries of maps
 }
 
-// largestKept is the largest buffer that is kept for later, in bytes.
+// largestKept is the size of the largest buffers that are reused, in bytes.
 const largestKept = 64 << 10
 
 var works = sync.Pool{New: func() any { return new(work) }} //nolint:gochecknoglobals // a cache without state
@@ -98,7 +100,7 @@ func (w *work) canonical(msg proto.Message) (form []byte, err error) {
 		return w.encoded, nil
 	}
 
-	w.entries, w.sizes = w.entries[:0], w.sizes[:0] // there are some left after an error
+	w.entries, w.sizes = w.entries[:0], w.sizes[:0] // an error leaves some
 	w.form = slices.Grow(w.form[:0], len(w.encoded))
 	w.form, err = w.message(w.form, w.encoded, p, 1)
 

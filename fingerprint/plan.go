@@ -13,13 +13,13 @@ import (
 	onlyoncev1 "github.com/onlyonce-go/onlyonce/proto/onlyonce/v1"
 )
 
-// plan says what the canonical form has to know of a message type. A field that is in no plan is an unknown one.
+// plan describes a message type for the canonical form. A field that the plan does not have is unknown.
 type plan struct {
-	low  [32]*field // by number, as far as numbers are low, which they nearly always are
+	low  [32]*field // by number; nearly all numbers are low
 	high map[protowire.Number]*field
 }
 
-// field is the known field of a number, or nil. An occurrence that is encoded as the field cannot be is among the unknown ones.
+// field returns the field of a number, or nil. If the encoding does not suit the field, the occurrence is unknown.
 func (p *plan) field(n protowire.Number, kind protowire.Type) *field {
 	f := p.numbered(n)
 	if f != nil && f.treatment != dropped && !f.suits(kind) {
@@ -41,29 +41,29 @@ func (p *plan) numbered(n protowire.Number) *field {
 	return p.high[n]
 }
 
-// field is a field that is known.
+// field describes a known field.
 type field struct {
 	treatment treatment
 	// message is the plan of the field's message, or of a map's values. It is nil for scalars.
 	message *plan
-	// element is how a value is encoded by itself. It means nothing where the field is dropped.
+	// element is the wire type of a single value. It is not used if the field is dropped.
 	element protowire.Type
 	// key is the kind of a map's keys.
 	key protoreflect.Kind
 }
 
-// suits is whether a field of its type can be encoded so. The encoder keeps what cannot as an unknown field, under the number of
-// a known one.
+// suits reports whether a field of its type can have this wire type. The encoder keeps any other occurrence as an unknown field, under the
+// number of a known one.
 func (f *field) suits(kind protowire.Type) bool {
 	return kind == f.element || f.treatment == packed && kind == protowire.BytesType
 }
 
-// treatment is what becomes of a field.
+// treatment is how the canonical form treats a field.
 type treatment uint8
 
 const (
-	copied    treatment = iota + 1 // the encoding of a scalar, a text or bytes is canonical
-	dropped                        // ignored
+	copied    treatment = iota + 1 // a scalar, a string or bytes, whose encoding is canonical
+	dropped                        // ignored, or the key of the request
 	nested                         // a message
 	delimited                      // a group
 	packed                         // a list of scalars that can be packed
@@ -78,9 +78,9 @@ type plans struct {
 	count atomic.Int64
 }
 
-var cache plans //nolint:gochecknoglobals // a cache of what descriptors say
+var cache plans //nolint:gochecknoglobals // a cache of facts about descriptors
 
-// planOf is the plan of a request.
+// planOf returns the plan of a request.
 func planOf(descriptor protoreflect.MessageDescriptor) *plan {
 	if p, ok := cache.known.Load(descriptor); ok {
 		return p.(*plan) //nolint:forcetypeassert,errcheck // nothing else is stored
@@ -88,8 +88,8 @@ func planOf(descriptor protoreflect.MessageDescriptor) *plan {
 
 	p := newPlan(descriptor, make(map[protoreflect.MessageDescriptor]*plan))
 
-	// The key is dropped from the request alone: within another message it is a field like others. A request that contains
-	// requests of its own type has them planned apart.
+	// The key is dropped only from the request. Within another message it is a field like others, so a request inside a request has
+	// another plan.
 	request := *p
 
 	for i := range descriptor.Fields().Len() {
@@ -160,7 +160,7 @@ func newField(fd protoreflect.FieldDescriptor, made map[protoreflect.MessageDesc
 	return f
 }
 
-// wireType is how a value is encoded by itself.
+// wireType returns the wire type of a single value.
 func wireType(kind protoreflect.Kind) protowire.Type {
 	switch kind {
 	case protoreflect.Fixed32Kind, protoreflect.Sfixed32Kind, protoreflect.FloatKind:
@@ -176,8 +176,8 @@ func wireType(kind protoreflect.Kind) protowire.Type {
 	}
 }
 
-// annotation is what the .proto says about a field; nil where it says nothing. In a descriptor made at run time the options may
-// have been read by a program that did not know ours, or knew them by a type of its own, so they are read again.
+// annotation returns the kit's options of a field, or nil. A descriptor made at run time may have the options as unknown bytes, or in
+// another Go type, so they are decoded again.
 func annotation(fd protoreflect.FieldDescriptor) *onlyoncev1.Field {
 	data, err := proto.MarshalOptions{AllowPartial: true}.Marshal(fd.Options())
 	if err != nil || len(data) == 0 {
@@ -189,7 +189,7 @@ func annotation(fd protoreflect.FieldDescriptor) *onlyoncev1.Field {
 		return nil
 	}
 
-	said, _ := proto.GetExtension(options, onlyoncev1.E_Field).(*onlyoncev1.Field)
+	declared, _ := proto.GetExtension(options, onlyoncev1.E_Field).(*onlyoncev1.Field)
 
-	return said
+	return declared
 }

@@ -7,10 +7,10 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// A run is the part of a canonical form that belongs to one field, where occurrences of the field are side by side. Of the runs of a
-// message only the sizes are kept, as varints: at most one byte for two bytes of the form.
+// A run is a part of a canonical form: adjacent occurrences of one field. Only the sizes of runs are stored, as varints: at most one byte
+// for two bytes of the form.
 
-// ended keeps the size of a run.
+// ended stores the size of a run.
 func (w *work) ended(size int) {
 	if size < 1<<7 { // nearly always
 		w.sizes = append(w.sizes, byte(size)) //nolint:gosec // it fits
@@ -21,11 +21,12 @@ func (w *work) ended(size int) {
 	w.sizes = protowire.AppendVarint(w.sizes, uint64(size))
 }
 
-// sort sorts the runs of a message by the numbers of their fields, in place. Most messages are in order: the encoder writes known fields
-// so. It writes unknown fields last, and in messages that are made at run time members of oneofs. Runs of one number keep their order.
+// sort sorts the runs of a message by field number, in place. Runs of one number keep their order. Most messages are sorted already,
+// because the encoder sorts known fields. It writes unknown fields last. In messages that are made at run time, it also writes members of
+// oneofs last.
 //
-// The runs move between two buffers, sorted by one digit of their numbers after the other, the lowest first. So
-// time and memory grow with the size of the form, however many runs there are.
+// It is a radix sort: the runs move between two buffers, sorted by one digit of their numbers after the other, the lowest first. So time
+// and memory are linear in the size of the form, however many runs there are.
 func (w *work) sort(all pieces, highest protowire.Number) {
 	content, sizes := len(all.content), len(all.sizes)
 	w.spare = slices.Grow(w.spare[:0], content+sizes)[:content+sizes]
@@ -82,7 +83,7 @@ const (
 	digitMask = 1<<digitBits - 1
 )
 
-// distribute copies the runs in the order of one digit of their numbers. It does nothing, and returns false, if all have the same digit.
+// distribute copies the runs, sorted by one digit of their numbers. It copies nothing and returns false if all have the same digit.
 func (p pieces) distribute(to pieces, digit int) bool {
 	var at [digitMask + 1]struct{ content, sizes int }
 
@@ -116,7 +117,7 @@ func (p pieces) distribute(to pieces, digit int) bool {
 	return true
 }
 
-// run reads the run at a place: its number, its size, and the width of this size. An empty run has no number.
+// run reads the run at a place: its number, its size, and the width of that size. An empty run has no number.
 func (p pieces) run(content, sizes int) (number protowire.Number, size, width int) {
 	n, width := protowire.ConsumeVarint(p.sizes[sizes:])
 	if n > 0 {

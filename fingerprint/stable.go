@@ -11,18 +11,19 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// builds is how often Stable builds a request. A map with two entries then has the same order every time in one of 2^31 tests.
+// builds is how often Stable builds a request. With a map of two entries, one of 2^31 tests gets the same order every time.
 const builds = 32
 
-// Stable is a check for tests. It calls build 32 times and returns an error if the requests have different fingerprints. A client that
+// Stable is a check for tests. It calls build 32 times, and returns an error if the requests have different fingerprints. A client that
 // builds its request again for a retry, for example after a restart, must build an equal request. Otherwise the retry is rejected with
 // IDEMPOTENCY_KEY_REUSED.
 //
 //	err := fingerprint.Stable(func() proto.Message { return newPayRequest(order) })
 //
 // The error names the first field that differs, and the remedy. The key and ignored fields may differ. Typical findings are a time, a fresh
-// id, a list in the order of a Go map, and a google.protobuf.Any that contains a message with a map. Stable does not find differences
-// between processes, or between builds of a program. It also returns errors of Of.
+// id, a list in the order of a Go map, and a google.protobuf.Any that contains a message with a map.
+//   - Stable does not find differences between processes, or between builds of a program.
+//   - It also fails if build returns nil, or messages of different types, and if Of fails.
 func Stable(build func() proto.Message) error {
 	var (
 		first proto.Message
@@ -61,14 +62,14 @@ func unstable(a, b protoreflect.Message) error {
 	d := differs(a, b, planOf(a.Descriptor()))
 
 	switch {
-	case d == nil: // in an extension, or in the bits of a floating-point number
-		return fmt.Errorf("fingerprint: checking a %s: its fingerprint differs each time that it is built: "+
+	case d == nil: // the difference is in an extension, or in the bits of a floating-point number
+		return fmt.Errorf("fingerprint: checking a %s: its fingerprint changes each time that it is built: "+
 			"build it with the same values on every attempt", name)
 	case d.packed:
-		return fmt.Errorf("fingerprint: checking a %s: Any field %s differs each time that it is built: pack it with anypb.MarshalFrom and "+
-			"proto.MarshalOptions{Deterministic: true}", name, d.path)
+		return fmt.Errorf("fingerprint: checking a %s: Any field %s changes each time that the request is built: "+
+			"pack it with anypb.MarshalFrom and proto.MarshalOptions{Deterministic: true}", name, d.path)
 	default:
-		return fmt.Errorf("fingerprint: checking a %s: field %s differs each time that it is built: "+
+		return fmt.Errorf("fingerprint: checking a %s: field %s changes each time that the request is built: "+
 			"give it the same value on every attempt, or mark it as (onlyonce.v1.field).ignored", name, d.path)
 	}
 }
@@ -79,7 +80,7 @@ type difference struct {
 	packed bool // it is a google.protobuf.Any
 }
 
-// differs compares two messages of one type. It returns nil if no field of the fingerprint differs.
+// differs compares two messages of one type. It returns nil if all fields that count are equal.
 func differs(a, b protoreflect.Message, p *plan) *difference {
 	fields := a.Descriptor().Fields()
 
@@ -171,7 +172,7 @@ func valueDiffers(a, b protoreflect.Value, f *field) *difference {
 	}
 }
 
-// joined is a path: of names, and of indices and keys in brackets.
+// joined joins two parts of a path. A part is a name, or an index or a key in brackets.
 func joined(outer, inner string) string {
 	if inner == "" || inner[0] == '[' {
 		return outer + inner

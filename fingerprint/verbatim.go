@@ -2,9 +2,9 @@ package fingerprint
 
 import "google.golang.org/protobuf/encoding/protowire"
 
-// verbatim reports whether an encoding is known to be its own canonical form, as the encodings of most messages are. It is if it has
-// nothing but scalars, texts, bytes, packed lists and such messages, in the order of their numbers, and all lengths are in their shortest
-// form. It may be if verbatim returns false.
+// verbatim reports whether an encoding is known to be its own canonical form, as most encodings are. This is so if it has only scalars,
+// strings, bytes, packed lists and such messages, sorted by number, and all lengths are in their shortest form. If it returns false, the
+// encoding may still be canonical.
 func verbatim(data []byte, p *plan, depth int) bool {
 	if depth > MaxDepth {
 		return false

@@ -6,30 +6,27 @@ import (
 	"time"
 )
 
-// ErrAttemptTimeout is the cause ([context.Cause]) of an attempt's context that Policy.AttemptTimeout ended.
-// It wraps [context.DeadlineExceeded], so an operation may return either.
+// ErrAttemptTimeout is the cause ([context.Cause]) of an attempt's context that Policy.AttemptTimeout ended. It wraps
+// [context.DeadlineExceeded], so an operation may return either.
 var ErrAttemptTimeout = fmt.Errorf("retry: attempt timeout: %w", context.DeadlineExceeded)
 
-// Attempt is what is known of one finished attempt.
+// Attempt describes a finished attempt.
 type Attempt struct {
 	// Number counts from 1.
 	Number int
-	// Err is what the operation returned, the mark of [Permanent] included; nil after success.
+	// Err is the error of the operation, with the mark of [Permanent] if it has one. It is nil after success.
 	Err error
 	// Elapsed is how long this attempt took.
 	Elapsed time.Duration
-	// TimedOut says that the attempt failed after Policy.AttemptTimeout had ended it, while the caller's
-	// own context was alive.
+	// TimedOut reports that the attempt failed after Policy.AttemptTimeout had ended it. The caller's own context was alive.
 	TimedOut bool
-	// Stop says why no further attempt follows, [StopNone] where one does. Not yet known, and StopNone, in
-	// Options.Classify.
+	// Stop is the reason why no further attempt follows, or [StopNone] if one follows. In Options.Classify it is always StopNone.
 	Stop Stop
-	// Delay is how long after this attempt the next one starts. 0 where none follows, and in
-	// Options.Classify.
+	// Delay is the time until the next attempt. It is 0 if no attempt follows, and always 0 in Options.Classify.
 	Delay time.Duration
 }
 
-// run makes one attempt, which begins now. The deferred cancel ends the timer even if op panics.
+// run makes one attempt, which begins at a time. The deferred cancel stops the timer even if op panics.
 func run[T any](
 	ctx context.Context, timeout time.Duration, number int, began time.Time, op func(context.Context, int) (T, error),
 ) (T, Attempt) {
@@ -49,7 +46,7 @@ func run[T any](
 		Number:  number,
 		Err:     err,
 		Elapsed: time.Since(began),
-		// In this order: if the caller's context is alive after attemptCtx has ended, it did not end it.
+		// The order matters: if the caller's context is alive after attemptCtx has ended, the timeout ended attemptCtx.
 		TimedOut: err != nil && bounded && ended(attemptCtx) != nil && ended(ctx) == nil,
 	}
 }
@@ -65,9 +62,8 @@ func endsBefore(ctx context.Context, timeout time.Duration) bool {
 	return !ok || timeout < time.Until(deadline)
 }
 
-// ended returns nil while ctx is alive, and [context.Canceled] or [context.DeadlineExceeded] afterwards. A
-// deadline that the clock has passed counts, even if the timer of ctx has not fired yet: an operation that
-// computes with the deadline itself fails ahead of that timer.
+// ended returns nil while ctx is alive, and [context.Canceled] or [context.DeadlineExceeded] afterwards. A deadline that the clock has
+// passed counts, even if the timer of ctx has not fired yet: an operation that computes with the deadline fails before that timer.
 func ended(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -8,23 +8,25 @@ import (
 )
 
 const (
-	// milli is the resolution of a token. Integers keep the threshold exact, where the sum of many 0.1 is
-	// not; three decimal places are what gRFC A6 asks for.
+	// milli is the number of units in a token. Integers keep the threshold exact; a sum of many 0.1 is not exact. gRFC A6 requires three
+	// decimal places.
 	milli = 1000
 
-	// maxBudget keeps the arithmetic far away from the end of the integers.
+	// maxBudget keeps the arithmetic far below overflow.
 	maxBudget = 1e9
 )
 
-// Budget bounds the retries of all calls that share it, so that a server in trouble is not buried under
-// them. It is the token bucket of gRFC A6 (retryThrottling): it starts full, each retryable failure of an
-// attempt takes one token, each success gives back a fraction of one, and retries are allowed only while
-// more than half of the tokens are there. First attempts are never held back, and failures that are
-// [Decision.Free] neither take a token nor need one.
+// Budget bounds the retries of all calls that share it, so that retries do not overload a server in trouble. It is the token bucket of gRFC
+// A6 (retryThrottling):
+//   - It starts full.
+//   - Each retryable failure of an attempt takes one token.
+//   - Each success adds a fraction of a token.
+//   - Retries are allowed only while the budget has more than half of its tokens.
 //
-// Use one Budget per server or service that can be overloaded on its own. The zero value allows no retry;
-// see [NewBudget]. A Budget is safe for concurrent use and must not be copied. Nothing blocks and nothing
-// runs in the background.
+// First attempts are always allowed. Failures that are [Decision.Free] neither take a token nor need one.
+//
+// Use one Budget for each server or service that can be overloaded on its own: see [Budgets]. [NewBudget] makes a Budget; the zero value
+// allows no retry. A Budget is safe for concurrent use and must not be copied. It never blocks, and nothing runs in the background.
 //
 // Source: https://github.com/grpc/proposal/blob/master/A6-client-retries.md#throttling-retry-attempts-and-hedged-rpcs
 type Budget struct {
@@ -33,11 +35,9 @@ type Budget struct {
 	tokens atomic.Int64
 }
 
-// NewBudget returns a full Budget of maxTokens, to which each success gives back ratio tokens. Both are
-// rounded to thousandths. In the long run about ratio retries follow on each success. gRPC's own examples
+// NewBudget returns a full Budget of maxTokens. Each success adds ratio tokens. Both numbers are rounded to thousandths and must be from
+// 0.001 to 1e9. The error names every number that is not. In the long run, about ratio retries follow each success. The examples of gRPC
 // use 10 and 0.1.
-//
-// Each number must be from 0.001 to 1e9; the error names every one that is not.
 func NewBudget(maxTokens, ratio float64) (*Budget, error) {
 	limit, errLimit := thousandths("maxTokens", maxTokens)
 	gain, errGain := thousandths("ratio", ratio)
@@ -61,13 +61,12 @@ func thousandths(name string, value float64) (int64, error) {
 	return int64(math.Round(value * milli)), nil
 }
 
-// Tokens returns how many tokens are there now, from 0 to maxTokens. Retries are allowed while it is above
-// half of maxTokens.
+// Tokens returns how many tokens the budget has now, from 0 to maxTokens. Retries are allowed while it is above half of maxTokens.
 func (b *Budget) Tokens() float64 {
 	return float64(b.tokens.Load()) / milli
 }
 
-// Limit returns maxTokens: how many tokens a full budget has.
+// Limit returns maxTokens, the tokens of a full budget.
 func (b *Budget) Limit() float64 { return float64(b.max) / milli }
 
 // take records a retryable failure and reports whether a retry is allowed. A nil Budget allows all.

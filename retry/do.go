@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// Do runs op until it succeeds or p, o or ctx stop it, and returns the value of the attempt that succeeded.
-// Otherwise it returns the zero value and an error; the package documentation says which one.
+// Do runs op until it succeeds, or until p, o or ctx stops it. It returns the value of the successful attempt. Otherwise it returns the
+// zero value and an error: the package documentation describes which one.
+//   - op gets the number of the attempt, from 1. Its context ends with ctx and after Policy.AttemptTimeout. If that timeout is set, the
+//     context also ends when the attempt is over.
+//   - op must return when its context ends: Do waits for it.
+//   - A panic of op passes through.
 //
-// op is given the number of the attempt, from 1, and a context that ends with ctx or with
-// Policy.AttemptTimeout, and, where that timeout is set, when the attempt is over. It must return when its
-// context ends: Do waits for it. A panic of op passes through.
-//
-// Do may be called concurrently with the same policy and options. It allocates nothing of its own on an
-// immediate success without an attempt timeout.
+// Do may be called concurrently with the same policy and options. If the first attempt succeeds and there is no AttemptTimeout, Do
+// allocates nothing.
 func Do[T any](
 	ctx context.Context, p Policy, o Options, op func(ctx context.Context, attempt int) (T, error),
 ) (T, error) {
@@ -49,7 +49,7 @@ type call struct {
 	policy  Policy // with defaults
 	options Options
 	began   time.Time // the first attempt
-	last    error     // of the attempt before, without its mark; nil before the second
+	last    error     // of the previous attempt, without its mark; nil: there was none
 }
 
 func (c *call) succeeded(a Attempt) {
@@ -59,7 +59,7 @@ func (c *call) succeeded(a Attempt) {
 	c.options.observe(a)
 }
 
-// failed returns nil when it is time for the next attempt, and what Do returns if there is none.
+// failed returns nil when it is time for the next attempt. Otherwise it returns the error of Do.
 func (c *call) failed(ctx context.Context, a Attempt) error {
 	if c.options.interrupted(ctx, a.Err) {
 		a.Stop = StopCancelled
@@ -88,20 +88,20 @@ func (c *call) failed(ctx context.Context, a Attempt) error {
 	return c.wait(ctx, now.Add(a.Delay))
 }
 
-// shorten bounds the start of attempts where limit is positive and below the present bound.
+// shorten lowers MaxElapsed to limit. It ignores a limit that is not positive, or not lower.
 func (c *call) shorten(limit time.Duration) {
 	if present := c.policy.MaxElapsed; limit > 0 && (present == 0 || limit < present) {
 		c.policy.MaxElapsed = limit
 	}
 }
 
-// judge returns StopNone and the delay from now on if another attempt is due.
+// judge returns StopNone and the delay if another attempt is allowed. Otherwise it returns the reason to stop.
 func (c *call) judge(ctx context.Context, now time.Time, number int, d Decision) (Stop, time.Duration) {
 	if !d.Retry {
 		return StopNotRetryable, 0
 	}
 
-	affordable := d.Free || c.policy.Budget.take() // counts the failure, whatever else stops the call
+	affordable := d.Free || c.policy.Budget.take() // first, because every retryable failure counts
 
 	if ended(ctx) != nil {
 		return StopCancelled, 0
@@ -131,7 +131,7 @@ func (c *call) judge(ctx context.Context, now time.Time, number int, d Decision)
 	return StopNone, delay
 }
 
-// wait returns nil at the time given, and what Do returns if no attempt may start then.
+// wait returns nil at a time. If no attempt may start then, it returns the error of Do.
 func (c *call) wait(ctx context.Context, until time.Time) error {
 	if delay := time.Until(until); delay > 0 {
 		timer := time.NewTimer(delay)
@@ -143,7 +143,7 @@ func (c *call) wait(ctx context.Context, until time.Time) error {
 		}
 	}
 
-	// Both may be ready at once, and select picks either.
+	// If both are ready, select picks either.
 	if ended(ctx) != nil {
 		return interruption(ctx, c.last)
 	}

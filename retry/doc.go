@@ -1,36 +1,32 @@
-// Package retry runs an operation again until it succeeds, is told to stop, or runs out of attempts,
-// time or budget, and never hides the last real error behind the end of a context.
+// Package retry runs an operation again until it succeeds, or until the policy, the error or the caller's context stops it, and returns the
+// last real error.
 //
-// [Do] is the whole of it. [Policy] says how often and how fast, [Options] say which errors deserve
-// another attempt and who watches. There is no state besides the optional [Budget], no goroutine, and no
-// timer that outlives the call.
+// [Do] runs the operation. [Policy] decides how often and how fast, [Options] decide which errors are retried. The only shared state is the
+// optional [Budget]. Nothing runs in the background, and no timer outlives the call.
 //
-//	attempt ──ok──────────────────────────────────────────────▶ StopSuccess
-//	   ▲  └─error──▶ only tells that the caller's context ended? ▶ StopCancelled
-//	   │             Classify says no ───────────────────────▶ StopNotRetryable
-//	   │             the caller's context ended ─────────────▶ StopCancelled
-//	   │             MaxAttempts made ───────────────────────▶ StopAttempts
-//	   │             Budget spent ───────────────────────────▶ StopBudget
-//	   │             delay would reach the deadline ─────────▶ StopDeadline
-//	   │             delay would pass MaxElapsed ────────────▶ StopElapsed
+//	attempt ──ok───────────────────────────────────────────────▶ StopSuccess
+//	   ▲  └─error──▶ the error is that the context ended ───────▶ StopCancelled
+//	   │             Classify does not retry the error ─────────▶ StopNotRetryable
+//	   │             the caller's context has ended ────────────▶ StopCancelled
+//	   │             MaxAttempts are made ──────────────────────▶ StopAttempts
+//	   │             the Budget is at or below half ────────────▶ StopBudget
+//	   │             the delay would reach the deadline ────────▶ StopDeadline
+//	   │             the delay would pass MaxElapsed ───────────▶ StopElapsed
 //	   └──delay──────otherwise
 //
 // # Which error is returned
 //
-// The error of the last attempt, as the operation returned it (without the mark of [Permanent]), with two
-// exceptions, which both concern the context of the caller and both yield an [InterruptedError] that holds
-// the last real error and the cause:
+// Do returns the error of the last attempt, as the operation returned it, without the mark of [Permanent]. It returns an
+// [InterruptedError], which has the last real error and the cause, if the caller's context ends
+//   - during a delay,
+//   - during an attempt that fails because of that, if an earlier attempt failed for a reason of its own.
 //
-//   - it ends during a delay;
-//   - it ends during an attempt, the attempt fails because of that, and an earlier attempt failed for a
-//     reason of its own.
-//
-// A context that ended before the first attempt yields its cause, an invalid policy the error of
-// [Policy.Validate]; in both cases the operation does not run.
+// If the context ended before the first attempt, Do returns its cause. If the policy is invalid, Do returns the error of [Policy.Validate].
+// In both cases the operation does not run.
 //
 // # Time
 //
-// All times are read from the monotonic clock. A delay is begun only if it ends before the caller's
-// deadline. A deadline that the clock has passed counts as ended, even where the timer of the context has
-// not fired yet, because operations that compute with [context.Context.Deadline] fail ahead of it.
+// All times are read from the monotonic clock. A delay begins only if it ends before the caller's deadline. If the clock has passed the
+// deadline, the context counts as ended, even if its timer has not fired yet: an operation that computes with [context.Context.Deadline]
+// fails before that timer.
 package retry

@@ -50,16 +50,16 @@ func ExampleDo_deadline() {
 }
 
 func ExamplePermanent() {
-	errDeclined := errors.New("card declined")
+	errStolen := errors.New("the card is stolen")
 
 	_, err := retry.Do(context.Background(), retry.Policy{}, retry.Options{},
 		func(_ context.Context, attempt int) (int, error) {
 			fmt.Println("attempt", attempt)
 
-			return 0, retry.Permanent(errDeclined)
+			return 0, retry.Permanent(errStolen)
 		})
 
-	fmt.Println(err == errDeclined) //nolint:errorlint // the very same error: the mark is off
+	fmt.Println(err == errStolen) //nolint:errorlint // the very same error: the mark is off
 	// Output:
 	// attempt 1
 	// true

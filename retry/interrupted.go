@@ -5,24 +5,24 @@ import (
 	"fmt"
 )
 
-// InterruptedError says that the caller's context ended after an attempt had failed for a reason of its own.
-// [errors.Is] and [errors.As] find that reason, the cause and the context's error ([context.Canceled] or
-// [context.DeadlineExceeded]). The reason comes first: it is the one that errors.As meets.
+// InterruptedError is the error of a call whose context ended after an attempt had failed for a reason of its own. [errors.Is] and
+// [errors.As] find the error of that attempt, the cause, and the context's error ([context.Canceled] or [context.DeadlineExceeded]). They
+// find the error of the attempt first.
 type InterruptedError struct {
 	// Err is the error of the last attempt that failed for a reason of its own.
 	Err error
 	// Cause is the [context.Cause] of the caller's context.
 	Cause error
 
-	end error // the context's error, which a cause of the caller's own need not wrap
+	end error // the context's error; the cause need not wrap it
 }
 
-// interruption returns the InterruptedError for ctx, which has ended, after err.
+// interruption returns the InterruptedError for err and for ctx, which has ended.
 func interruption(ctx context.Context, err error) *InterruptedError {
 	return &InterruptedError{Err: err, Cause: causeOf(ctx), end: ended(ctx)}
 }
 
-// Error names both.
+// Error names the cause and the last error.
 func (e *InterruptedError) Error() string {
 	return fmt.Sprintf("retry: interrupted: %v; last error: %v", e.Cause, e.Err)
 }
@@ -37,11 +37,11 @@ func (e *InterruptedError) Is(target error) bool {
 	return e.end != nil && target == e.end
 }
 
-// causeOf returns why ctx ended, see [ended].
+// causeOf returns the cause of a context that has ended: see [ended].
 func causeOf(ctx context.Context) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
 
-	return context.DeadlineExceeded // the clock is ahead of the timer
+	return context.DeadlineExceeded // the timer has not fired yet
 }

@@ -6,41 +6,38 @@ import (
 	"time"
 )
 
-// Decision is the verdict on a failed attempt.
+// Decision is the result of Options.Classify for a failed attempt. The zero value stops the call.
 type Decision struct {
-	// Retry says that the error deserves another attempt. Whether there is one still depends on the policy
-	// and on the caller's context.
+	// Retry reports that the error is worth another attempt. The policy and the caller's context can still prevent the attempt.
 	Retry bool
-	// Delay is used instead of the backoff when HasDelay is set: the word of a server, such as a pushback
-	// or a Retry-After. A negative value is taken as 0; Policy.MaxDelay does not bound it, Policy.MaxElapsed
-	// and the caller's deadline do. It does not reset the backoff of later retries.
+	// Delay replaces the backoff if HasDelay is set. Use it for a delay that a server demands, such as a pushback or a Retry-After. A negative
+	// value counts as 0. Policy.MaxDelay does not bound it; Policy.MaxElapsed and the caller's deadline do. It does not reset the backoff of
+	// later retries.
 	Delay time.Duration
-	// HasDelay tells a Delay of 0 from none.
+	// HasDelay reports that Delay is set, also if it is 0.
 	HasDelay bool
-	// Free makes the retry without a token of Policy.Budget. Use it for failures that do not show a server in trouble, for example because the
+	// Free makes the retry without a token of Policy.Budget. Use it for failures that are no sign of an overloaded server, for example if the
 	// call only waits for another call. It has an effect only with Retry.
 	Free bool
-	// MaxElapsed shortens Policy.MaxElapsed for the rest of the call, for example to a time that a server declares. 0 and a longer time change
-	// nothing.
+	// MaxElapsed shortens Policy.MaxElapsed for the rest of the call, for example to a time that a server declares. 0 and a longer time have
+	// no effect.
 	MaxElapsed time.Duration
 }
 
-// Options say which errors deserve another attempt and who watches. The zero value is usable. The functions
-// run in the goroutine that called [Do], between the attempts, and should not block.
+// Options decide which errors are retried, and observe attempts. The zero value is usable. The functions run between the attempts, on the
+// goroutine that called [Do], and should not block. They must be safe for concurrent use if several calls share the Options.
 type Options struct {
-	// Classify judges a failed attempt. nil means: every error is retried, an attempt that timed out
-	// included, except those marked by [Permanent]. A function of one's own replaces that rule whole; see
-	// [IsPermanent]. It is not asked after a success, nor about an error that only tells that the caller's
-	// context ended. It may be called from many goroutines if the Options are shared.
+	// Classify decides whether a failed attempt is retried. Nil retries every error, also a timeout of the attempt, except errors that are
+	// marked with [Permanent]. A function replaces that rule: use [IsPermanent] to keep the mark. It is not called after a success, nor if the
+	// error is only that the caller's context ended.
 	Classify func(Attempt) Decision
 
-	// Observe is called once after every attempt, the successful one included. nil means nobody watches. The
-	// time it takes counts towards the delay.
+	// Observe is called once after every attempt, also a successful one. Nil is no function. Its run time counts towards the delay.
 	Observe func(Attempt)
 
-	// Interrupted reports whether err only tells that a context ended; it is asked when the caller's context
-	// has ended during an attempt. nil means: err is or wraps that context's error or cause. Set it if the
-	// operation's errors say so in another way, for example with a status code of their own.
+	// Interrupted reports whether err means only that a context ended. It is called if the caller's context has ended during an attempt. Nil
+	// accepts an error that is or wraps that context's error or cause. Set it if the errors of the operation show this otherwise, for example
+	// by a status code.
 	Interrupted func(err error) bool
 }
 
@@ -58,7 +55,7 @@ func (o Options) observe(a Attempt) {
 	}
 }
 
-// interrupted reports whether ctx has ended and err tells nothing else.
+// interrupted reports whether ctx has ended and err means only that.
 func (o Options) interrupted(ctx context.Context, err error) bool {
 	end := ended(ctx)
 

@@ -2,10 +2,11 @@ package retry
 
 import "errors"
 
-// Permanent marks err as not worth another attempt. The mark is read by the default classification alone; a
-// function of one's own in Options.Classify may ask [IsPermanent]. [Do] takes the mark off before it
-// returns the error; inside another error, where taking it off would lose that one, it stays and is
-// transparent to [errors.Is], [errors.As] and to the message. Permanent(nil) is nil.
+// Permanent marks err as not worth another attempt. Permanent(nil) is nil. Only the default of Options.Classify reads the mark; a function
+// in Options.Classify can call [IsPermanent].
+//
+// [Do] removes the mark before it returns the error. A mark inside another error stays there. [errors.Is], [errors.As] and the message
+// ignore it.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -14,7 +15,7 @@ func Permanent(err error) error {
 	return &permanentError{err}
 }
 
-// IsPermanent reports whether err is marked by [Permanent] or wraps an error that is.
+// IsPermanent reports whether err is marked with [Permanent], or wraps an error that is.
 func IsPermanent(err error) bool {
 	_, marked := errors.AsType[*permanentError](err)
 
@@ -27,10 +28,10 @@ func (e *permanentError) Error() string { return e.err.Error() }
 
 func (e *permanentError) Unwrap() error { return e.err }
 
-// unmark takes the outermost marks off.
+// unmark removes the outermost marks.
 func unmark(err error) error {
 	for {
-		mark, ok := err.(*permanentError) //nolint:errorlint // a mark inside another error stays there
+		mark, ok := err.(*permanentError) //nolint:errorlint // a mark inside another error stays
 		if !ok {
 			return err
 		}

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// What the zero fields of a [Policy] mean.
+// The defaults of the zero fields of a [Policy].
 const (
 	defaultMaxAttempts = 5
 	defaultBaseDelay   = 50 * time.Millisecond
@@ -15,43 +15,40 @@ const (
 	defaultMultiplier  = 2
 )
 
-// maxDuration keeps all times and delays within what a time.Duration and gRPC's own retries can compute with.
+// maxDuration bounds all times and delays. time.Duration and gRPC's own retries can compute with them without overflow.
 const maxDuration = 100 * 365 * 24 * time.Hour
 
-// Policy says how often and how fast an operation is run again. The zero value is usable: at most 5
-// attempts, with delays of up to 50, 100, 200 and 400 ms between them. A Policy is a plain value and safe to
-// copy and to share; the copies share the Budget. No duration may be above 100 years.
+// Policy decides how often and how fast an operation is run again. The zero value makes at most 5 attempts, with delays of up to 50, 100,
+// 200 and 400 ms between them. No duration may be negative or above 100 years. A Policy can be copied and shared; the copies share the
+// Budget.
 type Policy struct {
-	// MaxAttempts bounds the number of attempts, the first included. 0 means 5; 1 means no retry; a
-	// negative value is an error.
+	// MaxAttempts bounds the number of attempts, the first included. 0 means 5, and 1 means no retry. A negative value is an error.
 	MaxAttempts int
 
-	// BaseDelay is the upper bound of the first delay. 0 means 50 ms. For practically no delay, set 1 ns.
-	// It must not be above MaxDelay.
+	// BaseDelay is the upper bound of the first delay. 0 means 50 ms, or MaxDelay if that is less. It must not be above MaxDelay. For
+	// practically no delay, set 1 ns.
 	BaseDelay time.Duration
 
-	// MaxDelay is the upper bound of every delay that [Policy.Backoff] computes. 0 means 5 s. It does not bound
-	// a delay from Options.Classify.
+	// MaxDelay is the upper bound of every delay from [Policy.Backoff]. 0 means 5 s. It does not bound a delay from Options.Classify.
 	MaxDelay time.Duration
 
-	// Multiplier is the factor by which the upper bound of the delay grows from one retry to the next. 0
-	// means 2. It must be finite and at least 1.
+	// Multiplier is the factor by which the upper bound of the delay grows from one retry to the next. 0 means 2. It must be finite and at
+	// least 1.
 	Multiplier float64
 
-	// AttemptTimeout bounds one attempt: it ends the context of the operation with the cause
-	// [ErrAttemptTimeout]. 0 means that only the caller's context bounds an attempt. It has no effect where
-	// the caller's deadline comes no later.
+	// AttemptTimeout bounds one attempt. It ends the context of the operation with the cause [ErrAttemptTimeout]. 0 means that only the
+	// caller's context bounds an attempt. It has no effect if the caller's deadline comes no later.
 	AttemptTimeout time.Duration
 
-	// MaxElapsed bounds the start of attempts: none starts later than this after the first began. It does
-	// not end an attempt that runs. 0 means unbounded.
+	// MaxElapsed bounds the start of attempts: no attempt starts later than MaxElapsed after the first one began. It does not end a running
+	// attempt. 0 means no bound.
 	MaxElapsed time.Duration
 
-	// Budget bounds the retries of all calls that share it. nil means no such bound.
+	// Budget bounds the retries of all calls that share it. Nil means no such bound.
 	Budget *Budget
 }
 
-// Validate returns nil, or an error that joins every problem of p and says for each what to do.
+// Validate returns nil, or an error that joins every problem of p with its remedy.
 func (p Policy) Validate() error {
 	var problems []error
 
@@ -79,7 +76,7 @@ func (p Policy) Validate() error {
 		reject("MaxElapsed is %v: set a positive duration of at most 100 years, or 0 for no bound", p.MaxElapsed)
 	}
 
-	// A default BaseDelay above a small MaxDelay is no contradiction: it is capped.
+	// A default BaseDelay above a small MaxDelay is valid: the delay is capped.
 	if limit := p.WithDefaults().MaxDelay; p.MaxDelay >= 0 && p.BaseDelay > limit {
 		reject("BaseDelay %v is above MaxDelay %v: raise MaxDelay or lower BaseDelay", p.BaseDelay, limit)
 	}
@@ -93,8 +90,8 @@ func (p Policy) Validate() error {
 
 func inRange(d time.Duration) bool { return d >= 0 && d <= maxDuration }
 
-// WithDefaults returns p with every zero field that has a default replaced by it. [Do] and
-// [Policy.Backoff] apply it themselves.
+// WithDefaults returns p with the default in place of every zero field that has one: MaxAttempts, BaseDelay, MaxDelay and Multiplier. [Do]
+// and [Policy.Backoff] call it themselves.
 func (p Policy) WithDefaults() Policy {
 	if p.MaxAttempts == 0 {
 		p.MaxAttempts = defaultMaxAttempts

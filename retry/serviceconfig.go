@@ -9,24 +9,28 @@ import (
 	"time"
 )
 
-// ServiceConfig renders p as a gRPC service config, for those who prefer gRPC's own retries: give it to grpc.WithDefaultServiceConfig.
-// It is for the methods that are named, as in "/payments.v1.PaymentService/Pay", or "/payments.v1.PaymentService/" for all of a
-// service; for all methods where none is. Name those alone that the server protects: gRPC retries calls without a key, too, and their
-// effects happen again.
+// ServiceConfig converts p to a gRPC service config, for programs that prefer gRPC's own retries. Give it to grpc.WithDefaultServiceConfig.
+// It holds for the named methods: write a method as in "/payments.v1.PaymentService/Pay", and all methods of a service as in
+// "/payments.v1.PaymentService/". Without names it holds for all methods.
 //
-// Only UNAVAILABLE is retried. The key of a call has to be chosen outside of gRPC's retries: install the interceptor's key half,
-// UnaryClientKeyInterceptor, without its retry half. What gRPC does otherwise than [Do]: it asks a server's pushback and not its RetryInfo;
-// its jitter is of a fifth either way; it gives up once a response has begun; it reports no attempts; it makes at most five
-// attempts unless grpc.WithMaxCallAttempts says otherwise, and a Budget, which becomes retryThrottling, counts for each connection
-// alone.
+// Name only methods that the server protects. gRPC also retries calls without a key, and their effects happen again. The key of a call must
+// be chosen outside of gRPC's retries: install UnaryClientKeyInterceptor of package interceptor, without UnaryClientRetryInterceptor.
 //
-// The error joins everything that a service config cannot say: AttemptTimeout and MaxElapsed; fewer than two attempts; a
-// Budget of more than 1000 tokens, or of no whole number of them; and what [Policy.Validate] reports.
+// gRPC's retries differ from [Do]:
+//   - Only UNAVAILABLE is retried.
+//   - gRPC reads a server's pushback, and not its RetryInfo.
+//   - The jitter is a fifth, up or down.
+//   - gRPC does not retry once a response has begun, and it reports no attempts.
+//   - It makes at most five attempts, unless grpc.WithMaxCallAttempts sets another bound.
+//   - A Budget becomes retryThrottling, which counts for each connection separately.
+//
+// The error joins everything that a service config cannot express: AttemptTimeout and MaxElapsed, fewer than two attempts, and a Budget of
+// more than 1000 tokens or of no whole number. It also has the problems of [Policy.Validate], and names that are no method names.
 func ServiceConfig(p Policy, fullMethods ...string) (string, error) {
 	problems := []error{p.Validate()}
 
 	reject := func(format string, args ...any) {
-		problems = append(problems, fmt.Errorf("retry: a service config cannot say "+format, args...))
+		problems = append(problems, fmt.Errorf("retry: a service config cannot express "+format, args...))
 	}
 
 	if p.AttemptTimeout != 0 {
@@ -72,7 +76,8 @@ func ServiceConfig(p Policy, fullMethods ...string) (string, error) {
 	return string(text), err
 }
 
-// serviceConfig is what gRFC A6 and A2 define. See https://github.com/grpc/grpc-proto/blob/master/grpc/service_config/service_config.proto.
+// serviceConfig has the JSON form of gRFC A6 and A2: see
+// https://github.com/grpc/grpc-proto/blob/master/grpc/service_config/service_config.proto.
 type serviceConfig struct {
 	MethodConfig    []methodConfig `json:"methodConfig"`
 	RetryThrottling *throttling    `json:"retryThrottling,omitempty"`
@@ -101,7 +106,7 @@ type throttling struct {
 	TokenRatio float64 `json:"tokenRatio"`
 }
 
-// methodNames takes names apart. None at all is one that means every method.
+// methodNames splits full names of methods. Without names it returns the empty name, which stands for every method.
 func methodNames(fullMethods []string) ([]methodName, error) {
 	if len(fullMethods) == 0 {
 		return []methodName{{}}, nil
@@ -117,7 +122,7 @@ func methodNames(fullMethods []string) ([]methodName, error) {
 			problems = append(problems, fmt.Errorf("retry: %q is not the full name of a method: write it as in %q", full, "/package.Service/Method"))
 		}
 
-		// gRPC refuses a name that is there twice.
+		// gRPC refuses a name that appears twice.
 		if name := (methodName{Service: service, Method: method}); !slices.Contains(names, name) {
 			names = append(names, name)
 		}
@@ -126,7 +131,7 @@ func methodNames(fullMethods []string) ([]methodName, error) {
 	return names, errors.Join(problems...)
 }
 
-// seconds is a duration as protobuf's JSON writes it.
+// seconds returns a duration in the JSON form of protobuf.
 func seconds(d time.Duration) string {
 	return strings.TrimRight(strings.TrimRight(fmt.Sprintf("%d.%09d", d/time.Second, d%time.Second), "0"), ".") + "s"
 }

@@ -2,32 +2,31 @@ package retry
 
 import "fmt"
 
-// Stop says why no further attempt follows one.
+// Stop is the reason why no further attempt follows an attempt.
 type Stop int
 
 // The reasons to stop.
 const (
-	// StopNone says that another attempt is due after Attempt.Delay. It is not made if the caller's
-	// context ends before, or if the machine was so late that Policy.MaxElapsed has passed.
+	// StopNone means that another attempt follows after Attempt.Delay. The attempt is not made if the caller's context ends during the delay,
+	// or if the timer is so late that Policy.MaxElapsed has passed.
 	StopNone Stop = iota
-	// StopSuccess says that the attempt succeeded.
+	// StopSuccess means that the attempt succeeded.
 	StopSuccess
-	// StopNotRetryable says that Options.Classify or [Permanent] ruled a retry out.
+	// StopNotRetryable means that Options.Classify or [Permanent] excludes a retry.
 	StopNotRetryable
-	// StopAttempts says that Policy.MaxAttempts were made.
+	// StopAttempts means that Policy.MaxAttempts attempts were made.
 	StopAttempts
-	// StopBudget says that Policy.Budget is at or below half of its tokens.
+	// StopBudget means that Policy.Budget is at or below half of its tokens.
 	StopBudget
-	// StopDeadline says that the delay would not have ended before the caller's deadline.
+	// StopDeadline means that the delay would not end before the caller's deadline.
 	StopDeadline
-	// StopCancelled says that the caller's context ended during the attempt, whether cancelled or past
-	// its deadline.
+	// StopCancelled means that the caller's context ended during the attempt: it was cancelled, or its deadline passed.
 	StopCancelled
-	// StopElapsed says that the next attempt would have started later than Policy.MaxElapsed allows.
+	// StopElapsed means that the next attempt would start later than Policy.MaxElapsed allows.
 	StopElapsed
 )
 
-// String returns a short stable name, fit for logs and metric labels.
+// String returns a short name for logs and metric labels. The names do not change.
 func (s Stop) String() string {
 	switch s {
 	case StopNone:
