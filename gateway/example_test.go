@@ -33,7 +33,7 @@ func Example() {
 		return
 	}
 
-	channel := oncegateway.NewInProcess(protect.Unary)
+	channel := oncegateway.NewInProcess(protect)
 	tillv1.RegisterTillServiceServer(channel, &till{})
 
 	mux := runtime.NewServeMux(oncegateway.Options(oncegateway.WithProblems())...)

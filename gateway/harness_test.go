@@ -142,7 +142,7 @@ func start(t *testing.T, s setup, handle func(context.Context, *tillv1.ChargeReq
 	w.mux = runtime.NewServeMux(append(oncegateway.Options(s.options...), s.others...)...)
 
 	if s.inProcess {
-		channel := oncegateway.NewInProcess(w.protect.Unary)
+		channel := oncegateway.NewInProcess(w.protect)
 		tillv1.RegisterTillServiceServer(channel, w.till)
 		w.register(tillv1.NewTillServiceClient(channel))
 	} else {

@@ -13,11 +13,13 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
+
+	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
 // InProcess is a channel to services in this process. It calls them through interceptors, as a server does, but without a connection:
 //
-//	channel := oncegateway.NewInProcess(authenticate, protect.Unary)
+//	channel := oncegateway.NewInProcess(protect, authenticate)
 //	paymentsv1.RegisterPaymentServiceServer(channel, payments)
 //	err := protect.Validate(channel)
 //	…
@@ -33,7 +35,7 @@ import (
 //   - Of the call options, only grpc.Header, grpc.Trailer and grpc.Peer have an effect. Stats handlers and limits of messages are those
 //     of connections, and there is none.
 type InProcess struct {
-	chain grpc.UnaryServerInterceptor // nil: none
+	chain grpc.UnaryServerInterceptor // the last is the kit's
 
 	mu       sync.RWMutex
 	services map[string]service // by their full names
@@ -45,23 +47,23 @@ type service struct {
 	impl any
 }
 
-// NewInProcess returns a channel without services. The interceptors are called in this order, so the kit's comes last: see
-// interceptor.NewServer. Without the kit's, nothing is protected, and Validate of package interceptor cannot see that: handlers that must
-// not run unprotected call onlyonce.RequireRun.
-func NewInProcess(interceptors ...grpc.UnaryServerInterceptor) *InProcess {
-	return &InProcess{chain: chained(interceptors), services: make(map[string]service)}
+// NewInProcess returns a channel without services. All calls pass protect. Outer are the interceptors in front of it, the outermost first:
+// those that recover, measure, authenticate, authorize or limit, as on a server. See interceptor.NewServer. It panics if protect is nil.
+func NewInProcess(protect *interceptor.Server, outer ...grpc.UnaryServerInterceptor) *InProcess {
+	if protect == nil {
+		panic("oncegateway: NewInProcess needs the interceptor.Server that protects the services: make one with interceptor.NewServer")
+	}
+
+	return &InProcess{chain: chained(protect.Unary, outer), services: make(map[string]service)}
 }
 
-// chained makes one interceptor of several; nil of none.
-func chained(interceptors []grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor {
-	if len(interceptors) == 0 {
-		return nil
+// chained puts interceptors in front of one.
+func chained(inner grpc.UnaryServerInterceptor, outer []grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor {
+	if len(outer) == 0 {
+		return inner
 	}
 
-	first, rest := interceptors[0], chained(interceptors[1:])
-	if rest == nil {
-		return first
-	}
+	first, rest := outer[0], chained(inner, outer[1:])
 
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		return first(ctx, req, info, func(ctx context.Context, req any) (any, error) { return rest(ctx, req, info, handler) })

@@ -12,15 +12,24 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"github.com/onlyonce-go/onlyonce"
 	oncegateway "github.com/onlyonce-go/onlyonce/gateway"
 	tillv1 "github.com/onlyonce-go/onlyonce/gateway/internal/testproto/till/v1"
+	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
 // local returns a channel to a till.
-func local(handle func(context.Context, *tillv1.ChargeRequest) (*tillv1.ChargeResponse, error), chain ...grpc.UnaryServerInterceptor) (
-	*oncegateway.InProcess, tillv1.TillServiceClient,
-) {
-	channel := oncegateway.NewInProcess(chain...)
+func local(
+	t *testing.T, handle func(context.Context, *tillv1.ChargeRequest) (*tillv1.ChargeResponse, error), outer ...grpc.UnaryServerInterceptor,
+) (*oncegateway.InProcess, tillv1.TillServiceClient) {
+	t.Helper()
+
+	protect, err := interceptor.NewServer(newEngine(t, nil), interceptor.ScopeShared())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	channel := oncegateway.NewInProcess(protect, outer...)
 	tillv1.RegisterTillServiceServer(channel, &till{handle: handle})
 
 	return channel, tillv1.NewTillServiceClient(channel)
@@ -42,7 +51,7 @@ func TestAHandlerInProcessSeesACallAsOnAServer(t *testing.T) {
 	var kept *tillv1.ChargeRequest
 
 	answer := &tillv1.ChargeResponse{Number: 1}
-	_, client := local(func(ctx context.Context, req *tillv1.ChargeRequest) (*tillv1.ChargeResponse, error) {
+	_, client := local(t, func(ctx context.Context, req *tillv1.ChargeRequest) (*tillv1.ChargeResponse, error) {
 		kept = req
 
 		if in, _ := metadata.FromIncomingContext(ctx); strings.Join(in.Get("x-caller"), ",") != "ann" {
@@ -103,10 +112,40 @@ func TestAHandlerInProcessSeesACallAsOnAServer(t *testing.T) {
 	}
 }
 
+// Without the kit, every retry would run the handler again.
+func TestACallInProcessCannotGoWithoutTheKit(t *testing.T) {
+	runs := 0
+	_, client := local(t, func(ctx context.Context, _ *tillv1.ChargeRequest) (*tillv1.ChargeResponse, error) {
+		runs++
+
+		return &tillv1.ChargeResponse{}, onlyonce.RequireRun(ctx)
+	})
+
+	ctx := metadata.AppendToOutgoingContext(t.Context(), interceptor.KeyHeader, "order-1")
+
+	for range 2 {
+		if _, err := client.Charge(ctx, &tillv1.ChargeRequest{}); err != nil {
+			t.Error(err)
+		}
+	}
+
+	if runs != 1 {
+		t.Errorf("the handler ran %d times, want 1", runs)
+	}
+
+	defer func() {
+		if text, _ := recover().(string); !strings.Contains(text, "interceptor.NewServer") {
+			t.Errorf("no panic that says what to do: %q", text)
+		}
+	}()
+
+	oncegateway.NewInProcess(nil)
+}
+
 func TestErrorsInProcessAreStatuses(t *testing.T) {
 	var failure error
 
-	channel, client := local(func(context.Context, *tillv1.ChargeRequest) (*tillv1.ChargeResponse, error) { return nil, failure })
+	channel, client := local(t, func(context.Context, *tillv1.ChargeRequest) (*tillv1.ChargeResponse, error) { return nil, failure })
 
 	for _, test := range []struct {
 		err  error
@@ -148,7 +187,7 @@ func TestAServiceIsRegisteredOnceWithItsImplementation(t *testing.T) {
 		"not implementation": func(channel *oncegateway.InProcess) { channel.RegisterService(&tillv1.TillService_ServiceDesc, "till") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			channel, _ := local(nil)
+			channel, _ := local(t, nil)
 
 			defer func() {
 				if recover() == nil {

@@ -88,7 +88,7 @@ func startGatewayInProcess(t *testing.T, srv *server) func(context.Context, call
 		t.Fatal(err)
 	}
 
-	channel := oncegateway.NewInProcess(recovery, protect.Unary)
+	channel := oncegateway.NewInProcess(protect, recovery)
 	wiresv1.RegisterWireServiceServer(channel, &grpcService{srv: srv})
 
 	mux := newGateway(oncegateway.WithProblems())

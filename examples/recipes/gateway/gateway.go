@@ -15,7 +15,7 @@ import (
 // NewHandler returns the handler. Calls go through the interceptor of the kit: RegisterPaymentServiceHandlerServer would call the service
 // without it, and each retry would pay again.
 func NewHandler(ctx context.Context, protect *interceptor.Server, payments recipesv1.PaymentServiceServer) (http.Handler, error) {
-	channel := oncegateway.NewInProcess(protect.Unary)
+	channel := oncegateway.NewInProcess(protect)
 	recipesv1.RegisterPaymentServiceServer(channel, payments)
 
 	if err := protect.Validate(channel); err != nil { //nolint:contextcheck // it reads declarations
