@@ -1,33 +1,24 @@
-// Package validation has a server that validates requests, such as with https://github.com/bufbuild/protovalidate-go.
+// Package validation has a server that validates requests with https://github.com/bufbuild/protovalidate.
 package validation
 
 import (
-	"context"
-
+	"buf.build/go/protovalidate"
+	validate "github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/protovalidate"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// NewServer returns a server. Validation stands behind the kit: in front of it, a refusal has no idempotency-status, and clients take the
-// server for one without the kit. A refusal is recorded, so its duplicates get it as well.
+// NewServer returns a server whose validation stands behind the kit. A refusal is INVALID_ARGUMENT, which is definite. So the refusal is
+// recorded with its details, and duplicates get it. In front of the kit, a refusal would have no idempotency-status, and clients would take
+// the server for one without the kit.
 //
-// With protovalidate, validate is
+// The rules are in the .proto, and protovalidate.New makes the validator:
 //
-//	func(m proto.Message) error { return protovalidate.Validate(m) }
-func NewServer(protect *interceptor.Server, validate func(proto.Message) error) *grpc.Server {
-	check := func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		if message, ok := req.(proto.Message); ok {
-			if err := validate(message); err != nil {
-				return nil, status.Error(codes.InvalidArgument, err.Error())
-			}
-		}
-
-		return handler(ctx, req)
-	}
-
-	return grpc.NewServer(grpc.ChainUnaryInterceptor(protect.Unary, check), grpc.ChainStreamInterceptor(protect.Stream))
+//	int64 cents = 2 [(buf.validate.field).int64.gt = 0];
+func NewServer(protect *interceptor.Server, validator protovalidate.Validator) *grpc.Server {
+	return grpc.NewServer(
+		grpc.ChainUnaryInterceptor(protect.Unary, validate.UnaryServerInterceptor(validator)),
+		grpc.ChainStreamInterceptor(protect.Stream, validate.StreamServerInterceptor(validator)),
+	)
 }
