@@ -12,73 +12,73 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// BenchMethod is the method of the records of a Bench.
+// BenchMethod is the method name in the records that Bench writes.
 const BenchMethod = "onlyonce.bench"
 
 // The defaults of a Bench.
 const (
-	// DefaultBenchDuration is how long a Bench measures.
+	// DefaultBenchDuration is the default of BenchOptions.Duration: 1 minute.
 	DefaultBenchDuration = time.Minute
-	// DefaultBenchCallers is how many callers a Bench has.
+	// DefaultBenchCallers is the default of BenchOptions.Callers: 16.
 	DefaultBenchCallers = 16
-	// benchRetention is how long records of a bench stay if they cannot be removed.
+	// benchRetention is how long a record stays if Bench cannot remove it.
 	benchRetention = 10 * time.Minute
-	// benchLease is their lease.
+	// benchLease is the lease of each record.
 	benchLease = 15 * time.Second
-	// progressEvery is the time between two reports of progress.
+	// progressEvery is the interval of the progress reports.
 	progressEvery = 200 * time.Millisecond
-	// mostDurations bounds how many durations of each kind a caller keeps. Later ones replace earlier ones at random.
+	// mostDurations bounds the durations of each kind that a caller keeps. Beyond it, a new duration replaces a random old one.
 	mostDurations = 100_000
 	// removalTime bounds the removal of records after the measurement.
 	removalTime = 2 * time.Minute
 )
 
-// BenchOptions change what a Bench does. Fields that are zero have the defaults that they name.
+// BenchOptions configures Bench. The zero value uses the defaults.
 type BenchOptions struct {
-	// Duration is how long calls are made. The default is DefaultBenchDuration.
+	// Duration is how long Bench makes calls. Zero means DefaultBenchDuration.
 	Duration time.Duration
-	// Callers is how many goroutines make calls, one after the other. The default is DefaultBenchCallers.
+	// Callers is the number of goroutines that make calls, each one call at a time. Zero means DefaultBenchCallers.
 	Callers int
-	// Outcome is the length of the answer of each call, in bytes.
+	// Outcome is the size of each recorded outcome, in bytes. Zero means an empty outcome.
 	Outcome int
-	// Progress is called a few times each second, by one goroutine. Nil is nobody.
+	// Progress receives progress reports, 5 per second, one at a time. Nil means no reports.
 	Progress func(Progress)
 }
 
-// Progress is how far a Bench has come.
+// Progress is the progress of a running Bench.
 type Progress struct {
-	// Done and Duration are the time that has passed, and that it takes.
+	// Done is the time since the start. Duration is the planned time.
 	Done, Duration time.Duration
-	// Calls and Errors are how many calls were completed, and how many have failed.
+	// Calls counts completed calls. Errors counts failed calls.
 	Calls, Errors int64
-	// Removing means that the measurement is over, and that the records are removed.
+	// Removing reports that the measurement has ended and Bench removes its records.
 	Removing bool
 }
 
-// Result is what a Bench has measured.
+// Result is the measurement of a Bench.
 type Result struct {
-	// Duration is how long calls were made, and Callers how many made them.
+	// Duration is how long the calls were made. Callers is how many goroutines made them.
 	Duration time.Duration
 	Callers  int
-	// Calls is how many calls were claimed and completed, and Rate how many that is per second.
+	// Calls counts the calls that were claimed and completed. Rate is the number of calls per second.
 	Calls int64
 	Rate  float64
-	// Claim and Completion are the durations of the operations, Call those of both together.
+	// Claim and Completion are the durations of the two operations. Call is the duration of both together.
 	Claim, Completion, Call Percentiles
-	// Errors is how many calls have failed, and FirstError why the first of them has.
+	// Errors counts failed calls. FirstError is the error of a failed call, or nil.
 	Errors     int64
 	FirstError error
-	// Left is how many records could not be removed. They expire after 10 minutes.
+	// Left counts records that Bench could not remove. They expire after 10 minutes.
 	Left int64
 }
 
-// Percentiles are durations, of which so many percent are not longer.
+// Percentiles of measured durations. P99 means: 99 % of the durations are at most this long.
 type Percentiles struct{ P50, P90, P99, P999, Max time.Duration }
 
-// Bench makes calls for a while: each claims a key of its own and completes it. It then removes its records, which have the method
-// BenchMethod. If ctx ends before, the measurement ends with it, and the records are removed all the same.
+// Bench measures a store. Each call claims a new random key and completes it. Then Bench removes its records, whose method is BenchMethod.
+// When ctx ends, Bench stops early and still removes its records.
 //
-// The error is about the options. Operations that fail are counted in the Result.
+// The error reports invalid options. Failed operations are counted in the Result.
 func Bench(ctx context.Context, s store.Store, opts BenchOptions) (Result, error) {
 	if opts.Duration == 0 {
 		opts.Duration = DefaultBenchDuration
@@ -111,7 +111,7 @@ type bench struct {
 	callers []benchCaller
 }
 
-// benchCaller makes calls, one after the other. Its counters are read by the progress.
+// benchCaller makes calls, one at a time. The mutex protects its counters, which the progress reports read.
 type benchCaller struct {
 	mu     sync.Mutex
 	calls  int64
@@ -142,7 +142,7 @@ func (b *bench) measure(ctx context.Context) {
 
 	var callers sync.WaitGroup
 
-	// The last operations come to their end: the measurement cuts none short.
+	// Operations in flight at the end are not cancelled.
 	for i := range b.callers {
 		callers.Go(func() {
 			for ctx.Err() == nil && time.Now().Before(until) {
@@ -157,7 +157,7 @@ func (b *bench) measure(ctx context.Context) {
 	b.took = time.Since(b.began)
 }
 
-// report reports progress until the measurement is over.
+// report sends progress reports until the measurement ends.
 func (b *bench) report(ctx context.Context) {
 	if b.opts.Progress == nil {
 		return
@@ -194,7 +194,7 @@ func (b *bench) progress(removing bool) Progress {
 	return p
 }
 
-// call claims a key and completes it. A call that the end of ctx has cut short does not count.
+// call claims a key and completes it. It ignores errors caused by the end of ctx.
 func (c *benchCaller) call(ctx context.Context, s store.Store, outcome []byte) {
 	op := store.Claim{
 		Lease: benchLease, MaxRun: benchLease, Retention: benchRetention, Method: BenchMethod, Guarantee: store.AtMostOnce,
@@ -245,7 +245,7 @@ func (c *benchCaller) failed(ctx context.Context, made madeRecord, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
-	c.made = append(c.made, made) // it may be there
+	c.made = append(c.made, made) // the store may have written it
 
 	// A store may see the deadline before ctx does.
 	deadline, has := ctx.Deadline()
@@ -287,7 +287,7 @@ func (b *bench) result() Result {
 	return r
 }
 
-// remove removes the records, and returns how many are left.
+// remove removes the records and returns how many remain.
 func (b *bench) remove(ctx context.Context) (left int64) {
 	ctx, cancel := context.WithTimeout(ctx, removalTime)
 	defer cancel()
@@ -320,7 +320,7 @@ func (b *bench) remove(ctx context.Context) (left int64) {
 	return left
 }
 
-// removed removes a record of a bench. A claim that has failed may have left a record with another fence, or none.
+// removed removes one record and reports whether it is gone. A failed claim may have left a record with an unknown fence, or no record.
 func removed(ctx context.Context, f store.Forgetter, made madeRecord) bool {
 	if ctx.Err() != nil {
 		return false
@@ -338,7 +338,7 @@ func removed(ctx context.Context, f store.Forgetter, made madeRecord) bool {
 	return err == nil && res.Record.State == store.Absent
 }
 
-// sample keeps durations: all of them up to a bound, and a fair choice of them beyond it.
+// sample keeps all durations up to a bound, and a random sample beyond it.
 type sample struct {
 	kept  []time.Duration
 	seen  uint64
@@ -354,7 +354,7 @@ func (s *sample) add(d time.Duration) {
 		return
 	}
 
-	// A generator of numbers that is good enough for a choice: splitmix64.
+	// splitmix64: good enough to choose a sample.
 	s.state += 0x9e3779b97f4a7c15
 	z := (s.state ^ s.state>>30) * 0xbf58476d1ce4e5b9
 	z = (z ^ z>>27) * 0x94d049bb133111eb

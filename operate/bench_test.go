@@ -13,7 +13,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// slow is a store whose claims and completions take a while.
+// slow is a store with a delay in Claim and Complete.
 type slow struct {
 	store.Store
 
@@ -54,7 +54,7 @@ func TestBenchMeasuresAndRemovesItsRecords(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		// A call that begins at the end of the second may count or not.
+		// Calls that begin at the end of the second may or may not count.
 		if got.Calls < 796 || got.Calls > 804 || got.Errors != 0 || got.Rate < 780 || got.Rate > 804 {
 			t.Errorf("got %+v", got)
 		}

@@ -10,33 +10,34 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// StoreKind is a kind of store whose costs are known.
+// StoreKind is a kind of store with known costs.
 type StoreKind string
 
-// The kinds of stores.
+// The kinds of stores with known costs.
 const (
 	Redis      StoreKind = "redis"
 	PostgreSQL StoreKind = "postgresql"
-	MySQL      StoreKind = "mysql" // MariaDB too
+	MySQL      StoreKind = "mysql" // also MariaDB
 	SQLite     StoreKind = "sqlite"
 	Memory     StoreKind = "memory" // memstore
 )
 
-// Costs are what a kind of store takes, as measured: docs/capacity.md says how. A test fails if the sizes are wrong by more than 30 %.
+// Costs are the measured costs of one kind of store. docs/capacity.md describes the measurement. A test fails if a size is wrong by more
+// than 30 %.
 type Costs struct {
-	// Record is how many bytes a settled record takes with its entries in indexes, without names and outcome.
+	// Record is the size of a settled record in bytes, with its index entries and without names and outcome.
 	Record float64
-	// PerByte is how many bytes each byte of names and outcome takes.
+	// PerByte is the number of bytes stored for each byte of names and outcome.
 	PerByte float64
-	// Running is how many bytes a record takes besides while its run goes on: its entry in the index of what is not settled.
+	// Running is the number of extra bytes while a run is going on: the entry in the index of unsettled records.
 	Running float64
-	// InMemory means that all records are in the memory of the servers. Otherwise they are on their disks.
+	// InMemory reports that the store keeps all records in memory. Otherwise it keeps them on disk.
 	InMemory bool
-	// Call and Replay are how much time of one CPU of the store a first call and a replay take. Zero is not known.
+	// Call and Replay are the CPU time of the store for a first call and for a replay. Zero means that it is not known.
 	Call, Replay time.Duration
 }
 
-// CostsOf returns the measured costs of a kind of store, and false if there is no such kind.
+// CostsOf returns the measured costs of a kind of store. It returns false if the kind is unknown.
 func CostsOf(kind StoreKind) (Costs, bool) {
 	switch kind {
 	case Redis:
@@ -59,69 +60,69 @@ func CostsOf(kind StoreKind) (Costs, bool) {
 
 // The defaults of a Load.
 const (
-	// DefaultNames is the length of a readable key and a method, in bytes.
+	// DefaultNames is the default of Load.Names: 70 bytes.
 	DefaultNames = 70
-	// DefaultFill is how much of a shard's memory, disk and CPU is used at most.
+	// DefaultFill is the default of Load.Fill: 60 %.
 	DefaultFill = 0.6
-	// DefaultShardBytes is the memory or disk of a shard: 16 GiB.
+	// DefaultShardBytes is the default of Load.ShardBytes: 16 GiB.
 	DefaultShardBytes = 16 << 30
-	// databaseCalls is how many first calls per second a primary of a database is assumed to take. It is no measurement.
+	// databaseCalls is the assumed number of first calls per second of a database primary. It is not measured.
 	databaseCalls = 2000
 )
 
-// Load is what a store has to bear. Fields that are zero have the defaults that they name.
+// Load describes the expected load on a store. Zero fields have the defaults below.
 type Load struct {
 	// Kind is the kind of the store. The default is Redis.
 	Kind StoreKind
-	// Calls is how many first calls arrive each second. It is positive, and at most a million.
+	// Calls is the number of first calls per second: above 0, at most 1,000,000. Required.
 	Calls float64
-	// Replays is how many duplicates arrive for each first call, such as 0.02. The default is none.
+	// Replays is the number of duplicates per first call, such as 0.02. The default is 0.
 	Replays float64
-	// Retention is how long a record is kept after its call. The default is onlyonce.DefaultRetention.
+	// Retention is how long a record stays after its call. The default is onlyonce.DefaultRetention.
 	Retention time.Duration
-	// Outcome is the length of an answer, in bytes, on average. The default is none.
+	// Outcome is the average size of an outcome in bytes. The default is 0.
 	Outcome int
-	// Names is the length of the readable key and the method, in bytes. The default is DefaultNames; -1 means that both are hidden.
+	// Names is the length of the readable key and the method together, in bytes. The default is DefaultNames. -1 means that both are hidden.
 	Names int
-	// Run is how long a handler runs on average. The default is 100 ms.
+	// Run is the average duration of a handler. The default is 100 ms.
 	Run time.Duration
-	// Lease is the lease of a run. The default is onlyonce.DefaultLease.
+	// Lease is the duration of the lease. The default is onlyonce.DefaultLease.
 	Lease time.Duration
-	// Replicas is how many copies of each shard there are besides the primary. The default is none.
+	// Replicas is the number of copies of each shard besides the primary. The default is 0.
 	Replicas int
-	// ShardBytes is the memory of a shard in Redis, and its disk in a database. The default is DefaultShardBytes.
+	// ShardBytes is the memory of a Redis shard, or the disk of a database, in bytes. The default is DefaultShardBytes.
 	ShardBytes float64
-	// ShardCalls is how many first calls per second a shard takes when it does nothing else, as Bench measures it. The default follows from
-	// Costs.Call for Redis, and is 2000 for a database, which is an assumption. There is no bound for Memory.
+	// ShardCalls is the number of first calls per second that one shard can take, as Bench measures it. For Redis, the default follows from
+	// Costs.Call. For a database, the default is an assumption: 2000. For Memory there is no limit.
 	ShardCalls float64
-	// Fill is how much of a shard is used at most: the rest is for fragmentation, snapshots, peaks and the loss of a shard. The default is
-	// DefaultFill.
+	// Fill is the share of a shard to use at most, 0 to 1. The rest is for fragmentation, snapshots, peaks and the loss of a shard. The
+	// default is DefaultFill.
 	Fill float64
 }
 
-// Need is what a Load needs. Bytes are those of all shards together, unless a field says otherwise.
+// Need is the result of Capacity. Sizes are in bytes and for all shards together, unless a field says otherwise.
 type Need struct {
-	// Load is the load with its defaults, and Costs are those of its store.
+	// Load is the load with defaults filled in. Costs are the costs of its kind of store.
 	Load  Load
 	Costs Costs
-	// Records is how many settled records live at a time, and Running how many runs go on.
+	// Records is the number of settled records at any time. Running is the number of concurrent runs.
 	Records, Running float64
-	// RecordBytes is what one settled record takes.
+	// RecordBytes is the size of one settled record.
 	RecordBytes float64
-	// Bytes is what all records take, in one copy.
+	// Bytes is the size of all records, in one copy.
 	Bytes float64
-	// Memory and Disk are what to plan for, with all copies and with room to spare. Memory is that of the records' servers for Redis and
-	// Memory. Disk is, for Redis, the room for two copies of each server's memory, which a rewrite of its append-only file takes.
+	// Memory and Disk are the sizes to plan for, with replicas and headroom. Memory is zero for a database. Disk is zero for Memory. For Redis, Disk has room for two
+	// copies of the memory, which a rewrite of the append-only file needs.
 	Memory, Disk float64
-	// Operations is how many operations per second the store gets: claims, completions, renewals and replays.
+	// Operations is the number of store operations per second: claims, completions, renewals and replays.
 	Operations float64
-	// Shards is how many primaries are needed: the greater of ShardsForBytes and ShardsForCalls.
+	// Shards is the number of primaries to plan: the greater of ShardsForBytes and ShardsForCalls.
 	Shards, ShardsForBytes, ShardsForCalls int
-	// ShardBytes and ShardCalls are what one shard has to bear then, without room to spare.
+	// ShardBytes and ShardCalls are the load of one of these shards, without headroom.
 	ShardBytes, ShardCalls float64
 }
 
-// withDefaults fills the fields that are zero.
+// withDefaults fills in zero fields.
 func (l Load) withDefaults() Load {
 	l.Kind = cmp.Or(l.Kind, Redis)
 	l.Retention = cmp.Or(l.Retention, onlyonce.DefaultRetention)
@@ -134,7 +135,7 @@ func (l Load) withDefaults() Load {
 	return l
 }
 
-// mostCalls is the greatest load for which the formula is meant.
+// mostCalls is the greatest load that the formula covers.
 const mostCalls = 1_000_000
 
 func (l Load) validate() error {
@@ -162,13 +163,14 @@ func (l Load) validate() error {
 	return errors.Join(errs...)
 }
 
-// envelope is how many bytes are stored with an outcome: its code, its checksum and its kind.
+// envelope is the number of bytes stored with an outcome: code, checksum and kind.
 const envelope = 9
 
-// renewalsPerLease is how often the lease of a run is renewed in the time of one lease.
+// renewalsPerLease is how often a run renews its lease during one lease.
 const renewalsPerLease = 3
 
-// Capacity computes what a load needs. It is a pure function; docs/capacity.md has the formula. The error names every field that cannot be.
+// Capacity computes the resources that a load needs. It is a pure function. docs/capacity.md has the formula. The error names every invalid
+// field.
 func Capacity(l Load) (Need, error) {
 	l = l.withDefaults()
 	if err := l.validate(); err != nil {
@@ -209,7 +211,7 @@ func Capacity(l Load) (Need, error) {
 	return n, nil
 }
 
-// callShards is how many shards the calls keep as busy as they may be.
+// callShards is the number of shards that the calls need.
 func (n *Need) callShards() float64 {
 	l := &n.Load
 
@@ -217,7 +219,7 @@ func (n *Need) callShards() float64 {
 	case l.ShardCalls > 0:
 		return l.Calls / (l.ShardCalls * l.Fill)
 	case n.Costs.Call > 0:
-		// A renewal costs as much as half a call.
+		// A renewal costs half as much as a call.
 		renewals := n.Operations/l.Calls - 2 - l.Replays
 		busy := n.Costs.Call.Seconds()*(1+renewals/2) + n.Costs.Replay.Seconds()*l.Replays
 

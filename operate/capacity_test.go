@@ -9,7 +9,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/operate"
 )
 
-// need is what a load needs, which must be one that can be.
+// need returns the need of a valid load.
 func need(t *testing.T, load operate.Load) operate.Need {
 	t.Helper()
 

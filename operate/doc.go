@@ -1,12 +1,11 @@
-// Package operate is what an operator does with the records of a store: list, settle, watch, check, plan and measure. The command
-// onlyonce and the console are made of it, and so can a company's own tools be.
+// Package operate lists, settles and watches the records of a store. It also checks a store, plans its capacity and measures it. The
+// onlyonce command and the console are built on it; your own tools can be, too.
 //
-//   - [List] and [Watch] find the records whose outcome is unknown. A [Filter] selects among them.
-//   - [Plan] describes what a settlement would do, and [Settle] does it. A settlement is fenced by the record that was read: if the record
-//     has changed since, Settle changes nothing.
+//   - [List] and [Watch] find records with an unknown outcome. A [Filter] selects among them.
+//   - [Plan] describes the effects of a settlement. [Settle] carries it out, unless the record has changed since it was read.
 //   - [Doctor] reports whether a store is fit to keep records.
-//   - [Capacity] computes the memory, disk and shards that a load needs. It is a pure function.
-//   - [Bench] measures what a store can do from here, with records of its own that it removes.
+//   - [Capacity] computes the memory, disk and shards that a load needs.
+//   - [Bench] measures a store with its own records, and removes them.
 //
-// The package starts no goroutine that outlives a call, and depends on the standard library, package onlyonce and package store alone.
+// The package starts no goroutine that outlives a call. It depends only on the standard library and the packages onlyonce and store.
 package operate

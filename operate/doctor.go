@@ -12,29 +12,30 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// The bounds of Doctor.
+// The limits of Doctor.
 const (
-	// clockWarns is how far a store's clock may be from the clock here. No decision needs the clocks to agree, but people compare times.
+	// clockWarns is the clock difference from which Doctor warns. The store's clock decides about leases, but keys with a time use both
+	// clocks.
 	clockWarns = 2 * time.Second
-	// slowWarns is how long a lookup may take.
+	// slowWarns is the duration of a lookup from which Doctor warns.
 	slowWarns = 100 * time.Millisecond
-	// shortRetention is a retention of unsettled records that people may miss.
+	// shortRetention is the retention of unsettled records below which Doctor warns.
 	shortRetention = 7 * 24 * time.Hour
-	// mostParts bounds how many parts of a store are looked at.
+	// mostParts bounds the number of random keys that look for the parts of a store.
 	mostParts = 256
-	// probeRetention is how long the record of a probe stays if it cannot be removed.
+	// probeRetention is how long the probe's record stays if it cannot be removed.
 	probeRetention = time.Minute
-	// probeMethod is the method of such a record.
+	// probeMethod is the method name in the probe's record.
 	probeMethod = "onlyonce.doctor"
 )
 
-// Health is the report of a Doctor.
+// Health is the report of Doctor.
 type Health struct {
-	// Diagnoses are the results of all checks: those of the store first.
+	// Diagnoses are the results of all checks. The store's own checks come first.
 	Diagnoses []store.Diagnosis
 }
 
-// Severity is the worst severity of the report.
+// Severity returns the worst severity in the report.
 func (h *Health) Severity() store.Severity {
 	worst := store.SeverityOK
 	for i := range h.Diagnoses {
@@ -44,14 +45,17 @@ func (h *Health) Severity() store.Severity {
 	return worst
 }
 
-// DoctorOptions change what Doctor does.
+// DoctorOptions configures Doctor. The zero value runs all checks.
 type DoctorOptions struct {
-	// ReadOnly leaves out the check that writes: it claims, completes and removes a record of its own.
+	// ReadOnly skips the check that claims, completes and removes a test record.
 	ReadOnly bool
 }
 
-// Doctor examines a store: what the store's own diagnoses say, whether records can be read, listed, written and removed from here, how
-// long that takes, and how far the store's clock is from the clock here.
+// Doctor checks a store and reports:
+//   - the diagnoses of the store itself, if it is a store.Diagnoser
+//   - whether records can be read, listed, written and removed
+//   - how long reading and writing takes
+//   - the difference between the store's clock and the local clock
 func Doctor(ctx context.Context, s store.Store, opts DoctorOptions) Health {
 	d := doctor{store: s, can: s.Capabilities()}
 
@@ -82,7 +86,7 @@ func (d *doctor) note(check, where string, severity store.Severity, found, remed
 	d.found = append(d.found, store.Diagnosis{Check: check, Where: where, Severity: severity, Found: found, Remedy: remedy})
 }
 
-// abilities reports what operators cannot do.
+// abilities reports missing optional interfaces of the store.
 func (d *doctor) abilities() {
 	const remedy = "use a store, or a wrapper, that has the ability"
 
@@ -102,7 +106,7 @@ func (d *doctor) abilities() {
 	d.found = append(d.found, unknownRetention(d.can.UnknownRetention)...)
 }
 
-// unknownRetention judges how long records stay that nobody settles. Zero is for ever.
+// unknownRetention judges the retention of unsettled records. Zero means that they never expire.
 func unknownRetention(retention time.Duration) []store.Diagnosis {
 	if retention == 0 {
 		return nil
@@ -120,7 +124,7 @@ func unknownRetention(retention time.Duration) []store.Diagnosis {
 	return []store.Diagnosis{d}
 }
 
-// lookups reads a record that is not there, in each part of the store, and reports whether that works everywhere.
+// lookups reads an absent record in each part of the store. It reports whether all parts answered.
 func (d *doctor) lookups(ctx context.Context) bool {
 	if d.can.Inspector == nil {
 		return true
@@ -133,7 +137,7 @@ func (d *doctor) lookups(ctx context.Context) bool {
 	for _, part := range slices.Sorted(maps.Keys(parts)) {
 		key := parts[part]
 
-		_, _ = d.can.Inspector.Lookup(ctx, key) // the first one connects
+		_, _ = d.can.Inspector.Lookup(ctx, key) // the first lookup may open a connection
 
 		before := time.Now()
 		res, err := d.can.Inspector.Lookup(ctx, key)
@@ -153,7 +157,7 @@ func (d *doctor) lookups(ctx context.Context) bool {
 	return works
 }
 
-// parts has a random key for each part of the store.
+// parts returns a random key for each part of the store.
 func (d *doctor) parts() map[string]store.Key {
 	found := make(map[string]store.Key)
 
@@ -176,7 +180,7 @@ func randomKey() (key store.Key) {
 	return key
 }
 
-// latency judges how long a lookup has taken.
+// latency judges the duration of a lookup.
 func latency(part string, took time.Duration) store.Diagnosis {
 	d := store.Diagnosis{Check: "reads", Where: part, Found: fmt.Sprintf("a record is read in %v", round(took))}
 
@@ -187,7 +191,7 @@ func latency(part string, took time.Duration) store.Diagnosis {
 	return d
 }
 
-// clock judges a store's clock, which was read between two times of the clock here.
+// clock judges the store's clock, which was read between before and after on the local clock.
 func clock(part string, before, after, at time.Time) store.Diagnosis {
 	const check = "clock"
 
@@ -204,7 +208,7 @@ func clock(part string, before, after, at time.Time) store.Diagnosis {
 		offset = at.Sub(after)
 	}
 
-	// Some clocks of stores have milliseconds.
+	// Some stores have clocks with millisecond precision.
 	if offset.Abs() < time.Millisecond {
 		offset = 0
 	}
@@ -222,7 +226,7 @@ func clock(part string, before, after, at time.Time) store.Diagnosis {
 	return d
 }
 
-// round leaves out what nobody reads.
+// round drops meaningless digits.
 func round(d time.Duration) time.Duration {
 	switch {
 	case d.Abs() < time.Millisecond:
@@ -234,7 +238,7 @@ func round(d time.Duration) time.Duration {
 	}
 }
 
-// list reads the index.
+// list lists the unsettled records.
 func (d *doctor) list(ctx context.Context) {
 	if d.can.Lister == nil {
 		return
@@ -314,7 +318,7 @@ func (d *doctor) probe(ctx context.Context, key store.Key) error {
 	}
 
 	if d.can.Forgetter == nil {
-		return nil // it expires
+		return nil // the record expires
 	}
 
 	res, err = d.can.Forgetter.Forget(ctx, store.Forgetting{Key: key, Token: op.Token, Fence: res.Record.Fence})

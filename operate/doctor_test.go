@@ -14,7 +14,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// sick is a store with faults.
+// sick is a store with injected faults.
 type sick struct {
 	store.Store
 
@@ -69,7 +69,7 @@ func (l lister) ListUnknown(context.Context) iter.Seq2[store.Listed, error] {
 	return func(yield func(store.Listed, error) bool) { yield(store.Listed{}, l.sick.unlisted) }
 }
 
-// diagnosis returns the diagnosis of a check, and fails the test if there is none.
+// diagnosis returns the diagnosis of a check. It fails the test if there is none.
 func diagnosis(t *testing.T, health operate.Health, check string) store.Diagnosis {
 	t.Helper()
 

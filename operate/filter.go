@@ -10,24 +10,23 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// DefaultLimit is how many records a List returns unless its Filter has another Limit.
+// DefaultLimit is the default of Filter.Limit: 1000 records.
 const DefaultLimit = 1000
 
-// Filter selects records. Its zero value selects every record whose outcome is unknown.
+// Filter selects records. The zero value selects all records with an unknown outcome.
 type Filter struct {
-	// States are the states that are selected: StateUnknown, StateHeld, StateAbandoned, StateRunning. None means StateUnknown.
+	// States are the selected states: StateUnknown, StateHeld, StateAbandoned or StateRunning. Empty means StateUnknown.
 	States []State
-	// Method is a pattern for the whole name of the method: * stands for any characters, a slash too, and ? for one. Empty means every
-	// method, and records without one.
+	// Method is a pattern for the whole method name. * matches any characters, including a slash; ? matches one byte. Empty selects all
+	// methods, and records without a method.
 	Method string
-	// Older selects records that have been in their state for at least so long. Records that do not say since when are selected only if
-	// Older is zero.
+	// Older selects records that have been in their state for at least this long. Zero selects all records, including those of unknown age.
 	Older time.Duration
-	// Limit is how many records are returned at most. Zero means DefaultLimit.
+	// Limit is the maximum number of records to return. Zero means DefaultLimit.
 	Limit int
 }
 
-// Validate reports everything that is wrong with a filter, or nil.
+// Validate returns all errors of the filter, joined, or nil.
 func (f *Filter) Validate() error {
 	var errs []error
 
@@ -48,7 +47,7 @@ func (f *Filter) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Selects reports whether a filter selects a record. It decides on the record alone, and leaves Limit to others.
+// Selects reports whether the filter selects a record. It does not apply Limit.
 func (f *Filter) Selects(rec *onlyonce.Record) bool {
 	state := StateOf(rec)
 
@@ -65,12 +64,12 @@ func (f *Filter) wants(state State) bool {
 	return slices.Contains(f.States, state)
 }
 
-// wantsUnknown reports whether a filter selects any record whose outcome is unknown.
+// wantsUnknown reports whether the filter selects records with an unknown outcome.
 func (f *Filter) wantsUnknown() bool {
 	return len(f.States) == 0 || slices.ContainsFunc(f.States, func(s State) bool { return s != StateRunning })
 }
 
-// limit is how many records the filter wants.
+// limit is the number of records to return.
 func (f *Filter) limit() int {
 	if f.Limit == 0 {
 		return DefaultLimit
@@ -79,7 +78,7 @@ func (f *Filter) limit() int {
 	return f.Limit
 }
 
-// matches reports whether a pattern matches a whole name. It takes time in proportion to the product of their lengths at most.
+// matches reports whether a pattern matches a whole name. Its time is at most proportional to the product of their lengths.
 func matches(pattern, name string) bool {
 	parts := strings.Split(pattern, "*")
 	if len(parts) == 1 {
@@ -109,7 +108,7 @@ func matches(pattern, name string) bool {
 	return true
 }
 
-// fits reports whether a name begins with a part of a pattern, in which ? stands for any byte.
+// fits reports whether a name begins with a part of a pattern. ? stands for any byte.
 func fits(part, name string) bool {
 	if len(part) > len(name) {
 		return false

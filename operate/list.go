@@ -12,32 +12,31 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// mostUnreadable is how many records that cannot be read a Listing names.
+// mostUnreadable bounds Listing.Unreadable.
 const mostUnreadable = 100
 
-// Listing is what List has found.
+// Listing is the result of List.
 type Listing struct {
-	// Records are the selected records, the oldest first: those that have been longest in their state. There are at most Limit of them.
+	// Records are the selected records, sorted by the time in their state, longest first. There are at most Limit records.
 	Records []onlyonce.Record
-	// Selected is how many records the filter selects, also beyond its Limit.
+	// Selected counts the selected records, including those beyond Limit.
 	Selected int
-	// Unreadable are records that cannot be read, so that nobody knows whether the filter selects them. At most 100 are named.
+	// Unreadable are the first 100 records that cannot be read. The filter cannot be applied to them.
 	Unreadable []Unreadable
-	// UnreadableTotal is how many there are.
+	// UnreadableTotal counts all records that cannot be read.
 	UnreadableTotal int
 }
 
-// Unreadable is a record that is there and cannot be read.
+// Unreadable is a record that exists but cannot be read.
 type Unreadable struct {
 	ID store.Key
 	// Err matches store.ErrUnreadable or store.ErrNewer.
 	Err error
 }
 
-// List returns the records that a filter selects. It reads all records that are not settled, and keeps Limit of them in memory.
+// List returns the records that a filter selects. It reads all unsettled records, and keeps at most Limit of them in memory.
 //
-// After an error the Listing is right, and may lack records. The error is that of Filter.Validate, onlyonce.ErrNotSupported, or the
-// store's.
+// The error is that of Filter.Validate, onlyonce.ErrNotSupported, or an error of the store. With an error, the Listing may be incomplete.
 func List(ctx context.Context, engine *onlyonce.Engine, f Filter) (Listing, error) {
 	if err := f.Validate(); err != nil {
 		return Listing{}, err
@@ -57,14 +56,14 @@ func List(ctx context.Context, engine *onlyonce.Engine, f Filter) (Listing, erro
 	return c.listing(), err
 }
 
-// collector keeps the oldest records that a filter selects.
+// collector keeps the oldest selected records.
 type collector struct {
 	filter *Filter
 	oldest youngestFirst
 	found  Listing
 }
 
-// collect takes the records of a sequence, up to an error that ends it.
+// collect takes the records of a sequence, until the end or an error.
 func (c *collector) collect(records iter.Seq2[onlyonce.Record, error]) error {
 	for rec, err := range records {
 		switch {
@@ -104,12 +103,12 @@ func (c *collector) listing() Listing {
 	return c.found
 }
 
-// byAge orders records: the oldest first, and those of one age by their ID.
+// byAge sorts records by age, the oldest first, then by ID.
 func byAge(a, b *onlyonce.Record) int {
 	return cmp.Or(Since(a).Compare(Since(b)), slices.Compare(a.ID[:], b.ID[:]))
 }
 
-// youngestFirst is a heap of records, from which the youngest is taken first.
+// youngestFirst is a heap with the youngest record on top.
 type youngestFirst []onlyonce.Record
 
 func (y *youngestFirst) Len() int           { return len(*y) }

@@ -11,35 +11,35 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Verdict is what an operator decides about a record.
+// Verdict is the kind of a Decision.
 type Verdict string
 
 // The verdicts.
 const (
-	// Happened means that the effect has happened. Callers get the answer of the decision.
+	// Happened means that the effect has happened. Later calls with the key get the answer of the decision.
 	Happened Verdict = "happened"
-	// DidNotHappen means that the effect has not happened and cannot happen any more. The next call with the key runs.
+	// DidNotHappen means that the effect has not happened and can no longer happen. The next call with the key runs.
 	DidNotHappen Verdict = "did not happen"
-	// Forget removes the record. The next call with the key runs, whatever an earlier call has done.
+	// Forget removes the record. The next call with the key runs, even if an earlier call had an effect.
 	Forget Verdict = "forget"
-	// ForceForget is Forget for a record that may have an owner, or that cannot be read.
+	// ForceForget removes a record whose owner may be alive, or that cannot be read. It has the same consequence as Forget.
 	ForceForget Verdict = "forget by force"
 )
 
-// Decision is what an operator decides about a record, in whose name, and why.
+// Decision is an operator's decision about a record.
 type Decision struct {
 	Verdict Verdict
-	// Code and Body are the answer that callers get if the verdict is Happened, in the transport's form. They mean nothing otherwise. For
-	// gRPC they are those of interceptor.FindingOf: see [Answer].
+	// Code and Body are the answer for later calls if the verdict is Happened, in the form of the transport. For gRPC, use [Answer] with
+	// interceptor.FindingOf. Other verdicts ignore them.
 	Code string
 	Body []byte
-	// Who is the operator's name, and Reason why the operator knows it. Both are required, and are kept with the record or, if it is
-	// forgotten, passed to the observer. At most 255 bytes of each are kept.
+	// Who is the operator's name. Reason is why the operator is sure. Both are required; 255 bytes of each are kept. They are kept with the
+	// record. If the record is removed, the observer gets them.
 	Who, Reason string
 }
 
-// Answer returns a decision for Happened with the answer of a finding, such as that of interceptor.FindingOf. The finding must be one of
-// onlyonce.Happened: otherwise the decision has no verdict, and Settle refuses it.
+// Answer returns a Happened decision with the answer of a finding, such as interceptor.FindingOf returns. If the finding is not a
+// onlyonce.Happened finding, the decision has no verdict, and Settle refuses it.
 func Answer(found onlyonce.Finding, who, reason string) Decision {
 	code, body, ok := found.Answer()
 	if !ok {
@@ -49,29 +49,29 @@ func Answer(found onlyonce.Finding, who, reason string) Decision {
 	return Decision{Verdict: Happened, Code: code, Body: body, Who: who, Reason: reason}
 }
 
-// Settlement is what a decision would do to a record, as data. Settle does it. It is made by Plan.
+// Settlement describes the effects of a decision on a record. Plan makes it, and Settle carries it out.
 type Settlement struct {
-	// Record is the record on which the decision is based. Its token, fence and time fence the settlement.
+	// Record is the record that was read. Settle changes nothing if the record has changed since.
 	Record onlyonce.Record
-	// Decision is the decision.
+	// Decision is the operator's decision.
 	Decision Decision
-	// From is the state of the record when it was read, and To its state after the settlement.
+	// From is the state of the record when it was read. To is its state after the settlement.
 	From, To State
-	// RunsAgain reports that the next call with the key runs. Otherwise it gets the answer.
+	// RunsAgain reports that the next call with the key runs. If false, the next call gets the answer.
 	RunsAgain bool
 	// Retention is how long the record stays after the settlement. It is zero if the record is removed.
 	Retention time.Duration
-	// Effects says in sentences what the settlement does.
+	// Effects describes the effects in sentences, for people.
 	Effects []string
-	// Refused is why the settlement cannot be carried out, as far as the record that was read shows, or nil. It matches
-	// ErrIncomplete, onlyonce.ErrNotUnknown or onlyonce.ErrOwnerMayBeAlive.
+	// Refused is the reason why the settlement is not possible, as far as the record shows, or nil. It matches ErrIncomplete,
+	// onlyonce.ErrNotUnknown or onlyonce.ErrOwnerMayBeAlive.
 	Refused error
 }
 
-// ErrIncomplete is matched by errors about a decision that lacks a verdict, a name or a reason.
+// ErrIncomplete matches errors about a decision without a verdict, name, reason, or answer.
 var ErrIncomplete = errors.New("operate: the decision is incomplete")
 
-// Plan describes what a decision would do to a record that was read. It is a pure function, and changes nothing.
+// Plan describes the effects of a decision on a record. It is a pure function.
 func Plan(rec onlyonce.Record, d Decision) Settlement {
 	s := Settlement{Record: rec, Decision: d, From: StateOf(&rec), Refused: cannot(&rec, &d)}
 
@@ -108,7 +108,7 @@ func Plan(rec onlyonce.Record, d Decision) Settlement {
 	return s
 }
 
-// cannot returns why a decision about a record cannot be carried out, or nil.
+// cannot returns why a decision is not possible, or nil.
 func cannot(rec *onlyonce.Record, d *Decision) error {
 	forgets := d.Verdict == Forget || d.Verdict == ForceForget
 
@@ -135,10 +135,11 @@ func cannot(rec *onlyonce.Record, d *Decision) error {
 	}
 }
 
-// Settle carries out a settlement, unless the record has changed since it was read. Repeating it is harmless.
+// Settle carries out a settlement, unless the record has changed since it was read. It is safe to repeat.
 //
-// The error is that of Settlement.Refused, matches onlyonce.ErrRecordChanged, ErrNotUnknown, ErrOwnerMayBeAlive or ErrNotSupported, or is
-// the store's. After an error of the store the settlement may have been carried out: look the record up, or repeat it.
+// The error is that of Settlement.Refused, or an error of the store, or it matches onlyonce.ErrRecordChanged, ErrNotUnknown,
+// ErrOwnerMayBeAlive or ErrNotSupported. After an error of the store, the settlement may have taken effect. Look the record up, or repeat
+// the settlement.
 func Settle(ctx context.Context, engine *onlyonce.Engine, s Settlement) error {
 	if err := cannot(&s.Record, &s.Decision); err != nil {
 		return err
@@ -156,6 +157,6 @@ func Settle(ctx context.Context, engine *onlyonce.Engine, s Settlement) error {
 	case Forget:
 		return engine.Forget(ctx, s.Record, d.Reason+" (by "+d.Who+")")
 	default:
-		return ErrIncomplete // cannot has refused it
+		return ErrIncomplete // unreachable: cannot refuses other verdicts
 	}
 }

@@ -56,7 +56,7 @@ func TestF49SettleIsRefusedIfTheRecordHasChangedSince(t *testing.T) {
 		rec := unknown(t, engine, method, "k")
 		plan := operate.Plan(rec, happened())
 
-		time.Sleep(time.Hour) // until the owner is surely dead
+		time.Sleep(time.Hour) // until the owner is certainly dead
 
 		other := operate.Plan(lookup(t, engine, method, "k"), didNotHappen())
 		if err := operate.Settle(t.Context(), engine, other); err != nil {
@@ -67,7 +67,7 @@ func TestF49SettleIsRefusedIfTheRecordHasChangedSince(t *testing.T) {
 			t.Errorf("somebody else has settled it: %v", err)
 		}
 
-		unknown(t, engine, method, "k") // a run of its own
+		unknown(t, engine, method, "k") // a separate run
 
 		if err := operate.Settle(t.Context(), engine, plan); !errors.Is(err, onlyonce.ErrRecordChanged) {
 			t.Errorf("another run has the key: %v", err)

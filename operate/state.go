@@ -10,21 +10,21 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// State is the state of a record as an operator sees it. It distinguishes what store.Running does not: a run under a lease, and a run that
-// nobody has heard of since its lease ended.
+// State is the state of a record as an operator sees it. It splits store.Running in two: a run with a valid lease, and a run whose lease
+// has ended.
 type State string
 
-// The states. A Filter may have the first four.
+// The states. A Filter accepts the first four.
 const (
-	// StateUnknown means that there is something to settle: StateHeld or StateAbandoned.
+	// StateUnknown means that the outcome is unknown: StateHeld or StateAbandoned.
 	StateUnknown State = "unknown"
-	// StateHeld means that the owner has reported that it does not know the outcome.
+	// StateHeld means that the owner has reported an unknown outcome.
 	StateHeld State = "held"
-	// StateAbandoned means that the lease has ended before the run has.
+	// StateAbandoned means that the lease has ended without an outcome.
 	StateAbandoned State = "abandoned"
-	// StateRunning means that a run goes on under a lease.
+	// StateRunning means that a run is going on under a lease.
 	StateRunning State = "running"
-	// StateReleased means that the key may be claimed again.
+	// StateReleased means that the key can be claimed again.
 	StateReleased State = "released"
 	// StateCompleted means that the outcome is recorded.
 	StateCompleted State = "completed"
@@ -32,7 +32,8 @@ const (
 	StateAbsent State = "absent"
 )
 
-// ParseStates reads names of states that can be listed, such as "unknown,running". The empty text is StateUnknown.
+// ParseStates parses a comma-separated list of states, such as "unknown,running". Only states that a Filter accepts are valid. An empty
+// text means StateUnknown.
 func ParseStates(text string) ([]State, error) {
 	if text == "" {
 		return []State{StateUnknown}, nil
@@ -64,7 +65,7 @@ func errState(state State) error {
 	}
 }
 
-// StateOf returns the state of a record, at the time at which it was read. It is never StateUnknown, but StateHeld or StateAbandoned.
+// StateOf returns the state of a record at the time of reading. It returns StateHeld or StateAbandoned, never StateUnknown.
 func StateOf(rec *onlyonce.Record) State {
 	switch rec.State {
 	case store.Running:
@@ -86,7 +87,7 @@ func StateOf(rec *onlyonce.Record) State {
 	}
 }
 
-// Since returns since when a record is in its state, on the store's clock. It is zero if the record does not say so.
+// Since returns when the record entered its state, on the store's clock. It is zero if the record does not contain the time.
 func Since(rec *onlyonce.Record) time.Time {
 	switch StateOf(rec) {
 	case StateAbandoned:
@@ -102,7 +103,8 @@ func Since(rec *onlyonce.Record) time.Time {
 	}
 }
 
-// Age returns for how long a record was in its state when it was read. It is zero if the record does not say so, and never negative.
+// Age returns how long the record had been in its state when it was read. It is zero if the record does not contain the time, and never
+// negative.
 func Age(rec *onlyonce.Record) time.Duration {
 	since := Since(rec)
 	if since.IsZero() || rec.LookedUpAt.IsZero() {

@@ -11,7 +11,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// DefaultWatchInterval is the time between two looks of Watch, unless another is given: 2 seconds.
+// DefaultWatchInterval is the default interval of Watch: 2 seconds.
 const DefaultWatchInterval = 2 * time.Second
 
 // ChangeKind is the kind of a Change.
@@ -19,34 +19,34 @@ type ChangeKind string
 
 // The kinds of changes.
 const (
-	// Appeared means that the filter selects a record that it did not select before.
+	// Appeared means that the filter now selects a record.
 	Appeared ChangeKind = "appeared"
-	// Disappeared means that the record is settled, gone, or running again. The Record of the change is what it is now.
+	// Disappeared means that the record is settled, removed, or running again. Change.Record is the record as it is now.
 	Disappeared ChangeKind = "disappeared"
-	// Failed means that a look has failed. Err says why. Watch goes on, and is silent about further looks that fail in the same way, until
-	// one succeeds.
+	// Failed means that a look at the store has failed. Change.Err is the reason. Watch continues. It does not repeat the same failure until a
+	// look has succeeded.
 	Failed ChangeKind = "failed"
 )
 
-// Change is something that Watch has seen.
+// Change is a change that Watch has seen.
 type Change struct {
 	Kind ChangeKind
-	// Record is the record as it is now. It is zero if the look has failed.
+	// Record is the record as it is now. It is zero if Kind is Failed.
 	Record onlyonce.Record
-	// Before is the record as it was when it appeared, if it has disappeared.
+	// Before is the record as it appeared, if Kind is Disappeared.
 	Before onlyonce.Record
-	// Err is why a look has failed, or why the record that has disappeared cannot be read.
+	// Err is why a look has failed, or why a record that disappeared cannot be read.
 	Err error
 }
 
-// Watch yields the records that a filter selects, and then each that appears or disappears, until ctx ends or the caller stops. It looks at
-// once, and then every interval. Zero means DefaultWatchInterval.
+// Watch yields the records that a filter selects, and then every change, until ctx ends or the caller stops. It looks at once, and then at
+// every interval. An interval of zero means DefaultWatchInterval.
 //
-//   - Only the oldest records up to the filter's Limit are watched.
-//   - A record that appears and disappears between two looks is not seen.
-//   - A filter with Older sees a record only once it is so old.
+// If the filter is invalid, or the store cannot list records, Watch yields a Failed change and ends.
 //
-// A filter that is invalid, and a store that cannot list, are yielded as Failed, and end the sequence.
+//   - Watch covers the oldest records only, up to Filter.Limit.
+//   - Watch misses a record that appears and disappears between two looks.
+//   - With Filter.Older, a record appears when it reaches that age.
 func Watch(ctx context.Context, engine *onlyonce.Engine, f Filter, interval time.Duration) iter.Seq[Change] {
 	if interval <= 0 {
 		interval = DefaultWatchInterval
@@ -83,16 +83,16 @@ func Watch(ctx context.Context, engine *onlyonce.Engine, f Filter, interval time
 	}
 }
 
-// watcher is what Watch remembers between two looks.
+// watcher is the state of Watch between two looks.
 type watcher struct {
 	engine *onlyonce.Engine
 	filter *Filter
 	known  map[store.Key]onlyonce.Record
-	// failure is the text of the error of the last look, empty if it has succeeded.
+	// failure is the error text of the last look, or empty.
 	failure string
 }
 
-// failsAnew remembers how a look has ended, and reports whether it has failed in another way than the look before it.
+// failsAnew records the result of a look. It reports whether the look has failed with a new error.
 func (w *watcher) failsAnew(err error) bool {
 	before := w.failure
 	w.failure = ""
@@ -104,7 +104,7 @@ func (w *watcher) failsAnew(err error) bool {
 	return err != nil && w.failure != before
 }
 
-// tell yields the changes of a look, and reports whether the caller wants more. A record that has disappeared is looked up first.
+// tell yields the changes of a look, and reports whether the caller wants more. It looks up a record that has disappeared.
 func (w *watcher) tell(ctx context.Context, changes []Change, yield func(Change) bool) bool {
 	for i := range changes {
 		change := &changes[i]
@@ -126,12 +126,12 @@ func (w *watcher) tell(ctx context.Context, changes []Change, yield func(Change)
 	return true
 }
 
-// stays reports whether a record that a look has not returned is selected all the same: more were selected than are returned, or the index
-// of the store has missed it.
+// stays reports whether the filter still selects a record that is missing in a list. The list may be cut at the limit, or the index may
+// lack the record.
 func (f *Filter) stays(rec *onlyonce.Record, err error) bool { return err == nil && f.Selects(rec) }
 
-// differences compares the records that are known with those of a look, and adds the new ones to those that are known. If the look is not
-// whole, a record that it lacks may be there.
+// differences compares the known records with a new list, and adds new records to the known ones. If the list is not whole, a missing
+// record proves nothing.
 func differences(known map[store.Key]onlyonce.Record, found []onlyonce.Record, whole bool) []Change {
 	var changes []Change
 
@@ -160,7 +160,7 @@ func differences(known map[store.Key]onlyonce.Record, found []onlyonce.Record, w
 	return changes
 }
 
-// wait waits for a time, and reports whether ctx is alive then.
+// wait waits, and reports whether ctx is still alive.
 func wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -59,7 +59,7 @@ func TestWatchYieldsWhatAppearsAndDisappears(t *testing.T) {
 	})
 }
 
-// brokenLists is a store that cannot list while it has an error.
+// brokenLists is a store whose lists fail while err is set.
 type brokenLists struct {
 	*memstore.Store
 

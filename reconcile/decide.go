@@ -9,32 +9,32 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// What a reconciler does is decided here, by functions that depend on their arguments alone.
+// The decisions of a reconciler are pure functions.
 
 const (
-	// patienceMost is the longest time until a record is recovered again that could not be decided.
+	// patienceMost is the longest delay before a recovery that could not decide is repeated.
 	patienceMost = 5 * time.Minute
-	// failuresAllowed is how many failures in a row do not yet make a method wait, since single records may be beyond recovery.
+	// failuresAllowed is the number of consecutive failures that do not delay a method: single records may be beyond recovery.
 	failuresAllowed = 3
-	// backoffMost is the longest time that a method waits.
+	// backoffMost is the longest delay of a method.
 	backoffMost = 10 * time.Minute
 )
 
-// result is what has become of one record.
+// result is the result of recovering one record.
 type result uint8
 
 const (
-	resultSettled    result = iota // this process has settled it
-	resultGone                     // somebody else has settled it
-	resultStill                    // the function could not decide
-	resultEarly                    // nothing happened, and the owner may still be alive
-	resultElsewhere                // another process recovers it
-	resultFailed                   // the function or the store has failed
-	resultNoRecovery               // the method has no function
-	resultStopped                  // this process ends
+	resultSettled    result = iota // this process settled the record
+	resultGone                     // the record was settled or removed elsewhere
+	resultStill                    // the recovery function could not decide
+	resultEarly                    // the effect did not happen, but the owner may be alive
+	resultElsewhere                // another process recovers the record
+	resultFailed                   // the recovery function or the store failed
+	resultNoRecovery               // the method has no recovery function
+	resultStopped                  // Run is ending
 )
 
-// resultOf names what Engine.Recover has returned. Ended means that the context of Run has ended.
+// resultOf converts the return values of Engine.Recover. Ended reports that the context of Run has ended.
 func resultOf(found onlyonce.Finding, err error, ended bool) result {
 	switch {
 	case err == nil && found.String() == onlyonce.StillUnknown().String():
@@ -56,7 +56,7 @@ func resultOf(found onlyonce.Finding, err error, ended bool) result {
 	}
 }
 
-// unknownSince is since when the outcome of a record is unknown, on the store's clock.
+// unknownSince returns since when the outcome has been unknown, on the store's clock.
 func unknownSince(rec *onlyonce.Record) time.Time {
 	switch {
 	case rec.State == store.Running:
@@ -68,18 +68,18 @@ func unknownSince(rec *onlyonce.Record) time.Time {
 	}
 }
 
-// fewestFailures orders records: those that may be beyond recovery come last, so that they do not let their method wait before the others
-// had their turn.
+// fewestFailures sorts records by their number of failures. Records that may be beyond recovery come last, so their failures do not delay
+// the others.
 func fewestFailures(a, b found) int { return cmp.Compare(a.fails, b.fails) }
 
-// spacing is the time between the starts of two recoveries, and at most a year.
+// spacing is the time between the starts of two recoveries. It is at most a year.
 func spacing(rate float64) time.Duration {
 	const year = 365 * 24 * time.Hour
 
 	return time.Duration(min(float64(time.Second)/rate, float64(year)))
 }
 
-// doubled returns a time, doubled so many times, and at most the given one.
+// doubled doubles a duration a number of times, up to a maximum.
 func doubled(first time.Duration, times int, most time.Duration) time.Duration {
 	const enough = 30
 
@@ -90,12 +90,12 @@ func doubled(first time.Duration, times int, most time.Duration) time.Duration {
 	return first << times
 }
 
-// patience is how long a record is left alone that could not be decided so many times.
+// patience is the delay of a record whose recovery could not decide this often.
 func patience(interval time.Duration, still int) time.Duration {
 	return doubled(interval/2, still, max(patienceMost, interval/2))
 }
 
-// backoffAfter is how long a method waits after so many failures in a row.
+// backoffAfter is the delay of a method after this many consecutive failures.
 func backoffAfter(interval time.Duration, failures int) time.Duration {
 	if failures < failuresAllowed {
 		return 0
@@ -104,13 +104,13 @@ func backoffAfter(interval time.Duration, failures int) time.Duration {
 	return doubled(interval, failures-failuresAllowed, max(backoffMost, interval))
 }
 
-// backoff is what a process knows about the failures of a method.
+// backoff holds the failures of a method.
 type backoff struct {
 	failures int
 	until    time.Time
 }
 
-// after is the state after a result. A failure that comes while the method waits already was on its way, and counts for nothing.
+// after returns the state after a result. It ignores failures during the delay: these recoveries began before it.
 func (b backoff) after(what result, now time.Time, interval time.Duration) backoff {
 	switch what {
 	case resultFailed:
@@ -134,16 +134,16 @@ func (b backoff) after(what result, now time.Time, interval time.Duration) backo
 	}
 }
 
-// remembered is what a process knows about a record that it could not settle.
+// remembered is the state of a record that this process could not settle.
 type remembered struct {
-	still int       // how often the function could not decide
-	fails int       // how often it has failed in a row
-	next  time.Time // when it is recovered again
-	told  bool      // the observer has got its event
-	seen  int       // the number of the last look that has found the record
+	still int       // how often the recovery function could not decide
+	fails int       // consecutive failures
+	next  time.Time // when to recover the record again
+	told  bool      // the observer got EventAttention
+	seen  int       // the last look that found the record
 }
 
-// after is the state after a result. OwnerAlive is how long the owner may still be alive.
+// after returns the state after a result. OwnerAlive is how long the owner may still be alive.
 func (m remembered) after(what result, now time.Time, interval, ownerAlive time.Duration) remembered {
 	switch what {
 	case resultFailed:

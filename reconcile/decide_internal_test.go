@@ -33,7 +33,7 @@ func TestResultNamesWhatRecoverReturns(t *testing.T) {
 		{onlyonce.Finding{}, onlyonce.ErrDraining, false, resultStopped},
 		{onlyonce.Finding{}, context.Canceled, true, resultStopped},
 		{onlyonce.Finding{}, context.DeadlineExceeded, true, resultStopped},
-		{onlyonce.Finding{}, context.Canceled, false, resultFailed}, // the provider's client was closed
+		{onlyonce.Finding{}, context.Canceled, false, resultFailed}, // the provider's client was cancelled, not Run
 		{onlyonce.Finding{}, context.DeadlineExceeded, false, resultFailed},
 		{onlyonce.Finding{}, errors.New("down"), false, resultFailed},
 	} {

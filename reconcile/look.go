@@ -15,17 +15,17 @@ import (
 )
 
 const (
-	// mostFound bounds the records of one look. Of more, a look takes a random choice.
+	// mostFound bounds the records of one look. Beyond it, a look takes a random sample.
 	mostFound = 100_000
-	// mostRemembered bounds the records that a process remembers. The others are recovered at every look, and nobody is told of them.
+	// mostRemembered bounds the records that a process remembers. It recovers further records at every look, without EventAttention.
 	mostRemembered = 100_000
-	// mostOwn bounds the kit's own records that a look takes care of.
+	// mostOwn bounds the internal records that a look recovers.
 	mostOwn = 1_000
 )
 
 type key = store.Key
 
-// reconciler is what Run knows from one look to the next. Its lock is for the workers of a look.
+// reconciler is the state of Run. The mutex is for the workers of a look.
 type reconciler struct {
 	engine *onlyonce.Engine
 	opts   Options
@@ -34,19 +34,19 @@ type reconciler struct {
 	looks   int
 	methods map[string]*backoff
 	memory  map[key]*remembered
-	slot    time.Time // when the next recovery may start
+	slot    time.Time // earliest start of the next recovery
 	tally   tally
 }
 
-// found is a record that a look has found. The record itself may be large, and is read again.
+// found is a record to recover. It leaves out the record itself, which may be large and is read again.
 type found struct {
 	id     key
 	method string
 	age    time.Duration
-	fails  int // how often its recovery has failed in a row
+	fails  int // consecutive failed recoveries
 }
 
-// look goes through all records whose outcome is unknown.
+// look recovers the records whose outcome is unknown.
 func (r *reconciler) look(ctx context.Context) Report {
 	began := time.Now()
 	r.looks++
@@ -76,14 +76,14 @@ func (r *reconciler) look(ctx context.Context) Report {
 	return r.tally.report(began, errors.Join(err, shadow))
 }
 
-// list returns the records that are due, or a choice of them, and counts the others. An error means that the list is not complete.
+// list returns the records that are due, or a random sample of them, and counts the others. With an error, the list is incomplete.
 func (r *reconciler) list(ctx context.Context) (due []found, unreadable int, err error) {
 	var own []onlyonce.Record
 
 	defer func() {
-		for i := range own { // what processes have left that died while they recovered a record
+		for i := range own { // left by processes that died during a recovery
 			if _, err := r.engine.Recover(ctx, own[i]); err != nil {
-				return // the next look will do it
+				return // the next look retries
 			}
 		}
 	}()
@@ -136,7 +136,7 @@ func (r *reconciler) list(ctx context.Context) (due []found, unreadable int, err
 	return due, unreadable, nil
 }
 
-// due reports whether a record is to be recovered now, and tells the observer of one that is unknown for too long.
+// due reports whether to recover a record now. It sends EventAttention for a record that has been unknown for too long.
 func (r *reconciler) due(ctx context.Context, rec *onlyonce.Record, age time.Duration) bool {
 	known := r.memory[rec.ID]
 
@@ -160,7 +160,7 @@ func (r *reconciler) due(ctx context.Context, rec *onlyonce.Record, age time.Dur
 	return !time.Now().Before(known.next)
 }
 
-// forget drops what is remembered of records that are not unknown any more. A list that is not complete proves nothing.
+// forget drops the state of records that are no longer unknown. It keeps all after an incomplete list.
 func (r *reconciler) forget(complete bool) {
 	if !complete {
 		return
@@ -173,7 +173,7 @@ func (r *reconciler) forget(complete bool) {
 	}
 }
 
-// work recovers records, several at a time.
+// work recovers records concurrently.
 func (r *reconciler) work(ctx context.Context, records []found) {
 	queue := make(chan found)
 
@@ -195,7 +195,7 @@ func (r *reconciler) work(ctx context.Context, records []found) {
 	workers.Wait()
 }
 
-// recover recovers one record, unless its method waits.
+// recover recovers one record, unless its method is delayed.
 func (r *reconciler) recover(ctx context.Context, one found) {
 	if what, skip := r.skips(one.method); skip || !r.wait(ctx) {
 		r.note(one, what, 0)
@@ -218,7 +218,7 @@ func (r *reconciler) recover(ctx context.Context, one found) {
 	}
 }
 
-// skips reports whether the method waits, or has no recovery function as far as this look knows.
+// skips reports whether the method is delayed, or has no recovery function as far as this look knows.
 func (r *reconciler) skips(method string) (result, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -232,7 +232,7 @@ func (r *reconciler) skips(method string) (result, bool) {
 	return resultStopped, b != nil && time.Now().Before(b.until)
 }
 
-// wait keeps to the rate. It reports false when ctx has ended.
+// wait keeps to the rate. It returns false when ctx has ended.
 func (r *reconciler) wait(ctx context.Context) bool {
 	r.mu.Lock()
 
@@ -258,7 +258,7 @@ func (r *reconciler) wait(ctx context.Context) bool {
 	}
 }
 
-// note counts a record, and remembers what has to be known at the next look.
+// note counts a record and saves its state for the next look.
 func (r *reconciler) note(one found, what result, ownerAlive time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -1,22 +1,22 @@
-// Package reconcile settles the records whose outcome is unknown: it calls the recovery functions of their methods, without waiting for a
-// duplicate to do it.
+// Package reconcile settles records with an unknown outcome, without waiting for a duplicate call. It calls the recovery functions of their
+// methods.
 //
-// Any number of processes may run it on one store. They look at the records in different orders, and one of them recovers a record at a
-// time: see onlyonce.Engine.Recover. Nothing is settled twice, because every settlement is fenced.
+// Any number of processes may run it on one store. They process the records in random order, and one process recovers a record at a time:
+// see onlyonce.Engine.Recover. Every settlement is fenced, so no record is settled twice.
 //
-// # What it finds
+// # Which records it finds
 //
-// It finds what onlyonce.Engine.ListUnknown finds: records that are held, and records whose lease has ended without an outcome. The index
-// of a store may lack some of them, such as those of a process that died just after their claim. The store's own sweep finds these: see
-// Store.Run of package redisstore. Let it run, too.
+// Run recovers the records of onlyonce.Engine.ListUnknown: held records, and records whose lease has ended without an outcome. The index of
+// a store may lack some records, such as those of a process that died just after the claim. The store's own sweep repairs the index: see
+// Store.Run of package redisstore. Run both.
 //
-// # What it asks, and how often
+// # When it calls a recovery function again
 //
-//   - A record that a recovery function cannot decide yet is recovered again later, after twice the time each time, up to 5 minutes.
-//   - A function that says DidNotHappen while the owner may be alive is called again when the owner is surely dead.
-//   - If the functions of a method fail three times in a row, all records of the method wait, twice as long after every further failure, up
-//     to 10 minutes. A success ends that.
-//   - Records whose function has failed come after the others, so a few records that nobody can settle do not hold up the rest.
+//   - If the function could not decide, Run calls it again later. The delay doubles each time, up to 5 minutes.
+//   - If the function returned DidNotHappen while the owner may be alive, Run calls it again when the owner is certainly dead.
+//   - If the recovery function of a method fails three times in a row, all records of the method wait. The delay doubles with every
+//     failure, up to 10 minutes. A success ends it.
+//   - Records whose recovery failed come last, so they do not hold up the others.
 package reconcile
 
 import (
@@ -38,27 +38,27 @@ const (
 	DefaultAttentionAfter = 15 * time.Minute
 )
 
-// Options change how Run works. A field that is zero has its default.
+// Options configures Run. Zero fields have their defaults.
 type Options struct {
-	// Interval is the time between two looks. Every time is spread over half of it to both sides. The default is 10 seconds; the range is a
-	// millisecond to 24 hours.
+	// Interval is the time between two looks. Each wait is random, between 0.5 and 1.5 intervals. The default is 10 seconds, the range 1 ms to
+	// 24 hours.
 	Interval time.Duration
-	// Concurrency is how many recovery functions work at a time. The default is 8; the range is 1 to 10,000.
+	// Concurrency is the maximum number of concurrent recovery functions. The default is 8, the range 1 to 10,000.
 	Concurrency int
-	// Rate is how many recovery functions this process starts in a second at most. The default is 100; the range is above 0 to 1,000,000.
+	// Rate is the maximum number of recovery functions started per second by this process. The default is 100, the range above 0 to 1,000,000.
 	Rate float64
-	// AttentionAfter is how long a record may be unknown before the engine's observer gets an EventAttention, once for each record and
-	// process. The default is 15 minutes; the range is a millisecond to 100 years.
+	// AttentionAfter is how long a record may be unknown before the engine's observer gets EventAttention, once per record and process. The
+	// default is 15 minutes, the range 1 ms to 100 years.
 	AttentionAfter time.Duration
-	// Report gets the result of every look. It is called by Run, so it must return quickly. Nil reports nothing.
+	// Report receives the result of every look. Run waits for it, so it must return quickly. Nil means no reports.
 	Report func(Report)
 }
 
-// Run settles records until ctx ends, and returns the cause of that. It looks at once, and then after every interval. A store that does not
-// answer is a problem of one look: see Report.Err.
+// Run recovers records until ctx ends, and returns context.Cause(ctx). It looks at once, and then after every interval. If the store does
+// not answer, Run continues: see Report.Err.
 //
-// Run returns early if it can never work: the engine is nil, an option is out of range, or the store cannot list and settle records, which
-// is an error that matches onlyonce.ErrNotSupported.
+// Run returns early with an error if it can never work: the engine is nil, an option is out of range, or the store cannot list and settle
+// records. The last error matches onlyonce.ErrNotSupported.
 func Run(ctx context.Context, engine *onlyonce.Engine, opts Options) error {
 	if engine == nil {
 		return errors.New("reconcile: Run needs an engine that is not nil")
@@ -120,7 +120,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// validate reports every option that is out of its range.
+// validate reports every option that is out of range.
 func (o Options) validate() error {
 	const (
 		most    = 10_000
@@ -150,7 +150,7 @@ func (o Options) validate() error {
 	return errors.Join(errs...)
 }
 
-// spread returns a time between the half of d and one and a half of it, so that several processes do not look at the same time.
+// spread returns a random duration between d/2 and 3d/2, so that processes do not look at the same time.
 func spread(d time.Duration) time.Duration {
 	return d/2 + rand.N(d+1) //nolint:gosec // not a secret
 }

@@ -26,7 +26,7 @@ const (
 
 var errProvider = errors.New("the provider does not answer")
 
-// provider is the system in which effects happen. It counts how often each record is asked about.
+// provider is the external system with the effects. It counts the queries for each record.
 type provider struct {
 	mu     sync.Mutex
 	asked  map[store.Key]int
@@ -50,7 +50,7 @@ func (p *provider) find(ctx context.Context, rec onlyonce.Record) (onlyonce.Find
 	return p.answer(rec)
 }
 
-// total is how often the provider was asked, most is how often about one record.
+// total returns the number of all queries, and the greatest number for one record.
 func (p *provider) total() (total, most int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -63,7 +63,7 @@ func (p *provider) total() (total, most int) {
 	return total, most
 }
 
-// newEngine is an engine whose method asks a provider.
+// newEngine returns an engine whose recovery function queries a provider.
 func newEngine(t *testing.T, records store.Store, ask *provider, opts ...onlyonce.Option) *onlyonce.Engine {
 	t.Helper()
 
@@ -83,7 +83,7 @@ func newEngine(t *testing.T, records store.Store, ask *provider, opts ...onlyonc
 	return engine
 }
 
-// hold leaves records whose outcome is unknown.
+// hold makes n records with an unknown outcome.
 func hold(t *testing.T, engine *onlyonce.Engine, name string, n int) {
 	t.Helper()
 
@@ -94,7 +94,7 @@ func hold(t *testing.T, engine *onlyonce.Engine, name string, n int) {
 	}
 }
 
-// running is a reconciler at work.
+// running is a running reconciler.
 type running struct {
 	mu      sync.Mutex
 	reports []reconcile.Report
@@ -198,7 +198,7 @@ func TestF03RecordOfADeadOwnerIsSettledWithoutADuplicate(t *testing.T) {
 		bank := &provider{answer: func(onlyonce.Record) (onlyonce.Finding, error) { return onlyonce.DidNotHappen(), nil }}
 		engine := newEngine(t, records, bank)
 
-		// The record of a run whose process died.
+		// The record of a run whose process has died.
 		claim := store.Claim{
 			Key: store.Key{1}, Token: store.Token{1}, Guarantee: store.AtMostOnce, Lease: 15 * time.Second, MaxRun: 25 * time.Second,
 			Retention: time.Hour, Method: method,
@@ -235,7 +235,7 @@ func TestF49RightOfADeadProcessToRecoverIsTakenAway(t *testing.T) {
 		records := memstore.New()
 		engine := newEngine(t, records, &provider{})
 
-		// The record of a process that died while it recovered another record, which has been settled since then.
+		// The record of a process that died during the recovery of another record. That record has been settled since.
 		claim := store.Claim{
 			Key: store.Key{1}, Token: store.Token{1}, Guarantee: store.AtLeastOnce, Lease: 9 * time.Second, MaxRun: 9 * time.Second,
 			Retention: time.Minute, Method: housekeeping.RecoverMethod,
@@ -340,7 +340,7 @@ func TestF03RecordsBeyondRecoveryDoNotHoldUpTheOthersOfTheirMethod(t *testing.T)
 
 		_, _ = engine.Do(t.Context(), call, func(context.Context) ([]byte, error) { return nil, errProvider })
 
-		time.Sleep(20 * time.Minute) // the longest that a method waits, and one look
+		time.Sleep(20 * time.Minute) // the longest delay of a method, plus one look
 
 		if !healthy.Load() {
 			t.Error("a record that can be settled is not, because the others of its method cannot")

@@ -6,38 +6,38 @@ import (
 	"time"
 )
 
-// Report is the result of one look at all records whose outcome is unknown.
+// Report is the result of one look at the records with an unknown outcome.
 type Report struct {
 	// Looked is when the look began.
 	Looked time.Time
-	// Unknown is how many records are left whose outcome is unknown, as far as this look has seen.
+	// Unknown counts the records that still have an unknown outcome, as far as this look has seen.
 	Unknown int
-	// Settled is how many records this look has settled. Failed is how often a recovery function, or the settlement, has failed.
+	// Settled counts the records that this look settled. Failed counts failed recoveries and settlements.
 	Settled, Failed int
-	// NoRecovery is how many of the records that are left have a method without a recovery function.
+	// NoRecovery counts the unknown records whose method has no recovery function.
 	NoRecovery int
-	// Oldest is how long the oldest record that is left has been unknown.
+	// Oldest is the age of the oldest unknown record.
 	Oldest time.Duration
-	// Methods has the same numbers for every method, in the order of their names.
+	// Methods has the same numbers per method, sorted by name.
 	Methods []MethodReport
-	// Err is why the look is not complete, or nil.
+	// Err is why the look is incomplete, or nil.
 	Err error
 }
 
-// MethodReport is a Report about one method.
+// MethodReport is the part of a Report for one method.
 type MethodReport struct {
-	// Method is the method. It is empty for records that cannot be read.
+	// Method is the method name. It is empty for records that cannot be read.
 	Method string
-	// Unknown, Settled, Failed and Oldest are as in Report.
+	// Unknown, Settled, Failed and Oldest have the same meaning as in Report.
 	Unknown, Settled, Failed int
 	Oldest                   time.Duration
-	// NoRecovery means that the method has no recovery function.
+	// NoRecovery reports that the method has no recovery function.
 	NoRecovery bool
-	// BackoffUntil is when the method's recovery function is called again after failures. It is zero if the method does not wait.
+	// BackoffUntil is when the recovery function is called again after failures. It is zero if the method is not delayed.
 	BackoffUntil time.Time
 }
 
-// tally counts what a look has found.
+// tally counts the records of a look.
 type tally struct{ methods map[string]*MethodReport }
 
 func (t *tally) of(method string) *MethodReport {
@@ -70,7 +70,7 @@ func (t *tally) count(method string, what result, age time.Duration) {
 	m.Oldest = max(m.Oldest, age)
 }
 
-// report sums up.
+// report returns the sums.
 func (t *tally) report(began time.Time, err error) Report {
 	report := Report{Looked: began, Err: err}
 

@@ -9,11 +9,11 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// SettleShadow completes the records of shadow mode that their runs have left behind, because their process died: see
-// onlyonce.Engine.ListShadow. Run does so at every look. A record that somebody else has settled meanwhile is left alone.
+// SettleShadow completes the shadow-mode records of processes that died: see onlyonce.Engine.ListShadow. Run does this at every look.
+// SettleShadow skips records that were settled meanwhile.
 //
-// The number is that of the records that were completed. The error joins those of single records, and that of the list if it is not
-// complete. A store that cannot list or settle records has none of it.
+// It returns the number of completed records. The error joins the errors of single records and of an incomplete list. If the store cannot
+// list or settle records, SettleShadow returns 0 and nil.
 func SettleShadow(ctx context.Context, engine *onlyonce.Engine) (settled int, err error) {
 	var problems []error
 
@@ -22,7 +22,7 @@ func SettleShadow(ctx context.Context, engine *onlyonce.Engine) (settled int, er
 		case errors.Is(err, onlyonce.ErrNotSupported):
 			return settled, nil
 		case errors.Is(err, store.ErrUnreadable), errors.Is(err, store.ErrNewer):
-			continue // ListUnknown reports it
+			continue // the look at ListUnknown reports it
 		case err != nil:
 			return settled, errors.Join(append(problems, fmt.Errorf("reconcile: listing the records of shadow mode: %w", err))...)
 		}

@@ -15,13 +15,13 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// troubled is a store that forgets the ends of runs, and whose other answers a test chooses.
+// troubled is a store with injected errors. While forgetsEnds is set, it loses completions.
 type troubled struct {
 	*memstore.Store
 
 	forgetsEnds atomic.Bool
-	refuses     error // of resolutions
-	listed      error // at the end of lists
+	refuses     error // returned by Resolve
+	listed      error // returned at the end of lists
 }
 
 func (s *troubled) Capabilities() store.Capabilities {
@@ -65,7 +65,7 @@ func (s *troubled) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, erro
 	}
 }
 
-// abandoned leaves records of shadow mode whose runs were not recorded, and one of real mode.
+// abandoned makes n unsettled records of shadow mode, and one record of real mode.
 func abandoned(t *testing.T, records *troubled, n int) *onlyonce.Engine {
 	t.Helper()
 
