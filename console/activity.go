@@ -8,16 +8,16 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// The picture shows the last 15 minutes in bars of 10 seconds.
+// The picture covers the last 15 minutes, with one bar for 10 seconds.
 const (
 	barLength = 10 * time.Second
 	barCount  = 90
 	window    = barCount * barLength
 
-	maxMethods = 200 // methods that are counted one by one
+	maxMethods = 200 // methods with their own count
 )
 
-// tally counts the ends of calls.
+// tally counts finished calls.
 type tally struct {
 	Executed, Replayed, Unknown, Other int
 }
@@ -29,7 +29,7 @@ func (t tally) plus(o tally) tally {
 	return tally{t.Executed + o.Executed, t.Replayed + o.Replayed, t.Unknown + o.Unknown, t.Other + o.Other}
 }
 
-// tallyOf is what the end of one call counts as.
+// tallyOf classifies a finished call.
 func tallyOf(status onlyonce.Status) tally {
 	switch status {
 	case onlyonce.StatusExecuted:
@@ -45,13 +45,13 @@ func tallyOf(status onlyonce.Status) tally {
 	}
 }
 
-// ring has the counts of the last bars. The place of a bar is its number modulo the length.
+// ring holds the counts of the last bars. The index of a bar is its number modulo the length.
 type ring struct {
 	last int64 // number of the newest bar
 	bars [barCount]tally
 }
 
-// forward makes a bar the newest one. Bars that nothing was counted in are empty.
+// forward makes a bar the newest bar, and clears the bars in between.
 func (r *ring) forward(bar int64) {
 	for next := max(r.last+1, bar-barCount+1); next <= bar; next++ {
 		r.bars[next%barCount] = tally{}
@@ -65,7 +65,7 @@ func (r *ring) count(bar int64, t tally) {
 	r.bars[bar%barCount] = r.bars[bar%barCount].plus(t)
 }
 
-// ordered are the bars up to a bar, the oldest first.
+// ordered returns the bars up to a bar, oldest first.
 func (r *ring) ordered(bar int64) []tally {
 	r.forward(bar)
 
@@ -85,8 +85,8 @@ func (r *ring) sum(bar int64) (sum tally) {
 	return sum
 }
 
-// Activity is an observer that counts the calls of the last 15 minutes, in all and by method, for the picture of a [Handler]. It counts the
-// first 200 methods one by one. The zero value is ready for use. It is safe for concurrent use.
+// Activity is an observer that counts the calls of the last 15 minutes, in total and by method, for the picture of a [Handler]. It counts
+// the first 200 methods separately. The zero value is ready to use. It is safe for concurrent use.
 type Activity struct {
 	mu      sync.Mutex
 	all     ring
@@ -121,7 +121,7 @@ func (a *Activity) Observe(_ context.Context, event onlyonce.Event) {
 	}
 }
 
-// read returns the bars of all calls and the sums of the methods.
+// read returns the bars of all calls, and the sums by method.
 func (a *Activity) read(now time.Time) (bars []tally, methods map[string]tally) {
 	bar := barOf(now)
 
@@ -134,7 +134,7 @@ func (a *Activity) read(now time.Time) (bars []tally, methods map[string]tally) 
 		if sum := r.sum(bar); sum.Total() > 0 {
 			methods[name] = sum
 		} else {
-			delete(a.methods, name) // makes room for another one
+			delete(a.methods, name) // makes room for a new method
 		}
 	}
 

@@ -26,20 +26,20 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// The tests in a browser run headless Chromium, which make test installs where it can.
+// These tests use headless Chromium. make test installs it where possible.
 
 var screenshots = flag.Bool("screenshots", false, "write docs/images/console-*.png")
 
-// browser is a tab of a headless Chromium.
+// browser is a tab of headless Chromium.
 type browser struct {
 	t   *testing.T
 	ctx context.Context
 }
 
-// patience is for a machine that stands still.
+// patience is long, for slow machines.
 const patience = 10 * time.Minute
 
-// serve returns the address of a server with a handler.
+// serve serves a handler and returns its address.
 func serve(t *testing.T, handler http.Handler) string {
 	t.Helper()
 
@@ -49,7 +49,7 @@ func serve(t *testing.T, handler http.Handler) string {
 	return server.URL
 }
 
-// chromium is the browser of all tests. It starts with the first of them, and ends with stopChromium.
+// chromium is shared by all tests. The first test starts it; stopChromium ends it.
 var (
 	chromium     = sync.OnceValues(startChromium)
 	stopChromium = func() {}
@@ -77,7 +77,7 @@ func startChromium() (context.Context, error) {
 	return nil, errors.New("the tests of the console need a browser: install chromium, or what your system calls it")
 }
 
-// newBrowser opens a tab that shares nothing with those of other tests.
+// newBrowser opens a tab with its own cookies.
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
 
@@ -96,7 +96,7 @@ func newBrowser(t *testing.T) *browser {
 
 	err = chromedp.Listen(ctx, func(event any) {
 		switch e := event.(type) {
-		case *log.EventEntryAdded: // what the policy forbids, and what is missing
+		case *log.EventEntryAdded: // violations of the policy, and missing resources
 			if !expected(e.Entry.Text) {
 				t.Errorf("the browser reports: %s %s", e.Entry.Text, e.Entry.URL)
 			}
@@ -111,7 +111,7 @@ func newBrowser(t *testing.T) *browser {
 	return b
 }
 
-// expected reports whether a report of the browser is about a status that a test wants.
+// expected reports whether a browser message is about an HTTP status that the test expects.
 func expected(text string) bool {
 	for _, status := range []string{"401", "403", "404", "409", "422"} {
 		if strings.Contains(text, "status of "+status) {
@@ -131,7 +131,7 @@ func (b *browser) run(actions ...action) {
 	}
 }
 
-// follow runs actions that lead to another page, and returns the status of its response.
+// follow runs actions that load another page. It returns the status of the response.
 func (b *browser) follow(actions ...action) int64 {
 	b.t.Helper()
 
@@ -143,7 +143,7 @@ func (b *browser) follow(actions ...action) int64 {
 	return resp.Status
 }
 
-// page is the text of the page.
+// page returns the text of the page.
 func (b *browser) page() string {
 	b.t.Helper()
 
@@ -155,7 +155,7 @@ func (b *browser) page() string {
 	return text
 }
 
-// value is what an expression is in the page.
+// value evaluates an expression in the page.
 func value[T any](b *browser, expression string) T {
 	b.t.Helper()
 
@@ -167,7 +167,7 @@ func value[T any](b *browser, expression string) T {
 	return result
 }
 
-// shot writes a picture of the page.
+// shot saves a screenshot of the page.
 func (b *browser) shot(name string) {
 	b.t.Helper()
 
@@ -192,7 +192,7 @@ func (b *browser) shot(name string) {
 
 type action = chromedp.Action[chromedp.Void]
 
-// screen sets the size of the window, and whether the person likes it light or dark.
+// screen sets the window size and the preferred colour scheme.
 func screen(width, height int64, scheme string) action {
 	return chromedp.Steps(chromedp.EmulateViewport(width, height), chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
 		_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
@@ -218,7 +218,7 @@ func TestPicturesOfTheDocumentation(t *testing.T) {
 	b.shot("console-record.png")
 }
 
-// unlocked is the address of a console in which somebody may settle, after the browser has used up the token.
+// unlocked serves a console that may settle records, and uses the token in the browser. It returns the address.
 func (d *desk) unlocked(b *browser) string {
 	d.t.Helper()
 
@@ -253,7 +253,7 @@ func TestOperatorSettlesInABrowser(t *testing.T) {
 		t.Errorf("the key stays hidden: %s", got)
 	}
 
-	// The browser itself does not let go of a form without a reason.
+	// The browser refuses to send a form without a reason.
 	b.run(chromedp.Click("#failed"), chromedp.SendKeys("#settle-by", "Ada"), chromedp.Click("section[aria-labelledby=settle] button"))
 
 	if !value[bool](b, "document.activeElement.id == 'settle-reason' && !document.querySelector('#settle-reason').checkValidity()") {
@@ -263,7 +263,7 @@ func TestOperatorSettlesInABrowser(t *testing.T) {
 	b.follow(chromedp.SendKeys("#message", "no such account"), chromedp.SendKeys("#settle-reason", "bank statement 12"),
 		chromedp.Click("section[aria-labelledby=settle] button"))
 
-	if got := b.page(); !strings.Contains(got, "Do you want this?") || !strings.Contains(got, "no such account") {
+	if got := b.page(); !strings.Contains(got, "Confirm the change") || !strings.Contains(got, "no such account") {
 		t.Errorf("the review is %s", got)
 	}
 
@@ -309,7 +309,7 @@ func TestF49RefusesInABrowserWhatHasChangedMeanwhile(t *testing.T) {
 	}
 }
 
-// tab presses the tabulator until an element has the focus, which must be visible then.
+// tab presses Tab until an element has the focus. The focus must be visible.
 func (b *browser) tab(selector string) {
 	b.t.Helper()
 
@@ -366,7 +366,7 @@ func TestKeyboardIsEnough(t *testing.T) {
 	}
 }
 
-// contrasts is the lowest contrast of a text in the page and the text, if it is lower than WCAG 2 wants it for level AA.
+// contrasts returns the text with the lowest contrast, if it is below WCAG 2 level AA.
 const contrasts = `(() => {
 	const channel = (c) => { c /= 255; return c <= 0.04045 ? c / 12.92 : Math.pow((c + 0.055) / 1.055, 2.4) };
 	const luminance = (c) => 0.2126 * channel(c[0]) + 0.7152 * channel(c[1]) + 0.0722 * channel(c[2]);

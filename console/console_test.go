@@ -26,7 +26,7 @@ const (
 
 var errLine = errors.New("the line to the bank broke")
 
-// desk is a console over one store, and the engine that fills the store.
+// desk is a console on one store, and the engine that fills the store.
 type desk struct {
 	t       *testing.T
 	engine  *onlyonce.Engine
@@ -73,7 +73,7 @@ func (d *desk) lookup(method, key string) onlyonce.Record {
 	return rec
 }
 
-// answer is what a browser gets.
+// answer is a response to the browser.
 type answer struct {
 	*http.Response
 
@@ -133,7 +133,7 @@ func (a answer) lacks(t *testing.T, texts ...string) {
 
 var hidden = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)">`)
 
-// form is the hidden part of the form of an action, as a browser would send it.
+// form returns the hidden fields of a form, as a browser sends them.
 func (a answer) form(t *testing.T, action string) url.Values {
 	t.Helper()
 
@@ -156,10 +156,10 @@ func unescaped(text string) string {
 	return strings.NewReplacer("&#43;", "+", "&#34;", `"`, "&#39;", "'", "&amp;", "&", "&lt;", "<", "&gt;", ">").Replace(text)
 }
 
-// page is the address of a record.
+// page returns the address of a record.
 func page(rec onlyonce.Record) string { return "/" + recordURL("payments", rec.ID.String()) }
 
-// settled fills in the form of a record.
+// filled returns a filled-in form for a record.
 func (d *desk) filled(rec onlyonce.Record, found string) url.Values {
 	d.t.Helper()
 
@@ -192,7 +192,7 @@ func TestPageListsWhatIsUnknownAndWhatRuns(t *testing.T) {
 	got.lacks(t, running.ID.String()[:shortID])
 }
 
-// running begins a run that goes on until end is called.
+// running starts a run that ends when end is called.
 func (d *desk) running(method, key string) (rec onlyonce.Record, end func()) {
 	d.t.Helper()
 
@@ -224,7 +224,7 @@ func TestSettlesWhatHasHappenedAfterASecondLook(t *testing.T) {
 		form := d.filled(rec, found)
 
 		review := d.post("/settle", form)
-		review.wants(t, http.StatusOK, "Do you want this?", "Ada", "the bank&#39;s statement", want)
+		review.wants(t, http.StatusOK, "Confirm the change", "Ada", "the bank&#39;s statement", want)
 
 		if now := d.lookup(payMethod, secretKey); now.State != store.Unknown {
 			t.Fatalf("%s: the review has settled the record: %v", found, now.State)
@@ -254,7 +254,7 @@ func TestSettlesWhatDidNotHappenOnlyWhenNoRunCanBeAtWork(t *testing.T) {
 
 		time.Sleep(time.Until(rec.OwnerAliveUntil) + time.Second)
 
-		// The person has looked for the effect when a run may still have been at work.
+		// The person looked for the effect while a run may still have been working.
 		early.Set("confirmed", "yes")
 		d.post("/settle", early).wants(t, http.StatusUnprocessableEntity, "may still be alive")
 
@@ -308,7 +308,7 @@ func TestNameIsThatOfTheAuthenticatedPersonIfTheServerKnowsIt(t *testing.T) {
 
 	d.header.Set("X-User", "grace")
 
-	form := d.filled(rec, foundFailed) // says that it is Ada
+	form := d.filled(rec, foundFailed) // claims to be Ada
 	review := d.post("/settle", form)
 	review.wants(t, http.StatusOK, "<dd class=\"wrap\">grace</dd>")
 
@@ -316,7 +316,7 @@ func TestNameIsThatOfTheAuthenticatedPersonIfTheServerKnowsIt(t *testing.T) {
 	d.post("/settle", review.form(t, "settle")).wants(t, http.StatusConflict, "The record has changed")
 
 	d.header.Del("X-User")
-	d.post("/settle", d.filled(rec, foundFailed)).wants(t, http.StatusUnprocessableEntity, "give a name")
+	d.post("/settle", d.filled(rec, foundFailed)).wants(t, http.StatusUnprocessableEntity, "the name is missing")
 }
 
 func TestF49FormOfARecordThatHasChangedChangesNothing(t *testing.T) {
@@ -356,7 +356,7 @@ func TestFormThatNoPageHasShownIsRefused(t *testing.T) {
 		}
 	}
 
-	later := d.filled(rec, foundFailed) // as if the page had been shown at another time
+	later := d.filled(rec, foundFailed) // from a page shown at another time
 	later.Set("seen", "B"+later.Get("seen")[1:])
 	later.Set("confirmed", "yes")
 	d.post("/settle", later).wants(t, http.StatusConflict, "The record has changed")
@@ -381,9 +381,9 @@ func TestForgetsARecordWithAReason(t *testing.T) {
 	form.Set("reason", "erasure request 7")
 
 	review := d.post("/forget", form)
-	review.wants(t, http.StatusOK, "Do you want this?", "even if an earlier call had its effect")
+	review.wants(t, http.StatusOK, "Confirm the change", "even if an earlier call had an effect")
 	d.post("/forget", review.form(t, "forget")).wants(t, http.StatusOK, "Forgotten")
-	d.get(page(rec)).wants(t, http.StatusNotFound, "There is no record with this ID")
+	d.get(page(rec)).wants(t, http.StatusNotFound, "This store has no record with this ID")
 
 	if now := d.lookup(payMethod, secretKey); now.State != store.Absent {
 		t.Errorf("the record is %v", now.State)
@@ -440,7 +440,7 @@ func TestTextsOfRecordsAreTextOnEveryPage(t *testing.T) {
 	form := d.filled(rec, foundFailed)
 	form.Set("message", evil)
 
-	again := d.filled(rec, foundFailed) // is shown once more, since this name cannot be kept
+	again := d.filled(rec, foundFailed) // shown again, because this name cannot be stored
 	again.Set("by", evil)
 	again.Set("reason", evil)
 	again.Set("message", evil)
@@ -456,7 +456,7 @@ func TestTextsOfRecordsAreTextOnEveryPage(t *testing.T) {
 			t.Errorf("%s: the text is not text: %s", name, got.body)
 		}
 
-		if name != "again" && name != "review" && strings.ContainsAny(got.body, "\x1b\u202e") { // forms bring back what was filled in
+		if name != "again" && name != "review" && strings.ContainsAny(got.body, "\x1b\u202e") { // a form repeats its input
 			t.Errorf("%s: the text has characters that nobody sees: %q", name, got.body)
 		}
 	}
@@ -479,5 +479,5 @@ func TestFormThatWasNotAcceptedKeepsWhatWasFilledIn(t *testing.T) {
 
 	forget := d.get(page(d.lookup(payMethod, "done"))).form(t, "forget")
 	forget.Set("reason", "erasure request 7")
-	d.post("/forget", forget).wants(t, http.StatusUnprocessableEntity, "give a name", `value="erasure request 7"`, "<details open>")
+	d.post("/forget", forget).wants(t, http.StatusUnprocessableEntity, "the name is missing", `value="erasure request 7"`, "<details open>")
 }

@@ -1,6 +1,6 @@
-// Package console shows the records of onlyonce stores in a browser, and settles those whose outcome is unknown, if the options allow it.
+// Package console shows the records of onlyonce stores in a browser. It can also settle records, if the options allow it.
 //
-// [New] returns a [Handler], for a company's own admin server behind its own authentication:
+// [New] returns a [Handler], which you mount in your own admin server behind your own authentication:
 //
 //	activity := new(console.Activity)
 //	engine, err := onlyonce.New(store, onlyonce.WithObserver(activity))
@@ -10,16 +10,16 @@
 //	// …
 //	mux.Handle("/admin/onlyonce/", requireLogin(http.StripPrefix("/admin/onlyonce", pages)))
 //
-// The command `onlyonce console` serves the same pages on loopback, behind a token: see [Local].
+// The `onlyonce console` command serves the same pages on loopback, protected by a token: see [Local].
 //
-// # What the pages promise
+// # Guarantees
 //
-//   - They read. They write only if Options.MaySettle allows it, and then only with a name, a reason and a second look.
-//   - A settlement is fenced by what the page has shown. If the record has changed since, nothing is written.
-//   - Keys, requests and answers are hidden until somebody asks for them, and cannot be asked for unless Options.MayReveal allows it.
-//   - They are made by the server, without scripts and without anything from elsewhere. Their Content-Security-Policy allows nothing else.
-//   - Requests that other sites make are refused.
+//   - The pages are read-only unless Options.MaySettle allows changes. Each change needs a name, a reason and a confirmation.
+//   - A settlement is fenced by the record that the page has shown. If the record has changed since, nothing is written.
+//   - The pages hide keys, requests and answers. They show them on request only if Options.MayReveal allows it.
+//   - The pages contain no scripts and load nothing from other addresses. Their Content-Security-Policy forbids both.
+//   - The handler refuses requests that other sites trigger.
 //   - The handler starts no goroutine.
 //
-// The handler does not authenticate. Whoever reaches it can read methods, times, error codes and reasons.
+// The handler does not authenticate. Everybody who can reach it can read methods, times, error codes and reasons.
 package console

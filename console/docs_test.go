@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// docs is the section of the documentation about this package.
+// docs returns the section of the documentation about this package.
 func docs(t *testing.T) string {
 	t.Helper()
 

@@ -12,11 +12,11 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// isOperator and userName stand for a company's own authentication.
+// isOperator and userName stand for your own authorization.
 func isOperator(r *http.Request) bool { return r.Header.Get("X-Role") == "operator" }
 func userName(r *http.Request) string { return r.Header.Get("X-User") }
 
-// requireLogin stands for the middleware that refuses everybody else.
+// requireLogin stands for your own authentication middleware.
 func requireLogin(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if userName(r) == "" {
@@ -29,7 +29,7 @@ func requireLogin(next http.Handler) http.Handler {
 	})
 }
 
-// The pages in a server of one's own, which authenticates.
+// Mount the pages in your own server, behind its authentication.
 func ExampleNew() {
 	mux := http.NewServeMux()
 

@@ -15,7 +15,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// exhibit is a store whose records have the ages that a picture needs. It cannot be changed.
+// exhibit is a read-only store with records of chosen ages.
 type exhibit struct {
 	store.Store
 
@@ -63,7 +63,7 @@ func (e *exhibit) ListRunning(context.Context) iter.Seq2[store.Listed, error] { 
 
 func (e *exhibit) key() store.Key { return sha256.Sum256(fmt.Append(nil, len(e.records))) }
 
-// held adds a record whose outcome is unknown since a time ago.
+// held adds a record that has had an unknown outcome for some time.
 func (e *exhibit) held(method, key, code string, ago time.Duration) {
 	id := e.key()
 	rec := store.Record{
@@ -75,7 +75,7 @@ func (e *exhibit) held(method, key, code string, ago time.Duration) {
 	e.records = append(e.records, store.Listed{Key: id, Result: store.Result{Record: rec, Now: e.now}})
 }
 
-// run adds a record whose run began a time ago, and whose lease ends then.
+// run adds a running record with a start time and a lease.
 func (e *exhibit) run(method string, ago, lease time.Duration) {
 	rec := store.Record{
 		State: store.Running, Fence: 1, Guarantee: store.AtMostOnce, Attempts: 1, Method: method,
@@ -86,7 +86,7 @@ func (e *exhibit) run(method string, ago, lease time.Duration) {
 	e.records = append(e.records, store.Listed{Key: e.key(), Result: store.Result{Record: rec, Now: e.now}})
 }
 
-// busy is an Activity in which a lot has happened.
+// busy returns an Activity with many calls.
 func busy() *Activity {
 	a := &Activity{methods: map[string]*ring{}}
 	now := barOf(time.Now())
@@ -95,7 +95,7 @@ func busy() *Activity {
 		wave := int((i*i*7+i*13)%11) + 24 + int(i/6)
 		t := tally{Executed: wave, Replayed: wave / 7, Other: int(i % 9 / 7)}
 
-		if i > 55 && i < 64 { // the bank is away
+		if i > 55 && i < 64 { // the bank is down
 			t.Unknown, t.Replayed, t.Executed = wave/3, wave/4, wave/2
 		}
 
@@ -114,7 +114,7 @@ func busy() *Activity {
 	return a
 }
 
-// exhibition is a console over two stores, as a picture shows it.
+// exhibition returns a console with two stores, for screenshots.
 func exhibition(t *testing.T) *Handler {
 	t.Helper()
 
@@ -153,7 +153,7 @@ func exhibition(t *testing.T) *Handler {
 		t.Fatal(err)
 	}
 
-	for i := range 60 { // as if the store had been read all the time
+	for i := range 60 { // as if the store had been sampled regularly
 		h.sources[1].samples.add(sample{At: time.Now().Add(time.Duration(i-60) * barLength), Running: (i*i/3)%4 + i%2 + 2, Unknown: i / 50})
 	}
 

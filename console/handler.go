@@ -16,8 +16,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Handler serves the pages. Its addresses are relative, so it can be mounted below any prefix with [http.StripPrefix]. It is safe for
-// concurrent use, and starts no goroutine. See [New].
+// Handler serves the pages. All links are relative, so it can be mounted below any prefix with [http.StripPrefix]. It is safe for
+// concurrent use and starts no goroutine. See [New].
 type Handler struct {
 	opts    Options
 	sources []*source
@@ -25,8 +25,7 @@ type Handler struct {
 	serve   http.Handler
 }
 
-// New returns a handler for stores. Its error is a programming error: no store, a name that is missing or not unique, a secret that is too
-// short.
+// New returns a handler for stores. An error is a programming error: no store, a missing or duplicate name, or a short secret.
 func New(opts Options, stores ...Store) (*Handler, error) {
 	if err := validate(&opts, stores); err != nil {
 		return nil, err
@@ -66,12 +65,12 @@ func New(opts Options, stores ...Store) (*Handler, error) {
 	mux.HandleFunc("GET /style.css", asset("text/css; charset=utf-8", style))
 	mux.HandleFunc("GET /icon.svg", asset("image/svg+xml", icon))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		h.problem(w, r, http.StatusNotFound, "There is no such page", "The address leads nowhere.")
+		h.problem(w, r, http.StatusNotFound, "Page not found", "The console has no page at this address.")
 	})
 
 	sameSite := http.NewCrossOriginProtection()
 	sameSite.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h.problem(w, r, http.StatusForbidden, "Refused", "Another site has made this request. Nothing was changed.")
+		h.problem(w, r, http.StatusForbidden, "Refused", "The request came from another site. Nothing was changed.")
 	}))
 
 	h.serve = sameSite.Handler(mux)
@@ -83,7 +82,7 @@ func New(opts Options, stores ...Store) (*Handler, error) {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	protect(w.Header())
 
-	if r.URL.Path == "" { // mounted with StripPrefix, and called without the slash
+	if r.URL.Path == "" { // StripPrefix and a request without the trailing slash
 		full, _, _ := strings.Cut(r.RequestURI, "?")
 		redirect(w, path.Base(full)+"/")
 
@@ -93,8 +92,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.serve.ServeHTTP(w, r)
 }
 
-// Sample reads every store that has no Activity, for its picture, as each view of the first page does. Call it every 10 seconds for a
-// picture without gaps. The error joins those of the stores.
+// Sample reads every store that has no Activity, for its picture. Each view of the first page samples, too. Call Sample every 10 seconds
+// for a picture without gaps. The error joins the errors of the stores.
 func (h *Handler) Sample(ctx context.Context) error {
 	var problems []error
 
@@ -131,8 +130,7 @@ func protect(header http.Header) {
 	header.Set("X-Robots-Tag", "noindex")
 }
 
-// redirect sends the browser to an address relative to that of the request. http.Redirect would make it absolute, and does not know the
-// prefix that the handler is mounted below.
+// redirect redirects to an address relative to the request. http.Redirect would use an absolute address without the mount prefix.
 func redirect(w http.ResponseWriter, to string) {
 	w.Header().Set("Location", to)
 	w.WriteHeader(http.StatusSeeOther)
@@ -141,30 +139,30 @@ func redirect(w http.ResponseWriter, to string) {
 func asset(kind string, data []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", kind)
-		_, _ = w.Write(data) // the browser has gone
+		_, _ = w.Write(data) // fails if the browser has gone
 	}
 }
 
-// source is a store, and what was read of it.
+// source is a store with its last snapshot.
 type source struct {
 	Store
 
 	samples samples
-	turn    chan struct{} // held by the one that reads the store
+	turn    chan struct{} // held while reading the store
 	last    *snapshot
 }
 
-// What addresses and forms name a record by.
+// Parameters that identify a record in addresses and forms.
 const (
 	paramStore = "store"
 	paramID    = "id"
 )
 
-const freshFor = time.Second // a snapshot serves other views for so long
+const freshFor = time.Second // lifetime of a shared snapshot
 
 func newSource(s Store) *source { return &source{Store: s, turn: make(chan struct{}, 1)} }
 
-// read returns a snapshot that is at most a second old. Views that come together share one.
+// read returns a snapshot that is at most one second old. Concurrent views share a snapshot.
 func (s *source) read(ctx context.Context, opts *Options) (*snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, opts.Timeout)
 	defer cancel()
@@ -191,14 +189,14 @@ func (s *source) read(ctx context.Context, opts *Options) (*snapshot, error) {
 	return &snap, nil
 }
 
-// changed drops what was read.
+// changed drops the snapshot.
 func (s *source) changed() {
 	s.turn <- struct{}{}
 	s.last = nil
 	<-s.turn
 }
 
-// find reads the record that a request names. The error is a page for people.
+// find reads the record of a request. The error is a page for the browser.
 func (h *Handler) find(r *http.Request) (*source, onlyonce.Record, error) {
 	name, id := r.FormValue(paramStore), r.FormValue(paramID)
 
@@ -211,12 +209,12 @@ func (h *Handler) find(r *http.Request) (*source, onlyonce.Record, error) {
 	}
 
 	if from == nil {
-		return nil, onlyonce.Record{}, &failure{http.StatusNotFound, "There is no such store", "No store here has this name: " + name}
+		return nil, onlyonce.Record{}, &failure{http.StatusNotFound, "Store not found", "This console has no store with the name: " + name}
 	}
 
 	key, err := store.ParseKey(id)
 	if err != nil {
-		return nil, onlyonce.Record{}, &failure{http.StatusBadRequest, "This is no ID of a record", err.Error()}
+		return nil, onlyonce.Record{}, &failure{http.StatusBadRequest, "Invalid record ID", err.Error()}
 	}
 
 	ctx, cancel := context.WithTimeout(r.Context(), h.opts.Timeout)
@@ -227,7 +225,7 @@ func (h *Handler) find(r *http.Request) (*source, onlyonce.Record, error) {
 	return from, rec, err
 }
 
-// failure is a page about what went wrong.
+// failure is an error page.
 type failure struct {
 	status        int
 	title, detail string
@@ -246,7 +244,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	h.problem(w, r, http.StatusBadGateway, "The store did not answer", h.text(err))
 }
 
-// text is an error for the page.
+// text returns the error text for the page.
 func (h *Handler) text(err error) string {
 	if h.opts.Redact == nil {
 		return err.Error()
@@ -259,7 +257,7 @@ func (h *Handler) problem(w http.ResponseWriter, r *http.Request, status int, ti
 	h.render(w, status, "problem", &problemPage{frame: h.frame(r, title), Detail: detail})
 }
 
-// frame is what all pages have.
+// frame returns the data that all pages share.
 func (h *Handler) frame(r *http.Request, title string) frame {
 	return frame{Product: h.opts.Title, Title: title, MaySettle: h.maySettle(r), MayReveal: h.mayReveal(r)}
 }
@@ -271,7 +269,7 @@ func (h *Handler) mayReveal(r *http.Request) bool {
 	return h.opts.MayReveal != nil && h.opts.MayReveal(r)
 }
 
-// by is the authenticated name of the person, if the options know it.
+// by returns the authenticated name of the person, if the options provide it.
 func (h *Handler) by(r *http.Request) string {
 	if h.opts.By == nil {
 		return ""
@@ -280,22 +278,22 @@ func (h *Handler) by(r *http.Request) string {
 	return h.opts.By(r)
 }
 
-// render answers with a page. A page that cannot be made is an error of the program.
+// render sends a page. A failing template is a programming error.
 func (h *Handler) render(w http.ResponseWriter, status int, name string, data any) {
 	var page bytes.Buffer
 
 	if err := pages.ExecuteTemplate(&page, name, data); err != nil {
-		http.Error(w, "console: the page cannot be made: "+err.Error(), http.StatusInternalServerError)
+		http.Error(w, "console: rendering the page failed: "+err.Error(), http.StatusInternalServerError)
 
 		return
 	}
 
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = page.WriteTo(w) // the browser has gone
+	_, _ = page.WriteTo(w) // fails if the browser has gone
 }
 
-// recordURL is the address of a record, relative to the first page.
+// recordURL returns the address of a record, relative to the first page.
 func recordURL(storeName, id string) string {
 	return "record?" + url.Values{paramStore: {storeName}, paramID: {id}}.Encode()
 }

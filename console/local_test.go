@@ -10,7 +10,7 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// localDesk is a console behind a token, and its address.
+// localDesk returns a console behind a token, and its address.
 func localDesk(t *testing.T) (*desk, *url.URL) {
 	t.Helper()
 
@@ -26,7 +26,7 @@ func localDesk(t *testing.T) (*desk, *url.URL) {
 	return d, address
 }
 
-// cookieOf is what the cookie of the session has.
+// cookieOf returns the content of the session cookie.
 func cookieOf(handler http.Handler) string {
 	local, _ := handler.(*Local)
 
@@ -60,7 +60,7 @@ func TestTokenOpensTheConsoleOnce(t *testing.T) {
 		t.Errorf("cookie %v", c)
 	}
 
-	d.get(address.String()).wants(t, http.StatusUnauthorized, "was used already")
+	d.get(address.String()).wants(t, http.StatusUnauthorized, "already used")
 
 	if c := cookies[0]; c.Value != cookieOf(d.served) || c.Secure || c.MaxAge != 0 || !c.Expires.IsZero() || c.Domain != "" {
 		t.Errorf("cookie %v: want one that ends with the browser, and that the browser sends without TLS", c)

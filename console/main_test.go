@@ -6,7 +6,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// withBrowser ends the browser of the tests after them, and before anybody looks for what they have left behind.
+// withBrowser ends the browser after the tests, before the check for leaked goroutines.
 type withBrowser struct{ *testing.M }
 
 func (w withBrowser) Run() int {

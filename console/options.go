@@ -9,18 +9,18 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// Store is a store on the page.
+// Store is a store that the pages show.
 type Store struct {
-	// Name is shown, and is part of the addresses of the pages. It must be unique and must not contain a password.
+	// Name is shown, and is part of the page addresses. It must be unique and must not contain a password.
 	Name string
 	// Engine reads and settles the records.
 	Engine *onlyonce.Engine
-	// Activity has the calls of this process, if it is an observer of the engine that serves them. If it is nil, the page shows how many
+	// Activity counts the calls of this process. Set it to an observer of the engine that serves the calls. If nil, the picture shows how many
 	// records the store had each time it was read.
 	Activity *Activity
 }
 
-// Options are the settings of a Handler. The zero value shows everything but keys, requests and answers, and changes nothing.
+// Options configure a Handler. The zero value makes read-only pages that hide keys, requests and answers.
 type Options struct {
 	// Title is the heading of the pages. The default is "onlyonce".
 	Title string
@@ -28,15 +28,15 @@ type Options struct {
 	MaySettle func(*http.Request) bool
 	// MayReveal reports whether the person behind a request may see keys, requests and answers. Nil means that nobody may.
 	MayReveal func(*http.Request) bool
-	// By returns the name of the person behind a request, which is kept in the records that the person settles. Nil means that the form
-	// asks for the name. An empty name is refused.
+	// By returns the name of the person behind a request. Records keep the name. An empty name is refused. If By is nil, the form has a field
+	// for the name.
 	By func(*http.Request) string
-	// Name is what the form suggests as the name of the person if By is nil.
+	// Name is the suggested name in the form if By is nil.
 	Name string
-	// Transport translates between the stored form of requests and answers and what people read and write. The zero value means gRPC with
-	// the message types that are linked into the program: see [GRPC].
+	// Transport converts stored requests and answers to text and back. The zero value handles gRPC with the message types linked into the
+	// program: see [GRPC].
 	Transport Transport
-	// Redact changes the texts of errors before they are shown, for a program that knows passwords. Nil changes nothing.
+	// Redact changes error texts before the pages show them, for example to remove passwords. Nil changes nothing.
 	Redact func(string) string
 	// Secret authenticates the forms. Nil means a random one. Give all replicas behind one address the same 32 bytes or more: otherwise a
 	// form that one has sent is refused as outdated by the others.
@@ -61,7 +61,7 @@ func validate(opts *Options, stores []Store) error {
 	var problems []error
 
 	if len(stores) == 0 {
-		problems = append(problems, errors.New("console: New needs a store"))
+		problems = append(problems, errors.New("console: no store: give New at least one"))
 	}
 
 	seen := map[string]bool{}
@@ -69,20 +69,20 @@ func validate(opts *Options, stores []Store) error {
 	for i, s := range stores {
 		switch {
 		case s.Name == "":
-			problems = append(problems, fmt.Errorf("console: store %d has no name: give it one that people recognise", i+1))
+			problems = append(problems, fmt.Errorf("console: store %d has no name: set Store.Name", i+1))
 		case seen[s.Name]:
-			problems = append(problems, fmt.Errorf("console: two stores have the name %q: give each its own", s.Name))
+			problems = append(problems, fmt.Errorf("console: two stores have the name %q: names must be unique", s.Name))
 		}
 
 		seen[s.Name] = true
 
 		if s.Engine == nil {
-			problems = append(problems, fmt.Errorf("console: store %q has no engine", s.Name))
+			problems = append(problems, fmt.Errorf("console: store %q has no engine: set Store.Engine", s.Name))
 		}
 	}
 
 	if opts.Secret != nil && len(opts.Secret) < minSecret {
-		problems = append(problems, fmt.Errorf("console: the secret has %d bytes: give %d random ones or more", len(opts.Secret), minSecret))
+		problems = append(problems, fmt.Errorf("console: the secret has %d bytes: use at least %d random bytes", len(opts.Secret), minSecret))
 	}
 
 	if opts.MaxListed < 0 || opts.Timeout < 0 {

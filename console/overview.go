@@ -9,26 +9,26 @@ import (
 )
 
 const (
-	listShown    = 100 // records of a list in the page
+	listShown    = 100 // maximum number of records in a list
 	allShown     = 2000
 	refreshEvery = 10 // seconds
 )
 
-// overviewPage is the first page: what runs and what is unknown.
+// overviewPage is the first page.
 type overviewPage struct {
 	frame
 
 	Now    moment
 	Filter filter
 	Stores []storeView
-	// Every is the address of the page that loads itself again, Once that of the page that does not.
+	// Every is the address of the page that reloads itself. Once is the address of the page that does not.
 	Every, Once string
 }
 
-// filter is what the page is limited to.
+// filter restricts the page to a store or a method.
 type filter struct{ Store, Method string }
 
-// With is the address of the page of a method.
+// With returns the address of the page of a method.
 func (filter) With(store, method string) string {
 	return "./?" + url.Values{paramStore: {store}, "method": {method}}.Encode()
 }
@@ -36,10 +36,10 @@ func (filter) With(store, method string) string {
 type storeView struct {
 	Name string
 	At   moment
-	// Running and Unknown are numbers of records, and Bad reports that there are unknown ones.
+	// Running and Unknown are numbers of records. Bad reports that there are unknown records.
 	Running, Unknown string
 	Bad              bool
-	// UnknownUnread and RunningUnread report that a list could not be read, or not to its end.
+	// UnknownUnread and RunningUnread report an incomplete list.
 	UnknownUnread, RunningUnread bool
 	Oldest                       moment
 	Observed                     bool
@@ -94,7 +94,7 @@ func (h *Handler) overview(w http.ResponseWriter, r *http.Request) {
 	h.render(w, http.StatusOK, "overview", &page)
 }
 
-// with is the address of the first page with one more setting.
+// with returns the address of the first page with one more parameter.
 func with(query url.Values, name, value string) string {
 	next := url.Values{}
 
@@ -113,7 +113,7 @@ func with(query url.Values, name, value string) string {
 	return "./?" + next.Encode()
 }
 
-// view is a store as the page shows it.
+// view returns the part of the page for a store.
 func (s *source) view(snap *snapshot, method string, shown int) storeView {
 	now := time.Now()
 	v := storeView{

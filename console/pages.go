@@ -5,7 +5,7 @@ import (
 	"html/template"
 )
 
-// All that is served is in the program.
+// All files are embedded.
 var (
 	//go:embed pages/*.html
 	files embed.FS
@@ -22,11 +22,11 @@ var (
 	}).ParseFS(files, "pages/*.html"))
 )
 
-// frame is what all pages have.
+// frame is the data that all pages share.
 type frame struct {
 	Product, Title       string
 	MaySettle, MayReveal bool
-	// Refresh is after how many seconds the page loads itself again, 0 for never.
+	// Refresh is the reload interval in seconds. 0 means no reload.
 	Refresh int
 }
 
@@ -34,18 +34,18 @@ type problemPage struct {
 	frame
 
 	Detail string
-	// Back is the address of the record that the page is about, if there is one.
+	// Back is the address of the record of the page, or empty.
 	Back string
 }
 
-// storedRow is a record of a list, with its store.
+// storedRow is a row of a list, with its store.
 type storedRow struct {
 	recordRow
 
 	Store string
 }
 
-// authorFields are the fields for who settles and why, of which the names in the page begin with ID.
+// authorFields are the fields for name and reason. ID is the prefix of their element IDs.
 type authorFields struct {
 	author
 

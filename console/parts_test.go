@@ -50,20 +50,20 @@ func TestStoryTellsWhatTheFieldsSay(t *testing.T) {
 
 	for want, rec := range map[string]onlyonce.Record{
 		"": {},
-		"Claimed: The first run started.\nLease ends unless it is renewed: ": record(store.Record{State: store.Running, LeaseUntil: at(1)}),
-		"Claimed: The first run started.\nLease ended: ":                     abandoned,
-		"Claimed: The first run started.\nClaimed again: run 2: An earlier run ended in an unknown way.\n" +
-			"Ended: outcome unknown: The run ended, and nobody knows whether its effect happened. Code: UNAVAILABLE.\n" +
-			"The owner is surely dead: Until then a run may still be at work, so nobody can say that nothing happened.\nExpires: ": held,
+		"Claimed: The first run started.\nLease ends unless renewed: ": record(store.Record{State: store.Running, LeaseUntil: at(1)}),
+		"Claimed: The first run started.\nLease ended: ":               abandoned,
+		"Claimed: The first run started.\nClaimed again: run 2: The outcome of an earlier run is unknown.\n" +
+			"Ended: outcome unknown: The run ended. It is not known whether the effect happened. Code: UNAVAILABLE.\n" +
+			"The owner is certainly dead: Until then, a run may still be working, so \"it did not happen\" is refused.\nExpires: ": held,
 		"Claimed: The first run started.\nSettled: it happened. Code: OK.: By Ada. Reason: bank statement\n": settled,
 		"Claimed: The first run started.\nSettled: it did not happen: By recovery function.\n":               recovered,
 		"Claimed: The first run started.\nEnded: completed: The owner recorded the outcome.": record(store.Record{
 			State: store.Completed, EndedAt: at(-1),
 		}),
-		"Claimed: The first run started.\nEnded: released: Nothing happened. The key may be used again.\n": record(store.Record{
+		"Claimed: The first run started.\nEnded: released: The effect did not happen. The next call with the key runs.\n": record(store.Record{
 			State: store.Released, EndedAt: at(-1),
 		}),
-		"Claimed: The first run started.\nSettled: it did not happen: By somebody other than its owner.\n": record(store.Record{
+		"Claimed: The first run started.\nSettled: it did not happen: By somebody other than the owner.\n": record(store.Record{
 			State: store.Released, EndedAt: at(-1), Resolved: true,
 		}),
 	} {
@@ -170,7 +170,7 @@ func TestTextsOfDurations(t *testing.T) {
 
 var tags = regexp.MustCompile(`</?[a-z]+[^>]*>`)
 
-// A name that callers or attackers have chosen must not become markup, must not hide, and must not change the order of other text.
+// A name chosen by a caller or an attacker must not become markup, hide, or reorder other text.
 func FuzzNamesCannotChangeThePage(f *testing.F) {
 	for _, name := range []string{
 		"/bank.v1.Bank/Pay", `"><script>alert(1)</script>`, "a\x00b\x1b[31m", "\u202eyaP", "javascript:alert(1)", "\xff\xfe", "{{.}}",
@@ -207,7 +207,7 @@ func FuzzNamesCannotChangeThePage(f *testing.F) {
 	})
 }
 
-// rowsOf is a page with a method in all places where methods stand.
+// rowsOf returns a page that shows a method wherever methods appear.
 func rowsOf(tb testing.TB, method string) string {
 	tb.Helper()
 

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// The picture is as wide as its bars, in units of the SVG.
+// The size of the picture, in SVG units.
 const (
 	barWidth      = 10
 	barGap        = 1
@@ -13,7 +13,7 @@ const (
 	pictureHeight = 100
 )
 
-// The classes of the style sheet.
+// The CSS classes.
 const (
 	classExecuted = "executed"
 	classReplayed = "replayed"
@@ -25,22 +25,22 @@ const (
 type rect struct {
 	X, Y, Width, Height int
 	Class               string
-	// Label says what the rectangle stands for.
+	// Label describes the rectangle.
 	Label string
 }
 
-// picture is what the template draws.
+// picture is the data of the SVG template.
 type picture struct {
 	Width, Height int
 	Rects         []rect
-	// Top is what the full height stands for.
+	// Top is the value at full height.
 	Top int
-	// Of is what the height counts.
+	// Of names the counted things.
 	Of string
-	// Summary is the picture in words.
+	// Summary describes the picture in words.
 	Summary string
 	Legend  []legend
-	// Note says where the numbers come from.
+	// Note names the source of the numbers.
 	Note string
 	// Empty reports that there is nothing to draw.
 	Empty bool
@@ -48,7 +48,7 @@ type picture struct {
 
 type legend struct{ Class, Name string }
 
-// drawCalls is the picture of the calls of a process.
+// drawCalls draws the calls of a process.
 func drawCalls(bars []tally) picture {
 	var sum tally
 
@@ -80,7 +80,7 @@ func drawCalls(bars []tally) picture {
 	return p
 }
 
-// drawSamples is the picture of what a store had when it was read.
+// drawSamples draws the number of records at each sample.
 func drawSamples(kept []sample, now time.Time) picture {
 	top := 0
 	for _, s := range kept {
@@ -91,7 +91,7 @@ func drawSamples(kept []sample, now time.Time) picture {
 		Width: pictureWidth, Height: pictureHeight, Top: top, Of: "records", Empty: top == 0,
 		Summary: fmt.Sprintf("Last 15 minutes: the store was read %s.", count(len(kept), "time")),
 		Legend:  []legend{{classExecuted, "running"}, {classUnknown, "unknown"}},
-		Note:    "This console does not see calls. The picture shows how many records ran or were unknown each time the store was read.",
+		Note:    "This console does not see calls. The picture shows the running and unknown records at each read of the store.",
 	}
 
 	for _, s := range kept {
@@ -108,7 +108,7 @@ type part struct {
 	class string
 }
 
-// stack draws the parts of a bar on top of each other. A part that is there has a height.
+// stack draws the parts of a bar on top of each other. A nonzero part is always visible.
 func (p *picture) stack(place int, label string, parts ...part) {
 	bottom := pictureHeight
 
@@ -125,7 +125,7 @@ func (p *picture) stack(place int, label string, parts ...part) {
 	}
 }
 
-// count is a number of things.
+// count formats a number of things.
 func count(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing

@@ -18,28 +18,28 @@ type recordPage struct {
 	frame
 
 	Store, ID, Method, State string
-	// Unknown is true if there is something to settle, Gone if there is no record.
+	// Unknown reports that the record must be settled. Gone reports that there is no record.
 	Unknown, Gone bool
-	// Broken is why the record cannot be read.
+	// Broken is the reason why the record cannot be read.
 	Broken string
 	At     moment
 	Story  []event
 	Facts  []fact
-	// Key and the texts are empty unless somebody asked for them.
+	// Key and the texts are empty unless Revealed is true.
 	Revealed bool
 	Secrets  []secret
-	// Reveal is the address of the page with them.
+	// Reveal is the address of the page that shows them.
 	Reveal string
 	// Settle and Forget are the forms, or nil.
 	Settle *settleForm
 	Forget *forgetForm
-	// Problem is why a form was not accepted.
+	// Problem is the reason why a form was refused.
 	Problem string
 }
 
 type fact struct{ Name, Value string }
 
-// secret is a text that is hidden until somebody asks for it.
+// secret is a text that is hidden by default.
 type secret struct{ Name, Size, Text, Problem string }
 
 func (h *Handler) record(w http.ResponseWriter, r *http.Request) {
@@ -60,7 +60,7 @@ func (h *Handler) record(w http.ResponseWriter, r *http.Request) {
 	h.render(w, status, "record", page)
 }
 
-// readableEnough reports whether an error leaves something of the record to show.
+// readableEnough reports whether the page can show a record despite an error.
 func readableEnough(err error) bool {
 	return errors.Is(err, store.ErrUnreadable) || errors.Is(err, store.ErrNewer)
 }
@@ -97,7 +97,7 @@ func (h *Handler) recordPage(r *http.Request, from *source, rec *onlyonce.Record
 	return page
 }
 
-// facts are the fields of a record that its story does not tell.
+// facts returns the fields that are not part of the history.
 func facts(rec *onlyonce.Record) []fact {
 	all := []fact{
 		{"State", rec.State.String()},
@@ -126,7 +126,7 @@ func facts(rec *onlyonce.Record) []fact {
 
 func doubtful(rec *onlyonce.Record) string {
 	if rec.Doubtful {
-		return "yes: an earlier run ended in an unknown way"
+		return "yes: the outcome of an earlier run is unknown"
 	}
 
 	return ""
@@ -134,7 +134,7 @@ func doubtful(rec *onlyonce.Record) string {
 
 func notStored(rec *onlyonce.Record) string {
 	if rec.NotStored {
-		return "too large to keep"
+		return "too large to store"
 	}
 
 	return ""
@@ -148,7 +148,7 @@ func fingerprint(rec *onlyonce.Record) string {
 	return fmt.Sprintf("scheme %d", rec.Fingerprint.Scheme)
 }
 
-// secrets are what is hidden. Their texts are made only for those who asked for them.
+// secrets returns the hidden texts. It decodes them only if they are revealed.
 func (h *Handler) secrets(rec *onlyonce.Record, revealed bool) []secret {
 	var all []secret
 
@@ -182,7 +182,7 @@ func (h *Handler) secrets(rec *onlyonce.Record, revealed bool) []secret {
 	return all
 }
 
-// request is a stored request for people.
+// request formats a stored request.
 func (t *Transport) request(method string, body []byte) (string, error) {
 	if t.Request == nil {
 		return dump(body), nil
@@ -191,7 +191,7 @@ func (t *Transport) request(method string, body []byte) (string, error) {
 	return t.Request(method, body)
 }
 
-// answer is a stored answer for people.
+// answer formats a stored answer.
 func (t *Transport) answer(method, code string, body []byte) (string, error) {
 	if t.Answer == nil {
 		return dump(body), nil

@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// sample is how many records a store had when it was read.
+// sample is the number of records in a store at one time.
 type sample struct {
 	At               time.Time
 	Running, Unknown int
 }
 
-// samples are the last samples of a store, at most one for each bar of the picture.
+// samples are the last samples of a store, at most one per bar.
 type samples struct {
 	mu   sync.Mutex
 	kept []sample
 }
 
-// add keeps a sample, in place of an earlier one of the same bar, and drops those that are too old.
+// add adds a sample. It replaces the sample of the same bar, and drops old samples.
 func (s *samples) add(next sample) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

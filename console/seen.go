@@ -11,10 +11,10 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// sealer proves that a form is one that a page of this console has shown, to whom, and about what.
+// sealer authenticates forms: which page showed them, to whom, and for which record.
 type sealer struct{ secret []byte }
 
-// sighting is what a page has shown: a record of a store at a time, to a person.
+// sighting is a record of a store, as shown to a person.
 type sighting struct {
 	purpose, store, by string
 	rec                *onlyonce.Record
@@ -22,15 +22,14 @@ type sighting struct {
 
 const nanosLength = 8
 
-// seal returns the text that the form brings back. It has the time at which the record was read, and authenticates everything else.
+// seal returns the hidden field of a form. It contains the time at which the record was read, and authenticates the rest.
 func (s sealer) seal(what sighting) string {
 	data := binary.BigEndian.AppendUint64(nil, uint64(what.rec.LookedUpAt.UnixNano()))
 
 	return base64.RawURLEncoding.EncodeToString(append(data, s.sum(what)...))
 }
 
-// open reports whether the form is of a page that has shown the record as it is now. It returns the record as that page has read it: with
-// the time of then.
+// open checks a hidden field against the record as it is now. It returns the record with the time at which the page read it.
 func (s sealer) open(text string, what sighting) (onlyonce.Record, bool) {
 	data, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil || len(data) != nanosLength+sha256.Size {
@@ -44,7 +43,7 @@ func (s sealer) open(text string, what sighting) (onlyonce.Record, bool) {
 	return shown, hmac.Equal(data[nanosLength:], s.sum(what))
 }
 
-// sum authenticates what identifies a record and its state, and the time at which it was read.
+// sum authenticates the record, its state and the time of reading.
 func (s sealer) sum(what sighting) []byte {
 	rec := what.rec
 
@@ -53,7 +52,7 @@ func (s sealer) sum(what sighting) []byte {
 		unixNano(rec.LastStart), unixNano(rec.EndedAt), unixNano(rec.LookedUpAt),
 	})
 	if err != nil {
-		panic(err) // not reached: these types can be encoded
+		panic(err) // unreachable: these types can be encoded
 	}
 
 	mac := hmac.New(sha256.New, s.secret)

@@ -14,39 +14,39 @@ import (
 )
 
 const (
-	maxForm = 8 << 20 // bytes of a form: a response may be long
-	maxWho  = 255     // bytes of a name, and of a reason, that a record keeps
+	maxForm = 8 << 20 // bytes of a form; a response may be long
+	maxWho  = 255     // bytes that a record keeps of a name or a reason
 
 	purposeSettle = "settle"
 	purposeForget = "forget"
 )
 
-// The ways to settle a record, as the form names them.
+// The findings, as values of the form.
 const (
 	foundFailed      = "failed"
 	foundAnswered    = "answered"
 	foundNotHappened = "not-happened"
 )
 
-// author is who settles a record, and why.
+// author is the operator and the reason.
 type author struct {
-	// By is the name, Fixed reports that the console knows it and does not ask.
+	// By is the name. Fixed reports that it is authenticated, so there is no field for it.
 	By     string
 	Fixed  bool
 	Reason string
 }
 
-// settleForm is the form that settles a record, and what somebody has filled in.
+// settleForm is the form that settles a record, with its input.
 type settleForm struct {
 	Author author
 
 	Store, ID, Seen               string
 	Found, Code, Message, Respond string
 	Codes                         []string
-	// MayFail and MayRespond report what the transport can do. ResponseForm says how a response is written.
+	// MayFail and MayRespond are abilities of the transport. ResponseForm describes how to write a response.
 	MayFail, MayRespond bool
 	ResponseForm        string
-	// TooEarly is until when nobody can say that nothing happened.
+	// TooEarly is the time before which "it did not happen" is refused.
 	TooEarly moment
 }
 
@@ -56,11 +56,11 @@ type forgetForm struct {
 
 	Store, ID, Seen string
 	TooEarly        moment
-	// Open shows the form at once, because it was not accepted.
+	// Open shows the form unfolded, because it was refused.
 	Open bool
 }
 
-// reviewPage shows what a form would do, and asks.
+// reviewPage shows the planned change and asks for confirmation.
 type reviewPage struct {
 	frame
 
@@ -70,7 +70,7 @@ type reviewPage struct {
 	RunsAgain                         bool
 	By, Reason                        string
 	Answer                            secret
-	// Fields bring the form back.
+	// Fields are the hidden fields with the input.
 	Fields []field
 }
 
@@ -106,7 +106,7 @@ func (h *Handler) forgetForm(storeName, by string, rec *onlyonce.Record) *forget
 	}
 }
 
-// tooEarly is until when a run may still be working, or zero.
+// tooEarly returns until when a run may be working, or zero.
 func tooEarly(rec *onlyonce.Record) moment {
 	if !rec.OwnerMayBeAlive(rec.LookedUpAt) {
 		return moment{}
@@ -123,10 +123,10 @@ func tooEarly(rec *onlyonce.Record) moment {
 func (h *Handler) settle(w http.ResponseWriter, r *http.Request) { h.write(w, r, purposeSettle) }
 func (h *Handler) forget(w http.ResponseWriter, r *http.Request) { h.write(w, r, purposeForget) }
 
-// write handles both forms: it checks them, shows what they would do, and does it once somebody has confirmed.
+// write handles both forms. It checks the input, shows the planned change, and carries it out after the confirmation.
 func (h *Handler) write(w http.ResponseWriter, r *http.Request, purpose string) {
 	if !h.maySettle(r) {
-		h.problem(w, r, http.StatusForbidden, "Settling is off", "This console only shows. Nothing was changed.")
+		h.problem(w, r, http.StatusForbidden, "Settling is off", "This console is read-only. Nothing was changed.")
 
 		return
 	}
@@ -167,7 +167,7 @@ func (h *Handler) write(w http.ResponseWriter, r *http.Request, purpose string) 
 	}
 }
 
-// decision is what a form decides. The error is for the person who has filled it in.
+// decision returns the decision of a form. The error is for the person.
 func (h *Handler) decision(r *http.Request, purpose, method string) (operate.Decision, error) {
 	by := h.by(r)
 	if h.opts.By == nil {
@@ -207,26 +207,26 @@ func (h *Handler) finding(r *http.Request, method string) (onlyonce.Finding, err
 	case found == foundAnswered && t.Respond != nil:
 		return t.Respond(method, r.PostFormValue("response"))
 	default:
-		return onlyonce.Finding{}, errors.New("choose what has happened")
+		return onlyonce.Finding{}, errors.New("no finding: choose what has happened")
 	}
 }
 
-// checkText reports why a text cannot be kept in a record.
+// checkText reports why a record cannot keep a text.
 func checkText(name, text string) error {
 	switch {
 	case text == "":
-		return fmt.Errorf("give a %s: the record keeps it", name)
+		return fmt.Errorf("the %s is missing: fill it in", name)
 	case len(text) > maxWho:
-		return fmt.Errorf("the %s has %d bytes: the record keeps %d", name, len(text), maxWho)
+		return fmt.Errorf("the %s has %d bytes: shorten it to %d", name, len(text), maxWho)
 	case !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return fmt.Errorf("the %s has characters that cannot be printed, such as line breaks", name)
+		return fmt.Errorf("the %s contains unprintable characters, such as line breaks: remove them", name)
 	default:
 		return nil
 	}
 }
 
-// again shows the form once more, with what was filled in and why it was not accepted. It is still about the record as the first page has
-// shown it: the person has looked for the effect after that page, and perhaps before this one.
+// again shows the form again with its input and the reason for the refusal. It keeps the record as first shown: the person looked for the
+// effect after that page.
 func (h *Handler) again(w http.ResponseWriter, r *http.Request, from *source, shown *onlyonce.Record, purpose string, problem error) {
 	page := h.recordPage(r, from, shown, nil)
 	page.Problem = h.text(problem)
@@ -254,11 +254,11 @@ func (h *Handler) again(w http.ResponseWriter, r *http.Request, from *source, sh
 	h.render(w, http.StatusUnprocessableEntity, "record", page)
 }
 
-// review shows what a settlement would do.
+// review shows the planned change.
 func (h *Handler) review(w http.ResponseWriter, r *http.Request, from *source, plan operate.Settlement) {
 	rec, decision := &plan.Record, &plan.Decision
 	page := &reviewPage{
-		frame: h.frame(r, "Do you want this?"), Store: from.Name, ID: rec.ID.String(), Method: rec.Method,
+		frame: h.frame(r, "Confirm the change"), Store: from.Name, ID: rec.ID.String(), Method: rec.Method,
 		From: stateOf(rec), To: string(plan.To), Effects: plan.Effects, RunsAgain: plan.RunsAgain,
 		By: decision.Who, Reason: decision.Reason, Action: purposeSettle, Button: "Settle the record",
 	}
@@ -285,7 +285,7 @@ func (h *Handler) review(w http.ResponseWriter, r *http.Request, from *source, p
 	h.render(w, http.StatusOK, "review", page)
 }
 
-// carryOut settles the record, and shows it as it is then.
+// carryOut settles the record and shows it.
 func (h *Handler) carryOut(w http.ResponseWriter, r *http.Request, from *source, plan operate.Settlement) {
 	err := operate.Settle(r.Context(), from.Engine, plan)
 	from.changed()
@@ -300,18 +300,18 @@ func (h *Handler) carryOut(w http.ResponseWriter, r *http.Request, from *source,
 	case errors.Is(err, onlyonce.ErrRecordChanged), errors.Is(err, onlyonce.ErrNotUnknown):
 		h.changed(w, r, from, &plan.Record)
 	case errors.Is(err, onlyonce.ErrOwnerMayBeAlive):
-		h.refuse(w, r, from, &plan.Record, "It is too early", err.Error())
+		h.refuse(w, r, from, &plan.Record, "Too early", err.Error())
 	default:
 		h.refuse(w, r, from, &plan.Record, "The store did not acknowledge", h.text(err)+
-			". Nobody knows whether the record was changed: look at it before you try again.")
+			". The record may have changed: look at it before you try again.")
 	}
 }
 
-// changed is the page for a form that is not about the record as it is.
+// changed is the page for a form whose record has changed.
 func (h *Handler) changed(w http.ResponseWriter, r *http.Request, from *source, rec *onlyonce.Record) {
 	h.refuse(w, r, from, rec, "The record has changed",
-		"The record is not as the page has shown it, or the page is of an earlier run of this program. "+
-			"Nothing was changed. Look at the record again, and decide again.")
+		"Nothing was changed. The record is no longer as the page has shown it, or the console was restarted since. "+
+			"Look at the record and decide again.")
 }
 
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, from *source, rec *onlyonce.Record, title, detail string) {

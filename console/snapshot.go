@@ -14,20 +14,20 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// snapshot is what a store had when it was read.
+// snapshot is the content of a store at one time.
 type snapshot struct {
 	At               time.Time
 	Running, Unknown list
 }
 
-// list has records of a store, the oldest first.
+// list is a list of records, oldest first.
 type list struct {
 	Records []onlyonce.Record
 	// Broken are records that cannot be read.
 	Broken []broken
-	// More reports that there are more records than were read.
+	// More reports that the store has more records.
 	More bool
-	// Err is why the list is not complete, or nil.
+	// Err is why the list is incomplete, or nil.
 	Err error
 }
 
@@ -36,10 +36,10 @@ type broken struct {
 	Err error
 }
 
-// Count is the number of records, those included that cannot be read.
+// Count returns the number of records, including those that cannot be read.
 func (l *list) Count() int { return len(l.Records) + len(l.Broken) }
 
-// Total is the number for people. A list that could not be read to its end has at least as many records as were read: perhaps none was.
+// Total formats the count. It marks the count of an incomplete list as a minimum.
 func (l *list) Total() string {
 	switch n := l.Count(); {
 	case l.Err != nil && n == 0:
@@ -51,7 +51,7 @@ func (l *list) Total() string {
 	}
 }
 
-// read lists at most so many records of each kind.
+// read lists at most a number of records of each kind.
 func read(ctx context.Context, engine *onlyonce.Engine, most int) snapshot {
 	return snapshot{
 		At:      time.Now(),
@@ -70,7 +70,7 @@ func collect(records iter.Seq2[onlyonce.Record, error], most int) (l list) {
 
 		switch {
 		case err == nil:
-			rec.Body, rec.Request, rec.Outcome = nil, nil, nil // lists do not show them
+			rec.Body, rec.Request, rec.Outcome = nil, nil, nil // lists do not show these
 			l.Records = append(l.Records, rec)
 		case errors.Is(err, store.ErrUnreadable), errors.Is(err, store.ErrNewer):
 			l.Broken = append(l.Broken, broken{rec.ID, err})
@@ -86,16 +86,16 @@ func collect(records iter.Seq2[onlyonce.Record, error], most int) (l list) {
 	return l
 }
 
-// methodRow is a line of the table of methods.
+// methodRow is a row of the table of methods.
 type methodRow struct {
 	Method           string
 	Running, Unknown int
-	// Oldest is since when the oldest record is unknown.
+	// Oldest is since when the oldest record has been unknown.
 	Oldest moment
 	Calls  tally
 }
 
-// byMethod counts the records and calls of each method: first those with the oldest unknown record, then the others by name.
+// byMethod counts the records and calls by method. Methods with unknown records come first, oldest first; the others are sorted by name.
 func byMethod(snap *snapshot, calls map[string]tally) []methodRow {
 	rows := map[string]*methodRow{}
 
@@ -146,16 +146,16 @@ func byMethod(snap *snapshot, calls map[string]tally) []methodRow {
 	return sorted
 }
 
-// recordRow is a line of a list of records.
+// recordRow is a row of a list of records.
 type recordRow struct {
 	ID, Short, Method, State, Code string
 	Since                          moment
 	Attempts                       uint32
-	// Problem is why the record cannot be read.
+	// Problem is the reason why the record cannot be read.
 	Problem string
 }
 
-const shortID = 12 // digits of a storage key in a list
+const shortID = 12 // ID digits in a list
 
 func recordRows(l *list, method string, most int) (rows []recordRow, left int) {
 	add := func(row recordRow) {
@@ -189,7 +189,7 @@ func recordRows(l *list, method string, most int) (rows []recordRow, left int) {
 	return rows, left
 }
 
-// stateOf is the state of a record in words.
+// stateOf describes the state of a record.
 func stateOf(rec *onlyonce.Record) string {
 	switch state := operate.StateOf(rec); state {
 	case operate.StateAbandoned:

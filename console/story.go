@@ -9,17 +9,16 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// event is a step of a record's story.
+// event is a step in the history of a record.
 type event struct {
 	At     moment
 	What   string
 	Detail string
-	// Kind is the class of the step: started, alive, unknown, settled or ahead.
+	// Kind is the CSS class of the step: started, alive, unknown, settled or ahead.
 	Kind string
 }
 
-// story tells what the fields of a record say about its life, the oldest step first. Steps whose time nobody knows come in the order in
-// which they must have happened.
+// story returns the history of a record, oldest step first. Steps without a time are in their logical order.
 func story(rec *onlyonce.Record) []event {
 	var steps []event
 
@@ -41,22 +40,22 @@ func story(rec *onlyonce.Record) []event {
 
 	switch {
 	case rec.State == store.Running && !rec.Unknown:
-		add(rec.LeaseUntil, "ahead", "Lease ends unless it is renewed", "The owner is at work and renews its lease.")
+		add(rec.LeaseUntil, "ahead", "Lease ends unless renewed", "The owner is working and renews its lease.")
 	case rec.State == store.Running:
-		add(rec.LeaseUntil, "unknown", "Lease ended", "Nobody renewed it and nobody recorded an end. The outcome is unknown since then.")
+		add(rec.LeaseUntil, "unknown", "Lease ended", "The owner neither renewed it nor recorded an outcome. Since then, the outcome is unknown.")
 	case rec.State == store.Unknown:
-		add(rec.EndedAt, "unknown", "Ended: outcome unknown", withCode("The run ended, and nobody knows whether its effect happened.", rec.Code))
+		add(rec.EndedAt, "unknown", "Ended: outcome unknown", withCode("The run ended. It is not known whether the effect happened.", rec.Code))
 	case rec.Resolved:
 		add(rec.EndedAt, "settled", settledAs(rec), settledBy(rec))
 	case rec.State == store.Completed:
 		add(rec.EndedAt, "settled", "Ended: completed", withCode("The owner recorded the outcome. Duplicates get it.", rec.Code))
 	case rec.State == store.Released:
-		add(rec.EndedAt, "settled", "Ended: released", "Nothing happened. The key may be used again.")
+		add(rec.EndedAt, "settled", "Ended: released", "The effect did not happen. The next call with the key runs.")
 	}
 
 	if rec.State != store.Completed && rec.OwnerMayBeAlive(rec.LookedUpAt) {
-		add(rec.OwnerAliveUntil, "ahead", "The owner is surely dead",
-			"Until then a run may still be at work, so nobody can say that nothing happened.")
+		add(rec.OwnerAliveUntil, "ahead", "The owner is certainly dead",
+			"Until then, a run may still be working, so \"it did not happen\" is refused.")
 	}
 
 	if !rec.ExpiresAt.IsZero() {
@@ -76,7 +75,7 @@ func story(rec *onlyonce.Record) []event {
 
 func again(rec *onlyonce.Record) string {
 	if rec.Doubtful {
-		return "An earlier run ended in an unknown way."
+		return "The outcome of an earlier run is unknown."
 	}
 
 	return "An earlier run ended without an effect, or its lease ended."
@@ -99,7 +98,7 @@ func settledAs(rec *onlyonce.Record) string {
 }
 
 func settledBy(rec *onlyonce.Record) string {
-	text := "By somebody other than its owner."
+	text := "By somebody other than the owner."
 	if rec.SettledBy != "" {
 		text = "By " + rec.SettledBy + "."
 	}

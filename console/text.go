@@ -9,10 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-const maxShown = 512 // runes of a text in a page
+const maxShown = 512 // runes of a text on a page
 
-// printable is a text without characters that a browser would not show, or that would change the order of others: they are escaped as Go
-// does. Longer texts are cut.
+// printable escapes characters, as in Go, that are invisible or reorder text. It cuts long texts.
 func printable(text string) string {
 	var b strings.Builder
 
@@ -43,7 +42,7 @@ func printable(text string) string {
 	return b.String()
 }
 
-// ago is a duration as people say it, with two units at most.
+// ago formats a duration with at most two units.
 func ago(d time.Duration) string {
 	switch d = d.Round(time.Second); {
 	case d < 0:
@@ -67,13 +66,13 @@ func units(big int, bigName string, small int, smallName string) string {
 	return fmt.Sprintf("%d %s %d %s", big, bigName, small, smallName)
 }
 
-// moment is a time in a page. The zero value is a time that nobody knows.
+// moment is a time on a page. The zero value is an unknown time.
 type moment struct{ at, now time.Time }
 
-// ISO is the time for programs.
+// ISO formats the time for programs.
 func (m moment) ISO() string { return m.at.UTC().Format(time.RFC3339) }
 
-// Clock is the time for people, in UTC. The day is there unless it is today.
+// Clock formats the time for people, in UTC. It includes the date unless it is today.
 func (m moment) Clock() string {
 	const day = "2006-01-02"
 
@@ -85,11 +84,11 @@ func (m moment) Clock() string {
 	return at.Format(day + " " + time.TimeOnly)
 }
 
-// Ago is how long ago the time was.
+// Ago formats the time since the moment.
 func (m moment) Ago() string { return ago(m.now.Sub(m.at)) }
 
 // Known reports whether there is a time.
 func (m moment) Known() bool { return !m.at.IsZero() }
 
-// Future reports whether the time is to come.
+// Future reports whether the time is in the future.
 func (m moment) Future() bool { return m.at.After(m.now) }

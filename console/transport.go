@@ -23,19 +23,20 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Transport translates between what a transport stores and what people read and write. All functions may be nil.
+// Transport converts stored requests and answers to text and back. Every function may be nil.
 type Transport struct {
-	// Codes are the error codes that a person can choose from, the usual one first.
+	// Codes are the error codes in the form. The first is preselected.
 	Codes []string
-	// Fail is the finding that a call ended with an error. Nil means that nobody can settle a record so.
+	// Fail returns the finding for a call that ended with an error. Nil means that the form offers no errors.
 	Fail func(method, code, message string) (onlyonce.Finding, error)
-	// Respond is the finding that a call ended with a response, as a person has written it. Nil means that nobody can settle a record so.
+	// Respond returns the finding for a call that ended with a response. Text is the person's input. Nil means that the form offers no
+	// responses.
 	Respond func(method, text string) (onlyonce.Finding, error)
-	// ResponseForm says how a person writes the response of a method, such as "JSON of bank.v1.PayResponse".
+	// ResponseForm describes the expected text of a response, such as "JSON of bank.v1.PayResponse".
 	ResponseForm func(method string) string
-	// Request is a stored request for people. Nil means a dump of its bytes.
+	// Request formats a stored request. Nil means a hexadecimal dump.
 	Request func(method string, body []byte) (string, error)
-	// Answer is a stored answer for people. Nil means a dump of its bytes.
+	// Answer formats a stored answer. Nil means a hexadecimal dump.
 	Answer func(method, code string, body []byte) (string, error)
 }
 
@@ -43,13 +44,13 @@ func (t *Transport) isZero() bool {
 	return t.Codes == nil && t.Fail == nil && t.Respond == nil && t.ResponseForm == nil && t.Request == nil && t.Answer == nil
 }
 
-// Descriptors find the descriptors of services and messages. [protoregistry.Files] does.
+// Descriptors finds the descriptors of services and messages. [protoregistry.Files] implements it.
 type Descriptors interface {
 	FindDescriptorByName(name protoreflect.FullName) (protoreflect.Descriptor, error)
 }
 
-// GRPC is the transport of package interceptor. Requests and responses are JSON where their messages are known, and otherwise base64 of
-// their bytes. Nil means the messages that are linked into the program.
+// GRPC returns the transport for records of package interceptor. It shows messages of known types as JSON, and others as base64. Nil means
+// the message types linked into the program.
 func GRPC(known Descriptors) Transport {
 	if known == nil {
 		known = protoregistry.GlobalFiles
@@ -64,7 +65,7 @@ func GRPC(known Descriptors) Transport {
 
 type grpcTransport struct{ known Descriptors }
 
-// grpcCodes are the names of the codes in JSON. FAILED_PRECONDITION comes first, since callers do not try again after it.
+// grpcCodes returns the names of the codes. FAILED_PRECONDITION comes first, because clients do not retry it.
 func grpcCodes() []string {
 	return []string{
 		"FAILED_PRECONDITION", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
@@ -87,7 +88,7 @@ func (g grpcTransport) respond(method, text string) (onlyonce.Finding, error) {
 	if desc := g.method(method); desc != nil {
 		msg := dynamicpb.NewMessage(desc.Output())
 		if err := (protojson.UnmarshalOptions{Resolver: dynamicTypes(g.known)}).Unmarshal([]byte(text), msg); err != nil {
-			return onlyonce.Finding{}, fmt.Errorf("the response is no JSON of %s: %w", desc.Output().FullName(), err)
+			return onlyonce.Finding{}, fmt.Errorf("the response is not valid JSON of %s: %w", desc.Output().FullName(), err)
 		}
 
 		return interceptor.FindingOf(msg, nil)
@@ -95,13 +96,13 @@ func (g grpcTransport) respond(method, text string) (onlyonce.Finding, error) {
 
 	data, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
 	if err != nil {
-		return onlyonce.Finding{}, fmt.Errorf("the response is no base64: %w", err)
+		return onlyonce.Finding{}, fmt.Errorf("the response is not valid base64: %w", err)
 	}
 
-	// A message without fields of its own has the bytes that it was made of.
+	// The empty message keeps the bytes as unknown fields.
 	raw := new(emptypb.Empty)
 	if err := proto.Unmarshal(data, raw); err != nil {
-		return onlyonce.Finding{}, fmt.Errorf("the response is no message: %w", err)
+		return onlyonce.Finding{}, fmt.Errorf("the response is not a valid message: %w", err)
 	}
 
 	return interceptor.FindingOf(raw, nil)
@@ -140,7 +141,7 @@ func (g grpcTransport) answer(method, code string, body []byte) (string, error) 
 	return dump(recorded.Response), nil
 }
 
-// method finds a method by its full name, such as "/bank.v1.Bank/Pay". It is nil if the method is not known.
+// method returns the descriptor of a method such as "/bank.v1.Bank/Pay", or nil.
 func (g grpcTransport) method(full string) protoreflect.MethodDescriptor {
 	service, name, ok := strings.Cut(strings.TrimPrefix(full, "/"), "/")
 	if !ok || !protoreflect.FullName(service).IsValid() {
@@ -163,13 +164,13 @@ func (g grpcTransport) method(full string) protoreflect.MethodDescriptor {
 func (g grpcTransport) json(desc protoreflect.MessageDescriptor, body []byte) (string, error) {
 	msg := dynamicpb.NewMessage(desc)
 	if err := proto.Unmarshal(body, msg); err != nil {
-		return dump(body), fmt.Errorf("the bytes are no %s: %w", desc.FullName(), err)
+		return dump(body), fmt.Errorf("the bytes are not a valid %s: %w", desc.FullName(), err)
 	}
 
 	return formatted(msg, g.known)
 }
 
-// formatted is a message as JSON. The same message has the same text in every process, which that of protojson has not.
+// formatted formats a message as JSON. Unlike protojson alone, the text is the same in every process.
 func formatted(msg proto.Message, known Descriptors) (string, error) {
 	text, err := protojson.MarshalOptions{Resolver: dynamicTypes(known)}.Marshal(msg)
 	if err != nil {
@@ -183,7 +184,7 @@ func formatted(msg proto.Message, known Descriptors) (string, error) {
 	return out.String(), err
 }
 
-// types finds the messages inside of a google.protobuf.Any.
+// types resolves the messages in a google.protobuf.Any.
 type types struct {
 	*protoregistry.Types
 
@@ -192,12 +193,12 @@ type types struct {
 
 func dynamicTypes(known Descriptors) types { return types{protoregistry.GlobalTypes, known} }
 
-// FindMessageByURL looks among the linked types, and then among the known descriptors.
+// FindMessageByURL searches the linked types, then the known descriptors.
 func (t types) FindMessageByURL(url string) (protoreflect.MessageType, error) {
 	return t.FindMessageByName(protoreflect.FullName(url[strings.LastIndexByte(url, '/')+1:]))
 }
 
-// FindMessageByName looks among the linked types, and then among the known descriptors.
+// FindMessageByName searches the linked types, then the known descriptors.
 func (t types) FindMessageByName(name protoreflect.FullName) (protoreflect.MessageType, error) {
 	if linked, err := t.Types.FindMessageByName(name); err == nil {
 		return linked, nil
@@ -216,7 +217,7 @@ func (t types) FindMessageByName(name protoreflect.FullName) (protoreflect.Messa
 	return dynamicpb.NewMessageType(desc), nil
 }
 
-// dump shows bytes as hexadecimal digits and text.
+// dump formats bytes as hexadecimal digits and text.
 func dump(body []byte) string {
 	if len(body) == 0 {
 		return "(no bytes)"

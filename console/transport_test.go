@@ -139,7 +139,7 @@ func TestBytesThatAreNoMessageAreDumpedWithTheProblem(t *testing.T) {
 	}
 }
 
-// A transport that can do nothing leaves what needs no transport.
+// A transport without abilities supports only decisions that need no transport.
 func TestTransportThatCannotMakeAnswers(t *testing.T) {
 	opts := operators()
 	opts.Transport = Transport{Codes: []string{"none"}}
@@ -151,7 +151,7 @@ func TestTransportThatCannotMakeAnswers(t *testing.T) {
 	d.post("/settle", d.filled(rec, foundFailed)).wants(t, http.StatusUnprocessableEntity, "choose what has happened")
 }
 
-// broken is a store whose lists end with an error, and whose records cannot be read.
+// brokenStore is a store whose lists end with an error, and whose records cannot be read.
 type brokenStore struct{ *exhibit }
 
 func (b brokenStore) Capabilities() store.Capabilities {
@@ -181,8 +181,8 @@ func TestStoreThatDoesNotAnswerIsAClearPage(t *testing.T) {
 
 	d := &desk{t: t, engine: engine, handler: h, served: h, header: http.Header{}}
 	d.get(page(onlyonce.Record{})).wants(t, http.StatusBadGateway, "The store did not answer", "*** to the bank broke")
-	d.get("/record?"+url.Values{"store": {"other"}}.Encode()).wants(t, http.StatusNotFound, "There is no such store")
-	d.get("/record?store=payments&id=xyz").wants(t, http.StatusBadRequest, "no ID of a record")
+	d.get("/record?"+url.Values{"store": {"other"}}.Encode()).wants(t, http.StatusNotFound, "Store not found")
+	d.get("/record?store=payments&id=xyz").wants(t, http.StatusBadRequest, "Invalid record ID")
 }
 
 func TestStoreThatCannotBeReadIsNotAStoreWithoutRecords(t *testing.T) {
@@ -197,8 +197,8 @@ func TestStoreThatCannotBeReadIsNotAStoreWithoutRecords(t *testing.T) {
 	}
 
 	got := (&desk{t: t, engine: engine, handler: h, served: h, header: http.Header{}}).get("/")
-	got.wants(t, http.StatusOK, "Not everything could be read", "<dt>unknown</dt><dd>?</dd>", "<dt>oldest unknown</dt><dd>?</dd>",
-		"<dt>running</dt><dd>?</dd>", "Nobody knows whether", "Nobody knows what runs")
+	got.wants(t, http.StatusOK, "could not be read completely", "<dt>unknown</dt><dd>?</dd>", "<dt>oldest unknown</dt><dd>?</dd>",
+		"<dt>running</dt><dd>?</dd>", "The store could not be read.")
 	got.lacks(t, "No outcome is unknown", "Nothing is running")
 
 	if n := strings.Count(got.body, errLine.Error()); n != 1 {

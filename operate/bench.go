@@ -89,7 +89,7 @@ func Bench(ctx context.Context, s store.Store, opts BenchOptions) (Result, error
 	}
 
 	if opts.Duration < 0 || opts.Callers < 0 || opts.Outcome < 0 {
-		return Result{}, errors.New("operate: bench: give a duration, callers and an outcome that are not negative")
+		return Result{}, errors.New("operate: bench: Duration, Callers and Outcome must not be negative")
 	}
 
 	b := newBench(s, opts)

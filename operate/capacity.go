@@ -111,8 +111,8 @@ type Need struct {
 	RecordBytes float64
 	// Bytes is the size of all records, in one copy.
 	Bytes float64
-	// Memory and Disk are the sizes to plan for, with replicas and headroom. Memory is zero for a database. Disk is zero for Memory. For Redis, Disk has room for two
-	// copies of the memory, which a rewrite of the append-only file needs.
+	// Memory and Disk are the sizes to plan for, with replicas and headroom. Memory is zero for a database. Disk is zero for Memory. For
+	// Redis, Disk has room for two copies of the memory, which a rewrite of the append-only file needs.
 	Memory, Disk float64
 	// Operations is the number of store operations per second: claims, completions, renewals and replays.
 	Operations float64
@@ -148,17 +148,17 @@ func (l Load) validate() error {
 	}
 
 	_, known := CostsOf(l.Kind)
-	refuse(!known, "there is no store of kind %q: give %s, %s, %s, %s or %s", l.Kind, Redis, PostgreSQL, MySQL, SQLite, Memory)
-	refuse(!(l.Calls > 0 && l.Calls <= mostCalls), "%v calls per second: give more than 0, and at most %d", l.Calls, mostCalls)
-	refuse(!(l.Replays >= 0 && l.Replays <= mostCalls), "%v replays for each call: give 0 or more", l.Replays)
-	refuse(l.Retention < 0, "a retention of %v: give a positive duration", l.Retention)
-	refuse(l.Outcome < 0, "an outcome of %d bytes: give 0 or more", l.Outcome)
-	refuse(l.Names < -1, "names of %d bytes: give 0 or more, or -1 for none", l.Names)
-	refuse(l.Run < 0 || l.Lease < 0, "a run of %v and a lease of %v: give positive durations", l.Run, l.Lease)
-	refuse(l.Replicas < 0, "%d replicas: give 0 or more", l.Replicas)
-	refuse(!(l.ShardBytes > 0), "shards of %v bytes: give a positive number", l.ShardBytes)
-	refuse(!(l.ShardCalls >= 0), "shards of %v calls per second: give a positive number", l.ShardCalls)
-	refuse(!(l.Fill > 0 && l.Fill <= 1), "shards filled to %v: give more than 0, and at most 1", l.Fill)
+	refuse(!known, "unknown store kind %q: use %s, %s, %s, %s or %s", l.Kind, Redis, PostgreSQL, MySQL, SQLite, Memory)
+	refuse(!(l.Calls > 0 && l.Calls <= mostCalls), "%v calls per second: must be above 0 and at most %d", l.Calls, mostCalls)
+	refuse(!(l.Replays >= 0 && l.Replays <= mostCalls), "%v replays per call: must be 0 or more", l.Replays)
+	refuse(l.Retention < 0, "retention of %v: must be positive", l.Retention)
+	refuse(l.Outcome < 0, "outcome of %d bytes: must be 0 or more", l.Outcome)
+	refuse(l.Names < -1, "names of %d bytes: must be 0 or more, or -1 for none", l.Names)
+	refuse(l.Run < 0 || l.Lease < 0, "run of %v and lease of %v: both must be positive", l.Run, l.Lease)
+	refuse(l.Replicas < 0, "%d replicas: must be 0 or more", l.Replicas)
+	refuse(!(l.ShardBytes > 0), "shard size of %v bytes: must be positive", l.ShardBytes)
+	refuse(!(l.ShardCalls >= 0), "shards of %v calls per second: must be 0 or more", l.ShardCalls)
+	refuse(!(l.Fill > 0 && l.Fill <= 1), "fill of %v: must be above 0 and at most 1", l.Fill)
 
 	return errors.Join(errs...)
 }

@@ -83,19 +83,19 @@ func TestCapacityRefusesWhatCannotBe(t *testing.T) {
 	t.Parallel()
 
 	for want, load := range map[string]operate.Load{
-		"no store of kind":   {Kind: "paper", Calls: 1},
+		"unknown store kind": {Kind: "paper", Calls: 1},
 		"0 calls":            {},
 		"NaN calls":          {Calls: math.NaN()},
 		"2e+06 calls":        {Calls: 2_000_000},
 		"-1 replays":         {Calls: 1, Replays: -1},
-		"a retention of":     {Calls: 1, Retention: -1},
-		"an outcome of":      {Calls: 1, Outcome: -1},
+		"retention of":       {Calls: 1, Retention: -1},
+		"outcome of":         {Calls: 1, Outcome: -1},
 		"names of":           {Calls: 1, Names: -2},
-		"a run of":           {Calls: 1, Run: -1},
+		"run of":             {Calls: 1, Run: -1},
 		"-1 replicas":        {Calls: 1, Replicas: -1},
-		"shards of -1 bytes": {Calls: 1, ShardBytes: -1},
+		"shard size of -1":   {Calls: 1, ShardBytes: -1},
 		"calls per second:":  {Calls: 1, ShardCalls: -1},
-		"shards filled to 2": {Calls: 1, Fill: 2},
+		"fill of 2":          {Calls: 1, Fill: 2},
 	} {
 		if _, err := operate.Capacity(load); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", want, err)

@@ -88,7 +88,7 @@ func (d *doctor) note(check, where string, severity store.Severity, found, remed
 
 // abilities reports missing optional interfaces of the store.
 func (d *doctor) abilities() {
-	const remedy = "use a store, or a wrapper, that has the ability"
+	const remedy = "use a store, or a wrapper, with this ability"
 
 	for _, ability := range []struct {
 		missing bool
@@ -114,11 +114,11 @@ func unknownRetention(retention time.Duration) []store.Diagnosis {
 
 	d := store.Diagnosis{
 		Check: "unknown retention",
-		Found: fmt.Sprintf("records that nobody settles are removed after %v, and the next call with such a key runs", retention),
+		Found: fmt.Sprintf("unsettled records are removed after %v; then the next call with the key runs", retention),
 	}
 
 	if retention < shortRetention {
-		d.Severity, d.Remedy = store.SeverityWarn, "give more time than clients retry and people need to settle a record"
+		d.Severity, d.Remedy = store.SeverityWarn, "set it longer than clients retry, and longer than people need to settle a record"
 	}
 
 	return []store.Diagnosis{d}
@@ -144,7 +144,7 @@ func (d *doctor) lookups(ctx context.Context) bool {
 		after := time.Now()
 
 		if err != nil {
-			d.note("reads", part, store.SeverityFail, "a record cannot be read: "+err.Error(), "look at the other checks")
+			d.note("reads", part, store.SeverityFail, "a record cannot be read: "+err.Error(), "see the other checks")
 
 			works = false
 
@@ -182,10 +182,10 @@ func randomKey() (key store.Key) {
 
 // latency judges the duration of a lookup.
 func latency(part string, took time.Duration) store.Diagnosis {
-	d := store.Diagnosis{Check: "reads", Where: part, Found: fmt.Sprintf("a record is read in %v", round(took))}
+	d := store.Diagnosis{Check: "reads", Where: part, Found: fmt.Sprintf("reading a record takes %v", round(took))}
 
 	if took > slowWarns {
-		d.Severity, d.Remedy = store.SeverityWarn, "run the servers nearer to the store: a call waits for it twice"
+		d.Severity, d.Remedy = store.SeverityWarn, "run the servers closer to the store: each call waits for the store twice"
 	}
 
 	return d
@@ -196,7 +196,7 @@ func clock(part string, before, after, at time.Time) store.Diagnosis {
 	const check = "clock"
 
 	if at.IsZero() {
-		return store.Diagnosis{Check: check, Where: part, Found: "the store does not say what time it is"}
+		return store.Diagnosis{Check: check, Where: part, Found: "the store does not report its time"}
 	}
 
 	var offset time.Duration
@@ -215,12 +215,12 @@ func clock(part string, before, after, at time.Time) store.Diagnosis {
 
 	d := store.Diagnosis{
 		Check: check, Where: part,
-		Found: fmt.Sprintf("the store's clock is %v from the clock here, give or take %v", round(offset), round(after.Sub(before))),
+		Found: fmt.Sprintf("the store's clock differs from the local clock by %v, ±%v", round(offset), round(after.Sub(before))),
 	}
 
 	if offset.Abs() > clockWarns {
 		d.Severity = store.SeverityWarn
-		d.Remedy = "set both clocks by NTP: leases are safe, since the store's clock decides, but keys with a time and people compare clocks"
+		d.Remedy = "set both clocks by NTP; leases use only the store's clock, but keys with a time compare clocks"
 	}
 
 	return d
@@ -251,7 +251,7 @@ func (d *doctor) list(ctx context.Context) {
 		case errors.Is(err, store.ErrUnreadable) || errors.Is(err, store.ErrNewer):
 			unreadable++
 		case err != nil:
-			d.note("index", "", store.SeverityFail, "records cannot be listed: "+err.Error(), "look at the other checks")
+			d.note("index", "", store.SeverityFail, "records cannot be listed: "+err.Error(), "see the other checks")
 
 			return
 		default:
@@ -262,15 +262,15 @@ func (d *doctor) list(ctx context.Context) {
 	d.note("index", "", store.SeverityOK, "records can be listed", "")
 
 	if unknown > 0 {
-		d.note("unknown records", "", store.SeverityWarn, fmt.Sprintf("%d records wait for somebody to settle them", unknown),
-			"see onlyonce list, or run a reconciler")
+		d.note("unknown records", "", store.SeverityWarn, fmt.Sprintf("%d records have an unknown outcome and must be settled", unknown),
+			"list them with onlyonce list, or run a reconciler")
 	} else {
-		d.note("unknown records", "", store.SeverityOK, "no record waits for somebody to settle it", "")
+		d.note("unknown records", "", store.SeverityOK, "no record has an unknown outcome", "")
 	}
 
 	if unreadable > 0 {
-		d.note("unreadable records", "", store.SeverityWarn, fmt.Sprintf("%d records cannot be read: calls with their keys are refused",
-			unreadable), "deploy the newest build everywhere, or forget them by force")
+		d.note("unreadable records", "", store.SeverityWarn, fmt.Sprintf("%d records cannot be read; calls with their keys are refused",
+			unreadable), "deploy the newest build everywhere, or remove them with onlyonce forget --force")
 	}
 }
 
@@ -282,18 +282,18 @@ func (d *doctor) write(ctx context.Context) {
 		before := time.Now()
 
 		if err := d.probe(ctx, parts[part]); err != nil {
-			d.note("records", part, store.SeverityFail, "a record cannot be written: "+err.Error(), "look at the other checks, and at the "+
+			d.note("records", part, store.SeverityFail, "a record cannot be written: "+err.Error(), "see the other checks, and check the "+
 				"rights of the user")
 
 			continue
 		}
 
-		d.note("records", part, store.SeverityOK, fmt.Sprintf("a record is claimed, completed and removed in %v",
+		d.note("records", part, store.SeverityOK, fmt.Sprintf("claiming, completing and removing a record takes %v",
 			round(time.Since(before))), "")
 	}
 }
 
-var errNotApplied = errors.New("the store has refused the operation")
+var errNotApplied = errors.New("the store refused the operation")
 
 func (d *doctor) probe(ctx context.Context, key store.Key) error {
 	op := store.Claim{Key: key, Lease: probeRetention, MaxRun: probeRetention, Retention: probeRetention, Method: probeMethod}

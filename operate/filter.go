@@ -37,11 +37,11 @@ func (f *Filter) Validate() error {
 	}
 
 	if f.Older < 0 {
-		errs = append(errs, fmt.Errorf("operate: a filter for records older than %v: give a duration that is not negative", f.Older))
+		errs = append(errs, fmt.Errorf("operate: filter: Older is %v: it must not be negative", f.Older))
 	}
 
 	if f.Limit < 0 {
-		errs = append(errs, fmt.Errorf("operate: a filter with a limit of %d: give a number that is not negative", f.Limit))
+		errs = append(errs, fmt.Errorf("operate: filter: Limit is %d: it must not be negative", f.Limit))
 	}
 
 	return errors.Join(errs...)

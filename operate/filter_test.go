@@ -81,9 +81,9 @@ func TestFilterThatCannotBeMeantIsRefused(t *testing.T) {
 
 	for want, f := range map[string]operate.Filter{
 		"cannot be listed": {States: []operate.State{operate.StateCompleted}},
-		"no state":         {States: []operate.State{"lost"}},
-		"older":            {Older: -1},
-		"limit":            {Limit: -1},
+		"unknown state":    {States: []operate.State{"lost"}},
+		"Older is":         {Older: -1},
+		"Limit is":         {Limit: -1},
 	} {
 		if err := f.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v", f, err)

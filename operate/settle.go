@@ -80,8 +80,8 @@ func Plan(rec onlyonce.Record, d Decision) Settlement {
 		s.To, s.Retention = StateCompleted, rec.Retention
 		s.Effects = []string{
 			fmt.Sprintf("The record becomes COMPLETED with the answer %s of %d bytes.", d.Code, len(d.Body)),
-			"Calls with this key get the answer, also those that wait now.",
-			"The handler does not run again while the record lives.",
+			"Calls with this key get the answer, including calls that wait now.",
+			"The handler does not run again until the record expires.",
 		}
 	case DidNotHappen:
 		s.To, s.Retention, s.RunsAgain = StateReleased, rec.Retention, true
@@ -93,16 +93,16 @@ func Plan(rec onlyonce.Record, d Decision) Settlement {
 		s.To, s.RunsAgain = StateAbsent, true
 		s.Effects = []string{
 			"The record is removed, with its answer if it has one.",
-			"The next call with this key runs the handler, even if an earlier call had its effect.",
+			"The next call with this key runs the handler, even if an earlier call had an effect.",
 		}
 
 		if d.Verdict == ForceForget {
-			s.Effects = append(s.Effects, "A run that is still working goes on, and the next call runs at the same time.")
+			s.Effects = append(s.Effects, "A run that is still working continues. The next call may run at the same time.")
 		}
 	}
 
 	if s.Retention > 0 {
-		s.Effects = append(s.Effects, fmt.Sprintf("The record is kept for %v from then on, with the name and the reason.", s.Retention))
+		s.Effects = append(s.Effects, fmt.Sprintf("The record keeps the name and the reason, and expires after %v.", s.Retention))
 	}
 
 	return s
@@ -114,17 +114,17 @@ func cannot(rec *onlyonce.Record, d *Decision) error {
 
 	switch {
 	case d.Verdict != Happened && d.Verdict != DidNotHappen && !forgets:
-		return fmt.Errorf("%w: record %v: decide whether the effect has happened", ErrIncomplete, rec.ID)
+		return fmt.Errorf("%w: record %v: no verdict: decide whether the effect has happened", ErrIncomplete, rec.ID)
 	case strings.TrimSpace(d.Who) == "":
-		return fmt.Errorf("%w: record %v: give the name of the operator", ErrIncomplete, rec.ID)
+		return fmt.Errorf("%w: record %v: no operator: give a name", ErrIncomplete, rec.ID)
 	case strings.TrimSpace(d.Reason) == "":
-		return fmt.Errorf("%w: record %v: give a reason", ErrIncomplete, rec.ID)
+		return fmt.Errorf("%w: record %v: no reason: give one", ErrIncomplete, rec.ID)
 	case d.Verdict == Happened && d.Code == "":
-		return fmt.Errorf("%w: record %v: give the code of the answer", ErrIncomplete, rec.ID)
+		return fmt.Errorf("%w: record %v: no answer: give its code", ErrIncomplete, rec.ID)
 	case d.Verdict == ForceForget:
 		return nil
 	case rec.State == store.Absent:
-		return fmt.Errorf("%w: there is no record %v", onlyonce.ErrNotUnknown, rec.ID)
+		return fmt.Errorf("%w: no record %v", onlyonce.ErrNotUnknown, rec.ID)
 	case !forgets && !rec.Unknown:
 		return fmt.Errorf("%w: record %v is %v", onlyonce.ErrNotUnknown, rec.ID, rec.State)
 	case d.Verdict != Happened && rec.OwnerMayBeAlive(rec.LookedUpAt):

@@ -58,10 +58,10 @@ func listable() []State { return []State{StateUnknown, StateHeld, StateAbandoned
 func errState(state State) error {
 	switch state {
 	case StateReleased, StateCompleted, StateAbsent:
-		return fmt.Errorf("operate: records in state %q cannot be listed: stores index only records that are not settled; "+
-			"look such a record up by its ID or key", state)
+		return fmt.Errorf("operate: records in state %q cannot be listed, because stores index only unsettled records: "+
+			"look up the record by its ID or key", state)
 	default:
-		return fmt.Errorf("operate: there is no state %q: give one of %q", state, listable())
+		return fmt.Errorf("operate: unknown state %q: use one of %q", state, listable())
 	}
 }
 

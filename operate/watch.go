@@ -67,7 +67,7 @@ func Watch(ctx context.Context, engine *onlyonce.Engine, f Filter, interval time
 				return
 			}
 
-			if w.failsAnew(err) && !yield(Change{Kind: Failed, Err: fmt.Errorf("operate: looking for records: %w", err)}) {
+			if w.failsAnew(err) && !yield(Change{Kind: Failed, Err: fmt.Errorf("operate: watching records: %w", err)}) {
 				return
 			}
 

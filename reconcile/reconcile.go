@@ -61,11 +61,11 @@ type Options struct {
 // records. The last error matches onlyonce.ErrNotSupported.
 func Run(ctx context.Context, engine *onlyonce.Engine, opts Options) error {
 	if engine == nil {
-		return errors.New("reconcile: Run needs an engine that is not nil")
+		return errors.New("reconcile: the engine is nil")
 	}
 
 	if !engine.CanResolve() {
-		return fmt.Errorf("reconcile: %w: it has no store.Inspector, so records cannot be settled", onlyonce.ErrNotSupported)
+		return fmt.Errorf("reconcile: %w: the store is not a store.Inspector, so records cannot be settled", onlyonce.ErrNotSupported)
 	}
 
 	opts = opts.withDefaults()
@@ -132,19 +132,19 @@ func (o Options) validate() error {
 	var errs []error
 
 	if o.Interval < time.Millisecond || o.Interval > day {
-		errs = append(errs, fmt.Errorf("reconcile: Interval is %v: give %v to %v", o.Interval, time.Millisecond, day))
+		errs = append(errs, fmt.Errorf("reconcile: Interval is %v: must be %v to %v", o.Interval, time.Millisecond, day))
 	}
 
 	if o.Concurrency < 1 || o.Concurrency > most {
-		errs = append(errs, fmt.Errorf("reconcile: Concurrency is %d: give 1 to %d", o.Concurrency, most))
+		errs = append(errs, fmt.Errorf("reconcile: Concurrency is %d: must be 1 to %d", o.Concurrency, most))
 	}
 
 	if math.IsNaN(o.Rate) || o.Rate <= 0 || o.Rate > highest {
-		errs = append(errs, fmt.Errorf("reconcile: Rate is %v: give a number above 0, and at most %d", o.Rate, highest))
+		errs = append(errs, fmt.Errorf("reconcile: Rate is %v: must be above 0 and at most %d", o.Rate, highest))
 	}
 
 	if o.AttentionAfter < time.Millisecond || o.AttentionAfter > century {
-		errs = append(errs, fmt.Errorf("reconcile: AttentionAfter is %v: give %v to 100 years", o.AttentionAfter, time.Millisecond))
+		errs = append(errs, fmt.Errorf("reconcile: AttentionAfter is %v: must be %v to 100 years", o.AttentionAfter, time.Millisecond))
 	}
 
 	return errors.Join(errs...)

@@ -24,7 +24,7 @@ func SettleShadow(ctx context.Context, engine *onlyonce.Engine) (settled int, er
 		case errors.Is(err, store.ErrUnreadable), errors.Is(err, store.ErrNewer):
 			continue // the look at ListUnknown reports it
 		case err != nil:
-			return settled, errors.Join(append(problems, fmt.Errorf("reconcile: listing the records of shadow mode: %w", err))...)
+			return settled, errors.Join(append(problems, fmt.Errorf("reconcile: listing shadow-mode records: %w", err))...)
 		}
 
 		switch err := engine.SettleShadow(ctx, rec); {

@@ -16,10 +16,11 @@ func (a *app) benchCommand() *cobra.Command {
 
 	cmd := &cobra.Command{
 		Use:   "bench [STORE_URL]",
-		Short: "Measure what a store can do from here",
-		Long: `Bench claims and completes keys of its own for a minute, and then removes its
-records. Records that cannot be removed expire after 10 minutes. It loads the
-store as much as the callers can: do not run it beside traffic that matters.`,
+		Short: "Measure the speed of a store",
+		Long: `Bench claims and completes new keys as fast as it can, for one minute or
+--duration. Then it removes its records. Records that it cannot remove expire
+after 10 minutes. Bench puts a full load on the store: do not run it while the
+store serves important traffic.`,
 		Example: `  onlyonce bench redis://localhost:6379
   onlyonce bench sqlite:records.db --duration 10s --callers 1 --json`,
 		Args: cobra.MaximumNArgs(1),
@@ -27,13 +28,13 @@ store as much as the callers can: do not run it beside traffic that matters.`,
 
 	flags := cmd.Flags()
 	flags.DurationVar(&opts.Duration, "duration", operate.DefaultBenchDuration, "how long to measure")
-	flags.IntVar(&opts.Callers, "callers", operate.DefaultBenchCallers, "callers at a time")
-	flags.IntVar(&opts.Outcome, "bytes", 0, "length of an answer in bytes")
+	flags.IntVar(&opts.Callers, "callers", operate.DefaultBenchCallers, "number of concurrent callers")
+	flags.IntVar(&opts.Outcome, "bytes", 0, "size of each answer, in bytes")
 
 	cmd.RunE = does(func(ctx context.Context, args []string) error {
 		const most = 10_000
 		if opts.Duration <= 0 || opts.Callers <= 0 || opts.Callers > most || opts.Outcome < 0 || opts.Outcome > mostOutcome {
-			return usagef("give a positive --duration, 1 to %d --callers, and 0 to %d --bytes", most, mostOutcome)
+			return usagef("flag out of range: --duration must be positive, --callers 1 to %d, --bytes 0 to %d", most, mostOutcome)
 		}
 
 		if err := a.storeArgument(args); err != nil {
@@ -65,7 +66,7 @@ store as much as the callers can: do not run it beside traffic that matters.`,
 	return cmd
 }
 
-// progress draws a bar over the one before.
+// progress redraws the progress bar.
 func (a *app) progress(p operate.Progress) {
 	const width = 30
 
@@ -84,7 +85,7 @@ func (a *app) progress(p operate.Progress) {
 	fmt.Fprint(a.err, "\r\x1b[K"+text)
 }
 
-// benchView is what was measured, as JSON. Durations are seconds.
+// benchView is the JSON form of a measurement. Durations are in seconds.
 type benchView struct {
 	Duration   float64         `json:"duration_seconds"`
 	Callers    int             `json:"callers"`
@@ -110,11 +111,11 @@ func viewPercentiles(p operate.Percentiles) percentilesView {
 	return percentilesView{p.P50.Seconds(), p.P90.Seconds(), p.P99.Seconds(), p.P999.Seconds(), p.Max.Seconds()}
 }
 
-// printBench prints what was measured. It fails if calls have failed.
+// printBench prints a measurement. It returns an error if calls failed.
 func (a *app) printBench(r *operate.Result) error {
 	var failed error
 	if r.Errors > 0 {
-		failed = fmt.Errorf("%d calls have failed, the first one: %w", r.Errors, r.FirstError)
+		failed = fmt.Errorf("%d calls failed; first error: %w", r.Errors, r.FirstError)
 	}
 
 	if a.json {
@@ -154,7 +155,7 @@ func (a *app) printBench(r *operate.Result) error {
 	return failed
 }
 
-// brief is a duration with three digits.
+// brief formats a duration with three digits.
 func brief(d time.Duration) string {
 	const digits = 1000
 

@@ -23,8 +23,8 @@ func (a *app) capacityCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "capacity --rps N",
 		Short: "Compute the memory, disk and shards that a load needs",
-		Long: `Capacity computes what a load needs, from the measured size of a record. It
-connects to nothing. docs/capacity.md has the formula.`,
+		Long: `Capacity computes the memory, disk and shards that a load needs, from measured
+record sizes. It does not connect to a store. docs/capacity.md has the formula.`,
 		Example: `  onlyonce capacity --rps 2000 --retention 24h --bytes 300
   onlyonce capacity --rps 1000000 --retention 1h --replicas 1 --shard 64GiB
   onlyonce capacity --kind postgresql --rps 500 --shard-rps 4000`,
@@ -33,19 +33,19 @@ connects to nothing. docs/capacity.md has the formula.`,
 
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.Float64Var(&load.Calls, "rps", 0, "first calls per second, up to 1000000")
-	flags.DurationVar(&load.Retention, "retention", onlyonce.DefaultRetention, "how long a record is kept")
-	flags.IntVar(&load.Outcome, "bytes", 0, "length of an answer in bytes, on average")
-	flags.StringVar(&kind, "kind", "redis", "redis, postgresql, mysql, sqlite or memory")
-	flags.Float64Var(&load.Replays, "replays", 0, "duplicates for each first call, such as 0.02")
-	flags.IntVar(&load.Names, "names", operate.DefaultNames, "length of key and method; -1 if they are hidden")
-	flags.DurationVar(&load.Run, "run", 0, "how long a handler runs (default 100ms)")
-	flags.DurationVar(&load.Lease, "lease", onlyonce.DefaultLease, "lease of a run")
+	flags.Float64Var(&load.Calls, "rps", 0, "calls per second without duplicates, up to 1000000; required")
+	flags.DurationVar(&load.Retention, "retention", onlyonce.DefaultRetention, "how long a record stays after its call")
+	flags.IntVar(&load.Outcome, "bytes", 0, "average size of an answer, in bytes")
+	flags.StringVar(&kind, "kind", "redis", "store: redis, postgresql, mysql, sqlite or memory")
+	flags.Float64Var(&load.Replays, "replays", 0, "duplicates per call, such as 0.02")
+	flags.IntVar(&load.Names, "names", operate.DefaultNames, "length of key and method together, in bytes; -1 if hidden")
+	flags.DurationVar(&load.Run, "run", 0, "average duration of a handler (default 100ms)")
+	flags.DurationVar(&load.Lease, "lease", onlyonce.DefaultLease, "duration of the lease")
 	flags.IntVar(&load.Replicas, "replicas", 0, "copies of each shard besides the primary")
-	flags.StringVar(&shard, "shard", "16GiB", "memory of a shard in Redis, disk of one in a database")
-	flags.Float64Var(&load.ShardCalls, "shard-rps", 0, "calls per second that a shard takes, as bench measures")
-	flags.Float64Var(&load.Fill, "fill", operate.DefaultFill, "how much of a shard is used at most")
-	_ = cmd.MarkFlagRequired("rps") // the flag is there
+	flags.StringVar(&shard, "shard", "16GiB", "size of one shard: memory for Redis, disk for a database")
+	flags.Float64Var(&load.ShardCalls, "shard-rps", 0, "calls per second that one shard can take; onlyonce bench measures it")
+	flags.Float64Var(&load.Fill, "fill", operate.DefaultFill, "share of a shard to use at most, 0 to 1")
+	_ = cmd.MarkFlagRequired("rps") // the flag exists
 	_ = cmd.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions(
 		[]cobra.Completion{"redis", "postgresql", "mysql", "sqlite", "memory"}, cobra.ShellCompDirectiveNoFileComp))
 
@@ -74,7 +74,7 @@ connects to nothing. docs/capacity.md has the formula.`,
 	return cmd
 }
 
-// needView is what a load needs, as JSON. Bytes are of all shards together, unless a name says otherwise.
+// needView is the JSON form of a need. Sizes are for all shards together, unless a name says otherwise.
 type needView struct {
 	Kind            string  `json:"kind"`
 	Records         float64 `json:"records"`
@@ -130,7 +130,7 @@ func (a *app) printNeed(n *operate.Need) {
 
 	a.printf("")
 
-	for _, line := range wrap(fmt.Sprintf("Memory and disk are for all shards together%s, filled to %.0f %%. Measure what a shard does with: "+
+	for _, line := range wrap(fmt.Sprintf("Memory and disk are for all shards together%s, filled to %.0f %%. Measure your shards with: "+
 		"onlyonce bench", copies, n.Load.Fill*100), a.width) {
 		a.printf("%s", line)
 	}
@@ -139,7 +139,7 @@ func (a *app) printNeed(n *operate.Need) {
 func shardsText(n *operate.Need) string {
 	switch {
 	case n.Load.Kind == operate.SQLite || n.Load.Kind == operate.Memory:
-		return fmt.Sprintf("%d, which means as many processes with records of their own", n.Shards)
+		return fmt.Sprintf("%d, each a process with its own records", n.Shards)
 	case n.ShardsForBytes > n.ShardsForCalls:
 		return fmt.Sprintf("%d, because of the data; the calls need %d", n.Shards, n.ShardsForCalls)
 	case n.ShardsForBytes < n.ShardsForCalls:
@@ -149,7 +149,7 @@ func shardsText(n *operate.Need) string {
 	}
 }
 
-// count is a number with spaces between thousands.
+// count formats a number with a comma between thousands.
 func count(n float64) string {
 	digits := strconv.FormatFloat(math.Round(n), 'f', 0, 64)
 
@@ -168,7 +168,7 @@ func count(n float64) string {
 
 var units1024 = []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB"} //nolint:gochecknoglobals // a constant
 
-// bytesText is a number of bytes as people read it.
+// bytesText formats a size for people.
 func bytesText(n float64) string {
 	unit := 0
 
@@ -185,14 +185,14 @@ func bytesText(n float64) string {
 	return strconv.FormatFloat(n, 'f', digits, 64) + " " + units1024[unit]
 }
 
-// parseBytes reads a number of bytes, such as 16GiB, 64GB or 1000000.
+// parseBytes parses a size, such as 16GiB, 64GB or 1000000.
 func parseBytes(text string) (float64, error) {
 	number := strings.TrimRight(text, "BKMGTPibkmgtp ")
 	unit := strings.ToUpper(strings.TrimSpace(text[len(number):]))
 
 	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
 	if err != nil || !(n > 0) || math.IsInf(n, 0) {
-		return 0, fmt.Errorf("%q is no number of bytes: give one such as 16GiB", text)
+		return 0, fmt.Errorf("%q is not a size: use a size such as 16GiB", text)
 	}
 
 	base := 1000.0
@@ -203,7 +203,7 @@ func parseBytes(text string) (float64, error) {
 	power := 0
 	if unit != "" && unit != "B" {
 		if power = 1 + strings.IndexByte("KMGTP", unit[0]); power == 0 || len(unit) > 3 {
-			return 0, fmt.Errorf("%q has no unit of bytes: give one such as GiB", text)
+			return 0, fmt.Errorf("%q has an unknown unit: use a size such as 16GiB", text)
 		}
 	}
 

@@ -83,44 +83,44 @@ func TestWrongCommandLinesAreRefusedWithStatus2(t *testing.T) {
 		`unknown command "frob"`:          {"frob"},
 		"unknown flag: --frob":            {"list", "--frob"},
 		"no store":                        {"list"},
-		"no other process can see them":   {"list", "memory:"},
-		`no store of kind "ftp"`:          {"list", "ftp://host"},
-		"no scheme":                       {"list", "localhost"},
-		"has no // behind redis":          {"list", "redis:user:s3cr3t@host"},
-		"has no // behind mysql":          {"list", "mysql:user:s3cr3t@host/db"},
+		"cannot see records in memory":    {"list", "memory:"},
+		`unknown store kind "ftp"`:        {"list", "ftp://host"},
+		"without a scheme":                {"list", "localhost"},
+		"without // after redis":          {"list", "redis:user:s3cr3t@host"},
+		"without // after mysql":          {"list", "mysql:user:s3cr3t@host/db"},
 		"the path behind the host is not": {"list", "redis://ann:s3cr3t@127.0.0.1:1/no"},
 		"must be written as % and two":    {"doctor", "redis://u:a%b@127.0.0.1:1"},
-		`"x": give an address and a port`: {"console", "redis://a", "--listen", "x"},
-		`onlyonce: --state: there is no`:  {"list", "redis://a", "--state", "gone"},
-		"give the URL of the store once":  {"list", "redis://a", "--store", "redis://b"},
+		`"x": use an address and a port`:  {"console", "redis://a", "--listen", "x"},
+		`onlyonce: --state: unknown`:      {"list", "redis://a", "--state", "gone"},
+		"two store URLs":                  {"list", "redis://a", "--store", "redis://b"},
 		"--prefix is for Redis":           {"list", "sqlite:x.db", "--prefix", "p"},
 		"--table is for databases":        {"list", "redis://a", "--table", "t"},
 		"--timeout is -1s":                {"list", "redis://a", "--timeout", "-1s"},
-		"there is no state":               {"list", "redis://a", "--state", "lost"},
+		"unknown state":                   {"list", "redis://a", "--state", "lost"},
 		"cannot be listed":                {"list", "redis://a", "--state", "completed"},
 		"at least one of the flags":       {"resolve", id, "--reason", "r"},
 		"none of the others can be":       {"resolve", id, "--happened", "--did-not-happen", "--reason", "r"},
-		"callers need an answer":          {"resolve", id, "--happened", "--reason", "r"},
-		"leave out --response":            {"resolve", id, "--did-not-happen", "--error", "NOT_FOUND", "--reason", "r"},
-		"--message belongs to --error":    {"resolve", id, "--happened", "--raw", "@f", "--message", "m", "--reason", "r"},
-		"the type of the response":        {"resolve", id, "--happened", "--response", "{}", "--reason", "r"},
-		"--raw is @":                      {"resolve", id, "--happened", "--raw", "f", "--reason", "r"},
+		"without an answer":               {"resolve", id, "--happened", "--reason", "r"},
+		"omit --response":                 {"resolve", id, "--did-not-happen", "--error", "NOT_FOUND", "--reason", "r"},
+		"--message without --error":       {"resolve", id, "--happened", "--raw", "@f", "--message", "m", "--reason", "r"},
+		"without message types":           {"resolve", id, "--happened", "--response", "{}", "--reason", "r"},
+		`--raw "f": write @FILE`:          {"resolve", id, "--happened", "--raw", "f", "--reason", "r"},
 		"no reason":                       {"resolve", id, "--did-not-happen"},
-		"say in --reason":                 {"forget", id, "--reason", " "},
-		"there is no terminal":            {"resolve", id, "--did-not-happen", "--reason", "r"},
+		"give --reason":                   {"forget", id, "--reason", " "},
+		"no terminal":                     {"resolve", id, "--did-not-happen", "--reason", "r"},
 		`required flag(s) "rps" not set`:  {"capacity"},
 		"0 calls per second":              {"capacity", "--rps", "0"},
-		`"much" is no number of bytes`:    {"capacity", "--rps", "1", "--shard", "much"},
-		"the password has one of the":     {"list", "postgres://u:a/b@host/db"},
-		"the name of the database":        {"list", "mysql://u:p@host"},
+		`"much" is not a size`:            {"capacity", "--rps", "1", "--shard", "much"},
+		"the password contains / ?":       {"list", "postgres://u:a/b@host/db"},
+		"the database name after":         {"list", "mysql://u:p@host"},
 		"sqlite: and the path":            {"list", "sqlite:"},
 		"a database in memory":            {"list", "sqlite::memory:"},
-		"give a positive --duration":      {"bench", "redis://a", "--callers", "0"},
-		"give an ID or --key":             {"show", id, "--key", "k", "--store", "SQLITE"},
-		"a key belongs to a method":       {"show", "--key", "k", "--store", "SQLITE"},
-		"no record: give its ID":          {"show", "--store", "SQLITE"},
-		"is no ID: give 6 to 64":          {"show", "xyz", "--store", "SQLITE"},
-		"--interval is -1s: give":         {"watch", "redis://a", "--interval", "-1s"},
+		"--duration must be positive":     {"bench", "redis://a", "--callers", "0"},
+		"ID and --key: give one":          {"show", id, "--key", "k", "--store", "SQLITE"},
+		"--key without --method":          {"show", "--key", "k", "--store", "SQLITE"},
+		"no record named: give its ID":    {"show", "--store", "SQLITE"},
+		"is not an ID: give 6 to 64":      {"show", "xyz", "--store", "SQLITE"},
+		"--interval is -1s: it":           {"watch", "redis://a", "--interval", "-1s"},
 		`invalid argument "x" for "--old`: {"list", "--older", "x"},
 	} {
 		for i := range args {
@@ -153,7 +153,7 @@ func TestPasswordsAreNeverPrinted(t *testing.T) {
 	}
 }
 
-// unsettled makes a record whose outcome is unknown in a store of SQLite, with a method and a key that no terminal should get.
+// unsettled makes a record with an unknown outcome in SQLite. Its method and key contain characters that are unsafe on a terminal.
 func unsettled(t *testing.T, address string) store.Key {
 	t.Helper()
 
@@ -176,7 +176,7 @@ func unsettled(t *testing.T, address string) store.Key {
 	return rec.ID
 }
 
-// evilMethod clears the screen, and turns the order of the text.
+// evilMethod clears the screen and reverses the order of the text.
 const evilMethod = "pay\x1b[2J\u202e"
 
 func TestControlCharactersOfRecordsAreEscaped(t *testing.T) {
@@ -333,7 +333,7 @@ func TestJSONHasTheFieldsThatScriptsRead(t *testing.T) {
 
 	forgotten := command(t, address, "forget", id, "--reason", "asked to", "--yes").mustEnd(t, statusOK)
 	forgotten.mustSay(t, "is absent")
-	command(t, address, "show", id).mustEnd(t, statusFailed).mustSay(t, "there is no record")
+	command(t, address, "show", id).mustEnd(t, statusFailed).mustSay(t, "no record")
 }
 
 func TestDoctorSaysByItsStatusWhetherAStoreIsFit(t *testing.T) {
@@ -343,7 +343,7 @@ func TestDoctorSaysByItsStatusWhetherAStoreIsFit(t *testing.T) {
 	command(t, "", "doctor", address).mustEnd(t, statusOK).mustSay(t, "The store is fit", "indexes", "journal_mode", "clock", "schema")
 
 	unsettled(t, address)
-	command(t, "", "doctor", address).mustEnd(t, statusOK).mustSay(t, "1 records wait")
+	command(t, "", "doctor", address).mustEnd(t, statusOK).mustSay(t, "1 records have an unknown")
 	command(t, "", "doctor", address, "--strict").mustEnd(t, statusFailed)
 
 	// A database without the tables.

@@ -20,17 +20,19 @@ import (
 	"github.com/onlyonce-go/onlyonce/console"
 )
 
-const consoleHelp = `Console serves pages on this machine that show what runs and what is unknown, by
-method, and each record with its story. It prints their address. The token in the
-address lets one browser in, once. It serves until it is interrupted.
+const consoleHelp = `Console serves web pages about the records of one or more stores: running and
+unknown records by method, and the history of each record. It prints the
+address of the first page. The token in the address works once, for one
+browser. Ctrl-C ends the console.
 
-The pages change nothing unless --allow-settle is given. Then each settlement
-needs a name, a reason and a second look, and is refused if the record has
-changed since the page was shown. They show no key, request or answer unless
---allow-reveal is given and somebody asks for it.
+The pages are read-only. --allow-settle lets them settle and forget records:
+each change needs a name, a reason and a confirmation, and is refused if the
+record has changed. The pages hide keys, requests and answers. --allow-reveal
+lets them show these on request.
 
-The connection is not encrypted, so the pages are for browsers on this machine.
-A server of your own can serve them to others: see package console.`
+The connection is not encrypted, so by default only browsers on this machine
+can connect. To serve the pages to others, use package console in a server with
+TLS and authentication.`
 
 // consoleFlags are the flags of the console.
 type consoleFlags struct {
@@ -48,21 +50,21 @@ func (a *app) consoleCommand() *cobra.Command {
 
 	cmd := &cobra.Command{
 		Use:   "console [STORE_URL…]",
-		Short: "See and settle records in a browser",
+		Short: "Show and settle records in a browser",
 		Long:  consoleHelp,
 		Example: `  onlyonce console redis://localhost:6379
-  onlyonce console --allow-settle --by "Ada Byron" redis://cache-1:6379 postgres://db-1/orders`,
+  onlyonce console --allow-settle redis://cache-1:6379 postgres://db-1/orders`,
 	}
 
 	set := cmd.Flags()
-	set.StringVar(&flags.listen, "listen", "127.0.0.1:0", "address and port; port 0 is a free one")
+	set.StringVar(&flags.listen, "listen", "127.0.0.1:0", "address and port to listen on; port 0 chooses a free port")
 	set.BoolVar(&flags.settle, "allow-settle", false, "let the pages settle and forget records")
 	set.BoolVar(&flags.reveal, "allow-reveal", false, "let the pages show keys, requests and answers")
-	set.StringVar(&flags.by, "by", "", "your name, as the forms suggest it (default the user of the system)")
-	set.StringVar(&flags.descriptors, "descriptors", "", "file with a descriptor set, for requests and answers as JSON")
-	set.BoolVar(&flags.beyond, "i-know-it-is-not-encrypted", false, "let --listen be an address that other machines reach")
-	set.StringSliceVar(&flags.hosts, "host", nil, "name by which browsers reach such an address")
-	_ = cmd.MarkFlagFilename("descriptors", "binpb", "pb", "protoset", "desc") // the flag is there
+	set.StringVar(&flags.by, "by", "", "your name, suggested in the forms (default: your user name)")
+	set.StringVar(&flags.descriptors, "descriptors", "", "file with the message types, made by buf build -o or protoc -o")
+	set.BoolVar(&flags.beyond, "i-know-it-is-not-encrypted", false, "allow a --listen address that other machines can reach")
+	set.StringSliceVar(&flags.hosts, "host", nil, "host name that browsers may use, if not that of --listen")
+	_ = cmd.MarkFlagFilename("descriptors", "binpb", "pb", "protoset", "desc") // the flag exists
 
 	cmd.RunE = does(func(ctx context.Context, args []string) error { return a.console(ctx, &flags, args) })
 
@@ -75,11 +77,11 @@ func (a *app) console(ctx context.Context, flags *consoleFlags, addresses []stri
 	}
 
 	if len(addresses) > 0 && a.store.url != "" {
-		return usagef("give the URLs of the stores once: behind the command or in --store")
+		return usagef("store URLs in two places: give them as arguments or in --store, not both")
 	}
 
 	if len(addresses) == 0 {
-		addresses = []string{a.store.url} // or that of the environment
+		addresses = []string{a.store.url} // the environment may name the store
 	}
 
 	opts, err := flags.options()
@@ -109,7 +111,7 @@ func (a *app) console(ctx context.Context, flags *consoleFlags, addresses []stri
 
 	address := listener.Addr().String()
 	if len(flags.hosts) > 0 {
-		_, port, _ := net.SplitHostPort(address) // it has a port
+		_, port, _ := net.SplitHostPort(address) // the address has a port
 		address = net.JoinHostPort(flags.hosts[0], port)
 	}
 
@@ -127,7 +129,7 @@ func (a *app) printConsole(address string) error {
 	}
 
 	a.printf("%s", address)
-	fmt.Fprintln(a.err, "Open this address in a browser: it lets one in, once. Stop with Ctrl-C.")
+	fmt.Fprintln(a.err, "Open this address in a browser. It works once. Ctrl-C ends the console.")
 
 	return nil
 }
@@ -153,7 +155,7 @@ func serveConsole(ctx context.Context, listener net.Listener, local *console.Loc
 	defer ticks.Stop()
 
 	for ctx.Err() == nil {
-		_ = pages.Sample(ctx) // a store that does not answer is on the page
+		_ = pages.Sample(ctx) // the page shows the error
 
 		select {
 		case <-ctx.Done():
@@ -165,7 +167,7 @@ func serveConsole(ctx context.Context, listener net.Listener, local *console.Loc
 	defer cancel()
 
 	if err := server.Shutdown(closing); err != nil {
-		_ = server.Close() // a page that takes too long
+		_ = server.Close() // ends slow requests
 	}
 
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
@@ -175,19 +177,19 @@ func serveConsole(ctx context.Context, listener net.Listener, local *console.Loc
 	return nil
 }
 
-// checkListen refuses an address that other machines reach, unless the flags say that this is meant.
+// checkListen refuses an address that other machines can reach, unless --i-know-it-is-not-encrypted is set.
 func (f *consoleFlags) checkListen() error {
 	host, _, err := net.SplitHostPort(f.listen)
 	if err != nil {
-		return usagef("--listen is %q: give an address and a port, such as 127.0.0.1:8080", f.listen)
+		return usagef("--listen is %q: use an address and a port, such as 127.0.0.1:8080", f.listen)
 	}
 
 	if ip, err := netip.ParseAddr(host); host == "localhost" || err == nil && ip.IsLoopback() || f.beyond {
 		return nil
 	}
 
-	return usagef("other machines may reach --listen %q, and what they send is not encrypted: "+
-		"give a loopback address, or --i-know-it-is-not-encrypted", f.listen)
+	return usagef("other machines can reach --listen %q, and the connection is not encrypted: "+
+		"use a loopback address, or add --i-know-it-is-not-encrypted", f.listen)
 }
 
 func (f *consoleFlags) options() (console.Options, error) {
@@ -229,7 +231,7 @@ func (f *consoleFlags) options() (console.Options, error) {
 	return opts, nil
 }
 
-// consoleStores opens the stores. Each has a name that tells it from the others.
+// consoleStores opens the stores, with unique names.
 func (a *app) consoleStores(addresses []string) (stores []console.Store, closeAll func(), err error) {
 	var closes []func()
 

@@ -20,7 +20,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// unknownInSQLite makes a database of SQLite with a record whose outcome is unknown.
+// unknownInSQLite makes a SQLite database with a record whose outcome is unknown.
 func unknownInSQLite(t *testing.T) (address string, lookup func() onlyonce.Record) {
 	t.Helper()
 
@@ -63,7 +63,7 @@ func unknownInSQLite(t *testing.T) (address string, lookup func() onlyonce.Recor
 	}
 }
 
-// startConsole runs the command until the test ends, and returns a browser's client and the address.
+// startConsole runs the command until the test ends. It returns an HTTP client and the address.
 func startConsole(t *testing.T, args ...string) (*http.Client, string) {
 	t.Helper()
 
@@ -105,7 +105,7 @@ func startConsole(t *testing.T, args ...string) (*http.Client, string) {
 	return client, strings.TrimSpace(line)
 }
 
-// body is the body of a response, and its status.
+// body returns the body and the status of a response.
 func body(t *testing.T, resp *http.Response, err error) (text string, code int) {
 	t.Helper()
 
@@ -135,7 +135,7 @@ func get(t *testing.T, client *http.Client, address string) (text string, code i
 	return body(t, resp, err)
 }
 
-// enter uses the token up, and returns the first page and its address.
+// enter uses the token. It returns the first page and its address.
 func enter(t *testing.T, client *http.Client, entry string) (list, base string) {
 	t.Helper()
 

@@ -24,7 +24,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// The records that are weighed: a readable key and a method of 70 bytes, and the envelope of an outcome.
+// The measured records have a readable key and a method of 70 bytes, and the envelope of an outcome.
 const (
 	weighedKey    = "0190f0c4-7c3e-7b1a-9c55-1f2e3d4c5b6a"
 	weighedMethod = "/payments.v1.PaymentService/Payment"
@@ -32,21 +32,20 @@ const (
 	weighedStored = 9
 	weighedLong   = 1000
 	weighers      = 32
-	// tolerance is how wrong the costs may be.
+	// tolerance is the allowed error of the costs.
 	tolerance = 0.3
-	// ample is by how much the costs of InnoDB may be too high. Its pages are half full to full, and it removes old versions of rows when it
-	// finds the time.
+	// ample is how much too high the costs of InnoDB may be. Its pages are half full to full, and it removes old row versions late.
 	ample = 0.6
 )
 
-// scales weigh a store.
+// scales measure the size of a store.
 type scales struct {
 	store   store.Store
 	records int
 	weigh   func() float64
 }
 
-// fill adds finished records with an outcome of a length.
+// fill adds settled records with outcomes of one size.
 func (s *scales) fill(t *testing.T, records, length int) {
 	t.Helper()
 
@@ -101,8 +100,8 @@ func (s *scales) add(ctx context.Context, length int) error {
 	return err
 }
 
-// mustWeigh compares what records take with the costs of a kind of store, which may be too low by tolerance, and too high by tooHigh.
-// Names and outcomes together give two points of a line.
+// mustWeigh compares the measured size of records with the costs of a kind of store. Costs may be too low by tolerance, and too high by
+// tooHigh. Names and outcomes together give two points of a line.
 func mustWeigh(t *testing.T, kind operate.StoreKind, tooHigh float64, open func(t *testing.T) scales) {
 	t.Helper()
 
@@ -131,7 +130,7 @@ func mustWeigh(t *testing.T, kind operate.StoreKind, tooHigh float64, open func(
 }
 
 func TestCostsOfRedisAreWhatRecordsTake(t *testing.T) {
-	const records = 32_000 // the hash tables of Redis, whose sizes are powers of two, are full then
+	const records = 32_000 // fills the hash tables of Redis, whose sizes are powers of two
 
 	mustWeigh(t, operate.Redis, tolerance, func(t *testing.T) scales {
 		t.Helper()
@@ -185,7 +184,7 @@ func TestCostsOfMemoryAreWhatRecordsTake(t *testing.T) {
 	})
 }
 
-// sqlScales are scales for a database.
+// sqlScales measures a database.
 func sqlScales(t *testing.T, d *sqltest.Database, dialect sqlstore.Dialect, records int, params string, weigh ...string) scales {
 	t.Helper()
 

@@ -1,4 +1,4 @@
-// Command onlyonce shows and settles idempotency records, and examines the stores that keep them.
+// Command onlyonce shows and settles the idempotency records in a store. It also checks, measures and plans stores.
 //
 //	onlyonce doctor redis://localhost:6379
 //	onlyonce list --store redis://localhost:6379 --older 5m
@@ -11,6 +11,6 @@
 //	onlyonce bench sqlite:records.db
 //	onlyonce console redis://localhost:6379
 //
-// The exit status is 0 if all is well, 1 if something failed or a store is not fit, and 2 if the command line is wrong. Package operate
-// does the work, and is there for other tools.
+// The exit status is 0 for success, 1 for a failure or an unfit store, and 2 for a wrong command line. Package operate has the same
+// functions for other programs.
 package main

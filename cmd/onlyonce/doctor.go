@@ -17,19 +17,19 @@ func (a *app) doctorCommand() *cobra.Command {
 
 	cmd := &cobra.Command{
 		Use:   "doctor [STORE_URL]",
-		Short: "Examine whether a store is fit to keep records",
-		Long: `Doctor examines a store: eviction, persistence, replication, refused writes, the
-clock, the version of the schema and the indexes, and whether a record can be
-read, listed, written and removed from here.
+		Short: "Check whether a store is fit to keep records",
+		Long: `Doctor checks a store: eviction, persistence, replication, refused writes, the
+clock, the schema and the indexes. It also reads, lists, writes and removes a
+test record. Each problem comes with a remedy.
 
-The exit status is 0 if the store is fit, also with warnings, and 1 if it is
-not. With --strict it is 1 for warnings as well.`,
+The exit status is 0 if the store is fit, even with warnings, and 1 if it is
+not. With --strict it is 1 for warnings, too.`,
 		Example: `  onlyonce doctor redis://localhost:6379
   onlyonce doctor sqlite:records.db --json`,
 		Args: cobra.MaximumNArgs(1),
 	}
-	cmd.Flags().BoolVar(&opts.ReadOnly, "read-only", false, "do not write and remove a record of its own")
-	cmd.Flags().BoolVar(&strict, "strict", false, "fail if there are warnings")
+	cmd.Flags().BoolVar(&opts.ReadOnly, "read-only", false, "do not write a test record")
+	cmd.Flags().BoolVar(&strict, "strict", false, "exit with status 1 for warnings, too")
 
 	cmd.RunE = does(func(ctx context.Context, args []string) error {
 		if err := a.storeArgument(args); err != nil {
@@ -42,7 +42,7 @@ not. With --strict it is 1 for warnings as well.`,
 	return cmd
 }
 
-// healthView is a report as JSON.
+// healthView is the JSON form of a report.
 type healthView struct {
 	Severity string          `json:"severity"`
 	Fit      bool            `json:"fit"`
@@ -130,7 +130,7 @@ func (a *app) printHealth(health *operate.Health) {
 	a.printf("\n%s", summary(health))
 }
 
-// oneLine is a text without line breaks, which errors of drivers have.
+// oneLine removes line breaks, which errors of drivers may have.
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 func severityColor(s store.Severity) string {
@@ -149,9 +149,9 @@ func severityColor(s store.Severity) string {
 func summary(health *operate.Health) string {
 	switch health.Severity() {
 	case store.SeverityFail:
-		return "The store is not fit to keep records."
+		return "The store is not fit to keep records. Fix the failed checks above."
 	case store.SeverityWarn:
-		return "The store is fit to keep records. Look at the warnings."
+		return "The store is fit to keep records. See the warnings above."
 	case store.SeverityOK:
 		return "The store is fit to keep records."
 	default:

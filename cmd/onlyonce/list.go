@@ -21,14 +21,14 @@ type filterFlags struct {
 
 func (f *filterFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.state, "state", "unknown", "states, such as unknown,running: unknown is held or abandoned")
-	flags.StringVar(&f.method, "method", "", `pattern of the method, in which * stands for anything, as in "/bank.*"`)
-	flags.DurationVar(&f.older, "older", 0, "only records that have been in their state for so long, such as 5m")
-	flags.IntVar(&f.limit, "limit", operate.DefaultLimit, "most records, the oldest first")
+	flags.StringVar(&f.state, "state", "unknown", "states to select: unknown, held, abandoned or running, separated by commas")
+	flags.StringVar(&f.method, "method", "", `methods to select, as a pattern: * matches any text, as in "/bank.*"`)
+	flags.DurationVar(&f.older, "older", 0, "minimum time in the state, such as 5m")
+	flags.IntVar(&f.limit, "limit", operate.DefaultLimit, "maximum number of records; the oldest are kept")
 
-	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions([]cobra.Completion{ // the flag is there
-		"unknown\theld or abandoned", "held\tthe owner does not know the outcome", "abandoned\tthe lease has ended before the run",
-		"running\ta run goes on under a lease",
+	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions([]cobra.Completion{ // the flag exists
+		"unknown\theld or abandoned", "held\tthe server reported an unknown outcome", "abandoned\tthe lease ended without an outcome",
+		"running\ta server is working on the call",
 	}, cobra.ShellCompDirectiveNoFileComp))
 }
 
@@ -54,19 +54,24 @@ func (a *app) listCommand() *cobra.Command {
 
 	cmd := &cobra.Command{
 		Use:   "list [STORE_URL]",
-		Short: "List records that are not settled",
-		Long: `List lists records that are not settled, the oldest first: those whose outcome
-is unknown, and with --state running those that run under a lease.
+		Short: "List records with an unknown outcome",
+		Long: `List lists records with an unknown outcome, those of the longest time in their
+state first. With --state it also lists running records. Settled records cannot
+be listed: show finds them by key or full ID.
 
-A record is held if its owner has reported that it does not know the outcome,
-and abandoned if its lease has ended before its run has.`,
+The states:
+  held       the server has reported that it does not know the outcome
+  abandoned  the lease has ended without an outcome, because the server died or
+             is slow
+  unknown    held or abandoned
+  running    a server is working on the call and renews its lease`,
 		Example: `  onlyonce list --older 5m
   onlyonce list --state unknown,running --method "/payments.v1.*"
   onlyonce list --json | jq -r '.records[].id'`,
 		Args: cobra.MaximumNArgs(1),
 	}
 	flags.add(cmd)
-	cmd.Flags().BoolVar(&showKey, "show-key", false, "print the keys of callers too")
+	cmd.Flags().BoolVar(&showKey, "show-key", false, "also print idempotency keys")
 
 	cmd.RunE = does(func(ctx context.Context, args []string) error {
 		filter, err := flags.filter()
@@ -84,10 +89,10 @@ and abandoned if its lease has ended before its run has.`,
 	return cmd
 }
 
-// listView is a list as JSON.
+// listView is the JSON form of a list.
 type listView struct {
 	Records []recordView `json:"records"`
-	// Selected counts the records that the filter selects, also beyond the limit.
+	// Selected counts the selected records, including those beyond the limit.
 	Selected   int              `json:"selected"`
 	Unreadable []unreadableView `json:"unreadable,omitempty"`
 }
@@ -169,7 +174,7 @@ func (a *app) printListing(found *operate.Listing, showKey bool) {
 	}
 }
 
-// counted says how many records a list has.
+// counted returns the last line of a list.
 func counted(found *operate.Listing) string {
 	switch n := len(found.Records); {
 	case n == 0:

@@ -21,28 +21,28 @@ func main() {
 	os.Exit(status)
 }
 
-// defaultWidth is the width of lines if the output is no terminal.
+// defaultWidth is the line width if the output is not a terminal.
 const defaultWidth = 80
 
-// app is what commands have in common.
+// app is the state that all commands share.
 type app struct {
 	in       io.Reader
 	out, err io.Writer
 	env      func(name string) string
-	// asks means that somebody can answer questions: input and errors are a terminal.
+	// asks reports that a person can answer questions: stdin and stderr are terminals.
 	asks bool
-	// live means that errors are a terminal, so that a progress bar may overwrite itself.
+	// live reports that stderr is a terminal, so a progress bar can be redrawn.
 	live bool
-	// color means that the output may have colours.
+	// color reports that the output may have colours.
 	color bool
-	// width is how many characters fit into a line of the output.
+	// width is the line width of the output, in characters.
 	width int
 
 	json  bool
 	store storeFlags
-	// at is where the store is that was opened last, without a password.
+	// at is the location of the last opened store, without a password.
 	at string
-	// secrets are texts that are never printed.
+	// secrets are texts to hide in the output.
 	secrets []string
 }
 

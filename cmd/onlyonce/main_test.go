@@ -16,7 +16,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/sqltest"
 )
 
-// The test binary is also the command, and a server with payments, if this variable says so.
+// The test binary is also the command and a payment server, depending on this variable.
 const (
 	roleEnv    = "ONLYONCE_TEST_ROLE"
 	roleCLI    = "cli"
@@ -35,12 +35,12 @@ func TestMain(m *testing.M) {
 		os.Exit(serverMain())
 	default:
 		flag.Parse()
-		// A pool of go-redis that was closed looks once a second whether it is, after it could not connect.
+		// A closed go-redis pool that failed to connect checks once a second whether it is closed.
 		goleak.VerifyTestMain(sqltest.Shared(m), goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
 	}
 }
 
-// printed is what a command has printed, and its exit status.
+// printed is the output and the exit status of a command.
 type printed struct {
 	out, err string
 	status   int
@@ -68,7 +68,7 @@ func command(t *testing.T, address string, args ...string) printed {
 	return printed{out.String(), err.String(), status}
 }
 
-// mustEnd fails the test unless the command has ended with a status.
+// mustEnd fails the test unless the exit status is status.
 func (p printed) mustEnd(t *testing.T, status int) printed {
 	t.Helper()
 
@@ -79,7 +79,7 @@ func (p printed) mustEnd(t *testing.T, status int) printed {
 	return p
 }
 
-// mustSay fails the test unless the output or the errors have each word.
+// mustSay fails the test unless the output contains each word.
 func (p printed) mustSay(t *testing.T, words ...string) printed {
 	t.Helper()
 
@@ -92,7 +92,7 @@ func (p printed) mustSay(t *testing.T, words ...string) printed {
 	return p
 }
 
-// mustNotSay fails the test if the output or the errors have a word.
+// mustNotSay fails the test if the output contains a word.
 func (p printed) mustNotSay(t *testing.T, words ...string) printed {
 	t.Helper()
 

@@ -23,7 +23,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// typeFlags name where the types of messages come from.
+// typeFlags name the source of the message types.
 type typeFlags struct {
 	descriptors string
 	reflect     string
@@ -32,21 +32,21 @@ type typeFlags struct {
 
 func (f *typeFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.descriptors, "descriptors", "", "file with a descriptor set, as buf build -o and protoc -o write it")
-	flags.StringVar(&f.reflect, "reflect", "", "address of a server with gRPC reflection")
-	flags.BoolVar(&f.plaintext, "plaintext", false, "connect to that server without TLS")
-	_ = cmd.MarkFlagFilename("descriptors", "binpb", "pb", "protoset", "desc") // the flag is there
+	flags.StringVar(&f.descriptors, "descriptors", "", "file with the message types, made by buf build -o or protoc -o")
+	flags.StringVar(&f.reflect, "reflect", "", "address of a gRPC server with reflection; gives the message types")
+	flags.BoolVar(&f.plaintext, "plaintext", false, "connect to the --reflect server without TLS")
+	_ = cmd.MarkFlagFilename("descriptors", "binpb", "pb", "protoset", "desc") // the flag exists
 }
 
-// load reads the types of a method's messages. Without a flag there are none, and the result knows no type.
+// load reads the message types of a method. Without a flag, the result has no types.
 func (f *typeFlags) load(ctx context.Context, method string) (*messageTypes, error) {
 	switch {
 	case f.descriptors != "" && f.reflect != "":
-		return nil, usagef("give --descriptors or --reflect, not both")
+		return nil, usagef("--descriptors and --reflect: give one of them")
 	case f.descriptors == "" && f.reflect == "":
 		return &messageTypes{}, nil
 	case !isGRPC(method):
-		return nil, fmt.Errorf("method %q is none of gRPC: leave out --descriptors and --reflect", method)
+		return nil, fmt.Errorf("method %q is not a gRPC method: omit --descriptors and --reflect", method)
 	case f.descriptors != "":
 		data, err := os.ReadFile(f.descriptors)
 		if err != nil {
@@ -69,7 +69,7 @@ func (f *typeFlags) load(ctx context.Context, method string) (*messageTypes, err
 	}
 }
 
-// reflected reads the files that a service needs from a server.
+// reflected reads the files of a service from a server with reflection.
 func (f *typeFlags) reflected(ctx context.Context, method string) (*descriptorpb.FileDescriptorSet, error) {
 	security := credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS12})
 	if f.plaintext {
@@ -104,13 +104,13 @@ func (f *typeFlags) reflected(ctx context.Context, method string) (*descriptorpb
 	return set, nil
 }
 
-// typeReader reads files of descriptors from a server.
+// typeReader reads descriptor files from a server.
 type typeReader struct {
 	stream rpb.ServerReflection_ServerReflectionInfoClient
 	files  map[string]*descriptorpb.FileDescriptorProto
 }
 
-// read reads a file and everything that it imports.
+// read reads a file and all its imports.
 func (r *typeReader) read(req *rpb.ServerReflectionRequest) error {
 	if err := r.stream.Send(req); err != nil {
 		return err
@@ -152,7 +152,7 @@ func (r *typeReader) read(req *rpb.ServerReflectionRequest) error {
 	return nil
 }
 
-// messageTypes knows the types of methods' messages. Its zero value knows none.
+// messageTypes has the message types of methods. The zero value has none.
 type messageTypes struct {
 	files *protoregistry.Files
 	types *dynamicpb.Types
@@ -170,7 +170,7 @@ func newMessageTypes(set *descriptorpb.FileDescriptorSet) (*messageTypes, error)
 // known reports whether there are any types.
 func (m *messageTypes) known() bool { return m.files != nil }
 
-// method finds a method of gRPC.
+// method returns the descriptor of a gRPC method.
 func (m *messageTypes) method(name string) (protoreflect.MethodDescriptor, error) {
 	full := strings.ReplaceAll(strings.TrimPrefix(name, "/"), "/", ".")
 
@@ -181,13 +181,13 @@ func (m *messageTypes) method(name string) (protoreflect.MethodDescriptor, error
 
 	method, ok := found.(protoreflect.MethodDescriptor)
 	if !ok {
-		return nil, fmt.Errorf("the descriptors have no method %s, but something else of this name", name)
+		return nil, fmt.Errorf("the descriptors have no method %s: the name belongs to something else", name)
 	}
 
 	return method, nil
 }
 
-// request is a request of a method, as JSON if its type is known.
+// request decodes a stored request. The result has JSON if the type is known.
 func (m *messageTypes) request(method string, data []byte) (*payload, error) {
 	if !m.known() {
 		return &payload{Bytes: data}, nil
@@ -201,7 +201,7 @@ func (m *messageTypes) request(method string, data []byte) (*payload, error) {
 	return m.message(found.Input(), data)
 }
 
-// response is a response of a method, as JSON if its type is known.
+// response decodes a stored response. The result has JSON if the type is known.
 func (m *messageTypes) response(method string, data []byte) (*payload, error) {
 	if !m.known() {
 		return &payload{Bytes: data}, nil
@@ -229,7 +229,7 @@ func (m *messageTypes) message(of protoreflect.MessageDescriptor, data []byte) (
 	return &payload{JSON: jsonText(indented(text))}, nil
 }
 
-// parse reads a response of a method that is written as JSON.
+// parse parses a response that is written as JSON.
 func (m *messageTypes) parse(method string, text []byte) (proto.Message, error) {
 	found, err := m.method(method)
 	if err != nil {

@@ -17,13 +17,13 @@ func TestEveryCommandWorksOnMySQL(t *testing.T) {
 
 	command(t, address, "list", "--show-key").mustEnd(t, statusOK).mustSay(t, id[:shortID], "held", "order-17").mustNotSay(t, "\x1b")
 	command(t, address, "show", "--method", evilMethod, "--key", "order-17").mustEnd(t, statusOK).mustSay(t, id)
-	command(t, address, "doctor").mustEnd(t, statusOK).mustSay(t, "The store is fit", "schema", "indexes", "1 records wait")
+	command(t, address, "doctor").mustEnd(t, statusOK).mustSay(t, "The store is fit", "schema", "indexes", "1 records have an unknown")
 	command(t, address, "bench", "--duration", "100ms", "--callers", "1", "--json").mustEnd(t, statusOK).mustSay(t, `"records_left": 0`)
 	command(t, address, "resolve", id[:shortID], "--happened", "--error", "ERROR", "--message", "closed", "--reason", "seen", "--by", "ann",
 		"--yes").mustEnd(t, statusOK)
 	command(t, address, "show", id, "--payload").mustEnd(t, statusOK).mustSay(t, "closed", "ann: seen")
 	command(t, address, "forget", id, "--reason", "erase", "--yes").mustEnd(t, statusOK).mustSay(t, "is absent")
-	command(t, address, "show", id).mustEnd(t, statusFailed).mustSay(t, "there is no record")
+	command(t, address, "show", id).mustEnd(t, statusFailed).mustSay(t, "no record")
 
 	wrong := strings.Replace(address, "root@", "ann:s3cr3t@", 1)
 	command(t, wrong, "list").mustEnd(t, statusFailed).mustNotSay(t, "s3cr3t")

@@ -23,27 +23,27 @@ import (
 )
 
 const (
-	// connections to a database.
+	// connections is the maximum number of database connections.
 	connections = 16
-	// mostOutcome bounds the answer that somebody gives by hand, in bytes.
+	// mostOutcome bounds the size of an answer, in bytes.
 	mostOutcome = 16 << 20
 )
 
-// opened is a store that a command uses.
+// opened is an open store.
 type opened struct {
 	store.Store
 
 	close func()
-	// at is where the store is, without a password.
+	// at is the location of the store, without a password.
 	at string
 }
 
-// quiet is a logger of go-redis that says nothing: what goes wrong is in errors as well.
+// quiet discards the log lines of go-redis. Its errors have the same information.
 type quiet struct{}
 
 func (quiet) Printf(context.Context, string, ...any) {}
 
-// open opens the store that the command line names.
+// open opens the store of the command line.
 func (a *app) open() (*opened, error) {
 	address, is, err := a.address()
 	if err != nil {
@@ -74,7 +74,7 @@ func (a *app) open() (*opened, error) {
 	return &opened{Store: records, close: func() { _ = db.Close() }, at: location(address)}, nil
 }
 
-// examine opens the store for a doctor. A store that cannot be opened is nil, and the diagnoses say why.
+// examine opens the store for doctor. If the store cannot be opened, it returns nil and diagnoses with the reason.
 func (a *app) examine(ctx context.Context) (*opened, []store.Diagnosis, error) {
 	address, is, err := a.address()
 	if err != nil {
@@ -106,7 +106,7 @@ func (a *app) examine(ctx context.Context) (*opened, []store.Diagnosis, error) {
 	return nil, found, err
 }
 
-// address is the URL of the store, and its kind.
+// address returns the URL of the store and its kind.
 func (a *app) address() (string, kind, error) {
 	address := cmp.Or(a.store.url, a.env("ONLYONCE_STORE"))
 	if address == "" {
@@ -141,7 +141,7 @@ func (a *app) sqlOptions() []sqlstore.Option {
 	return opts
 }
 
-// openRedis opens Redis. A URL that cannot be read is an error of the command line.
+// openRedis opens Redis. An invalid URL is a usage error.
 func openRedis(address string, opts ...redisstore.Option) (*redisstore.Store, error) {
 	records, err := redisstore.Open(address, opts...)
 
@@ -185,22 +185,22 @@ func openDatabase(address string, is kind) (*sql.DB, sqlstore.Dialect, error) {
 	return db, dialect, nil
 }
 
-// openSQLite opens a file that is there. A command does not make one.
+// openSQLite opens an existing file. It does not create one.
 func openSQLite(address string) (*sql.DB, error) {
 	path := strings.TrimPrefix(address, "sqlite:")
 
 	switch {
 	case path == "" || strings.HasPrefix(path, "//"):
-		return nil, usagef("the URL of a database of SQLite is sqlite: and the path of its file, as in sqlite:payments.db")
+		return nil, usagef("invalid SQLite URL: write sqlite: and the path of the file, such as sqlite:payments.db")
 	case strings.HasPrefix(path, ":memory:"):
-		return nil, usagef("a database in memory is in the process that has made it: give the path of a file")
+		return nil, usagef("another process cannot see a database in memory: give the path of a file")
 	}
 
 	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
 
-	// See the documentation of sqlstore. The journal mode is that of the file.
+	// See the documentation of sqlstore. The file keeps its journal mode.
 	const query = "_pragma=busy_timeout(5)&_pragma=synchronous(FULL)&_txlock=immediate&mode=rw"
 
 	return sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: query}).String())
@@ -219,7 +219,7 @@ func openPostgreSQL(address string) (*sql.DB, error) {
 	return stdlib.OpenDB(*config), nil
 }
 
-// openMySQL takes parameters as github.com/go-sql-driver/mysql knows them.
+// openMySQL accepts the parameters of github.com/go-sql-driver/mysql.
 func openMySQL(address string) (*sql.DB, error) {
 	connector, ok := mysqlConnector(address)
 	if !ok {
@@ -246,14 +246,14 @@ func mysqlConnector(address string) (connector driver.Connector, ok bool) {
 
 	config.User = parsed.User.Username()
 	config.Passwd, _ = parsed.User.Password()
-	config.Logger = &mysql.NopLogger{} // what goes wrong is in errors as well
+	config.Logger = &mysql.NopLogger{} // errors have the same information
 
 	connector, err = mysql.NewConnector(config)
 
 	return connector, err == nil
 }
 
-// engine opens the store, and makes an engine on it. The function closes both.
+// engine opens the store and an engine on it. The function closes both.
 func (a *app) engine() (*onlyonce.Engine, func(), error) {
 	records, err := a.open()
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"unicode/utf8"
 )
 
-// clean makes a text safe to print: passwords are replaced, and what could change a terminal is escaped. Line breaks stay.
+// clean makes a text safe to print. It hides passwords and escapes characters that are unsafe on a terminal. Line breaks stay.
 func (a *app) clean(text string) string {
 	for _, secret := range a.secrets {
 		if secret != "" {
@@ -30,8 +30,7 @@ func (a *app) clean(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// escaped is a text of a record on one line: each character that is not printable becomes an escape as in Go. Such characters could change
-// the terminal or the order of the text.
+// escaped escapes unprintable characters as in Go. They could control the terminal or reorder the text.
 func escaped(text string) string {
 	var b strings.Builder
 
@@ -63,7 +62,7 @@ const (
 	yellow = "33"
 )
 
-// paint gives a text a colour, if the output may have colours.
+// paint colours a text, if the output may have colours.
 func (a *app) paint(color, text string) string {
 	if !a.color || color == plain {
 		return text
@@ -72,8 +71,7 @@ func (a *app) paint(color, text string) string {
 	return "\x1b[" + color + "m" + text + "\x1b[0m"
 }
 
-// output is where a command prints. After the first error, such as that of a full disk, the rest would have a gap: nothing more is written,
-// and stop ends the command.
+// output is the output of a command. After a write error, such as a full disk, it writes nothing more, and stop ends the command.
 type output struct {
 	to   io.Writer
 	stop context.CancelFunc
@@ -94,7 +92,7 @@ func (o *output) Write(p []byte) (int, error) {
 	return n, o.err
 }
 
-// printf prints a line that is safe already.
+// printf prints a line. The text must be safe.
 func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.out, format+"\n", args...) }
 
 // printJSON prints a value as JSON.
@@ -119,8 +117,8 @@ func writeJSON(w io.Writer, value any, indent string) error {
 	return err
 }
 
-// printableJSON is a text of JSON in which characters that could change a terminal are escaped. The encoder leaves those that are not
-// ASCII, such as the second set of control characters and marks that turn the order of the text.
+// printableJSON escapes characters in JSON that are unsafe on a terminal. The encoder does not escape characters beyond ASCII, such as
+// control characters and marks that reverse the text.
 func printableJSON(text string) string {
 	var b strings.Builder
 
@@ -139,16 +137,16 @@ func printableJSON(text string) string {
 	return b.String()
 }
 
-// maxUnit is the last character that UTF-16, and so an escape of JSON, has in one unit.
+// maxUnit is the last character that needs one UTF-16 unit, and so one JSON escape.
 const maxUnit = 0xffff
 
-// table prints rows under a head. The last but one column that does not fit is cut, so that a row is one line of a terminal.
+// table prints rows under a head. It cuts one column so that a row fits the width.
 type table struct {
 	head []string
 	rows [][]string
-	// colors has the colour of each row's cells, by column; nil for none.
+	// colors has the colours of each row, by column. Nil means no colours.
 	colors []map[int]string
-	// wide is the column that is cut first.
+	// wide is the column to cut.
 	wide int
 }
 
@@ -207,7 +205,7 @@ func (a *app) printRow(cells []string, widths []int, colors map[int]string, all 
 	fmt.Fprintln(a.out, strings.TrimRight(b.String(), " "))
 }
 
-// shortened cuts the beginning of a text that is too long: the end of a method's name says more.
+// shortened cuts the beginning of a long text. The end of a method name is more useful.
 func shortened(text string, width int) string {
 	runes := []rune(text)
 	if len(runes) <= width {
@@ -217,7 +215,7 @@ func shortened(text string, width int) string {
 	return "…" + string(runes[len(runes)-width+1:])
 }
 
-// fields prints pairs of a name and a value, and breaks long values at spaces.
+// fields prints pairs of a name and a value. It breaks long values at spaces.
 func (a *app) fields(pairs ...[2]string) {
 	const (
 		narrowest = 20
@@ -245,7 +243,7 @@ func (a *app) fields(pairs ...[2]string) {
 	}
 }
 
-// wrap breaks a text at spaces into lines of a width. Line breaks stay.
+// wrap breaks a text at spaces into lines of at most width characters. Line breaks stay.
 func wrap(text string, width int) (lines []string) {
 	for paragraph := range strings.SplitSeq(text, "\n") {
 		line := ""
@@ -267,7 +265,7 @@ func wrap(text string, width int) (lines []string) {
 	return lines
 }
 
-// span is a duration as people read it: of two units at most.
+// span formats a duration with at most two units.
 func span(d time.Duration) string {
 	const day = 24 * time.Hour
 
@@ -296,7 +294,7 @@ func units(d, large time.Duration, largeName string, small time.Duration, smallN
 	return text
 }
 
-// moment is a time as people and programs read it. The zero time is empty.
+// moment formats a time. The zero time is empty.
 func moment(t time.Time) string {
 	if t.IsZero() {
 		return ""

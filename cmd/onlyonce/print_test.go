@@ -16,7 +16,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// onPaper is an app that prints into a buffer, at 80 columns and without colours.
+// onPaper returns an app that prints into a buffer, with 80 columns and no colours.
 func onPaper() (*app, *bytes.Buffer) {
 	out := new(bytes.Buffer)
 
@@ -25,7 +25,7 @@ func onPaper() (*app, *bytes.Buffer) {
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// aRecord is a record that is held, and whose owner may be alive.
+// aRecord returns a held record whose owner may be alive.
 func aRecord() onlyonce.Record {
 	return onlyonce.Record{
 		ID: store.Key{0x3f, 0x2a, 0x9c, 0x04, 0xd1, 0xbe},
@@ -105,7 +105,7 @@ func TestReportsAtEightyColumnsAreAsTheyWere(t *testing.T) {
 		Duration: time.Minute, Callers: 16, Calls: 1234567, Rate: 20576, Claim: percentiles, Completion: percentiles, Call: percentiles,
 		Errors: 2, FirstError: errors.New("claim: no answer"), Left: 3,
 	})
-	if err == nil || !strings.Contains(err.Error(), "2 calls have failed") {
+	if err == nil || !strings.Contains(err.Error(), "2 calls failed") {
 		t.Errorf("got %v", err)
 	}
 
@@ -131,7 +131,7 @@ func TestDoctorAndBenchOnEveryStore(t *testing.T) {
 	forEachStore(t, func(t *testing.T, address string) {
 		t.Helper()
 
-		command(t, address, "doctor").mustEnd(t, statusOK).mustSay(t, "is fit", "records: a record is claimed", "clock")
+		command(t, address, "doctor").mustEnd(t, statusOK).mustSay(t, "is fit", "records: claiming, completing", "clock")
 		command(t, address, "bench", "--duration", "200ms", "--callers", "2").mustEnd(t, statusOK).
 			mustSay(t, "by 2 callers", "completion").mustNotSay(t, "could not be removed")
 		command(t, address, "list", "--state", "unknown,running").mustEnd(t, statusOK).mustSay(t, "No records.")
@@ -145,7 +145,7 @@ func TestDoctorExaminesEveryServerOfACluster(t *testing.T) {
 	address := "redis+cluster://" + cluster.Addrs()[0]
 
 	got := command(t, address, "doctor").mustEnd(t, statusOK).mustSay(t, "slots, cluster: every slot has a master")
-	if n := strings.Count(got.out, "a record is claimed, completed and removed"); n < 3 {
+	if n := strings.Count(got.out, "claiming, completing and removing"); n < 3 {
 		t.Errorf("%d masters were written to:\n%s", n, got.out)
 	}
 }
@@ -176,7 +176,7 @@ func TestF03WatchShowsWhatBecomesUnknownAndWhoSettlesIt(t *testing.T) {
 	watch.end(t).mustEnd(t, statusOK).mustSay(t, id[:shortID], "held", "absent").mustNotSay(t, "order-17")
 }
 
-// fullDisk accepts a number of writes.
+// fullDisk accepts a limited number of writes.
 type fullDisk struct{ writes int }
 
 func (d *fullDisk) Write(p []byte) (int, error) {

@@ -14,20 +14,20 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// shortID is how many digits of an ID a table has, and leastID how many name a record.
+// shortID is the number of ID digits in a table. leastID is the minimum number of digits in an argument.
 const (
 	shortID = 12
 	leastID = 6
 )
 
-// isGRPC reports whether a method is one of gRPC, "/package.Service/Method".
+// isGRPC reports whether a method has the gRPC form "/package.Service/Method".
 func isGRPC(method string) bool {
 	service, name, ok := strings.Cut(strings.TrimPrefix(method, "/"), "/")
 
 	return ok && strings.HasPrefix(method, "/") && service != "" && name != "" && !strings.Contains(name, "/")
 }
 
-// find finds the record that an ID, or the beginning of one, names.
+// find returns the record with an ID, or with an ID prefix.
 func find(ctx context.Context, engine *onlyonce.Engine, text string) (onlyonce.Record, error) {
 	text = strings.ToLower(text)
 
@@ -41,13 +41,13 @@ func find(ctx context.Context, engine *onlyonce.Engine, text string) (onlyonce.R
 	}
 
 	if len(text) < leastID || strings.Trim(text, "0123456789abcdef") != "" {
-		return onlyonce.Record{}, usagef("%q is no ID: give %d to 64 hexadecimal digits, as onlyonce list prints them", text, leastID)
+		return onlyonce.Record{}, usagef("%q is not an ID: give %d to 64 hexadecimal digits, as onlyonce list prints them", text, leastID)
 	}
 
 	return findByPrefix(ctx, engine, text)
 }
 
-// findByPrefix finds a record that is not settled by the beginning of its ID.
+// findByPrefix returns the unsettled record with an ID prefix.
 func findByPrefix(ctx context.Context, engine *onlyonce.Engine, prefix string) (onlyonce.Record, error) {
 	var found []store.Key
 
@@ -68,8 +68,8 @@ func findByPrefix(ctx context.Context, engine *onlyonce.Engine, prefix string) (
 
 	switch len(found) {
 	case 0:
-		return onlyonce.Record{}, fmt.Errorf("no record that is not settled has an ID that begins with %s: "+
-			"give all 64 digits for a record that is settled", prefix)
+		return onlyonce.Record{}, fmt.Errorf("no unsettled record has an ID that begins with %s: "+
+			"for a settled record, give all 64 digits, or --key and --method", prefix)
 	case 1:
 		return engine.LookupID(ctx, found[0])
 	default:
@@ -77,17 +77,17 @@ func findByPrefix(ctx context.Context, engine *onlyonce.Engine, prefix string) (
 	}
 }
 
-// isAboutOne reports whether an error of a list is about one record.
+// isAboutOne reports whether a list error concerns a single record.
 func isAboutOne(err error) bool {
 	return errors.Is(err, store.ErrUnreadable) || errors.Is(err, store.ErrNewer)
 }
 
-// recordView is a record as JSON. Times are on the store's clock, in RFC 3339; durations are seconds. What the record does not have is left
+// recordView is the JSON form of a record. Times are on the store's clock, in RFC 3339. Durations are in seconds. Missing values are left
 // out.
 type recordView struct {
 	ID               string   `json:"id"`
 	Method           string   `json:"method,omitempty"`
-	Key              string   `json:"key,omitempty"` // only if it was asked for
+	Key              string   `json:"key,omitempty"` // only with --show-key
 	State            string   `json:"state"`
 	Unknown          bool     `json:"unknown"`
 	Code             string   `json:"code,omitempty"`
@@ -111,12 +111,12 @@ type recordView struct {
 	RequestBytes     int      `json:"request_bytes"`
 	AnswerBytes      int      `json:"answer_bytes"`
 	AnswerTooLarge   bool     `json:"answer_too_large"`
-	Request          *payload `json:"request,omitempty"` // only if it was asked for
+	Request          *payload `json:"request,omitempty"` // only with --payload
 	Answer           *payload `json:"answer,omitempty"`
 	ResolvedByOthers bool     `json:"resolved"`
 }
 
-// view is a record as JSON, with its key only if that was asked for.
+// view returns the JSON form of a record, with its key only if showKey is set.
 func view(rec *onlyonce.Record, showKey bool) recordView {
 	v := recordView{
 		ID: rec.ID.String(), Method: rec.Method, State: string(operate.StateOf(rec)), Unknown: rec.Unknown, Code: rec.Code,
@@ -144,11 +144,11 @@ func view(rec *onlyonce.Record, showKey bool) recordView {
 
 // describe prints a record for people.
 func (a *app) describe(rec *onlyonce.Record, showKey bool) {
-	key := "recorded; --show-key prints it"
+	key := "hidden; --show-key prints it"
 
 	switch {
 	case rec.ReadableKey == "":
-		key = "not recorded"
+		key = "not stored"
 	case showKey:
 		key = escaped(rec.ReadableKey)
 	}
@@ -187,16 +187,16 @@ func (a *app) stateText(rec *onlyonce.Record) string {
 	return text
 }
 
-// ownerText says whether the owner may be working.
+// ownerText describes whether the owner may be alive.
 func ownerText(rec *onlyonce.Record) string {
 	switch {
 	case rec.LeaseAlive(rec.LookedUpAt):
-		return "has a lease until " + moment(rec.LeaseUntil)
+		return "holds the lease until " + moment(rec.LeaseUntil)
 	case rec.OwnerMayBeAlive(rec.LookedUpAt):
-		return fmt.Sprintf("may be alive until %s, which is in %s: \"did not happen\" is refused before", moment(rec.OwnerAliveUntil),
+		return fmt.Sprintf("may be alive until %s, in %s; until then, \"did not happen\" is refused", moment(rec.OwnerAliveUntil),
 			span(rec.OwnerAliveUntil.Sub(rec.LookedUpAt)))
 	case rec.Unknown:
-		return "cannot be alive any more"
+		return "certainly dead"
 	default:
 		return ""
 	}
@@ -204,7 +204,7 @@ func ownerText(rec *onlyonce.Record) string {
 
 func expiryText(rec *onlyonce.Record) string {
 	if rec.ExpiresAt.IsZero() {
-		return fmt.Sprintf("not before it is settled, then after %s", span(rec.Retention))
+		return fmt.Sprintf("%s after it is settled", span(rec.Retention))
 	}
 
 	return fmt.Sprintf("%s, in %s", moment(rec.ExpiresAt), span(rec.ExpiresAt.Sub(rec.LookedUpAt)))
@@ -215,13 +215,13 @@ func doubtText(rec *onlyonce.Record) string {
 		return ""
 	}
 
-	return "an earlier run may have had its effect"
+	return "an earlier run may have had an effect"
 }
 
 func settledText(rec *onlyonce.Record) string {
 	if rec.SettledBy == "" {
 		if rec.Resolved {
-			return "somebody other than its owner"
+			return "somebody other than the owner"
 		}
 
 		return ""
@@ -235,25 +235,25 @@ func settledText(rec *onlyonce.Record) string {
 	return text
 }
 
-// payload is a request or an answer that is shown.
+// payload is a request or an answer to print.
 type payload struct {
-	// Code and Message are those of an answer.
+	// Code and Message are only for answers.
 	Code    string `json:"code,omitempty"`
 	Message string `json:"message,omitempty"`
-	// JSON is the message, if its type is known. Otherwise Bytes has it, encoded in base64.
+	// JSON is the message if its type is known. Otherwise Bytes is the message.
 	JSON    jsonText            `json:"json,omitempty"`
 	Bytes   []byte              `json:"base64,omitempty"`
 	Header  map[string][]string `json:"header,omitempty"`
 	Trailer map[string][]string `json:"trailer,omitempty"`
 }
 
-// jsonText is a text that is JSON.
+// jsonText is valid JSON.
 type jsonText string
 
 // MarshalJSON implements [encoding/json.Marshaler].
 func (j jsonText) MarshalJSON() ([]byte, error) { return []byte(j), nil } //nolint:unparam // a Marshaler has it
 
-// requestOf is the request that a record keeps, or nil.
+// requestOf returns the stored request, or nil.
 func requestOf(rec *onlyonce.Record, types *messageTypes) (*payload, error) {
 	if len(rec.Request) == 0 {
 		return nil, nil //nolint:nilnil // no request is no error
@@ -262,7 +262,7 @@ func requestOf(rec *onlyonce.Record, types *messageTypes) (*payload, error) {
 	return types.request(rec.Method, rec.Request)
 }
 
-// answerOf is the answer that a record keeps, or nil.
+// answerOf returns the stored answer, or nil.
 func answerOf(rec *onlyonce.Record, types *messageTypes) (*payload, error) {
 	if rec.State != store.Completed || rec.NotStored {
 		return nil, nil //nolint:nilnil // no answer is no error
@@ -322,7 +322,7 @@ func (a *app) printPayload(name string, p *payload) {
 	}
 }
 
-// kept is what a record keeps, for people who have not asked to see it.
+// kept describes the stored request and answer without showing them.
 func kept(rec *onlyonce.Record) string {
 	var parts []string
 
@@ -332,7 +332,7 @@ func kept(rec *onlyonce.Record) string {
 
 	switch {
 	case rec.NotStored:
-		parts = append(parts, "an answer that was too large to keep")
+		parts = append(parts, "an answer that was too large to store")
 	case rec.State == store.Completed:
 		parts = append(parts, fmt.Sprintf("an answer of %d bytes", len(rec.Body)))
 	}
@@ -341,5 +341,5 @@ func kept(rec *onlyonce.Record) string {
 		return ""
 	}
 
-	return "It keeps " + strings.Join(parts, " and ") + "; --payload prints it."
+	return "The record has " + strings.Join(parts, " and ") + "; --payload prints the content."
 }

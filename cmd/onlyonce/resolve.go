@@ -20,7 +20,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/operate"
 )
 
-// decisionFlags say who decides, and why.
+// decisionFlags give the operator and the reason.
 type decisionFlags struct {
 	who    string
 	reason string
@@ -29,15 +29,15 @@ type decisionFlags struct {
 
 func (f *decisionFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.reason, "reason", "", "why you know; kept with the record")
-	flags.StringVar(&f.who, "by", "", "your name; kept with the record (default the user of the system)")
-	flags.BoolVar(&f.yes, "yes", false, "do not ask; needed without a terminal")
+	flags.StringVar(&f.reason, "reason", "", "why you are sure; required")
+	flags.StringVar(&f.who, "by", "", "your name (default: your user name)")
+	flags.BoolVar(&f.yes, "yes", false, "do not ask for confirmation; required without a terminal")
 }
 
-// decision is a decision with a name and a reason.
+// decision returns a decision with a name and a reason.
 func (f *decisionFlags) decision(verdict operate.Verdict) (operate.Decision, error) {
 	if strings.TrimSpace(f.reason) == "" {
-		return operate.Decision{}, usagef("no reason: say in --reason how you know")
+		return operate.Decision{}, usagef("no reason: give --reason")
 	}
 
 	who := f.who
@@ -48,13 +48,13 @@ func (f *decisionFlags) decision(verdict operate.Verdict) (operate.Decision, err
 	}
 
 	if strings.TrimSpace(who) == "" {
-		return operate.Decision{}, usagef("no name: give yours in --by")
+		return operate.Decision{}, usagef("no name: give --by")
 	}
 
 	return operate.Decision{Verdict: verdict, Who: who, Reason: f.reason}, nil
 }
 
-// answerFlags say what callers get.
+// answerFlags give the answer for callers.
 type answerFlags struct {
 	happened bool
 	didNot   bool
@@ -67,22 +67,22 @@ type answerFlags struct {
 
 func (f *answerFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.BoolVar(&f.happened, "happened", false, "the effect has happened: needs --response, --raw or --error")
-	flags.StringVar(&f.response, "response", "", "response as JSON, or @FILE with it; needs --descriptors or --reflect")
-	flags.StringVar(&f.raw, "raw", "", "@FILE with the response as bytes: an encoded message for gRPC")
-	flags.StringVar(&f.code, "error", "", "code of the error that callers get, such as NOT_FOUND")
-	flags.StringVar(&f.message, "message", "", "message of that error")
-	flags.BoolVar(&f.didNot, "did-not-happen", false, "the effect has not happened, and cannot happen any more")
+	flags.BoolVar(&f.happened, "happened", false, "the effect has happened; needs --response, --raw or --error")
+	flags.StringVar(&f.response, "response", "", "answer: a response in JSON, or @FILE; needs --descriptors or --reflect")
+	flags.StringVar(&f.raw, "raw", "", "answer: @FILE with the response in bytes, for gRPC an encoded message")
+	flags.StringVar(&f.code, "error", "", "answer: an error with this code, such as NOT_FOUND")
+	flags.StringVar(&f.message, "message", "", "message for --error")
+	flags.BoolVar(&f.didNot, "did-not-happen", false, "the effect has not happened, and can no longer happen")
 	f.types.add(cmd)
 
 	cmd.MarkFlagsOneRequired("happened", "did-not-happen")
 	cmd.MarkFlagsMutuallyExclusive("happened", "did-not-happen")
 	cmd.MarkFlagsMutuallyExclusive("response", "raw", "error")
 
-	_ = cmd.RegisterFlagCompletionFunc("error", cobra.FixedCompletions(codeNames(), cobra.ShellCompDirectiveNoFileComp)) // it is there
+	_ = cmd.RegisterFlagCompletionFunc("error", cobra.FixedCompletions(codeNames(), cobra.ShellCompDirectiveNoFileComp)) // the flag exists
 }
 
-// codeNames are the codes of gRPC errors.
+// codeNames returns the gRPC error codes.
 func codeNames() []cobra.Completion {
 	return []cobra.Completion{
 		"CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
@@ -91,27 +91,27 @@ func codeNames() []cobra.Completion {
 	}
 }
 
-// check refuses flags that do not fit together.
+// check refuses flags that do not go together.
 func (f *answerFlags) check() error {
 	given := f.response != "" || f.raw != "" || f.code != ""
 
 	switch {
 	case f.happened && !given:
-		return usagef("callers need an answer: give --response, --raw or --error")
+		return usagef("--happened without an answer for callers: give --response, --raw or --error")
 	case f.didNot && (given || f.message != ""):
-		return usagef("the next call runs and makes the answer: leave out --response, --raw, --error and --message")
+		return usagef("--did-not-happen with an answer: omit --response, --raw, --error and --message, because the next call runs")
 	case f.message != "" && f.code == "":
-		return usagef("--message belongs to --error")
+		return usagef("--message without --error: give both")
 	case f.response != "" && f.types.descriptors == "" && f.types.reflect == "":
-		return usagef("the type of the response is not known: give --descriptors or --reflect, or the encoded message in --raw")
+		return usagef("--response without message types: give --descriptors or --reflect, or the encoded message with --raw")
 	case f.raw != "" && !strings.HasPrefix(f.raw, "@"):
-		return usagef("--raw is @ and the name of a file, or @- for the input")
+		return usagef("--raw %q: write @FILE, or @- for standard input", f.raw)
 	default:
 		return nil
 	}
 }
 
-// finding is the finding that the flags give for a record of a method.
+// finding returns the finding for a record of a method.
 func (f *answerFlags) finding(ctx context.Context, a *app, method string) (onlyonce.Finding, error) {
 	if f.didNot {
 		return onlyonce.DidNotHappen(), nil
@@ -124,7 +124,7 @@ func (f *answerFlags) finding(ctx context.Context, a *app, method string) (onlyo
 	if f.code != "" {
 		code, ok := interceptor.CodeNamed(strings.ToUpper(f.code))
 		if !ok || code == 0 {
-			return onlyonce.Finding{}, usagef("--error: there is no error code %q: give one of %s", f.code, oneOf(codeNames()))
+			return onlyonce.Finding{}, usagef("--error: unknown code %q: use one of %s", f.code, oneOf(codeNames()))
 		}
 
 		return interceptor.FindingOf(nil, status.Error(code, f.message))
@@ -160,7 +160,7 @@ func (f *answerFlags) finding(ctx context.Context, a *app, method string) (onlyo
 		return onlyonce.Finding{}, err
 	}
 
-	// Its fields are kept as they are, since this message knows none of them.
+	// The empty message keeps the bytes as unknown fields.
 	msg = new(emptypb.Empty)
 	if err := proto.Unmarshal(data, msg); err != nil {
 		return onlyonce.Finding{}, fmt.Errorf("--raw: the bytes are no encoded message: %w", err)
@@ -169,7 +169,7 @@ func (f *answerFlags) finding(ctx context.Context, a *app, method string) (onlyo
 	return interceptor.FindingOf(msg, nil)
 }
 
-// plainFinding is the finding for a record of Engine.Do.
+// plainFinding returns the finding for a record of Engine.Do.
 func (f *answerFlags) plainFinding(a *app) (onlyonce.Finding, error) {
 	switch {
 	case f.response != "":
@@ -179,16 +179,16 @@ func (f *answerFlags) plainFinding(a *app) (onlyonce.Finding, error) {
 
 		return onlyonce.Happened("OK", data), err
 	case f.code != "ERROR":
-		return onlyonce.Finding{}, usagef("the method is none of gRPC, and its errors have one code: give --error ERROR and --message")
+		return onlyonce.Finding{}, usagef("not a gRPC method, so the only error code is ERROR: give --error ERROR and --message")
 	default:
 		return onlyonce.Happened("ERROR", []byte(f.message)), nil
 	}
 }
 
-// mostInput bounds a file of the command line, in bytes.
+// mostInput bounds the size of an input file, in bytes.
 const mostInput = mostOutcome
 
-// text is a text of the command line, or what is in the file that it names behind an @.
+// text returns the text of a flag. For @FILE it returns the content of the file.
 func (a *app) text(value string) ([]byte, error) {
 	path, isFile := strings.CutPrefix(value, "@")
 	if !isFile {
@@ -227,22 +227,24 @@ func (a *app) resolveCommand() *cobra.Command {
 	)
 
 	cmd := &cobra.Command{
-		Use:   "resolve [ID]",
-		Short: "Settle a record whose outcome is unknown",
-		Long: `Resolve settles a record whose outcome is unknown. First find out whether the
-effect has happened. Resolve shows what it will do, asks, and writes only if
-the record has not changed since it was shown.
+		Use:   "resolve {ID | --key KEY --method METHOD} --reason TEXT",
+		Short: "Settle a record with an unknown outcome",
+		Long: `Resolve settles a record with an unknown outcome. First find out whether the
+effect has happened, for example at the bank. Then choose:
 
---happened gives callers the answer that you name. The handler does not run
-again. --did-not-happen lets the next call run. It is refused while the owner
-of the run may be alive, because the effect may still come.
+  --happened         Later calls with the key get the answer that you give. The
+                     handler does not run again.
+  --did-not-happen   The next call with the key runs. Refused while the server
+                     of the run may be alive, because the effect may still
+                     happen. Show prints until when.
 
-Your name and the reason are kept with the record.`,
+Resolve shows the change and asks for confirmation. It changes nothing if the
+record has changed since it was shown. The record keeps your name and reason.`,
 		Example: `  onlyonce resolve 3f2a9c04d1be --happened --response @answer.json \
     --descriptors payments.binpb --reason "the bank shows payment 17"
   onlyonce resolve 3f2a9c04d1be --happened --error FAILED_PRECONDITION \
-    --message "the account is closed" --reason "the bank has refused it"
-  onlyonce resolve 3f2a9c04d1be --did-not-happen --reason "not at the bank"`,
+    --message "the account is closed" --reason "the bank refused payment 17"
+  onlyonce resolve 3f2a9c04d1be --did-not-happen --reason "no such payment"`,
 		Args: cobra.MaximumNArgs(1),
 	}
 	answer.add(cmd)
@@ -289,22 +291,24 @@ func (a *app) forgetCommand() *cobra.Command {
 	)
 
 	cmd := &cobra.Command{
-		Use:   "forget [ID]",
+		Use:   "forget {ID | --key KEY --method METHOD} --reason TEXT",
 		Short: "Remove a record",
-		Long: `Forget removes a record, for example to erase a person's data or to withdraw a
-recorded error. The next call with the key runs, even if an earlier call had
-its effect.
+		Long: `Forget removes a record, for example to erase personal data or to withdraw a
+recorded error. The next call with the key runs, even if an earlier call had an
+effect. Name the record as for show: a settled record needs all 64 digits of
+its ID, or its key.
 
-It shows what it will do, asks, and removes only the record that it has shown.
-A record whose owner may be alive is refused, and so is one that cannot be
-read, unless --force is set.`,
-		Example: `  onlyonce forget 3f2a…64 digits… --reason "request 17 to erase data"
-  onlyonce forget --key order-17 --method /payments.v1.PaymentService/Pay \
-    --reason "the recorded error was a mistake"`,
+Forget shows the record and asks for confirmation. It removes nothing if the
+record has changed since it was shown. Without --force it refuses a record
+whose server may be alive, and a record that cannot be read. Your name and
+reason are printed and not kept, because the record is gone.`,
+		Example: `  onlyonce forget --key order-17 --method /payments.v1.PaymentService/Pay \
+    --reason "the recorded error was a mistake"
+  onlyonce forget 3f2a9c04d1be --force --reason "request 17 to erase data"`,
 		Args: cobra.MaximumNArgs(1),
 	}
 	decision.add(cmd)
-	cmd.Flags().BoolVar(&force, "force", false, "remove the record even if its owner may be alive")
+	cmd.Flags().BoolVar(&force, "force", false, "also remove a record whose server may be alive, or that cannot be read")
 	record.add(cmd)
 
 	cmd.RunE = does(func(ctx context.Context, args []string) error {
@@ -324,7 +328,7 @@ read, unless --force is set.`,
 	return cmd
 }
 
-// settlementView is a settlement as JSON.
+// settlementView is the JSON form of a settlement.
 type settlementView struct {
 	ID        string  `json:"id"`
 	Verdict   string  `json:"verdict"`
@@ -337,12 +341,12 @@ type settlementView struct {
 	Retention float64 `json:"retention_seconds"`
 }
 
-// settle shows what a decision does, asks, and does it.
+// settle shows the effects of a decision, asks for confirmation, and carries it out.
 func (a *app) settle(ctx context.Context, record *recordFlags, args []string, yes bool,
 	decide func(*onlyonce.Record) (operate.Decision, error),
 ) error {
 	if !yes && !a.asks {
-		return usagef("there is no terminal to ask on: give --yes to settle without a question")
+		return usagef("no terminal for the confirmation: give --yes to go on without it")
 	}
 
 	engine, done, err := a.engine() //nolint:contextcheck // opening takes none: it is bounded by --timeout
@@ -374,7 +378,7 @@ func (a *app) settle(ctx context.Context, record *recordFlags, args []string, ye
 		a.printPlan(&plan)
 
 		if !a.confirmed(ctx) {
-			return errors.New("nothing was changed")
+			return errors.New("not confirmed: nothing was changed")
 		}
 	}
 
@@ -391,21 +395,21 @@ func (a *app) settle(ctx context.Context, record *recordFlags, args []string, ye
 
 	a.printf("Record %s is %s, by %s: %s", rec.ID.String()[:shortID], plan.To, escaped(decision.Who), escaped(decision.Reason))
 
-	if plan.To != operate.StateAbsent { // the list has it no more, so only all digits name it
+	if plan.To != operate.StateAbsent { // settled records are not listed, so a prefix of the ID does not find them
 		a.printf("See it with: onlyonce show \\\n  %s", rec.ID)
 	}
 
 	return nil
 }
 
-// printPlan shows what a settlement does. It goes to the errors, where the question is.
+// printPlan prints a planned settlement on stderr, as the question is there, too.
 func (a *app) printPlan(plan *operate.Settlement) {
 	onErrors := *a
 	onErrors.out, onErrors.color = a.err, a.color && a.live
 
 	onErrors.describe(&plan.Record, false)
 	onErrors.printf("")
-	onErrors.fields([2]string{"Store", escaped(a.at)}, [2]string{"Decision", "it " + decisionText(plan)},
+	onErrors.fields([2]string{"Store", escaped(a.at)}, [2]string{"Decision", decisionText(plan)},
 		[2]string{"By", escaped(plan.Decision.Who)}, [2]string{"Reason", escaped(plan.Decision.Reason)})
 	onErrors.printf("")
 
@@ -421,19 +425,19 @@ func (a *app) printPlan(plan *operate.Settlement) {
 func decisionText(plan *operate.Settlement) string {
 	switch plan.Decision.Verdict {
 	case operate.Happened:
-		return "happened, and callers get " + escaped(plan.Decision.Code)
+		return "the effect has happened; callers get " + escaped(plan.Decision.Code)
 	case operate.DidNotHappen:
-		return "did not happen, and cannot happen any more"
+		return "the effect has not happened, and can no longer happen"
 	case operate.Forget, operate.ForceForget:
-		return "is to be forgotten"
+		return "remove the record"
 	default:
 		return string(plan.Decision.Verdict)
 	}
 }
 
-// confirmed asks whether to go on.
+// confirmed asks for confirmation.
 func (a *app) confirmed(ctx context.Context) bool {
-	fmt.Fprint(a.err, "Do it? [y/N] ")
+	fmt.Fprint(a.err, "Go on? [y/N] ")
 
 	answer := make(chan string, 1)
 

@@ -17,15 +17,15 @@ const (
 	statusUsage  = 2
 )
 
-// failure is an error of a command that was understood.
+// failure is an error of a valid command line.
 type failure struct{ error }
 
 func (f failure) Unwrap() error { return f.error }
 
-// errReported is matched by failures that the output has reported already.
+// errReported matches failures that the output already shows.
 var errReported = errors.New("reported")
 
-// usageError is an error of the command line that a command finds.
+// usageError is an error of the command line found by a command.
 type usageError struct{ text string }
 
 func (u usageError) Error() string { return u.text }
@@ -72,7 +72,7 @@ func run(ctx context.Context, a *app, args []string) int {
 	return status
 }
 
-// does makes the function of a command: its errors are failures.
+// does wraps the function of a command. Its errors become failures.
 func does(f func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := f(cmd.Context(), args); err != nil {
@@ -83,11 +83,15 @@ func does(f func(ctx context.Context, args []string) error) func(*cobra.Command,
 	}
 }
 
-const rootHelp = `Onlyonce shows and settles idempotency records, and examines the stores that
-keep them.
+const rootHelp = `Onlyonce shows and settles the idempotency records in a store. It also checks,
+measures and plans stores.
 
-A store is named by a URL, in --store, in the environment variable
-ONLYONCE_STORE, or behind some commands:
+A record belongs to one idempotency key. It keeps the state of the call, and
+later its outcome. If a server dies in the middle of a call, the outcome is
+unknown. Somebody must then settle the record: did the effect happen or not?
+
+Name the store by its URL: in the environment variable ONLYONCE_STORE, in
+--store, or as the argument of doctor, list, watch, bench and console.
 
   redis://user:password@host:6379/0
   redis+cluster://host1:6379?addr=host2:6379
@@ -96,16 +100,17 @@ ONLYONCE_STORE, or behind some commands:
   mysql://user:password@host:3306/database
   sqlite:PATH
 
-rediss:// is Redis with TLS. Other users of the machine can read command lines:
-put a password into ONLYONCE_STORE.
+Use rediss:// for Redis with TLS. The file of sqlite: must exist. Command lines
+are visible to other users of the machine, so put a URL with a password into
+ONLYONCE_STORE.
 
-Exit status: 0 if all is well, 1 if something failed or a store is not fit,
-2 if the command line is wrong.`
+Exit status: 0 for success, 1 for a failure or an unfit store, 2 for a wrong
+command line.`
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "onlyonce",
-		Short:         "See and settle idempotency records",
+		Short:         "Show and settle idempotency records",
 		Long:          rootHelp,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -124,17 +129,17 @@ func (a *app) root() *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.SortFlags = false
 	flags.StringVarP(&a.store.url, "store", "s", "", "URL of the store (default $ONLYONCE_STORE)")
-	flags.StringVar(&a.store.prefix, "prefix", "", `prefix of the keys in Redis (default "onlyonce:")`)
-	flags.StringVar(&a.store.table, "table", "", `table of the records in a database (default "onlyonce_records")`)
-	flags.DurationVar(&a.store.timeout, "timeout", 5*time.Second, "time for one operation of the store")
-	flags.BoolVar(&a.json, "json", false, "print JSON for scripts")
+	flags.StringVar(&a.store.prefix, "prefix", "", `Redis only: prefix of the keys (default "onlyonce:")`)
+	flags.StringVar(&a.store.table, "table", "", `databases only: table with the records (default "onlyonce_records")`)
+	flags.DurationVar(&a.store.timeout, "timeout", 5*time.Second, "time limit for one store operation")
+	flags.BoolVar(&a.json, "json", false, "print JSON")
 
 	root.AddCommand(
 		a.doctorCommand(), a.listCommand(), a.showCommand(), a.resolveCommand(), a.forgetCommand(), a.watchCommand(),
 		a.capacityCommand(), a.benchCommand(), a.consoleCommand(),
 	)
 
-	_ = root.RegisterFlagCompletionFunc("store", completeStore) // the flag is there
+	_ = root.RegisterFlagCompletionFunc("store", completeStore) // the flag exists
 
 	return root
 }
@@ -144,14 +149,14 @@ func completeStore(*cobra.Command, []string, string) ([]cobra.Completion, cobra.
 		cobra.ShellCompDirectiveNoSpace
 }
 
-// storeArgument is for commands that may have the URL of the store as their argument.
+// storeArgument accepts the store URL as an argument.
 func (a *app) storeArgument(args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
 
 	if a.store.url != "" {
-		return usagef("give the URL of the store once: behind the command or in --store")
+		return usagef("two store URLs: give one, as the argument or in --store")
 	}
 
 	a.store.url = args[0]

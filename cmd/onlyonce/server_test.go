@@ -31,11 +31,11 @@ const (
 	blocksEnv = "ONLYONCE_TEST_BLOCKS"
 	maxRunEnv = "ONLYONCE_TEST_MAX_RUN"
 	payMethod = "/grpc.testing.TestService/UnaryCall"
-	// testLease ends soon after a server was killed.
+	// testLease is short, so it ends soon after a server is killed.
 	testLease = 2 * time.Second
 )
 
-// payments is a service whose handler may never return.
+// payments is a service whose handler can block for ever.
 type payments struct {
 	pb.UnimplementedTestServiceServer
 
@@ -43,7 +43,7 @@ type payments struct {
 }
 
 func (p *payments) UnaryCall(_ context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
-	fmt.Fprintln(os.Stdout, "running") // the test kills the process now
+	fmt.Fprintln(os.Stdout, "running") // then the test kills the process
 
 	if p.blocks {
 		select {}
@@ -52,7 +52,7 @@ func (p *payments) UnaryCall(_ context.Context, req *pb.SimpleRequest) (*pb.Simp
 	return &pb.SimpleResponse{Username: "paid by the handler", OauthScope: strconv.Itoa(int(req.GetResponseSize()))}, nil
 }
 
-// serverMain is the life of a server process.
+// serverMain is the main function of a server process.
 func serverMain() int {
 	if err := serve(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -164,7 +164,7 @@ func startServer(t *testing.T, address string, maxRun time.Duration, blocks bool
 	return s
 }
 
-// line is the next line that the server prints.
+// line returns the next line of the server's output.
 func (s *server) line(t *testing.T) string {
 	t.Helper()
 
@@ -182,7 +182,7 @@ func (s *server) pay(ctx context.Context, key string) (*pb.SimpleResponse, error
 	return s.client.UnaryCall(ctx, &pb.SimpleRequest{ResponseSize: 17})
 }
 
-// killInHandler lets a server run a payment and kills it meanwhile.
+// killInHandler kills a server during a payment.
 func killInHandler(t *testing.T, address, key string, maxRun time.Duration) {
 	t.Helper()
 
@@ -198,7 +198,7 @@ func killInHandler(t *testing.T, address, key string, maxRun time.Duration) {
 		t.Fatalf("the server says %q", line)
 	}
 
-	// In Redis the index has a run some time after its claim.
+	// In Redis, the index lists a run some time after its claim.
 	waitListed(t, address, "--state", "running,unknown")
 	s.child.Kill()
 
@@ -207,7 +207,7 @@ func killInHandler(t *testing.T, address, key string, maxRun time.Duration) {
 	}
 }
 
-// migrated makes the tables of a database.
+// migrated creates the tables of a database.
 func migrated(t *testing.T, d *sqltest.Database, dialect sqlstore.Dialect) {
 	t.Helper()
 
@@ -216,7 +216,7 @@ func migrated(t *testing.T, d *sqltest.Database, dialect sqlstore.Dialect) {
 	}
 }
 
-// sqliteURL is the URL of an empty store in SQLite.
+// sqliteURL returns the URL of an empty SQLite store.
 func sqliteURL(t *testing.T) string {
 	t.Helper()
 
@@ -235,7 +235,7 @@ func postgresURL(t *testing.T) string {
 	return d.DSN()
 }
 
-// mysqlURL is the URL of an empty store in MariaDB.
+// mysqlURL returns the URL of an empty MariaDB store.
 func mysqlURL(t *testing.T) string {
 	t.Helper()
 

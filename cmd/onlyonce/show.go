@@ -12,29 +12,29 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// recordFlags name a record in place of its ID.
+// recordFlags name a record without its ID.
 type recordFlags struct {
 	id onlyonce.Identity
 }
 
 func (f *recordFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.id.Key, "key", "", "key of the caller, in place of an ID; needs --method")
-	flags.StringVar(&f.id.Method, "method", "", "method of the call, such as /bank.Payments/Pay")
-	flags.StringVar(&f.id.Scope, "scope", "", "scope of the caller, if the server has scopes")
+	flags.StringVar(&f.id.Key, "key", "", "find the record by its idempotency key instead of its ID; needs --method")
+	flags.StringVar(&f.id.Method, "method", "", "method of the call, such as /bank.Payments/Pay; for --key")
+	flags.StringVar(&f.id.Scope, "scope", "", "scope of the call, if the server uses scopes; for --key")
 }
 
-// lookup reads the record that an argument or the flags name.
+// lookup reads the record that the argument or the flags name.
 func (f *recordFlags) lookup(ctx context.Context, engine *onlyonce.Engine, args []string) (onlyonce.Record, error) {
 	switch {
 	case len(args) == 1 && f.id.Key != "":
-		return onlyonce.Record{}, usagef("give an ID or --key, not both")
+		return onlyonce.Record{}, usagef("ID and --key: give one of them")
 	case len(args) == 1:
 		return find(ctx, engine, args[0])
 	case f.id.Key == "":
-		return onlyonce.Record{}, usagef("no record: give its ID, or --key and --method")
+		return onlyonce.Record{}, usagef("no record named: give its ID, or --key and --method")
 	case f.id.Method == "":
-		return onlyonce.Record{}, usagef("a key belongs to a method: give --method as well")
+		return onlyonce.Record{}, usagef("--key without --method: give both, because each method has its own keys")
 	default:
 		return engine.Lookup(ctx, f.id)
 	}
@@ -49,14 +49,16 @@ func (a *app) showCommand() *cobra.Command {
 	)
 
 	cmd := &cobra.Command{
-		Use:   "show [ID]",
+		Use:   "show {ID | --key KEY --method METHOD}",
 		Short: "Show a record",
-		Long: `Show shows what is known about a call. The beginning of an ID is enough for a
-record that is not settled.
+		Long: `Show shows one record: state, times, runs, and who settled it. Name the record
+by its ID, or by its key and method. The beginning of an ID, at least 6 digits,
+is enough for a record that is not settled. A settled record needs all 64
+digits, or its key and method.
 
-It prints the key of the caller only with --show-key, and the stored request
-and answer only with --payload: as JSON if --descriptors or --reflect gives the
-types of the messages, and as text or bytes otherwise.`,
+Show hides the idempotency key unless --show-key is set, and the stored request
+and answer unless --payload is set. It prints messages as JSON if --descriptors
+or --reflect gives their types, and otherwise as text or bytes.`,
 		Example: `  onlyonce show 3f2a9c04d1be
   onlyonce show --key order-17 --method /payments.v1.PaymentService/Pay
   onlyonce show 3f2a9c04d1be --payload --descriptors payments.binpb
@@ -64,8 +66,8 @@ types of the messages, and as text or bytes otherwise.`,
 		Args: cobra.MaximumNArgs(1),
 	}
 	record.add(cmd)
-	cmd.Flags().BoolVar(&showKey, "show-key", false, "print the key of the caller")
-	cmd.Flags().BoolVar(&payload, "payload", false, "print the stored request and answer")
+	cmd.Flags().BoolVar(&showKey, "show-key", false, "also print the idempotency key")
+	cmd.Flags().BoolVar(&payload, "payload", false, "also print the stored request and answer")
 	types.add(cmd)
 
 	cmd.RunE = does(func(ctx context.Context, args []string) error {
@@ -81,7 +83,7 @@ types of the messages, and as text or bytes otherwise.`,
 		}
 
 		if rec.State == store.Absent && err == nil {
-			return fmt.Errorf("there is no record %v", rec.ID)
+			return fmt.Errorf("no record %v: it does not exist, has expired, or is in another store", rec.ID)
 		}
 
 		if problem := a.show(ctx, &rec, showKey, payload, &types); problem != nil {
@@ -135,7 +137,7 @@ func (a *app) show(ctx context.Context, rec *onlyonce.Record, showKey, payloads 
 	return nil
 }
 
-// indented is a text of JSON with one field on each line. The writer of messages as JSON varies its spaces on purpose.
+// indented formats JSON with one field per line. protojson varies its spaces on purpose.
 func indented(text []byte) string {
 	var b bytes.Buffer
 	if json.Indent(&b, text, "", "  ") != nil {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// storeFlags name a store.
+// storeFlags describe the store.
 type storeFlags struct {
 	url     string
 	prefix  string
@@ -25,11 +25,11 @@ const (
 	kindSQLite
 )
 
-// kindOf is the kind of the store that a URL names. Its errors have nothing of what is behind the scheme, which may hold a password.
+// kindOf returns the kind of store of a URL. Its errors show the scheme only, because the rest may contain a password.
 func kindOf(address string) (kind, error) {
 	scheme, rest, found := strings.Cut(address, ":")
 	if !found {
-		return 0, usagef("the URL of the store has no scheme: give a URL such as redis://localhost:6379 or sqlite:PATH")
+		return 0, usagef("store URL without a scheme: use a URL such as redis://localhost:6379 or sqlite:PATH")
 	}
 
 	is, ok := map[string]kind{
@@ -39,43 +39,42 @@ func kindOf(address string) (kind, error) {
 
 	switch {
 	case ok && !strings.HasPrefix(rest, "//"):
-		// Parsers take such a URL, and connect to this machine.
-		return 0, usagef("the URL of the store has no // behind %s:: write it as in %s://user:password@host", scheme, scheme)
+		// Parsers accept such a URL and connect to localhost.
+		return 0, usagef("store URL without // after %s: write %s://user:password@host", scheme, scheme)
 	case ok:
 		return is, nil
 	case scheme == "sqlite":
 		return kindSQLite, nil
 	case scheme == "memory":
-		return 0, usagef("records in memory are in the process that has made them, and no other process can see them: " +
-			"use package operate in that process, or a store that processes share")
+		return 0, usagef("another process cannot see records in memory: use package operate inside the server, or a shared store")
 	default:
-		return 0, usagef("there is no store of kind %q: give redis://, rediss://, redis+cluster://, redis+sentinel://, postgres://, "+
-			"mysql:// or sqlite:PATH", scheme)
+		return 0, usagef("unknown store kind %q: use redis://, rediss://, redis+cluster://, redis+sentinel://, postgres://, mysql:// "+
+			"or sqlite:PATH", scheme)
 	}
 }
 
-// check refuses flags that do not fit the store.
+// check refuses flags that do not apply to the store.
 func (f *storeFlags) check(is kind) error {
 	switch {
 	case f.prefix != "" && is != kindRedis:
-		return usagef("--prefix is for Redis: a database has a --table")
+		return usagef("--prefix is for Redis only: for a database, use --table")
 	case f.table != "" && is == kindRedis:
-		return usagef("--table is for databases: Redis has a --prefix")
+		return usagef("--table is for databases only: for Redis, use --prefix")
 	case f.timeout <= 0:
-		return usagef("--timeout is %v: give a positive duration", f.timeout)
+		return usagef("--timeout is %v: it must be positive", f.timeout)
 	default:
 		return nil
 	}
 }
 
-// passwordsOf are the forms in which the password of a URL might be printed.
+// passwordsOf returns the spellings of the password in a URL.
 func passwordsOf(address string) []string {
 	_, rest, ok := strings.Cut(address, "://")
 	if !ok {
 		return nil
 	}
 
-	// A URL that cannot be parsed may hold a password all the same, up to the last @.
+	// An invalid URL may still contain a password, up to the last @.
 	at := strings.LastIndex(rest, "@")
 	if at < 0 {
 		return passwordsInQuery(rest)
@@ -95,11 +94,11 @@ func passwordsOf(address string) []string {
 	return found
 }
 
-// passwordsInQuery are those that are options of a URL.
+// passwordsInQuery returns the passwords among the options of a URL.
 func passwordsInQuery(rest string) (found []string) {
 	_, query, _ := strings.Cut(rest, "?")
 
-	values, _ := url.ParseQuery(query) // what can be read
+	values, _ := url.ParseQuery(query) // ignores invalid parts
 	for name, texts := range values {
 		if strings.Contains(strings.ToLower(name), "password") {
 			found = append(found, texts...)
@@ -109,7 +108,7 @@ func passwordsInQuery(rest string) (found []string) {
 	return found
 }
 
-// location is a URL without user, password and options.
+// location returns a URL without user, password and options.
 func location(address string) string {
 	if path, ok := strings.CutPrefix(address, "sqlite:"); ok {
 		return "sqlite:" + path
@@ -123,12 +122,12 @@ func location(address string) string {
 	return parsed.Scheme + "://" + parsed.Host + parsed.Path
 }
 
-// errURL says which part of the URL of a database cannot be read. The parser's error may hold the password, so it is left out.
+// errURL describes the invalid part of a database URL. It hides the error of the parser, which may contain the password.
 func errURL(address, form string, reads func(address string) bool) error {
-	return usagef("the URL of the database cannot be read: %s: write it as in %s", wrongPart(address, reads), form)
+	return usagef("invalid database URL: %s: write it like %s", wrongPart(address, reads), form)
 }
 
-// wrongPart finds the part by trying each one in a URL that is right otherwise.
+// wrongPart finds the invalid part: it tries each part in an otherwise valid URL.
 func wrongPart(address string, reads func(address string) bool) string {
 	scheme, rest, _ := strings.Cut(address, "://")
 
@@ -146,17 +145,17 @@ func wrongPart(address string, reads func(address string) bool) string {
 
 	switch {
 	case rest == "":
-		return "nothing is behind its scheme"
+		return "nothing follows the scheme"
 	case user == "" && strings.Contains(behind, "@"):
-		return "the user or the password has one of the characters / ? #, which are written as %2F %3F %23"
+		return "the user or the password contains / ? or #: write %2F, %3F or %23"
 	case !reads(scheme + "://" + user + "localhost/database"):
-		return "the user or the password has a character that must be written as % and two digits, as %25 for %"
+		return "the user or the password contains a character that must be escaped, such as %25 for %"
 	case host == "" || !reads(scheme+"://"+host+"/database"):
-		return "the host or the port is wrong"
+		return "the host or the port is invalid"
 	case len(path) < 2 || !reads(scheme+"://localhost"+path):
-		return "the name of the database, behind the host, is missing or wrong"
+		return "the database name after the host is missing or invalid"
 	case query != "":
-		return "the options behind the question mark are wrong"
+		return "the options after the question mark are invalid"
 	default:
 		return fmt.Sprintf("the parts of %s:// do not fit together", scheme)
 	}

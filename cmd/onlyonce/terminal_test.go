@@ -57,7 +57,7 @@ func onTerminal(t *testing.T, address string, args ...string) *session {
 	return s
 }
 
-// until reads up to a text.
+// until reads until a text appears.
 func (s *session) until(t *testing.T, text string) string {
 	t.Helper()
 
@@ -84,14 +84,14 @@ func (s *session) answer(t *testing.T, line string) {
 	}
 }
 
-// end reads what is left, and returns everything and the exit status.
+// end reads the rest. It returns the whole output and the exit status.
 func (s *session) end(t *testing.T) printed {
 	t.Helper()
 
 	for {
 		part := make([]byte, 1000)
 
-		n, err := s.tty.Read(part) // the error is the end, by whatever name the system has for it
+		n, err := s.tty.Read(part) // the system reports the end as an error
 		s.seen.Write(part[:n])
 
 		if err != nil {
@@ -107,7 +107,7 @@ func (s *session) end(t *testing.T) printed {
 	return printed{out: s.seen.String(), status: s.cmd.ProcessState.ExitCode()}
 }
 
-// descriptorSet is a file with the types of the payments.
+// descriptorSet returns a file with the payment message types.
 func descriptorSet(t *testing.T) string {
 	t.Helper()
 
@@ -144,7 +144,7 @@ func descriptorSet(t *testing.T) string {
 	return path
 }
 
-// waitListed waits until a list has one record, and returns its ID.
+// waitListed waits until one record is listed, and returns its ID.
 func waitListed(t *testing.T, address string, flags ...string) (id string) {
 	t.Helper()
 
@@ -172,7 +172,7 @@ func waitListed(t *testing.T, address string, flags ...string) (id string) {
 	return id
 }
 
-// forEachStore runs a test on SQLite, Redis, PostgreSQL and MariaDB.
+// forEachStore runs a test with SQLite, Redis, PostgreSQL and MariaDB.
 func forEachStore(t *testing.T, test func(t *testing.T, address string)) {
 	t.Helper()
 
@@ -202,12 +202,12 @@ func TestF03OperatorSettlesOnATerminalWhatAKilledServerHasLeft(t *testing.T) {
 
 		types := descriptorSet(t)
 		onTerminal(t, address, "show", id[:shortID]).end(t).mustEnd(t, statusOK).
-			mustSay(t, id, "the outcome is unknown", "AT_MOST_ONCE", "may be alive until", "--payload prints it").
+			mustSay(t, id, "the outcome is unknown", "AT_MOST_ONCE", "may be alive until", "--payload prints the content").
 			mustNotSay(t, "order-17", "responseSize")
 		onTerminal(t, address, "show", id, "--payload", "--show-key", "--descriptors", types).end(t).mustEnd(t, statusOK).
 			mustSay(t, "order-17", `"responseSize": 17`)
 
-		// Its owner might be working for all that anybody knows.
+		// The owner may still be alive.
 		onTerminal(t, address, "resolve", id, "--did-not-happen", "--reason", "not at the bank").end(t).mustEnd(t, statusFailed).
 			mustSay(t, "may still be alive")
 

@@ -20,16 +20,17 @@ func (a *app) watchCommand() *cobra.Command {
 
 	cmd := &cobra.Command{
 		Use:   "watch [STORE_URL]",
-		Short: "Watch records whose outcome becomes unknown",
-		Long: `Watch prints the records whose outcome is unknown, and then each that appears
-or is settled, until it is interrupted. With --json each line is an object.`,
+		Short: "Print records as their outcome becomes unknown or settled",
+		Long: `Watch prints the records with an unknown outcome. Then it prints a line whenever
+such a record appears, or disappears because it was settled. Ctrl-C ends it.
+With --json, each line is a JSON object. list --help explains the states.`,
 		Example: `  onlyonce watch
   onlyonce watch --method "/payments.v1.*" --older 1m --json`,
 		Args: cobra.MaximumNArgs(1),
 	}
 	flags.add(cmd)
-	cmd.Flags().DurationVar(&interval, "interval", operate.DefaultWatchInterval, "time between two looks")
-	cmd.Flags().BoolVar(&showKey, "show-key", false, "print the keys of callers too")
+	cmd.Flags().DurationVar(&interval, "interval", operate.DefaultWatchInterval, "time between two looks at the store")
+	cmd.Flags().BoolVar(&showKey, "show-key", false, "also print idempotency keys")
 
 	cmd.RunE = does(func(ctx context.Context, args []string) error {
 		filter, err := flags.filter()
@@ -38,7 +39,7 @@ or is settled, until it is interrupted. With --json each line is an object.`,
 		}
 
 		if interval <= 0 {
-			return usagef("--interval is %v: give a positive duration", interval)
+			return usagef("--interval is %v: it must be positive", interval)
 		}
 
 		if err := a.storeArgument(args); err != nil {
@@ -63,7 +64,7 @@ or is settled, until it is interrupted. With --json each line is an object.`,
 	return cmd
 }
 
-// changeView is a change as JSON.
+// changeView is the JSON form of a change.
 type changeView struct {
 	Time   string      `json:"time"`
 	Change string      `json:"change"`
@@ -102,7 +103,7 @@ func (a *app) printChange(c *operate.Change, showKey bool) error {
 	return nil
 }
 
-// line is a record on one line.
+// line formats a record on one line.
 func line(rec *onlyonce.Record, showKey bool) string {
 	text := fmt.Sprintf("%s %s %s", rec.ID.String()[:shortID], operate.StateOf(rec), escaped(rec.Method))
 	if rec.Code != "" {
@@ -116,7 +117,7 @@ func line(rec *onlyonce.Record, showKey bool) string {
 	return text
 }
 
-// after says what became of a record that has disappeared.
+// after describes the new state of a record that has disappeared.
 func after(c *operate.Change) string {
 	text := fmt.Sprintf("%s %s %s", c.Before.ID.String()[:shortID], operate.StateOf(&c.Record), escaped(c.Before.Method))
 	if c.Err != nil {
