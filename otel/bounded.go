@@ -6,16 +6,16 @@ import (
 	"sync/atomic"
 )
 
-// bounded keeps a value for each of a few keys. A key that is not known, or that is one too many, has the value of all others. A lookup of
-// a key that is kept takes no lock and no memory.
+// bounded has a value for each of a limited number of keys. Unknown and excess keys share one value. Looking up a stored key takes no lock
+// and allocates nothing.
 type bounded[K comparable, V any] struct {
 	most  int
-	known func(K) bool // nil: all are
+	known func(K) bool // nil means that all are known
 	make  func(key K, known bool) V
 
 	kept atomic.Pointer[map[K]V]
 
-	mu   sync.Mutex // of those who add
+	mu   sync.Mutex // for adding keys
 	once sync.Once
 	rest V
 }

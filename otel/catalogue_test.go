@@ -15,7 +15,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/otel/internal/scenario"
 )
 
-// emitted are the metrics that a program makes in which everything happens, with the attributes of all their series.
+// emitted returns the metrics of the scenario, with the attributes of all their series.
 func emitted(t *testing.T) map[string]map[string]bool {
 	t.Helper()
 
@@ -107,7 +107,7 @@ const (
 	tableEnd   = "<!-- metrics: end -->\n"
 )
 
-// table is the catalogue as Markdown.
+// table returns the catalogue as a Markdown table.
 func table() string {
 	var b strings.Builder
 

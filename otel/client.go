@@ -19,7 +19,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/retry"
 )
 
-// clientMetrics are made from the calls of clients.
+// clientMetrics are the metrics of client calls.
 type clientMetrics struct {
 	meter                        metric.Meter
 	calls, attempts, unprotected metric.Int64Counter
@@ -31,7 +31,7 @@ type clientMetrics struct {
 	pairs            bounded[clientPair, *clientPairLabels]
 }
 
-// clientPair is a method and a target, as the labels name them.
+// clientPair is a method and a target, as label values.
 type clientPair struct{ method, target string }
 
 type clientPairLabels struct {
@@ -40,7 +40,7 @@ type clientPairLabels struct {
 	answers bounded[clientAnswer, labels]
 }
 
-// clientAnswer is how a call or an attempt was answered.
+// clientAnswer describes how a call or an attempt ended.
 type clientAnswer struct {
 	code   string
 	status onlyonce.Status
@@ -90,7 +90,7 @@ func (m *clientMetrics) of(method, target string) *clientPairLabels {
 	return m.pairs.get(clientPair{m.methods.get(method), m.targets.get(target)})
 }
 
-// answerOf is how the labels name an answer. A status comes from a server, which may send anything.
+// answerOf returns the label values of an answer. It checks the status, because a server may send anything.
 func answerOf(err error, s onlyonce.Status) clientAnswer {
 	switch s {
 	case "", onlyonce.StatusExecuted, onlyonce.StatusReplayed, onlyonce.StatusReleased, onlyonce.StatusUnknown, onlyonce.StatusUnrecorded,
@@ -102,7 +102,7 @@ func answerOf(err error, s onlyonce.Status) clientAnswer {
 	return clientAnswer{codeName(status.Code(err)), s}
 }
 
-// codeName is the name of a code as in gRFC A66, such as "DEADLINE_EXCEEDED".
+// codeName returns the name of a code as in gRFC A66, such as "DEADLINE_EXCEEDED".
 func codeName(code codes.Code) string {
 	names := [...]string{
 		"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
@@ -116,7 +116,7 @@ func codeName(code codes.Code) string {
 	return names[codes.Unknown]
 }
 
-// stopName is why a call was not tried again, such as "not_retryable".
+// stopName returns the reason why a call was not retried, such as "not_retryable".
 func stopName(end *interceptor.CallEnd) string {
 	if end.StoppedUnconfirmed {
 		return "unconfirmed"
@@ -150,11 +150,12 @@ func (m *clientMetrics) attempt(ctx context.Context, target string, a *intercept
 	}
 }
 
-// ClientOption returns the option of a client interceptor whose calls are to be seen. It replaces another interceptor.WithClientTrace.
-//   - A span begins with every keyed call and ends with it. It has the name of the method and the kind internal. Its attributes are
-//     rpc.method, grpc.target, onlyonce.attempts, onlyonce.stop, onlyonce.status, onlyonce.verdict and rpc.response.status_code.
-//   - Below it, every attempt has a span of the kind client with the attribute onlyonce.attempt, which counts from 1. Its context is sent
-//     to the server: see WithPropagator. With the stats handler of otelgrpc, use WithoutAttemptSpans.
+// ClientOption returns the option of a client interceptor that makes metrics and spans of its calls. It replaces another
+// interceptor.WithClientTrace.
+//   - Every keyed call has a span of kind internal, named after the method. Its attributes are rpc.method, grpc.target, onlyonce.attempts,
+//     onlyonce.stop, onlyonce.status, onlyonce.verdict and rpc.response.status_code.
+//   - Every attempt has a child span of kind client with the attribute onlyonce.attempt, which counts from 1. The server gets its context:
+//     see WithPropagator. With the stats handler of otelgrpc, use WithoutAttemptSpans.
 //   - Calls without a key have no spans and no metrics.
 func (t *Telemetry) ClientOption() interceptor.ClientOption {
 	return interceptor.WithClientTrace(&interceptor.ClientTrace{
@@ -162,7 +163,7 @@ func (t *Telemetry) ClientOption() interceptor.ClientOption {
 	})
 }
 
-// ongoingCall is what the functions of a trace know of their call.
+// ongoingCall is the state of a call in progress.
 type ongoingCall struct {
 	info interceptor.CallInfo
 	span trace.Span
@@ -257,7 +258,7 @@ func (t *Telemetry) endCall(ctx context.Context, end interceptor.CallEnd) {
 	call.span.End()
 }
 
-// fail marks the span of what has failed. The text of the error may have what no span should have, so only its code is told.
+// fail marks a span as failed, with the code only. The text of the error may contain data that must not be in spans.
 func fail(span trace.Span, err error) {
 	if err != nil {
 		name := codeName(status.Code(err))
@@ -267,7 +268,7 @@ func fail(span trace.Span, err error) {
 	}
 }
 
-// carrier is the metadata of a call as a carrier of a span's context.
+// carrier adapts the metadata of a call for a propagator.
 type carrier metadata.MD
 
 // Get returns the first value.
@@ -291,8 +292,8 @@ func (c carrier) Keys() (keys []string) {
 	return keys
 }
 
-// WatchBudgets reads the retry budgets of all targets whenever metrics are collected. Targets beyond the first 50 are left out. Unregister
-// the result to end that. The error is that of the meter provider, or says that budgets is nil.
+// WatchBudgets reads the retry budgets of all targets whenever metrics are collected. It covers the first 50 targets. Unregister the result
+// to stop. The error is that of the meter provider, or reports that budgets is nil.
 func (t *Telemetry) WatchBudgets(budgets *retry.Budgets) (metric.Registration, error) {
 	if budgets == nil {
 		return nil, errors.New("onceotel: WatchBudgets has no budgets: make them with retry.NewBudgets")
@@ -307,7 +308,7 @@ func (t *Telemetry) WatchBudgets(budgets *retry.Budgets) (metric.Registration, e
 	})
 }
 
-// WatchBudget is WatchBudgets for a single budget, under a name of the program's choice.
+// WatchBudget is WatchBudgets for a single budget, with a name of your choice.
 func (t *Telemetry) WatchBudget(budget *retry.Budget, name string) (metric.Registration, error) {
 	if budget == nil {
 		return nil, errors.New("onceotel: WatchBudget has no budget: make one with retry.NewBudget")

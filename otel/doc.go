@@ -1,4 +1,4 @@
-// Package onceotel tells OpenTelemetry what the kit does: metrics and spans of servers, clients, stores and the reconciler.
+// Package onceotel makes OpenTelemetry metrics and spans of servers, clients, stores and the reconciler.
 //
 //	telemetry, err := onceotel.New()
 //	…
@@ -8,8 +8,8 @@
 //	…
 //	dial, err := interceptor.DialOptions(telemetry.ClientOption(), interceptor.WithAllMethods())
 //
-// Metrics lists all metrics. Their attributes have few values: a key, a scope and a record are never among them, and the names of methods
-// and targets are bounded. Spans are described at Telemetry.EngineOptions and Telemetry.ClientOption.
+// Metrics lists all metrics. Attributes have few values: keys, scopes and record IDs never appear, and the number of method and target
+// names is bounded. Telemetry.EngineOptions and Telemetry.ClientOption describe the spans.
 //
-// Dashboard and Alerts are a dashboard for Grafana and alert rules for Prometheus.
+// Dashboard is a dashboard for Grafana. Alerts are alert rules for Prometheus.
 package onceotel

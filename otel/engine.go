@@ -12,7 +12,7 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// engineMetrics are made from the events of engines.
+// engineMetrics are the metrics of engine events.
 type engineMetrics struct {
 	calls, events, shadows  metric.Int64Counter
 	overhead, handler, wait metric.Float64Histogram
@@ -29,16 +29,16 @@ type engineMethod struct {
 	shadows bounded[shadowKind, labels]
 }
 
-// callKind is what became of a call.
+// callKind is how a call ended.
 type callKind struct {
 	status onlyonce.Status
 	reason onlyonce.Reason
 }
 
-// callLabels are the labels of a kind of calls: the durations have no reason.
+// callLabels are the labels of a kind of call. Durations have no reason.
 type callLabels struct{ count, duration labels }
 
-// shadowKind is what would have become of a call in shadow mode.
+// shadowKind is how a call in shadow mode would have ended.
 type shadowKind struct {
 	callKind
 
@@ -80,7 +80,7 @@ func newEngineMethod(name string, known bool) *engineMethod {
 	}
 }
 
-// attributes are the status and the reason, as far as they are known.
+// attributes returns the status and the reason, as far as they are known.
 func (k callKind) attributes(known bool) (status, reason attribute.KeyValue) {
 	if !known {
 		return attribute.String(attrStatus, other), attribute.String(attrReason, "")
@@ -89,7 +89,7 @@ func (k callKind) attributes(known bool) (status, reason attribute.KeyValue) {
 	return attribute.String(attrStatus, string(k.status)), attribute.String(attrReason, string(k.reason))
 }
 
-// eventName is the name of a kind of events as a label, such as "lease_lost".
+// eventName returns the label of an event kind, such as "lease_lost".
 func eventName(kind onlyonce.EventKind, known bool) string {
 	if !known {
 		return other
@@ -138,22 +138,22 @@ func (m *engineMetrics) call(ctx context.Context, method *engineMethod, event *o
 	}
 }
 
-// EngineOptions returns the options of an engine whose calls are to be seen: Observer(also...) and [Traceparent].
+// EngineOptions returns engine options for telemetry: Observer(also...) and [Traceparent].
 //
-// An engine whose records have traceparents needs servers of this version everywhere: see onlyonce.WithTrace. Until then, use Observer
+// Deploy this version to all servers before you use it, because records get traceparents: see onlyonce.WithTrace. Until then, use Observer
 // alone.
 func (t *Telemetry) EngineOptions(also ...onlyonce.Observer) []onlyonce.Option {
 	return []onlyonce.Option{onlyonce.WithObserver(t.Observer(also...)), onlyonce.WithTrace(Traceparent)}
 }
 
-// Observer returns an observer that makes metrics of all events, and passes every event on to other observers. An engine with an observer
-// does not write to the log what needs attention, so pass onlyonce.AttentionObserver(nil) or onlyonce.SlogObserver(nil) on.
+// Observer returns an observer that makes metrics of all events and passes the events on to the other observers. An engine with an observer
+// no longer logs what needs attention. To keep the log, pass onlyonce.AttentionObserver(nil) or onlyonce.SlogObserver(nil).
 //
-// It also describes the call on the span that is current in the context of the call, such as that of otelgrpc. It makes no span of its own:
-//   - Attributes are onlyonce.status, onlyonce.reason, onlyonce.fence, onlyonce.replayed, onlyonce.code and onlyonce.record.id, by which
-//     Engine.LookupID finds the record. There is no key and no scope.
-//   - A replay has a link to the span of the call that ran, if its record has the trace: see [Traceparent].
-//   - What happens on the way, such as a lost lease or a takeover, is an event of the span.
+// It makes no span. It describes the call on the current span of the context, such as the span of otelgrpc:
+//   - Attributes are onlyonce.status, onlyonce.reason, onlyonce.fence, onlyonce.replayed, onlyonce.code and onlyonce.record.id.
+//     Engine.LookupID finds the record by this ID. Keys and scopes are left out.
+//   - A replay links to the span of the call that ran, if its record has the trace: see [Traceparent].
+//   - Events during the call, such as a lost lease or a takeover, become events of the span.
 func (t *Telemetry) Observer(also ...onlyonce.Observer) onlyonce.Observer {
 	also = slices.DeleteFunc(slices.Clone(also), func(o onlyonce.Observer) bool { return o == nil })
 

@@ -28,7 +28,7 @@ import (
 
 const unaryCall = pb.TestService_UnaryCall_FullMethodName
 
-// watch is a Telemetry whose metrics and spans stay in memory.
+// watch is a Telemetry that keeps metrics and spans in memory.
 type watch struct {
 	*onceotel.Telemetry
 
@@ -57,13 +57,13 @@ func newWatch(t *testing.T, opts ...onceotel.Option) *watch {
 	return w
 }
 
-// point is one series of a metric: its attributes as text, and its number of measurements or its value.
+// point is a series of a metric: its attributes as text, and its value or number of measurements.
 type point struct {
 	attrs attribute.Set
 	value float64
 }
 
-// collect returns all series by the name of their metric.
+// collect returns all series by metric name.
 func (w *watch) collect(t *testing.T) map[string][]point {
 	t.Helper()
 
@@ -114,7 +114,7 @@ func pointsOf(t *testing.T, data metricdata.Aggregation) (points []point) {
 	return points
 }
 
-// value is the value of the series of a metric that has these attributes, as "name=value", and no others; 0 without such a series.
+// value returns the value of the series with exactly these attributes, as "name=value". It is 0 without such a series.
 func value(points []point, attrs ...string) float64 {
 	slices.Sort(attrs)
 
@@ -137,7 +137,7 @@ func texts(set attribute.Set) (all []string) {
 	return all
 }
 
-// span returns the only span with a name and an attribute of that text, such as "onlyonce.attempt=1". An empty text is any.
+// span returns the only span with a name and an attribute, such as "onlyonce.attempt=1". An empty attribute matches any span.
 func (w *watch) span(t *testing.T, name, attr string) tracetest.SpanStub {
 	t.Helper()
 
@@ -202,7 +202,7 @@ func (b *bank) UnaryCall(ctx context.Context, req *pb.SimpleRequest) (*pb.Simple
 	return b.handle(ctx, req)
 }
 
-// world is a server and a client with the kit and with telemetry, over gRPC in memory.
+// world is a server and a client with telemetry, over in-memory gRPC.
 type world struct {
 	engine *onlyonce.Engine
 	server *grpc.Server
@@ -210,7 +210,7 @@ type world struct {
 	conn   *grpc.ClientConn
 }
 
-// setup says what a world is made of.
+// setup configures a world.
 type setup struct {
 	store       *memstore.Store
 	behind      []grpc.UnaryServerInterceptor

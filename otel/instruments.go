@@ -12,23 +12,23 @@ import (
 //
 //nolint:gochecknoglobals // nobody changes them
 var (
-	// Of what takes as long as a store takes: a microsecond in memory, or seconds.
+	// For store operations: from a microsecond in memory to seconds.
 	shortTimes = []float64{
 		0.000001, 0.000002, 0.000005, 0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05,
 		0.1, 0.2, 0.5, 1, 2, 5,
 	}
-	// Of what takes as long as a handler or a call takes.
+	// For handlers and calls.
 	longTimes = []float64{0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300}
 	counts    = []float64{1, 2, 3, 4, 5, 8, 16, 32, 64, 128, 256}
 )
 
-// instruments makes the instruments of the catalogue, and collects what goes wrong.
+// instruments makes the instruments of the catalogue and collects errors.
 type instruments struct {
 	meter metric.Meter
 	errs  []error
 }
 
-// of returns the description of a metric, which must be an instrument of that kind.
+// of returns the description of a metric. The kind of instrument must match.
 func (i *instruments) of(name, kind string) Metric {
 	for _, m := range catalogue {
 		if m.Name == name && m.Instrument == kind {
@@ -41,7 +41,7 @@ func (i *instruments) of(name, kind string) Metric {
 	return Metric{Name: name}
 }
 
-// add adds the error of making an instrument.
+// add adds an error.
 func (i *instruments) add(err error) {
 	if err != nil {
 		i.errs = append(i.errs, fmt.Errorf("onceotel: making an instrument: %w", err))
@@ -108,20 +108,20 @@ func (i *instruments) observedGauge(name string) metric.Float64ObservableGauge {
 	return made
 }
 
-// labels are the attributes of measurements. They are made once, so that a measurement needs no memory for them.
+// labels are the attributes of a measurement. They are made once, so that measuring does not allocate.
 type labels struct {
 	add    []metric.AddOption
 	record []metric.RecordOption
 }
 
-// labelsOf returns attributes as labels. Those without a value are left out.
+// labelsOf returns labels, without attributes that have no value.
 func labelsOf(attrs ...attribute.KeyValue) labels {
 	option := metric.WithAttributeSet(setOf(attrs...))
 
 	return labels{add: []metric.AddOption{option}, record: []metric.RecordOption{option}}
 }
 
-// setOf returns attributes as a set. Those without a value are left out.
+// setOf returns a set, without attributes that have no value.
 func setOf(attrs ...attribute.KeyValue) attribute.Set { return attribute.NewSet(present(attrs)...) }
 
 // present returns the attributes that have a value.

@@ -5,17 +5,17 @@ import (
 	"strings"
 )
 
-// Metric describes a metric of the package.
+// Metric describes a metric of this package.
 type Metric struct {
-	// Name is the name in OpenTelemetry, such as "onlyonce.calls". See PrometheusName.
+	// Name is the OpenTelemetry name, such as "onlyonce.calls". See PrometheusName.
 	Name string
-	// Instrument is the kind of the instrument: counter, histogram, gauge or up-down counter.
+	// Instrument is the kind of instrument: counter, histogram, gauge or up-down counter.
 	Instrument string
-	// Unit is the unit in UCUM, such as "s" and "{call}".
+	// Unit is the unit in UCUM, such as "s" or "{call}".
 	Unit string
-	// Description says what is measured.
+	// Description describes the measured value.
 	Description string
-	// Attributes are the names of all attributes that a measurement may have.
+	// Attributes are the names of all possible attributes.
 	Attributes []string
 }
 
@@ -27,14 +27,14 @@ const (
 	upDownCounter = "up-down counter"
 )
 
-// The units that several metrics have.
+// Units of several metrics.
 const (
 	unitCall   = "{call}"
 	unitRecord = "{record}"
 )
 
-// PrometheusName is the name of the metric in Prometheus, as go.opentelemetry.io/otel/exporters/prometheus makes it by default. A histogram
-// has this name with _bucket, _sum and _count.
+// PrometheusName returns the Prometheus name of the metric, as go.opentelemetry.io/otel/exporters/prometheus makes it by default. A
+// histogram adds _bucket, _sum and _count.
 func (m *Metric) PrometheusName() string {
 	name := strings.ReplaceAll(m.Name, ".", "_")
 
@@ -52,7 +52,7 @@ func (m *Metric) PrometheusName() string {
 	return name
 }
 
-// Metrics returns all metrics, by their names.
+// Metrics returns all metrics, sorted by name.
 func Metrics() []Metric {
 	all := slices.Clone(catalogue)
 	slices.SortFunc(all, func(a, b Metric) int { return strings.Compare(a.Name, b.Name) })
@@ -60,21 +60,21 @@ func Metrics() []Metric {
 	return all
 }
 
-// catalogue has every metric. Instruments are made from it.
+// catalogue lists every metric. The instruments are made from it.
 var catalogue = []Metric{ //nolint:gochecknoglobals // nobody changes it
 	// The engine.
 	{
-		"onlyonce.calls", counter, unitCall, "Keyed calls that have ended on the server, by what became of them.",
+		"onlyonce.calls", counter, unitCall, "Keyed calls that ended on the server, by status.",
 		[]string{attrMethod, attrStatus, attrReason},
 	},
 	{
 		"onlyonce.call.overhead.duration", histogram, "s",
-		"Time that the engine and its store have added to a call: without the handler, and without waiting for another call of the key.",
+		"Overhead of the engine and the store: without the handler, and without waiting for another call with the key.",
 		[]string{attrMethod, attrStatus},
 	},
-	{"onlyonce.handler.duration", histogram, "s", "Time in the handlers of calls that ran.", []string{attrMethod, attrStatus}},
+	{"onlyonce.handler.duration", histogram, "s", "Duration of the handlers of calls that ran.", []string{attrMethod, attrStatus}},
 	{
-		"onlyonce.call.wait.duration", histogram, "s", "Time that duplicates waited for another call of their key.",
+		"onlyonce.call.wait.duration", histogram, "s", "Time that duplicates waited for another call with their key.",
 		[]string{attrMethod},
 	},
 	{
@@ -82,79 +82,79 @@ var catalogue = []Metric{ //nolint:gochecknoglobals // nobody changes it
 		[]string{attrMethod, attrEvent},
 	},
 	{
-		"onlyonce.shadow.calls", counter, unitCall, "Calls of methods in shadow mode, by what would have become of them.",
+		"onlyonce.shadow.calls", counter, unitCall, "Calls of methods in shadow mode, by the status that they would have had.",
 		[]string{attrMethod, attrStatus, attrReason, attrClass, attrDiffers},
 	},
-	{"onlyonce.call.active", upDownCounter, unitCall, "Keyed calls under way.", []string{attrEngine}},
-	{"onlyonce.waiter.usage", upDownCounter, unitCall, "Calls that wait for another call of their key.", []string{attrEngine}},
-	{"onlyonce.waiter.limit", upDownCounter, unitCall, "The most calls that may wait.", []string{attrEngine}},
-	{"onlyonce.detached_run.usage", upDownCounter, "{run}", "Runs that go on after their callers have gone.", []string{attrEngine}},
+	{"onlyonce.call.active", upDownCounter, unitCall, "Keyed calls in progress.", []string{attrEngine}},
+	{"onlyonce.waiter.usage", upDownCounter, unitCall, "Calls that wait for another call with their key.", []string{attrEngine}},
+	{"onlyonce.waiter.limit", upDownCounter, unitCall, "Maximum number of waiting calls.", []string{attrEngine}},
+	{"onlyonce.detached_run.usage", upDownCounter, "{run}", "Runs that continue after their callers have gone.", []string{attrEngine}},
 	{
-		"onlyonce.detached_run.limit", upDownCounter, "{run}", "The most runs that may go on without their callers.",
+		"onlyonce.detached_run.limit", upDownCounter, "{run}", "Maximum number of detached runs.",
 		[]string{attrEngine},
 	},
 	{
-		"onlyonce.backlog.write.usage", upDownCounter, "{write}", "Writes that the store has not acknowledged and that are tried again.",
+		"onlyonce.backlog.write.usage", upDownCounter, "{write}", "Writes that the store has not acknowledged; they are repeated.",
 		[]string{attrEngine},
 	},
 	{
-		"onlyonce.backlog.write.limit", upDownCounter, "{write}", "Writes from which on new calls are rejected.",
+		"onlyonce.backlog.write.limit", upDownCounter, "{write}", "Number of such writes at which new calls are rejected.",
 		[]string{attrEngine},
 	},
-	{"onlyonce.backlog.memory.usage", upDownCounter, "By", "Memory of these writes.", []string{attrEngine}},
-	{"onlyonce.backlog.memory.limit", upDownCounter, "By", "Memory from which on new calls are rejected.", []string{attrEngine}},
+	{"onlyonce.backlog.memory.usage", upDownCounter, "By", "Memory used by these writes.", []string{attrEngine}},
+	{"onlyonce.backlog.memory.limit", upDownCounter, "By", "Memory at which new calls are rejected.", []string{attrEngine}},
 	{
-		"onlyonce.lease.renewals", counter, "{renewal}", "Renewals of leases that the store has acknowledged.",
+		"onlyonce.lease.renewals", counter, "{renewal}", "Lease renewals that the store acknowledged.",
 		[]string{attrEngine},
 	},
 
 	// The stores.
 	{
-		"onlyonce.store.operation.duration", histogram, "s", "Time of store operations, with waits and resends.",
+		"onlyonce.store.operation.duration", histogram, "s", "Duration of store operations, including waits and resends.",
 		[]string{attrStore, attrOperation, attrStoreStatus},
 	},
 	{
-		"onlyonce.store.resends", counter, "{operation}", "Operations that were sent once more.",
+		"onlyonce.store.resends", counter, "{operation}", "Operations that were sent again.",
 		[]string{attrStore, attrOperation},
 	},
 	{"onlyonce.store.batch.size", histogram, "{operation}", "Operations that shared a round trip.", []string{attrStore}},
-	{"onlyonce.store.batch.duration", histogram, "s", "Time of round trips.", []string{attrStore}},
-	{"onlyonce.store.wait.duration", histogram, "s", "Time that operations waited for room.", []string{attrStore}},
+	{"onlyonce.store.batch.duration", histogram, "s", "Duration of round trips.", []string{attrStore}},
+	{"onlyonce.store.wait.duration", histogram, "s", "Time that operations waited for capacity.", []string{attrStore}},
 	{
 		"onlyonce.store.refusals", counter, "{refusal}", "Writes that the server refused: it is full, read-only or lacks replicas.",
 		[]string{attrStore, attrOperation},
 	},
 	{"onlyonce.store.sweeps", counter, "{sweep}", "Sweeps of a store.", []string{attrStore, attrStoreStatus}},
-	{"onlyonce.store.sweep.records", counter, unitRecord, "Expired records that sweeps have deleted.", []string{attrStore}},
+	{"onlyonce.store.sweep.records", counter, unitRecord, "Expired records that sweeps deleted.", []string{attrStore}},
 	{
-		"onlyonce.store.index.writes", counter, "{entry}", "Entries of an index that were to be written or removed.",
+		"onlyonce.store.index.writes", counter, "{entry}", "Index entries to be written or removed.",
 		[]string{attrStore, attrStoreStatus},
 	},
 	{
-		"onlyonce.store.index.repairs", counter, "{entry}", "Entries of an index that did not fit their records.",
+		"onlyonce.store.index.repairs", counter, "{entry}", "Index entries that did not match their records.",
 		[]string{attrStore},
 	},
 	{
-		"onlyonce.store.listens", counter, "{connection}", "Connections for notifications that were made, or lost.",
+		"onlyonce.store.listens", counter, "{connection}", "Connections for notifications that were made or lost.",
 		[]string{attrStore, attrStoreStatus},
 	},
 
 	// The client.
 	{
-		"grpc.client.call.retries", histogram, "{retry}", "Retries of a keyed call, as in gRFC A96. A call without retries is not counted.",
+		"grpc.client.call.retries", histogram, "{retry}", "Retries of a keyed call, as in gRFC A96. Calls without retries are not counted.",
 		[]string{attrGRPCMethod, attrTarget},
 	},
 	{
 		"grpc.client.call.retry_delay", histogram, "s",
-		"Time of a keyed call in which no attempt was under way, as in gRFC A96, if there was any.",
+		"Time of a keyed call between attempts, as in gRFC A96. Calls without such a time are not counted.",
 		[]string{attrGRPCMethod, attrTarget},
 	},
 	{
-		"onlyonce.client.calls", counter, unitCall, "Keyed calls that have ended on the client, by why they were not tried again.",
+		"onlyonce.client.calls", counter, unitCall, "Keyed calls that ended on the client, by the reason why they were not retried.",
 		[]string{attrGRPCMethod, attrTarget, attrStop},
 	},
 	{
-		"onlyonce.client.call.duration", histogram, "s", "Time of keyed calls with all their attempts.",
+		"onlyonce.client.call.duration", histogram, "s", "Duration of keyed calls with all attempts.",
 		[]string{attrGRPCMethod, attrTarget, attrGRPCStatus, attrStatus},
 	},
 	{
@@ -163,22 +163,22 @@ var catalogue = []Metric{ //nolint:gochecknoglobals // nobody changes it
 	},
 	{
 		"onlyonce.client.unprotected_answers", counter, "{attempt}",
-		"Answers of servers that do not protect a method that the client declares protected.", []string{attrGRPCMethod, attrTarget},
+		"Answers without protection from methods that the client declares protected.", []string{attrGRPCMethod, attrTarget},
 	},
 	{
 		"onlyonce.client.budget.tokens", gauge, "{token}",
-		"Tokens left in a retry budget: calls are retried while more than half of the limit is left.",
+		"Tokens left in a retry budget. Calls are retried while more than half of the limit is left.",
 		[]string{attrTarget},
 	},
 	{"onlyonce.client.budget.limit", gauge, "{token}", "Tokens of a full retry budget.", []string{attrTarget}},
 
 	// The reconciler.
 	{
-		"onlyonce.records.unknown", gauge, unitRecord, "Records that the last look has left with an unknown outcome.",
+		"onlyonce.records.unknown", gauge, unitRecord, "Records with an unknown outcome after the last look.",
 		[]string{attrEngine, attrMethod},
 	},
 	{
-		"onlyonce.records.unknown.age", gauge, "s", "How long the oldest of these records has been unknown.",
+		"onlyonce.records.unknown.age", gauge, "s", "Age of the oldest of these records.",
 		[]string{attrEngine, attrMethod},
 	},
 	{
@@ -190,7 +190,7 @@ var catalogue = []Metric{ //nolint:gochecknoglobals // nobody changes it
 		[]string{attrEngine, attrResult},
 	},
 	{
-		"onlyonce.reconciler.records", counter, unitRecord, "Records that looks have settled, or failed to settle.",
+		"onlyonce.reconciler.records", counter, unitRecord, "Records that looks settled or failed to settle.",
 		[]string{attrEngine, attrMethod, attrResult},
 	},
 }
@@ -214,5 +214,5 @@ const (
 	attrResult      = "onlyonce.result"
 )
 
-// What the values of attributes without a known value are.
+// other replaces attribute values that are not known.
 const other = "_other"

@@ -13,7 +13,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// sum is the sum of all series of all metrics whose names begin like this.
+// sum returns the sum of all series of all metrics with a name prefix.
 func sum(all map[string][]point, prefix string) (total float64) {
 	for name, points := range all {
 		for _, p := range points {
@@ -26,7 +26,7 @@ func sum(all map[string][]point, prefix string) (total float64) {
 	return total
 }
 
-// Kinds of a newer version count, too.
+// Event kinds of a newer version are counted, too.
 func TestEveryEventOfTheEngineEndsInAMetric(t *testing.T) {
 	w := newWatch(t)
 	observer := w.Observer()
@@ -63,7 +63,7 @@ func TestEveryEventOfAStoreEndsInAMetric(t *testing.T) {
 	}
 }
 
-// No observer is left out because of telemetry.
+// Telemetry does not swallow events of other observers.
 func TestObserversPassEventsOn(t *testing.T) {
 	w := newWatch(t)
 	got := 0
@@ -76,7 +76,7 @@ func TestObserversPassEventsOn(t *testing.T) {
 	}
 }
 
-// The time of a call is told apart: the handler's, the wait for another call, and what the engine has added.
+// The time of a call has three parts: the handler, the wait for another call, and the overhead of the engine.
 func TestOverheadIsWithoutHandlerAndWait(t *testing.T) {
 	w := newWatch(t)
 	observer := w.Observer()

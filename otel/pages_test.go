@@ -31,7 +31,7 @@ func TestCodeOfThePageSwitchesTelemetryOn(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	watch, err := telemetry.WatchEngine(engine, "payments") // what the engine holds: waiters, detached runs, backlog
+	watch, err := telemetry.WatchEngine(engine, "payments") // waiters, detached runs, backlog
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,8 +45,8 @@ func TestCodeOfThePageSwitchesTelemetryOn(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	server := grpc.NewServer(append(protect.ServerOptions(), // protect is that of interceptor.NewServer
-		grpc.StatsHandler(otelgrpc.NewServerHandler()))...) // makes the spans that the kit describes
+	server := grpc.NewServer(append(protect.ServerOptions(), // protect is the result of interceptor.NewServer
+		grpc.StatsHandler(otelgrpc.NewServerHandler()))...) // makes the spans to which the kit adds attributes
 	server.Stop()
 
 	ctx, cancel := context.WithCancel(t.Context())

@@ -19,12 +19,12 @@ const (
 )
 
 const (
-	// freshAtLeast is how long a look is shown at least, and freshGaps how many times the pause between the last two.
+	// freshAtLeast is the minimum time for which a report counts. freshGaps is the number of intervals for which it counts.
 	freshAtLeast = 10 * time.Minute
 	freshGaps    = 3
 )
 
-// reconcilerMetrics are made from the reports of reconcilers.
+// reconcilerMetrics are the metrics of reconcilers.
 type reconcilerMetrics struct {
 	unknown, unrecoverable metric.Int64ObservableGauge
 	age                    metric.Float64ObservableGauge
@@ -33,17 +33,17 @@ type reconcilerMetrics struct {
 	methods bounded[string, string]
 
 	mu   sync.Mutex
-	last map[string]lastLook // by the name of the engine
+	last map[string]lastLook // by engine name
 }
 
-// lastLook is what a reconciler has reported last.
+// lastLook is the last report of a reconciler.
 type lastLook struct {
-	at, until     time.Time // when it came, and until when it is shown
+	at, until     time.Time // when the report came, and until when it counts
 	unrecoverable int64
 	methods       map[string]methodUnknown // by the name in metrics
 }
 
-// methodUnknown is what a look has left of a method, or of several that share a name.
+// methodUnknown are the unknown records of a method, or of all methods that share a name.
 type methodUnknown struct {
 	records int64
 	age     float64
@@ -62,15 +62,15 @@ func (m *reconcilerMetrics) init(from *instruments, known func(string) bool) {
 	from.add(err)
 }
 
-// Report makes metrics of what the reconciler reports. It is a function for reconcile.Options.Report. If several processes reconcile one
-// store, each of them reports all records that are left: take the largest number, not the sum. A program with several reconcilers uses
-// ReportOf.
+// Report makes metrics of a reconciler's report. Use it as reconcile.Options.Report. A program with several reconcilers uses ReportOf.
 //
-// A look that failed has not seen all records, so the numbers do not fall after it. They are gone when no report has come for ten minutes,
-// or for three times the pause between the last two: a reconciler that has ended knows nothing of the records any more.
+// If several processes reconcile one store, each reports all its unknown records. Take the maximum of their numbers, not the sum.
+//
+// A failed look has not seen all records, so it never lowers the numbers. The numbers disappear if no report has come for ten minutes, or
+// for three times the last interval between reports, whichever is longer.
 func (t *Telemetry) Report(report reconcile.Report) { t.reconciler.report("", &report) }
 
-// ReportOf is Report for one of several reconcilers in a program, with the name of its engine as the attribute onlyonce.engine.name.
+// ReportOf is Report for a program with several reconcilers. The name of the engine becomes the attribute onlyonce.engine.name.
 func (t *Telemetry) ReportOf(engine string) func(report reconcile.Report) {
 	return func(report reconcile.Report) { t.reconciler.report(engine, &report) }
 }
@@ -86,7 +86,7 @@ func (m *reconcilerMetrics) report(engine string, report *reconcile.Report) {
 		ok, failed = 0, 1
 	}
 
-	// Both series exist from the first look on, so that a rate can be seen to be zero.
+	// Both series exist from the first look on, so that a rate of zero is visible.
 	m.looks.Add(ctx, ok, labelsOf(of, attribute.String(attrResult, resultOK)).add...)
 	m.looks.Add(ctx, failed, labelsOf(of, attribute.String(attrResult, resultFailed)).add...)
 
@@ -105,7 +105,7 @@ func (m *reconcilerMetrics) report(engine string, report *reconcile.Report) {
 	m.last[engine] = m.last[engine].next(time.Now(), left, int64(report.NoRecovery), report.Err == nil)
 }
 
-// next is what is known after another look. One that is not complete takes nothing back.
+// next returns the state after another look. An incomplete look lowers no number.
 func (l lastLook) next(now time.Time, left map[string]methodUnknown, unrecoverable int64, complete bool) lastLook {
 	fresh := freshAtLeast
 	if !l.at.IsZero() {
@@ -113,7 +113,7 @@ func (l lastLook) next(now time.Time, left map[string]methodUnknown, unrecoverab
 	}
 
 	for name, before := range l.methods {
-		about := left[name] // zero, unless the look has found records of the method
+		about := left[name] // zero unless the look found records of the method
 		if !complete {
 			about = methodUnknown{max(about.records, before.records), max(about.age, before.age)}
 		}
@@ -128,7 +128,7 @@ func (l lastLook) next(now time.Time, left map[string]methodUnknown, unrecoverab
 	return lastLook{at: now, until: now.Add(fresh), unrecoverable: unrecoverable, methods: left}
 }
 
-// read tells what the last looks have left, as far as they are not too old.
+// read reports the last looks that are still fresh.
 func (m *reconcilerMetrics) read(_ context.Context, o metric.Observer) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// wanted is a series with its value. A value below 0 means that there is no such series.
+// wanted is an expected series. A negative value means that the series must not exist.
 type wanted struct {
 	name  string
 	value float64
@@ -60,7 +60,7 @@ func TestReconcilerReportsWhatIsUnknownNow(t *testing.T) {
 	)
 }
 
-// Otherwise a store that is down would end the alarm about the records in it.
+// Otherwise an outage of the store would end the alert about its records.
 func TestALookThatFailedTakesNoUnknownRecordBack(t *testing.T) {
 	w := newWatch(t)
 
@@ -78,7 +78,7 @@ func TestALookThatFailedTakesNoUnknownRecordBack(t *testing.T) {
 	)
 }
 
-// The series of successful looks has to be there, so that an alert can see that it does not grow.
+// The series of successful looks must exist, so that an alert can see that it does not grow.
 func TestAReconcilerThatHasNeverSucceededIsSeen(t *testing.T) {
 	w := newWatch(t)
 	w.Report(reconcile.Report{Err: errors.New("down")})
@@ -124,7 +124,7 @@ func TestAReconcilerThatHasEndedIsNotBelievedForLong(t *testing.T) {
 	})
 }
 
-// The numbers are right with the reconciler itself, not only with reports that a test has made up.
+// This test uses the reconciler itself instead of made-up reports.
 func TestF04_AReconcilersLooksAreShown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWatch(t)

@@ -6,7 +6,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 )
 
-// seconds is the sum of a histogram with one series.
+// seconds returns the sum of a histogram with one series.
 func seconds(t *testing.T, w *watch, name string) float64 {
 	t.Helper()
 

@@ -9,7 +9,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// Nobody is protected by a call in shadow mode, so it is no call of the other metrics.
+// A call in shadow mode is not protected, so other metrics do not count it.
 func TestCallsInShadowModeAreCountedApart(t *testing.T) {
 	w := newWatch(t)
 

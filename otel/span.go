@@ -12,7 +12,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// The names of attributes that only spans have.
+// Attributes of spans only.
 const (
 	attrFence    = "onlyonce.fence"
 	attrReplayed = "onlyonce.replayed"
@@ -26,7 +26,7 @@ const (
 	attrNoKit    = "onlyonce.unprotected"
 )
 
-// describe tells the current span of an event.
+// describe adds an event to the current span.
 func describe(ctx context.Context, event *onlyonce.Event) {
 	span := trace.SpanFromContext(ctx)
 	if !span.IsRecording() {
@@ -46,9 +46,9 @@ func describe(ctx context.Context, event *onlyonce.Event) {
 	}
 }
 
-// spanAttributes are the fields of an event that a span may have.
+// spanAttributes returns the fields of an event that spans may contain.
 func spanAttributes(event *onlyonce.Event) []attribute.KeyValue {
-	attrs := make([]attribute.KeyValue, 0, 6) // as many as there are
+	attrs := make([]attribute.KeyValue, 0, 6) // the maximum
 
 	if event.Status != "" {
 		attrs = append(attrs, attribute.String(attrStatus, string(event.Status)),
@@ -74,11 +74,11 @@ func spanAttributes(event *onlyonce.Event) []attribute.KeyValue {
 	return attrs
 }
 
-// traceparentKey is the name of the header in W3C Trace Context.
+// traceparentKey is the header of W3C Trace Context.
 const traceparentKey = "traceparent"
 
 // Traceparent returns the context of the current span in the form of W3C Trace Context, for onlyonce.WithTrace. It is empty if there is no
-// span or if the span is not sampled, because nobody can look at such a span later. A record grows by about 60 bytes with it.
+// span, or if the span is not sampled. It adds about 60 bytes to a record.
 //
 // See https://www.w3.org/TR/trace-context/#traceparent-header.
 func Traceparent(ctx context.Context) string {
@@ -86,13 +86,13 @@ func Traceparent(ctx context.Context) string {
 		return ""
 	}
 
-	carrier := make(propagation.MapCarrier, 2) // the other is tracestate
+	carrier := make(propagation.MapCarrier, 2) // the other key is tracestate
 	propagation.TraceContext{}.Inject(ctx, carrier)
 
 	return carrier[traceparentKey]
 }
 
-// parseTraceparent returns the span that a traceparent names. It is not valid if the text is not.
+// parseTraceparent returns the span context of a traceparent. It is invalid if the text is invalid.
 func parseTraceparent(text string) trace.SpanContext {
 	if text == "" {
 		return trace.SpanContext{}

@@ -24,7 +24,7 @@ import (
 
 const spanName = "grpc.testing.TestService/UnaryCall"
 
-// flaky fails before it does anything, the first time.
+// flaky fails the first time, before any effect.
 func flaky() handlerFunc {
 	first := true
 
@@ -51,7 +51,7 @@ func TestALogicalCallHasASpanAndItsAttemptsHaveSpansBelow(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	b.server.GracefulStop() // the server's spans have ended, too
+	b.server.GracefulStop() // ends the server's spans, too
 
 	call := w.span(t, spanName, "onlyonce.attempts=2")
 	first, second := w.span(t, spanName, "onlyonce.attempt=1"), w.span(t, spanName, "onlyonce.attempt=2")
@@ -71,7 +71,7 @@ func TestALogicalCallHasASpanAndItsAttemptsHaveSpansBelow(t *testing.T) {
 		t.Errorf("the call is %v, and the first attempt is %v with %v", call.SpanKind, first.SpanKind, first.Status)
 	}
 
-	// The server's spans are below the attempts.
+	// The server's spans are children of the attempts.
 	var parents []string
 
 	for _, span := range w.spans.GetSpans() {
@@ -81,7 +81,7 @@ func TestALogicalCallHasASpanAndItsAttemptsHaveSpansBelow(t *testing.T) {
 			mustHave(t, span, "onlyonce.replayed=false")
 		}
 
-		// The text of an error is in the span that otelgrpc makes on the server, and in none of ours.
+		// The text of an error is only in the server span of otelgrpc, not in our spans.
 		if strings.Contains(strings.Join(spanTexts(&span), " "), "card-4711") ||
 			span.SpanKind != trace.SpanKindServer && strings.Contains(span.Status.Description, "card-4711") {
 			t.Errorf("the span %s has the key", span.Name)
@@ -103,11 +103,11 @@ func TestALogicalCallHasASpanAndItsAttemptsHaveSpansBelow(t *testing.T) {
 	}
 }
 
-// With otelgrpc, its span of each gRPC call is the span of the attempt.
+// With otelgrpc, its span of each gRPC call replaces the span of the attempt.
 func TestSpansComposeWithTheStatsHandlerOfOtelgrpc(t *testing.T) {
 	for name, tt := range map[string]struct {
 		opts   []onceotel.Option
-		levels int // from the server's span to that of the call
+		levels int // from the server's span up to the call's span
 	}{
 		"without attempt spans": {[]onceotel.Option{onceotel.WithoutAttemptSpans()}, 2},
 		"with attempt spans":    {nil, 3},
@@ -192,7 +192,7 @@ func TestEventsThatNeedAttentionAreEventsOfTheSpan(t *testing.T) {
 	}
 }
 
-// The trace of a damaged record is no link.
+// The trace of a damaged record makes no link.
 func TestTraceThatIsNoneMakesNoLink(t *testing.T) {
 	w := newWatch(t)
 

@@ -11,7 +11,7 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// statsMetrics are what engines hold, read when metrics are collected.
+// statsMetrics are metrics that read the state of engines at collection.
 type statsMetrics struct {
 	meter    metric.Meter
 	held     []heldMetric
@@ -19,7 +19,7 @@ type statsMetrics struct {
 	all      []metric.Observable
 }
 
-// heldMetric is a number of onlyonce.Stats.
+// heldMetric is a field of onlyonce.Stats.
 type heldMetric struct {
 	instrument metric.Int64ObservableUpDownCounter
 	of         func(*onlyonce.Stats) int64
@@ -51,9 +51,9 @@ func (m *statsMetrics) init(from *instruments) {
 	m.all = append(m.all, m.renewals)
 }
 
-// WatchEngine reads what an engine holds whenever metrics are collected: onlyonce.Stats as metrics, with the name as the attribute
-// onlyonce.engine. Give each engine of the program a name of its own. Unregister the result before the engine is thrown away. The error is
-// that of the meter provider, or says that the engine is nil.
+// WatchEngine reads the onlyonce.Stats of an engine whenever metrics are collected. The name becomes the attribute onlyonce.engine.name;
+// give each engine of the program its own name. Unregister the result before you drop the engine. The error is that of the meter provider,
+// or reports that the engine is nil.
 func (t *Telemetry) WatchEngine(engine *onlyonce.Engine, name string) (metric.Registration, error) {
 	if engine == nil {
 		return nil, errors.New("onceotel: WatchEngine has no engine: make one with onlyonce.New")

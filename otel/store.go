@@ -10,7 +10,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// storeMetrics are made from the events of stores.
+// storeMetrics are the metrics of stores.
 type storeMetrics struct {
 	operation, batchTime, wait         metric.Float64Histogram
 	batchSize                          metric.Int64Histogram
@@ -32,7 +32,7 @@ func (m *storeMetrics) init(from *instruments) {
 	m.listens = from.counter("onlyonce.store.listens")
 }
 
-// storeKind is what the labels of a store's events depend on.
+// storeKind has the values that determine the labels of a store event.
 type storeKind struct {
 	operation store.Operation
 	status    store.Status
@@ -42,13 +42,13 @@ type storeKind struct {
 type storeObserver struct {
 	*storeMetrics
 
-	plain labels // the store's name alone
+	plain labels // only the name of the store
 	kinds bounded[storeKind, labels]
 	also  []store.Observer
 }
 
-// StoreObserver returns an observer for the option WithObserver of a store. It makes metrics of all events, with the name as the attribute
-// onlyonce.store.name, and passes every event on to other observers. Give each store of the program a name of its own.
+// StoreObserver returns an observer for the option WithObserver of a store. It makes metrics of all events and passes the events on to the
+// other observers. The name becomes the attribute onlyonce.store.name; give each store of the program its own name.
 func (t *Telemetry) StoreObserver(name string, also ...store.Observer) store.Observer {
 	named := attribute.String(attrStore, name)
 
@@ -100,21 +100,21 @@ func (o *storeObserver) observe(ctx context.Context, event *store.Event) {
 		o.indexWrites.Add(ctx, count, o.ended(statusOf(event)).add...)
 	case store.EventListen:
 		o.listens.Add(ctx, 1, o.ended(statusOf(event)).add...)
-	default: // of a newer store: there is no metric for it yet
+	default: // an event of a newer version
 	}
 }
 
-// of has the labels of an operation.
+// of returns the labels of an operation.
 func (o *storeObserver) of(operation store.Operation) labels {
 	return o.kinds.get(storeKind{operation: operation})
 }
 
-// ended has the labels of a status.
+// ended returns the labels of a status.
 func (o *storeObserver) ended(status store.Status) labels {
 	return o.kinds.get(storeKind{status: status})
 }
 
-// statusOf is the status of an event, which not every event has.
+// statusOf returns the status of an event. Not every event has a status.
 func statusOf(event *store.Event) store.Status {
 	if event.Status != "" {
 		return event.Status

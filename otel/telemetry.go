@@ -13,11 +13,11 @@ import (
 // scopeName is the name of the instrumentation scope.
 const scopeName = "github.com/onlyonce-go/onlyonce/otel"
 
-// The bounds of names that become attributes.
+// Limits for names that become attributes.
 const (
 	maxMethods = 200
 	maxTargets = 50
-	// maxKinds bounds what comes from the kit itself and has few values anyway.
+	// maxKinds bounds values from the kit itself, which are few.
 	maxKinds = 64
 )
 
@@ -44,38 +44,39 @@ type config struct {
 	attemptSpans bool
 }
 
-// WithMeterProvider sets where metrics go. The default, and nil, is the global meter provider of OpenTelemetry.
+// WithMeterProvider sets the meter provider. The default, and nil, is the global meter provider of OpenTelemetry.
 func WithMeterProvider(provider metric.MeterProvider) Option {
 	return func(c *config) { c.meters = provider }
 }
 
-// WithTracerProvider sets where spans go. The default, and nil, is the global tracer provider of OpenTelemetry.
+// WithTracerProvider sets the tracer provider. The default, and nil, is the global tracer provider of OpenTelemetry.
 func WithTracerProvider(provider trace.TracerProvider) Option {
 	return func(c *config) { c.tracers = provider }
 }
 
-// WithPropagator sets how the context of an attempt's span is sent to the server. The default, and nil, is the global propagator of
+// WithPropagator sets how the span context of an attempt is sent to the server. The default, and nil, is the global propagator of
 // OpenTelemetry.
 func WithPropagator(propagator propagation.TextMapPropagator) Option {
 	return func(c *config) { c.propagator = propagator }
 }
 
-// WithMethodFilter sets which methods have their names in metrics of servers and of the reconciler; all others share the name "_other".
-// The default, and nil, is all: the first 200 that are seen have their names, as they always have in metrics of clients. See MethodsOf. The
-// function gets the name as the engine has it, such as "/payments.v1.PaymentService/Pay". It must be quick and safe for concurrent use, and
-// is called again for methods that it has refused.
+// WithMethodFilter selects the methods that appear by name in metrics of servers and of the reconciler. All others share the name "_other".
+// By default, and with nil, the first 200 methods appear by name. Metrics of clients always do so, without the filter.
+//
+// The filter gets the name as the engine has it, such as "/payments.v1.PaymentService/Pay". It must be fast and safe for concurrent use. It
+// is called again for methods that it has refused. See MethodsOf.
 func WithMethodFilter(known func(method string) bool) Option {
 	return func(c *config) { c.known = known }
 }
 
-// WithoutAttemptSpans makes no spans of attempts. Use it if something else makes a span for each gRPC call, such as the stats handler of
-// otelgrpc: its spans are then below the span of the logical call. Attempts become events of that span.
+// WithoutAttemptSpans turns off the spans of attempts. Attempts become events on the span of the call. Use it if something else makes a
+// span for each gRPC call, such as the stats handler of otelgrpc. These spans are then children of the call's span.
 func WithoutAttemptSpans() Option {
 	return func(c *config) { c.attemptSpans = false }
 }
 
-// MethodsOf returns a filter for the methods of a server, such as a *grpc.Server. Services may be registered later. A server is usually
-// made after its Telemetry, so call it in a function:
+// MethodsOf returns a filter with the methods of a server, such as a *grpc.Server. Services may be registered later. A server is usually
+// made after its Telemetry, so call MethodsOf in a function:
 //
 //	var server *grpc.Server
 //	known := func(method string) bool { return onceotel.MethodsOf(server)(method) }
@@ -97,7 +98,7 @@ func MethodsOf(server reflection.ServiceInfoProvider) func(method string) bool {
 	}
 }
 
-// New returns a Telemetry. It fails if the meter provider refuses an instrument.
+// New returns a Telemetry. It returns an error if the meter provider refuses an instrument.
 func New(opts ...Option) (*Telemetry, error) {
 	c := config{attemptSpans: true}
 	for _, opt := range opts {
@@ -132,7 +133,7 @@ func New(opts ...Option) (*Telemetry, error) {
 	return t, nil
 }
 
-// methodName is the name of a method in metrics and spans: without the slash in front.
+// methodName returns the name of a method in metrics and spans, without the leading slash.
 func methodName(method string, known bool) string {
 	if !known {
 		return other

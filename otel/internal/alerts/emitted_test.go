@@ -20,11 +20,10 @@ import (
 	"github.com/onlyonce-go/onlyonce/otel/internal/scenario"
 )
 
-// series are the values of the labels of a metric.
+// series maps the labels of a metric to their values.
 type series map[string]map[string]bool
 
-// exported are the metrics that the exporter for Prometheus makes of a program in which everything happens, with the suffixes of
-// histograms.
+// exported returns the metrics of the scenario as the Prometheus exporter names them, with the suffixes of histograms.
 func exported(t *testing.T) map[string]series {
 	t.Helper()
 
@@ -66,7 +65,7 @@ func exported(t *testing.T) map[string]series {
 			}
 		}
 
-		// A scrape adds these.
+		// Added by the scrape.
 		of["job"], of["instance"] = nil, nil
 
 		if family.GetType().String() == "HISTOGRAM" {
@@ -97,7 +96,7 @@ func TestCatalogueHasTheNamesInPrometheus(t *testing.T) {
 	}
 }
 
-// expressions are all expressions of the dashboard and of the rules, by where they are.
+// expressions returns all expressions of the dashboard and the rules, by place.
 func expressions(t *testing.T) map[string]string {
 	t.Helper()
 
@@ -156,7 +155,7 @@ func expressions(t *testing.T) map[string]string {
 	return all
 }
 
-// A metric that is renamed, and a label that a metric does not have, are found here and not when something is on fire.
+// This test finds renamed metrics and missing labels.
 func TestDashboardAndAlertsNameOnlyWhatIsEmitted(t *testing.T) {
 	found := exported(t)
 	used := make(map[string]bool)
@@ -191,7 +190,7 @@ func TestDashboardAndAlertsNameOnlyWhatIsEmitted(t *testing.T) {
 		}
 	}
 
-	// The dashboard shows everything that there is.
+	// The dashboard shows every metric.
 	for _, m := range onceotel.Metrics() {
 		name := m.PrometheusName()
 		if !used[name] && !used[name+"_bucket"] && !used[name+"_sum"] && !used[name+"_count"] {
@@ -200,7 +199,7 @@ func TestDashboardAndAlertsNameOnlyWhatIsEmitted(t *testing.T) {
 	}
 }
 
-// namesOf are the metrics that an expression names, with their matchers, and the labels that it groups by.
+// namesOf returns the metrics of an expression with their matchers, and the labels that it groups by.
 func namesOf(expr parser.Expr) (names map[string][]*labels.Matcher, grouping []string) {
 	names = make(map[string][]*labels.Matcher)
 
@@ -220,7 +219,7 @@ func namesOf(expr parser.Expr) (names map[string][]*labels.Matcher, grouping []s
 	return names, slices.Compact(grouping)
 }
 
-// mustMatch checks that a matcher is about a label that the metric has, and about values that occur.
+// mustMatch checks that the metric has the label of a matcher, and that the value occurs.
 func mustMatch(t *testing.T, where, name string, of series, matcher *labels.Matcher) {
 	t.Helper()
 

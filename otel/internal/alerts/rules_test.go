@@ -20,7 +20,7 @@ import (
 	onceotel "github.com/onlyonce-go/onlyonce/otel"
 )
 
-// unitTests is a file of unit tests as promtool reads it: promtool test rules testdata/alerts_test.yaml.
+// unitTests is a file of unit tests in the format of promtool test rules.
 type unitTests struct {
 	Tests []unitTest `yaml:"tests"`
 }
@@ -86,7 +86,7 @@ func TestAlertsFireWhenTheyMustAndNotOtherwise(t *testing.T) {
 	}
 }
 
-// run evaluates all rules at every interval, as a Prometheus would do.
+// run evaluates all rules at every interval, as Prometheus does.
 func (test *unitTest) run(t *testing.T, path string) {
 	t.Helper()
 
@@ -181,7 +181,7 @@ func (a *alertTest) check(t *testing.T, groups map[string]*rules.Group) {
 	}
 }
 
-// mustBeText checks that the templates of an alert were filled in.
+// mustBeText checks that the templates of an alert are filled in.
 func mustBeText(t *testing.T, alert string, annotations map[string]string) {
 	t.Helper()
 

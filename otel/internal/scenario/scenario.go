@@ -1,4 +1,4 @@
-// Package scenario makes every metric of package onceotel: real calls over gRPC, and the events that only faults cause.
+// Package scenario produces every metric of package onceotel, with real gRPC calls and simulated faults.
 package scenario
 
 import (
@@ -26,14 +26,14 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// Run makes every metric. The numbers that are read when metrics are collected are there until stop is called.
+// Run produces every metric. Metrics that are read at collection exist until stop is called.
 func Run(ctx context.Context, t *onceotel.Telemetry) (stop func() error, err error) {
 	engine, err := onlyonce.New(memstore.New(memstore.WithObserver(t.StoreObserver("memory"))), t.EngineOptions()...)
 	if err != nil {
 		return nil, fmt.Errorf("making an engine: %w", err)
 	}
 
-	budgets, err := retry.NewBudgets(10, 0.1) // those of gRPC's examples
+	budgets, err := retry.NewBudgets(10, 0.1) // the values of gRPC's examples
 	if err != nil {
 		return nil, fmt.Errorf("making budgets: %w", err)
 	}
@@ -64,7 +64,7 @@ func Run(ctx context.Context, t *onceotel.Telemetry) (stop func() error, err err
 	}, calls(ctx, t, engine, budgets)
 }
 
-// bank answers its first call with an error after which nothing has happened, and lets one call wait for another.
+// bank fails its first call without an effect, and makes one call wait for another.
 type bank struct {
 	pb.UnimplementedTestServiceServer
 
@@ -88,7 +88,7 @@ func (b *bank) CacheableUnaryCall(context.Context, *pb.SimpleRequest) (*pb.Simpl
 	return &pb.SimpleResponse{}, nil
 }
 
-// connect serves a bank, and connects a client with telemetry to it.
+// connect serves a bank, and returns a client with telemetry.
 func connect(t *onceotel.Telemetry, b *bank, budgets *retry.Budgets, opts ...grpc.ServerOption) (pb.TestServiceClient, func(), error) {
 	dial, err := interceptor.DialOptions(t.ClientOption(), interceptor.WithAllMethods(), interceptor.WithBudgets(budgets),
 		interceptor.WithRetry(retry.Policy{BaseDelay: time.Millisecond}))
@@ -143,7 +143,7 @@ func calls(ctx context.Context, t *onceotel.Telemetry, engine *onlyonce.Engine, 
 	return errors.Join(wait(ctx, client, engine, b), unprotected(ctx, t, budgets))
 }
 
-// unprotected calls a server without the kit: its first answer stops the call, and its second one is reported.
+// unprotected calls a server without the kit. Its first answer stops the call, and its second answer is reported.
 func unprotected(ctx context.Context, t *onceotel.Telemetry, budgets *retry.Budgets) error {
 	client, stop, err := connect(t, new(bank), budgets)
 	if err != nil {
@@ -162,7 +162,7 @@ func unprotected(ctx context.Context, t *onceotel.Telemetry, budgets *retry.Budg
 	return nil
 }
 
-// wait makes a call that waits for another one.
+// wait makes a call that waits for another call.
 func wait(ctx context.Context, client pb.TestServiceClient, engine *onlyonce.Engine, b *bank) error {
 	answers := make(chan error, 2)
 	pay := func() {
@@ -185,7 +185,7 @@ func wait(ctx context.Context, client pb.TestServiceClient, engine *onlyonce.Eng
 	return errors.Join(<-answers, <-answers)
 }
 
-// faults sends the events that only faults cause, or stores that talk to servers.
+// faults sends events that only faults, or stores with servers, cause.
 func faults(ctx context.Context, t *onceotel.Telemetry) {
 	const method = "/grpc.testing.TestService/UnaryCall"
 
