@@ -15,49 +15,49 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// attempt is one call on its way through the engine: its identity, its claim, its wait, and its answer. A claim that wins makes a
-// run. See docs/architecture.md.
+// attempt is one call in the engine: its identity, its claim, its wait, and its answer. A claim that wins makes a run. Calls of one key in
+// this process share a flight: its leader claims, and its followers wait for the leader. See docs/architecture.md.
 type attempt struct {
 	engine  *Engine
 	caller  context.Context //nolint:containedctx // the call lives as long as this context
 	call    *Call
 	handler func(context.Context) Outcome
-	policy  *Policy // nobody modifies it
+	policy  *Policy // read-only: calls share it
 	began   time.Time
 
 	claim  store.Claim
-	window *keytime.Window // nil: its key is not time-ordered
+	window *keytime.Window // nil if the key is not time-ordered
 	// result is the store's last answer to the claim or to the end of the run. It does not change once the flight has
 	// landed, so that followers can read it.
 	result store.Result
-	// answered means that the store has answered a claim of this call, unanswered that it has not answered another one.
+	// answered means that the store has answered a claim of this call, unanswered that it has not answered another claim of this call.
 	answered, unanswered bool
 	landed               bool
-	// allowed means that ReplayCheck has allowed this call to see the outcome of another.
+	// allowed means that ReplayCheck has allowed this call to see the outcome of another call.
 	allowed bool
 	// story is nil while there is nothing to tell: see tell.
 	story *story
 
 	flight flight.Flight[landing]
-	// run is the last run of this call, nil where there was none.
+	// run is the last run of this call, or nil.
 	run *run
 }
 
-// landing is what the followers of a flight get when it ends.
+// landing is the result of a flight for its followers.
 type landing struct {
 	kind landingKind
 	// record is the settled record of a landedRecord.
 	record *store.Record
-	// reply is what the followers of a landedReply get.
+	// reply is the answer of a landedReply.
 	reply *Reply
-	// rejection is what the followers of a landedRejection get, each with a delay of its own.
+	// rejection is that of a landedRejection. Each follower gets a delay of its own.
 	rejection *Rejection
 }
 
 type landingKind uint8
 
 const (
-	landedAgain     landingKind = iota // the leader left without an answer for others: they start over
+	landedAgain     landingKind = iota // the leader left without an answer for its followers: they start over
 	landedRecord                       // the outcome is recorded
 	landedReply                        // the run ended without a record: its followers share its answer
 	landedRejection                    // its followers are rejected like the leader
@@ -90,7 +90,7 @@ func (a *attempt) execute() (Reply, error) {
 	}
 }
 
-// identify checks the call and takes from it everything that must not change while the handler runs.
+// identify checks the call, and copies from it everything that must not change while the handler runs.
 func (a *attempt) identify() error {
 	call, e := a.call, a.engine
 
@@ -149,16 +149,16 @@ func (a *attempt) identify() error {
 	return nil
 }
 
-// looking reports that the claim makes no record, so that nothing is left behind if nobody knows whether it arrived.
+// looking reports that the claim makes no record, and needs no withdrawal.
 func (a *attempt) looking() bool { return a.claim.Fence == lookOnly }
 
-// scopeNumber groups the records of a scope; 0 is that of callers who share one.
+// scopeNumber returns the number of a scope, by which records and quotas are counted. 0 is the empty scope.
 func scopeNumber(scope string) uint64 {
 	if scope == "" {
 		return 0
 	}
 
-	// FNV-1a, which no store must see change: the records of a scope are counted under its number.
+	// FNV-1a. It must not change: stores count the records of a scope under this number.
 	const basis, prime = 14695981039346656037, 1099511628211
 
 	hash := uint64(basis)
@@ -169,8 +169,8 @@ func scopeNumber(scope string) uint64 {
 	return max(hash, 1)
 }
 
-// checkNesting refuses a call that would wait for a run which it is part of. Only the runs that are still under way count: a job
-// may outlive the run whose context it has inherited.
+// checkNesting refuses a call that would wait for a run that it is part of. Only runs that are still under way count: a goroutine may
+// outlive the run whose context it has inherited.
 func (a *attempt) checkNesting() error {
 	if store.InTransaction(a.caller, a.engine.home) {
 		return fmt.Errorf("%w: %s is called inside a transaction of the caller's", ErrInTransaction, a.call.Method)
@@ -193,8 +193,8 @@ func (a *attempt) checkNesting() error {
 	return nil
 }
 
-// permit returns an error unless this call may see a record. A nil record stands for one that the call waits for. A call may always see the
-// record of its own run. For that of another run, ReplayCheck decides, once for each call.
+// permit returns an error unless this call may see a record. A nil record stands for a record that the call waits for. A call may always
+// see the record of its own run. ReplayCheck decides about the records of other runs, once for each call.
 func (a *attempt) permit(rec *store.Record) error {
 	if rec != nil && rec.State != store.Absent && rec.Token == a.claim.Token {
 		return nil
@@ -234,7 +234,7 @@ func (a *attempt) answerFrom(rec *store.Record) (Reply, error) {
 		return Reply{}, rejectStoreError(err)
 	}
 
-	if a.story != nil || out.Trace != "" || out.Kind != outcome.KindAnswer { // otherwise the code of the reply says it all
+	if a.story != nil || out.Trace != "" || out.Kind != outcome.KindAnswer { // otherwise the reply has the code
 		a.tell().code, a.story.trace = out.Code, out.Trace
 	}
 
@@ -244,14 +244,15 @@ func (a *attempt) answerFrom(rec *store.Record) (Reply, error) {
 	case outcome.KindNotStored:
 		return Reply{}, rejectNotStored(out.Code, rec.Retention)
 	case outcome.KindNote, outcome.KindClaim, outcome.KindResolution, outcome.KindShadow:
-		return Reply{}, rejectStoreError(fmt.Errorf("onlyonce: a completed record holds a note: %w", store.ErrUnreadable))
+		return Reply{}, rejectStoreError(fmt.Errorf("onlyonce: reading record %v: it is completed and has no answer: %w",
+			a.claim.Key, store.ErrUnreadable))
 	default:
 		return Reply{}, rejectStoreError(store.ErrUnreadable)
 	}
 }
 
-// outcomeUnknown describes a record whose outcome is unknown: held, running under a lease that has ended, or released in doubt and too
-// late to repeat.
+// outcomeUnknown rejects a call whose record has an unknown outcome: held, running under a lease that has ended, or released in doubt and
+// too late to repeat.
 func (a *attempt) outcomeUnknown(rec *store.Record) error {
 	switch rec.State {
 	case store.Running:
@@ -271,7 +272,7 @@ func (a *attempt) outcomeUnknown(rec *store.Record) error {
 	return rejectUnknown(out.Code, rec.EndedAt)
 }
 
-// land ends the flight. Its followers get how.
+// land ends the flight. Its followers get the landing.
 func (a *attempt) land(how landing) {
 	a.landed = true
 	a.engine.flights.Land(&a.claim.Key, &a.flight, how)
@@ -328,7 +329,7 @@ func (a *attempt) observeEnd(reply *Reply, err error) {
 	a.engine.observe(a.caller, event)
 }
 
-// callerGone is the error of a call whose caller has gone. It matches the context's error, and its cause.
+// callerGone is the error of a call whose context has ended. It matches the context's error and its cause.
 func callerGone(ctx context.Context, when string) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	if cause == nil || errors.Is(err, cause) {
@@ -338,18 +339,18 @@ func callerGone(ctx context.Context, when string) error {
 	return fmt.Errorf("onlyonce: the caller has gone %s: %w: %w", when, err, cause)
 }
 
-// forbiddenError is the error of a ReplayCheck. Whatever that error says of some other call, this call may have run before.
+// forbiddenError wraps the error of a ReplayCheck. Its verdict is unknown, because this call may have run before.
 type forbiddenError struct{ err error }
 
 func (e *forbiddenError) Error() string    { return e.err.Error() }
 func (e *forbiddenError) Unwrap() error    { return e.err }
 func (e *forbiddenError) Verdict() Verdict { return VerdictUnknown }
 
-// taskSize is what a task of the backlog keeps besides its outcome, its method and its key, in bytes.
+// taskSize is the memory of a task of the backlog without its outcome, its method and its key, in bytes.
 const taskSize = 1 << 10
 
-// writeLater writes in the background until the store has acknowledged it. Size is that of the outcome, in bytes. The task keeps nothing
-// else of the call, which may be large.
+// writeLater calls write in the background until the store has acknowledged it. Size is the size of the outcome, in bytes. The task keeps
+// nothing else of the call, which may be large.
 func (a *attempt) writeLater(size int, write func(context.Context) error) {
 	e, settled := a.engine, a.event(EventPendingSettled, nil)
 

@@ -11,14 +11,14 @@ import (
 )
 
 const (
-	// claimTries is how often a claim is sent before it is abandoned, always with the same token, so that it does not
-	// matter whether an earlier copy has arrived.
+	// claimTries is how often a claim is sent before it is abandoned. All copies have the same token, so it does not matter whether an
+	// earlier copy has arrived.
 	claimTries      = 3
 	claimRetryDelay = 10 * time.Millisecond
 )
 
 // lead claims the key and carries out the moves that follow from the store's answers. When it returns, the flight has landed, and a claim
-// of which nobody knows whether it arrived is withdrawn. Sent is the time of the first claim.
+// that the store has not answered is withdrawn. Sent is the time of the first claim.
 func (a *attempt) lead(sent time.Time) (Reply, error) {
 	a.takeNote()
 
@@ -46,7 +46,7 @@ func (a *attempt) lead(sent time.Time) (Reply, error) {
 			return Reply{}, rejectDraining()
 		}
 
-		// What would be claimed now could not be settled if the store failed again.
+		// A claim that wins now could not be settled if the store failed again.
 		if a.mayFailOpen() && a.engine.backlog.Full() {
 			return a.runUnprotected()
 		}
@@ -112,8 +112,7 @@ func (a *attempt) answer(how move) (Reply, error) {
 
 		return a.answerFrom(&a.result.Record)
 	case moveReused:
-		// The flight was about another request than the record: its followers may well be the record's own, so they
-		// start over.
+		// The flight was about another request than the record. Its followers may have the record's own request, so they start over.
 		return Reply{}, rejectReused(firstOf(&a.result.Record, a.result.Record.LeaseAlive(a.result.Now)))
 	case moveExpired:
 		rejection := rejectExpired()
@@ -133,7 +132,7 @@ type claimError struct {
 	byDeadline bool
 }
 
-// makeClaim makes the claim, in a transaction where the run is to have one.
+// makeClaim makes the claim: for a single transaction in that transaction, and otherwise by itself.
 func (a *attempt) makeClaim(sent time.Time) (store.Transaction, *claimError) {
 	if a.shape() == single {
 		return a.begin()
@@ -142,7 +141,7 @@ func (a *attempt) makeClaim(sent time.Time) (store.Transaction, *claimError) {
 	return nil, a.sendClaim(sent)
 }
 
-// sendClaim sends the claim until the store answers or has had its tries.
+// sendClaim sends the claim until the store answers or the tries are over.
 func (a *attempt) sendClaim(sent time.Time) *claimError {
 	until, byDeadline := a.claimUntil(sent)
 
@@ -172,8 +171,8 @@ func (a *attempt) sendClaim(sent time.Time) *claimError {
 	}
 }
 
-// claimUntil is when a claim is abandoned. A caller with a deadline learns after half of its time that the store cannot be reached. It,
-// or a run without protection, can use the other half. The second result reports that the deadline decides.
+// claimUntil is when a claim is abandoned: for a caller with a deadline, after half of its time. The caller, or a run without protection,
+// can use the other half. The second result reports that the deadline decides.
 func (a *attempt) claimUntil(sent time.Time) (time.Time, bool) {
 	until := sent.Add(claimTries * a.engine.limits.StoreTimeout)
 
@@ -186,14 +185,14 @@ func (a *attempt) claimUntil(sent time.Time) (time.Time, bool) {
 	return until, false
 }
 
-// begin makes the claim in a transaction. The caller's cancellation ends the wait for room. A statement that the database works on goes
-// on, because an interruption would cost the connection. The caller's deadline bounds the wait.
+// begin makes the claim in a transaction. The caller's deadline bounds the wait, and its cancellation ends the wait for room. A statement
+// that the database works on goes on, because an interruption would cost the connection.
 func (a *attempt) begin() (store.Transaction, *claimError) {
 	if err := a.caller.Err(); err != nil {
 		return nil, &claimError{err: err}
 	}
 
-	// Nobody can see yet for which request another transaction holds the record.
+	// Another transaction may hold the record. Its request cannot be seen yet.
 	a.engine.flights.Enter(&a.claim.Key, &a.flight, flight.Blocked, store.Fingerprint{})
 
 	wait := max(time.Until(a.patience()), 0)
@@ -214,8 +213,7 @@ func (a *attempt) begin() (store.Transaction, *claimError) {
 	return tx, nil
 }
 
-// ownDeadline is a context that is cancelled with the context around it, and has a deadline of its own, which may be later. The deadline
-// of the caller bounds the wait, but not a statement that the database works on.
+// ownDeadline is a context that is cancelled with the context around it, and has a deadline of its own, which may be later.
 type ownDeadline struct {
 	context.Context //nolint:containedctx // it is one
 
@@ -248,12 +246,12 @@ func (a *attempt) claimFailed(failed *claimError) (Reply, error) {
 }
 
 // mayFailOpen reports whether the call may run without protection. A store that has answered this call is not down, and may have
-// reported a run. A key that had to be looked up may have been executed long ago.
+// reported a run. A call whose key had to be looked up may have run long ago.
 func (a *attempt) mayFailOpen() bool {
 	return a.policy.StoreDown == FailOpen && !a.answered && !a.looking()
 }
 
-// withdraw releases in the background a claim of which nobody knows whether it arrived, so that it cannot win after its caller has
+// withdraw releases, in the background, a claim that the store has not answered. It may have arrived, and must not win after its caller has
 // gone.
 func (a *attempt) withdraw() {
 	if !a.unanswered || a.looking() {
@@ -262,7 +260,7 @@ func (a *attempt) withdraw() {
 
 	a.observe(EventClaimWithdrawn, nil)
 
-	// A method that runs without protection goes on in a long outage, when there is no room left for its releases.
+	// A method that fails open goes on in a long outage, when there is no room left for its releases.
 	if a.policy.StoreDown == FailOpen && a.engine.backlog.Full() {
 		return
 	}
@@ -272,7 +270,7 @@ func (a *attempt) withdraw() {
 
 // releaseLater releases the claim in the background until the store has acknowledged it.
 func (a *attempt) releaseLater() {
-	// A method that fails open may run all the same, without a record.
+	// A call that fails open may run without a record, so its release is ambiguous.
 	op := store.Release{Claim: a.withoutNote(), Ambiguous: a.policy.StoreDown == FailOpen}
 	records := a.engine.store
 
@@ -283,7 +281,7 @@ func (a *attempt) releaseLater() {
 	})
 }
 
-// sleep waits, and reports whether it has: not if ctx has ended before.
+// sleep waits, and reports true. If ctx ends before, it reports false.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -296,7 +294,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// shape is that of the call's run, should its claim win.
+// shape is the shape of the call's run, if its claim wins.
 func (a *attempt) shape() shape {
 	switch {
 	case a.policy.Guarantee != ExactlyOnce:
@@ -308,7 +306,7 @@ func (a *attempt) shape() shape {
 	}
 }
 
-// own runs the handler: the claim has won.
+// own runs the handler of a call whose claim has won.
 func (a *attempt) own(tx store.Transaction, sent time.Time, earlier *rerun) *ended {
 	if tx != nil {
 		return a.ownTransaction(tx, earlier)
@@ -346,7 +344,7 @@ func (a *attempt) own(tx store.Transaction, sent time.Time, earlier *rerun) *end
 	return r.carryOut(leasedSettler{r})
 }
 
-// runUnprotected calls the handler without a record, because the policy prefers that to an unavailable service.
+// runUnprotected calls the handler without a record, because the store is down and the policy fails open.
 func (a *attempt) runUnprotected() (Reply, error) {
 	a.result = store.Result{}
 
@@ -364,9 +362,9 @@ func (a *attempt) runUnprotected() (Reply, error) {
 	return end.reply(), end.err
 }
 
-// runEnd is when a run must end. MaxRun counts from the given time: from when the claim was sent, as in the store, so that the run does
-// not outlast the OwnerAliveUntil of its record; in a single transaction, of which nobody sees a record before it is over, from when it had
-// begun.
+// runEnd is when a run must end. MaxRun counts from the given time:
+//   - from when the claim was sent, so that the run does not outlast the OwnerAliveUntil of its record;
+//   - in a single transaction, whose record is not visible before it is over, from when the transaction began.
 func (a *attempt) runEnd(from time.Time) time.Time { return from.Add(a.policy.MaxRun) }
 
 // newRun makes the run of the record in a.result.
@@ -404,12 +402,12 @@ func (a *attempt) ownTransaction(tx store.Transaction, earlier *rerun) *ended {
 		return &ended{err: callerGone(a.caller, "before the handler ran")}
 	}
 
-	// There is no lease that could have ended, so what the wait for the store has taken is not the handler's loss.
+	// There is no lease that could have ended, so the wait for the store does not shorten the run.
 	if earlier.began.IsZero() {
 		earlier.began = time.Now()
 	}
 
-	// The guarantee is the policy's, also where the record's is stricter: see ExactlyOnce.
+	// The guarantee is the policy's, even if the record's is stricter: see ExactlyOnce.
 	s.run = a.newRun(single, a.policy.Guarantee)
 
 	end, now := a.runEnd(earlier.began), time.Now()

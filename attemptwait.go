@@ -10,12 +10,12 @@ import (
 const (
 	pollFirst = 20 * time.Millisecond
 	pollMost  = 500 * time.Millisecond
-	// pollNotified is how often a store that notifies is polled all the same.
+	// pollNotified is the period in which a store that notifies is polled as well.
 	pollNotified = 2 * time.Second
-	// leaseSlack is added to the end of a lease before it is looked at again.
+	// leaseSlack is how long after the end of a lease the record is read again.
 	leaseSlack = time.Millisecond
-	// answerTime is how long before its caller's deadline a wait ends, so that the caller still gets the answer to retry;
-	// a tenth of the time that is left, where that is less.
+	// answerTime is how long before its caller's deadline a wait ends, so that the caller still gets the answer to retry. It is a tenth of the
+	// caller's time if that is less.
 	answerTime = 200 * time.Millisecond
 )
 
@@ -30,7 +30,7 @@ func (a *attempt) patience() time.Time {
 	return until
 }
 
-// answerBy is when a caller with a deadline has to be answered so that the answer still reaches it.
+// answerBy is when a caller with a deadline has to be answered, so that the answer reaches it in time.
 func (a *attempt) answerBy() (time.Time, bool) {
 	deadline, ok := a.caller.Deadline()
 	if !ok {
@@ -46,13 +46,13 @@ func (a *attempt) answerBy() (time.Time, bool) {
 type elsewhere struct {
 	a       *attempt
 	polls   int
-	began   time.Time // the first of the polls
+	began   time.Time // when the first poll began
 	changed <-chan struct{}
 	unwatch func()
 }
 
-// until waits until the record may have changed, and reports whether to claim again. Otherwise the call may not wait, or has waited
-// long enough: err is its answer.
+// until waits until the record may have changed, and reports whether to claim again. Otherwise err is the call's answer: it may not wait,
+// or its wait is over.
 func (w *elsewhere) until(res *store.Result) (again bool, err error) {
 	a := w.a
 	rec := &res.Record
@@ -78,7 +78,7 @@ func (w *elsewhere) until(res *store.Result) (again bool, err error) {
 
 	w.polls++
 
-	// A watch sees what happens after it began, so the record is read once more before anything is waited for.
+	// A watch sees only later changes, so the record is read once more before the wait.
 	if notifier := a.engine.can.Notifier; notifier != nil && w.changed == nil {
 		w.changed, w.unwatch = notifier.Watch(a.claim.Key)
 
@@ -113,7 +113,7 @@ func (w *elsewhere) endWatch() {
 	}
 }
 
-// stop ends the wait. The leader may have gone on to run.
+// stop ends the wait, also if the leader goes on to run.
 func (w *elsewhere) stop() {
 	w.endWatch()
 
@@ -183,8 +183,8 @@ func (a *attempt) follow(f *flight.Flight[landing]) (Reply, bool, error) {
 	}
 }
 
-// followUntil is when a follower stops waiting. It has patience with a run. How long the store takes to answer the leader,
-// or a recovery function to find out, is bounded, and no reason to give up except for the caller's own deadline.
+// followUntil is when a follower stops waiting. MaxWait bounds its wait for a run. Only the caller's deadline bounds its wait for the
+// store's answer to the leader, or for a recovery function: both have bounds of their own.
 func (a *attempt) followUntil(phase flight.Phase) (time.Time, bool) {
 	if phase == flight.Running || phase == flight.Blocked {
 		return a.patience(), true
@@ -193,7 +193,7 @@ func (a *attempt) followUntil(phase flight.Phase) (time.Time, bool) {
 	return a.answerBy()
 }
 
-// turnAway answers a call that finds no place to wait, in the contract's order: what is wrong with it comes first.
+// turnAway rejects a call that finds no place to wait. By the contract's order of checks, errors of the call itself come first.
 func (a *attempt) turnAway(f *flight.Flight[landing], message string) error {
 	if seen := a.engine.flights.View(&a.claim.Key, f); seen.Phase != flight.Claiming && seen.Phase != flight.Blocked {
 		if a.claim.Fingerprint.Differs(seen.Fingerprint) {
@@ -226,7 +226,7 @@ func firstEnded(status Status) first {
 	return firstUnknown
 }
 
-// answerLanding answers a follower with what its flight has come to.
+// answerLanding answers a follower from the landing of its flight.
 func (a *attempt) answerLanding(seen *flight.View[landing]) (Reply, bool, error) {
 	how := &seen.Landing
 
@@ -258,9 +258,10 @@ func (a *attempt) answerLanding(seen *flight.View[landing]) (Reply, bool, error)
 	}
 }
 
-// recover calls the recovery function about the record, and returns when it is time to claim again. About is the owner that the function
-// was called about: another owner than the record's, if the function was at work already. The error ends this call, which may not wait,
-// or cannot. Other calls go on to wait for the same recovery. Next is what the call would do otherwise.
+// recover calls the recovery function about the record, and returns when it is time to claim again.
+//   - Next is the move of the call without a recovery.
+//   - About is the owner that the function was called about. It may differ from the record's owner, if a recovery was under way already.
+//   - The error ends this call, because it may not wait or its time is over. Other calls go on to wait for the same recovery.
 func (a *attempt) recover(next move) (about owner, err error) {
 	if err := a.permit(nil); err != nil {
 		return owner{}, err
@@ -291,13 +292,14 @@ func (a *attempt) recover(next move) (about owner, err error) {
 			return owner{}, a.outcomeUnknown(&a.result.Record)
 		}
 
-		return owner{}, rejectInProgress("it is being found out what became of a call with this idempotency key; retry with the same key")
+		return owner{}, rejectInProgress("the server is finding out what became of an earlier call with this idempotency key; " +
+			"retry with the same key")
 	case <-a.caller.Done():
 		return owner{}, callerGone(a.caller, "while it waited")
 	}
 }
 
-// startRecovery starts the recovery function of the key, unless it is at work already.
+// startRecovery starts a recovery of the key, unless one is under way.
 func (a *attempt) startRecovery() *recovery {
 	seen, _ := recordOf(a.claim.Key, &a.result) // for the function, while the call goes on; a note that cannot be read is left out
 	seen.Unknown = true

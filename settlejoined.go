@@ -9,24 +9,26 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// A joined run is leased like any other, and its completion is written by its handler, in the handler's own transaction. So the
-// handler's answer is not enough: it counts if the record shows it, too.
+// A joined run is leased, and its handler writes the completion in its own transaction. The handler's answer counts only if the record
+// shows the completion.
 
-// ErrNotCommitted means that the handler of a joined run has returned an answer, such as a response, and its transaction did not commit:
-// no record holds the completion.
-var ErrNotCommitted = errors.New("onlyonce: the handler has returned an answer, but its transaction did not commit")
+// ErrNotCommitted is the Cause of a [Rejection] with [ReasonLeaseLost]: the handler of a joined run has returned an answer, and no record
+// holds the completion, because the handler's transaction did not commit.
+var ErrNotCommitted = errors.New("onlyonce: the handler returned an answer, but its transaction did not commit; " +
+	"return the error of the commit")
 
-var errNoOutcome = errors.New("onlyonce: this call has no Outcome function, so its run cannot join a transaction")
+var errNoOutcome = errors.New("onlyonce: writing the completion of a run in its handler's transaction: the call has no Outcome function; " +
+	"set Call.Outcome")
 
 type joinState uint32
 
 const (
 	joinNothing joinState = iota // the handler has written no completion
-	joinWritten                  // it has, in a transaction that may have committed
-	joinRefused                  // the record was not its own any more
+	joinWritten                  // the handler has written the completion, in a transaction that may have committed
+	joinRefused                  // the store refused the completion: the record belonged to another run
 )
 
-// join is what the handler of a run has written.
+// join records what the handler of a run has written.
 type join struct{ state atomic.Uint32 }
 
 func (j *join) set(to joinState) { j.state.Store(uint32(to)) }
@@ -77,8 +79,8 @@ func (j joinable) Outcome(response any, err error) (op store.Completion, definit
 	return r.completion(&out), true, out.KeepWrites, nil
 }
 
-// Written implements [store.Joinable]. From then on the record is locked by the handler's transaction: nobody can take the key
-// over before that ends, and a renewal waits for it. One that succeeds means that it was rolled back, and the lease counts again.
+// Written implements [store.Joinable]. From then on the handler's transaction locks the record: nobody can take the key over before the
+// transaction ends, and a renewal waits for it. If the renewal succeeds, the transaction was rolled back, and the lease counts again.
 func (j joinable) Written(applied bool) {
 	if applied {
 		j.r.join.set(joinWritten)
@@ -91,7 +93,7 @@ func (j joinable) Written(applied bool) {
 	j.r.lease.Overtaken()
 }
 
-// joinedSettler settles a run whose handler writes the completion by itself.
+// joinedSettler settles a run whose handler writes the completion.
 type joinedSettler struct{ *run }
 
 func (s joinedSettler) context() context.Context { return s.joinable() }
@@ -129,7 +131,7 @@ func (s joinedSettler) looking() storeCall {
 	}
 }
 
-// confirm makes sure that the handler's transaction has committed.
+// confirm finds out whether the handler's transaction has committed. If it has not, confirm releases or holds the key.
 func (s joinedSettler) confirm(e *ending) written {
 	w := written{what: confirmCommit}
 	w.later, w.size = s.releasingOrHolding(e.writesAmbiguous(), "")
@@ -140,7 +142,7 @@ func (s joinedSettler) confirm(e *ending) written {
 		return w
 	}
 
-	// It may be about to commit. What ends the run waits for that.
+	// The transaction may be about to commit. The operation that ends the run waits for it.
 	s.send(e, &w, w.later, s.settleBudget())
 
 	if w.err != nil {

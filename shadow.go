@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// ShadowMode decides whether calls are protected, or only observed.
+// ShadowMode decides whether calls are protected, or only observed. Use it to try the kit with real traffic before it protects a service.
 type ShadowMode uint8
 
 // The shadow modes. Zero is taken from the wider policy.
@@ -15,15 +15,15 @@ const (
 	// ShadowOff protects the calls. It is the default.
 	ShadowOff ShadowMode = iota + 1
 	// ShadowOn protects no call. The handler of every call runs as it would without the kit, in the context of its caller, and its answer
-	// is the answer. Beside it, the engine writes the records that it would have written, and tells the observer with an EventShadow what
-	// it would have done. See ShadowReport.
-	//   - No fault of the store changes or delays an answer: all store operations run on a goroutine of their own beside the handler, within
-	//     the engine's timeouts. At most Limits.MaxPending calls are observed at a time, and at most Limits.MaxPendingBytes of answers are
-	//     held. What is beyond is not observed, and its event has ErrShadowFull.
-	//   - A first call costs one claim and one write, as in real mode. A duplicate costs one claim, and some more while it would have waited.
+	// is the answer. On a goroutine beside the handler, the engine writes the records that it would have written. The observer gets an
+	// EventShadow about what the engine would have done: see ShadowReport.
+	//   - No fault of the store changes or delays an answer.
+	//   - At most Limits.MaxPending calls are observed at a time, and at most Limits.MaxPendingBytes of answers are held. Calls beyond them
+	//     are not observed, and their events have ErrShadowFull.
+	//   - A first call costs one claim and one write, as in real mode. A duplicate costs one claim, and more while it would have waited.
 	//   - The records have identities of their own. Real mode never sees a record of shadow mode, nor the other way round.
-	//   - Every record expires by its retention. Where real mode would hold an outcome as unknown, shadow mode notes it in a completed
-	//     record. The record of a run whose process died is not listed by ListUnknown: see ListShadow.
+	//   - A record expires by its retention: shadow mode completes a record that real mode would hold as unknown. Only the record of a run
+	//     whose process died stays: see ListShadow.
 	//   - Recover and ReplayCheck are not called, and ExactlyOnce gives the handler no transaction.
 	ShadowOn
 )
@@ -41,22 +41,23 @@ func (m ShadowMode) String() string {
 }
 
 // ErrShadowFull is the error of an EventShadow about a call that was not observed, because too many others were.
-var ErrShadowFull = errors.New("onlyonce: too many calls are observed in shadow mode, so this one was not")
+var ErrShadowFull = errors.New("onlyonce: call not observed in shadow mode: too many calls or bytes are observed; " +
+	"raise Limits.MaxPending or Limits.MaxPendingBytes")
 
-// Shadowed is what an EventShadow has besides the fields of other events. Status and Reason of the event are those that real mode would
-// have answered with; they are empty where nobody can say. Err is why a call would have been refused, or could not be observed.
+// Shadowed has the fields of an EventShadow that other events do not have. Status and Reason of the event are those that real mode would
+// have answered with; they are empty if that is not known. Err is why a call would have been refused, or could not be observed.
 type Shadowed struct {
 	// Keyed reports that the call had a key.
 	Keyed bool
-	// Code and Class are how the handler of this very call has ended, and what that means for its key. Code is PANIC after a panic.
+	// Code and Class are those of the outcome of this call's handler. Code is PANIC after a panic.
 	Code  string
 	Class Class
-	// Waited reports that the call came while another one of its key was running, so that real mode would have let it wait.
+	// Waited reports that the call came while another call with its key was running, so real mode would have let it wait.
 	Waited bool
 	// Compared reports that the call was a duplicate whose answer would have been replayed, and that both answers are known. Differs then
-	// reports that the handler has given another answer than the recorded one. Metadata is not compared.
+	// reports that the handler's answer differs from the recorded one, or that its outcome is not definite. Metadata is not compared.
 	Compared, Differs bool
-	// Recorded is the code of the recorded outcome of a duplicate, "" if there was none.
+	// Recorded is the code of the recorded outcome of a duplicate. It is empty if there was none.
 	Recorded string
 	// CallerGone reports that the handler failed after its caller had gone. Real mode would have let it go on.
 	CallerGone bool
@@ -64,7 +65,7 @@ type Shadowed struct {
 	Overrun bool
 }
 
-// Shadow is a call of a method in shadow mode.
+// Shadow is a call in shadow mode that is being observed. [Engine.Shadow] begins it, and End ends it.
 type Shadow struct {
 	attempt
 	ctx     context.Context //nolint:containedctx // the caller's: the call lives as long as it
@@ -79,9 +80,9 @@ type Shadow struct {
 	about Shadowed
 }
 
-// Shadow begins to observe a call in shadow mode, for a transport that runs the handler itself. Refused is why the transport would have
-// refused the call before Execute, or nil. A call without a key is not refused by itself: it is observed as one that has none. End must
-// follow. Shadow never waits.
+// Shadow begins to observe a call in shadow mode, for a transport that runs the handler itself. [Engine.Execute] does so by itself. Refused
+// is why the transport would have refused the call before Execute, or nil. A call without a key is observed as such, and not refused for
+// it. Call End afterwards. Shadow never waits.
 func (e *Engine) Shadow(ctx context.Context, call *Call, refused error) *Shadow {
 	s := &Shadow{
 		attempt: attempt{engine: e, caller: context.WithoutCancel(ctx), began: time.Now()},
@@ -131,8 +132,8 @@ func (s *Shadow) begin() {
 	go s.observeBeside()
 }
 
-// End ends the observation with what the handler has returned. It must be called exactly once, and does not wait. Nobody modifies the Body
-// of the outcome any more.
+// End ends the observation with the outcome of the handler. Call it exactly once, and do not modify the Body of the outcome afterwards. End
+// does not wait.
 func (s *Shadow) End(out Outcome) {
 	s.took = time.Since(s.began)
 	s.about.Code, s.about.Class = out.Code, out.Class
@@ -178,7 +179,7 @@ func (e *Engine) executeShadow(ctx context.Context, call *Call, handler func(con
 	return Reply{Status: StatusUnprotected}
 }
 
-// PanickedOutcome is the outcome of a handler that has panicked.
+// PanickedOutcome returns the outcome of a handler that has panicked: ambiguous, with the code PANIC.
 func PanickedOutcome() Outcome {
 	return Outcome{Class: ClassAmbiguous, Code: "PANIC", Err: errPanicked}
 }
@@ -195,7 +196,8 @@ func (e *Engine) inShadow(call *Call) bool {
 	}
 }
 
-// ReportShadowMode tells the observer, with an EventShadowMode, that a method is in shadow mode. Transports call it when a server starts.
+// ReportShadowMode gives the observer an EventShadowMode about a method. Transports call it for each method in shadow mode when a server
+// starts.
 func (e *Engine) ReportShadowMode(ctx context.Context, method string) {
 	e.observe(ctx, Event{Kind: EventShadowMode, Method: method})
 }

@@ -22,7 +22,7 @@ func (s *Shadow) disguise() {
 	s.claim.Note = noteOf(&s.claim.Key, "")
 }
 
-// noteOf is what a record of shadow mode keeps that has no answer.
+// noteOf returns the outcome of a record of shadow mode that has no answer.
 func noteOf(key *store.Key, code string) []byte {
 	note := outcome.Stored{Kind: outcome.KindShadow, Code: code}
 
@@ -36,8 +36,9 @@ func ofShadow(key *store.Key, rec *store.Record) bool {
 	return err == nil && out.Kind == outcome.KindShadow
 }
 
-// ListShadow yields the records of shadow mode that are still running after their lease has ended, because their process died or their
-// store did not answer. ListUnknown leaves them out: nobody is to settle them by hand. The errors are those of ListUnknown.
+// ListShadow yields the records of shadow mode that are still running after their lease has ended, because their process died or the store
+// did not answer. ListUnknown leaves them out. The errors are those of ListUnknown. [Engine.SettleShadow] settles such a record. Package
+// reconcile settles all.
 func (e *Engine) ListShadow(ctx context.Context) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		if e.can.Lister == nil {
@@ -63,14 +64,14 @@ func (e *Engine) ListShadow(ctx context.Context) iter.Seq2[Record, error] {
 	}
 }
 
-// SettleShadow completes a record that ListShadow has returned, so that it expires by its retention. Duplicates of its call are then
-// reported as calls whose outcome is unknown. The error matches ErrNotUnknown, ErrRecordChanged or ErrNotSupported, or is the store's.
+// SettleShadow completes a record that [Engine.ListShadow] has returned, so that it expires by its retention. Duplicates of its call are
+// then reported as calls whose outcome is unknown. The error matches ErrNotUnknown, ErrRecordChanged or ErrNotSupported, or is the store's.
 func (e *Engine) SettleShadow(ctx context.Context, rec Record) error {
 	switch {
 	case e.can.Inspector == nil:
 		return fmt.Errorf("%w: it has no store.Inspector, so records cannot be settled", ErrNotSupported)
 	case !ofShadow(&rec.ID, &rec.Record):
-		return fmt.Errorf("%w: record %v is not one of shadow mode", ErrNotUnknown, rec.ID)
+		return fmt.Errorf("%w: record %v was not made in shadow mode; use Engine.Resolve", ErrNotUnknown, rec.ID)
 	}
 
 	bounded, done := e.storeContext(ctx)

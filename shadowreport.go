@@ -13,24 +13,24 @@ import (
 )
 
 const (
-	// shadowMethods bounds the methods of a report, and shadowNames the codes and reasons of a method. What is beyond is counted together.
+	// shadowMethods bounds the methods of a report, and shadowNames the codes and the reasons of a method. All others are counted together.
 	shadowMethods = 1_000
 	shadowNames   = 32
-	// shadowOthers names what is counted together.
+	// shadowOthers names those that are counted together.
 	shadowOthers = "(others)"
 )
 
-// ShadowReport is an Observer that counts what real mode would have done with the calls of methods in shadow mode. The zero value is ready
-// to use. It holds at most 1,000 methods with 32 codes and 32 reasons each, and counts the others together. It is safe for concurrent use.
+// ShadowReport is an [Observer] that counts what real mode would have done with calls in shadow mode. The zero value is ready to use. It is
+// safe for concurrent use. It holds at most 1,000 methods with 32 codes and 32 reasons each, and counts the others together as "(others)".
 //
 //	report := new(onlyonce.ShadowReport)
-//	engine, err := onlyonce.New(store, onlyonce.WithObserver(report.With(onlyonce.SlogObserver(nil))))
+//	engine, err := onlyonce.New(store, onlyonce.WithObserver(report.With(onlyonce.AttentionObserver(nil))))
 type ShadowReport struct {
 	mu      sync.Mutex
 	methods map[string]*ShadowMethod
 }
 
-// ShadowMethod is what a report knows of a method. All numbers are of calls.
+// ShadowMethod is the part of a [ShadowReport] about one method. All numbers are numbers of calls.
 type ShadowMethod struct {
 	// Method is the full name of the method, or "(others)".
 	Method string `json:"method"`
@@ -39,19 +39,18 @@ type ShadowMethod struct {
 	WithKey    int64 `json:"with_key"`
 	WithoutKey int64 `json:"without_key"`
 	// Replayed are duplicates that would have got the recorded answer of an earlier call, and would not have run. Differed are those of
-	// them whose handler has given another answer than the recorded one: proof that the method is not idempotent by itself, or that its
-	// answer changes with time.
+	// them whose handler's answer differs from the recorded one: the method is not idempotent by itself, or its answer changes with time.
 	Replayed int64 `json:"replayed"`
 	Differed int64 `json:"differed"`
 	// Waited are duplicates that came while the first call was running. They are counted by their outcome as well.
 	Waited int64 `json:"waited"`
 	// Unknown are duplicates that would have been rejected with ReasonOutcomeUnknown.
 	Unknown int64 `json:"unknown"`
-	// Refused are calls that would have been rejected with another reason, by reason. Calls that would have been refused without a reason
-	// of the contract are under MISCONFIGURED.
+	// Refused are calls that would have been rejected with another reason, by reason. Calls that would have been refused without a reason,
+	// because the program is wrong, are under MISCONFIGURED. Nil means none.
 	Refused map[string]int64 `json:"refused,omitempty"`
-	// Ambiguous are calls, with or without a key, whose handler has ended with an error that does not say whether the effect happened, by
-	// code. Under AtMostOnce each of them leaves an outcome that is unknown. PANIC is a panic.
+	// Ambiguous are calls, with or without a key, whose handler has ended with an ambiguous error, by code. Under AtMostOnce each of them
+	// leaves an unknown outcome. PANIC is a panic. Nil means none.
 	Ambiguous map[string]int64 `json:"ambiguous,omitempty"`
 	// CallerGone are calls whose handler has failed after its caller had gone. Real mode would have let the handler go on.
 	CallerGone int64 `json:"caller_gone"`
@@ -61,11 +60,11 @@ type ShadowMethod struct {
 	Unprotected int64 `json:"unprotected"`
 	// Unrecorded are calls whose outcome the store has not acknowledged.
 	Unrecorded int64 `json:"unrecorded"`
-	// NotObserved are calls of which the engine cannot say what it would have done: see ShadowOn.
+	// NotObserved are calls that were not observed, such as for want of room: see ShadowOn.
 	NotObserved int64 `json:"not_observed"`
 }
 
-// With returns an observer that gives every event to the report and to next. Nil is no next one.
+// With returns an observer that gives every event to the report, and then to next. If next is nil, only the report gets it.
 func (r *ShadowReport) With(next Observer) Observer {
 	if next == nil {
 		return r
@@ -77,7 +76,7 @@ func (r *ShadowReport) With(next Observer) Observer {
 	})
 }
 
-// Observe counts an EventShadow, and ignores other events.
+// Observe counts an EventShadow, and ignores other events. It implements [Observer].
 func (r *ShadowReport) Observe(_ context.Context, event Event) {
 	if event.Kind != EventShadow || event.Shadow == nil {
 		return
@@ -159,7 +158,7 @@ func counted(counts map[string]int64, name string) map[string]int64 {
 	return counts
 }
 
-// Methods returns a copy of the report, in the order of the methods' names.
+// Methods returns a copy of the report, sorted by the names of the methods.
 func (r *ShadowReport) Methods() []ShadowMethod {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -175,11 +174,10 @@ func (r *ShadowReport) Methods() []ShadowMethod {
 	return methods
 }
 
-// MarshalJSON returns the report as a JSON array of ShadowMethod.
+// MarshalJSON returns the report as a JSON array of [ShadowMethod].
 func (r *ShadowReport) MarshalJSON() ([]byte, error) { return json.Marshal(r.Methods()) }
 
-// String returns the report as a table for people, with a line for each method. Below it are the methods with calls that were not observed,
-// since the table is not about those calls.
+// String returns the report as a table for people, with a line for each method. Below it are the methods with calls that were not observed.
 func (r *ShadowReport) String() string {
 	var text, missing strings.Builder
 

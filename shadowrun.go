@@ -27,10 +27,10 @@ const (
 // would is what real mode would have done with a call.
 type would struct {
 	status Status
-	err    error // a rejection, or why nobody can say
+	err    error // a rejection, or why it is not known
 }
 
-// observeBeside does beside the handler what real mode does around it: it claims, renews, and writes the outcome.
+// observeBeside claims, renews and writes the outcome beside the handler, as real mode does around it.
 func (s *Shadow) observeBeside() {
 	e := s.engine
 
@@ -200,7 +200,7 @@ func (s *Shadow) replayed(rec *store.Record) would {
 	return would{status: StatusReplayed}
 }
 
-// lookOn looks what became of the run that the call would have waited for, until its wait is over.
+// lookOn follows the run that the call would have waited for, until the wait would be over.
 func (s *Shadow) lookOn() would {
 	s.claim.Fence = lookOnly
 	until := s.began.Add(max(s.policy.MaxWait, 0))
@@ -213,7 +213,7 @@ func (s *Shadow) lookOn() would {
 		switch next := decide(&s.claim, &s.result); next {
 		case moveWait:
 		case moveReclaim, moveRun:
-			return would{status: s.ending().status()} // it would have run after its wait, and nobody knows how that would have ended
+			return would{status: s.ending().status()} // the call would have run after its wait; its own end stands for that run's
 		case moveReplay, moveRecover, moveUnknown, moveReused, moveExpired, moveAbandon:
 			return s.answered(next)
 		}
@@ -245,7 +245,7 @@ func (s *Shadow) settle() would {
 
 	switch {
 	case s.about.CallerGone:
-		return would{status: StatusExecuted, err: err} // as far as anybody knows
+		return would{status: StatusExecuted, err: err} // in real mode the run would have gone on
 	case wrote != writeOutcome:
 		return would{status: end.status(), err: err}
 	case err != nil:
@@ -288,7 +288,7 @@ func (s *Shadow) completing(out []byte, retention time.Duration) func(context.Co
 	return func(ctx context.Context) (store.Result, error) { return s.engine.store.Complete(ctx, op) }
 }
 
-// write sends an operation a few times. What the store does not acknowledge then is left to [Engine.ListShadow].
+// write sends an operation a few times. If the store acknowledges none, [Engine.ListShadow] yields the record later.
 func (s *Shadow) write(send func(context.Context) (store.Result, error)) (res store.Result, err error) {
 	for try := 1; ; try++ {
 		ctx, done := s.engine.storeContext(s.caller)
@@ -318,7 +318,7 @@ func (s *Shadow) unobserved() would {
 
 func refusedWith(err error) would { return would{status: StatusRejected, err: err} }
 
-// report tells the observer.
+// report gives the observer the EventShadow.
 func (s *Shadow) report(found would) {
 	event := Event{
 		Kind: EventShadow, ID: s.claim.Key, Method: s.own.Method, Status: found.status, Err: found.err,

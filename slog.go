@@ -13,20 +13,22 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// SlogOption changes a [SlogObserver].
+// SlogOption is an option of [SlogObserver].
 type SlogOption func(*slogConfig)
 
 type slogConfig struct{ keys bool }
 
-// SlogReadableKeys writes idempotency keys as they are, as the attribute key, and not as hashes. Keys come from clients and may contain
-// what a log must not have, such as names and numbers of cards. Under WithHiddenKeys there are no keys to write.
+// SlogReadableKeys writes idempotency keys as they are, in the attribute key, instead of hashes in key_hash. Keys come from clients and may
+// contain data that a log must not have, such as names and card numbers. Under [WithHiddenKeys] neither is written.
 func SlogReadableKeys() SlogOption { return func(c *slogConfig) { c.keys = true } }
 
-// SlogObserver writes all events to a logger. A nil logger means slog.Default().
-//   - Calls are at debug level if they were executed or replayed as usual, and otherwise at info level.
-//   - Events that need attention are at warn level.
-//   - Keys are hashed: key_hash is the first 16 hexadecimal digits of a key's SHA-256, so that lines about one key can be found together.
-//     The attribute id names the record: see Engine.LookupID. SlogReadableKeys writes keys as they are.
+// SlogObserver returns an observer that writes all events to a logger. A nil logger means slog.Default(), as it is now.
+//   - Debug: calls that were executed or replayed, and calls in shadow mode.
+//   - Info: calls that were released or rejected, and EventPendingSettled, EventResolved, EventSchemeDiffers and EventForgotten.
+//   - Warn: calls whose status is unknown, unrecorded or unprotected, and all other events.
+//
+// The attribute id names the record: see [Engine.LookupID]. Keys are hashed: key_hash is the first 16 hexadecimal digits of a key's
+// SHA-256, so that lines about one key can be found together. [SlogReadableKeys] writes keys as they are.
 func SlogObserver(logger *slog.Logger, opts ...SlogOption) Observer {
 	if logger == nil {
 		logger = slog.Default()
@@ -128,14 +130,17 @@ const (
 	attentionPeriod = time.Minute
 )
 
-// AttentionObserver is the observer that an engine has by default, for a program that passes events on to several observers: it writes what
-// an operator must know, a few lines a minute of each kind. A nil logger means slog.Default(), as it is when a line is written.
+// AttentionObserver returns the observer that an engine has by default, for a program that passes events on to several observers. It writes
+// to the logger what an operator must know, at warn level. A nil logger means slog.Default(), as it is when a line is written.
+//   - It writes unknown and unrecorded outcomes, unprotected calls, damaged records, misconfigured methods, and methods in shadow mode.
+//   - It writes lost leases, settlements and recoveries that fail, transactions that are not used, and EventAttention.
+//   - It writes at most 5 lines a minute of each kind. The attribute suppressed counts the others.
+//   - The attribute remedy is what to do.
 func AttentionObserver(logger *slog.Logger) Observer {
 	return attention(func() *slog.Logger { return cmp.Or(logger, slog.Default()) })
 }
 
-// attention is the default observer: it writes what an operator must know, a few lines a minute of each kind. The logger is read
-// when a line is written, since programs set their default logger late.
+// attention is the default observer. It reads the logger when it writes a line, because programs set their default logger late.
 func attention(logger func() *slog.Logger) Observer {
 	var (
 		mu     sync.Mutex
@@ -197,24 +202,24 @@ func (b *budget) take(now time.Time) (suppressed int, ok bool) {
 	return suppressed, true
 }
 
-// needsAttention names what an operator must know of an event, and what to do about it; nothing of most events.
+// needsAttention names the problem that an operator must know of, and what to do. Both are empty for most events.
 func needsAttention(event *Event) (about, remedy string) {
 	switch event.Kind {
 	case EventCall:
 		return callNeedsAttention(event)
 	case EventLeaseLost:
-		return event.Kind.String(), "check the store's latency and the process's pauses: another run of the key may have begun"
+		return event.Kind.String(), "another run of the key may have begun: check the latency of the store and the pauses of this process"
 	case EventSettleFailed:
-		return event.Kind.String(), "check the store: the outcome is tried again in the background and is lost if this process ends"
+		return event.Kind.String(), "the outcome is written again in the background, and is lost if this process ends: check the store"
 	case EventRecoverFailed:
-		return event.Kind.String(), "check the method's Recover function: the outcome of the record stays unknown"
+		return event.Kind.String(), "the outcome of the record stays unknown: check the method's Recover function"
 	case EventAttention:
-		return event.Kind.String(), "find out what happened and settle the record with Engine.Resolve: no recovery function could"
+		return event.Kind.String(), "no recovery function could settle the record: find out what happened and settle it with Engine.Resolve"
 	case EventTransactionUnused:
-		return event.Kind.String(), "use the run's transaction in the handler, or choose another guarantee: the handler's rows did not " +
-			"commit with the record"
+		return event.Kind.String(), "the handler's rows did not commit with the record: use the run's transaction in the handler, or choose " +
+			"another guarantee"
 	case EventShadowMode:
-		return event.Kind.String(), "read the ShadowReport, and switch Shadow off when it is good: no call of the method is protected"
+		return event.Kind.String(), "no call of the method is protected: read the ShadowReport, and switch Shadow off when it is good"
 	case EventShadow, EventRenewFailed, EventTakeover, EventClaimWithdrawn, EventPendingSettled, EventSchemeDiffers, EventResolved,
 		EventConflict, EventForgotten:
 	}
@@ -227,16 +232,16 @@ func callNeedsAttention(event *Event) (about, remedy string) {
 	case StatusUnknown:
 		return "unknown outcome", "find out what happened and settle the record with Engine.Resolve, or set a Recover function"
 	case StatusUnrecorded:
-		return "unrecorded outcome", "check the store: a retry of this call may not get its answer"
+		return "unrecorded outcome", "a retry of this call may not get its answer: check the store"
 	case StatusUnprotected:
-		return "unprotected call", "check the store: it is down, and the method runs without protection"
+		return "unprotected call", "the store is down, and the method runs without protection: check the store"
 	case StatusRejected:
 		if event.Reason == ReasonRecordUnreadable {
-			return "damaged record", "look at the record with Engine.LookupID; Engine.ForceForget removes it"
+			return "damaged record", "every call with the key is refused: look at it with Engine.LookupID, remove it with Engine.ForceForget"
 		}
 
 		if (event.Reason == "" || event.Reason == ReasonNotSupported) && event.misconfigured() {
-			return "misconfigured method", "change what the error names; every call of the method is refused until then"
+			return "misconfigured method", "calls of the method are refused: change what the error names"
 		}
 	case StatusExecuted, StatusReplayed, StatusReleased:
 	}
@@ -244,10 +249,10 @@ func callNeedsAttention(event *Event) (about, remedy string) {
 	return "", ""
 }
 
-// misconfigured reports that a call was refused because of the program and not because of the call.
+// misconfigured reports that a call was refused because of an error in the program.
 func (e *Event) misconfigured() bool {
 	if forbidden := (*forbiddenError)(nil); errors.As(e.Err, &forbidden) {
-		return false // it is the replay check's
+		return false // the error of a ReplayCheck
 	}
 
 	_, marked := errors.AsType[interface {
@@ -258,7 +263,7 @@ func (e *Event) misconfigured() bool {
 	return marked || errors.Is(e.Err, ErrOwnKey) || errors.Is(e.Err, ErrInTransaction)
 }
 
-// misconfiguredError is about a policy that cannot hold.
+// misconfiguredError is the error of a policy that cannot hold.
 type misconfiguredError struct{ err error }
 
 func (e *misconfiguredError) Error() string { return e.err.Error() }

@@ -7,28 +7,29 @@ import (
 	"sync"
 )
 
-// ErrStepUsed means that a run has called a method twice with one derived key, for example to poll. If these are two calls, name them with
-// [WithStep]. Nothing was sent, so the outcome is not unknown: a handler that returns the error, also wrapped, ends with a definite error.
+// ErrStepUsed means that a run has called a method twice with one derived key, for example to poll. Nothing was sent for the second call.
+// If these are two calls, name them with [WithStep]. A handler that returns the error, also wrapped, ends with a definite error.
 var ErrStepUsed = errors.New("onlyonce: a run has used this method under its derived key already")
 
 // stepKey finds the name of a step in a context.
 type stepKey struct{}
 
-// WithStep names a step of a run: the calls that are made with the context have keys of their own. A run that calls a method for each
-// line of an order names each of them:
+// WithStep returns a context for one step of a run. The calls that are made with it have derived keys of their own. A run that calls a
+// method for each line of an order names each of them:
 //
-//		resp, err := stock.Reserve(onlyonce.WithStep(ctx, "line-7"), req)
+//	resp, err := stock.Reserve(onlyonce.WithStep(ctx, "line-7"), req)
 //
-//	  - The name has to be the same when the handler runs again. Make it from the request, never from the time, a random number or the
-//	    order of goroutines.
-//	  - The empty name is no name.
-//	  - A step belongs to the run in which it is named. A name from outside of the run has no effect inside.
+// These rules hold for names:
+//   - The name has to be the same when the handler runs again. Make it from the request, never from the time, a random number or the
+//     order of goroutines.
+//   - The empty name is no name.
+//   - A step belongs to the run in which it is named. A name from outside of the run has no effect inside.
 func WithStep(ctx context.Context, name string) context.Context {
 	return context.WithValue(ctx, stepKey{}, name)
 }
 
-// steps is what a run has called under derived keys. A key that is derived again is the same one, so that a second call would be
-// answered with the response of the first, or refused as KEY_REUSED.
+// steps records the calls of a run to other services. A key that is derived twice is the same key, so a second call would get the answer of
+// the first, or KEY_REUSED.
 type steps struct {
 	mu   sync.Mutex
 	used map[step]*stepState
@@ -42,14 +43,14 @@ type step struct {
 type stepState uint8
 
 const (
-	stepOpen         stepState = iota // it was not called yet, or its last call has failed for good
-	stepCalling                       // it is being called
-	stepCallingAgain                  // it is being called after a call in doubt
-	stepInDoubt                       // its last call has failed, and may have had its effect
-	stepDone                          // a call of it has succeeded
+	stepOpen         stepState = iota // there was no call yet, or the last call has failed for good
+	stepCalling                       // a call is under way
+	stepCallingAgain                  // a call is under way, after a call in doubt
+	stepInDoubt                       // the last call has failed, and may have had its effect
+	stepDone                          // a call has succeeded
 )
 
-// enter begins a step, or returns why not.
+// enter begins a step. The error is ErrStepUsed.
 func (s *steps) enter(at step) (*stepState, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,7 +83,7 @@ func (s *steps) enter(at step) (*stepState, error) {
 	}
 }
 
-// note begins a call whose key is not derived: whoever has chosen the key may call as often as it likes.
+// note begins a call whose key is not derived. Such a call may be made any number of times.
 func (s *steps) note(at step) *stepState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,7 +107,7 @@ func (s *steps) note(at step) *stepState {
 	return state
 }
 
-// refused says what to do; what is a sentence about the run, with a place for the method.
+// refused returns the error of a second call with one key. What is a clause about the run, with a place for the method.
 func (at step) refused(what string) error {
 	again, name := "name them", "line-7"
 	if at.name != "" {
@@ -117,7 +118,7 @@ func (at step) refused(what string) error {
 		"if these are two calls, %s, as in onlyonce.WithStep(ctx, %q)", ErrStepUsed, at.method, again, name)}
 }
 
-// stepError is an ErrStepUsed. Nothing was sent, so the refused call was not executed.
+// stepError is an ErrStepUsed. Nothing was sent, so the verdict is VerdictNotExecuted.
 type stepError struct{ text string }
 
 func (e *stepError) Error() string    { return e.text }
@@ -139,7 +140,7 @@ func (s *steps) end(state *stepState, err error) {
 	}
 }
 
-// open reports whether the effect of a step is not known: its call is still under way, or has failed in a way that leaves it open.
+// open reports whether the effect of a step is not known: a call is under way, or the last call is in doubt.
 func (s *steps) open() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -153,8 +154,8 @@ func (s *steps) open() bool {
 	return false
 }
 
-// settles reports whether an error shows what became of earlier tries of the same call. Only a recorded answer does: that nothing ran, or
-// that the key was refused, is about the last try alone.
+// settles reports whether an error shows what became of earlier tries of the same call. Only a recorded answer does. A rejection of the key
+// is about the last try only.
 func settles(err error) bool {
 	for _, refused := range []Reason{ReasonKeyMissing, ReasonNotSupported, ReasonKeyInvalid} {
 		if errors.Is(err, refused) {

@@ -9,7 +9,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/outcome"
 )
 
-// What only authors of transports need is in this file: see "Transports" in the package documentation.
+// This file is for authors of transports: see "Transports" in the package documentation.
 
 // SchemeBytes is the fingerprint scheme of Call.Request: SHA-256 of the bytes as they are.
 const SchemeBytes uint16 = 128
@@ -19,8 +19,7 @@ type Class uint8
 
 // The classes of outcomes.
 const (
-	// ClassAmbiguous means that nobody knows whether the effect happened. It is the zero value, because an outcome that nobody has
-	// classified is ambiguous.
+	// ClassAmbiguous means that it is not known whether the effect happened. It is the zero value, so an outcome without a class is ambiguous.
 	ClassAmbiguous Class = iota
 	// ClassDefinite means that the outcome is the answer to the request: it is recorded and replayed.
 	ClassDefinite
@@ -42,9 +41,9 @@ func (c Class) String() string {
 	}
 }
 
-// MarkedClass returns the class that NotExecuted or Final has given to err, or to an error that it wraps. The second result reports
-// whether there is a mark.
-//   - If errors are joined, all of them need the same mark: a mark on one does not cover the others.
+// MarkedClass returns the class that [NotExecuted] or [Final] has given to err, or to an error that it wraps. The second result reports
+// whether there is a mark. Without a mark the class is ClassAmbiguous.
+//   - If errors are joined, each needs a mark. Different marks make the class ambiguous.
 //   - A mark inside the error of another call, as [Engine.Do] returns it, does not count. It belongs to that call.
 func MarkedClass(err error) (Class, bool) {
 	switch e := err.(type) { //nolint:errorlint // this walks by itself, and stops at the errors of other calls
@@ -93,8 +92,8 @@ func Unmarked(err error) error {
 	}
 }
 
-// KeepsWrites reports whether KeepWrites has marked err, or an error that it wraps. Marks inside the error of another call do not
-// count.
+// KeepsWrites reports whether [KeepWrites] has marked err, or an error that it wraps. One mark among joined errors is enough. Marks inside
+// the error of another call do not count.
 func KeepsWrites(err error) bool {
 	switch e := err.(type) { //nolint:errorlint // this walks by itself, and stops at the errors of other calls
 	case *keeping:
@@ -114,41 +113,43 @@ func KeepsWrites(err error) bool {
 type Outcome struct {
 	// Class is what the outcome means for the key.
 	Class Class
-	// Marked reports that the handler itself chose the class, with [Final] or [NotExecuted]. An error that the handler did not
-	// mark is ambiguous while the outcome of a derived call of the run is unknown, whatever Class is.
+	// Marked reports that the handler itself chose the class, with [Final] or [NotExecuted]. An error that the handler did not mark is
+	// ambiguous while the outcome of a protected call of the run is unknown, whatever Class is: see [DeriveCall] and [BeginCall].
 	Marked bool
-	// Body is what a duplicate needs to get the same answer. The engine does not look into it.
+	// Body is the recorded answer, in the transport's form. The engine does not look into it. It may be nil.
 	Body []byte
-	// Room is how many of the first bytes of Body are not part of it. If they are as many as [BodyRoom] returns, the engine overwrites them
-	// and keeps Body itself, so nobody else may use it, and it should have no capacity to spare. Otherwise, and with 0, the engine makes a
-	// copy.
+	// Room is how many bytes at the beginning of Body are not part of the answer.
+	//   - If Room is the result of [BodyRoom], the engine overwrites these bytes and keeps Body itself. Do not use Body afterwards, and give
+	//     it no spare capacity.
+	//   - Otherwise the engine copies the answer. 0, the default, is no room.
 	Room int
-	// Code names the outcome for people, such as OK or NOT_FOUND, in at most 255 bytes. Only the code is kept of an outcome that is
+	// Code names the outcome for people, such as OK or NOT_FOUND, in at most 255 bytes. It is all that is kept of an outcome that is
 	// unknown or too large to store.
 	Code string
-	// Err is the error that the handler returned. If the run is released, the duplicates in this process that waited for it get Err.
+	// Err is the error that the handler returned, or nil. If the key is released, the duplicates in this process that waited for the run get
+	// Err.
 	Err error
 	// Retention is how long a definite outcome is kept. Zero means the policy's ErrorRetention if Err is set, otherwise its Retention.
 	//   - A longer time than the policy's Retention is shortened to it.
 	//   - For a call with a time-ordered key it is at least KeyLife.
 	//   - An outcome that is Marked or has KeepWrites, or follows a run whose outcome is unknown, is kept for the policy's Retention.
 	Retention time.Duration
-	// KeepWrites commits the writes of the handler in a single transaction together with a definite outcome that has an Err. Without it,
-	// such writes are rolled back.
+	// KeepWrites commits the writes of a handler that shares a transaction with its record, although the definite outcome has an Err. If it
+	// is false, such writes are rolled back.
 	KeepWrites bool
 }
 
-// BodyRoom returns the Room of an [Outcome] with a code whose Body the engine need not copy.
+// BodyRoom returns the Room, in bytes, of an [Outcome] with this code whose Body the engine does not copy.
 func BodyRoom(code string) int { return outcome.Room(code) }
 
-// Reply is what became of a call that was not rejected.
+// Reply is what became of a call for which [Engine.Execute] has returned no error.
 type Reply struct {
 	// Status decides which of the other fields count.
 	Status Status
 	// Recorded reports that the answer is in Body and Code. The handler has committed it in a transaction of its own, and its return
 	// value does not count. It is only set if Status is StatusExecuted.
 	Recorded bool
-	// Body and Code are the recorded outcome if Status is StatusReplayed or Recorded is set. Nobody modifies Body.
+	// Body and Code are the recorded outcome if Status is StatusReplayed or Recorded is set. Do not modify Body.
 	Body []byte
 	Code string
 	// ExecutedAt is when the recorded run ended, on the store's clock, if Status is StatusReplayed. It is zero if the store does not know.
@@ -160,24 +161,28 @@ type Reply struct {
 	// Refused reports that the answer is Err. The database refused to commit the transaction of the run with this error, and the return
 	// value of the handler does not count.
 	Refused bool
-	Err     error
+	// Err is the answer if Shared or Refused is set, and otherwise nil.
+	Err error
 }
 
 // Execute runs a call once, or answers it without running. Transports are built on it. Programs without a transport use [Engine.Do],
 // which is simpler. A transport reports the calls that it refuses by itself with [Engine.Refused].
 //
-// If this call has won the key, Execute calls handler on the caller's goroutine, once. Under SingleTransaction it calls handler again, a
-// few times at most, if the transaction conflicted with another one and was rolled back. The handler's context carries the values of ctx.
-// It is not cancelled with ctx, unless the policy's Detachment is Attached or too many runs are detached. If the engine cancels it,
-// context.Cause is ErrMaxRun, ErrLeaseLost, ErrTooManyDetached or ErrDraining. A panic of handler is recorded as ambiguous and goes on.
+// If this call has won the key, Execute calls handler on the caller's goroutine, once. Under SingleTransaction it calls handler again, at
+// most three times, if the transaction conflicted with another one and was rolled back. A panic of handler is recorded as ambiguous and
+// goes on. In shadow mode Execute always calls handler, with ctx, and the status is StatusUnprotected: see [ShadowOn].
+//
+// The handler's context has the values of ctx. It is not cancelled with ctx, unless the policy's Detachment is Attached or too many runs
+// are detached. Its deadline is the end of MaxRun. If the engine cancels it, context.Cause is ErrMaxRun, ErrLeaseLost,
+// ErrTooManyDetached or ErrDraining.
 //
 // If handler was called, the reply's Status is what became of its outcome. The answer is the handler's own, unless Status is
 // StatusReplayed or one of Recorded, Shared and Refused is set.
 //
 // The error is one of these:
-//   - A *Rejection. An error that merely wraps a *Rejection is not this call's rejection.
+//   - A *Rejection. An error that only wraps a *Rejection is not this call's rejection.
 //   - An error that wraps the error of ReplayCheck.
-//   - An error that matches ctx's, if the caller has gone before anything ran.
+//   - An error that matches ctx's, if ctx ends before the handler runs, before it runs again, or while the call waits.
 //   - A programming error: an invalid policy, ErrOwnKey or ErrInTransaction.
 func (e *Engine) Execute(ctx context.Context, call *Call, handler func(context.Context) Outcome) (Reply, error) {
 	if e.inShadow(call) {
@@ -192,14 +197,12 @@ func (e *Engine) Execute(ctx context.Context, call *Call, handler func(context.C
 	return reply, err
 }
 
-// Refused reports to the observer a call that its transport has refused by itself, before [Engine.Execute] or instead of the replay that
-// Execute returned. The observer gets the EventCall of a rejected call:
-//   - Reason is set if err is a *Rejection.
-//   - The event has the method. It has the key if that is a valid key and keys are not hidden.
-//   - Fields of id that are not known may be empty.
-//
-// If err has a method Misconfigured(), the method can serve no call until the program changes. The default observer writes such errors to
-// the log. The same holds for the Cause of a *Rejection with ReasonNotSupported.
+// Refused gives the observer the EventCall of a call that its transport has refused by itself, before [Engine.Execute] or instead of the
+// replay that Execute returned. Err is why.
+//   - The event has the method of id. It has the key if that is a valid key and keys are not hidden. Fields of id may be empty.
+//   - The event has the Reason if err is a *Rejection.
+//   - If err, or the Cause of a *Rejection with ReasonNotSupported, has a method Misconfigured(), the method can serve no call until the
+//     program changes. The default observer then writes the error to the log.
 func (e *Engine) Refused(ctx context.Context, id Identity, err error) {
 	event := Event{Kind: EventCall, Method: id.Method}
 
@@ -211,17 +214,16 @@ func (e *Engine) Refused(ctx context.Context, id Identity, err error) {
 	e.observe(ctx, event)
 }
 
-// CanResolve reports whether the store can settle records by hand, which is whether it has a store.Inspector. Recovery functions and
-// Resolve need it.
+// CanResolve reports whether the store has a store.Inspector. Lookup, Resolve, Recover and recovery functions need it.
 func (e *Engine) CanResolve() bool { return e.can.Inspector != nil }
 
-// Policy returns a policy with every unset field taken from the engine's.
+// Policy returns p with every unset field taken from the engine's policy. No field of the result is unset. It validates nothing.
 func (e *Engine) Policy(p Policy) Policy { return p.Over(e.policy).whole() }
 
-// Prepare completes a policy as Policy does and validates it as Validate does, once for all calls that have the result in Call.Prepared.
+// Prepare completes and validates a policy once, for all calls that have the result in Call.Prepared. The error is that of Validate.
 func (e *Engine) Prepare(p Policy) (*PreparedPolicy, error) { return e.prepare(&p) }
 
-// DerivedCall is a call of a run to another service, under a key that is derived from the run's.
+// DerivedCall is a call of a run to another service, under a key that is derived from the run's key. See [DeriveCall].
 type DerivedCall struct {
 	run    *run
 	digest [32]byte
@@ -231,8 +233,9 @@ type DerivedCall struct {
 // DeriveCall begins a call of a run to another service. The client interceptor of package interceptor calls it for every protected call
 // that has no other key.
 //
-// A run may use a method once, or once for each name that [WithStep] has given. A call that has failed may be repeated: the repeat is the
-// same call and has the same key. The caller of DeriveCall makes one call, with as many attempts as it likes, and then calls End.
+// Ctx is the context of the run, and fullMethod the method of the other service. DeriveCall is followed by one call, with any number of
+// attempts, and then by End. A run may call a method once, or once for each name that [WithStep] has given. A call that has failed may be
+// repeated: the repeat is the same call and has the same key.
 //
 // The error matches [ErrNoRun] outside of a run. It matches [ErrStepUsed] if a call of the method is under way or has succeeded.
 func DeriveCall(ctx context.Context, fullMethod string) (*DerivedCall, error) {
@@ -251,9 +254,8 @@ func DeriveCall(ctx context.Context, fullMethod string) (*DerivedCall, error) {
 	return &DerivedCall{run: r, digest: made.digest(), state: state}, nil
 }
 
-// BeginCall notes a call of a run to another service under a key that is not derived, as DeriveCall does for one that is: while its
-// outcome is unknown, the effect of the run is not known either. The function that it returns records how the call ended. Outside of a
-// run nothing is noted.
+// BeginCall notes a call of a run to another service under a key that is not derived. While the outcome of the call is unknown, the effect
+// of the run is not known either: see Outcome.Marked. Call end once, with the error of the call or nil. Outside of a run nothing is noted.
 func BeginCall(ctx context.Context, fullMethod, key string) (end func(err error)) {
 	r, ok := runOf(ctx)
 	if !ok {
@@ -265,18 +267,18 @@ func BeginCall(ctx context.Context, fullMethod, key string) (end func(err error)
 	return func(err error) { r.steps.end(state, err) }
 }
 
-// Key returns the key: 55 characters of a-z, 2-7, 1 and the hyphen, which [StrictKeys] accept.
+// Key returns the derived key: 55 characters of a-z, 2-7, 1 and the hyphen, which [StrictKeys] accepts.
 func (c *DerivedCall) Key() string { return derivedKey(callPrefix, &c.digest) }
 
-// UUID returns the key for a method whose keys are UUIDs: one of version 4.
+// UUID returns the derived key for a method whose keys are UUIDs, as a UUID of version 4.
 func (c *DerivedCall) UUID() string { return derivedUUID(&c.digest) }
 
-// TimeOrdered returns the key for a method whose keys are time-ordered: a UUID of version 7 with the time of the run's own key. The
-// second result is false if that key is not time-ordered.
+// TimeOrdered returns the derived key for a method whose keys are time-ordered, as a UUID of version 7 with the time of the run's own key.
+// The second result is false if the run's key is not a UUID of version 7.
 func (c *DerivedCall) TimeOrdered() (string, bool) {
 	return derivedTimeOrdered(&c.digest, c.run.call.Key)
 }
 
-// End records how the call ended. After an error the run may repeat the call, with the same key. While [VerdictOf] the error is
-// VerdictUnknown, the effect of the run is not known either: see Outcome.Marked.
+// End records how the call ended: with err, or with success if err is nil. Call it once. After an error the run may repeat the call, with
+// the same key. If [VerdictOf] err is VerdictUnknown, the effect of the run is not known either: see Outcome.Marked.
 func (c *DerivedCall) End(err error) { c.run.steps.end(c.state, err) }

@@ -2,7 +2,7 @@ package onlyonce
 
 import "fmt"
 
-// Verdict is what an error means for the key of a call: whether a caller may try again with a new key.
+// Verdict is what an error means for the key of a call: whether the caller may use a new key. [VerdictOf] returns it.
 type Verdict uint8
 
 // The verdicts.
@@ -12,7 +12,7 @@ const (
 	//   - In general, try the same key later.
 	//   - After ReasonKeyReused or ReasonKeyExpired the same key is of no use. Find out whether the first request with the key took effect.
 	VerdictUnknown Verdict = iota
-	// VerdictFinal means that the answer will not change. A new key is a new operation.
+	// VerdictFinal means that the answer will not change, and another try with the same key is of no use. A new key is a new operation.
 	VerdictFinal
 	// VerdictNotExecuted means that this call had no effect and will have none. Try again with the same key. A new key is safe only if nobody
 	// else uses the key of this call:
@@ -42,10 +42,10 @@ type verdicter interface {
 }
 
 // VerdictOf returns what an error of a call means for its key. It understands the errors of the client interceptor and of [Engine.Do],
-// also if they are wrapped. The verdict of nil is VerdictFinal, the verdict of an error from anywhere else is VerdictUnknown.
+// also if they are wrapped. The verdict of nil is VerdictFinal. The verdict of any other error is VerdictUnknown.
 //   - If errors of several calls are joined and one of them is VerdictUnknown, the whole is VerdictUnknown. Otherwise, if one is
 //     VerdictFinal, the whole is VerdictFinal.
-//   - An error that was marked [Final] may have a code that errors between server and client have too: CANCELLED, UNKNOWN,
+//   - An error that a gRPC handler marked [Final] may have a code that errors between server and client have too: CANCELLED, UNKNOWN,
 //     DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED or INTERNAL. A client cannot distinguish the first such answer from them: it is
 //     VerdictUnknown. The replay of the answer is VerdictFinal.
 func VerdictOf(err error) Verdict {
