@@ -1,4 +1,4 @@
-// Package interceptortest checks servers in their tests: the order of their interceptors, and what their methods do under faults.
+// Package interceptortest checks servers in tests: the order of their interceptors, and the behaviour of their methods under faults.
 //
 // # Order
 //
@@ -21,7 +21,7 @@
 // # Faults
 //
 // [Faults] calls a method while replies are lost, callers go, servers die, the store is down and the handler fails. It returns a table of
-// what the method does to its callers:
+// the answers that callers get, the effects, and the risk:
 //
 //	func TestPayLosesNoMoney(t *testing.T) {
 //		table := interceptortest.Faults(t, interceptortest.Subject{

@@ -27,16 +27,16 @@ import (
 // aWhile is longer than a lease and a run, and shorter than a retention.
 const aWhile = 5 * time.Minute
 
-// fault is one way in which things go wrong.
+// fault is one row of the table.
 type fault struct {
 	name string
-	// around is what the handler does instead of running as usual; nil: nothing.
+	// around replaces the first run of the handler. Nil is a normal run.
 	around func(s *scene, run func() (any, error)) (any, error)
-	// play makes the first call and the duplicate; nil: one after the other.
+	// play makes the first call and the duplicate. Nil makes one after the other.
 	play func(s *scene) (first, duplicate FaultAnswer)
 }
 
-// allFaults are the faults of the table, in its order.
+// allFaults returns the faults of the table, in its order.
 func allFaults(injected []codes.Code) []fault {
 	faults := make([]fault, 0, len(playedFaults())+len(injected))
 	faults = append(faults, playedFaults()...)
@@ -48,7 +48,7 @@ func allFaults(injected []codes.Code) []fault {
 	return faults
 }
 
-// playedFaults are the faults around a handler that returns OK.
+// playedFaults returns the faults whose handler returns OK.
 func playedFaults() []fault {
 	return []fault{
 		{name: "none, duplicate after"},
@@ -71,7 +71,7 @@ type scene struct {
 	key     string
 
 	ran      atomic.Int64
-	effected atomic.Int64  // how often the handler of the server was called
+	effected atomic.Int64  // calls of the server's own handler
 	resume   chan struct{} // closed when the paused run goes on
 	first    *stand
 }
@@ -98,7 +98,7 @@ func (f fault) examine(t *testing.T, subject *Subject) FaultRow {
 
 	first, duplicate := play(s)
 
-	time.Sleep(aWhile) // what is settled in the background
+	time.Sleep(aWhile) // so that the background work ends
 
 	row := FaultRow{Fault: f.name, First: first, Duplicate: duplicate, Ran: int(s.ran.Load()), Effects: s.effects() - before}
 	row.Risk = riskOf(row.Effects, first, duplicate)
@@ -155,7 +155,7 @@ func (s *scene) stand() *stand {
 	return at
 }
 
-// last is the interceptor behind all others. It counts the runs, and lets things go wrong in the first one.
+// last is the interceptor behind all others. It counts the runs, and injects the fault into the first run.
 func (s *scene) last(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	if info.FullMethod != s.subject.Method {
 		return handler(ctx, req)
@@ -174,7 +174,7 @@ func (s *scene) last(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 	return s.fault.around(s, run)
 }
 
-// call makes a call. It is made once: what retries would do is what the duplicate does.
+// call makes a call once. The duplicate plays the part of a retry.
 func (s *scene) call(ctx context.Context, at *stand) FaultAnswer {
 	var trailer metadata.MD
 
@@ -186,7 +186,7 @@ func (s *scene) call(ctx context.Context, at *stand) FaultAnswer {
 	return faultAnswerOf(trailer, err)
 }
 
-// background makes a call and hands out its answer later.
+// background begins a call, and sends its answer to a channel.
 func (s *scene) background(ctx context.Context, at *stand) <-chan FaultAnswer {
 	got := make(chan FaultAnswer, 1)
 
@@ -249,7 +249,7 @@ func (s *scene) serverDies() (first, duplicate FaultAnswer) {
 
 	close(s.resume)
 	time.Sleep(time.Minute)
-	s.first.store.down.Store(false) // what it still writes is fenced
+	s.first.store.down.Store(false) // its late writes are fenced
 
 	return first, duplicate
 }
@@ -294,7 +294,7 @@ func panics(_ *scene, run func() (any, error)) (any, error) {
 	panic("interceptortest: the handler panics")
 }
 
-// failing returns an error of a code: instead of running where the code says that nothing happens, and otherwise after it.
+// failing returns an error with a code: instead of the run if the code is definite, and otherwise after the run.
 func failing(code codes.Code) func(*scene, func() (any, error)) (any, error) {
 	return func(_ *scene, run func() (any, error)) (any, error) {
 		if !definite(code) {
@@ -339,7 +339,7 @@ func recovering(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler g
 	return handler(ctx, req)
 }
 
-// line is the line between client and server.
+// line is the network between client and server.
 type line struct {
 	net.Listener
 
@@ -363,7 +363,7 @@ func (l *line) Accept() (net.Conn, error) {
 	return &lineConn{conn, l}, nil
 }
 
-// mute loses what the server writes from now on.
+// mute drops the bytes that the server writes from now on.
 func (l *line) mute() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

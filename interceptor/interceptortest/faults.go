@@ -16,57 +16,57 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// Subject is a method whose behaviour under faults is examined.
+// Subject is the method that Faults examines. NewServer, Method, Request and Response are required.
 type Subject struct {
-	// NewServer makes a server that does not serve yet, with all its interceptors and services. It is called at least once for each fault.
-	//   - The engine of the server uses around.Store.
-	//   - around.First is in front of all interceptors, around.Last is behind all of them, also behind protect.Unary.
+	// NewServer makes a server with all its interceptors and services, which does not serve yet. It is called at least once for each fault.
+	//   - The engine of the server must use around.Store.
+	//   - around.First must be in front of all interceptors. around.Last must be behind all of them, also behind protect.Unary.
 	NewServer func(around Around) (*grpc.Server, error)
-	// NewStore makes an empty store. Nil is memstore.New. The store must live in memory: a connection does not work in fake time.
+	// NewStore makes an empty store. Nil is memstore.New. The store must live in memory: connections do not work in fake time.
 	NewStore func() store.Store
-	// Method is the full name of a unary method, and Request a request that its handler accepts. Response is an empty response.
+	// Method is the full name of a unary method. Request is a request that its handler accepts. Response is an empty response.
 	Method            string
 	Request, Response proto.Message
-	// Caller is who calls. Its Dial options come before those of the client interceptor.
+	// Caller is the caller of the method. Its Dial options come before those of the client interceptor.
 	Caller Caller
-	// Effects counts the effects of the handler so far, such as payments in a fake bank. Nil takes every run of the handler for an effect,
-	// which is too much where a transaction is rolled back.
+	// Effects counts the effects of the handler so far, such as payments in a fake bank. Nil counts every run of the handler as an effect,
+	// which is too many if a transaction is rolled back.
 	Effects func() int
-	// Codes are the codes of the errors that the handler is made to return. Nil is all error codes.
+	// Codes are the error codes that the handler must return, each in a row of its own. Nil is all error codes.
 	Codes []codes.Code
 }
 
-// Around is what a server is made with, so that faults can be injected.
+// Around has the store and the interceptors through which Faults injects faults into a server.
 type Around struct {
 	Store       store.Store
 	First, Last grpc.UnaryServerInterceptor
 }
 
-// FaultRow is what a method does to its callers under one fault.
+// FaultRow is the behaviour of a method under one fault.
 type FaultRow struct {
-	// Fault names what went wrong.
+	// Fault names the fault.
 	Fault string
-	// First is the answer to the first call, Duplicate the answer to another call with its key.
+	// First is the answer to the first call. Duplicate is the answer to another call with the same key.
 	First, Duplicate FaultAnswer
-	// Ran is how often the handler ran, Effects how often it had its effect.
+	// Ran is how often the handler ran. Effects is how often it had its effect.
 	Ran, Effects int
-	// Risk is what may have become of the money.
+	// Risk is the risk for the money of the call.
 	Risk Risk
 }
 
-// FaultAnswer is an answer as the client interceptor sees it.
+// FaultAnswer is an answer as the client interceptor returns it.
 type FaultAnswer struct {
 	// Code is the code of the answer. It is CANCELED if the caller has gone, and UNAVAILABLE if the answer was lost on its way.
 	Code codes.Code
-	// Status is the trailer idempotency-status, "" if there was none.
+	// Status is the trailer idempotency-status. It is empty if there was none.
 	Status onlyonce.Status
-	// Reason is the reason of a rejection.
+	// Reason is the reason of a rejection. It is empty for any other answer.
 	Reason onlyonce.Reason
-	// Verdict is what the answer means for the key.
+	// Verdict is the meaning of the answer for the key: see onlyonce.VerdictOf.
 	Verdict onlyonce.Verdict
 }
 
-// String writes the code, and the reason or the status.
+// String returns the code, followed by the reason or the status.
 func (a FaultAnswer) String() string {
 	code := strings.ToUpper(snake(a.Code.String()))
 
@@ -80,41 +80,44 @@ func (a FaultAnswer) String() string {
 	}
 }
 
-// Risk is what may have become of the money of a call whose caller has obeyed the verdicts.
+// Risk is the risk for the money of a call, if its caller obeys the verdicts.
 type Risk string
 
 // The risks.
 const (
 	// RiskNone means that the last answer is true and final, or that the caller may try again safely.
 	RiskNone Risk = "none"
-	// RiskOpen means that nobody knows the outcome until the record is settled. No money is lost, and none moves twice.
+	// RiskOpen means that the outcome is unknown until the record is settled. No money is lost, and none moves twice.
 	RiskOpen Risk = "open until it is settled"
 	// RiskDoubled means that the effect has happened more than once.
 	RiskDoubled Risk = "MONEY MOVED TWICE"
-	// RiskDenied means that the effect has happened, and a final answer says that it has not.
+	// RiskDenied means that the effect has happened, and a final answer denies it.
 	RiskDenied Risk = "MONEY MOVED, CALLER TOLD NO"
-	// RiskInvented means that an answer says OK, and no effect has happened.
+	// RiskInvented means that an answer is OK, and no effect has happened.
 	RiskInvented Risk = "NO MONEY MOVED, CALLER TOLD YES"
 )
 
-// Lost reports whether money was lost: moved twice, or otherwise than the caller was told.
+// Lost reports whether money was lost: it moved twice, or the answers to the caller are false.
 func (r Risk) Lost() bool { return r == RiskDoubled || r == RiskDenied || r == RiskInvented }
 
-// FaultTable is the result of Faults.
+// FaultTable is the result of [Faults]. Its String method returns a table for people.
 type FaultTable []FaultRow
 
-// Faults calls a method under faults, and returns what it does to its callers, a row for each fault:
+// Faults calls a method under faults, and returns a row for each fault:
 //   - no fault: a duplicate comes after the answer,
 //   - a duplicate comes while the handler runs,
 //   - the reply is lost on its way,
 //   - the caller goes while the handler runs,
-//   - the server dies while the handler runs, and the duplicate reaches another one,
-//   - the store is down before the handler runs, and when it has ended; the duplicate comes when the store is back,
+//   - the server dies while the handler runs, and the duplicate reaches another server,
+//   - the store is down before the handler runs, and the duplicate comes when the store is back,
+//   - the store is down when the handler has ended, and the duplicate comes when the store is back,
 //   - the handler panics after its effect,
 //   - the handler returns an error of each code: instead of the effect if the code is definite by default, otherwise after it.
 //
-// Everything runs in fake time, in a bubble of package testing/synctest, on a server and a store of its own for each fault. So Faults must
-// not be called in a bubble, and NewServer must not start goroutines that outlive the server. A server that cannot be made ends the test.
+// Everything runs in fake time, in a bubble of package testing/synctest. Each fault has its own server and store.
+//   - Do not call Faults in a bubble.
+//   - NewServer must not start goroutines that outlive the server.
+//   - If NewServer fails, the test ends with t.Fatalf.
 func Faults(t *testing.T, subject Subject) FaultTable {
 	t.Helper()
 
@@ -139,7 +142,7 @@ func Faults(t *testing.T, subject Subject) FaultTable {
 	return table
 }
 
-// Lost returns the rows in which money was lost.
+// Lost returns the rows in which money was lost: see [Risk.Lost].
 func (f FaultTable) Lost() FaultTable {
 	var lost FaultTable
 
@@ -170,8 +173,8 @@ func (f FaultTable) String() string {
 	return text.String()
 }
 
-// riskOf judges what has become of the money. First and last are the answers to the call and to its duplicate, which may have come by
-// itself: a caller who got a final answer makes no other call.
+// riskOf returns the risk of a call. First and last are the answers to the call and to its duplicate. A caller who got a final answer makes
+// no duplicate, but another duplicate may have been on its way.
 func riskOf(effects int, first, last FaultAnswer) Risk {
 	switch {
 	case effects > 1:
@@ -187,12 +190,12 @@ func riskOf(effects int, first, last FaultAnswer) Risk {
 	}
 }
 
-// denies reports that the caller is told that the effect has not happened and never will.
+// denies reports that the answer finally denies the effect.
 func (a FaultAnswer) denies() bool {
 	return a.Code != codes.OK && a.Verdict == onlyonce.VerdictFinal
 }
 
-// snake writes a name such as InvalidArgument as Invalid_Argument.
+// snake separates the words of a name such as InvalidArgument by underscores.
 func snake(name string) string {
 	var out strings.Builder
 

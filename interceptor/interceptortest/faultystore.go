@@ -23,7 +23,7 @@ func newFaultyStore(inner store.Store) faultyStore {
 	return faultyStore{inner: inner, down: new(atomic.Bool), open: new(openTransactions)}
 }
 
-// die switches the store off for a process that has died. The database ends its transactions.
+// die switches the store off for a server that has died. The database ends its transactions.
 func (s faultyStore) die() {
 	s.down.Store(true)
 
@@ -114,7 +114,7 @@ func (s faultyStore) Capabilities() store.Capabilities {
 	can.Direct = nil
 
 	if can.Home == nil {
-		can.Home = s.down // of this store alone
+		can.Home = s.down // identifies this store
 	}
 
 	if can.Transactional != nil {
@@ -147,7 +147,7 @@ func (s faultyTransactions) Begin(ctx context.Context, op store.Claim, wait time
 	return res, tx, err
 }
 
-// faultyTransaction is one of them. A transaction whose store is down cannot commit.
+// faultyTransaction is a transaction of a faultyStore. It cannot commit while the store is down.
 type faultyTransaction struct {
 	store.Transaction
 

@@ -23,21 +23,21 @@ import (
 const rightOrder = "; the right order is grpc.ChainUnaryInterceptor(recovery, telemetry, authenticate, authorize, limit, timeout, " +
 	"protect.Unary, validate), in one option"
 
-// Caller is a client of a server that is checked.
+// Caller is a client of a server in a check. The zero value sends no credentials.
 type Caller struct {
-	// Metadata is sent with every call, such as credentials.
+	// Metadata is sent with every call. It has the credentials, for example.
 	Metadata metadata.MD
 	// Dial has options of the connection, such as transport credentials. The default is insecure credentials.
 	Dial []grpc.DialOption
 }
 
-// CheckOrder checks the order of a server's interceptors. It reports every problem with its remedy. Pass a server that has all its
-// interceptors, protect.Unary included, and does not serve yet. CheckOrder adds its own service, serves in memory, makes calls, and stops
+// CheckOrder checks the order of a server's interceptors. It reports every problem with its remedy. Pass a server with all its
+// interceptors, protect.Unary included, which does not serve yet. CheckOrder adds its own service, serves in memory, makes calls, and stops
 // the server.
 //
 // The owner is a caller that the server accepts. The stranger is a caller that authentication must refuse. Apart from the credentials the
-// two are equal: if the scope comes from metadata, give both the same scope. Do not check a server whose only authentication is its Scope,
-// such as ScopeFromPeerURI: it has no interceptor to check.
+// two must be equal: if the scope comes from metadata, give both the same scope. Do not check a server whose only authentication is its
+// Scope, such as ScopeFromPeerURI: it has no interceptor to check.
 //
 // These are problems:
 //   - The stranger is accepted, or protect.Unary answers it with an outcome, a record or a rejection.
@@ -217,7 +217,7 @@ func (c *Caller) dial(listener *bufconn.Listener) (*grpc.ClientConn, error) {
 	return grpc.NewClient("passthrough:///localhost", opts...)
 }
 
-// outgoing is the context of a call with a key.
+// outgoing returns the context of a call with a key.
 func (c *client) outgoing(ctx context.Context, key string) context.Context {
 	return metadata.NewOutgoingContext(ctx, metadata.Join(c.Metadata, metadata.Pairs(interceptor.KeyHeader, key)))
 }

@@ -15,13 +15,13 @@ import (
 
 const probeService = "onlyonce.interceptortest.v1.ProbeService"
 
-// The methods that CheckOrder adds to a server and calls.
+// Full names of the methods that CheckOrder adds to a server and calls.
 const (
 	ProbeMethod       = "/" + probeService + "/Probe"
 	ProbeStreamMethod = "/" + probeService + "/ProbeStream"
 )
 
-// runFunction is the function of package interceptor that calls the handlers of keyed calls.
+// runFunction is the function of package interceptor that calls the handler of a keyed call.
 const runFunction = "github.com/onlyonce-go/onlyonce/interceptor.(*serverCall).run"
 
 // probe is the implementation of the service.
