@@ -45,17 +45,17 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Guarantee says what may happen after a run whose outcome is unknown.
+// Guarantee is what holds after a run whose outcome is unknown.
 type Guarantee int32
 
 const (
-	// The service's, or the server's.
+	// The guarantee of the service, or of the server.
 	Guarantee_GUARANTEE_UNSPECIFIED Guarantee = 0
-	// It never runs again by itself.
+	// The call does not run again until its outcome is settled.
 	Guarantee_GUARANTEE_AT_MOST_ONCE Guarantee = 1
-	// The next duplicate runs it again.
+	// The next duplicate runs the call again.
 	Guarantee_GUARANTEE_AT_LEAST_ONCE Guarantee = 2
-	// The handler's own rows commit together with the record, or not at all.
+	// The handler's rows commit together with the record, or not at all.
 	Guarantee_GUARANTEE_EXACTLY_ONCE Guarantee = 3
 )
 
@@ -112,18 +112,19 @@ func (Guarantee) EnumDescriptor() ([]byte, []int) {
 	return file_onlyonce_v1_options_proto_rawDescGZIP(), []int{0}
 }
 
-// Transaction says how a run under EXACTLY_ONCE shares a database transaction
-// with its record. Other guarantees do not use it.
+// Transaction is how a run under EXACTLY_ONCE shares a database transaction with
+// its record. Other guarantees do not use it.
 type Transaction int32
 
 const (
-	// The service's, or the server's; in the end a single transaction.
+	// The choice of the service, or of the server. The default is a single
+	// transaction.
 	Transaction_TRANSACTION_UNSPECIFIED Transaction = 0
-	// The handler is given the transaction in which its key is claimed and its
-	// outcome recorded.
+	// The handler gets the transaction in which its key is claimed and its outcome
+	// is recorded.
 	Transaction_TRANSACTION_SINGLE Transaction = 1
-	// The handler writes the completion in a transaction that it opens by itself,
-	// so that it may call other services before.
+	// The handler opens a transaction itself and records the outcome in it. It can
+	// call other services before.
 	Transaction_TRANSACTION_JOINED Transaction = 2
 )
 
@@ -178,17 +179,17 @@ func (Transaction) EnumDescriptor() ([]byte, []int) {
 	return file_onlyonce_v1_options_proto_rawDescGZIP(), []int{1}
 }
 
-// KeyUse says whether calls need a key.
+// KeyUse is whether calls need a key.
 type KeyUse int32
 
 const (
-	// The service's, or the server's.
+	// The choice of the service, or of the server.
 	KeyUse_KEY_USE_UNSPECIFIED KeyUse = 0
 	// A call without a key runs without protection.
 	KeyUse_KEY_USE_OPTIONAL KeyUse = 1
 	// A call without a key is refused.
 	KeyUse_KEY_USE_REQUIRED KeyUse = 2
-	// Keys mean nothing.
+	// Keys have no effect: no call is protected.
 	KeyUse_KEY_USE_IGNORED KeyUse = 3
 )
 
@@ -245,19 +246,20 @@ func (KeyUse) EnumDescriptor() ([]byte, []int) {
 	return file_onlyonce_v1_options_proto_rawDescGZIP(), []int{2}
 }
 
-// KeyForm says which keys are accepted.
+// KeyForm is the form of the keys that are accepted.
 type KeyForm int32
 
 const (
-	// The service's, or the server's.
+	// The form of the service, or of the server.
 	KeyForm_KEY_FORM_UNSPECIFIED KeyForm = 0
-	// 1 to 255 printable ASCII characters.
+	// 1 to 255 printable ASCII characters without spaces.
 	KeyForm_KEY_FORM_ANY KeyForm = 1
 	// 10 to 64 letters, digits, hyphens and underscores.
 	KeyForm_KEY_FORM_STRICT KeyForm = 2
-	// UUIDs of version 7, which begin with the time at which they were made. A
-	// key that is older than its key_life, less ten minutes, is never executed.
-	// It is replayed for as long as its outcome is kept.
+	// UUIDs of version 7, which begin with the time at which they were made. A key
+	// that is older than key_life, less a tolerance, never runs. It is replayed for
+	// as long as its outcome is kept. The tolerance is 10 minutes, or half of
+	// key_life if that is less.
 	KeyForm_KEY_FORM_TIME_ORDERED KeyForm = 3
 )
 
@@ -314,17 +316,17 @@ func (KeyForm) EnumDescriptor() ([]byte, []int) {
 	return file_onlyonce_v1_options_proto_rawDescGZIP(), []int{3}
 }
 
-// OutcomeClass says what an answer means for the key.
+// OutcomeClass is what an answer means for the key.
 type OutcomeClass int32
 
 const (
-	// An error: say which.
+	// Not valid: choose a class.
 	OutcomeClass_OUTCOME_CLASS_UNSPECIFIED OutcomeClass = 0
-	// It is the answer, recorded and replayed.
+	// The answer is final: it is recorded and replayed.
 	OutcomeClass_OUTCOME_CLASS_DEFINITE OutcomeClass = 1
-	// Nothing is known of the effect.
+	// The effect may have happened or not.
 	OutcomeClass_OUTCOME_CLASS_AMBIGUOUS OutcomeClass = 2
-	// Nothing happened: the key is released.
+	// Nothing happened: the key is released, and the next call runs.
 	OutcomeClass_OUTCOME_CLASS_NOT_EXECUTED OutcomeClass = 3
 )
 
@@ -381,57 +383,60 @@ func (OutcomeClass) EnumDescriptor() ([]byte, []int) {
 	return file_onlyonce_v1_options_proto_rawDescGZIP(), []int{4}
 }
 
-// Policy says what a keyed call of a method may expect. What is not set is left
-// to the service, and then to the server. What an operator says in the server's
-// program goes before it, field by field.
+// Policy is what a method promises to its callers. A field that is not set is
+// taken from the option of the service, and then from the engine of the server.
+// Options in the program of the server override it, field by field.
 //
-// A method whose options cannot hold is refused at run time, rather than called
-// with less protection than was asked for.
+// If the options of a method are invalid, its calls are refused. They do not run
+// with less protection.
 type Policy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What may happen after a run whose outcome is unknown.
+	// What holds after a run whose outcome is unknown.
 	Guarantee *Guarantee `protobuf:"varint,1,opt,name=guarantee,enum=onlyonce.v1.Guarantee" json:"guarantee,omitempty"`
 	// Whether calls need a key.
 	Key *KeyUse `protobuf:"varint,2,opt,name=key,enum=onlyonce.v1.KeyUse" json:"key,omitempty"`
 	// Which keys are accepted.
 	KeyForm *KeyForm `protobuf:"varint,3,opt,name=key_form,json=keyForm,enum=onlyonce.v1.KeyForm" json:"key_form,omitempty"`
 	// How long an outcome is kept after completion. Clients stop retrying before
-	// it ends.
+	// that time ends.
 	Retention *durationpb.Duration `protobuf:"bytes,4,opt,name=retention" json:"retention,omitempty"`
 	// How long a claim holds without renewal.
 	Lease *durationpb.Duration `protobuf:"bytes,5,opt,name=lease" json:"lease,omitempty"`
 	// The longest that a run may take.
 	MaxRun *durationpb.Duration `protobuf:"bytes,6,opt,name=max_run,json=maxRun" json:"max_run,omitempty"`
-	// How long a duplicate waits for a running call. Zero seconds: not at all.
+	// How long a duplicate waits for a running call. Zero seconds: it does not
+	// wait.
 	MaxWait *durationpb.Duration `protobuf:"bytes,7,opt,name=max_wait,json=maxWait" json:"max_wait,omitempty"`
-	// How many runs may be begun that never end, under AT_LEAST_ONCE and
-	// EXACTLY_ONCE: at least one.
+	// How many runs in a row may begin and never end, before the outcome counts as
+	// unknown: at least one. AT_MOST_ONCE does not use it.
 	MaxAttempts *uint32 `protobuf:"varint,8,opt,name=max_attempts,json=maxAttempts" json:"max_attempts,omitempty"`
 	// The largest answer that is kept, in bytes: at least one.
 	MaxOutcome *uint32 `protobuf:"varint,9,opt,name=max_outcome,json=maxOutcome" json:"max_outcome,omitempty"`
-	// Whether calls run without protection while the store is down. Only under
-	// AT_LEAST_ONCE.
+	// Whether calls run without protection while the store is down. True is valid
+	// only under AT_LEAST_ONCE.
 	FailOpen *bool `protobuf:"varint,10,opt,name=fail_open,json=failOpen" json:"fail_open,omitempty"`
-	// Whether a run goes on when its caller has gone.
+	// Whether a run goes on when its caller has gone. False is not valid under
+	// AT_MOST_ONCE.
 	Detached *bool `protobuf:"varint,11,opt,name=detached" json:"detached,omitempty"`
-	// What codes mean, where it is not what they mean by default. A code that is
-	// named twice is an error.
+	// The classes and retentions of single status codes. A code that appears twice
+	// is an error.
 	Classes []*CodeClass `protobuf:"bytes,12,rep,name=classes" json:"classes,omitempty"`
 	// How a run under EXACTLY_ONCE shares a database transaction with its record.
 	Transaction *Transaction `protobuf:"varint,13,opt,name=transaction,enum=onlyonce.v1.Transaction" json:"transaction,omitempty"`
-	// How old a key of KEY_FORM_TIME_ORDERED may be that is still executed: at
-	// most the retention. Unset, it is the retention or 24 hours, whichever is
-	// less. Raise it only when a longer retention has been in force for as long.
+	// How old a key of KEY_FORM_TIME_ORDERED may be and still run: at most the
+	// retention. The default is the retention or 24 hours, whichever is less.
+	// Raise it only after a longer retention has been in force for as long.
 	KeyLife *durationpb.Duration `protobuf:"bytes,14,opt,name=key_life,json=keyLife" json:"key_life,omitempty"`
 	// How long a definite error is kept after completion: at most the retention,
 	// which is the default. After that time the key is free, and its next call runs.
-	// The whole retention holds for an error that the handler has marked as final,
-	// for one that keeps the writes of its transaction, and for one that follows a
-	// run whose outcome was unknown: their effect may have happened.
+	//
+	// Errors whose effect may have happened are kept for the retention: errors that
+	// the handler has marked as final, errors that keep the writes of their
+	// transaction, and errors that follow a run whose outcome was unknown.
 	ErrorRetention *durationpb.Duration `protobuf:"bytes,15,opt,name=error_retention,json=errorRetention" json:"error_retention,omitempty"`
-	// The largest request that is kept with its record until the outcome is
-	// recorded, in bytes, for a recovery function without a duplicate: at least
-	// one. Unset, no request is kept.
+	// The largest request, in bytes, that is kept with its record until the outcome
+	// is recorded: at least one. A recovery function without a duplicate needs it.
+	// If it is not set, no request is kept.
 	KeepRequest   *uint32 `protobuf:"varint,16,opt,name=keep_request,json=keepRequest" json:"keep_request,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -579,15 +584,15 @@ func (x *Policy) GetKeepRequest() uint32 {
 	return 0
 }
 
-// CodeClass says what a status code of a handler means for the key.
+// CodeClass sets the class and the retention of a handler's errors with one code.
 type CodeClass struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The code by its number, as in google.rpc.Code.
+	// The number of an error code, as in google.rpc.Code.
 	Code *int32 `protobuf:"varint,1,opt,name=code" json:"code,omitempty"`
-	// What it means.
+	// What the code means for the key. It is required.
 	Class *OutcomeClass `protobuf:"varint,2,opt,name=class,enum=onlyonce.v1.OutcomeClass" json:"class,omitempty"`
-	// How long an error of this code is kept, in place of error_retention, if it
-	// is definite.
+	// How long an error with this code is kept if it is definite. It replaces
+	// error_retention.
 	Retention     *durationpb.Duration `protobuf:"bytes,3,opt,name=retention" json:"retention,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -644,21 +649,21 @@ func (x *CodeClass) GetRetention() *durationpb.Duration {
 	return nil
 }
 
-// Field says what a request field is to idempotency.
+// Field is the role of a request field for idempotency.
 type Field struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The field carries the key, as request_id does in https://google.aip.dev/155:
-	// a string that is neither repeated nor in a oneof, in the request message
-	// itself, at most one of it. It is not part of the fingerprint. An empty field
-	// carries no key. Where (google.api.field_info).format says UUID4, keys are
-	// UUIDs in any case, and are compared in lower case.
+	// The field has the key, like request_id in https://google.aip.dev/155. Mark at
+	// most one field: a string in the request message itself, neither repeated nor
+	// in a oneof. It is not part of the fingerprint. An empty field without presence
+	// has no key. If (google.api.field_info).format is UUID4, keys must be UUIDs.
+	// Upper and lower case are then equal.
 	Key *bool `protobuf:"varint,1,opt,name=key" json:"key,omitempty"`
-	// The field is not part of the fingerprint: a time, a trace id, whatever
-	// differs between attempts at the same call.
+	// The field is not part of the fingerprint. Mark fields that differ between the
+	// attempts of a call, such as a time or a trace id.
 	Ignored *bool `protobuf:"varint,2,opt,name=ignored" json:"ignored,omitempty"`
-	// The field is part of the scope: a tenant, for example. A string or bytes in
+	// The field is part of the scope, such as a tenant. Mark a string or bytes in
 	// the request message itself, neither repeated nor in a oneof. A keyed call
-	// with an empty one is refused.
+	// whose field is empty is refused.
 	Scope         *bool `protobuf:"varint,3,opt,name=scope" json:"scope,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -744,7 +749,8 @@ var file_onlyonce_v1_options_proto_extTypes = []protoimpl.ExtensionInfo{
 
 // Extension fields to descriptorpb.ServiceOptions.
 var (
-	// The policy of all methods of the service, where they say nothing else.
+	// The policy of all methods of the service. The option of a method overrides
+	// it, field by field.
 	//
 	// optional onlyonce.v1.Policy service = 1421;
 	E_Service = &file_onlyonce_v1_options_proto_extTypes[0]
@@ -760,7 +766,7 @@ var (
 
 // Extension fields to descriptorpb.FieldOptions.
 var (
-	// What a request field is to idempotency.
+	// The role of a request field for idempotency.
 	//
 	// optional onlyonce.v1.Field field = 1421;
 	E_Field = &file_onlyonce_v1_options_proto_extTypes[2]
