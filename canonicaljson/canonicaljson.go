@@ -1,5 +1,5 @@
-// Package canonicaljson compares JSON bodies of package oncehttp in the canonical form of RFC 8785: the order of names, white space, and
-// the way in which a number or a character is written do not matter.
+// Package canonicaljson converts JSON bodies to the canonical form of RFC 8785, so that package oncehttp treats bodies with the same
+// content as the same request. The order of names, white space, and the notation of numbers and characters do not matter.
 //
 //	oncehttp.WithPolicy(oncehttp.Policy{Canonical: canonicaljson.Body})
 //
@@ -18,10 +18,10 @@ import (
 	"github.com/gowebpki/jcs"
 )
 
-// Body returns the canonical form of a JSON body: for oncehttp.Policy.Canonical. The second result is false in these cases, and the body
-// is then compared byte by byte:
+// Body returns the canonical form of a JSON body. Use it as oncehttp.Policy.Canonical. The second result is false in these cases, and the
+// body is then compared byte by byte:
 //   - Content-Type is not application/json or a type that ends in +json, or the body has a Content-Encoding.
-//   - The body is not JSON, or an object has a name twice.
+//   - The body is not JSON, an object has a name twice, or the body is nested more than 1000 deep.
 //   - A number is not exactly the decimal form of a double. RFC 8785 has only doubles: 9007199254740993 and 9007199254740992 would be the
 //     same request.
 func Body(header http.Header, body []byte) ([]byte, bool) {
@@ -42,15 +42,15 @@ func isJSON(contentType string) bool {
 }
 
 var (
-	errInexact  = errors.New("canonicaljson: a number is no double")
-	errTrailing = errors.New("canonicaljson: something follows the value")
+	errInexact  = errors.New("canonicaljson: a number is not exactly a double")
+	errTrailing = errors.New("canonicaljson: data follows the value")
 	errDeep     = errors.New("canonicaljson: the value is nested too deeply")
 )
 
-// mostDepth is how deep objects and lists may be nested: jcs calls itself for each.
+// mostDepth bounds the nesting of objects and lists, because jcs is recursive.
 const mostDepth = 1000
 
-// checkNumbers reports JSON that is malformed, too deep, or has a number that a double does not keep.
+// checkNumbers reports JSON that is malformed, nested too deeply, or has a number that a double does not represent.
 func checkNumbers(body []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
@@ -88,8 +88,8 @@ func checkNumbers(body []byte) error {
 	}
 }
 
-// exact reports whether no other number of as many digits is the same double: up to 15 digits never are. A longer number counts if it is
-// an integer that the double holds exactly.
+// exact reports whether no other number with as many digits is the same double. Numbers with up to 15 digits are exact. A longer number is
+// exact if it is an integer that a double represents exactly.
 func exact(number json.Number) bool {
 	const digits, longest = 15, 400
 
@@ -100,7 +100,7 @@ func exact(number json.Number) bool {
 
 	mantissa, _, _ := strings.Cut(strings.ToLower(string(number)), "e")
 	if significant := strings.TrimLeft(strings.NewReplacer("-", "", ".", "").Replace(mantissa), "0"); len(significant) <= digits {
-		return significant == "" || double != 0 // one that is too small for a double would be 0
+		return significant == "" || double != 0 // a number too small for a double becomes 0
 	}
 
 	if strings.ContainsAny(string(number), ".eE") {

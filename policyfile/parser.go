@@ -25,7 +25,7 @@ func (p *parser) complainf(at *yaml.Node, format string, args ...any) {
 	p.problems = append(p.problems, fmt.Errorf("policyfile: %s: "+format, append([]any{p.source(at)}, args...)...))
 }
 
-// source is a place in the file.
+// source returns a place in the file, as in "policies.yaml:12".
 func (p *parser) source(at *yaml.Node) string { return fmt.Sprintf("%s:%d", p.file, at.Line) }
 
 // sections reads the file.
@@ -72,7 +72,7 @@ func (p *parser) policy(of entry) *onlyoncev1.Policy {
 			continue
 		}
 
-		if line := lines[fd.Number()]; line > 0 { // with its JSON name
+		if line := lines[fd.Number()]; line > 0 { // under its other name
 			p.complainf(setting.key, "the policy of %s has field %s twice, the first time in line %d: keep one of them", of.name, fd.Name(), line)
 		}
 
@@ -105,7 +105,7 @@ func (p *parser) set(policy *onlyoncev1.Policy, of, setting entry, fd protorefle
 	proto.Merge(policy, one)
 }
 
-// positionInJSON is the start of an error of protojson. Its position is one in JSON, and useless for the YAML file.
+// positionInJSON matches the start of an error of protojson. It has a position in the JSON, which is useless for the YAML file.
 var positionInJSON = regexp.MustCompile(`^proto:[\s\x{a0}]+(syntax error )?\(line \d+:\d+\): `)
 
 func fieldOf(fields protoreflect.FieldDescriptors, name string) protoreflect.FieldDescriptor {

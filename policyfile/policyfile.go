@@ -1,5 +1,5 @@
-// Package policyfile reads the policies of methods from a YAML file, for teams whose .proto files cannot import
-// onlyonce/v1/options.proto. Servers and clients read the same file:
+// Package policyfile reads the policies of methods from a YAML file. Use it if .proto files cannot import onlyonce/v1/options.proto.
+// Servers and clients read the same file:
 //
 //	declared, err := policyfile.Read("policies.yaml")
 //	…
@@ -18,13 +18,12 @@
 //	    guarantee: GUARANTEE_AT_LEAST_ONCE
 //	    max_attempts: 3
 //
-// Values are written as in the JSON form of protobuf (https://protobuf.dev/programming-guides/json/), with these additions:
-//
+// The policy of a method overrides the policy of its service, field by field. The policy {} is the policy of the engine. Values have the
+// JSON form of protobuf (https://protobuf.dev/programming-guides/json/), with these additions:
 //   - A duration may have the form of time.ParseDuration, as in 48h.
 //   - A constant may omit the prefix of its enum, as in AT_LEAST_ONCE.
 //
-// These are errors: an unknown field, a field that appears twice or has no value, an alias, and a merge key. The policy {} is the policy of
-// the engine.
+// These are errors: an unknown field, a field that appears twice or has no value, an alias, and a merge key.
 package policyfile
 
 import (
@@ -40,7 +39,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// Read reads a file. It reports all problems at once, each with its line and its remedy.
+// Read reads the declarations of a file. It fails if the file cannot be read or has problems. It reports all problems at once, each with
+// its line and its remedy. The Source of a declaration is the base name of the path and the line, as in "policies.yaml:12".
 func Read(path string) ([]interceptor.Declaration, error) {
 	data, err := os.ReadFile(path) //nolint:gosec // the file that the caller names
 	if err != nil {
@@ -50,7 +50,7 @@ func Read(path string) ([]interceptor.Declaration, error) {
 	return Parse(filepath.Base(path), data)
 }
 
-// Parse reads the content of a file, for example from an embed.FS. Errors and the Source of the declarations have the name.
+// Parse is like Read for the content of a file, for example from an embed.FS. Errors and the Source of the declarations contain name.
 func Parse(name string, data []byte) ([]interceptor.Declaration, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 

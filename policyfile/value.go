@@ -19,7 +19,7 @@ type entry struct {
 	key, value *yaml.Node
 }
 
-// entries returns the entries of a mapping. It skips names that appear again.
+// entries returns the entries of a mapping. It reports and skips a name that appears again.
 func (p *parser) entries(node *yaml.Node, what string) iter.Seq[entry] {
 	return func(yield func(entry) bool) {
 		if node.Kind != yaml.MappingNode {
@@ -100,7 +100,7 @@ func (p *parser) scalar(node *yaml.Node, fd protoreflect.FieldDescriptor) (value
 		return text(node.Value, fd), true
 	case "!!bool", "!!int", "!!float":
 		if err := node.Decode(&value); err != nil {
-			p.complainf(node, "%s is not a value: %v", node.Value, err)
+			p.complainf(node, "%s cannot be read: %v: give a string, a number, true or false", node.Value, err)
 
 			return nil, false
 		}
@@ -115,7 +115,7 @@ func (p *parser) scalar(node *yaml.Node, fd protoreflect.FieldDescriptor) (value
 	return nil, false
 }
 
-// text converts a string to the form of protojson: a constant gets the prefix of its enum, and a duration of Go becomes seconds.
+// text converts a string to the form of protojson: a constant gets the prefix of its enum, and a Go duration becomes seconds.
 func text(value string, fd protoreflect.FieldDescriptor) any {
 	switch {
 	case fd == nil:
@@ -138,7 +138,7 @@ func text(value string, fd protoreflect.FieldDescriptor) any {
 	return value
 }
 
-// prefixOf is the prefix that all constants of an enum have.
+// prefixOf returns the common prefix of the constants of an enum.
 func prefixOf(enum protoreflect.EnumDescriptor) string {
 	return strings.TrimSuffix(string(enum.Values().Get(0).Name()), "UNSPECIFIED")
 }
