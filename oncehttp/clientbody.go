@@ -1,9 +1,78 @@
 package oncehttp
 
 import (
+	"errors"
 	"io"
+	"net/http"
 	"sync"
+	"sync/atomic"
 )
+
+// hasNoBody reports whether it is certain that a request has no body.
+func hasNoBody(r *http.Request) bool { return r.Body == nil || r.Body == http.NoBody }
+
+// onceBody is a body of a request that can be sent only once. If it turns out to be empty, it can be sent again.
+type onceBody struct {
+	io.ReadCloser
+
+	some, ended atomic.Bool
+}
+
+// Read implements [io.Reader].
+func (b *onceBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if n > 0 {
+		b.some.Store(true)
+	}
+
+	if errors.Is(err, io.EOF) {
+		b.ended.Store(true)
+	}
+
+	return n, err
+}
+
+// empty reports whether the body is known to be empty.
+func (b *onceBody) empty() bool { return b.ended.Load() && !b.some.Load() }
+
+// withoutOwnRetries makes a request one that net/http does not send again by itself. net/http does so with an idempotency key, whether or
+// not the server protects the route, if there is GetBody or no body.
+func (t *Transport) withoutOwnRetries(r *http.Request) {
+	r.GetBody = nil
+
+	if !hasNoBody(r) {
+		return
+	}
+
+	// net/http knows the name only in canonical form. With another form, the request keeps its Content-Length of 0. A RoundTripper of the
+	// application may look for the header, and gets it in canonical form, with chunks.
+	if _, last := t.base.(*http.Transport); last && !safe(r.Method) {
+		r.Header[lowerKeyHeader] = r.Header[KeyHeader]
+		delete(r.Header, KeyHeader)
+
+		return
+	}
+
+	r.Body, r.ContentLength = io.NopCloser(eof{}), 0
+}
+
+// lowerKeyHeader is KeyHeader as net/http does not know it.
+const lowerKeyHeader = "idempotency-key"
+
+// safe reports whether net/http sends a request with a method again without an idempotency key.
+func safe(method string) bool {
+	switch method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	default:
+		return false
+	}
+}
+
+// eof is an empty body that net/http does not know to be empty before it reads it.
+type eof struct{}
+
+func (eof) Read([]byte) (int, error) { return 0, io.EOF }
 
 // ending returns a body that ends its attempt. The body of 101 Switching Protocols can be written to, too.
 func ending(body io.ReadCloser, end func()) io.ReadCloser {

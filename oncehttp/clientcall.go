@@ -32,6 +32,7 @@ type clientCall struct {
 	last      reply
 	resp      *http.Response // of the last attempt; nil: none
 	end       func()         // ends the last attempt, with the body of its answer
+	body      *onceBody      // of the first attempt; nil: it has none, or one that can be sent again
 	sign      sign
 	ambiguous bool // an attempt may have taken effect
 
@@ -291,31 +292,37 @@ func (c *clientCall) outgoing(ctx context.Context, n int) (*http.Request, error)
 
 	if n > 1 {
 		r.Header.Set(AttemptHeader, strconv.Itoa(n-1))
-
-		if c.request.GetBody != nil {
-			body, err := c.request.GetBody()
-			if err != nil {
-				return nil, fmt.Errorf("oncehttp: the body of the request cannot be sent again: %w", err)
-			}
-
-			r.Body = body
-		}
 	}
 
-	// net/http sends a request with an idempotency key again by itself, whether or not the server protects it. It cannot without GetBody,
-	// and does not if there is a body.
-	r.GetBody = nil
-	if r.Body == nil || r.Body == http.NoBody {
-		r.Body, r.ContentLength = io.NopCloser(eof{}), 0
+	if err := c.setBody(r, n); err != nil {
+		return nil, err
 	}
+
+	c.transport.withoutOwnRetries(r)
 
 	return r, nil
 }
 
-// eof is an empty body that net/http does not know to be empty before it reads it.
-type eof struct{}
+// setBody gives the request of an attempt its body.
+func (c *clientCall) setBody(r *http.Request, n int) error {
+	switch {
+	case hasNoBody(c.request):
+	case c.request.GetBody == nil && n == 1:
+		c.body = &onceBody{ReadCloser: c.request.Body}
+		r.Body = c.body
+	case c.request.GetBody == nil: // it was empty: see repeatable
+		r.Body, r.ContentLength, r.TransferEncoding = http.NoBody, 0, nil
+	case n > 1:
+		body, err := c.request.GetBody()
+		if err != nil {
+			return fmt.Errorf("oncehttp: the body of the request cannot be sent again: %w", err)
+		}
 
-func (eof) Read([]byte) (int, error) { return 0, io.EOF }
+		r.Body = body
+	}
+
+	return nil
+}
 
 // classify decides whether to try again.
 func (c *clientCall) classify(a retry.Attempt) retry.Decision {
@@ -339,7 +346,7 @@ func (c *clientCall) classify(a retry.Attempt) retry.Decision {
 
 // repeatable reports whether the body can be sent again.
 func (c *clientCall) repeatable() bool {
-	return c.request.Body == nil || c.request.Body == http.NoBody || c.request.GetBody != nil
+	return hasNoBody(c.request) || c.request.GetBody != nil || c.body != nil && c.body.empty()
 }
 
 // note says why a request was not retried, if that is not obvious.
