@@ -320,6 +320,13 @@ check-prose: c-compiler $(TOOLS)/.vale@$(VALE_VERSION)
 	@echo '-- $@'
 	find . \( -name '.?*' -o -name node_modules -o -name testdata \) -prune -o \
 		\( -name '*.md' -o -name '*.go' ! -name '*.pb*.go' \) -print0 | xargs -0 $(TOOLS)/vale --output=line
+	# The rules find each of our worst sentences.
+	worst=internal/pages/testdata/worst.md
+	found=$$($(TOOLS)/vale --output=line $$worst | cut -d: -f2 | sort -nu || true)
+	if ! diff <(awk 'NR > 4 && NF { print NR }' $$worst) <(echo "$$found") >&2; then
+		echo "the rules in .vale do not find these lines of $$worst" >&2
+		exit 1
+	fi
 
 # The baseline holds the kit's own messages as released. The API of an example
 # may change.
