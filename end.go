@@ -2,10 +2,10 @@ package onlyonce
 
 import "github.com/onlyonce-go/onlyonce/store"
 
-// How a run ends is decided here, by functions that depend on their arguments alone: what to write to the store, and, from the
-// store's answer, what its caller and its duplicates get. The settlers carry it out: see runsettle.go.
+// Pure functions in this file decide how a run ends: what is written to the store, and, from the store's answer, what the caller and the
+// duplicates get. The settlers carry the decisions out: see runsettle.go.
 
-// ending is everything about a run that its end depends on.
+// ending is everything that the end of a run depends on.
 type ending struct {
 	shape shape
 	class Class
@@ -13,7 +13,7 @@ type ending struct {
 	failed bool
 	// doubtful means that an earlier run of the record may have had its effect.
 	doubtful bool
-	// takeover means that another run may follow one whose outcome is unknown.
+	// takeover means that another run may follow this run if its outcome is unknown.
 	takeover bool
 	// recoverable means that a recovery function can find out what became of the run.
 	recoverable bool
@@ -21,7 +21,7 @@ type ending struct {
 	join joinState
 }
 
-// status is the status of a run without a definite outcome. NotExecuted is about the run alone: an earlier run may have had its effect.
+// status is the status of a run without a definite outcome. NotExecuted is only about this run: an earlier run may have had its effect.
 func (e ending) status() Status {
 	if e.class == ClassNotExecuted && !e.doubtful {
 		return StatusReleased
@@ -30,7 +30,7 @@ func (e ending) status() Status {
 	return StatusUnknown
 }
 
-// writing is what the end of a run writes.
+// writing is the operation at the end of a run.
 type writing uint8
 
 const (
@@ -39,12 +39,12 @@ const (
 	writeDoubtful                    // the key is released by a run that may have had its effect
 	writeHold                        // the outcome is unknown, and the key is kept
 	confirmCommit                    // the handler has written the outcome: find out whether it has committed
-	readRecord                       // the handler found the record to be another's: read whose
+	readRecord                       // the handler's completion was refused: read who has the record
 	commitTransaction                // the outcome commits together with the handler's writes
-	rollBack                         // nothing is left
+	rollBack                         // the transaction leaves nothing behind
 )
 
-// writes decides what the end of a run writes.
+// writes decides the operation at the end of a run.
 func (e ending) writes() writing {
 	switch {
 	case e.shape == single && e.class == ClassDefinite:
@@ -64,7 +64,7 @@ func (e ending) writes() writing {
 	}
 }
 
-// writesAmbiguous is what is written for a run that may have had its effect and has no outcome.
+// writesAmbiguous decides the operation for a run that may have had its effect and has no outcome.
 func (e ending) writesAmbiguous() writing {
 	if e.takeover {
 		return writeDoubtful
@@ -79,19 +79,19 @@ type storeAnswer uint8
 const (
 	answerNothing    storeAnswer = iota // no answer
 	answerTooLate                       // no answer, and another run of the key may have begun meanwhile
-	answerApplied                       // it is written
+	answerApplied                       // the operation has taken effect
 	answerCommitted                     // the record holds the outcome that the handler's own transaction has committed
 	answerCompleted                     // somebody else has completed the record
 	answerUnknown                       // somebody else holds the record
 	answerReleased                      // the record was resolved as not executed, for this run
-	answerLost                          // there is no record, or that of another request
+	answerLost                          // there is no record, or the record is of another request
 	answerOvertaken                     // another run has the record
 	answerConflict                      // the transaction was rolled back because of another one
 	answerRefused                       // the database refused to commit what the handler wrote, and rolled it back
-	answerRolledBack                    // the transaction was rolled back for want of a commit
+	answerRolledBack                    // the transaction was rolled back, and nothing is left
 )
 
-// answerOf returns what the store's result means for the run of a claim. Join is what its handler has written.
+// answerOf returns the meaning of the store's result for the run of a claim. Join is the state of the handler's completion.
 func answerOf(claim *store.Claim, join joinState, res *store.Result) storeAnswer {
 	rec := &res.Record
 	own := rec.Token == claim.Token
@@ -114,42 +114,42 @@ func answerOf(claim *store.Claim, join joinState, res *store.Result) storeAnswer
 	}
 }
 
-// callerGets is what the caller of a run gets.
+// callerGets is the answer to the caller of a run.
 type callerGets uint8
 
 const (
-	getsOwnAnswer    callerGets = iota // what the handler has returned, with a status
+	getsOwnAnswer    callerGets = iota // the handler's own answer, with a status
 	getsRecord                         // the outcome in the record
-	getsCommitted                      // the outcome that its own handler has committed
+	getsCommitted                      // the outcome that the run's own handler has committed
 	getsOvertaken                      // LEASE_LOST: another run has the key
-	getsUncertain                      // LEASE_LOST: nobody knows whether its transaction has committed
-	getsNotCommitted                   // LEASE_LOST: its transaction has not committed
-	getsRolledBack                     // STORE_UNAVAILABLE: its transaction was rolled back
+	getsUncertain                      // LEASE_LOST: it is not known whether the run's transaction has committed
+	getsNotCommitted                   // LEASE_LOST: the run's transaction has not committed
+	getsRolledBack                     // STORE_UNAVAILABLE: the run's transaction was rolled back
 )
 
-// waitersGet is what the duplicates get that have waited for a run in this process.
+// waitersGet is the answer to the duplicates that have waited for a run in this process.
 type waitersGet uint8
 
 const (
 	waitersGetRecord    waitersGet = iota // the outcome in the record
 	waitersGetError                       // the error of the run
 	waitersStartOver                      // they claim
-	waitersGetRejection                   // what the caller is rejected with
+	waitersGetRejection                   // the rejection of the run's caller
 	waitersGetNotStored                   // IN_PROGRESS: the outcome is not stored yet
 )
 
-// conclusion is what everybody learns about the end of a run.
+// conclusion is the end of a run for its caller, its duplicates and the observer.
 type conclusion struct {
 	caller  callerGets
 	status  Status // of getsOwnAnswer
 	waiters waitersGet
 	// lost means that the observer gets an EventLeaseLost.
 	lost bool
-	// later means that what is to be written is tried in the background until the store acknowledges it.
+	// later means that the operation is tried in the background until the store acknowledges it.
 	later bool
 }
 
-// concludes decides what everybody learns, from what was written and what the store has answered.
+// concludes decides the conclusion from the operation and the store's answer.
 func (e ending) concludes(wrote writing, answer storeAnswer) conclusion {
 	switch wrote {
 	case writeOutcome, confirmCommit, readRecord:
@@ -162,7 +162,7 @@ func (e ending) concludes(wrote writing, answer storeAnswer) conclusion {
 		switch {
 		case e.class == ClassDefinite: // it counts only if it has committed
 			return conclusion{caller: getsUncertain, waiters: waitersGetRejection}
-		case answer == answerCompleted: // by a run that began when the database had ended this one's transaction
+		case answer == answerCompleted: // by another run, which began after the database had ended this run's transaction
 			return conclusion{caller: getsRecord, waiters: waitersGetRecord}
 		default:
 			return conclusion{caller: getsOwnAnswer, status: e.rolledBack(answer), waiters: waitersGetError}
@@ -172,7 +172,7 @@ func (e ending) concludes(wrote writing, answer storeAnswer) conclusion {
 	}
 }
 
-// concludesOutcome is about a run with an outcome that counts only if the record holds it.
+// concludesOutcome decides about a run with an outcome, which counts only if the record holds it.
 func (e ending) concludesOutcome(wrote writing, answer storeAnswer) conclusion {
 	switch answer {
 	case answerApplied:
@@ -207,8 +207,8 @@ func (e ending) concludesOutcome(wrote writing, answer storeAnswer) conclusion {
 	return conclusion{caller: getsOvertaken, waiters: waitersStartOver, lost: true}
 }
 
-// concludesRelease is about a run without an outcome. Its caller gets the handler's answer whatever the store answers, unless the record
-// was completed by somebody else.
+// concludesRelease decides about a run without an outcome. Its caller gets the handler's answer, unless somebody else has completed the
+// record.
 func (e ending) concludesRelease(wrote writing, answer storeAnswer) conclusion {
 	own := conclusion{caller: getsOwnAnswer, status: e.status(), waiters: waitersGetError}
 
@@ -235,7 +235,7 @@ func (e ending) concludesRelease(wrote writing, answer storeAnswer) conclusion {
 	return own
 }
 
-// concludesCommit is about a run in a single transaction whose outcome was to commit.
+// concludesCommit decides about a run in a single transaction with an outcome.
 func (e ending) concludesCommit(answer storeAnswer) conclusion {
 	switch answer {
 	case answerApplied:
@@ -252,9 +252,10 @@ func (e ending) concludesCommit(answer storeAnswer) conclusion {
 	return conclusion{caller: getsOvertaken, waiters: waitersStartOver}
 }
 
-// rolledBack is the status of a run in a single transaction that was rolled back. It may have done something elsewhere, as far as its
-// handler says. Where the store is not sure of the rollback, a statement of the handler may have committed its writes. Any other answer is
-// about another run that has the key.
+// rolledBack is the status of a run in a single transaction that was rolled back. The class of its outcome decides, because the handler may
+// have had an effect elsewhere. The status is unknown in two cases:
+//   - The store is not sure of the rollback: a statement of the handler may have committed its writes.
+//   - Another run has the key.
 func (e ending) rolledBack(answer storeAnswer) Status {
 	if answer != answerRolledBack {
 		return StatusUnknown

@@ -10,22 +10,22 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Two processes do not recover the same record at the same time: the one that does has a claim on another record, which is named after the
-// first one. Nothing depends on it but the load of the system that is queried: a record is settled by its fence. So where the claim can
-// never be made, because the store is full or the other record cannot be read, the record is recovered without it.
+// With Engine.Recover, only one process recovers a record at a time. It claims a second record, whose key is made from the first record's
+// ID. The claim only saves load on the system that the recovery function queries: the fence guards the record itself. So if the claim
+// cannot be made, because the store is full or the second record cannot be read, the record is recovered without it.
 
 const (
-	// recoverMethod is the method of these records.
+	// recoverMethod is the method of these second records.
 	recoverMethod = housekeeping.RecoverMethod
 	// exclusionTries is how often the claim is made: once for every state in which its record can be found.
 	exclusionTries = 4
-	// exclusionRetention is how long such a record stays after its release, or longer where a recovery may take longer.
+	// exclusionRetention is how long a second record stays after its release, unless a recovery may take longer.
 	exclusionRetention = time.Minute
 )
 
-// exclude claims the right to recover a record, for as long as a recovery may take. The function that it returns gives the right back.
+// exclude claims the right to recover a record, for as long as a recovery may take. The function that it returns releases the claim.
 func (e *Engine) exclude(ctx context.Context, id store.Key) (end func(context.Context), err error) {
-	lease := e.limits.RecoverTimeout + 2*e.limits.StoreTimeout // one operation more before it, and one after it
+	lease := e.limits.RecoverTimeout + 2*e.limits.StoreTimeout // there is one store operation before the recovery, and one after it
 	claim := store.Claim{
 		Key: storageKey("", recoverMethod, id.String()), Token: newToken(time.Now()), Guarantee: AtLeastOnce, Lease: lease, MaxRun: lease,
 		Retention: max(exclusionRetention, lease), Method: recoverMethod,
@@ -63,7 +63,8 @@ func (e *Engine) exclude(ctx context.Context, id store.Key) (end func(context.Co
 	return nil, ErrRecoveryElsewhere
 }
 
-// cannotExclude reports that a store has refused the claim, and would refuse it again. A full store has room only when records are settled.
+// cannotExclude reports that the store has refused the claim and would refuse it again. A full store gets room only when records are
+// settled.
 func cannotExclude(err error) bool {
 	return errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrUnreadable) || errors.Is(err, store.ErrNewer)
 }
@@ -75,7 +76,7 @@ func (e *Engine) claimExclusion(ctx context.Context, claim store.Claim) (store.R
 	return e.store.Claim(bounded, claim) //nolint:wrapcheck // by the caller
 }
 
-// endExclusion gives the right back. If that fails, it ends with its lease.
+// endExclusion releases the claim. If that fails, the claim ends with its lease.
 func (e *Engine) endExclusion(ctx context.Context, op store.Release) {
 	bounded, done := e.storeContext(ctx)
 	defer done()
@@ -83,7 +84,7 @@ func (e *Engine) endExclusion(ctx context.Context, op store.Release) {
 	_, _ = e.store.Release(bounded, op)
 }
 
-// resolveExclusion settles the record of a process that has died while it had the right, too long ago for a takeover.
+// resolveExclusion settles the second record of a process that died during a recovery, too long ago for a takeover.
 func (e *Engine) resolveExclusion(ctx context.Context, key store.Key, res *store.Result) (bool, error) {
 	bounded, done := e.storeContext(ctx)
 	defer done()
@@ -95,7 +96,7 @@ func (e *Engine) resolveExclusion(ctx context.Context, key store.Key, res *store
 	return settled.Applied, err //nolint:wrapcheck // nobody reads it
 }
 
-// removeExclusion settles such a record for a reconciler, once its owner is surely dead.
+// removeExclusion settles a second record for a reconciler. The store refuses it while the owner may be alive.
 func (e *Engine) removeExclusion(ctx context.Context, rec *Record) error {
 	if e.can.Inspector == nil {
 		return nil

@@ -7,7 +7,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// directOf is how the engine makes claims and completions: in place, if the store itself can.
+// directOf returns the store as the engine uses it for claims and completions. It works in place if the store itself can.
 func directOf(s store.Store, reported store.Direct) store.Direct {
 	if reported != nil && reflect.ValueOf(s).Comparable() && any(reported) == any(s) {
 		return reported
@@ -16,7 +16,7 @@ func directOf(s store.Store, reported store.Direct) store.Direct {
 	return byValue{s}
 }
 
-// byValue makes the operations of a store that cannot work in place.
+// byValue adapts a store that cannot work in place.
 type byValue struct{ records store.Store }
 
 func (b byValue) ClaimTo(ctx context.Context, op *store.Claim, res *store.Result) (err error) {

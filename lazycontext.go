@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// lazyContext is a context that can be cancelled with a cause, as [context.WithCancelCause] makes it. Most handlers never look whether
-// their context has ended, so what cancels it is made when somebody first needs it: for Done, for a child, or to cancel it. From then on
-// that is the context, so children are its children and start no goroutine.
+// lazyContext is a context that can be cancelled with a cause, as [context.WithCancelCause] makes it. Most handlers never read whether
+// their context has ended. So the cancellation, a context of package context, is made when it is first needed: for Done, for a child, or to
+// cancel. Children then are children of the cancellation, and start no goroutine.
 //
-//	inherit ──► nothing is made ──► finish: it is made for the first who looks
+//	inherit ──► no cancellation ──► finish: made for the first reader
 //	                  │
-//	                  └─ Done, a child, cancel ──► it is made
+//	                  └─ Done, a child, cancel ──► made
 type lazyContext struct {
 	parent context.Context //nolint:containedctx // it is one
 	made   atomic.Pointer[cancellation]
-	// over is set before a finished context is cancelled, so that whoever makes it later cancels it.
+	// over is set before a finished context is cancelled, so that a cancellation that is made later is cancelled too.
 	over atomic.Bool
 }
 
@@ -26,7 +26,7 @@ type cancellation struct {
 	cancel context.CancelCauseFunc
 }
 
-// inherit begins the context. A parent that can end is followed from now on, so that what comes first counts, whoever looks.
+// inherit begins the context. If the parent can end, the cancellation is made now, so that the first cause counts.
 func (c *lazyContext) inherit(parent context.Context) {
 	c.parent = parent
 
@@ -47,7 +47,7 @@ func (c *lazyContext) finish() {
 	}
 }
 
-// make returns what cancels the context.
+// make returns the cancellation, and makes it if there is none.
 func (c *lazyContext) make() *cancellation {
 	made := c.made.Load()
 	if made == nil {
@@ -68,7 +68,7 @@ func (c *lazyContext) make() *cancellation {
 	return made
 }
 
-// needed returns what cancels the context, or nil if it has not ended and nobody needed that yet.
+// needed returns the cancellation. It returns nil if there is none and the context has not ended.
 func (c *lazyContext) needed() *cancellation {
 	if c.over.Load() {
 		return c.make()
@@ -101,7 +101,7 @@ func (c *lazyContext) Value(key any) any {
 	return c.parent.Value(key)
 }
 
-// apartContext is a context without its end and its deadline, as [context.WithoutCancel] makes it. It needs no memory of its own.
+// apartContext is a context that never ends and has no deadline, as [context.WithoutCancel] makes it, without an allocation.
 type apartContext struct {
 	context.Context //nolint:containedctx // it is one
 }

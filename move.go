@@ -5,8 +5,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// What becomes of a record is decided by the store, with the transition table of package store. What becomes of a call
-// is decided here, from the store's answer to its claim.
+// The store decides what becomes of a record, with the transition table of package store. This file decides what becomes of a call, from
+// the store's answer to its claim.
 
 // move is what a call does next.
 type move uint8
@@ -14,16 +14,16 @@ type move uint8
 const (
 	moveRun     move = iota // the claim has won: run the handler
 	moveReplay              // the outcome is recorded
-	moveWait                // somebody else is running under a lease that is alive
+	moveWait                // another call is running under a lease that is alive
 	moveRecover             // call the recovery function about an earlier run
 	moveReclaim             // the key is free for a claim that expects the record's fence
-	moveUnknown             // an earlier run ended in an unknown way and must not be repeated
+	moveUnknown             // the outcome of an earlier run is unknown, and the run must not be repeated
 	moveReused              // the key belongs to another request
 	moveExpired             // there is no record, and the key is too old to make one
 	moveAbandon             // others keep winning the key
 )
 
-// maxReclaims bounds how often a call claims a key that others take from it at the very same time.
+// maxReclaims bounds how often a call claims again because other calls have won the key.
 const maxReclaims = 32
 
 // situation is everything that the next move of a call depends on.
@@ -32,14 +32,14 @@ type situation struct {
 	answer *store.Result
 	// window is the time in which a time-ordered key may make a record; nil for other keys.
 	window *keytime.Window
-	// canRecover means that there is a recovery function, and recovered is the fence of the owner that it was last called about.
+	// canRecover means that there is a recovery function. Recovered is the owner that it was last called about.
 	canRecover bool
 	recovered  owner
 	// reclaims is how often the call has claimed again.
 	reclaims int
 }
 
-// next decides the next move. It depends on nothing else.
+// next decides the next move. It depends only on the situation.
 func (s *situation) next() move {
 	if s.answer.Applied {
 		return moveRun
@@ -61,15 +61,14 @@ func (s *situation) next() move {
 	}
 }
 
-// neverRan reports that the record proves nothing about an old key: there is none, or only the trace of a claim that was withdrawn,
-// which may have come after the record of a run had expired.
+// neverRan reports that the record proves nothing about an old key: there is none, or it was made by the release of a withdrawn claim. That
+// claim may have come after the record of a run had expired.
 func neverRan(rec *store.Record) bool {
 	return rec.State == store.Absent || rec.State == store.Released && rec.FirstStart.IsZero()
 }
 
-// mustRecover reports whether the recovery function has to be called about the owner of the record. It comes before the call ends with an
-// unknown outcome, and before the handler runs again. It is called once about each owner: another owner may have died while the call
-// waited.
+// mustRecover reports whether the recovery function has to be called about the owner of the record: before the call ends with an unknown
+// outcome, and before the handler runs again. It is called once about each owner, because another owner may die while the call waits.
 func (s *situation) mustRecover(next move, rec *store.Record) bool {
 	if !s.canRecover || ownerOf(rec) == s.recovered || rec.State == store.Released {
 		return false
@@ -78,7 +77,7 @@ func (s *situation) mustRecover(next move, rec *store.Record) bool {
 	return next == moveUnknown || next == moveReclaim && rec.State == store.Running
 }
 
-// decide returns what the record means for a claim that has not won.
+// decide returns the next move of a claim that has not won, from the record.
 func decide(op *store.Claim, res *store.Result) move {
 	rec := &res.Record
 
@@ -101,14 +100,14 @@ func decide(op *store.Claim, res *store.Result) move {
 }
 
 // tooLateToRepeat reports that a run that may have had its effect released the key, and that the first run began longer ago than the
-// retention. That run's calls under derived keys made records elsewhere, which may be gone by now, so that another run would repeat their
-// effects. The store refuses a takeover for the same reason.
+// retention. The records of its calls under derived keys may have expired, so another run would repeat their effects. The store refuses a
+// takeover for the same reason.
 func tooLateToRepeat(op *store.Claim, rec *store.Record, res *store.Result) bool {
 	return rec.State == store.Released && rec.Doubtful && !rec.FirstStart.IsZero() &&
 		res.Now.Sub(rec.FirstStart) > min(op.Retention, rec.Retention)
 }
 
-// owner names the owner of a record: fences begin anew after a forgetting.
+// owner names the owner of a record. The fence alone does not, because fences begin again after a record was forgotten.
 type owner struct {
 	token store.Token
 	fence uint64

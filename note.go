@@ -7,10 +7,10 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// What the record of a call keeps until its outcome is recorded: the request and the trace. It is encoded before the handler runs, which
-// may change the request.
+// A note is the part of a record that exists until the outcome is recorded: the request and the trace. It is encoded before the handler
+// runs, because the handler may change the request.
 
-// story is what the event at the end of a call has besides its status, and what few calls have.
+// story is the part of the event at the end of a call that few calls have.
 type story struct {
 	// code and trace are those of the outcome that the call has ended with, or has found. Before that, trace is the call's own.
 	code, trace string
@@ -50,7 +50,7 @@ func (a *attempt) takeNote() {
 	}
 }
 
-// attached is what the outcome of the run keeps, or nil.
+// attached is the part of the note that the outcome of the run keeps, or nil.
 func (r *run) attached() *outcome.Attached {
 	trace := r.ownTrace()
 	if trace == "" {
@@ -60,7 +60,7 @@ func (r *run) attached() *outcome.Attached {
 	return &outcome.Attached{Trace: trace}
 }
 
-// ownTrace is the trace of the call, while it has no outcome.
+// ownTrace is the trace of the call. It is right only while the call has no outcome.
 func (a *attempt) ownTrace() string {
 	if a.story == nil {
 		return ""
@@ -69,7 +69,7 @@ func (a *attempt) ownTrace() string {
 	return a.story.trace
 }
 
-// noted is what the note of the claim keeps. What has been encoded before the run can be decoded.
+// noted decodes the note of the claim. takeNote has encoded it, so there is no error.
 func (a *attempt) noted() outcome.Attached {
 	if len(a.claim.Note) == 0 {
 		return outcome.Attached{}
@@ -80,7 +80,7 @@ func (a *attempt) noted() outcome.Attached {
 	return note.Attached
 }
 
-// withoutNote is the claim for an operation that does not need its note, which may be large and wait in the backlog for long.
+// withoutNote is the claim without its note, for an operation that may wait in the backlog for long. The note may be large.
 func (a *attempt) withoutNote() store.Claim {
 	claim := a.claim
 	claim.Note = nil

@@ -2,7 +2,8 @@ package onlyonce
 
 import "sync"
 
-// receipt is the store's own note about a run: see store.Result. A renewal brings a new one, also while the run is being settled.
+// receipt holds the store's latest receipt for a run: see store.Result. A renewal brings a new receipt, even while the run is being
+// settled.
 type receipt struct {
 	mu   sync.Mutex
 	last any

@@ -11,7 +11,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// errPanicked stands for the answer of a handler that panicked, or ended its goroutine, and so gave none.
+// errPanicked is the error of a handler that panicked, or ended its goroutine.
 var errPanicked = errors.New("onlyonce: the handler panicked")
 
 // shape is how a run is bound to its record.
@@ -21,11 +21,11 @@ const (
 	leased      shape = iota // the key is leased, and the outcome is written when the handler has ended
 	joined                   // the key is leased, and the handler writes the outcome in a transaction of its own
 	single                   // claim, handler's writes and outcome share one transaction; there is no lease
-	unprotected              // there is no record: the store is down, and the method runs all the same
+	unprotected              // there is no record: the store is down, and the policy fails open
 )
 
-// run is a claim that has won: it is the context of its handler, it keeps the lease, and it is settled once. A handler that is
-// executed again has another run, since what the first one has left behind may still use its context.
+// run is one execution of a handler under a claim that has won. It is the context of the handler, it keeps the lease, and it is settled
+// once. A handler that runs again gets another run, because goroutines of the first run may still use its context.
 type run struct {
 	*attempt
 	lazyContext
@@ -37,36 +37,36 @@ type run struct {
 	number    uint32 // of this run, counted since the record was made or last released
 	fence     atomic.Uint64
 	started   time.Time
-	steps     steps       // what the handler has called under derived keys
+	steps     steps       // the handler's calls to other services
 	lease     lease.Lease // its RunEnd is when the run must end
 	receipt   receipt
 
-	apart    apartContext // the caller's, for what outlives the caller
+	apart    apartContext // the caller's context, without its end
 	presence presence
 	siblings siblings // its place among the runs of the engine
 
 	op      store.Completion
 	took    time.Duration // how long the handler took
-	failure error         // what the handler ended with, if it left no definite outcome
+	failure error         // the handler's error, if it left no definite outcome
 	ended   ended         // for its caller
 }
 
-// ended is how a run has ended for its caller.
+// ended is the end of a run for its caller.
 type ended struct {
 	// status and retention are those of the handler's own answer.
 	status    Status
 	retention time.Duration
-	// instead is the reply with another answer than the handler's own; nil: none.
+	// instead is the reply if the answer is not the handler's own, or nil.
 	instead *Reply
 	err     error
-	// again means to claim and run once more: the transaction of the run was rolled back because of another one.
+	// again means to claim and run again, because the transaction of the run was rolled back for another transaction.
 	again *rerun
 }
 
-// endedWith is how a run has ended that is answered from a record.
+// endedWith is the end of a run whose caller is answered from a record.
 func endedWith(reply Reply, err error) *ended { return &ended{instead: &reply, err: err} }
 
-// reply is what the caller of the run gets if there is no error.
+// reply is the reply to the caller of the run if there is no error.
 func (e *ended) reply() Reply {
 	if e.instead != nil {
 		return *e.instead
@@ -75,7 +75,7 @@ func (e *ended) reply() Reply {
 	return Reply{Status: e.status, Retention: e.retention}
 }
 
-// start makes the context of the run, and lets duplicates and a drain find it.
+// start begins the context of the run, and lets duplicates and a drain find the run.
 func (r *run) start(fingerprint store.Fingerprint, now time.Time) {
 	r.started = now
 
@@ -94,9 +94,9 @@ func (r *run) start(fingerprint store.Fingerprint, now time.Time) {
 	}
 }
 
-// stop ends the run's context, and everything that watches over it.
+// stop ends the run's context, and the watch of its caller.
 func (r *run) stop() {
-	r.finish() // what has inherited the context is not part of the run any more
+	r.finish()
 
 	if r.presence.end() {
 		r.engine.detached.Give(r.claim.Scope, 1)
@@ -114,7 +114,7 @@ func (r *run) carryOut(s settler) *ended {
 			end := r.settle(s, &Outcome{Class: ClassAmbiguous, Code: "PANIC", Err: errPanicked})
 			reply := end.reply()
 			reply.Err = errPanicked
-			r.observeEnd(&reply, end.err) // the panic goes on: Execute does not return
+			r.observeEnd(&reply, end.err) // the panic goes on, so Execute does not observe the end
 		}
 	}()
 
@@ -140,16 +140,16 @@ func (r *run) settle(s settler, out *Outcome) *ended {
 	return settle(s, out)
 }
 
-// ambiguous makes a definite error ambiguous that the handler has not marked, while a downstream call of the run is open: the
-// handler may have translated its error.
+// ambiguous makes an error ambiguous that the handler has not marked, while a call of the run to another service is open. The handler may
+// have translated the error of that call.
 func (r *run) ambiguous(out *Outcome) {
 	if out.Class != ClassAmbiguous && out.Err != nil && !out.Marked && r.steps.open() {
 		out.Class = ClassAmbiguous
 	}
 }
 
-// tooLate reports that a claim was answered too long after it was sent, so that the run must not begin. Somebody else may have taken
-// over, or have settled the record because its owner could not be alive any more.
+// tooLate reports that a claim was answered so long after it was sent that the run must not begin. Another call may have taken over, or
+// somebody may have settled the record because its owner could not be alive any more.
 func (r *run) tooLate(took time.Duration) bool {
 	limit := r.policy.MaxRun
 	if r.guarantee.TakeoverAllowed() {
@@ -183,7 +183,7 @@ func (r *run) Renew(ctx context.Context) (lease.Answer, error) {
 
 	switch {
 	case err != nil:
-		return 0, err // only seen by the observer
+		return 0, err // for the observer
 	case res.Applied:
 		r.engine.renewals.Add(1)
 		r.fence.Store(res.Record.Fence)

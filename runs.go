@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// runs are the runs of this process that are under way. They are kept in lists, so that adding one costs no memory.
+// runs are the runs of the engine that are under way. They are in linked lists, so adding a run allocates no memory.
 type runs struct{ shards [16]runShard }
 
 type runShard struct {
@@ -51,7 +51,7 @@ func (rs *runs) remove(r *run) {
 	r.siblings = siblings{}
 }
 
-// cancel ends every run with a cause, and returns how many there were.
+// cancel cancels the context of every run with a cause, and returns the number of runs.
 func (rs *runs) cancel(cause error) (n int) {
 	for r := range rs.all() {
 		r.cancel(cause)
@@ -62,7 +62,7 @@ func (rs *runs) cancel(cause error) (n int) {
 	return n
 }
 
-// all visits every run that is in the lists the whole time. No lock is held meanwhile.
+// all visits the runs, without holding a lock. Runs that begin or end meanwhile may be visited or not.
 func (rs *runs) all() iter.Seq[*run] {
 	return func(visit func(*run) bool) {
 		for i := range rs.shards {

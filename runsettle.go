@@ -15,22 +15,23 @@ const (
 	settleFirst = 20 * time.Millisecond
 	settleMost  = time.Second
 
-	// largeOutcome is the size from which on a store may be unable to keep an outcome.
+	// largeOutcome is the size of the smallest outcome that a store may be unable to keep, in bytes.
 	largeOutcome = 64 << 10
-	// refusalsOfLarge is how often a store that answers otherwise has to refuse a large outcome, until a small one is written instead.
+	// refusalsOfLarge is how often a store that answers other operations has to refuse a large outcome, until a small outcome is written
+	// instead.
 	refusalsOfLarge = 5
 )
 
-// settler carries out the end of a run. There is one for each shape; what it does is decided in end.go.
+// settler carries out the end of a run, as decided in end.go. Each shape has its own settler.
 type settler interface {
 	// context is the context of the handler.
 	context() context.Context
-	// settle writes how the run has ended, and answers its caller and its duplicates.
+	// settle writes the end of the run, and answers its caller and its duplicates.
 	settle(out *Outcome) *ended
 }
 
-// settle lets the settler of a run carry out its end. A type switch distinguishes the settlers, so that the compiler sees that the outcome
-// does not outlive the call.
+// settle calls the settler of a run. With a type switch instead of the interface, the compiler sees that the outcome does not outlive the
+// call.
 func settle(s settler, out *Outcome) *ended {
 	switch s := s.(type) {
 	case leasedSettler:
@@ -42,7 +43,7 @@ func settle(s settler, out *Outcome) *ended {
 	case unprotectedSettler:
 		return s.settle(out)
 	default:
-		panic(fmt.Sprintf("onlyonce: no settler is a %T", s))
+		panic(fmt.Sprintf("onlyonce: settling a run: unknown settler %T", s))
 	}
 }
 
@@ -69,7 +70,7 @@ func (s leasedSettler) settle(out *Outcome) *ended {
 	return s.conclude(&e, out, &w)
 }
 
-// ending is what the end of the run depends on.
+// ending returns everything that the end of the run depends on.
 func (r *run) ending(out *Outcome, join joinState) ending {
 	return ending{
 		shape: r.shape, class: out.Class, failed: out.Err != nil, doubtful: r.doubtful, takeover: r.guarantee.TakeoverAllowed(),
@@ -77,17 +78,17 @@ func (r *run) ending(out *Outcome, join joinState) ending {
 	}
 }
 
-// written is what the end of a run has written, and the store's answer.
+// written is the operation at the end of a run, and the store's answer.
 type written struct {
 	what   writing
 	answer storeAnswer
-	// err is why there is no answer, later what is tried in the background then, and size its size in bytes.
+	// err is why there is no answer. Later is the operation to try in the background then, and size its size in bytes.
 	err   error
 	later storeCall
 	size  int
 }
 
-// storeCall is an operation that ends a run. Results are large, so it puts the store's answer where it is wanted.
+// storeCall is an operation that ends a run. It puts the store's answer into the result, which is too large to return.
 type storeCall func(context.Context, *store.Result) error
 
 // write writes the end of a leased run.
@@ -176,7 +177,7 @@ func (r *run) conclude(e *ending, out *Outcome, w *written) *ended {
 	return end
 }
 
-// rejection is what the caller is rejected with, or nil.
+// rejection is the rejection of the caller, or nil.
 func (t *conclusion) rejection(cause error) *Rejection {
 	switch t.caller {
 	case getsOvertaken:
@@ -194,7 +195,7 @@ func (t *conclusion) rejection(cause error) *Rejection {
 	}
 }
 
-// landing is what the duplicates get that have waited for the run in this process.
+// landing is the result for the duplicates that have waited for the run in this process.
 func (r *run) landing(concluded *conclusion, out *Outcome, rejection *Rejection) landing {
 	switch concluded.waiters {
 	case waitersGetRecord:
@@ -229,14 +230,14 @@ func (r *run) sharedEnd(out *Outcome, status Status) landing {
 	return landing{kind: landedReply, reply: &Reply{Status: status, Shared: true, Err: out.Err}}
 }
 
-// completion records an outcome: without its body where that is over the policy's bound.
+// completion is the operation that records an outcome, without its body if that is larger than the policy's MaxOutcome.
 func (r *run) completion(out *Outcome) store.Completion {
 	op := store.Completion{
 		Key: r.claim.Key, Token: r.claim.Token, Receipt: r.receipt.get(),
 		Outcome: outcome.Answer(&r.claim.Key, out.Code, out.Body, out.Room, r.policy.MaxOutcome, r.attached()),
 	}
 
-	// An earlier run may have had its effect, and this run returned an error such as "the payment exists". Its record is kept as an answer is.
+	// If an earlier run may have had its effect, an error such as "the payment exists" is kept for as long as an answer.
 	if !r.doubtful {
 		op.Retention = r.policy.outcomeRetention(out, r.call.TimeOrdered)
 	}
@@ -244,13 +245,14 @@ func (r *run) completion(out *Outcome) store.Completion {
 	return op
 }
 
-// The calls that may wait in the backlog for long keep nothing of the run.
+// Operations that may wait in the backlog for long keep nothing of the run.
 
 func completing(records store.Direct, op store.Completion) storeCall {
 	return func(ctx context.Context, res *store.Result) error { return records.CompleteTo(ctx, &op, res) }
 }
 
-// releasingOrHolding releases the key or holds it. Code is the one that the run has ended with, or empty. Size is that of what is kept.
+// releasingOrHolding returns the operation that releases or holds the key. Code is that of the outcome, or empty. Size is the size of the
+// outcome that it keeps, in bytes.
 func (r *run) releasingOrHolding(what writing, code string) (write storeCall, size int) {
 	records := r.engine.store
 
@@ -274,9 +276,9 @@ func (r *run) releasingOrHolding(what writing, code string) (write storeCall, si
 	}, 0
 }
 
-// completingLater is completing in the background. A store that refuses a large outcome would get it for
-// ever. If it refuses one again and again, and answers otherwise, the record is completed without the body. An operation that runs out of
-// time is not refused: its cause would hold up a small outcome too.
+// completingLater returns the operation that completes the record in the background. If the store refuses a large outcome again and again,
+// and answers other operations, the record is completed without the body. A timeout is no refusal: its cause would hold up a small outcome
+// too.
 func (r *run) completingLater(code string) storeCall {
 	e, op, event := r.engine, r.op, r.event(EventSettleFailed, nil)
 	complete := completing(e.direct, op)
@@ -309,19 +311,20 @@ func (r *run) completingLater(code string) storeCall {
 		}
 
 		if completeSmall(ctx, res) != nil {
-			refusals = 0 // it takes nothing at all
+			refusals = 0 // the store refuses a small outcome too
 
 			return err
 		}
 
-		event.Err = fmt.Errorf("an outcome of %d bytes is recorded without its body: %w", size, err)
+		event.Err = fmt.Errorf("onlyonce: recording an outcome of %d bytes: the store refuses it, so it is recorded without its body; "+
+			"lower MaxOutcome: %w", size, err)
 		e.observe(ctx, event)
 
 		return nil
 	}
 }
 
-// timedOut reports that an operation has run out of time, as a context, a connection or the system reports it.
+// timedOut reports that an error is a timeout of a context, a connection or the system.
 func timedOut(err error) bool {
 	timeout, ok := errors.AsType[interface {
 		error
@@ -331,9 +334,8 @@ func timedOut(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || ok && timeout.Timeout()
 }
 
-// settleBudget is how long the outcome is tried again before the caller gets its answer: at most the limit of the engine, and no longer
-// than the deadline of the caller leaves time to answer it. After that deadline, only the limit counts. StoreTimeout alone bounds one
-// try.
+// settleBudget is how long the outcome is tried before the caller gets its answer: SettleTimeout, or less if the caller's deadline is near.
+// After that deadline it is SettleTimeout again. StoreTimeout bounds each try.
 func (r *run) settleBudget() time.Duration {
 	budget := r.engine.limits.SettleTimeout
 
@@ -346,8 +348,8 @@ func (r *run) settleBudget() time.Duration {
 	return budget
 }
 
-// persist writes until the store has answered or the budget is over, at least once. The caller's cancellation does not
-// matter: the handler has run.
+// persist writes, at least once, until the store has answered or the budget is over. The caller's cancellation does not stop it, because
+// the handler has run.
 func (r *run) persist(write storeCall, budget time.Duration) (err error) {
 	until := r.started.Add(r.took + budget)
 	for try := 1; ; try++ {
@@ -369,8 +371,8 @@ func (r *run) persist(write storeCall, budget time.Duration) (err error) {
 	}
 }
 
-// settleContext bounds one operation that goes on after the caller has gone. The context of a bounded operation is not made of the run's:
-// its timer may keep it for a while after the operation, and must not keep the run.
+// settleContext bounds one operation that goes on after the caller has gone. A context with a timer is not a child of the run's context:
+// the timer may keep it in memory after the operation, and must not keep the run.
 func (r *run) settleContext() (context.Context, context.CancelFunc) {
 	if r.engine.can.Immediate {
 		return &r.apart, func() {}
@@ -379,7 +381,7 @@ func (r *run) settleContext() (context.Context, context.CancelFunc) {
 	return r.engine.storeContext(context.WithoutCancel(r.caller))
 }
 
-// final reports that trying an operation again is of no use.
+// final reports that another try of an operation is of no use.
 func final(err error) bool {
 	return errors.Is(err, store.ErrUnreadable) || errors.Is(err, store.ErrNewer)
 }
@@ -390,7 +392,7 @@ func (r *run) mayBeOvertaken() bool {
 		return true
 	}
 
-	until := r.lease.RunEnd().Add(r.policy.Lease) // from then on somebody may have settled it as not executed
+	until := r.lease.RunEnd().Add(r.policy.Lease) // from then on somebody may have settled the record as not executed
 
 	if r.guarantee.TakeoverAllowed() {
 		until = earlier(until, r.lease.AuthorityEnd())
@@ -399,8 +401,8 @@ func (r *run) mayBeOvertaken() bool {
 	return !r.started.Add(r.took).Before(until)
 }
 
-// backoff is the delay before a try, counted from 1, of something that is tried until it succeeds: from first on,
-// doubled each time up to most, spread over its upper half.
+// backoff is the delay before another try. Try counts from 1. The delay begins with first, doubles up to most, and is random over its upper
+// half.
 func backoff(try int, first, most time.Duration) time.Duration {
 	const doublings = 16
 
@@ -409,7 +411,7 @@ func backoff(try int, first, most time.Duration) time.Duration {
 	return d/2 + rand.N(d/2+1) //nolint:gosec // not a secret
 }
 
-// committed answers a run from the record that its handler has committed, so that its caller gets what its duplicates will get.
+// committed answers the caller of a run from the record that its handler has committed, so that caller and duplicates get the same answer.
 func (r *run) committed(rec *store.Record) (Reply, error) {
 	reply, err := r.answerFrom(rec)
 	if err != nil {

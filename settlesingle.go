@@ -9,20 +9,20 @@ import (
 )
 
 const (
-	// maxConflicts is how often a handler is run again because its transaction conflicted with another.
+	// maxConflicts is how often a handler runs again because its transaction conflicted with another transaction.
 	maxConflicts = 3
-	// conflictDelay is the delay before it first is, doubled each time, and jittered.
+	// conflictDelay is the base of the delay before the handler runs again. It is doubled each time, and jittered.
 	conflictDelay = 4 * time.Millisecond
 )
 
-// rerun is what a run in a single transaction has to know of those before it, which were rolled back.
+// rerun describes the earlier runs of a call in single transactions, which were rolled back.
 type rerun struct {
 	conflicts int
-	// began is when the first of their transactions had begun.
+	// began is when the transaction of the first run began.
 	began time.Time
 }
 
-// singleSettler commits the outcome together with what the handler has written, or rolls both back.
+// singleSettler commits the outcome together with the handler's writes, or rolls both back.
 type singleSettler struct {
 	*run
 
@@ -62,8 +62,8 @@ func (s *singleSettler) settle(out *Outcome) *ended {
 	}
 }
 
-// rollBack ends the transaction, unless it has ended, and leaves nothing behind: if the store is sure of that. Held means that no other
-// run can have begun before.
+// rollBack rolls the transaction back, unless it has ended. The answer is answerRolledBack if the store is sure that nothing is left. Held
+// means that no other run can have begun before.
 func (s *singleSettler) rollBack() (w written, held bool) {
 	w = written{what: rollBack, answer: answerRolledBack}
 
@@ -78,8 +78,8 @@ func (s *singleSettler) rollBack() (w written, held bool) {
 	return w, held
 }
 
-// recordSince finds out what other runs have left in the record since the transaction of this run ended, which may have been long ago. The
-// same claim wins again if they have left nothing. It waits for a run that still goes on.
+// recordSince finds out whether other runs have changed the record since the transaction of this run ended, which may have been long ago.
+// If they have not, the same claim wins again. It waits for a run that still goes on.
 func (s *singleSettler) recordSince() (storeAnswer, error) {
 	ctx, done := s.engine.storeDeadline(context.WithoutCancel(s.caller), time.Now().Add(s.engine.limits.SettleTimeout))
 	defer done()
@@ -155,8 +155,8 @@ func (s *singleSettler) conflictedTooOften(err error) *ended {
 	return &ended{err: rejection}
 }
 
-// refused answers a run whose writes the database refused to commit. That is the handler's own ending: its class is that of the
-// database's error. A definite one is recorded by another transaction.
+// refused answers the caller of a run whose writes the database refused to commit. The error of the database counts as the handler's error.
+// If it is definite, another transaction records it.
 func (s *singleSettler) refused(err error) *ended {
 	refused, _ := errors.AsType[*store.RefusedError](err)
 	out := Outcome{Code: codeError, Err: refused.Err}
@@ -176,8 +176,8 @@ func (s *singleSettler) refused(err error) *ended {
 	return s.unrecordedRefusal(&out)
 }
 
-// recordRefusal records the outcome of a run whose writes the database refused to commit, in another transaction that has nothing
-// else. The caller may have gone, and a drain may have begun: the handler has run.
+// recordRefusal records the outcome of a run whose writes the database refused to commit, in a transaction of its own. It does so even if
+// the caller has gone or a drain has begun, because the handler has run.
 func (s *singleSettler) recordRefusal(out *Outcome) *ended {
 	ctx, done := s.engine.storeDeadline(context.WithoutCancel(s.caller), time.Now().Add(s.engine.limits.SettleTimeout))
 	defer done()
@@ -191,7 +191,7 @@ func (s *singleSettler) recordRefusal(out *Outcome) *ended {
 
 	e := s.ending(out, joinNothing)
 
-	if tx == nil { // another call has the key meanwhile
+	if tx == nil { // another call has taken the key meanwhile
 		s.result = res
 
 		return s.conclude(&e, out, &written{what: commitTransaction, answer: answerOf(&s.claim, joinNothing, &s.result)})
@@ -214,12 +214,12 @@ func (s *singleSettler) recordRefusal(out *Outcome) *ended {
 	return end
 }
 
-// unrecordedRefusal answers a run whose writes the database refused to commit, and of which nothing is left.
+// unrecordedRefusal answers the caller of a run whose writes the database refused to commit, and which has left nothing behind.
 func (s *singleSettler) unrecordedRefusal(out *Outcome) *ended {
 	e := s.ending(out, joinNothing)
 	status := e.status()
 
-	// The database may have rolled back long before it refused to commit, such as after an error that the handler has passed over.
+	// The database may have rolled back long before it refused to commit, such as after an error that the handler has ignored.
 	if status == StatusReleased {
 		answer, _ := s.recordSince()
 		status = e.rolledBack(answer)
