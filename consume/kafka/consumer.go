@@ -64,13 +64,16 @@ func New(handle Handler, deadLetters string, client []kgo.Opt, opts ...Option) (
 // exclude leaves the topic for dead letters out of a regular expression of topics. Otherwise each dead letter would be consumed, and be
 // a dead letter again.
 func (c *Consumer) exclude() {
-	excluding := kgo.ConsumeExcludeTopics("^" + regexp.QuoteMeta(c.deadLetters) + "$")
+	excluding := kgo.ConsumeExcludeTopics(only(c.deadLetters))
 
 	// The option is valid with regular expressions only.
 	if kgo.ValidateOpts(append(c.options(nil), excluding)...) == nil {
 		c.client = append(append([]kgo.Opt(nil), c.client...), excluding)
 	}
 }
+
+// only returns a regular expression that matches one topic.
+func only(topic string) string { return "^" + regexp.QuoteMeta(topic) + "$" }
 
 // options are those of the client, with our own after them, because the last one of a kind counts.
 func (c *Consumer) options(m *member) []kgo.Opt {
@@ -84,11 +87,31 @@ func (c *Consumer) options(m *member) []kgo.Opt {
 	)
 }
 
-// ErrOwnDeadLetters is the error of [Consumer.Run] if the topic for dead letters is one of those that the consumer consumes.
-var ErrOwnDeadLetters = errors.New("oncekafka: the consumer consumes its own dead letters: name another topic for them")
+// The errors of [Consumer.Run] about options of the client. Only a client can read them, so New cannot return these errors.
+var (
+	// ErrOwnDeadLetters means that the consumer consumes the topic for its own dead letters.
+	ErrOwnDeadLetters = errors.New("oncekafka: the consumer consumes its own dead letters: name another topic for them")
+	// ErrRevokeWait means that WithRevokeWait is not shorter than kgo.RebalanceTimeout. The group would take the member for dead while it
+	// waits.
+	ErrRevokeWait = errors.New("oncekafka: WithRevokeWait is not shorter than kgo.RebalanceTimeout: give a shorter wait or a longer timeout")
+)
+
+// check reports options of the client that do not fit the consumer.
+func (c *Consumer) check(client *kgo.Client) error {
+	topics, _ := client.OptValue(kgo.ConsumeTopics).([]string)
+	if regex, _ := client.OptValue(kgo.ConsumeRegex).(bool); !regex && slices.Contains(topics, c.deadLetters) {
+		return ErrOwnDeadLetters
+	}
+
+	if timeout, ok := client.OptValue(kgo.RebalanceTimeout).(time.Duration); ok && c.revokeWait >= timeout {
+		return fmt.Errorf("%w: they are %v and %v", ErrRevokeWait, c.revokeWait, timeout)
+	}
+
+	return nil
+}
 
 // Run joins the group, handles records until ctx ends, commits, leaves the group, and returns the cause of the end of ctx. A broker that
-// cannot be reached is tried again: see [WithReport]. Run returns at once with [ErrOwnDeadLetters].
+// cannot be reached is tried again: see [WithReport]. Run returns at once with [ErrOwnDeadLetters] or [ErrRevokeWait].
 //
 // Run returns when all handlers that it has called have returned. After ctx has ended it begins no more records. Stop the handlers with
 // onlyonce.Engine.Drain. Run may be called several times, also at the same time: each call is a member of the group.
@@ -101,11 +124,10 @@ func (c *Consumer) Run(ctx context.Context) error {
 		return fmt.Errorf("oncekafka: making a client: %w", err)
 	}
 
-	topics, _ := client.OptValue(kgo.ConsumeTopics).([]string)
-	if regex, _ := client.OptValue(kgo.ConsumeRegex).(bool); !regex && slices.Contains(topics, c.deadLetters) {
+	if err := c.check(client); err != nil {
 		client.Close()
 
-		return ErrOwnDeadLetters
+		return err
 	}
 
 	for ctx.Err() == nil {

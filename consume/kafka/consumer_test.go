@@ -285,6 +285,32 @@ func TestRunReturnsWhenItsHandlersHaveReturnedAndCommitsThem(t *testing.T) {
 	b.waitCommitted(0, 1)
 }
 
+// The group would take the member for dead while it waits for a record.
+func TestRunRefusesARevokeWaitThatIsNotShorterThanTheRebalanceTimeout(t *testing.T) {
+	t.Parallel()
+
+	b := newBroker(t, 1)
+
+	for _, wait := range []time.Duration{oncekafka.DefaultRevokeWait, oncekafka.DefaultRevokeWait - 1} {
+		c, err := oncekafka.New(func(context.Context, *consume.Message) consume.Decision { return consume.Decision{} }, dead,
+			append(b.options(), kgo.RebalanceTimeout(oncekafka.DefaultRevokeWait)), oncekafka.WithRevokeWait(wait))
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		ctx, cancel := context.WithCancel(t.Context())
+		if wait < oncekafka.DefaultRevokeWait {
+			cancel()
+		}
+
+		if err := c.Run(ctx); errors.Is(err, oncekafka.ErrRevokeWait) != (wait == oncekafka.DefaultRevokeWait) {
+			t.Errorf("with %v, Run returns %v", wait, err)
+		}
+
+		cancel()
+	}
+}
+
 func TestAConsumerThatCannotWorkIsNotMade(t *testing.T) {
 	t.Parallel()
 

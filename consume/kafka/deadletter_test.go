@@ -5,6 +5,7 @@ package oncekafka_test
 import (
 	"context"
 	"errors"
+	"regexp"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -83,16 +84,23 @@ func TestADeadLetterOfAPartitionThatGoesIsProducedBefore(t *testing.T) {
 	b := newBroker(t, 1)
 	entered := make(chan struct{})
 
+	var seen reports
+
 	stop := start(t, b.consumer(func(ctx context.Context, _ *consume.Message) consume.Decision {
 		close(entered)
 		<-ctx.Done()
 
 		return consume.Decision{Action: consume.DeadLetter, Cause: consume.CausePoison}
-	}, oncekafka.WithRevokeWait(time.Minute)))
+	}, oncekafka.WithRevokeWait(time.Minute), oncekafka.WithReport(seen.add)))
 
 	b.produce(0, "a")
 	<-entered
 	stop()
+
+	if last := seen.all[len(seen.all)-1]; last.Err != nil {
+		t.Fatalf("the dead letter is not produced: %v", last.Err)
+	}
+
 	b.waitDead(1)
 	b.waitCommitted(0, 1)
 }
@@ -106,15 +114,35 @@ func TestAConsumerDoesNotConsumeItsOwnDeadLetters(t *testing.T) {
 
 		b := newBroker(t, 1)
 
-		var calls atomic.Int64
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
 
-		c, err := oncekafka.New(buried(&calls), dead, append(b.options(), kgo.ConsumeTopics(dead)))
+		c, err := oncekafka.New(func(context.Context, *consume.Message) consume.Decision {
+			cancel() // it consumes its dead letter
+
+			return consume.Decision{Action: consume.Ack}
+		}, dead, append(b.options(), kgo.ConsumeTopics(topic, dead)))
 		if err != nil {
 			t.Fatal(err)
 		}
 
-		if err := c.Run(t.Context()); !errors.Is(err, oncekafka.ErrOwnDeadLetters) {
+		letter := &kgo.Record{Topic: dead, Value: []byte("a")}
+		if err := b.client.ProduceSync(ctx, letter).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+
+		if err := c.Run(ctx); !errors.Is(err, oncekafka.ErrOwnDeadLetters) {
 			t.Errorf("got %v", err)
+		}
+	})
+
+	t.Run("a topic with a similar name is another one", func(t *testing.T) {
+		t.Parallel()
+
+		for name, want := range map[string]bool{dead: true, "orders-dead": false, "all.orders.dead": false, "orders.dead.2": false} {
+			if got := regexp.MustCompile(oncekafka.Only(dead)).MatchString(name); got != want {
+				t.Errorf("%s is left out: %v", name, got)
+			}
 		}
 	})
 

@@ -24,7 +24,9 @@
 // acknowledged or is a dead letter. Kafka does not deliver a single record again, so the consumer handles it again after the delay of the
 // decision, and the records behind it wait. Fetching of the partition pauses meanwhile; other partitions go on.
 //
-// Message.Deliveries counts the deliveries by this consumer since it got the partition: Kafka does not count.
+// Kafka does not count deliveries. So Message.Deliveries counts those of this member since it got the partition, and begins at 1 again when
+// the partition moves. It is less than the true number then. A record that always fails becomes a dead letter after MaxAttempts deliveries
+// to one member. If its partition moves before, its handler runs more often than MaxAttempts.
 //
 // # Rebalances
 //

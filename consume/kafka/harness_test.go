@@ -77,7 +77,8 @@ func (b *broker) options() []kgo.Opt {
 	return []kgo.Opt{
 		kgo.SeedBrokers(b.cluster.ListenAddrs()...), kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic),
 		kgo.FetchMaxWait(50 * time.Millisecond), kgo.AutoCommitInterval(100 * time.Millisecond),
-		kgo.HeartbeatInterval(100 * time.Millisecond), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.HeartbeatInterval(100 * time.Millisecond), kgo.RebalanceTimeout(2 * servertest.Patience),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 	}
 }
 

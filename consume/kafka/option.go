@@ -30,7 +30,8 @@ func WithIDHeader(name string) Option { return func(c *Consumer) { c.idHeader = 
 func WithBacklog(records int) Option { return func(c *Consumer) { c.backlog = records } }
 
 // WithRevokeWait sets how long a partition that goes to another member waits for the record that is being handled. The default is 10
-// seconds. It must be shorter than kgo.RebalanceTimeout, which is 60 seconds by default; 0 waits for nothing.
+// seconds, and 0 waits for nothing. It must be shorter than kgo.RebalanceTimeout, which is 60 seconds by default. Otherwise Run returns
+// [ErrRevokeWait].
 func WithRevokeWait(d time.Duration) Option { return func(c *Consumer) { c.revokeWait = d } }
 
 // WithReport sets a function that gets what happens. It must be safe for concurrent use, and return quickly. The default, and nil, writes

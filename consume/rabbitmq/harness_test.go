@@ -33,7 +33,13 @@ type broker struct {
 func newBroker(t *testing.T) *broker {
 	t.Helper()
 
-	b := &broker{t: t, url: server(t).URL(), queue: t.Name(), dead: t.Name() + ".dead"}
+	return newBrokerAt(t, server(t).URL())
+}
+
+func newBrokerAt(t *testing.T, url string) *broker {
+	t.Helper()
+
+	b := &broker{t: t, url: url, queue: t.Name(), dead: t.Name() + ".dead"}
 	b.connect()
 	b.declare(b.dead, nil)
 	b.declare(b.queue, amqp.Table{

@@ -21,6 +21,7 @@ import (
 type Server struct {
 	programs programs
 	dir      string
+	settings []string // arguments of Erlang
 	// ports are those of AMQP, of the node's distribution, and of epmd.
 	port, distribution, mapperPort int
 
@@ -28,14 +29,14 @@ type Server struct {
 }
 
 // Start starts a server that keeps everything in a folder, and returns when it accepts connections. Booting takes seconds: the tests of a
-// package share a server. The caller stops it.
-func Start(dir string) (*Server, error) {
+// package share a server. The caller stops it. Settings are of the application rabbit, such as "consumer_timeout 1000".
+func Start(dir string, settings ...string) (*Server, error) {
 	programs, err := find()
 	if err != nil {
 		return nil, err
 	}
 
-	s := &Server{programs: programs, dir: dir}
+	s := &Server{programs: programs, dir: dir, settings: settings}
 
 	for range servertest.PortAttempts {
 		s.port, s.distribution, s.mapperPort = servertest.ProposePort(), servertest.ProposePort(), servertest.ProposePort()
@@ -168,6 +169,11 @@ func (s *Server) await() (err error) {
 }
 
 func (s *Server) environment() []string {
+	arguments := "-kernel inet_dist_use_interface {127,0,0,1}"
+	for _, setting := range s.settings {
+		arguments += " -rabbit " + setting
+	}
+
 	return []string{
 		"PATH=" + os.Getenv("PATH") + ":/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME=" + s.dir, // the cookie is there
@@ -178,7 +184,7 @@ func (s *Server) environment() []string {
 		"NOTIFY_SOCKET=" + s.path("no-systemd"), // the script becomes the node instead of starting it
 		"RABBITMQ_NODENAME=onlyonce-" + strconv.Itoa(s.port) + "@localhost",
 		"RABBITMQ_DIST_PORT=" + strconv.Itoa(s.distribution),
-		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}",
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=" + arguments,
 		"RABBITMQ_CONFIG_FILE=" + s.path("rabbitmq.conf"),
 		"RABBITMQ_CONF_ENV_FILE=" + s.path("rabbitmq-env.conf"),
 		"RABBITMQ_ENABLED_PLUGINS_FILE=" + s.path("enabled_plugins"),
