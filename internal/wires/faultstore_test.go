@@ -48,6 +48,27 @@ func damaging() *faultStore {
 	return s
 }
 
+// swapping is a store that gives each record the outcome of the first one that is read.
+func swapping() *faultStore {
+	var first []byte
+
+	s := &faultStore{Store: memstore.New()}
+	s.claim = func(ctx context.Context, op store.Claim) (store.Result, error) {
+		res, err := s.Store.Claim(ctx, op)
+		if res.Record.State == store.Completed {
+			if first == nil {
+				first = res.Record.Outcome
+			}
+
+			res.Record.Outcome = first
+		}
+
+		return res, err
+	}
+
+	return s
+}
+
 // overtaking is a store in which every run is overtaken by another one that goes on.
 func overtaking() *faultStore {
 	s := &faultStore{Store: memstore.New()}

@@ -158,7 +158,10 @@ func recovery(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grp
 func (s *server) serveGRPC(t *testing.T) string {
 	t.Helper()
 
-	return serveGRPC(t, newGRPCServer(t, s, s.front.unary), s.front.on(listen(t)))
+	made := newGRPCServer(t, s, s.front.unary)
+	s.stop = made.Stop
+
+	return serveGRPC(t, made, s.front.on(s.listen(t)))
 }
 
 // newGRPCServer is the service on grpc-go.
@@ -191,6 +194,26 @@ func listen(t *testing.T) net.Listener {
 	if err != nil {
 		t.Fatal(err)
 	}
+
+	return listener
+}
+
+// listen opens the port of the server.
+func (s *server) listen(t *testing.T) net.Listener {
+	t.Helper()
+
+	if s.address == "" {
+		return listen(t)
+	}
+
+	var listener net.Listener
+
+	until(t, "the port of the server before", func() (ok bool) {
+		var err error
+		listener, err = net.Listen("tcp", s.address)
+
+		return err == nil
+	})
 
 	return listener
 }
@@ -235,7 +258,7 @@ func (s *server) serveHTTP(t *testing.T, h http.Handler) string {
 	protocols.SetUnencryptedHTTP2(true)
 
 	served := &http.Server{Handler: s.front.http(h), Protocols: protocols, ReadHeaderTimeout: time.Minute, ErrorLog: silent()}
-	listener := listen(t)
+	listener := s.listen(t)
 	ended := make(chan struct{})
 
 	go func() {
@@ -244,10 +267,11 @@ func (s *server) serveHTTP(t *testing.T, h http.Handler) string {
 		_ = served.Serve(s.front.on(listener))
 	}()
 
-	t.Cleanup(func() {
+	s.stop = func() {
 		_ = served.Close()
 		<-ended
-	})
+	}
+	t.Cleanup(s.stop)
 
 	return listener.Addr().String()
 }

@@ -65,6 +65,9 @@ type server struct {
 	runs   atomic.Int64
 	front  front
 
+	address string // where it is served; empty: anywhere
+	stop    func() // ends it before the test ends
+
 	mu sync.Mutex
 }
 
