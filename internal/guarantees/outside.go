@@ -66,7 +66,7 @@ func outsideOfTheRecord() []gap {
 			what:       "The end of a record whose outcome is unknown, in a store with an unknown retention",
 			why:        "Such a record stays for ever in the model.",
 			tests:      []string{"TestF28UnknownOutcomeDoesNotExpire"},
-			documented: "The key runs again after the unknown retention, as package store says.",
+			documented: "The key runs again after the unknown retention: see package store.",
 		},
 		{
 			what: "Rule 8: no takeover long after the first start",
@@ -135,7 +135,7 @@ func outsideOfTheService() []gap {
 		},
 		{
 			what:  "The class of an outcome: which errors are definite, ambiguous or not executed",
-			why:   "The model's handlers say which.",
+			why:   "The model's handlers choose the class.",
 			tests: []string{"TestF32_WhatBecomesOfEveryCode", "TestF57_RejectionOfADownstreamServerIsAmbiguous"},
 		},
 		{

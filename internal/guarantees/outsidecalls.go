@@ -22,7 +22,7 @@ func outsideOfTheCalls() []gap {
 		},
 		{
 			what: "How long anything takes",
-			why:  "The model says what can happen, and that a record can be brought to an end, not when.",
+			why:  "The model has no time. It shows what can happen, and that every record can end.",
 			tests: []string{
 				"TestWaitTakesOverAsSoonAsTheLeaseEnds", "TestF08CallerGetsItsAnswerBeforeItsDeadline",
 				"TestF07RunUnderAtLeastOnceEndsBeforeItsLeaseCanHaveEnded",
@@ -75,7 +75,7 @@ func outsideOfTheRuns() []gap {
 		},
 		{
 			what: "Replay checks that allow some callers, change their answer, or fail; errors that duplicates of one process share",
-			why:  "A check denies everything or nothing in the model, and only recorded answers are told.",
+			why:  "A check denies everything or nothing in the model, and only recorded answers are shown.",
 			tests: []string{
 				"TestF27ReplayCheckGuardsEveryReplayAndEveryWait", "TestF27ReplayCheckGuardsTheSharedErrorOfAReleasedRun",
 				"TestRecoveryIsNotAskedForThoseWhoMayNotSeeTheAnswer",

@@ -37,7 +37,7 @@ func (c *checker) runSteps(s *state, i uint8, visit visitor) {
 	}
 
 	if !me.affected {
-		end(notExecuted, "ends and says that nothing happened")
+		end(notExecuted, "ends, and reports that nothing happened")
 	}
 
 	end(ambiguous, "ends ambiguously")

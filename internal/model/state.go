@@ -99,14 +99,14 @@ const (
 	OneAnswer Property = "all recorded answers of a key are equal"
 	// FenceRises: the fence never goes back within the record's life, and every new run has a higher one.
 	FenceRises Property = "the fence never goes back, and rises with every run and every revived lease"
-	// NoFalseLoss: an owner whose record nobody has taken over or resolved is never told that it has lost it.
-	NoFalseLoss Property = "an owner that still has its record is never told that it has lost it"
+	// NoFalseLoss: an owner whose record nobody has taken over or resolved is never gets the answer that it has lost it.
+	NoFalseLoss Property = "an owner that still has its record never gets the answer that it has lost it"
 	// CompletedStays: a completed record does not change.
 	CompletedStays Property = "a completed record never changes"
 	// NoLateWin: a claim does not win after its caller has given it up and the store has acknowledged that.
 	NoLateWin Property = "no claim wins after its caller has given up"
-	// NoFalseRelease: nobody is told that nothing happened while the effect is there.
-	NoFalseRelease Property = "a caller is told that nothing happened only if the effect has not happened"
+	// NoFalseRelease: no caller gets the answer that nothing happened while the effect is there.
+	NoFalseRelease Property = "a caller gets the answer that nothing happened only if the effect has not happened"
 	// OneRequest: a key is used for one request.
 	OneRequest Property = "a key runs its first request and no other"
 	// NoDeadEnd: whatever has happened, somebody can bring the record to an end.
@@ -118,5 +118,5 @@ const (
 	// OldKeyRests: a time-ordered key makes no record once an earlier one may have expired.
 	OldKeyRests Property = "a completed call with a time-ordered key never runs again, whatever the retention becomes"
 	// AskedFirst: nobody runs again, or gives up, before the recovery function was asked about the last owner.
-	AskedFirst Property = "a key runs again or is given up only after the recovery function was asked about its last owner"
+	AskedFirst Property = "a key runs again, or its caller gets IDEMPOTENCY_OUTCOME_UNKNOWN, only after the recovery function was called for the last owner"
 )

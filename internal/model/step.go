@@ -148,7 +148,7 @@ func (c *checker) claimAnswered(s *state, i uint8, visit visitor) {
 		visit(event{call: i, what: "wins its claim"}, next)
 	case rec.state != store.Absent && rec.request != c.requestOf(i) && c.fault != FingerprintIgnored:
 		me.phase = ended
-		visit(event{call: i, what: "is told that the key belongs to another request"}, next)
+		visit(event{call: i, what: "learns that the key belongs to another request"}, next)
 	case rec.state == store.Completed:
 		c.land(&next, i)
 
@@ -160,10 +160,10 @@ func (c *checker) claimAnswered(s *state, i uint8, visit visitor) {
 		visit(event{call: i, what: what}, next)
 	case rec.state == store.Running && rec.owner == i:
 		next.violate(NoFalseLoss)
-		visit(event{call: i, what: "is told that it runs elsewhere"}, next)
+		visit(event{call: i, what: "learns that it runs elsewhere"}, next)
 	case c.tooOld(s) && c.provesNothing(rec):
 		me.phase = ended
-		visit(event{call: i, what: "is told that its key is too old"}, next)
+		visit(event{call: i, what: "learns that its key is too old"}, next)
 	case c.mustAsk(&next, i):
 		c.ask(&next, i, visit)
 	case c.mayStart(s, rec, i):
@@ -173,10 +173,10 @@ func (c *checker) claimAnswered(s *state, i uint8, visit visitor) {
 	case rec.unknown():
 		me.phase = ended
 		c.checkAsked(&next, i, rec.fence)
-		visit(event{call: i, what: "is told that the outcome is unknown"}, next)
+		visit(event{call: i, what: "learns that the outcome is unknown"}, next)
 	default:
 		me.phase = ended
-		visit(event{call: i, what: "is told to come back later"}, next)
+		visit(event{call: i, what: "gets IDEMPOTENCY_IN_PROGRESS"}, next)
 	}
 }
 
