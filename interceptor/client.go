@@ -212,7 +212,7 @@ func DialOptions(opts ...ClientOption) ([]grpc.DialOption, error) {
 // UnaryClientInterceptor returns an interceptor that gives every logical call of a protected method one key, and retries the call with that
 // key. It is UnaryClientKeyInterceptor around UnaryClientRetryInterceptor. It fails if an option is invalid.
 //
-// These methods are protected:
+// These methods are protected. A .proto counts if its generated code is linked in.
 //   - methods whose .proto has an option of onlyonce/v1/options.proto other than KEY_USE_IGNORED, for the method or its service,
 //   - methods whose request has a field that is marked as the key,
 //   - methods of WithMethods, WithMethodMatch, WithAllMethods and WithClientDeclarations.
@@ -248,9 +248,9 @@ func UnaryClientInterceptor(opts ...ClientOption) (grpc.UnaryClientInterceptor, 
 	}), nil
 }
 
-// UnaryClientKeyInterceptor returns the half of UnaryClientInterceptor that gives a logical call its key. It fails if an option is invalid.
-// Put UnaryClientRetryInterceptor behind it, with the same options. Without that half, gRPC's own retries stay on and servers are not
-// confirmed. The key comes from the first of these:
+// UnaryClientKeyInterceptor returns the half of UnaryClientInterceptor that gives a logical call its key. It uses only the options that
+// choose methods and keys, and fails if any option is invalid. Put UnaryClientRetryInterceptor behind it, with the same options. Without
+// that half, gRPC's own retries stay on and servers are not confirmed. The key comes from the first of these:
 //   - WithKey,
 //   - onlyonce.ContextWithKey,
 //   - the outgoing metadata,

@@ -52,7 +52,8 @@ type CallEnd struct {
 	Attempts int
 	// Elapsed is how long the call took. Delay is the part of Elapsed in which no attempt was under way.
 	Elapsed, Delay time.Duration
-	// Stop is the reason why no further attempt followed. It is [retry.StopCancelled] if the call ended while it waited for an attempt.
+	// Stop is the reason why no further attempt followed. It is [retry.StopCancelled] if the call ended before its first attempt, or between
+	// two attempts.
 	Stop retry.Stop
 	// StoppedUnconfirmed reports that the call was not retried only because a server that does not protect the method might have run it once
 	// more. Stop is then [retry.StopNotRetryable].

@@ -60,7 +60,7 @@ func WithMethodPolicy(fullMethod string, p Policy) ServerOption {
 // gets such an answer or waits for it. The default, and nil, allows all.
 //   - A replay does not call the handler, so a permission check in the handler does not run.
 //   - If the function returns an error, the call ends with that error. Return a gRPC status: any other error becomes UNKNOWN with its text.
-//   - It must be safe for concurrent use. grpc.Method(ctx) returns the method.
+//   - It must be safe for concurrent use, and must not change req. grpc.Method(ctx) returns the method.
 func WithReplayCheck(check func(ctx context.Context, req any) error) ServerOption {
 	return func(c *serverConfig) { c.replayCheck = check }
 }
