@@ -1,5 +1,5 @@
-// Package calloption has call options of the client interceptor that only other packages of the kit use: transports that borrow the
-// interceptor, and those that send the calls of a journal.
+// Package calloption has call options of the client interceptor for other packages of the kit: for transports that use the interceptor
+// without a gRPC connection, and for the calls of a journal.
 package calloption
 
 import (
@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Target names the server of a call. The client interceptor uses it if the call has no *grpc.ClientConn.
+// Target names the server of a call that has no *grpc.ClientConn.
 type Target struct {
 	grpc.EmptyCallOption
 

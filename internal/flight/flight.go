@@ -1,11 +1,12 @@
-// Package flight lets duplicates of one process share one call: the first call of a key leads, talks to the store, and runs or
-// waits. The others follow it and cost the store nothing.
+// Package flight lets duplicates of one process share one call. The first call of a key leads: it calls the store, and runs or waits. The
+// other calls follow it and make no calls of the store.
 //
-// A flight has phases. It begins in Claiming, enters others in any order, and ends in Over, when its leader lands it:
+// A flight has phases. It begins in Claiming, may change between the middle phases in any order, and ends in Over, when its leader lands
+// it:
 //
 //	Claiming ──► Blocked, Running, Recovering ──► Over
 //
-// A follower looks at the flight with [Group.View], and waits for View.Changed to look again.
+// A follower reads the state of the flight with [Group.View], and waits for View.Changed to read it again.
 package flight
 
 import (
@@ -14,16 +15,16 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Phase is how far a flight has come.
+// Phase is the state of a flight.
 type Phase uint8
 
 // The phases.
 const (
 	// Claiming means that the leader has sent its claim and has no answer.
 	Claiming Phase = iota
-	// Blocked means that another transaction may hold the record. Nobody can see for which request.
+	// Blocked means that another transaction may hold the record. Its request is not visible.
 	Blocked
-	// Running means that somebody runs: the leader, or the owner that the leader waits for.
+	// Running means that the leader runs, or that it waits for another owner that runs.
 	Running
 	// Recovering means that a recovery function finds out what became of a run.
 	Recovering
@@ -31,32 +32,32 @@ const (
 	Over
 )
 
-// Flight is what a leader shares with its followers. The zero value is one in Claiming. L is how it ends. Only a [Group] touches
-// its fields, under the lock of the key's shard.
+// Flight is the state that a leader shares with its followers. The zero value is in Claiming. L is the type of its end. Only a [Group]
+// accesses its fields, under the lock of the key's shard.
 type Flight[L any] struct {
 	phase Phase
-	// fingerprint is that of the record, which need not be the leader's. It is known once the store has answered.
+	// fingerprint belongs to the record, which need not be the leader's. It is zero until the store has answered.
 	fingerprint store.Fingerprint
 	followers   int32
-	// changed is made by the first view, and closed and forgotten at every change.
+	// changed is made by the first view. Every change closes and removes it.
 	changed chan struct{}
 	landing L
 }
 
-// View is what a follower sees of a flight.
+// View is a snapshot of a flight.
 type View[L any] struct {
 	Phase Phase
-	// Fingerprint is that of the record that the flight is about, as the last Enter gave it. Zero means that it is not known.
+	// Fingerprint belongs to the record of the flight, as set by the last Enter. Zero means that it is not known.
 	Fingerprint store.Fingerprint
-	// Landing is how the flight has ended. It counts in Over.
+	// Landing is the end of the flight. It is set only in Over.
 	Landing L
-	// Changed is closed when there is more to see. It is nil in Over.
+	// Changed is closed when the flight changes. It is nil in Over.
 	Changed <-chan struct{}
 }
 
 const shards = 64 // a power of two
 
-// Group are the flights of a process. The zero value is an empty one.
+// Group has the flights of a process. The zero value is empty and ready.
 type Group[L any] struct {
 	shards [shards]shard[L]
 }
@@ -66,11 +67,11 @@ type shard[L any] struct {
 	flights map[store.Key]*Flight[L]
 }
 
-// shard spreads by another byte than memstore does, so that the two do not correlate.
+// shard uses another byte of the key than memstore, so that the shards of the two do not correlate.
 func (g *Group[L]) shard(key *store.Key) *shard[L] { return &g.shards[key[1]%shards] }
 
-// Board returns the flight of the key that is under way. Where there is none, own becomes the flight of the key and is returned:
-// its caller leads, and must land it.
+// Board returns the current flight of the key. If there is none, own becomes the flight of the key and is returned. Its caller then leads,
+// and must land it.
 func (g *Group[L]) Board(key *store.Key, own *Flight[L]) *Flight[L] {
 	sh := g.shard(key)
 
@@ -90,7 +91,7 @@ func (g *Group[L]) Board(key *store.Key, own *Flight[L]) *Flight[L] {
 	return own
 }
 
-// Enter lets the followers see what the flight has come to, and whose record it is about. It does nothing once the flight is over.
+// Enter sets the phase of the flight, and the fingerprint of its record. It does nothing if the flight is over.
 func (g *Group[L]) Enter(key *store.Key, f *Flight[L], phase Phase, fingerprint store.Fingerprint) {
 	sh := g.shard(key)
 
@@ -106,7 +107,7 @@ func (g *Group[L]) Enter(key *store.Key, f *Flight[L], phase Phase, fingerprint 
 	f.signal()
 }
 
-// Land ends the flight. The next call of the key starts another. The first landing counts.
+// Land ends the flight. The next call of the key begins another. Only the first landing counts.
 func (g *Group[L]) Land(key *store.Key, f *Flight[L], how L) {
 	sh := g.shard(key)
 
@@ -133,7 +134,7 @@ func (f *Flight[L]) signal() {
 	}
 }
 
-// Follow counts a follower in, unless there are limit already. Who was counted in has to Unfollow.
+// Follow adds a follower, unless there are limit followers already. A follower that was added must call Unfollow.
 func (g *Group[L]) Follow(key *store.Key, f *Flight[L], limit int) bool {
 	sh := g.shard(key)
 
@@ -149,7 +150,7 @@ func (g *Group[L]) Follow(key *store.Key, f *Flight[L], limit int) bool {
 	return true
 }
 
-// Unfollow counts a follower out.
+// Unfollow removes a follower.
 func (g *Group[L]) Unfollow(key *store.Key, f *Flight[L]) {
 	sh := g.shard(key)
 
@@ -159,7 +160,7 @@ func (g *Group[L]) Unfollow(key *store.Key, f *Flight[L]) {
 	f.followers--
 }
 
-// View looks at the flight.
+// View returns the state of the flight.
 func (g *Group[L]) View(key *store.Key, f *Flight[L]) View[L] {
 	sh := g.shard(key)
 
@@ -173,7 +174,7 @@ func (g *Group[L]) View(key *store.Key, f *Flight[L]) View[L] {
 	return View[L]{Phase: f.phase, Fingerprint: f.fingerprint, Landing: f.landing, Changed: f.changed}
 }
 
-// Len is how many flights are under way. It looks at every shard.
+// Len returns the number of current flights. It locks every shard.
 func (g *Group[L]) Len() int {
 	n := 0
 

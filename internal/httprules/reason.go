@@ -1,5 +1,5 @@
-// Package httprules has the parts of the contract over HTTP that every transport shares: the form of a key in a header, and what a reason
-// is in HTTP.
+// Package httprules has the parts of the contract over HTTP that all transports share: the form of a key in a header, and the status, title
+// and type of a reason.
 package httprules
 
 import (

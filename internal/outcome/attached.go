@@ -2,17 +2,17 @@ package outcome
 
 import "encoding/binary"
 
-// Attached is what a record keeps next to an outcome. All of it is optional. In format 2 it follows the body:
+// Attached has the optional parts of a record next to its outcome. In format 2 they follow the body:
 //
 //	each attachment  …  the last four bytes
 //	tag, length, bytes  length of all attachments
 //
-// The attachments are in the order of their tags. A tag is one byte, and a length is four bytes, the most significant first.
+// The attachments are sorted by tag. A tag is one byte. A length is four bytes, the most significant first.
 type Attached struct {
-	// Request is the request of the run, of 1 MiB at most. A longer request is left out.
+	// Request is the request of the run, at most 1 MiB. A longer request is left out.
 	Request []byte
-	// Trace is the traceparent of the run. SettledBy and Reason are who settled the record by hand, and why. The first 255 bytes of each
-	// are kept.
+	// Trace is the traceparent of the run. SettledBy names the person who settled the record, and Reason their reason. Only the first 255
+	// bytes of each are stored.
 	Trace, SettledBy, Reason string
 }
 
@@ -34,10 +34,10 @@ const (
 	lengthSize = 4
 )
 
-// Empty reports that there is nothing to attach.
+// Empty reports whether there are no attachments.
 func (a *Attached) Empty() bool { return a.size() == 0 }
 
-// size is how many bytes the attachments take.
+// size returns how many bytes the attachments take.
 func (a *Attached) size() int {
 	size := 0
 
@@ -58,7 +58,7 @@ func (a *Attached) size() int {
 	return size
 }
 
-// keptLength is how many bytes of a request are kept: all or none.
+// keptLength returns how many bytes of a request are stored: all or none.
 func keptLength(request int) int {
 	if request > MaxRequest {
 		return 0
@@ -92,8 +92,8 @@ func appendLength(data []byte, length int) []byte {
 	return binary.BigEndian.AppendUint32(data, uint32(length)) //nolint:gosec // bounded by MaxRequest
 }
 
-// detach takes the attachments off the end of the body. It reports whether they are as appendTo makes them. The Request shares the
-// memory of the body.
+// detach moves the attachments from the end of the body to o. It reports whether they have the form that appendTo writes. The Request
+// shares the memory of the body.
 func (o *Stored) detach() bool {
 	rest := len(o.Body) - lengthSize
 	if rest < 0 {
@@ -138,7 +138,7 @@ func cut(tail []byte) (tag byte, content, more []byte, ok bool) {
 	return tail[0], tail[head:end:end], tail[end:], true
 }
 
-// take keeps an attachment, unless it cannot be one.
+// take stores an attachment in a. It returns false if the attachment is invalid.
 func (a *Attached) take(tag byte, content []byte) bool {
 	if tag == tagRequest {
 		a.Request = content

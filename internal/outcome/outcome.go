@@ -1,12 +1,12 @@
-// Package outcome is the stored form of an outcome: what a record keeps of how a run ended.
+// Package outcome encodes and decodes the stored outcome of a run.
 //
 //	byte   0       1     2…5       6               7…
 //	       format  kind  checksum  length of code  code, body
 //
-// An outcome with attachments has format 2. They follow the body: see [Attached]. An outcome without attachments has format 1.
+// An outcome without attachments has format 1. With attachments it has format 2; they follow the body: see [Attached].
 //
-// The checksum covers the storage key, so that an outcome that was swapped with another key's is noticed. Every later format
-// keeps the place and the meaning of the first six bytes, so that a damaged outcome and one of a newer build can be distinguished.
+// The checksum covers the storage key, so the outcome of another key does not match. Every later format keeps the position and the meaning
+// of the first six bytes. So a damaged outcome can be distinguished from an outcome of a newer build.
 package outcome
 
 import (
@@ -35,20 +35,19 @@ type Kind uint8
 const (
 	KindAnswer    Kind = 1 // Body is the answer
 	KindNotStored Kind = 2 // the answer was too large to keep
-	KindNote      Kind = 3 // what is known about an unknown outcome
-	KindClaim     Kind = 4 // what the claim of a run has left, while the record is running: attachments alone
+	KindNote      Kind = 3 // Body is a note about an unknown outcome
+	KindClaim     Kind = 4 // the attachments of a claim, while the record is running; it has no body
 
-	KindResolution Kind = 5 // who released a record by hand, and why: attachments alone
+	KindResolution Kind = 5 // the attachments of a record that a person has released; it has no body
 
-	// KindShadow is what a record of shadow mode keeps that has no answer. Real mode never reads it. Its number leaves room for the kinds
-	// of real mode.
+	// KindShadow is a record of shadow mode without an answer. Real mode never reads it. Its number leaves room for the kinds of real mode.
 	KindShadow Kind = 32
 )
 
-// Stored is an outcome as a record keeps it.
+// Stored is a stored outcome.
 type Stored struct {
 	Kind Kind
-	// Code names the outcome for people. Its first 255 bytes are kept.
+	// Code names the outcome for people. Only its first 255 bytes are stored.
 	Code string
 	Body []byte
 	Attached
@@ -65,7 +64,7 @@ func (o *Stored) Encode(key *store.Key) []byte {
 	return data
 }
 
-// formatOf is the oldest format that has everything, so that older builds can read what they know.
+// formatOf returns the oldest format that has all parts, so that older builds can read the outcome.
 func formatOf(tail int) byte {
 	if tail == 0 {
 		return plain
@@ -74,10 +73,10 @@ func formatOf(tail int) byte {
 	return attached
 }
 
-// Room is how many bytes precede the body of an outcome with a code.
+// Room returns how many bytes precede the body of an outcome with a code.
 func Room(code string) int { return header + min(len(code), maxCode) }
 
-// seal writes the header and the code in front of a body that is in its place.
+// seal writes the header and the code in front of a body that is already in its place.
 func seal(key *store.Key, format byte, kind Kind, code string, data []byte) {
 	data[0] = format
 	data[1] = byte(kind)
@@ -85,9 +84,9 @@ func seal(key *store.Key, format byte, kind Kind, code string, data []byte) {
 	binary.BigEndian.PutUint32(data[checksumStart:], checksum(key, data))
 }
 
-// Answer returns the bytes for an answer: of KindNotStored, without its body, where the body has more than limit bytes. The first bytes of
-// data are not part of the body. If they are as many as [Room] returns, and there is nothing to attach, data itself is returned, and they
-// are overwritten. Attach may be nil.
+// Answer returns the bytes for an answer. If the body has more than limit bytes, it returns KindNotStored without a body. The first bytes
+// of data are not part of the body. Attach may be nil. If it is, and first is the result of [Room], Answer overwrites the first bytes and
+// returns data itself.
 func Answer(key *store.Key, code string, data []byte, first, limit int, attach *Attached) []byte {
 	body := data[min(max(first, 0), len(data)):]
 
@@ -109,8 +108,7 @@ func Answer(key *store.Key, code string, data []byte, first, limit int, attach *
 	return out.Encode(key)
 }
 
-// Decode reads the bytes from the record of key. The Body shares their memory. An error matches [store.ErrUnreadable] or
-// [store.ErrNewer].
+// Decode reads the bytes from the record of key. The Body shares their memory. The error matches [store.ErrUnreadable] or [store.ErrNewer].
 func Decode(key *store.Key, data []byte) (Stored, error) {
 	if len(data) < header {
 		return Stored{}, fmt.Errorf("onlyonce: reading an outcome: %d bytes are too few for a header of %d: %w",
@@ -144,7 +142,7 @@ func Decode(key *store.Key, data []byte) (Stored, error) {
 	return out, nil
 }
 
-// known reports whether a format has a kind.
+// known reports whether a format may have a kind.
 func known(format byte, kind Kind) bool {
 	switch format {
 	case plain:
@@ -156,7 +154,7 @@ func known(format byte, kind Kind) bool {
 	}
 }
 
-// codeOf returns a code. That of most outcomes is not made again.
+// codeOf returns a code. It allocates nothing for OK, the code of most outcomes.
 func codeOf(data []byte) string {
 	const ok = "OK"
 

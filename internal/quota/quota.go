@@ -7,16 +7,16 @@ import (
 	"sync/atomic"
 )
 
-// Shared is the scope of those who have no share of their own: only the whole bounds it.
+// Shared is the scope without a share of its own. Only the limit of all scopes bounds it.
 const Shared uint64 = 0
 
-// slack is for how many scopes a stripe keeps room without a thought.
+// slack is the number of scopes for which a stripe always keeps memory.
 const slack = 64
 
-// stripes is how many parts the scopes are kept in, each under its own lock. It is a power of two.
+// stripes is the number of parts of the scopes, each with its own lock. It is a power of two.
 const stripes = 32
 
-// Quota counts what is held of a resource: in all, and by each scope. It is safe for concurrent use. A scope that holds nothing costs
+// Quota counts how much of a resource is held, in total and by each scope. It is safe for concurrent use. A scope that holds nothing costs
 // no memory.
 type Quota struct {
 	limit, share int64
@@ -29,13 +29,13 @@ type Quota struct {
 type stripe struct {
 	mu   sync.Mutex
 	held map[uint64]int64
-	peak int // how many scopes the map has had room for
+	peak int // the most scopes in the map since it was made
 
 	_ [40]byte // to a cache line of its own
 }
 
-// New returns a quota of which nothing is held. All scopes together may hold limit, each but [Shared] no more than share. A share of
-// limit or more bounds no scope, and then none is counted. It panics where limit or share is below 1.
+// New returns an empty quota. All scopes together may hold limit. Each scope except [Shared] may hold share. If share is limit or more,
+// scopes are not bounded and not counted. New panics if limit or share is below 1.
 func New(limit, share int64) *Quota {
 	if limit < 1 || share < 1 {
 		panic(fmt.Sprintf("quota: New(%d, %d): give at least 1 for both", limit, share))
@@ -44,17 +44,16 @@ func New(limit, share int64) *Quota {
 	return &Quota{limit: limit, share: min(share, limit)}
 }
 
-// Limit is what all scopes together may hold.
+// Limit returns how much all scopes together may hold.
 func (q *Quota) Limit() int64 { return q.limit }
 
-// Share is what one scope may hold.
+// Share returns how much one scope may hold.
 func (q *Quota) Share() int64 { return q.share }
 
-// Used is what all scopes hold together.
+// Used returns how much all scopes hold together.
 func (q *Quota) Used() int64 { return q.used.Load() }
 
-// Take takes n for a scope, all of it or nothing, and reports whether it has. What was taken is given back with Give. It panics where
-// n is negative.
+// Take takes n for a scope, all of it or nothing, and reports whether it has. Return the amount with Give. Take panics if n is negative.
 func (q *Quota) Take(scope uint64, n int64) bool {
 	mustNotBeNegative(n)
 
@@ -71,8 +70,8 @@ func (q *Quota) Take(scope uint64, n int64) bool {
 	return true
 }
 
-// Force takes n for a scope, whatever the bounds. It is for what is there already and has to be counted, and is given back with Give.
-// It panics where n is negative.
+// Force takes n for a scope without regard to the bounds. Use it to count what exists already. Return the amount with Give. Force panics if
+// n is negative.
 func (q *Quota) Force(scope uint64, n int64) {
 	mustNotBeNegative(n)
 	q.used.Add(n)
@@ -89,7 +88,7 @@ func (q *Quota) Force(scope uint64, n int64) {
 	s.add(scope, n)
 }
 
-// Give gives back n of what a scope has taken. It panics where the scope, or all together, have not taken as much, or n is negative.
+// Give returns n of what a scope has taken. It panics if the scope, or all scopes together, have taken less, or if n is negative.
 func (q *Quota) Give(scope uint64, n int64) {
 	mustNotBeNegative(n)
 	q.giveShare(scope, n)
@@ -99,14 +98,13 @@ func (q *Quota) Give(scope uint64, n int64) {
 	}
 }
 
-// Full reports whether there is no room for one more for a scope: its share is used up, or the whole is. Others may take or give in
-// the meantime, so that the answer is a good guess at once.
+// Full reports whether Take of 1 would fail for a scope: its share or the limit is used up. The answer may be outdated at once, because
+// others take and give at the same time.
 func (q *Quota) Full(scope uint64) bool {
 	return q.used.Load() >= q.limit || q.OverShare(scope, 1)
 }
 
-// OverShare reports whether n more would be more than the share of a scope, whatever the others hold. It tells which of the two bounds
-// is reached where Take has failed.
+// OverShare reports whether n more would exceed the share of a scope. If Take has failed, it shows which of the two bounds is reached.
 func (q *Quota) OverShare(scope uint64, n int64) bool {
 	return q.counts(scope) && n > q.share-q.held(scope)
 }
@@ -114,7 +112,7 @@ func (q *Quota) OverShare(scope uint64, n int64) bool {
 // counts reports whether a scope has a share of its own.
 func (q *Quota) counts(scope uint64) bool { return scope != Shared && q.share < q.limit }
 
-// takeWhole takes n of the whole. It never goes beyond the limit, so that Take does not fail for what another Take gives back.
+// takeWhole takes n of the limit. It never exceeds the limit for a moment, so it makes no other Take fail by mistake.
 func (q *Quota) takeWhole(n int64) bool {
 	for {
 		used := q.used.Load()
@@ -169,14 +167,14 @@ func (q *Quota) held(scope uint64) int64 {
 	return s.held[scope]
 }
 
-// stripe is the part that keeps a scope. Scopes may be hashes or small numbers, so that their bits are mixed.
+// stripe returns the part that has a scope. Scopes may be hashes or small numbers, so their bits are mixed.
 func (q *Quota) stripe(scope uint64) *stripe {
 	const fibonacci = 0x9E3779B97F4A7C15 // 2^64 divided by the golden ratio
 
 	return &q.scopes[(scope*fibonacci)>>(64-5)]
 }
 
-// add changes what a scope holds. The caller has the lock.
+// add changes how much a scope holds. The caller holds the lock.
 func (s *stripe) add(scope uint64, n int64) {
 	held := s.held[scope] + n
 
@@ -196,7 +194,7 @@ func (s *stripe) add(scope uint64, n int64) {
 	s.peak = max(s.peak, len(s.held))
 }
 
-// shrink gives up the room of scopes that hold nothing any more, which a map keeps for ever.
+// shrink frees the memory of scopes that hold nothing any more. A Go map does not free it by itself.
 func (s *stripe) shrink() {
 	if s.peak <= slack || len(s.held) > s.peak/4 {
 		return

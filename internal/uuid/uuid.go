@@ -81,7 +81,7 @@ func (u UUID) Marked(version byte) UUID {
 	return u
 }
 
-// Time returns when a UUID of version 7 was made. The second result is false for any other version.
+// Time returns the time at which a UUID of version 7 was made. The second result is false for any other version.
 func (u UUID) Time() (time.Time, bool) {
 	if u[6]>>4 != 7 || u[8]>>6 != 0b10 {
 		return time.Time{}, false
@@ -94,7 +94,7 @@ func (u UUID) Time() (time.Time, bool) {
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(millis[:]))), true //nolint:gosec // 48 bits
 }
 
-// WithTimeOf returns the UUID as one of version 7 that was made at the same time as another of version 7.
+// WithTimeOf returns u as a UUID of version 7 with the time of another UUID of version 7.
 func (u UUID) WithTimeOf(other UUID) UUID {
 	copy(u[:timeBytes], other[:timeBytes])
 
