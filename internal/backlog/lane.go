@@ -7,31 +7,31 @@ import (
 )
 
 const (
-	// maxFirsts is how many fresh tasks of a lane are tried at a time, maxRetries how many that have failed. They are counted apart,
-	// so that tasks that hang again and again take no room from fresh ones.
+	// maxFirsts is how many fresh tasks of a lane are tried at a time, and maxRetries how many failed tasks. They are counted separately,
+	// so that tasks that hang repeatedly do not delay fresh ones.
 	maxFirsts  = 16
 	maxRetries = 8
 
-	// delayFirst is the delay after a failure. It is doubled up to delayMost after each failure in a row.
+	// delayFirst is the delay after a failure. Each further failure in a row doubles it, up to delayMost.
 	delayFirst = 50 * time.Millisecond
 	delayMost  = 5 * time.Second
 )
 
-// lane holds the tasks of one part. Its fields are guarded by the lock of its backlog.
+// lane has the tasks of one part. The lock of its backlog guards its fields.
 type lane struct {
 	backlog *Backlog
 	part    string
-	// fresh have not been tried yet, because there was no room. They are taken from both ends in turn: a burst of tasks that hang
-	// holds up neither the next one nor, as long as more come, the first.
+	// fresh has tasks that were not tried yet, because all workers were busy. They are taken from both ends in turn. So tasks that hang
+	// delay neither the newest task nor, while more tasks are added, the oldest.
 	fresh  []Task
 	newest bool
-	// failed have been tried, the one whose try is the longest ago first.
+	// failed has tasks that were tried, the least recently tried first.
 	failed []Task
-	// firsts and retries count the goroutines that try fresh and failed tasks.
+	// firsts and retries count the workers for fresh and failed tasks.
 	firsts, retries int
 }
 
-// lane returns the lane of a part. It is called with the lock held.
+// lane returns the lane of a part. The caller holds the lock.
 func (b *Backlog) lane(part string) *lane {
 	l := b.lanes[part]
 	if l == nil {
@@ -46,7 +46,7 @@ func (b *Backlog) lane(part string) *lane {
 	return l
 }
 
-// add tries a fresh task at once, unless many are being tried. It is called with the lock held.
+// add tries a fresh task at once, unless all workers are busy. The caller holds the lock.
 func (l *lane) add(t Task) {
 	l.fresh = append(l.fresh, t)
 
@@ -56,7 +56,7 @@ func (l *lane) add(t Task) {
 	}
 }
 
-// start starts a worker. It is called with the lock held.
+// start starts a worker. The caller holds the lock.
 func (l *lane) start(work func(context.Context)) {
 	b := l.backlog
 
@@ -70,7 +70,7 @@ func (l *lane) start(work func(context.Context)) {
 	go work(b.ctx)
 }
 
-// end counts a worker out. It is called with the lock held.
+// end removes a worker from the counts. The caller holds the lock.
 func (l *lane) end(workers *int) {
 	*workers--
 
@@ -89,7 +89,7 @@ func (l *lane) end(workers *int) {
 	}
 }
 
-// tryFresh gives fresh tasks their first try, as long as there are any.
+// tryFresh tries fresh tasks for the first time until there are none.
 func (l *lane) tryFresh(ctx context.Context) {
 	done := false
 	defer l.replace(ctx, l.tryFresh, &done)
@@ -109,7 +109,7 @@ func (l *lane) tryFresh(ctx context.Context) {
 	}
 }
 
-// retry tries failed tasks, as long as there are any. It begins after a failure.
+// retry tries failed tasks until there are none. It begins with a delay.
 func (l *lane) retry(ctx context.Context) {
 	done := false
 	defer l.replace(ctx, l.retry, &done)
@@ -136,15 +136,14 @@ func (l *lane) retry(ctx context.Context) {
 	}
 }
 
-// replace starts a worker in the place of one that has not come to its end: a function of a task has ended its goroutine, as
-// testing.T.FailNow does.
+// replace starts another worker if a function of a task has ended the goroutine of a worker, as testing.T.FailNow does.
 func (l *lane) replace(ctx context.Context, work func(context.Context), done *bool) {
 	if !*done {
 		go work(ctx)
 	}
 }
 
-// nextFresh takes a fresh task, or counts the worker out.
+// nextFresh removes and returns a fresh task. If there is none, the worker ends.
 func (l *lane) nextFresh() (Task, bool) {
 	l.backlog.mu.Lock()
 	defer l.backlog.mu.Unlock()
@@ -161,7 +160,7 @@ func (l *lane) nextFresh() (Task, bool) {
 	}
 
 	t := l.fresh[at]
-	l.fresh[at] = Task{} // so that it can be collected
+	l.fresh[at] = Task{} // for the garbage collector
 
 	if l.newest {
 		l.fresh = l.fresh[:at]
@@ -174,7 +173,7 @@ func (l *lane) nextFresh() (Task, bool) {
 	return t, true
 }
 
-// nextFailed takes the failed task whose try is the longest ago, or counts the worker out.
+// nextFailed removes and returns the least recently tried task. If there is none, the worker ends.
 func (l *lane) nextFailed() (Task, bool) {
 	l.backlog.mu.Lock()
 	defer l.backlog.mu.Unlock()
@@ -186,13 +185,13 @@ func (l *lane) nextFailed() (Task, bool) {
 	}
 
 	t := l.failed[0]
-	l.failed[0] = Task{} // so that it can be collected
+	l.failed[0] = Task{} // for the garbage collector
 	l.failed = l.failed[1:]
 
 	return t, true
 }
 
-// putBack appends a task that has failed to its lane, so that one that can never be written does not hold up the others.
+// putBack appends a failed task to its lane, so that a task that can never be written does not delay the others.
 func (l *lane) putBack(t Task) {
 	l.backlog.mu.Lock()
 	defer l.backlog.mu.Unlock()
@@ -200,8 +199,8 @@ func (l *lane) putBack(t Task) {
 	l.failed = append(l.failed, t)
 }
 
-// startRetry sees to it that a task which has failed for the first time is tried again soon: those that fail again and again have
-// workers with long delays.
+// startRetry starts a worker for a task that has failed for the first time, if there is room. The workers of tasks that fail repeatedly
+// have long delays.
 func (l *lane) startRetry() {
 	l.backlog.mu.Lock()
 	defer l.backlog.mu.Unlock()
@@ -212,7 +211,7 @@ func (l *lane) startRetry() {
 	}
 }
 
-// sleep waits, until ctx ends at the latest.
+// sleep waits for a time, or until ctx ends.
 func sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -223,7 +222,7 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// delay is the delay after so many failures in a row, spread over its upper half.
+// delay returns the delay after a number of failures in a row. It is random in the upper half of its bound.
 func delay(failures int) time.Duration {
 	const doublings = 16
 

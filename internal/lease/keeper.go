@@ -8,45 +8,45 @@ import (
 
 const queues = 16
 
-// Keeper wakes the leases of an engine when they have something to do, with one timer for all of them. Most leases stop before that, so
-// they join and leave at little cost. A lease that wakes works on a goroutine of its own. The zero value is ready.
+// Keeper wakes the leases of an engine when an action is due, with one timer for all of them. Most leases stop before their first action,
+// so joining and leaving are cheap. A lease that wakes works on a goroutine of its own. The zero value is ready.
 //
-// A timer that fires for one lease also wakes leases that may do their next thing a little early. So the timer fires a few times for
-// many long runs, and a store that can do so takes their renewals together.
+// A timer that fires for one lease also wakes leases whose action may be a little early. So the timer fires rarely, even for many long
+// runs. A store can then send several renewals together.
 type Keeper struct {
 	queues [queues]queue
 
 	mu    sync.Mutex
 	timer *time.Timer
-	rings time.Time // when the timer fires: not after any lease is due; zero where nothing is to be done
+	rings time.Time // when the timer fires: never later than the first action that is due; zero: it does not fire
 }
 
-// queue is a part of the leases: a heap, in which the next one to wake is the first. A lease stays in the same queue.
+// queue has a part of the leases, in a heap: the first lease wakes next. A lease stays in the same queue.
 type queue struct {
 	mu     sync.Mutex
 	leases []*Lease
 
-	_ [32]byte // to a cache line of its own
+	_ [32]byte // fills the cache line
 }
 
-// wake is when a lease wakes. Its queue guards it.
+// wake is the time at which a lease wakes. The lock of its queue guards it.
 type wake struct {
 	at    time.Time
-	early time.Duration // how much earlier it may wake together with others
-	place int           // in the heap, counted from 1; 0 outside of it
+	early time.Duration // how much earlier it may wake, together with others
+	place int           // in the heap, counted from 1; 0: not in the heap
 }
 
-// anyQueue returns the number of a queue.
-func anyQueue() uint8 { return uint8(rand.UintN(queues)) } //nolint:gosec // it only spreads
+// anyQueue returns the number of a random queue.
+func anyQueue() uint8 { return uint8(rand.UintN(queues)) } //nolint:gosec // only spreads the load
 
-// set sets when a lease wakes next.
+// set sets the time at which a lease wakes next.
 func (k *Keeper) set(l *Lease, at time.Time, early time.Duration) {
 	if k.queues[l.queue].set(l, at, early) {
 		k.ringAt(at)
 	}
 }
 
-// remove lets a lease sleep.
+// remove removes a lease: it does not wake any more.
 func (k *Keeper) remove(l *Lease) { k.queues[l.queue].remove(l) }
 
 // ringAt makes the timer fire at a time, unless it fires earlier.
@@ -82,7 +82,7 @@ func (k *Keeper) ring() {
 	}
 }
 
-// set reports whether the lease is now the next to wake.
+// set sets the time at which a lease wakes. It reports whether the lease is now the next to wake.
 func (q *queue) set(l *Lease, at time.Time, early time.Duration) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -105,7 +105,7 @@ func (q *queue) remove(l *Lease) {
 	q.drop(l)
 }
 
-// wake wakes the leases that are due, and returns when the next one is.
+// wake wakes the leases that are due, and returns the time of the next lease.
 func (q *queue) wake(now time.Time) (next time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -124,7 +124,7 @@ func (q *queue) wake(now time.Time) (next time.Time) {
 	return time.Time{}
 }
 
-// drop takes a lease out of the heap, if it is in it. The last lease takes its place.
+// drop removes a lease from the heap, if it is there. The last lease takes its place.
 func (q *queue) drop(l *Lease) {
 	place, last := l.wake.place, len(q.leases)
 	if place == 0 {
@@ -142,7 +142,7 @@ func (q *queue) drop(l *Lease) {
 	}
 }
 
-// settle moves the lease at a place to where it belongs.
+// settle moves the lease at a place to its place in the order of the heap.
 func (q *queue) settle(place int) {
 	for place > 1 && q.before(place, place/2) {
 		q.swap(place, place/2)

@@ -1,7 +1,7 @@
 // Package lease renews the lease of a run, and ends the run when its authority ends.
 //
-// The lease lives in a store that other processes use. The package never reads that store's clock. It measures on the local
-// monotonic clock, from before the operation that gave the lease was sent. So the authority ends before the lease can:
+// The lease is in a store that other processes also use. The package never reads the store's clock. It measures on the local monotonic
+// clock, from before the operation that gave the lease was sent. So the authority ends before the lease can end:
 //
 //	anchor          a third                        nine tenths   the whole length
 //	  |----------------|--------------------------------|--------------|
@@ -9,12 +9,12 @@
 //	                then every fifteenth            ends           have ended
 //	                until one succeeds
 //
-// A renewal that succeeds moves the anchor to the moment at which it was sent.
+// A renewal that succeeds moves the anchor to the time at which it was sent.
 //
-// What the end of the authority means depends on [Terms].Takeover. Where others may take over, the run is ended. Where nobody
-// may, ending the run would only make its outcome unknown: the run goes on, the loss is reported, and the renewals continue.
+// [Terms].Takeover decides what follows when the authority ends. If another run may take over, the run is ended. Otherwise ending the run
+// would only make its outcome unknown: the run goes on, the loss is reported, and the renewals continue.
 //
-// All leases of an engine share the timer of a [Keeper]. A lease that has something to do works on a goroutine that ends with it.
+// All leases of an engine share the timer of a [Keeper]. A lease works on a goroutine only while an action is due.
 package lease
 
 import (
@@ -23,119 +23,118 @@ import (
 	"time"
 )
 
-// Answer is the answer of a store to a renewal.
+// Answer is a store's answer to a renewal.
 type Answer uint8
 
 // The answers.
 const (
-	// Renewed means that the record runs, is the owner's, and has its lease again.
+	// Renewed means that the record is running, belongs to the owner, and has a new lease.
 	Renewed Answer = iota + 1
-	// Settled means that the record does not run any more and that its token is still the owner's: somebody settled it for this run.
+	// Settled means that the record is not running any more and still has the owner's token: it was settled for this run.
 	Settled
 	// Taken means that the record belongs to another owner, or that there is none.
 	Taken
 )
 
-// Notice is what an owner may want to report.
+// Notice is a report to the owner.
 type Notice uint8
 
 // The notices.
 const (
 	// RenewFailed means that a renewal failed. It comes with the error.
 	RenewFailed Notice = iota + 1
-	// Lost means that the lease may have ended, or that the record is not the owner's. It comes once, and again after a renewal
-	// that has brought the lease back.
+	// Lost means that the lease may have ended, or that the record does not belong to the owner. It is sent once. After a renewal that
+	// succeeds, it may be sent again.
 	Lost
 )
 
-// Reason is why a run has to end.
+// Reason is the reason why a run must end.
 type Reason uint8
 
 // The reasons.
 const (
-	// RunOver means that Terms.RunEnd has come.
+	// RunOver means that Terms.RunEnd is reached.
 	RunOver Reason = iota + 1
 	// AuthorityLost means that another run of the key may begin at any time, or has begun.
 	AuthorityLost
 )
 
-// Owner is the run that has the lease. Its methods are called without locks held, also at the same time.
+// Owner is the run that has the lease. Its methods are called without locks held, and concurrently.
 type Owner interface {
-	// Renew requests another lease from the store. It bounds itself by a timeout. Its context is cancelled when nobody needs the answer.
+	// Renew requests another lease from the store. It must have a timeout. Its context is cancelled when the answer is not needed any more.
 	Renew(ctx context.Context) (Answer, error)
 	// End ends the run. It is called at most once, and must not block.
 	End(reason Reason)
-	// Notice reports. It may take its time: neither renewals nor the end of the run wait for it.
+	// Notice reports. It may block: neither renewals nor the end of the run wait for it.
 	Notice(n Notice, err error)
 }
 
 // Terms are the terms of a lease.
 type Terms struct {
-	// Length is how long the lease holds after it was given. Zero means that there is no lease: only RunEnd counts.
+	// Length is how long the lease holds after it was given. Zero means no lease: only RunEnd counts.
 	Length time.Duration
-	// Anchor is when the operation that gave the lease was sent, with its monotonic reading.
+	// Anchor is the time at which the operation that gave the lease was sent, with its monotonic reading.
 	Anchor time.Time
-	// RunEnd is when the run has to end in any case.
+	// RunEnd is the time at which the run must end in any case.
 	RunEnd time.Time
 	// Takeover means that another run may begin once the lease has ended.
 	Takeover bool
 }
 
 const (
-	// renewPart of a lease passes between renewals, retryPart after one that has failed.
+	// Renewals are sent after 1/renewPart of a lease, and after a failure after 1/retryPart.
 	renewPart = 3
 	retryPart = 15
-	// marginPart of a lease is how long before its possible end the authority ends.
+	// The authority ends 1/marginPart of a lease before its possible end.
 	marginPart = 10
-	// earlyPart of a lease is how much earlier a renewal may be sent, together with those of other leases.
+	// A renewal may be sent 1/earlyPart of a lease earlier, together with renewals of other leases.
 	earlyPart = 60
 )
 
-// state is what is left to do.
+// state is the work that is left.
 type state uint8
 
 const (
 	unstarted state = iota
 	renewing        // renew, and watch over the authority and the end of the run
-	watching        // there is no lease, or the record is settled: only the end of the run is left
-	over            // nothing
-	stopped         // nothing, and nobody is called any more
+	watching        // wait for the end of the run: there is no lease, or the record is settled
+	over            // none
+	stopped         // none, and the owner is not called any more
 )
 
-// Lease is a lease under way. The zero value is one that has not started: its other methods do nothing.
+// Lease is the lease of a run. The zero value has not started: all methods but Start do nothing.
 type Lease struct {
 	mu    sync.Mutex
 	ctx   context.Context //nolint:containedctx // the parent of every renewal's context
 	owner Owner
 
-	// The terms, but anchor is when the last renewal that has succeeded was sent.
+	// The terms. anchor is the time at which the last successful renewal was sent.
 	length         time.Duration
 	anchor, runEnd time.Time
 	takeover       bool
 
 	state state
 	queue uint8 // of the keeper
-	// settling means that the handler has ended and its outcome is being written.
+	// settling means that the handler has ended, and its outcome is being written.
 	settling bool
-	// lost means that the lease may have ended, reported that the owner knows.
+	// lost means that the lease may have ended. reported means that the owner was notified.
 	lost, reported bool
 
-	// keeper wakes the lease at the next thing to do.
+	// keeper wakes the lease for the next action.
 	keeper *Keeper
 	wake   wake
-	// renewAt is when the next renewal is due. abort cancels the one under way, and is nil where there is none.
+	// renewAt is the time of the next renewal. abort cancels the current renewal. It is nil if there is none.
 	renewAt time.Time
 	abort   context.CancelFunc
 
-	// hold counts the transactions that have held the record. held is the number of the one that does; 0 where none does.
+	// hold counts the transactions that have held the record. held is the number of the current one; 0: none.
 	hold, held uint32
 
-	// busy counts renewals, ends and notices under way.
+	// busy counts the current renewals, ends and notices.
 	busy sync.WaitGroup
 }
 
-// Start begins to renew. The renewals' contexts are derived from ctx, which must not end with the caller of the run. A Lease
-// starts once.
+// Start begins the renewals. Their contexts are derived from ctx, which must not end with the caller of the run. A Lease starts once.
 func (l *Lease) Start(ctx context.Context, k *Keeper, owner Owner, t Terms) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -153,7 +152,7 @@ func (l *Lease) Start(ctx context.Context, k *Keeper, owner Owner, t Terms) {
 	l.rearm()
 }
 
-// Stop ends the renewing. No renewal and no notice is under way when it returns. It may be called again.
+// Stop ends the renewals. When it returns, no renewal and no notice is running. It may be called again.
 func (l *Lease) Stop() {
 	l.mu.Lock()
 
@@ -172,10 +171,10 @@ func (l *Lease) Stop() {
 	l.busy.Wait()
 }
 
-// RunEnd is Terms.RunEnd. It must not be called before Start has returned.
+// RunEnd returns Terms.RunEnd. It must not be called before Start has returned.
 func (l *Lease) RunEnd() time.Time { return l.runEnd } // it does not change
 
-// AuthorityEnd is when the run must have stopped where others may take over. It comes before the lease can have ended.
+// AuthorityEnd returns the time at which the run must have stopped, if others may take over. It is before the lease can have ended.
 func (l *Lease) AuthorityEnd() time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -188,7 +187,7 @@ func (l *Lease) authorityEnd() time.Time { return l.anchor.Add(Trusted(l.length)
 // Trusted returns for how long after the anchor an owner trusts a lease: a tenth less than the lease holds.
 func Trusted(length time.Duration) time.Duration { return length - length/marginPart }
 
-// next is when there is something to do next, and how much earlier it may be done.
+// next returns the time of the next action, and how much earlier it may be done.
 func (l *Lease) next() (next time.Time, early time.Duration) {
 	next = l.runEnd
 
@@ -209,5 +208,5 @@ func (l *Lease) next() (next time.Time, early time.Duration) {
 
 func (l *Lease) early() time.Duration { return l.length / earlyPart }
 
-// guarded reports whether the end of the authority matters: not twice, and not while nobody can take over.
+// guarded reports whether the end of the authority matters. It does not if it was reached before, or while nobody can take over.
 func (l *Lease) guarded() bool { return !l.lost && l.held == 0 }

@@ -1,9 +1,9 @@
 package lease
 
-// What the owner reports to its lease.
+// This file has the methods by which the owner informs its lease.
 
-// Settling means that the handler has ended. From now on the end of the authority neither ends the run nor is reported:
-// whoever writes the outcome will learn what has become of the record.
+// Settling means that the handler has ended. From now on the end of the authority neither ends the run nor is reported: writing the outcome
+// shows what became of the record.
 func (l *Lease) Settling() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -11,8 +11,8 @@ func (l *Lease) Settling() {
 	l.settling = true
 }
 
-// Hold means that a transaction of the handler's holds the record. Nobody can take over before it ends, and a renewal waits for
-// that. A renewal that is sent later and succeeds means that the transaction was rolled back: the lease counts again.
+// Hold means that a transaction of the handler holds the record. Nobody can take over before it ends, and a renewal waits for it. If a
+// renewal that is sent later succeeds, the transaction was rolled back, and the lease counts again.
 func (l *Lease) Hold() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -21,7 +21,7 @@ func (l *Lease) Hold() {
 	l.held = l.hold
 }
 
-// Overtaken means that the record is known not to be the owner's. It reports the loss, and ends the run. It does nothing after Stop.
+// Overtaken means that the record does not belong to the owner any more. It reports the loss and ends the run. After Stop it does nothing.
 func (l *Lease) Overtaken() {
 	var n notices
 
@@ -35,7 +35,7 @@ func (l *Lease) Overtaken() {
 	l.unlockAndNotify(&n)
 }
 
-// Lose reports the loss, unless that was done, and ends nothing. It may be called after Stop, too.
+// Lose reports the loss, unless it was reported before. It does not end the run. It may also be called after Stop.
 func (l *Lease) Lose() {
 	var n notices
 

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// notices is what the owner is called with once the lock is released.
+// notices are the calls of the owner that are made after the lock is released.
 type notices struct {
-	end    Reason // 0 for none
+	end    Reason // 0: none
 	failed error
 	lost   bool
 }
 
-// fire does what is due. It does one thing: the keeper wakes the lease again at once for what else is due, so that it does not wait
-// for the owner.
+// fire does one action that is due. If another one is due, the keeper wakes the lease again at once. So that action does not wait for the
+// owner.
 func (l *Lease) fire() {
 	l.mu.Lock()
 
@@ -41,7 +41,7 @@ func (l *Lease) fire() {
 	l.unlockAndNotify(&n)
 }
 
-// rearm lets the keeper wake the lease at the next thing to do.
+// rearm makes the keeper wake the lease for the next action.
 func (l *Lease) rearm() {
 	if l.state < over {
 		at, early := l.next()
@@ -55,7 +55,7 @@ func (l *Lease) end(n *notices, reason Reason) {
 	}
 }
 
-// loseAuthority reports that the lease may have ended. It ends the run where others may take over.
+// loseAuthority reports that the lease may have ended. It ends the run if others may take over.
 func (l *Lease) loseAuthority(n *notices) {
 	l.lost = true
 
@@ -72,8 +72,8 @@ func (l *Lease) loseAuthority(n *notices) {
 	}
 }
 
-// renew requests another lease from the store. It is called with the lock held, and releases it meanwhile. The keeper wakes the
-// lease for the end of the run.
+// renew requests another lease from the store. The lock is held when it is called, and released during the request. Meanwhile the keeper
+// wakes the lease for the end of the run.
 func (l *Lease) renew(now time.Time) notices {
 	ctx, abort := context.WithCancel(l.ctx)
 	defer abort()
@@ -81,7 +81,7 @@ func (l *Lease) renew(now time.Time) notices {
 	held := l.held
 	l.abort = abort
 	l.busy.Add(1)
-	defer l.busy.Done() // notices that follow are counted on their own
+	defer l.busy.Done() // later notices are counted separately
 
 	l.rearm()
 	l.mu.Unlock()
@@ -102,7 +102,7 @@ func (l *Lease) renew(now time.Time) notices {
 	return l.answered(answer, now, held)
 }
 
-// failed plans the next try. A renewal waits for a transaction that holds the record, so its failure is not reported then.
+// failed plans the next renewal. A failure is not reported while a transaction holds the record, because the renewal waits for it.
 func (l *Lease) failed(err error) notices {
 	if l.held != 0 {
 		l.renewAt = time.Now().Add(l.length / renewPart)
@@ -115,7 +115,7 @@ func (l *Lease) failed(err error) notices {
 	return notices{failed: err}
 }
 
-// answered takes in the answer to a renewal that was sent while the transaction held, or none, held the record.
+// answered applies the answer to a renewal. Held is the number of the transaction that held the record when it was sent, or 0.
 func (l *Lease) answered(answer Answer, sent time.Time, held uint32) (n notices) {
 	switch {
 	case answer == Renewed:
@@ -127,7 +127,7 @@ func (l *Lease) answered(answer Answer, sent time.Time, held uint32) (n notices)
 			l.held = 0 // the transaction was rolled back
 		}
 	case l.settling:
-		l.state = over // whoever settles the run will learn what has become of the record
+		l.state = over // writing the outcome shows what became of the record
 	case answer == Settled && l.held != 0:
 		l.state = watching // the transaction has committed
 	case answer == Settled && !l.takeover:
@@ -146,7 +146,7 @@ func (l *Lease) report(n *notices) {
 	l.reported = true
 }
 
-// unlockAndNotify releases the lock before it calls the owner. The end of the run comes first: reports may take their time.
+// unlockAndNotify releases the lock, and then calls the owner. The end of the run comes first, because reports may block.
 func (l *Lease) unlockAndNotify(n *notices) {
 	if n.end == 0 && n.failed == nil && !n.lost {
 		l.mu.Unlock()
