@@ -124,7 +124,7 @@ func New(client Client, opts ...Option) (*Store, error) {
 	}
 
 	if _, isRing := client.(*redis.Ring); isRing {
-		return nil, errors.New("redisstore: New: the client is a *redis.Ring: if a server fails, it moves keys to another server, where their records " +
+		return nil, errors.New("redisstore: New: the client is a ring: if a server fails, a ring moves keys to another server, where their records " +
 			"are absent and their handlers would run again: use a cluster or Sentinel")
 	}
 

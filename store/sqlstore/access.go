@@ -9,31 +9,31 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// querier is what operations need of a database: [sql.DB], [sql.Conn] and [sql.Tx] have it.
+// querier is the part of a database that operations need. [sql.DB], [sql.Conn] and [sql.Tx] implement it.
 type querier interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// access is the way to the records: the pool, where every statement stands by itself, or one open transaction.
+// access is a way to the records: the pool, where every statement is its own transaction, or one open transaction.
 type access struct {
 	querier
 
-	// locking makes operations lock the record that they read, which needs a transaction.
+	// locking means that reads lock the record. This needs a transaction.
 	locking bool
-	// turn is the store's, where statements take turns.
+	// turn is the store's turn to write, see Store.
 	turn chan struct{}
-	// gate learns of the answers to writes.
+	// gate receives the results of writes.
 	gate *gate
 }
 
-// pool is the way of leased records.
+// pool returns the access of leased records.
 func (s *Store) pool() access { return access{querier: s.db, turn: s.turn, gate: s.gate} }
 
-// within is the way of records in a transaction of somebody's. In SQLite it has to have begun with BEGIN IMMEDIATE.
+// within returns the access inside a transaction. In SQLite the transaction must have begun with BEGIN IMMEDIATE.
 func within(tx querier) access { return access{querier: tx, locking: true} }
 
-// writing waits until the statement that follows may write, and returns what to call after it.
+// writing waits until the next statement may write. The caller calls done after the statement.
 func (a access) writing(ctx context.Context) (done func(), err error) {
 	if a.turn == nil {
 		return func() {}, nil
@@ -47,7 +47,7 @@ func (a access) writing(ctx context.Context) (done func(), err error) {
 	}
 }
 
-// query sends a statement that answers with one row at most, and reports whether it did.
+// query sends a statement that returns at most one row, and reports whether it returned one.
 func (a access) query(ctx context.Context, query string, args []any, targets ...any) (bool, error) {
 	rows, err := a.QueryContext(ctx, query, args...)
 	if err != nil {
@@ -71,8 +71,8 @@ func (s *Store) read(ctx context.Context, at access, key *store.Key) (r row, err
 	return r, err
 }
 
-// write replaces a row that was read by a record, makes the first row, or deletes the row where there is no record any more. It
-// reports whether it has: not if somebody was faster.
+// write replaces the row that was read. It inserts a row if there was none, and deletes the row if the record is absent. It returns false
+// if another write was faster.
 func (s *Store) write(ctx context.Context, at access, key *store.Key, old *row, rec *store.Record) (bool, error) {
 	next := rowOf(key, rec, old.revision+1)
 
@@ -103,8 +103,8 @@ func (s *Store) write(ctx context.Context, at access, key *store.Key, old *row, 
 	return n == 1, err
 }
 
-// arriving adds to the arguments of a statement that makes a record some of its bytes and their checksum. By these MySQL sees that they
-// have arrived as they were sent: see checkBytes. What Check has found out about one connection need not hold for the next.
+// arriving adds bytes of a record and their checksum to the arguments of a statement that creates it. With them MySQL verifies that the
+// bytes arrived unchanged: see checkBytes. Check knows only its own connection, and the next one may differ.
 func (s *Store) arriving(args []any, parts ...[]byte) []any {
 	if s.dialect != MySQL {
 		return args

@@ -9,13 +9,13 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// A definite error keeps none of its handler's writes, and is recorded all the same. So the handler's transaction is rolled back, and a
-// short one of its own records the outcome: no run pays for a savepoint that few of them need. Between the two the key is free. Whoever
-// takes it and records an outcome wins, and the first caller gets that outcome, too.
+// A definite error is recorded without the handler's writes. So the handler's transaction is rolled back, and a short transaction records
+// the outcome. This saves every run a savepoint that few runs need. The key is free in between. Whoever takes it and records an outcome
+// wins, and the first caller gets that outcome.
 
-// completeApart rolls the transaction back, and records the outcome in another.
+// completeApart rolls the transaction back and records the outcome in another transaction.
 func (t *transaction) completeApart(ctx context.Context, op *store.Completion) (store.Result, error) {
-	// An error that has ended the transaction has rolled it back, which is what is wanted.
+	// An error that ended the transaction also rolled it back, as intended.
 	if err := t.end(); errors.Is(err, errEnded) {
 		_, _ = t.rollBack(ctx, false)
 
@@ -35,8 +35,8 @@ func (t *transaction) completeApart(ctx context.Context, op *store.Completion) (
 	return t.store.record(ctx, &t.claim, op, t.leave)
 }
 
-// record records the outcome of a run of which nothing is left. The answer is not applied where somebody else has the record. The first try
-// has the room of the run, which leave gives back. Each other try waits for room.
+// record records the outcome of a run that was rolled back. Applied is false if another run has the record. The first try has the room of
+// the run, which leave returns. Every other try waits for room.
 func (s *Store) record(ctx context.Context, claim *store.Claim, op *store.Completion, leave func()) (store.Result, error) {
 	lost := 0
 
@@ -68,7 +68,7 @@ func (s *Store) record(ctx context.Context, claim *store.Claim, op *store.Comple
 	}
 }
 
-// recordOnce is record, once.
+// recordOnce is one try of record.
 func (s *Store) recordOnce(ctx context.Context, claim *store.Claim, op *store.Completion, leave func()) (store.Result, error) {
 	if s.sql.record != "" && claim.Fence == 0 {
 		if res, done, err := s.recordAtOnce(ctx, claim, op, leave); done || err != nil {
@@ -88,7 +88,7 @@ func (s *Store) recordOnce(ctx context.Context, claim *store.Claim, op *store.Co
 	}
 }
 
-// recordAtOnce is record in one statement. It is not done where there is a record already.
+// recordAtOnce records in one statement. It returns false if there is a record already.
 func (s *Store) recordAtOnce(
 	ctx context.Context, claim *store.Claim, op *store.Completion, leave func(),
 ) (_ store.Result, done bool, _ error) {
@@ -104,7 +104,7 @@ func (s *Store) recordAtOnce(
 	case s.conflicts(err), s.dialect.blocked(err), s.dialect.timedOut(err), s.dialect.readOnly(err), full(err):
 		return store.Result{}, false, rolledBack(err, s.conflicts(err))
 	default:
-		leave() // for the transaction that finds out
+		leave() // the transaction that finds out needs the room
 
 		res, err := s.decide(ctx, claim, err)
 
@@ -112,16 +112,17 @@ func (s *Store) recordAtOnce(
 	}
 }
 
-// lockPatience is how long a transaction that records waits for another one of the key: it leaves time to find out what has become of it.
+// lockPatience returns how long a recording transaction waits for another transaction of the key. The rest of the time is for finding out
+// what happened to it.
 func lockPatience(ctx context.Context) time.Duration {
 	deadline, _ := ctx.Deadline()
 
 	return time.Until(deadline) / 4
 }
 
-// recordArgs are the arguments of the statement that claims and completes at once.
+// recordArgs returns the arguments of the statement that claims and completes at once.
 func recordArgs(ctx context.Context, claim *store.Claim, op *store.Completion) []any {
-	// The record as it would be if it were made in 1970, for all that does not depend on the time.
+	// The record as if made in 1970, for everything that does not depend on the time.
 	rec := recorded(claim, op, 0).Record
 	r := rowOf(&claim.Key, &rec, 1)
 	r.firstStart, r.lastStart, r.endedAt, r.expiresAt, r.leaseUntil, r.ownerUntil = 0, 0, 0, 0, 0, 0
@@ -133,7 +134,7 @@ func recordArgs(ctx context.Context, claim *store.Claim, op *store.Completion) [
 	}
 }
 
-// recorded is the answer to a claim that was completed at the time at which it was made.
+// recorded returns the result of a claim that was completed at the time made.
 func recorded(claim *store.Claim, op *store.Completion, made integer) store.Result {
 	res := store.Result{Applied: true, Now: time.UnixMilli(int64(made))}
 	claim.ApplyTo(&res.Record, res.Now)

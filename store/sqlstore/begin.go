@@ -15,17 +15,16 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// longestLockTimeout is the longest lock_timeout of PostgreSQL, in milliseconds: 24 days. A longer wait ends with ErrBusy then.
+// longestLockTimeout is the greatest lock_timeout of PostgreSQL, in milliseconds: 24 days. A longer wait ends then with ErrBusy.
 const longestLockTimeout = math.MaxInt32
 
-// Begin implements [store.Transactional]: the claim of a single transaction.
+// Begin implements [store.Transactional]: it makes the claim of a single transaction.
 //
-// PostgreSQL, MySQL and MariaDB wait for another transaction of the same key by themselves, for so many milliseconds. Where two
-// transactions begin at the same moment, MySQL and MariaDB wait in whole seconds. The bounds hold for the claim alone. SQLite has one
-// writer: transactions of any key wait for each other, bounded by ctx.
-//
-// A cancellation of ctx ends the wait for a database that does not answer, for room, for SQLite's turn to write, and for another try. The
-// statements of the claim end with the deadline alone, because ending them costs the connection.
+//   - PostgreSQL, MySQL and MariaDB wait in the database for another transaction of the same key, for wait in milliseconds. If two
+//     transactions begin at the same moment, MySQL and MariaDB wait in whole seconds. These bounds apply to the claim alone.
+//   - SQLite has one writer. Transactions of all keys wait for each other until ctx ends.
+//   - A cancellation of ctx ends the waits for room, for SQLite's turn to write, for a database that does not answer, and for another try.
+//     The statements of the claim end only at the deadline of ctx, because an interruption costs the connection.
 func (s *Store) Begin(
 	ctx context.Context, op store.Claim, wait time.Duration,
 ) (res store.Result, _ store.Transaction, err error) {
@@ -66,7 +65,7 @@ func (s *Store) Begin(
 			return store.Result{}, nil, fmt.Errorf("sqlstore: begin: %w: %w", store.ErrFull, err)
 		case lost < resends && s.refresh(ctx, err):
 			lost++
-		case s.undone(err), errors.Is(err, driver.ErrBadConn): // nothing was sent on a connection that had gone
+		case s.undone(err), errors.Is(err, driver.ErrBadConn): // nothing was sent on the lost connection
 		case reported(err) && !goingDown(err) || lost == resends:
 			return store.Result{}, nil, fmt.Errorf("sqlstore: begin: %w", err)
 		default:
@@ -81,7 +80,7 @@ func (s *Store) Begin(
 	}
 }
 
-// heedingDeadline gives a context whose deadline comes without a timer one that ends then.
+// heedingDeadline returns a context that ends at the deadline of ctx, which may have no timer.
 func (s *Store) heedingDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
 	if deadline, ok := ctx.Deadline(); ok {
 		return context.WithDeadline(ctx, deadline)
@@ -90,7 +89,7 @@ func (s *Store) heedingDeadline(ctx context.Context) (context.Context, context.C
 	return context.WithTimeout(ctx, s.timeout)
 }
 
-// lasting gives a context that ends at the deadline of ctx, and not when that is cancelled.
+// lasting returns a context that ends at the deadline of ctx, but not when ctx is cancelled.
 func (s *Store) lasting(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -100,8 +99,8 @@ func (s *Store) lasting(ctx context.Context) (context.Context, context.CancelFun
 	return context.WithDeadline(context.WithoutCancel(ctx), deadline)
 }
 
-// beginOnce opens a transaction and claims in it, once, waiting for room as long as the caller is there. The transaction is nil where
-// the claim has not won.
+// beginOnce opens a transaction and claims in it, without another try. It waits for room until the caller has gone. The transaction is nil
+// if the claim loses.
 func (s *Store) beginOnce(
 	ctx, caller context.Context, op *store.Claim, until time.Time,
 ) (res store.Result, tx *transaction, err error) {
@@ -109,9 +108,9 @@ func (s *Store) beginOnce(
 		return store.Result{}, nil, err
 	}
 
-	// A look without a transaction, where claims are not so cheap.
+	// A read without a transaction first, because claims are expensive here.
 	if s.dialect != PostgreSQL {
-		res, err = s.lookFirst(ctx, &op.Key, until)
+		res, err = s.readFirst(ctx, &op.Key, until)
 		s.gate.note(ctx, err)
 
 		if err != nil || !wins(op, &res) {
@@ -121,7 +120,7 @@ func (s *Store) beginOnce(
 
 	leave, err := s.enter(ctx, caller)
 	if err != nil {
-		return store.Result{}, nil, err // which says nothing about the database
+		return store.Result{}, nil, err // the error is not about the database
 	}
 
 	res, tx, err = s.beginWith(ctx, op, until, leave)
@@ -131,14 +130,14 @@ func (s *Store) beginOnce(
 
 	s.gate.note(ctx, err)
 
-	if err == nil && (op.Fence == 0 || res.Applied) { // a claim that expects a record, and loses, only reads
+	if err == nil && (op.Fence == 0 || res.Applied) { // a losing claim that expects a record only reads
 		s.gate.wrote(nil)
 	}
 
 	return res, tx, err
 }
 
-// beginWith is beginOnce with room. If the claim has won, the transaction gives the room back by leave.
+// beginWith is beginOnce after the wait for room. If the claim wins, the transaction returns the room with leave.
 func (s *Store) beginWith(
 	ctx context.Context, op *store.Claim, until time.Time, leave func(),
 ) (res store.Result, tx *transaction, err error) {
@@ -148,7 +147,7 @@ func (s *Store) beginWith(
 		return store.Result{}, nil, err
 	}
 
-	// The claim of MySQL resets its session, which it must not be kept from between two statements. They heed ctx by themselves.
+	// The claim of MySQL must restore its session, so it must not be stopped between two statements. The statements obey ctx themselves.
 	stop := func() bool { return ctx.Err() == nil }
 	if s.dialect != MySQL {
 		stop = context.AfterFunc(ctx, tx.cancel)
@@ -170,20 +169,20 @@ func (s *Store) beginWith(
 	return res, nil, err
 }
 
-// lookFirst reads a record before a transaction is opened for it.
-func (s *Store) lookFirst(ctx context.Context, key *store.Key, until time.Time) (store.Result, error) {
+// readFirst reads a record before the transaction is opened.
+func (s *Store) readFirst(ctx context.Context, key *store.Key, until time.Time) (store.Result, error) {
 	if s.dialect == MySQL {
-		return s.lookWaiting(ctx, key, time.Until(until))
+		return s.readAfterWait(ctx, key, time.Until(until))
 	}
 
 	return s.lookup(ctx, s.pool(), key)
 }
 
-// wins reports whether a claim would win on the record as it was read.
+// wins reports whether a claim would win on the record that was read.
 func wins(op *store.Claim, seen *store.Result) bool { return op.Apply(seen.Record, seen.Now).Applied }
 
-// enter waits for room for a transaction, and in SQLite for the turn to write, and returns what gives both back, once. It waits no longer
-// than the caller.
+// enter waits for room for a transaction, and in SQLite for the turn to write. Leave returns both, once. The wait ends when the caller has
+// gone.
 func (s *Store) enter(ctx, caller context.Context) (leave func(), err error) {
 	if err := caller.Err(); err != nil {
 		return nil, err // wrapped by Begin
@@ -216,7 +215,7 @@ func (s *Store) enter(ctx, caller context.Context) (leave func(), err error) {
 	return leave, nil
 }
 
-// take waits for a place in a room.
+// take waits for a place in room.
 func (s *Store) take(ctx, caller context.Context, room chan<- struct{}) error {
 	select {
 	case room <- struct{}{}:
@@ -236,7 +235,7 @@ func (s *Store) take(ctx, caller context.Context, room chan<- struct{}) error {
 	}
 }
 
-// claimWithin makes the claim, waiting for other transactions of the key until then at most.
+// claimWithin makes the claim. It waits for other transactions of the key at most until a time.
 func (t *transaction) claimWithin(ctx context.Context, op *store.Claim, until time.Time) (store.Result, error) {
 	s, wait := t.store, max(time.Until(until), time.Millisecond)
 
@@ -246,7 +245,7 @@ func (t *transaction) claimWithin(ctx context.Context, op *store.Claim, until ti
 	case MySQL:
 		return s.claimMySQL(ctx, t.tx, op, wait)
 	case SQLite:
-		// A transaction that begins with a read could not write any more once somebody else has.
+		// A transaction that begins with a read could not write after another writer.
 		if _, err := t.tx.ExecContext(ctx, s.sql.lock); err != nil {
 			return store.Result{}, err
 		}
@@ -257,7 +256,7 @@ func (t *transaction) claimWithin(ctx context.Context, op *store.Claim, until ti
 	}
 }
 
-// boundOf is a wait as PostgreSQL's lock_timeout.
+// boundOf returns a wait as PostgreSQL's lock_timeout.
 func boundOf(wait time.Duration) string {
 	return fmt.Sprintf("%dms", min(max(wait.Milliseconds(), 1), longestLockTimeout))
 }
@@ -281,7 +280,7 @@ func (t *transaction) claimPostgreSQL(ctx context.Context, op *store.Claim, boun
 	return res, err
 }
 
-// bind bounds the waits of what follows. A pipelined transaction begins with it.
+// bind bounds the lock waits of the next statements. A pipelined transaction begins with the bound.
 func (t *transaction) bind(ctx context.Context, bound string) error {
 	if t.pipe != nil {
 		return t.pipe.together(ctx, []Statement{
@@ -294,8 +293,8 @@ func (t *transaction) bind(ctx context.Context, bound string) error {
 	return err
 }
 
-// claimFirst is a claim that expects no record. It is not done where there is one that it has not locked; the transaction is bound
-// then.
+// claimFirst makes a claim that expects no record. Done is false if there is a record that it has not locked. The transaction is then
+// bound.
 func (t *transaction) claimFirst(ctx context.Context, op *store.Claim, bound string) (_ store.Result, done bool, err error) {
 	var (
 		made integer
@@ -320,7 +319,7 @@ func (t *transaction) claimFirst(ctx context.Context, op *store.Claim, bound str
 			return store.Result{}, false, err
 		}
 
-		// What is completed stays as it is, and needs no lock.
+		// A completed record never changes, so it needs no lock.
 		res := store.Result{Record: rec, Now: old.time()}
 		if rec.State == store.Completed && !wins(op, &res) {
 			return res, true, nil
@@ -359,7 +358,7 @@ func (s *Store) claimMySQL(
 
 	switch {
 	case err != nil && early.Err() != nil && ctx.Err() == nil:
-		// There is time to see who holds the record. What there was no answer to has cost the connection all the same.
+		// There is time to find out who holds the record. A statement without an answer has cost the connection all the same.
 		return store.Result{}, fmt.Errorf("%w: %w", errRaced, cmp.Or(silence(early, err), err))
 	case err != nil:
 		return store.Result{}, err
@@ -370,10 +369,10 @@ func (s *Store) claimMySQL(
 	}
 }
 
-// lockMySQL locks the record of a key, which a first claim makes if there is none, and reads it. It reports whether there is one.
+// lockMySQL locks and reads the record of a key. A first claim inserts it if there is none. It returns false if there is no record.
 func (s *Store) lockMySQL(ctx context.Context, tx *sql.Tx, op *store.Claim, bound string, old *row) (bool, error) {
 	if op.Fence == 0 {
-		// The insert locks the record, whether it is this one or another, so that two claims cannot lock each other out.
+		// The insert locks the record, its own or another one, so that two claims cannot deadlock.
 		if _, err := tx.ExecContext(ctx, bound+s.sql.claimWithin, s.freshArgsMySQL(op)...); err != nil {
 			return false, err
 		}
@@ -382,7 +381,7 @@ func (s *Store) lockMySQL(ctx context.Context, tx *sql.Tx, op *store.Claim, boun
 	return within(tx).query(ctx, bound+s.sql.readLocked, []any{op.Key[:]}, old.answer(s.dialect)...)
 }
 
-// freshArgsMySQL are the arguments of claimWithin in MySQL, in which method and readable key are the first.
+// freshArgsMySQL returns the arguments of claimWithin in MySQL, which begin with method and readable key.
 func (s *Store) freshArgsMySQL(op *store.Claim) []any {
 	args := freshArgs(op)
 	const text = 5 // method and readable key
@@ -392,7 +391,7 @@ func (s *Store) freshArgsMySQL(op *store.Claim) []any {
 	return s.arriving(args, op.Key[:], op.Token[:], op.Fingerprint.Sum[:])
 }
 
-// untilDeadline is the time until the deadline of a context that has one.
+// untilDeadline returns the time until the deadline of a context that has one.
 func untilDeadline(ctx context.Context) time.Duration {
 	deadline, _ := ctx.Deadline()
 

@@ -8,30 +8,28 @@ import (
 	"time"
 )
 
-// checkTimeout bounds the Check at construction, which takes up to ten statements.
+// checkTimeout bounds the Check of New, which takes up to ten statements.
 const checkTimeout = 15 * time.Second
 
-// Report is what Check has found out.
+// Report is the result of a Check.
 type Report struct {
-	// Server is the database that was asked, such as "PostgreSQL 15.8".
+	// Server is the name and version of the database, such as "PostgreSQL 15.8".
 	Server string
-	// Warnings say in words what weakens the store without making it unusable, such as commits that are not flushed.
+	// Warnings are settings that weaken the store and leave it usable, such as commits that are not flushed.
 	Warnings []string
 }
 
-// Check asks the database whether it can hold what the store promises. It is called at construction, and fits a health
-// check. Settings are those of one connection of the pool.
+// Check examines whether the database can keep the store's guarantees, and changes nothing. [New] calls it. It suits a health check. The
+// settings are those of one connection of the pool.
 //
-// It fails where the database cannot be reached or only be read, where the tables are missing, older or newer than this build
-// needs, and where the database would not keep what it acknowledges:
+// Check returns an error for each of these problems. The error names the problem and its remedy.
 //
-//   - PostgreSQL with a table or a partition that is UNLOGGED, or with a temporary table
-//   - MySQL and MariaDB without autocommit, with READ UNCOMMITTED, with a completion_type other than NO_CHAIN, with a binary log of
-//     statements, with the sql_mode EMPTY_STRING_IS_NULL, with another engine than InnoDB, or with a client and a connection of
-//     different character sets
-//   - SQLite in memory or without a write-ahead log
-//
-// The error names every problem and says what to do.
+//   - The database cannot be reached, or can only be read.
+//   - The tables are missing, or older or newer than this build needs.
+//   - PostgreSQL: a table or partition is UNLOGGED, or the table is temporary.
+//   - MySQL and MariaDB: no autocommit, READ UNCOMMITTED, a completion_type other than NO_CHAIN, a binary log of statements, the sql_mode
+//     EMPTY_STRING_IS_NULL, an engine other than InnoDB, or different character sets of client and connection.
+//   - SQLite: in memory, or without a write-ahead log.
 func (s *Store) Check(ctx context.Context) (Report, error) {
 	j, err := s.examine(ctx)
 	if err != nil {
@@ -41,7 +39,7 @@ func (s *Store) Check(ctx context.Context) (Report, error) {
 	return Report{Server: s.dialect.String() + " " + j.version, Warnings: j.warnings}, errors.Join(j.problems...)
 }
 
-// examine does the work of Check. It fails if the database does not answer, or is of another dialect.
+// examine collects the diagnoses for Check. It returns an error if the database does not answer, or has another dialect.
 func (s *Store) examine(ctx context.Context) (*judge, error) {
 	rows, err := s.db.QueryContext(ctx, readFile(s.dialect, "check"))
 	if err != nil {
@@ -58,7 +56,7 @@ func (s *Store) examine(ctx context.Context) (*judge, error) {
 			return nil, wrong
 		}
 
-		return nil, fmt.Errorf("sqlstore: the settings of the database cannot be read: %w", err)
+		return nil, fmt.Errorf("sqlstore: check: reading the settings of the database: %w", err)
 	}
 
 	j := &judge{settings: settings}
@@ -102,7 +100,7 @@ func readSettings(rows *sql.Rows) (map[string]string, error) {
 	return settings, rows.Err()
 }
 
-// checkSchema looks for the tables.
+// checkSchema checks the tables and the version.
 func (s *Store) checkSchema(ctx context.Context) error {
 	version, err := readVersion(ctx, s.db, s.sql.version)
 
@@ -120,7 +118,7 @@ func (s *Store) checkSchema(ctx context.Context) error {
 		}
 	}
 
-	// The version may be there without the records.
+	// The version may exist without the table of records.
 	rows, err := s.db.QueryContext(ctx, s.sql.read, make([]byte, 32))
 	if err == nil {
 		_, err = scan(rows, new(row).answer(s.dialect)...)

@@ -14,16 +14,15 @@ import (
 
 // keeping is how a database keeps the table.
 type keeping struct {
-	// schema is the one that the table is in, or the database in MySQL.
+	// schema is the schema of the table, or its database in MySQL.
 	schema string
-	// by is the persistence in PostgreSQL, and the engine in MySQL.
+	// by is the persistence in PostgreSQL, or the engine in MySQL.
 	by string
-	// namesakes is how many tables have its name, in any schema.
+	// namesakes is the number of tables with this name, in all schemas.
 	namesakes integer
 }
 
-// find finds the table of the records, as the next connection of the pool sees it. It is not found in SQLite, which has no schemas that
-// differ between connections.
+// find finds the table as the next connection of the pool sees it. It returns false in SQLite, where all connections see the same schema.
 func (s *Store) find(ctx context.Context) (kept keeping, found bool, err error) {
 	var args []any
 
@@ -44,8 +43,8 @@ func (s *Store) find(ctx context.Context) (kept keeping, found bool, err error) 
 	return kept, found, err
 }
 
-// pin makes all statements name the schema in which the table is found now: another connection may have another search_path, or another
-// current database, and would see another table or none.
+// pin adds the schema of the table to all statements. Another connection may have another search_path, or another current database, and
+// would see another table or none.
 func (s *Store) pin(ctx context.Context) error {
 	kept, found, err := s.find(ctx)
 	if err != nil || !found {
@@ -58,16 +57,16 @@ func (s *Store) pin(ctx context.Context) error {
 	return nil
 }
 
-// checkTable judges how the table is kept. Whether it is there is a question for checkSchema.
+// checkTable judges how the table is kept. checkSchema checks that it exists.
 func (s *Store) checkTable(ctx context.Context, j *judge) {
 	kept, found, err := s.find(ctx)
 
 	switch {
 	case err != nil:
-		j.problem("table", fmt.Errorf("sqlstore: the database does not say how table %s is kept: %w", s.table, err))
+		j.problem("table", fmt.Errorf("sqlstore: check: reading how table %s is kept: %w", s.table, err))
 	case !found:
 	case s.dialect == MySQL && kept.by != "InnoDB":
-		j.problem("table", fmt.Errorf("sqlstore: table %s has the engine %s, which does not keep what it acknowledges: "+
+		j.problem("table", fmt.Errorf("sqlstore: table %s has the engine %s, which loses acknowledged commits: "+
 			"ALTER TABLE … ENGINE = InnoDB", s.table, kept.by))
 	case s.dialect == PostgreSQL && kept.by == "u":
 		j.problem("table", fmt.Errorf("sqlstore: table %s, or a partition of it, is UNLOGGED, so that a crash of the server empties it, "+
@@ -83,13 +82,13 @@ func (s *Store) checkTable(ctx context.Context, j *judge) {
 	}
 }
 
-// checkReadOnly looks whether a server of MySQL that is read-only lets the store write all the same, which depends on the user.
+// checkReadOnly tests whether a read-only server of MySQL still lets this user write.
 func (s *Store) checkReadOnly(ctx context.Context, j *judge) {
 	if value := j.settings["read_only"]; value == "" || value == "OFF" {
 		return
 	}
 
-	// A record that there is not.
+	// There is no such record.
 	_, err := s.db.ExecContext(ctx, s.sql.forget, make([]byte, len(store.Key{})), int64(0), []byte{})
 
 	if s.dialect.readOnly(err) {
@@ -101,8 +100,8 @@ func (s *Store) checkReadOnly(ctx context.Context, j *judge) {
 	j.warn("read_only", j.settings["read_only"], "users without special rights cannot write: connect to the primary")
 }
 
-// checkBytes looks whether bytes arrive at MySQL as they were sent. The driver sends them as text, which the server converts from the
-// character set of the client into that of the connection.
+// checkBytes tests whether bytes arrive at MySQL unchanged. The driver sends them as text, which the server converts from the character set
+// of the client to that of the connection.
 func (s *Store) checkBytes(ctx context.Context, settings map[string]string) error {
 	sent := make([]byte, 256)
 	for i := range sent {
@@ -117,14 +116,14 @@ func (s *Store) checkBytes(ctx context.Context, settings map[string]string) erro
 	case err == nil && strings.EqualFold(arrived, hex.EncodeToString(sent)):
 		return nil
 	case err != nil && !reported(err):
-		return fmt.Errorf("sqlstore: looking whether bytes arrive at the database: %w", err)
+		return fmt.Errorf("sqlstore: check: testing whether bytes arrive unchanged: %w", err)
 	}
 
-	return fmt.Errorf("sqlstore: bytes do not arrive at the database as they were sent: character_set_client is %s and "+
+	return fmt.Errorf("sqlstore: bytes do not arrive unchanged at the database: character_set_client is %s and "+
 		"character_set_connection is %s: give all connections one character set, as the parameter charset=utf8mb4 of "+
 		"go-sql-driver/mysql does (%w)",
 		settings["character_set_client"], settings["character_set_connection"], cmp.Or(err, errMangled))
 }
 
-// errMangled is how the server has taken bytes that it has not refused.
-var errMangled = errors.New("it has converted them")
+// errMangled means that the server changed bytes and accepted them.
+var errMangled = errors.New("the server converted them")

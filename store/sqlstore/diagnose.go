@@ -10,7 +10,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Diagnose implements [store.Diagnoser]. It examines what [Store.Check] checks.
+// Diagnose implements [store.Diagnoser]. It examines what [Store.Check] examines, and the indexes of the table.
 func (s *Store) Diagnose(ctx context.Context) []store.Diagnosis {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
@@ -30,19 +30,19 @@ func (s *Store) Diagnose(ctx context.Context) []store.Diagnosis {
 	return append([]store.Diagnosis{server}, j.found...)
 }
 
-// reach says what to do about a database that cannot be reached.
+// reach returns the remedy for a database that cannot be reached.
 func (d Dialect) reach() string {
 	if d == SQLite {
-		return "look at the path of the file, and at who may read and write it"
+		return "correct the path of the file, or the rights to read and write it"
 	}
 
-	return "start the database, and look at the address, the user and the password in the URL"
+	return "start the database, or correct the address, the user or the password in the URL"
 }
 
-// Diagnose examines a database on which New fails, or may fail: see [Store.Diagnose]. The error is about the options.
+// Diagnose examines a database without a Store, also if New would fail. See [Store.Diagnose]. The error is about the options.
 func Diagnose(ctx context.Context, db *sql.DB, d Dialect, opts ...Option) ([]store.Diagnosis, error) {
 	if db == nil {
-		return nil, errors.New("sqlstore: Diagnose needs a database, as from sql.Open")
+		return nil, errors.New("sqlstore: Diagnose: db is nil: pass the result of sql.Open")
 	}
 
 	s, err := newStore(db, d, opts)
@@ -51,13 +51,13 @@ func Diagnose(ctx context.Context, db *sql.DB, d Dialect, opts ...Option) ([]sto
 	}
 
 	if err := s.pin(ctx); err != nil {
-		return s.Diagnose(ctx), nil //nolint:nilerr // Diagnose finds the same problem
+		return s.Diagnose(ctx), nil //nolint:nilerr // Diagnose reports the same problem
 	}
 
 	return s.Diagnose(ctx), nil
 }
 
-// checkIndexes warns if indexes of the table are missing, or are not built. No operation fails without them.
+// checkIndexes warns about missing or unfinished indexes of the table. Operations are slower without them, but do not fail.
 func (s *Store) checkIndexes(ctx context.Context, j *judge) {
 	var (
 		query string

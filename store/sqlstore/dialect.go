@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// Dialect is the SQL that a database speaks.
+// Dialect is the SQL dialect of a database.
 type Dialect int
 
 const (
-	// PostgreSQL is for PostgreSQL from version 12 on.
+	// PostgreSQL is for PostgreSQL 12 and later.
 	PostgreSQL Dialect = iota + 1
-	// MySQL is for MySQL from version 8.0 on and for MariaDB from version 10.6 on, with InnoDB.
+	// MySQL is for MySQL 8.0 and later, and for MariaDB 10.6 and later, with InnoDB.
 	MySQL
-	// SQLite is for SQLite from version 3.37 on, in a file.
+	// SQLite is for SQLite 3.37 and later, in a file.
 	SQLite
 )
 
@@ -36,7 +36,7 @@ func (d Dialect) String() string {
 
 func (d Dialect) validate() error {
 	if d < PostgreSQL || d > SQLite {
-		return fmt.Errorf("sqlstore: %v is no dialect: give sqlstore.PostgreSQL, sqlstore.MySQL or sqlstore.SQLite", d)
+		return fmt.Errorf("sqlstore: unknown dialect %v: use sqlstore.PostgreSQL, sqlstore.MySQL or sqlstore.SQLite", d)
 	}
 
 	return nil
@@ -47,28 +47,28 @@ func (d Dialect) validate() error {
 //go:embed sql
 var files embed.FS
 
-// statements are what a store sends. Those that a dialect has no file for are empty.
+// statements are the statements that a store sends. A statement is empty if its dialect has no file for it.
 type statements struct {
-	// read reads the clock and a record, readLocked as well and locks it, insert and update write one.
+	// read reads the clock and a record. readLocked also locks the record. insert and update write one.
 	read, readLocked, insert, update string
-	// claim, complete and renew are the short ways of operations that nearly always succeed, in one statement.
+	// claim, complete and renew do the most frequent form of an operation in one statement.
 	claim, complete, renew string
-	// claimWithin is a first claim in a transaction, completeWithin its completion, bound bounds the wait for locks there and
-	// unbound undoes that, and lock takes SQLite's. join is a completion in a transaction of the handler's.
+	// In a transaction, claimWithin makes a first claim and completeWithin completes it. bound bounds the waits for locks, and unbound removes
+	// the bound. lock takes SQLite's lock. join is a completion in a transaction of the handler.
 	claimWithin, completeWithin, bound, unbound, lock, join string
-	// server tells MariaDB from MySQL, lockWait bounds the wait for locks in MySQL's session, and lockWaitReset undoes that.
+	// server distinguishes MariaDB from MySQL. lockWait bounds the waits for locks in MySQL's session, and lockWaitReset removes the bound.
 	server, lockWait, lockWaitReset string
-	// insertWithin is the part of claimWithin that makes the record. completeTogether is completeWithin, but fails where there is no
-	// record, so that nothing after it is executed.
+	// insertWithin is the part of claimWithin that inserts the record. completeTogether is completeWithin, but fails if there is no record, so
+	// that no later statement is executed.
 	insertWithin, completeTogether string
-	// record is a first claim and its completion at once.
+	// record makes a first claim and its completion at once.
 	record string
-	// list reads a page of what is not settled and has no lease, listRunning of what has one. Sweep deletes what has expired,
-	// sweepUnsettled what nobody has settled for long, and forget one record.
+	// list reads a page of records whose outcome is unknown, and listRunning of records that run. sweep deletes expired records,
+	// sweepUnsettled old unsettled ones, and forget deletes one record.
 	list, listRunning, sweep, sweepUnsettled, forget string
 	// version reads the version of the schema.
 	version string
-	// notify sends a notification that a record does not run any more, and joinTelling is join with a notification at the commit.
+	// notify sends a notification that a record has stopped running. joinTelling is join with a notification at the commit.
 	notify, joinTelling string
 }
 
@@ -115,7 +115,7 @@ func loadStatements(d Dialect, t table) *statements {
 	return all
 }
 
-// readFile is a statement of a dialect without its comments, or empty where there is no such file.
+// readFile returns a statement of a dialect without its comments. It is empty if there is no file.
 func readFile(d Dialect, name string) string {
 	var kept []string
 
@@ -128,7 +128,7 @@ func readFile(d Dialect, name string) string {
 	return strings.Join(kept, "\n")
 }
 
-// rawFile is a file of a dialect, or empty where there is none.
+// rawFile returns a file of a dialect. It is empty if there is no file.
 func rawFile(d Dialect, name string) string {
 	data, err := files.ReadFile("sql/" + strings.ToLower(d.String()) + "/" + name + ".sql")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

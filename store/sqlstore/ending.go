@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// endBeyond is how long the end of a transaction may take when its time is over.
+// endBeyond is how long the end of a transaction may take after its deadline.
 const endBeyond = DefaultTimeout
 
-// waitForEnd sends a COMMIT or ROLLBACK and waits until it is answered, or until ctx has been over for a while. [database/sql] has no
-// context for either, and some drivers wait for the answer as long as the connection seems to be there. That may take minutes if the
-// connection has died in silence. The driver goes on by itself then.
+// waitForEnd sends a COMMIT or ROLLBACK and waits for its answer, up to endBeyond after the end of ctx. [database/sql] has no context for
+// either. Some drivers wait as long as the connection seems alive, which may be minutes on a dead connection. The driver then continues in
+// the background.
 func waitForEnd(ctx context.Context, end func() error) error {
 	ended := make(chan error, 1)
 

@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// The codes in the errors of drivers are read without the drivers' packages: PostgreSQL's drivers have a method SQLState,
-// go-sql-driver/mysql has a field Number, and SQLite's drivers have a method or a field Code.
+// The codes of drivers' errors are read without the drivers' packages. PostgreSQL's drivers have a method SQLState, go-sql-driver/mysql has
+// a field Number, and SQLite's drivers have a method or a field Code.
 
-// Codes of the errors that the store distinguishes.
+// The error codes that the store distinguishes.
 const (
-	stateSerialization = "40001" // also MySQL's for 1213
+	stateSerialization = "40001" // also in MySQL, for 1213
 	stateDeadlock      = "40P01"
 	stateLockWait      = "55P03"
-	stateCancelled     = "57014" // by statement_timeout, or by somebody
-	stateFailed        = "25P02" // an earlier statement of the transaction
+	stateCancelled     = "57014" // by statement_timeout, or by an administrator
+	stateFailed        = "25P02" // an earlier statement of the transaction failed
 	stateNoSavepoint   = "3B001"
 	stateNoTable       = "42P01"
 	stateNoTransaction = "25P01"
@@ -25,7 +25,7 @@ const (
 	classGoingDown     = "57P"
 	classConnection    = "08"
 
-	mysqlRecordChanged = 1020 // of MariaDB, where a snapshot is older
+	mysqlRecordChanged = 1020 // in MariaDB, if a snapshot is older
 	mysqlDiskFull      = 1021
 	mysqlTableFull     = 1114
 	mysqlLockWait      = 1205
@@ -44,7 +44,7 @@ const (
 	sqliteConstraint = 19
 )
 
-// sqlState is the SQLSTATE that PostgreSQL has answered with, or empty.
+// sqlState returns the SQLSTATE of PostgreSQL's answer, or "".
 func sqlState(err error) string {
 	var says interface{ SQLState() string }
 	if errors.As(err, &says) {
@@ -54,7 +54,7 @@ func sqlState(err error) string {
 	return ""
 }
 
-// sqliteCode is the primary result code of SQLite, or 0.
+// sqliteCode returns the primary result code of SQLite, or 0.
 func sqliteCode(err error) int64 {
 	var says interface{ Code() int }
 	if errors.As(err, &says) {
@@ -64,10 +64,10 @@ func sqliteCode(err error) int64 {
 	return field(err, "Code") & 0xff
 }
 
-// mysqlNumber is the error number that MySQL has answered with, or 0.
+// mysqlNumber returns the error number of MySQL's answer, or 0.
 func mysqlNumber(err error) int64 { return field(err, "Number") }
 
-// field is a number in the struct of an error, or of one that it wraps.
+// field returns a number in the struct of an error, or of an error that it wraps.
 func field(err error, name string) int64 {
 	for ; err != nil; err = errors.Unwrap(err) {
 		v := reflect.Indirect(reflect.ValueOf(err))
@@ -87,7 +87,7 @@ func field(err error, name string) int64 {
 	return 0
 }
 
-// blocked recognises a wait for a lock that was too long.
+// blocked reports whether a wait for a lock took too long.
 func (d Dialect) blocked(err error) bool {
 	switch d {
 	case PostgreSQL:
@@ -97,13 +97,13 @@ func (d Dialect) blocked(err error) bool {
 
 		return n == mysqlLockWait || n == mysqlNoWait
 	case SQLite:
-		return false // nobody can tell what for
+		return false // nobody knows which lock
 	default:
 		return false
 	}
 }
 
-// timedOut recognises a statement that has taken too long for a setting of the database's. It was undone.
+// timedOut reports whether a statement exceeded a time limit of the database. It was undone.
 func (d Dialect) timedOut(err error) bool {
 	switch d {
 	case PostgreSQL:
@@ -119,7 +119,7 @@ func (d Dialect) timedOut(err error) bool {
 	}
 }
 
-// missing recognises a table or a view that is not there.
+// missing reports whether a table or a view does not exist.
 func (d Dialect) missing(err error) bool {
 	switch d {
 	case PostgreSQL:
@@ -133,7 +133,7 @@ func (d Dialect) missing(err error) bool {
 	}
 }
 
-// noSavepoint recognises a savepoint that is not there, because its transaction is not.
+// noSavepoint reports whether a savepoint does not exist, because its transaction has ended.
 func (d Dialect) noSavepoint(err error) bool {
 	switch d {
 	case PostgreSQL:
@@ -149,7 +149,7 @@ func (d Dialect) noSavepoint(err error) bool {
 	}
 }
 
-// constraint recognises a violated constraint.
+// constraint reports whether a constraint was violated.
 func (d Dialect) constraint(err error) bool {
 	switch d {
 	case PostgreSQL:
@@ -163,13 +163,13 @@ func (d Dialect) constraint(err error) bool {
 	}
 }
 
-// spoiled recognises errors of an outcome's statement that a handler has caused: it has gone on after an error of its own, or has left
-// rows behind that violate a constraint.
+// spoiled reports whether the handler caused the failure of the outcome's statement: it continued after a failed statement, or left rows
+// that violate a constraint.
 func (d Dialect) spoiled(err error) bool {
 	return d.constraint(err) || d == PostgreSQL && sqlState(err) == stateFailed
 }
 
-// refuses recognises errors of a COMMIT by which the database refuses what was written: constraints and triggers that are deferred.
+// refuses reports whether the database refused to commit what was written, such as for a deferred constraint or trigger.
 func (d Dialect) refuses(err error) bool {
 	if d != PostgreSQL {
 		return d.constraint(err)
@@ -182,18 +182,18 @@ func (d Dialect) refuses(err error) bool {
 
 	switch state[:2] {
 	case "08", "25", "26", "28", "34", "3D", "40", "53", "54", "55", "57", "58", "72", "F0", "HV", "XX":
-		return false // it is about the server, its settings and other transactions
+		return false // about the server, its settings and other transactions
 	default:
 		return true
 	}
 }
 
-// conflicts recognises the errors after which a transaction of several statements is gone because of another one.
+// conflicts reports whether another transaction has ended this one.
 func (d Dialect) conflicts(err error) bool {
 	return d.undone(err) && mysqlNumber(err) != mysqlLockWait
 }
 
-// undone recognises serialization failures, deadlocks and a database that is locked.
+// undone reports a serialization failure, a deadlock or a locked database.
 func (d Dialect) undone(err error) bool {
 	switch d {
 	case PostgreSQL:
@@ -216,19 +216,19 @@ func (d Dialect) undone(err error) bool {
 	}
 }
 
-// reported recognises the errors that the database itself has answered with, as opposed to those of the way to it.
+// reported reports whether the error is an answer of the database, not an error of the connection.
 func reported(err error) bool {
 	return sqlState(err) != "" || mysqlNumber(err) != 0 || sqliteCode(err) != 0
 }
 
-// goingDown recognises a server that ends the connection.
+// goingDown reports whether the server ends the connection.
 func goingDown(err error) bool {
 	state := sqlState(err)
 
 	return strings.HasPrefix(state, classGoingDown) || strings.HasPrefix(state, classConnection)
 }
 
-// full recognises a database without room. It has undone the statement.
+// full reports whether the database is out of space. It has undone the statement.
 func full(err error) bool {
 	n := mysqlNumber(err)
 

@@ -12,41 +12,42 @@ import (
 	"time"
 )
 
-// silentMost is how many operations in a row may run out of time until the database counts as silent.
+// silentMost is how many operations in a row must time out before the database counts as silent.
 const silentMost = 4
 
 const (
-	// probeEvery is the shortest time between two probes of a silent database: each may cost a connection.
+	// probeEvery is the shortest time between two probes of a silent database. Each may cost a connection.
 	probeEvery = time.Second
-	// longestProbe bounds a probe, which may meet a lock or a connection that is dead.
+	// longestProbe bounds a probe, which may meet a lock or a dead connection.
 	longestProbe = time.Second
 )
 
-// errSilent says why an operation was not sent.
-var errSilent = errors.New("the database does not answer, as when somebody has locked the table, " +
+// errSilent is why an operation was not sent.
+var errSilent = errors.New("the database does not answer, such as while the table is locked, " +
 	"or no connection of the pool is free")
 
-// gate keeps operations from a database that does not answer. Each operation that runs out of time costs its connection: the driver closes
-// the connection and opens another, and the server may go on with the statement. So a table that is locked for some seconds would take more
-// and more sessions. While the database is silent, one operation at a time probes whether it answers again, at most one in probeEvery. The
-// others wait, and probe in their turn, as long as they have time. A probe names no record, so that one locked record never shuts the gate.
+// gate stops operations while the database does not answer. Each operation that times out costs its connection: the driver opens another,
+// and the server may continue the statement. So a table that is locked for seconds would take more and more sessions.
+//
+// While the database is silent, one operation at a time probes it, at most once in probeEvery. The others wait, and probe in their turn, as
+// long as they have time. A probe names no record, so a locked record never shuts the gate.
 type gate struct {
 	dialect Dialect
 	bound   time.Duration // of a probe
-	silent  atomic.Int32  // operations in a row without an answer
+	silent  atomic.Int32  // timed-out operations in a row
 
 	mu      sync.Mutex
 	probing bool
 	probed  time.Time     // when the last probe began
-	changed chan struct{} // closed when the gate opens and when a probe has ended; nil if nobody waits
+	changed chan struct{} // closed when the gate opens or a probe ends; nil if nobody waits
 }
 
-// newGate is the gate of a store whose operations have so much time.
+// newGate returns the gate of a store with this timeout.
 func newGate(d Dialect, timeout time.Duration) *gate {
 	return &gate{dialect: d, bound: min(timeout, longestProbe)}
 }
 
-// pass waits until the database answers. Its error is that of the probe, or of a context that has ended.
+// pass waits until the database answers. The error comes from the probe, or from a context that ended.
 func (g *gate) pass(ctx context.Context, probe func(ctx context.Context) error) error {
 	for g.shut() {
 		if err := ctx.Err(); err != nil {
@@ -55,7 +56,7 @@ func (g *gate) pass(ctx context.Context, probe func(ctx context.Context) error) 
 
 		switch changed, wait, mine := g.join(); {
 		case mine:
-			// A probe without an answer may have time for another.
+			// There may be time for another probe after one without an answer.
 			if err := g.probe(ctx, probe); err == nil || ctx.Err() != nil || !errors.Is(err, errSilent) {
 				return err
 			}
@@ -67,8 +68,8 @@ func (g *gate) pass(ctx context.Context, probe func(ctx context.Context) error) 
 	return nil
 }
 
-// probe sends a probe. If the database answers, the operation itself finds out whether anything else is wrong. A connection that is refused
-// or lost opens the gate, too: the operations that follow fail at once, without a session.
+// probe sends a probe. A refused or lost connection opens the gate too: the next operations fail at once, without a session. If the
+// database answers, the operation itself finds any other problem.
 func (g *gate) probe(ctx context.Context, send func(ctx context.Context) error) error {
 	defer g.probeEnds() // also if the driver panics
 
@@ -87,7 +88,7 @@ func (g *gate) probe(ctx context.Context, send func(ctx context.Context) error) 
 	return cmp.Or(quiet, err)
 }
 
-// probeEnds lets somebody else probe.
+// probeEnds lets another operation probe.
 func (g *gate) probeEnds() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -96,11 +97,11 @@ func (g *gate) probeEnds() {
 	g.wake()
 }
 
-// shut reports whether operations have to wait.
+// shut reports whether operations must wait.
 func (g *gate) shut() bool { return g != nil && g.silent.Load() >= silentMost }
 
-// join decides whether the caller probes. If not, the caller waits until something changes, and looks again after wait, which is zero while
-// a probe is under way. Changed is nil if there is nothing to wait for.
+// join decides whether the caller probes. Otherwise the caller waits until changed is closed or wait has passed, and calls join again. Wait
+// is zero while a probe is under way. Changed is nil if there is nothing to wait for.
 func (g *gate) join() (changed <-chan struct{}, wait time.Duration, mine bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -125,7 +126,7 @@ func (g *gate) join() (changed <-chan struct{}, wait time.Duration, mine bool) {
 	return g.changed, wait, false
 }
 
-// await returns when something has changed, when the wait is over, which has no end if it is zero, or when ctx ends.
+// await waits until changed is closed, wait has passed, or ctx ends. A zero wait has no end.
 func await(ctx context.Context, changed <-chan struct{}, wait time.Duration) {
 	var over <-chan time.Time
 
@@ -143,7 +144,7 @@ func await(ctx context.Context, changed <-chan struct{}, wait time.Duration) {
 	}
 }
 
-// wake lets those who wait look again. The caller holds the lock.
+// wake wakes the waiting operations. The caller holds the lock.
 func (g *gate) wake() {
 	if g.changed != nil {
 		close(g.changed)
@@ -151,23 +152,23 @@ func (g *gate) wake() {
 	}
 }
 
-// note counts an operation that was sent and had no answer in time. An operation whose caller has gone says nothing about the database.
-// Neither does one that the server has ended because of a bound of its own: it keeps its connection.
+// note counts an operation that timed out. Two cases do not count: the caller has gone, or the server ended the operation by a bound of its
+// own, which keeps the connection.
 func (g *gate) note(ctx context.Context, err error) {
 	if g != nil && (errors.Is(err, errSilent) || silence(ctx, err) != nil) {
 		g.silent.Add(1)
 	}
 }
 
-// wrote is called with the error of each write that was sent, and ends the silence if the database has answered. An answered read does
-// not: some locks let reads pass, and writes wait.
+// wrote receives the result of each write. If the database answered, the silence ends. Answers to reads do not count, because some locks
+// block only writes.
 func (g *gate) wrote(err error) {
 	if g != nil && (err == nil || reported(err)) && !g.waits(err) {
 		g.open()
 	}
 }
 
-// waits recognises a wait that the server has ended because of a bound of its own. Others may wait on.
+// waits reports whether the server ended a wait by a bound of its own. Other waits may continue.
 func (g *gate) waits(err error) bool { return g.dialect.blocked(err) || g.dialect.timedOut(err) }
 
 // open ends the silence.
@@ -183,7 +184,7 @@ func (g *gate) open() {
 	g.wake()
 }
 
-// silence is the error of an operation that has had no answer in time, or nil.
+// silence returns the error of an operation that timed out, or nil.
 func silence(ctx context.Context, err error) error {
 	if err == nil || reported(err) || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return nil
@@ -192,12 +193,12 @@ func silence(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", errSilent, context.DeadlineExceeded)
 }
 
-// abandoned reports whether an operation has ended without an answer because its caller has gone.
+// abandoned reports whether an operation ended without an answer because its caller has gone.
 func abandoned(ctx context.Context, err error) bool {
 	return err != nil && !reported(err) && errors.Is(ctx.Err(), context.Canceled)
 }
 
-// probe sends a statement that needs the table as a write does, and finds no record.
+// probe sends a statement that uses the table as a write does, and finds no record.
 func (s *Store) probe(ctx context.Context) error {
 	s.dropDead(ctx)
 
@@ -208,9 +209,8 @@ func (s *Store) probe(ctx context.Context) error {
 	return err
 }
 
-// dropDead drops the idle connections of the pool that do not answer, within half of the time that ctx has. Connections can die in silence
-// together, such as in a failover. Without this each of them would cost an operation, or a probe, all of its time. A locked table does not
-// keep a connection from answering.
+// dropDead drops the idle connections of the pool that do not answer, within half of the time of ctx. Connections can die together, such as
+// in a failover, and each would cost an operation or a probe all its time. Connections answer while a table is locked.
 func (s *Store) dropDead(ctx context.Context) {
 	ctx, done := context.WithTimeout(ctx, untilDeadline(ctx)/2)
 	defer done()
@@ -230,7 +230,7 @@ func (s *Store) dropDead(ctx context.Context) {
 			pinged.Done()
 
 			if err == nil {
-				pinged.Wait() // the pool would give this connection to the next ping
+				pinged.Wait() // otherwise the pool would give this connection to the next ping
 				_ = conn.Close()
 			}
 		})

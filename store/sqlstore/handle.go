@@ -10,8 +10,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// DBTX is what a handler may do in its single transaction: all that [sql.Tx] can do but end it. It is what sqlc generates code
-// for under the same name, and what gorm calls a ConnPool.
+// DBTX is the single transaction of a handler: the methods of [sql.Tx] except its end. sqlc generates the same interface under this name,
+// and gorm calls it a ConnPool.
 type DBTX interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
@@ -20,12 +20,11 @@ type DBTX interface {
 }
 
 var (
-	// ErrNoTransaction is matched by the errors of every statement of a handler that has no single transaction: the call has no key,
-	// or its method another policy. A method that needs the transaction has to require a key, and ExactlyOnce.
+	// ErrNoTransaction is matched by the errors of every statement if the handler has no single transaction: the call has no key, or its
+	// method has another policy. A method that needs the transaction must require a key, and ExactlyOnce.
 	ErrNoTransaction = errors.New("sqlstore: this call has no transaction: " +
 		"require a key for its method, and EXACTLY_ONCE in a single transaction")
-	// ErrOver is matched by the errors of statements that come when the handler has returned, or when an error has ended the
-	// transaction.
+	// ErrOver is matched by the errors of statements after the handler has returned, or after an error has ended the transaction.
 	ErrOver = errors.New("sqlstore: the transaction of this run is over")
 	// ErrEndsTransaction is matched by the errors of statements that would begin or end a transaction. They are not sent.
 	ErrEndsTransaction = errors.New("sqlstore: a handler must not begin or end its single transaction: " +
@@ -34,17 +33,16 @@ var (
 
 type transactionKey struct{}
 
-// Tx returns the single transaction that a handler's context belongs to. What the handler writes with it commits together with
-// the record of the call, or not at all. The transaction is used by one goroutine, ends when the handler returns, and is
-// rolled back where the handler's context has been cancelled during a statement.
-//
-// Return the errors of its statements, those of rows and prepared statements included. After some errors MySQL and SQLite have ended the
-// whole transaction, and would commit what follows statement by statement. The transaction refuses more statements after such an error
-// that it has seen itself; one that only [sql.Rows], [sql.Row.Scan] or a [sql.Stmt] has told, it has not. For the same reason a
-// handler must not run with innodb_rollback_on_timeout. Statements that begin or end a transaction fail with ErrEndsTransaction; the
-// package documentation says what else a handler must not do.
-//
-// It is never nil. Where there is no transaction, each of its statements fails with ErrNoTransaction.
+// Tx returns the single transaction of the handler with this context. It is never nil. If there is no transaction, each statement fails
+// with ErrNoTransaction. What the handler writes commits together with the record of the call, or not at all.
+//   - Use the transaction in one goroutine. It ends when the handler returns. It is rolled back if the handler's context ends during a
+//     statement.
+//   - Return the errors of statements, of rows and of prepared statements. After some errors MySQL and SQLite have ended the transaction,
+//     and would commit every later statement by itself. The transaction refuses statements after such an error, unless only [sql.Rows],
+//     [sql.Row.Scan] or a [sql.Stmt] saw it.
+//   - For the same reason do not run handlers with innodb_rollback_on_timeout.
+//   - A statement that begins or ends a transaction fails with ErrEndsTransaction. The package documentation has the other things that a
+//     handler must not do.
 func Tx(ctx context.Context) DBTX {
 	t, ok := ctx.Value(transactionKey{}).(*transaction)
 	if !ok {
@@ -59,11 +57,11 @@ func (t *transaction) Context(ctx context.Context) context.Context {
 	return context.WithValue(ctx, transactionKey{}, t)
 }
 
-// handle is the transaction as its handler sees it.
+// handle is the transaction for its handler.
 type handle struct{ t *transaction }
 
-// refuses returns the reason if the transaction takes no more statements, or nil. After a deadlock MySQL has ended the transaction, and
-// would commit every statement by itself; so has SQLite after some errors.
+// refuses returns why the transaction takes no more statements, or nil. MySQL ends the transaction after a deadlock, and SQLite after some
+// errors. Both would commit every later statement by itself.
 func (h handle) refuses() error {
 	h.t.mu.Lock()
 	defer h.t.mu.Unlock()
@@ -83,7 +81,7 @@ func (h handle) refuses() error {
 	return nil
 }
 
-// sending keeps the effect of a statement on the transaction, and returns the reason if the statement must not be sent, or nil.
+// sending notes the effect of a statement on the transaction. It returns why the statement must not be sent, or nil.
 func (h handle) sending(ctx context.Context, query string) error {
 	if err := h.refuses(); err != nil {
 		return err
@@ -101,14 +99,14 @@ func (h handle) sending(ctx context.Context, query string) error {
 
 		h.t.suspect.Store(true)
 	case marks:
-		return h.save(ctx) // first, or the handler could go back to before it
+		return h.save(ctx) // first, so that the handler has no savepoint before it
 	case stays:
 	}
 
 	return nil
 }
 
-// save makes the savepoint by which the store finds out whether the transaction has ended, unless it is there.
+// save makes the savepoint that shows later whether the transaction has ended, unless it exists.
 func (h handle) save(ctx context.Context) error {
 	if h.t.saved.Load() {
 		return nil
@@ -122,16 +120,16 @@ func (h handle) save(ctx context.Context) error {
 	return h.note(ctx, err)
 }
 
-// unseen is called where errors of a statement go to its handler alone.
+// unseen notes that the errors of a statement go only to the handler.
 func (h handle) unseen() {
 	h.t.unseen.Store(true)
 
-	if h.t.store.dialect != PostgreSQL { // which ends no transaction because of an error
+	if h.t.store.dialect != PostgreSQL { // PostgreSQL ends no transaction because of an error
 		h.t.blind.Store(true)
 	}
 }
 
-// failed keeps the first error of the handler's statements. In MySQL it may have ended the transaction, as with
+// failed keeps the first error of the handler's statements. In MySQL it may have ended the transaction, such as with
 // innodb_rollback_on_timeout.
 func (h handle) failed(err error) {
 	h.t.mu.Lock()
@@ -146,7 +144,7 @@ func (h handle) failed(err error) {
 	}
 }
 
-// note keeps what a statement says about the transaction.
+// note keeps what the error of a statement means for the transaction.
 func (h handle) note(ctx context.Context, err error) error {
 	if err != nil {
 		h.failed(err)
@@ -169,8 +167,8 @@ func (h handle) note(ctx context.Context, err error) error {
 	return err
 }
 
-// ended reports whether an error of SQLite has ended the whole transaction, as after an interrupted write, where the disk is full, and
-// with OR ROLLBACK. Another can only be begun then, and is rolled back in its place.
+// ended reports whether an error of SQLite has ended the transaction, such as an interrupted write, a full disk, or OR ROLLBACK. Only then
+// can another be begun, which is rolled back at once.
 func (h handle) ended(ctx context.Context) bool {
 	_, err := h.t.tx.ExecContext(context.WithoutCancel(ctx), "BEGIN")
 
@@ -237,7 +235,7 @@ func (r refusing) PrepareContext(context.Context, string) (*sql.Stmt, error)    
 func (r refusing) Connect(context.Context) (driver.Conn, error)                    { return nil, r.err }
 func (r refusing) Driver() driver.Driver                                           { return nil }
 
-// QueryRowContext implements DBTX. Only a database can make a row, so it asks one that nobody can connect to.
+// QueryRowContext implements DBTX. Only a database can make a row, so it uses a database without connections.
 func (r refusing) QueryRowContext(ctx context.Context, query string, _ ...any) *sql.Row {
 	db := sql.OpenDB(r)
 	defer func() { _ = db.Close() }() // it has no connections

@@ -10,12 +10,12 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Execer executes a statement in a transaction. [sql.Tx] is one. For other libraries see ExecFunc.
+// Execer executes a statement in a transaction. [sql.Tx] implements it. For other libraries see ExecFunc.
 type Execer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
-// ExecFunc is a function that is an Execer, and returns how many rows are affected. With pgx:
+// ExecFunc is a function that implements Execer. It returns the number of affected rows. With pgx:
 //
 //	sqlstore.ExecFunc(func(ctx context.Context, query string, args ...any) (int64, error) {
 //		tag, err := tx.Exec(ctx, query, args...)
@@ -31,19 +31,19 @@ func (f ExecFunc) ExecContext(ctx context.Context, query string, args ...any) (s
 }
 
 var (
-	// ErrOvertaken is matched by errors about a run whose record is not its own any more: another run has taken the key over, or
-	// somebody has settled it. The transaction has to be rolled back.
+	// ErrOvertaken is matched by the error about a run that no longer owns its record: another run took over, or somebody settled it. The
+	// transaction must be rolled back.
 	ErrOvertaken = errors.New("sqlstore: this run was overtaken: roll its transaction back")
-	// ErrNotDefinite is matched by errors about an answer that may not be recorded.
+	// ErrNotDefinite is matched by the error about a result that may not be recorded.
 	ErrNotDefinite = errors.New("sqlstore: this answer is not definite, so it cannot be recorded")
-	// ErrNotJoined is matched by errors about a run that may not join a transaction. The error says which setting of its policy to change.
+	// ErrNotJoined is matched by the error about a run that may not join a transaction. The text names the setting of its policy to change.
 	ErrNotJoined = errors.New("sqlstore: this run may not write its completion in a transaction of the handler's")
-	// ErrNoRun is matched by errors about a call that has no run to join: it has no key, or its method has no policy.
+	// ErrNoRun is matched by the error about a call without a run to join: it has no key, or its method has no policy.
 	ErrNoRun = errors.New("sqlstore: this call has no run that could be joined: require a key for its method, " +
 		"or allow a plain transaction with sqlstore.OptionalRun")
 )
 
-// errSingle is why a run with a single transaction may not join, where the run does not say so itself.
+// errSingle is why a run with a single transaction may not join, if the run itself gives no reason.
 var errSingle = errors.New("it has a single transaction: use sqlstore.Tx, or give its method a joined transaction")
 
 type (
@@ -51,7 +51,7 @@ type (
 	optionalKey struct{}
 )
 
-// joined is a run that may write its completion by itself.
+// joined is a run that may write its completion itself.
 type joined struct {
 	store *Store
 	run   store.Joinable
@@ -60,20 +60,20 @@ type joined struct {
 // Join implements [store.Transactional].
 func (s *Store) Join(ctx context.Context, run store.Joinable) context.Context {
 	if run.Refusal(ctx) == nil {
-		// The transaction of a run around this one is not this one's.
+		// The transaction of an outer run is not this run's.
 		ctx = context.WithValue(ctx, transactionKey{}, nil)
 	}
 
 	return context.WithValue(ctx, joinKey{}, &joined{store: s, run: run})
 }
 
-// OptionalRun returns a context in which Join and InTx need no run, for handlers that also serve calls without a key: InTx is a plain
-// transaction there, and Join writes nothing. It changes nothing inside a run, and a run that may not join is refused all the same.
+// OptionalRun returns a context in which Join and InTx need no run, for handlers that also serve calls without a key. Without a run, InTx
+// is a plain transaction, and Join writes nothing. Inside a run the context changes nothing: a run that may not join is still refused.
 func OptionalRun(ctx context.Context) context.Context {
 	return context.WithValue(ctx, optionalKey{}, true)
 }
 
-// joinedRun finds the run of a context. It is nil where there is none, and OptionalRun allows that.
+// joinedRun returns the run of a context. It returns nil if there is none and OptionalRun allows that.
 func joinedRun(ctx context.Context) (*joined, error) {
 	j, _ := ctx.Value(joinKey{}).(*joined)
 	if j != nil {
@@ -93,13 +93,15 @@ func joinedRun(ctx context.Context) (*joined, error) {
 	return j, nil
 }
 
-// Join writes the completion of a joined run in the handler's own transaction: response is what the handler will return, and
-// what duplicates will get. It is the last statement before the commit, and it locks the record until then. The transaction is
-// of the database that has the store's table.
+// Join writes the completion of a joined run in the handler's own transaction. Response is what the handler will return and duplicates will
+// get. Call Join as the last statement before the commit: it locks the record until then. The transaction must be on the database with the
+// store's table.
 //
-// When Join has succeeded and the transaction commits, the call is completed, whatever the handler returns. An error that
-// matches ErrOvertaken, like any other, means that the transaction has to be rolled back. Join fails with ErrNotJoined in a run whose
-// policy is another, and with ErrNoRun outside of any run, unless OptionalRun allows that: there is nothing to write then.
+// After Join has succeeded and the transaction has committed, the call is completed, whatever the handler returns. After any error the
+// handler must roll the transaction back.
+//   - ErrOvertaken: the run no longer owns its record.
+//   - ErrNotJoined: the policy of the run does not allow it.
+//   - ErrNoRun: there is no run. With OptionalRun, Join then writes nothing and returns nil.
 func Join(ctx context.Context, tx Execer, response any) error {
 	j, err := joinedRun(ctx)
 	if j == nil || err != nil {
@@ -114,8 +116,8 @@ func Join(ctx context.Context, tx Execer, response any) error {
 	return j.write(ctx, tx, op)
 }
 
-// outcome is the completion for an answer, or nil for an error that is not definite. It reports whether the writes of a handler are to be
-// kept that answers with an error.
+// outcome returns the completion for an answer, or nil for an error that is not definite. Keep reports whether to keep the writes of a
+// handler that returns an error.
 func (j *joined) outcome(response any, answer error) (op *store.Completion, keep bool, err error) {
 	completion, definite, keep, err := j.run.Outcome(response, answer)
 
@@ -151,7 +153,7 @@ func (j *joined) write(ctx context.Context, tx Execer, op *store.Completion) err
 	return nil
 }
 
-// joins executes the statement that joins, and reports whether it has completed the record.
+// joins executes the statement that joins, and reports whether it completed the record.
 func (s *Store) joins(ctx context.Context, tx Execer, op *store.Completion) (bool, error) {
 	query, args := s.joining(op)
 
@@ -162,14 +164,14 @@ func (s *Store) joins(ctx context.Context, tx Execer, op *store.Completion) (boo
 
 	n, err := res.RowsAffected()
 	if err != nil {
-		return false, fmt.Errorf("sqlstore: the driver does not report the rows affected: %w", err)
+		return false, fmt.Errorf("sqlstore: join: reading the number of affected rows: %w", err)
 	}
 
 	return n == 1, nil
 }
 
-// joinsNoted is joins for a run without a receipt, whose record may have a note. The record is read outside of the transaction: its note
-// stays as long as the run goes on.
+// joinsNoted is joins for a run without a receipt, whose record may have a note. It reads the record outside of the transaction. The note
+// does not change during the run.
 func (s *Store) joinsNoted(ctx context.Context, tx Execer, op store.Completion) (bool, error) {
 	res, err := s.Lookup(ctx, op.Key)
 	if err != nil {
@@ -185,8 +187,8 @@ func (s *Store) joinsNoted(ctx context.Context, tx Execer, op store.Completion) 
 	return s.joins(ctx, tx, &op)
 }
 
-// joining is the statement that joins, with its arguments, which are not numbered in MySQL. If the store sends notifications, the statement
-// sends one, which PostgreSQL delivers after the commit.
+// joining returns the statement that joins, with its arguments, which are not numbered in MySQL. If the store sends notifications, the
+// statement sends one. PostgreSQL delivers it after the commit.
 func (s *Store) joining(op *store.Completion) (query string, args []any) {
 	args = completionArgs(op)
 
@@ -202,25 +204,23 @@ func (s *Store) joining(op *store.Completion) (query string, args []any) {
 	return s.sql.join, []any{outcome, seal, retention, retention, retention, key, token, note, size}
 }
 
-// conflictTries is how often InTx runs its function again that conflicted with another transaction.
+// conflictTries is how often InTx calls its function again if the transaction conflicts with another one.
 const conflictTries = 3
 
-// InTx runs a function in a transaction on db, which is the database that has the store's table, and commits what it has written
-// together with the completion of the joined run that ctx belongs to. An error of the function rolls its writes back, unless it is definite
-// and [github.com/onlyonce-go/onlyonce.KeepWrites] marks it: then it commits with them. The engine records any other definite error when
-// the handler has returned it: if the process dies between the rollback and that, the call may run again after the lease.
+// InTx calls fn in a transaction on db, and commits its writes together with the completion of the joined run of ctx. Db must be the
+// database with the store's table. Opts may be nil. The handler should return what InTx returns.
 //
-// Where the transaction conflicts with another, the function is run again, three times at most. At REPEATABLE READ or SERIALIZABLE in
-// PostgreSQL it must take less than a third of the lease, or it conflicts with a renewal each time.
-//
-// The function must not end the transaction, and returns the errors by which the database has ended it, such as a deadlock in MySQL
-// and an interrupted write in SQLite: what it writes after one is committed statement by statement, and no completion is.
-//
-// Where the database refuses at COMMIT what the function has written, such as for a deferred constraint, all of it is rolled back, and InTx
-// returns the driver's error, or what [WithCommitError] makes of it.
-//
-// Return what InTx returns. Options may be nil. InTx fails with ErrNotJoined in a run whose policy is another, and with ErrNoRun outside of
-// any run, unless OptionalRun allows that: it is a plain transaction then.
+//   - An error of fn rolls its writes back. A definite error that [github.com/onlyonce-go/onlyonce.KeepWrites] marks commits together with
+//     them. The engine records any other definite error after the handler has returned it. If the process dies before that, the call may
+//     run again after the lease.
+//   - If the transaction conflicts with another one, InTx calls fn again, at most three times. In PostgreSQL at REPEATABLE READ or
+//     SERIALIZABLE fn must take less than a third of the lease, or every try conflicts with a renewal.
+//   - Fn must not end the transaction. It must return the errors that end it, such as a deadlock in MySQL or an interrupted write in
+//     SQLite. Later statements would commit one by one, and no completion would be written.
+//   - If the database refuses the commit, such as for a deferred constraint, all is rolled back. InTx then returns the driver's error, or
+//     the error that [WithCommitError] makes of it.
+//   - InTx returns ErrNotJoined if the policy of the run does not allow it, and ErrNoRun outside of any run. With OptionalRun it is a plain
+//     transaction there.
 func InTx[T any](ctx context.Context, db *sql.DB, opts *sql.TxOptions, fn func(ctx context.Context, tx *sql.Tx) (T, error)) (T, error) {
 	j, err := joinedRun(ctx)
 	if err != nil {
@@ -244,7 +244,7 @@ func inTx[T any](
 	if err != nil {
 		return response, false, fmt.Errorf("sqlstore: begin: %w", err)
 	}
-	defer rollBack(ctx, tx) // fails where it has committed
+	defer rollBack(ctx, tx) // without effect after a commit
 
 	if j != nil && j.store.dialect != PostgreSQL {
 		if _, err := tx.ExecContext(ctx, j.store.save); err != nil {
@@ -276,13 +276,13 @@ func inTx[T any](
 	case j == nil || !j.store.dialect.refuses(err) || j.store.conflicts(err):
 		return response, j != nil && j.store.conflicts(err), fmt.Errorf("sqlstore: commit: %w", err)
 	case j.store.commitError == nil:
-		return response, false, fmt.Errorf("sqlstore: the database refuses what was written: %w", err)
+		return response, false, fmt.Errorf("sqlstore: commit: the database refused the writes: %w", err)
 	default:
 		return response, false, j.store.handlersError(err)
 	}
 }
 
-// inside is the context of the function of InTx: keyed calls on the same store might wait for its transaction.
+// inside returns the context for fn. Keyed calls on the same store are refused in it, because they might wait for its transaction.
 func (j *joined) inside(ctx context.Context) (context.Context, func()) {
 	if j == nil {
 		return ctx, func() {}
@@ -291,7 +291,7 @@ func (j *joined) inside(ctx context.Context) (context.Context, func()) {
 	return store.WithinTransaction(ctx, j.store.Capabilities().Home)
 }
 
-// finish writes what the record gets, and reports whether to commit. If not, the answer is the function's, and its writes are rolled back.
+// finish writes the outcome, and reports whether to commit. Otherwise the answer is fn's own, and its writes are rolled back.
 func (j *joined) finish(ctx context.Context, tx *sql.Tx, response any, answer error) (commit bool, err error) {
 	if j == nil {
 		return answer == nil, nil
@@ -313,13 +313,12 @@ func (j *joined) finish(ctx context.Context, tx *sql.Tx, response any, answer er
 	return true, j.write(ctx, tx, op)
 }
 
-// The function has a [sql.Tx], so the store does not see its statements, some of which may have ended the transaction: in MySQL a change of
-// the schema, in SQLite an error. What follows would commit statement by statement. So in MySQL and SQLite there is a savepoint in front of
-// the function, and what is to commit is written only while that savepoint is there. PostgreSQL ends no transaction by itself, and a
-// savepoint would cost it a statement and a transaction ID in each call. There the store looks for the transaction on the way of failure
-// alone.
+// The store does not see the statements of a function with a [sql.Tx]. Some may have ended the transaction: a change of the schema in
+// MySQL, an error in SQLite. Later statements would commit one by one. So in MySQL and SQLite a savepoint precedes the function, and the
+// outcome is written only if the savepoint still exists. PostgreSQL ends no transaction by itself, and a savepoint would cost each call a
+// statement and a transaction ID. There the store looks for the transaction only after a failure.
 
-// standsToCommit fails if the transaction has ended, where that may happen unnoticed.
+// standsToCommit returns an error if the transaction has ended, in dialects where that may go unnoticed.
 func (j *joined) standsToCommit(ctx context.Context, tx *sql.Tx) error {
 	if j.store.dialect == PostgreSQL {
 		return nil
@@ -330,24 +329,24 @@ func (j *joined) standsToCommit(ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
-// standsToRollBack fails if the transaction has ended, since then what the function wrote may have committed, and its word that nothing was
-// done counts for nothing. An error may have ended a transaction of SQLite, which has rolled it back.
+// standsToRollBack returns an error if the transaction has ended. Its writes may then have committed, and the function's claim that nothing
+// happened does not count. An error that ended a transaction of SQLite has rolled it back.
 func (j *joined) standsToRollBack(ctx context.Context, tx *sql.Tx, answer error, definite bool) error {
-	look := j.store.undo
+	probe := j.store.undo
 	if j.store.dialect == PostgreSQL {
-		look = j.store.save // which is refused outside of a transaction
+		probe = j.store.save // which fails outside of a transaction
 	}
 
-	_, err := tx.ExecContext(ctx, look)
+	_, err := tx.ExecContext(ctx, probe)
 
-	// The function has committed by tx.Commit, unless database/sql has rolled back when ctx ended.
+	// The function committed by tx.Commit, unless database/sql rolled back when ctx ended.
 	committed := errors.Is(err, sql.ErrTxDone) && ctx.Err() == nil
 
 	switch {
 	case committed, j.store.dialect.noSavepoint(err) && (definite || j.store.dialect != SQLite):
-		return fmt.Errorf("sqlstore: %w; the function has returned: %v", errEnded, answer) //nolint:errorlint // without its marks
-	case definite && sqlState(err) != stateFailed: // which only a transaction has
-		return err // nobody can tell, and the error would be recorded as the outcome
+		return fmt.Errorf("sqlstore: %w; the function returned: %v", errEnded, answer) //nolint:errorlint // without the marks of the answer
+	case definite && sqlState(err) != stateFailed: // this state exists only in a transaction
+		return err // nobody knows, and the error would be recorded as the outcome
 	default:
 		return nil
 	}

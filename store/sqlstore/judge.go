@@ -11,10 +11,10 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// mostBusyTimeout is the longest time, in milliseconds, that SQLite may wait by itself: it does not heed contexts then.
+// mostBusyTimeout is the longest busy timeout of SQLite without a warning, in milliseconds, because SQLite ignores contexts during it.
 const mostBusyTimeout = 1000
 
-// mostLockWait is the longest time, in seconds, that a session of MySQL may wait after its operation has been given up.
+// mostLockWait is how long, in seconds, a session of MySQL may wait after its operation timed out, without a warning.
 const mostLockWait = 5
 
 // judge finds the settings that weaken the guarantees.
@@ -26,7 +26,7 @@ type judge struct {
 	found    []store.Diagnosis
 }
 
-// checked adds the result of a check: its error, or what is fine.
+// checked adds the result of a check: its error, or the text fine.
 func (j *judge) checked(check, fine string, err error) {
 	if err == nil {
 		j.note(store.Diagnosis{Check: check, Found: fine})
@@ -49,7 +49,7 @@ func (j *judge) warning(check, text string) {
 	j.note(store.Diagnosis{Check: check, Severity: store.SeverityWarn, Found: text})
 }
 
-// refuse adds a problem where a setting has a value.
+// refuse adds a problem if a setting has a value.
 func (j *judge) refuse(setting, value, why string) {
 	if !j.is(setting, value) {
 		return
@@ -59,7 +59,7 @@ func (j *judge) refuse(setting, value, why string) {
 	j.note(diagnosed(setting, value, why, store.SeverityFail))
 }
 
-// warn adds a warning where a setting has a value.
+// warn adds a warning if a setting has a value.
 func (j *judge) warn(setting, value, why string) {
 	if !j.is(setting, value) {
 		return
@@ -69,7 +69,7 @@ func (j *judge) warn(setting, value, why string) {
 	j.note(diagnosed(setting, value, why, store.SeverityWarn))
 }
 
-// is reports whether a setting has a value. If it has another one, that is noted.
+// is reports whether a setting has a value. It notes any other value as fine.
 func (j *judge) is(setting, value string) bool {
 	has, known := j.settings[setting]
 	if known && has != value {
@@ -79,7 +79,7 @@ func (j *judge) is(setting, value string) bool {
 	return known && has == value
 }
 
-// note adds a diagnosis. Of several diagnoses of a check the worst stays.
+// note adds a diagnosis. Of several diagnoses of a check it keeps the worst.
 func (j *judge) note(d store.Diagnosis) {
 	for i := range j.found {
 		if j.found[i].Check != d.Check {
@@ -96,7 +96,7 @@ func (j *judge) note(d store.Diagnosis) {
 	j.found = append(j.found, d)
 }
 
-// diagnosed is the diagnosis of a setting. What is behind a colon in why is the remedy.
+// diagnosed returns the diagnosis of a setting. The part of why behind the colon is the remedy.
 func diagnosed(setting, value, why string, severity store.Severity) store.Diagnosis {
 	consequence, remedy, _ := strings.Cut(why, ": ")
 
@@ -105,7 +105,7 @@ func diagnosed(setting, value, why string, severity store.Severity) store.Diagno
 	}
 }
 
-// remedyFor is what to do about a setting if the text about it does not say so.
+// remedyFor returns the remedy for a setting whose text has none.
 func remedyFor(setting string) string {
 	switch setting {
 	case "fsync", "full_page_writes", "synchronous_commit":
@@ -125,8 +125,8 @@ func remedyFor(setting string) string {
 
 const (
 	readOnly   = "nothing can be written: connect to the primary"
-	crashLoses = "a crash of the machine forgets what was acknowledged, and it may run again"
-	serialized = "operations that meet are tried again; READ COMMITTED is enough for the store"
+	crashLoses = "a crash of the machine loses acknowledged commits, and calls may run again"
+	serialized = "concurrent operations are tried again; READ COMMITTED is enough for the store"
 )
 
 func (j *judge) postgresql() {
@@ -139,7 +139,7 @@ func (j *judge) postgresql() {
 
 	j.warn("fsync", "off", "a crash of the machine destroys the database")
 	j.warn("full_page_writes", "off", "a crash of the machine may destroy pages")
-	j.warn("synchronous_commit", "off", "a crash of the server forgets what was acknowledged last, and it may run again")
+	j.warn("synchronous_commit", "off", "a crash of the server loses the last acknowledged commits, and calls may run again")
 	j.warn("transaction_isolation", "repeatable read", serialized)
 	j.warn("transaction_isolation", "serializable", serialized)
 }
@@ -177,17 +177,17 @@ func (j *judge) mysql() {
 			"leave that mode out of the sessions of the store"))
 	}
 
-	// MariaDB takes a bound with each statement.
+	// MariaDB bounds each statement.
 	wait, err := strconv.ParseInt(j.settings["innodb_lock_wait_timeout"], 10, 64)
 	if err == nil && wait > mostLockWait && !strings.Contains(j.version, "MariaDB") {
-		j.warn("innodb_lock_wait_timeout", j.settings["innodb_lock_wait_timeout"], "when an operation has run out of time, its session waits "+
+		j.warn("innodb_lock_wait_timeout", j.settings["innodb_lock_wait_timeout"], "the session of a timed-out operation waits "+
 			"for a lock so many seconds: open with innodb_lock_wait_timeout=1")
 	}
 
 	j.warn("innodb_doublewrite", "OFF", "a crash of the machine may destroy pages")
 
 	if j.settings["log_bin"] == "ON" && j.settings["sync_binlog"] != "1" {
-		j.warn("sync_binlog", j.settings["sync_binlog"], "a crash of the machine may leave replicas without what was acknowledged")
+		j.warn("sync_binlog", j.settings["sync_binlog"], "a crash of the machine may leave replicas without acknowledged commits")
 	}
 }
 
@@ -209,7 +209,7 @@ func (j *judge) sqlite() {
 	j.warn("synchronous", "1", "with a write-ahead log, "+crashLoses+"; open with PRAGMA synchronous = FULL")
 
 	if wait, err := strconv.Atoi(j.settings["busy_timeout"]); err == nil && wait > mostBusyTimeout {
-		j.warn("busy_timeout", j.settings["busy_timeout"], "SQLite waits so many milliseconds without heeding deadlines; "+
+		j.warn("busy_timeout", j.settings["busy_timeout"], "SQLite waits so many milliseconds and ignores deadlines; "+
 			"the store waits by itself, so open with PRAGMA busy_timeout = 5")
 	}
 }

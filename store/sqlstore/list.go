@@ -9,13 +9,13 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// ListUnknown implements [store.Lister]. It reads pages of a hundred records in the order of their keys, by an index that
-// holds nothing settled.
+// ListUnknown implements [store.Lister]. It reads pages of a hundred records in the order of their keys, by an index of the unsettled
+// records.
 func (s *Store) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] {
 	return s.list(ctx, s.sql.list)
 }
 
-// ListRunning implements [store.Lister], as ListUnknown does.
+// ListRunning implements [store.Lister]. It reads like ListUnknown.
 func (s *Store) ListRunning(ctx context.Context) iter.Seq2[store.Listed, error] {
 	return s.list(ctx, s.sql.listRunning)
 }
@@ -30,7 +30,7 @@ func (s *Store) list(ctx context.Context, query string) iter.Seq2[store.Listed, 
 				return
 			}
 
-			last = nil // until there is something to go on from
+			last = nil // until a key was read
 
 			for i := range page {
 				last = page[i].id
@@ -43,7 +43,7 @@ func (s *Store) list(ctx context.Context, query string) iter.Seq2[store.Listed, 
 	}
 }
 
-// page reads the records that follow a key.
+// page reads the records after a key.
 func (s *Store) page(ctx context.Context, query string, last []byte) (page []row, err error) {
 	defer s.observed.Answered(ctx, store.OperationList, s.observed.Clock(), &err)
 
@@ -63,7 +63,7 @@ func (s *Store) page(ctx context.Context, query string, last []byte) (page []row
 			}
 
 			if err != nil {
-				r.format = 0 // what could not be read is unreadable
+				r.format = 0 // which makes the row unreadable
 			}
 
 			page = append(page, r)
@@ -75,12 +75,12 @@ func (s *Store) page(ctx context.Context, query string, last []byte) (page []row
 	return page, err
 }
 
-// listed is the record of a row, or why it cannot be read.
+// listed returns the record of a row, or why it cannot be read.
 func (r *row) listed() (store.Listed, error) {
 	var key store.Key
 
 	if len(r.id) != len(key) {
-		return store.Listed{}, fmt.Errorf("sqlstore: list: a record has the key %x: %w", r.id, store.ErrUnreadable)
+		return store.Listed{}, fmt.Errorf("sqlstore: list: a record has the damaged key %x: %w", r.id, store.ErrUnreadable)
 	}
 
 	copy(key[:], r.id)

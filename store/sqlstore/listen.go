@@ -11,29 +11,29 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Listener receives the notifications of PostgreSQL, for which database/sql has no way: it needs a connection of its own.
+// Listener receives the notifications of PostgreSQL. database/sql cannot, because a listener needs its own connection.
 type Listener interface {
-	// Listen executes LISTEN on a channel, calls notify with an empty payload as soon as it listens, and then with the payload of
-	// every notification. It returns an error when the connection is lost, and when ctx ends. The channel is a name that
-	// needs no quotes. Calls of notify return at once, and may come from any goroutine until Listen returns.
+	// Listen executes LISTEN on a channel. It calls notify with an empty payload once it listens, and then with the payload of every
+	// notification. It returns an error when the connection is lost or ctx ends. The name of the channel needs no quotes. Calls of notify
+	// return at once, and may come from any goroutine until Listen returns.
 	Listen(ctx context.Context, channel string, notify func(payload string)) error
 }
 
-// ListenerFunc is a function that is a Listener.
+// ListenerFunc is a function that implements Listener.
 type ListenerFunc func(ctx context.Context, channel string, notify func(payload string)) error
 
-// Listen calls the function.
+// Listen calls f.
 func (f ListenerFunc) Listen(ctx context.Context, channel string, notify func(payload string)) error {
 	return f(ctx, channel, notify)
 }
 
-// Notified is a store whose processes notify each other when a record does not run any more, so that duplicates in other processes need
-// not poll. It is a [store.Notifier]. A notification costs one more statement for every leased run that ends. A lost notification costs
-// the waiting duplicates the time of a poll, and never an answer.
-//
-// A joined run sends its notification with its completion, in the handler's transaction and without another statement. PostgreSQL delivers
-// it after the commit, commits transactions with notifications one after the other, and does not PREPARE them. Duplicates of a single
-// transaction wait in the database for its end, and need no notification.
+// Notified is a Store whose processes notify each other when a record stops running, so that duplicates in other processes poll less often.
+// It is a [store.Notifier].
+//   - A notification costs one statement for every leased run that ends.
+//   - A lost notification costs duplicates the time of a poll, never an answer.
+//   - A joined run sends its notification with its completion, in the handler's transaction and without another statement. PostgreSQL
+//     delivers it after the commit. It commits transactions with notifications one after the other, and cannot PREPARE them.
+//   - Duplicates of a single transaction wait in the database and need no notification.
 type Notified struct {
 	*Store
 
@@ -48,23 +48,23 @@ var (
 	_ store.Notifier = (*Notified)(nil)
 )
 
-// watch is one channel for all who watch a key.
+// watch is the channel that all watchers of a key share.
 type watch struct {
 	changed chan struct{}
 	holders int
 }
 
-// relisten is how long Run waits at first before it listens again, where the connection was lost.
+// relisten is Run's first pause before it listens again after a lost connection.
 const relisten = time.Second
 
-// errListenerEnded says that a listener has returned without an error, which is an end all the same.
-var errListenerEnded = errors.New("sqlstore: the listener has ended without an error")
+// errListenerEnded is the error of a listener that returned without an error.
+var errListenerEnded = errors.New("sqlstore: listen: the Listener returned without an error: it must listen until its context ends")
 
-// Notify returns the store with notifications, which all processes on the same table should use. It fails for other databases than
-// PostgreSQL. What the listener hears reaches the waiters while Run runs.
+// Notify returns the store with notifications. All processes on one table should use it. Call Run: watchers are notified only while Run
+// runs. Notify returns an error for databases other than PostgreSQL, and for a nil Listener.
 func (s *Store) Notify(l Listener) (*Notified, error) {
 	if s.dialect != PostgreSQL || l == nil {
-		return nil, errors.New("sqlstore: Notify needs PostgreSQL and a listener; other databases are polled")
+		return nil, errors.New("sqlstore: Notify: it needs PostgreSQL and a Listener: leave it out for other databases")
 	}
 
 	n := &Notified{listener: l, watches: make(map[store.Key]*watch)}
@@ -84,12 +84,12 @@ func (n *Notified) Capabilities() store.Capabilities {
 	return all
 }
 
-// Run sweeps as Store.Run does, and listens besides, until ctx ends. If the connection of the listener is lost, Run listens again a second
+// Run sweeps as [Store.Run] does, and also listens, until ctx ends. Then it returns nil. After a lost connection it listens again a second
 // later, and then after twice as long each time, up to a minute.
 //
-// Sweeps that cannot work, such as for a missing right, do not end Run, because the listening is of use without them. Run goes on trying
-// them, up to a minute apart, or the interval of [WithSweep] if that is longer. The observer of [WithObserver], or else the log, gets each
-// failure and each loss. Run returns an error only if the handle is closed.
+// A sweep that fails for ever, such as for a missing right, does not end Run, because listening is useful without sweeps. Run tries again
+// at most a minute later, or after the interval of [WithSweep] if that is longer. The observer of [WithObserver], or the log, gets every
+// failure and every lost connection. Run returns an error only if the database handle is closed.
 func (n *Notified) Run(ctx context.Context) error {
 	ctx, end := context.WithCancel(ctx)
 
@@ -102,7 +102,7 @@ func (n *Notified) Run(ctx context.Context) error {
 	return n.run(ctx, func(failures, time.Time) bool { return false })
 }
 
-// listen listens until ctx ends. Polling goes on behind it.
+// listen listens until ctx ends. Duplicates poll while it does not.
 func (n *Notified) listen(ctx context.Context) {
 	for failures := 0; ; {
 		var began atomic.Bool
@@ -166,7 +166,7 @@ func (n *Notified) unwatch(key store.Key, w *watch) {
 	}
 }
 
-// heard wakes those who watch the key of a payload. Where something may have been missed that is everybody.
+// heard wakes the watchers of the key in a payload. An empty payload wakes all watchers, because notifications may have been missed.
 func (n *Notified) heard(payload string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -181,7 +181,7 @@ func (n *Notified) heard(payload string) {
 
 	var key store.Key
 	if len(payload) != hex.EncodedLen(len(key)) {
-		return // it is not ours
+		return // from somebody else
 	}
 
 	if _, err := hex.Decode(key[:], []byte(payload)); err == nil {
@@ -189,7 +189,7 @@ func (n *Notified) heard(payload string) {
 	}
 }
 
-// wake is called with the lock.
+// wake wakes the watchers of a key. The caller holds the lock.
 func (n *Notified) wake(key store.Key) {
 	if w := n.watches[key]; w != nil {
 		close(w.changed)
@@ -197,7 +197,7 @@ func (n *Notified) wake(key store.Key) {
 	}
 }
 
-// announce notifies all processes, this one included, that a record does not run any more. It tries once: a lost notification costs a poll.
+// announce notifies all processes, also this one, that a record has stopped running. It tries once: a lost notification costs only a poll.
 func (s *Store) announce(ctx context.Context, key *store.Key, res *store.Result, err error) {
 	if s.channel == "" || err != nil || !res.Applied || res.Record.State == store.Running {
 		return

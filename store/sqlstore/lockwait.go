@@ -10,28 +10,28 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// MySQL and MariaDB bound the wait for a lock by innodb_lock_wait_timeout, in whole seconds. MariaDB takes it for one statement, MySQL for
-// a session. A wait that ends with its context costs the connection, and leaves a session behind that goes on waiting.
+// MySQL and MariaDB bound the wait for a lock by innodb_lock_wait_timeout, in whole seconds. MariaDB can set it for one statement, MySQL
+// only for a session. A wait that ends with its context costs the connection, and its session continues to wait.
 
-// longestLockWait is the longest innodb_lock_wait_timeout, in seconds: 34 years.
+// longestLockWait is the greatest innodb_lock_wait_timeout, in seconds: 34 years.
 const longestLockWait = 1<<30 - 1
 
-// longestExecution is the longest that a statement of MySQL may be given, in milliseconds: 49 days.
+// longestExecution is the longest max_execution_time of MySQL, in milliseconds: 49 days.
 const longestExecution = 1<<32 - 1
 
-// mysqlServer is what a store knows of the server of the dialect MySQL.
+// mysqlServer is what a store knows about a server of the dialect MySQL.
 type mysqlServer struct {
 	maria    bool
 	lockWait integer // of its sessions, in seconds
 }
 
-// lookWaiting reads the record of a key, and waits for another transaction that has written it: for milliseconds, not for seconds.
-func (s *Store) lookWaiting(ctx context.Context, key *store.Key, wait time.Duration) (store.Result, error) {
+// readAfterWait reads the record of a key. It waits for another transaction that has written the record, in milliseconds, not in seconds.
+func (s *Store) readAfterWait(ctx context.Context, key *store.Key, wait time.Duration) (store.Result, error) {
 	var r row
 
 	_, err := s.pool().query(ctx, readWaiting(s.sql.read, span(wait)), []any{key[:]}, r.answer(s.dialect)...)
 	if s.dialect.timedOut(err) && ctx.Err() == nil {
-		// The time may have passed without anybody in the way, on a machine that stood still.
+		// On a machine that stood still, the time may have passed without another transaction.
 		_, err = s.pool().query(ctx, s.sql.read+readNow, []any{key[:]}, r.answer(s.dialect)...)
 	}
 
@@ -39,11 +39,11 @@ func (s *Store) lookWaiting(ctx context.Context, key *store.Key, wait time.Durat
 		return store.Result{}, err // wrapped by Begin
 	}
 
-	return s.change(ctx, s.pool(), key, look{}, &r)
+	return s.change(ctx, s.pool(), key, reading{}, &r)
 }
 
-// readWaiting is a statement that reads and waits for locks, for so many milliseconds. MariaDB gets the bound in what MySQL takes for a
-// comment, and MySQL in what MariaDB does. Neither takes a parameter there.
+// readWaiting returns a statement that reads and waits for locks, at most ms milliseconds. The bound for MariaDB is in a comment for MySQL,
+// and the bound for MySQL in a comment for MariaDB. Neither takes a parameter there.
 func readWaiting(read string, ms int64) string {
 	ms = min(max(ms, 1), longestExecution)
 	bounded := fmt.Sprintf("SELECT /*+ MAX_EXECUTION_TIME(%d) */", ms)
@@ -52,23 +52,23 @@ func readWaiting(read string, ms int64) string {
 		strings.Replace(read, "SELECT", bounded, 1) + "\nLOCK IN SHARE MODE"
 }
 
-// boundedInMariaDB goes before a statement, which MariaDB lets wait for locks no longer than an operation may take, nor longer than the
-// session's own bound. MySQL takes it for a comment.
+// boundedInMariaDB returns a prefix for a statement, which is a comment for MySQL. In MariaDB the statement then waits for locks no longer
+// than an operation may take, and no longer than the session's own bound.
 func boundedInMariaDB(timeout time.Duration) string {
 	return fmt.Sprintf("/*M!100601 SET STATEMENT innodb_lock_wait_timeout=LEAST(@@innodb_lock_wait_timeout, %d) FOR */ ",
 		lockWaitSeconds(timeout))
 }
 
-// lockWaitSeconds is a time as an innodb_lock_wait_timeout.
+// lockWaitSeconds returns a wait as an innodb_lock_wait_timeout.
 func lockWaitSeconds(wait time.Duration) int64 {
 	return min(max((span(wait)+999)/1000, 1), longestLockWait)
 }
 
-// readNow makes a statement that reads fail where it would have to wait: the first part in MariaDB, the second in MySQL.
+// readNow makes a reading statement fail in place of waiting: the first part in MariaDB, the second part in MySQL.
 const readNow = "\n/*M!100601 LOCK IN SHARE MODE NOWAIT */ /*!80001 FOR SHARE NOWAIT */"
 
-// lockWait bounds how long the statements that follow wait for a lock. It returns what goes before each of them in MariaDB, and what undoes
-// the bound in MySQL. A transaction that undo fails on has lost its connection.
+// lockWait bounds the lock waits of the next statements. It returns the prefix for each of them in MariaDB, and a function that removes the
+// bound in MySQL. If undo fails, the transaction has lost its connection.
 func (s *Store) lockWait(ctx context.Context, at access, wait time.Duration) (prefix string, undo func() error, err error) {
 	server, err := s.mysqlServer(ctx, at)
 	if err != nil {
@@ -97,7 +97,7 @@ func (s *Store) lockWait(ctx context.Context, at access, wait time.Duration) (pr
 	}, err
 }
 
-// mysqlServer asks on the connection that is there: the pool may have no other.
+// mysqlServer reads the settings on the connection in use, because the pool may have no other.
 func (s *Store) mysqlServer(ctx context.Context, at access) (*mysqlServer, error) {
 	if known := s.server.Load(); known != nil {
 		return known, nil

@@ -9,27 +9,27 @@ import (
 	"strings"
 )
 
-// schemaVersion is the version of the schema that this build needs: the number of the last migration. The view for people needs none, since
-// no build reads it.
+// schemaVersion is the version of the schema that this build needs: the number of the last migration. The view for people does not count,
+// because no build reads it.
 const schemaVersion = 1
 
-// migrationTries is how often a migration is begun that is in the way of others.
+// migrationTries is how often a migration is tried again that collides with others.
 const migrationTries = 20
 
-// ErrNewerSchema is matched by errors about tables that a newer build has migrated.
+// ErrNewerSchema is matched by the error about tables that a newer build has migrated.
 var ErrNewerSchema = errors.New("sqlstore: the schema is newer than this build")
 
-// Migrate makes the tables, or brings them up to date. It may be called at every start, by any number of processes at once:
-// one of them migrates, and where nothing is to be done it reads one row and looks for the view. It needs the right to create tables only
-// where something is to be done. If only the view for people is missing, Migrate makes it, or goes without it if it has not the right. Of
-// the options WithTable matters.
-//
-// It fails with an error that matches ErrNewerSchema where a newer build has been there, and before it changes anything if the database
-// does not speak the dialect. Stores of an older build that are open when a newer one migrates go on working: a migration leaves alone what
-// they use. Without a deadline in ctx it waits for the others as long as they take.
+// Migrate creates the tables, or brings them up to date. Every process may call it at every start: one of them migrates, and the others
+// wait. If there is nothing to do, it reads one row and looks for the view. It uses only the option WithTable.
+//   - It needs the right to create tables only if there is something to do. If only the view for people is missing, Migrate creates it, or
+//     does without it if it lacks the right.
+//   - Open stores of an older build keep working: a migration never changes what they use.
+//   - It returns an error that matches ErrNewerSchema if a newer build has migrated, and an error if the database does not have the
+//     dialect. Then it has changed nothing.
+//   - It waits for other migrations until ctx ends.
 func Migrate(ctx context.Context, db *sql.DB, d Dialect, opts ...Option) error {
 	if db == nil {
-		return errors.New("sqlstore: Migrate needs a database, as from sql.Open")
+		return errors.New("sqlstore: Migrate: db is nil: pass the result of sql.Open")
 	}
 
 	cfg, err := configure(d, opts)
@@ -39,8 +39,8 @@ func Migrate(ctx context.Context, db *sql.DB, d Dialect, opts ...Option) error {
 
 	m := &migration{dialect: d, table: cfg.table}
 
-	// Others who migrate are in the way in many forms: tables that appear between the look and the creation, locks,
-	// and in PostgreSQL a unique index of its catalogue.
+	// Concurrent migrations collide in many ways: tables that appear after the check, locks, and in PostgreSQL a unique index of the
+	// catalogue.
 	for try := 0; ; try++ {
 		err := m.run(ctx, db)
 		if err == nil || errors.Is(err, ErrNewerSchema) || errors.Is(err, errDialect) || try == migrationTries || !pause(ctx, try) {
@@ -49,10 +49,10 @@ func Migrate(ctx context.Context, db *sql.DB, d Dialect, opts ...Option) error {
 	}
 }
 
-// Schema returns what Migrate does as a text of SQL, for those who migrate by themselves. It can be executed more than once, also where a
-// newer build has migrated: the version does not go back, and the settings of a table that exists stay as they are. It makes the view for
-// people, or replaces it where that takes no column away. SQLite keeps a view that exists. Drop the view before to have a new one in any
-// case. Of the options WithTable matters.
+// Schema returns the SQL text of a migration, for those who execute it themselves. It uses only the option WithTable. The text can be
+// executed again, also after a newer build has migrated: the version never goes back, and existing tables keep their settings. It creates
+// the view for people, or replaces it if no column goes away. SQLite keeps an existing view. Drop the view first to get the new one in any
+// case.
 func Schema(d Dialect, opts ...Option) (string, error) {
 	cfg, err := configure(d, opts)
 	if err != nil {
@@ -75,7 +75,7 @@ func Schema(d Dialect, opts ...Option) (string, error) {
 	return b.String(), nil
 }
 
-// migrations are the texts of all migrations of a dialect. The last one makes the view as well.
+// migrations returns the texts of all migrations of a dialect. The last one also creates the view.
 func migrations(d Dialect) []string {
 	all := make([]string, schemaVersion)
 	for i := range all {
@@ -87,7 +87,7 @@ func migrations(d Dialect) []string {
 	return all
 }
 
-// migration is one attempt to migrate.
+// migration is one try to migrate.
 type migration struct {
 	dialect Dialect
 	table   table
@@ -96,12 +96,12 @@ type migration struct {
 func (m *migration) run(ctx context.Context, db *sql.DB) error {
 	names := m.table.names(m.dialect)
 
-	// All of it happens on one connection: another may have another search_path.
+	// One connection for everything, because another may have another search_path.
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("sqlstore: migrating: %w", err)
 	}
-	defer conn.Close() //nolint:errcheck // it goes back to the pool
+	defer conn.Close() //nolint:errcheck // returns it to the pool
 
 	if version, err := readVersion(ctx, conn, names.Replace(readFile(m.dialect, "version"))); err == nil && version >= schemaVersion {
 		if err := m.fits(version); err != nil {
@@ -113,7 +113,7 @@ func (m *migration) run(ctx context.Context, db *sql.DB) error {
 		return nil
 	}
 
-	// Before a table is made: some databases take the statements of others, and fail in the middle.
+	// Before a table is created, because some databases accept statements of others and fail halfway.
 	if err := checkDialect(ctx, conn, m.dialect); err != nil {
 		return err
 	}
@@ -122,9 +122,9 @@ func (m *migration) run(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 
-	// SQLite must not find out in the middle that somebody else writes. In MySQL a transaction ends with the first change of
-	// the schema, so that every step of a migration has to bear being executed twice.
-	begin := "START TRANSACTION" // what BEGIN alone begins in MariaDB's mode ORACLE is a block
+	// SQLite must take the write lock first. In MySQL a transaction ends with the first change of the schema, so every step of a migration
+	// must allow a second execution.
+	begin := "START TRANSACTION" // in MariaDB's mode ORACLE, BEGIN alone begins a block
 	if m.dialect == SQLite {
 		begin = "BEGIN IMMEDIATE"
 	}
@@ -148,7 +148,7 @@ func (m *migration) run(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// undo rolls back, without which the connection is of no use anyway.
+// undo rolls back. If that fails, the connection is useless anyway.
 func undo(ctx context.Context, conn *sql.Conn) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endBeyond)
 	defer cancel()
@@ -156,8 +156,8 @@ func undo(ctx context.Context, conn *sql.Conn) {
 	_, _ = conn.ExecContext(ctx, "ROLLBACK")
 }
 
-// view makes the view for people if it is missing, as in tables of builds that had none. The store does not need it, so a role without the
-// right to make it goes without.
+// view creates the view for people if it is missing, such as in tables of older builds. The store does not need it, so a role without the
+// right does without it.
 func (m *migration) view(ctx context.Context, at querier, names *strings.Replacer) {
 	rows, err := at.QueryContext(ctx, names.Replace("SELECT 1 FROM {readable} WHERE 1 = 0"))
 	if err == nil {
@@ -169,7 +169,7 @@ func (m *migration) view(ctx context.Context, at querier, names *strings.Replace
 	}
 }
 
-// steps executes the migrations that are missing, in a transaction.
+// steps executes the missing migrations in a transaction.
 func (m *migration) steps(ctx context.Context, tx querier, names *strings.Replacer) error {
 	version, err := readVersion(ctx, tx, names.Replace(readFile(m.dialect, "version_locked")))
 	if err != nil {
@@ -197,7 +197,7 @@ func (m *migration) steps(ctx context.Context, tx querier, names *strings.Replac
 	return nil
 }
 
-// fits refuses a schema that this build does not know.
+// fits returns an error for a version that this build does not know.
 func (m *migration) fits(version int) error {
 	if version > schemaVersion {
 		return fmt.Errorf("%w: table %s has version %d, this build knows %d: use a newer build, or another table",
@@ -207,7 +207,7 @@ func (m *migration) fits(version int) error {
 	return nil
 }
 
-// execute executes the statements of a text, each of which ends with a semicolon at the end of a line.
+// execute executes the statements of a text. Each ends with a semicolon at the end of a line.
 func execute(ctx context.Context, at querier, text string) error {
 	for statement := range strings.SplitSeq(text, ";\n") {
 		if strings.TrimSpace(statement) == "" {
@@ -222,7 +222,7 @@ func execute(ctx context.Context, at querier, text string) error {
 	return nil
 }
 
-// readVersion is the version that a statement reads.
+// readVersion returns the version that a statement reads.
 func readVersion(ctx context.Context, at querier, query string) (int, error) {
 	rows, err := at.QueryContext(ctx, query)
 	if err != nil {

@@ -9,16 +9,16 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// longestText bounds method and readable key, in bytes.
+// longestText is the greatest length of method and readable key, in bytes.
 const longestText = 1 << 16
 
-// errRaced means that others changed the record whenever it was about to be written. The operation is tried again.
-var errRaced = errors.New("the record changes all the time")
+// errRaced means that the record changed between every read and write. The operation is tried again.
+var errRaced = errors.New("the record changed during every try")
 
-// errTooLong means that an operation cannot be kept whole, however often it is tried.
-var errTooLong = errors.New("it is too long")
+// errTooLong means that an operation cannot be stored, however often it is tried.
+var errTooLong = errors.New("too long")
 
-// Claim implements [store.Store]. Its error matches store.ErrFull when the database says that it has no room left.
+// Claim implements [store.Store]. The error matches store.ErrFull if the database reports that it is out of space.
 func (s *Store) Claim(ctx context.Context, op store.Claim) (res store.Result, err error) {
 	defer s.observed.Ended(ctx, store.OperationClaim, s.observed.Clock(), &res, &err)
 
@@ -60,7 +60,7 @@ func (s *Store) Complete(ctx context.Context, op store.Completion) (res store.Re
 	return res, err
 }
 
-// Release implements [store.Store]. Its error matches store.ErrFull when the database says that it has no room left.
+// Release implements [store.Store]. The error matches store.ErrFull if the database reports that it is out of space.
 func (s *Store) Release(ctx context.Context, op store.Release) (res store.Result, err error) {
 	defer s.observed.Ended(ctx, store.OperationRelease, s.observed.Clock(), &res, &err)
 
@@ -173,7 +173,7 @@ func (s *Store) resolve(ctx context.Context, at access, op *store.Resolution) (s
 	return s.change(ctx, at, &op.Key, op, nil)
 }
 
-// forget removes a record. One that cannot be read has no fence that could be compared, so that it takes Force alone.
+// forget removes a record. A record that cannot be read shows no fence, so only Force removes it.
 func (s *Store) forget(ctx context.Context, at access, op *store.Forgetting) (store.Result, error) {
 	for range tries {
 		res, err := s.change(ctx, at, &op.Key, op, nil)
@@ -187,7 +187,7 @@ func (s *Store) forget(ctx context.Context, at access, op *store.Forgetting) (st
 		}
 
 		if _, err := old.record(&op.Key); !unfit(err) {
-			continue // somebody else has removed it
+			continue // another operation has removed it
 		}
 
 		removed, err := s.write(ctx, at, &op.Key, &old, &store.Record{})
@@ -203,36 +203,36 @@ func (s *Store) forget(ctx context.Context, at access, op *store.Forgetting) (st
 	return store.Result{}, errRaced
 }
 
-// unfit recognises a record that is there and cannot be read.
+// unfit reports whether a record exists and cannot be read.
 func unfit(err error) bool {
 	return errors.Is(err, store.ErrUnreadable) || errors.Is(err, store.ErrNewer)
 }
 
 func (s *Store) lookup(ctx context.Context, at access, key *store.Key) (store.Result, error) {
-	return s.change(ctx, at, key, look{}, nil)
+	return s.change(ctx, at, key, reading{}, nil)
 }
 
-// bounded refuses what cannot be kept whole.
+// bounded returns an error if the texts of a claim are too long.
 func bounded(op *store.Claim) error {
 	if len(op.Method) > longestText || len(op.ReadableKey) > longestText {
-		return fmt.Errorf("a method of %d bytes or a key of %d, of which %d can be kept: %w",
+		return fmt.Errorf("a method of %d bytes or a key of %d bytes: keep each within %d bytes: %w",
 			len(op.Method), len(op.ReadableKey), longestText, errTooLong)
 	}
 
 	return nil
 }
 
-// operation is what happens to a record: the operations of package store.
+// operation is an operation of package store on a record.
 type operation interface {
-	// ApplyTo makes rec the record after the operation.
+	// ApplyTo changes rec to the record after the operation.
 	ApplyTo(rec *store.Record, now time.Time) (isApplied, isChanged bool)
 }
 
-// look is the operation that changes nothing.
-type look struct{}
+// reading is the operation that changes nothing.
+type reading struct{}
 
 // ApplyTo implements operation.
-func (look) ApplyTo(rec *store.Record, now time.Time) (isApplied, isChanged bool) {
+func (reading) ApplyTo(rec *store.Record, now time.Time) (isApplied, isChanged bool) {
 	if rec.Expired(now) {
 		*rec = store.Record{}
 	}
@@ -240,11 +240,11 @@ func (look) ApplyTo(rec *store.Record, now time.Time) (isApplied, isChanged bool
 	return false, false
 }
 
-// tries is how often an operation reads a record again that has changed before it was written.
+// tries is how often an operation reads a record that changes before the write.
 const tries = 4
 
-// change is every operation: read the record and the clock, decide by the transition table, and write if the record is still
-// the one that was read. It is decided at the time at which it was read. The first row may have been read before.
+// change performs an operation: it reads the record and the clock, decides by the transition table at that time, and writes if the record
+// has not changed since. First is a row that was already read, or nil.
 func (s *Store) change(ctx context.Context, at access, key *store.Key, op operation, first *row) (store.Result, error) {
 	for range tries {
 		var (

@@ -23,67 +23,69 @@ type config struct {
 	retryable        func(error) bool
 	commitError      func(error) error
 	pipeline         Pipeline
-	// channel is where the store sends its notifications. It sends none if it is empty.
+	// channel is where the store sends notifications. It sends none if the channel is empty.
 	channel string
 	checked bool
 }
 
-// Option changes a Store under construction.
+// Option configures a Store.
 type Option func(*config)
 
-// WithTable names the table of the records, such as "payments_onlyonce", or with its schema "billing.onlyonce_records". The
-// default is DefaultTable. A second table with the same name and the suffix "_schema" holds the version. Names are quoted, and so
-// they are case-sensitive in PostgreSQL; they consist of letters, digits and underscores. Stores on different tables do not see
-// each other's records. Name the schema in PostgreSQL, or the database in MySQL, where processes have a search_path or a current database
-// of their own: without it each uses the table that it finds first.
+// WithTable sets the name of the table, such as "payments_onlyonce", or with its schema "billing.onlyonce_records". The default is
+// DefaultTable. A name has 1 to 48 ASCII letters, digits and underscores, and does not begin with a digit. Names are quoted, so they are
+// case-sensitive in PostgreSQL. A second table, with the suffix "_schema", has the version. Stores on different tables do not share
+// records.
+//
+// Include the schema in PostgreSQL, or the database in MySQL, if processes have different search paths or current databases. Otherwise each
+// process uses the table that it finds first.
 func WithTable(name string) Option { return func(c *config) { c.name = name } }
 
-// WithTimeout bounds one operation with everything that it tries again. It is at least a millisecond; the default is DefaultTimeout.
-// The context of an operation can shorten it.
+// WithTimeout bounds one operation, including its tries. The default is DefaultTimeout. The deadline of a context may be earlier. For less
+// than a millisecond, New returns an error.
 func WithTimeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
 
-// WithRetryable says after which errors an operation is tried again at once because the database has undone it: serialization
-// failures, deadlocks and the like. It replaces the recognition of SQLSTATE 40001 and 40P01, of MySQL's 1205, 1206 and 1213, of
-// MariaDB's 1020 and of SQLite's BUSY and LOCKED, for drivers whose errors do not have these codes. The function is never called without an
-// error. Nil means that recognition.
+// WithRetryable sets which errors mean that the database has undone an operation, such as serialization failures and deadlocks. The store
+// tries such an operation again. The function replaces the default, for drivers whose errors lack these codes: SQLSTATE 40001 and 40P01,
+// 1205, 1206 and 1213 of MySQL, 1020 of MariaDB, BUSY and LOCKED of SQLite. It is never called with a nil error. Nil means the default.
 func WithRetryable(retryable func(error) bool) Option {
 	return func(c *config) { c.retryable = retryable }
 }
 
-// WithSweep sets how often Run looks for records whose retention is over, at least a millisecond, and how many it deletes in one
-// statement, at least 1. The defaults are DefaultSweepInterval and DefaultSweepBatch. While there are more, Run does not wait.
+// WithSweep sets how often Run deletes expired records, at least a millisecond, and how many in one statement, at least 1. The defaults are
+// DefaultSweepInterval and DefaultSweepBatch. As long as there are more, Run does not wait.
 func WithSweep(every time.Duration, batch int) Option {
 	return func(c *config) { c.sweepEvery, c.sweepBatch = every, batch }
 }
 
-// WithUnknownRetention removes records that nobody settles: d after they were last written, when their lease has ended and their owners
-// cannot be alive any more, [Store.Run] deletes them. The next call with such a key runs, so give more time than clients go on retrying
-// and people need to settle a record. Zero is the default: unsettled records stay for ever, and [Store.ListUnknown] finds them.
+// WithUnknownRetention limits the life of unsettled records. [Store.Run] deletes a record once d has passed since its last write, its lease
+// has ended, and its owners cannot be alive. The next call with the key then runs. So d must exceed the time for which clients retry, and
+// the time that people need to settle a record. The default is 0: unsettled records stay for ever, and [Store.ListUnknown] finds them. For
+// a negative d, New returns an error.
 func WithUnknownRetention(d time.Duration) Option { return func(c *config) { c.unknownRetention = d } }
 
-// WithCommitError says what a handler's error is where the database refuses at COMMIT what the handler wrote in a single transaction,
-// such as for a deferred constraint. It gets the driver's error, and returns the error that the caller gets: one with a status, or with a
-// mark. Nil from it, and a nil function, mean the driver's error. The transaction was rolled back then.
+// WithCommitError sets the error that callers get if the database refuses to commit the handler's writes, such as for a deferred
+// constraint. The transaction was then rolled back. The function gets the driver's error, and may return one with a status or a mark. A nil
+// function, and a nil result, mean the driver's error itself.
 func WithCommitError(of func(error) error) Option { return func(c *config) { c.commitError = of } }
 
-// WithIsolation sets the isolation level of single transactions. The default is the database's. At REPEATABLE READ and SERIALIZABLE
-// more of them conflict, and are run again. SQLite has one level, SERIALIZABLE, and refuses others.
+// WithIsolation sets the isolation level of single transactions. The default is the database's. At REPEATABLE READ and SERIALIZABLE more
+// transactions conflict and run again. SQLite only has SERIALIZABLE. For a level that the dialect lacks, New returns an error.
 func WithIsolation(level sql.IsolationLevel) Option { return func(c *config) { c.isolation = level } }
 
-// WithMaxTransactions bounds how many single transactions are open at a time; others wait for room, and their calls are refused
-// with store.ErrFull where that takes longer than a duplicate would wait. The default is half of what the pool may open when New
-// is called (see [sql.DB.SetMaxOpenConns]), at least one, so that a handler that takes a second connection from the pool finds one;
-// there is no bound where the pool has none.
+// WithMaxTransactions bounds the number of open single transactions. Further calls wait for room as long as a duplicate would wait, and are
+// then refused with store.ErrFull. The default, also for 0, is half of [sql.DB.SetMaxOpenConns] at the time of New, at least 1. So a
+// handler that takes a second connection from the pool finds one. Without a limit of the pool there is no bound. For a negative n, New
+// returns an error.
 //
-// The engine refuses a keyed call that a handler makes inside its single transaction: its claim could wait for room, or for SQLite's turn
-// to write, which that very handler holds.
+// The engine refuses a keyed call that a handler makes inside its single transaction. Its claim could wait for room, or for SQLite's turn
+// to write, which the handler itself holds.
 func WithMaxTransactions(n int) Option { return func(c *config) { c.most = n } }
 
-// WithoutCheck leaves out the Check at construction, so that a service can start while the database is down. New cannot find the schema of
-// the table then, and connections might use different tables: except in SQLite, WithTable must name the schema, or New fails.
+// WithoutCheck leaves out the Check of New, so that a service can start while the database is down. New then does not find the schema of
+// the table, and connections might use different tables. So except in SQLite, WithTable must include the schema, or New returns an error.
 func WithoutCheck() Option { return func(c *config) { c.checked = false } }
 
-// shortest is the shortest time that options may give.
+// shortest is the least time of options.
 const shortest = time.Millisecond
 
 func configure(d Dialect, opts []Option) (config, error) {
@@ -101,7 +103,7 @@ func configure(d Dialect, opts []Option) (config, error) {
 	cfg.table, errs = parse(cfg.name, d.validate())
 
 	if !cfg.checked && cfg.table.schema == "" && d != SQLite {
-		errs = append(errs, fmt.Errorf("sqlstore: WithoutCheck: New does not look for the schema of table %s, and two connections may have "+
+		errs = append(errs, fmt.Errorf("sqlstore: WithoutCheck: New does not find the schema of table %s, and two connections may have "+
 			"different ones, so that a key could run twice: name the schema, as in WithTable(%q)", cfg.name, "billing."+cfg.name))
 	}
 
@@ -130,7 +132,7 @@ func configure(d Dialect, opts []Option) (config, error) {
 	return cfg, errors.Join(append(errs, cfg.pipelines(d))...)
 }
 
-// isolationLevels are the isolation levels of a dialect's transactions.
+// isolationLevels returns the isolation levels of a dialect.
 func isolationLevels(d Dialect) []sql.IsolationLevel {
 	switch d {
 	case PostgreSQL, MySQL:

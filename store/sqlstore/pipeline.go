@@ -11,39 +11,36 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Statement is one of several that a Pipeline sends together.
+// Statement is one of the statements that a Pipeline sends together.
 type Statement struct {
-	// Query and Args are the statement, with the placeholders of PostgreSQL.
+	// Query is the statement with the placeholders of PostgreSQL, and Args are its arguments.
 	Query string
 	Args  []any
-	// Targets are what the first row of the answer is scanned into, as by [sql.Rows.Scan]. Without them the answer is not
-	// read.
+	// Targets receive the first row of the answer, as by [sql.Rows.Scan]. Without targets the answer is not read.
 	Targets []any
-	// Found is set by the Pipeline where there was a row for the targets.
+	// Found is set by the Pipeline if there was a row for the targets.
 	Found bool
-	// Done is set by the Pipeline when the database has executed the statement without an error, with a row or without.
+	// Done is set by the Pipeline if the database has executed the statement without an error, with or without a row.
 	Done bool
 }
 
-// Pipeline sends statements in their order on one connection, without waiting for the answer of each, and reads the answers: one round
-// trip for all of them. The connection is what the database driver has made ([sql.Conn.Raw]).
-//
-// Nothing is executed after a statement that has failed, whose error is returned, and nothing is committed but by a statement that says
-// so. Where a statement has failed in the transaction before, the first of several is a rollback, and what prepares the others waits
-// until it is executed. The error matches [driver.ErrBadConn] only where nothing was sent, and is [driver.ErrSkip] for the connection
-// of a driver that the Pipeline does not know.
+// Pipeline sends statements in order on one connection without waiting for each answer, and then reads the answers, in one round trip. Conn
+// is the driver's connection, as in [sql.Conn.Raw].
+//   - After a failed statement no statement is executed, and its error is returned. Only a statement commits.
+//   - If a statement of the transaction failed earlier, the first statement is a rollback. Preparation of the others waits until it is
+//     executed.
+//   - The error matches [driver.ErrBadConn] only if nothing was sent. It is [driver.ErrSkip] for the connection of an unknown driver.
 type Pipeline func(ctx context.Context, conn any, statements []Statement) error
 
-// WithPipeline lets single transactions send statements that follow each other in one round trip: what begins the transaction and
-// claims the key is one, and what records the outcome and commits is another. The run of a
-// new key takes as many round trips then as its handler's transaction would by itself, once the driver has prepared the statements. It
-// prepares them again after one of them has failed, as when a duplicate has waited in vain.
+// WithPipeline lets single transactions send consecutive statements in one round trip: the begin of the transaction with the claim, and the
+// outcome with the commit. The run of a new key then takes as many round trips as its handler's transaction alone, once the driver has
+// prepared the statements. It prepares them again after one has failed, such as the claim of a duplicate that waited in vain.
 //
-// It is for PostgreSQL; package [github.com/onlyonce-go/onlyonce/store/sqlstore/pgxpipeline] has the one for the driver of pgx. Nil is
-// none, which is the default. New fails where the pipeline does not know the driver's connections.
+// WithPipeline is for PostgreSQL. Package [github.com/onlyonce-go/onlyonce/store/sqlstore/pgxpipeline] has the Pipeline for pgx. The
+// default is nil: no pipeline. New returns an error if the Pipeline does not know the driver's connections.
 func WithPipeline(p Pipeline) Option { return func(c *config) { c.pipeline = p } }
 
-// begins is the statement that begins a transaction, or empty where PostgreSQL has no such level.
+// begins returns the statement that begins a transaction. It is empty if PostgreSQL does not have the level.
 func begins(level sql.IsolationLevel) string {
 	switch level {
 	case sql.LevelDefault:
@@ -57,13 +54,13 @@ func begins(level sql.IsolationLevel) string {
 	}
 }
 
-// pipelines refuses a pipeline where there can be none.
+// pipelines returns an error if the dialect allows no pipeline.
 func (c *config) pipelines(d Dialect) error {
 	switch {
 	case c.pipeline == nil:
 		return nil
 	case d != PostgreSQL:
-		return fmt.Errorf("sqlstore: WithPipeline is for %v, the database is %v: leave it out", PostgreSQL, d)
+		return fmt.Errorf("sqlstore: WithPipeline is for %v, and the dialect is %v: leave it out", PostgreSQL, d)
 	default:
 		return nil
 	}
@@ -77,9 +74,9 @@ func (s *Store) checkPipeline(ctx context.Context) error {
 
 	conn, err := s.db.Conn(ctx)
 	if err != nil {
-		return fmt.Errorf("sqlstore: no connection for the pipeline: %w", err)
+		return fmt.Errorf("sqlstore: testing the pipeline: getting a connection: %w", err)
 	}
-	defer func() { _ = conn.Close() }() // nothing is lost with it
+	defer func() { _ = conn.Close() }() // nothing depends on it
 
 	var (
 		kind   string
@@ -95,49 +92,48 @@ func (s *Store) checkPipeline(ctx context.Context) error {
 
 	switch {
 	case errors.Is(err, driver.ErrSkip):
-		return fmt.Errorf("sqlstore: the pipeline does not know connections of type %s: "+
+		return fmt.Errorf("sqlstore: testing the pipeline: it does not know connections of type %s: "+
 			"open the database with the driver that the pipeline is for, unwrapped, or leave WithPipeline out", kind)
 	case err != nil:
-		return fmt.Errorf("sqlstore: the pipeline fails: %w", err)
+		return fmt.Errorf("sqlstore: testing the pipeline: %w", err)
 	case answer != 1 || !try[0].Found || !try[0].Done:
-		return errors.New("sqlstore: the pipeline does not read the answers to its statements, or does not report that it has")
+		return errors.New("sqlstore: testing the pipeline: it does not read the answers to its statements, or does not set Found and Done")
 	default:
 		return nil
 	}
 }
 
-// pipelined is what a transaction has whose statements are sent together where they follow each other.
+// pipelined is a transaction whose consecutive statements are sent together.
 //
-// It is the driver of a database that has one connection, borrowed from the pool. So its transaction is a [sql.Tx] like any other,
-// with all that this takes care of: rows and statements that are left open, statements that come late. But to begin it
-// sends nothing, and to commit it sends what is to be sent together.
+// It is the driver of a database with one connection, which is borrowed from the pool. So its transaction is a normal [sql.Tx] with all its
+// care for open rows, open statements and late statements. But the begin sends nothing, and the commit sends the last statements together.
 type pipelined struct {
 	send Pipeline
 	pool *sql.DB
 	conn *sql.Conn   // of the pool
 	used driver.Conn // by conn
 	tx   *sql.Tx
-	life context.Context //nolint:containedctx // that of the transaction
+	life context.Context //nolint:containedctx // of the transaction
 
-	// The fields below belong to the goroutine that the sql.Tx lets use its connection.
+	// The fields below are used only by the goroutine that uses the connection of the sql.Tx.
 
-	next []Statement // that the execution of nextStatements sends
-	last []Statement // that the commit sends
-	// idle says that the connection has no transaction.
+	next []Statement // sent by nextStatements
+	last []Statement // sent by the commit
+	// idle means that the connection has no transaction.
 	idle bool
 }
 
-// nextStatements stands for the statements that are sent together, because database/sql takes one statement.
+// nextStatements stands for the statements that are sent together, because database/sql takes only one.
 const nextStatements = "onlyonce: the next statements"
 
 const rollback = "ROLLBACK"
 
-// earlyError is an error of the database before the commit, which it has not executed then.
+// earlyError is an error of a statement before the commit, which was then not executed.
 type earlyError struct{ error }
 
 func (e *earlyError) Unwrap() error { return e.error }
 
-// newPipelined opens a transaction that lasts as long as life, on a connection that ctx bounds the wait for.
+// newPipelined opens a transaction that lasts as long as life. Ctx bounds the wait for a connection.
 func (s *Store) newPipelined(ctx, life context.Context) (*pipelined, error) {
 	conn, err := s.db.Conn(ctx)
 	if err != nil {
@@ -154,7 +150,7 @@ func (s *Store) newPipelined(ctx, life context.Context) (*pipelined, error) {
 		return err
 	})
 	if err != nil {
-		_ = conn.Close() // nothing was done with it
+		_ = conn.Close() // it was not used
 
 		return nil, err
 	}
@@ -162,7 +158,7 @@ func (s *Store) newPipelined(ctx, life context.Context) (*pipelined, error) {
 	db := sql.OpenDB(p)
 	p.tx, err = db.BeginTx(life, nil)
 
-	// The connection is closed, which gives the other one back, when the transaction has ended.
+	// The end of the transaction closes the borrowed connection, which returns the pool's.
 	if closed := db.Close(); err == nil {
 		err = closed
 	}
@@ -184,7 +180,7 @@ func (p *pipelined) Connect(context.Context) (driver.Conn, error) { return borro
 // Driver implements [driver.Connector].
 func (p *pipelined) Driver() driver.Driver { return p.pool.Driver() }
 
-// borrowed is the connection, and its transaction.
+// borrowed is the borrowed connection and its transaction.
 type borrowed struct{ p *pipelined }
 
 // Prepare implements [driver.Conn].
@@ -258,7 +254,7 @@ func (b borrowed) Commit() error {
 	}
 
 	if refused := reported(err) && !goingDown(err); refused {
-		_ = b.Rollback() // or the connection is not used again
+		_ = b.Rollback() // otherwise the connection is not used again
 
 		if !last[len(last)-2].Done {
 			err = &earlyError{err}
@@ -284,7 +280,7 @@ func (b borrowed) Rollback() error {
 	return err
 }
 
-// Close implements [driver.Conn]: it gives the connection back. It is closed unless its transaction has surely ended.
+// Close implements [driver.Conn]: it returns the connection to the pool. The pool closes it unless its transaction has certainly ended.
 func (b borrowed) Close() error {
 	if !b.p.idle {
 		_ = b.p.conn.Raw(func(any) error { return driver.ErrBadConn })
@@ -295,8 +291,8 @@ func (b borrowed) Close() error {
 	return nil
 }
 
-// claimTogether makes the record of a first claim in one round trip with what goes before and comes after it. Where there is a record
-// already, it ends the transaction and reads that in another.
+// claimTogether makes the record of a first claim in one round trip, together with the statements before and after it. If there is a
+// record, claimTogether ends the transaction and reads the record in another.
 func (t *transaction) claimTogether(ctx context.Context, args []any) (made integer, old row, err error) {
 	err = t.pipe.together(ctx, []Statement{
 		{Query: begins(t.store.isolation)},
@@ -326,12 +322,12 @@ func (t *transaction) completeTogether(ctx context.Context, op *store.Completion
 	}
 
 	var (
-		at    integer
-		early *earlyError
-		looks = t.doubted()
+		at     integer
+		early  *earlyError
+		probes = t.doubted()
 	)
 
-	if looks {
+	if probes {
 		t.pipe.last = append(t.pipe.last, Statement{Query: t.store.keep})
 	}
 
@@ -342,8 +338,8 @@ func (t *transaction) completeTogether(ctx context.Context, op *store.Completion
 	case err == nil:
 		return t.completed(op, at), nil
 	case errors.As(err, &early):
-		if looks && !t.pipe.last[0].Done {
-			err = t.looked(err)
+		if probes && !t.pipe.last[0].Done {
+			err = t.endedBy(err)
 		}
 
 		return store.Result{}, t.unwritten(err)
@@ -354,8 +350,8 @@ func (t *transaction) completeTogether(ctx context.Context, op *store.Completion
 	}
 }
 
-// recordTogether rolls the transaction back and records its outcome in another, in one round trip. It is not done where there is a record
-// already, or where another transaction was in the way.
+// recordTogether rolls the transaction back and records its outcome in another, in one round trip. Done is false if there is a record
+// already, or another transaction was in the way.
 func (t *transaction) recordTogether(ctx context.Context, op *store.Completion) (_ store.Result, done bool, _ error) {
 	var (
 		made  integer

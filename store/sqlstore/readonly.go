@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// A server that was a primary, and takes no writes any more, keeps its connections. The address of the database leads to another server by
-// then, so that new connections work.
+// A former primary that refuses writes keeps its connections. The address of the database leads to another server by then, so new
+// connections work.
 
 const (
 	stateReadOnly = "25006"
@@ -16,7 +16,7 @@ const (
 	mysqlReadOnlyMode        = 1836
 )
 
-// readOnly recognises the refusal of a write by a server that takes none.
+// readOnly reports whether a server refused a write because it accepts none.
 func (d Dialect) readOnly(err error) bool {
 	switch d {
 	case PostgreSQL:
@@ -30,8 +30,7 @@ func (d Dialect) readOnly(err error) bool {
 	}
 }
 
-// refresh drops the idle connections of the pool after a server has refused to write, and leaves them alone after any other error. It
-// reports whether it has dropped them: what was refused may be sent again.
+// refresh drops the idle connections of the pool if err is such a refusal. It returns true if it did: the operation may be sent again.
 func (s *Store) refresh(ctx context.Context, err error) bool {
 	if !s.dialect.readOnly(err) {
 		return false
@@ -40,7 +39,7 @@ func (s *Store) refresh(ctx context.Context, err error) bool {
 	for range s.db.Stats().Idle {
 		conn, err := s.db.Conn(ctx)
 		if err != nil {
-			return true // there is no time, or the new server does not answer yet
+			return true // no time left, or the new server does not answer yet
 		}
 
 		drop(conn)

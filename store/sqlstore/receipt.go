@@ -2,17 +2,17 @@ package sqlstore
 
 import "github.com/onlyonce-go/onlyonce/store"
 
-// receipt is what the owner of a run remembers of the note that its claim has left. The statements that complete a running record recognise
-// the record by it, so that they need not read it first.
+// receipt is what the owner of a run remembers about the note of its claim. The statements that complete a running record compare it, so
+// that the record need not be read first.
 type receipt struct {
-	seal integer // of the note, or zero if there is none
+	seal integer // of the note; zero without a note
 	size int     // of the note, in bytes
 }
 
 // bare is the receipt of every run without a note.
 var bare = new(receipt) //nolint:gochecknoglobals // never modified
 
-// giveReceipt gives the owner of a run a receipt.
+// giveReceipt adds the receipt of a run to its result.
 func giveReceipt(key *store.Key, res *store.Result) {
 	switch {
 	case !res.Applied:
@@ -23,7 +23,7 @@ func giveReceipt(key *store.Key, res *store.Result) {
 	}
 }
 
-// receiptFor is the receipt of a running record with a note.
+// receiptFor returns the receipt of a running record with a note.
 func receiptFor(key *store.Key, rec *store.Record) *receipt {
 	return &receipt{seal: outcomeSeal(key, store.Running, &rec.Token, rec.Outcome), size: len(rec.Outcome)}
 }
@@ -35,8 +35,8 @@ func hasReceipt(op *store.Completion) bool {
 	return ok && given != nil
 }
 
-// noteOf is the note that a running record must have for a completion. Without a receipt it is none: the statement then leaves a record
-// with a note alone, and the store reads that.
+// noteOf returns the note that a running record must have for a completion. Without a receipt it is none: the statement then does not match
+// a record with a note, and the store reads the record.
 func noteOf(op *store.Completion) receipt {
 	if given, ok := op.Receipt.(*receipt); ok && given != nil && given.size > 0 {
 		return *given
@@ -47,7 +47,7 @@ func noteOf(op *store.Completion) receipt {
 	return receipt{seal: outcomeSeal(&op.Key, store.Running, &token, nil)}
 }
 
-// noNote is a note of no bytes: nil would be NULL.
+// noNote is an empty note: nil would be NULL.
 var noNote any = []byte{} //nolint:gochecknoglobals // never modified
 
 func noteArg(note []byte) any {

@@ -10,24 +10,22 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// The operations that wait for nobody.
+// The operations that wait for no other transaction.
 const (
 	lookup = "lookup"
 	list   = "list"
 )
 
 const (
-	// resends is how often an operation is sent again whose connection was lost. It may have taken effect; a repeat is
-	// recognised.
+	// resends is how often an operation is sent again after a lost connection. It may have taken effect: a repeat is recognised.
 	resends    = 2
 	pauseFirst = time.Millisecond
 	pauseMost  = 32 * time.Millisecond
 )
 
-// do runs an operation on the pool until the database has answered, within its time. What the database has undone is tried
-// again as long as there is time.
+// do runs an operation on the pool until the database answers or its time ends. An operation that the database has undone is tried again.
 func (s *Store) do(ctx context.Context, name string, run func(ctx context.Context, at access) error) error {
-	// The engine's deadline comes without a timer: see Bounded in store.Capabilities.
+	// The engine's context has a deadline without a timer: see Bounded in store.Capabilities.
 	deadline := time.Now().Add(s.timeout)
 	if earlier, ok := ctx.Deadline(); ok && earlier.Before(deadline) {
 		deadline = earlier
@@ -41,7 +39,7 @@ func (s *Store) do(ctx context.Context, name string, run func(ctx context.Contex
 	for try := 0; ; try++ {
 		err := s.attempt(ctx, run)
 
-		// MySQL may be asked again, and the time may be over before it answers.
+		// Remembered, because MySQL may get another try and not answer it in time.
 		busy = busy || s.dialect.blocked(err) || s.dialect.timedOut(err) && name != lookup && name != list
 
 		switch {
@@ -68,7 +66,7 @@ func (s *Store) do(ctx context.Context, name string, run func(ctx context.Contex
 	}
 }
 
-// attempt runs an operation once, unless its time is over or the database does not answer.
+// attempt runs an operation once, unless its time has ended or the database does not answer.
 func (s *Store) attempt(ctx context.Context, run func(ctx context.Context, at access) error) error {
 	if err := ctx.Err(); err != nil {
 		return err // wrapped by do
@@ -84,21 +82,21 @@ func (s *Store) attempt(ctx context.Context, run func(ctx context.Context, at ac
 	return err
 }
 
-// failure is an error after which nobody knows whether the operation has taken effect. It matches store.ErrBusy where the database has
-// ended its wait for the transaction of somebody else.
+// failure returns an error after which nobody knows whether the operation took effect. It matches store.ErrBusy if the database ended the
+// wait for another transaction.
 func failure(name string, err error, deadline time.Time, busy bool) error {
 	if busy {
 		err = fmt.Errorf("%w: %w", store.ErrBusy, err)
 	}
 
 	if !errors.Is(err, context.DeadlineExceeded) && !time.Now().Before(deadline) {
-		err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err) // which a driver may call by another name
+		err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err) // the driver's error may not match DeadlineExceeded
 	}
 
 	return fmt.Errorf("sqlstore: %s: %w", name, err)
 }
 
-// undone reports whether the database says that it has undone the statement, and that it may be tried again.
+// undone reports whether the database has undone the statement, so that it may be tried again.
 func (s *Store) undone(err error) bool {
 	if errors.Is(err, errRaced) {
 		return true
@@ -111,7 +109,7 @@ func (s *Store) undone(err error) bool {
 	return s.dialect.undone(err)
 }
 
-// pause waits a little, the longer the more often it was tried, and reports whether it has: not if ctx has ended before.
+// pause waits before a try, longer before later ones. It returns false if ctx ends before.
 func pause(ctx context.Context, try int) bool {
 	most := min(pauseFirst<<min(try, 10), pauseMost)
 

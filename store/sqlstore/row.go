@@ -14,7 +14,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// formatVersion numbers the meaning of a row. A row with a higher one is left alone.
+// formatVersion is the version of a row. Rows with a higher version are not touched.
 const formatVersion = 1
 
 const (
@@ -22,8 +22,8 @@ const (
 	flagResolved = 2
 )
 
-// row is a record as the database returns it, with the time at which it was read. The columns are in the order of the SQL
-// files. Where there is no record everything but the time is zero.
+// row is a record as the database returns it, and the time of the read. The columns are in the order of the SQL files. Without a record
+// everything except the time is zero.
 type row struct {
 	now integer
 	id  []byte
@@ -44,7 +44,7 @@ func (r *row) targets() []any {
 	}
 }
 
-// answer is what the rows of answers with a record are scanned into. PostgreSQL's have the clock and an array.
+// answer returns the targets for answers with a record. In PostgreSQL these are the clock and an array.
 func (r *row) answer(d Dialect) []any {
 	if d == PostgreSQL {
 		return []any{&r.now, r}
@@ -53,8 +53,8 @@ func (r *row) answer(d Dialect) []any {
 	return r.targets()
 }
 
-// Scan implements [sql.Scanner] for a record that comes as one JSON array, with its columns in the order of targets, without the
-// clock, and bytes in base64. Without a record there is none.
+// Scan implements [sql.Scanner] for a record in one JSON array: the columns in the order of targets, without the clock, and bytes in
+// base64. Without a record src is nil.
 func (r *row) Scan(src any) error {
 	var array []byte
 
@@ -66,14 +66,14 @@ func (r *row) Scan(src any) error {
 	case string:
 		array = []byte(src)
 	default:
-		return fmt.Errorf("a record is a %T: %w", src, store.ErrUnreadable)
+		return fmt.Errorf("reading a record: it is a %T: %w", src, store.ErrUnreadable)
 	}
 
 	columns := r.targets()[1:]
 	count := len(columns)
 
 	if err := json.Unmarshal(array, &columns); err != nil {
-		return fmt.Errorf("a record cannot be read: %w: %w", store.ErrUnreadable, err)
+		return fmt.Errorf("reading a record: %w: %w", store.ErrUnreadable, err)
 	}
 
 	if len(columns) != count || !r.exists() {
@@ -88,7 +88,7 @@ func (r *row) exists() bool { return r.id != nil }
 
 func (r *row) time() time.Time { return time.UnixMilli(int64(r.now)) }
 
-// integer is a number of a row, zero where there is none.
+// integer is a number of a row. NULL is zero.
 type integer int64
 
 // Scan implements [sql.Scanner].
@@ -98,12 +98,12 @@ func (n *integer) Scan(src any) error {
 		*n = 0
 	case int64:
 		*n = integer(src)
-	case []byte: // where the protocol is text
+	case []byte: // in text protocols
 		return n.parse(string(src))
 	case string:
 		return n.parse(src)
 	default:
-		return fmt.Errorf("a number of a record is a %T: %w", src, store.ErrUnreadable)
+		return fmt.Errorf("reading a number of a record: it is a %T: %w", src, store.ErrUnreadable)
 	}
 
 	return nil
@@ -112,7 +112,7 @@ func (n *integer) Scan(src any) error {
 func (n *integer) parse(s string) error {
 	parsed, err := strconv.ParseInt(s, 10, 64)
 	if err != nil {
-		return fmt.Errorf("a number of a record is %q: %w", s, store.ErrUnreadable)
+		return fmt.Errorf("reading a number of a record: it is %q: %w", s, store.ErrUnreadable)
 	}
 
 	*n = integer(parsed)
@@ -120,8 +120,8 @@ func (n *integer) parse(s string) error {
 	return nil
 }
 
-// scan reads the one row of an answer into targets, and reports whether there was one. It reads to the end, because an error
-// of the statement may come only there.
+// scan reads the only row of an answer, and reports whether there was one. It reads to the end, because the error of a statement may come
+// there.
 func scan(rows *sql.Rows, targets ...any) (found bool, err error) {
 	defer rows.Close()
 
@@ -136,7 +136,7 @@ func scan(rows *sql.Rows, targets ...any) (found bool, err error) {
 	return found, rows.Err()
 }
 
-// record is the record of a row, which is damaged unless its seals and its checksum match.
+// record returns the record of a row. It returns an error unless all seals and the checksum match.
 func (r *row) record(key *store.Key) (store.Record, error) {
 	if !r.exists() {
 		return store.Record{}, nil
@@ -146,7 +146,7 @@ func (r *row) record(key *store.Key) (store.Record, error) {
 
 	switch {
 	case r.format > formatVersion:
-		return rec, fmt.Errorf("a record has format %d, this build knows %d: %w", r.format, formatVersion, store.ErrNewer)
+		return rec, fmt.Errorf("reading a record: it has format %d, and this build knows format %d: %w", r.format, formatVersion, store.ErrNewer)
 	case r.format < formatVersion:
 		return rec, unreadable("it has no format")
 	case !bytes.Equal(r.id, key[:]):
@@ -175,7 +175,7 @@ func (r *row) record(key *store.Key) (store.Record, error) {
 }
 
 func unreadable(why string) error {
-	return fmt.Errorf("a record is damaged: %s: %w", why, store.ErrUnreadable)
+	return fmt.Errorf("reading a record: it is damaged: %s: %w", why, store.ErrUnreadable)
 }
 
 func (r *row) fill(rec *store.Record) (err error) {
@@ -206,7 +206,7 @@ func (r *row) fill(rec *store.Record) (err error) {
 	return err
 }
 
-// rowOf is the row of a record whose times are whole milliseconds.
+// rowOf returns the row of a record whose times are whole milliseconds.
 func rowOf(key *store.Key, rec *store.Record, revision integer) row {
 	r := row{
 		id: key[:], revision: revision,
@@ -238,7 +238,7 @@ func rowOf(key *store.Key, rec *store.Record, revision integer) row {
 	return r
 }
 
-// values are what is written of a row, without its key and in the order of the SQL files.
+// values returns the written columns of a row, without its key, in the order of the SQL files.
 func (r *row) values() []any {
 	return []any{
 		int64(r.revision), int64(r.fence), int64(r.attempts),
@@ -250,7 +250,7 @@ func (r *row) values() []any {
 	}
 }
 
-// The weights of the checksum. The SQL files calculate with them where a statement changes a row by itself.
+// The weights of the checksum. The SQL files use them in statements that change a row by themselves.
 const (
 	weightState      = 1009
 	weightGuarantee  = 1013
@@ -267,7 +267,7 @@ const (
 	weightRetention  = 13
 )
 
-// sum is the checksum of the numbers that change in a record's life, bound to its key by the seal.
+// sum returns the checksum of the numbers that change in a record's life. The seal binds it to the key.
 func (r *row) sum() integer {
 	return r.seal + weightState*r.state + weightGuarantee*r.guarantee + weightFlags*r.flags +
 		weightFence*r.fence + weightAttempts*r.attempts + weightRevision*r.revision +
@@ -276,7 +276,7 @@ func (r *row) sum() integer {
 		weightRetention*r.retention
 }
 
-// identitySeal binds what a claim says of itself to its key.
+// identitySeal binds the constant part of a record to its key.
 func identitySeal(key *store.Key, fp store.Fingerprint, method, readableKey string) integer {
 	table := crc32.MakeTable(crc32.Castagnoli)
 
@@ -293,7 +293,7 @@ func identitySeal(key *store.Key, fp store.Fingerprint, method, readableKey stri
 	return integer(crc32.Update(sum, table, []byte(readableKey)))
 }
 
-// outcomeSeal binds an outcome to its key, its state and its owner.
+// outcomeSeal binds an outcome to its key, state and owner.
 func outcomeSeal(key *store.Key, state store.State, token *store.Token, outcome []byte) integer {
 	table := crc32.MakeTable(crc32.Castagnoli)
 
@@ -320,8 +320,7 @@ func millis(t time.Time) integer {
 	return integer(t.UnixMilli())
 }
 
-// round makes the times and the retention of a record whole milliseconds. Ends are rounded up: a lease or a retention must not end
-// early.
+// round makes the times and the retention of a record whole milliseconds. Ends are rounded up, so that no lease or retention ends early.
 func round(rec *store.Record) {
 	rec.LeaseUntil, rec.OwnerAliveUntil = roundUp(rec.LeaseUntil), roundUp(rec.OwnerAliveUntil)
 	rec.ExpiresAt = roundUp(rec.ExpiresAt)
@@ -339,7 +338,7 @@ func roundUp(t time.Time) time.Time {
 // longestSpan is the longest duration, in milliseconds.
 const longestSpan = math.MaxInt64 / int64(time.Millisecond)
 
-// span is the sum of durations in milliseconds, rounded up. It does not overflow, as a sum of durations would.
+// span returns the sum of durations in milliseconds, rounded up. It does not overflow.
 func span(all ...time.Duration) int64 {
 	var (
 		whole int64
@@ -354,7 +353,7 @@ func span(all ...time.Duration) int64 {
 	return whole + int64((rest+time.Millisecond-1)/time.Millisecond)
 }
 
-// spanOf is the duration of so many milliseconds, or the longest that there is.
+// spanOf returns a number of milliseconds as a duration, or the longest duration.
 func spanOf(ms integer) time.Duration {
 	return time.Duration(min(max(int64(ms), -longestSpan), longestSpan)) * time.Millisecond
 }

@@ -12,31 +12,33 @@ import (
 )
 
 const (
-	// longestInterval is the longest that jitter does not take beyond the longest duration. It is 146 years.
+	// longestInterval is the longest interval that jitter does not overflow: 146 years.
 	longestInterval = math.MaxInt64 / 2
-	// mostPause is how long Run waits at most between two tries of what fails, unless WithSweep says more.
+	// mostPause is the longest pause of Run after failures, unless the interval of WithSweep is longer.
 	mostPause = time.Minute
-	// hopelessTries and hopelessTime are how often in a row, and for how long, sweeps have to fail with errors that do not go away by
-	// themselves. A table can be missing for a moment, while a server restarts or somebody changes the schema.
+	// hopelessTries and hopelessTime are how often in a row, and for how long, sweeps must fail with permanent errors before Run returns. A
+	// table can be missing for a moment, during a restart or a change of the schema.
 	hopelessTries = 3
 	hopelessTime  = 5 * time.Minute
 )
 
-// Run deletes records whose retention is over, and unsettled ones as [WithUnknownRetention] says, until ctx ends, which is no error.
-// One process needs to do so; any number may, and they leave each other's records alone. Without it everything works, and the table grows.
+// Run deletes expired records, and unsettled records as set by [WithUnknownRetention], until ctx ends. Then it returns nil. One process
+// must call Run, and any number may, without affecting each other. Without Run everything works, and the table grows.
 //
-// A completed or released record is deleted when it has expired on the database's clock, a running or unknown one only after the time of
-// WithUnknownRetention, and a damaged one never.
+// A Completed or Released record is deleted after its expiry on the database's clock. A Running or Unknown record is deleted only after the
+// time of WithUnknownRetention, and a damaged record never.
 //
-// A database that is away, locked or busy does not end Run. It tries again after the interval of [WithSweep], and then after twice as long
-// each time, up to a minute. The observer of [WithObserver] sees each sweep. Without an observer, Run logs each failure to [slog.Default]
-// at warn level, and the first success after failures at info level.
+// Run survives a database that is away, locked or busy. It tries again after the interval of [WithSweep], and then after twice as long each
+// time, up to a minute. The observer of [WithObserver] gets an event for each sweep. Without an observer, Run logs to [slog.Default]: each
+// failure at level warn, and the first success after failures at level info.
 //
-// Run returns an error only for what does not go away by itself: at once if the handle is closed; and if a missing table, a missing right,
-// or a setting of the server that forbids the statement has failed every sweep for five minutes, and three sweeps at least.
+// Run returns an error only in these cases:
+//   - The database handle is closed.
+//   - Every sweep has failed for five minutes, and at least three times, with a permanent error: a missing table, a missing right, or a
+//     setting that forbids the statement.
 func (s *Store) Run(ctx context.Context) error { return s.run(ctx, failures.last) }
 
-// run sweeps until ctx ends, or until failures are the last.
+// run sweeps until ctx ends, or until last returns true.
 func (s *Store) run(ctx context.Context, last func(failures, time.Time) bool) error {
 	var failed failures
 
@@ -50,7 +52,7 @@ func (s *Store) run(ctx context.Context, last func(failures, time.Time) bool) er
 		failed = failed.after(err, s.dialect.hopeless(err), now)
 
 		if closed(err) || last(failed, now) {
-			return fmt.Errorf("sqlstore: expired records are not deleted any more: give the store what it lacks and start Run again: %w", err)
+			return fmt.Errorf("sqlstore: sweep: expired records are no longer deleted: correct the cause, and call Run again: %w", err)
 		}
 
 		retry := s.pause(n, failed.count)
@@ -62,10 +64,10 @@ func (s *Store) run(ctx context.Context, last func(failures, time.Time) bool) er
 	}
 }
 
-// failures are sweeps that have failed in a row.
+// failures counts sweeps that failed in a row.
 type failures struct {
 	count int
-	// hopeless is how many of them, up to the last one, do not go away by themselves, and since is when the first of these has failed.
+	// hopeless is how many of them failed last with permanent errors, and since is the time of the first of these.
 	hopeless int
 	since    time.Time
 }
@@ -84,12 +86,12 @@ func (f failures) after(err error, hopeless bool, now time.Time) failures {
 	return failures{f.count + 1, f.hopeless + 1, f.since}
 }
 
-// last reports whether there is no use in another sweep.
+// last reports whether another sweep is pointless.
 func (f failures) last(now time.Time) bool {
 	return f.hopeless >= hopelessTries && now.Sub(f.since) >= hopelessTime
 }
 
-// pause is how long Run waits after a sweep. Where there is more to delete, the others may have their turn, and that is all there is.
+// pause returns Run's pause after a sweep. It is zero if there may be more to delete.
 func (c *config) pause(deleted, failures int) time.Duration {
 	if failures == 0 && deleted >= c.sweepBatch {
 		return 0
@@ -98,24 +100,24 @@ func (c *config) pause(deleted, failures int) time.Duration {
 	return jittered(backedOff(c.sweepEvery, failures))
 }
 
-// backedOff is an interval, doubled for each failure after the first up to mostPause.
+// backedOff returns an interval, doubled for each failure after the first, up to mostPause.
 func backedOff(every time.Duration, failures int) time.Duration {
 	every = min(every, longestInterval)
 	if failures < 2 || every >= mostPause {
 		return every
 	}
 
-	const doublings = 16 // of a millisecond are more than a minute
+	const doublings = 16 // a millisecond doubled this often exceeds a minute
 
 	return min(every<<min(failures-1, doublings), mostPause)
 }
 
-// jittered is a time between half and one and a half of another.
+// jittered returns a random time between half and one and a half of d.
 func jittered(d time.Duration) time.Duration {
 	return d/2 + rand.N(d) //nolint:gosec // jitter needs no secrecy
 }
 
-// sleep waits, and reports whether it has: not if ctx has ended before.
+// sleep waits for d. It returns false if ctx ends before.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -128,7 +130,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// hopeless recognises errors of a statement that no other try gets over.
+// hopeless reports whether no other try of the statement can succeed.
 func (d Dialect) hopeless(err error) bool {
 	if err == nil {
 		return false
@@ -138,10 +140,10 @@ func (d Dialect) hopeless(err error) bool {
 	case PostgreSQL:
 		state := sqlState(err)
 
-		// Rights, names and syntax; what the server has not; a schema that is missing.
+		// Rights, names and syntax; unsupported features; a missing schema.
 		return strings.HasPrefix(state, "42") || strings.HasPrefix(state, "0A") || state == "3F000"
 	case MySQL:
-		// Names, syntax, rights, sql_safe_updates, and a binary log that cannot have the statement.
+		// Names, syntax, rights, sql_safe_updates, and a binary log that forbids the statement.
 		return slices.Contains([]int64{1054, 1064, 1142, 1143, 1146, 1175, 1665}, mysqlNumber(err))
 	case SQLite:
 		code := sqliteCode(err)
@@ -152,10 +154,10 @@ func (d Dialect) hopeless(err error) bool {
 	}
 }
 
-// sqliteReadOnly is the code of a file that may not be written.
+// sqliteReadOnly is the code for a file that must not be written.
 const sqliteReadOnly = 8
 
-// closed recognises a handle of database/sql that is closed, which has no error of its own that could be compared.
+// closed reports whether the database handle is closed. database/sql has no sentinel for that error.
 func closed(err error) bool {
 	for ; err != nil; err = errors.Unwrap(err) {
 		if err.Error() == "sql: database is closed" {

@@ -207,7 +207,7 @@ func TestF94RunEndsWithAnErrorForWhatDoesNotGoAwayByItself(t *testing.T) {
 			err := s.Run(t.Context())
 			ends := seen.get()
 
-			if last := ends[len(ends)-1]; err == nil || !errors.Is(err, last.err) || !strings.Contains(err.Error(), "start Run again") {
+			if last := ends[len(ends)-1]; err == nil || !errors.Is(err, last.err) || !strings.Contains(err.Error(), "call Run again") {
 				t.Errorf("%s: Run returned %v after %v", name, err, last.err)
 			}
 

@@ -7,10 +7,10 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// The short ways: what nearly always succeeds takes one statement, where the dialect has one. Whatever such a statement
-// does not find as it expects goes the long way, by change.
+// Shortcuts do the most frequent form of an operation in one statement, if the dialect has one. If the statement does not find the record
+// as expected, change does the operation.
 
-// claimFirst is a claim that expects no record.
+// claimFirst makes a claim that expects no record.
 func (s *Store) claimFirst(ctx context.Context, at access, op *store.Claim) (store.Result, error) {
 	var made integer
 
@@ -24,14 +24,14 @@ func (s *Store) claimFirst(ctx context.Context, at access, op *store.Claim) (sto
 	case old.exists():
 		return s.change(ctx, at, &op.Key, op, &old)
 	default:
-		// Somebody's record has appeared since the statement began.
+		// A record has appeared since the statement began.
 		return s.change(ctx, at, &op.Key, op, nil)
 	}
 }
 
-// freshArgs are the arguments of the statements that make the record of a first claim.
+// freshArgs returns the arguments of the statements that insert the record of a first claim.
 func freshArgs(op *store.Claim) []any {
-	// The record as it would be if it were made in 1970, for all that does not depend on the time.
+	// The record as if made in 1970, for everything that does not depend on the time.
 	var rec store.Record
 
 	op.ApplyTo(&rec, time.UnixMilli(0))
@@ -47,10 +47,10 @@ func freshArgs(op *store.Claim) []any {
 	)
 }
 
-// argsOfClaim is how many arguments the statements of a first claim take at most.
+// argsOfClaim is the greatest number of arguments of a first claim.
 const argsOfClaim = 15
 
-// claimed is the answer to a first claim that has made its record at a time.
+// claimed returns the result of a first claim that made its record at a time.
 func claimed(op *store.Claim, made integer) store.Result {
 	res := store.Result{Applied: true, Now: timeOf(made)}
 	op.ApplyTo(&res.Record, res.Now)
@@ -59,7 +59,7 @@ func claimed(op *store.Claim, made integer) store.Result {
 	return res
 }
 
-// completeRunning is a completion by the owner of a running record.
+// completeRunning completes a running record for its owner.
 func (s *Store) completeRunning(ctx context.Context, at access, op *store.Completion) (store.Result, error) {
 	r, found, err := s.shortcut(ctx, at, s.sql.complete, completionArgs(op))
 	if err != nil {
@@ -75,7 +75,7 @@ func (s *Store) completeRunning(ctx context.Context, at access, op *store.Comple
 	return r.result(&op.Key)
 }
 
-// completionArgs are the arguments of the statements that complete a running record.
+// completionArgs returns the arguments of the statements that complete a running record.
 func completionArgs(op *store.Completion) []any {
 	token, outcome := op.Token, op.Outcome
 	if outcome == nil {
@@ -87,7 +87,7 @@ func completionArgs(op *store.Completion) []any {
 	return []any{op.Key[:], token[:], outcome, int64(seal), int64(note.seal), span(max(op.Retention, 0)), int64(note.size)}
 }
 
-// renewAlive is a renewal of a lease that has not ended.
+// renewAlive renews a lease that has not ended.
 func (s *Store) renewAlive(ctx context.Context, at access, op *store.Renewal) (store.Result, error) {
 	r, found, err := s.shortcut(ctx, at, s.sql.renew, []any{op.Key[:], op.Token[:], span(op.Lease)})
 	if err != nil {
@@ -101,8 +101,8 @@ func (s *Store) renewAlive(ctx context.Context, at access, op *store.Renewal) (s
 	return r.result(&op.Key)
 }
 
-// shortcut sends a statement that changes a record and answers with a row, before which it may say more, and reports
-// whether it has answered.
+// shortcut sends a statement that changes a record and returns a row. Found is false if it returned none. The columns in more come before
+// the row.
 func (s *Store) shortcut(ctx context.Context, at access, query string, args []any, more ...any) (r row, found bool, err error) {
 	done, err := at.writing(ctx)
 	if err != nil {
@@ -116,7 +116,7 @@ func (s *Store) shortcut(ctx context.Context, at access, query string, args []an
 	return r, found, err
 }
 
-// result is the answer to an operation that has left this row.
+// result returns the result of an operation that left this row.
 func (r *row) result(key *store.Key) (store.Result, error) {
 	rec, err := r.record(key)
 	if err != nil {

@@ -2,21 +2,21 @@ package sqlstore
 
 import "strings"
 
-// effect is what a handler's statement may do to the transaction that it is sent in, as far as its text says.
+// effect is what a handler's statement may do to its transaction, judged by its text.
 type effect uint8
 
 const (
-	// stays is the effect of statements after which the transaction is there.
+	// stays means that the transaction goes on.
 	stays effect = iota
-	// marks is the effect of statements after which the transaction is there, with a savepoint of the handler's.
+	// marks means that the transaction goes on and has a savepoint of the handler.
 	marks
-	// mayEnd is the effect of statements that may have ended it, such as a change of the schema in MySQL, or several at once.
+	// mayEnd means that the transaction may have ended, such as by a change of the schema in MySQL, or by one of several statements.
 	mayEnd
-	// ends is the effect of statements that are there to begin or to end transactions.
+	// ends means that the statement begins or ends a transaction.
 	ends
 )
 
-// effectOf reads the first words of a statement.
+// effectOf returns the effect of a statement by its first words.
 func (d Dialect) effectOf(query string) effect {
 	first, rest := nextWord(query)
 	second, _ := nextWord(rest)
@@ -56,7 +56,7 @@ func (d Dialect) effectOf(query string) effect {
 	return several(query)
 }
 
-// several is the effect of a statement that stays, unless there is another one behind it.
+// several returns stays, or mayEnd if the text has another statement.
 func several(query string) effect {
 	if strings.Contains(strings.TrimRight(query, "; \t\r\n"), ";") {
 		return mayEnd
@@ -65,7 +65,7 @@ func several(query string) effect {
 	return stays
 }
 
-// nextWord is the first word of a text in capitals, and what follows it. Comments and semicolons before it are skipped.
+// nextWord returns the first word of a text in capitals, and the rest. It skips comments and semicolons before the word.
 func nextWord(text string) (word, rest string) {
 	for {
 		text = strings.TrimLeft(text, "; \t\r\n\f\v(")
@@ -74,7 +74,7 @@ func nextWord(text string) (word, rest string) {
 		case strings.HasPrefix(text, "--"), strings.HasPrefix(text, "#"):
 			_, text, _ = strings.Cut(text, "\n")
 		case strings.HasPrefix(text, "/*"):
-			// MySQL executes what is in a comment such as /*! COMMIT */.
+			// MySQL executes the content of a comment such as /*! COMMIT */.
 			if skipped, ok := strings.CutPrefix(text, "/*!"); ok {
 				text = strings.TrimLeft(skipped, "0123456789")
 

@@ -14,37 +14,37 @@ import (
 )
 
 const (
-	// DefaultTimeout bounds one operation where WithTimeout gives none: one second.
+	// DefaultTimeout is the default of [WithTimeout]: one second.
 	DefaultTimeout = time.Second
-	// DefaultSweepInterval is how often Run looks for expired records where WithSweep gives nothing: 10 seconds.
+	// DefaultSweepInterval is the default interval of [WithSweep]: 10 seconds.
 	DefaultSweepInterval = 10 * time.Second
-	// DefaultSweepBatch is how many records Run deletes in one statement where WithSweep gives nothing.
+	// DefaultSweepBatch is the default batch of [WithSweep]: 500 records.
 	DefaultSweepBatch = 500
 )
 
-// Store keeps records in a table. It is safe for concurrent use and by any number of processes.
+// Store keeps records in a table. It is safe for concurrent use, and any number of processes may share the table. It needs no Close.
 type Store struct {
 	config
 
 	db      *sql.DB
 	dialect Dialect
-	// at is where the table is: as it is configured, with the schema in which it was found.
+	// at is the table, with the schema in which it was found.
 	at  table
 	sql *statements
-	// turn is held while the store writes, where a database has one writer anyway: those of one process then need not
-	// find out by trying. It is nil elsewhere.
+	// turn is held during a write in a database with one writer, so that the writers of one process need not collide. It is nil for other
+	// databases.
 	turn chan struct{}
-	// room bounds single transactions; nil does not.
+	// room bounds the open single transactions. Nil means no bound.
 	room chan struct{}
-	// save makes a savepoint, undo goes back to it, and keep releases it. The store finds out by it whether a transaction has ended. In a
-	// single transaction, save goes before the first statement that may end the transaction. The name is random, so that no handler uses
-	// it, and stays the same, so that the statements are prepared once.
+	// save makes a savepoint, undo returns to it, and keep releases it. The savepoint shows whether the transaction has ended. In a single
+	// transaction, save precedes the first statement that may end the transaction. The name is random, so that no handler uses it, and
+	// constant, so that the statements are prepared once.
 	save, undo, keep string
-	// gate keeps operations from a database that does not answer; nil does not.
+	// gate stops operations while the database does not answer. It is nil in SQLite.
 	gate *gate
-	// swept and sweptUnsettled are how far the sweeps of PostgreSQL have come.
+	// swept and sweptUnsettled are the positions of the sweeps of PostgreSQL.
 	swept, sweptUnsettled *cursor
-	// server describes the server of the dialect MySQL; nil until its settings are read.
+	// server describes the server of the dialect MySQL. It is nil until the settings are read.
 	server *atomic.Pointer[mysqlServer]
 }
 
@@ -55,12 +55,12 @@ var (
 	_ store.Forgetter = (*Store)(nil)
 )
 
-// New returns a store on a database handle of the caller's, which the store does not close. It runs Check, and fails where
-// Check does. The table is made by [Migrate]. If WithTable names no schema, the store uses the one in which New finds the table, whatever
-// search_path or current database a connection has later.
+// New returns a store on the caller's database handle, which the store never closes. [Migrate] creates the table. New calls Check within 15
+// s, and returns its error. It also returns an error for a nil db and for invalid options. If WithTable names no schema, New finds the
+// table, and the store uses its schema whatever search_path or current database a later connection has.
 func New(db *sql.DB, d Dialect, opts ...Option) (*Store, error) {
 	if db == nil {
-		return nil, errors.New("sqlstore: New needs a database, as from sql.Open")
+		return nil, errors.New("sqlstore: New: db is nil: pass the result of sql.Open")
 	}
 
 	s, err := newStore(db, d, opts)
@@ -79,14 +79,14 @@ func New(db *sql.DB, d Dialect, opts ...Option) (*Store, error) {
 		}
 
 		if unpinned != nil {
-			return nil, fmt.Errorf("sqlstore: the schema of table %s is not known: %w", s.table, unpinned)
+			return nil, fmt.Errorf("sqlstore: New: finding the schema of table %s: %w", s.table, unpinned)
 		}
 	}
 
 	return s, nil
 }
 
-// newStore returns a store that has not looked at the database.
+// newStore returns a store without using the database.
 func newStore(db *sql.DB, d Dialect, opts []Option) (*Store, error) {
 	cfg, err := configure(d, opts)
 	if err != nil {
@@ -113,7 +113,7 @@ func newStore(db *sql.DB, d Dialect, opts []Option) (*Store, error) {
 	return s, nil
 }
 
-// load makes the statements that the store sends.
+// load fills in the statements of the store.
 func (s *Store) load() {
 	s.sql = loadStatements(s.dialect, s.at)
 	if s.dialect != MySQL {
@@ -125,14 +125,14 @@ func (s *Store) load() {
 	}
 }
 
-// home is where records are kept. What is kept elsewhere is another home.
+// home identifies the place of the records.
 type home struct {
 	db    *sql.DB
 	table table
 }
 
-// Capabilities implements [store.Store]. Bounded holds for drivers that heed the contexts of their calls, as pgx,
-// go-sql-driver/mysql and modernc.org/sqlite do. Stores on one [sql.DB] and one table share their Home.
+// Capabilities implements [store.Store]. Bounded requires a driver that obeys contexts, such as pgx, go-sql-driver/mysql or
+// modernc.org/sqlite. Stores on one [sql.DB] and one table have the same Home.
 func (s *Store) Capabilities() store.Capabilities {
 	return store.Capabilities{
 		Inspector:        s,

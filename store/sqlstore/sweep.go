@@ -14,21 +14,19 @@ import (
 const (
 	// sweepTimeout bounds the deletion of one batch.
 	sweepTimeout = 30 * time.Second
-	// sweepAgain is how often a sweep looks at everything that is due, and not only at what has become due since the last one.
+	// sweepAgain is how often a sweep covers all due records, not only those that became due since the last sweep.
 	sweepAgain = time.Hour
-	// sweepMargin is how long before the last sweep the next one begins: transactions commit in another order than they begin.
+	// sweepMargin is how far a sweep goes back before the last one, because transactions do not commit in the order in which they begin.
 	sweepMargin = time.Minute
 )
 
-// Sweep deletes one batch of records whose retention is over, and one of unsettled records, as Run does, and returns how many it was. It
-// is for programs that call it at times of their own. Call it again if it returns the batch of WithSweep or more: more may be due. If it
-// returns less, what is left for now are records that somebody else has locked, which a later sweep deletes, and in PostgreSQL the few
-// that only a sweep of everything finds.
+// Sweep deletes one batch of expired records and one batch of unsettled records, as Run does, and returns their number. It is for programs
+// with their own schedule. If it returns the batch of WithSweep or more, call it again: more may be due. If it returns less, only records
+// that others have locked remain, which a later sweep deletes, and in PostgreSQL a few that only a full sweep finds.
 //
-// In PostgreSQL a deleted record stays in the table and its indexes as long as any transaction may see it. So that a long transaction does
-// not make each sweep read all that the sweeps before have deleted, a sweep begins where the last one has ended. What that misses is found
-// by a sweep of everything: the first of a Store, and one an hour. It misses records that were locked, or not yet committed, for longer
-// than a minute after they were due.
+// In PostgreSQL a deleted record stays in the table and its indexes as long as any transaction may see it. So that sweeps need not read the
+// deleted records again and again, a sweep begins where the last one ended. It misses records that were locked, or not yet committed, for
+// more than a minute after they were due. A full sweep finds them: the first sweep of a Store, and then one per hour.
 func (s *Store) Sweep(ctx context.Context) (n int, err error) {
 	began := s.observed.Clock()
 	defer func() { s.observed.Swept(ctx, began, n, err) }()
@@ -42,7 +40,7 @@ func (s *Store) Sweep(ctx context.Context) (n int, err error) {
 	}
 
 	args := []any{span(s.unknownRetention), s.sweepBatch}
-	if s.dialect == MySQL { // whose arguments are not numbered
+	if s.dialect == MySQL { // its arguments are not numbered
 		args = append(args[:1], args...)
 	}
 
@@ -51,7 +49,7 @@ func (s *Store) Sweep(ctx context.Context) (n int, err error) {
 	return n + unsettled, err
 }
 
-// sweeper is the deletion of a batch by a statement, which deletes what is due for a time.
+// sweeper returns the function that deletes a batch with a statement. Due is how long a record has been due when the statement deletes it.
 func (s *Store) sweeper(from *cursor, due time.Duration, query string, args ...any) func(ctx context.Context) (int, error) {
 	switch s.dialect {
 	case PostgreSQL:
@@ -74,7 +72,7 @@ func (s *Store) sweepWith(ctx context.Context, deletes func(ctx context.Context)
 		}
 
 		if !s.undone(err) || !pause(ctx, try) {
-			s.refresh(ctx, err) // the next sweep may have a server that writes
+			s.refresh(ctx, err) // the next sweep may reach a server that accepts writes
 
 			return 0, fmt.Errorf("sqlstore: sweep: %w", err)
 		}
@@ -83,7 +81,7 @@ func (s *Store) sweepWith(ctx context.Context, deletes func(ctx context.Context)
 	}
 }
 
-// deleteFrom deletes the batch that follows what was deleted before.
+// deleteFrom deletes the batch after the position of the cursor.
 func (s *Store) deleteFrom(ctx context.Context, from *cursor, due time.Duration, query string, args []any) (int, error) {
 	var n, last, now integer
 
@@ -100,14 +98,14 @@ func (s *Store) deleteFrom(ctx context.Context, from *cursor, due time.Duration,
 	return int(n), nil
 }
 
-// deleteReadCommitted deletes a batch of MySQL, in whose default isolation a deletion locks the gaps between records as well, where others
-// want to insert.
+// deleteReadCommitted deletes a batch in MySQL. In its default isolation a deletion also locks the gaps between records, where others
+// insert.
 func (s *Store) deleteReadCommitted(ctx context.Context, query string, args []any) (int, error) {
 	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return 0, err
 	}
-	defer rollBack(ctx, tx) // fails where it has committed
+	defer rollBack(ctx, tx) // without effect after a commit
 
 	n, err := deleteBatch(ctx, within(tx), query, args)
 	if err != nil {
@@ -134,14 +132,14 @@ func deleteBatch(ctx context.Context, at access, query string, args []any) (int,
 	return int(n), err
 }
 
-// cursor is how far sweeps have come, in an order of the records by a time of theirs. It is used by any number of goroutines.
+// cursor is the position of the sweeps in the order of the records' times. It is safe for concurrent use.
 type cursor struct {
 	mu    sync.Mutex
-	from  int64     // what is due before that is deleted, but for what the sweep of everything finds
-	again time.Time // when to sweep everything
+	from  int64     // everything due before was deleted, except what a full sweep finds
+	again time.Time // when the next full sweep is due
 }
 
-// start is where a sweep begins.
+// start returns where a sweep begins.
 func (c *cursor) start() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -153,7 +151,7 @@ func (c *cursor) start() int64 {
 	return c.from
 }
 
-// move is called with how far a sweep has come.
+// move sets how far a sweep has come.
 func (c *cursor) move(to int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

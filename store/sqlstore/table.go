@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// DefaultTable is the name of the table where WithTable gives none.
+// DefaultTable is the default of [WithTable].
 const DefaultTable = "onlyonce_records"
 
-// namePattern is what a name may be made of. Nothing in it can end a quoted name, and 48 leaves room for the suffixes of
-// indexes within the 63 bytes of PostgreSQL.
+// namePattern matches valid names. No such name can end a quoted name. 48 characters leave room for the suffixes of indexes within the 63
+// bytes of PostgreSQL.
 var namePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,47}$`)
 
-// table is where the records are: a name, and the schema or database it is in, which may be empty.
+// table is a name, and the schema or database of the table, which may be empty.
 type table struct {
 	schema, name string
 }
@@ -42,7 +42,7 @@ func nameError(given string) error {
 		"each part at most 48 long and beginning with no digit", given, DefaultTable, "billing."+DefaultTable)
 }
 
-// String is the name as it was given.
+// String returns the name as it was configured.
 func (t table) String() string {
 	if t.schema == "" {
 		return t.name
@@ -51,11 +51,11 @@ func (t table) String() string {
 	return t.schema + "." + t.name
 }
 
-// channelPattern is a name of a channel of PostgreSQL that needs no quotes. LISTEN cuts a longer one off, and pg_notify refuses it.
+// channelPattern matches names of channels of PostgreSQL that need no quotes. LISTEN truncates a longer name, and pg_notify refuses it.
 var channelPattern = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
 
-// channel is the name of the channel for notifications about the table, which needs no quotes. If that of the table would, it is part of
-// its hash instead.
+// channel returns the name of the channel for notifications about the table. It needs no quotes: if the name of the table does, a part of
+// its hash is used.
 func (t table) channel() string {
 	name := strings.ToLower(strings.ReplaceAll(t.String(), ".", "_"))
 	if channelPattern.MatchString(name) {
@@ -67,7 +67,7 @@ func (t table) channel() string {
 	return "onlyonce_" + hex.EncodeToString(sum[:8])
 }
 
-// quote quotes a name, which may be any that a database has.
+// quote quotes a name, which may be any name of the database.
 func (d Dialect) quote(name string) string {
 	mark := `"`
 	if d == MySQL {
@@ -77,7 +77,7 @@ func (d Dialect) quote(name string) string {
 	return mark + strings.ReplaceAll(name, mark, mark+mark) + mark
 }
 
-// quoted is the name of the table in a statement.
+// quoted returns the quoted name of the table.
 func (t table) quoted(d Dialect) string {
 	if t.schema == "" {
 		return d.quote(t.name)
@@ -86,7 +86,7 @@ func (t table) quoted(d Dialect) string {
 	return d.quote(t.schema) + "." + d.quote(t.name)
 }
 
-// names are what the SQL files call the table and what belongs to it, quoted.
+// names replaces the placeholders of the SQL files with quoted names.
 func (t table) names(d Dialect) *strings.Replacer {
 	quote := d.quote
 

@@ -2,8 +2,8 @@ package sqlstore
 
 import "strings"
 
-// Method and readable key are text, so that people can read and look for them. Whatever the database's encoding, everything
-// but printable ASCII is written as %XX, and so is the percent sign.
+// Method and readable key are text, so that people can read and search them. Everything but printable ASCII, and the percent sign, is
+// written as %XX, whatever the encoding of the database is.
 
 const hexDigits = "0123456789ABCDEF"
 
@@ -39,7 +39,7 @@ func escape(s string) string {
 	return b.String()
 }
 
-// unescape undoes escape, and refuses what escape does not write.
+// unescape reverses escape. It returns an error for other texts.
 func unescape(s []byte) (string, error) {
 	var b strings.Builder
 

@@ -13,36 +13,36 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// transaction is a single one: that of a claim, of its handler's writes and of their outcome.
+// transaction is a single transaction: a claim, its handler's writes and their outcome.
 type transaction struct {
 	store  *Store
 	claim  store.Claim
 	record store.Record // as it was claimed
 	tx     *sql.Tx
-	pipe   *pipelined // where statements are sent together
+	pipe   *pipelined // not nil if statements are sent together
 
 	used    atomic.Bool // the handler has sent a statement
-	saved   atomic.Bool // the savepoint is there
-	suspect atomic.Bool // one of the statements may have ended the transaction by itself
-	blind   atomic.Bool // so may an error that only the handler has seen
-	unseen  atomic.Bool // errors of some statements went to the handler alone
+	saved   atomic.Bool // the savepoint exists
+	suspect atomic.Bool // a statement may have ended the transaction
+	blind   atomic.Bool // an error that only the handler saw may have ended the transaction
+	unseen  atomic.Bool // the errors of some statements went only to the handler
 
 	cancel context.CancelFunc
-	leave  func() // gives the room back, once
+	leave  func() // returns the room, once
 
 	mu       sync.Mutex
 	over     bool
-	conflict error // what another transaction has done to it
-	gone     error // why there is no transaction any more, although nobody has ended it
+	conflict error // of another transaction
+	gone     error // why the transaction ended although nobody ended it
 	failed   error // the first error of the handler's statements
 }
 
 var _ store.Transaction = (*transaction)(nil)
 
 var (
-	// errNotOwn says that somebody has taken the record from the transaction that has it.
-	errNotOwn = errors.New("the record is not the transaction's own any more")
-	// errEnded says that the transaction is not there, although nobody has seen an error that ended it.
+	// errNotOwn means that another run has the record of the transaction.
+	errNotOwn = errors.New("another run has the record of the transaction")
+	// errEnded means that the transaction has ended without an error that ended it.
 	errEnded = errors.New("a statement of the handler has ended its transaction, so what the handler wrote may be committed: " +
 		"let handlers begin and end no transactions, and change no schema")
 )
@@ -50,7 +50,7 @@ var (
 // Used implements [store.Transaction].
 func (t *transaction) Used() bool { return t.used.Load() }
 
-// open begins the transaction. It does not end with ctx, but with cancel.
+// open begins the transaction. It ends with cancel, not with ctx.
 func (t *transaction) open(ctx context.Context) error {
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 
@@ -71,7 +71,7 @@ func (t *transaction) open(ctx context.Context) error {
 
 	tx, err := t.store.db.BeginTx(life, &sql.TxOptions{Isolation: t.store.isolation})
 	if !stop() && err == nil {
-		go func() { _ = tx.Rollback() }() // the time is over, and some drivers wait for the answer
+		go func() { _ = tx.Rollback() }() // the time has ended, and some drivers wait for the answer
 
 		err = context.DeadlineExceeded
 	}
@@ -87,7 +87,7 @@ func (t *transaction) open(ctx context.Context) error {
 	return nil
 }
 
-// end lets the handler's statements fail from now on. It fails where the transaction is gone.
+// end makes the handler's later statements fail. It returns an error if the transaction is gone.
 func (t *transaction) end() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -101,8 +101,7 @@ func (t *transaction) end() error {
 	return t.gone
 }
 
-// Rollback implements [store.Transaction]. Where the handler has sent a statement that may have ended the transaction, it looks
-// whether the transaction is there.
+// Rollback implements [store.Transaction]. If a statement of the handler may have ended the transaction, Rollback first looks for it.
 func (t *transaction) Rollback() (held bool, err error) {
 	defer t.leave()
 
@@ -114,8 +113,7 @@ func (t *transaction) Rollback() (held bool, err error) {
 	return answered && (doubted || t.unbroken()), err
 }
 
-// unbroken reports whether none of the handler's statements can have failed. In PostgreSQL a failed statement ends the transaction for
-// everybody else.
+// unbroken reports whether no statement of the handler can have failed. In PostgreSQL a failed statement ends the transaction for others.
 func (t *transaction) unbroken() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -123,20 +121,20 @@ func (t *transaction) unbroken() bool {
 	return t.failed == nil && !t.unseen.Load()
 }
 
-// rollBack ends the transaction, after a look whether it is there if it is doubted. Answered means that it was there until the database
-// has rolled it back.
+// rollBack ends the transaction. If doubted, it first looks for the transaction. Answered means that the transaction existed until the
+// database rolled it back.
 func (t *transaction) rollBack(ctx context.Context, doubted bool) (answered bool, err error) {
 	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), t.store.timeout)
 	defer done()
 
-	type answer struct{ look, end error }
+	type answer struct{ probe, end error }
 
 	ended := make(chan answer, 1)
 
 	go func() {
 		var a answer
 		if doubted {
-			a.look = t.stands(ctx, t.store.undo)
+			a.probe = t.stands(ctx, t.store.undo)
 		}
 
 		a.end = t.tx.Rollback()
@@ -149,21 +147,20 @@ func (t *transaction) rollBack(ctx context.Context, doubted bool) (answered bool
 	select {
 	case a = <-ended:
 	case <-ctx.Done():
-		a.look = ctx.Err() // nobody answers; the cancellation ends the connection, and the other with it
+		a.probe = ctx.Err() // nobody answers; the cancellation ends the connection and the other goroutine
 	}
 
 	t.cancel()
 
-	// Without an answer to the ROLLBACK it is rolled back as well, unless it was committed before.
-	if errors.Is(a.look, errEnded) || a.look != nil && t.suspect.Load() {
-		return false, fmt.Errorf("sqlstore: rollback: %w", a.look)
+	// Without an answer to the ROLLBACK the transaction is rolled back too, unless it was committed before.
+	if errors.Is(a.probe, errEnded) || a.probe != nil && t.suspect.Load() {
+		return false, fmt.Errorf("sqlstore: rollback: %w", a.probe)
 	}
 
-	return a.look == nil && a.end == nil, nil
+	return a.probe == nil && a.end == nil, nil
 }
 
-// doubted reports whether the transaction may have ended unseen. What the database has ended because of an error that was seen, it has
-// rolled back.
+// doubted reports whether the transaction may have ended unseen. If it ended by an error that the store saw, it was rolled back.
 func (t *transaction) doubted() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -171,13 +168,12 @@ func (t *transaction) doubted() bool {
 	return t.suspect.Load() || t.blind.Load() && t.conflict == nil && t.gone == nil
 }
 
-// stands looks whether the transaction is the one that was begun, and fails with errEnded where it has ended. Savepoint is a statement
-// about the savepoint, which went before all that may have ended the transaction by itself. An error that has ended it has rolled
-// its claim back.
+// stands looks for the transaction, and returns errEnded if it has ended. Savepoint is a statement about the savepoint, which was made
+// before every statement that may have ended the transaction by itself. An error that ended the transaction has rolled its claim back.
 func (t *transaction) stands(ctx context.Context, savepoint string) error {
 	if t.suspect.Load() {
 		if _, err := t.tx.ExecContext(ctx, savepoint); err != nil {
-			return t.looked(err)
+			return t.endedBy(err)
 		}
 	}
 
@@ -187,7 +183,7 @@ func (t *transaction) stands(ctx context.Context, savepoint string) error {
 
 	switch r, err := t.store.read(ctx, access{querier: t.tx}, &t.claim.Key); {
 	case err != nil:
-		return t.looked(err)
+		return t.endedBy(err)
 	case !bytes.Equal(r.token, t.claim.Token[:]):
 		return fmt.Errorf("%w: its claim is gone", errEnded)
 	default:
@@ -195,8 +191,8 @@ func (t *transaction) stands(ctx context.Context, savepoint string) error {
 	}
 }
 
-// looked is what the error of a look means.
-func (t *transaction) looked(err error) error {
+// endedBy returns the meaning of the error of such a probe.
+func (t *transaction) endedBy(err error) error {
 	switch {
 	case err == nil:
 		return nil
@@ -222,14 +218,14 @@ func (t *transaction) Complete(ctx context.Context, op store.Completion, undo bo
 	return t.settle(ctx, &op, undo)
 }
 
-// settle writes the outcome and commits, or undoes what the handler wrote and records the outcome apart.
+// settle writes the outcome and commits. If undo is true, it rolls back and records the outcome in another transaction.
 func (t *transaction) settle(ctx context.Context, op *store.Completion, undo bool) (store.Result, error) {
 	defer t.leave()
 
 	ctx, done := t.store.heedingDeadline(ctx)
 	defer done()
 
-	// A handler that has sent no statement has written nothing that is to be undone.
+	// A handler that sent no statement has nothing to undo.
 	if undo && t.Used() {
 		return t.completeApart(ctx, op)
 	}
@@ -255,11 +251,11 @@ func (t *transaction) settle(ctx context.Context, op *store.Completion, undo boo
 	}
 }
 
-// unwritten is the error of a transaction that was rolled back because its outcome could not be written.
+// unwritten returns the error of a transaction that was rolled back because its outcome could not be written.
 func (t *transaction) unwritten(err error) error {
 	switch {
 	case errors.Is(err, errEnded):
-		return fmt.Errorf("sqlstore: complete: %w", err) // nobody knows what is left of it
+		return fmt.Errorf("sqlstore: complete: %w", err) // nobody knows what is left
 	case t.Conflicted(err):
 		return rolledBack(err, true)
 	case t.store.dialect.spoiled(err):
@@ -267,7 +263,7 @@ func (t *transaction) unwritten(err error) error {
 		defer t.mu.Unlock()
 
 		if t.failed != nil {
-			err = fmt.Errorf("%w: and the handler went on: %w", t.failed, err)
+			err = fmt.Errorf("%w: and the handler continued: %w", t.failed, err)
 		}
 
 		return t.store.refused(err)
@@ -276,7 +272,7 @@ func (t *transaction) unwritten(err error) error {
 	}
 }
 
-// uncommitted is the error of a transaction that the database has refused to commit.
+// uncommitted returns the error of a transaction that the database refused to commit.
 func (t *transaction) uncommitted(err error) error {
 	if t.store.dialect.refuses(err) && !t.store.conflicts(err) {
 		return t.store.refused(err)
@@ -285,12 +281,12 @@ func (t *transaction) uncommitted(err error) error {
 	return rolledBack(err, t.store.conflicts(err))
 }
 
-// refused is the error of a transaction that could not be committed because of what its handler wrote.
+// refused returns the error of a transaction that could not be committed because of its handler's writes.
 func (s *Store) refused(err error) *store.RefusedError {
 	return &store.RefusedError{Err: s.handlersError(err)}
 }
 
-// handlersError is what WithCommitError makes of the driver's error.
+// handlersError applies WithCommitError to the driver's error.
 func (s *Store) handlersError(err error) error {
 	if s.commitError != nil {
 		if of := s.commitError(err); of != nil {
@@ -337,9 +333,9 @@ func (t *transaction) complete(ctx context.Context, op *store.Completion) (store
 	return t.completed(op, at), nil
 }
 
-// completeWithinArgs are the arguments of the statement that completes the record of a transaction.
+// completeWithinArgs returns the arguments of the statement that completes the record of a transaction.
 func (t *transaction) completeWithinArgs(op *store.Completion) []any {
-	// The record as it would be if it had ended in 1970.
+	// The record as if it had ended in 1970.
 	rec := t.record
 	op.ApplyTo(&rec, time.UnixMilli(0))
 
@@ -353,7 +349,7 @@ func (t *transaction) completeWithinArgs(op *store.Completion) []any {
 	return args
 }
 
-// completed is the answer to a completion that happened at a time.
+// completed returns the result of a completion at a time.
 func (t *transaction) completed(op *store.Completion, at integer) store.Result {
 	res := store.Result{Record: t.record, Now: timeOf(at)}
 	res.Applied, _ = op.ApplyTo(&res.Record, res.Now)
@@ -362,8 +358,8 @@ func (t *transaction) completed(op *store.Completion, at integer) store.Result {
 	return res
 }
 
-// commit reports as well whether it is sure that a transaction which has not committed never will. What the database says is
-// believed only of conflicts, of what the handler wrote, and of statements that took too long; anything else is looked into.
+// commit commits. If it fails, sure reports whether the transaction can never commit. The database's answer is trusted for conflicts, for
+// refusals of the handler's writes, and for statements that took too long. Everything else is examined.
 func (t *transaction) commit(ctx context.Context) (sure bool, err error) {
 	committed := make(chan error, 1)
 
@@ -371,14 +367,14 @@ func (t *transaction) commit(ctx context.Context) (sure bool, err error) {
 
 	deadline, _ := ctx.Deadline()
 
-	// The other half is for finding out.
+	// The other half of the time is for decide.
 	patience := time.NewTimer(time.Until(deadline) / 2)
 	defer patience.Stop()
 
 	select {
 	case err = <-committed:
 	case <-patience.C:
-		err = context.DeadlineExceeded // the cancellation ends the connection, and the other with it
+		err = context.DeadlineExceeded // the cancellation ends the connection and the other goroutine
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
@@ -390,8 +386,7 @@ func (t *transaction) commit(ctx context.Context) (sure bool, err error) {
 	return t.store.conflicts(err) || d.refuses(err) || d == PostgreSQL && d.timedOut(err), err
 }
 
-// conflicts recognises the errors after which a transaction is gone because of another one. No error is none of them, and the
-// function of WithRetryable is not asked about it.
+// conflicts reports whether another transaction has ended this one. The function of WithRetryable is not called with a nil error.
 func (s *Store) conflicts(err error) bool {
 	switch {
 	case err == nil:
@@ -403,7 +398,7 @@ func (s *Store) conflicts(err error) bool {
 	}
 }
 
-// rolledBack is an error of a transaction of which nothing is left.
+// rolledBack returns the error of a transaction that left nothing behind.
 func rolledBack(err error, conflict bool) error {
 	if conflict {
 		return fmt.Errorf("sqlstore: %w: %w: %w", store.ErrRolledBack, store.ErrConflict, err)
@@ -412,15 +407,15 @@ func rolledBack(err error, conflict bool) error {
 	return fmt.Errorf("sqlstore: %w: %w", store.ErrRolledBack, err)
 }
 
-// decide finds out what has become of the transaction after an error of its commit. The transaction that finds out takes the room.
+// decide finds out what happened to the transaction after an error of its commit. The deciding transaction takes its room.
 func (t *transaction) decide(ctx context.Context, cause error) (store.Result, error) {
 	t.leave()
 
 	return t.store.decide(ctx, &t.claim, cause)
 }
 
-// decide finds out what has become of a transaction whose commit nobody has confirmed: it claims the key in another transaction,
-// on another connection, which has to wait for the end of the first, and rolls that back.
+// decide finds out what happened to a transaction whose commit was not confirmed. It claims the key in another transaction on another
+// connection, which must wait for the end of the first, and rolls that back.
 func (s *Store) decide(ctx context.Context, op *store.Claim, cause error) (store.Result, error) {
 	probe := *op
 	probe.Token[0] ^= 0xff
@@ -437,13 +432,13 @@ func (s *Store) decide(ctx context.Context, op *store.Claim, cause error) (store
 
 		switch {
 		case err == nil && res.Applied:
-			return store.Result{}, rolledBack(cause, false) // the probe has found nothing in its way
+			return store.Result{}, rolledBack(cause, false) // the claim met no record
 		case err == nil && res.Record.State != store.Absent && res.Record.Token == op.Token:
 			res.Applied = res.Record.State == store.Completed
 
 			return res, nil
 		case err == nil && res.Record.Fence == op.Fence && res.Record.State != store.Completed:
-			return store.Result{}, rolledBack(cause, false) // the record is as it was before
+			return store.Result{}, rolledBack(cause, false) // the record is unchanged
 		case err == nil:
 			return res, nil
 		case errors.Is(err, store.ErrUnreadable), errors.Is(err, store.ErrNewer):
@@ -453,7 +448,7 @@ func (s *Store) decide(ctx context.Context, op *store.Claim, cause error) (store
 		s.refresh(ctx, err)
 
 		if !pause(ctx, try) {
-			return store.Result{}, fmt.Errorf("sqlstore: it is not known whether a transaction has committed: %w: %w", cause, err)
+			return store.Result{}, fmt.Errorf("sqlstore: commit: nobody knows whether the transaction has committed: %w: %w", cause, err)
 		}
 	}
 }

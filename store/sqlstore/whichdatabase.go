@@ -7,21 +7,20 @@ import (
 	"strings"
 )
 
-// errDialect is matched by errors about a database that speaks another dialect.
+// errDialect is matched by the error about a database with another dialect.
 var errDialect = errors.New("sqlstore: the dialect does not fit the database")
 
-// checkDialect reports a database that speaks another dialect. A database that does not say what it is may be one of those that are
-// compatible.
+// checkDialect returns an error if the database has another dialect. A database that does not identify itself may be a compatible one.
 func checkDialect(ctx context.Context, at querier, d Dialect) error {
 	is, name := whichDatabase(ctx, at)
 	if is == d || is == 0 {
 		return nil
 	}
 
-	return fmt.Errorf("%w: %v is configured, and the database is %s: give sqlstore.%v", errDialect, d, name, is)
+	return fmt.Errorf("%w: %v is configured, and the database is %s: use sqlstore.%v", errDialect, d, name, is)
 }
 
-// whichDatabase asks the database what it is. The dialect is zero if it does not say so.
+// whichDatabase identifies the database. The dialect is zero if the database does not identify itself.
 func whichDatabase(ctx context.Context, at querier) (d Dialect, name string) {
 	var version string
 
@@ -36,7 +35,7 @@ func whichDatabase(ctx context.Context, at querier) (d Dialect, name string) {
 	return 0, ""
 }
 
-// whichVersion reads what "SELECT version()" has returned.
+// whichVersion parses the result of "SELECT version()".
 func whichVersion(version string) (d Dialect, name string) {
 	number, _, _ := strings.Cut(version, "-") // "10.11.6-MariaDB-0+deb12u1"
 

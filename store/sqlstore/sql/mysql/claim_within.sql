@@ -1,7 +1,7 @@
--- A first claim, in a transaction. The record is locked, whether it is this one or another that has been there before. Nothing is written if
--- its bytes have not arrived as they were sent. Arguments: method and readable key, which must not be cut off as in a derived table; key,
--- token, guarantee, scheme, fingerprint, seal, outcome seal, checksum without the times; lease, the longest life of the owner and the
--- retention in milliseconds; bytes of the record, and their CRC-32.
+-- Makes a first claim in a transaction. It locks the record, its own or one that was there before. It writes nothing if the bytes did not
+-- arrive unchanged. Arguments: method and readable key, which a derived table would cut; key, token, guarantee, scheme, fingerprint, seal,
+-- outcome seal, checksum without the times; lease, the longest life of the owner and the retention in milliseconds; bytes of the record,
+-- and their CRC-32.
 INSERT INTO {table} (
   method, readable_key, id, revision, fence, attempts, first_start, last_start, ended_at, expires_at, lease_until,
   owner_until, retention, seal, outcome_seal, checksum, format, state, guarantee, flags, scheme,
@@ -14,7 +14,7 @@ SELECT
 FROM (
   SELECT
     TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000 AS now,
-    -- A bare parameter would be a text here, and bytes that are none would become question marks.
+    -- A bare parameter would be a text here, and its invalid bytes would become question marks.
     CAST(? AS BINARY) AS id, CAST(? AS BINARY) AS token, ? AS guarantee, ? AS scheme, CAST(? AS BINARY) AS fingerprint,
     ? AS seal, ? AS outcome_seal, ? AS checksum, ? AS lease, ? AS life,
     ? AS retention, CAST(? AS BINARY) AS bytes

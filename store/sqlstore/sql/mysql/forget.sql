@@ -1,2 +1,2 @@
--- Deletes a record if it is still the one that was read. Arguments: key, and the revision and the token that were read.
+-- Deletes a record if it has not changed since it was read. Arguments: the key; the revision and the token that were read.
 DELETE FROM {table} WHERE id = ? AND revision = ? AND token = ?

@@ -1,6 +1,6 @@
--- The completion of a running record by its owner, in a transaction of the handler's. Arguments: outcome, its seal; three times the
--- retention that replaces the record's or 0; key, token, the seal of the note, its length in bytes. An assignment sees those before it, so the retention is
--- the last.
+-- Completes a running record for its owner, in a transaction of the handler. Arguments: outcome, its seal; three times the retention that
+-- replaces the record's, or 0; key, token, the seal of the note, its length in bytes. An assignment sees the assignments before it, so the
+-- retention is the last.
 UPDATE {table} SET
   state = 4, revision = revision + 1, outcome = ?, outcome_seal = ?,
   ended_at = TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000,

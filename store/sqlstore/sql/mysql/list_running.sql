@@ -1,5 +1,5 @@
--- A page of the records that run under a lease, in the order of their keys. Argument: the last key of the page before. The index has
--- what is not settled.
+-- Reads a page of records that run under a lease, in the order of their keys. Argument: the last key of the page before. The index has
+-- the unsettled records.
 SELECT
   TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000,
   r.id, r.revision, r.fence, r.attempts, r.first_start, r.last_start, r.ended_at, r.expires_at, r.lease_until,

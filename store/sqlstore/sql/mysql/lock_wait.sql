@@ -1,2 +1,2 @@
--- Bounds how long the statements of a MySQL session wait for a lock, and keeps what held before. The bound is a number in the text.
+-- Bounds how long the statements of a MySQL session wait for a lock, and keeps the former bound. The bound is a number in the text.
 SET @onlyonce_lock_wait = @@SESSION.innodb_lock_wait_timeout, SESSION innodb_lock_wait_timeout = {seconds}

@@ -1,4 +1,4 @@
--- The clock, and the record if there is one. Argument: key.
+-- Reads the clock, and the record if there is one. Argument: the key.
 SELECT
   TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000,
   r.id, r.revision, r.fence, r.attempts, r.first_start, r.last_start, r.ended_at, r.expires_at, r.lease_until,

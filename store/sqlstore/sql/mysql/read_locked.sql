@@ -1,5 +1,5 @@
--- As read, and nobody else changes the record until the transaction ends; no answer where there is none, since a join would
--- lock the records around it as well. The clock is that of the statement's start, before any wait for the record. Argument: key.
+-- Reads as read.sql, and locks the record until the transaction ends. It returns no row if there is no record, because a join would also
+-- lock the records around it. The clock is read at the start of the statement, before any wait for the record. Argument: the key.
 SELECT
   TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000,
   r.id, r.revision, r.fence, r.attempts, r.first_start, r.last_start, r.ended_at, r.expires_at, r.lease_until,

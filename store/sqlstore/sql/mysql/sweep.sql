@@ -1,7 +1,7 @@
--- Deletes some records whose retention is over, and none that is damaged. Those that somebody else works on are left out.
--- Argument: how many.
--- It works with sql_safe_updates: MariaDB heeds the first comment, MySQL the second. The order of the join is given, since MariaDB would
--- begin with the table if that is small, lock all of its records, and wait for those that are locked.
+-- Deletes some expired records, and no damaged ones. It skips records that another transaction has locked. Argument: the most records to
+-- delete.
+-- It works with sql_safe_updates: the first comment in the statement is for MariaDB, the second for MySQL. The order of the join is fixed,
+-- because MariaDB would begin with a small table, lock all its records, and wait for locked ones.
 /*M!100601 SET STATEMENT sql_safe_updates=0 FOR */ DELETE /*+ SET_VAR(sql_safe_updates=0) */ r FROM (
   SELECT id FROM {table}
   WHERE state IN (3, 4) AND format = 1 AND expires_at > 0

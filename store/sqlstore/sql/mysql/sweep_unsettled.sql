@@ -1,7 +1,7 @@
--- Deletes some records that are not settled, that were last written long ago, and whose owners cannot be alive; none that is
--- damaged. Those that somebody else works on are left out. Arguments: the time that must have passed, in milliseconds, twice; how many.
--- It works with sql_safe_updates: MariaDB heeds the first comment, MySQL the second. The order of the join is given, since MariaDB would
--- begin with the table if that is small, lock all of its records, and wait for those that are locked.
+-- Deletes some unsettled records whose last write is long ago and whose owners cannot be alive, and no damaged ones. It skips records that
+-- another transaction has locked. Arguments: the time that must have passed, in milliseconds, twice; the most records to delete.
+-- It works with sql_safe_updates: the first comment in the statement is for MariaDB, the second for MySQL. The order of the join is fixed,
+-- because MariaDB would begin with a small table, lock all its records, and wait for locked ones.
 /*M!100601 SET STATEMENT sql_safe_updates=0 FOR */ DELETE /*+ SET_VAR(sql_safe_updates=0) */ r FROM (
   SELECT id FROM {table}
   WHERE state IN (1, 2) AND expires_at = 0 AND format = 1

@@ -1,2 +1,2 @@
--- The version of the schema.
+-- Reads the version of the schema.
 SELECT version FROM {versions} WHERE id = 1

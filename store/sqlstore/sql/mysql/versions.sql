@@ -1,4 +1,4 @@
--- The version of the schema is one row.
+-- The version of the schema, in one row.
 CREATE TABLE IF NOT EXISTS {versions} (
   id INT NOT NULL PRIMARY KEY,
   version INT NOT NULL

@@ -1,7 +1,7 @@
--- A first claim, answered by its time, by the clock, and by the record that is in its way. Neither it nor a time is there where somebody else's record
--- appeared only after this statement had begun. A record is one array, because a column of an answer costs more than a claim of a
--- row. Arguments: key, token, guarantee, scheme, fingerprint, method, readable key, seal, outcome seal, checksum without the
--- times; lease, the longest life of the owner and the retention in milliseconds; the note.
+-- Makes a first claim. Returns the time of the claim, the clock, and the record that is in its way. Both time and record are missing if
+-- another record appeared after this statement began. A record is one array, because columns of an answer are expensive.
+-- Arguments: key, token, guarantee, scheme, fingerprint, method, readable key, seal, outcome seal, checksum without the times; lease, the
+-- longest life of the owner and the retention in milliseconds; the note.
 WITH made AS (
   INSERT INTO {table} (
     id, revision, fence, attempts, first_start, last_start, ended_at, expires_at, lease_until, owner_until, retention,

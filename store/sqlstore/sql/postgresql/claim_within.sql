@@ -1,7 +1,7 @@
--- As claim, in a transaction that may have to wait for another one: not for longer than lock_timeout, which is as it was before
--- when a record was made. Otherwise the bound holds until unbound. The record is written as one that is completed and damaged, which
--- nobody sees before complete_within mends it, so that this changes no index. Arguments: those of claim, the bound, and the time
--- in milliseconds after which the record may be swept.
+-- Claims as claim.sql, in a transaction that may wait for another one, no longer than the bound. If it made a record, lock_timeout is as
+-- before, otherwise the bound applies until unbound.sql. The record is written as completed and damaged, so that its completion changes no
+-- index. Nobody sees it before complete_within.sql repairs it. Arguments: those of claim.sql, the bound, and the time in milliseconds
+-- after which the record may be swept.
 WITH made AS (
   INSERT INTO {table} (
     id, revision, fence, attempts, first_start, last_start, ended_at, expires_at, lease_until, owner_until, retention,

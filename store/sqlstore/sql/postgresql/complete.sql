@@ -1,6 +1,6 @@
--- The completion of a running record by its owner, and the record without the outcome, as an array. Arguments: key, token,
--- outcome, its seal, the seal of the note, the retention that replaces the record's or 0, the length of the note in bytes. A statement
--- has one time, however often it asks. What could not be added to is damaged, and found so elsewhere.
+-- Completes a running record for its owner, and returns it without the outcome, as an array. Arguments: key, token, outcome, its seal, the
+-- seal of the note, the retention that replaces the record's, or 0, the length of the note in bytes. All times in a statement are the same.
+-- A row whose numbers would overflow is damaged, and other statements report it.
 UPDATE {table} AS r SET
   state = 4, revision = r.revision + 1, outcome = $3::bytea, outcome_seal = $4::bigint,
   ended_at = floor(date_part('epoch', statement_timestamp()) * 1000)::bigint,

@@ -1,6 +1,5 @@
--- The completion of a record that this transaction has claimed, and its time. Arguments: key, token, outcome, its seal, the
--- checksum without the revision, the end and the expiry, the retention. A first claim has left it as completed, another as
--- running.
+-- Completes the record that this transaction has claimed, and returns its time. Arguments: key, token, outcome, its seal, the checksum
+-- without the revision, the end and the expiry, the retention. A first claim left the record as completed, another claim as running.
 UPDATE {table} AS r SET
   state = 4, revision = r.revision + 1, outcome = $3::bytea, outcome_seal = $4::bigint,
   ended_at = floor(date_part('epoch', statement_timestamp()) * 1000)::bigint,

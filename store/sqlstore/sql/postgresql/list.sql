@@ -1,5 +1,4 @@
--- A page of the records that are not settled and have no lease any more, in the order of their keys. Argument: the last key
--- of the page before.
+-- Reads a page of unsettled records without a valid lease, in the order of their keys. Argument: the last key of the page before.
 SELECT
   floor(date_part('epoch', clock_timestamp()) * 1000)::bigint, json_build_array({columns}, encode(r.outcome, 'base64'))::text
 FROM {table} AS r

@@ -1,5 +1,5 @@
--- A page of the records that run under a lease, in the order of their keys. Argument: the last key of the page before. The index has
--- what is not settled.
+-- Reads a page of records that run under a lease, in the order of their keys. Argument: the last key of the page before. The index has
+-- the unsettled records.
 SELECT
   floor(date_part('epoch', clock_timestamp()) * 1000)::bigint, json_build_array({columns}, encode(r.outcome, 'base64'))::text
 FROM {table} AS r

@@ -1,2 +1,2 @@
--- Tells whoever waits elsewhere that a record does not run any more. Arguments: channel, key in hexadecimal.
+-- Notifies other processes that a record has stopped running. Arguments: the channel, the key in hexadecimal.
 SELECT pg_notify($1, $2)

@@ -1,5 +1,4 @@
--- As read, and nobody else changes the record until the transaction ends; the clock is read after any wait for it.
--- Argument: key.
+-- Reads as read.sql, and locks the record until the transaction ends. The clock is read after any wait for the record. Argument: the key.
 SELECT
   floor(date_part('epoch', clock_timestamp()) * 1000)::bigint,
   CASE WHEN r.id IS NOT NULL THEN json_build_array({columns}, encode(r.outcome, 'base64'))::text END

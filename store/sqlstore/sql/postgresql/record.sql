@@ -1,7 +1,6 @@
--- The record of a run that has left nothing behind: claimed and completed at once, unless there is a record. It waits for another
--- transaction that has the key no longer than the bound. Arguments: key, token, guarantee, scheme, fingerprint, method, readable key,
--- seal, outcome seal, checksum without the times; lease, the longest life of the owner and the retention in milliseconds; the bound;
--- outcome.
+-- Records a run that was rolled back: claims and completes at once if there is no record. It waits for another transaction with the key,
+-- no longer than the bound. Arguments: key, token, guarantee, scheme, fingerprint, method, readable key, seal, outcome seal, checksum
+-- without the times; lease, the longest life of the owner and the retention in milliseconds; the bound; outcome.
 INSERT INTO {table} (
   id, revision, fence, attempts, first_start, last_start, ended_at, expires_at, lease_until, owner_until, retention,
   seal, outcome_seal, checksum, format, state, guarantee, flags, scheme, token, fingerprint, method,

@@ -1,5 +1,5 @@
--- The renewal of a lease that has not ended, by its owner, and the record as an array. Arguments: key, token, lease in milliseconds. What could not
--- be added to is damaged, and found so elsewhere.
+-- Renews a lease that has not ended for its owner, and returns the record as an array. Arguments: key, token, lease in milliseconds. A row
+-- whose numbers would overflow is damaged, and other statements report it.
 WITH clock AS MATERIALIZED (
   SELECT floor(date_part('epoch', clock_timestamp()) * 1000)::bigint AS now
 )

@@ -1,6 +1,6 @@
--- Deletes some records that are not settled, that were last written long ago, and whose owners cannot be alive; none that is
--- damaged. Those that somebody else works on are left out. It begins where the last sweep has ended, as sweep does. The answer is how
--- many it was, the last of them, and the clock. Arguments: the time that must have passed, in milliseconds; how many; where to begin.
+-- Deletes some unsettled records whose last write is long ago and whose owners cannot be alive, and no damaged ones. It skips records that
+-- another transaction has locked. It begins where the last sweep ended, as sweep does. Returns the number of deleted records, the last of
+-- them, and the clock. Arguments: the time that must have passed, in milliseconds; the most records to delete; where to begin.
 WITH gone AS (
   DELETE FROM {table} WHERE id = ANY (ARRAY(
     SELECT id FROM {table}

@@ -1,4 +1,4 @@
--- The schema and the persistence of a table, or of a partition that is UNLOGGED, and how many tables have its name. Argument: its quoted
+-- Reads the schema and the persistence of a table, or of an UNLOGGED partition, and how many tables have its name. Argument: the quoted
 -- name.
 WITH RECURSIVE parts AS (
   SELECT to_regclass($1::text)::oid AS id

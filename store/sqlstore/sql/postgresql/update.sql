@@ -1,5 +1,5 @@
--- Writes a record if it is still the one that was read. Arguments: the columns in this order; key, and the revision and the
--- token that were read.
+-- Writes a record if it has not changed since it was read. Arguments: the columns in this order; the key; the revision and the token
+-- that were read.
 UPDATE {table} SET
   revision = $1, fence = $2, attempts = $3, first_start = $4, last_start = $5, ended_at = $6, expires_at = $7,
   lease_until = $8, owner_until = $9, retention = $10, seal = $11, outcome_seal = $12, checksum = $13, format = $14, state =

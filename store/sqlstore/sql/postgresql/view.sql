@@ -1,5 +1,6 @@
--- What people read: states by their names, times as times, and what is damaged; not the outcome, which is opaque and may be secret.
--- A time beyond the year 9999 is shown as its end. A view that has other columns stays as it is: a newer build, or somebody else, has made it.
+-- The view for people: names of states, readable times, and damage. It leaves out the outcome, which is opaque and may be secret.
+-- A time beyond the year 9999 is shown as the end of that year. A view with other columns stays as it is, because a newer build or
+-- somebody else has made it.
 DO $$ BEGIN
 CREATE OR REPLACE VIEW {readable} AS
 SELECT

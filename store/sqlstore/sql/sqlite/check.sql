@@ -1,4 +1,4 @@
--- What Check looks at, as pairs of a name and a value.
+-- Reads the settings that Check examines, as pairs of a name and a value.
 SELECT 'version', sqlite_version()
 UNION ALL SELECT 'journal_mode', journal_mode FROM pragma_journal_mode
 UNION ALL SELECT 'synchronous', synchronous FROM pragma_synchronous

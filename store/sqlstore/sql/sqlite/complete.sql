@@ -1,7 +1,6 @@
--- The completion of a running record by its owner, and the record without the outcome. Arguments: key, token, outcome, its
--- seal, the seal of the note, the retention that replaces the record's or 0, the length of the note in bytes. A statement has one
--- time, however often it asks.
--- What could not be added to is damaged, and found so elsewhere.
+-- Completes a running record for its owner, and returns it without the outcome. Arguments: key, token, outcome, its seal, the seal of the
+-- note, the retention that replaces the record's, or 0, the length of the note in bytes. All times in a statement are the same.
+-- A row whose numbers would overflow is damaged, and other statements report it.
 UPDATE {table} SET
   state = 4, revision = revision + 1, outcome = ?3, outcome_seal = ?4,
   ended_at = CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER),

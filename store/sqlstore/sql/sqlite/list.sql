@@ -1,5 +1,4 @@
--- A page of the records that are not settled and have no lease any more, in the order of their keys. Argument: the last key
--- of the page before.
+-- Reads a page of unsettled records without a valid lease, in the order of their keys. Argument: the last key of the page before.
 SELECT
   CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER),
   r.id, r.revision, r.fence, r.attempts, r.first_start, r.last_start, r.ended_at, r.expires_at, r.lease_until,

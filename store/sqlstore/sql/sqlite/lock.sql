@@ -1,2 +1,2 @@
--- Takes the lock of the one writer at the beginning of a transaction. It changes nothing.
+-- Takes the write lock at the beginning of a transaction. It changes nothing.
 UPDATE {table} SET format = format WHERE 0

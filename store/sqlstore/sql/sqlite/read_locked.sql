@@ -1,4 +1,4 @@
--- As read: a transaction that was begun with BEGIN IMMEDIATE locks everything. Argument: key.
+-- Reads as read.sql: a transaction that began with BEGIN IMMEDIATE locks everything. Argument: the key.
 SELECT
   CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER),
   r.id, r.revision, r.fence, r.attempts, r.first_start, r.last_start, r.ended_at, r.expires_at, r.lease_until,

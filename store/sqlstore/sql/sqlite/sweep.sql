@@ -1,4 +1,4 @@
--- Deletes some records whose retention is over, and none that is damaged. Argument: how many.
+-- Deletes some expired records, and no damaged ones. Argument: the most records to delete.
 DELETE FROM {table} WHERE id IN (
   SELECT id FROM {table}
   WHERE state IN (3, 4) AND format = 1 AND expires_at > 0

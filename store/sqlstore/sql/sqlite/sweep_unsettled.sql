@@ -1,5 +1,5 @@
--- Deletes some records that are not settled, that were last written long ago, and whose owners cannot be alive; none that is
--- damaged. Arguments: the time that must have passed, in milliseconds; how many.
+-- Deletes some unsettled records whose last write is long ago and whose owners cannot be alive, and no damaged ones. Arguments: the time
+-- that must have passed, in milliseconds; the most records to delete.
 DELETE FROM {table} WHERE id IN (
   SELECT id FROM {table}
   WHERE state NOT IN (3, 4) AND state IN (1, 2) AND format = 1 AND expires_at = 0

@@ -1,2 +1,2 @@
--- The schema has this version now, unless somebody has gone further. Argument: the version.
+-- Sets the version of the schema, unless it is already higher. Argument: the version.
 UPDATE {versions} SET version = max(version, ?1) WHERE id = 1

@@ -1,5 +1,5 @@
--- What people read: states by their names, times as times, and what is damaged; not the outcome, which is opaque and may be secret.
--- Times are UTC. A time beyond the year 9999 is shown as its end.
+-- The view for people: names of states, readable times, and damage. It leaves out the outcome, which is opaque and may be secret.
+-- Times are UTC. A time beyond the year 9999 is shown as the end of that year.
 CREATE VIEW IF NOT EXISTS {readable} AS
 SELECT
   lower(hex(id)) AS id, method, readable_key,

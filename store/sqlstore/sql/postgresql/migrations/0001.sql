@@ -1,5 +1,5 @@
--- One row is one record. Each record becomes a dead row within its retention: a fifth of a large table, which autovacuum waits for by default,
--- would be too many. To give the end of the table back to the system, VACUUM would lock it against everybody.
+-- One row is one record. Each record becomes a dead row after its retention. By default autovacuum waits for dead rows of a fifth of the
+-- table, which is too many in a large one. VACUUM does not truncate the table, because that locks it against everybody.
 CREATE TABLE IF NOT EXISTS {table} (
   id bytea NOT NULL PRIMARY KEY, -- hash of scope, method and key
   revision bigint NOT NULL, -- counts the changes of the row
@@ -28,12 +28,11 @@ CREATE TABLE IF NOT EXISTS {table} (
   sweep_at bigint NOT NULL -- not swept before, and never if 0; part of no checksum
 ) WITH (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02, vacuum_truncate = false);
 
--- What is not settled, in the order of ListUnknown.
+-- The unsettled records, in the order of ListUnknown.
 CREATE INDEX IF NOT EXISTS {unsettled} ON {indexed} (id) WHERE state NOT IN (3, 4);
 
--- What the sweeper looks for among it. Renewals do not change it.
+-- The unsettled records for the sweep. Renewals do not change this index.
 CREATE INDEX IF NOT EXISTS {lasting} ON {indexed} (owner_until) WHERE state NOT IN (3, 4);
 
--- What the sweeper looks for. No index has a column that the completion of a single transaction changes, so that it is a heap-only
--- update.
+-- The expiring records for the sweep. The completion of a single transaction changes no indexed column, so it is a heap-only update.
 CREATE INDEX IF NOT EXISTS {expiring} ON {indexed} (sweep_at) WHERE sweep_at > 0;

@@ -26,11 +26,11 @@ CREATE TABLE IF NOT EXISTS {table} (
   outcome BLOB NOT NULL -- opaque
 ) STRICT;
 
--- What is not settled, in the order of ListUnknown.
+-- The unsettled records, in the order of ListUnknown.
 CREATE INDEX IF NOT EXISTS {unsettled} ON {indexed} (id) WHERE state NOT IN (3, 4);
 
--- What the sweeper looks for among it. Renewals do not change it.
+-- The unsettled records for the sweep. Renewals do not change this index.
 CREATE INDEX IF NOT EXISTS {lasting} ON {indexed} (owner_until) WHERE state NOT IN (3, 4);
 
--- What the sweeper looks for.
+-- The expiring records for the sweep.
 CREATE INDEX IF NOT EXISTS {expiring} ON {indexed} (expires_at) WHERE state IN (3, 4);
