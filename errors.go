@@ -112,6 +112,7 @@ func (r *Rejection) Verdict() Verdict {
 	}
 }
 
+// The errors of a call that its own handler makes in the wrong place: errors in the program.
 var (
 	// ErrOwnKey means that a handler has made a call with the identity of its own run. The call would wait for itself. Nothing was
 	// executed.

@@ -43,8 +43,8 @@ const (
 	// EventResolved means that a recovery function, an operator, or a program in their name settled a record. Err names who did and why, if
 	// the finding has it: see Finding.By. Code is empty if the effect did not happen.
 	EventResolved
-	// EventConflict means that the transaction of a run conflicted with another one and was rolled back. The handler is run again,
-	// a few times at most.
+	// EventConflict means that the transaction of a run conflicted with another one and was rolled back. The handler runs again, three
+	// times at most. Err is why.
 	EventConflict
 	// EventTransactionUnused means that the handler of a run under ExactlyOnce has returned a response and has not used a transaction:
 	//   - In a single transaction, it has not taken the transaction from its context.

@@ -13,8 +13,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Identity names a call for an operator. Its fields are as in [Call]. For gRPC, Method is the full method name, such as /bank.v1.Bank/Pay,
-// and Scope is the result of the scope function of the server: see interceptor.Scope.
+// Identity names a call for an operator. Its fields are those of [Call]. For gRPC, Method is the full method name, such as
+// /bank.v1.Bank/Pay, and Scope is the result of the scope function of the server: see interceptor.Scope.
 type Identity struct{ Scope, Method, Key string }
 
 // Record is the record of a call, decoded. [Engine.Lookup] and [Engine.ListUnknown] return it. Pass it on unchanged to [Engine.Resolve] and
@@ -245,8 +245,8 @@ func mayBeAlive(id store.Key, rec *store.Record) error {
 // Forget removes a record that Lookup, LookupID or ListUnknown has returned. Use it to withdraw a recorded error, or to erase a person's
 // data. The observer gets an EventForgotten with the reason, which must not be empty.
 //   - The key is free afterwards: the next call with it runs, even if an earlier call had its effect.
-//   - While the owner of an unsettled record may be alive, the record is refused with ErrOwnerMayBeAlive. So is a record that cannot be
-//     read, because its owner is not known. See ForceForget.
+//   - A record whose owner may be alive is refused with ErrOwnerMayBeAlive. So is a record that cannot be read, because its owner is not
+//     known. See ForceForget.
 //   - It is no error if the record is gone already.
 //
 // The error matches ErrRecordChanged, ErrOwnerMayBeAlive or ErrNotSupported, reports an empty reason, or is the store's.

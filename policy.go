@@ -30,7 +30,7 @@ const (
 	ExactlyOnce = store.ExactlyOnce
 )
 
-// Detachment decides what happens to a run when its caller leaves: its context is cancelled, or its deadline ends.
+// Detachment decides what happens to a run when the caller leaves. A caller leaves when its context ends, by cancellation or by deadline.
 type Detachment uint8
 
 // The detachments. Zero is taken from the wider policy.
@@ -80,7 +80,7 @@ func (s StoreDown) String() string {
 	}
 }
 
-// The defaults of a Policy.
+// The defaults of a [Policy]. DefaultMaxOutcome is in bytes.
 const (
 	DefaultMaxAttempts = 5
 	DefaultRetention   = 24 * time.Hour
