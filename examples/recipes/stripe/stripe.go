@@ -1,9 +1,8 @@
-// Package stripe charges by https://stripe.com, once for each key.
+// Package stripe charges cards with https://stripe.com, once for each key.
 package stripe
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -15,20 +14,8 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// Stripe is a client. URL is https://api.stripe.com.
-type Stripe struct {
-	HTTP        *http.Client
-	URL, Secret string
-}
-
-// Intent is a payment.
-type Intent struct {
-	ID     string `json:"id"`
-	Status string `json:"status"`
-}
-
-// Charge charges a card. Every run of a call sends the same Idempotency-Key, so Stripe answers a repeated request with the first result, as
-// long as it remembers the key: at least 24 hours. Metadata names the call, so that Recover finds the payment.
+// Charge charges a card. Every run of a call sends the same Idempotency-Key, so Stripe answers a repeated request with the first result.
+// Stripe remembers the key for at least 24 hours. The metadata contains the key of the call, so that Recover finds the payment.
 func (s *Stripe) Charge(ctx context.Context, card string, cents int64) (intent Intent, err error) {
 	key, err := onlyonce.DeriveExternal(ctx, "charge")
 	if err != nil {
@@ -54,7 +41,7 @@ func (s *Stripe) Charge(ctx context.Context, card string, cents int64) (intent I
 	}
 }
 
-// Recover finds out whether a run has charged. It is the Recover of a call, and of its method in package reconcile.
+// Recover finds out whether a run has charged. Set it as the Recover function of the call.
 func (s *Stripe) Recover(ctx context.Context, rec onlyonce.Record) (onlyonce.Finding, error) {
 	query := `metadata["call"]:"` + strings.ReplaceAll(rec.ReadableKey, `"`, `\"`) + `"`
 
@@ -69,10 +56,10 @@ func (s *Stripe) Recover(ctx context.Context, rec onlyonce.Record) (onlyonce.Fin
 	return Judge(found.Data, rec.LookedUpAt.Sub(rec.OwnerAliveUntil)), nil
 }
 
-// SearchLag is longer than Stripe's search may be behind: less than a minute, and up to an hour during outages.
+// SearchLag is longer than the delay of Stripe's search: normally less than a minute, and up to an hour during outages.
 const SearchLag = 2 * time.Hour
 
-// Judge decides what a search for the payments of a call proves. Since is how long ago the last run can have sent a request.
+// Judge decides what a search for the payments of a call proves. Since is the time since the last run could send a request.
 func Judge(found []Intent, since time.Duration) onlyonce.Finding {
 	for _, intent := range found {
 		if intent.Status == "succeeded" {
@@ -85,27 +72,4 @@ func Judge(found []Intent, since time.Duration) onlyonce.Finding {
 	}
 
 	return onlyonce.StillUnknown()
-}
-
-func (s *Stripe) send(ctx context.Context, method, path, key string, form url.Values, answer any) (int, error) {
-	r, err := http.NewRequestWithContext(ctx, method, s.URL+path, strings.NewReader(form.Encode()))
-	if err != nil {
-		return 0, err
-	}
-
-	r.Header = http.Header{
-		"Authorization": {"Bearer " + s.Secret}, "Content-Type": {"application/x-www-form-urlencoded"}, "Idempotency-Key": {key},
-	}
-
-	resp, err := s.HTTP.Do(r)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-
-	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusPaymentRequired {
-		return 0, fmt.Errorf("stripe answered %s", resp.Status) // such as 409, 429 and 500
-	}
-
-	return resp.StatusCode, json.NewDecoder(resp.Body).Decode(answer)
 }

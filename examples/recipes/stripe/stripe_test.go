@@ -7,7 +7,6 @@ import (
 	"log"
 	"net/http/httptest"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -18,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// pay returns a function that pays for an order, as a client does that tries again.
+// pay returns a function that pays for an order, like a client that retries.
 func pay(t *testing.T, fake *fake, guarantee onlyonce.Guarantee, card string) func() (onlyonce.Result, error) {
 	t.Helper()
 
@@ -92,23 +91,6 @@ func TestDeclinedCardIsAFinalAnswer(t *testing.T) {
 	for _, want := range []onlyonce.Verdict{onlyonce.VerdictFinal, onlyonce.VerdictFinal} {
 		if _, err := pay(); err == nil || onlyonce.VerdictOf(err) != want {
 			t.Errorf("%v is %s", err, onlyonce.VerdictOf(err))
-		}
-	}
-}
-
-func TestNothingFoundProvesNothingBeforeSearchIsUpToDate(t *testing.T) {
-	for _, test := range []struct {
-		found []stripe.Intent
-		since time.Duration
-		want  onlyonce.Finding
-	}{
-		{nil, stripe.SearchLag, onlyonce.StillUnknown()},
-		{nil, stripe.SearchLag + 1, onlyonce.DidNotHappen()},
-		{[]stripe.Intent{{ID: "pi_1", Status: "processing"}}, stripe.SearchLag + 1, onlyonce.StillUnknown()},
-		{[]stripe.Intent{{ID: "pi_1", Status: "succeeded"}}, 0, onlyonce.Happened("OK", []byte("pi_1"))},
-	} {
-		if got := stripe.Judge(test.found, test.since); got.String() != test.want.String() {
-			t.Errorf("%v after %s: %s, want %s", test.found, test.since, got, test.want)
 		}
 	}
 }
