@@ -1,8 +1,8 @@
-# `make help` lists what there is. Needs Go, GNU Make 4 and bash; tools are
-# installed into .tools/, nothing is installed globally except, by `make test`
-# as root on Debian, the C compiler that the race detector needs, the servers that
-# the tests start, Node.js and Python with gRPC, and Chromium. Servers that Debian 12 does not
-# have are unpacked into a cache folder: see internal/servers.
+# `make help` lists the targets. They need Go, GNU Make 4 and bash. Tools are
+# installed into .tools/. As root on Debian, `make test` also installs system
+# packages: a C compiler for the race detector, the servers for the tests,
+# Node.js and Python with gRPC, and Chromium. Servers that Debian 12 lacks are
+# unpacked into a cache folder: see internal/servers.
 
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -23,7 +23,7 @@ PROTOC_GEN_GO_VERSION      := v1.36.12
 PROTOC_GEN_GO_GRPC_VERSION := v1.6.2
 PROTOC_GEN_GRPC_GATEWAY_VERSION := v2.33.0
 
-# What can be set on the command line.
+# Variables to set on the command line.
 STORE    ?= memory:
 INPUT    ?=
 METRICS  ?=
@@ -39,7 +39,7 @@ CONSOLE  ?=
 WITHOUT  ?=
 export STORE INPUT CONSOLE METRICS WITHOUT
 
-# Each module is built and tested as its users resolve it, without go.work.
+# Each module is built and tested without go.work, as its users resolve it.
 export GOWORK := off
 
 TOOLS   := $(CURDIR)/.tools
@@ -47,22 +47,22 @@ MODULES := $(sort $(patsubst %/go.mod,%,$(shell find . \
 	\( -name '.?*' -o -name testdata -o -name node_modules \) -prune \
 	-o -name go.mod -print)))
 
-# Commands run beside each other: JOBS at a time, or as many as there are
-# processors. together prints the output of each whole, and failures last.
+# together runs commands concurrently, JOBS at a time. The default is the number
+# of processors. It prints the output of each command in one piece, failures last.
 JOBS     ?=
 TOGETHER := $(TOOLS)/together $(if $(JOBS),-jobs $(JOBS))
 
-# $(call build,module,package) builds one of the programs of this repository.
+# $(call build,module,package) builds a program of this repository.
 define build
 mkdir -p $(TOOLS)
 go -C $(1) build -buildvcs=false -o $(TOOLS)/$(notdir $(2)) ./$(2)
 endef
 
-# $(call each_module,command) are the arguments of together for every module.
+# $(call each_module,command) returns the arguments of together for all modules.
 each_module = $(foreach module,$(MODULES),'cd $(module); $(1)')
 
-# $(call in_each_module,command) runs a command in every module, and fails if it
-# fails in one of them.
+# $(call in_each_module,command) runs a command in all modules. It fails if the
+# command fails in any of them.
 define in_each_module
 echo '-- $@'
 $(call build,.,internal/together)
@@ -74,7 +74,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
-demo: ## run the payments example: STORE=memory:, redis://host:6379, sqlite:path, postgres://… or mysql://… (where keys are kept), INPUT=path (its input), METRICS=:9090 (exports metrics for Prometheus meanwhile)
+demo: ## run the payments example. STORE=URL (memory:, redis://, sqlite:, postgres://, mysql://), INPUT=FILE, METRICS=:9090 (for Prometheus)
 	@store=$$STORE
 	[[ $$store == sqlite:* && $$store != sqlite:[/:]* && $$store != sqlite: ]] && store=sqlite:$$PWD/$${store#sqlite:}
 	args=(-store "$$store")
@@ -87,7 +87,7 @@ demo: ## run the payments example: STORE=memory:, redis://host:6379, sqlite:path
 	go -C examples run ./payments demo "$${args[@]}"
 
 .PHONY: demo-unknown
-demo-unknown: ## kill servers in mid-payment and let reconcilers settle what is unknown: STORE=sqlite:path, redis://host:6379, postgres://… or mysql://… (a temporary SQLite without it), CONSOLE=1 (the console, until Ctrl-C)
+demo-unknown: ## kill servers in mid-payment; reconcilers settle the records. STORE=URL (default: temporary SQLite), CONSOLE=1 (with the console)
 	@store=$$STORE
 	[[ $$store == memory: ]] && store=
 	[[ $$store == sqlite:* && $$store != sqlite:[/:]* && $$store != sqlite: ]] && store=sqlite:$$PWD/$${store#sqlite:}
@@ -96,40 +96,38 @@ demo-unknown: ## kill servers in mid-payment and let reconcilers settle what is 
 	go -C examples run ./payments unknown "$${args[@]}"
 
 .PHONY: demo-orders
-demo-orders: ## run the orders example: 500 orders over four services that are killed at random
+demo-orders: ## run the orders example: 500 orders through four services that are killed at random
 	@go -C examples run ./orders demo
 
 .PHONY: demo-http
-demo-http: ## run the shop example: 300 orders over net/http, Connect and a gateway, with curl as one of the customers; WITHOUT=1 (without the kit)
+demo-http: ## run the shop example: 300 orders over net/http, Connect, a gateway and curl. WITHOUT=1 (without the kit)
 	@args=()
 	[[ -z $$WITHOUT || $$WITHOUT == 0 ]] || args+=(-without)
 	go -C examples run ./shop "$${args[@]}"
 
 .PHONY: demo-consumer
-demo-consumer: ## run the consumer example: 1,000 messages by way of NATS JetStream, while producers, consumers and the broker are killed
+demo-consumer: ## run the consumer example: 1,000 messages over NATS JetStream while its processes are killed
 	@go -C examples/consumer run . demo
 
-# `make check` vets. Nobody debugs these binaries, and linking them without the
-# tables of a debugger takes half the time.
+# Test binaries are not vetted, because `make check` does so. They have no debug
+# tables, which halves the time of linking.
 GO_TEST   := go test -vet=off -ldflags=-w
 RACE_TEST := $(GO_TEST) -race -count=1 -timeout 30m
 
-# The race detector makes tests take six times the processor, and finds nothing
-# in packages that start no goroutines: ONE_BY_ONE are tested without it, and so
-# is fingerprint, but for its tests whose names say Concurrently. It allocates:
-# what counts allocations, tests whose names say Allocations, is built only
-# without it.
-# The module ALONE builds all of Prometheus, and tests text: with the race detector
-# that takes minutes.
+# The race detector makes tests six times slower. It finds nothing in packages
+# without goroutines, so ONE_BY_ONE are tested without it. In fingerprint, only
+# the tests with Concurrently in their names use it. The race detector allocates,
+# so tests with Allocations in their names are built without it.
+# ALONE is tested without it, too: the module compiles Prometheus, which would
+# take minutes.
 ALONE      := ./otel/internal/alerts
 ONE_BY_ONE := ./internal/faultrows ./internal/guarantees ./internal/imports ./internal/model
 SLOWEST    := ./internal/sqlstoretest ./internal/chaos ./internal/sqlcrash ./examples/clients
 
 # The tests of all packages share two database servers, which run as long as
-# withservers does. It takes the place of the shell, so that it is the one that
-# make interrupts.
+# withservers. exec replaces the shell, so that make interrupts withservers.
 .PHONY: test
-test: c-compiler servers languages browser other-servers ## run all tests, with the race detector where there is concurrency, JOBS=2 modules at the same time
+test: c-compiler servers languages browser other-servers ## run all tests, with the race detector where it helps. JOBS=2 (modules at a time)
 	@echo '-- $@'
 	$(call build,.,internal/together)
 	$(call build,internal/sqltest,withservers)
@@ -145,10 +143,10 @@ test: c-compiler servers languages browser other-servers ## run all tests, with 
 		'cd ./bench; $(GO_TEST) -count=1 -run Allocations ./...' \
 		"$${on_other_servers[@]}"
 
-# The newest servers are not part of make test, because Debian's testing and
-# unstable distributions change every day.
+# The newest servers are not part of make test: they come from Debian's testing
+# and unstable distributions, which change every day.
 .PHONY: test-servers
-test-servers: c-compiler servers ## test the stores on the newest servers, SERVERS=valkey-9,postgresql-18,mysql-9, which are downloaded and not installed
+test-servers: c-compiler servers ## test the stores on newer servers, which are downloaded. SERVERS=valkey-9,postgresql-18,mysql-9
 	@echo '-- $@'
 	$(call build,.,internal/together)
 	$(call build,.,internal/testedon)
@@ -161,7 +159,7 @@ test-servers: c-compiler servers ## test the stores on the newest servers, SERVE
 	exec $(TOOLS)/withservers $(TOGETHER) "$${on_servers[@]}"
 
 .PHONY: test-fast
-test-fast: ## run the tests that need no server and no C compiler, for the time between two edits
+test-fast: ## run the tests that need neither servers nor a C compiler
 	@$(GO_TEST) . ./fingerprint ./interceptor ./retry ./store ./store/memstore
 
 # The race detector needs a C compiler and the C library's headers.
@@ -179,10 +177,9 @@ c-compiler:
 	echo 'make test: the race detector needs a C compiler and the C headers; install gcc and libc6-dev, or what your system calls them' >&2
 	exit 1
 
-# The tests start servers of their own, on ports of their own. They are installed
-# here, before several test packages find them missing at the same time, and
-# after the C compiler, since two installations would be in each other's way.
-# What is installed does not start by itself, and what was there stays as it is.
+# The tests start their own servers on free ports. This target installs the server
+# packages, after the C compiler, because apt runs one installation at a time.
+# Installed servers do not start by themselves. Existing packages stay as they are.
 .PHONY: servers
 servers: c-compiler
 	@works() {
@@ -218,16 +215,16 @@ servers: c-compiler
 	echo "make test: the tests need servers to start, redis-server 7.0, postgres 15, pgbouncer 1.18, mariadbd 10.11, nginx 1.22, rabbitmq-server 3.10, or newer, and curl; install $${missing[*]}, or what your system calls them" >&2
 	exit 1
 
-# Servers that the system does not have are downloaded here, and not by several
-# test packages that wait for each other.
+# Download the servers that the system lacks once, instead of in several test
+# packages.
 .PHONY: other-servers
 other-servers: servers
 	@$(call build,.,internal/testedon)
 	$(TOOLS)/testedon fetch test
 
-# Clients in other languages are tested, too, and so are the tools that read the
-# .proto files: buf, Node.js with the packages of a lockfile, and the system's Python.
-# It installs after the servers, since two installations would be in each other's way.
+# For the tests of clients in other languages and of tools for .proto files: buf,
+# Node.js with the packages of a lockfile, and the system's Python. This runs after
+# the servers, because apt runs one installation at a time.
 NODE_CLIENT := examples/clients/node
 
 .PHONY: languages
@@ -267,8 +264,7 @@ $(NODE_CLIENT)/node_modules/.package-lock.json: $(NODE_CLIENT)/package-lock.json
 	fi
 	touch $@
 
-# The tests of the console look at its pages in Chromium. It is installed last, for
-# the same reason.
+# The tests of the console use Chromium. It is installed last, for the same reason.
 .PHONY: browser
 browser: languages-packages
 	@works() {
@@ -285,7 +281,7 @@ browser: languages-packages
 	exit 1
 
 .PHONY: check
-check: check-format check-vet check-tidy check-proto check-generated check-build check-prose check-lint ## check everything that needs no running: format, vet, lint, tidy, protos, generated code, build, prose
+check: check-format check-vet check-tidy check-proto check-generated check-build check-prose check-lint ## run all static checks: format, vet, lint, tidy, protos, generated code, build, prose
 
 .PHONY: check-format
 check-format:
@@ -312,8 +308,8 @@ check-build:
 check-lint: $(TOOLS)/.golangci-lint@$(GOLANGCI_LINT_VERSION)
 	@$(call in_each_module,$(TOOLS)/golangci-lint run --config $(CURDIR)/.golangci.yml ./...)
 
-# vale parses comments with C code of many languages, which takes minutes to
-# compile with optimization, and is fast enough without.
+# vale contains C parsers for many languages. Compiling them with optimization
+# takes minutes, and vale is fast enough without.
 .PHONY: check-prose
 check-prose: export CGO_CFLAGS := -O0 -g0
 check-prose: c-compiler $(TOOLS)/.vale@$(VALE_VERSION)
@@ -328,8 +324,8 @@ check-prose: c-compiler $(TOOLS)/.vale@$(VALE_VERSION)
 		exit 1
 	fi
 
-# The baseline holds the kit's own messages as released. The API of an example
-# may change.
+# The baseline contains the released messages of the kit. Messages of examples may
+# change.
 .PHONY: check-proto
 check-proto: $(TOOLS)/.buf@$(BUF_VERSION)
 	@echo '-- $@'
@@ -341,8 +337,8 @@ check-proto: $(TOOLS)/.buf@$(BUF_VERSION)
 	fi
 	$(TOOLS)/buf breaking proto --against proto/baseline.binpb
 
-# Generates into an empty folder and compares both ways, so that code whose
-# .proto is gone is found, too.
+# Generates into an empty folder and compares both ways. This also finds code
+# without a .proto.
 .PHONY: check-generated
 check-generated: $(TOOLS)/.buf@$(BUF_VERSION) \
 		$(TOOLS)/.protoc-gen-go@$(PROTOC_GEN_GO_VERSION) \
@@ -363,20 +359,20 @@ check-generated: $(TOOLS)/.buf@$(BUF_VERSION) \
 	fi
 
 .PHONY: vulncheck
-vulncheck: $(TOOLS)/.govulncheck@$(GOVULNCHECK_VERSION) ## look for known vulnerabilities in what is called; needs the database at vuln.go.dev
+vulncheck: $(TOOLS)/.govulncheck@$(GOVULNCHECK_VERSION) ## look for known vulnerabilities in called code. Needs access to vuln.go.dev
 	@$(call in_each_module,$(TOOLS)/govulncheck ./...)
 
 .PHONY: bench
-bench: ## measure side by side, less than ten minutes on a quiet machine: ROUNDS=5 (how often each)
+bench: ## run the benchmarks, up to ten minutes on an idle machine. ROUNDS=5 (runs of each)
 	@go -C bench test -count=1 ./...
 	go -C bench run . -rounds $(ROUNDS)
 
 .PHONY: api
-api: ## write the exported API of all packages into api/, after a change that is meant
+api: ## write the exported API of all packages into api/, after an intended change
 	@go run ./internal/apilist
 
 .PHONY: speed
-speed: ## measure as bench does, and write docs/speed.md
+speed: ## run the benchmarks and write docs/speed.md
 	@mkdir -p $(TOOLS)
 	go -C bench run . -rounds $(ROUNDS) > $(TOOLS)/speed.md
 	mv $(TOOLS)/speed.md docs/speed.md
@@ -391,22 +387,22 @@ generate: ## generate code from the .proto files
 	$(TOOLS)/buf generate
 
 .PHONY: baseline
-baseline: $(TOOLS)/.buf@$(BUF_VERSION) ## record the protos as released, to find breaking changes against
+baseline: $(TOOLS)/.buf@$(BUF_VERSION) ## record the protos of a release, the baseline for breaking changes
 	@$(TOOLS)/buf build proto --exclude-source-info --output proto/baseline.binpb
 
-# The tests on databases also run on MySQL where the environment names it.
+# The tests on databases also run on MySQL if the environment names a server.
 WITH_MYSQL := ONLYONCE_TEST_SERVERS=mysql-9
 
 .PHONY: release
-release: ## commit and tag VERSION=v0.1.0 of all modules, and push nothing: see CONTRIBUTING.md
+release: ## commit and tag a version of all modules, without pushing: see CONTRIBUTING.md. VERSION=v0.1.0
 	@go run ./internal/release '$(VERSION)'
 
 .PHONY: conformance
-conformance: ## run connect's conformance suite without and with the interceptors for connect-go, a quarter of an hour
+conformance: ## run the conformance suite of Connect with and without our interceptors, 15 minutes
 	@go -C connect/conformance run .
 
 .PHONY: soak
-soak: test-servers ## run make test-servers, visit the whole model, make RUNS=200000 random runs, REDIS_RUNS=200 on Redis and SQL_RUNS=50 of each kind on SQL, kill KILLS=500 servers on databases, and fuzz every target for FUZZTIME=1m
+soak: test-servers ## run the long tests: model, random runs, kills, fuzzing. RUNS=200000, REDIS_RUNS=200, SQL_RUNS=50 (random runs), KILLS=500, FUZZTIME=1m
 	@printf -- '-- %s the model with three calls\n' '$@'
 	go test -count=1 -timeout 1h ./internal/model -calls 3
 	printf -- '-- %s services that use a release\n' '$@'
@@ -426,7 +422,7 @@ soak: test-servers ## run make test-servers, visit the whole model, make RUNS=20
 	printf -- "-- %s connect's conformance suite\n" '$@'
 	go -C connect/conformance run .
 	for module in $(MODULES); do
-		# `go test -list` prints a package's targets, then its name.
+		# `go test -list` prints the targets of a package, then its name.
 		targets=$$(cd "$$module"; go test -list '^Fuzz' ./... | awk '
 			/^Fuzz/ { names[n++] = $$1 }
 			/^ok/   { for (i = 0; i < n; i++) print $$2, names[i]; n = 0 }')
@@ -442,8 +438,8 @@ tidy: $(TOOLS)/.golangci-lint@$(GOLANGCI_LINT_VERSION) ## tidy all go.mod files 
 	@$(call in_each_module,go mod tidy)
 	$(TOOLS)/golangci-lint fmt --config $(CURDIR)/.golangci.yml
 
-# $(call install,name,package,version): the tool is .tools/name; the stamp
-# .tools/.name@version says which version it is.
+# $(call install,name,package,version) installs .tools/name. The stamp file
+# .tools/.name@version records the version.
 define install
 $(TOOLS)/.$(1)@$(3):
 	@echo 'installing $(1) $(3)'
