@@ -332,7 +332,7 @@ func TestJSONHasTheFieldsThatScriptsRead(t *testing.T) {
 	}
 
 	forgotten := command(t, address, "forget", id, "--reason", "asked to", "--yes").mustEnd(t, statusOK)
-	forgotten.mustSay(t, "is absent")
+	forgotten.mustSay(t, "is removed")
 	command(t, address, "show", id).mustEnd(t, statusFailed).mustSay(t, "no record")
 }
 

@@ -38,12 +38,14 @@ func (f *filterFlags) filter() (operate.Filter, error) {
 		return operate.Filter{}, usagef("--state: %s", strings.TrimPrefix(err.Error(), "operate: "))
 	}
 
-	filter := operate.Filter{States: states, Method: f.method, Older: f.older, Limit: f.limit}
-	if err := filter.Validate(); err != nil {
-		return filter, usagef("%s", strings.TrimPrefix(err.Error(), "operate: "))
+	switch {
+	case f.older < 0:
+		return operate.Filter{}, usagef("--older is %v: it must not be negative", f.older)
+	case f.limit < 0:
+		return operate.Filter{}, usagef("--limit is %d: it must not be negative", f.limit)
+	default:
+		return operate.Filter{States: states, Method: f.method, Older: f.older, Limit: f.limit}, nil
 	}
-
-	return filter, nil
 }
 
 func (a *app) listCommand() *cobra.Command {

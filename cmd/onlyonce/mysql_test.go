@@ -22,7 +22,7 @@ func TestEveryCommandWorksOnMySQL(t *testing.T) {
 	command(t, address, "resolve", id[:shortID], "--happened", "--error", "ERROR", "--message", "closed", "--reason", "seen", "--by", "ann",
 		"--yes").mustEnd(t, statusOK)
 	command(t, address, "show", id, "--payload").mustEnd(t, statusOK).mustSay(t, "closed", "ann: seen")
-	command(t, address, "forget", id, "--reason", "erase", "--yes").mustEnd(t, statusOK).mustSay(t, "is absent")
+	command(t, address, "forget", id, "--reason", "erase", "--yes").mustEnd(t, statusOK).mustSay(t, "is removed")
 	command(t, address, "show", id).mustEnd(t, statusFailed).mustSay(t, "no record")
 
 	wrong := strings.Replace(address, "root@", "ann:s3cr3t@", 1)

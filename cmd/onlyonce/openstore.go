@@ -197,7 +197,7 @@ func openSQLite(address string) (*sql.DB, error) {
 	}
 
 	if _, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("opening the store: %w", err)
+		return nil, fmt.Errorf("opening the store: %w: give the file that the servers use", err)
 	}
 
 	// See the documentation of sqlstore. The file keeps its journal mode.

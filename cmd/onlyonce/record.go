@@ -77,6 +77,11 @@ func findByPrefix(ctx context.Context, engine *onlyonce.Engine, prefix string) (
 	}
 }
 
+// errNoRecord is the error for a record that is not in the store.
+func errNoRecord(id store.Key) error {
+	return fmt.Errorf("no record %v: it does not exist, has expired, or is in another store", id)
+}
+
 // isAboutOne reports whether a list error concerns a single record.
 func isAboutOne(err error) bool {
 	return errors.Is(err, store.ErrUnreadable) || errors.Is(err, store.ErrNewer)
@@ -273,8 +278,12 @@ func answerOf(rec *onlyonce.Record, types *messageTypes) (*payload, error) {
 	}
 
 	answer, ok, err := interceptor.DecodeRecord(*rec)
-	if err != nil || !ok {
-		return &payload{Code: rec.Code, Bytes: rec.Body}, err
+	if err != nil {
+		return nil, fmt.Errorf("the answer is damaged, or Engine.Do recorded it and not gRPC: %w", err)
+	}
+
+	if !ok {
+		return &payload{Code: rec.Code, Bytes: rec.Body}, nil
 	}
 
 	p := &payload{Code: rec.Code, Message: answer.Status.Message()}

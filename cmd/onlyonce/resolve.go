@@ -18,6 +18,7 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/interceptor"
 	"github.com/onlyonce-go/onlyonce/operate"
+	"github.com/onlyonce-go/onlyonce/store"
 )
 
 // decisionFlags give the operator and the reason.
@@ -360,6 +361,10 @@ func (a *app) settle(ctx context.Context, record *recordFlags, args []string, ye
 		return unread
 	}
 
+	if unread == nil && rec.State == store.Absent {
+		return errNoRecord(rec.ID)
+	}
+
 	decision, err := decide(&rec)
 	if err != nil {
 		return err
@@ -393,7 +398,12 @@ func (a *app) settle(ctx context.Context, record *recordFlags, args []string, ye
 		})
 	}
 
-	a.printf("Record %s is %s, by %s: %s", rec.ID.String()[:shortID], plan.To, escaped(decision.Who), escaped(decision.Reason))
+	to := string(plan.To)
+	if plan.To == operate.StateAbsent {
+		to = "removed"
+	}
+
+	a.printf("Record %s is %s, by %s: %s", rec.ID.String()[:shortID], to, escaped(decision.Who), escaped(decision.Reason))
 
 	if plan.To != operate.StateAbsent { // settled records are not listed, so a prefix of the ID does not find them
 		a.printf("See it with: onlyonce show \\\n  %s", rec.ID)

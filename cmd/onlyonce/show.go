@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -83,7 +82,7 @@ or --reflect gives their types, and otherwise as text or bytes.`,
 		}
 
 		if rec.State == store.Absent && err == nil {
-			return fmt.Errorf("no record %v: it does not exist, has expired, or is in another store", rec.ID)
+			return errNoRecord(rec.ID)
 		}
 
 		if problem := a.show(ctx, &rec, showKey, payload, &types); problem != nil {

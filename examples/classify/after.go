@@ -22,16 +22,16 @@ type Service struct {
 	provider Provider
 }
 
-// Pay states with each error whether the customer may have been charged.
+// Pay classifies each error: may the customer have been charged?
 func (s *Service) Pay(ctx context.Context, req *paymentsv1.PayRequest) (*paymentsv1.PayResponse, error) {
 	account, err := s.accounts.Find(ctx, req.GetPayer())
 
 	switch {
 	case errors.Is(err, ErrNoAccount):
-		// Definite: every duplicate gets this answer.
+		// Final: every duplicate gets this answer.
 		return nil, status.Error(codes.NotFound, "the payer has no account")
 	case err != nil:
-		// Not executed: the error comes before the first effect, so the key is released.
+		// Not executed: the error occurred before any effect, so the key is released.
 		return nil, onlyonce.NotExecuted(status.Error(codes.Unavailable, "the accounts cannot be read"))
 	}
 
@@ -44,10 +44,10 @@ func (s *Service) Pay(ctx context.Context, req *paymentsv1.PayRequest) (*payment
 
 	switch {
 	case errors.Is(err, ErrDeclined):
-		// Definite: the provider has decided.
+		// Final: the provider has decided.
 		return nil, status.Error(codes.FailedPrecondition, "the card was declined")
 	case err != nil:
-		// Ambiguous: the customer may have been charged. Recover finds out.
+		// Unknown: the customer may have been charged. Recover finds out.
 		return nil, status.Error(codes.Unavailable, "the provider did not answer")
 	}
 
@@ -65,11 +65,11 @@ func (s *Service) Recover(ctx context.Context, req proto.Message, rec onlyonce.R
 
 	switch {
 	case err != nil:
-		return onlyonce.StillUnknown(), err // the next duplicate, or the reconciler, tries again
+		return onlyonce.StillUnknown(), err // the next duplicate, or the reconciler, retries
 	case found:
 		return interceptor.FindingOf(&paymentsv1.PayResponse{PaymentId: payment, OrderId: pay.GetOrderId()}, nil)
 	case rec.LookedUpAt.Before(rec.OwnerAliveUntil):
-		return onlyonce.StillUnknown(), nil // the owner may be alive, and its charge may still come
+		return onlyonce.StillUnknown(), nil // the owner may be alive, and its charge may still happen
 	default:
 		return onlyonce.DidNotHappen(), nil
 	}

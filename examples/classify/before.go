@@ -10,7 +10,7 @@ import (
 	paymentsv1 "github.com/onlyonce-go/onlyonce/examples/payments/proto/payments/v1"
 )
 
-// Unclassified is the service as it was.
+// Unclassified is the service before the change.
 type Unclassified struct {
 	paymentsv1.UnimplementedPaymentServiceServer
 

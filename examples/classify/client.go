@@ -9,17 +9,17 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// Orders is where a client keeps what became of its orders.
+// Orders is where a client stores the results of its orders.
 type Orders interface {
-	// Close notes the final answer: paid, or refused with an error.
+	// Close stores the final answer: paid, or refused with an error.
 	Close(order string, answer error) error
-	// TryLater notes that the order was not paid, and is to be paid under the same key.
+	// TryLater stores that the order was not paid. Pay it later with the same key.
 	TryLater(order, key string) error
-	// Open notes that the order may be paid: somebody has to learn the outcome.
+	// Open stores that the order may have been paid. Find out the outcome.
 	Open(order, key string) error
 }
 
-// Checkout pays an order under a key of its own, and notes what became of it.
+// Checkout pays an order with a new key, and stores the result.
 func Checkout(ctx context.Context, client paymentsv1.PaymentServiceClient, orders Orders, req *paymentsv1.PayRequest) error {
 	order := req.GetOrderId()
 	_, err := client.Pay(ctx, req, interceptor.WithKey("order-"+order))
@@ -29,7 +29,7 @@ func Checkout(ctx context.Context, client paymentsv1.PaymentServiceClient, order
 		return orders.Close(order, err)
 	case onlyonce.VerdictNotExecuted: // this call had no effect: try the same key again
 		return orders.TryLater(order, interceptor.KeyOf(err))
-	case onlyonce.VerdictUnknown: // it may have been paid: try the same key later, and never another one
+	case onlyonce.VerdictUnknown: // it may have been paid: retry later with the same key, never with a new key
 		return orders.Open(order, interceptor.KeyOf(err))
 	}
 

@@ -11,8 +11,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// sendAgain publishes the first message of the outbox until the stream stores it. A killed producer has published the message and not
-// removed it. The stream drops it as long as it knows its id. Afterwards the stream has the message at two positions.
+// sendAgain publishes the first message of the outbox until the stream stores it twice. A killed producer published the message without
+// removing it from the outbox. The stream drops copies while it remembers the ID.
 func (s *scenario) sendAgain(ctx context.Context) error {
 	db, err := open(s.task(), orderDatabase)
 	if err != nil {
@@ -42,8 +42,8 @@ func (s *scenario) backUp() (err error) {
 	return err
 }
 
-// restore replaces the producer's database by its copy. The orders, the outbox and the records of the calls are gone. The next producer
-// places all orders again, with the same keys.
+// restore replaces the producer's database by the copy. The orders, the outbox and the records are lost. The next producer places all
+// orders again, with the same keys.
 func (s *scenario) restore() error {
 	path := filepath.Join(s.folder, orderDatabase)
 

@@ -19,15 +19,15 @@ const (
 	deadSubject = "dead.orders"
 	billing     = "billing" // the consumers share it
 
-	// ackWait is when a message of a dead consumer is delivered again.
+	// ackWait is the time after which JetStream redelivers an unacknowledged message.
 	ackWait = time.Second
 
-	// duplicates is how long the stream of orders knows an id, and drops other messages with it. It is the shortest time that JetStream
-	// allows, so that messages arrive twice. The default is two minutes.
+	// duplicates is how long the stream of orders drops messages with a known ID. It is the minimum of JetStream, so that messages arrive
+	// twice. The default is two minutes.
 	duplicates = 100 * time.Millisecond
 )
 
-// serveBroker is a process with a NATS server. It says its URL when it is ready.
+// serveBroker runs a NATS server. It prints its URL when it is ready.
 func serveBroker(ctx context.Context, t *task) error {
 	s, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: t.Port, JetStream: true, StoreDir: filepath.Join(t.Folder, "nats"), NoLog: true, NoSigs: true,
@@ -49,10 +49,10 @@ func serveBroker(ctx context.Context, t *task) error {
 	return nil
 }
 
-// connect connects to a broker that may be away for a while.
+// connect connects to a broker that may be down for a while.
 func connect(url string) (*nats.Conn, jetstream.JetStream, error) {
 	conn, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.RetryOnFailedConnect(true),
-		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})) // what fails comes again
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})) // failed messages come again
 	if err != nil {
 		return nil, nil, err
 	}
@@ -67,7 +67,7 @@ func connect(url string) (*nats.Conn, jetstream.JetStream, error) {
 	return conn, js, nil
 }
 
-// makeStreams makes the stream of orders, which keeps a message until it is acknowledged, and that of dead letters.
+// makeStreams creates the stream of orders, which keeps messages until they are acknowledged, and the stream of dead letters.
 func makeStreams(ctx context.Context, js jetstream.JetStream) error {
 	for _, config := range []*jetstream.StreamConfig{
 		{Name: orderStream, Subjects: []string{"orders.>"}, Retention: jetstream.WorkQueuePolicy, Duplicates: duplicates},
@@ -88,7 +88,7 @@ func makeStreams(ctx context.Context, js jetstream.JetStream) error {
 	return nil
 }
 
-// patiently repeats what fails while the broker is away.
+// patiently retries while the broker is down.
 func patiently(ctx context.Context, do func(ctx context.Context) error) error {
 	const pause = 50 * time.Millisecond
 

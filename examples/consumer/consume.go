@@ -14,10 +14,10 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// workers is how many messages a consumer handles at a time.
+// workers is the number of messages that a consumer handles concurrently.
 const workers = 4
 
-// consumeOrders is a process that charges orders until it is killed.
+// consumeOrders is the consumer process. It charges orders until it is killed.
 func consumeOrders(ctx context.Context, t *task) error {
 	db, err := open(t, chargeDatabase)
 	if err != nil {
@@ -71,11 +71,11 @@ func consumeOrders(ctx context.Context, t *task) error {
 	return consumer.Run(ctx)
 }
 
-// charge charges an order in the transaction that has the record of the message.
+// charge charges an order in the transaction of the message's record.
 func charge(ctx context.Context, t *task, m *consume.Message) error {
 	number, err := strconv.Atoi(string(m.Data))
 	if err != nil {
-		return onlyonce.Final(err) // no later delivery has other data
+		return onlyonce.Final(err) // redeliveries have the same data
 	}
 
 	if _, err := sqlstore.Tx(ctx).ExecContext(ctx, "INSERT INTO charges (number) VALUES ($1)", number); err != nil {
@@ -87,7 +87,7 @@ func charge(ctx context.Context, t *task, m *consume.Message) error {
 	return nil
 }
 
-// chargeWithoutKit does what many programs do: write a row, then acknowledge. What is between the two happens again.
+// chargeWithoutKit does the usual: write a row, then acknowledge. If it dies in between, the message is handled again.
 func chargeWithoutKit(ctx context.Context, t *task, db *sql.DB, pull jetstream.Consumer) error {
 	failed := make(chan error, 1)
 

@@ -18,7 +18,7 @@ const (
 	chargeDatabase = "charges.db"
 )
 
-// open opens a database. The engine's own store retries what finds the database busy, so the driver waits only without the kit.
+// open opens a database. The engine's store retries if the database is busy, so the driver waits only without the kit.
 func open(t *task, name string) (*sql.DB, error) {
 	wait := 5
 	if !t.Kit {
@@ -29,7 +29,7 @@ func open(t *task, name string) (*sql.DB, error) {
 		filepath.Join(t.Folder, name), wait))
 }
 
-// makeTables makes the tables of a database.
+// makeTables creates the tables.
 func makeTables(ctx context.Context, db *sql.DB) error {
 	for _, table := range []string{
 		"CREATE TABLE orders (number INTEGER PRIMARY KEY)",

@@ -53,7 +53,7 @@ func demo(ctx context.Context, out io.Writer, messages int) error {
 	return nil
 }
 
-// result is what the messages have left behind.
+// result counts the effects of the messages.
 type result struct{ messages, effects, doubled, missing, again, dead int }
 
 func (r result) String() string {
@@ -62,7 +62,7 @@ func (r result) String() string {
 
 const (
 	consumerCount = 3
-	consumerKills = 4 // of each consumer
+	consumerKills = 4 // per consumer
 	producerKills = 3
 	brokerKills   = 2
 )
@@ -73,7 +73,7 @@ type scenario struct {
 	messages int
 
 	folder    string
-	backup    []byte // the producer's database, without orders
+	backup    []byte // the producer's database without orders
 	url       string
 	port      int
 	producers atomic.Int64 // killed
@@ -89,7 +89,7 @@ func (s *scenario) task() *task {
 	return &task{Kit: s.kit, URL: s.url, Folder: s.folder, Port: s.port, Messages: s.messages}
 }
 
-// run starts everything, kills some of it, and waits until all messages are settled.
+// run starts everything, kills processes, and waits until all messages are settled.
 func (s *scenario) run(ctx context.Context) (found result, err error) {
 	if s.folder, err = os.MkdirTemp("", "onlyonce-consumer"); err != nil {
 		return found, err
@@ -152,7 +152,7 @@ func (s *scenario) run(ctx context.Context) (found result, err error) {
 	return s.count(ctx)
 }
 
-// prepare starts the broker and makes the databases.
+// prepare starts the broker and creates the databases.
 func (s *scenario) prepare(ctx context.Context) error {
 	for _, name := range []string{orderDatabase, chargeDatabase} {
 		db, err := open(s.task(), name)
@@ -185,7 +185,7 @@ func (s *scenario) prepare(ctx context.Context) error {
 	return s.startBroker(ctx)
 }
 
-// startBroker starts the broker, on the port that it had before.
+// startBroker starts the broker on its port.
 func (s *scenario) startBroker(ctx context.Context) error {
 	p, err := start(ctx, "broker", s.task())
 	if err != nil {
@@ -199,15 +199,15 @@ func (s *scenario) startBroker(ctx context.Context) error {
 		return errors.New("the broker has ended by itself")
 	}
 
-	if s.url == "" { // a restart keeps the port, and the processes read it
+	if s.url == "" { // a restart keeps the port, and processes read the URL concurrently
 		s.url = url
 	}
 
 	return nil
 }
 
-// killProducers starts a producer and kills it at its worst moments. The last one finishes. A producer that was killed after sending loses
-// its database, which comes back from a backup.
+// killProducers starts a producer and kills it at its worst moments, several times. The last producer finishes. A producer that was killed
+// after sending loses its database and restores a backup.
 func (s *scenario) killProducers(ctx context.Context) error {
 	places := []string{afterWriting}
 	if s.kit {
@@ -282,12 +282,12 @@ func (s *scenario) killConsumers(settled context.Context) error {
 	return nil
 }
 
-// halfOf returns a random number that is between a half of n and n, and at least 1.
+// halfOf returns a random number between n/2 and n, at least 1.
 func (s *scenario) halfOf(n int) int64 {
 	return int64(max(n/2+rand.N(n/2+1), 1)) //nolint:gosec // not a secret
 }
 
-// watch kills the broker from time to time, and returns when all messages are published and settled.
+// watch kills the broker from time to time. It returns when all messages are published and settled.
 func (s *scenario) watch(ctx context.Context, produced <-chan struct{}) error {
 	const pause = 20 * time.Millisecond
 
@@ -327,7 +327,7 @@ func (s *scenario) effects(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// stored returns how many messages a stream has.
+// stored returns the number of messages in a stream.
 func (s *scenario) stored(ctx context.Context, name string) (n int, err error) {
 	state, err := s.state(ctx, name)
 
@@ -347,7 +347,7 @@ func (s *scenario) state(ctx context.Context, name string) (state jetstream.Stre
 	return state, err
 }
 
-// count counts what the messages have left behind.
+// count counts the effects of the messages.
 func (s *scenario) count(ctx context.Context) (r result, err error) {
 	var charged int
 

@@ -24,7 +24,7 @@ func main() {
 	}
 }
 
-// run carries out a command: the demo, or a part of it in a process of its own.
+// run runs a command: the demo, or one of its processes.
 func run(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 0 {
 		return errors.New("usage: consumer demo [-messages 1000]")
@@ -58,25 +58,25 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 }
 
-// task is what a process is to do.
+// task configures a process.
 type task struct {
 	// Kit is false in programs without the kit.
 	Kit bool `json:"kit"`
 	// URL is the broker's. It is empty for the broker itself.
 	URL string `json:"url"`
-	// Folder has the databases, and Port is the broker's.
+	// Folder contains the databases. Port is the broker's port.
 	Folder string `json:"folder"`
 	Port   int    `json:"port"`
-	// Messages is how many orders the producer places.
+	// Messages is the number of orders to place.
 	Messages int `json:"messages"`
-	// HaltAt is the place where the process waits to be killed, when it comes there for the HaltAfter-th time.
+	// HaltAt is the place where the process waits to be killed, on the HaltAfter-th visit.
 	HaltAt    string `json:"haltAt"`
 	HaltAfter int64  `json:"haltAfter"`
 
 	arrivals atomic.Int64
 }
 
-// readTask reads the task of a process. The process ends when its input does, so that it does not outlive the demo.
+// readTask reads the task of a process. The process ends when its standard input does, so it does not outlive the demo.
 func readTask(in io.Reader) (*task, error) {
 	lines := bufio.NewReader(in)
 
@@ -116,7 +116,7 @@ func (t *task) at(place string) {
 	}
 }
 
-// What a process says on its standard output.
+// Lines that a process prints.
 const (
 	halted = "halted"
 	done   = "done"

@@ -6,7 +6,7 @@ import (
 	"net"
 )
 
-// freePort returns a port that nobody uses. The broker keeps it when it is restarted.
+// freePort returns a free port. The broker keeps it across restarts.
 func freePort(ctx context.Context) (int, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {

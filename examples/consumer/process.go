@@ -10,14 +10,14 @@ import (
 	"os/exec"
 )
 
-// process is a part of the demo in a process of its own.
+// process is a process of the demo.
 type process struct {
 	cmd   *exec.Cmd
 	stdin io.Closer
-	lines chan string // what it says; closed when it has ended
+	lines chan string // its output; closed when the process has ended
 }
 
-// start starts this program again with a task.
+// start starts this program as a process with a task.
 func start(ctx context.Context, command string, t *task) (*process, error) {
 	binary, err := os.Executable()
 	if err != nil {
@@ -61,10 +61,10 @@ func start(ctx context.Context, command string, t *task) (*process, error) {
 	return p, nil
 }
 
-// partVariable is set in the processes of the demo, so that a test program knows that it is one.
+// partVariable is set in the processes of the demo. A test binary checks it.
 const partVariable = "ONLYONCE_EXAMPLE_PART"
 
-// kill kills the process, with SIGKILL where there is one, and returns when it has ended.
+// kill kills the process, and waits for its end. It uses SIGKILL where available.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 

@@ -14,7 +14,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// produce is a process that places orders and publishes a message for each. It says done when all are published.
+// produce is the producer process. It places orders and publishes a message for each order. It prints done at the end.
 func produce(ctx context.Context, t *task) error {
 	db, err := open(t, orderDatabase)
 	if err != nil {
@@ -48,8 +48,8 @@ type producer struct {
 	js jetstream.JetStream
 }
 
-// all places every order. It publishes the outbox after some of the orders and at the end. A producer that was killed begins with the first
-// order again, like a client that does not know what became of its calls.
+// all places every order, and publishes the outbox from time to time. A restarted producer begins with the first order again, like a client
+// that does not know the results of its calls.
 func (p *producer) all(ctx context.Context) error {
 	const batch = 50
 
@@ -73,7 +73,7 @@ func (p *producer) all(ctx context.Context) error {
 	return nil
 }
 
-// place places an order once. The order and the message are in one transaction with the record of the call.
+// place places an order once. The order, the message and the record of the call are in one transaction.
 func (p *producer) place(ctx context.Context, engine *onlyonce.Engine, number int) error {
 	data := strconv.Itoa(number)
 
@@ -90,7 +90,7 @@ func (p *producer) place(ctx context.Context, engine *onlyonce.Engine, number in
 	}
 }
 
-// write writes the order and the message. The id of the message is derived from the run. Every run of the call has the same id, also a run
+// write writes the order and the message. The ID of the message is derived from the run. It is the same in every run of the call, even
 // after the database was restored from a backup.
 func (p *producer) write(ctx context.Context, number int, data string) error {
 	id, err := onlyonce.DeriveExternal(ctx, "order placed")
@@ -111,9 +111,9 @@ func (p *producer) write(ctx context.Context, number int, data string) error {
 	return err
 }
 
-// relay publishes the messages of the outbox, in order. It removes a message when the stream has stored it. If relay dies in between, the
-// message is published twice. The broker drops the second one while it knows the id. Later, the consumer recognises the id for as long as
-// it keeps its records.
+// relay publishes the messages of the outbox in order. It removes a message when the stream has stored it. If relay dies in between, the
+// message is published twice. The broker drops the copy while it remembers the ID. Later, the consumer recognises the ID for as long as it
+// keeps its records.
 func (p *producer) relay(ctx context.Context) error {
 	for {
 		var (
@@ -151,8 +151,8 @@ func (p *producer) publish(ctx context.Context, data string, opts ...jetstream.P
 	})
 }
 
-// allWithoutKit does what many programs do: write a row, then publish. A producer that was killed goes on after the last row. Then the
-// message of that row is missing.
+// allWithoutKit does the usual: write a row, then publish. A restarted producer continues after the last row. The message of that row is
+// lost.
 func (p *producer) allWithoutKit(ctx context.Context) error {
 	var last int
 	if err := p.db.QueryRowContext(ctx, "SELECT coalesce(max(number), 0) FROM orders").Scan(&last); err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// Orders shows a handler that calls other services.
+// Orders is a service that calls other services.
 type Orders struct {
 	payments paymentsv1.PaymentServiceClient
 	provider interface {
@@ -16,7 +16,7 @@ type Orders struct {
 	}
 }
 
-// Place calls another service for each of several payments.
+// Place calls another service once for each payment.
 func (o *Orders) Place(ctx context.Context, payments []*paymentsv1.PayRequest) error {
 	for _, req := range payments {
 		resp, err := o.payments.Pay(onlyonce.WithStep(ctx, req.GetOrderId()), req)
@@ -30,7 +30,7 @@ func (o *Orders) Place(ctx context.Context, payments []*paymentsv1.PayRequest) e
 	return nil
 }
 
-// Cancel asks a provider that is not called by gRPC.
+// Cancel calls a provider that does not use gRPC.
 func (o *Orders) Cancel(ctx context.Context) error {
 	key, err := onlyonce.DeriveExternal(ctx, "refund")
 	if err != nil {
@@ -40,7 +40,7 @@ func (o *Orders) Cancel(ctx context.Context) error {
 	return o.provider.Refund(ctx, key)
 }
 
-// Daily is the key of an operation that a business knows by name.
+// Daily returns the key of an operation with a business name.
 func Daily(day, profile string) (string, error) {
 	key, err := onlyonce.KeyFrom("fortune", day, profile, "daily") // fortune-2025-01-15-prf_abc123-daily
 

@@ -1,4 +1,4 @@
-// Package guide holds code of the docs, so that it is compiled; its tests run the server and the client.
+// Package guide contains code of the docs, so that it is compiled and tested.
 package guide
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// NewServer is the server of the quick start.
+// NewServer returns the server of the quick start.
 func NewServer() (*grpc.Server, *onlyonce.Engine, error) {
 	engine, err := onlyonce.New(memstore.New())
 	if err != nil {
@@ -36,7 +36,7 @@ func NewServer() (*grpc.Server, *onlyonce.Engine, error) {
 	return server, engine, nil
 }
 
-// Dial is the client of the quick start.
+// Dial returns the client of the quick start.
 func Dial(target string, creds credentials.TransportCredentials) (*grpc.ClientConn, error) {
 	retries, err := interceptor.DialOptions()
 	if err != nil {
@@ -66,7 +66,7 @@ func Pay(ctx context.Context, client paymentsv1.PaymentServiceClient, req *payme
 	return nil
 }
 
-// Shop shows what a handler can say about its errors.
+// Shop is a service whose handler classifies an error.
 type Shop struct {
 	paymentsv1.UnimplementedPaymentServiceServer
 
@@ -76,20 +76,20 @@ type Shop struct {
 	limit chan struct{}
 }
 
-// Pay is a handler of the docs.
+// Pay is a handler from the docs.
 func (s *Shop) Pay(ctx context.Context, req *paymentsv1.PayRequest) (*paymentsv1.PayResponse, error) {
 	select {
 	case s.limit <- struct{}{}:
 		defer func() { <-s.limit }()
 	default:
-		// Nothing has happened yet, and only the handler can know that: the key is free again.
+		// Only the handler knows that nothing has happened yet. The key is released.
 		return nil, onlyonce.NotExecuted(status.Error(codes.ResourceExhausted, "too many payments at once"))
 	}
 
 	return s.provider.Charge(ctx, req)
 }
 
-// Handler protects a function without gRPC.
+// Handler protects a function that is not a gRPC method.
 func Handler(engine *onlyonce.Engine, pay func(ctx context.Context, body []byte) ([]byte, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))

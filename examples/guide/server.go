@@ -27,7 +27,7 @@ type Payments interface {
 	Recover(ctx context.Context, req proto.Message, rec onlyonce.Record) (onlyonce.Finding, error)
 }
 
-// Serve serves payments until ctx ends. It returns when all runs have ended and all goroutines have stopped.
+// Serve serves payments until ctx ends. It returns when all runs and goroutines have ended.
 func Serve(
 	ctx context.Context, listener net.Listener, db *sql.DB, dialect sqlstore.Dialect, scope interceptor.Scope, payments Payments,
 ) error {
@@ -61,7 +61,7 @@ func Serve(
 		return err
 	}
 
-	// Two loops run beside the server. They stop after it.
+	// Two loops run beside the server, and stop after it.
 	loops, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 
@@ -74,14 +74,14 @@ func Serve(
 	running.Go(func() { served <- server.Serve(listener) })
 
 	select {
-	case <-ctx.Done(): // such as SIGTERM
-	case err = <-served: // the listener is broken
+	case <-ctx.Done(): // for example, on SIGTERM
+	case err = <-served: // the listener failed
 	}
 
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 
-	err = errors.Join(err, engine.Drain(grace)) // 1. no new keyed calls; runs end, and their outcomes are written
+	err = errors.Join(err, engine.Drain(grace)) // 1. no new keyed calls; runs end and write their outcomes
 
 	server.GracefulStop() // 2. the other calls end
 	stop()                // 3. the loops end

@@ -1,5 +1,5 @@
-// Package http shows package oncehttp in front of routers other than net/http's. Each function returns a server for payments in which a
-// request with an idempotency key charges once. fiber is not here: see docs/http.md.
+// Package http shows package oncehttp with other routers than net/http. Each function returns a payment server on which a request with an
+// idempotency key charges once. For fiber, see docs/http.md.
 package http
 
 import (
@@ -15,16 +15,17 @@ import (
 	"github.com/onlyonce-go/onlyonce/oncehttp"
 )
 
-// Middleware is the middleware of all servers here. Authenticate the caller in front, and take the scope from what you have authenticated.
+// Middleware returns the middleware of all servers here. Put authentication in front of it, and take the scope from the authenticated
+// caller.
 func Middleware(engine *onlyonce.Engine) (func(http.Handler) http.Handler, error) {
 	return oncehttp.Middleware(engine, oncehttp.ScopeFromHeader("X-Tenant"),
 		oncehttp.WithRoute("POST /payments/{order}", oncehttp.Policy{Key: oncehttp.KeyRequired}))
 }
 
-// Charges counts what was charged.
+// Charges counts the charges.
 type Charges struct{ made atomic.Int64 }
 
-// Made returns how often a card was charged.
+// Made returns the number of charges.
 func (c *Charges) Made() int64 { return c.made.Load() }
 
 // payment is the answer of all servers.
@@ -35,7 +36,7 @@ type payment struct {
 
 func (c *Charges) charge(order string) payment { return payment{order, c.made.Add(1)} }
 
-// Chi is a server with chi.
+// Chi returns a server with chi.
 func Chi(protect func(http.Handler) http.Handler, charges *Charges) http.Handler {
 	router := chi.NewRouter()
 	router.Use(protect) // behind authentication
@@ -48,7 +49,7 @@ func Chi(protect func(http.Handler) http.Handler, charges *Charges) http.Handler
 	return router
 }
 
-// Gin is a server with gin. The engine is an http.Handler, so the middleware goes in front of all of it.
+// Gin returns a server with gin. The gin engine is an http.Handler, so the middleware wraps the whole engine.
 func Gin(protect func(http.Handler) http.Handler, charges *Charges) http.Handler {
 	router := gin.New()
 	router.POST("/payments/:order", func(c *gin.Context) {
@@ -58,7 +59,7 @@ func Gin(protect func(http.Handler) http.Handler, charges *Charges) http.Handler
 	return protect(router)
 }
 
-// Echo is a server with echo, which takes the middleware as it is.
+// Echo returns a server with echo, which accepts the middleware directly.
 func Echo(protect func(http.Handler) http.Handler, charges *Charges) http.Handler {
 	router := echo.New()
 	router.Use(echo.WrapMiddleware(protect)) // behind authentication

@@ -1,2 +1,2 @@
-// Package jobs pays out once a day, whatever schedules it: a cron library, River or asynq. The packages below it have an example each.
+// Package jobs pays out once a day, with any scheduler. Its subpackages are examples for a cron library, River and asynq.
 package jobs

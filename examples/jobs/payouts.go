@@ -7,11 +7,11 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// Retention is how long the record of a day is kept. It is longer than the time in which anybody may run the job of that day again: the
-// retries of River and asynq take three weeks by default.
+// Retention is how long the record of a day is kept. It must be longer than anybody may repeat the job of that day. By default, River and
+// asynq retry for three weeks.
 const Retention = 60 * 24 * time.Hour
 
-// Policy is the policy of jobs. A queue retries by itself, so a duplicate does not wait in a worker.
+// Policy returns the policy of jobs. The queue retries, so a duplicate does not wait in a worker.
 func Policy() onlyonce.Policy {
 	return onlyonce.Policy{Retention: Retention, MaxRun: 10 * time.Minute, MaxWait: onlyonce.NoWait}
 }
@@ -19,11 +19,11 @@ func Policy() onlyonce.Policy {
 // Payouts pays out, once for each day.
 type Payouts struct {
 	Engine *onlyonce.Engine
-	// Pay has the effect. Its context is that of the run, so it can call [onlyonce.DeriveExternal].
+	// Pay has the effect. Its context is that of the run, so it can use [onlyonce.DeriveExternal].
 	Pay func(ctx context.Context, day time.Time) error
 }
 
-// Run pays out for a day. Everybody who pays out for the day uses the same key, so Pay runs once.
+// Run pays out for a day. Every call for the same day has the same key, so Pay runs once.
 func (p *Payouts) Run(ctx context.Context, day time.Time) (onlyonce.Status, error) {
 	date := day.Format(time.DateOnly)
 

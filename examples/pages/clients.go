@@ -18,7 +18,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/retry"
 )
 
-// NativeRetries is the client of docs/retries.md that leaves retries to gRPC.
+// NativeRetries is the client of docs/retries.md with the retries of gRPC.
 func NativeRetries(target string, key grpc.UnaryClientInterceptor) (*grpc.ClientConn, error) {
 	config, err := retry.ServiceConfig(retry.Policy{MaxAttempts: 4}, paymentsv1.PaymentService_Pay_FullMethodName)
 	if err != nil {
@@ -28,9 +28,9 @@ func NativeRetries(target string, key grpc.UnaryClientInterceptor) (*grpc.Client
 	return grpc.NewClient(target, grpc.WithDefaultServiceConfig(config), grpc.WithChainUnaryInterceptor(key))
 }
 
-// Budget is the tokens of docs/retries.md.
+// Budget returns the tokens of docs/retries.md.
 func Budget(budgets *retry.Budgets) map[string]float64 {
-	return budgets.Tokens() // map[dns:///payments:443:9.4]: retries are made while it is above half
+	return budgets.Tokens() // map[dns:///payments:443:9.4]: calls are retried while it is above half
 }
 
 // Daily is the key of docs/keys.md.
@@ -49,11 +49,11 @@ func Packed(details proto.Message) (*anypb.Any, error) {
 }
 
 type (
-	// Orders gets the answers that a journal has found out.
+	// Orders stores the answers that a journal has found.
 	Orders interface {
 		Paid(ctx context.Context, key string, response any, err error) error
 	}
-	// People gets the calls that a journal cannot send.
+	// People get the calls that a journal cannot send.
 	People interface {
 		Ask(ctx context.Context, entry journal.Entry, reason error) error
 	}
@@ -104,7 +104,7 @@ func HTTPJournal(
 
 	summary, err := transport.Resume(ctx, "https://shop.test", journal.OnAnswer("POST /payments",
 		func(ctx context.Context, answer journal.Answer) error {
-			resp := answer.Response.(*http.Response) // its body is in memory
+			resp := answer.Response.(*http.Response) // the body is in memory
 			return orders.Paid(ctx, answer.Entry.Key, resp)
 		}))
 

@@ -1,2 +1,2 @@
-// Package pages has code of the pages in docs/ that is in no other example, so that the compiler reads it. internal/pages compares.
+// Package pages contains code of docs/ that is in no other example, so that it is compiled. internal/pages compares the two.
 package pages

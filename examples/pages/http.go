@@ -23,7 +23,7 @@ func HTTPServer(
 	return server, nil
 }
 
-// Closed is the end of a handler in docs/http.md.
+// Closed is part of a handler in docs/http.md.
 func Closed(w http.ResponseWriter, r *http.Request, charged bool) {
 	if !charged {
 		oncehttp.NotExecuted(r.Context()) // the key is released

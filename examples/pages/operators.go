@@ -18,7 +18,7 @@ func Settle(
 	}
 
 	for _, rec := range found.Records {
-		plan := operate.Plan(rec, decide(rec)) // what it would do, as data; nothing is written
+		plan := operate.Plan(rec, decide(rec)) // the planned change as data; nothing is written
 		if plan.Refused != nil {
 			continue
 		}

@@ -6,7 +6,7 @@ import (
 )
 
 func sealKey(secret []byte) (*store.SealKey, error) {
-	key, err := store.NewSealKey("2026-11", secret) // 32 random bytes, such as from: openssl rand 32
+	key, err := store.NewSealKey("2026-11", secret) // 32 random bytes, for example from: openssl rand 32
 
 	return key, err
 }

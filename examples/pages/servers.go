@@ -37,13 +37,13 @@ func Validated(protect *interceptor.Server, payments paymentsv1.PaymentServiceSe
 	paymentsv1.RegisterPaymentServiceServer(server, payments)
 
 	if err := protect.Validate(server); err != nil {
-		log.Fatal(err) // every problem at once, each with its method or field and what to do
+		log.Fatal(err) // all problems at once, each with its method or field and a remedy
 	}
 
 	return server
 }
 
-// Declared is both sides of docs/annotations.md with declarations from a file.
+// Declared is a server and a client of docs/annotations.md with declarations from a file.
 func Declared(
 	engine *onlyonce.Engine, scope interceptor.Scope, declared []interceptor.Declaration,
 ) (*interceptor.Server, []grpc.DialOption, error) {
@@ -60,7 +60,7 @@ func Declared(
 // Downstream is the chain of docs/derived-keys.md.
 func Downstream() []interceptor.ServerOption {
 	opts := []interceptor.ServerOption{
-		// 0: the retention in their .proto, or else 24 hours.
+		// 0 means the retention in the .proto, or 24 hours.
 		interceptor.WithDownstream(0, shopv1.ChargeService_Charge_FullMethodName, shopv1.InventoryService_Withdraw_FullMethodName),
 	}
 

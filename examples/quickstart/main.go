@@ -1,4 +1,5 @@
-// Command quickstart is a server and a client in one process. The second reply is lost. The client retries, and is not charged again.
+// Command quickstart is a server and a client in one process. The reply to the second order is lost. The client retries, and the order is
+// charged once.
 package main
 
 import (
@@ -22,7 +23,7 @@ import (
 func main() { run(context.Background(), os.Stdout) }
 
 func run(ctx context.Context, out io.Writer) {
-	// The server. All callers are one party here; docs/security.md shows how to separate them.
+	// The server. All callers share one scope here; docs/security.md shows how to separate them.
 	engine := must(onlyonce.New(memstore.New()))
 	protect := must(interceptor.NewServer(engine, interceptor.ScopeShared()))
 	server := grpc.NewServer(protect.ServerOptions()...)
@@ -33,13 +34,13 @@ func run(ctx context.Context, out io.Writer) {
 
 	go func() { _ = server.Serve(network) }()
 
-	// The client. It retries the methods that are named here, or marked in their .proto.
+	// The client. It retries the methods named here, and methods marked in their .proto.
 	dial := must(interceptor.DialOptions(interceptor.WithMethods(pb.Greeter_SayHello_FullMethodName)))
 	dial = append(dial, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	conn := must(grpc.NewClient(network.Addr().String(), dial...))
 	defer conn.Close()
 
-	// The reply to the second call is lost. The third call submits the second order again.
+	// The reply to the second call is lost. The third call repeats the second order.
 	for _, order := range []string{"order-1", "order-2", "order-2"} {
 		var trailer metadata.MD
 

@@ -14,13 +14,13 @@ import (
 	"github.com/onlyonce-go/onlyonce/retry"
 )
 
-// patience is how long a customer goes on.
+// patience is how long a customer retries.
 const patience = time.Minute
 
-// attempts of a customer, and of the shop.
+// attempts is the maximum number of attempts of a customer, and of the shop.
 const attempts = 20
 
-// customers place orders. Each order has an id that is also its idempotency key, so it is the same on every attempt.
+// customers place orders. The ID of an order is its idempotency key, so the key is the same for every attempt.
 type customers struct {
 	url    string
 	curls  int
@@ -38,7 +38,7 @@ func (d *demo) newCustomers(addr string) (*customers, error) {
 
 func (c *customers) close() { c.client.close() }
 
-// order places an order, by curl or by Go.
+// order places an order, with curl or with Go.
 func (c *customers) order(ctx context.Context, i int) placed {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -55,7 +55,7 @@ func (c *customers) order(ctx context.Context, i int) placed {
 	return p
 }
 
-// curl places an order as a script does: the key is the same on every attempt of one curl.
+// curl places an order like a script. All attempts of one curl have the same key.
 func curl(ctx context.Context, url string, o order) (string, error) {
 	body, err := json.Marshal(o)
 	if err != nil {
@@ -84,13 +84,13 @@ func readReceipt(body []byte) (string, error) {
 	return got.Receipt, nil
 }
 
-// client posts orders, and tries again until there is an answer.
+// client posts orders, and retries until there is an answer.
 type client struct {
 	http *http.Client
 	base *http.Transport
 }
 
-// newClient returns a client with the kit's transport, or with plain retries.
+// newClient returns a client with the transport of the kit, or with plain retries.
 func newClient(without bool) (*client, error) {
 	base := new(http.Transport)
 
@@ -99,7 +99,7 @@ func newClient(without bool) (*client, error) {
 	}
 
 	transport, err := oncehttp.NewTransport(base, oncehttp.WithRetry(retries()),
-		oncehttp.WithPresumed(func(*http.Request) bool { return true })) // all servers of this program have the kit
+		oncehttp.WithPresumed(func(*http.Request) bool { return true })) // all servers in this program use the kit
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func retries() retry.Policy {
 	return retry.Policy{MaxAttempts: attempts, BaseDelay: 10 * time.Millisecond, MaxDelay: 200 * time.Millisecond}
 }
 
-// post sends an order, with a key if there is one. Without a key, the transport takes that of the run in which it is called.
+// post sends an order, with a key if there is one. Without a key, the transport derives a key from the run of the context.
 func (c *client) post(ctx context.Context, url, key string, o order) (string, error) {
 	body, err := json.Marshal(o)
 	if err != nil {
@@ -145,7 +145,7 @@ func (c *client) post(ctx context.Context, url, key string, o order) (string, er
 
 func (c *client) close() { c.base.CloseIdleConnections() }
 
-// plain is what one would write without onlyonce: it tries again when the connection breaks.
+// plain retries without the kit: it repeats a request if the connection breaks.
 type plain struct{ base http.RoundTripper }
 
 // RoundTrip implements [http.RoundTripper].
@@ -161,5 +161,5 @@ func (p plain) RoundTrip(r *http.Request) (resp *http.Response, err error) {
 		}
 	}
 
-	return nil, err // the last one
+	return nil, err // the last attempt
 }

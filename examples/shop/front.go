@@ -10,10 +10,10 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// order is what a customer sends, and charge what a payments service gets over net/http.
+// order is the request of a customer. charge is the request to a payment service over net/http.
 type order struct {
 	ID    string `json:"orderId"`
-	Cents int64  `json:"cents,string"` // as gRPC writes numbers in JSON
+	Cents int64  `json:"cents,string"` // gRPC writes 64-bit numbers as JSON strings
 }
 
 // receipt is the answer.
@@ -24,7 +24,7 @@ type receipt struct {
 // payFunc charges the customer of an order.
 type payFunc func(ctx context.Context, o order) (receipt string, err error)
 
-// newFront returns the front of the shop: POST /orders places an order and pays for it.
+// newFront returns the front end of the shop: POST /orders places an order and pays for it.
 func newFront(without bool, pay payFunc) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle("POST /orders", answering(http.StatusBadGateway, pay))
@@ -33,12 +33,12 @@ func newFront(without bool, pay payFunc) (http.Handler, error) {
 		return mux, nil
 	}
 
-	// A run that ended in an unknown way may run again: the payment below it has a key that is made of this request's key, so that the
-	// second run gets the payment of the first.
+	// After an unknown outcome, the order may run again. The payment has a key derived from the order's key, so the second run gets the
+	// payment of the first.
 	return protect(mux, "POST /orders", onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce})
 }
 
-// protect puts the middleware in front of a handler. Every request of the route needs a key.
+// protect wraps a handler in the middleware. Every request of the route needs a key.
 func protect(next http.Handler, route string, policy onlyonce.Policy) (http.Handler, error) {
 	engine, err := onlyonce.New(memstore.New())
 	if err != nil {
@@ -54,7 +54,7 @@ func protect(next http.Handler, route string, policy onlyonce.Policy) (http.Hand
 	return middleware(next), nil
 }
 
-// answering returns a handler that pays and answers with the receipt, or with a status if that fails.
+// answering returns a handler that pays. It answers with the receipt, or with a status if the payment fails.
 func answering(failed int, pay payFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var o order
@@ -74,6 +74,6 @@ func answering(failed int, pay payFunc) http.Handler {
 
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusCreated)
-		_ = json.NewEncoder(w).Encode(receipt{paid}) // the customer may have gone
+		_ = json.NewEncoder(w).Encode(receipt{paid}) // fails if the customer has gone
 	})
 }

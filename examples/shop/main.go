@@ -40,7 +40,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.Uint64Var(&d.seed, "seed", d.seed, "seed of what is lost")
 
 	if err := flags.Parse(args); err != nil {
-		return err // the flag package has said what is wrong
+		return err // the flag package has printed the error
 	}
 
 	if flags.NArg() > 0 || d.requested < 1 {
@@ -50,14 +50,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return d.show(ctx, stdout)
 }
 
-// demo is what the demonstration does.
+// demo configures the demonstration.
 type demo struct {
-	requested int  // orders over each wire
-	customers int  // who order at the same time
-	curls     int  // every so many orders, the customer is curl; 0: never
+	requested int  // orders per wire
+	customers int  // concurrent customers
+	curls     int  // every n-th order comes from curl; 0 means none
 	without   bool // without onlyonce
 	seed      uint64
-	faults    lossy.Faults // of each line: customer to shop, shop to payments
+	faults    lossy.Faults // between customer and shop, and between shop and payments
 }
 
 func newDemo() *demo {

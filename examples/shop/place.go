@@ -12,7 +12,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/examples/shop/lossy"
 )
 
-// place places all orders over a wire, and counts in the provider's book what has happened.
+// place places all orders over a wire, and counts the charges in the provider's book.
 func (d *demo) place(ctx context.Context, w wire) (*result, error) {
 	book := newProvider()
 
@@ -54,13 +54,13 @@ func (d *demo) place(ctx context.Context, w wire) (*result, error) {
 	return s.audit(w, book, orders), nil
 }
 
-// stand is a shop with its payments service, and a line that loses in front of each.
+// stand is a shop with its payment service, and a lossy proxy in front of each.
 type stand struct {
 	front, back *lossy.Proxy
 	closers     []func()
 }
 
-// placed is an order, and what its customer got.
+// placed is an order and the answer to its customer.
 type placed struct {
 	id      string
 	receipt string
@@ -68,7 +68,7 @@ type placed struct {
 	err     error
 }
 
-// audit compares what customers got with what is in the book.
+// audit compares the answers with the provider's book.
 func (s *stand) audit(w wire, book *provider, orders []placed) *result {
 	r := &result{wire: w.name, requested: len(orders)}
 
@@ -105,7 +105,7 @@ func (s *stand) audit(w wire, book *provider, orders []placed) *result {
 	return r
 }
 
-// open opens a stand whose shop pays over a wire.
+// open starts a stand whose shop pays over a wire.
 func (d *demo) open(ctx context.Context, w wire, book *provider) (_ *stand, err error) {
 	s := new(stand)
 
@@ -141,7 +141,7 @@ func (d *demo) open(ctx context.Context, w wire, book *provider) (_ *stand, err 
 	return s, nil
 }
 
-// serve serves a handler behind a line that loses.
+// serve serves a handler behind a lossy proxy.
 func (s *stand) serve(h http.Handler, faults lossy.Faults, seed uint64) (*lossy.Proxy, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // there is nothing to cancel
 	if err != nil {
@@ -154,11 +154,11 @@ func (s *stand) serve(h http.Handler, faults lossy.Faults, seed uint64) (*lossy.
 	go func() {
 		defer close(served)
 
-		_ = server.Serve(listener) // it ends when it is closed
+		_ = server.Serve(listener) // ends with Shutdown
 	}()
 
 	s.closers = append(s.closers, func() {
-		_ = server.Shutdown(context.Background()) // the lines are closed, so that handlers end
+		_ = server.Shutdown(context.Background()) // the proxies are closed, so handlers end
 		<-served
 	})
 
@@ -172,7 +172,7 @@ func (s *stand) serve(h http.Handler, faults lossy.Faults, seed uint64) (*lossy.
 	return proxy, nil
 }
 
-// close ends everything, the last first. It may be called again.
+// close ends everything in reverse order. It may be called twice.
 func (s *stand) close() {
 	for len(s.closers) > 0 {
 		last := len(s.closers) - 1
@@ -181,5 +181,5 @@ func (s *stand) close() {
 	}
 }
 
-// errStatus is an answer that is no receipt.
+// errStatus reports an answer without a receipt.
 var errStatus = errors.New("the answer is no receipt")

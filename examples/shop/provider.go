@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// provider is a payment provider that charges whenever it is asked to. It knows nothing of keys. What it has in its book has happened.
+// provider is a payment provider without idempotency: every request is charged. Its book shows the real charges.
 type provider struct {
 	mu    sync.Mutex
 	book  map[string][]string // the receipts of each order

@@ -11,11 +11,11 @@ import (
 	"text/tabwriter"
 )
 
-// errNotShown means that the demonstration has failed.
+// errNotShown reports that the demonstration has failed.
 var errNotShown = errors.New("the demonstration failed")
 
-// show runs the orders over every wire, and prints what became of them. With onlyonce it fails unless every order was charged once.
-// Without onlyonce it fails if nothing was charged twice.
+// show runs the orders over every wire, and prints the results. With the kit it fails unless every order was charged once. Without the kit
+// it fails if no order was charged twice.
 func (d *demo) show(ctx context.Context, stdout io.Writer) error {
 	if _, err := exec.LookPath("curl"); err != nil && d.curls > 0 {
 		_, _ = fmt.Fprint(stdout, "curl is not installed, so all customers are Go programs.\n\n")
@@ -62,19 +62,19 @@ func (d *demo) explain(w io.Writer) {
 
 func percent(probability float64) float64 { return probability * 100 } // per cent
 
-// result is what became of the orders of a wire.
+// result is the result of the orders over a wire.
 type result struct {
 	wire                 string
 	requested, answered  int
 	charged              int // charges in the provider's book
 	doubled, missing     int // orders
-	wrong                int // answers with another receipt than the book's
-	curl                 int // orders by curl
+	wrong                int // answers with a receipt that is not in the book
+	curl                 int // orders from curl
 	lostBefore, lostWith int64
-	problem              error // of the first customer without an answer
+	problem              error // the first error of a customer without an answer
 }
 
-// report prints a table, and the lines that a program can read.
+// report prints a table, and lines for programs.
 func report(w io.Writer, results []*result) {
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight) // the gap between columns
 
@@ -98,7 +98,7 @@ func report(w io.Writer, results []*result) {
 	row("orders never charged", func(r *result) any { return r.missing })
 	row("requests lost", func(r *result) any { return r.lostBefore })
 	row("replies lost", func(r *result) any { return r.lostWith })
-	_ = table.Flush() // it is for people
+	_ = table.Flush() // the table is for people
 
 	_, _ = fmt.Fprintln(w)
 
@@ -108,7 +108,7 @@ func report(w io.Writer, results []*result) {
 	}
 }
 
-// judge says whether the demonstration has shown what it is for.
+// judge reports whether the demonstration has succeeded.
 func (d *demo) judge(results []*result) error {
 	for _, r := range results {
 		switch {

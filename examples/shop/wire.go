@@ -19,12 +19,12 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// wire is a way from the shop to its payments service.
+// wire is a protocol between the shop and its payment service.
 type wire struct {
 	name string
-	// payments returns the payments service.
+	// payments makes the payment service.
 	payments func(ctx context.Context, s *stand, without bool, book *provider) (http.Handler, error)
-	// payer returns the shop's client.
+	// payer makes the shop's client.
 	payer func(s *stand, without bool, url string) (payFunc, error)
 }
 
@@ -36,10 +36,10 @@ func wires() []wire {
 	}
 }
 
-// chargesPath is the path of a charge on net/http and on the gateway.
+// chargesPath is the path of a charge over net/http and over the gateway.
 const chargesPath = "/v1/charges"
 
-// paymentsOverHTTP is the payments service on net/http.
+// paymentsOverHTTP makes the payment service with net/http.
 func paymentsOverHTTP(_ context.Context, _ *stand, without bool, book *provider) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle("POST "+chargesPath, answering(http.StatusInternalServerError, func(_ context.Context, o order) (string, error) {
@@ -53,7 +53,7 @@ func paymentsOverHTTP(_ context.Context, _ *stand, without bool, book *provider)
 	return protect(mux, "POST "+chargesPath, onlyonce.Policy{})
 }
 
-// payOverHTTP pays over net/http, or through a gateway. The key is derived from that of the order.
+// payOverHTTP pays over net/http, or over the gateway. The key is derived from the key of the order.
 func payOverHTTP(s *stand, without bool, url string) (payFunc, error) {
 	c, err := newClient(without)
 	if err != nil {
@@ -65,7 +65,7 @@ func payOverHTTP(s *stand, without bool, url string) (payFunc, error) {
 	return func(ctx context.Context, o order) (string, error) { return c.post(ctx, url+chargesPath, "", o) }, nil
 }
 
-// newProtection returns the server side of the kit for gRPC, which Connect has in common.
+// newProtection makes the server side of the kit for gRPC and Connect.
 func newProtection() (*interceptor.Server, error) {
 	engine, err := onlyonce.New(memstore.New())
 	if err != nil {
@@ -75,7 +75,7 @@ func newProtection() (*interceptor.Server, error) {
 	return interceptor.NewServer(engine, interceptor.ScopeShared())
 }
 
-// charges is the payments service of gRPC and Connect. It knows nothing of keys.
+// charges is the payment service for gRPC and Connect. It does not know about keys.
 type charges struct {
 	checkoutv1.UnimplementedChargeServiceServer
 
@@ -87,7 +87,7 @@ func (c *charges) Charge(_ context.Context, req *checkoutv1.ChargeRequest) (*che
 	return &checkoutv1.ChargeResponse{Receipt: c.book.charge(req.GetOrderId())}, nil
 }
 
-// paymentsOverConnect is the payments service on connect-go.
+// paymentsOverConnect makes the payment service with connect-go.
 func paymentsOverConnect(_ context.Context, _ *stand, without bool, book *provider) (http.Handler, error) {
 	var opts []connect.HandlerOption
 
@@ -115,7 +115,7 @@ func paymentsOverConnect(_ context.Context, _ *stand, without bool, book *provid
 	return onceconnect.Handler(mux), nil
 }
 
-// payOverConnect pays over Connect. The key is derived from that of the order.
+// payOverConnect pays over Connect. The key is derived from the key of the order.
 func payOverConnect(s *stand, without bool, url string) (payFunc, error) {
 	base := new(http.Transport)
 	s.closers = append(s.closers, base.CloseIdleConnections)
@@ -149,7 +149,7 @@ func payOverConnect(s *stand, without bool, url string) (payFunc, error) {
 	}, nil
 }
 
-// paymentsBehindGateway is the payments service on grpc-go, with grpc-gateway in front.
+// paymentsBehindGateway makes the payment service with grpc-go behind grpc-gateway.
 func paymentsBehindGateway(ctx context.Context, s *stand, without bool, book *provider) (http.Handler, error) {
 	var (
 		serverOpts []grpc.ServerOption
@@ -178,7 +178,7 @@ func paymentsBehindGateway(ctx context.Context, s *stand, without bool, book *pr
 	go func() {
 		defer close(served)
 
-		_ = server.Serve(listener) // it ends when it is stopped
+		_ = server.Serve(listener) // ends with Stop
 	}()
 
 	s.closers = append(s.closers, func() {

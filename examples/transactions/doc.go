@@ -1,3 +1,3 @@
-// Command transactions shows the two ways in which a handler's rows and the record of its call commit together, on SQLite: run it
-// with go run ./examples/transactions.
+// Command transactions shows two ways to commit a handler's rows and the record of its call together, on SQLite. Run it with: go run
+// ./examples/transactions
 package main

@@ -7,9 +7,9 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// Ship calls a carrier without holding a transaction; what it writes then commits together with its answer.
+// Ship calls a carrier without an open transaction. Then its rows commit together with its answer.
 func (s *Orders) Ship(ctx context.Context, order Order) (string, error) {
-	parcel, err := s.Carrier.Book(ctx, order) // give it a key of its own: it may be called again
+	parcel, err := s.Carrier.Book(ctx, order) // give this call its own key: it may be repeated
 	if err != nil {
 		return "", err
 	}

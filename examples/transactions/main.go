@@ -19,7 +19,7 @@ import (
 // Order is a request.
 type Order struct{ ID, Item string }
 
-// Orders is a service with tables of its own, beside that of the records.
+// Orders is a service with its own tables in the database of the records.
 type Orders struct {
 	DB      *sql.DB
 	Carrier Carrier
@@ -42,7 +42,7 @@ func main() {
 	}
 }
 
-// run makes each call twice, as a client does that has not got the first answer.
+// run makes each call twice, like a client that got no first answer.
 func run(ctx context.Context, out io.Writer, path string) (err error) {
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
 	if err != nil {
@@ -88,7 +88,7 @@ func run(ctx context.Context, out io.Writer, path string) (err error) {
 	return audit(ctx, out, db)
 }
 
-// open makes the tables, and an engine whose methods run exactly once.
+// open creates the tables, and an engine with the guarantee EXACTLY_ONCE.
 func open(ctx context.Context, db *sql.DB) (*onlyonce.Engine, error) {
 	for _, table := range []string{
 		"CREATE TABLE orders (id TEXT, item TEXT)", "CREATE TABLE parcels (order_id TEXT, parcel TEXT)",
@@ -110,7 +110,7 @@ func open(ctx context.Context, db *sql.DB) (*onlyonce.Engine, error) {
 	return onlyonce.New(records, onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce}))
 }
 
-// audit counts what is in the tables.
+// audit counts the rows.
 func audit(ctx context.Context, out io.Writer, db *sql.DB) error {
 	var orders, parcels int
 

@@ -9,7 +9,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// ShipWithPGX is Ship with pgx: whatever executes statements can join. It has to be the last statement before the commit.
+// ShipWithPGX is Ship with pgx. Anything that executes statements can join. Join last, just before the commit.
 func (s *Orders) ShipWithPGX(ctx context.Context, pool *pgxpool.Pool, order Order) (answer string, err error) {
 	parcel, err := s.Carrier.Book(ctx, order)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// Place is a handler in a single transaction: its rows, the claim of its key and its answer commit together.
+// Place is a handler in a single transaction. Its rows, the claim of its key and its answer commit together.
 func (s *Orders) Place(ctx context.Context, order Order) (string, error) {
 	tx := sqlstore.Tx(ctx)
 

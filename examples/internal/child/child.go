@@ -1,6 +1,6 @@
-// Package child starts a program of the examples again as a process that ends with it, whatever ends it: a child is told what to do in
-// the first line of its standard input, says on its standard output where it listens, and comes to its end with a second line.
-// When the input ends, so does the child.
+// Package child runs an example program again as a child process. The first line of the child's standard input is its configuration. The
+// child prints its address on its standard output. A second line tells it to stop. The child also ends when its input does, so it never
+// outlives its parent.
 package child
 
 import (
@@ -18,25 +18,25 @@ import (
 	"time"
 )
 
-// StopTime is how long a child has to come to its end.
+// StopTime is how long a child may take to stop: 30 seconds.
 const StopTime = 30 * time.Second
 
-// Process is a child as its parent sees it.
+// Process is a child process.
 type Process struct {
 	Name string
-	// Addr is where it listens.
+	// Addr is the child's address.
 	Addr string
 
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
 	stdout *bufio.Reader
 	ended  chan struct{}
-	// doomed means that it is supposed to end.
+	// doomed reports that the child is expected to end.
 	doomed atomic.Bool
 }
 
-// Launch starts this program with a command, and returns when it listens. The child is told the configuration, which becomes JSON.
-// It is killed when ctx ends. Should it end by itself, fail is told.
+// Launch starts this program with a command and a configuration, which is sent as JSON. It returns when the child listens. The child is
+// killed when ctx ends. If the child ends unexpectedly, Launch calls fail.
 func Launch(
 	ctx context.Context, name, command string, config any, stderr io.Writer, fail context.CancelCauseFunc,
 ) (*Process, error) {
@@ -62,7 +62,7 @@ func Launch(
 	p.stdout = bufio.NewReader(said)
 
 	err = p.start(said, fail)
-	_ = stdout.Close() // the child has its own
+	_ = stdout.Close() // the child has its own copy
 
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
@@ -77,7 +77,7 @@ func Launch(
 	return p, nil
 }
 
-// instruct tells the process what to do, and returns where it says that it listens.
+// instruct sends the configuration, and returns the address of the child.
 func (p *Process) instruct(config any) (string, error) {
 	if err := json.NewEncoder(p.stdin).Encode(config); err != nil {
 		return "", fmt.Errorf("telling it what to do: %w", err)
@@ -91,7 +91,7 @@ func (p *Process) instruct(config any) (string, error) {
 	return line, nil
 }
 
-// Line waits for the next line that the process says. It is not safe for concurrent use.
+// Line returns the next line of the child's output. It is not safe for concurrent use.
 func (p *Process) Line() (string, error) {
 	line, err := p.stdout.ReadString('\n')
 
@@ -103,7 +103,7 @@ func (p *Process) start(said io.Closer, fail context.CancelCauseFunc) error {
 	started := make(chan error)
 
 	go func() {
-		// The parent that the kernel looks at is this thread.
+		// For the kernel, the parent is this thread.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		defer close(p.ended)
@@ -124,18 +124,18 @@ func (p *Process) start(said io.Closer, fail context.CancelCauseFunc) error {
 	return <-started
 }
 
-// Kill ends the process at once, with SIGKILL where there is one, and returns when it has ended.
+// Kill kills the process, and waits for its end. It uses SIGKILL where available.
 func (p *Process) Kill() {
 	p.doomed.Store(true)
-	_ = p.cmd.Process.Kill() // an error says that it has ended already
+	_ = p.cmd.Process.Kill() // fails if it has ended
 	<-p.ended
 }
 
-// Stop lets the process come to its end.
+// Stop tells the process to stop, and waits for its end.
 func (p *Process) Stop(ctx context.Context) error {
 	p.doomed.Store(true)
 
-	// Should it not take it, it has ended.
+	// A write error means that it has ended.
 	_, _ = io.WriteString(p.stdin, "stop\n")
 
 	timer := time.NewTimer(StopTime)
@@ -158,8 +158,8 @@ func (p *Process) Stop(ctx context.Context) error {
 	return nil
 }
 
-// Obey is called by the child: it reads what to do into config, and returns a context that ends when the child is asked to stop. The
-// context has to be cancelled in the end. Where the input ends, so does the process.
+// Obey is for the child. It reads the configuration, and returns a context that ends when the parent stops the child. Call the cancel
+// function in the end. If the input ends, Obey exits the process.
 func Obey(ctx context.Context, config any) (context.Context, context.CancelFunc, error) {
 	input := bufio.NewReader(os.Stdin)
 
@@ -172,7 +172,7 @@ func Obey(ctx context.Context, config any) (context.Context, context.CancelFunc,
 		return nil, nil, fmt.Errorf("reading what to do: %w", err)
 	}
 
-	// Ctrl-C is for the parent.
+	// Ctrl-C is for the parent only.
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 
 	go func() {
@@ -182,13 +182,13 @@ func Obey(ctx context.Context, config any) (context.Context, context.CancelFunc,
 
 		_, _ = io.Copy(io.Discard, input)
 
-		os.Exit(1) // whatever it is doing, nobody is there for it any more
+		os.Exit(1) // the parent has gone
 	}()
 
 	return ctx, stop, nil
 }
 
-// Announce is called by the child: it listens, and says where.
+// Announce is for the child. It listens on a free port and prints the address.
 func Announce(stdout io.Writer) (net.Listener, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // there is nothing to cancel
 	if err != nil {

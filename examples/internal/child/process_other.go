@@ -4,5 +4,5 @@ package child
 
 import "os/exec"
 
-// endWithParent does nothing here: a child ends when its standard input does.
+// endWithParent does nothing: a child ends when its standard input does.
 func endWithParent(*exec.Cmd) {}

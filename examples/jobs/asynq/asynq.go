@@ -1,4 +1,4 @@
-// Package asynq runs a task of github.com/hibiken/asynq once, whoever enqueues it and however often asynq processes it.
+// Package asynq runs a task of github.com/hibiken/asynq once, however often it is enqueued or processed.
 package asynq
 
 import (
@@ -12,10 +12,10 @@ import (
 	"github.com/onlyonce-go/onlyonce/examples/jobs"
 )
 
-// TypePayout is the type of the tasks. The payload is a day, such as "2026-11-29".
+// TypePayout is the task type. The payload is a day, such as "2026-11-29".
 const TypePayout = "payout"
 
-// later is the error of a task that has run nothing and comes back.
+// later is the error of a task that ran nothing and must be retried.
 type later struct {
 	error
 	delay time.Duration
@@ -23,7 +23,7 @@ type later struct {
 
 func (l *later) Unwrap() error { return l.error }
 
-// Config returns the part of the server's configuration that the handler needs.
+// Config returns the server configuration that the handler needs.
 func Config() asynq.Config {
 	return asynq.Config{
 		// An attempt that ran nothing does not count.
@@ -42,7 +42,7 @@ func Config() asynq.Config {
 	}
 }
 
-// Handler processes the tasks.
+// Handler returns the handler of the tasks.
 func Handler(payouts *jobs.Payouts) asynq.HandlerFunc {
 	return func(ctx context.Context, task *asynq.Task) error {
 		day, err := time.Parse(time.DateOnly, string(task.Payload()))
@@ -56,7 +56,7 @@ func Handler(payouts *jobs.Payouts) asynq.HandlerFunc {
 		case jobs.Later:
 			return &later{err, delay}
 		case jobs.Dead:
-			return fmt.Errorf("%w: %w", asynq.SkipRetry, err) // it is archived
+			return fmt.Errorf("%w: %w", asynq.SkipRetry, err) // asynq archives the task
 		case jobs.Done, jobs.Retry:
 			return err
 		default:

@@ -1,4 +1,4 @@
-// Package cron runs a job by the clock, in any number of processes: github.com/robfig/cron, or a time.Ticker.
+// Package cron runs a job at fixed times in any number of processes, with github.com/robfig/cron or a time.Ticker.
 package cron
 
 import (
@@ -12,17 +12,17 @@ import (
 	"github.com/onlyonce-go/onlyonce/examples/jobs"
 )
 
-// CatchUp is how many days are paid out if the schedulers have been down. It is much shorter than [jobs.Retention].
+// CatchUp is the number of past days to pay out after the schedulers were down. It must be much shorter than [jobs.Retention].
 const CatchUp = 7
 
-// Schedule pays out at 2:00 for the days before. The time is far from midnight: the clocks of all processes agree on the day.
+// Schedule pays out at 2:00 for the days before. This is far from midnight, so that the clocks of all processes agree on the day.
 func Schedule(ctx context.Context, c *cron.Cron, payouts *jobs.Payouts) error {
 	_, err := c.AddFunc("0 2 * * *", func() { log(ctx, PayOut(ctx, time.Now().In(c.Location()), payouts)) })
 
 	return err
 }
 
-// Tick pays out at every tick of a ticker until ctx ends. It needs no library: a day that is paid costs one lookup.
+// Tick pays out at every tick until ctx ends. It needs no library. A day that is paid costs one lookup.
 func Tick(ctx context.Context, ticks <-chan time.Time, payouts *jobs.Payouts) {
 	for {
 		select {
@@ -34,8 +34,8 @@ func Tick(ctx context.Context, ticks <-chan time.Time, payouts *jobs.Payouts) {
 	}
 }
 
-// PayOut pays out for the last days. Days that are paid are replays. A day that fails does not stop the others: the next tick tries it
-// again, with the same key.
+// PayOut pays out for the last days. Paid days are replays. A failed day does not stop the others; the next tick retries it with the same
+// key.
 func PayOut(ctx context.Context, now time.Time, payouts *jobs.Payouts) error {
 	var errs []error
 
@@ -48,7 +48,7 @@ func PayOut(ctx context.Context, now time.Time, payouts *jobs.Payouts) error {
 	return errors.Join(errs...)
 }
 
-// Days returns the last n days that are over, the oldest first.
+// Days returns the last n complete days, oldest first.
 func Days(now time.Time, n int) []time.Time {
 	days := make([]time.Time, 0, n)
 

@@ -1,4 +1,4 @@
-// Package river runs a job of https://riverqueue.com once, whoever inserts it and however often River works it.
+// Package river runs a job of https://riverqueue.com once, however often it is inserted or worked.
 package river
 
 import (
@@ -25,7 +25,7 @@ type PayoutWorker struct {
 	Payouts *jobs.Payouts
 }
 
-// Timeout implements [river.Worker]. It is longer than MaxRun of the policy, and less than RescueStuckJobsAfter of the client.
+// Timeout implements [river.Worker]. It must be longer than MaxRun of the policy, and shorter than RescueStuckJobsAfter of the client.
 func (w *PayoutWorker) Timeout(*river.Job[PayoutArgs]) time.Duration { return 15 * time.Minute }
 
 // Work implements [river.Worker].

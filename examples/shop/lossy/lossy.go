@@ -1,4 +1,4 @@
-// Package lossy is a proxy for HTTP/1.1 that loses what networks lose: requests, and replies to requests that were carried out.
+// Package lossy is an HTTP/1.1 proxy that loses requests, and replies to processed requests.
 package lossy
 
 import (
@@ -12,11 +12,11 @@ import (
 	"sync/atomic"
 )
 
-// Faults says how often something is lost, each as a probability from 0 to 1.
+// Faults are the probabilities of faults, from 0 to 1.
 type Faults struct {
-	// Request breaks the connection before the server has seen the request.
+	// Request is the probability that the connection breaks before the server sees the request.
 	Request float64
-	// Reply breaks the connection when the server has replied.
+	// Reply is the probability that the connection breaks after the server has replied.
 	Reply float64
 }
 
@@ -35,7 +35,7 @@ type Proxy struct {
 	done   sync.WaitGroup
 }
 
-// Listen starts a proxy on a free port of the loopback interface. What is lost depends on the seed, and on the order of the requests.
+// Listen starts a proxy on a free loopback port. The faults depend on the seed and on the order of the requests.
 func Listen(target string, faults Faults, seed uint64) (*Proxy, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // there is nothing to cancel
 	if err != nil {
@@ -53,13 +53,13 @@ func Listen(target string, faults Faults, seed uint64) (*Proxy, error) {
 	return p, nil
 }
 
-// Addr is where clients connect to.
+// Addr returns the address for clients.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// Lost returns how many requests and how many replies were lost.
+// Lost returns the numbers of lost requests and lost replies.
 func (p *Proxy) Lost() (requests, replies int64) { return p.requests.Load(), p.replies.Load() }
 
-// Close breaks all connections and waits until the proxy has ended.
+// Close breaks all connections, and waits for the proxy to end.
 func (p *Proxy) Close() error {
 	err := p.listener.Close()
 
@@ -91,7 +91,7 @@ func (p *Proxy) accept() {
 	}
 }
 
-// serve forwards the requests of a connection, one after the other, until it is broken.
+// serve forwards the requests of a connection, one at a time, until the connection breaks.
 func (p *Proxy) serve(client net.Conn) {
 	server, err := net.Dial("tcp", p.target) //nolint:noctx // loopback
 	if err != nil {
@@ -112,11 +112,11 @@ func (p *Proxy) serve(client net.Conn) {
 	}
 
 	if tcp, ok := client.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // a reset, as from a router that has forgotten the connection
+		_ = tcp.SetLinger(0) // a reset, like that of a router that has forgotten the connection
 	}
 }
 
-// forward forwards a request and its reply. It reports whether the connection goes on.
+// forward forwards a request and its reply. It reports whether the connection is still good.
 func (p *Proxy) forward(client, server net.Conn, from, back *bufio.Reader) bool {
 	r, err := http.ReadRequest(from)
 	if err != nil {
@@ -171,7 +171,7 @@ func (p *Proxy) untrack(conns ...net.Conn) {
 	}
 }
 
-// draw returns a number from 0 to 1.
+// draw returns a random number from 0 to 1.
 func (p *Proxy) draw() float64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
