@@ -12,7 +12,7 @@ func HTTPServer(
 	engine *onlyonce.Engine, caller func(*http.Request) (string, error), mux http.Handler,
 	recovery, telemetry, authenticate func(http.Handler) http.Handler,
 ) (*http.Server, error) {
-	protect, err := oncehttp.Middleware(engine, oncehttp.ScopeFunc(caller),
+	protect, err := oncehttp.Middleware(engine, oncehttp.ScopeFunc(caller), // func(*http.Request) (string, error)
 		oncehttp.WithRoute("POST /payments", oncehttp.Policy{Key: oncehttp.KeyRequired}))
 	if err != nil {
 		return nil, err
@@ -33,7 +33,7 @@ func Closed(w http.ResponseWriter, r *http.Request, charged bool) {
 
 // HTTPClient is the client of docs/http.md.
 func HTTPClient(route func(*http.Request) string, req *http.Request) (oncehttp.Outcome, error) {
-	transport, err := oncehttp.NewTransport(http.DefaultTransport, oncehttp.WithRouteName(route))
+	transport, err := oncehttp.NewTransport(http.DefaultTransport, oncehttp.WithRouteName(route)) // func(*http.Request) string
 	if err != nil {
 		return oncehttp.Outcome{}, err
 	}
