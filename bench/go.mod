@@ -3,8 +3,10 @@ module github.com/onlyonce-go/onlyonce/bench
 go 1.26.0
 
 require (
+	connectrpc.com/connect v1.21.1
 	github.com/grpc-ecosystem/go-grpc-middleware/v2 v2.3.4
 	github.com/onlyonce-go/onlyonce v0.0.0-00010101000000-000000000000
+	github.com/onlyonce-go/onlyonce/connect v0.0.0-00010101000000-000000000000
 	github.com/onlyonce-go/onlyonce/internal/sqltest v0.0.0-00010101000000-000000000000
 	github.com/redis/go-redis/v9 v9.23.0
 	go.uber.org/goleak v1.3.0
@@ -53,6 +55,7 @@ require (
 
 replace (
 	github.com/onlyonce-go/onlyonce => ../
+	github.com/onlyonce-go/onlyonce/connect => ../connect
 	github.com/onlyonce-go/onlyonce/internal/sqltest => ../internal/sqltest
 	github.com/onlyonce-go/onlyonce/otel => ../otel
 )

@@ -150,7 +150,7 @@ func (c *config) measureAll(ctx context.Context) error {
 		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), c.rounds, warning(ctx))
 
 	for _, measure := range []func(context.Context) error{
-		c.memoryCalls, c.serverAlone, c.httpAlone, c.telemetry, c.clientAlone, c.journalCalls, c.fingerprints, c.memory,
+		c.memoryCalls, c.serverAlone, c.httpAlone, c.connectAlone, c.telemetry, c.clientAlone, c.journalCalls, c.fingerprints, c.memory,
 		c.redisCalls, c.redisMemory, c.sqlCalls, c.retries,
 	} {
 		if err := measure(ctx); err != nil {
