@@ -23,6 +23,9 @@ PROTOC_GEN_GO_VERSION      := v1.36.12
 PROTOC_GEN_GO_GRPC_VERSION := v1.6.2
 PROTOC_GEN_GRPC_GATEWAY_VERSION := v2.33.0
 
+# The newest release of Go, for make test-newest.
+NEWEST_GO := 1.27.4
+
 # Variables to set on the command line.
 STORE    ?= memory:
 INPUT    ?=
@@ -158,9 +161,27 @@ test-servers: c-compiler servers ## test the stores on newer servers, which are 
 	mapfile -t on_servers <<<"$$commands"
 	exec $(TOOLS)/withservers $(TOGETHER) "$${on_servers[@]}"
 
+FAST := . ./fingerprint ./interceptor ./retry ./store ./store/memstore
+
 .PHONY: test-fast
 test-fast: ## run the tests that need neither servers nor a C compiler
-	@$(GO_TEST) . ./fingerprint ./interceptor ./retry ./store ./store/memstore
+	@$(GO_TEST) $(FAST)
+
+# The oldest Go and the oldest modules are those of go.mod.
+.PHONY: test-floors
+test-floors: ## run make test-fast with the oldest Go that go.mod allows
+	@echo '-- $@'
+	export GOTOOLCHAIN=go$$(go list -m -f '{{.GoVersion}}')
+	$(GO_TEST) -count=1 $(FAST)
+
+.PHONY: test-newest
+test-newest: export GOTOOLCHAIN := go$(NEWEST_GO)
+test-newest: ## run make test-fast with the newest Go and the newest modules
+	@echo '-- $@'
+	mkdir -p $(TOOLS)
+	for file in mod sum; do cp go.$$file $(TOOLS)/newest.$$file; done
+	go get -modfile=$(TOOLS)/newest.mod -u -t ./...
+	$(GO_TEST) -modfile=$(TOOLS)/newest.mod -count=1 $(FAST)
 
 # The race detector needs a C compiler and the C library's headers.
 .PHONY: c-compiler
@@ -402,7 +423,7 @@ conformance: ## run the conformance suite of Connect with and without our interc
 	@go -C connect/conformance run .
 
 .PHONY: soak
-soak: test-servers ## run the long tests: model, random runs, kills, fuzzing. RUNS=200000, REDIS_RUNS=200, SQL_RUNS=50 (random runs), KILLS=500, FUZZTIME=1m
+soak: test-servers test-floors test-newest ## run the long tests: model, random runs, kills, fuzzing. RUNS=200000, REDIS_RUNS=200, SQL_RUNS=50 (random runs), KILLS=500, FUZZTIME=1m
 	@printf -- '-- %s the model with three calls\n' '$@'
 	go test -count=1 -timeout 1h ./internal/model -calls 3
 	printf -- '-- %s services that use a release\n' '$@'

@@ -14,8 +14,15 @@ const module = "github.com/onlyonce-go/onlyonce"
 func list(t *testing.T, args ...string) []string {
 	t.Helper()
 
+	return listIn(t, "../..", args...)
+}
+
+// listIn runs go list in a folder.
+func listIn(t *testing.T, dir string, args ...string) []string {
+	t.Helper()
+
 	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list"}, args...)...)
-	cmd.Dir = "../.."
+	cmd.Dir = dir
 
 	var stderr strings.Builder
 
