@@ -109,4 +109,4 @@ func TestF10LateCopyOfTheClaimOfAFinishedRunChangesNothing(t *testing.T) {
 }
 
 // The withdrawn claim expected the fence of a released record, so its release has to raise that fence.
-// The answer to the second copy says nothing about the first, which may still be on its way.
+// The answer to the second copy of a claim proves nothing about the first copy, which may still be on its way.

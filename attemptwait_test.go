@@ -11,7 +11,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// waitingStores are a store that notifies and one that has to be polled.
+// waitingStores are a store that notifies, and a store that has to be polled.
 func waitingStores() map[string]func(*testing.T, *faultStore) store.Store {
 	return map[string]func(*testing.T, *faultStore) store.Store{
 		"notifying": func(t *testing.T, s *faultStore) store.Store {

@@ -100,7 +100,7 @@ func TestF20OutcomeIsWrittenAfterTheCallerHasGone(t *testing.T) {
 	}
 }
 
-// What a run says of its own caller is no answer to those who wait for it.
+// An error about the caller of a run is no answer to the duplicates that wait for the run.
 func TestF20DuplicatesOfARunThatEndedWithItsCallerAreToldToRetry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

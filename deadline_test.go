@@ -129,7 +129,7 @@ func TestErrorOfACallerWhoHasGoneMatchesBothItsEndAndItsCause(t *testing.T) {
 	}
 }
 
-// A store that has answered is not down: it may have said that somebody runs.
+// A store that has answered is not down: its answer may have been that another call is running.
 func TestF06FailOpenDoesNotRunNextToALiveRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -51,7 +51,7 @@ func readVectors[T any](t *testing.T, name string) []T {
 	return file.Vectors
 }
 
-// derivedKeys are what is derived of a run for one target: in all forms, of which the last may be empty.
+// derivedKeys returns the key that a run derives for one target, in all forms. The last form may be empty.
 func derivedKeys(t *testing.T, ctx context.Context, kind, target string) (key, uuid, ordered string) { //nolint:revive // t first
 	t.Helper()
 

@@ -2,7 +2,7 @@ package onlyonce
 
 import "testing"
 
-// A caller may leave at the moment at which its run ends. Nobody would give back what is taken then.
+// A caller may leave at the moment at which its run ends. A quota that is taken then would never be given back.
 func TestF65RunThatHasEndedDoesNotCountAsDetached(t *testing.T) {
 	t.Parallel()
 

@@ -274,7 +274,7 @@ func TestF56ClaimThatMayStillArriveIsReleasedWhenTheDrainStopsItsCall(t *testing
 	})
 }
 
-// The drain's time is up while a claim is on its way. The run that it starts has to be told as well.
+// The drain's time is over while a claim is on its way. The run that the claim starts has to be cancelled as well.
 func TestF56RunThatStartsAfterTheDrainsTimeIsToldAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -14,8 +14,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// F87: a definite error may be kept for less time than an answer, however the run is bound to its record. No mark says that there may be an
-// effect behind it.
+// F87: a definite error without a mark may be kept for less time than an answer, whatever the shape of the run.
 func TestF87ErrorIsKeptForItsOwnRetention(t *testing.T) {
 	t.Parallel()
 

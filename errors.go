@@ -39,7 +39,7 @@ const (
 	ReasonOutcomeUnknown Reason = "IDEMPOTENCY_OUTCOME_UNKNOWN"
 	// ReasonOutcomeNotStored means that an earlier run has finished and its answer was too large to keep. The call never runs again.
 	ReasonOutcomeNotStored Reason = "IDEMPOTENCY_OUTCOME_NOT_STORED"
-	// ReasonStoreUnavailable means that this call has left nothing in the store's database:
+	// ReasonStoreUnavailable means that this call has no outcome, for one of these causes:
 	//   - The store could not be reached before anything ran.
 	//   - The store has not acknowledged too many earlier settlements: see Limits.MaxPending.
 	//   - The engine is draining.
@@ -68,15 +68,19 @@ type Rejection struct {
 	Reason Reason
 	// Message is one sentence for a person, with what to do.
 	Message string
-	// RetryAfter is how long to wait before the next try with the same key. Zero means that another try is of no use. It is a random
-	// duration from half of a base to one and a half times the base: 500 ms, 1 s or 2 s, and a minute for ReasonOutcomeUnknown.
+	// RetryAfter is how long to wait before the next try with the same key. Zero means that another try is of no use. It is spread at random
+	// by half either way around these times:
+	//   - 500 ms for ReasonInProgress and ReasonLeaseLost
+	//   - 1 s for ReasonStoreUnavailable
+	//   - 2 s for ReasonStoreFull and ReasonRecordNewer
+	//   - 1 minute for ReasonOutcomeUnknown
 	RetryAfter time.Duration
 	// Metadata are further facts. It may be nil.
 	//   - "first" comes with ReasonKeyReused. It is the state of the first request with the key: "completed", "running", "unknown" or
 	//     "released".
-	//   - "since" comes with ReasonOutcomeUnknown. It is a time in RFC 3339.
-	//   - "original_code" comes with ReasonOutcomeNotStored, and with ReasonOutcomeUnknown where it is known. It is the code that the
-	//     earlier run ended with.
+	//   - "since" comes with ReasonOutcomeUnknown. It is the time since when the outcome is unknown, in RFC 3339.
+	//   - "original_code" comes with ReasonOutcomeNotStored, and with ReasonOutcomeUnknown if it is known. It is the code that the earlier
+	//     run ended with.
 	Metadata map[string]string
 	// Retention comes with ReasonOutcomeNotStored. It is how long the record is kept after the end of its run.
 	Retention time.Duration

@@ -9,8 +9,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// A handler that knows that nothing has happened gives the key back. Without the mark nobody could know it, and the outcome
-// would be unknown.
+// A handler that knows that nothing has happened releases the key. Without the mark, the outcome would be unknown.
 func ExampleNotExecuted() {
 	engine, err := onlyonce.New(memstore.New())
 	if err != nil {
@@ -40,7 +39,7 @@ func ExampleNotExecuted() {
 	// replayed paid <nil>
 }
 
-// A handler that knows that its error is the answer lets it be recorded.
+// A handler marks an error that is the answer, so that the error is recorded.
 func ExampleFinal() {
 	engine, err := onlyonce.New(memstore.New())
 	if err != nil {
@@ -60,7 +59,7 @@ func ExampleFinal() {
 	// replayed the card is stolen
 }
 
-// What the caller of a failed call may do next.
+// The verdict decides what the caller of a failed call may do next.
 func ExampleVerdictOf() {
 	engine, err := onlyonce.New(memstore.New())
 	if err != nil {

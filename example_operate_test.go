@@ -10,7 +10,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// Calls that somebody has to look at.
+// An observer that reports calls whose outcome is unknown.
 func ExampleWithObserver() {
 	alarm := onlyonce.ObserverFunc(func(_ context.Context, event onlyonce.Event) {
 		if event.Status == onlyonce.StatusUnknown || event.Reason == onlyonce.ReasonOutcomeUnknown {
@@ -33,7 +33,7 @@ func ExampleWithObserver() {
 	// unknown
 }
 
-// Shutting down: no new calls, and those under way come to their end.
+// A server that stops: it rejects new calls, and waits for the calls that are under way.
 func ExampleEngine_Drain() {
 	engine, err := onlyonce.New(memstore.New())
 	if err != nil {
@@ -55,7 +55,7 @@ func ExampleEngine_Drain() {
 	// true
 }
 
-// A recovery function asks the bank what became of a payment that nobody knows the outcome of.
+// A recovery function queries the bank about a payment whose outcome is unknown.
 func ExampleRecoverFunc() {
 	engine, err := onlyonce.New(memstore.New())
 	if err != nil {

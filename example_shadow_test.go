@@ -10,7 +10,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// A method in shadow mode: its calls run as without the kit, and the report has what real mode would have done.
+// A method in shadow mode: its calls run as without the kit, and the report shows what real mode would have done.
 func ExampleShadowReport() {
 	report := new(onlyonce.ShadowReport)
 

@@ -10,7 +10,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// mapStore is a whole store: a map under a lock. What an operation does to a record is decided by the operation itself.
+// mapStore is a whole store: a map under a lock. The operation itself decides how it changes a record.
 type mapStore struct {
 	mu      sync.Mutex
 	records map[store.Key]store.Record
@@ -50,10 +50,10 @@ func (s *mapStore) Hold(_ context.Context, op store.Hold) (store.Result, error) 
 	return s.apply(op.Key, op.Apply)
 }
 
-// It can do nothing else.
+// Capabilities returns nothing: this store has only the five operations.
 func (s *mapStore) Capabilities() store.Capabilities { return store.Capabilities{} }
 
-// A store of one's own: five operations, each of them one atomic step. Package storetest checks that it keeps the contract.
+// A custom store: five operations, each of them one atomic step. Package storetest checks that a store keeps the contract.
 func Example_customStore() {
 	engine, err := onlyonce.New(&mapStore{records: make(map[store.Key]store.Record)})
 	if err != nil {

@@ -222,7 +222,7 @@ func ExampleEngine_Do_consumer() {
 	// true
 }
 
-// A person has looked into the books and settles a payment whose outcome nobody knew.
+// An operator has found a payment in the books, and settles the call whose outcome was unknown.
 func ExampleEngine_Resolve() {
 	engine, err := onlyonce.New(memstore.New())
 	if err != nil {
@@ -268,7 +268,7 @@ func ExampleEngine_Resolve() {
 	// replayed paid on Monday <nil>
 }
 
-// A handler passes its fencing token on to a resource that refuses an overtaken run.
+// A handler reads its fencing token, for a resource that refuses an overtaken run.
 func ExampleRunFromContext() {
 	engine, err := onlyonce.New(memstore.New())
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// Duplicates that have come before the store has answered the first call are told what it has answered.
+// Duplicates that come before the store has answered the first call get an answer from the store's answer to that call.
 func TestF23DuplicatesFromBeforeTheClaimLearnThatSomebodyRuns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -113,7 +113,7 @@ func FuzzKeysFromPartsDiffer(f *testing.F) {
 			t.Errorf("KeyFrom(%q): %v", one, err)
 		}
 
-		// What can be read back is what it was made of alone.
+		// Only a key that was cut has the mark of a digest.
 		if strings.Contains(key, "--x") != (len(key) == onlyonce.MaxKeyLength && strings.Contains(key[200:], "--x")) {
 			t.Errorf("KeyFrom(%q) = %q, which looks like a digest", one, key)
 		} else if !strings.Contains(key, "--x") && !slices.Equal(partsOf(key), one) {

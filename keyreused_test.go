@@ -10,7 +10,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// F24: whatever has become of the first request, another one under its key is told so.
+// F24: another request under a key is rejected, and the rejection has the state of the first request.
 func TestF24OtherRequestUnderTheSameKeyIsRefusedInEveryState(t *testing.T) {
 	t.Parallel()
 
@@ -130,7 +130,7 @@ func TestF24FollowersAreComparedWithTheRecordAndNotWithTheirLeader(t *testing.T)
 	})
 }
 
-// The leader's fingerprint is of another scheme and says nothing about the record's request.
+// The leader's fingerprint has another scheme than the record's, so it proves nothing about the record's request.
 func TestF24FollowersOfALeaderWithAnotherSchemeAreComparedWithTheRecord(t *testing.T) {
 	t.Parallel()
 

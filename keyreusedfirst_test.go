@@ -11,8 +11,8 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// mustTellOfTheFirst checks the rejection of another request under a key: what it says of the first one, and that it advises a new key
-// only where the first one cannot take effect any more.
+// mustTellOfTheFirst checks the rejection of another request under a key: the state of the first request, and that the message advises a
+// new key only if the first request cannot take effect any more.
 func (a answer) mustTellOfTheFirst(t *testing.T, first string) {
 	t.Helper()
 

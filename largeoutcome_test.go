@@ -99,7 +99,7 @@ func TestF08LargeOutcomeIsKeptWholeWhereTheStoreIsSlowToTakeAny(t *testing.T) {
 	}
 }
 
-// tardyStore runs out of time with large outcomes until it is healed, and says so in its own words while the engine's time is not over.
+// tardyStore times out with large outcomes until it is healed. It returns an error of its own before the engine's timeout.
 type tardyStore struct {
 	narrowStore
 

@@ -117,7 +117,7 @@ func TestRenewedLeaseCountsFromWhenTheRenewalWasSent(t *testing.T) {
 	})
 }
 
-// It counts from when the claim was sent for the first time, since that copy may be the one that has arrived.
+// The lease counts from when the claim was sent for the first time, because that copy may have arrived.
 func TestFirstLeaseCountsFromWhenTheClaimWasSent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -106,7 +106,7 @@ func TestMaxPendingRefusesNewCallsBeforeTheyClaim(t *testing.T) {
 	})
 }
 
-// A settlement that can never be written does not hold up the others, and one that makes no sense any more is dropped.
+// A settlement that can never be written does not hold up the others. A settlement that is of no use any more is dropped.
 func TestPendingSettlementsDoNotHoldUpEachOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

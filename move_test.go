@@ -99,7 +99,7 @@ func TestDecideDoesNotRepeatARunWhoseFirstStartIsOlderThanTheRetention(t *testin
 	}
 }
 
-// A claim that others keep winning gives up some time, and the claim it makes is always one that the record allows.
+// The next claim of a call expects the fence of the record. It has a fresh token if the record has used the call's token.
 func TestExpectTakesTheRecordsFenceAndAFreshTokenWhereItsOwnIsSpent(t *testing.T) {
 	t.Parallel()
 

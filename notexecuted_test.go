@@ -12,7 +12,7 @@ import (
 // A run that may have been overtaken, and cannot ask the store whether it was, must not say for the key that nothing
 // happened: the run that has overtaken it may have its effect.
 
-// outlivingItsLease is a handler that does not look at its context, and says after a while that nothing happened.
+// outlivingItsLease is a handler that ignores its context, and returns an error marked NotExecuted after a while.
 func outlivingItsLease(d time.Duration) func(context.Context) ([]byte, error) {
 	return func(context.Context) ([]byte, error) {
 		time.Sleep(d)
@@ -59,8 +59,7 @@ func TestF16OvertakenOwnerThatCannotReachTheStoreDoesNotSayThatNothingHappened(t
 	}
 }
 
-// MaxRun ends the renewals and not a handler that does not look at its context. What it was told to end for says nothing
-// about its lease.
+// MaxRun ends the renewals, but not a handler that ignores its context. The cause of its context proves nothing about its lease.
 func TestF16RunThatOutlivesMaxRunAndItsLeaseDoesNotSayThatNothingHappened(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -131,7 +131,7 @@ func TestF16OvertakenOwnerThatHasNoOutcomeAnswersForItself(t *testing.T) {
 }
 
 // A renewal that finds its own record resolved is no reason to end the run: nobody else runs, or will.
-// While an operator may resolve a run as not executed, the run must have been told to end.
+// An operator may resolve a run as not executed only after the run's context was cancelled.
 func TestF18CompletionAndTakeoverAtOnceHaveOneWinner(t *testing.T) {
 	t.Parallel()
 

@@ -169,7 +169,7 @@ type Policy struct {
 	// earlier if the duplicate's own deadline is near. The default is 10 seconds; the range is a millisecond to 24 hours, or NoWait.
 	MaxWait time.Duration
 	// MaxOutcome is the size of the largest answer that is stored, in bytes. The default is 1 MiB; the range is 1 byte to 256 MiB.
-	//   - The caller of the run gets a larger answer too. Its record only states that the run is done: duplicates get
+	//   - The caller of the run gets a larger answer too. The record then only states that the run is done: duplicates get
 	//     ReasonOutcomeNotStored, and nothing runs again.
 	//   - The same holds for a larger answer that a recovery function has found. Resolve refuses it.
 	MaxOutcome int

@@ -15,7 +15,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// ledger is a recovery function that counts how often it is asked.
+// ledger is a recovery function that counts its calls.
 type ledger struct {
 	asked atomic.Int64
 	found onlyonce.Finding
@@ -266,7 +266,7 @@ func TestRecoveryIsNotAskedForThoseWhoMayNotSeeTheAnswer(t *testing.T) {
 	})
 }
 
-// What a later run says of itself is no word about an earlier one.
+// A later run's NotExecuted proves nothing about an earlier run.
 func TestNotExecutedAfterADoubtfulRunIsUnknown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -300,7 +300,7 @@ func TestFindingsHaveNames(t *testing.T) {
 	}
 }
 
-// Another owner may die while the call waits: nobody has asked about that one.
+// Another owner may die while the call waits. The recovery function has not been called about that owner.
 func TestF66RecoveryFunctionIsAskedAboutEachOwner(t *testing.T) {
 	t.Parallel()
 
@@ -323,7 +323,7 @@ func TestF66RecoveryFunctionIsAskedAboutEachOwner(t *testing.T) {
 				call.Recover = func(ctx context.Context, rec onlyonce.Record) (onlyonce.Finding, error) {
 					fences = append(fences, rec.Fence)
 
-					// While the first one is asked about, another owner takes the key over, and dies as well.
+					// During the recovery of the first owner, another owner takes the key over, and dies as well.
 					if len(fences) == 1 {
 						again := dead
 						again.Token, again.Fence, again.Guarantee = store.Token{7}, rec.Fence, onlyonce.AtLeastOnce
@@ -352,7 +352,7 @@ func TestF66RecoveryFunctionIsAskedAboutEachOwner(t *testing.T) {
 	}
 }
 
-// The function is at work about an owner when another one is found dead: its answer says nothing about that one.
+// The recovery of one owner is under way when another owner is found dead. The finding is only about the first owner.
 func TestF66RecoveryInProgressAnswersForItsOwnOwnerOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -70,7 +70,7 @@ func TestF23LeaderWithAShortDeadlineOfARecoveryDoesNotEndTheWaitOfTheOthers(t *t
 	}
 }
 
-// The run ends in an unknown way while others wait for it: one of them asks, before all are told that nobody knows.
+// The run ends ambiguously while others wait for it. One of them calls the recovery function before any of them is rejected.
 func TestFollowersOfARunThatIsHeldAskWhatBecameOfIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

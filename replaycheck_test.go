@@ -13,7 +13,7 @@ import (
 
 var errForbidden = errors.New("you may not see this payment")
 
-// checks is a ReplayCheck that counts how often it is asked.
+// checks is a ReplayCheck that counts its calls.
 type checks struct {
 	asked atomic.Int64
 	err   error

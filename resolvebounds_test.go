@@ -21,7 +21,7 @@ func heldEngine(t *testing.T, p *payments, opts ...onlyonce.Option) *onlyonce.En
 	return e
 }
 
-// The record is kept for as long as the method keeps its outcomes, whoever settles it.
+// A record is kept for the retention of its method, also if an operator settles it.
 func TestF61ResolvedRecordIsKeptForTheRetentionOfItsMethod(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

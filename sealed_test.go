@@ -191,7 +191,7 @@ func TestF46AKeyServiceThatIsDownIsAStoreThatIsDown(t *testing.T) {
 	})
 }
 
-// What a record keeps is not in the store, and not in what an engine says about a record that it cannot read.
+// The plain text of a record is not in the store, and not in errors about a record that cannot be read.
 func TestF36SealedAnswersAreSwappedInVain(t *testing.T) {
 	t.Parallel()
 

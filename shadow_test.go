@@ -71,7 +71,7 @@ func inShadow(t *testing.T, p onlyonce.Policy, test func(t *testing.T, s *shadow
 	})
 }
 
-// wants checks what the observer was told of the last call.
+// wants checks the event of the last call.
 func (s *shadowStage) wants(t *testing.T, status onlyonce.Status, reason onlyonce.Reason) *onlyonce.Shadowed {
 	t.Helper()
 

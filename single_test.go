@@ -441,7 +441,7 @@ func TestRunsThatConflictShareOneMaxRun(t *testing.T) {
 	})
 }
 
-// That the leader has little time says nothing about those who follow it.
+// A leader with little time does not shorten the wait of its followers.
 func TestF23HastyLeaderOfASingleTransactionDoesNotEndTheWaitOfTheOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

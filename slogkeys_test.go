@@ -36,7 +36,7 @@ func TestSlogObserverHashesKeysUnlessAllowed(t *testing.T) {
 	}
 }
 
-// The observer that an engine has without being asked writes no key either.
+// The default observer writes no key either.
 func TestDefaultObserverHashesKeys(t *testing.T) {
 	var out bytes.Buffer
 

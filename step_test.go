@@ -397,7 +397,7 @@ type verdictError struct{ v onlyonce.Verdict }
 func (e verdictError) Error() string             { return "downstream: " + e.v.String() }
 func (e verdictError) Verdict() onlyonce.Verdict { return e.v }
 
-// What the second try of a step says of itself, that nothing was sent or that its key was refused, does not settle the first.
+// If nothing was sent in the second try of a step, or its key was refused, that does not settle the first try.
 func TestF73DoubtAboutAStepOutlastsATryThatRanNothing(t *testing.T) {
 	t.Parallel()
 

@@ -91,7 +91,7 @@ func TestTakeoverIsObservedOnlyWhereTheRunBegins(t *testing.T) {
 	})
 }
 
-// A check that asks another engine may return what that engine says. It says nothing of this call.
+// A ReplayCheck that calls another engine may return that engine's error. The error is not about this call.
 func TestF27RejectionFromAReplayCheckIsNotThisCalls(t *testing.T) {
 	t.Parallel()
 
