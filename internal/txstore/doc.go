@@ -1,4 +1,3 @@
-// Package txstore is a store in memory that gives its records transactions, for tests of what the engine makes of them without a
-// database. It behaves as a database with row locks and snapshots does: whoever changes a record that a transaction has changed
-// waits for the end of that transaction, and readers see what was committed before.
+// Package txstore is a store in memory whose records have transactions, for tests of the engine without a database. Like a database with
+// row locks and snapshots, it makes a writer wait while another transaction has changed the record, and readers see the last commit.
 package txstore

@@ -9,7 +9,7 @@ import (
 
 type joinKey struct{}
 
-// Tx is a transaction that a handler opens by itself.
+// Tx is a transaction that a handler opens itself.
 type Tx struct {
 	store  *Store
 	op     store.Completion
@@ -17,7 +17,7 @@ type Tx struct {
 	writes []func()
 }
 
-// ErrOvertaken means that the record is not the run's own any more.
+// ErrOvertaken means that the record does not belong to the run any more.
 var ErrOvertaken = errors.New("txstore: overtaken")
 
 type joinedRun struct {
@@ -33,10 +33,10 @@ func (s *Store) Join(ctx context.Context, run store.Joinable) context.Context {
 // Open opens a transaction.
 func (s *Store) Open() *Tx { return &Tx{store: s} }
 
-// Write gives the transaction something to do when it commits.
+// Write adds a function that runs when the transaction commits.
 func (t *Tx) Write(write func()) { t.writes = append(t.writes, write) }
 
-// Join writes the completion of the run that a handler's context belongs to.
+// Join writes the completion of the run to which a handler's context belongs.
 func (t *Tx) Join(ctx context.Context, response any, answer error) error {
 	joined, ok := ctx.Value(joinKey{}).(joinedRun)
 	if !ok {
@@ -95,7 +95,7 @@ func (t *Tx) Commit(ctx context.Context) error {
 	return err
 }
 
-// Rollback gives the transaction up, unless it has ended.
+// Rollback rolls the transaction back, unless it has ended.
 func (t *Tx) Rollback() {
 	if t.held {
 		t.held = false

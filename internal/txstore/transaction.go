@@ -11,15 +11,15 @@ import (
 
 type transactionKey struct{}
 
-// ErrConflict is the error of a handler's statement that meets another transaction.
+// ErrConflict is the error of a handler's statement that conflicts with another transaction.
 var ErrConflict = errors.New("txstore: conflict")
 
-// ErrViolation is the database's error where it does not accept what the handler wrote.
+// ErrViolation is the database's error for writes of the handler that it does not accept.
 var ErrViolation = errors.New("txstore: a deferred constraint is violated")
 
 var errLost = errors.New("txstore: the connection is gone")
 
-// transaction is a single one: that of a claim.
+// transaction is the single transaction of a claim.
 type transaction struct {
 	store  *Store
 	claim  store.Claim
@@ -34,7 +34,7 @@ func Take(ctx context.Context) error {
 	return err
 }
 
-// Write gives the transaction that a handler's context belongs to something to do when it commits.
+// Write adds a function that runs when the transaction of a handler's context commits.
 func Write(ctx context.Context, write func()) {
 	tx, err := take(ctx)
 	if err != nil {

@@ -15,27 +15,27 @@ type Store struct {
 	committed *memstore.Store
 
 	mu     sync.Mutex
-	locks  map[store.Key]chan struct{} // closed when the lock is given up
+	locks  map[store.Key]chan struct{} // closed when the lock is released
 	faults []Fault
 	begun  int
 }
 
-// Fault is what happens to a commit.
+// Fault is the fate of a commit.
 type Fault uint8
 
 // The faults.
 const (
-	// NoFault lets it commit.
+	// NoFault commits.
 	NoFault Fault = iota
-	// Conflict rolls it back because of another transaction.
+	// Conflict rolls back because of another transaction.
 	Conflict
-	// Refused rolls it back.
+	// Refused rolls back.
 	Refused
-	// Violation rolls it back, because the database does not accept what the handler wrote.
+	// Violation rolls back, because the database does not accept the writes of the handler.
 	Violation
-	// ReplyLost commits, and nobody gets to know.
+	// ReplyLost commits, and the reply is lost.
 	ReplyLost
-	// RequestLost rolls it back, and nobody gets to know.
+	// RequestLost rolls back, and the reply is lost.
 	RequestLost
 )
 
@@ -44,7 +44,7 @@ func New() *Store {
 	return &Store{committed: memstore.New(), locks: make(map[store.Key]chan struct{})}
 }
 
-// Fail gives the next commits their faults, one after the other.
+// Fail sets the faults of the next commits, in order.
 func (s *Store) Fail(faults ...Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,7 +52,7 @@ func (s *Store) Fail(faults ...Fault) {
 	s.faults = append(s.faults, faults...)
 }
 
-// Begun is how many transactions were asked for.
+// Begun returns how many transactions were requested.
 func (s *Store) Begun() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,7 +74,7 @@ func (s *Store) nextFault() Fault {
 	return fault
 }
 
-// lock waits for the row of a key.
+// lock waits for the lock of a record.
 func (s *Store) lock(ctx context.Context, key store.Key) error {
 	for {
 		s.mu.Lock()
@@ -151,12 +151,12 @@ func (s *Store) Forget(ctx context.Context, op store.Forgetting) (store.Result, 
 	return locked(ctx, s, op.Key, op, s.committed.Forget)
 }
 
-// ListUnknown implements [store.Lister]. It sees what is committed.
+// ListUnknown implements [store.Lister]. It lists committed records.
 func (s *Store) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] {
 	return s.committed.ListUnknown(ctx)
 }
 
-// ListRunning implements [store.Lister]. It sees what is committed.
+// ListRunning implements [store.Lister]. It lists committed records.
 func (s *Store) ListRunning(ctx context.Context) iter.Seq2[store.Listed, error] {
 	return s.committed.ListRunning(ctx)
 }
@@ -166,7 +166,7 @@ func (s *Store) Capabilities() store.Capabilities {
 	return store.Capabilities{Inspector: s, Lister: s, Forgetter: s, Transactional: s}
 }
 
-// Lookup implements [store.Inspector]. It sees what is committed.
+// Lookup implements [store.Inspector]. It reads the committed record.
 func (s *Store) Lookup(ctx context.Context, key store.Key) (store.Result, error) {
 	return s.committed.Lookup(ctx, key)
 }
@@ -177,7 +177,7 @@ func (s *Store) Begin(ctx context.Context, op store.Claim, wait time.Duration) (
 	s.begun++
 	s.mu.Unlock()
 
-	// A database is not told that the caller has gone.
+	// A database does not notice that the caller has gone.
 	ctx = context.WithoutCancel(ctx)
 
 	waiting, done := context.WithTimeout(ctx, wait+time.Millisecond)
