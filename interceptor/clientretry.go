@@ -231,7 +231,7 @@ func (c *clientCall) obeyRetention(err error) {
 func (c *clientCall) classify(a retry.Attempt) retry.Decision {
 	st := statusOf(a.Err)
 
-	delay, asked, stop := retryDelay(st, c.trailer)
+	delay, given, stop := retryDelay(st, c.trailer)
 	if stop || c.recorded(a.Err) {
 		return retry.Decision{}
 	}
@@ -241,7 +241,7 @@ func (c *clientCall) classify(a retry.Attempt) retry.Decision {
 
 	switch reason, ok := rejectionReason(a.Err); {
 	case ok:
-		again, free = retriedByClient(reason), asked && waitsForAnother(reason)
+		again, free = retriedByClient(reason), given && waitsForAnother(reason)
 	case c.delivery.refusedHere(a.Err, c.answered()):
 		again = false // another attempt would also be refused
 	case slices.Contains(c.config.retryCodes, st.Code()):
@@ -251,5 +251,5 @@ func (c *clientCall) classify(a retry.Attempt) retry.Decision {
 	// After the last attempt of the policy, the confirmation is not the reason why the call ends.
 	again = again && (a.Number >= c.most || c.allows())
 
-	return retry.Decision{Retry: again, Delay: delay, HasDelay: asked, Free: free, MaxElapsed: c.times.begin}
+	return retry.Decision{Retry: again, Delay: delay, HasDelay: given, Free: free, MaxElapsed: c.times.begin}
 }

@@ -98,11 +98,11 @@ func (c *serverCall) prepare(ctx context.Context, keys []string) error {
 		c.call.Outcome = c.classify
 	}
 
-	if ask := c.method.recover; ask != nil {
-		original := proto.Clone(c.msg) // ask runs on another goroutine, and a run may change the request
+	if find := c.method.recover; find != nil {
+		original := proto.Clone(c.msg) // find runs on another goroutine, and a run may change the request
 		c.original = original
 		c.call.Recover = func(ctx context.Context, rec onlyonce.Record) (onlyonce.Finding, error) {
-			return ask(ctx, proto.Clone(original), rec)
+			return find(ctx, proto.Clone(original), rec)
 		}
 	}
 

@@ -262,9 +262,9 @@ func outward(err error) error {
 	return err
 }
 
-// retryDelay returns the delay that a server demands: its pushback, or else its RetryInfo. Asked is false if it demands none. Stop is true
+// retryDelay returns the delay that a server demands: its pushback, or else its RetryInfo. Given is false if it demands none. Stop is true
 // if it forbids a retry.
-func retryDelay(st *status.Status, trailer metadata.MD) (delay time.Duration, asked, stop bool) {
+func retryDelay(st *status.Status, trailer metadata.MD) (delay time.Duration, given, stop bool) {
 	if values := trailer.Get(PushbackTrailer); len(values) > 0 {
 		millis, err := strconv.ParseInt(values[0], 10, 32)
 		if err != nil || millis < 0 || len(values) > 1 {

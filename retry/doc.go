@@ -1,5 +1,5 @@
-// Package retry runs an operation again until it succeeds, or until the policy, the error or the caller's context stops it, and returns the
-// last real error.
+// Package retry runs an operation again until it succeeds, or until the policy, its error or the caller's context stops it. A failed call
+// returns the last real error.
 //
 // [Do] runs the operation. [Policy] decides how often and how fast, [Options] decide which errors are retried. The only shared state is the
 // optional [Budget]. Nothing runs in the background, and no timer outlives the call.
@@ -16,10 +16,10 @@
 //
 // # Which error is returned
 //
-// Do returns the error of the last attempt, as the operation returned it, without the mark of [Permanent]. It returns an
-// [InterruptedError], which has the last real error and the cause, if the caller's context ends
-//   - during a delay,
-//   - during an attempt that fails because of that, if an earlier attempt failed for a reason of its own.
+// Do returns the error of the last attempt, as the operation returned it, without the mark of [Permanent]. In two cases it returns an
+// [InterruptedError], which has the last real error and the cause:
+//   - The caller's context ends during a delay.
+//   - The caller's context ends during an attempt that fails because of that, and an earlier attempt failed for a reason of its own.
 //
 // If the context ended before the first attempt, Do returns its cause. If the policy is invalid, Do returns the error of [Policy.Validate].
 // In both cases the operation does not run.

@@ -1,2 +1,2 @@
-// Package quota bounds what all callers together and what each caller alone may hold of a resource, so that one caller cannot use it up.
+// Package quota bounds how much of a resource each caller and all callers together may hold, so that one caller cannot use it up.
 package quota
