@@ -35,8 +35,8 @@ type attempt struct {
 	landed               bool
 	// allowed means that ReplayCheck has allowed this call to see the outcome of another call.
 	allowed bool
-	// story is nil while there is nothing to tell: see tell.
-	story *story
+	// details is nil while there are none: see detail.
+	details *eventDetails
 
 	flight flight.Flight[landing]
 	// run is the last run of this call, or nil.
@@ -142,15 +142,15 @@ func (a *attempt) identify() error {
 		a.window = &window
 
 		if window.LookFirst() {
-			a.claim.Fence = lookOnly
+			a.claim.Fence = lookupOnly
 		}
 	}
 
 	return nil
 }
 
-// looking reports that the claim makes no record, and needs no withdrawal.
-func (a *attempt) looking() bool { return a.claim.Fence == lookOnly }
+// lookupOnly reports that the claim makes no record, and needs no withdrawal.
+func (a *attempt) lookupOnly() bool { return a.claim.Fence == lookupOnly }
 
 // scopeNumber returns the number of a scope, by which records and quotas are counted. 0 is the empty scope.
 func scopeNumber(scope string) uint64 {
@@ -234,8 +234,8 @@ func (a *attempt) answerFrom(rec *store.Record) (Reply, error) {
 		return Reply{}, rejectStoreError(err)
 	}
 
-	if a.story != nil || out.Trace != "" || out.Kind != outcome.KindAnswer { // otherwise the reply has the code
-		a.tell().code, a.story.trace = out.Code, out.Trace
+	if a.details != nil || out.Trace != "" || out.Kind != outcome.KindAnswer { // otherwise the reply has the code
+		a.detail().code, a.details.trace = out.Code, out.Trace
 	}
 
 	switch out.Kind {
@@ -267,7 +267,7 @@ func (a *attempt) outcomeUnknown(rec *store.Record) error {
 		return rejectStoreError(err)
 	}
 
-	a.tell().code = out.Code
+	a.detail().code = out.Code
 
 	return rejectUnknown(out.Code, rec.EndedAt)
 }
@@ -306,7 +306,7 @@ func (a *attempt) observeEnd(reply *Reply, err error) {
 	event := a.event(EventCall, reply.Err)
 	event.Status, event.Code, event.Total = reply.Status, reply.Code, time.Since(a.began)
 
-	if s := a.story; s != nil {
+	if s := a.details; s != nil {
 		event.Code, event.Waited = cmp.Or(s.code, reply.Code), s.waited
 
 		if reply.Status == StatusReplayed {

@@ -22,7 +22,7 @@ const (
 func (a *attempt) lead(sent time.Time) (Reply, error) {
 	a.takeNote()
 
-	wait := elsewhere{a: a}
+	wait := remoteWait{a: a}
 
 	defer func() {
 		wait.stop()
@@ -195,7 +195,7 @@ func (a *attempt) begin() (store.Transaction, *claimError) {
 	// Another transaction may hold the record. Its request cannot be seen yet.
 	a.engine.flights.Enter(&a.claim.Key, &a.flight, flight.Blocked, store.Fingerprint{})
 
-	wait := max(time.Until(a.patience()), 0)
+	wait := max(time.Until(a.waitEnd()), 0)
 	early, bounded := a.answerBy()
 	byDeadline := bounded && early.Before(a.began.Add(max(a.policy.MaxWait, 0)))
 	until := time.Now().Add(wait + a.engine.limits.StoreTimeout)
@@ -248,13 +248,13 @@ func (a *attempt) claimFailed(failed *claimError) (Reply, error) {
 // mayFailOpen reports whether the call may run without protection. A store that has answered this call is not down, and may have
 // reported a run. A call whose key had to be looked up may have run long ago.
 func (a *attempt) mayFailOpen() bool {
-	return a.policy.StoreDown == FailOpen && !a.answered && !a.looking()
+	return a.policy.StoreDown == FailOpen && !a.answered && !a.lookupOnly()
 }
 
 // withdraw releases, in the background, a claim that the store has not answered. It may have arrived, and must not win after its caller has
 // gone.
 func (a *attempt) withdraw() {
-	if !a.unanswered || a.looking() {
+	if !a.unanswered || a.lookupOnly() {
 		return
 	}
 
@@ -328,7 +328,7 @@ func (a *attempt) own(tx store.Transaction, sent time.Time, earlier *rerun) *end
 	r.start(rec.Fingerprint, sent.Add(took))
 	defer r.stop()
 
-	r.lease.Start(&r.apart, &a.engine.leases, r, lease.Terms{
+	r.lease.Start(&r.uncancelled, &a.engine.leases, r, lease.Terms{
 		Length: a.policy.Lease, Anchor: sent, RunEnd: a.runEnd(sent), Takeover: r.guarantee.TakeoverAllowed(),
 	})
 	defer r.lease.Stop()
@@ -354,7 +354,7 @@ func (a *attempt) runUnprotected() (Reply, error) {
 	r.start(a.claim.Fingerprint, now)
 	defer r.stop()
 
-	r.lease.Start(&r.apart, &a.engine.leases, r, lease.Terms{RunEnd: a.runEnd(now)})
+	r.lease.Start(&r.uncancelled, &a.engine.leases, r, lease.Terms{RunEnd: a.runEnd(now)})
 	defer r.lease.Stop()
 
 	end := r.carryOut(unprotectedSettler{r})
@@ -372,7 +372,7 @@ func (a *attempt) newRun(how shape, guarantee Guarantee) *run {
 	rec := &a.result.Record
 	r := &run{
 		attempt: a, shape: how, guarantee: guarantee, number: max(rec.Attempts, 1), doubtful: rec.Doubtful,
-		apart: apartContext{a.caller},
+		uncancelled: uncancelledContext{a.caller},
 	}
 
 	if how == leased || how == joined {
@@ -421,7 +421,7 @@ func (a *attempt) ownTransaction(tx store.Transaction, earlier *rerun) *ended {
 	s.start(a.result.Record.Fingerprint, now)
 	defer s.stop()
 
-	s.lease.Start(&s.apart, &a.engine.leases, s.run, lease.Terms{RunEnd: end})
+	s.lease.Start(&s.uncancelled, &a.engine.leases, s.run, lease.Terms{RunEnd: end})
 	defer s.lease.Stop()
 
 	how := s.carryOut(s)

@@ -19,8 +19,8 @@ const (
 	answerTime = 200 * time.Millisecond
 )
 
-// patience is when this call stops waiting.
-func (a *attempt) patience() time.Time {
+// waitEnd is when this call stops waiting.
+func (a *attempt) waitEnd() time.Time {
 	until := a.began.Add(max(a.policy.MaxWait, 0))
 
 	if early, ok := a.answerBy(); ok && early.Before(until) {
@@ -42,8 +42,8 @@ func (a *attempt) answerBy() (time.Time, bool) {
 	return deadline.Add(-margin), true
 }
 
-// elsewhere is a leader's wait for a run in another process, or under another engine.
-type elsewhere struct {
+// remoteWait is a leader's wait for a run in another process, or under another engine.
+type remoteWait struct {
 	a       *attempt
 	polls   int
 	began   time.Time // when the first poll began
@@ -53,7 +53,7 @@ type elsewhere struct {
 
 // until waits until the record may have changed, and reports whether to claim again. Otherwise err is the call's answer: it may not wait,
 // or its wait is over.
-func (w *elsewhere) until(res *store.Result) (again bool, err error) {
+func (w *remoteWait) until(res *store.Result) (again bool, err error) {
 	a := w.a
 	rec := &res.Record
 
@@ -67,7 +67,7 @@ func (w *elsewhere) until(res *store.Result) (again bool, err error) {
 
 	a.engine.flights.Enter(&a.claim.Key, &a.flight, flight.Running, rec.Fingerprint)
 
-	left := time.Until(a.patience())
+	left := time.Until(a.waitEnd())
 	if left <= 0 || w.polls == 0 && !a.engine.waiters.Take(a.claim.Scope, 1) {
 		return false, rejectInProgress(inProgress)
 	}
@@ -106,7 +106,7 @@ func (w *elsewhere) until(res *store.Result) (again bool, err error) {
 	return true, nil
 }
 
-func (w *elsewhere) endWatch() {
+func (w *remoteWait) endWatch() {
 	if w.unwatch != nil {
 		w.unwatch()
 		w.changed, w.unwatch = nil, nil
@@ -114,12 +114,12 @@ func (w *elsewhere) endWatch() {
 }
 
 // stop ends the wait, also if the leader goes on to run.
-func (w *elsewhere) stop() {
+func (w *remoteWait) stop() {
 	w.endWatch()
 
 	if w.polls > 0 {
 		w.polls = 0
-		w.a.tell().waited += time.Since(w.began)
+		w.a.detail().waited += time.Since(w.began)
 		w.a.engine.waiters.Give(w.a.claim.Scope, 1)
 	}
 }
@@ -129,15 +129,15 @@ func (a *attempt) follow(f *flight.Flight[landing]) (Reply, bool, error) {
 	flights, key := &a.engine.flights, &a.claim.Key
 
 	if !a.engine.waiters.Take(a.claim.Scope, 1) {
-		return Reply{}, false, a.turnAway(f, "too many calls wait on this server; retry with the same key")
+		return Reply{}, false, a.rejectWaiter(f, "too many calls wait on this server; retry with the same key")
 	}
 	defer a.engine.waiters.Give(a.claim.Scope, 1)
 
 	began := time.Now()
-	defer func() { a.tell().waited += time.Since(began) }()
+	defer func() { a.detail().waited += time.Since(began) }()
 
 	if !flights.Follow(key, f, a.engine.limits.MaxWaitersPerKey) {
-		return Reply{}, false, a.turnAway(f, "too many calls wait for this idempotency key; retry with the same key")
+		return Reply{}, false, a.rejectWaiter(f, "too many calls wait for this idempotency key; retry with the same key")
 	}
 	defer flights.Unfollow(key, f)
 
@@ -187,14 +187,14 @@ func (a *attempt) follow(f *flight.Flight[landing]) (Reply, bool, error) {
 // store's answer to the leader, or for a recovery function: both have bounds of their own.
 func (a *attempt) followUntil(phase flight.Phase) (time.Time, bool) {
 	if phase == flight.Running || phase == flight.Blocked {
-		return a.patience(), true
+		return a.waitEnd(), true
 	}
 
 	return a.answerBy()
 }
 
-// turnAway rejects a call that finds no place to wait. By the contract's order of checks, errors of the call itself come first.
-func (a *attempt) turnAway(f *flight.Flight[landing], message string) error {
+// rejectWaiter rejects a call that finds no place to wait. By the contract's order of checks, errors of the call itself come first.
+func (a *attempt) rejectWaiter(f *flight.Flight[landing], message string) error {
 	if seen := a.engine.flights.View(&a.claim.Key, f); seen.Phase != flight.Claiming && seen.Phase != flight.Blocked {
 		if a.claim.Fingerprint.Differs(seen.Fingerprint) {
 			return rejectReused(firstIn(seen.Phase))
@@ -304,5 +304,5 @@ func (a *attempt) startRecovery() *recovery {
 	seen, _ := recordOf(a.claim.Key, &a.result) // for the function, while the call goes on; a note that cannot be read is left out
 	seen.Unknown = true
 
-	return a.engine.startRecovery(a.caller, &seen, question{ask: a.call.Recover, most: a.policy.MaxOutcome, ofCall: true})
+	return a.engine.startRecovery(a.caller, &seen, recoveryRequest{find: a.call.Recover, most: a.policy.MaxOutcome, ofCall: true})
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/keytime"
 )
 
-// lookOnly is the fence of a claim that makes no record, because no record has this fence. Such a claim looks up a key that may be too old,
+// lookupOnly is the fence of a claim that makes no record, because no record has this fence. Such a claim looks up a key that may be too old,
 // and returns the store's time, which decides how old the key is.
-const lookOnly = math.MaxUint32
+const lookupOnly = math.MaxUint32
 
 const (
 	notTimeOrdered = "invalid idempotency key: this method requires a UUID of version 7, which begins with the time at which it was made"

@@ -101,16 +101,16 @@ func (c *lazyContext) Value(key any) any {
 	return c.parent.Value(key)
 }
 
-// apartContext is a context that never ends and has no deadline, as [context.WithoutCancel] makes it, without an allocation.
-type apartContext struct {
+// uncancelledContext is a context that never ends and has no deadline, as [context.WithoutCancel] makes it, without an allocation.
+type uncancelledContext struct {
 	context.Context //nolint:containedctx // it is one
 }
 
 // Deadline implements [context.Context].
-func (*apartContext) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (*uncancelledContext) Deadline() (time.Time, bool) { return time.Time{}, false }
 
 // Done implements [context.Context].
-func (*apartContext) Done() <-chan struct{} { return nil }
+func (*uncancelledContext) Done() <-chan struct{} { return nil }
 
 // Err implements [context.Context].
-func (*apartContext) Err() error { return nil }
+func (*uncancelledContext) Err() error { return nil }

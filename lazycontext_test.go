@@ -369,7 +369,7 @@ func TestApartContextIsAsTheStandardOne(t *testing.T) {
 		return s.seen
 	}
 
-	if got, want := observe(&apartContext{parent}), observe(context.WithoutCancel(parent)); !slices.Equal(got, want) {
+	if got, want := observe(&uncancelledContext{parent}), observe(context.WithoutCancel(parent)); !slices.Equal(got, want) {
 		t.Errorf("got\n%q\nwant\n%q", got, want)
 	}
 }

@@ -10,20 +10,20 @@ import (
 // A note is the part of a record that exists until the outcome is recorded: the request and the trace. It is encoded before the handler
 // runs, because the handler may change the request.
 
-// story is the part of the event at the end of a call that few calls have.
-type story struct {
+// eventDetails is the part of the event at the end of a call that few calls have.
+type eventDetails struct {
 	// code and trace are those of the outcome that the call has ended with, or has found. Before that, trace is the call's own.
 	code, trace string
 	waited      time.Duration // for other calls with the key
 }
 
-// tell returns the story of the call, to add to it.
-func (a *attempt) tell() *story {
-	if a.story == nil {
-		a.story = new(story)
+// detail returns the details of the call, to add to them.
+func (a *attempt) detail() *eventDetails {
+	if a.details == nil {
+		a.details = new(eventDetails)
 	}
 
-	return a.story
+	return a.details
 }
 
 // takeNote makes the note of the claim.
@@ -32,7 +32,7 @@ func (a *attempt) takeNote() {
 
 	if e.trace != nil {
 		if trace := e.trace(a.caller); trace != "" && len(trace) <= outcome.MaxText {
-			note.Trace, a.tell().trace = trace, trace
+			note.Trace, a.detail().trace = trace, trace
 		}
 	}
 
@@ -62,11 +62,11 @@ func (r *run) attached() *outcome.Attached {
 
 // ownTrace is the trace of the call. It is right only while the call has no outcome.
 func (a *attempt) ownTrace() string {
-	if a.story == nil {
+	if a.details == nil {
 		return ""
 	}
 
-	return a.story.trace
+	return a.details.trace
 }
 
 // noted decodes the note of the claim. takeNote has encoded it, so there is no error.

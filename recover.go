@@ -35,8 +35,8 @@ func (rs *recoveries) function(method string) RecoverFunc {
 	rs.mu.Unlock()
 
 	for _, find := range find {
-		if ask := find(method); ask != nil {
-			return ask
+		if fn := find(method); fn != nil {
+			return fn
 		}
 	}
 

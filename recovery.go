@@ -51,20 +51,20 @@ func (e *Engine) Recover(ctx context.Context, rec Record) (Finding, error) {
 		return Finding{}, e.removeExclusion(ctx, &rec)
 	}
 
-	ask := e.recoveries.function(rec.Method)
+	fn := e.recoveries.function(rec.Method)
 
 	switch {
 	case e.can.Inspector == nil:
 		return Finding{}, fmt.Errorf("%w: it has no store.Inspector, so records cannot be recovered", ErrNotSupported)
 	case !rec.Unknown:
 		return Finding{}, fmt.Errorf("%w: record %v is %v", ErrNotUnknown, rec.ID, rec.State)
-	case ask == nil:
+	case fn == nil:
 		return Finding{}, fmt.Errorf("%w: %s", ErrNoRecovery, rec.Method)
 	case e.draining.Load():
 		return Finding{}, ErrDraining
 	}
 
-	work := e.startRecovery(ctx, &rec, question{ask: ask, most: e.policy.MaxOutcome})
+	work := e.startRecovery(ctx, &rec, recoveryRequest{find: fn, most: e.policy.MaxOutcome})
 
 	select {
 	case <-work.done:
@@ -82,9 +82,9 @@ func (e *Engine) Recover(ctx context.Context, rec Record) (Finding, error) {
 	}
 }
 
-// question is how a record is recovered.
-type question struct {
-	ask RecoverFunc
+// recoveryRequest is how a record is recovered.
+type recoveryRequest struct {
+	find RecoverFunc
 	// most is the largest answer that is recorded, in bytes.
 	most int
 	// ofCall means that the recovery is for a call. It does not wait for other processes.
@@ -92,7 +92,7 @@ type question struct {
 }
 
 // startRecovery recovers a record in the background, unless that is under way already.
-func (e *Engine) startRecovery(ctx context.Context, seen *Record, q question) *recovery {
+func (e *Engine) startRecovery(ctx context.Context, seen *Record, q recoveryRequest) *recovery {
 	e.recoveries.mu.Lock()
 	defer e.recoveries.mu.Unlock()
 
@@ -135,7 +135,7 @@ func (e *Engine) startRecovery(ctx context.Context, seen *Record, q question) *r
 }
 
 // carryOutRecovery calls a recovery function and settles what it finds. Base is the context without the bound of the function.
-func (e *Engine) carryOutRecovery(ctx, base context.Context, rec *Record, q question) (Finding, error) {
+func (e *Engine) carryOutRecovery(ctx, base context.Context, rec *Record, q recoveryRequest) (Finding, error) {
 	if !q.ofCall {
 		end, err := e.exclude(ctx, rec.ID)
 		if err != nil {
@@ -178,19 +178,19 @@ func (e *Engine) stillUnknown(ctx context.Context, rec *Record) (*Record, error)
 }
 
 // overtaken reports that a recovery without a call has failed because another process recovers or has settled the record.
-func (q question) overtaken(err error) bool {
+func (q recoveryRequest) overtaken(err error) bool {
 	return !q.ofCall && (errors.Is(err, ErrRecoveryElsewhere) || errors.Is(err, ErrNotUnknown) || errors.Is(err, ErrRecordChanged))
 }
 
 // call calls the recovery function and contains its panic.
-func (q question) call(ctx context.Context, rec *Record) (found Finding, err error) {
+func (q recoveryRequest) call(ctx context.Context, rec *Record) (found Finding, err error) {
 	defer func() {
 		if problem := recover(); problem != nil {
 			found, err = Finding{}, fmt.Errorf("onlyonce: the recovery function panicked: %v", problem)
 		}
 	}()
 
-	return q.ask(ctx, *rec)
+	return q.find(ctx, *rec)
 }
 
 // Attention gives the observer an EventAttention: the record could not be settled since a time, and people have to settle it. Package

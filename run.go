@@ -41,9 +41,9 @@ type run struct {
 	lease     lease.Lease // its RunEnd is when the run must end
 	receipt   receipt
 
-	apart    apartContext // the caller's context, without its end
-	presence presence
-	siblings siblings // its place among the runs of the engine
+	uncancelled uncancelledContext // the caller's context, without its end
+	presence    presence
+	siblings    siblings // its place among the runs of the engine
 
 	op      store.Completion
 	took    time.Duration // how long the handler took
@@ -80,7 +80,7 @@ func (r *run) start(fingerprint store.Fingerprint, now time.Time) {
 	r.started = now
 
 	if r.policy.Detachment == Detached {
-		r.inherit(&r.apart)
+		r.inherit(&r.uncancelled)
 	} else {
 		r.inherit(r.caller)
 	}
@@ -128,7 +128,7 @@ func (r *run) settle(s settler, out *Outcome) *ended {
 	r.took = time.Since(r.started)
 
 	if r.engine.observer != nil && (!r.engine.quiet || out.Class != ClassDefinite) {
-		r.tell().code = out.Code
+		r.detail().code = out.Code
 	}
 
 	r.ambiguous(out)

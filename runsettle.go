@@ -375,7 +375,7 @@ func (r *run) persist(write storeCall, budget time.Duration) (err error) {
 // the timer may keep it in memory after the operation, and must not keep the run.
 func (r *run) settleContext() (context.Context, context.CancelFunc) {
 	if r.engine.can.Immediate {
-		return &r.apart, func() {}
+		return &r.uncancelled, func() {}
 	}
 
 	return r.engine.storeContext(context.WithoutCancel(r.caller))

@@ -110,7 +110,7 @@ func (s joinedSettler) settle(out *Outcome) *ended {
 		w = s.confirm(&e)
 	case readRecord:
 		w = written{what: readRecord}
-		s.send(&e, &w, s.looking(), s.settleBudget())
+		s.send(&e, &w, s.lookup(), s.settleBudget())
 	case writeOutcome, writeRelease, writeDoubtful, writeHold, commitTransaction, rollBack:
 		if e.join == joinNothing && e.class == ClassDefinite && !e.failed {
 			s.observe(EventTransactionUnused, nil)
@@ -122,8 +122,8 @@ func (s joinedSettler) settle(out *Outcome) *ended {
 	return s.conclude(&e, out, &w)
 }
 
-// looking reads the record of the run.
-func (s joinedSettler) looking() storeCall {
+// lookup reads the record of the run.
+func (s joinedSettler) lookup() storeCall {
 	return func(ctx context.Context, res *store.Result) (err error) {
 		*res, err = s.engine.can.Inspector.Lookup(ctx, s.claim.Key)
 
@@ -136,7 +136,7 @@ func (s joinedSettler) confirm(e *ending) written {
 	w := written{what: confirmCommit}
 	w.later, w.size = s.releasingOrHolding(e.writesAmbiguous(), "")
 
-	s.send(e, &w, s.looking(), s.settleBudget())
+	s.send(e, &w, s.lookup(), s.settleBudget())
 
 	if rec := &s.result.Record; w.err != nil || rec.State != store.Running || rec.Token != s.claim.Token {
 		return w

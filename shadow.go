@@ -100,7 +100,7 @@ func (e *Engine) Shadow(ctx context.Context, call *Call, refused error) *Shadow 
 		return s
 	}
 
-	s.disguise()
+	s.useShadowIdentity()
 	s.begin() //nolint:contextcheck // the goroutine goes on without the caller, and has its values
 
 	return s

@@ -16,8 +16,8 @@ const (
 	shadowCallerGone = "CALLER_GONE"
 )
 
-// disguise gives the claim of a call the identity that the call has in shadow mode.
-func (s *Shadow) disguise() {
+// useShadowIdentity gives the claim of a call the identity that the call has in shadow mode.
+func (s *Shadow) useShadowIdentity() {
 	s.claim.Key = sumOf(shadowIdentity, s.own.Scope, s.own.Method, s.own.Key)
 	s.claim.Note = noteOf(&s.claim.Key, "")
 }

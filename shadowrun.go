@@ -66,7 +66,7 @@ func (s *Shadow) observeBeside() {
 		found = s.settle()
 	case moveWait:
 		s.about.Waited = true
-		found = s.lookOn()
+		found = s.awaitOther()
 	case moveReplay, moveRecover, moveReclaim, moveUnknown, moveReused, moveExpired, moveAbandon:
 		found = s.answered(next)
 	}
@@ -136,7 +136,7 @@ func (s *Shadow) renew() bool {
 // unclaimed is a call whose claim the store has not answered. One release withdraws it. It is not tried in the background: real calls
 // need that room.
 func (s *Shadow) unclaimed(err error) would {
-	if s.unanswered && !s.looking() {
+	if s.unanswered && !s.lookupOnly() {
 		ctx, done := s.engine.storeContext(s.caller)
 		defer done()
 
@@ -200,9 +200,9 @@ func (s *Shadow) replayed(rec *store.Record) would {
 	return would{status: StatusReplayed}
 }
 
-// lookOn follows the run that the call would have waited for, until the wait would be over.
-func (s *Shadow) lookOn() would {
-	s.claim.Fence = lookOnly
+// awaitOther follows the run that the call would have waited for, until the wait would be over.
+func (s *Shadow) awaitOther() would {
+	s.claim.Fence = lookupOnly
 	until := s.began.Add(max(s.policy.MaxWait, 0))
 
 	for pause := shadowLookFirst; ; pause = min(2*pause, shadowLookMost) {
