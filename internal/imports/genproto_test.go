@@ -27,6 +27,18 @@ func TestOldGenprotoOfAServiceIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	const form = `module example.com/service
+
+go 1.26.0
+
+require (
+	%[1]s v0.0.0
+	google.golang.org/genproto %[2]s
+)
+
+replace %[1]s => %[3]s
+`
+
 	for _, old := range []string{
 		"v0.0.0-20200305110556-506484158171", // its messages are older than protobuf's current API
 		"v0.0.0-20200526211855-cb27e3aa2013", // grpc-go required it for years; ErrorInfo has a field Type and no Reason
@@ -35,8 +47,7 @@ func TestOldGenprotoOfAServiceIsReplaced(t *testing.T) {
 		files := map[string]string{
 			"go.sum":  string(sums),
 			"main.go": "package main\n\nimport _ \"" + module + "/interceptor\"\n\nfunc main() {}\n",
-			"go.mod": fmt.Sprintf("module example.com/service\n\ngo 1.26.0\n\nrequire (\n\t%[1]s v0.0.0\n\tgoogle.golang.org/genproto %[2]s\n)\n\nreplace %[1]s => %[3]s\n",
-				module, old, root),
+			"go.mod":  fmt.Sprintf(form, module, old, root),
 		}
 
 		dir := t.TempDir()
