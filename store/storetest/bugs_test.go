@@ -327,11 +327,11 @@ func optionalBugs() []bug {
 			})},
 		{"a resolution ignores the fence", inspector, on(
 			func(op *store.Resolution, rec *store.Record, _ time.Time) { op.Fence = rec.Fence }, nil)},
-		{"a careless resolution as released", careful, on(
+		{"a careless resolution as released", ownerAlive, on(
 			func(_ *store.Resolution, rec *store.Record, now time.Time) { rec.OwnerAliveUntil = now }, nil)},
-		{"a resolution does not go back to its look", careful, on(
+		{"a resolution does not go back to its look", ownerAlive, on(
 			func(op *store.Resolution, _ *store.Record, _ time.Time) { op.AsOf = time.Time{} }, nil)},
-		{"a resolution of a living run", careful, on(
+		{"a resolution of a living run", ownerAlive, on(
 			func(_ *store.Resolution, rec *store.Record, now time.Time) { rec.LeaseUntil = now }, nil)},
 		{"a resolution changes a completed record", finality, on(
 			func(_ *store.Resolution, rec *store.Record, _ time.Time) {
@@ -402,13 +402,13 @@ func optionalBugs() []bug {
 					t.Record.OwnerAliveUntil = now.Add(op.Lease + op.MaxRun)
 				}
 			})},
-		{"a run that begins late counts as begun at once", careful, on(nil,
+		{"a run that begins late counts as begun at once", ownerAlive, on(nil,
 			func(op *store.Claim, rec store.Record, _ time.Time, t *store.Transition) {
 				if rec.Token == op.Token {
 					t.Record.OwnerAliveUntil = rec.OwnerAliveUntil
 				}
 			})},
-		{"a run that begins late forgets that the owner before may be alive", careful, on(nil,
+		{"a run that begins late forgets that the owner before may be alive", ownerAlive, on(nil,
 			func(op *store.Claim, rec store.Record, now time.Time, t *store.Transition) {
 				if rec.Token == op.Token && t.Changed {
 					t.Record.OwnerAliveUntil = now.Add(op.MaxRun + op.Lease)

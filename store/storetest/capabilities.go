@@ -14,12 +14,12 @@ func capabilityChecks() []check {
 	}
 }
 
-// capability is one of the interfaces among the capabilities.
+// capability is one of the interfaces of store.Capabilities.
 type capability struct {
 	name string
 	// has reports whether a store has the methods.
 	has func(s store.Store) bool
-	// of is what is reported, and nil where nothing is.
+	// of returns the reported interface, or nil.
 	of func(can *store.Capabilities) any
 }
 
@@ -86,7 +86,7 @@ func capabilitiesThere(x *env) {
 	}
 }
 
-// usable leaves out what is reported and is not there, so that only one check fails by it.
+// usable removes capabilities that are reported and not usable, so that only one check fails because of them.
 func usable(can store.Capabilities) store.Capabilities {
 	if isNil(can.Inspector) {
 		can.Inspector = nil

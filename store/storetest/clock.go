@@ -15,17 +15,17 @@ func (x *env) advance(d time.Duration) {
 	x.until(x.now().Add(d))
 }
 
-// pass lets at pass on the store's clock, and the rounding of times with it.
+// pass waits until at has passed on the store's clock, and the rounding of times too.
 func (x *env) pass(at time.Time) {
 	x.Helper()
 	x.until(at.Add(rounding))
 }
 
-// until waits for the store's clock to show at: precisely at it inside a bubble, some time after it otherwise.
+// until waits until the store's clock shows at: exactly at inside a bubble, some time later outside.
 func (x *env) until(at time.Time) {
 	x.Helper()
 
-	// A check waits for seconds on a real clock. More than a minute is a record with absurd times.
+	// A check waits for seconds on a real clock. A longer wait means a record with absurd times.
 	limit := time.Minute
 	if x.bubble {
 		limit = 1000 * 24 * time.Hour
@@ -45,7 +45,7 @@ func (x *env) until(at time.Time) {
 	}
 }
 
-// wait waits for a channel to be closed and reports whether it was.
+// wait waits for a channel to be closed, and reports whether it was.
 func (x *env) wait(closed <-chan struct{}) bool {
 	timer := time.NewTimer(max(5*time.Second, 20*x.unit))
 	defer timer.Stop()

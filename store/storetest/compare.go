@@ -9,7 +9,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// meaning compares what a record means: who owns it, where it stands and what it answers.
+// meaning compares the owner, the state and the outcome of two records.
 func meaning(got, want *store.Record) string {
 	var d difference
 
@@ -36,7 +36,7 @@ func meaning(got, want *store.Record) string {
 	return d.String()
 }
 
-// everything compares two records field by field, times included, as far as the state gives them a meaning.
+// everything compares all fields that the state gives a meaning, times included.
 func everything(got, want *store.Record) string {
 	if got.State == store.Absent && want.State == store.Absent {
 		return ""
@@ -72,7 +72,7 @@ func everything(got, want *store.Record) string {
 	return d.String()
 }
 
-// hasOutcome reports whether the outcome of a record in this state means anything.
+// hasOutcome reports whether a record in this state has an outcome.
 func hasOutcome(s store.State) bool { return s != store.Absent }
 
 type difference []string
@@ -91,7 +91,7 @@ func (d *difference) time(name string, got, want time.Time) {
 
 func (d *difference) String() string { return strings.Join(*d, "; ") }
 
-// near compares two times of the store, either of which it may have rounded.
+// near compares two times of the store, which may have been rounded.
 func near(a, b time.Time) bool {
 	if a.IsZero() || b.IsZero() {
 		return a.IsZero() == b.IsZero()
@@ -108,17 +108,17 @@ func brief(b []byte) string {
 	return fmt.Sprintf("%q", b)
 }
 
-// want is what an operation must answer.
+// want is the expected result of an operation.
 type want struct {
 	applied bool
 	state   store.State
 	token   store.Token
 	fence   uint64
-	// outcome is compared where the state has one.
+	// outcome is compared if the state has one.
 	outcome string
 }
 
-// expect compares an answer, which what describes, and reports whether it is as wanted.
+// expect compares a result. What describes the operation. It returns true if the result is as wanted.
 func (x *env) expect(r rule, what string, got store.Result, w want) bool {
 	x.Helper()
 

@@ -6,8 +6,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// contextChecks send every operation under a context that was cancelled before. It may fail or take effect; after it,
-// the same operation under a living context must end as if it had been the only one.
+// contextChecks send every operation under a cancelled context. It may fail or take effect. Afterwards the same operation under a live
+// context must end as if it had been the only one.
 func contextChecks() []check {
 	all := []cell{
 		{found: absent, op: claims, by: stranger, becomes: store.Running, applied: true, risen: 1, fence: thisFence},

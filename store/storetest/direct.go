@@ -21,12 +21,12 @@ func directChecks() []check {
 	}}}
 }
 
-// used is a result that was used before.
+// used returns a result that was used before.
 func used() store.Result {
 	return store.Result{Applied: true, Record: store.Record{State: store.Unknown, Outcome: []byte("of another"), Doubtful: true}, Receipt: "r"}
 }
 
-// directAlike makes every operation twice: what arrives again has the same result.
+// directAlike makes every operation twice: a repeat has the same result.
 func directAlike(x *env) {
 	first, second := x.newClaim(), x.newClaim()
 	done := completion(first, theOutcome)
@@ -100,7 +100,7 @@ func (x *env) completesTo(op store.Completion) func(res *store.Result) error {
 	}
 }
 
-// directCancelled looks at the results of errors.
+// directCancelled checks the results of errors.
 func directCancelled(x *env) {
 	ctx, cancel := context.WithCancel(x.ctx)
 	cancel()

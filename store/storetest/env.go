@@ -10,7 +10,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// tb is what a check needs of *testing.T.
+// tb is the part of *testing.T that a check needs.
 type tb interface {
 	Helper()
 	Logf(format string, args ...any)
@@ -18,14 +18,14 @@ type tb interface {
 	Fatalf(format string, args ...any)
 }
 
-// env is what a check works with: a store, and a key of its own.
+// env is the environment of a check: a store, and its own key.
 type env struct {
 	tb
 	config
 
-	ctx   context.Context // that of the test
-	store *keeper         // the store, as owners use it
-	raw   store.Store     // as it is
+	ctx   context.Context // of the test
+	store *keeper         // the store with receipts, as owners use it
+	raw   store.Store     // the store itself
 	can   store.Capabilities
 	key   store.Key
 }
@@ -40,7 +40,7 @@ func newEnv(ctx context.Context, t tb, st store.Store, cfg config) *env {
 // long is a lease and a retention that does not end during a check.
 const long = time.Hour
 
-// rounding is how far the times that a store reports may be off, since many count milliseconds.
+// rounding is how far the times of a store may be off, because many stores count milliseconds.
 const rounding = 2 * time.Millisecond
 
 func newKey() (key store.Key) {
@@ -55,10 +55,10 @@ func newToken() (token store.Token) {
 	return token
 }
 
-// newKey moves the check to a fresh record.
+// newKey changes to a fresh record.
 func (x *env) newKey() { x.key = newKey() }
 
-// newClaim is a claim that expects no record and leaves nothing of itself out. Each is another caller with the same request.
+// newClaim returns a claim that expects no record and has every field. Each is another caller with the same request.
 func (x *env) newClaim() store.Claim {
 	return store.Claim{
 		Key:         x.key,
@@ -74,7 +74,7 @@ func (x *env) newClaim() store.Claim {
 	}
 }
 
-// shortClaim is a claim whose lease and longest run end as soon as a check waits for them.
+// shortClaim returns a claim whose lease and longest run end as soon as a check waits for them.
 func (x *env) shortClaim() store.Claim {
 	claim := x.newClaim()
 	claim.Lease, claim.MaxRun = x.unit, x.unit
@@ -131,7 +131,7 @@ func (x *env) hold(owner store.Claim, outcome string) store.Result {
 	return x.must("Hold", res, err)
 }
 
-// read returns the record by means of every store: the renewal of somebody else, which changes nothing.
+// read returns the record through a renewal with a foreign token, which changes nothing and works on every store.
 func (x *env) read() store.Result {
 	x.Helper()
 
@@ -157,7 +157,7 @@ func (x *env) start(op store.Claim) store.Result {
 	return res
 }
 
-// startShort claims the key and waits until the lease has ended, and the owner cannot be alive any more.
+// startShort claims the key and waits until the lease has ended and the owner cannot be alive.
 func (x *env) startShort(op store.Claim) store.Result {
 	x.Helper()
 
@@ -167,7 +167,7 @@ func (x *env) startShort(op store.Claim) store.Result {
 	return res
 }
 
-// together runs n functions at once and waits for them. They must not use x.Fatalf.
+// together runs n functions at once and waits for them. They must not call x.Fatalf.
 func together(n int, run func(i int)) {
 	var wg sync.WaitGroup
 

@@ -8,10 +8,10 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// ErrInjected is matched by every error that a [Faulty] makes up.
+// ErrInjected is matched by every error that a [Faulty] injects.
 var ErrInjected = errors.New("storetest: injected fault")
 
-// Op is an operation of a store, an optional one included.
+// Op is an operation of a store, including the optional ones.
 type Op uint8
 
 // The operations.
@@ -23,11 +23,11 @@ const (
 	OpHold
 	OpLookup
 	OpResolve
-	// OpWatch has no answer to lose. FaultLostRequest and FaultLostReply mean that the watch is never told of a change;
-	// the other faults leave it alone.
+	// OpWatch has no answer that could be lost. FaultLostRequest and FaultLostReply suppress the notifications of the watch. Other faults do
+	// not affect it.
 	OpWatch
 	OpForget
-	// OpList is a whole list. Whatever loses it or refuses it makes it an error.
+	// OpList is a whole list. A fault that loses or refuses it makes it yield only an error.
 	OpList
 
 	opCount
@@ -43,28 +43,28 @@ func (op Op) String() string {
 	return fmt.Sprintf("Op(%d)", uint8(op))
 }
 
-// Fault is what becomes of an operation on its way to the store and back.
+// Fault is what happens to an operation on its way to the store and back.
 type Fault uint8
 
 // The faults.
 const (
-	// FaultNone passes the operation on, and its answer back.
+	// FaultNone passes the operation and its answer.
 	FaultNone Fault = iota
-	// FaultLostRequest means that the operation never arrives; its caller gets an error.
+	// FaultLostRequest loses the operation. The caller gets an error.
 	FaultLostRequest
-	// FaultLostReply means that the operation arrives; its caller gets an error.
+	// FaultLostReply passes the operation and loses its answer. The caller gets an error.
 	FaultLostReply
-	// FaultLate means that the caller gets an error at once, and that the operation arrives later, once or twice.
+	// FaultLate returns an error to the caller at once. The operation arrives later, once or twice.
 	FaultLate
-	// FaultRepeat passes the operation on, and its answer back; a second copy of it arrives later.
+	// FaultRepeat passes the operation and its answer. A second copy of the operation arrives later.
 	FaultRepeat
-	// FaultError means that the store refuses the operation and changes nothing. Its caller cannot know that.
+	// FaultError refuses the operation and changes nothing. The caller gets an error that does not reveal that.
 	FaultError
-	// FaultFull means that the store refuses the operation with [store.ErrFull], which promises that nothing changed. It
-	// is for what may have to make a record, Claim and Release; other operations pass.
+	// FaultFull refuses the operation with [store.ErrFull], which means that nothing changed. It applies to Claim and Release, which may
+	// create records. Other operations pass.
 	FaultFull
-	// FaultSlow means that the operation takes a while to arrive, and its answer to come back. If the caller's context
-	// ends meanwhile the caller gets an error; the operation has arrived if it was the answer that was on its way.
+	// FaultSlow delays the operation and its answer. If the caller's context ends meanwhile, the caller gets an error. The operation has then
+	// arrived if only the answer was still on its way.
 	FaultSlow
 
 	faultCount
@@ -80,18 +80,17 @@ func (f Fault) String() string {
 	return fmt.Sprintf("Fault(%d)", uint8(f))
 }
 
-// Faults are the probabilities, from 0 to 1 and at most 1 in all, with which an operation meets each [Fault]. The zero
-// value passes everything.
+// Faults are the probabilities of each [Fault], from 0 to 1. Their sum is at most 1. The zero value passes everything.
 type Faults struct {
 	LostRequest, LostReply, Late, Repeat, Error, Full, Slow float64
 
-	// Delay is the longest time that a slow operation takes in all.
+	// Delay is the longest delay of a slow operation in both directions together.
 	Delay time.Duration
-	// LateBy is the longest time after which a late operation or a repeat arrives. Zero means Delay.
+	// LateBy is the longest time until a late operation or a repeat arrives. Zero means Delay.
 	LateBy time.Duration
 }
 
-// dead loses every operation.
+// dead returns faults that lose every operation.
 func dead() Faults { return Faults{LostRequest: 1} }
 
 // by returns the probabilities in the order of the faults.
@@ -113,7 +112,7 @@ func (f *Faults) validate() error {
 		sum += p
 	}
 
-	const rounding = 1e-9 // ten tenths are not quite one
+	const rounding = 1e-9 // ten times 0.1 is not exactly 1
 
 	switch {
 	case sum > 1+rounding:
@@ -125,7 +124,7 @@ func (f *Faults) validate() error {
 	}
 }
 
-// of returns the fault that a number in [0, 1) stands for.
+// of returns the fault for a number in [0, 1).
 func (f *Faults) of(number float64) Fault {
 	for fault, p := range f.by() {
 		if number < p {
@@ -146,7 +145,7 @@ func (f *Faults) lateBy() time.Duration {
 	return f.Delay
 }
 
-// injected is the error that a fault gives to a caller.
+// injected returns the error of a fault.
 func injected(op Op, fault Fault) error {
 	if fault == FaultFull {
 		return fmt.Errorf("%w: %v: %w", ErrInjected, op, store.ErrFull)

@@ -12,24 +12,24 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Faulty is an unreliable line to a store, for tests of a store under an engine, and of a service under its store:
+// Faulty is an unreliable line to a store. It is for tests of a store under an engine, and of a service over its store:
 //
 //	line := storetest.NewFaulty(memstore.New(), seed, storetest.Faults{LostReply: 0.1, Late: 0.1, LateBy: time.Second})
 //	defer line.Close()
 //
 //	engine, err := onlyonce.New(line.Store())
 //
-// A test can also say what happens to the very next operation:
+// A test can also choose the fault of the next operation:
 //
 //	line.Next(storetest.OpComplete, storetest.FaultLostReply)
 //
-// What becomes of an operation depends on the seed, on its kind, on its key, and on how many of that kind with that key
-// came before it; so it does not depend on how operations on different keys interleave.
+// The fault of an operation depends only on the seed, its kind, its key, and the number of earlier operations of this kind with this key.
+// So it does not depend on the interleaving of operations on different keys.
 //
-// Each Faulty is a line of its own. Several processes on one store are several of them around it.
+// For several processes on one store, make several lines to it.
 //
-// All its waiting is done on timers, so that it works on fake time, in a bubble of testing/synctest. It starts no
-// goroutine but for late arrivals, and none outlives [Faulty.Close].
+// Faulty waits on timers only, so it works with the fake time of testing/synctest. It starts goroutines only for late arrivals, and
+// [Faulty.Close] ends them. It is safe for concurrent use.
 type Faulty struct {
 	store store.Store
 	seed  uint64
@@ -40,17 +40,17 @@ type Faulty struct {
 	visits  map[visit]uint64
 	counts  [opCount][faultCount]int
 	late    map[*arrival]struct{} // on their way
-	arrived map[*arrival]struct{} // being decided by the store
+	arrived map[*arrival]struct{} // the store is deciding
 	closed  bool
 }
 
-// visit names the operations that are counted together.
+// visit identifies operations that are counted together.
 type visit struct {
 	op  Op
 	key store.Key
 }
 
-// NewFaulty returns a line to s. It panics if the faults are impossible.
+// NewFaulty returns a line to s. It panics unless each probability is from 0 to 1 and their sum at most 1.
 func NewFaulty(s store.Store, seed uint64, faults Faults) *Faulty {
 	f := &Faulty{
 		store: s, seed: seed,
@@ -61,8 +61,8 @@ func NewFaulty(s store.Store, seed uint64, faults Faults) *Faulty {
 	return f
 }
 
-// Set changes the faults of some operations from now on, or of all where it is given none. Faults{} heals the line,
-// Faults{LostRequest: 1} cuts it. It panics if the faults are impossible.
+// Set changes the faults of the given operations, or of all operations if there are none. Faults{} repairs the line, and
+// Faults{LostRequest: 1} cuts it. Set panics as NewFaulty does.
 func (f *Faulty) Set(faults Faults, ops ...Op) {
 	if err := faults.validate(); err != nil {
 		panic(err)
@@ -82,8 +82,7 @@ func (f *Faulty) Set(faults Faults, ops ...Op) {
 	}
 }
 
-// Next gives the next operations of a kind one fault each, whatever their probability. Delays are drawn as for those that
-// come by chance.
+// Next sets the faults of the next operations of a kind, one each, whatever the probabilities are. Delays are drawn as usual.
 func (f *Faulty) Next(op Op, faults ...Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -91,8 +90,8 @@ func (f *Faulty) Next(op Op, faults ...Fault) {
 	f.next[op] = append(f.next[op], faults...)
 }
 
-// Count returns how many of the operations have met a fault, of all operations where it is given none. FaultNone counts
-// those that were passed on untouched.
+// Count returns how many of the given operations met a fault, or of all operations if none are given. FaultNone counts operations that
+// passed.
 func (f *Faulty) Count(fault Fault, ops ...Op) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -112,12 +111,12 @@ func (f *Faulty) Count(fault Fault, ops ...Op) int {
 	return n
 }
 
-// plan is what is to become of one operation.
+// plan is what happens to one operation.
 type plan struct {
 	fault Fault
-	// there and back are how long a slow operation takes.
+	// there and back are the delays of a slow operation.
 	there, back time.Duration
-	// late is after how long the copies of a late operation arrive.
+	// late has the delay of each copy of a late operation.
 	late []time.Duration
 }
 
@@ -159,7 +158,7 @@ func (f *Faulty) plan(op Op, key store.Key) plan {
 	return p
 }
 
-// random is the source of all decisions about the n-th visit.
+// random returns the source of all decisions about the n-th visit.
 func (f *Faulty) random(v visit, n uint64) *rand.Rand {
 	data := binary.BigEndian.AppendUint64(nil, f.seed)
 	data = binary.BigEndian.AppendUint64(data, n)
@@ -177,7 +176,7 @@ func upTo(rng *rand.Rand, d time.Duration) time.Duration {
 // deliver hands an operation to the store.
 type deliver func(ctx context.Context) (store.Result, error)
 
-// pass carries an operation to the store and its answer back, or does what the faults make of that.
+// pass passes an operation to the store and returns its answer, with the faults of its plan.
 func (f *Faulty) pass(ctx context.Context, op Op, key store.Key, arrive deliver) (store.Result, error) {
 	p := f.plan(op, key)
 
@@ -216,7 +215,7 @@ func slowly(ctx context.Context, op Op, arrive deliver, p plan) (store.Result, e
 	return res, err
 }
 
-// sleep waits, and reports whether it has: not if ctx has ended before.
+// sleep waits for d. It returns false if ctx ends before.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// arrival is a copy of an operation that arrives when its caller does not wait for it any more.
+// arrival is a copy of an operation that arrives after its caller has stopped waiting.
 type arrival struct {
 	at     time.Time
 	run    func()
 	cancel context.CancelFunc
 	timer  *time.Timer
-	done   chan struct{} // closed when the store has decided, or never will
+	done   chan struct{} // closed once the store has decided, or never will
 }
 
-// later lets copies of an operation arrive after a while each. What the store answers is lost.
+// later lets copies of an operation arrive, each after a delay. The answers are lost.
 func (f *Faulty) later(ctx context.Context, arrive deliver, delays []time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -38,7 +38,7 @@ func (f *Faulty) later(ctx context.Context, arrive deliver, delays []time.Durati
 	}
 }
 
-// arrive hands over an operation that is still on its way.
+// arrive passes a late operation to the store.
 func (f *Faulty) arrive(a *arrival) {
 	f.mu.Lock()
 
@@ -66,8 +66,7 @@ func (f *Faulty) arrive(a *arrival) {
 	a.run()
 }
 
-// Flush lets everything that is late arrive now, in the order in which it was due, and returns when the store has decided
-// all of it.
+// Flush lets all late operations arrive now, in the order of their times. It returns once the store has decided all of them.
 func (f *Faulty) Flush() {
 	f.mu.Lock()
 
@@ -86,8 +85,8 @@ func (f *Faulty) Flush() {
 	}
 }
 
-// Close cuts the line for good: what is late never arrives, and operations from now on do not arrive either. It returns
-// when no late arrival is being decided any more. It may be called again.
+// Close cuts the line for good: late and new operations never arrive. It returns when the store is deciding no late operation. Close may be
+// called again.
 func (f *Faulty) Close() {
 	f.mu.Lock()
 

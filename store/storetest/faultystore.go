@@ -7,14 +7,14 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Store returns the store at the near end of the line. It can do what the store at the far end can, through the line, with two
-// exceptions: it is never Immediate nor Bounded, since it can block, and it is not Transactional, since a transaction has no replies
-// to lose between its statements and the record.
+// Store returns the store at the near end of the line. It has the capabilities of the far store, through the line, with two exceptions:
+//   - It is neither Immediate nor Bounded, because it can block.
+//   - It is not Transactional, because a transaction has no lost replies between its statements and the record.
 func (f *Faulty) Store() store.Store { return faultyStore{f} }
 
 type faultyStore struct{ line *Faulty }
 
-// Capabilities are those of the far store, each of them through the line.
+// Capabilities returns the capabilities of the far store, each through the line.
 func (s faultyStore) Capabilities() store.Capabilities {
 	far := s.line.store.Capabilities()
 	near := store.Capabilities{UnknownRetention: far.UnknownRetention, Part: far.Part, Home: far.Home}
@@ -85,12 +85,12 @@ type faultyLister struct {
 	store store.Lister
 }
 
-// ListUnknown lists nothing but an error where the request or the reply is lost, and otherwise all.
+// ListUnknown yields only an error if the request or the reply is lost, otherwise everything.
 func (s faultyLister) ListUnknown(ctx context.Context) iter.Seq2[store.Listed, error] {
 	return s.list(ctx, s.store.ListUnknown)
 }
 
-// ListRunning lists as ListUnknown does.
+// ListRunning lists like ListUnknown.
 func (s faultyLister) ListRunning(ctx context.Context) iter.Seq2[store.Listed, error] {
 	return s.list(ctx, s.store.ListRunning)
 }

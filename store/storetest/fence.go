@@ -105,7 +105,7 @@ func fenceRests(x *env) {
 }
 
 func fenceExpected(x *env) {
-	// What expects a record makes none, so that a key can be looked up by a claim.
+	// A claim that expects a record creates none, so a claim can read a key.
 	for _, fence := range []uint64{1, math.MaxUint32, 1 << 63} {
 		late := x.newClaim()
 		late.Fence = fence

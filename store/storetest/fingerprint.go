@@ -24,7 +24,7 @@ func fingerprintChecks() []check {
 	)
 }
 
-// otherRequest is a claim of another request that would win if it were the same.
+// otherRequest returns a claim of another request that would win if it were the same request.
 func (x *env) otherRequest(fence uint64) store.Claim {
 	claim := x.newClaim()
 	claim.Fence = fence

@@ -6,7 +6,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// forgotten is a check of a store from which an operator can remove records.
+// forgotten is a check of a store that implements store.Forgetter.
 type forgotten struct {
 	*env
 
@@ -45,7 +45,7 @@ func forgetterChecks() []check {
 	return checks
 }
 
-// named is the forgetting of a record.
+// named returns the forgetting of a record.
 func (x *forgotten) named(rec *store.Record) store.Forgetting {
 	return store.Forgetting{Key: x.key, Token: rec.Token, Fence: rec.Fence}
 }
@@ -57,7 +57,7 @@ func (x *forgotten) forget(op store.Forgetting) store.Result {
 	return x.must("Forget", res, err)
 }
 
-// gone checks the answer to a forgetting that must take effect, and that nothing is left of the record.
+// gone checks the result of a forgetting that must take effect, and that the record is gone.
 func (x *forgotten) gone(what string, got store.Result) {
 	x.Helper()
 
@@ -72,7 +72,7 @@ func (x *forgotten) gone(what string, got store.Result) {
 	}
 }
 
-// refused checks the answer to a forgetting that must change nothing.
+// refused checks the result of a forgetting that must change nothing.
 func (x *forgotten) refused(what string, got store.Result, before *store.Record) {
 	x.Helper()
 
@@ -95,7 +95,7 @@ func forgetSettled(x *forgotten) {
 		_, before := x.arrange(found, store.AtMostOnce)
 		x.gone("a forgetting of "+string(found), x.forget(x.named(&before)))
 
-		// Nothing of the life before binds the next one.
+		// Nothing of the former life affects the next one.
 		claim := x.newClaim()
 		claim.Fingerprint.Sum[0]++
 
@@ -144,7 +144,7 @@ func forgetAlive(x *forgotten) {
 	claim := x.shortClaim()
 	x.start(claim)
 
-	before := x.renew(claim, long).Record // which is longer than the run may take
+	before := x.renew(claim, long).Record // longer than MaxRun
 	x.pass(before.OwnerAliveUntil)
 	x.refused("a forgetting of a run whose lease is alive", x.forget(x.named(&before)), &before)
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// inspected is a check of a store whose records an operator can read and settle.
+// inspected is a check of a store that implements store.Inspector.
 type inspected struct {
 	*env
 
@@ -26,7 +26,7 @@ func inspectorChecks() []check {
 		{"Resolve settles a RUNNING record as COMPLETED once its lease has ended", resolveEnded},
 		{"Resolve settles as RELEASED once the owner cannot be alive, and not before", resolveCareful},
 		{"Resolve of a RUNNING record as RELEASED is refused while the owner may still be alive", resolveCarefulEnded},
-		{"Resolve as RELEASED is refused when it goes back to a look while the owner may have been alive", resolveEarlyLook},
+		{"Resolve as RELEASED is refused if AsOf is a time at which the owner may have been alive", resolveEarlyLook},
 		{"Resolve leaves a run alone whose lease is alive", resolveAlive},
 		{"Resolve leaves a record alone that is settled", resolveSettled},
 		{"Resolve leaves an absent record absent", resolveAbsent},
@@ -71,7 +71,7 @@ func (x *inspected) resolve(fence uint64, state store.State) store.Result {
 	return x.must("Resolve", res, err)
 }
 
-// heldRun is a record that its owner holds as unknown and cannot settle any more, unless it is late.
+// heldRun makes an Unknown record whose owner cannot settle it any more, unless it is late.
 func (x *inspected) heldRun() store.Claim {
 	x.Helper()
 
@@ -130,7 +130,7 @@ func lookupExpired(x *inspected) {
 	})
 }
 
-// resolved checks the answer to a resolution that must take effect.
+// resolved checks the result of a resolution that must take effect.
 func (x *inspected) resolved(what string, got store.Result, w want) {
 	x.Helper()
 
@@ -192,7 +192,7 @@ func (x *inspected) carefully(claim store.Claim, until time.Time) {
 		switch dead := !got.Now.Before(until); {
 		case x.doubtful(got.Now, until):
 		case !dead && (got.Applied || got.Record.State == store.Released):
-			x.brokenf(careful, "a resolution as RELEASED %v before the owner must be dead was accepted", until.Sub(got.Now))
+			x.brokenf(ownerAlive, "a resolution as RELEASED %v before the owner must be dead was accepted", until.Sub(got.Now))
 		case dead:
 			x.resolved("a resolution as RELEASED, once the owner must be dead", got,
 				want{true, store.Released, claim.Token, 1, theOutcome})
@@ -214,13 +214,13 @@ func resolveEarlyLook(x *inspected) {
 		return x.must("Resolve", res, err)
 	}
 
-	x.expect(careful, "a resolution as RELEASED that arrives late, as of the start of the run", resolveAsOf(rec.LastStart),
+	x.expect(ownerAlive, "a resolution as RELEASED that arrives late, as of the start of the run", resolveAsOf(rec.LastStart),
 		want{false, store.Unknown, claim.Token, rec.Fence, theNote})
-	x.expect(careful, "a resolution as RELEASED as of the time when the owner is dead", resolveAsOf(rec.OwnerAliveUntil),
+	x.expect(ownerAlive, "a resolution as RELEASED as of the time when the owner is dead", resolveAsOf(rec.OwnerAliveUntil),
 		want{true, store.Released, claim.Token, rec.Fence, ""})
 }
 
-// resolveOther is about a late copy that names an owner of which nothing is left.
+// resolveOther sends a late copy with the token of an owner of which nothing is left.
 func resolveOther(x *inspected) {
 	claim := x.heldRun()
 	rec := x.lookup().Record
@@ -240,7 +240,7 @@ func resolveAlive(x *inspected) {
 	x.start(claim)
 
 	for _, state := range []store.State{store.Completed, store.Released} {
-		x.expect(careful, fmt.Sprintf("a resolution as %v of a run whose lease is alive", state), x.resolve(1, state),
+		x.expect(ownerAlive, fmt.Sprintf("a resolution as %v of a run whose lease is alive", state), x.resolve(1, state),
 			want{false, store.Running, claim.Token, 1, ""})
 	}
 }

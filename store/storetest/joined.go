@@ -9,24 +9,24 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Joining is a transaction that a handler opens by itself, with what the store offers handlers for that.
+// Joining is a transaction that a handler opens itself, with the store's way to join it.
 type Joining interface {
-	// Join writes the completion of the leased run that ctx belongs to. The response is what the handler will return without an
-	// error. It fails where the record is not the run's own any more.
+	// Join writes the completion of the leased run of ctx. The response is what the handler will return without an error. Join returns an
+	// error if the run no longer owns its record.
 	Join(ctx context.Context, response any) error
-	// Commit ends the transaction.
+	// Commit commits the transaction.
 	Commit(ctx context.Context) error
-	// Rollback gives the transaction up. It does nothing where the transaction has ended.
+	// Rollback rolls the transaction back. It does nothing after the end of the transaction.
 	Rollback()
 }
 
-// WithJoin says how a handler opens a transaction of its own, in which it writes the completion of its run: on a store that
-// newStore has returned. Without it, joined transactions are not checked.
+// WithJoin sets how a handler opens its own transaction, in which it writes the completion of its run. S is a store that newStore returned.
+// Without the option, joined transactions are not checked.
 func WithJoin(open func(ctx context.Context, s store.Store) (Joining, error)) Option {
 	return func(c *config) { c.join = open }
 }
 
-// joinedRun is a leased run whose handler says that its outcome is theOutcome.
+// joinedRun is a leased run whose outcome is theOutcome.
 type joinedRun struct {
 	op      store.Completion
 	refusal error
@@ -48,7 +48,7 @@ func (r *joinedRun) Written(applied bool) {
 
 func (r *joinedRun) Refusal(context.Context) error { return r.refusal }
 
-// told is what the run was told last, if it was.
+// told returns the last call of Written, and whether there was one.
 func (r *joinedRun) told() (applied, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -91,7 +91,7 @@ func joinedChecks() []check {
 	return checks
 }
 
-// handler is the handler of a leased run, with a transaction of its own.
+// handler returns the handler of a leased run, with its own transaction.
 func (x *transacted) handler(claim store.Claim) (context.Context, *joinedRun, Joining) {
 	x.Helper()
 
@@ -116,13 +116,13 @@ func (x *transacted) write(claim store.Claim) Joining {
 	}
 
 	if applied, ok := run.told(); !ok || !applied {
-		x.brokenf(joins, "the run was not told that its completion was written")
+		x.brokenf(joins, "Written was not called after the completion was written")
 	}
 
 	return tx
 }
 
-// peek reads the record as others do while a transaction is open.
+// peek reads the record as others do during a transaction.
 func (x *transacted) peek() store.Record {
 	x.Helper()
 	res, err := x.transactional.Lookup(x.ctx, x.key)
@@ -165,7 +165,7 @@ func joinedSeen(x *transacted) {
 	x.expect(finality, "a claim after a joined completion", x.claim(x.newClaim()), firstRun(false, claim.Token))
 }
 
-// firstRun is the record that the first run of a key has completed.
+// firstRun is the record after the first run of a key has completed it.
 func firstRun(applied bool, token store.Token) want {
 	return want{applied, store.Completed, token, 1, theOutcome}
 }
@@ -295,7 +295,7 @@ func joinedRefused(x *transacted) {
 		}
 
 		if applied, ok := run.told(); !ok || applied {
-			x.brokenf(joins, "the run was not told that its completion was refused, when %s", l.name)
+			x.brokenf(joins, "Written was not called after the completion was refused, when %s", l.name)
 		}
 
 		tx.Rollback()
@@ -322,7 +322,7 @@ func joinedForbidden(x *transacted) {
 	}
 
 	if _, ok := run.told(); ok {
-		x.brokenf(joins, "a run that may not join was told that something was written")
+		x.brokenf(joins, "Written was called for a run that may not join")
 	}
 
 	tx.Rollback()

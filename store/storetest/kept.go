@@ -6,7 +6,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// The retentions of two claims, neither of which is what the other checks use.
+// The retentions of two claims. Other checks use neither.
 const (
 	oneRetention   = 3 * long
 	otherRetention = 2 * long
@@ -36,7 +36,7 @@ func (x *env) expires(what string, got store.Result, retention time.Duration) {
 	x.keeps("the record after "+what, got, retention)
 }
 
-// keeps checks which retention a record has.
+// keeps checks the retention of a record.
 func (x *env) keeps(what string, got store.Result, retention time.Duration) {
 	x.Helper()
 
@@ -151,7 +151,7 @@ func keptOwn(x *env) {
 	}
 }
 
-// keeping is a completion with a retention of its own.
+// keeping returns a completion with its own retention.
 func keeping(owner store.Claim) store.Completion {
 	op := completion(owner, theOutcome)
 	op.Retention = otherRetention

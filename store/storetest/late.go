@@ -2,7 +2,7 @@ package storetest
 
 import "github.com/onlyonce-go/onlyonce/store"
 
-// lateChecks let a copy of an operation arrive when the record has moved on.
+// lateChecks let a copy of an operation arrive after the record has changed.
 func lateChecks() []check {
 	return []check{
 		{"a claim after its own completion gets the outcome", lateClaimAfterCompletion},
@@ -49,7 +49,7 @@ func lateClaimAfterHold(x *env) {
 		want{false, store.Unknown, claim.Token, 1, theNote})
 }
 
-// overtaken is a key whose first owner's lease has ended and which the second has taken over with fence 2.
+// overtaken makes a key whose first owner's lease has ended and which the second owner has taken over with fence 2.
 func (x *env) overtaken() (first, second store.Claim) {
 	x.Helper()
 

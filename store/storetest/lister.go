@@ -7,7 +7,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// listed is a check of a store that finds the records which wait for somebody.
+// listed is a check of a store that implements store.Lister.
 type listed struct {
 	*env
 
@@ -45,7 +45,7 @@ func listerChecks() []check {
 	return checks
 }
 
-// list returns the records that are found, by their keys. There may be those of other checks among them.
+// list returns the listed records by key. The records of other checks may be among them.
 func (x *listed) list(all func(context.Context) iter.Seq2[store.Listed, error]) map[store.Key]store.Result {
 	x.Helper()
 
@@ -95,7 +95,7 @@ func listUnknown(x *listed) {
 		}
 
 		if want && got.Now.Before(rec.FirstStart) {
-			x.brokenf(lister, "a listed record is told as of %v, before it started", got.Now)
+			x.brokenf(lister, "Now of a listed record is %v, before its start", got.Now)
 		}
 	}
 }
@@ -195,5 +195,5 @@ func listBreak(x *listed) {
 		return
 	}
 
-	x.brokenf(lister, "ListUnknown under a context that has ended says that there is nothing")
+	x.brokenf(lister, "ListUnknown under an ended context ends without an error")
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// modelSteps is how many operations are drawn in a sequence.
+// modelSteps is the length of a sequence of operations.
 const modelSteps = 120
 
 func modelChecks(seeds int) []check {
@@ -16,7 +16,7 @@ func modelChecks(seeds int) []check {
 
 	for seed := range uint64(seeds) {
 		checks = append(checks, check{
-			fmt.Sprintf("each does what its Apply function says, seed %d", seed),
+			fmt.Sprintf("each has the effect of its Apply function, seed %d", seed),
 			func(x *env) { newModel(x, seed).run() },
 		})
 	}
@@ -24,8 +24,8 @@ func modelChecks(seeds int) []check {
 	return checks
 }
 
-// model draws operations at random, and compares what the store makes of each with what its Apply function makes of the
-// record before, at the very time that the store says it decided at.
+// model performs random operations. It compares the result of each with the result of its Apply function on the record before, at the time
+// at which the store decided.
 type model struct {
 	*env
 
@@ -53,7 +53,7 @@ func newModel(x *env, seed uint64) *model {
 
 	m.claims[1].Note = []byte(aNote)
 
-	// One of three is another request, or one whose fingerprint cannot be compared.
+	// One of the three claims has another request, or a fingerprint that cannot be compared.
 	m.claims[2].Fingerprint.Sum[0]++
 	m.claims[2].Fingerprint.Scheme += uint16(m.rand.UintN(2))
 
@@ -95,8 +95,8 @@ func (m *model) run() {
 	}
 }
 
-// ambiguous reports whether the operation came so close to the end of a lease or a retention that rounding decides.
-// Inside a bubble the clocks agree, and the very instant counts as well.
+// ambiguous reports whether the operation was so close to the end of a lease or a retention that rounding decides. Inside a bubble the
+// clocks agree, and the exact instant is checked too.
 func (m *model) ambiguous(now time.Time) bool {
 	if m.bubble {
 		return false
@@ -113,11 +113,11 @@ func (m *model) ambiguous(now time.Time) bool {
 
 type apply func(rec store.Record, now time.Time) store.Transition
 
-// draw performs an operation drawn at random.
+// draw performs a random operation.
 func (m *model) draw() (name string, got store.Result, as apply) {
 	m.Helper()
 
-	// The fence is most often the record's, so that claims get somewhere.
+	// Most claims expect the record's fence, so that they may win.
 	claim := m.claims[m.rand.IntN(len(m.claims))]
 	claim.Fence = m.record.Fence - min(m.record.Fence, uint64(m.rand.IntN(4)/3))
 	outcome := []byte{byte(m.rand.IntN(2))}
@@ -200,7 +200,7 @@ func (m *model) drawForgetting(by store.Token) (string, store.Result, apply) {
 	return "Forget", m.must("Forget", got, err), op.Apply
 }
 
-// drawNothing is a renewal by nobody, which changes nothing.
+// drawNothing performs a renewal with a foreign token, which changes nothing.
 func (m *model) drawNothing() (string, store.Result, apply) {
 	m.Helper()
 

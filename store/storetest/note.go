@@ -51,7 +51,7 @@ func noteChecks() []check {
 	)
 }
 
-// notedClaim is a claim with a note.
+// notedClaim returns a claim with a note.
 func (x *env) notedClaim() store.Claim {
 	claim := x.newClaim()
 	claim.Note = []byte(aNote)
@@ -59,7 +59,7 @@ func (x *env) notedClaim() store.Claim {
 	return claim
 }
 
-// shortNotedClaim is a short claim with a note.
+// shortNotedClaim returns a short claim with a note.
 func (x *env) shortNotedClaim() store.Claim {
 	claim := x.shortClaim()
 	claim.Note = []byte(aNote)
@@ -67,7 +67,7 @@ func (x *env) shortNotedClaim() store.Claim {
 	return claim
 }
 
-// noted checks the note in an answer, and that in the store.
+// noted checks the note in a result and in the store.
 func (x *env) noted(what string, got store.Result, note []byte) {
 	x.Helper()
 

@@ -6,14 +6,14 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// notified is a check of a store that tells when a record has changed.
+// notified is a check of a store that implements store.Notifier.
 type notified struct {
 	*env
 
 	notifier store.Notifier
 }
 
-// watchers is how many wait for one run.
+// watchers is how many watch one run.
 const watchers = 64
 
 func notifierChecks() []check {
@@ -125,7 +125,7 @@ func watchMany(x *notified) {
 	}
 }
 
-// watchRace does what a waiter does: begin to watch, read, and wait only if the run has not ended.
+// watchRace waits as the engine does: it begins to watch, reads, and waits only if the run has not ended.
 func watchRace(x *notified) {
 	for range x.rounds {
 		x.newKey()

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// probe is a test whose failures are looked at instead of reported.
+// probe is a test whose failures are recorded, not reported.
 type probe struct {
 	mu       sync.Mutex
 	failures []string
@@ -30,7 +30,7 @@ func (p *probe) Fatalf(format string, args ...any) {
 	panic(probeFailed{})
 }
 
-// watch runs something up to its first fatal failure.
+// watch calls run up to its first fatal failure.
 func (p *probe) watch(run func()) {
 	defer func() {
 		if r := recover(); r != nil {

@@ -6,7 +6,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// contenders is how many operations meet at one record.
+// contenders is how many operations race for one record.
 const contenders = 32
 
 func raceChecks() []check {
@@ -23,14 +23,14 @@ func raceChecks() []check {
 	}
 }
 
-// answer is a result that a goroutine got.
+// answer is the result of one goroutine.
 type answer struct {
 	store.Result
 
 	err error
 }
 
-// race performs n operations at once and returns their answers.
+// race performs n operations at once and returns their results.
 func (x *env) race(n int, op func(i int) (store.Result, error)) []answer {
 	x.Helper()
 
@@ -47,7 +47,7 @@ func (x *env) race(n int, op func(i int) (store.Result, error)) []answer {
 	return answers
 }
 
-// oneWins checks that one of the claims has won and that all the others were told about it.
+// oneWins checks that exactly one of the claims won, and that the others were refused with its record.
 func (x *env) oneWins(fence uint64) {
 	x.Helper()
 
@@ -104,7 +104,7 @@ func raceReleased(x *env) {
 	}
 }
 
-// endedRuns is a number of keys whose owners' leases have ended.
+// endedRuns makes several keys whose owners' leases have ended.
 func (x *env) endedRuns() []store.Claim {
 	x.Helper()
 

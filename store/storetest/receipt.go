@@ -7,18 +7,18 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// keeper passes the receipts of a store back to it, as an engine does: the last one of a run with every later
-// operation of it. An operation that has a receipt keeps it.
+// keeper passes receipts back to the store as an engine does: the last one of a run with each of its later operations. An operation with
+// its own receipt keeps it.
 type keeper struct {
 	store.Store
 
 	mu       sync.Mutex
 	receipts map[run]any
-	given    bool // there was a receipt
-	without  bool // none is passed back
+	given    bool // the store has given a receipt
+	without  bool // no receipt is passed back
 }
 
-// run names a run by its key and its owner.
+// run identifies a run by its key and its owner.
 type run struct {
 	key   store.Key
 	token store.Token
@@ -37,7 +37,7 @@ func (o *keeper) note(of run, res *store.Result) {
 	o.given = o.given || res.Receipt != nil
 }
 
-// receipt is the last receipt of a run.
+// receipt returns the last receipt of a run.
 func (o *keeper) receipt(own any, of run) any {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -97,10 +97,10 @@ func receiptChecks() []check {
 	}
 }
 
-// receiptsAlike ends runs in every way with every receipt. The records must be the same.
+// receiptsAlike ends runs in every way with every receipt. The records must be equal.
 func receiptsAlike(x *env) { receiptsOf(x, x.newClaim) }
 
-// receiptsOf is receiptsAlike for runs of some claims.
+// receiptsOf is receiptsAlike with the given claims.
 func receiptsOf(x *env, newClaim func() store.Claim) {
 	for name, pick := range map[string]func(claimed, renewed any) any{
 		"no receipt":                    func(any, any) any { return nil },
@@ -145,7 +145,7 @@ func receiptsOf(x *env, newClaim func() store.Claim) {
 	}
 }
 
-// sameEnd compares the end of a run with what the transition table makes of it, in the answer and in the store.
+// sameEnd compares the end of a run with the transition table, in the result and in the store.
 func (x *env) sameEnd(what string, got, begun store.Result, apply apply) {
 	x.Helper()
 
@@ -199,7 +199,7 @@ func receiptStolen(x *env) {
 	}
 }
 
-// endsWith are the ends of a run with a receipt, as far as they change nothing where the run is not the record's.
+// endsWith returns the operations that end a run, with a receipt. They change nothing if the record belongs to another run.
 func (x *env) endsWith(claim store.Claim, receipt any) map[string]func() store.Result {
 	return map[string]func() store.Result{
 		"a completion": func() store.Result {

@@ -2,7 +2,7 @@ package storetest
 
 import "github.com/onlyonce-go/onlyonce/store"
 
-// copies is how many copies of an operation arrive after it.
+// copies is how many copies of an operation follow it.
 const copies = 3
 
 // repeatChecks lose the reply to an operation and send it again.

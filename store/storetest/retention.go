@@ -19,7 +19,7 @@ func retentionChecks() []check {
 	}
 }
 
-// retained runs a record up to the end of its retention. It is the end that settles the record.
+// retained keeps a record up to the end of its retention. The function end settles it.
 func (x *env) retained(r rule, end func(claim store.Claim) store.Result) {
 	x.Helper()
 
@@ -118,7 +118,7 @@ func retentionNewLife(x *env) {
 	}
 }
 
-// far is how long an unsettled record must be there at least.
+// far returns how long an unsettled record must live at least.
 func (x *env) far() time.Duration {
 	if x.bubble {
 		return 7 * 24 * time.Hour
@@ -167,7 +167,7 @@ func retentionReclaimed(x *env) {
 	x.mustLive(before.Record)
 }
 
-// mustLive checks that an unsettled record is as it was.
+// mustLive checks that an unsettled record has not changed.
 func (x *env) mustLive(before store.Record) {
 	x.Helper()
 

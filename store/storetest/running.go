@@ -39,7 +39,7 @@ func runningOnly(x *listed) {
 		}
 
 		if !got.Record.LeaseAlive(got.Now) || got.Now.Before(rec.FirstStart) {
-			x.brokenf(runningLister, "a listed record is told as of %v: its run began at %v under a lease until %v",
+			x.brokenf(runningLister, "Now of a listed record is %v: its run began at %v under a lease until %v",
 				got.Now, rec.FirstStart, got.Record.LeaseUntil)
 		}
 	}
@@ -142,5 +142,5 @@ func runningBreak(x *listed) {
 		return
 	}
 
-	x.brokenf(runningLister, "ListRunning under a context that has ended says that there is nothing")
+	x.brokenf(runningLister, "ListRunning under an ended context ends without an error")
 }

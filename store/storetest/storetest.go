@@ -1,16 +1,16 @@
-// Package storetest proves that a store keeps the contract of package store.
+// Package storetest tests that a store keeps the contract of package store.
 //
-// An implementation calls [Run] from one of its own tests:
+// An implementation calls [Run] from one of its tests:
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Run(t, func(t *testing.T) store.Store { return mystore.New() }, storetest.InBubble())
 //	}
 //
-// Every failure names the rule that is broken, numbered as in package store, and says in one sentence what the rule
-// asks for. What the store's Capabilities report is checked as well, and that they report all that the store can do. WithJoin and
-// WithTake say how a handler gets at transactions.
+// Every failure names the broken rule, numbered as in package store, and states the rule in one sentence. Run also checks the reported
+// Capabilities, and that they report everything that the store can do. WithJoin and WithTake provide the store's transactions to the
+// checks.
 //
-// Package storetest depends on the standard library and on package store alone.
+// Package storetest depends only on the standard library and package store.
 package storetest
 
 import (
@@ -23,28 +23,27 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// DefaultUnit is the unit of leases where WithUnit gives none: 100 ms.
+// DefaultUnit is the default of [WithUnit]: 100 ms.
 const DefaultUnit = 100 * time.Millisecond
 
-// Option changes how Run checks a store.
+// Option configures Run.
 type Option func(*config)
 
 type config struct {
 	bubble bool
 	unit   time.Duration
-	// withoutReceipts leaves the receipts out that the store has given.
+	// withoutReceipts drops the receipts of the store.
 	withoutReceipts bool
-	// rounds is how many times a race is run, seeds how many sequences of random operations.
+	// rounds is how often a race is run, and seeds the number of random sequences.
 	rounds, seeds int
-	// join opens transactions of a handler's own.
+	// join opens a handler's own transaction.
 	join func(ctx context.Context, s store.Store) (Joining, error)
-	// take takes a single transaction from a handler's context.
+	// take takes the single transaction from a handler's context.
 	take func(ctx context.Context) error
 }
 
-// InBubble runs every check inside [synctest.Test], on fake time. It is for embedded stores, whose clock is that of the
-// process and which wait for nothing outside it. Only then are leases and retentions checked at the very instant at
-// which they end.
+// InBubble runs every check inside [synctest.Test], with fake time. It is for embedded stores that use the clock of the process and wait
+// for nothing outside. Only with this option are leases and retentions checked at the exact instant of their end.
 func InBubble() Option {
 	return func(c *config) {
 		c.bubble = true
@@ -52,9 +51,9 @@ func InBubble() Option {
 	}
 }
 
-// WithUnit sets the lease of the runs that a check lets end; the default is DefaultUnit. Without InBubble it should be
-// several times longer than one operation takes, since it bounds how long the suite waits. It panics if unit is below
-// 5 ms, which leaves no room for a store that counts milliseconds.
+// WithUnit sets the lease of the runs that a check lets end. The default is DefaultUnit. Without InBubble the unit should be several times
+// the duration of an operation, and it determines how long Run waits. WithUnit panics if unit is less than 5 ms, because stores may count
+// milliseconds.
 func WithUnit(unit time.Duration) Option {
 	if unit < 5*time.Millisecond {
 		panic(fmt.Sprintf("storetest: WithUnit(%v): give at least 5ms", unit))
@@ -63,15 +62,13 @@ func WithUnit(unit time.Duration) Option {
 	return func(c *config) { c.unit = unit }
 }
 
-// Run checks the stores that newStore returns, each by many subtests, whose names say what must hold.
+// Run checks the stores that newStore returns. Each check is a subtest whose name states what must hold.
 //
-// The operations that end a run get the receipts that the store has given, as from an engine. The checks of a store that gives
-// receipts run twice, the second time without them.
-//
-// The function newStore is called in every subtest, with that subtest's t, and cleans up with t.Cleanup. It may
-// return the same store, or different clients of the same one, again and again, because every subtest uses keys of its
-// own, drawn at random. Without [InBubble] the subtests run in parallel, so it must not empty a database that the others
-// use. Most checks leave records behind.
+//   - The operations that end a run get the receipts of the store, as from an engine. If the store gives receipts, its checks run again
+//     without them.
+//   - Run calls newStore in every subtest with the subtest's t. newStore cleans up with t.Cleanup. It may return the same store or clients
+//     of the same store each time, because every subtest draws its own random keys.
+//   - Without [InBubble] the subtests run in parallel. So newStore must not empty a shared database. Most checks leave records behind.
 func Run(t *testing.T, newStore func(t *testing.T) store.Store, opts ...Option) {
 	t.Helper()
 
@@ -104,14 +101,13 @@ func Run(t *testing.T, newStore func(t *testing.T) store.Store, opts ...Option) 
 	}
 }
 
-// A check is one thing that must hold. It sees the test through tb alone, so that the suite's own tests can watch it
-// fail.
+// A check is one thing that must hold. It uses the test only through tb, so that tests of this package can observe its failures.
 type check struct {
 	name string
 	run  func(x *env)
 }
 
-// both runs a check on a store. If the store gives receipts, the check runs again on another store without them.
+// both runs a check on a store. If the store gives receipts, both runs the check again on another store without them.
 func (c *check) both(t *testing.T, newStore func(t *testing.T) store.Store, cfg config) {
 	t.Helper()
 

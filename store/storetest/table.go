@@ -2,7 +2,7 @@ package storetest
 
 import "github.com/onlyonce-go/onlyonce/store"
 
-// condition is what a record can be like when an operation finds it.
+// condition is the state in which an operation finds the record.
 type condition string
 
 const (
@@ -14,7 +14,7 @@ const (
 	completed condition = "a COMPLETED record"
 )
 
-// operation is one of the five that every store has, with the outcome that it brings.
+// operation is one of the five operations of Store, with its outcome.
 type operation string
 
 const (
@@ -26,7 +26,7 @@ const (
 	holds          operation = "Hold"
 )
 
-// party is whose token an operation brings.
+// party is whose token an operation has.
 type party string
 
 const (
@@ -34,7 +34,7 @@ const (
 	stranger party = "another token"
 )
 
-// expects is the fence that a claim, or the claim of a release, names.
+// expects is the fence that a claim, or the claim of a release, has.
 type expects string
 
 const (
@@ -61,7 +61,7 @@ type cell struct {
 	fence   expects
 	under   under
 	applied bool
-	// becomes is the state afterwards, risen how much the fence has risen.
+	// becomes is the state afterwards. risen is how much the fence rises.
 	becomes store.State
 	risen   uint64
 	rule    rule
@@ -72,7 +72,7 @@ const (
 	no  = false
 )
 
-// cells is the transition table. Where a fence or a guarantee is left open, every one is tried.
+// cells is the transition table. If a fence or a guarantee is open, every one is tried.
 func cells() []cell {
 	return []cell{
 		{absent, claims, stranger, thisFence, anyGuarantee, yes, store.Running, 1, atomicity},

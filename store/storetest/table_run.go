@@ -6,7 +6,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// The outcomes of the table. A completed record holds theOutcome, a held one theNote.
+// The outcomes of the table. A Completed record has theOutcome, and an Unknown record theNote.
 const (
 	theOutcome   = "outcome\x00\xff"
 	otherOutcome = "another outcome"
@@ -50,7 +50,7 @@ func (c *cell) name() string {
 	return fmt.Sprintf("%s: %s under %v: %s", c.found, c.does(), store.Guarantee(c.under), c.effect())
 }
 
-// does says which operation arrives.
+// does describes the operation that arrives.
 func (c *cell) does() string {
 	s := fmt.Sprintf("%s by %s", c.op, c.by)
 	if c.fence != anyFence {
@@ -84,7 +84,7 @@ func (c *cell) run(x *env) {
 
 	fences := []uint64{before.Fence}
 	if c.fence == otherFence {
-		// One that has been, one that is still to come, and for a record with fence 1 the one of no record.
+		// An earlier fence, a later one, and for a record with fence 1 the fence of no record.
 		fences = []uint64{before.Fence + 1, before.Fence + 100}
 		if before.Fence > 0 {
 			fences = append(fences, before.Fence-1, 0)
@@ -98,7 +98,7 @@ func (c *cell) run(x *env) {
 		c.compare(x, by, &before, got)
 
 		if c.applied || c.risen != 0 {
-			// Only the first of several fences finds the record as it was arranged.
+			// Only the first of several fences finds the arranged record.
 			break
 		}
 	}
@@ -123,7 +123,7 @@ func (c *cell) perform(x *env, by store.Claim) store.Result {
 	}
 }
 
-// compare checks the result of the operation, the record that it left, and a copy of the operation that arrives after.
+// compare checks the result of the operation, the record afterwards, and a copy of the operation that arrives later.
 func (c *cell) compare(x *env, by store.Claim, before *store.Record, got store.Result) {
 	x.Helper()
 
@@ -158,7 +158,7 @@ func (c *cell) compare(x *env, by store.Claim, before *store.Record, got store.R
 	}
 }
 
-// want is the record that the cell asks for.
+// want returns the record that the cell requires.
 func (c *cell) want(by store.Claim, before *store.Record) store.Record {
 	want := *before
 	want.State = c.becomes

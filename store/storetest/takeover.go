@@ -30,7 +30,7 @@ func takeoverChecks() []check {
 	)
 }
 
-// stricter is the guarantee that decides, and whether it takes over. AT_MOST_ONCE is the strictest, then EXACTLY_ONCE.
+// stricter returns the guarantee that decides, and whether it allows a takeover. AT_MOST_ONCE is the strictest, then EXACTLY_ONCE.
 func stricter(a, b store.Guarantee) (decides store.Guarantee, again bool) {
 	rank := map[store.Guarantee]int{store.AtLeastOnce: 1, store.ExactlyOnce: 2, store.AtMostOnce: 3}
 
@@ -66,7 +66,7 @@ func takeoverGuarantee(x *env, of, by store.Guarantee) {
 	}
 }
 
-// takeoverBoundary tries to take over up to the very end of the lease, and at it.
+// takeoverBoundary tries to take over just before the end of the lease, and at it.
 func takeoverBoundary(x *env) {
 	own := x.newClaim()
 	own.Lease = 4 * x.unit
@@ -90,8 +90,8 @@ func takeoverBoundary(x *env) {
 	})
 }
 
-// approach calls try before, just before and at an instant on the store's clock, until it reports that it has succeeded.
-// Outside a bubble it does not come close.
+// approach calls try before, just before and at an instant on the store's clock, until try returns true. Outside a bubble it keeps a
+// distance from the instant.
 func (x *env) approach(at time.Time, try func() bool) {
 	x.Helper()
 
@@ -183,7 +183,7 @@ func takeoverTooOld(x *env) {
 	first := x.startShort(x.shortClaim()).Record
 	oldest := first.FirstStart.Add(retention)
 
-	// The first start does not move with the run, so each of these could take over.
+	// The first start does not move with later runs, so each of these could take over.
 	try := func() store.Result {
 		claim := x.shortClaim()
 		claim.Fence, claim.Retention = x.read().Record.Fence, retention

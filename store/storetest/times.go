@@ -55,7 +55,7 @@ func timesTakeover(x *env) {
 	x.at("LeaseUntil after a takeover", got.Record.LeaseUntil, got.Now.Add(long))
 	x.at("OwnerAliveUntil after a takeover", got.Record.OwnerAliveUntil, got.Now.Add(2*long))
 
-	// The first owner said that it may live longer than the second, and nobody has heard of its end.
+	// The first owner may live longer than the second, and nobody knows of its end.
 	x.newKey()
 
 	old := x.shortClaim()
@@ -69,18 +69,18 @@ func timesTakeover(x *env) {
 	x.at("OwnerAliveUntil after the takeover of a longer run", got.Record.OwnerAliveUntil, first.OwnerAliveUntil)
 }
 
-// timesRevival wins an ended lease back with a copy of the claim: the owner is only now told that it has won.
+// timesRevival wins an ended lease back with a copy of the claim, because the owner learns only now that it has won.
 func timesRevival(x *env) {
 	own := x.shortClaim()
 	x.startShort(own)
 
 	got := x.claim(own)
 	if got.Record.OwnerAliveUntil.Before(got.Now.Add(2*x.unit - rounding)) {
-		x.brokenf(careful, "a copy of a claim won the ended lease back, and OwnerAliveUntil is %v, must be %v later than %v",
+		x.brokenf(ownerAlive, "a copy of a claim won the ended lease back, and OwnerAliveUntil is %v, must be %v later than %v",
 			got.Record.OwnerAliveUntil, 2*x.unit, got.Now)
 	}
 
-	// The owner before may live longer, which no copy of a later claim takes back.
+	// The earlier owner may live longer. A copy of a later claim does not shorten that.
 	x.newKey()
 
 	old := x.shortClaim()
@@ -93,13 +93,13 @@ func timesRevival(x *env) {
 	x.pass(x.start(own).Record.LeaseUntil)
 
 	if until := x.claim(own).Record.OwnerAliveUntil; until.Before(first.OwnerAliveUntil.Add(-rounding)) {
-		x.brokenf(careful, "a copy of a claim took OwnerAliveUntil back from %v to %v", first.OwnerAliveUntil, until)
+		x.brokenf(ownerAlive, "a copy of a claim took OwnerAliveUntil back from %v to %v", first.OwnerAliveUntil, until)
 	}
 }
 
 func timesRenewal(x *env) {
 	claim := x.newClaim()
-	claim.Lease = long / 2 // which no machine is too slow for
+	claim.Lease = long / 2 // enough for the slowest machine
 	before := x.start(claim).Record
 	x.advance(x.unit)
 

@@ -9,18 +9,18 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// transacted is a check of a store that makes a claim, and keeps its outcome, in the transaction of the handler.
+// transacted is a check of a store that implements store.Transactional.
 type transacted struct {
 	*env
 
 	transactional store.Transactional
 }
 
-// grace is how long Begin may take beyond the wait that it is told. Databases count it in whole seconds at times.
+// grace is how long Begin may exceed its wait. Some databases count the wait in whole seconds.
 const grace = 5 * time.Second
 
-// WithTake says how a handler takes the single transaction of its run from its context. Without it, the suite does not check that
-// the store notices.
+// WithTake sets how a handler takes the single transaction from its context. Without the option, Transaction.Used is not checked after a
+// use.
 func WithTake(take func(ctx context.Context) error) Option {
 	return func(c *config) { c.take = take }
 }
@@ -70,7 +70,7 @@ func transactionalChecks() []check {
 
 	for _, c := range cells() {
 		if c.op != claims || c.by != stranger {
-			continue // a claim is not sent twice: what is not committed is gone with its connection
+			continue // a claim is not sent twice: without a commit it ends with its connection
 		}
 
 		for _, fence := range c.fences() {
@@ -85,7 +85,7 @@ func transactionalChecks() []check {
 	return checks
 }
 
-// within runs a check, but not for ever.
+// within runs a check with a time limit.
 func (x *transacted) within(run func(x *transacted)) {
 	ctx, done := context.WithTimeout(x.ctx, 6*x.patient())
 	defer done()
@@ -100,7 +100,7 @@ func (x *transacted) within(run func(x *transacted)) {
 	run(x)
 }
 
-// begun is the answer to Begin.
+// begun is the result of Begin.
 type begun struct {
 	res  store.Result
 	tx   store.Transaction
@@ -108,7 +108,7 @@ type begun struct {
 	took time.Duration
 }
 
-// tryBegin does what the engine does: the context has a deadline a little after the wait is over.
+// tryBegin calls Begin as the engine does: the deadline of the context is a little after the end of the wait.
 func (x *transacted) tryBegin(op store.Claim, wait time.Duration) begun {
 	ctx, done := context.WithTimeout(x.ctx, wait+grace/2)
 	defer done()
@@ -119,10 +119,10 @@ func (x *transacted) tryBegin(op store.Claim, wait time.Duration) begun {
 	return begun{res, tx, err, time.Since(since)}
 }
 
-// patient is a wait that ends only where something is wrong.
+// patient returns a wait that ends only after a failure.
 func (x *transacted) patient() time.Duration { return max(20*time.Second, 20*x.unit) }
 
-// begin is a Begin that has nothing to wait for.
+// begin calls Begin when there is nothing to wait for.
 func (x *transacted) begin(op store.Claim) begun {
 	x.Helper()
 
@@ -138,7 +138,7 @@ func (x *transacted) begin(op store.Claim) begun {
 	return got
 }
 
-// open is a Begin that must win.
+// open calls Begin, which must win.
 func (x *transacted) open(op store.Claim) begun {
 	x.Helper()
 
@@ -151,7 +151,7 @@ func (x *transacted) open(op store.Claim) begun {
 	return got
 }
 
-// later sends a Begin that may have to wait, and lets it wait.
+// later calls Begin in a goroutine, because it may have to wait.
 func (x *transacted) later(op store.Claim, wait time.Duration) <-chan begun {
 	answered := make(chan begun, 1)
 
@@ -162,8 +162,8 @@ func (x *transacted) later(op store.Claim, wait time.Duration) <-chan begun {
 	return answered
 }
 
-// meanwhile lets time pass in which others can do what they should not. The clock cannot be asked: it may be that of a record
-// which somebody holds.
+// meanwhile waits a moment in which others could do what they should not. The store's clock cannot be used: it may come from a locked
+// record.
 func (x *transacted) meanwhile() { time.Sleep(x.unit) }
 
 // commit completes a transaction, which must commit.
@@ -180,7 +180,7 @@ func (x *transacted) commit(tx store.Transaction, op store.Claim, undo bool) sto
 	return res
 }
 
-// rollBack ends a transaction whose handler has done nothing that could have ended it.
+// rollBack ends a transaction whose handler did nothing that could have ended it.
 func (x *transacted) rollBack(tx store.Transaction) {
 	x.Helper()
 
@@ -220,7 +220,7 @@ func beginCell(x *transacted, c cell) {
 	x.unchanged("Begin and Rollback", &before)
 }
 
-// unchanged compares the record with what it was before.
+// unchanged compares the record with the earlier one.
 func (x *transacted) unchanged(after string, before *store.Record) {
 	x.Helper()
 
@@ -267,7 +267,7 @@ func beginOutlivesContext(x *transacted) {
 	}
 }
 
-// ways are the conditions in which a claim may win.
+// ways returns the conditions in which a claim may win.
 func ways() []condition { return []condition{absent, released, ended} }
 
 func rollbackLeaves(x *transacted) {
@@ -316,7 +316,7 @@ func completeUndone(x *transacted) {
 	}
 }
 
-// seenByAll completes a transaction and lets everybody look.
+// seenByAll completes a transaction and reads the record in every way.
 func (x *transacted) seenByAll(found condition, undo bool) {
 	x.Helper()
 	x.newKey()
@@ -359,7 +359,7 @@ func completeFields(x *transacted) {
 
 		want := open.res.Record
 		want.State, want.Outcome, want.EndedAt, want.ExpiresAt = store.Completed, []byte(theOutcome), got.Now, got.Now.Add(long)
-		want.FirstStart, want.LastStart = rec.FirstStart, rec.LastStart // whether the clock is read at Begin is not said
+		want.FirstStart, want.LastStart = rec.FirstStart, rec.LastStart // the clock may be read before or after Begin
 
 		if d := everything(&rec, &want); d != "" {
 			x.brokenf(contents, "the record of a completed transaction on %s: %s", found, d)

@@ -9,9 +9,9 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// What others see of a transaction that is open, and how long they wait for it.
+// Checks of what others see of an open transaction, and how long they wait for it.
 
-// answered waits for the end of a call that may have had to wait.
+// answered waits for the end of a call that may have to wait.
 func answered[T any](x *transacted, what string, channel <-chan T) (got T) {
 	x.Helper()
 
@@ -27,7 +27,7 @@ func answered[T any](x *transacted, what string, channel <-chan T) (got T) {
 	return got
 }
 
-// tooEarly reports a call that was answered while the transaction was open with anything but a refusal.
+// tooEarly reports a call that ended during the transaction without a refusal.
 func (x *transacted) tooEarly(second <-chan begun) bool {
 	x.Helper()
 
@@ -135,13 +135,13 @@ func secondBusy(x *transacted) {
 		}
 
 		if got.took < x.unit-rounding || got.took > x.unit+grace {
-			x.brokenf(turns, "a second Begin waited for %v, it was told %v", got.took, x.unit)
+			x.brokenf(turns, "a second Begin waited for %v, its wait was %v", got.took, x.unit)
 		}
 
 		x.rollBack(tx)
 		x.unchanged("a Begin that was refused", &before)
 
-		// What has given up waiting is not in the way of anybody.
+		// A call that stopped waiting does not block others.
 		x.commit(x.open(first).tx, first, false)
 	}
 }
@@ -210,14 +210,13 @@ func manyBegin(x *transacted) {
 	}
 }
 
-// leased is the answer to a leased operation.
+// leased is the result of a leased operation.
 type leased struct {
 	res store.Result
 	err error
 }
 
-// meanwhileClaim sends a leased claim while a transaction is open. It may be refused, and the answer is then nothing but an
-// error; it may not have seen what is not committed.
+// meanwhileClaim sends a leased claim during a transaction. It may be refused with an error. It must not see what is not committed.
 func (x *transacted) meanwhileClaim(op store.Claim, before *store.Record) <-chan leased {
 	x.Helper()
 
@@ -283,7 +282,7 @@ func leasedClaimWins(x *transacted) {
 
 		got := answered(x, "a leased claim", waits)
 		if got.err != nil {
-			got.res = x.claim(second) // it was refused, and is sent again
+			got.res = x.claim(second) // refused, so sent again
 		}
 
 		x.expect(oneCommit, "a leased claim when a transaction was rolled back", got.res,
@@ -291,7 +290,7 @@ func leasedClaimWins(x *transacted) {
 	}
 }
 
-// leasedReleaseWaits withdraws a claim whose key a transaction holds.
+// leasedReleaseWaits withdraws a claim whose key is held by a transaction.
 func leasedReleaseWaits(x *transacted) {
 	_, before := x.arrange(released, store.ExactlyOnce)
 

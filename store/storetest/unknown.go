@@ -14,7 +14,7 @@ func unknownChecks() []check {
 	}
 }
 
-// mortal is the unknown retention, and false where it cannot be waited for.
+// mortal returns the unknown retention. It returns false if a check cannot wait for it.
 func (x *env) mortal() (time.Duration, bool) {
 	x.Helper()
 

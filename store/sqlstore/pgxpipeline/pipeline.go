@@ -1,8 +1,10 @@
-// Package pgxpipeline lets the single transactions of [github.com/onlyonce-go/onlyonce/store/sqlstore] take as few round trips as
-// they would without a record, where database/sql is used with pgx:
+// Package pgxpipeline sends consecutive statements of single transactions in one round trip, for
+// [github.com/onlyonce-go/onlyonce/store/sqlstore] with pgx:
 //
 //	db, err := sql.Open("pgx", dsn)
 //	store, err := sqlstore.New(db, sqlstore.PostgreSQL, sqlstore.WithPipeline(pgxpipeline.Send))
+//
+// A call then takes as many round trips as its handler's transaction alone.
 package pgxpipeline
 
 import (
@@ -20,8 +22,8 @@ import (
 
 var _ sqlstore.Pipeline = Send
 
-// Send is a [sqlstore.Pipeline] for connections of pgx's package stdlib. The statements are a batch of pgx, so that they are prepared,
-// described or sent as text as the connection says (default_query_exec_mode).
+// Send is the [sqlstore.Pipeline] for connections of pgx's package stdlib. It sends the statements as a batch of pgx. The setting
+// default_query_exec_mode of the connection applies to it. For connections of other drivers it returns [driver.ErrSkip].
 func Send(ctx context.Context, conn any, statements []sqlstore.Statement) error {
 	std, ok := conn.(*stdlib.Conn)
 	if !ok {
@@ -32,7 +34,8 @@ func Send(ctx context.Context, conn any, statements []sqlstore.Statement) error 
 		return driver.ErrBadConn
 	}
 
-	// Statements are prepared before the first is executed, which fails where a statement before them has: the first is a ROLLBACK.
+	// pgx prepares all statements before the first is executed. In a failed transaction that fails, so the first statement, a ROLLBACK, goes
+	// alone.
 	if std.Conn().PgConn().TxStatus() == aborted && len(statements) > 1 {
 		if err := send(ctx, std.Conn(), statements[:1]); err != nil {
 			return err
@@ -44,7 +47,7 @@ func Send(ctx context.Context, conn any, statements []sqlstore.Statement) error 
 	return send(ctx, std.Conn(), statements)
 }
 
-// aborted is the state of a transaction in which a statement has failed.
+// aborted is the status of a transaction with a failed statement.
 const aborted = 'E'
 
 func send(ctx context.Context, conn *pgx.Conn, statements []sqlstore.Statement) (err error) {
