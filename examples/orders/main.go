@@ -1,10 +1,10 @@
-// Command orders is the example of a chain of services: a gateway calls orders, and orders calls payments and inventory. Each is a
-// process with a database of its own, protected by onlyonce on every hop.
+// Command orders is the example of a chain of services. A gateway calls orders, and orders calls payments and inventory. Each service is a
+// process with its own database. Every hop is protected by onlyonce.
 //
 //	orders demo    place 500 orders while all services are killed and restarted at random and the network loses replies,
 //	               without and with onlyonce; count in all databases what has happened; draw a picture of it
 //
-// The packages ways/… are the other ways to be idempotent, with a word on when to choose which. See README.md beside this file.
+// The packages in ways/ show other ways to be idempotent, and when to choose them. See README.md in this folder.
 package main
 
 import (

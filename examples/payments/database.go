@@ -27,15 +27,15 @@ const (
 )
 
 const (
-	// connections of a process to a database.
+	// connections is the maximum number of connections of a process.
 	connections = 16
-	// openTime bounds how long it may take to find that a database will do.
+	// openTime is the time limit for checking a database.
 	openTime = 10 * time.Second
-	// keepPayments is how long payments of earlier demos are left in the table.
+	// keepPayments is how long payments of earlier demos stay in the table.
 	keepPayments = time.Hour
 )
 
-// isDatabase reports whether a URL names a database, which then has the payments as well.
+// isDatabase reports whether a URL names a database. It then also contains the payments.
 func isDatabase(address string) bool {
 	_, ok := dialectOf(address)
 
@@ -55,15 +55,15 @@ func dialectOf(address string) (sqlstore.Dialect, bool) {
 	}
 }
 
-// database is where payments are rows of a table, beside the records.
+// database has the payments in a table, beside the records.
 type database struct {
 	*sql.DB
 
 	dialect sqlstore.Dialect
 }
 
-// openDatabase opens the database that a URL names. SQLite makes its transactions wait for each other; the store bounds that by
-// itself, and without it the driver has to: that is what patient is for.
+// openDatabase opens the database of a URL. SQLite transactions wait for each other. The store limits this wait itself; without the store,
+// set patient to make the driver wait.
 func openDatabase(address string, patient bool) (*database, error) {
 	dialect, _ := dialectOf(address)
 
@@ -122,7 +122,7 @@ func openPostgreSQL(address string) (*sql.DB, error) {
 	return stdlib.OpenDB(*config), nil
 }
 
-// openMySQL takes parameters as github.com/go-sql-driver/mysql knows them.
+// openMySQL accepts the parameters of github.com/go-sql-driver/mysql.
 func openMySQL(address string) (*sql.DB, error) {
 	connector, ok := mysqlConnector(address)
 	if !ok {
@@ -149,14 +149,14 @@ func mysqlConnector(address string) (connector driver.Connector, ok bool) {
 
 	config.User = parsed.User.Username()
 	config.Passwd, _ = parsed.User.Password()
-	config.Logger = &mysql.NopLogger{} // what goes wrong is said in errors as well
+	config.Logger = &mysql.NopLogger{} // errors have the same information
 
 	connector, err = mysql.NewConnector(config)
 
 	return connector, err == nil
 }
 
-// prepare makes the tables where they are missing, and opens the store.
+// prepare creates missing tables, and opens the store.
 func (d *database) prepare(ctx context.Context) (*sqlstore.Store, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTime)
 	defer cancel()
@@ -169,7 +169,7 @@ func (d *database) prepare(ctx context.Context) (*sqlstore.Store, error) {
 		return nil, fmt.Errorf("the store cannot be used: %w", err)
 	}
 
-	// Nothing here keeps an order from being paid twice.
+	// The table accepts several payments of one order.
 	if _, err := d.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS `+paymentsTable+` (
 		run          varchar(64)  NOT NULL,
 		order_id     varchar(255) NOT NULL,
@@ -187,7 +187,7 @@ func (d *database) prepare(ctx context.Context) (*sqlstore.Store, error) {
 	return d.records() //nolint:contextcheck // it takes some seconds at most
 }
 
-// tidy forgets what demos have paid long ago. The store itself deletes records that have expired.
+// tidy deletes payments of old demos. The store deletes expired records itself.
 func (d *database) tidy(ctx context.Context) error {
 	old := time.Now().Add(-keepPayments).UnixMilli()
 
@@ -199,7 +199,7 @@ func (d *database) tidy(ctx context.Context) error {
 	return nil
 }
 
-// records is the store in this database.
+// records returns the store in this database.
 func (d *database) records() (*sqlstore.Store, error) {
 	records, err := sqlstore.New(d.DB, d.dialect, sqlstore.WithTable(recordsTable))
 	if err != nil {
@@ -209,7 +209,7 @@ func (d *database) records() (*sqlstore.Store, error) {
 	return records, nil
 }
 
-// numbered numbers the placeholders of a statement where the database wants that.
+// numbered numbers the placeholders of a statement if the database needs it.
 func (d *database) numbered(query string) string {
 	if d.dialect != sqlstore.PostgreSQL {
 		return query

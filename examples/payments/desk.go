@@ -13,15 +13,14 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// desk is the payment service where the ledger is somebody else's: a payment provider, which charges whenever it is asked
-// to and outlives whoever has asked.
+// desk is the payment service with an external payment provider. The provider charges on every request, and outlives the servers.
 type desk struct {
 	paymentsv1.UnimplementedPaymentServiceServer
 
 	provider paymentsv1.PaymentServiceClient
 }
 
-// dialProvider connects to a ledger that is another process.
+// dialProvider connects to a ledger in another process.
 func dialProvider(addr string) (paymentsv1.PaymentServiceClient, func(), error) {
 	conn, err := grpc.NewClient("passthrough:"+addr,
 		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableRetry())
@@ -32,18 +31,18 @@ func dialProvider(addr string) (paymentsv1.PaymentServiceClient, func(), error) 
 	return paymentsv1.NewPaymentServiceClient(conn), func() { _ = conn.Close() }, nil
 }
 
-// Pay lets the provider charge.
+// Pay makes the provider charge.
 func (d *desk) Pay(ctx context.Context, req *paymentsv1.PayRequest) (*paymentsv1.PayResponse, error) {
 	return d.provider.Pay(ctx, req)
 }
 
-// GetPayment asks the provider.
+// GetPayment queries the provider.
 func (d *desk) GetPayment(ctx context.Context, req *paymentsv1.GetPaymentRequest) (*paymentsv1.GetPaymentResponse, error) {
 	return d.provider.GetPayment(ctx, req)
 }
 
-// recover asks the provider what became of a payment whose server has not said so. A charge that is not there may still come, as
-// long as that server may be alive: its request may be on its way.
+// recover queries the provider about a payment with an unknown outcome. A missing charge may still happen while the server may be alive,
+// because its request may be on its way.
 func (d *desk) recover(ctx context.Context, req proto.Message, rec onlyonce.Record) (onlyonce.Finding, error) {
 	pay, ok := req.(*paymentsv1.PayRequest)
 	if !ok {

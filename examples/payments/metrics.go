@@ -20,7 +20,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/reconcile"
 )
 
-// metrics exports what a process of the demo does. Nil exports nothing.
+// metrics exports the metrics of a process. Nil exports nothing.
 type metrics struct {
 	*onceotel.Telemetry
 
@@ -29,7 +29,7 @@ type metrics struct {
 	ended  chan struct{}
 }
 
-// exportMetrics exports metrics for Prometheus at an address, under /metrics, and says where. Without an address it returns nil.
+// exportMetrics exports Prometheus metrics at an address under /metrics, and prints the address. Without an address it returns nil.
 func exportMetrics(ctx context.Context, address, process string, says io.Writer) (*metrics, error) {
 	if address == "" {
 		return nil, nil //nolint:nilnil // nil is a value of the type
@@ -80,7 +80,7 @@ func (m *metrics) close() {
 	}
 }
 
-// observer is the observer of an engine. Next gets the events as well, unless it is nil: the report of the demo says it all.
+// observer returns the observer of an engine. Next also gets the events, if it is not nil.
 func (m *metrics) observer(next onlyonce.Observer) onlyonce.Observer {
 	switch {
 	case m == nil:
@@ -92,14 +92,14 @@ func (m *metrics) observer(next onlyonce.Observer) onlyonce.Observer {
 	}
 }
 
-// report makes metrics of a look of a reconciler.
+// report makes metrics of a reconciler's report.
 func (m *metrics) report(report reconcile.Report) {
 	if m != nil {
 		m.Report(report)
 	}
 }
 
-// watch reads what an engine holds.
+// watch reads the state of an engine.
 func (m *metrics) watch(engine *onlyonce.Engine) error {
 	if m == nil {
 		return nil
@@ -110,7 +110,7 @@ func (m *metrics) watch(engine *onlyonce.Engine) error {
 	return err //nolint:wrapcheck // it says what failed
 }
 
-// metricsOf is where the server of that number, from 1, exports its metrics: that many ports above those of the demo. Port 0 is any port.
+// metricsOf returns the metrics address of a server, numbered from 1: its port is that of the demo plus the number. Port 0 is any port.
 func metricsOf(address string, number int) (string, error) {
 	if address == "" {
 		return "", nil

@@ -19,25 +19,25 @@ import (
 )
 
 const (
-	// reconcilers is how many processes settle unknown outcomes where the ledger is a process.
+	// reconcilers is the number of reconciler processes.
 	reconcilers = 2
-	// lookEvery is the time between two looks of a reconciler. A service would use the default.
+	// lookEvery is the interval of a reconciler. A service would use the default.
 	lookEvery = 250 * time.Millisecond
 	// keptRequest is the largest request, in bytes, that a record keeps for the reconcilers.
 	keptRequest = 4 << 10
 )
 
-// reconciling is what a reconciler is asked for.
+// reconciling are the requests to a reconciler.
 type reconciling struct {
 	sweep  chan struct{} // to sweep the store
-	finish chan struct{} // closed when the servers have stopped: what is unknown is to be settled, and there is nothing after it
+	finish chan struct{} // closed when the servers have stopped; then settle everything and end
 }
 
-// errFinished ends a reconciler that has nothing left to do.
+// errFinished ends a reconciler when nothing is unknown any more.
 var errFinished = errors.New("nothing is unknown any more")
 
-// runReconciler settles the records whose outcome is unknown, and nothing else. The servers have no recovery function, so a duplicate
-// settles nothing: it gets OUTCOME_UNKNOWN until a reconciler has found out what became of the payment.
+// runReconciler settles unknown outcomes, and does nothing else. The servers have no recovery function, so duplicates get OUTCOME_UNKNOWN
+// until a reconciler has settled the record.
 func runReconciler(ctx context.Context, config *childConfig, asked reconciling, stdout io.Writer) error {
 	provider, closeProvider, err := dialProvider(config.Ledger)
 	if err != nil {
@@ -66,7 +66,7 @@ func runReconciler(ctx context.Context, config *childConfig, asked reconciling, 
 
 	service := &desk{provider: provider}
 
-	// Nobody calls this server. It gives the engine the recovery function.
+	// Nobody calls this server. It gives the engine its recovery functions.
 	//nolint:contextcheck // Validate takes none
 	if _, err := newServer(engine, oneParty(), service, interceptor.WithMethodPolicy(paymentsv1.PaymentService_Pay_FullMethodName,
 		interceptor.Policy{Recover: service.recover})); err != nil {
@@ -97,7 +97,7 @@ func runReconciler(ctx context.Context, config *childConfig, asked reconciling, 
 	return nil
 }
 
-// reconcileUntilDone returns when it was asked to finish and a look after that has left nothing unknown.
+// reconcileUntilDone returns after finish was requested and a later look left nothing unknown.
 func reconcileUntilDone(
 	ctx context.Context, engine *onlyonce.Engine, records *redisstore.Store, asked reconciling, exported *metrics, stdout io.Writer,
 ) error {
@@ -141,7 +141,7 @@ func countSettled(settled *atomic.Int64) onlyonce.Observer {
 	})
 }
 
-// sweepWhenAsked sweeps until ctx ends: the index of a Redis lacks what a server claimed just before it died.
+// sweepWhenAsked sweeps until ctx ends. The index in Redis may lack the claims of a server that has just died.
 func sweepWhenAsked(ctx context.Context, records *redisstore.Store, asked <-chan struct{}, stdout io.Writer) error {
 	for {
 		select {
@@ -160,7 +160,7 @@ func sweepWhenAsked(ctx context.Context, records *redisstore.Store, asked <-chan
 	}
 }
 
-// finish lets a reconciler settle what is unknown, and returns how many outcomes it has settled in its life.
+// finish tells a reconciler to settle everything. It returns the number of outcomes that it has settled in total.
 func (p *process) finish(ctx context.Context) (int, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, settleTime*time.Second, fmt.Errorf("outcomes are unknown after %d seconds", settleTime))
 	defer cancel()

@@ -15,12 +15,11 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// newServer returns a server of the payment service, with every payment protected by the engine as payments.proto says. Without
-// an engine it is the service as it would be without onlyonce.
+// newServer returns the payment server. Payments are protected as payments.proto declares. Without an engine, nothing is protected.
 func newServer(
 	engine *onlyonce.Engine, scope interceptor.Scope, service paymentsv1.PaymentServiceServer, policy ...interceptor.ServerOption,
 ) (*grpc.Server, error) {
-	// A broken connection is noticed by its reset; keepalive is for those that vanish without one.
+	// A reset shows a broken connection. Keepalive finds connections that vanish without a reset.
 	alive := grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute})
 
 	if engine == nil {
@@ -39,13 +38,13 @@ func newServer(
 	server := grpc.NewServer(append(protect.ServerOptions(), alive)...)
 	paymentsv1.RegisterPaymentServiceServer(server, service)
 
-	return server, protect.Validate(server) // before it serves: each problem with its method
+	return server, protect.Validate(server) // reports every problem before serving
 }
 
-// undeclaredPay is the method Pay of a service without annotations: clients cannot read in its .proto whether it is protected.
+// undeclaredPay is the Pay method of a service without annotations: clients cannot read from its .proto whether it is protected.
 const undeclaredPay = "/payments.undeclared.v1.PaymentService/Pay"
 
-// undeclared is the payment service under the name of a service without annotations.
+// undeclared is the payment service without annotations.
 func undeclared() *grpc.ServiceDesc {
 	desc := paymentsv1.PaymentService_ServiceDesc
 	desc.ServiceName = "payments.undeclared.v1.PaymentService"
@@ -53,20 +52,20 @@ func undeclared() *grpc.ServiceDesc {
 	return &desc
 }
 
-// oneParty is the scope of all clients of this example. A real service tells its callers apart, with ScopeFromPeerURI or with
-// what its auth interceptor found.
+// oneParty is the shared scope of all clients of this example. A real service separates its callers, with ScopeFromPeerURI or with the
+// result of its auth interceptor.
 func oneParty() interceptor.Scope { return interceptor.ScopeShared() }
 
-// named is oneParty for a demo that shares the table of its records with others.
+// named is oneParty for a demo that shares its table of records.
 func named(run string) interceptor.Scope {
 	return interceptor.ScopeFunc(func(context.Context) (string, error) { return run, nil })
 }
 
-// stopTime is how long calls may go on after a server was asked to stop.
+// stopTime is the time limit for running calls after a stop.
 const stopTime = 30 * time.Second
 
-// serveUntil serves until ctx ends. Then there are first no new keyed calls, then no new calls at all, while those that run come
-// to their end. The engine is nil where there is none.
+// serveUntil serves until ctx ends. Then it refuses new keyed calls, then all new calls, and waits for running calls. The engine may be
+// nil.
 func serveUntil(ctx context.Context, listener net.Listener, server *grpc.Server, engine *onlyonce.Engine) error {
 	stopped := make(chan error, 1)
 
@@ -86,7 +85,7 @@ func serveUntil(ctx context.Context, listener net.Listener, server *grpc.Server,
 		stopped <- err
 	}()
 
-	// A server that is told to stop before it serves has nothing to end.
+	// A server that is stopped before it serves has nothing to end.
 	if err := server.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return fmt.Errorf("serving: %w", err)
 	}

@@ -18,7 +18,7 @@ const (
 		"or mysql://user:password@host:3306/database"
 )
 
-// isShared reports whether the store that a URL names is one that processes share. It fails where there is no such store.
+// isShared reports whether processes can share the store of a URL. An unknown kind of store is an error.
 func isShared(address string) (bool, error) {
 	switch scheme, rest, _ := strings.Cut(address, ":"); scheme {
 	case "memory":
@@ -31,14 +31,14 @@ func isShared(address string) (bool, error) {
 		return true, nil
 	case "sqlite", "postgres", "postgresql", "mysql":
 		return true, nil
-	default: // what is behind the colon may hold a password
+	default: // the rest of the URL may hold a password
 		return false, fmt.Errorf("there is no store of kind %q: give %s, sqlite:payments.db, or a URL such as redis://127.0.0.1:6379 or "+
 			"postgres://postgres@127.0.0.1:5432/postgres", scheme, memory)
 	}
 }
 
-// openStore opens the store that a URL names, where that is no database. The function closes it. The options are those of a store
-// in Redis, which is asked whether it will do, within some seconds.
+// openStore opens the store of a URL that is not a database. The function closes it. The options are for Redis, whose configuration is
+// checked within some seconds.
 func openStore(address string, opts ...redisstore.Option) (store.Store, func(), error) {
 	shared, err := isShared(address)
 	if err != nil {
@@ -57,7 +57,7 @@ func openStore(address string, opts ...redisstore.Option) (store.Store, func(), 
 	return records, func() { _ = records.Close() }, nil
 }
 
-// location is a store's URL without what is nobody's business.
+// location returns the URL of a store without user, password and options.
 func location(address string) string {
 	if strings.HasPrefix(address, "sqlite:") {
 		return address

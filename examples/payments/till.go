@@ -13,21 +13,21 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// till is the payment service where payments are rows of a database. It charges whenever it is asked to.
+// till is the payment service with payments in a database table. It charges on every request.
 type till struct {
 	paymentsv1.UnimplementedPaymentServiceServer
 
 	database *database
-	// run is whose payments these are, in a table that others use as well.
+	// run separates the payments of this demo from others in the table.
 	run string
-	// plain is a till without onlyonce, which opens its transactions by itself.
+	// plain is a till without onlyonce, which opens its own transactions.
 	plain bool
-	// written, where it is set, is told when the row of a payment is written and not yet committed.
+	// written, if not nil, is called when a payment is written and not yet committed.
 	written func()
 }
 
-// exactlyOnce replaces what payments.proto says for the payments of a till: they commit together with the record of the call, or
-// not at all. The .proto cannot know which store a server has.
+// exactlyOnce sets the guarantee of a till: payments commit together with the record of the call, or not at all. The .proto cannot declare
+// it, because it does not know the store of a server.
 func exactlyOnce() interceptor.ServerOption {
 	return interceptor.WithMethodPolicy(paymentsv1.PaymentService_Pay_FullMethodName,
 		interceptor.Policy{Policy: onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, TransactionMode: onlyonce.SingleTransaction}})
@@ -115,18 +115,18 @@ func (t *till) GetPayment(ctx context.Context, req *paymentsv1.GetPaymentRequest
 	return found, nil
 }
 
-// hold keeps payments from being committed, once it is told to: whoever comes stays.
+// hold keeps payments uncommitted when asked.
 type hold struct {
-	wanted chan struct{} // closed when payments are to be held
+	wanted chan struct{} // closed to hold payments
 	once   sync.Once
-	say    func() // that one is held
+	say    func() // reports a held payment
 }
 
 func (h *hold) here() {
 	select {
 	case <-h.wanted:
 		h.once.Do(h.say)
-		select {} // until somebody kills the process
+		select {} // until the process is killed
 	default:
 	}
 }

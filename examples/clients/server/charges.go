@@ -13,20 +13,19 @@ import (
 	chargesv1 "github.com/onlyonce-go/onlyonce/examples/clients/proto/charges/v1"
 )
 
-// Cards for tests. Any other card is charged at once.
+// Test cards. Any other card is charged at once.
 const (
-	// CardDeclined is refused with FAILED_PRECONDITION: a definite error.
+	// CardDeclined is refused with FAILED_PRECONDITION, a final error.
 	CardDeclined = "declined"
 	// CardBroken is charged, and the call ends with INTERNAL: an unknown outcome.
 	CardBroken = "broken"
-	// CardBusy is not charged, and the key is released.
+	// CardBusy is not charged. The key is released.
 	CardBusy = "busy"
-	// CardSlow is charged after a duplicate of the call has been refused.
+	// CardSlow is charged only after a duplicate of the call has been refused.
 	CardSlow = "slow"
-	// CardCut is charged. The connection of the first call of its order is cut before the answer is sent.
+	// CardCut is charged. The connection of the first call of its order breaks before the answer is sent.
 	CardCut = "cut"
-	// CardBrief is for a server without the kit. It is not charged, and the answer has the trailers of a server that keeps outcomes for a
-	// second.
+	// CardBrief is for a server without the kit. It is not charged. The answer has the trailers of a server with a retention of one second.
 	CardBrief = "brief"
 )
 
@@ -34,13 +33,13 @@ const (
 type charges struct {
 	chargesv1.UnimplementedChargeServiceServer
 
-	duplicates *signals // a duplicate of an order's call has been refused
+	duplicates *signals // closed when a duplicate of an order's call was refused
 
 	mu       sync.Mutex
 	receipts map[string][]string // by order
 }
 
-// Charge charges a card, each time that it is called.
+// Charge charges a card at every call.
 func (c *charges) Charge(ctx context.Context, req *chargesv1.ChargeRequest) (*chargesv1.ChargeResponse, error) {
 	switch req.GetCard() {
 	case CardDeclined:
@@ -68,7 +67,7 @@ func (c *charges) Charge(ctx context.Context, req *chargesv1.ChargeRequest) (*ch
 	return &chargesv1.ChargeResponse{Receipt: receipt}, nil
 }
 
-// ListReceipts returns the receipt of each time that an order was charged.
+// ListReceipts returns a receipt for each charge of an order.
 func (c *charges) ListReceipts(_ context.Context, req *chargesv1.ListReceiptsRequest) (*chargesv1.ListReceiptsResponse, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -15,11 +15,11 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// edge is the network and the servers in front of the kit, as far as the cards need them.
+// edge simulates the network and the servers in front of the kit, for the test cards.
 type edge struct {
 	connections *listener
 	duplicates  *signals
-	cut         sync.Map // the orders whose first answer is lost
+	cut         sync.Map // orders whose first answer was lost
 }
 
 func (e *edge) intercept(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
@@ -52,7 +52,7 @@ func (e *edge) intercept(ctx context.Context, req any, _ *grpc.UnaryServerInfo, 
 	return resp, err
 }
 
-// signals are events, by name. Each happens once.
+// signals are one-time events, by name.
 type signals struct {
 	mu     sync.Mutex
 	events map[string]chan struct{}
@@ -87,7 +87,7 @@ func (s *signals) give(name string) {
 	}
 }
 
-// listener knows its connections, so that one of them can be cut.
+// listener tracks its connections, so that a connection can be cut.
 type listener struct {
 	net.Listener
 

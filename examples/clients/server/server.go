@@ -14,7 +14,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// Kit says whether a server has the interceptor of the kit.
+// Kit reports whether a server has the interceptor.
 type Kit bool
 
 // The kinds of servers.
@@ -23,14 +23,14 @@ const (
 	WithoutKit Kit = false
 )
 
-// Server is a charge service on a port of its own.
+// Server is a charge service.
 type Server struct {
 	grpc     *grpc.Server
 	listener *listener
 	served   chan error
 }
 
-// Start starts a server on addr, such as "127.0.0.1:0". Its records are in memory.
+// Start starts a server on addr, such as "127.0.0.1:0", with records in memory.
 func Start(addr string, kit Kit) (*Server, error) {
 	inner, err := net.Listen("tcp", addr) //nolint:noctx // it returns at once
 	if err != nil {
@@ -86,6 +86,6 @@ func newProtection() (*interceptor.Server, error) {
 		return nil, err
 	}
 
-	// All callers of this example share their keys. A real server has a scope for each caller.
+	// All callers of this example share one scope. A real server has a scope for each caller.
 	return interceptor.NewServer(engine, interceptor.ScopeShared())
 }

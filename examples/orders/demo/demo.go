@@ -1,5 +1,5 @@
-// Package demo places orders in a shop of four services while all of them are killed and restarted at random and the network loses
-// replies, first without and then with onlyonce, and counts in their databases what has happened.
+// Package demo places orders in a shop of four services. All services are killed and restarted at random, and the network loses replies.
+// The demo runs without and then with onlyonce, and counts the effects in the databases.
 package demo
 
 import (
@@ -89,7 +89,7 @@ func newDemo(count int, folder string) *demo {
 	}
 }
 
-// errNotShown means that the demonstration has failed.
+// errNotShown reports that the demonstration has failed.
 var errNotShown = errors.New("the demonstration failed")
 
 func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -144,8 +144,8 @@ func makeFolder(folder *string) (err error) {
 	}
 }
 
-// show places the orders without and with onlyonce, and prints what came of it. It fails unless with onlyonce every order has
-// happened once, and without it some have happened twice.
+// show places the orders without and with onlyonce, and prints the results. It fails unless, with onlyonce, every order has happened once,
+// and without it, some orders have happened twice.
 func (d *demo) show(ctx context.Context, stdout io.Writer) error {
 	const percent = 100
 

@@ -1,5 +1,5 @@
-// Package gateway is what customers talk to. It has an order placed, and notes the checkout, which commits together with the record of
-// the call. Customers send the name of their cart as key, so that pressing the button again is the same checkout.
+// Package gateway is the service for customers. It places an order and writes the checkout, which commits together with the record of the
+// call. Customers send the name of their cart as the key, so pressing the button twice is one checkout.
 package gateway
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// attempt is how long the orders service has to answer.
+// attempt is the time limit for the orders service.
 const attempt = 1500 * time.Millisecond
 
 const table = "CREATE TABLE IF NOT EXISTS checkouts (order_id VARCHAR(64) NOT NULL, customer VARCHAR(64) NOT NULL, " +

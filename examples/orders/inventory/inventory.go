@@ -1,5 +1,5 @@
-// Package inventory takes things from the stock: a conditional update keeps two orders from selling the same piece, and the key of the
-// call keeps one order from taking it twice.
+// Package inventory takes items from the stock. A conditional update prevents two orders from taking the same piece. The key of the call
+// prevents one order from taking a piece twice.
 package inventory
 
 import (
@@ -16,15 +16,15 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// What there is in the beginning.
+// The initial stock.
 const (
-	// Items is how many different things there are.
+	// Items is the number of different items.
 	Items = 20
-	// Pieces is how many there are of each.
+	// Pieces is the number of pieces of each item.
 	Pieces = 100_000
 )
 
-// SKU names one of the things, from 0.
+// SKU returns the name of item i, from 0.
 func SKU(i int) string { return fmt.Sprintf("sku-%02d", i%Items) }
 
 const movements = "CREATE TABLE IF NOT EXISTS movements (order_id VARCHAR(64) NOT NULL, line INTEGER NOT NULL, " +

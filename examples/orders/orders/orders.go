@@ -1,6 +1,6 @@
-// Package orders takes orders: it creates an order, has it paid, takes its lines from the stock and marks it as paid. It may be killed
-// between any two of these steps, and then does all of them again: the order that is there is returned instead of created again, its
-// states accept their repeat, and what it asks of others has the same keys as before.
+// Package orders takes orders. It creates an order, charges the customer, takes the lines from the stock, and marks the order as paid. If
+// the process is killed between two steps, the next run repeats all of them. The repeat is harmless: creating returns the existing order,
+// state changes accept a repeat, and calls to other services have the same keys.
 package orders
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// attempt is how long payments and inventory have to answer: they do no more than a transaction.
+// attempt is the time limit for payments and inventory, which only run a transaction.
 const attempt = 500 * time.Millisecond
 
 // Definition is the service.
@@ -68,8 +68,7 @@ func (s *server) Place(ctx context.Context, req *shopv1.PlaceRequest) (*shopv1.P
 		return nil, err
 	}
 
-	// From here on others act. Each call has a key that is derived from that of this one, so that it is the same when this is
-	// run again.
+	// The following calls have keys derived from the key of this call, so a repeated run uses the same keys.
 	paid, err := s.payments.Charge(ctx, &shopv1.ChargeRequest{OrderId: req.GetOrderId(), Customer: req.GetCustomer(), AmountMinor: cents})
 	if err != nil {
 		return nil, err // a gRPC status
@@ -80,13 +79,13 @@ func (s *server) Place(ctx context.Context, req *shopv1.PlaceRequest) (*shopv1.P
 	for i, line := range req.GetLines() {
 		number := int32(i + 1)
 
-		// The same method, several times: each has to say which one it is.
+		// Several calls of one method need a step name each.
 		_, err := s.inventory.Withdraw(onlyonce.WithStep(ctx, fmt.Sprint("line-", number)), &shopv1.WithdrawRequest{
 			OrderId: req.GetOrderId(), Line: number, Sku: line.GetSku(), Quantity: line.GetQuantity(),
 		})
 		if err != nil {
-			// What is sold out now is refused for good, and the customer has paid. Keys do not undo what has happened: a shop in earnest
-			// reserves before it charges, or pays back here, in a step of its own.
+			// If a line is sold out now, the refusal is final, although the customer has paid. Keys do not undo effects. A real shop reserves before
+			// it charges, or refunds here in a separate step.
 			return nil, err // a gRPC status
 		}
 	}
@@ -101,7 +100,7 @@ func (s *server) Place(ctx context.Context, req *shopv1.PlaceRequest) (*shopv1.P
 	return resp, err
 }
 
-// price is what an order costs.
+// price returns the price of an order.
 func (s *server) price(req *shopv1.PlaceRequest) (cents int64, _ error) {
 	if req.GetOrderId() == "" || req.GetCustomer() == "" || len(req.GetLines()) == 0 {
 		return 0, status.Error(codes.InvalidArgument, "order_id, customer and lines must be set")
@@ -118,13 +117,13 @@ func (s *server) price(req *shopv1.PlaceRequest) (cents int64, _ error) {
 	return cents, nil
 }
 
-// begin creates the order, or finds it as an earlier run has left it.
+// begin creates the order, or returns the order of an earlier run.
 func (s *server) begin(ctx context.Context, req *shopv1.PlaceRequest, cents int64) error {
 	tx, err := s.DB.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	defer func() { _ = tx.Rollback() }() // fails where it has committed
+	defer func() { _ = tx.Rollback() }() // fails after the commit
 
 	_, _, err = existing.Create(ctx, tx, existing.Order{
 		ID: req.GetOrderId(), Customer: req.GetCustomer(), Cents: cents, State: string(transition.Created),
@@ -144,7 +143,7 @@ func (s *server) begin(ctx context.Context, req *shopv1.PlaceRequest, cents int6
 	return tx.Commit()
 }
 
-// finish marks the order as paid. That commits together with the record of the call.
+// finish marks the order as paid, in one commit with the record of the call.
 func (s *server) finish(ctx context.Context, id, payment string) (*shopv1.PlaceResponse, error) {
 	return sqlstore.InTx(s.Joining(ctx), s.DB, nil, func(ctx context.Context, tx *sql.Tx) (*shopv1.PlaceResponse, error) {
 		if _, err := transition.Advance(ctx, tx, id, transition.Paid); err != nil {

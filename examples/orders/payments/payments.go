@@ -1,5 +1,5 @@
-// Package payments charges customers. It does not look for duplicates, and makes the id of a payment during the call, as most
-// providers do: what keeps a charge from being made twice is the key of the call.
+// Package payments charges customers. It does not detect duplicates, and it makes the ID of a payment during the call, as most providers
+// do. The key of the call prevents a second charge.
 package payments
 
 import (

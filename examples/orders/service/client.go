@@ -15,7 +15,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/retry"
 )
 
-// Dial connects to another service. The calls that a run makes there have keys that are derived from the run's.
+// Dial connects to another service. Calls from a run get keys derived from the key of the run.
 func (s *Service) Dial(name string, attempt time.Duration) (*grpc.ClientConn, error) {
 	conn, err := Dial(s.Others[name], s.trace, Retry(attempt), s.Without)
 	if err != nil {
@@ -27,18 +27,18 @@ func (s *Service) Dial(name string, attempt time.Duration) (*grpc.ClientConn, er
 	return conn, nil
 }
 
-// Retry is how all clients of the example retry, with attempts of a length.
+// Retry returns the retry policy of all clients, for attempts of this length.
 func Retry(attempt time.Duration) retry.Policy {
 	return retry.Policy{
 		MaxAttempts: 6, BaseDelay: 20 * time.Millisecond, MaxDelay: 300 * time.Millisecond, AttemptTimeout: attempt,
 	}
 }
 
-// Dial connects to a service, with or without the kit. Both retry in the same way.
+// Dial connects to a service, with or without the kit. Both have the same retry policy.
 func Dial(target string, trace *Trace, policy retry.Policy, without bool) (*grpc.ClientConn, error) {
 	opts := []grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		// The default of a second before a broken connection is dialled again would be all that the demo shows.
+		// The default delay of one second before a reconnect would dominate the demo.
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 5 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 50 * time.Millisecond},
 			MinConnectTimeout: time.Second,
@@ -65,7 +65,7 @@ func Dial(target string, trace *Trace, policy retry.Policy, without bool) (*grpc
 	return conn, nil
 }
 
-// plainRetries is what one would write without onlyonce.
+// plainRetries retries without onlyonce.
 func plainRetries(trace *Trace, policy retry.Policy) grpc.UnaryClientInterceptor {
 	options := retry.Options{Classify: func(a retry.Attempt) retry.Decision {
 		return retry.Decision{Retry: a.TimedOut || status.Code(a.Err) == codes.Unavailable}

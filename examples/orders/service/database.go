@@ -10,21 +10,21 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// Database is where a database is.
+// Database is the location of a database.
 type Database struct {
-	// File is a file of SQLite.
+	// File is a SQLite file.
 	File string `json:"file,omitempty"`
-	// URL is a database of PostgreSQL, where it is none of SQLite.
+	// URL is a PostgreSQL database, if File is empty.
 	URL string `json:"url,omitempty"`
 }
 
-// A handler waits for others to write, since it cannot do without. The store has deadlines, and waits by itself.
+// Handlers wait for other writers in the driver. The store has its own deadlines and retries.
 const (
 	patient   = "&_txlock=immediate&_pragma=busy_timeout(2000)"
 	impatient = "&_pragma=busy_timeout(5)"
 )
 
-// Open opens the database to read what there is.
+// Open opens the database for reading.
 func (d *Database) Open() (*sql.DB, error) { return d.open(patient) }
 
 func (d *Database) open(busy string) (*sql.DB, error) {

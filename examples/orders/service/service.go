@@ -1,5 +1,5 @@
-// Package service is what every service of the example has around its handlers: a database of its own, the kit, connections to other
-// services, and a trace of its calls.
+// Package service is the common part of all services of the example: a database, the kit, connections to other services, and a trace of
+// calls.
 package service
 
 import (
@@ -29,23 +29,23 @@ const (
 	Inventory = "inventory"
 )
 
-// Config is what a service is told when it starts.
+// Config is the configuration of a service.
 type Config struct {
-	// Name is which service it is.
+	// Name is the name of the service.
 	Name string `json:"name"`
-	// Database is its own.
+	// Database is the database of this service alone.
 	Database Database `json:"database"`
-	// Without the kit nobody looks for duplicates.
+	// Without turns the kit off: duplicates run again.
 	Without bool `json:"without,omitempty"`
-	// Others are the addresses of the services that it calls, by name.
+	// Others are the addresses of called services, by name.
 	Others map[string]string `json:"others,omitempty"`
-	// Trace is the file that its calls are written to.
+	// Trace is the file for the trace of calls.
 	Trace string `json:"trace"`
-	// Lease is how long the claim of a process that was killed is respected.
+	// Lease is the lease of runs. After it, another process takes over the calls of a killed process.
 	Lease time.Duration `json:"lease"`
-	// ParkAt is the hook at which a run stops for ever; none where it is empty.
+	// ParkAt is the hook at which a run stops for ever. Empty means none.
 	ParkAt string `json:"parkAt,omitempty"`
-	// CentsPerPiece is what everything costs.
+	// CentsPerPiece is the price of every item.
 	CentsPerPiece int64 `json:"centsPerPiece"`
 }
 
@@ -53,7 +53,7 @@ type Config struct {
 type Service struct {
 	Config
 
-	// DB is for transactions of the handlers' own.
+	// DB is for the handlers' own transactions.
 	DB *sql.DB
 	// Server is where handlers are registered.
 	Server *grpc.Server
@@ -65,11 +65,11 @@ type Service struct {
 	close   []func() error
 }
 
-// Definition is what differs between services.
+// Definition is the specific part of a service.
 type Definition struct {
-	// Tables are the statements that make its tables, where there are none.
+	// Tables are the statements that create missing tables.
 	Tables []string
-	// Calls are the methods of other services that its handlers call: their records have to live as long as its own.
+	// Calls are the called methods of other services. Their records must live as long as the records of this service.
 	Calls []string
 	// Register registers its handlers.
 	Register func(s *Service) error
@@ -80,10 +80,10 @@ func (d *Definition) options() []interceptor.ServerOption {
 		return nil
 	}
 
-	return []interceptor.ServerOption{interceptor.WithDownstream(0, d.Calls...)} // for as long as their .proto says
+	return []interceptor.ServerOption{interceptor.WithDownstream(0, d.Calls...)} // for the retention in their .proto
 }
 
-// Run runs a service until ctx ends. It says on stdout where it listens.
+// Run runs a service until ctx ends. It prints its address on stdout.
 func Run(ctx context.Context, config *Config, definition Definition, stdout, stderr io.Writer) (err error) {
 	s := &Service{Config: *config, stdout: stdout}
 	defer func() { err = errors.Join(err, s.closeAll()) }()
@@ -221,7 +221,7 @@ func (s *Service) sweep(ctx context.Context, records *sqlstore.Store) {
 	})
 }
 
-// stop lets what runs come to its end.
+// stop waits for running calls to end.
 func (s *Service) stop(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), child.StopTime/2) // half
 	defer cancel()
@@ -245,7 +245,7 @@ func (s *Service) closeAll() error {
 	return errors.Join(errs...)
 }
 
-// InTx runs a function in the transaction that the kit has begun for the call; without the kit, in one of its own.
+// InTx runs a function in the transaction that the kit has begun for the call, or in a new transaction without the kit.
 func (s *Service) InTx(ctx context.Context, fn func(tx sqlstore.DBTX) error) error {
 	if !s.Without {
 		return fn(sqlstore.Tx(ctx))
@@ -255,7 +255,7 @@ func (s *Service) InTx(ctx context.Context, fn func(tx sqlstore.DBTX) error) err
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	defer func() { _ = tx.Rollback() }() // fails where it has committed
+	defer func() { _ = tx.Rollback() }() // fails after the commit
 
 	if err := fn(tx); err != nil {
 		return err
@@ -281,7 +281,7 @@ const (
 	HookCommitted = "committed" // after its own commit, before the reply
 )
 
-// At is called by a handler at its hooks. A test may have it stop there, to kill the process.
+// At marks a hook in a handler. A test may stop the run there to kill the process.
 func (s *Service) At(hook string) {
 	if hook != s.ParkAt {
 		return

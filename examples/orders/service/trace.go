@@ -15,41 +15,41 @@ import (
 
 // The kinds of entries in a trace.
 const (
-	KindAttempt = "attempt" // of a call, as its caller sees it
-	KindEvent   = "event"   // as the kit tells it where the call arrives
-	KindKilled  = "killed"  // a process
+	KindAttempt = "attempt" // a call, as seen by the caller
+	KindEvent   = "event"   // an event of the kit on the server
+	KindKilled  = "killed"  // a killed process
 )
 
 // Entry is one line of a trace.
 type Entry struct {
 	Kind string `json:"kind"`
-	// At is when it was, of an attempt when it began.
+	// At is the time of the entry. For an attempt, it is the start.
 	At time.Time `json:"at"`
-	// Service is who saw it.
+	// Service is the service that wrote the entry.
 	Service string `json:"service"`
-	// Method and Key are of the call.
+	// Method and Key identify the call.
 	Method string `json:"method,omitempty"`
 	Key    string `json:"key,omitempty"`
-	// ParentMethod and ParentKey are of the run that the call was made by.
+	// ParentMethod and ParentKey identify the run that made the call.
 	ParentMethod string `json:"parentMethod,omitempty"`
 	ParentKey    string `json:"parentKey,omitempty"`
-	// Number is which attempt of its call it was, from 1, and Took how long it took.
+	// Number is the attempt number, from 1. Took is its duration.
 	Number int           `json:"number,omitempty"`
 	Took   time.Duration `json:"took,omitempty"`
-	// Status is what the kit said of it, Code how it ended.
+	// Status is the status from the kit. Code is the gRPC code.
 	Status string `json:"status,omitempty"`
 	Code   string `json:"code,omitempty"`
 	// What is the kind of an event.
 	What string `json:"what,omitempty"`
 }
 
-// Trace is a file of entries, each a line of JSON. It is safe for concurrent use, and by several processes.
+// Trace is a file with one entry per line, as JSON. It is safe for concurrent use, also by several processes.
 type Trace struct {
 	service string
 	file    *os.File
 }
 
-// OpenTrace opens a trace of what a service sees.
+// OpenTrace opens the trace of a service.
 func OpenTrace(service, path string) (*Trace, error) {
 	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600) //nolint:gosec // the demo's own file
 	if err != nil {
@@ -62,13 +62,13 @@ func OpenTrace(service, path string) (*Trace, error) {
 // Close closes the file.
 func (t *Trace) Close() error { return t.file.Close() }
 
-// Write appends an entry: at once, since the process may be killed at any time.
+// Write appends an entry at once, because the process may be killed at any time.
 func (t *Trace) Write(entry *Entry) {
 	entry.Service = t.service
 
 	line, err := json.Marshal(entry)
 	if err != nil {
-		panic(err) // there is nothing in an entry that could fail
+		panic(err) // unreachable: an entry can be encoded
 	}
 
 	_, _ = t.file.Write(append(line, '\n')) // a picture may lack a line

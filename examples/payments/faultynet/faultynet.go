@@ -1,9 +1,9 @@
-// Package faultynet is a TCP proxy for gRPC that loses what real networks lose: connections break before a request has
-// arrived, or after the server has processed it and before its reply gets through, and replies come late.
+// Package faultynet is a TCP proxy for gRPC with the faults of real networks. It breaks connections before a request has arrived, or before
+// the reply of a processed request gets through. It also delays replies.
 //
-// A line can also be made to stall, so that something can be done to the server while calls are under way.
+// It can also stall a connection, so that a test can act while calls are in flight.
 //
-// It reads the frames of HTTP/2 as far as it needs to know where a request and a reply begin.
+// It parses HTTP/2 frames to find the beginning of requests and replies.
 package faultynet
 
 import (
@@ -16,18 +16,18 @@ import (
 	"time"
 )
 
-// Faults says how often something goes wrong, each as a probability from 0 to 1.
+// Faults are the probabilities of faults, from 0 to 1.
 type Faults struct {
-	// Reset breaks the connection when a request arrives, before the server has seen it.
+	// Reset is the probability that the connection breaks before the server sees a request.
 	Reset float64
-	// LostReply breaks the connection when the server replies: the request has been processed.
+	// LostReply is the probability that the connection breaks when the server replies, after it has processed the request.
 	LostReply float64
-	// Late holds a reply back for Delay.
+	// Late is the probability that a reply is delayed by Delay.
 	Late  float64
 	Delay time.Duration
 }
 
-// Counts says what has gone wrong so far.
+// Counts counts the faults so far.
 type Counts struct{ Resets, LostReplies, LateReplies int64 }
 
 // Plus adds the counts of two proxies.
@@ -53,8 +53,7 @@ type Proxy struct {
 	done   sync.WaitGroup
 }
 
-// Listen starts a proxy on a free port of the loopback interface. What goes wrong depends on the seed, and on the order in
-// which requests arrive.
+// Listen starts a proxy on a free loopback port. The faults depend on the seed and on the order of the requests.
 func Listen(target string, faults Faults, seed uint64) (*Proxy, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // there is nothing to cancel
 	if err != nil {
@@ -72,15 +71,15 @@ func Listen(target string, faults Faults, seed uint64) (*Proxy, error) {
 	return p, nil
 }
 
-// Addr is where clients connect to.
+// Addr returns the address for clients.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// Counts returns what has gone wrong so far.
+// Counts returns the faults so far.
 func (p *Proxy) Counts() Counts {
 	return Counts{Resets: p.resets.Load(), LostReplies: p.lost.Load(), LateReplies: p.late.Load()}
 }
 
-// Redirect makes new connections go to another server.
+// Redirect sends new connections to another server.
 func (p *Proxy) Redirect(target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -88,7 +87,7 @@ func (p *Proxy) Redirect(target string) {
 	p.target = target
 }
 
-// Cut breaks all connections. What a stall has held back is lost, and the stall is over.
+// Cut breaks all connections, and ends a stall. Held requests and replies are lost.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -103,7 +102,7 @@ func (p *Proxy) Cut() {
 	}
 }
 
-// Close breaks all connections and waits until the proxy has ended.
+// Close breaks all connections, and waits for the proxy to end.
 func (p *Proxy) Close() error {
 	err := p.listener.Close()
 
@@ -183,7 +182,7 @@ func (p *Proxy) untrack(conns ...net.Conn) {
 	}
 }
 
-// draw returns a number from 0 to 1.
+// draw returns a random number from 0 to 1.
 func (p *Proxy) draw() float64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -5,16 +5,15 @@ import (
 	"sync"
 )
 
-// stall is a line on which nothing moves any more: first a reply is held back and then a request, with all that comes behind
-// them.
+// stall is a connection on which nothing moves. It first holds a reply and then a request, with everything behind them.
 type stall struct {
 	replyOnce, requestOnce sync.Once
-	reply, request         chan struct{} // closed when one is held back
-	over                   chan struct{} // closed when what is held back is lost
+	reply, request         chan struct{} // closed when it is held
+	over                   chan struct{} // closed when the held data is lost
 }
 
-// Stall holds back a reply, so that a request has been processed and nobody knows, and then a request, which is not going
-// to be processed. It returns when it holds both, with an error if ctx ends before. Cut ends it; until then it stalls.
+// Stall holds a reply, whose request was processed, and then a request, which will not be processed. It returns when it holds both. It
+// returns an error if ctx ends first. Cut ends the stall.
 func (p *Proxy) Stall(ctx context.Context) error {
 	s := p.beginStall()
 
@@ -45,7 +44,7 @@ func (p *Proxy) stalling() *stall {
 	return p.stall
 }
 
-// holdsReply holds a reply back if the line stalls, until it is lost, and reports whether it did.
+// holdsReply holds a reply if the connection stalls, until the reply is lost. It reports whether it did.
 func (p *Proxy) holdsReply() bool {
 	s := p.stalling()
 	if s == nil {
@@ -68,7 +67,7 @@ func (p *Proxy) holdsRequest() bool {
 	select {
 	case <-s.reply:
 	default:
-		return false // a reply comes first
+		return false // a reply must come first
 	}
 
 	s.requestOnce.Do(func() { close(s.request) })

@@ -1,5 +1,4 @@
-// Package ledger is a payment service that charges whenever it is asked to. It does not look for duplicates: that is what
-// the interceptor in front of it is for.
+// Package ledger is a payment service that charges on every request. It does not detect duplicates; the interceptor in front of it does.
 package ledger
 
 import (
@@ -14,7 +13,7 @@ type Payment struct {
 	OrderID     string
 	AmountMinor int64
 	Currency    string
-	// Number is which charge of the order it is, from 1.
+	// Number is the number of the charge for this order, from 1.
 	Number int64
 	// BalanceMinor is the payer's balance after the charge.
 	BalanceMinor int64

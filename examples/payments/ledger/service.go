@@ -18,10 +18,10 @@ type Service struct {
 	work   time.Duration
 }
 
-// NewService returns the service of a ledger. A payment takes as long as work.
+// NewService returns the gRPC service of a ledger. Work is the duration of a payment.
 func NewService(l *Ledger, work time.Duration) *Service { return &Service{ledger: l, work: work} }
 
-// Pay charges the payer. It knows nothing of keys.
+// Pay charges the payer. It ignores keys.
 func (s *Service) Pay(_ context.Context, req *paymentsv1.PayRequest) (*paymentsv1.PayResponse, error) {
 	if req.GetOrderId() == "" || req.GetPayer() == "" || req.GetPayee() == "" || req.GetCurrency() == "" {
 		return nil, status.Error(codes.InvalidArgument, "order_id, payer, payee and currency must be set")

@@ -1,4 +1,4 @@
-// Package orders reads payment orders from CSV. A file is read whole and every line checked before anything is paid.
+// Package orders reads payment orders from CSV. It checks the whole file before anything is paid.
 package orders
 
 import (
@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 )
 
-// Order asks for one payment.
+// Order is a payment order.
 type Order struct {
 	ID           string
 	Payer, Payee string
@@ -21,7 +21,7 @@ type Order struct {
 	Currency    string
 }
 
-// Key is the order's idempotency key: the same for everybody who submits the order, however often.
+// Key returns the idempotency key of the order. Every submission of the order has the same key.
 func (o Order) Key() string { return "order-" + o.ID }
 
 // Header is the first line of a file.
@@ -30,17 +30,17 @@ const Header = "order_id,payer,payee,amount,currency"
 // maxIDLength keeps the key within the 255 characters of the contract.
 const maxIDLength = 200
 
-// euro is the currency that most orders are in.
+// euro is the most common currency.
 const euro = "EUR"
 
-// exponents are the decimal places of the currencies that are known here.
+// exponents returns the decimal places of known currencies.
 func exponents() map[string]int {
 	return map[string]int{euro: 2, "GBP": 2, "JPY": 0, "KRW": 0, "USD": 2}
 }
 
-// LineError is what is wrong with a line of the input.
+// LineError is an error in a line of the input.
 type LineError struct {
-	// Line counts from 1, the header included.
+	// Line is the line number, from 1. The header is line 1.
 	Line int
 	Err  error
 }
@@ -51,7 +51,7 @@ func (e *LineError) Error() string { return fmt.Sprintf("line %d: %v", e.Line, e
 // Unwrap returns what is wrong.
 func (e *LineError) Unwrap() error { return e.Err }
 
-// Read reads all orders. The error is a *LineError where a line is wrong.
+// Read reads all orders. An invalid line is a *LineError.
 func Read(r io.Reader) ([]Order, error) {
 	reader := csv.NewReader(skipByteOrderMark(r))
 	reader.FieldsPerRecord = -1 // counted below, for a better message
@@ -113,7 +113,7 @@ func readError(err error, line int) error {
 	return &LineError{Line: line, Err: err}
 }
 
-// skipByteOrderMark drops what some spreadsheets put before the header.
+// skipByteOrderMark skips the byte order mark that some spreadsheets write.
 func skipByteOrderMark(r io.Reader) io.Reader {
 	const mark = "\ufeff"
 
@@ -134,7 +134,7 @@ func parse(fields []string) (Order, error) {
 	return New(fields[0], fields[1], fields[2], fields[3], fields[4])
 }
 
-// New checks the parts of an order. The amount is a decimal number.
+// New validates an order. The amount is a decimal number.
 func New(id, payer, payee, amount, currency string) (Order, error) {
 	order := Order{ID: id, Payer: payer, Payee: payee, Currency: currency}
 
@@ -167,7 +167,7 @@ func New(id, payer, payee, amount, currency string) (Order, error) {
 	return order, nil
 }
 
-// checkID takes what can be part of an idempotency key.
+// checkID checks that an ID can be part of an idempotency key.
 func checkID(id string) error {
 	if id == "" || len(id) > maxIDLength {
 		return fmt.Errorf("the order id has %d characters: give 1 to %d", len(id), maxIDLength)
@@ -182,7 +182,7 @@ func checkID(id string) error {
 	return nil
 }
 
-// minorUnits reads a positive decimal number with at most the given places, without a detour over floating point.
+// minorUnits parses a positive decimal number with at most this many places, without floating point.
 func minorUnits(text string, places int) (int64, error) {
 	problem := fmt.Errorf("the amount is %q: give a positive number with at most %d decimal places, such as %s",
 		text, places, "12"+strings.Repeat(".50", min(places, 1)))
@@ -205,7 +205,7 @@ func minorUnits(text string, places int) (int64, error) {
 	return amount, nil
 }
 
-// FormatAmount writes minor units as the decimal number that Read takes.
+// FormatAmount formats minor units as a decimal number, as Read accepts it.
 func FormatAmount(minor int64, currency string) string {
 	if minor < 0 {
 		return "-" + FormatAmount(-minor, currency)

@@ -1,4 +1,4 @@
-// Package adopting moves a method of a service in production to the kit, stage by stage. Each stage can be taken back.
+// Package adopting introduces the kit for a method in production, in stages. Each stage can be reverted.
 package adopting
 
 import (
@@ -6,21 +6,21 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// Stage is how far a method has come.
+// Stage is a stage of the introduction.
 type Stage string
 
 // The stages.
 const (
-	// Shadow changes nothing, and reports what the kit would do. Go on when clients send keys, and the report has no surprises.
+	// Shadow changes nothing and reports what the kit would do. Go on when clients send keys and the report shows no surprises.
 	Shadow Stage = "shadow"
-	// Keys requires keys and replays outcomes. After an ambiguous error the next attempt runs again, as it did before.
+	// Keys requires keys and replays outcomes. After an unknown outcome, the next attempt runs again, as before.
 	Keys Stage = "keys"
-	// Strict never runs again by itself. It needs a Recover, or people who settle what is unknown.
+	// Strict never runs twice. It needs a Recover function, or people who settle unknown outcomes.
 	Strict Stage = "strict"
 )
 
-// Policy returns the policy of a method in a stage, for [interceptor.WithMethodPolicy]. All servers of a method
-// change their stage together.
+// Policy returns the policy of a method in a stage, for [interceptor.WithMethodPolicy]. Change the stage on all servers of a method
+// together.
 func Policy(stage Stage, ask interceptor.RecoverFunc) interceptor.Policy {
 	switch stage {
 	case Keys:

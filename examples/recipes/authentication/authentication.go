@@ -1,4 +1,4 @@
-// Package authentication has a server whose callers have bearer tokens. Keys belong to the caller that the token names.
+// Package authentication contains a server whose callers have bearer tokens. Each caller has its own keys.
 package authentication
 
 import (
@@ -16,8 +16,8 @@ import (
 
 type callerKey struct{}
 
-// NewServer returns a server. Authentication stands in front of the kit: it sees every call, replays included, and a refusal is never
-// recorded. Verify returns the caller that a token names.
+// NewServer returns a server with authentication in front of the kit. Authentication sees every call, including replays, and its refusals
+// are never recorded. Verify returns the caller of a token.
 func NewServer(engine *onlyonce.Engine, verify func(token string) (caller string, err error)) (*grpc.Server, error) {
 	protect, err := interceptor.NewServer(engine, interceptor.ScopeFunc(caller))
 	if err != nil {
@@ -44,7 +44,7 @@ func NewServer(engine *onlyonce.Engine, verify func(token string) (caller string
 	), nil
 }
 
-// caller is the scope of a call. It fails for calls that nobody has authenticated, so it never falls back to a shared scope.
+// caller returns the scope of a call. It returns an error for unauthenticated calls, so it never falls back to a shared scope.
 func caller(ctx context.Context) (string, error) {
 	caller, ok := ctx.Value(callerKey{}).(string)
 	if !ok {

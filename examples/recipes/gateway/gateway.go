@@ -1,4 +1,4 @@
-// Package gateway serves JSON over HTTP by grpc-gateway, in front of a protected service in the same process.
+// Package gateway serves JSON over HTTP with grpc-gateway, in front of a protected service in the same process.
 package gateway
 
 import (
@@ -12,8 +12,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// NewHandler returns the handler. Calls go through the interceptor of the kit: RegisterPaymentServiceHandlerServer would call the service
-// without it, and each retry would pay again.
+// NewHandler returns the handler. Its calls go through the interceptor. Do not use RegisterPaymentServiceHandlerServer: it bypasses the
+// interceptor, so each retry would pay again.
 func NewHandler(ctx context.Context, protect *interceptor.Server, payments recipesv1.PaymentServiceServer) (http.Handler, error) {
 	channel := oncegateway.NewInProcess(protect)
 	recipesv1.RegisterPaymentServiceServer(channel, payments)

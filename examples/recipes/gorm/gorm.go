@@ -1,4 +1,4 @@
-// Package gorm has handlers that use https://gorm.io: their rows and the record of the call commit together.
+// Package gorm contains handlers that use https://gorm.io. Their rows and the record of the call commit together.
 package gorm
 
 import (
@@ -26,7 +26,7 @@ func Place(ctx context.Context, db *gorm.DB, order Order) (string, error) {
 	return "placed " + order.ID, nil
 }
 
-// Within returns gorm in the single transaction of the run. Do not begin another one inside of it: gorm does not do so by itself.
+// Within returns gorm in the single transaction of the run. Do not begin another transaction inside it; gorm does not begin one by itself.
 func Within(ctx context.Context, db *gorm.DB) *gorm.DB {
 	session := db.Session(&gorm.Session{NewDB: true, Context: ctx, SkipDefaultTransaction: true})
 	session.Statement.ConnPool = sqlstore.Tx(ctx)
@@ -34,7 +34,7 @@ func Within(ctx context.Context, db *gorm.DB) *gorm.DB {
 	return session
 }
 
-// PlaceJoined is a handler that joins its own transaction.
+// PlaceJoined is a handler with its own transaction, which the record joins.
 func PlaceJoined(ctx context.Context, db *gorm.DB, order Order) (string, error) {
 	answer := "placed " + order.ID
 

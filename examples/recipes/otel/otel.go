@@ -1,4 +1,4 @@
-// Package otel has a server with metrics and spans of OpenTelemetry.
+// Package otel contains a server with OpenTelemetry metrics and spans.
 package otel
 
 import (
@@ -13,8 +13,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// NewServer returns a server and its engine, whose telemetry goes to the global providers of OpenTelemetry, unless options say otherwise.
-// Stop ends the callbacks that read the engine.
+// NewServer returns a server with telemetry. By default, the telemetry goes to the global providers of OpenTelemetry. Stop ends the
+// callbacks that read the engine.
 func NewServer(opts ...onceotel.Option) (_ *grpc.Server, stop func() error, _ error) {
 	telemetry, err := onceotel.New(opts...)
 	if err != nil {
@@ -23,7 +23,7 @@ func NewServer(opts ...onceotel.Option) (_ *grpc.Server, stop func() error, _ er
 
 	records := memstore.New(memstore.WithObserver(telemetry.StoreObserver("payments")))
 
-	// An observer of your own goes into EngineOptions. A second WithObserver would replace that of the telemetry.
+	// Pass your own observers to EngineOptions. A second WithObserver would replace the telemetry.
 	engine, err := onlyonce.New(records, telemetry.EngineOptions(onlyonce.AttentionObserver(nil))...)
 	if err != nil {
 		return nil, nil, err
@@ -41,6 +41,6 @@ func NewServer(opts ...onceotel.Option) (_ *grpc.Server, stop func() error, _ er
 		return nil, nil, errors.Join(err, watch.Unregister())
 	}
 
-	// The handler of otelgrpc, for the spans of calls, is grpc.StatsHandler(otelgrpc.NewServerHandler()): its place does not matter.
+	// For the spans of calls, add grpc.StatsHandler(otelgrpc.NewServerHandler()) anywhere among the options.
 	return grpc.NewServer(grpc.ChainUnaryInterceptor(protect.Unary), grpc.ChainStreamInterceptor(protect.Stream)), watch.Unregister, nil
 }

@@ -1,4 +1,4 @@
-// Package recovery has a server that survives panics: the recovery interceptor stands in front of all others.
+// Package recovery contains a server that survives panics. The recovery interceptor is the outermost interceptor.
 package recovery
 
 import (
@@ -10,10 +10,11 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// NewServer returns a server. A panic passes the kit, which notes that the outcome is unknown, and becomes INTERNAL in front of it.
+// NewServer returns a server. A panic passes through the kit, which records an unknown outcome. The recovery interceptor in front turns it
+// into INTERNAL.
 //
-// A recovery behind the kit would turn the panic into an error before the kit sees it. INTERNAL is ambiguous as well, but panics of the
-// interceptors between them would end the process.
+// Recovery behind the kit would turn the panic into an error before the kit sees it. That error is INTERNAL and also unknown, but a panic
+// in an interceptor between the two would end the process.
 func NewServer(protect *interceptor.Server) *grpc.Server {
 	answer := recovery.WithRecoveryHandler(func(any) error { return status.Error(codes.Internal, "internal error") })
 

@@ -1,5 +1,5 @@
-// Package river has a worker of https://riverqueue.com that calls a protected service. A key for each order makes the service pay once,
-// however often River works the job. The same works in an activity of Temporal: make the key of the workflow's id.
+// Package river contains a worker of https://riverqueue.com that calls a protected service. Each order has its own key, so the service
+// charges once however often River works the job. The same works in a Temporal activity: make the key from the workflow ID.
 package river
 
 import (
@@ -23,14 +23,14 @@ type PayArgs struct {
 // Kind implements [river.JobArgs].
 func (PayArgs) Kind() string { return "pay" }
 
-// PayWorker works the jobs. Its client has the kit: see [interceptor.DialOptions].
+// PayWorker works the jobs. Its client uses the kit: see [interceptor.DialOptions].
 type PayWorker struct {
 	river.WorkerDefaults[PayArgs]
 
 	Payments recipesv1.PaymentServiceClient
 }
 
-// Work implements [river.Worker]. The key is made of the order and not of the job, so that two jobs for an order pay once.
+// Work implements [river.Worker]. The key is made from the order, not from the job, so two jobs for one order pay once.
 func (w *PayWorker) Work(ctx context.Context, job *river.Job[PayArgs]) error {
 	key, err := onlyonce.KeyFrom("pay", job.Args.Order)
 	if err != nil {
@@ -47,6 +47,6 @@ func (w *PayWorker) Work(ctx context.Context, job *river.Job[PayArgs]) error {
 	case onlyonce.VerdictOf(err) == onlyonce.VerdictFinal:
 		return river.JobCancel(errors.New(status.Convert(err).Message())) // another attempt gets the same answer
 	default:
-		return err // River works the job again, with the same key
+		return err // River works the job again with the same key
 	}
 }

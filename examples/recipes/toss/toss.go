@@ -1,4 +1,4 @@
-// Package toss confirms payments by https://docs.tosspayments.com, once for each order.
+// Package toss confirms payments with https://docs.tosspayments.com, once for each order.
 package toss
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// Toss is a client. URL is https://api.tosspayments.com.
+// Toss is a client of the API at URL, which is https://api.tosspayments.com.
 type Toss struct {
 	HTTP        *http.Client
 	URL, Secret string
@@ -27,8 +27,8 @@ type Payment struct {
 	Code   string `json:"code"`
 }
 
-// Confirm confirms what a customer has agreed to pay for an order. Every run of a call sends the same Idempotency-Key. Toss remembers the
-// first answer for 15 days: https://docs.tosspayments.com/guides/using-api/idempotency-key. The engine compares the requests.
+// Confirm confirms the payment of an order. Every run of a call sends the same Idempotency-Key. Toss remembers the first answer for 15
+// days: https://docs.tosspayments.com/guides/using-api/idempotency-key. Toss does not compare requests; the engine does.
 func (t *Toss) Confirm(ctx context.Context, paymentKey, order string, amount int64) (payment Payment, err error) {
 	key, err := onlyonce.DeriveExternal(ctx, "confirm")
 	if err != nil {
@@ -45,14 +45,14 @@ func (t *Toss) Confirm(ctx context.Context, paymentKey, order string, amount int
 		return payment, err // the payment may have been confirmed
 	case payment.Code == "REJECT_CARD_PAYMENT":
 		return payment, onlyonce.Final(fmt.Errorf("the payment was refused: %s", payment.Code))
-	case payment.Status != "DONE": // a code such as IDEMPOTENT_REQUEST_PROCESSING, or a payment that is not confirmed
+	case payment.Status != "DONE": // a code such as IDEMPOTENT_REQUEST_PROCESSING, or an unconfirmed payment
 		return payment, fmt.Errorf("toss answered with code %q and status %q", payment.Code, payment.Status)
 	default:
 		return payment, nil
 	}
 }
 
-// Recover looks up the payment of an order: https://docs.tosspayments.com/common/apis/get-payment. The key of the call is the order.
+// Recover looks up the payment of an order: https://docs.tosspayments.com/common/apis/get-payment. The key of the call is the order ID.
 func (t *Toss) Recover(ctx context.Context, rec onlyonce.Record) (onlyonce.Finding, error) {
 	var payment Payment
 
@@ -63,8 +63,8 @@ func (t *Toss) Recover(ctx context.Context, rec onlyonce.Record) (onlyonce.Findi
 	return Judge(payment.Key, payment.Status), nil
 }
 
-// Judge decides what the status of a payment proves. A payment in READY or IN_PROGRESS may still be confirmed: after 30 minutes it is
-// EXPIRED.
+// Judge decides what the status of a payment proves. A payment in READY or IN_PROGRESS may still be confirmed. It becomes EXPIRED after 30
+// minutes.
 func Judge(paymentKey, status string) onlyonce.Finding {
 	switch status {
 	case "DONE":

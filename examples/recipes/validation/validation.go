@@ -1,4 +1,4 @@
-// Package validation has a server that validates requests with https://github.com/bufbuild/protovalidate.
+// Package validation contains a server that validates requests with https://github.com/bufbuild/protovalidate.
 package validation
 
 import (
@@ -9,11 +9,11 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// NewServer returns a server whose validation stands behind the kit. A refusal is INVALID_ARGUMENT, which is definite. So the refusal is
-// recorded with its details, and duplicates get it. In front of the kit, a refusal would have no idempotency-status, and clients would take
-// the server for one without the kit.
+// NewServer returns a server that validates behind the kit. A refusal is INVALID_ARGUMENT, which is final, so it is recorded with its
+// details, and duplicates get it. Validation in front of the kit would refuse without an idempotency-status. Clients would then assume a
+// server without the kit.
 //
-// The rules are in the .proto, and protovalidate.New makes the validator:
+// The rules are in the .proto. protovalidate.New makes the validator:
 //
 //	int64 cents = 2 [(buf.validate.field).int64.gt = 0];
 func NewServer(protect *interceptor.Server, validator protovalidate.Validator) *grpc.Server {

@@ -1,10 +1,11 @@
-// Package existing returns the resource that is there instead of creating it again.
+// Package existing returns the existing resource instead of creating it again.
 //
-// Choose it for calls that create something under a name that their caller knows, such as the order of a cart or the account of a
-// user: "create" then means "there is one from now on", and whoever asks again gets it, as it has become meanwhile. It needs a name
-// from the caller, and a comparison with what was asked for, since another resource under the same name is a mistake that must not
-// look like success. Like a unique identifier it protects the row, and nothing that is done beside it: the caller cannot know
-// whether that has happened, too. See https://google.aip.dev/133 for names that callers choose.
+// Choose it for calls that create something with a name known to the caller, such as the order of a cart. "Create" then means "make sure
+// that it exists", and a repeat returns the resource as it is now.
+//
+//   - The caller must choose the name: see https://google.aip.dev/133.
+//   - The service must compare the request with the existing resource. Another resource with the same name is an error.
+//   - Like a unique identifier, it protects only the row. The caller cannot know whether effects beside the row have happened.
 package existing
 
 import (
@@ -14,11 +15,11 @@ import (
 	"fmt"
 )
 
-// Schema makes the table. The state is that of package transition.
+// Schema creates the table. Package transition defines the states.
 const Schema = "CREATE TABLE IF NOT EXISTS orders (id VARCHAR(64) PRIMARY KEY, customer VARCHAR(64) NOT NULL, cents BIGINT NOT NULL, " +
 	"state VARCHAR(32) NOT NULL, payment_id VARCHAR(64) NOT NULL)"
 
-// ErrDiffers is matched by errors about an order of the same name that is another one.
+// ErrDiffers matches errors about a different order with the same name.
 var ErrDiffers = errors.New("existing: there is another order of that name")
 
 // DB is a database with the table, or a transaction there.
@@ -31,11 +32,11 @@ type DB interface {
 type Order struct {
 	ID, Customer string
 	Cents        int64
-	// State and PaymentID are what has become of it.
+	// State and PaymentID are the current state of the order.
 	State, PaymentID string
 }
 
-// Create makes an order in its first state, or returns the one that there is. It reports which of the two.
+// Create creates an order in its first state, or returns the existing order. Created reports which of the two.
 func Create(ctx context.Context, db DB, o Order) (found Order, created bool, err error) {
 	res, err := db.ExecContext(ctx,
 		"INSERT INTO orders (id, customer, cents, state, payment_id) VALUES ($1, $2, $3, $4, '') ON CONFLICT DO NOTHING",

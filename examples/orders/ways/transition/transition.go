@@ -1,13 +1,14 @@
-// Package transition moves an order from state to state, and accepts the repeat of a move.
+// Package transition moves an order from state to state, and accepts a repeated move.
 //
 //	CREATED ──► PENDING_PAYMENT ──► PAID ──► SHIPPED ──► DELIVERED
 //	   └───────────────┴──────────────┴──────────────────► CANCELLED
 //
-// Choose it where the operation is to bring something into a state, and the state alone says whether that has happened: paid,
-// shipped, cancelled. Nothing has to be kept beside the row, for no limited time, and it works whoever repeats the move and
-// however late. It does not help where the operation adds something each time, such as a charge or a withdrawal from the stock, and
-// it says nothing about effects elsewhere: whoever ships an order twice finds it shipped both times. The answer of a repeat is "it is
-// so", not the answer of the first call.
+// Choose it if the operation moves something into a state, and the state alone shows that it has happened: paid, shipped, cancelled. It
+// needs no extra data, never expires, and works for every caller.
+//
+//   - It does not help if the operation adds something each time, such as a charge.
+//   - It proves nothing about effects elsewhere. Two calls that ship an order both find it shipped.
+//   - A repeat returns the current state, not the answer of the first call.
 package transition
 
 import (
@@ -30,7 +31,7 @@ const (
 	Cancelled      State = "CANCELLED"
 )
 
-// rank is the place of a state on the way to the customer. Cancelled has none.
+// rank is the position of a state on the way to the customer. Cancelled has none.
 func (s State) rank() int {
 	switch s {
 	case Created:
@@ -50,7 +51,7 @@ func (s State) rank() int {
 	}
 }
 
-// leadsTo reports whether an order may go from a state to another one.
+// leadsTo reports whether an order may change from one state to another.
 func (s State) leadsTo(to State) bool {
 	if to == Cancelled {
 		return s != Cancelled && s.rank() < Shipped.rank()
@@ -59,12 +60,12 @@ func (s State) leadsTo(to State) bool {
 	return s.rank() > 0 && to.rank() == s.rank()+1
 }
 
-// implies reports whether an order that is in a state has been brought into another one: a late repeat finds the order further on.
+// implies reports whether an order in this state has passed an earlier state. A late repeat may find the order further on.
 func (s State) implies(earlier State) bool {
 	return s == earlier || earlier.rank() > 0 && s.rank() > earlier.rank()
 }
 
-// ErrRefused is matched by errors about moves that an order cannot make.
+// ErrRefused matches errors about forbidden state changes.
 var ErrRefused = errors.New("transition: the order cannot go there")
 
 // DB is a database with a table of orders, or a transaction there: orders (id, state).
@@ -73,8 +74,8 @@ type DB interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// Advance brings an order into a state. It reports false where the order has been there already. The state is compared and set in one
-// statement, so that of two callers one moves the order.
+// Advance moves an order to a state. It returns false if the order was already there. One statement compares and sets the state, so only
+// one of two callers moves the order.
 func Advance(ctx context.Context, db DB, id string, to State) (moved bool, err error) {
 	var now State
 	if err := db.QueryRowContext(ctx, "SELECT state FROM orders WHERE id = $1", id).Scan(&now); err != nil {
@@ -97,5 +98,5 @@ func Advance(ctx context.Context, db DB, id string, to State) (moved bool, err e
 		return n == 1, err
 	}
 
-	return Advance(ctx, db, id, to) // somebody else was faster; the order has gone on, so this ends
+	return Advance(ctx, db, id, to) // another caller was faster; states only advance, so the recursion ends
 }

@@ -1,11 +1,11 @@
-// Package unique lets the database refuse a second row with an identifier that the business has made: the id of a payment, a coupon
-// for each user and code.
+// Package unique lets the database refuse a second row with a business identifier, such as a payment ID, or a user and a coupon code.
 //
-// Choose it where the business has such an identifier, known before the call and the same in every repeat, and where the effect is
-// that very row. It is the strongest of the ways, since it needs nobody's cooperation, never expires, and holds against every program
-// that writes there. It is no help where an identifier is made during the call, as most providers make theirs; the rows beside it
-// are protected only if they are written in the same transaction; and whoever calls again has to be told "it is done" instead of an
-// error, with an answer that is made anew from the row.
+// Choose it if the business has such an identifier before the call, the identifier is the same in every repeat, and the row is the effect.
+// It is the strongest way: it needs no cooperation, never expires, and covers every program that writes to the table.
+//
+//   - It does not help if the identifier is made during the call, as most providers do.
+//   - It protects other rows only if they are written in the same transaction.
+//   - The handler must turn the error of the second insert into an answer, made from the row.
 package unique
 
 import (
@@ -15,14 +15,14 @@ import (
 	"fmt"
 )
 
-// The tables.
+// The statements that create the tables.
 const (
 	PaymentsSchema = "CREATE TABLE IF NOT EXISTS payments (id VARCHAR(64) PRIMARY KEY, order_id VARCHAR(64) NOT NULL, cents BIGINT NOT NULL)"
 	CouponsSchema  = "CREATE TABLE IF NOT EXISTS coupons (customer VARCHAR(64), code VARCHAR(64), order_id VARCHAR(64) NOT NULL, " +
 		"PRIMARY KEY (customer, code))"
 )
 
-// ErrTaken is matched by errors about an identifier that stands for something else.
+// ErrTaken matches errors about an identifier that is used for something else.
 var ErrTaken = errors.New("unique: it is taken")
 
 // DB is a database with the tables, or a transaction there.
@@ -31,13 +31,13 @@ type DB interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// Payment is a payment under an id that its caller has chosen.
+// Payment is a payment with an ID chosen by the caller.
 type Payment struct {
 	ID, OrderID string
 	Cents       int64
 }
 
-// Pay writes a payment. It reports false where the same payment has been made before; another one under its id is ErrTaken.
+// Pay writes a payment. Made is false if the same payment exists. The error is ErrTaken if the ID belongs to another payment.
 func Pay(ctx context.Context, db DB, p Payment) (made bool, err error) {
 	made, err = insert(ctx, db, "INSERT INTO payments (id, order_id, cents) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
 		p.ID, p.OrderID, p.Cents)
@@ -59,8 +59,8 @@ func Pay(ctx context.Context, db DB, p Payment) (made bool, err error) {
 	return false, nil
 }
 
-// Redeem redeems a coupon for an order. Each customer redeems a code once: a second order gets ErrTaken, a repeat for the same one is
-// accepted.
+// Redeem redeems a coupon for an order. Each customer redeems a code once. A repeat for the same order is accepted; another order gets
+// ErrTaken.
 func Redeem(ctx context.Context, db DB, customer, code, orderID string) error {
 	redeemed, err := insert(ctx, db, "INSERT INTO coupons (customer, code, order_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
 		customer, code, orderID)
@@ -82,7 +82,7 @@ func Redeem(ctx context.Context, db DB, customer, code, orderID string) error {
 	return nil
 }
 
-// insert reports whether there is a new row.
+// insert reports whether the statement has inserted a row.
 func insert(ctx context.Context, db DB, query string, args ...any) (bool, error) {
 	res, err := db.ExecContext(ctx, query, args...)
 	if err != nil {

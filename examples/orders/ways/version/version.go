@@ -1,9 +1,11 @@
-// Package version changes a row only if it still is as it was read, by a column that counts its versions.
+// Package version changes a row only if the row is still as it was read. A column counts the versions of the row.
 //
-// Choose it where several callers change the same row and each change is computed from what the row was, such as what is left of a
-// stock: none is lost, and nobody sells what is gone. A caller who remembers the version that it has read may repeat its change, since
-// the version has moved on if it was made ([TakeAt]). One that reads again before it repeats, as [Take] does, cannot tell its own
-// change from somebody else's, and makes it twice: around it belongs something that knows the call, such as an idempotency key.
+// Choose it if several callers change the same row, and each change depends on the old value, such as a stock level. No change is lost, and
+// nothing is oversold.
+//
+//   - A caller that remembers the version may repeat its change with [TakeAt]: the version has changed if the change was made.
+//   - A caller that reads again before it repeats, as [Take] does, cannot recognise its own change and makes it twice. Protect such a call
+//     with an idempotency key.
 package version
 
 import (
@@ -17,9 +19,9 @@ import (
 const Schema = "CREATE TABLE IF NOT EXISTS stock (sku VARCHAR(64) PRIMARY KEY, pieces BIGINT NOT NULL, version BIGINT NOT NULL)"
 
 var (
-	// ErrSoldOut means that there is not as much as is wanted.
+	// ErrSoldOut means that the stock is too low.
 	ErrSoldOut = errors.New("version: there are not that many left")
-	// ErrChanged means that the row is not as it was read.
+	// ErrChanged means that the row has changed since it was read.
 	ErrChanged = errors.New("version: the row has been changed by somebody else")
 )
 
@@ -29,7 +31,7 @@ type DB interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// Stock is a row: how many pieces there are, and how often that has changed.
+// Stock is a row: the number of pieces, and the version.
 type Stock struct{ Pieces, Version int64 }
 
 // Read reads a row.
@@ -42,8 +44,8 @@ func Read(ctx context.Context, db DB, sku string) (Stock, error) {
 	return s, nil
 }
 
-// TakeAt takes pieces from a row that was read. The error matches ErrChanged where it is another one now: the same change, made
-// again, is never made twice.
+// TakeAt takes pieces from a row that was read. The error matches ErrChanged if the row has changed. A repeat with the same version never
+// takes twice.
 func TakeAt(ctx context.Context, db DB, sku string, read Stock, pieces int64) (left int64, err error) {
 	left = read.Pieces - pieces
 	if pieces <= 0 || left < 0 {
@@ -66,10 +68,10 @@ func TakeAt(ctx context.Context, db DB, sku string, read Stock, pieces int64) (l
 	}
 }
 
-// tries is how often Take reads again. Somebody else succeeds each time that it has to.
+// tries bounds the attempts of Take. Another caller succeeds whenever an attempt fails.
 const tries = 100
 
-// Take takes pieces, from the row as it is now. Called again, it takes again.
+// Take takes pieces from the row as it is now. A repeat takes again.
 func Take(ctx context.Context, db DB, sku string, pieces int64) (left int64, err error) {
 	for range tries {
 		read, err := Read(ctx, db, sku)

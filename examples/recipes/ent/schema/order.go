@@ -1,4 +1,4 @@
-// Package schema is what ent generates code from.
+// Package schema is the input of the ent code generator.
 package schema
 
 import (

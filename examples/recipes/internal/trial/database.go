@@ -1,4 +1,4 @@
-// Package trial calls the handlers of the recipes as clients do that have not got the first answer.
+// Package trial calls the handlers of the recipes like clients that got no first answer.
 package trial
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// Database is a database of PostgreSQL with the table of the records, and an engine on it.
+// Database is a PostgreSQL database with the table of the records, and an engine.
 type Database struct {
 	*sql.DB
 
@@ -20,7 +20,7 @@ type Database struct {
 	Engine *onlyonce.Engine
 }
 
-// NewDatabase returns a database with tables. Its TestMain goes through [sqltest.Shared].
+// NewDatabase returns a database with tables. The package needs a TestMain with [sqltest.Shared].
 func NewDatabase(t *testing.T, mode onlyonce.TransactionMode, tables string) *Database {
 	t.Helper()
 
@@ -57,7 +57,7 @@ func NewDatabase(t *testing.T, mode onlyonce.TransactionMode, tables string) *Da
 // Handler is a handler of a recipe.
 type Handler func(ctx context.Context) (answer string, err error)
 
-// Do calls a handler under a key, and returns what became of the call.
+// Do calls a handler with a key, and returns the result.
 func (d *Database) Do(ctx context.Context, key string, handle Handler) (onlyonce.Result, error) {
 	return d.Engine.Do(ctx, onlyonce.Call{Method: "handle", Key: key}, func(ctx context.Context) ([]byte, error) {
 		answer, err := handle(ctx)
@@ -66,7 +66,7 @@ func (d *Database) Do(ctx context.Context, key string, handle Handler) (onlyonce
 	})
 }
 
-// Twice calls a handler twice with one key, and expects its rows once.
+// Twice calls a handler twice with one key. It fails the test unless the rows exist once.
 func (d *Database) Twice(t *testing.T, handle Handler, table string) {
 	t.Helper()
 
@@ -91,7 +91,7 @@ func (d *Database) Twice(t *testing.T, handle Handler, table string) {
 // errLater is an error after the last statement of a handler.
 var errLater = errors.New("the handler fails after its last statement")
 
-// FailsOnce calls a handler in a single transaction that fails after its last statement, and expects that its rows are gone.
+// FailsOnce calls a handler that fails after its last statement, in a single transaction. It fails the test unless the rows are gone.
 func (d *Database) FailsOnce(t *testing.T, handle Handler, table string) {
 	t.Helper()
 
@@ -109,7 +109,7 @@ func (d *Database) FailsOnce(t *testing.T, handle Handler, table string) {
 	d.Rows(t, table, 0)
 }
 
-// Rows expects a number of rows.
+// Rows fails the test unless a table has this number of rows.
 func (d *Database) Rows(t *testing.T, table string, want int) {
 	t.Helper()
 

@@ -19,7 +19,7 @@ import (
 type Payments struct {
 	recipesv1.UnimplementedPaymentServiceServer
 
-	// After is called after each payment with its number, and its error is that of the call. Nil means no error.
+	// After is called after each payment with its number. Its error becomes the error of the call. Nil means no error.
 	After func(number int) error
 
 	made atomic.Int64
@@ -38,10 +38,10 @@ func (p *Payments) Pay(context.Context, *recipesv1.PayRequest) (*recipesv1.PayRe
 	return &recipesv1.PayResponse{Receipt: fmt.Sprint("receipt ", number)}, nil
 }
 
-// Made returns how many payments were made.
+// Made returns the number of payments.
 func (p *Payments) Made() int { return int(p.made.Load()) }
 
-// Serve serves payments in memory until the test ends, and returns a client with the kit.
+// Serve serves payments in memory until the test ends. It returns a client with the kit.
 func Serve(t *testing.T, server *grpc.Server, payments *Payments) recipesv1.PaymentServiceClient {
 	t.Helper()
 
@@ -53,7 +53,7 @@ func Serve(t *testing.T, server *grpc.Server, payments *Payments) recipesv1.Paym
 	return ServePlain(t, server, payments, dial...)
 }
 
-// ServePlain serves payments as Serve does, and returns a client with only these options.
+// ServePlain is Serve with a client that has only these options.
 func ServePlain(t *testing.T, server *grpc.Server, payments *Payments, dial ...grpc.DialOption) recipesv1.PaymentServiceClient {
 	t.Helper()
 
