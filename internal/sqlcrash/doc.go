@@ -5,5 +5,7 @@
 // must be in the end can be read from the tables: one row and one record for each order. A server tells the test process about
 // every step of a call; a test parks it at one of them, and kills or stops it there, or lets it kill itself at a random one.
 //
+// Consumers of NATS JetStream are killed in the same way. Their rows are in the transaction that records their message.
+//
 // There is nothing here but tests.
 package sqlcrash

@@ -3,12 +3,27 @@ module github.com/onlyonce-go/onlyonce/internal/sqlcrash
 go 1.26.0
 
 require (
+	github.com/nats-io/nats-server/v2 v2.15.1
+	github.com/nats-io/nats.go v1.54.0
 	github.com/onlyonce-go/onlyonce v0.0.0-00010101000000-000000000000
+	github.com/onlyonce-go/onlyonce/consume/nats v0.0.0-00010101000000-000000000000
 	github.com/onlyonce-go/onlyonce/internal/sqltest v0.0.0-00010101000000-000000000000
 	go.uber.org/goleak v1.3.0
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20261019180522-ce908d29299b
 	google.golang.org/grpc v1.85.0
 	google.golang.org/protobuf v1.36.12
+)
+
+require (
+	github.com/antithesishq/antithesis-sdk-go v0.8.0-default-no-op // indirect
+	github.com/google/go-tpm v0.9.8 // indirect
+	github.com/klauspost/compress v1.20.1 // indirect
+	github.com/minio/highwayhash v1.0.4 // indirect
+	github.com/nats-io/jwt/v2 v2.8.2 // indirect
+	github.com/nats-io/nkeys v0.4.16 // indirect
+	github.com/nats-io/nuid v1.0.1 // indirect
+	golang.org/x/crypto v0.57.0 // indirect
+	golang.org/x/time v0.16.0 // indirect
 )
 
 require (
@@ -36,6 +51,7 @@ require (
 
 replace (
 	github.com/onlyonce-go/onlyonce => ../..
+	github.com/onlyonce-go/onlyonce/consume/nats => ../../consume/nats
 	github.com/onlyonce-go/onlyonce/internal/sqltest => ../sqltest
 )
 

@@ -23,6 +23,10 @@ func TestMain(m *testing.M) {
 		os.Exit(serverMain(encoded))
 	}
 
+	if encoded, ok := os.LookupEnv(consumerEnv); ok {
+		os.Exit(consumerMain(encoded))
+	}
+
 	flag.Parse()
 
 	// Most of the time most tests wait for a lease to end, or for a server to start.
