@@ -8,8 +8,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/keytime"
 )
 
-// lookupOnly is the fence of a claim that makes no record, because no record has this fence. Such a claim looks up a key that may be too old,
-// and returns the store's time, which decides how old the key is.
+// lookupOnly is the fence of a claim that makes no record, because no record has this fence. Such a claim looks up a key that may be too
+// old, and returns the store's time, which decides how old the key is.
 const lookupOnly = math.MaxUint32
 
 const (
