@@ -1,5 +1,5 @@
-// Command apilist writes the exported API of every package that users may import into a text, one file for each package, without comments.
-// The files are in the folder api. A change of the API is a change of these files, so nobody makes one by accident.
+// Command apilist writes the exported API of every public package into the folder api, one file for each package, without comments. A
+// change of the API changes these files, so it cannot happen by accident.
 //
 //	go run ./internal/apilist
 package main
@@ -21,7 +21,7 @@ import (
 	"strings"
 )
 
-// folder is where the lists are.
+// folder contains the lists.
 const folder = "api"
 
 func main() {
@@ -45,7 +45,7 @@ func main() {
 	}
 }
 
-// listsOf returns the lists of all packages below a folder, by the names of their files.
+// listsOf returns the lists of all packages below a folder, by file name.
 func listsOf(root string) (map[string][]byte, error) {
 	lists := make(map[string][]byte)
 
@@ -78,14 +78,14 @@ func listsOf(root string) (map[string][]byte, error) {
 	return lists, err
 }
 
-// hidden reports whether the packages in a folder of this name are not for users.
+// hidden reports whether packages in a folder with this name are not public.
 func hidden(name string) bool {
 	others := []string{"bench", "conformance", "docs", "examples", "internal", "node_modules", "proto", "testdata", "third_party"}
 
 	return strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || slices.Contains(others, name)
 }
 
-// fileName is the name of the list of the package in a folder.
+// fileName returns the file name of a package's list.
 func fileName(dir string) string {
 	if dir == "." {
 		return "onlyonce.txt"
@@ -94,7 +94,7 @@ func fileName(dir string) string {
 	return strings.ReplaceAll(filepath.ToSlash(dir), "/", ".") + ".txt"
 }
 
-// listOf returns the list of the package in a folder, or nil if there is none, or a program.
+// listOf returns the list of a package. It returns nil if there is no package, or a program.
 func listOf(dir string) ([]byte, error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
@@ -127,7 +127,7 @@ func listOf(dir string) ([]byte, error) {
 	return printed(files, decls)
 }
 
-// printed prints declarations in the order of their names, each once: files for different systems may declare the same.
+// printed prints declarations sorted by name, each once. Files for different systems may repeat a declaration.
 func printed(files *token.FileSet, decls []ast.Decl) ([]byte, error) {
 	texts := make(map[string]string)
 
@@ -151,7 +151,7 @@ func printed(files *token.FileSet, decls []ast.Decl) ([]byte, error) {
 	return []byte(strings.Join(sorted, "\n\n") + "\n"), nil
 }
 
-// split makes a declaration of its own of each part of a group. Constants stay together: one may take its type from another.
+// split splits a group into single declarations. Constants stay together, because a constant may take its type from another.
 func split(decl ast.Decl) []ast.Decl {
 	switch d := decl.(type) {
 	case *ast.FuncDecl:
@@ -180,7 +180,7 @@ func split(decl ast.Decl) []ast.Decl {
 	return []ast.Decl{decl}
 }
 
-// withoutValue leaves out the value of a variable that has a type: it is no part of the API.
+// withoutValue removes the value of a variable with a type. The value is not part of the API.
 func withoutValue(spec ast.Spec) ast.Spec {
 	if value, ok := spec.(*ast.ValueSpec); ok && value.Type != nil {
 		value.Values = nil
@@ -189,7 +189,7 @@ func withoutValue(spec ast.Spec) ast.Spec {
 	return spec
 }
 
-// nameOf is the name by which a declaration is sorted. Methods follow their type.
+// nameOf returns the sort key of a declaration. Methods follow their type.
 func nameOf(decl ast.Decl) string {
 	switch d := decl.(type) {
 	case *ast.FuncDecl:
@@ -210,7 +210,7 @@ func nameOf(decl ast.Decl) string {
 	return ""
 }
 
-// receiver is the name of a receiver's type.
+// receiver returns the type name of a receiver.
 func receiver(of ast.Expr) string {
 	switch t := of.(type) {
 	case *ast.StarExpr:

@@ -1,5 +1,5 @@
-// Command faultrows writes docs/faults.md: which test proves which fault is survived. A test belongs to a row when its name,
-// or the name of one of its cases, has the row's number, as in TestF09LostClaimReplyRunsOnce.
+// Command faultrows writes docs/faults.md, which lists the tests for each fault. A test belongs to a row if its name, or the name of a
+// case, contains the number of the row, as in TestF09LostClaimReplyRunsOnce.
 //
 //	go run ./internal/faultrows > docs/faults.md
 package main
@@ -64,7 +64,7 @@ func write(w io.Writer, root string) error {
 	return nil
 }
 
-// tests returns links to the tests of each row.
+// tests returns the links to the tests of each row.
 func tests(root string) (map[string][]string, error) {
 	all, err := testnames.All(root)
 	if err != nil {

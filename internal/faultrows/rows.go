@@ -1,14 +1,14 @@
 package main
 
-// row is a fault that must be survived.
+// row is a fault that the kit must survive.
 type row struct {
 	number string // F01
 	fault  string
-	must   string // happen
-	needs  string // what a row without a test waits for; empty where every row must have one
+	must   string // the required behaviour
+	needs  string // the missing part of a row without a test; empty if the row must have a test
 }
 
-// rows are all faults. H is how often the handler runs, E how often its effect happens.
+// rows returns all faults. H is the number of handler runs, E the number of effects.
 func rows() []row { //nolint:funlen // a table
 	return []row{
 		{"F01", "crash after the claim, before the handler", "the guarantee decides after the lease", ""},

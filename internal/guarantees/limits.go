@@ -2,14 +2,14 @@ package main
 
 import "slices"
 
-// limit is something that is not promised, or that surprises.
+// limit is a limit of the guarantees, or a surprising fact.
 type limit struct {
-	id   string // its anchor on the page
+	id   string // anchor on the page
 	what string
-	todo string // what to do about it, or where more is
+	todo string // a remedy, or a link
 }
 
-// notPromised are the limits of the guarantees.
+// notPromised returns the limits of the guarantees.
 func notPromised() []limit {
 	return []limit{
 		{
@@ -67,7 +67,7 @@ func notPromised() []limit {
 	}
 }
 
-// caveats are facts that surprise people.
+// caveats returns surprising facts.
 func caveats() []limit {
 	return slices.Concat(caveatsOfRequests(), caveatsOfServers())
 }

@@ -1,5 +1,4 @@
-// Command guarantees writes docs/guarantees.md: what is promised and which tests prove it, what is not promised, and what the model says
-// of each rule.
+// Command guarantees writes docs/guarantees.md: the promises with their tests, the limits, and the results of the model for each rule.
 //
 //	go run ./internal/guarantees > docs/guarantees.md
 package main
@@ -97,7 +96,7 @@ The model leaves out what this table lists. Look for the next defect here. Tests
 | --- | --- | --- |
 `
 
-// write writes the page; the tests are looked for below root.
+// write writes the page. It looks for tests below root.
 func write(w io.Writer, root string) error {
 	all, err := testnames.All(root)
 	if err != nil {
@@ -152,7 +151,7 @@ func write(w io.Writer, root string) error {
 	return nil
 }
 
-// writeLimits writes a table of limits under its head.
+// writeLimits writes a table of limits with a heading.
 func writeLimits(page *strings.Builder, head string, all []limit) {
 	page.WriteString(head)
 
@@ -161,10 +160,10 @@ func writeLimits(page *strings.Builder, head string, all []limit) {
 	}
 }
 
-// testLinks are the links to the tests of a name.
+// testLinks maps a test name to links.
 type testLinks map[string][]string
 
-// of returns the links to tests that have to exist.
+// of returns the links to tests, which must exist.
 func (t testLinks) of(names []string, subject string) ([]string, error) {
 	var all []string
 
@@ -180,7 +179,7 @@ func (t testLinks) of(names []string, subject string) ([]string, error) {
 	return all, nil
 }
 
-// writeOutside writes the table of what the model leaves out.
+// writeOutside writes the table of the model's gaps.
 func writeOutside(page *strings.Builder, links testLinks) error {
 	page.WriteString(outsideHead)
 

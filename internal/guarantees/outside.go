@@ -2,17 +2,17 @@ package main
 
 import "slices"
 
-// gap is something that the model leaves out.
+// gap is something that the model does not cover.
 type gap struct {
 	what string
 	why  string
-	// tests cover it instead. The page says so where there are none.
+	// tests cover the gap instead. The page says if there are none.
 	tests []string
-	// documented is a sentence about what remains open.
+	// documented is a sentence about the remaining risk.
 	documented string
 }
 
-// outside is everything that is known to be outside of the model: about the store, calls, their runs, and what is around them.
+// outside returns all known gaps of the model: in the store, in calls, in their runs, and around them.
 func outside() []gap {
 	return slices.Concat(outsideOfTheRecord(), outsideOfTheCalls(), outsideOfTheRuns(), outsideOfTheService())
 }

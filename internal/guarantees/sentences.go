@@ -1,13 +1,13 @@
 package main
 
-// sentence is a promise and the tests that fail when it is broken.
+// sentence is a promise with the tests that prove it.
 type sentence struct {
-	id      string // its anchor on the page
+	id      string // anchor on the page
 	promise string
 	tests   []string
 }
 
-// sentences are the promises, one by one.
+// sentences returns all promises.
 func sentences() []sentence {
 	return append(ofTheGuarantees(), underAllGuarantees()...)
 }

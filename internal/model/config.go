@@ -7,46 +7,46 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Config says what is checked.
+// Config configures a check.
 type Config struct {
 	Guarantee store.Guarantee
-	// Calls is how many calls there are in all, 1 to 3. Two of them live at a time. Zero means 3.
+	// Calls is the number of calls, 1 to 3. Two of them are concurrent. Zero means 3.
 	Calls int
-	// MaxAttempts bounds takeover. Zero means no bound.
+	// MaxAttempts limits takeovers. Zero means no limit.
 	MaxAttempts uint32
-	// TwoRequests gives the last call another request under the same key.
+	// TwoRequests makes the last call send a different request with the same key.
 	TwoRequests bool
-	// Private has replay checks that keep each caller from the answers of others.
+	// Private adds replay checks that hide answers from other callers.
 	Private bool
-	// Recovery has a recovery function.
+	// Recovery adds a recovery function.
 	Recovery bool
-	// Days lets days pass, so that records expire. The method's retention is longer than the engine's.
+	// Days lets days pass, so that records expire. The retention of the method is longer than that of the engine.
 	Days bool
-	// TimeOrdered has a time-ordered key, and the method's retention is raised at some time. It implies Days.
+	// TimeOrdered uses a time-ordered key, and raises the retention of the method at some time. It implies Days.
 	TimeOrdered bool
 	// Forgets lets an operator forget one record.
 	Forgets bool
-	// MaxFence is the highest fence that is explored: transitions that would raise it further are not. Zero means 5.
+	// MaxFence is the highest explored fence. Transitions beyond it are skipped. Zero means 5.
 	MaxFence uint8
-	// Fault is the rule that is turned off, for a check that must fail.
+	// Fault is the rule to turn off, for a check that must fail.
 	Fault Fault
-	// MaxStates bounds the search; zero means that all states are visited.
+	// MaxStates limits the search. Zero means no limit.
 	MaxStates int
 }
 
-// Result is what a check has found.
+// Result is the result of a check.
 type Result struct {
-	// States is the number of states that were visited.
+	// States is the number of visited states.
 	States int
-	// Complete reports that there are no others.
+	// Complete reports that all reachable states were visited.
 	Complete bool
-	// Broken is the property that does not hold, or empty.
+	// Broken is the violated property, or empty.
 	Broken Property
-	// Trace leads from the beginning to the state in which it does not, by a shortest way.
+	// Trace is a shortest path to the violation.
 	Trace []string
 }
 
-// String shows the counterexample.
+// String formats the counterexample.
 func (r Result) String() string {
 	if r.Broken == "" {
 		return fmt.Sprintf("%d states, no counterexample", r.States)

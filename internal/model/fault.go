@@ -1,20 +1,20 @@
 package model
 
-// Fault turns one rule off.
+// Fault turns off one rule.
 type Fault string
 
-// The faults, each with the rule of package store that it breaks.
+// The faults, each with the violated rule of package store.
 const (
 	NoFault Fault = ""
 	// ClaimWithoutFence breaks rule 1: a claim wins whatever fence it expects.
 	ClaimWithoutFence Fault = "rule 1: a claim names no fence"
 	// NoOwnerCheck breaks rule 2: a completion is not fenced by the owner's token.
 	NoOwnerCheck Fault = "rule 2: a completion is not checked for its owner"
-	// OwnClaimUnknown breaks rule 3: a copy of a claim that has won is told that somebody else runs.
+	// OwnClaimUnknown breaks rule 3: a copy of a claim that has won is answered as if another owner was running.
 	OwnClaimUnknown Fault = "rule 3: an own claim is not recognised"
 	// OutcomeNotCompared breaks rule 3: a completion that finds another outcome counts as its own repeat.
 	OutcomeNotCompared Fault = "rule 3: a repeated completion is not compared"
-	// RepeatRefused breaks rule 3: a copy of a completion is told that it is too late.
+	// RepeatRefused breaks rule 3: a copy of a completion is refused as too late.
 	RepeatRefused Fault = "rule 3: a repeated completion is not recognised"
 	// NoFenceAtRevival breaks rule 3: an ended lease is revived under the old fence.
 	NoFenceAtRevival Fault = "rule 3: a revival does not raise the fence"
@@ -34,32 +34,32 @@ const (
 	TakeoverAtMostOnce Fault = "AT_MOST_ONCE: takeover is allowed"
 	// LateOverResolution breaks rule 10: a late owner overwrites what was resolved.
 	LateOverResolution Fault = "rule 10: a late owner overwrites a resolution"
-	// CarelessResolver breaks rule 11: an operator says "not executed" while the owner may be alive.
+	// CarelessResolver breaks rule 11: an operator settles a record as not executed while the owner may be alive.
 	CarelessResolver Fault = "rule 11: resolved as not executed while the owner may be alive"
-	// DoubtForgotten breaks the word of a handler: it speaks for earlier runs of its key, too.
+	// DoubtForgotten breaks the rule of doubt: NotExecuted of a later run also counts for earlier runs of the key.
 	DoubtForgotten Fault = "doubt: a run that did nothing speaks for an earlier one that may have"
 	// NoReviverLife breaks rule 11: a claim that is won back after its lease does not prolong the time in which its owner
 	// may be alive.
 	NoReviverLife Fault = "rule 11: a claim won back late counts from its first arrival"
-	// NoResolver takes the operator away.
+	// NoResolver removes the operator.
 	NoResolver Fault = "no operator: nobody resolves"
-	// OvertakenNotAsked breaks the replay check: an owner that was overtaken gets the winner's answer, whoever it is.
+	// OvertakenNotAsked breaks the replay check: an owner that was overtaken gets the winner's answer without the check.
 	OvertakenNotAsked Fault = "replay check: an overtaken owner is answered without it"
-	// CommitNotAsked breaks the replay check: so does a transaction that finds another's answer when it commits.
+	// CommitNotAsked breaks the replay check: a transaction that finds another answer at its commit gets it without the check.
 	CommitNotAsked Fault = "replay check: a transaction that cannot commit is answered without it"
-	// WaiterNotAsked breaks the replay check: a call that has waited gets what it has waited for.
+	// WaiterNotAsked breaks the replay check: a call that has waited gets the answer without the check.
 	WaiterNotAsked Fault = "replay check: a call that has waited is answered without it"
 	// OperatorsRetention breaks rule 12: an operator keeps what it settles for the engine's retention, not the record's.
 	OperatorsRetention Fault = "rule 12: an operator settles with a shorter retention"
 	// LifeIsRetention breaks the life of keys: it is the retention, and is raised with it at once.
 	LifeIsRetention Fault = "key life: it is raised together with the retention"
-	// NoKeyLife breaks the life of keys: a key makes a record however old it is.
+	// NoKeyLife breaks the life of keys: a key of any age makes a record.
 	NoKeyLife Fault = "key life: an old key makes a record"
-	// TombstoneProves breaks the life of keys: what a late release has left behind counts as the record of an old key.
+	// TombstoneProves breaks the life of keys: the tombstone of a late release counts as the record of an old key.
 	TombstoneProves Fault = "key life: an old key runs on what a late release has left behind"
-	// AskedOnce breaks recovery: a call asks once, whoever owns the record by then.
+	// AskedOnce breaks recovery: a call calls the recovery function once, even if the record gets another owner.
 	AskedOnce Fault = "recovery: a call asks once, not about each owner"
-	// AnswerAboutAnother breaks recovery: a call that finds the function at work waits for its answer, whoever it is about.
+	// AnswerAboutAnother breaks recovery: a call accepts a finding about an earlier owner.
 	AnswerAboutAnother Fault = "recovery: a call takes an answer about an earlier owner"
 	// ForgottenAlive breaks rule 13: a record is forgotten while its owner may be alive.
 	ForgottenAlive Fault = "rule 13: forgotten while the owner may be alive"

@@ -2,14 +2,14 @@ package model
 
 import "github.com/onlyonce-go/onlyonce/store"
 
-// Rule says which property falls when a rule is turned off.
+// Rule is a fault with the property that it violates.
 type Rule struct {
 	Fault     Fault
 	Guarantee store.Guarantee
 	Breaks    Property
 }
 
-// Rules are the faults, each with the guarantee under which it shows.
+// Rules returns all faults, each with a guarantee under which it shows.
 func Rules() []Rule {
 	return []Rule{
 		{ClaimWithoutFence, store.AtMostOnce, NoLateWin},
@@ -44,7 +44,7 @@ func Rules() []Rule {
 	}
 }
 
-// Config is a check that finds the counterexample.
+// Config returns a check that finds the counterexample.
 func (r Rule) Config() Config {
 	const enough = 2_000_000
 
@@ -68,7 +68,7 @@ func (r Rule) Config() Config {
 	return config
 }
 
-// Properties are all properties that are checked.
+// Properties returns all checked properties.
 func Properties() []Property {
 	return []Property{
 		AtMostOneEffect, OneAnswer, FenceRises, NoFalseLoss, CompletedStays, NoLateWin, NoFalseRelease, OneRequest, NoDeadEnd,

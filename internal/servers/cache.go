@@ -10,7 +10,7 @@ import (
 	"syscall"
 )
 
-// Cached returns a folder of the cache. fill makes its content: once, however many processes want it at the same time.
+// Cached returns a folder of the cache. fill creates its content once, even if several processes need it at the same time.
 func Cached(name string, fill func(dir string) error) (string, error) {
 	base, err := cache()
 	if err != nil {
@@ -36,11 +36,11 @@ func cachedIn(base, name string, fill func(dir string) error) (folder string, er
 	}
 	defer unlock()
 
-	if exists(folder) { // another process has filled it
+	if exists(folder) { // filled by another process
 		return folder, nil
 	}
 
-	// A process that was killed has left what it had unpacked.
+	// A killed process may have left a partial folder.
 	partial := folder + ".partial"
 	if err := os.RemoveAll(partial); err != nil {
 		return "", err
@@ -48,7 +48,7 @@ func cachedIn(base, name string, fill func(dir string) error) (folder string, er
 
 	defer func() { err = errors.Join(err, os.RemoveAll(partial)) }()
 
-	// A server may run as another user, whatever the umask is.
+	// A server may run as another user, so the folder must be readable with any umask.
 	if err := errors.Join(os.Mkdir(partial, 0o755), os.Chmod(partial, 0o755)); err != nil {
 		return "", err
 	}
@@ -60,8 +60,7 @@ func cachedIn(base, name string, fill func(dir string) error) (folder string, er
 	return folder, os.Rename(partial, folder)
 }
 
-// cache returns the folder of all that is unpacked. The cache folder of root is closed to other users, and some servers
-// refuse to run as root.
+// cache returns the cache folder. Root's own cache folder is closed to other users, and some servers refuse to run as root.
 func cache() (string, error) {
 	if os.Geteuid() == 0 {
 		return "/var/cache/onlyonce-test", nil
@@ -75,7 +74,7 @@ func cache() (string, error) {
 	return filepath.Join(base, "onlyonce-test"), nil
 }
 
-// lock waits until no other process has a lock. A process that ends gives its lock back.
+// lock waits for a file lock. The end of a process releases its locks.
 func lock(path string) (unlock func(), err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

@@ -11,13 +11,13 @@ import (
 	"strings"
 )
 
-// packages are a package of a Debian release and all that it depends on.
+// packages are a Debian package and its dependencies.
 type packages struct {
-	// name is that of the folder in the cache.
+	// name is the name of the cache folder.
 	name string
-	// suites are those that apt-get looks into. The first one has the package.
+	// suites are the suites for apt-get. The first suite contains the package.
 	suites []string
-	// pkg is the package.
+	// pkg is the package name.
 	pkg string
 }
 
@@ -70,8 +70,8 @@ func (p packages) unpack(dir string) (err error) {
 	return nil
 }
 
-// apt runs apt-get as if nothing was installed. What it keeps is in a folder of its own; its configuration, such as that
-// of a proxy, is the system's.
+// apt runs apt-get as if no package was installed. Its state is in a separate folder. It uses the configuration of the system, such as a
+// proxy.
 type apt struct{ dir string }
 
 func newApt(dir, mirror string, suites []string) (apt, error) {
@@ -106,13 +106,13 @@ func (a apt) run(args ...string) error {
 		"-o", "Dir::Log=" + a.dir,
 		"-o", "Acquire::Languages=none",
 		"-o", "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
-		"-o", "APT::Sandbox::User=", // it could not write into the folder
+		"-o", "APT::Sandbox::User=", // the sandbox user could not write into the folder
 	}, args...)
 
 	return run(exec.Command("apt-get", all...))
 }
 
-// mirror returns where this system gets its own packages from.
+// mirror returns the package mirror of this system.
 func mirror() (string, error) {
 	cmd := exec.Command("apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Identifier: Packages")
 
@@ -129,7 +129,7 @@ func mirror() (string, error) {
 	return mirrorIn(string(targets), codename)
 }
 
-// mirrorIn finds the mirror of a release among lines of mirrors and releases.
+// mirrorIn finds the mirror of a release in lines of mirrors and releases.
 func mirrorIn(targets, codename string) (string, error) {
 	for line := range strings.Lines(targets) {
 		if mirror, release, _ := strings.Cut(strings.TrimSpace(line), " "); release == codename {
@@ -140,7 +140,7 @@ func mirrorIn(targets, codename string) (string, error) {
 	return "", fmt.Errorf("the sources of apt-get name no mirror of %s", codename)
 }
 
-// codename returns the name of the Debian release that this is.
+// codename returns the Debian release of this system.
 func codename() (string, error) {
 	text, err := os.ReadFile("/etc/os-release")
 	if err != nil {
@@ -165,7 +165,7 @@ func codenameIn(release string) (string, error) {
 	return "", fmt.Errorf("servers can be unpacked on Debian only, and this is %q", fields["ID"])
 }
 
-// run runs a command to its end. Its output is in the error if it fails.
+// run runs a command. An error includes its output.
 func run(cmd *exec.Cmd) error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, out)

@@ -8,29 +8,29 @@ import (
 	"strings"
 )
 
-// Tested is a server that the tests run on.
+// Tested is a server on which the tests run.
 type Tested struct {
-	// Server is its name, and Version what its version begins with.
+	// Server is the name. Version is the beginning of the version.
 	Server, Version string
-	// Origin is where the server comes from.
+	// Origin is the source of the server.
 	Origin string
-	// Release is the release in [Variable]. It is empty for a server that the system installs.
+	// Release is the release for [Variable]. It is empty for a server of the system.
 	Release string
-	// Target is the target of make that runs the tests.
+	// Target is the make target that runs the tests.
 	Target string
 	// Suites are the tests.
 	Suites []Suite
 }
 
-// Suite is a package of tests, or some tests of it.
+// Suite is a test package, or some tests of it.
 type Suite struct {
-	// Dir is the folder of the module, and Package is relative to it.
+	// Dir is the folder of the module. Package is relative to Dir.
 	Dir, Package string
-	// Run selects tests, as go test -run does. Empty means all.
+	// Run selects tests, like go test -run. Empty selects all.
 	Run string
 }
 
-// String returns the folder of the suite, and its selection.
+// String returns the folder and the selection of the suite.
 func (s Suite) String() string {
 	path := strings.TrimPrefix(s.Dir+"/"+s.Package, "./")
 	path = strings.TrimSuffix(path, "/.")
@@ -42,13 +42,13 @@ func (s Suite) String() string {
 	return path
 }
 
-// Targets of make.
+// Make targets.
 const (
 	MakeTest        = "test"
 	MakeTestServers = "test-servers"
 )
 
-// Matrix returns all servers that the stores are tested on.
+// Matrix returns all servers on which the stores are tested.
 func Matrix() []Tested {
 	const (
 		debian    = "Debian 12"
@@ -84,8 +84,8 @@ func Matrix() []Tested {
 	}
 }
 
-// Listed returns nil if the matrix has the server that tests run on: one of the releases that the environment names, or else the one of
-// the system. It does not look at servers of other systems than Debian 12, whose versions nobody lists.
+// Listed returns nil if the matrix contains the tested server: a release that the environment names, or the server of the system. It checks
+// system servers on Debian 12 only.
 func Listed(server, version string) error {
 	if codename, err := codename(); err != nil || codename != "bookworm" {
 		return nil //nolint:nilerr // another system
@@ -100,7 +100,7 @@ func Listed(server, version string) error {
 		"and run go run ./internal/testedon > docs/tested.md", server, version, listed)
 }
 
-// versions returns those of the chosen releases of a server, or else the version of the system.
+// versions returns the versions of the chosen releases of a server, or the version of the system.
 func versions(server string, chosen func(release string) bool) []string {
 	var named, system []string
 
@@ -121,8 +121,8 @@ func versions(server string, chosen func(release string) bool) []string {
 	return system
 }
 
-// Releases returns the releases that a target of make runs tests on, and the suites. Instead of a target, which may be releases, separated
-// by commas. It returns nothing if one of them is unknown.
+// Releases returns the releases and suites of a make target. Which may also be a comma-separated list of releases. It returns nothing if a
+// release is unknown.
 func Releases(which string) (releases []string, suites []Suite) {
 	named := strings.Split(which, ",")
 

@@ -18,7 +18,7 @@ import (
 //go:embed npm
 var npmFiles embed.FS
 
-// npmPackage unpacks a package for this processor that the lockfile names, and returns its folder.
+// npmPackage unpacks a package of the lockfile for this processor. It returns the folder of the package.
 func npmPackage(folder, scope string) (string, error) {
 	processors := map[string]string{"amd64": "x64", "arm64": "arm64"}
 
@@ -47,7 +47,7 @@ func npmPackage(folder, scope string) (string, error) {
 	return filepath.Join(root, name), err
 }
 
-// linkLibraries makes the links that a package lists, because npm cannot keep links.
+// linkLibraries creates the links that a package lists, because npm does not support links.
 func linkLibraries(dir string) error {
 	text, err := os.ReadFile(dir + "/native/pg-symlinks.json")
 	if err != nil {

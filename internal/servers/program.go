@@ -8,17 +8,17 @@ import (
 	"path/filepath"
 )
 
-// Program is a program that may need the libraries of another system.
+// Program is a program that may need libraries of another system.
 type Program struct {
 	path      string
-	loader    string // of the C library that the program needs; "" is that of the system
-	libraries string // the folder of its libraries
+	loader    string // dynamic loader of its C library; "" means that of the system
+	libraries string // folder of its libraries
 }
 
 // Installed returns a program of this system.
 func Installed(path string) Program { return Program{path: path} }
 
-// Path returns the file of the program. Use Command to run it.
+// Path returns the path of the program. Use Command to run it.
 func (p Program) Path() string { return p.path }
 
 // Beside returns another program in the same folder.
@@ -28,7 +28,7 @@ func (p Program) Beside(name string) Program {
 	return p
 }
 
-// Command returns a command that runs the program, as [exec.Command] does.
+// Command returns a command that runs the program, like [exec.Command].
 func (p Program) Command(args ...string) *exec.Cmd {
 	if p.loader == "" {
 		return exec.Command(p.path, args...)
@@ -39,14 +39,14 @@ func (p Program) Command(args ...string) *exec.Cmd {
 	}, args...)...)
 }
 
-// in returns a program below a folder that has the libraries of a system, too.
+// in returns a program below a root folder that contains its libraries.
 func in(root, path string) (Program, error) {
 	program := filepath.Join(root, path)
 	if _, err := filepath.EvalSymlinks(program); err != nil {
 		return Program{}, fmt.Errorf("the unpacked packages have no %s: %w", path, err)
 	}
 
-	// Older releases have their libraries below /lib, where newer ones have a link.
+	// Older releases have libraries below /lib, newer releases have a link there.
 	for _, pattern := range []string{"usr/lib/*-linux-gnu/ld-linux-*.so.*", "lib/*-linux-gnu/ld-linux-*.so.*"} {
 		loaders, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil {

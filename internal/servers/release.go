@@ -10,11 +10,11 @@ import (
 	"strings"
 )
 
-// Variable is the environment variable that names the releases that tests run on, separated by commas: "valkey-9,mysql-9".
-// Of a kind of server without a release there, tests run the one of the system.
+// Variable is the environment variable with the releases to test on, separated by commas: "valkey-9,mysql-9". For other kinds of servers,
+// tests use the server of the system.
 const Variable = "ONLYONCE_TEST_SERVERS"
 
-// Names of releases in Variable.
+// The releases for Variable.
 const (
 	Valkey8      = "valkey-8"
 	Valkey9      = "valkey-9"
@@ -27,8 +27,8 @@ func Chosen(release string) bool {
 	return slices.Contains(strings.Split(os.Getenv(Variable), ","), release)
 }
 
-// Find returns the server of a release. It is downloaded if this machine does not have it yet. A valkey-server in PATH is taken
-// for [Valkey8], so that other systems than Debian can bring their own.
+// Find returns the server of a release. It downloads the server if necessary. For [Valkey8] it accepts a valkey-server in PATH, so that
+// systems other than Debian can provide it.
 func Find(release string) (Program, error) {
 	switch release {
 	case Valkey8:

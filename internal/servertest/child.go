@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// Child is a process that ends with this one.
+// Child is a process that ends with this process.
 type Child struct {
 	process *os.Process
 	ended   chan struct{}
@@ -27,7 +27,7 @@ func Start(cmd *exec.Cmd) (*Child, error) {
 	started := make(chan error)
 
 	go func() {
-		// The parent that the kernel looks at is the thread: it must live as long as the child.
+		// For the kernel, the parent is this thread. It must live as long as the child.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		defer close(c.ended)
@@ -37,7 +37,7 @@ func Start(cmd *exec.Cmd) (*Child, error) {
 		started <- err
 
 		if err == nil {
-			_ = cmd.Wait() // that it was killed is no news
+			_ = cmd.Wait() // the error of a killed process
 		}
 	}()
 
@@ -50,7 +50,7 @@ func Start(cmd *exec.Cmd) (*Child, error) {
 	return c, nil
 }
 
-// PID returns the number of the process.
+// PID returns the process ID.
 func (c *Child) PID() int { return c.process.Pid }
 
 // Ended is closed when the process has ended.
@@ -66,11 +66,11 @@ func (c *Child) IsEnded() bool {
 	}
 }
 
-// Signal sends a signal to the process alone.
+// Signal sends a signal to the process, not to its children.
 func (c *Child) Signal(sig syscall.Signal) error { return c.process.Signal(sig) }
 
-// Kill ends the process at once, and returns when it has ended.
+// Kill kills the process, and waits for its end.
 func (c *Child) Kill() {
-	_ = c.process.Kill() // an error says that it has ended already
+	_ = c.process.Kill() // fails if it has ended
 	<-c.ended
 }

@@ -2,5 +2,5 @@ package servertest
 
 import "syscall"
 
-// endWithParent lets the kernel kill a child whose parent has ended, however that ended.
+// endWithParent makes the kernel kill a child whose parent has ended.
 func endWithParent(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGKILL }

@@ -4,5 +4,5 @@ package servertest
 
 import "syscall"
 
-// endWithParent does nothing here: a server outlives tests that are killed before their cleanups.
+// endWithParent does nothing: a server may outlive a test that is killed before its cleanup.
 func endWithParent(*syscall.SysProcAttr) {}

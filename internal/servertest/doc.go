@@ -1,3 +1,2 @@
-// Package servertest is what the servers have in common that tests start: a process that ends with the tests, a port, and
-// patience.
+// Package servertest is the common part of packages that start servers for tests: child processes, ports and waiting.
 package servertest

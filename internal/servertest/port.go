@@ -8,27 +8,26 @@ import (
 	"sync"
 )
 
-// Ports are taken from below those that a system gives to outgoing connections, and so are those of a Redis cluster's bus,
-// which are 10000 above: the port of a dead server is still free when it comes back.
+// The range of ports is below the ports of outgoing connections. This also holds for the ports of a Redis cluster's bus, which are 10000
+// above. So the port of a dead server is still free for a restart.
 const (
 	firstPort = 11000
 	ports     = 10000
 )
 
-// PortAttempts is how many ports are tried.
+// PortAttempts is the number of ports to try.
 const PortAttempts = 50
 
-// ErrPortTaken says that somebody else has the port.
+// ErrPortTaken means that another process uses the port.
 var ErrPortTaken = errors.New("the port is taken")
 
-// proposed has the ports that this process has proposed. A server that is dead may come back on its port.
+// proposed contains the ports that this process has proposed. They stay reserved for restarted servers.
 var proposed sync.Map
 
-// ProposePort returns a port that nobody listens on, and that it has not returned before. Another process may still bind it first. If it
-// finds no such port in PortAttempts attempts, it returns any.
+// ProposePort returns a free port that it has not returned before. Another process may still bind it first. After PortAttempts attempts, it
+// returns any port.
 //
-// If a test starts its server on a port that is taken, it asks somebody else whether the server is ready. A proxy of another test would
-// record that.
+// A server test that starts on a used port would talk to a foreign server, such as a proxy of another test.
 func ProposePort() int {
 	port := 0
 
@@ -51,5 +50,5 @@ func isFree(port int) bool {
 	return listener.Close() == nil
 }
 
-// Address returns the host and port of a server here.
+// Address returns the address of a local server.
 func Address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

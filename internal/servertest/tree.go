@@ -10,10 +10,10 @@ import (
 	"syscall"
 )
 
-// status is what the system says about a process.
+// status is the state of a process.
 type status struct {
 	parent int
-	state  string // a letter first: T is stopped, Z has ended
+	state  string // a letter: T is stopped, Z is a zombie
 }
 
 func (s status) isStopped() bool { return strings.HasPrefix(s.state, "T") || s.isDead() }
@@ -29,7 +29,7 @@ func (c *Child) Pause() error {
 	return errors.Join(err, signalAll(children, syscall.SIGSTOP))
 }
 
-// Resume lets the process and its children go on.
+// Resume continues the process and its children.
 func (c *Child) Resume() error {
 	all, err := processes()
 	if err != nil {
@@ -39,8 +39,8 @@ func (c *Child) Resume() error {
 	return errors.Join(signalAll(c.among(all), syscall.SIGCONT), c.Signal(syscall.SIGCONT))
 }
 
-// KillTree ends the process and its children at once, and returns when all have ended. Nothing is known of the children of a process
-// that has ended by itself.
+// KillTree kills the process and its children, and waits for their end. If the process has already ended, its children are unknown and
+// stay.
 func (c *Child) KillTree() error {
 	children, err := c.freeze()
 	if errors.Is(err, os.ErrProcessDone) {
@@ -68,7 +68,7 @@ func (c *Child) KillTree() error {
 	}, nil))
 }
 
-// freeze stops the process, and returns its children when there will be no more of them.
+// freeze stops the process, and returns its children once there can be no new ones.
 func (c *Child) freeze() (children []int, err error) {
 	if err := c.Signal(syscall.SIGSTOP); err != nil {
 		return nil, err

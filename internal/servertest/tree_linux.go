@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// processes returns all processes by number.
+// processes returns all processes by PID.
 func processes() (map[int]status, error) {
 	paths, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -19,10 +19,10 @@ func processes() (map[int]status, error) {
 	for _, path := range paths {
 		text, err := os.ReadFile(path)
 		if err != nil {
-			continue // it has ended meanwhile
+			continue // the process has ended
 		}
 
-		// The name in the brackets can be anything.
+		// The name in the brackets may contain any characters.
 		fields := strings.Fields(string(text[strings.LastIndex(string(text), ")")+1:]))
 		if len(fields) < 2 {
 			continue

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// processes returns all processes by number.
+// processes returns all processes by PID.
 func processes() (map[int]status, error) {
 	out, err := exec.Command("ps", "-A", "-o", "pid=,ppid=,state=").Output()
 	if err != nil {

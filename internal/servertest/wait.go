@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// Patience is how long anything may take. What takes longer does not happen.
+// Patience is the time limit for anything in tests: 2 minutes.
 const Patience = 2 * time.Minute
 
-// interval is how often it is looked at.
+// interval is the time between two checks of a condition.
 const interval = 10 * time.Millisecond
 
-// Wait returns when a condition holds, which it does when it returns no error.
+// Wait waits until condition returns nil. It fails the test after Patience. What names the condition.
 func Wait(tb testing.TB, what string, condition func() error) {
 	tb.Helper()
 
@@ -21,7 +21,7 @@ func Wait(tb testing.TB, what string, condition func() error) {
 	}
 }
 
-// Poll returns when a condition holds, with its last error if it does not within patience, or not before given up.
+// Poll waits until condition returns nil. It returns the last error after Patience, or when givenUp is closed.
 func Poll(condition func() error, givenUp <-chan struct{}) error {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()

@@ -1,13 +1,13 @@
 //go:build unix
 
-// Command testedon knows which servers the stores are tested on, and writes docs/tested.md.
+// Command testedon lists the servers on which the stores are tested. It writes docs/tested.md.
 //
 //	go run ./internal/testedon > docs/tested.md
 //	testedon releases test-servers                   the value of ONLYONCE_TEST_SERVERS for a target of make
 //	testedon fetch test-servers                      downloads these servers
 //	testedon commands test-servers go test -race     prints the commands that test them, one per line
 //
-// Instead of all releases of a target, test-servers, the argument may name some: valkey-9,mysql-9.
+// The argument may name releases instead of the target test-servers: valkey-9,mysql-9.
 package main
 
 import (
@@ -74,7 +74,7 @@ func command(suite servers.Suite, chosen string, test []string) string {
 	return strings.Join(append(words, "./"+suite.Package), " ")
 }
 
-// fetch downloads servers that are not here yet, and prints their versions.
+// fetch downloads missing servers and prints their versions.
 func fetch(w io.Writer, releases []string) error {
 	for _, release := range releases {
 		program, err := servers.Find(release)

@@ -24,7 +24,7 @@ Every server passes the whole contract of a store (` + "`store/storetest`" + `),
 | --- | --- | --- | --- | --- |
 `
 
-// page returns docs/tested.md.
+// page returns the content of docs/tested.md.
 func page() string {
 	var text strings.Builder
 

@@ -1,4 +1,4 @@
-// Package testnames finds the tests of this repository, for the pages that say what they prove.
+// Package testnames finds the tests of this repository, for the pages that link to them.
 package testnames
 
 import (
@@ -13,13 +13,13 @@ import (
 // Test is a test function.
 type Test struct {
 	Name string
-	// Link is a Markdown link to it, relative to the docs folder.
+	// Link is a Markdown link to the test, relative to the docs folder.
 	Link string
-	// Source is its text, from its name up to the next top-level function.
+	// Source is the source text, from the name up to the next top-level function.
 	Source string
 }
 
-// All returns the tests below a folder in the order of their files. Tests of different packages may have one name.
+// All returns the tests below a folder, sorted by file. Tests of different packages may have the same name.
 func All(root string) ([]Test, error) {
 	var all []Test
 

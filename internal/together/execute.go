@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// grace is how long commands have to end after an interrupt.
+// grace is how long commands may run after an interrupt.
 const grace = 20 * time.Second
 
-// execute runs a command with a shell to its end.
+// execute runs a command with a shell.
 func execute(ctx context.Context, text string) result {
 	var output bytes.Buffer
 
@@ -28,7 +28,7 @@ func execute(ctx context.Context, text string) result {
 	r := result{command: text, err: err, took: time.Since(began)}
 
 	if cmd.Process != nil && ctx.Err() != nil {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // an error says that nobody is left
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // fails if the group is empty
 	}
 
 	if state := cmd.ProcessState; state != nil {

@@ -1,12 +1,11 @@
 //go:build unix
 
-// Command together runs shell commands beside each other, a bounded number at a time.
+// Command together runs shell commands concurrently, with a limit.
 //
 //	together -jobs 2 'go -C a test ./...' 'go -C b test ./...'
 //
-// It prints the output of each command whole, when the command has ended. The output of failed commands comes last, and
-// the last line names them. The commands run in process groups of their own: an interrupt ends them with all that they
-// have started.
+// It prints the output of each command in one piece when the command has ended. The output of failed commands comes last, and the last line
+// names them. Each command runs in its own process group, so an interrupt ends it with all its children.
 package main
 
 import (
@@ -42,7 +41,7 @@ func main() {
 	}
 }
 
-// run runs the commands and reports whether all have succeeded. It starts them in their order.
+// run starts the commands in order. It reports whether all have succeeded.
 func run(ctx context.Context, out io.Writer, jobs int, commands []string) (ok bool) {
 	results := make(chan result)
 	room := make(chan struct{}, jobs)
@@ -90,7 +89,7 @@ func run(ctx context.Context, out io.Writer, jobs int, commands []string) (ok bo
 	return summarize(out, failed, len(commands)-ended)
 }
 
-// summarize prints the last lines, and reports whether all commands have succeeded.
+// summarize prints the last lines. It reports whether all commands have succeeded.
 func summarize(out io.Writer, failed []result, skipped int) (ok bool) {
 	if len(failed) > 0 {
 		names := make([]string, 0, len(failed))
@@ -108,7 +107,7 @@ func summarize(out io.Writer, failed []result, skipped int) (ok bool) {
 	return len(failed) == 0 && skipped == 0
 }
 
-// result is what became of a command.
+// result is the result of a command.
 type result struct {
 	command string
 	output  []byte

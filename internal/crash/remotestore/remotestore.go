@@ -1,8 +1,6 @@
-// Package remotestore puts a store into another process: Register serves any store over net/rpc, and Client is a store
-// that asks it.
+// Package remotestore serves a store to other processes: Register serves a store over net/rpc, and Client is a store that uses it.
 //
-// It is for tests that end processes. A store that is served forgets everything with the process that serves it, and a
-// Client does not connect again.
+// It is for tests that kill processes. An in-memory store is lost with its process. A Client does not reconnect.
 package remotestore
 
 import (
@@ -22,10 +20,10 @@ type Backend interface {
 	store.Forgetter
 }
 
-// serviceName is what the store is called among the services of a connection.
+// serviceName is the name of the store's net/rpc service.
 const serviceName = "Store"
 
-// Register adds a store to the services of a server.
+// Register adds a store to a net/rpc server.
 func Register(server *rpc.Server, backend Backend) error {
 	if err := server.RegisterName(serviceName, &service{backend}); err != nil {
 		return fmt.Errorf("remotestore: %w", err)
@@ -34,8 +32,7 @@ func Register(server *rpc.Server, backend Backend) error {
 	return nil
 }
 
-// Client is a store in another process. It is safe for concurrent use. Its operations take effect even if their contexts
-// have ended in the meantime.
+// Client is a store in another process. It is safe for concurrent use. Operations take effect even if their contexts end.
 type Client struct {
 	conn    *rpc.Client
 	timeout time.Duration
@@ -43,7 +40,7 @@ type Client struct {
 
 var _ Backend = (*Client)(nil)
 
-// New returns a client on a connection, which stays the caller's. No operation takes longer than the timeout.
+// New returns a client on a connection, which the caller closes. Timeout limits each operation.
 func New(conn *rpc.Client, timeout time.Duration) *Client {
 	return &Client{conn: conn, timeout: timeout}
 }
@@ -124,11 +121,10 @@ func (c *Client) call(ctx context.Context, method string, op any) (store.Result,
 	}
 }
 
-// Reply is the answer to an operation on its way. It is exported for net/rpc alone.
+// Reply is the reply to an operation. It is exported for net/rpc only.
 type Reply struct {
 	Result store.Result
-	// Error is the text of the store's error, empty where there is none. Matches is that of the sentinel which the error
-	// matches.
+	// Error is the error text of the store, or empty. Matches is the text of the sentinel that the error matches.
 	Error, Matches string
 }
 

@@ -6,8 +6,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// service answers the operations of clients. Its methods have the form that net/rpc asks for, which knows no contexts: an
-// operation that has arrived is carried out.
+// service serves the operations of clients. net/rpc has no contexts, so every received operation is carried out.
 type service struct{ backend Backend }
 
 // Claim answers Client.Claim.
