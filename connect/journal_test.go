@@ -120,6 +120,31 @@ func TestResumeKeepsBackWhatConnectCannotSend(t *testing.T) {
 	}
 }
 
+// A server without the kit would run the call again. Only a confirmation, or the program, says that it has the kit.
+func TestResumeSendsOnlyWhatAServerHasConfirmed(t *testing.T) {
+	for protocol, opts := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			w := newWorld(t, setup{})
+			left := leftCall(t, strings.TrimPrefix(w.url, "http://"))
+			once := must(onceconnect.NewClient(soon(), interceptor.WithMethods(noteMethod)))(t)
+			to := onceconnect.Destination{
+				HTTPClient: httpClient(t, true), BaseURL: w.url, Options: append(opts, connect.WithInterceptors(once)),
+			}
+
+			summary, err := onceconnect.Resume(t.Context(), left, to)
+			if w.runs.Load() != 0 || summary.Left != 1 {
+				t.Errorf("%+v, %v, %d runs; want none, and the call left", summary, err, w.runs.Load())
+			}
+
+			to.Unconfirmed = true
+
+			if summary, err = onceconnect.Resume(t.Context(), left, to); w.runs.Load() != 1 || summary.Left != 0 {
+				t.Errorf("%+v, %v, %d runs; want one, and nothing left", summary, err, w.runs.Load())
+			}
+		})
+	}
+}
+
 func TestResumeWithoutAnHTTPClientUsesTheDefaultOne(t *testing.T) {
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 
