@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Action is what to do with a message.
+// Action is what an adapter does with a message.
 type Action uint8
 
 // The actions.
@@ -62,7 +62,7 @@ const (
 	CauseExpired Cause = "expired"
 	// CauseUnreadable means that the record of the message is damaged.
 	CauseUnreadable Cause = "unreadable"
-	// CauseProgram means that the program is wrong: see Decision.Err.
+	// CauseProgram means that there is an error in the program: see Decision.Err.
 	CauseProgram Cause = "program"
 )
 

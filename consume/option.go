@@ -48,10 +48,10 @@ func WithContent(content func(m *Message) []byte) Option {
 }
 
 // WithRecover sets the function that finds out what became of a run whose outcome is unknown. It needs a store that can settle records: see
-// onlyonce.Engine.CanResolve. The default, and nil, is that nobody knows.
+// onlyonce.Engine.CanResolve. The default, and nil, is no function: such a message ends as a dead letter or is settled by an operator.
 func WithRecover(find RecoverFunc) Option { return func(c *config) { c.recover = find } }
 
-// WithFinalErrors sets what becomes of a message whose handler has ended with a Final error: DeadLetter, which is the default, or Ack.
+// WithFinalErrors sets the action for a message whose handler has ended with a Final error: DeadLetter, which is the default, or Ack.
 func WithFinalErrors(action Action) Option { return func(c *config) { c.rules.final = action } }
 
 // WithBackoff sets how long a message waits before its next delivery, after the given number of attempts or deliveries, which is at least

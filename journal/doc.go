@@ -1,5 +1,5 @@
-// Package journal lets a client finish its calls after it has crashed: each call is on the disk before it is sent, and a later process
-// sends the calls that were left, with the same keys.
+// Package journal lets a client finish its calls after a crash: each call is on the disk before it is sent, and a later process sends the
+// calls that were left, with the same keys.
 //
 //	calls, err := journal.Open("payments.journal")
 //	…
@@ -15,13 +15,13 @@
 //	                                         └─► unknown:      left, until Resume gets a final answer
 //
 // A call that cannot be written is not sent. Calls that are written at the same time share one sync. One process at a time has the
-// journal; the lock of a process that has died is free.
+// journal. A process that dies loses the lock.
 //
 // # The file
 //
 // The file has a header, twice, and records. A record has a marker that is random for each file, a sequence number, a length and two
 // CRC-32C: of its header and of its body. A torn record at the end is truncated: its call was never sent. Damage elsewhere is reported by
-// [Journal.Damage], and the damaged file is kept beside the journal. Nothing is ever read from a record whose checksum is wrong.
+// [Journal.Damage], and the damaged file is kept beside the journal. A record with a wrong checksum is never used.
 //
-// docs/journal.md has the details, and what the journal does not do.
+// docs/journal.md has the details, and lists the limits of the journal.
 package journal

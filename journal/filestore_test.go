@@ -146,8 +146,14 @@ func TestARemovalAfterAFinalAnswerNeedsNoSync(t *testing.T) {
 	env.sync = func(file *os.File) error { syncs++; return file.Sync() }
 
 	j := open(t, journalPath(t), withEnvironment(env))
-	call := begin(t, j, 1)
 	before := syncs
+	call := begin(t, j, 1)
+
+	if syncs != before+1 {
+		t.Errorf("the call took %d syncs before it was sent, want 1", syncs-before)
+	}
+
+	before = syncs
 
 	end(t, call, nil)
 

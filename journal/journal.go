@@ -40,7 +40,7 @@ type Store interface {
 	Close() error
 }
 
-// Option changes a journal under construction.
+// Option changes a journal that Open opens.
 type Option func(*config)
 
 type config struct {
@@ -48,12 +48,12 @@ type config struct {
 	env    environment
 }
 
-// WithMaxEntries sets how many calls the journal may have at a time: those on their way, and those that are left. The default is 10,000. A
-// call beyond is not sent, and its error matches ErrFull. It has no effect on New.
+// WithMaxEntries sets how many calls the journal may have at a time: calls on their way, and calls that are left. The default is 10,000; at
+// least 1. If a call exceeds the bound, it is not sent, and its error matches ErrFull.
 func WithMaxEntries(n int) Option { return func(c *config) { c.limits.entries = n } }
 
-// WithMaxBytes sets how many bytes these calls may have together, from 4 KiB to 1 GiB. The default is 64 MiB. The journal keeps as much in
-// memory, and its file has at most twice as much and 8 MiB. It has no effect on New.
+// WithMaxBytes sets how many bytes all calls may have together, from 4 KiB to 1 GiB. The default is 64 MiB. The journal has as much in
+// memory. Its file has at most twice as much, and 8 MiB more. If a call exceeds the bound, it is not sent, and its error matches ErrFull.
 func WithMaxBytes(n int64) Option { return func(c *config) { c.limits.bytes = n } }
 
 // Open opens the journal in a file, or makes it, with the mode 0600. The folder must exist. The journal also uses the names path.lock,
@@ -89,7 +89,7 @@ func Open(path string, opts ...Option) (*Journal, error) {
 	return j, nil
 }
 
-// New makes a journal of a store. It reads all entries.
+// New makes a journal of a store, for stores of your own. It reads all entries. The journal closes the store.
 func New(ctx context.Context, store Store) (*Journal, error) {
 	entries, err := store.Entries(ctx)
 	if err != nil {
@@ -124,7 +124,7 @@ func (e *Entry) identity() identity {
 	return identity{method: e.Method, key: e.Key, target: e.Target, request: sha256.Sum256(e.Request)}
 }
 
-// Damage returns what was not readable when the journal was opened. It is empty if all was.
+// Damage returns the parts of the file that were not readable when the journal was opened. It is empty if there were none.
 func (j *Journal) Damage() []Damage { return slices.Clone(j.damage) }
 
 // Left returns how many calls wait for Resume: those whose outcome is unknown, and those of an earlier process.
@@ -135,7 +135,8 @@ func (j *Journal) Left() int {
 	return len(j.left)
 }
 
-// Close frees the journal. Calls that are on their way stay in it.
+// Close closes the store, and frees the lock of the file. Calls that are on their way stay in the journal. A second Close returns
+// ErrClosed.
 func (j *Journal) Close() error { return j.store.Close() }
 
 // Begin writes a call before its first attempt. It ignores the ID of the entry. A zero Written becomes the time of Begin. If Begin fails,
@@ -161,9 +162,9 @@ type Call struct {
 	entry   Entry
 }
 
-// End ends a call with its error, by what [onlyonce.VerdictOf] says of it. Call End once.
-//   - VerdictFinal: the call is removed, and calls that are left with the same key and request. End does not wait for the disk. If the
-//     process dies before the removal is written, Resume sends the call once more and gets the same answer.
+// End ends a call with its error, by the verdict of [onlyonce.VerdictOf]. Call End once.
+//   - VerdictFinal: the call is removed, and so are the calls that are left with the same key and request. End does not wait for the disk.
+//     If the process dies before the removal is written, Resume sends the call once more and gets the same answer.
 //   - VerdictNotExecuted: the call is removed, and the removal is synced. If that fails, a later process may send the call: End returns an
 //     error, and nobody may use a new key.
 //   - VerdictUnknown: the call is left.

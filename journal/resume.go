@@ -68,7 +68,7 @@ func OnAnswer(method string, answered func(ctx context.Context, answer Answer) e
 // WithAccept sets which calls are sent. A call for which the function returns an error is handed to the function of OnUnsent with that
 // error. Use it to leave out calls whose Deadline is long over. By default, all calls are sent.
 //
-// A call that is left out may have taken effect: only an answer tells.
+// A call that is left out may have taken effect. Only an answer shows whether it has.
 func WithAccept(accept func(Entry) error) ResumeOption {
 	return func(r *resumption) { r.accept = accept }
 }

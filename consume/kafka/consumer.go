@@ -13,7 +13,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/consume"
 )
 
-// Handler says what to do with a message. consume.Handler makes one.
+// Handler handles a message and returns what to do with it. consume.Handler makes one.
 type Handler = func(ctx context.Context, m *consume.Message) consume.Decision
 
 // Consumer is a member of a consumer group.

@@ -26,7 +26,7 @@ const (
 // Handle is what consume.Handler returns.
 type Handle = func(ctx context.Context, m *consume.Message) consume.Decision
 
-// Consumer handles the messages of a pull consumer. See [New].
+// Consumer handles the messages of a pull consumer. [New] makes one.
 type Consumer struct {
 	js         jetstream.JetStream
 	pull       jetstream.Consumer
@@ -41,7 +41,8 @@ type Consumer struct {
 	observe    func(m *consume.Message, d consume.Decision)
 }
 
-// New returns a consumer of the messages of a pull consumer. DeadLetter is the subject of dead letters. It fails if messages could be lost:
+// New returns a consumer of the messages of a pull consumer. DeadLetter is the subject of dead letters. New fails if an option is out of
+// range, or if messages could be lost:
 //   - The AckPolicy of the pull consumer is not AckExplicit.
 //   - Its MaxDeliver is set: JetStream then stops delivering a message without a dead letter. The handler's MaxAttempts takes its place.
 //   - It is HeadersOnly: the handler and the dead letters would have no data.
@@ -75,9 +76,9 @@ func New(
 	return c, nil
 }
 
-// Run handles messages until ctx ends, and returns nil then. The messages that are being handled come to their end before. It fails if the
-// connection is closed or the pull consumer is deleted. It goes on while the server is away. A message that it has requested and not yet
-// got when ctx ends is delivered again after AckWait.
+// Run handles messages until ctx ends. Then it waits for the handlers that are running, and returns nil. Run fails if the connection is
+// closed or the pull consumer is deleted. It goes on while the server is away. If Run has requested a message and not yet got it when ctx
+// ends, the server delivers the message again after AckWait.
 func (c *Consumer) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -140,18 +141,18 @@ type fatalError struct{ err error }
 func (e *fatalError) Error() string { return e.err.Error() }
 func (e *fatalError) Unwrap() error { return e.err }
 
-// fatal returns a *fatalError if a request failed because the connection is closed or the pull consumer is gone. The server says that only
-// to a request that waits. A producer can make a message that looks like it. So it asks the server, a few times because one that has just
-// started may not know the consumer yet.
+// fatal returns a *fatalError if a request failed because the connection is closed or the pull consumer is gone. The error of the request
+// does not prove that, because a producer can make a message that looks like such an error. So fatal looks the consumer up. It does so a few
+// times, because a server that has just started may not know the consumer yet.
 func (c *Consumer) fatal(ctx context.Context, err error) error {
 	if errors.Is(err, nats.ErrConnectionClosed) {
 		return &fatalError{err}
 	}
 
-	const asked = 3
+	const attempts = 3
 
-	for range asked {
-		gone := c.ask(ctx)
+	for range attempts {
+		gone := c.lookUp(ctx)
 		if !errors.Is(gone, jetstream.ErrConsumerNotFound) && !errors.Is(gone, jetstream.ErrStreamNotFound) {
 			return nil
 		}
@@ -164,8 +165,8 @@ func (c *Consumer) fatal(ctx context.Context, err error) error {
 	return &fatalError{err}
 }
 
-// ask asks the server whether the pull consumer exists.
-func (c *Consumer) ask(ctx context.Context) error {
+// lookUp returns an error if the pull consumer does not exist, or if the server does not answer.
+func (c *Consumer) lookUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
 
@@ -207,7 +208,7 @@ func (c *Consumer) deliver(ctx context.Context, msg jetstream.Msg) {
 	d := c.handle(ctx, m)
 
 	if d.Cause == consume.CauseProgram {
-		c.log.ErrorContext(ctx, "oncenats: a message cannot be handled because the program is wrong", "position", m.Position, "id", m.ID,
+		c.log.ErrorContext(ctx, "oncenats: a message cannot be handled because of an error in the program", "position", m.Position, "id", m.ID,
 			"error", d.Err)
 	}
 

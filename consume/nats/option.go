@@ -9,12 +9,12 @@ import (
 // Option changes a consumer under construction.
 type Option func(*Consumer)
 
-// WithWorkers sets how many messages are handled at a time. The default is 1. Messages are in order only with one worker, and also then a
-// message that is delivered again comes after others.
+// WithWorkers sets how many messages are handled at a time. The default is 1; at least 1. Messages are in order only with one worker. A
+// message that is delivered again comes after others even then.
 func WithWorkers(n int) Option { return func(c *Consumer) { c.workers = n } }
 
-// WithLogger sets where the consumer reports what fails without an error that anybody gets: an acknowledgement, an extension, a request for
-// messages, a dead letter. It also reports every dead letter. The default, and nil, is slog.Default().
+// WithLogger sets where the consumer reports failures that Run does not return: of an acknowledgement, an extension, a request for messages
+// or a dead letter. It also reports every dead letter. The default, and nil, is slog.Default().
 func WithLogger(log *slog.Logger) Option { return func(c *Consumer) { c.log = log } }
 
 // WithObserver sets a function that is called with every decision before it is carried out, such as for metrics. It must be safe for

@@ -14,7 +14,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/consume"
 )
 
-// The headers of dead letters, in addition to those of package consume. They say how to send the message again.
+// The headers of dead letters, in addition to those of package consume. They are what a program needs to send the message again.
 const (
 	// HeaderID is the Nats-Msg-Id of the message.
 	HeaderID = "Onlyonce-Id"
@@ -121,7 +121,7 @@ func (c *Consumer) bare(msg jetstream.Msg) *nats.Msg {
 	return letter
 }
 
-// terminate tells the server to deliver the message no more, and waits until the server confirms that. It is TermWithReason with a reply.
+// terminate ends the deliveries of the message, and waits until the server confirms that. It is TermWithReason with a reply.
 func (c *Consumer) terminate(ctx context.Context, msg jetstream.Msg, cause consume.Cause) error {
 	if _, err := c.js.Conn().RequestWithContext(ctx, msg.Reply(), []byte("+TERM "+string(cause))); err != nil {
 		return fmt.Errorf("terminating the message: %w", err)

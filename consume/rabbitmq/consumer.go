@@ -12,14 +12,14 @@ import (
 	"github.com/onlyonce-go/onlyonce/consume"
 )
 
-// Handler says what to do with a message. consume.Handler makes one.
+// Handler handles a message and returns what to do with it. consume.Handler makes one.
 type Handler = func(ctx context.Context, m *consume.Message) consume.Decision
 
 // Dialer makes a connection, such as amqp.Dial does. It should declare the queue, if nobody else does. It must be safe for concurrent use:
 // dead letters have a connection of their own.
 type Dialer = func(ctx context.Context) (*amqp.Connection, error)
 
-// Consumer takes the messages of one queue.
+// Consumer takes the messages of one queue. [New] makes one.
 type Consumer struct {
 	queue    string
 	handle   Handler
@@ -62,12 +62,12 @@ func New(queue string, handle Handler, dead DeadLetters, opts ...Option) (*Consu
 var ErrRecovery = errors.New("oncerabbit: the connection recovers by itself, so the acknowledgement of an old message could remove " +
 	"a new one: leave amqp.Config.Recovery nil")
 
-// Run handles messages until ctx ends, and returns the cause of that. It makes a connection with dial, uses it until it breaks, and makes
-// the next one. It returns early with [ErrRecovery].
+// Run handles messages until ctx ends, and returns the cause of the end of ctx. It makes a connection with dial, uses it until it breaks, and
+// makes the next one. Only [ErrRecovery] makes it return earlier.
 //
-// Run returns when all handlers that it has called have returned. After ctx has ended it takes no more messages, gives back those that
-// wait, and acknowledges what is still done. Stop the handlers with onlyonce.Engine.Drain. Any number of goroutines and processes may run
-// consumers of a queue.
+// After ctx has ended, Run takes no more messages, and gives back those that wait for a delay. It returns when all handlers have returned and
+// their messages are settled. Stop the handlers with onlyonce.Engine.Drain. Any number of goroutines and processes may run consumers of a
+// queue.
 func (c *Consumer) Run(ctx context.Context, dial Dialer) error {
 	var handlers sync.WaitGroup
 	defer handlers.Wait()
