@@ -8,8 +8,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// slabsPerLook is how many slabs are read under one lock.
-const slabsPerLook = 32
+// slabsPerRead is how many slabs are read under one lock.
+const slabsPerRead = 32
 
 // ListUnknown implements [store.Lister]. It reads every record, about a thousand under one lock, so it delays other operations only
 // briefly. The sequence ends with an error if ctx ends.
@@ -57,7 +57,7 @@ func (sh *shard) find(s *Store, slab int, wanted func(ent *entry, at int64) bool
 	now := s.now()
 	at := now.UnixNano()
 
-	next, more = sh.slabs.each(slab, slabsPerLook, func(p place) {
+	next, more = sh.slabs.each(slab, slabsPerRead, func(p place) {
 		if ent := sh.slabs.entry(p); wanted(ent, at) {
 			one := store.Listed{Key: ent.key, Result: store.Result{Now: now}}
 			sh.read(p, &one.Result.Record)

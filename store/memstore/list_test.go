@@ -32,7 +32,7 @@ func hold(t *testing.T, s *Store, keys int) {
 func TestEveryUnknownRecordIsListedOnceHoweverManyThereAre(t *testing.T) {
 	t.Parallel()
 
-	const keys = 3*slabsPerLook*slabSize + 1 // more than are read under one lock
+	const keys = 3*slabsPerRead*slabSize + 1 // more than are read under one lock
 
 	s := New()
 	hold(t, s, keys)
@@ -56,7 +56,7 @@ func TestEveryUnknownRecordIsListedOnceHoweverManyThereAre(t *testing.T) {
 func TestRecordsCanBeRemovedWhileTheyAreListed(t *testing.T) {
 	t.Parallel()
 
-	const keys = 3 * slabsPerLook * slabSize
+	const keys = 3 * slabsPerRead * slabSize
 
 	s := New()
 	hold(t, s, keys)
@@ -108,7 +108,7 @@ func comeAndGo(t *testing.T, s *Store) {
 func TestARecordIsListedOnceWhileOthersComeAndGo(t *testing.T) {
 	t.Parallel()
 
-	const keys = 2*slabsPerLook*slabSize + 1
+	const keys = 2*slabsPerRead*slabSize + 1
 
 	s := New()
 	hold(t, s, keys)
@@ -141,7 +141,7 @@ func TestAListEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 
 	s := New()
-	hold(t, s, 2*slabsPerLook*slabSize)
+	hold(t, s, 2*slabsPerRead*slabSize)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -162,7 +162,7 @@ func TestAListEndsWithItsContext(t *testing.T) {
 		cancel()
 	}
 
-	if listed > slabsPerLook*slabSize {
+	if listed > slabsPerRead*slabSize {
 		t.Errorf("%d records are listed after the context has ended", listed)
 	}
 }

@@ -93,7 +93,8 @@ func decodeRecord(rec *store.Record, name, data string, expires int64) error {
 	}
 
 	if data[0] > formatVersion {
-		return fmt.Errorf("redisstore: reading a record: it has format %d, and this build knows format %d: %w", data[0], formatVersion, store.ErrNewer)
+		return fmt.Errorf("redisstore: reading a record: it has format %d, and this build knows format %d: %w",
+			data[0], formatVersion, store.ErrNewer)
 	}
 
 	identity, outcome := parts(data)

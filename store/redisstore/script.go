@@ -34,14 +34,14 @@ func loadScripts() *scripts {
 
 	return &scripts{
 		claim:    load(flagsNone, "claim", read("claim_first"), record, read("claim")),
-		renew:    load(flagsAllowOOM, "renew", look, record, read("renew")),
+		renew:    load(flagsAllowOOM, "renew", fetch, record, read("renew")),
 		complete: load(flagsAllowOOM, "complete", heal, record, read("complete")),
 		swap:     load(flagsAllowOOM, "swap", read("swap")),
-		release:  load(flagsAllowOOM, "release", look, record, read("release")),
-		hold:     load(flagsAllowOOM, "hold", look, record, read("hold")),
-		resolve:  load(flagsAllowOOM, "resolve", look, record, read("resolve")),
-		lookup:   load(flagsNoWrites, "lookup", look, record, read("lookup")),
-		listed:   load(flagsNoWrites, "listed", look, record, read("listed")),
+		release:  load(flagsAllowOOM, "release", fetch, record, read("release")),
+		hold:     load(flagsAllowOOM, "hold", fetch, record, read("hold")),
+		resolve:  load(flagsAllowOOM, "resolve", fetch, record, read("resolve")),
+		lookup:   load(flagsNoWrites, "lookup", fetch, record, read("lookup")),
+		listed:   load(flagsNoWrites, "listed", fetch, record, read("listed")),
 		forget:   load(flagsAllowOOM, "forget", read("forget")),
 		enter:    load(flagsAllowOOM, "enter", read("enter")),
 		leave:    load(flagsAllowOOM, "leave", read("leave")),
@@ -51,10 +51,10 @@ func loadScripts() *scripts {
 	}
 }
 
-// look is the beginning of most scripts. A script that begins with heal also reads a record that has lost its expiry.
+// fetch is the beginning of most scripts. A script that begins with heal also reads a record that has lost its expiry.
 const (
-	look = "local heals, stored = false, redis.call('GET', KEYS[1])\n"
-	heal = "local heals, stored = true, redis.call('GET', KEYS[1])\n"
+	fetch = "local heals, stored = false, redis.call('GET', KEYS[1])\n"
+	heal  = "local heals, stored = true, redis.call('GET', KEYS[1])\n"
 )
 
 // load joins the parts of a script.

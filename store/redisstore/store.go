@@ -124,8 +124,8 @@ func New(client Client, opts ...Option) (*Store, error) {
 	}
 
 	if _, isRing := client.(*redis.Ring); isRing {
-		return nil, errors.New("redisstore: New: the client is a ring: if a server fails, a ring moves keys to another server, where their records " +
-			"are absent and their handlers would run again: use a cluster or Sentinel")
+		return nil, errors.New("redisstore: New: the client is a ring: if a server fails, a ring moves keys to another server, where their " +
+			"records are absent and their handlers would run again: use a cluster or Sentinel")
 	}
 
 	if c, ok := client.(*redis.Client); ok && (c.Options().ClientSideCache != nil || c.Options().ClientSideCacheConfig != nil) {

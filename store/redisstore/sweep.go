@@ -351,7 +351,7 @@ func (w *serverSweep) scores(ctx context.Context, open []listEntry) (missing [in
 
 		switch {
 		case errors.Is(err, store.ErrUnreadable), errors.Is(err, store.ErrNewer):
-			score = lookedAt(reply) // so that a list reports the damaged record
+			score = replyTime(reply) // so that a list reports the damaged record
 		case err != nil && !redis.HasErrorPrefix(err, "WRONGTYPE"): // WRONGTYPE: another type has the name
 			return missing, failure("sweep", err)
 		case score == 0:
@@ -414,8 +414,8 @@ func (w *serverSweep) enter(ctx context.Context, missing *[indexes][]any) error 
 	return nil
 }
 
-// lookedAt returns when the server made a reply, or 1 if the reply is cut short.
-func lookedAt(reply string) int64 {
+// replyTime returns when the server made a reply, or 1 if the reply is cut short.
+func replyTime(reply string) int64 {
 	if len(reply) < replyHeader {
 		return 1
 	}
