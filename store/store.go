@@ -120,7 +120,7 @@ type Result struct {
 	Receipt any
 }
 
-// Unknown reports whether the outcome is unknown: the record is Unknown, or Running under a lease that ended before Now.
+// Unknown reports whether the outcome is unknown: the record is Unknown, or Running under a lease that has ended at Now.
 func (r *Result) Unknown() bool {
 	return r.Record.State == Unknown || r.Record.State == Running && !r.Record.LeaseAlive(r.Now)
 }

@@ -123,7 +123,7 @@ func (s *Store) Watch(key store.Key) (changed <-chan struct{}, stop func()) {
 	return s.shard(&key).watch(key)
 }
 
-// Capabilities implements [store.Store].
+// Capabilities implements [store.Store]. It has no Diagnoser and no Transactional. Home is the store itself.
 func (s *Store) Capabilities() store.Capabilities {
 	return store.Capabilities{
 		Inspector: s, Lister: s, Forgetter: s, Notifier: s, Direct: s, Immediate: true, UnknownRetention: s.unknownRetention, Home: s,

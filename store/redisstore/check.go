@@ -25,14 +25,14 @@ const allSlots = "16384"
 
 // Report is the result of a Check.
 type Report struct {
-	// Servers are the masters that answered, such as "address: redis 7.0.15, master" or "address: valkey 9.1.2, master".
+	// Servers are the masters that answered, such as "10.0.0.1:6379: valkey 9.1.2, master". Without a cluster, the address is "server".
 	Servers []string
 	// Warnings are settings that weaken the store and leave it usable, such as an append-only file that is off.
 	Warnings []string
 }
 
 // Check examines whether every master can keep the store's guarantees, and changes nothing. [New] and [Open] call it. It takes a few
-// commands for each master, so it suits a health check.
+// commands for each master, so it suits a health check. Give ctx a deadline.
 //
 // Check returns an error for each of these problems. The error names the problem and its remedy, and the Report has what was found until
 // then.

@@ -32,7 +32,8 @@ func (s *Store) begin(ctx context.Context, key *store.Key) work {
 	return w
 }
 
-// Claim implements [store.Store]. The error matches store.ErrFull if the server has no memory for a new record.
+// Claim implements [store.Store]. The error matches store.ErrFull if the server has no memory for a new record. Claim also returns an error
+// if Method or ReadableKey exceeds 65535 bytes.
 func (s *Store) Claim(ctx context.Context, op store.Claim) (res store.Result, err error) {
 	err = s.ClaimTo(ctx, &op, &res)
 

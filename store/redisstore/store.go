@@ -191,7 +191,8 @@ func (c *config) validate() error {
 	return errors.Join(errs...)
 }
 
-// Capabilities implements [store.Store].
+// Capabilities implements [store.Store]. It has no Notifier and no Transactional. Lister is nil under WithoutIndex. Part is nil unless the
+// client is a *redis.ClusterClient. Stores with one client and one prefix have the same Home.
 func (s *Store) Capabilities() store.Capabilities {
 	can := store.Capabilities{
 		Inspector: s, Forgetter: s, Diagnoser: s, Direct: s, Bounded: true, UnknownRetention: s.unknown,
@@ -218,8 +219,8 @@ type home struct {
 	prefix string
 }
 
-// Close writes the queued entries of the index, within a second, and closes the client of Open. It does not close the client
-// of New: close the store first, then that client.
+// Close writes the queued entries of the index, within a second, and closes the client of Open. It does not close the client of New: close
+// the store first, then that client. The error is the client's.
 func (s *Store) Close() error {
 	if s.index != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), min(s.timeout, closeTimeout))

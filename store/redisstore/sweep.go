@@ -13,7 +13,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Swept is the result of a Sweep.
+// Swept is the result of a Sweep, up to its error if there was one.
 type Swept struct {
 	// Records is the number of records that were read.
 	Records int64

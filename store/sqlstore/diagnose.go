@@ -10,7 +10,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Diagnose implements [store.Diagnoser]. It examines what [Store.Check] examines, and the indexes of the table.
+// Diagnose implements [store.Diagnoser]. It examines what [Store.Check] examines, and the indexes of the table. It takes at most 15 s.
 func (s *Store) Diagnose(ctx context.Context) []store.Diagnosis {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
@@ -39,7 +39,7 @@ func (d Dialect) reach() string {
 	return "start the database, or correct the address, the user or the password in the URL"
 }
 
-// Diagnose examines a database without a Store, also if New would fail. See [Store.Diagnose]. The error is about the options.
+// Diagnose examines a database without a Store, also if New would fail. See [Store.Diagnose]. The error is about the options, or a nil db.
 func Diagnose(ctx context.Context, db *sql.DB, d Dialect, opts ...Option) ([]store.Diagnosis, error) {
 	if db == nil {
 		return nil, errors.New("sqlstore: Diagnose: db is nil: pass the result of sql.Open")

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Dialect is the SQL dialect of a database.
+// Dialect is the SQL dialect of a database. The zero value is invalid.
 type Dialect int
 
 const (

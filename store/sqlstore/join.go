@@ -101,6 +101,7 @@ func joinedRun(ctx context.Context) (*joined, error) {
 // handler must roll the transaction back.
 //   - ErrOvertaken: the run no longer owns its record.
 //   - ErrNotJoined: the policy of the run does not allow it.
+//   - ErrNotDefinite: the response cannot be recorded.
 //   - ErrNoRun: there is no run. With OptionalRun, Join then writes nothing and returns nil.
 func Join(ctx context.Context, tx Execer, response any) error {
 	j, err := joinedRun(ctx)
@@ -219,6 +220,7 @@ const conflictTries = 3
 //     SQLite. Later statements would commit one by one, and no completion would be written.
 //   - If the database refuses the commit, such as for a deferred constraint, all is rolled back. InTx then returns the driver's error, or
 //     the error that [WithCommitError] makes of it.
+//   - InTx returns ErrNotDefinite if the result of fn cannot be recorded, and ErrOvertaken if the run no longer owns its record.
 //   - InTx returns ErrNotJoined if the policy of the run does not allow it, and ErrNoRun outside of any run. With OptionalRun it is a plain
 //     transaction there.
 func InTx[T any](ctx context.Context, db *sql.DB, opts *sql.TxOptions, fn func(ctx context.Context, tx *sql.Tx) (T, error)) (T, error) {

@@ -60,8 +60,8 @@ const relisten = time.Second
 // errListenerEnded is the error of a listener that returned without an error.
 var errListenerEnded = errors.New("sqlstore: listen: the Listener returned without an error: it must listen until its context ends")
 
-// Notify returns the store with notifications. All processes on one table should use it. Call Run: watchers are notified only while Run
-// runs. Notify returns an error for databases other than PostgreSQL, and for a nil Listener.
+// Notify returns the store with notifications, for onlyonce.New. All processes on one table should use it. Call its Run: watchers are
+// notified only while Run runs. Notify returns an error for databases other than PostgreSQL, and for a nil Listener.
 func (s *Store) Notify(l Listener) (*Notified, error) {
 	if s.dialect != PostgreSQL || l == nil {
 		return nil, errors.New("sqlstore: Notify: it needs PostgreSQL and a Listener: leave it out for other databases")

@@ -26,7 +26,7 @@ var ErrNewerSchema = errors.New("sqlstore: the schema is newer than this build")
 //   - Open stores of an older build keep working: a migration never changes what they use.
 //   - It returns an error that matches ErrNewerSchema if a newer build has migrated, and an error if the database does not have the
 //     dialect. Then it has changed nothing.
-//   - It waits for other migrations until ctx ends.
+//   - Give ctx a deadline. Without one, it waits for other migrations as long as they take.
 func Migrate(ctx context.Context, db *sql.DB, d Dialect, opts ...Option) error {
 	if db == nil {
 		return errors.New("sqlstore: Migrate: db is nil: pass the result of sql.Open")

@@ -18,7 +18,8 @@ var errRaced = errors.New("the record changed during every try")
 // errTooLong means that an operation cannot be stored, however often it is tried.
 var errTooLong = errors.New("too long")
 
-// Claim implements [store.Store]. The error matches store.ErrFull if the database reports that it is out of space.
+// Claim implements [store.Store]. The error matches store.ErrFull if the database reports that it is out of space. Claim also returns an
+// error if Method or ReadableKey exceeds 65536 bytes.
 func (s *Store) Claim(ctx context.Context, op store.Claim) (res store.Result, err error) {
 	defer s.observed.Ended(ctx, store.OperationClaim, s.observed.Clock(), &res, &err)
 

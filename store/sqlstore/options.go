@@ -32,9 +32,9 @@ type config struct {
 type Option func(*config)
 
 // WithTable sets the name of the table, such as "payments_onlyonce", or with its schema "billing.onlyonce_records". The default is
-// DefaultTable. A name has 1 to 48 ASCII letters, digits and underscores, and does not begin with a digit. Names are quoted, so they are
-// case-sensitive in PostgreSQL. A second table, with the suffix "_schema", has the version. Stores on different tables do not share
-// records.
+// DefaultTable. A name has 1 to 48 ASCII letters, digits and underscores, and does not begin with a digit: otherwise New returns an error.
+// Names are quoted, so they are case-sensitive in PostgreSQL. A second table, with the suffix "_schema", has the version. Stores on
+// different tables do not share records.
 //
 // Include the schema in PostgreSQL, or the database in MySQL, if processes have different search paths or current databases. Otherwise each
 // process uses the table that it finds first.
@@ -52,7 +52,7 @@ func WithRetryable(retryable func(error) bool) Option {
 }
 
 // WithSweep sets how often Run deletes expired records, at least a millisecond, and how many in one statement, at least 1. The defaults are
-// DefaultSweepInterval and DefaultSweepBatch. As long as there are more, Run does not wait.
+// DefaultSweepInterval and DefaultSweepBatch. For smaller values, New returns an error. As long as there are more, Run does not wait.
 func WithSweep(every time.Duration, batch int) Option {
 	return func(c *config) { c.sweepEvery, c.sweepBatch = every, batch }
 }

@@ -131,8 +131,8 @@ type home struct {
 	table table
 }
 
-// Capabilities implements [store.Store]. Bounded requires a driver that obeys contexts, such as pgx, go-sql-driver/mysql or
-// modernc.org/sqlite. Stores on one [sql.DB] and one table have the same Home.
+// Capabilities implements [store.Store]. It has no Direct, and a Notifier only after [Store.Notify]. Bounded requires a driver that obeys
+// contexts, such as pgx, go-sql-driver/mysql or modernc.org/sqlite. Stores on one [sql.DB] and one table have the same Home.
 func (s *Store) Capabilities() store.Capabilities {
 	return store.Capabilities{
 		Inspector:        s,
