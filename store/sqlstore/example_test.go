@@ -14,6 +14,8 @@ import (
 // The handler's rows, the record and the answer commit together, and only once.
 //
 // The program imports a driver, here modernc.org/sqlite.
+//
+//nolint:testableexamples // package sqlstoretest runs it, because this module has no driver
 func Example() {
 	ctx := context.Background()
 
