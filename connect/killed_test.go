@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -135,12 +136,31 @@ func startServer(t *testing.T, records string, env ...string) (*servertest.Child
 	return child, strings.TrimSpace(line)
 }
 
+// countedStore counts the outcomes that are recorded.
+type countedStore struct {
+	*memstore.Store
+
+	completed atomic.Int64
+}
+
+// Complete implements [store.Store].
+func (s *countedStore) Complete(ctx context.Context, op store.Completion) (store.Result, error) {
+	res, err := s.Store.Complete(ctx, op)
+	if err == nil {
+		s.completed.Add(1)
+	}
+
+	return res, err
+}
+
 // serveRecords serves a store to other processes.
-func serveRecords(t *testing.T) string {
+func serveRecords(t *testing.T) (s *countedStore, address string) {
 	t.Helper()
 
+	s = &countedStore{Store: memstore.New()}
+
 	server := rpc.NewServer()
-	if err := remotestore.Register(server, memstore.New()); err != nil {
+	if err := remotestore.Register(server, s); err != nil {
 		t.Fatal(err)
 	}
 
@@ -158,13 +178,13 @@ func serveRecords(t *testing.T) string {
 		}
 	}()
 
-	return listener.Addr().String()
+	return s, listener.Addr().String()
 }
 
 func TestF05AServerIsKilledBetweenTheRecordAndTheReply(t *testing.T) {
 	for protocol, opts := range protocols() {
 		t.Run(protocol, func(t *testing.T) {
-			records := serveRecords(t)
+			kept, records := serveRecords(t)
 			killed, url := startServer(t, records, dies+"=1")
 
 			lost := dialOnce(t, url, opts).payKeyed(onceconnect.ContextWithoutRetry(t.Context()), "")
@@ -173,6 +193,10 @@ func TestF05AServerIsKilledBetweenTheRecordAndTheReply(t *testing.T) {
 			}
 
 			<-killed.Ended()
+
+			if n := kept.completed.Load(); n != 1 {
+				t.Fatalf("the server was killed too early: %d outcomes are recorded", n)
+			}
 
 			_, url = startServer(t, records)
 

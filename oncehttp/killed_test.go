@@ -46,6 +46,10 @@ func TestF05ServerKilledAfterTheRecordBeforeTheReply(t *testing.T) {
 			t.Fatalf("the dead server answered %+v", a)
 		}
 
+		if !w.mustHaveRecord() {
+			t.FailNow()
+		}
+
 		a, err := second.post()
 		if err != nil {
 			t.Fatal(err)

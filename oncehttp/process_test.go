@@ -161,10 +161,27 @@ func charge(town, by string) (string, error) {
 	return string(receipt), err
 }
 
+// countedStore counts the outcomes that are recorded.
+type countedStore struct {
+	*memstore.Store
+
+	completed atomic.Int64
+}
+
+// Complete implements [store.Store].
+func (s *countedStore) Complete(ctx context.Context, op store.Completion) (store.Result, error) {
+	res, err := s.Store.Complete(ctx, op)
+	if err == nil {
+		s.completed.Add(1)
+	}
+
+	return res, err
+}
+
 // town is the world of processes: the store that they share, and the effects that they have.
 type town struct {
 	t       *testing.T
-	records *memstore.Store
+	records *countedStore
 	store   net.Listener
 	server  *httptest.Server
 
@@ -177,7 +194,7 @@ type town struct {
 func newTown(t *testing.T) *town {
 	t.Helper()
 
-	w := &town{t: t, records: memstore.New()}
+	w := &town{t: t, records: &countedStore{Store: memstore.New()}}
 
 	services := rpc.NewServer()
 	if err := remotestore.Register(services, w.records); err != nil {
@@ -336,6 +353,18 @@ func (p *process) mustBeKilled() {
 	}
 }
 
+// mustHaveRecord checks that the server which is dead has recorded its answer: otherwise nobody could replay it.
+func (w *town) mustHaveRecord() bool {
+	w.t.Helper()
+
+	n := w.records.completed.Load()
+	if n != 1 {
+		w.t.Errorf("the server was killed too early: %d outcomes are recorded", n)
+	}
+
+	return n == 1
+}
+
 // lossy starts a proxy whose first server is one that dies. An answer that is lost breaks the client's connection.
 func (w *town) lossy(first, second *process) string {
 	w.t.Helper()
@@ -345,7 +374,7 @@ func (w *town) lossy(first, second *process) string {
 	proxy := httptest.NewUnstartedServer(&httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			to := second
-			if requests.Add(1) == 1 {
+			if requests.Add(1) == 1 || !w.mustHaveRecord() {
 				to = first
 			}
 
