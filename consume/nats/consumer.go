@@ -142,8 +142,8 @@ func (e *fatalError) Error() string { return e.err.Error() }
 func (e *fatalError) Unwrap() error { return e.err }
 
 // fatal returns a *fatalError if a request failed because the connection is closed or the pull consumer is gone. The error of the request
-// does not prove that, because a producer can make a message that looks like such an error. So fatal looks the consumer up. It does so a few
-// times, because a server that has just started may not know the consumer yet.
+// does not prove that, because a producer can make a message that looks like such an error. So fatal looks the consumer up. It does so a
+// few times, because a server that has just started may not know the consumer yet.
 func (c *Consumer) fatal(ctx context.Context, err error) error {
 	if errors.Is(err, nats.ErrConnectionClosed) {
 		return &fatalError{err}
