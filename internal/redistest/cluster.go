@@ -13,8 +13,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/servertest"
 )
 
-// Cluster is three masters with a replica each. A master that is gone is replaced after some three
-// seconds.
+// Cluster is three masters with a replica each. A failover takes about three seconds.
 type Cluster struct {
 	tb    testing.TB
 	nodes group
@@ -25,8 +24,7 @@ const (
 	slots   = 16384
 )
 
-// NewCluster starts a cluster, and returns when all its nodes know each other and agree. The arguments are those of every
-// node, as for [Standalone].
+// NewCluster starts a cluster, and returns when all nodes agree on it. The arguments go to every node, as for [Standalone].
 func NewCluster(tb testing.TB, args ...string) *Cluster {
 	tb.Helper()
 
@@ -96,13 +94,13 @@ func (c *Cluster) form() {
 	}
 }
 
-// Addrs returns where the nodes are.
+// Addrs returns the addresses of the nodes.
 func (c *Cluster) Addrs() []string { return c.nodes.addrs() }
 
-// Nodes returns the nodes. They keep their order when they change their roles; in the beginning the first three are masters.
+// Nodes returns the nodes in a fixed order. At the start, the first three are masters.
 func (c *Cluster) Nodes() []*Server { return c.nodes }
 
-// MasterFor returns the master of a key, which may be one that is gone and has not been replaced.
+// MasterFor returns the master of a key. It may be dead and not yet replaced.
 func (c *Cluster) MasterFor(key string) *Server {
 	c.tb.Helper()
 
@@ -131,7 +129,7 @@ func (c *Cluster) KillMaster(key string) *Server {
 	return master
 }
 
-// WaitFailover returns the master of a key when all nodes that live agree that it is one of them, and that all is well.
+// WaitFailover waits until all living nodes agree on a living master of the key and report a healthy cluster. It returns the master.
 func (c *Cluster) WaitFailover(key string) (master *Server) {
 	c.tb.Helper()
 

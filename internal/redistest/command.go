@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-// Command is a command that a client has sent.
+// Command is a command from a client.
 type Command struct {
 	Name   string   // in lower case
 	Args   []string // without the name
-	Server string   // host and port of the server it was meant for
-	Fault  Fault    // what has been made of it
+	Server string   // address of the intended server
+	Fault  Fault    // the fault that it got
 }
 
-// Match chooses commands.
+// Match selects commands.
 type Match = func(Command) bool
 
-// Named chooses commands by name, in any case, and by first argument, which is a key, or the hash of a script, or its text.
+// Named selects commands by name, ignoring case, and by first argument: a key, or a script or its hash.
 func Named(words ...string) Match {
 	return func(c Command) bool {
 		return slices.ContainsFunc(words, func(word string) bool {
@@ -27,7 +27,7 @@ func Named(words ...string) Match {
 	}
 }
 
-// Any chooses every command.
+// Any selects every command.
 func Any() Match { return func(Command) bool { return true } }
 
 // isHousekeeping reports whether a client sends a command by itself, to introduce itself or to learn where the servers are.

@@ -6,11 +6,10 @@
 //
 //	lost := proxy.Next(redistest.LostReply, redistest.Named("evalsha"))
 //
-// There are single servers ([Standalone]), a master with a replica and its sentinels ([Sentinels]), and a cluster
-// ([NewCluster]). All run on ports of their own with their files in the test's folder, and end with the test, or with its
-// process. A [Proxy] makes the faults of package proxytest: it knows requests and replies, so that it can lose exactly one
-// of them, and counts what passes. A [Plan] is what the proxies in front of several servers have in common.
+// There are single servers ([Standalone]), a master with a replica and sentinels ([Sentinels]), and a cluster ([NewCluster]). All use free
+// ports and the folder of the test, and end with the test or with its process. A [Proxy] injects the faults of package proxytest. It knows
+// requests and replies, so it can lose exactly one of them, and it counts commands. A [Plan] is shared by the proxies of several servers.
 //
-// The functions that take a [testing.TB], and the methods of what they return, end the test when they fail, and so belong
-// into its goroutine. The Dial method of a [Plan] is for any goroutine.
+// Functions with a [testing.TB], and the methods of their results, fail the test on errors. Call them in the goroutine of the test. Only
+// the Dial method of a [Plan] may be called in any goroutine.
 package redistest

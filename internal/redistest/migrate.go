@@ -12,8 +12,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/servertest"
 )
 
-// Migration moves a slot of a cluster to another master, as redis-cli does: the slot is open until Finish hands it over, and its keys
-// move in the order that the test chooses.
+// Migration moves a slot to another master of a cluster, like redis-cli. The slot is open until Finish. The test chooses the order in which
+// keys move.
 type Migration struct {
 	cluster  *Cluster
 	slot     int
@@ -51,7 +51,7 @@ func (m *Migration) Keys() []string {
 	return keys
 }
 
-// Move moves keys. A key that is not there, or has expired, has nothing to move.
+// Move moves keys. It ignores missing and expired keys.
 func (m *Migration) Move(keys ...string) {
 	m.cluster.tb.Helper()
 
@@ -63,7 +63,7 @@ func (m *Migration) Move(keys ...string) {
 	}
 }
 
-// Finish moves the keys that are left, and hands the slot over. It returns when all nodes know.
+// Finish moves the remaining keys and hands the slot over. It returns when all nodes know the new master.
 func (m *Migration) Finish() {
 	m.cluster.tb.Helper()
 

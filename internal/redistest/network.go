@@ -11,10 +11,10 @@ import (
 	"testing"
 )
 
-// Network is sites, each a network namespace, with a router between them, which is a namespace, too. A server at a site has the address
-// of the site. This process reaches every site, also those that do not reach each other.
+// Network is a set of sites with a router between them, all network namespaces. A server at a site has the address of the site. This
+// process can reach every site, even if the sites cannot reach each other.
 //
-// It needs Linux, root and the program ip. Without them the test fails and says so.
+// It needs Linux, root and the program ip. Without them it fails the test with a message.
 type Network struct {
 	tb     testing.TB
 	name   string // begins the names of all its parts
@@ -25,7 +25,7 @@ type Network struct {
 // networkAttempts is how many ranges of addresses are tried.
 const networkAttempts = 10
 
-// NewNetwork makes a network, which ends with the test.
+// NewNetwork creates a network. It is removed at the end of the test.
 func NewNetwork(tb testing.TB, sites int) *Network {
 	tb.Helper()
 

@@ -8,8 +8,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/proxytest"
 )
 
-// Plan decides what happens to the commands on the lines of all its proxies: [proxytest.Plan]. What a client sends to
-// introduce itself, and to learn where the servers are, always passes and does not count.
+// Plan decides about the commands on all its proxies: see [proxytest.Plan]. Commands with which a client introduces itself or looks for
+// servers always pass, and do not count.
 type Plan struct {
 	*proxytest.Plan[Command]
 }
@@ -22,7 +22,7 @@ func NewPlan(tb testing.TB) *Plan {
 	return &Plan{proxytest.NewPlan(tb, newDialogue)}
 }
 
-// Commands returns all commands in the order in which they were read from clients, also the lost ones.
+// Commands returns all commands in the order in which they were read from clients, including lost commands.
 func (p *Plan) Commands() []Command {
 	records := p.Records()
 	commands := make([]Command, 0, len(records))
@@ -35,14 +35,14 @@ func (p *Plan) Commands() []Command {
 	return commands
 }
 
-// Proxy is a line to one server, with its own address.
+// Proxy is a proxy in front of one server.
 type Proxy struct {
 	*Plan
 
 	line *proxytest.Proxy[Command]
 }
 
-// NewProxy returns a line to a server, with a plan of its own.
+// NewProxy returns a proxy in front of a server, with its own plan.
 func NewProxy(tb testing.TB, target string) *Proxy {
 	tb.Helper()
 
@@ -56,8 +56,8 @@ func NewProxy(tb testing.TB, target string) *Proxy {
 	return &Proxy{Plan: plan, line: line}
 }
 
-// Addr returns the host and port. It never changes.
+// Addr returns the address, which never changes.
 func (x *Proxy) Addr() string { return x.line.Addr() }
 
-// URL returns the address as redis.ParseURL understands it.
+// URL returns the address as a URL for redis.ParseURL.
 func (x *Proxy) URL() string { return "redis://" + x.Addr() }

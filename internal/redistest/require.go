@@ -14,11 +14,10 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/servers"
 )
 
-// Require returns the server that tests run: redis-server, or the release of Valkey that the environment names
-// ([servers.Variable]). A missing redis-server is installed if this is Debian and the user is root. Otherwise the test fails,
-// and its message says what to install.
+// Require returns the server for the tests: redis-server, or the Valkey release that the environment names ([servers.Variable]). As root on
+// Debian, it installs a missing redis-server. Otherwise it fails the test and names the missing package.
 //
-// Test packages run at the same time, and should not all install it: make test does so before it runs them.
+// make test installs redis-server first, so that concurrent test packages do not.
 func Require(tb testing.TB) servers.Program {
 	tb.Helper()
 

@@ -18,8 +18,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/servertest"
 )
 
-// SentinelSet is a master, its replica, and three sentinels that replace the master when it is gone, after some two
-// seconds.
+// SentinelSet is a master, a replica, and three sentinels. A failover takes about two seconds.
 type SentinelSet struct {
 	tb        testing.TB
 	servers   group
@@ -31,8 +30,7 @@ const (
 	masterDown = time.Second
 )
 
-// Sentinels starts a set, and returns when all in it know each other. The arguments are those of master and replica, as for
-// [Standalone].
+// Sentinels starts a set, and returns when all its servers know each other. The arguments go to master and replica, as for [Standalone].
 func Sentinels(tb testing.TB, args ...string) *SentinelSet {
 	tb.Helper()
 
@@ -48,7 +46,7 @@ func Sentinels(tb testing.TB, args ...string) *SentinelSet {
 	return x
 }
 
-// SentinelsAt starts a server and a sentinel at each site of a network. The master is at the first site, and is taken for gone after
+// SentinelsAt starts a server and a sentinel at each site of a network. The master is at the first site. Sentinels consider it down after
 // downAfter.
 func SentinelsAt(network *Network, downAfter time.Duration, args ...string) *SentinelSet {
 	network.tb.Helper()
@@ -149,17 +147,16 @@ func (x *SentinelSet) knowsAll(sentinel *Server) error {
 	return nil
 }
 
-// MasterName returns by what name sentinels know the master.
+// MasterName returns the name of the master for sentinels.
 func (*SentinelSet) MasterName() string { return "main" }
 
-// SentinelAddrs returns where the sentinels are.
+// SentinelAddrs returns the addresses of the sentinels.
 func (x *SentinelSet) SentinelAddrs() []string { return x.sentinels.addrs() }
 
 // SentinelServers returns the sentinels.
 func (x *SentinelSet) SentinelServers() []*Server { return x.sentinels }
 
-// Master returns the server that the first living sentinel takes for the master, which may be one that is gone and has not
-// been replaced.
+// Master returns the master according to the first living sentinel. It may be dead and not yet replaced.
 func (x *SentinelSet) Master() *Server {
 	x.tb.Helper()
 
@@ -197,7 +194,7 @@ func (x *SentinelSet) KillMaster() *Server {
 	return master
 }
 
-// Servers returns the master and the replicas of the beginning.
+// Servers returns the initial master and its replicas.
 func (x *SentinelSet) Servers() []*Server { return x.servers }
 
 // WaitPromotion returns the master when the sentinels at all sites but one agree that it is another than that of the site, and it

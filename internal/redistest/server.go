@@ -22,7 +22,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/servertest"
 )
 
-// Server is a process of Redis or Valkey.
+// Server is a Redis or Valkey process.
 type Server struct {
 	tb      testing.TB
 	program servers.Program
@@ -43,8 +43,8 @@ type Server struct {
 	paused bool
 }
 
-// Standalone starts a server that keeps its data in memory only. Arguments are added to the command line, where the last
-// one of a kind counts: "--maxmemory", "5mb" or "--appendonly", "yes".
+// Standalone starts a server that keeps its data in memory only. Arguments are added to the command line and override earlier ones:
+// "--maxmemory", "5mb" or "--appendonly", "yes".
 func Standalone(tb testing.TB, args ...string) *Server {
 	tb.Helper()
 
@@ -95,16 +95,16 @@ func (s *Server) settle(network *Network, site int) {
 	s.args = append(s.args, "--protected-mode", "no") // it would refuse this process
 }
 
-// Addr returns the host and port. It never changes.
+// Addr returns the address, which never changes.
 func (s *Server) Addr() string { return net.JoinHostPort(s.host, strconv.Itoa(s.port)) }
 
-// URL returns the address as redis.ParseURL understands it.
+// URL returns the address as a URL for redis.ParseURL.
 func (s *Server) URL() string { return "redis://" + s.Addr() }
 
-// Client returns a client that is connected directly. It ends with the test.
+// Client returns a directly connected client. It is closed at the end of the test.
 func (s *Server) Client() *redis.Client { return s.client }
 
-// Kill ends the server with SIGKILL. One that has ended stays so.
+// Kill kills the server with SIGKILL. It does nothing if the server has ended.
 func (s *Server) Kill() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,8 +116,8 @@ func (s *Server) Kill() {
 	s.paused = false
 }
 
-// Restart kills the server and starts it again at the same address, with the same arguments, in the same folder. It has
-// lost its data unless the arguments made it persistent.
+// Restart kills the server and starts it again with the same address, arguments and folder. The data is lost unless the arguments make it
+// persistent.
 func (s *Server) Restart() {
 	s.tb.Helper()
 	s.Kill()
@@ -126,13 +126,13 @@ func (s *Server) Restart() {
 	servertest.Wait(s.tb, "restarting "+s.Addr(), s.run)
 }
 
-// Pause stops the process with SIGSTOP. Its connections stay open.
+// Pause stops the process with SIGSTOP. Connections stay open.
 func (s *Server) Pause() {
 	s.tb.Helper()
 	s.signal(syscall.SIGSTOP, true)
 }
 
-// Resume lets a paused process go on.
+// Resume continues a paused process.
 func (s *Server) Resume() {
 	s.tb.Helper()
 	s.signal(syscall.SIGCONT, false)

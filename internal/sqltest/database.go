@@ -12,7 +12,7 @@ import (
 	_ "modernc.org/sqlite" // the driver
 )
 
-// Database is a database, and how to get there.
+// Database is a test database with its address.
 type Database struct {
 	engine engine
 	addr   string
@@ -27,16 +27,16 @@ type engine interface {
 	dsn(addr, database, params string) string
 }
 
-// Driver returns the name that [sql.Open] knows the driver by.
+// Driver returns the driver name for [sql.Open].
 func (d *Database) Driver() string { return d.engine.driver() }
 
-// Addr returns the host and port, or the file.
+// Addr returns the address, or the file.
 func (d *Database) Addr() string { return d.addr }
 
 // Name returns the name of the database on its server.
 func (d *Database) Name() string { return d.name }
 
-// Table returns the name of a table with its schema: "public" on PostgreSQL, the database elsewhere, and none on SQLite.
+// Table returns a table name with its schema: "public" on PostgreSQL, the database on MySQL and MariaDB, and no schema on SQLite.
 func (d *Database) Table(name string) string {
 	switch {
 	case d.name == "":
@@ -48,12 +48,12 @@ func (d *Database) Table(name string) string {
 	}
 }
 
-// DSN returns what [sql.Open] needs to know. Parameters, if any, are those of the driver: "clientFoundRows=true".
+// DSN returns the data source name for [sql.Open]. Parameters are those of the driver, such as "clientFoundRows=true".
 func (d *Database) DSN(params ...string) string {
 	return d.engine.dsn(d.addr, d.name, strings.Join(params, "&"))
 }
 
-// DB returns the database opened with parameters as for [Database.DSN]. It is closed at the end of the test.
+// DB opens the database, with parameters as for [Database.DSN]. It is closed at the end of the test.
 func (d *Database) DB(tb testing.TB, params ...string) *sql.DB {
 	tb.Helper()
 

@@ -22,7 +22,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/servers"
 )
 
-// Postgres starts a PostgreSQL server. All connections are those of its superuser, without a password.
+// Postgres starts a PostgreSQL server. All connections use its superuser, without a password.
 func Postgres(tb testing.TB, options ...Option) *Server {
 	tb.Helper()
 

@@ -4,30 +4,30 @@ package sqltest
 
 import "strings"
 
-// Statement is a statement that a client has sent to be executed.
+// Statement is a statement that a client executes.
 type Statement struct {
 	Text  string // on one line, with the placeholders that it was sent with
-	Fault Fault  // what has been made of it
+	Fault Fault  // the fault that it got
 }
 
-// Match chooses statements.
+// Match selects statements.
 type Match = func(Statement) bool
 
-// Starting chooses statements by how they begin, in any case and with any white space.
+// Starting selects statements by their beginning, ignoring case and white space.
 func Starting(text string) Match {
 	text = strings.ToLower(oneLine(text))
 
 	return func(s Statement) bool { return strings.HasPrefix(strings.ToLower(s.Text), text) }
 }
 
-// Containing chooses statements by what is in them, in any case and with any white space.
+// Containing selects statements by their content, ignoring case and white space.
 func Containing(text string) Match {
 	text = strings.ToLower(oneLine(text))
 
 	return func(s Statement) bool { return strings.Contains(strings.ToLower(s.Text), text) }
 }
 
-// Any chooses every statement.
+// Any selects every statement.
 func Any() Match { return func(Statement) bool { return true } }
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

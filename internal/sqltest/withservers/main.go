@@ -1,12 +1,12 @@
 //go:build unix
 
-// Command withservers runs a command while a PostgreSQL and a MariaDB server run, which the environment names for the tests
-// of package sqltest.
+// Command withservers runs a command with a PostgreSQL and a MariaDB server. The environment names the servers for the tests of package
+// sqltest.
 //
 //	withservers go test ./...
 //
-// It ends with the status of the command. The servers end with it, also when it is interrupted. All temporary files of the
-// command are in a folder that is removed at the end.
+// It returns the status of the command. The servers end with it, even on an interrupt. Temporary files of the command are in a folder that
+// is removed at the end.
 package main
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/sqltest"
 )
 
-// grace is how long the command has to end after an interrupt.
+// grace is how long the command may run after an interrupt.
 const grace = time.Minute
 
 func main() {
