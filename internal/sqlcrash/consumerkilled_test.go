@@ -68,7 +68,8 @@ func TestF55AConsumerOnPostgreSQLWhoseHandlerAlwaysOutlivesMaxRunMakesADeadLette
 
 			q.consume(t, onlyonce.Policy{Lease: 100 * time.Millisecond, MaxRun: 100 * time.Millisecond, MaxAttempts: attempts},
 				func(ctx context.Context, _ *consume.Message) error {
-					if runs++; runs > attempts {
+					runs++
+					if runs > attempts {
 						return onlyonce.Final(errors.New("it runs too often"))
 					}
 
