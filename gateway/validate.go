@@ -26,8 +26,8 @@ import (
 // Validate checks that a mux keeps the contract, and reports every problem with what to do. Call it at start-up. It finds a mux without
 // [Options], and a later option that has undone one of them. It sends nothing: it gives the mux a request and answers of its own.
 //
-// Validate cannot see how services are registered: see [InProcess] and onlyonce.RequireRun. It calls the error handlers of the mux, with the
-// message "a probe of oncegateway.Validate".
+// Validate cannot see how services are registered: see [InProcess] and onlyonce.RequireRun. It calls the error handlers of the mux, with
+// the message "a probe of oncegateway.Validate".
 func Validate(mux *runtime.ServeMux) error {
 	if mux == nil {
 		return errors.New("oncegateway: Validate needs a mux")

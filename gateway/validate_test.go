@@ -31,7 +31,9 @@ func TestValidateFindsAMuxThatDoesNotKeepTheContract(t *testing.T) {
 		"complete": {runtime.NewServeMux(oncegateway.Options()...), nil},
 		"problems": {runtime.NewServeMux(oncegateway.Options(oncegateway.WithProblems())...), nil},
 		"without options": {
-			runtime.NewServeMux(), []string{"WithIncomingHeaderMatcher", "before all other options", "WithErrorHandler", "WithStreamErrorHandler", "binary metadata"},
+			runtime.NewServeMux(), []string{
+				"WithIncomingHeaderMatcher", "before all other options", "WithErrorHandler", "WithStreamErrorHandler", "binary metadata",
+			},
 		},
 		"another error handler": {
 			runtime.NewServeMux(append(oncegateway.Options(), runtime.WithErrorHandler(runtime.DefaultHTTPErrorHandler))...),

@@ -85,7 +85,7 @@ func TestClientSendsAnEmptyBodyWithoutChunks(t *testing.T) {
 			t.Run(method+" "+name, func(t *testing.T) {
 				seen = nil
 
-				w, s := scripted(t, note, note, says(200, onlyonce.StatusReplayed))
+				w, s := scripted(t, note, again(note), says(200, onlyonce.StatusReplayed))
 
 				r, err := http.NewRequestWithContext(t.Context(), method, w.server.URL, body)
 				if err != nil {
@@ -123,7 +123,7 @@ func TestClientRetriesABodyOfUnknownLengthThatIsEmpty(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			busy := rejects(409, onlyonce.ReasonInProgress, "0")
-			w, s := scripted(t, busy, busy, says(200, onlyonce.StatusReplayed))
+			w, s := scripted(t, busy, again(busy), says(200, onlyonce.StatusReplayed))
 
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.server.URL, c.body)
 			if err != nil {

@@ -177,7 +177,10 @@ func answeredRows() []clientRow {
 			says: "no status: UNAVAILABLE or 503 of a proxy, where the method is confirmed", cause: fronted(frontRefuses, true), again: true,
 			verdict: onlyonce.VerdictUnknown,
 		},
-		{says: "no status: UNAVAILABLE or 503 of a proxy, where it is not", cause: fronted(frontRefuses, false), verdict: onlyonce.VerdictUnknown},
+		{
+			says: "no status: UNAVAILABLE or 503 of a proxy, where it is not", cause: fronted(frontRefuses, false),
+			verdict: onlyonce.VerdictUnknown,
+		},
 		{
 			says: "no answer: the connection breaks, where the method is confirmed", cause: fronted(frontLoses, true), again: true,
 			verdict: onlyonce.VerdictUnknown,

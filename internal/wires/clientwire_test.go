@@ -59,7 +59,7 @@ type clientSettings struct {
 func clientWires() []clientWire {
 	return []clientWire{
 		{
-			name: "grpc-go", form: formGRPC, serve: func(t *testing.T, srv *server) string { return srv.serveGRPC(t) }, dial: dialGRPCClient, //nolint:thelper // no helper
+			name: "grpc-go", form: formGRPC, serve: serveDirect, dial: dialGRPCClient,
 			client: "grpc-go with the client interceptor of package `interceptor`", server: "`grpc.Server` with package `interceptor`",
 		},
 		{
@@ -87,6 +87,12 @@ func clientWires() []clientWire {
 			client: "the same", server: "the same without `WithProblems`",
 		},
 	}
+}
+
+func serveDirect(t *testing.T, srv *server) string {
+	t.Helper()
+
+	return srv.serveGRPC(t)
 }
 
 // observers get the attempts of the calls of one client, by call.
@@ -120,7 +126,7 @@ func (o observers) attempt(ctx context.Context, a retry.Attempt) {
 
 // interceptorOptions are the settings as options of package interceptor.
 func (s *clientSettings) interceptorOptions() []interceptor.ClientOption {
-	opts := []interceptor.ClientOption{
+	opts := []interceptor.ClientOption{ //nolint:prealloc // few
 		interceptor.WithRetry(s.policy),
 		interceptor.WithAttemptObserver(func(ctx context.Context, a interceptor.Attempt) { s.observers.attempt(ctx, a.Attempt) }),
 		interceptor.WithClientLogger(silentSlog()),
