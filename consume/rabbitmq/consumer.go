@@ -62,11 +62,11 @@ func New(queue string, handle Handler, dead DeadLetters, opts ...Option) (*Consu
 var ErrRecovery = errors.New("oncerabbit: the connection recovers by itself, so the acknowledgement of an old message could remove " +
 	"a new one: leave amqp.Config.Recovery nil")
 
-// Run handles messages until ctx ends, and returns the cause of the end of ctx. It makes a connection with dial, uses it until it breaks, and
-// makes the next one. Only [ErrRecovery] makes it return earlier.
+// Run handles messages until ctx ends, and returns the cause of the end of ctx. It makes a connection with dial, uses it until it breaks,
+// and makes the next one. Only [ErrRecovery] makes it return earlier.
 //
-// After ctx has ended, Run takes no more messages, and gives back those that wait for a delay. It returns when all handlers have returned and
-// their messages are settled. Stop the handlers with onlyonce.Engine.Drain. Any number of goroutines and processes may run consumers of a
+// After ctx has ended, Run takes no more messages, and gives back those that wait for a delay. It returns when all handlers have returned
+// and their messages are settled. Stop the handlers with onlyonce.Engine.Drain. Any number of goroutines and processes may run consumers of a
 // queue.
 func (c *Consumer) Run(ctx context.Context, dial Dialer) error {
 	var handlers sync.WaitGroup

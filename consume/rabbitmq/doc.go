@@ -35,8 +35,8 @@
 //
 // RabbitMQ has no way to extend a delivery. If a message is not acknowledged for 30 minutes, the server ends its consumer. Before 4.3 it
 // closes the channel, and delivers all messages of the channel again. From 4.3 on it cancels the consumer, on quorum queues only.
-// [Consumer.Run] then makes a new connection. The run goes on meanwhile, and the next delivery finds it in progress, or its outcome. A MaxRun
-// below the timeout avoids all this: see [WithConsumerTimeout].
+// [Consumer.Run] then makes a new connection. The run goes on meanwhile, and the next delivery finds it in progress, or its outcome. A
+// MaxRun below the timeout avoids all this: see [WithConsumerTimeout].
 //
 // # Connections
 //

@@ -33,8 +33,8 @@ func WithMessage(change func(d *amqp.Delivery, m *consume.Message)) Option {
 }
 
 // WithConsumerTimeout sets the time after which the server ends a consumer that has not acknowledged a message: consumer_timeout in the
-// server's configuration. The consumer gives a message back before nine tenths of it are over, so a message may wait for less than the delay
-// of the decision. The default is 30 minutes, as the server's is; at least a minute. It does not bound the run: Policy.MaxRun does.
+// server's configuration. The consumer gives a message back before nine tenths of it are over, so a message may wait for less than the
+// delay of the decision. The default is 30 minutes, as the server's is; at least a minute. It does not bound the run: Policy.MaxRun does.
 func WithConsumerTimeout(d time.Duration) Option { return func(c *Consumer) { c.timeout = d } }
 
 // WithBackoff sets how long the consumer waits before it makes a connection, after the given number of failures in a row, which is at

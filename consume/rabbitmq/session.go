@@ -90,8 +90,8 @@ func (s *session) leave(handlers *sync.WaitGroup) {
 	handlers.Wait()
 }
 
-var errCancelled = errors.New("oncerabbit: the server has ended the consumer: the queue was deleted, or a message was not acknowledged within " +
-	"the consumer timeout")
+var errCancelled = errors.New("oncerabbit: the server has ended the consumer: the queue was deleted, or a message was not acknowledged " +
+	"within the consumer timeout")
 
 // ended returns why the server delivers no more.
 func (s *session) ended() error {

@@ -169,9 +169,9 @@ func (s *Server) await() (err error) {
 }
 
 func (s *Server) environment() []string {
-	arguments := "-kernel inet_dist_use_interface {127,0,0,1}"
+	arguments := []string{"-kernel inet_dist_use_interface {127,0,0,1}"}
 	for _, setting := range s.settings {
-		arguments += " -rabbit " + setting
+		arguments = append(arguments, "-rabbit "+setting)
 	}
 
 	return []string{
@@ -184,7 +184,7 @@ func (s *Server) environment() []string {
 		"NOTIFY_SOCKET=" + s.path("no-systemd"), // the script becomes the node instead of starting it
 		"RABBITMQ_NODENAME=onlyonce-" + strconv.Itoa(s.port) + "@localhost",
 		"RABBITMQ_DIST_PORT=" + strconv.Itoa(s.distribution),
-		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=" + arguments,
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=" + strings.Join(arguments, " "),
 		"RABBITMQ_CONFIG_FILE=" + s.path("rabbitmq.conf"),
 		"RABBITMQ_CONF_ENV_FILE=" + s.path("rabbitmq-env.conf"),
 		"RABBITMQ_ENABLED_PLUGINS_FILE=" + s.path("enabled_plugins"),
