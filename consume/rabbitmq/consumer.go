@@ -66,8 +66,8 @@ var ErrRecovery = errors.New("oncerabbit: the connection recovers by itself, so 
 // and makes the next one. Only [ErrRecovery] makes it return earlier.
 //
 // After ctx has ended, Run takes no more messages, and gives back those that wait for a delay. It returns when all handlers have returned
-// and their messages are settled. Stop the handlers with onlyonce.Engine.Drain. Any number of goroutines and processes may run consumers of a
-// queue.
+// and their messages are settled. Stop the handlers with onlyonce.Engine.Drain. Any number of goroutines and processes may run consumers of
+// a queue.
 func (c *Consumer) Run(ctx context.Context, dial Dialer) error {
 	var handlers sync.WaitGroup
 	defer handlers.Wait()
