@@ -52,8 +52,8 @@
 //   - Message.Deliveries counts them.
 //   - A process that has seen a delivery without a run counts the message's attempts itself from then on.
 //   - If Message.Deliveries is 0, each process counts its own attempts. Several processes may then make more than MaxAttempts attempts.
-//   - A run that takes longer than MaxRun and loses its transaction is an attempt. The last one becomes a dead letter with CausePoison and an
-//     error that matches onlyonce.ErrMaxRun.
+//   - A run that takes longer than MaxRun and loses its transaction is an attempt. The last one becomes a dead letter with CausePoison and
+//     an error that matches onlyonce.ErrMaxRun.
 //   - A run in time whose commit fails is not an attempt.
 //   - A run that kills its process is an attempt only if the queue counts it: see [WithMaxDeliveries].
 //

@@ -32,8 +32,8 @@ func newHistory() *history {
 	return &history{young: make(map[place]count), old: make(map[place]count), most: mostPlaces}
 }
 
-// counted returns which delivery this is, from 1, without the idle ones. It returns the count of the queue if no delivery was idle or if the
-// queue does not count.
+// counted returns which delivery this is, from 1, without the idle ones. It returns the count of the queue if no delivery was idle or if
+// the queue does not count.
 func (h *history) counted(at place, deliveries int) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
