@@ -63,6 +63,14 @@ func TestHelpOfEveryCommandIsAsItWas(t *testing.T) {
 	}
 }
 
+func TestVersionIsPrinted(t *testing.T) {
+	t.Parallel()
+
+	if got := command(t, "", "--version").mustEnd(t, statusOK).out; got != "onlyonce version "+version()+"\n" || version() == "" {
+		t.Errorf("it prints %q", got)
+	}
+}
+
 func TestCapacityPrintsWhatIsNeeded(t *testing.T) {
 	t.Parallel()
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -114,6 +115,7 @@ func (a *app) root() *cobra.Command {
 		Long:          rootHelp,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Version:       version(),
 		Args:          cobra.NoArgs,
 		Example: `  export ONLYONCE_STORE=redis://localhost:6379
   onlyonce doctor
@@ -142,6 +144,15 @@ func (a *app) root() *cobra.Command {
 	_ = root.RegisterFlagCompletionFunc("store", completeStore) // the flag exists
 
 	return root
+}
+
+// version returns the version of the module, or "(devel)" if the command was built from a clone.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+
+	return "(devel)"
 }
 
 func completeStore(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
