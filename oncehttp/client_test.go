@@ -314,13 +314,21 @@ func TestClientLastAnswerIsTheAnswer(t *testing.T) {
 
 // The confirmation rule: a server that has never shown that it protects the route gets a request once.
 func TestClientDoesNotSendALostRequestAgainToAnUnconfirmedServer(t *testing.T) {
-	for name, bodies := range map[string]string{"with a body": "body", "without": ""} {
+	for name, c := range map[string]struct {
+		body   string
+		header string // which net/http knows, too
+	}{"with a body": {"body", ""}, "without": {"", ""}, "without, with another header": {"", "X-Idempotency-Key"}} {
 		t.Run(name, func(t *testing.T) {
 			w, s := scripted(t, says(200, ""), drop) // the connection is kept alive by the first answer
 			client := w.through()
 
 			for range 2 {
-				resp, err := client.Do(w.request(http.MethodPost, "/payments", "", bodies))
+				r := w.request(http.MethodPost, "/payments", "", c.body)
+				if c.header != "" {
+					r.Header.Set(c.header, "k")
+				}
+
+				resp, err := client.Do(r)
 				if err == nil {
 					_, _ = io.Copy(io.Discard, resp.Body)
 					_ = resp.Body.Close()

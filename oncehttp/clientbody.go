@@ -1,7 +1,6 @@
 package oncehttp
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -25,7 +24,7 @@ func (b *onceBody) Read(p []byte) (int, error) {
 		b.some.Store(true)
 	}
 
-	if errors.Is(err, io.EOF) {
+	if err == io.EOF { //nolint:errorlint // net/http takes an error that wraps it for a failure
 		b.ended.Store(true)
 	}
 
@@ -45,8 +44,10 @@ func (t *Transport) withoutOwnRetries(r *http.Request) {
 	}
 
 	// net/http knows the name only in canonical form. With another form, the request keeps its Content-Length of 0. A RoundTripper of the
-	// application may look for the header, and gets it in canonical form, with chunks.
-	if _, last := t.base.(*http.Transport); last && !safe(r.Method) {
+	// application may look for the header, and gets it in canonical form, with chunks. So does a request with the other header that
+	// net/http knows.
+	_, last := t.base.(*http.Transport)
+	if _, other := r.Header[otherKeyHeader]; last && !other && !safe(r.Method) {
 		r.Header[lowerKeyHeader] = r.Header[KeyHeader]
 		delete(r.Header, KeyHeader)
 
@@ -56,8 +57,12 @@ func (t *Transport) withoutOwnRetries(r *http.Request) {
 	r.Body, r.ContentLength = io.NopCloser(eof{}), 0
 }
 
-// lowerKeyHeader is KeyHeader as net/http does not know it.
-const lowerKeyHeader = "idempotency-key"
+const (
+	// lowerKeyHeader is KeyHeader as net/http does not know it.
+	lowerKeyHeader = "idempotency-key"
+	// otherKeyHeader is the other header with which net/http sends a request again.
+	otherKeyHeader = "X-Idempotency-Key"
+)
 
 // safe reports whether net/http sends a request with a method again without an idempotency key.
 func safe(method string) bool {

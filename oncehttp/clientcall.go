@@ -307,6 +307,7 @@ func (c *clientCall) outgoing(ctx context.Context, n int) (*http.Request, error)
 func (c *clientCall) setBody(r *http.Request, n int) error {
 	switch {
 	case hasNoBody(c.request):
+	case c.request.GetBody == nil && c.request.ContentLength > 0: // it is sent once, and it must not be empty
 	case c.request.GetBody == nil && n == 1:
 		c.body = &onceBody{ReadCloser: c.request.Body}
 		r.Body = c.body

@@ -1,15 +1,18 @@
 package oncehttp_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/oncehttp"
+	"github.com/onlyonce-go/onlyonce/retry"
 )
 
 // An empty body is the same request in every form that the wire has for it.
@@ -141,6 +144,52 @@ func TestClientRetriesABodyOfUnknownLengthThatIsEmpty(t *testing.T) {
 			}
 
 			s.one(t, c.attempts)
+		})
+	}
+}
+
+// The caller has declared a body, or its reader has failed. Without the body, it would be another request.
+func TestClientDoesNotReplaceABodyThatIsMissingByAnEmptyOne(t *testing.T) {
+	for name, c := range map[string]struct {
+		body   io.Reader
+		length int64
+	}{
+		"a length is declared":        {io.MultiReader(), 4},
+		"the reader fails at its end": {iotest.ErrReader(fmt.Errorf("reading the file: %w", io.EOF)), -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			attempts := 0
+
+			transport, err := oncehttp.NewTransport(roundTripper(func(r *http.Request) (*http.Response, error) {
+				attempts++
+
+				if n, err := io.Copy(io.Discard, r.Body); n != r.ContentLength {
+					return nil, fmt.Errorf("%d bytes of %d were written: %w", n, r.ContentLength, errors.Join(err, io.ErrUnexpectedEOF))
+				}
+
+				return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
+			}), always(), oncehttp.WithRetry(retry.Policy{BaseDelay: 1}))
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://shop.test/", c.body)
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			r.ContentLength = c.length
+
+			resp, err := (&http.Client{Transport: transport}).Do(r)
+			if err == nil {
+				_ = resp.Body.Close()
+
+				t.Error("the server has got a request without its body")
+			}
+
+			if attempts != 1 {
+				t.Errorf("%d attempts, want 1", attempts)
+			}
 		})
 	}
 }
