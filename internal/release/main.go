@@ -51,8 +51,13 @@ func run(ctx context.Context, out io.Writer, root string, args []string) error {
 Look at them, run make check, and publish all of them at once:
   git push --atomic origin main %[3]s
 To take them back before that:
-  git tag --delete %[3]s && git reset --keep HEAD~1
-`, args[0], strings.Join(tags, "\n  "), strings.Join(tags, " "))
+  %[4]s
+`, args[0], strings.Join(tags, "\n  "), strings.Join(tags, " "), undoing(args[0], tags))
 
 	return nil
+}
+
+// undoing is the command that takes a version back. It keeps later commits.
+func undoing(version string, tags []string) string {
+	return fmt.Sprintf("git rebase --onto %[1]s~1 %[1]s main && git tag --delete %[2]s", version, strings.Join(tags, " "))
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 )
 
@@ -34,13 +35,37 @@ func release(ctx context.Context, root, version string) ([]string, error) {
 		return nil, err
 	}
 
-	if _, err := repo.git(ctx, "fetch", "--quiet", "--tags", folder, "main"); err != nil {
-		return nil, err
+	return tags, repo.take(ctx, clone, tags)
+}
+
+// take adds the commits of main and some tags of a clone, or nothing. The commits are first, because main may have changed since it was
+// cloned.
+func (t tree) take(ctx context.Context, clone tree, tags []string) error {
+	before, err := t.git(ctx, "rev-parse", "HEAD")
+	if err != nil {
+		return err
 	}
 
-	_, err = repo.git(ctx, "merge", "--quiet", "--ff-only", "FETCH_HEAD")
+	if _, err := t.git(ctx, "fetch", "--quiet", "--no-tags", string(clone), "main"); err != nil {
+		return err
+	}
 
-	return tags, err
+	if _, err := t.git(ctx, "merge", "--quiet", "--ff-only", "FETCH_HEAD"); err != nil {
+		return err
+	}
+
+	fetch := []string{"fetch", "--quiet", "--atomic", "--no-tags", string(clone)}
+	for _, tag := range tags {
+		fetch = append(fetch, "refs/tags/"+tag+":refs/tags/"+tag)
+	}
+
+	if _, err := t.git(ctx, fetch...); err != nil {
+		_, undone := t.git(context.WithoutCancel(ctx), "reset", "--quiet", "--keep", before)
+
+		return errors.Join(err, undone)
+	}
+
+	return nil
 }
 
 // cloneTo clones the repository into an empty folder, with the author of its commits.
