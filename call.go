@@ -14,8 +14,9 @@ type Call struct {
 	//   - Key is 1 to 255 printable ASCII characters. An empty key is rejected with ReasonKeyMissing.
 	Scope, Method, Key string
 	// TimeOrdered declares that Key is a UUID of version 7, as NewKey makes them, and that its time counts:
-	//   - A key that is older than Policy.KeyLife less a tolerance makes no record. If a record exists, the call is treated as any other.
-	//     Otherwise it is rejected with ReasonKeyExpired: it may have run, and its record may have expired.
+	//   - A key is old if its age exceeds Policy.KeyLife minus the tolerance. An old key makes no record. If it has a record, its call is
+	//     treated as any other. Otherwise the call is rejected with ReasonKeyExpired: an earlier call may have run, and its record may have
+	//     expired.
 	//   - A key of another form, or further in the future than the tolerance, is rejected with ReasonKeyInvalid.
 	//   - The tolerance is 10 minutes, or half of the key life if that is less.
 	TimeOrdered bool
@@ -29,7 +30,8 @@ type Call struct {
 	Policy *Policy
 	// Prepared is used instead of Policy if it is not nil. It saves completing and validating the policy for each call: see Engine.Prepare.
 	Prepared *PreparedPolicy
-	// ReplayCheck decides whether this call may get the outcome of another call. Its error is the call's answer. Nil allows every replay.
+	// ReplayCheck decides whether this call may get the outcome of another call. If it returns an error, the call ends with this error. Nil
+	// allows every replay.
 	//   - The handler's own checks do not run for a replay, so ReplayCheck has to refuse what the handler would refuse.
 	//   - It is called before the call gets such an outcome or waits for it. If the call's run was overtaken, it is called before the
 	//     caller gets the outcome of the other run.
@@ -39,8 +41,8 @@ type Call struct {
 	//   - It needs a store that can settle records, and is not called otherwise: see Engine.CanResolve.
 	//   - It is called on another goroutine, and may still be at work when this call has returned.
 	Recover RecoverFunc
-	// Outcome is for transports that call Engine.Execute; Engine.Do sets it. It classifies the results that a handler is about to return.
-	//   - A joined run needs it: without it, the handler cannot write its completion.
+	// Outcome classifies results before the handler returns them. It is for transports that call Engine.Execute; Engine.Do sets it.
+	//   - A joined run needs it. Without it, the handler cannot write its completion in its own transaction.
 	//   - In a single transaction, it classifies the error of a database that refuses to commit. If it is nil, that error is ambiguous.
 	//   - It may be called from any goroutine of the handler, but not by two at a time.
 	Outcome func(response any, err error) Outcome

@@ -19,8 +19,8 @@ type Result struct {
 	ExecutedAt time.Time
 }
 
-// RecordedError is the error of a replayed call whose run returned Final(err), or ErrStepUsed. errors.Is does not match the original error:
-// only its text is recorded.
+// RecordedError is the error of a call that is answered from a record. The recorded run has returned Final(err), or ErrStepUsed. errors.Is
+// does not match the original error: only its text is recorded.
 type RecordedError struct {
 	// Message is the text of the original error.
 	Message string
@@ -47,11 +47,11 @@ const (
 // The function gets the run's context, which is not cancelled with ctx: see [Engine.Execute]. A call that runs the function returns when
 // the function has ended, even if ctx ends before. A call that waits for another call returns when ctx ends.
 //
-// The error is the function's own, a [*RecordedError], or one of Execute's. The function's own error is wrapped, without its mark: match it
-// with errors.Is. [VerdictOf] returns what an error means for the key.
+// The error is the function's own, a [*RecordedError], or one of Execute's. Do removes the outermost marks, such as that of Final, from the
+// function's own error, and wraps the rest: match it with errors.Is. [VerdictOf] returns what an error means for the key.
 //
-// A function that writes its completion in its own transaction passes on the bytes that it will return, as []byte or string. See
-// [JoinedTransaction].
+// A function that writes its completion in its own transaction gives the same bytes to sqlstore.Join or sqlstore.InTx that it returns to
+// Do, as []byte or string. See [JoinedTransaction].
 func (e *Engine) Do(ctx context.Context, call Call, fn func(ctx context.Context) ([]byte, error)) (Result, error) {
 	var (
 		body []byte

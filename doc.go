@@ -35,8 +35,8 @@
 //   - It is UNKNOWN: the call is rejected, or takes the key over and runs again. The guarantee decides.
 //   - The request differs from the first one under the key: the call is rejected, in every state.
 //
-// COMPLETED and RELEASED records expire after the retention of their claim, whoever settled them. Only an error that a run has returned
-// may have a retention of its own: [Policy].ErrorRetention. RUNNING and UNKNOWN records live for the unknown retention of the store, which
+// A COMPLETED or RELEASED record expires after the retention of its claim, whoever has settled the record. Only an error that a run has
+// returned may expire earlier: see [Policy].ErrorRetention. RUNNING and UNKNOWN records live for the unknown retention of the store, which
 // is never shorter than the retention of a policy.
 //
 // # Lease, token and fence
@@ -53,8 +53,9 @@
 //   - [ExactlyOnce]: the next duplicate takes over as well. The unfinished run has left nothing behind, because the handler's rows and the
 //     record commit together.
 //
-// The fence rises with every run, and when a lease that has ended is won back. A claim names the fence that it expects, so a late copy of
-// a losing claim cannot win. A handler reads the fence with [RunFromContext], for resources that refuse an overtaken run. See
+// The fence rises with every run. It also rises when an owner gets its lease back after the end of the lease. A claim names the fence that
+// it expects, and wins only if the record has this fence. So a claim that has lost cannot win later by a late copy. A handler reads the
+// fence with [RunFromContext], for resources that refuse an overtaken run. See
 // https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html for the reason.
 //
 // # When a run is cancelled
@@ -65,8 +66,8 @@
 //   - Where takeover is allowed, a run that cannot renew its lease within the window is cancelled with [ErrLeaseLost].
 //   - Under AtMostOnce such a run goes on: nobody may take over, and cancelling it would only make its outcome unknown.
 //   - A run whose record is gone, or belongs to another run, is cancelled with ErrLeaseLost under every guarantee.
-//   - Every run is cancelled with [ErrMaxRun] after [Policy].MaxRun, and is trusted to end then. One lease later, at
-//     store.Record.OwnerAliveUntil, a finding may state that the run did nothing.
+//   - Every run is cancelled with [ErrMaxRun] after [Policy].MaxRun, and must end then. One lease later is store.Record.OwnerAliveUntil.
+//     The finding [DidNotHappen] counts only if the record was read after that time.
 //
 // # What an outcome means
 //
@@ -77,8 +78,8 @@
 //   - Ambiguous: everything else, because even an error with the code UNAVAILABLE may come from a downstream call whose effect happened.
 //     Under AtMostOnce the record is held as unknown, otherwise the key is released.
 //
-// An error that the handler has not marked is ambiguous while the outcome of a protected call that the run made is open. The handler may
-// have translated the error of that call.
+// A handler may make protected calls to other services. While such a call is under way or its outcome is unknown, an error that the handler
+// has not marked is ambiguous. It may be the translated error of that call.
 //
 // An unknown outcome is settled by the late owner, by a [RecoverFunc], or by [Engine.Resolve]. The first one decides, and the others get
 // its outcome.
@@ -97,8 +98,8 @@
 //
 // These rules hold for both:
 //
-//   - An answer is given only if the record shows that the transaction has committed. If nobody can find out whether it has, the call is
-//     rejected with [ReasonLeaseLost]. A retry with the same key gets the outcome.
+//   - The caller gets the answer only if the record shows that the transaction has committed. If the engine cannot find out whether it has,
+//     the call is rejected with [ReasonLeaseLost]. A retry with the same key gets the outcome.
 //   - A transaction that conflicts with another one is rolled back, and its handler runs again: three times at most, and within one MaxRun.
 //   - In a single transaction, a recorded error rolls back the handler's writes, unless [KeepWrites] marks it.
 //
@@ -127,18 +128,19 @@
 //   - scope: the owner of a key, such as a tenant. Callers in different scopes never meet.
 //   - duplicate: a call with the identity of an earlier one.
 //   - fingerprint: a digest of the request, to notice another request under the same key.
-//   - attempt: for a client, sending a call once; for a record, one of the runs since it was made or last released.
-//   - time-ordered key: a key that contains the time at which it was made, and does not run when it is old; see [Call].TimeOrdered.
+//   - attempt: for a client, one sending of a call; for a record, one of the runs since the record was made or last released.
+//   - time-ordered key: a key that contains the time at which it was made. An old one makes no record; see [Call].TimeOrdered.
 //   - key life: how old a time-ordered key may be that still makes a record; see [Policy].KeyLife.
 //   - derived key: the key of a call that a run makes, derived from the run's own key; see [DeriveCall] and docs/derived-keys.md.
 //   - step: a name that distinguishes the calls of a run; see [WithStep].
 //
 // Runs:
 //
-//   - claim: a request to the store for the right to run. To withdraw a claim is to release it without knowing whether it has arrived.
+//   - claim: a request to the store for the right to run. If the engine does not know whether a claim has arrived, it withdraws the claim:
+//     it releases the claim, so that a late copy cannot win.
 //   - run: one execution of the handler, under a claim that has won.
 //   - owner: the call whose claim has won, until its run is settled or overtaken.
-//   - token: 128 random bits that name the owner. The fencing token is the fence.
+//   - token: 128 random bits that name the owner. The fencing token is another thing: the fence.
 //   - lease: the time for which others assume that the owner is alive.
 //   - fence, or fencing token: a number that rises with every run of a key and never goes back.
 //   - takeover: a run that begins because the lease of the run before has ended.
@@ -151,6 +153,7 @@
 //   - class: whether an outcome is definite, not executed or ambiguous; see [Class].
 //   - state: whether a record is RUNNING, UNKNOWN, RELEASED or COMPLETED. A record is also unknown while it is RUNNING under a lease that
 //     has ended; see [Record].Unknown.
+//   - doubtful: a record is doubtful once an earlier run of the key may have taken effect.
 //   - verdict: whether the answer to a caller is final, not executed or unknown, and so whether a new key may be used; see [Verdict].
 //   - finding: what became of a run: "happened", "did not happen" or "still unknown"; see [Finding].
 //   - retention: how long an outcome, or a released key, is kept. The unknown retention is how long a store keeps a record that nobody

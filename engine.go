@@ -133,7 +133,7 @@ func isNil(s store.Store) bool {
 }
 
 // Validate returns nil if the policy can hold on this engine. Otherwise the error reports every problem. Unset fields are taken from the
-// engine's policy. Validate accepts an ErrorRetention that is shorter than KeyLife, which only calls with time-ordered keys refuse.
+// engine's policy. Validate accepts an ErrorRetention that is shorter than KeyLife. Calls with time-ordered keys refuse such a policy.
 func (e *Engine) Validate(p Policy) error {
 	p = p.Over(e.policy)
 

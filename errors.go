@@ -59,17 +59,17 @@ const (
 // Error returns the reason.
 func (r Reason) Error() string { return string(r) }
 
-// Rejection is the error of a call that was answered without an outcome. The handler did not run for this call, with these exceptions:
-//   - ReasonLeaseLost, ReasonOutcomeUnknown, ReasonOutcomeNotStored, ReasonRecordUnreadable and ReasonRecordNewer: the call may have run
-//     and been overtaken, or somebody else may have settled its outcome.
+// Rejection is the error of a call that was answered without an outcome. The handler did not run for this call, except in these cases:
+//   - ReasonLeaseLost, ReasonOutcomeUnknown, ReasonOutcomeNotStored, ReasonRecordUnreadable and ReasonRecordNewer: the handler may have
+//     run. Then another run has overtaken it, somebody else has settled its outcome, or no record shows its commit.
 //   - ReasonStoreUnavailable: the handler may have run in a single transaction that was rolled back.
 type Rejection struct {
 	// Reason is why the call was rejected.
 	Reason Reason
 	// Message is one sentence for a person, with what to do.
 	Message string
-	// RetryAfter is how long to wait before the next try with the same key. Zero means that another try is of no use. It is spread at random
-	// by half either way around these times:
+	// RetryAfter is how long to wait before the next try with the same key. Zero means that another try is of no use. Otherwise it is one of
+	// these times, spread at random by half either way:
 	//   - 500 ms for ReasonInProgress and ReasonLeaseLost
 	//   - 1 s for ReasonStoreUnavailable
 	//   - 2 s for ReasonStoreFull and ReasonRecordNewer

@@ -27,7 +27,7 @@ const (
 	// EventTakeover means that a run begins on a key that it has taken over from a run that never ended.
 	EventTakeover
 	// EventSettleFailed means that the store did not acknowledge the end of a run, or recorded it without its body, which was too large for
-	// the store. Err is why. The engine tries a leased run's end again in the background.
+	// the store. Err is why. If the run has a lease, the engine tries again in the background.
 	EventSettleFailed
 	// EventClaimWithdrawn means that nobody knows whether a claim has arrived. The engine releases it in the background.
 	EventClaimWithdrawn
@@ -54,8 +54,8 @@ const (
 	EventTransactionUnused
 	// EventForgotten means that an operator has removed a record with Engine.Forget or Engine.ForceForget. Err is the reason.
 	EventForgotten
-	// EventAttention means that a record could not be settled for longer than a limit, so that people have to settle it. Err has the time
-	// since when. Package reconcile reports it: see Engine.Attention.
+	// EventAttention means that a record could not be settled for longer than a limit, so that people have to settle it. The text of Err has
+	// the time since which it could not. Package reconcile reports it: see Engine.Attention.
 	EventAttention
 	// EventShadow is the end of a call in shadow mode. Shadow is set. Status, Reason and Err are what real mode would have answered with.
 	EventShadow

@@ -28,13 +28,13 @@ type Limits struct {
 	// ranges are 1 to 1,000,000,000 and 1 byte to 1 TiB.
 	MaxPending      int
 	MaxPendingBytes int64
-	// StoreTimeout bounds one operation of a store that can block. A claim is tried three times at most, so a call learns after three times
-	// StoreTimeout, or half of the time to its deadline, that the store is down. The default is 2 seconds; the range is a millisecond to 24
-	// hours.
+	// StoreTimeout bounds one operation of a store that can block. A claim is tried three times at most. So the store counts as down after
+	// three times StoreTimeout, or after half of the time to the call's deadline if that is less. The default is 2 seconds; the range is a
+	// millisecond to 24 hours.
 	StoreTimeout time.Duration
-	// SettleTimeout is how long the caller of a run waits while the outcome cannot be stored, or less if its deadline is near. Then it gets
-	// its answer with StatusUnrecorded, or ReasonLeaseLost under ExactlyOnce, and the engine goes on writing in the background. The default
-	// is 10 seconds; the range is a millisecond to 24 hours.
+	// SettleTimeout is how long the caller of a run waits while the outcome cannot be stored. The wait is shorter if the caller's deadline is
+	// near. After the wait the caller gets its answer with StatusUnrecorded, or ReasonLeaseLost under ExactlyOnce, and the engine goes on
+	// writing in the background. The default is 10 seconds; the range is a millisecond to 24 hours.
 	SettleTimeout time.Duration
 	// RecoverTimeout bounds one call of a recovery function. The default is 5 seconds; the range is a millisecond to 24 hours.
 	RecoverTimeout time.Duration

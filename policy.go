@@ -24,9 +24,10 @@ const (
 	//
 	// It covers the rows of that database. Other effects of the handler can happen again, because its run can be repeated.
 	//
-	// A record that was claimed under AtMostOnce before keeps that stricter guarantee: if a joined run ends ambiguously, the record is
-	// held as unknown. A single transaction that ends without a commit, also by a crash, leaves the record as it was. A key that was released
-	// under AtMostOnce can then run again.
+	// A record that was claimed under AtMostOnce before keeps that stricter guarantee:
+	//   - If a joined run ends ambiguously, the record is held as unknown.
+	//   - A single transaction that ends without a commit, also by a crash, leaves the record as it was. So a key that was released before can
+	//     run again.
 	ExactlyOnce = store.ExactlyOnce
 )
 
@@ -107,7 +108,7 @@ const (
 	maxRequest = 1 << 20
 )
 
-// KeepNoRequest as Policy.KeepRequest keeps no request. It overrides the wider policy, which zero does not.
+// KeepNoRequest as Policy.KeepRequest keeps no request. It overrides the wider policy. Zero takes the value of the wider policy.
 const KeepNoRequest = -1
 
 // NoWait as Policy.MaxWait rejects a duplicate of a running call at once, with ReasonInProgress.
@@ -121,9 +122,9 @@ type Policy struct {
 	// TransactionMode is how a run under ExactlyOnce shares a transaction with its record. The default is SingleTransaction. Other
 	// guarantees do not use it.
 	TransactionMode TransactionMode
-	// MaxAttempts bounds how often a key is taken over from a run that never ended, such as a run whose process died. It is the number of
-	// runs in a row, the first included, after which the outcome stays unknown. The default is 5; the range is 1 to 1,000,000.
-	// AtMostOnce does not use it. Two kinds of runs are not counted:
+	// MaxAttempts bounds how often a key is taken over from a run that never ended, such as a run whose process died. It is the number of runs
+	// in a row, the first included. After that many runs nobody takes the key over, and the outcome stays unknown. The default is 5; the range
+	// is 1 to 1,000,000. AtMostOnce does not use it. Two kinds of runs are not counted:
 	//   - A run that ends with an ambiguous error or a panic releases the key, and the count begins again. The clients decide how often they
 	//     try again.
 	//   - A run in a single transaction whose process dies leaves nothing behind to count by. MaxAttempts does not bound a request that
@@ -133,7 +134,7 @@ type Policy struct {
 	// The default is 24 hours; the range is MaxRun to 100 years, and at most the store's unknown retention if it has one.
 	//   - A record keeps the Retention that its latest run was claimed with.
 	//   - A record whose outcome is unknown does not expire by Retention.
-	//   - If the first run of a record began longer ago than Retention, no run that may have had an effect is repeated. Callers get
+	//   - A run that may have had an effect is repeated only within Retention of the first run of its record. Later callers get
 	//     ReasonOutcomeUnknown, because the records of downstream calls may have expired.
 	Retention time.Duration
 	// ErrorRetention is how long a definite outcome that is an error is kept. The default is Retention; the range is MaxRun to Retention. A
@@ -165,8 +166,9 @@ type Policy struct {
 	//   - In a single transaction it counts from when the transaction began, after its wait for others. All runs of a repeated handler share
 	//     it.
 	MaxRun time.Duration
-	// MaxWait is how long a duplicate of a running call waits for the outcome, before it is rejected with ReasonInProgress. The wait ends
-	// earlier if the duplicate's own deadline is near. The default is 10 seconds; the range is a millisecond to 24 hours, or NoWait.
+	// MaxWait is how long a duplicate of a running call waits for the outcome, before it is rejected with ReasonInProgress. If the duplicate
+	// has a deadline, the wait ends 200 ms before it, or a tenth of the duplicate's time before it if that is less. The default is 10 seconds;
+	// the range is a millisecond to 24 hours, or NoWait.
 	MaxWait time.Duration
 	// MaxOutcome is the size of the largest answer that is stored, in bytes. The default is 1 MiB; the range is 1 byte to 256 MiB.
 	//   - The caller of the run gets a larger answer too. The record then only states that the run is done: duplicates get

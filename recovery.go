@@ -36,8 +36,9 @@ func (e *Engine) AddRecoveries(find func(method string) RecoverFunc) {
 // Recover settles a record that ListUnknown, Lookup or LookupID has returned, with the finding of its method's recovery function. It
 // returns the finding: after StillUnknown nothing is settled. Package reconcile calls Recover for all unknown records.
 //   - If a call of this process recovers the record already, Recover waits for its result.
-//   - One process at a time recovers a record with Recover. Meanwhile it has a second record in the store, which the lists leave out. A
-//     store that is full has no room for that record, so processes may then recover at the same time. So may the calls of other processes.
+//   - Only one process at a time recovers a record with Recover. Meanwhile it holds a second record in the store, which the lists leave
+//     out. If a full store has no room for the second record, several processes may recover at the same time.
+//   - A duplicate in another process may call the recovery function at the same time.
 //   - The function's context ends after Limits.RecoverTimeout. If ctx ends before, Recover returns, and the function goes on.
 //   - An answer that is larger than the engine's MaxOutcome is recorded without its body.
 //
@@ -193,7 +194,7 @@ func (q recoveryRequest) call(ctx context.Context, rec *Record) (found Finding, 
 	return q.find(ctx, *rec)
 }
 
-// Attention gives the observer an EventAttention: the record could not be settled since a time, and people have to settle it. Package
+// Attention gives the observer an EventAttention: nobody could settle the record since the given time, so people have to settle it. Package
 // reconcile calls it.
 func (e *Engine) Attention(ctx context.Context, rec Record, since time.Time) {
 	event := rec.event(EventAttention)

@@ -95,11 +95,11 @@ var (
 	// ErrLeaseLost means that another run may take over, or has taken over. Either the lease could not be renewed in time, or the record
 	// belongs to another run, was settled by somebody else, or is gone.
 	ErrLeaseLost = errors.New("onlyonce: run cancelled: its lease is lost, and another run may have the key")
-	// ErrTooManyDetached means that the caller has gone, and that as many runs as Limits.MaxDetached, or the scope's share of it, go on
-	// without their callers already.
+	// ErrTooManyDetached means that the caller has gone, and that too many runs go on without their callers already: as many as
+	// Limits.MaxDetached, or as the share of the scope.
 	ErrTooManyDetached = errors.New("onlyonce: run cancelled: its caller has gone and too many runs are detached; raise Limits.MaxDetached")
-	// ErrDraining means that the context given to Drain ended before the run. It is also the error of Recover, and of a call in shadow mode
-	// that was not observed, once Drain was called.
+	// ErrDraining means that the run had not ended when the context given to Drain ended. Once Drain was called, Recover returns this error.
+	// It is then also the error of an EventShadow about a call that was not observed.
 	ErrDraining = errors.New("onlyonce: the engine is draining")
 )
 

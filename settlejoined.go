@@ -12,8 +12,8 @@ import (
 // A joined run is leased, and its handler writes the completion in its own transaction. The handler's answer counts only if the record
 // shows the completion.
 
-// ErrNotCommitted is the Cause of a [Rejection] with [ReasonLeaseLost]: the handler of a joined run has returned an answer, and no record
-// holds the completion, because the handler's transaction did not commit.
+// ErrNotCommitted is the Cause of a [Rejection] with [ReasonLeaseLost]. The handler of a joined run has returned an answer, but its
+// transaction did not commit. So no record holds the completion.
 var ErrNotCommitted = errors.New("onlyonce: the handler returned an answer, but its transaction did not commit; " +
 	"return the error of the commit")
 

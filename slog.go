@@ -22,7 +22,8 @@ type slogConfig struct{ keys bool }
 // contain data that a log must not have, such as names and card numbers. Under [WithHiddenKeys] neither is written.
 func SlogReadableKeys() SlogOption { return func(c *slogConfig) { c.keys = true } }
 
-// SlogObserver returns an observer that writes all events to a logger. A nil logger means slog.Default(), as it is now.
+// SlogObserver returns an observer that writes all events to a logger. A nil logger means slog.Default(), as it is when SlogObserver is
+// called.
 //   - Debug: calls that were executed or replayed, and calls in shadow mode.
 //   - Info: calls that were released or rejected, and EventPendingSettled, EventResolved, EventSchemeDiffers and EventForgotten.
 //   - Warn: calls whose status is unknown, unrecorded or unprotected, and all other events.

@@ -9,7 +9,8 @@ const (
 	StatusExecuted Status = "executed"
 	// StatusReplayed means that an earlier call ran the handler, and that this call gets its outcome.
 	StatusReplayed Status = "replayed"
-	// StatusReleased means that the handler ran and nothing happened: the same key may be tried again.
+	// StatusReleased means that the handler ran and nothing happened: the same key may be tried again. An ambiguous outcome has StatusUnknown,
+	// even if it releases the key.
 	StatusReleased Status = "released"
 	// StatusUnknown means that it is not known whether the effect happened:
 	//   - The handler of this call ended ambiguously.

@@ -8,7 +8,8 @@ import (
 )
 
 // ErrStepUsed means that a run has called a method twice with one derived key, for example to poll. Nothing was sent for the second call.
-// If these are two calls, name them with [WithStep]. A handler that returns the error, also wrapped, ends with a definite error.
+// If these are two calls, name them with [WithStep]. If a handler returns this error, also wrapped, the outcome is definite: the error is
+// recorded.
 var ErrStepUsed = errors.New("onlyonce: a run has used this method under its derived key already")
 
 // stepKey finds the name of a step in a context.

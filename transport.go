@@ -119,8 +119,8 @@ type Outcome struct {
 	// Body is the recorded answer, in the transport's form. The engine does not look into it. It may be nil.
 	Body []byte
 	// Room is how many bytes at the beginning of Body are not part of the answer.
-	//   - If Room is the result of [BodyRoom], the engine overwrites these bytes and keeps Body itself. Do not use Body afterwards, and give
-	//     it no spare capacity.
+	//   - If Room is the result of [BodyRoom] for Code, the engine writes its own data into these bytes, and keeps Body without a copy. Do not
+	//     use Body afterwards, and give it no spare capacity.
 	//   - Otherwise the engine copies the answer. 0, the default, is no room.
 	Room int
 	// Code names the outcome for people, such as OK or NOT_FOUND, in at most 255 bytes. It is all that is kept of an outcome that is
@@ -139,7 +139,7 @@ type Outcome struct {
 	KeepWrites bool
 }
 
-// BodyRoom returns the Room, in bytes, of an [Outcome] with this code whose Body the engine does not copy.
+// BodyRoom returns the value for Outcome.Room, in bytes, with which the engine keeps the Body of an outcome with this code without a copy.
 func BodyRoom(code string) int { return outcome.Room(code) }
 
 // Reply is what became of a call for which [Engine.Execute] has returned no error.
@@ -173,11 +173,13 @@ type Reply struct {
 // goes on. In shadow mode Execute always calls handler, with ctx, and the status is StatusUnprotected: see [ShadowOn].
 //
 // The handler's context has the values of ctx. It is not cancelled with ctx, unless the policy's Detachment is Attached or too many runs
-// are detached. Its deadline is the end of MaxRun. If the engine cancels it, context.Cause is ErrMaxRun, ErrLeaseLost,
-// ErrTooManyDetached or ErrDraining.
+// are detached. Its deadline is the end of MaxRun. For an Attached run it is ctx's deadline, if that is earlier. If the engine cancels it,
+// context.Cause is ErrMaxRun, ErrLeaseLost, ErrTooManyDetached or ErrDraining.
 //
-// If handler was called, the reply's Status is what became of its outcome. The answer is the handler's own, unless Status is
-// StatusReplayed or one of Recorded, Shared and Refused is set.
+// The reply decides where the answer is:
+//   - If Status is StatusReplayed or Recorded is set, Body and Code are the answer.
+//   - If Shared or Refused is set, Err is the answer.
+//   - Otherwise handler was called, and its own result is the answer. Status is what became of its outcome.
 //
 // The error is one of these:
 //   - A *Rejection. An error that only wraps a *Rejection is not this call's rejection.
@@ -201,8 +203,8 @@ func (e *Engine) Execute(ctx context.Context, call *Call, handler func(context.C
 // replay that Execute returned. Err is why.
 //   - The event has the method of id. It has the key if that is a valid key and keys are not hidden. Fields of id may be empty.
 //   - The event has the Reason if err is a *Rejection.
-//   - If err, or the Cause of a *Rejection with ReasonNotSupported, has a method Misconfigured(), the method can serve no call until the
-//     program changes. The default observer then writes the error to the log.
+//   - Err, or the Cause of a *Rejection with ReasonNotSupported, may have a method Misconfigured() without results. It means that the
+//     method can serve no call until the program changes. The default observer then writes the error to the log.
 func (e *Engine) Refused(ctx context.Context, id Identity, err error) {
 	event := Event{Kind: EventCall, Method: id.Method}
 
