@@ -20,10 +20,12 @@ type chained struct {
 // WithDownstream declares which methods the server's handlers call under derived keys, and for how long the servers of these methods keep
 // outcomes. Zero means the retention in the .proto of each method, or else 24 hours. Further options add methods.
 //
-// A run that is repeated relies on the records that earlier runs have made downstream. It may be repeated until its own retention is over.
-// So Validate reports every method that may run again and keeps its outcomes for longer than one of these.
+// A repeated run relies on the records that the earlier run has made at these servers. A run may be repeated until the retention of its own
+// method is over. So Validate reports each method of this server that may run again, and whose retention is longer than that of a
+// downstream method.
 //
-// NewServer fails if the retention is negative or more than 100 years, if there is no method, or if a method is a stream or does not exist.
+// NewServer fails if the retention is negative or more than 100 years, if there is no method, if a method is a stream, or if its linked-in
+// service does not have it.
 func WithDownstream(retention time.Duration, fullMethods ...string) ServerOption {
 	return func(c *serverConfig) {
 		for _, name := range fullMethods {

@@ -105,8 +105,8 @@ func WithBudgets(budgets *retry.Budgets) ClientOption {
 }
 
 // WithRetryCodes replaces the codes that are retried if they come from a handler or from the connection. The default is UNAVAILABLE alone.
-// Without codes, no such error is retried. OK is an error. The codes have no effect on rejections of an onlyonce server and on attempts
-// that timed out. A recorded error is never retried.
+// Without codes, no such error is retried. OK is an error. The codes have no effect on rejections of an onlyonce server, which are retried
+// by their reason, and on attempts that timed out, which are retried. A recorded error is never retried.
 func WithRetryCodes(retried ...codes.Code) ClientOption {
 	return func(c *clientConfig) { c.retryCodes = slices.Clone(retried) }
 }
@@ -116,7 +116,7 @@ func WithRetryCodes(retried ...codes.Code) ClientOption {
 //
 // After the retention the call might run again. So no retry begins later than the retention, less a tolerance, after the first attempt. The
 // tolerance is 10 minutes, or half of the retention if that is less. A retry that begins in time may still wait for a connection or an
-// answer. It ends with DEADLINE_EXCEEDED after another half of the tolerance.
+// answer. That wait ends half of the tolerance after the last time for a retry, with DEADLINE_EXCEEDED.
 //
 // A server may declare a shorter retention in the trailer idempotency-retention of its answers. It holds for the rest of the call, and for
 // all later calls of the method on the connection. A longer or a missing retention changes nothing. The retention of a recorded error holds
@@ -126,8 +126,8 @@ func WithRetryCodes(retried ...codes.Code) ClientOption {
 // made.
 func WithRetention(d time.Duration) ClientOption { return func(c *clientConfig) { c.retention = d } }
 
-// WithKeyRules sets which keys the servers accept. A call with another key fails with KEY_INVALID before it is sent. The default is 1 to
-// 255 printable ASCII characters without spaces. The key_form of a method's .proto also applies.
+// WithKeyRules sets which keys the servers accept. A call with another key fails with IDEMPOTENCY_KEY_INVALID before it is sent. The
+// default is 1 to 255 printable ASCII characters without spaces. The key_form of a method's .proto also applies.
 func WithKeyRules(rules onlyonce.KeyRules) ClientOption {
 	return func(c *clientConfig) { c.keyRules = rules }
 }
@@ -135,7 +135,7 @@ func WithKeyRules(rules onlyonce.KeyRules) ClientOption {
 // WithKeyGenerator sets the function that makes fresh keys. The default is onlyonce.NewKey, a UUID of version 7. For a method whose key
 // field declares the format UUID4, the default is a UUID of version 4. Nil is an error.
 //   - The function must never return the same key twice. It must be safe for concurrent use.
-//   - A call whose key breaks the key rules fails with KEY_INVALID before it is sent.
+//   - A call whose key breaks the key rules fails with IDEMPOTENCY_KEY_INVALID before it is sent.
 //   - Keys that are derived from the key of a run do not come from the function.
 func WithKeyGenerator(newKey func() string) ClientOption {
 	return func(c *clientConfig) { c.newKey, c.generator = newKey, true }
@@ -190,10 +190,12 @@ func newClientConfig(opts []ClientOption) (*clientConfig, error) {
 
 // DialOptions returns the dial options that install [UnaryClientInterceptor]. It fails if an option is invalid. Without options, it
 // protects the methods whose .proto declares protection. Streams get no key. The order of interceptors matters:
-//   - An interceptor that makes several calls of one, such as the retry of go-grpc-middleware, goes behind it. In front of it, each of the
-//     calls gets another key.
-//   - An interceptor that sets grpc.PerRPCCredentials goes in front of it. Behind it, the interceptor replaces the credentials that keep
-//     retries from replicas without the kit. A call that may have reached a server is then not retried.
+//   - An interceptor that turns one call into several, such as the retry of go-grpc-middleware, goes behind it. In front of it, each of
+//     these calls would get another key. UnaryClientInterceptor recognises the retry of go-grpc-middleware in front of it, and fails the
+//     second of these calls.
+//   - An interceptor that sets grpc.PerRPCCredentials goes in front of it. UnaryClientInterceptor adds credentials of its own, which block
+//     retries to replicas without the kit. An interceptor behind it would replace them. A call that may have reached a server is then not
+//     retried.
 //
 // Install it with:
 //
@@ -221,10 +223,11 @@ func DialOptions(opts ...ClientOption) ([]grpc.DialOption, error) {
 // idempotency-status confirms that the server protects the method. docs/retries.md has all the rules:
 //   - Before the confirmation, an attempt is retried only if it certainly reached no handler, or if the .proto protects the method and the
 //     connection broke before any answer.
-//   - OK or an error of the application without the trailer ends the confirmation and the retries of its call, and is reported: see
-//     WithClientLogger.
-//   - Each replica behind a connection confirms for itself. Retries go only to confirmed replicas, or to presumed replicas if the .proto
-//     protects the method.
+//   - If OK or an error of the application comes without the trailer, the server is no longer confirmed. The call is not retried, and the
+//     logger reports the server: see WithClientLogger.
+//   - Each replica behind a connection confirms for itself. If the .proto protects the method, a replica that has not answered yet is
+//     presumed to protect it, unless another replica has answered without the trailer. Retries go only to confirmed and to presumed
+//     replicas.
 //
 // gRPC's own retries are off for all calls with a key. An OnFinish option is called once per call.
 //
@@ -259,8 +262,8 @@ func UnaryClientInterceptor(opts ...ClientOption) (grpc.UnaryClientInterceptor, 
 //   - for a protected method outside of a run: a fresh key.
 //
 // These rules hold:
-//   - If several of the first four have a key, the keys must be equal. Otherwise the call fails with KEY_INVALID before it is sent. Only
-//     WithKey and onlyonce.ContextWithKey may differ: WithKey overrides the other.
+//   - If several of the first four have a key, the keys must be equal. Otherwise the call fails with IDEMPOTENCY_KEY_INVALID before it is
+//     sent. Only WithKey and onlyonce.ContextWithKey may differ: WithKey overrides the other.
 //   - The request is never changed: a key only goes into the metadata.
 //   - The key of an incoming call is not passed on, even if it is in the outgoing metadata.
 //   - A run that uses a method twice without naming the steps gets an error that matches onlyonce.ErrStepUsed, and nothing is sent: see

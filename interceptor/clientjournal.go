@@ -17,7 +17,7 @@ import (
 // WithJournal writes every call of a protected method to a journal before its first attempt, so that Resume can finish it after a crash.
 // The call is removed when its end is known. If its outcome is unknown, it stays. The default, and nil, is no journal.
 //   - A call that cannot be written is not sent. Its verdict is VerdictNotExecuted, and its error matches the journal's, such as
-//     journal.ErrFull.
+//     journal.ErrFull. If the error matches journal.ErrUncertain, the verdict is VerdictUnknown.
 //   - The journal has the method, the key, the encoded request, the deadline and the target. It has no metadata, and so no credentials.
 //     Calls of Resume get theirs from the context and the connection.
 //   - Requests must be protobuf messages.

@@ -28,8 +28,9 @@ type Attempt struct {
 	Method, Key string
 	// Status is the status in the answer of the server. It is empty without an answer, and if the answer has none.
 	Status onlyonce.Status
-	// Unconfirmed reports that a method is declared protected, and that OK or an error of the application came without a status. The server
-	// has no kit, or an interceptor in front of the kit answered. The call is not retried. Raise an alarm.
+	// Unconfirmed reports that the server seems not to protect the method, although the client declares it protected: OK or an error of the
+	// application came without a status. The server has no kit, or an interceptor in front of the kit answered. The call is not retried. Raise
+	// an alarm.
 	Unconfirmed bool
 }
 

@@ -13,9 +13,8 @@ const (
 	KeyHeader = "idempotency-key"
 	// StatusTrailer has the onlyonce.Status of a keyed call.
 	StatusTrailer = "idempotency-status"
-	// ReplayedHeader is "true" on a replay: in header and trailer with a response, in the trailer with an error. A replay leaves out
-	// ReplayedHeader, ExecutedAtTrailer or RetentionTrailer if it would otherwise exceed a metadata limit that the first answer did not
-	// exceed.
+	// ReplayedHeader is "true" on a replay: in header and trailer with a response, in the trailer with an error. A replay must not exceed a
+	// metadata limit that the first answer kept. If it would, it leaves out ReplayedHeader, ExecutedAtTrailer or RetentionTrailer.
 	ReplayedHeader = "idempotent-replayed"
 	// ExecutedAtTrailer is the time at which the replayed run ended: RFC 3339, UTC. It is missing if the store no longer has that time: see
 	// Record.EndedAt in package store.

@@ -36,7 +36,8 @@ type payload struct {
 }
 
 // FindingOf returns the finding that the effect of a call has happened. It is for a RecoverFunc and for onlyonce.Engine.Resolve. Duplicates
-// of the call get resp, or err if it is not nil. An err without a gRPC status becomes the status that grpc-go makes of it.
+// of the call get resp, or err if it is not nil. An err without a gRPC status gets a code as in grpc-go: CANCELLED or DEADLINE_EXCEEDED for
+// an error of a context, and otherwise UNKNOWN.
 //
 // Problem is not nil if the answer cannot be recorded: resp and err are both nil, err has the code OK, or the message cannot be encoded.
 // The finding is then StillUnknown.

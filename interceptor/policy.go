@@ -49,8 +49,9 @@ type Policy struct {
 	Key KeyUse
 	// KeyRules decides which keys are accepted. Nil inherits; the default is 1 to 255 printable ASCII characters without spaces.
 	KeyRules *onlyonce.KeyRules
-	// Classes replaces the class of single error codes. Codes that it does not list have the class of the wider policy, and in the end of the
-	// contract. OK is an error here: it is always definite.
+	// Classes replaces the class of single error codes. Codes that it does not list have the class of the wider policy, or else of the
+	// contract. By the contract, INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION, OUT_OF_RANGE, PERMISSION_DENIED and
+	// UNAUTHENTICATED are definite, and all other error codes are ambiguous. OK is always definite, and may not be listed.
 	//   - An error that the handler marks with onlyonce.Final or onlyonce.NotExecuted has the class of its mark.
 	//   - Without a mark, a rejection that the handler passes on from another service is ambiguous. So is the error of a keyed call of the
 	//     handler whose outcome is unknown.

@@ -27,7 +27,8 @@ import (
 // This file has everything of the package that depends on gRPC codes, statuses and their details.
 
 // Domain is the domain of the google.rpc.ErrorInfo in every rejection. The reason of the ErrorInfo is an onlyonce.Reason. An error with
-// this domain always describes the call that it answers, and no call of its handler. See https://google.aip.dev/193.
+// this domain is always about the call that it answers, never about a call that the handler has made: see [DownstreamDomain]. See
+// https://google.aip.dev/193.
 const Domain = "onlyonce"
 
 // DownstreamDomain replaces Domain in the rejection of another service that a handler passes on.

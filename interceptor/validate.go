@@ -34,9 +34,9 @@ type ServiceInfoProvider interface {
 // Validate also reports problems that no single call shows:
 //   - options for services and methods that are not registered, and streams whose policy demands a key,
 //   - methods whose messages cannot be recorded, because no descriptor is registered or package proto cannot read the Go type,
-//   - methods that give their handler the transaction of the key, and do not require a key,
-//   - outcomes, or only errors, that are kept for less time than clients go on retrying,
-//   - outcomes that are kept for longer than those of the methods in WithDownstream,
+//   - methods under ExactlyOnce in a single transaction that do not require a key: a call without a key has no transaction,
+//   - a retention of outcomes or of errors that is shorter than the time for which clients retry by default,
+//   - methods that may run again and have a longer retention than the methods in WithDownstream,
 //   - a Retention or KeyLife that is shorter than the .proto promises clients,
 //   - settings of WithPolicy or WithServicePolicy that weaken the .proto of a method. To weaken it on purpose, use WithMethodPolicy: it may
 //     override everything in the .proto except retention and key_life.
