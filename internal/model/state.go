@@ -99,24 +99,24 @@ const (
 	OneAnswer Property = "all recorded answers of a key are equal"
 	// FenceRises: the fence never goes back within the record's life, and every new run has a higher one.
 	FenceRises Property = "the fence never goes back, and rises with every run and every revived lease"
-	// NoFalseLoss: an owner whose record nobody has taken over or resolved is never gets the answer that it has lost it.
+	// NoFalseLoss: an owner whose record nobody has taken over or resolved never hears that it has lost the record.
 	NoFalseLoss Property = "an owner that still has its record never gets the answer that it has lost it"
 	// CompletedStays: a completed record does not change.
 	CompletedStays Property = "a completed record never changes"
-	// NoLateWin: a claim does not win after its caller has given it up and the store has acknowledged that.
+	// NoLateWin: a claim that its caller has withdrawn, and whose withdrawal the store has acknowledged, does not win.
 	NoLateWin Property = "no claim wins after its caller has given up"
-	// NoFalseRelease: no caller gets the answer that nothing happened while the effect is there.
+	// NoFalseRelease: no caller gets the answer that nothing happened while the effect has happened.
 	NoFalseRelease Property = "a caller gets the answer that nothing happened only if the effect has not happened"
 	// OneRequest: a key is used for one request.
 	OneRequest Property = "a key runs its first request and no other"
 	// NoDeadEnd: whatever has happened, somebody can bring the record to an end.
 	NoDeadEnd Property = "a retry or an operator can bring every record to an end"
-	// OwnReplayCheck: the answer of another's run is given to those alone whose own replay check allows it.
+	// OwnReplayCheck: the answer of another's run goes only to callers whose own replay check allows it.
 	OwnReplayCheck Property = "no caller gets the answer of another's run unless its own replay check allows it"
 	// SettledIsKept: whoever settles a record keeps it for the retention of its claim.
 	SettledIsKept Property = "a completed call does not run again within the retention it was claimed with"
 	// OldKeyRests: a time-ordered key makes no record once an earlier one may have expired.
 	OldKeyRests Property = "a completed call with a time-ordered key never runs again, whatever the retention becomes"
-	// AskedFirst: nobody runs again, or gives up, before the recovery function was asked about the last owner.
-	AskedFirst Property = "a key runs again, or its caller gets IDEMPOTENCY_OUTCOME_UNKNOWN, only after the recovery function was called for the last owner"
+	// AskedFirst: nobody runs again, or gives up, before the recovery function was called for the last owner.
+	AskedFirst Property = "a key runs again or is rejected as unknown only after the recovery function was called for its last owner"
 )
