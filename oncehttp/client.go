@@ -25,18 +25,21 @@ type ClientOption func(*Transport)
 // The key comes from the first of these:
 //   - the header Idempotency-Key of the request,
 //   - onlyonce.ContextWithKey,
-//   - inside a run, for a protected request: the key of the run, from which it is derived,
+//   - inside a run, for a protected request: a key that is derived from the key of the run,
 //   - outside of a run, for a protected request: a fresh UUID of version 7.
 //
 // All other requests pass as they are. A request with a body is retried only if it has GetBody, as requests of http.NewRequest have.
 //
 // A key is useless if the server does not read it. So an attempt that may have reached a handler is retried only if the server has
-// confirmed before that it protects the route, or if WithPresumed declares it. An answer with Idempotency-Status, Idempotent-Replayed or
-// Repeatability-Result confirms. So does a problem (RFC 9457) with the status 400, 409 or 422 that speaks of idempotency, as the IETF draft
-// has it. Any other answer denies.
+// confirmed before that it protects the route, or if WithPresumed declares it:
+//   - An answer with Idempotency-Status, Idempotent-Replayed or Repeatability-Result confirms. So does a problem (RFC 9457) with the
+//     status 400, 409 or 422 that speaks of idempotency, as in the IETF draft.
+//   - Without such a sign, the statuses 408, 429, 502, 503 and 504 neither confirm nor deny: a proxy may have answered.
+//   - Any other answer denies. After that, only 16 confirming answers in a row confirm again.
+//
 // net/http's own retries of requests with a key are switched off.
 //
-// RoundTrip returns the last answer of the server, whatever its status, and an error only if there is none. [OutcomeOf] says what it means
+// RoundTrip returns the last answer of the server, whatever its status, and an error only if there is none. [OutcomeOf] returns its meaning
 // for the key.
 type Transport struct {
 	base      http.RoundTripper
@@ -118,20 +121,20 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
-// WithProtected says which requests get a key of their own. The default is every POST and PATCH. Deploy the servers first: a key is
-// useless if the server does not read it.
+// WithProtected sets a function that reports whether a request gets a key of its own. The default is every POST and PATCH. Deploy the
+// servers first: a key is useless if the server does not read it.
 func WithProtected(protected func(r *http.Request) bool) ClientOption {
 	return func(t *Transport) { t.protected = protected }
 }
 
-// WithPresumed says for which requests it is certain that all servers protect them, so that they are retried before the first answer has
-// confirmed it. The default is none. An answer that denies ends it for the route.
+// WithPresumed sets a function that reports whether all servers certainly protect a request. Such a request is retried even before an
+// answer has confirmed it. The default is no request. After an answer that denies, the function has no effect for the route: see Transport.
 func WithPresumed(presumed func(r *http.Request) bool) ClientOption {
 	return func(t *Transport) { t.presumed = presumed }
 }
 
-// WithRouteName says which route of the server a request belongs to. What an answer confirms or denies holds for the route, on its host
-// and with its method. The default is the path. Give a function if the paths have ids: otherwise each id has to be confirmed.
+// WithRouteName sets a function that returns the route of a request on the server. An answer confirms or denies for one route, one host and
+// one method. The default route is the path. If paths have ids, give a function: otherwise each id has to be confirmed for itself.
 func WithRouteName(route func(r *http.Request) string) ClientOption {
 	return func(t *Transport) { t.route = route }
 }

@@ -24,8 +24,8 @@ import (
 //     which the servers tell requests apart. A header with credentials is written only if it is named: see WithResumed.
 //   - A request that cannot be written is not sent. Its verdict is VerdictNotExecuted, and its error matches the journal's, such as
 //     journal.ErrFull. If the error matches journal.ErrUncertain, the verdict is VerdictUnknown.
-//   - A request whose answer is final is removed when the body of the answer was read to its end, or was closed. A request whose outcome
-//     is unknown stays. So does one whose answer is closed early, if the server sends it while the handler runs.
+//   - A request whose answer is final is removed when the body of the answer was read to its end, or was closed. A request whose outcome is
+//     unknown stays. So does a request whose answer the program closes early, if the server sends that answer while the handler runs.
 //   - The whole body of a request is in memory while it is written. So a body without GetBody can be sent again, too.
 func WithJournal(j *journal.Journal, headers ...string) ClientOption {
 	return func(t *Transport) {

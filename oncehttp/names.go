@@ -4,7 +4,7 @@ package oncehttp
 const (
 	// KeyHeader has the idempotency key of a request, raw or as a string of RFC 8941: abc and "abc" are the same key.
 	KeyHeader = "Idempotency-Key"
-	// StatusHeader says what became of a keyed request. Its values are those of onlyonce.Status.
+	// StatusHeader has the onlyonce.Status of a keyed request.
 	StatusHeader = "Idempotency-Status"
 	// ReplayedHeader is true in the answer to a duplicate.
 	ReplayedHeader = "Idempotent-Replayed"

@@ -43,7 +43,7 @@ func WithRoute(pattern string, p Policy) Option {
 //  1. the pattern of the handler behind the middleware, if that is an *http.ServeMux,
 //  2. the pattern of the request (http.Request.Pattern), if an *http.ServeMux is in front,
 //  3. the pattern of WithRoute,
-//  4. none. All requests of a method then share their keys, and a key that is used for another path is reused.
+//  4. none. All requests of an HTTP method then share their keys. A key that comes again with another path is rejected as reused.
 func WithRouteOf(route func(r *http.Request) string) Option {
 	return func(c *config) { c.routeOf = route }
 }

@@ -39,11 +39,11 @@ const (
 // its result. The request is a copy of the duplicate's, with its body, which is equal to the request of the run. The function returns
 // [FindingOf] the answer that the caller should have got, onlyonce.DidNotHappen or onlyonce.StillUnknown.
 //
-// If no duplicate asks, as under package reconcile, the request is the one that the record keeps, with the headers of
+// Package reconcile calls the function without a duplicate. The request is then the one that the record keeps, with the headers of
 // Policy.RequestHeaders. It is nil if Policy.KeepRequest is not set or the request was larger.
 type RecoverFunc func(ctx context.Context, r *http.Request, rec onlyonce.Record) (onlyonce.Finding, error)
 
-// Policy says how requests are treated. A field that is zero is taken from the next of these that has it: the policy of WithRoute, the
+// Policy decides how requests are treated. A field that is zero is taken from the next of these that sets it: the policy of WithRoute, the
 // policy of WithPolicy, that of a preset, the engine's, and what is built in.
 type Policy struct { //nolint:recvcheck // values are merged, and the rest need not copy
 	// Policy is the part without a transport: guarantee, retention, lease, longest run, wait, fail-open and the rest.
@@ -51,7 +51,7 @@ type Policy struct { //nolint:recvcheck // values are merged, and the rest need 
 
 	// Key decides whether requests need a key. The default is KeyOptional.
 	Key KeyUse
-	// KeyRules says which keys are accepted; nil inherits. The default is the contract's rule, 1 to 255 printable ASCII characters.
+	// KeyRules decides which keys are accepted; nil inherits. The default is the contract's rule, 1 to 255 printable ASCII characters.
 	KeyRules *onlyonce.KeyRules
 	// Classes replaces the class of single statuses, 200 to 999. The others are as in the wider policy, and in the end as in the
 	// contract: 2xx, 3xx and 4xx are definite, except 408, 409, 425 and 429. These four and 5xx are ambiguous. A handler overrides the
@@ -60,9 +60,9 @@ type Policy struct { //nolint:recvcheck // values are merged, and the rest need 
 	// MaxRequest is the largest body of a keyed request, in bytes. A larger one is refused with 413, and nothing runs. The default is
 	// 1 MiB; the range is 1 byte to 1 GiB. The whole body is in memory while the request is served.
 	MaxRequest int64
-	// RequestHeaders are the headers that belong to the request, in addition to its method, path, query and body: with another value, the
-	// key is reused. The default is Content-Type and Content-Encoding; nil inherits, and an empty list that is not nil means none. Host is
-	// that of http.Request.Host.
+	// RequestHeaders are the headers that belong to the request, in addition to its method, path, query and body. The same key with another
+	// value of such a header is rejected with IDEMPOTENCY_KEY_REUSED. The default is Content-Type and Content-Encoding; nil inherits, and an
+	// empty list that is not nil means none. Host is that of http.Request.Host.
 	RequestHeaders []string
 	// Canonical returns the form of a body in which it is compared, for example the canonical form of JSON (RFC 8785): see the module
 	// canonicaljson. The second result is false for a body that it does not know; such a body is compared byte by byte. Two requests with

@@ -19,7 +19,7 @@ type Scope struct {
 // safe for concurrent use.
 //
 // An error, or an empty scope, rejects the request with IDEMPOTENCY_SCOPE_MISSING. The error does not reach the caller. The engine's
-// observer gets it as the cause of the rejection. Nil is no scope.
+// observer gets it as the cause of the rejection. Middleware and NewServer refuse nil.
 func ScopeFunc(of func(r *http.Request) (string, error)) Scope { return Scope{of: of} }
 
 // ScopeShared puts all callers into one scope: whoever knows a key and sends the same request gets the recorded answer. Use it if all
