@@ -40,17 +40,22 @@
 //	the key is invalid or missing, expired, or used for other content DeadLetter
 //	the handler failed, and has now run MaxAttempts times             DeadLetter
 //	the handler failed                                                Redeliver
-//	the message is being handled elsewhere, or its outcome is unknown Redeliver
+//	the message is being handled elsewhere                            Redeliver
+//	its outcome is unknown, or its record is damaged                  Redeliver, and in the end DeadLetter: see below
 //	the store is down or full, or the consumer is stopping            Redeliver
 //
-// The attempts are bounded by onlyonce.Policy.MaxAttempts, which is 5. Deliveries that ran nothing, because the store was down or the
-// message was being handled, end no message. So the queue itself must not drop a message after a few deliveries: give it no such limit, or
-// a high one.
+// The attempts are bounded by onlyonce.Policy.MaxAttempts, which is 5. A delivery that ran nothing, because the store was down or the
+// message was being handled elsewhere, is not an attempt. So the queue itself must not drop a message after a few deliveries: give it no
+// such limit, or a high one.
+//
+// A message with an unknown outcome or a damaged record is delivered again, MaxAttempts times in all. The last delivery becomes a dead
+// letter. If Message.Deliveries is 0, the first one does, but none under AtMostOnce.
 //
 // A single transaction that is rolled back leaves no count in the store. Under ExactlyOnce with SingleTransaction, the attempts are counted
 // in this way:
 //   - Message.Deliveries counts them.
-//   - A process that has seen a delivery without a run counts the message's attempts itself from then on.
+//   - After a process has seen a delivery that ran nothing, it counts the further attempts itself, because Message.Deliveries is then too
+//     high.
 //   - If Message.Deliveries is 0, each process counts its own attempts. Several processes may then make more than MaxAttempts attempts.
 //   - A run that takes longer than MaxRun and loses its transaction is an attempt. The last one becomes a dead letter with CausePoison and
 //     an error that matches onlyonce.ErrMaxRun.

@@ -11,8 +11,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Handler returns a function that calls handle once for each message, and says what to do with the message. It is safe for concurrent use.
-// It fails if an option is invalid, and reports every problem at once. It adds the recovery function of WithRecover to the engine, for
+// Handler returns a function that calls handle once for each message, and returns what to do with the message. It is safe for concurrent
+// use. It fails if an option is invalid, and reports every problem at once. It adds the recovery function of WithRecover to the engine, for
 // records without a message: see onlyonce.Engine.AddRecoveries.
 //
 // The function returns when handle has ended, even if ctx ends before, unless the policy's Detachment is Attached. Stop it with
@@ -20,8 +20,8 @@ import (
 // is then delivered to another consumer.
 //
 // The context of handle belongs to the run: see onlyonce.Engine.Execute, onlyonce.RunFromContext and onlyonce.DeriveExternal. Under
-// ExactlyOnce it has the transaction, such as sqlstore.Tx. If handle joins a transaction of its own, the value that it returns there is
-// ignored.
+// ExactlyOnce it has the transaction, such as sqlstore.Tx. If handle uses sqlstore.Join or sqlstore.InTx, the response that it gives them
+// is not recorded.
 func Handler(
 	engine *onlyonce.Engine, scope string, key KeyFunc, handle func(ctx context.Context, m *Message) error, opts ...Option,
 ) (func(ctx context.Context, m *Message) Decision, error) {

@@ -25,9 +25,10 @@ type Message struct {
 	Data []byte
 	// Headers are the headers, with their names as they were sent. Nil means none.
 	Headers map[string][]string
-	// Deliveries is how often the message was delivered, this time included. 0 means that the queue does not count. Then a message that
-	// kills its process in a single transaction never becomes a dead letter, and under AtMostOnce a message with an unknown outcome waits
-	// until somebody settles it.
+	// Deliveries is how often the message was delivered, this time included. 0 means that the queue does not count. Some messages then never
+	// become dead letters:
+	//   - A message that kills its process in a single transaction is delivered again and again.
+	//   - Under AtMostOnce, a message with an unknown outcome waits until somebody settles it.
 	Deliveries int
 	// Extend tells the queue that the message is still being handled, so that it is not delivered again meanwhile. Nil means that the
 	// queue has no such thing. It obeys its context. An error has no consequence here, so Extend itself reports it.

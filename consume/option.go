@@ -13,8 +13,8 @@ import (
 // RecoverFunc finds out what became of a run whose outcome is unknown: see onlyonce.RecoverFunc for when it is called and what becomes of
 // its result. The message is that of the duplicate. It returns [FindingOf], onlyonce.DidNotHappen or onlyonce.StillUnknown.
 //
-// If no duplicate asks, as under package reconcile, the message is the one that the record keeps. It is nil if Policy.KeepRequest is not
-// set or the message was larger. It never has Extend.
+// Package reconcile calls the function without a duplicate. The message is then the one that the record keeps. It is nil if
+// Policy.KeepRequest is not set or the message was larger. It never has Extend.
 type RecoverFunc func(ctx context.Context, m *Message, rec onlyonce.Record) (onlyonce.Finding, error)
 
 // Option changes a handler under construction.
