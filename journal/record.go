@@ -65,8 +65,8 @@ func appendRecord(buf []byte, mark marker, sequence uint64, kind byte, body []by
 type Damage struct {
 	// Offset and Bytes are the place in the file.
 	Offset, Bytes int64
-	// Records is how many records are missing: calls and removals. It is 0 if that is not known, which is so at the end of the file. A
-	// missing removal lets its call be sent once more.
+	// Records is how many records are missing, calls and removals together. It is 0 if the number is not known, as at the end of the file. If
+	// a removal is missing, its call is sent once more.
 	Records uint64
 }
 

@@ -18,9 +18,9 @@ const DefaultParallel = 4
 // shownErrors is how many errors Resume returns.
 const shownErrors = 10
 
-// Sender sends a call that was left, with its key. It returns the response and the error of the call. VerdictOf must say of the error what
-// it means for the key, with regard to the attempts of the earlier process: that nothing happened in this attempt proves nothing.
-// interceptor.Resume is made of one for gRPC.
+// Sender sends a call that was left, with its key. It returns the response, or the error of the call. The verdict of the error, by
+// onlyonce.VerdictOf, must cover the attempts of the earlier process too. If only this attempt had no effect, the verdict is
+// VerdictUnknown. interceptor.Resume has a Sender for gRPC.
 type Sender interface {
 	Send(ctx context.Context, entry Entry) (response any, err error)
 }

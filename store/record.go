@@ -126,7 +126,8 @@ type Record struct {
 	State State
 	// Guarantee is the strictest guarantee among the claims that owned the record.
 	Guarantee Guarantee
-	// Doubtful means that an earlier run of this record may have taken effect. A later run that did nothing does not remove the doubt.
+	// Doubtful means that an earlier run of this record may have taken effect. A later run that did nothing does not remove the doubt. Only a
+	// Resolution as Released removes it.
 	Doubtful bool
 	// Resolved means that somebody other than the owner settled the record.
 	Resolved bool
@@ -140,9 +141,9 @@ type Record struct {
 	Fingerprint Fingerprint
 	// LeaseUntil is the end of the owner's lease. It means nothing unless the record is Running.
 	LeaseUntil time.Time
-	// OwnerAliveUntil is the latest time at which an owner may still work: its start, plus MaxRun, plus one lease. A claim that finds its own
-	// ended lease counts as a new start. Until this time, a resolution as Released is refused. The time means nothing once the record is
-	// Completed.
+	// OwnerAliveUntil is the latest time at which an owner may still work: its start, plus MaxRun, plus one lease. If the repeat of a claim
+	// finds that its own lease has ended, its run starts at that moment. Until OwnerAliveUntil, a resolution as Released is refused. The time
+	// means nothing once the record is Completed.
 	OwnerAliveUntil time.Time
 	// FirstStart is the start of the first run in the record's life. LastStart is the start of the last run.
 	FirstStart, LastStart time.Time

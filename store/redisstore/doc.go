@@ -17,26 +17,26 @@
 //
 //   - A first claim is SET with NX and GET, and PEXPIRETIME, in one round trip. The times of the record follow from its expiry, so they are
 //     the server's. A completed record in its place is the replay.
-//   - A completion replaces the bytes that the owner knows. It is SET with IFEQ if [Store.Check] found that the servers have IFEQ (Valkey
-//     from 8.1, Redis from 8.4), otherwise a script of three lines.
+//   - A completion replaces the bytes of the record, which the owner knows. It is SET with IFEQ if [Store.Check] found that the servers
+//     have IFEQ (Valkey from 8.1, Redis from 8.4), otherwise a script of three lines.
 //   - Every other operation is a script that reads the record: renewals, releases, holds, duplicates of a running call, takeovers, and
 //     claims and completions that find other bytes than they expect.
 //
 // An execution takes two round trips. A replay or a reused key takes one. A duplicate of a call that runs in another process takes two. The
 // owner knows the bytes from its receipt: see Receipt of [store.Result]. A completion without a receipt is a script.
 //
-// The note of a claim has the place of the later outcome, at the end of the record, and costs no round trip. Every renewal returns it, and
-// the completion sends it again. So keep large notes for the methods that need them.
+// The note of a claim is at the end of the record, where the outcome replaces it later. It costs no round trip. But every renewal returns
+// it, and the completion sends it again. So use large notes only for methods that need them.
 //
 // Duplicates in other processes poll. The duplicates of one process share one poll.
 //
 // No command names more than one key. In a cluster every record has its own slot, and moving slots disturb no operation.
 //
 // Concurrent operations share round trips. Operations that arrive while a batch is under way to a server wait for its answer, and then go
-// together. A single caller is never delayed. See [WithoutBatching]. There are exceptions:
+// together. A single caller is never delayed. See [WithoutBatching]. Operations do not wait, or do not go together, in these cases:
 //
-//   - On a slow network, another batch starts when 8 operations wait, up to 4 batches. A network is slow if a round trip takes a
-//     millisecond, and a tenth of a millisecond per operation.
+//   - On a slow network, another batch starts when 8 operations wait, up to 4 batches. A network is slow if a round trip takes at least a
+//     millisecond, and at least a tenth of a millisecond per operation.
 //   - A batch without an answer after 25 ms no longer delays the next one, which takes another connection.
 //   - An operation of 16 KiB or more goes alone. After an answer of this size, claims and lookups go alone until 100 small answers have
 //     come, so that small answers do not wait behind large outcomes. After a batch without answers in time, the next 16 go alone. Give the

@@ -94,7 +94,7 @@ func WithPrefix(prefix string) Option { return func(c *config) { c.prefix = pref
 func WithTimeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
 
 // WithUnknownRetention sets how long an unsettled record is kept: one that is Running or Unknown. The time counts from the last claim,
-// renewal or hold. A record never expires while its owner may be alive, which is until MaxRun and a lease after its start. The default is
+// renewal or hold. A record never expires while its owner may be alive: that is MaxRun and one lease from its start. The default is
 // DefaultUnknownRetention. For less than an hour, [New] and [Open] return an error.
 //
 // Afterwards the key is free, and its handler may run again. So choose a time much longer than clients retry.

@@ -122,7 +122,8 @@
 //     outcome of the run is unknown: it is neither recorded nor released. This costs two statements. The name of the savepoint is random,
 //     so it never clashes with the handler's own.
 //   - In MySQL and SQLite, an error that only [sql.Rows], [sql.Row.Scan] or a [sql.Stmt] has seen may have ended the transaction, and
-//     rolled the claim back. After [DBTX] has returned one of them, the store looks for its claim, which costs one statement.
+//     rolled the claim back. So after [DBTX] has returned a [sql.Rows], [sql.Row] or [sql.Stmt], the store looks for its claim, which costs
+//     one statement.
 //
 // The store does not notice these cases:
 //
@@ -188,7 +189,8 @@
 //
 // [Migrate] and the text of [Schema] bring tables of every version up to date, and never back. Migrations only add: an open store of an
 // older build keeps working after a newer build has migrated. An older build that starts afterwards is refused, so roll back before the
-// tables are migrated. The view for people does not count, because no build reads it.
+// tables are migrated. A view shows the records to people: its name is that of the table with the suffix _readable. It does not count,
+// because no build reads it.
 //
 // # SQLite
 //

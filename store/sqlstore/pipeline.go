@@ -27,8 +27,8 @@ type Statement struct {
 // Pipeline sends statements in order on one connection without waiting for each answer, and then reads the answers, in one round trip. Conn
 // is the driver's connection, as in [sql.Conn.Raw].
 //   - After a failed statement no statement is executed, and its error is returned. Only a statement commits.
-//   - If a statement of the transaction failed earlier, the first statement is a rollback. Preparation of the others waits until it is
-//     executed.
+//   - If a statement of the transaction failed earlier, the first statement is a rollback. Prepare the other statements only after the
+//     rollback was executed.
 //   - The error matches [driver.ErrBadConn] only if nothing was sent. It is [driver.ErrSkip] for the connection of an unknown driver.
 type Pipeline func(ctx context.Context, conn any, statements []Statement) error
 
