@@ -24,7 +24,7 @@ func (b *onceBody) Read(p []byte) (int, error) {
 		b.some.Store(true)
 	}
 
-	if err == io.EOF { //nolint:errorlint // net/http takes an error that wraps it for a failure
+	if err == io.EOF { // net/http takes an error that wraps it for a failure
 		b.ended.Store(true)
 	}
 

@@ -78,7 +78,7 @@ func TestAReleaseIsTakenBackAndLaterCommitsStay(t *testing.T) {
 
 	commit(t, repo, "later.go")
 
-	undo := exec.CommandContext(t.Context(), "sh", "-c", undoing(version, tags)) //nolint:gosec // what the command prints
+	undo := exec.CommandContext(t.Context(), "sh", "-c", undoing(version, tags))
 	undo.Dir = string(repo)
 
 	if out, err := undo.CombinedOutput(); err != nil {
