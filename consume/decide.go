@@ -163,10 +163,17 @@ func (r *rules) rejected(e *ending, err *onlyonce.Rejection) Decision {
 	return r.redeliver(CauseProgram, err, wait)
 }
 
-// leftNothing reports whether the run of this delivery took longer than MaxRun and then lost its single transaction. The record shows no
-// trace of such a run. It counts as a failure of the handler, because the next run is likely to end in the same way.
+// leftNothing reports whether the run of this delivery took longer than MaxRun and then lost its single transaction, or may have lost it.
+// The record shows no trace of such a run. It counts as a failure of the handler, because the next run is likely to end in the same way.
 func (r *rules) leftNothing(e *ending, err *onlyonce.Rejection) bool {
 	return r.single && e.overran && (err.Reason == onlyonce.ReasonStoreUnavailable || err.Reason == onlyonce.ReasonLeaseLost)
+}
+
+// mayHaveCommitted reports whether it is not known if the run of this delivery has committed.
+func (r *rules) mayHaveCommitted(e *ending) bool {
+	err, ok := e.err.(*onlyonce.Rejection) //nolint:errorlint // an error that wraps a rejection is not this delivery's
+
+	return ok && err.Reason == onlyonce.ReasonLeaseLost && r.leftNothing(e, err)
 }
 
 // unsettled decides about a message that somebody has to settle. It is delivered again for some time, because its late owner, a recovery

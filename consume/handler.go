@@ -70,6 +70,10 @@ func (h *handler) deliver(ctx context.Context, m *Message) Decision {
 	e.counted, e.ranHere = h.history.counted(at, m.Deliveries), h.history.ran(at, &e)
 
 	d := h.rules.decide(&e)
+	if d.Action == DeadLetter && h.rules.mayHaveCommitted(&e) && !h.hasNoRecord(ctx, m, e.key) {
+		d = h.rules.redeliver(CauseInProgress, e.err, h.rules.wait(max(e.deliveries, 1), 0)) // and its outcome is replayed
+	}
+
 	h.history.note(at, &e, &d)
 
 	return d
@@ -95,7 +99,7 @@ func (h *handler) execute(ctx context.Context, m *Message) (e ending) {
 
 	e.key = call.Key
 
-	if e.err = h.tooOften(ctx, call, m); e.err != nil {
+	if e.err = h.tooOften(ctx, m, call.Key); e.err != nil {
 		return e
 	}
 
@@ -160,21 +164,19 @@ func (h *handler) call(m *Message) (*onlyonce.Call, error) {
 var errTooOften = errors.New("consume: the message was delivered too often without an outcome: see WithMaxDeliveries")
 
 // tooOften returns errTooOften if the message was delivered more often than it may be, and nobody has ended or is handling it.
-func (h *handler) tooOften(ctx context.Context, call *onlyonce.Call, m *Message) error {
-	if h.rules.maxDeliveries == 0 || m.Deliveries <= h.rules.maxDeliveries {
+func (h *handler) tooOften(ctx context.Context, m *Message, key string) error {
+	if h.rules.maxDeliveries == 0 || m.Deliveries <= h.rules.maxDeliveries || !h.hasNoRecord(ctx, m, key) {
 		return nil
 	}
 
-	rec, err := h.engine.Lookup(ctx, onlyonce.Identity{Scope: call.Scope, Method: call.Method, Key: call.Key})
-	if err != nil {
-		return nil //nolint:nilerr // the engine finds the same error
-	}
+	return errTooOften
+}
 
-	if rec.State == store.Absent || rec.State == store.Released {
-		return errTooOften
-	}
+// hasNoRecord reports whether the store is sure that the message has no outcome and is not being handled.
+func (h *handler) hasNoRecord(ctx context.Context, m *Message, key string) bool {
+	rec, err := h.engine.Lookup(ctx, onlyonce.Identity{Scope: h.scope, Method: Method(h.scope, m.Source), Key: key})
 
-	return nil
+	return err == nil && (rec.State == store.Absent || rec.State == store.Released)
 }
 
 // longest is how long a message may be extended.

@@ -80,3 +80,26 @@ func TestF55APoisonMessageOfAQueueThatDoesNotCountIsADeadLetter(t *testing.T) {
 	c.gets(message("m", 0), consume.DeadLetter, consume.CausePoison)
 	c.hasRun(3)
 }
+
+// The last run takes too long, and commits although the reply is lost. Its message is done.
+func TestF12AMessageWhoseLastRunHasCommittedIsNoDeadLetter(t *testing.T) {
+	t.Parallel()
+
+	synctest.Test(t, func(t *testing.T) {
+		s := txstore.New()
+		c := start(t, s, func(context.Context, *consume.Message) error {
+			s.Fail(txstore.ReplyLost)
+			time.Sleep(onlyonce.DefaultMaxRun + time.Second)
+
+			return nil
+		}, consume.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, MaxAttempts: 1}))
+
+		c.gets(message("m", 1), consume.Redeliver, consume.CauseInProgress)
+
+		if d := c.gets(message("m", 2), consume.Ack, consume.CauseDone); !d.Replayed {
+			t.Errorf("the outcome is not replayed: %+v", d)
+		}
+
+		c.hasRun(1)
+	})
+}
