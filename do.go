@@ -50,8 +50,8 @@ const (
 // The error is the function's own, a [*RecordedError], or one of Execute's. Do removes the outermost marks, such as that of Final, from the
 // function's own error, and wraps the rest: match it with errors.Is. [VerdictOf] returns what an error means for the key.
 //
-// A function that writes its completion in its own transaction gives the same bytes to sqlstore.Join or sqlstore.InTx that it returns to
-// Do, as []byte or string. See [JoinedTransaction].
+// A function may write its completion in its own transaction, with sqlstore.Join or sqlstore.InTx. It gives them the bytes that it returns
+// to Do, as []byte or string. See [JoinedTransaction].
 func (e *Engine) Do(ctx context.Context, call Call, fn func(ctx context.Context) ([]byte, error)) (Result, error) {
 	var (
 		body []byte

@@ -60,8 +60,8 @@
 //
 // # When a run is cancelled
 //
-// Store and owner do not share a clock, so the owner trusts its lease for less time than the store grants. The trust window begins when
-// the claim or the renewal is sent, counts on the owner's monotonic clock, and is a tenth shorter than the lease.
+// Store and owner do not share a clock, so the owner trusts its lease for less time than the store grants. The trust window begins when the
+// claim or the renewal is sent. It counts on the owner's monotonic clock, and is a tenth shorter than the lease.
 //
 //   - Where takeover is allowed, a run that cannot renew its lease within the window is cancelled with [ErrLeaseLost].
 //   - Under AtMostOnce such a run goes on: nobody may take over, and cancelling it would only make its outcome unknown.

@@ -21,13 +21,13 @@ const (
 	EventCall EventKind = iota + 1
 	// EventRenewFailed means that the store did not answer a renewal. The run goes on, and the engine tries again.
 	EventRenewFailed
-	// EventLeaseLost means that the lease of a run has ended, or that its record belongs to another run, was settled by somebody else, or is
-	// gone.
+	// EventLeaseLost means that the lease of a run has ended, or that the run has lost its record: the record belongs to another run, was
+	// settled by somebody else, or is gone.
 	EventLeaseLost
 	// EventTakeover means that a run begins on a key that it has taken over from a run that never ended.
 	EventTakeover
-	// EventSettleFailed means that the store did not acknowledge the end of a run, or recorded it without its body, which was too large for
-	// the store. Err is why. If the run has a lease, the engine tries again in the background.
+	// EventSettleFailed means that the store did not acknowledge the end of a run. Or the store recorded it without its body, because the body
+	// was too large for the store. Err is why. If the run has a lease, the engine tries again in the background.
 	EventSettleFailed
 	// EventClaimWithdrawn means that nobody knows whether a claim has arrived. The engine releases it in the background.
 	EventClaimWithdrawn

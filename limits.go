@@ -19,8 +19,8 @@ type Limits struct {
 	// MaxWaitersPerKey and MaxWaiters are how many duplicates may wait for running calls, per key and in all. Beyond them a duplicate is
 	// rejected with ReasonInProgress at once. The defaults are 256 and 10,000; the range is 1 to 1,000,000,000.
 	MaxWaitersPerKey, MaxWaiters int
-	// ScopeShare is the part of MaxDetached and of MaxWaiters that the calls of one scope may use, so that one caller cannot use them up.
-	// The default is 0.5; the range is above 0 to 1. With 1, each scope may use all. The calls of the empty scope may always use all.
+	// ScopeShare is the part of MaxDetached and of MaxWaiters that the calls of one scope may use. So one caller cannot use them up. The
+	// default is 0.5; the range is above 0 to 1. With 1, each scope may use all. The calls of the empty scope may always use all.
 	ScopeShare float64
 	// MaxPending and MaxPendingBytes bound the settlements that the store has not acknowledged and that are tried again in the
 	// background. MaxPending is their number, MaxPendingBytes the memory that they keep. At a limit, new keyed calls are rejected with

@@ -167,8 +167,8 @@ type Policy struct {
 	//     it.
 	MaxRun time.Duration
 	// MaxWait is how long a duplicate of a running call waits for the outcome, before it is rejected with ReasonInProgress. If the duplicate
-	// has a deadline, the wait ends 200 ms before it, or a tenth of the duplicate's time before it if that is less. The default is 10 seconds;
-	// the range is a millisecond to 24 hours, or NoWait.
+	// has a deadline, the wait ends 200 ms earlier, or a tenth of the duplicate's time earlier if that is less. The default is 10 seconds; the
+	// range is a millisecond to 24 hours, or NoWait.
 	MaxWait time.Duration
 	// MaxOutcome is the size of the largest answer that is stored, in bytes. The default is 1 MiB; the range is 1 byte to 256 MiB.
 	//   - The caller of the run gets a larger answer too. The record then only states that the run is done: duplicates get

@@ -36,9 +36,9 @@ func ofShadow(key *store.Key, rec *store.Record) bool {
 	return err == nil && out.Kind == outcome.KindShadow
 }
 
-// ListShadow yields the records of shadow mode that are still running after their lease has ended, because their process died or the store
-// did not answer. ListUnknown leaves them out. The errors are those of ListUnknown. [Engine.SettleShadow] settles such a record. Package
-// reconcile settles all.
+// ListShadow yields the records of shadow mode that are still running after their lease has ended. Their process died, or the store did not
+// answer. ListUnknown leaves them out. The errors are those of ListUnknown. [Engine.SettleShadow] settles such a record. Package reconcile
+// settles all.
 func (e *Engine) ListShadow(ctx context.Context) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		if e.can.Lister == nil {

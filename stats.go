@@ -8,8 +8,8 @@ type Stats struct {
 	// Waiters is how many calls wait for another call with their key.
 	Waiters, MaxWaiters int64
 	// Detached is how many runs are known to go on after their callers have gone. The engine does not watch the callers of runs that begin
-	// while at most MaxDetached × ScopeShare / 2 calls are under way. Detached may lack these runs, until more than MaxDetached × ScopeShare
-	// calls are under way.
+	// while at most MaxDetached × ScopeShare / 2 calls are under way. Detached may lack these runs. Once more than MaxDetached × ScopeShare
+	// calls are under way, the engine watches all callers.
 	Detached, MaxDetached int64
 	// Pending is how many writes the store has not acknowledged, and PendingBytes how many bytes of memory they keep. The engine tries them
 	// again in the background.

@@ -199,8 +199,8 @@ func (e *Engine) Execute(ctx context.Context, call *Call, handler func(context.C
 	return reply, err
 }
 
-// Refused gives the observer the EventCall of a call that its transport has refused by itself, before [Engine.Execute] or instead of the
-// replay that Execute returned. Err is why.
+// Refused gives the observer the EventCall of a call that its transport has refused by itself. Err is why. The transport has refused the
+// call before [Engine.Execute], or instead of the replay that Execute returned.
 //   - The event has the method of id. It has the key if that is a valid key and keys are not hidden. Fields of id may be empty.
 //   - The event has the Reason if err is a *Rejection.
 //   - Err, or the Cause of a *Rejection with ReasonNotSupported, may have a method Misconfigured() without results. It means that the

@@ -37,7 +37,8 @@ type config struct {
 func WithPolicy(p onlyonce.Policy) Option { return func(c *config) { c.policy = p.Over(c.policy) } }
 
 // WithKeyRules sets which keys are accepted. The default is 1 to 255 printable ASCII characters. With TimeOrdered, keys are UUIDs of
-// version 7, such as those of onlyonce.NewKey, and an old one whose record has expired becomes a dead letter instead of a second run.
+// version 7, such as those of onlyonce.NewKey. A message with an old key whose record has expired then becomes a dead letter, and does not
+// run a second time.
 func WithKeyRules(rules onlyonce.KeyRules) Option { return func(c *config) { c.keys = rules } }
 
 // WithContent sets the bytes in which all messages with one key must agree. The default, and nil, is the key and the data. Leave out what

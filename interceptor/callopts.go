@@ -10,8 +10,8 @@ import (
 )
 
 // WithKey gives one call an idempotency key. It overrides onlyonce.ContextWithKey and a generated key. The key is sent for every method,
-// but only protected methods are retried. The call fails with IDEMPOTENCY_KEY_INVALID before it is sent if the key breaks the key rules, or
-// if the outgoing metadata or the request has another key.
+// but only protected methods are retried. If the key breaks the key rules, or if the outgoing metadata or the request has another key, the
+// call fails with IDEMPOTENCY_KEY_INVALID. It is then not sent.
 //
 // On a connection without the client interceptor, and on a stream, the key is sent as credentials of the call:
 //   - Nothing is retried, and errors have no verdict and no KeyOf. A server with the kit refuses a stream with a key.

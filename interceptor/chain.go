@@ -24,8 +24,8 @@ type chained struct {
 // method is over. So Validate reports each method of this server that may run again, and whose retention is longer than that of a
 // downstream method.
 //
-// NewServer fails if the retention is negative or more than 100 years, if there is no method, if a method is a stream, or if its linked-in
-// service does not have it.
+// NewServer fails if the retention is negative or more than 100 years, or if there is no method. It also fails for a stream, and for a
+// method that its linked-in service does not have.
 func WithDownstream(retention time.Duration, fullMethods ...string) ServerOption {
 	return func(c *serverConfig) {
 		for _, name := range fullMethods {

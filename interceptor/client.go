@@ -105,8 +105,8 @@ func WithBudgets(budgets *retry.Budgets) ClientOption {
 }
 
 // WithRetryCodes replaces the codes that are retried if they come from a handler or from the connection. The default is UNAVAILABLE alone.
-// Without codes, no such error is retried. OK is an error. The codes have no effect on rejections of an onlyonce server, which are retried
-// by their reason, and on attempts that timed out, which are retried. A recorded error is never retried.
+// Without codes, no such error is retried. OK is an error. The codes have no effect on these errors: an attempt that timed out is retried,
+// a rejection of an onlyonce server is retried by its reason, and a recorded error is never retried.
 func WithRetryCodes(retried ...codes.Code) ClientOption {
 	return func(c *clientConfig) { c.retryCodes = slices.Clone(retried) }
 }
@@ -221,13 +221,13 @@ func DialOptions(opts ...ClientOption) ([]grpc.DialOption, error) {
 //
 // A key is useless if the server does not read it. So deploy the servers first, then the clients. An answer with the trailer
 // idempotency-status confirms that the server protects the method. docs/retries.md has all the rules:
-//   - Before the confirmation, an attempt is retried only if it certainly reached no handler, or if the .proto protects the method and the
-//     connection broke before any answer.
+//   - Before the confirmation, an attempt is retried only if it certainly reached no handler. One exception: if the .proto protects the
+//     method, an attempt is also retried if the connection broke before any answer.
 //   - If OK or an error of the application comes without the trailer, the server is no longer confirmed. The call is not retried, and the
 //     logger reports the server: see WithClientLogger.
-//   - Each replica behind a connection confirms for itself. If the .proto protects the method, a replica that has not answered yet is
-//     presumed to protect it, unless another replica has answered without the trailer. Retries go only to confirmed and to presumed
-//     replicas.
+//   - Each replica behind a connection confirms for itself. Retries go only to confirmed and to presumed replicas. A replica is presumed if
+//     it has not answered yet and the .proto protects the method. No replica is presumed after another one has answered without the
+//     trailer.
 //
 // gRPC's own retries are off for all calls with a key. An OnFinish option is called once per call.
 //

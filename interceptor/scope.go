@@ -64,8 +64,10 @@ func ScopeFromPeerDNS() Scope {
 // Use only metadata that no caller can set, and whose value an earlier interceptor or the proxy in front of all traffic has authenticated.
 // A caller who can choose the value can read the answers of others.
 //
-// NewServer fails for a name that is invalid for metadata, such as "X Tenant" or "X-TENANT", for a name that the contract or gRPC itself
-// uses, and for a name that ends in -bin.
+// NewServer fails for these names:
+//   - a name that is invalid for metadata, such as "X Tenant" or "X-TENANT",
+//   - a name that the contract or gRPC itself uses,
+//   - a name that ends in -bin.
 func ScopeFromMetadata(name string) Scope {
 	return Scope{problem: checkScopeName(name), of: func(ctx context.Context) (string, error) {
 		value, ok := singleValue(metadata.ValueFromIncomingContext(ctx, name))

@@ -35,8 +35,8 @@ type serverConfig struct {
 // WithPolicy sets the policy of all methods. WithServicePolicy and WithMethodPolicy override it, field by field. It overrides the .proto:
 // see [Policy]. A later WithPolicy overrides an earlier one, field by field.
 //
-// Keys are ignored in the services that come with gRPC (grpc.health, grpc.reflection and grpc.channelz), unless WithServicePolicy,
-// WithMethodPolicy or a declaration sets another Key for them.
+// WithPolicy does not set Key for the services that come with gRPC: grpc.health, grpc.reflection and grpc.channelz. Their keys are ignored,
+// unless WithServicePolicy, WithMethodPolicy or a declaration sets another Key.
 func WithPolicy(p Policy) ServerOption {
 	return func(c *serverConfig) { c.policy = p.over(c.policy) }
 }

@@ -30,8 +30,8 @@ type ClientOption func(*Transport)
 //
 // All other requests pass as they are. A request with a body is retried only if it has GetBody, as requests of http.NewRequest have.
 //
-// A key is useless if the server does not read it. So an attempt that may have reached a handler is retried only if the server has
-// confirmed before that it protects the route, or if WithPresumed declares it:
+// A key is useless if the server does not read it. So an attempt that may have reached a handler is retried only if the route was confirmed
+// before, or if WithPresumed declares it. Answers of the server confirm a route, or deny it:
 //   - An answer with Idempotency-Status, Idempotent-Replayed or Repeatability-Result confirms. So does a problem (RFC 9457) with the
 //     status 400, 409 or 422 that speaks of idempotency, as in the IETF draft.
 //   - Without such a sign, the statuses 408, 429, 502, 503 and 504 neither confirm nor deny: a proxy may have answered.

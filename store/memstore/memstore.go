@@ -22,7 +22,7 @@ const shardCount = 64 // a power of two
 
 // Store keeps records in memory. It is safe for concurrent use. It starts no goroutine and needs no Close: each operation removes a few
 // expired records. An operation whose ctx has ended returns an error and changes nothing. The store's clock is the wall clock at New plus
-// the monotonic time since then, so a step of the machine's clock changes no lease and no retention.
+// the monotonic time since then. So a step of the machine's clock changes no lease and no retention.
 type Store struct {
 	start            time.Time
 	seed             maphash.Seed

@@ -39,7 +39,7 @@
 //     millisecond, and at least a tenth of a millisecond per operation.
 //   - A batch without an answer after 25 ms no longer delays the next one, which takes another connection.
 //   - An operation of 16 KiB or more goes alone. After an answer of this size, claims and lookups go alone until 100 small answers have
-//     come, so that small answers do not wait behind large outcomes. After a batch without answers in time, the next 16 go alone. Give the
+//     come. So small answers do not wait behind large outcomes. After a batch without answers in time, the next 16 go alone. Give the
 //     client enough connections for concurrent large answers.
 //
 // The size of an answer is not known in advance, so a small claim can still share the first batch with large answers. Measured with 16
@@ -57,8 +57,8 @@
 //
 // The index does not delay calls, and is not atomic with the records:
 //
-//   - The entry of a run is written about 100 ms after its claim, together with others, and not at all if the run has ended by then. A hold
-//     or a renewal writes it at once.
+//   - The entry of a run is written about 100 ms after its claim, together with others. If the run has ended by then, no entry is written.
+//     A hold or a renewal writes it at once.
 //   - A failed write of an entry fails no operation. The store tries again for a minute and reports the failure to its observer. At most
 //     4096 entries wait per set. Entries beyond that are dropped and reported, and Run finds their records. Each set has its own queue, so
 //     a failing server delays only its own sets.

@@ -32,8 +32,8 @@ const (
 //
 //	records, err := redisstore.New(redis.NewClient(redisstore.SetOptions(&redis.Options{Addr: "localhost:6379"})))
 //
-// The client then obeys the deadline of an operation, sends an operation up to three times, uses a connection for about 10 minutes, and
-// drops connections that lead to a failed server. Without these settings every dead connection costs a failed operation.
+// The client then obeys the deadline of an operation and sends an operation up to three times. It uses a connection for about 10 minutes,
+// and drops connections that lead to a failed server. Without these settings every dead connection costs a failed operation.
 //   - SetOptions sets ContextTimeoutEnabled and DisableIdentity, and switches off maintenance notifications.
 //   - It sets MaxRetries (2), MinRetryBackoff (8 ms), MaxRetryBackoff (64 ms), DialerRetries (1), and ConnMaxLifetime (10 min, with a
 //     jitter of 1 min) unless they are set.

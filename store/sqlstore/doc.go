@@ -100,7 +100,7 @@
 //     READ COMMITTED, the default, renewals conflict with nothing.
 //
 // A single transaction holds a connection while its handler runs. Handlers that take a second connection from the same pool could wait for
-// each other for ever, so transactions may use only half of the pool: see [WithMaxTransactions]. A handler that takes two more can still
+// each other for ever. So transactions may use only half of the pool: see [WithMaxTransactions]. A handler that takes two more can still
 // starve, and so can a handler in a pool of one. A joined run renews its lease through the store's pool. If handlers may hold all its
 // connections, give the store its own pool.
 //

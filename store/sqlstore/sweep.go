@@ -22,8 +22,8 @@ const (
 
 // Sweep deletes one batch of expired records and one batch of unsettled records, as Run does, and returns their number, also with an error.
 // It takes at most 30 s. It is for programs with their own schedule. If it returns the batch of WithSweep or more, call it again: more may
-// be due. If it returns less, only records that others have locked remain, which a later sweep deletes, and in PostgreSQL a few that only a
-// full sweep finds.
+// be due. If it returns less, two kinds of records may remain. A later sweep deletes those that others have locked. In PostgreSQL, only a
+// full sweep finds a few others.
 //
 // In PostgreSQL a deleted record stays in the table and its indexes as long as any transaction may see it. So that sweeps need not read the
 // deleted records again and again, a sweep begins where the last one ended. It misses records that were locked, or not yet committed, for
