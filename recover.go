@@ -11,7 +11,7 @@ import (
 // RecoverFunc finds out what became of a run whose outcome is unknown. Usually it queries the system in which the effect would have
 // happened. The engine settles the record with the finding.
 //   - It is called before a call ends with ReasonOutcomeUnknown, and before the handler runs again in a takeover.
-//   - In a process, one call of a key calls it at a time. The other calls wait for its result, whatever their MaxWait.
+//   - In one process, only one call of a key calls it at a time. The other calls wait for its result, even beyond their MaxWait.
 //   - It is called again for every later duplicate of a record that stays unknown, so it should be cheap or remember its result.
 //   - Package reconcile calls it without a call. It then has no more than the record: see Record.Request.
 //   - Its context ends after Limits.RecoverTimeout, and not with the caller.

@@ -16,8 +16,8 @@ import (
 // On a connection without the client interceptor, and on a stream, the key is sent as credentials of the call:
 //   - Nothing is retried, and errors have no verdict and no KeyOf. A server with the kit refuses a stream with a key.
 //   - A key that breaks the contract's rules, or that differs from the outgoing metadata, fails the call with INTERNAL before it is sent.
-//   - gRPC uses only the last grpc.PerRPCCredentials of a call. If the call also has such an option, the earlier of it and WithKey is lost.
-//     With the interceptor both are sent. Credentials of the connection are always sent.
+//   - gRPC uses only the last grpc.PerRPCCredentials of a call. If the call has such an option and WithKey, only the later of the two is
+//     sent. With the interceptor both are sent. Credentials of the connection are always sent.
 func WithKey(key string) grpc.CallOption {
 	return keyOption{PerRPCCredsCallOption: grpc.PerRPCCredsCallOption{Creds: keyCredentials(key)}, key: key}
 }

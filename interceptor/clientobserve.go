@@ -26,7 +26,7 @@ type Attempt struct {
 
 	// Method and Key identify the logical call. Do not use Key as a metric label: every call has another one.
 	Method, Key string
-	// Status is the status in the answer of the server. It is empty without an answer, and if the answer has none.
+	// Status is the status in the answer of the server. It is empty if there was no answer, or if the answer has no status.
 	Status onlyonce.Status
 	// Unconfirmed reports that the server seems not to protect the method, although the client declares it protected: OK or an error of the
 	// application came without a status. The server has no kit, or an interceptor in front of the kit answered. The call is not retried. Raise

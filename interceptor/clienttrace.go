@@ -58,7 +58,7 @@ type CallEnd struct {
 	// StoppedUnconfirmed reports why the call was not retried: a server that does not protect the method might have run it once more. There
 	// was no other reason. Stop is then [retry.StopNotRetryable].
 	StoppedUnconfirmed bool
-	// Status is the status in the answer to the last attempt. It is empty without an answer, and if the answer has none.
+	// Status is the status in the answer to the last attempt. It is empty if there was no answer, or if the answer has no status.
 	Status onlyonce.Status
 	// Err is the error that the caller gets: nil, or a gRPC status. [onlyonce.VerdictOf] returns its meaning for the key.
 	Err error

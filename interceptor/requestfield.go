@@ -57,8 +57,8 @@ func (f *requestField) in(req any) (value string, set, ok bool) {
 // JoinScope returns the scope of a call whose request has fields that are marked as part of the scope. An operator needs it for
 // onlyonce.Engine.Lookup. Scope is the result of the server's [Scope]. Fields are the values of the marked fields, sorted by field number.
 //
-// Each part is preceded by its length in bytes, as in "5:alice4:acme", so that different parts never make the same scope. Without fields,
-// the result is scope itself.
+// Each part is preceded by its length in bytes: the scope alice and the field acme make "5:alice4:acme". So different parts never make the
+// same scope. Without fields, the result is scope itself.
 func JoinScope(scope string, fields ...string) string {
 	if len(fields) == 0 {
 		return scope

@@ -14,8 +14,8 @@
 //	                                         ├─► not executed: removed and synced, because the caller may use a new key
 //	                                         └─► unknown:      left, until Resume gets a final answer
 //
-// A call that cannot be written is not sent. Calls that are written at the same time share one sync. One process at a time has the
-// journal. A process that dies loses the lock.
+// A call that cannot be written is not sent. Calls that are written at the same time share one sync. Only one process at a time has the
+// journal open. The lock of a process ends with the process.
 //
 // # The file
 //

@@ -59,8 +59,8 @@ func WithParallel(n int) ResumeOption { return func(r *resumption) { r.parallel 
 func WithRetention(d time.Duration) ResumeOption { return func(r *resumption) { r.retention = d } }
 
 // OnAnswer sets what is done with the final answers of a method. The method "" is for all methods without a function of their own. The
-// function is called in a goroutine of Resume, before the call is removed. It may be called more than once for a call: if it returns an
-// error the call is left, and if the process dies the next one gets the same answer. Without a function, answers are dropped.
+// function is called in a goroutine of Resume, before the call is removed. It may be called more than once for a call: after it returned an
+// error, or after its process died. The next Resume then gets the same answer. Without a function, answers are dropped.
 func OnAnswer(method string, answered func(ctx context.Context, answer Answer) error) ResumeOption {
 	return func(r *resumption) { r.answered[method] = answered }
 }

@@ -35,9 +35,9 @@ type Options struct {
 	// Observe is called once after every attempt, also a successful one. Nil is no function. Its run time counts towards the delay.
 	Observe func(Attempt)
 
-	// Interrupted reports whether err means only that a context ended. It is called if the caller's context has ended during an attempt. Nil
-	// accepts an error that is or wraps that context's error or cause. Set it if the errors of the operation show this otherwise, for example
-	// by a status code.
+	// Interrupted reports whether err means only that a context ended. Do calls it if the caller's context has ended during an attempt. Nil
+	// accepts an error that is the error or the cause of that context, or wraps one of them. Set it if the errors of the operation show this
+	// in another way, for example by a status code.
 	Interrupted func(err error) bool
 }
 
