@@ -132,6 +132,8 @@ func (c *clientCall) keepBody() ([]byte, error) {
 		return nil, fmt.Errorf("oncehttp: WithJournal: reading the body of the request: %w", err)
 	case len(body) > mostMaxRequest:
 		return nil, fmt.Errorf("oncehttp: WithJournal: the body of the request has more than %d bytes: %w", mostMaxRequest, journal.ErrFull)
+	case r.ContentLength > 0 && r.ContentLength != int64(len(body)): // net/http would not send it
+		return nil, fmt.Errorf("oncehttp: WithJournal: the body of the request has %d bytes, and ContentLength is %d", len(body), r.ContentLength)
 	}
 
 	if r.GetBody == nil {

@@ -312,6 +312,21 @@ func TestBodyThatIsInTheJournalCanBeSentAgain(t *testing.T) {
 	}
 }
 
+// A later process would send the shorter body, which is another request.
+func TestRequestWhoseBodyIsNotAsLongAsItSaysIsNotInTheJournal(t *testing.T) {
+	for _, body := range []string{"", "bo", "body and more"} {
+		w, k := start(t, setup{}, nil), &keptRequests{}
+
+		r := w.request(http.MethodPost, "/", "k", "body")
+		r.Body, r.GetBody = io.NopCloser(strings.NewReader(body)), nil
+
+		//nolint:bodyclose // there is none
+		if _, err := w.transport(k, nil).RoundTrip(r); onlyonce.VerdictOf(err) != onlyonce.VerdictNotExecuted || k.last != 0 {
+			t.Errorf("%q: %v, and the journal had %d requests", body, err, k.last)
+		}
+	}
+}
+
 // The answer of a handler that streams says at its end what became of the request.
 func TestRequestWhoseStreamIsClosedEarlyStaysInTheJournal(t *testing.T) {
 	proceed := make(chan struct{})
