@@ -70,7 +70,7 @@ func connectVariants(ctx context.Context, calls int) (variants []variant) {
 
 	for _, kind := range []string{firstCall, replay} {
 		for _, way := range []string{bareConnect, onlyonceConnect, bare, onlyonceGRPC} {
-			start := func() (func(i int) error, error) { //nolint:contextcheck // to open a store takes none
+			start := func() (func(i int) error, error) {
 				harness.freshKeys()
 
 				serve, err := harness.serverOf(way)
@@ -151,7 +151,7 @@ func serveConnect(ctx context.Context, h http.Handler, request []byte, key strin
 	r := (&http.Request{
 		Method: http.MethodPost, URL: &url.URL{Path: unaryCall}, Host: "localhost", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{
-			"Content-Type": {"application/proto"}, "Connect-Protocol-Version": {"1"}, "User-Agent": {"bench"}, "Idempotency-Key": {key},
+			"Content-Type": {"application/proto"}, "Connect-Protocol-Version": {"1"}, "User-Agent": {userAgent}, "Idempotency-Key": {key},
 		},
 		Body: io.NopCloser(stdbytes.NewReader(request)), ContentLength: int64(len(request)), RequestURI: unaryCall,
 	}).WithContext(ctx)

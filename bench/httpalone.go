@@ -119,12 +119,14 @@ func httpProtection(way string) (http.Handler, error) {
 
 var errHTTPAnswer = errors.New("the answer is wrong")
 
+const userAgent = "bench"
+
 // serveHTTP is one request.
 func serveHTTP(ctx context.Context, h http.Handler, key string) error {
 	r := (&http.Request{
 		Method: http.MethodPost, URL: &url.URL{Path: "/payments"}, Host: "localhost", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{
-			"Content-Type": {"application/json"}, "User-Agent": {"bench"}, oncehttp.KeyHeader: {key},
+			"Content-Type": {"application/json"}, "User-Agent": {userAgent}, oncehttp.KeyHeader: {key},
 		},
 		Body: io.NopCloser(strings.NewReader(httpBody)), ContentLength: int64(len(httpBody)), RequestURI: "/payments",
 	}).WithContext(ctx)

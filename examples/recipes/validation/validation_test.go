@@ -41,8 +41,9 @@ func newRuled(t *testing.T) ruled {
 	for _, field := range file.GetMessageType()[0].GetField() {
 		if field.GetName() == "cents" {
 			rule := rules.Int64Rules_builder{Gt: proto.Int64(0)}.Build()
-			field.Options = new(descriptorpb.FieldOptions)
-			proto.SetExtension(field.Options, rules.E_Field, rules.FieldRules_builder{Int64: rule}.Build())
+			options := new(descriptorpb.FieldOptions)
+			proto.SetExtension(options, rules.E_Field, rules.FieldRules_builder{Int64: rule}.Build())
+			field.Options = options
 		}
 	}
 

@@ -169,7 +169,7 @@ func (s *Server) await() (err error) {
 }
 
 func (s *Server) environment() []string {
-	arguments := []string{"-kernel inet_dist_use_interface {127,0,0,1}"}
+	arguments := append(make([]string, 0, 1+len(s.settings)), "-kernel inet_dist_use_interface {127,0,0,1}")
 	for _, setting := range s.settings {
 		arguments = append(arguments, "-rabbit "+setting)
 	}
