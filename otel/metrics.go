@@ -174,7 +174,7 @@ var catalogue = []Metric{ //nolint:gochecknoglobals // nobody changes it
 
 	// The reconciler.
 	{
-		"onlyonce.records.unknown", gauge, unitRecord, "Records with an unknown outcome after the last look.",
+		"onlyonce.records.unknown", gauge, unitRecord, "Records with an unknown outcome after the last pass.",
 		[]string{attrEngine, attrMethod},
 	},
 	{
@@ -186,11 +186,11 @@ var catalogue = []Metric{ //nolint:gochecknoglobals // nobody changes it
 		"Records with an unknown outcome whose method has no recovery function.", []string{attrEngine},
 	},
 	{
-		"onlyonce.reconciler.looks", counter, "{look}", "Looks at all records with an unknown outcome.",
+		"onlyonce.reconciler.passes", counter, "{pass}", "Passes over all records with an unknown outcome.",
 		[]string{attrEngine, attrResult},
 	},
 	{
-		"onlyonce.reconciler.records", counter, unitRecord, "Records that looks settled or failed to settle.",
+		"onlyonce.reconciler.records", counter, unitRecord, "Records that passes settled or failed to settle.",
 		[]string{attrEngine, attrMethod, attrResult},
 	},
 }

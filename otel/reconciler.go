@@ -28,7 +28,7 @@ const (
 type reconcilerMetrics struct {
 	unknown, unrecoverable metric.Int64ObservableGauge
 	age                    metric.Float64ObservableGauge
-	looks, records         metric.Int64Counter
+	passes, records        metric.Int64Counter
 
 	methods bounded[string, string]
 
@@ -53,7 +53,7 @@ func (m *reconcilerMetrics) init(from *instruments, known func(string) bool) {
 	m.unknown = from.observedInts("onlyonce.records.unknown")
 	m.unrecoverable = from.observedInts("onlyonce.records.unrecoverable")
 	m.age = from.observedGauge("onlyonce.records.unknown.age")
-	m.looks = from.counter("onlyonce.reconciler.looks")
+	m.passes = from.counter("onlyonce.reconciler.passes")
 	m.records = from.counter("onlyonce.reconciler.records")
 	m.methods = bounded[string, string]{most: maxMethods, known: known, make: methodName}
 	m.last = map[string]lastLook{}
@@ -66,7 +66,7 @@ func (m *reconcilerMetrics) init(from *instruments, known func(string) bool) {
 //
 // If several processes reconcile one store, each reports all its unknown records. Take the maximum of their numbers, not the sum.
 //
-// A failed look has not seen all records, so it never lowers the numbers. The numbers disappear if no report has come for ten minutes, or
+// A failed pass has not seen all records, so it never lowers the numbers. The numbers disappear if no report has come for ten minutes, or
 // for three times the last interval between reports, whichever is longer.
 func (t *Telemetry) Report(report reconcile.Report) { t.reconciler.report("", &report) }
 
@@ -86,9 +86,9 @@ func (m *reconcilerMetrics) report(engine string, report *reconcile.Report) {
 		ok, failed = 0, 1
 	}
 
-	// Both series exist from the first look on, so that a rate of zero is visible.
-	m.looks.Add(ctx, ok, labelsOf(of, attribute.String(attrResult, resultOK)).add...)
-	m.looks.Add(ctx, failed, labelsOf(of, attribute.String(attrResult, resultFailed)).add...)
+	// Both series exist from the first pass on, so that a rate of zero is visible.
+	m.passes.Add(ctx, ok, labelsOf(of, attribute.String(attrResult, resultOK)).add...)
+	m.passes.Add(ctx, failed, labelsOf(of, attribute.String(attrResult, resultFailed)).add...)
 
 	left := make(map[string]methodUnknown, len(report.Methods))
 
@@ -105,7 +105,7 @@ func (m *reconcilerMetrics) report(engine string, report *reconcile.Report) {
 	m.last[engine] = m.last[engine].next(time.Now(), left, int64(report.NoRecovery), report.Err == nil)
 }
 
-// next returns the state after another look. An incomplete look lowers no number.
+// next returns the state after another pass. An incomplete pass lowers no number.
 func (l lastLook) next(now time.Time, left map[string]methodUnknown, unrecoverable int64, complete bool) lastLook {
 	fresh := freshAtLeast
 	if !l.at.IsZero() {
@@ -113,7 +113,7 @@ func (l lastLook) next(now time.Time, left map[string]methodUnknown, unrecoverab
 	}
 
 	for name, before := range l.methods {
-		about := left[name] // zero unless the look found records of the method
+		about := left[name] // zero unless the pass found records of the method
 		if !complete {
 			about = methodUnknown{max(about.records, before.records), max(about.age, before.age)}
 		}
@@ -128,20 +128,20 @@ func (l lastLook) next(now time.Time, left map[string]methodUnknown, unrecoverab
 	return lastLook{at: now, until: now.Add(fresh), unrecoverable: unrecoverable, methods: left}
 }
 
-// read reports the last looks that are still fresh.
+// read reports the last passes that are still fresh.
 func (m *reconcilerMetrics) read(_ context.Context, o metric.Observer) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
-	for engine, look := range m.last {
-		if time.Now().After(look.until) {
+	for engine, pass := range m.last {
+		if time.Now().After(pass.until) {
 			continue
 		}
 
 		of := attribute.String(attrEngine, engine)
-		o.ObserveInt64(m.unrecoverable, look.unrecoverable, metric.WithAttributeSet(setOf(of)))
+		o.ObserveInt64(m.unrecoverable, pass.unrecoverable, metric.WithAttributeSet(setOf(of)))
 
-		for name, about := range look.methods {
+		for name, about := range pass.methods {
 			attrs := metric.WithAttributeSet(setOf(of, attribute.String(attrMethod, name)))
 			o.ObserveInt64(m.unknown, about.records, attrs)
 			o.ObserveFloat64(m.age, about.age, attrs)

@@ -48,15 +48,15 @@ func TestReconcilerReportsWhatIsUnknownNow(t *testing.T) {
 	}})
 	w.Report(reconcile.Report{Methods: []reconcile.MethodReport{{Method: "/bank/Pay", Unknown: 2, Settled: 1, Oldest: 50e9}}})
 
-	w.mustShow(t, "after two looks",
+	w.mustShow(t, "after two passes",
 		wanted{"onlyonce.records.unknown", 2, []string{"rpc.method=bank/Pay"}},
 		wanted{"onlyonce.records.unknown", 0, []string{"rpc.method=bank/Refund"}},
 		wanted{"onlyonce.records.unknown.age", 50, []string{"rpc.method=bank/Pay"}},
 		wanted{"onlyonce.records.unrecoverable", 0, nil},
 		wanted{"onlyonce.reconciler.records", 2, []string{"rpc.method=bank/Pay", "onlyonce.result=settled"}},
 		wanted{"onlyonce.reconciler.records", 2, []string{"rpc.method=bank/Pay", "onlyonce.result=failed"}},
-		wanted{"onlyonce.reconciler.looks", 2, []string{"onlyonce.result=ok"}},
-		wanted{"onlyonce.reconciler.looks", 0, []string{"onlyonce.result=failed"}},
+		wanted{"onlyonce.reconciler.passes", 2, []string{"onlyonce.result=ok"}},
+		wanted{"onlyonce.reconciler.passes", 0, []string{"onlyonce.result=failed"}},
 	)
 }
 
@@ -69,22 +69,22 @@ func TestALookThatFailedTakesNoUnknownRecordBack(t *testing.T) {
 	}})
 	w.Report(reconcile.Report{Err: errors.New("down"), Methods: []reconcile.MethodReport{{Method: "/bank/Pay", Unknown: 1, Oldest: 70e9}}})
 
-	w.mustShow(t, "after a look that failed",
+	w.mustShow(t, "after a pass that failed",
 		wanted{"onlyonce.records.unknown", 3, []string{"rpc.method=bank/Pay"}},
 		wanted{"onlyonce.records.unknown", 1, []string{"rpc.method=bank/Refund"}},
 		wanted{"onlyonce.records.unknown.age", 70, []string{"rpc.method=bank/Pay"}},
 		wanted{"onlyonce.records.unrecoverable", 2, nil},
-		wanted{"onlyonce.reconciler.looks", 1, []string{"onlyonce.result=failed"}},
+		wanted{"onlyonce.reconciler.passes", 1, []string{"onlyonce.result=failed"}},
 	)
 }
 
-// The series of successful looks must exist, so that an alert can see that it does not grow.
+// The series of successful passes must exist, so that an alert can see that it does not grow.
 func TestAReconcilerThatHasNeverSucceededIsSeen(t *testing.T) {
 	w := newWatch(t)
 	w.Report(reconcile.Report{Err: errors.New("down")})
 
-	if looks := w.collect(t)["onlyonce.reconciler.looks"]; len(looks) != 2 {
-		t.Errorf("the series are %v", looks)
+	if passes := w.collect(t)["onlyonce.reconciler.passes"]; len(passes) != 2 {
+		t.Errorf("the series are %v", passes)
 	}
 }
 
@@ -116,9 +116,9 @@ func TestAReconcilerThatHasEndedIsNotBelievedForLong(t *testing.T) {
 		w.mustShow(t, "after eleven minutes", wanted{"onlyonce.records.unknown", none, nil}, wanted{"onlyonce.records.unknown.age", none, nil},
 			wanted{"onlyonce.records.unrecoverable", none, nil})
 
-		w.Report(report) // looks are eleven minutes apart
+		w.Report(report) // passes are eleven minutes apart
 		time.Sleep(30 * time.Minute)
-		w.mustShow(t, "between rare looks", shown)
+		w.mustShow(t, "between rare passes", shown)
 		time.Sleep(5 * time.Minute)
 		w.mustShow(t, "after three pauses", wanted{"onlyonce.records.unknown", none, nil})
 	})

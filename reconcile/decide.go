@@ -140,7 +140,7 @@ type remembered struct {
 	fails int       // consecutive failures
 	next  time.Time // when to recover the record again
 	told  bool      // the observer got EventAttention
-	seen  int       // the last look that found the record
+	seen  int       // the last pass that found the record
 }
 
 // after returns the state after a result. OwnerAlive is how long the owner may still be alive.

@@ -40,8 +40,8 @@ const (
 
 // Options configures Run. Zero fields have their defaults.
 type Options struct {
-	// Interval is the time between two looks. Each wait is random, between 0.5 and 1.5 intervals. The default is 10 seconds, the range 1 ms to
-	// 24 hours.
+	// Interval is the time between two passes. Each wait is random, between 0.5 and 1.5 intervals. The default is 10 seconds, the range 1 ms
+	// to 24 hours.
 	Interval time.Duration
 	// Concurrency is the maximum number of concurrent recovery functions. The default is 8, the range 1 to 10,000.
 	Concurrency int
@@ -50,12 +50,12 @@ type Options struct {
 	// AttentionAfter is how long a record may be unknown before the engine's observer gets EventAttention, once per record and process. The
 	// default is 15 minutes, the range 1 ms to 100 years.
 	AttentionAfter time.Duration
-	// Report receives the result of every look. Run waits for it, so it must return quickly. Nil means no reports.
+	// Report receives the result of every pass. Run waits for it, so it must return quickly. Nil means no reports.
 	Report func(Report)
 }
 
-// Run recovers records until ctx ends, and returns context.Cause(ctx). It looks at once, and then after every interval. If the store does
-// not answer, Run continues: see Report.Err.
+// Run recovers records until ctx ends, and returns context.Cause(ctx). The first pass starts at once, the others follow at intervals. If
+// the store does not answer, Run continues: see Report.Err.
 //
 // Run returns early with an error if it can never work: the engine is nil, an option is out of range, or the store cannot list and settle
 // records. The last error matches onlyonce.ErrNotSupported.
@@ -85,7 +85,7 @@ func Run(ctx context.Context, engine *onlyonce.Engine, opts Options) error {
 		case <-timer.C:
 		}
 
-		report := r.look(ctx)
+		report := r.pass(ctx)
 
 		switch {
 		case ctx.Err() != nil:
@@ -150,7 +150,7 @@ func (o Options) validate() error {
 	return errors.Join(errs...)
 }
 
-// spread returns a random duration between d/2 and 3d/2, so that processes do not look at the same time.
+// spread returns a random duration between d/2 and 3d/2, so that processes do not start a pass at the same time.
 func spread(d time.Duration) time.Duration {
 	return d/2 + rand.N(d+1) //nolint:gosec // not a secret
 }

@@ -340,7 +340,7 @@ func TestF03RecordsBeyondRecoveryDoNotHoldUpTheOthersOfTheirMethod(t *testing.T)
 
 		_, _ = engine.Do(t.Context(), call, func(context.Context) ([]byte, error) { return nil, errProvider })
 
-		time.Sleep(20 * time.Minute) // the longest delay of a method, plus one look
+		time.Sleep(20 * time.Minute) // the longest delay of a method, plus one pass
 
 		if !healthy.Load() {
 			t.Error("a record that can be settled is not, because the others of its method cannot")

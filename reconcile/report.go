@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// Report is the result of one look at the records with an unknown outcome.
+// Report is the result of one pass over the records with an unknown outcome.
 type Report struct {
-	// Looked is when the look began.
-	Looked time.Time
-	// Unknown counts the records that still have an unknown outcome, as far as this look has seen.
+	// Start is when the pass began.
+	Start time.Time
+	// Unknown counts the records that still have an unknown outcome, as far as this pass has seen.
 	Unknown int
-	// Settled counts the records that this look settled. Failed counts failed recoveries and settlements.
+	// Settled counts the records that this pass settled. Failed counts failed recoveries and settlements.
 	Settled, Failed int
 	// NoRecovery counts the unknown records whose method has no recovery function.
 	NoRecovery int
@@ -20,7 +20,7 @@ type Report struct {
 	Oldest time.Duration
 	// Methods has the same numbers per method, sorted by name.
 	Methods []MethodReport
-	// Err is why the look is incomplete, or nil.
+	// Err is why the pass is incomplete, or nil.
 	Err error
 }
 
@@ -37,7 +37,7 @@ type MethodReport struct {
 	BackoffUntil time.Time
 }
 
-// tally counts the records of a look.
+// tally counts the records of a pass.
 type tally struct{ methods map[string]*MethodReport }
 
 func (t *tally) of(method string) *MethodReport {
@@ -72,7 +72,7 @@ func (t *tally) count(method string, what result, age time.Duration) {
 
 // report returns the sums.
 func (t *tally) report(began time.Time, err error) Report {
-	report := Report{Looked: began, Err: err}
+	report := Report{Start: began, Err: err}
 
 	for _, name := range slices.Sorted(maps.Keys(t.methods)) {
 		m := t.methods[name]

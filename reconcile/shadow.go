@@ -9,7 +9,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// SettleShadow completes the shadow-mode records of processes that died: see onlyonce.Engine.ListShadow. Run does this at every look.
+// SettleShadow completes the shadow-mode records of processes that died: see onlyonce.Engine.ListShadow. Run does this in every pass.
 // SettleShadow skips records that were settled meanwhile.
 //
 // It returns the number of completed records. The error joins the errors of single records and of an incomplete list. If the store cannot
@@ -22,7 +22,7 @@ func SettleShadow(ctx context.Context, engine *onlyonce.Engine) (settled int, er
 		case errors.Is(err, onlyonce.ErrNotSupported):
 			return settled, nil
 		case errors.Is(err, store.ErrUnreadable), errors.Is(err, store.ErrNewer):
-			continue // the look at ListUnknown reports it
+			continue // the pass over ListUnknown reports it
 		case err != nil:
 			return settled, errors.Join(append(problems, fmt.Errorf("reconcile: listing shadow-mode records: %w", err))...)
 		}

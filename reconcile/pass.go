@@ -15,23 +15,23 @@ import (
 )
 
 const (
-	// mostFound bounds the records of one look. Beyond it, a look takes a random sample.
+	// mostFound bounds the records of one pass. Beyond it, a pass takes a random sample.
 	mostFound = 100_000
-	// mostRemembered bounds the records that a process remembers. It recovers further records at every look, without EventAttention.
+	// mostRemembered bounds the records that a process remembers. It recovers further records in every pass, without EventAttention.
 	mostRemembered = 100_000
-	// mostOwn bounds the internal records that a look recovers.
+	// mostOwn bounds the internal records that a pass recovers.
 	mostOwn = 1_000
 )
 
 type key = store.Key
 
-// reconciler is the state of Run. The mutex is for the workers of a look.
+// reconciler is the state of Run. The mutex is for the workers of a pass.
 type reconciler struct {
 	engine *onlyonce.Engine
 	opts   Options
 
 	mu      sync.Mutex
-	looks   int
+	passes  int
 	methods map[string]*backoff
 	memory  map[key]*remembered
 	slot    time.Time // earliest start of the next recovery
@@ -46,10 +46,10 @@ type found struct {
 	fails  int // consecutive failed recoveries
 }
 
-// look recovers the records whose outcome is unknown.
-func (r *reconciler) look(ctx context.Context) Report {
+// pass recovers the records whose outcome is unknown.
+func (r *reconciler) pass(ctx context.Context) Report {
 	began := time.Now()
-	r.looks++
+	r.passes++
 	r.tally = tally{methods: make(map[string]*MethodReport)}
 
 	records, unreadable, err := r.list(ctx)
@@ -83,7 +83,7 @@ func (r *reconciler) list(ctx context.Context) (due []found, unreadable int, err
 	defer func() {
 		for i := range own { // left by processes that died during a recovery
 			if _, err := r.engine.Recover(ctx, own[i]); err != nil {
-				return // the next look retries
+				return // the next pass retries
 			}
 		}
 	}()
@@ -149,7 +149,7 @@ func (r *reconciler) due(ctx context.Context, rec *onlyonce.Record, age time.Dur
 		r.memory[rec.ID] = known
 	}
 
-	known.seen = r.looks
+	known.seen = r.passes
 
 	if age >= r.opts.AttentionAfter && !known.told {
 		known.told = true
@@ -167,7 +167,7 @@ func (r *reconciler) forget(complete bool) {
 	}
 
 	for id, known := range r.memory {
-		if known.seen != r.looks {
+		if known.seen != r.passes {
 			delete(r.memory, id)
 		}
 	}
@@ -218,7 +218,7 @@ func (r *reconciler) recover(ctx context.Context, one found) {
 	}
 }
 
-// skips reports whether the method is delayed, or has no recovery function as far as this look knows.
+// skips reports whether the method is delayed, or has no recovery function as far as this pass knows.
 func (r *reconciler) skips(method string) (result, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -258,7 +258,7 @@ func (r *reconciler) wait(ctx context.Context) bool {
 	}
 }
 
-// note counts a record and saves its state for the next look.
+// note counts a record and saves its state for the next pass.
 func (r *reconciler) note(one found, what result, ownerAlive time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -288,6 +288,6 @@ func (r *reconciler) note(one found, what result, ownerAlive time.Duration) {
 		return
 	}
 
-	known.seen = r.looks
+	known.seen = r.passes
 	r.memory[one.id] = known
 }
