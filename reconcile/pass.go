@@ -25,7 +25,7 @@ const (
 
 type key = store.Key
 
-// reconciler is the state of Run. The mutex is for the workers of a pass.
+// reconciler is the state of Run. The mutex guards methods, memory and tally against the workers of a pass.
 type reconciler struct {
 	engine *onlyonce.Engine
 	opts   Options
@@ -173,36 +173,34 @@ func (r *reconciler) forget(complete bool) {
 	}
 }
 
-// work recovers records concurrently.
+// work recovers records concurrently. It starts them in their order, so the first record of a method starts before another one can fail and
+// delay the method.
 func (r *reconciler) work(ctx context.Context, records []found) {
-	queue := make(chan found)
+	running := make(chan struct{}, r.opts.Concurrency)
 
 	var workers sync.WaitGroup
 
-	for range min(r.opts.Concurrency, len(records)) {
+	for _, one := range records {
+		running <- struct{}{}
+
+		if what, skip := r.skips(one.method); skip || !r.wait(ctx) {
+			r.note(one, what, 0)
+			<-running
+
+			continue
+		}
+
 		workers.Go(func() {
-			for one := range queue {
-				r.recover(ctx, one)
-			}
+			r.recover(ctx, one)
+			<-running
 		})
 	}
 
-	for _, one := range records {
-		queue <- one
-	}
-
-	close(queue)
 	workers.Wait()
 }
 
-// recover recovers one record, unless its method is delayed.
+// recover recovers one record.
 func (r *reconciler) recover(ctx context.Context, one found) {
-	if what, skip := r.skips(one.method); skip || !r.wait(ctx) {
-		r.note(one, what, 0)
-
-		return
-	}
-
 	rec, err := r.engine.LookupID(ctx, one.id)
 
 	switch {
@@ -234,8 +232,6 @@ func (r *reconciler) skips(method string) (result, bool) {
 
 // wait keeps to the rate. It returns false when ctx has ended.
 func (r *reconciler) wait(ctx context.Context) bool {
-	r.mu.Lock()
-
 	now := time.Now()
 	at := now
 
@@ -244,8 +240,6 @@ func (r *reconciler) wait(ctx context.Context) bool {
 	}
 
 	r.slot = at.Add(spacing(r.opts.Rate))
-
-	r.mu.Unlock()
 
 	timer := time.NewTimer(at.Sub(now))
 	defer timer.Stop()
