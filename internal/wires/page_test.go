@@ -15,6 +15,8 @@ const pagePath = "../../docs/wires.md"
 
 const pageHead = `# The contract on every wire
 
+**Who needs this page:** authors of clients, and everybody who chooses how clients reach a service.
+
 The same cases run over real connections on every wire. A cell has what a client sees: a code of gRPC, a status of HTTP, or yes.
 
 ` + "`go -C internal/wires test -run TestContract . -args -write`" + ` writes this page, and the test fails if the page is not up to date.
