@@ -41,8 +41,8 @@ type transactionKey struct{}
 //     and would commit every later statement by itself. The transaction refuses statements after such an error, unless only [sql.Rows],
 //     [sql.Row.Scan] or a [sql.Stmt] saw it.
 //   - For the same reason do not run handlers with innodb_rollback_on_timeout.
-//   - A statement that begins or ends a transaction fails with ErrEndsTransaction. The package documentation has the other things that a
-//     handler must not do.
+//   - A statement that begins or ends a transaction fails with ErrEndsTransaction. The page docs/databases.md has the other
+//     statements that a handler must not send.
 func Tx(ctx context.Context) DBTX {
 	t, ok := ctx.Value(transactionKey{}).(*transaction)
 	if !ok {
