@@ -10,9 +10,9 @@
 //	engine, err := onlyonce.New(records)
 //	…
 //	go func() {
-//		if err := records.Run(ctx); err != nil { // deletes expired records until ctx ends
-//			slog.Error("expired records stay", "error", err)
-//		}
+//	if err := records.Run(ctx); err != nil { // deletes expired records until ctx ends
+//		slog.Error("expired records stay", "error", err)
+//	}
 //	}()
 //
 // The package links no driver: the program imports one. The page docs/databases.md is for database administrators: costs, queries, vacuum,
@@ -44,24 +44,26 @@
 // In a single transaction the handler gets the transaction from [Tx]. The claim is its first statement and the outcome its last, so a crash
 // leaves nothing behind. The result of the handler decides how the transaction ends:
 //
-//		response                     commits the writes and the record
-//		definite error               rolls back the writes; a short second transaction records the error
-//		definite error, KeepWrites   commits the writes and the record
-//		error marked NotExecuted     rolls back the writes, and releases the key
-//		any other error, or a panic  rolls back everything, also the claim
+//	response                     commits the writes and the record
+//	definite error               rolls back the writes; a short second transaction records the error
+//	definite error, KeepWrites   commits the writes and the record
+//	error marked NotExecuted     rolls back the writes, and releases the key
+//	any other error, or a panic  rolls back everything, also the claim
 //
-//	  - Between the two transactions of a definite error the key is free. If another call takes it and records an outcome, the first caller
-//	    gets that outcome. If the handler sent no statement, its error commits like a response.
-//	  - KeepWrites requires in PostgreSQL that no statement has failed.
-//	  - The database may refuse the commit for a deferred constraint or trigger. PostgreSQL also refuses it if a statement of the handler has
-//	    failed. All is rolled back, and the call ends as if the handler had returned the database's error: see [WithCommitError].
-//	  - A duplicate in another process waits in the database for the row. It cannot see the request of the run. A different request under the
-//	    key waits too, and then gets IDEMPOTENCY_KEY_REUSED. If the wait ends before the run, because of the policy, statement_timeout or
-//	    max_statement_time, the duplicate gets IDEMPOTENCY_IN_PROGRESS.
-//	  - If a commit is not confirmed, a claim of the same key in another transaction waits for the end of the first one and reads what is
-//	    left. If this claim gets no answer in time, the call does not end with success.
-//	  - The handler must not begin or end the transaction by a statement, nor change the schema in MySQL. The store notices most of these
-//	    statements: see [ErrEndsTransaction] and docs/databases.md.
+// These rules also hold:
+//
+//   - Between the two transactions of a definite error the key is free. If another call takes it and records an outcome, the first caller
+//     gets that outcome. If the handler sent no statement, its error commits like a response.
+//   - KeepWrites requires in PostgreSQL that no statement has failed.
+//   - The database may refuse the commit for a deferred constraint or trigger. PostgreSQL also refuses it if a statement of the handler has
+//     failed. All is rolled back, and the call ends as if the handler had returned the database's error: see [WithCommitError].
+//   - A duplicate in another process waits in the database for the row. It cannot see the request of the run. A different request under the
+//     key waits too, and then gets IDEMPOTENCY_KEY_REUSED. If the wait ends before the run, because of the policy, statement_timeout or
+//     max_statement_time, the duplicate gets IDEMPOTENCY_IN_PROGRESS.
+//   - If a commit is not confirmed, a claim of the same key in another transaction waits for the end of the first one and reads what is
+//     left. If this claim gets no answer in time, the call does not end with success.
+//   - The handler must not begin or end the transaction by a statement, nor change the schema in MySQL. The store notices most of these
+//     statements: see [ErrEndsTransaction] and docs/databases.md.
 //
 // In a joined transaction the record has a lease. The handler writes the completion with [Join], or with [InTx]. Both return an error in a
 // run whose policy does not allow it. Outside of a run they return an error unless [OptionalRun] is used.
