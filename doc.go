@@ -96,12 +96,21 @@
 //   - For a [JoinedTransaction] the key is leased, and the handler opens a transaction by itself. Its last statement writes the completion.
 //     Only the owner's token can write it, so an overtaken run fails to, and rolls back.
 //
-// These rules hold for both:
+// The end of the handler decides what is left of its writes, and what is recorded:
+//
+//	the handler returns        single transaction                 joined transaction
+//	a response                 writes and record commit           writes and record commit
+//	a definite error           writes roll back, error recorded   writes roll back, then error recorded
+//	the same, with KeepWrites  writes and error commit            writes and error commit
+//	a NotExecuted error        writes roll back, key released     writes roll back, key released
+//	an ambiguous error         all rolls back, nothing recorded   writes roll back, key released, doubtful
+//	nothing: the process dies  all rolls back, nothing recorded   writes roll back, takeover after the lease
+//
+// [KeepWrites] and [NotExecuted] mark errors. The column for a joined transaction is that of sqlstore.InTx. These rules hold for both:
 //
 //   - The caller gets the answer only if the record shows that the transaction has committed. If the engine cannot find out whether it has,
 //     the call is rejected with [ReasonLeaseLost]. A retry with the same key gets the outcome.
 //   - A transaction that conflicts with another one is rolled back, and its handler runs again: three times at most, and within one MaxRun.
-//   - In a single transaction, a recorded error rolls back the handler's writes, unless [KeepWrites] marks it.
 //
 // A record remembers the guarantee that it was claimed under. The stricter of that guarantee and the policy's holds: AtMostOnce before
 // ExactlyOnce before AtLeastOnce. So a joined run that ends ambiguously is held as unknown if its record was claimed under AtMostOnce

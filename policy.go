@@ -137,25 +137,28 @@ type Policy struct {
 	//   - A run that may have had an effect is repeated only within Retention of the first run of its record. Later callers get
 	//     ReasonOutcomeUnknown, because the records of downstream calls may have expired.
 	Retention time.Duration
-	// ErrorRetention is how long a definite outcome that is an error is kept. The default is Retention; the range is MaxRun to Retention. A
-	// shorter time lets an answer such as "not found" expire early, and frees a predictable key early.
+	// ErrorRetention is how long a recorded error without an effect is kept, such as "not found". The default is Retention; the range is
+	// MaxRun to Retention. After that time the key is free, and its next call runs with any request.
 	//
-	// After ErrorRetention the key is free, and its next call runs with any request. A client may have accepted the error as final before,
-	// and sent the operation with a new key. If it sends the old key again, the operation happens twice.
-	//   - Choose a longer time than clients retry.
-	//   - Calls with time-ordered keys need an ErrorRetention of at least KeyLife, so that their keys never run again.
-	//   - Errors that may have had an effect are kept for Retention: errors that are marked with Final or KeepWrites, and errors of a run that
-	//     followed a run with an unknown outcome. So Engine.Do keeps all recorded errors except ErrStepUsed for Retention.
-	//   - An outcome from Resolve or from a recovery function is kept for Retention.
+	// Choose a longer time than clients retry. Otherwise an operation may happen twice: a client accepts the error, sends the operation with
+	// a new key, and a late retry with the old key runs, too.
+	//
+	// Errors that may have had an effect are kept for Retention, like answers:
+	//   - Errors that are marked with Final or KeepWrites.
+	//   - Errors of a run that followed a run with an unknown outcome.
+	//   - Errors from Resolve or from a recovery function.
+	//   - All recorded errors of Engine.Do except ErrStepUsed, because they are marked.
+	//
+	// Calls with time-ordered keys need an ErrorRetention of at least KeyLife, so that their keys never run again.
 	ErrorRetention time.Duration
-	// KeyLife is how old a time-ordered key may be that still makes a record: see Call.TimeOrdered. Calls with other keys do not use it.
-	// The default is Retention or 24 hours, whichever is less; the range is a millisecond to Retention.
+	// KeyLife is the maximum age of a time-ordered key that has no record. A call with an older key does not run: see Call.TimeOrdered.
+	// Calls with other keys do not use KeyLife. The default is Retention, at most 24 hours; the range is a millisecond to Retention.
 	//
-	// An old key without a record may have run, and its record may have expired under an earlier Retention. So a longer Retention alone does
-	// not raise KeyLife above 24 hours.
-	//   - To raise KeyLife, wait until the new Retention has been in force on all servers for as long as the new KeyLife.
-	//   - To raise a Retention of less than 24 hours, set KeyLife to the old Retention first.
-	//   - To lower Retention, lower KeyLife on all servers first.
+	// An old key without a record may have run before: its record may have expired under an earlier, shorter Retention. So change KeyLife
+	// and Retention in this order:
+	//   - To raise KeyLife: raise Retention on all servers, wait for as long as the new KeyLife, then raise KeyLife.
+	//   - To raise a Retention of less than 24 hours: set KeyLife to the old Retention first. Otherwise its default rises at once.
+	//   - To lower Retention: lower KeyLife on all servers first.
 	KeyLife time.Duration
 	// Lease is how long a claim holds without renewal, and so how long duplicates wait for an owner that has died. The engine renews it
 	// after a third of that time. A run in a single transaction has none. The default is 15 seconds; the range is a millisecond to 24 hours.

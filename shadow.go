@@ -14,17 +14,19 @@ type ShadowMode uint8
 const (
 	// ShadowOff protects the calls. It is the default.
 	ShadowOff ShadowMode = iota + 1
-	// ShadowOn protects no call. The handler of every call runs as it would without the kit, in the context of its caller, and its answer
-	// is the answer. On a goroutine beside the handler, the engine writes the records that it would have written. The observer gets an
-	// EventShadow about what the engine would have done: see ShadowReport.
+	// ShadowOn protects no call. Every call runs its handler as without the kit, in the context of its caller, and gets the handler's
+	// answer. Another goroutine writes the records that the engine would have written. The observer gets an EventShadow with what the engine
+	// would have done: see ShadowReport.
 	//   - No fault of the store changes or delays an answer.
-	//   - At most Limits.MaxPending calls are observed at a time, and at most Limits.MaxPendingBytes of answers are held. Calls beyond them
-	//     are not observed, and their events have ErrShadowFull.
-	//   - A first call costs one claim and one write, as in real mode. A duplicate costs one claim, and more while it would have waited.
-	//   - The records have identities of their own. Real mode never sees a record of shadow mode, nor the other way round.
-	//   - A record expires by its retention: shadow mode completes a record that real mode would hold as unknown. Only the record of a run
-	//     whose process died stays: see ListShadow.
-	//   - Recover and ReplayCheck are not called, and ExactlyOnce gives the handler no transaction.
+	//   - Limits.MaxPending bounds the calls that are observed at a time, and Limits.MaxPendingBytes their answers. Further calls are not
+	//     observed, and their events have ErrShadowFull.
+	//   - A first call costs one claim and one write, as in real mode. A duplicate costs one claim, and more if it would have waited.
+	//   - The records of shadow mode have identities of their own. Real mode never reads them, and shadow mode never reads records of real
+	//     mode.
+	//   - Records expire by their retention. An outcome that real mode would hold as unknown is completed. If the process dies during a run,
+	//     the record of the run stays: see ListShadow.
+	//   - Recover and ReplayCheck are not called.
+	//   - ExactlyOnce gives the handler no transaction.
 	ShadowOn
 )
 

@@ -111,19 +111,18 @@ func WithRetryCodes(retried ...codes.Code) ClientOption {
 	return func(c *clientConfig) { c.retryCodes = slices.Clone(retried) }
 }
 
-// WithRetention declares for how long the servers keep outcomes. If the retentions differ, give the shortest. The default is 24 hours; the
-// range is a millisecond to 100 years. A shorter retention in a method's .proto overrides it for that method.
+// WithRetention sets how long the servers keep outcomes. If their retentions differ, give the shortest. The default is 24 hours; the range
+// is a millisecond to 100 years.
 //
-// After the retention the call might run again. So no retry begins later than the retention, less a tolerance, after the first attempt. The
-// tolerance is 10 minutes, or half of the retention if that is less. A retry that begins in time may still wait for a connection or an
-// answer. That wait ends half of the tolerance after the last time for a retry, with DEADLINE_EXCEEDED.
+// After the retention the call might run again, so the client stops before. It begins no retry once the retention, less a tolerance, has
+// passed since the first attempt. The tolerance is 10 minutes, or half of the retention if that is less. A retry that waits for a connection
+// or an answer ends with DEADLINE_EXCEEDED when half of the tolerance is left.
 //
-// A server may declare a shorter retention in the trailer idempotency-retention of its answers. It holds for the rest of the call, and for
-// all later calls of the method on the connection. A longer or a missing retention changes nothing. The retention of a recorded error holds
-// only for its own call.
-//
-// For methods with time-ordered keys the key life also counts. It is key_life of the .proto, or else 24 hours, and begins when the key was
-// made.
+// These shorter times also bound the retries:
+//   - The retention in the .proto of the method.
+//   - The trailer idempotency-retention of an answer. It holds for the rest of the call, and for all later calls of the method on the
+//     connection. The retention of a recorded error holds only for its own call. A longer retention and a missing trailer change nothing.
+//   - For methods with time-ordered keys, the key life since the key was made. It is key_life of the .proto, or else 24 hours.
 func WithRetention(d time.Duration) ClientOption { return func(c *clientConfig) { c.retention = d } }
 
 // WithKeyRules sets which keys the servers accept. A call with another key fails with IDEMPOTENCY_KEY_INVALID before it is sent. The
@@ -219,15 +218,7 @@ func DialOptions(opts ...ClientOption) ([]grpc.DialOption, error) {
 //   - methods whose request has a field that is marked as the key,
 //   - methods of WithMethods, WithMethodMatch, WithAllMethods and WithClientDeclarations.
 //
-// A key is useless if the server does not read it. So deploy the servers first, then the clients. An answer with the trailer
-// idempotency-status confirms that the server protects the method. docs/retries.md has all the rules:
-//   - Before the confirmation, an attempt is retried only if it certainly reached no handler. One exception: if the .proto protects the
-//     method, an attempt is also retried if the connection broke before any answer.
-//   - If OK or an error of the application comes without the trailer, the server is no longer confirmed. The call is not retried, and the
-//     logger reports the server: see WithClientLogger.
-//   - Each replica behind a connection confirms for itself. Retries go only to confirmed and to presumed replicas. A replica is presumed if
-//     it has not answered yet and the .proto protects the method. No replica is presumed after another one has answered without the
-//     trailer.
+// The package documentation has a table of the servers that get retries, under "Which servers get retries".
 //
 // gRPC's own retries are off for all calls with a key. An OnFinish option is called once per call.
 //

@@ -30,5 +30,19 @@
 // derives the keys of its calls from this key. So a repeated run repeats no effect: see docs/derived-keys.md, and onlyonce.WithStep for
 // handlers that call a method more than once.
 //
-// Deploy servers first, then clients: a key is useless if the server does not read it.
+// # Which servers get retries
+//
+// A key is useless if the server does not read it. So deploy the servers first, then the clients. The client retries only methods that the
+// server has confirmed: every answer of a protected method has the trailer idempotency-status. Each replica behind a connection confirms for
+// itself, and each method. An attempt that certainly reached no handler, or whose answer has the trailer, is retried as configured. Any
+// other failure is retried in these cases:
+//
+//	replica      the client has seen                                    retries after another failure
+//	confirmed    an answer with the trailer                             as configured
+//	presumed     no answer, and the .proto protects the method          if the connection broke before any answer
+//	unconfirmed  no answer, and only an option protects the method      none
+//	denied       OK, or an error of the application, without the        none, and the logger reports the server:
+//	             trailer; 16 answers with it in a row end the denial    see WithClientLogger
+//
+// Retries go only to confirmed and presumed replicas. While one replica is denied, none is presumed. docs/retries.md has all the rules.
 package interceptor
