@@ -82,3 +82,11 @@ func TestClientAllocations(t *testing.T) {
 func TestHTTPAllocations(t *testing.T) {
 	ceilings(t, httpVariants(t.Context(), 4_000), bareHandler, map[string]float64{onlyonceFirst: 14, onlyonceReplay: 10})
 }
+
+// The interceptors for connect-go give a call three more contexts, gRPC's metadata and a response of its own. Each header of an answer is
+// copied twice: once by the interceptors and once by connect-go.
+func TestConnectAllocations(t *testing.T) {
+	ceilings(t, connectVariants(t.Context(), 4_000), bareConnect, map[string]float64{
+		onlyonceConnect + ", " + firstCall: 25, onlyonceConnect + ", " + replay: 33,
+	})
+}

@@ -7,16 +7,22 @@ import (
 
 	"connectrpc.com/connect"
 	"google.golang.org/grpc/metadata"
+
+	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
 // binarySuffix ends the names of metadata whose values are bytes. HTTP headers have them in base64.
 const binarySuffix = "-bin"
 
-// metadataOf returns headers as gRPC's metadata.
+// metadataOf returns headers as gRPC's metadata, or nil if there are none. The two may share their values: do not modify them in place.
 func metadataOf(headers ...http.Header) metadata.MD {
 	size := 0
 	for _, header := range headers {
 		size += len(header)
+	}
+
+	if size == 0 {
+		return nil
 	}
 
 	md := make(metadata.MD, size)
@@ -27,22 +33,26 @@ func metadataOf(headers ...http.Header) metadata.MD {
 				continue
 			}
 
-			name = strings.ToLower(name)
+			name = metadataName(name)
 			if strings.HasSuffix(name, binarySuffix) {
 				values = decoded(values)
 			}
 
-			md[name] = append(slices.Clip(md[name]), values...)
+			if others := md[name]; len(others) > 0 {
+				values = slices.Concat(others, values)
+			}
+
+			md[name] = slices.Clip(values)
 		}
 	}
 
 	return md
 }
 
-// addTo adds gRPC's metadata to headers.
+// addTo adds copies of gRPC's metadata to headers.
 func addTo(header http.Header, md metadata.MD) {
 	for name, values := range md {
-		key := http.CanonicalHeaderKey(name)
+		key := headerName(name)
 
 		for _, value := range values {
 			if strings.HasSuffix(name, binarySuffix) {
@@ -51,6 +61,44 @@ func addTo(header http.Header, md metadata.MD) {
 
 			header[key] = append(header[key], value)
 		}
+	}
+}
+
+// metadataName returns the name of a header as gRPC writes it. The names that most requests have need no memory.
+func metadataName(name string) string {
+	switch name {
+	case "Idempotency-Key":
+		return interceptor.KeyHeader
+	case "X-Retry-Attempt":
+		return interceptor.AttemptHeader
+	case "Accept-Encoding":
+		return "accept-encoding"
+	case "Connect-Protocol-Version":
+		return "connect-protocol-version"
+	case "Content-Length":
+		return "content-length"
+	case "Content-Type":
+		return "content-type"
+	case "User-Agent":
+		return "user-agent"
+	default:
+		return strings.ToLower(name)
+	}
+}
+
+// headerName returns the name of metadata as net/http writes it. The names of the contract need no memory.
+func headerName(name string) string {
+	switch name {
+	case interceptor.StatusTrailer:
+		return "Idempotency-Status"
+	case interceptor.ReplayedHeader:
+		return "Idempotent-Replayed"
+	case interceptor.ExecutedAtTrailer:
+		return "Idempotency-Executed-At"
+	case interceptor.RetentionTrailer:
+		return "Idempotency-Retention"
+	default:
+		return http.CanonicalHeaderKey(name)
 	}
 }
 

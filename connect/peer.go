@@ -22,8 +22,8 @@ func withTLS(ctx context.Context, state *tls.ConnectionState) context.Context {
 }
 
 // peerOf returns the caller of a call as grpc-go would describe it.
-func peerOf(ctx context.Context, from connect.Peer) *peer.Peer {
-	p := &peer.Peer{Addr: address(from.Addr)}
+func peerOf(ctx context.Context, from connect.Peer) peer.Peer {
+	p := peer.Peer{Addr: address(from.Addr)}
 	if state, ok := ctx.Value(tlsKey{}).(*tls.ConnectionState); ok {
 		p.AuthInfo = credentials.TLSInfo{
 			State: *state, CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity},

@@ -20,7 +20,7 @@ type runInfo struct {
 type callInfo struct {
 	connect.CallInfo
 
-	header, trailer http.Header
+	header, trailer http.Header // nil: the handler has set none
 }
 
 func newRunInfo(ctx context.Context) *runInfo {
@@ -37,11 +37,6 @@ func (r *runInfo) Value(key any) any {
 	}
 
 	return value
-}
-
-// taken returns the metadata that the handler has set by its CallInfo.
-func (r *runInfo) taken() (header, trailer []http.Header) {
-	return []http.Header{r.info.header}, []http.Header{r.info.trailer}
 }
 
 // ResponseHeader implements [connect.CallInfo].

@@ -30,9 +30,7 @@ func (s *Server) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 			return next(ctx, req)
 		}
 
-		call := &serverCall{req: req, next: next, stream: transportStream{method: req.Spec().Procedure}}
-
-		return call.serve(ctx, s.protect)
+		return newServerCall(ctx, req, next).serve(ctx, s.protect)
 	}
 }
 
@@ -41,10 +39,10 @@ func (s *Server) WrapStreamingClient(next connect.StreamingClientFunc) connect.S
 	return next
 }
 
-// incoming returns the context of a call as package interceptor reads it.
-func incoming(ctx context.Context, from connect.Peer, md metadata.MD, stream grpc.ServerTransportStream) context.Context {
+// incoming returns the context of a call as package interceptor reads it. It keeps a peer that the context has.
+func incoming(ctx context.Context, from *peer.Peer, md metadata.MD, stream grpc.ServerTransportStream) context.Context {
 	if _, ok := peer.FromContext(ctx); !ok {
-		ctx = peer.NewContext(ctx, peerOf(ctx, from))
+		ctx = peer.NewContext(ctx, from)
 	}
 
 	return grpc.NewContextWithServerTransportStream(metadata.NewIncomingContext(ctx, md), stream)

@@ -13,6 +13,7 @@ import (
 
 	"connectrpc.com/connect"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -426,5 +427,55 @@ func TestTheMetadataOfAnErrorFromAnotherServerIsNotPassedOn(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestMetadataThatAHandlerSetsAfterTheAnswerIsDropped(t *testing.T) {
+	var (
+		info   connect.CallInfo
+		stream grpc.ServerTransportStream
+	)
+
+	w := newWorld(t, setup{
+		server: []interceptor.ServerOption{interceptor.WithMethodPolicy(payMethod, interceptor.Policy{Key: interceptor.KeyIgnored})},
+		before: []connect.Interceptor{connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
+			return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+				resp, err := next(ctx, req)
+				info, _ = connect.CallInfoForHandlerContext(ctx)
+				_ = stream.SetTrailer(metadata.Pairs("x-late", "1"))
+
+				return resp, err
+			}
+		})},
+	})
+	w.pay = func(ctx context.Context, _ *payRequest) (*payResponse, error) {
+		stream = grpc.ServerTransportStreamFromContext(ctx)
+
+		return connect.NewResponse(&shopv1.PayResponse{Receipt: "r"}), nil
+	}
+
+	for _, key := range []string{"", "key"} {
+		got := dial(t, w.url).payKeyed(t.Context(), key)
+		if got.receipt != "r" || got.trailer.Get("X-Late") != "" || info.ResponseTrailer().Get("X-Late") != "" {
+			t.Errorf("with the key %q: got %+v", key, got)
+		}
+	}
+}
+
+func TestMetadataThatAHandlerSetsByGRPCIsSentWithAKeyAndWithout(t *testing.T) {
+	w := newWorld(t, setup{
+		server: []interceptor.ServerOption{interceptor.WithMethodPolicy(payMethod, interceptor.Policy{Key: interceptor.KeyOptional})},
+	})
+	w.pay = func(ctx context.Context, _ *payRequest) (*payResponse, error) {
+		err := errors.Join(grpc.SetHeader(ctx, metadata.Pairs("x-raw-bin", "\x00\xff")), grpc.SetTrailer(ctx, metadata.Pairs("x-trailer", "t")))
+
+		return connect.NewResponse(new(shopv1.PayResponse)), err
+	}
+
+	for _, key := range []string{"", "key", "key"} {
+		got := dial(t, w.url).payKeyed(t.Context(), key)
+		if got.err != nil || got.header.Get("X-Raw-Bin") != "AP8" || got.trailer.Get("X-Trailer") != "t" {
+			t.Errorf("with the key %q: got %+v", key, got)
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/onlyonce-go/onlyonce"
@@ -20,6 +21,8 @@ import (
 type serverCall struct {
 	req    connect.AnyRequest
 	next   connect.UnaryFunc
+	method grpc.UnaryServerInfo
+	peer   peer.Peer
 	stream transportStream
 
 	// Of a call that is not protected. Nobody has recorded its answer, so it passes as it is.
@@ -27,46 +30,34 @@ type serverCall struct {
 	response connect.AnyResponse
 }
 
-// serve answers the call as package interceptor decides.
-func (c *serverCall) serve(ctx context.Context, protect *interceptor.Server) (connect.AnyResponse, error) {
-	info := &grpc.UnaryServerInfo{FullMethod: c.req.Spec().Procedure}
-	in := incoming(ctx, c.req.Peer(), metadataOf(c.req.Header()), &c.stream)
+func newServerCall(ctx context.Context, req connect.AnyRequest, next connect.UnaryFunc) *serverCall {
+	procedure := req.Spec().Procedure
+	info, _ := connect.CallInfoForHandlerContext(ctx)
 
-	panics := true
-
-	defer func() {
-		if panics {
-			c.send(ctx) // an interceptor in front may answer the call, and the answer has the status of the call
-		}
-	}()
-
-	resp, err := protect.Unary(in, c.req.Any(), info, c.handle)
-	panics = false
-
-	if c.passed && err != nil {
-		return nil, passedError(err)
+	return &serverCall{
+		req: req, next: next,
+		method: grpc.UnaryServerInfo{FullMethod: procedure},
+		peer:   peerOf(ctx, req.Peer()),
+		stream: transportStream{method: procedure, info: info},
 	}
-
-	if c.passed {
-		return c.response, nil
-	}
-
-	c.send(ctx)
-
-	if err != nil {
-		return nil, answeredError(err)
-	}
-
-	return &response{msg: resp}, nil
 }
 
-// send passes on the metadata that was collected. connect-go sends it with a response and with an error.
-func (c *serverCall) send(ctx context.Context) {
-	header, trailer := c.stream.close()
+// serve answers the call as package interceptor decides.
+func (c *serverCall) serve(ctx context.Context, protect *interceptor.Server) (connect.AnyResponse, error) {
+	defer c.stream.close()
 
-	if info, ok := connect.CallInfoForHandlerContext(ctx); ok {
-		addTo(info.ResponseHeader(), header)
-		addTo(info.ResponseTrailer(), trailer)
+	in := incoming(ctx, &c.peer, metadataOf(c.req.Header()), &c.stream)
+	resp, err := protect.Unary(in, c.req.Any(), &c.method, c.handle)
+
+	switch {
+	case c.passed && err != nil:
+		return nil, passedError(err)
+	case c.passed:
+		return c.response, nil
+	case err != nil:
+		return nil, answeredError(err)
+	default:
+		return &response{msg: resp}, nil
 	}
 }
 
@@ -83,19 +74,19 @@ func (c *serverCall) handle(ctx context.Context, msg any) (any, error) {
 	run := newRunInfo(ctx)
 
 	resp, err := c.next(run, withMessage(c.req, msg)) //nolint:contextcheck // it wraps ctx
-	header, trailer := run.taken()
 
-	if err != nil {
-		trailer = append(trailer, metaOf(err))
+	var header, trailer http.Header
+
+	switch {
+	case err != nil:
+		trailer = metaOf(err)
+	case resp != nil:
+		header, trailer = resp.Header(), resp.Trailer()
 	}
 
-	if err == nil && resp != nil {
-		header, trailer = append(header, resp.Header()), append(trailer, resp.Trailer())
-	}
-
-	// The recorder of the run cannot fail, and on a stream that says nothing of the contract nobody is left to see it.
-	_ = stream.SetHeader(metadataOf(header...))
-	_ = stream.SetTrailer(metadataOf(trailer...))
+	// The recorder of the run cannot fail. Nobody sees the error of a stream whose key is ignored.
+	_ = stream.SetHeader(metadataOf(run.info.header, header))
+	_ = stream.SetTrailer(metadataOf(run.info.trailer, trailer))
 
 	return messageOf(resp, err), asCoded(err)
 }
@@ -192,13 +183,13 @@ func (r *response) Trailer() http.Header {
 	return r.trailer
 }
 
-// transportStream collects the metadata of an answer.
+// transportStream passes the metadata of an answer on to connect-go, which sends it with a response and with an error.
 type transportStream struct {
 	method string
 
-	mu              sync.Mutex
-	header, trailer metadata.MD
-	closed          bool // the call is answered
+	mu     sync.Mutex
+	info   connect.CallInfo // of the call; nil: the metadata is dropped
+	closed bool             // the call is answered
 }
 
 // Method implements [grpc.ServerTransportStream].
@@ -206,12 +197,7 @@ func (s *transportStream) Method() string { return s.method }
 
 // SetHeader implements [grpc.ServerTransportStream].
 func (s *transportStream) SetHeader(md metadata.MD) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-
-	if !s.closed {
-		s.header = metadata.Join(s.header, md)
-	}
+	s.add(md, connect.CallInfo.ResponseHeader)
 
 	return nil
 }
@@ -221,22 +207,25 @@ func (s *transportStream) SendHeader(md metadata.MD) error { return s.SetHeader(
 
 // SetTrailer implements [grpc.ServerTransportStream].
 func (s *transportStream) SetTrailer(md metadata.MD) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-
-	if !s.closed {
-		s.trailer = metadata.Join(s.trailer, md)
-	}
+	s.add(md, connect.CallInfo.ResponseTrailer)
 
 	return nil
 }
 
-// close returns what was collected. What comes later is dropped: a run goes on when its caller has gone.
-func (s *transportStream) close() (header, trailer metadata.MD) {
+// add adds metadata to headers of the answer. It drops metadata that comes after the answer: a run goes on when its caller has gone.
+func (s *transportStream) add(md metadata.MD, to func(connect.CallInfo) http.Header) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if !s.closed && s.info != nil && len(md) > 0 {
+		addTo(to(s.info), md)
+	}
+}
+
+// close ends the answer. connect-go reads the metadata afterwards.
+func (s *transportStream) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
 	s.closed = true
-
-	return s.header, s.trailer
 }

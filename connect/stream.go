@@ -22,9 +22,9 @@ func (s *Server) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect
 			IsServerStream: spec.StreamType&connect.StreamTypeServer != 0,
 		}
 
-		md := metadataOf(conn.RequestHeader())
+		md, from := metadataOf(conn.RequestHeader()), peerOf(ctx, conn.Peer())
 		stream := &serverStream{
-			conn: conn, ctx: incoming(ctx, conn.Peer(), md, &transportStream{method: spec.Procedure}),
+			conn: conn, ctx: incoming(ctx, &from, md, &transportStream{method: spec.Procedure}),
 		}
 
 		handler := func(_ any, given grpc.ServerStream) error {
