@@ -44,23 +44,21 @@
 //	its outcome is unknown, or its record is damaged                  Redeliver, and in the end DeadLetter: see below
 //	the store is down or full, or the consumer is stopping            Redeliver
 //
-// The attempts are bounded by onlyonce.Policy.MaxAttempts, which is 5. A delivery that ran nothing, because the store was down or the
-// message was being handled elsewhere, is not an attempt. So the queue itself must not drop a message after a few deliveries: give it no
-// such limit, or a high one.
+// # How attempts are counted
 //
-// A message with an unknown outcome or a damaged record is delivered again, MaxAttempts times in all. The last delivery becomes a dead
-// letter. If Message.Deliveries is 0, the first one does, but none under AtMostOnce.
+// onlyonce.Policy.MaxAttempts bounds the attempts; its default is 5. An attempt is a delivery that ran the handler. A delivery is not an
+// attempt if the store was down or the message was being handled elsewhere. So give the queue itself no limit of deliveries, or a high one.
 //
-// A single transaction that is rolled back leaves no count in the store. Under ExactlyOnce with SingleTransaction, the attempts are counted
-// in this way:
-//   - Message.Deliveries counts them.
-//   - After a process has seen a delivery that ran nothing, it counts the further attempts itself, because Message.Deliveries is then too
-//     high.
-//   - If Message.Deliveries is 0, each process counts its own attempts. Several processes may then make more than MaxAttempts attempts.
-//   - A run that takes longer than MaxRun and loses its transaction is an attempt. The last one becomes a dead letter with CausePoison and
-//     an error that matches onlyonce.ErrMaxRun.
+// The record counts the attempts. A single transaction that is rolled back leaves no record, so Message.Deliveries counts its attempts. A
+// process counts by itself if Message.Deliveries is 0, or too high because a delivery ran nothing. Without Message.Deliveries, several
+// processes may make more than MaxAttempts attempts. In a single transaction:
+//   - A run that exceeds MaxRun and loses its transaction is an attempt. The last attempt becomes a dead letter with CausePoison and an
+//     error that matches onlyonce.ErrMaxRun.
 //   - A run in time whose commit fails is not an attempt.
 //   - A run that kills its process is an attempt only if the queue counts it: see [WithMaxDeliveries].
+//
+// A message with an unknown outcome or a damaged record becomes a dead letter with its delivery number MaxAttempts. If Message.Deliveries is
+// 0, its first delivery becomes a dead letter, but none under AtMostOnce.
 //
 // A dead letter is not settled. Once an operator has settled its record, or the handler has been corrected, send it to the queue again with
 // the same id.
