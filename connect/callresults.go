@@ -11,12 +11,12 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/calloption"
 )
 
-// callResults are the call options by which package interceptor learns what became of an attempt.
+// callResults are the call options through which package interceptor learns the result of an attempt.
 type callResults struct {
 	headers, trailers []*metadata.MD
 	peers             []*peer.Peer
 	finished          []func(error)
-	permits           credentials.PerRPCCredentials // nil: none
+	permits           credentials.PerRPCCredentials // nil: every attempt may be sent
 }
 
 func resultsOf(opts []grpc.CallOption) *callResults {
@@ -42,7 +42,7 @@ func resultsOf(opts []grpc.CallOption) *callResults {
 	return r
 }
 
-// permit returns the error of an attempt that must not be sent to the peer in the context.
+// permit returns an error if the attempt must not be sent to the peer in the context.
 func (r *callResults) permit(ctx context.Context) error {
 	if r.permits == nil {
 		return nil

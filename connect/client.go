@@ -15,23 +15,23 @@ import (
 // Client is a [connect.Interceptor] for clients. See [NewClient].
 type Client struct{ intercept grpc.UnaryClientInterceptor }
 
-// NewClient returns the interceptor that gives every logical call of a protected method one key and retries it with that key. It fails if
-// an option is invalid. Options, protected methods and rules are those of [interceptor.UnaryClientInterceptor].
+// NewClient returns an interceptor that gives every logical call of a protected method one key, and retries the call with that key. Options,
+// defaults, protected methods and rules are those of [interceptor.UnaryClientInterceptor]. NewClient fails if an option is invalid.
 //
 // The key comes from the first of these:
 //   - onlyonce.ContextWithKey,
 //   - the request header Idempotency-Key,
 //   - the request field that is marked as the key,
-//   - for a protected method inside a run: the key of the run, from which it is derived,
-//   - for a protected method outside of a run: a fresh key.
-//
-// One Client may serve any number of connect-go's clients, and they share its retry budget. The host of the base URL takes the place of the
-// target and of the replica: servers behind it confirm together that they protect a method.
+//   - inside a run, for a protected method: a key that is derived from the key of the run,
+//   - outside of a run, for a protected method: a fresh key.
 //
 // The error of a keyed call is a *connect.Error with all details. onlyonce.VerdictOf returns its meaning for the key, and
-// interceptor.KeyOf the key. Streams pass unchanged.
+// interceptor.KeyOf returns the key.
 //
-// An interceptor that makes several calls of one goes behind this one: connect.WithInterceptors(client, theOther).
+//   - One Client may serve any number of connect-go's clients. They share its retry budget.
+//   - All servers behind the host of a base URL count as one server when they confirm that they protect a method.
+//   - An interceptor that repeats calls goes behind the Client: connect.WithInterceptors(client, theOther).
+//   - Streams pass unchanged.
 func NewClient(opts ...interceptor.ClientOption) (*Client, error) {
 	intercept, err := interceptor.UnaryClientInterceptor(opts...)
 	if err != nil {
@@ -41,20 +41,20 @@ func NewClient(opts ...interceptor.ClientOption) (*Client, error) {
 	return &Client{intercept: intercept}, nil
 }
 
-// ContextWithRetry changes the retry policy for the calls of a context, field by field. Fields that are zero keep the value of the client,
-// also the shared budget.
+// ContextWithRetry overrides the retry policy of the [Client] for the calls of a context, field by field. A field that is zero keeps the
+// value of the Client, which includes the shared budget.
 func ContextWithRetry(ctx context.Context, p retry.Policy) context.Context {
 	return context.WithValue(ctx, policyKey{}, p)
 }
 
-// ContextWithoutRetry makes a single attempt for each call of a context, with its key.
+// ContextWithoutRetry limits each call of a context to one attempt. The call still has a key.
 func ContextWithoutRetry(ctx context.Context) context.Context {
 	return ContextWithRetry(ctx, retry.Policy{MaxAttempts: 1})
 }
 
 type policyKey struct{}
 
-// WrapUnary implements [connect.Interceptor].
+// WrapUnary implements [connect.Interceptor]: see [NewClient].
 func (c *Client) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 		if !req.Spec().IsClient {
@@ -76,7 +76,7 @@ func (c *Client) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 			opts = append(opts, mark.option())
 		}
 
-		// The interceptor reads the key of the request, and the mark of a retry interceptor in front of it, in the outgoing metadata.
+		// Package interceptor reads the key and the number of the attempt from the outgoing metadata.
 		outgoing := metadata.NewOutgoingContext(ctx, contractMetadata(req.Header()))
 
 		if err := c.intercept(outgoing, req.Spec().Procedure, req.Any(), nil, nil, call.invoke, opts...); err != nil {

@@ -20,7 +20,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// contractNames is the metadata of requests that package interceptor reads and writes.
+// contractNames returns the names of the request metadata that package interceptor reads and writes.
 func contractNames() []string { return []string{interceptor.KeyHeader, interceptor.AttemptHeader} }
 
 // contractMetadata returns the headers of a request that package interceptor reads.
@@ -43,7 +43,7 @@ type clientCall struct {
 	req      connect.AnyRequest
 	next     connect.UnaryFunc
 	response connect.AnyResponse
-	last     error // of the last attempt, as connect-go has returned it
+	last     error // of the last attempt, as connect-go returned it; nil: none
 }
 
 // invoke is a grpc.UnaryInvoker that makes one attempt.
@@ -51,7 +51,7 @@ func (c *clientCall) invoke(ctx context.Context, _ string, _, _ any, _ *grpc.Cli
 	results := resultsOf(opts)
 	to := &peer.Peer{Addr: address(c.req.Peer().Addr)}
 
-	// Credentials decide whether the attempt may go to this server.
+	// Credentials decide whether the attempt may be sent to this server.
 	if err := results.permit(peer.NewContext(ctx, to)); err != nil {
 		c.last = nil
 		results.finish(err)
@@ -88,7 +88,7 @@ func (c *clientCall) invoke(ctx context.Context, _ string, _, _ any, _ *grpc.Cli
 
 var errNoResponse = errors.New("onceconnect: an interceptor behind the Client has returned neither a response nor an error")
 
-// withResponse returns the error of an attempt, which has one if it has no response.
+// withResponse returns the error of an attempt. An attempt without a response always has one.
 func withResponse(resp connect.AnyResponse, err error) error {
 	if resp == nil && err == nil {
 		return connect.NewError(connect.CodeInternal, errNoResponse)
@@ -97,8 +97,8 @@ func withResponse(resp connect.AnyResponse, err error) error {
 	return err
 }
 
-// asReset returns the error of a connection that the other side has reset as UNAVAILABLE, as grpc-go has it. connect-go says CANCELLED, as
-// if the caller had left: see isClientDisconnected in its error.go.
+// asReset changes the error of a connection that the server has reset from CANCELLED to UNAVAILABLE, which is the code of grpc-go. For
+// connect-go, the caller has left: see isClientDisconnected in its error.go.
 func asReset(ctx context.Context, err error) error {
 	failed, ok := errors.AsType[*connect.Error](err)
 	if !ok || failed == nil || failed.Code() != connect.CodeCanceled || connect.IsWireError(err) || ctx.Err() != nil {
@@ -112,14 +112,14 @@ func asReset(ctx context.Context, err error) error {
 	return connect.NewError(connect.CodeUnavailable, failed.Unwrap())
 }
 
-// metaOfAnswer is the metadata of an error that a server has sent: headers and trailers together.
+// metaOfAnswer returns the metadata of an error that a server has sent: headers and trailers together.
 func metaOfAnswer(err error) http.Header {
 	failed, _ := errors.AsType[*connect.Error](err)
 
 	return failed.Meta()
 }
 
-// failure is the error that the caller gets.
+// failure returns the error for the caller.
 func (c *clientCall) failure(err error) error {
 	if own, ok := err.(*coded); ok { //nolint:errorlint // what is wrapped is not the answer
 		return own.err // a call without a key
@@ -148,10 +148,10 @@ func (c *clientCall) failure(err error) error {
 	return failed
 }
 
-// attemptHeader returns the headers of an attempt: those of the request, with the key and the number of the attempt in the metadata.
+// attemptHeader returns the headers of an attempt: the headers of the request, and the key and the number of the attempt from the metadata.
 //
-// The name of the key is in lower case, and not in net/http's canonical form. With the canonical name, net/http takes the request for one
-// that it may send again by itself, to any server, after a connection has broken: see http.Transport.
+// The name of the key is in lower case, and not in net/http's canonical form. With the canonical name, net/http would send the request
+// again by itself, to any server, after a connection has broken: see http.Transport.
 func attemptHeader(ctx context.Context, of http.Header) http.Header {
 	header := of.Clone()
 	if header == nil {
@@ -172,7 +172,7 @@ func attemptHeader(ctx context.Context, of http.Header) http.Header {
 	return header
 }
 
-// attempt is a request with headers of its own: the transport may still read those of an earlier attempt.
+// attempt is a request with its own headers. The transport may still read the headers of an earlier attempt.
 type attempt struct {
 	connect.AnyRequest
 	delivery
@@ -185,7 +185,7 @@ func (a *attempt) Header() http.Header { return a.header }
 
 type attemptKey struct{}
 
-// within reports whether a request is an attempt of a call.
+// within reports whether a request is an attempt of a call that another Client makes.
 func within(ctx context.Context, req connect.AnyRequest) bool {
 	made, ok := ctx.Value(attemptKey{}).(*attempt)
 
@@ -195,11 +195,11 @@ func within(ctx context.Context, req connect.AnyRequest) bool {
 // delivery shows whether an attempt may have reached a server.
 type delivery struct {
 	asked     atomic.Bool // the HTTP client has looked for a connection
-	connected atomic.Bool // it has got one
+	connected atomic.Bool // the HTTP client has found a connection
 	refused   atomic.Bool // HTTPClient has kept the request back
 }
 
-// watch returns a context in which net/http reports connections.
+// watch returns a context through which net/http reports connections to d.
 func (d *delivery) watch(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(string) { d.asked.Store(true) },

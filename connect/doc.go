@@ -1,8 +1,9 @@
-// Package onceconnect makes the unary calls of connect-go servers and clients safe to retry.
+// Package onceconnect makes unary calls of connect-go safe to retry: the handler runs once for each idempotency key, and every duplicate
+// gets the same answer.
 //
-// It adapts package interceptor to connect-go: options, annotations, fingerprints, records and rejections are the same as on grpc-go. So a
-// service may move from grpc-go to connect-go, or back, between two attempts of a call. The server side works for the three protocols of
-// connect-go: Connect, gRPC and gRPC-Web.
+// The package adapts package interceptor to connect-go. Options, annotations, fingerprints, records and rejections are the same as on
+// grpc-go. So a service may move from grpc-go to connect-go, or back, between two attempts of a call. The server side works for the three
+// protocols of connect-go: Connect, gRPC and gRPC-Web.
 //
 //	protect, err := interceptor.NewServer(engine, scope, opts...)
 //	…
@@ -16,7 +17,7 @@
 //
 //	client, err := onceconnect.NewClient()
 //	…
-//	payments := paymentsv1connect.NewPaymentServiceClient(http.DefaultClient, url, connect.WithInterceptors(client))
+//	payments := paymentsv1connect.NewPaymentServiceClient(onceconnect.HTTPClient(nil), url, connect.WithInterceptors(client))
 //
 // docs/connect.md lists what differs from grpc-go.
 package onceconnect

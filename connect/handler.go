@@ -12,10 +12,10 @@ import (
 //
 //   - It shows the client certificate to interceptor.ScopeFromPeerURI and interceptor.ScopeFromPeerDNS. Without Handler, they find no
 //     caller, and each keyed call is rejected with SCOPE_MISSING.
-//   - It sends errors of the gRPC protocol without response headers, where connect-go sends an empty block of headers first. The retries
-//     that are built into gRPC end when headers arrive, so without Handler they do not retry rejections such as IN_PROGRESS.
+//   - It sends errors of the gRPC protocol over HTTP/2 as trailers only. connect-go sends an empty block of headers first. gRPC's native
+//     retries end when headers arrive, so without Handler they do not retry rejections such as IN_PROGRESS.
 //
-// Requests of other protocols pass unchanged. Nil panics when it serves.
+// All other answers pass unchanged. If next is nil, the first request panics.
 func Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.TLS != nil {
@@ -32,19 +32,19 @@ func Handler(next http.Handler) http.Handler {
 	})
 }
 
-// isGRPC reports whether a content type is that of the gRPC protocol. That of gRPC-Web begins with application/grpc-web.
+// isGRPC reports whether a content type belongs to the gRPC protocol. Content types of gRPC-Web begin with application/grpc-web.
 func isGRPC(contentType string) bool {
 	rest, ok := strings.CutPrefix(contentType, "application/grpc")
 
 	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';')
 }
 
-// trailersOnly sends an error as a single block of headers, if the handler has neither written nor set headers of its own.
+// trailersOnly sends an error as a single block of headers if the handler has written nothing and set no headers.
 type trailersOnly struct {
 	http.ResponseWriter
 
-	begun bool // something was written
-	alone bool // the answer is a single block, which is sent when the handler returns
+	begun bool // the headers are sent
+	alone bool // the answer is a single block; it is sent when the handler returns
 }
 
 // WriteHeader implements [http.ResponseWriter].
@@ -77,8 +77,8 @@ func (w *trailersOnly) Flush() {
 // Unwrap lets [http.ResponseController] find the writer.
 func (w *trailersOnly) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// movesTrailers makes the trailers of an error headers, and reports whether it has. It does not if there are other headers than those of
-// the protocol: a client must not take them for trailers.
+// movesTrailers turns the trailers of an error into headers, and reports whether it did. It leaves an answer with headers of a handler as it
+// is, because a client would read these headers as trailers.
 func movesTrailers(header http.Header) bool {
 	const status = http.TrailerPrefix + "Grpc-Status"
 
@@ -101,7 +101,7 @@ func movesTrailers(header http.Header) bool {
 	return true
 }
 
-// isForeign reports whether a header is neither a trailer nor one of the protocol.
+// isForeign reports whether a header is neither a trailer nor a header of the protocol.
 func isForeign(name string) bool {
 	return !strings.HasPrefix(name, http.TrailerPrefix) && !strings.HasPrefix(name, "Grpc-") && name != "Content-Type"
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// binarySuffix ends the names of metadata whose values are bytes. HTTP headers have them in base64.
+// binarySuffix ends the names of binary metadata. HTTP headers have its values in base64.
 const binarySuffix = "-bin"
 
 // metadataOf returns headers as gRPC's metadata, or nil if there are none. The two may share their values: do not modify them in place.
@@ -102,7 +102,8 @@ func headerName(name string) string {
 	}
 }
 
-// decoded returns the bytes of binary values. One header may have several, separated by commas. A value that is not base64 stays.
+// decoded returns the bytes of binary values. One header may have several values, separated by commas. A value that is not base64 stays as
+// it is.
 func decoded(values []string) []string {
 	made := make([]string, 0, len(values))
 

@@ -9,15 +9,16 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// HTTPClient wraps the HTTP client of connect-go's clients that have the [Client] interceptor:
+// HTTPClient wraps the HTTP client of a connect-go client that has the [Client] interceptor. The wrapper stops empty requests that
+// connect-go sends by mistake:
 //
 //	payments := paymentsv1connect.NewPaymentServiceClient(onceconnect.HTTPClient(http.DefaultClient), url, connect.WithInterceptors(client))
 //
-// connect-go refuses a request that it cannot encode, or that exceeds connect.WithSendMaxBytes, and then sends a request without a body
-// in its place. Over the Connect protocol, that is a valid request with nothing set, and the server runs it under the key. HTTPClient
-// keeps such requests back. The call's verdict is then VerdictNotExecuted. Without HTTPClient it is VerdictUnknown.
+// connect-go refuses a request that it cannot encode, or that exceeds connect.WithSendMaxBytes. In its place, connect-go sends a request
+// without a body. Over the Connect protocol, this is a valid request with no field set, and the server runs it under the key. HTTPClient
+// does not send such a request, and the call has VerdictNotExecuted. Without HTTPClient, the call has VerdictUnknown.
 //
-// All other requests pass unchanged. Nil is http.DefaultClient.
+// All other requests pass unchanged. Nil means http.DefaultClient.
 func HTTPClient(of connect.HTTPClient) connect.HTTPClient {
 	if of == nil {
 		of = http.DefaultClient
@@ -48,7 +49,7 @@ func (c *httpClient) Do(req *http.Request) (*http.Response, error) {
 	return c.of.Do(req) // the client's own error
 }
 
-// emptied reports that a request has no body although its message is not empty.
+// emptied reports whether a request has no body although its message is not empty.
 func emptied(req *http.Request, msg any) bool {
 	m, ok := msg.(proto.Message)
 

@@ -9,10 +9,10 @@ import (
 	"google.golang.org/grpc/peer"
 )
 
-// tlsKey is the key of the connection's TLS state in a context. Only [Handler] knows it: connect-go does not show it to interceptors.
+// tlsKey is the key of the connection's TLS state in a context. [Handler] sets it, because connect-go does not show it to interceptors.
 type tlsKey struct{}
 
-// withTLS returns a context with the TLS state of the connection, which may be nil.
+// withTLS returns a context with the TLS state of the connection. Nil means that the connection has no TLS.
 func withTLS(ctx context.Context, state *tls.ConnectionState) context.Context {
 	if state == nil {
 		return ctx

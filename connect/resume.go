@@ -25,24 +25,26 @@ import (
 
 // Destination is where [Resume] sends the calls of a journal.
 type Destination struct {
-	// HTTPClient sends the requests, wrapped by the function [HTTPClient]. Nil is http.DefaultClient.
+	// HTTPClient sends the requests. Resume wraps it by the function [HTTPClient]. Nil means http.DefaultClient.
 	HTTPClient connect.HTTPClient
-	// BaseURL is the argument of the constructors in generated code. The journal knows only its host. If several base URLs have the same
-	// host and different paths, give each a journal of its own.
+	// BaseURL is the base URL of the clients, such as "https://payments.internal". The journal knows only its host. If several base URLs
+	// differ only in their paths, give each its own journal.
 	BaseURL string
-	// Options are those of the clients, which have the [Client] among their interceptors. Requests are always sent in the binary form of
+	// Options are the options of the clients, with the [Client] among their interceptors. Requests are always sent in the binary form of
 	// protobuf.
 	Options []connect.ClientOption
-	// Unconfirmed also sends calls of methods that only an option of the client protects, before a server has confirmed them. Set it only if
-	// all servers behind BaseURL protect all methods in the journal: a server without the kit runs a call again.
+	// Unconfirmed also sends calls of methods that only an option of the client protects and that no server has confirmed. Set it only if all
+	// servers behind BaseURL protect all methods in the journal: a server without the kit runs a call again. The default is false.
 	Unconfirmed bool
 }
 
-// Resume sends the calls that a journal has for the host of the base URL: see [journal.Journal.Resume] and [interceptor.Resume], whose
-// rules hold. The option [interceptor.WithJournal] of the Client has written them. Answers are of type proto.Message: the generated type of
-// the method's response if the program has it, or else an emptypb.Empty with unknown fields.
+// Resume sends the calls that the journal of [interceptor.WithJournal] has for the host of the base URL, with their keys. The rules of
+// [journal.Journal.Resume] and [interceptor.Resume] hold.
 //
-// It fails if the base URL is invalid. A call fails before it is sent if the options have no Client that protects its method.
+//   - An answer is a proto.Message. It has the generated type of the method's response if that type is linked in. It is an emptypb.Empty
+//     with unknown fields if the method's descriptor is not linked in.
+//   - Resume fails if the base URL is invalid or has no host.
+//   - A call fails before it is sent if no Client in the options protects its method.
 func Resume(ctx context.Context, j *journal.Journal, to Destination, opts ...journal.ResumeOption) (journal.Summary, error) {
 	base, err := url.Parse(to.BaseURL)
 	if err != nil || base.Host == "" {
@@ -118,7 +120,7 @@ func methodNamed(fullMethod string) protoreflect.MethodDescriptor {
 	return method
 }
 
-// initialize gives a response the type of its method.
+// initialize gives a dynamic response the type of its method.
 func initialize(spec connect.Spec, msg any) error {
 	method, described := spec.Schema.(protoreflect.MethodDescriptor)
 
@@ -130,7 +132,7 @@ func initialize(spec connect.Spec, msg any) error {
 	return nil
 }
 
-// generated returns a response in the generated type of its message, or as it is if the program has none.
+// generated returns a response in its generated type. It returns the response unchanged if the type is not linked in.
 func generated(msg proto.Message) (proto.Message, error) {
 	found, err := protoregistry.GlobalTypes.FindMessageByName(msg.ProtoReflect().Descriptor().FullName())
 	if err != nil {
@@ -147,7 +149,7 @@ func generated(msg proto.Message) (proto.Message, error) {
 	return made, proto.Unmarshal(data, made)
 }
 
-// binary is the binary codec. JSON has no unknown fields, which is all that a message has whose type is not linked in.
+// binary is the binary codec. A message whose type is not linked in has only unknown fields, and JSON would lose them.
 type binary struct{}
 
 // Name implements [connect.Codec].
@@ -182,7 +184,8 @@ type resumed struct {
 	taken       atomic.Bool // a Client has seen it
 }
 
-// option tells package interceptor. The option itself fails a call that package interceptor does not protect.
+// option returns the call option that marks the call for package interceptor. The option fails a call that package interceptor does not
+// protect.
 func (r *resumed) option() grpc.CallOption {
 	r.taken.Store(true)
 

@@ -7,16 +7,16 @@ import (
 	"connectrpc.com/connect"
 )
 
-// runInfo is the context of a run, with a connect.CallInfo of its own. The handler's metadata is recorded before it is sent, and a run goes
-// on when its caller has gone and connect-go has answered.
+// runInfo is the context of a run, with its own connect.CallInfo. The metadata of a handler is recorded before it is sent, and a run
+// continues after connect-go has answered a caller that has left.
 type runInfo struct {
 	context.Context //nolint:containedctx // this is one
 
-	of   connect.CallInfo // of the call; nil: none
+	of   connect.CallInfo // of the call; nil: connect-go has set none
 	info callInfo
 }
 
-// callInfo is a connect.CallInfo whose response metadata is the run's.
+// callInfo is a connect.CallInfo with the response metadata of a run.
 type callInfo struct {
 	connect.CallInfo
 

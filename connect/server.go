@@ -14,16 +14,17 @@ import (
 // Server is a [connect.Interceptor] for handlers. See [NewServer].
 type Server struct{ protect *interceptor.Server }
 
-// NewServer returns the interceptor that protects the handlers of connect-go as protect protects those of grpc-go. The same protect may
-// serve both at the same time.
+// NewServer returns an interceptor that protects handlers of connect-go with the options of protect. One protect may serve connect-go and
+// grpc-go at the same time. If protect is nil, the first call panics.
 //
-//   - Put it behind all interceptors that recover, measure, authenticate, authorize or limit, as on grpc-go: see [interceptor.NewServer].
-//     The first interceptor of connect.WithInterceptors is the outermost.
-//   - Functions of protect's options, such as the scope, find the headers of the request in gRPC's incoming metadata.
+//   - Put the interceptor behind all interceptors that recover, measure, authenticate, authorize or limit: see [interceptor.NewServer]. The
+//     first interceptor of connect.WithInterceptors is the outermost.
+//   - Functions in the options, such as the scope, find the headers of the request in gRPC's incoming metadata.
 //   - Wrap the server's http.Handler in [Handler].
 func NewServer(protect *interceptor.Server) *Server { return &Server{protect: protect} }
 
-// WrapUnary implements [connect.Interceptor]. A keyed call runs its handler once, and every duplicate is answered from the record.
+// WrapUnary implements [connect.Interceptor]. A keyed call runs its handler once, and every duplicate is answered from the record: see
+// [interceptor.Server.Unary].
 func (s *Server) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 		if req.Spec().IsClient {
@@ -39,7 +40,7 @@ func (s *Server) WrapStreamingClient(next connect.StreamingClientFunc) connect.S
 	return next
 }
 
-// incoming returns the context of a call as package interceptor reads it. It keeps a peer that the context has.
+// incoming returns the context of a call for package interceptor. It keeps the peer of ctx, if there is one.
 func incoming(ctx context.Context, from *peer.Peer, md metadata.MD, stream grpc.ServerTransportStream) context.Context {
 	if _, ok := peer.FromContext(ctx); !ok {
 		ctx = peer.NewContext(ctx, from)

@@ -25,9 +25,8 @@ type serverCall struct {
 	peer   peer.Peer
 	stream transportStream
 
-	// Of a call that is not protected. Nobody has recorded its answer, so it passes as it is.
-	passed   bool
-	response connect.AnyResponse
+	passed   bool                // the call is not protected, so the answer of its handler passes unchanged
+	response connect.AnyResponse // of a call that has passed
 }
 
 func newServerCall(ctx context.Context, req connect.AnyRequest, next connect.UnaryFunc) *serverCall {
@@ -91,7 +90,7 @@ func (c *serverCall) handle(ctx context.Context, msg any) (any, error) {
 	return messageOf(resp, err), asCoded(err)
 }
 
-// messageOf is the message of a handler's response. It is nil if there is none.
+// messageOf returns the message of a handler's response, or nil if there is none.
 func messageOf(resp connect.AnyResponse, err error) any {
 	if err != nil || resp == nil {
 		return nil
@@ -100,7 +99,7 @@ func messageOf(resp connect.AnyResponse, err error) any {
 	return resp.Any()
 }
 
-// metaOf is the metadata of a handler's error. connect-go does not send that of an error which another server has sent.
+// metaOf returns the metadata of a handler's error. It is nil for an error from another server, whose metadata connect-go does not send.
 func metaOf(err error) http.Header {
 	if failed, ok := errors.AsType[*connect.Error](err); ok && failed != nil && !connect.IsWireError(err) {
 		return failed.Meta()
@@ -109,7 +108,7 @@ func metaOf(err error) http.Header {
 	return nil
 }
 
-// passedError is the error of a call that is not protected. It is the handler's own, unless package interceptor has made another of it.
+// passedError returns the error of a call that is not protected: the handler's own, unless package interceptor has replaced it.
 func passedError(err error) error {
 	if handlers, ok := err.(*coded); ok { //nolint:errorlint // what is wrapped is not the answer
 		return onlyonce.Unmarked(handlers.err)
@@ -118,7 +117,7 @@ func passedError(err error) error {
 	return answeredError(err)
 }
 
-// answeredError is the error of a protected call.
+// answeredError returns the error of a protected call.
 func answeredError(err error) error {
 	st, ok := status.FromError(err)
 	if err == nil || !ok {
@@ -128,7 +127,7 @@ func answeredError(err error) error {
 	return statusError(st, st.Message(), onlyonce.Unmarked(err), false)
 }
 
-// withMessage returns a request with another message. A run that is repeated gets the request as it was received.
+// withMessage returns the request with another message. A repeated run gets the message as it was received.
 func withMessage(req connect.AnyRequest, msg any) connect.AnyRequest {
 	if req.Any() == msg {
 		return req
@@ -154,9 +153,9 @@ func withMessage(req connect.AnyRequest, msg any) connect.AnyRequest {
 	return made
 }
 
-// response is a response without metadata: that of a protected call is sent by the call's CallInfo.
+// response is the response of a protected call. The call's CallInfo has the metadata of the kit.
 type response struct {
-	connect.AnyResponse // nil; makes response one of connect-go's
+	connect.AnyResponse // nil; it has the unexported method of the interface
 
 	msg             any
 	header, trailer http.Header
@@ -183,7 +182,7 @@ func (r *response) Trailer() http.Header {
 	return r.trailer
 }
 
-// transportStream passes the metadata of an answer on to connect-go, which sends it with a response and with an error.
+// transportStream adds the metadata of an answer to the call's CallInfo. connect-go sends it with a response and with an error.
 type transportStream struct {
 	method string
 
@@ -212,7 +211,7 @@ func (s *transportStream) SetTrailer(md metadata.MD) error {
 	return nil
 }
 
-// add adds metadata to headers of the answer. It drops metadata that comes after the answer: a run goes on when its caller has gone.
+// add adds metadata to the answer. It drops metadata that comes after the answer: a run continues after its caller has left.
 func (s *transportStream) add(md metadata.MD, to func(connect.CallInfo) http.Header) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -222,7 +221,7 @@ func (s *transportStream) add(md metadata.MD, to func(connect.CallInfo) http.Hea
 	}
 }
 
-// close ends the answer. connect-go reads the metadata afterwards.
+// close ends the answer. connect-go reads the CallInfo afterwards, without a lock.
 func (s *transportStream) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

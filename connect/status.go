@@ -11,18 +11,18 @@ import (
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 )
 
-// All that this package knows about connect-go's errors and gRPC's statuses. Both have the same codes, by number.
+// This file converts connect-go's errors to gRPC's statuses and back. Both have the same codes, by number.
 
-// typeURLPrefix is what connect-go removes from the type of a detail.
+// typeURLPrefix is the prefix that connect-go removes from the type of a detail.
 const typeURLPrefix = "type.googleapis.com/"
 
-// coded is an error with a *connect.Error, as package interceptor reads it.
+// coded is an error with a *connect.Error in its tree. Package interceptor reads its gRPC status.
 type coded struct {
-	err error // as it was returned
+	err error // as the handler or the call returned it
 	of  *connect.Error
 }
 
-// asCoded returns an error of connect-go as package interceptor reads it. All other errors are returned as they are.
+// asCoded returns a coded error if err has a *connect.Error in its tree, and otherwise err.
 func asCoded(err error) error {
 	of, ok := errors.AsType[*connect.Error](err)
 	if !ok || of == nil {
@@ -54,7 +54,7 @@ type described struct {
 func (d *described) Error() string { return d.message }
 func (d *described) Unwrap() error { return d.cause }
 
-// statusError is a gRPC status as an error of connect-go. The cause can be found in it. Received reports that a server has sent the status.
+// statusError returns a gRPC status as an error of connect-go that wraps cause. Received reports whether a server has sent the status.
 func statusError(st *status.Status, message string, cause error, received bool) *connect.Error {
 	made := connect.NewError
 	if received {

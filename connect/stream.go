@@ -44,7 +44,7 @@ func (s *Server) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect
 	}
 }
 
-// serverStream is a stream of connect-go as package interceptor reads it.
+// serverStream is a stream of connect-go for package interceptor.
 type serverStream struct {
 	conn connect.StreamingHandlerConn
 	ctx  context.Context //nolint:containedctx // the stream lives as long as this context
@@ -72,12 +72,12 @@ func (s *serverStream) SendMsg(msg any) error { return s.conn.Send(msg) }
 // RecvMsg implements [grpc.ServerStream].
 func (s *serverStream) RecvMsg(msg any) error { return s.conn.Receive(msg) }
 
-// streamConn is the stream that a handler sees. Package interceptor looks at the requests that arrive on it.
+// streamConn is the stream of a handler. Package interceptor reads the requests that arrive on it.
 type streamConn struct {
 	connect.StreamingHandlerConn
 
 	stream grpc.ServerStream
-	silent bool // the key of the stream is ignored: its handler cannot set the metadata of the contract
+	silent bool // the key of the stream is ignored, so the handler cannot set metadata of the contract
 }
 
 // Receive implements [connect.StreamingHandlerConn].
@@ -90,7 +90,7 @@ func (c *streamConn) Send(msg any) error {
 	return c.StreamingHandlerConn.Send(msg)
 }
 
-// silence removes the metadata of the contract from a stream whose key is ignored. A handler may pass on that of another service.
+// silence removes the metadata of the contract from a stream whose key is ignored. A handler may pass on the metadata of another service.
 func (c *streamConn) silence(header http.Header) {
 	if !c.silent {
 		return

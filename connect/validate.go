@@ -9,13 +9,13 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
-// Validate checks every method of the services that the server serves, against its .proto, the options and the engine. It reports every
-// problem at once: see [interceptor.Server.Validate]. Call it at start-up, with the names of all services that the interceptor protects.
-// connect-go keeps no list of them. Generated code has a constant for each:
+// Validate checks every method of the named services against its .proto, the options and the engine, and reports every problem at once:
+// see [interceptor.Server.Validate]. Call it at start-up with the names of all services behind the interceptor, because connect-go keeps no
+// list of services. Generated code has a constant for each name:
 //
 //	err := server.Validate(paymentsv1connect.PaymentServiceName, refundsv1connect.RefundServiceName)
 //
-// The generated code of each service must be linked in. No name, and a name without linked-in code, are problems.
+// The generated code of each service must be linked in. A call without names, and a name without linked-in code, are problems.
 func (s *Server) Validate(services ...string) error {
 	registered := make(serviceInfo, len(services))
 
