@@ -25,6 +25,8 @@ func main() {
 
 const head = `# Faults and their tests
 
+**Who needs this page:** reviewers, and everybody who looks for the test of a promise.
+
 Each row is a promise. H is how often the handler runs, E how often its effect happens. A test names its rows, or one of its
 cases does; this page is written by ` + "`go run ./internal/faultrows`" + ` from the tests' names.
 

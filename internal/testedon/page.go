@@ -11,6 +11,8 @@ import (
 
 const head = `# Servers that the stores are tested on
 
+**Who needs this page:** those who choose the version of a server.
+
 The tests below start real servers of these versions. A test fails when a server has another version than this page lists.
 ` + "`make test`" + ` runs on each change. ` + "`make test-servers`" + `, a part of ` + "`make soak`" + `, runs before
 releases; it downloads its servers and installs nothing.
