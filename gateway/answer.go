@@ -21,7 +21,7 @@ func setStatus(ctx context.Context, w http.ResponseWriter, _ proto.Message) erro
 	return nil
 }
 
-// setContract makes headers of the trailers of the contract.
+// setContract sets the headers of the contract from the trailers of the server.
 func setContract(ctx context.Context, h http.Header) {
 	md, ok := runtime.ServerMetadataFromContext(ctx)
 	if !ok {
@@ -40,9 +40,9 @@ func setContract(ctx context.Context, h http.Header) {
 	}
 }
 
-// mayHaveSucceeded reports whether the answer of the server may be a response, although the call has ended with an error of this code: the
-// response is too large for the connection of the gateway, or cannot be decoded, or the call's time has ended while it came. A replay
-// says in its header that it has a response. A first answer without a header has none.
+// mayHaveSucceeded reports whether the answer of the server may be a response, although the call has ended with an error of this code. The
+// response may have been too large for the gateway's connection, or impossible to decode, or too late for the deadline. A replay with a
+// response has ReplayedHeader in its header. A first answer without a header has no response.
 func mayHaveSucceeded(md runtime.ServerMetadata, code codes.Code) bool {
 	if len(md.HeaderMD.Get(interceptor.ReplayedHeader)) > 0 {
 		return true
@@ -53,7 +53,7 @@ func mayHaveSucceeded(md runtime.ServerMetadata, code codes.Code) bool {
 		return false
 	}
 
-	switch code { // the client of gRPC makes no others of an answer that it has
+	switch code { // the codes with which a gRPC client can fail a call that was answered
 	case codes.Canceled, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Internal, codes.Unknown:
 		return true
 	default:
@@ -61,8 +61,8 @@ func mayHaveSucceeded(md runtime.ServerMetadata, code codes.Code) bool {
 	}
 }
 
-// setUnknown makes the headers of the contract those of an error that tells nothing about the recorded outcome. A client keeps its key, and
-// takes the call for neither done nor failed.
+// setUnknown sets the headers of the contract for an error that does not show the recorded outcome. A client then keeps its key and counts
+// the call as neither done nor failed.
 func setUnknown(h http.Header) {
 	switch onlyonce.Status(h.Get(oncehttp.StatusHeader)) { //nolint:exhaustive // the others are no final answers with an error
 	case onlyonce.StatusExecuted, onlyonce.StatusReplayed:
@@ -72,7 +72,7 @@ func setUnknown(h http.Header) {
 	}
 }
 
-// last returns the last value of a name: that of the interceptor, which comes after those of others.
+// last returns the last value of a name. The value of the interceptor comes after all others.
 func last(md metadata.MD, name string) (string, bool) {
 	values := md.Get(name)
 	if len(values) == 0 {

@@ -1,14 +1,15 @@
-// Package oncegateway puts grpc-gateway v2 in front of servers with the kit: the contract of gRPC becomes the contract over HTTP.
+// Package oncegateway makes HTTP calls through grpc-gateway v2 safe to retry: it translates the contract over HTTP to the contract of gRPC,
+// and back.
 //
 //	mux := runtime.NewServeMux(oncegateway.Options()...)
 //	err := paymentsv1.RegisterPaymentServiceHandler(ctx, mux, conn)
 //	…
 //	err = oncegateway.Validate(mux)
 //
-// Without it, grpc-gateway drops the header Idempotency-Key, so that no call is protected, and loses the trailers of the answer.
+// Without the package, grpc-gateway drops the header Idempotency-Key, so that no call is protected. It also loses the trailers of answers.
 //
 // [Options] makes a mux read and write the headers of the contract, and answer rejections with the statuses of the contract. [Validate]
-// checks at start-up that later options have not undone this.
+// checks at start-up that other options have not undone this.
 //
 // # Handlers in one process
 //

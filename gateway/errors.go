@@ -20,7 +20,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/oncehttp"
 )
 
-// The details of errors are linked by the import of errdetails: without it, grpc-gateway answers each error that has some with 500.
+// The import of errdetails links the types of error details. Without it, grpc-gateway answers every error with details with 500.
 
 // handleError sets the headers of the contract and writes an error.
 func (c *config) handleError(
@@ -84,10 +84,10 @@ type httpError struct {
 	reason onlyonce.Reason
 }
 
-func (e *httpError) Error() string              { return e.status.String() } // Err is nil where the code is OK
+func (e *httpError) Error() string              { return e.status.String() } // status.Err is nil if the code is OK
 func (e *httpError) GRPCStatus() *status.Status { return e.status }
 
-// As makes errors.As find the form that the error handlers of grpc-gateway know.
+// As lets errors.As find a *runtime.HTTPStatusError, which the error handlers of grpc-gateway read.
 func (e *httpError) As(target any) bool {
 	if t, ok := target.(**runtime.HTTPStatusError); ok {
 		*t = &runtime.HTTPStatusError{HTTPStatus: e.code, Err: e.status.Err()}
@@ -108,7 +108,7 @@ func reasonOf(st *status.Status) onlyonce.Reason {
 	return ""
 }
 
-// retryDelayOf returns how long an error asks to wait; 0 if it does not ask.
+// retryDelayOf returns the delay in the RetryInfo of an error; 0 if there is none.
 func retryDelayOf(st *status.Status) time.Duration {
 	info := new(errdetails.RetryInfo)
 	if find(st, info) {
@@ -118,7 +118,7 @@ func retryDelayOf(st *status.Status) time.Duration {
 	return 0
 }
 
-// find reads the first detail of a type into it.
+// find reads the first detail of the type of detail into detail, and reports whether it has.
 func find(st *status.Status, detail proto.Message) bool {
 	for _, packed := range st.Proto().GetDetails() {
 		if packed.MessageIs(detail) {
@@ -129,7 +129,7 @@ func find(st *status.Status, detail proto.Message) bool {
 	return false
 }
 
-// explainKey tells what is wrong with a key that keyOf has not passed on.
+// explainKey replaces the message of a status by the reason why the key is invalid, if keyOf has not passed the key on.
 func (c *config) explainKey(st *status.Status, r *http.Request) *status.Status {
 	values := c.keysIn(r)
 	if len(values) != 1 {
@@ -146,7 +146,7 @@ func (c *config) explainKey(st *status.Status, r *http.Request) *status.Status {
 	return st
 }
 
-// writable returns a status without the details that the marshaler cannot write, such as those whose types are not linked.
+// writable returns a status without the details that the marshaler cannot write, such as details whose types are not linked.
 func writable(m runtime.Marshaler, st *status.Status) *status.Status {
 	whole := st.Proto()
 	if _, err := m.Marshal(whole); err == nil || len(whole.GetDetails()) == 0 {

@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Guard puts an interceptor in front of one method, for an implementation that RegisterXHandlerServer calls:
+// Guard returns handle with an interceptor in front of it. Use it for single methods of an implementation that RegisterXHandlerServer calls:
 //
 //	type guarded struct {
 //		paymentsv1.PaymentServiceServer // the implementation
@@ -19,10 +19,8 @@ import (
 //
 //	guarded{payments, oncegateway.Guard(protect.Unary, paymentsv1.PaymentService_Pay_FullMethodName, payments.Pay)}
 //
-// Register the guarded implementation with the mux only. A gRPC server has the interceptor already, and a call that passes it twice is
-// rejected.
-//
-// [InProcess] needs no code for each method.
+// Register the guarded implementation with the mux only. A gRPC server has the interceptor already, and a call that passes the interceptor
+// twice is rejected. [InProcess] does the same without code for each method.
 func Guard[Req, Resp any](
 	chain grpc.UnaryServerInterceptor, fullMethod string, handle func(ctx context.Context, req *Req) (*Resp, error),
 ) func(ctx context.Context, req *Req) (*Resp, error) {

@@ -17,7 +17,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// InProcess is a channel to services in this process. It calls them through interceptors, as a server does, but without a connection:
+// InProcess is a channel to services in this process. It calls them through interceptors, without a connection. Make one with
+// [NewInProcess]:
 //
 //	channel := oncegateway.NewInProcess(protect, authenticate)
 //	paymentsv1.RegisterPaymentServiceServer(channel, payments)
@@ -25,17 +26,17 @@ import (
 //	…
 //	err = paymentsv1.RegisterPaymentServiceHandlerClient(ctx, mux, paymentsv1.NewPaymentServiceClient(channel))
 //
-// It is a grpc.ServiceRegistrar, a grpc.ClientConnInterface, and what Validate of package interceptor needs. It is safe for concurrent use.
+// It is a grpc.ServiceRegistrar, a grpc.ClientConnInterface and an [interceptor.ServiceInfoProvider]. It is safe for concurrent use.
 //
-//   - Messages and metadata are copied: neither side sees later changes of the other.
+//   - Messages and metadata are copied. So neither side sees later changes of the other side.
 //   - A handler's context has the values of the caller's context, the metadata of the call as incoming metadata, no outgoing metadata, and
 //     a peer whose address is "in-process". There is no peer certificate, so take the scope from metadata or from a value of the context.
-//   - A call returns when its handler returns, also if the caller's context has ended before.
+//   - A call returns when its handler returns, even if the caller's context ends earlier.
 //   - Streams fail with UNIMPLEMENTED, as with RegisterXHandlerServer.
-//   - Of the call options, only grpc.Header, grpc.Trailer and grpc.Peer have an effect. Stats handlers and limits of messages are those
-//     of connections, and there is none.
+//   - Only the call options grpc.Header, grpc.Trailer and grpc.Peer have an effect. There are no stats handlers and no size limits of
+//     messages.
 type InProcess struct {
-	chain grpc.UnaryServerInterceptor // the last is the kit's
+	chain grpc.UnaryServerInterceptor // the kit's is the innermost
 
 	mu       sync.RWMutex
 	services map[string]service // by their full names
@@ -47,8 +48,9 @@ type service struct {
 	impl any
 }
 
-// NewInProcess returns a channel without services. All calls pass protect. Outer are the interceptors in front of it, the outermost first:
-// those that recover, measure, authenticate, authorize or limit, as on a server. See interceptor.NewServer. It panics if protect is nil.
+// NewInProcess returns a channel without services, whose calls all pass protect. Outer are the interceptors in front of protect, the
+// outermost first. They recover, measure, authenticate, authorize or limit: see [interceptor.NewServer]. NewInProcess panics if protect is
+// nil.
 func NewInProcess(protect *interceptor.Server, outer ...grpc.UnaryServerInterceptor) *InProcess {
 	if protect == nil {
 		panic("oncegateway: NewInProcess needs the interceptor.Server that protects the services: make one with interceptor.NewServer")
@@ -57,7 +59,7 @@ func NewInProcess(protect *interceptor.Server, outer ...grpc.UnaryServerIntercep
 	return &InProcess{chain: chained(protect.Unary, outer), services: make(map[string]service)}
 }
 
-// chained puts interceptors in front of one.
+// chained returns inner with the interceptors of outer in front of it.
 func chained(inner grpc.UnaryServerInterceptor, outer []grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor {
 	if len(outer) == 0 {
 		return inner
@@ -71,7 +73,7 @@ func chained(inner grpc.UnaryServerInterceptor, outer []grpc.UnaryServerIntercep
 }
 
 // RegisterService registers a service, as a *grpc.Server does. Generated code calls it. It panics if the service is registered already, or
-// if the implementation does not have its methods.
+// if the implementation lacks a method.
 func (p *InProcess) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	if impl != nil && desc.HandlerType != nil {
 		if want := reflect.TypeOf(desc.HandlerType).Elem(); !reflect.TypeOf(impl).Implements(want) {
@@ -115,7 +117,7 @@ func (p *InProcess) GetServiceInfo() map[string]grpc.ServiceInfo {
 	return all
 }
 
-// Invoke implements grpc.ClientConnInterface.
+// Invoke implements grpc.ClientConnInterface. Every error is a gRPC status. A method that is not registered fails with UNIMPLEMENTED.
 func (p *InProcess) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
 	if err := ctx.Err(); err != nil {
 		return status.FromContextError(err).Err()
@@ -166,7 +168,7 @@ func (p *InProcess) method(fullMethod string) (any, *grpc.MethodDesc) {
 	return nil, nil
 }
 
-// outward returns the error of a handler as a caller gets it from a server: every error is a status.
+// outward returns the error of a handler as a gRPC status, as a server sends it.
 func outward(err error) error {
 	if st, _ := statusOf(err); st.Code() != codes.OK {
 		return st.Err()
@@ -175,7 +177,7 @@ func outward(err error) error {
 	return status.Error(codes.Unknown, err.Error()) // a status OK is no error
 }
 
-// copyMessage copies a message into another of the same kind.
+// copyMessage copies a message into another message of the same kind.
 func copyMessage(to, from any) error {
 	dst, src := asProto(to), asProto(from)
 	if dst == nil || src == nil {
@@ -201,7 +203,7 @@ func copyMessage(to, from any) error {
 	return nil
 }
 
-// asProto returns a message as package proto sees it; nil if it is no message.
+// asProto returns a message as a proto.Message; nil if msg is no message.
 func asProto(msg any) proto.Message {
 	switch m := msg.(type) {
 	case proto.Message:

@@ -54,7 +54,7 @@ func (s *inProcessStream) SetHeader(md metadata.MD) error {
 	return nil
 }
 
-// SendHeader adds header metadata, to which nothing can be added any more.
+// SendHeader adds header metadata. Later header metadata is refused.
 func (s *inProcessStream) SendHeader(md metadata.MD) error {
 	if err := s.SetHeader(md); err != nil {
 		return err
@@ -82,7 +82,7 @@ func (s *inProcessStream) SetTrailer(md metadata.MD) error {
 	return nil
 }
 
-// answer gives the metadata to the options of the caller.
+// answer writes the metadata to the call options of the caller. Later metadata is refused.
 func (s *inProcessStream) answer(opts []grpc.CallOption) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,7 +101,7 @@ func (s *inProcessStream) answer(opts []grpc.CallOption) {
 	}
 }
 
-// inProcessAddr is the address of both sides.
+// inProcessAddr is the address of the caller and of the service.
 type inProcessAddr struct{}
 
 func (inProcessAddr) Network() string { return "in-process" }

@@ -16,10 +16,10 @@ import (
 	"github.com/onlyonce-go/onlyonce/oncehttp"
 )
 
-// Option changes Options.
+// Option changes the result of [Options].
 type Option func(*config)
 
-// config is what the options of a mux are made of.
+// config has the functions of the options of a mux.
 type config struct {
 	incoming, outgoing, trailers runtime.HeaderMatcherFunc
 	onError                      runtime.ErrorHandlerFunc
@@ -27,68 +27,71 @@ type config struct {
 	problems                     bool
 }
 
-// WithIncomingHeaderMatcher sets the matcher for all headers of requests but those of the contract. The default, and nil, is
-// runtime.DefaultHeaderMatcher. Use it in place of runtime.WithIncomingHeaderMatcher, which would replace the matcher of Options.
+// WithIncomingHeaderMatcher sets the function that turns request headers into metadata. The default, and nil, is
+// runtime.DefaultHeaderMatcher. The function has no effect on Idempotency-Key, Grpc-Metadata-Idempotency-Key and X-Retry-Attempt.
 //
-// A matcher that lets clients choose the metadata of the scope lets them choose the scope.
+//   - Do not use runtime.WithIncomingHeaderMatcher: it replaces the matcher of [Options].
+//   - Do not let clients set the metadata of the scope: they could then choose their scope.
 func WithIncomingHeaderMatcher(match runtime.HeaderMatcherFunc) Option {
 	return func(c *config) { c.incoming = match }
 }
 
-// WithOutgoingHeaderMatcher sets the matcher for all header metadata of answers but that of the contract. The default, and nil, adds the
-// prefix Grpc-Metadata-, as grpc-gateway does.
+// WithOutgoingHeaderMatcher sets the function that turns the header metadata of answers into headers. The default, and nil, adds the prefix
+// Grpc-Metadata-, as grpc-gateway does. The function does not get metadata of the contract, metadata of gRPC itself, or binary metadata.
 func WithOutgoingHeaderMatcher(match runtime.HeaderMatcherFunc) Option {
 	return func(c *config) { c.outgoing = match }
 }
 
-// WithOutgoingTrailerMatcher sets the matcher for all trailers of answers but those of the contract, which become headers. The default, and
-// nil, adds the prefix Grpc-Trailer-, as grpc-gateway does. A client gets trailers only if it sends "TE: trailers".
+// WithOutgoingTrailerMatcher sets the function that names the trailers of answers. The default, and nil, adds the prefix Grpc-Trailer-, as
+// grpc-gateway does. The function does not get trailers of the contract, which become headers, trailers of gRPC itself, or binary trailers.
+// A client gets trailers only if it sends "TE: trailers".
 func WithOutgoingTrailerMatcher(match runtime.HeaderMatcherFunc) Option {
 	return func(c *config) { c.trailers = match }
 }
 
-// WithErrorHandler sets what writes errors. The default, and nil, is runtime.DefaultHTTPErrorHandler. The headers of the contract are set
-// before the handler is called. In place of a rejection it gets an error that is a gRPC status, and also a *runtime.HTTPStatusError with
-// the status of the contract: errors.As finds it.
+// WithErrorHandler sets the function that writes errors. The default, and nil, is runtime.DefaultHTTPErrorHandler. When the function is
+// called, the headers of the contract are set. Its error is a gRPC status. In the error, errors.As also finds a *runtime.HTTPStatusError
+// with the HTTP status, which for a rejection is the status of the contract.
 func WithErrorHandler(write runtime.ErrorHandlerFunc) Option {
 	return func(c *config) { c.onError = write }
 }
 
-// WithProblems makes the mux answer every error as application/problem+json (RFC 9457), and not as a google.rpc.Status in JSON:
-//   - a rejection has type, title, status, detail, reason, and the metadata of the reason, as package oncehttp writes it,
-//   - any other error has title, status, and detail, which is the message,
-//   - all have code, which is the name of the gRPC code, and details, if there are any that can be written as JSON.
+// WithProblems makes the mux answer every error as application/problem+json (RFC 9457). The default is a google.rpc.Status in JSON. It
+// overrides [WithErrorHandler]. A problem has these members:
 //
-// Details and messages are those of the gRPC error, so what a handler returns reaches HTTP clients: the text of an error that is not a
-// status, and a google.rpc.DebugInfo, too. It is the same without this option.
+//   - of a rejection: type, title, status, detail, reason, and the metadata of the reason, as package oncehttp writes them,
+//   - of any other error: title, status, and the message as detail,
+//   - of every error: the name of the gRPC code as code, and the details that can be written as JSON, if there are any.
 //
-// It overrides WithErrorHandler.
+// With this option and without it, HTTP clients get the message and the details of the gRPC error. These include the text of an error that
+// is not a status, and a google.rpc.DebugInfo.
 func WithProblems() Option {
 	return func(c *config) { c.problems = true }
 }
 
-// Options returns the options that make a mux of grpc-gateway keep the contract. Put them first, so that no option in front of them
-// writes the status of an answer before its headers are set:
+// Options returns the options that make a mux of grpc-gateway keep the contract. Put them in front of your other options. Otherwise an
+// option could write the status of an answer before the headers of the contract are set:
 //
 //	mux := runtime.NewServeMux(append(oncegateway.Options(), others...)...)
 //
-// Options sets the header matchers and the error handlers of the mux, so set yours by the options of this package. [Validate] finds
-// options that undo these.
+// Options sets the header matchers and the error handlers of the mux. Set your own with the options of this package. [Validate] finds
+// options that undo this.
 //
-//   - The header Idempotency-Key becomes the metadata idempotency-key, raw or as a string of RFC 8941: abc and "abc" are the same key. A
-//     method that reads keys rejects every other value. Grpc-Metadata-Idempotency-Key is a key, too. So is every header that your matcher
-//     maps to this metadata. A call with more than one key is rejected. X-Retry-Attempt is passed on.
+//   - The header Idempotency-Key becomes the metadata idempotency-key. The key is raw or a string of RFC 8941: abc and "abc" are the same
+//     key. A method that reads keys rejects every other value.
+//   - Grpc-Metadata-Idempotency-Key, and every header that your matcher maps to idempotency-key, are keys, too. A call with more than one
+//     key is rejected.
+//   - X-Retry-Attempt is passed on.
 //   - The trailers of the contract become the headers Idempotency-Status, Idempotent-Replayed, Idempotency-Executed-At and
 //     Idempotency-Retention, on success and on errors.
 //   - A rejection gets the HTTP status of the contract. An error with a google.rpc.RetryInfo gets the header Retry-After.
 //   - The rejection of a stream has Idempotency-Status, too. Its body is an error as grpc-gateway writes it for streams.
-//   - An error with details that this program cannot write as JSON, because their types are not linked, is answered without them.
-//   - If the gateway cannot read or write a recorded answer, the client gets an error with the status unknown. The answer may have been
-//     a success.
-//   - Binary metadata of answers, whose names end with -bin, are left out, because HTTP clients cannot read an answer with them.
-//
-// Errors of the gateway itself, such as JSON that it cannot read or a path that it does not know, have no Idempotency-Status: no server
-// has seen the request.
+//   - Details of an error are left out if they cannot be written as JSON, because their types are not linked in.
+//   - If the gateway cannot read or write a recorded answer, the client gets an error with the Idempotency-Status unknown. The answer may
+//     have been a success.
+//   - Binary metadata of answers, whose names end with -bin, is left out. HTTP clients cannot read an answer with it.
+//   - Errors of the gateway itself have no Idempotency-Status, because no server has seen the request. Examples are invalid JSON and an
+//     unknown path.
 func Options(opts ...Option) []runtime.ServeMuxOption {
 	var c config
 	for _, opt := range opts {
@@ -135,7 +138,7 @@ func (c *config) setDefaults() {
 	}
 }
 
-// matchIncoming leaves the key to keyOf, which can change its value.
+// matchIncoming is the matcher of request headers. It drops keys: keyOf passes them on, in the form of gRPC.
 func (c *config) matchIncoming(name string) (string, bool) {
 	switch textproto.CanonicalMIMEHeaderKey(name) {
 	case oncehttp.KeyHeader:
@@ -151,8 +154,8 @@ func (c *config) matchIncoming(name string) (string, bool) {
 	return c.incoming(name)
 }
 
-// isKey reports whether a header has a key: Idempotency-Key, Grpc-Metadata-Idempotency-Key, and every header that the matcher of the
-// application maps to the metadata of keys. If one of these were lost, the call would run unprotected.
+// isKey reports whether a header has a key: Idempotency-Key, Grpc-Metadata-Idempotency-Key, or a header that the matcher of the application
+// maps to idempotency-key. Without its key, a call would run unprotected.
 func (c *config) isKey(name string) bool {
 	switch name = textproto.CanonicalMIMEHeaderKey(name); name {
 	case oncehttp.KeyHeader, runtime.MetadataHeaderPrefix + oncehttp.KeyHeader:
@@ -175,7 +178,7 @@ func (c *config) keysIn(r *http.Request) (values []string) {
 	return values
 }
 
-// keyOf returns the metadata of the key. It passes on as many keys as there are, because the server rejects more than one.
+// keyOf returns the metadata of the key. It passes on all keys of a request, because the server rejects more than one.
 func (c *config) keyOf(_ context.Context, r *http.Request) metadata.MD {
 	values := c.keysIn(r)
 	if len(values) == 0 {
@@ -196,10 +199,10 @@ func (c *config) keyOf(_ context.Context, r *http.Request) metadata.MD {
 	return metadata.MD{interceptor.KeyHeader: keys}
 }
 
-// refused stands before a key that cannot be passed on. A key with spaces is never valid.
+// refused is the prefix of a key that cannot be passed on. The server rejects it, because a key with spaces is never valid.
 const refused = "not a valid key: "
 
-// parseKey returns the key in a header. gRPC cannot send other characters than these.
+// parseKey returns the key in a header. It refuses characters that gRPC cannot send.
 func parseKey(value string) (string, error) {
 	key, err := httprules.ParseKey(value)
 	if err != nil {
@@ -215,8 +218,8 @@ func parseKey(value string) (string, error) {
 	return key, nil
 }
 
-// withoutContract leaves out the metadata that setContract makes headers of, that of gRPC itself, and binary metadata: grpc-gateway writes
-// their bytes as they are, and HTTP clients cannot read an answer with them.
+// withoutContract returns a matcher without the metadata of the contract, the metadata of gRPC itself, and binary metadata. setContract sets
+// the headers of the contract. grpc-gateway would write binary metadata as raw bytes, and HTTP clients cannot read such an answer.
 func withoutContract(match runtime.HeaderMatcherFunc) runtime.HeaderMatcherFunc {
 	return func(name string) (string, bool) {
 		switch lower := strings.ToLower(name); lower {

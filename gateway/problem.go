@@ -26,7 +26,7 @@ func (c *config) writeProblem(
 	members := problemOf(st, httpStatus)
 
 	body, err := json.Marshal(members)
-	if err != nil { // text and JSON alone are always valid
+	if err != nil { // not reached: all members are text or valid JSON
 		body = []byte("{}")
 	}
 
@@ -60,7 +60,7 @@ func (c *config) passMetadata(ctx context.Context, h http.Header, r *http.Reques
 	}
 }
 
-// add adds metadata to a header, under names with a prefix. It reports whether there was any.
+// add adds metadata to a header, under names with a prefix. It reports whether it has added any.
 func add(h http.Header, prefix string, md metadata.MD, match runtime.HeaderMatcherFunc) (some bool) {
 	for name, values := range md {
 		if as, ok := match(name); ok {

@@ -6,20 +6,20 @@ import (
 	"strings"
 )
 
-// ServeGRPC makes a handler of net/http of a *grpc.Server, and lets gRPC's native retries work there.
+// ServeGRPC returns a handler of net/http for a *grpc.Server that keeps gRPC's native retries working:
 //
 //	server := &http.Server{Handler: oncegateway.ServeGRPC(grpcServer), Protocols: protocols} // with HTTP/2, encrypted or not
 //
-// The ServeHTTP of a *grpc.Server sends the header of every answer before its trailers, also that of an error without a response. A client
-// does not retry by a service config after it has got a header, so a rejection such as IDEMPOTENCY_IN_PROGRESS ends the call. This
-// handler sends an error without header metadata as trailers only, as grpc.Server.Serve does. All else is as before. Headers that a
-// middleware has set do not count as metadata.
+// The handler sends an error without header metadata as trailers only, as grpc.Server.Serve does. All other answers pass unchanged. Headers
+// that a middleware has set do not count as metadata.
 //
-// The client interceptor of this kit retries with either handler.
+// The ServeHTTP of a *grpc.Server sends a header before the trailers of every error. A client does not retry by a service config after it
+// has received a header, so a rejection such as IDEMPOTENCY_IN_PROGRESS ends the call. The client interceptor of this kit retries with
+// either handler.
 func ServeGRPC(server http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !canFlush(w) {
-			server.ServeHTTP(w, r) // it refuses the writer: with trailersOnly, it could not tell
+			server.ServeHTTP(w, r) // refuses a writer that cannot flush; trailersOnly would hide it
 
 			return
 		}
@@ -32,14 +32,14 @@ func ServeGRPC(server http.Handler) http.Handler {
 
 // trailersOnly is a response writer that holds back the header of an answer until it knows whether there is a body. The server of gRPC
 // flushes an answer without a body exactly once, before it sets the trailers, and without WriteHeader: see writeStatus in
-// handler_server.go of grpc-go. If that changes, this writer only passes everything on.
+// handler_server.go of grpc-go. If grpc-go changes this, the writer passes everything on.
 type trailersOnly struct {
 	http.ResponseWriter
 
-	before http.Header // what others in front have set
+	before http.Header // the headers that a middleware has set
 
-	began bool // the header has been sent
-	held  bool // the header is to be sent with the trailers
+	began bool // the header is sent
+	held  bool // the header is held back, and sent with the trailers
 }
 
 // Unwrap is for http.ResponseController.
@@ -70,7 +70,7 @@ func (t *trailersOnly) Flush() {
 	_ = http.NewResponseController(t.ResponseWriter).Flush()
 }
 
-// end sends what is held back, with the trailers as headers.
+// end sends a header that was held back, with the trailers in it.
 func (t *trailersOnly) end() {
 	if !t.held || t.began {
 		return
@@ -89,7 +89,7 @@ func (t *trailersOnly) end() {
 	t.WriteHeader(http.StatusOK)
 }
 
-// isPlain reports whether a header has nothing but what the server of gRPC sets in every answer, and what was there before.
+// isPlain reports whether a header has only the headers that the server of gRPC sets in every answer, and those of before.
 func isPlain(h, before http.Header) bool {
 	for name, values := range h {
 		switch name {

@@ -12,9 +12,9 @@ import (
 	"github.com/onlyonce-go/onlyonce/oncehttp"
 )
 
-// WithStreamErrorHandler sets what makes a gRPC status of the error of a stream. The default, and nil, is
-// runtime.DefaultStreamErrorHandler. The headers of the contract are set before the handler is called. Use it in place of
-// runtime.WithStreamErrorHandler, which would replace the handler of Options.
+// WithStreamErrorHandler sets the function that turns the error of a stream into a gRPC status. The default, and nil, is
+// runtime.DefaultStreamErrorHandler. When the function is called, the headers of the contract are set. Do not use
+// runtime.WithStreamErrorHandler: it replaces the handler of [Options].
 func WithStreamErrorHandler(handle runtime.StreamErrorHandlerFunc) Option {
 	return func(c *config) { c.onStreamError = handle }
 }
@@ -33,8 +33,8 @@ func keepAnswer(next runtime.HandlerFunc) runtime.HandlerFunc {
 	}
 }
 
-// handleStreamError sets the headers of the contract in the rejection of a stream. grpc-gateway does not read the trailers of streams. If a
-// part of the stream is sent already, the headers have no effect.
+// handleStreamError sets the headers of the contract in the rejection of a stream. It makes them itself, because grpc-gateway does not read
+// the trailers of streams. The headers have no effect if a part of the stream is sent already.
 func (c *config) handleStreamError(ctx context.Context, err error) *status.Status {
 	st, _ := statusOf(err)
 

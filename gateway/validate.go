@@ -23,11 +23,13 @@ import (
 	"github.com/onlyonce-go/onlyonce/oncehttp"
 )
 
-// Validate checks that a mux keeps the contract, and reports every problem with what to do. Call it at start-up. It finds a mux without
-// [Options], and a later option that has undone one of them. It sends nothing: it gives the mux a request and answers of its own.
+// Validate checks that a mux keeps the contract. It finds a mux without [Options], and later options that undo them. Its error has every
+// problem, with the remedy. Call it at start-up.
 //
-// Validate cannot see how services are registered: see [InProcess] and onlyonce.RequireRun. It calls the error handlers of the mux, with
-// the message "a probe of oncegateway.Validate".
+//   - Validate sends nothing. It gives the mux its own request and answers.
+//   - It calls the error handlers of the mux with the message "a probe of oncegateway.Validate".
+//   - It cannot see how services are registered: see [InProcess] and onlyonce.RequireRun.
+//   - A nil mux is an error.
 func Validate(mux *runtime.ServeMux) error {
 	if mux == nil {
 		return errors.New("oncegateway: Validate needs a mux")
@@ -36,7 +38,7 @@ func Validate(mux *runtime.ServeMux) error {
 	return errors.Join(checkKey(mux), checkAnswer(mux), checkRejection(mux), checkStream(mux), checkBinary(mux))
 }
 
-// probe is the key and the method of the requests of Validate.
+// The key, the method and the message of the requests and answers of Validate.
 const (
 	probe        = "onlyonce-probe"
 	probeMethod  = "/onlyonce.Probe/Probe"
@@ -70,7 +72,7 @@ func checkKey(mux *runtime.ServeMux) error {
 	return nil
 }
 
-// ofServer is the context of an answer.
+// ofServer returns the context of an answer with a status.
 func ofServer(ctx context.Context, said onlyonce.Status) context.Context {
 	return runtime.NewServerMetadataContext(ctx, runtime.ServerMetadata{TrailerMD: metadata.Pairs(interceptor.StatusTrailer, string(said))})
 }
@@ -91,7 +93,7 @@ func checkAnswer(mux *runtime.ServeMux) error {
 	return nil
 }
 
-// checkRejection checks that a rejection has its status of HTTP and its headers.
+// checkRejection checks that a rejection has its HTTP status and its headers.
 func checkRejection(mux *runtime.ServeMux) error {
 	w, r := &seen{header: make(http.Header)}, newProbe()
 	_, m := runtime.MarshalerForRequest(mux, r)
@@ -162,7 +164,7 @@ func checkBinary(mux *runtime.ServeMux) error {
 	return nil
 }
 
-// seen is a response writer that keeps what a client would see.
+// seen is a response writer that keeps the answer.
 type seen struct {
 	header, sent http.Header
 	status       int
