@@ -13,21 +13,21 @@ const (
 	highestStatus = 999
 )
 
-// Answer is a whole answer: what a recovery function finds, or what a handler passes to a transaction that it joins.
+// Answer is a whole answer: the finding of a recovery function, or the response that a handler passes to a transaction that it joins.
 type Answer struct {
 	// Status is the status; 0 means 200.
 	Status int
-	// Header are the headers. Only those that the middleware records are kept: see WithRecordedHeaders. Nil means none.
+	// Header has the headers. Only headers that the middleware records are kept: see WithRecordedHeaders. Nil means none.
 	Header http.Header
-	// Trailer are the trailers, with the same rule.
+	// Trailer has the trailers. Only trailers that the middleware records are kept. Nil means none.
 	Trailer http.Header
 	// Body is the body; nil means that it is empty.
 	Body []byte
 }
 
-// FindingOf is the finding that the effect of a request has happened, for a RecoverFunc and for onlyonce.Engine.Resolve. Duplicates of the
-// request get the answer. Of its headers, those are kept that every middleware records: see WithRecordedHeaders. A status outside of 200 to
-// 999 cannot be answered: the outcome is then still unknown.
+// FindingOf returns the finding that the effect of a request has happened, for a RecoverFunc and for onlyonce.Engine.Resolve. Duplicates of
+// the request get the answer. Its headers are kept if every middleware records them: see WithRecordedHeaders. With a status outside of 200
+// to 999, the outcome stays unknown.
 func FindingOf(answer Answer) onlyonce.Finding {
 	p := answer.payload(newHeaderSet(recordedByDefault()...))
 	if p.status < lowestFinal || p.status > highestStatus {
@@ -37,7 +37,7 @@ func FindingOf(answer Answer) onlyonce.Finding {
 	return onlyonce.Happened(strconv.Itoa(p.status), p.encode(0))
 }
 
-// payload returns what is kept of the answer.
+// payload returns the part of the answer that is kept.
 func (a *Answer) payload(recorded headerSet) *payload {
 	p := &payload{kind: keptWhole, status: a.Status, header: recorded.pick(a.Header), trailer: recorded.pick(a.Trailer), body: a.Body}
 
@@ -57,14 +57,14 @@ func (a *Answer) collected(recorded headerSet) collectedAnswer {
 	}
 }
 
-// answerError is an answer as the error of its run. The duplicates that wait for a run which leaves no record get it.
+// answerError is an answer as the error of its run. Duplicates get it if they wait for a run that leaves no record.
 type answerError struct{ answer payload }
 
 func (e *answerError) Error() string {
 	return "oncehttp: the handler answered " + strconv.Itoa(e.answer.status) + " " + http.StatusText(e.answer.status)
 }
 
-// noBody reports that answers with the status have no body.
+// noBody reports whether answers with the status have no body.
 func noBody(status int) bool {
 	return status < lowestFinal || status == http.StatusNoContent || status == http.StatusNotModified
 }

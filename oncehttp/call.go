@@ -21,7 +21,7 @@ type call struct {
 	call      onlyonce.Call
 	body      []byte
 	recorder  *recorder // of the latest run: goroutines that an earlier run has left behind cannot reach it
-	forbidden error     // that of the replay check
+	forbidden error     // of the replay check
 
 	values []string  // of the headers of the contract
 	space  [4]string // memory for values
@@ -59,7 +59,7 @@ func (c *call) serve(keys []string) {
 	}
 }
 
-// prepare takes from the request what identifies it, in the contract's order: scope, key, request.
+// prepare reads the identity of the request, in the contract's order: scope, key, request.
 func (c *call) prepare(keys []string) error {
 	s := c.server
 

@@ -69,7 +69,7 @@ func (c *call) share(reply *onlyonce.Reply) {
 
 	c.announce(c.w.Header(), reply.Status, reply.Retention)
 
-	own := other.answer.clone() // several requests share the answer, and those in front may change their headers
+	own := other.answer.clone() // several requests share the answer, and middlewares in front may change the headers
 	a := own.collected()
 	c.send(&a)
 }
@@ -110,8 +110,8 @@ func (c *call) replay(reply *onlyonce.Reply) {
 	c.send(&a)
 }
 
-// begun reports whether the run of this very request has sent a part of an answer that does not count, and ends it: the client must not
-// take that for an answer. It panics with http.ErrAbortHandler if the connection is still the server's.
+// begun reports whether the run of this request has sent a part of an answer that does not count. If so, it ends that answer, so that the
+// client does not accept it: it panics with http.ErrAbortHandler, unless the handler has hijacked the connection.
 func (c *call) begun() bool {
 	if c.recorder == nil {
 		return false

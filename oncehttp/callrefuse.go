@@ -59,14 +59,14 @@ func (c *call) refuse(err error) {
 	c.sendProblem(p, status, rejection.Retention)
 }
 
-// problemFor is the answer for an error that is no rejection.
+// problemFor returns the answer for an error that is no rejection.
 func (c *call) problemFor(err error) *Problem {
 	own, isOwn := err.(*Problem) //nolint:errorlint // one of this package
 
 	switch {
 	case isOwn:
 		return own
-	case c.r.Context().Err() != nil: // the client has gone, or something in front has set a deadline
+	case c.r.Context().Err() != nil: // the client has left, or a middleware in front has set a deadline
 		return &Problem{Status: http.StatusServiceUnavailable, Detail: "the time of this request is over; retry with the same key"}
 	case c.forbidden != nil:
 		return problemIn(c.forbidden)

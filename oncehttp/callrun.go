@@ -16,7 +16,7 @@ type handlerRun struct {
 	body     readBody
 }
 
-// run calls the handler, and makes of its answer what the engine records.
+// run calls the handler and returns the outcome for the engine.
 func (c *call) run(ctx context.Context) onlyonce.Outcome {
 	own := new(handlerRun)
 	own.ctx = markedContext{ctx, &own.marks}
@@ -35,7 +35,7 @@ func (c *call) run(ctx context.Context) onlyonce.Outcome {
 	returned := false
 
 	defer func() {
-		c.r.Pattern = r.Pattern // for those in front
+		c.r.Pattern = r.Pattern // for middlewares in front
 
 		if form := r.MultipartForm; form != nil { // net/http removes the files of its own request only
 			_ = form.RemoveAll()
@@ -62,7 +62,7 @@ func (c *call) run(ctx context.Context) onlyonce.Outcome {
 	return c.outcome(&a, &own.marks)
 }
 
-// outcome says what an answer means for the key.
+// outcome returns the outcome that an answer has for the key.
 func (c *call) outcome(a *collectedAnswer, m *marks) onlyonce.Outcome {
 	class, marked, keep := m.get()
 	if !marked {
@@ -71,7 +71,7 @@ func (c *call) outcome(a *collectedAnswer, m *marks) onlyonce.Outcome {
 
 	switch {
 	case a.delivery == hijacked && !marked:
-		class = onlyonce.ClassDefinite // the handler has taken the connection, and nobody knows what it has done with it
+		class = onlyonce.ClassDefinite // the handler has taken the connection, and its answer is not known
 	case a.short, c.downstream(a) && !marked:
 		class = onlyonce.ClassAmbiguous
 	}
@@ -108,7 +108,7 @@ func (c *call) downstream(a *collectedAnswer) bool {
 	}
 }
 
-// keep returns what is kept of an answer.
+// keep returns the part of an answer that is kept.
 func (c *call) keep(a *collectedAnswer) payload {
 	if a.delivery != collected {
 		return payload{kind: keptNothing, status: a.status}
@@ -129,8 +129,8 @@ func (c *call) keep(a *collectedAnswer) payload {
 	return p
 }
 
-// classify says what an answer means that the handler is about to give. Response is an Answer, or nil for what the handler has written so
-// far.
+// classify returns the class of an answer that the handler is about to give. Response is an Answer, or nil for the answer that the handler
+// has written so far.
 func (c *call) classify(response any, err error) onlyonce.Outcome {
 	a := c.recorder.answerSoFar()
 

@@ -121,26 +121,28 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
-// WithProtected sets a function that reports whether a request gets a key of its own. The default is every POST and PATCH. Deploy the
-// servers first: a key is useless if the server does not read it.
+// WithProtected sets a function that reports whether a request gets its own key. The default is every POST and PATCH; NewTransport refuses
+// nil. Deploy the servers first: a key is useless if the server does not read it.
 func WithProtected(protected func(r *http.Request) bool) ClientOption {
 	return func(t *Transport) { t.protected = protected }
 }
 
 // WithPresumed sets a function that reports whether all servers certainly protect a request. Such a request is retried even before an
-// answer has confirmed it. The default is no request. After an answer that denies, the function has no effect for the route: see Transport.
+// answer has confirmed its route. The default is no request; NewTransport refuses nil. After an answer that denies, the function has no
+// effect for the route: see [Transport].
 func WithPresumed(presumed func(r *http.Request) bool) ClientOption {
 	return func(t *Transport) { t.presumed = presumed }
 }
 
-// WithRouteName sets a function that returns the route of a request on the server. An answer confirms or denies for one route, one host and
-// one method. The default route is the path. If paths have ids, give a function: otherwise each id has to be confirmed for itself.
+// WithRouteName sets a function that returns the route of a request on the server. An answer confirms or denies one route of one host and
+// one method. The default route is the path; NewTransport refuses nil. If paths have ids, set a function: otherwise each path needs its own
+// confirmation.
 func WithRouteName(route func(r *http.Request) string) ClientOption {
 	return func(t *Transport) { t.route = route }
 }
 
-// WithRetry sets how requests are retried: see retry.Policy for the defaults. AttemptTimeout bounds the time until the header of an answer
-// arrives. MaxElapsed is shortened to what WithRetention allows.
+// WithRetry sets the retry policy: see retry.Policy for the defaults. AttemptTimeout bounds the time until the header of an answer arrives.
+// MaxElapsed is shortened to the time that WithRetention allows.
 func WithRetry(p retry.Policy) ClientOption { return func(t *Transport) { t.policy = p } }
 
 // WithRetention declares how long the servers keep answers: the shortest of their retentions. The default is 24 hours; the range is a
@@ -154,19 +156,21 @@ func WithRetryStatuses(statuses ...int) ClientOption {
 	return func(t *Transport) { t.statuses = slices.Clone(statuses) }
 }
 
-// WithKeyGenerator replaces what makes keys: onlyonce.NewKey. The function never returns the same key twice, and is safe for concurrent
-// use.
+// WithKeyGenerator sets the function that makes keys. The default is onlyonce.NewKey; NewTransport refuses nil. The function must never
+// return the same key twice, and must be safe for concurrent use.
 func WithKeyGenerator(newKey func() string) ClientOption {
 	return func(t *Transport) { t.newKey = newKey }
 }
 
-// WithQuotedKeys sends keys as strings of RFC 8941, as the IETF draft wants them: "abc" and not abc. Servers of the kit accept both.
+// WithQuotedKeys sends keys as strings of RFC 8941, as the IETF draft requires: "abc" and not abc. The default is the raw key. Servers of
+// the kit accept both.
 func WithQuotedKeys() ClientOption { return func(t *Transport) { t.quoted = true } }
 
-// WithAttempts sets a function that is called after every attempt. It must be safe for concurrent use.
+// WithAttempts sets a function that is called after every attempt. It must be safe for concurrent use. The default, and nil, is no function.
 func WithAttempts(observe func(ctx context.Context, a retry.Attempt)) ClientOption {
 	return func(t *Transport) { t.observe = observe }
 }
 
-// WithClientLogger replaces slog.Default() for the report of servers that do not protect a route, one line for each route.
+// WithClientLogger sets the logger of the warning that a server does not protect a route. Each route is logged once. The default, and nil,
+// is slog.Default().
 func WithClientLogger(l *slog.Logger) ClientOption { return func(t *Transport) { t.logger = l } }

@@ -15,16 +15,16 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// mostProblem is how much of the body of an error is read to find a reason in it.
+// mostProblem is how many bytes of the body of an error are read to find a reason.
 const mostProblem = 64 << 10
 
 // errorDomain is the domain of the google.rpc.ErrorInfo in a rejection over gRPC.
 const errorDomain = "onlyonce"
 
-// sign is what an answer says about the protection of its request.
+// sign is the evidence of an answer about the protection of its request.
 type sign struct {
 	shown     bool
-	status    onlyonce.Status // empty: the answer does not say it, or says it in a trailer that has not come
+	status    onlyonce.Status // empty: the answer has none, or it is in a trailer that has not come
 	reason    onlyonce.Reason
 	detail    string        // of the problem that has the reason
 	after     time.Duration // of Retry-After
@@ -73,7 +73,7 @@ func signOf(resp *http.Response, now time.Time) sign {
 		s.reason, s.detail = onlyonce.Reason(p.Reason), p.Detail
 	}
 
-	// A server of the draft without the kit says it in its own words. Any other error may speak of idempotency for another reason.
+	// A server of the draft without the kit uses its own words. Any other error may mention idempotency for another reason.
 	s.shown = s.shown || ofDraft(resp) && strings.Contains(strings.ToLower(p.Type+p.Title+p.Detail), "idempoten")
 
 	return s
@@ -164,7 +164,7 @@ type failing struct{ err error }
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // retryAfterOf reads the Retry-After of an answer, in seconds or as a date. A date is compared with the clock of the server, if the answer
-// has it. Of several values the longest holds.
+// has a Date. The longest of several values holds.
 func retryAfterOf(h http.Header, now time.Time) (after time.Duration, asked bool) {
 	if date, err := http.ParseTime(h.Get("Date")); err == nil {
 		now = date
@@ -240,7 +240,7 @@ func (s *sign) wantsRetry(status int, retried []int) bool {
 	}
 }
 
-// verdict returns what an answer means for the key, without regard to earlier attempts.
+// verdict returns the verdict of an answer, without regard to earlier attempts.
 func (s *sign) verdict(status int) onlyonce.Verdict {
 	switch s.status {
 	case onlyonce.StatusExecuted, onlyonce.StatusReplayed:

@@ -34,8 +34,8 @@ func (b *onceBody) Read(p []byte) (int, error) {
 // empty reports whether the body is known to be empty.
 func (b *onceBody) empty() bool { return b.ended.Load() && !b.some.Load() }
 
-// withoutOwnRetries makes a request one that net/http does not send again by itself. net/http does so with an idempotency key, whether or
-// not the server protects the route, if there is GetBody or no body.
+// withoutOwnRetries changes a request so that net/http does not send it again by itself. net/http sends a request with an idempotency key
+// again if it has GetBody or no body, whether or not the server protects the route.
 func (t *Transport) withoutOwnRetries(r *http.Request) {
 	r.GetBody = nil
 
@@ -58,7 +58,7 @@ func (t *Transport) withoutOwnRetries(r *http.Request) {
 }
 
 const (
-	// lowerKeyHeader is KeyHeader as net/http does not know it.
+	// lowerKeyHeader is KeyHeader in a form that net/http does not recognize.
 	lowerKeyHeader = "idempotency-key"
 	// otherKeyHeader is the other header with which net/http sends a request again.
 	otherKeyHeader = "X-Idempotency-Key"
@@ -74,7 +74,7 @@ func safe(method string) bool {
 	}
 }
 
-// eof is an empty body that net/http does not know to be empty before it reads it.
+// eof is an empty body. net/http finds out that it is empty only by reading it.
 type eof struct{}
 
 func (eof) Read([]byte) (int, error) { return 0, io.EOF }

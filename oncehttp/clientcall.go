@@ -82,7 +82,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// sent sends the request, and has it in the journal meanwhile.
+// sent sends the request, and keeps it in the journal meanwhile.
 func (c *clientCall) sent() (*http.Response, error) {
 	call, err := c.write()
 	if err != nil {
@@ -103,7 +103,7 @@ func (c *clientCall) sent() (*http.Response, error) {
 
 var errUnfinished = errors.New("oncehttp: the request did not return")
 
-// keyOf returns the key of a request, or none. End is called when the request has ended.
+// keyOf returns the key of a request, or "". Call end when the request has ended.
 func (t *Transport) keyOf(r *http.Request) (key string, end func(error), err error) {
 	values := r.Header.Values(KeyHeader)
 
@@ -129,10 +129,10 @@ func (t *Transport) keyOf(r *http.Request) (key string, end func(error), err err
 	return key, onlyonce.BeginCall(r.Context(), t.name(r), key), nil
 }
 
-// name is the method of a request, as derived keys know it.
+// name returns the method of a request for derived keys.
 func (t *Transport) name(r *http.Request) string { return r.Method + " " + r.URL.Host + t.route(r) }
 
-// ownKey returns a key that nobody has chosen: in a run one that is derived from the run's, otherwise a fresh one.
+// ownKey returns a key of the kit: inside a run a key that is derived from the run's key, otherwise a fresh key.
 func (t *Transport) ownKey(r *http.Request) (key string, end func(error), err error) {
 	derived, err := onlyonce.DeriveCall(r.Context(), t.name(r))
 
@@ -175,7 +175,7 @@ func (c *clientCall) do() (*http.Response, error) {
 		return resp, nil
 	}
 
-	// An answer that could not be improved is the answer, unless the caller has gone.
+	// An answer that no attempt has improved is the answer, unless the caller has left.
 	if answered, ok := err.(*answeredError); ok && c.resp != nil { //nolint:errorlint // the last attempt's own
 		return c.finish(answered.resp), nil
 	}
@@ -350,7 +350,7 @@ func (c *clientCall) repeatable() bool {
 	return hasNoBody(c.request) || c.request.GetBody != nil || c.body != nil && c.body.empty()
 }
 
-// note says why a request was not retried, if that is not obvious.
+// note returns the reason why a request was not retried, if it is not obvious.
 func (c *clientCall) note() string {
 	switch {
 	case c.last == replyLost && !c.before.mayRetry(replyLost):
@@ -363,7 +363,7 @@ func (c *clientCall) note() string {
 	}
 }
 
-// report tells that a server does not protect a route.
+// report logs that a server does not protect a route.
 func (c *clientCall) report() {
 	logger := c.transport.logger
 	if logger == nil {
@@ -374,7 +374,7 @@ func (c *clientCall) report() {
 		"status", c.resp.StatusCode)
 }
 
-// mostDrain is how long the rest of an answer is waited for that nobody reads.
+// mostDrain is the longest wait for the rest of an answer that nobody reads.
 const mostDrain = time.Second
 
 // discard closes the answer of an earlier attempt. A short rest of it is read, so that its connection can be used again.
@@ -398,7 +398,7 @@ func (c *clientCall) finish(resp *http.Response) *http.Response {
 	return resp
 }
 
-// verdict is what the last answer means for the key. "Nothing ran" is true of the last attempt alone.
+// verdict returns the verdict of the last answer. "Nothing ran" is true only of the last attempt.
 func (c *clientCall) verdict() onlyonce.Verdict {
 	s := c.sign
 	if s.status == "" && c.resp != nil {

@@ -2,12 +2,12 @@ package oncehttp
 
 import "sync"
 
-// standing is what the client knows about the protection of a route.
+// standing is the client's knowledge about the protection of a route.
 type standing uint8
 
 const (
 	standingUnknown   standing = iota // no server has answered yet
-	standingPresumed                  // no server has answered yet, and the program says that they protect the route
+	standingPresumed                  // no server has answered yet, and the program declares that all servers protect the route
 	standingConfirmed                 // the servers have answered, always with a sign of protection since
 	standingDenied                    // a server has answered without a sign of protection
 )
@@ -19,8 +19,8 @@ const (
 	replyUnsent  reply = iota // nothing left the client
 	replyLost                 // the request may have been sent, and no answer arrived
 	replyShown                // an answer with a sign of protection
-	replyInFront              // an answer without one, possibly from a proxy in front of the server
-	replyBare                 // an answer without one
+	replyInFront              // an answer without a sign, possibly from a proxy in front of the server
+	replyBare                 // an answer without a sign
 )
 
 // mayRetry reports whether another attempt is safe after a reply. Before is the standing when the attempt was sent.
@@ -30,7 +30,7 @@ func (before standing) mayRetry(r reply) bool {
 		return true
 	case replyLost:
 		return before == standingConfirmed || before == standingPresumed
-	case replyInFront: // or the handler of a server without the kit has given it, after its work
+	case replyInFront: // the answer may also be from a handler without the kit, after its work
 		return before == standingConfirmed
 	case replyBare:
 		return false
@@ -42,16 +42,16 @@ func (before standing) mayRetry(r reply) bool {
 // confirmingRun is how many answers in a row with a sign of protection end a denial: several servers may share a name.
 const confirmingRun = 16
 
-// mostRoutes is how many routes are remembered. No further one is trusted.
+// mostRoutes is how many routes are remembered. Further routes are never confirmed.
 const mostRoutes = 10_000
 
-// confirmations is what the servers have shown, by route.
+// confirmations has the evidence of the servers, by route.
 type confirmations struct {
 	mu     sync.Mutex
 	routes map[string]*routeRecord
 }
 
-// routeRecord is what the answers of a route show.
+// routeRecord is the evidence of the answers of a route.
 type routeRecord struct {
 	missing  int // answers with a sign that are still needed after a denial
 	shown    bool
@@ -79,7 +79,7 @@ func (c *confirmations) of(route string, presumed bool) standing {
 	}
 }
 
-// learn records a reply. It reports whether the route is to be reported as one that is not protected.
+// learn records a reply. It returns true if the caller must report that the route is not protected.
 func (c *confirmations) learn(route string, r reply) (report bool) {
 	if r != replyShown && r != replyBare {
 		return false

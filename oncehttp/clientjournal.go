@@ -189,7 +189,7 @@ type journaledBody struct {
 	io.ReadCloser
 
 	once    sync.Once
-	running func() bool // the server has not said yet what became of the request
+	running func() bool // the server has not declared the status of the request yet
 	end     func(failed error)
 }
 
@@ -221,7 +221,7 @@ func (b *journaledBody) Close() error {
 
 var errClosedEarly = errors.New("oncehttp: the answer was closed before its end, and only its end says what became of the request")
 
-// resume sends a request that was left.
+// resume sends a request that an earlier process has left.
 func (t *Transport) resume(ctx context.Context, entry journal.Entry) (any, error) {
 	r, err := decodeJournaled(ctx, entry.Request)
 	if err != nil {
@@ -268,7 +268,7 @@ func (t *Transport) resume(ctx context.Context, entry journal.Entry) (any, error
 	return nil, &callError{err: err, key: c.key, verdict: onlyonce.VerdictUnknown, attempts: c.attempts}
 }
 
-// mayResume returns why an attempt at a request that an earlier process may have sent must not be made, or nil.
+// mayResume returns nil if a request that an earlier process may have sent may be sent again, or else the reason.
 func (c *clientCall) mayResume() error {
 	if !c.resumed || c.before.mayRetry(replyLost) {
 		return nil

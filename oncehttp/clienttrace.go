@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 )
 
-// traced reports whether the transport tells when it writes a request. Another one may not, so nothing is known of its requests.
+// traced reports whether the transport reports when it writes a request. Of the requests of other transports, nothing is known.
 func (c *clientCall) traced() bool {
 	_, ok := c.transport.base.(*http.Transport)
 

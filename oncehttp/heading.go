@@ -7,7 +7,7 @@ import (
 )
 
 // heading is the header of an answer at the moment its status was written: first the fields that are recorded, in the order of their
-// names, and then the others. It has no fields of the contract: those are the middleware's, and a handler may pass on another server's.
+// names, and then the others. It has no fields of the contract, because a handler may pass on those of another server.
 type heading struct {
 	fields   []field
 	recorded int

@@ -52,7 +52,7 @@ func (c *markedContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// marks are what the handler of a run has declared.
+// marks are the declarations of the handler of a run.
 type marks struct {
 	mu     sync.Mutex
 	class  onlyonce.Class

@@ -7,22 +7,22 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// Outcome is what became of a request that a Transport has sent.
+// Outcome describes the end of a request that a Transport has sent: see [OutcomeOf].
 type Outcome struct {
-	// Key is the key of the request; empty if it had none.
+	// Key is the key of the request; empty if the request had none.
 	Key string
 	// Status is the status that the server has declared; empty if it has declared none. In an answer that is sent while the handler
 	// writes, it comes at the end of the body.
 	Status onlyonce.Status
 	// Reason is why the server has rejected the request; empty if it has not.
 	Reason onlyonce.Reason
-	// Verdict is what the answer, or the error, means for the key: whether a new key is a new operation.
+	// Verdict is the meaning of the answer, or of the error, for the key: see onlyonce.Verdict.
 	Verdict onlyonce.Verdict
-	// Attempts is how many attempts were made.
+	// Attempts is the number of attempts.
 	Attempts int
 }
 
-// OutcomeOf returns what became of a request. It takes both results of the request, with Transport behind an http.Client or alone:
+// OutcomeOf returns the outcome of a request. It takes both results of the request, with Transport behind an http.Client or alone:
 //
 //	resp, err := client.Do(req)
 //	if outcome := oncehttp.OutcomeOf(resp, err); outcome.Verdict == onlyonce.VerdictUnknown { … } // keep outcome.Key, and try it again later

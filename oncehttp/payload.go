@@ -21,7 +21,7 @@ const (
 	payloadFixed   = 4
 )
 
-// payloadKind says what is kept of an answer.
+// payloadKind is the part of an answer that is kept.
 type payloadKind uint8
 
 const (
@@ -29,7 +29,7 @@ const (
 	keptNothing payloadKind = 2 // only its status: it was sent while the handler wrote it
 )
 
-// payload is what is kept of an answer.
+// payload is the part of an answer that is kept.
 type payload struct {
 	kind    payloadKind
 	status  int
@@ -38,7 +38,7 @@ type payload struct {
 	body    []byte
 }
 
-// clone returns a copy that shares no headers. The bodies share their memory: nobody changes them.
+// clone returns a copy with its own headers. The copy shares the body, which nobody changes.
 func (p *payload) clone() payload {
 	own := *p
 	own.header, own.trailer = cloneFields(p.header), cloneFields(p.trailer)

@@ -57,7 +57,7 @@ type Policy struct { //nolint:recvcheck // values are merged, and the rest need 
 	// contract: 2xx, 3xx and 4xx are definite, except 408, 409, 425 and 429. These four and 5xx are ambiguous. A handler overrides the
 	// class with [NotExecuted] and [Final].
 	Classes map[int]onlyonce.Class
-	// MaxRequest is the largest body of a keyed request, in bytes. A larger one is refused with 413, and nothing runs. The default is
+	// MaxRequest is the largest body of a keyed request, in bytes. A larger body is refused with 413, and nothing runs. The default is
 	// 1 MiB; the range is 1 byte to 1 GiB. The whole body is in memory while the request is served.
 	MaxRequest int64
 	// RequestHeaders are the headers that belong to the request, in addition to its method, path, query and body. The same key with another
@@ -113,12 +113,12 @@ func (p Policy) over(wider Policy) Policy {
 	return merged
 }
 
-// builtinPolicy is the policy in the end.
+// builtinPolicy returns the defaults of all fields.
 func builtinPolicy() Policy {
 	return Policy{MaxRequest: DefaultMaxRequest, RequestHeaders: []string{contentType, contentEncoding}}
 }
 
-// validate reports everything that cannot hold, each with the name of what the policy is for. No field is unset that has a default.
+// validate reports every invalid field, with the name of the policy. Fields that have a default must be set.
 func (p *Policy) validate(engine *onlyonce.Engine, subject string) error {
 	var errs []error
 

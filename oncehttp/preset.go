@@ -24,7 +24,7 @@ type Preset struct {
 	firstSent      bool                                // the request has Repeatability-First-Sent
 	result         bool                                // the answer has Repeatability-Result
 	refusesIgnored bool                                // a key on a route without keys is refused
-	status         func(r onlyonce.Reason, is int) int // nil: as it is
+	status         func(r onlyonce.Reason, is int) int // nil: unchanged
 	problems       func(w http.ResponseWriter, r *http.Request, p *Problem)
 }
 
@@ -116,7 +116,7 @@ const (
 //     The tolerance is 10 minutes, or half of the key life where that is less.
 //   - Every answer to a request with these headers has Repeatability-Result: accepted if the answer is the handler's, otherwise rejected.
 //   - A reused key has status 400.
-//   - A request with an id is refused with 501 on a route with KeyIgnored, unless it is safe.
+//   - A request with a key is refused with 501 on a route with KeyIgnored, unless its method is safe.
 func RepeatableRequests() Preset {
 	return Preset{
 		keyHeader:      repeatabilityID,
@@ -137,7 +137,7 @@ func RepeatableRequests() Preset {
 	}
 }
 
-// checkFirstSent refuses a request that was first sent too long ago, or that does not say when. Life is the key life.
+// checkFirstSent refuses a request that was first sent too long ago, or whose first time is missing. Life is the key life.
 func checkFirstSent(h http.Header, life time.Duration, now time.Time) *onlyonce.Rejection {
 	values := h.Values(repeatabilityFirstSent)
 	if len(values) != 1 {

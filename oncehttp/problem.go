@@ -25,7 +25,8 @@ type Problem struct { //nolint:errname // the name of RFC 9457
 	Detail string
 	// Reason is why the request was rejected; empty for a problem that is not of the contract.
 	Reason onlyonce.Reason
-	// RetryAfter is how long to wait before the next try with the same key. Zero means that another try is of no use, or that nobody knows.
+	// RetryAfter is how long to wait before the next attempt with the same key. Zero means that another attempt is of no use, or that the
+	// time is not known.
 	RetryAfter time.Duration
 	// Metadata are further members: see onlyonce.Rejection. It may be nil.
 	Metadata map[string]string
@@ -102,7 +103,7 @@ func problemOf(r *onlyonce.Rejection) *Problem {
 	}
 }
 
-// problemIn returns the problem that an error of a replay check means. The text of any other error is not for the caller.
+// problemIn returns the *Problem in an error of a replay check, or a 403. The text of any other error is not for the caller.
 func problemIn(err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok && p != nil {
 		return p

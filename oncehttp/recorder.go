@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// delivery is how far the answer of a handler has got.
+// delivery is the state of the answer of a handler.
 type delivery uint8
 
 const (
@@ -171,7 +171,7 @@ func write[Bytes []byte | string](w *recorder, p Bytes) (int, error) {
 	return len(p), nil
 }
 
-// stream sends the header and what was collected. What became of the request comes in the trailers.
+// stream sends the header and the body so far. The status of the request comes in the trailers.
 func (w *recorder) stream() {
 	w.delivery = streamed
 
@@ -195,7 +195,7 @@ func (w *recorder) stream() {
 	w.body = nil
 }
 
-// notOfContract returns the trailers that a handler has declared, without those that the middleware sets.
+// notOfContract returns the declared trailers of a handler, without the trailers of the contract.
 func notOfContract(lines []string) []string {
 	var names []string
 
@@ -210,7 +210,7 @@ func notOfContract(lines []string) []string {
 	return names
 }
 
-// forward sends bytes. A client that has gone is no reason for the handler to stop: the run goes on.
+// forward sends bytes. It reports no error after the client has left, because the run continues.
 func (w *recorder) forward(p []byte) {
 	if w.gone || len(p) == 0 {
 		return
@@ -224,7 +224,7 @@ func (w *recorder) forward(p []byte) {
 // Flush is FlushError.
 func (w *recorder) Flush() { _ = w.FlushError() }
 
-// FlushError sends what was written so far, and from then on sends every write. It does nothing if the handler shares a transaction with
+// FlushError sends the answer so far, and later sends every write at once. It does nothing if the handler shares a transaction with
 // its record, and for an answer without a body.
 func (w *recorder) FlushError() error {
 	w.mu.Lock()
@@ -323,7 +323,7 @@ func (w *recorder) SetWriteDeadline(t time.Time) error {
 	return http.NewResponseController(w.to).SetWriteDeadline(t)
 }
 
-// EnableFullDuplex does nothing that matters: the body of the request has been read.
+// EnableFullDuplex does nothing, because the body of the request has been read.
 func (w *recorder) EnableFullDuplex() error {
 	return http.NewResponseController(w.to).EnableFullDuplex()
 }
@@ -355,7 +355,7 @@ type collectedAnswer struct {
 	heading  heading
 	trailer  []field
 	body     []byte
-	short    bool // it has fewer bytes than its Content-Length says
+	short    bool // it has fewer bytes than its Content-Length
 }
 
 // answer returns the answer of a recorder that is closed. Its headers and its body are the recorder's.

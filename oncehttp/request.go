@@ -77,7 +77,7 @@ func readUpTo(from io.Reader, most, declared int64) ([]byte, error) {
 	}
 }
 
-// unread is the answer to a request whose body could not be read.
+// unread returns the answer to a request whose body could not be read.
 func unread(err error) error {
 	if tooMany, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLarge(tooMany.Limit)
@@ -94,7 +94,7 @@ func unread(err error) error {
 		"retry with the same key"}
 }
 
-// tooLarge is the rejection of a request whose body is too large to be protected. It has a status of its own.
+// tooLarge returns the rejection of a request whose body is too large to be protected. The answer has the status 413.
 func tooLarge(limit int64) *onlyonce.Rejection {
 	return &onlyonce.Rejection{
 		Reason: onlyonce.ReasonNotSupported,
@@ -184,7 +184,7 @@ func sortedNames(names []string) []string {
 // digest hashes parts, each behind its length, so that different parts never give the same input.
 type digest struct {
 	hash  hash.Hash
-	front []byte // what comes before the body
+	front []byte // the parts in front of the body
 	space [sha256.Size]byte
 }
 
@@ -203,7 +203,7 @@ func (d *digest) text(s string) {
 	d.front = append(d.front, s...)
 }
 
-// sum returns the hash of the parts and the body behind them.
+// sum returns the hash of the parts and of the body.
 func (d *digest) sum(body []byte) [sha256.Size]byte {
 	d.hash.Reset()
 	_, _ = d.hash.Write(d.front)

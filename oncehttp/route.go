@@ -10,12 +10,12 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// route is how the requests of one pattern are treated.
+// route has the treatment of the requests of one pattern.
 type route struct {
 	policy   Policy // whole
-	key      KeyUse // as the policy of the route itself says; KeyInherit: see use
+	key      KeyUse // of the policy of the route itself; KeyInherit: see use
 	prepared *onlyonce.PreparedPolicy
-	headers  []string // that belong to the request, in canonical form and in order
+	headers  []string // Policy.RequestHeaders, in canonical form and in order
 	trailed  []string // the trailers of the contract in an answer that is sent before its run has ended
 	exactly  bool     // the guarantee is ExactlyOnce
 	again    bool     // the handler may be called again
@@ -119,12 +119,12 @@ func (rs *routes) of(r *http.Request) (*route, string) {
 	return rs.usual, ""
 }
 
-// matcher is a router that tells which pattern it would use, such as *http.ServeMux.
+// matcher is a router that returns the pattern of a request, such as *http.ServeMux.
 type matcher interface {
 	Handler(r *http.Request) (http.Handler, string)
 }
 
-// isRedirect reports whether a handler is one of http.RedirectHandler, as a mux uses for a path that is not in its form. It has no effect.
+// isRedirect reports whether a handler is from http.RedirectHandler. A mux uses one for a path that is not clean. It has no effect.
 func isRedirect(h http.Handler) bool { return reflect.TypeOf(h) == redirect }
 
 //nolint:gochecknoglobals // a constant

@@ -37,7 +37,7 @@ func NewServer(engine *onlyonce.Engine, scope Scope, opts ...Option) (*Server, e
 // Middleware returns a middleware that runs the handler of a keyed request once and answers every duplicate from the record. A request
 // without a key runs unprotected, or is rejected if its policy has KeyRequired. It fails if an option is invalid.
 //
-// See the package documentation for where the middleware goes, and what the handler gets.
+// The package documentation describes the place of the middleware and the rules for handlers.
 func Middleware(engine *onlyonce.Engine, scope Scope, opts ...Option) (func(http.Handler) http.Handler, error) {
 	s, err := NewServer(engine, scope, opts...)
 	if err != nil {
@@ -80,7 +80,7 @@ func (s *Server) Wrap(next http.Handler) http.Handler {
 		}
 
 		route, found := s.nameOf(r, behind, pattern)
-		if !found { // the router has no handler but its own, so there is nothing to protect
+		if !found { // only the router itself answers, so there is nothing to protect
 			next.ServeHTTP(w, r)
 
 			return
