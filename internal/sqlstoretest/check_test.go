@@ -78,7 +78,7 @@ func TestF87AnotherDialectIsRefusedWithTheNameOfTheDatabaseAndChangesNothing(t *
 			}
 
 			problem := regexp.MustCompile(`^sqlstore: the dialect does not fit the database: ` + other.dialect.String() +
-				` is configured, and the database is (PostgreSQL|MySQL|MariaDB|SQLite) [0-9.]+: give sqlstore.` + k.dialect.String() + `$`)
+				` is configured, and the database is (PostgreSQL|MySQL|MariaDB|SQLite) [0-9.]+: use sqlstore.` + k.dialect.String() + `$`)
 
 			if err := sqlstore.Migrate(t.Context(), fresh, other.dialect); err == nil || !problem.MatchString(err.Error()) {
 				t.Errorf("Migrate: %v, want %v", err, problem)
