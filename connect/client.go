@@ -15,8 +15,8 @@ import (
 // Client is a [connect.Interceptor] for clients. See [NewClient].
 type Client struct{ intercept grpc.UnaryClientInterceptor }
 
-// NewClient returns an interceptor that gives every logical call of a protected method one key, and retries the call with that key. Options,
-// defaults, protected methods and rules are those of [interceptor.UnaryClientInterceptor]. NewClient fails if an option is invalid.
+// NewClient returns an interceptor that gives every logical call of a protected method one key, and retries the call with that key. The
+// options, the defaults and the rules are those of [interceptor.UnaryClientInterceptor]. NewClient fails if an option is invalid.
 //
 // The key comes from the first of these:
 //   - onlyonce.ContextWithKey,

@@ -77,8 +77,8 @@ func (w *trailersOnly) Flush() {
 // Unwrap lets [http.ResponseController] find the writer.
 func (w *trailersOnly) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// movesTrailers turns the trailers of an error into headers, and reports whether it did. It leaves an answer with headers of a handler as it
-// is, because a client would read these headers as trailers.
+// movesTrailers turns the trailers of an error into headers, and reports whether it did. It does not change an answer with headers of a
+// handler, because a client would read these headers as trailers.
 func movesTrailers(header http.Header) bool {
 	const status = http.TrailerPrefix + "Grpc-Status"
 

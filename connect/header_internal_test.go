@@ -18,7 +18,7 @@ func TestNamesOfMetadataAreInLowerCase(t *testing.T) {
 	}
 
 	for _, name := range names {
-		if got := metadataName(name); got != strings.ToLower(name) {
+		if got, want := metadataName(name), strings.ToLower(name); got != want {
 			t.Errorf("the metadata of header %q is %q", name, got)
 		}
 	}

@@ -8,7 +8,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Guard returns handle with an interceptor in front of it. Use it for single methods of an implementation that RegisterXHandlerServer calls:
+// Guard returns handle with an interceptor in front of it. Use Guard for single methods of an implementation that
+// RegisterXHandlerServer calls:
 //
 //	type guarded struct {
 //		paymentsv1.PaymentServiceServer // the implementation

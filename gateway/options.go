@@ -218,8 +218,8 @@ func parseKey(value string) (string, error) {
 	return key, nil
 }
 
-// withoutContract returns a matcher without the metadata of the contract, the metadata of gRPC itself, and binary metadata. setContract sets
-// the headers of the contract. grpc-gateway would write binary metadata as raw bytes, and HTTP clients cannot read such an answer.
+// withoutContract returns a matcher without the metadata of the contract, the metadata of gRPC itself, and binary metadata. setContract
+// sets the headers of the contract. grpc-gateway would write binary metadata as raw bytes, and HTTP clients cannot read such an answer.
 func withoutContract(match runtime.HeaderMatcherFunc) runtime.HeaderMatcherFunc {
 	return func(name string) (string, bool) {
 		switch lower := strings.ToLower(name); lower {

@@ -166,7 +166,8 @@ func WithKeyGenerator(newKey func() string) ClientOption {
 // the kit accept both.
 func WithQuotedKeys() ClientOption { return func(t *Transport) { t.quoted = true } }
 
-// WithAttempts sets a function that is called after every attempt. It must be safe for concurrent use. The default, and nil, is no function.
+// WithAttempts sets a function that is called after every attempt. The default, and nil, is no function. It must be safe for concurrent
+// use.
 func WithAttempts(observe func(ctx context.Context, a retry.Attempt)) ClientOption {
 	return func(t *Transport) { t.observe = observe }
 }
