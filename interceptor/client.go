@@ -115,8 +115,8 @@ func WithRetryCodes(retried ...codes.Code) ClientOption {
 // is a millisecond to 100 years.
 //
 // After the retention the call might run again, so the client stops before. It begins no retry once the retention, less a tolerance, has
-// passed since the first attempt. The tolerance is 10 minutes, or half of the retention if that is less. A retry that waits for a connection
-// or an answer ends with DEADLINE_EXCEEDED when half of the tolerance is left.
+// passed since the first attempt. The tolerance is 10 minutes, or half of the retention if that is less. A retry that waits for a
+// connection or an answer ends with DEADLINE_EXCEEDED when half of the tolerance is left.
 //
 // These shorter times also bound the retries:
 //   - The retention in the .proto of the method.

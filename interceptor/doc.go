@@ -33,8 +33,8 @@
 // # Which servers get retries
 //
 // A key is useless if the server does not read it. So deploy the servers first, then the clients. The client retries only methods that the
-// server has confirmed: every answer of a protected method has the trailer idempotency-status. Each replica behind a connection confirms for
-// itself, and each method. An attempt that certainly reached no handler, or whose answer has the trailer, is retried as configured. Any
+// server has confirmed: every answer of a protected method has the trailer idempotency-status. Each replica behind a connection confirms
+// for itself, and each method. An attempt that certainly reached no handler, or whose answer has the trailer, is retried as configured. Any
 // other failure is retried in these cases:
 //
 //	replica      the client has seen                                    retries after another failure
