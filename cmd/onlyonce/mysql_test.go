@@ -27,6 +27,6 @@ func TestEveryCommandWorksOnMySQL(t *testing.T) {
 
 	wrong := strings.Replace(address, "root@", "ann:s3cr3t@", 1)
 	command(t, wrong, "list").mustEnd(t, statusFailed).mustNotSay(t, "s3cr3t")
-	command(t, wrong, "doctor").mustEnd(t, statusFailed).mustSay(t, "not fit", "the user and the password").mustNotSay(t, "s3cr3t")
+	command(t, wrong, "doctor").mustEnd(t, statusFailed).mustSay(t, "not fit", "the user or the password").mustNotSay(t, "s3cr3t")
 	command(t, address, "doctor", "--table", "none").mustEnd(t, statusFailed).mustSay(t, "sqlstore.Migrate")
 }
