@@ -95,7 +95,9 @@ func (w *world) engine(p onlyonce.Policy) (e *onlyonce.Engine, closeStore func()
 func (w *world) options() []kgo.Opt {
 	return []kgo.Opt{
 		kgo.SeedBrokers(w.brokers...), kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic),
-		kgo.SessionTimeout(time.Second), kgo.HeartbeatInterval(100 * time.Millisecond), kgo.FetchMaxWait(50 * time.Millisecond),
+		// A group waits for a dead member until the rebalance times out, and on a busy machine perhaps twice.
+		kgo.SessionTimeout(2 * time.Second), kgo.HeartbeatInterval(100 * time.Millisecond), kgo.RebalanceTimeout(15 * time.Second),
+		kgo.FetchMaxWait(50 * time.Millisecond),
 		kgo.AutoCommitInterval(100 * time.Millisecond), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 	}
 }

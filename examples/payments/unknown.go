@@ -180,8 +180,8 @@ func (d *unknownDemo) show(ctx context.Context) (err error) {
 	}
 
 	// The users try again with the same keys.
-	if left := d.pay(ctx, servers[0].addr, unanswered, make(chan struct{}, len(unanswered))); len(left) > 0 {
-		return fmt.Errorf("%w: %d payments have no answer in the end", errNotShown, len(left))
+	if err := d.payAgain(ctx, servers[0].addr, unanswered); err != nil {
+		return err
 	}
 
 	for _, server := range servers {
@@ -299,6 +299,21 @@ func (d *unknownDemo) pay(ctx context.Context, addr string, batch []orders.Order
 	paying.Wait()
 
 	return left
+}
+
+// payAgain pays orders until each has an answer. A busy store refuses some of them at first.
+func (d *unknownDemo) payAgain(ctx context.Context, addr string, left []orders.Order) error {
+	for range settleTime {
+		if left = d.pay(ctx, addr, left, make(chan struct{}, len(left))); len(left) == 0 {
+			return nil
+		}
+
+		if err := rest(ctx, time.Second); err != nil {
+			return err
+		}
+	}
+
+	return fmt.Errorf("%w: %d payments have no answer in the end", errNotShown, len(left))
 }
 
 // waitUnknown waits until the leases of the killed servers have ended, and returns the records whose outcome is unknown.
