@@ -62,8 +62,8 @@ func (c *clientCall) outcome(err error) onlyonce.Verdict {
 // recorded reports whether the error of the last attempt is the recorded answer. Then it is also the answer to all earlier attempts, and to
 // every later one.
 //
-// The status alone does not show this. A recorded response may fail on its way, for example because it is too large for the client, and the
-// caller must not take that for a failed call. The header of a replay shows whether a response is replayed. For a first answer only the
+// The status alone does not show this. A recorded response may fail on its way, for example because it is too large for the client.
+// The caller must not take that for a failed call. The header of a replay shows whether a response is replayed. For a first answer only the
 // code shows whether something between server and client can have made the error. If gRPC has not returned the error, an interceptor behind
 // this one has made it.
 func (c *clientCall) recorded(err error) bool {

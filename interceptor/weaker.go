@@ -13,8 +13,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// weakened reports settings of WithPolicy that weaken the .proto of the service or the method, and settings of WithServicePolicy that
-// weaken the .proto of the method. WithMethodPolicy may weaken it: it names the method.
+// weakened reports settings that weaken a .proto: WithPolicy must not weaken that of the service or the method, and WithServicePolicy must
+// not weaken that of the method. WithMethodPolicy may, because it names the method.
 func (c *serverConfig) weakened(name string, declared *annotations) error {
 	service, _ := splitMethod(name)
 	ofMethod, ofService := c.methods[name], c.services[service]

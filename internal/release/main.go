@@ -11,8 +11,8 @@
 //     commit drops the directives and adds the checksums of the tagged modules to go.sum.
 //  5. It fetches the commits and the tags into the repository.
 //
-// A module is published if neither its folder nor a parent of its folder is for development, such as internal or examples, or if
-// a published module requires it.
+// A module is published unless its folder, or a parent of its folder, is for development, such as internal or examples. A module that a
+// published module requires is published too.
 package main
 
 import (

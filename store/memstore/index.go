@@ -16,8 +16,8 @@ type index struct {
 	len     uint32       // the number of places in all chains
 }
 
-// bucket returns the number of a hash's bucket. It is the low bits of the hash, as many as the highest bucket number has, or one bit less
-// if there is no such bucket yet.
+// bucket returns the number of a hash's bucket. It is the low bits of the hash, as many as the highest bucket number has. If there is no
+// such bucket yet, it is one bit less.
 func (x *index) bucket(hash uint32) uint32 {
 	n := x.buckets.len
 	mask := uint32(1)<<bits.Len32(n-1) - 1

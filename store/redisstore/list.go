@@ -167,8 +167,8 @@ func (l *listing) run(ctx context.Context, names ...string) bool {
 	return true
 }
 
-// cursor is the position in a set. A page begins at the score of the last entry of the page before, and skips the entries already seen,
-// because entries leave the set during the list.
+// cursor is the position in a set. A page begins at the score of the last entry of the page before, because entries leave the
+// set during the list. It skips the entries that were listed already.
 type cursor struct {
 	index string
 	from  string
