@@ -17,7 +17,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
-// access is what doc.go says that a user needs.
+// access is what docs/redis.md says that a user needs.
 type access struct {
 	keys              string
 	commands          []string
@@ -27,26 +27,28 @@ type access struct {
 func documented(t *testing.T) (needed access) {
 	t.Helper()
 
-	doc, err := os.ReadFile("doc.go")
+	page, err := os.ReadFile("../../docs/redis.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	for line := range strings.Lines(string(doc)) {
-		rules, isCode := strings.CutPrefix(line, "//\t")
+	for line := range strings.Lines(string(page)) {
+		_, rights, _ := strings.Cut(strings.ReplaceAll(line, `\|`, "|"), "`+")
+		rights, _, _ = strings.Cut("+"+rights, "`")
 
-		switch words := strings.Fields(rules); {
-		case isCode && strings.HasPrefix(rules, "~"):
+		switch {
+		case strings.HasPrefix(line, "~"):
+			words := strings.Fields(line)
 			needed.keys, needed.commands = words[0], words[1:]
-		case isCode && strings.HasPrefix(rules, "+cluster"):
-			needed.cluster = words
-		case isCode && strings.HasPrefix(rules, "+"):
-			needed.database = words
+		case strings.HasPrefix(line, "| a database other than 0 |"):
+			needed.database = strings.Fields(rights)
+		case strings.HasPrefix(line, "| a cluster | `+"):
+			needed.cluster = strings.Fields(rights)
 		}
 	}
 
 	if needed.keys == "" || len(needed.commands) == 0 || len(needed.database) == 0 || len(needed.cluster) == 0 {
-		t.Fatalf("doc.go says %q", needed)
+		t.Fatalf("the page says %q", needed)
 	}
 
 	return needed

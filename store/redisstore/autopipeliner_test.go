@@ -7,7 +7,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/onlyonce-go/onlyonce/internal/redistest"
-	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
 // A claim is two commands that must stay together, and an auto-pipeliner batches single commands.
@@ -24,7 +23,7 @@ func TestClaimsThroughAnAutoPipelinerShareRoundTrips(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	s := with(t, pipelined, redisstore.WithTimeout(generous), unindexed)
+	s := with(t, pipelined, unindexed)
 
 	start(t, s, newClaim())
 	proxy.Reset()

@@ -126,7 +126,7 @@ func TestF64APartFollowsItsKeysToAnotherServer(t *testing.T) {
 	t.Parallel()
 
 	m := newMoving(t)
-	s := with(t, m.ClusterClient, redisstore.WithTimeout(generous), redisstore.WithoutCheck())
+	s := with(t, m.ClusterClient, redisstore.WithoutCheck())
 	key := newKey()
 	seen := make(map[string]bool)
 

@@ -7,7 +7,6 @@ import (
 
 	"github.com/onlyonce-go/onlyonce/internal/redistest"
 	"github.com/onlyonce-go/onlyonce/store"
-	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
 // In a bubble it is the year 2000, and time stands still while a socket is waited for.
@@ -15,7 +14,7 @@ func TestF31AProcessWhoseClockIsDecadesBehindSeesTheSameLeasesAndRetentions(t *t
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous))
+	s := open(t, server.URL())
 
 	running, done, ended := newClaim(), newClaim(), overdue(t, s)
 	start(t, s, running)
@@ -29,7 +28,7 @@ func TestF31AProcessWhoseClockIsDecadesBehindSeesTheSameLeasesAndRetentions(t *t
 			t.Fatalf("it is the year %d", year)
 		}
 
-		behind := open(t, server.URL(), redisstore.WithTimeout(generous))
+		behind := open(t, server.URL())
 
 		for name, tt := range map[string]struct {
 			claim store.Claim
@@ -68,7 +67,7 @@ func TestF31AProcessWhoseClockIsDecadesBehindSeesTheSameLeasesAndRetentions(t *t
 func TestALeaseHasEndedInTheVeryMillisecondInWhichItEnds(t *testing.T) {
 	t.Parallel()
 
-	s := open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(generous))
+	s := open(t, redistest.Standalone(t).URL())
 	eventually(t, "a claim arrives as a lease ends", func() bool {
 		claim := newClaim()
 		claim.Lease = 0
@@ -90,7 +89,7 @@ func TestALeaseHasEndedInTheVeryMillisecondInWhichItEnds(t *testing.T) {
 func TestTheExpiryThatAnOperationAnswersIsTheOneThatIsStored(t *testing.T) {
 	t.Parallel()
 
-	s := open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(generous))
+	s := open(t, redistest.Standalone(t).URL())
 
 	for name, ends := range map[string]func(store.Claim) (store.Result, error){
 		"complete": func(c store.Claim) (store.Result, error) { return s.Complete(t.Context(), completion(c, "paid")) },

@@ -88,7 +88,7 @@ func knowingStore(t *testing.T, addr string) (*redisstore.Store, *knowing) {
 	hook := new(knowing)
 	client.AddHook(hook)
 
-	return with(t, client, redisstore.WithTimeout(generous), unindexed), hook
+	return with(t, client, unindexed), hook
 }
 
 func TestContractOnAServerThatKnowsIFEQ(t *testing.T) {
@@ -189,7 +189,7 @@ func TestACompletedRecordHasTheTimesOfTheServer(t *testing.T) {
 	knowing, _ := knowingStore(t, server.Addr())
 
 	for way, s := range map[string]*redisstore.Store{
-		"by script": open(t, server.URL(), redisstore.WithTimeout(generous)), "by IFEQ": knowing,
+		"by script": open(t, server.URL()), "by IFEQ": knowing,
 	} {
 		for _, renews := range []bool{false, true} {
 			claim := newClaim()
@@ -234,7 +234,7 @@ func TestF09ACompletionFindsARecordThatARenewalHasChangedWhoseReplyWasLost(t *te
 	knowing, _ := knowingStore(t, server.Addr())
 
 	for way, s := range map[string]*redisstore.Store{
-		"by script": open(t, server.URL(), redisstore.WithTimeout(generous)), "by IFEQ": knowing,
+		"by script": open(t, server.URL()), "by IFEQ": knowing,
 	} {
 		claim := newClaim()
 		receipt := start(t, s, claim).Receipt
@@ -260,7 +260,7 @@ func TestTheExpiryOfARunningRecordThatWasTakenAwayIsBackWithItsCompletion(t *tes
 	knowing, _ := knowingStore(t, server.Addr())
 
 	for way, s := range map[string]*redisstore.Store{
-		"by script": open(t, server.URL(), redisstore.WithTimeout(generous)), "by IFEQ": knowing,
+		"by script": open(t, server.URL()), "by IFEQ": knowing,
 	} {
 		claim := newClaim()
 		begun := start(t, s, claim)
@@ -284,7 +284,7 @@ func TestACompletedRecordWhoseExpiryWasTakenAwayIsReplayedAndItsEndIsNotKnown(t 
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous))
+	s := open(t, server.URL())
 	claim := newClaim()
 	begun := start(t, s, claim)
 
@@ -322,7 +322,7 @@ func TestAnExpiryThatIsChangedByHandMovesTheTimesThatAreDerivedFromIt(t *testing
 	const earlier = 10 * time.Minute
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous))
+	s := open(t, server.URL())
 	claim := newClaim()
 	receipt := start(t, s, claim).Receipt
 

@@ -21,7 +21,7 @@ func contract(t *testing.T, s store.Store) {
 func TestContract(t *testing.T) {
 	t.Parallel()
 
-	contract(t, open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(generous)))
+	contract(t, open(t, redistest.Standalone(t).URL()))
 }
 
 func TestContractSealed(t *testing.T) {
@@ -37,7 +37,7 @@ func TestContractSealed(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	contract(t, store.Sealed(open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(generous)), ring))
+	contract(t, store.Sealed(open(t, redistest.Standalone(t).URL()), ring))
 }
 
 // The client leaves timeouts to the store, which therefore needs a goroutine for each of them.
@@ -45,7 +45,7 @@ func TestContractWithoutIndexAndWithAClientThatDoesNotHeedContexts(t *testing.T)
 	t.Parallel()
 
 	client := redis.NewClient(&redis.Options{Addr: redistest.Standalone(t).Addr()})
-	s := with(t, client, redisstore.WithTimeout(generous), redisstore.WithoutIndex())
+	s := with(t, client, redisstore.WithoutIndex())
 
 	// The type has ListUnknown, and a store without an index does not list: this hides the method.
 	contract(t, struct{ store.Store }{s})
@@ -73,7 +73,7 @@ func TestContractWithAnAutoPipeliner(t *testing.T) {
 
 	t.Cleanup(func() { _ = client.Close() })
 
-	contract(t, with(t, pipelined, redisstore.WithTimeout(generous)))
+	contract(t, with(t, pipelined))
 }
 
 func TestContractInACluster(t *testing.T) {
@@ -81,13 +81,13 @@ func TestContractInACluster(t *testing.T) {
 
 	cluster := redistest.NewCluster(t)
 
-	contract(t, open(t, clusterURL(cluster), redisstore.WithTimeout(generous)))
+	contract(t, open(t, clusterURL(cluster)))
 }
 
 func TestContractWithoutBatchingBehindSentinel(t *testing.T) {
 	t.Parallel()
 
-	contract(t, open(t, sentinelURL(redistest.Sentinels(t)), redisstore.WithTimeout(generous), redisstore.WithoutBatching()))
+	contract(t, open(t, sentinelURL(redistest.Sentinels(t)), redisstore.WithoutBatching()))
 }
 
 func clusterURL(cluster *redistest.Cluster) string {

@@ -128,7 +128,7 @@ func TestF36ADamagedByteIsNoticedByEveryOperationAndLeftAsItIs(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous))
+	s := open(t, server.URL())
 
 	for name, claim := range specimens(t, s) {
 		t.Run(name, func(t *testing.T) {
@@ -154,7 +154,7 @@ func TestF36ARecordThatIsCutShortIsNoticedByEveryOperationAndLeftAsItIs(t *testi
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous))
+	s := open(t, server.URL())
 
 	for name, claim := range specimens(t, s) {
 		t.Run(name, func(t *testing.T) {
@@ -173,7 +173,7 @@ func TestF36ARecordInThePlaceOfAnotherIsNoticed(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous))
+	s := open(t, server.URL())
 
 	for name, claim := range specimens(t, s) {
 		whole := server.Client().Get(t.Context(), stored(claim.Key)).Val()
@@ -188,7 +188,7 @@ func TestF39ARecordOfANewerBuildIsNeitherReadNorTouched(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous))
+	s := open(t, server.URL())
 
 	for name, claim := range specimens(t, s) {
 		whole := server.Client().Get(t.Context(), stored(claim.Key)).Val()
@@ -202,7 +202,7 @@ func TestF36SomethingElseUnderTheNameOfARecordIsNoticed(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous))
+	s := open(t, server.URL())
 	claim := newClaim()
 	name := stored(claim.Key)
 
@@ -225,7 +225,7 @@ func TestF36ListUnknownNamesWhatItCannotReadAndGoesOn(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous))
+	s := open(t, server.URL())
 
 	good, bad := overdue(t, s), overdue(t, s)
 
@@ -253,7 +253,7 @@ func TestAFirstClaimWhoseExpiryWasTakenAwayIsUnreadableUntilItsOwnerCompletesIt(
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous))
+	s := open(t, server.URL())
 
 	claim := newClaim()
 	start(t, s, claim)

@@ -79,7 +79,7 @@ func TestF90AServerThatWasDemotedBehindOneAddressIsLeft(t *testing.T) {
 			address.rewrite(tt.rewrites)
 
 			// The oldest of many connections are in use as well.
-			s := open(t, address.url("&pool_fifo=true"), append(tt.opts, redisstore.WithTimeout(generous), redisstore.WithoutCheck())...)
+			s := open(t, address.url("&pool_fifo=true"), append(tt.opts, redisstore.WithoutCheck())...)
 
 			if n := burst(t, s, 40); n > 0 {
 				t.Fatalf("%d claims failed before anything happened", n)
@@ -111,12 +111,12 @@ func TestF90AReplicaDoesNotSayThatAnOutcomeIsUnknown(t *testing.T) {
 
 	first, second, away := redistest.Standalone(t), redistest.Standalone(t), redistest.Standalone(t)
 	address := newGateway(t, first.Addr(), false)
-	s := open(t, address.url(""), redisstore.WithTimeout(generous), redisstore.WithoutCheck())
+	s := open(t, address.url(""), redisstore.WithoutCheck())
 	engine := func(s *redisstore.Store) *onlyonce.Engine {
 		return newEngine(t, s, onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtMostOnce}),
 			onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: generous, SettleTimeout: generous}))
 	}
-	e, elsewhere := engine(s), engine(open(t, second.URL(), redisstore.WithTimeout(generous), redisstore.WithoutCheck()))
+	e, elsewhere := engine(s), engine(open(t, second.URL(), redisstore.WithoutCheck()))
 
 	if _, err := e.Do(t.Context(), callOf("7 EUR"), func(context.Context) ([]byte, error) {
 		return nil, errors.New("the bank does not answer")

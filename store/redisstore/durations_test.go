@@ -87,7 +87,7 @@ func TestF68F72EveryUnknownRetentionIsKept(t *testing.T) {
 	server := redistest.Standalone(t)
 
 	for _, d := range []time.Duration{time.Hour, redisstore.DefaultUnknownRetention, century, math.MaxInt64} {
-		s := open(t, server.URL(), redisstore.WithUnknownRetention(d), redisstore.WithTimeout(generous))
+		s := open(t, server.URL(), redisstore.WithUnknownRetention(d))
 
 		if got := s.Capabilities().UnknownRetention; got != d {
 			t.Errorf("the store reports an unknown retention of %v, want %v", got, d)
@@ -140,7 +140,7 @@ func TestF68EveryDurationOfAClaimIsKept(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous))
+	s := open(t, server.URL())
 	unknown := s.Capabilities().UnknownRetention
 
 	mustHold := func(what string, res store.Result, want store.Record) {
@@ -191,7 +191,7 @@ func TestF68EveryRetentionIsKeptByWhoeverSettlesTheRecord(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous))
+	s := open(t, server.URL())
 
 	for _, retention := range durations {
 		fresh := func() store.Claim {
@@ -232,7 +232,7 @@ func TestF61ARecordKeepsTheRetentionOfTheClaimThatMadeItsOwner(t *testing.T) {
 
 	const week = 7 * 24 * time.Hour
 
-	s := open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(generous))
+	s := open(t, redistest.Standalone(t).URL())
 
 	first := overdue(t, s)
 	second := claimOn(first.Key)
@@ -266,7 +266,7 @@ func TestF61ARecordKeepsTheRetentionOfTheClaimThatMadeItsOwner(t *testing.T) {
 func TestATakeoverIsRefusedOnceEitherRetentionIsOver(t *testing.T) {
 	t.Parallel()
 
-	s := open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(generous))
+	s := open(t, redistest.Standalone(t).URL())
 
 	for name, tt := range map[string]struct {
 		record, claim time.Duration

@@ -80,7 +80,7 @@ func TestF22ThousandDuplicatesAtOnceRunOnceInTwoProcesses(t *testing.T) {
 
 	engines := make([]*onlyonce.Engine, 2)
 	for i := range engines { // with a client each, as processes have
-		engines[i] = newEngine(t, open(t, server.URL(), redisstore.WithTimeout(generous)),
+		engines[i] = newEngine(t, open(t, server.URL()),
 			onlyonce.WithLimits(onlyonce.Limits{MaxWaitersPerKey: calls}), onlyonce.WithPolicy(onlyonce.Policy{MaxWait: patience}))
 	}
 
@@ -118,7 +118,7 @@ func TestF22ThousandDuplicatesAtOnceRunOnceInTwoProcesses(t *testing.T) {
 func TestF24F25F26AKeyIsBoundToItsRequestItsMethodAndItsCaller(t *testing.T) {
 	t.Parallel()
 
-	s := open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(generous))
+	s := open(t, redistest.Standalone(t).URL())
 	never := func() { t.Error("it ran") }
 	first := callOf("7 EUR")
 
@@ -166,8 +166,8 @@ func TestF18ExactlyOneOfACompletionAndATakeoverWins(t *testing.T) {
 	const rounds = 1_000
 
 	server := redistest.Standalone(t)
-	owner := open(t, server.URL(), redisstore.WithTimeout(generous))
-	taker := open(t, server.URL(), redisstore.WithTimeout(generous))
+	owner := open(t, server.URL())
+	taker := open(t, server.URL())
 	won := make(map[store.State]int)
 
 	for range rounds {
@@ -218,7 +218,7 @@ func TestF28AnOutcomeIsReplayedUpToItsRetentionAndThenTheKeyIsFree(t *testing.T)
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous))
+	s := open(t, server.URL())
 
 	// A machine that stands still may sleep through a short retention.
 	for retention := unit; replaysUntilTheEnd(t, s, retention) == 0; retention *= 2 {
@@ -272,7 +272,7 @@ func TestF29OldTimeOrderedKeyIsLookedUpAndNeverClaimed(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	e := newEngine(t, open(t, server.URL(), redisstore.WithTimeout(generous)))
+	e := newEngine(t, open(t, server.URL()))
 
 	for age, want := range map[time.Duration][2]string{
 		48 * time.Hour: {string(onlyonce.ReasonKeyExpired), string(onlyonce.ReasonKeyExpired)},

@@ -26,11 +26,11 @@ const (
 	silent = 4 * time.Second
 )
 
-// open opens a store that is closed with the test.
+// open opens a store, which is closed with the test. Its operations have time.
 func open(t *testing.T, url string, opts ...redisstore.Option) *redisstore.Store {
 	t.Helper()
 
-	s, err := redisstore.Open(url, opts...)
+	s, err := redisstore.Open(url, append([]redisstore.Option{redisstore.WithTimeout(generous)}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,13 +44,13 @@ func open(t *testing.T, url string, opts ...redisstore.Option) *redisstore.Store
 	return s
 }
 
-// with makes a store on a client, which is closed with the test.
+// with makes a store on a client, which is closed with the test. Its operations have time.
 func with(t *testing.T, client redis.UniversalClient, opts ...redisstore.Option) *redisstore.Store {
 	t.Helper()
 
 	t.Cleanup(func() { _ = client.Close() })
 
-	s, err := redisstore.New(client, opts...)
+	s, err := redisstore.New(client, append([]redisstore.Option{redisstore.WithTimeout(generous)}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,11 +58,11 @@ func with(t *testing.T, client redis.UniversalClient, opts ...redisstore.Option)
 	return s
 }
 
-// through is a store behind a proxy, whose operations have time.
+// through is a store behind a proxy, without an index.
 func through(t *testing.T, proxy *redistest.Proxy, opts ...redisstore.Option) *redisstore.Store {
 	t.Helper()
 
-	return open(t, proxy.URL(), append([]redisstore.Option{redisstore.WithTimeout(generous), unindexed}, opts...)...)
+	return open(t, proxy.URL(), append([]redisstore.Option{unindexed}, opts...)...)
 }
 
 // viaPlan is a store on a cluster whose lines are all in one plan.
@@ -74,7 +74,7 @@ func viaPlan(t *testing.T, cluster *redistest.Cluster, plan *redistest.Plan, opt
 		DialTimeout: generous, ReadTimeout: generous, WriteTimeout: generous, PoolTimeout: generous,
 	})
 
-	return with(t, client, append([]redisstore.Option{redisstore.WithTimeout(generous), unindexed}, opts...)...)
+	return with(t, client, append([]redisstore.Option{unindexed}, opts...)...)
 }
 
 func newKey() (key store.Key) {

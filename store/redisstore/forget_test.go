@@ -42,7 +42,7 @@ func TestAForgottenRecordLeavesNothingBehindAndItsKeyIsFree(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous))
+	s := open(t, server.URL())
 
 	all := specimens(t, s)
 	all["RUNNING, lease ended"] = overdue(t, s)
@@ -68,7 +68,7 @@ func TestAForgottenRecordLeavesNothingBehindAndItsKeyIsFree(t *testing.T) {
 func TestARecordThatIsNotTheNamedOneIsNotForgotten(t *testing.T) {
 	t.Parallel()
 
-	s := open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(generous))
+	s := open(t, redistest.Standalone(t).URL())
 
 	for name, claim := range specimens(t, s) {
 		before := lookup(t, s, claim.Key).Record
@@ -91,7 +91,7 @@ func TestF36ARecordThatCannotBeReadIsForgottenByForceAlone(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous))
+	s := open(t, server.URL())
 	client := server.Client()
 
 	for name, claim := range specimens(t, s) {
@@ -204,7 +204,7 @@ func TestARecordThatChangesWhileItIsForgottenIsDecidedOnAgain(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	other := open(t, server.URL(), redisstore.WithTimeout(generous))
+	other := open(t, server.URL())
 
 	for name, tt := range map[string]struct {
 		happens func(ctx context.Context, claim store.Claim) (store.Result, error)
@@ -305,7 +305,7 @@ func TestForgettingARecordThatCannotBeReadLeavesTheEntryOfANewRun(t *testing.T) 
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	other := open(t, server.URL(), redisstore.WithTimeout(generous), unindexed)
+	other := open(t, server.URL(), unindexed)
 
 	client := &watched{Client: redis.NewClient(&redis.Options{Addr: server.Addr()})}
 	t.Cleanup(func() { _ = client.Close() })

@@ -39,7 +39,7 @@ func TestF41AFullServerRefusesNewClaimsAndRecordsWhatHasRun(t *testing.T) {
 			t.Parallel()
 
 			server := redistest.Standalone(t)
-			s := open(t, server.URL(), redisstore.WithTimeout(generous))
+			s := open(t, server.URL())
 
 			ready := make(map[string]store.Claim)
 			for _, op := range operations() {
@@ -85,7 +85,7 @@ func TestF41AClaimWhoseFirstCopyWonBeforeTheServerWasFullHasWon(t *testing.T) {
 	server := redistest.Standalone(t)
 	proxy := redistest.NewProxy(t, server.Addr())
 	client := redis.NewClient(&redis.Options{Addr: proxy.Addr(), MaxRetries: -1})
-	s := with(t, client, redisstore.WithTimeout(generous))
+	s := with(t, client)
 	start(t, s, newClaim())
 
 	claim := newClaim()
@@ -117,7 +117,7 @@ func TestF41AFullServerStillAnswersDuplicates(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous))
+	s := open(t, server.URL())
 	all := specimens(t, s)
 
 	fillUp(t, server)

@@ -30,7 +30,7 @@ func gated(t *testing.T, addr string, opts ...redisstore.Option) (*redisstore.St
 	close(g.opened)
 	client.AddHook(g)
 
-	s := with(t, client, append([]redisstore.Option{redisstore.WithTimeout(generous), unindexed}, opts...)...)
+	s := with(t, client, append([]redisstore.Option{unindexed}, opts...)...)
 	warm(t, s)
 
 	return s, g

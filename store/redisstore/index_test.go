@@ -93,7 +93,7 @@ func TestTheIndexHoldsWhatIsNotSettledAndNothingElse(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous), unindexed)
+	s := open(t, server.URL(), unindexed)
 
 	for _, op := range operations() {
 		for _, early := range []bool{true, false} {
@@ -128,7 +128,7 @@ func TestTheEntryOfARunIsWrittenAMomentAfterItsClaimAndNotIfTheRunIsOver(t *test
 
 	server := redistest.Standalone(t)
 	proxy := redistest.NewProxy(t, server.Addr())
-	s := open(t, proxy.URL(), redisstore.WithTimeout(generous))
+	s := open(t, proxy.URL())
 
 	claim := newClaim()
 	until := start(t, s, claim).Record.LeaseUntil
@@ -140,7 +140,7 @@ func TestTheEntryOfARunIsWrittenAMomentAfterItsClaimAndNotIfTheRunIsOver(t *test
 		t.Errorf("the score is %.0f, %v, want the end of the lease, %d", score, err, until.UnixMilli())
 	}
 
-	slow := open(t, proxy.URL(), redisstore.WithTimeout(generous), unindexed)
+	slow := open(t, proxy.URL(), unindexed)
 	proxy.Reset()
 
 	for _, end := range []func(store.Claim, any) (store.Result, error){
@@ -197,8 +197,8 @@ func TestAHoldAndARenewalWriteTheirEntryAtOnce(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous), unindexed)
-	other := open(t, server.URL(), redisstore.WithTimeout(generous))
+	s := open(t, server.URL(), unindexed)
+	other := open(t, server.URL())
 
 	for _, known := range []bool{true, false} {
 		claim := newClaim()
@@ -239,8 +239,8 @@ func TestAnEntryWhoseRecordIsGoneOrSettledIsDropped(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous))
-	blind := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithoutIndex())
+	s := open(t, server.URL())
+	blind := open(t, server.URL(), redisstore.WithoutIndex())
 
 	leaveAnEntryBehind(t, server.Client())
 
@@ -268,8 +268,8 @@ func TestEntriesOfRecordsThatHaveExpiredGoByThemselvesAndThoseOfLivingOnesStay(t
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithUnknownRetention(time.Hour), redisstore.WithCleaning())
-	blind := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithoutIndex())
+	s := open(t, server.URL(), redisstore.WithUnknownRetention(time.Hour), redisstore.WithCleaning())
+	blind := open(t, server.URL(), redisstore.WithoutIndex())
 	age := func(member string, age time.Duration) redis.Z {
 		return redis.Z{Member: member, Score: float64(time.Now().Add(-age).UnixMilli())}
 	}
@@ -329,7 +329,7 @@ func TestF92SomethingElseUnderTheNameOfAnIndexHarmsNothingButItsList(t *testing.
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous))
+	s := open(t, server.URL())
 
 	const broken = redisstore.DefaultPrefix + "index:3"
 

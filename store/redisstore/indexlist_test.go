@@ -124,8 +124,8 @@ func TestARunThatBeginsWhileTheIndexIsCleanedIsNotForgotten(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous))
-	blind := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithoutIndex())
+	s := open(t, server.URL())
+	blind := open(t, server.URL(), redisstore.WithoutIndex())
 
 	client := &watched{Client: redis.NewClient(&redis.Options{Addr: server.Addr()})}
 	t.Cleanup(func() { _ = client.Close() })

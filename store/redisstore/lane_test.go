@@ -56,7 +56,7 @@ func TestLanesToServersThatHaveGoneAreForgotten(t *testing.T) {
 	t.Parallel()
 
 	m := newMoving(t)
-	s := with(t, m.ClusterClient, redisstore.WithTimeout(generous), redisstore.WithoutCheck())
+	s := with(t, m.ClusterClient, redisstore.WithoutCheck())
 
 	for range 2 * redisstore.MaxLanes {
 		m.move(t)
@@ -76,7 +76,7 @@ func TestALaneInUseIsNotForgotten(t *testing.T) {
 	close(g.opened)
 	m.AddHook(g)
 
-	s := with(t, m.ClusterClient, redisstore.WithTimeout(generous), redisstore.WithoutCheck(), unindexed)
+	s := with(t, m.ClusterClient, redisstore.WithoutCheck(), unindexed)
 	warm(t, s)
 
 	// The lane is full, and one waits.

@@ -163,7 +163,7 @@ func TestAListIsWholeWhileTheServerRefusesWrites(t *testing.T) {
 
 	r := withoutReplicas(t)
 	w := new(witness)
-	s := open(t, r.server.URL(), redisstore.WithTimeout(generous), redisstore.WithObserver(w))
+	s := open(t, r.server.URL(), redisstore.WithObserver(w))
 	kept := unknown(t, s, 2)
 	leaveAnEntryBehind(t, r.server.Client())
 	flush(t, s)

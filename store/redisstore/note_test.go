@@ -7,7 +7,6 @@ import (
 
 	"github.com/onlyonce-go/onlyonce/internal/redistest"
 	"github.com/onlyonce-go/onlyonce/store"
-	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
 func TestARunWithANoteTakesNoMoreRoundTripsThanOneWithout(t *testing.T) {
@@ -55,7 +54,7 @@ func TestARunWithANoteTakesNoMoreRoundTripsThanOneWithout(t *testing.T) {
 func TestARunThatIsRenewedWhileItIsListedIsListedOnce(t *testing.T) {
 	t.Parallel()
 
-	s := open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(generous))
+	s := open(t, redistest.Standalone(t).URL())
 	claims := make(map[store.Key]store.Claim)
 
 	// A set of the index has several pages.

@@ -55,7 +55,7 @@ func TestObserverSeesEachOperationOnceAndHowItHasEnded(t *testing.T) {
 	t.Parallel()
 
 	w := new(witness)
-	s := open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(generous), redisstore.WithObserver(w), unindexed)
+	s := open(t, redistest.Standalone(t).URL(), redisstore.WithObserver(w), unindexed)
 
 	for _, op := range operations() {
 		claim := op.prepare(t, s)
@@ -96,7 +96,7 @@ func TestObserverSeesWhatIsSentAgain(t *testing.T) {
 
 	w := new(witness)
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithObserver(w))
+	s := open(t, server.URL(), redisstore.WithObserver(w))
 	claim := newClaim()
 	start(t, s, claim)
 
@@ -175,7 +175,7 @@ func TestObserverSeesThatAFullServerRefusesAClaimAlsoIfItHasAnAnswer(t *testing.
 
 	w := new(witness)
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithObserver(w))
+	s := open(t, server.URL(), redisstore.WithObserver(w))
 
 	done := newClaim()
 	start(t, s, done)
@@ -203,7 +203,7 @@ func TestObserverSeesHowManyEntriesOfTheIndexAreRemoved(t *testing.T) {
 
 	w := new(witness)
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithObserver(w))
+	s := open(t, server.URL(), redisstore.WithObserver(w))
 
 	// Entries of records that are gone.
 	for range 3 {
@@ -229,8 +229,8 @@ func TestObserverSeesHowManyEntriesOfTheIndexASweepAdds(t *testing.T) {
 
 	w := new(witness)
 	server := redistest.Standalone(t)
-	blind := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithoutIndex())
-	s := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithObserver(w))
+	blind := open(t, server.URL(), redisstore.WithoutIndex())
+	s := open(t, server.URL(), redisstore.WithObserver(w))
 
 	for range 3 {
 		start(t, blind, newClaim())
@@ -264,7 +264,7 @@ func TestObserverSeesEachWriteThatAServerRefuses(t *testing.T) {
 
 			w := new(witness)
 			r := refusing(t)
-			s := open(t, r.server.URL(), redisstore.WithTimeout(generous), redisstore.WithObserver(w))
+			s := open(t, r.server.URL(), redisstore.WithObserver(w))
 
 			all := operations()
 			claims := make([]store.Claim, len(all))
@@ -299,7 +299,7 @@ func TestEventsHaveNamesOfSmallSetsAndNoKeys(t *testing.T) {
 
 	w := new(witness)
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithObserver(w))
+	s := open(t, server.URL(), redisstore.WithObserver(w))
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 
@@ -348,7 +348,7 @@ func TestObserverSeesSweepsAndTheirFailures(t *testing.T) {
 
 	w := new(witness)
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithObserver(w))
+	s := open(t, server.URL(), redisstore.WithObserver(w))
 	start(t, s, newClaim())
 	w.take(0)
 
@@ -393,7 +393,7 @@ func TestObserverSeesThatTheIndexCannotBeWritten(t *testing.T) {
 
 	w := new(witness)
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithObserver(w))
+	s := open(t, server.URL(), redisstore.WithObserver(w))
 	claim := newClaim()
 
 	if err := server.Client().Set(t.Context(), indexOf(claim.Key), "something else", 0).Err(); err != nil {
@@ -423,7 +423,7 @@ func TestObserverSeesThatTheIndexCannotBeWritten(t *testing.T) {
 func TestObserverThatPanicsDoesNotFailAnOperation(t *testing.T) {
 	t.Parallel()
 
-	s := open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(generous), redisstore.WithObserver(
+	s := open(t, redistest.Standalone(t).URL(), redisstore.WithObserver(
 		store.ObserverFunc(func(context.Context, store.Event) { panic("full disk") })))
 	start(t, s, newClaim())
 }

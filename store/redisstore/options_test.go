@@ -101,8 +101,8 @@ func TestStoresWithDifferentPrefixesDoNotSeeEachOther(t *testing.T) {
 	t.Parallel()
 
 	url := redistest.Standalone(t).URL()
-	one := open(t, url, redisstore.WithTimeout(generous))
-	other := open(t, url, redisstore.WithTimeout(generous), redisstore.WithPrefix("payments:onlyonce:"))
+	one := open(t, url)
+	other := open(t, url, redisstore.WithPrefix("payments:onlyonce:"))
 
 	claim := overdue(t, one)
 	mustBe(t, other, claim.Key, store.Absent)
@@ -132,7 +132,7 @@ func TestCloseClosesTheClientOfOpenAndNoOther(t *testing.T) {
 		t.Errorf("after Close: %v", err)
 	}
 
-	given := with(t, redis.NewClient(&redis.Options{Addr: server.Addr()}), redisstore.WithTimeout(generous))
+	given := with(t, redis.NewClient(&redis.Options{Addr: server.Addr()}))
 	if err := given.Close(); err != nil {
 		t.Error(err)
 	}
@@ -146,7 +146,7 @@ func TestF72AnUnsettledRecordLivesForTheUnknownRetentionAndNotItsLease(t *testin
 	const life = 5 * time.Hour
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithUnknownRetention(life), redisstore.WithTimeout(generous))
+	s := open(t, server.URL(), redisstore.WithUnknownRetention(life))
 
 	lives := func(what string, key store.Key) {
 		t.Helper()
@@ -190,7 +190,7 @@ func TestF72AnUnsettledRecordLivesForTheUnknownRetentionAndNotItsLease(t *testin
 func TestAFenceThatNoRecordCanHaveMatchesNone(t *testing.T) {
 	t.Parallel()
 
-	s := open(t, redistest.Standalone(t).URL(), redisstore.WithTimeout(generous))
+	s := open(t, redistest.Standalone(t).URL())
 	claim := overdue(t, s)
 
 	for _, fence := range []uint64{1 << 32, 1<<32 + 1, math.MaxUint64} {

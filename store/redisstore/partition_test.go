@@ -33,7 +33,7 @@ func isolateTheMaster(t *testing.T, args ...string) *partition {
 	p.old = p.set.Servers()[0]
 
 	p.address = newGateway(t, p.old.Addr(), false)
-	p.isolated = open(t, p.address.url(""), redisstore.WithTimeout(generous))
+	p.isolated = open(t, p.address.url(""))
 
 	p.unknown = newClaim()
 	start(t, p.isolated, p.unknown)
@@ -44,7 +44,7 @@ func isolateTheMaster(t *testing.T, args ...string) *partition {
 	p.network.Isolate(0)
 	p.new = p.set.WaitPromotion(0)
 
-	p.joined = open(t, p.new.URL(), redisstore.WithTimeout(generous), redisstore.WithoutCheck())
+	p.joined = open(t, p.new.URL(), redisstore.WithoutCheck())
 	eventually(t, "the joined side works", works(p.joined))
 
 	if role := p.old.Client().Info(t.Context(), "replication").Val(); !strings.Contains(role, "role:master") {

@@ -124,7 +124,7 @@ func TestF90WhileWritesAreRefusedCompletedKeysAreReplayedAndCheckSaysSo(t *testi
 				t.Parallel()
 
 				r := prepare(t)
-				s := open(t, r.server.URL(), append(opts, redisstore.WithTimeout(generous))...)
+				s := open(t, r.server.URL(), opts...)
 				all := specimens(t, s)
 				ready := make(map[string]store.Claim)
 
@@ -206,7 +206,7 @@ func TestF90WhileReplicasAreMissingNothingBeginsAndWhatHasRunIsRecordedLater(t *
 			t.Parallel()
 
 			r := withoutReplicas(t)
-			e := newEngine(t, open(t, r.server.URL(), redisstore.WithTimeout(generous)), onlyonce.WithPolicy(policy),
+			e := newEngine(t, open(t, r.server.URL()), onlyonce.WithPolicy(policy),
 				onlyonce.WithLimits(onlyonce.Limits{SettleTimeout: 3 * time.Second}))
 
 			done, under := callOf("7 EUR"), callOf("7 EUR")

@@ -33,7 +33,7 @@ func lines(t *testing.T) map[string]func(t *testing.T) (*redisstore.Store, *redi
 			proxy := redistest.NewProxy(t, server.Addr())
 			client := redis.NewClient(&redis.Options{Addr: proxy.Addr(), MaxRetries: -1})
 
-			return with(t, client, redisstore.WithTimeout(generous)), proxy.Plan
+			return with(t, client), proxy.Plan
 		},
 		"a cluster, the client resends": func(t *testing.T) (*redisstore.Store, *redistest.Plan) {
 			t.Helper()
@@ -201,7 +201,7 @@ func TestF16AnOperationOfARunThatWasOvertakenChangesNothingWhenItArrives(t *test
 			late := proxy.Next(redistest.Late, operating)
 
 			client := redis.NewClient(&redis.Options{Addr: proxy.Addr(), MaxRetries: -1})
-			once := with(t, client, redisstore.WithoutCheck(), redisstore.WithTimeout(generous))
+			once := with(t, client, redisstore.WithoutCheck())
 
 			if _, err := op.run(t.Context(), once, first); !failed(err) {
 				t.Fatalf("it was answered: %v", err)

@@ -147,7 +147,7 @@ func TestF88F89EveryOperationWorksWhileItsSlotMoves(t *testing.T) {
 
 			allow(t, cluster.Nodes(), "service", needed.keys, slices.Concat(needed.commands, needed.cluster))
 
-			s := open(t, strings.Replace(clusterURL(cluster), "://", "://service:secret@", 1), redisstore.WithTimeout(generous))
+			s := open(t, strings.Replace(clusterURL(cluster), "://", "://service:secret@", 1))
 			all := operationsOn(func() store.Claim { return claimIn(slot) })
 			moments := phases(indexFirst)
 
@@ -296,7 +296,7 @@ func TestF88UnderLoadNothingFailsAndNothingRunsTwiceWhileManySlotsMove(t *testin
 	stores := make([]*redisstore.Store, len(engines))
 
 	for i := range engines { // with a client each, as processes have
-		stores[i] = open(t, clusterURL(cluster), redisstore.WithTimeout(generous))
+		stores[i] = open(t, clusterURL(cluster))
 		engines[i] = newEngine(t, stores[i], onlyonce.WithPolicy(onlyonce.Policy{
 			Guarantee: onlyonce.AtLeastOnce, StoreDown: onlyonce.FailOpen, MaxWait: patience,
 		}))

@@ -15,7 +15,7 @@ func TestF43EveryOperationWorksAfterTheScriptsWereFlushed(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous))
+	s := open(t, server.URL())
 	ready := make(map[string]store.Claim)
 
 	for _, op := range operations() {
@@ -60,12 +60,12 @@ func TestF43AfterARestartThatForgotEverythingOperationsWorkAndRecordsAreAbsent(t
 		"Open": func(t *testing.T, addr string) *redisstore.Store {
 			t.Helper()
 
-			return open(t, "redis://"+addr, redisstore.WithTimeout(generous))
+			return open(t, "redis://"+addr)
 		},
 		"New": func(t *testing.T, addr string) *redisstore.Store {
 			t.Helper()
 
-			return with(t, redis.NewClient(&redis.Options{Addr: addr}), redisstore.WithTimeout(generous))
+			return with(t, redis.NewClient(&redis.Options{Addr: addr}))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -197,7 +197,7 @@ func TestNobodyEverGetsAnothersAnswer(t *testing.T) {
 	server := redistest.Standalone(t)
 	proxy := redistest.NewProxy(t, server.Addr())
 	s := open(t, proxy.URL())
-	warm(t, open(t, server.URL(), redisstore.WithTimeout(generous))) // so that the scripts are there
+	warm(t, open(t, server.URL())) // so that the scripts are there
 
 	var (
 		wg       sync.WaitGroup

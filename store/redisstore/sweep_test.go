@@ -42,7 +42,7 @@ func settled(t *testing.T, s *redisstore.Store, records int) {
 func unindexedRecords(t *testing.T, url string) (unknown []store.Key) {
 	t.Helper()
 
-	dies := open(t, url, redisstore.WithTimeout(generous), redisstore.WithoutIndex())
+	dies := open(t, url, redisstore.WithoutIndex())
 
 	for range 10 {
 		unknown = append(unknown, overdue(t, dies).Key)
@@ -71,8 +71,8 @@ func TestASweepFindsWhatADyingProcessHasLeftUnindexed(t *testing.T) {
 			t.Parallel()
 
 			url := url(t)
-			s := open(t, url, redisstore.WithTimeout(generous), unindexed, redisstore.WithPrefix("odd[*]?\\:"))
-			other := open(t, url, redisstore.WithTimeout(generous), unindexed)
+			s := open(t, url, unindexed, redisstore.WithPrefix("odd[*]?\\:"))
+			other := open(t, url, unindexed)
 
 			settled(t, other, 20)
 
@@ -111,8 +111,8 @@ func TestF92ASweepFillsTheOtherSetsIfOneCannotBeWritten(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous), unindexed)
-	blind := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithoutIndex())
+	s := open(t, server.URL(), unindexed)
+	blind := open(t, server.URL(), redisstore.WithoutIndex())
 	broken := newKey()
 
 	if err := server.Client().Set(t.Context(), indexOf(broken), "something else", 0).Err(); err != nil {
@@ -142,7 +142,7 @@ func TestF92ASweepFillsAnIndexThatHadToBeRemoved(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous))
+	s := open(t, server.URL())
 	claim := newClaim()
 
 	if err := server.Client().Set(t.Context(), indexOf(claim.Key), "something else", 0).Err(); err != nil {
@@ -171,8 +171,8 @@ func TestASweepReportsARecordThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
-	s := open(t, server.URL(), redisstore.WithTimeout(generous), unindexed)
-	blind := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithoutIndex())
+	s := open(t, server.URL(), unindexed)
+	blind := open(t, server.URL(), redisstore.WithoutIndex())
 
 	claim := overdue(t, blind)
 	if err := server.Client().SetRange(t.Context(), stored(claim.Key), 10, "damage").Err(); err != nil {
@@ -184,7 +184,7 @@ func TestASweepReportsARecordThatCannotBeRead(t *testing.T) {
 	}
 
 	// Cleaning leaves its entry, since it cannot be read.
-	cleans := open(t, server.URL(), redisstore.WithTimeout(generous), redisstore.WithUnknownRetention(time.Hour), redisstore.WithCleaning())
+	cleans := open(t, server.URL(), redisstore.WithUnknownRetention(time.Hour), redisstore.WithCleaning())
 	next := newClaim()
 	next.Key[0] = claim.Key[0]
 
@@ -248,7 +248,7 @@ func TestProcessesSweepInTurnsAndOneContinuesWhereAnotherHasStopped(t *testing.T
 	server := redistest.Standalone(t)
 	first, second := redistest.NewProxy(t, server.Addr()), redistest.NewProxy(t, server.Addr())
 	sweeper := func(proxy *redistest.Proxy, pause time.Duration) *redisstore.Store {
-		return open(t, proxy.URL(), redisstore.WithTimeout(generous), unindexed,
+		return open(t, proxy.URL(), unindexed,
 			redisstore.WithSweepPace(10, pause, time.Hour, 300*time.Millisecond))
 	}
 	stops, goesOn := sweeper(first, time.Hour), sweeper(second, time.Millisecond)
@@ -307,7 +307,7 @@ func TestASweepThatMayNotReadRecordsFails(t *testing.T) {
 	allow(t, []*redistest.Server{server}, "sweeper", needed.keys,
 		slices.DeleteFunc(slices.Clone(needed.commands), func(rule string) bool { return rule == "+evalsha" }))
 
-	s := open(t, strings.Replace(server.URL(), "://", "://sweeper:secret@", 1), redisstore.WithTimeout(generous), unindexed)
+	s := open(t, strings.Replace(server.URL(), "://", "://sweeper:secret@", 1), unindexed)
 	unindexedRecords(t, server.URL())
 
 	if swept, err := s.Sweep(t.Context()); err == nil || !strings.Contains(err.Error(), "NOPERM") || swept.Found != 0 {
