@@ -10,7 +10,6 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Those who were rejected together shall not come back together.
 func TestF09LostClaimReplyRunsOnce(t *testing.T) {
 	t.Parallel()
 
@@ -44,8 +43,8 @@ func TestF09LostClaimReplyRunsOnce(t *testing.T) {
 	}
 }
 
-// The reply comes so late that the lease of the claim has ended. The engine's own claim revives it, and the handler sees
-// the fence that the revival has raised.
+// The reply arrives after the lease of the claim has ended. The engine's own claim revives the record and raises its
+// fence, and the handler sees that fence.
 func TestF09LostClaimReplyAfterTheLeaseRunsOnceWithAHigherFence(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -107,6 +106,3 @@ func TestF10LateCopyOfTheClaimOfAFinishedRunChangesNothing(t *testing.T) {
 		p.mustHaveRun(t, 1)
 	})
 }
-
-// The withdrawn claim expected the fence of a released record, so its release has to raise that fence.
-// The answer to the second copy of a claim proves nothing about the first copy, which may still be on its way.

@@ -200,5 +200,3 @@ func (s silentStore) Capabilities() store.Capabilities {
 }
 
 func (silentStore) Watch(store.Key) (<-chan struct{}, func()) { return make(chan struct{}), func() {} }
-
-// The leader waits for another engine's run and has to leave before its followers: one of them waits on in its place.

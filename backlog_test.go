@@ -14,11 +14,11 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// shardedStore keeps the records in two parts. One of them may be down: its operations hang.
+// shardedStore keeps the records in two shards. While one of them is down, its operations hang.
 type shardedStore struct {
 	*faultStore
 
-	named bool // the store tells its parts
+	named bool // the store names its shards
 	down  atomic.Bool
 }
 
@@ -52,7 +52,7 @@ func (s *shardedStore) Release(ctx context.Context, op store.Release) (store.Res
 	return s.faultStore.Release(ctx, op)
 }
 
-// A long backlog of a part that is down does not hold up what waits for a healthy one.
+// A long backlog of a shard that is down does not delay settlements of a healthy shard.
 func TestF64WithdrawnClaimOnAHealthyPartIsAcknowledgedAtOnce(t *testing.T) {
 	t.Parallel()
 
@@ -117,7 +117,7 @@ func TestF64WithdrawnClaimOnAHealthyPartIsAcknowledgedAtOnce(t *testing.T) {
 	}
 }
 
-// The backlog is bounded by what it keeps in memory, and not only by how much it is.
+// The backlog is bounded by its bytes as well as by its length.
 func TestF64BacklogIsBoundedByItsBytes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -139,7 +139,7 @@ func TestF64BacklogIsBoundedByItsBytes(t *testing.T) {
 	})
 }
 
-// What waits for the store keeps neither the request nor the answer of its call, which the bound does not count.
+// A settlement in the backlog keeps neither the request nor the answer of its call, because the bound does not count them.
 func TestF64BacklogKeepsNothingElseOfItsCalls(t *testing.T) {
 	t.Parallel()
 	s := newFaultStore()

@@ -166,7 +166,7 @@ func TestF20CallerWhoHasGoneBeforeTheHandlerReleasesTheKey(t *testing.T) {
 				seen := new(journal)
 				s := newFaultStore()
 				e := newEngine(t, s, onlyonce.WithObserver(seen))
-				s.next(opClaim, slow(2*time.Second)) // an answer that comes although the caller has gone
+				s.next(opClaim, slow(2*time.Second)) // the answer arrives after the caller has gone
 				s.next(opRelease, release)
 
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -206,7 +206,7 @@ func TestF20CallerWhoHasGoneFromTheStartClaimsNothing(t *testing.T) {
 	}
 }
 
-// Those who waited for a call whose caller left before its handler ran do not share its fate.
+// Duplicates that wait for a call are not rejected when the caller of that call leaves before its handler runs.
 func TestF20DuplicatesOfACallerWhoHasGoneRunThemselves(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// The runtime hands out objects of these sizes, and keeps 8 bytes of each object of more than 512 bytes for itself. Memory that a call has
-// not used before costs more than most of its instructions.
+// The runtime allocates objects in these sizes, and keeps 8 bytes of each object of more than 512 bytes for itself.
+// Fresh memory costs a call more than most of its instructions.
 func TestObjectsOfACallFitIntoObjectsOf704And576Bytes(t *testing.T) {
 	t.Parallel()
 

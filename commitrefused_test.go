@@ -13,7 +13,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// The database accepts what the handler wrote only at the commit, and does not: that is the handler's own ending.
+// The database checks the handler's writes only at the commit and refuses them. The run then ends like one whose
+// handler returned that error.
 func TestF71RefusedCommitIsTheHandlersOwnError(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -28,7 +29,7 @@ func TestF71RefusedCommitIsTheHandlersOwnError(t *testing.T) {
 		s.mustHave(t, 1, 0)
 		seen.mustHave(t, onlyonce.EventSettleFailed, 0)
 
-		// Nothing is left of it, so the next one runs.
+		// The refused commit leaves no record, so the next call runs.
 		mustBeState(t, e, store.Absent)
 		do(t, e, pay("k"), s.sell).mustBe(t, onlyonce.StatusExecuted, "#2")
 	})
@@ -42,7 +43,7 @@ func TestF71RefusedCommitWhoseErrorIsDefiniteIsRecordedAndReplayed(t *testing.T)
 		call := pay("k")
 		soldOut := errors.New("sold out")
 
-		// As a transport that maps the errors of its database.
+		// A transport maps the errors of its database like this.
 		call.Outcome = func(_ any, err error) onlyonce.Outcome {
 			if errors.Is(err, txstore.ErrViolation) {
 				return onlyonce.Outcome{Class: onlyonce.ClassDefinite, Code: "FAILED_PRECONDITION", Body: []byte("sold out"), Err: soldOut}
@@ -240,7 +241,7 @@ func TestF71RefusedCommitIsAmbiguousWhileADownstreamCallIsOpen(t *testing.T) {
 	}
 }
 
-// The run goes on without its caller, and so does what records it.
+// The run goes on without its caller, and its outcome is recorded.
 func TestF71RefusedCommitIsRecordedAlthoughTheCallerHasGone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

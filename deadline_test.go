@@ -12,7 +12,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// An observer that takes its time must not keep a run from being ended before its lease.
+// A slow observer must not delay the end of a run past its lease.
 func TestF19SlowObserverDoesNotKeepARunAlive(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

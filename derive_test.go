@@ -75,7 +75,7 @@ func derivedKeys(t *testing.T, ctx context.Context, kind, target string) (key, u
 	return call.Key(), call.UUID(), ordered
 }
 
-// Another implementation has made the vectors, from docs/derived-keys.md.
+// The vectors come from a second implementation of docs/derived-keys.md.
 func TestDerivedKeysAreThoseOfTheVectors(t *testing.T) {
 	t.Parallel()
 

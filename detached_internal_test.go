@@ -2,7 +2,7 @@ package onlyonce
 
 import "testing"
 
-// A caller may leave at the moment at which its run ends. A quota that is taken then would never be given back.
+// A caller may leave at the moment its run ends. A place taken from the quota then would never be returned.
 func TestF65RunThatHasEndedDoesNotCountAsDetached(t *testing.T) {
 	t.Parallel()
 
@@ -27,7 +27,7 @@ func TestF65RunThatHasEndedDoesNotCountAsDetached(t *testing.T) {
 	}
 }
 
-// A caller's context may live for long. It must not keep the runs of its calls.
+// A caller's context may outlive its calls. It must not keep their runs in memory.
 func TestWatchOfACallerEndsWithItsRun(t *testing.T) {
 	t.Parallel()
 

@@ -15,7 +15,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// leaving makes calls of a scope whose callers then leave all at once, and returns their answers.
+// leaving makes calls of one scope, cancels them all at once, and returns their answers.
 func leaving(t *testing.T, e *onlyonce.Engine, scope string, calls int, p *payments) []<-chan answer {
 	t.Helper()
 
@@ -74,11 +74,11 @@ func TestF65NoMoreRunsAreDetachedThanTheBoundAllows(t *testing.T) {
 	})
 }
 
-// guests are calls that come, whose callers leave, and that end, one at a time, and the bounds that must hold for them.
+// guests is a model of calls that arrive, lose their callers and end, one at a time. It knows the bounds that must hold.
 type guests struct {
 	t *testing.T
 	e *onlyonce.Engine
-	// limit and share are those of detached runs.
+	// limit and share bound the detached runs: all of them, and those of one scope.
 	limit, share int
 
 	made    int
@@ -87,7 +87,7 @@ type guests struct {
 	goneFor map[string]int // of them, by scope
 }
 
-// guest is one of their runs.
+// guest is a run of the model.
 type guest struct {
 	scope  string
 	leave  context.CancelFunc
@@ -99,7 +99,7 @@ func (c *guests) full(scope string) bool {
 	return len(c.gone) == c.limit || scope != "" && c.goneFor[scope] == c.share
 }
 
-// come makes a call. It must be refused if too many runs are detached, and only then.
+// come makes a call. It must be rejected exactly if too many runs are detached.
 func (c *guests) come(scope string) {
 	ctx, leave := context.WithCancel(c.t.Context())
 	g := &guest{scope: scope, leave: leave, end: make(chan struct{})}
@@ -126,7 +126,7 @@ func (c *guests) come(scope string) {
 	}
 }
 
-// leave lets a caller leave. Its run must end if too many are detached, and only then.
+// leave cancels a call. Its run must end exactly if too many runs are detached.
 func (c *guests) leave(i int) {
 	g := c.there[i]
 	c.there = slices.Delete(c.there, i, i+1)
@@ -141,7 +141,7 @@ func (c *guests) leave(i int) {
 	}
 }
 
-// end lets a run end. It must not have been cancelled.
+// end lets a run end. The run must not have been cancelled.
 func (c *guests) end(g *guest) {
 	close(g.end)
 	(<-g.answer).mustBe(c.t, onlyonce.StatusExecuted, "done")
@@ -210,7 +210,7 @@ func TestF65BoundOfDetachedRunsHoldsHoweverCallersComeAndLeave(t *testing.T) {
 	}
 }
 
-// For the race detector too: callers come, leave and end at once.
+// For the race detector: callers arrive, leave and end at the same time.
 func TestF65BoundOfDetachedRunsHoldsForCallersAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -263,7 +263,7 @@ func TestF65BoundOfDetachedRunsHoldsForCallersAtOnce(t *testing.T) {
 	})
 }
 
-// The context of an attached run ends with its caller's. A run that does not look at its context goes on against its policy.
+// The context of an attached run ends with that of its caller. A run that ignores its context goes on against its policy.
 func TestF65RunsThatAreAttachedTakeNoRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -273,7 +273,7 @@ func TestF65RunsThatAreAttachedTakeNoRoom(t *testing.T) {
 		var p payments
 
 		ctx, leave := context.WithCancel(t.Context())
-		first := inBackground(ctx, e, pay("first"), p.lasting(20*time.Second)) // it does not look whether it is to end
+		first := inBackground(ctx, e, pay("first"), p.lasting(20*time.Second)) // ignores its context
 		second := inBackground(ctx, e, pay("second"), p.lasting(20*time.Second))
 
 		synctest.Wait()

@@ -156,7 +156,7 @@ func TestF56DrainGivesUpWhatTheStoreDoesNotAcknowledge(t *testing.T) {
 	})
 }
 
-// A run without protection is a run: a drain waits for it, and tells it.
+// A drain waits for unprotected runs, too, and cancels them.
 func TestF56DrainTellsUnprotectedRuns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -252,7 +252,7 @@ func TestF56ClaimThatMayStillArriveIsReleasedWhenTheDrainStopsItsCall(t *testing
 		do(t, e, pay("k"), p.failing(onlyonce.NotExecuted(errLine))).mustFail(t, onlyonce.StatusReleased, errLine)
 
 		releases := s.count(opRelease)
-		s.next(opClaim, late(time.Hour), slow(time.Second)) // the record asks for a second claim, which is not sent any more
+		s.next(opClaim, late(time.Hour), slow(time.Second)) // the record requires a second claim, which is no longer sent
 
 		stopped := inBackground(t.Context(), e, pay("k"), p.do)
 

@@ -210,7 +210,7 @@ func TestF23OnlyTheWaiterWithTheShortDeadlineFails(t *testing.T) {
 		engines := []*onlyonce.Engine{first, second}
 		short, long := make([]<-chan answer, 0, len(engines)), make([]<-chan answer, 0, len(engines))
 
-		for _, e := range engines { // behind the run itself, and behind a leader who waits for it
+		for _, e := range engines { // one duplicate of the run itself, and one behind a leader that waits for the run
 			long = append(long, inBackground(t.Context(), e, pay("k"), p.do))
 
 			synctest.Wait()

@@ -116,7 +116,7 @@ func TestEndingDecidesWhatEverybodyGets(t *testing.T) {
 			answerOvertaken: lost(overtaken),
 		}},
 		"joined, written, then ambiguous": {ending{shape: joined, failed: true, takeover: true, join: joinWritten}, answers{
-			answerCommitted: committed, // whatever the handler says
+			answerCommitted: committed, // whatever the handler returns
 			answerApplied:   own(StatusUnknown, waitersGetError),
 		}},
 		"joined, refused": {ending{shape: joined, class: ClassDefinite, takeover: true, join: joinRefused}, answers{
@@ -135,7 +135,7 @@ func TestEndingDecidesWhatEverybodyGets(t *testing.T) {
 		}},
 		"single, not executed": {ending{shape: single, class: ClassNotExecuted, failed: true, takeover: true}, answers{
 			answerRolledBack: own(StatusReleased, waitersGetError),
-			answerNothing:    own(StatusUnknown, waitersGetError), // the handler may have committed by itself
+			answerNothing:    own(StatusUnknown, waitersGetError), // the handler may have committed the transaction itself
 			answerCompleted:  record,                              // by a run that began when this one had lost its transaction
 			answerUnknown:    own(StatusUnknown, waitersGetError),
 			answerReleased:   own(StatusUnknown, waitersGetError),
@@ -154,7 +154,7 @@ func TestEndingDecidesWhatEverybodyGets(t *testing.T) {
 	}
 }
 
-// Whatever a run is and whatever the store answers, these hold.
+// These rules hold for every kind of run and every answer of the store.
 func TestEveryEndKeepsThePromises(t *testing.T) {
 	t.Parallel()
 

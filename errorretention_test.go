@@ -14,7 +14,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// F87: a definite error without a mark may be kept for less time than an answer, whatever the shape of the run.
+// F87: a definite error without a mark may have a shorter retention than an answer, in every shape of run.
 func TestF87ErrorIsKeptForItsOwnRetention(t *testing.T) {
 	t.Parallel()
 
@@ -71,7 +71,8 @@ func TestF87ErrorIsKeptForItsOwnRetention(t *testing.T) {
 	}
 }
 
-// F87: the error may only say that the effect of the earlier run is there. Once its record had expired, the effect would happen again.
+// F87: the error may only report that the effect of an earlier run exists. If its record expired sooner, the effect
+// would happen again.
 func TestF87ErrorAfterARunInDoubtIsKeptAsAnAnswerIs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -96,7 +97,7 @@ func TestF87ErrorAfterARunInDoubtIsKeptAsAnAnswerIs(t *testing.T) {
 	})
 }
 
-// A transport may choose the retention of one outcome, within that of the policy.
+// A transport may choose the retention of one outcome, up to that of the policy.
 func TestRetentionOfAnOutcomeIsWithinThatOfThePolicy(t *testing.T) {
 	t.Parallel()
 

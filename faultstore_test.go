@@ -13,8 +13,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// faultStore is a remote store: its operations can be lost, late, slow or refused on their way to a memstore. It cannot
-// notify, and it can be inspected.
+// faultStore is a remote store: its operations can be lost, late, slow or refused on their way to a memstore. It is no
+// Notifier, and it is an Inspector.
 type faultStore struct {
 	mem *memstore.Store
 
@@ -40,14 +40,14 @@ func everyOperation() []operation {
 	return []operation{opClaim, opRenew, opComplete, opRelease, opHold}
 }
 
-// floodAfter is how many operations of a kind take no time. Fake time stands still while somebody is busy, so without it
-// a loop without a pause would never end.
+// floodAfter is how many operations of a kind take no time. Fake time stands still while a goroutine is busy, so a loop
+// without a pause would never end otherwise.
 const floodAfter = 2_000
 
 // deliver hands an operation to the memstore.
 type deliver func(ctx context.Context) (store.Result, error)
 
-// fault is what happens to an operation on its way.
+// fault decides what happens to an operation on its way.
 type fault func(ctx context.Context, deliver deliver) (store.Result, error)
 
 var errLine = errors.New("the line is dead")
@@ -75,7 +75,7 @@ func slow(d time.Duration) fault {
 	}
 }
 
-// distant delivers after a while, or gives up with the context.
+// distant delivers after a delay, or fails when the context ends.
 func distant(d time.Duration) fault {
 	return func(ctx context.Context, deliver deliver) (store.Result, error) {
 		select {
@@ -114,7 +114,7 @@ func newFaultStore() *faultStore {
 	}
 }
 
-// next gives the next operations of a kind one fault each, before those of broken; nil delivers.
+// next gives each of the next operations of a kind one fault, ahead of the faults of broken; nil delivers.
 func (s *faultStore) next(op operation, faults ...fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -259,7 +259,7 @@ type notifyingStore struct {
 	open   atomic.Int64
 }
 
-// notifying makes a store whose watches must all have been stopped, once each, when the test ends.
+// notifying makes a store and checks at the end of the test that each of its watches was stopped once.
 func notifying(t *testing.T, s *faultStore) *notifyingStore {
 	t.Helper()
 

@@ -11,7 +11,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// Duplicates that come before the store has answered the first call get an answer from the store's answer to that call.
+// Duplicates that arrive before the store has answered the first call are answered from the store's reply to that call.
 func TestF23DuplicatesFromBeforeTheClaimLearnThatSomebodyRuns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -47,7 +47,7 @@ func TestF23DuplicatesFromBeforeTheClaimLearnThatSomebodyRuns(t *testing.T) {
 	})
 }
 
-// What a run leaves behind when a drain has run out of time is given up: nobody would wait for it.
+// A run that ends after the drain has run out of time leaves nothing in the backlog, because nothing would wait for it.
 func TestF56RunThatEndsAfterADrainHasRunOutOfTimeLeavesNothingPending(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -80,7 +80,7 @@ func TestF56RunThatEndsAfterADrainHasRunOutOfTimeLeavesNothingPending(t *testing
 	})
 }
 
-// Where there are many calls they are not counted for every call, but soon.
+// With many calls, callers that have left are not counted at every call, but soon.
 func TestMaxDetachedHoldsWhereThereAreManyCalls(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -105,7 +105,7 @@ func TestForceForgetRemovesTheRecordOfALivingOwner(t *testing.T) {
 			t.Errorf("ForceForget: %v", err)
 		}
 
-		(<-running).mustBe(t, onlyonce.StatusUnrecorded, "#1") // nobody else will get it
+		(<-running).mustBe(t, onlyonce.StatusUnrecorded, "#1") // the answer is for this caller alone
 	})
 }
 
@@ -125,7 +125,7 @@ func TestForgetNeedsAForgetter(t *testing.T) {
 	}
 }
 
-// A listed record needs no identity: it is settled as it is, in whatever scope it was made.
+// A listed record needs no identity: it is settled under the key it was listed with, in any scope.
 func TestListedRecordIsSettledByItself(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

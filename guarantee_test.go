@@ -54,7 +54,7 @@ func TestF55KeyThatKillsItsProcessRunsMaxAttemptsTimesAndIsThenUnknown(t *testin
 	})
 }
 
-// F60: where a deployment changes the guarantee, the stricter of the two holds, whichever came first.
+// F60: if a deployment changes the guarantee, the stricter of the old and the new one holds.
 func TestF60StricterOfTwoGuaranteesHolds(t *testing.T) {
 	t.Parallel()
 
@@ -135,7 +135,7 @@ func TestF60AmbiguousEndIsHeldWhereTheRecordIsStricterThanThePolicy(t *testing.T
 	})
 }
 
-// Under the stricter guarantee of the record nobody may take over, so the run goes on although its lease is lost.
+// The record has the stricter guarantee, under which no other engine takes over. So the run goes on although its lease is lost.
 func TestF60RunUnderAStricterRecordIsNotFenced(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -151,8 +151,8 @@ func TestF60RunUnderAStricterRecordIsNotFenced(t *testing.T) {
 	})
 }
 
-// releasedUnderAtMostOnce is a store with the record of the key "k", which was released under AtMostOnce, and an engine that has
-// ExactlyOnce since.
+// releasedUnderAtMostOnce returns a store with the record of key "k", released under AtMostOnce, and an engine that now
+// uses ExactlyOnce.
 func releasedUnderAtMostOnce(t *testing.T, way onlyonce.TransactionMode) (*txstore.Store, *onlyonce.Engine) {
 	t.Helper()
 
@@ -233,8 +233,8 @@ func TestF60JoinedRunOfAStricterRecordIsAnsweredFromACommitThatComesLate(t *test
 	})
 }
 
-// A single transaction leaves the record as it was, whether it is rolled back or its process dies. So it cannot hold it, and does not
-// say that it does.
+// A single transaction leaves the record unchanged, whether it is rolled back or its process dies. So it holds no
+// record, and does not claim to.
 func TestF60SingleTransactionIsExactlyOnceWhateverItsRecordSays(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

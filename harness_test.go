@@ -14,7 +14,7 @@ import (
 
 const method = "/bank.Payments/Pay"
 
-// newEngine makes an engine that must have given everything back when the test ends.
+// newEngine makes an engine. At the end of the test, all seats and flights of the engine must be free.
 func newEngine(t *testing.T, s store.Store, opts ...onlyonce.Option) *onlyonce.Engine {
 	t.Helper()
 
@@ -59,7 +59,7 @@ func (p *payments) do(context.Context) ([]byte, error) {
 	return []byte{'#', byte('0' + p.runs.Add(1))}, nil
 }
 
-// lasting is a handler that takes a while and does not look at its context.
+// lasting is a handler that takes d and ignores its context.
 func (p *payments) lasting(d time.Duration) func(context.Context) ([]byte, error) {
 	return func(ctx context.Context) ([]byte, error) {
 		time.Sleep(d)
@@ -68,7 +68,7 @@ func (p *payments) lasting(d time.Duration) func(context.Context) ([]byte, error
 	}
 }
 
-// obedient is a handler that takes a while, or fails with the cause of its cancellation.
+// obedient is a handler that takes d, or fails with the cause of its cancellation.
 func (p *payments) obedient(d time.Duration) func(context.Context) ([]byte, error) {
 	return func(ctx context.Context) ([]byte, error) {
 		select {
@@ -98,7 +98,7 @@ func (p *payments) mustHaveRun(t *testing.T, times int64) {
 	}
 }
 
-// answer is what a call got.
+// answer is the result of a call.
 type answer struct {
 	onlyonce.Result
 
@@ -106,7 +106,7 @@ type answer struct {
 	at  time.Time
 }
 
-// inBackground makes a call and hands out its answer later.
+// inBackground starts a call and returns a channel for its answer.
 func inBackground(
 	ctx context.Context, e *onlyonce.Engine, call onlyonce.Call, fn func(context.Context) ([]byte, error),
 ) <-chan answer {
@@ -142,7 +142,7 @@ func (a answer) mustBeRejected(t *testing.T, reason onlyonce.Reason) {
 	_ = a.rejection(t, reason)
 }
 
-// rejection is what the call was rejected with, which must be for the reason.
+// rejection returns the rejection of the call, which must have the reason.
 func (a answer) rejection(t *testing.T, reason onlyonce.Reason) *onlyonce.Rejection {
 	t.Helper()
 

@@ -195,7 +195,7 @@ func TestF16OvertakenRunCannotCommitAndItsCallerGetsTheWinnersOutcome(t *testing
 
 				first := inBackground(t.Context(), stopped, pay("k"), late.join(db))
 
-				time.Sleep(16 * time.Second) // nobody renews
+				time.Sleep(16 * time.Second) // the lease is not renewed
 
 				second := inBackground(t.Context(), other, pay("k"), winner.join(db))
 
@@ -324,7 +324,7 @@ func TestJoinedRunIsNotAnsweredWithWhatNoRecordHolds(t *testing.T) {
 					tt.gone(t, e, s)
 
 					if tt.late {
-						_ = join(ctx) // it overlooks that, too
+						_ = join(ctx) // the handler ignores that error, too
 					}
 
 					return []byte("lie"), tt.ends

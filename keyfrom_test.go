@@ -53,7 +53,7 @@ func partsOf(key string) []string {
 		if shape := shapes.FindString(key); fresh && shape != "" {
 			shape = strings.TrimSuffix(shape, "-")
 
-			if rest := key[len(shape):]; !escape.MatchString(rest) { // then it goes on, and is no shape
+			if rest := key[len(shape):]; !escape.MatchString(rest) { // an escape continues the part, which then has no such shape
 				part.WriteString(shape)
 
 				key = rest
@@ -113,7 +113,7 @@ func FuzzKeysFromPartsDiffer(f *testing.F) {
 			t.Errorf("KeyFrom(%q): %v", one, err)
 		}
 
-		// Only a key that was cut has the mark of a digest.
+		// Exactly the keys that were cut carry the mark of a digest.
 		if strings.Contains(key, "--x") != (len(key) == onlyonce.MaxKeyLength && strings.Contains(key[200:], "--x")) {
 			t.Errorf("KeyFrom(%q) = %q, which looks like a digest", one, key)
 		} else if !strings.Contains(key, "--x") && !slices.Equal(partsOf(key), one) {

@@ -53,8 +53,8 @@ func TestF63RecordIsReplayedForTheLongerRetention(t *testing.T) {
 	})
 }
 
-// The new retention is in force for as long as the new key life before the key life is raised: every key that is accepted then was
-// made under the new retention, and its record is still there.
+// The new retention is in force for one new key life before the key life is raised. Every key that is accepted then was
+// used under the new retention, and its record still exists.
 func TestF63KeyLifeIsRaisedAfterTheRetention(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -136,7 +136,7 @@ func TestF63DefaultOfKeyLifeIsTheRetentionAndAtMostADay(t *testing.T) {
 	}
 }
 
-// The release of a withdrawn claim may arrive after the record of a run has expired. What it leaves behind proves nothing.
+// The release of a withdrawn claim may arrive after the record of a run has expired. The record that it leaves proves nothing.
 func TestF63TraceOfAWithdrawnClaimDoesNotLetAnOldKeyRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -102,7 +102,7 @@ func TestF24OtherRequestIsRefusedWhileAnotherEngineRunsTheFirst(t *testing.T) {
 	})
 }
 
-// Everybody who waits while the claim is under way is compared with the record, not with the call that happened to lead.
+// Callers that wait during the claim are compared with the record, not with the call that leads.
 func TestF24FollowersAreComparedWithTheRecordAndNotWithTheirLeader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -213,7 +213,7 @@ func TestF24OtherRequestIsRefusedWhenItsWaitEndsWithASharedError(t *testing.T) {
 
 		synctest.Wait()
 
-		other := inBackground(t.Context(), e, payOther("k"), p.do) // still claiming: nobody knows whose record it is
+		other := inBackground(t.Context(), e, payOther("k"), p.do) // the claim is under way, so the owner of the record is not known
 
 		(<-leader).mustFail(t, onlyonce.StatusReleased, errLine)
 		(<-other).mustBeRejected(t, onlyonce.ReasonKeyReused)

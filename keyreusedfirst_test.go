@@ -11,8 +11,8 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// mustTellOfTheFirst checks the rejection of another request under a key: the state of the first request, and that the message advises a
-// new key only if the first request cannot take effect any more.
+// mustTellOfTheFirst checks the rejection of another request under a key: it names the state of the first request, and
+// it advises a new key only if the first request can no longer take effect.
 func (a answer) mustTellOfTheFirst(t *testing.T, first string) {
 	t.Helper()
 
@@ -35,7 +35,7 @@ func (a answer) mustTellOfTheFirst(t *testing.T, first string) {
 	}
 }
 
-// F76: another request under a key learns what became of the first one, here and in another process.
+// F76: the rejection of another request under a key reports how the first one ended, in this process and in another one.
 func TestF76ReusedKeyTellsWhatBecameOfTheFirstRequest(t *testing.T) {
 	t.Parallel()
 
@@ -120,7 +120,8 @@ func TestF76ReusedKeyOfARunThatIsFoundOutAboutTellsThatItsOutcomeIsUnknown(t *te
 	})
 }
 
-// Duplicates in this process share the error of a run that left no outcome. Another request that waited with them learns how it ended.
+// Duplicates in this process share the error of a run that left no outcome. Another request that waited with them
+// learns how the run ended.
 func TestF76ReusedKeyOfASharedEndTellsHowItEnded(t *testing.T) {
 	t.Parallel()
 
@@ -133,7 +134,7 @@ func TestF76ReusedKeyOfASharedEndTellsHowItEnded(t *testing.T) {
 
 				var p payments
 
-				// The other call may be woken as soon as the run begins, and is answered then. So there are several tries.
+				// The other call may be answered as soon as the run begins, so the test tries several times.
 				for i := range int64(100) {
 					key := fmt.Sprintf("k%d", i)
 
@@ -143,7 +144,7 @@ func TestF76ReusedKeyOfASharedEndTellsHowItEnded(t *testing.T) {
 
 					synctest.Wait()
 
-					other := <-inBackground(t.Context(), e, payOther(key), p.do) // while nobody knows whose record it is
+					other := <-inBackground(t.Context(), e, payOther(key), p.do) // the owner of the record is not known yet
 					<-leader
 					p.mustHaveRun(t, i+1)
 

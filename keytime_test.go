@@ -14,7 +14,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// orderedKey is a key that was made at a time.
+// orderedKey is a key that was made at the given time.
 func orderedKey(made time.Time) string {
 	var millis [8]byte
 
@@ -233,7 +233,7 @@ func TestTimeOrderedKeyFromTheFutureOrOfAnotherFormIsInvalid(t *testing.T) {
 	})
 }
 
-// The clock of the client is ahead. Its key, or a copy that comes late, does not run again when its record has expired.
+// The clock of the client is ahead. Neither its key nor a late copy runs again after the record has expired.
 func TestF29KeyOfAClockThatIsAheadDoesNotRunAgainAfterItsRetention(t *testing.T) {
 	t.Parallel()
 
@@ -276,7 +276,7 @@ func TestF29OldKeyIsNotRunWhileTheStoreIsDownEvenWhereThatIsAllowed(t *testing.T
 	})
 }
 
-// A release of a claim that nobody knows the fate of leaves a record behind, which would let the next call run.
+// The release of a withdrawn claim would leave a record behind, which would let the next call run.
 func TestF29LookingAtAnOldKeyLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -300,7 +300,7 @@ func TestF29LookingAtAnOldKeyLeavesNothingBehind(t *testing.T) {
 	})
 }
 
-// The clock of this process is wrong by hours; that of the store decides.
+// The clock of this process is off by hours. The clock of the store decides.
 func TestF31AgeOfATimeOrderedKeyIsThatOnTheStoresClock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -336,7 +336,7 @@ func TestF29ShortRetentionLeavesTheAgeOfAKeyToTheStoresClockToo(t *testing.T) {
 	})
 }
 
-// skewedStore tells another time.
+// skewedStore reports the time of another clock.
 type skewedStore struct {
 	*faultStore
 

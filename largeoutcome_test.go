@@ -15,7 +15,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// narrowStore takes no outcome that is larger than a limit.
+// narrowStore refuses outcomes that are larger than its limit.
 type narrowStore struct {
 	*faultStore
 
@@ -59,7 +59,7 @@ func TestF34OutcomeThatTheStoreDoesNotTakeIsKeptAsDoneWithoutItsBody(t *testing.
 	})
 }
 
-// stalledStore lets outcomes wait until a time, as a lock of the row does, while reads go on. It takes outcomes of any size.
+// stalledStore delays completions until a given time, like a row lock. It answers reads, and takes outcomes of any size.
 type stalledStore struct {
 	*faultStore
 
@@ -99,7 +99,7 @@ func TestF08LargeOutcomeIsKeptWholeWhereTheStoreIsSlowToTakeAny(t *testing.T) {
 	}
 }
 
-// tardyStore times out with large outcomes until it is healed. It returns an error of its own before the engine's timeout.
+// tardyStore fails for large outcomes until it is healed. It returns its own error before the engine's timeout.
 type tardyStore struct {
 	narrowStore
 
@@ -185,7 +185,7 @@ func (s shutStore) Lookup(ctx context.Context, key store.Key) (store.Result, err
 	return s.narrowStore.Lookup(ctx, key)
 }
 
-// That a small outcome would be taken is found out only where the store answers, too: an outage may end between the two.
+// A small outcome settles the matter only if the store answers at both tries. An outage may end between them.
 func TestF08LargeOutcomeIsNotGivenUpWhileTheStoreDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -210,7 +210,7 @@ func TestF08LargeOutcomeIsNotGivenUpWhileTheStoreDoesNotAnswer(t *testing.T) {
 	})
 }
 
-// An outage, however long, and a store that answers questions and takes nothing at all, say nothing about the size.
+// An outage of any length, and a store that answers reads and refuses all writes, prove nothing about the size.
 func TestF08LargeOutcomeIsKeptWholeWhereTheStoreTakesNothing(t *testing.T) {
 	t.Parallel()
 

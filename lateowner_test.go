@@ -85,7 +85,7 @@ func TestF59LateOwnerOfARecordThatWasResolvedAsNotExecutedIsUnrecorded(t *testin
 
 		time.Sleep(2 * time.Second)
 
-		// What was not there when somebody looked may have come since.
+		// An effect that was absent at the early lookup may have happened since.
 		if err := second.Resolve(t.Context(), early, onlyonce.DidNotHappen()); !errors.Is(err, onlyonce.ErrOwnerMayBeAlive) {
 			t.Errorf("Resolve after an early look: %v, want ErrOwnerMayBeAlive", err)
 		}
@@ -137,7 +137,7 @@ func TestF59RunIsOverBeforeItCanBeResolvedAsNotExecuted(t *testing.T) {
 		e := newEngine(t, s, onlyonce.WithPolicy(onlyonce.Policy{Lease: time.Second, MaxRun: 5 * time.Second}))
 		s.next(opClaim, func(ctx context.Context, deliver deliver) (store.Result, error) {
 			res, err := deliver(ctx)
-			time.Sleep(1900 * time.Millisecond) // the answer takes longer than the lease
+			time.Sleep(1900 * time.Millisecond) // the reply takes longer than the lease
 
 			return res, err
 		})
@@ -145,7 +145,7 @@ func TestF59RunIsOverBeforeItCanBeResolvedAsNotExecuted(t *testing.T) {
 		var aliveUntil, cancelled time.Time
 
 		do(t, e, pay("k"), func(ctx context.Context) ([]byte, error) {
-			aliveUntil = record(t, e, "k").OwnerAliveUntil //nolint:contextcheck // it is the test that looks
+			aliveUntil = record(t, e, "k").OwnerAliveUntil //nolint:contextcheck // the test reads the record
 			<-ctx.Done()
 
 			cancelled = time.Now()

@@ -35,7 +35,7 @@ func (s *standing) see(what string, values ...any) {
 	s.seen = append(s.seen, fmt.Sprint(what, " ", values))
 }
 
-// look writes down everything that can be seen of a context.
+// look records every visible property of a context.
 func (s *standing) look(ctx context.Context, name string) {
 	_, bounded := ctx.Deadline()
 	s.see(name, ctx.Err(), context.Cause(ctx), ctx.Value(valueKey{}), ctx.Value("none"), bounded)
@@ -51,7 +51,7 @@ func (s *standing) closed(name string, done <-chan struct{}) {
 	}
 }
 
-// parents are the contexts that a context may be made in.
+// parents lists the contexts that a lazy context may be made in.
 func parents(ctx context.Context) map[string]func() (context.Context, context.CancelCauseFunc) {
 	ctx = context.WithValue(ctx, valueKey{}, "value")
 	never := context.WithoutCancel(ctx)
@@ -73,7 +73,7 @@ func parents(ctx context.Context) map[string]func() (context.Context, context.Ca
 	}
 }
 
-// uses are what may be done with a context.
+// uses lists the ways to use a context.
 func uses() map[string]func(*standing) {
 	return map[string]func(*standing){
 		"nothing":                 func(*standing) {},
@@ -114,7 +114,8 @@ func uses() map[string]func(*standing) {
 	}
 }
 
-// watchers are those who need to know of the end, from before the use of a context. Each returns its observation after the use.
+// watchers lists the ways to wait for the end of a context, each started before its use. Each returns its observation
+// after the use.
 func watchers() map[string]func(*standing) func() {
 	return map[string]func(*standing) func(){
 		"nobody": func(*standing) func() { return func() {} },
@@ -241,7 +242,8 @@ func TestLazyContextMakesNothingForThoseWhoDoNotNeedItsEnd(t *testing.T) {
 	}
 }
 
-// For the race detector too: who looks while the context ends sees it end once, for one reason, together with its children.
+// For the race detector: all goroutines that look while the context ends see one end with one cause, together with its
+// children.
 func TestLazyContextEndsOnceForAllWhoLookAtOnce(t *testing.T) {
 	t.Parallel()
 
@@ -287,7 +289,7 @@ func TestLazyContextEndsOnceForAllWhoLookAtOnce(t *testing.T) {
 	}
 }
 
-// meddling is a context that somebody uses while another context is made in it.
+// meddling is a context that is used while another context is made in it.
 type meddling struct {
 	context.Context
 
@@ -358,7 +360,7 @@ func TestApartContextIsAsTheStandardOne(t *testing.T) {
 
 	observe := func(ctx context.Context) []string {
 		s := standing{Context: ctx}
-		s.look(s, "itself") //nolint:contextcheck // contexts are what is looked at, here and below
+		s.look(s, "itself") //nolint:contextcheck // the contexts under test, here and below
 		s.see("Done", s.Done() == nil)
 
 		child, cancel := context.WithCancelCause(s)

@@ -161,7 +161,7 @@ func TestF07RunUnderAtLeastOnceEndsBeforeItsLeaseCanHaveEnded(t *testing.T) {
 
 					ended = time.Now()
 
-					if rec := record(t, e, "k"); !rec.LeaseAlive(ended) { //nolint:contextcheck // it is the test that looks
+					if rec := record(t, e, "k"); !rec.LeaseAlive(ended) { //nolint:contextcheck // the test reads the record
 						t.Error("the lease has ended before the run was told")
 					}
 
@@ -229,10 +229,7 @@ func TestF07RunUnderAtMostOnceGoesOnAndIsRecordedWhenTheStoreIsBack(t *testing.T
 	})
 }
 
-// The store has lost the record, and another request has got the key since. Nobody may tell the run's own caller that its
-// request was not executed and that it should take another key.
-// A run that ends while its renewal is under way waits for the renewal and leaves nothing behind.
-// A handler may go on although its context has ended. Nobody may take over before it has returned.
+// The handler may go on although its context has ended. No other engine takes over before the handler returns.
 func TestRunWhoseContextHasEndedKeepsItsLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

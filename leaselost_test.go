@@ -38,7 +38,7 @@ func TestF07LeaseThatComesBackAndIsLostAgainIsReportedAgain(t *testing.T) {
 	})
 }
 
-// The handler has returned, and nobody has taken over: there is nothing that an observer should worry about.
+// The handler has returned, and no other engine has taken over, so there is nothing to report.
 func TestF08LeaseThatEndsWhileTheOutcomeIsWrittenIsNotReported(t *testing.T) {
 	t.Parallel()
 

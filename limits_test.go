@@ -106,7 +106,7 @@ func TestMaxPendingRefusesNewCallsBeforeTheyClaim(t *testing.T) {
 	})
 }
 
-// A settlement that can never be written does not hold up the others. A settlement that is of no use any more is dropped.
+// A settlement that cannot be written does not delay the others. An obsolete settlement is dropped.
 func TestPendingSettlementsDoNotHoldUpEachOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestPendingSettlementsDoNotHoldUpEachOther(t *testing.T) {
 	})
 }
 
-// boundedStore keeps to deadlines by itself.
+// boundedStore observes deadlines itself.
 type boundedStore struct{ *faultStore }
 
 func (s boundedStore) Capabilities() store.Capabilities {

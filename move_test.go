@@ -99,7 +99,7 @@ func TestDecideDoesNotRepeatARunWhoseFirstStartIsOlderThanTheRetention(t *testin
 	}
 }
 
-// The next claim of a call expects the fence of the record. It has a fresh token if the record has used the call's token.
+// The next claim of a call expects the fence of the record. It gets a fresh token if the record has used the call's token.
 func TestExpectTakesTheRecordsFenceAndAFreshTokenWhereItsOwnIsSpent(t *testing.T) {
 	t.Parallel()
 

@@ -9,8 +9,8 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// A run that may have been overtaken, and cannot ask the store whether it was, must not say for the key that nothing
-// happened: the run that has overtaken it may have its effect.
+// A run may have been overtaken, and cannot ask the store. It must not report that nothing happened: the run that
+// overtook it may have taken effect.
 
 // outlivingItsLease is a handler that ignores its context, and returns an error marked NotExecuted after a while.
 func outlivingItsLease(d time.Duration) func(context.Context) ([]byte, error) {
@@ -82,8 +82,8 @@ func TestF16RunThatOutlivesMaxRunAndItsLeaseDoesNotSayThatNothingHappened(t *tes
 	})
 }
 
-// Under AtMostOnce nobody takes over; but once the owner cannot be alive any more, somebody may settle its record as not
-// executed, and then another call runs.
+// Under AtMostOnce, no other engine takes over. But once the owner cannot be alive any more, the record may be settled
+// as not executed, and then another call runs.
 func TestF17OwnerThatOutlivesItsTimeDoesNotSayThatNothingHappened(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -111,7 +111,7 @@ func TestF17OwnerThatOutlivesItsTimeDoesNotSayThatNothingHappened(t *testing.T) 
 	})
 }
 
-// The store being down is no reason to say less than is known.
+// An outage of the store does not weaken what the run itself proves.
 func TestF08RunWithinItsTimeSaysThatNothingHappenedThoughTheStoreIsDown(t *testing.T) {
 	t.Parallel()
 

@@ -87,7 +87,7 @@ func TestF16OvertakenOwnerThatHasNoOutcomeAnswersForItself(t *testing.T) {
 		err    error
 		status onlyonce.Status
 	}{
-		// Another run of the key has begun, so this one cannot say that nothing happens.
+		// Another run of the key has begun, so this run cannot claim that nothing happened.
 		"not executed": {onlyonce.NotExecuted(errLine), onlyonce.StatusUnknown},
 		"ambiguous":    {errLine, onlyonce.StatusUnknown},
 	} {
@@ -116,7 +116,7 @@ func TestF16OvertakenOwnerThatHasNoOutcomeAnswersForItself(t *testing.T) {
 					winner := inBackground(t.Context(), second, pay("k"), p.lasting(length))
 
 					if ended {
-						// The record is completed by then, and what it holds is the answer for everybody.
+						// The record is completed by then, and its outcome is the answer for all callers.
 						(<-paused).mustBe(t, onlyonce.StatusReplayed, "#1")
 					} else {
 						(<-paused).mustFail(t, tt.status, errLine)
@@ -130,8 +130,6 @@ func TestF16OvertakenOwnerThatHasNoOutcomeAnswersForItself(t *testing.T) {
 	}
 }
 
-// A renewal that finds its own record resolved is no reason to end the run: nobody else runs, or will.
-// An operator may resolve a run as not executed only after the run's context was cancelled.
 func TestF18CompletionAndTakeoverAtOnceHaveOneWinner(t *testing.T) {
 	t.Parallel()
 
@@ -168,8 +166,8 @@ func TestF18CompletionAndTakeoverAtOnceHaveOneWinner(t *testing.T) {
 
 		rec := record(t, first, key)
 
-		// On a slow machine a claim may be answered when its lease is about to end. It is given back then, and the other run, if there
-		// was one, has lost the key to it: nobody has completed.
+		// On a slow machine, the claim may be answered shortly before its lease ends. Then it is released. The other
+		// run, if there was one, has lost the key to it, so neither has completed.
 		if rec.State == store.Released && answers[0].err != nil && answers[1].err != nil && late < rounds {
 			late++
 			round--
@@ -223,7 +221,7 @@ func TestF19StarvedRenewalFencesTheRunBeforeItsLeaseEnds(t *testing.T) {
 				do(t, e, pay("k"), func(ctx context.Context) ([]byte, error) {
 					<-ctx.Done()
 
-					left = time.Until(record(t, e, "k").LeaseUntil) //nolint:contextcheck // it is the test that looks
+					left = time.Until(record(t, e, "k").LeaseUntil) //nolint:contextcheck // the test reads the record
 
 					return nil, context.Cause(ctx)
 				}).mustFail(t, onlyonce.StatusUnknown, onlyonce.ErrLeaseLost)

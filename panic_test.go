@@ -11,7 +11,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// crash makes a call on a goroutine of its own, and returns what it panicked with; nil if it ended otherwise.
+// crash makes a call on its own goroutine, and returns the value of its panic; nil if it did not panic.
 func crash(e *onlyonce.Engine, call onlyonce.Call, fn func(context.Context) ([]byte, error)) (value any, returned bool) {
 	done := make(chan struct{})
 

@@ -37,7 +37,7 @@ func TestCallsLeaveSharedPoliciesAsTheyAre(t *testing.T) {
 	}
 }
 
-// BenchmarkPolicyOf is what the policy of a call costs.
+// BenchmarkPolicyOf measures the lookup of a call's policy.
 func BenchmarkPolicyOf(b *testing.B) {
 	e, err := New(memstore.New())
 	if err != nil {
@@ -64,7 +64,7 @@ func BenchmarkPolicyOf(b *testing.B) {
 	}
 }
 
-// BenchmarkKeyRules is what the check of a key costs.
+// BenchmarkKeyRules measures the check of a key.
 func BenchmarkKeyRules(b *testing.B) {
 	for b.Loop() {
 		if err := (KeyRules{}).Check("01234567-89ab-7def-8123-456789abcdef"); err != nil {

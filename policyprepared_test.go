@@ -30,7 +30,7 @@ func TestPreparedPolicyIsUsedInsteadOfThePolicyOfTheCall(t *testing.T) {
 
 		call := pay("k")
 		call.Policy, call.Prepared = &onlyonce.Policy{Retention: time.Minute}, prepared(t, e, policy)
-		policy.Retention = time.Second // nobody looks
+		policy.Retention = time.Second // the engine has prepared it already
 
 		var p payments
 
@@ -53,7 +53,7 @@ func TestPoliciesThatCannotHoldAreNotPrepared(t *testing.T) {
 	}
 }
 
-// What holds on one store need not hold on another.
+// A policy that is valid for one store may be invalid for another.
 func TestPolicyThatAnotherEngineHasPreparedIsValidatedAgain(t *testing.T) {
 	t.Parallel()
 

@@ -232,7 +232,7 @@ func TestF68EveryLimitHoldsOverItsRangeOrIsRefused(t *testing.T) {
 	})
 }
 
-// servesUnder makes calls that run, are replayed and wait for each other.
+// servesUnder makes calls that run, replay and wait for each other under a policy.
 func servesUnder(t *testing.T, p onlyonce.Policy, s store.Store, opts ...onlyonce.Option) {
 	t.Helper()
 
@@ -274,7 +274,7 @@ func servesUnder(t *testing.T, p onlyonce.Policy, s store.Store, opts ...onlyonc
 	runs.mustHaveRun(t, 2)
 }
 
-// within is a handler that takes less time than it has, and less than a duplicate waits.
+// within is a handler that takes less time than its run and less than a duplicate waits.
 func within(p onlyonce.Policy, runs *payments) func(context.Context) ([]byte, error) {
 	d := min(p.MaxRun, time.Second)
 	if p.MaxWait > 0 {
@@ -291,7 +291,7 @@ func triesAgain(t *testing.T, l onlyonce.Limits) {
 	s := newFaultStore()
 	s.next(opComplete, lostRequest, lostReply)
 
-	if l.StoreTimeout != time.Millisecond { // the time for all tries of a claim is made of it
+	if l.StoreTimeout != time.Millisecond { // the time for all tries of a claim derives from it
 		s.next(opClaim, lostRequest, lostReply)
 	}
 

@@ -116,7 +116,7 @@ func TestRunEndsWithTheReceiptOfItsLastLease(t *testing.T) {
 	}
 }
 
-// A renewal that fails gives no receipt, and that of the lease before stays.
+// A renewal that fails returns no receipt, and the receipt of the lease before stays.
 func TestFailedRenewalLeavesTheReceipt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -49,6 +49,8 @@ func TestF43OutcomeOfARunWhoseRecordIsGoneIsUnrecorded(t *testing.T) {
 	})
 }
 
+// The store has lost the record, and another request has claimed the key. The run's own caller must not get the advice
+// that its request was not executed and needs a new key.
 func TestF43OwnerWhoseKeyHasGoneToAnotherRequestIsUnrecorded(t *testing.T) {
 	t.Parallel()
 
@@ -107,7 +109,7 @@ func TestRunEndsWhenARenewalFindsAnotherOwner(t *testing.T) {
 
 		var p payments
 
-		// Nobody may take the record from a living lease. If it has happened all the same, the next renewal finds it.
+		// The store must not take the record from a living lease. If it does, the next renewal notices.
 		s.next(opRenew, func(ctx context.Context, deliver deliver) (store.Result, error) {
 			_, _ = s.mem.Release(ctx, store.Release{Claim: s.lastClaim()})
 			_, _ = second.Do(ctx, pay("k"), p.do)

@@ -37,7 +37,7 @@ func (l *ledger) pay() onlyonce.Call {
 	return call
 }
 
-// afterCrash is an engine whose store has a record of a run that died inside the handler, a second after its lease.
+// afterCrash is an engine whose store has the record of a run that died in its handler, one second after the end of its lease.
 func afterCrash(t *testing.T, g onlyonce.Guarantee, opts ...onlyonce.Option) *onlyonce.Engine {
 	t.Helper()
 
@@ -200,7 +200,7 @@ func TestRecoveryGoesOnWhenItsCallerHasGone(t *testing.T) {
 	})
 }
 
-// A recovery function that hangs and does not look at its context costs one goroutine and not one for each call.
+// A recovery function that hangs and ignores its context occupies one goroutine in total, not one for each call.
 func TestRecoveryThatHangsIsNotStartedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -323,7 +323,7 @@ func TestF66RecoveryFunctionIsAskedAboutEachOwner(t *testing.T) {
 				call.Recover = func(ctx context.Context, rec onlyonce.Record) (onlyonce.Finding, error) {
 					fences = append(fences, rec.Fence)
 
-					// During the recovery of the first owner, another owner takes the key over, and dies as well.
+					// While the recovery of the first owner runs, another owner takes over the key and dies as well.
 					if len(fences) == 1 {
 						again := dead
 						again.Token, again.Fence, again.Guarantee = store.Token{7}, rec.Fence, onlyonce.AtLeastOnce
@@ -402,7 +402,7 @@ func TestF66RecoveryInProgressAnswersForItsOwnOwnerOnly(t *testing.T) {
 	})
 }
 
-// The function hangs about one owner while another one dies: nobody waits for it again and again.
+// The function hangs for one owner while the next owner dies: calls do not wait for it again and again.
 func TestF66FunctionThatHangsDoesNotKeepCallsFromTheNextOwner(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -445,7 +445,7 @@ func TestF66FunctionThatHangsDoesNotKeepCallsFromTheNextOwner(t *testing.T) {
 	})
 }
 
-// Fences begin anew after a forgetting.
+// After a record is forgotten, its fences begin again.
 func TestF66OwnerAfterAForgettingIsAskedAboutAsWell(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

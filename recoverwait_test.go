@@ -70,7 +70,7 @@ func TestF23LeaderWithAShortDeadlineOfARecoveryDoesNotEndTheWaitOfTheOthers(t *t
 	}
 }
 
-// The run ends ambiguously while others wait for it. One of them calls the recovery function before any of them is rejected.
+// The run ends ambiguously while duplicates wait. One of them calls the recovery function before any is rejected.
 func TestFollowersOfARunThatIsHeldAskWhatBecameOfIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -196,7 +196,7 @@ func TestFollowersOfARecoveryThatLeadsToARunDoNotOutwaitTheirPatience(t *testing
 	})
 }
 
-// A leader may wait for a run, look into what became of it, and then wait for another one's.
+// A leader may wait for a run, then run the recovery function, and then wait for another run.
 func TestFollowersOfARecoveryKnowWhenSomebodyElseRuns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

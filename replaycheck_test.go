@@ -93,7 +93,7 @@ func TestF62OvertakenCallerGetsTheOtherOutcomeOnlyIfItsOwnReplayCheckAllows(t *t
 	}
 }
 
-// Every way to another call's outcome is closed to those who may not see it, and they learn it at once.
+// Callers without permission see another call's outcome on no path, and are rejected at once.
 func TestF27ReplayCheckGuardsEveryReplayAndEveryWait(t *testing.T) {
 	t.Parallel()
 

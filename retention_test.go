@@ -72,7 +72,7 @@ func TestF28UnknownOutcomeDoesNotExpire(t *testing.T) {
 	})
 }
 
-// Records that the run made downstream may be gone by then, so that a second run would repeat their effects.
+// Records that the run made downstream may have expired by then, so a second run would repeat their effects.
 func TestRunIsNotTakenOverOnceItsFirstStartIsOlderThanTheRetention(t *testing.T) {
 	t.Parallel()
 
@@ -148,7 +148,7 @@ func TestRunIsNotRepeatedAfterDoubtOnceItsFirstStartIsOlderThanTheRetention(t *t
 
 				var p payments
 
-				// It is given back again and again, which keeps the record.
+				// The key is released again and again, which keeps the record.
 				do(t, e, call, p.failing(tt.first))
 				time.Sleep(59 * time.Minute)
 				do(t, e, call, p.failing(tt.first))

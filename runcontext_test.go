@@ -88,7 +88,7 @@ func TestRunContextEndsWithTheRun(t *testing.T) {
 	var kept context.Context
 
 	_, _ = e.Do(t.Context(), pay("k"), func(ctx context.Context) ([]byte, error) {
-		kept = ctx //nolint:fatcontext // kept to look at its end
+		kept = ctx //nolint:fatcontext // kept to observe its end
 
 		return nil, ctx.Err()
 	})

@@ -15,7 +15,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// keyring is a ring of keys, the newest first. While it is down, it cannot tell.
+// keyring is a ring of keys, the newest first. While it is down, it returns an error.
 type keyring struct {
 	*store.StaticKeys
 
@@ -62,7 +62,8 @@ func newKeyring(t *testing.T, ids ...string) *keyring {
 	return &keyring{StaticKeys: static}
 }
 
-// bothGuarantees run a test where a duplicate could take over, too: a record that cannot be read is never taken over.
+// bothGuarantees runs a test under both guarantees: an unreadable record is never taken over, even if a duplicate could
+// take over others.
 func bothGuarantees(t *testing.T, test func(t *testing.T, opt onlyonce.Option)) {
 	t.Helper()
 
@@ -160,12 +161,12 @@ func TestF46AKeyServiceThatIsDownIsAStoreThatIsDown(t *testing.T) {
 
 		_ = do(t, e, pay("before"), p.do)
 
-		// It is down when a record has to be read.
+		// The keyring is down when a record has to be read.
 		ring.down.Store(true)
 		do(t, e, pay("before"), p.do).mustBeRejected(t, onlyonce.ReasonStoreUnavailable)
 		p.mustHaveRun(t, 1)
 
-		// It goes down in the middle of a run: the outcome is written when it is back.
+		// The keyring goes down during the run: the outcome is written when the keyring is back.
 		ring.down.Store(false)
 		got := inBackground(t.Context(), e, pay("during"), func(ctx context.Context) ([]byte, error) {
 			ring.down.Store(true)
@@ -191,7 +192,7 @@ func TestF46AKeyServiceThatIsDownIsAStoreThatIsDown(t *testing.T) {
 	})
 }
 
-// The plain text of a record is not in the store, and not in errors about a record that cannot be read.
+// The plain text of a record appears neither in the store nor in errors about an unreadable record.
 func TestF36SealedAnswersAreSwappedInVain(t *testing.T) {
 	t.Parallel()
 

@@ -136,7 +136,7 @@ func TestShadowModeHoldsNoMoreAnswersThanItMay(t *testing.T) {
 		}
 
 		small := func(context.Context) ([]byte, error) { return make([]byte, 60), nil }
-		for i := range 4 { // what was held is given back, and so is the place of each call
+		for i := range 4 { // the room of earlier answers and calls is free again
 			_, _ = e.Do(t.Context(), pay(fmt.Sprint("small-", i/2)), small)
 
 			synctest.Wait()
@@ -148,7 +148,7 @@ func TestShadowModeHoldsNoMoreAnswersThanItMay(t *testing.T) {
 	})
 }
 
-// A table of few calls must not look like a good report of all calls.
+// A table of a few calls must not look like a report of all calls.
 func TestShadowReportSaysHowManyCallsWereNotObserved(t *testing.T) {
 	var report onlyonce.ShadowReport
 

@@ -310,7 +310,7 @@ func TestDuplicateOfASingleTransactionElsewhereIsInProgressWhenItsWaitIsOver(t *
 
 		began := time.Now()
 		duplicate := inBackground(t.Context(), there, pay("k"), s.sell)
-		other := inBackground(t.Context(), there, payOther("k"), s.sell) // follows the duplicate, which knows nothing of the record
+		other := inBackground(t.Context(), there, payOther("k"), s.sell) // follows the duplicate, which does not know the record
 		got := <-duplicate
 		got.mustBeRejected(t, onlyonce.ReasonInProgress)
 		(<-other).mustBeRejected(t, onlyonce.ReasonInProgress)

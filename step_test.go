@@ -168,7 +168,7 @@ func TestRunThatIsRepeatedTakesTheSameSteps(t *testing.T) {
 	}
 }
 
-// What the rolled-back run has left behind does not count for the next one.
+// Steps of the rolled-back run do not count for the next run.
 func TestRunThatConflictedTakesTheSameStepsAgain(t *testing.T) {
 	t.Parallel()
 
@@ -202,7 +202,7 @@ func TestRunThatConflictedTakesTheSameStepsAgain(t *testing.T) {
 	}
 }
 
-// A goroutine that outlives a rolled-back run neither meets the next one, nor takes its steps.
+// A goroutine that outlives a rolled-back run neither sees the next run nor takes its steps.
 func TestGoroutineOfARunThatConflictedKeepsToItsOwnRun(t *testing.T) {
 	t.Parallel()
 
@@ -340,7 +340,7 @@ func TestInnermostRunIsTheOneThatKeysAreDerivedFrom(t *testing.T) {
 	}
 }
 
-// A handler often translates the error of a downstream call. While that call is open, nobody knows whether its effect happened.
+// A handler often translates the error of a downstream call. While that call is open, its effect is unknown.
 func TestF73DefiniteErrorIsAmbiguousWhileADownstreamCallIsOpen(t *testing.T) {
 	t.Parallel()
 
@@ -397,7 +397,7 @@ type verdictError struct{ v onlyonce.Verdict }
 func (e verdictError) Error() string             { return "downstream: " + e.v.String() }
 func (e verdictError) Verdict() onlyonce.Verdict { return e.v }
 
-// If nothing was sent in the second try of a step, or its key was refused, that does not settle the first try.
+// If the second try of a step sent nothing, or its key was refused, the first try is still unsettled.
 func TestF73DoubtAboutAStepOutlastsATryThatRanNothing(t *testing.T) {
 	t.Parallel()
 
@@ -420,7 +420,7 @@ func TestF73DoubtAboutAStepOutlastsATryThatRanNothing(t *testing.T) {
 	}
 }
 
-// A policy may say that a code means "not executed". It does not know of the call that is open.
+// A policy may class a code as "not executed". It does not know of the open call.
 func TestF73UnmarkedNotExecutedIsAmbiguousWhileADownstreamCallIsOpen(t *testing.T) {
 	t.Parallel()
 

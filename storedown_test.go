@@ -54,6 +54,7 @@ func TestF06StoreDownBeforeTheClaimRunsNothing(t *testing.T) {
 	}
 }
 
+// Duplicates that are rejected together must not retry together.
 func TestF06DuplicatesOfARejectedCallAreRejectedWithDelaysOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

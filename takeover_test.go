@@ -13,7 +13,7 @@ func TestWaitTakesOverAsSoonAsTheLeaseEnds(t *testing.T) {
 	t.Parallel()
 
 	for name, wrap := range waitingStores() {
-		// The longer lease takes more polls than a call may claim a key that others snatch from it.
+		// The longer lease takes more polls than a call has tries to claim a key that others take first.
 		for _, lease := range []time.Duration{3 * time.Second, 50 * time.Second} {
 			t.Run(name+" "+lease.String(), func(t *testing.T) {
 				t.Parallel()

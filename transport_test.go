@@ -50,7 +50,7 @@ func TestObserverSeesWhatATransportHasRefused(t *testing.T) {
 		})
 	}
 
-	newEngine(t, memstore.New()).Refused(t.Context(), identity("k"), missing) // nobody looks
+	newEngine(t, memstore.New()).Refused(t.Context(), identity("k"), missing) // no observer
 }
 
 func TestDuplicateThatIsToldUnknownIsObservedAsUnknown(t *testing.T) {
@@ -110,7 +110,7 @@ func TestF27RejectionFromAReplayCheckIsNotThisCalls(t *testing.T) {
 			do(t, e, pay("k"), p.do).mustBe(t, onlyonce.StatusExecuted, "#1")
 
 			got := do(t, e, (&checks{err: err}).on(pay("k")), p.do)
-			if _, own := got.err.(*onlyonce.Rejection); own || !errors.Is(got.err, err) { //nolint:errorlint // it is about the type itself
+			if _, own := got.err.(*onlyonce.Rejection); own || !errors.Is(got.err, err) { //nolint:errorlint // the test is about the type itself
 				t.Errorf("got %T %v, want an error that wraps the check's", got.err, got.err)
 			}
 

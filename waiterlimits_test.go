@@ -11,13 +11,13 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// As many waiters as an engine has seats for, by default.
+// The default number of waiters of an engine.
 const (
 	crowdKeys   = 100
 	crowdPerKey = 100
 )
 
-// crowd makes the calls that run and, when they do, those that wait for them.
+// crowd makes calls that run, and then duplicates that wait for them.
 func crowd(t *testing.T, e *onlyonce.Engine, runs *atomic.Int64) map[string]chan answer {
 	t.Helper()
 
@@ -127,7 +127,7 @@ func TestF22WaiterAfterTheTenThousandthIsTurnedAwayAtOnce(t *testing.T) {
 			do(t, e, payOther(key), nil).mustBeRejected(t, onlyonce.ReasonKeyReused)
 		}
 
-		// Whoever need not wait is served.
+		// A call that need not wait is served.
 		var p payments
 
 		do(t, e, pay("another"), p.do).mustBe(t, onlyonce.StatusExecuted, "#1")

@@ -25,7 +25,7 @@ func TestF54ClaimWhoseRepliesAreAllLostIsReleasedInTheBackground(t *testing.T) {
 		mustBeState(t, e, store.Running)
 		seen.mustHave(t, onlyonce.EventClaimWithdrawn, 1)
 
-		// The retry comes before the release, and waits for it.
+		// The retry arrives before the release, and waits for it.
 		s.broken(nil, opClaim)
 
 		got := do(t, e, pay("k"), p.do)
@@ -81,6 +81,7 @@ func TestF54ClaimThatLandsAfterItsReleaseLoses(t *testing.T) {
 	}
 }
 
+// The withdrawn claim expects the fence of a released record, so its release must raise that fence.
 func TestF54SecondClaimThatLandsAfterItsReleaseLoses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -99,6 +100,7 @@ func TestF54SecondClaimThatLandsAfterItsReleaseLoses(t *testing.T) {
 	})
 }
 
+// The answer to the second copy of a claim proves nothing about the first copy, which may still arrive.
 func TestF54ClaimThatMayStillArriveIsReleasedWhateverTheAnswerIs(t *testing.T) {
 	t.Parallel()
 

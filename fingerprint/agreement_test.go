@@ -6,8 +6,8 @@ import (
 	vectors "github.com/onlyonce-go/onlyonce/internal/vectors/onlyonce/fingerprint/v1"
 )
 
-// What docs/fingerprint.md lists: a field by which a build that knows it and one that does not tell the same request apart, and
-// how it is sent where they agree.
+// The cases of docs/fingerprint.md: forms of a field for which a build that knows the field and a build that does not
+// disagree, and the form in which they agree.
 func TestOldAndNewBuildsDisagreeWhereTheDefinitionSaysSo(t *testing.T) {
 	entry := func(key, value string) []byte { return message(92, text(1, key), text(2, value)) }
 	oneTwo := fields(entry("a", "1"), entry("b", "2"))
@@ -41,7 +41,7 @@ func TestOldAndNewBuildsDisagreeWhereTheDefinitionSaysSo(t *testing.T) {
 		"a field that one of them does not ignore": {text(19, "trace"), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// Whatever is around.
+			// Other fields around it.
 			around := func(field []byte) []byte { return fields(varint(2000, 1), field, varint(38, 1)) }
 			newer := func(field []byte) [32]byte { return of(t, parse(t, around(field), new(vectors.Everything))).Sum }
 			older := func(field []byte) [32]byte { return of(t, parse(t, around(field), new(vectors.Narrow))).Sum }

@@ -65,7 +65,7 @@ func TestAnnotationsThatAreUnknownToADescriptorAreHonoured(t *testing.T) {
 	annotated(t, file)
 }
 
-// A program that reads .proto files at run time has types of its own for all that is in them. It must not panic.
+// A program that reads .proto files at run time has dynamic types for everything in them. The package must not panic on them.
 func TestAnnotationsOfTypesMadeAtRunTimeAreHonoured(t *testing.T) {
 	files := new(protoregistry.Files)
 	if err := files.RegisterFile(onlyoncev1.File_onlyonce_v1_options_proto); err != nil {

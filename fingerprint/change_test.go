@@ -11,7 +11,7 @@ type change struct {
 	apply   func()
 }
 
-// changes lists the ways to change a message. One may be applied, as they would be in each other's way.
+// changes lists the ways to change a message. Apply only one of them, because they interfere with each other.
 func (c *choices) changes(msg protoreflect.Message) []change {
 	var all []change
 
@@ -44,7 +44,7 @@ func (c *choices) inMessage(msg protoreflect.Message, path string, depth int, ig
 			}
 		case !fd.HasPresence():
 			add("set", func() { msg.Set(fd, altered(fd, msg.Get(fd))) })
-		case fd.ContainingOneof() == nil || msg.WhichOneof(fd.ContainingOneof()) == nil || !ignored: // what it takes away might count
+		case fd.ContainingOneof() == nil || msg.WhichOneof(fd.ContainingOneof()) == nil || !ignored: // the member of the oneof that it replaces might count
 			add("set to its default", func() { msg.Set(fd, msg.NewField(fd)) })
 		}
 	}

@@ -186,7 +186,7 @@ func TestOldMessagesNestedMoreThan100DeepAreAnError(t *testing.T) {
 	}
 }
 
-// An extension that is known counts by the bytes that package proto makes of it, which takes longer the deeper it is.
+// A known extension counts by the bytes that package proto encodes, which takes longer the deeper the extension is nested.
 func TestAnExtensionOfADynamicMessageNestedMoreThan100DeepIsAnError(t *testing.T) {
 	file := new(descriptorpb.FileDescriptorProto)
 	if err := prototext.Unmarshal([]byte(`name: "deep.proto" syntax: "proto2"
@@ -233,7 +233,7 @@ func TestAnExtensionOfADynamicMessageNestedMoreThan100DeepIsAnError(t *testing.T
 	}
 }
 
-// counted counts how many messages within one that is made at run time are visited.
+// counted counts the visits to the messages within a dynamic message.
 type counted struct {
 	protoreflect.Message
 
@@ -262,7 +262,7 @@ func (c counted) Range(visit func(protoreflect.FieldDescriptor, protoreflect.Val
 	c.Message.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool { return visit(fd, c.within(fd, v)) })
 }
 
-// F85: package proto moves the content of a message that is made at run time once for each level.
+// F85: package proto moves the content of a dynamic message once for each level.
 func TestF85ADynamicMessageIsNotEncodedBeyondTheDepthThatIsAllowed(t *testing.T) {
 	visits := 0
 	deep := parse(t, repeat(1000, nil, func(b []byte) []byte { return message(1, b) }), dynamic(new(vectors.Branch)))

@@ -15,7 +15,7 @@ import (
 	vectors "github.com/onlyonce-go/onlyonce/internal/vectors/onlyonce/fingerprint/v1"
 )
 
-// kinds makes an empty message of each type that is fuzzed.
+// kinds makes an empty message of each fuzzed type.
 var kinds = []func() proto.Message{
 	func() proto.Message { return new(vectors.Everything) },
 	func() proto.Message { return new(vectors.Everything) },
@@ -66,7 +66,7 @@ func parse(t *testing.T, data []byte, msg proto.Message) proto.Message {
 	return msg
 }
 
-// dynamic is an empty message of the same type that is made at run time.
+// dynamic returns an empty dynamic message of the same type.
 func dynamic(msg proto.Message) proto.Message {
 	return dynamicpb.NewMessage(msg.ProtoReflect().Descriptor())
 }
@@ -92,7 +92,7 @@ func FuzzEncodingDoesNotCount(f *testing.F) {
 			}
 		}
 
-		// It is an encoding of the message, less what is ignored.
+		// The canonical form is an encoding of the message without ignored fields.
 		if got := canonical(t, parse(t, want, empty())); !bytes.Equal(got, want) {
 			t.Fatalf("the canonical form %x has another one, %x", want, got)
 		}
@@ -106,7 +106,7 @@ func FuzzOldAndNewBuildsAgree(f *testing.F) {
 		c := newChoices(data)
 		msg := c.ofAnything(new(vectors.Everything))
 
-		// A field that is canonical by itself may stand anywhere. What all ignore may be there.
+		// A field whose form is canonical may stand anywhere. A field that all builds ignore may be present.
 		var records [][]byte
 
 		for form := canonical(t, msg); len(form) > 0; {
@@ -239,7 +239,7 @@ func FuzzAnyBytes(f *testing.F) {
 	})
 }
 
-// signalling is whether there is a NaN of 32 bits in a message. Reflection changes those that signal.
+// signalling reports whether a message has a signalling NaN of 32 bits. Reflection quiets those.
 func signalling(msg protoreflect.Message) (found bool) {
 	look := func(fd protoreflect.FieldDescriptor, v protoreflect.Value) {
 		found = found || fd.Kind() == protoreflect.FloatKind && math.IsNaN(v.Float()) ||

@@ -75,7 +75,7 @@ func TestUnknownBytesMayBeNestedDeeply(t *testing.T) {
 	canonical(t, parse(t, deep, new(vectors.Narrow)))
 }
 
-// A request of 600 bytes once took longer than anybody would wait: what is out of order was visited twice, at every level.
+// A request of 600 bytes once took practically forever: content out of order was visited twice at every level.
 func TestFieldsOutOfOrderAtEveryLevelTakeNoLonger(t *testing.T) {
 	for name, msg := range map[string]proto.Message{
 		"unknown groups": parse(t, repeat(99, nil, func(b []byte) []byte { return fields(group(1000, b), varint(1, 1)) }), new(vectors.Narrow)),

@@ -1,6 +1,6 @@
 //go:build !race
 
-// The race detector makes allocations of its own.
+// The race detector allocates, too.
 
 package fingerprint_test
 
@@ -18,14 +18,14 @@ import (
 	vectors "github.com/onlyonce-go/onlyonce/internal/vectors/onlyonce/fingerprint/v1"
 )
 
-// A fingerprint allocates at most timesSize bytes for each byte of the message's encoding. protobuf's encoder of maps alone allocates
-// eight bytes for each. The constant covers small buffers, and goroutines of the test program.
+// A fingerprint allocates at most timesSize bytes for each byte of the encoding. protobuf's encoder of maps alone takes
+// eight. The constant covers small buffers, and goroutines of the test program.
 const (
 	timesSize = 12
 	constant  = 64 << 10
 )
 
-// allocatedBytes is what a call allocates, live or not: an upper bound of its peak.
+// allocatedBytes returns the bytes that a call allocates, live or not: an upper bound of its peak.
 func allocatedBytes(call func()) int {
 	least := uint64(math.MaxUint64)
 
@@ -42,7 +42,7 @@ func allocatedBytes(call func()) int {
 	return int(least)
 }
 
-// bounded fails if the fingerprint of a message allocates too much.
+// bounded fails if the fingerprint of a message allocates too many bytes.
 func bounded(t *testing.T, msg proto.Message) {
 	t.Helper()
 
@@ -55,7 +55,7 @@ func bounded(t *testing.T, msg proto.Message) {
 	}
 }
 
-// numbered is a wire encoding of many pieces, each made of its index.
+// numbered is a wire encoding of count pieces, each made from its index.
 func numbered(count int, piece func(i int) []byte) []byte {
 	var all []byte //nolint:prealloc // pieces have different sizes
 	for i := range count {

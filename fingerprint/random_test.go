@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// choices makes choices from the bytes of a fuzz input, and from a generator when they are used up.
+// choices makes choices from the bytes of a fuzz input, then from a generator.
 type choices struct {
 	data []byte
 	more *rand.Rand
@@ -180,7 +180,7 @@ func (c *choices) sent(msg protoreflect.Message) []byte { return bytes.Join(c.sh
 
 // shuffled is the records of a message.
 func (c *choices) shuffled(msg protoreflect.Message) (records [][]byte) {
-	queues := make(map[string][][]byte) // what keeps its order
+	queues := make(map[string][][]byte) // records that keep their order
 	names := []string(nil)
 	add := func(name string, records ...[]byte) {
 		if len(records) > 0 {

@@ -12,9 +12,9 @@ import (
 	onlyoncev1 "github.com/onlyonce-go/onlyonce/proto/onlyonce/v1"
 )
 
-// This file is docs/fingerprint.md a second time: slow, and with nothing in common with the implementation. It walks messages by
-// reflection and never looks at the encoding of a known field. A float that is a signalling NaN is out of its reach, since
-// reflection quiets it.
+// This file implements docs/fingerprint.md a second time: slowly, and without code of the first implementation. It
+// walks messages by reflection and never reads the encoding of a known field. It does not cover signalling NaNs,
+// because reflection quiets them.
 
 // Types of values on the wire.
 const (
@@ -28,7 +28,7 @@ const (
 
 var errReferenceTooDeep = errors.New("too deep")
 
-// piece is what the canonical form has of one field, or of one occurrence of it.
+// piece is the canonical form of one field, or of one occurrence of it.
 type piece struct {
 	number int
 	data   []byte
@@ -269,7 +269,7 @@ func scalar(kind protoreflect.Kind, v protoreflect.Value) []byte {
 	}
 }
 
-// referenceUnknown takes unknown fields apart, as far as the end of the group if there is one.
+// referenceUnknown parses unknown fields, up to the end of the group if there is one.
 func referenceUnknown(data []byte, group uint64, depth int) (pieces []piece, rest []byte, err error) {
 	if depth > 100 {
 		return nil, nil, errReferenceTooDeep

@@ -123,7 +123,7 @@ func TestRule4EncodingsAreTheShortest(t *testing.T) {
 }
 
 func TestRule5FloatsAreTheirBits(t *testing.T) {
-	for _, bits := range []uint32{0x7fc00000, 0xffc00000, 0x7fc00001, 0x7f800001, 0x80000000, 1} { // a signalling one, too
+	for _, bits := range []uint32{0x7fc00000, 0xffc00000, 0x7fc00001, 0x7f800001, 0x80000000, 1} { // 0x7f800001 is a signalling NaN
 		form, err := fingerprint.Canonical(nil, &vectors.Everything{Floats: []float32{math.Float32frombits(bits)}})
 		if want := text(42, fixed32(1, bits)[1:]); err != nil || !bytes.Equal(form, want) {
 			t.Errorf("%x and %v instead of %x", form, err, want)
@@ -260,7 +260,7 @@ func TestRule9EntriesOfAnotherTypeAreUnknownFields(t *testing.T) {
 	is(t, msg, message(91, varint(1, 1), varint(2, 1)), varint(91, 1))
 }
 
-// The encoder of protobuf has entries in order. A message that encodes itself may not.
+// The encoder of protobuf sorts entries. A message that encodes itself may not.
 func TestRule9EntriesThatComeInAnotherOrderAreSorted(t *testing.T) {
 	inner := func(first, second uint64) []byte {
 		return message(2, message(3, varint(1, first), message(2)), message(3, varint(1, second), message(2)))
@@ -286,7 +286,7 @@ func TestRule9EntriesThatComeInAnotherOrderAreSorted(t *testing.T) {
 	}
 }
 
-// What an extension contains is not looked into, so it is the encoder that has to put maps in order.
+// The fingerprint does not read the content of extensions, so the encoder has to sort their maps.
 func TestMapsOfExtensionsAreInOrder(t *testing.T) {
 	weights := make(map[string]int32)
 	for i := range int32(50) {

@@ -106,7 +106,7 @@ func TestStableNamesTheFieldThatDiffers(t *testing.T) {
 	}
 }
 
-// stable calls Stable with a function that knows how often it was called.
+// stable calls Stable with a function that gets the number of its calls.
 func stable(build func(call int) proto.Message) error {
 	call := 0
 

@@ -36,7 +36,7 @@ type vector struct {
 	Type        string `json:"type"`
 	Schema      string `json:"schema"`
 	Input       string `json:"input"`
-	// One of them is there.
+	// Exactly one of Canonical and Error is set.
 	Canonical *string `json:"canonical,omitempty"`
 	Error     string  `json:"error,omitempty"`
 	Digest    string  `json:"digest,omitempty"`
@@ -48,7 +48,7 @@ type vectorFile struct {
 	Vectors []vector `json:"vectors"`
 }
 
-// What inputs are made of.
+// The functions below make inputs.
 
 func fields(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 
@@ -83,7 +83,7 @@ func repeat(n int, inner []byte, wrap func([]byte) []byte) []byte {
 	return inner
 }
 
-// family is vectors of one type. The first is compared with none, and the others with it.
+// family has vectors of one type. The first is the one that the others are compared with.
 type family struct {
 	kind   string
 	rule   string
@@ -317,7 +317,7 @@ func families() []family {
 	}
 }
 
-// vectorsOf are the vectors, without what is made from them.
+// vectorsOf returns the vectors of all families, without the results computed from them.
 func vectorsOf(all []family) (vectors []vector) {
 	files := map[string]string{"Everything": "everything", "Branch": "everything", "Legacy": "legacy", "Edition": "editions",
 		"Older": "older", "Narrow": "older"}
@@ -468,7 +468,7 @@ func TestVectors(t *testing.T) {
 				t.Errorf("the digest is that of %q", v.DiffersFrom)
 			}
 
-			// It is another encoding of the same request, shorter in most cases.
+			// The canonical form encodes the same request, usually in fewer bytes.
 			again := v
 			again.Input = *v.Canonical
 

@@ -21,7 +21,7 @@ var verbatimPlans = []*plan{
 	nil, // of a message whose type has no field
 }
 
-// mustBeItsOwnForm fails if bytes pass for a canonical form of their own and the canonical form is another one.
+// mustBeItsOwnForm fails if verbatim accepts bytes whose canonical form is another one.
 func mustBeItsOwnForm(t *testing.T, data []byte, p *plan) (passes bool) {
 	t.Helper()
 
@@ -123,7 +123,7 @@ func TestWhatIsNotCanonicalIsNotHashedAsItIs(t *testing.T) {
 		"a map":                        {0x32, 0x04, 0x08, 0x01, 0x10, 0x01},
 		"a group":                      {0x3b, 0x3c},
 		"a list that is not packed":    {0x18, 0x01},
-		"a list of fixed size":         {0x41, 0x07, 1, 2, 3, 4, 5, 6, 7}, // not packed, and its element looks like a piece of a packed one
+		"a list of fixed size":         {0x41, 0x07, 1, 2, 3, 4, 5, 6, 7}, // not packed; its element looks like a piece of a packed list
 		"a list in two pieces":         {0x1a, 0x01, 0x01, 0x1a, 0x01, 0x02},
 		"a list in two ways":           {0x1a, 0x01, 0x01, 0x18, 0x02},
 		"an empty list":                {0x1a, 0x00},
@@ -150,7 +150,7 @@ func TestWhatIsNotCanonicalIsNotHashedAsItIs(t *testing.T) {
 	}
 }
 
-// BenchmarkForm makes the canonical form of an encoding: as it is, and field by field as for other messages.
+// BenchmarkForm makes the canonical form of an encoding by verbatim, and field by field.
 func BenchmarkForm(b *testing.B) {
 	for name, msg := range verbatimMessages() {
 		data, err := proto.MarshalOptions{Deterministic: true}.Marshal(msg)

@@ -21,7 +21,7 @@ const (
 	balanceCall  = bankv1.BankService_Balance_FullMethodName
 )
 
-// branchBank is a service that has nothing but what its .proto says. Where it is told nothing, it answers with the number of the run.
+// branchBank is a service with the options of its .proto alone. Without a handler, it answers with the number of the run.
 type branchBank struct {
 	bankv1.UnimplementedBankServiceServer
 
@@ -82,7 +82,7 @@ func transferOf(key, tenant string) *bankv1.TransferRequest {
 	return &bankv1.TransferRequest{RequestId: key, Tenant: tenant, Branch: []byte("main"), Amount: 10}
 }
 
-// invoke makes a call of any message types and returns what the caller sees beside the response.
+// invoke makes a call of any message types, and returns the answer without its response.
 func invoke[T any, R interface {
 	*T
 	proto.Message

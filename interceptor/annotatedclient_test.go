@@ -19,7 +19,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/retry"
 )
 
-// annotatedClient is a connection whose interceptor knows no more than the .proto.
+// annotatedClient is a connection whose interceptor has the options of the .proto alone.
 func annotatedClient(t *testing.T, w *world, opts ...interceptor.ClientOption) *grpc.ClientConn {
 	t.Helper()
 
@@ -171,7 +171,7 @@ func TestClientGuessesNothingFromAnAnnotationThatCannotHold(t *testing.T) {
 	mustBeRefused(t, b, a)
 }
 
-// A newer .proto than the client's build of this module is an annotation that cannot hold, too.
+// The .proto may be newer than the client's build of this module. Then its annotation is invalid for the client.
 func TestClientKeepsToWhatIsSaidBesideAnAnnotationThatProtectsNothing(t *testing.T) {
 	for name, options := range map[string]string{
 		"it cannot hold":       method("guarantee: 9 retention { seconds: 3600 }"),

@@ -45,7 +45,8 @@ func TestServiceThatOnlyHasAnnotationsIsProtected(t *testing.T) {
 	b.mustHaveRun(t, 1)
 }
 
-// The annotations say: on the service, a required key, two days, ABORTED is not executed; on Deposit, much else.
+// The .proto's service option has a required key, a retention of two days, and ABORTED as not executed. The option of
+// Deposit overrides much of it.
 func TestMethodOptionGoesBeforeServiceOptionFieldByField(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &branchBank{}
@@ -78,7 +79,7 @@ func TestMethodOptionGoesBeforeServiceOptionFieldByField(t *testing.T) {
 			a.mustHaveStatus(t, said)
 		}
 
-		// AT_LEAST_ONCE: what was ambiguous runs again. AT_MOST_ONCE, which the service leaves as it is, does not.
+		// Under AT_LEAST_ONCE, an ambiguous run is repeated. Under AT_MOST_ONCE, the default of the service, it is not.
 		b.deposit = nil
 		_, a = deposit(withKey(t.Context(), "long-enough-"+codes.Unavailable.String()), w.conn)
 		a.mustHaveStatus(t, onlyonce.StatusExecuted)
@@ -181,7 +182,7 @@ func TestMethodsWhoseKeysAreIgnoredAreBypassed(t *testing.T) {
 
 func second[A, B any](_ A, b B) B { return b }
 
-// The engine's policy is below what the .proto says, and the server's options are above it.
+// Options of the .proto override the engine's policy, and the server's options override both.
 func TestGoOptionsGoBeforeAnnotations(t *testing.T) {
 	retention := func(hours int) interceptor.Policy {
 		return interceptor.Policy{Policy: onlyonce.Policy{Retention: time.Duration(hours) * time.Hour}}
@@ -264,7 +265,7 @@ func TestF60_StricterGuaranteeHoldsWhileADeploymentChangesTheAnnotation(t *testi
 			Guarantee: onlyonce.AtMostOnce, Detachment: onlyonce.Detached, StoreDown: onlyonce.FailClosed, MaxRun: 25 * time.Second,
 		}})
 
-		// Both builds lose the end of their runs. One of them has the guarantee of the .proto, AT_LEAST_ONCE.
+		// The servers of both builds lose the ends of their runs. One of them has the guarantee of the .proto, AT_LEAST_ONCE.
 		lossy := func(t *testing.T, opts ...interceptor.ServerOption) *world {
 			t.Helper()
 

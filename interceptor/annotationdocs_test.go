@@ -34,7 +34,7 @@ func TestDocumentationHasEveryOptionWithItsNumberAndEverySetting(t *testing.T) {
 	}
 
 	for i := range file.Enums().Len() {
-		// The first value of each says nothing.
+		// The first value of each enum means "unspecified".
 		for j := 1; j < file.Enums().Get(i).Values().Len(); j++ {
 			want = append(want, string(file.Enums().Get(i).Values().Get(j).Name()))
 		}
@@ -47,8 +47,7 @@ func TestDocumentationHasEveryOptionWithItsNumberAndEverySetting(t *testing.T) {
 	}
 }
 
-// A number from 50000 to 99999 may be the number of an option that a company
-// has for itself. One number is registered, so it serves all three.
+// A number from 50000 to 99999 may collide with a company's own option. One registered number serves all three extensions.
 func TestOptionsHaveOneNumberThatAPublicExtensionMayHave(t *testing.T) {
 	extensions := onlyoncev1.File_onlyonce_v1_options_proto.Extensions()
 	for i := range extensions.Len() {

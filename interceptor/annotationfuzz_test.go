@@ -14,8 +14,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// FuzzAnnotations reads options of any bytes, as a descriptor that is received at run time may have them. Whatever they are,
-// the method has a policy that can hold, or it is refused.
+// FuzzAnnotations reads options of any bytes, as descriptors received at run time may have them. Each method gets a
+// valid policy, or is refused.
 func FuzzAnnotations(f *testing.F) {
 	options := func(extension protoreflect.ExtensionType, into, value proto.Message) []byte {
 		proto.SetExtension(into, extension, value)

@@ -63,7 +63,7 @@ func (w *world) pay(t *testing.T, key string) answer {
 	return w.call(withKey(t.Context(), key), payment())
 }
 
-// background makes a call and hands its answer out later.
+// background starts a call and returns a channel for its answer.
 func background(call func() answer) <-chan answer {
 	got := make(chan answer, 1)
 
@@ -116,7 +116,7 @@ func (a answer) mustFail(t *testing.T, code codes.Code, message string) {
 	}
 }
 
-// mustBeReplayOf checks everything that the contract says about a replay of an answer.
+// mustBeReplayOf checks an answer against the contract's rules for replays.
 func (a answer) mustBeReplayOf(t *testing.T, first answer, executed time.Time) {
 	t.Helper()
 
@@ -158,7 +158,7 @@ func (a answer) mustBeReplayOf(t *testing.T, first answer, executed time.Time) {
 	}
 }
 
-// ownMetadata is what a handler has set.
+// ownMetadata returns the metadata that a handler has set.
 func ownMetadata(md metadata.MD) metadata.MD {
 	own := metadata.MD{}
 
@@ -180,7 +180,7 @@ type rejection struct {
 	badRequest bool
 }
 
-// mustBe checks everything that the contract says about a rejection.
+// mustBe checks an answer against the contract's rules for rejections.
 func (a answer) mustBe(t *testing.T, want rejection) *errdetails.ErrorInfo {
 	t.Helper()
 

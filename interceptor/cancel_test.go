@@ -32,7 +32,7 @@ func obedient(d time.Duration, last handlerFunc) handlerFunc {
 
 		late := metadata.Pairs("x-when", "after")
 		if err := errors.Join(grpc.SetHeader(ctx, late), grpc.SetTrailer(ctx, late), ctx.Err()); err != nil {
-			return nil, err // what a careful handler does, and what would turn a finished payment into an ambiguous one
+			return nil, err // a careful handler returns the error, and would turn a finished payment into an ambiguous one
 		}
 
 		return last(ctx, req)
@@ -64,7 +64,7 @@ func TestF20_CallerCancelsWhileTheHandlerRuns(t *testing.T) {
 
 				ended := time.Now().Add(9 * time.Second)
 
-				retry := w.pay(t, "key") // waits for the run that goes on
+				retry := w.pay(t, "key") // waits for the run, which goes on
 				retry.mustBeReplayOf(t, whole, ended)
 
 				if !retry.at.Equal(ended) {
@@ -167,7 +167,7 @@ func TestF20_RunThatIsNotDetachedEndsWithItsCaller(t *testing.T) {
 
 		synctest.Wait() // a retry before the run is settled shares its answer
 
-		// The cancellation is not a definite answer: nobody knows how far the handler came.
+		// The cancellation is not a definite answer: the handler may have taken effect.
 		retry := w.pay(t, "key")
 		retry.mustAnswer(t, "paid")
 		retry.mustHaveStatus(t, onlyonce.StatusExecuted)
@@ -230,7 +230,7 @@ func TestF23_OnlyTheWaiterWithTheShortDeadlineFails(t *testing.T) {
 		began := time.Now()
 		a := w.call(withKey(short, "key"), payment())
 
-		// It is told to retry while it can still hear it.
+		// The rejection arrives before the caller's deadline.
 		a.mustBe(t, inProgress)
 
 		if waited := a.at.Sub(began); waited < 2500*time.Millisecond || waited >= 3*time.Second {

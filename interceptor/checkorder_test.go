@@ -115,7 +115,7 @@ func TestF24_KeyReusedOnEveryPath(t *testing.T) {
 					began := time.Now()
 					a := asked.call(withKey(t.Context(), "key"), otherPayment())
 
-					// Before the permission, which would be refused, and without waiting.
+					// The key is checked before the permission, which would be denied, and without a wait.
 					a.mustBe(t, keyReused)
 
 					if waited := a.at.Sub(began); waited > 0 {
@@ -133,7 +133,7 @@ func TestF24_KeyReusedOnEveryPath(t *testing.T) {
 func TestPermissionIsCheckedBeforeTheState(t *testing.T) {
 	for name, reach := range keyStates() {
 		if name == "waited for" {
-			continue // nobody may wait here
+			continue // this state rejects waiters
 		}
 
 		t.Run(name, func(t *testing.T) {
@@ -246,7 +246,7 @@ func TestF24_KeyReusedWhileTheStoreIsAsked(t *testing.T) {
 			return faults.Store.Claim(ctx, op)
 		}
 
-		// The second call follows the first one, which is told the record by the store.
+		// The second call follows the first one, whose claim the store answers with the record.
 		same := w.payInBackground(t)
 
 		synctest.Wait()

@@ -84,7 +84,7 @@ func TestF77_NativeRetriesAreOffForEveryKeyedCall(t *testing.T) {
 	}
 }
 
-// merging is a codec that merges into what it decodes into, as some generated code does.
+// merging is a codec that merges into its target, like some generated code.
 type merging struct {
 	encoding.CodecV2
 
@@ -158,8 +158,8 @@ func TestF78_RetryFillsAnEmptyReply(t *testing.T) {
 	}
 }
 
-// What a caller collects is that of the last attempt, also if that has none.
-// into is a reply that tells its codec where to decode to.
+// The caller's options collect the metadata of the last attempt, even if it has none. into is a reply that carries the
+// codec's target.
 type into struct{ target *pb.SimpleResponse }
 
 type intoCodec struct{}
@@ -222,7 +222,7 @@ func TestResultsOfAnEarlierAttemptAreRemoved(t *testing.T) {
 	}
 }
 
-// A server declares a retention that is shorter than what the client knows. No attempt begins after it, less the tolerance.
+// A server declares a shorter retention than the client's. No attempt begins after it, less the tolerance.
 func TestF29_ClientObeysTheShorterRetention(t *testing.T) {
 	for name, tt := range map[string]struct {
 		declared   []string
@@ -270,7 +270,7 @@ func TestF29_DeclaredRetentionHoldsForLaterCalls(t *testing.T) {
 		w := start(t, setup{unprotected: true}, nil)
 		conn := w.clientConn(t, policy)
 
-		// takes is for how long the client goes on when nothing but UNAVAILABLE comes from a proxy.
+		// takes returns for how long the client retries while a proxy answers everything with UNAVAILABLE.
 		takes := func(method string, conn *grpc.ClientConn) time.Duration {
 			w.handle = scripted(turn{code: codes.Unavailable})
 			began := time.Now()
@@ -321,14 +321,14 @@ func TestF29_DeclaredRetentionHoldsForLaterCalls(t *testing.T) {
 	})
 }
 
-// An attempt that has begun in time, and waits for a connection, is not sent when it is too late either.
+// An attempt may begin in time and then wait for a connection. It is not sent if the wait lasts too long.
 func TestF29_AttemptIsNotSentAfterTheDeclaredRetention(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		short := turn{code: codes.Unavailable, status: "unknown", retention: []string{"600"}}
 		w := start(t, setup{unprotected: true}, nil)
 		w.handle = scripted(short)
 
-		// After the first attempt there is no server any more.
+		// The server stops after the first attempt.
 		conn := w.clientConn(t, interceptor.WithAttemptObserver(func(context.Context, interceptor.Attempt) {
 			w.listener.Close()
 			w.listener.cut()

@@ -23,13 +23,14 @@ import (
 	"github.com/onlyonce-go/onlyonce/retry"
 )
 
-// Interceptors behind the client interceptor may retry, lose options, change answers and give up calls.
+// Interceptors behind the client interceptor may retry, lose options, change answers and abandon calls.
 
 func behind(in grpc.UnaryClientInterceptor) grpc.DialOption {
 	return grpc.WithChainUnaryInterceptor(in)
 }
 
-// F75, F77: an interceptor behind this one makes two calls of an attempt. The first has run, and the stream of the second is refused.
+// F75, F77: an interceptor behind this one makes two calls in one attempt. The first has run, and the stream of the
+// second is refused.
 func TestF75_RefusedSecondCallOfAnAttemptDoesNotHideTheFirst(t *testing.T) {
 	for name, opts := range map[string][]grpc.CallOption{"with retries": nil, "without": {interceptor.WithoutRetry()}} {
 		t.Run(name, func(t *testing.T) {
@@ -62,8 +63,8 @@ func TestF75_RefusedSecondCallOfAnAttemptDoesNotHideTheFirst(t *testing.T) {
 	}
 }
 
-// F77: an interceptor behind this one gives up a call that is on its way. Its next call ends with "nothing happened", and then the first
-// one runs.
+// F77: an interceptor behind this one abandons a call that is under way. Its next call ends with "nothing happened",
+// and then the first one runs.
 func TestF77_SecondCallOfAnAttemptDoesNotSettleTheFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var arrived, runs atomic.Int64
@@ -159,7 +160,7 @@ func TestF75_CallsWhoseOptionsAreLostAreReportedAndNotRetried(t *testing.T) {
 	reported.mustHave(t, 1, "call options")
 }
 
-// An interceptor behind this one gives up its call when a time is over, and the call goes on.
+// An interceptor behind this one abandons its call at a timeout, and the call goes on.
 func TestF76_CallThatAnInterceptorGivesUpIsUnknown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &branchBank{transfer: func(ctx context.Context, _ *bankv1.TransferRequest) (*bankv1.TransferResponse, error) {
@@ -183,7 +184,7 @@ func TestF76_CallThatAnInterceptorGivesUpIsUnknown(t *testing.T) {
 			}
 		}))...)
 
-		// Without options for the answer: gRPC sets those of the caller when the call ends.
+		// Without call options for the answer, which gRPC would write when the call ends.
 		_, err := bankv1.NewBankServiceClient(conn).Transfer(t.Context(), transferOf("", "acme"))
 		if got := onlyonce.VerdictOf(err); got != onlyonce.VerdictUnknown || b.runs.Load() != 1 {
 			t.Errorf("%d runs, verdict %v: %v", b.runs.Load(), got, err)
@@ -237,7 +238,7 @@ func TestF76_LateEndOfAnAttemptIsNotTakenForThatOfALaterOne(t *testing.T) {
 	}
 }
 
-// F76: of two interceptors, the outer one makes one attempt, and the inner one must not retry it unseen.
+// F76: of two interceptors, the outer one makes one attempt, and the inner one must not add its own.
 func TestF76_InterceptorThatMakesOneAttemptIsNotMultipliedByAnother(t *testing.T) {
 	book := &ledger{}
 	w, line := startLossy(t, setup{}, book.charge)

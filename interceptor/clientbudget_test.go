@@ -13,7 +13,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/retry"
 )
 
-// F79: duplicates of a long run, submitted again and again, leave the retries of a healthy server alone.
+// F79: duplicates of a long run, submitted again and again, do not use up the retry budget of a healthy server.
 func TestF79_DuplicatesOfALongRunDoNotDrainTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, setup{server: policy(onlyonce.Policy{MaxWait: onlyonce.NoWait})}, after(20*time.Second, answering("paid")))
@@ -41,7 +41,8 @@ func TestF79_DuplicatesOfALongRunDoNotDrainTheBudget(t *testing.T) {
 	})
 }
 
-// What is free is decided by the reason, together with the server's request to wait. Everything else may be a server in trouble.
+// A retry is free only by its reason, together with the server's request to wait. Any other failure may come from a
+// server in trouble.
 func TestF79_WhatCostsATokenOfTheBudget(t *testing.T) {
 	asked := func(code codes.Code, reason onlyonce.Reason) turn {
 		return turn{code: code, status: "rejected", reason: reason, retryInfo: time.Second}

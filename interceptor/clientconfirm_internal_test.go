@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// F75: every decision about an attempt, by what is known of its replica and by how it ended.
+// F75: every decision about an attempt, by the state of its replica and by the reply.
 func TestF75_WhatFollowsFromAReply(t *testing.T) {
 	const (
 		unknown, presumed, confirmed, denied = standingUnknown, standingPresumed, standingConfirmed, standingDenied
@@ -45,7 +45,7 @@ func TestF75_WhatFollowsFromAReply(t *testing.T) {
 	}
 }
 
-// F75: what tells an answer from a failure of the connection.
+// F75: which replies are answers, and which are failures of the connection.
 func TestF75_KindsOfReplies(t *testing.T) {
 	sent := delivery{calls: 1, addr: &net.TCPAddr{}}
 	header := metadata.Pairs("content-type", "application/grpc")
@@ -126,7 +126,7 @@ func TestF75_ReplicasAreToldApart(t *testing.T) {
 		c.learn("old", 0, replyBare)
 		mustStand("old", standingDenied)
 		mustStand("new", standingConfirmed)
-		mustStand("third", standingUnknown) // an answer says otherwise, so that nobody is presumed
+		mustStand("third", standingUnknown) // the answer ends the presumption for all replicas
 
 		for _, r := range []reply{replyUnsent, replyLost, replyInFront} {
 			c.learn("old", 0, r)
@@ -206,7 +206,7 @@ func TestF75_ReplicaIsConfirmedFromAnAnswerOn(t *testing.T) {
 	}
 }
 
-// The replicas that are kept are bounded, and what is forgotten can only cost retries.
+// The number of remembered replicas is bounded. To forget a replica can only cost retries.
 func TestReplicasAreBounded(t *testing.T) {
 	for name, first := range map[string]reply{"confirmed": replyStatus, "denied": replyBare} {
 		c := &confirmation{presumed: true}
@@ -251,7 +251,7 @@ func TestConnectionsThatAreGoneAreForgotten(t *testing.T) {
 		}
 
 		runtime.GC()
-		runtime.Gosched() // cleanups run in a goroutine of their own
+		runtime.Gosched() // cleanups run on their own goroutine
 	}
 
 	if n := count(); n != 2 {

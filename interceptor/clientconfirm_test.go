@@ -64,7 +64,7 @@ func TestF75_ServerWithoutTheKitChargesNothingTwice(t *testing.T) {
 	}
 }
 
-// F75: what a server has confirmed is retried when connections break, as it is configured.
+// F75: a confirmed method keeps its configured retries when connections break.
 func TestF75_ConfirmedMethodKeepsItsRetries(t *testing.T) {
 	book, reported := &ledger{}, &report{}
 	w, line := startLossy(t, setup{}, book.charge)
@@ -110,8 +110,8 @@ func TestF75_EveryAnswerWithAStatusConfirms(t *testing.T) {
 	}
 }
 
-// F75: UNAVAILABLE without a status comes from something in front of the server. It is retried where the method is confirmed, and
-// changes nothing.
+// F75: UNAVAILABLE without a status comes from a proxy in front of the server. It is retried if the method is
+// confirmed, and changes nothing.
 func TestF75_UnavailableInFrontOfAConfirmedServerIsRetried(t *testing.T) {
 	reported, seen := &report{}, &journal{}
 	w := start(t, setup{unprotected: true}, nil)
@@ -148,7 +148,7 @@ func TestF75_UnavailableInFrontOfAConfirmedServerIsRetried(t *testing.T) {
 	reported.mustHave(t, 0)
 }
 
-// F75: OK, or an error of the application, without a status shows that the server does not protect the method any more.
+// F75: OK without a status, or an error of the application without one, shows that the server no longer protects the method.
 func TestF75_AnswerWithoutAStatusEndsTheConfirmation(t *testing.T) {
 	for name, bare := range map[string]turn{
 		"OK": {}, "NOT_FOUND": {code: codes.NotFound}, "INTERNAL": {code: codes.Internal}, "UNKNOWN": {code: codes.Unknown},
@@ -310,7 +310,7 @@ func TestF75_MethodsThatAreTooManyAreNotTrusted(t *testing.T) {
 	b.mustHaveRun(t, 4)
 }
 
-// The trailer of a server that passes on the answer of another one is not its own, but looks like it: only the servers can tell.
+// A server may pass on the trailer of another server. It looks like its own, so only the servers can tell them apart.
 func TestStatusTrailerIsAllThatConfirms(t *testing.T) {
 	reported := &report{}
 	w := start(t, setup{unprotected: true}, func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {

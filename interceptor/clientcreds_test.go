@@ -12,7 +12,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// token is what callers prove who they are with.
+// token is the credential that identifies a caller.
 type token string
 
 func (c token) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
@@ -96,8 +96,8 @@ func mustDial(t *testing.T, opts ...interceptor.ClientOption) []grpc.DialOption 
 	return dial
 }
 
-// F75: an interceptor behind the kit's replaces the credentials, and with them the guard that keeps retries from replicas without the kit.
-// Calls that may have been run are then not retried.
+// F75: an interceptor behind the kit's replaces the credentials, and with them the guard that keeps retries from
+// replicas without the kit. Then a call that may have run is not retried.
 func TestF75_CallWhoseGuardIsReplacedIsNotRetried(t *testing.T) {
 	book := &ledger{}
 	_, fresh := startLossy(t, setup{}, book.charge)

@@ -143,7 +143,7 @@ func TestF76_CallThatWasNeverSentIsNotExecutedAndHasItsKey(t *testing.T) {
 	}
 }
 
-// What looks alike, and may have been sent.
+// These errors look the same, but the call may have been sent.
 func TestF76_CallThatMayHaveBeenSentIsUnknownAndHasItsKey(t *testing.T) {
 	chained := func(in grpc.UnaryClientInterceptor) []grpc.DialOption {
 		return []grpc.DialOption{grpc.WithChainUnaryInterceptor(in)}
@@ -231,7 +231,7 @@ func TestF76_AttemptThatWasNotSentDoesNotSettleAnEarlierOne(t *testing.T) {
 	})
 }
 
-// The half that chooses keys knows them; it does not look at answers.
+// The half that chooses keys knows the key of a call; it does not read answers.
 func TestF76_ErrorOfTheKeyHalfAloneHasItsKey(t *testing.T) {
 	keyHalf, _ := halves(t)
 	w := start(t, setup{}, failing(status.Error(codes.NotFound, "no such account")))
@@ -251,7 +251,7 @@ func TestF76_ErrorOfTheKeyHalfAloneHasItsKey(t *testing.T) {
 	}
 }
 
-// F76, as it was found: a handler ends in an unknown way, the corrected order comes under the same key, and its caller obeys the verdict.
+// F76, as found: a handler ends ambiguously, the corrected order comes under the same key, and its caller follows the verdict.
 func TestF76_CorrectedOrderUnderTheKeyOfAnUnknownOneIsNoSecondCharge(t *testing.T) {
 	w := start(t, setup{}, failing(status.Error(codes.Internal, "charged, and crashed")))
 	client := w.client(t)

@@ -24,11 +24,11 @@ import (
 	"github.com/onlyonce-go/onlyonce/retry"
 )
 
-// heard is what one attempt of a client gets to hear.
+// heard is the reply to one attempt of a client.
 type heard struct {
 	code            codes.Code
 	reason, domain  string
-	raw             []byte // an ErrorInfo as it stands on the wire
+	raw             []byte // an ErrorInfo in its wire form
 	wait            *durationpb.Duration
 	header, trailer metadata.MD
 }
@@ -78,7 +78,7 @@ func (h heard) rejectedFor() (onlyonce.Reason, bool) {
 
 // recorded reports whether the error is the answer that is recorded for the key.
 func (h heard) recorded() bool {
-	switch h.status() { //nolint:exhaustive // no other status says so
+	switch h.status() { //nolint:exhaustive // no other status marks a recorded answer
 	case "replayed":
 		return len(h.header.Get(interceptor.ReplayedHeader)) == 0
 	case "executed":
@@ -105,7 +105,7 @@ func (h heard) final() bool {
 		switch reason {
 		case onlyonce.ReasonInProgress, onlyonce.ReasonLeaseLost, onlyonce.ReasonStoreUnavailable, onlyonce.ReasonStoreFull,
 			onlyonce.ReasonRecordNewer:
-		default: // all others are final, and so is what nobody knows
+		default: // all other reasons are final, unknown ones too
 			return true
 		}
 	}
@@ -113,7 +113,7 @@ func (h heard) final() bool {
 	return h.recorded() || !rejected && h.code != codes.Unavailable
 }
 
-// invoker answers one attempt after the other, and repeats itself.
+// invoker gives one answer to each attempt. The last answer repeats.
 func invoker(attempts *int, answers ...heard) grpc.UnaryInvoker {
 	return func(_ context.Context, _ string, _, _ any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
 		next := answers[*attempts%len(answers)]
@@ -194,7 +194,7 @@ func FuzzClientRetries(f *testing.F) {
 	})
 }
 
-// mustBeRetriedSafely makes a call that hears these answers in turn.
+// mustBeRetriedSafely makes a call that gets these answers in turn.
 func mustBeRetriedSafely(t *testing.T, limit int, answers ...heard) {
 	t.Helper()
 

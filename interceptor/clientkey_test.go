@@ -77,7 +77,7 @@ func TestClientTakesTheKeyFromItsSources(t *testing.T) {
 	}
 }
 
-// rejectedTrailer is what a call lacks that was refused before it was sent.
+// rejectedTrailer is the trailer of a rejection. A call that is rejected before it is sent has none, so the test supplies it.
 func rejectedTrailer() map[string][]string {
 	return map[string][]string{"idempotency-status": {"rejected"}}
 }

@@ -71,7 +71,7 @@ func TestBadKeyFailsWithoutTheClientInterceptor(t *testing.T) {
 	w.mustHaveRun(t, 0)
 }
 
-// Of the credentials of one call gRPC uses the last. An interceptor takes the key out of them.
+// gRPC uses only the last credentials of a call. The client interceptor takes the key out of them.
 func TestOfKeyAndCredentialsTheLastIsSentWithoutTheClientInterceptor(t *testing.T) {
 	for _, order := range [][]grpc.CallOption{
 		{grpc.PerRPCCredentials(token("mine")), interceptor.WithKey("order-1")},
@@ -113,7 +113,7 @@ func TestKeyHalfSendsTheKeyOfTheOptionOnce(t *testing.T) {
 	}
 }
 
-// A stream gets no key of its own. One that is chosen is sent, so that the server can refuse it.
+// A stream gets no key of its own. A key that the caller has chosen is sent, so that the server can refuse it.
 func TestKeyOfAStreamIsSent(t *testing.T) {
 	keys := make(chan []string, 1)
 	w := start(t, setup{options: []grpc.ServerOption{grpc.StreamInterceptor(

@@ -103,7 +103,7 @@ func TestOutcomeOfACall(t *testing.T) {
 	}
 }
 
-// One error of several says the most, and in which order they are joined means nothing.
+// The error with the strongest statement decides, in any order of the joined errors.
 func TestOutcomeOfJoinedErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		of := func(turns ...turn) error {
@@ -315,8 +315,7 @@ func TestAnswerThatIsLostOnItsWayIsNotAFailedCall(t *testing.T) {
 	}
 }
 
-// The first answer is the recorded one, unless gRPC or something in front of the interceptor may have put its own error in
-// its place.
+// The first answer is the recorded one, unless gRPC or a proxy may have replaced it with its own error.
 func TestFinalErrorOfAnyCodeIsFinal(t *testing.T) {
 	for code, first := range map[codes.Code]onlyonce.Verdict{
 		codes.Aborted: onlyonce.VerdictFinal, codes.Unavailable: onlyonce.VerdictFinal, codes.DataLoss: onlyonce.VerdictFinal,
@@ -338,13 +337,13 @@ func TestFinalErrorOfAnyCodeIsFinal(t *testing.T) {
 				}
 			}
 
-			seen.mustBe(t, 2) // neither is tried again
+			seen.mustBe(t, 2) // no retry
 			w.mustHaveRun(t, 1)
 		})
 	}
 }
 
-// Servers ignore the keys of health checks, unless they are told to look at them.
+// Servers ignore the keys of health checks, unless configured otherwise.
 func TestF58_HealthChecksAreNotAmongAllMethods(t *testing.T) {
 	log := &journal{}
 	w := start(t, setup{register: func(s *grpc.Server) { healthpb.RegisterHealthServer(s, health.NewServer()) }}, nil)

@@ -51,8 +51,8 @@ func dialBoth(t *testing.T, fresh, old *lossy, dial []grpc.DialOption) *grpc.Cli
 	return conn
 }
 
-// F75: in a rolling deploy some replicas have the kit, and others have not. Neither is a call repeated that a replica without the kit may
-// have run, nor is one repeated there.
+// F75: in a rolling deploy, some replicas have the kit and others do not. A call that a replica without the kit may
+// have run is not repeated, and no call is repeated there.
 func TestF75_RollingDeployChargesNothingTwice(t *testing.T) {
 	for name, lose := range map[string]func(fresh, old *lossy){
 		"both lose replies":            func(fresh, old *lossy) { fresh.lose(3); old.lose(4) },
@@ -76,7 +76,7 @@ func TestF75_RollingDeployChargesNothingTwice(t *testing.T) {
 	}
 }
 
-// F75: what a confirmed replica has lost is retried, and never at the replica that has not confirmed anything.
+// F75: a call that a confirmed replica has lost is retried, but never at an unconfirmed replica.
 func TestF75_RetryGoesToReplicasThatHaveConfirmed(t *testing.T) {
 	book, seen := &ledger{}, &journal{}
 	conn, fresh, old := deploy(t, book, interceptor.WithMethods(unaryCall), patiently(), seen.option())
@@ -142,8 +142,8 @@ func TestF79_AttemptsThatAreKeptBackCostNoToken(t *testing.T) {
 	}
 }
 
-// F75: two builds behind one address, such as a virtual IP. The old build still runs a call while the new one confirms the address. The
-// confirmation says nothing of the call that was sent before it.
+// F75: two builds share one address, such as a virtual IP. The old build still runs a call while the new one confirms
+// the address. The confirmation does not cover the call that was sent before it.
 func TestF75_ConfirmationDoesNotHoldForAttemptsThatWereSentBeforeIt(t *testing.T) {
 	var (
 		book   ledger
@@ -198,8 +198,8 @@ func TestF75_ConfirmationDoesNotHoldForAttemptsThatWereSentBeforeIt(t *testing.T
 	}
 }
 
-// F75: both builds stand behind one address for good, such as that of a proxy. Calls that the old build loses are not retried, although the
-// new one answers with the status in between.
+// F75: both builds stay behind one address, such as that of a proxy. Calls that the old build loses are not retried,
+// although the new one answers with the status in between.
 func TestF75_AddressThatHidesBothBuildsIsNotTrusted(t *testing.T) {
 	book := &ledger{}
 	_, fresh := startLossy(t, setup{}, book.charge)

@@ -18,7 +18,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/retry"
 )
 
-// play makes one call to a scripted server and returns what it has seen.
+// play makes one call to a scripted server, and returns the attempts and the answer.
 func play(t *testing.T, turns []turn, opts []interceptor.ClientOption, call ...grpc.CallOption) (*arrivals, answer) {
 	t.Helper()
 
@@ -124,7 +124,7 @@ func TestRetryCodesReplaceTheDefault(t *testing.T) {
 			seen.mustBe(t, want)
 		}
 
-		// What the contract says about rejections does not depend on it.
+		// The contract's rules for rejections do not depend on the option.
 		seen, a := play(t, []turn{{code: codes.Unavailable, status: "rejected", reason: onlyonce.ReasonInProgress}, paid()}, codesOf)
 		seen.mustBe(t, 2)
 		a.mustAnswer(t, "paid")
@@ -213,7 +213,7 @@ func TestCallsShareTheBudget(t *testing.T) {
 	})
 }
 
-// The default delay is above the longest that the connection allows, and gives way where a call says nothing of delays.
+// The default delay is above the connection's MaxDelay. It is cut to it if the call sets no delays.
 func TestRetryOfOneCallKeepsToTheDelaysOfTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		seen, _ := play(t, []turn{unavailable()}, []interceptor.ClientOption{

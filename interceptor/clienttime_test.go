@@ -92,7 +92,7 @@ func TestEveryAttemptTimesOut(t *testing.T) {
 	})
 }
 
-// inProgressTurn is a rejection that asks for patience.
+// inProgressTurn is a rejection that asks for a retry after the delay.
 func inProgressTurn(delay time.Duration) turn {
 	return turn{code: codes.Unavailable, status: "rejected", reason: onlyonce.ReasonInProgress, retryInfo: delay}
 }
@@ -127,7 +127,7 @@ func TestClientDoesNotSleepPastTheDeadline(t *testing.T) {
 		mustBeInProgress(t, err)
 		w.mustHaveRun(t, 2)
 
-		// The second retry would come at 6 s, so nobody waits for it.
+		// The second retry would be due at 6 s, after the deadline, so the client does not wait for it.
 		if took := time.Since(began); took != 3*time.Second {
 			t.Errorf("the call took %v", took)
 		}
@@ -259,7 +259,7 @@ func TestF29_AttemptThatWaitsForAConnectionIsNotSentAfterTheRetention(t *testing
 		began := time.Now()
 		_, err := pb.NewTestServiceClient(conn).UnaryCall(t.Context(), payment(), grpc.WaitForReady(true))
 
-		// Attempts may begin for half of the retention, and may be sent for half of what is left then.
+		// Attempts may begin in the first half of the retention, and may be sent in half of the time left then.
 		if took := time.Since(began); status.Code(err) != codes.DeadlineExceeded || took != retention*3/4 {
 			t.Errorf("the answer is %v after %v, want %v after %v", err, took, codes.DeadlineExceeded, retention*3/4)
 		}

@@ -20,7 +20,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/retry"
 )
 
-// steps writes down what a trace is told.
+// steps records the events of a trace.
 type steps struct {
 	lines []string
 	end   interceptor.CallEnd
@@ -89,7 +89,7 @@ func TestTraceFollowsACallAndItsAttempts(t *testing.T) {
 	})
 }
 
-// The caller gives up between two attempts.
+// The caller cancels between two attempts.
 func TestTraceTellsOfACallThatEndsWhileItWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s steps

@@ -20,7 +20,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// F75: what certainly never reached a handler is retried, whatever is known of the server.
+// F75: an attempt that certainly reached no handler is retried, in every state of the server.
 func TestF75_AttemptThatReachedNoHandlerIsRetried(t *testing.T) {
 	for name, fails := range map[string]func(ctx context.Context) (net.Conn, error){
 		"there is no connection": func(context.Context) (net.Conn, error) { return nil, context.DeadlineExceeded },
@@ -95,8 +95,8 @@ func TestF75_AttemptOnAConnectionWithoutAnAddressWasSent(t *testing.T) {
 	}
 }
 
-// refuseStream is a server that refuses its first stream, as RFC 9113 has it in section 8.7, and ends. It says first that it takes no more
-// streams: one that is opened before the connection has ended may have been sent.
+// refuseStream is a server that refuses its first stream (RFC 9113, section 8.7) and ends. It first announces that it
+// accepts no more streams. A stream that the client opens before the connection ends may count as sent.
 func refuseStream(conn net.Conn) {
 	defer conn.Close()
 
@@ -132,7 +132,7 @@ func refuseStream(conn net.Conn) {
 	}
 }
 
-// F75: an error page of an HTTP proxy is no answer of a server. It is retried where the method is confirmed, and changes nothing.
+// F75: an error page of an HTTP proxy is no answer of a server. It is retried if the method is confirmed, and changes nothing.
 func TestF75_HTTPErrorOfAProxyChangesNothing(t *testing.T) {
 	page := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "<html>no upstream</html>", http.StatusServiceUnavailable)
@@ -171,7 +171,7 @@ func TestF75_HTTPErrorOfAProxyChangesNothing(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 
-			if down { // the proxy stands where the server stood
+			if down { // a proxy takes the server's address
 				conn, err := new(net.Dialer).DialContext(ctx, "tcp", page.Listener.Addr().String())
 
 				return standIn{conn, w.listener.Addr()}, err

@@ -96,7 +96,7 @@ func TestF52_KeyInsideTheRetryLoopIsRefused(t *testing.T) {
 }
 
 func TestF52_UsersCanTestTheirOwnChain(t *testing.T) {
-	// What a user's own retry loop in front of the key would do: another key for every attempt.
+	// A user's own retry loop in front of the key would do this: a new key for every attempt.
 	key, _ := halves(t)
 	seen := &arrivals{}
 	w := start(t, setup{unprotected: true, before: seen.before()}, scripted(unavailable()))

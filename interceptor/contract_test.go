@@ -21,8 +21,8 @@ type row struct {
 	check func(s stage)
 }
 
-// TestContract is the contract on the wire, row by row, as a client sees it that knows nothing of this package; the last table
-// is about the client that is in it. The rows are in the files of this name.
+// TestContract checks the contract on the wire, row by row, with a client that does not use this package. The last
+// table covers the client of this package. The rows are in the files named contract*_test.go.
 func TestContract(t *testing.T) {
 	for _, table := range []struct {
 		title string
@@ -170,7 +170,7 @@ func requestRows() []row {
 	}
 }
 
-// inOrder makes calls in which everything is wrong from some check on: the first one that is wrong answers.
+// inOrder makes calls that fail several checks at once. The first failed check decides the answer.
 func inOrder(s stage) {
 	down := newFaultStore().down()
 	s.world = start(s.T, setup{store: down, scope: noScope}, nil)

@@ -98,7 +98,7 @@ func statusRows() []row {
 	return append(rows, replayRows()...)
 }
 
-// replayRows are what a replay is.
+// replayRows are the rules for replays.
 func replayRows() []row {
 	replayed := func(says string, handle handlerFunc) row {
 		return row{says: says, check: func(s stage) {
@@ -150,7 +150,7 @@ func replayRows() []row {
 	}
 }
 
-// classRows are what becomes of every code, unless the method says otherwise.
+// classRows are the classes of all codes, unless the method overrides them.
 func classRows() []row {
 	outcome := func(
 		says string, guarantee onlyonce.Guarantee, err error, first onlyonce.Status, second func(s stage, first, second answer),
@@ -220,7 +220,7 @@ func classRows() []row {
 	})
 }
 
-// downstreamError is what a handler gets from another onlyonce server.
+// downstreamError is the error that a handler gets from another onlyonce server.
 func downstreamError(code codes.Code) error {
 	st, err := status.New(code, "elsewhere").WithDetails(&errdetails.ErrorInfo{Reason: "IDEMPOTENCY_KEY_REUSED", Domain: "onlyonce"})
 	if err != nil {

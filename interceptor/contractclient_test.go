@@ -11,12 +11,11 @@ import (
 	"github.com/onlyonce-go/onlyonce/retry"
 )
 
-// clientRows are what the client does: whether it tries again with the same key, and whether it tells its caller that a new key
-// may be taken.
+// clientRows are the rules for the client: whether it retries with the same key, and whether its error permits a new key.
 func clientRows() []row {
 	const (
 		noUse = 1 // attempts
-		later = 1 // not by itself, since somebody has to settle it
+		later = 1 // not by itself, because an operator has to settle the record
 		yes   = 2
 
 		mayBeNew = onlyonce.VerdictFinal

@@ -19,7 +19,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// The rows of the contract's table of rejections, seen by a client that knows nothing of this package.
+// The rows of the contract's table of rejections, as seen by a client that does not use this package.
 var (
 	keyMissing       = rejection{reason: "IDEMPOTENCY_KEY_MISSING", code: codes.InvalidArgument, status: "rejected", badRequest: true}
 	notSupported     = rejection{reason: "IDEMPOTENCY_NOT_SUPPORTED", code: codes.Unimplemented, status: "rejected"}
@@ -41,12 +41,12 @@ func noScope() interceptor.Scope {
 	return interceptor.ScopeFunc(func(context.Context) (string, error) { return "", errors.New("token of Ann is stale") })
 }
 
-// timeOrdered is a server whose keys say when they were made.
+// timeOrdered is a server that requires time-ordered keys.
 func timeOrdered() setup {
 	return setup{server: keyPolicy(interceptor.Policy{KeyRules: &onlyonce.KeyRules{TimeOrdered: true}})}
 }
 
-// madeIn is a time-ordered key that is made so much later.
+// madeIn is a time-ordered key that is made after the duration.
 func madeIn(d time.Duration) string {
 	digits := fmt.Sprintf("%012x", time.Now().Add(d).UnixMilli())
 

@@ -21,7 +21,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// declaration is a .proto file that is known at run time alone, in the text form of its descriptor.
+// declaration is a .proto file that exists only at run time, in the text form of its descriptor.
 type declaration struct {
 	// pkg is the package, where it has to be known before: see newPackage.
 	pkg string
@@ -29,15 +29,16 @@ type declaration struct {
 	request string
 	// messages are others.
 	messages string
-	// before and after are other files of the package, less name and package: one that this one imports, and one that imports both.
+	// before and after are other files of the package, without name and package: before is imported by this file, and
+	// after imports both.
 	before, after string
-	// input is the request of Pay, where it is not Request. It need not be known.
+	// input is the request type of Pay, if it is not Request. It need not exist.
 	input string
-	// service are the options of service Bank, and method those of its method Pay.
+	// service has the options of service Bank, and method those of its method Pay.
 	service, method string
 	// methods are others.
 	methods string
-	// resolver is what the options are read with; nil: what is linked in.
+	// resolver resolves the options; nil: the linked-in types.
 	resolver interface {
 		protoregistry.ExtensionTypeResolver
 		protoregistry.MessageTypeResolver
@@ -45,7 +46,7 @@ type declaration struct {
 	// uuid gives the first field of the request the format UUID4, and format gives it a (google.api.field_info) of these bytes.
 	uuid   bool
 	format []byte
-	// later are the options of method Pay that a text cannot say.
+	// later has the options of method Pay that a text cannot express.
 	later *descriptorpb.MethodOptions
 	// store is where its server keeps keys; nil: a new one.
 	store store.Store
@@ -54,7 +55,7 @@ type declaration struct {
 // declared counts the files, since a registry forgets nothing.
 var declared atomic.Int64
 
-// newPackage is the name of a package that nobody has declared.
+// newPackage returns the name of a package that is not declared yet.
 func newPackage() string { return fmt.Sprintf("declared%d.v1", declared.Add(1)) }
 
 // register registers the file, and returns its package and its service.
@@ -125,7 +126,7 @@ func (d declaration) main(t *testing.T, pkg, imports string) *descriptorpb.FileD
 	return file
 }
 
-// parseFile makes a file of a package from the text form of its descriptor, in which PKG is the package.
+// parseFile makes a file of a package from the text form of its descriptor. PKG in the text is the package.
 func parseFile(t *testing.T, pkg, name, text string) *descriptorpb.FileDescriptorProto {
 	t.Helper()
 
@@ -183,7 +184,7 @@ func field(name string, number int, kind, annotation string) string {
 	return fmt.Sprintf("field { name: %q number: %d %s %s }\n", name, number, kind, options)
 }
 
-// declareFormat puts a (google.api.field_info) into the options of a field. Nothing that is linked in knows them.
+// declareFormat puts a (google.api.field_info) into the options of a field. That extension is not linked in.
 func declareFormat(fd *descriptorpb.FieldDescriptorProto, info []byte) {
 	if fd.GetOptions() == nil {
 		fd.Options = new(descriptorpb.FieldOptions)
@@ -242,7 +243,7 @@ func counting(runs *atomic.Int64) func(context.Context, *dynamicpb.Message, *dyn
 	}
 }
 
-// registeredServices are what a server has.
+// registeredServices is the list of a server's services.
 type registeredServices map[string]grpc.ServiceInfo
 
 func (r registeredServices) GetServiceInfo() map[string]grpc.ServiceInfo { return r }

@@ -20,7 +20,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// declaredBank is a server of a service that no generated code knows.
+// declaredBank is a server of a service without generated code.
 type declaredBank struct {
 	*world
 
@@ -215,7 +215,7 @@ func TestMethodWhoseAnnotationsCannotHoldIsRefused(t *testing.T) {
 	tests := map[string]struct {
 		declared declaration
 		opts     []interceptor.ServerOption
-		unkeyed  bool // calls without a key are refused, too
+		unkeyed  bool // calls without a key are rejected
 	}{
 		"a transaction that the store does not have": {
 			declared: declaration{request: key, method: "[onlyonce.v1.method] { guarantee: GUARANTEE_EXACTLY_ONCE }"},
@@ -309,7 +309,7 @@ func TestOperatorMayIgnoreTheKeysOfAMethodThatCannotHold(t *testing.T) {
 	}
 }
 
-// What is wrong asks for no protection that the same .proto does not give up in other words.
+// The invalid option protects nothing, because the same .proto gives up protection in another option.
 func TestBrokenOptionsOfAMethodWhoseKeysAreIgnoredAreReportedAndDoNotRefuseIt(t *testing.T) {
 	for name, options := range map[string]string{
 		"its keys are ignored": "[onlyonce.v1.method] { key: KEY_USE_IGNORED retention { seconds: -1 } }",
@@ -331,7 +331,7 @@ func TestBrokenOptionsOfAMethodWhoseKeysAreIgnoredAreReportedAndDoNotRefuseIt(t 
 	}
 }
 
-// As long as nobody knows the service, nothing contradicts the option.
+// Before the service is registered, no other option contradicts this one.
 func TestKeyThatAnOptionRequiresIsNotIgnoredWhenAServiceThatReadsIsRegisteredLate(t *testing.T) {
 	pkg := newPackage()
 	pay := "/" + pkg + ".Bank/Pay"

@@ -47,7 +47,7 @@ func (c *chain) next(ctx context.Context, req *pb.SimpleRequest, opts ...grpc.Ca
 	return callOn(ctx, c.conn, unaryCall, req, opts...)
 }
 
-// keys are those that the back has seen.
+// keys returns the keys that the back has received.
 func (c *chain) keys(t *testing.T, calls int) []string {
 	t.Helper()
 
@@ -162,7 +162,7 @@ func TestRunThatIsRepeatedSendsTheSameKey(t *testing.T) {
 	}
 }
 
-// recovering is what stands in front of the interceptor.
+// recovering stands in front of the interceptor.
 func recovering(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -175,7 +175,7 @@ func recovering(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler g
 
 func TestF15_DownstreamDeduplicatesByDerivedKeyWhenACompletionIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		// The master acknowledges the completion, and its replica, which has not seen it, replaces it.
+		// The store acknowledges the completion, and then fails over to a replica that lacks it.
 		failing := newFaultStore()
 		failing.complete = func(ctx context.Context, op store.Completion) (store.Result, error) {
 			res, err := failing.Lookup(ctx, op.Key)

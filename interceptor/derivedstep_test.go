@@ -157,7 +157,8 @@ func TestCallThatPanicsMayBeRepeated(t *testing.T) {
 	c.front.pay(t, "order-1").mustAnswer(t, "run 1")
 }
 
-// F73: a run that polls without naming its steps learns how to name them. Its key is not left unknown: the run's error is its answer.
+// F73: a run that polls without naming its steps gets an error that explains how to name them. The key is not left
+// unknown: that error is its answer.
 func TestF73_RunThatUsesAMethodTwiceWithoutStepsLeavesNothingUnknown(t *testing.T) {
 	for _, guarantee := range []onlyonce.Guarantee{onlyonce.AtMostOnce, onlyonce.AtLeastOnce} {
 		for name, pass := range map[string]func(error) error{

@@ -16,7 +16,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// inFrontOf is a handler that passes on what another server says, under a key that is in use there for another request.
+// inFrontOf is a handler that passes on the answer of another server, under a key that another request uses there.
 func inFrontOf(back *world, pass func(error) error) handlerFunc {
 	return func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 		a := back.call(withKey(ctx, "taken"), otherPayment())
@@ -133,7 +133,7 @@ func TestF57_ClientDoesNotTakeADownstreamRejectionForItsOwn(t *testing.T) {
 	}
 }
 
-// A handler has made two calls. One has its answer, and nobody knows what became of the other.
+// The handler has made two calls. One has its answer, and the outcome of the other is unknown.
 func TestJoinedErrorsOfWhichOneMayHaveTakenEffectAreNotRecorded(t *testing.T) {
 	answered := start(t, setup{}, failing(status.Error(codes.NotFound, "no such item"))).client(t)
 	open := start(t, setup{}, failing(status.Error(codes.Internal, "charged, and crashed"))).client(t)
@@ -158,7 +158,7 @@ func TestJoinedErrorsOfWhichOneMayHaveTakenEffectAreNotRecorded(t *testing.T) {
 	}
 }
 
-// The run before has paid, and what stands before the back refuses the repeat: that is not the end of it.
+// The run before has paid. A check in front of the back refuses the repeated call, which does not prove that nothing happened.
 func TestErrorOfACallThatMayHaveTakenEffectIsNotRecorded(t *testing.T) {
 	var refused bool
 

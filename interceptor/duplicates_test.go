@@ -17,7 +17,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// flood makes calls of one key at once and hands out their answers.
+// flood makes calls of one key at the same time, and returns their answers.
 func (w *world) flood(t *testing.T, calls int) []answer {
 	t.Helper()
 

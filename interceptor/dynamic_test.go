@@ -21,7 +21,7 @@ const (
 	lookupGet     = "/onlyonce.test.Lookups/Get"     // declared to have no side effects
 	lookupPut     = "/onlyonce.test.Lookups/Put"     // declared to be idempotent
 	lookupDynamic = "/onlyonce.test.Lookups/Dynamic" // answers with a message that is not linked in
-	hiddenCall    = "/onlyonce.test.Hidden/Call"     // of a service that no descriptor knows
+	hiddenCall    = "/onlyonce.test.Hidden/Call"     // of a service without a descriptor
 )
 
 // lookups registers the service's descriptor.

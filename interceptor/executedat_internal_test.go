@@ -7,7 +7,7 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// Stores return times in the zone of their machine.
+// Stores return times in their local time zone.
 func TestExecutedAtIsInUTC(t *testing.T) {
 	t.Parallel()
 

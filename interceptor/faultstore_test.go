@@ -26,14 +26,14 @@ type faultStore struct {
 
 func newFaultStore() *faultStore { return &faultStore{Store: memstore.New()} }
 
-// down makes a store that cannot be reached.
+// down makes the store unreachable.
 func (s *faultStore) down() *faultStore {
 	s.claim = func(context.Context, store.Claim) (store.Result, error) { return store.Result{}, errLine }
 
 	return s
 }
 
-// readOnly makes a store that can be read and not written any more.
+// readOnly makes the store refuse writes. Reads succeed.
 func (s *faultStore) readOnly() *faultStore {
 	s.renew = func(context.Context, store.Renewal) (store.Result, error) { return store.Result{}, errLine }
 	s.complete = func(context.Context, store.Completion) (store.Result, error) { return store.Result{}, errLine }
@@ -43,7 +43,7 @@ func (s *faultStore) readOnly() *faultStore {
 	return s
 }
 
-// refusing makes a store that refuses every claim with an error.
+// refusing makes the store refuse every claim with an error.
 func (s *faultStore) refusing(err error) *faultStore {
 	s.claim = func(context.Context, store.Claim) (store.Result, error) { return store.Result{}, err }
 

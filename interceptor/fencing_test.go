@@ -25,7 +25,7 @@ func (w *world) leaseLeft(ctx context.Context, t *testing.T) time.Duration {
 
 func TestF07_RunUnderAtLeastOnceIsToldBeforeItsLeaseCanHaveEnded(t *testing.T) {
 	tests := map[string]struct {
-		last  handlerFunc // what the handler does when it is told
+		last  handlerFunc // what the handler does after its context has ended
 		check func(t *testing.T, a answer)
 		again string
 		runs  int64

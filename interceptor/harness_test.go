@@ -33,7 +33,7 @@ const (
 
 type handlerFunc func(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error)
 
-// service counts the runs of its methods. Where it is told nothing, it answers with the number of the run.
+// service counts the runs of its methods. Without a handler, it answers with the number of the run.
 type service struct {
 	pb.UnimplementedTestServiceServer
 
@@ -62,7 +62,7 @@ func (s *service) EmptyCall(ctx context.Context, _ *pb.Empty) (*pb.Empty, error)
 	return &pb.Empty{}, nil
 }
 
-// setup says what a world is made of. What is zero is left out or has the obvious default.
+// setup describes a world. A zero field is left out or has the obvious default.
 type setup struct {
 	store  store.Store
 	engine []onlyonce.Option
@@ -156,7 +156,7 @@ func start(t *testing.T, s setup, handle handlerFunc) *world {
 		over, cancel := context.WithCancel(context.Background())
 		cancel()
 
-		_ = engine.Drain(over) // ends what a broken store never acknowledged
+		_ = engine.Drain(over) // stops the settlements that a broken store never acknowledged
 	})
 
 	w.conn = w.dial(t)
@@ -267,7 +267,7 @@ func (l *listener) cut() {
 	l.conns = nil
 }
 
-// headerFrames notes whether a call was answered with a header frame, which metadata alone does not tell.
+// headerFrames records whether a call was answered with a header frame, which metadata alone does not show.
 type headerFrames struct{}
 
 type headerFramesKey struct{}
@@ -327,7 +327,7 @@ func appendMetadata(ctx context.Context, pairs ...string) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, pairs...)
 }
 
-// validate makes a server interceptor and validates a server with it.
+// validate makes a server interceptor, and validates a server with it.
 func validate(server interceptor.ServiceInfoProvider, engine *onlyonce.Engine, opts ...interceptor.ServerOption) error {
 	protect, err := interceptor.NewServer(engine, interceptor.ScopeShared(), opts...)
 	if err != nil {

@@ -113,7 +113,7 @@ func TestACallIsInTheJournalFromBeforeItsFirstAttemptUntilItsAnswer(t *testing.T
 	var seen []callsjournal.Entry
 
 	w := start(t, setup{}, func(context.Context, *pb.SimpleRequest) (*pb.SimpleResponse, error) {
-		seen, _ = calls.Entries(context.Background()) //nolint:contextcheck // it is the test that looks
+		seen, _ = calls.Entries(context.Background()) //nolint:contextcheck // the test reads the journal
 
 		return &pb.SimpleResponse{}, nil
 	})

@@ -10,7 +10,7 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// All calls share the trailers of the statuses. Nothing of one replay may stay there for the next one.
+// All replays share the trailers of the statuses. No value of one replay may stay there for the next.
 func TestReplaysLeaveSharedTrailersAsTheyAre(t *testing.T) {
 	t.Parallel()
 

@@ -19,7 +19,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/txstore"
 )
 
-// mustBeKept checks the trailer that tells for how long an answer is kept; empty is none.
+// mustBeKept checks the trailer with the retention of an answer; empty means no trailer.
 func (a answer) mustBeKept(t *testing.T, what, seconds string) {
 	t.Helper()
 
@@ -33,7 +33,7 @@ func (a answer) mustBeKept(t *testing.T, what, seconds string) {
 	}
 }
 
-// F87: every answer to a keyed call tells for how long it is kept, where that is not the default.
+// F87: every answer to a keyed call carries its retention, unless it is the default.
 func TestF87_EveryAnswerTellsItsRetentionUnlessThatIsTheDefault(t *testing.T) {
 	own := map[codes.Code]time.Duration{codes.NotFound: 90*time.Second + 900*time.Millisecond}
 
@@ -113,7 +113,7 @@ func TestF87_EveryAnswerTellsItsRetentionUnlessThatIsTheDefault(t *testing.T) {
 	}
 }
 
-// F87: the record of an error that is too large to keep lives as long as that error would have.
+// F87: the record of an error that is too large to keep has the retention of that error.
 func TestF87_DuplicatesOfAnErrorThatIsTooLargeGetItsRetention(t *testing.T) {
 	for end, want := range map[error]string{
 		status.Error(codes.NotFound, "nobody"):                 "60",

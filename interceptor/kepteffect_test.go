@@ -15,7 +15,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/txstore"
 )
 
-// The record of an error that may have an effect behind it is kept as long as an answer. After it, the effect would happen again.
+// An error that may have an effect behind it is kept as long as an answer. After a shorter retention, the effect would
+// happen again.
 
 func TestF87_ErrorThatIsMarkedFinalIsKeptAsLongAsAnAnswer(t *testing.T) {
 	for name, short := range map[string]interceptor.Policy{

@@ -26,7 +26,7 @@ const (
 	justLate = time.Nanosecond
 )
 
-// attempts counts the attempts of a client that is told to come back after a delay.
+// attempts counts the attempts of a client whose rejections ask for a delay.
 func attempts(t *testing.T, method, key string, delay time.Duration, opts ...interceptor.ClientOption) int {
 	t.Helper()
 

@@ -63,7 +63,7 @@ func TestF35_EveryPrintableCharacterMakesAKey(t *testing.T) {
 	w.mustHaveRun(t, 3)
 }
 
-// rawCall makes a call with nothing but HTTP/2, since gRPC clients check metadata before they send it.
+// rawCall makes a call with bare HTTP/2, because gRPC clients check metadata before they send it.
 func rawCall(t *testing.T, w *world, keys ...string) (header, trailer http.Header) {
 	t.Helper()
 

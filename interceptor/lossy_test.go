@@ -52,7 +52,7 @@ func order(number string) *pb.SimpleRequest {
 type lossy struct {
 	mu    sync.Mutex
 	calls int
-	every int // how many replies there are to one that is lost; 0: none is
+	every int // one of so many replies is lost; 0: none is
 	lost  int
 	line  *listener
 }
@@ -74,7 +74,7 @@ func (l *lossy) intercept(ctx context.Context, req any, _ *grpc.UnaryServerInfo,
 	return resp, err
 }
 
-// lose makes the line lose one of so many replies.
+// lose makes the line lose one of every so many replies.
 func (l *lossy) lose(every int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -110,7 +110,7 @@ func startLossy(t *testing.T, s setup, handle handlerFunc) (*world, *lossy) {
 	return w, line
 }
 
-// report is what a client reports to its operators.
+// report collects the reports of a client to its operators.
 type report struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -152,7 +152,7 @@ func patiently() interceptor.ClientOption {
 	return interceptor.WithRetry(retry.Policy{MaxAttempts: 10_000, BaseDelay: time.Millisecond, MaxDelay: 10 * time.Millisecond})
 }
 
-// charge charges many orders, and returns how many calls were answered, and the errors of the others.
+// charge charges many orders. It returns the number of answered calls, and the errors of the others.
 func charge(t *testing.T, conn grpc.ClientConnInterface) (answered int, errs []error) {
 	t.Helper()
 

@@ -28,7 +28,7 @@ type logged struct {
 	Remedy string `json:"remedy"`
 }
 
-// defaultLog returns what is written to the default logger while f works.
+// defaultLog returns the lines that the default logger gets while f runs.
 func defaultLog(t *testing.T, f func()) []logged {
 	t.Helper()
 
@@ -39,7 +39,7 @@ func defaultLog(t *testing.T, f func()) []logged {
 	slog.SetDefault(slog.New(slog.NewJSONHandler(&out, nil)))
 	f()
 	slog.SetDefault(before)
-	log.SetOutput(writer) // slog.SetDefault takes over package log, too, and does not give it back
+	log.SetOutput(writer) // slog.SetDefault also redirects package log, and does not restore it
 	log.SetFlags(flags)
 
 	var lines []logged
@@ -84,7 +84,7 @@ func TestF87_MisconfiguredMethodIsLoggedThoughNobodyObserves(t *testing.T) {
 		method string
 		req    any
 		code   codes.Code
-		cause  string // with what to do
+		cause  string // with the remedy
 	}{
 		"a policy that cannot hold": {
 			declared(declaration{method: method("lease { seconds: 60 }")}), payment(), codes.Internal, "give at least Lease, which is 1m0s",
@@ -160,8 +160,8 @@ func TestF87_CallsThatAreRefusedForWhatTheySendAreNotLogged(t *testing.T) {
 	}
 }
 
-// The caller of a method whose .proto cannot hold learns that it is the server's fault. The log of the server has the method, the cause and
-// the remedy.
+// The .proto of a method is misconfigured. The caller learns that the fault is the server's. The server's log has the
+// method, the cause and the remedy.
 func TestF87_ServerLogsWhyItRefusesAMethodThatItsProtoMisconfigures(t *testing.T) {
 	_, service := declaration{method: method("lease { seconds: 60 }")}.register(t)
 	b := &declaredBank{service: service, pay: "/" + string(service.FullName()) + "/Pay"}

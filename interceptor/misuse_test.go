@@ -51,7 +51,7 @@ func TestF57_ForwardedMetadataDoesNotSpeakOfThisCall(t *testing.T) {
 	}
 }
 
-// Nor where keys are ignored, should a client believe that they are not.
+// If keys are ignored, the client must not get a status of another call.
 func TestF57_ForwardedMetadataDoesNotSpeakOfAnUnprotectedCall(t *testing.T) {
 	w := start(t, setup{server: keyPolicy(interceptor.Policy{Key: interceptor.KeyIgnored})},
 		func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {

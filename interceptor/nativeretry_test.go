@@ -69,7 +69,7 @@ func (a *arrivals) gaps() []time.Duration {
 	return gaps
 }
 
-// values are those of a metadata name, each with a bar behind it, one string for each attempt.
+// values returns one string for each attempt: the values of a metadata name, each with a bar behind it.
 func (a *arrivals) values(name string) []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -152,7 +152,7 @@ func TestF36_ObserverSeesThatAReplayCannotBeRead(t *testing.T) {
 	resolve(t, w, onlyonce.Happened("OK", []byte("hello")))
 	w.pay(t, "key").mustBe(t, recordUnreadable)
 
-	// The engine has replayed it; what the caller got comes last.
+	// The engine has reported a replay. The interceptor's report, which comes last, has the caller's answer.
 	got := seen.last(t, 3)
 	if got.Status != onlyonce.StatusRejected || got.Reason != onlyonce.ReasonRecordUnreadable || got.Key != "key" ||
 		errors.Unwrap(got.Err) == nil {
@@ -194,7 +194,7 @@ func TestErrorsOfAReplayCheckBecomeWhatGRPCMakesOfThem(t *testing.T) {
 	}
 }
 
-// withCause is the text of an error and that of its cause, which a rejection keeps from callers.
+// withCause returns the text of an error and of its cause, which a rejection hides from callers.
 func withCause(err error) string {
 	rejection, _ := errors.AsType[*onlyonce.Rejection](err)
 	if rejection == nil {

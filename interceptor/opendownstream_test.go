@@ -12,7 +12,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// translating is a handler that calls the back, and says in its own words that it has failed.
+// translating is a handler that calls the back, and reports a failure in its own words.
 func translating(c *chain, pass func(error) error) handlerFunc {
 	return func(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 		a := c.next(ctx, req)
@@ -24,7 +24,7 @@ func translating(c *chain, pass func(error) error) handlerFunc {
 	}
 }
 
-// open are the ends of a downstream call of which nobody knows whether it has had its effect.
+// open lists the ends of a downstream call whose effect is unknown.
 func open() map[string]handlerFunc {
 	return map[string]handlerFunc{
 		"UNAVAILABLE after the effect": failing(status.Error(codes.Unavailable, "charged, and the provider has gone")),
@@ -61,7 +61,7 @@ func TestF73_TranslatedErrorOfAnOpenDownstreamCallIsAmbiguous(t *testing.T) {
 	}
 }
 
-// A run that may be repeated is, and finds out what became of its downstream call.
+// A run that may be repeated is repeated, and so settles its downstream call.
 func TestF73_TranslatedErrorOfAnOpenDownstreamCallIsNotReplayedWhereRunsRepeat(t *testing.T) {
 	for name, front := range map[string]setup{
 		"AT_LEAST_ONCE":                    {server: policy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce})},

@@ -77,7 +77,7 @@ func TestServerOptionsThatCannotHoldAreAllReported(t *testing.T) {
 }
 
 func TestPolicyIsJudgedTogetherWithTheWiderOnes(t *testing.T) {
-	// Neither is wrong alone: the method is open to failure, and its service says at most once.
+	// Each option is valid alone: FailOpen of the method, and at-most-once of its service.
 	failOpen := interceptor.WithMethodPolicy("/bank.Payments/Pay", interceptor.Policy{Policy: onlyonce.Policy{StoreDown: onlyonce.FailOpen}})
 	leastOnce := interceptor.WithServicePolicy("bank.Payments", interceptor.Policy{Policy: onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce}})
 

@@ -89,7 +89,7 @@ func TestOwnCodesOfHandlersAreAmbiguous(t *testing.T) {
 	w.pay(t, "key").mustBe(t, outcomeUnknown)
 }
 
-// fine is an error that says OK.
+// fine is an error with the code OK.
 type fine struct{}
 
 func (fine) Error() string              { return "all is well" }

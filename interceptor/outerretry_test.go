@@ -29,7 +29,7 @@ func TestF52_RetryInterceptorInFrontIsRefused(t *testing.T) {
 				opts ...grpc.CallOption,
 			) error {
 				err := invoker(ctx, method, req, reply, cc, opts...)
-				line.lose(0) // the first reply alone
+				line.lose(0) // only the first reply is lost
 
 				return err
 			}

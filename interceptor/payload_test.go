@@ -20,7 +20,7 @@ import (
 
 func keepAll(string) bool { return true }
 
-// generated is what the generated code reads.
+// generated is the message as generated code decodes it.
 func generated(t *testing.T, data []byte) payload {
 	t.Helper()
 

@@ -31,7 +31,7 @@ func newAuthority(t *testing.T) *authority {
 	a := &authority{}
 	template := &x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
 	issued := a.issue(t, template)
-	a.cert, a.key = issued.Leaf, issued.PrivateKey.(*ecdsa.PrivateKey) //nolint:errcheck // it is what issue makes
+	a.cert, a.key = issued.Leaf, issued.PrivateKey.(*ecdsa.PrivateKey) //nolint:errcheck // issue makes this type
 
 	return a
 }
@@ -97,7 +97,7 @@ func (a *authority) client(t *testing.T, names ...string) tls.Certificate {
 	return a.issue(t, template)
 }
 
-// startTLS starts a server that asks clients for certificates.
+// startTLS starts a server that requests certificates from clients.
 func (a *authority) startTLS(t *testing.T, scope func() interceptor.Scope, demand tls.ClientAuthType) *world {
 	t.Helper()
 
@@ -178,7 +178,7 @@ func TestPeerScopesTakeVerifiedCertificatesAlone(t *testing.T) {
 
 	for name, scope := range map[string]func() interceptor.Scope{"URI": interceptor.ScopeFromPeerURI, "DNS": interceptor.ScopeFromPeerDNS} {
 		t.Run(name, func(t *testing.T) {
-			// The server asks for a certificate and does not look at who has signed it.
+			// The server requests a certificate and does not verify its issuer.
 			lax := ca.startTLS(t, scope, tls.RequireAnyClientCert)
 			payOn(t, ca.as(t, lax, stranger.client(t, annURI, annDNS))).mustBe(t, scopeMissing)
 			payOn(t, ca.as(t, lax, ca.client(t, annURI, annDNS))).mustBe(t, scopeMissing)

@@ -18,7 +18,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// duplicateWhileRunning makes a call on one server and its duplicate on another while the first one runs.
+// duplicateWhileRunning makes a call on one server, and its duplicate on another while the first one runs.
 func duplicateWhileRunning(t *testing.T, w, other *world) answer {
 	t.Helper()
 

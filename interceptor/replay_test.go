@@ -44,7 +44,7 @@ func odd() *pb.SimpleResponse {
 	return resp
 }
 
-// unseen is an error with details of types that nobody has linked in, one of them broken.
+// unseen is an error with details of types that are not linked in. One of them is broken.
 func unseen(code codes.Code) error {
 	return status.FromProto(&spb.Status{Code: int32(code), Message: "no, ünicode and\nlines", Details: []*anypb.Any{
 		{TypeUrl: "type.googleapis.com/never.Seen", Value: []byte{0x0a, 3, 1, 2, 3}},
@@ -213,7 +213,7 @@ func TestF05_ConnectionCutBeforeTheReply(t *testing.T) {
 				return res, err
 			}
 
-			whole := w.pay(t, "twin") // what an undisturbed caller gets
+			whole := w.pay(t, "twin") // the answer without a cut connection
 
 			lost := w.pay(t, "key")
 			if code := status.Code(lost.err); code != codes.Unavailable || len(lost.trailer) != 0 {

@@ -42,7 +42,7 @@ func (e largeError) handle(ctx context.Context) error {
 	return st.Err()
 }
 
-// startLarge is a server that answers with an error, and a client of it that takes 8 KiB.
+// startLarge returns a client that accepts 8 KiB, of a server that answers with an error.
 func startLarge(t *testing.T, current *largeError) *grpc.ClientConn {
 	t.Helper()
 
@@ -110,7 +110,7 @@ func TestF84_AReplayedErrorArrivesWhereTheFirstAnswerDid(t *testing.T) {
 	}
 }
 
-// Each place is filled until one byte more would not arrive at first. Then the replay arrives, too.
+// Each place is filled until one more byte would break the first answer. Its replay arrives, too.
 func TestF84_AReplayedErrorArrivesEvenIfTheFirstAnswerHasFilledTheLimit(t *testing.T) {
 	for name, fill := range map[string]func(n int) largeError{
 		"header":                  func(n int) largeError { return largeError{header: n} },
@@ -157,7 +157,7 @@ func largeResponse(set func(context.Context, metadata.MD) error, size *int) hand
 	}
 }
 
-// Each place is filled until one byte more would not arrive at first, and with some bytes less. Then the replay arrives, too.
+// Each place is filled until one more byte would break the first answer, and with some bytes less. The replay arrives, too.
 func TestF84_AReplayedResponseArrivesEvenIfTheFirstAnswerHasFilledTheLimit(t *testing.T) {
 	for name, set := range map[string]func(context.Context, metadata.MD) error{"header": grpc.SetHeader, "trailer": grpc.SetTrailer} {
 		for retention, made := range map[string]setup{
@@ -205,8 +205,8 @@ func TestF84_AReplayedResponseArrivesEvenIfTheFirstAnswerHasFilledTheLimit(t *te
 	}
 }
 
-// A client that cannot receive a recorded response must not take its own error for the recorded answer. The header tells them apart, and it
-// may have no room for ReplayedHeader.
+// A client that cannot receive a recorded response must not take its own error for the recorded answer. The header
+// marks the difference, and may have no room for ReplayedHeader.
 func TestF84_AReplayedResponseThatTheClientCannotReceiveIsNoRecordedError(t *testing.T) {
 	for name, size := range map[string]int{"a small header": 10, "a full header": 8<<10 - 102 - 39 - 200} {
 		for less := range 4 {

@@ -72,7 +72,7 @@ func TestF84_BesideAResponseTheMetadataOfTheContractIsLeftOutFirst(t *testing.T)
 
 	const (
 		limit = 8 << 10
-		// So many bytes of the value x fill a block at first.
+		// The sizes of the value x that fill the block of a first answer.
 		fullHeader  = limit - 102 - 33
 		fullTrailer = limit - 88 - 58 - 33
 

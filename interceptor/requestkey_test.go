@@ -182,7 +182,7 @@ func TestOperatorFindsTheRecordOfACallWithScopeFields(t *testing.T) {
 	_, a := transfer(t.Context(), w.conn, transferOf("key", "acme"))
 	a.mustHaveStatus(t, onlyonce.StatusExecuted)
 
-	// In the order of the numbers: branch is 2, tenant is 3.
+	// In the order of the field numbers: branch is 2, tenant is 3.
 	scope := interceptor.JoinScope("shared", "main", "acme")
 	if want := "6:shared4:main4:acme"; scope != want {
 		t.Errorf("the scope is %q, want %q", scope, want)
@@ -197,7 +197,7 @@ func TestOperatorFindsTheRecordOfACallWithScopeFields(t *testing.T) {
 	}
 }
 
-// What is documented: whoever adds a scope field to a method makes the records of before invisible.
+// As documented: a new scope field of a method hides the older records.
 func TestF60_RecordsOfAnotherScopeAreInvisible(t *testing.T) {
 	shared := newFaultStore()
 	b := &branchBank{}

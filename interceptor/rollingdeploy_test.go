@@ -32,7 +32,7 @@ const (
 	rolledTrace  protowire.Number = 5 // a string, ignored
 	rolledParts  protowire.Number = 6 // repeated int32
 
-	// Those that the newer build alone knows.
+	// Only the newer build knows these fields.
 	rolledCurrency protowire.Number = 10 // a string
 	rolledTip      protowire.Number = 11 // int64
 	rolledTags     protowire.Number = 12 // map<string, string>
@@ -42,7 +42,7 @@ const (
 
 const firstNew = int32(rolledCurrency)
 
-// rolledDeclaration is what the newer build knows.
+// rolledDeclaration is the .proto of the newer build.
 func rolledDeclaration() declaration {
 	texts := func(name, entry string, number protowire.Number) string {
 		return field(name, int(number), fmt.Sprintf("type: TYPE_MESSAGE type_name: %q label: LABEL_REPEATED", ".PKG.Request."+entry), "") +
@@ -66,7 +66,7 @@ func rolledDeclaration() declaration {
 	}
 }
 
-// olderService is what a build of before knows of a service. Its messages have the same names as those of today.
+// olderService is the service as the older build knows it. Its messages have the same names.
 func olderService(t *testing.T, service protoreflect.ServiceDescriptor) protoreflect.ServiceDescriptor {
 	t.Helper()
 
@@ -87,10 +87,10 @@ func olderService(t *testing.T, service protoreflect.ServiceDescriptor) protoref
 	return made.Services().ByName(service.Name())
 }
 
-// rollout is a rolling deploy on its way: servers of two builds that share a store, and differ in what they know of the request.
+// rollout is a rolling deploy: servers of two builds that share a store and have different versions of the request.
 type rollout struct {
 	older, newer *world
-	service      protoreflect.ServiceDescriptor // as the newer build knows it
+	service      protoreflect.ServiceDescriptor // of the newer build
 	keys         int                            // that were given
 	runs         atomic.Int64                   // of the handlers of both
 	running      func()                         // called by each run, unless it is nil
@@ -122,12 +122,12 @@ func rollOut(t *testing.T, made setup) *rollout {
 	return r
 }
 
-// orders are the build that a request meets first, and the one that its retry meets.
+// orders lists which build gets the request first, and which its retry.
 func (r *rollout) orders() map[string][2]*world {
 	return map[string][2]*world{"the older build first": {r.older, r.newer}, "the newer build first": {r.newer, r.older}}
 }
 
-// key makes a fresh one.
+// key makes a fresh key.
 func (r *rollout) key() string {
 	r.keys++
 
@@ -142,7 +142,7 @@ func (r *rollout) mustHaveRun(t *testing.T, times int64) {
 	}
 }
 
-// send sends a request as it is. The answer is bytes, too.
+// send sends a request of the given bytes. The answer is bytes, too.
 func (r *rollout) send(t *testing.T, to *world, key string, parts ...[]byte) ([]byte, answer) {
 	t.Helper()
 
@@ -161,7 +161,7 @@ func (r *rollout) send(t *testing.T, to *world, key string, parts ...[]byte) ([]
 	return resp, a
 }
 
-// mustReplay sends a request, which must be answered with what its key was answered before.
+// mustReplay sends a request, whose answer must be the one that its key got before.
 func (r *rollout) mustReplay(t *testing.T, to *world, key string, want []byte, parts ...[]byte) {
 	t.Helper()
 
@@ -173,7 +173,7 @@ func (r *rollout) mustReplay(t *testing.T, to *world, key string, want []byte, p
 	}
 }
 
-// rawBytes is the codec of a client that has encoded its messages itself.
+// rawBytes is the codec of a client that encodes its messages itself.
 type rawBytes struct{}
 
 func (rawBytes) Name() string { return "proto" }
@@ -222,7 +222,7 @@ func orderOf(fields [][]byte, i int) [][]byte {
 	return order
 }
 
-// rolledRequest is what both builds know. The entries of its map can be sent in any order.
+// rolledRequest has the fields that both builds know. The entries of its map can be sent in any order.
 func rolledRequest() [][]byte {
 	return [][]byte{
 		wireText(rolledPayee, "Ann"), wireNumber(rolledCents, 1250), wireText(rolledParts, "\x01\x02\x03"),
@@ -233,7 +233,7 @@ func rolledRequest() [][]byte {
 func TestF40_RetryThatMeetsAnotherBuildIsAnsweredFromTheRecord(t *testing.T) {
 	r := rollOut(t, setup{tcp: true})
 
-	// The entries of a map that the older build does not know keep their order, and are sent with keys and values.
+	// The older build does not know this map. Its entries keep their order, and are sent with keys and values.
 	tags := bytes.Join([][]byte{wireEntry(rolledTags, "", "x"), wireEntry(rolledTags, "B", ""), wireEntry(rolledTags, "a", "y")}, nil)
 	codes := wireText(rolledCodes, "\x07\x00\xac\x02")
 
@@ -328,7 +328,8 @@ func TestF40_AnotherRequestIsAReusedKeyOnBothBuilds(t *testing.T) {
 	}
 }
 
-// What docs/fingerprint.md says that they cannot agree on, because the wire does not tell the type. Each build by itself does.
+// The two builds disagree about these forms, because the wire does not show the type: see docs/fingerprint.md. Each
+// build agrees with itself.
 func TestF40_RetryThatTheBuildsCannotAgreeOnIsRefusedAndNotRunAgain(t *testing.T) {
 	r := rollOut(t, setup{tcp: true})
 
@@ -373,7 +374,7 @@ func TestF40_ClientWhoseReplyIsLostIsAnsweredByAnotherBuild(t *testing.T) {
 					first, second = second, first
 				}
 
-				// The connection breaks before the reply, and what is dialled next is the other build.
+				// The connection breaks before the reply, and the client's next connection reaches the other build.
 				r.running = first.listener.cut
 
 				var dialled, attempts atomic.Int64

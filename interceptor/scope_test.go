@@ -27,7 +27,7 @@ func TestF26_CallersDoNotSeeEachOther(t *testing.T) {
 
 	w.payAs(t, "Ann", "key").mustAnswer(t, "run 1")
 
-	// To Bob the key is as good as unknown, whatever he asks for.
+	// Bob cannot learn from any call that the key is in use.
 	stranger := w.payAs(t, "Bob", "key")
 	stranger.mustAnswer(t, "run 2")
 	stranger.mustHaveStatus(t, onlyonce.StatusExecuted)

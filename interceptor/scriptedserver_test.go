@@ -21,7 +21,7 @@ import (
 // downstream is the domain of errors that a handler has passed on.
 const downstream = "onlyonce.downstream"
 
-// turn is what a scripted server answers to one attempt.
+// turn is a scripted server's answer to one attempt.
 type turn struct {
 	code      codes.Code
 	status    onlyonce.Status
@@ -94,7 +94,7 @@ func (n turn) answer(ctx context.Context) (*pb.SimpleResponse, error) {
 	return nil, st.Err()
 }
 
-// unavailable is what a protected handler says when it has done nothing.
+// unavailable is the answer of a protected handler that has done nothing.
 func unavailable() turn { return turn{code: codes.Unavailable, status: "released"} }
 
 func rejectedTurn(code codes.Code, reason onlyonce.Reason) turn {

@@ -29,7 +29,7 @@ import (
 
 const planHeader = "x-plan"
 
-// planned is a handler that does what the metadata of the call says.
+// planned is a handler that follows the plan in the metadata of the call.
 func planned(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 	plan := 0
 	if values := metadata.ValueFromIncomingContext(ctx, planHeader); len(values) > 0 {
@@ -48,7 +48,7 @@ func planned(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, er
 		_ = grpc.SendHeader(ctx, metadata.Pairs("x-sent", strconv.Itoa(plan)))
 	}
 
-	req.ResponseSize = -1 // what a handler does to its request is its own business
+	req.ResponseSize = -1 // a handler may change its request
 
 	switch plan {
 	case 1:

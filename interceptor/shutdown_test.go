@@ -14,7 +14,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// drain begins to drain and hands out what it has come to.
+// drain starts a drain and returns a channel for its result.
 func (w *world) drain(ctx context.Context) <-chan error {
 	drained := make(chan error, 1)
 
@@ -59,7 +59,7 @@ func TestF56_DrainRefusesNewCallsWhileTheRunningOneEnds(t *testing.T) {
 		there.pay(t, "key").mustBeReplayOf(t, paid, paid.at)
 		there.mustHaveRun(t, 0)
 
-		// What has no key is none of the engine's business.
+		// The engine does not protect a call without a key.
 		here.handle = answering("without a key")
 		here.call(t.Context(), payment()).mustAnswer(t, "without a key")
 	})

@@ -15,7 +15,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// outage makes a store whose writes after the claim fail for as long as it is told to.
+// outage makes writes after the claim fail while the flag is set.
 func (s *faultStore) outage() *atomic.Bool {
 	var down atomic.Bool
 
@@ -44,7 +44,7 @@ func (s *faultStore) outage() *atomic.Bool {
 	return &down
 }
 
-// losingReplies makes a store that loses the replies to its first claims.
+// losingReplies makes the store lose the replies to its first claims.
 func (s *faultStore) losingReplies(claims int64) *faultStore {
 	s.claim = func(ctx context.Context, op store.Claim) (store.Result, error) {
 		sent := s.claims.Load()

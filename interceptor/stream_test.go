@@ -54,7 +54,7 @@ func serveStreams(server *grpc.Server, service protoreflect.ServiceDescriptor, h
 		desc.Streams = append(desc.Streams, grpc.StreamDesc{
 			StreamName: string(method.Name()), ServerStreams: method.IsStreamingServer(), ClientStreams: method.IsStreamingClient(),
 			Handler: func(_ any, stream grpc.ServerStream) error {
-				// As generated code does it: a single request is received before the handler is called.
+				// Like generated code, it receives a single request before it calls the handler.
 				if !method.IsStreamingClient() {
 					if err := stream.RecvMsg(dynamicpb.NewMessage(method.Input())); err != nil {
 						return err
@@ -84,7 +84,7 @@ func callStream(ctx context.Context, conn grpc.ClientConnInterface, method strin
 		return answer{err: err}
 	}
 
-	_ = stream.SendMsg(req) // what becomes of the stream is in RecvMsg
+	_ = stream.SendMsg(req) // RecvMsg returns the error of the stream
 	_ = stream.CloseSend()
 
 	for a.err == nil {
@@ -226,7 +226,7 @@ func TestF80_AStreamThatRequiresAKeyIsLoggedAsMisconfigured(t *testing.T) {
 	}
 }
 
-// A handler may pass on what another service has said of another call.
+// A handler may pass on the metadata and the error of another service's call.
 func TestStreamThatPassesSaysNothingOfTheContract(t *testing.T) {
 	foreign := metadata.Pairs(interceptor.StatusTrailer, "executed", "x", "1")
 	rejected, err := status.New(codes.Unavailable, "busy").WithDetails(

@@ -61,7 +61,7 @@ func TestF16_OvertakenRunAnswersWithTheWinnersOutcome(t *testing.T) {
 	}
 }
 
-// sendingNothing sets metadata that only an answer of the handler itself may carry.
+// sendingNothing sets metadata that only the handler's own answer may carry.
 func sendingNothing(next handlerFunc) handlerFunc {
 	return func(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 		_, _ = rich(next)(ctx, req)

@@ -80,7 +80,7 @@ func TestHeaderOfARunThatWasRolledBackCannotBeCalledBack(t *testing.T) {
 	}
 }
 
-// joining is a handler that commits its answer by itself, and then returns another.
+// joining is a handler that commits its answer itself, and then returns another.
 func joining(t *testing.T, db *txstore.Store, committed *pb.SimpleResponse, answer, returned error) handlerFunc {
 	t.Helper()
 
@@ -137,7 +137,7 @@ func TestCallerOfAJoinedRunGetsWhatItsHandlerHasCommitted(t *testing.T) {
 	}
 }
 
-// What is never recorded belongs to the first call alone, and reaches its caller in every mode.
+// Metadata that is never recorded belongs to the first call alone, and reaches its caller in every mode.
 func TestCallerOfARunInATransactionGetsMetadataThatIsNotRecorded(t *testing.T) {
 	for name, option := range map[string]interceptor.ServerOption{
 		"unrecorded": interceptor.WithUnrecordedMetadata("x-request-id"), "allow-list": interceptor.WithRecordedMetadata("x-kept"),

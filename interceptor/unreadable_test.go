@@ -107,7 +107,7 @@ func TestF36_UnreadableRecordInTheStore(t *testing.T) {
 	w.mustHaveRun(t, 0)
 }
 
-// resolved makes a world in which somebody has resolved the key by a finding.
+// resolved makes a world whose key is resolved by a finding.
 func resolved(t *testing.T, found onlyonce.Finding) *world {
 	t.Helper()
 

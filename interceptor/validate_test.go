@@ -280,7 +280,7 @@ func TestValidateFindsEveryProblemOfAnAnnotation(t *testing.T) {
 	}
 }
 
-// A server with one of each mistake is told of all of them by one call, each with its name and with what to do.
+// One call reports all mistakes of a server, each with its name and its remedy.
 func TestValidateNamesEachMistakeAndItsRemedyAtOnce(t *testing.T) {
 	message := func(name, fields string) string { return `message_type { name: "` + name + `" ` + fields + ` }` }
 

@@ -170,7 +170,7 @@ func TestValidateReportsWhatAnOptionOfManyMethodsTakesAwayFromTheProto(t *testin
 	}
 }
 
-// Who names the service may overrule what its .proto says of the service.
+// An option that names the service may override the options of its .proto.
 func TestServicePolicyMayOverruleTheOptionOfItsService(t *testing.T) {
 	pkg := newPackage()
 	_, service := declaration{pkg: pkg, service: "[onlyonce.v1.service] { key: KEY_USE_REQUIRED }"}.register(t)
@@ -183,7 +183,7 @@ func TestServicePolicyMayOverruleTheOptionOfItsService(t *testing.T) {
 	mustName(t, validate(servicesOf(service), engine(t), interceptor.WithPolicy(optional)), "WithPolicy sets KeyOptional")
 }
 
-// The retention in the option of a method promises nothing about errors where the option of its service has one for them.
+// The retention in a method's option does not set that of errors if the option of its service does.
 func TestServicePolicyMayOverruleTheErrorRetentionOfItsService(t *testing.T) {
 	pkg := newPackage()
 	_, service := declaration{

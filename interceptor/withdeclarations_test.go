@@ -95,7 +95,7 @@ func TestDeclarationsGoBeforeTheProtoAndBehindGoOptions(t *testing.T) {
 	}
 }
 
-// F75: a declaration is the client's own word. Only the answers of a server confirm it.
+// F75: a declaration is the client's own statement. Only answers of a server confirm it.
 func TestF75_MethodThatOnlyTheClientDeclaresIsNotRetriedBeforeItIsConfirmed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		declared := interceptor.WithClientDeclarations(declare(t, unaryCall, `{}`))

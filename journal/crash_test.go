@@ -19,7 +19,7 @@ const (
 	childPoint    = "JOURNAL_TEST_POINT"
 )
 
-// child writes calls and removes every second one, until it kills itself at a point. It says what it knows to be on the disk.
+// child writes calls and removes every second one, until it kills itself at a point. It prints what is on the disk.
 func child(path, point string) {
 	env := realEnvironment()
 	passed := 0
@@ -66,7 +66,7 @@ func child(path, point string) {
 	os.Exit(2)
 }
 
-// run starts the child and returns its lines, until it has ended or a line says so.
+// run starts the child and returns its lines, until it ends or prints a given line.
 func run(t *testing.T, path, point, until string) (lines []string, kill func()) {
 	t.Helper()
 

@@ -68,7 +68,7 @@ func TestAFinalAnswerEndsTheSameCallsThatAreLeft(t *testing.T) {
 	}
 
 	end(t, call, errUnknown)
-	end(t, begin(t, j, 1), errNotExecuted) // it says nothing of the first
+	end(t, begin(t, j, 1), errNotExecuted) // this ending does not cover the first entry
 
 	if j.Left() != 2 {
 		t.Errorf("%d calls are left, want 2", j.Left())

@@ -9,7 +9,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain makes the test binary a process that is killed, if a test has started it as one.
+// TestMain makes the test binary a process to kill, if a test has started it as one.
 func TestMain(m *testing.M) {
 	if path := os.Getenv(childVariable); path != "" {
 		child(path, os.Getenv(childPoint))

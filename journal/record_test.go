@@ -110,7 +110,7 @@ func TestAChangedByteChangesNoCallAndIsReported(t *testing.T) {
 				switch {
 				case slices.ContainsFunc(calls, func(e Entry) bool { return reflect.DeepEqual(e, entry) }):
 					missing--
-				case entry.ID == 2 && len(found.damage) == 1: // its removal is what is damaged
+				case entry.ID == 2 && len(found.damage) == 1: // the damage is in its removal
 				default:
 					t.Errorf("byte %d: %v was never written", at, entry)
 				}
