@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/onlyonce-go/onlyonce/store"
 )
 
 // runKey finds the run in its context.
@@ -38,6 +40,9 @@ func (r *run) Value(key any) any {
 
 // Run describes the run that a context belongs to. See [RunFromContext].
 type Run struct {
+	// ID is the storage key of the call: a hash of scope, method and key. It equals [Record].ID. A handler can send it along with an effect,
+	// so that a recovery function can search for the effect.
+	ID store.Key
 	// Scope, Method and Key are the identity of the call.
 	Scope, Method, Key string
 	// Fence is the fencing token: a later run of the same key has a higher one. A resource that remembers the highest fence of a key can
@@ -66,6 +71,7 @@ func RunFromContext(ctx context.Context) (Run, bool) {
 	}
 
 	return Run{
+		ID:        r.claim.Key,
 		Scope:     r.call.Scope,
 		Method:    r.call.Method,
 		Key:       r.call.Key,

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/store"
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
@@ -42,10 +43,16 @@ func TestRunContextHasTheCallersValuesAndNotItsDeadline(t *testing.T) {
 			}
 
 			run, ok := onlyonce.RunFromContext(child)
-			wanted := onlyonce.Run{Scope: "ann", Method: method, Key: "k", Fence: 1, Attempt: 1, Guarantee: onlyonce.AtMostOnce, Protected: true}
+			wanted := onlyonce.Run{
+				ID: run.ID, Scope: "ann", Method: method, Key: "k", Fence: 1, Attempt: 1, Guarantee: onlyonce.AtMostOnce, Protected: true,
+			}
 
 			if !ok || run != wanted {
 				t.Errorf("RunFromContext = %+v, %v; want %+v", run, ok, wanted)
+			}
+
+			if rec, err := e.LookupID(ctx, run.ID); err != nil || rec.Token == (store.Token{}) {
+				t.Errorf("no record has the ID of the run: %+v, %v", rec, err)
 			}
 
 			return nil, nil
