@@ -32,7 +32,7 @@ func (w *world) through(opts ...oncehttp.ClientOption) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// pay makes a payment through a client.
+// pay makes a payment with a client.
 func (w *world) pay(client *http.Client, headers ...string) (*answer, oncehttp.Outcome, error) {
 	w.t.Helper()
 
@@ -215,7 +215,7 @@ func TestClientLastAnswerIsTheAnswer(t *testing.T) {
 func TestClientDoesNotSendALostRequestAgainToAnUnconfirmedServer(t *testing.T) {
 	for name, c := range map[string]struct {
 		body   string
-		header string // which net/http knows, too
+		header string // a key header that net/http also recognises
 	}{"with a body": {"body", ""}, "without": {"", ""}, "without, with another header": {"", "X-Idempotency-Key"}} {
 		t.Run(name, func(t *testing.T) {
 			w, s := scripted(t, says(200, ""), drop) // the connection is kept alive by the first answer

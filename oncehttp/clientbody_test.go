@@ -14,7 +14,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/retry"
 )
 
-// stalled is a body that never comes.
+// stalled is a body that never arrives.
 type stalled struct{ ctx context.Context }
 
 func (s stalled) Read([]byte) (int, error) {
@@ -25,7 +25,7 @@ func (s stalled) Read([]byte) (int, error) {
 
 func (stalled) Close() error { return nil }
 
-// stalls answers the first attempt with a body that never comes, and the second with 201.
+// stalls answers the first attempt with a body that never arrives, and the second with 201.
 func stalls(status int, media string) (base roundTripper, attempts *int) {
 	attempts = new(int)
 
@@ -94,7 +94,7 @@ func TestSwitchedProtocolCanBeWrittenTo(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// Without headers, as a request that is not of http.Client may be.
+	// The request has no header map, which http.Client would add.
 	r := (&http.Request{Method: http.MethodPost, URL: mustParse(t, "http://shop.test/")}).WithContext(t.Context())
 
 	resp, err := transport.RoundTrip(r)

@@ -104,7 +104,7 @@ func left(w *world, age time.Duration, r *http.Request, headers ...string) *kept
 	k := &keptRequests{}
 	gone := errors.New("the process was killed")
 
-	// The entry is made by a Transport whose request never leaves.
+	// A Transport whose request is never sent makes the entry.
 	transport, err := oncehttp.NewTransport(roundTripper(func(*http.Request) (*http.Response, error) { return nil, gone }),
 		oncehttp.WithJournal(k.journal(w.t), headers...))
 	if err != nil {
@@ -256,7 +256,7 @@ func TestRequestWithoutAFinalAnswerStaysInTheJournal(t *testing.T) {
 	}
 }
 
-// A new key is a new operation only if nobody can send the request any more.
+// A new key is safe only if no process can send the request again.
 func TestReleasedRequestThatStaysInTheJournalIsUnknown(t *testing.T) {
 	for name, c := range map[string]struct {
 		keeps   error
@@ -276,7 +276,7 @@ func TestReleasedRequestThatStaysInTheJournalIsUnknown(t *testing.T) {
 				t.Errorf("%+v", outcome)
 			}
 
-			// Nothing is sent: the same for an error.
+			// The same holds for an error: no request is sent.
 			broken, err := oncehttp.NewTransport(&http.Transport{Proxy: nil, DialContext: nil}, oncehttp.WithJournal(k.journal(t)),
 				oncehttp.WithRetry(retry.Policy{MaxAttempts: 1}))
 			if err != nil {
@@ -327,7 +327,7 @@ func TestRequestWhoseBodyIsNotAsLongAsItSaysIsNotInTheJournal(t *testing.T) {
 	}
 }
 
-// The answer of a handler that streams says at its end what became of the request.
+// The trailer of a streaming handler has the status of the request.
 func TestRequestWhoseStreamIsClosedEarlyStaysInTheJournal(t *testing.T) {
 	proceed := make(chan struct{})
 	w := start(t, setup{engine: []onlyonce.Option{patient()}}, func(rw http.ResponseWriter, _ *http.Request) {

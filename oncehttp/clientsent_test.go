@@ -36,8 +36,8 @@ func (c leavingConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Over HTTP/2 the client may return before it knows that the request has left. A caller that is told that nothing was sent may pay with a
-// new key.
+// Over HTTP/2, the client may return before it knows whether it has sent the request. A caller that is told "not sent"
+// may pay with a new key.
 func TestRequestThatIsBeingWrittenOverHTTP2IsNotUnsent(t *testing.T) {
 	for name, secure := range map[string]bool{"TLS": true, "without TLS": false} {
 		t.Run(name, func(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/oncehttp"
 )
 
-// curl runs curl, and returns what it prints: the header and the body of the answer.
+// curl runs curl and returns its output: header and body of the answer.
 func (w *world) curl(args ...string) string {
 	w.t.Helper()
 

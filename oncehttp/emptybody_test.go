@@ -67,7 +67,7 @@ func TestEmptyBodiesAreTheSameRequest(t *testing.T) {
 	w.mustHaveRun(1)
 }
 
-// A request without a body is one on the wire, too: some servers refuse chunks.
+// A request without a body must have none on the wire, too: some servers refuse chunks.
 func TestClientSendsAnEmptyBodyWithoutChunks(t *testing.T) {
 	var (
 		mu   sync.Mutex
@@ -148,7 +148,7 @@ func TestClientRetriesABodyOfUnknownLengthThatIsEmpty(t *testing.T) {
 	}
 }
 
-// The caller has declared a body, or its reader has failed. Without the body, it would be another request.
+// The caller has declared a length, or its reader fails. Without the body, it would be another request.
 func TestClientDoesNotReplaceABodyThatIsMissingByAnEmptyOne(t *testing.T) {
 	for name, c := range map[string]struct {
 		body   io.Reader

@@ -102,13 +102,13 @@ func start(t *testing.T, s setup, handler http.HandlerFunc) *world {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 
-		_ = engine.Drain(ctx) // what the store has not acknowledged is abandoned
+		_ = engine.Drain(ctx) // abandons the settlements that the store has not acknowledged
 	})
 
 	return w
 }
 
-// answer is what a client got.
+// answer is a client's answer.
 type answer struct {
 	t       *testing.T
 	status  int
@@ -118,7 +118,7 @@ type answer struct {
 	length  int64
 }
 
-// request makes a request. Headers are pairs.
+// request makes a request. The headers are pairs of name and value.
 func (w *world) request(method, path, key, body string, headers ...string) *http.Request {
 	w.t.Helper()
 
@@ -176,12 +176,12 @@ func (w *world) mustHaveRun(n int64) {
 	}
 }
 
-// said is the status of the contract, from header or trailer.
+// said returns the status of the contract, from header or trailer.
 func (a *answer) said() string {
 	return cmp.Or(a.header.Get(oncehttp.StatusHeader), a.trailer.Get(oncehttp.StatusHeader))
 }
 
-// mustBe checks what became of a request.
+// mustBe checks the status of the contract and the HTTP status.
 func (a *answer) mustBe(said onlyonce.Status, status int) *answer {
 	a.t.Helper()
 
@@ -267,7 +267,7 @@ func (a *answer) equal(first *answer) {
 	}
 }
 
-// patient lets runs and waits take as long as the test.
+// patient gives runs and waits an hour, longer than any test.
 func patient() onlyonce.Option {
 	return onlyonce.WithPolicy(onlyonce.Policy{MaxRun: time.Hour, MaxWait: time.Hour, Lease: time.Hour})
 }

@@ -148,7 +148,8 @@ func (c *childConfig) pay() error {
 	return nil
 }
 
-// A client is killed at each point of a request with a journal. Whoever opens the journal next gets the answer, and pays once.
+// A client is killed at each point of a request with a journal. The next process that opens the journal gets the
+// answer, and pays once.
 func TestClientKilledAtEachPointPaysOnce(t *testing.T) {
 	for _, point := range []string{dieBegun, dieWritten, dieAnswered, dieRead} {
 		t.Run(point, func(t *testing.T) {

@@ -110,7 +110,7 @@ func TestRetentionIsDeclaredWhereItIsNotTheDefault(t *testing.T) {
 		}
 	}
 
-	// Rejections say it too.
+	// Rejections carry it, too.
 	if got := w.send(w.request(http.MethodPost, "/payments", "k/payments", "other")).header.Get(oncehttp.RetentionHeader); got != "3600" {
 		t.Errorf("%s of a rejection is %q", oncehttp.RetentionHeader, got)
 	}

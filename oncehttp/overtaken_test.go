@@ -24,7 +24,7 @@ func TestF16OvertakenRunGetsTheAnswerOfTheWinner(t *testing.T) {
 
 				_, _ = io.WriteString(rw, "mine")
 
-				// While it runs, an operator settles the record with another answer.
+				// During the run, an operator settles the record with another answer.
 				engine := <-engineAt
 
 				rec, err := engine.Lookup(r.Context(), onlyonce.Identity{Scope: "shared", Method: "POST /{rest...}", Key: "k"})

@@ -58,7 +58,7 @@ func TestF33PanicWithoutARecoveryInFront(t *testing.T) {
 		}
 	}
 
-	if n := w.runs.Load(); n < 2 { // net/http may send it again by itself, since the connection is broken
+	if n := w.runs.Load(); n < 2 { // net/http may resend the request, because the connection is broken
 		t.Errorf("%d runs under AtLeastOnce", n)
 	}
 }

@@ -30,7 +30,7 @@ func TestStripe(t *testing.T) {
 
 	send := func(method, path, key string) *answer { return w.send(w.request(method, path, key, "")) }
 
-	// The answer is saved whether it succeeds or fails, errors of the server too.
+	// Every answer is saved, errors of the server too.
 	send(http.MethodPost, "/fails", "k").mustBe(onlyonce.StatusExecuted, http.StatusInternalServerError)
 	send(http.MethodPost, "/fails", "k").mustBe(onlyonce.StatusReplayed, http.StatusInternalServerError)
 

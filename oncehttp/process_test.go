@@ -33,10 +33,10 @@ import (
 // childEnv makes the test binary a process of a test. Its value is the childConfig.
 const childEnv = "ONLYONCE_HTTP_CHILD"
 
-// childConfig says what a process does: it serves, or it makes one payment with a journal.
+// childConfig configures a process: a server, or a client that makes one payment with a journal.
 type childConfig struct {
 	Name   string          `json:"name"`
-	Dies   string          `json:"dies"`   // where it kills itself; empty: nowhere
+	Dies   string          `json:"dies"`   // the point at which it kills itself; empty: none
 	Town   string          `json:"town"`   // the URL of the test's own server
 	Store  string          `json:"store"`  // of a server: the address of the store
 	Policy onlyonce.Policy `json:"policy"` // of a server
@@ -231,7 +231,7 @@ func newTown(t *testing.T) *town {
 	return w
 }
 
-// park makes the charge of the server with the name first wait, once.
+// park blocks the next charge of the server named first.
 func (w *town) park() {
 	w.parked, w.release = make(chan struct{}), make(chan struct{})
 }
@@ -329,7 +329,7 @@ func (w *town) serve(config childConfig) *process {
 	return p
 }
 
-// wait returns when the process has ended. It may be called again.
+// wait returns when the process has ended. Further calls return at once.
 func (p *process) wait() {
 	select {
 	case <-p.ended:
@@ -338,12 +338,12 @@ func (p *process) wait() {
 	}
 
 	_, _ = io.Copy(io.Discard, p.out)
-	_ = p.cmd.Wait() // its state has what there is to know
+	_ = p.cmd.Wait() // ProcessState has the result
 
 	close(p.ended)
 }
 
-// mustBeKilled checks that the process has ended itself with SIGKILL.
+// mustBeKilled checks that the process has killed itself with SIGKILL.
 func (p *process) mustBeKilled() {
 	p.t.Helper()
 	p.wait()
@@ -353,7 +353,7 @@ func (p *process) mustBeKilled() {
 	}
 }
 
-// mustHaveRecord checks that the server which is dead has recorded its answer: otherwise nobody could replay it.
+// mustHaveRecord checks that the dead server has recorded its answer. Otherwise the answer cannot be replayed.
 func (w *town) mustHaveRecord() bool {
 	w.t.Helper()
 
@@ -365,7 +365,7 @@ func (w *town) mustHaveRecord() bool {
 	return n == 1
 }
 
-// lossy starts a proxy whose first server is one that dies. An answer that is lost breaks the client's connection.
+// lossy starts a proxy that sends the first request to a server that dies. A lost answer breaks the client's connection.
 func (w *town) lossy(first, second *process) string {
 	w.t.Helper()
 
@@ -393,7 +393,7 @@ func (w *town) lossy(first, second *process) string {
 
 func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
 
-// post makes the payment k on a connection of its own.
+// post makes the payment k on its own connection.
 func (p *process) post() (*answer, error) {
 	r, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, p.url+"/payments", strings.NewReader("body"))
 	if err != nil {

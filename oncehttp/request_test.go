@@ -45,7 +45,7 @@ func TestBodyLimit(t *testing.T) {
 
 		w.mustHaveRun(1)
 
-		// Without a key nothing is read.
+		// Without a key, the body is not read in advance.
 		w.send(w.request(http.MethodPost, "/", "", above)).mustBe("", http.StatusCreated)
 	})
 }
@@ -94,7 +94,7 @@ func TestTrailersOfTheRequestReachTheHandler(t *testing.T) {
 	}
 }
 
-// raw sends bytes on a connection of their own, and reads answers from it.
+// raw sends bytes on a new connection, and returns a reader of its answers.
 func (w *world) raw(request string) (*bufio.Reader, net.Conn) {
 	w.t.Helper()
 
@@ -131,7 +131,7 @@ func TestExpectContinue(t *testing.T) {
 		t.Fatalf("%v, %v", resp, err)
 	}
 
-	// What is refused is refused before its body is sent.
+	// A rejected request is rejected before its body is sent.
 	for key, length := range map[string]int{"two words": 4, "large": 101} {
 		in, _ := w.raw(fmt.Sprintf(head, length, key))
 
@@ -161,7 +161,7 @@ func TestBodyThatBreaksOffRunsNothing(t *testing.T) {
 		t.Errorf("%q, %v", all, err)
 	}
 
-	// Malformed chunks, too.
+	// Malformed chunks get 400, too.
 	in, _ := w.raw("POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\nIdempotency-Key: k\r\n\r\nzz\r\n")
 	if resp, err := http.ReadResponse(in, nil); err != nil || resp.Body.Close() != nil || resp.StatusCode != http.StatusBadRequest {
 		t.Errorf("%v, %v", resp, err)
@@ -254,7 +254,7 @@ func TestCanonicalBodies(t *testing.T) {
 	send(`{ "b" : "2", "a":"1" }`).mustBe(onlyonce.StatusReplayed, http.StatusCreated)
 	send(`{"a":"2","b":"1"}`).mustReject(http.StatusUnprocessableEntity, onlyonce.ReasonKeyReused)
 
-	// What has no canonical form is compared byte by byte.
+	// A body without a canonical form is compared byte by byte.
 	send(`x`).mustBe(onlyonce.StatusExecuted, http.StatusCreated)
 	send(`x`).mustBe(onlyonce.StatusReplayed, http.StatusCreated)
 	send(`x `).mustReject(http.StatusUnprocessableEntity, onlyonce.ReasonKeyReused)

@@ -82,7 +82,7 @@ func TestRouteIsFoundInFrontBehindAndByItsPolicy(t *testing.T) {
 		}
 	}
 
-	// Without a handler there is nothing to protect.
+	// A path without a handler is not protected.
 	if got := methodOf(t, around, "/missing"); got != "" {
 		t.Errorf("%q", got)
 	}

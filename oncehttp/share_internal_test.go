@@ -19,7 +19,7 @@ func (w editor) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// The requests that share the answer of a run may be served at the same time, and each may have its answer changed in front.
+// Requests that share the answer of a run may be served at the same time. A middleware in front may change the headers of each.
 func TestRequestsThatShareAnAnswerDoNotShareItsHeaders(t *testing.T) {
 	server := &Server{config: &config{}, recorded: newHeaderSet(recordedByDefault()...)}
 	rt := &route{policy: Policy{Policy: onlyonce.Policy{Retention: onlyonce.DefaultRetention}}}

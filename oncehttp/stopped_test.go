@@ -12,7 +12,7 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// A server is stopped with the effect done and its lease running out, and another one takes over.
+// A server is stopped after the effect. Its lease ends, and another server takes over.
 func TestF16ServerStoppedPastItsLeaseAnswersWithTheWinnersAnswer(t *testing.T) {
 	w := newTown(t)
 	w.park()

@@ -29,7 +29,7 @@ func newEngine(t *testing.T, s store.Store, opts ...onlyonce.Option) *onlyonce.E
 	return engine
 }
 
-// unknown makes a record whose outcome is unknown, because its handler has failed.
+// unknown makes a record with an unknown outcome by a handler that fails.
 func unknown(t *testing.T, engine *onlyonce.Engine, method, key string) onlyonce.Record {
 	t.Helper()
 

@@ -26,7 +26,7 @@ const (
 
 var errProvider = errors.New("the provider does not answer")
 
-// provider is the external system with the effects. It counts the queries for each record.
+// provider is the external system in which the effects happen. It counts the queries for each record.
 type provider struct {
 	mu     sync.Mutex
 	asked  map[store.Key]int
@@ -235,7 +235,8 @@ func TestF49RightOfADeadProcessToRecoverIsTakenAway(t *testing.T) {
 		records := memstore.New()
 		engine := newEngine(t, records, &provider{})
 
-		// The record of a process that died during the recovery of another record. That record has been settled since.
+		// This record belongs to a process that died during the recovery of another record. That other record has been
+		// settled since.
 		claim := store.Claim{
 			Key: store.Key{1}, Token: store.Token{1}, Guarantee: store.AtLeastOnce, Lease: 9 * time.Second, MaxRun: 9 * time.Second,
 			Retention: time.Minute, Method: housekeeping.RecoverMethod,

@@ -51,8 +51,8 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-// FuzzBackoff checks that every delay of a valid policy lies between 0 and the bound, that the bound never
-// shrinks from one retry to the next, and that it never exceeds MaxDelay.
+// FuzzBackoff checks the delays of a valid policy. Each lies between 0 and the bound. The bound never shrinks from one
+// retry to the next, and never exceeds MaxDelay.
 func FuzzBackoff(f *testing.F) {
 	f.Add(int64(0), int64(0), 0.0, 1, 0.5)
 	f.Add(int64(1), int64(math.MaxInt64), 1.0, math.MaxInt-1, almostOne)

@@ -24,7 +24,7 @@ func mustBudget(t *testing.T, maxTokens, ratio float64) *retry.Budget {
 	return b
 }
 
-// spend makes one call under b that fails or succeeds in every attempt, and returns the number of attempts.
+// spend makes one call under b. All its attempts return err. It returns the number of attempts.
 func spend(t *testing.T, b *retry.Budget, err error, attempts int) int {
 	t.Helper()
 
@@ -100,7 +100,7 @@ func TestBudgetFollowsTheBookkeepingOfA6(t *testing.T) {
 		{errFirst, 2, 2},                  // 4 -> 3 retry -> 2 at the threshold
 		{nil, 3.6, 1},                     // + 1.6
 		{nil, 4, 1},                       // never above the maximum
-		{retry.Permanent(errFirst), 4, 1}, // says nothing about the server
+		{retry.Permanent(errFirst), 4, 1}, // no statement about the server
 		{errFirst, 2, 2},
 		{errFirst, 1, 1},
 		{errFirst, 0, 1},
@@ -245,7 +245,8 @@ func TestBudgetBoundsAllCallsTogether(t *testing.T) {
 		retries += n
 	}
 
-	// Each failure takes a whole token, and the first 49 leave more than 50 of 100: exactly so many retries.
+	// Each failure takes a whole token. More than 50 of the 100 tokens are left after each of the first 49 failures,
+	// which makes exactly 49 retries.
 	if retries != 49 {
 		t.Errorf("%d retries, want 49", retries)
 	}

@@ -177,7 +177,7 @@ func TestBackoffIsJittered(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		// Of 99 uniform delays some are in the lowest and some in the highest quarter, but for one run in 10^12.
+		// Of 99 uniform delays, some lie in the lowest and some in the highest quarter. One run in 10^12 is an exception.
 		low, high := time.Hour, time.Duration(0)
 		for _, a := range s.observed[:99] {
 			low, high = min(low, a.Delay), max(high, a.Delay)

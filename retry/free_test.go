@@ -7,7 +7,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/retry"
 )
 
-// F79: a failure that is free takes no token, and is retried although there are none left.
+// F79: a free failure takes no token, and is retried although no tokens are left.
 func TestF79FreeFailureTakesNoTokenAndNeedsNone(t *testing.T) {
 	t.Parallel()
 

@@ -13,7 +13,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/retry"
 )
 
-// wantInterrupted checks that err tells of both, and that neither hides the other.
+// wantInterrupted checks that err reports both the last error and the end of the context.
 func wantInterrupted(t *testing.T, err, last, cause, end error) {
 	t.Helper()
 

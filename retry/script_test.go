@@ -14,8 +14,7 @@ var (
 	errOwn    = errors.New("caller changed its mind")
 )
 
-// script is an operation that plays one step per attempt, the last one for all that follow, and records when
-// each began.
+// script is an operation that plays one step per attempt. The last step repeats. It records the start of each attempt.
 type script struct {
 	began time.Time
 	steps []func(context.Context) error

@@ -188,7 +188,7 @@ func TestTakeoverHasBounds(t *testing.T) {
 			claim := aClaim(theFence)
 			claim.MaxAttempts, claim.Retention = tc.maxAttempts, tc.retention
 
-			// A key that was released has no bounds, and one that is held cannot be taken over at all.
+			// A released key has no bounds, and a held record cannot be taken over.
 			for state, want := range map[string]bool{
 				"ended": tc.want, "released": true, "absent": true, "alive": false, "unknown": false, "completed": false,
 			} {

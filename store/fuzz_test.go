@@ -14,7 +14,7 @@ type step struct {
 	apply func(rec store.Record, now time.Time) store.Transition
 }
 
-// draw makes an operation of three bytes: which one, whose, and with what.
+// draw makes an operation from three bytes, which choose the operation, its owner and its content.
 func draw(b [3]byte, rec store.Record) step {
 	token := store.Token{b[1]%4 + 1}
 	outcome := []byte{b[2] % 2}
@@ -57,7 +57,7 @@ func draw(b [3]byte, rec store.Record) step {
 	}
 }
 
-// FuzzSequences lets operations arrive in any order and at any time, and checks what must hold after every one.
+// FuzzSequences applies operations in any order and at any time, and checks the invariants after each one.
 func FuzzSequences(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{0, 0, 2, 0, 3, 0, 2, 200, 4, 0, 1, 0})

@@ -14,7 +14,7 @@ func noted(state string) store.Record {
 	return rec
 }
 
-// Whatever an operation leaves as the outcome is the latest thing that was said there.
+// Claims, completions, releases, holds and resolutions that change the record replace its note. Renewals and repeats keep it.
 func TestEveryOperationKeepsOrReplacesTheNote(t *testing.T) {
 	t.Parallel()
 

@@ -109,7 +109,7 @@ func TestAnOwnerMayBeAliveUntilItsLeaseAndItsLongestRunAreOver(t *testing.T) {
 			t.Errorf("%v, up to the end of the longest run: %t, must be %t and end there", state, got, want[0])
 		}
 
-		// An owner of a doubtful record may have been overtaken by the one that gave it back.
+		// The owner of a doubtful record may have been overtaken by another owner, which released it.
 		run.Doubtful = true
 		if got := run.OwnerMayBeAlive(now.Add(-1)); got != (want[0] || state == store.Released) || run.OwnerMayBeAlive(now) {
 			t.Errorf("%v in doubt, up to the end of the longest run: %t", state, got)

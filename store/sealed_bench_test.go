@@ -10,7 +10,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// sealedCall is what a store does for a first call and one replay.
+// sealedCall makes the store operations of a first call and one replay.
 func sealedCall(tb testing.TB, direct store.Direct, n uint32, outcome []byte) {
 	tb.Helper()
 
@@ -57,7 +57,7 @@ func BenchmarkSealed(b *testing.B) {
 	}
 }
 
-// mostSealedAllocations is how many allocations a first call and a replay may need to seal one outcome and to open it once.
+// mostSealedAllocations bounds the allocations of a first call and a replay that seal one outcome and open it once.
 const mostSealedAllocations = 50
 
 func TestSealingAllocatesLittle(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/storetest"
 )
 
-// sealKey is a key whose secret is made of its id.
+// sealKey is a key whose secret derives from its id.
 func sealKey(tb testing.TB, id string) *store.SealKey {
 	tb.Helper()
 

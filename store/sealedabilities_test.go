@@ -51,7 +51,7 @@ type unable struct{ store.Store }
 
 func (unable) Capabilities() store.Capabilities { return store.Capabilities{} }
 
-// A field that is added to Capabilities is to be thought about.
+// For each new field of Capabilities, decide what a sealed store does with it.
 func TestSealedStoresLoseNoAbilityAndAddNone(t *testing.T) {
 	t.Parallel()
 
@@ -63,7 +63,7 @@ func TestSealedStoresLoseNoAbilityAndAddNone(t *testing.T) {
 	none := reflect.ValueOf(store.Sealed(&unable{inner}, keys(t, "a")).Capabilities())
 	waits := reflect.ValueOf(store.Sealed(inner, newTurningRing(t)).Capabilities())
 
-	// What a sealed store passes on as it is.
+	// A sealed store passes these on unchanged.
 	same := map[string]bool{"Notifier": true, "Immediate": true, "Bounded": true, "UnknownRetention": true, "Home": true}
 
 	for i := range had.NumField() {
@@ -132,7 +132,7 @@ func TestADiagnosisExaminesTheKeyRingToo(t *testing.T) {
 	}
 }
 
-// A field that is added to an operation or a record is to be thought about: is it to be sealed?
+// For each new field of an operation or a record, decide whether it is sealed.
 func TestEveryTextOfAnOperationIsSealedOrKnownToBeOpen(t *testing.T) {
 	t.Parallel()
 
@@ -290,7 +290,7 @@ func TestF46ASingleTransactionIsRolledBackIfItsOutcomeCannotBeSealed(t *testing.
 	}
 }
 
-// stuckTx is a transaction of which nobody knows whether its rollback succeeded.
+// stuckTx is a transaction whose rollback may have failed.
 type stuckTx struct{ store.Transaction }
 
 func (t stuckTx) Rollback() (held bool, err error) {
@@ -335,7 +335,7 @@ type joinableRun struct{ claim store.Claim }
 
 func (r joinableRun) Outcome(response any, err error) (op store.Completion, definite, keep bool, problem error) {
 	if err != nil {
-		return store.Completion{}, false, false, nil //nolint:nilerr // what a handler fails with is no definite outcome
+		return store.Completion{}, false, false, nil //nolint:nilerr // the handler's error is not a definite outcome
 	}
 
 	text, _ := response.(string)

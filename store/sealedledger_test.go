@@ -81,11 +81,11 @@ func (l *ledger) list(want func(res *store.Result) bool) iter.Seq2[store.Listed,
 }
 
 func (l *ledger) ListUnknown(context.Context) iter.Seq2[store.Listed, error] {
-	return l.list(func(res *store.Result) bool { return res.Unknown() }) //nolint:contextcheck // a look into a map needs no context
+	return l.list(func(res *store.Result) bool { return res.Unknown() }) //nolint:contextcheck // a map needs no context
 }
 
 func (l *ledger) ListRunning(context.Context) iter.Seq2[store.Listed, error] {
-	//nolint:contextcheck // a look into a map needs no context
+	//nolint:contextcheck // a map needs no context
 	return l.list(func(res *store.Result) bool { return res.Record.LeaseAlive(res.Now) })
 }
 
@@ -105,7 +105,7 @@ func (l *ledger) change(key store.Key, change func(rec *store.Record)) {
 
 func (l *ledger) pass(d time.Duration) { l.now = l.now.Add(d) }
 
-// text is what a record keeps, as the store has it.
+// text returns the stored text of a record.
 func (l *ledger) text(key store.Key) string { return string(l.records[key].Outcome) }
 
 // texts are the bytes and strings in a value, however deep.

@@ -38,7 +38,7 @@ func TestF46AMissingKeyRefusesAndTheRecordIsNeverAbsent(t *testing.T) {
 	c.hold(1, 1)
 	c.under(keys(t, "a")).mustRefuse(isMissing)
 
-	// A ring that answers with a key that was not asked for does not have the key.
+	// A ring may answer with another key than the one requested. Then it counts as not having the key.
 	c.under(oddRing{keys(t, "a"), sealKey(t, "a"), nil}).mustRefuse(isMissing)
 	c.under(oddRing{keys(t, "a"), nil, nil}).mustRefuse(isMissing)
 
@@ -93,7 +93,7 @@ func (r *downRing) Key(ctx context.Context, id string) (*store.SealKey, error) {
 func TestF46ARingThatCannotTellCountsAsAStoreThatIsDown(t *testing.T) {
 	t.Parallel()
 
-	// Whatever the ring returns, but for ErrNoKey, states nothing about the record.
+	// Any error of the ring but ErrNoKey is no statement about the record.
 	for _, down := range []error{
 		errors.New("no route to the key service"), context.DeadlineExceeded, store.ErrUnreadable, store.ErrFull, store.ErrNewer,
 		store.ErrRolledBack,
@@ -178,7 +178,7 @@ func TestF46AListNamesTheRecordsWhoseKeyIsMissingAndGoesOn(t *testing.T) {
 	}
 }
 
-// Whoever has lost a key can at least free its records.
+// The records of a lost key can at least be freed.
 func TestF46ARecordWhoseKeyIsLostIsForgottenByForceAlone(t *testing.T) {
 	t.Parallel()
 

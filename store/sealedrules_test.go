@@ -97,7 +97,7 @@ func TestF36EveryFlippedBitAndEveryCutOfASealedTextIsNoticed(t *testing.T) {
 	notice("longer by", 1, append(bytes.Clone(text), 0))
 }
 
-// Whoever can write to the database cannot make an outcome an empty one.
+// A writer to the database cannot turn an outcome into an empty one.
 func TestF36ARemovedOutcomeIsNoticedAndAMissingNoteIsNone(t *testing.T) {
 	t.Parallel()
 
@@ -162,7 +162,8 @@ func TestF37ASealedTextIsLongerByAConstant(t *testing.T) {
 	}
 }
 
-// mustRefuse fails unless every operation that needs the text of record 1 is refused by an error that matches, and changes nothing.
+// mustRefuse fails unless every operation that needs the text of record 1 is refused with a matching error, and changes
+// nothing.
 func (c *sealedCase) mustRefuse(match func(err error) bool) {
 	c.t.Helper()
 
@@ -262,7 +263,7 @@ func TestARepeatAfterARotationIsRecognisedByItsText(t *testing.T) {
 	old.hold(2, 1)
 	old.ok(old.resolve(2, 1, store.Completed, secret))
 	turned.ok(turned.resolve(2, 1, store.Completed, secret))
-	turned.ok(turned.complete(2, 1, secret)) // the owner comes back with what was found
+	turned.ok(turned.complete(2, 1, secret)) // the late owner completes with the same answer
 
 	for name, other := range map[string]func() (store.Result, error){
 		"another outcome":         func() (store.Result, error) { return turned.resolve(2, 1, store.Completed, secret+"!") },

@@ -25,8 +25,8 @@ func fuzzRing(tb testing.TB) *StaticKeys {
 
 var goldenPlace = place{Key{1, 2, 3}, Token{4, 5, 6}, ownersOutcome}
 
-// These bytes are in the records of every store. A later build has to read them, and to seal a repeat as they are. They were computed a
-// second time by another implementation, in Python with the package cryptography, from what the comment on the form says.
+// The records of every store contain these bytes. A later build has to read them, and to seal a repeat the same way. A
+// second implementation computed them from the description of the form: Python with the package cryptography.
 func TestTheSealedFormStaysAsItIs(t *testing.T) {
 	t.Parallel()
 
@@ -90,7 +90,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add([]byte("\xf5SL\x01\x01z............................"), uint(1))
 
 	f.Fuzz(func(t *testing.T, text []byte, bit uint) {
-		// Whatever the bytes are, they are refused, or were sealed here.
+		// Any other bytes than those sealed here are refused.
 		plain, err := open(t.Context(), ring, goldenPlace, text)
 		if err == nil {
 			if again, _ := ring.newest.seal(goldenPlace, plain); !bytes.Equal(again, text) {

@@ -4,19 +4,22 @@ package store_test
 //
 //	operation state token fence fingerprint guarantee detail -> applied state fencing token
 //
-// where a column on the left may name several values, or all of them by "*". On the right stand what Applied is, the
-// state afterwards, by how much the fence has risen and whose token the record has. Where "applied" is "unchanged", it
-// was applied before; "raised" is not applied, with a new fence; "-" is nothing at all: not applied, and the record as
-// it was. Every combination is covered by exactly one row.
+// On the left, a column may name several values, or all of them by "*". On the right are the result, the state afterwards, by how much
+// the fence rises, and whose token the record has. Every combination is covered by exactly one row. The results:
+//
+//	applied    applied, and the record has changed
+//	unchanged  applied before
+//	raised     not applied, but the record has a new fence
+//	-          not applied, and the record is unchanged
 //
 // The values:
 //
-//	state        absent gone (there, but its retention is over) alive ended (RUNNING, by its lease)
+//	state        absent gone (present, past its retention) alive ended (RUNNING, by the lease)
 //	             unknown released completed
 //	token        same other
-//	fence        zero equal unequal (the fence that the operation names)
+//	fence        zero equal unequal (the fence of the operation)
 //	fingerprint  same other scheme (cannot be compared)
-//	guarantee    strict (of record and claim at least one is AT_MOST_ONCE) lax
+//	guarantee    strict (record or claim has AT_MOST_ONCE) lax
 //	detail       complete: same other (outcome); resolve: see below
 const transitionTable = `
 claim   absent,gone   *      zero           *            *       *  -> applied   RUNNING   +1 its
@@ -76,8 +79,8 @@ hold    absent,gone,released,completed
 
 `
 
-// forgettingTable has the rows of forget: state, the token and the fence that are named, whether the owner may still be alive, and
-// whether it is forced.
+// forgettingTable has the rows of forget: state, the token and the fence of the operation, whether the owner may still
+// be alive, and whether forget is forced.
 const forgettingTable = `
 absent,gone     *                    *                           *        *   -> unchanged ABSENT
 alive           same                 equal                       *        no  -> -
@@ -94,7 +97,7 @@ alive,ended,unknown,released,completed,resolved-released,resolved-completed,newe
                 same                 zero,unequal                *        *   -> -
 `
 
-// resolutionTable has the rows of resolve: state, the fence that is named, the state that is asked for, and whether the
+// resolutionTable has the rows of resolve: state, the fence of the operation, the state that it sets, and whether the
 // owner may still be alive.
 const resolutionTable = `
 absent,gone,alive,released,completed

@@ -18,7 +18,7 @@ const (
 	lease     = time.Minute
 	maxRun    = 10 * time.Minute
 	retention = time.Hour
-	// oldRetention is what the records that an operation finds were claimed with.
+	// oldRetention is the retention of the records before the operation.
 	oldRetention = 3 * time.Hour
 )
 
@@ -33,7 +33,7 @@ var (
 
 const theFence = 5
 
-// parse reads a table into rows of columns, left of the arrow and right of it. A row ends with what stands right.
+// parse reads a table into rows of columns, left of the arrow and right of it. A row ends with the columns on the right.
 func parse(t *testing.T, table string, columns int) (rows [][2][]string) {
 	t.Helper()
 
@@ -62,7 +62,7 @@ func parse(t *testing.T, table string, columns int) (rows [][2][]string) {
 	return rows
 }
 
-// find returns what stands right in the only row that covers the values.
+// find returns the right side of the only row that covers the values.
 func find(t *testing.T, rows [][2][]string, values []string) []string {
 	t.Helper()
 
@@ -101,7 +101,7 @@ func product(dimensions [][]string, run func(values []string)) {
 	})
 }
 
-// found is a record in a state of the table, whose owner is the token that is not mine, or is.
+// found is a record in a state of the table, owned by the token.
 func found(state string, token store.Token) store.Record {
 	rec := store.Record{
 		State: store.Running, Token: token, Fence: theFence, Guarantee: store.AtLeastOnce, Fingerprint: theSum,
@@ -171,7 +171,7 @@ func perform(op, fence, printed, detail string, g store.Guarantee, rec store.Rec
 	}
 }
 
-// diff is cmp.Diff, which takes its time, where there is a difference.
+// diff calls cmp.Diff, which is slow, only for different records.
 func diff(want, got store.Record) string {
 	if reflect.DeepEqual(want, got) {
 		return ""
@@ -180,12 +180,12 @@ func diff(want, got store.Record) string {
 	return cmp.Diff(want, got)
 }
 
-// outcomes says how Applied and Changed are called in the tables.
+// outcomes maps the names in the tables to Applied and Changed.
 var outcomes = map[string][2]bool{
 	"applied": {true, true}, "unchanged": {true, false}, "raised": {false, true}, "-": {false, false},
 }
 
-// verdict compares a transition with what stands right in a row.
+// verdict compares a transition with the right side of a row.
 func verdict(before store.Record, got store.Transition, right []string) string {
 	flags := outcomes[right[0]]
 	if got.Applied != flags[0] || got.Changed != flags[1] {

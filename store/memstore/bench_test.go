@@ -11,7 +11,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// benchClaim is a claim of the n-th key, by one of many scopes or by nobody's.
+// benchClaim is a claim of the n-th key, in one of many scopes or in none.
 func benchClaim(n, scopes uint64) store.Claim {
 	claim := store.Claim{
 		Guarantee: store.AtMostOnce, Lease: time.Minute, MaxRun: time.Minute, Retention: time.Second, Method: "/shop.v1.Orders/Create",

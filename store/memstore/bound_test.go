@@ -14,7 +14,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// full checks that an error says that the store is full, and by which bound.
+// full checks that the error is ErrFull and names the bound.
 func full(t *testing.T, err error, bound string) {
 	t.Helper()
 
@@ -96,7 +96,7 @@ func TestExpiryFreesAFullStoreWhateverShardItIsInAndNoOperationRemovesAllOfIt(t 
 			records   = 1000
 			sameShard = 256 // keys this far apart are in the same shard
 			elsewhere = 1
-			most      = 4 // records that one claim removes: two before it knows that the store is full, and two of each shard
+			most      = 4 // records that one claim removes: two before the store finds itself full, and two of each shard
 		)
 
 		s := memstore.New(memstore.WithMaxRecords(records))
@@ -140,7 +140,7 @@ func TestBytesAreBounded(t *testing.T) {
 			must(t, res, err)
 		}
 
-		// What has run is kept, even beyond the bound.
+		// An outcome is kept even beyond the bound.
 		big := bytes.Repeat([]byte{1}, limit)
 		complete(t, s, 1, big)
 
@@ -234,7 +234,7 @@ func TestCountsReturnToZero(t *testing.T) {
 
 		time.Sleep(time.Minute)
 
-		// One operation removes a few, so that these end with nothing left.
+		// One operation removes a few records, so these lookups remove them all.
 		for i := range 2 * records {
 			res, err := s.Lookup(t.Context(), keyOf(i))
 			must(t, res, err)

@@ -19,7 +19,8 @@ func outcomeOf(n uint64) []byte {
 	return bytes.Repeat(binary.BigEndian.AppendUint64(nil, n), int(n%9))
 }
 
-// churn claims and completes records that expire after milliseconds, reads those of others, and reads once more after a while what it got.
+// churn claims and completes records that expire after milliseconds, and reads those of other workers. It rereads its
+// results after a while.
 func churn(ctx context.Context, t *testing.T, s *Store, worker uint64) {
 	t.Helper()
 
@@ -81,7 +82,7 @@ func churn(ctx context.Context, t *testing.T, s *Store, worker uint64) {
 	}
 }
 
-// For the race detector too: a place, and its number of a method, is used again as soon as its record has expired.
+// For the race detector: a place, and the number of its method, are reused as soon as the record has expired.
 func TestWhatWasReadStaysAsItWasWhenItsPlaceIsUsedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

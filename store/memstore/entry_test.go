@@ -8,8 +8,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// fill gives every field of a value another value that is not zero. It fails at kinds that it does not know, so that a
-// new field cannot be forgotten.
+// fill gives every field of a value a distinct value other than zero. It fails at unknown kinds, so that a new field
+// cannot be forgotten.
 func fill(t *testing.T, v reflect.Value, path string, next *uint64) {
 	t.Helper()
 
@@ -87,7 +87,7 @@ func TestAnEntryKeepsEveryFieldOfARecord(t *testing.T) {
 	}
 }
 
-// The collector passes over values without pointers. It reads objects with pointers much faster if they have at most 512 bytes.
+// The collector skips values without pointers. It reads objects with pointers much faster if they have at most 512 bytes.
 func TestTheCollectorReadsLittleOfARecord(t *testing.T) {
 	t.Parallel()
 

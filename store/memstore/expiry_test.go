@@ -29,7 +29,7 @@ func cycle(t *testing.T, s *Store, key store.Key, fence uint64, retention time.D
 func TestAKeyThatIsReleasedOverAndOverTakesNoMemory(t *testing.T) {
 	t.Parallel()
 
-	// At a clock that stands still, several keys have the same expiries.
+	// While the clock stands still, several keys have equal expiries.
 	for name, tc := range map[string]struct {
 		keys  int
 		sleep time.Duration

@@ -35,7 +35,7 @@ func FuzzExpiries(f *testing.F) {
 			}
 		}
 
-		// removeFirst checks that what the heap has first is the earliest, and removes it.
+		// removeFirst checks that the first element of the heap is the earliest, and removes it.
 		removeFirst := func() {
 			first, found := x.first()
 			if found != (len(want) > 0) || found && want[first.place] != first.at {

@@ -62,7 +62,7 @@ func FuzzIndex(f *testing.F) {
 			}
 		}
 
-		// Below 248, a byte adds or removes one key. Above, it adds or removes a block of keys beyond the others.
+		// A byte below 248 adds or removes one key. Any other byte adds or removes a block of further keys.
 		for i, b := range input[:min(len(input), 500)] {
 			if b < 248 {
 				toggle(uint32(b%keys), b < keys)
@@ -85,7 +85,7 @@ func FuzzIndex(f *testing.F) {
 	})
 }
 
-// One bucket is split or joined with an operation, so that none is long, however many records there are.
+// One operation splits or joins one bucket, so buckets stay short for any number of records.
 func TestTheIndexGrowsAndShrinksByOneBucketAtATime(t *testing.T) {
 	t.Parallel()
 

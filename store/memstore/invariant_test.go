@@ -6,7 +6,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// check fails if the shard does not keep what its types promise.
+// check fails if an invariant of the shard's types is broken.
 func (sh *shard) check(t *testing.T) {
 	t.Helper()
 

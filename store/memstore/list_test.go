@@ -104,7 +104,7 @@ func comeAndGo(t *testing.T, s *Store) {
 	}
 }
 
-// For the race detector too.
+// For the race detector.
 func TestARecordIsListedOnceWhileOthersComeAndGo(t *testing.T) {
 	t.Parallel()
 

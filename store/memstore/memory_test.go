@@ -43,7 +43,7 @@ func settle(ctx context.Context, s *Store, n uint64, outcome []byte) error {
 	return err
 }
 
-// No other test runs at the same time, because this one is not parallel.
+// The test is not parallel, so no other test runs at the same time.
 func TestARecordTakesLittleMemoryAndGivesItBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const (
@@ -66,7 +66,7 @@ func TestARecordTakesLittleMemoryAndGivesItBack(t *testing.T) {
 			t.Errorf("a record takes %d bytes of memory, must be at most %d", got, most)
 		}
 
-		// What the store counts, and bounds, is what it takes.
+		// The bytes that the store counts and bounds are the bytes that it takes.
 		if counted, taken := s.Bytes(), heapBytes()-before; counted < taken*9/10 || counted > taken*12/10 {
 			t.Errorf("%d bytes are counted, and %d are taken", counted, taken)
 		}

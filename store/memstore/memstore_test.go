@@ -22,7 +22,7 @@ func TestContract(t *testing.T) {
 	storetest.Run(t, func(*testing.T) store.Store { return memstore.New() }, storetest.InBubble())
 }
 
-// A store that is full of other records keeps the contract for those that it has room for.
+// A bounded store keeps the contract for the records that it has room for.
 func TestContractWhenBounded(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(*testing.T) store.Store {
@@ -30,7 +30,7 @@ func TestContractWhenBounded(t *testing.T) {
 	}, storetest.InBubble())
 }
 
-// A store that lets go of what nobody settles keeps the contract until it does.
+// A store that removes unsettled records after a retention keeps the contract until then.
 func TestContractWithAnUnknownRetention(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(*testing.T) store.Store {
@@ -136,8 +136,7 @@ func TestALeaseBeyondTheLatestTimeDoesNotEnd(t *testing.T) {
 	})
 }
 
-// Two stores made at the same moment agree on the time although neither asks the wall clock again: it only counts what has
-// passed since.
+// Two stores made at the same moment agree on the time. Neither reads the wall clock again: each counts the time since then.
 func TestClockCountsFromConstruction(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -12,7 +12,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// model is what a store must do: the records in a plain map, and the decisions of package store. It keeps no record that has expired.
+// model is the specification of a store: the records in a plain map, and the decisions of package store. It keeps no
+// expired record.
 type model struct {
 	records          map[store.Key]*kept
 	limit, share     int
@@ -36,7 +37,8 @@ func (m *model) at(key store.Key) store.Record {
 	return store.Record{}
 }
 
-// do returns the record after an operation, whether it was applied, and whether it was refused because the store is full.
+// do returns the record after an operation, whether the operation was applied, and whether it was refused because the
+// store is full.
 func (m *model) do(key store.Key, scope uint64, apply decision, now time.Time) (after store.Transition, full bool) {
 	was, found := m.records[key]
 	after = apply(m.at(key), now)
@@ -227,8 +229,8 @@ func (tr *trial) check() {
 	}
 }
 
-// FuzzStore runs operations on a store and on a model, a plain map with the decisions of package store. All results must be equal, and the
-// types of the store must keep what they promise.
+// FuzzStore runs operations on a store and on the model. All results must be equal, and the invariants of the store's
+// types must hold.
 func FuzzStore(f *testing.F) {
 	f.Add(false, []byte{})
 	f.Add(true, []byte{0, 1, 0, 1, 3, 1, 64, 1, 0, 1, 1, 1, 9, 0, 0, 7, 9, 0, 0, 7, 0, 1, 1, 1})

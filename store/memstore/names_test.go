@@ -5,7 +5,7 @@ import (
 	"unsafe"
 )
 
-// A name may be a part of a text that is much longer, such as a path that a caller has sent.
+// A name may be a part of a much longer text, such as a path from a caller.
 func TestNameDoesNotKeepTheTextThatItWasCutFrom(t *testing.T) {
 	t.Parallel()
 

@@ -12,7 +12,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// witness is an observer that keeps what it sees. It calls the store, as a careless one would: no lock is held.
+// witness is an observer that keeps its events. It calls the store, to prove that no lock is held.
 type witness struct {
 	store *memstore.Store
 	seen  []store.Event
@@ -24,7 +24,7 @@ func (w *witness) ObserveStore(_ context.Context, event store.Event) {
 	w.seen = append(w.seen, event)
 }
 
-// take returns what was seen since the last take, without times.
+// take returns the events since the last take, without times.
 func (w *witness) take(t *testing.T) []store.Event {
 	t.Helper()
 
@@ -169,7 +169,7 @@ func TestObserverSeesHowManyExpiredRecordsAreRemoved(t *testing.T) {
 			return n
 		}
 
-		// One by an operation on the same part of the store, and all others because the store is full.
+		// An operation on the same shard removes one record. The full store removes all others.
 		for n := range uint64(most) {
 			if _, err := s.Claim(t.Context(), benchClaim(most+n, 0)); err != nil {
 				t.Fatal(err)

@@ -30,7 +30,7 @@ func hold(t *testing.T, s *memstore.Store, claim store.Claim) {
 	must(t, res, err)
 }
 
-// fillUp lets one scope leave unknown records behind until the store refuses one. It returns how many there are, and the error.
+// fillUp leaves unknown records of one scope behind until the store refuses one. It returns their number, and the error.
 func fillUp(t *testing.T, s *memstore.Store, scope uint64) (n int, err error) {
 	t.Helper()
 
@@ -58,7 +58,7 @@ func TestF72_UnknownRecordsOfOneScopeLeaveRoomForOthers(t *testing.T) {
 			t.Errorf("a scope keeps %d records, must be 50", n)
 		}
 
-		// However long nobody settles them.
+		// The share still holds after a year without settlements.
 		time.Sleep(365 * 24 * time.Hour)
 
 		if _, err = s.Claim(t.Context(), in(1, 1000)); !errors.Is(err, store.ErrFull) {
@@ -250,7 +250,7 @@ func TestAnUnsettledRecordLivesOnWhatItsOwnerWrites(t *testing.T) {
 		must(t, res, err)
 		time.Sleep(life / 2)
 
-		// Whoever withdraws a claim that has not landed does not keep the record alive.
+		// The release of a withdrawn claim does not keep the record alive.
 		withdrawn := in(1, 1)
 		withdrawn.Token, withdrawn.Fence = store.Token{9}, res.Record.Fence
 		res, err = s.Release(t.Context(), store.Release{Claim: withdrawn})

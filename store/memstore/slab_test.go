@@ -133,7 +133,7 @@ func TestARecordThatGoesLeavesItsTextsToTheCollector(t *testing.T) {
 	runtime.KeepAlive(s)
 }
 
-// A place is used again by another key. What belongs to the first key does not touch the second.
+// Another key reuses the place. An operation for the first key does not touch the record of the second.
 func TestThePlaceOfARecordThatWasRemovedIsFencedFromItsOwner(t *testing.T) {
 	t.Parallel()
 

@@ -69,7 +69,7 @@ func TestWatchesLeaveNothingBehind(t *testing.T) {
 	}
 }
 
-// A long run is renewed often, and its waiters have nothing to learn from that.
+// A long run is renewed often. Renewals do not wake its waiters.
 func TestWatchIsNotWokenWhileTheRecordRuns(t *testing.T) {
 	t.Parallel()
 

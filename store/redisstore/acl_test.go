@@ -17,7 +17,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
-// access is what docs/redis.md says that a user needs.
+// access is the access that docs/redis.md gives to a user.
 type access struct {
 	keys              string
 	commands          []string
@@ -54,7 +54,7 @@ func documented(t *testing.T) (needed access) {
 	return needed
 }
 
-// allow makes a user who may do exactly this.
+// allow creates a user with exactly this access.
 func allow(t *testing.T, servers []*redistest.Server, user, keys string, commands []string) {
 	t.Helper()
 
@@ -94,7 +94,7 @@ func everything(ctx context.Context, url string, fresh func() store.Claim, forge
 	return errors.Join(append(errs, err)...)
 }
 
-// life takes records through all that may become of them.
+// life takes records through all operations and states.
 func life(ctx context.Context, s *redisstore.Store, fresh func() store.Claim) (errs []error) {
 	do := func(name string, res store.Result, err error) {
 		if err == nil && !res.Applied {
@@ -175,7 +175,7 @@ func minimal(t *testing.T, servers []*redistest.Server, keys string, commands []
 	for i, command := range commands {
 		allow(t, servers, "lacking", keys, slices.Delete(slices.Clone(commands), i, i+1))
 
-		// What fails in the background shows in the servers' logs alone.
+		// Failures in the background appear only in the servers' logs.
 		if err := try("lacking"); err == nil && !refused(t, servers, command) {
 			t.Errorf("nothing is refused without %s", command)
 		}

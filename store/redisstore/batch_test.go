@@ -16,7 +16,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
-// answer is what an operation has come back with.
+// answer is the result of an operation.
 type answer struct {
 	res store.Result
 	err error
@@ -48,7 +48,7 @@ func receive(t *testing.T, done <-chan answer) answer {
 	}
 }
 
-// fill lets as many operations be under way as may be, behind a shut gate, so that others have to wait.
+// fill starts as many operations as may be under way, behind a shut gate. Further operations have to wait.
 func fill(t *testing.T, s *redisstore.Store, g *gate) []<-chan answer {
 	t.Helper()
 
@@ -75,7 +75,7 @@ func queue(ctx context.Context, t *testing.T, s *redisstore.Store, claim store.C
 	return done
 }
 
-// mustWin looks whether claims have won, and nothing keeps the lane.
+// mustWin checks that the claims have won and that the lane is empty.
 func mustWin(t *testing.T, s *redisstore.Store, all ...<-chan answer) {
 	t.Helper()
 
@@ -251,7 +251,7 @@ func TestACallerWhoHasGoneSendsNothing(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 
-			// One that comes later would follow it.
+			// A late claim would arrive after it.
 			mustBe(t, s, gone.Key, store.Absent)
 
 			for _, command := range proxy.Commands() {

@@ -225,7 +225,7 @@ func TestCheckVisitsEveryMasterOfACluster(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// Such a cluster is "ok" without a slot.
+	// A cluster without full coverage is "ok" without a slot.
 	for _, node := range cluster.Nodes() {
 		if err := node.Client().ClusterDelSlots(t.Context(), 7).Err(); err != nil {
 			t.Log(err) // it has heard of it already
@@ -315,7 +315,7 @@ func TestAServerThatDoesNotAnswerIsReportedInTimeWhateverTheClient(t *testing.T)
 	}
 }
 
-// Each of these clients would have one server checked and swept, and leave out the others.
+// With each of these clients, one server would be checked and swept, and the others left out.
 func TestAClientThatHidesTheServersOfAClusterIsRefused(t *testing.T) {
 	t.Parallel()
 

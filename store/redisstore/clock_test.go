@@ -9,7 +9,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// In a bubble it is the year 2000, and time stands still while a socket is waited for.
+// In the bubble, the year is 2000, and time stands still while a goroutine waits for a socket.
 func TestF31AProcessWhoseClockIsDecadesBehindSeesTheSameLeasesAndRetentions(t *testing.T) {
 	t.Parallel()
 

@@ -20,7 +20,7 @@ type knowing struct{ forgets bool }
 
 const swap = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]).ok end return false"
 
-// instead is what is sent instead of a command, or the command.
+// instead returns the command to send in place of cmd, or cmd itself.
 func (k *knowing) instead(ctx context.Context, cmd redis.Cmder) redis.Cmder {
 	args := cmd.Args()
 	if cmd.Name() != "set" || len(args) < 7 || args[3] != "IFEQ" {
@@ -80,7 +80,7 @@ func (k *knowing) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 	}
 }
 
-// knowingStore is a store on a server that knows IFEQ, or seems to.
+// knowingStore is a store on a server that knows IFEQ, or pretends to.
 func knowingStore(t *testing.T, addr string) (*redisstore.Store, *knowing) {
 	t.Helper()
 
@@ -181,7 +181,7 @@ func TestAServerThatDoesNotKnowIFEQAnyMoreIsCopedWithUntilCheckFindsItAgain(t *t
 	}
 }
 
-// Every time of a record is the server's, however long a message takes.
+// All times of a record come from the server, however long a message takes.
 func TestACompletedRecordHasTheTimesOfTheServer(t *testing.T) {
 	t.Parallel()
 
@@ -315,7 +315,7 @@ func TestACompletedRecordWhoseExpiryWasTakenAwayIsReplayedAndItsEndIsNotKnown(t 
 	must(t, res, err)
 }
 
-// What doc.go warns of: the store derives times from the expiry.
+// The package documentation warns of this: the store derives times from the expiry.
 func TestAnExpiryThatIsChangedByHandMovesTheTimesThatAreDerivedFromIt(t *testing.T) {
 	t.Parallel()
 

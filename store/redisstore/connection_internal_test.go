@@ -12,7 +12,7 @@ import (
 type bench struct {
 	t      *testing.T
 	routes *routes
-	far    net.Conn // of the connection that was made last
+	far    net.Conn // of the newest connection
 }
 
 func newBench(t *testing.T) *bench {
@@ -47,7 +47,7 @@ func (b *bench) dial(address string) (*connection, net.Conn) {
 	return made, b.far
 }
 
-// exchange sends a request and reads its answer. Without an answer the deadline passes.
+// exchange sends a request and reads its answer, or waits for the deadline.
 func (b *bench) exchange(conn *connection, server net.Conn, answer string, patience time.Duration) {
 	b.t.Helper()
 
@@ -70,7 +70,7 @@ func (b *bench) exchange(conn *connection, server net.Conn, answer string, patie
 	_, _ = conn.Read(make([]byte, 64))
 }
 
-// mustBeSpent looks whether the pool would discard connections, and no others.
+// mustBeSpent checks that the pool would discard exactly these connections.
 func (b *bench) mustBeSpent(when string, want bool, conns ...*connection) {
 	b.t.Helper()
 

@@ -73,7 +73,7 @@ func everyOperation(t *testing.T, s *redisstore.Store, claim store.Claim, look f
 	}
 }
 
-// mustRefuse puts damaged bytes in the place of a record, and looks whether every operation refuses and leaves them.
+// mustRefuse replaces a record with damaged bytes. It checks that every operation refuses them and leaves them as they are.
 func mustRefuse(t *testing.T, s *redisstore.Store, server *redistest.Server, claim store.Claim, damaged, what string, want error) {
 	t.Helper()
 	mustNotice(t, s, server, claim, damaged, what, want)
@@ -101,8 +101,8 @@ func mustNotice(t *testing.T, s *redisstore.Store, server *redistest.Server, cla
 	})
 }
 
-// isSealed reports whether a byte of a specimen is the client's to check: the seal, and what it covers. An operation may then
-// change the rest of the record, which stays unreadable.
+// isSealed reports whether the client checks a byte of a specimen: the seal, and the bytes that it covers. Operations
+// may change the rest of the record, which stays unreadable.
 func isSealed(name string, i int) bool {
 	identity := 63
 	if name == "COMPLETED" {

@@ -14,7 +14,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
-// follow makes a server the replica of another, or a master.
+// follow makes a server a master, or the replica of another server.
 func follow(t *testing.T, server, master *redistest.Server) {
 	t.Helper()
 
@@ -32,7 +32,7 @@ func follow(t *testing.T, server, master *redistest.Server) {
 	}
 }
 
-// burst makes claims at once, so that the client has connections, and returns how many failed.
+// burst makes claims at the same time, so that the client has connections. It returns the number of failed claims.
 func burst(t *testing.T, s *redisstore.Store, claims int) (failures int) {
 	t.Helper()
 
@@ -145,9 +145,9 @@ func TestF90AReplicaDoesNotSayThatAnOutcomeIsUnknown(t *testing.T) {
 	eventually(t, "the outcome is replayed", func() bool { return call(t, e, "7 EUR", never) == "replayed" })
 }
 
-// mustTryFew looks how many connections were used after they had died, and how many claims have failed. One connection to each server
-// shows that the others are dead. A claim that fails tries up to three, so failures alone prove little, and a machine that stands still
-// adds to them.
+// mustTryFew checks how many connections were used after they had died, and how many claims failed. One dead connection
+// to each server shows that the others are dead. A failed claim tries up to three connections, and a slow machine adds
+// failures, so failures alone prove little.
 func mustTryFew(t *testing.T, tried int64, failures, died int) {
 	t.Helper()
 

@@ -117,7 +117,7 @@ func mustLast(t *testing.T, server *redistest.Server, claim store.Claim, res sto
 		t.Errorf("%s: the record expires at %v, want %v", what, res.Record.ExpiresAt, want)
 	}
 
-	// Not by PExpireTime, whose durations end in the year 2262.
+	// PExpireTime would not do: its durations end in the year 2262.
 	at, err := server.Client().Do(t.Context(), "PEXPIRETIME", stored(claim.Key)).Int64()
 	if err != nil || at != res.Record.ExpiresAt.UnixMilli() {
 		t.Errorf("%s: the server keeps the record until %d, %v; the answer says %d", what, at, err, res.Record.ExpiresAt.UnixMilli())

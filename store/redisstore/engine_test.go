@@ -41,7 +41,7 @@ func callOf(request string) onlyonce.Call {
 	return onlyonce.Call{Scope: "alice", Method: "/shop.v1.Orders/Create", Key: "order-7", Request: []byte(request)}
 }
 
-// call makes a call whose handler does something, and says what became of it: its status, or why it was rejected.
+// call makes a call and returns the status, or the reason of the rejection.
 func call(t *testing.T, e *onlyonce.Engine, request string, run func()) string {
 	t.Helper()
 
@@ -126,7 +126,7 @@ func TestF24F25F26AKeyIsBoundToItsRequestItsMethodAndItsCaller(t *testing.T) {
 	method, caller := first, first
 	method.Method, caller.Scope = "/shop.v1.Orders/Cancel", "bob"
 
-	// While it runs, in another process.
+	// A duplicate arrives in another process during the run.
 	elsewhere := newEngine(t, s)
 	got := callAs(t, newEngine(t, s), first, func() {
 		if got := callAs(t, elsewhere, another, never); got != "IDEMPOTENCY_KEY_REUSED" {
@@ -220,7 +220,7 @@ func TestF28AnOutcomeIsReplayedUpToItsRetentionAndThenTheKeyIsFree(t *testing.T)
 	server := redistest.Standalone(t)
 	s := open(t, server.URL())
 
-	// A machine that stands still may sleep through a short retention.
+	// A slow machine may miss a short retention altogether.
 	for retention := unit; replaysUntilTheEnd(t, s, retention) == 0; retention *= 2 {
 		t.Logf("no replay within %v", retention)
 	}
@@ -254,8 +254,8 @@ func replaysUntilTheEnd(t *testing.T, s *redisstore.Store, retention time.Durati
 		default:
 			replays++
 
-			// A key that expires in a millisecond is there to the end of it. The server counts from when it stores the
-			// outcome, which may be a moment after it has looked at its clock.
+			// The key lives to the end of its last millisecond. The server counts from when it stores the outcome,
+			// which may be a moment after it has read its clock.
 			off := res.Record.ExpiresAt.Sub(ends)
 			if res.Now.After(res.Record.ExpiresAt) || string(res.Record.Outcome) != "paid" || off < 0 || off > retention/2 {
 				t.Fatalf("a replay at %v of %+v, which ends at %v", res.Now, res.Record, ends)

@@ -103,7 +103,7 @@ func TestARenewalThatIsAnsweredLateDoesNotBringBackTheEntryOfARunThatIsOver(t *t
 	})
 }
 
-// A list, and Close, would otherwise come before the entries of their own process.
+// Otherwise a list, or Close, could run before the entries of its own process arrive.
 func TestAnEntryWaitsUntilTheServerHasIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -28,12 +28,12 @@ func WithIndexDelay(d time.Duration) Option { return func(c *config) { c.delay =
 // WithCleaning lets a store clean the index at once.
 func WithCleaning() Option { return func(c *config) { c.cleanFirst = 0 } }
 
-// WithSweepPace sets how slowly Run looks at keys.
+// WithSweepPace sets how fast Run reads keys.
 func WithSweepPace(page int, pause, every, turn time.Duration) Option {
 	return func(c *config) { c.sweep = sweepPace{page: page, pause: pause, every: every, turn: turn} }
 }
 
-// Flush writes what the index waits for.
+// Flush writes the pending entries of the index.
 func Flush(ctx context.Context, s *Store) error {
 	if s.index == nil {
 		return nil
@@ -64,7 +64,7 @@ func Flights(s *Store) (flights int) {
 	return flights
 }
 
-// LaneOf looks the lane of a key up, as an operation does.
+// LaneOf finds the lane of a key, as an operation does.
 func LaneOf(ctx context.Context, s *Store, key store.Key) error {
 	_, err := s.batches.servers.lane(&request{ctx: ctx, deadline: time.Now().Add(time.Minute)}, s.name(&key)) //nolint:contextcheck // as there
 

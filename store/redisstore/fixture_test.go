@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	// unit is the lease of runs that a check lets end. It is generous, because machines are slow at times.
+	// unit is the lease of runs whose lease a check lets end. It allows for slow machines.
 	unit = 200 * time.Millisecond
-	// patience is how long anything may take. What takes longer does not happen.
+	// patience is the longest wait of a test. An event that takes longer counts as missing.
 	patience = 2 * time.Minute
 	// generous is the timeout of operations that no test wants to fail.
 	generous = time.Minute
@@ -44,7 +44,7 @@ func open(t *testing.T, url string, opts ...redisstore.Option) *redisstore.Store
 	return s
 }
 
-// with makes a store on a client, which is closed with the test. Its operations have time.
+// with makes a store on a client, and closes the client at the end of the test. Its operations have a generous timeout.
 func with(t *testing.T, client redis.UniversalClient, opts ...redisstore.Option) *redisstore.Store {
 	t.Helper()
 
@@ -160,7 +160,7 @@ func lookup(t *testing.T, s store.Inspector, key store.Key) store.Result {
 	return res
 }
 
-// mustBe looks whether a record is in a state.
+// mustBe checks the state of a record.
 func mustBe(t *testing.T, s store.Inspector, key store.Key, want store.State) {
 	t.Helper()
 
@@ -201,26 +201,26 @@ func overdueOf(t *testing.T, s *redisstore.Store, claim store.Claim) store.Claim
 	return claim
 }
 
-// operating chooses what operations send while the server knows the scripts.
+// operating matches the commands of operations on a server that knows the scripts.
 var operating = redistest.Named("evalsha", "set")
 
-// unindexed lets the index of a store write nothing by itself during a test that counts commands.
+// unindexed delays the index writes of a store for an hour, for tests that count commands.
 var unindexed = redisstore.WithIndexDelay(time.Hour)
 
 // operation is one operation on a record that is ready for it.
 type operation struct {
 	name string
-	// prepare makes the record, and returns the claim that the operation is about.
+	// prepare makes the record, and returns the claim that the operation needs.
 	prepare func(t *testing.T, s *redisstore.Store) store.Claim
 	run     func(ctx context.Context, s *redisstore.Store, claim store.Claim) (store.Result, error)
-	// state is what the record becomes.
+	// state is the state of the record afterwards.
 	state store.State
 }
 
 // operations are all that change a record.
 func operations() []operation { return operationsOn(newClaim) }
 
-// operationsOn are the operations on records of claims that a function makes.
+// operationsOn lists the operations, on records of claims from fresh.
 func operationsOn(fresh func() store.Claim) []operation {
 	running := func(t *testing.T, s *redisstore.Store) store.Claim {
 		t.Helper()

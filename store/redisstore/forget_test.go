@@ -300,7 +300,7 @@ func TestALateCopyOfAForgettingRemovesNoLaterRecord(t *testing.T) {
 	}
 }
 
-// The new run is in another process, which writes its entry between the removal of the record and that of its entry.
+// Another process starts the new run. It writes its entry after the record is removed and before its entry is removed.
 func TestForgettingARecordThatCannotBeReadLeavesTheEntryOfANewRun(t *testing.T) {
 	t.Parallel()
 

@@ -108,7 +108,7 @@ func TestF41AClaimWhoseFirstCopyWonBeforeTheServerWasFullHasWon(t *testing.T) {
 		t.Errorf("got %+v, %v", res, err)
 	}
 
-	// What was changed can be undone.
+	// The change can be undone.
 	res, err := s.Release(t.Context(), release(gone))
 	must(t, res, err)
 }

@@ -18,7 +18,7 @@ type gate struct {
 	opened chan struct{} // closed while it is open
 	sizes  []int         // how many operations have come together
 	steps  chan struct{}
-	broken error // what comes of pipelines instead
+	broken error // the error of pipelines while the gate is broken
 }
 
 // gated is a store on one server, behind a gate that is open.
@@ -102,11 +102,11 @@ func (g *gate) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 func (g *gate) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		if name := cmds[0].Name(); !strings.HasPrefix(name, "eval") && name != "set" {
-			return next(ctx, cmds) // a connection introduces itself
+			return next(ctx, cmds) // a command of the handshake
 		}
 
 		if g.broken != nil {
-			return g.broken // and no command knows
+			return g.broken // without an error for each command
 		}
 
 		if err := g.pass(ctx, operationsOf(cmds)); err != nil {

@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// gateway is one address for servers that change, as providers have it. A connection stays with the server that it was made to.
+// gateway is one address in front of changing servers, as providers have it. A connection stays with its server.
 type gateway struct {
 	listener net.Listener
 	ca       string // the file of its certificate authority, if it has TLS
@@ -170,7 +170,7 @@ func (g *gateway) connect(client net.Conn) {
 	through.pass(server, client, func(request []byte) []byte { return request })
 }
 
-// pass copies what one side sends to the other.
+// pass copies bytes from one side to the other.
 func (x *tunnel) pass(to, from net.Conn, change func([]byte) []byte) {
 	for buf := make([]byte, 1<<16); ; {
 		n, err := from.Read(buf)

@@ -10,12 +10,12 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// goldenRecords are the records of seedRecord as version 1 of the stored form writes them. They change with the version alone.
+// goldenRecords are the records of seedRecord in version 1 of the stored form. They may change only with the version.
 func goldenRecords() map[store.State]string {
 	const (
 		seal     = "01322a30ea" // and the version
 		owner    = "01020300000000000000000000000000000000010000000100009a7ec8000000000000000000000003e8"
-		open     = "00000000ee480000240c8400" // what a completed record leaves out
+		open     = "00000000ee480000240c8400" // not part of a completed record
 		identity = "00010405000000000000000000000000000000000000000000000000000000000000001600072f73686f702e76312e" +
 			"4f72646572732f4372656174656f726465722d37"
 		outcome = "70616964"
@@ -85,7 +85,7 @@ func TestTheScriptsReadAndWriteTheGoldenForm(t *testing.T) {
 			clear(data[timesStart+2*timeSize : aliveStart])
 		}
 
-		// Both start as the seed does: with the life that a fresh record is given.
+		// Both have the life of the seed, which a fresh record gets.
 		if !bytes.Equal(got, want) {
 			t.Errorf("it is completed as\n%x, want\n%x", got, want)
 		}

@@ -65,7 +65,7 @@ func entries(t *testing.T, server *redistest.Server) int {
 	return n
 }
 
-// flush writes what the index of a store waits for.
+// flush writes the pending entries of the index of a store.
 func flush(t *testing.T, s *redisstore.Store) {
 	t.Helper()
 
@@ -350,7 +350,7 @@ func TestF92SomethingElseUnderTheNameOfAnIndexHarmsNothingButItsList(t *testing.
 		mustBe(t, s, claim.Key, op.state)
 	}
 
-	// The others are listed, and the error names the index.
+	// Other indexes are listed, and the error names the broken one.
 	claim := newClaim()
 	claim.Key[0] = 4
 	start(t, s, claim)

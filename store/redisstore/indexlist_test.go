@@ -72,7 +72,7 @@ func TestEveryRecordIsListedWhileOthersLeaveTheIndex(t *testing.T) {
 	}
 }
 
-// unknown makes records of one index whose outcome is unknown, many of them at the same time, and returns their keys.
+// unknown makes records of one index with unknown outcomes, many at the same time, and returns their keys.
 func unknown(t *testing.T, s *redisstore.Store, records int) []store.Key {
 	t.Helper()
 
@@ -141,7 +141,7 @@ func TestARunThatBeginsWhileTheIndexIsCleanedIsNotForgotten(t *testing.T) {
 	const moments = 3
 
 	for moment := 1; moment <= moments; moment++ {
-		// It is settled, and its entry is left behind.
+		// The record is settled, and its entry stays behind.
 		claim := overdue(t, s)
 		flush(t, s)
 

@@ -13,7 +13,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// On a link of 20 MB in a second, with 16 callers of answers of 1 MiB, a small operation waits for none of them.
+// 16 callers read answers of 1 MiB over a slow link, for example one of 20 MB/s. A small operation waits for none of
+// the answers.
 func TestALargeAnswerDoesNotHoldUpSmallOperationsOnASlowLink(t *testing.T) {
 	t.Parallel()
 
@@ -217,7 +218,7 @@ func TestAnOperationWhoseCallerHasGoneIsNeverSent(t *testing.T) {
 	})
 }
 
-// inTurn is how long it takes until so many callers have made so many operations each.
+// inTurn returns the time that so many callers take for so many operations each.
 func inTurn(t *testing.T, k *link, callers, rounds int) (took time.Duration, most int) {
 	t.Helper()
 

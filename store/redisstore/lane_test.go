@@ -13,7 +13,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
-// moving is a client of what it takes for a cluster of one server, which has another address whenever it moves.
+// moving is a client of an apparent cluster of one server, whose address changes with every move.
 type moving struct {
 	*redis.ClusterClient
 
@@ -41,7 +41,7 @@ func newMoving(t *testing.T) *moving {
 	return m
 }
 
-// move gives the server another address, of which the client knows at once.
+// move gives the server another address, which the client knows at once.
 func (m *moving) move(t *testing.T) {
 	t.Helper()
 

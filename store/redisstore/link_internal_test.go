@@ -27,7 +27,7 @@ type link struct {
 	turn chan struct{} // of a connection, to send the next piece
 
 	mu    sync.Mutex
-	asked []string // the names, in the order in which they came
+	asked []string // the names in the order of arrival
 }
 
 // piece is how many bytes of an answer pass before it is the turn of another connection.
@@ -51,7 +51,7 @@ func (k *link) dial(context.Context, string, string) (net.Conn, error) {
 	return ours, nil
 }
 
-// options are those of Open that matter here.
+// options has the options of Open that these tests depend on.
 func (k *link) options() *redis.Options {
 	return &redis.Options{
 		Addr: "127.0.0.1:1", Dialer: k.dial, Protocol: 2, DisableIdentity: true, ContextTimeoutEnabled: true, PoolSize: 20,
@@ -82,7 +82,7 @@ func (k *link) batcher(t *testing.T, client redis.UniversalClient) *batcher {
 	t.Cleanup(func() {
 		_ = client.Close()
 
-		time.Sleep(time.Hour) // what is under way ends
+		time.Sleep(time.Hour) // operations under way end
 	})
 
 	b := new(batcher)
@@ -119,7 +119,7 @@ func (k *link) serve(conn net.Conn) {
 	}
 }
 
-// readQuestion reads a command and returns its last word. That of a connection that introduces itself is "2".
+// readQuestion reads a command and returns its last word. The last word of a handshake is "2".
 func readQuestion(r *bufio.Reader) (string, error) {
 	line, err := r.ReadString('\n')
 	if err != nil {
@@ -142,7 +142,7 @@ func (k *link) answer(conn net.Conn, questions <-chan question, gone <-chan stru
 	defer func() { _ = conn.Close() }()
 
 	for q := range questions {
-		if q.name == "2" { // no client introduces itself to an old server
+		if q.name == "2" { // an old server does not know the handshake
 			_, _ = io.WriteString(conn, "-ERR unknown command\r\n")
 
 			continue
@@ -182,7 +182,7 @@ func (k *link) send(conn io.Writer, size int) error {
 	return err
 }
 
-// seen is how often a name has come.
+// seen returns how often a name has arrived.
 func (k *link) seen(name string) (n int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -196,7 +196,7 @@ func (k *link) seen(name string) (n int) {
 	return n
 }
 
-// get is one operation that reads, with a timeout. It returns why there is no answer.
+// get makes one read with a timeout. It returns the error if there is no answer.
 func get(ctx context.Context, b *batcher, name string, timeout time.Duration) error {
 	cmd := redis.NewStringCmd(ctx, "GET", name)
 

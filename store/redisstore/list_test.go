@@ -12,7 +12,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
-// rest lists, and returns what comes before the error that ends the list.
+// rest returns the records of a list up to its error.
 func rest(t *testing.T, s *redisstore.Store) (keys []store.Key, problem error) {
 	t.Helper()
 
@@ -34,7 +34,7 @@ func rest(t *testing.T, s *redisstore.Store) (keys []store.Key, problem error) {
 type torn struct {
 	cluster *redistest.Cluster
 	dead    *redistest.Server
-	// here are records on the other masters with an entry there, and lost are those with an entry on the dead one.
+	// here are records on the living masters with their entries there; lost are records whose entries are on the dead master.
 	here, lost []store.Key
 }
 
@@ -42,7 +42,7 @@ type torn struct {
 func tear(t *testing.T, record func(c *redistest.Cluster, key store.Key)) *torn {
 	t.Helper()
 
-	// Nobody takes the place of the dead master, nor of a living one while the machine stands still.
+	// With this timeout, no replica replaces the dead master, nor a living one while the machine stands still.
 	c := redistest.NewCluster(t, "--cluster-require-full-coverage", "no", "--cluster-node-timeout", "60000")
 	x := &torn{cluster: c, dead: c.Nodes()[0]}
 
@@ -157,7 +157,7 @@ func TestAListEndsAtOnceIfTheOnlyServerDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// A list needs no write. What it cannot remove, the next one finds again.
+// A list needs no write. An entry that it cannot remove is found by the next list.
 func TestAListIsWholeWhileTheServerRefusesWrites(t *testing.T) {
 	t.Parallel()
 

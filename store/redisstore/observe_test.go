@@ -15,7 +15,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
-// witness is an observer that keeps what it sees.
+// witness is an observer that keeps its events.
 type witness struct {
 	mu   sync.Mutex
 	seen []store.Event
@@ -28,7 +28,7 @@ func (w *witness) ObserveStore(_ context.Context, event store.Event) {
 	w.seen = append(w.seen, event)
 }
 
-// take returns what was seen of a kind since the last take of any kind.
+// take returns the events of a kind since the last take of any kind.
 func (w *witness) take(kind store.EventKind) []store.Event {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -39,7 +39,7 @@ func (w *witness) take(kind store.EventKind) []store.Event {
 	return seen
 }
 
-// mustSee checks that one event of a kind was seen since the last take.
+// mustSee checks that exactly one event of a kind came since the last take.
 func (w *witness) mustSee(t *testing.T, kind store.EventKind, operation store.Operation, status store.Status) store.Event {
 	t.Helper()
 

@@ -13,7 +13,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// counted is the record of seedRecord as its owner completes it, having seen it expire 30 days after the time given.
+// counted is the record of seedRecord, completed by an owner that has seen it expire 30 days after started.
 func counted(tb testing.TB, started int64) (record string, head int) {
 	tb.Helper()
 
@@ -90,7 +90,7 @@ func TestAnOlderBuildReadsTheEndOfACompletionAsItsClientHasMeasuredIt(t *testing
 	}
 }
 
-// olderScript is an operation of the build before completions were made by clients.
+// olderScript is an operation of an older build, in which scripts made completions.
 func olderScript(t *testing.T, flags string, parts ...string) *script {
 	t.Helper()
 
@@ -116,8 +116,8 @@ func olderScript(t *testing.T, flags string, parts ...string) *script {
 	return &op
 }
 
-// Two builds serve the same keys during a deployment, and afterwards if it is taken back. The older scripts run on the names of this build,
-// because the build that had them had other names, and was never released.
+// Two builds serve the same keys during a deployment, and after a rollback. The older scripts run under the names of
+// this build: the older build was never released, and had other names.
 func TestF39AnOlderBuildAndThisOneKnowTheSameFormOfARecord(t *testing.T) {
 	t.Parallel()
 
@@ -184,7 +184,7 @@ func TestF39AnOlderBuildAndThisOneKnowTheSameFormOfARecord(t *testing.T) {
 		}
 	}
 
-	// This build claims, the older one looks, renews and completes, this one replays.
+	// This build claims; the older one reads, renews and completes; this one replays.
 	first := claimOf(1)
 	begun, err := s.Claim(ctx, first)
 	must("a claim", begun, err, true, store.Running)
@@ -196,7 +196,8 @@ func TestF39AnOlderBuildAndThisOneKnowTheSameFormOfARecord(t *testing.T) {
 	again, err := s.Complete(ctx, store.Completion{Key: first.Key, Token: first.Token, Outcome: []byte("paid"), Receipt: begun.Receipt})
 	must("the copy of a completion", again, err, true, store.Completed)
 
-	// The older one claims, this one renews and completes by its receipt, the older one replays and knows the copy of a completion.
+	// The older build claims; this one renews, and completes by its receipt; the older one replays, and recognises the
+	// copy of a completion.
 	second := claimOf(2)
 	must("an older claim", older(claims, second.Key, args(&second, 0), fresh(&second)), nil, true, store.Running)
 

@@ -51,7 +51,7 @@ func TestWhatCannotWorkIsRefusedAtConstruction(t *testing.T) {
 	}
 }
 
-// F87: a bad URL says which part is bad.
+// F87: the error about a bad URL names the bad part.
 func TestF87AURLThatCannotBeReadIsRefusedWithItsBadPartAndWithoutItsPassword(t *testing.T) {
 	t.Parallel()
 

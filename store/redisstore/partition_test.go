@@ -63,7 +63,8 @@ func works(s *redisstore.Store) func() bool {
 	}
 }
 
-// heal ends the partition. It returns when the old master is a replica, and the address of the isolated side leads to the new one.
+// heal ends the partition. It returns when the old master is a replica and the address of the isolated side leads to
+// the new master.
 func (p *partition) heal(t *testing.T) {
 	t.Helper()
 
@@ -123,7 +124,7 @@ func TestF14WithoutRequiredReplicasBothSidesRunAndTheIsolatedOneIsForgotten(t *t
 	runs := 0
 	count := func() { runs++ }
 
-	// What the documentation warns of.
+	// The documentation warns of this second run.
 	if got := call(t, isolated, "7 EUR", count); got != "executed" {
 		t.Errorf("a call on the isolated side: %s", got)
 	}
@@ -139,7 +140,7 @@ func TestF14WithoutRequiredReplicasBothSidesRunAndTheIsolatedOneIsForgotten(t *t
 		t.Errorf("a call on the isolated side alone: %s", got)
 	}
 
-	// A run on the isolated side ends after the other side has run the same call, and the partition is over.
+	// A run on the isolated side ends after the partition, when the other side has already run the same call.
 	late := callOf("8 EUR")
 	late.Key = "late"
 

@@ -15,7 +15,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
-// refusing is a server that can be made to refuse writes, and to accept them again.
+// refusing is a server that refuses writes on demand, and accepts them again.
 type refusing struct {
 	server         *redistest.Server
 	refuse, accept func()
@@ -30,7 +30,7 @@ func refusals() map[string]func(t *testing.T) refusing {
 			t.Helper()
 
 			server, other := redistest.Standalone(t), redistest.Standalone(t)
-			// Its data stay, since it cannot get those of the other.
+			// The server keeps its data, because the other server, which is paused, sends none.
 			other.Pause()
 
 			return refusing{

@@ -45,7 +45,7 @@ func lines(t *testing.T) map[string]func(t *testing.T) (*redisstore.Store, *redi
 	}
 }
 
-// lost runs every operation with a fault, resends it until it is answered, and looks at what it has made of the record.
+// lost runs every operation with a fault, resends it until it is answered, and checks the record.
 func lost(t *testing.T, fault redistest.Fault) {
 	t.Helper()
 
@@ -57,7 +57,7 @@ func lost(t *testing.T, fault redistest.Fault) {
 				s, plan := connect(t)
 				twin := op.prepare(t, s)
 
-				want, err := op.run(t.Context(), s, twin) // which loads the script, too
+				want, err := op.run(t.Context(), s, twin) // also loads the script
 				must(t, want, err)
 
 				claim := op.prepare(t, s)
@@ -74,7 +74,7 @@ func lost(t *testing.T, fault redistest.Fault) {
 				must(t, got, err)
 				faulty.Wait()
 
-				// What finds its own bytes, or others than it expects, leaves the decision to a script.
+				// An operation that finds its own bytes, or unexpected ones, sends a script, which decides.
 				most := 2
 				if fault == redistest.LostReply && (op.name == "claim" || strings.HasPrefix(op.name, "complete with")) {
 					most = 3
@@ -221,7 +221,7 @@ func TestF16AnOperationOfARunThatWasOvertakenChangesNothingWhenItArrives(t *test
 	}
 }
 
-// sameRecord compares what an operation could have changed.
+// sameRecord compares the fields that an operation may change.
 func sameRecord(a, b *store.Record) bool {
 	return a.State == b.State && a.Token == b.Token && a.Fence == b.Fence && a.LeaseUntil.Equal(b.LeaseUntil) &&
 		a.Attempts == b.Attempts && bytes.Equal(a.Outcome, b.Outcome) && a.Doubtful == b.Doubtful && a.Resolved == b.Resolved &&

@@ -18,13 +18,13 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
-// resharding is a cluster some of whose slots move to other masters: those of some records, and those of the indexes.
+// resharding is a cluster that moves some slots to other masters: slots of records, and slots of the indexes.
 type resharding struct {
 	cluster    *redistest.Cluster
 	migrations []*redistest.Migration
 }
 
-// reshard opens the slots, and those of all indexes.
+// reshard starts to move the slots, and those of all indexes.
 func reshard(t *testing.T, cluster *redistest.Cluster, slots ...int) *resharding {
 	t.Helper()
 
@@ -83,7 +83,7 @@ func indexesOf(t *testing.T, cluster *redistest.Cluster) (names []string) {
 	return names
 }
 
-// claimIn is a claim on a key of a slot that nobody has used.
+// claimIn is a claim on a fresh key of a slot.
 func claimIn(slot int) store.Claim {
 	for {
 		if claim := newClaim(); redistest.Slot(stored(claim.Key)) == slot {
@@ -92,7 +92,7 @@ func claimIn(slot int) store.Claim {
 	}
 }
 
-// aSlot is one that records can be in.
+// aSlot is a slot for records.
 func aSlot() int { return redistest.Slot(stored(newKey())) }
 
 // phase is a moment of a resharding.
@@ -101,7 +101,7 @@ type phase struct {
 	next func(t *testing.T, r *resharding, isIndex func(key string) bool)
 }
 
-// Half of the records move first, and the others later.
+// Half of the records move first, and the other half later.
 func isEven(key string) bool { return key[len(key)-1]%2 == 0 }
 
 func phases(indexFirst bool) []phase {
@@ -133,7 +133,7 @@ func phases(indexFirst bool) []phase {
 	}})
 }
 
-// F88 and F89: with a user who may do exactly what is documented.
+// F88 and F89: with a user who has exactly the documented access.
 func TestF88F89EveryOperationWorksWhileItsSlotMoves(t *testing.T) {
 	t.Parallel()
 
@@ -189,7 +189,7 @@ func TestF88F89EveryOperationWorksWhileItsSlotMoves(t *testing.T) {
 	}
 }
 
-// runs does an operation and looks at its record. It returns what does not work.
+// runs makes an operation and checks its record. It returns an error if that fails.
 func runs(t *testing.T, s *redisstore.Store, op operation, claim store.Claim) error {
 	t.Helper()
 
@@ -207,7 +207,7 @@ func runs(t *testing.T, s *redisstore.Store, op operation, claim store.Claim) er
 	return nil
 }
 
-// isListed looks whether a record whose outcome becomes unknown is listed.
+// isListed checks that a record whose outcome becomes unknown is listed.
 func isListed(t *testing.T, s *redisstore.Store, slot int) error {
 	t.Helper()
 
@@ -267,7 +267,7 @@ func keysIn(t *testing.T, slots, keys int) (found []string, in []int) {
 	return found, in
 }
 
-// keyLearner learns the keys of records, and runs nothing.
+// keyLearner records the keys of records, and runs no operation.
 type keyLearner struct {
 	store.Store
 
@@ -334,7 +334,7 @@ func TestF88UnderLoadNothingFailsAndNothingRunsTwiceWhileManySlotsMove(t *testin
 
 	for who := range callers {
 		wg.Go(func() {
-			for n := range keys { // everybody comes to every key, by a way of their own
+			for n := range keys { // all workers use all keys, each in its own order
 				i := (n*7 + who*(keys/callers)/2) % keys
 				if got := once(who, i); got != "executed" && got != "replayed" {
 					t.Errorf("a call while its slot moves: %s", got)

@@ -104,7 +104,8 @@ func TestEveryOperationIsOneRoundTripAndAHoldOneMoreForItsEntry(t *testing.T) {
 	}
 }
 
-// A cluster that moves a slot answers a command with several keys with TRYAGAIN, and its keys are in one slot only if they share a tag.
+// While a cluster moves a slot, it answers a command with several keys with TRYAGAIN. Several keys share a slot only if
+// they share a tag.
 func TestF88EveryCommandNamesOneKey(t *testing.T) {
 	t.Parallel()
 
@@ -270,7 +271,7 @@ func TestConcurrentOperationsShareRoundTrips(t *testing.T) {
 		}
 	}
 
-	// Those that were under way, and one batch with all the others.
+	// The batches under way, and one batch with all the others.
 	if n := proxy.RoundTrips(); n != redisstore.MaxFlights+1 {
 		t.Errorf("%d claims took %d round trips, want 1", callers, n-redisstore.MaxFlights)
 	}

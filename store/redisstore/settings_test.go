@@ -49,7 +49,7 @@ func (m *mortals) Dial(ctx context.Context, network, address string) (net.Conn, 
 	return one, nil
 }
 
-// die lets all connections so far die. What is sent on them arrives nowhere.
+// die kills all connections so far. Bytes sent on them are lost.
 func (m *mortals) die() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -227,7 +227,7 @@ func TestF91OpenTrustsAPrivateAuthorityWithEveryScheme(t *testing.T) {
 		{"no certificate", "ca_file=" + notPEM, "no certificate"},
 		{"a wrong value", "skip_verify=perhaps", `option "skip_verify" is unknown, or has a wrong value`},
 	} {
-		// The server behind the handshake is neither a cluster nor a sentinel.
+		// After the handshake, the server is neither a cluster nor a sentinel.
 		for url, behind := range map[string]string{
 			"rediss://" + address.addr() + "?":                           "",
 			"rediss+cluster://" + address.addr() + "?":                   "cluster support disabled",

@@ -250,8 +250,8 @@ func TestNobodyEverGetsAnothersAnswer(t *testing.T) {
 	})
 }
 
-// try makes operations on a key under deadlines that are shorter than most, and returns how many were answered. Answers must be about the
-// key.
+// try makes operations on a key with random deadlines below most, and returns how many were answered. The answers must
+// be about the key.
 func try(t *testing.T, s *redisstore.Store, claim store.Claim, dice *rand.Rand, most time.Duration) (answered int64) {
 	t.Helper()
 

@@ -139,7 +139,7 @@ func TestATurnThatAnotherProcessHasIsNeitherKeptNorGivenBack(t *testing.T) {
 		t.Errorf("two processes have the turn: %t, %v", mine, err)
 	}
 
-	// It is over before its time.
+	// The turn ends early.
 	if err := own.release(t.Context()); err != nil || holder() != "" {
 		t.Errorf("the turn is given back: %q has it, %v", holder(), err)
 	}
@@ -157,7 +157,7 @@ func TestATurnThatAnotherProcessHasIsNeitherKeptNorGivenBack(t *testing.T) {
 	}
 }
 
-// stealing takes the turn away while a page is looked at.
+// stealing takes the turn away while a page is read.
 type stealing struct{ server *redis.Client }
 
 func (stealing) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -227,7 +227,7 @@ func TestATurnIsOnTheServerThatItIsAbout(t *testing.T) {
 	}
 }
 
-// The order of SCAN is another one in another run of the server, so that a cursor from before would leave out keys.
+// After a restart, the server's SCAN has another order, so that an old cursor would leave out keys.
 func TestASweepBeginsAgainIfTheServerHasRestartedOrIsAnotherOne(t *testing.T) {
 	t.Parallel()
 

@@ -48,7 +48,7 @@ func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
 }
 
-// plain is a Redis without TLS: it answers lines. Nothing of a handshake is a line, as far as this server looks.
+// plain is a Redis without TLS: it answers lines, and reads no line in a TLS handshake.
 func plain(conn net.Conn) {
 	for lines := bufio.NewReader(conn); ; {
 		line, err := lines.ReadString('\n')
@@ -124,7 +124,7 @@ func TestF87AServerWithoutTLSIsToldFromOneThatIsSlow(t *testing.T) {
 	}
 }
 
-// after is a server with TLS that takes its time.
+// after is a server with TLS that answers after a delay.
 func after(delay time.Duration) func(tls.Certificate) func(net.Conn) {
 	return func(cert tls.Certificate) func(net.Conn) {
 		return func(conn net.Conn) {

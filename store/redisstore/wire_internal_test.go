@@ -49,7 +49,7 @@ func TestEveryKindOfClientIsKnownToHeedContextsOrNot(t *testing.T) {
 	}
 }
 
-// F90: connections are spent as fast as they are made, because the server refuses the writes of others.
+// F90: the server refuses writes, so connections are spent as fast as they are made.
 func TestF90AnOperationGoesAgainIfTheClientHasFoundOnlySpentConnections(t *testing.T) {
 	t.Parallel()
 
@@ -85,7 +85,7 @@ func goesAgain(t *testing.T, names []string) {
 	t.Cleanup(func() {
 		_ = client.Close()
 
-		time.Sleep(time.Hour) // what is under way ends
+		time.Sleep(time.Hour) // operations under way end
 	})
 
 	cmds := make([]redis.Cmder, 0, len(names))
