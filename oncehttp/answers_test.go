@@ -338,6 +338,32 @@ func TestTrailersAreReplayed(t *testing.T) {
 	})
 }
 
+func TestTrailersOfAMiddlewareInFrontAreSent(t *testing.T) {
+	t.Parallel()
+
+	front := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			rw.Header().Set("Trailer", "Server-Timing")
+			next.ServeHTTP(rw, r)
+			rw.Header().Set("Server-Timing", "all;dur=1")
+		})
+	}
+
+	for _, http2 := range []bool{false, true} {
+		w := start(t, setup{front: front, http2: http2}, nil)
+
+		for _, said := range []onlyonce.Status{onlyonce.StatusExecuted, onlyonce.StatusReplayed} {
+			if got := w.post("timed").mustBe(said, http.StatusCreated); got.trailer.Get("Server-Timing") != "all;dur=1" {
+				t.Errorf("HTTP/2 %v, %s: the trailers are %v, want Server-Timing", http2, said, got.trailer)
+			}
+		}
+
+		if got := w.post("not valid"); got.status != http.StatusBadRequest || got.trailer.Get("Server-Timing") != "all;dur=1" {
+			t.Errorf("HTTP/2 %v: a rejection has the status %d and the trailers %v, want 400 and Server-Timing", http2, got.status, got.trailer)
+		}
+	}
+}
+
 func TestInformationalAnswersAreSentAtOnceAndNotReplayed(t *testing.T) {
 	protocols(t, func(t *testing.T, http2 bool) {
 		t.Helper()

@@ -163,7 +163,7 @@ func WithKeyGenerator(newKey func() string) ClientOption {
 }
 
 // WithQuotedKeys sends keys as strings of RFC 8941, as the IETF draft requires: "abc" and not abc. The default is the raw key. Servers of
-// the kit accept both.
+// the kit accept both. Without this option, a key is sent in quotes if it begins with one, or if the caller's header has quotes.
 func WithQuotedKeys() ClientOption { return func(t *Transport) { t.quoted = true } }
 
 // WithAttempts sets a function that is called after every attempt. The default, and nil, is no function. It must be safe for concurrent

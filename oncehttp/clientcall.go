@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -279,16 +280,11 @@ func (c *clientCall) attempt(ctx context.Context, n int, timeout time.Duration) 
 func (c *clientCall) outgoing(ctx context.Context, n int) (*http.Request, error) {
 	r := c.request.Clone(ctx)
 
-	key := c.key
-	if c.transport.quoted {
-		key = httprules.QuoteKey(key)
-	}
-
 	if r.Header == nil {
 		r.Header = make(http.Header)
 	}
 
-	r.Header.Set(KeyHeader, key)
+	r.Header.Set(KeyHeader, c.keyValue())
 
 	if n > 1 {
 		r.Header.Set(AttemptHeader, strconv.Itoa(n-1))
@@ -301,6 +297,20 @@ func (c *clientCall) outgoing(ctx context.Context, n int) (*http.Request, error)
 	c.transport.withoutOwnRetries(r)
 
 	return r, nil
+}
+
+// keyValue returns the value of the header with the key.
+func (c *clientCall) keyValue() string {
+	const quote = `"`
+
+	switch own := c.request.Header.Get(KeyHeader); {
+	case strings.HasPrefix(own, quote): // the caller's server may need the quotes
+		return own
+	case c.transport.quoted, strings.HasPrefix(c.key, quote): // raw, a key that begins with a quote is another key, or none
+		return httprules.QuoteKey(c.key)
+	default:
+		return c.key
+	}
 }
 
 // setBody gives the request of an attempt its body.

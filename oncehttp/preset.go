@@ -96,7 +96,7 @@ func writeStripe(w http.ResponseWriter, _ *http.Request, p *Problem) {
 
 	h := w.Header()
 	h.Set(contentType, "application/json")
-	h.Set(contentLength, strconv.Itoa(len(body)))
+	setLength(h, len(body))
 	h.Set("Stripe-Should-Retry", strconv.FormatBool(p.RetryAfter > 0))
 	w.WriteHeader(p.status())
 

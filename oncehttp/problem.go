@@ -85,7 +85,7 @@ func writeProblem(w http.ResponseWriter, _ *http.Request, p *Problem) {
 
 	h := w.Header()
 	h.Set(contentType, problemJSON)
-	h.Set(contentLength, strconv.Itoa(len(body)))
+	setLength(h, len(body))
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(p.status())
 

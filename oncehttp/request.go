@@ -26,19 +26,26 @@ const (
 	schemeCanonical uint16 = 130 // Policy.Canonical is set
 )
 
-// bodyOf reads the whole body of a request. The error is a *onlyonce.Rejection or a *Problem.
+// bodyOf reads the whole body of a request. The error is a *onlyonce.Rejection, a *Problem or a bodyTakenError.
 func bodyOf(r *http.Request, limit int64) ([]byte, error) {
-	if r.Body == nil || r.Body == http.NoBody {
-		return nil, nil
-	}
-
 	if r.ContentLength > limit {
 		return nil, tooLarge(limit)
 	}
 
-	body, err := readUpTo(r.Body, limit+1, r.ContentLength)
-	if err != nil {
-		return nil, unread(err)
+	var body []byte
+
+	if r.Body != nil && r.Body != http.NoBody {
+		var err error
+		if body, err = readUpTo(r.Body, limit+1, r.ContentLength); err != nil {
+			return nil, unread(err)
+		}
+	}
+
+	if len(body) == 0 {
+		var err error
+		if body, err = takenBody(r); err != nil {
+			return nil, err
+		}
 	}
 
 	if int64(len(body)) > limit {
@@ -46,6 +53,32 @@ func bodyOf(r *http.Request, limit int64) ([]byte, error) {
 	}
 
 	return body, nil
+}
+
+// bodyTakenError is the error of a server whose middleware cannot see the bodies of requests.
+type bodyTakenError struct{}
+
+func (bodyTakenError) Error() string {
+	return "oncehttp: a handler in front of the middleware has read the body of the request, so the key cannot be bound to it: put the " +
+		"middleware in front of that handler, or let the handler put the body back"
+}
+
+// Misconfigured marks the error for the engine's log.
+func (bodyTakenError) Misconfigured() {}
+
+// takenBody returns the body that a handler in front has read, for example to check a token in a form. Of a form that it has parsed, the
+// body is made again. The result is nil if nothing was read.
+func takenBody(r *http.Request) ([]byte, error) {
+	switch {
+	case r.MultipartForm != nil: // the files may be large
+		return nil, bodyTakenError{}
+	case len(r.PostForm) > 0:
+		return []byte(r.PostForm.Encode()), nil
+	case r.ContentLength > 0 && r.Header.Get(contentEncoding) == "": // a decoded body may be empty
+		return nil, bodyTakenError{}
+	default:
+		return nil, nil
+	}
 }
 
 // readUpTo reads at most so many bytes. The memory for them begins small, whatever length the client declares.

@@ -16,15 +16,21 @@ func send(w http.ResponseWriter, head bool, a *collectedAnswer) {
 		}
 	}
 
+	trailers := notOfContract(h[trailerName]) // also of a middleware in front, which sets them later
+
+	for _, f := range a.trailer {
+		if !contains(trailers, f.name) {
+			trailers = append(trailers, f.name)
+		}
+	}
+
 	delete(h, trailerName)
 
 	switch {
-	case len(a.trailer) > 0:
+	case len(trailers) > 0:
 		delete(h, contentLength) // an answer of HTTP/1.1 with a length has no trailers
 
-		for _, f := range a.trailer {
-			h.Add(trailerName, f.name)
-		}
+		h[trailerName] = trailers
 	case a.short, head, noBody(a.status): // as the handler says
 	default:
 		h[contentLength] = []string{strconv.Itoa(len(a.body))}
@@ -42,4 +48,11 @@ func send(w http.ResponseWriter, head bool, a *collectedAnswer) {
 // collected returns a recorded answer as it is sent.
 func (p *payload) collected() collectedAnswer {
 	return collectedAnswer{status: p.status, heading: heading{fields: p.header}, trailer: p.trailer, body: p.body}
+}
+
+// setLength declares the length of a body, unless a middleware in front has declared trailers: an answer of HTTP/1.1 with a length has none.
+func setLength(h http.Header, length int) {
+	if len(h[trailerName]) == 0 {
+		h.Set(contentLength, strconv.Itoa(length))
+	}
 }

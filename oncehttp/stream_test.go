@@ -6,6 +6,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -271,4 +274,35 @@ func TestStatusThatIsWrittenBeforeAHijackIsSent(t *testing.T) {
 
 	w.send(w.request(http.MethodPost, "/", "k", "")).mustReject(http.StatusConflict, onlyonce.ReasonOutcomeNotStored)
 	w.mustHaveRun(1)
+}
+
+// TestAnswersOfAReverseProxyAreKeptIfItCannotFlush has the advice of docs/http.md. A ReverseProxy flushes answers of unknown length.
+func TestAnswersOfAReverseProxyAreKeptIfItCannotFlush(t *testing.T) {
+	t.Parallel()
+
+	behind := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Trailer", "Etag")
+		_, _ = io.WriteString(rw, strings.Repeat("x", 5000))
+		rw.Header().Set("Etag", "last")
+	}))
+	t.Cleanup(behind.Close)
+
+	to, err := url.Parse(behind.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	proxy := httputil.NewSingleHostReverseProxy(to)
+
+	w := start(t, setup{}, func(rw http.ResponseWriter, r *http.Request) {
+		proxy.ServeHTTP(struct{ http.ResponseWriter }{rw}, r)
+	})
+
+	first, again := both(w, func() *http.Request { return w.request(http.MethodPost, "/", "proxied", "") })
+	first.mustBe(onlyonce.StatusExecuted, http.StatusOK)
+	again.mustBe(onlyonce.StatusReplayed, http.StatusOK).equal(first)
+
+	if again.trailer.Get("Etag") != "last" {
+		t.Errorf("the trailers are %v, want Etag", again.trailer)
+	}
 }

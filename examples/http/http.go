@@ -36,11 +36,22 @@ type payment struct {
 
 func (c *Charges) charge(order string) payment { return payment{order, c.made.Add(1)} }
 
+// Declined is an order that nobody can pay. It is answered with 402.
+const Declined = "declined"
+
+const noMoney = "the card is declined"
+
 // Chi returns a server with chi.
 func Chi(protect func(http.Handler) http.Handler, charges *Charges) http.Handler {
 	router := chi.NewRouter()
 	router.Use(protect) // behind authentication
 	router.Post("/payments/{order}", func(w http.ResponseWriter, r *http.Request) {
+		if chi.URLParam(r, "order") == Declined {
+			http.Error(w, noMoney, http.StatusPaymentRequired)
+
+			return
+		}
+
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusCreated)
 		_ = json.NewEncoder(w).Encode(charges.charge(chi.URLParam(r, "order")))
@@ -53,19 +64,41 @@ func Chi(protect func(http.Handler) http.Handler, charges *Charges) http.Handler
 func Gin(protect func(http.Handler) http.Handler, charges *Charges) http.Handler {
 	router := gin.New()
 	router.POST("/payments/:order", func(c *gin.Context) {
+		if c.Param("order") == Declined {
+			c.String(http.StatusPaymentRequired, noMoney)
+
+			return
+		}
+
 		c.JSON(http.StatusCreated, charges.charge(c.Param("order")))
 	})
 
 	return protect(router)
 }
 
-// Echo returns a server with echo, which accepts the middleware directly.
+// Echo returns a server with echo.
 func Echo(protect func(http.Handler) http.Handler, charges *Charges) http.Handler {
 	router := echo.New()
-	router.Use(echo.WrapMiddleware(protect)) // behind authentication
+	router.Use(echo.WrapMiddleware(protect), answered) // behind authentication
 	router.POST("/payments/:order", func(c echo.Context) error {
+		if c.Param("order") == Declined {
+			return echo.NewHTTPError(http.StatusPaymentRequired, noMoney)
+		}
+
 		return c.JSON(http.StatusCreated, charges.charge(c.Param("order")))
 	})
 
 	return router
+}
+
+// answered answers the error of a handler. echo itself answers it when all middlewares have returned. That is too late: the middleware of
+// the kit would record an empty 200.
+func answered(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if err := next(c); err != nil {
+			c.Error(err)
+		}
+
+		return nil
+	}
 }

@@ -87,6 +87,16 @@ func TestEveryRouterChargesOnce(t *testing.T) {
 				t.Errorf("no key: %s", missing.Status)
 			}
 
+			declined, reason := post("/payments/"+example.Declined, "other") //nolint:bodyclose // post has closed it
+			if declined.StatusCode != http.StatusPaymentRequired || declined.Header.Get(oncehttp.StatusHeader) != "executed" {
+				t.Errorf("the error of a handler: %s %v %s", declined.Status, declined.Header, reason)
+			}
+
+			repeated, same := post("/payments/"+example.Declined, "other") //nolint:bodyclose // post has closed it
+			if repeated.StatusCode != http.StatusPaymentRequired || repeated.Header.Get(oncehttp.StatusHeader) != "replayed" || same != reason {
+				t.Errorf("the error of a handler again: %s %v %s, want %s", repeated.Status, repeated.Header, same, reason)
+			}
+
 			if n := charges.Made(); n != 1 {
 				t.Errorf("charged %d times", n)
 			}
