@@ -22,7 +22,7 @@ import (
 func TestSingleTransactionTakesOneTransactionIDForEachCall(t *testing.T) {
 	t.Parallel()
 
-	// On a server that nobody else uses.
+	// The test needs a server without other users.
 	server := sqltest.Postgres(t, sqltest.WithoutSync(), sqltest.WithArgs("-c", "autovacuum=off"))
 
 	for i, k := range bothPostgreSQL() {
@@ -51,7 +51,7 @@ func TestSingleTransactionTakesOneTransactionIDForEachCall(t *testing.T) {
 			ids     int64
 		}{
 			"success": {s.sell, 1},
-			// A handler that finds out by itself has written nothing that is to be undone.
+			// A handler that finds out itself has no writes to roll back.
 			"refused": {func(string) func(context.Context) ([]byte, error) {
 				return func(context.Context) ([]byte, error) { return nil, onlyonce.Final(errNo) }
 			}, 1},
@@ -73,14 +73,14 @@ func TestSingleTransactionTakesOneTransactionIDForEachCall(t *testing.T) {
 	}
 }
 
-// The claim takes one, and the handler's transaction one. A savepoint would take a third.
+// The claim takes one transaction ID, and the handler's transaction another. A savepoint would take a third.
 func TestJoinedTransactionTakesTwoTransactionIDsForEachCall(t *testing.T) {
 	t.Parallel()
 
 	const calls = 20
 
 	k := kinds[0]
-	// On a server that nobody else uses.
+	// The test needs a server without other users.
 	db := pool(sqltest.Postgres(t, sqltest.WithoutSync(), sqltest.WithArgs("-c", "autovacuum=off")).DB(t))
 	s, e := k.orders(t, db), engine(t, k.on(t, db), onlyonce.JoinedTransaction)
 
@@ -113,7 +113,7 @@ func TestJoinedTransactionTakesTwoTransactionIDsForEachCall(t *testing.T) {
 	}
 }
 
-// transactionID takes a transaction ID of PostgreSQL.
+// transactionID takes the next transaction ID of PostgreSQL.
 func transactionID(t *testing.T, db *sql.DB) (id int64) {
 	t.Helper()
 
@@ -194,7 +194,7 @@ func (k kind) interrupted(t *testing.T, base *sqltest.Database, between func()) 
 
 	st := k.on(t, pool(proxy.DB(t, k.params...)))
 
-	// It sees each statement before the server gets it.
+	// The function sees each statement before the server does.
 	seen := proxy.Next(sqltest.Passed, func(statement sqltest.Statement) bool {
 		if ended {
 			between()
@@ -351,7 +351,7 @@ func TestF12LossOfTheRecordOfADefiniteErrorIsDecidedOnAnotherConnection(t *testi
 	})
 }
 
-// A server that takes no writes any more has certainly recorded nothing. Nobody waits to find that out.
+// A server that takes no writes has certainly recorded nothing. The store does not wait to find that out.
 func TestF99DefiniteErrorIsRolledBackWhereTheServerTakesNoWritesAnyMore(t *testing.T) {
 	t.Parallel()
 
@@ -387,7 +387,7 @@ func TestF99DefiniteErrorIsRolledBackWhereTheServerTakesNoWritesAnyMore(t *testi
 	}
 }
 
-// What ends the transaction of a handler by an error has rolled its writes back, as a definite error wants.
+// An error that ends the handler's transaction has rolled its writes back, as a definite error requires.
 func TestDefiniteErrorIsRecordedWhereAnErrorHasEndedTheTransaction(t *testing.T) {
 	t.Parallel()
 
@@ -413,7 +413,8 @@ func TestDefiniteErrorIsRecordedWhereAnErrorHasEndedTheTransaction(t *testing.T)
 	s.mustHave(t, 1, 0)
 }
 
-// The savepoint that tells whether the transaction has ended goes before the handler's, or going back to that would look like an end.
+// The store sets its savepoint, which shows whether the transaction has ended, before those of the handler. A rollback
+// to a handler's savepoint would otherwise look like an end.
 func TestF74HandlerMayGoBackToItsOwnSavepointAfterAStatementThatMayEndTheTransaction(t *testing.T) {
 	each(t, single(), func(t *testing.T, k kind) {
 		t.Helper()

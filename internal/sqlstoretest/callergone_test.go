@@ -107,7 +107,7 @@ func TestCallerThatLeavesWhileTheDatabaseWaitsCostsNoConnection(t *testing.T) {
 		letGo()
 		(<-first).mustBe(t, onlyonce.StatusExecuted, "#1")
 
-		// It may have left before the claim was sent.
+		// The second caller may have left before its claim was sent.
 		if got := <-second; !errors.Is(got.err, context.Canceled) {
 			got.mustBe(t, onlyonce.StatusReplayed, "#1")
 		}

@@ -64,7 +64,7 @@ func TestNewRefusesAnOlderSchema(t *testing.T) {
 	})
 }
 
-// F87: the error once was the database's, about SQL that nobody has written.
+// F87: the error was once the database's own, about SQL that the user had not written.
 func TestF87AnotherDialectIsRefusedWithTheNameOfTheDatabaseAndChangesNothing(t *testing.T) {
 	each(t, kinds, func(t *testing.T, k kind) {
 		t.Helper()
@@ -100,7 +100,7 @@ func TestF87AnotherDialectIsRefusedWithTheNameOfTheDatabaseAndChangesNothing(t *
 	})
 }
 
-// What a session can be told that a store cannot work with, or that weakens it.
+// Settings of a session that break or weaken a store.
 func TestCheckSaysWhatIsWrongWithASession(t *testing.T) {
 	t.Parallel()
 
@@ -187,7 +187,7 @@ func TestNewRefusesSQLiteInMemoryAndWithoutAWriteAheadLog(t *testing.T) {
 	refuses(t, k, memory, "in memory")
 }
 
-// refuses looks whether New fails, and says why.
+// refuses checks that New fails and gives the reason.
 func refuses(t *testing.T, k kind, db *sql.DB, why string) {
 	t.Helper()
 

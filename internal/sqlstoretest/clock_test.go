@@ -15,9 +15,9 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// clocks opens a database through sessions whose clock is ahead of the others'. For whoever uses two of them it is as if the
-// database's clock had been stepped in between. In PostgreSQL another function comes before its own; in MariaDB a session may say
-// what time it is, and time then stands still.
+// clocks opens a database through sessions whose clock is ahead. To a user of two sessions, the database's clock seems
+// to step. In PostgreSQL, another function shadows the clock. In MariaDB, a session may set its time, which then stands
+// still.
 type clocks struct {
 	kind kind
 	base *sqltest.Database
@@ -60,10 +60,10 @@ func (c clocks) ahead(tb testing.TB, by time.Duration) *sql.DB {
 	return pool(c.base.DB(tb, fmt.Sprintf("timestamp=%.3f", now)))
 }
 
-// steps are those of the clock.
+// steps are the steps of the clock.
 func steps() []time.Duration { return []time.Duration{time.Minute, -time.Minute} }
 
-// mustBeAhead makes sure that what is tested is.
+// mustBeAhead checks that the clocks of the two stores differ as intended.
 func mustBeAhead(t *testing.T, here, there *sqlstore.Store, by time.Duration) {
 	t.Helper()
 
@@ -87,7 +87,7 @@ func TestF30SingleTransactionsDoNotDependOnTheClockOfTheStore(t *testing.T) {
 
 			mustBeAhead(t, before, after, step)
 
-			// While the run is on its way.
+			// During the run.
 			handler, inside, letGo := s.held()
 			first := inBackground(t.Context(), here, handler)
 
@@ -101,7 +101,7 @@ func TestF30SingleTransactionsDoNotDependOnTheClockOfTheStore(t *testing.T) {
 			ran.mustBe(t, onlyonce.StatusExecuted, string(ran.Body))
 			happens(t, "the duplicate is answered", duplicate).mustBe(t, onlyonce.StatusReplayed, string(ran.Body))
 
-			// After it, and there and back.
+			// After the run: on the other clock, on the first, and on the other again.
 			for i, e := range []*onlyonce.Engine{there, here, there} {
 				call(t.Context(), e, "one", s.sell("one")).mustBe(t, onlyonce.StatusReplayed, string(ran.Body))
 
@@ -144,7 +144,7 @@ func TestF30JoinedTransactionIsFencedWhenAStepOfTheClockEndsItsLease(t *testing.
 	})
 }
 
-// When it is stepped back, the lease of an owner that is dead holds for longer: nobody runs meanwhile.
+// After a step back, the lease of a dead owner holds for longer. No other run starts before its end.
 func TestF30LeaseHoldsForLongerWhenTheClockIsSteppedBack(t *testing.T) {
 	each(t, servers(), func(t *testing.T, k kind) {
 		t.Helper()

@@ -12,7 +12,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// deferring are the databases that look at a constraint only at COMMIT, if they are told to.
+// deferring lists the databases that can defer a constraint until COMMIT.
 func deferring() []kind {
 	file := kinds[2]
 	file.params = append([]string{"_pragma=foreign_keys(1)"}, file.params...)
@@ -20,7 +20,7 @@ func deferring() []kind {
 	return []kind{kinds[0], pipelined(), file}
 }
 
-// parcels makes a table whose rows need an order, and nobody looks before the COMMIT.
+// parcels makes a table whose rows need a box. The database checks that at COMMIT.
 func parcels(tb testing.TB, db *sql.DB) {
 	tb.Helper()
 
@@ -76,7 +76,7 @@ func TestF71CommitThatTheDatabaseRefusesIsTheHandlersOwnError(t *testing.T) {
 				t.Errorf("%s: the record is %v", name, got.State)
 			}
 
-			// Where the writes are undone nothing is wrong with them.
+			// If the writes are rolled back, no constraint is violated.
 			r = s.begin(t, st)
 			r.exec(t, orphan)
 
@@ -92,7 +92,7 @@ func TestF71CommitThatTheDatabaseRefusesIsTheHandlersOwnError(t *testing.T) {
 	})
 }
 
-// What a trigger raises has a code of the program's own.
+// The error of a trigger has a code of the program's own.
 func TestF71CommitThatATriggerRefusesIsTheHandlersOwnError(t *testing.T) {
 	each(t, []kind{kinds[0], pipelined()}, func(t *testing.T, k kind) {
 		t.Helper()
@@ -123,7 +123,7 @@ func TestF71CommitThatATriggerRefusesIsTheHandlersOwnError(t *testing.T) {
 	})
 }
 
-// PostgreSQL executes nothing after an error, so what the handler says then is not recorded, and another try would end as this one.
+// PostgreSQL executes nothing after an error. So the handler's later error is not recorded, and a retry would end the same way.
 func TestF71HandlerThatGoesOnAfterAnErrorIsToldWhich(t *testing.T) {
 	each(t, []kind{kinds[0], pipelined()}, func(t *testing.T, k kind) {
 		t.Helper()
@@ -179,7 +179,7 @@ func TestF71CommitOfAJoinedTransactionThatTheDatabaseRefusesIsTheHandlersOwnErro
 	})
 }
 
-// impatient are databases that end statements by themselves, with what the driver has to be told for that.
+// impatient lists databases that end statements themselves, with the driver's parameters for that.
 func impatient() map[string]kind {
 	all := make(map[string]kind)
 
@@ -214,7 +214,7 @@ func TestF71RecordOfAnotherTransactionIsBusyWhereTheDatabaseEndsTheWait(t *testi
 			s := holder.orders(t, db)
 			r := s.begin(t, holder.on(t, db))
 
-			// The table is there, so that nothing else takes long.
+			// The table exists, so that no other step takes long.
 			several := sqlstore.WithTimeout(patience / 4) // of these waits
 
 			named := sqlstore.WithTable(base.Table(sqlstore.DefaultTable))
@@ -225,7 +225,7 @@ func TestF71RecordOfAnotherTransactionIsBusyWhereTheDatabaseEndsTheWait(t *testi
 			}
 
 			if k.dialect == sqlstore.PostgreSQL || name == "max_statement_time" {
-				// MariaDB has no lock wait that is shorter than that of Begin.
+				// MariaDB's shortest lock wait is that of Begin.
 				if _, _, err := waiting.Begin(t.Context(), claimOn(r.claim.Key), unit); !errors.Is(err, store.ErrBusy) {
 					t.Errorf("Begin returned %v", err)
 				}

@@ -16,7 +16,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// isolations are what the driver has to be told for sessions of every isolation level.
+// isolations maps every isolation level to the driver's parameters for it.
 func isolations(k kind) map[string]string {
 	switch k.dialect {
 	case sqlstore.PostgreSQL:
@@ -64,7 +64,7 @@ func TestF47ManyHandlesOnAFileOfSQLiteTakeTurns(t *testing.T) {
 
 	var wg sync.WaitGroup
 
-	// Each handle is what another process is: it knows nothing of the turns of the others.
+	// Each handle stands for a process: it does not know the turns of the others.
 	for range 4 {
 		s := k.on(t, pool(base.DB(t, k.params...)), sqlstore.WithTimeout(crowded))
 
@@ -189,7 +189,7 @@ func TestF47AnOperationThatALockKeepsWaitingEndsWithItsContextAndWorksAfterwards
 			t.Errorf("it took %v", took)
 		}
 
-		// Replays and lookups wait for nobody.
+		// Replays and lookups do not wait.
 		if got := lookup(t, s, claim.Key); got.Record.State != store.Running {
 			t.Errorf("the record is %+v", got.Record)
 		}
@@ -255,7 +255,7 @@ func TestWithRetryableIsAskedAboutErrorsAlone(t *testing.T) {
 			call(t.Context(), joined, "joined", s.join("joined")).mustBe(t, status, "#2")
 		}
 
-		// The handler's error is in the record, and what it has written is not.
+		// The record has the handler's error, and the handler's writes are rolled back.
 		if got := call(t.Context(), alone, "refused", s.sellFor("refused", onlyonce.Final(errNo))); got.Status != onlyonce.StatusExecuted {
 			t.Errorf("got %s, %v", got.Status, got.err)
 		}

@@ -38,7 +38,7 @@ func TestF22OfAThousandTakeoversAtOnceOneWins(t *testing.T) {
 	})
 }
 
-// crowd does something many times at once, and looks whether it was applied once.
+// crowd makes an operation many times at once, and checks that it is applied once.
 func crowd(t *testing.T, n int, run func() (store.Result, error)) {
 	t.Helper()
 

@@ -22,7 +22,7 @@ func (j joining) Join(ctx context.Context, response any) error {
 func (j joining) Commit(context.Context) error { return j.tx.Commit() }
 func (j joining) Rollback()                    { _ = j.tx.Rollback() }
 
-// join opens the transaction of a handler. In SQLite it asks for its turn to write until it gets it.
+// join opens the transaction of a handler. In SQLite, it retries until it gets its turn to write.
 func (k kind) join(ctx context.Context, db *sql.DB) (storetest.Joining, error) {
 	for {
 		tx, err := db.BeginTx(ctx, nil)
@@ -38,7 +38,7 @@ func (k kind) join(ctx context.Context, db *sql.DB) (storetest.Joining, error) {
 	}
 }
 
-// take is what a handler does with its single transaction.
+// take writes in the handler's single transaction.
 func take(ctx context.Context) error {
 	var one int
 
@@ -49,7 +49,7 @@ func TestContract(t *testing.T) {
 	contract(t, single(), func(s *sqlstore.Store) store.Store { return s })
 }
 
-// To seal a store does not depend on its database. The pipelined kind has every ability of a store.
+// Sealing does not depend on the database. The pipelined kind has every ability of a store.
 func TestContractSealed(t *testing.T) {
 	key, err := store.NewSealKey("a", make([]byte, store.SealKeySize))
 	if err != nil {

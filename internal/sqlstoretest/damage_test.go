@@ -16,8 +16,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// specimens are records in all their forms, each with the claim that it belongs to. No two have a column in common that could
-// be told apart.
+// specimens are records in all their forms, each with its claim. Wherever columns can differ, no two records have the
+// same value.
 func specimens(t *testing.T, s *sqlstore.Store) map[string]store.Claim {
 	t.Helper()
 
@@ -126,7 +126,7 @@ func attempts() []attempt {
 	}
 }
 
-// mustRefuse looks whether every operation refuses a record that was changed.
+// mustRefuse checks that every operation refuses a changed record.
 func mustRefuse(t *testing.T, s *sqlstore.Store, claim store.Claim, what string, want error) {
 	t.Helper()
 
@@ -143,7 +143,7 @@ func (a *attempt) mustRefuse(t *testing.T, s *sqlstore.Store, claim store.Claim,
 	}
 }
 
-// poisons are what a value may have become.
+// poisons lists the values that a damaged value may have.
 func poisons(column string, value any) []any {
 	switch value := value.(type) {
 	case int64:
@@ -183,7 +183,7 @@ func bytesPoisons(value []byte) []any {
 	return all
 }
 
-// wholeOf is the row of a record without its key, and without the time at which it is swept, which means nothing else.
+// wholeOf is the row of a record without its key, and without the sweep time, which has no meaning of its own.
 func wholeOf(t *testing.T, table rows, key store.Key) map[string]any {
 	t.Helper()
 
@@ -272,7 +272,7 @@ func TestF36AColumnOfAnotherRecordIsNoticed(t *testing.T) {
 						continue
 					}
 
-					// One more column of the other record, until it is the other record as a whole, under another key.
+					// The other record replaces this one, column by column, under this one's key.
 					mixed[column] = value
 					table.set(t, claim.Key, mixed)
 					ops[turn%len(ops)].mustRefuse(t, s, claim,
@@ -298,7 +298,7 @@ func TestF36TheNumbersOfAnotherRecordAreNoticed(t *testing.T) {
 		start(t, s, claim)
 		start(t, s, other)
 
-		// All that the checksum covers, with the checksum, and without what binds it to the key.
+		// All columns that the checksum covers, and the checksum, without those that bind it to the key.
 		numbers := wholeOf(t, table, other.Key)
 		maps.DeleteFunc(numbers, func(column string, value any) bool {
 			_, isNumber := value.(int64)

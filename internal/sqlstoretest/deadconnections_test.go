@@ -18,8 +18,8 @@ func TestF91IdleConnectionsThatDieInSilenceCostAFewOperationsAndNotOneEach(t *te
 		const (
 			dead    = 60
 			timeout = 10 * unit
-			most    = 25 // operations that fail: the gate shuts after four, and a slow machine needs some probes. One for each two would be 32
-			probes  = 3  // the most that one operation makes: at most one begins in a second
+			most    = 25 // operations that fail: the gate shuts after four, and a slow machine needs some probes; one for every two would be 32
+			probes  = 3  // probes of one operation: at most one begins in a second
 		)
 
 		proxy := sqltest.NewProxy(t, k.fresh(t))

@@ -11,7 +11,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// sqlBlock is a block of SQL in a document, whose first line says what databases it is for.
+// sqlBlock matches a block of SQL in a document. Its first line names the databases that it is for.
 var sqlBlock = regexp.MustCompile("(?s)```sql\n-- ([^\n]*)\n(.*?)```")
 
 func TestStatementsForAdministratorsAreExecuted(t *testing.T) { //nolint:tparallel // each calls it
@@ -65,7 +65,7 @@ func expire(t *testing.T, s *sqlstore.Store) {
 	eventually(t, "a record expires", func() bool { return lookup(t, s, claim.Key).Record.State == store.Absent })
 }
 
-// mustFind checks the first column of what a query finds among the records.
+// mustFind checks the first column of a query's result.
 func mustFind(t *testing.T, db *sql.DB, query string, all map[string]store.Claim) {
 	t.Helper()
 

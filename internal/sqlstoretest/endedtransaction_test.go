@@ -18,8 +18,9 @@ import (
 // interruptible ends the context of the write that calls SQLite's function interrupt.
 var interruptible atomic.Pointer[context.CancelFunc]
 
-// defineInterrupt gives all connections to SQLite the function interrupt(x), which is x. It interrupts a write while it runs; a time could
-// be over before the write begins. The driver does not guard its functions, so TestMain defines it before any connection is opened.
+// defineInterrupt gives all SQLite connections the function interrupt(x), which returns x and interrupts the running
+// write. A timeout could end before the write begins. The driver does not guard its functions, so TestMain defines it
+// before any connection is opened.
 func defineInterrupt() {
 	sqlite.MustRegisterScalarFunction("interrupt", 1, func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
 		(*interruptible.Load())()
@@ -28,7 +29,7 @@ func defineInterrupt() {
 	})
 }
 
-// An error may end the whole transaction, after which the database would commit every statement by itself.
+// An error may end the whole transaction. After it, the database would commit each statement separately.
 func TestHandlerThatGoesOnAfterItsTransactionHasEndedWritesNothing(t *testing.T) {
 	t.Parallel()
 
@@ -67,7 +68,7 @@ func TestHandlerThatGoesOnAfterItsTransactionHasEndedWritesNothing(t *testing.T)
 
 				return []byte("sold"), nil
 			})
-			// A conflict is the handler's own error, and an interruption is nobody's.
+			// A conflict counts as the handler's own error, and an interruption does not.
 			if refused := got.Status == onlyonce.StatusUnknown; got.err == nil || refused == errors.Is(got.err, onlyonce.ReasonStoreUnavailable) {
 				t.Errorf("got %s %q, %v", got.Status, got.Body, got.err)
 			}
@@ -80,7 +81,7 @@ func TestHandlerThatGoesOnAfterItsTransactionHasEndedWritesNothing(t *testing.T)
 	}
 }
 
-// The completion must not be committed without what was written before.
+// The completion must not be committed without the earlier writes.
 func TestJoinedTransactionThatHasEndedIsNotCompleted(t *testing.T) {
 	t.Parallel()
 
@@ -104,7 +105,7 @@ func TestJoinedTransactionThatHasEndedIsNotCompleted(t *testing.T) {
 	s.mustHave(t, 2, 1)
 }
 
-// MariaDB from 11.6 on refuses to change, in REPEATABLE READ, what somebody else has changed since the transaction first read.
+// From 11.6, MariaDB refuses to change a row in REPEATABLE READ if another transaction has changed it since the first read.
 func TestF47SnapshotConflictOfMariaDBIsRunAgain(t *testing.T) {
 	t.Parallel()
 
@@ -130,7 +131,7 @@ func TestF47SnapshotConflictOfMariaDBIsRunAgain(t *testing.T) {
 		}
 
 		_, failed := tx.ExecContext(ctx, "UPDATE stock SET n = n + 1 WHERE id = 1")
-		answer, err := s.sell("one")(ctx) // it does not look at the error, which has ended the transaction
+		answer, err := s.sell("one")(ctx) // ignores the error, which has ended the transaction
 
 		if (failed != nil) != (s.runs.Load() == 1) || (failed == nil) != (err == nil) {
 			t.Errorf("run %d: %v, and then %v", s.runs.Load(), failed, err)

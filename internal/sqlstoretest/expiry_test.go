@@ -11,7 +11,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// What a record expires at is moved, with its checksum, around the time of the database.
+// The test moves the expiry of a record, with its checksum, around the database's time.
 func TestF28BeforeTheEndOfTheRetentionARecordIsReplayedAndAtItTheHandlerRuns(t *testing.T) {
 	each(t, kinds, func(t *testing.T, k kind) {
 		t.Helper()
@@ -30,7 +30,7 @@ func TestF28BeforeTheEndOfTheRetentionARecordIsReplayedAndAtItTheHandlerRuns(t *
 				t.Fatalf("in %d rounds, %d claims came before the end and %d after it", round, before, after)
 			}
 
-			// It expires about when the next claim comes, which is earlier or later the slower the machine is.
+			// The record expires about when the next claim arrives: before or after it, depending on the machine.
 			to := lookup(t, s, claim.Key).Now.Add(ahead)
 			expires = table.expire(t, claim.Key, expires, to)
 
@@ -120,11 +120,11 @@ func populate(t *testing.T, s *sqlstore.Store, table rows, n int) (p population)
 			}
 		}
 
-		// Old, and nobody knows how they ended.
+		// Old records with an unknown outcome.
 		p.kept = append(p.kept, overdue(t, s).Key)
 	}
 
-	// Damage that looks like the end of a retention, and what a newer build may mean by it.
+	// Damage that looks like an expired retention, and the format of a newer build.
 	for _, change := range []map[string]any{{"expires_at": 1}, {"state": 3, "expires_at": 1}, {"expires_at": 1, "fence": 1 << 62}} {
 		claim := newClaim()
 		start(t, s, claim)
@@ -145,7 +145,7 @@ func populate(t *testing.T, s *sqlstore.Store, table rows, n int) (p population)
 	return p
 }
 
-// mustHave looks whether exactly what must be kept is there.
+// mustHave checks that exactly the kept records remain.
 func (p population) mustHave(t *testing.T, table rows) {
 	t.Helper()
 
@@ -262,7 +262,7 @@ func (k kind) due(t *testing.T, s *sqlstore.Store, expired, unsettled int) {
 		last = lookup(t, s, claim.Key).Record.OwnerAliveUntil
 	}
 
-	// A millisecond is the life of what nobody settles.
+	// Unsettled records live for a millisecond.
 	eventually(t, "all are due", func() bool { return lookup(t, s, newKey()).Now.Sub(last) > 2*time.Millisecond })
 }
 
@@ -293,7 +293,7 @@ func TestRecordThatIsLockedIsDeletedByTheSweepAfterIt(t *testing.T) {
 	})
 }
 
-// What becomes visible long after it was due is found by a sweep of everything, such as the first one of a store.
+// A record may become visible long after it was due. A sweep of everything, such as a store's first, finds it.
 func TestSweepOfEverythingFindsWhatTheOthersMiss(t *testing.T) {
 	t.Parallel()
 
@@ -317,7 +317,7 @@ func TestSweepOfEverythingFindsWhatTheOthersMiss(t *testing.T) {
 	}
 }
 
-// PostgreSQL looks for what has expired by another column, which is not part of a checksum.
+// PostgreSQL finds expired records by another column, which no checksum covers.
 func TestWrongTimeOfSweepingDeletesNothingThatHasNotExpired(t *testing.T) {
 	k := kinds[0]
 	s, db := k.open(t)
@@ -381,7 +381,7 @@ func TestRunReturnsTheErrorThatItCannotGetOver(t *testing.T) {
 	})
 }
 
-// It would end after five minutes.
+// F94: a run that kept failing once ended after five minutes.
 func TestF94RunGoesOnAfterATableWasMissing(t *testing.T) {
 	each(t, kinds, func(t *testing.T, k kind) {
 		t.Helper()
@@ -415,7 +415,7 @@ func TestF94RunGoesOnAfterATableWasMissing(t *testing.T) {
 	})
 }
 
-// A record that is claimed again when it has expired is one that is not swept.
+// An expired record that is claimed again must not be swept.
 func TestAKeyThatIsClaimedAgainWhileItIsSweptIsKept(t *testing.T) {
 	each(t, kinds, func(t *testing.T, k kind) {
 		t.Helper()

@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	// unit is the lease of runs that a check lets end. It is generous, because machines are slow at times.
+	// unit is the lease of runs whose lease a check lets end. It allows for slow machines.
 	unit = 200 * time.Millisecond
-	// patience is how long anything may take. What takes longer does not happen.
+	// patience is the longest wait of a test. An event that takes longer counts as missing.
 	patience = 2 * time.Minute
 	// generous is the timeout of operations that no test wants to fail.
 	generous = time.Minute
@@ -32,13 +32,13 @@ type kind struct {
 	name    string
 	dialect sqlstore.Dialect
 	fresh   func(tb testing.TB) *sqltest.Database
-	// params are what the driver has to be told.
+	// params are the parameters of the driver.
 	params []string
-	// options are those of every store.
+	// options are the options of every store.
 	options []sqlstore.Option
 }
 
-// kinds are all databases that the store is tested on. MySQL itself is one where the environment names it.
+// kinds are the databases that the store is tested on. MySQL itself is included if the environment names it.
 var kinds = append([]kind{
 	{"PostgreSQL", sqlstore.PostgreSQL, sqltest.PostgresDatabase, nil, nil},
 	{"MariaDB", sqlstore.MySQL, sqltest.MariaDBDatabase, nil, nil},
@@ -65,7 +65,7 @@ func pipelined() kind {
 // single are all kinds of single transactions.
 func single() []kind { return append(slices.Clone(kinds), pipelined()) }
 
-// singleServers are those that are reached by a line that can break.
+// singleServers are the kinds whose connection can break.
 func singleServers() []kind { return append(servers(), pipelined()) }
 
 // servers are the kinds that are reached by a line that can break.
@@ -101,7 +101,7 @@ func (k kind) base(tb testing.TB) *sql.DB {
 	return pool(k.fresh(tb).DB(tb, k.params...))
 }
 
-// open is a store on an empty database, whose operations nobody hurries.
+// open is a store on an empty database. Its operations have a generous timeout.
 func (k kind) open(tb testing.TB, opts ...sqlstore.Option) (*sqlstore.Store, *sql.DB) {
 	tb.Helper()
 
@@ -137,7 +137,7 @@ func (k kind) behind(tb testing.TB) (*sqlstore.Store, *sqltest.Proxy) {
 	return k.on(tb, pool(proxy.DB(tb, k.params...))), proxy
 }
 
-// impatient is a store behind a proxy that gives up soon.
+// impatient is a store behind a proxy, with a short timeout.
 func (k kind) impatient(tb testing.TB, proxy *sqltest.Proxy, timeout time.Duration) *sqlstore.Store {
 	tb.Helper()
 
@@ -156,7 +156,7 @@ func newToken() (token store.Token) {
 	return token
 }
 
-// newClaim is a claim on a key that nobody has used.
+// newClaim is a claim on a fresh key.
 func newClaim() store.Claim { return claimOn(newKey()) }
 
 // claimOn is another caller's claim with the same request.
@@ -241,7 +241,7 @@ func eventually(tb testing.TB, what string, holds func() bool) {
 	}
 }
 
-// happens waits for a channel to be closed, or to have something to say, and returns that.
+// happens waits until a channel is closed or has a value, and returns the value.
 func happens[T any](tb testing.TB, what string, channel <-chan T) (said T) {
 	tb.Helper()
 
@@ -273,10 +273,10 @@ func overdue(tb testing.TB, s *sqlstore.Store) store.Claim {
 // operation is one operation on a record that is ready for it.
 type operation struct {
 	name string
-	// prepare makes the record, and returns the claim that the operation is about.
+	// prepare makes the record, and returns the claim that the operation needs.
 	prepare func(tb testing.TB, s *sqlstore.Store) store.Claim
 	run     func(ctx context.Context, s *sqlstore.Store, claim store.Claim) (store.Result, error)
-	// state is what the record becomes.
+	// state is the state of the record afterwards.
 	state store.State
 }
 
@@ -345,7 +345,7 @@ func resolveCompleted(ctx context.Context, s *sqlstore.Store, c store.Claim) (st
 	})
 }
 
-// failed reports errors that say nothing about a record: the operation may have taken effect.
+// failed reports errors that leave the record uncertain: the operation may have taken effect.
 func failed(err error) bool {
 	return err != nil && !errors.Is(err, store.ErrFull) && !errors.Is(err, store.ErrUnreadable) && !errors.Is(err, store.ErrNewer)
 }

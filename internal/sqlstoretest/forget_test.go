@@ -87,7 +87,7 @@ func TestCapabilitiesNameEverythingThatTheStoreCanDo(t *testing.T) {
 	})
 }
 
-// unsettled is a population of records that nobody has settled, which are gone or stay when their life is over.
+// unsettled makes unsettled records. At the end of their life, some must be gone and some kept.
 func unsettled(t *testing.T, s *sqlstore.Store, table rows) (gone, kept []store.Key) {
 	t.Helper()
 
@@ -164,7 +164,7 @@ func TestF72UnsettledRecordsStayAsLongAsTheStoreSays(t *testing.T) {
 	})
 }
 
-// A record that was written again lives anew, whatever else is long over.
+// A new write begins a new life of the record, even if its owner's time is long over.
 func TestF72LifeOfAnUnsettledRecordBeginsWhenItIsWritten(t *testing.T) {
 	each(t, kinds, func(t *testing.T, k kind) {
 		t.Helper()
@@ -179,7 +179,7 @@ func TestF72LifeOfAnUnsettledRecordBeginsWhenItIsWritten(t *testing.T) {
 		res, err = s.Renew(t.Context(), renewal(renewed))
 		must(t, res, err)
 
-		// As if the owners had died two hours ago.
+		// Make the owners look dead for two hours.
 		for _, claim := range []store.Claim{held, renewed} {
 			row := table.get(t, claim.Key)
 			sum, isSum := row["checksum"].(int64)

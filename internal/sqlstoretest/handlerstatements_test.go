@@ -20,7 +20,7 @@ type run struct {
 	store *sqlstore.Store
 	claim store.Claim
 	tx    store.Transaction
-	ctx   context.Context // that of the handler
+	ctx   context.Context // the handler's context
 }
 
 // begin opens the transaction of a new key.
@@ -66,7 +66,7 @@ func (k kind) hidden() (query string, args []any) {
 	}
 }
 
-// harmless are statements that could have ended the transaction, as far as their first word tells.
+// harmless is a statement that could have ended the transaction, judged by its first word.
 func (k kind) harmless() (query string, args []any) {
 	switch k.dialect {
 	case sqlstore.PostgreSQL:
@@ -89,7 +89,7 @@ func TestF70TransactionTellsWhetherItsHandlerHasUsedIt(t *testing.T) {
 			"nothing": nil,
 			"exec":    func(ctx context.Context, tx sqlstore.DBTX) { _, _ = tx.ExecContext(ctx, "SELECT 1") },
 			"query": func(ctx context.Context, tx sqlstore.DBTX) {
-				if rows, err := tx.QueryContext(ctx, "SELECT 1"); err == nil { //nolint:rowserrcheck // it says nothing
+				if rows, err := tx.QueryContext(ctx, "SELECT 1"); err == nil { //nolint:rowserrcheck // the error does not matter
 					defer rows.Close()
 				}
 			},
@@ -210,7 +210,7 @@ func TestF74TransactionThatItsHandlerHasEndedIsNotSaidToBeRolledBack(t *testing.
 
 			s.mustHave(t, 1, 1)
 
-			// What is left may be no outcome.
+			// The record that is left must not have an outcome.
 			if res, err := st.Lookup(t.Context(), r.claim.Key); err == nil && res.Record.State == store.Completed {
 				t.Errorf("%s: the record is %+v", name, res.Record)
 			}
@@ -247,7 +247,7 @@ func TestF74TransactionThatMayHaveEndedAndHasNotIsWhatItWas(t *testing.T) {
 	})
 }
 
-// The error of a joined run's function that has committed by itself must not be taken for one of a run that has done nothing.
+// The function of a joined run commits the transaction itself. Its error must not count as that of a run that has done nothing.
 func TestF74JoinedTransactionThatItsFunctionHasEndedLosesTheMarksOfItsError(t *testing.T) {
 	each(t, servers(), func(t *testing.T, k kind) {
 		t.Helper()
@@ -276,17 +276,18 @@ func TestF74JoinedTransactionThatItsFunctionHasEndedLosesTheMarksOfItsError(t *t
 	})
 }
 
-// The definite error of a function that has committed by itself must not be recorded: its writes are there.
+// The function commits the transaction itself. Its definite error must not be recorded, because its writes exist.
 func TestF74DefiniteErrorIsNotRecordedWhereTheFunctionHasCommittedByItself(t *testing.T) {
 	mustNotBelieve(t, onlyonce.Final)
 }
 
-// A function that has committed by itself and says that it has done nothing must not be taken at its word: the call would run again.
+// The function commits the transaction itself and claims that nothing happened. It must not be believed, or the call
+// would run again.
 func TestF74JoinedRunIsNotReleasedWhereItsFunctionHasCommittedByItself(t *testing.T) {
 	mustNotBelieve(t, onlyonce.NotExecuted)
 }
 
-// mustNotBelieve checks that the outcome is unknown if a function commits by itself and then marks its error.
+// mustNotBelieve checks that the outcome is unknown if a function commits the transaction itself and then marks its error.
 func mustNotBelieve(t *testing.T, mark func(error) error) {
 	t.Helper()
 

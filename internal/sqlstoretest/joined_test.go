@@ -16,7 +16,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// joinFor is a handler that joins, and ends as told.
+// joinFor is a handler that joins, and returns ends as its error.
 func (s *shop) joinFor(name string, ends error) func(context.Context) ([]byte, error) {
 	return func(ctx context.Context) ([]byte, error) {
 		return sqlstore.InTx(ctx, s.db, nil, func(ctx context.Context, tx *sql.Tx) ([]byte, error) {
@@ -65,7 +65,7 @@ func TestJoinedTransactionCommitsRowsAndCompletionTogether(t *testing.T) {
 // lib is a way to write to a database.
 type lib func(ctx context.Context, s *shop, dsn string, response []byte) error
 
-// libs are those that a handler may open its transaction with.
+// libs lists the libraries that a handler may open its transaction with.
 func libs() map[string]lib {
 	return map[string]lib{
 		"database/sql": func(ctx context.Context, s *shop, _ string, response []byte) error {

@@ -29,7 +29,8 @@ func TestF24OtherRequestUnderTheKeyOfASingleTransactionIsRefused(t *testing.T) {
 
 		<-inside
 
-		// Running, in this process: at once. In another one the database does not show the request yet, so it waits.
+		// While the run goes on, this process rejects at once. Another process cannot see the request in the database
+		// yet, so it waits.
 		callOther(t.Context(), here, "one", s.sell("other")).mustBeRejected(t, onlyonce.ReasonKeyReused)
 
 		waiting := make(chan answer, 1)
@@ -45,7 +46,7 @@ func TestF24OtherRequestUnderTheKeyOfASingleTransactionIsRefused(t *testing.T) {
 		callOther(t.Context(), there, "one", s.sell("other")).mustBeRejected(t, onlyonce.ReasonKeyReused)
 		s.mustHave(t, 1, 1)
 
-		// What was rolled back has left no record, and so no key that belongs to anything.
+		// A rollback leaves no record, so the key is free.
 		_ = call(t.Context(), here, "two", s.sellFor("two", errNo))
 		callOther(t.Context(), there, "two", s.sell("other")).mustBe(t, onlyonce.StatusExecuted, "#3")
 	})

@@ -56,7 +56,7 @@ func TestLockedTableDoesNotTakeASessionForEachOperation(t *testing.T) {
 	})
 }
 
-// Reads are answered meanwhile, and say nothing about writes.
+// Reads succeed meanwhile, and prove nothing about writes.
 func TestTableLockedForWritesDoesNotTakeASessionForEachOperation(t *testing.T) {
 	each(t, servers(), func(t *testing.T, k kind) {
 		t.Helper()
@@ -112,8 +112,9 @@ func (k kind) mustTakeFewSessions(t *testing.T, how locking) {
 
 	all.Wait()
 
-	// Those under way when the table is locked, those that follow them before the gate is shut, and a probe a second. A slow machine adds to
-	// them: connections count as dead if they do not answer a ping in time. Without a gate nearly each operation opens one.
+	// The bound covers the operations under way when the table is locked, those that follow before the gate shuts, and
+	// a probe each second. On a slow machine, connections that miss a ping count as dead. Without a gate, nearly each
+	// operation would open a connection.
 	elapsed := time.Since(began)
 	most := 5*connections + int64(elapsed/time.Second)
 

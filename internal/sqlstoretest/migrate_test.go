@@ -22,7 +22,7 @@ const (
 	envDialect = "SQLSTORETEST_DIALECT"
 )
 
-// migrateAsChild does what a child is started for, and reports whether this process is one.
+// migrateAsChild migrates if this process is a child of the test, and reports whether it is one.
 func migrateAsChild() (is bool, err error) {
 	driver := os.Getenv(envDriver)
 	if driver == "" {
@@ -122,7 +122,7 @@ func TestMigratingAgainReadsTheVersionAndLooksForTheView(t *testing.T) {
 	})
 }
 
-// Builds of the same version may have made the tables without the view.
+// Earlier builds of this version may have made the tables without the view.
 func TestMigrateMakesTheViewIfOnlyItIsMissing(t *testing.T) {
 	each(t, kinds, func(t *testing.T, k kind) {
 		t.Helper()

@@ -10,7 +10,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// On SQLite the inner call would wait for the outer run's transaction whatever the pool is, elsewhere where the pool is small.
+// The inner call would wait for the outer run's transaction: on SQLite always, elsewhere if the pool is small.
 func TestF69KeyedCallInsideASingleTransactionIsRefusedAndTheRunCommits(t *testing.T) {
 	each(t, single(), func(t *testing.T, k kind) {
 		t.Helper()

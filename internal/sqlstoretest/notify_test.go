@@ -204,7 +204,7 @@ func TestAnotherProcessIsToldOfAJoinedRunWhenItsTransactionHasCommitted(t *testi
 	}
 }
 
-// joins are ways to join, and to roll back where the last step before the commit says so.
+// joins lists the ways to join. Each rolls back if last, its last step before the commit, returns an error.
 func joins(db *sql.DB, dsn string) map[string]func(ctx context.Context, last func() error) error {
 	return map[string]func(ctx context.Context, last func() error) error{
 		"database/sql": func(ctx context.Context, last func() error) error {

@@ -14,7 +14,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// witness is an observer that keeps what it sees.
+// witness is an observer that keeps its events.
 type witness struct {
 	mu   sync.Mutex
 	seen []store.Event
@@ -27,7 +27,7 @@ func (w *witness) ObserveStore(_ context.Context, event store.Event) {
 	w.seen = append(w.seen, event)
 }
 
-// forget forgets what was seen so far.
+// forget discards the events so far.
 func (w *witness) forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -35,7 +35,7 @@ func (w *witness) forget() {
 	w.seen = nil
 }
 
-// of returns what was seen of a kind.
+// of returns the events of a kind.
 func (w *witness) of(kind store.EventKind) []store.Event {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -43,7 +43,7 @@ func (w *witness) of(kind store.EventKind) []store.Event {
 	return slices.DeleteFunc(slices.Clone(w.seen), func(e store.Event) bool { return e.Kind != kind })
 }
 
-// mustSee checks that one event of a kind was seen.
+// mustSee checks that there was one event of a kind.
 func (w *witness) mustSee(t *testing.T, kind store.EventKind, operation store.Operation, status store.Status) store.Event {
 	t.Helper()
 
@@ -171,7 +171,7 @@ func TestObserverSeesASingleTransactionAndWhoWaitsForRoomForOne(t *testing.T) {
 		w.mustSee(t, store.EventOperation, store.OperationBegin, store.StatusApplied)
 		w.forget()
 
-		// On a slow machine the time may be over before it comes to waiting for room.
+		// On a slow machine, the time may be over before the call waits for room.
 		for wait := unit; len(w.of(store.EventWait)) == 0 && wait < patience; wait *= 2 {
 			w.forget()
 
@@ -336,12 +336,12 @@ func TestEventsHaveNamesOfSmallSetsAndNoKeys(t *testing.T) {
 	})
 }
 
-// names are those of all operations of package store, and none.
+// names are the names of all operations of package store, and none.
 func names() []string {
 	return strings.Split(",claim,renew,complete,release,hold,lookup,resolve,forget,list,begin,commit,sweep,listen", ",")
 }
 
-// statuses are all those of package store, and none.
+// statuses are all statuses of package store, and none.
 func statuses() []string {
 	return strings.Split(",applied,declined,full,busy,unreadable,timeout,canceled,failed", ",")
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/storetest"
 )
 
-// partition partitions the table by a hash of the key, as docs/databases.md says: in PostgreSQL before it is migrated, in MySQL after it.
+// partition partitions the table by a hash of the key, as documented in docs/databases.md: in PostgreSQL before the
+// migration, in MySQL after it.
 func (k kind) partition(t *testing.T, db *sql.DB) {
 	t.Helper()
 
@@ -70,7 +71,8 @@ func TestContractOnATableThatIsPartitionedByHash(t *testing.T) {
 			_ = k.shown(t, db, key)
 		}
 
-		// The checks of the contract are parallel, so they begin when this function has returned. They find no damaged record.
+		// The checks of the contract are parallel, so they begin when this function has returned. They need a table
+		// without damaged records.
 		execute(t, db, "DELETE FROM onlyonce_records")
 	})
 }

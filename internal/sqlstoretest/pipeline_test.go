@@ -16,7 +16,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore/pgxpipeline"
 )
 
-// What a call costs more than the transaction of its handler by itself: nothing, in round trips.
+// A call takes no more round trips than the bare transaction of its handler.
 func TestPipelinedTransactionTakesNoMoreRoundTripsThanABareOne(t *testing.T) {
 	each(t, []kind{pipelined()}, func(t *testing.T, k kind) {
 		t.Helper()
@@ -103,7 +103,7 @@ func TestPipelineThatCannotWorkIsRefused(t *testing.T) {
 	}
 }
 
-// Levels other than the default go with the BEGIN, which the store writes by itself.
+// The store writes BEGIN itself, with any isolation level but the default.
 func TestPipelinedTransactionHasItsIsolationLevel(t *testing.T) {
 	k := pipelined()
 	db := k.base(t)
@@ -135,7 +135,7 @@ func TestPipelinedTransactionHasItsIsolationLevel(t *testing.T) {
 	}
 }
 
-// The bound of the claim's waits is not that of the handler's.
+// The bound of the claim's lock waits does not apply to the handler.
 func TestHandlerHasTheLockTimeoutOfItsSession(t *testing.T) {
 	for set, want := range map[string]string{"lock_timeout=0": "0", "lock_timeout=1234": "1234ms"} {
 		t.Run(want, func(t *testing.T) {
@@ -205,7 +205,7 @@ func TestPipelinedTransactionDoesNotStumbleOverDeadConnections(t *testing.T) {
 	}
 }
 
-// An error of a statement before the commit is told apart from one of the commit: nothing has happened for sure.
+// An error of a statement before the commit differs from an error of the commit: it proves that nothing was committed.
 func TestPipelinedCompletionThatTheDatabaseRefusesIsRolledBack(t *testing.T) {
 	k := pipelined()
 	st, db := k.open(t)

@@ -15,7 +15,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore/pgxpipeline"
 )
 
-// bothPostgreSQL are a transaction whose statements are sent one by one, and one that sends them together.
+// bothPostgreSQL are the kinds that send a transaction's statements one by one, and together.
 func bothPostgreSQL() []kind { return []kind{kinds[0], pipelined()} }
 
 // modes are ways in which pgx sends statements: prepared, described or as text.
@@ -66,7 +66,7 @@ func TestSingleTransactionWorksInEveryModeOfTheDriver(t *testing.T) {
 	})
 }
 
-// What makes the record disappear from the view of its own transaction must keep this from committing.
+// If the record disappears from the view of its own transaction, the transaction must not commit.
 func TestTransactionThatDoesNotFindItsRecordDoesNotCommit(t *testing.T) {
 	each(t, bothPostgreSQL(), func(t *testing.T, k kind) {
 		t.Helper()
@@ -115,7 +115,7 @@ func (s *shop) sellAfter(key, query string) func(ctx context.Context) ([]byte, e
 	}
 }
 
-// What is left open ends with the transaction, whatever its context, and keeps neither the call nor the connection.
+// Open rows end with the transaction, in any context, and keep neither the call nor the connection.
 func TestRowsThatAHandlerLeavesOpenKeepNothing(t *testing.T) {
 	t.Parallel()
 
@@ -245,7 +245,7 @@ type answeredError string
 func (s answeredError) Error() string    { return "SQLSTATE " + string(s) }
 func (s answeredError) SQLState() string { return string(s) }
 
-// What the pipeline says of a commit is looked into, and a connection with an open transaction does not return to the pool.
+// The store checks the pipeline's replies to a commit. A connection with an open transaction does not return to the pool.
 func TestF12PipelineThatFailsAtTheCommitIsNotBelieved(t *testing.T) {
 	all := func(statements []sqlstore.Statement) []sqlstore.Statement { return statements }
 
@@ -297,7 +297,7 @@ func TestF12PipelineThatFailsAtTheCommitIsNotBelieved(t *testing.T) {
 				t.Errorf("a conflict: %t, want %t", !conflict, conflict)
 			}
 
-			// In an open transaction both would have the same number.
+			// Within one open transaction, both numbers would be equal.
 			var first, second string
 			for _, id := range []*string{&first, &second} {
 				if err := db.QueryRowContext(t.Context(), "SELECT pg_current_xact_id()::text").Scan(id); err != nil {

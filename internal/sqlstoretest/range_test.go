@@ -12,7 +12,7 @@ import (
 
 const century = 100 * 365 * 24 * time.Hour
 
-// extremes are durations at the ends of their range, and where databases have theirs.
+// extremes are durations at both ends of their range, and around the limits of databases.
 func extremes() []time.Duration {
 	return []time.Duration{
 		1, time.Millisecond - 1, math.MaxInt32 * time.Millisecond, (math.MaxInt32 + 1) * time.Millisecond, 30 * 24 * time.Hour,

@@ -25,7 +25,7 @@ func (k kind) dropTable() string {
 	return "DROP TABLE " + sqlstore.DefaultTable
 }
 
-// shown is what the view shows of a record.
+// shown is a record as the view shows it.
 type shown struct {
 	state, guarantee                  sql.NullString
 	settled, alive, expired, damaged  bool
@@ -48,7 +48,7 @@ func (k kind) shown(tb testing.TB, db *sql.DB, key store.Key) (s shown) {
 	return s
 }
 
-// showsTime reports whether a time of the view is that of a record, which is UTC.
+// showsTime reports whether a time of the view, in UTC, equals that of a record.
 func showsTime(text sql.NullString, at time.Time) bool {
 	if at.IsZero() {
 		return !text.Valid
@@ -86,7 +86,7 @@ func TestViewShowsEveryRecordAsTheStoreReadsIt(t *testing.T) {
 	})
 }
 
-// Whoever looks for damage must not fail because of it.
+// A query for damaged records must not fail because of the damage.
 func TestViewShowsWhatIsDamaged(t *testing.T) {
 	each(t, kinds, func(t *testing.T, k kind) {
 		t.Helper()
@@ -110,7 +110,7 @@ func TestViewShowsWhatIsDamaged(t *testing.T) {
 			}
 		}
 
-		// A build that is newer knows what it means.
+		// A record of a newer format is not damaged.
 		newer := newClaim()
 		start(t, s, newer)
 		table.set(t, newer.Key, map[string]any{"format": 2, "checksum": 1})
@@ -136,7 +136,7 @@ func TestViewShowsWhatIsDamaged(t *testing.T) {
 	})
 }
 
-// Among ten million records the few that nobody has settled are found by their index.
+// Among ten million records, the index finds the few unsettled ones.
 func TestViewFindsWhatIsUnsettledByItsIndex(t *testing.T) {
 	t.Parallel()
 
@@ -170,14 +170,14 @@ func TestViewFindsWhatIsUnsettledByItsIndex(t *testing.T) {
 	}
 }
 
-// userOf is a pool of a new user who has these rights alone. In PostgreSQL it is the admin's pool, in that user's role.
+// userOf is a pool of a new user with exactly these rights. In PostgreSQL it is the admin's pool, in that user's role.
 func (k kind) userOf(t *testing.T, base *sqltest.Database, admin *sql.DB, rights ...string) *sql.DB {
 	t.Helper()
 
 	name := "user_" + strings.ToLower(rand.Text()[:12])
 
 	execute(t, admin, "CREATE USER "+name)
-	t.Cleanup(func() { // the users are those of all databases
+	t.Cleanup(func() { // users belong to the server, not to one database
 		text := "DROP USER " + name
 		if k.dialect == sqlstore.PostgreSQL {
 			text = "RESET ROLE;\nDROP OWNED BY " + name + ";\n" + text
@@ -232,7 +232,7 @@ func TestPeopleReadTheViewWithoutARightOnTheTable(t *testing.T) {
 	})
 }
 
-// The rights are those of docs/databases.md. Migrate finds nothing to do.
+// The rights are those of docs/databases.md. The tables exist, so Migrate changes nothing.
 func TestServiceNeedsTheDocumentedRightsAlone(t *testing.T) {
 	each(t, servers(), func(t *testing.T, k kind) {
 		t.Helper()

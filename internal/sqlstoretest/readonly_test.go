@@ -16,7 +16,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// address is one that leads new connections to the server that it is pointed at. Open ones stay where they are.
+// address forwards new connections to its current server. Open connections stay where they are.
 type address struct {
 	net.Listener
 
@@ -69,7 +69,7 @@ func (a *address) serve(client net.Conn) {
 
 	for from, to := range map[net.Conn]net.Conn{client: server, server: client} {
 		both.Go(func() {
-			_, _ = io.Copy(to, from) // an error says that one of them has gone
+			_, _ = io.Copy(to, from) // an error means that one side has gone
 
 			if half, ok := to.(*net.TCPConn); ok {
 				_ = half.CloseWrite()
@@ -80,7 +80,7 @@ func (a *address) serve(client net.Conn) {
 	both.Wait()
 }
 
-// own is a server of a kind that a test has for itself.
+// own is a server of a kind for this test alone.
 func (k kind) own(t *testing.T) *sqltest.Server {
 	t.Helper()
 
@@ -94,13 +94,13 @@ func (k kind) own(t *testing.T) *sqltest.Server {
 	}
 }
 
-// demoting are the statements by which a server takes no writes any more.
+// demoting lists the statements that make a server read-only.
 func (k kind) demoting() []string {
 	if k.dialect == sqlstore.PostgreSQL {
 		return []string{"ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()"}
 	}
 
-	return []string{"SET GLOBAL read_only = 1"} // whoever has all rights may write
+	return []string{"SET GLOBAL read_only = 1"} // root may still write
 }
 
 // F99: the connections of a primary that became read-only once stayed in the pool, and 12 of 12 claims failed.
@@ -150,7 +150,7 @@ func TestF99AfterAFailoverBehindOneAddressTheStoreWritesToTheNewPrimary(t *testi
 			execute(t, servers[0].DB(t), statement)
 		}
 
-		// Before there is another primary, nothing can be written.
+		// Until another primary takes over, writes fail.
 		eventually(t, "writes are refused", func() bool {
 			_, err := s.Claim(t.Context(), newClaim())
 
@@ -161,7 +161,7 @@ func TestF99AfterAFailoverBehindOneAddressTheStoreWritesToTheNewPrimary(t *testi
 			t.Error("Check has found nothing")
 		}
 
-		// Calls that nobody has executed, because the old primary stays open for reads.
+		// The pool fills with connections to the old primary, which stays open for reads. Calls on them are not executed.
 		openAll(t, db, connections, func(*sql.Conn) {})
 
 		target := servers[1].Addr()
@@ -191,7 +191,7 @@ func TestF99AfterAFailoverBehindOneAddressTheStoreWritesToTheNewPrimary(t *testi
 	})
 }
 
-// openAll makes a pool hold so many connections, and calls a function with each.
+// openAll makes a pool hold n connections, and calls a function with each.
 func openAll(t *testing.T, db *sql.DB, n int, with func(conn *sql.Conn)) {
 	t.Helper()
 

@@ -17,7 +17,7 @@ func nth(n int) sqltest.Match {
 	}
 }
 
-// everyLoss loses every statement of every operation once, and looks at what becomes of it.
+// everyLoss loses every statement of every operation once, and checks the result.
 func everyLoss(t *testing.T, k kind, fault sqltest.Fault) {
 	t.Helper()
 
@@ -80,7 +80,7 @@ func TestF54AClaimThatArrivesAfterItWasWithdrawnLoses(t *testing.T) {
 		s, proxy := k.behind(t)
 		claim := newClaim()
 
-		// What arrives late is what the claim writes. All that it writes until it gives up is late.
+		// The claim's writes arrive late: all that it sends until it fails.
 		armed := proxy.Every(sqltest.Late, sqltest.Containing("INSERT"))
 		if _, err := s.Claim(t.Context(), claim); !failed(err) {
 			t.Fatalf("a claim that does not get through returned %v", err)

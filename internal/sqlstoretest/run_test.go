@@ -13,7 +13,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// reports is an observer of what Run does.
+// reports is an observer of Run.
 type reports struct {
 	mu     sync.Mutex
 	failed map[store.EventKind]int // failures in a row
@@ -129,7 +129,7 @@ func TestF94SweeperAndListenerGoOnWhenTheDatabaseIsBack(t *testing.T) {
 	}
 }
 
-// What a long transaction may still see is in the index of the sweeper, however often it was deleted.
+// While a long transaction may still see deleted rows, they stay in the sweeper's index.
 func TestSweepDoesNotReadAgainWhatItHasDeletedWhileALongTransactionKeepsIt(t *testing.T) {
 	t.Parallel()
 
@@ -138,7 +138,7 @@ func TestSweepDoesNotReadAgainWhatItHasDeletedWhileALongTransactionKeepsIt(t *te
 	k := kinds[0]
 	base := k.fresh(t)
 	db := base.DB(t)
-	db.SetMaxOpenConns(1) // whose statistics are asked for
+	db.SetMaxOpenConns(1) // the statistics are those of one connection
 
 	s := k.on(t, db, sqlstore.WithSweep(time.Hour, batch))
 	fill(t, db, batch*batches)
@@ -191,7 +191,7 @@ func TestSweepDoesNotReadAgainWhatItHasDeletedWhileALongTransactionKeepsIt(t *te
 	}
 }
 
-// fill makes records that have expired long ago.
+// fill makes records that expired long ago.
 func fill(tb testing.TB, db *sql.DB, n int) {
 	tb.Helper()
 

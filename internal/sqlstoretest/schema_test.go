@@ -21,7 +21,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// record makes the fixture of a version of the schema. It is made once, by the build that brings the version, and never again.
+// record makes the fixture of a version of the schema. The build that introduces a version makes its fixture once.
 var record = flag.Bool("record-schema", false, "write the tables of this build, with records, into testdata/schema")
 
 // fixture is the tables of a version of the schema with the records of kept, as text.
@@ -30,7 +30,7 @@ type fixture struct {
 	path    string
 }
 
-// later is what a build may make of the tables of this one. It adds, and takes nothing away that this build uses.
+// later is a change that a newer build may make. It adds to the tables, and removes nothing that this build uses.
 const later = `ALTER TABLE onlyonce_records ADD COLUMN later INTEGER NOT NULL DEFAULT 7;
 UPDATE onlyonce_records_schema SET version = version + 1 WHERE id = 1;
 `
@@ -57,7 +57,7 @@ func keptClaim(name string) store.Claim {
 var keptRecords = map[string]struct {
 	state   store.State
 	outcome []byte
-	// ends makes the record of a running one.
+	// ends brings a running record into the state.
 	ends func(ctx context.Context, s *sqlstore.Store, c store.Claim) (store.Result, error)
 }{
 	"running": {store.Running, nil, func(ctx context.Context, s *sqlstore.Store, c store.Claim) (store.Result, error) {
@@ -77,7 +77,7 @@ var keptRecords = map[string]struct {
 	}},
 }
 
-// fixtures are those of all versions, which are in the order of their versions.
+// fixtures returns the fixtures of all versions, in the order of the versions.
 func (k kind) fixtures(t *testing.T, newest int) []fixture {
 	t.Helper()
 
@@ -138,7 +138,7 @@ func (f fixture) load(t *testing.T, db *sql.DB) {
 	execute(t, db, string(text))
 }
 
-// F97: each version of the schema, with records in every state, is brought up to date by Migrate and by the text of Schema.
+// F97: Migrate and the text of Schema bring each version of the schema up to date, with records in every state.
 func TestF97EveryVersionOfTheSchemaIsBroughtUpToDateWithItsRecords(t *testing.T) {
 	each(t, kinds, func(t *testing.T, k kind) {
 		t.Helper()
@@ -176,7 +176,7 @@ func TestF97EveryVersionOfTheSchemaIsBroughtUpToDateWithItsRecords(t *testing.T)
 	})
 }
 
-// serves looks whether a store reads the records of a fixture, and goes on with them.
+// serves checks that a store reads the records of a fixture and works on.
 func (k kind) serves(t *testing.T, db *sql.DB) {
 	t.Helper()
 
@@ -241,7 +241,7 @@ func TestF97AnOlderBuildLeavesNewerTablesAlone(t *testing.T) {
 			t.Errorf("New returned %v", err)
 		}
 
-		// One that is open when a newer build migrates goes on, until it is replaced.
+		// A store that is open when a newer build migrates works until it is replaced.
 		res, err := open.Complete(t.Context(), completion(claim, "paid"))
 		must(t, res, err)
 		start(t, open, newClaim())
@@ -252,7 +252,7 @@ func TestF97AnOlderBuildLeavesNewerTablesAlone(t *testing.T) {
 	})
 }
 
-// F97: builds without the view once refused to start where a build had made it.
+// F97: builds without the view once refused to start after a newer build had made it.
 func TestF97TheViewForPeopleDoesNotChangeTheVersion(t *testing.T) {
 	each(t, kinds, func(t *testing.T, k kind) {
 		t.Helper()
@@ -280,7 +280,7 @@ func TestF97TheViewForPeopleDoesNotChangeTheVersion(t *testing.T) {
 	})
 }
 
-// F97: the text of an older build, and the same text again, leave alone what a newer build or an administrator has changed.
+// F97: the text of an older build, and the same text again, keep the changes of a newer build or an administrator.
 func TestF97TextThatIsExecutedAgainKeepsWhatOthersHaveChanged(t *testing.T) {
 	each(t, kinds, func(t *testing.T, k kind) {
 		t.Helper()
@@ -328,7 +328,7 @@ func TestF97TextThatIsExecutedAgainKeepsWhatOthersHaveChanged(t *testing.T) {
 			mustBe(settings, "autovacuum_analyze_scale_factor=0.02 fillfactor=70 autovacuum_vacuum_scale_factor=0.01")
 		}
 
-		// Who wants the view of this build drops the other one.
+		// To get the view of this build, drop the other one.
 		execute(t, db, "DROP VIEW onlyonce_records_readable")
 		execute(t, db, text)
 
@@ -345,7 +345,7 @@ func TestF97TextThatIsExecutedAgainKeepsWhatOthersHaveChanged(t *testing.T) {
 func (k kind) viewed(t *testing.T, db *sql.DB) string {
 	t.Helper()
 
-	rows, err := db.QueryContext(t.Context(), "SELECT * FROM onlyonce_records_readable") //nolint:unqueryvet // it looks which there are
+	rows, err := db.QueryContext(t.Context(), "SELECT * FROM onlyonce_records_readable") //nolint:unqueryvet // the test compares the columns
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -363,7 +363,7 @@ func (k kind) viewed(t *testing.T, db *sql.DB) string {
 	return strings.Join(names, ", ")
 }
 
-// record writes the fixture of the version that this build makes.
+// record writes the fixture of this build's version.
 func (k kind) record(t *testing.T, f fixture) {
 	t.Helper()
 
@@ -395,7 +395,7 @@ func (k kind) record(t *testing.T, f fixture) {
 	}
 }
 
-// literal is the statement that makes the row of a key.
+// literal is the statement that inserts the row of a key.
 func (r rows) literal(t *testing.T, key store.Key) string {
 	t.Helper()
 

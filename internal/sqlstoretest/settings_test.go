@@ -11,7 +11,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// works looks whether a store on a database can do all that a store does.
+// works checks that a store on a database can do all operations.
 func (k kind) works(t *testing.T, db *sql.DB) {
 	t.Helper()
 
@@ -146,8 +146,7 @@ func TestF96TheCharacterSetOfTheDatabaseDoesNotMatter(t *testing.T) {
 	})
 }
 
-// F96: a store that nobody has checked, or that has checked another connection. 30 of 30 such claims were once won, and could not be
-// completed.
+// F96: the store was not checked, or another connection was. 30 of 30 such claims were once won, and could not be completed.
 func TestF96NoClaimIsWonWithAMangledKey(t *testing.T) {
 	each(t, mysqls(), func(t *testing.T, k kind) {
 		t.Helper()

@@ -14,7 +14,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// shop is a service with a table of its own beside that of the records.
+// shop is a service with its own table beside the records.
 type shop struct {
 	kind kind
 	db   *sql.DB
@@ -62,7 +62,7 @@ func (s *shop) sell(name string) func(context.Context) ([]byte, error) {
 	}
 }
 
-// sellFor is one that ends as told.
+// sellFor is a handler that sells, and returns ends as its error.
 func (s *shop) sellFor(name string, ends error) func(context.Context) ([]byte, error) {
 	return func(ctx context.Context) ([]byte, error) {
 		answer, err := s.sell(name)(ctx)
@@ -137,7 +137,7 @@ func (k kind) opened(tb testing.TB, transaction onlyonce.TransactionMode) (*shop
 	return k.orders(tb, db), engine(tb, s, transaction)
 }
 
-// answer is what a call got.
+// answer is the result of a call.
 type answer struct {
 	onlyonce.Result
 
@@ -166,7 +166,7 @@ func (a answer) mustBeRejected(tb testing.TB, reason onlyonce.Reason) {
 	}
 }
 
-// inBackground makes the call "one" and hands out its answer later.
+// inBackground starts the call "one" and returns a channel for its answer.
 func inBackground(ctx context.Context, e *onlyonce.Engine, fn func(context.Context) ([]byte, error)) <-chan answer {
 	got := make(chan answer, 1)
 
@@ -194,7 +194,7 @@ func (s *shop) held() (handler func(context.Context) ([]byte, error), inside <-c
 	}, in, func() { close(out) }
 }
 
-// stock makes a table with two rows that transactions change in opposite orders.
+// stock makes a table with two rows, which transactions change in opposite orders.
 func stock(tb testing.TB, db *sql.DB) {
 	tb.Helper()
 
@@ -207,7 +207,7 @@ func stock(tb testing.TB, db *sql.DB) {
 	}
 }
 
-// mustHaveMoved looks whether each of the calls has changed both rows once.
+// mustHaveMoved checks that each of the calls has changed both rows once.
 func mustHaveMoved(tb testing.TB, db *sql.DB, calls int) {
 	tb.Helper()
 

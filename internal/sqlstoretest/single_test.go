@@ -156,7 +156,7 @@ func TestDuplicateInAnotherProcessIsInProgressWhenItsWaitIsOver(t *testing.T) {
 
 		call(t.Context(), there, "one", s.sell("one")).mustBeRejected(t, onlyonce.ReasonInProgress)
 
-		// The bound is for the claim alone: a handler waits as long as it likes.
+		// The bound is for the claim alone. The handler may wait for longer.
 		call(t.Context(), there, "two", s.sell("two")).mustBe(t, onlyonce.StatusExecuted, "#2")
 		letGo()
 		(<-first).mustBe(t, onlyonce.StatusExecuted, "#1")
@@ -225,7 +225,7 @@ func TestCompletionOfASingleTransactionIsAHeapOnlyUpdate(t *testing.T) {
 				t.Fatal(err)
 			}
 
-			// One that does not fit on its page is none.
+			// An update whose row does not fit on its page is not heap-only.
 			if hot < updated-calls/5 {
 				t.Fatalf("%d of %d updates are heap-only", hot, updated)
 			}
@@ -312,7 +312,7 @@ func TestRowsThatAHandlerLeavesOpenDoNotHoldTheTransaction(t *testing.T) {
 		s, e := k.opened(t, onlyonce.SingleTransaction)
 
 		_ = call(t.Context(), e, "one", func(ctx context.Context) ([]byte, error) {
-			rows, err := sqlstore.Tx(ctx).QueryContext(ctx, "SELECT 1 UNION ALL SELECT 2") //nolint:sqlclosecheck // as said
+			rows, err := sqlstore.Tx(ctx).QueryContext(ctx, "SELECT 1 UNION ALL SELECT 2") //nolint:sqlclosecheck // left open on purpose
 			if err != nil {
 				return nil, err
 			}

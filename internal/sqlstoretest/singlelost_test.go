@@ -60,7 +60,7 @@ func TestF10LossOfAnyStatementOfASingleTransactionLeavesNothingHalf(t *testing.T
 		s := k.orders(t, pool(proxy.DB(t, k.params...)))
 		e := engine(t, st, onlyonce.SingleTransaction)
 
-		for _, key := range []string{"first", "well"} { // the first call may ask what server it is
+		for _, key := range []string{"first", "well"} { // the first call may ask for the server's version
 			proxy.Reset()
 
 			if got := call(t.Context(), e, key, s.sell(key)); got.err != nil {
@@ -134,7 +134,7 @@ func TestF10RollbackThatIsNeverAnsweredDoesNotHoldItsCaller(t *testing.T) {
 		ended := make(chan struct{})
 
 		go func() {
-			_, _ = tx.Rollback() // nobody answers
+			_, _ = tx.Rollback() // no reply arrives
 			close(ended)
 		}()
 

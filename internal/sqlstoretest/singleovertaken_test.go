@@ -37,8 +37,8 @@ func (s *shop) afterLosing(lose func(ctx context.Context), happen func(), err er
 	}
 }
 
-// losing are the ways in which a handler loses its transaction, and with it the key, before it returns. The error of a row is seen by the
-// handler alone.
+// losing lists the ways in which a handler loses its transaction, and with it the key, before it returns. Only the
+// handler sees the error of a row.
 func (k kind) losing(cut func()) map[string]func(ctx context.Context) {
 	ways := map[string]func(ctx context.Context){"connection-lost": func(context.Context) { cut() }}
 
@@ -103,8 +103,8 @@ func TestRunThatHasLostItsTransactionIsReleasedWhereNobodyElseHasRun(t *testing.
 	})
 }
 
-// PostgreSQL refuses to commit after a failed statement, and has given the key up long before. Here the program takes its refusals for
-// NotExecuted.
+// After a failed statement, PostgreSQL refuses to commit, and the key has long been free. The program of this test
+// reports such refusals as NotExecuted.
 func TestF16RunThatIsRefusedDoesNotSayThatNothingHappened(t *testing.T) {
 	postgres := slices.DeleteFunc(singleServers(), func(k kind) bool { return k.dialect != sqlstore.PostgreSQL })
 

@@ -10,7 +10,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// What a run costs, in statements that go to the server.
+// The cost of a run, in statements sent to the server.
 func TestStatementsOfARun(t *testing.T) {
 	most := map[sqlstore.Dialect]map[string]int{
 		sqlstore.PostgreSQL: {"claim": 1, "in progress": 1, "renew": 1, "complete": 1, "replay": 1, "reused": 1, "release": 2, "reclaim": 2},
@@ -55,7 +55,7 @@ func TestStatementsOfARun(t *testing.T) {
 	})
 }
 
-// A note costs no statement more, as long as the owner of the run has its receipt.
+// A note costs no further statement while the owner has the receipt of its run.
 func TestStatementsOfARunWithANote(t *testing.T) {
 	most := map[sqlstore.Dialect]map[string]int{
 		sqlstore.PostgreSQL: {"claim": 1, "renew": 1, "complete": 1, "complete without receipt": 3},
@@ -105,8 +105,8 @@ func TestStatementsOfARunWithANote(t *testing.T) {
 	})
 }
 
-// What a joined run adds to its handler's transaction: the completion, and nothing for those who are told. MySQL takes a savepoint as well,
-// and its release.
+// A joined run adds the completion to its handler's transaction, and nothing for notifications. On MySQL, it also adds
+// a savepoint and its release.
 func TestStatementsOfAJoinedRun(t *testing.T) {
 	most := map[sqlstore.Dialect]int{sqlstore.PostgreSQL: 3, sqlstore.MySQL: 5}
 

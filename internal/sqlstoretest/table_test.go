@@ -137,7 +137,7 @@ func TestF98AStoreUsesTheTableThatItHasFoundOnEveryConnection(t *testing.T) {
 	}
 }
 
-// F98: in MySQL a handler may say USE, and give the connection back.
+// F98: a MySQL handler may execute USE, and return the connection to the pool.
 func TestF98AStoreUsesTheDatabaseThatItHasFoundOnEveryConnection(t *testing.T) {
 	each(t, mysqls(), func(t *testing.T, k kind) {
 		t.Helper()
@@ -171,7 +171,7 @@ func TestF98AStoreUsesTheDatabaseThatItHasFoundOnEveryConnection(t *testing.T) {
 	})
 }
 
-// F98: what a schema may be called that WithTable refuses.
+// F98: names of a schema that WithTable refuses.
 func TestF98TheSchemaThatIsFoundMayHaveAnyName(t *testing.T) {
 	t.Parallel()
 

@@ -82,7 +82,7 @@ func TestF93OfTwoSingleTransactionsThatBeginAtOnceOneIsInProgress(t *testing.T) 
 	})
 }
 
-// F93: a handler and those who use the connection later wait for locks as long as the session says.
+// F93: a handler, and later users of the connection, wait for locks as long as the session's setting.
 func TestF93TheBoundOfAClaimLeavesTheSessionAsItWas(t *testing.T) {
 	each(t, mysqls(), func(t *testing.T, k kind) {
 		t.Helper()

@@ -48,7 +48,7 @@ func (d *Database) Table(name string) string {
 	}
 }
 
-// DSN returns the data source name for [sql.Open]. Parameters are those of the driver, such as "clientFoundRows=true".
+// DSN returns the data source name for [sql.Open]. The parameters are the driver's, such as "clientFoundRows=true".
 func (d *Database) DSN(params ...string) string {
 	return d.engine.dsn(d.addr, d.name, strings.Join(params, "&"))
 }
@@ -82,5 +82,5 @@ func (sqlite) dsn(path, _, params string) string {
 	return (&url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: query("_pragma=journal_mode(wal)", params)}).String()
 }
 
-// query joins what there is of two parts.
+// query joins two query strings. Either may be empty.
 func query(a, b string) string { return strings.Trim(a+"&"+b, "&") }

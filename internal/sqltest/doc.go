@@ -1,4 +1,4 @@
-// Package sqltest runs real databases for tests, and breaks the lines to them.
+// Package sqltest runs real databases for tests, and breaks the connections to them.
 //
 //	func TestMain(m *testing.M) { goleak.VerifyTestMain(sqltest.Shared(m)) }
 //
@@ -10,18 +10,17 @@
 //		…
 //	}
 //
-// Most tests want an empty database of a server that all tests of their package share: [PostgresDatabase],
-// [MariaDBDatabase]. A test that kills, restarts or pauses a server wants one of its own: [Postgres], [MariaDB]. A database
-// of SQLite is a file: [SQLite]. All servers run on ports of their own with their files in folders of their own, and end
-// with the tests, or with their process.
+// Most tests use an empty database of a server that all tests of their package share: [PostgresDatabase], [MariaDBDatabase].
+// A test that kills, restarts or pauses a server starts its own: [Postgres], [MariaDB]. An SQLite database is a file: [SQLite].
+// Each server has its own port and folder, and ends with its tests or with their process.
 //
-// A [Proxy] makes the faults of package proxytest: it knows statements, requests and replies, so that it can lose exactly
-// one of them, and counts what passes. It does not follow encrypted or compressed lines.
+// A [Proxy] injects the faults of package proxytest. It knows statements, requests and replies. So it can lose exactly one of
+// them, and it counts them. It does not follow encrypted or compressed connections.
 //
-// Drivers send some statements again by themselves. That of PostgreSQL, in version 5.12, says of a statement without
-// arguments, and of all in its simple mode, that it was not sent when only the reply was lost: [database/sql] then has the
-// pool send it again, but not what is sent on a [database/sql.Conn] or in a transaction.
+// Drivers resend some statements. PostgreSQL's driver, in version 5.12, reports some statements as not sent although only the
+// reply was lost: those without arguments, and all in its simple mode. Then the pool of [database/sql] resends the statement,
+// except on a [database/sql.Conn] or in a transaction.
 //
-// The functions that take a [testing.TB], and the methods of what they return, end the test when they fail, and so belong
-// into its goroutine.
+// Functions with a [testing.TB], and the methods of their results, fail the test on errors. Call them in the goroutine of the
+// test.
 package sqltest

@@ -4,7 +4,7 @@ package sqltest
 
 import "github.com/onlyonce-go/onlyonce/internal/proxytest"
 
-// Fault is what happens to a statement. What is sent in one batch with it is lost or late with it.
+// Fault happens to a statement on its way. The other statements of its batch are lost or late with it.
 type Fault = proxytest.Fault
 
 // The faults, which [proxytest.Fault] explains.
@@ -19,13 +19,13 @@ const (
 // Armed is a fault that waits for its statement.
 type Armed = proxytest.Armed[Statement]
 
-// request is what a client has sent, on its way.
+// request is a client's request on its way.
 type request = proxytest.Request[Statement]
 
 // dialogue is a protocol on one connection.
 type dialogue = proxytest.Dialogue[Statement]
 
-// add notes that a request executes a statement. It reports whether the statement is more than housekeeping.
+// add records that a request executes a statement. It reports whether the statement is more than housekeeping.
 func add(q *request, text string) bool {
 	s := Statement{Text: oneLine(text)}
 	if s.isHousekeeping() {

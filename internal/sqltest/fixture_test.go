@@ -59,7 +59,7 @@ func run(t *testing.T, db *sql.DB, text string) {
 	}
 }
 
-// holds checks what a table has, asked directly.
+// holds checks the number of rows in a table, over a direct connection.
 func holds(t *testing.T, d *Database, want int) {
 	t.Helper()
 

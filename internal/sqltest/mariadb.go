@@ -15,7 +15,7 @@ import (
 	_ "github.com/go-sql-driver/mysql" // the driver
 )
 
-// MariaDB starts a MariaDB server. All connections are those of its root, without a password.
+// MariaDB starts a MariaDB server. All connections log in as root, without a password.
 func MariaDB(tb testing.TB, options ...Option) *Server {
 	tb.Helper()
 
@@ -36,8 +36,8 @@ func (mariadb) dsn(addr, database, params string) string {
 	return fmt.Sprintf("root@tcp(%s)/%s?%s", addr, database, params)
 }
 
-// program is one of MariaDB's, with a folder of its own for temporary files: when it starts, it removes all those of
-// tables that it finds there, also those of another server that is just being installed.
+// program returns a MariaDB program with its own folder for temporary files. At its start, it removes all temporary
+// tables in that folder, also those of a server that is being installed.
 func (mariadb) program(s *Server, name string, args ...string) (*exec.Cmd, error) {
 	path, err := find(name, "mariadb-server", "/usr/sbin", "/usr/local/sbin", "/usr/libexec")
 	if err != nil {
@@ -49,7 +49,7 @@ func (mariadb) program(s *Server, name string, args ...string) (*exec.Cmd, error
 		return nil, err
 	}
 
-	args = append([]string{"--no-defaults"}, args...) // those of the system
+	args = append([]string{"--no-defaults"}, args...) // ignores the options of the system
 	args = append(args, "--tmpdir="+temporary)
 
 	if os.Geteuid() == 0 {
@@ -61,7 +61,7 @@ func (mariadb) program(s *Server, name string, args ...string) (*exec.Cmd, error
 
 func (mariadb) data(s *Server) string { return filepath.Join(s.dir, "data") }
 
-// smallLog is given to the installation, too, which makes the log.
+// smallLog also goes to the installation, which makes the log.
 const smallLog = "--innodb-log-file-size=8M"
 
 func (m mariadb) install(s *Server) error {
@@ -75,7 +75,7 @@ func (m mariadb) install(s *Server) error {
 		return err
 	}
 
-	return os.Mkdir(filepath.Join(m.data(s), m.main()), 0o700) // which is what a database is
+	return os.Mkdir(filepath.Join(m.data(s), m.main()), 0o700) // a folder is a database
 }
 
 func (m mariadb) command(s *Server) (*exec.Cmd, error) {
@@ -108,7 +108,7 @@ func (m mariadb) isOwn(ctx context.Context, s *Server, db *sql.DB) error {
 	return nil
 }
 
-// drop ends the sessions first: one that waits for a lock does not see that its client has gone.
+// drop ends the sessions first. A session that waits for a lock does not notice that its client has gone.
 func (mariadb) drop(ctx context.Context, db *sql.DB, name string) error {
 	rows, err := db.QueryContext(ctx, "SHOW PROCESSLIST")
 	if err != nil {
@@ -138,7 +138,7 @@ func (mariadb) drop(ctx context.Context, db *sql.DB, name string) error {
 		}
 
 		if at.String == name {
-			_, _ = db.ExecContext(ctx, fmt.Sprintf("KILL %d", id)) // an error says that it has ended
+			_, _ = db.ExecContext(ctx, fmt.Sprintf("KILL %d", id)) // an error means that the session has ended
 		}
 	}
 
@@ -151,5 +151,5 @@ func (mariadb) drop(ctx context.Context, db *sql.DB, name string) error {
 	return err
 }
 
-// stop is left to the kill: what is to be removed needs no good end.
+// stop does nothing: Kill is enough for a server whose files are removed.
 func (mariadb) stop(*Server) {}

@@ -12,14 +12,14 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/servers"
 )
 
-// MySQL starts a MySQL 9 server, which need not be installed. All connections are those of its root, without a password.
+// MySQL starts a MySQL 9 server, which need not be installed. All connections log in as root, without a password.
 func MySQL(tb testing.TB, options ...Option) *Server {
 	tb.Helper()
 
 	return start(tb, mysql{}, options)
 }
 
-// mysql shares what its clients see with MariaDB.
+// mysql has the protocol and the statements of MariaDB.
 type mysql struct{ mariadb }
 
 // program is mysqld. Its own files are where the program is, and all others in a folder.
@@ -37,7 +37,7 @@ func (mysql) program(dir string, args ...string) (*exec.Cmd, error) {
 	usr := filepath.Dir(filepath.Dir(program.Path()))
 	share := usr + "/share/mysql"
 	args = append([]string{
-		"--no-defaults", // those of the system
+		"--no-defaults", // ignores the options of the system
 		"--basedir=" + usr, "--lc-messages-dir=" + share, "--character-sets-dir=" + share + "/charsets",
 		"--plugin-dir=" + usr + "/lib/mysql/plugin", "--secure-file-priv=NULL", "--tmpdir=" + temporary,
 		"--datadir=" + filepath.Join(dir, "data"), "--innodb-redo-log-capacity=8M", "--innodb-buffer-pool-size=16M",
@@ -51,10 +51,10 @@ func (mysql) program(dir string, args ...string) (*exec.Cmd, error) {
 	return program.Command(args...), nil
 }
 
-// install copies what MySQL needs some seconds to make.
+// install copies a data folder that takes MySQL seconds to make.
 func (m mysql) install(s *Server) error {
 	made, err := servers.Cached("mysql-9-data", func(dir string) error {
-		// MySQL makes no database of a folder, and its root may only come from a socket.
+		// For MySQL, a folder is not a database, and root may only log in through a socket.
 		create := filepath.Join(dir, "create.sql")
 		statements := "CREATE DATABASE " + m.main() + ";\nRENAME USER root@localhost TO root@'%';\n"
 

@@ -13,15 +13,15 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/proxytest"
 )
 
-// mysqlDialogue is the protocol of MySQL and MariaDB: https://mariadb.com/kb/en/clientserver-protocol/. What would make
-// replies take other forms is removed from what the server says that it can do.
+// mysqlDialogue is the protocol of MySQL and MariaDB: https://mariadb.com/kb/en/clientserver-protocol/. The proxy
+// removes from the server's greeting the abilities that change the form of replies.
 type mysqlDialogue struct {
 	mu       sync.Mutex
 	started  bool
-	texts    map[*request]string // of what is to be prepared
+	texts    map[*request]string // of statements to prepare
 	prepared map[uint32]string   // texts by number
 
-	// Of the reply that is being read.
+	// State of the current reply.
 	current  *request
 	progress progress
 }
@@ -46,7 +46,7 @@ const (
 // progress is how much of a reply has been read.
 type progress struct {
 	begun   bool
-	rows    bool // what comes are rows, until an end
+	rows    bool // rows follow, until an end
 	columns int  // packets that come before
 }
 
@@ -131,7 +131,7 @@ func (d *mysqlDialogue) Reply(r *bufio.Reader, to *request) (proxytest.Reply, er
 	}
 
 	if to == nil || len(payload) == 0 {
-		return proxytest.Reply{Raw: raw}, nil // it tells why it hangs up
+		return proxytest.Reply{Raw: raw}, nil // the server explains why it hangs up
 	}
 
 	complete, err := d.advance(payload, to)
@@ -250,14 +250,14 @@ func result(payload []byte, p *progress, begun bool) (complete bool, err error) 
 	}
 }
 
-// end reports whether the flags say that no other result follows.
+// end reports whether the flags exclude a further result.
 func (p *progress) end(flags []byte) bool {
 	*p = progress{}
 
 	return len(flags) == 0 || flags[0]&moreResults == 0
 }
 
-// length decodes a number of variable length, and returns how many bytes it takes.
+// length decodes a number of variable length, and returns its size in bytes.
 func length(b []byte) (value, size int) {
 	if len(b) == 0 {
 		return 0, 0
@@ -275,8 +275,8 @@ func length(b []byte) (value, size int) {
 	return value, size
 }
 
-// simplify takes from a greeting, in place, what a proxy cannot follow: encryption, compression, ends that look like
-// successes, and all that only MariaDB can do.
+// simplify removes from a greeting, in place, the abilities that a proxy cannot follow: encryption, compression, ends
+// that look like successes, and those of MariaDB alone.
 func simplify(payload []byte) error {
 	name := bytes.IndexByte(payload, 0)
 	at := name + 1 + 4 + 8 + 1 // number of the session, a part of the challenge, a filler
@@ -299,10 +299,10 @@ func simplify(payload []byte) error {
 	return nil
 }
 
-// split is how long a packet is that goes on in the next.
+// split is the length of a packet that continues in the next one.
 const split = 1<<24 - 1
 
-// readMySQL reads a packet: as it came, and what is in it. These share memory unless it is a very long one.
+// readMySQL reads a packet, and returns it with and without headers. The results share memory unless the packet is split.
 func readMySQL(r *bufio.Reader) (raw, payload []byte, err error) {
 	for {
 		var head [4]byte

@@ -18,9 +18,9 @@ import (
 // connections is how many connections a pooler has to its database.
 const connections = 3
 
-// Pooler starts pgbouncer in front of a database of PostgreSQL, in transaction mode: clients have a connection to the server for
-// as long as their transaction takes, and share three. It returns the database as it is reached through the pooler, and ends
-// it with the test.
+// Pooler starts pgbouncer in front of a PostgreSQL database, in transaction mode: clients share three connections to
+// the server, each for the length of a transaction. It returns the database as reached through the pooler. It ends the
+// pooler with the test.
 func Pooler(tb testing.TB, d *Database) *Database {
 	tb.Helper()
 

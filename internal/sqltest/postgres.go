@@ -57,14 +57,14 @@ func (p postgres) program(s *Server, name string, args ...string) (*exec.Cmd, er
 	return p.unprivileged(server.Beside(name).Command(args...), s.dir)
 }
 
-// companion is program for what comes in a package of its own, and works in a folder.
+// companion is like program, for a program that has its own package and works in a folder.
 func (p postgres) companion(dir, pkg, name string, args ...string) (*exec.Cmd, error) {
 	path, err := find(name, pkg, "/usr/lib/postgresql/*/bin", "/usr/sbin")
 	if err != nil {
 		return nil, err
 	}
 
-	// What PATH has may be a wrapper's link; a server finds its files next to the program.
+	// PATH may lead to a wrapper's link, but a server looks for its files next to the program.
 	if path, err = filepath.EvalSymlinks(path); err != nil {
 		return nil, err
 	}
@@ -130,8 +130,8 @@ func (postgres) drop(ctx context.Context, db *sql.DB, name string) error {
 	return err
 }
 
-// pidFile is what a server keeps as long as it lives. Its process is in the first line, its shared memory in the seventh,
-// whether it is ready in the eighth.
+// pidFile returns the lines of the file that a server keeps while it lives. Line 1 has its process, line 7 its shared
+// memory, and line 8 whether it is ready.
 func (p postgres) pidFile(s *Server) []string {
 	text, err := os.ReadFile(filepath.Join(p.data(s), "postmaster.pid"))
 	if err != nil {
@@ -159,10 +159,10 @@ func (p postgres) stop(s *Server) {
 		within(graceful, s.child)
 	}
 
-	// One that was killed has left its shared memory, a few bytes, to the system.
+	// A killed server leaves a few bytes of shared memory to the system.
 	if lines := p.pidFile(s); len(lines) > 6 {
 		if memory := strings.Fields(lines[6]); len(memory) == 2 {
-			_ = exec.Command("ipcrm", "-m", memory[1]).Run() // an error says that it was not left
+			_ = exec.Command("ipcrm", "-m", memory[1]).Run() // an error means that the server left none
 		}
 	}
 }

@@ -21,13 +21,13 @@ type postgresDialogue struct {
 	portals  map[string]string
 }
 
-// Kinds of requests that begin a connection. Others have that of their last message.
+// Kinds of requests that begin a connection. The kind of any other request is that of its last message.
 const (
 	startup    = 1
-	encryption = 2 // whether the server wants it, which it says in one letter
+	encryption = 2 // asks whether the server encrypts; the answer is one letter
 )
 
-// What is in the place of a version.
+// Codes in the place of a version.
 const (
 	askTLS    = 80877103
 	askGSS    = 80877104
@@ -127,7 +127,7 @@ func (*postgresDialogue) Reply(r *bufio.Reader, to *request) (proxytest.Reply, e
 	return proxytest.Reply{Raw: raw, Complete: raw[0] == 'Z'}, nil // ReadyForQuery
 }
 
-// readPostgres reads a message whose length stands behind a prefix.
+// readPostgres reads a message with a prefix and a length.
 func readPostgres(r *bufio.Reader, prefix int) ([]byte, error) {
 	head := make([]byte, prefix+4)
 	if _, err := io.ReadFull(r, head); err != nil {

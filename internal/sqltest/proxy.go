@@ -8,8 +8,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/proxytest"
 )
 
-// Proxy is a line to a database, with its own address. It passes statements, counts them, and makes faults. What a driver
-// sends by itself to introduce itself, and to see whether the server is there, always passes and does not count.
+// Proxy is a line to a database, with its own address. It passes statements, counts them, and injects faults. A
+// driver's own statements, which introduce it or check the server, always pass and do not count.
 type Proxy struct {
 	*Database // by way of the proxy
 	*proxytest.Plan[Statement]

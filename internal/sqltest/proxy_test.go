@@ -58,7 +58,7 @@ func TestALostReplyOrRequestToOneStatement(t *testing.T) {
 				for i, fault := range []Fault{LostRequest, LostReply, Late} {
 					armed := proxy.Next(fault, Starting("insert into t"))
 
-					// The pool would send again what pgx takes for not sent: all that goes by the simple protocol.
+					// A pool resends statements that pgx reports as not sent: all those of the simple protocol.
 					conn, err := db.Conn(t.Context())
 					if err != nil {
 						t.Fatal(err)
@@ -85,7 +85,7 @@ func TestALostReplyOrRequestToOneStatement(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 
-				// Nobody gives up before the server has replied.
+				// The call is cancelled after the server has replied.
 				go func() {
 					defer cancel()
 

@@ -20,7 +20,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/servertest"
 )
 
-// Server is a process, or several, that serve databases. It is also the one that it comes with.
+// Server is one or several processes that serve databases. Its embedded Database is the one that it starts with.
 type Server struct {
 	*Database
 
@@ -41,13 +41,13 @@ type kind interface {
 	engine
 	lifecycle
 
-	// main is the name of the database that a server comes with.
+	// main is the name of the database that a server starts with.
 	main() string
 	// connections are the arguments for a number of connections.
 	connections(n int) []string
 	// dialogue returns the protocol on a new connection.
 	dialogue() dialogue
-	// drop removes a database, whoever uses it.
+	// drop removes a database, even if it is in use.
 	drop(ctx context.Context, db *sql.DB, name string) error
 }
 
@@ -55,19 +55,19 @@ type kind interface {
 type lifecycle interface {
 	// install makes the files of a server.
 	install(s *Server) error
-	// command is what runs a server.
+	// command returns the command that runs a server.
 	command(s *Server) (*exec.Cmd, error)
-	// isOwn returns nil when a server that answers is the one that runs.
+	// isOwn returns nil if the answering server is the running one.
 	isOwn(ctx context.Context, s *Server, db *sql.DB) error
-	// stop asks a server to end without ado, and removes what is not in its folder.
+	// stop asks a server to end quickly, and removes its resources outside its folder.
 	stop(s *Server)
 }
 
 // Option changes how a server runs.
 type Option func(s *Server)
 
-// WithoutSync lets a server leave to the system when the disk gets what is committed. It survives the end of the server all
-// the same, and not that of the machine: this is for what is measured by the clock.
+// WithoutSync lets a server commit without syncing to disk. Commits survive the end of the server, but not that of the
+// machine. Use it for tests that measure time.
 func WithoutSync() Option { return func(s *Server) { s.unsynced = true } }
 
 // WithArgs adds to the command line, where the last one of a kind counts: "-c", "max_connections=20" for PostgreSQL,
@@ -141,7 +141,7 @@ func (s *Server) end() error {
 	var err error
 
 	if s.child != nil {
-		_ = s.child.Resume() // an error says that it has ended
+		_ = s.child.Resume() // an error means that it has ended
 		s.kind.stop(s)
 		err = s.child.KillTree()
 	}
@@ -149,7 +149,7 @@ func (s *Server) end() error {
 	return errors.Join(err, os.RemoveAll(s.dir))
 }
 
-// Kill ends the server with SIGKILL, with all that it has started. One that has ended stays so.
+// Kill ends the server and its children with SIGKILL. It does nothing if the server has ended.
 func (s *Server) Kill() {
 	s.tb.Helper()
 
@@ -166,7 +166,7 @@ func (s *Server) Restart() {
 	s.tb.Helper()
 	s.Kill()
 
-	// Should somebody have taken the port, they may give it back.
+	// If another process has taken the port, it may release it.
 	servertest.Wait(s.tb, "restarting "+s.addr, s.run)
 }
 
@@ -245,7 +245,7 @@ func (s *Server) run() error {
 // ready returns nil when the server answers.
 func (s *Server) ready() error {
 	return s.ask(func(ctx context.Context, db *sql.DB) error {
-		// On a port that is taken, somebody else answers.
+		// If the port is taken, another server may answer.
 		return s.kind.isOwn(ctx, s, db)
 	})
 }
@@ -268,7 +268,7 @@ func (s *Server) ask(question func(ctx context.Context, db *sql.DB) error) error
 func (s *Server) Fresh(tb testing.TB) *Database {
 	tb.Helper()
 
-	name := fmt.Sprintf("test_%016x", rand.Uint64()) // other processes use the server, too
+	name := fmt.Sprintf("test_%016x", rand.Uint64()) // the server may be shared with other processes
 
 	err := s.ask(func(ctx context.Context, db *sql.DB) error {
 		_, err := db.ExecContext(ctx, "CREATE DATABASE "+name)
@@ -298,7 +298,7 @@ func runAs(cmd *exec.Cmd, uid, gid int) {
 	}
 }
 
-// output runs a program to its end, and says what it said if it fails.
+// output runs a program to its end. Its error contains the output.
 func output(cmd *exec.Cmd) error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", filepath.Base(cmd.Path), err, out)

@@ -105,7 +105,7 @@ func TestAServerThatDoesNotStartSaysWhy(t *testing.T) {
 
 // Two servers that start at the same time would otherwise remove each other's tables.
 func TestMariaDBLeavesTheFilesOfOthersAlone(t *testing.T) {
-	// The name of a test's own folder makes the path of the server's socket too long.
+	// The path of the server's socket in the test's own folder would be too long.
 	shared, err := os.MkdirTemp("", "m") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/servers"
 )
 
-// Tests is what [testing.M] is.
+// Tests is implemented by [testing.M].
 type Tests interface{ Run() int }
 
 // Shared returns tests that end the servers that were started for them to share.
@@ -23,24 +23,24 @@ func Shared(m Tests) Tests {
 	return sharers{m}
 }
 
-// PostgresDatabase returns an empty database of a PostgreSQL server that tests share: the one that the environment names
-// ([Serve]), or else one of this process. Its TestMain goes through [Shared].
+// PostgresDatabase returns an empty database of a shared PostgreSQL server: the server that the environment names (see
+// [Serve]), or one of this process. The package's TestMain must use [Shared].
 func PostgresDatabase(tb testing.TB) *Database {
 	tb.Helper()
 
 	return sharedPostgres.fresh(tb)
 }
 
-// MariaDBDatabase returns an empty database of a MariaDB server that tests share: the one that the environment names
-// ([Serve]), or else one of this process. Its TestMain goes through [Shared].
+// MariaDBDatabase returns an empty database of a shared MariaDB server: the server that the environment names (see
+// [Serve]), or one of this process. The package's TestMain must use [Shared].
 func MariaDBDatabase(tb testing.TB) *Database {
 	tb.Helper()
 
 	return sharedMariaDB.fresh(tb)
 }
 
-// MySQLDatabase returns an empty database of a MySQL 9 server that tests share: the one that the environment names ([Serve]),
-// or else one of this process. Its TestMain goes through [Shared].
+// MySQLDatabase returns an empty database of a shared MySQL 9 server: the server that the environment names (see
+// [Serve]), or one of this process. The package's TestMain must use [Shared].
 func MySQLDatabase(tb testing.TB) *Database {
 	tb.Helper()
 
@@ -55,8 +55,8 @@ var (
 	sharedMySQL    = shared{kind: mysql{}, variable: "ONLYONCE_TEST_MYSQL"}
 )
 
-// Serve starts a PostgreSQL and a MariaDB server for the tests of other processes, and a MySQL server where
-// [servers.Variable] names it. It returns the environment that names the servers, and a function that ends them.
+// Serve starts a PostgreSQL and a MariaDB server for the tests of other processes, and a MySQL server if
+// [servers.Variable] names it. It returns environment variables that name the servers, and a function that ends them.
 func Serve() (environment []string, end func() error, err error) {
 	all := []*shared{{kind: postgres{}, variable: sharedPostgres.variable}, {kind: mariadb{}, variable: sharedMariaDB.variable}}
 	if servers.Chosen(servers.MySQL9) {
@@ -91,7 +91,7 @@ func Serve() (environment []string, end func() error, err error) {
 	return environment, end, nil
 }
 
-// shared is a server that starts when it is needed. Nobody can kill it, so that it need not sync.
+// shared is a server that starts at its first use. Tests cannot kill it, so it need not sync.
 type shared struct {
 	kind     kind
 	variable string // of the environment, with the address of a server that runs already

@@ -32,6 +32,6 @@ func Any() Match { return func(Statement) bool { return true } }
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
-// isHousekeeping reports whether a driver sends a statement by itself, to see whether somebody is there. These pass, and
-// count as nothing.
+// isHousekeeping reports whether a driver sends the statement by itself, to check the connection. Such statements pass,
+// and do not count.
 func (s Statement) isHousekeeping() bool { return s.Text == "" || s.Text == ";" || s.Text == "-- ping" }

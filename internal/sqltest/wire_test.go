@@ -79,7 +79,7 @@ func TestStatementsAreCountedAsOftenAsTheyAreExecuted(t *testing.T) {
 				t.Errorf("%d statements, %d of them roll back: %q", all, few, proxy.Statements())
 			}
 
-			// Preparing is a round trip, too, for some drivers in some modes.
+			// For some drivers in some modes, preparing is a round trip of its own.
 			if n := proxy.RoundTrips(); n < 5 || n > 8 {
 				t.Errorf("%d round trips", n)
 			}
@@ -91,7 +91,7 @@ func TestRepliesOfAllShapesAreFollowed(t *testing.T) {
 	for _, way := range ways() {
 		t.Run(way.name, func(t *testing.T) {
 			proxy, db := way.open(t)
-			db.SetMaxOpenConns(1) // what is not followed to its end spoils what comes next
+			db.SetMaxOpenConns(1) // unread results would disturb the next statement
 
 			mark := placeholder(proxy.Database)
 			long := strings.Repeat("x", 1<<20)
@@ -133,7 +133,7 @@ func TestRepliesOfAllShapesAreFollowed(t *testing.T) {
 				t.Errorf("%d rows, %v", n, err)
 			}
 
-			// What fails when it is prepared is not executed.
+			// A statement that fails when it is prepared is not executed.
 			if inserted, selected := proxy.Count(Starting("insert into t ")), proxy.Count(Starting("select")); inserted != 3 || selected != 7 {
 				t.Errorf("%d insertions, %d selections: %q", inserted, selected, proxy.Statements())
 			}
@@ -141,7 +141,7 @@ func TestRepliesOfAllShapesAreFollowed(t *testing.T) {
 	}
 }
 
-// cast says that a placeholder is a text.
+// cast marks a placeholder as a text.
 func cast(mark string, proxy *Proxy) string {
 	if proxy.Driver() == "pgx" {
 		return mark + "::text"
@@ -150,7 +150,7 @@ func cast(mark string, proxy *Proxy) string {
 	return mark
 }
 
-// numbers returns what is in all rows of all results.
+// numbers returns the values in all rows of all results.
 func numbers(t *testing.T, db *sql.DB, text string) (got []int) {
 	t.Helper()
 

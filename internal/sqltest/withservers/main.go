@@ -78,7 +78,7 @@ func run(ctx context.Context, args []string) (status int, err error) {
 
 	err = cmd.Run()
 	if ended := new(exec.ExitError); errors.As(err, &ended) {
-		return max(ended.ExitCode(), 1), nil // the command has said why
+		return max(ended.ExitCode(), 1), nil // the command has printed the reason
 	}
 
 	return 0, err

@@ -17,10 +17,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// note is a command that writes down what it has been given.
+// note is a command that writes its environment into a file.
 const note = "echo $ONLYONCE_TEST_POSTGRES $ONLYONCE_TEST_MARIADB $TMPDIR >"
 
-// isGone checks that nothing is left of what a command has been given.
+// isGone checks that everything named in the file is gone.
 func isGone(t *testing.T, file string) {
 	t.Helper()
 
