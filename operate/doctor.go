@@ -262,14 +262,14 @@ func (d *doctor) list(ctx context.Context) {
 	d.note("index", "", store.SeverityOK, "records can be listed", "")
 
 	if unknown > 0 {
-		d.note("unknown records", "", store.SeverityWarn, fmt.Sprintf("%d records have an unknown outcome and must be settled", unknown),
+		d.note("unknown records", "", store.SeverityWarn, fmt.Sprintf("records with an unknown outcome that must be settled: %d", unknown),
 			"list them with onlyonce list, or run a reconciler")
 	} else {
 		d.note("unknown records", "", store.SeverityOK, "no record has an unknown outcome", "")
 	}
 
 	if unreadable > 0 {
-		d.note("unreadable records", "", store.SeverityWarn, fmt.Sprintf("%d records cannot be read; calls with their keys are refused",
+		d.note("unreadable records", "", store.SeverityWarn, fmt.Sprintf("records that cannot be read, whose calls are refused: %d",
 			unreadable), "deploy the newest build everywhere, or remove them with onlyonce forget --force")
 	}
 }

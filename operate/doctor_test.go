@@ -119,7 +119,7 @@ func TestDoctorReportsEachFaultByItself(t *testing.T) {
 		"clock ahead":        {&sick{ahead: time.Hour}, "clock", store.SeverityWarn, "1h0m0s"},
 		"clock behind":       {&sick{ahead: -time.Hour}, "clock", store.SeverityWarn, "-1h0m0s"},
 		"no list":            {&sick{unlisted: broken}, "index", store.SeverityFail, "no rights"},
-		"damaged record":     {&sick{unlisted: store.ErrUnreadable}, "unreadable records", store.SeverityWarn, "1 records"},
+		"damaged record":     {&sick{unlisted: store.ErrUnreadable}, "unreadable records", store.SeverityWarn, "refused: 1"},
 		"no writes":          {&sick{unwritten: broken}, "records", store.SeverityFail, "claim: no rights"},
 		"what the store has": {&sick{diagnoses: []store.Diagnosis{evicts}}, "eviction", store.SeverityFail, "evicts"},
 	} {
@@ -160,7 +160,7 @@ func TestF03DoctorCountsRecordsThatWait(t *testing.T) {
 	unknown(t, newEngine(t, s), method, "k")
 
 	found := diagnosis(t, operate.Doctor(t.Context(), s, operate.DoctorOptions{}), "unknown records")
-	if found.Severity != store.SeverityWarn || !strings.HasPrefix(found.Found, "1 ") {
+	if found.Severity != store.SeverityWarn || !strings.HasSuffix(found.Found, ": 1") {
 		t.Errorf("got %+v", found)
 	}
 }

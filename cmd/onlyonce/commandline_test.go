@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/interceptor"
 	"github.com/onlyonce-go/onlyonce/operate"
 	"github.com/onlyonce-go/onlyonce/store"
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
@@ -344,6 +345,28 @@ func TestJSONHasTheFieldsThatScriptsRead(t *testing.T) {
 	command(t, address, "show", id).mustEnd(t, statusFailed).mustSay(t, "no record")
 }
 
+func TestRecordOfACallWithScopeFieldsIsFoundByItsKey(t *testing.T) {
+	t.Parallel()
+
+	address := sqliteURL(t)
+	a := &app{env: func(string) string { return address }, store: storeFlags{timeout: time.Minute}}
+
+	engine, done, err := a.engine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+
+	call := onlyonce.Call{Scope: interceptor.JoinScope("kiosk-1", "north", "gate-2"), Method: "/garage.v1.Gates/Open", Key: "order-17"}
+	if _, err := engine.Do(t.Context(), call, func(context.Context) ([]byte, error) { return nil, nil }); err != nil {
+		t.Fatal(err)
+	}
+
+	flags := []string{"show", "--key", call.Key, "--method", call.Method, "--scope", "kiosk-1", "--scope-field", "north"}
+	command(t, address, flags...).mustEnd(t, statusFailed).mustSay(t, "no record", "--scope-field")
+	command(t, address, append(flags, "--scope-field", "gate-2")...).mustEnd(t, statusOK).mustSay(t, call.Method)
+}
+
 func TestDoctorSaysByItsStatusWhetherAStoreIsFit(t *testing.T) {
 	t.Parallel()
 
@@ -351,7 +374,7 @@ func TestDoctorSaysByItsStatusWhetherAStoreIsFit(t *testing.T) {
 	command(t, "", "doctor", address).mustEnd(t, statusOK).mustSay(t, "The store is fit", "indexes", "journal_mode", "clock", "schema")
 
 	unsettled(t, address)
-	command(t, "", "doctor", address).mustEnd(t, statusOK).mustSay(t, "1 records have an unknown")
+	command(t, "", "doctor", address).mustEnd(t, statusOK).mustSay(t, "records with an unknown outcome that must be settled: 1")
 	command(t, "", "doctor", address, "--strict").mustEnd(t, statusFailed)
 
 	// A database without the tables.

@@ -9,9 +9,11 @@ import (
 	"strings"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	rpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
@@ -62,10 +64,22 @@ func (f *typeFlags) load(ctx context.Context, method string) (*messageTypes, err
 	default:
 		set, err := f.reflected(ctx, method)
 		if err != nil {
-			return nil, fmt.Errorf("reading the types of %s from %s: %w", method, f.reflect, err)
+			return nil, fmt.Errorf("reading the types of %s from %s: %w%s", method, f.reflect, err, f.remedy(err))
 		}
 
 		return newMessageTypes(set)
+	}
+}
+
+// remedy returns what to change after an error of reflected. It is empty if nothing is known.
+func (f *typeFlags) remedy(err error) string {
+	switch {
+	case status.Code(err) != codes.Unavailable:
+		return ""
+	case f.plaintext:
+		return "; if the server uses TLS, omit --plaintext"
+	default:
+		return "; if the server does not use TLS, add --plaintext"
 	}
 }
 

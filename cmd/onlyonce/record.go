@@ -79,7 +79,8 @@ func findByPrefix(ctx context.Context, engine *onlyonce.Engine, prefix string) (
 
 // errNoRecord is the error for a record that is not in the store.
 func errNoRecord(id store.Key) error {
-	return fmt.Errorf("no record %v: it does not exist, has expired, or is in another store", id)
+	return fmt.Errorf("no record %v: it does not exist, has expired, or is in another store; with --key, check --method, --scope and "+
+		"--scope-field", id)
 }
 
 // isAboutOne reports whether a list error concerns a single record.

@@ -8,19 +8,31 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/interceptor"
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
 // recordFlags name a record without its ID.
 type recordFlags struct {
-	id onlyonce.Identity
+	id          onlyonce.Identity
+	scopeFields []string
 }
 
 func (f *recordFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.id.Key, "key", "", "find the record by its idempotency key instead of its ID; needs --method")
 	flags.StringVar(&f.id.Method, "method", "", "method of the call, such as /bank.Payments/Pay; for --key")
-	flags.StringVar(&f.id.Scope, "scope", "", "scope of the call, if the server uses scopes; for --key")
+	flags.StringVar(&f.id.Scope, "scope", "", "scope of the caller; none if the server has ScopeShared; for --key")
+	flags.StringArrayVar(&f.scopeFields, "scope-field", nil,
+		"`value` of a request field that the .proto marks as scope; repeat it in the order of field numbers; for --key")
+}
+
+// identity returns the identity that the flags name.
+func (f *recordFlags) identity() onlyonce.Identity {
+	id := f.id
+	id.Scope = interceptor.JoinScope(id.Scope, f.scopeFields...)
+
+	return id
 }
 
 // lookup reads the record that the argument or the flags name.
@@ -35,7 +47,7 @@ func (f *recordFlags) lookup(ctx context.Context, engine *onlyonce.Engine, args 
 	case f.id.Method == "":
 		return onlyonce.Record{}, usagef("--key without --method: give both, because each method has its own keys")
 	default:
-		return engine.Lookup(ctx, f.id)
+		return engine.Lookup(ctx, f.identity())
 	}
 }
 

@@ -238,6 +238,7 @@ func TestF03OperatorSettlesOnATerminalWhatAKilledServerHasLeft(t *testing.T) {
 
 		command(t, address, "show", id, "--payload", "--reflect", s.addr, "--plaintext").mustEnd(t, statusOK).
 			mustSay(t, `"username": "paid after all"`, "ann: seen at the bank")
+		command(t, address, "show", id, "--payload", "--reflect", s.addr).mustEnd(t, statusFailed).mustSay(t, "add --plaintext")
 	})
 }
 
