@@ -49,6 +49,6 @@ func (c *clientConfig) reportUnconfirmed(ctx context.Context, method, target, re
 		slog.String("method", method), slog.String("target", target), slog.String("server", replica),
 		slog.String("happened", "a call with an idempotency key was answered without the trailer "+StatusTrailer),
 		slog.String("remedy", "deploy the kit on all servers of the target first, then on the clients; until then, calls of the method are not "+
-			"retried. If all servers have the kit: find the interceptor behind the client interceptor that does not pass its call options on, "+
-			"or the interceptor in front of the server interceptor that answers calls"))
+			"retried. If all servers have the kit, there are three causes: the method is in shadow mode; an interceptor behind the client "+
+			"interceptor does not pass its call options on; an interceptor in front of the server interceptor answers calls"))
 }

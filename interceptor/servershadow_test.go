@@ -374,3 +374,14 @@ func TestValidateSaysWhichMethodsAreInShadowMode(t *testing.T) {
 		t.Errorf("%q and the observer was told %q, want %q", got, told, want)
 	}
 }
+
+func TestClientOfAServerInShadowModeNamesShadowModeAsACause(t *testing.T) {
+	t.Parallel()
+
+	reported := &report{}
+	w := start(t, setup{server: policy(onlyonce.Policy{Shadow: onlyonce.ShadowOn})},
+		func(context.Context, *pb.SimpleRequest) (*pb.SimpleResponse, error) { return &pb.SimpleResponse{}, nil })
+
+	callOn(t.Context(), w.clientConn(t, reported.option()), unaryCall, payment())
+	reported.mustHave(t, 1, "method="+unaryCall, "the method is in shadow mode")
+}
