@@ -66,8 +66,8 @@ func (c client) pay(t *testing.T, key string) answer {
 	return c.call(t.Context(), key, payment())
 }
 
-// run is pay, until the call is not refused for want of an answer of the store in time. On a busy machine any answer may be too
-// late, and a client that could not connect waits before it tries again.
+// run calls pay until the store's answer is in time. On a busy machine, any answer may be too late, and a client
+// without a connection waits before it retries.
 func (c client) run(t *testing.T, key string) (got answer) {
 	t.Helper()
 	eventually(t, "the store answers in time", func() bool {
@@ -79,7 +79,7 @@ func (c client) run(t *testing.T, key string) (got answer) {
 	return got
 }
 
-// begin makes the same call in the background.
+// begin starts the same call in the background.
 func (c client) begin(t *testing.T, key string) <-chan answer {
 	t.Helper()
 
@@ -102,7 +102,7 @@ func (c client) beginWith(t *testing.T, key string, req *pb.SimpleRequest) <-cha
 func finish(t *testing.T, done <-chan answer) answer {
 	t.Helper()
 
-	timer := time.NewTimer(2 * patience) // the call itself is bounded
+	timer := time.NewTimer(2 * patience) // the call has its own deadline
 	defer timer.Stop()
 
 	select {

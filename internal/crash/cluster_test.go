@@ -12,7 +12,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/redistest"
 )
 
-// recordOf returns the name of the record of a key, and the node that has it. The record says what key it is of.
+// recordOf returns the name of the record of a key, and the node that has it. The record contains the key.
 func recordOf(t *testing.T, cluster *redistest.Cluster, key string) (name string, node *redistest.Server) {
 	t.Helper()
 
@@ -35,8 +35,8 @@ func recordOf(t *testing.T, cluster *redistest.Cluster, key string) (name string
 	return "", nil
 }
 
-// newIdle is a process that knows the cluster as it is now, and asks again much later: an operation finds the new master by
-// itself, however long a busy machine takes over it.
+// newIdle is an engine whose client knows the cluster as it is now and refreshes that much later. So an operation
+// itself has to find the new master, even on a slow machine.
 func newIdle(t *testing.T, url string) *onlyonce.Engine {
 	t.Helper()
 
@@ -59,7 +59,7 @@ func newIdle(t *testing.T, url string) *onlyonce.Engine {
 	return engine
 }
 
-// whenMaster tells when a replica has become a master, as it says itself.
+// whenMaster returns a channel that is closed when the replica reports that it is a master.
 func whenMaster(t *testing.T, replica *redistest.Server) <-chan time.Time {
 	t.Helper()
 
@@ -72,7 +72,7 @@ func whenMaster(t *testing.T, replica *redistest.Server) <-chan time.Time {
 		for {
 			role, err := replica.Client().Do(ctx, "role").Slice()
 			if err != nil {
-				return // the test has ended, or finds out for itself
+				return // the test has ended, or will fail by itself
 			}
 
 			if role[0] == "master" {
@@ -119,7 +119,7 @@ func TestF44ClusterMasterKilled(t *testing.T) {
 
 	replica := cluster.ReplicaFor(name)
 
-	// Runs on all slots, a third of them those of the master that is killed.
+	// Runs on all slots. A third of them belong to the master that is killed.
 	parked := make([]*parkedCall, others)
 	for n := range parked {
 		parked[n] = w.beginAt(t, "first", first, atHandler, fmt.Sprintf("parked-%d", n))

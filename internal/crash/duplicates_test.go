@@ -33,7 +33,7 @@ func TestF22DuplicatesOverTwoProcessesAtOnceRunOnce(t *testing.T) {
 				}
 			}
 
-			// One of them runs, and the other has been refused.
+			// One of them runs, and the other is refused.
 			eventually(t, "one runs and the other waits", func() bool {
 				return len(w.seen(atHandler, theKey)) > 0 && len(w.seen(atRefused, theKey)) > 0
 			})

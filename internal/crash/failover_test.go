@@ -32,7 +32,7 @@ func newWatched(t *testing.T) watched {
 	return watched{newWorldIn(t, keepIn(t, url, url)), set}
 }
 
-// cut ends the replication. What was acknowledged before has been replicated, and nothing that is acknowledged later.
+// cut ends the replication. The replica has all earlier acknowledged writes, and no later ones.
 func (w watched) cut(t *testing.T) {
 	t.Helper()
 
@@ -53,7 +53,7 @@ func (w watched) cut(t *testing.T) {
 	})
 
 	replica.Pause() // so that it does not connect again
-	// What the master sends now would be read as soon as the replica goes on.
+	// Without this, the replica would read the master's later writes when it resumes.
 	if err := master.ClientKillByFilter(t.Context(), "TYPE", "replica").Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestF13FailoverLosesClaims(t *testing.T) {
 		var winner answer
 
 		overtaken := i%2 == 0
-		if overtaken { // which nobody can prevent: the store knows nothing of the run
+		if overtaken { // which cannot be prevented: the store does not know the run
 			winner = second.run(t, call.key)
 			winner.mustSay(t, onlyonce.StatusExecuted)
 		}
@@ -199,7 +199,7 @@ func TestF15FailoverLosesCompletions(t *testing.T) {
 		w.mustHave(t, call.key, 1, 1)
 	}
 
-	// The effect is where the key that is derived from the call's has been seen before.
+	// The effect happened if the key derived from the call's was used before.
 	for _, call := range again {
 		w.mustBe(t, call.key, store.Running)
 

@@ -26,8 +26,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/retry"
 )
 
-// fleet is two servers. At random moments, as counted by the visits of all servers, one of them is killed, and then
-// started again, until the kills are used up.
+// fleet is two servers. At random visits, one of them is killed and started again, until the kills are used up.
 type fleet struct {
 	world  *world
 	config serverConfig
@@ -201,7 +200,7 @@ func (f *fleet) dial(t *testing.T) client {
 	return c
 }
 
-// confirm makes calls until each slot has confirmed that it protects the method: calls are retried from then on.
+// confirm makes calls until each slot has confirmed that it protects the method. From then on, calls are retried.
 func (f *fleet) confirm(t *testing.T, c client) {
 	t.Helper()
 
@@ -227,7 +226,7 @@ type slotConn struct {
 
 func (c slotConn) RemoteAddr() net.Addr { return c.slot }
 
-// connect connects to whoever has the slot now.
+// connect connects to the current server of the slot.
 func (f *fleet) connect(ctx context.Context, slot string) (net.Conn, error) {
 	i, err := strconv.Atoi(slot)
 	if err != nil {

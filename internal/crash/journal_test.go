@@ -12,8 +12,8 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// patience is how long a test waits for something that must happen, and the deadline of a call. A call that a test parks must outlive
-// everything that the test does meanwhile, on a busy machine as well. Only a test that fails waits for so long.
+// patience is the longest wait of a test, and the deadline of a call. A parked call must outlive all other steps of its
+// test, also on a busy machine. Only failing tests wait that long.
 const patience = 2 * time.Minute
 
 // point is a place on the way of a call, or in the life of a server.
@@ -27,11 +27,11 @@ const (
 	atCharged  point = "charged"            // the effect has happened
 	atReturned point = "returned"           // the handler has returned, nothing is recorded
 	atAnswer   point = "about to answer"    // the engine is done; Body is the response, or else the status
-	atEnd      point = "told to end"        // a handler that waits has seen its context end; Body is the cause
-	atStopping point = "about to shut down" // the server has seen SIGTERM
+	atEnd      point = "told to end"        // a waiting handler has seen its context end; Body is the cause
+	atStopping point = "about to shut down" // the server has received SIGTERM
 )
 
-// Servers also tell what their engines report, as points of the same names.
+// Servers also report the events of their engines, as points of the same names.
 var (
 	atRenewFailed    = point(onlyonce.EventRenewFailed.String())
 	atLeaseLost      = point(onlyonce.EventLeaseLost.String())
@@ -40,7 +40,7 @@ var (
 	atPendingSettled = point(onlyonce.EventPendingSettled.String())
 )
 
-// Visit is what a server tells when it has come to a point. Key, Fence and Attempt are those of the call.
+// Visit is a server's report that it has reached a point. Key, Fence and Attempt are those of the call.
 type Visit struct {
 	Server  string
 	At      point
@@ -50,7 +50,7 @@ type Visit struct {
 	Body    []byte
 }
 
-// journal is what the servers have told. It is a service that they call, and its answer is what lets them go on.
+// journal collects the reports of the servers. It is an RPC service. A server continues when it gets the reply.
 type journal struct {
 	over chan struct{} // closed when the test is
 
@@ -62,7 +62,7 @@ type journal struct {
 
 func newJournal() *journal { return &journal{over: make(chan struct{})} }
 
-// Reach is called by servers. It returns when the server may go on.
+// Reach is called by servers. It returns when the server may continue.
 func (j *journal) Reach(v Visit, _ *bool) error {
 	sprung, onVisit := j.note(v)
 
@@ -126,7 +126,7 @@ func (j *journal) seen(at point, key string) []Visit {
 	return found
 }
 
-// trap parks a server that comes to a point, once.
+// trap parks a server at a point, once.
 type trap struct {
 	server   string
 	at       point
@@ -159,7 +159,7 @@ func (p *trap) wait(t *testing.T) Visit {
 	return v
 }
 
-// await is wait for other goroutines than the test's; ended stands for the end of the server, nil for none.
+// await is wait for other goroutines than the test's. ended is closed at the end of the server; nil for none.
 func (p *trap) await(ended <-chan struct{}) (Visit, error) {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -183,7 +183,7 @@ func (j *journal) mustReach(t *testing.T, at point, key string) {
 	eventually(t, key+" is "+string(at), func() bool { return len(j.seen(at, key)) > 0 })
 }
 
-// eventually waits until something holds that no server tells.
+// eventually waits for a condition that no server reports.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 

@@ -15,12 +15,12 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/redistest"
 )
 
-// One caller floods a process with keys of its own. Nobody else notices, and nothing is left of it in the process.
+// One caller floods a process with fresh keys. Other callers do not notice, and nothing of it remains in the process.
 func TestF45KeyFloodFromOneCaller(t *testing.T) {
 	const (
 		flooders = 300
-		// A store sends its next batch while the answers of the last are read. Its pool opens a few more, because others ask for
-		// one before it is given back.
+		// A store sends its next batch while it reads the answers of the last. Its pool opens a few more connections,
+		// because others ask for one before it is returned.
 		connections = 8
 	)
 
@@ -131,7 +131,7 @@ func heap() int64 {
 	var stats runtime.MemStats
 
 	runtime.GC()
-	runtime.GC() // what pools have kept over the first
+	runtime.GC() // collects what pools kept during the first collection
 	runtime.ReadMemStats(&stats)
 
 	return int64(stats.HeapAlloc)

@@ -19,10 +19,10 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// theKey is the key of tests that need one alone.
+// theKey is the key of tests that need only one.
 const theKey = "order-7"
 
-// killAt makes a call with theKey and kills its server when it has come to a point.
+// killAt makes a call with theKey, and kills its server at a point.
 func (w *world) killAt(t *testing.T, p *process, at point, req *pb.SimpleRequest) Visit {
 	t.Helper()
 
@@ -169,7 +169,7 @@ func TestF03KilledInsideTheHandlerAfterTheEffect(t *testing.T) {
 	}
 }
 
-// resolveAsExecuted is what an operator does who knows the answer.
+// resolveAsExecuted resolves a record as an operator who knows the answer.
 func (w *world) resolveAsExecuted(t *testing.T, rec onlyonce.Record, a answer) {
 	t.Helper()
 
@@ -213,7 +213,7 @@ func TestF05KilledAfterTheRecordBeforeTheReply(t *testing.T) {
 					}
 
 					if req.GetResponseStatus() != nil {
-						wantHeader, wantTrailer[servedBy] = nil, wantHeader[servedBy] // an error has trailers alone
+						wantHeader, wantTrailer[servedBy] = nil, wantHeader[servedBy] // an error has only trailers
 					}
 
 					for range 2 {

@@ -101,7 +101,7 @@ func TestF06StoreDownBeforeTheClaim(t *testing.T) {
 func TestF07StoreDownDuringTheRun(t *testing.T) {
 	t.Parallel()
 
-	// A machine that is too busy to end the run in time has another chance, with more of it.
+	// If a busy machine ends the run too late, the test retries with a longer lease.
 	t.Run("AT_LEAST_ONCE: it is told to end before its lease can have ended", func(t *testing.T) {
 		t.Parallel()
 
@@ -141,7 +141,7 @@ func TestF07StoreDownDuringTheRun(t *testing.T) {
 	})
 }
 
-// endsInTime cuts a run off, and reports whether it was told to end while its lease was alive.
+// endsInTime cuts off the server of a run, and reports whether the run was ended while its lease was alive.
 func endsInTime(t *testing.T, lease time.Duration) bool {
 	t.Helper()
 
@@ -364,7 +364,8 @@ func completesWithoutScripts(t *testing.T, r remote) bool {
 	return errors.Is(r.server.Client().Do(t.Context(), "SET", "nothing", "", "IFEQ", "x").Err(), redis.Nil)
 }
 
-// sentSources is how many operations on records were sent with the source of their script. Entries of the index always have it.
+// sentSources counts the operations on records that were sent with the source of their script. Entries of the index
+// always have it.
 func sentSources(r remote) (n int) {
 	for _, command := range r.line.Commands() {
 		if command.Name == "eval" && !strings.Contains(command.Args[2], "index:") {

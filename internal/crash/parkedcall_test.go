@@ -17,7 +17,7 @@ type parkedCall struct {
 	caller <-chan answer
 }
 
-// beginAt makes a payment whose server will be parked at a point.
+// beginAt starts a payment whose server will be parked at a point.
 func (w *world) beginAt(t *testing.T, server string, c client, at point, key string) *parkedCall {
 	t.Helper()
 
@@ -34,7 +34,7 @@ func (w *world) beginAtWith(t *testing.T, server string, c client, at point, key
 	return &parkedCall{key: key, parked: parked, call: call, caller: call()}
 }
 
-// parkAt makes a payment, and returns when its server is parked.
+// parkAt starts a payment, and returns when its server is parked.
 func (w *world) parkAt(t *testing.T, server string, c client, at point, key string) *parkedCall {
 	t.Helper()
 
@@ -44,8 +44,8 @@ func (w *world) parkAt(t *testing.T, server string, c client, at point, key stri
 	return p
 }
 
-// wait returns when the server is parked. On a machine that is so busy that the answer to a claim comes too late, nothing has
-// run and the caller is told so: it calls again, as callers do.
+// wait returns when the server is parked. On a busy machine, the answer to a claim may come too late. Then nothing has
+// run, and wait makes the call again, as callers do.
 func (p *parkedCall) wait(t *testing.T) Visit {
 	t.Helper()
 

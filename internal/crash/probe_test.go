@@ -18,7 +18,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// probe tells the test process where its server is.
+// probe reports to the test process which point its server has reached.
 type probe struct {
 	world  *rpc.Client
 	server string
@@ -42,7 +42,7 @@ func keyOf(ctx context.Context) string {
 	return keys[0]
 }
 
-// visit is what the handler of a run tells.
+// visit is the visit of a run's handler.
 func visit(ctx context.Context, at point) *Visit {
 	run, _ := onlyonce.RunFromContext(ctx)
 
@@ -79,17 +79,17 @@ func (p *probe) outside(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h
 	return resp, err
 }
 
-// observe tells what the engine reports, but for calls, which have points of their own.
+// observe reports the engine's events, except calls, which have their own points.
 func (p *probe) observe(_ context.Context, event onlyonce.Event) {
 	if event.Kind != onlyonce.EventCall {
 		p.reach(&Visit{At: point(event.Kind.String()), Key: event.Key, Fence: event.Fence})
 	}
 }
 
-// probedStore tells what becomes of claims, and shows another time than the store's.
+// probedStore reports the results of claims, and shifts the store's time.
 //
-// The clock of one process cannot be set without setting the machine's. What a server sees of clocks is its own and, in
-// the results of operations, the store's: moving the second by an hour is the same to it as moving the first.
+// The clock of a single process cannot be set. A server sees its own clock and, in the results of operations, the store's. So a store
+// that is an hour ahead is the same to the server as an own clock that is an hour behind.
 type probedStore struct {
 	backend
 

@@ -22,7 +22,7 @@ type process struct {
 	cmd        *exec.Cmd
 	stderr     bytes.Buffer // complete when the process has ended
 	ended      chan struct{}
-	doomed     atomic.Bool // the test has ended it, or expects it to end itself
+	doomed     atomic.Bool // the test has killed it, or expects it to kill itself
 }
 
 // start runs a server and returns when it listens.
@@ -56,8 +56,8 @@ func (w *world) launch(ctx context.Context, config serverConfig) (*process, erro
 	p.cmd.Env = append(os.Environ(), serverEnv+"="+encoded)
 	p.cmd.Stderr = &p.stderr
 
-	// Should the tests die without their cleanups, a server ends with its standard input. One that is stopped reads none:
-	// but the kernel hangs up on a stopped process group of which nobody is left outside.
+	// If the test process dies without cleanup, a server ends at the end of its standard input. A stopped server does
+	// not read it, but the kernel hangs up on a stopped process group that has lost its parent.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 
 	if _, err := p.cmd.StdinPipe(); err != nil {
@@ -73,7 +73,7 @@ func (w *world) launch(ctx context.Context, config serverConfig) (*process, erro
 	go func() {
 		defer close(p.ended)
 
-		_ = p.cmd.Wait() // what there is to know is in ProcessState
+		_ = p.cmd.Wait() // ProcessState has the result
 	}()
 
 	w.mu.Lock()
@@ -104,7 +104,7 @@ func (p *process) signal(t *testing.T, sig syscall.Signal) {
 // kill ends the process at once and returns when it has.
 func (p *process) kill() {
 	p.doomed.Store(true)
-	_ = p.cmd.Process.Kill() // SIGKILL; an error says that it has ended already
+	_ = p.cmd.Process.Kill() // an error means that it has ended already
 	<-p.ended
 }
 
@@ -122,7 +122,7 @@ func (p *process) waitEnd(t *testing.T) {
 	}
 }
 
-// waitKilled returns when the process has ended itself with SIGKILL.
+// waitKilled returns when the process has killed itself with SIGKILL.
 func (p *process) waitKilled(t *testing.T) {
 	t.Helper()
 	p.doomed.Store(true)
@@ -145,7 +145,7 @@ func (p *process) waitExit(t *testing.T) {
 	}
 }
 
-// endAll ends all processes, and reports those that have ended unasked or have something to say.
+// endAll ends all processes. It reports those that ended unexpectedly or printed something.
 func (w *world) endAll(t *testing.T) {
 	t.Helper()
 

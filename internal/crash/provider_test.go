@@ -18,8 +18,7 @@ func newProvider() *provider { return &provider{receipts: make(map[string][]stri
 // Charge is an order to a provider.
 type Charge struct {
 	Key string
-	// Deduplicated says that the provider looks at the key, as it does with a derived key: it charges once and gives the
-	// same receipt again.
+	// Deduplicated makes the provider check the key, as with a derived key: it charges once, and gives the same receipt again.
 	Deduplicated bool
 }
 

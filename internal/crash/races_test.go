@@ -11,7 +11,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// Runs whose process was stopped past their leases complete at the very moment when another process takes them over.
+// Stopped runs complete exactly when another process takes them over, after the end of their leases.
 func TestF18CompletionRacesTakeover(t *testing.T) {
 	t.Parallel()
 
@@ -45,7 +45,7 @@ func TestF18CompletionRacesTakeover(t *testing.T) {
 
 			first.signal(t, syscall.SIGCONT)
 
-			// A taker has seen that the lease has ended, and is about to claim what it has seen.
+			// The taker has seen the ended lease, and is about to claim.
 			for i, key := range keys {
 				taking := w.park("second", atRefused, key)
 				takers[i] = second.begin(t, key)

@@ -20,7 +20,7 @@ import (
 const (
 	// unsettled is how many records are left by servers that are killed.
 	unsettled = 1_000
-	// perServer is how many of them one server leaves, and together is how many calls come to it at a time.
+	// perServer is the number of records that one server leaves. together is the number of concurrent calls on a server.
 	perServer, together = 250, 25
 	// settlePatience is how long the reconcilers may take.
 	settlePatience = 4 * time.Minute
@@ -28,10 +28,10 @@ const (
 
 func unsettledKey(i int) string { return fmt.Sprintf("unsettled-%04d", i) }
 
-// isCharged says that the effect of a key has happened when its server is killed. Every other one's has not.
+// isCharged reports whether the effect of a key has happened when its server is killed: true for every other key.
 func isCharged(i int) bool { return i%2 == 0 }
 
-// hasDuplicates says that callers try a key again.
+// hasDuplicates reports whether callers retry a key.
 func hasDuplicates(i int) bool { return i%4 < 2 }
 
 // killedInMidHandler leaves unsettled records.
@@ -65,7 +65,7 @@ func (w *world) killedInMidHandler(t *testing.T) {
 
 		for end := i + perServer; i < end; {
 			for range together {
-				_ = caller.begin(t, unsettledKey(i)) // nobody will hear of it
+				_ = caller.begin(t, unsettledKey(i)) // the answer is not needed
 
 				i++
 			}
@@ -79,7 +79,7 @@ func (w *world) killedInMidHandler(t *testing.T) {
 	w.watch(nil)
 	release()
 
-	// The index lacks what a server claimed just before it died.
+	// The index may lack the claims that a server made just before it died.
 	records, ok := w.kept.records.(*redisstore.Store)
 	if !ok {
 		t.Fatalf("the records are in a %T", w.kept.records)
@@ -90,7 +90,7 @@ func (w *world) killedInMidHandler(t *testing.T) {
 	}
 }
 
-// insist makes the calls of duplicates until they have an answer.
+// insist repeats the calls of the duplicates until they have an answer.
 func (w *world) insist(t *testing.T, callers ...client) {
 	t.Helper()
 
@@ -113,7 +113,7 @@ func (w *world) insist(t *testing.T, callers ...client) {
 	trying.Wait()
 }
 
-// open is how many records are not settled. One whose lease is alive becomes unknown, so those are counted first.
+// open counts the unsettled records. A running record may become unknown, so running records are counted first.
 func (w *world) open(t *testing.T) (n int) {
 	t.Helper()
 

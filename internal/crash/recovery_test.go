@@ -53,7 +53,7 @@ func TestF04KilledAfterTheHandlerBeforeTheRecord(t *testing.T) {
 				w.mustHave(t, theKey, 2, 1)
 			})
 
-			// The recovery function of this test says at once that nothing happened, which nobody can know yet.
+			// The recovery function of this test always reports that nothing happened, which cannot be known at first.
 			t.Run("AT_MOST_ONCE: not finding the effect counts only when the owner's time is over", func(t *testing.T) {
 				t.Parallel()
 

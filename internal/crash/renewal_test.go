@@ -10,14 +10,13 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// longRun is how many leases a run of this file has held one after the other, at least, before it ends.
+// longRun is the least number of successive leases of a run in this file.
 const longRun = 4
 
-// A run that goes on for several leases keeps its key, because it renews them, while another process asks for the key all
-// the time. It ends when the store has seen that many renewals, not after some time.
+// A run of several leases keeps its key by renewing them, while another process calls with the key all the time. The run ends after a
+// number of renewals, not after a time.
 //
-// Renewals that come too late are all right on a machine that is too busy to send them. So a run which loses its lease is
-// tried again with a much longer one, and nobody loses all of them who renews.
+// On a busy machine, renewals may be late. So a run that loses its lease is tried again with a much longer one.
 func TestF19RunOfSeveralLeasesKeepsItsKeyByRenewingThem(t *testing.T) {
 	t.Parallel()
 
@@ -45,7 +44,7 @@ func TestF19RunOfSeveralLeasesKeepsItsKeyByRenewingThem(t *testing.T) {
 	}
 }
 
-// keepsItsKey makes a long run with duplicates, and reports whether it had its lease all the time.
+// keepsItsKey makes a long run with duplicates, and reports whether the run kept its lease throughout.
 func keepsItsKey(t *testing.T, on keeper, guarantee onlyonce.Guarantee, lease time.Duration) bool {
 	t.Helper()
 
@@ -68,7 +67,7 @@ func keepsItsKey(t *testing.T, on keeper, guarantee onlyonce.Guarantee, lease ti
 		duplicate := second.pay(t, theKey)
 		rec := w.record(t, theKey)
 
-		// Were the fence higher, the lease would have ended and come back.
+		// A higher fence would mean that the lease has ended and was revived.
 		kept = duplicate.reason() == onlyonce.ReasonInProgress && rec.State == store.Running && rec.Fence == 1
 
 		return !kept || rec.LeaseUntil.Sub(rec.LastStart) > (longRun+1)*lease

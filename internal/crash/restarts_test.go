@@ -66,7 +66,7 @@ func TestF01F03F05ServersAreKilledAndRestarted(t *testing.T) {
 	}
 }
 
-// payAll returns what the callers of each key got.
+// payAll returns the answers of the callers of each key.
 func payAll(t *testing.T, client client) map[string][]answer {
 	t.Helper()
 
@@ -111,7 +111,7 @@ func payAll(t *testing.T, client client) map[string][]answer {
 	return answers
 }
 
-// mustBeTrue checks that all callers of a key were told the truth, the last of them in peace.
+// mustBeTrue checks that all answers for a key were correct. The last answer comes without faults.
 func (w *world) mustBeTrue(t *testing.T, key string, answers []answer) {
 	t.Helper()
 
@@ -133,7 +133,7 @@ func (w *world) mustBeTrue(t *testing.T, key string, answers []answer) {
 
 		switch {
 		case got.err != nil:
-			// The handler has no errors, so nobody can be told that there is another final answer or that nothing happened.
+			// The handler has no errors, so no caller may learn of another final answer, or that nothing happened.
 			if outcome := onlyonce.VerdictOf(got.err); outcome != onlyonce.VerdictUnknown || got.reason() != onlyonce.ReasonOutcomeUnknown {
 				t.Errorf("a caller of %s was told %v: %v", key, outcome, got.err)
 			}

@@ -38,7 +38,7 @@ func seal(records store.Store, ids []string) (store.Store, error) {
 	return store.Sealed(records, ring), nil
 }
 
-// mustBeSealed checks what somebody reads who has the store and no key.
+// mustBeSealed checks a record as read by an operator without the key.
 func (w *world) mustBeSealed(t *testing.T, key, id string) {
 	t.Helper()
 
@@ -67,12 +67,12 @@ func TestF46ServersBeforeAndAfterARotationOfKeysShareRecords(t *testing.T) {
 			first.mustSay(t, onlyonce.StatusExecuted)
 			w.mustBeSealed(t, "first", "2025")
 
-			// The newer server reads what the older one has sealed.
+			// The newer server reads the records that the older one has sealed.
 			replay := after.run(t, "first")
 			replay.mustSay(t, onlyonce.StatusReplayed)
 			replay.mustEqual(t, first)
 
-			// The older server lacks the key of what the newer one has sealed: it refuses, and runs nothing.
+			// The older server lacks the key of the newer one's records. It refuses the call and runs nothing.
 			after.run(t, "second").mustSay(t, onlyonce.StatusExecuted)
 			w.mustBeSealed(t, "second", "2026")
 			older.run(t, "second").mustReject(t, onlyonce.ReasonRecordNewer)

@@ -31,34 +31,34 @@ import (
 // theScope is the scope of all calls.
 const theScope = "shop"
 
-// serverConfig says what a server is like.
+// serverConfig configures a server.
 type serverConfig struct {
-	// Name tells the servers of a test apart.
+	// Name distinguishes the servers of a test.
 	Name string
 	// World is the address of the test process.
 	World string
 	// Redis is the URL of the shared store; where it is empty, the test process keeps it.
 	Redis string
-	// Policy is that of all methods.
+	// Policy is the policy of all methods.
 	Policy onlyonce.Policy
-	// Deduplicated says that the handler gives the provider its key.
+	// Deduplicated makes the handler pass its key to the provider.
 	Deduplicated bool
 	// StoreAhead is by how much the store's clock is ahead of the server's.
 	StoreAhead time.Duration
-	// Recovers says that the server asks the provider about unknown outcomes.
+	// Recovers makes the server ask the provider about unknown outcomes.
 	Recovers bool
-	// Reconciles says that the server settles unknown outcomes by itself, too.
+	// Reconciles makes the server settle unknown outcomes by itself, too.
 	Reconciles bool
-	// Keys are the ids of the keys under which the server seals its records, the newest first. Without them it does not seal.
+	// Keys are the ids of the keys with which the server seals its records, the newest first. Without keys, it does not seal.
 	Keys []string
-	// StoreTimeout bounds an operation of the store, and SettleTimeout the time that a caller is kept while its outcome cannot
-	// be recorded; zero is for a store that is always there.
+	// StoreTimeout bounds an operation of the store. SettleTimeout bounds how long a caller waits for its outcome to be
+	// recorded. Zero is for a store without outages.
 	StoreTimeout, SettleTimeout time.Duration
 	// GracefulStopFirst shuts down without Drain before the last answer is out.
 	GracefulStopFirst bool
 }
 
-// encode makes a configuration the value of an environment variable.
+// encode encodes the configuration as the value of an environment variable.
 func (c *serverConfig) encode() (string, error) {
 	var buf bytes.Buffer
 
@@ -93,7 +93,7 @@ func serverMain(encoded string) int {
 	return 0
 }
 
-// serve serves until SIGTERM. Then nothing of it may be left.
+// serve serves until SIGTERM. It returns an error if anything of the server is left then.
 func serve(config *serverConfig) error {
 	terminate := make(chan os.Signal, 1)
 	signal.Notify(terminate, syscall.SIGTERM)
@@ -171,7 +171,7 @@ func serve(config *serverConfig) error {
 	return goleak.Find(before)
 }
 
-// reconcileIf settles unknown outcomes until ctx ends, if the server is to.
+// reconcileIf settles unknown outcomes until ctx ends, if does is set.
 func reconcileIf(ctx context.Context, does bool, engine *onlyonce.Engine) error {
 	if !does {
 		<-ctx.Done()

@@ -17,11 +17,11 @@ import (
 type keeper string
 
 const (
-	embedded keeper = "an embedded store" // of the test process, which serves it to the others
+	embedded keeper = "an embedded store" // in the test process, which serves it to the servers
 	inRedis  keeper = "redis"             // a process of its own, which each server connects to
 )
 
-// keepers are all: what holds when a process ends must not depend on who keeps the records.
+// keepers lists the stores. The result of a killed process must not depend on the store.
 func keepers() []keeper { return []keeper{embedded, inRedis} }
 
 // kept is a store as the test process has it.

@@ -54,7 +54,7 @@ func poison() *pb.SimpleRequest {
 	return &pb.SimpleRequest{Payload: &pb.Payload{Body: []byte("poison")}}
 }
 
-// endless is a request whose handler waits until it is told to end, without an effect.
+// endless is a request whose handler waits until its context ends, without an effect.
 func endless() *pb.SimpleRequest {
 	return &pb.SimpleRequest{Payload: &pb.Payload{Body: []byte("endless")}}
 }
@@ -108,7 +108,7 @@ func (s *shop) UnaryCall(ctx context.Context, req *pb.SimpleRequest) (*pb.Simple
 	return &pb.SimpleResponse{Username: answer}, nil
 }
 
-// recover asks the provider what became of a run. The provider has what it will ever have of a run that is over.
+// recover asks the provider about the effect of a run. When a run is over, the provider's answer no longer changes.
 func (s *shop) recover(_ context.Context, _ proto.Message, rec onlyonce.Record) (onlyonce.Finding, error) {
 	var receipts []string
 	if err := s.world.Call("Provider.Find", rec.ReadableKey, &receipts); err != nil {

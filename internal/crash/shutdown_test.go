@@ -44,7 +44,7 @@ func TestF48GracefulStopDuringARun(t *testing.T) {
 			caller.release()
 
 			caller.finish(t).mustSay(t, onlyonce.StatusExecuted)
-			p.waitExit(t) // which says that nothing leaks
+			p.waitExit(t) // fails if anything has leaked
 			w.mustBe(t, theKey, store.Completed)
 
 			next := w.start(t, serverConfig{Name: "next", Policy: sound(onlyonce.AtMostOnce)}).dial(t)

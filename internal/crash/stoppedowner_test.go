@@ -32,7 +32,7 @@ func (w *world) stop(t *testing.T, owner *process) stopped {
 	return s
 }
 
-// resume lets the owner go on, and returns what its caller gets.
+// resume continues the owner, and returns its caller's answer.
 func (s stopped) resume(t *testing.T) answer {
 	t.Helper()
 

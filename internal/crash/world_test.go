@@ -17,8 +17,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// world is what outlives the servers: the store, the provider and the journal, on a port that the servers connect to. And
-// the servers themselves, none of which outlives the test.
+// world is the environment of the servers: the store, the provider and the journal, on a port that the servers connect
+// to. It also has the servers, which all end with the test.
 type world struct {
 	*journal
 	*provider
@@ -107,7 +107,7 @@ func (w *world) record(t *testing.T, key string) onlyonce.Record {
 	return rec
 }
 
-// waitUnsettled returns the record of a key when nobody knows its outcome any more.
+// waitUnsettled returns the record of a key when its outcome is unknown.
 func (w *world) waitUnsettled(t *testing.T, key string) onlyonce.Record {
 	t.Helper()
 
@@ -135,7 +135,7 @@ func (w *world) mustHave(t *testing.T, key string, runs, effects int) {
 	}
 }
 
-// mustBe checks what the store keeps of a key.
+// mustBe checks the stored record of a key.
 func (w *world) mustBe(t *testing.T, key string, state store.State) onlyonce.Record {
 	t.Helper()
 

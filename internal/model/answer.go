@@ -1,6 +1,6 @@
 package model
 
-// Who may see an answer: the caller whose run it comes from, and others as far as their own replay check allows it.
+// Who may see an answer: the caller of its run always, and others if their own replay check allows it.
 
 // follow lets a call wait in one process with another that is on its way.
 func (c *checker) follow(s *state, i uint8, visit visitor) {
@@ -15,7 +15,7 @@ func (c *checker) follow(s *state, i uint8, visit visitor) {
 	}
 }
 
-// land answers those who wait with a call that has come to a completed record.
+// land answers the calls that wait for a call that has found a completed record.
 func (c *checker) land(s *state, leader uint8) {
 	for i := uint8(1); i <= c.calls; i++ {
 		me := s.call(i)
@@ -31,8 +31,8 @@ func (c *checker) land(s *state, leader uint8) {
 	}
 }
 
-// show gives the completed record's answer to a call and reports whether it may have it. Where all callers are private, the
-// replay check of each denies the answers of others. With the fault unasked, nobody asks it.
+// show gives the completed record's answer to a call, and reports whether it may have it. If callers are private, the
+// replay check of each denies the answers of others. The fault unasked skips the check.
 func (c *checker) show(s *state, i uint8, unasked Fault) bool {
 	denied := c.private && s.record.owner != i
 

@@ -36,7 +36,7 @@ type origin struct {
 	event event
 }
 
-// Check visits every reachable state, those that take fewer steps first.
+// Check visits every reachable state, in the order of the number of steps.
 func Check(config Config) Result {
 	c := &checker{
 		calls:     uint8(config.Calls), //nolint:gosec // 0 to 3
@@ -107,7 +107,7 @@ func Check(config Config) Result {
 	return Result{States: len(states), Complete: true}
 }
 
-// deliver lets a message arrive at the store, and checks what must hold of every change.
+// deliver applies a message to the store, and checks the invariants of the change.
 func (c *checker) deliver(s *state, m message) (state, bool) {
 	next := *s
 
@@ -137,7 +137,7 @@ func (c *checker) deliver(s *state, m message) (state, bool) {
 	case before.state != store.Completed && after.state == store.Completed:
 		next.promise = after.days
 
-		// In one transaction with the record, the effect happens when the completion takes effect.
+		// In a transaction with the record, the effect happens with the completion.
 		if c.inTransaction() && m.kind == complete {
 			c.effect(&next)
 		}
@@ -146,8 +146,8 @@ func (c *checker) deliver(s *state, m message) (state, bool) {
 	return next, applied
 }
 
-// checkFence looks at an operation that has taken effect on a record: whatever starts a run, or revives one, raises its
-// fence, and a run is started for the request of the record alone.
+// checkFence checks an operation that has taken effect. If it starts or revives a run, it must raise the fence. A run
+// starts only for the record's own request.
 func (c *checker) checkFence(next *state, before *record, m message) {
 	own := before.state == store.Running && before.owner == m.call
 	started := m.kind == claim && !own
@@ -169,9 +169,9 @@ func (c *checker) checkFence(next *state, before *record, m message) {
 // inTransaction reports that the effect commits with the record.
 func (c *checker) inTransaction() bool { return c.guarantee == store.ExactlyOnce }
 
-// effect counts one. Under AtLeastOnce it may be more than one.
+// effect counts an effect. Under AtLeastOnce there may be several.
 func (c *checker) effect(s *state) {
-	if s.effects < 2 { // more than one is too many already
+	if s.effects < 2 { // two are already too many
 		s.effects++
 	}
 
@@ -198,8 +198,8 @@ func (s *state) violate(p Property) {
 	}
 }
 
-// canEnd reports whether the record can be brought to an end once everybody who works on it has died and all time has
-// passed: by a retry, or by an operator.
+// canEnd reports whether a retry or an operator can bring the record to an end, once all its workers have died and all
+// time has passed.
 func (c *checker) canEnd(s *state) bool {
 	after := *s
 	after.record.leaseAlive, after.record.ownerAlive = false, false

@@ -20,9 +20,9 @@ type Config struct {
 	Private bool
 	// Recovery adds a recovery function.
 	Recovery bool
-	// Days lets days pass, so that records expire. The retention of the method is longer than that of the engine.
+	// Days makes days pass, so that records expire. The method's retention is longer than the engine's.
 	Days bool
-	// TimeOrdered uses a time-ordered key, and raises the retention of the method at some time. It implies Days.
+	// TimeOrdered uses a time-ordered key, and raises the method's retention at some time. It implies Days.
 	TimeOrdered bool
 	// Forgets lets an operator forget one record.
 	Forgets bool

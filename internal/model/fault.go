@@ -32,13 +32,13 @@ const (
 	ExpiryWithLease Fault = "rule 7: a running record expires with its lease"
 	// TakeoverAtMostOnce breaks the guarantee: an ended lease is taken over under AtMostOnce.
 	TakeoverAtMostOnce Fault = "AT_MOST_ONCE: takeover is allowed"
-	// LateOverResolution breaks rule 10: a late owner overwrites what was resolved.
+	// LateOverResolution breaks rule 10: a late owner overwrites a resolution.
 	LateOverResolution Fault = "rule 10: a late owner overwrites a resolution"
 	// CarelessResolver breaks rule 11: an operator settles a record as not executed while the owner may be alive.
 	CarelessResolver Fault = "rule 11: resolved as not executed while the owner may be alive"
 	// DoubtForgotten breaks the rule of doubt: NotExecuted of a later run also counts for earlier runs of the key.
 	DoubtForgotten Fault = "doubt: a run that did nothing speaks for an earlier one that may have"
-	// NoReviverLife breaks rule 11: a claim that is won back after its lease does not prolong the time in which its owner
+	// NoReviverLife breaks rule 11: a claim that revives its ended lease does not prolong the time in which its owner
 	// may be alive.
 	NoReviverLife Fault = "rule 11: a claim won back late counts from its first arrival"
 	// NoResolver removes the operator.
@@ -49,7 +49,7 @@ const (
 	CommitNotAsked Fault = "replay check: a transaction that cannot commit is answered without it"
 	// WaiterNotAsked breaks the replay check: a call that has waited gets the answer without the check.
 	WaiterNotAsked Fault = "replay check: a call that has waited is answered without it"
-	// OperatorsRetention breaks rule 12: an operator keeps what it settles for the engine's retention, not the record's.
+	// OperatorsRetention breaks rule 12: an operator's resolution gets the engine's retention, not the record's.
 	OperatorsRetention Fault = "rule 12: an operator settles with a shorter retention"
 	// LifeIsRetention breaks the life of keys: it is the retention, and is raised with it at once.
 	LifeIsRetention Fault = "key life: it is raised together with the retention"

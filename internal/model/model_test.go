@@ -11,8 +11,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// calls is how many calls meet on the record, two at a time. Two take seconds with the race detector; `make soak` takes
-// three.
+// calls is the number of calls on the record. At most two are under way at a time. Two take seconds with the race
+// detector; `make soak` takes three.
 var calls = flag.Int("calls", 2, "calls in the model, 1 to 3")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -2,7 +2,7 @@ package model
 
 import "github.com/onlyonce-go/onlyonce/store"
 
-// operatorSteps are those of an operator who knows what happened.
+// operatorSteps are the steps of an operator who knows the outcome.
 func (c *checker) operatorSteps(s *state, visit visitor) {
 	rec := &s.record
 
@@ -42,7 +42,7 @@ func (c *checker) operatorSteps(s *state, visit visitor) {
 	}
 }
 
-// forgetSteps are those of an operator who decides to forget a record, once.
+// forgetSteps are the steps of an operator who forgets a record, once.
 func (c *checker) forgetSteps(s *state, visit visitor) {
 	if rec := &s.record; c.mayForget(s) {
 		next := *s
@@ -59,8 +59,8 @@ func (c *checker) forgetSteps(s *state, visit visitor) {
 	}
 }
 
-// mayForget reports that the operator may decide so: what the record's owner writes is not under way any more, and no owner that it
-// has overtaken still runs. The rest is outside of the model.
+// mayForget reports whether the operator may forget the record: no write of its owner is under way, and no overtaken
+// owner still runs. Other cases are outside the model.
 func (c *checker) mayForget(s *state) bool {
 	rec := &s.record
 
@@ -85,7 +85,7 @@ func (c *checker) forget(s *state, m message, visit visitor) {
 		return
 	}
 
-	// The key begins anew, by the operator's decision. A late copy is none.
+	// By the operator's decision, the key begins again. A late copy of the message does not restart it.
 	if !s.forgotten {
 		next.forgotten = true
 		next.effects, next.answer, next.promise = 0, 0, 0
@@ -96,7 +96,7 @@ func (c *checker) forget(s *state, m message, visit visitor) {
 	visit(event{call: m.owner, what: "the operator's forgetting of its record arrives, which expects fence %d", number: m.fence}, next)
 }
 
-// forgetEnds loses what calls that have ended have sent.
+// forgetEnds drops the messages of calls that have ended.
 func (s *state) forgetEnds() {
 	for i := range s.calls {
 		me := &s.calls[i]

@@ -2,12 +2,12 @@ package model
 
 import "github.com/onlyonce-go/onlyonce/store"
 
-// unknown reports that nobody knows what became of the record's last run.
+// unknown reports whether the outcome of the record's last run is unknown.
 func (r *record) unknown() bool {
 	return r.state == store.Unknown || r.state == store.Running && !r.leaseAlive
 }
 
-// mustAsk reports that the recovery function has to be asked about the owner of the record.
+// mustAsk reports whether a call must call the recovery function about the owner of the record.
 func (c *checker) mustAsk(s *state, i uint8) bool {
 	asked := s.call(i).asked
 
@@ -25,7 +25,7 @@ func (c *checker) mustAsk(s *state, i uint8) bool {
 	}
 }
 
-// asking reports that another call on its way asks about an earlier owner.
+// asking reports whether another call under way asks about an earlier owner.
 func (s *state) asking(i uint8) bool {
 	for n := range s.calls {
 		other := &s.calls[n]
@@ -37,7 +37,7 @@ func (s *state) asking(i uint8) bool {
 	return false
 }
 
-// ask asks the recovery function about the owner of the record. What it has found is on its way as an operator's finding is.
+// ask calls the recovery function about the owner of the record. Its finding becomes a message, like an operator's.
 func (c *checker) ask(s *state, i uint8, visit visitor) {
 	rec := &s.record
 
@@ -59,7 +59,7 @@ func (c *checker) ask(s *state, i uint8, visit visitor) {
 	}
 }
 
-// checkAsked looks at a call that runs, or gives up, after an owner with this fence.
+// checkAsked checks a call that runs, or ends, after an owner with this fence.
 func (c *checker) checkAsked(s *state, i, fence uint8) {
 	if c.recovery && s.call(i).asked != fence {
 		s.violate(AskedFirst)

@@ -2,9 +2,9 @@ package model
 
 import "github.com/onlyonce-go/onlyonce/store"
 
-// reduce makes states equal that cannot be told apart by anything that may follow: messages that can change nothing any
-// more are forgotten, and so is what a call that has ended knew. It relies on the fence and the token being what the rules
-// say, so it is not used where a rule is turned off.
+// reduce merges states that no later step can tell apart. It drops messages that can no longer change anything, and the
+// knowledge of calls that have ended. It relies on the rules for fence and token, so it is not used when a rule is
+// turned off.
 func (c *checker) reduce(s *state) {
 	rec := &s.record
 
@@ -36,7 +36,7 @@ func (c *checker) reduce(s *state) {
 			me.asked = 0
 		}
 
-		// What it wrote matters as long as it owns the record, or may yet own it.
+		// Its writes matter while it owns the record, or may still win it.
 		if rec.state != store.Absent && rec.owner != i && me.claims == 0 {
 			me.renewed, me.written = false, false
 		}
@@ -62,14 +62,14 @@ func (c *checker) reduce(s *state) {
 		s.resolves = [2]uint8{}
 	}
 
-	// The key is too old whatever the retention is by now.
+	// The key is too old under any retention.
 	if c.timeOrdered && s.age >= methodDays {
 		s.raised = 1 + methodDays
 	}
 }
 
-// relevant keeps the messages that may still change a record: those of its owner, whatever fence they expect, and those
-// that expect its fence, since the fence only rises.
+// relevant keeps the messages that may still change a record: those of its owner, with any expected fence, and those
+// that expect its fence, because the fence only rises.
 func relevant(messages uint8, owner bool, fence uint8) uint8 {
 	if owner {
 		return min(messages, 1)

@@ -50,7 +50,7 @@ func (r Rule) Config() Config {
 
 	config := Config{Guarantee: r.Guarantee, Calls: 2, Fault: r.Fault, MaxStates: enough}
 
-	switch r.Fault { //nolint:exhaustive // the others need nothing more
+	switch r.Fault { //nolint:exhaustive // the other rules need no more
 	case FingerprintIgnored:
 		config.TwoRequests = true
 	case OvertakenNotAsked, CommitNotAsked, WaiterNotAsked:

@@ -2,7 +2,7 @@ package model
 
 import "github.com/onlyonce-go/onlyonce/store"
 
-// runSteps is what a handler can do, whether its lease is alive or not: it may have been paused.
+// runSteps are the steps of a handler, with a living lease or without: it may have been paused.
 func (c *checker) runSteps(s *state, i uint8, visit visitor) {
 	me := s.call(i)
 	inside := c.inTransaction()
@@ -43,7 +43,7 @@ func (c *checker) runSteps(s *state, i uint8, visit visitor) {
 	end(ambiguous, "ends ambiguously")
 }
 
-// endMessage is what a call writes at its end.
+// endMessage is the message that a call sends at its end.
 func (c *checker) endMessage(s *state, i uint8) message {
 	me := s.call(i)
 

@@ -8,15 +8,15 @@ const (
 
 	lookOnly = 7 // the fence that a claim expects which may win nothing
 
-	operator = calls + 1 // the outcome that an operator records; that of call i is i
+	operator = calls + 1 // the outcome of an operator; that of call i is i
 )
 
-// phase is where a call stands.
+// phase is the progress of a call.
 type phase uint8
 
 const (
 	waiting     phase = iota // has not begun
-	following                // waits in one process for what the call that it follows comes to
+	following                // waits in its process for the answer of the call that it follows
 	claiming                 // has sent a claim and has no answer
 	running                  // its handler runs
 	settling                 // its handler has ended, and the end is being written
@@ -31,12 +31,12 @@ type call struct {
 	phase    phase
 	expects  uint8 // the fence that its claim expects
 	affected bool  // its effect has happened
-	doubtful bool  // it was told so when it won
+	doubtful bool  // the store reported doubt when it won
 	follows  uint8 // the call whose answer it waits for
-	asked    uint8 // the fence of the owner about whom it has asked the recovery function
+	asked    uint8 // the fence of the owner about which it has called the recovery function
 	days     uint8 // its method's retention when it began
 	end      ending
-	// What it has sent, each of which may arrive at any time and any number of times. A bit for each expected fence.
+	// Sent messages, each of which may arrive at any time and any number of times: a bit for each expected fence.
 	claims, releases uint8
 	renewed          bool
 	written          bool
@@ -64,21 +64,21 @@ type record struct {
 	outcome    uint8 // 0 for none
 	attempts   uint8
 	request    uint8 // the request that the key is bound to
-	started    bool  // it has had a run; one that has not is what a release has left behind
-	days       uint8 // the retention of the claim that made its owner
+	started    bool  // it has had a run; otherwise a release has made it
+	days       uint8 // the retention of its owner's claim
 	kept       uint8 // the days that it will still be kept, once it is settled
 }
 
-// state is everything. It is comparable, so that a map can hold the states that were seen.
+// state is the whole state. It is comparable, so that a map can hold the visited states.
 type state struct {
 	record record
 	calls  [calls]call
 
-	effects  uint8 // how often the effect has happened, up to 2
-	answer   uint8 // the recorded answer that somebody was given; 0 for none
-	resolves [2]uint8
+	effects uint8 // how often the effect has happened, up to 2
+	answer  uint8 // the recorded answer that somebody was given; 0 for none
 	// resolves are the operator's messages: as completed, as released; a bit for each fence.
-	forgets   [calls]uint8 // the operator's messages that end the record, by its owner; a bit for each fence
+	resolves  [2]uint8
+	forgets   [calls]uint8 // the operator's messages that forget the record, by its owner; a bit for each fence
 	forgotten bool         // the operator has ended a record
 
 	age     uint8 // days since the key was made, up to 2
@@ -99,7 +99,8 @@ const (
 	OneAnswer Property = "all recorded answers of a key are equal"
 	// FenceRises: the fence never goes back within the record's life, and every new run has a higher one.
 	FenceRises Property = "the fence never goes back, and rises with every run and every revived lease"
-	// NoFalseLoss: an owner whose record nobody has taken over or resolved never hears that it has lost the record.
+	// NoFalseLoss: an owner is not told that it has lost its record, unless another call took it over or an operator
+	// resolved it.
 	NoFalseLoss Property = "an owner that still has its record never gets the answer that it has lost it"
 	// CompletedStays: a completed record does not change.
 	CompletedStays Property = "a completed record never changes"
@@ -113,10 +114,10 @@ const (
 	NoDeadEnd Property = "a retry or an operator can bring every record to an end"
 	// OwnReplayCheck: the answer of another's run goes only to callers whose own replay check allows it.
 	OwnReplayCheck Property = "no caller gets the answer of another's run unless its own replay check allows it"
-	// SettledIsKept: whoever settles a record keeps it for the retention of its claim.
+	// SettledIsKept: a settled record is kept for the retention of its claim, whoever settles it.
 	SettledIsKept Property = "a completed call does not run again within the retention it was claimed with"
 	// OldKeyRests: a time-ordered key makes no record once an earlier one may have expired.
 	OldKeyRests Property = "a completed call with a time-ordered key never runs again, whatever the retention becomes"
-	// AskedFirst: nobody runs again, or gives up, before the recovery function was called for the last owner.
+	// AskedFirst: no call runs again or is rejected as unknown before the recovery function was called about the last owner.
 	AskedFirst Property = "a key runs again or is rejected as unknown only after the recovery function was called for its last owner"
 )

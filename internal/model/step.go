@@ -7,14 +7,14 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// event is what leads from one state to the next.
+// event describes a step from one state to the next.
 type event struct {
-	call   uint8  // 0 for what no call does
+	call   uint8  // 0 for a step of no call
 	what   string // with a verb for the number, where it matters
 	number uint8  // a fence, or another call
 }
 
-// String tells the event.
+// String describes the event.
 func (e event) String() string {
 	text := e.what
 	if strings.Contains(text, "%d") {
@@ -57,11 +57,11 @@ func (s *state) live() int {
 	return n
 }
 
-// callSteps is what a call can do, as the engine does it.
+// callSteps are the steps of a call, as in the engine.
 func (c *checker) callSteps(s *state, i uint8, visit visitor) {
 	me := s.call(i)
 
-	// Calls begin in order, which loses nothing: they differ by their number alone.
+	// Calls begin in order. That loses nothing, because they differ only in their numbers.
 	if me.phase == waiting {
 		if s.live() < 2 && (i == 1 || s.call(i-1).phase != waiting) {
 			c.begin(s, i, visit)
@@ -190,6 +190,6 @@ func (c *checker) mayStart(s *state, rec *record, i uint8) bool {
 		concrete.Guarantee, op.Guarantee = store.AtLeastOnce, store.AtLeastOnce
 	}
 
-	// A call never claims with a token that it has seen released: it takes a new one, and is another call.
+	// A call never claims with a token that it has seen released. It takes a new token, which makes it another call here.
 	return rec.owner != i && op.MayStart(&concrete, now())
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// The model's time stands still; what has passed is said by the record.
+// The model's clock stands still. The record has the facts about time.
 const (
 	lease  = time.Second
 	maxRun = time.Second
@@ -21,7 +21,7 @@ func fingerprintOf(request uint8) store.Fingerprint {
 	return store.Fingerprint{Scheme: 1, Sum: [32]byte{request}}
 }
 
-// concrete is the record as the transition table knows it.
+// concrete converts the record for the transition table.
 func (r *record) concrete() store.Record {
 	if r.state == store.Absent {
 		return store.Record{}
@@ -89,13 +89,13 @@ func abstract(rec *store.Record) record {
 type message struct {
 	call uint8 // 0 for the operator's
 	kind kind
-	// owner is that of the record which a forgetting names.
+	// owner is the owner of the record that a forgetting names.
 	owner uint8
-	// fence is what a claim, a release or a resolution expects.
+	// fence is the fence that a claim, a release or a resolution expects.
 	fence uint8
-	// as is what a resolution says.
+	// as is the state that a resolution sets.
 	as store.State
-	// ambiguous is what a release says of its run.
+	// ambiguous is set if a release reports an ambiguous run.
 	ambiguous bool
 }
 
@@ -111,7 +111,7 @@ const (
 	forget
 )
 
-// apply is what the store does with a message, with one rule turned off where the checker says so.
+// apply applies a message as the store does. If the checker turns a rule off, apply ignores that rule.
 func (c *checker) apply(s *state, m message) (record, bool) {
 	before := s.record
 
@@ -197,7 +197,7 @@ func (c *checker) decide(s *state, rec store.Record, m message) store.Transition
 	}
 }
 
-// meddle turns off the rules that concern what the table has made of the record.
+// meddle turns off rules about the table's result.
 func (c *checker) meddle(before, after record, m message, applied bool) (record, bool) {
 	switch {
 	case m.kind == complete:
@@ -237,7 +237,7 @@ func (c *checker) meddleWithCompletion(before, after record, m message, applied 
 	return after, applied
 }
 
-// meddleWithRun concerns what a claim or a renewal makes of a running record.
+// meddleWithRun turns off rules about the result of a claim or a renewal on a running record.
 func (c *checker) meddleWithRun(before, after record, m message) record {
 	revived := before.owner == m.call && !before.leaseAlive
 

@@ -2,14 +2,14 @@ package model
 
 import "github.com/onlyonce-go/onlyonce/store"
 
-// Retentions and the ages of keys are counted in days. Whatever takes less than a day, such as a claim, a lease and a run, is over
-// when a day has passed, and no copy of a claim arrives so late.
+// Retentions and ages of keys are counted in days. Anything shorter, such as a claim, a lease or a run, is over when a
+// day has passed. No copy of a claim arrives that late.
 const (
 	engineDays = 1 // the engine's retention
 	methodDays = 2 // the method's, where it has one of its own, or once it is raised
 )
 
-// timeSteps are the passing of time, and what is changed while it passes.
+// timeSteps are the steps of time, and the changes of a retention while time passes.
 func (c *checker) timeSteps(s *state, visit visitor) {
 	if s.record.leaseAlive {
 		next := *s
@@ -17,7 +17,7 @@ func (c *checker) timeSteps(s *state, visit visitor) {
 		visit(event{what: "the lease ends"}, next)
 	}
 
-	// MaxRun bounds a run. So a lease after it, its owner and those before it have ended.
+	// MaxRun bounds a run. When its lease has ended after that, the record's owner and the owners before it have ended.
 	if s.record.ownerAlive && !s.record.leaseAlive && !s.runs() {
 		next := *s
 		next.record.ownerAlive = false
@@ -61,7 +61,7 @@ func (c *checker) dayPasses(s *state, visit visitor) {
 	next.forgetClaims()
 
 	for i := range next.calls {
-		// Its caller was answered long ago; what it writes is tried on in the background.
+		// Its caller has long been answered. The background keeps trying its writes.
 		if next.calls[i].phase == settling {
 			next.calls[i].phase = ended
 		}
@@ -91,7 +91,7 @@ func (c *checker) dayPasses(s *state, visit visitor) {
 	visit(event{what: "a day passes"}, next)
 }
 
-// forgetClaims loses what was sent to win or to keep the record: no copy of that outlives the record.
+// forgetClaims drops the messages that win or keep the record. No copy of them outlives the record.
 func (s *state) forgetClaims() {
 	for i := range s.calls {
 		s.calls[i].claims, s.calls[i].renewed = 0, false
@@ -120,8 +120,9 @@ func (c *checker) retention(s *state) uint8 {
 	return methodDays
 }
 
-// tooOld reports that the key is too old to make a record. Its life is raised once the retention has been in force as long. That
-// a key must be younger stands for the tolerance: the clocks of clients and stores may differ.
+// tooOld reports whether the key is too old to make a record. The life of keys is raised once the retention has been in
+// force for that long. A key must be younger than its life, which stands for the tolerance between the clocks of
+// clients and stores.
 func (c *checker) tooOld(s *state) bool {
 	life := uint8(engineDays)
 	if s.raised > methodDays || s.raised != 0 && c.fault == LifeIsRetention {
@@ -131,12 +132,13 @@ func (c *checker) tooOld(s *state) bool {
 	return c.timeOrdered && c.fault != NoKeyLife && s.age >= life
 }
 
-// provesNothing reports that an earlier record of the key may have expired: there is none, or one that a late release has made.
+// provesNothing reports whether an earlier record of the key may have expired: there is no record, or a late release
+// has made it.
 func (c *checker) provesNothing(rec *record) bool {
 	return rec.state == store.Absent || rec.state == store.Released && !rec.started && c.fault != TombstoneProves
 }
 
-// checkKept looks at a claim that has started a run.
+// checkKept checks a claim that has started a run.
 func (c *checker) checkKept(s *state) {
 	switch {
 	case s.promise == 0:

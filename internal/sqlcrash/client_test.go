@@ -22,7 +22,7 @@ import (
 // client calls one server, without a client interceptor.
 type client struct{ conn *grpc.ClientConn }
 
-// answer is what a caller gets.
+// answer is the answer to a call.
 type answer struct {
 	resp    *pb.SimpleResponse
 	err     error
@@ -47,7 +47,7 @@ func (c client) take(t *testing.T, m method, key string) answer {
 	return c.call(context.WithoutCancel(t.Context()), m, key, order(false))
 }
 
-// begin makes the same call in the background.
+// begin starts the same call in the background.
 func (c client) begin(ctx context.Context, m method, key string) <-chan answer {
 	done := make(chan answer, 1)
 
@@ -56,7 +56,7 @@ func (c client) begin(ctx context.Context, m method, key string) <-chan answer {
 	return done
 }
 
-// insist makes the call until it succeeds.
+// insist repeats the call until it succeeds.
 func (c client) insist(t *testing.T, m method, key string) (got answer) {
 	t.Helper()
 
@@ -87,7 +87,7 @@ func (a answer) reason() onlyonce.Reason {
 	return ""
 }
 
-// final reports whether an answer is what its handler has answered: a response or a definite error.
+// final reports whether an answer comes from its handler: a response or a definite error.
 func (a answer) final() bool {
 	return a.err == nil || status.Code(a.err) == codes.FailedPrecondition && a.reason() == ""
 }

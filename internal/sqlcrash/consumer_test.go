@@ -38,7 +38,7 @@ const (
 	atAck       point = "ack"       // decided, and about to acknowledge
 )
 
-// consumerConfig says what a consumer is like.
+// consumerConfig configures a consumer.
 type consumerConfig struct {
 	URL, Driver, DSN string
 	Mode             onlyonce.TransactionMode
@@ -278,7 +278,7 @@ func (q *queue) kill(t *testing.T, at point) {
 	}
 }
 
-// consume lets a consumer of this process settle the message. It returns how often its handler has run.
+// consume runs a consumer in this process until the message is settled. It returns the number of runs of its handler.
 func (q *queue) consume(t *testing.T, policy onlyonce.Policy, handle func(context.Context, *consume.Message) error) int64 {
 	t.Helper()
 

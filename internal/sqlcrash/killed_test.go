@@ -9,10 +9,10 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// theKey is the key of tests that need one alone.
+// theKey is the key of tests that need only one.
 const theKey = "order-7"
 
-// The leases here are so long that nobody could wait for one.
+// The leases are longer than any test, so a result cannot depend on their end.
 func TestF01F02F04KilledInASingleTransactionLeavesNothingAndTheRetryRunsAtOnce(t *testing.T) {
 	each(t, kinds, func(t *testing.T, k kind) {
 		t.Helper()

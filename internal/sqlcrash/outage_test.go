@@ -69,7 +69,7 @@ func TestF07F08DatabaseKilledDuringAJoinedRunDoesNotDoubleIt(t *testing.T) {
 			w.mustHave(t, key, 1, effects)
 			p.resume(t)
 
-			// It may have run again by itself, and it may have been told that it cannot go on.
+			// The call may have run again by itself, or may have been refused.
 			first := happens(t, "the caller is answered", caller)
 
 			got := p.insist(t, joined, key)
@@ -127,7 +127,7 @@ func TestF12CommitReplyLostIsAnsweredByWhatTheDatabaseHas(t *testing.T) {
 	})
 }
 
-// The database is killed under load, as many times as there are rounds, and recovers what it has acknowledged.
+// In each round, the database is killed under load, and recovers its acknowledged writes.
 func TestF08F12DatabaseKilledUnderLoadLosesNothingThatWasAnswered(t *testing.T) {
 	each(t, processes(), func(t *testing.T, k kind) {
 		t.Helper()

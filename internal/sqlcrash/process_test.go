@@ -121,7 +121,7 @@ func (w *world) launch(config serverConfig) (*process, error) {
 	}
 }
 
-// read takes in what the process tells, until it has ended.
+// read collects the output of the process until its end.
 func (p *process) read(said io.ReadCloser) {
 	defer said.Close()
 
@@ -160,7 +160,7 @@ func (p *process) signal(t *testing.T, sig syscall.Signal) {
 	}
 }
 
-// kill ends the process at once and returns when it has, and everything that it told has been heard.
+// kill kills the process. It returns when the process has ended and all its reports are processed.
 func (p *process) kill() {
 	p.doomed.Store(true)
 	p.child.Kill()
@@ -175,7 +175,7 @@ func (p *process) bury() error {
 	p.reading.Wait()
 
 	if p.conn != nil {
-		_ = p.conn.Close() // nobody calls any more
+		_ = p.conn.Close() // no more calls are made
 	}
 
 	said := p.stderr.String()
@@ -201,7 +201,7 @@ func (p *process) waitExit(t *testing.T) {
 	}
 }
 
-// killAt makes a call with theKey and kills its server when it is parked.
+// killAt makes a call with theKey, and kills its server when it is parked.
 func (p *process) killAt(t *testing.T, m method) {
 	t.Helper()
 

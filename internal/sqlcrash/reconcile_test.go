@@ -17,16 +17,16 @@ import (
 const (
 	// unsettled is how many records are left by servers that are killed.
 	unsettled = 1_000
-	// perServer is how many of them one server leaves, and together is how many calls come to it at a time.
+	// perServer is the number of records that one server leaves. together is the number of concurrent calls on a server.
 	perServer, together = 250, 25
 )
 
 func unsettledKey(i int) string { return fmt.Sprintf("unsettled-%04d", i) }
 
-// isWritten says that the effect of a key has happened when its server is killed: of every other server.
+// isWritten reports whether the effect of a key has happened when its server is killed: true for every other server.
 func isWritten(i int) bool { return i/perServer%2 == 0 }
 
-// hasDuplicates says that callers try a key again.
+// hasDuplicates reports whether callers retry a key.
 func hasDuplicates(i int) bool { return i%2 == 0 }
 
 // killedInMidHandler leaves unsettled records.
@@ -49,7 +49,7 @@ func (w *world) killedInMidHandler(t *testing.T) {
 			begun := i
 
 			for range together {
-				_ = doomed.begin(context.WithoutCancel(t.Context()), single, unsettledKey(i)) // nobody will hear of it
+				_ = doomed.begin(context.WithoutCancel(t.Context()), single, unsettledKey(i)) // the answer is not needed
 
 				i++
 			}
@@ -69,7 +69,7 @@ func (w *world) killedInMidHandler(t *testing.T) {
 	}
 }
 
-// tryAgain makes the calls of duplicates until they have an answer.
+// tryAgain repeats the calls of the duplicates until they have an answer.
 func (w *world) tryAgain(t *testing.T, servers ...*process) {
 	t.Helper()
 
@@ -92,7 +92,7 @@ func (w *world) tryAgain(t *testing.T, servers ...*process) {
 	trying.Wait()
 }
 
-// open is how many records are not settled. One whose lease is alive becomes unknown, so those are counted first.
+// open counts the unsettled records. A running record may become unknown, so running records are counted first.
 func (w *world) open(t *testing.T) (n int) {
 	t.Helper()
 

@@ -16,11 +16,11 @@ import (
 )
 
 const (
-	// stepsOfALife is how many steps a server takes at most before it kills itself. A call has four.
+	// stepsOfALife is the largest number of steps before a server kills itself. A call has four.
 	stepsOfALife = 60
 	// laterAtMost is how much later it dies, which may be in the middle of a statement, or of a commit.
 	laterAtMost = 3 * time.Millisecond
-	// shoppers is how many callers there are at a time, not counting those that come twice.
+	// shoppers is the number of concurrent callers, without those that repeat a call.
 	shoppers = 6
 )
 
@@ -30,7 +30,7 @@ type fleet struct {
 	slots []atomic.Pointer[process]
 	left  atomic.Int64 // kills
 	lives sync.WaitGroup
-	over  chan struct{} // closed when nobody is killed any more
+	over  chan struct{} // closed when the kills are over
 
 	mu     sync.Mutex
 	failed error
@@ -90,7 +90,7 @@ func (f *fleet) live(slot int, policy onlyonce.Policy, ready func()) {
 	}
 }
 
-// some is one of the servers, or what was one.
+// some is a random server, alive or dead.
 func (f *fleet) some() client { return f.slots[rand.IntN(len(f.slots))].Load().client }
 
 // insist asks servers until one gives a final answer.
@@ -120,7 +120,7 @@ type purchase struct {
 	declined bool
 }
 
-// ledger is what all callers were answered.
+// ledger collects the answers of all callers.
 type ledger struct {
 	mu      sync.Mutex
 	all     []purchase
@@ -160,7 +160,7 @@ func (l *ledger) old() (p purchase, found bool) {
 	return l.all[rand.IntN(len(l.all))], true
 }
 
-// shop lets callers order from a fleet until it is over, some of them twice at once, and some again what they have ordered before.
+// shop lets callers order from a fleet until over. Some orders are sent twice at once, and some earlier ones again.
 func (f *fleet) shop(t *testing.T, l *ledger, over <-chan struct{}) {
 	t.Helper()
 
@@ -208,7 +208,7 @@ func (f *fleet) shop(t *testing.T, l *ledger, over <-chan struct{}) {
 	all.Wait()
 }
 
-// mustBeTrue checks that what callers were answered is what the tables say, and what the next caller is answered in peace.
+// mustBeTrue checks that the answers agree with the tables, and with an answer given without faults.
 func (l *ledger) mustBeTrue(t *testing.T, f *fleet) {
 	t.Helper()
 

@@ -39,34 +39,34 @@ const (
 	atHandler  point = "handler"  // claimed, and about to run
 	atWritten  point = "written"  // in the handler, with its row written
 	atReturned point = "returned" // the handler has returned
-	atAnswer   point = "answer"   // what there is to record is recorded, and the answer is about to be sent
+	atAnswer   point = "answer"   // the outcome is recorded, and the answer is about to be sent
 )
 
-// serverConfig says what a server is like.
+// serverConfig configures a server.
 type serverConfig struct {
 	Driver, DSN string
 	Dialect     sqlstore.Dialect
 	// Pipelined servers send statements together.
 	Pipelined bool
-	// Policy is that of all methods.
+	// Policy is the policy of all methods.
 	Policy onlyonce.Policy
-	// Outside makes the method of the single transaction one under AT_MOST_ONCE, whose effect is outside of any. Recovers says that
-	// the server looks for such an effect.
+	// Outside puts the method of the single transaction under AT_MOST_ONCE, with an effect outside any transaction.
+	// Recovers makes the server look for that effect.
 	Outside, Recovers bool
 	// Heedless handlers of joined transactions go on when their context has ended.
 	Heedless bool
-	// ParkAt is where the server stops, once, until it is told to go on.
+	// ParkAt is the point at which the server waits, once, for permission to continue.
 	ParkAt point
 	// ParksAll stops every call there, for ever.
 	ParksAll bool
-	// Reconciles says that the server settles unknown outcomes by itself, too.
+	// Reconciles makes the server settle unknown outcomes by itself, too.
 	Reconciles bool
-	// DieAt is the step at which the server kills itself, a moment later; zero is never.
+	// DieAt is the step at which the server kills itself, after DieAfter; zero means never.
 	DieAt    int64
 	DieAfter time.Duration
 }
 
-// probe tells the test process where its server is.
+// probe reports to the test process which point its server has reached.
 type probe struct {
 	config *serverConfig
 	steps  atomic.Int64
@@ -114,7 +114,7 @@ func serverMain(encoded string) int {
 	return 0
 }
 
-// serve serves until SIGTERM. Then nothing of it may be left.
+// serve serves until SIGTERM. It returns an error if anything of the server is left then.
 func serve(config *serverConfig) error {
 	terminate := make(chan os.Signal, 1)
 	signal.Notify(terminate, syscall.SIGTERM)
@@ -208,7 +208,7 @@ func serve(config *serverConfig) error {
 	return goleak.Find(before)
 }
 
-// reconcileIf settles unknown outcomes until ctx ends, if the server is to.
+// reconcileIf settles unknown outcomes until ctx ends, if does is set.
 func reconcileIf(ctx context.Context, does bool, engine *onlyonce.Engine) error {
 	if !does {
 		<-ctx.Done()

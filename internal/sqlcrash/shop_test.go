@@ -40,7 +40,7 @@ func methodOf(m method) string {
 	return pb.TestService_UnaryCall_FullMethodName
 }
 
-// shop is the service of a server: it writes each order into a table. An order is a key, and its answer tells which run has given it.
+// shop is the service of a server: it writes each order into a table. An order is a key, and its answer names the run.
 type shop struct {
 	pb.UnimplementedTestServiceServer
 
@@ -50,7 +50,7 @@ type shop struct {
 	outside, heedless bool
 }
 
-// order is a request. One that is declined is written and then answered with a definite error, so that nothing of it is left.
+// order is a request. A declined order is written and then answered with a definite error, so its row is rolled back.
 func order(declined bool) *pb.SimpleRequest {
 	req := &pb.SimpleRequest{Payload: &pb.Payload{Body: []byte("one book")}}
 	if declined {

@@ -20,7 +20,7 @@ func TestF16StoppedPastTheLeaseAndOvertakenRollsBackAndAnswersWhatTheWinnerDid(t
 
 		points := []point{atHandler, atWritten}
 		if k.dialect == sqlstore.SQLite {
-			points = points[:1] // nobody else can write while somebody is in a transaction
+			points = points[:1] // SQLite has one writer at a time
 		}
 
 		run := func(at point, heedless bool) {
@@ -50,13 +50,13 @@ func TestF16StoppedPastTheLeaseAndOvertakenRollsBackAndAnswersWhatTheWinnerDid(t
 		}
 
 		for _, at := range points {
-			run(at, false) // its context ends what it does
+			run(at, false) // the end of its context ends its statements
 			run(at, true)  // nothing does but the record
 		}
 	})
 }
 
-// A single transaction has no lease that could end: whoever is in it is alone, for as long as its connection lives.
+// A single transaction has no lease that could end. Its run is alone for as long as its connection lives.
 func TestF16StoppedInASingleTransactionIsNotOvertaken(t *testing.T) {
 	each(t, processes(), func(t *testing.T, k kind) {
 		t.Helper()
@@ -114,7 +114,7 @@ func TestF48GracefulStopDuringARunCommitsIt(t *testing.T) {
 
 				got := happens(t, "the caller is answered", caller)
 				got.mustSay(t, onlyonce.StatusExecuted)
-				p.waitExit(t) // which says that nothing leaks
+				p.waitExit(t) // fails if anything has leaked
 				w.mustBe(t, m, theKey, store.Completed)
 
 				again := w.start(t, serverConfig{Policy: sound()}).take(t, m, theKey)

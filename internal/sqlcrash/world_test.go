@@ -20,11 +20,11 @@ import (
 )
 
 const (
-	// patience is how long anything may take. What takes longer does not happen.
+	// patience is the longest wait of a test. An event that takes longer counts as missing.
 	patience = 2 * time.Minute
 	// shortLease is the lease of servers that are killed or stopped: long enough for a busy machine to come that far.
 	shortLease = time.Second
-	// shortestLease is that of servers under load, of which some may lose it.
+	// shortestLease is the lease of servers under load, some of which may lose it.
 	shortestLease = 300 * time.Millisecond
 	// storeTimeout and settleTimeout are the servers' own.
 	storeTimeout  = 5 * time.Second
@@ -42,7 +42,7 @@ type kind struct {
 	params  []string
 }
 
-// kinds are all databases that servers are killed on. MySQL itself is one where the environment names it.
+// kinds are the databases that servers are killed on. MySQL itself is included if the environment names it.
 var kinds = append([]kind{
 	{"PostgreSQL", sqlstore.PostgreSQL, sqltest.PostgresDatabase, sqltest.Postgres, nil},
 	{"MariaDB", sqlstore.MySQL, sqltest.MariaDBDatabase, sqltest.MariaDB, nil},
@@ -57,7 +57,7 @@ func newest() []kind {
 	return []kind{{"MySQL", sqlstore.MySQL, sqltest.MySQLDatabase, sqltest.MySQL, nil}}
 }
 
-// processes are the kinds that are a process of their own.
+// processes lists the kinds whose database is a process.
 func processes() []kind {
 	return slices.DeleteFunc(slices.Clone(kinds), func(k kind) bool { return k.own == nil })
 }
@@ -75,7 +75,7 @@ func each(t *testing.T, kinds []kind, test func(t *testing.T, k kind)) {
 	}
 }
 
-// world is what outlives the servers: the database, and what they have told.
+// world is the environment of the servers: the database, and the reports of the servers.
 type world struct {
 	kind     kind
 	driver   string
@@ -90,7 +90,7 @@ type world struct {
 	visits    []visit
 }
 
-// visit is a step of a call, as a server has told it.
+// visit is a server's report of a step of a call.
 type visit struct {
 	at  point
 	key string
@@ -151,7 +151,7 @@ func loaded() onlyonce.Policy {
 	return p
 }
 
-// sound is the policy of servers whose leases nobody could wait for.
+// sound is the policy of servers whose leases outlast every test.
 func sound() onlyonce.Policy {
 	return onlyonce.Policy{Lease: 2 * patience, MaxRun: 2 * patience, MaxWait: patience / 2, MaxAttempts: 1000}
 }
@@ -203,8 +203,8 @@ func (w *world) rows(t *testing.T) map[string][]string {
 	return rows
 }
 
-// mayForget reports whether the database may have lost what a duplicate was answered: InnoDB shows a commit to others before it
-// is on disk. What the caller of the run itself was answered, it may not.
+// mayForget reports whether the database may have lost the record of a duplicate's answer: InnoDB shows a commit to
+// others before it is on disk. It must not lose the answer of the run's own caller.
 func (w *world) mayForget(got answer) bool {
 	return w.kind.dialect == sqlstore.MySQL && w.restarts.Load() > 0 && got.status() != onlyonce.StatusExecuted
 }
@@ -234,7 +234,7 @@ func (w *world) mustHave(t *testing.T, key string, runs, effects int) {
 	}
 }
 
-// seen is how often a step was told.
+// seen counts the reports of a step.
 func (w *world) seen(at point, key string) (n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -262,7 +262,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// happens waits for a channel to be closed, or to have something to say.
+// happens waits until a channel is closed or has a value.
 func happens[T any](t *testing.T, what string, channel <-chan T) (said T) {
 	t.Helper()
 
@@ -278,7 +278,7 @@ func happens[T any](t *testing.T, what string, channel <-chan T) (said T) {
 	return said
 }
 
-// endAll ends all processes, and reports those that have ended unasked or have something to say.
+// endAll ends all processes. It reports those that ended unexpectedly or printed something.
 func (w *world) endAll(t *testing.T) {
 	t.Helper()
 

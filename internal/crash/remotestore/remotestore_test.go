@@ -30,7 +30,7 @@ func connect(t *testing.T, backend remotestore.Backend) *rpc.Client {
 
 	var config net.ListenConfig
 
-	// Not the test's context: listening ends with the test's cleanups.
+	// The listener must outlive the test's context, because it ends with the test's cleanups.
 	listener, err := config.Listen(context.WithoutCancel(t.Context()), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
