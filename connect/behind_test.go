@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
 	"connectrpc.com/connect"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/onlyonce-go/onlyonce"
 	onceconnect "github.com/onlyonce-go/onlyonce/connect"
@@ -47,6 +49,29 @@ func TestAnInterceptorBehindMayMakeOtherCallsWithEmptyRequests(t *testing.T) {
 				t.Error(got.err)
 			}
 		})
+	}
+}
+
+func TestAnInterceptorBehindDoesNotPassTheKeyOnToGRPC(t *testing.T) {
+	w := newWorld(t, setup{})
+
+	for name, outgoing := range map[string]metadata.MD{"no metadata": nil, "metadata of the caller": metadata.Pairs("x-trace", "8")} {
+		ctx := t.Context()
+		if outgoing != nil {
+			ctx = metadata.NewOutgoingContext(ctx, outgoing)
+		}
+
+		see := behind(t, func(ctx context.Context, req connect.AnyRequest, next connect.UnaryFunc) (connect.AnyResponse, error) {
+			if got, _ := metadata.FromOutgoingContext(ctx); !maps.EqualFunc(got, outgoing, slices.Equal) {
+				t.Errorf("%s: the outgoing metadata are %v, want %v", name, got, outgoing)
+			}
+
+			return next(ctx, req)
+		})
+
+		if got := dial(t, w.url, see).payKeyed(ctx, name[:2]).must(t, onlyonce.StatusExecuted); got.err != nil {
+			t.Error(got.err)
+		}
 	}
 }
 

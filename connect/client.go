@@ -66,6 +66,7 @@ func (c *Client) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 		}
 
 		call := &clientCall{req: req, next: next}
+		call.outgoing, _ = metadata.FromOutgoingContext(ctx)
 
 		opts := []grpc.CallOption{calloption.Target{Name: req.Peer().Addr}}
 		if policy, ok := ctx.Value(policyKey{}).(retry.Policy); ok {

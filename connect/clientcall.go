@@ -42,6 +42,7 @@ func contractMetadata(header http.Header) metadata.MD {
 type clientCall struct {
 	req      connect.AnyRequest
 	next     connect.UnaryFunc
+	outgoing metadata.MD // of the caller's context; nil: none
 	response connect.AnyResponse
 	last     error // of the last attempt, as connect-go returned it; nil: none
 }
@@ -60,6 +61,9 @@ func (c *clientCall) invoke(ctx context.Context, _ string, _, _ any, _ *grpc.Cli
 	}
 
 	made := &attempt{AnyRequest: c.req, header: attemptHeader(ctx, c.req.Header())}
+
+	// An interceptor behind may call a service by gRPC. The key does not belong to that call.
+	ctx = metadata.NewOutgoingContext(ctx, c.outgoing)
 
 	resp, err := c.next(made.watch(context.WithValue(ctx, attemptKey{}, made)), made)
 	err = asReset(ctx, withResponse(resp, err))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -194,10 +195,15 @@ const nativeRetries = `{"methodConfig": [{"name": [{}], "retryPolicy": {
 func TestNativeRetriesOfGRPCGoRetryRejectionsOfAWrappedHandler(t *testing.T) {
 	for name, c := range map[string]struct {
 		bare bool
+		wrap func(http.Handler) http.Handler
 		want codes.Code
-	}{"wrapped": {bare: false, want: codes.OK}, "not wrapped": {bare: true, want: codes.Unavailable}} {
+	}{
+		"wrapped":                           {want: codes.OK},
+		"wrapped, with a header from front": {wrap: sets, want: codes.OK},
+		"not wrapped":                       {bare: true, want: codes.Unavailable},
+	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, setup{bare: c.bare, before: []connect.Interceptor{busyOnce()}})
+			w := newWorld(t, setup{bare: c.bare, wrap: c.wrap, before: []connect.Interceptor{busyOnce()}})
 			client := dialGRPC(t, strings.TrimPrefix(w.url, "http://"), grpc.WithDefaultServiceConfig(nativeRetries))
 
 			_, header, trailer, err := payGRPC(t.Context(), client, "key")

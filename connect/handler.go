@@ -15,7 +15,8 @@ import (
 //   - It sends errors of the gRPC protocol over HTTP/2 as trailers only. connect-go sends an empty block of headers first. gRPC's native
 //     retries end when headers arrive, so without Handler they do not retry rejections such as IN_PROGRESS.
 //
-// All other answers pass unchanged. If next is nil, the first request panics.
+// All other answers pass unchanged. Headers that a middleware in front has set do not count as headers of an error. If next is nil, the
+// first request panics.
 func Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.TLS != nil {
@@ -28,7 +29,12 @@ func Handler(next http.Handler) http.Handler {
 			return
 		}
 
-		next.ServeHTTP(&trailersOnly{ResponseWriter: w}, r)
+		own := &trailersOnly{ResponseWriter: w}
+		if before := w.Header(); len(before) > 0 {
+			own.before = before.Clone()
+		}
+
+		next.ServeHTTP(own, r)
 	})
 }
 
@@ -42,6 +48,8 @@ func isGRPC(contentType string) bool {
 // trailersOnly sends an error as a single block of headers if the handler has written nothing and set no headers.
 type trailersOnly struct {
 	http.ResponseWriter
+
+	before http.Header // that a middleware in front has set; nil: none
 
 	begun bool // the headers are sent
 	alone bool // the answer is a single block; it is sent when the handler returns
@@ -62,7 +70,7 @@ func (w *trailersOnly) Write(data []byte) (int, error) {
 
 // Flush implements [http.Flusher]. connect-go flushes at the end of a call, when the trailers are set.
 func (w *trailersOnly) Flush() {
-	w.alone = w.alone || !w.begun && movesTrailers(w.Header())
+	w.alone = w.alone || !w.begun && movesTrailers(w.Header(), w.before)
 	if w.alone {
 		return // a flush would send the headers without the end of the stream
 	}
@@ -78,20 +86,21 @@ func (w *trailersOnly) Flush() {
 func (w *trailersOnly) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // movesTrailers turns the trailers of an error into headers, and reports whether it did. It does not change an answer with headers of a
-// handler, because a client would read these headers as trailers.
-func movesTrailers(header http.Header) bool {
+// handler, because a client would read these headers as trailers. Before are the headers of a middleware in front.
+func movesTrailers(header, before http.Header) bool {
 	const status = http.TrailerPrefix + "Grpc-Status"
 
 	if code := header.Get(status); code == "" || code == "0" {
 		return false
 	}
 
-	names := slices.Collect(maps.Keys(header))
-	if slices.ContainsFunc(names, isForeign) {
-		return false
+	for name, values := range header {
+		if isForeign(name) && !slices.Equal(values, before[name]) {
+			return false
+		}
 	}
 
-	for _, name := range names {
+	for _, name := range slices.Collect(maps.Keys(header)) {
 		if trailer, ok := strings.CutPrefix(name, http.TrailerPrefix); ok {
 			header[trailer] = header[name]
 			delete(header, name)
