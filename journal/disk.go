@@ -30,7 +30,7 @@ type disk struct {
 	mark      marker
 	sequence  uint64 // of the last record
 	size      int64
-	suspect   bool  // the file may have records that were reported as failed: it is written anew before the next record
+	suspect   bool  // the file may have other records than those that were reported: it is written anew before the next record
 	compactAt int64 // the size at which it is written anew
 	buf       []byte
 }
@@ -79,6 +79,7 @@ func (d *disk) write(b *batch, most int64, live func() [][]byte) error {
 
 	if err == nil && b.durable {
 		err = d.env.sync(d.file)
+		d.suspect = err != nil // the kernel may have dropped what was written before, such as removals, and reports that once
 
 		d.env.at("synced")
 	}

@@ -41,9 +41,9 @@ type limits struct {
 func (l limits) mostFile() int64 { return headerSize + 2*(l.bytes+l.compact) }
 
 func openFile(path string, bounds limits, env environment) (*fileStore, error) {
-	path, err := filepath.Abs(path)
+	path, err := locate(path)
 	if err != nil {
-		return nil, fmt.Errorf("journal: finding %s: %w", path, err)
+		return nil, err
 	}
 
 	lock, err := lockFile(path + ".lock")
@@ -60,6 +60,30 @@ func openFile(path string, bounds limits, env environment) (*fileStore, error) {
 	}
 
 	return s, nil
+}
+
+// locate returns the absolute path of the file of a journal. All symbolic links to a file must have the lock of that file.
+func locate(path string) (string, error) {
+	info, err := os.Lstat(path)
+
+	switch {
+	case path == "":
+		return "", errors.New("journal: the path is empty: name a file")
+	case err == nil && info.Mode()&os.ModeSymlink != 0:
+		if path, err = filepath.EvalSymlinks(path); err != nil {
+			return "", fmt.Errorf("journal: the symbolic link leads to no file: %w", err)
+		}
+
+		return locate(path)
+	case err == nil && !info.Mode().IsRegular():
+		return "", fmt.Errorf("%w: %s is a folder or a device", ErrNotJournal, path)
+	}
+
+	if path, err = filepath.Abs(path); err != nil {
+		return "", fmt.Errorf("journal: the absolute path: %w", err)
+	}
+
+	return path, nil
 }
 
 // load reads the file, or makes it.

@@ -68,7 +68,10 @@ func TestAFinalAnswerEndsTheSameCallsThatAreLeft(t *testing.T) {
 	}
 
 	end(t, call, errUnknown)
-	end(t, begin(t, j, 1), errNotExecuted) // this ending does not cover the first entry
+
+	if err := begin(t, j, 1).End(t.Context(), errNotExecuted); !errors.Is(err, ErrLeft) {
+		t.Errorf("End: %v, want ErrLeft", err)
+	}
 
 	if j.Left() != 2 {
 		t.Errorf("%d calls are left, want 2", j.Left())
@@ -111,10 +114,7 @@ func TestConcurrentCallsShareASync(t *testing.T) {
 	open(t, path).Close() // the file is there
 
 	j := open(t, path, withEnvironment(env))
-	store, ok := j.store.(*fileStore)
-	if !ok {
-		t.Fatalf("the store is a %T", j.store)
-	}
+	store := storeOf(t, j)
 
 	begun.Go(func() { begin(t, j, 0) })
 	<-first
@@ -123,14 +123,7 @@ func TestConcurrentCallsShareASync(t *testing.T) {
 		begun.Go(func() { begin(t, j, n+1) })
 	}
 
-	for queued := 0; queued < callers; { // they wait for the first sync
-		store.mu.Lock()
-		if store.queue != nil {
-			queued = len(store.queue.operations)
-		}
-		store.mu.Unlock()
-	}
-
+	store.awaitQueued(callers) // for the first sync
 	close(together)
 	begun.Wait()
 

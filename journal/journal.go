@@ -58,7 +58,8 @@ func WithMaxEntries(n int) Option { return func(c *config) { c.limits.entries = 
 func WithMaxBytes(n int64) Option { return func(c *config) { c.limits.bytes = n } }
 
 // Open opens the journal in a file, or makes it, with the mode 0600. The folder must exist. The journal also uses the names path.lock,
-// path.new and path.damaged-1 and so on. The errors are:
+// path.new and path.damaged-1 and so on. If the path is a symbolic link, the journal is the file that it leads to, and these names are
+// beside that file. The errors are:
 //   - ErrLocked, if the journal is open elsewhere. A process that has died has no lock.
 //   - ErrNotJournal, if the file is something else.
 //   - an error of the file system.
@@ -112,7 +113,7 @@ type Journal struct {
 
 	mu   sync.Mutex
 	left map[uint64]Entry                 // the calls that nobody is sending
-	same map[identity]map[uint64]struct{} // the numbers of these
+	same map[identity]map[uint64]struct{} // the numbers of these, and of those that Resume is sending
 }
 
 // identity is equal for entries that one answer ends.
@@ -141,7 +142,7 @@ func (j *Journal) Left() int {
 func (j *Journal) Close() error { return j.store.Close() }
 
 // Begin writes a call before its first attempt. It ignores the ID of the entry. A zero Written becomes the time of Begin. If Begin fails,
-// do not send the call.
+// do not send the call. The journal keeps the Request: do not modify it.
 func (j *Journal) Begin(ctx context.Context, entry Entry) (*Call, error) {
 	if entry.Written.IsZero() {
 		entry.Written = time.Now()
@@ -167,7 +168,8 @@ type Call struct {
 //   - VerdictFinal: the call is removed, and so are the calls that are left with the same key and request. End does not wait for the disk.
 //     If the process dies before the removal is written, Resume sends the call once more and gets the same answer.
 //   - VerdictNotExecuted: the call is removed, and the removal is synced. If that fails, a later process may send the call: End returns an
-//     error, and nobody may use a new key.
+//     error, and nobody may use a new key. The same holds if an earlier call with the same key and request is left. The error then matches
+//     ErrLeft.
 //   - VerdictUnknown: the call is left.
 func (c *Call) End(ctx context.Context, err error) error {
 	ctx = context.WithoutCancel(ctx)
@@ -178,6 +180,10 @@ func (c *Call) End(ctx context.Context, err error) error {
 	case onlyonce.VerdictNotExecuted:
 		if err := c.journal.store.Remove(ctx, c.entry.ID, true); err != nil {
 			return fmt.Errorf("journal: removing a call that was not executed: %w", err)
+		}
+
+		if c.journal.unsettled(&c.entry) {
+			return ErrLeft
 		}
 
 		return nil
@@ -206,12 +212,26 @@ func (j *Journal) takeSame(entry *Entry) []uint64 {
 		return nil
 	}
 
-	ids := slices.Sorted(maps.Keys(j.same[entry.identity()]))
-	for _, id := range ids {
-		j.forget(id)
+	var ids []uint64
+
+	for _, id := range slices.Sorted(maps.Keys(j.same[entry.identity()])) {
+		if left, ok := j.left[id]; ok {
+			ids = append(ids, id)
+
+			delete(j.left, id)
+			j.forget(&left)
+		}
 	}
 
 	return ids
+}
+
+// unsettled reports whether the same call waits for Resume, or is being sent by it.
+func (j *Journal) unsettled(entry *Entry) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+
+	return len(j.same) > 0 && len(j.same[entry.identity()]) > 0
 }
 
 // leave makes a call one that waits for Resume.
@@ -235,22 +255,23 @@ func (j *Journal) take(id uint64) bool {
 	defer j.mu.Unlock()
 
 	_, ok := j.left[id]
-	j.forget(id)
+	delete(j.left, id)
 
 	return ok
 }
 
-// forget removes a call from those that are left. The caller holds the lock.
-func (j *Journal) forget(id uint64) {
-	entry, ok := j.left[id]
-	if !ok {
-		return
-	}
+// settled forgets a call that was taken and is removed.
+func (j *Journal) settled(entry *Entry) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
 
-	delete(j.left, id)
+	j.forget(entry)
+}
 
+// forget makes an entry none of the same calls. The caller holds the lock.
+func (j *Journal) forget(entry *Entry) {
 	same := entry.identity()
-	delete(j.same[same], id)
+	delete(j.same[same], entry.ID)
 
 	if len(j.same[same]) == 0 {
 		delete(j.same, same)

@@ -174,6 +174,8 @@ func (j *Journal) resume(ctx context.Context, r *resumption, send Sender, entry 
 	defer func() {
 		if ended == fateLeft { // also after a panic
 			j.leave(entry)
+		} else {
+			j.settled(&entry)
 		}
 	}()
 

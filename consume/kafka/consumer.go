@@ -83,7 +83,7 @@ func (c *Consumer) options(m *member) []kgo.Opt {
 		kgo.BlockRebalanceOnPoll(),
 		kgo.OnPartitionsAssigned(func(_ context.Context, cl *kgo.Client, all map[string][]int32) { m.assigned(cl, all) }),
 		kgo.OnPartitionsRevoked(func(ctx context.Context, cl *kgo.Client, all map[string][]int32) { m.revoked(ctx, cl, all) }),
-		kgo.OnPartitionsLost(func(_ context.Context, cl *kgo.Client, all map[string][]int32) { m.lost(cl, all) }),
+		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, all map[string][]int32) { m.lost(all) }),
 	)
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"regexp"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -183,4 +184,40 @@ func TestAConsumerDoesNotConsumeItsOwnDeadLetters(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The cluster answers no dead letter, so the one that is being produced would be produced for ever.
+func TestRunReturnsAlthoughADeadLetterCannotBeProduced(t *testing.T) {
+	t.Parallel()
+
+	b := newBroker(t, 1)
+	b.produce(0, "a")
+
+	var once sync.Once
+
+	producing := make(chan struct{})
+
+	b.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		b.cluster.KeepControl()
+		once.Do(func() { close(producing) })
+
+		return nil, errors.New("the connection breaks"), true
+	})
+
+	var (
+		calls atomic.Int64
+		seen  reports
+	)
+
+	stop := start(t, b.consumer(buried(&calls), oncekafka.WithRevokeWait(0), oncekafka.WithReport(seen.add)))
+	<-producing
+	stop()
+
+	if last := seen.all[len(seen.all)-1]; last.Err == nil {
+		t.Errorf("the dead letter is reported as %+v", last)
+	}
+
+	if at, err := b.committed(0); err != nil || at != -1 {
+		t.Errorf("%d is committed, want nothing: %v", at, err)
+	}
 }

@@ -13,7 +13,7 @@ type member struct {
 	*Consumer
 
 	ctx     context.Context //nolint:containedctx // of Run, for partitions that come and go during it
-	working sync.WaitGroup  // the partitions that work, also those that have been given up
+	working sync.WaitGroup  // the partitions that work, also those that have gone
 
 	mu         sync.Mutex
 	partitions map[place]*partition
@@ -80,21 +80,13 @@ func (m *member) revoked(ctx context.Context, client *kgo.Client, all map[string
 		}
 	}
 
-	for _, p := range ended {
-		p.abandon()
-	}
-
 	if err := client.CommitMarkedOffsets(ctx); err != nil {
 		m.report(ctx, Report{Err: err})
 	}
 }
 
 // lost ends partitions that another member may have already.
-func (m *member) lost(_ *kgo.Client, all map[string][]int32) {
-	for _, p := range m.end(all) {
-		p.abandon()
-	}
-}
+func (m *member) lost(all map[string][]int32) { m.end(all) }
 
 // end lets partitions begin no more records.
 func (m *member) end(all map[string][]int32) (ended []*partition) {

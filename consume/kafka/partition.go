@@ -3,7 +3,6 @@ package oncekafka
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -21,18 +20,11 @@ type partition struct {
 	ctx    context.Context //nolint:containedctx // ends when the partition goes
 	stop   context.CancelFunc
 	ended  chan struct{}
-	// owned ends later, when the partition is abandoned or its work has ended. A dead letter is produced until then.
-	owned   context.Context //nolint:containedctx // see above
-	release context.CancelFunc
-
-	mu        sync.Mutex
-	abandoned bool
 }
 
 func newPartition(m *member, client *kgo.Client, at place) *partition {
 	p := &partition{place: at, member: m, client: client, queue: newQueue(), ended: make(chan struct{})}
 	p.ctx, p.stop = context.WithCancel(m.ctx)
-	p.owned, p.release = context.WithCancel(context.WithoutCancel(m.ctx))
 
 	return p
 }
@@ -41,7 +33,6 @@ func newPartition(m *member, client *kgo.Client, at place) *partition {
 func (p *partition) work() {
 	defer close(p.ended)
 	defer p.stop()
-	defer p.release()
 
 	for {
 		r, left := p.queue.next(p.ctx)
@@ -57,7 +48,8 @@ func (p *partition) work() {
 			return
 		}
 
-		p.mark(r)
+		// Without effect if the partition has gone: the client marks only what it consumes, and only forward.
+		p.client.MarkCommitRecords(r)
 	}
 }
 
@@ -87,12 +79,13 @@ func (p *partition) finish(r *kgo.Record) bool {
 const deadLetterDelay = 10 * time.Second
 
 // bury makes a record a dead letter. If that is refused, it tries again until the partition goes. It does not call the handler again, which
-// could then run more often than it may. The result is whether the record is done.
+// could then run more often than it may. The result is whether the record is done. A dead letter that is being produced when the partition
+// goes is produced still, until the client is closed.
 func (p *partition) bury(r *kgo.Record, m *consume.Message, decision consume.Decision) bool {
 	dead := p.member.deadLetters
 
 	for {
-		err := p.client.ProduceSync(p.owned, letter(dead, r, m, decision)).FirstErr()
+		err := p.client.ProduceSync(context.WithoutCancel(p.ctx), letter(dead, r, m, decision)).FirstErr()
 		if err != nil {
 			err = fmt.Errorf("oncekafka: producing a dead letter to %s: %w", dead, err)
 		}
@@ -109,25 +102,6 @@ func (p *partition) bury(r *kgo.Record, m *consume.Message, decision consume.Dec
 			return false
 		}
 	}
-}
-
-// mark lets the offset of a record be committed, unless the partition was abandoned.
-func (p *partition) mark(r *kgo.Record) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-
-	if !p.abandoned {
-		p.client.MarkCommitRecords(r)
-	}
-}
-
-// abandon lets nothing more be committed. What is being handled goes on.
-func (p *partition) abandon() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-
-	p.abandoned = true
-	p.release()
 }
 
 // wait waits for a time, or until ctx ends.

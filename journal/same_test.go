@@ -1,0 +1,57 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
+
+// The earlier call may have run, and Resume sends it. With a new key the effect could happen twice.
+func TestACallThatWasNotExecutedSaysThatAnEarlierOneIsLeft(t *testing.T) {
+	j := open(t, journalPath(t))
+	earlier := testEntry(1)
+	earlier.Written = time.Now()
+
+	call, err := j.Begin(t.Context(), earlier)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	end(t, call, errUnknown)
+
+	if err := begin(t, j, 1).End(t.Context(), errNotExecuted); !errors.Is(err, ErrLeft) {
+		t.Errorf("End: %v, want ErrLeft", err)
+	}
+
+	if j.Left() != 1 {
+		t.Errorf("%d calls are left, want the earlier one", j.Left())
+	}
+
+	other := testEntry(1)
+	other.Request = []byte("another request")
+
+	if call, err = j.Begin(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+
+	end(t, call, errNotExecuted)
+	end(t, begin(t, j, 2), errNotExecuted)
+
+	sent := SenderFunc(func(ctx context.Context, _ Entry) (any, error) {
+		if err := begin(t, j, 1).End(ctx, errNotExecuted); !errors.Is(err, ErrLeft) {
+			t.Errorf("End while Resume sends the earlier call: %v, want ErrLeft", err)
+		}
+
+		return nil, nil
+	})
+	if summary, err := j.Resume(t.Context(), testTarget, sent); err != nil || summary.Answered != 1 {
+		t.Errorf("Resume: %+v, %v", summary, err)
+	}
+
+	end(t, begin(t, j, 1), errNotExecuted) // nothing is left
+
+	if len(j.same) > 0 {
+		t.Errorf("the journal remembers %v", j.same)
+	}
+}
