@@ -40,6 +40,18 @@ type ending struct {
 	key string
 }
 
+// unset is the bound of WithMaxDeliveries before the option is given.
+const unset = -1 << 31
+
+// mostDeliveries is the default of WithMaxDeliveries.
+func (r *rules) mostDeliveries(canLookUp bool) int {
+	if r.single && canLookUp {
+		return DefaultMaxDeliveries
+	}
+
+	return 0
+}
+
 // decide decides what to do with a message. It depends on nothing but the rules and the ending.
 func (r *rules) decide(e *ending) Decision {
 	if e.err != nil {

@@ -47,7 +47,8 @@
 // # How attempts are counted
 //
 // onlyonce.Policy.MaxAttempts bounds the attempts; its default is 5. An attempt is a delivery that ran the handler. A delivery is not an
-// attempt if the store was down or the message was being handled elsewhere. So give the queue itself no limit of deliveries, or a high one.
+// attempt if the store was down or the message was being handled elsewhere. So give the queue itself no limit of deliveries, or one that is
+// higher than that of [WithMaxDeliveries].
 //
 // The record counts the attempts. A single transaction that is rolled back leaves no record, so Message.Deliveries counts its attempts. A
 // process counts by itself if Message.Deliveries is 0, or too high because a delivery ran nothing. Without Message.Deliveries, several
@@ -55,7 +56,8 @@
 //   - A run that exceeds MaxRun and loses its transaction is an attempt. The last attempt becomes a dead letter with CausePoison and an
 //     error that matches onlyonce.ErrMaxRun.
 //   - A run in time whose commit fails is not an attempt.
-//   - A run that kills its process is an attempt only if the queue counts it: see [WithMaxDeliveries].
+//   - A run that kills its process is an attempt only if the queue counts it. The message is a dead letter after 100 deliveries: see
+//     [WithMaxDeliveries].
 //
 // A message with an unknown outcome or a damaged record becomes a dead letter with its delivery number MaxAttempts. If Message.Deliveries
 // is 0, its first delivery becomes a dead letter, but none under AtMostOnce.

@@ -25,7 +25,7 @@ import (
 func Handler(
 	engine *onlyonce.Engine, scope string, key KeyFunc, handle func(ctx context.Context, m *Message) error, opts ...Option,
 ) (func(ctx context.Context, m *Message) Decision, error) {
-	c := config{engine: engine, scope: scope, key: key, handle: handle, rules: rules{final: DeadLetter, backoff: backoff}}
+	c := config{engine: engine, scope: scope, key: key, handle: handle, rules: rules{final: DeadLetter, maxDeliveries: unset, backoff: backoff}}
 
 	for _, opt := range opts {
 		opt(&c)
@@ -47,6 +47,10 @@ func Handler(
 	h := &handler{config: c, prepared: prepared, policy: engine.Policy(c.policy), history: newHistory()}
 	h.rules.maxAttempts, h.rules.guarantee = h.policy.MaxAttempts, h.policy.Guarantee
 	h.rules.single = h.policy.Guarantee == onlyonce.ExactlyOnce && h.policy.TransactionMode == onlyonce.SingleTransaction
+
+	if h.rules.maxDeliveries == unset {
+		h.rules.maxDeliveries = h.rules.mostDeliveries(engine.CanResolve())
+	}
 
 	if c.recover != nil {
 		engine.AddRecoveries(h.recovery)
@@ -163,9 +167,12 @@ func (h *handler) call(m *Message) (*onlyonce.Call, error) {
 // errTooOften is about a message that WithMaxDeliveries ends.
 var errTooOften = errors.New("consume: the message was delivered too often without an outcome: see WithMaxDeliveries")
 
-// tooOften returns errTooOften if the message was delivered more often than it may be, and nobody has ended or is handling it.
+// tooOften returns errTooOften if the message was delivered more often than it may be, and nobody has ended or is handling it. A delivery
+// that has ended in this process has not killed its process.
 func (h *handler) tooOften(ctx context.Context, m *Message, key string) error {
-	if h.rules.maxDeliveries == 0 || m.Deliveries <= h.rules.maxDeliveries || !h.hasNoRecord(ctx, m, key) {
+	ended := h.history.ended(place{source: m.Source, key: key, position: m.Position})
+
+	if h.rules.maxDeliveries == 0 || m.Deliveries-ended <= h.rules.maxDeliveries || !h.hasNoRecord(ctx, m, key) {
 		return nil
 	}
 

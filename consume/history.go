@@ -24,6 +24,7 @@ type count struct {
 	idle   bool // there was an idle delivery
 	others int  // the deliveries after the first idle one that were not idle
 	ran    int  // the deliveries that have run the handler
+	ended  int  // the deliveries that have ended in this process
 }
 
 const mostPlaces = 10_000
@@ -57,6 +58,14 @@ func (h *history) ran(at place, e *ending) int {
 	return h.get(at).ran
 }
 
+// ended returns how many deliveries have ended in this process.
+func (h *history) ended(at place) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+
+	return h.get(at).ended
+}
+
 // note notes how a delivery has ended.
 func (h *history) note(at place, e *ending, d *Decision) {
 	h.mu.Lock()
@@ -70,6 +79,7 @@ func (h *history) note(at place, e *ending, d *Decision) {
 	}
 
 	c := h.get(at)
+	c.ended++
 
 	switch {
 	case e.idle(d.Cause):
@@ -82,9 +92,7 @@ func (h *history) note(at place, e *ending, d *Decision) {
 		c.ran++
 	}
 
-	if c != (count{}) {
-		h.set(at, c)
-	}
+	h.set(at, c)
 }
 
 func (h *history) get(at place) count {

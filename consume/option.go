@@ -62,12 +62,19 @@ func WithBackoff(backoff func(attempt int) time.Duration) Option {
 	return func(c *config) { c.rules.backoff = backoff }
 }
 
+// DefaultMaxDeliveries is the default of WithMaxDeliveries under ExactlyOnce in a single transaction.
+const DefaultMaxDeliveries = 100
+
 // WithMaxDeliveries bounds the deliveries of a message without an outcome. A later delivery runs nothing and is a dead letter with
-// CausePoison. The default, and 0, is no bound.
+// CausePoison. 0 is no bound. The default is DefaultMaxDeliveries under ExactlyOnce in a single transaction, if the store can look records
+// up. Otherwise it is no bound.
 //   - It is for messages that kill their process in a single transaction. The transaction leaves nothing behind to count by, and the
 //     process forgets its own count. MaxAttempts ends all other messages.
-//   - All deliveries count, also those for which the store was down. So give a high number, such as 100.
+//   - Deliveries that have ended in this process do not count. Those that have ended in other processes count, also those for which the
+//     store was down. So a low number makes dead letters of good messages after an outage.
 //   - It needs Message.Deliveries, and a store that can look records up: see onlyonce.Engine.CanResolve.
+//   - Message.Deliveries is 0 on a classic queue of RabbitMQ, and begins at 1 again when a partition of Kafka moves. There a message that
+//     kills its process has no bound: use a joined transaction.
 func WithMaxDeliveries(n int) Option { return func(c *config) { c.rules.maxDeliveries = n } }
 
 // validate reports everything that cannot hold.
@@ -119,7 +126,7 @@ func (c *config) validate() error {
 		addf("WithFinalErrors is %v: give DeadLetter or Ack", c.rules.final)
 	}
 
-	if c.rules.maxDeliveries < 0 {
+	if c.rules.maxDeliveries < 0 && c.rules.maxDeliveries != unset {
 		addf("WithMaxDeliveries is %d: give 1 or more, or 0 for no bound", c.rules.maxDeliveries)
 	}
 

@@ -36,6 +36,7 @@ type Consumer struct {
 	name       string // of the pull consumer
 	every      time.Duration
 	request    time.Duration // how long a request for a message waits
+	retry      time.Duration // after which a dead letter that was not stored is published again
 	workers    int
 	log        *slog.Logger
 	observe    func(m *consume.Message, d consume.Decision)
@@ -58,7 +59,7 @@ func New(
 
 	c := &Consumer{
 		js: js, pull: pull, handle: handle, deadLetter: deadLetter, stream: info.Stream, name: info.Name, every: extendEvery(&info.Config),
-		request: requestTime(&info.Config), workers: 1,
+		request: requestTime(&info.Config), retry: unsentDelay, workers: 1,
 	}
 
 	for _, opt := range opts {
@@ -76,24 +77,25 @@ func New(
 	return c, nil
 }
 
-// Run handles messages until ctx ends. Then it waits for the handlers that are running, and returns nil. Run fails if the connection is
-// closed or the pull consumer is deleted. It goes on while the server is away. If Run has requested a message and not yet got it when ctx
-// ends, the server delivers the message again after AckWait.
+// Run handles messages until ctx ends. Then it waits for the handlers that are running, gives back the messages whose dead letters could
+// not be stored, and returns nil. Run fails if the connection is closed or the pull consumer is deleted. It goes on while the server is
+// away. If Run has requested a message and not yet got it when ctx ends, the server delivers the message again after AckWait.
 func (c *Consumer) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 
-	var group sync.WaitGroup
+	var working, held sync.WaitGroup
 
 	for range c.workers {
-		group.Go(func() {
-			if err := c.work(ctx); err != nil {
+		working.Go(func() {
+			if err := c.work(ctx, &held); err != nil {
 				cancel(err)
 			}
 		})
 	}
 
-	group.Wait()
+	working.Wait()
+	held.Wait()
 
 	if cause := context.Cause(ctx); errors.As(cause, new(*fatalError)) {
 		return fmt.Errorf("oncenats: consumer %s of stream %s: %w", c.name, c.stream, cause)
@@ -102,14 +104,14 @@ func (c *Consumer) Run(ctx context.Context) error {
 	return nil
 }
 
-// work handles messages one by one.
-func (c *Consumer) work(ctx context.Context) error {
+// work handles messages one by one. Held are the messages whose dead letters are not stored yet.
+func (c *Consumer) work(ctx context.Context, held *sync.WaitGroup) error {
 	for ctx.Err() == nil {
 		msg, err := c.next(ctx)
 
 		switch {
 		case err == nil:
-			c.deliver(ctx, msg)
+			c.deliver(ctx, msg, held)
 		case ctx.Err() != nil:
 			return nil //nolint:nilerr // ctx has ended, and that is no failure
 		case errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded), errors.Is(err, jetstream.ErrNoMessages):
@@ -187,7 +189,7 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 // deliver handles a message and carries out the decision.
-func (c *Consumer) deliver(ctx context.Context, msg jetstream.Msg) {
+func (c *Consumer) deliver(ctx context.Context, msg jetstream.Msg, held *sync.WaitGroup) {
 	m, err := MessageOf(msg)
 	if err != nil {
 		c.log.ErrorContext(ctx, err.Error())
@@ -216,12 +218,9 @@ func (c *Consumer) deliver(ctx context.Context, msg jetstream.Msg) {
 		c.observe(m, d)
 	}
 
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
-	defer cancel()
-
-	if err := c.settle(ctx, msg, m, d); err != nil {
-		// The server delivers the message again after AckWait, and the handler knows it.
-		c.log.WarnContext(ctx, "oncenats: a decision cannot be carried out", "position", m.Position, "id", m.ID, "action", d.Action.String(),
-			"error", err)
+	if err := c.settle(ctx, msg, m, d); errors.As(err, new(*unsentError)) {
+		held.Go(func() { c.hold(ctx, msg, m, d, err) })
+	} else if err != nil {
+		c.failed(ctx, m, d, err)
 	}
 }

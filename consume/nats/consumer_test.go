@@ -226,21 +226,15 @@ func TestADeadLetterThatIsNotStoredIsNotLost(t *testing.T) {
 
 	w.publish(1)
 
-	for {
+	for range 10 { // the message is extended until its dead letter is stored
 		ack, err := acks.NextMsg(time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}
 
-		if string(ack.Data) == "+WPI" {
-			continue
+		if string(ack.Data) != "+WPI" {
+			t.Errorf("the server gets %q, want an extension", ack.Data)
 		}
-
-		if !strings.HasPrefix(string(ack.Data), "-NAK") {
-			t.Errorf("the server is told %q, want a negative acknowledgement", ack.Data)
-		}
-
-		break
 	}
 
 	stream, err := w.js.Stream(t.Context(), "orders")

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onlyonce-go/onlyonce"
@@ -96,5 +98,107 @@ func TestNewRefusesAPlaceThatLosesDeadLetters(t *testing.T) {
 		if _, err := oncenats.New(t.Context(), w.js, pull, handle, subject); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error about %q is %v, want one about %q", subject, err, want)
 		}
+	}
+}
+
+// fullDeadLetters makes the stream of dead letters refuse everything until the function that it returns is called. Refused gets the letters.
+func (w *world) fullDeadLetters() (refused *nats.Subscription, empty func()) {
+	w.t.Helper()
+
+	stream, err := w.js.UpdateStream(w.t.Context(), jetstream.StreamConfig{
+		Name: "dead", Subjects: []string{"dead.>"}, MaxMsgs: 1, Discard: jetstream.DiscardNew,
+	})
+	if err == nil {
+		_, err = w.js.Publish(w.t.Context(), "dead.other", nil)
+	}
+
+	if err == nil {
+		refused, err = w.js.Conn().SubscribeSync("dead.orders")
+	}
+
+	if err != nil {
+		w.t.Fatal(err)
+	}
+
+	return refused, func() {
+		if err := stream.Purge(w.t.Context()); err != nil {
+			w.t.Error(err)
+		}
+	}
+}
+
+// poison is a handler that fails for the message 1, and counts that.
+func poison(runs *atomic.Int64) func(context.Context, *consume.Message) error {
+	return func(_ context.Context, m *consume.Message) error {
+		if m.ID != "1" {
+			return nil
+		}
+
+		runs.Add(1)
+
+		return errors.New("no account")
+	}
+}
+
+// next waits for letters.
+func next(t *testing.T, letters *nats.Subscription, n int) {
+	t.Helper()
+
+	for range n {
+		if _, err := letters.NextMsg(2 * time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestF55AMessageWhoseDeadLetterIsRefusedDoesNotRunAgainAndHoldsUpNoOther(t *testing.T) {
+	w := newWorld(t)
+	pull := w.pull("billing", time.Hour)
+
+	refused, empty := w.fullDeadLetters()
+
+	var runs atomic.Int64
+
+	w.start(settings{Name: "billing", Guarantee: onlyonce.AtLeastOnce}, poison(&runs), consume.WithPolicy(onlyonce.Policy{MaxAttempts: 2}))
+	w.publish(1)
+	next(t, refused, 1)
+	w.publish(3) // the consumer has one worker
+	w.until("the others are handled", func() bool {
+		info, err := pull.Info(t.Context())
+
+		return err == nil && info.NumPending == 0 && info.NumAckPending == 1
+	})
+	next(t, refused, 3)
+	empty()
+	w.settled()
+
+	if got := runs.Load(); got != 2 {
+		t.Errorf("the handler has run %d times, want MaxAttempts", got)
+	}
+
+	if n := len(w.deadLetters()); n != 1 {
+		t.Errorf("there are %d dead letters", n)
+	}
+}
+
+func TestAConsumerThatStopsGivesTheMessageOfARefusedDeadLetterBack(t *testing.T) {
+	w := newWorld(t)
+	w.pull("billing", time.Hour)
+
+	refused, empty := w.fullDeadLetters()
+
+	var runs atomic.Int64
+
+	stop := w.start(settings{Name: "billing", Guarantee: onlyonce.AtLeastOnce}, poison(&runs),
+		consume.WithPolicy(onlyonce.Policy{MaxAttempts: 1}))
+	w.publish(1)
+	next(t, refused, 1)
+	stop()
+	empty()
+	w.start(settings{Name: "billing", Guarantee: onlyonce.AtLeastOnce}, poison(&runs), consume.WithPolicy(onlyonce.Policy{MaxAttempts: 1}))
+	w.settled() // long before AckWait
+
+	if n := len(w.deadLetters()); n != 1 {
+		t.Errorf("there are %d dead letters", n)
 	}
 }

@@ -11,7 +11,7 @@
 //   - Ack is a double acknowledgement: the server confirms it.
 //   - Redeliver is a negative acknowledgement with the delay.
 //   - DeadLetter publishes the message to another stream, waits until that has stored it, and terminates the message. The server confirms
-//     that.
+//     that. If the dead letter is not stored, the consumer holds the message, and publishes again every 10 seconds.
 //
 // While the handler works, the consumer extends the AckWait of the message.
 //

@@ -265,6 +265,7 @@ func newConsumer(
 	}
 
 	c, err := oncenats.New(ctx, js, pull, deliver, "dead.orders", oncenats.WithWorkers(max(s.Workers, 1)),
+		oncenats.WithRetry(50*time.Millisecond),
 		oncenats.WithObserver(func(*consume.Message, consume.Decision) { halt(s, "before the acknowledgement") }))
 
 	return c, conn, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -22,11 +23,20 @@ const (
 	HeaderSubject = "Onlyonce-Subject"
 )
 
-// unsentDelay is how long a message waits whose dead letter could not be stored.
+// unsentDelay is how long a dead letter waits that could not be stored.
 const unsentDelay = 10 * time.Second
 
-// settle carries out a decision.
+// unsentError is the error of a dead letter that could not be stored.
+type unsentError struct{ err error }
+
+func (e *unsentError) Error() string { return "the dead letter is not stored: " + e.err.Error() }
+func (e *unsentError) Unwrap() error { return e.err }
+
+// settle carries out a decision, also after ctx has ended.
 func (c *Consumer) settle(ctx context.Context, msg jetstream.Msg, m *consume.Message, d consume.Decision) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
+
 	switch {
 	case d.Action == consume.Ack:
 		return msg.DoubleAck(ctx)
@@ -41,16 +51,57 @@ func (c *Consumer) settle(ctx context.Context, msg jetstream.Msg, m *consume.Mes
 
 // bury stores a dead letter, and terminates its message when it is stored.
 func (c *Consumer) bury(ctx context.Context, msg jetstream.Msg, m *consume.Message, d consume.Decision) error {
-	c.log.WarnContext(ctx, "oncenats: a message becomes a dead letter", "position", m.Position, "id", m.ID, "cause", string(d.Cause),
-		"error", d.Err)
-
 	if err := c.send(ctx, msg, m, d); err != nil {
-		_ = msg.NakWithDelay(unsentDelay) // without it, the message comes back after AckWait
-
-		return fmt.Errorf("the dead letter is not stored: %w", err)
+		return &unsentError{err}
 	}
 
+	c.log.WarnContext(ctx, "oncenats: a message became a dead letter", "position", m.Position, "id", m.ID, "cause", string(d.Cause),
+		"error", d.Err)
+
 	return c.terminate(ctx, msg, d.Cause)
+}
+
+// hold publishes a dead letter again until it is stored or ctx ends. Meanwhile it extends the message, because a redelivery could run the
+// handler more often than it may run.
+func (c *Consumer) hold(ctx context.Context, msg jetstream.Msg, m *consume.Message, d consume.Decision, err error) {
+	holding, cancel := context.WithCancel(ctx)
+
+	var extending sync.WaitGroup
+
+	extending.Go(func() {
+		for holding.Err() == nil {
+			_ = m.Extend(holding) // which reports it
+
+			pause(holding, c.every)
+		}
+	})
+
+	defer extending.Wait()
+	defer cancel()
+
+	for errors.As(err, new(*unsentError)) {
+		c.log.WarnContext(ctx, "oncenats: a dead letter is not stored, and is published again", "position", m.Position, "id", m.ID,
+			"cause", string(d.Cause), "error", err)
+		pause(ctx, c.retry)
+
+		if ctx.Err() != nil {
+			_ = msg.Nak() // without it, the message comes back after AckWait
+
+			return
+		}
+
+		err = c.settle(ctx, msg, m, d)
+	}
+
+	if err != nil {
+		c.failed(ctx, m, d, err)
+	}
+}
+
+// failed reports a decision that was not carried out. The server delivers the message again after AckWait, and the handler knows it.
+func (c *Consumer) failed(ctx context.Context, m *consume.Message, d consume.Decision, err error) {
+	c.log.WarnContext(ctx, "oncenats: a decision cannot be carried out", "position", m.Position, "id", m.ID, "action", d.Action.String(),
+		"error", err)
 }
 
 // send stores the dead letter of a message. One that is too large for the server or the stream is sent with fewer headers.
