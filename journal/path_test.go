@@ -52,7 +52,7 @@ func TestAPathThatIsNoFileIsRefusedAndNothingIsMade(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	for _, path := range []string{"", folder, folder + "/", "/dev/null"} {
+	for _, path := range []string{"", folder, folder + "/"} {
 		if _, err := Open(path); err == nil {
 			t.Errorf("Open(%q) succeeds", path)
 		}
