@@ -38,9 +38,9 @@ func unless(change func(op any, rec *record, now time.Time)) func() backend {
 	}
 }
 
-// brokenStores each break one rule of package store. Rules whose breach shows only in a rare order of events are left to
-// the exhaustive model, internal/model: the tombstone of a release that comes before its claim, the fence that rises with
-// a revived lease, and the fence of a settlement.
+// brokenStores each break one rule of package store. The exhaustive model, internal/model, covers rules whose breach
+// needs a rare order of events: the tombstone of a release that comes before its claim, the fence that rises with a
+// revived lease, and the fence of a settlement.
 func brokenStores() map[string]func() backend {
 	return map[string]func() backend{
 		"a completion by anybody is accepted": instead(func(op *store.Completion, rec *record, now time.Time) transition {
@@ -138,7 +138,7 @@ func brokenStores() map[string]func() backend {
 	}
 }
 
-// earlySettlers are stores that let an operator say too early that nothing happened.
+// earlySettlers are stores that accept an operator's "nothing happened" too early.
 func earlySettlers() map[string]func() backend {
 	return map[string]func() backend{
 		"nothing happened, although the owner may be alive": instead(func(op *store.Resolution, rec *record, now time.Time) transition {
@@ -154,7 +154,7 @@ func earlySettlers() map[string]func() backend {
 	}
 }
 
-// mustBeFound makes runs until the oracle finds something.
+// mustBeFound makes runs until the oracle reports a violation.
 func mustBeFound(t *testing.T, newStore func() backend, how habits) {
 	t.Helper()
 

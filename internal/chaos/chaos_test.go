@@ -9,7 +9,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// once makes one run and returns what must not have happened in it.
+// once makes one run and returns the violations.
 func once(t *testing.T, seed uint64, newStore func() backend, how habits) (*history, []string) {
 	t.Helper()
 
@@ -40,7 +40,7 @@ func TestRandomRuns(t *testing.T) {
 	t.Log(&sum)
 }
 
-// report tells what was broken, and the whole story of the keys that it concerns.
+// report lists the violations, and the whole history of the keys concerned.
 func report(h *history, broken []string) string {
 	var text strings.Builder
 
@@ -57,7 +57,7 @@ func report(h *history, broken []string) string {
 	return text.String()
 }
 
-// tally counts what has happened, to show that the runs are about something.
+// tally counts events, to show that the runs are not empty.
 type tally struct {
 	attempts, runs, effects, definite, notExecuted, unknown, settled int
 }

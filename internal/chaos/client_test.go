@@ -10,7 +10,7 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// client tries to make a purpose happen: it calls with the same key until it knows the outcome or has no time left.
+// client fulfils a purpose: it calls with the same key until it knows the outcome or runs out of time.
 type client struct {
 	world   *world
 	purpose *purpose
@@ -70,8 +70,8 @@ func (c *client) insist() {
 	}
 }
 
-// learn decides about the key of the next attempt. It stays the same, unless the answers to all attempts with it have
-// said that nothing happened; and even then it stays the same where others use it for the same purpose.
+// learn decides about the key of the next attempt. The client keeps the key, unless all attempts with it were answered
+// "nothing happened". Even then, it keeps the key if other clients use it for the same purpose.
 func (c *client) learn(err error) {
 	if onlyonce.VerdictOf(err) != onlyonce.VerdictNotExecuted {
 		c.unsure = true
@@ -102,7 +102,7 @@ func (c *client) attempt(p *process) *attempt {
 	return a
 }
 
-// try makes one attempt and reports whether its answer has reached the client. At times the client cancels, and at times
+// try makes one attempt, and reports whether its answer reached the client. Sometimes the client cancels, and sometimes
 // the network sends a second copy to another process.
 func (c *client) try(ctx context.Context, a *attempt) bool {
 	patience := between(c.rng, 100*time.Millisecond, 3*c.world.scenario.policy.Lease)

@@ -23,7 +23,7 @@ const (
 	exits // its goroutine
 )
 
-// plan is what a handler does.
+// plan is the behaviour of a handler.
 type plan struct {
 	before, after time.Duration // the effect, or where it would be
 	ignores       bool          // its context
@@ -83,7 +83,7 @@ func randomPlan(rng *rand.Rand, s *scenario) plan {
 // promptPlan is a handler without faults.
 func promptPlan() plan { return plan{ending: succeeds} }
 
-// handlerError is an error of a handler. It names its run.
+// handlerError is an error of a handler. It contains its run.
 type handlerError struct {
 	run  *run
 	text string
@@ -135,7 +135,7 @@ func (w *world) handle(ctx context.Context, r *run) ([]byte, error) {
 	a, p := r.attempt, &r.attempt.plan
 	name := fmt.Sprintf("%v|%s|run %d", a.id, a.purpose.name, r.number)
 	end, _ := ctx.Deadline()
-	grace := end.Add(a.process.world.scenario.policy.Lease * 9 / 10) // when even those who ignore their context have ended
+	grace := end.Add(a.process.world.scenario.policy.Lease * 9 / 10) // by then, even handlers that ignore their context end
 
 	if !a.process.rest(ctx, p.before, grace, p.ignores) {
 		return nil, errDied
@@ -193,7 +193,7 @@ func (w *world) happens(ctx context.Context, r *run, grace time.Time) bool {
 	return false
 }
 
-// handleInTransaction is handle where the effect is a row, and what the handler has said counts if that is committed.
+// handleInTransaction is handle with a row as the effect. The handler's result counts only if the row is committed.
 func (w *world) handleInTransaction(ctx context.Context, r *run, name string, grace time.Time) ([]byte, error) {
 	a, p := r.attempt, &r.attempt.plan
 	effect := p.ending == succeeds || p.effect

@@ -14,7 +14,7 @@ import (
 type history struct {
 	began    time.Time
 	took     time.Duration // zero until the run is over
-	realTime bool          // machines are slow at times: a context may end after the lease, which is nobody's fault
+	realTime bool          // on a slow machine, a context may end after the lease without an error of the engine
 
 	mu       sync.Mutex
 	clock    int64 // counts events
@@ -22,7 +22,7 @@ type history struct {
 	attempts []*attempt
 	runs     []*run
 	settled  []*settlement
-	broken   []string // what the oracle has found on the way
+	broken   []string // violations that the oracle found during the run
 }
 
 // entry is an event for people.
@@ -40,9 +40,9 @@ type attempt struct {
 	process  *process
 	plan     plan
 	recovery onlyonce.RecoverFunc
-	last     bool // it was made when all was over, to see what the answer is
+	last     bool // made at the end, to see the final answer
 
-	began, ended int64 // on the history's clock; ended is 0 while there is no answer that anybody could have seen
+	began, ended int64 // on the history's clock; ended is 0 until a client could have seen an answer
 	result       onlyonce.Result
 	err          error
 	panicked     bool
@@ -61,7 +61,7 @@ type run struct {
 	over         bool
 	// value is the definite outcome that it ended with; empty where there is none.
 	value string
-	// written is the outcome that the handler itself has written in its transaction, whatever became of that.
+	// written is the outcome that the handler has written in its transaction, whether or not it was committed.
 	written     string
 	notExecuted bool
 	effects     int
@@ -153,7 +153,7 @@ func (h *history) startRun(ctx context.Context, a *attempt) *run {
 	r.fence = about.Fence
 
 	if w.policy.TransactionMode == onlyonce.SingleTransaction {
-		r.fence = uint64(r.number) + 1 // whoever begins later has waited for the end of those before
+		r.fence = uint64(r.number) + 1 // a later run waits for the end of the earlier ones
 	}
 
 	for _, other := range h.runs {
@@ -169,7 +169,7 @@ func (h *history) startRun(ctx context.Context, a *attempt) *run {
 	return r
 }
 
-// endRun records what a handler has ended with, unless its process has died.
+// endRun records the result of a handler, unless its process has died.
 func (h *history) endRun(r *run, value string, notExecuted bool, text string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -182,7 +182,7 @@ func (h *history) endRun(r *run, value string, notExecuted bool, text string) {
 	h.notef(r.attempt.id, "run %d ends: %s %s", r.number, text, value)
 }
 
-// story tells what happened to one identity.
+// story lists the events of one identity.
 func (h *history) story(id onlyonce.Identity) string {
 	var text strings.Builder
 

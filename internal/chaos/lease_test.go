@@ -7,10 +7,10 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// The oracle knows what no process can know for sure: until when the store keeps others away from a run. A run that others
-// may take over must have been told to end by then, whether or not somebody is there who does.
+// The oracle knows exactly what processes can only estimate: until when the store protects a run from takeover. By
+// then, the context of a run that others may take over must have ended, even if its handler ignores it.
 
-// attemptKey finds the attempt that an operation of the store is made for.
+// attemptKey is the context key of the attempt that a store operation belongs to.
 type attemptKey struct{}
 
 func withAttempt(ctx context.Context, a *attempt) context.Context {

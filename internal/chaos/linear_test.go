@@ -9,8 +9,8 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// The sequential model of a key knows nothing of leases, fences and tokens. It is a register that is unset, and is then
-// set once: to the outcome of the run that was recorded, or to what somebody resolved. Its state is that outcome.
+// The sequential model of a key has no leases, fences or tokens. It is a register that is set once: to the outcome of
+// the recorded run, or to a resolution. Its state is that outcome.
 
 // access is one access to the register.
 type access struct {
@@ -24,7 +24,7 @@ const (
 	sets     accessKind = iota // an executed call: it finds the register unset
 	resolves                   // an acknowledged settlement: unset, or set by a copy of itself
 	reads                      // a replayed call
-	maySet                     // nobody knows: it may set an unset register at any time from its beginning on
+	maySet                     // the result is not known: it may set an unset register at any time after its beginning
 )
 
 func register() porcupine.Model {
@@ -54,8 +54,8 @@ func register() porcupine.Model {
 	}
 }
 
-// linearizable reports whether some order of the accesses to a key, each at one instant between its beginning and its
-// end, explains all answers.
+// linearizable reports whether an order of the accesses to a key explains all answers. Each access takes effect at one
+// instant between its beginning and its end.
 func (h *history) linearizable(id onlyonce.Identity) bool {
 	const patience = 10 * time.Second // real time, if a history is that hard to explain
 

@@ -19,7 +19,7 @@ var (
 	redisRuns = flag.Int("redis-runs", 8, "how many runs TestRandomRunsOnRedis makes")
 )
 
-// TestMain lets some of the runs in real time be made at once: they wait most of the time.
+// TestMain raises the number of parallel tests, because runs in real time mostly wait.
 func TestMain(m *testing.M) {
 	flag.Parse()
 

@@ -9,7 +9,7 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// operate looks at keys until the horizon and settles what is unknown.
+// operate looks keys up until the horizon, and settles unknown outcomes.
 func (w *world) operate() {
 	s := w.scenario
 	rng := source(s.seed, "operator")
@@ -28,8 +28,8 @@ func (w *world) operate() {
 	}
 }
 
-// settle is what an operator does: look up the record, look into the ledger, and say what happened. That nothing
-// happened is refused if the record was looked up while the owner may have been alive; a careless operator lies about that.
+// settle works like an operator: it looks up the record, reads the ledger, and resolves the record. "Nothing happened"
+// is refused if the record was looked up while the owner may have been alive. A careless operator lies about the time.
 func (w *world) settle(p *process, id onlyonce.Identity) error {
 	rec, err := p.engine.Lookup(context.Background(), id)
 	if err != nil || !rec.Unknown {
@@ -57,8 +57,8 @@ func (w *world) settle(p *process, id onlyonce.Identity) error {
 	return err
 }
 
-// startSettlement records a settlement, and returns what to call when it is known whether it has taken effect. Where it
-// is not, a late copy of it may do so later.
+// startSettlement records a settlement. Call the returned function with whether the settlement certainly took effect.
+// If it is not certain, a late copy may still take effect.
 func (h *history) startSettlement(id onlyonce.Identity, executed bool, body []byte) func(sure bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -80,7 +80,7 @@ func (h *history) startSettlement(id onlyonce.Identity, executed bool, body []by
 	}
 }
 
-// recovery is the recovery function of an attempt. It looks into the ledger, as the operator does, and fails at times.
+// recovery is the recovery function of an attempt. It reads the ledger like the operator, and sometimes fails.
 func (w *world) recovery(rng *rand.Rand, a *attempt) onlyonce.RecoverFunc {
 	slow := between(rng, 0, w.scenario.limits.RecoverTimeout*5/4)
 	fate := rng.IntN(10)
@@ -103,7 +103,7 @@ func (w *world) recovery(rng *rand.Rand, a *attempt) onlyonce.RecoverFunc {
 			return onlyonce.DidNotHappen(), nil
 		default:
 			body := []byte(w.receipt(a.id, "recovery"))
-			_ = w.history.startSettlement(a.id, true, body) // nobody tells whether it took effect
+			_ = w.history.startSettlement(a.id, true, body) // its result is not reported
 
 			return onlyonce.Happened("OK", body), nil
 		}

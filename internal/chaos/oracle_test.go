@@ -9,20 +9,19 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// judge looks at the whole history of a run and returns what must not have happened:
+// judge checks the whole history of a run and returns the violations:
 //
-//   - an effect more than once under AtMostOnce or ExactlyOnce, for an identity, or for a purpose whose clients have used another key
-//     only after they were told that nothing happened;
-//   - two different recorded answers, or an answer that differs from its run's, or from what the ledger says, or the
-//     answer of a run that was overtaken;
-//   - an answer, or a run, for somebody else's request;
-//   - "nothing happened" when something did, in the run itself or in an earlier one that may not have been over, or when
-//     something still could, because another run had overtaken the one that says so;
-//   - an ambiguous outcome that is told as a definite one, or as a success;
-//   - an order of answers that no single register of one outcome can explain.
+//   - more than one effect under AtMostOnce or ExactlyOnce, for an identity, or for a purpose whose clients took another key only
+//     after "nothing happened"
+//   - two different recorded answers, or an answer that differs from its run's or from the ledger, or the answer of an overtaken run
+//   - an answer, or a run, for another client's request
+//   - "nothing happened" although the run had an effect, or an earlier run that may not have been over, or although another run that
+//     had overtaken it still could have one
+//   - an ambiguous outcome that is reported as a definite one, or as a success
+//   - an order of answers that no single register of one outcome can explain
 //
-// What is checked while a run goes on is in the history already: overtaken runs that may go on, runs that may go on when
-// their lease has ended, fences that are used twice, keys that stay locked, dead ends, and goroutines that are left behind.
+// The history already has the violations found during the run: overtaken runs whose context is alive, runs whose context outlives
+// their lease, fences used twice, keys that stay locked, dead ends, and leaked goroutines.
 func (s *scenario) judge(h *history) []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -107,8 +106,8 @@ func (h *history) judgeReused(a *attempt) {
 	}
 }
 
-// judgeNotExecuted checks "nothing happened": the run that says so had no effect, none that came before it had, and none
-// had overtaken it when it ended, whose effect could still come.
+// judgeNotExecuted checks "nothing happened". The run that reports it had no effect, and neither had an earlier run. No
+// other run had overtaken it by its end, whose effect could still come.
 func (h *history) judgeNotExecuted(a *attempt) {
 	speaker, ok := errors.AsType[*handlerError](a.err)
 	if !ok {
@@ -134,7 +133,7 @@ func (h *history) judgeNotExecuted(a *attempt) {
 	}
 }
 
-// binds reports whether a run binds its key to its request. What is rolled back takes that with it.
+// binds reports whether a run binds its key to its request. A rollback removes the binding.
 func (h *history) binds(r *run) bool {
 	if r.attempt.process.world.policy.TransactionMode != onlyonce.SingleTransaction || r.effects > 0 {
 		return true
@@ -145,7 +144,8 @@ func (h *history) binds(r *run) bool {
 	})
 }
 
-// bindsAt reports whether a run speaks for its key at a time: before it began, another may have, and was rolled back.
+// bindsAt reports whether a run binds its key at a time. Before the run began, another run may have bound the key and
+// been rolled back.
 func (r *run) bindsAt(at int64) bool {
 	return r.attempt.process.world.policy.TransactionMode != onlyonce.SingleTransaction || r.began < at
 }
@@ -211,9 +211,9 @@ func (h *history) judgeLedger(a *attempt, effects int, once bool) {
 	}
 }
 
-// judgeOwner checks that the run whose outcome was recorded was the last one: none had taken over from it before, and none
-// has begun since. A single transaction that ends with a definite error frees the key before the error is recorded, so runs may begin in
-// between that leave nothing.
+// judgeOwner checks that the run with the recorded outcome was the last one: no run took over before, and none has
+// begun since. A single transaction that ends with a definite error frees the key before the error is recorded, so runs
+// without effects may begin in between.
 func (h *history) judgeOwner(a *attempt) {
 	var owner *run
 
@@ -243,8 +243,8 @@ func (r *run) leftNothing() bool {
 	return r.attempt.process.world.policy.TransactionMode == onlyonce.SingleTransaction && r.effects == 0
 }
 
-// judgePurposes checks that each purpose was fulfilled once at most, whatever keys its clients have used. What was done
-// when all was over does not count.
+// judgePurposes checks that each purpose was fulfilled at most once, under all keys of its clients. Attempts after the
+// end do not count.
 func (h *history) judgePurposes(s *scenario) {
 	for i := range s.purposes {
 		effects := 0

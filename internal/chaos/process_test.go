@@ -38,7 +38,7 @@ func (w *world) startProcess(faults storetest.Faults) *process {
 	p.line = storetest.NewFaulty(pausable{p, records}, w.scenario.seed+uint64(p.number)<<32, faults)
 
 	near, cut := p.line.Store(), func() {}
-	if own, ok := records.(connection); ok { // its faults are those of its own line
+	if own, ok := records.(connection); ok { // it has the faults of its own line
 		near, cut = own, own.cut
 	}
 
@@ -47,7 +47,7 @@ func (w *world) startProcess(faults storetest.Faults) *process {
 	var err error
 
 	p.engine, err = onlyonce.New(near, onlyonce.WithPolicy(w.policy), onlyonce.WithLimits(w.limits),
-		onlyonce.WithObserver(onlyonce.SlogObserver(slog.New(slog.DiscardHandler)))) // what the faults do fills every log
+		onlyonce.WithObserver(onlyonce.SlogObserver(slog.New(slog.DiscardHandler)))) // the faults would fill every log
 	if err != nil {
 		panic(err)
 	}
@@ -108,7 +108,7 @@ func (p *process) awake() bool {
 	return p.alive()
 }
 
-// nap waits until its time is over or the context ends. It reports whether the process is alive.
+// nap waits for a duration or for the end of the context. It reports whether the process is alive.
 func (p *process) nap(ctx context.Context, d time.Duration) bool {
 	if d > 0 {
 		timer := time.NewTimer(d)
@@ -136,8 +136,8 @@ func (p *process) alive() bool {
 	}
 }
 
-// rest is what a handler does most of its time. It reports whether the process is alive. Those who ignore their context
-// end at grace all the same.
+// rest is the waiting time of a handler. It reports whether the process is alive. Handlers that ignore their context
+// end at grace.
 func (p *process) rest(ctx context.Context, d time.Duration, grace time.Time, ignores bool) bool {
 	if ignores {
 		return p.nap(context.WithoutCancel(ctx), min(d, max(time.Until(grace), 0)))
@@ -146,14 +146,14 @@ func (p *process) rest(ctx context.Context, d time.Duration, grace time.Time, ig
 	return p.nap(ctx, d) && p.awake()
 }
 
-// pausable is the store as seen from a process that may pause. What is sent while it does has either left it before the
-// pause, and its answer is seen after it, or leaves it after the pause.
+// pausable is the store as seen by a process that may pause. A request during a pause either left before it, and its
+// reply is seen after it, or leaves after it.
 type pausable struct {
 	process *process
 	store   backend
 }
 
-// backend is what the world's store can do.
+// backend is the interface of the world's stores.
 type backend interface {
 	store.Store
 	store.Inspector

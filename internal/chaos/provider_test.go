@@ -10,8 +10,8 @@ import (
 
 // The provider is the system in which the effects happen. Its ledger is part of the history: the effects of each run.
 
-// effect happens, unless the run's process has died or, for a handler that looks at its context, the run has lost the
-// right to it. It reports whether it has happened.
+// effect makes the effect, unless the process has died, or the handler obeys its context and the context has ended. It
+// reports whether the effect has happened.
 func (w *world) effect(ctx context.Context, r *run) bool {
 	h := &w.history
 	a := r.attempt
@@ -34,13 +34,13 @@ func (w *world) effect(ctx context.Context, r *run) bool {
 	return true
 }
 
-// record enters an effect into the ledger. It is called with the lock held.
+// record enters an effect into the ledger. The caller holds the lock.
 func (w *world) record(r *run) {
 	r.effects++
 	w.history.notef(r.attempt.id, "EFFECT of run %d", r.number)
 }
 
-// mustBeAlone checks that nobody has overtaken a run whose context says that it may go on.
+// mustBeAlone checks that no other run has overtaken a run whose context is alive.
 func (w *world) mustBeAlone(r *run) {
 	for _, other := range w.history.runs {
 		if other.attempt.id == r.attempt.id && other.fence > r.fence && other.number != r.number {
@@ -50,8 +50,7 @@ func (w *world) mustBeAlone(r *run) {
 	}
 }
 
-// delayedEffect happens a while after the handler has asked for it, even if the process has died since: it is on its way
-// to the provider.
+// delayedEffect makes an effect after a delay, even if the process has died since: the request is on its way to the provider.
 func (w *world) delayedEffect(r *run, delay time.Duration) {
 	w.background.Go(func() {
 		time.Sleep(delay)
@@ -63,7 +62,7 @@ func (w *world) delayedEffect(r *run, delay time.Duration) {
 	})
 }
 
-// found is what the ledger says about an identity: how many effects there are.
+// found returns the number of effects of an identity in the ledger.
 func (w *world) found(id onlyonce.Identity) int {
 	if w.ledger != nil {
 		return len(w.ledger.runsOf(id))
@@ -83,8 +82,8 @@ func (w *world) found(id onlyonce.Identity) int {
 	return n
 }
 
-// receipt is the answer that is made from the ledger for an effect whose own answer is lost. It names the identity, and
-// who made it and when.
+// receipt makes an answer from the ledger, for an effect whose own answer is lost. It names the identity, its author
+// and the time.
 func (w *world) receipt(id onlyonce.Identity, by string) string {
 	if w.ledger != nil {
 		w.close()
@@ -104,15 +103,15 @@ func (w *world) receipt(id onlyonce.Identity, by string) string {
 	return fmt.Sprintf("%v|%s|found by %s at %d", id, name, by, w.history.now())
 }
 
-// ledger is one that is kept in the database of the records: an effect is a row, and has happened when it is committed.
+// ledger is a ledger in the database of the records: an effect is a row, and has happened when it is committed.
 type ledger interface {
-	// handle is what the handler of a run does, with its effect if there is to be one.
+	// handle runs the body of a handler, with an effect if effect is set.
 	handle(ctx context.Context, p *process, r *run, effect bool, answer func() ([]byte, error)) ([]byte, error)
 	// runsOf are the runs that have had effects, by their numbers.
 	runsOf(id onlyonce.Identity) []int
 }
 
-// close enters into the history what is in the ledger by now.
+// close copies the ledger in the database into the history.
 func (w *world) close() {
 	if w.ledger == nil {
 		return

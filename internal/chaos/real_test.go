@@ -11,7 +11,7 @@ import (
 
 // Runs in real time, on stores outside the process.
 
-// newRealScenario is a scenario whose times are those of an impatient world, and whose faults are not made up.
+// newRealScenario is a scenario with short times and without simulated faults.
 func newRealScenario(seed uint64, on string) *scenario {
 	s := newScenario(seed)
 	rng := source(seed, on)
@@ -33,7 +33,7 @@ func newRealScenario(seed uint64, on string) *scenario {
 	s.horizon = between(rng, 2*time.Second, 3*time.Second)
 	s.purposes = nil
 
-	for crowd := range 4 { // a run takes its time whatever happens in it
+	for crowd := range 4 { // more clients do not make a run longer
 		for _, p := range randomPurposes(rng, s.horizon) {
 			p.name = fmt.Sprintf("%s-%d", p.name, crowd)
 			p.id.Key = fmt.Sprintf("%s-%d", p.id.Key, crowd)
@@ -44,11 +44,11 @@ func newRealScenario(seed uint64, on string) *scenario {
 	return s
 }
 
-// surroundings are a store outside the bubble, and what happens to it and to the line.
+// surroundings is a store outside the bubble, with its own faults and those of the connection.
 type surroundings interface {
 	// connect gives each process connections of its own. The store may be down.
 	connect() backend
-	// trouble is what happens until the horizon. It is for the goroutine of the test.
+	// trouble makes faults until the horizon. Call it in the goroutine of the test.
 	trouble(w *world)
 	// calm gives processes that start from now on time enough for anything, however slow the machine is.
 	calm(w *world)

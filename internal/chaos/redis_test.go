@@ -12,9 +12,9 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
-// TestRandomRunsOnRedis makes runs on a real server in real time. The faults are those of the line to it, and its own: it
-// forgets its scripts, and is killed and started again with what it has written. The oracle is the same, but for what only
-// the bubble can know: whether a run was told to end in time.
+// TestRandomRunsOnRedis makes runs on a real server in real time. The connection has faults. The server forgets its
+// scripts, and is killed and restarted with its data. The oracle is the same, without the check that needs the bubble:
+// whether a run was ended in time.
 func TestRandomRunsOnRedis(t *testing.T) {
 	t.Parallel()
 
@@ -38,7 +38,7 @@ func TestRandomRunsOnRedis(t *testing.T) {
 	}
 }
 
-// network is a server, the line to it, and what is late on it.
+// network is a server, the connection to it, and its late messages.
 type network struct {
 	t       *testing.T
 	rng     *rand.Rand
@@ -124,7 +124,7 @@ func (n *network) trouble(w *world) {
 	n.deliver(w)
 }
 
-// lose makes a fault of some operations for a while.
+// lose injects a fault into some operations for a while.
 func (n *network) lose(w *world, fault redistest.Fault, d time.Duration) *redistest.Armed {
 	choose := rand.New(rand.NewPCG(n.rng.Uint64(), 0))
 	share := 0.2 + 0.8*choose.Float64()
@@ -138,7 +138,7 @@ func (n *network) lose(w *world, fault redistest.Fault, d time.Duration) *redist
 	return armed
 }
 
-// deliver lets arrive what is late.
+// deliver delivers late messages.
 func (n *network) deliver(w *world) {
 	for _, armed := range n.late {
 		if armed.Count() > 0 {

@@ -10,14 +10,14 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/storetest"
 )
 
-// scenario is what a seed decides about a run as a whole.
+// scenario is the part of a run that its seed fixes as a whole.
 type scenario struct {
 	seed uint64
 
 	policy   onlyonce.Policy
 	limits   onlyonce.Limits
 	faults   storetest.Faults
-	notifies bool // the store tells when a record has changed
+	notifies bool // the store notifies of changed records
 	recovers bool // calls bring a recovery function
 	immortal bool // no process dies
 	operated bool // an operator is at work while the faults last, and not only at the end
@@ -35,8 +35,8 @@ type purpose struct {
 	begins  time.Duration
 }
 
-// source is a source of decisions. It depends on the seed and on what is decided, so that decisions do not depend on the
-// order in which they are made.
+// source returns a source of decisions. It depends on the seed and on the subject of the decision, and not on the order
+// of decisions.
 func source(seed uint64, about ...any) *rand.Rand {
 	return rand.New(rand.NewChaCha8(sha256.Sum256(fmt.Append(nil, append([]any{seed, " "}, about...)...))))
 }
@@ -92,7 +92,7 @@ func newScenario(seed uint64) *scenario {
 	return s
 }
 
-// randomFaults are those of a line: a few of each kind, and in most runs many of one.
+// randomFaults are the faults of a connection: a few of each kind, and in most runs many of one.
 func randomFaults(rng *rand.Rand, lease time.Duration) storetest.Faults {
 	few := func() float64 { return rng.Float64() * 0.05 }
 	faults := storetest.Faults{

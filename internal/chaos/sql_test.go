@@ -26,7 +26,7 @@ type sqlKind struct {
 	fresh   func(tb testing.TB) *sqltest.Database
 }
 
-// sqlKinds are all kinds of databases. MySQL itself is one where the environment names it.
+// sqlKinds are all kinds of databases. MySQL itself is included if the environment names it.
 func sqlKinds() []sqlKind {
 	kinds := []sqlKind{
 		{"PostgreSQL", sqlstore.PostgreSQL, sqltest.PostgresDatabase},
@@ -40,8 +40,8 @@ func sqlKinds() []sqlKind {
 	return kinds
 }
 
-// TestRandomRunsOnSQL makes runs on real databases in real time: leased, as on Redis, and under ExactlyOnce, where the effects are rows of
-// the same database. The oracle is the same.
+// TestRandomRunsOnSQL makes runs on real databases in real time: leased, as on Redis, and under ExactlyOnce, with rows
+// of the same database as effects. The oracle is the same.
 func TestRandomRunsOnSQL(t *testing.T) {
 	t.Parallel()
 
@@ -71,7 +71,7 @@ func runOnSQL(t *testing.T, name string, d sqlstore.Dialect, fresh func(testing.
 				}
 
 				if d == sqlstore.SQLite {
-					s.immortal = true // a process that dies in a transaction takes the lock of all others with it, unless it is a real one
+					s.immortal = true // a simulated death in a transaction would keep the lock of the whole database
 				}
 
 				h := s.liveOutside(newDatabase(t, s, d, fresh(t)))
@@ -138,7 +138,7 @@ func pragmas(d sqlstore.Dialect) []string {
 	return nil
 }
 
-// open is what a process has: a pool on a line of its own. SQLite has no line.
+// open returns the store of a process: a pool with its own connection. SQLite has no connection.
 func (d *database) open() (*sqlstore.Store, *sql.DB, *sqltest.Proxy) {
 	var line *sqltest.Proxy
 
@@ -240,7 +240,7 @@ func (d *database) hog(w *world, length time.Duration) {
 	}
 }
 
-// lose makes a fault of some statements for a while.
+// lose injects a fault into some statements for a while.
 func (d *database) lose(w *world, line *sqltest.Proxy, fault sqltest.Fault, length time.Duration, which ...string) {
 	choose := rand.New(rand.NewPCG(d.rng.Uint64(), 0))
 	share := 0.2 + 0.8*choose.Float64()
@@ -261,7 +261,7 @@ func (d *database) lose(w *world, line *sqltest.Proxy, fault sqltest.Fault, leng
 	}
 }
 
-// deliver lets arrive what is late.
+// deliver delivers late messages.
 func (d *database) deliver(w *world) {
 	for _, armed := range d.late {
 		if n := armed.Count(); n > 0 {
@@ -273,7 +273,7 @@ func (d *database) deliver(w *world) {
 	d.late = nil
 }
 
-// books are a database that keeps the ledger, too.
+// books is a database that also keeps the ledger.
 type books struct{ *database }
 
 // own is a process's store, with the pool and the line that its handlers use as well.
@@ -334,7 +334,7 @@ func (b books) handle(
 	})
 }
 
-// runsOf implements ledger. It reads what is committed.
+// runsOf implements ledger. It reads committed rows.
 func (b books) runsOf(id onlyonce.Identity) (all []int) {
 	rows, err := b.direct.QueryContext(context.Background(), fmt.Sprintf("SELECT run FROM effects WHERE identity = '%v'", id))
 	if err != nil {

@@ -63,7 +63,7 @@ func byTheTable(op any, rec store.Record, now time.Time) store.Transition {
 		return op.Apply(rec, now)
 	case *store.Forgetting:
 		return op.Apply(rec, now)
-	default: // a look
+	default: // a lookup
 		return store.Transition{Record: rec}
 	}
 }

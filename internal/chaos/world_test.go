@@ -28,7 +28,7 @@ type world struct {
 	history  history
 
 	mu      sync.Mutex
-	live    []*process // those whom clients call
+	live    []*process // the processes that clients call
 	all     []*process
 	started int
 
@@ -37,17 +37,17 @@ type world struct {
 	end        chan struct{}  // closed when the dead may end
 }
 
-// habits are what people and programs around the engine do wrong, in order to see them found out.
+// habits are mistakes of the people and programs around the engine. The oracle must find them.
 type habits struct {
 	// freshKeys lets clients try an unknown outcome again with a new key.
 	freshKeys bool
-	// lyingHandlers say that nothing happened when something did.
+	// lyingHandlers claim that nothing happened although something did.
 	lyingHandlers bool
-	// carelessOperator looks into the ledger at any time, and relies on being refused if that was too early.
+	// carelessOperator reads the ledger at any time, and relies on the engine to refuse an early settlement.
 	carelessOperator bool
 }
 
-// live runs a scenario on a store and returns what happened. It must be called in a bubble.
+// live runs a scenario on a store, and returns its history. Call it in a bubble.
 func (s *scenario) live(st backend, how habits) *history {
 	before := goleak.IgnoreCurrent()
 	w := &world{
@@ -121,7 +121,7 @@ func (w *world) patience(inBubble, inRealTime time.Duration) time.Duration {
 	return inBubble
 }
 
-// pick returns a process for a client. It may die right afterwards.
+// pick returns a process for a client. The process may die right afterwards.
 func (w *world) pick(rng *rand.Rand) *process {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -129,7 +129,7 @@ func (w *world) pick(rng *rand.Rand) *process {
 	return w.live[rng.IntN(len(w.live))]
 }
 
-// trouble is what happens to processes until the horizon.
+// trouble makes faults of processes until the horizon.
 func (w *world) trouble() {
 	s := w.scenario
 	rng := source(s.seed, "trouble")
@@ -183,8 +183,8 @@ func (w *world) trouble() {
 	}
 }
 
-// outage makes the store slow for a while, and then cuts everybody off for longer than a lease: the last renewal that was
-// answered was answered late.
+// outage makes the store slow for a while, and then cuts off all processes for longer than a lease. So the last
+// successful renewal was answered late.
 func (w *world) outage(slow, down time.Duration) {
 	s := w.scenario
 	set := func(faults storetest.Faults) {
@@ -218,7 +218,7 @@ func (w *world) heal() {
 	}
 
 	for _, p := range w.live {
-		// In real time the short timeouts of the scenario still hold, and a busy machine answers in time only now and then.
+		// In real time, the short timeouts of the scenario still hold, and a busy machine often misses them.
 		patience := w.patience(10*time.Minute, 5*time.Minute)
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 
@@ -230,7 +230,7 @@ func (w *world) heal() {
 	}
 }
 
-// stacks are those of all goroutines that are in a call: what it is that does not end.
+// stacks returns the stacks of all goroutines in a call, to show which call does not end.
 func stacks() string {
 	all := make([]byte, 16<<20)
 	all = all[:runtime.Stack(all, true)]
@@ -246,7 +246,7 @@ func stacks() string {
 	return strings.Join(calls, "\n\n")
 }
 
-// arriveAll lets happen what is still on its way.
+// arriveAll delivers all late messages.
 func (w *world) arriveAll() {
 	w.background.Wait()
 
@@ -255,7 +255,7 @@ func (w *world) arriveAll() {
 	}
 }
 
-// bury lets those end who have died, in vain.
+// bury ends the goroutines of dead processes, without an effect.
 func (w *world) bury() {
 	close(w.end)
 
@@ -270,8 +270,8 @@ func (w *world) bury() {
 	w.background.Wait()
 }
 
-// mustBeSettledIfNobodyDied checks that a key is not left locked, unless a process has died that had to do with it, or a
-// handler left it open what happened.
+// mustBeSettledIfNobodyDied checks that a key is not left locked. Exceptions are keys of a process that has died, and
+// handlers that ended ambiguously.
 func (w *world) mustBeSettledIfNobodyDied() {
 	time.Sleep(w.scenario.policy.MaxRun + 2*w.scenario.policy.Lease)
 
@@ -303,8 +303,8 @@ func (w *world) excused(id onlyonce.Identity) bool {
 	return false
 }
 
-// mustAnswer checks that there is no dead end: once the operator has settled what is unknown, a client who asks gets a
-// definite answer at once.
+// mustAnswer checks that there is no dead end: after the operator has settled unknown outcomes, a call gets a definite
+// answer at once.
 func (w *world) mustAnswer() {
 	p := w.startProcess(storetest.Faults{})
 
@@ -370,5 +370,5 @@ func (w *world) concerns(id onlyonce.Identity, about *purpose) bool {
 	return slices.ContainsFunc(w.history.attempts, func(a *attempt) bool { return a.id == id && a.purpose == about })
 }
 
-// request is what a client sends for a purpose: the same at every attempt.
+// request is the request for a purpose, the same at every attempt.
 func request(p *purpose) []byte { return fmt.Append(nil, "please: ", p.name) }

@@ -13,7 +13,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/servertest"
 )
 
-// Cluster is three masters with a replica each. A failover takes about three seconds.
+// Cluster is three masters with one replica each. A failover takes about three seconds.
 type Cluster struct {
 	tb    testing.TB
 	nodes group
@@ -31,8 +31,8 @@ func NewCluster(tb testing.TB, args ...string) *Cluster {
 	args = append([]string{
 		"--cluster-enabled", "yes",
 		"--cluster-node-timeout", "1500",
-		"--repl-ping-replica-period", "1", // a replica is seen when it has got something
-		"--cluster-replica-validity-factor", "0", // a replica that has lagged takes over, too
+		"--repl-ping-replica-period", "1", // a replica counts as connected after its first message
+		"--cluster-replica-validity-factor", "0", // a replica that lags may take over, too
 		"--cluster-allow-replica-migration", "no", // who replicates whom is changed by takeovers only
 	}, args...)
 
@@ -50,7 +50,7 @@ func NewCluster(tb testing.TB, args ...string) *Cluster {
 	return c
 }
 
-// form makes the nodes one cluster.
+// form joins the nodes to one cluster.
 func (c *Cluster) form() {
 	c.tb.Helper()
 
@@ -69,7 +69,7 @@ func (c *Cluster) form() {
 			must(node.do("cluster", "addslotsrange", i*slots/masters, (i+1)*slots/masters-1))
 		}
 
-		// All could learn of each other from one, by and by.
+		// Gossip from one node would inform all others, but slowly.
 		for _, other := range c.nodes[:i] {
 			host, port, err := net.SplitHostPort(other.Addr())
 			must(err)
@@ -81,7 +81,7 @@ func (c *Cluster) form() {
 		id, err := c.nodes[i].id()
 		must(err)
 
-		// It has to know its master.
+		// The replica has to know its master first.
 		servertest.Wait(c.tb, "replicating", func() error { return replica.do("cluster", "replicate", id) })
 	}
 
@@ -217,10 +217,10 @@ func (s *Server) ranges() ([]redis.ClusterSlot, error) {
 	ctx, cancel := soon()
 	defer cancel()
 
-	return s.client.ClusterSlots(ctx).Result() //nolint:staticcheck // what replaces it names those that are gone, too
+	return s.client.ClusterSlots(ctx).Result() //nolint:staticcheck // the newer command also returns nodes that are gone
 }
 
-// id returns by what name a node goes in its cluster.
+// id returns the node's name in its cluster.
 func (s *Server) id() (string, error) {
 	ctx, cancel := soon()
 	defer cancel()
@@ -228,7 +228,7 @@ func (s *Server) id() (string, error) {
 	return s.client.Do(ctx, "cluster", "myid").Text()
 }
 
-// isOK returns nil when a node says that all slots are served.
+// isOK returns nil if the node reports that all slots are served.
 func (s *Server) isOK() error {
 	ctx, cancel := soon()
 	defer cancel()

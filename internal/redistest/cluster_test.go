@@ -47,7 +47,7 @@ func TestAClusterThroughOnePlanLosesOneReplyAndThenAMaster(t *testing.T) {
 
 	lost := plan.Next(LostReply, Named("n"))
 
-	// The client sends it again by itself.
+	// The client resends the command by itself.
 	if got, err := client.Incr(t.Context(), "n").Result(); got != 2 {
 		t.Errorf("got %d, %v", got, err)
 	}

@@ -30,8 +30,8 @@ func Named(words ...string) Match {
 // Any selects every command.
 func Any() Match { return func(Command) bool { return true } }
 
-// isHousekeeping reports whether a client sends a command by itself, to introduce itself or to learn where the servers are.
-// These pass, and count as nothing.
+// isHousekeeping reports whether a client sends the command by itself, to introduce itself or to find the servers. Such
+// commands pass, and do not count.
 func (c Command) isHousekeeping() bool {
 	switch c.Name {
 	case "hello", "auth", "select", "client", "readonly", "readwrite", "command", "cluster", "sentinel":

@@ -15,7 +15,7 @@ type dialogue struct {
 	target     string
 	subscribed atomic.Bool
 
-	// Of the request that is being answered.
+	// State of the current request.
 	current *proxytest.Request[Command]
 	missing int // confirmations of a subscription that are still to come
 }
@@ -72,8 +72,8 @@ func (d *dialogue) Reply(r *bufio.Reader, to *proxytest.Request[Command]) (proxy
 	return proxytest.Reply{Raw: reply.raw, Unasked: to == nil || !answers, Complete: complete}, nil
 }
 
-// attribute reports whether something answers the current request, and whether that is the whole answer. What does not is
-// a message to a subscriber, or a confirmation that nobody waits for.
+// attribute reports whether a reply answers the current request, and whether it completes the answer. Other replies are
+// messages to a subscriber, and confirmations that no request waits for.
 func (d *dialogue) attribute(reply reply) (answers, complete bool) {
 	subscribed := d.subscribed.Load()
 

@@ -4,7 +4,7 @@ package redistest
 
 import "github.com/onlyonce-go/onlyonce/internal/proxytest"
 
-// Fault is what happens to a command. What follows it in a pipeline is lost or late with it.
+// Fault happens to a command on its way. The commands that follow it in the pipeline are lost or late with it.
 type Fault = proxytest.Fault
 
 // The faults, which [proxytest.Fault] explains.

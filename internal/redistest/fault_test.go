@@ -107,7 +107,7 @@ func TestAFaultInAPipelineLeavesWhatIsBefore(t *testing.T) {
 	}
 }
 
-// exchange sends something, and returns all that comes back until the connection is cut.
+// exchange sends requests, and returns all replies until the connection is cut.
 func exchange(t *testing.T, proxy *Proxy, requests string) string {
 	t.Helper()
 

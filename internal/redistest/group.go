@@ -12,7 +12,7 @@ import (
 // group is servers that know each other.
 type group []*Server
 
-// living returns those that run and are not paused.
+// living returns the servers that run and are not paused.
 func (g group) living() group {
 	var living group
 
@@ -46,7 +46,7 @@ func (g group) addrs() []string {
 	return addrs
 }
 
-// agree returns the server that all who are asked name, if they name the same, and that lives.
+// agree returns the server that all asked servers name, if it is the same for all and alive.
 func agree(asked group, named func(s *Server) (*Server, error)) (*Server, error) {
 	var agreed *Server
 
@@ -77,7 +77,7 @@ func soon() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), time.Second)
 }
 
-// do sends a command whose reply says nothing but that it went well.
+// do sends a command whose reply is only "OK".
 func (s *Server) do(args ...any) error {
 	ctx, cancel := soon()
 	defer cancel()
@@ -85,7 +85,7 @@ func (s *Server) do(args ...any) error {
 	return s.client.Do(ctx, args...).Err()
 }
 
-// section returns a section of what a server says about itself.
+// section returns a section of the server's INFO.
 func (s *Server) section(name string) (map[string]string, error) {
 	ctx, cancel := soon()
 	defer cancel()

@@ -54,7 +54,7 @@ func NewNetwork(tb testing.TB, sites int) *Network {
 	return nil
 }
 
-// build makes the parts: a pair of interfaces for this process and for each site, with the router at the other end.
+// build creates the parts: for this process and for each site, a pair of interfaces with the router at the other end.
 func (n *Network) build() error {
 	router, here := n.router(), n.name
 
@@ -113,7 +113,7 @@ func (n *Network) build() error {
 	return nil
 }
 
-// remove removes what there is of the network. Its interfaces and routes go with the namespaces.
+// remove removes the parts that exist. Interfaces and routes disappear with their namespaces.
 func (n *Network) remove() {
 	_ = ip("", "link", "del", n.name)
 

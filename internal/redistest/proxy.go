@@ -8,14 +8,14 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/proxytest"
 )
 
-// Plan decides about the commands on all its proxies: see [proxytest.Plan]. Commands with which a client introduces itself or looks for
-// servers always pass, and do not count.
+// Plan decides about the commands on all its proxies: see [proxytest.Plan]. Commands with which a client introduces
+// itself or finds the servers always pass, and do not count.
 type Plan struct {
 	*proxytest.Plan[Command]
 }
 
-// NewPlan returns a plan without faults and without lines. All lines end with the test. [Plan.Dial] is the Dialer of a
-// client that finds its servers itself: one of a cluster, or of sentinels.
+// NewPlan returns a plan without faults and connections. All connections end with the test. [Plan.Dial] is the Dialer
+// of a client that finds its servers itself, such as a cluster or sentinel client.
 func NewPlan(tb testing.TB) *Plan {
 	tb.Helper()
 

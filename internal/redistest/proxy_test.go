@@ -11,7 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// dial returns a client that sends everything once, unless it is told to send it again.
+// dial returns a client that sends each command once, unless change allows retries.
 func dial(t *testing.T, proxy *Proxy, change ...func(o *redis.Options)) *redis.Client {
 	t.Helper()
 
@@ -26,12 +26,12 @@ func dial(t *testing.T, proxy *Proxy, change ...func(o *redis.Options)) *redis.C
 	return client
 }
 
-// retrying makes a client send again what has failed, without waiting long.
+// retrying makes a client retry failed commands soon.
 func retrying(o *redis.Options) {
 	o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff = 3, time.Millisecond, time.Millisecond
 }
 
-// holds checks what a server has under a key, asked directly. Empty stands for nothing.
+// holds checks the value of a key, over a direct connection. Empty means that there is none.
 func holds(t *testing.T, s *Server, key, want string) {
 	t.Helper()
 
@@ -133,7 +133,7 @@ func TestSubscribersGetTheirMessages(t *testing.T) {
 			t.Errorf("got %v, %v", got, err)
 		}
 
-		// What is not a reply has not been taken for one.
+		// A message was not counted as a reply.
 		lost := proxy.Next(LostReply, Named("ping"))
 
 		if err := s.Client().Publish(t.Context(), "a", "again").Err(); err != nil {

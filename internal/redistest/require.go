@@ -41,8 +41,8 @@ var findServer = sync.OnceValues(func() (servers.Program, error) {
 			return errors.New("only root on Debian can have it installed")
 		}
 
-		// The list of packages may be missing, or older than the packages. The package starts a server of its own where it
-		// can, on the port that is everybody's: it is in nobody's way.
+		// The list of packages may be missing or outdated. The package may start its own server on the default port,
+		// which the tests do not use.
 		if err := apt("install", "-y", "--no-install-recommends", "redis-server"); err == nil {
 			return nil
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/proxytest"
 )
 
-// readRequest reads one request, which is an array of bulk strings, and returns what it says and how.
+// readRequest reads one request, an array of bulk strings. It returns the strings and the raw bytes.
 func readRequest(r *bufio.Reader) (args []string, raw []byte, err error) {
 	v := valueReader{r: r}
 
@@ -43,7 +43,7 @@ func readRequest(r *bufio.Reader) (args []string, raw []byte, err error) {
 // reply is one reply, or one message that answers nothing.
 type reply struct {
 	kind byte   // its first byte
-	text string // what it says; of an array, what its first element says
+	text string // its text; that of an array is the text of its first element
 	raw  []byte
 }
 
@@ -56,7 +56,7 @@ func readReply(r *bufio.Reader) (reply, error) {
 	return reply{kind, text, v.raw}, err
 }
 
-// valueReader keeps what it has read.
+// valueReader keeps the raw bytes that it has read.
 type valueReader struct {
 	r   *bufio.Reader
 	raw []byte
@@ -117,7 +117,7 @@ func (v *valueReader) header() (kind byte, n int, err error) {
 	return 0, 0, fmt.Errorf("%w: %q", proxytest.ErrProtocol, line)
 }
 
-// bytes reads a string of n bytes. A negative n stands for none.
+// bytes reads a string of n bytes. A negative n means no string.
 func (v *valueReader) bytes(n int) (string, error) {
 	if n < 0 {
 		return "", nil
@@ -133,7 +133,7 @@ func (v *valueReader) bytes(n int) (string, error) {
 	return string(v.raw[start : start+n]), nil
 }
 
-// elements reads n values and returns what the first of them says.
+// elements reads n values, and returns the text of the first.
 func (v *valueReader) elements(n int) (first string, err error) {
 	for i := range n {
 		_, text, err := v.value()

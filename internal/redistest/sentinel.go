@@ -81,7 +81,7 @@ func replicate(tb testing.TB, start []func(args ...string) *Server, args []strin
 		servers = append(servers, replica(following...))
 	}
 
-	// A sentinel looks for replicas at once, and then not for ten seconds.
+	// A sentinel looks for replicas at once, and then only after ten seconds.
 	for _, replica := range servers[1:] {
 		servertest.Wait(tb, "replicating", replica.inStep)
 	}
@@ -102,7 +102,7 @@ func (x *SentinelSet) meet() {
 	}
 }
 
-// newSentinel prepares a sentinel, which keeps what it knows in the file of its configuration.
+// newSentinel prepares a sentinel, which keeps its state in its configuration file.
 func (x *SentinelSet) newSentinel(downAfter time.Duration) *Server {
 	x.tb.Helper()
 
@@ -125,13 +125,13 @@ func (x *SentinelSet) newSentinel(downAfter time.Duration) *Server {
 	return s
 }
 
-// knowsAll returns nil when a sentinel knows the replica and the other sentinels.
+// knowsAll returns nil if a sentinel knows the replica and the other sentinels.
 func (x *SentinelSet) knowsAll(sentinel *Server) error {
 	ctx, cancel := soon()
 	defer cancel()
 
 	cmd := redis.NewMapStringStringCmd(ctx, "sentinel", "master", x.MasterName())
-	_ = sentinel.client.Process(ctx, cmd) // the error is that of the command
+	_ = sentinel.client.Process(ctx, cmd) // cmd has the error
 
 	known, err := cmd.Result()
 	if err != nil {
@@ -197,8 +197,8 @@ func (x *SentinelSet) KillMaster() *Server {
 // Servers returns the initial master and its replicas.
 func (x *SentinelSet) Servers() []*Server { return x.servers }
 
-// WaitPromotion returns the master when the sentinels at all sites but one agree that it is another than that of the site, and it
-// agrees that it is the master.
+// WaitPromotion waits until the sentinels at all sites but one agree on a master at another site, and that master
+// agrees. It returns the master.
 func (x *SentinelSet) WaitPromotion(without int) *Server {
 	x.tb.Helper()
 
@@ -207,7 +207,7 @@ func (x *SentinelSet) WaitPromotion(without int) *Server {
 	return x.waitFailover(asked, func(master *Server) bool { return master.site != without })
 }
 
-// WaitFailover returns the master when all sentinels that live agree that it lives, and it agrees that it is the master.
+// WaitFailover waits until all living sentinels agree that the master is alive, and the master agrees. It returns the master.
 func (x *SentinelSet) WaitFailover() *Server {
 	x.tb.Helper()
 
@@ -238,13 +238,13 @@ func (x *SentinelSet) waitFailover(asked group, may func(master *Server) bool) (
 	return master
 }
 
-// masterFor returns the server that a sentinel takes for the master.
+// masterFor returns the master according to a sentinel.
 func (x *SentinelSet) masterFor(sentinel *Server) (*Server, error) {
 	ctx, cancel := soon()
 	defer cancel()
 
 	cmd := redis.NewStringSliceCmd(ctx, "sentinel", "get-master-addr-by-name", x.MasterName())
-	_ = sentinel.client.Process(ctx, cmd) // the error is that of the command
+	_ = sentinel.client.Process(ctx, cmd) // cmd has the error
 
 	addr, err := cmd.Result()
 	if err != nil {

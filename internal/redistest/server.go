@@ -61,7 +61,7 @@ func newServer(tb testing.TB, args ...string) *Server {
 	tb.Helper()
 
 	s := &Server{tb: tb, program: Require(tb), dir: tb.TempDir(), host: "127.0.0.1"}
-	// Without a delay a replica that asks for the data is not kept waiting for others that may ask, too.
+	// With a delay, the master would let a replica wait for others that may connect, too.
 	s.args = append([]string{"--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"}, args...)
 
 	tb.Cleanup(func() {
@@ -122,7 +122,7 @@ func (s *Server) Restart() {
 	s.tb.Helper()
 	s.Kill()
 
-	// Should somebody have taken the port, they may give it back.
+	// If another process has taken the port, it may release it.
 	servertest.Wait(s.tb, "restarting "+s.Addr(), s.run)
 }
 
@@ -195,7 +195,7 @@ func bootAll(all []*Server) error {
 	return errors.Join(failed...)
 }
 
-// connect returns a client that does what it is told and nothing else.
+// connect returns a client without retries or other commands of its own.
 func connect(addr string) *redis.Client {
 	return redis.NewClient(&redis.Options{
 		Addr:                     addr,
@@ -276,7 +276,7 @@ func (s *Server) ready() error {
 		return err
 	}
 
-	// On a port that is taken, somebody else answers.
+	// If the port is taken, another server may answer.
 	if pid := strconv.Itoa(s.child.PID()); info["process_id"] != pid {
 		return fmt.Errorf("process %s has the port, not process %s", info["process_id"], pid)
 	}

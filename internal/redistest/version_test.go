@@ -17,7 +17,7 @@ func TestTheServerIsListedAsTested(t *testing.T) {
 	}
 
 	server, version := "Redis", info["redis_version"]
-	if info["valkey_version"] != "" { // which says that it is some Redis, too
+	if info["valkey_version"] != "" { // Valkey also reports a version of Redis
 		server, version = "Valkey", info["valkey_version"]
 	}
 

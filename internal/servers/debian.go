@@ -70,8 +70,8 @@ func (p packages) unpack(dir string) (err error) {
 	return nil
 }
 
-// apt runs apt-get as if no package was installed. Its state is in a separate folder. It uses the configuration of the system, such as a
-// proxy.
+// apt runs apt-get as if no package was installed. It has its state in a separate folder, and uses the configuration of
+// the system, such as a proxy.
 type apt struct{ dir string }
 
 func newApt(dir, mirror string, suites []string) (apt, error) {

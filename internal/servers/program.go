@@ -11,7 +11,7 @@ import (
 // Program is a program that may need libraries of another system.
 type Program struct {
 	path      string
-	loader    string // dynamic loader of its C library; "" means that of the system
+	loader    string // dynamic loader of its C library; "" means the system's
 	libraries string // folder of its libraries
 }
 

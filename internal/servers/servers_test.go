@@ -163,7 +163,7 @@ func TestAnUnknownReleaseIsAnError(t *testing.T) {
 	}
 }
 
-// Nobody lists what other systems have.
+// Servers of other systems are not listed.
 func TestAServerThatIsNotListedIsAnErrorOnDebian12(t *testing.T) {
 	t.Parallel()
 

@@ -29,7 +29,7 @@ func parentMain() int {
 
 func TestAServerDiesWithTheTestProcessHoweverThatDies(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		return // nobody tells a child there, and endWithParent says so
+		return // a child learns of its parent's death only on Linux: see endWithParent
 	}
 
 	r, w, err := os.Pipe()
@@ -63,7 +63,7 @@ func TestAServerDiesWithTheTestProcessHoweverThatDies(t *testing.T) {
 
 	_ = parent.Wait() // it was killed
 
-	// The other end is closed when nobody is left.
+	// The pipe ends when the last writer has ended.
 	if _, err := io.ReadAll(out); err != nil {
 		t.Errorf("the child lives on: %v", err)
 	}

@@ -9,7 +9,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// parentEnv makes the test binary a parent that is about to die.
+// parentEnv makes the test binary a parent, which the test kills.
 const parentEnv = "ONLYONCE_SERVERTEST_PARENT"
 
 func TestMain(m *testing.M) {

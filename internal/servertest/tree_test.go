@@ -22,7 +22,8 @@ func family(t *testing.T) (parent *Child, child int) {
 	}
 	defer r.Close()
 
-	// Not bound to the test's context, whose end would kill the parent alone, before the clean-up looks for its children.
+	// The command is not bound to the test's context. Its end would kill only the parent, before the cleanup looks for
+	// the children.
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "sh", "-c", "sleep 600 & echo $!; wait")
 	cmd.Stdout = w
 

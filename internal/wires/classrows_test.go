@@ -14,7 +14,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// classRows are what becomes of every code, and of statuses of HTTP.
+// classRows are the results of every gRPC code, and of HTTP statuses.
 func classRows() []row {
 	var rows []row
 
@@ -156,7 +156,7 @@ func isAmbiguous(s *stage) string {
 	return s.look(first)
 }
 
-// look is how an error looks on the wire.
+// look describes an error on the wire.
 func (s *stage) look(a answer) string {
 	switch s.wire.form {
 	case formConnect:

@@ -21,7 +21,7 @@ const attemptTimeout = 500 * time.Millisecond
 
 func silentSlog() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// clientRow is an answer, and what clients do with it.
+// clientRow is an answer, and the reaction of clients.
 type clientRow struct {
 	says    string
 	setup   setup
@@ -32,7 +32,7 @@ type clientRow struct {
 	cause   func(s *clientStage) reaction
 
 	again   bool
-	after   time.Duration // that the server asks for, before jitter; 0: the backoff of the client
+	after   time.Duration // the delay that the server asks for, before jitter; 0: the backoff of the client
 	verdict onlyonce.Verdict
 }
 
@@ -93,7 +93,7 @@ func (s *clientStage) call(ctx context.Context, key, text string) reaction {
 	return reaction{ok: ok, verdict: verdict, tries: seen.tries}
 }
 
-// mustPay sends a payment that must succeed. It confirms that the server protects the method.
+// mustPay sends a payment that must succeed. Its answer confirms that the server protects the method.
 func (s *clientStage) mustPay(key string) {
 	s.Helper()
 
@@ -297,7 +297,7 @@ func leaving(s *clientStage) reaction {
 	return s.call(ctx, "key", "4711")
 }
 
-// check compares a reaction with what the contract says, and returns the cell of the table.
+// check compares a reaction with the contract, and returns the cell of the table.
 func (r *clientRow) check(s *clientStage, w *clientWire, got reaction) string {
 	s.Helper()
 

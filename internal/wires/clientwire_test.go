@@ -22,7 +22,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/retry"
 )
 
-// reaction is what a client of the kit has made of the answers to a call.
+// reaction is the result of a call of a kit's client, and its attempts.
 type reaction struct {
 	ok      bool // a response, and no error
 	verdict onlyonce.Verdict
@@ -42,7 +42,7 @@ type sender func(ctx context.Context, text string) (ok bool, verdict onlyonce.Ve
 // clientWire is a protocol of a client of the kit.
 type clientWire struct {
 	name           string
-	client, server string // what they are, for the docs
+	client, server string // for the docs
 	form           form
 	serve          func(t *testing.T, srv *server) (address string)
 	dial           func(t *testing.T, address string, s clientSettings) sender
@@ -100,7 +100,7 @@ type observers struct{ mu *sync.Mutex }
 
 type watchKey struct{}
 
-// watch is what sees the attempts of one call.
+// watch collects the attempts of one call.
 type watch struct {
 	tries []try
 	each  func(try)

@@ -29,7 +29,7 @@ func startConnectGRPC(t *testing.T, srv *server) func(context.Context, call) ans
 	return dialGRPC(t, serveConnect(t, srv))
 }
 
-// startConnect has a client that speaks the protocol of Connect, and shows all that is on the wire.
+// startConnect starts a client of the Connect protocol that shows the whole answer.
 func startConnect(t *testing.T, srv *server) func(context.Context, call) answer {
 	t.Helper()
 
@@ -158,7 +158,7 @@ func frames(content []byte, each func(flags byte, content []byte)) {
 	}
 }
 
-// takeConnectHeader takes trailers, which are headers with a prefix.
+// takeConnectHeader separates trailers, which are headers with a prefix.
 func (a *answer) takeConnectHeader(h http.Header) {
 	a.header, a.trailer = make(map[string][]string), make(map[string][]string)
 
@@ -236,7 +236,7 @@ func (a *answer) takePushback() {
 	}
 }
 
-// startConnectWeb has a client that speaks gRPC-Web: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md.
+// startConnectWeb starts a gRPC-Web client: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md.
 func startConnectWeb(t *testing.T, srv *server) func(context.Context, call) answer {
 	t.Helper()
 

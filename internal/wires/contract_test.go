@@ -8,10 +8,10 @@ import (
 // row is a row of the contract.
 type row struct {
 	says string
-	// without says why a wire cannot express the row; nil, and empty: it can.
+	// without returns why a wire cannot express the row. Nil and "" mean that it can.
 	without func(w *wire) string
 	setup   func() setup
-	// check runs the row, and returns what the table has for the wire. Empty means yes.
+	// check runs the row, and returns its cell in the table. Empty means yes.
 	check func(s *stage) string
 }
 
@@ -101,7 +101,7 @@ func (r *row) run(t *testing.T, w *wire) cell {
 	return cell{text: text}
 }
 
-// patience is how long a test waits for what must happen.
+// patience is the longest wait for an event.
 const patience = time.Minute
 
 // until waits for a condition.

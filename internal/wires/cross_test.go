@@ -17,7 +17,7 @@ func (w *wire) shares(other *wire) bool {
 	return w.name == other.name || w.form.hasCodes() && other.form.hasCodes()
 }
 
-// A call may go over one wire, and its retry over another, to a server with an engine of its own on the same store.
+// A call may go over one wire and its retry over another, to a server with another engine on the same store.
 func TestRecordsCrossWiresWhereMethodAndRequestAreTheSame(t *testing.T) {
 	for _, first := range wires() {
 		for _, second := range wires() {
@@ -82,7 +82,7 @@ func mustShare(t *testing.T, first, second *wire) {
 		return
 	}
 
-	// A key in the request is that of the metadata.
+	// A key in the request equals the same key in the metadata.
 	from, to = pair(t, first, second, setup{})
 	from.mustBe(from.call(call{op: opTransfer, text: "4711", field: "key"}), onlyonce.StatusExecuted)
 	to.mustBe(to.call(call{op: opTransfer, text: "4711", keys: []string{"key"}, sentAt: "later"}), onlyonce.StatusReplayed)

@@ -30,7 +30,7 @@ func refusing(err error) *faultStore {
 	}
 }
 
-// readOnly is a store that takes claims, and nothing after them.
+// readOnly is a store that accepts claims and refuses all later writes.
 func readOnly() *faultStore { return &faultStore{Store: memstore.New(), deaf: true} }
 
 // damaging is a store that gives back half of each outcome.
@@ -48,7 +48,7 @@ func damaging() *faultStore {
 	return s
 }
 
-// swapping is a store that gives each record the outcome of the first one that is read.
+// swapping is a store that returns the outcome of the first record read for every record.
 func swapping() *faultStore {
 	var first []byte
 
@@ -69,7 +69,7 @@ func swapping() *faultStore {
 	return s
 }
 
-// overtaking is a store in which every run is overtaken by another one that goes on.
+// overtaking is a store in which another run overtakes every run, and is still running.
 func overtaking() *faultStore {
 	s := &faultStore{Store: memstore.New()}
 	s.complete = func(ctx context.Context, op store.Completion) (store.Result, error) {
@@ -84,7 +84,7 @@ func overtaking() *faultStore {
 	return s
 }
 
-// Capabilities leaves out what does not go through the hooks.
+// Capabilities leaves out abilities that bypass the hooks.
 func (s *faultStore) Capabilities() store.Capabilities {
 	c := s.Store.Capabilities()
 	c.Direct, c.Home = nil, nil

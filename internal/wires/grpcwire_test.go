@@ -131,7 +131,7 @@ func (r *result) proto() *spb.Status {
 	return st
 }
 
-// marked marks an error as its result says.
+// marked adds the mark of the result to an error.
 func marked(res result, err error) error {
 	switch {
 	case !res.marked:
@@ -276,7 +276,7 @@ func (s *server) serveHTTP(t *testing.T, h http.Handler) string {
 	return listener.Addr().String()
 }
 
-// dialGRPC is a client of grpc-go that does nothing by itself.
+// dialGRPC is a grpc-go client without retries.
 func dialGRPC(t *testing.T, addr string) func(context.Context, call) answer {
 	t.Helper()
 

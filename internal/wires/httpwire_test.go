@@ -20,7 +20,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/oncehttp"
 )
 
-// What handlers set beside their answer.
+// Metadata that handlers set.
 const (
 	handlerHeader  = "X-Receipt"
 	handlerTrailer = "X-Total"
@@ -256,7 +256,7 @@ func readHTTP(resp *http.Response) answer {
 		return a
 	}
 
-	if inner, ok := members["error"].(map[string]any); ok { // that of a stream, in the form of grpc-gateway
+	if inner, ok := members["error"].(map[string]any); ok { // an error of a stream, in the form of grpc-gateway
 		members = inner
 		a.takeGatewayError(inner)
 	}

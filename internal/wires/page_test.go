@@ -97,7 +97,7 @@ func page(found map[string]map[string]cell, clients map[string]string) string {
 	return text.String()
 }
 
-// checkPage compares the page with what it should be, or writes it.
+// checkPage compares the page with the tests' results, or writes it.
 func checkPage(t *testing.T, want string) {
 	t.Helper()
 

@@ -30,7 +30,7 @@ var (
 	recordNewer      = rejection{reason: onlyonce.ReasonRecordNewer, code: codes.Unavailable, delay: 2 * time.Second}
 )
 
-// madeIn is a time-ordered key that is made so much later.
+// madeIn is a time-ordered key that is made after the duration.
 func madeIn(d time.Duration) string {
 	digits := fmt.Sprintf("%012x", time.Now().Add(d).UnixMilli())
 

@@ -198,7 +198,7 @@ func requestRows() []row {
 	}
 }
 
-// inOrder makes calls in which everything is wrong from some check on: the first check answers.
+// inOrder makes calls that fail several checks at once. The first failed check decides the answer.
 func inOrder(s *stage) string {
 	in := s.wire.stage(s.T, setup{store: down(), noScope: true})
 	in.mustBeRejected(in.pay("two words"), scopeMissing)

@@ -16,39 +16,39 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// callerName is the metadata, and the header, that says who calls.
+// callerName is the name of the metadata and the header that identify the caller.
 const callerName = "caller"
 
-// setup is how a server is made. Its zero value has the defaults of the kit, a store in memory, and one scope for all.
+// setup describes a server. Its zero value has the kit's defaults, a store in memory, and one scope for all callers.
 type setup struct {
 	store    store.Store
 	policy   onlyonce.Policy
 	required bool // calls need a key
 	rules    *onlyonce.KeyRules
 	scoped   bool // by caller
-	noScope  bool // nobody is known
+	noScope  bool // no caller is identified
 	forbids  bool // replays are refused to everybody
 	work     work // nil: a response with the number of the run
 	limits   onlyonce.Limits
 	plain    bool // the server is without the kit
 }
 
-// request is what a handler gets.
+// request is the request that a handler gets.
 type request struct {
 	op   op
 	text string
 }
 
-// result is what a handler answers, in a form that every wire can write.
+// result is the result of a handler, in a form that every wire can write.
 type result struct {
 	text    string
 	code    codes.Code // anything but OK is an error
-	status  int        // of the error on net/http; 0: that of the code
+	status  int        // of the error on net/http; 0: the one of the code
 	message string
 	class   onlyonce.Class // if marked
 	marked  bool
 	panics  bool
-	details int  // of a type that nobody knows
+	details int  // of a type that is not linked in
 	passed  bool // the error is another server's rejection
 	header  map[string]string
 	trailer map[string]string
@@ -57,7 +57,7 @@ type result struct {
 // work is a handler for every wire.
 type work func(ctx context.Context, req request) result
 
-// server is what is served, whatever the wire.
+// server is the service on any wire.
 type server struct {
 	setup
 
@@ -89,13 +89,13 @@ func newServer(t *testing.T, s setup) *server {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 
-		_ = engine.Drain(ctx) // what the store has not acknowledged is abandoned
+		_ = engine.Drain(ctx) // abandons the settlements that the store has not acknowledged
 	})
 
 	return &server{setup: s, engine: engine}
 }
 
-// answers changes what the handler does.
+// answers replaces the handler.
 func (s *server) answers(w work) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,7 +125,7 @@ func (s *server) handle(ctx context.Context, req request) result {
 
 var errNobody = errors.New("the token of Ann is stale")
 
-// grpcOptions are the scope and the options of servers whose options are those of package interceptor.
+// grpcOptions returns the scope and the options of servers that use the options of package interceptor.
 func (s *server) grpcOptions() (interceptor.Scope, []interceptor.ServerOption) {
 	p := interceptor.Policy{Policy: s.policy, KeyRules: s.rules}
 	if s.required {

@@ -38,7 +38,7 @@ func (w *wire) stage(t *testing.T, s setup) *stage {
 	return &stage{T: t, server: srv, wire: w, send: w.start(t, srv)}
 }
 
-// call sends a call. Where the connection broke without an answer, it sends the call again.
+// call sends a call. If the connection breaks without an answer, it sends the call again.
 func (s *stage) call(c call) answer {
 	const attempts = 3
 
@@ -149,7 +149,7 @@ func executedNow() []string {
 	return times
 }
 
-// mustBeReplayOf checks everything that the contract says about a replay of an answer.
+// mustBeReplayOf checks an answer against the contract's rules for replays.
 func (s *stage) mustBeReplayOf(a, first answer) {
 	s.Helper()
 
@@ -194,10 +194,10 @@ type rejection struct {
 	delay  time.Duration // before jitter; 0: trying again is of no use
 	field  string        // that a BadRequest names; empty: none
 	status int           // of HTTP, if it is another one than in the contract's table
-	first  string        // what the metadata says of the first request; empty: nothing
+	first  string        // the state of the first request in the metadata; empty: none
 }
 
-// mustBeRejected checks everything that the contract says about a rejection, and returns how it looks on the wire.
+// mustBeRejected checks an answer against the contract's rules for rejections, and describes it as seen on the wire.
 func (s *stage) mustBeRejected(a answer, want rejection) string {
 	s.Helper()
 
@@ -292,7 +292,7 @@ func (s *stage) mustBeProblem(a answer) {
 	}
 }
 
-// mustAskToWait checks that an answer asks to wait in every form that its wire has, or in none.
+// mustAskToWait checks that an answer asks for a delay in every form that its wire has, or in none.
 func (s *stage) mustAskToWait(a answer, about time.Duration) {
 	s.Helper()
 

@@ -12,7 +12,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// The bytes of one record stand in the place of another's. The answer of one key never becomes that of another.
+// The bytes of one record replace those of another. The answer of one key must never appear under the other.
 func TestF36OutcomesThatAreSwappedBetweenKeysAreUnreadable(t *testing.T) {
 	for _, w := range wires() {
 		t.Run(w.name, func(t *testing.T) {

@@ -17,8 +17,8 @@ type op string
 const (
 	opPay      op = "Pay"
 	opRefund   op = "Refund"
-	opTransfer op = "Transfer" // has the key in its request, too
-	opOrder    op = "Order"    // has a UUID as the key in its request, too
+	opTransfer op = "Transfer" // also has the key in its request
+	opOrder    op = "Order"    // also has the key in its request, as a UUID
 	opBalance  op = "Balance"  // has no side effects
 	opWatch    op = "Watch"    // streams
 )
@@ -53,7 +53,7 @@ func (c call) operation() op {
 	return c.op
 }
 
-// answer is what came back, in a form that every wire can fill in. Names of metadata and headers are in lower case.
+// answer is the answer to a call, in a form that every wire can fill in. Names of metadata and headers are in lower case.
 type answer struct {
 	broken  error      // there is no answer: the connection has ended
 	ok      bool       // a response, and no error
@@ -67,11 +67,11 @@ type answer struct {
 	facts    map[string]string
 	field    string            // that a BadRequest names
 	details  int               // how many details the error has
-	asked    map[string]delay  // how long to wait, by each form in which it is said
+	asked    map[string]delay  // the delay in each form that carries it
 	problem  map[string]string // members of a problem (RFC 9457); nil if the error is none
 	header   map[string][]string
 	trailer  map[string][]string
-	hasFrame bool // the error came behind a header of its own, so that it is no trailers-only answer
+	hasFrame bool // the error came behind a separate header, so it is no trailers-only answer
 }
 
 type delay = time.Duration
@@ -88,7 +88,7 @@ const (
 	formGRPC    form = iota // codes, details and trailers of gRPC
 	formConnect             // codes and details, trailers as headers
 	formGateway             // gRPC behind HTTP
-	formHTTP                // HTTP alone
+	formHTTP                // bare HTTP
 )
 
 // hasCodes reports whether the handlers of a wire answer with codes of gRPC.
@@ -100,10 +100,10 @@ func (f form) showsCodes() bool { return f == formGRPC || f == formConnect }
 // wire is a protocol between a client and a server of the kit.
 type wire struct {
 	name           string
-	server, client string // what they are, for the docs
+	server, client string // for the docs
 	form           form
 	inProcess      bool // there is no connection behind the gateway
-	// start serves the service until the test ends, and returns what sends a call to it.
+	// start serves the service until the test ends, and returns a function that sends a call.
 	start func(t *testing.T, srv *server) func(ctx context.Context, c call) answer
 }
 
