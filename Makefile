@@ -124,7 +124,8 @@ RACE_TEST := $(GO_TEST) -race -count=1 -timeout 30m
 # ALONE is tested without it, too: the module compiles Prometheus, which would
 # take minutes.
 ALONE      := ./otel/internal/alerts
-ONE_BY_ONE := ./internal/faultrows ./internal/guarantees ./internal/imports ./internal/model
+ONE_BY_ONE := $(addprefix ./internal/,apilist faultrows guarantees httprules imports keytime model outcome pages release \
+	report testedon uuid)
 SLOWEST    := ./internal/sqlstoretest ./internal/chaos ./internal/sqlcrash ./examples/clients
 
 # The tests of all packages share two database servers, which run as long as
@@ -424,7 +425,8 @@ conformance: ## run the conformance suite of Connect with and without our interc
 
 .PHONY: soak
 soak: test-servers test-floors test-newest ## run the long tests: model, random runs, kills, fuzzing. RUNS=200000, REDIS_RUNS=200, SQL_RUNS=50 (random runs), KILLS=500, FUZZTIME=1m
-	@printf -- '-- %s the model with three calls\n' '$@'
+	@$(MAKE) test-servers SERVERS=soak
+	printf -- '-- %s the model with three calls\n' '$@'
 	go test -count=1 -timeout 1h ./internal/model -calls 3
 	printf -- '-- %s services that use a release\n' '$@'
 	go test -count=1 -timeout 1h -run TestTheModulesOfAVersion ./internal/release -build

@@ -46,6 +46,7 @@ func (s Suite) String() string {
 const (
 	MakeTest        = "test"
 	MakeTestServers = "test-servers"
+	MakeSoak        = "soak"
 )
 
 // Matrix returns all servers on which the stores are tested.
@@ -61,7 +62,12 @@ func Matrix() []Tested {
 		{".", "internal/crash", ""},
 		{"internal/chaos", ".", "TestRandomRunsOnRedis"},
 	}
-	valkey := append(slices.Clone(redis[:2]), Suite{".", "internal/crash", "F13|F15|F44"}) // failovers
+	// The tests of what differs between servers: the contract, the settings that Check reads, rights, errors and failovers.
+	valkey := []Suite{
+		{".", "store/redisstore", "TestContract|TestCheck|TestF89AUser|TestF90"},
+		{".", "internal/redistest", ""},
+		{".", "internal/crash", "F13|F15|F44"},
+	}
 	sql := []Suite{
 		{"internal/sqlstoretest", ".", ""},
 		{"internal/sqltest", ".", ""},
@@ -74,6 +80,7 @@ func Matrix() []Tested {
 	return []Tested{
 		{"Redis", "7.0", debian, "", MakeTest, redis},
 		{"Valkey", "8.0", backports, Valkey8, MakeTest, valkey},
+		{"Valkey", "8.0", backports, Valkey8, MakeSoak, redis},
 		{"Valkey", "9.1", "Debian testing", Valkey9, MakeTestServers, redis},
 		{"PostgreSQL", "15.", debian, "", MakeTest, random("PostgreSQL")},
 		{"PostgreSQL", "18.", "npm, @embedded-postgres", PostgreSQL18, MakeTestServers, random("PostgreSQL")},
@@ -131,7 +138,9 @@ func Releases(which string) (releases []string, suites []Suite) {
 			continue
 		}
 
-		releases = append(releases, tested.Release)
+		if !slices.Contains(releases, tested.Release) {
+			releases = append(releases, tested.Release)
+		}
 
 		for _, suite := range tested.Suites {
 			if !slices.Contains(suites, suite) {
@@ -140,9 +149,13 @@ func Releases(which string) (releases []string, suites []Suite) {
 		}
 	}
 
-	if which != MakeTest && which != MakeTestServers && len(releases) != len(named) {
+	if !slices.Contains([]string{MakeTest, MakeTestServers, MakeSoak}, which) && len(releases) != len(named) {
 		return nil, nil
 	}
+
+	// A whole package contains its selected tests.
+	all := slices.Clone(suites)
+	suites = slices.DeleteFunc(suites, func(s Suite) bool { return s.Run != "" && slices.Contains(all, Suite{s.Dir, s.Package, ""}) })
 
 	return releases, suites
 }

@@ -14,8 +14,8 @@ const head = `# Servers that the stores are tested on
 **Who needs this page:** those who choose the version of a server.
 
 The tests below start real servers of these versions. A test fails when a server has another version than this page lists.
-` + "`make test`" + ` runs on each change. ` + "`make test-servers`" + `, a part of ` + "`make soak`" + `, runs before
-releases; it downloads its servers and installs nothing.
+` + "`make test`" + ` runs on each change. ` + "`make soak`" + ` runs before releases, and ` + "`make test-servers`" + ` is a part of it. It
+downloads its servers and installs nothing.
 
 Every server passes the whole contract of a store (` + "`store/storetest`" + `), which ` + "`store/redisstore`" + ` and
 ` + "`internal/sqlstoretest`" + ` run. PgBouncer passes it for leased runs.

@@ -67,7 +67,7 @@ func allow(t *testing.T, servers []*redistest.Server, user, keys string, command
 	}
 }
 
-// everything does all that a store can do, beginning with its construction.
+// everything does all that a store can do, beginning with its construction. It returns the first error.
 func everything(ctx context.Context, url string, fresh func() store.Claim, forget func() error) error {
 	s, err := redisstore.Open(url, redisstore.WithTimeout(generous)) //nolint:contextcheck // its Check has a timeout of its own
 	if err != nil {
@@ -75,79 +75,62 @@ func everything(ctx context.Context, url string, fresh func() store.Claim, forge
 	}
 	defer s.Close() //nolint:contextcheck // it has a timeout of its own
 
-	var errs []error
+	if err := forget(); err != nil {
+		return err
+	}
 
-	for _, loaded := range []bool{false, true} {
-		if !loaded {
-			errs = append(errs, forget())
+	for range 8 { // the scripts are loaded after the first, and in several slots of a cluster
+		if err := life(ctx, s, fresh); err != nil {
+			return err
 		}
-
-		errs = append(errs, life(ctx, s, fresh)...)
 	}
 
 	for _, err := range s.ListUnknown(ctx) {
-		errs = append(errs, err)
+		if err != nil {
+			return err
+		}
 	}
 
 	_, err = s.Sweep(ctx)
 
-	return errors.Join(append(errs, err)...)
+	return err
 }
 
-// life takes records through all operations and states.
-func life(ctx context.Context, s *redisstore.Store, fresh func() store.Claim) (errs []error) {
-	do := func(name string, res store.Result, err error) {
+// life takes records through all operations and states, up to the first error.
+func life(ctx context.Context, s *redisstore.Store, fresh func() store.Claim) error {
+	short, kept, back, held := fresh(), fresh(), fresh(), fresh()
+	short.Lease = time.Nanosecond
+
+	for _, step := range []struct {
+		name string
+		run  func() (store.Result, error)
+	}{
+		{"claim", func() (store.Result, error) { return s.Claim(ctx, short) }},
+		{"another claim", func() (store.Result, error) { return s.Claim(ctx, kept) }},
+		{"a third claim", func() (store.Result, error) { return s.Claim(ctx, back) }},
+		{"copy", func() (store.Result, error) { return s.Claim(ctx, short) }},
+		{"renewal", func() (store.Result, error) { return s.Renew(ctx, renewal(short)) }},
+		{"release", func() (store.Result, error) { return s.Release(ctx, release(back)) }},
+		{"hold", func() (store.Result, error) { return s.Hold(ctx, hold(kept)) }},
+		{"resolution", func() (store.Result, error) { return resolveCompleted(ctx, s, kept) }},
+		{"completion", func() (store.Result, error) { return s.Complete(ctx, completion(short, "paid")) }},
+		{"a fourth claim", func() (store.Result, error) { return s.Claim(ctx, held) }},
+		{"another hold", func() (store.Result, error) { return s.Hold(ctx, hold(held)) }},
+		{"forgetting", func() (store.Result, error) { return s.Forget(ctx, forgetting(held, true)) }},
+	} {
+		res, err := step.run()
 		if err == nil && !res.Applied {
 			err = fmt.Errorf("the record is %v", res.Record.State)
 		}
 
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			return fmt.Errorf("%s: %w", step.name, err)
 		}
 	}
 
-	for range 8 { // in several slots of a cluster
-		short, kept, back := fresh(), fresh(), fresh()
-		short.Lease = time.Nanosecond
+	_, err := s.Lookup(ctx, short.Key)
 
-		for _, claim := range []*store.Claim{&short, &kept, &back} {
-			res, err := s.Claim(ctx, *claim)
-			do("claim", res, err)
-		}
-
-		res, err := s.Claim(ctx, short)
-		do("copy", res, err)
-
-		res, err = s.Renew(ctx, renewal(short))
-		do("renewal", res, err)
-
-		res, err = s.Release(ctx, release(back))
-		do("release", res, err)
-
-		res, err = s.Hold(ctx, hold(kept))
-		do("hold", res, err)
-
-		res, err = resolveCompleted(ctx, s, kept)
-		do("resolution", res, err)
-
-		res, err = s.Complete(ctx, completion(short, "paid"))
-		do("completion", res, err)
-
-		held := fresh()
-		res, err = s.Claim(ctx, held)
-		do("claim", res, err)
-
-		res, err = s.Hold(ctx, hold(held))
-		do("hold", res, err)
-
-		_, err = s.Lookup(ctx, short.Key)
-		errs = append(errs, err)
-
-		res, err = s.Forget(ctx, forgetting(held, true))
-		do("forgetting", res, err)
-	}
-
-	return errs
+	return err
 }
 
 // minimal proves that a user with some permissions can do everything, and without any of them not.

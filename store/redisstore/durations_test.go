@@ -66,10 +66,8 @@ func TestF68TheLongestTimeoutsWork(t *testing.T) {
 			"a cluster":                       open(t, clusterURL(cluster), opt),
 			"a client that ignores deadlines": with(t, redis.NewClient(&redis.Options{Addr: server.Addr()}), opt),
 		} {
-			for _, err := range life(t.Context(), s, newClaim) {
-				if err != nil {
-					t.Errorf("%s with a timeout of %v: %v", name, timeout, err)
-				}
+			if err := life(t.Context(), s, newClaim); err != nil {
+				t.Errorf("%s with a timeout of %v: %v", name, timeout, err)
 			}
 
 			for _, err := range s.ListUnknown(t.Context()) {
