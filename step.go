@@ -41,23 +41,17 @@ type step struct {
 	key          string // of a call whose key is not derived
 }
 
-type stepState uint8
+// stepState is what a run knows about the calls of a step.
+type stepState struct {
+	calls   int  // under way; several only under a key that is not derived
+	inDoubt bool // a call has failed and may have had its effect
+	done    bool // a call has succeeded
+}
 
-const (
-	stepOpen         stepState = iota // there was no call yet, or the last call has failed for good
-	stepCalling                       // a call is under way
-	stepCallingAgain                  // a call is under way, after a call in doubt
-	stepInDoubt                       // the last call has failed, and may have had its effect
-	stepDone                          // a call has succeeded
-)
-
-// enter begins a step. The error is ErrStepUsed.
-func (s *steps) enter(at step) (*stepState, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-
-	state, ok := s.used[at]
-	if !ok {
+// of returns the state of a step. The caller holds the lock.
+func (s *steps) of(at step) *stepState {
+	state := s.used[at]
+	if state == nil {
 		if s.used == nil {
 			s.used = make(map[step]*stepState)
 		}
@@ -66,22 +60,26 @@ func (s *steps) enter(at step) (*stepState, error) {
 		s.used[at] = state
 	}
 
-	switch *state {
-	case stepOpen:
-		*state = stepCalling
+	return state
+}
 
-		return state, nil
-	case stepInDoubt:
-		*state = stepCallingAgain
+// enter begins a call under a derived key. The error is ErrStepUsed.
+func (s *steps) enter(at step) (*stepState, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 
-		return state, nil
-	case stepCalling, stepCallingAgain:
+	state := s.of(at)
+
+	switch {
+	case state.calls > 0:
 		return nil, at.refused("is calling %s at this moment")
-	case stepDone:
+	case state.done:
 		return nil, at.refused("has called %s with success")
-	default:
-		return nil, at.refused("has called %s")
 	}
+
+	state.calls++
+
+	return state, nil
 }
 
 // note begins a call whose key is not derived. Such a call may be made any number of times.
@@ -89,21 +87,8 @@ func (s *steps) note(at step) *stepState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	state, ok := s.used[at]
-	if !ok {
-		if s.used == nil {
-			s.used = make(map[step]*stepState)
-		}
-
-		state = new(stepState)
-		s.used[at] = state
-	}
-
-	if *state == stepInDoubt || *state == stepCallingAgain {
-		*state = stepCallingAgain
-	} else {
-		*state = stepCalling
-	}
+	state := s.of(at)
+	state.calls++
 
 	return state
 }
@@ -131,23 +116,25 @@ func (s *steps) end(state *stepState, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
+	state.calls = max(state.calls-1, 0)
+
 	switch {
 	case err == nil:
-		*state = stepDone
-	case VerdictOf(err) == VerdictUnknown, *state == stepCallingAgain && !settles(err):
-		*state = stepInDoubt
-	default:
-		*state = stepOpen
+		state.done, state.inDoubt = true, false
+	case VerdictOf(err) == VerdictUnknown:
+		state.inDoubt = true
+	case settles(err):
+		state.inDoubt = false
 	}
 }
 
-// open reports whether the effect of a step is not known: a call is under way, or the last call is in doubt.
+// open reports whether the effect of a step is not known: a call is under way, or is in doubt.
 func (s *steps) open() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
 	for _, state := range s.used {
-		if *state == stepCalling || *state == stepCallingAgain || *state == stepInDoubt {
+		if state.calls > 0 || state.inDoubt {
 			return true
 		}
 	}

@@ -467,6 +467,37 @@ func TestF73CallUnderAChosenKeyIsOpenUntilItsOutcomeIsKnown(t *testing.T) {
 	onlyonce.BeginCall(t.Context(), downstreamMethod, "outside of a run")(errLine)
 }
 
+// Two calls with one chosen key may be under way together. The one that ends first says nothing about the other.
+func TestF73CallUnderAChosenKeyIsOpenWhateverAnotherCallWithTheKeyEndsWith(t *testing.T) {
+	t.Parallel()
+
+	unknown, notExecuted := verdictError{onlyonce.VerdictUnknown}, verdictError{onlyonce.VerdictNotExecuted}
+
+	for name, ends := range map[string][]error{
+		"the other is in doubt":        {unknown, notExecuted},
+		"the other is refused":         {unknown, onlyonce.ReasonKeyInvalid},
+		"the other is still under way": {notExecuted},
+	} {
+		e := newEngine(t, memstore.New())
+		call := pay("k")
+
+		reply, err := e.Execute(t.Context(), &call, func(ctx context.Context) onlyonce.Outcome {
+			begun := []func(error){
+				onlyonce.BeginCall(ctx, downstreamMethod, "chosen"), onlyonce.BeginCall(ctx, downstreamMethod, "chosen"),
+			}
+
+			for i, end := range ends {
+				begun[i](end)
+			}
+
+			return onlyonce.Outcome{Class: onlyonce.ClassDefinite, Code: "FAILED_PRECONDITION", Err: errLine}
+		})
+		if err != nil || reply.Status != onlyonce.StatusUnknown {
+			t.Errorf("%s: got %s, %v; want unknown", name, reply.Status, err)
+		}
+	}
+}
+
 // F73: a run that uses a method twice without naming the steps leaves nothing unknown behind: the error is its answer.
 func TestF73RunThatUsesAStepTwiceHasADefiniteEnd(t *testing.T) {
 	t.Parallel()
