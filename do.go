@@ -9,8 +9,8 @@ import (
 
 // Result is the answer of [Engine.Do].
 type Result struct {
-	// Body is what the function returned, in this call or in the earlier one that is replayed. It is nil if Do returns an error. Do not
-	// modify it.
+	// Body is what the function returned, in this call or in the earlier one that is replayed. If this call's function returned an error
+	// with it, Do returns both. It is nil with every other error. Do not modify it.
 	Body []byte
 	// Status is what became of the call. It is StatusRejected for every error of Execute, also for ReasonOutcomeUnknown.
 	Status Status
