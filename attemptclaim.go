@@ -17,20 +17,21 @@ const (
 	claimRetryDelay = 10 * time.Millisecond
 )
 
-// lead claims the key and carries out the moves that follow from the store's answers. When it returns, the flight has landed, and a claim
-// that the store has not answered is withdrawn. Sent is the time of the first claim.
+// lead claims the key and carries out the moves that follow from the store's answers. When it returns or panics, the flight has landed, and
+// a claim that the store has not answered is withdrawn. Sent is the time of the first claim.
 func (a *attempt) lead(sent time.Time) (Reply, error) {
-	a.takeNote()
-
 	wait := remoteWait{a: a}
 
 	defer func() {
 		wait.stop()
+		a.withdraw()
 
 		if !a.landed {
 			a.land(landing{kind: landedAgain})
 		}
 	}()
+
+	a.takeNote()
 
 	at := situation{
 		claim: &a.claim, answer: &a.result, window: a.window,
@@ -41,8 +42,6 @@ func (a *attempt) lead(sent time.Time) (Reply, error) {
 
 	for ; ; sent = time.Now() {
 		if a.engine.draining.Load() {
-			a.withdraw()
-
 			return Reply{}, rejectDraining()
 		}
 
@@ -60,6 +59,7 @@ func (a *attempt) lead(sent time.Time) (Reply, error) {
 
 		switch next := at.next(); next {
 		case moveRun:
+			a.unanswered = false // an earlier copy of the claim finds the record of this run
 			wait.stop()
 
 			end := a.own(tx, sent, earlier)
@@ -71,8 +71,6 @@ func (a *attempt) lead(sent time.Time) (Reply, error) {
 		case moveRecover:
 			about, err := a.recover(decide(&a.claim, &a.result))
 			if err != nil {
-				a.withdraw()
-
 				return Reply{}, err
 			}
 
@@ -83,13 +81,9 @@ func (a *attempt) lead(sent time.Time) (Reply, error) {
 			a.expect(&a.result.Record)
 		case moveWait:
 			if again, err := wait.until(&a.result); !again {
-				a.withdraw()
-
 				return Reply{}, err
 			}
 		case moveReplay, moveUnknown, moveReused, moveExpired, moveAbandon:
-			a.withdraw()
-
 			return a.answer(next)
 		}
 	}
@@ -258,6 +252,7 @@ func (a *attempt) withdraw() {
 		return
 	}
 
+	a.unanswered = false
 	a.observe(EventClaimWithdrawn, nil)
 
 	// A method that fails open goes on in a long outage, when there is no room left for its releases.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/internal/txstore"
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
@@ -164,6 +165,90 @@ func TestF33PanicOfAnUnprotectedRunGoesOn(t *testing.T) {
 		if err := e.Drain(t.Context()); err != nil {
 			t.Errorf("Drain: %v", err)
 		}
+	})
+}
+
+// A panic goes on, so the handler does not run again, even if its transaction conflicted with another one.
+func TestF33PanicAfterAConflictEndsTheCall(t *testing.T) {
+	t.Parallel()
+
+	seen := new(journal)
+	e := newEngine(t, txstore.New(), onlyonce.WithObserver(seen), onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce}))
+
+	clash := func(ctx context.Context) ([]byte, error) { panic(txstore.Clash(ctx)) }
+
+	if value, _ := crash(e, pay("k"), clash); value != any(txstore.ErrConflict) {
+		t.Errorf("the panic was %v, want the handler's own value", value)
+	}
+
+	if calls := seen.of(onlyonce.EventCall); len(calls) != 1 || calls[0].Status != onlyonce.StatusUnknown || calls[0].Err == nil {
+		t.Errorf("events of the call: %+v, want one with status unknown and an error", calls)
+	}
+
+	if conflicts := seen.of(onlyonce.EventConflict); len(conflicts) != 0 {
+		t.Errorf("an event reports that the handler runs again: %+v", conflicts)
+	}
+
+	do(t, e, pay("k"), new(payments).do).mustBe(t, onlyonce.StatusExecuted, "#1")
+}
+
+// The functions of a program that run around the handler may panic too. The key must not stay occupied.
+func TestF33PanicOfTheTraceFunctionLeavesTheKeyFree(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		broken := true
+		e := newEngine(t, newFaultStore(), onlyonce.WithTrace(func(context.Context) string {
+			if broken {
+				panic("no")
+			}
+
+			return ""
+		}))
+
+		var p payments
+
+		if value, _ := crash(e, pay("k"), p.do); value != any("no") {
+			t.Errorf("the panic was %v, want the function's own value", value)
+		}
+
+		broken = false
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+
+		(<-inBackground(ctx, e, pay("k"), p.do)).mustBe(t, onlyonce.StatusExecuted, "#1")
+	})
+}
+
+func TestF33PanicOfAReplayCheckWithdrawsTheClaim(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newFaultStore()
+		e := newEngine(t, s)
+
+		var p payments
+
+		first := inBackground(t.Context(), newEngine(t, s), pay("k"), p.lasting(time.Second))
+
+		synctest.Wait()
+		s.next(opClaim, lostRequest) // its next copy finds the run
+
+		call := pay("k")
+		call.ReplayCheck = func(context.Context) error { panic("no") }
+
+		if value, _ := crash(e, call, p.do); value != any("no") {
+			t.Errorf("the panic was %v, want the check's own value", value)
+		}
+
+		if err := e.Drain(t.Context()); err != nil {
+			t.Errorf("Drain: %v", err)
+		}
+
+		if n := s.count(opRelease); n != 1 {
+			t.Errorf("the claim was released %d times, want once", n)
+		}
+
+		(<-first).mustBe(t, onlyonce.StatusExecuted, "#1")
 	})
 }
 

@@ -34,7 +34,7 @@ func (s *singleSettler) context() context.Context { return s.tx.Context(s.run) }
 
 func (s *singleSettler) settle(out *Outcome) *ended {
 	e := s.ending(out, joinNothing)
-	conflict := s.tx.Conflicted(out.Err)
+	conflict := s.tx.Conflicted(out.Err) && !errors.Is(out.Err, errPanicked) // a panic goes on, so the handler does not run again
 
 	if conflict || e.writes() == rollBack {
 		w, held := s.rollBack()

@@ -25,6 +25,8 @@ type transaction struct {
 	claim  store.Claim
 	writes []func()
 	used   atomic.Bool
+
+	conflicted bool // a statement of the handler has met another transaction
 }
 
 // Take takes the transaction from a handler's context, and writes nothing.
@@ -42,6 +44,18 @@ func Write(ctx context.Context, write func()) {
 	}
 
 	tx.writes = append(tx.writes, write)
+}
+
+// Clash is a statement of a handler that conflicts with another transaction. It returns ErrConflict.
+func Clash(ctx context.Context) error {
+	tx, err := take(ctx)
+	if err != nil {
+		return err
+	}
+
+	tx.conflicted = true
+
+	return ErrConflict
 }
 
 func take(ctx context.Context) (*transaction, error) {
@@ -107,7 +121,7 @@ func (t *transaction) Rollback() (held bool, err error) {
 }
 
 // Conflicted implements [store.Transaction].
-func (t *transaction) Conflicted(err error) bool { return errors.Is(err, ErrConflict) }
+func (t *transaction) Conflicted(err error) bool { return t.conflicted || errors.Is(err, ErrConflict) }
 
 // Used implements [store.Transaction].
 func (t *transaction) Used() bool { return t.used.Load() }
