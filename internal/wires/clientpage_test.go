@@ -8,7 +8,7 @@ import (
 const clientHead = `
 ## What a client does with an answer
 
-The same answers come from real servers, and a client of the kit gets them. A cell says how long the client waits before it sends the call
+The same answers come from real servers, and a client of the kit gets them. A cell has the time that the client waits before it sends the call
 again with the same key, and what the answer means for the key.
 
 - ` + "`no`" + `: the client does not send the call again. ` + "`backoff`" + `: it waits as its retry policy has it. A time: it waits as
@@ -16,7 +16,7 @@ again with the same key, and what the answer means for the key.
 - ` + "`final`" + `: the answer will not change, and a new key is a new operation. ` + "`not executed`" + `: nothing has happened, and
   the same key may be tried again. ` + "`unknown`" + `: the call may have taken effect, so never use a new key. These are the verdicts of
   ` + "`onlyonce.VerdictOf`" + `, and of ` + "`oncehttp.OutcomeOf`" + ` on net/http.
-- A call without a key has no verdict of its own. It has that of every error that the kit does not know: ` + "`unknown`" + `.
+- The error of a call without a key has the verdict ` + "`unknown`" + `, like every error that the kit does not know.
 - A method is confirmed after an answer with ` + "`idempotency-status`" + `.
 
 `

@@ -1,7 +1,7 @@
 //go:build unix
 
 // Command withservers runs a command with a PostgreSQL and a MariaDB server. The environment names the servers for the tests of package
-// sqltest.
+// sqltest: ONLYONCE_TEST_POSTGRES and ONLYONCE_TEST_MARIADB have host:port. The users are postgres and root, without a password.
 //
 //	withservers go test ./...
 //
