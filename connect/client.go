@@ -5,7 +5,6 @@ import (
 
 	"connectrpc.com/connect"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/metadata"
 
 	"github.com/onlyonce-go/onlyonce/interceptor"
 	"github.com/onlyonce-go/onlyonce/internal/calloption"
@@ -65,10 +64,9 @@ func (c *Client) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 			return next(ctx, req) // the interceptor is installed twice
 		}
 
-		call := &clientCall{req: req, next: next}
-		call.outgoing, _ = metadata.FromOutgoingContext(ctx)
+		call := &clientCall{req: req, next: next, caller: ctx}
+		opts := append(call.options[:0], calloption.Target{Name: req.Peer().Addr})
 
-		opts := []grpc.CallOption{calloption.Target{Name: req.Peer().Addr}}
 		if policy, ok := ctx.Value(policyKey{}).(retry.Policy); ok {
 			opts = append(opts, interceptor.WithCallRetry(policy))
 		}
@@ -77,10 +75,7 @@ func (c *Client) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 			opts = append(opts, mark.option())
 		}
 
-		// Package interceptor reads the key and the number of the attempt from the outgoing metadata.
-		outgoing := metadata.NewOutgoingContext(ctx, contractMetadata(req.Header()))
-
-		if err := c.intercept(outgoing, req.Spec().Procedure, req.Any(), nil, nil, call.invoke, opts...); err != nil {
+		if err := c.intercept(call.outgoing(), req.Spec().Procedure, req.Any(), nil, nil, call.invoke, opts...); err != nil {
 			return nil, call.failure(err)
 		}
 

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptrace"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -20,18 +19,27 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// contractNames returns the names of the request metadata that package interceptor reads and writes.
-func contractNames() []string { return []string{interceptor.KeyHeader, interceptor.AttemptHeader} }
+// isContract reports whether package interceptor reads and writes a header of requests, and returns its name in gRPC's metadata.
+func isContract(header string) (name string, ok bool) {
+	switch {
+	case strings.EqualFold(header, interceptor.KeyHeader):
+		return interceptor.KeyHeader, true
+	case strings.EqualFold(header, interceptor.AttemptHeader):
+		return interceptor.AttemptHeader, true
+	default:
+		return "", false
+	}
+}
 
-// contractMetadata returns the headers of a request that package interceptor reads.
-func contractMetadata(header http.Header) metadata.MD {
-	md := make(metadata.MD)
-
-	for _, name := range contractNames() {
-		for key, values := range header {
-			if strings.EqualFold(key, name) && len(values) > 0 {
-				md.Append(name, values...)
+// contractMetadata returns the headers of a request that package interceptor reads; nil if there are none.
+func contractMetadata(header http.Header) (md metadata.MD) {
+	for key, values := range header {
+		if name, ok := isContract(key); ok && len(values) > 0 {
+			if md == nil {
+				md = make(metadata.MD)
 			}
+
+			md.Append(name, values...)
 		}
 	}
 
@@ -42,30 +50,47 @@ func contractMetadata(header http.Header) metadata.MD {
 type clientCall struct {
 	req      connect.AnyRequest
 	next     connect.UnaryFunc
-	outgoing metadata.MD // of the caller's context; nil: none
+	caller   context.Context //nolint:containedctx // it lives as long as the call
+	callers  metadata.MD     // the outgoing metadata of caller; nil: none
+	options  [3]grpc.CallOption
 	response connect.AnyResponse
 	last     error // of the last attempt, as connect-go returned it; nil: none
 }
 
+// outgoing returns the context in which package interceptor finds the key and the number of the attempt: in the outgoing metadata.
+func (c *clientCall) outgoing() context.Context {
+	own := contractMetadata(c.req.Header())
+
+	callers, ok := metadata.FromOutgoingContext(c.caller)
+	if c.callers = callers; own == nil && !ok {
+		return c.caller
+	}
+
+	return metadata.NewOutgoingContext(c.caller, own)
+}
+
 // invoke is a grpc.UnaryInvoker that makes one attempt.
 func (c *clientCall) invoke(ctx context.Context, _ string, _, _ any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
-	results := resultsOf(opts)
-	to := &peer.Peer{Addr: address(c.req.Peer().Addr)}
+	results := callResults(opts)
+
+	md, _ := metadata.FromOutgoingContext(ctx)
+	if len(md[interceptor.KeyHeader]) == 0 {
+		return c.pass(ctx, results)
+	}
+
+	made := &attempt{AnyRequest: c.req, to: peer.Peer{Addr: address(c.req.Peer().Addr)}}
 
 	// Credentials decide whether the attempt may be sent to this server.
-	if err := results.permit(peer.NewContext(ctx, to)); err != nil {
+	if err := results.permit(ctx, &made.to); err != nil {
 		c.last = nil
 		results.finish(err)
 
 		return err
 	}
 
-	made := &attempt{AnyRequest: c.req, header: attemptHeader(ctx, c.req.Header())}
+	made.header = attemptHeader(md, c.req.Header())
 
-	// An interceptor behind may call a service by gRPC. The key does not belong to that call.
-	ctx = metadata.NewOutgoingContext(ctx, c.outgoing)
-
-	resp, err := c.next(made.watch(context.WithValue(ctx, attemptKey{}, made)), made)
+	resp, err := c.next(made.context(metadata.NewOutgoingContext(ctx, c.callers)), made)
 	err = asReset(ctx, withResponse(resp, err))
 	c.response, c.last = resp, err
 
@@ -74,7 +99,7 @@ func (c *clientCall) invoke(ctx context.Context, _ string, _, _ any, _ *grpc.Cli
 	}
 
 	if err == nil || connect.IsWireError(err) || made.mayBeSent() {
-		results.sent(to)
+		results.sent(&made.to)
 	}
 
 	switch {
@@ -86,6 +111,17 @@ func (c *clientCall) invoke(ctx context.Context, _ string, _, _ any, _ *grpc.Cli
 
 	err = asCoded(err)
 	results.finish(err)
+
+	return err
+}
+
+// pass makes a call without a key: package interceptor does not protect its method.
+func (c *clientCall) pass(ctx context.Context, results callResults) (err error) {
+	if err := results.permit(ctx, nil); err != nil {
+		return err
+	}
+
+	c.response, err = c.next(c.caller, c.req)
 
 	return err
 }
@@ -156,18 +192,19 @@ func (c *clientCall) failure(err error) error {
 //
 // The name of the key is in lower case, and not in net/http's canonical form. With the canonical name, net/http would send the request
 // again by itself, to any server, after a connection has broken: see http.Transport.
-func attemptHeader(ctx context.Context, of http.Header) http.Header {
+func attemptHeader(md metadata.MD, of http.Header) http.Header {
 	header := of.Clone()
 	if header == nil {
 		header = make(http.Header)
 	}
 
 	maps.DeleteFunc(header, func(key string, _ []string) bool {
-		return slices.ContainsFunc(contractNames(), func(name string) bool { return strings.EqualFold(key, name) })
+		_, ok := isContract(key)
+
+		return ok
 	})
 
-	md, _ := metadata.FromOutgoingContext(ctx)
-	for _, name := range contractNames() {
+	for _, name := range [...]string{interceptor.KeyHeader, interceptor.AttemptHeader} {
 		if values := md[name]; len(values) > 0 {
 			header[name] = values
 		}
@@ -182,6 +219,32 @@ type attempt struct {
 	delivery
 
 	header http.Header
+	to     peer.Peer
+	ctx    attemptContext
+}
+
+// context returns the context in which connect-go makes the attempt. The key does not belong to calls that interceptors behind make by gRPC,
+// so ctx has the outgoing metadata of the caller.
+func (a *attempt) context(ctx context.Context) context.Context {
+	a.ctx = attemptContext{ctx, a}
+
+	return a.watch(&a.ctx)
+}
+
+// attemptContext is the context of an attempt.
+type attemptContext struct {
+	context.Context //nolint:containedctx // it is one
+
+	of *attempt
+}
+
+// Value implements [context.Context].
+func (c *attemptContext) Value(key any) any {
+	if key == (attemptKey{}) {
+		return c.of
+	}
+
+	return c.Context.Value(key)
 }
 
 // Header implements [connect.AnyRequest].
@@ -201,14 +264,15 @@ type delivery struct {
 	asked     atomic.Bool // the HTTP client has looked for a connection
 	connected atomic.Bool // the HTTP client has found a connection
 	refused   atomic.Bool // HTTPClient has kept the request back
+	trace     httptrace.ClientTrace
 }
 
 // watch returns a context through which net/http reports connections to d.
 func (d *delivery) watch(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn: func(string) { d.asked.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { d.connected.Store(true) },
-	})
+	d.trace.GetConn = func(string) { d.asked.Store(true) }
+	d.trace.GotConn = func(httptrace.GotConnInfo) { d.connected.Store(true) }
+
+	return httptrace.WithClientTrace(ctx, &d.trace)
 }
 
 // mayBeSent reports whether a server may have got the request. An HTTP client that reports nothing may have sent it.
