@@ -1,6 +1,6 @@
 //go:build !race
 
-// The race detector makes allocations of its own.
+// The race detector allocates, too.
 
 package main
 
@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// allocations is how many allocations a call makes.
+// allocations returns the number of allocations of a call.
 func allocations(t *testing.T, v *variant) float64 {
 	t.Helper()
 
@@ -30,7 +30,7 @@ func allocations(t *testing.T, v *variant) float64 {
 	})
 }
 
-// ceilings fails where a variant makes more allocations than the way without an interceptor, and so many.
+// ceilings fails if a variant makes more allocations than base plus its limit in most.
 func ceilings(t *testing.T, variants []variant, base string, most map[string]float64) {
 	t.Helper()
 
@@ -57,15 +57,16 @@ func ceilings(t *testing.T, variants []variant, base string, most map[string]flo
 	}
 }
 
-// A first call makes none for the end of its context, its lease, its caller who may leave, and what may have to wait in the backlog: these
-// are made for the runs that need them.
+// A first call allocates nothing for the end of its context, its lease, a caller that leaves, or the backlog. Those
+// allocations are made when a run needs them.
 func TestServerAllocations(t *testing.T) {
 	ceilings(t, serverVariants(t.Context(), 10_000, 4_000), bare, map[string]float64{
 		"onlyonce, no key": 0, onlyonceFirst: 7, onlyonceReplay: 9,
 	})
 }
 
-// A call that may be retried has credentials, which guard its retries: gRPC makes the name of their audience, which is one allocation.
+// A call that may be retried has credentials, which guard its retries. gRPC builds the name of their audience, which is
+// one allocation.
 func TestClientAllocations(t *testing.T) {
 	variants, err := clientVariants(t.Context())
 	if err != nil {
@@ -78,7 +79,7 @@ func TestClientAllocations(t *testing.T) {
 	})
 }
 
-// The middleware copies the header of an answer once, and makes the fingerprint of a request in memory that is used again.
+// The middleware copies the header of an answer once, and computes the fingerprint of a request in reused memory.
 func TestHTTPAllocations(t *testing.T) {
 	ceilings(t, httpVariants(t.Context(), 4_000), bareHandler, map[string]float64{onlyonceFirst: 14, onlyonceReplay: 10})
 }

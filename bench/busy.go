@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// warning is a sentence for the page if the machine has other work to do. It is empty if it has none, or if the system does not tell.
+// warning returns a sentence for the page if the machine has other work to do. It is empty if not, or if the system
+// does not report it.
 func warning(ctx context.Context) string {
 	const (
 		look  = 3 * time.Second
@@ -38,7 +39,7 @@ func warning(ctx context.Context) string {
 // cpuTimes are times of all CPUs since the start of the machine, in ticks.
 type cpuTimes struct{ idle, all uint64 }
 
-// readCPUTimes reads what Linux counts.
+// readCPUTimes reads the counters of Linux.
 func readCPUTimes() (times cpuTimes, ok bool) {
 	text, err := os.ReadFile("/proc/stat")
 	if err != nil {

@@ -24,12 +24,12 @@ func cpu(s sample) float64       { return s.cpu }
 func redisCPU(s sample) float64  { return s.redisCPU }
 func perSecond(s sample) float64 { return float64(time.Second) / s.nanos }
 
-// figure is a value itself.
+// figure is a column with a value itself.
 func figure(head string, format func(float64) string, v value) column {
 	return column{head, func(r row) string { return format(r.median(v)) }}
 }
 
-// more is how much larger a value is than that of another way.
+// more is a column with the difference to the value of another way.
 func more(head, way string, format func(float64) string, v value) column {
 	return column{head, func(r row) string { return format(r.more(way, v)) }}
 }
@@ -39,7 +39,7 @@ func times(head, way string, v value) column {
 	return column{head, func(r row) string { return ratio(r.times(way, v)) }}
 }
 
-// timesAdded is how many times as much is added to the value of gRPC alone as another way adds to it.
+// timesAdded is a column with a ratio: what this way adds to the value of gRPC alone, over what another way adds to it.
 func timesAdded(head, way string, v value) column {
 	return column{head, func(r row) string { return ratio(r.timesAdded(way, v)) }}
 }
@@ -51,7 +51,7 @@ type row struct {
 	samples map[string][]sample
 }
 
-// of returns the samples of another way: those of the same kind of calls, or of all kinds if the way does not tell kinds apart.
+// of returns the samples of another way: those of the same kind of calls, or of all kinds if that way has none.
 func (r row) of(way string) []sample {
 	same := variant{way: way, kind: r.kind}
 	if samples, ok := r.samples[same.name()]; ok {
@@ -61,7 +61,7 @@ func (r row) of(way string) []sample {
 	return r.samples[way]
 }
 
-// median is the median of the rounds. It is NaN if nothing is measured.
+// median is the median of the rounds. It is NaN without measurements.
 func (r row) median(v value) float64 {
 	return medianOf(r.samples[r.name()], r.samples[r.name()], func(own, _ sample) float64 { return v(own) })
 }
@@ -97,7 +97,7 @@ func medianOf(own, other []sample, compare func(own, other sample) float64) floa
 	return middle(compared)
 }
 
-// middle is the median. It sorts the values.
+// middle returns the median. It sorts the values.
 func middle(values []float64) float64 {
 	n := len(values)
 	if n == 0 {
@@ -118,7 +118,7 @@ func formatted(format string, x float64) string {
 	return fmt.Sprintf(format, x)
 }
 
-// ratio prints a ratio. A negative one says nothing: what little the other way adds is lost in the noise.
+// ratio prints a ratio. It prints NaN for a negative ratio, which is noise.
 func ratio(x float64) string {
 	if math.Signbit(x) {
 		x = math.NaN()

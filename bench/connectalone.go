@@ -25,7 +25,7 @@ const (
 	onlyonceGRPC    = "onlyonce on grpc-go"
 )
 
-// withoutKit is what each way is compared with.
+// withoutKit is the way that another way is compared with.
 func withoutKit(way string) string {
 	if way == bare || way == onlyonceGRPC {
 		return bare
@@ -34,7 +34,7 @@ func withoutKit(way string) string {
 	return bareConnect
 }
 
-// connectAlone measures the interceptors for connect-go without a network, and those for grpc-go beside them.
+// connectAlone measures the interceptors for connect-go without a network, next to those for grpc-go.
 func (c *config) connectAlone(ctx context.Context) error {
 	const calls = 4_000
 
@@ -92,7 +92,7 @@ func connectVariants(ctx context.Context, calls int) (variants []variant) {
 	return variants
 }
 
-// serverOf returns what makes a call with a key.
+// serverOf returns a function that makes a call with a key.
 func (h *harness) serverOf(way string) (func(key string) error, error) {
 	switch way {
 	case bareConnect, onlyonceConnect:
@@ -116,7 +116,7 @@ func (h *harness) serverOf(way string) (func(key string) error, error) {
 	}
 }
 
-// connectProtection returns the handler of connect-go, behind the kit or alone.
+// connectProtection returns the handler of connect-go, with the kit in front or without it.
 func connectProtection(svc *service, way string) (http.Handler, error) {
 	call := func(ctx context.Context, req *connect.Request[testing.SimpleRequest]) (*connect.Response[testing.SimpleResponse], error) {
 		msg, err := svc.UnaryCall(ctx, req.Msg)

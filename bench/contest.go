@@ -14,9 +14,9 @@ import (
 type contest struct {
 	id       string // for -run
 	question string
-	// lost is a sentence that says what onlyonce loses. It is printed first, if all variants are measured. It may be nil.
+	// lost returns a sentence about what onlyonce loses. It is printed first, if all variants are measured. It may be nil.
 	lost func(of func(name string) row) string
-	// about says how the figures are measured.
+	// about explains how the figures are measured.
 	about   string
 	callers int
 	calls   int // per round and variant
@@ -30,11 +30,11 @@ type contest struct {
 
 // variant is something that is measured, a row of the table.
 type variant struct {
-	// way is what is compared: a protection, a client, a size.
+	// way is the compared subject: a protection, a client, a size.
 	way string
-	// kind is the kind of calls: first calls, replays. A variant is compared with those of its kind. It may be empty.
+	// kind is the kind of calls: first calls, replays. Variants of the same kind are compared. It may be empty.
 	kind string
-	// start prepares a round, unmeasured, and returns what is measured: the i-th call of the round.
+	// start prepares a round, unmeasured. It returns the function to measure: the i-th call of the round.
 	start func() (func(i int) error, error)
 	// finish completes the sample of a round. It may be nil.
 	finish func(*sample) error
@@ -111,7 +111,7 @@ func (t *contest) round(ctx context.Context, v *variant) (sample, error) {
 	return got, err
 }
 
-// print prints the table. The sentence about what is lost needs all variants.
+// print prints the table. The sentence of lost needs all variants.
 func (t *contest) print(variants []variant, samples map[string][]sample, all bool) {
 	rows := make([][]string, len(variants))
 	byName := make(map[string]row)

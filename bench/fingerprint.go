@@ -13,7 +13,7 @@ import (
 	vectors "github.com/onlyonce-go/onlyonce/internal/vectors/onlyonce/fingerprint/v1"
 )
 
-// fingerprints measures what it costs to fingerprint a request.
+// fingerprints measures the fingerprint of a request.
 func (c *config) fingerprints(ctx context.Context) error {
 	const flat = byFingerprint + ", ten flat fields"
 

@@ -17,7 +17,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
-// bareHandler is net/http's handler alone.
+// bareHandler is the handler of net/http without a middleware.
 const bareHandler = "the bare handler"
 
 // httpAlone measures the middleware for net/http without a network.
@@ -157,7 +157,7 @@ func (w *silentWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// leastHTTP is the least that deduplicates requests. It promises as little as least.
+// leastHTTP is the smallest middleware that deduplicates requests. It promises as little as least.
 type leastHTTP struct {
 	next http.Handler
 

@@ -25,7 +25,7 @@ func (c *config) journalCalls(ctx context.Context) (err error) {
 		return err
 	}
 
-	j, err := journal.Open(filepath.Join(folder, "calls")) //nolint:contextcheck // to open a journal takes none
+	j, err := journal.Open(filepath.Join(folder, "calls")) //nolint:contextcheck // opening a journal takes no context
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(folder))
 	}

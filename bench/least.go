@@ -16,17 +16,18 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// least is the least that deduplicates calls: what one would write by hand. While its process lives, a handler that has answered a key does
-// not run again for this key, and its duplicates get its response. Duplicates of a running call are refused, and so is another request.
+// least is the smallest interceptor that deduplicates calls, as one might write it by hand. While its process lives, a handler that has
+// answered a key does not run again for it, and duplicates get its response. It refuses duplicates of a running call, and another request
+// under the key.
 //
 // It does not promise:
-//   - a bound on memory, or an end of records: it keeps every response for ever;
-//   - an answer to a handler that fails: the key is free again, even if the handler has charged the card before it failed;
-//   - an answer to a handler that panics or hangs: its key is refused for ever;
-//   - callers who do not see each other's answers: it has no scopes;
-//   - the same answer: headers, trailers and errors are not kept;
-//   - an end of a handler's work with the connection: the handler is cancelled with its caller, and its work may be half done;
-//   - requests that stay the same across builds: the encoding of unknown fields and maps may change.
+//   - bounded memory: it keeps every response for ever
+//   - an answer to a failed handler: its key is free again, even if the handler charged the card before it failed
+//   - an answer to a handler that panics or hangs: its key is refused for ever
+//   - callers that do not see each other's answers: it has no scopes
+//   - the same answer: it does not keep headers, trailers and errors
+//   - handlers that outlive the connection: a handler is cancelled with its caller, and its work may be half done
+//   - the same encoding of a request in every build: that of unknown fields and maps may change
 type least struct {
 	seed   maphash.Seed
 	shards [64]leastShard
@@ -120,7 +121,7 @@ func (l *least) end(call leastCall, request [sha256.Size]byte, resp any, err err
 	return err
 }
 
-// keep replaces what is kept of a call. An answer without a response is removed.
+// keep replaces the kept state of a call. An answer without a response is removed.
 func (l *least) keep(call leastCall, answer leastAnswer) {
 	shard := l.shard(call)
 

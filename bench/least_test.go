@@ -24,7 +24,7 @@ type leastTest struct {
 	runs  int
 }
 
-// call makes a call whose handler runs what is given, and then answers.
+// call makes a call whose handler first runs the given function.
 func (t *leastTest) call(req *pb.SimpleRequest, handler func() error) (any, error) {
 	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs(interceptor.KeyHeader, "k"))
 

@@ -1,21 +1,21 @@
-// Command bench measures what onlyonce costs, and prints a page of Markdown: a table for each question, headed by what is lost.
+// Command bench measures what onlyonce costs, and prints a page of Markdown: a table for each question, headed by what onlyonce loses.
 //
 //	go run ./bench > docs/speed.md
 //
-// The variants of a table take turns in every round, in another order each time, so that all other work of the machine falls on all of
-// them. The figures are medians over the rounds; a ratio or a difference is the median of those within the rounds. Compare only figures
-// of one run: the machine matters more than the code.
+// The variants of a table take turns in every round, in a new order each time, so that other work of the machine affects all of them.
+// The figures are medians over the rounds. A ratio or a difference is the median of those within the rounds. Compare only figures of one
+// run: the machine matters more than the code.
 //
 // # Adding a variant
 //
-// Write an interceptor, and add it to inMemory or inRedis in protections.go: that is all. The same server, callers and ballast measure it
-// beside the others. Client interceptors are in clientVariants, ways to use a database in sqlRig.variants. The question and the columns
-// of a table are in its contest.
+// Write an interceptor, and add it to inMemory or inRedis in protections.go. The same server, callers and ballast measure it beside the
+// others. Client interceptors are in clientVariants, ways to use a database in sqlRig.variants. A contest has the question and the columns
+// of a table.
 //
 // # Choosing
 //
-// -run chooses by "table/variant"; the names of the tables are printed to the standard error while they are measured. Columns that compare
-// with a variant that is not chosen are empty. To see where time and memory go, choose one variant and write profiles:
+// -run chooses by "table/variant". The command prints the names of the tables to the standard error while it measures them. A column that
+// compares with a variant that was not chosen is empty. To see where time and memory go, choose one variant and write profiles:
 //
 //	go run ./bench -run 'server/onlyonce, first call' -rounds 100 -cpuprofile cpu.out -memprofile mem.out
 //	go run ./bench -run 'memory-64/onlyonce, first call' -serverprofile server.out
@@ -37,7 +37,7 @@ import (
 	"time"
 )
 
-// config is what the command line says.
+// config has the settings of the command line.
 type config struct {
 	rounds     int
 	large      bool
@@ -93,7 +93,7 @@ func exit(err error) {
 	os.Exit(0)
 }
 
-// profiled measures, and writes the profiles that are asked for.
+// profiled measures, and writes the requested profiles.
 func (c *config) profiled(ctx context.Context) error {
 	if c.memProfile != "" {
 		runtime.MemProfileRate = 512
@@ -122,7 +122,7 @@ func startCPUProfile(name string) (stop func() error, err error) {
 		return func() error { return nil }, nil
 	}
 
-	file, err := os.Create(name) //nolint:gosec // it is for the user to say where
+	file, err := os.Create(name) //nolint:gosec // the user chooses the path
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// sample is what one call cost in one round. Which fields a variant fills beyond the first three depends on its table.
+// sample is the cost of one call in one round. The fields after the first three depend on the table.
 type sample struct {
 	nanos, bytes, allocs float64 // on average, in this process
 
@@ -23,15 +23,15 @@ type sample struct {
 	collect float64 // nanoseconds of the CPUs for a collection
 }
 
-// ballastSize is how many bytes of live memory every process has besides what is measured.
+// ballastSize is the live memory of every process, in bytes, besides the measured memory.
 const ballastSize = 64 << 20
 
-// newBallast returns memory without pointers. The runtime collects when the heap has grown by as much as is live: without ballast it would
-// collect for a server that keeps nothing several times as often as for a server that keeps records.
+// newBallast returns memory without pointers. The runtime collects when the heap has grown by the size of its live
+// memory. Without ballast, a server that keeps nothing would be collected much more often than a server with records.
 func newBallast() []byte { return make([]byte, ballastSize) }
 
-// readyHeap collects what is not reachable, and then lets the heap grow until it is collected by itself, twice. After a collection that was
-// asked for, the runtime gives the memory beyond what is reachable back to the system. To get it again during what is measured would cost
+// readyHeap collects unreachable memory, and then grows the heap until the runtime collects it, twice. After a
+// requested collection, the runtime returns free memory to the system. To get it back during a measurement would cost
 // up to 20 µs a call.
 func readyHeap() {
 	const (
@@ -52,7 +52,7 @@ func readyHeap() {
 	}
 }
 
-// measure makes calls from so many callers at once.
+// measure makes calls from several callers at once.
 func measure(callers, calls int, call func(i int) error) (sample, error) {
 	var (
 		next   atomic.Int64
@@ -77,7 +77,7 @@ func measure(callers, calls int, call func(i int) error) (sample, error) {
 		}
 	}
 
-	readyHeap() // what others have left behind is not ours
+	readyHeap() // excludes the garbage of earlier variants
 	runtime.ReadMemStats(&before)
 
 	used, unknown := cpuTime()
@@ -114,7 +114,7 @@ func measure(callers, calls int, call func(i int) error) (sample, error) {
 	}, nil
 }
 
-// timed also takes the time of every call.
+// timed also measures the time of every call.
 func timed(v variant, calls int) variant {
 	took := make([]float64, calls)
 	begin, end := v.start, v.finish

@@ -13,8 +13,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// memory measures memstore by itself: its memory, whether it slows down as it fills, and for how long an operation or the collector of
-// the runtime holds others up.
+// memory measures memstore alone: its memory, whether it slows down as it fills, and how long an operation or the
+// garbage collector delays other operations.
 func (c *config) memory(ctx context.Context) error {
 	sizes := []int{10_000, 100_000, 1_000_000}
 	if c.large {
@@ -59,7 +59,7 @@ func worst(s sample) float64   { return s.worst }
 // filling adds the n-th record. It returns the time of its longest operation.
 type filling func(n int) (longest time.Duration, err error)
 
-// fillingVariant fills, weighs what is there, and then measures more records.
+// fillingVariant adds records, measures their memory, and then measures further records.
 func fillingVariant(way, kind string, size int, open func() filling) variant {
 	var filled sample
 
@@ -155,7 +155,8 @@ func addRecord(ctx context.Context, records store.Direct, n int) (longest time.D
 	return max(claimed.Sub(began), time.Since(claimed)), nil
 }
 
-// collection is the CPU time of a collection, in which nothing else happens. It is 0 if the system does not count CPU time.
+// collection returns the CPU time of a garbage collection during which nothing else runs. It is 0 if the system does
+// not count CPU time.
 func collection() time.Duration {
 	before, _ := cpuTime()
 

@@ -14,7 +14,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
-// What servers are protected with.
+// Protections of servers.
 const (
 	bare           = "gRPC alone"
 	bareTrailer    = "gRPC with a trailer"
@@ -26,7 +26,7 @@ const (
 	withoutIndex   = "onlyonce without index"
 )
 
-// protection is what protects a server: a way to be measured.
+// protection is a way to protect a server.
 type protection struct {
 	name string
 	// kinds are the kinds of calls that are measured.
@@ -34,7 +34,8 @@ type protection struct {
 	open  opener
 }
 
-// opener returns an interceptor, and what closes its clients, which may be nil. Redis is at that address, if the records are there.
+// opener returns an interceptor, and a function that closes its clients, which may be nil. redisAddr is the address of
+// Redis, for records in Redis.
 type opener func(redisAddr string) (grpc.UnaryServerInterceptor, func() error, error)
 
 // inMemory are the protections that keep records in the process of the server.
@@ -63,7 +64,7 @@ func inRedis() []protection {
 	}
 }
 
-// openProtection opens the protection of that name. Without an address of Redis it keeps its records in memory.
+// openProtection opens a protection by its name. Without an address of Redis, it keeps its records in memory.
 func openProtection(name, redisAddr string) (grpc.UnaryServerInterceptor, func() error, error) {
 	all := inMemory()
 	if redisAddr != "" {
@@ -113,7 +114,7 @@ func openRedisStore(opts ...redisstore.Option) opener {
 	}
 }
 
-// protect makes the interceptor of onlyonce with records in a store.
+// protect makes the interceptor of onlyonce with a store.
 func protect(s store.Store) (grpc.UnaryServerInterceptor, error) {
 	engine, err := onlyonce.New(s)
 	if err != nil {
@@ -128,7 +129,7 @@ func protect(s store.Store) (grpc.UnaryServerInterceptor, error) {
 	return server.Unary, nil
 }
 
-// alone is no interceptor.
+// alone calls the handler without protection.
 func alone(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	return handler(ctx, req)
 }

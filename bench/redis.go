@@ -82,5 +82,5 @@ func (c *config) manyRedisCallers(ctx context.Context, r *rig) error {
 	})
 }
 
-// id is the name of the program in those of its tables.
+// id is the name of the program in the names of its tables.
 func (p redisProgram) id() string { return strings.ToLower(p.name) }

@@ -11,14 +11,14 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
-// recordKind is what a record keeps besides what all have.
+// recordKind describes the optional parts of a record.
 type recordKind struct {
 	name   string
 	method string
 	keys   bool // readable
 }
 
-// redisMemory measures the store on Redis by itself: its memory and whether it slows down as it fills.
+// redisMemory measures the store on Redis alone: its memory, and whether it slows down as it fills.
 func (c *config) redisMemory(ctx context.Context) error {
 	return errors.Join(c.redisWeights(ctx), c.redisFilled(ctx))
 }
@@ -68,9 +68,9 @@ func (c *config) redisWeights(ctx context.Context) error {
 // indexSets is how many sets an index of redisstore has at most.
 const indexSets = 16
 
-// weight is what a record takes, in bytes.
+// weight is the memory of a record, in bytes.
 type weight struct {
-	entry float64 // by itself, as the server tells it
+	entry float64 // of its key alone, as reported by the server
 	whole float64 // of the server's memory
 }
 
@@ -80,7 +80,7 @@ func weighRedis(ctx context.Context, size int, kind recordKind) (w weight, err e
 	if err != nil {
 		return w, err
 	}
-	defer func() { err = errors.Join(err, f.stop()) }() //nolint:contextcheck // to close a store takes none
+	defer func() { err = errors.Join(err, f.stop()) }() //nolint:contextcheck // closing a store takes no context
 
 	if err := f.fill(ctx, 1); err != nil { // connections and scripts
 		return w, err
@@ -100,7 +100,7 @@ func weighRedis(ctx context.Context, size int, kind recordKind) (w weight, err e
 		return w, err
 	}
 
-	// On a slow machine some runs last until their entries are in the sets of the index.
+	// On a slow machine, some runs last until their entries are in the sets of the index.
 	if n, err := f.redis.client.DBSize(ctx).Result(); err != nil || n < int64(f.made) || n > int64(f.made+indexSets) {
 		return w, errors.Join(fmt.Errorf("%d keys in Redis for %d records", n, f.made), err)
 	}
@@ -125,8 +125,8 @@ func newRedisFilling(ctx context.Context, kind recordKind) (*redisFilling, error
 		return nil, err
 	}
 
-	// The filling keeps the machine busy for a minute, and must not fail when an operation takes its time.
-	records, err := redisstore.Open("redis://"+server.addr, redisstore.WithTimeout(time.Minute)) //nolint:contextcheck // it takes none
+	// Filling keeps the machine busy for a minute, so operations need a long timeout.
+	records, err := redisstore.Open("redis://"+server.addr, redisstore.WithTimeout(time.Minute)) //nolint:contextcheck // it takes no context
 	if err != nil {
 		server.stop()
 
@@ -181,7 +181,7 @@ func (f *redisFilling) add(ctx context.Context, n int) error {
 	return err
 }
 
-// entry is what the server says that a record takes by itself: the middle of some.
+// entry returns the memory of a record's key, as reported by the server: the median of some records.
 func (f *redisFilling) entry(ctx context.Context) (float64, error) {
 	usages := make([]float64, 1_000)
 
@@ -202,7 +202,7 @@ func (f *redisFilling) entry(ctx context.Context) (float64, error) {
 	return middle(usages), nil
 }
 
-// redisFilled measures what a claim and its completion take around so many records, and around few.
+// redisFilled measures a claim and its completion among many records, and among few.
 func (c *config) redisFilled(ctx context.Context) (err error) {
 	const (
 		few   = 10_000
@@ -239,7 +239,7 @@ func (c *config) redisFilled(ctx context.Context) (err error) {
 					fillings = append(fillings, f)
 				}
 
-				// What the rounds add must not count.
+				// Exclude the records that the rounds add.
 				if size == few {
 					f.made = 0
 					if err := f.redis.client.FlushAll(ctx).Err(); err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/servers"
 )
 
-// redisPrograms are the redis-server of this machine, and the releases of Valkey that the environment names: see
-// [servers.Variable]. They are downloaded where they are not there.
+// redisPrograms returns the redis-server of this machine, and the releases of Valkey that the environment names: see
+// [servers.Variable]. It downloads missing releases.
 func redisPrograms() []redisProgram {
 	all := []redisProgram{installedRedis()}
 

@@ -19,13 +19,13 @@ import (
 // redisServer is a redis-server process of our own, which keeps its data in memory only.
 type redisServer struct {
 	addr   string
-	client *redis.Client // for questions; not what is measured
+	client *redis.Client // not for measured calls
 	cmd    *exec.Cmd
 	dir    string
 	ended  chan struct{}
 }
 
-// errNotReady says that a redis-server did not come up, which another port may help.
+// errNotReady reports that a redis-server did not start. Another port may help.
 var errNotReady = errors.New("redis-server does not start")
 
 // redisProgram is a program that is a Redis, by a name for people.
@@ -51,7 +51,7 @@ func installedRedis() redisProgram {
 // startRedis starts the redis-server of this machine.
 func startRedis(ctx context.Context) (*redisServer, error) { return installedRedis().start(ctx) }
 
-// start starts a server on a free port. It is killed by stop.
+// start starts a server on a free port. Call stop to kill it.
 func (p redisProgram) start(ctx context.Context) (*redisServer, error) {
 	command, err := p.find()
 	if err != nil {
@@ -149,7 +149,7 @@ func (s *redisServer) ready(ctx context.Context) error {
 	}
 }
 
-// info is a section of what the server tells about itself.
+// info returns a section of the server's INFO.
 func (s *redisServer) info(ctx context.Context, section string) (map[string]string, error) {
 	text, err := s.client.Info(ctx, section).Result()
 	if err != nil {
@@ -186,21 +186,21 @@ func (s *redisServer) number(ctx context.Context, section string, names ...strin
 	return sum, nil
 }
 
-// cpu is what the server has used of the CPUs so far.
+// cpu returns the CPU time of the server so far.
 func (s *redisServer) cpu(ctx context.Context) (time.Duration, error) {
 	seconds, err := s.number(ctx, "cpu", "used_cpu_user", "used_cpu_sys")
 
 	return time.Duration(seconds * float64(time.Second)), err
 }
 
-// memory is how many bytes the server's data takes.
+// memory returns the memory of the server's data, in bytes.
 func (s *redisServer) memory(ctx context.Context) (float64, error) {
 	return s.number(ctx, "memory", "used_memory")
 }
 
 func (s *redisServer) stop() {
 	_ = s.client.Close()
-	_ = s.cmd.Process.Kill() // an error says that it has ended already
+	_ = s.cmd.Process.Kill() // an error means that it has ended already
 	<-s.ended
 	_ = os.RemoveAll(s.dir)
 }

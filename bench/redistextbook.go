@@ -15,8 +15,9 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// textbook is what tutorials recommend: look for the answer, lock, run, keep the answer, unlock. It knows no fingerprints and no fencing.
-// The handler runs twice if a lock ends early, if another run deletes the lock, or if the answer comes between the look and the lock.
+// textbook is the method of most tutorials: read the answer, lock, run, store the answer, unlock. It has no
+// fingerprints and no fencing. The handler runs twice if a lock ends early, if another run deletes the lock, or if the
+// answer is stored between the read and the lock.
 type textbook struct {
 	client *redis.Client
 }

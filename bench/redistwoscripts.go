@@ -17,9 +17,9 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// twoScripts is the least that is right while no lock ends early: one script reads the answer or takes the lock, and one puts the answer
-// in the place of the lock if it still is the caller's. Both go through go-redis' auto-pipeliner. It knows no fingerprints, no fencing
-// and no unknown outcomes.
+// twoScripts is the smallest method that is right while no lock ends early. One script reads the answer or takes the
+// lock. The other replaces the lock with the answer, if the caller still has the lock. Both go through go-redis'
+// auto-pipeliner. It has no fingerprints, no fencing and no unknown outcomes.
 type twoScripts struct {
 	client redis.Scripter
 }
@@ -42,7 +42,7 @@ var (
 		"if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) return 1 end return 0")
 )
 
-// What the first byte of a value says.
+// The first byte of a value is its kind.
 const (
 	isLock   = 'l'
 	isAnswer = 'a'
@@ -77,7 +77,7 @@ func (t twoScripts) intercept(ctx context.Context, req any, _ *grpc.UnaryServerI
 
 	resp, err := handler(ctx, req)
 	if err != nil {
-		return nil, err // the lock ends by itself
+		return nil, err // the lock expires
 	}
 
 	answer, err := encodeAnswer([]byte{isAnswer}, resp)

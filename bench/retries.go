@@ -95,7 +95,7 @@ func (c *config) retries(ctx context.Context) error {
 
 func attempts(s sample) float64 { return s.attempts }
 
-// variant makes calls of which so many attempts fail.
+// variant makes calls, of which the share failing of the attempts fails.
 func (r *retrier) variant(ctx context.Context, failing float64, calls int) variant {
 	var (
 		rounds    uint64

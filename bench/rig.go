@@ -19,7 +19,7 @@ import (
 type rig struct {
 	ctx     context.Context //nolint:containedctx // the same for all calls
 	here    bool            // the servers are in this process
-	profile string          // of the server processes, if they are to write one
+	profile string          // of the server processes; empty: none
 	program *redisProgram   // of the Redis with the records; nil if they are in memory
 
 	redis   *redisServer
@@ -59,7 +59,7 @@ func (r *rig) variants(all []protection, calls int) (variants []variant) {
 	return variants
 }
 
-// variant makes calls of a kind to the server with a protection.
+// variant makes calls of one kind to the server with a protection.
 func (r *rig) variant(protection, kind string, calls int) variant {
 	fresh := func(int) string { return newKey(replayed + int(r.keys.Add(1))) }
 	known := func(i int) string { return newKey(i % replayed) }
@@ -103,7 +103,7 @@ func (r *rig) variant(protection, kind string, calls int) variant {
 	}
 }
 
-// prepare removes all records, and makes those that are replayed, if they are wanted.
+// prepare removes all records. If records is set, it makes the records to replay.
 func (r *rig) prepare(protection string, records bool, key func(i int) string) error {
 	if err := r.open(protection); err != nil {
 		return err
@@ -118,7 +118,7 @@ func (r *rig) prepare(protection string, records bool, key func(i int) string) e
 	return err
 }
 
-// open starts what is not yet started.
+// open starts the servers that are not running yet.
 func (r *rig) open(protection string) (err error) {
 	redisAddr := ""
 
@@ -189,7 +189,7 @@ func (r *rig) stop() (err error) {
 	return err
 }
 
-// usage is what the server of a protection has done so far, and the CPU time of Redis.
+// usage returns the usage of a protection's server so far, and the CPU time of Redis.
 func (r *rig) usage(protection string, ask func(*serverProcess) (usage, error)) (u usage, redisCPU time.Duration, err error) {
 	u, err = ask(r.servers[protection].process)
 	if err != nil || r.redis == nil {

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// rigs are those with records in memory and in Redis. They end with the test.
+// rigs returns the rigs with records in memory and in Redis. They end with the test.
 func rigs(t *testing.T) map[*rig][]protection {
 	t.Helper()
 
@@ -91,7 +91,7 @@ func TestProtectedServersRunADuplicateOnce(t *testing.T) {
 
 // A bare server would collect several times as often as a server with records.
 func TestAllServersCarryTheSameBallast(t *testing.T) {
-	const others = 16 << 20 // what a server needs besides
+	const others = 16 << 20 // other memory of a server
 
 	for r, protections := range rigs(t) {
 		for _, p := range protections {

@@ -49,7 +49,7 @@ func serverVariants(ctx context.Context, live, calls int) (variants []variant) {
 
 	for _, kind := range []string{firstCall, replay, noKey} {
 		for _, way := range []string{bare, byLeast, byOnlyonce} {
-			start := func() (func(i int) error, error) { //nolint:contextcheck // to open a store takes none
+			start := func() (func(i int) error, error) { //nolint:contextcheck // opening a store takes no context
 				intercept, _, err := openProtection(way, "") // in memory, it has nothing to close
 				if err != nil {
 					return nil, err
@@ -68,7 +68,7 @@ func serverVariants(ctx context.Context, live, calls int) (variants []variant) {
 	return variants
 }
 
-// harness does around a handler what a server would do in any case.
+// harness calls an interceptor as a server would.
 type harness struct {
 	ctx         context.Context //nolint:containedctx // the same for all calls
 	svc         service
@@ -134,7 +134,7 @@ func (h *harness) serve(key string) error {
 	return err
 }
 
-// fill makes so many records, if the interceptor keeps any.
+// fill makes records, if the interceptor keeps any.
 func (h *harness) fill(records int) error {
 	for range records {
 		h.made++

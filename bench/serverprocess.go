@@ -17,8 +17,9 @@ import (
 	"google.golang.org/grpc"
 )
 
-// serverProcess is this program once more, with one gRPC server in it, so that the CPU time of the server can be told from that of its
-// clients. It ends with its standard input, and so with this process, however this process ends. The server may also be in this process.
+// serverProcess is a child process of this program with one gRPC server, so that the CPU time of the server is separate
+// from that of its clients. It ends with its standard input, and so with this process. The server may also be in this
+// process.
 type serverProcess struct {
 	wait    func() error // until it has ended
 	input   io.WriteCloser
@@ -26,14 +27,14 @@ type serverProcess struct {
 	addr    string // of the server
 }
 
-// usage is what a server process has done so far.
+// usage is the usage of a server process so far.
 type usage struct {
 	CPU  time.Duration `json:"cpu"`
 	Runs int64         `json:"runs"` // of handlers
 	Live uint64        `json:"live"` // bytes of the heap now, ballast included
 }
 
-// What the other process finds in its environment.
+// Environment variables of the child process.
 const (
 	serveVariable   = "ONLYONCE_BENCH_SERVE"   // the name of the protection
 	redisVariable   = "ONLYONCE_BENCH_REDIS"   // the address of Redis, if the records are there
@@ -43,7 +44,7 @@ const (
 // keepPages lets a process that waits for its next round keep the pages of its heap: to get them again would cost up to 20 µs a call.
 const keepPages = "GODEBUG=madvdontneed=0"
 
-// What the other process reads, a line each.
+// Commands to the child process, one line each.
 const (
 	askUsage = "usage"
 	askReady = "ready" // the usage before something that is measured
@@ -78,7 +79,7 @@ func startServer(ctx context.Context, protection, redisAddr, profile string) (*s
 	return meet(protection, input, output, cmd.Wait)
 }
 
-// startHere starts a server in this process. What it has used is what this process has used.
+// startHere starts a server in this process. Its usage is that of this process.
 func startHere(ctx context.Context, protection, redisAddr string) (*serverProcess, error) {
 	questions, input := io.Pipe()
 	output, answers := io.Pipe()
@@ -103,13 +104,13 @@ func meet(protection string, input io.WriteCloser, output io.Reader, wait func()
 	return p, nil
 }
 
-// usage is what the process has done so far. The work that the collector still has to do is included.
+// usage returns the usage of the process so far. It includes the pending work of the collector.
 func (p *serverProcess) usage() (usage, error) { return p.ask(askUsage) }
 
 // ready is usage of a process that is ready for a round.
 func (p *serverProcess) ready() (usage, error) { return p.ask(askReady) }
 
-// forget makes the process forget the records that it keeps in memory.
+// forget makes the process drop the records that it keeps in memory.
 func (p *serverProcess) forget() error {
 	_, err := p.ask(askFresh)
 
@@ -152,7 +153,7 @@ func serveInstead() (bool, error) {
 	return true, errors.Join(serve(context.Background(), protection, os.Getenv(redisVariable), os.Stdin, os.Stdout), stop())
 }
 
-// protectedService is a server whose protection can be made anew.
+// protectedService is a server whose protection can be replaced.
 type protectedService struct {
 	protection, redisAddr string
 
@@ -160,7 +161,7 @@ type protectedService struct {
 	end       func() error
 }
 
-// open makes the protection.
+// open makes a new protection.
 func (s *protectedService) open() error {
 	intercept, end, err := openProtection(s.protection, s.redisAddr)
 	if err != nil {
@@ -188,7 +189,7 @@ func serve(ctx context.Context, protection, redisAddr string, in io.Reader, out 
 	}
 
 	s := &protectedService{protection: protection, redisAddr: redisAddr}
-	if err := s.open(); err != nil { //nolint:contextcheck // to open a store takes none
+	if err := s.open(); err != nil { //nolint:contextcheck // opening a store takes no context
 		return err
 	}
 
@@ -208,7 +209,7 @@ func serve(ctx context.Context, protection, redisAddr string, in io.Reader, out 
 	requests := bufio.NewScanner(in)
 	for requests.Scan() {
 		if requests.Text() == askFresh {
-			if err := errors.Join(s.end(), s.open()); err != nil { //nolint:contextcheck // to open a store takes none
+			if err := errors.Join(s.end(), s.open()); err != nil { //nolint:contextcheck // opening a store takes no context
 				return err
 			}
 		}

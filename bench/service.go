@@ -18,7 +18,7 @@ const (
 	payloadSize = 256
 )
 
-// service is what is called: it answers with a payload of the size of the request's.
+// service is the called service: it answers with a payload of the size of the request's.
 type service struct {
 	testing.UnimplementedTestServiceServer
 

@@ -46,7 +46,7 @@ const (
 
 // sqlRig is a server with the warehouse, and the same warehouse by way of a line that counts.
 type sqlRig struct {
-	ctx     context.Context //nolint:containedctx // that of the measurement
+	ctx     context.Context //nolint:containedctx // the context of the measurement
 	direct  *warehouse
 	counted *warehouse
 	line    *sqltest.Proxy
@@ -79,7 +79,7 @@ func (c *config) sqlCalls(ctx context.Context) error {
 			return err
 		}
 
-		if err := rig.measure(c, settings); err != nil { //nolint:contextcheck // a store bounds its look at the database by itself
+		if err := rig.measure(c, settings); err != nil { //nolint:contextcheck // a store bounds its check of the database itself
 			return err
 		}
 
@@ -149,7 +149,7 @@ func (r *sqlRig) measure(c *config, settings string) error {
 	return nil
 }
 
-// timedAll takes the time of the calls of all variants.
+// timedAll measures the time of the calls of all variants.
 func timedAll(all []variant, calls int) []variant {
 	variants := make([]variant, len(all))
 	for i, v := range all {
@@ -271,7 +271,7 @@ func (r *sqlRig) do(e *onlyonce.Engine, key string, i int, sells seller, want on
 	return err
 }
 
-// measureFilled compares calls with a table that is full of records with those that have an empty one.
+// measureFilled compares calls with a full table of records with calls on an empty table.
 func (r *sqlRig) measureFilled(c *config) error {
 	const calls = 300
 
@@ -285,7 +285,7 @@ func (r *sqlRig) measureFilled(c *config) error {
 
 		for _, v := range variants {
 			if v.way == bareTransaction || v.way == pipelinedRun || v.way == joinedRun {
-				continue // without records, and much like the others
+				continue // without records, or much like the others
 			}
 
 			v.way, v.kind = way, v.way
@@ -342,7 +342,7 @@ func (r *sqlRig) fill(table string, n int) error {
 // sweeper is the row of its table.
 const sweeper = "claim and completion"
 
-// measureSweeper lets records expire as fast as they can be made, and sweeps them.
+// measureSweeper makes expired records as fast as it can, and sweeps them.
 func (r *sqlRig) measureSweeper(c *config) error {
 	if !c.wants(sqlSweep, sweeper) {
 		return nil
@@ -379,7 +379,7 @@ func (r *sqlRig) measureSweeper(c *config) error {
 	return errors.Join(err, <-swept)
 }
 
-// expire makes a record that has expired as soon as it is there.
+// expire makes a record that expires at once.
 func (r *sqlRig) expire(s *sqlstore.Store, i int) error {
 	claim := store.Claim{
 		Guarantee: store.AtMostOnce, Lease: time.Minute, MaxRun: time.Minute, Retention: time.Millisecond, Method: "/shop.v1.Orders/Create",

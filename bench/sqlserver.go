@@ -13,7 +13,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
-// stage is what the servers of tests need of a test.
+// stage is the part of a test that the test servers need.
 type stage struct {
 	testing.TB
 
@@ -70,7 +70,7 @@ func onStage(ctx context.Context, play func(s *stage) error) (err error) {
 	return play(s)
 }
 
-// warehouse is a database with the table of a business: orders, and what is in stock.
+// warehouse is a database with the tables of a business: orders and stock.
 type warehouse struct {
 	db *sql.DB
 }
@@ -125,7 +125,7 @@ func (w *warehouse) sellAlone(ctx context.Context, id string, item int) error {
 	return tx.Commit()
 }
 
-// settings are what the figures depend on.
+// settings returns the database settings that the figures depend on.
 func (w *warehouse) settings(ctx context.Context) (string, error) {
 	var all []string
 

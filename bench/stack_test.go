@@ -1,6 +1,6 @@
 //go:build !race
 
-// The race detector makes frames larger.
+// The race detector enlarges frames.
 
 package main
 
@@ -63,10 +63,10 @@ func deep(depth int) byte {
 	return room[depth/2]
 }
 
-// gRPC begins a call with a stack of 8 KiB, and needs some 2 KiB of it by itself, before the call and in the handler. A stack that has
-// to grow costs a call 4 to 6 µs.
+// gRPC begins a call with a stack of 8 KiB, and itself needs some 2 KiB of it, before the call and in the handler. A
+// stack that grows costs a call 4 to 6 µs.
 func TestAllocationsOnTheStackBeforeTheStoreAreBounded(t *testing.T) {
-	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection makes stacks smaller
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection shrinks stacks
 
 	records := &depths{Store: memstore.New()}
 

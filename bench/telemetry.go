@@ -14,7 +14,7 @@ import (
 	onceotel "github.com/onlyonce-go/onlyonce/otel"
 )
 
-// What a server tells OpenTelemetry, with the aims.
+// Telemetry settings of a server, with their aims.
 const (
 	noTelemetry = "no telemetry"
 	withMetrics = "metrics (aim: 1 µs)"
@@ -51,7 +51,7 @@ func telemetryVariants(ctx context.Context, live, calls int) (variants []variant
 
 	for _, kind := range []string{firstCall, replay} {
 		for _, way := range []string{noTelemetry, withMetrics, unsampled, sampled} {
-			start := func() (func(i int) error, error) { //nolint:contextcheck // to make an interceptor takes none
+			start := func() (func(i int) error, error) { //nolint:contextcheck // making an interceptor takes no context
 				intercept, err := observed(way)
 				if err != nil {
 					return nil, err

@@ -34,7 +34,8 @@ const (
 	weighers      = 32
 	// tolerance is the allowed error of the costs.
 	tolerance = 0.3
-	// ample is how much too high the costs of InnoDB may be. Its pages are half full to full, and it removes old row versions late.
+	// ample is the tolerance for costs of InnoDB that are too high. Its pages are half full to full, and it removes old
+	// row versions late.
 	ample = 0.6
 )
 
@@ -100,8 +101,8 @@ func (s *scales) add(ctx context.Context, length int) error {
 	return err
 }
 
-// mustWeigh compares the measured size of records with the costs of a kind of store. Costs may be too low by tolerance, and too high by
-// tooHigh. Names and outcomes together give two points of a line.
+// mustWeigh compares the measured size of records with the costs of a kind of store. Costs may be too low by tolerance,
+// and too high by tooHigh. Names and outcomes together give two points of a line.
 func mustWeigh(t *testing.T, kind operate.StoreKind, tooHigh float64, open func(t *testing.T) scales) {
 	t.Helper()
 
@@ -225,7 +226,7 @@ func execute(t *testing.T, db *sql.DB, statement string) {
 	}
 	defer rows.Close()
 
-	for rows.Next() { // nobody reads them
+	for rows.Next() { // the rows do not matter
 	}
 
 	if err := rows.Err(); err != nil {

@@ -84,7 +84,7 @@ func (s *session) answer(t *testing.T, line string) {
 	}
 }
 
-// end reads the rest. It returns the whole output and the exit status.
+// end reads the remaining output. It returns the whole output and the exit status.
 func (s *session) end(t *testing.T) printed {
 	t.Helper()
 
