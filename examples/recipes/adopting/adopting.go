@@ -20,18 +20,17 @@ const (
 )
 
 // Policy returns the policy of a method in a stage, for [interceptor.WithMethodPolicy]. Change the stage on all servers of a method
-// together.
-func Policy(stage Stage, ask interceptor.RecoverFunc) interceptor.Policy {
+// together. Find is the Recover function of the stage Strict.
+func Policy(stage Stage, find interceptor.RecoverFunc) interceptor.Policy {
 	switch stage {
 	case Keys:
 		return interceptor.Policy{Key: interceptor.KeyRequired, Policy: onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce}}
 	case Strict:
 		return interceptor.Policy{
-			Key: interceptor.KeyRequired, Policy: onlyonce.Policy{Guarantee: onlyonce.AtMostOnce}, Recover: ask,
+			Key: interceptor.KeyRequired, Policy: onlyonce.Policy{Guarantee: onlyonce.AtMostOnce}, Recover: find,
 		}
 	case Shadow:
-		return interceptor.Policy{Policy: onlyonce.Policy{Shadow: onlyonce.ShadowOn}}
-	default:
-		return interceptor.Policy{Policy: onlyonce.Policy{Shadow: onlyonce.ShadowOn}}
 	}
+
+	return interceptor.Policy{Policy: onlyonce.Policy{Shadow: onlyonce.ShadowOn}}
 }

@@ -12,13 +12,11 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/examples/recipes/authentication"
 	"github.com/onlyonce-go/onlyonce/examples/recipes/internal/trial"
 	recipesv1 "github.com/onlyonce-go/onlyonce/examples/recipes/proto/recipes/v1"
 	"github.com/onlyonce-go/onlyonce/interceptor"
 	"github.com/onlyonce-go/onlyonce/interceptor/interceptortest"
-	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -27,12 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func newServer(t *testing.T) *grpc.Server {
 	t.Helper()
 
-	engine, err := onlyonce.New(memstore.New(), onlyonce.WithObserver(nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	server, err := authentication.NewServer(engine, func(token string) (string, error) {
+	server, err := authentication.NewServer(trial.NewEngine(t), func(token string) (string, error) {
 		if caller, ok := strings.CutPrefix(token, "token-of-"); ok {
 			return caller, nil
 		}

@@ -8,29 +8,16 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/examples/recipes/gateway"
 	"github.com/onlyonce-go/onlyonce/examples/recipes/internal/trial"
-	"github.com/onlyonce-go/onlyonce/interceptor"
-	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestRepeatedRequestPaysOnce(t *testing.T) {
-	engine, err := onlyonce.New(memstore.New(), onlyonce.WithObserver(nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	protect, err := interceptor.NewServer(engine, interceptor.ScopeShared())
-	if err != nil {
-		t.Fatal(err)
-	}
-
 	payments := new(trial.Payments)
 
-	handler, err := gateway.NewHandler(t.Context(), protect, payments)
+	handler, err := gateway.NewHandler(t.Context(), trial.NewServer(t), payments)
 	if err != nil {
 		t.Fatal(err)
 	}

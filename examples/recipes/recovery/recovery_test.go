@@ -12,24 +12,13 @@ import (
 	recipesv1 "github.com/onlyonce-go/onlyonce/examples/recipes/proto/recipes/v1"
 	"github.com/onlyonce-go/onlyonce/examples/recipes/recovery"
 	"github.com/onlyonce-go/onlyonce/interceptor"
-	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestHandlerThatPanicsAfterItsEffectPaysOnce(t *testing.T) {
-	engine, err := onlyonce.New(memstore.New(), onlyonce.WithObserver(nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	protect, err := interceptor.NewServer(engine, interceptor.ScopeShared())
-	if err != nil {
-		t.Fatal(err)
-	}
-
 	payments := &trial.Payments{After: func(int) error { panic("a bug") }}
-	client := trial.Serve(t, recovery.NewServer(protect), payments)
+	client := trial.Serve(t, recovery.NewServer(trial.NewServer(t)), payments)
 
 	for _, want := range []codes.Code{codes.Internal, codes.Unknown} { // the second is OUTCOME_UNKNOWN
 		_, err := client.Pay(t.Context(), &recipesv1.PayRequest{}, interceptor.WithKey("order-7"), interceptor.WithoutRetry())

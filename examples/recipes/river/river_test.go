@@ -11,11 +11,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/examples/recipes/internal/trial"
 	"github.com/onlyonce-go/onlyonce/examples/recipes/river"
-	"github.com/onlyonce-go/onlyonce/interceptor"
-	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -23,17 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func newWorker(t *testing.T, payments *trial.Payments) *river.PayWorker {
 	t.Helper()
 
-	engine, err := onlyonce.New(memstore.New(), onlyonce.WithObserver(nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	protect, err := interceptor.NewServer(engine, interceptor.ScopeShared())
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	return &river.PayWorker{Payments: trial.Serve(t, grpc.NewServer(protect.ServerOptions()...), payments)}
+	return &river.PayWorker{Payments: trial.Serve(t, grpc.NewServer(trial.NewServer(t).ServerOptions()...), payments)}
 }
 
 func job() *queue.Job[river.PayArgs] {

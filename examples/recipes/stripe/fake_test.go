@@ -12,11 +12,12 @@ import (
 //     under the key are an error.
 //   - https://docs.stripe.com/api/payment_intents/search: data is usually searchable in less than a minute.
 type fake struct {
-	mu       sync.Mutex
-	loseNext bool // the next charge happens, and its answer is lost
-	lagging  bool // search does not see anything yet
-	results  map[string]result
-	charged  []string // the values of metadata[call]
+	mu         sync.Mutex
+	loseNext   bool // the next charge happens, and its answer is lost
+	loseBefore bool // the next request is lost before the charge
+	lagging    bool // search does not see anything yet
+	results    map[string]result
+	charged    []string // the values of metadata[call]
 }
 
 type result struct {
@@ -37,6 +38,12 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.search(w, r)
 
 		return
+	}
+
+	if f.loseBefore {
+		f.loseBefore = false
+
+		panic(http.ErrAbortHandler)
 	}
 
 	key, params := r.Header.Get("Idempotency-Key"), r.PostForm.Encode()
