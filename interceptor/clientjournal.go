@@ -17,7 +17,7 @@ import (
 // WithJournal writes every call of a protected method to a journal before its first attempt, so that Resume can finish it after a crash.
 // The call is removed when its end is known. If its outcome is unknown, it stays. The default, and nil, is no journal.
 //   - A call that cannot be written is not sent. Its verdict is VerdictNotExecuted, and its error matches the journal's, such as
-//     journal.ErrFull. If the error matches journal.ErrUncertain, the verdict is VerdictUnknown.
+//     journal.ErrFull. If the error matches journal.ErrUncertain or journal.ErrLeft, the verdict is VerdictUnknown.
 //   - The journal has the method, the key, the encoded request, the deadline and the target. It has no metadata, and so no credentials.
 //     Calls of Resume get theirs from the context and the connection.
 //   - Requests must be protobuf messages.
@@ -170,7 +170,7 @@ func (c *clientCall) entry() (journal.Entry, error) {
 // unwritten returns the error of a call that is not sent because it is not in the journal.
 func (c *clientCall) unwritten(err error) error {
 	outcome := onlyonce.VerdictNotExecuted
-	if errors.Is(err, journal.ErrUncertain) { // a later process may find the call and send it
+	if errors.Is(err, journal.ErrUncertain) || errors.Is(err, journal.ErrLeft) { // Resume may send the call
 		outcome = onlyonce.VerdictUnknown
 	}
 

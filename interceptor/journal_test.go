@@ -194,6 +194,7 @@ func TestACallThatCannotBeWrittenIsNotSent(t *testing.T) {
 		{callsjournal.ErrFull, codes.ResourceExhausted, onlyonce.VerdictNotExecuted},
 		{errors.New("no space left on device"), codes.Internal, onlyonce.VerdictNotExecuted},
 		{callsjournal.ErrUncertain, codes.Internal, onlyonce.VerdictUnknown},
+		{callsjournal.ErrLeft, codes.Internal, onlyonce.VerdictUnknown},
 	} {
 		w := start(t, setup{}, nil)
 		calls := &keptCalls{refuses: test.problem}
@@ -215,6 +216,27 @@ func TestACallThatCannotBeRemovedIsNotSaidToBeNotExecuted(t *testing.T) {
 	_, err := w.client(t, interceptor.WithJournal(calls.journal(t))).UnaryCall(t.Context(), payment(), interceptor.WithoutRetry())
 	if onlyonce.VerdictOf(err) != onlyonce.VerdictUnknown || !errors.Is(err, calls.keeps) || status.Code(err) != codes.Aborted {
 		t.Errorf("the call fails with %v, verdict %v; want unknown", err, onlyonce.VerdictOf(err))
+	}
+}
+
+// Resume sends the earlier call, which may have run. With a new key the effect could happen twice.
+func TestACallIsNotSaidToBeNotExecutedWhileAnEarlierOneIsLeft(t *testing.T) {
+	w := start(t, setup{}, failing(onlyonce.NotExecuted(status.Error(codes.Aborted, "try again"))))
+	j := leftCall(t, w.clientConn(t).Target(), 0).journal(t)
+	client := w.client(t, interceptor.WithJournal(j))
+
+	_, err := client.UnaryCall(t.Context(), payment(), interceptor.WithKey("order-1"), interceptor.WithoutRetry())
+	if onlyonce.VerdictOf(err) != onlyonce.VerdictUnknown || !errors.Is(err, callsjournal.ErrLeft) || status.Code(err) != codes.Aborted {
+		t.Errorf("the same call fails with %v, verdict %v; want unknown", err, onlyonce.VerdictOf(err))
+	}
+
+	_, err = client.UnaryCall(t.Context(), payment(), interceptor.WithKey("order-2"), interceptor.WithoutRetry())
+	if onlyonce.VerdictOf(err) != onlyonce.VerdictNotExecuted {
+		t.Errorf("another call fails with %v, verdict %v; want not executed", err, onlyonce.VerdictOf(err))
+	}
+
+	if j.Left() != 1 {
+		t.Errorf("%d calls are left, want the earlier one", j.Left())
 	}
 }
 

@@ -55,3 +55,16 @@ func TestACallThatWasNotExecutedSaysThatAnEarlierOneIsLeft(t *testing.T) {
 		t.Errorf("the journal remembers %v", j.same)
 	}
 }
+
+func TestACallThatIsNotWrittenSaysThatAnEarlierOneIsLeft(t *testing.T) {
+	j := open(t, journalPath(t), WithMaxEntries(1))
+	end(t, begin(t, j, 1), errUnknown)
+
+	if _, err := j.Begin(t.Context(), testEntry(1)); !errors.Is(err, ErrLeft) || !errors.Is(err, ErrFull) {
+		t.Errorf("Begin: %v, want ErrLeft and ErrFull", err)
+	}
+
+	if _, err := j.Begin(t.Context(), testEntry(2)); errors.Is(err, ErrLeft) || !errors.Is(err, ErrFull) {
+		t.Errorf("Begin of another call: %v, want ErrFull", err)
+	}
+}

@@ -23,7 +23,7 @@ import (
 //     are Accept, Accept-Language, Content-Type, Content-Encoding, Content-Language and those that are named here. Name the headers by
 //     which the servers tell requests apart. A header with credentials is written only if it is named: see WithResumed.
 //   - A request that cannot be written is not sent. Its verdict is VerdictNotExecuted, and its error matches the journal's, such as
-//     journal.ErrFull. If the error matches journal.ErrUncertain, the verdict is VerdictUnknown.
+//     journal.ErrFull. If the error matches journal.ErrUncertain or journal.ErrLeft, the verdict is VerdictUnknown.
 //   - A request whose answer is final is removed when the body of the answer was read to its end, or was closed. A request whose outcome is
 //     unknown stays. So does a request whose answer the program closes early, if the server sends that answer while the handler runs.
 //   - The whole body of a request is in memory while it is written. So a body without GetBody can be sent again, too.
@@ -95,7 +95,7 @@ func (c *clientCall) write() (*journal.Call, error) {
 	call, err := t.journal.Begin(c.request.Context(), entry)
 	if err != nil {
 		verdict := onlyonce.VerdictNotExecuted
-		if errors.Is(err, journal.ErrUncertain) { // a later process may find the request and send it
+		if errors.Is(err, journal.ErrUncertain) || errors.Is(err, journal.ErrLeft) { // Resume may send the request
 			verdict = onlyonce.VerdictUnknown
 		}
 

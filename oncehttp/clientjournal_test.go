@@ -210,6 +210,7 @@ func TestRequestThatCannotBeWrittenIsNotSent(t *testing.T) {
 	}{
 		"full":      {journal.ErrFull, onlyonce.VerdictNotExecuted},
 		"uncertain": {journal.ErrUncertain, onlyonce.VerdictUnknown},
+		"left":      {journal.ErrLeft, onlyonce.VerdictUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := start(t, setup{}, nil)

@@ -4,6 +4,7 @@ package oncerabbit_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -12,15 +13,31 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/consume"
 	oncerabbit "github.com/onlyonce-go/onlyonce/consume/rabbitmq"
+	"github.com/onlyonce-go/onlyonce/consume/rabbitmq/internal/rabbittest"
 	"github.com/onlyonce-go/onlyonce/internal/servertest"
 )
 
 func TestMessagesActOnceAcrossARestartOfTheServer(t *testing.T) { //nolint:paralleltest // it takes the server away
+	t.Run("classic queue", func(t *testing.T) { //nolint:paralleltest // as above
+		b := newBroker(t)
+		b.queue += ".classic"
+		b.declare(b.queue, nil)
+		b.restart(func(s *rabbittest.Server) error { s.Kill(); return nil }, func(deliveries int) bool { return deliveries == 0 }) // unknown
+	})
+
+	t.Run("quorum queue", func(t *testing.T) { //nolint:paralleltest // as above
+		// RabbitMQ 3.10 without other nodes finds no leader for the queue after a SIGKILL, if the queue had a consumer.
+		newBroker(t).restart((*rabbittest.Server).ShutDown, func(deliveries int) bool { return deliveries > 1 })
+	})
+}
+
+// restart ends the server while it waits for acknowledgements, and boots it again. Again reports whether a number of deliveries is that of a
+// redelivery.
+func (b *broker) restart(end func(*rabbittest.Server) error, again func(deliveries int) bool) {
 	const prefetch = 5
 
-	b := newBroker(t)
-	b.queue += ".classic"
-	b.declare(b.queue, nil)
+	t := b.t
+	t.Helper()
 
 	net := &network{url: b.url}
 
@@ -64,10 +81,12 @@ func TestMessagesActOnceAcrossARestartOfTheServer(t *testing.T) { //nolint:paral
 	}
 
 	handled.Wait()
-	server(t).Kill()
+
+	err := end(server(t))
+
 	close(down)
 
-	if err := server(t).Restart(); err != nil {
+	if err := errors.Join(err, server(t).Restart()); err != nil {
 		t.Fatal(err)
 	}
 
@@ -81,6 +100,10 @@ func TestMessagesActOnceAcrossARestartOfTheServer(t *testing.T) { //nolint:paral
 
 	if n := seen.count(replayed); n < prefetch {
 		t.Errorf("%d replays, want %d", n, prefetch)
+	}
+
+	if n := seen.count(func(r oncerabbit.Report) bool { return replayed(r) && !again(r.Message.Deliveries) }); n > 0 {
+		t.Errorf("%d redeliveries have another number", n)
 	}
 
 	b.connect()

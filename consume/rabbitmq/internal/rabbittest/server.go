@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce/internal/servertest"
@@ -67,6 +68,14 @@ func (s *Server) Kill() {
 	if s.node != nil {
 		s.node.Kill()
 	}
+}
+
+// ShutDown ends the node as an operator does, with SIGTERM. Its epmd goes on.
+func (s *Server) ShutDown() error {
+	err := s.node.Signal(syscall.SIGTERM)
+	<-s.node.Ended()
+
+	return err
 }
 
 // Restart kills the node and boots it again, with the same folder and address.
