@@ -16,7 +16,7 @@ import (
 const serverEnv = "ONLYONCE_SQLCRASH_SERVER"
 
 // kills is how many servers are killed under load on PostgreSQL: half as many on MariaDB, and a tenth on SQLite.
-var kills = flag.Int("kills", 50, "how many servers are killed and restarted on PostgreSQL")
+var kills = flag.Int("kills", 20, "how many servers are killed and restarted on PostgreSQL")
 
 func TestMain(m *testing.M) {
 	if encoded, ok := os.LookupEnv(serverEnv); ok {

@@ -12,7 +12,7 @@ import (
 )
 
 // races is how often a race is run.
-var races = flag.Int("races", 200, "how many rounds TestF18OfACompletionAndATakeoverOnTwoConnectionsExactlyOneWins has")
+var races = flag.Int("races", 50, "how many rounds TestF18OfACompletionAndATakeoverOnTwoConnectionsExactlyOneWins has")
 
 // TestMain lets many tests run at once: most of them wait for a database.
 func TestMain(m *testing.M) {

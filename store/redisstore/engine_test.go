@@ -163,14 +163,12 @@ func TestF24F25F26AKeyIsBoundToItsRequestItsMethodAndItsCaller(t *testing.T) {
 func TestF18ExactlyOneOfACompletionAndATakeoverWins(t *testing.T) {
 	t.Parallel()
 
-	const rounds = 1_000
-
 	server := redistest.Standalone(t)
 	owner := open(t, server.URL())
 	taker := open(t, server.URL())
 	won := make(map[store.State]int)
 
-	for range rounds {
+	for range *races {
 		claim := newClaim()
 		claim.Lease = 0 // it has ended
 		start(t, owner, claim)

@@ -8,6 +8,9 @@ import (
 	"go.uber.org/goleak"
 )
 
+// races is how often a race is run.
+var races = flag.Int("races", 200, "how many rounds TestF18ExactlyOneOfACompletionAndATakeoverWins has")
+
 // TestMain lets many tests run at once: most of them wait for a server.
 func TestMain(m *testing.M) {
 	flag.Parse()
