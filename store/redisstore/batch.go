@@ -101,8 +101,9 @@ func (b *batcher) do(name string, r *request) error {
 	case inBatch:
 		return l.wait(r)
 	case first:
-		err = b.wire.alone(r)
-		l.goOn(f)
+		defer l.goOn(f) // also if a hook of the client panics
+
+		return b.wire.alone(r)
 	case byItself:
 		if err = b.wire.alone(r); err == nil && r.answered() {
 			l.learn(r.answerSize())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -309,5 +310,54 @@ func TestABatchThatHasStalledIsPassedByTheNext(t *testing.T) {
 		}
 
 		dead.Wait()
+	})
+}
+
+// panicking is a hook that panics for one name.
+type panicking struct{}
+
+func (panicking) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (panicking) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if slices.Contains(cmd.Args(), any("mine")) {
+			panic("the hook")
+		}
+
+		return next(ctx, cmd)
+	}
+}
+
+func (panicking) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// A program may recover the panics of its hooks. They must not occupy the lane.
+func TestOperationInWhichAHookPanicsIsOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := newLink()
+		client := redis.NewClient(k.options())
+		client.AddHook(panicking{})
+
+		b := k.batcher(t, client)
+
+		for range maxFlights {
+			func() {
+				defer func() { _ = recover() }()
+
+				_ = get(t.Context(), b, "mine", time.Second)
+			}()
+
+			time.Sleep(stalled) // the next operation is the first again
+		}
+
+		if !b.servers.only.idle() {
+			t.Error("the lane is occupied")
+		}
+
+		if err := get(t.Context(), b, "other", time.Second); err != nil {
+			t.Error(err)
+		}
 	})
 }
