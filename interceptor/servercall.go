@@ -70,7 +70,7 @@ func (c *serverCall) serve(ctx context.Context, keys []string) (any, error) {
 	}
 }
 
-// prepare reads the identity of the call, in the order of the contract: scope, key, request.
+// prepare reads the call, and sets the functions that the engine calls.
 func (c *serverCall) prepare(ctx context.Context, keys []string) error {
 	c.call.Method = c.method.name
 	c.call.Key, _ = singleValue(keys)
@@ -79,20 +79,9 @@ func (c *serverCall) prepare(ctx context.Context, keys []string) error {
 		return &misconfigured{c.method.broken}
 	}
 
-	if err := c.takeScope(ctx); err != nil {
+	if err := c.takeIdentity(ctx, keys); err != nil {
 		return err
 	}
-
-	if err := c.takeKey(keys); err != nil {
-		return err
-	}
-
-	if err := c.takeRequest(); err != nil {
-		return err
-	}
-
-	c.call.Prepared = c.method.prepared
-	c.call.TimeOrdered = c.method.keyForm.rules.TimeOrdered
 
 	if c.method.policy.Guarantee == onlyonce.ExactlyOnce {
 		c.call.Outcome = c.classify
@@ -113,6 +102,26 @@ func (c *serverCall) prepare(ctx context.Context, keys []string) error {
 			return c.forbidden
 		}
 	}
+
+	return nil
+}
+
+// takeIdentity reads the identity of the call, in the order of the contract: scope, key, request.
+func (c *serverCall) takeIdentity(ctx context.Context, keys []string) error {
+	if err := c.takeScope(ctx); err != nil {
+		return err
+	}
+
+	if err := c.takeKey(keys); err != nil {
+		return err
+	}
+
+	if err := c.takeRequest(); err != nil {
+		return err
+	}
+
+	c.call.Prepared = c.method.prepared
+	c.call.TimeOrdered = c.method.keyForm.rules.TimeOrdered
 
 	return nil
 }

@@ -56,22 +56,7 @@ func (c *serverCall) identify(ctx context.Context) error {
 		return nil
 	}
 
-	if err := c.takeScope(ctx); err != nil {
-		return err
-	}
-
-	if err := c.takeKey(keys); err != nil {
-		return err
-	}
-
-	if err := c.takeRequest(); err != nil {
-		return err
-	}
-
-	c.call.Prepared = c.method.prepared
-	c.call.TimeOrdered = c.method.keyForm.rules.TimeOrdered
-
-	return nil
+	return c.takeIdentity(ctx, keys)
 }
 
 // shadowOutcome returns the outcome that real mode would record for an answer, without its metadata.
