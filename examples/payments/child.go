@@ -19,45 +19,44 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
-// childName is the command by which the demo runs a ledger or a server as a process of its own.
+// childName is the command that runs a ledger, a server or a reconciler as a process of the demo.
 const childName = "child"
 
-// childConfig is what a child is told in the first line of its standard input. The line "stop" asks it to stop, "hold" asks a
-// server to leave its next payments uncommitted, and "sweep" and "finish" are for a reconciler. When the input ends, so does the child:
-// the demo has gone. It says on its standard output where it listens, and when it holds a payment.
+// childConfig is the first line of a child's standard input. Later lines are requests: "stop" stops the child, "hold" makes a server keep
+// its next payments uncommitted, "sweep" and "finish" are for a reconciler. The child ends when the input ends, because the demo has gone.
+// It writes to its standard output the address on which it listens, and a line when it holds a payment.
 type childConfig struct {
-	// Ledger is where a server finds the ledger. Database is where it keeps the payments by itself, and Run whose payments there these
-	// are. With neither the child is the ledger itself.
+	// Ledger is the address of the ledger. Database is the URL of a database that has the payments instead, and Run separates those of
+	// this demo. Without both, the child is the ledger.
 	Ledger   string `json:"ledger,omitempty"`
 	Database string `json:"database,omitempty"`
 	Run      string `json:"run,omitempty"`
 	// Work is how long the ledger takes for a charge.
 	Work time.Duration `json:"work,omitempty"`
-	// Unknown makes a server one of the demonstration of unknown outcomes. Hangs makes it one that is to be killed.
+	// Unknown makes a server of the demo of unknown outcomes. Hangs makes its payments hang, until it is killed.
 	Unknown bool `json:"unknown,omitempty"`
 	Hangs   bool `json:"hangs,omitempty"`
 	// Reconciles makes a child that settles unknown outcomes and serves nobody.
 	Reconciles bool `json:"reconciles,omitempty"`
-	// Store is where a server keeps its records, and Prefix which of the records there are this demo's. Without a store the
-	// server does without onlyonce.
+	// Store is the URL of a server's records, and Prefix separates those of this demo. Without a store, the server has no onlyonce.
 	Store  string `json:"store,omitempty"`
 	Prefix string `json:"prefix,omitempty"`
-	// Metrics is where a server with onlyonce exports its metrics; empty is nowhere. Name is what it is called there.
+	// Metrics is the address of a server's metrics; empty means none. Name is the name of the server there.
 	Metrics string `json:"metrics,omitempty"`
 	Name    string `json:"name,omitempty"`
 }
 
-// sharedPolicy is the policy of servers in processes of their own. A server that was killed may have been at work for MaxRun
-// and a lease, so that is how long an order without a charge is unknown. A service would give its runs more time.
+// sharedPolicy is the policy of servers that are processes. A killed server may have been at work for MaxRun and one lease, so an order
+// without a charge stays unknown for that time. A service would give its runs more time.
 func sharedPolicy() onlyonce.Policy {
 	return onlyonce.Policy{
 		Lease:     time.Second,
 		MaxRun:    2 * time.Second,
-		Retention: 2 * time.Minute, // longer than anybody retries here
+		Retention: 2 * time.Minute, // longer than any client retries here
 	}
 }
 
-// sharedOptions are those of a store whose records expire soon, even if the demo is interrupted. The reconcilers need the index.
+// sharedOptions returns the options of a store whose records expire soon, even if the demo is interrupted. The reconcilers need the index.
 func sharedOptions(prefix string) []redisstore.Option {
 	return []redisstore.Option{
 		redisstore.WithPrefix(prefix),
@@ -83,7 +82,7 @@ func childCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 		return fmt.Errorf("reading what to do: %w", err)
 	}
 
-	// Ctrl-C is for the demo.
+	// The demo handles Ctrl-C.
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 
@@ -96,7 +95,7 @@ func childCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 			askSweep: func() { asked.sweep <- struct{}{} }, askFinish: sync.OnceFunc(func() { close(asked.finish) }),
 		})
 
-		os.Exit(1) // whatever it is doing, nobody is there for it any more
+		os.Exit(1) // the demo has gone
 	}()
 
 	switch {
@@ -113,7 +112,7 @@ func childCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	}
 }
 
-// What a child is asked for, and what it says.
+// The requests to a child, and its answers.
 const (
 	askStop   = "stop"
 	askHold   = "hold"
@@ -122,7 +121,7 @@ const (
 	sayHeld   = "held"
 )
 
-// obey does what it is asked for until the input ends.
+// obey carries out the requests in the input until it ends.
 func obey(input io.Reader, orders map[string]func()) {
 	for lines := bufio.NewScanner(input); lines.Scan(); {
 		if order, ok := orders[lines.Text()]; ok {
@@ -177,7 +176,7 @@ func runServer(ctx context.Context, config *childConfig, stdout io.Writer) error
 
 		engine, err = onlyonce.New(records, onlyonce.WithPolicy(policy), onlyonce.WithObserver(exported.observer(nil)))
 		if err != nil {
-			return err // it says what is wrong
+			return err // names the problem
 		}
 
 		if err := exported.watch(engine); err != nil {
@@ -198,7 +197,7 @@ func runServer(ctx context.Context, config *childConfig, stdout io.Writer) error
 	return serveUntil(ctx, listener, server, engine)
 }
 
-// runTill is a server that keeps the payments in the database of its records.
+// runTill serves payments that are in the database of the records.
 func runTill(ctx context.Context, config *childConfig, held *hold, stdout io.Writer) error {
 	protected := config.Store != ""
 
@@ -228,7 +227,7 @@ func runTill(ctx context.Context, config *childConfig, held *hold, stdout io.Wri
 		var sweeping sync.WaitGroup
 		defer sweeping.Wait()
 
-		// Run deletes what has expired; here every server does so. Payments work without it, and the table grows.
+		// Run deletes expired records. Payments work without it, but the table grows.
 		sweeping.Go(func() {
 			if err := records.Run(ctx); err != nil {
 				slog.Error("expired records stay", "error", err)
@@ -237,7 +236,7 @@ func runTill(ctx context.Context, config *childConfig, held *hold, stdout io.Wri
 
 		engine, err = onlyonce.New(records, onlyonce.WithPolicy(sharedPolicy()), onlyonce.WithObserver(exported.observer(nil)))
 		if err != nil {
-			return err // it says what is wrong
+			return err // names the problem
 		}
 
 		if err := exported.watch(engine); err != nil {
@@ -262,7 +261,7 @@ func runTill(ctx context.Context, config *childConfig, held *hold, stdout io.Wri
 	return serveUntil(ctx, listener, server, engine)
 }
 
-// announce listens, and says where.
+// announce listens, and prints the address.
 func announce(stdout io.Writer) (net.Listener, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // there is nothing to cancel
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 //go:embed testdata/payments.csv
 var embeddedOrders []byte
 
-// demo is what the demonstration does.
+// demo configures the demonstration.
 type demo struct {
 	orders  []orders.Order
 	records store.Store // of a demonstration in one process
@@ -41,15 +41,14 @@ type demo struct {
 	retention time.Duration
 	progress  io.Writer
 
-	// shared is the URL of a store that processes share: with one, servers and ledger are processes. The others are about
-	// these alone.
+	// shared is the URL of a store that processes share. With one, servers and ledger are processes. The fields below are for them.
 	shared  string
-	prefix  string // what the names of the records there begin with, or of the payments
+	prefix  string // of the names of the records in the store, or of the payments
 	servers int
-	// childErrors is where the processes say what is wrong.
+	// childErrors gets the standard error of the processes.
 	childErrors io.Writer
 
-	// metricsAt is where the demo exports its metrics, and the servers theirs: see metricsOf. Empty is nowhere.
+	// metricsAt is the address of the demo's metrics; empty means none. See metricsOf for those of the servers.
 	metricsAt string
 	metrics   *metrics
 }
@@ -72,17 +71,17 @@ func newDemo(all []orders.Order) *demo {
 	}
 }
 
-// demoPrefix is what the names of demos begin with.
+// demoPrefix begins the prefix of every demo.
 const demoPrefix = "onlyonce-demo-"
 
-// share makes the demonstration one of several server processes that keep their records at a URL.
+// share makes the servers processes that keep their records at a URL.
 func (d *demo) share(address string, servers int) {
 	d.shared, d.servers = address, servers
 	d.prefix = demoPrefix + rand.Text()[:8] + ":" // one in 10^12
 	d.retention = sharedPolicy().Retention
 }
 
-// errNotShown means that the demonstration has failed.
+// errNotShown reports that the demonstration has failed.
 var errNotShown = errors.New("the demonstration failed")
 
 func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -133,8 +132,8 @@ func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	return d.show(ctx, stdout)
 }
 
-// checkStore reports whether a store is one that processes share, and sets the number of servers where that is left open. It
-// fails where that many servers cannot use the store.
+// checkStore reports whether processes can share a store, and sets the number of servers if it is 0. It fails if that many servers cannot
+// use the store.
 func checkStore(ctx context.Context, address string, servers *int) (bool, error) {
 	const sharing = 2
 
@@ -200,8 +199,8 @@ func readOrders(path string) ([]orders.Order, error) {
 	return all, nil
 }
 
-// show runs the orders without onlyonce, with it, and with its client alone, and prints the results. It fails unless onlyonce charged
-// every order once, its client alone charged none twice, and plain retries did.
+// show pays the orders without onlyonce, with it, and with its client alone, and prints the results. It fails unless onlyonce has charged
+// every order once, the client alone has charged no order twice, and plain retries have charged an order twice.
 func (d *demo) show(ctx context.Context, stdout io.Writer) error {
 	_, _ = fmt.Fprintf(stdout, "%d payment orders, %d clients, a network that breaks connections before (%.0f %%) and after (%.0f %%) the\n"+
 		"server has worked, holds %.0f %% of the replies back for longer than a client waits, and users who\n"+

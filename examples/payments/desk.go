@@ -41,8 +41,8 @@ func (d *desk) GetPayment(ctx context.Context, req *paymentsv1.GetPaymentRequest
 	return d.provider.GetPayment(ctx, req)
 }
 
-// recover queries the provider about a payment with an unknown outcome. A missing charge may still happen while the server may be alive,
-// because its request may be on its way.
+// recover queries the provider about a payment with an unknown outcome. While the server may be alive, a missing charge may still happen:
+// the request may be on its way.
 func (d *desk) recover(ctx context.Context, req proto.Message, rec onlyonce.Record) (onlyonce.Finding, error) {
 	pay, ok := req.(*paymentsv1.PayRequest)
 	if !ok {

@@ -12,15 +12,15 @@ import (
 )
 
 const (
-	// stallTime bounds how long a server is cut off from the ledger before it is killed: less than MaxRun, so that calls are
-	// in flight when it dies.
+	// stallTime bounds the time between cutting a server off from the ledger and killing it. It is less than MaxRun, so that calls are in
+	// flight when the server dies.
 	stallTime = time.Second
-	// downTime is how long a killed server is missed.
+	// downTime is the time between killing a server and starting it again.
 	downTime = 300 * time.Millisecond
 )
 
-// fleet is a stage of processes: a ledger, and servers that share a store. Where the store is a database, it has the payments as well,
-// and there is no ledger: see tills.
+// fleet is a stage of processes: a ledger, and servers that share a store. A store that is a database has the payments as well, and there
+// is no ledger: see tills.
 type fleet struct {
 	config  childConfig // of the servers
 	stderr  io.Writer
@@ -29,7 +29,7 @@ type fleet struct {
 	book    paymentsv1.PaymentServiceClient // the ledger
 	hangUp  func()
 	servers []*member
-	// reconcilers are processes that settle unknown outcomes. Without onlyonce, or without a ledger, there are none.
+	// reconcilers are processes that settle unknown outcomes. There are none without onlyonce, or without a ledger.
 	reconcilers []*process
 }
 
@@ -38,9 +38,9 @@ type member struct {
 	*process
 
 	network *faultynet.Proxy // in front of it
-	// metricsAt is where it exports its metrics; empty is nowhere.
+	// metricsAt is the address of its metrics; empty means none.
 	metricsAt string
-	line      *faultynet.Proxy // between it and the ledger, if there is one, and good until it stalls
+	line      *faultynet.Proxy // between it and the ledger, if there is one; without faults until it stalls
 }
 
 // openFleet starts all processes. It calls fail when one ends by itself.
@@ -102,7 +102,7 @@ func (f *fleet) start(ctx context.Context, d *demo) (err error) {
 	return nil
 }
 
-// startReconciler starts a reconciler, whose line to the ledger is good.
+// startReconciler starts a reconciler. Its connection to the ledger has no faults.
 func (f *fleet) startReconciler(ctx context.Context, d *demo, number int) (err error) {
 	config := f.config
 	config.Reconciles, config.Ledger, config.Name = true, f.ledger.addr, fmt.Sprintf("reconciler %d", number)
@@ -153,8 +153,8 @@ func (f *fleet) networks() []*faultynet.Proxy {
 	return all
 }
 
-// strike cuts the first server off from the ledger, so that there is an order that was charged without its server knowing, and
-// one that will not be charged although its server has asked for it. Then it kills the server.
+// strike cuts the first server off from the ledger: one order is charged and its server does not know, another has been sent and is not
+// charged. Then it kills the server.
 func (f *fleet) strike(ctx, paying context.Context) (int, error) {
 	victim := f.servers[0]
 	defer victim.line.Cut() // which ends the stall
@@ -167,7 +167,7 @@ func (f *fleet) strike(ctx, paying context.Context) (int, error) {
 		return 0, nil // there were too few orders, which is no failure
 	}
 
-	// With few clients there may be no other call to hold back. Those that there are hang.
+	// With few clients there may be no other call to hold back.
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return 0, err
 	}
@@ -177,7 +177,7 @@ func (f *fleet) strike(ctx, paying context.Context) (int, error) {
 
 // replace kills a server, and starts it again after a while.
 func (f *fleet) replace(ctx context.Context, victim *member) (err error) {
-	victim.network.Redirect("") // its port may be given to somebody else
+	victim.network.Redirect("") // another process may get its port
 	victim.kill()
 
 	if victim.line != nil {
@@ -245,7 +245,7 @@ func (f *fleet) charges(ctx context.Context, orderID string) (int, error) {
 	return len(found.GetPayments()), nil
 }
 
-// close can be called at any time, and ends what there is.
+// close ends everything. It can be called at any time.
 func (f *fleet) close() {
 	f.hangUp()
 

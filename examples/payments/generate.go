@@ -26,5 +26,5 @@ func generateCommand(_ context.Context, args []string, stdout, stderr io.Writer)
 		return fmt.Errorf("there are %d orders to write: give at least 1", *n)
 	}
 
-	return orders.Generate(stdout, *n, *seed) // it says what is wrong
+	return orders.Generate(stdout, *n, *seed) // names the problem
 }

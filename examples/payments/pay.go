@@ -18,15 +18,15 @@ import (
 	"github.com/onlyonce-go/onlyonce/journal"
 )
 
-// payment is what the command pay is to do.
+// payment configures the command pay.
 type payment struct {
 	addr, key  string
 	journal    string // the file of the journal; empty: none
 	resumeOnly bool
-	die        string // where the process kills itself; empty: nowhere
+	die        string // the point at which the process kills itself; empty: none
 }
 
-// Where the process may kill itself, in the order of a call.
+// The points at which the process may kill itself, in the order of a call.
 const (
 	dieBegun    = "begun"    // nothing is written
 	dieWritten  = "written"  // the call is in the journal, and was not sent
@@ -62,7 +62,7 @@ func payCommand(ctx context.Context, args []string, stdout, stderr io.Writer) er
 
 	order, err := orders.New(*id, *payer, *payee, *amount, *currency)
 	if err != nil {
-		return err // it says what is wrong
+		return err // names the problem
 	}
 
 	if p.key == "" {
@@ -88,7 +88,7 @@ func (p *payment) pay(ctx context.Context, stdout io.Writer, order orders.Order)
 	if p.journal != "" {
 		var err error
 		if calls, err = journal.Open(p.journal); err != nil { //nolint:contextcheck // to open a journal takes none
-			return err // it says what is wrong
+			return err // names the problem
 		}
 		defer calls.Close() //nolint:errcheck // what is not removed is sent again, and gets the same answer
 
@@ -119,7 +119,7 @@ func (p *payment) pay(ctx context.Context, stdout io.Writer, order orders.Order)
 	return nil
 }
 
-// resume sends the payments that an earlier process has left.
+// resume sends the payments of an earlier process that have no answer.
 func resume(ctx context.Context, stdout io.Writer, calls *journal.Journal, conn *grpc.ClientConn) error {
 	for _, damage := range calls.Damage() {
 		_, _ = fmt.Fprintf(stdout, "the journal is damaged: %d bytes at %d, %d records\n", damage.Bytes, damage.Offset, damage.Records)
@@ -148,7 +148,7 @@ func resume(ctx context.Context, stdout io.Writer, calls *journal.Journal, conn 
 	return nil
 }
 
-// deathTrace kills the process where it is to die.
+// deathTrace kills the process at a point.
 func (p *payment) deathTrace() *interceptor.ClientTrace {
 	at := func(point string) {
 		if p.die != point {

@@ -15,20 +15,20 @@ import (
 	"time"
 )
 
-// process is a child of the demo: it ends with the demo, however that ends.
+// process is a child of the demo. It ends when the demo ends, in whatever way.
 type process struct {
 	name  string
 	addr  string // where it listens
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
-	said  *os.File // what it says, and the reader of that
+	said  *os.File // its standard output, and the reader of it
 	lines *bufio.Reader
 	ended chan struct{}
-	// doomed means that it is supposed to end.
+	// doomed means that the demo ends the process.
 	doomed atomic.Bool
 }
 
-// launch starts a child and returns when it listens. It is killed when ctx ends. Should it end by itself, fail is told.
+// launch starts a child and returns when it listens. The child is killed when ctx ends. If it ends by itself, fail is called.
 func launch(
 	ctx context.Context, name string, config *childConfig, stderr io.Writer, fail context.CancelCauseFunc,
 ) (*process, error) {
@@ -69,7 +69,7 @@ func launch(
 	return p, nil
 }
 
-// instruct tells the process what to do, and returns where it says that it listens.
+// instruct sends the process its configuration, and returns the address on which it listens.
 func (p *process) instruct(config *childConfig) (string, error) {
 	if err := json.NewEncoder(p.stdin).Encode(config); err != nil {
 		return "", fmt.Errorf("telling it what to do: %w", err)
@@ -83,14 +83,14 @@ func (p *process) instruct(config *childConfig) (string, error) {
 	return strings.TrimSpace(line), nil
 }
 
-// hold lets the process leave a payment uncommitted, and returns when there is one, or with an error when ctx ends before.
+// hold makes the process keep a payment uncommitted, and returns when it does. It returns an error if ctx ends before.
 func (p *process) hold(ctx context.Context) error {
 	_, err := p.ask(ctx, askHold)
 
 	return err
 }
 
-// ask asks the process for something, and returns its answer, or an error when ctx ends before.
+// ask sends a request to the process, and returns the answer. It returns an error if ctx ends before.
 func (p *process) ask(ctx context.Context, order string) (string, error) {
 	if _, err := io.WriteString(p.stdin, order+"\n"); err != nil {
 		return "", fmt.Errorf("asking %s for %q: %w", p.name, order, err)
@@ -111,7 +111,7 @@ func (p *process) ask(ctx context.Context, order string) (string, error) {
 	return strings.TrimSpace(line), nil
 }
 
-// because adds to an error why ctx has ended, such as which process has ended by itself. The errors of calls say only that it has.
+// because adds the cause of the end of ctx to an error, such as a process that has ended by itself. The errors of calls lack the cause.
 func because(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
 		return fmt.Errorf("%w: %w", cause, err)
@@ -125,7 +125,7 @@ func (p *process) start(fail context.CancelCauseFunc) error {
 	started := make(chan error)
 
 	go func() {
-		// The parent that the kernel looks at is this thread.
+		// For the kernel, the parent is this thread.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		defer close(p.ended)
@@ -149,15 +149,15 @@ func (p *process) start(fail context.CancelCauseFunc) error {
 // kill ends the process at once, and returns when it has ended.
 func (p *process) kill() {
 	p.doomed.Store(true)
-	_ = p.cmd.Process.Kill() // an error says that it has ended already
+	_ = p.cmd.Process.Kill() // an error means that it has ended already
 	<-p.ended
 }
 
-// stop lets the process come to its end.
+// stop makes the process end in order.
 func (p *process) stop(ctx context.Context) error {
 	p.doomed.Store(true)
 
-	// Should it not take it, it has ended.
+	// An error means that the process has ended.
 	_, _ = io.WriteString(p.stdin, askStop+"\n")
 
 	timer := time.NewTimer(stopTime)

@@ -61,7 +61,7 @@ func runReconciler(ctx context.Context, config *childConfig, asked reconciling, 
 
 	engine, err := onlyonce.New(records, onlyonce.WithPolicy(sharedPolicy()), onlyonce.WithObserver(exported.observer(countSettled(&settled))))
 	if err != nil {
-		return err // it says what is wrong
+		return err // names the problem
 	}
 
 	service := &desk{provider: provider}
@@ -85,7 +85,7 @@ func runReconciler(ctx context.Context, config *childConfig, asked reconciling, 
 	defer cancel()
 
 	if err := engine.Drain(bounded); err != nil {
-		return err // it says what it is about
+		return err // names the problem
 	}
 
 	if _, err := fmt.Fprintln(stdout, settled.Load()); err != nil {
@@ -129,7 +129,7 @@ func reconcileUntilDone(
 		return nil
 	}
 
-	return err // it says what is wrong
+	return err // names the problem
 }
 
 // countSettled counts the records that recovery functions settle.
@@ -160,7 +160,7 @@ func sweepWhenAsked(ctx context.Context, records *redisstore.Store, asked <-chan
 	}
 }
 
-// finish tells a reconciler to settle everything. It returns the number of outcomes that it has settled in total.
+// finish makes a reconciler settle everything. It returns the number of outcomes that the reconciler has settled in total.
 func (p *process) finish(ctx context.Context) (int, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, settleTime*time.Second, fmt.Errorf("outcomes are unknown after %d seconds", settleTime))
 	defer cancel()

@@ -49,6 +49,19 @@ func report(w io.Writer, trials ...*trial) error {
 	row("replies lost", func(t *trial) any { return t.faults.LostReplies })
 	row("replies late", func(t *trial) any { return t.faults.LateReplies })
 
+	reportFaults(row, trials)
+
+	if err := table.Flush(); err != nil {
+		return fmt.Errorf("printing the table: %w", err)
+	}
+
+	_, _ = fmt.Fprintln(w)
+
+	return reportResults(w, trials)
+}
+
+// reportFaults adds the rows about killed servers, unknown outcomes and times.
+func reportFaults(row func(name string, cell func(*trial) any), trials []*trial) {
 	if slices.ContainsFunc(trials, func(t *trial) bool { return t.killed > 0 }) {
 		row("servers killed", func(t *trial) any { return t.killed })
 	}
@@ -74,13 +87,10 @@ func report(w io.Writer, trials ...*trial) error {
 	row("p50", func(t *trial) any { return t.quantile(0.50) }) // the median
 	row("p99", func(t *trial) any { return t.quantile(0.99) }) // the slowest hundredth
 	row("took", func(t *trial) any { return t.took.Round(10 * time.Millisecond) })
+}
 
-	if err := table.Flush(); err != nil {
-		return fmt.Errorf("printing the table: %w", err)
-	}
-
-	_, _ = fmt.Fprintln(w)
-
+// reportResults prints an error of the client alone, and the lines for programs.
+func reportResults(w io.Writer, trials []*trial) error {
 	for _, t := range trials {
 		if t.mode == modeNoKit && t.reason != "" {
 			_, _ = fmt.Fprintf(w, "client alone: %d orders have an unknown outcome, and the client does not retry them. One of the errors:\n%s\n\n",

@@ -39,7 +39,7 @@ func serveCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 
 	engine, err := onlyonce.New(service.records, onlyonce.WithObserver(onlyonce.SlogObserver(logger)))
 	if err != nil {
-		return err // it says what is wrong
+		return err // names the problem
 	}
 
 	server, err := newServer(engine, named("payments"), service, service.policy...) //nolint:contextcheck // Validate takes none
@@ -59,7 +59,7 @@ func serveCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	return serveUntil(ctx, listener, server, engine)
 }
 
-// service is a payment service with what it needs.
+// service is a payment service and its resources.
 type service struct {
 	paymentsv1.PaymentServiceServer
 
@@ -70,7 +70,7 @@ type service struct {
 // openService opens the store that a URL names, and the ledger: a table where the store is a database, memory elsewhere.
 func openService(ctx context.Context, address string) (*service, func(), error) {
 	if !isDatabase(address) {
-		// Records of this service alone, whoever else uses the Redis.
+		// Separates the records from those of other users of the Redis.
 		records, closeStore, err := openStore(address, redisstore.WithPrefix("onlyonce-payments:")) //nolint:contextcheck // see there
 
 		return &service{PaymentServiceServer: ledger.NewService(ledger.New(), 0), records: records}, closeStore, err

@@ -13,19 +13,19 @@ import (
 	"github.com/onlyonce-go/onlyonce/examples/payments/ledger"
 )
 
-// stage is where a trial takes place: servers, a faulty network in front of each, and a ledger behind them.
+// stage is the set-up of a trial: servers, a faulty network in front of each, and a ledger behind them.
 type stage interface {
 	// networks are what clients connect to.
 	networks() []*faultynet.Proxy
-	// strike kills a server while calls are in flight and starts it again, where there is one to kill. It returns how many it
-	// has killed: none if all calls have come to their end before, which is when paying does.
+	// strike kills a server while calls are in flight, and starts it again. It returns the number of killed servers. It kills none if paying
+	// ends before, because all calls have ended.
 	strike(ctx, paying context.Context) (int, error)
-	// settle ends networks and servers when what is on its way has come to its end and nothing is unknown. It returns how many outcomes
+	// settle ends networks and servers after the last call has ended and no outcome is unknown. It returns the number of outcomes that
 	// reconcilers have settled.
 	settle(ctx context.Context) (int, error)
-	// charges returns how often an order was charged. It is meant to be called after settle.
+	// charges returns the number of charges of an order. Call it after settle.
 	charges(ctx context.Context, orderID string) (int, error)
-	// close ends what is left.
+	// close ends everything that still runs.
 	close()
 }
 
@@ -50,7 +50,7 @@ func (d *demo) openLocal(m mode) (stage, error) {
 		}
 
 		if s.engine, err = onlyonce.New(d.records, opts...); err != nil {
-			return nil, err // it says what is wrong
+			return nil, err // names the problem
 		}
 
 		if err := d.metrics.watch(s.engine); err != nil {
@@ -98,7 +98,7 @@ func (s *local) settle(ctx context.Context) (int, error) {
 		return 0, nil
 	}
 
-	return 0, s.engine.Drain(ctx) // it says what it is about
+	return 0, s.engine.Drain(ctx) // names the problem
 }
 
 func (s *local) charges(_ context.Context, orderID string) (int, error) {

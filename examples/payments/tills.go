@@ -5,10 +5,10 @@ import (
 	"fmt"
 )
 
-// tillStrikes is how often a server is killed where payments are in the database of the records.
+// tillStrikes is the number of kills if the payments are in the database of the records.
 const tillStrikes = 3
 
-// tills is a stage of servers that keep their payments in one database. There is no ledger but its table.
+// tills is a stage of servers that keep their payments in one database. Its table is the ledger.
 type tills struct {
 	*fleet
 
@@ -16,7 +16,7 @@ type tills struct {
 	struck   int
 }
 
-// checkDatabase makes sure that a database can be used, and makes the tables.
+// checkDatabase checks that a database can be used, and creates the tables.
 func checkDatabase(ctx context.Context, address string) error {
 	db, err := openDatabase(address, true)
 	if err != nil {
@@ -57,7 +57,7 @@ func (d *demo) openTills(ctx context.Context, m mode, fail context.CancelCauseFu
 	return s, nil
 }
 
-// strike kills a server that has written a payment and not committed it: the servers in turn.
+// strike kills the next server in turn, between writing a payment and committing it.
 func (s *tills) strike(ctx, paying context.Context) (int, error) {
 	victim := s.servers[s.struck%len(s.servers)]
 	s.struck++

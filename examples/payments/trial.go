@@ -25,7 +25,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/retry"
 )
 
-// mode is how the orders are paid.
+// mode is a way to pay the orders.
 type mode string
 
 const (
@@ -34,7 +34,7 @@ const (
 	modeNoKit    mode = "nokit"    // the client of modeOnlyonce, and servers that do not read keys
 )
 
-// trial is all orders paid in one mode, and what came of it.
+// trial is the result of paying all orders in one mode.
 type trial struct {
 	mode mode
 
@@ -49,7 +49,7 @@ type trial struct {
 	took      time.Duration
 	faults    faultynet.Counts
 	killed    int                       // servers
-	unknown   int64                     // submissions whose outcome was unknown: at first, or in the end where nobody may ask again
+	unknown   int64                     // submissions with an unknown outcome: at first, or at the end if the client may not retry
 	settled   int                       // unknown outcomes, by reconcilers
 	reason    string                    // an error of a submission whose outcome is unknown in the end
 	statuses  map[onlyonce.Status]int64 // of attempts that the server answered
@@ -80,7 +80,7 @@ func (d *demo) run(ctx context.Context, m mode) (_ *trial, err error) {
 		result.faults = result.faults.Plus(network.Counts())
 	}
 
-	// What is still on its way in the servers ends before the ledger is read.
+	// Calls that are still in the servers end before the ledger is read.
 	if result.settled, err = s.settle(ctx); err != nil {
 		return nil, err
 	}
@@ -104,9 +104,9 @@ func (d *demo) open(ctx context.Context, m mode, fail context.CancelCauseFunc) (
 	return d.openFleet(ctx, m, fail)
 }
 
-// strikes are the numbers of orders after which a server is killed.
+// strikes returns the numbers of orders after which a server is killed.
 func (d *demo) strikes(m mode) []int {
-	const parts = 3 // of the orders, where one server is killed: after the first of them
+	const parts = 3 // one server is killed after the first part of the orders
 
 	n := 1
 
@@ -114,7 +114,7 @@ func (d *demo) strikes(m mode) []int {
 	case d.shared == "":
 		return nil // a store in memory would die with its server
 	case m == modeNoKit:
-		return nil // without retries, most orders of the time without a server would have no answer
+		return nil // without retries, most orders would have no answer while the server is down
 	case isDatabase(d.shared):
 		n = tillStrikes
 	}
@@ -127,30 +127,59 @@ func (d *demo) strikes(m mode) []int {
 	return at
 }
 
-// payAll submits all orders, some of them twice at once, from clients with connections of their own. It fails when ctx ends.
+// payAll submits all orders, some of them twice at the same time. Each client has its own connections. It fails when ctx ends.
 func (d *demo) payAll(ctx context.Context, fail context.CancelCauseFunc, result *trial, s stage) error {
-	random := rand.New(rand.NewPCG(d.seed, uint64(len(d.orders)))) //nolint:gosec // not a secret, and reproducible
-
 	queue := make(chan *submission)
 	meter := newMeter(d.progress, string(result.mode), len(d.orders))
 	began := time.Now()
 
 	var (
-		clients, striking sync.WaitGroup
-		observed          observations
+		clients  sync.WaitGroup
+		observed observations
 	)
 
-	retries, err := d.retries(result.mode, &observed)
+	if err := d.startClients(ctx, &clients, queue, meter, result.mode, s, &observed); err != nil {
+		close(queue)
+		clients.Wait()
+
+		return err
+	}
+
+	paying, paid := context.WithCancel(ctx)
+	strike := func() (int, error) { return s.strike(ctx, paying) }
+	striking := &striker{at: d.strikes(result.mode), strike: strike, fail: fail}
+	all := d.submitAll(queue, result.mode, striking)
+
+	close(queue)
+	clients.Wait()
+	paid()
+
+	result.killed = striking.wait()
+
+	meter.end()
+
+	if ctx.Err() != nil {
+		return fmt.Errorf("the run was interrupted: %w", context.Cause(ctx))
+	}
+
+	result.took = time.Since(began)
+	result.collect(all, &observed)
+
+	return nil
+}
+
+// startClients starts the clients, which pay what is in the queue until it is closed.
+func (d *demo) startClients(
+	ctx context.Context, clients *sync.WaitGroup, queue <-chan *submission, meter *meter, m mode, s stage, observed *observations,
+) error {
+	retries, err := d.retries(m, observed)
 	if err != nil {
 		return err
 	}
 
 	for range d.workers {
-		pay, closeConn, err := d.dial(result.mode, s.networks(), &observed, retries)
+		pay, closeConn, err := d.dial(m, s.networks(), observed, retries)
 		if err != nil {
-			close(queue)
-			clients.Wait()
-
 			return err
 		}
 
@@ -164,29 +193,19 @@ func (d *demo) payAll(ctx context.Context, fail context.CancelCauseFunc, result 
 		})
 	}
 
-	all := make([]*submission, 0, len(d.orders)+len(d.orders)/10) // room for those that come twice
-	paying, paid := context.WithCancel(ctx)
+	return nil
+}
 
-	strikes := d.strikes(result.mode)
+// submitAll puts all orders into the queue, and strikes on the way.
+func (d *demo) submitAll(queue chan<- *submission, m mode, striking *striker) []*submission {
+	random := rand.New(rand.NewPCG(d.seed, uint64(len(d.orders)))) //nolint:gosec // not a secret, and reproducible
+	all := make([]*submission, 0, len(d.orders)+len(d.orders)/10)  // room for orders that are submitted twice
 
 	for i, order := range d.orders {
-		for len(strikes) > 0 && i >= strikes[0] {
-			strikes = strikes[1:]
-
-			striking.Wait() // for the one before
-
-			striking.Go(func() {
-				killed, err := s.strike(ctx, paying)
-				result.killed += killed
-
-				if err != nil {
-					fail(err)
-				}
-			})
-		}
+		striking.before(i)
 
 		copies := 1
-		if random.Float64() < d.twice && result.mode != modeNoKit { // without the kit, a server charges both
+		if random.Float64() < d.twice && m != modeNoKit { // without the kit, a server charges both
 			copies = 2
 		}
 
@@ -197,23 +216,10 @@ func (d *demo) payAll(ctx context.Context, fail context.CancelCauseFunc, result 
 		}
 	}
 
-	close(queue)
-	clients.Wait()
-	paid()
-	striking.Wait()
-	meter.end()
-
-	if ctx.Err() != nil {
-		return fmt.Errorf("the run was interrupted: %w", context.Cause(ctx))
-	}
-
-	result.took = time.Since(began)
-	result.collect(all, &observed)
-
-	return nil
+	return all
 }
 
-// submission is one user's wish to pay an order.
+// submission is a request of one user to pay an order.
 type submission struct {
 	order orders.Order
 	first bool // the order's first submission
@@ -230,7 +236,7 @@ func (s *submission) submit(ctx context.Context, patience time.Duration, pay pay
 	s.took = time.Since(began)
 }
 
-// observations are counted over all clients of a trial.
+// observations counts the observations of all clients of a trial.
 type observations struct {
 	attempts atomic.Int64
 	unknown  atomic.Int64
@@ -254,7 +260,7 @@ func (o *observations) see(_ context.Context, a interceptor.Attempt) {
 	}
 }
 
-// retries returns the options of all clients of a trial, which therefore share what they report.
+// retries returns the options that all clients of a trial share.
 func (d *demo) retries(m mode, observed *observations) ([]grpc.DialOption, error) {
 	config := []interceptor.ClientOption{
 		interceptor.WithRetry(d.retry),
@@ -282,8 +288,7 @@ func (d *demo) retries(m mode, observed *observations) ([]grpc.DialOption, error
 	return keyed, nil
 }
 
-// dial connects a client to all servers, among which it spreads its attempts. In all modes it has the same policy of
-// retries.
+// dial connects a client to all servers. The client spreads its attempts over them, with the same retries in all modes.
 func (d *demo) dial(
 	m mode, networks []*faultynet.Proxy, observed *observations, retries []grpc.DialOption,
 ) (payFunc, func(), error) {
@@ -300,7 +305,7 @@ func (d *demo) dial(
 		grpc.WithResolvers(servers),
 		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"round_robin": {}}]}`),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		// The default of a second before a broken connection is dialled again would be all that the demo shows.
+		// By default, a client dials a broken connection again after a second. The times of the demo would show little else.
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 5 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 100 * time.Millisecond},
 			MinConnectTimeout: time.Second,
@@ -321,11 +326,11 @@ func (d *demo) dial(
 	return pay[m], func() { _ = conn.Close() }, nil
 }
 
-// askAgain is how long a user waits who was told that the outcome is unknown.
+// askAgain is how long a user waits after an unknown outcome.
 const askAgain = 200 * time.Millisecond
 
-// keyed pays with the order's key. The client retries what can be retried. A call that was not executed, or whose outcome is unknown, is
-// made again with the same key until there is a final answer.
+// keyed pays with the order's key. The client retries by itself. If the call then was not executed, or its outcome is unknown, the user
+// calls again with the same key until there is a final answer.
 func keyed(client paymentsv1.PaymentServiceClient, observed *observations) payFunc {
 	return func(ctx context.Context, order orders.Order) error {
 		told := false
@@ -355,7 +360,7 @@ func keyed(client paymentsv1.PaymentServiceClient, observed *observations) payFu
 	}
 }
 
-// once pays with the order's key, at a server that does not read it. An unknown outcome stays unknown: nobody may try again.
+// once pays with the order's key, at a server that does not read it. An unknown outcome stays unknown: a retry could charge twice.
 func once(conn *grpc.ClientConn, observed *observations) payFunc {
 	return func(ctx context.Context, order orders.Order) error {
 		err := conn.Invoke(ctx, undeclaredPay, request(order), new(paymentsv1.PayResponse), interceptor.WithKey(order.Key()))
@@ -367,7 +372,7 @@ func once(conn *grpc.ClientConn, observed *observations) payFunc {
 	}
 }
 
-// plainRetries is what one would write without onlyonce.
+// plainRetries pays as most clients do without onlyonce.
 func (d *demo) plainRetries(client paymentsv1.PaymentServiceClient, observed *observations) payFunc {
 	options := retry.Options{Classify: func(a retry.Attempt) retry.Decision {
 		return retry.Decision{Retry: a.TimedOut || status.Code(a.Err) == codes.Unavailable}
@@ -414,7 +419,7 @@ func (t *trial) collect(all []*submission, observed *observations) {
 	t.statuses = observed.statuses
 }
 
-// audit reads from the ledger what really happened.
+// audit reads the real charges from the ledger.
 func (t *trial) audit(ctx context.Context, all []orders.Order, s stage) error {
 	for _, order := range all {
 		n, err := s.charges(ctx, order.ID)

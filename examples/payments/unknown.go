@@ -29,15 +29,15 @@ const (
 	settleTime     = 60 // seconds, at most
 )
 
-// unknownDemo kills servers in mid-payment.
+// unknownDemo kills servers while they pay.
 type unknownDemo struct {
 	address, run   string
 	stdout, stderr io.Writer
-	// settlers is how many servers with a reconciler come after those that are killed, and patience for how many seconds they may work.
+	// settlers is the number of servers with a reconciler that follow the killed ones. They may work for patience, in seconds.
 	settlers, patience int
 
 	records store.Store
-	engine  *onlyonce.Engine // on the same store, to look on
+	engine  *onlyonce.Engine // on the same store, to observe
 	ledger  *process
 	book    paymentsv1.PaymentServiceClient
 	fail    context.CancelCauseFunc
@@ -122,13 +122,13 @@ func (d *unknownDemo) open() (func(), error) {
 	if d.engine, err = onlyonce.New(records, onlyonce.WithPolicy(sharedPolicy()), onlyonce.WithObserver(nil)); err != nil {
 		closeStore()
 
-		return nil, err // it says what is wrong
+		return nil, err // names the problem
 	}
 
 	return closeStore, nil
 }
 
-// show pays, kills, settles, and reports.
+// show pays, kills servers, waits until everything is settled, and reports.
 func (d *unknownDemo) show(ctx context.Context) (err error) {
 	all, err := readOrders("")
 	if err != nil {
@@ -268,7 +268,7 @@ func countHanging(ctx context.Context, doomed *process, answered <-chan struct{}
 
 // pay pays orders at once, each with a single attempt, and returns those that have no answer. Answered has room for every order.
 func (d *unknownDemo) pay(ctx context.Context, addr string, batch []orders.Order, answered chan<- struct{}) (left []orders.Order) {
-	client, closeConn, err := dialProvider(addr) // a client without retries, as somebody else's may be
+	client, closeConn, err := dialProvider(addr) // a client without retries, like one without the kit
 	if err != nil {
 		return batch
 	}
@@ -318,7 +318,7 @@ func (d *unknownDemo) payAgain(ctx context.Context, addr string, left []orders.O
 
 // waitUnknown waits until the leases of the killed servers have ended, and returns the records whose outcome is unknown.
 func (d *unknownDemo) waitUnknown(ctx context.Context, want int) ([]store.Key, error) {
-	// The index of a Redis lacks what a server claimed just before it died.
+	// In Redis, the index lacks the last claims of a killed server.
 	if redis, ok := d.records.(*redisstore.Store); ok {
 		if _, err := redis.Sweep(ctx); err != nil {
 			return nil, fmt.Errorf("sweeping the store: %w", err)
@@ -342,7 +342,7 @@ func (d *unknownDemo) waitUnknown(ctx context.Context, want int) ([]store.Key, e
 func (d *unknownDemo) unknown(ctx context.Context) (ids []store.Key, err error) {
 	for rec, err := range d.engine.ListUnknown(ctx) {
 		if err != nil {
-			return nil, err // it says what is wrong
+			return nil, err // names the problem
 		}
 
 		if !isDatabase(d.address) || rec.Method == paymentsv1.PaymentService_Pay_FullMethodName {
@@ -365,7 +365,7 @@ func (d *unknownDemo) waitSettled(ctx context.Context, ids []store.Key) (settled
 		for _, id := range ids {
 			rec, err := d.engine.LookupID(ctx, id)
 			if err != nil {
-				return 0, err // it says what is wrong
+				return 0, err // names the problem
 			}
 
 			if !rec.Unknown && rec.SettledBy != "" {
@@ -383,7 +383,7 @@ func (d *unknownDemo) waitSettled(ctx context.Context, ids []store.Key) (settled
 	return settled, fmt.Errorf("%w: %d of %d outcomes are settled", errNotShown, settled, len(ids))
 }
 
-// audit compares with the ledger of the provider.
+// audit compares the result with the ledger of the provider.
 func (d *unknownDemo) audit(ctx context.Context, all []orders.Order, unknown, settled int) error {
 	doubled, missing := 0, 0
 

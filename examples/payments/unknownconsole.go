@@ -17,7 +17,7 @@ func serveConsole(stdout io.Writer, engine *onlyonce.Engine) (func(), error) {
 	pages, err := console.New(console.Options{MaySettle: console.Everybody, MayReveal: console.Everybody},
 		console.Store{Name: "demo", Engine: engine})
 	if err != nil {
-		return nil, err // it says what is wrong
+		return nil, err // names the problem
 	}
 
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // there is nothing to cancel

@@ -16,7 +16,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
-// unknownLease is how long it takes until a killed server's payments are unknown, and a third of the time until they can be released.
+// unknownLease is the time after which the payments of a killed server are unknown. They can be released after three times as long.
 const unknownLease = 2 * time.Second
 
 // openUnknown opens a store whose records can be listed.
@@ -40,8 +40,8 @@ func openUnknown(address, prefix string) (store.Store, func(), error) {
 	return records, func() { _ = db.Close() }, nil
 }
 
-// runUnknown is a server of the demonstration of unknown outcomes. Its method never runs twice by itself. The record keeps the request, so
-// that a reconciler can ask the provider about a payment whose server has died.
+// runUnknown is a server of the demo of unknown outcomes. Its method never runs twice by itself. The record keeps the request, so that a
+// reconciler can query the provider about a payment whose server has died.
 func runUnknown(ctx context.Context, config *childConfig, stdout io.Writer) error {
 	provider, closeProvider, err := dialProvider(config.Ledger)
 	if err != nil {
@@ -55,10 +55,10 @@ func runUnknown(ctx context.Context, config *childConfig, stdout io.Writer) erro
 	}
 	defer closeStore()
 
-	engine, err := onlyonce.New(records, onlyonce.WithPolicy(sharedPolicy()), onlyonce.WithObserver(nil), // the report says it all
+	engine, err := onlyonce.New(records, onlyonce.WithPolicy(sharedPolicy()), onlyonce.WithObserver(nil), // the report has the results
 		onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: openTime})) // a small machine may be slow
 	if err != nil {
-		return err // it says what is wrong
+		return err // names the problem
 	}
 
 	service := &desk{provider: provider}
@@ -69,7 +69,7 @@ func runUnknown(ctx context.Context, config *childConfig, stdout io.Writer) erro
 
 	var shop paymentsv1.PaymentServiceServer = service
 	if config.Hangs {
-		shop = &hanging{desk: service, say: func() { _, _ = fmt.Fprintln(stdout, sayHeld) }}
+		shop = &hanging{desk: service, report: func() { _, _ = fmt.Fprintln(stdout, sayHeld) }}
 	}
 
 	server, err := newServer(engine, named(config.Run), shop, //nolint:contextcheck // Validate takes none
@@ -95,17 +95,17 @@ func runUnknown(ctx context.Context, config *childConfig, stdout io.Writer) erro
 	return serveUntil(ctx, listener, server, engine)
 }
 
-// hanging is a desk whose process is going to be killed. Of every five payments two are answered, one comes to nothing before it is
-// charged, and two are charged and then come to nothing.
+// hanging is a desk whose process will be killed. Of every five payments, two are answered, one hangs before its charge, and two hang
+// after it.
 type hanging struct {
 	*desk
 
 	payments atomic.Int64
 	mu       sync.Mutex
-	say      func() // that one hangs
+	report   func() // a payment that hangs
 }
 
-// hangs are the payments of every five that do.
+// The payments of every five that hang.
 const (
 	perTurn     = 5
 	hangsBefore = 2
@@ -129,10 +129,10 @@ func (h *hanging) Pay(ctx context.Context, req *paymentsv1.PayRequest) (*payment
 	return resp, err
 }
 
-// hang waits until somebody kills the process.
+// hang waits until the process is killed.
 func (h *hanging) hang() {
 	h.mu.Lock()
-	h.say()
+	h.report()
 	h.mu.Unlock()
 
 	select {}

@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// errURL says which part of the URL of a database cannot be read. The parser's error may hold the password, so it is left out.
+// errURL names the part of a database URL that cannot be read. It leaves out the parser's error, which may contain the password.
 func errURL(address, form string, reads func(address string) bool) error {
 	return fmt.Errorf("the URL of the database cannot be read: %s: write it as in %s", wrongPart(address, reads), form)
 }
 
-// wrongPart finds the part by trying each one in a URL that is right otherwise.
+// wrongPart finds the part: it tries each one in a URL that is otherwise correct.
 func wrongPart(address string, reads func(address string) bool) string {
 	scheme, rest, _ := strings.Cut(address, "://")
 
