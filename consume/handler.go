@@ -25,7 +25,9 @@ import (
 func Handler(
 	engine *onlyonce.Engine, scope string, key KeyFunc, handle func(ctx context.Context, m *Message) error, opts ...Option,
 ) (func(ctx context.Context, m *Message) Decision, error) {
-	c := config{engine: engine, scope: scope, key: key, handle: handle, rules: rules{final: DeadLetter, maxDeliveries: unset, backoff: backoff}}
+	c := config{
+		engine: engine, scope: scope, key: key, handle: handle, rules: rules{final: DeadLetter, maxDeliveries: unset, backoff: backoff},
+	}
 
 	for _, opt := range opts {
 		opt(&c)

@@ -142,8 +142,8 @@ func (j *Journal) Left() int {
 func (j *Journal) Close() error { return j.store.Close() }
 
 // Begin writes a call before its first attempt. It ignores the ID of the entry. A zero Written becomes the time of Begin. If Begin fails,
-// do not send the call. If the error matches ErrUncertain or ErrLeft, nobody may use a new key. The journal keeps the Request: do not modify
-// it.
+// do not send the call. If the error matches ErrUncertain or ErrLeft, nobody may use a new key. The journal keeps the Request: do not
+// modify it.
 func (j *Journal) Begin(ctx context.Context, entry Entry) (*Call, error) {
 	if entry.Written.IsZero() {
 		entry.Written = time.Now()

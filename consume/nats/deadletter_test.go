@@ -101,7 +101,7 @@ func TestNewRefusesAPlaceThatLosesDeadLetters(t *testing.T) {
 	}
 }
 
-// fullDeadLetters makes the stream of dead letters refuse everything until the function that it returns is called. Refused gets the letters.
+// fullDeadLetters makes the stream of dead letters refuse everything until empty is called. Refused gets the letters.
 func (w *world) fullDeadLetters() (refused *nats.Subscription, empty func()) {
 	w.t.Helper()
 
