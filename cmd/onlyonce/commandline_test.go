@@ -362,9 +362,13 @@ func TestRecordOfACallWithScopeFieldsIsFoundByItsKey(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	flags := []string{"show", "--key", call.Key, "--method", call.Method, "--scope", "kiosk-1", "--scope-field", "north"}
-	command(t, address, flags...).mustEnd(t, statusFailed).mustSay(t, "no record", "--scope-field")
-	command(t, address, append(flags, "--scope-field", "gate-2")...).mustEnd(t, statusOK).mustSay(t, call.Method)
+	show := func(fields ...string) printed {
+		t.Helper()
+
+		return command(t, address, append([]string{"show", "--key", call.Key, "--method", call.Method, "--scope", "kiosk-1"}, fields...)...)
+	}
+	show("--scope-field", "north").mustEnd(t, statusFailed).mustSay(t, "no record", "--scope-field")
+	show("--scope-field", "north", "--scope-field", "gate-2").mustEnd(t, statusOK).mustSay(t, call.Method)
 }
 
 func TestDoctorSaysByItsStatusWhetherAStoreIsFit(t *testing.T) {
