@@ -14,7 +14,7 @@ import (
 type audit struct {
 	charges   int   // rows of payments
 	movements int   // rows of withdrawals
-	pieces    int64 // that are gone and that nobody has ordered; negative where there are too many left
+	pieces    int64 // withdrawn pieces that nobody has ordered; negative if too many are left
 
 	paid       int // orders that were charged
 	stockMoved int // orders all of whose lines were taken from the stock

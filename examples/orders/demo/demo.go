@@ -76,7 +76,7 @@ type demo struct {
 	postgres string        // a server, instead of files
 	parkAt   string        // a hook at which the orders service stops for ever, to be killed there
 	progress io.Writer
-	// childErrors is where the services say what is wrong.
+	// childErrors gets the standard error of the services.
 	childErrors io.Writer
 }
 
@@ -104,7 +104,7 @@ func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	flags.SetOutput(stderr)
 
 	if err := flags.Parse(args); err != nil {
-		return flag.ErrHelp // the flag package has said what is wrong
+		return flag.ErrHelp // the flag package has printed the error
 	}
 
 	if flags.NArg() > 0 || *count < 1 || *workers < 1 {
@@ -125,7 +125,7 @@ func makeFolder(folder *string) (err error) {
 	if *folder == "" {
 		*folder, err = os.MkdirTemp("", "onlyonce-orders-")
 	} else {
-		err = os.MkdirAll(*folder, 0o700) // the user's alone
+		err = os.MkdirAll(*folder, 0o700) // for the user only
 	}
 
 	if err != nil {

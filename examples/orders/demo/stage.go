@@ -116,7 +116,7 @@ func (s *stage) launch(m *member) error {
 
 // kill kills the process of a service.
 func (m *member) kill() {
-	m.line.Redirect("") // its port may be given to somebody else
+	m.line.Redirect("") // another process may get its port
 	m.process.Kill()
 	m.line.Cut()
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -53,7 +52,7 @@ func (d *demo) run(ctx context.Context, without bool) (_ *trial, err error) {
 		t.faults = t.faults.Plus(m.line.Counts())
 	}
 
-	// What is still on its way ends before the databases are read.
+	// Calls that are still in the services end before the databases are read.
 	if err := s.settle(ctx); err != nil {
 		return nil, err
 	}
@@ -67,8 +66,8 @@ func (d *demo) run(ctx context.Context, without bool) (_ *trial, err error) {
 	return t, err
 }
 
-// place places all orders, from several customers at once, while services are killed. The last part of them waits until each service
-// has been killed once.
+// place places all orders, from several customers at the same time, while services are killed. The last part of the orders waits until each
+// service has been killed once.
 func (t *trial) place(ctx context.Context, s *stage) error {
 	trace, err := service.OpenTrace(customers, s.trace)
 	if err != nil {
@@ -76,46 +75,27 @@ func (t *trial) place(ctx context.Context, s *stage) error {
 	}
 	defer trace.Close() //nolint:errcheck // every line has been written
 
-	queue := make(chan *order)
-	results := make(chan time.Duration, len(s.demo.orders)) // of the answered ones
-	finished := make(chan struct{}, len(s.demo.orders))     // orders, whatever came of them
-	meter := newMeter(s.demo.progress, t.without, len(s.demo.orders))
+	c := &crowd{
+		queue:    make(chan *order),
+		results:  make(chan time.Duration, len(s.demo.orders)),
+		finished: make(chan struct{}, len(s.demo.orders)),
+		meter:    newMeter(s.demo.progress, t.without, len(s.demo.orders)),
+	}
 	began := time.Now()
 
-	var crowd, striking sync.WaitGroup
+	if err := c.start(ctx, s, trace); err != nil {
+		close(c.queue)
+		c.customers.Wait()
 
-	for range s.demo.workers {
-		conn, err := service.Dial(s.members[service.Gateway].line.Addr(), trace, service.Retry(2*time.Second), t.without)
-		if err != nil {
-			close(queue)
-			crowd.Wait()
-
-			return err
-		}
-
-		client := shopv1.NewGatewayServiceClient(conn)
-
-		crowd.Go(func() {
-			defer conn.Close() //nolint:errcheck // nothing is under way
-
-			for o := range queue {
-				submitted := time.Now()
-
-				if s.checkout(ctx, client, o) == nil {
-					results <- time.Since(submitted)
-				}
-
-				meter.step()
-
-				finished <- struct{}{}
-			}
-		})
+		return err
 	}
+
+	var striking sync.WaitGroup
 
 	placing, placed := context.WithCancel(ctx)
 	allStruck := make(chan struct{})
 
-	striking.Go(func() { t.strike(placing, s, trace, finished, allStruck) })
+	striking.Go(func() { t.strike(placing, s, trace, c.finished, allStruck) })
 
 	for i := range s.demo.orders {
 		if i == len(s.demo.orders)-len(s.demo.orders)/lastPart-1 {
@@ -125,11 +105,11 @@ func (t *trial) place(ctx context.Context, s *stage) error {
 			}
 		}
 
-		queue <- &s.demo.orders[i]
+		c.queue <- &s.demo.orders[i]
 	}
 
-	close(queue)
-	crowd.Wait()
+	close(c.queue)
+	c.customers.Wait()
 	placed()
 	striking.Wait()
 
@@ -138,19 +118,13 @@ func (t *trial) place(ctx context.Context, s *stage) error {
 	}
 
 	t.took = time.Since(began)
-	close(results)
-
-	for latency := range results {
-		t.latencies = append(t.latencies, latency)
-	}
-
-	slices.Sort(t.latencies)
+	t.latencies = c.latencies()
 	t.answered = len(t.latencies)
 
 	return nil
 }
 
-// checkout places an order, under the key that is its name, and asks again with the same key until it knows what has become of it.
+// checkout places an order. Its ID is the key. The customer calls again with the same key until there is a final answer.
 func (s *stage) checkout(ctx context.Context, client shopv1.GatewayServiceClient, o *order) error {
 	ctx, cancel := context.WithTimeout(ctx, s.demo.patience)
 	defer cancel()
@@ -172,12 +146,12 @@ func (s *stage) checkout(ctx context.Context, client shopv1.GatewayServiceClient
 }
 
 const (
-	// askAgain is how long a customer waits who was told that something went wrong.
+	// askAgain is how long a customer waits after an error.
 	askAgain = 100 * time.Millisecond
-	// downTime is the longest that a killed service is missed.
+	// downTime is the longest time between killing a service and starting it again.
 	downTime = 150 * time.Millisecond
-	// restPart of all orders, and fewOrders at least, are finished between two strikes on average: a slow machine is not struck
-	// more often than a fast one.
+	// restPart of all orders, and fewOrders at least, end between two strikes on average. So a slow machine has no more strikes than a
+	// fast one.
 	restPart = 40
 	// lastPart of the orders wait until each service has been killed once.
 	lastPart  = 10
@@ -187,7 +161,7 @@ const (
 // strike kills services and starts them again until all orders are placed, each once in every round and in any order.
 func (t *trial) strike(ctx context.Context, s *stage, trace *service.Trace, finished <-chan struct{}, allStruck chan<- struct{}) {
 	random := rand.New(rand.NewPCG(s.demo.seed, 1)) //nolint:gosec // not a secret
-	most := max(len(s.demo.orders)/lastPart, 1)     // at first, so that each has been killed once in time
+	most := max(len(s.demo.orders)/lastPart, 1)     // in the first round, so that each service is killed once in time
 	victims := names()
 
 	for round := 0; ; round++ {
@@ -206,7 +180,7 @@ func (t *trial) strike(ctx context.Context, s *stage, trace *service.Trace, fini
 
 			pause(ctx, time.Duration(random.Int64N(int64(downTime))))
 
-			// Although everything may have been placed meanwhile: it is stopped in the end.
+			// All orders may be placed by now. The service is started all the same, and stopped at the end.
 			if err := s.launch(m); err != nil {
 				s.fail(err)
 

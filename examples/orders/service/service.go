@@ -104,7 +104,7 @@ func Run(ctx context.Context, config *Config, definition Definition, stdout, std
 
 	if s.protect != nil {
 		if err := s.protect.Validate(s.Server); err != nil { //nolint:contextcheck // it takes none
-			return err // it says what is wrong, and where
+			return err // names the problem and its place
 		}
 	}
 
@@ -121,7 +121,7 @@ func Run(ctx context.Context, config *Config, definition Definition, stdout, std
 		stopped <- s.stop(ctx)
 	}()
 
-	// A server that is told to stop before it serves has nothing to end.
+	// A server that is stopped before it serves has nothing to end.
 	if err := s.Server.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return fmt.Errorf("serving: %w", err)
 	}
@@ -157,20 +157,20 @@ func (s *Service) open(ctx context.Context, definition *Definition, stderr io.Wr
 	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	log := onlyonce.SlogObserver(logger)
 
-	// What a service promises its callers is in its .proto. How soon it is given up on is its operator's choice.
+	// The .proto has the promises to the callers. The operator chooses the lease.
 	s.engine, err = onlyonce.New(records, onlyonce.WithPolicy(onlyonce.Policy{Lease: s.Lease, MaxRun: 10 * time.Second}),
 		onlyonce.WithObserver(onlyonce.ObserverFunc(func(ctx context.Context, e onlyonce.Event) {
 			s.trace.event(&e)
 			log.Observe(ctx, e)
 		})))
 	if err != nil {
-		return err // it says what is wrong
+		return err // names the problem
 	}
 
-	// All callers of this example are one party. A real service tells them apart, with ScopeFromPeerURI say.
+	// All callers of this example share one scope. A real service separates its callers, for example with ScopeFromPeerURI.
 	s.protect, err = interceptor.NewServer(s.engine, interceptor.ScopeShared(), definition.options()...)
 	if err != nil {
-		return err // it says what is wrong
+		return err // names the problem
 	}
 
 	s.Server = grpc.NewServer(s.protect.ServerOptions()...)
@@ -189,12 +189,12 @@ func (s *Service) openStore(ctx context.Context) (*sqlstore.Store, error) {
 	dialect := s.Database.dialect()
 
 	if err := sqlstore.Migrate(ctx, db, dialect); err != nil {
-		return nil, err // it says what is wrong
+		return nil, err // names the problem
 	}
 
 	records, err := sqlstore.New(db, dialect) //nolint:contextcheck // it bounds its look at the database by itself
 	if err != nil {
-		return nil, err // it says what is wrong
+		return nil, err // names the problem
 	}
 
 	s.sweep(ctx, records)

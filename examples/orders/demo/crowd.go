@@ -1,0 +1,66 @@
+package demo
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	shopv1 "github.com/onlyonce-go/onlyonce/examples/orders/proto/shop/v1"
+	"github.com/onlyonce-go/onlyonce/examples/orders/service"
+)
+
+// crowd is the customers of a trial.
+type crowd struct {
+	queue    chan *order
+	results  chan time.Duration // of the answered orders
+	finished chan struct{}      // a value for each order, answered or not
+	meter    *meter
+
+	customers sync.WaitGroup
+}
+
+// start starts the customers, which place the orders of the queue until it is closed.
+func (c *crowd) start(ctx context.Context, s *stage, trace *service.Trace) error {
+	for range s.demo.workers {
+		conn, err := service.Dial(s.members[service.Gateway].line.Addr(), trace, service.Retry(2*time.Second), s.without)
+		if err != nil {
+			return err
+		}
+
+		client := shopv1.NewGatewayServiceClient(conn)
+
+		c.customers.Go(func() {
+			defer conn.Close() //nolint:errcheck // nothing is under way
+
+			for o := range c.queue {
+				submitted := time.Now()
+
+				if s.checkout(ctx, client, o) == nil {
+					c.results <- time.Since(submitted)
+				}
+
+				c.meter.step()
+
+				c.finished <- struct{}{}
+			}
+		})
+	}
+
+	return nil
+}
+
+// latencies returns the times of the answered orders, sorted. No customer may run any more.
+func (c *crowd) latencies() []time.Duration {
+	close(c.results)
+
+	var all []time.Duration
+
+	for latency := range c.results {
+		all = append(all, latency)
+	}
+
+	slices.Sort(all)
+
+	return all
+}
