@@ -31,8 +31,8 @@ func TestMessagesActOnceAcrossARestartOfTheServer(t *testing.T) { //nolint:paral
 	})
 }
 
-// restart ends the server while it waits for acknowledgements, and boots it again. Again reports whether a number of deliveries is that of a
-// redelivery.
+// restart ends the server while it waits for acknowledgements, and boots it again. Again reports whether a number of deliveries is that of
+// a redelivery.
 func (b *broker) restart(end func(*rabbittest.Server) error, again func(deliveries int) bool) {
 	const prefetch = 5
 
