@@ -75,7 +75,7 @@ func (c *Client) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 			opts = append(opts, mark.option())
 		}
 
-		if err := c.intercept(call.outgoing(), req.Spec().Procedure, req.Any(), nil, nil, call.invoke, opts...); err != nil {
+		if err := c.intercept(call.outgoing(ctx), req.Spec().Procedure, req.Any(), nil, nil, call.invoke, opts...); err != nil {
 			return nil, call.failure(err)
 		}
 

@@ -58,15 +58,15 @@ type clientCall struct {
 }
 
 // outgoing returns the context in which package interceptor finds the key and the number of the attempt: in the outgoing metadata.
-func (c *clientCall) outgoing() context.Context {
+func (c *clientCall) outgoing(ctx context.Context) context.Context {
 	own := contractMetadata(c.req.Header())
 
-	callers, ok := metadata.FromOutgoingContext(c.caller)
+	callers, ok := metadata.FromOutgoingContext(ctx)
 	if c.callers = callers; own == nil && !ok {
-		return c.caller
+		return ctx
 	}
 
-	return metadata.NewOutgoingContext(c.caller, own)
+	return metadata.NewOutgoingContext(ctx, own)
 }
 
 // invoke is a grpc.UnaryInvoker that makes one attempt.
@@ -121,7 +121,7 @@ func (c *clientCall) pass(ctx context.Context, results callResults) (err error) 
 		return err
 	}
 
-	c.response, err = c.next(c.caller, c.req)
+	c.response, err = c.next(c.caller, c.req) //nolint:contextcheck // it has the outgoing metadata of the caller
 
 	return err
 }
@@ -223,8 +223,8 @@ type attempt struct {
 	ctx    attemptContext
 }
 
-// context returns the context in which connect-go makes the attempt. The key does not belong to calls that interceptors behind make by gRPC,
-// so ctx has the outgoing metadata of the caller.
+// context returns the context in which connect-go makes the attempt. Ctx has the outgoing metadata of the caller, because the key does not
+// belong to calls that interceptors behind make by gRPC.
 func (a *attempt) context(ctx context.Context) context.Context {
 	a.ctx = attemptContext{ctx, a}
 

@@ -12,7 +12,7 @@ import (
 // sets is a middleware that sets a header in every answer.
 func sets(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Request-Id", "8")
+		w.Header().Set("X-Request-ID", "8")
 		next.ServeHTTP(w, r)
 	})
 }

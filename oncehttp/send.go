@@ -50,7 +50,7 @@ func (p *payload) collected() collectedAnswer {
 	return collectedAnswer{status: p.status, heading: heading{fields: p.header}, trailer: p.trailer, body: p.body}
 }
 
-// setLength declares the length of a body, unless a middleware in front has declared trailers: an answer of HTTP/1.1 with a length has none.
+// setLength declares the length of a body, unless a middleware in front has declared trailers: over HTTP/1.1, a length excludes trailers.
 func setLength(h http.Header, length int) {
 	if len(h[trailerName]) == 0 {
 		h.Set(contentLength, strconv.Itoa(length))

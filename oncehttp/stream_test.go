@@ -281,9 +281,9 @@ func TestAnswersOfAReverseProxyAreKeptIfItCannotFlush(t *testing.T) {
 	t.Parallel()
 
 	behind := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
-		rw.Header().Set("Trailer", "Etag")
+		rw.Header().Set("Trailer", "ETag")
 		_, _ = io.WriteString(rw, strings.Repeat("x", 5000))
-		rw.Header().Set("Etag", "last")
+		rw.Header().Set("ETag", "last")
 	}))
 	t.Cleanup(behind.Close)
 
@@ -302,7 +302,7 @@ func TestAnswersOfAReverseProxyAreKeptIfItCannotFlush(t *testing.T) {
 	first.mustBe(onlyonce.StatusExecuted, http.StatusOK)
 	again.mustBe(onlyonce.StatusReplayed, http.StatusOK).equal(first)
 
-	if again.trailer.Get("Etag") != "last" {
+	if again.trailer.Get("ETag") != "last" {
 		t.Errorf("the trailers are %v, want Etag", again.trailer)
 	}
 }
