@@ -27,7 +27,7 @@ func TestF20RunGoesOnAndIsRecordedWhenItsCallerCancels(t *testing.T) {
 				var p payments
 
 				ctx, cancel := context.WithCancel(t.Context())
-				got := inBackground(ctx, e, pay("k"), p.obedient(20*time.Second)) // its lease is renewed all the same
+				got := inBackground(ctx, e, pay("k"), p.cancellable(20*time.Second)) // its lease is renewed all the same
 
 				time.Sleep(time.Second)
 				cancel()
@@ -57,7 +57,7 @@ func TestF21RunGoesOnAndIsRecordedWhenItsCallersDeadlinePasses(t *testing.T) {
 				t.Errorf("CallerDeadline = %v, %v; want %v", seen, ok, deadline)
 			}
 
-			return p.obedient(5 * time.Second)(run)
+			return p.cancellable(5 * time.Second)(run)
 		})
 
 		time.Sleep(2 * time.Second)
@@ -113,7 +113,7 @@ func TestF20DuplicatesOfARunThatEndedWithItsCallerAreToldToRetry(t *testing.T) {
 
 		var p payments
 
-		owner := inBackground(ctx, e, call, p.obedient(10*time.Second))
+		owner := inBackground(ctx, e, call, p.cancellable(10*time.Second))
 
 		synctest.Wait()
 
@@ -143,7 +143,7 @@ func TestF20RunThatIsNotDetachedEndsWithItsCaller(t *testing.T) {
 				t.Errorf("the run's deadline is %v, want its caller's", deadline)
 			}
 
-			return p.obedient(10 * time.Second)(run)
+			return p.cancellable(10 * time.Second)(run)
 		})
 
 		got.mustFail(t, onlyonce.StatusUnknown, context.DeadlineExceeded)

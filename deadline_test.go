@@ -161,7 +161,7 @@ func TestF06FailOpenDoesNotRunNextToALiveRun(t *testing.T) {
 	})
 }
 
-func TestF06DuplicatesInAHurryShareTheRejectionOfAStoreThatIsDown(t *testing.T) {
+func TestF06DuplicatesWithShortDeadlinesShareTheRejectionOfAStoreThatIsDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newFaultStore()

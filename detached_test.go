@@ -25,7 +25,7 @@ func leaving(t *testing.T, e *onlyonce.Engine, scope string, calls int, p *payme
 	for i := range answers {
 		call := pay(fmt.Sprint("k", i))
 		call.Scope = scope
-		answers[i] = inBackground(ctx, e, call, p.obedient(20*time.Second))
+		answers[i] = inBackground(ctx, e, call, p.cancellable(20*time.Second))
 	}
 
 	synctest.Wait()

@@ -79,9 +79,9 @@ func TestF56DrainTellsRunsWhenItsTimeIsUp(t *testing.T) {
 
 		var p payments
 
-		first := inBackground(t.Context(), e, pay("a"), p.obedient(20*time.Second))
-		second := inBackground(t.Context(), e, pay("b"), p.obedient(20*time.Second))
-		quick := inBackground(t.Context(), e, pay("c"), p.obedient(time.Second))
+		first := inBackground(t.Context(), e, pay("a"), p.cancellable(20*time.Second))
+		second := inBackground(t.Context(), e, pay("b"), p.cancellable(20*time.Second))
+		quick := inBackground(t.Context(), e, pay("c"), p.cancellable(time.Second))
 
 		synctest.Wait()
 
@@ -166,7 +166,7 @@ func TestF56DrainTellsUnprotectedRuns(t *testing.T) {
 
 		var p payments
 
-		got := inBackground(t.Context(), e, pay("k"), p.obedient(20*time.Second))
+		got := inBackground(t.Context(), e, pay("k"), p.cancellable(20*time.Second))
 
 		time.Sleep(time.Second)
 
@@ -284,7 +284,7 @@ func TestF56RunThatStartsAfterTheDrainsTimeIsToldAtOnce(t *testing.T) {
 
 		var p payments
 
-		got := inBackground(t.Context(), e, pay("k"), p.obedient(20*time.Second))
+		got := inBackground(t.Context(), e, pay("k"), p.cancellable(20*time.Second))
 
 		synctest.Wait()
 

@@ -147,7 +147,7 @@ func TestF60RunUnderAStricterRecordIsNotFenced(t *testing.T) {
 
 		do(t, before, pay("k"), p.failing(onlyonce.NotExecuted(errLine))).mustFail(t, onlyonce.StatusReleased, errLine)
 		s.broken(lostRequest, opRenew)
-		do(t, after, pay("k"), p.obedient(20*time.Second)).mustBe(t, onlyonce.StatusExecuted, "#2")
+		do(t, after, pay("k"), p.cancellable(20*time.Second)).mustBe(t, onlyonce.StatusExecuted, "#2")
 	})
 }
 

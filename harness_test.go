@@ -68,8 +68,8 @@ func (p *payments) lasting(d time.Duration) func(context.Context) ([]byte, error
 	}
 }
 
-// obedient is a handler that takes d, or fails with the cause of its cancellation.
-func (p *payments) obedient(d time.Duration) func(context.Context) ([]byte, error) {
+// cancellable is a handler that takes d, or fails with the cause of its cancellation.
+func (p *payments) cancellable(d time.Duration) func(context.Context) ([]byte, error) {
 	return func(ctx context.Context) ([]byte, error) {
 		select {
 		case <-time.After(d):

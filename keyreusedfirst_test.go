@@ -11,9 +11,9 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 )
 
-// mustTellOfTheFirst checks the rejection of another request under a key: it names the state of the first request, and
+// mustNameTheFirst checks the rejection of another request under a key: it names the state of the first request, and
 // it advises a new key only if the first request can no longer take effect.
-func (a answer) mustTellOfTheFirst(t *testing.T, first string) {
+func (a answer) mustNameTheFirst(t *testing.T, first string) {
 	t.Helper()
 
 	rejection := a.rejection(t, onlyonce.ReasonKeyReused)
@@ -62,8 +62,8 @@ func TestF76ReusedKeyTellsWhatBecameOfTheFirstRequest(t *testing.T) {
 
 				_, _ = here.Do(t.Context(), pay("k"), p.failing(tt.ends))
 
-				do(t, here, payOther("k"), p.do).mustTellOfTheFirst(t, tt.want)
-				do(t, there, payOther("k"), p.do).mustTellOfTheFirst(t, tt.want)
+				do(t, here, payOther("k"), p.do).mustNameTheFirst(t, tt.want)
+				do(t, there, payOther("k"), p.do).mustNameTheFirst(t, tt.want)
 				p.mustHaveRun(t, 1)
 			})
 		})
@@ -81,13 +81,13 @@ func TestF76ReusedKeyOfARunTellsThatItRunsOrThatItsOutcomeIsUnknown(t *testing.T
 
 		synctest.Wait()
 
-		do(t, here, payOther("k"), p.do).mustTellOfTheFirst(t, "running")
-		do(t, there, payOther("k"), p.do).mustTellOfTheFirst(t, "running")
+		do(t, here, payOther("k"), p.do).mustNameTheFirst(t, "running")
+		do(t, there, payOther("k"), p.do).mustNameTheFirst(t, "running")
 
 		s.broken(lostRequest, opRenew)
 		time.Sleep(16 * time.Second) // the lease has ended
 
-		do(t, there, payOther("k"), p.do).mustTellOfTheFirst(t, "unknown")
+		do(t, there, payOther("k"), p.do).mustNameTheFirst(t, "unknown")
 
 		<-running
 		p.mustHaveRun(t, 1)
@@ -114,7 +114,7 @@ func TestF76ReusedKeyOfARunThatIsFoundOutAboutTellsThatItsOutcomeIsUnknown(t *te
 
 		synctest.Wait()
 
-		do(t, e, payOther("k"), p.do).mustTellOfTheFirst(t, "unknown")
+		do(t, e, payOther("k"), p.do).mustNameTheFirst(t, "unknown")
 		<-finding
 		p.mustHaveRun(t, 1)
 	})
@@ -149,7 +149,7 @@ func TestF76ReusedKeyOfASharedEndTellsHowItEnded(t *testing.T) {
 					p.mustHaveRun(t, i+1)
 
 					if other.rejection(t, onlyonce.ReasonKeyReused).Metadata["first"] != "running" {
-						other.mustTellOfTheFirst(t, want)
+						other.mustNameTheFirst(t, want)
 
 						return
 					}

@@ -15,14 +15,14 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// narrowStore refuses outcomes that are larger than its limit.
-type narrowStore struct {
+// cappedStore refuses outcomes that are larger than its limit.
+type cappedStore struct {
 	*faultStore
 
 	limit int
 }
 
-func (s narrowStore) Complete(ctx context.Context, op store.Completion) (store.Result, error) {
+func (s cappedStore) Complete(ctx context.Context, op store.Completion) (store.Result, error) {
 	if len(op.Outcome) > s.limit {
 		return store.Result{}, errLine
 	}
@@ -41,7 +41,7 @@ func (p *payments) large(context.Context) ([]byte, error) {
 func TestF34OutcomeThatTheStoreDoesNotTakeIsKeptAsDoneWithoutItsBody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		e := newEngine(t, narrowStore{newFaultStore(), largeBody})
+		e := newEngine(t, cappedStore{newFaultStore(), largeBody})
 
 		var p payments
 
@@ -99,15 +99,15 @@ func TestF08LargeOutcomeIsKeptWholeWhereTheStoreIsSlowToTakeAny(t *testing.T) {
 	}
 }
 
-// tardyStore fails for large outcomes until it is healed. It returns its own error before the engine's timeout.
-type tardyStore struct {
-	narrowStore
+// slowStore fails for large outcomes until it is healed. It returns its own error before the engine's timeout.
+type slowStore struct {
+	cappedStore
 
 	says   error
 	healed *atomic.Bool
 }
 
-func (s tardyStore) Complete(ctx context.Context, op store.Completion) (store.Result, error) {
+func (s slowStore) Complete(ctx context.Context, op store.Completion) (store.Result, error) {
 	if len(op.Outcome) > s.limit && !s.healed.Load() {
 		return store.Result{}, s.says
 	}
@@ -124,7 +124,7 @@ func TestF08LargeOutcomeThatRunsOutOfTimeIsNotRefused(t *testing.T) {
 		t.Run(says.Error(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := tardyStore{narrowStore{newFaultStore(), largeBody}, says, new(atomic.Bool)}
+				s := slowStore{cappedStore{newFaultStore(), largeBody}, says, new(atomic.Bool)}
 				e := newEngine(t, s)
 
 				var p payments
@@ -165,13 +165,13 @@ func TestDrainIsNotHeldUpByALargeOutcome(t *testing.T) {
 
 // shutStore can be looked at only while it is open.
 type shutStore struct {
-	narrowStore
+	cappedStore
 
 	closed *atomic.Bool
 }
 
 func (s shutStore) Capabilities() store.Capabilities {
-	can := s.narrowStore.Capabilities()
+	can := s.cappedStore.Capabilities()
 	can.Inspector = s
 
 	return can
@@ -182,14 +182,14 @@ func (s shutStore) Lookup(ctx context.Context, key store.Key) (store.Result, err
 		return store.Result{}, errLine
 	}
 
-	return s.narrowStore.Lookup(ctx, key)
+	return s.cappedStore.Lookup(ctx, key)
 }
 
-// A small outcome settles the matter only if the store answers at both tries. An outage may end between them.
+// The outcome counts as too large only if the store answers both tries. An outage may end between them.
 func TestF08LargeOutcomeIsNotGivenUpWhileTheStoreDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := shutStore{narrowStore{newFaultStore(), largeBody}, new(atomic.Bool)}
+		s := shutStore{cappedStore{newFaultStore(), largeBody}, new(atomic.Bool)}
 		e := newEngine(t, s)
 
 		s.closed.Store(true)
@@ -218,7 +218,7 @@ func TestF08LargeOutcomeIsKeptWholeWhereTheStoreTakesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := shutStore{narrowStore{newFaultStore(), 2 * largeBody}, new(atomic.Bool)}
+				s := shutStore{cappedStore{newFaultStore(), 2 * largeBody}, new(atomic.Bool)}
 				e := newEngine(t, s)
 
 				var p payments

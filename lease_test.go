@@ -86,7 +86,7 @@ func TestFailedRenewalIsTriedAgainSoon(t *testing.T) {
 		var p payments
 
 		began := time.Now()
-		do(t, e, pay("k"), p.obedient(13*time.Second)).mustBe(t, onlyonce.StatusExecuted, "#1")
+		do(t, e, pay("k"), p.cancellable(13*time.Second)).mustBe(t, onlyonce.StatusExecuted, "#1")
 		mustBeAt(t, began, s.times(opRenew), 5*time.Second, 6*time.Second, 7*time.Second, 12*time.Second)
 		seen.mustHave(t, onlyonce.EventRenewFailed, 2)
 		seen.mustHave(t, onlyonce.EventLeaseLost, 0)
@@ -108,7 +108,7 @@ func TestRenewedLeaseCountsFromWhenTheRenewalWasSent(t *testing.T) {
 		s.broken(lostRequest, opRenew)
 
 		began := time.Now()
-		got := do(t, e, pay("k"), new(payments).obedient(time.Minute))
+		got := do(t, e, pay("k"), new(payments).cancellable(time.Minute))
 		got.mustFail(t, onlyonce.StatusUnknown, onlyonce.ErrLeaseLost)
 
 		if ended := got.at.Sub(began); ended != 5*time.Second+13500*time.Millisecond {
@@ -131,7 +131,7 @@ func TestFirstLeaseCountsFromWhenTheClaimWasSent(t *testing.T) {
 		s.broken(lostRequest, opRenew)
 
 		began := time.Now()
-		got := do(t, e, pay("k"), new(payments).obedient(time.Minute))
+		got := do(t, e, pay("k"), new(payments).cancellable(time.Minute))
 		got.mustFail(t, onlyonce.StatusUnknown, onlyonce.ErrLeaseLost)
 
 		if ended := got.at.Sub(began); ended != 13500*time.Millisecond {

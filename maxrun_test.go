@@ -50,7 +50,7 @@ func TestMaxRunHoldsForUnprotectedRuns(t *testing.T) {
 		e := newEngine(t, s, onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, StoreDown: onlyonce.FailOpen}))
 		s.broken(lostRequest, opClaim)
 
-		do(t, e, pay("k"), new(payments).obedient(time.Hour)).mustFail(t, onlyonce.StatusUnprotected, onlyonce.ErrMaxRun)
+		do(t, e, pay("k"), new(payments).cancellable(time.Hour)).mustFail(t, onlyonce.StatusUnprotected, onlyonce.ErrMaxRun)
 
 		if n := s.count(opRenew); n != 0 {
 			t.Errorf("%d renewals of a run that has no lease", n)

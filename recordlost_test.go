@@ -23,7 +23,7 @@ func TestF43RunEndsWhenItsRecordIsGone(t *testing.T) {
 
 				time.AfterFunc(time.Second, s.restartEmpty)
 
-				got := do(t, e, pay("k"), new(payments).obedient(20*time.Second))
+				got := do(t, e, pay("k"), new(payments).cancellable(20*time.Second))
 				if !errors.Is(got.err, onlyonce.ErrLeaseLost) {
 					t.Errorf("got %s, %v; want ErrLeaseLost", got.Status, got.err)
 				}
@@ -117,7 +117,7 @@ func TestRunEndsWhenARenewalFindsAnotherOwner(t *testing.T) {
 			return deliver(ctx)
 		})
 
-		got := do(t, watched, pay("k"), p.obedient(20*time.Second))
+		got := do(t, watched, pay("k"), p.cancellable(20*time.Second))
 		got.mustBe(t, onlyonce.StatusReplayed, "#1")
 		seen.mustHave(t, onlyonce.EventLeaseLost, 1)
 		p.mustHaveRun(t, 2)

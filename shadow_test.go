@@ -305,7 +305,7 @@ func TestF20ARunInShadowModeEndsWithItsCallerAndRealModeWouldHaveLetItGoOn(t *te
 		var handler payments
 
 		ctx, cancel := context.WithCancel(t.Context())
-		first := inBackground(ctx, s.Engine, pay("k"), handler.obedient(time.Second))
+		first := inBackground(ctx, s.Engine, pay("k"), handler.cancellable(time.Second))
 		synctest.Wait()
 		cancel()
 

@@ -359,7 +359,7 @@ func TestRunInASingleTransactionEndsWithMaxRunAndNothingElse(t *testing.T) {
 
 		var p payments
 
-		_ = do(t, e, pay("k"), p.obedient(time.Hour))
+		_ = do(t, e, pay("k"), p.cancellable(time.Hour))
 
 		if took := time.Since(began); took != onlyonce.DefaultMaxRun {
 			t.Errorf("the run was ended after %v", took)
@@ -442,7 +442,7 @@ func TestRunsThatConflictShareOneMaxRun(t *testing.T) {
 }
 
 // A leader with little time does not shorten the wait of its followers.
-func TestF23HastyLeaderOfASingleTransactionDoesNotEndTheWaitOfTheOthers(t *testing.T) {
+func TestF23LeaderWithAShortDeadlineOfASingleTransactionDoesNotEndTheWaitOfTheOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := txstore.New()
@@ -457,13 +457,13 @@ func TestF23HastyLeaderOfASingleTransactionDoesNotEndTheWaitOfTheOthers(t *testi
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 
-		hasty := inBackground(ctx, two, pay("k"), p.do)
+		leader := inBackground(ctx, two, pay("k"), p.do)
 		synctest.Wait()
 
-		patient := inBackground(t.Context(), two, pay("k"), p.do)
+		follower := inBackground(t.Context(), two, pay("k"), p.do)
 
-		(<-hasty).mustBeRejected(t, onlyonce.ReasonInProgress)
-		(<-patient).mustBe(t, onlyonce.StatusReplayed, "#1")
+		(<-leader).mustBeRejected(t, onlyonce.ReasonInProgress)
+		(<-follower).mustBe(t, onlyonce.StatusReplayed, "#1")
 		<-owner
 	})
 }

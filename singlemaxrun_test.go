@@ -27,7 +27,7 @@ func TestWaitForOtherTransactionsIsNoPartOfMaxRun(t *testing.T) {
 				t.Errorf("the handler has %v, want %v", time.Until(end), maxRun)
 			}
 
-			return p.obedient(maxRun - time.Second)(ctx)
+			return p.cancellable(maxRun - time.Second)(ctx)
 		}
 	}
 

@@ -18,8 +18,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// obedient answers after a while with metadata that it sets at the end, or obeys its cancellation.
-func obedient(d time.Duration, last handlerFunc) handlerFunc {
+// cancellable answers after a while with metadata that it sets at the end, or obeys its cancellation.
+func cancellable(d time.Duration, last handlerFunc) handlerFunc {
 	return func(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 		_ = grpc.SetHeader(ctx, metadata.Pairs("x-when", "before"))
 		_ = grpc.SetTrailer(ctx, metadata.Pairs("x-when", "before"))
@@ -49,7 +49,7 @@ func TestF20_CallerCancelsWhileTheHandlerRuns(t *testing.T) {
 	for name, last := range outcomes {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := start(t, setup{}, obedient(10*time.Second, last))
+				w := start(t, setup{}, cancellable(10*time.Second, last))
 				whole := w.pay(t, "twin")
 
 				gone, cancel := context.WithCancel(t.Context())
@@ -148,7 +148,7 @@ func TestF20_RunThatIsNotDetachedEndsWithItsCaller(t *testing.T) {
 		ended := make(chan error, 2)
 
 		w := start(t, setup{server: attached}, func(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
-			resp, err := obedient(10*time.Second, answering("paid"))(ctx, req)
+			resp, err := cancellable(10*time.Second, answering("paid"))(ctx, req)
 			ended <- err
 
 			return resp, err
@@ -190,7 +190,7 @@ func TestF21_DeadlinePassesDuringTheRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var left, run time.Duration
 
-		w := start(t, setup{}, obedient(10*time.Second, func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+		w := start(t, setup{}, cancellable(10*time.Second, func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 			asked, _ := onlyonce.CallerDeadline(ctx)
 			deadline, _ := ctx.Deadline()
 			left, run = time.Until(asked), time.Until(deadline)

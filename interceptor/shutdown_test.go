@@ -28,7 +28,7 @@ func (w *world) drain(ctx context.Context) <-chan error {
 func TestF56_DrainRefusesNewCallsWhileTheRunningOneEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := memstore.New()
-		here := start(t, setup{store: shared}, obedient(5*time.Second, rich(answering("paid"))))
+		here := start(t, setup{store: shared}, cancellable(5*time.Second, rich(answering("paid"))))
 		there := start(t, setup{store: shared}, nil)
 
 		running := here.payInBackground(t)

@@ -80,7 +80,7 @@ func TestF07_RunUnderAtMostOnceGoesOnAndIsRecordedWhenTheStoreIsBack(t *testing.
 	synctest.Test(t, func(t *testing.T) {
 		faults := newFaultStore()
 		down := faults.outage()
-		w := start(t, setup{store: faults}, obedient(20*time.Second, answering("paid")))
+		w := start(t, setup{store: faults}, cancellable(20*time.Second, answering("paid")))
 
 		down.Store(true)
 

@@ -108,7 +108,7 @@ func TestAFileWhoseSyncFailedIsWrittenAnew(t *testing.T) {
 	}
 }
 
-// Close waits for the group that is being written and for those that queue, so that nobody waits for ever.
+// Close waits for the group that is being written and for those that queue, so that no call waits for ever.
 func TestCloseWhileCallsAreWrittenLosesNoneThatBegan(t *testing.T) {
 	const callers = 16
 

@@ -30,8 +30,8 @@ func (w *world) newClient(p *purpose, number int) *client {
 
 var errNoAnswer = errors.New("no answer has come")
 
-// insist calls until there is no use in it.
-func (c *client) insist() {
+// fulfil calls until a further call has no use.
+func (c *client) fulfil() {
 	s := c.world.scenario
 
 	time.Sleep(c.purpose.begins + between(c.rng, 0, 2*s.policy.Lease))

@@ -32,12 +32,12 @@ func (w *world) noteLease(ctx context.Context, res *store.Result) {
 	if rec.LeaseUntil.After(a.leaseUntil) {
 		a.leaseUntil = rec.LeaseUntil
 
-		time.AfterFunc(time.Until(a.leaseUntil), func() { w.mustHaveBeenTold(a) })
+		time.AfterFunc(time.Until(a.leaseUntil), func() { w.mustHaveEnded(a) })
 	}
 }
 
-// mustHaveBeenTold checks, when a lease ends, that the context of its run has ended before.
-func (w *world) mustHaveBeenTold(a *attempt) {
+// mustHaveEnded checks, when a lease ends, that the context of its run has ended before.
+func (w *world) mustHaveEnded(a *attempt) {
 	h := &w.history
 
 	h.mu.Lock()

@@ -88,7 +88,7 @@ func (w *world) recovery(rng *rand.Rand, a *attempt) onlyonce.RecoverFunc {
 	return func(ctx context.Context, _ onlyonce.Record) (onlyonce.Finding, error) {
 		effects := w.found(a.id)
 
-		if !a.process.nap(ctx, slow) {
+		if !a.process.sleep(ctx, slow) {
 			return onlyonce.StillUnknown(), errDied
 		}
 

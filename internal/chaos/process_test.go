@@ -108,8 +108,8 @@ func (p *process) awake() bool {
 	return p.alive()
 }
 
-// nap waits for a duration or for the end of the context. It reports whether the process is alive.
-func (p *process) nap(ctx context.Context, d time.Duration) bool {
+// sleep waits for a duration or for the end of the context. It reports whether the process is alive.
+func (p *process) sleep(ctx context.Context, d time.Duration) bool {
 	if d > 0 {
 		timer := time.NewTimer(d)
 		defer timer.Stop()
@@ -140,10 +140,10 @@ func (p *process) alive() bool {
 // end at grace.
 func (p *process) rest(ctx context.Context, d time.Duration, grace time.Time, ignores bool) bool {
 	if ignores {
-		return p.nap(context.WithoutCancel(ctx), min(d, max(time.Until(grace), 0)))
+		return p.sleep(context.WithoutCancel(ctx), min(d, max(time.Until(grace), 0)))
 	}
 
-	return p.nap(ctx, d) && p.awake()
+	return p.sleep(ctx, d) && p.awake()
 }
 
 // pausable is the store as seen by a process that may pause. A request during a pause either left before it, and its

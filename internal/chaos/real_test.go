@@ -68,7 +68,7 @@ func (s *scenario) liveOutside(n surroundings) *history {
 
 	for i := range s.purposes {
 		for n := range s.purposes[i].clients {
-			clients.Go(func() { w.newClient(&s.purposes[i], n).insist() })
+			clients.Go(func() { w.newClient(&s.purposes[i], n).fulfil() })
 		}
 	}
 
@@ -86,7 +86,7 @@ func (s *scenario) liveOutside(n surroundings) *history {
 	w.arriveAll()
 	n.calm(w)
 	w.mustBeSettledIfNobodyDied()
-	w.bury()
+	w.endDead()
 	w.mustAnswer()
 
 	for _, p := range w.all {

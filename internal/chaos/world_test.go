@@ -64,7 +64,7 @@ func (s *scenario) live(st backend, how habits) *history {
 
 	for i := range s.purposes {
 		for n := range s.purposes[i].clients {
-			clients.Go(func() { w.newClient(&s.purposes[i], n).insist() })
+			clients.Go(func() { w.newClient(&s.purposes[i], n).fulfil() })
 		}
 	}
 
@@ -80,7 +80,7 @@ func (s *scenario) live(st backend, how habits) *history {
 	clients.Wait()
 	w.arriveAll()
 	w.mustBeSettledIfNobodyDied()
-	w.bury()
+	w.endDead()
 	w.mustAnswer()
 
 	for _, p := range w.all {
@@ -255,8 +255,8 @@ func (w *world) arriveAll() {
 	}
 }
 
-// bury ends the goroutines of dead processes, without an effect.
-func (w *world) bury() {
+// endDead ends the goroutines of dead processes, without an effect.
+func (w *world) endDead() {
 	close(w.end)
 
 	for _, p := range w.all {

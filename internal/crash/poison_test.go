@@ -26,7 +26,7 @@ func TestF55ARequestThatKillsItsProcessRunsMaxAttemptsTimes(t *testing.T) {
 
 			for n := range attempts {
 				p := w.start(t, serverConfig{Name: fmt.Sprintf("life %d", n+1), Policy: policy})
-				p.doomed.Store(true)
+				p.endExpected.Store(true)
 				p.dial(t).call(t.Context(), theKey, poison()).mustBreak(t)
 				p.waitKilled(t)
 			}

@@ -18,11 +18,11 @@ import (
 
 // process is a server.
 type process struct {
-	name, addr string
-	cmd        *exec.Cmd
-	stderr     bytes.Buffer // complete when the process has ended
-	ended      chan struct{}
-	doomed     atomic.Bool // the test has killed it, or expects it to kill itself
+	name, addr  string
+	cmd         *exec.Cmd
+	stderr      bytes.Buffer // complete when the process has ended
+	ended       chan struct{}
+	endExpected atomic.Bool // the test has killed it, or expects it to kill itself
 }
 
 // start runs a server and returns when it listens.
@@ -57,7 +57,7 @@ func (w *world) launch(ctx context.Context, config serverConfig) (*process, erro
 	p.cmd.Stderr = &p.stderr
 
 	// If the test process dies without cleanup, a server ends at the end of its standard input. A stopped server does
-	// not read it, but the kernel hangs up on a stopped process group that has lost its parent.
+	// not read it, but the kernel hangs up on a stopped process group without a parent outside.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 
 	if _, err := p.cmd.StdinPipe(); err != nil {
@@ -103,7 +103,7 @@ func (p *process) signal(t *testing.T, sig syscall.Signal) {
 
 // kill ends the process at once and returns when it has.
 func (p *process) kill() {
-	p.doomed.Store(true)
+	p.endExpected.Store(true)
 	_ = p.cmd.Process.Kill() // an error means that it has ended already
 	<-p.ended
 }
@@ -125,7 +125,7 @@ func (p *process) waitEnd(t *testing.T) {
 // waitKilled returns when the process has killed itself with SIGKILL.
 func (p *process) waitKilled(t *testing.T) {
 	t.Helper()
-	p.doomed.Store(true)
+	p.endExpected.Store(true)
 	p.waitEnd(t)
 
 	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
@@ -137,7 +137,7 @@ func (p *process) waitKilled(t *testing.T) {
 // waitExit returns when the process has shut down, which must have gone well.
 func (p *process) waitExit(t *testing.T) {
 	t.Helper()
-	p.doomed.Store(true)
+	p.endExpected.Store(true)
 	p.waitEnd(t)
 
 	if !p.cmd.ProcessState.Success() {
@@ -145,7 +145,7 @@ func (p *process) waitExit(t *testing.T) {
 	}
 }
 
-// endAll ends all processes. It reports those that ended unexpectedly or printed something.
+// endAll ends all processes. It reports those that ended unexpectedly, panicked or had a data race.
 func (w *world) endAll(t *testing.T) {
 	t.Helper()
 
@@ -155,7 +155,7 @@ func (w *world) endAll(t *testing.T) {
 	for _, p := range w.processes {
 		select {
 		case <-p.ended:
-			if !p.doomed.Load() {
+			if !p.endExpected.Load() {
 				t.Errorf("server %s ended by itself: %v", p.name, p.cmd.ProcessState)
 			}
 		default:

@@ -47,7 +47,7 @@ func (w *world) killedInMidHandler(t *testing.T) {
 	w.watch(func(v Visit) {
 		var i int
 
-		if _, err := fmt.Sscanf(v.Key, "unsettled-%d", &i); err != nil || !strings.HasPrefix(v.Server, "doomed") {
+		if _, err := fmt.Sscanf(v.Key, "unsettled-%d", &i); err != nil || !strings.HasPrefix(v.Server, "killed") {
 			return
 		}
 
@@ -60,8 +60,8 @@ func (w *world) killedInMidHandler(t *testing.T) {
 	brief := onlyonce.Policy{Guarantee: onlyonce.AtMostOnce, Lease: 5 * time.Second, MaxRun: 10 * time.Second}
 
 	for i := 0; i < unsettled; {
-		doomed := w.start(t, serverConfig{Name: fmt.Sprintf("doomed-%d", i), Policy: brief})
-		caller := doomed.dial(t)
+		killed := w.start(t, serverConfig{Name: fmt.Sprintf("killed-%d", i), Policy: brief})
+		caller := killed.dial(t)
 
 		for end := i + perServer; i < end; {
 			for range together {
@@ -73,7 +73,7 @@ func (w *world) killedInMidHandler(t *testing.T) {
 			eventually(t, "all calls are in their handlers", func() bool { return inside.Load() == int64(i) })
 		}
 
-		doomed.kill()
+		killed.kill()
 	}
 
 	w.watch(nil)
@@ -90,8 +90,8 @@ func (w *world) killedInMidHandler(t *testing.T) {
 	}
 }
 
-// insist repeats the calls of the duplicates until they have an answer.
-func (w *world) insist(t *testing.T, callers ...client) {
+// retryAll repeats the calls of the duplicates until they have an answer.
+func (w *world) retryAll(t *testing.T, callers ...client) {
 	t.Helper()
 
 	var trying sync.WaitGroup
@@ -142,7 +142,7 @@ func TestF49ReconcilersOfTwoProcessesSettleWhatKilledServersLeave(t *testing.T) 
 	config.Name = "second"
 	second := w.start(t, config).dial(t)
 
-	w.insist(t, first, second)
+	w.retryAll(t, first, second)
 
 	for begun := time.Now(); w.open(t) > 0; time.Sleep(100 * time.Millisecond) {
 		if time.Since(begun) > settlePatience {

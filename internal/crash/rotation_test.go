@@ -57,9 +57,9 @@ func TestF46ServersBeforeAndAfterARotationOfKeysShareRecords(t *testing.T) {
 
 			w := newWorld(t, on)
 			keeping := onlyonce.Policy{KeepRequest: 1_000}
-			doomed, sound := keeping.Over(mortal(onlyonce.AtMostOnce)), keeping.Over(sound(onlyonce.AtMostOnce))
+			killable, sound := keeping.Over(mortal(onlyonce.AtMostOnce)), keeping.Over(sound(onlyonce.AtMostOnce))
 
-			before := w.start(t, serverConfig{Name: "before", Policy: doomed, Keys: []string{"2025"}})
+			before := w.start(t, serverConfig{Name: "before", Policy: killable, Keys: []string{"2025"}})
 			after := w.start(t, serverConfig{Name: "after", Policy: sound, Recovers: true, Keys: []string{"2026", "2025"}}).dial(t)
 			older := before.dial(t)
 
@@ -79,7 +79,7 @@ func TestF46ServersBeforeAndAfterARotationOfKeysShareRecords(t *testing.T) {
 			after.run(t, "second").mustSay(t, onlyonce.StatusReplayed)
 
 			// The newer server reads the request that the older one has sealed and left behind when it died.
-			before.doomed.Store(true)
+			before.endExpected.Store(true)
 			older.call(t.Context(), theKey, poison()).mustBreak(t)
 			before.waitKilled(t)
 			w.mustBeSealed(t, theKey, "2025")

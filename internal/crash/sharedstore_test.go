@@ -75,7 +75,7 @@ func openShared(config *serverConfig, world *rpc.Client) (backend, error) {
 	return served{remotestore.New(world, patience)}, nil
 }
 
-// served is the store of the test process. The connection is closed by whoever has made it.
+// served is the store of the test process. Its creator closes the connection.
 type served struct{ *remotestore.Client }
 
 // Close does nothing.

@@ -27,7 +27,7 @@ func TestF48GracefulStopDuringARun(t *testing.T) {
 
 			caller := w.parkAt(t, "server", client, atHandler, theKey)
 
-			p.doomed.Store(true)
+			p.endExpected.Store(true)
 			p.signal(t, syscall.SIGTERM)
 			eventually(t, "the server listens no more", func() bool {
 				conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", p.addr)
@@ -107,7 +107,7 @@ func TestF56DrainUnderLoad(t *testing.T) {
 			}
 
 			eventually(t, "the server is under load", func() bool { return len(w.seen(atReturned, "")) >= enough })
-			p.doomed.Store(true)
+			p.endExpected.Store(true)
 			p.signal(t, syscall.SIGTERM)
 			load.Wait() // every worker has been refused
 

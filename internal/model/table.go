@@ -127,7 +127,7 @@ func (c *checker) apply(s *state, m message) (record, bool) {
 	t := c.decide(s, rec, m)
 	after := abstract(&t.Record)
 
-	return c.meddle(before, after, m, t.Applied)
+	return c.breakRule(before, after, m, t.Applied)
 }
 
 func (c *checker) claimOf(s *state, call, fence uint8) store.Claim {
@@ -197,11 +197,11 @@ func (c *checker) decide(s *state, rec store.Record, m message) store.Transition
 	}
 }
 
-// meddle turns off rules about the table's result.
-func (c *checker) meddle(before, after record, m message, applied bool) (record, bool) {
+// breakRule turns off rules about the table's result.
+func (c *checker) breakRule(before, after record, m message, applied bool) (record, bool) {
 	switch {
 	case m.kind == complete:
-		return c.meddleWithCompletion(before, after, m, applied)
+		return c.breakCompletionRule(before, after, m, applied)
 	case m.kind == resolve && c.fault == NoResolver:
 		return before, false
 	case m.kind == resolve && applied && c.fault == OperatorsRetention:
@@ -209,13 +209,13 @@ func (c *checker) meddle(before, after record, m message, applied bool) (record,
 	case c.fault == FenceResetAtRelease && after.state == store.Released:
 		after.fence = 1
 	case before.state == store.Running && (m.kind == claim || m.kind == renew):
-		return c.meddleWithRun(before, after, m), applied
+		return c.breakRunRule(before, after, m), applied
 	}
 
 	return after, applied
 }
 
-func (c *checker) meddleWithCompletion(before, after record, m message, applied bool) (record, bool) {
+func (c *checker) breakCompletionRule(before, after record, m message, applied bool) (record, bool) {
 	own := before.owner == m.call && before.state != store.Absent
 
 	switch {
@@ -237,8 +237,8 @@ func (c *checker) meddleWithCompletion(before, after record, m message, applied 
 	return after, applied
 }
 
-// meddleWithRun turns off rules about the result of a claim or a renewal on a running record.
-func (c *checker) meddleWithRun(before, after record, m message) record {
+// breakRunRule turns off rules about the result of a claim or a renewal on a running record.
+func (c *checker) breakRunRule(before, after record, m message) record {
 	revived := before.owner == m.call && !before.leaseAlive
 
 	switch {

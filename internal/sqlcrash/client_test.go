@@ -56,8 +56,8 @@ func (c client) begin(ctx context.Context, m method, key string) <-chan answer {
 	return done
 }
 
-// insist repeats the call until it succeeds.
-func (c client) insist(t *testing.T, m method, key string) (got answer) {
+// retryUntilOK repeats the call until it succeeds.
+func (c client) retryUntilOK(t *testing.T, m method, key string) (got answer) {
 	t.Helper()
 
 	eventually(t, "the call succeeds", func() bool {

@@ -43,7 +43,7 @@ func TestF07F08DatabaseKilledDuringASingleTransactionLeavesNothingAndNobodyIsTol
 			w.mustHave(t, key, 1, 0)
 			w.mustBe(t, single, key, store.Absent)
 
-			got := p.insist(t, single, key)
+			got := p.retryUntilOK(t, single, key)
 			got.mustSay(t, onlyonce.StatusExecuted)
 			p.take(t, single, key).mustEqual(t, got)
 			w.mustHave(t, key, 2, 1)
@@ -72,7 +72,7 @@ func TestF07F08DatabaseKilledDuringAJoinedRunDoesNotDoubleIt(t *testing.T) {
 			// The call may have run again by itself, or may have been refused.
 			first := happens(t, "the caller is answered", caller)
 
-			got := p.insist(t, joined, key)
+			got := p.retryUntilOK(t, joined, key)
 			if first.err == nil {
 				got.mustEqual(t, first)
 			}
@@ -120,7 +120,7 @@ func TestF12CommitReplyLostIsAnsweredByWhatTheDatabaseHas(t *testing.T) {
 					t.Errorf("%s: the caller was answered %q without a commit", key, first.status())
 				}
 
-				p.insist(t, m, key).mustSay(t, onlyonce.StatusExecuted)
+				p.retryUntilOK(t, m, key).mustSay(t, onlyonce.StatusExecuted)
 				w.mustHave(t, key, 2, 1)
 			}
 		}

@@ -29,13 +29,13 @@ import (
 type process struct {
 	client
 
-	world  *world
-	addr   string
-	cmd    *exec.Cmd
-	child  *servertest.Child
-	stdin  io.WriteCloser
-	stderr bytes.Buffer // complete when the process has ended
-	doomed atomic.Bool  // the test has ended it, or expects it to end
+	world       *world
+	addr        string
+	cmd         *exec.Cmd
+	child       *servertest.Child
+	stdin       io.WriteCloser
+	stderr      bytes.Buffer // complete when the process has ended
+	endExpected atomic.Bool  // the test has ended it, or expects it to end
 
 	ready, parked, stopping chan string
 	reading                 sync.WaitGroup
@@ -94,7 +94,7 @@ func (w *world) launch(config serverConfig) (*process, error) {
 	}
 
 	p.cmd.Stdout = stdout
-	p.doomed.Store(config.DieAt > 0)
+	p.endExpected.Store(config.DieAt > 0)
 
 	p.child, err = servertest.Start(p.cmd)
 	_ = stdout.Close() // the child has its own
@@ -162,13 +162,13 @@ func (p *process) signal(t *testing.T, sig syscall.Signal) {
 
 // kill kills the process. It returns when the process has ended and all its reports are processed.
 func (p *process) kill() {
-	p.doomed.Store(true)
+	p.endExpected.Store(true)
 	p.child.Kill()
 	p.reading.Wait()
 }
 
-// bury ends the process if need be, and reports whether it has ended badly.
-func (p *process) bury() error {
+// end ends the process if it runs. It returns an error if the process ended unexpectedly, panicked or had a data race.
+func (p *process) end() error {
 	ended := p.child.IsEnded()
 
 	p.child.Kill()
@@ -181,7 +181,7 @@ func (p *process) bury() error {
 	said := p.stderr.String()
 
 	switch {
-	case ended && !p.doomed.Load():
+	case ended && !p.endExpected.Load():
 		return fmt.Errorf("a server: %w: %v: %s", errEnded, p.cmd.ProcessState, said)
 	case strings.Contains(said, "DATA RACE"), strings.Contains(said, "panic:"):
 		return fmt.Errorf("a server says: %s", said)
@@ -193,7 +193,7 @@ func (p *process) bury() error {
 // waitExit returns when the process has shut down, which must have gone well.
 func (p *process) waitExit(t *testing.T) {
 	t.Helper()
-	p.doomed.Store(true)
+	p.endExpected.Store(true)
 	happens(t, "a server ends", p.child.Ended())
 
 	if !p.cmd.ProcessState.Success() {

@@ -43,13 +43,13 @@ func (w *world) killedInMidHandler(t *testing.T) {
 			config.ParkAt = atWritten
 		}
 
-		doomed := w.start(t, config)
+		killed := w.start(t, config)
 
 		for end := i + perServer; i < end; {
 			begun := i
 
 			for range together {
-				_ = doomed.begin(context.WithoutCancel(t.Context()), single, unsettledKey(i)) // the answer is not needed
+				_ = killed.begin(context.WithoutCancel(t.Context()), single, unsettledKey(i)) // the answer is not needed
 
 				i++
 			}
@@ -65,7 +65,7 @@ func (w *world) killedInMidHandler(t *testing.T) {
 			})
 		}
 
-		doomed.kill()
+		killed.kill()
 	}
 }
 

@@ -93,8 +93,8 @@ func (f *fleet) live(slot int, policy onlyonce.Policy, ready func()) {
 // some is a random server, alive or dead.
 func (f *fleet) some() client { return f.slots[rand.IntN(len(f.slots))].Load().client }
 
-// insist asks servers until one gives a final answer.
-func (f *fleet) insist(ctx context.Context, p purchase) (got answer, err error) {
+// retryUntilFinal asks servers until one gives a final answer.
+func (f *fleet) retryUntilFinal(ctx context.Context, p purchase) (got answer, err error) {
 	for deadline := time.Now().Add(patience); ; {
 		got = f.some().call(ctx, p.method, p.key, order(p.declined))
 
@@ -189,7 +189,7 @@ func (f *fleet) shop(t *testing.T, l *ledger, over <-chan struct{}) {
 
 				for range 1 + rand.IntN(2) {
 					callers.Go(func() {
-						got, err := f.insist(ctx, p)
+						got, err := f.retryUntilFinal(ctx, p)
 						if err != nil {
 							t.Error(err)
 
@@ -217,7 +217,7 @@ func (l *ledger) mustBeTrue(t *testing.T, f *fleet) {
 	accepted := 0
 
 	for _, p := range l.all {
-		last, err := f.insist(t.Context(), p)
+		last, err := f.retryUntilFinal(t.Context(), p)
 		if err != nil {
 			t.Error(err)
 		}

@@ -99,7 +99,7 @@ func TestF48GracefulStopDuringARunCommitsIt(t *testing.T) {
 				caller := p.begin(context.WithoutCancel(t.Context()), m, theKey)
 
 				happens(t, "the server is parked", p.parked)
-				p.doomed.Store(true)
+				p.endExpected.Store(true)
 				p.signal(t, syscall.SIGTERM)
 				happens(t, "the server stops", p.stopping)
 				eventually(t, "the server listens no more", func() bool {

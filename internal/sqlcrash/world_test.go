@@ -278,7 +278,7 @@ func happens[T any](t *testing.T, what string, channel <-chan T) (said T) {
 	return said
 }
 
-// endAll ends all processes. It reports those that ended unexpectedly or printed something.
+// endAll ends all processes. It reports those that ended unexpectedly, panicked or had a data race.
 func (w *world) endAll(t *testing.T) {
 	t.Helper()
 
@@ -287,7 +287,7 @@ func (w *world) endAll(t *testing.T) {
 	w.mu.Unlock()
 
 	for _, p := range all {
-		if err := p.bury(); err != nil {
+		if err := p.end(); err != nil {
 			t.Error(err)
 		}
 	}

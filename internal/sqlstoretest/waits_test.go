@@ -137,11 +137,11 @@ func TestF93AnOperationThatRunsOutOfTimeLeavesNoSessionBehind(t *testing.T) {
 		start(t, s, claim)
 
 		db := pool(base.DB(t, params...))
-		hasty := k.on(t, db, sqlstore.WithTimeout(unit))
+		short := k.on(t, db, sqlstore.WithTimeout(unit))
 		unlock := k.locked(t, holder)
 
 		for range 3 {
-			if _, err := hasty.Complete(t.Context(), completion(claim, "paid")); !failed(err) {
+			if _, err := short.Complete(t.Context(), completion(claim, "paid")); !failed(err) {
 				t.Errorf("a completion behind a lock returned %v", err)
 			}
 		}

@@ -110,8 +110,8 @@ func TestF10AnOperationThatIsLostHasTheSameResultWhenItIsSentAgain(t *testing.T)
 	lost(t, redistest.LostRequest)
 }
 
-// giveUp sends a claim that gets no answer. A slow machine may need more than its time before it is sent.
-func giveUp(t *testing.T, s *redisstore.Store, plan *redistest.Plan, claim store.Claim) {
+// claimUnanswered sends a claim that gets no answer. On a slow machine, its time may end before it is sent.
+func claimUnanswered(t *testing.T, s *redisstore.Store, plan *redistest.Plan, claim store.Claim) {
 	t.Helper()
 
 	plan.Reset()
@@ -136,7 +136,7 @@ func TestF54AClaimThatIsGivenUpOnIsReleasedAndLosesWhenItLands(t *testing.T) {
 	claim := newClaim()
 	late := proxy.Every(redistest.Late, operating)
 
-	giveUp(t, impatient, proxy.Plan, claim)
+	claimUnanswered(t, impatient, proxy.Plan, claim)
 
 	late.Disarm()
 
@@ -166,7 +166,7 @@ func TestF54AClaimWhoseRepliesAreAllLostIsReleasedAndTheRetryRuns(t *testing.T) 
 	claim := newClaim()
 	silent := proxy.Every(redistest.LostReply, operating)
 
-	giveUp(t, impatient, proxy.Plan, claim)
+	claimUnanswered(t, impatient, proxy.Plan, claim)
 
 	silent.Disarm()
 	mustBe(t, s, claim.Key, store.Running)

@@ -15,8 +15,8 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
-// eager are clients whose own patience ends sooner, later and never.
-func eager() map[string]func(t *testing.T, addr string) redis.UniversalClient {
+// clientsByTimeout returns clients whose own timeout is shorter than the store's, longer, or none.
+func clientsByTimeout() map[string]func(t *testing.T, addr string) redis.UniversalClient {
 	plain := func(o redis.Options) func(t *testing.T, addr string) redis.UniversalClient {
 		return func(t *testing.T, addr string) redis.UniversalClient {
 			t.Helper()
@@ -58,7 +58,7 @@ func TestEveryOperationEndsInTimeWhileAServerIsSilentAndWorksAfterwards(t *testi
 
 	server := redistest.Standalone(t)
 
-	for name, connect := range eager() {
+	for name, connect := range clientsByTimeout() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
