@@ -17,8 +17,9 @@ import (
 //   - Its context ends after Limits.RecoverTimeout, and not with the caller.
 //   - It must be safe for concurrent use.
 //
-// An error, a panic, and a result that does not come in time count as StillUnknown. So does DidNotHappen while the owner of the run may
-// be alive. The observer then gets an EventRecoverFailed.
+// An error and a panic count as StillUnknown. So does DidNotHappen while the owner of the run may be alive. The observer then gets an
+// EventRecoverFailed. A result that does not come in time counts as StillUnknown for the calls that wait, and settles the record when it
+// comes.
 type RecoverFunc func(ctx context.Context, rec Record) (Finding, error)
 
 // recoveries has the recovery functions of the transports, and the recoveries that are under way: one for each key at most.

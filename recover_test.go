@@ -223,6 +223,24 @@ func TestRecoveryThatHangsIsNotStartedAgain(t *testing.T) {
 	})
 }
 
+func TestRecoveryThatIsTooLateForItsCallSettlesTheRecord(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		engine := afterCrash(t, onlyonce.AtMostOnce)
+		found := &ledger{takes: time.Minute, found: onlyonce.Happened("OK", []byte("receipt"))}
+
+		var p payments
+
+		do(t, engine, found.pay(), p.do).mustBeRejected(t, onlyonce.ReasonOutcomeUnknown)
+		time.Sleep(time.Minute)
+		do(t, engine, found.pay(), p.do).mustBe(t, onlyonce.StatusReplayed, "receipt")
+
+		if n := found.asked.Load(); n != 1 {
+			t.Errorf("the recovery function was asked %d times, want once", n)
+		}
+	})
+}
+
 func TestRecoveryIsAskedAboutAHeldOutcomeAndSeesItsRecord(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
