@@ -72,9 +72,9 @@ func agree(asked group, named func(s *Server) (*Server, error)) (*Server, error)
 	return agreed, nil
 }
 
-// soon is a context for a question that does not take long to answer.
+// soon is a context for a question that does not take long to answer, unless the machine stands still.
 func soon() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.Background(), time.Second)
+	return context.WithTimeout(context.Background(), 20*time.Second)
 }
 
 // do sends a command whose reply is only "OK".

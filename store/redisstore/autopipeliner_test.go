@@ -14,7 +14,7 @@ func TestClaimsThroughAnAutoPipelinerShareRoundTrips(t *testing.T) {
 	t.Parallel()
 
 	proxy := redistest.NewProxy(t, redistest.Standalone(t).Addr())
-	client := redis.NewClient(&redis.Options{Addr: proxy.Addr(), PoolSize: 2})
+	client := redis.NewClient(patient(redis.Options{Addr: proxy.Addr(), PoolSize: 2}))
 
 	t.Cleanup(func() { _ = client.Close() })
 

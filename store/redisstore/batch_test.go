@@ -232,7 +232,7 @@ func TestACallerWhoHasGoneSendsNothing(t *testing.T) {
 		"a client that does not heed contexts": func(t *testing.T, addr string) *redisstore.Store {
 			t.Helper()
 
-			return with(t, redis.NewClient(&redis.Options{Addr: addr}))
+			return with(t, redis.NewClient(patient(redis.Options{Addr: addr})))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -128,7 +128,7 @@ func TestCheckRefusesWhatCannotHoldRecords(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			_, err := redisstore.Open(fake(t, tt.info...))
+			_, err := redisstore.Open(fake(t, tt.info...), redisstore.WithTimeout(generous))
 			for _, word := range tt.want {
 				if err == nil || !strings.Contains(err.Error(), word) {
 					t.Errorf("the error does not say %s: %v", word, err)
@@ -191,7 +191,7 @@ func TestAReplicaIsRefused(t *testing.T) {
 
 	set := redistest.Sentinels(t)
 
-	if _, err := redisstore.Open(set.Replica().URL()); err == nil || !strings.Contains(err.Error(), "replica") {
+	if _, err := redisstore.Open(set.Replica().URL(), redisstore.WithTimeout(generous)); err == nil || !strings.Contains(err.Error(), "replica") {
 		t.Errorf("got %v", err)
 	}
 }

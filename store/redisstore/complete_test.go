@@ -84,7 +84,7 @@ func (k *knowing) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 func knowingStore(t *testing.T, addr string) (*redisstore.Store, *knowing) {
 	t.Helper()
 
-	client := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true})
+	client := redis.NewClient(patient(redis.Options{Addr: addr, ContextTimeoutEnabled: true}))
 	hook := new(knowing)
 	client.AddHook(hook)
 
@@ -112,7 +112,7 @@ func TestACompletionIsOneCommandThatComparesAndSetsWhereTheServerKnowsIt(t *test
 	t.Parallel()
 
 	proxy := redistest.NewProxy(t, redistest.Standalone(t).Addr())
-	direct := redis.NewClient(&redis.Options{Addr: proxy.Addr()})
+	direct := redis.NewClient(patient(redis.Options{Addr: proxy.Addr()}))
 
 	t.Cleanup(func() { _ = direct.Close() })
 

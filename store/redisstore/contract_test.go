@@ -44,7 +44,7 @@ func TestContractSealed(t *testing.T) {
 func TestContractWithoutIndexAndWithAClientThatDoesNotHeedContexts(t *testing.T) {
 	t.Parallel()
 
-	client := redis.NewClient(&redis.Options{Addr: redistest.Standalone(t).Addr()})
+	client := redis.NewClient(patient(redis.Options{Addr: redistest.Standalone(t).Addr()}))
 	s := with(t, client, redisstore.WithoutIndex())
 
 	// The type has ListUnknown, and a store without an index does not list: this hides the method.
@@ -64,7 +64,7 @@ func TestContractWithoutIndexAndWithAClientThatDoesNotHeedContexts(t *testing.T)
 func TestContractWithAnAutoPipeliner(t *testing.T) {
 	t.Parallel()
 
-	client := redis.NewClient(&redis.Options{Addr: redistest.Standalone(t).Addr()})
+	client := redis.NewClient(patient(redis.Options{Addr: redistest.Standalone(t).Addr()}))
 
 	pipelined, err := client.AutoPipeline()
 	if err != nil {

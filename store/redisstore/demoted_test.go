@@ -113,8 +113,7 @@ func TestF90AReplicaDoesNotSayThatAnOutcomeIsUnknown(t *testing.T) {
 	address := newGateway(t, first.Addr(), false)
 	s := open(t, address.url(""), redisstore.WithoutCheck())
 	engine := func(s *redisstore.Store) *onlyonce.Engine {
-		return newEngine(t, s, onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtMostOnce}),
-			onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: generous, SettleTimeout: generous}))
+		return newEngine(t, s, onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtMostOnce}))
 	}
 	e, elsewhere := engine(s), engine(open(t, second.URL(), redisstore.WithoutCheck()))
 
@@ -171,7 +170,8 @@ func TestF91ConnectionsThatDieInSilenceCostAFewFailures(t *testing.T) {
 		"Open": func(t *testing.T, address *gateway) *redisstore.Store {
 			t.Helper()
 
-			return open(t, address.url(""), redisstore.WithTimeout(silent), redisstore.WithoutBatching(), redisstore.WithoutCheck(), unindexed)
+			return open(t, address.url("&read_timeout=3s"), redisstore.WithTimeout(silent), redisstore.WithoutBatching(),
+				redisstore.WithoutCheck(), unindexed)
 		},
 		"New with the options of Open": func(t *testing.T, address *gateway) *redisstore.Store {
 			t.Helper()

@@ -64,7 +64,7 @@ func TestF68TheLongestTimeoutsWork(t *testing.T) {
 			"one server":                      open(t, server.URL(), opt),
 			"without batching":                open(t, server.URL(), opt, redisstore.WithoutBatching()),
 			"a cluster":                       open(t, clusterURL(cluster), opt),
-			"a client that ignores deadlines": with(t, redis.NewClient(&redis.Options{Addr: server.Addr()}), opt),
+			"a client that ignores deadlines": with(t, redis.NewClient(patient(redis.Options{Addr: server.Addr()})), opt),
 		} {
 			if err := life(t.Context(), s, newClaim); err != nil {
 				t.Errorf("%s with a timeout of %v: %v", name, timeout, err)

@@ -16,10 +16,13 @@ import (
 )
 
 // newEngine is an engine that has ended with the test.
+// inTime are limits that no slow machine exceeds.
+var inTime = onlyonce.Limits{StoreTimeout: generous, SettleTimeout: generous}
+
 func newEngine(t *testing.T, s store.Store, opts ...onlyonce.Option) *onlyonce.Engine {
 	t.Helper()
 
-	e, err := onlyonce.New(s, opts...)
+	e, err := onlyonce.New(s, append([]onlyonce.Option{onlyonce.WithLimits(inTime)}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +84,8 @@ func TestF22ThousandDuplicatesAtOnceRunOnceInTwoProcesses(t *testing.T) {
 	engines := make([]*onlyonce.Engine, 2)
 	for i := range engines { // with a client each, as processes have
 		engines[i] = newEngine(t, open(t, server.URL()),
-			onlyonce.WithLimits(onlyonce.Limits{MaxWaitersPerKey: calls}), onlyonce.WithPolicy(onlyonce.Policy{MaxWait: patience}))
+			onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: generous, SettleTimeout: generous, MaxWaitersPerKey: calls}),
+			onlyonce.WithPolicy(onlyonce.Policy{MaxWait: patience}))
 	}
 
 	var (

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -23,12 +24,21 @@ const (
 	// generous is the timeout of operations that no test wants to fail.
 	generous = time.Minute
 	// silent is the timeout of operations on connections that may be dead.
-	silent = 4 * time.Second
+	silent = 20 * time.Second
 )
 
 // open opens a store, which is closed with the test. Its operations have time.
 func open(t *testing.T, url string, opts ...redisstore.Option) *redisstore.Store {
 	t.Helper()
+
+	if !strings.Contains(url, "_timeout=") {
+		separator := "?"
+		if strings.Contains(url, "?") {
+			separator = "&"
+		}
+
+		url += separator + "dial_timeout=1m&read_timeout=1m&write_timeout=1m"
+	}
 
 	s, err := redisstore.Open(url, append([]redisstore.Option{redisstore.WithTimeout(generous)}, opts...)...)
 	if err != nil {
@@ -42,6 +52,13 @@ func open(t *testing.T, url string, opts ...redisstore.Option) *redisstore.Store
 	})
 
 	return s
+}
+
+// patient gives a client time for a machine that stands still.
+func patient(o redis.Options) *redis.Options {
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = generous, generous, generous, generous
+
+	return &o
 }
 
 // with makes a store on a client, and closes the client at the end of the test. Its operations have a generous timeout.

@@ -177,7 +177,7 @@ func TestForgettingTakesThreeRoundTripsAndWorksOnAFullServer(t *testing.T) {
 func beforeRemoval(t *testing.T, server *redistest.Server, happen func()) *redisstore.Store {
 	t.Helper()
 
-	client := &watched{Client: redis.NewClient(&redis.Options{Addr: server.Addr()})}
+	client := &watched{Client: redis.NewClient(patient(redis.Options{Addr: server.Addr()}))}
 	t.Cleanup(func() { _ = client.Close() })
 
 	s, err := redisstore.New(client, redisstore.WithTimeout(generous))
@@ -307,7 +307,7 @@ func TestForgettingARecordThatCannotBeReadLeavesTheEntryOfANewRun(t *testing.T) 
 	server := redistest.Standalone(t)
 	other := open(t, server.URL(), unindexed)
 
-	client := &watched{Client: redis.NewClient(&redis.Options{Addr: server.Addr()})}
+	client := &watched{Client: redis.NewClient(patient(redis.Options{Addr: server.Addr()}))}
 	t.Cleanup(func() { _ = client.Close() })
 
 	s, err := redisstore.New(client, redisstore.WithTimeout(generous))

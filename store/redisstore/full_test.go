@@ -84,7 +84,7 @@ func TestF41AClaimWhoseFirstCopyWonBeforeTheServerWasFullHasWon(t *testing.T) {
 
 	server := redistest.Standalone(t)
 	proxy := redistest.NewProxy(t, server.Addr())
-	client := redis.NewClient(&redis.Options{Addr: proxy.Addr(), MaxRetries: -1})
+	client := redis.NewClient(patient(redis.Options{Addr: proxy.Addr(), MaxRetries: -1}))
 	s := with(t, client)
 	start(t, s, newClaim())
 
@@ -160,7 +160,7 @@ func TestF42AServerThatEvictsIsRefused(t *testing.T) {
 				}
 			}
 
-			_, err := redisstore.Open(server.URL())
+			_, err := redisstore.Open(server.URL(), redisstore.WithTimeout(generous))
 			refusal(err)
 
 			s := open(t, server.URL(), redisstore.WithoutCheck())

@@ -25,7 +25,7 @@ type gate struct {
 func gated(t *testing.T, addr string, opts ...redisstore.Option) (*redisstore.Store, *gate) {
 	t.Helper()
 
-	client := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true})
+	client := redis.NewClient(patient(redis.Options{Addr: addr, ContextTimeoutEnabled: true}))
 	g := &gate{opened: make(chan struct{}), steps: make(chan struct{})}
 	close(g.opened)
 	client.AddHook(g)

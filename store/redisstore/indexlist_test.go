@@ -127,7 +127,7 @@ func TestARunThatBeginsWhileTheIndexIsCleanedIsNotForgotten(t *testing.T) {
 	s := open(t, server.URL())
 	blind := open(t, server.URL(), redisstore.WithoutIndex())
 
-	client := &watched{Client: redis.NewClient(&redis.Options{Addr: server.Addr()})}
+	client := &watched{Client: redis.NewClient(patient(redis.Options{Addr: server.Addr()}))}
 	t.Cleanup(func() { _ = client.Close() })
 
 	lister, err := redisstore.New(client, redisstore.WithTimeout(generous))

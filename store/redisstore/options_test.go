@@ -119,7 +119,7 @@ func TestCloseClosesTheClientOfOpenAndNoOther(t *testing.T) {
 
 	server := redistest.Standalone(t)
 
-	opened, err := redisstore.Open(server.URL())
+	opened, err := redisstore.Open(server.URL(), redisstore.WithTimeout(generous))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestCloseClosesTheClientOfOpenAndNoOther(t *testing.T) {
 		t.Errorf("after Close: %v", err)
 	}
 
-	given := with(t, redis.NewClient(&redis.Options{Addr: server.Addr()}))
+	given := with(t, redis.NewClient(patient(redis.Options{Addr: server.Addr()})))
 	if err := given.Close(); err != nil {
 		t.Error(err)
 	}

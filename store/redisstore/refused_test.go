@@ -247,7 +247,7 @@ func TestF90AMasterWithoutReplicasIsRefusedAtConstruction(t *testing.T) {
 	r := withoutReplicas(t)
 	r.refuse()
 
-	_, err := redisstore.Open(r.server.URL())
+	_, err := redisstore.Open(r.server.URL(), redisstore.WithTimeout(generous))
 	if err == nil || !strings.Contains(err.Error(), "min-replicas-to-write") || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}

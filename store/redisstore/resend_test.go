@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"bytes"
+	"context"
 	"strings"
 	"testing"
 
@@ -31,7 +32,7 @@ func lines(t *testing.T) map[string]func(t *testing.T) (*redisstore.Store, *redi
 			t.Helper()
 
 			proxy := redistest.NewProxy(t, server.Addr())
-			client := redis.NewClient(&redis.Options{Addr: proxy.Addr(), MaxRetries: -1})
+			client := redis.NewClient(patient(redis.Options{Addr: proxy.Addr(), MaxRetries: -1}))
 
 			return with(t, client), proxy.Plan
 		},
@@ -110,19 +111,31 @@ func TestF10AnOperationThatIsLostHasTheSameResultWhenItIsSentAgain(t *testing.T)
 	lost(t, redistest.LostRequest)
 }
 
-// claimUnanswered sends a claim that gets no answer. On a slow machine, its time may end before it is sent.
-func claimUnanswered(t *testing.T, s *redisstore.Store, plan *redistest.Plan, claim store.Claim) {
+// untilItHappens returns a context that ends when a fault happens.
+func untilItHappens(t *testing.T, fault *redistest.Armed) context.Context {
 	t.Helper()
 
-	plan.Reset()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
 
-	eventually(t, "the claim is sent", func() bool {
-		if _, err := s.Claim(t.Context(), claim); !failed(err) {
-			t.Fatalf("the claim was answered: %v", err)
+	go func() {
+		select {
+		case <-fault.Happened():
+			cancel()
+		case <-ctx.Done():
 		}
+	}()
 
-		return sent(plan) > 0
-	})
+	return ctx
+}
+
+// claimUnanswered sends a claim, and stops waiting when the fault happens to it.
+func claimUnanswered(t *testing.T, s *redisstore.Store, fault *redistest.Armed, claim store.Claim) {
+	t.Helper()
+
+	if _, err := s.Claim(untilItHappens(t, fault), claim); !failed(err) {
+		t.Fatalf("the claim was answered: %v", err)
+	}
 }
 
 func TestF54AClaimThatIsGivenUpOnIsReleasedAndLosesWhenItLands(t *testing.T) {
@@ -130,13 +143,12 @@ func TestF54AClaimThatIsGivenUpOnIsReleasedAndLosesWhenItLands(t *testing.T) {
 
 	proxy := redistest.NewProxy(t, redistest.Standalone(t).Addr())
 	s := through(t, proxy)
-	impatient := open(t, proxy.URL(), redisstore.WithTimeout(unit))
 	start(t, s, newClaim()) // the script is loaded
 
 	claim := newClaim()
 	late := proxy.Every(redistest.Late, operating)
 
-	claimUnanswered(t, impatient, proxy.Plan, claim)
+	claimUnanswered(t, s, late, claim)
 
 	late.Disarm()
 
@@ -160,13 +172,12 @@ func TestF54AClaimWhoseRepliesAreAllLostIsReleasedAndTheRetryRuns(t *testing.T) 
 
 	proxy := redistest.NewProxy(t, redistest.Standalone(t).Addr())
 	s := through(t, proxy)
-	impatient := open(t, proxy.URL(), redisstore.WithTimeout(unit))
 	start(t, s, newClaim())
 
 	claim := newClaim()
 	silent := proxy.Every(redistest.LostReply, operating)
 
-	claimUnanswered(t, impatient, proxy.Plan, claim)
+	claimUnanswered(t, s, silent, claim)
 
 	silent.Disarm()
 	mustBe(t, s, claim.Key, store.Running)
@@ -203,7 +214,7 @@ func TestF16AnOperationOfARunThatWasOvertakenChangesNothingWhenItArrives(t *test
 			client := redis.NewClient(&redis.Options{Addr: proxy.Addr(), MaxRetries: -1})
 			once := with(t, client, redisstore.WithoutCheck())
 
-			if _, err := op.run(t.Context(), once, first); !failed(err) {
+			if _, err := op.run(untilItHappens(t, late), once, first); !failed(err) {
 				t.Fatalf("it was answered: %v", err)
 			}
 

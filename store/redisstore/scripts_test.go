@@ -65,7 +65,7 @@ func TestF43AfterARestartThatForgotEverythingOperationsWorkAndRecordsAreAbsent(t
 		"New": func(t *testing.T, addr string) *redisstore.Store {
 			t.Helper()
 
-			return with(t, redis.NewClient(&redis.Options{Addr: addr}))
+			return with(t, redis.NewClient(patient(redis.Options{Addr: addr})))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -63,7 +63,7 @@ func TestEveryOperationEndsInTimeWhileAServerIsSilentAndWorksAfterwards(t *testi
 			t.Parallel()
 
 			proxy := redistest.NewProxy(t, server.Addr())
-			s := with(t, connect(t, proxy.Addr()), redisstore.WithTimeout(unit))
+			s := with(t, connect(t, proxy.Addr()), redisstore.WithTimeout(unit), redisstore.WithoutCheck())
 
 			eventually(t, "the store works", func() bool {
 				_, err := s.Lookup(t.Context(), newKey())
