@@ -30,7 +30,7 @@ func NewCluster(tb testing.TB, args ...string) *Cluster {
 
 	args = append([]string{
 		"--cluster-enabled", "yes",
-		"--cluster-node-timeout", "1500",
+		"--cluster-node-timeout", "60000", // a machine that stands still causes no failover
 		"--repl-ping-replica-period", "1", // a replica counts as connected after its first message
 		"--cluster-replica-validity-factor", "0", // a replica that lags may take over, too
 		"--cluster-allow-replica-migration", "no", // who replicates whom is changed by takeovers only
@@ -124,6 +124,13 @@ func (c *Cluster) KillMaster(key string) *Server {
 	c.tb.Helper()
 
 	master := c.MasterFor(key)
+
+	for _, node := range c.nodes.living() {
+		if err := node.do("config", "set", "cluster-node-timeout", "1500"); err != nil {
+			c.tb.Fatalf("shortening the timeout of the nodes: %v", err)
+		}
+	}
+
 	master.Kill()
 
 	return master
