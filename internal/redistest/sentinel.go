@@ -18,7 +18,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/servertest"
 )
 
-// SentinelSet is a master, a replica, and three sentinels. A failover takes about two seconds.
+// SentinelSet is a master, a replica, and three sentinels. After KillMaster, a failover takes about two seconds.
 type SentinelSet struct {
 	tb        testing.TB
 	servers   group
@@ -26,8 +26,9 @@ type SentinelSet struct {
 }
 
 const (
-	sentinels  = 3
-	masterDown = time.Second
+	sentinels = 3
+	// aliveFor is how long sentinels wait for a master that is silent. A machine that stands still causes no failover.
+	aliveFor = time.Minute
 )
 
 // Sentinels starts a set, and returns when all its servers know each other. The arguments go to master and replica, as for [Standalone].
@@ -38,7 +39,7 @@ func Sentinels(tb testing.TB, args ...string) *SentinelSet {
 	x := &SentinelSet{tb: tb, servers: replicate(tb, []func(args ...string) *Server{here, here}, args)}
 
 	for range sentinels {
-		x.sentinels = append(x.sentinels, x.newSentinel(masterDown))
+		x.sentinels = append(x.sentinels, x.newSentinel(aliveFor))
 	}
 
 	x.meet()
@@ -189,6 +190,13 @@ func (x *SentinelSet) KillMaster() *Server {
 	x.tb.Helper()
 
 	master := x.Master()
+
+	for _, sentinel := range x.sentinels.living() {
+		if err := sentinel.do("sentinel", "set", x.MasterName(), "down-after-milliseconds", "1000"); err != nil {
+			x.tb.Fatalf("shortening the patience of the sentinels: %v", err)
+		}
+	}
+
 	master.Kill()
 
 	return master
