@@ -115,7 +115,7 @@ demo-consumer: ## run the consumer example: 1,000 messages over NATS JetStream w
 # Test binaries are not vetted, because `make check` does so. They have no debug
 # tables, which halves the time of linking.
 # The C code of SQLite keeps its data outside of the memory of Go, where the
-# race detector does not look. Without instrumentation it is many times faster.
+# race detector does not look. Without instrumentation it takes half the time.
 NOT_C     := -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/libc/...=-race=false
 GO_TEST   := go test -vet=off -ldflags=-w
 RACE_TEST := $(GO_TEST) -race $(NOT_C) -count=1 -timeout 30m
