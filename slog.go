@@ -231,7 +231,7 @@ func needsAttention(event *Event) (about, remedy string) {
 func callNeedsAttention(event *Event) (about, remedy string) {
 	switch event.Status {
 	case StatusUnknown:
-		return "unknown outcome", "find out what happened and settle the record with onlyonce resolve or Engine.Resolve, or set a Recover function"
+		return "unknown outcome", "find out what happened and settle the record by onlyonce resolve or Engine.Resolve, or set a Recover function"
 	case StatusUnrecorded:
 		return "unrecorded outcome", "a retry of this call may not get its answer: check the store"
 	case StatusUnprotected:

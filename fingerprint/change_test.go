@@ -44,7 +44,8 @@ func (c *choices) inMessage(msg protoreflect.Message, path string, depth int, ig
 			}
 		case !fd.HasPresence():
 			add("set", func() { msg.Set(fd, altered(fd, msg.Get(fd))) })
-		case fd.ContainingOneof() == nil || msg.WhichOneof(fd.ContainingOneof()) == nil || !ignored: // the member of the oneof that it replaces might count
+		// In a oneof, the replaced member may count.
+		case fd.ContainingOneof() == nil || msg.WhichOneof(fd.ContainingOneof()) == nil || !ignored:
 			add("set to its default", func() { msg.Set(fd, msg.NewField(fd)) })
 		}
 	}

@@ -38,8 +38,8 @@ func TestACallThatWasNotExecutedSaysThatAnEarlierOneIsLeft(t *testing.T) {
 	end(t, call, errNotExecuted)
 	end(t, begin(t, j, 2), errNotExecuted)
 
-	sent := SenderFunc(func(context.Context, Entry) (any, error) { //nolint:contextcheck // begin has its own
-		if err := begin(t, j, 1).End(testContext, errNotExecuted); !errors.Is(err, ErrLeft) {
+	sent := SenderFunc(func(context.Context, Entry) (any, error) {
+		if err := begin(t, j, 1).End(testContext, errNotExecuted); !errors.Is(err, ErrLeft) { //nolint:contextcheck // begin has its own
 			t.Errorf("End while Resume sends the earlier call: %v, want ErrLeft", err)
 		}
 

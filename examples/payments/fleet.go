@@ -155,7 +155,7 @@ func (f *fleet) networks() []*faultynet.Proxy {
 
 // strike cuts the first server off from the ledger: one order is charged and its server does not know, another has been sent and is not
 // charged. Then it kills the server.
-func (f *fleet) strike(ctx, paying context.Context) (int, error) {
+func (f *fleet) strike(ctx, paying context.Context, held func()) (int, error) {
 	victim := f.servers[0]
 	defer victim.line.Cut() // which ends the stall
 
@@ -163,6 +163,9 @@ func (f *fleet) strike(ctx, paying context.Context) (int, error) {
 	defer cancel()
 
 	err := victim.line.Stall(stalling)
+
+	held()
+
 	if paying.Err() != nil {
 		return 0, nil // there were too few orders, which is no failure
 	}

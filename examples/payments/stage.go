@@ -18,8 +18,8 @@ type stage interface {
 	// networks are what clients connect to.
 	networks() []*faultynet.Proxy
 	// strike kills a server while calls are in flight, and starts it again. It returns the number of killed servers. It kills none if paying
-	// ends before, because all calls have ended.
-	strike(ctx, paying context.Context) (int, error)
+	// ends before, because all calls have ended. It calls held when it needs no further call.
+	strike(ctx, paying context.Context, held func()) (int, error)
 	// settle ends networks and servers after the last call has ended and no outcome is unknown. It returns the number of outcomes that
 	// reconcilers have settled.
 	settle(ctx context.Context) (int, error)
@@ -81,7 +81,7 @@ func (d *demo) openLocal(m mode) (stage, error) {
 func (s *local) networks() []*faultynet.Proxy { return []*faultynet.Proxy{s.network} }
 
 // strike does nothing: a store in memory would die with its server.
-func (s *local) strike(context.Context, context.Context) (int, error) { return 0, nil }
+func (s *local) strike(context.Context, context.Context, func()) (int, error) { return 0, nil }
 
 func (s *local) settle(ctx context.Context) (int, error) {
 	if err := s.network.Close(); err != nil {

@@ -58,11 +58,15 @@ func (d *demo) openTills(ctx context.Context, m mode, fail context.CancelCauseFu
 }
 
 // strike kills the next server in turn, between writing a payment and committing it.
-func (s *tills) strike(ctx, paying context.Context) (int, error) {
+func (s *tills) strike(ctx, paying context.Context, held func()) (int, error) {
 	victim := s.servers[s.struck%len(s.servers)]
 	s.struck++
 
-	switch err := victim.hold(paying); {
+	err := victim.hold(paying)
+
+	held()
+
+	switch {
 	case paying.Err() != nil:
 		return 0, nil //nolint:nilerr // there were too few orders, which is no failure
 	case err != nil:

@@ -146,7 +146,7 @@ func (d *demo) payAll(ctx context.Context, fail context.CancelCauseFunc, result 
 	}
 
 	paying, paid := context.WithCancel(ctx)
-	strike := func() (int, error) { return s.strike(ctx, paying) }
+	strike := func(held func()) (int, error) { return s.strike(ctx, paying, held) }
 	striking := &striker{at: d.strikes(result.mode), strike: strike, fail: fail}
 	all := d.submitAll(queue, result.mode, striking)
 

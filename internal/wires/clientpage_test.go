@@ -8,8 +8,8 @@ import (
 const clientHead = `
 ## What a client does with an answer
 
-The same answers come from real servers, and a client of the kit gets them. A cell has the time that the client waits before it sends the call
-again with the same key, and what the answer means for the key.
+The same answers come from real servers, and a client of the kit gets them. A cell has the time that the client waits before it sends the
+call again with the same key, and what the answer means for the key.
 
 - ` + "`no`" + `: the client does not send the call again. ` + "`backoff`" + `: it waits as its retry policy has it. A time: it waits as
   long as the server asks. The server chooses the time at random in this range; HTTP has whole seconds.

@@ -191,7 +191,8 @@ func TestAReplicaIsRefused(t *testing.T) {
 
 	set := redistest.Sentinels(t)
 
-	if _, err := redisstore.Open(set.Replica().URL(), redisstore.WithTimeout(generous)); err == nil || !strings.Contains(err.Error(), "replica") {
+	_, err := redisstore.Open(set.Replica().URL(), redisstore.WithTimeout(generous))
+	if err == nil || !strings.Contains(err.Error(), "replica") {
 		t.Errorf("got %v", err)
 	}
 }

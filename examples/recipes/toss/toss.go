@@ -91,7 +91,7 @@ func (t *Toss) send(ctx context.Context, method, path, key string, request []byt
 	}
 	defer func() { _ = resp.Body.Close() }()
 
-	err = json.NewDecoder(resp.Body).Decode(&answer)
+	err = json.NewDecoder(resp.Body).Decode(&answer) //nolint:musttag // encoding/json ignores the case of names
 
 	return answer, err
 }
