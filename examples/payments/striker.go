@@ -18,8 +18,8 @@ type striker struct {
 	killed  int         // by strikes that have ended
 }
 
-// before strikes if a strike is due before an order. Strikes run beside the orders, one at a time. While a strike needs an order, the orders
-// go on, and the next strike comes later.
+// before strikes if a strike is due before an order. Strikes run beside the orders, one at a time. While a strike needs an order, the
+// orders go on, and the next strike comes later.
 func (s *striker) before(order int) {
 	if len(s.at) == 0 || order < s.at[0] || s.waiting.Load() {
 		return
