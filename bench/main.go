@@ -2,7 +2,7 @@
 //
 //	go run ./bench > docs/speed.md
 //
-// The variants of a table take turns in every round, in a new order each time, so that other work of the machine affects all of them.
+// The variants of a table take turns in every round, in a new order each time. So other work of the machine affects all of them.
 // The figures are medians over the rounds. A ratio or a difference is the median of those within the rounds. Compare only figures of one
 // run: the machine matters more than the code.
 //

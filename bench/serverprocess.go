@@ -17,8 +17,8 @@ import (
 	"google.golang.org/grpc"
 )
 
-// serverProcess is a child process of this program with one gRPC server, so that the CPU time of the server is separate
-// from that of its clients. It ends with its standard input, and so with this process. The server may also be in this
+// serverProcess is a child process of this program with one gRPC server. So the CPU time of the server is separate from
+// that of its clients. The process ends with its standard input, and so with this process. The server may also be in this
 // process.
 type serverProcess struct {
 	wait    func() error // until it has ended

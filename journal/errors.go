@@ -14,8 +14,8 @@ var (
 	ErrClosed = errors.New("journal: closed")
 	// ErrUncertain means that a write failed and could not be undone. A later process may find the call and send it.
 	ErrUncertain = errors.New("journal: the failed write may be on the disk")
-	// ErrLeft means that the call was not executed or not written, and that an earlier call with the same key and request is in the journal.
-	// The earlier call may have run, and Resume sends it. So nobody may use a new key.
+	// ErrLeft means that the call was not executed or not written, but that the journal has an earlier call with the same key and request.
+	// The earlier call may have run, and Resume sends it. Do not use a new key.
 	ErrLeft = errors.New("journal: an earlier call with the same key and request is left, and may have run")
 	// ErrTooOld means that a call is older than the retention of its servers. It might run twice, so it is not sent.
 	ErrTooOld = errors.New("journal: the call is older than the servers keep outcomes")

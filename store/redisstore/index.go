@@ -17,7 +17,7 @@ import (
 // the time of the hold.
 //
 // The index does not delay calls: claims and completions do not write to it. The entry of a run is written a moment after its claim,
-// together with others, and not at all if the run has ended by then. So an entry is only a hint. It may be missing for a while, and it may
+// together with others. A run that has ended by then gets no entry. So an entry is only a hint. It may be missing for a while, and it may
 // outlive its record. A list reads the records and removes wrong entries.
 const (
 	indexes = 16
