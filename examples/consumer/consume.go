@@ -29,13 +29,7 @@ func consumeOrders(ctx context.Context, t *task) error {
 		return err
 	}
 
-	var pull jetstream.Consumer
-
-	err = patiently(ctx, func(ctx context.Context) (err error) {
-		pull, err = js.Consumer(ctx, orderStream, billing)
-
-		return err
-	})
+	pull, err := billingConsumer(ctx, js)
 	if err != nil {
 		return err
 	}
@@ -44,6 +38,22 @@ func consumeOrders(ctx context.Context, t *task) error {
 		return chargeWithoutKit(ctx, t, db, pull)
 	}
 
+	return chargeWithKit(ctx, t, db, js, pull)
+}
+
+// billingConsumer waits for the broker and returns the consumer of the orders.
+func billingConsumer(ctx context.Context, js jetstream.JetStream) (pull jetstream.Consumer, err error) {
+	err = patiently(ctx, func(ctx context.Context) (err error) {
+		pull, err = js.Consumer(ctx, orderStream, billing)
+
+		return err
+	})
+
+	return pull, err
+}
+
+// chargeWithKit handles each message in the transaction of its record. A message that comes again is acknowledged without a second charge.
+func chargeWithKit(ctx context.Context, t *task, db *sql.DB, js jetstream.JetStream, pull jetstream.Consumer) error {
 	engine, err := newEngine(db) //nolint:contextcheck // its work in the background is its own
 	if err != nil {
 		return err

@@ -96,8 +96,8 @@ func (s *scenario) run(ctx context.Context) (found result, err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(s.folder)) }()
 
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
 
 	if err := s.prepare(ctx); err != nil {
 		return found, err
@@ -117,6 +117,16 @@ func (s *scenario) run(ctx context.Context) (found result, err error) {
 		return found, err
 	}
 
+	if err := s.settleAll(ctx, fail); err != nil {
+		return found, err
+	}
+
+	return s.count(ctx)
+}
+
+// settleAll runs producers, consumers and the broker, and kills them, until all messages are settled. It calls fail with the first error of
+// a producer or consumer.
+func (s *scenario) settleAll(ctx context.Context, fail context.CancelCauseFunc) error {
 	var consumers sync.WaitGroup
 
 	settled, stop := context.WithCancel(ctx)
@@ -124,7 +134,7 @@ func (s *scenario) run(ctx context.Context) (found result, err error) {
 	for range consumerCount {
 		consumers.Go(func() {
 			if err := s.killConsumers(settled); err != nil {
-				cancel(err)
+				fail(err)
 			}
 		})
 	}
@@ -135,21 +145,17 @@ func (s *scenario) run(ctx context.Context) (found result, err error) {
 		defer close(produced)
 
 		if err := s.killProducers(ctx); err != nil {
-			cancel(err)
+			fail(err)
 		}
 	}()
 
-	err = s.watch(ctx, produced)
+	err := s.watch(ctx, produced)
 
 	stop()
 	consumers.Wait()
 	<-produced
 
-	if err != nil {
-		return found, err
-	}
-
-	return s.count(ctx)
+	return err
 }
 
 // prepare starts the broker and creates the databases.

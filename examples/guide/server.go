@@ -45,19 +45,8 @@ func Serve(
 		return err
 	}
 
-	protect, err := interceptor.NewServer(engine, scope,
-		interceptor.WithMethodPolicy(paymentsv1.PaymentService_Pay_FullMethodName, interceptor.Policy{
-			Policy:  onlyonce.Policy{KeepRequest: 4 << 10}, // bytes, for Recover
-			Recover: payments.Recover,
-		}))
+	server, err := newServer(engine, scope, payments)
 	if err != nil {
-		return err
-	}
-
-	server := grpc.NewServer(protect.ServerOptions()...)
-	paymentsv1.RegisterPaymentServiceServer(server, payments)
-
-	if err := protect.Validate(server); err != nil {
 		return err
 	}
 
@@ -88,6 +77,23 @@ func Serve(
 	running.Wait()
 
 	return err
+}
+
+// newServer returns a gRPC server that protects payments.
+func newServer(engine *onlyonce.Engine, scope interceptor.Scope, payments Payments) (*grpc.Server, error) {
+	protect, err := interceptor.NewServer(engine, scope,
+		interceptor.WithMethodPolicy(paymentsv1.PaymentService_Pay_FullMethodName, interceptor.Policy{
+			Policy:  onlyonce.Policy{KeepRequest: 4 << 10}, // bytes, for Recover
+			Recover: payments.Recover,
+		}))
+	if err != nil {
+		return nil, err
+	}
+
+	server := grpc.NewServer(protect.ServerOptions()...)
+	paymentsv1.RegisterPaymentServiceServer(server, payments)
+
+	return server, protect.Validate(server)
 }
 
 func report(loop string, err error) {

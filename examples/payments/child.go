@@ -15,8 +15,11 @@ import (
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/examples/payments/ledger"
+	paymentsv1 "github.com/onlyonce-go/onlyonce/examples/payments/proto/payments/v1"
 	"github.com/onlyonce-go/onlyonce/interceptor"
+	"github.com/onlyonce-go/onlyonce/store"
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
+	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
 // childName is the command that runs a ledger, a server or a reconciler as a process of the demo.
@@ -131,19 +134,10 @@ func obey(input io.Reader, orders map[string]func()) {
 }
 
 func runLedger(ctx context.Context, config *childConfig, stdout io.Writer) error {
-	server, err := newServer(nil, oneParty(), ledger.NewService(ledger.New(), config.Work)) //nolint:contextcheck // Validate takes none
-	if err != nil {
-		return err
-	}
-
-	listener, err := announce(stdout)
-	if err != nil {
-		return err
-	}
-
-	return serveUntil(ctx, listener, server, nil)
+	return serveChild(ctx, stdout, nil, oneParty(), ledger.NewService(ledger.New(), config.Work))
 }
 
+// runServer serves payments that are charged by the ledger.
 func runServer(ctx context.Context, config *childConfig, stdout io.Writer) error {
 	provider, closeProvider, err := dialProvider(config.Ledger)
 	if err != nil {
@@ -151,50 +145,37 @@ func runServer(ctx context.Context, config *childConfig, stdout io.Writer) error
 	}
 	defer closeProvider()
 
-	var engine *onlyonce.Engine
-
-	if config.Store != "" { //nolint:nestif // one way to open a store
-		exported, err := exportMetrics(ctx, config.Metrics, config.Name, os.Stderr)
-		if err != nil {
-			return err
-		}
-		defer exported.close()
-
-		opts := sharedOptions(config.Prefix)
-		if exported != nil {
-			opts = append(opts, redisstore.WithObserver(exported.StoreObserver("redis")))
-		}
-
-		records, closeStore, err := openStore(config.Store, opts...) //nolint:contextcheck // see there
-		if err != nil {
-			return err
-		}
-		defer closeStore()
-
-		policy := sharedPolicy()
-		policy.KeepRequest = keptRequest
-
-		engine, err = onlyonce.New(records, onlyonce.WithPolicy(policy), onlyonce.WithObserver(exported.observer(nil)))
-		if err != nil {
-			return err // names the problem
-		}
-
-		if err := exported.watch(engine); err != nil {
-			return err
-		}
+	service := &desk{provider: provider}
+	if config.Store == "" {
+		return serveChild(ctx, stdout, nil, oneParty(), service)
 	}
 
-	server, err := newServer(engine, oneParty(), &desk{provider: provider}) //nolint:contextcheck // Validate takes none
+	exported, err := exportMetrics(ctx, config.Metrics, config.Name, os.Stderr)
+	if err != nil {
+		return err
+	}
+	defer exported.close()
+
+	opts := sharedOptions(config.Prefix)
+	if exported != nil {
+		opts = append(opts, redisstore.WithObserver(exported.StoreObserver("redis")))
+	}
+
+	records, closeStore, err := openStore(config.Store, opts...) //nolint:contextcheck // see there
+	if err != nil {
+		return err
+	}
+	defer closeStore()
+
+	policy := sharedPolicy()
+	policy.KeepRequest = keptRequest
+
+	engine, err := newEngine(records, policy, exported)
 	if err != nil {
 		return err
 	}
 
-	listener, err := announce(stdout)
-	if err != nil {
-		return err
-	}
-
-	return serveUntil(ctx, listener, server, engine)
+	return serveChild(ctx, stdout, engine, oneParty(), service)
 }
 
 // runTill serves payments that are in the database of the records.
@@ -207,48 +188,61 @@ func runTill(ctx context.Context, config *childConfig, held *hold, stdout io.Wri
 	}
 	defer db.Close() //nolint:errcheck // there is nothing left to lose
 
-	var (
-		engine *onlyonce.Engine
-		policy []interceptor.ServerOption
-	)
-
-	if protected { //nolint:nestif // one way to open a store
-		exported, err := exportMetrics(ctx, config.Metrics, config.Name, os.Stderr)
-		if err != nil {
-			return err
-		}
-		defer exported.close()
-
-		records, err := db.records() //nolint:contextcheck // see openStore
-		if err != nil {
-			return err
-		}
-
-		var sweeping sync.WaitGroup
-		defer sweeping.Wait()
-
-		// Run deletes expired records. Payments work without it, but the table grows.
-		sweeping.Go(func() {
-			if err := records.Run(ctx); err != nil {
-				slog.Error("expired records stay", "error", err)
-			}
-		})
-
-		engine, err = onlyonce.New(records, onlyonce.WithPolicy(sharedPolicy()), onlyonce.WithObserver(exported.observer(nil)))
-		if err != nil {
-			return err // names the problem
-		}
-
-		if err := exported.watch(engine); err != nil {
-			return err
-		}
-
-		policy = append(policy, exactlyOnce())
+	service := &till{database: db, run: config.Run, plain: !protected, written: held.here}
+	if !protected {
+		return serveChild(ctx, stdout, nil, named(config.Run), service)
 	}
 
-	service := &till{database: db, run: config.Run, plain: !protected, written: held.here}
+	exported, err := exportMetrics(ctx, config.Metrics, config.Name, os.Stderr)
+	if err != nil {
+		return err
+	}
+	defer exported.close()
 
-	server, err := newServer(engine, named(config.Run), service, policy...) //nolint:contextcheck // Validate takes none
+	records, err := db.records() //nolint:contextcheck // see openStore
+	if err != nil {
+		return err
+	}
+
+	engine, err := newEngine(records, sharedPolicy(), exported)
+	if err != nil {
+		return err
+	}
+
+	var sweeping sync.WaitGroup
+	defer sweeping.Wait()
+
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+
+	sweeping.Go(func() { sweep(ctx, records) })
+
+	return serveChild(ctx, stdout, engine, named(config.Run), service, exactlyOnce())
+}
+
+// newEngine returns the engine of a server, which exports its metrics.
+func newEngine(records store.Store, policy onlyonce.Policy, exported *metrics) (*onlyonce.Engine, error) {
+	engine, err := onlyonce.New(records, onlyonce.WithPolicy(policy), onlyonce.WithObserver(exported.observer(nil)))
+	if err != nil {
+		return nil, err // names the problem
+	}
+
+	return engine, exported.watch(engine)
+}
+
+// sweep deletes expired records until ctx ends. Payments work without it, but the table grows.
+func sweep(ctx context.Context, records *sqlstore.Store) {
+	if err := records.Run(ctx); err != nil {
+		slog.Error("expired records stay", "error", err)
+	}
+}
+
+// serveChild listens, prints the address, and serves until ctx ends. The engine may be nil.
+func serveChild(
+	ctx context.Context, stdout io.Writer, engine *onlyonce.Engine,
+	scope interceptor.Scope, service paymentsv1.PaymentServiceServer, policy ...interceptor.ServerOption,
+) error {
+	server, err := newServer(engine, scope, service, policy...) //nolint:contextcheck // Validate takes none
 	if err != nil {
 		return err
 	}

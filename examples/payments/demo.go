@@ -202,6 +202,32 @@ func readOrders(path string) ([]orders.Order, error) {
 // show pays the orders without onlyonce, with it, and with its client alone, and prints the results. It fails unless onlyonce has charged
 // every order once, the client alone has charged no order twice, and plain retries have charged an order twice.
 func (d *demo) show(ctx context.Context, stdout io.Writer) error {
+	d.introduce(stdout)
+
+	plain, err := d.run(ctx, modePlain)
+	if err != nil {
+		return err
+	}
+
+	protected, err := d.run(ctx, modeOnlyonce)
+	if err != nil {
+		return err
+	}
+
+	alone, err := d.run(ctx, modeNoKit)
+	if err != nil {
+		return err
+	}
+
+	if err := report(stdout, plain, protected, alone); err != nil {
+		return err
+	}
+
+	return check(plain, protected, alone)
+}
+
+// introduce prints what happens in the demonstration.
+func (d *demo) introduce(stdout io.Writer) {
 	_, _ = fmt.Fprintf(stdout, "%d payment orders, %d clients, a network that breaks connections before (%.0f %%) and after (%.0f %%) the\n"+
 		"server has worked, holds %.0f %% of the replies back for longer than a client waits, and users who\n"+
 		"submit %.0f %% of the orders twice at once.\n\n",
@@ -224,26 +250,10 @@ func (d *demo) show(ctx context.Context, stdout io.Writer) error {
 			"records: %s, under names that begin with %s, for %v\n\n",
 			d.servers, reconcilers, location(d.shared), d.prefix, d.retention)
 	}
+}
 
-	plain, err := d.run(ctx, modePlain)
-	if err != nil {
-		return err
-	}
-
-	protected, err := d.run(ctx, modeOnlyonce)
-	if err != nil {
-		return err
-	}
-
-	alone, err := d.run(ctx, modeNoKit)
-	if err != nil {
-		return err
-	}
-
-	if err := report(stdout, plain, protected, alone); err != nil {
-		return err
-	}
-
+// check fails unless the trials show what the kit promises.
+func check(plain, protected, alone *trial) error {
 	switch {
 	case alone.doubled > 0:
 		return fmt.Errorf("%w: against servers without the kit, its client charged orders more than once", errNotShown)

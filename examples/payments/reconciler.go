@@ -15,6 +15,7 @@ import (
 	paymentsv1 "github.com/onlyonce-go/onlyonce/examples/payments/proto/payments/v1"
 	"github.com/onlyonce-go/onlyonce/interceptor"
 	"github.com/onlyonce-go/onlyonce/reconcile"
+	"github.com/onlyonce-go/onlyonce/store"
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
@@ -59,17 +60,9 @@ func runReconciler(ctx context.Context, config *childConfig, asked reconciling, 
 
 	var settled atomic.Int64
 
-	engine, err := onlyonce.New(records, onlyonce.WithPolicy(sharedPolicy()), onlyonce.WithObserver(exported.observer(countSettled(&settled))))
-	if err != nil {
-		return err // names the problem
-	}
-
-	service := &desk{provider: provider}
-
-	// Nobody calls this server. It gives the engine its recovery functions.
 	//nolint:contextcheck // Validate takes none
-	if _, err := newServer(engine, oneParty(), service, interceptor.WithMethodPolicy(paymentsv1.PaymentService_Pay_FullMethodName,
-		interceptor.Policy{Recover: service.recover})); err != nil {
+	engine, err := newRecoverer(records, exported.observer(countSettled(&settled)), &desk{provider: provider})
+	if err != nil {
 		return err
 	}
 
@@ -95,6 +88,20 @@ func runReconciler(ctx context.Context, config *childConfig, asked reconciling, 
 	<-ctx.Done()
 
 	return nil
+}
+
+// newRecoverer returns an engine that can recover payments.
+func newRecoverer(records store.Store, observer onlyonce.Observer, service *desk) (*onlyonce.Engine, error) {
+	engine, err := onlyonce.New(records, onlyonce.WithPolicy(sharedPolicy()), onlyonce.WithObserver(observer))
+	if err != nil {
+		return nil, err // names the problem
+	}
+
+	// Nobody calls this server. It gives the engine its recovery functions.
+	_, err = newServer(engine, oneParty(), service, interceptor.WithMethodPolicy(paymentsv1.PaymentService_Pay_FullMethodName,
+		interceptor.Policy{Recover: service.recover}))
+
+	return engine, err
 }
 
 // reconcileUntilDone returns after finish was requested and a later look left nothing unknown.

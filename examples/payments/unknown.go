@@ -71,10 +71,15 @@ func unknownCommand(ctx context.Context, args []string, stdout, stderr io.Writer
 			memory)
 	}
 
+	return runUnknownDemo(ctx, *address, *withConsole, stdout, stderr)
+}
+
+// runUnknownDemo runs the demo on a store that processes share. With the console, it goes on until ctx ends.
+func runUnknownDemo(ctx context.Context, address string, withConsole bool, stdout, stderr io.Writer) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 
-	d := newUnknownDemo(*address, stdout, stderr, fail)
+	d := newUnknownDemo(address, stdout, stderr, fail)
 
 	closeStore, err := d.open() //nolint:contextcheck // see openUnknown
 	if err != nil {
@@ -82,7 +87,7 @@ func unknownCommand(ctx context.Context, args []string, stdout, stderr io.Writer
 	}
 	defer closeStore()
 
-	if *withConsole {
+	if withConsole {
 		closeConsole, err := serveConsole(stdout, d.engine) //nolint:contextcheck // it ends by being closed
 		if err != nil {
 			return err
@@ -94,7 +99,7 @@ func unknownCommand(ctx context.Context, args []string, stdout, stderr io.Writer
 		return because(ctx, err)
 	}
 
-	if *withConsole {
+	if withConsole {
 		_, _ = fmt.Fprintln(stdout, "the console goes on until Ctrl-C")
 
 		<-ctx.Done()
@@ -166,31 +171,40 @@ func (d *unknownDemo) show(ctx context.Context) (err error) {
 
 	_, _ = fmt.Fprintf(d.stdout, "%3d payments have an unknown outcome\n", len(unknown))
 
-	servers := make([]*process, d.settlers)
-	for i := range servers {
-		if servers[i], err = d.launch(ctx, fmt.Sprintf("settler %d", i+1), false); err != nil {
-			return err
-		}
-		defer servers[i].kill() //nolint:gocritic // each one lives until the end
-	}
-
-	settled, err := d.waitSettled(ctx, unknown)
+	settled, err := d.settle(ctx, unknown, unanswered)
 	if err != nil {
 		return err
 	}
 
-	// The users try again with the same keys.
+	return d.audit(ctx, all, len(unknown), settled)
+}
+
+// settle starts servers with reconcilers and waits until they have settled all unknown outcomes. Then it pays the unanswered orders again,
+// with the same keys. It returns the number of settled outcomes.
+func (d *unknownDemo) settle(ctx context.Context, unknown []store.Key, unanswered []orders.Order) (settled int, err error) {
+	servers := make([]*process, d.settlers)
+	for i := range servers {
+		if servers[i], err = d.launch(ctx, fmt.Sprintf("settler %d", i+1), false); err != nil {
+			return 0, err
+		}
+		defer servers[i].kill() //nolint:gocritic // each one lives until the end
+	}
+
+	if settled, err = d.waitSettled(ctx, unknown); err != nil {
+		return 0, err
+	}
+
 	if err := d.payAgain(ctx, servers[0].addr, unanswered); err != nil {
-		return err
+		return 0, err
 	}
 
 	for _, server := range servers {
 		if err := server.stop(ctx); err != nil {
-			return err
+			return 0, err
 		}
 	}
 
-	return d.audit(ctx, all, len(unknown), settled)
+	return settled, nil
 }
 
 func (d *unknownDemo) launch(ctx context.Context, name string, hangs bool) (*process, error) {

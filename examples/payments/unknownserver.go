@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/onlyonce-go/onlyonce"
 	paymentsv1 "github.com/onlyonce-go/onlyonce/examples/payments/proto/payments/v1"
 	"github.com/onlyonce-go/onlyonce/interceptor"
@@ -61,19 +63,7 @@ func runUnknown(ctx context.Context, config *childConfig, stdout io.Writer) erro
 		return err // names the problem
 	}
 
-	service := &desk{provider: provider}
-
-	policy := interceptor.Policy{Policy: sharedPolicy(), Recover: service.recover}
-	policy.Guarantee, policy.KeepRequest = onlyonce.AtMostOnce, 4<<10 // bytes
-	policy.Lease, policy.MaxRun = unknownLease, 2*unknownLease
-
-	var shop paymentsv1.PaymentServiceServer = service
-	if config.Hangs {
-		shop = &hanging{desk: service, report: func() { _, _ = fmt.Fprintln(stdout, sayHeld) }}
-	}
-
-	server, err := newServer(engine, named(config.Run), shop, //nolint:contextcheck // Validate takes none
-		interceptor.WithMethodPolicy(paymentsv1.PaymentService_Pay_FullMethodName, policy))
+	server, err := newUnknownServer(engine, config, &desk{provider: provider}, stdout) //nolint:contextcheck // Validate takes none
 	if err != nil {
 		return err
 	}
@@ -93,6 +83,21 @@ func runUnknown(ctx context.Context, config *childConfig, stdout io.Writer) erro
 	}
 
 	return serveUntil(ctx, listener, server, engine)
+}
+
+// newUnknownServer returns a server whose payments run at most once, and can be recovered. They hang if the configuration demands it.
+func newUnknownServer(engine *onlyonce.Engine, config *childConfig, service *desk, stdout io.Writer) (*grpc.Server, error) {
+	policy := interceptor.Policy{Policy: sharedPolicy(), Recover: service.recover}
+	policy.Guarantee, policy.KeepRequest = onlyonce.AtMostOnce, keptRequest
+	policy.Lease, policy.MaxRun = unknownLease, 2*unknownLease
+
+	var payments paymentsv1.PaymentServiceServer = service
+	if config.Hangs {
+		payments = &hanging{desk: service, report: func() { _, _ = fmt.Fprintln(stdout, sayHeld) }}
+	}
+
+	return newServer(engine, named(config.Run), payments,
+		interceptor.WithMethodPolicy(paymentsv1.PaymentService_Pay_FullMethodName, policy))
 }
 
 // hanging is a desk whose process will be killed. Of every five payments, two are answered, one hangs before its charge, and two hang

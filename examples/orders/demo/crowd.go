@@ -50,6 +50,22 @@ func (c *crowd) start(ctx context.Context, s *stage, trace *service.Trace) error
 	return nil
 }
 
+// submit puts all orders into the queue, and closes it. The last part of the orders waits until each service has been killed once.
+func (c *crowd) submit(ctx context.Context, orders []order, allStruck <-chan struct{}) {
+	for i := range orders {
+		if i == len(orders)-len(orders)/lastPart-1 {
+			select {
+			case <-allStruck:
+			case <-ctx.Done():
+			}
+		}
+
+		c.queue <- &orders[i]
+	}
+
+	close(c.queue)
+}
+
 // latencies returns the times of the answered orders, sorted. No customer may run any more.
 func (c *crowd) latencies() []time.Duration {
 	close(c.results)

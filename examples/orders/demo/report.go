@@ -15,6 +15,34 @@ import (
 
 // report prints the table, and the lines that a program can read.
 func report(w io.Writer, page string, plain, protected *trial) error {
+	if err := reportTable(w, plain, protected); err != nil {
+		return err
+	}
+
+	for _, t := range []*trial{plain, protected} {
+		killed := make([]string, 0, len(t.kills))
+		for _, name := range slices.Backward(names()) {
+			killed = append(killed, fmt.Sprintf("%s %d", name, t.kills[name]))
+		}
+
+		_, _ = fmt.Fprintf(w, "\nkilled, %s: %s", title(t.without), strings.Join(killed, ", "))
+	}
+
+	_, err := fmt.Fprintf(w, "\nwho called whom with which key, and what was a replay: %s\n\n"+
+		"without orders=%d paid=%d stock_moved=%d doubled=%d missing=%d\n"+
+		"result orders=%d paid=%d stock_moved=%d doubled=%d missing=%d\n",
+		page,
+		plain.requested, plain.audit.paid, plain.audit.stockMoved, plain.audit.doubled, plain.audit.missing,
+		protected.requested, protected.audit.paid, protected.audit.stockMoved, protected.audit.doubled, protected.audit.missing)
+	if err != nil {
+		return fmt.Errorf("printing the result: %w", err)
+	}
+
+	return nil
+}
+
+// reportTable prints a row for each figure and a column for each trial.
+func reportTable(w io.Writer, plain, protected *trial) error {
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight) // the gap between columns
 
 	row := func(name string, cell func(*trial) any) {
@@ -51,25 +79,6 @@ func report(w io.Writer, page string, plain, protected *trial) error {
 
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("printing the table: %w", err)
-	}
-
-	for _, t := range []*trial{plain, protected} {
-		killed := make([]string, 0, len(t.kills))
-		for _, name := range slices.Backward(names()) {
-			killed = append(killed, fmt.Sprintf("%s %d", name, t.kills[name]))
-		}
-
-		_, _ = fmt.Fprintf(w, "\nkilled, %s: %s", title(t.without), strings.Join(killed, ", "))
-	}
-
-	_, err := fmt.Fprintf(w, "\nwho called whom with which key, and what was a replay: %s\n\n"+
-		"without orders=%d paid=%d stock_moved=%d doubled=%d missing=%d\n"+
-		"result orders=%d paid=%d stock_moved=%d doubled=%d missing=%d\n",
-		page,
-		plain.requested, plain.audit.paid, plain.audit.stockMoved, plain.audit.doubled, plain.audit.missing,
-		protected.requested, protected.audit.paid, protected.audit.stockMoved, protected.audit.doubled, protected.audit.missing)
-	if err != nil {
-		return fmt.Errorf("printing the result: %w", err)
 	}
 
 	return nil

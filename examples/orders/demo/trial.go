@@ -66,8 +66,7 @@ func (d *demo) run(ctx context.Context, without bool) (_ *trial, err error) {
 	return t, err
 }
 
-// place places all orders, from several customers at the same time, while services are killed. The last part of the orders waits until each
-// service has been killed once.
+// place places all orders, from several customers at the same time, while services are killed.
 func (t *trial) place(ctx context.Context, s *stage) error {
 	trace, err := service.OpenTrace(customers, s.trace)
 	if err != nil {
@@ -97,18 +96,7 @@ func (t *trial) place(ctx context.Context, s *stage) error {
 
 	striking.Go(func() { t.strike(placing, s, trace, c.finished, allStruck) })
 
-	for i := range s.demo.orders {
-		if i == len(s.demo.orders)-len(s.demo.orders)/lastPart-1 {
-			select {
-			case <-allStruck:
-			case <-ctx.Done():
-			}
-		}
-
-		c.queue <- &s.demo.orders[i]
-	}
-
-	close(c.queue)
+	c.submit(ctx, s.demo.orders, allStruck)
 	c.customers.Wait()
 	placed()
 	striking.Wait()

@@ -56,17 +56,8 @@ func Read(r io.Reader) ([]Order, error) {
 	reader := csv.NewReader(skipByteOrderMark(r))
 	reader.FieldsPerRecord = -1 // counted below, for a better message
 
-	header, err := reader.Read()
-	if errors.Is(err, io.EOF) {
-		return nil, &LineError{Line: 1, Err: fmt.Errorf("the file is empty: begin it with the line %q", Header)}
-	}
-
-	if err != nil {
-		return nil, readError(err, 1)
-	}
-
-	if strings.Join(header, ",") != Header {
-		return nil, &LineError{Line: 1, Err: fmt.Errorf("the header is %q: write %q", strings.Join(header, ","), Header)}
+	if err := readHeader(reader); err != nil {
+		return nil, err
 	}
 
 	var all []Order
@@ -103,6 +94,21 @@ func Read(r io.Reader) ([]Order, error) {
 	}
 
 	return all, nil
+}
+
+func readHeader(reader *csv.Reader) error {
+	header, err := reader.Read()
+
+	switch {
+	case errors.Is(err, io.EOF):
+		return &LineError{Line: 1, Err: fmt.Errorf("the file is empty: begin it with the line %q", Header)}
+	case err != nil:
+		return readError(err, 1)
+	case strings.Join(header, ",") != Header:
+		return &LineError{Line: 1, Err: fmt.Errorf("the header is %q: write %q", strings.Join(header, ","), Header)}
+	default:
+		return nil
+	}
 }
 
 func readError(err error, line int) error {
