@@ -101,7 +101,7 @@ func TestF20OutcomeIsWrittenAfterTheCallerHasGone(t *testing.T) {
 }
 
 // An error about the caller of a run is no answer to the duplicates that wait for the run.
-func TestF20DuplicatesOfARunThatEndedWithItsCallerAreToldToRetry(t *testing.T) {
+func TestF20DuplicatesOfARunThatEndedWithItsCallerAreRejectedAsInProgress(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, memstore.New(), withGuarantee(onlyonce.AtLeastOnce))

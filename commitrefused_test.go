@@ -107,7 +107,7 @@ func TestF70HandlerThatDoesNotUseTheTransactionIsReported(t *testing.T) {
 	}
 }
 
-func TestF70RunThatMayNotJoinSaysWhichPolicyToChange(t *testing.T) {
+func TestF70ErrorOfARunThatMayNotJoinNamesThePolicyToChange(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		db := txstore.New()

@@ -164,7 +164,7 @@ func TestNothingIsDerivedOutsideOfARun(t *testing.T) {
 	}
 }
 
-func TestKeyForOutsideIsTheSameWheneverItIsAskedFor(t *testing.T) {
+func TestKeyForOutsideIsTheSameEachTime(t *testing.T) {
 	t.Parallel()
 	inRun(t, pay("k"), func(ctx context.Context) {
 		first, _, _ := derivedKeys(t, ctx, "external", "charge")

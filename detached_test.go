@@ -290,7 +290,7 @@ func TestF65RunsThatAreAttachedTakeNoRoom(t *testing.T) {
 	})
 }
 
-func TestF65RunBeyondTheBoundLearnsWhyItEnds(t *testing.T) {
+func TestF65RunBeyondTheBoundEndsWithTooManyDetached(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, memstore.New(), onlyonce.WithLimits(onlyonce.Limits{MaxDetached: 1}))

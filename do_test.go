@@ -140,7 +140,7 @@ func TestDoDoesNotCallAnUnrecordedFinalErrorFinal(t *testing.T) {
 	})
 }
 
-func TestF35BadKeyIsRefusedBeforeTheStoreIsAsked(t *testing.T) {
+func TestF35BadKeyIsRefusedBeforeTheStoreIsCalled(t *testing.T) {
 	t.Parallel()
 
 	s := newFaultStore()

@@ -72,7 +72,7 @@ func TestF56DrainOfAnIdleEngineReturnsAtOnceAndMayBeRepeated(t *testing.T) {
 	p.mustHaveRun(t, 0)
 }
 
-func TestF56DrainTellsRunsWhenItsTimeIsUp(t *testing.T) {
+func TestF56DrainCancelsRunsWhenItsTimeIsUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, memstore.New())
@@ -157,7 +157,7 @@ func TestF56DrainGivesUpWhatTheStoreDoesNotAcknowledge(t *testing.T) {
 }
 
 // A drain waits for unprotected runs, too, and cancels them.
-func TestF56DrainTellsUnprotectedRuns(t *testing.T) {
+func TestF56DrainCancelsUnprotectedRuns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newFaultStore()
@@ -275,7 +275,7 @@ func TestF56ClaimThatMayStillArriveIsReleasedWhenTheDrainStopsItsCall(t *testing
 }
 
 // The drain's time is over while a claim is on its way. The run that the claim starts has to be cancelled as well.
-func TestF56RunThatStartsAfterTheDrainsTimeIsToldAtOnce(t *testing.T) {
+func TestF56RunThatStartsAfterTheDrainsTimeIsCancelledAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newFaultStore()

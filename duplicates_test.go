@@ -76,7 +76,7 @@ func TestF22ThousandDuplicatesAtOnceRunOnceAndCostTheStoreOneClaim(t *testing.T)
 	}
 }
 
-func TestF22DuplicatesBeyondTheBoundAreToldToRetry(t *testing.T) {
+func TestF22DuplicatesBeyondTheBoundGetARetryableError(t *testing.T) {
 	t.Parallel()
 
 	for name, limits := range map[string]onlyonce.Limits{
@@ -245,7 +245,7 @@ func TestF23OnlyTheWaiterWithTheShortDeadlineFails(t *testing.T) {
 	})
 }
 
-func TestF23WaiterWithAVeryShortDeadlineIsToldBeforeItEnds(t *testing.T) {
+func TestF23WaiterWithAVeryShortDeadlineIsRejectedBeforeItEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, newFaultStore())

@@ -166,7 +166,7 @@ func TestObserverThatPanicsChangesNothing(t *testing.T) {
 	}
 }
 
-func TestSlogObserverWritesWhatItKnowsAtTheLevelItDeserves(t *testing.T) {
+func TestSlogObserverLogsTheFieldsOfAnEventAtItsLevel(t *testing.T) {
 	t.Parallel()
 
 	event := func(kind onlyonce.EventKind) onlyonce.Event { return onlyonce.Event{Kind: kind, Method: "/pay"} }

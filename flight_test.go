@@ -12,7 +12,7 @@ import (
 )
 
 // Duplicates that arrive before the store has answered the first call are answered from the store's reply to that call.
-func TestF23DuplicatesFromBeforeTheClaimLearnThatSomebodyRuns(t *testing.T) {
+func TestF23DuplicatesFromBeforeTheClaimWaitForTheRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newFaultStore()

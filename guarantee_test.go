@@ -235,7 +235,7 @@ func TestF60JoinedRunOfAStricterRecordIsAnsweredFromACommitThatComesLate(t *test
 
 // A single transaction leaves the record unchanged, whether it is rolled back or its process dies. So it holds no
 // record, and does not claim to.
-func TestF60SingleTransactionIsExactlyOnceWhateverItsRecordSays(t *testing.T) {
+func TestF60SingleTransactionIsExactlyOnceWhateverItsRecordHas(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, e := releasedUnderAtMostOnce(t, onlyonce.SingleTransaction)

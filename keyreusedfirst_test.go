@@ -36,7 +36,7 @@ func (a answer) mustNameTheFirst(t *testing.T, first string) {
 }
 
 // F76: the rejection of another request under a key reports how the first one ended, in this process and in another one.
-func TestF76ReusedKeyTellsWhatBecameOfTheFirstRequest(t *testing.T) {
+func TestF76KeyReusedHasTheStateOfTheFirstRequest(t *testing.T) {
 	t.Parallel()
 
 	atLeastOnce := onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce}
@@ -70,7 +70,7 @@ func TestF76ReusedKeyTellsWhatBecameOfTheFirstRequest(t *testing.T) {
 	}
 }
 
-func TestF76ReusedKeyOfARunTellsThatItRunsOrThatItsOutcomeIsUnknown(t *testing.T) {
+func TestF76KeyReusedOfARunHasTheStateRunningOrUnknown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, here, there := twoEngines(t, onlyonce.Policy{})
@@ -94,7 +94,7 @@ func TestF76ReusedKeyOfARunTellsThatItRunsOrThatItsOutcomeIsUnknown(t *testing.T
 	})
 }
 
-func TestF76ReusedKeyOfARunThatIsFoundOutAboutTellsThatItsOutcomeIsUnknown(t *testing.T) {
+func TestF76KeyReusedDuringARecoveryHasTheStateUnknown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, newFaultStore())
@@ -122,7 +122,7 @@ func TestF76ReusedKeyOfARunThatIsFoundOutAboutTellsThatItsOutcomeIsUnknown(t *te
 
 // Duplicates in this process share the error of a run that left no outcome. Another request that waited with them
 // learns how the run ended.
-func TestF76ReusedKeyOfASharedEndTellsHowItEnded(t *testing.T) {
+func TestF76KeyReusedOfASharedEndHasItsState(t *testing.T) {
 	t.Parallel()
 
 	for want, ends := range map[string]error{"released": onlyonce.NotExecuted(errLine), "unknown": errLine} {

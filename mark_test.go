@@ -235,7 +235,7 @@ func TestF34OutcomeOverTheCapIsKeptAsDoneWithoutItsBody(t *testing.T) {
 	}
 }
 
-func TestF34WaitersOfAnOutcomeOverTheCapAreToldSo(t *testing.T) {
+func TestF34WaitersOfAnOutcomeOverTheCapAreRejectedAsNotStored(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, memstore.New(), onlyonce.WithPolicy(onlyonce.Policy{MaxOutcome: 1}))

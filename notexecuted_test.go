@@ -112,7 +112,7 @@ func TestF17OwnerThatOutlivesItsTimeDoesNotSayThatNothingHappened(t *testing.T) 
 }
 
 // An outage of the store does not weaken what the run itself proves.
-func TestF08RunWithinItsTimeSaysThatNothingHappenedThoughTheStoreIsDown(t *testing.T) {
+func TestF08NotExecutedErrorWithinTheRunsTimeHoldsThoughTheStoreIsDown(t *testing.T) {
 	t.Parallel()
 
 	for guarantee, length := range map[onlyonce.Guarantee]time.Duration{

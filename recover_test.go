@@ -71,7 +71,7 @@ func TestF04RecoveryThatFindsTheEffectRecordsIt(t *testing.T) {
 	}
 }
 
-func TestF04RecoveryThatFindsNothingIsBelievedOnlyWhenTheOwnerIsDead(t *testing.T) {
+func TestF04DidNotHappenIsAcceptedOnlyWhenTheOwnerIsDead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var failed atomic.Int64
@@ -147,7 +147,7 @@ func TestRecoveryThatFindsOutNothingLeavesItToTheGuarantee(t *testing.T) {
 	}
 }
 
-func TestOneCallAsksTheRecoveryFunctionAndTheOthersWait(t *testing.T) {
+func TestOneCallRunsTheRecoveryFunctionAndTheOthersWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		engine := afterCrash(t, onlyonce.AtMostOnce)
@@ -239,7 +239,7 @@ func TestRecoveryThatIsTooLateForItsCallSettlesTheRecord(t *testing.T) {
 	})
 }
 
-func TestRecoveryIsAskedAboutAHeldOutcomeAndSeesItsRecord(t *testing.T) {
+func TestRecoveryOfAHeldOutcomeGetsItsRecord(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		engine := newEngine(t, memstore.New())
@@ -261,7 +261,7 @@ func TestRecoveryIsAskedAboutAHeldOutcomeAndSeesItsRecord(t *testing.T) {
 	})
 }
 
-func TestRecoveryIsNotAskedForThoseWhoMayNotSeeTheAnswer(t *testing.T) {
+func TestRecoveryDoesNotRunForACallerWhoFailsTheReplayCheck(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		engine := afterCrash(t, onlyonce.AtLeastOnce)

@@ -14,7 +14,7 @@ import (
 )
 
 // Another owner may die while the call waits. The recovery function has not been called about that owner.
-func TestF66RecoveryFunctionIsAskedAboutEachOwner(t *testing.T) {
+func TestF66RecoveryFunctionRunsForEachOwner(t *testing.T) {
 	t.Parallel()
 
 	for _, g := range []onlyonce.Guarantee{onlyonce.AtLeastOnce, onlyonce.AtMostOnce} {
@@ -159,7 +159,7 @@ func TestF66FunctionThatHangsDoesNotKeepCallsFromTheNextOwner(t *testing.T) {
 }
 
 // After a record is forgotten, its fences begin again.
-func TestF66OwnerAfterAForgettingIsAskedAboutAsWell(t *testing.T) {
+func TestF66RecoveryFunctionRunsForAnOwnerAfterAForgetting(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newFaultStore()

@@ -201,7 +201,7 @@ func listed(t *testing.T, engine *onlyonce.Engine) (found []onlyonce.Record) {
 	return found
 }
 
-func TestCallAsksByItselfIfARecoveryWithoutItsRequestHasFoundNothing(t *testing.T) {
+func TestCallRecoversByItselfIfARecoveryWithoutItsRequestHasFoundNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		blind := &ledger{takes: time.Second, found: onlyonce.StillUnknown()}
@@ -223,7 +223,7 @@ func TestCallAsksByItselfIfARecoveryWithoutItsRequestHasFoundNothing(t *testing.
 	})
 }
 
-func TestCallAsksOnceByItselfIfARecoveryWithoutItsRequestDoesNotEnd(t *testing.T) {
+func TestCallRecoversOnceByItselfIfARecoveryWithoutItsRequestDoesNotEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		stuck := &ledger{takes: time.Hour, found: onlyonce.StillUnknown()} // its time is over after 5 seconds
@@ -332,7 +332,7 @@ func TestF03KeptRequestIsTheOneBeforeTheHandlerRan(t *testing.T) {
 	})
 }
 
-func TestF37RequestIsKeptOnlyAsThePolicySays(t *testing.T) {
+func TestF37RequestIsKeptOnlyAsThePolicyDemands(t *testing.T) {
 	t.Parallel()
 
 	for name, tt := range map[string]struct {
@@ -388,7 +388,7 @@ func TestReplayNamesTheTraceOfTheRun(t *testing.T) {
 	})
 }
 
-func TestReleasedRecordSaysWhoReleasedItAndWhy(t *testing.T) {
+func TestReleasedRecordShowsWhoReleasedItAndWhy(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		engine := newEngine(t, memstore.New())
@@ -411,7 +411,7 @@ func TestReleasedRecordSaysWhoReleasedItAndWhy(t *testing.T) {
 	})
 }
 
-func TestAttentionTellsTheObserver(t *testing.T) {
+func TestAttentionNotifiesTheObserver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var seen journal

@@ -37,7 +37,7 @@ func (c *checks) mustHaveBeenAsked(t *testing.T, times int64) {
 	}
 }
 
-func TestF27ReplayCheckIsNotAskedForTheRunsOwnCaller(t *testing.T) {
+func TestF27ReplayCheckIsNotCalledForTheRunsOwnCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, newFaultStore())
@@ -155,7 +155,7 @@ func TestF27ReplayCheckGuardsEveryReplayAndEveryWait(t *testing.T) {
 	}
 }
 
-func TestF27ReplayCheckIsAskedOncePerCall(t *testing.T) {
+func TestF27ReplayCheckIsCalledOncePerCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, first, second := twoEngines(t, onlyonce.Policy{})

@@ -53,7 +53,7 @@ func TestF08StoreDownAtCompletionLeavesTheRecordClaimedUntilTheStoreHeals(t *tes
 	}
 }
 
-func TestF08DuplicatesOfAnUnrecordedRunAreToldToRetryAndThenGetItsAnswer(t *testing.T) {
+func TestF08DuplicatesOfAnUnrecordedRunGetARetryableErrorAndThenItsAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newFaultStore()

@@ -83,7 +83,7 @@ func (s *shadowStage) wants(t *testing.T, status onlyonce.Status, reason onlyonc
 	return event.Shadow
 }
 
-func TestShadowModeRunsEveryDuplicateAndSaysThatItWouldHaveBeenReplayed(t *testing.T) {
+func TestShadowModeRunsEveryDuplicateAndReportsThatItWouldHaveBeenReplayed(t *testing.T) {
 	t.Parallel()
 
 	inShadow(t, onlyonce.Policy{}, func(t *testing.T, s *shadowStage) {
@@ -120,7 +120,7 @@ func TestShadowModeRunsEveryDuplicateAndSaysThatItWouldHaveBeenReplayed(t *testi
 	})
 }
 
-func TestShadowModeSaysWhatRealModeWouldHaveRefused(t *testing.T) {
+func TestShadowModeReportsWhatRealModeWouldHaveRefused(t *testing.T) {
 	t.Parallel()
 
 	inShadow(t, onlyonce.Policy{}, func(t *testing.T, s *shadowStage) {
@@ -259,7 +259,7 @@ func TestShadowModeAndRealModeNeverSeeEachOthersRecords(t *testing.T) {
 	})
 }
 
-func TestADuplicateInShadowModeSaysThatItWouldHaveWaited(t *testing.T) {
+func TestADuplicateInShadowModeReportsThatItWouldHaveWaited(t *testing.T) {
 	t.Parallel()
 
 	inShadow(t, onlyonce.Policy{}, func(t *testing.T, s *shadowStage) {

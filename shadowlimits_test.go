@@ -149,7 +149,7 @@ func TestShadowModeHoldsNoMoreAnswersThanItMay(t *testing.T) {
 }
 
 // A table of a few calls must not look like a report of all calls.
-func TestShadowReportSaysHowManyCallsWereNotObserved(t *testing.T) {
+func TestShadowReportCountsTheCallsThatWereNotObserved(t *testing.T) {
 	var report onlyonce.ShadowReport
 
 	if text := report.String(); strings.Contains(text, "NOT OBSERVED") {

@@ -66,7 +66,7 @@ func TestWaitersOfTheProcessShareTheErrorOfAReleasedRun(t *testing.T) {
 	}
 }
 
-func TestWaitersOfAHeldRunAreToldThatTheOutcomeIsUnknown(t *testing.T) {
+func TestWaitersOfAHeldRunAreRejectedAsOutcomeUnknown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newFaultStore()

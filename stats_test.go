@@ -64,7 +64,7 @@ func TestStatsCountWhatTheEngineHolds(t *testing.T) {
 }
 
 // A duplicate on another server polls the store. Its wait is no time that the engine has added.
-func TestWaitForARunOnAnotherServerIsTold(t *testing.T) {
+func TestWaitForARunOnAnotherServerIsInTheEvent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		seen := new(journal)

@@ -86,7 +86,7 @@ func TestF06DuplicatesOfARejectedCallAreRejectedWithDelaysOfTheirOwn(t *testing.
 	})
 }
 
-func TestF06FailOpenRunsUnprotectedAndSaysSo(t *testing.T) {
+func TestF06FailOpenRunsUnprotectedAndReportsIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		seen := new(journal)

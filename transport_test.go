@@ -53,7 +53,7 @@ func TestObserverSeesWhatATransportHasRefused(t *testing.T) {
 	newEngine(t, memstore.New()).Refused(t.Context(), identity("k"), missing) // no observer
 }
 
-func TestDuplicateThatIsToldUnknownIsObservedAsUnknown(t *testing.T) {
+func TestDuplicateThatIsRejectedAsUnknownIsObservedAsUnknown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		seen := new(journal)

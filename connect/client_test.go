@@ -86,7 +86,7 @@ func TestACallIsRetriedWithOneKey(t *testing.T) {
 	}
 }
 
-func TestTheErrorOfACallSaysWhatItMeansForTheKey(t *testing.T) {
+func TestTheErrorOfACallHasTheVerdictOnItsKey(t *testing.T) {
 	for protocol, opts := range protocols() {
 		t.Run(protocol, func(t *testing.T) {
 			w := newWorld(t, setup{})
@@ -176,7 +176,7 @@ func (l *lossy) Do(req *http.Request) (*http.Response, error) {
 	return nil, errors.New("connection reset by peer")
 }
 
-func TestALostAnswerOfAProtectedMethodIsAskedForAgain(t *testing.T) {
+func TestACallOfAProtectedMethodWhoseAnswerIsLostIsRetried(t *testing.T) {
 	for protocol, opts := range protocols() {
 		t.Run(protocol, func(t *testing.T) {
 			w := newWorld(t, setup{})
@@ -228,7 +228,7 @@ func TestF75AMethodThatOnlyAnOptionProtectsIsRetriedAfterItsConfirmation(t *test
 	}
 }
 
-func TestF75AServerWithoutTheKitIsReportedAndNotAskedAgain(t *testing.T) {
+func TestF75AServerWithoutTheKitIsReportedAndGetsNoRetry(t *testing.T) {
 	for protocol, opts := range protocols() {
 		t.Run(protocol, func(t *testing.T) {
 			bare := new(shop)

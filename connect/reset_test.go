@@ -15,7 +15,7 @@ import (
 )
 
 // connect-go says CANCELLED when the other side resets the connection.
-func TestAReplyThatIsLostWithAResetIsAskedForAgain(t *testing.T) {
+func TestACallWhoseReplyIsLostWithAResetIsRetried(t *testing.T) {
 	var attempts atomic.Int64
 
 	w := newWorld(t, setup{wrap: func(next http.Handler) http.Handler {

@@ -393,7 +393,7 @@ func (downStore) Claim(context.Context, store.Claim) (store.Result, error) {
 	return store.Result{}, errors.New("not reached")
 }
 
-func TestARejectionSaysWhenToRetry(t *testing.T) {
+func TestARejectionHasTheTimeOfTheRetry(t *testing.T) {
 	for protocol, opts := range protocols() {
 		t.Run(protocol, func(t *testing.T) {
 			limits := onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: time.Second})

@@ -179,7 +179,7 @@ func TestEveryResponseHasTheHeadersThatProtectIt(t *testing.T) {
 	check("another site", d.post(base+"settle", form))
 }
 
-func TestKeysAndContentsAreHiddenUntilSomebodyAsksWhoMay(t *testing.T) {
+func TestKeysAndContentsAreHiddenUntilAnAuthorizedPersonRevealsThem(t *testing.T) {
 	for _, may := range []bool{false, true} {
 		opts := Options{}
 		if may {

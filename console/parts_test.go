@@ -24,7 +24,7 @@ func told(rec onlyonce.Record) string {
 	return b.String()
 }
 
-func TestStoryTellsWhatTheFieldsSay(t *testing.T) {
+func TestStoryMatchesTheFieldsOfTheRecord(t *testing.T) {
 	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 	at := func(minutes int) time.Time { return now.Add(time.Duration(minutes) * time.Minute) }
 

@@ -217,7 +217,7 @@ func notStored(code string) ending {
 }
 
 // The engine's own delay holds if it is longer.
-func TestARejectedMessageWaitsAsLongAsTheEngineSays(t *testing.T) {
+func TestARejectedMessageWaitsForTheRetryAfterOfTheEngine(t *testing.T) {
 	t.Parallel()
 
 	r := rules{maxAttempts: 3, backoff: func(int) time.Duration { return -time.Hour }}

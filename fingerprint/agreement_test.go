@@ -8,7 +8,7 @@ import (
 
 // The cases of docs/fingerprint.md: forms of a field for which a build that knows the field and a build that does not
 // disagree, and the form in which they agree.
-func TestOldAndNewBuildsDisagreeWhereTheDefinitionSaysSo(t *testing.T) {
+func TestOldAndNewBuildsDisagreeOnlyWhereTheDefinitionAllowsIt(t *testing.T) {
 	entry := func(key, value string) []byte { return message(92, text(1, key), text(2, value)) }
 	oneTwo := fields(entry("a", "1"), entry("b", "2"))
 

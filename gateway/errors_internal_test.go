@@ -12,7 +12,7 @@ import (
 )
 
 // A RetryInfo that is out of range is a long one, and not none.
-func TestRetryAfterIsNeverShorterThanTheServerAsks(t *testing.T) {
+func TestRetryAfterIsNeverShorterThanTheDelayOfTheServer(t *testing.T) {
 	for name, c := range map[string]struct {
 		info *durationpb.Duration
 		want string

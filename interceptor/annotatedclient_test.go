@@ -172,7 +172,7 @@ func TestClientGuessesNothingFromAnAnnotationThatCannotHold(t *testing.T) {
 }
 
 // The .proto may be newer than the client's build of this module. Then its annotation is invalid for the client.
-func TestClientKeepsToWhatIsSaidBesideAnAnnotationThatProtectsNothing(t *testing.T) {
+func TestClientUsesTheOtherOptionsOfAMethodWhoseAnnotationProtectsNothing(t *testing.T) {
 	for name, options := range map[string]string{
 		"it cannot hold":       method("guarantee: 9 retention { seconds: 3600 }"),
 		"its keys are ignored": method("key: KEY_USE_IGNORED retention { seconds: 3600 }"),

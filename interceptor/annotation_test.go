@@ -92,7 +92,7 @@ func TestMethodOptionGoesBeforeServiceOptionFieldByField(t *testing.T) {
 	})
 }
 
-func TestRunsAndWaitsAreBoundedAsTheOptionSays(t *testing.T) {
+func TestRunsAndWaitsAreBoundedByTheOption(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &branchBank{deposit: func(ctx context.Context, _ *bankv1.DepositRequest) (*bankv1.DepositResponse, error) {
 			<-ctx.Done()
@@ -140,7 +140,7 @@ func TestRunsAndWaitsAreBoundedAsTheOptionSays(t *testing.T) {
 	})
 }
 
-func TestStoreFaultsAreTreatedAsTheOptionSays(t *testing.T) {
+func TestStoreFaultsAreHandledAsTheOptionsDeclare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := startBank(t, setup{store: newFaultStore().down()}, &branchBank{})
 

@@ -30,7 +30,7 @@ func TestScopeIsCheckedBeforeTheKey(t *testing.T) {
 	w.call(withKey(t.Context(), "one", "two"), payment()).mustBe(t, scopeMissing)
 }
 
-func TestKeyIsCheckedBeforeTheStoreIsAsked(t *testing.T) {
+func TestKeyIsCheckedBeforeTheStoreIsCalled(t *testing.T) {
 	faults := newFaultStore().down()
 	w := start(t, setup{store: faults}, nil)
 
@@ -234,7 +234,7 @@ func authorised(allowed *bool) []grpc.UnaryServerInterceptor {
 	}
 }
 
-func TestF24_KeyReusedWhileTheStoreIsAsked(t *testing.T) {
+func TestF24_KeyReusedWhileTheStoreIsClaiming(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		faults := newFaultStore()
 		w := start(t, setup{store: faults, server: []interceptor.ServerOption{forbidden()}}, nil)

@@ -105,7 +105,7 @@ func TestF75_KindsOfReplies(t *testing.T) {
 	}
 }
 
-func TestF75_ReplicasAreToldApart(t *testing.T) {
+func TestF75_ReplicasAreDistinguished(t *testing.T) {
 	for _, annotated := range []bool{false, true} {
 		c := &confirmation{presumed: annotated}
 		stranger := map[bool]standing{false: standingUnknown, true: standingPresumed}[annotated]

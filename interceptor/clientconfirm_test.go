@@ -280,7 +280,7 @@ func TestF75_AnnotatedMethodOfAServerWithoutTheKitIsNotRetriedAfterUnavailable(t
 
 // F75: a program that calls whatever its clients name has more methods than are kept. Further ones are never presumed to be protected, and
 // are reported once together.
-func TestF75_MethodsThatAreTooManyAreNotTrusted(t *testing.T) {
+func TestF75_MethodsBeyondTheBoundAreNotConfirmed(t *testing.T) {
 	b, reported, line := &branchBank{}, &report{}, &lossy{}
 	w := startBank(t, setup{tcp: true, unprotected: true, before: []grpc.UnaryServerInterceptor{line.intercept}}, b)
 	line.line = w.listener

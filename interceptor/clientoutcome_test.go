@@ -138,7 +138,7 @@ func TestOutcomeOfJoinedErrors(t *testing.T) {
 	})
 }
 
-func TestErrorOfACallTellsItsKeyAndWhatTheHandlerHasSaid(t *testing.T) {
+func TestErrorOfACallHasItsKeyAndTheMessageOfTheHandler(t *testing.T) {
 	w := start(t, setup{}, failing(status.Error(codes.Unavailable, "the ledger is busy")))
 	client := w.client(t)
 
@@ -357,7 +357,7 @@ func TestF58_HealthChecksAreNotAmongAllMethods(t *testing.T) {
 	}
 }
 
-func TestF58_AnswerOfAMethodThatNobodyCallsProtectedIsNoAlarm(t *testing.T) {
+func TestF58_AnswerOfAMethodThatIsNotDeclaredProtectedIsNotReported(t *testing.T) {
 	log := &journal{}
 	w := start(t, setup{unprotected: true}, nil)
 

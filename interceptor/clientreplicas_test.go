@@ -200,7 +200,7 @@ func TestF75_ConfirmationDoesNotHoldForAttemptsThatWereSentBeforeIt(t *testing.T
 
 // F75: both builds stay behind one address, such as that of a proxy. Calls that the old build loses are not retried,
 // although the new one answers with the status in between.
-func TestF75_AddressThatHidesBothBuildsIsNotTrusted(t *testing.T) {
+func TestF75_AddressWithBothBuildsBehindItIsNotConfirmed(t *testing.T) {
 	book := &ledger{}
 	_, fresh := startLossy(t, setup{}, book.charge)
 	_, old := startLossy(t, setup{unprotected: true}, book.charge)

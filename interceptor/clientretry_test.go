@@ -55,7 +55,7 @@ func (w *world) confirm(t *testing.T, conn grpc.ClientConnInterface) {
 	w.handle = handle
 }
 
-func TestClientRetriesWhatTheContractSays(t *testing.T) {
+func TestClientRetriesWhatTheContractAllows(t *testing.T) {
 	const never, again = 1, 2
 
 	tests := map[string]struct {
@@ -131,7 +131,7 @@ func TestRetryCodesReplaceTheDefault(t *testing.T) {
 	})
 }
 
-func TestClientWaitsExactlyAsLongAsItIsAskedTo(t *testing.T) {
+func TestClientWaitsExactlyAsLongAsThePushback(t *testing.T) {
 	tests := map[string]struct {
 		turn turn
 		want time.Duration
@@ -160,7 +160,7 @@ func TestClientWaitsExactlyAsLongAsItIsAskedTo(t *testing.T) {
 	}
 }
 
-func TestClientBacksOffWhereItIsAskedNothing(t *testing.T) {
+func TestClientBacksOffWithoutPushback(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		seen, _ := play(t, []turn{unavailable()}, []interceptor.ClientOption{interceptor.WithRetry(retry.Policy{
 			MaxAttempts: 8, BaseDelay: time.Second, MaxDelay: 10 * time.Second, Multiplier: 3,
@@ -175,7 +175,7 @@ func TestClientBacksOffWhereItIsAskedNothing(t *testing.T) {
 	})
 }
 
-func TestPushbackThatSaysNoStopsTheClient(t *testing.T) {
+func TestNegativeOrMalformedPushbackStopsTheClient(t *testing.T) {
 	for name, values := range map[string][]string{
 		"negative": {
 			"-1"}, "malformed": {"soon"}, "empty": {""}, "a fraction": {"1.5"}, "out of range": {"99999999999"}, "several": {"1", "1"},

@@ -285,7 +285,7 @@ func TestPolicyMayStopBeforeTheRetention(t *testing.T) {
 	})
 }
 
-func TestClientGivesUpWaitingForARunAndLearnsItsOutcomeLater(t *testing.T) {
+func TestClientStopsWaitingForARunAndGetsItsOutcomeLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, setup{}, after(20*time.Second, answering("paid")))
 		client := w.client(t)

@@ -90,7 +90,7 @@ func TestTraceFollowsACallAndItsAttempts(t *testing.T) {
 }
 
 // The caller cancels between two attempts.
-func TestTraceTellsOfACallThatEndsWhileItWaits(t *testing.T) {
+func TestTraceReportsACallThatEndsWhileItWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s steps
 
@@ -114,7 +114,7 @@ func TestTraceTellsOfACallThatEndsWhileItWaits(t *testing.T) {
 	})
 }
 
-func TestTraceTellsOfACallThatWasStoppedUnconfirmed(t *testing.T) {
+func TestTraceReportsACallThatWasStoppedUnconfirmed(t *testing.T) {
 	var s steps
 
 	w := start(t, setup{unprotected: true}, scripted(turn{code: codes.Unavailable}))

@@ -361,7 +361,7 @@ func TestKeyThatAnOptionRequiresIsNotIgnoredWhenAServiceThatReadsIsRegisteredLat
 	mustName(t, validate(servicesOf(service), e, required), pay, "NO_SIDE_EFFECTS", "choose one")
 }
 
-func TestRequestOfAnotherTypeThanTheDescriptorSaysIsRefused(t *testing.T) {
+func TestRequestOfAnotherTypeThanInTheDescriptorIsRefused(t *testing.T) {
 	b := startDeclared(t, declaration{request: str("request_id", 1, "key: true")})
 
 	protect, err := interceptor.NewServer(b.engine, interceptor.ScopeShared())

@@ -320,7 +320,7 @@ func TestKeyFieldOfTheRequestGoesBeforeTheDerivedKey(t *testing.T) {
 	}
 }
 
-func TestDerivedKeyHasTheFormThatTheMethodWants(t *testing.T) {
+func TestDerivedKeyHasTheFormThatTheMethodRequires(t *testing.T) {
 	ordered := onlyonce.NewKey() // its time is in its first 13 characters
 	timeOrdered := declaration{method: method("key_form: KEY_FORM_TIME_ORDERED")}
 

@@ -30,7 +30,7 @@ func (a answer) mustAskForAStep(t *testing.T) {
 	}
 }
 
-func TestSecondCallOfARunFailsLocallyAndAsksForAStep(t *testing.T) {
+func TestSecondCallOfARunFailsLocallyAndItsErrorRequiresAStep(t *testing.T) {
 	c := startChain(t, setup{})
 
 	c.front.handle = func(ctx context.Context, req *pb.SimpleRequest) (*pb.SimpleResponse, error) {
@@ -45,7 +45,7 @@ func TestSecondCallOfARunFailsLocallyAndAsksForAStep(t *testing.T) {
 	c.keys(t, 1)
 }
 
-func TestConcurrentCallOfARunFailsLocallyAndAsksForAStep(t *testing.T) {
+func TestConcurrentCallOfARunFailsLocallyAndItsErrorRequiresAStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := startChain(t, setup{})
 		c.back.handle = after(time.Second, answering("paid"))

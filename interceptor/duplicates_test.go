@@ -55,7 +55,7 @@ func TestF22_ThousandDuplicatesAtOnceGetTheOneAnswer(t *testing.T) {
 	})
 }
 
-func TestF22_DuplicatesPastTheBoundAreToldToRetry(t *testing.T) {
+func TestF22_DuplicatesPastTheBoundGetARetryableError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, setup{}, after(time.Second, answering("paid")))
 		answered, refused := 0, 0

@@ -23,7 +23,7 @@ func (w *world) leaseLeft(ctx context.Context, t *testing.T) time.Duration {
 	return time.Until(w.record(ctx, t).LeaseUntil)
 }
 
-func TestF07_RunUnderAtLeastOnceIsToldBeforeItsLeaseCanHaveEnded(t *testing.T) {
+func TestF07_RunUnderAtLeastOnceIsCancelledBeforeItsLeaseCanHaveEnded(t *testing.T) {
 	tests := map[string]struct {
 		last  handlerFunc // what the handler does after its context has ended
 		check func(t *testing.T, a answer)

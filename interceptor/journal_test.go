@@ -209,7 +209,7 @@ func TestACallThatCannotBeWrittenIsNotSent(t *testing.T) {
 	}
 }
 
-func TestACallThatCannotBeRemovedIsNotSaidToBeNotExecuted(t *testing.T) {
+func TestVerdictIsUnknownIfTheCallCannotBeRemovedFromTheJournal(t *testing.T) {
 	w := start(t, setup{}, failing(onlyonce.NotExecuted(status.Error(codes.Aborted, "try again"))))
 	calls := &keptCalls{keeps: errors.New("the disk is gone")}
 
@@ -220,7 +220,7 @@ func TestACallThatCannotBeRemovedIsNotSaidToBeNotExecuted(t *testing.T) {
 }
 
 // Resume sends the earlier call, which may have run. With a new key the effect could happen twice.
-func TestACallIsNotSaidToBeNotExecutedWhileAnEarlierOneIsLeft(t *testing.T) {
+func TestVerdictIsUnknownWhileAnEarlierCallWithTheKeyIsLeft(t *testing.T) {
 	w := start(t, setup{}, failing(onlyonce.NotExecuted(status.Error(codes.Aborted, "try again"))))
 	j := leftCall(t, w.clientConn(t).Target(), 0).journal(t)
 	client := w.client(t, interceptor.WithJournal(j))

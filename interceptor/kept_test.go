@@ -34,7 +34,7 @@ func (a answer) mustBeKept(t *testing.T, what, seconds string) {
 }
 
 // F87: every answer to a keyed call carries its retention, unless it is the default.
-func TestF87_EveryAnswerTellsItsRetentionUnlessThatIsTheDefault(t *testing.T) {
+func TestF87_EveryAnswerHasItsRetentionUnlessThatIsTheDefault(t *testing.T) {
 	own := map[codes.Code]time.Duration{codes.NotFound: 90*time.Second + 900*time.Millisecond}
 
 	for name, tt := range map[string]struct {
@@ -129,7 +129,7 @@ func TestF87_DuplicatesOfAnErrorThatIsTooLargeGetItsRetention(t *testing.T) {
 }
 
 // F87: a stream is refused as other keyed calls are.
-func TestF87_RefusedStreamTellsTheRetentionOfItsMethod(t *testing.T) {
+func TestF87_RefusedStreamHasTheRetentionOfItsMethod(t *testing.T) {
 	for retention, want := range map[time.Duration]string{0: "", time.Hour: "3600"} {
 		w := start(t, setup{server: policy(onlyonce.Policy{Retention: retention})}, nil)
 
@@ -145,7 +145,7 @@ func TestF87_RefusedStreamTellsTheRetentionOfItsMethod(t *testing.T) {
 	}
 }
 
-func TestF87_RetentionIsToldByThisServerAlone(t *testing.T) {
+func TestF87_RetentionComesFromThisServerAlone(t *testing.T) {
 	passOn := func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 		_ = grpc.SetTrailer(ctx, metadata.Pairs("idempotency-retention", "7", "x-mine", "kept"))
 

@@ -13,7 +13,7 @@ import (
 )
 
 // F76: a client that knows nothing of this package learns what became of the first request under a key.
-func TestF76_KeyReusedTellsOverTheWireWhatBecameOfTheFirstRequest(t *testing.T) {
+func TestF76_KeyReusedHasTheStateOfTheFirstRequestOnTheWire(t *testing.T) {
 	for first, handle := range map[string]handlerFunc{
 		"completed": answering("paid"),
 		"running":   after(time.Minute, answering("late")),

@@ -178,7 +178,7 @@ func TestMethodsThatDoNotExistAreReported(t *testing.T) {
 	}
 }
 
-func TestCauseOfACallersEndIsNotTold(t *testing.T) {
+func TestCauseOfACallersEndIsNotInTheAnswer(t *testing.T) {
 	cut := func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		ended, cancel := context.WithCancelCause(ctx)
 		cancel(errors.New("secret: the pool at 10.0.0.3 sheds load"))
@@ -194,7 +194,7 @@ func TestCauseOfACallersEndIsNotTold(t *testing.T) {
 	}
 }
 
-func TestHandlersOwnErrorIsKeptWhenTheRetryIsToldLess(t *testing.T) {
+func TestErrorOfTheHandlerIsWrappedInOutcomeUnknown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, setup{}, failing(status.Error(codes.Unavailable, "line 7 is dead")))
 

@@ -178,7 +178,7 @@ func TestF81_TheClientKnowsTheKeyFieldOfAMessageWithoutProtoReflect(t *testing.T
 	}
 }
 
-func TestF81_WhoeverIsAskedLaterGetsTheOldMessage(t *testing.T) {
+func TestF81_LaterLookupsGetTheOldMessage(t *testing.T) {
 	t.Run("the next run of a single transaction, and the replay check", func(t *testing.T) {
 		var checked []any
 

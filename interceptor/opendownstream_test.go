@@ -95,7 +95,7 @@ func TestF73_TranslatedErrorOfAnOpenDownstreamCallIsNotReplayedWhereRunsRepeat(t
 	}
 }
 
-func TestF73_HandlerThatMarksItsErrorKnowsBetter(t *testing.T) {
+func TestF73_MarkOfTheHandlerOverridesTheClassifier(t *testing.T) {
 	for said, pass := range map[onlyonce.Status]func(error) error{
 		onlyonce.StatusExecuted: onlyonce.Final, onlyonce.StatusReleased: onlyonce.NotExecuted,
 	} {

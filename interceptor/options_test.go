@@ -89,7 +89,7 @@ func TestPolicyIsJudgedTogetherWithTheWiderOnes(t *testing.T) {
 	mustName(t, err, "policy of method /bank.Payments/Pay", "FailOpen")
 }
 
-func TestClientOptionThatIsToSayWhatIsProtectedSaysIt(t *testing.T) {
+func TestClientOptionForProtectedMethodsNamesAMethod(t *testing.T) {
 	for name, option := range map[string]interceptor.ClientOption{
 		"no methods": interceptor.WithMethods(), "a nil match": interceptor.WithMethodMatch(nil),
 	} {

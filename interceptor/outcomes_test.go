@@ -95,7 +95,7 @@ type fine struct{}
 func (fine) Error() string              { return "all is well" }
 func (fine) GRPCStatus() *status.Status { return status.New(codes.OK, "all is well") }
 
-func TestErrorThatSaysOKIsAmbiguous(t *testing.T) {
+func TestErrorWithCodeOKIsAmbiguous(t *testing.T) {
 	for name, err := range map[string]error{"plain": fine{}, "final": onlyonce.Final(fine{})} {
 		t.Run(name, func(t *testing.T) {
 			w := start(t, setup{}, failing(err))

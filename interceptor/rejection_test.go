@@ -33,7 +33,7 @@ func duplicateWhileRunning(t *testing.T, w, other *world) answer {
 	return duplicate
 }
 
-func TestDuplicateOnAnotherReplicaIsToldToRetry(t *testing.T) {
+func TestDuplicateOnAnotherReplicaGetsARetryableError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := memstore.New()
 		here := start(t, setup{store: shared}, nil)
@@ -44,7 +44,7 @@ func TestDuplicateOnAnotherReplicaIsToldToRetry(t *testing.T) {
 	})
 }
 
-func TestOutcomeUnknownTellsTheCodeAndSinceWhen(t *testing.T) {
+func TestOutcomeUnknownHasTheOriginalCodeAndItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, setup{}, failing(status.Error(codes.Aborted, "oops")))
 		w.pay(t, "key").mustHaveStatus(t, "unknown")
@@ -79,7 +79,7 @@ func TestOutcomeUnknownAfterALostOwnerHasNoCode(t *testing.T) {
 	})
 }
 
-func TestOutcomeNotStoredTellsTheCode(t *testing.T) {
+func TestOutcomeNotStoredHasTheOriginalCode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, setup{server: policy(onlyonce.Policy{MaxOutcome: 5})}, failing(status.Error(codes.NotFound, "nobody")))
 		w.pay(t, "key").mustFail(t, codes.NotFound, "nobody")

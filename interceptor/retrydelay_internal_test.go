@@ -13,7 +13,7 @@ import (
 )
 
 // A delay that is out of range is a long one, and not none.
-func TestRetryDelayIsNeverShorterThanTheServerAsks(t *testing.T) {
+func TestRetryDelayIsNeverShorterThanTheDelayOfTheServer(t *testing.T) {
 	const longest = time.Duration(math.MaxInt64)
 
 	for name, c := range map[string]struct {

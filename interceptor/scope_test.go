@@ -125,7 +125,7 @@ func TestScopeFuncSeparatesCallers(t *testing.T) {
 	}
 }
 
-func TestScopeIsNotAskedWithoutAKey(t *testing.T) {
+func TestScopeIsNotCalledWithoutAKey(t *testing.T) {
 	w := start(t, setup{scope: noScope}, nil)
 
 	w.call(t.Context(), payment()).mustAnswer(t, "run 1")

@@ -338,7 +338,7 @@ func TestAServerWhoseScopePanicsAnswersInShadowMode(t *testing.T) {
 	})
 }
 
-func TestValidateSaysWhichMethodsAreInShadowMode(t *testing.T) {
+func TestValidateReportsTheMethodsInShadowMode(t *testing.T) {
 	t.Parallel()
 
 	var told []string

@@ -65,7 +65,7 @@ func TestF56_DrainRefusesNewCallsWhileTheRunningOneEnds(t *testing.T) {
 	})
 }
 
-func TestF56_RunThatIsToldToEndAnswersForItself(t *testing.T) {
+func TestF56_RunThatTheDrainCancelsReturnsItsOwnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, setup{}, func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 			<-ctx.Done()

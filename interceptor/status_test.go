@@ -47,7 +47,7 @@ func TestF06_NothingRunsWhileTheStoreIsDown(t *testing.T) {
 	})
 }
 
-func TestF06_FailOpenRunsOnlyWhereTheMethodSaysSo(t *testing.T) {
+func TestF06_FailOpenRunsOnlyWhereThePolicyOfTheMethodAllowsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, setup{store: newFaultStore().down(), server: []interceptor.ServerOption{
 			interceptor.WithMethodPolicy(unaryCall, interceptor.Policy{Policy: onlyonce.Policy{

@@ -227,7 +227,7 @@ func TestF80_AStreamThatRequiresAKeyIsLoggedAsMisconfigured(t *testing.T) {
 }
 
 // A handler may pass on the metadata and the error of another service's call.
-func TestStreamThatPassesSaysNothingOfTheContract(t *testing.T) {
+func TestStreamThatPassesHasNothingOfTheContract(t *testing.T) {
 	foreign := metadata.Pairs(interceptor.StatusTrailer, "executed", "x", "1")
 	rejected, err := status.New(codes.Unavailable, "busy").WithDetails(
 		&errdetails.ErrorInfo{Reason: "IDEMPOTENCY_IN_PROGRESS", Domain: interceptor.Domain})

@@ -184,7 +184,7 @@ func TestCallerOfARunInATransactionGetsMetadataThatIsNotRecorded(t *testing.T) {
 	}
 }
 
-func TestTransactionOfAMethodIsSaidInItsProto(t *testing.T) {
+func TestTransactionOfAMethodIsTakenFromItsProto(t *testing.T) {
 	for said, begun := range map[string]int{
 		"": 1, "transaction: TRANSACTION_SINGLE": 1, "transaction: TRANSACTION_JOINED": 0,
 	} {

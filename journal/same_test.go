@@ -8,7 +8,7 @@ import (
 )
 
 // The earlier call may have run, and Resume sends it. With a new key the effect could happen twice.
-func TestACallThatWasNotExecutedSaysThatAnEarlierOneIsLeft(t *testing.T) {
+func TestErrorOfACallThatWasNotExecutedNamesTheEarlierCallThatIsLeft(t *testing.T) {
 	j := open(t, journalPath(t))
 	earlier := testEntry(1)
 	earlier.Written = time.Now()
@@ -56,7 +56,7 @@ func TestACallThatWasNotExecutedSaysThatAnEarlierOneIsLeft(t *testing.T) {
 	}
 }
 
-func TestACallThatIsNotWrittenSaysThatAnEarlierOneIsLeft(t *testing.T) {
+func TestErrorOfACallThatIsNotWrittenNamesTheEarlierCallThatIsLeft(t *testing.T) {
 	j := open(t, journalPath(t), WithMaxEntries(1))
 	end(t, begin(t, j, 1), errUnknown)
 

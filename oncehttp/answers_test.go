@@ -98,7 +98,7 @@ func TestAmbiguousStatusesAreReleasedUnderAtLeastOnce(t *testing.T) {
 	w.mustHaveRun(2)
 }
 
-func TestHandlerDecidesWhatItsAnswerMeans(t *testing.T) {
+func TestMarkOfTheHandlerDecidesTheStatus(t *testing.T) {
 	w := start(t, setup{}, func(rw http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/final":

@@ -90,7 +90,7 @@ func TestF21DeadlineInFrontOfTheMiddleware(t *testing.T) {
 	w.mustHaveRun(1)
 }
 
-func TestF22ThousandDuplicatesAtOnceGetTheOneAnswerOrAreToldToRetry(t *testing.T) {
+func TestF22ThousandDuplicatesAtOnceGetTheOneAnswerOrARetryableError(t *testing.T) {
 	protocols(t, func(t *testing.T, http2 bool) {
 		t.Helper()
 

@@ -314,7 +314,7 @@ func TestBodyThatIsInTheJournalCanBeSentAgain(t *testing.T) {
 }
 
 // A later process would send the shorter body, which is another request.
-func TestRequestWhoseBodyIsNotAsLongAsItSaysIsNotInTheJournal(t *testing.T) {
+func TestRequestWhoseBodyDiffersFromContentLengthIsNotInTheJournal(t *testing.T) {
 	for _, body := range []string{"", "bo", "body and more"} {
 		w, k := start(t, setup{}, nil), &keptRequests{}
 

@@ -10,7 +10,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/oncehttp"
 )
 
-func TestDraftWantsQuotes(t *testing.T) {
+func TestDraftRequiresQuotes(t *testing.T) {
 	w := start(t, setup{options: []oncehttp.Option{oncehttp.WithPreset(oncehttp.Draft())}}, nil)
 
 	w.post("8e03978e").mustReject(http.StatusBadRequest, onlyonce.ReasonKeyInvalid)

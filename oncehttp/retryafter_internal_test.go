@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestRetryAfterIsNeverShorterThanTheServerAsks(t *testing.T) {
+func TestRetryAfterIsNeverShorterThanTheDelayOfTheServer(t *testing.T) {
 	const (
 		longest = time.Duration(math.MaxInt64)
 		date    = "Mon, 02 Jan 2006 15:04:05 GMT"

@@ -76,7 +76,7 @@ func TestFilterMatchesWholeNames(t *testing.T) {
 	}
 }
 
-func TestFilterThatCannotBeMeantIsRefused(t *testing.T) {
+func TestInvalidFilterIsRefused(t *testing.T) {
 	t.Parallel()
 
 	for want, f := range map[string]operate.Filter{

@@ -95,7 +95,7 @@ func TestF03NothingHappenedIsRefusedWhileTheOwnerMayBeAlive(t *testing.T) {
 	})
 }
 
-func TestPlanSaysWhatASettlementLacks(t *testing.T) {
+func TestPlanNamesWhatASettlementLacks(t *testing.T) {
 	t.Parallel()
 
 	completed := with(held(0), func(r *onlyonce.Record) { r.State, r.Unknown = store.Completed, false })

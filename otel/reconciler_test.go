@@ -88,7 +88,7 @@ func TestAReconcilerThatHasNeverSucceededIsSeen(t *testing.T) {
 	}
 }
 
-func TestReconcilersOfSeveralEnginesAreToldApart(t *testing.T) {
+func TestReconcilersOfSeveralEnginesHaveSeparateSeries(t *testing.T) {
 	w := newWatch(t)
 	payments, refunds := w.ReportOf("payments"), w.ReportOf("refunds")
 
@@ -101,7 +101,7 @@ func TestReconcilersOfSeveralEnginesAreToldApart(t *testing.T) {
 	)
 }
 
-func TestAReconcilerThatHasEndedIsNotBelievedForLong(t *testing.T) {
+func TestFiguresOfAReconcilerThatHasEndedExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const none = -1
 

@@ -47,7 +47,7 @@ func ExampleServiceConfig() {
 	// }
 }
 
-func TestServiceConfigSaysAllOfThePolicy(t *testing.T) {
+func TestServiceConfigHasTheWholePolicy(t *testing.T) {
 	t.Parallel()
 
 	budget, err := retry.NewBudget(10, 0.125)

@@ -311,7 +311,7 @@ func (s stuckStore) Capabilities() store.Capabilities {
 	return store.Capabilities{Inspector: s, Transactional: s}
 }
 
-func TestF46ATransactionWhoseRollbackIsNotSurePromisesNothing(t *testing.T) {
+func TestF46ATransactionWhoseRollbackIsUncertainIsNotReportedAsRolledBack(t *testing.T) {
 	t.Parallel()
 
 	ring := &downRing{keys(t, "a"), nil}

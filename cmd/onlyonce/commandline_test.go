@@ -371,7 +371,7 @@ func TestRecordOfACallWithScopeFieldsIsFoundByItsKey(t *testing.T) {
 	show("--scope-field", "north", "--scope-field", "gate-2").mustEnd(t, statusOK).mustSay(t, call.Method)
 }
 
-func TestDoctorSaysByItsStatusWhetherAStoreIsFit(t *testing.T) {
+func TestDoctorReportsByItsStatusWhetherAStoreIsFit(t *testing.T) {
 	t.Parallel()
 
 	address := sqliteURL(t)
@@ -416,7 +416,7 @@ func TestMissingIndexesAreAWarning(t *testing.T) {
 	command(t, "", "doctor", address).mustEnd(t, statusOK).mustSay(t, "3 of 4 indexes")
 }
 
-func TestListOnAnEmptyStoreSaysSo(t *testing.T) {
+func TestListReportsAnEmptyStore(t *testing.T) {
 	t.Parallel()
 
 	command(t, sqliteURL(t), "list").mustEnd(t, statusOK).mustSay(t, "No records.")

@@ -60,7 +60,7 @@ func TestDemoChargesEveryOrderOnceWithOnlyonceAndNotWithout(t *testing.T) {
 	}
 }
 
-func TestDemoFailsWhenTheFaultsDoNotBite(t *testing.T) {
+func TestDemoFailsWhenTheFaultsHaveNoEffect(t *testing.T) {
 	d := newDemo(someOrders(t, 5))
 	d.faults, d.twice = faultynet.Faults{}, 0
 

@@ -74,7 +74,7 @@ func mustLeaveNothing(t *testing.T, redis *redistest.Server, d *demo) {
 	}
 }
 
-func TestDemoSaysThatARedisCannotBeUsedBeforeAnythingIsCharged(t *testing.T) {
+func TestDemoReportsAnUnusableRedisBeforeAnythingIsCharged(t *testing.T) {
 	gone, evicting := redistest.Standalone(t), redistest.Standalone(t, "--maxmemory-policy", "allkeys-lru")
 	gone.Kill()
 
@@ -198,7 +198,7 @@ func TestDemoFailsWhenTheLedgerDies(t *testing.T) {
 	}
 }
 
-func TestAnErrorSaysWhyTheDemoHasEnded(t *testing.T) {
+func TestTheErrorOfTheDemoHasItsCause(t *testing.T) {
 	ctx, fail := context.WithCancelCause(t.Context())
 
 	call := errors.New("the call has failed")

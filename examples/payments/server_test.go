@@ -57,7 +57,7 @@ func payRequest(key string) *paymentsv1.PayRequest {
 	return &paymentsv1.PayRequest{OrderId: "o", Payer: "a", Payee: "b", AmountMinor: 1, Currency: "EUR", RequestId: key}
 }
 
-func TestPaymentWithoutAKeyIsRefusedAsTheProtoSays(t *testing.T) {
+func TestPaymentWithoutAKeyIsRefusedAsTheProtoDeclares(t *testing.T) {
 	client, book := startPlain(t)
 
 	_, err := client.Pay(t.Context(), payRequest(""))

@@ -109,7 +109,7 @@ func mustHavePaid(t *testing.T, d *demo) {
 	}
 }
 
-func TestF87DemoSaysWhyADatabaseCannotBeUsedBeforeAnythingIsCharged(t *testing.T) {
+func TestF87DemoReportsAnUnusableDatabaseBeforeAnythingIsCharged(t *testing.T) {
 	folder := t.TempDir()
 
 	text := filepath.Join(folder, "orders.csv")

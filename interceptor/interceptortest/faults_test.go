@@ -142,7 +142,7 @@ func TestFaultsShowsACodeThatIsDefiniteAndShouldNotBe(t *testing.T) {
 	}
 }
 
-func TestFaultsShowsAnErrorThatSaysWronglyThatNothingHappened(t *testing.T) {
+func TestFaultsShowsAWrongNotExecuted(t *testing.T) {
 	b := new(bank)
 	subject := b.subject(guarantee(onlyonce.AtMostOnce))
 	newServer := subject.NewServer

@@ -69,7 +69,7 @@ func outsideOfTheRuns() []gap {
 			what: "Recovery functions that are slow, that fail, or that panic, and calls that wait for one together",
 			why:  "The model's function answers at once, and each call asks by itself.",
 			tests: []string{
-				"TestOneCallAsksTheRecoveryFunctionAndTheOthersWait", "TestRecoveryThatHangsIsNotStartedAgain",
+				"TestOneCallRunsTheRecoveryFunctionAndTheOthersWait", "TestRecoveryThatHangsIsNotStartedAgain",
 				"TestFollowersOfARecoveryThatHangsAreAnsweredWhenItsTimeIsOver",
 			},
 		},
@@ -78,13 +78,13 @@ func outsideOfTheRuns() []gap {
 			why:  "A check denies everything or nothing in the model, and only recorded answers are shown.",
 			tests: []string{
 				"TestF27ReplayCheckGuardsEveryReplayAndEveryWait", "TestF27ReplayCheckGuardsTheSharedErrorOfAReleasedRun",
-				"TestRecoveryIsNotAskedForThoseWhoMayNotSeeTheAnswer",
+				"TestRecoveryDoesNotRunForACallerWhoFailsTheReplayCheck",
 			},
 		},
 		{
 			what:  "Calls that run without a record because the store is down",
 			why:   "A call that fails open has no guarantee.",
-			tests: []string{"TestF06FailOpenRunsUnprotectedAndSaysSo", "TestF06FailOpenDoesNotRunNextToALiveRun"},
+			tests: []string{"TestF06FailOpenRunsUnprotectedAndReportsIt", "TestF06FailOpenDoesNotRunNextToALiveRun"},
 		},
 		{
 			what: "Panics, drains, callers who leave, and MaxRun",
@@ -106,7 +106,7 @@ func outsideOfTheRuns() []gap {
 			what: "Limits: waiters, runs, records, and the shares of scopes",
 			why:  "There is room for everything in the model.",
 			tests: []string{
-				"TestF22DuplicatesBeyondTheBoundAreToldToRetry", "TestF41FullStoreRefusesANewKeyAndServesTheOldOnes",
+				"TestF22DuplicatesBeyondTheBoundGetARetryableError", "TestF41FullStoreRefusesANewKeyAndServesTheOldOnes",
 				"TestF45KeyFloodFromOneCaller",
 			},
 		},

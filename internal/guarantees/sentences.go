@@ -100,7 +100,7 @@ func underAllGuarantees() []sentence {
 				"runs, unless the method's `StoreDown` is `FailOpen`. Such an answer is marked `unprotected`. Exempt are methods whose policy " +
 				"ignores keys, and health checks.",
 			[]string{
-				"TestF06_NothingRunsWhileTheStoreIsDown", "TestF06_FailOpenRunsOnlyWhereTheMethodSaysSo",
+				"TestF06_NothingRunsWhileTheStoreIsDown", "TestF06_FailOpenRunsOnlyWhereThePolicyOfTheMethodAllowsIt",
 				"TestF41FullStoreRefusesANewKeyAndServesTheOldOnes",
 			},
 		},

@@ -81,7 +81,7 @@ func TestLeaseCountsAgainWhenTheTransactionWasRolledBack(t *testing.T) {
 }
 
 // Such a renewal may have arrived before the transaction, and says nothing about it.
-func TestRenewalThatWasSentBeforeTheTransactionSaysNothingAboutIt(t *testing.T) {
+func TestRenewalThatWasSentBeforeTheTransactionProvesNothingAboutIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o := start(t, true, slow(time.Second, renewed), hanging)
@@ -95,7 +95,7 @@ func TestRenewalThatWasSentBeforeTheTransactionSaysNothingAboutIt(t *testing.T) 
 	})
 }
 
-func TestRenewalThatSawOneTransactionRolledBackSaysNothingAboutTheNext(t *testing.T) {
+func TestRenewalThatSawOneTransactionRolledBackProvesNothingAboutTheNext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o := start(t, true, slow(time.Second, renewed), hanging)

@@ -72,7 +72,7 @@ func TestStopWaitsForAReport(t *testing.T) {
 	}
 }
 
-func TestStoppedLeaseReportsWhatItsOwnerLearnsAndEndsNothing(t *testing.T) {
+func TestStoppedLeaseReportsALossOnceAndEndsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o := start(t, true, broken)

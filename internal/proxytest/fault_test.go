@@ -156,7 +156,7 @@ func TestAFaultThatNeverHappensFailsTheTest(t *testing.T) {
 	}
 }
 
-func TestAClientThatSpeaksSomethingElseFailsTheTest(t *testing.T) {
+func TestAClientWithAnotherProtocolFailsTheTest(t *testing.T) {
 	s := startServer(t)
 	r := &recorder{TB: t}
 	plan := NewPlan(r, newTalk)

@@ -219,7 +219,7 @@ func (r *recorder) Errorf(format string, args ...any) {
 	r.errors = append(r.errors, fmt.Sprintf(format, args...))
 }
 
-func TestAClientThatSpeaksSomethingElseFailsTheTest(t *testing.T) {
+func TestAClientWithAnotherProtocolFailsTheTest(t *testing.T) {
 	t.Parallel()
 
 	r := &recorder{TB: t}

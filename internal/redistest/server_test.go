@@ -117,7 +117,7 @@ func TestAPortThatIsTakenIsNoticed(t *testing.T) {
 	}
 }
 
-func TestAServerThatDoesNotStartSaysWhy(t *testing.T) {
+func TestAServerThatDoesNotStartReportsWhy(t *testing.T) {
 	t.Parallel()
 
 	err := newServer(t, "--no-such-thing", "1").boot()

@@ -20,7 +20,7 @@ func (w *world) restart(db *sqltest.Server) {
 	w.db.SetMaxIdleConns(connections)
 }
 
-func TestF07F08DatabaseKilledDuringASingleTransactionLeavesNothingAndNobodyIsToldOtherwise(t *testing.T) {
+func TestF07F08DatabaseKilledDuringASingleTransactionLeavesNothingAndNoCallSucceeds(t *testing.T) {
 	each(t, processes(), func(t *testing.T, k kind) {
 		t.Helper()
 

@@ -101,7 +101,7 @@ func TestF87AnotherDialectIsRefusedWithTheNameOfTheDatabaseAndChangesNothing(t *
 }
 
 // Settings of a session that break or weaken a store.
-func TestCheckSaysWhatIsWrongWithASession(t *testing.T) {
+func TestCheckReportsWhatIsWrongWithASession(t *testing.T) {
 	t.Parallel()
 
 	for _, c := range []struct {

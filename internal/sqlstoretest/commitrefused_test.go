@@ -124,7 +124,7 @@ func TestF71CommitThatATriggerRefusesIsTheHandlersOwnError(t *testing.T) {
 }
 
 // PostgreSQL executes nothing after an error. So the handler's later error is not recorded, and a retry would end the same way.
-func TestF71HandlerThatGoesOnAfterAnErrorIsToldWhich(t *testing.T) {
+func TestF71HandlerThatGoesOnAfterAnErrorGetsThatError(t *testing.T) {
 	each(t, []kind{kinds[0], pipelined()}, func(t *testing.T, k kind) {
 		t.Helper()
 

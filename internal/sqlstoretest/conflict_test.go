@@ -236,7 +236,7 @@ func TestWithRetryableReplacesWhatIsTriedAgain(t *testing.T) {
 	unlock()
 }
 
-func TestWithRetryableIsAskedAboutErrorsAlone(t *testing.T) {
+func TestWithRetryableIsCalledWithErrorsOnly(t *testing.T) {
 	each(t, single(), func(t *testing.T, k kind) {
 		t.Helper()
 

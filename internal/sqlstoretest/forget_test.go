@@ -119,7 +119,7 @@ func unsettled(t *testing.T, s *sqlstore.Store, table rows) (gone, kept []store.
 	return gone, kept
 }
 
-func TestF72UnsettledRecordsStayAsLongAsTheStoreSays(t *testing.T) {
+func TestF72UnsettledRecordsStayForTheUnknownRetentionOfTheStore(t *testing.T) {
 	each(t, kinds, func(t *testing.T, k kind) {
 		t.Helper()
 

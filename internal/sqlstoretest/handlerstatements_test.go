@@ -78,7 +78,7 @@ func (k kind) harmless() (query string, args []any) {
 	}
 }
 
-func TestF70TransactionTellsWhetherItsHandlerHasUsedIt(t *testing.T) {
+func TestF70TransactionReportsWhetherItsHandlerHasUsedIt(t *testing.T) {
 	each(t, single(), func(t *testing.T, k kind) {
 		t.Helper()
 
@@ -175,7 +175,7 @@ func TestF74StatementsThatEndTheTransactionAreNotSent(t *testing.T) {
 	})
 }
 
-func TestF74TransactionThatItsHandlerHasEndedIsNotSaidToBeRolledBack(t *testing.T) {
+func TestF74TransactionThatItsHandlerHasEndedIsNotReportedAsRolledBack(t *testing.T) {
 	each(t, single(), func(t *testing.T, k kind) {
 		t.Helper()
 

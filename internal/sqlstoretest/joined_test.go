@@ -210,7 +210,7 @@ func (mute) Renew(context.Context, store.Renewal) (store.Result, error) {
 	return store.Result{}, errors.New("the line is dead")
 }
 
-func TestHandlerOfAJoinedRunThatForgetsToCommitIsNotBelieved(t *testing.T) {
+func TestHandlerOfAJoinedRunThatDoesNotCommitFailsWithNotCommitted(t *testing.T) {
 	each(t, kinds, func(t *testing.T, k kind) {
 		t.Helper()
 

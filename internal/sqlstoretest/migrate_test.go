@@ -206,7 +206,7 @@ func TestSchemaIsWhatMigrateDoes(t *testing.T) {
 	})
 }
 
-func TestMigrateSaysWhyItFails(t *testing.T) {
+func TestMigrateReportsWhyItFails(t *testing.T) {
 	each(t, servers(), func(t *testing.T, k kind) {
 		t.Helper()
 

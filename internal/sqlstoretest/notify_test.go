@@ -103,7 +103,7 @@ func TestContractWithNotifications(t *testing.T) {
 		storetest.WithJoin(func(ctx context.Context, _ store.Store) (storetest.Joining, error) { return kinds[0].join(ctx, db) }))
 }
 
-func TestAnotherProcessIsToldWhatDoesNotRunAnyMore(t *testing.T) {
+func TestAnotherProcessIsNotifiedOfTheEndOfARun(t *testing.T) {
 	t.Parallel()
 
 	db := sqltest.PostgresDatabase(t)
@@ -150,7 +150,7 @@ func (j *joinedRun) Refusal(context.Context) error { return j.refusal }
 
 func (j *joinedRun) Written(applied bool) { j.applied.Store(applied) }
 
-func TestAnotherProcessIsToldOfAJoinedRunWhenItsTransactionHasCommitted(t *testing.T) {
+func TestAnotherProcessIsNotifiedOfAJoinedRunWhenItsTransactionHasCommitted(t *testing.T) {
 	t.Parallel()
 
 	base := sqltest.PostgresDatabase(t)
@@ -240,7 +240,7 @@ func joins(db *sql.DB, dsn string) map[string]func(ctx context.Context, last fun
 	}
 }
 
-func TestAnotherProcessIsToldWhateverTheLengthOfTheTablesName(t *testing.T) {
+func TestAnotherProcessIsNotifiedWhateverTheLengthOfTheTablesName(t *testing.T) {
 	t.Parallel()
 
 	db := sqltest.PostgresDatabase(t)

@@ -246,7 +246,7 @@ func (s answeredError) Error() string    { return "SQLSTATE " + string(s) }
 func (s answeredError) SQLState() string { return string(s) }
 
 // The store checks the pipeline's replies to a commit. A connection with an open transaction does not return to the pool.
-func TestF12PipelineThatFailsAtTheCommitIsNotBelieved(t *testing.T) {
+func TestF12RepliesOfAPipelineToACommitAreChecked(t *testing.T) {
 	all := func(statements []sqlstore.Statement) []sqlstore.Statement { return statements }
 
 	for name, tt := range map[string]struct {

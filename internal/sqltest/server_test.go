@@ -95,7 +95,7 @@ func ping(t *testing.T, db *sql.DB, patience time.Duration) error {
 	return db.PingContext(ctx)
 }
 
-func TestAServerThatDoesNotStartSaysWhy(t *testing.T) {
+func TestAServerThatDoesNotStartReportsWhy(t *testing.T) {
 	for _, k := range []kind{postgres{}, mariadb{}} {
 		if _, err := boot(k, []Option{WithArgs("--no_such_thing=1")}); err == nil || !strings.Contains(err.Error(), "no_such_thing") {
 			t.Errorf("got %v", err)

@@ -235,7 +235,7 @@ func TestABatchIsOneRoundTripAndIsLostAsAWhole(t *testing.T) {
 	}
 }
 
-func TestAClientThatWouldLikeToEncryptIsTold(t *testing.T) {
+func TestAClientThatPrefersTLSConnectsWithoutIt(t *testing.T) {
 	for _, d := range []*Database{PostgresDatabase(t), MariaDBDatabase(t)} {
 		params := map[string]string{"pgx": "sslmode=prefer", "mysql": "tls=preferred"}[d.Driver()]
 		run(t, NewProxy(t, d).DB(t, params), "SELECT 1")

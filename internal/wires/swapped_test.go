@@ -82,7 +82,7 @@ func TestF05AnInstanceThatIsSwappedBehindTheClientReplaysTheAnswer(t *testing.T)
 }
 
 // The first answer of an instance without the kit ends the confirmation that another instance has given.
-func TestF58AnInstanceWithoutTheKitThatIsSwappedBehindTheClientIsNotTrusted(t *testing.T) {
+func TestF58AnInstanceWithoutTheKitThatIsSwappedBehindTheClientGetsNoRetries(t *testing.T) {
 	wires := clientWires()
 
 	for i := range wires {

@@ -310,7 +310,7 @@ func TestAnOperationAloneIsGivenUpWithItsContext(t *testing.T) {
 	}
 }
 
-func TestEveryAnswerOfABatchGoesToWhoAsked(t *testing.T) {
+func TestEveryAnswerOfABatchGoesToItsCaller(t *testing.T) {
 	t.Parallel()
 
 	s, g := gated(t, redistest.Standalone(t).Addr())

@@ -11,7 +11,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
-func TestAStoreSaysWhatItCanDo(t *testing.T) {
+func TestAStoreReportsItsCapabilities(t *testing.T) {
 	t.Parallel()
 
 	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})

@@ -13,7 +13,7 @@ type answer string
 func (a answer) Error() string { return string(a) }
 func (answer) RedisError()     {}
 
-func TestOnlyAnAnswerAboutTheOptionItselfSaysWhetherAServerKnowsIFEQ(t *testing.T) {
+func TestOnlyAnAnswerAboutTheOptionItselfShowsWhetherAServerKnowsIFEQ(t *testing.T) {
 	t.Parallel()
 
 	for _, tt := range []struct {

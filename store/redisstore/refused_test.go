@@ -115,7 +115,7 @@ func withoutDisk(t *testing.T) refusing {
 	}
 }
 
-func TestF90WhileWritesAreRefusedCompletedKeysAreReplayedAndCheckSaysSo(t *testing.T) {
+func TestF90WhileWritesAreRefusedCompletedKeysAreReplayedAndCheckFails(t *testing.T) {
 	t.Parallel()
 
 	for reason, prepare := range refusals() {

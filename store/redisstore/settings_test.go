@@ -162,7 +162,7 @@ func TestF91SettingsOfTheCallerStay(t *testing.T) {
 	}
 }
 
-func TestF91CheckTellsOfAClientWithoutTheSettings(t *testing.T) {
+func TestF91CheckWarnsAboutAClientWithoutTheSettings(t *testing.T) {
 	t.Parallel()
 
 	addr := redistest.Standalone(t).Addr()

@@ -73,7 +73,7 @@ func outraged(conn net.Conn) {
 	_, _ = io.WriteString(conn, "-ERR Protocol error: unbalanced quotes in request\r\n")
 }
 
-func TestF87AServerWithoutTLSIsToldFromOneThatIsSlow(t *testing.T) {
+func TestF87AServerWithoutTLSIsDistinguishedFromASlowServer(t *testing.T) {
 	const plainly = "localhost:6379 answers without TLS: write redis in place of rediss"
 
 	for name, test := range map[string]struct {

@@ -61,7 +61,7 @@ func TestF94ErrorsThatDoNotGoAwayByThemselvesAreRecognised(t *testing.T) {
 	}
 }
 
-func TestF47FailuresAreToldApart(t *testing.T) {
+func TestF47FailuresAreDistinguished(t *testing.T) {
 	t.Parallel()
 
 	for _, c := range []struct {

@@ -2,7 +2,7 @@ package sqlstore
 
 import "testing"
 
-func TestF74StatementsThatMayEndATransactionAreTold(t *testing.T) {
+func TestF74StatementsThatMayEndATransactionAreDetected(t *testing.T) {
 	t.Parallel()
 
 	for query, want := range map[string]effect{

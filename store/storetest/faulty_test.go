@@ -285,7 +285,7 @@ func TestTheSeedDecidesWhateverTheOrderOfTheKeys(t *testing.T) {
 	}
 }
 
-func TestFaultsComeAsOftenAsTheirProbabilitySays(t *testing.T) {
+func TestFaultsComeWithTheirProbability(t *testing.T) {
 	t.Parallel()
 
 	in(t, storetest.Faults{
@@ -389,7 +389,7 @@ func TestAListAndAForgettingGoThroughTheLine(t *testing.T) {
 	})
 }
 
-func TestALostWatchIsNeverTold(t *testing.T) {
+func TestALostWatchIsNeverNotified(t *testing.T) {
 	t.Parallel()
 
 	in(t, storetest.Faults{}, func(b *bubble) {

@@ -69,7 +69,7 @@ func launch(t *testing.T) (*child.Process, context.Context) {
 	return p, ctx
 }
 
-func TestAChildDoesWhatItIsToldAndStopsWhenItIsAsked(t *testing.T) {
+func TestAChildPrintsItsAnswerAndStopsOnRequest(t *testing.T) {
 	t.Parallel()
 
 	p, ctx := launch(t)

@@ -211,7 +211,7 @@ func mustHaveHappenedOnce(t *testing.T, s *stage) {
 	}
 }
 
-func TestF15ServiceThatHasLostItsRecordsAsksTheOthersUnderTheSameKeys(t *testing.T) {
+func TestF15ServiceThatHasLostItsRecordsCallsTheOthersWithTheSameKeys(t *testing.T) {
 	s := openShop(t, "")
 
 	first, second, err := placeTwice(t, s, func(*service.Config) {})
@@ -226,7 +226,7 @@ func TestF15ServiceThatHasLostItsRecordsAsksTheOthersUnderTheSameKeys(t *testing
 	mustHaveHappenedOnce(t, s)
 }
 
-func TestF57RunThatAsksForSomethingElseIsRefusedDownstreamAndSaysWhoRefused(t *testing.T) {
+func TestF57RunThatSendsAnotherRequestDownstreamGetsKeyReusedFromDownstream(t *testing.T) {
 	s := openShop(t, "")
 
 	_, _, err := placeTwice(t, s, func(c *service.Config) { c.CentsPerPiece++ })
