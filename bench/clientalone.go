@@ -29,7 +29,7 @@ func (c *config) clientAlone(ctx context.Context) error {
 		lost: func(of func(string) row) string {
 			fresh := of("fresh key")
 
-			return fmt.Sprintf("%s of CPU and %s allocations.", nanoText(fresh.more(invoker, cpu)), count(fresh.more(invoker, allocs)))
+			return fmt.Sprintf("%s of CPU and %s allocations.", nanoText(fresh.adds(invoker, cpu)), count(fresh.adds(invoker, allocs)))
 		},
 		about: "The invoker answers at once, as gRPC does with the answer of a protected server.",
 		columns: []column{

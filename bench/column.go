@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -39,7 +40,8 @@ func times(head, way string, v value) column {
 	return column{head, func(r row) string { return ratio(r.times(way, v)) }}
 }
 
-// timesAdded is a column with a ratio: what this way adds to the value of gRPC alone, over what another way adds to it.
+// timesAdded is a column with a ratio: what this way adds to the value of gRPC alone, over what another way adds to it. It is empty if the
+// other way adds too little to compare with.
 func timesAdded(head, way string, v value) column {
 	return column{head, func(r row) string { return ratio(r.timesAdded(way, v)) }}
 }
@@ -71,16 +73,29 @@ func (r row) more(way string, v value) float64 {
 	return medianOf(r.samples[r.name()], r.of(way), func(own, other sample) float64 { return v(own) - v(other) })
 }
 
+// adds is more, for a sentence. It is 0 where the measured difference is negative, which is noise.
+func (r row) adds(way string, v value) float64 { return max(r.more(way, v), 0) }
+
 // times is the median of the ratios within the rounds.
 func (r row) times(way string, v value) float64 {
 	return medianOf(r.samples[r.name()], r.of(way), func(own, other sample) float64 { return v(own) / v(other) })
 }
 
-// timesAdded is a ratio of medians: within one round the differences may be near 0.
+// leastAddition is the smallest addition to compare with, as a part of the value of gRPC alone. A smaller one is near the noise. The
+// introduction of the page names this part.
+const leastAddition = 0.1
+
+// timesAdded is a ratio of medians: within one round the differences may be near 0. It is NaN if the other way adds less than leastAddition.
 func (r row) timesAdded(way string, v value) float64 {
 	other := row{&variant{way: way, kind: r.kind}, r.samples}
+	alone := medianOf(r.of(bare), r.of(bare), func(own, _ sample) float64 { return v(own) })
 
-	return r.more(bare, v) / other.more(bare, v)
+	added := other.more(bare, v)
+	if added < leastAddition*alone {
+		return math.NaN()
+	}
+
+	return r.more(bare, v) / added
 }
 
 // medianOf compares two variants round by round.
@@ -109,16 +124,21 @@ func middle(values []float64) float64 {
 	return (values[(n-1)/2] + values[n/2]) / 2
 }
 
-// formatted prints a number, if it is one.
+// formatted prints a number, and "-" for NaN and infinity. A number that is rounded to zero has no minus sign.
 func formatted(format string, x float64) string {
 	if math.IsNaN(x) || math.IsInf(x, 0) {
 		return "-"
 	}
 
-	return fmt.Sprintf(format, x)
+	text := fmt.Sprintf(format, x)
+	if !strings.ContainsAny(text, "123456789") {
+		return fmt.Sprintf(format, 0.0)
+	}
+
+	return text
 }
 
-// ratio prints a ratio. It prints NaN for a negative ratio, which is noise.
+// ratio prints a ratio, and "-" for a negative ratio, which is noise.
 func ratio(x float64) string {
 	if math.Signbit(x) {
 		x = math.NaN()

@@ -48,8 +48,8 @@ func (c *config) connectAlone(ctx context.Context) error {
 			first, again := of(onlyonceConnect+", "+firstCall), of(onlyonceConnect+", "+replay)
 
 			return fmt.Sprintf("%s of CPU and %s allocations to a first call, %s and %s to a replay.",
-				nanoText(first.more(bareConnect, cpu)), count(first.more(bareConnect, allocs)),
-				nanoText(again.more(bareConnect, cpu)), count(again.more(bareConnect, allocs)))
+				nanoText(first.adds(bareConnect, cpu)), count(first.adds(bareConnect, allocs)),
+				nanoText(again.adds(bareConnect, cpu)), count(again.adds(bareConnect, allocs)))
 		},
 		about: "A handler of connect-go gets a request in the protocol of Connect, in binary form. On grpc-go only decoding, the handler and " +
 			"encoding are measured, so the CPU of the two is not comparable, and what is added to it is. Records are in memory, and there is " +

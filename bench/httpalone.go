@@ -30,8 +30,8 @@ func (c *config) httpAlone(ctx context.Context) error {
 			first, again := of(onlyonceFirst), of(onlyonceReplay)
 
 			return fmt.Sprintf("%s of CPU and %s allocations to a first request, %s and %s to a replay.",
-				nanoText(first.more(bareHandler, cpu)), count(first.more(bareHandler, allocs)),
-				nanoText(again.more(bareHandler, cpu)), count(again.more(bareHandler, allocs)))
+				nanoText(first.adds(bareHandler, cpu)), count(first.adds(bareHandler, allocs)),
+				nanoText(again.adds(bareHandler, cpu)), count(again.adds(bareHandler, allocs)))
 		},
 		about: "The handler reads the body and writes a short answer. The least hashes the body and keeps the body of the answer in a map, " +
 			"for ever. Records are in memory, and there is no network.",

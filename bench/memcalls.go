@@ -26,12 +26,10 @@ func (c *config) oneCaller(ctx context.Context, r *rig) error {
 	return c.play(ctx, &contest{
 		id: "memory-1", question: "Records in memory: how much longer does one caller wait?",
 		lost: func(of func(string) row) string {
-			first, again := of(onlyonceFirst), of(onlyonceReplay)
+			adds := func(way, kind string) string { return micros(of(way+", "+kind).adds(bare, latency)) }
 
-			return fmt.Sprintf("A first call takes %s longer than with gRPC alone, %s times what the least adds. A replay takes %s longer, "+
-				"%s times what the least adds.",
-				micros(first.more(bare, latency)), ratio(first.timesAdded(byLeast, latency)),
-				micros(again.more(bare, latency)), ratio(again.timesAdded(byLeast, latency)))
+			return fmt.Sprintf("A first call takes %s longer than with gRPC alone, and a replay %s. The least adds %s and %s.",
+				adds(byOnlyonce, firstCall), adds(byOnlyonce, replay), adds(byLeast, firstCall), adds(byLeast, replay))
 		},
 		about: aboutMemory + " One caller makes one call after the other, to a server in its own process: to wake another process that has " +
 			"nothing to do may take longer than a call. The handler does nothing.",

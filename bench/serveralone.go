@@ -24,8 +24,8 @@ func (c *config) serverAlone(ctx context.Context) error {
 			first, again, none := of(onlyonceFirst), of(onlyonceReplay), of(byOnlyonce+", "+noKey)
 
 			return fmt.Sprintf("%s of CPU and %s allocations to a first call, %s and %s to a replay, %s to a call without a key.",
-				nanoText(first.more(bare, cpu)), count(first.more(bare, allocs)),
-				nanoText(again.more(bare, cpu)), count(again.more(bare, allocs)), nanoText(none.more(bare, cpu)))
+				nanoText(first.adds(bare, cpu)), count(first.adds(bare, allocs)),
+				nanoText(again.adds(bare, cpu)), count(again.adds(bare, allocs)), nanoText(none.adds(bare, cpu)))
 		},
 		about: fmt.Sprintf("gRPC alone decodes the request, calls the handler and encodes the response. About %s records of other calls are "+
 			"live.", thousands(live)),

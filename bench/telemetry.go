@@ -29,10 +29,10 @@ func (c *config) telemetry(ctx context.Context) error {
 	return c.play(ctx, &contest{
 		id: "telemetry", question: "What do metrics and spans add to a call?",
 		lost: func(of func(string) row) string {
-			more := func(way string) string { return nanoText(of(way+", "+firstCall).more(noTelemetry, cpu)) }
+			adds := func(way string) string { return nanoText(of(way+", "+firstCall).adds(noTelemetry, cpu)) }
 
 			return fmt.Sprintf("%s of CPU to a first call for metrics, %s with a span that is not sampled, and %s with a sampled one.",
-				more(withMetrics), more(unsampled), more(sampled))
+				adds(withMetrics), adds(unsampled), adds(sampled))
 		},
 		about: "The server interceptor alone, without the network. The span is made around it, as a stats handler would do, and thrown away " +
 			"when it ends. Metrics are kept, and not read.",
