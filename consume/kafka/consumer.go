@@ -33,9 +33,9 @@ type Consumer struct {
 // default.
 //
 // Dead letters are produced to the topic deadLetters, with acknowledgement of all replicas in sync, if the options do not say otherwise.
-// A dead letter has the key, the value and the headers of its record, and those of consume.Decision.DeadLetterHeaders. A record may
-// become a dead letter twice. A dead letter that Kafka refuses is produced again, and its partition waits: see [WithReport]. If the topics
-// are regular expressions, the topic for dead letters is left out.
+// A dead letter has the key, the value and the headers of its record, and those of consume.Decision.DeadLetterHeaders. If it is too large,
+// it has fewer of the latter. A record may become a dead letter twice. A dead letter that Kafka refuses is produced again, and its
+// partition waits: see [WithReport]. If the topics are regular expressions, the topic for dead letters is left out.
 //
 // New fails if something is missing or out of range, and reports every problem at once.
 func New(handle Handler, deadLetters string, client []kgo.Opt, opts ...Option) (*Consumer, error) {

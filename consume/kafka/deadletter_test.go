@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"regexp"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -45,7 +47,7 @@ func (b *broker) refuseOnce() {
 
 			for _, partition := range topic.Partitions {
 				at := kmsg.NewProduceResponseTopicPartition()
-				at.Partition, at.ErrorCode = partition.Partition, kerr.MessageTooLarge.Code
+				at.Partition, at.ErrorCode = partition.Partition, kerr.PolicyViolation.Code
 				refused.Partitions = append(refused.Partitions, at)
 			}
 
@@ -69,12 +71,67 @@ func TestADeadLetterThatIsRefusedIsProducedAgainAndNotHandledAgain(t *testing.T)
 	b.produce(0, "a")
 	b.refuseOnce()
 	start(t, b.consumer(buried(&calls), oncekafka.WithRetry(soon(1)), oncekafka.WithReport(seen.add)))
-	seen.wait(t, "the refusal", func(r oncekafka.Report) bool { return errors.Is(r.Err, kerr.MessageTooLarge) })
+	seen.wait(t, "the refusal", func(r oncekafka.Report) bool { return errors.Is(r.Err, kerr.PolicyViolation) })
 	b.waitDead(1)
 	b.waitCommitted(0, 1)
 
 	if n := calls.Load(); n != 1 {
 		t.Errorf("the handler was called %d times", n)
+	}
+}
+
+// A record that cannot be a dead letter would hold up its partition for ever.
+func TestADeadLetterThatIsTooLargeHasFewerHeaders(t *testing.T) {
+	t.Parallel()
+
+	const most = 4 << 10
+
+	for name, tt := range map[string]struct {
+		size int
+		want []string
+	}{
+		"all that fit":      {1000, []string{"message-id", consume.HeaderCause, consume.HeaderError, consume.HeaderPosition, consume.HeaderSource}},
+		"without the error": {most - 600, []string{"message-id", consume.HeaderCause, consume.HeaderPosition, consume.HeaderSource}},
+		"its own alone":     {most - 120, []string{"message-id"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			b := newBroker(t, 1)
+			r := &kgo.Record{Topic: topic, Value: make([]byte, tt.size), Headers: []kgo.RecordHeader{{Key: "message-id", Value: []byte("a")}}}
+
+			if err := b.client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+
+			handle := func(context.Context, *consume.Message) consume.Decision {
+				err := errors.New(strings.Repeat("e", 1000))
+
+				return consume.Decision{Action: consume.DeadLetter, Cause: consume.CausePoison, Err: err}
+			}
+
+			c, err := oncekafka.New(handle, dead, append(b.options(), kgo.ProducerBatchMaxBytes(most)))
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			start(t, c)
+
+			letter := b.waitDead(1)[0]
+			b.waitCommitted(0, 1)
+
+			var names []string
+			for _, h := range letter.Headers {
+				names = append(names, h.Key)
+			}
+
+			slices.Sort(names)
+			slices.Sort(tt.want)
+
+			if !slices.Equal(names, tt.want) || len(letter.Value) != tt.size {
+				t.Errorf("the dead letter has %d bytes and the headers %v, want %d and %v", len(letter.Value), names, tt.size, tt.want)
+			}
+		})
 	}
 }
 

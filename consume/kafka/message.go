@@ -2,6 +2,7 @@ package oncekafka
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -42,13 +43,23 @@ func headers(all []kgo.RecordHeader) map[string][]string {
 	return texts
 }
 
-// letter makes the dead letter of a record. It has the key, so that the dead letters of a key keep their order.
-func letter(topic string, r *kgo.Record, m *consume.Message, decision consume.Decision) *kgo.Record {
-	dead := &kgo.Record{Topic: topic, Key: r.Key, Value: r.Value, Headers: append([]kgo.RecordHeader(nil), r.Headers...)}
+// letters are the dead letters of a record, with fewer and fewer headers. The last one is not larger than the record. They have the key, so
+// that the dead letters of a key keep their order.
+func letters(topic string, r *kgo.Record, m *consume.Message, decision consume.Decision) []*kgo.Record {
+	whole, short := slices.Clone(r.Headers), slices.Clone(r.Headers)
 
 	for name, value := range decision.DeadLetterHeaders(m) {
-		dead.Headers = append(dead.Headers, kgo.RecordHeader{Key: name, Value: []byte(value)})
+		header := kgo.RecordHeader{Key: name, Value: []byte(value)}
+		whole = append(whole, header)
+
+		if name != consume.HeaderError {
+			short = append(short, header)
+		}
 	}
 
-	return dead
+	letter := func(headers []kgo.RecordHeader) *kgo.Record {
+		return &kgo.Record{Topic: topic, Key: r.Key, Value: r.Value, Headers: headers}
+	}
+
+	return []*kgo.Record{letter(whole), letter(short), letter(slices.Clone(r.Headers))}
 }

@@ -2,9 +2,11 @@ package oncekafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/onlyonce-go/onlyonce/consume"
@@ -85,7 +87,7 @@ func (p *partition) bury(r *kgo.Record, m *consume.Message, decision consume.Dec
 	dead := p.member.deadLetters
 
 	for {
-		err := p.client.ProduceSync(context.WithoutCancel(p.ctx), letter(dead, r, m, decision)).FirstErr()
+		err := p.produce(letters(dead, r, m, decision))
 		if err != nil {
 			err = fmt.Errorf("oncekafka: producing a dead letter to %s: %w", dead, err)
 		}
@@ -102,6 +104,18 @@ func (p *partition) bury(r *kgo.Record, m *consume.Message, decision consume.Dec
 			return false
 		}
 	}
+}
+
+// produce produces the first letter that is not too large for the client and for the topic.
+func (p *partition) produce(letters []*kgo.Record) (err error) {
+	for _, letter := range letters {
+		err = p.client.ProduceSync(context.WithoutCancel(p.ctx), letter).FirstErr()
+		if !errors.Is(err, kerr.MessageTooLarge) {
+			break
+		}
+	}
+
+	return err
 }
 
 // wait waits for a time, or until ctx ends.

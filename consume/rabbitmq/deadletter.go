@@ -36,9 +36,9 @@ type sender interface {
 // The first dead letter makes a connection for dead letters alone. A server that is short of memory or disk stops reading from connections
 // that publish, and it still has to read the acknowledgements.
 //
-// A dead letter has the properties and headers of its message, and those of consume.Decision.DeadLetterHeaders. It is persistent. The
-// headers CC and BCC are left out, because the server sends a message to the queues that they name. A
-// message may become a dead letter twice, if the connection breaks between the two steps; both have the same message id.
+// A dead letter has the properties and headers of its message, and those of consume.Decision.DeadLetterHeaders if all of them fit in a
+// frame. It is persistent. The headers CC and BCC are left out, because the server sends a message to the queues that they name. A message
+// may become a dead letter twice, if the connection breaks between the two steps; both have the same message id.
 func ByPublishing(exchange, routingKey string) DeadLetters { return publishing{exchange, routingKey} }
 
 // ByReject rejects messages with basic.nack, so that the server sends them to the dead-letter exchange of their queue. It needs no
@@ -86,11 +86,22 @@ func (p *publisher) send(ctx context.Context, d *amqp.Delivery, m *consume.Messa
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), confirmation)
 	defer cancel()
 
-	if err := p.publish(ctx, letter(d, m, decision)); err != nil {
+	if err := p.publishLargest(ctx, letters(d, m, decision)); err != nil {
 		return fmt.Errorf("publishing a dead letter to the exchange %q with the routing key %q: %w", p.exchange, p.routingKey, err)
 	}
 
 	return d.Ack(false)
+}
+
+// publishLargest publishes the first letter that is not too large.
+func (p *publisher) publishLargest(ctx context.Context, letters []amqp.Publishing) (err error) {
+	for i := range letters {
+		if err = p.publish(ctx, letters[i]); !tooLarge(err) {
+			break
+		}
+	}
+
+	return err
 }
 
 func (p *publisher) publish(ctx context.Context, letter amqp.Publishing) error {
@@ -172,14 +183,32 @@ func (p *publisher) close() {
 	}
 }
 
-// letter makes the dead letter of a message.
-func letter(d *amqp.Delivery, m *consume.Message, decision consume.Decision) amqp.Publishing {
-	table := amqp.Table{}
-	maps.Copy(table, d.Headers)
+// tooLarge reports that the properties and headers of a message exceed a frame. The server then ends the connection.
+func tooLarge(err error) bool {
+	failure, ok := errors.AsType[*amqp.Error](err)
+
+	return ok && failure.Code == amqp.FrameError
+}
+
+// letters are the dead letters of a message, with fewer and fewer headers. The last one is not larger than the message.
+func letters(d *amqp.Delivery, m *consume.Message, decision consume.Decision) []amqp.Publishing {
+	whole, short := bare(d), bare(d)
 
 	for name, value := range decision.DeadLetterHeaders(m) {
-		table[name] = value
+		whole.Headers[name] = value
+
+		if name != consume.HeaderError {
+			short.Headers[name] = value
+		}
 	}
+
+	return []amqp.Publishing{whole, short, bare(d)}
+}
+
+// bare makes the dead letter of a message, with the message's own headers.
+func bare(d *amqp.Delivery) amqp.Publishing {
+	table := amqp.Table{}
+	maps.Copy(table, d.Headers)
 
 	// A queue counts for itself.
 	delete(table, headerAcquired)

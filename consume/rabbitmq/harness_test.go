@@ -80,8 +80,14 @@ func (b *broker) declare(queue string, args amqp.Table) {
 func (b *broker) publish(id, body string) {
 	b.t.Helper()
 
+	b.publishWith(id, body, amqp.Table{"tenant": "acme", "try": int32(7)})
+}
+
+func (b *broker) publishWith(id, body string, headers amqp.Table) {
+	b.t.Helper()
+
 	confirmed, err := b.ch.PublishWithDeferredConfirmWithContext(b.t.Context(), "", b.queue, true, false,
-		amqp.Publishing{MessageId: id, DeliveryMode: amqp.Persistent, Body: []byte(body), Headers: amqp.Table{"tenant": "acme", "try": int32(7)}})
+		amqp.Publishing{MessageId: id, DeliveryMode: amqp.Persistent, Body: []byte(body), Headers: headers})
 	if err != nil {
 		b.t.Fatal(err)
 	}

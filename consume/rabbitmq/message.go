@@ -2,7 +2,7 @@ package oncerabbit
 
 import (
 	"fmt"
-	"strconv"
+	"reflect"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -46,31 +46,20 @@ func deliveries(d *amqp.Delivery) int {
 // maxCount keeps a count within an int.
 const maxCount = 1 << 30
 
+// number returns a count of the server, from 0 to maxCount.
 func number(value any) (int, bool) {
-	var n int64
-
-	switch value := value.(type) {
-	case int64:
-		n = value
-	case int32:
-		n = int64(value)
-	case int16:
-		n = int64(value)
-	case int8:
-		n = int64(value)
-	case uint8:
-		n = int64(value)
-	case int:
-		n = int64(value)
+	switch v := reflect.ValueOf(value); {
+	case v.CanInt():
+		return int(min(max(v.Int(), 0), maxCount)), true
+	case v.CanUint():
+		return int(min(v.Uint(), maxCount)), true
 	default:
 		return 0, false
 	}
-
-	return int(min(max(n, 0), maxCount)), true
 }
 
-// headers returns the headers that have a text: strings, numbers and booleans. Tables and lists, such as those of RabbitMQ about dead
-// letters, have none.
+// headers returns the headers that have a text: strings, integers, floating-point numbers and booleans. Decimals, times, tables and lists,
+// such as those of RabbitMQ about dead letters, have none.
 func headers(table amqp.Table) map[string][]string {
 	if len(table) == 0 {
 		return nil
@@ -87,21 +76,16 @@ func headers(table amqp.Table) map[string][]string {
 	return texts
 }
 
+// text returns the text of a value, exactly, because a KeyFunc may make a key of it.
 func text(value any) (string, bool) {
 	switch value := value.(type) {
 	case string:
 		return value, true
 	case []byte:
 		return string(value), true
-	case bool:
-		return strconv.FormatBool(value), true
-	case float32, float64:
+	case bool, int8, int16, int32, int64, int, uint8, uint16, uint32, float32, float64:
 		return fmt.Sprint(value), true
+	default:
+		return "", false
 	}
-
-	if n, ok := number(value); ok {
-		return strconv.Itoa(n), true
-	}
-
-	return "", false
 }

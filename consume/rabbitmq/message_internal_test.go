@@ -26,6 +26,8 @@ func TestTheNumberOfDeliveriesIsTheServersAndUnknownWithoutIt(t *testing.T) {
 		// From 4.3 on, a message that was given back has not failed.
 		"fifth from 4.3 on": {amqp.Delivery{Redelivered: true, Headers: amqp.Table{headerDeliveries: int64(1), headerAcquired: int64(4)}}, 5},
 		"nonsense":          {amqp.Delivery{Redelivered: true, Headers: amqp.Table{headerDeliveries: "2"}}, 0},
+		"unsigned":          {amqp.Delivery{Headers: amqp.Table{headerDeliveries: uint32(3)}}, 4},
+		"beyond an int32":   {amqp.Delivery{Headers: amqp.Table{headerDeliveries: int64(1 << 40)}}, maxCount + 1},
 		"below zero":        {amqp.Delivery{Headers: amqp.Table{headerDeliveries: int32(-5)}}, 1},
 	} {
 		if got := deliveries(&tt.d); got != tt.want {
@@ -39,10 +41,12 @@ func TestHeadersThatHaveATextAreKept(t *testing.T) {
 
 	got := headers(amqp.Table{
 		"text": "a", "bytes": []byte("b"), "true": true, "short": int16(3), "byte": uint8(4), "tiny": int8(5), "int": 6, "float": 1.5,
+		"negative": int32(-8), "large": int64(5_000_000_000), "larger": uint32(4_000_000_000), "port": uint16(60_000),
 		"table": amqp.Table{}, "list": []any{}, "nil": nil, "time": time.Time{},
 	})
 	want := map[string][]string{
 		"text": {"a"}, "bytes": {"b"}, "true": {"true"}, "short": {"3"}, "byte": {"4"}, "tiny": {"5"}, "int": {"6"}, "float": {"1.5"},
+		"negative": {"-8"}, "large": {"5000000000"}, "larger": {"4000000000"}, "port": {"60000"},
 	}
 
 	if !maps.EqualFunc(got, want, slices.Equal) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -71,6 +72,48 @@ func TestADeadLetterThatIsRefusedIsSentAgainAndNotHandledAgain(t *testing.T) {
 
 	if n := calls.Load(); n != 1 {
 		t.Errorf("the handler was called %d times", n)
+	}
+}
+
+// The server ends a connection that sends properties and headers larger than a frame, which has 131,072 bytes by default.
+func TestADeadLetterThatExceedsAFrameHasFewerHeaders(t *testing.T) {
+	t.Parallel()
+
+	for name, tt := range map[string]struct {
+		padding int
+		want    string // of Onlyonce-Cause
+	}{
+		"without the error":  {130_500, "poison"},
+		"with its own alone": {131_000, ""},
+		"with all that fit":  {0, "poison"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			b := newBroker(t)
+
+			handle := func(context.Context, *consume.Message) consume.Decision {
+				err := errors.New(strings.Repeat("e", 1000))
+
+				return consume.Decision{Action: consume.DeadLetter, Cause: consume.CausePoison, Err: err}
+			}
+
+			start(t, b.consumer(handle), (&network{url: b.url}).dial)
+			b.publishWith("a", "body", amqp.Table{"padding": strings.Repeat("x", tt.padding)})
+
+			letter := b.waitDead()
+			cause, _ := letter.Headers[consume.HeaderCause].(string)
+			padding, _ := letter.Headers["padding"].(string)
+			_, explained := letter.Headers[consume.HeaderError]
+
+			if letter.MessageId != "a" || string(letter.Body) != "body" || len(padding) != tt.padding || cause != tt.want ||
+				explained != (tt.padding == 0) {
+				t.Errorf("the dead letter %q has the body %q, the cause %q, an error: %v, and %d bytes of its own", letter.MessageId, letter.Body,
+					cause, explained, len(padding))
+			}
+
+			b.waitEmpty(b.queue)
+		})
 	}
 }
 
