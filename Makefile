@@ -37,6 +37,10 @@ RUNS     ?= 200000
 REDIS_RUNS ?= 200
 SQL_RUNS ?= 50
 KILLS    ?= 500
+RUN      ?= 10s
+STOP     ?= 3s
+PKG      ?= . ./interceptor ./oncehttp ./journal ./reconcile ./consume ./store/redisstore ./internal/crash ./connect ./gateway ./internal/wires \
+	./internal/sqlcrash
 
 CONSOLE  ?=
 WITHOUT  ?=
@@ -428,8 +432,19 @@ release: ## commit and tag a version of all modules, without pushing: see CONTRI
 conformance: ## run the conformance suite of Connect with and without our interceptors, 15 minutes
 	@go -C connect/conformance run .
 
+# The tests of folders of any modules. -exec puts the program in front of the
+# tests, so that the compiler does not stand still.
+.PHONY: standstill
+standstill: servers ## run the tests of folders on a machine that stands still at times. PKG=./oncehttp/..., RUN=10s, STOP=3s (mean and length)
+	@$(call build,.,internal/standstill)
+	for package in $(PKG); do
+		folder=$${package%/...}
+		printf -- '-- %s %s\n' '$@' "$$package"
+		go -C "$$folder" test -vet=off -count=1 -p 1 -timeout 2h -exec '$(TOOLS)/standstill -run $(RUN) -stop $(STOP)' ".$${package#"$$folder"}"
+	done
+
 .PHONY: soak
-soak: test-servers test-floors test-newest ## run the long tests: model, random runs, kills, fuzzing. RUNS=200000, REDIS_RUNS=200, SQL_RUNS=50 (random runs), KILLS=500, FUZZTIME=1m
+soak: test-servers test-floors test-newest ## run the long tests: model, random runs, kills, standstills, fuzzing. RUNS=200000, REDIS_RUNS=200, SQL_RUNS=50 (random runs), KILLS=500, FUZZTIME=1m
 	@$(MAKE) test-servers SERVERS=soak
 	printf -- '-- %s the model with three calls\n' '$@'
 	go test -count=1 -timeout 1h ./internal/model -calls 3
@@ -449,6 +464,7 @@ soak: test-servers test-floors test-newest ## run the long tests: model, random 
 	$(WITH_MYSQL) go -C internal/sqlcrash test -count=1 -timeout 1h -run AlthoughServersAreKilled . -kills $(KILLS)
 	printf -- '-- %s races on databases\n' '$@'
 	$(WITH_MYSQL) go -C internal/sqlstoretest test -count=1 -timeout 1h -run 'TestF18|TestF49' . -races 1000
+	$(MAKE) standstill
 	printf -- "-- %s connect's conformance suite\n" '$@'
 	go -C connect/conformance run .
 	for module in $(MODULES); do
