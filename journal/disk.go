@@ -63,7 +63,7 @@ func (d *disk) write(b *batch, most int64, live func() [][]byte) error {
 		d.buf = appendRecord(d.buf, d.mark, d.sequence+1+uint64(i), op.kind, op.body)
 	}
 
-	if d.suspect || d.size+int64(len(d.buf)) > most {
+	if d.suspect || d.size+int64(len(d.buf)) > most || d.changed() {
 		if err := d.rewrite(live()); err != nil {
 			return err
 		}
@@ -92,6 +92,15 @@ func (d *disk) write(b *batch, most int64, live func() [][]byte) error {
 	d.sequence += uint64(len(b.operations))
 
 	return nil
+}
+
+// changed reports that somebody else has removed, replaced, truncated or extended the file. A call that is written to such a file would not
+// be found later.
+func (d *disk) changed() bool {
+	named, err := os.Stat(d.path)
+	own, failed := d.file.Stat()
+
+	return err != nil || failed != nil || !os.SameFile(named, own) || named.Size() != d.size
 }
 
 // undo removes what a failed write has left.
@@ -156,7 +165,12 @@ func (d *disk) rewrite(bodies [][]byte) error {
 func (d *disk) writeNew(data []byte) (*os.File, error) {
 	name := d.path + ".new"
 
-	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // the program chooses the path
+	// A file that is there has its own mode, or is a link.
+	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+
+	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the program chooses the path
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ type fileStore struct {
 	busy    bool              // a goroutine writes
 	idle    chan struct{}     // closed when nobody writes any more, after Close
 	closed  bool              // nothing is written any more
-	last    uint64            // the number of the last entry
+	last    uint64            // the highest number of an entry of the file, removed or not
 	live    map[uint64][]byte // the bodies of the calls that are not removed
 	entries int               // in live, and on their way there
 	bytes   int64             // of the records of these
@@ -104,13 +104,12 @@ func (s *fileStore) load() error {
 		return fmt.Errorf("%w: %s", err, s.disk.path)
 	}
 
-	s.damage = found.damage
+	s.damage, s.last = found.damage, found.last
 
 	for i := range found.calls {
 		entry := &found.calls[i]
 		body := encodeCall(entry)
 		s.live[entry.ID] = body
-		s.last = max(s.last, entry.ID)
 		s.entries++
 		s.bytes += recordSize(body)
 	}

@@ -75,6 +75,7 @@ type contents struct {
 	calls    []Entry // not removed, in the order of the file
 	mark     marker
 	sequence uint64 // of the last record
+	last     uint64 // the highest number of an entry, removed or not
 	end      int    // where the last whole record ends
 	torn     int    // bytes of a record that was not written to its end
 	damage   []Damage
@@ -185,11 +186,13 @@ func (c *contents) apply(f frame, body []byte, live map[uint64]int) bool {
 
 		live[entry.ID] = len(c.calls)
 		c.calls = append(c.calls, entry)
+		c.last = max(c.last, entry.ID)
 
 		return true
 	case kindRemoval:
 		id, err := decodeRemoval(body)
 		delete(live, id)
+		c.last = max(c.last, id)
 
 		return err == nil
 	default:

@@ -187,6 +187,30 @@ func TestARecordThatComesTwiceIsDamage(t *testing.T) {
 	}
 }
 
+// A damaged removal must hide no later call. So the number of an entry is not used again in its file.
+func TestACallOfALaterProcessIsNotTakenForOneWhoseRemovalIsDamaged(t *testing.T) {
+	path := journalPath(t)
+	j := open(t, path)
+	call := begin(t, j, 1)
+	before, _ := os.Stat(path)
+
+	end(t, call, nil)
+	j.Close()
+	begin(t, open(t, path), 2)
+
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	data[before.Size()+frameSize]++ // the body of the removal
+
+	found, err := readContents(data)
+	if err != nil || len(found.calls) != 2 || found.calls[1].Key != "order-2" {
+		t.Errorf("the calls are %v: %v; want order-1, whose removal is damaged, and order-2", found.calls, err)
+	}
+}
+
 func TestAFileThatIsNoJournalStaysAsItIs(t *testing.T) {
 	for name, text := range map[string]string{
 		"short": "hello", "long": string(make([]byte, 4096)), "header": magic + string(make([]byte, 100)),
