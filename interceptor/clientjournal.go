@@ -26,9 +26,9 @@ import (
 func WithJournal(j *journal.Journal) ClientOption { return func(c *clientConfig) { c.journal = j } }
 
 // Resume sends the calls that a journal has for the target of a connection: see [journal.Journal.Resume], which also describes the summary
-// and the error. The connection must have the client interceptor, and the target that the calls were written for. The options of the
-// connection decide how calls are retried. No attempt begins later than WithRetention allows, counted from the first attempt of the earlier
-// process.
+// and the error. The connection must have the client interceptor, and the target that the calls were written for, or else give
+// [journal.WithTarget]. The options of the connection decide how calls are retried. No attempt begins later than WithRetention allows,
+// counted from the first attempt of the earlier process.
 //
 // Answers are of type proto.Message: the generated type of the method's response if the program has it, or else an emptypb.Empty with
 // unknown fields.

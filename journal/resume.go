@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,6 +46,7 @@ type Answer struct {
 type ResumeOption func(*resumption)
 
 type resumption struct {
+	target    string
 	parallel  int
 	retention time.Duration
 	answered  map[string]func(context.Context, Answer) error
@@ -53,6 +56,11 @@ type resumption struct {
 
 // WithParallel sets how many calls are sent at a time. The default is 4.
 func WithParallel(n int) ResumeOption { return func(r *resumption) { r.parallel = n } }
+
+// WithTarget sets the target whose calls are sent. The default is the target that Resume is called with, such as that of a connection. Use
+// it after servers have got another name: the calls that were written for the old name are found by the old name alone. See
+// [Journal.Targets]. The servers must have the records of the old ones, or the calls might run twice.
+func WithTarget(target string) ResumeOption { return func(r *resumption) { r.target = target } }
 
 // WithRetention declares how long the servers keep outcomes. The default is 24 hours. A call that is older, less a tolerance of 10 minutes
 // or of half of the retention, whichever is less, might run twice. It is not sent: see OnUnsent.
@@ -94,13 +102,28 @@ type Summary struct {
 	Left int
 }
 
+// Targets returns the targets of the calls that wait for Resume, sorted.
+func (j *Journal) Targets() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+
+	targets := make(map[string]struct{})
+
+	for _, entry := range j.left { //nolint:gocritic // a map has no pointers to its values
+		targets[entry.Target] = struct{}{}
+	}
+
+	return slices.Sorted(maps.Keys(targets))
+}
+
 // Resume sends the calls that were left for a target, oldest first, several at a time. Those with a final answer are removed. Those whose
 // outcome stays unknown are left: call Resume again later. Calls that are on their way are not touched, so Resume may run at any time.
 //
 // The error has the reasons why calls are left, the first 10 of them. It is nil if none is left.
 func (j *Journal) Resume(ctx context.Context, target string, send Sender, opts ...ResumeOption) (Summary, error) {
 	r := &resumption{
-		parallel: DefaultParallel, retention: onlyonce.DefaultRetention, answered: make(map[string]func(context.Context, Answer) error),
+		target: target, parallel: DefaultParallel, retention: onlyonce.DefaultRetention,
+		answered: make(map[string]func(context.Context, Answer) error),
 	}
 	for _, opt := range opts {
 		opt(r)
@@ -119,7 +142,7 @@ func (j *Journal) Resume(ctx context.Context, target string, send Sender, opts .
 		places  = make(chan struct{}, r.parallel)
 	)
 
-	for _, entry := range j.waiting(target) { //nolint:gocritic // each goroutine has its own
+	for _, entry := range j.waiting(r.target) { //nolint:gocritic // each goroutine has its own
 		places <- struct{}{}
 
 		if !j.take(entry.ID) { // an answer to the same call, or another Resume

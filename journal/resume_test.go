@@ -241,6 +241,28 @@ func TestResumeTouchesNoOtherTargetAndNoCallOnItsWay(t *testing.T) {
 	}
 }
 
+func TestResumeSendsTheCallsOfATargetThatHasAnotherNameNow(t *testing.T) {
+	j := leftNow(t, 2)
+	other := testEntry(2)
+	other.Target, other.Written = "dns:///another", time.Now()
+
+	call, err := j.Begin(t.Context(), other)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	end(t, call, errUnknown)
+
+	if got := j.Targets(); !slices.Equal(got, []string{"dns:///another", testTarget}) {
+		t.Errorf("the targets are %v", got)
+	}
+
+	summary, err := j.Resume(t.Context(), "dns:///another", sending(func(Entry) error { return nil }), WithTarget(testTarget))
+	if err != nil || summary.Answered != 2 || !slices.Equal(j.Targets(), []string{"dns:///another"}) {
+		t.Errorf("Resume: %+v, %v; the targets are %v", summary, err, j.Targets())
+	}
+}
+
 func TestTwoResumesSendACallOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := leftNow(t, 20)
