@@ -18,8 +18,8 @@ func isToken(name string) bool {
 func recordedByDefault() []string {
 	return []string{
 		"Accept-Patch", "Accept-Post", "Accept-Ranges", "Allow", "Cache-Control", "Content-Digest", contentDisposition, contentEncoding,
-		"Content-Language", "Content-Location", "Content-Range", contentType, "Deprecation", "Digest", "Etag", "Expires", "Last-Modified",
-		"Link", "Location", "Preference-Applied", "Repr-Digest", retryAfter, "Sunset", "Vary",
+		"Content-Language", "Content-Location", "Content-Range", "Content-Security-Policy", contentType, "Deprecation", "Digest", "Etag",
+		"Expires", "Last-Modified", "Link", "Location", "Preference-Applied", "Repr-Digest", retryAfter, "Sunset", "Vary", noSniff,
 	}
 }
 
@@ -78,12 +78,15 @@ func newHeaderSet(names ...string) headerSet {
 	return set
 }
 
+// has reports whether the set has a name, in whatever case a handler has written it, such as ETag.
+func (s headerSet) has(name string) bool { return s[http.CanonicalHeaderKey(name)] }
+
 // pick returns the headers that are in the set, in the order of their names.
 func (s headerSet) pick(h http.Header) []field {
 	picked := make([]field, 0, len(h))
 
 	for name, values := range h {
-		if s[name] {
+		if s.has(name) {
 			picked = append(picked, field{name, values})
 		}
 	}

@@ -48,7 +48,7 @@ func (s headerSet) heading(h http.Header, space *headingSpace) heading {
 		values = append(values, own...)
 		copied.fields = append(copied.fields, field{name, values[first:len(values):len(values)]})
 
-		if s[name] {
+		if s.has(name) {
 			last := len(copied.fields) - 1
 			copied.fields[copied.recorded], copied.fields[last] = copied.fields[last], copied.fields[copied.recorded]
 			copied.recorded++

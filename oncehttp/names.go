@@ -23,4 +23,5 @@ const (
 	contentLength   = "Content-Length"
 	retryAfter      = "Retry-After"
 	trailerName     = "Trailer"
+	noSniff         = "X-Content-Type-Options"
 )

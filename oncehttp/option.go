@@ -51,8 +51,8 @@ func WithRouteOf(route func(r *http.Request) string) Option {
 // WithRecordedHeaders adds headers and trailers that are recorded and replayed. These always are:
 //
 //	Accept-Patch, Accept-Post, Accept-Ranges, Allow, Cache-Control, Content-Digest, Content-Disposition, Content-Encoding,
-//	Content-Language, Content-Location, Content-Range, Content-Type, Deprecation, Digest, ETag, Expires, Last-Modified, Link, Location,
-//	Preference-Applied, Repr-Digest, Retry-After, Sunset, Vary
+//	Content-Language, Content-Location, Content-Range, Content-Security-Policy, Content-Type, Deprecation, Digest, ETag, Expires,
+//	Last-Modified, Link, Location, Preference-Applied, Repr-Digest, Retry-After, Sunset, Vary, X-Content-Type-Options
 //
 // The first caller gets all headers of the handler. It is an error to name a header that belongs to one caller, such as Set-Cookie or
 // Authorization, or to one connection, such as Connection.

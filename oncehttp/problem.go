@@ -86,7 +86,7 @@ func writeProblem(w http.ResponseWriter, _ *http.Request, p *Problem) {
 	h := w.Header()
 	h.Set(contentType, problemJSON)
 	setLength(h, len(body))
-	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set(noSniff, "nosniff")
 	w.WriteHeader(p.status())
 
 	_, _ = w.Write(body)
