@@ -111,7 +111,8 @@ func (c *call) replay(reply *onlyonce.Reply) {
 }
 
 // begun reports whether the run of this request has sent a part of an answer that does not count. If so, it ends that answer, so that the
-// client does not accept it: it panics with http.ErrAbortHandler, unless the handler has hijacked the connection.
+// client does not accept it: it panics with http.ErrAbortHandler, unless the handler has hijacked the connection. If a recovery in front
+// keeps the panic from net/http, the trailer has the status.
 func (c *call) begun() bool {
 	if c.recorder == nil {
 		return false
@@ -119,6 +120,8 @@ func (c *call) begun() bool {
 
 	switch c.recorder.answer().delivery {
 	case streamed:
+		c.announce(c.w.Header(), onlyonce.StatusUnknown, 0)
+
 		panic(http.ErrAbortHandler)
 	case hijacked:
 		return true

@@ -42,11 +42,11 @@ func (c *call) run(ctx context.Context) onlyonce.Outcome {
 		}
 
 		if !returned {
-			// The handler panics. The header is for the answer of an outer recovery.
+			// The handler panics. The headers are for the answer of an outer recovery, and the trailers for an answer that has begun.
 			rec.close()
 
-			if a := rec.answer(); a.delivery == collected {
-				c.w.Header().Set(StatusHeader, string(onlyonce.StatusUnknown))
+			if a := rec.answer(); a.delivery != hijacked {
+				c.announce(c.w.Header(), onlyonce.StatusUnknown, 0)
 			}
 		}
 	}()

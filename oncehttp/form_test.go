@@ -2,6 +2,7 @@ package oncehttp_test
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 	"log/slog"
 	"mime/multipart"
@@ -27,6 +28,16 @@ func parsesForms(next http.Handler) http.Handler {
 func drains(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
+
+		next.ServeHTTP(rw, r)
+	})
+}
+
+// closes is a middleware that reads the body and closes it.
+func closes(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_ = r.Body.Close()
 
 		next.ServeHTTP(rw, r)
 	})
@@ -79,19 +90,27 @@ func TestBodyThatAHandlerInFrontHasReadRunsNothing(t *testing.T) {
 	_ = form.WriteField("amount", "100")
 	_ = form.Close()
 
+	const unknownLength = -1
+
 	for name, c := range map[string]struct {
 		front             func(http.Handler) http.Handler
 		body, contentType string
+		length            int64 // 0: that of the body
 	}{
-		"drained":        {drains, `{"amount":100}`, "application/json"},
-		"multipart form": {parsesForms, upload.String(), form.FormDataContentType()},
+		"drained":                           {drains, `{"amount":100}`, "application/json", 0},
+		"drained and closed":                {closes, `{"amount":100}`, "application/json", 0},
+		"drained and closed, of any length": {closes, `{"amount":100}`, "application/json", unknownLength},
+		"multipart form":                    {parsesForms, upload.String(), form.FormDataContentType(), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
 			w := start(t, setup{front: c.front}, nil)
 
-			got := w.send(w.request(http.MethodPost, "/payments", "read", c.body, "Content-Type", c.contentType))
+			r := w.request(http.MethodPost, "/payments", "read", c.body, "Content-Type", c.contentType)
+			r.ContentLength = cmp.Or(c.length, r.ContentLength)
+
+			got := w.send(r)
 			got.mustBe(onlyonce.StatusRejected, http.StatusInternalServerError)
 			w.mustHaveRun(0)
 		})

@@ -47,6 +47,30 @@ func TestF33PanicIsRecordedAndRaisedAgain(t *testing.T) {
 	}
 }
 
+// The recovery in front ends the part as if it were a whole answer.
+func TestF33PanicAfterAFlushIsDeclaredInTheTrailer(t *testing.T) {
+	protocols(t, func(t *testing.T, http2 bool) {
+		t.Helper()
+
+		w := start(t, setup{http2: http2, front: func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				defer func() { _ = recover() }()
+
+				next.ServeHTTP(rw, r)
+			})
+		}}, func(rw http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(rw, "partial")
+			_ = http.NewResponseController(rw).Flush()
+
+			panic("boom")
+		})
+
+		if a := w.post("k"); a.status != http.StatusOK || a.trailer.Get(oncehttp.StatusHeader) != string(onlyonce.StatusUnknown) {
+			t.Errorf("%d, trailer %v", a.status, a.trailer)
+		}
+	})
+}
+
 func TestF33PanicWithoutARecoveryInFront(t *testing.T) {
 	w := start(t, setup{options: policy(oncehttp.Policy{Policy: onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce}})},
 		func(http.ResponseWriter, *http.Request) { panic("boom") })

@@ -224,8 +224,8 @@ func (w *recorder) forward(p []byte) {
 // Flush is FlushError.
 func (w *recorder) Flush() { _ = w.FlushError() }
 
-// FlushError sends the answer so far, and later sends every write at once. It does nothing if the handler shares a transaction with
-// its record, and for an answer without a body.
+// FlushError sends the answer so far. It does nothing if the handler shares a transaction with its record, and for an answer without a
+// body. It fails if the client's writer cannot flush, and the answer is collected further.
 func (w *recorder) FlushError() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -235,6 +235,8 @@ func (w *recorder) FlushError() error {
 		return errClosed
 	case w.delivery == hijacked:
 		return http.ErrHijacked
+	case !w.whole && !canFlush(w.to):
+		return http.ErrNotSupported
 	case w.status == 0:
 		w.writeHeader(http.StatusOK)
 	}
@@ -282,17 +284,27 @@ func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, buf, err
 }
 
-// canHijack reports whether a writer, or a writer in it, can give away its connection.
-func canHijack(w http.ResponseWriter) bool {
+// canHijack reports whether a writer can give away its connection.
+func canHijack(w http.ResponseWriter) bool { return can[http.Hijacker](w) }
+
+// canFlush reports whether a writer can send what it has.
+func canFlush(w http.ResponseWriter) bool {
+	return can[http.Flusher](w) || can[interface{ FlushError() error }](w)
+}
+
+// can reports whether a writer, or a writer in it, has the methods: see http.ResponseController.
+func can[Methods any](w http.ResponseWriter) bool {
 	for {
-		switch own := w.(type) {
-		case http.Hijacker:
+		if _, ok := w.(Methods); ok {
 			return true
-		case interface{ Unwrap() http.ResponseWriter }:
-			w = own.Unwrap()
-		default:
+		}
+
+		outer, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
 			return false
 		}
+
+		w = outer.Unwrap()
 	}
 }
 
@@ -324,9 +336,7 @@ func (w *recorder) SetWriteDeadline(t time.Time) error {
 }
 
 // EnableFullDuplex does nothing, because the body of the request has been read.
-func (w *recorder) EnableFullDuplex() error {
-	return http.NewResponseController(w.to).EnableFullDuplex()
-}
+func (*recorder) EnableFullDuplex() error { return nil }
 
 // sniffed is how many bytes of a body net/http looks at to find its Content-Type. So many are kept of the answer to a HEAD.
 const sniffed = 512

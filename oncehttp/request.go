@@ -32,18 +32,21 @@ func bodyOf(r *http.Request, limit int64) ([]byte, error) {
 		return nil, tooLarge(limit)
 	}
 
-	var body []byte
+	var (
+		body   []byte
+		closed bool
+		err    error
+	)
 
 	if r.Body != nil && r.Body != http.NoBody {
-		var err error
-		if body, err = readUpTo(r.Body, limit+1, r.ContentLength); err != nil {
+		body, err = readUpTo(r.Body, limit+1, r.ContentLength)
+		if closed = errors.Is(err, http.ErrBodyReadAfterClose); err != nil && !closed {
 			return nil, unread(err)
 		}
 	}
 
 	if len(body) == 0 {
-		var err error
-		if body, err = takenBody(r); err != nil {
+		if body, err = takenBody(r, closed); err != nil {
 			return nil, err
 		}
 	}
@@ -67,14 +70,14 @@ func (bodyTakenError) Error() string {
 func (bodyTakenError) Misconfigured() {}
 
 // takenBody returns the body that a handler in front has read, for example to check a token in a form. Of a form that it has parsed, the
-// body is made again. The result is nil if nothing was read.
-func takenBody(r *http.Request) ([]byte, error) {
+// body is made again. The result is nil if nothing was read. Closed means that the handler in front has closed the body.
+func takenBody(r *http.Request, closed bool) ([]byte, error) {
 	switch {
 	case r.MultipartForm != nil: // the files may be large
 		return nil, bodyTakenError{}
 	case len(r.PostForm) > 0:
 		return []byte(r.PostForm.Encode()), nil
-	case r.ContentLength > 0 && r.Header.Get(contentEncoding) == "": // a decoded body may be empty
+	case closed, r.ContentLength > 0 && r.Header.Get(contentEncoding) == "": // a decoded body may be empty
 		return nil, bodyTakenError{}
 	default:
 		return nil, nil

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/oncehttp"
@@ -99,6 +100,22 @@ func TestFlushedAnswerArrivesAtOnceAndNeverRunsTwice(t *testing.T) {
 		w.send(w.request(http.MethodPost, "/", "k", "")).mustReject(http.StatusConflict, onlyonce.ReasonOutcomeNotStored)
 		w.mustHaveRun(1)
 	})
+}
+
+// http.TimeoutHandler cannot flush, so nothing is sent and the answer can be kept.
+func TestAnswerIsKeptIfItsFlushIsNotPossible(t *testing.T) {
+	front := func(next http.Handler) http.Handler { return http.TimeoutHandler(next, time.Hour, "late") }
+
+	w := start(t, setup{front: front}, func(rw http.ResponseWriter, _ *http.Request) {
+		if err := http.NewResponseController(rw).Flush(); !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("flush: %v", err)
+		}
+
+		rw.WriteHeader(http.StatusCreated)
+	})
+
+	w.post("k").mustBe(onlyonce.StatusExecuted, http.StatusCreated)
+	w.post("k").mustBe(onlyonce.StatusReplayed, http.StatusCreated)
 }
 
 func TestHijackedConnectionBelongsToTheHandlerAndNeverRunsTwice(t *testing.T) {
