@@ -1,6 +1,7 @@
 package oncehttp
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -116,3 +117,40 @@ func (b *endingBody) Close() error {
 
 	return err
 }
+
+// watchedBody calls end when it was read to its end, or is closed. If it breaks off, the outcome of its request is unknown.
+type watchedBody struct {
+	io.ReadCloser
+
+	once    sync.Once
+	running func() bool // the server has not declared the status of the request yet
+	end     func(failed error)
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+
+	switch {
+	case err == io.EOF:
+		b.once.Do(func() { b.end(nil) })
+	case err != nil:
+		b.once.Do(func() { b.end(err) })
+	}
+
+	return n, err
+}
+
+func (b *watchedBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.once.Do(func() {
+		if b.running() {
+			b.end(errClosedEarly)
+		} else {
+			b.end(nil)
+		}
+	})
+
+	return err
+}
+
+var errClosedEarly = errors.New("oncehttp: the answer was closed before its end, and only its end says what became of the request")

@@ -80,33 +80,68 @@ func TestBodyThatNeverComesDoesNotHoldUpTheNextAttempt(t *testing.T) {
 }
 
 func TestSwitchedProtocolCanBeWrittenTo(t *testing.T) {
-	var sent strings.Builder
+	for name, opts := range map[string][]oncehttp.ClientOption{
+		"usual": nil, "with a journal": {oncehttp.WithJournal((&keptRequests{}).journal(t))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var sent strings.Builder
 
-	base := roundTripper(func(*http.Request) (*http.Response, error) {
-		return &http.Response{StatusCode: http.StatusSwitchingProtocols, Body: struct {
-			io.ReadCloser
-			io.Writer
-		}{http.NoBody, &sent}}, nil
+			base := roundTripper(func(*http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: http.StatusSwitchingProtocols, ContentLength: -1, Body: struct {
+					io.ReadCloser
+					io.Writer
+				}{http.NoBody, &sent}}, nil
+			})
+
+			transport, err := oncehttp.NewTransport(base, opts...)
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			// The request has no header map, which http.Client would add.
+			r := (&http.Request{Method: http.MethodPost, URL: mustParse(t, "http://shop.test/")}).WithContext(t.Context())
+
+			resp, err := transport.RoundTrip(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+
+			if w, ok := resp.Body.(io.Writer); !ok {
+				t.Error("the body cannot be written to")
+			} else if _, err := io.WriteString(w, "hello"); err != nil || sent.String() != "hello" {
+				t.Errorf("%q, %v", sent.String(), err)
+			}
+		})
+	}
+}
+
+// The values of trailers come while the body is sent.
+func TestClientSendsTheTrailersOfARequest(t *testing.T) {
+	w, _ := scripted(t, func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set(oncehttp.StatusHeader, "executed")
+		_, _ = io.WriteString(rw, r.Trailer.Get("X-Sum"))
 	})
 
-	transport, err := oncehttp.NewTransport(base)
-	if err != nil {
-		t.Fatal(err)
-	}
+	body, writer := io.Pipe()
 
-	// The request has no header map, which http.Client would add.
-	r := (&http.Request{Method: http.MethodPost, URL: mustParse(t, "http://shop.test/")}).WithContext(t.Context())
+	r := w.request(http.MethodPost, "/", "k", "")
+	r.Body, r.ContentLength, r.Trailer = body, -1, http.Header{"X-Sum": nil}
 
-	resp, err := transport.RoundTrip(r)
+	go func() {
+		_, _ = io.WriteString(writer, "body")
+		r.Trailer.Set("X-Sum", "4")
+		_ = writer.Close()
+	}()
+
+	resp, err := w.through().Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 
-	if w, ok := resp.Body.(io.Writer); !ok {
-		t.Error("the body cannot be written to")
-	} else if _, err := io.WriteString(w, "hello"); err != nil || sent.String() != "hello" {
-		t.Errorf("%q, %v", sent.String(), err)
+	if sum, err := io.ReadAll(resp.Body); string(sum) != "4" || err != nil {
+		t.Errorf("the server got the trailer %q, %v", sum, err)
 	}
 }
 

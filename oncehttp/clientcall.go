@@ -54,6 +54,10 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return t.base.RoundTrip(r) // which refuses it
 	}
 
+	if from := redirectedBy(r); from != nil && from.request.Method != r.Method {
+		return t.follow(from, r)
+	}
+
 	key, end, err := t.keyOf(r)
 	if err != nil {
 		if r.Body != nil {
@@ -67,20 +71,45 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return t.base.RoundTrip(r)
 	}
 
-	failure := errUnfinished // of a request that panics
+	panicked := true
 
-	defer func() { end(failure) }()
+	defer func() {
+		if panicked {
+			end(errUnfinished)
+		}
+	}()
 
 	c := t.call(r, key)
-
 	resp, err := c.sent()
-	failure = err
+	panicked = false
 
-	if failure == nil && c.verdict() == onlyonce.VerdictUnknown {
-		failure = &callError{err: fmt.Errorf("oncehttp: the server answered %s", resp.Status), key: key, verdict: onlyonce.VerdictUnknown}
+	if err == nil && c.running() {
+		resp.Body = &watchedBody{ReadCloser: resp.Body, running: c.running, end: func(failed error) { end(c.failure(failed)) }}
+	} else {
+		end(c.failure(err))
 	}
 
 	return resp, err
+}
+
+// follow sends the request that an http.Client makes of the redirect with which the server has answered another request. It has another
+// method, so it is not that request, and its key is none of it.
+func (t *Transport) follow(from *clientCall, r *http.Request) (*http.Response, error) {
+	resp, err := t.base.RoundTrip(r)
+	if err != nil { // the caller of the http.Client gets nothing else
+		return nil, &callError{err: err, key: from.key, verdict: onlyonce.VerdictUnknown, attempts: from.attempts}
+	}
+
+	return resp, nil
+}
+
+// failure returns the error with which the request has ended for the run around it, or nil.
+func (c *clientCall) failure(err error) error {
+	if err == nil && c.verdict() == onlyonce.VerdictUnknown {
+		return &callError{err: &answeredError{c.resp}, key: c.key, verdict: onlyonce.VerdictUnknown}
+	}
+
+	return err
 }
 
 // sent sends the request, and keeps it in the journal meanwhile.
@@ -279,6 +308,7 @@ func (c *clientCall) attempt(ctx context.Context, n int, timeout time.Duration) 
 // outgoing returns the request of an attempt.
 func (c *clientCall) outgoing(ctx context.Context, n int) (*http.Request, error) {
 	r := c.request.Clone(ctx)
+	r.Trailer = c.request.Trailer // its values come while the body is read
 
 	if r.Header == nil {
 		r.Header = make(http.Header)
@@ -408,8 +438,18 @@ func (c *clientCall) finish(resp *http.Response) *http.Response {
 	return resp
 }
 
+// running reports whether the answer will declare its status only at its end, and has not done it yet. If it never does, something has cut
+// the answer off.
+func (c *clientCall) running() bool {
+	return c.resp != nil && announced(c.resp.Trailer) && statusIn(c.resp) == ""
+}
+
 // verdict returns the verdict of the last answer. "Nothing ran" is true only of the last attempt.
 func (c *clientCall) verdict() onlyonce.Verdict {
+	if c.running() {
+		return onlyonce.VerdictUnknown
+	}
+
 	s := c.sign
 	if s.status == "" && c.resp != nil {
 		s.status = statusIn(c.resp) // the trailers may have come

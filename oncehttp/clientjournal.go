@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce"
@@ -174,52 +173,16 @@ func (c *clientCall) written(call *journal.Call, resp *http.Response, err error)
 	}
 
 	// A caller that knows that nothing ran may use a new key before it has read the body.
-	if c.verdict() == onlyonce.VerdictNotExecuted || resp.ContentLength == 0 || c.request.Method == http.MethodHead {
+	switch {
+	case c.verdict() == onlyonce.VerdictNotExecuted, resp.ContentLength == 0, c.request.Method == http.MethodHead,
+		resp.StatusCode == http.StatusSwitchingProtocols: // the connection is the caller's
 		end(nil)
-	} else {
-		running := func() bool { return announced(resp.Trailer) && statusIn(resp) == "" }
-		resp.Body = &journaledBody{ReadCloser: resp.Body, running: running, end: end}
+	default:
+		resp.Body = &watchedBody{ReadCloser: resp.Body, running: c.running, end: end}
 	}
 
 	return resp, nil
 }
-
-// journaledBody ends its call in the journal when it was read to its end, or is closed. If it breaks off, the outcome is unknown.
-type journaledBody struct {
-	io.ReadCloser
-
-	once    sync.Once
-	running func() bool // the server has not declared the status of the request yet
-	end     func(failed error)
-}
-
-func (b *journaledBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-
-	switch {
-	case err == io.EOF:
-		b.once.Do(func() { b.end(nil) })
-	case err != nil:
-		b.once.Do(func() { b.end(err) })
-	}
-
-	return n, err
-}
-
-func (b *journaledBody) Close() error {
-	err := b.ReadCloser.Close()
-	b.once.Do(func() {
-		if b.running() {
-			b.end(errClosedEarly)
-		} else {
-			b.end(nil)
-		}
-	})
-
-	return err
-}
-
-var errClosedEarly = errors.New("oncehttp: the answer was closed before its end, and only its end says what became of the request")
 
 // resume sends a request that an earlier process has left.
 func (t *Transport) resume(ctx context.Context, entry journal.Entry) (any, error) {

@@ -27,30 +27,50 @@ type Outcome struct {
 //	resp, err := client.Do(req)
 //	if outcome := oncehttp.OutcomeOf(resp, err); outcome.Verdict == onlyonce.VerdictUnknown { … } // keep outcome.Key, and try it again later
 //
-// The Outcome of a request that no Transport has sent has no Key, and its Verdict is VerdictUnknown.
+// An answer that is sent while the handler writes has VerdictUnknown until its body was read to the end.
+//
+// If an http.Client has followed redirects, the outcome is that of the last request with a key. So the outcome of a POST that was answered
+// with a 303 does not depend on the answer to the GET that follows.
+//
+// The outcome of a request that no Transport has sent has no Key, and its Verdict is VerdictUnknown. This may also happen after the Timeout
+// of an http.Client, which hides the error of the Transport. Bound the context of the request instead, or choose the key yourself with
+// onlyonce.ContextWithKey.
 func OutcomeOf(resp *http.Response, err error) Outcome {
-	if err != nil {
-		if call, ok := errors.AsType[*callError](err); ok {
-			return Outcome{Key: call.key, Verdict: call.verdict, Attempts: call.attempts}
-		}
+	if call, ok := errors.AsType[*callError](err); ok {
+		return Outcome{Key: call.key, Verdict: call.verdict, Attempts: call.attempts}
+	}
 
+	// An http.Client returns an answer and an error if CheckRedirect fails.
+	c, answer := callOf(resp)
+	if c == nil {
 		return Outcome{}
 	}
 
-	if resp == nil || resp.Request == nil {
-		return Outcome{}
-	}
-
-	c, ok := resp.Request.Context().Value(callKey{}).(*clientCall)
-	if !ok {
-		return Outcome{}
-	}
-
-	return Outcome{Key: c.key, Status: statusIn(resp), Reason: c.sign.reason, Verdict: c.verdict(), Attempts: c.attempts}
+	return Outcome{Key: c.key, Status: statusIn(answer), Reason: c.sign.reason, Verdict: c.verdict(), Attempts: c.attempts}
 }
 
 // callKey finds the call in the context of the request of its answer.
 type callKey struct{}
+
+// callOf returns the call of an answer, or of the latest redirect to it that has a call, and the answer to that call.
+func callOf(resp *http.Response) (*clientCall, *http.Response) {
+	for resp != nil && resp.Request != nil {
+		if c, ok := resp.Request.Context().Value(callKey{}).(*clientCall); ok {
+			return c, resp
+		}
+
+		resp = resp.Request.Response
+	}
+
+	return nil, nil
+}
+
+// redirectedBy returns the call whose answer is the redirect that has made a request, or nil.
+func redirectedBy(r *http.Request) *clientCall {
+	c, _ := callOf(r.Response)
+
+	return c
+}
 
 // callError is the error of a request without an answer.
 type callError struct {
