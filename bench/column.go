@@ -25,7 +25,7 @@ func cpu(s sample) float64       { return s.cpu }
 func redisCPU(s sample) float64  { return s.redisCPU }
 func perSecond(s sample) float64 { return float64(time.Second) / s.nanos }
 
-// figure is a column with a value itself.
+// figure is a column with the value.
 func figure(head string, format func(float64) string, v value) column {
 	return column{head, func(r row) string { return format(r.median(v)) }}
 }
@@ -35,7 +35,7 @@ func more(head, way string, format func(float64) string, v value) column {
 	return column{head, func(r row) string { return format(r.more(way, v)) }}
 }
 
-// times is how many times the value of another way a value is.
+// times is a column with a ratio: the value over that of another way.
 func times(head, way string, v value) column {
 	return column{head, func(r row) string { return ratio(r.times(way, v)) }}
 }
@@ -46,7 +46,7 @@ func timesAdded(head, way string, v value) column {
 	return column{head, func(r row) string { return ratio(r.timesAdded(way, v)) }}
 }
 
-// row is a variant, among the samples of all variants by name.
+// row is a variant with the samples of all variants, by name.
 type row struct {
 	*variant
 

@@ -52,8 +52,7 @@ func (c *config) connectAlone(ctx context.Context) error {
 				nanoText(again.adds(bareConnect, cpu)), count(again.adds(bareConnect, allocs)))
 		},
 		about: "A handler of connect-go gets a request in the protocol of Connect, in binary form. On grpc-go only decoding, the handler and " +
-			"encoding are measured, so the CPU of the two is not comparable, and what is added to it is. Records are in memory, and there is " +
-			"no network.",
+			"encoding are measured, so compare what the kit adds, and not the CPU of the two. Records are in memory, and there is no network.",
 		columns: []column{
 			over("CPU over the same without the kit", moreNanos, cpu),
 			over("allocations", moreTenths, allocs),
@@ -146,7 +145,7 @@ func connectProtection(svc *service, way string) (http.Handler, error) {
 
 var errConnectAnswer = errors.New("the answer of Connect is wrong")
 
-// serveConnect is one call.
+// serveConnect makes one call.
 func serveConnect(ctx context.Context, h http.Handler, request []byte, key string) error {
 	r := (&http.Request{
 		Method: http.MethodPost, URL: &url.URL{Path: unaryCall}, Host: "localhost", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,

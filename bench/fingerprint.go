@@ -25,7 +25,7 @@ func (c *config) fingerprints(ctx context.Context) error {
 			return fmt.Sprintf("%s of CPU for ten flat fields, %s times a hash that holds within one build only.",
 				nanoText(r.median(cpu)), ratio(r.times(byHash, cpu)))
 		},
-		about: "The hash is SHA-256 of the deterministic encoding, which may be another one in the next build. Aims: 1.8 times its CPU for " +
+		about: "The hash is SHA-256 of the deterministic encoding, which may change with the next build. Aims: 1.8 times its CPU for " +
 			"ten flat fields, 1.5 times for a map; 8 allocations more.",
 		columns: []column{
 			times("of the hash's CPU", byHash, cpu),

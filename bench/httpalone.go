@@ -121,7 +121,7 @@ var errHTTPAnswer = errors.New("the answer is wrong")
 
 const userAgent = "bench"
 
-// serveHTTP is one request.
+// serveHTTP makes one request.
 func serveHTTP(ctx context.Context, h http.Handler, key string) error {
 	r := (&http.Request{
 		Method: http.MethodPost, URL: &url.URL{Path: "/payments"}, Host: "localhost", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,

@@ -31,7 +31,7 @@ func (c *config) memory(ctx context.Context) error {
 	}
 
 	return c.play(ctx, &contest{
-		id: "records", question: "Records in memory: how much memory do they take, and for how long do they hold others up?",
+		id: "records", question: "Records in memory: how much memory do they take, and how long do they delay other operations?",
 		lost: func(of func(string) row) string {
 			r := of(byOnlyonce + ", 1,000,000 records")
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// redisCalls measures calls to servers that keep their records in Redis, in every Redis that there is.
+// redisCalls measures calls to servers that keep their records in Redis, in each Redis program of this machine.
 func (c *config) redisCalls(ctx context.Context) error {
 	for _, program := range redisPrograms() {
 		if err := c.redisCallsOn(ctx, &program); err != nil {
@@ -25,9 +25,9 @@ func (c *config) redisCallsOn(ctx context.Context, program *redisProgram) (err e
 	return errors.Join(c.oneRedisCaller(ctx, r), c.manyRedisCallers(ctx, r))
 }
 
-const aboutRedis = "The textbook is GET, SET NX, SET, DEL with go-redis as it comes. Two scripts are two scripts of one line through " +
-	"go-redis' auto-pipeliner: GET and SET; GET, compare and SET. Both protect from less: they have no fence, no fingerprint and no index. " +
-	"Each server has a process of its own, whose CPU time is counted; CPU of Redis is that of its process."
+const aboutRedis = "The textbook is GET, SET NX, SET and DEL with the defaults of go-redis. Two scripts means two scripts " +
+	"of one line through go-redis' auto-pipeliner: GET and SET; GET, compare and SET. Both protect less: they have no " +
+	"fence, no fingerprint and no index. Each server has a process of its own, whose CPU time is counted; CPU of Redis is that of its process."
 
 func (c *config) oneRedisCaller(ctx context.Context, r *rig) error {
 	const calls = 1_000

@@ -26,7 +26,7 @@ func (c *config) redisMemory(ctx context.Context) error {
 // redisRecords is how many records fill a Redis. The hash tables of Redis, whose sizes are powers of two, are full then.
 const redisRecords = 250_000
 
-// redisWeights weighs finished records.
+// redisWeights measures the memory of finished records.
 func (c *config) redisWeights(ctx context.Context) error {
 	const (
 		id     = "redis-records"

@@ -28,10 +28,10 @@ type redisServer struct {
 // errNotReady reports that a redis-server did not start. Another port may help.
 var errNotReady = errors.New("redis-server does not start")
 
-// redisProgram is a program that is a Redis, by a name for people.
+// redisProgram is a server program, with its name in the tables.
 type redisProgram struct {
 	name string
-	// find returns how the program is run with arguments.
+	// find returns a function that makes the command with its arguments.
 	find func() (command func(args ...string) *exec.Cmd, err error)
 }
 
@@ -93,7 +93,7 @@ func runRedis(ctx context.Context, command func(args ...string) *exec.Cmd) (*red
 	go func() {
 		defer close(s.ended)
 
-		_ = s.cmd.Wait() // that it was killed is no news
+		_ = s.cmd.Wait() // an error means that it was killed
 	}()
 
 	s.client = redis.NewClient(&redis.Options{Addr: s.addr, ContextTimeoutEnabled: true, MaxRetries: -1, ReadTimeout: time.Minute})
@@ -109,7 +109,7 @@ func runRedis(ctx context.Context, command func(args ...string) *exec.Cmd) (*red
 	return s, nil
 }
 
-// freePort is a port that is probably still free when it is used.
+// freePort returns a port that is probably still free when it is used.
 func freePort(ctx context.Context) (string, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -121,7 +121,7 @@ func freePort(ctx context.Context) (string, error) {
 	return port, errors.Join(err, listener.Close())
 }
 
-// ready returns when the server answers, and not somebody else who has taken the port.
+// ready waits until the server answers. It fails if another server has taken the port.
 func (s *redisServer) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

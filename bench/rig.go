@@ -41,7 +41,7 @@ const (
 	anyCall   = "" // of a server that does not tell them apart
 )
 
-// replayed is over how many records replays are spread.
+// replayed is the number of records that the replays use.
 const replayed = 1_000
 
 // variants are the protections, first calls before replays.

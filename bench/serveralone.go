@@ -43,7 +43,7 @@ func (c *config) serverAlone(ctx context.Context) error {
 // noKey is a kind of calls that are not protected.
 const noKey = "no key"
 
-// serverVariants are calls around so many live records.
+// serverVariants returns the variants. Each makes calls while this number of records is live.
 func serverVariants(ctx context.Context, live, calls int) (variants []variant) {
 	harness := newHarness(ctx, calls)
 
@@ -107,7 +107,7 @@ func (h *harness) handler(ctx context.Context, req any) (any, error) {
 	return h.svc.UnaryCall(ctx, msg)
 }
 
-// serve is one call, with a key unless it is empty.
+// serve makes one call, with a key unless it is empty.
 func (h *harness) serve(key string) error {
 	md := metadata.MD{
 		":authority": {"localhost"}, "content-type": {"application/grpc"}, "user-agent": {"grpc-go/1.85.0"},

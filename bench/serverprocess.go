@@ -87,14 +87,14 @@ func startHere(ctx context.Context, protection, redisAddr string) (*serverProces
 
 	go func() {
 		err := serve(ctx, protection, redisAddr, questions, answers)
-		_ = answers.CloseWithError(err) // for who waits for an answer; it never fails
+		_ = answers.CloseWithError(err) // ends the wait for an answer; it never fails
 		ended <- err
 	}()
 
 	return meet(protection, input, output, func() error { return <-ended })
 }
 
-// meet waits until a server has its address.
+// meet waits until a server has sent its address.
 func meet(protection string, input io.WriteCloser, output io.Reader, wait func() error) (*serverProcess, error) {
 	p := &serverProcess{wait: wait, input: input, answers: json.NewDecoder(output)}
 	if err := p.answers.Decode(&p.addr); err != nil {
@@ -107,7 +107,7 @@ func meet(protection string, input io.WriteCloser, output io.Reader, wait func()
 // usage returns the usage of the process so far. It includes the pending work of the collector.
 func (p *serverProcess) usage() (usage, error) { return p.ask(askUsage) }
 
-// ready is usage of a process that is ready for a round.
+// ready prepares the process for a round, and returns its usage.
 func (p *serverProcess) ready() (usage, error) { return p.ask(askReady) }
 
 // forget makes the process drop the records that it keeps in memory.
@@ -133,7 +133,8 @@ func (p *serverProcess) stop() error {
 	return errors.Join(p.input.Close(), p.wait())
 }
 
-// serveInstead reports whether this is such a process. If it is, it has ended, with that error.
+// serveInstead runs the server if this is a child process, until its input ends. It reports whether it did, and returns the error of the
+// server.
 func serveInstead() (bool, error) {
 	protection, ok := os.LookupEnv(serveVariable)
 	if !ok {

@@ -40,7 +40,7 @@ func newRequest() *testing.SimpleRequest {
 	return &testing.SimpleRequest{ResponseSize: payloadSize, Payload: &testing.Payload{Body: make([]byte, payloadSize)}}
 }
 
-// newKey is a key of 35 bytes.
+// newKey returns a key of 35 bytes.
 func newKey(n int) string { return fmt.Sprintf("order-%029d", n) }
 
 // unbounded is a store for any number of records.

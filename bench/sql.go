@@ -55,7 +55,7 @@ type sqlRig struct {
 	trips   map[string]int // its round trips
 }
 
-// sqlCalls measures a business transaction with PostgreSQL, which syncs.
+// sqlCalls measures a business transaction with PostgreSQL, which syncs each commit.
 func (c *config) sqlCalls(ctx context.Context) error {
 	if !c.wantsSQL() {
 		return nil
@@ -285,7 +285,7 @@ func (r *sqlRig) measureFilled(c *config) error {
 
 		for _, v := range variants {
 			if v.way == bareTransaction || v.way == pipelinedRun || v.way == joinedRun {
-				continue // without records, or much like the others
+				continue // they use no records, or resemble the others
 			}
 
 			v.way, v.kind = way, v.way

@@ -21,8 +21,8 @@ type stage struct {
 	ends []func()
 }
 
-// curtain is a failure that ends everything.
-type curtain string
+// fatal is the panic value of Fatal and Fatalf.
+type fatal string
 
 func (*stage) Helper()                             {}
 func (*stage) Name() string                        { return "bench" }
@@ -32,8 +32,8 @@ func (*stage) Log(args ...any)                     { fmt.Fprintln(os.Stderr, arg
 func (*stage) Logf(format string, args ...any)     { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 func (s *stage) Error(args ...any)                 { s.Log(args...) }
 func (s *stage) Errorf(format string, args ...any) { s.Logf(format, args...) }
-func (*stage) Fatal(args ...any)                   { panic(curtain(fmt.Sprint(args...))) }
-func (*stage) Fatalf(format string, args ...any)   { panic(curtain(fmt.Sprintf(format, args...))) }
+func (*stage) Fatal(args ...any)                   { panic(fatal(fmt.Sprint(args...))) }
+func (*stage) Fatalf(format string, args ...any)   { panic(fatal(fmt.Sprintf(format, args...))) }
 
 func (s *stage) TempDir() string {
 	dir, err := os.MkdirTemp("", "onlyonce-bench-")
@@ -46,7 +46,7 @@ func (s *stage) TempDir() string {
 	return dir
 }
 
-// onStage runs something with a stage, and returns its failure.
+// onStage calls a function with a stage, and returns its error or the text of its Fatal.
 func onStage(ctx context.Context, play func(s *stage) error) (err error) {
 	s := &stage{ctx: ctx}
 
@@ -58,7 +58,7 @@ func onStage(ctx context.Context, play func(s *stage) error) (err error) {
 
 	defer func() {
 		if failure := recover(); failure != nil {
-			said, ok := failure.(curtain)
+			said, ok := failure.(fatal)
 			if !ok {
 				panic(failure)
 			}
@@ -76,7 +76,7 @@ type warehouse struct {
 }
 
 const (
-	// pooled is how many connections a pool has, more than callers.
+	// pooled is the size of a connection pool. It is larger than the number of callers.
 	pooled = 40
 	items  = 1000
 )

@@ -70,7 +70,7 @@ func telemetryVariants(ctx context.Context, live, calls int) (variants []variant
 	return variants
 }
 
-// observed is the interceptor of onlyonce with so much telemetry.
+// observed returns the interceptor of onlyonce with the telemetry of a way.
 func observed(way string) (grpc.UnaryServerInterceptor, error) {
 	if way == noTelemetry {
 		return protect(unbounded())

@@ -164,7 +164,7 @@ func (f *answerFlags) finding(ctx context.Context, a *app, method string) (onlyo
 	// The empty message keeps the bytes as unknown fields.
 	msg = new(emptypb.Empty)
 	if err := proto.Unmarshal(data, msg); err != nil {
-		return onlyonce.Finding{}, fmt.Errorf("--raw: the bytes are no encoded message: %w", err)
+		return onlyonce.Finding{}, fmt.Errorf("--raw: the bytes are not an encoded message: %w", err)
 	}
 
 	return interceptor.FindingOf(msg, nil)
@@ -174,7 +174,8 @@ func (f *answerFlags) finding(ctx context.Context, a *app, method string) (onlyo
 func (f *answerFlags) plainFinding(a *app) (onlyonce.Finding, error) {
 	switch {
 	case f.response != "":
-		return onlyonce.Finding{}, usagef("the method is none of gRPC: give the answer in --raw, or --error ERROR and --message")
+		return onlyonce.Finding{}, usagef("not a gRPC method, so there are no message types: give the answer in --raw, " +
+			"or --error ERROR and --message")
 	case f.code == "":
 		data, err := a.text(f.raw)
 

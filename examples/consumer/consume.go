@@ -97,7 +97,7 @@ func charge(ctx context.Context, t *task, m *consume.Message) error {
 	return nil
 }
 
-// chargeWithoutKit does the usual: write a row, then acknowledge. If it dies in between, the message is handled again.
+// chargeWithoutKit does the usual: write a row, then acknowledge. If the process dies in between, the message is handled again.
 func chargeWithoutKit(ctx context.Context, t *task, db *sql.DB, pull jetstream.Consumer) error {
 	failed := make(chan error, 1)
 

@@ -6,7 +6,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// NewServerWithInterceptors is a server with other interceptors.
+// NewServerWithInterceptors returns a server with other interceptors.
 func NewServerWithInterceptors(
 	protect *interceptor.Server,
 	recovery, telemetry, authenticate, authorize, limit, timeout, validate grpc.UnaryServerInterceptor,

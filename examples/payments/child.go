@@ -36,10 +36,10 @@ type childConfig struct {
 	Run      string `json:"run,omitempty"`
 	// Work is how long the ledger takes for a charge.
 	Work time.Duration `json:"work,omitempty"`
-	// Unknown makes a server of the demo of unknown outcomes. Hangs makes its payments hang, until it is killed.
+	// Unknown makes a server of the demo of unknown outcomes. Hangs makes its payments hang until the server is killed.
 	Unknown bool `json:"unknown,omitempty"`
 	Hangs   bool `json:"hangs,omitempty"`
-	// Reconciles makes a child that settles unknown outcomes and serves nobody.
+	// Reconciles makes a child that settles unknown outcomes and serves no calls.
 	Reconciles bool `json:"reconciles,omitempty"`
 	// Store is the URL of a server's records, and Prefix separates those of this demo. Without a store, the server has no onlyonce.
 	Store  string `json:"store,omitempty"`
@@ -77,12 +77,12 @@ func childCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 
 	line, err := input.ReadBytes('\n')
 	if err != nil {
-		return fmt.Errorf("reading what to do: %w (the demo starts this command, nobody else)", err)
+		return fmt.Errorf("reading the configuration: %w (only the demo starts this command)", err)
 	}
 
 	var config childConfig
 	if err := json.Unmarshal(line, &config); err != nil {
-		return fmt.Errorf("reading what to do: %w", err)
+		return fmt.Errorf("reading the configuration: %w", err)
 	}
 
 	// The demo handles Ctrl-C.
@@ -263,7 +263,7 @@ func announce(stdout io.Writer) (net.Listener, error) {
 	}
 
 	if _, err := fmt.Fprintln(stdout, listener.Addr()); err != nil {
-		return nil, fmt.Errorf("saying where it listens: %w", err)
+		return nil, fmt.Errorf("printing the address: %w", err)
 	}
 
 	return listener, nil

@@ -89,13 +89,13 @@ func openSQLite(address string, patient bool) (*sql.DB, error) {
 
 	switch {
 	case path == "" || strings.HasPrefix(path, "//"):
-		return nil, errors.New("the URL of a database of SQLite is sqlite: and the path of its file, as in sqlite:payments.db")
+		return nil, errors.New("invalid SQLite URL: write sqlite: and the path of the file, such as sqlite:payments.db")
 	case strings.HasPrefix(path, ":memory:"):
 		return nil, fmt.Errorf("servers cannot share a database that is in memory: give a file, or %s", memory)
 	}
 
 	if _, err := os.Stat(filepath.Dir(path)); err != nil {
-		return nil, fmt.Errorf("the file of the database would be in a folder that is not there: %w", err)
+		return nil, fmt.Errorf("the folder of the database file does not exist: %w", err)
 	}
 
 	wait := 5 // milliseconds

@@ -88,18 +88,18 @@ func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	flags := flag.NewFlagSet("payments demo", flag.ContinueOnError)
 	input := flags.String("input", "", "CSV file of payment orders ("+orders.Header+"), - for standard input; default: 1,000 built-in orders")
 	address := flags.String("store", memory, storeUsage)
-	servers := flags.Int("servers", 0, "how many server processes; default: 2 on a store that processes share, 1 otherwise")
+	servers := flags.Int("servers", 0, "number of server processes; default: 2 on a store that processes share, 1 otherwise")
 	seed := flags.Uint64("seed", 1, "seed of the faults")
 	metricsAt := flags.String("metrics", "", "`address` for metrics of Prometheus while the demo runs, such as :9090; "+
 		"servers and reconcilers that are processes use the ports above it")
-	workers := flags.Int("workers", 32, "how many clients pay at the same time") // a default
+	workers := flags.Int("workers", 32, "number of concurrent clients") // a default
 
 	if err := parse(flags, args, stderr); err != nil {
 		return err
 	}
 
 	if *workers < 1 {
-		return fmt.Errorf("there are %d workers: give at least 1", *workers)
+		return fmt.Errorf("-workers is %d: give at least 1", *workers)
 	}
 
 	shared, err := checkStore(ctx, *address, servers)
@@ -143,7 +143,7 @@ func checkStore(ctx context.Context, address string, servers *int) (bool, error)
 	case err != nil:
 		return false, err
 	case *servers < 0:
-		return false, fmt.Errorf("there are %d servers: give at least 1", *servers)
+		return false, fmt.Errorf("-servers is %d: give at least 1", *servers)
 	case !shared && *servers > 1:
 		return false, fmt.Errorf("%d servers cannot share %s, which is the memory of one process: give -store redis://127.0.0.1:6379, "+
 			"or where your Redis is", *servers, memory)
@@ -263,7 +263,7 @@ func check(plain, protected, alone *trial) error {
 	case protected.doubled > 0 || protected.missing > 0 || protected.charged != protected.requested:
 		return fmt.Errorf("%w: with onlyonce, orders were charged more than once or never", errNotShown)
 	case plain.doubled == 0:
-		return fmt.Errorf("%w: plain retries charged nothing twice, so the faults did not bite and nothing was shown: "+
+		return fmt.Errorf("%w: plain retries charged nothing twice, so the demonstration shows nothing: "+
 			"try more orders or another seed", errNotShown)
 	default:
 		return nil

@@ -21,7 +21,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/sqltest"
 )
 
-// TestMain makes the test binary the program itself where it is given a command: the demo starts itself again.
+// TestMain makes the test binary the program if there is a command, because the demo starts itself again.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") {
 		main()

@@ -15,7 +15,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
-// book is a ledger that is asked.
+// book is a ledger with a fixed answer.
 type book struct {
 	paymentsv1.PaymentServiceClient
 
@@ -47,7 +47,7 @@ func TestNothingHappenedOnlyOnceTheServerCannotBeAlive(t *testing.T) {
 		"charged, and the server is dead":      {book{payments: charged}, now, receipt},
 		"not charged, it may be alive":         {book{}, now.Add(time.Nanosecond), onlyonce.StillUnknown()},
 		"not charged, it is dead":              {book{}, now, onlyonce.DidNotHappen()},
-		"nobody can be asked":                  {book{err: errors.New("gone")}, now, onlyonce.StillUnknown()},
+		"the ledger cannot be reached":         {book{err: errors.New("gone")}, now, onlyonce.StillUnknown()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rec := onlyonce.Record{Record: store.Record{OwnerAliveUntil: c.alive}, LookedUpAt: now}

@@ -153,8 +153,8 @@ func (f *fleet) networks() []*faultynet.Proxy {
 	return all
 }
 
-// strike cuts the first server off from the ledger: one order is charged and its server does not know, another has been sent and is not
-// charged. Then it kills the server.
+// strike cuts the first server off from the ledger, and then kills the server. One order is charged without its reply, and another request
+// does not reach the ledger.
 func (f *fleet) strike(ctx, paying context.Context, held func()) (int, error) {
 	victim := f.servers[0]
 	defer victim.line.Cut() // which ends the stall
@@ -167,7 +167,7 @@ func (f *fleet) strike(ctx, paying context.Context, held func()) (int, error) {
 	held()
 
 	if paying.Err() != nil {
-		return 0, nil // there were too few orders, which is no failure
+		return 0, nil // too few orders are left, which is no failure
 	}
 
 	// With few clients there may be no other call to hold back.

@@ -15,8 +15,8 @@ import (
 
 func generateCommand(_ context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("payments generate", flag.ContinueOnError)
-	n := flags.Int("n", 1000, "how many orders") // a default
-	seed := flags.Uint64("seed", 2025, "seed")   // a default
+	n := flags.Int("n", 1000, "number of orders") // a default
+	seed := flags.Uint64("seed", 2025, "seed")    // a default
 
 	if err := parse(flags, args, stderr); err != nil {
 		return err

@@ -1,10 +1,9 @@
-// Command payments is the example of onlyonce: a payment service, its clients, and a network that loses what networks
-// lose.
+// Command payments is the example of onlyonce: a payment service, its clients, and a faulty network.
 //
 //	payments demo      pay 1,000 orders over a faulty network, with plain retries and with onlyonce; with -store redis://…
 //	                   on several server processes, one of which is killed on the way; with -store sqlite:…, postgres://… or
 //	                   mysql://… with the payments in the same database, and servers killed several times
-//	payments unknown   kill servers in mid-payment, and let the reconcilers of others find out what became of them
+//	payments unknown   kill servers in mid-payment, and let the reconcilers of other servers settle the payments
 //	payments serve     run the payment service, to try it by hand
 //	payments pay       send a single order; with -journal FILE, it finishes what an earlier process has left
 //	payments generate  write payment orders for the demo
@@ -24,7 +23,7 @@ import (
 )
 
 func main() {
-	logging.Disable() // of go-redis: what goes wrong is said in errors as well
+	logging.Disable() // of go-redis: errors have the same information
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
@@ -33,7 +32,7 @@ func main() {
 	os.Exit(exitStatus(err))
 }
 
-// exitStatus is the exit status of the program, which it tells why it has failed.
+// exitStatus prints an error, and returns the exit status of the program.
 func exitStatus(err error) int {
 	const failed, wrongUsage = 1, 2
 
@@ -82,7 +81,7 @@ func parse(flags *flag.FlagSet, args []string, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 
 	if err := flags.Parse(args); err != nil {
-		return flag.ErrHelp // the flag package has said what is wrong
+		return flag.ErrHelp // the flag package has printed the error
 	}
 
 	if flags.NArg() > 0 {

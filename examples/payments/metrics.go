@@ -30,7 +30,7 @@ type metrics struct {
 }
 
 // exportMetrics exports Prometheus metrics at an address under /metrics, and prints the address. Without an address it returns nil.
-func exportMetrics(ctx context.Context, address, process string, says io.Writer) (*metrics, error) {
+func exportMetrics(ctx context.Context, address, process string, log io.Writer) (*metrics, error) {
 	if address == "" {
 		return nil, nil //nolint:nilnil // nil is a value of the type
 	}
@@ -66,7 +66,7 @@ func exportMetrics(ctx context.Context, address, process string, says io.Writer)
 		_ = m.server.Serve(listener) // until close
 	}()
 
-	_, _ = fmt.Fprintf(says, "metrics of %s: http://%s/metrics\n", process, m.addr)
+	_, _ = fmt.Fprintf(log, "metrics of %s: http://%s/metrics\n", process, m.addr)
 
 	return m, nil
 }
@@ -107,7 +107,7 @@ func (m *metrics) watch(engine *onlyonce.Engine) error {
 
 	_, err := m.WatchEngine(engine, "payments")
 
-	return err //nolint:wrapcheck // it says what failed
+	return err //nolint:wrapcheck // names the problem
 }
 
 // metricsOf returns the metrics address of a server, numbered from 1: its port is that of the demo plus the number. Port 0 is any port.
@@ -123,7 +123,7 @@ func metricsOf(address string, number int) (string, error) {
 
 	first, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || first > 0 && first+uint64(number) > 1<<16-1 { //nolint:gosec // a number of servers
-		return "", errors.New("the port for metrics is no number, or so high that the servers have no ports above it: give one such as 9090")
+		return "", errors.New("the port for metrics is not a number, or too high for servers on the ports above it: give one such as 9090")
 	}
 
 	if first > 0 {

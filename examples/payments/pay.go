@@ -43,8 +43,8 @@ func payCommand(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	flags := flag.NewFlagSet("payments pay", flag.ContinueOnError)
 	flags.StringVar(&p.addr, "addr", defaultAddr, "address of the payment service")
 	flags.StringVar(&p.key, "key", "", "idempotency key; default: one made from the order id")
-	flags.StringVar(&p.journal, "journal", "", "`file` in which calls are written before they are sent; those that were left are sent first")
-	flags.BoolVar(&p.resumeOnly, "resume", false, "only send what was left in the journal")
+	flags.StringVar(&p.journal, "journal", "", "`file` with the journal of calls without an answer; calls that are left there are sent first")
+	flags.BoolVar(&p.resumeOnly, "resume", false, "only send the calls that are left in the journal")
 	flags.StringVar(&p.die, "die", "", "kill this process, to try the journal, at a `point`: "+strings.Join(diePoints(), ", "))
 	id := flags.String("order", "ord-1", "order id")
 	payer := flags.String("payer", "customer-001", "account that pays")
@@ -140,7 +140,7 @@ func resume(ctx context.Context, stdout io.Writer, calls *journal.Journal, conn 
 			return nil
 		}))
 	if err != nil {
-		return fmt.Errorf("sending what was left: %w", err)
+		return fmt.Errorf("sending the calls that are left: %w", err)
 	}
 
 	_, _ = fmt.Fprintf(stdout, "journal: %d calls were left and have their answers now\n", summary.Answered)

@@ -70,7 +70,7 @@ func TestAPaymentHappensOnceWhereverTheClientIsKilled(t *testing.T) {
 				t.Errorf("when the client was killed, %d payments had happened", book.Total())
 			}
 
-			// The next process knows nothing of the order but what is in the journal.
+			// The next process has only the journal.
 			out, state = pay(t, append(args, "-resume")...)
 
 			left := point == dieWritten || point == dieAnswered

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// process is a child of the demo. It ends when the demo ends, in whatever way.
+// process is a child of the demo. It ends when the demo ends, however the demo ends.
 type process struct {
 	name  string
 	addr  string // where it listens
@@ -72,7 +72,7 @@ func launch(
 // instruct sends the process its configuration, and returns the address on which it listens.
 func (p *process) instruct(config *childConfig) (string, error) {
 	if err := json.NewEncoder(p.stdin).Encode(config); err != nil {
-		return "", fmt.Errorf("telling it what to do: %w", err)
+		return "", fmt.Errorf("sending the configuration: %w", err)
 	}
 
 	line, err := p.lines.ReadString('\n')
@@ -174,7 +174,7 @@ func (p *process) stop(ctx context.Context) error {
 	}
 
 	if !p.cmd.ProcessState.Success() {
-		return fmt.Errorf("%s did not end well: %v", p.name, p.cmd.ProcessState)
+		return fmt.Errorf("%s failed: %v", p.name, p.cmd.ProcessState)
 	}
 
 	return nil

@@ -5,6 +5,5 @@ import (
 	"syscall"
 )
 
-// endWithParent lets the kernel kill a child whose parent has ended. The child notices it by itself as well, when its standard
-// input ends, unless it is stopped.
+// endWithParent makes the kernel kill a child whose parent has ended. The child also notices the end of its input, unless it is stopped.
 func endWithParent(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }

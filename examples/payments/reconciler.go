@@ -28,7 +28,7 @@ const (
 	keptRequest = 4 << 10
 )
 
-// reconciling are the requests to a reconciler.
+// reconciling has the channels for requests to a reconciler.
 type reconciling struct {
 	sweep  chan struct{} // to sweep the store
 	finish chan struct{} // closed when the servers have stopped; then settle everything and end
@@ -67,7 +67,7 @@ func runReconciler(ctx context.Context, config *childConfig, asked reconciling, 
 	}
 
 	if _, err := fmt.Fprintln(stdout, "reconciling"); err != nil {
-		return fmt.Errorf("saying that it has begun: %w", err)
+		return fmt.Errorf("printing that it runs: %w", err)
 	}
 
 	if err := reconcileUntilDone(ctx, engine, records, asked, exported, stdout); err != nil {
@@ -82,7 +82,7 @@ func runReconciler(ctx context.Context, config *childConfig, asked reconciling, 
 	}
 
 	if _, err := fmt.Fprintln(stdout, settled.Load()); err != nil {
-		return fmt.Errorf("saying how much it has settled: %w", err)
+		return fmt.Errorf("printing the number of settled outcomes: %w", err)
 	}
 
 	<-ctx.Done()
@@ -162,7 +162,7 @@ func sweepWhenAsked(ctx context.Context, records *redisstore.Store, asked <-chan
 		}
 
 		if _, err := fmt.Fprintln(stdout, "swept"); err != nil {
-			return fmt.Errorf("saying that it has swept: %w", err)
+			return fmt.Errorf("printing the end of a sweep: %w", err)
 		}
 	}
 }
@@ -179,7 +179,7 @@ func (p *process) finish(ctx context.Context) (int, error) {
 
 	settled, err := strconv.Atoi(answer)
 	if err != nil {
-		return 0, fmt.Errorf("%s says how much it has settled: %w", p.name, err)
+		return 0, fmt.Errorf("reading the number of outcomes that %s has settled: %w", p.name, err)
 	}
 
 	return settled, nil

@@ -115,7 +115,7 @@ func (t *till) GetPayment(ctx context.Context, req *paymentsv1.GetPaymentRequest
 	return found, nil
 }
 
-// hold keeps payments uncommitted when asked.
+// hold keeps payments uncommitted on request.
 type hold struct {
 	wanted chan struct{} // closed to hold payments
 	once   sync.Once

@@ -68,7 +68,7 @@ func (s *tills) strike(ctx, paying context.Context, held func()) (int, error) {
 
 	switch {
 	case paying.Err() != nil:
-		return 0, nil //nolint:nilerr // there were too few orders, which is no failure
+		return 0, nil //nolint:nilerr // too few orders are left, which is no failure
 	case err != nil:
 		return 0, err
 	}

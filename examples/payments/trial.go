@@ -305,7 +305,7 @@ func (d *demo) dial(
 		grpc.WithResolvers(servers),
 		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"round_robin": {}}]}`),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		// By default, a client dials a broken connection again after a second. The times of the demo would show little else.
+		// By default, a client dials a broken connection again after a second. That delay would dominate the times of the demo.
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 5 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 100 * time.Millisecond},
 			MinConnectTimeout: time.Second,
@@ -326,8 +326,8 @@ func (d *demo) dial(
 	return pay[m], func() { _ = conn.Close() }, nil
 }
 
-// askAgain is how long a user waits after an unknown outcome.
-const askAgain = 200 * time.Millisecond
+// retryPause is how long a user waits after an unknown outcome.
+const retryPause = 200 * time.Millisecond
 
 // keyed pays with the order's key. The client retries by itself. If the call then was not executed, or its outcome is unknown, the user
 // calls again with the same key until there is a final answer.
@@ -347,7 +347,7 @@ func keyed(client paymentsv1.PaymentServiceClient, observed *observations) payFu
 				observed.unknown.Add(1)
 			}
 
-			timer := time.NewTimer(askAgain)
+			timer := time.NewTimer(retryPause)
 
 			select {
 			case <-timer.C:

@@ -46,7 +46,7 @@ type unknownDemo struct {
 func unknownCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("payments unknown", flag.ContinueOnError)
 	address := flags.String("store", "", "where idempotency records are kept: redis://host:6379, sqlite:path, postgres://… or mysql://…; "+
-		"default: a temporary database of SQLite")
+		"default: a temporary SQLite database")
 	withConsole := flags.Bool("console", false, "serve the console on loopback, and print its address")
 
 	if err := parse(flags, args, stderr); err != nil {
@@ -56,7 +56,7 @@ func unknownCommand(ctx context.Context, args []string, stdout, stderr io.Writer
 	if *address == "" {
 		dir, err := os.MkdirTemp("", "onlyonce-demo")
 		if err != nil {
-			return fmt.Errorf("making a place for the database: %w", err)
+			return fmt.Errorf("creating a folder for the database: %w", err)
 		}
 		defer os.RemoveAll(dir) //nolint:errcheck // it is temporary
 

@@ -137,7 +137,7 @@ func TestTheDemoOfUnknownOutcomesRefusesWrongUseBeforeAServerStarts(t *testing.T
 		"a store that is not there":  {[]string{"-store", "redis://127.0.0.1:1"}, "cannot be reached", 1},
 		"an argument that is no use": {[]string{"extra"}, "takes no argument", 1},
 		"no such flag":               {[]string{"-nonsense"}, "flag provided but not defined", 2},
-		"help":                       {[]string{"-h"}, "a temporary database of SQLite", 2},
+		"help":                       {[]string{"-h"}, "a temporary SQLite database", 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, said, status := program(t, append([]string{"unknown"}, refused.args...)...)

@@ -102,7 +102,7 @@ func open(ctx context.Context, db *sql.DB) (*onlyonce.Engine, error) {
 		return nil, err
 	}
 
-	records, err := sqlstore.New(db, sqlstore.SQLite) //nolint:contextcheck // it bounds its look at the database by itself
+	records, err := sqlstore.New(db, sqlstore.SQLite) //nolint:contextcheck // it bounds its check of the database itself
 	if err != nil {
 		return nil, err
 	}

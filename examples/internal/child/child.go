@@ -80,7 +80,7 @@ func Launch(
 // instruct sends the configuration, and returns the address of the child.
 func (p *Process) instruct(config any) (string, error) {
 	if err := json.NewEncoder(p.stdin).Encode(config); err != nil {
-		return "", fmt.Errorf("telling it what to do: %w", err)
+		return "", fmt.Errorf("sending the configuration: %w", err)
 	}
 
 	line, err := p.Line()
@@ -152,24 +152,24 @@ func (p *Process) Stop(ctx context.Context) error {
 	}
 
 	if !p.cmd.ProcessState.Success() {
-		return fmt.Errorf("%s did not end well: %v", p.Name, p.cmd.ProcessState)
+		return fmt.Errorf("%s failed: %v", p.Name, p.cmd.ProcessState)
 	}
 
 	return nil
 }
 
 // Obey is for the child. It reads the configuration, and returns a context that ends when the parent stops the child. Call the cancel
-// function in the end. If the input ends, Obey exits the process.
+// function at the end. If the input ends, Obey exits the process.
 func Obey(ctx context.Context, config any) (context.Context, context.CancelFunc, error) {
 	input := bufio.NewReader(os.Stdin)
 
 	line, err := input.ReadBytes('\n')
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading what to do: %w (the demo starts this command, nobody else)", err)
+		return nil, nil, fmt.Errorf("reading the configuration: %w (only the demo starts this command)", err)
 	}
 
 	if err := json.Unmarshal(line, config); err != nil {
-		return nil, nil, fmt.Errorf("reading what to do: %w", err)
+		return nil, nil, fmt.Errorf("reading the configuration: %w", err)
 	}
 
 	// Ctrl-C is for the parent only.
@@ -196,7 +196,7 @@ func Announce(stdout io.Writer) (net.Listener, error) {
 	}
 
 	if _, err := fmt.Fprintln(stdout, listener.Addr()); err != nil {
-		return nil, fmt.Errorf("saying where it listens: %w", err)
+		return nil, fmt.Errorf("printing the address: %w", err)
 	}
 
 	return listener, nil

@@ -17,7 +17,7 @@ import (
 
 const command = "obey"
 
-// TestMain makes the test binary a child where it is told to be one.
+// TestMain makes the test binary a child if a test has started it.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == command {
 		if err := obey(); err != nil {

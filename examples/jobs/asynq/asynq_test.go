@@ -30,7 +30,7 @@ type process struct {
 	inspector *asynq.Inspector
 }
 
-// start starts a process. Its handler forgets the result of as many attempts as lost says.
+// start starts a process. Its handler loses the results of the first attempts, as many as lost.
 func start(t *testing.T, lost int32, pay func(context.Context, time.Time) error) *process {
 	t.Helper()
 

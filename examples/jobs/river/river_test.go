@@ -68,14 +68,14 @@ func newQueue(t *testing.T) *queue {
 	return &queue{pool, records}
 }
 
-// process is a process with an engine and a client of River, and what it tells about jobs.
+// process is a process with an engine, a client of River, and its events.
 type process struct {
 	engine *onlyonce.Engine
 	client *river.Client[pgx.Tx]
 	events <-chan *river.Event
 }
 
-// start starts a process. Its worker forgets the result of as many attempts as lost says: River counts a failure.
+// start starts a process. Its worker loses the results of the first attempts, as many as lost. River counts them as failures.
 func (q *queue) start(t *testing.T, lost int32, pay func(context.Context, time.Time) error) *process {
 	t.Helper()
 

@@ -10,28 +10,28 @@ import (
 	"github.com/onlyonce-go/onlyonce/examples/orders/ways/transition"
 )
 
-// audit is what the databases say about the orders.
+// audit counts what the databases have of the orders.
 type audit struct {
 	charges   int   // rows of payments
 	movements int   // rows of withdrawals
 	pieces    int64 // withdrawn pieces that nobody has ordered; negative if too many are left
 
 	paid       int // orders that were charged
-	stockMoved int // orders all of whose lines were taken from the stock
-	doubled    int // orders of which something has happened more than once
-	missing    int // orders of which something has not happened
+	stockMoved int // orders whose lines were all taken from the stock
+	doubled    int // orders with an effect that happened more than once
+	missing    int // orders with an effect that did not happen
 
-	examples []string // of what is wrong
+	examples []string // descriptions of wrong orders
 }
 
-// good reports whether everything has happened once.
+// good reports whether every effect happened once.
 func (a *audit) good(orders int) bool {
 	return a.paid == orders && a.stockMoved == orders && a.doubled == 0 && a.missing == 0 && a.pieces == 0 && a.charges == orders
 }
 
 func (a *audit) wrong() string { return strings.Join(a.examples, "; ") }
 
-// happened is how often each thing has happened for an order.
+// happened counts the effects of an order.
 type happened struct {
 	charges, checkouts int
 	lines              map[int]int
@@ -97,7 +97,7 @@ func (a *audit) judge(o *order, h *happened) {
 	}
 }
 
-// read reads what has happened for each order. Rows of other orders count as rows all the same.
+// read counts the effects of each order. The totals include rows of unknown orders.
 func (s *stage) read(ctx context.Context, a *audit, all map[string]*happened, wanted int64) error {
 	order := func(id string) *happened {
 		if all[id] == nil {
@@ -138,7 +138,7 @@ func (s *stage) read(ctx context.Context, a *audit, all map[string]*happened, wa
 	return s.rows(ctx, service.Gateway, "SELECT order_id, 0, '' FROM checkouts", func(id string, _ int64, _ string) { order(id).checkouts++ })
 }
 
-// rows visits rows of a text, a number and a text in the database of a service.
+// rows runs a query in the database of a service, and visits each row: a text, a number and a text.
 func (s *stage) rows(ctx context.Context, name, query string, visit func(string, int64, string)) error {
 	db, err := s.members[name].config.Database.Open()
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// openShop starts the services, with good lines between them. The orders service stops at a hook, if one is named.
+// openShop starts the services, without network faults. The orders service stops at a hook, if one is named.
 func openShop(t *testing.T, parkAt string) *stage {
 	t.Helper()
 
@@ -87,7 +87,7 @@ func dial(t *testing.T, s *stage, name string) *grpc.ClientConn {
 	return cc
 }
 
-// count counts what the kit has said of calls that arrived at a service.
+// count counts the events of the kit in a service.
 func count(t *testing.T, s *stage, name string, said func(*service.Entry) bool) (n int) {
 	t.Helper()
 
@@ -137,7 +137,7 @@ func TestF01F02F05MiddleOfAChainIsKilledAtEachHookAndEveryEffectHappensOnce(t *t
 			restartOrders(t, s, func(c *service.Config) { c.ParkAt = "" })
 
 			if err := <-answered; err != nil {
-				t.Errorf("the customer is told %v", err)
+				t.Errorf("the customer got %v", err)
 			}
 
 			if err := s.settle(t.Context()); err != nil {
@@ -165,7 +165,7 @@ func TestF01F02F05MiddleOfAChainIsKilledAtEachHookAndEveryEffectHappensOnce(t *t
 	}
 }
 
-// placeTwice places an order, and places it again when the orders service has lost all that it knew.
+// placeTwice places an order, and places it again after the orders service has lost its database.
 func placeTwice(t *testing.T, s *stage, change func(*service.Config)) (first, second *shopv1.PlaceResponse, err error) {
 	t.Helper()
 
@@ -198,7 +198,7 @@ func placeTwice(t *testing.T, s *stage, change func(*service.Config)) (first, se
 	return first, second, err
 }
 
-// mustHaveHappenedOnce looks at the services that the orders service calls.
+// mustHaveHappenedOnce checks the services that the orders service calls.
 func mustHaveHappenedOnce(t *testing.T, s *stage) {
 	t.Helper()
 
@@ -244,7 +244,7 @@ func TestF57RunThatSendsAnotherRequestDownstreamGetsKeyReusedFromDownstream(t *t
 		t.Errorf("the error is %v with %v, want KEY_REUSED from downstream", err, info)
 	}
 
-	// Nobody may take it for an answer: the first run may have had its effect, as it had.
+	// The error is no answer: the first run may have had its effect, and here it had.
 	if outcome := onlyonce.VerdictOf(err); outcome != onlyonce.VerdictUnknown {
 		t.Errorf("the outcome is %v", outcome)
 	}

@@ -66,7 +66,7 @@ func (c *crowd) submit(ctx context.Context, orders []order, allStruck <-chan str
 	close(c.queue)
 }
 
-// latencies returns the times of the answered orders, sorted. No customer may run any more.
+// latencies returns the times of the answered orders, sorted. Call it after the customers have ended.
 func (c *crowd) latencies() []time.Duration {
 	close(c.results)
 

@@ -74,7 +74,7 @@ type demo struct {
 	patience time.Duration // of a customer
 	folder   string        // of databases, traces and picture
 	postgres string        // a server, instead of files
-	parkAt   string        // a hook at which the orders service stops for ever, to be killed there
+	parkAt   string        // hook at which the orders service stops, so that a test can kill it
 	progress io.Writer
 	// childErrors gets the standard error of the services.
 	childErrors io.Writer
@@ -85,7 +85,7 @@ func newDemo(count int, folder string) *demo {
 		orders: makeOrders(count), workers: 16, seed: 1, folder: folder, // see the fields
 		faults:   faultynet.Faults{Reset: 0.01, LostReply: 0.02, Late: 0.004, Delay: 700 * time.Millisecond}, // see the fields
 		lease:    time.Second,
-		patience: 90 * time.Second, progress: io.Discard, childErrors: io.Discard, // more than anything takes
+		patience: 90 * time.Second, progress: io.Discard, childErrors: io.Discard, // longer than any order takes
 	}
 }
 
@@ -94,12 +94,12 @@ var errNotShown = errors.New("the demonstration failed")
 
 func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("orders demo", flag.ContinueOnError)
-	count := flags.Int("orders", 500, "how many orders are placed")                         // a default
-	workers := flags.Int("workers", 16, "how many customers place orders at the same time") // a default
+	count := flags.Int("orders", 500, "number of orders")                 // a default
+	workers := flags.Int("workers", 16, "number of concurrent customers") // a default
 	seed := flags.Uint64("seed", 1, "seed of the faults")
-	postgres := flags.String("postgres", "", "URL of a PostgreSQL server on which databases may be made, and are removed in the end, such as "+
-		"postgres://user:password@127.0.0.1:5432/postgres; default: files of SQLite")
-	folder := flags.String("folder", "", "where databases, traces and the picture go; default: a new one for temporary files")
+	postgres := flags.String("postgres", "", "URL of a PostgreSQL server; the demo creates databases there and drops them at the end, "+
+		"such as postgres://user:password@127.0.0.1:5432/postgres; default: SQLite files")
+	folder := flags.String("folder", "", "folder for databases, traces and the picture; default: a new temporary folder")
 
 	flags.SetOutput(stderr)
 
@@ -129,23 +129,23 @@ func makeFolder(folder *string) (err error) {
 	}
 
 	if err != nil {
-		return fmt.Errorf("making a folder: %w", err)
+		return fmt.Errorf("creating the folder: %w", err)
 	}
 
 	there, err := os.ReadDir(*folder)
 
 	switch {
 	case err != nil:
-		return fmt.Errorf("looking into the folder: %w", err)
+		return fmt.Errorf("reading the folder: %w", err)
 	case len(there) > 0:
-		return fmt.Errorf("there is something in %s: give an empty folder, since the databases have to be new", *folder)
+		return fmt.Errorf("the folder %s is not empty: give an empty folder, because the databases must be new", *folder)
 	default:
 		return nil
 	}
 }
 
-// show places the orders without and with onlyonce, and prints the results. It fails unless, with onlyonce, every order has happened once,
-// and without it, some orders have happened twice.
+// show places the orders without and with onlyonce, and prints the results. It fails unless every order happened once with onlyonce, and
+// some orders happened twice without it.
 func (d *demo) show(ctx context.Context, stdout io.Writer) error {
 	const percent = 100
 
@@ -177,7 +177,7 @@ func (d *demo) show(ctx context.Context, stdout io.Writer) error {
 	case !protected.audit.good(len(d.orders)):
 		return fmt.Errorf("%w: with onlyonce, orders happened more than once or not at all: %s", errNotShown, protected.audit.wrong())
 	case plain.audit.doubled == 0:
-		return fmt.Errorf("%w: without onlyonce nothing happened twice, so the faults did not bite and nothing was shown: "+
+		return fmt.Errorf("%w: without onlyonce nothing happened twice, so the demonstration shows nothing: "+
 			"try more orders or another seed", errNotShown)
 	default:
 		return nil

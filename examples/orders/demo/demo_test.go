@@ -19,7 +19,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/internal/sqltest"
 )
 
-// TestMain makes the test binary a service where it is told to: the demo starts itself again.
+// TestMain makes the test binary a service if the demo has started it.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == serviceCommand {
 		if err := Run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(sqltest.Shared(m))
 }
 
-// quietly is where the services say what is wrong, which is to be nothing.
+// quietly returns a file for the standard error of the services, which must stay empty.
 func quietly(t *testing.T, d *demo) {
 	t.Helper()
 

@@ -11,14 +11,14 @@ import (
 type order struct {
 	id, customer string
 	pieces       []int64 // of each line
-	first        int     // which thing is on its first line; the others follow
+	first        int     // number of the item on its first line; the items of further lines follow it
 }
 
 func makeOrders(count int) []order {
 	all := make([]order, count)
 
 	for i := range all {
-		o := order{id: fmt.Sprintf("order-%04d", i+1), customer: fmt.Sprintf("customer-%02d", i%40), first: i} // some order often
+		o := order{id: fmt.Sprintf("order-%04d", i+1), customer: fmt.Sprintf("customer-%02d", i%40), first: i} // some customers order often
 
 		for line := range 1 + i%3 { // up to three lines
 			o.pieces = append(o.pieces, int64(1+(i+line)%4)) // a few pieces

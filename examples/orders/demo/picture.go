@@ -35,14 +35,14 @@ type picture struct {
 	Some  []drawnChain
 }
 
-// node is a service in the picture of the whole.
+// node is a service in the overview.
 type node struct {
 	Name string
 	X, Y int
 	Note string
 }
 
-// drawnHop is an arrow in the picture of the whole.
+// drawnHop is an arrow in the overview.
 type drawnHop struct {
 	*hop
 
@@ -237,7 +237,7 @@ func drawAttempt(a *service.Entry, began time.Time) drawnRow {
 	return r
 }
 
-// shortKey is enough of a key to tell it from others on the page.
+// shortKey shortens a key. The rest distinguishes the keys on the page.
 func shortKey(key string) string {
 	const enough = 10
 	if len(key) <= enough {

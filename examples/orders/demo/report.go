@@ -92,7 +92,7 @@ func title(without bool) string {
 	return "onlyonce"
 }
 
-// quantile is the latency that the given part of the answered orders did not exceed.
+// quantile returns the latency that the given part of the answered orders did not exceed.
 func (t *trial) quantile(part float64) time.Duration {
 	if len(t.latencies) == 0 {
 		return 0
@@ -111,7 +111,7 @@ func (t *trial) killed() (sum int) {
 	return sum
 }
 
-// attempts are all attempts of calls.
+// attempts returns the attempts of all calls.
 func (t *trial) attempts() []*service.Entry {
 	var all []*service.Entry
 
@@ -144,7 +144,7 @@ func (t *trial) takeovers() (n int) {
 	return n
 }
 
-// meter says how far it is.
+// meter prints the progress of a trial.
 type meter struct {
 	w    io.Writer
 	name string

@@ -17,10 +17,10 @@ import (
 	"github.com/onlyonce-go/onlyonce/examples/payments/faultynet"
 )
 
-// centsPerPiece is what everything costs.
+// centsPerPiece is the price of every item.
 const centsPerPiece = 250
 
-// stage is the four services, each behind a line that loses what lines lose.
+// stage is the four services, each behind a proxy that simulates network faults.
 type stage struct {
 	demo    *demo
 	without bool
@@ -38,7 +38,7 @@ type member struct {
 	process *child.Process
 }
 
-// names are the services, those first that are called by the others.
+// names returns the services. A called service comes before its callers.
 func names() []string {
 	return []string{service.Payments, service.Inventory, service.Orders, service.Gateway}
 }
@@ -121,7 +121,7 @@ func (m *member) kill() {
 	m.line.Cut()
 }
 
-// settle ends the services, those first that call the others, when what is on its way has come to its end.
+// settle stops the services after their running calls. A caller stops before the services that it calls.
 func (s *stage) settle(ctx context.Context) error {
 	for _, name := range slices.Backward(names()) {
 		if err := s.members[name].process.Stop(ctx); err != nil {
@@ -132,7 +132,7 @@ func (s *stage) settle(ctx context.Context) error {
 	return nil
 }
 
-// close can be called at any time, and ends what there is.
+// close ends everything that still runs. It can be called at any time.
 func (s *stage) close(ctx context.Context) error {
 	for _, m := range s.members {
 		if m.process != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/examples/orders/service"
 )
 
-// readTrace reads what all processes have written. A process that was killed may have left half a line.
+// readTrace reads the entries of all processes. A killed process may leave half a line.
 func readTrace(path string) ([]service.Entry, error) {
 	file, err := os.Open(path) //nolint:gosec // the demo's own file
 	if err != nil {
@@ -41,7 +41,7 @@ func readTrace(path string) ([]service.Entry, error) {
 	return all, nil
 }
 
-// callee is the service that has a method.
+// callee returns the service of a method.
 func callee(method string) string {
 	switch method {
 	case shopv1.GatewayService_Checkout_FullMethodName:
@@ -55,7 +55,7 @@ func callee(method string) string {
 	}
 }
 
-// fate is what became of an attempt.
+// fate is the result of an attempt.
 type fate string
 
 const (
@@ -80,7 +80,7 @@ func fateOf(e *service.Entry) fate {
 	}
 }
 
-// hop is all that one service has asked of another.
+// hop counts the calls from one service to another.
 type hop struct {
 	From, To                                 string
 	Calls, Attempts, Executed, Replays, Lost int
@@ -122,14 +122,14 @@ func hops(attempts []*service.Entry) []*hop {
 	return all
 }
 
-// chain is everything that was done for one order.
+// chain has the attempts for one order, on all hops.
 type chain struct {
 	order    string
 	attempts []*service.Entry
 	replays  int
 }
 
-// chains puts the attempts together by the orders that they were made for, by following their keys from run to run.
+// chains groups the attempts by order. It follows the keys from run to run.
 func chains(attempts []*service.Entry) []*chain {
 	type call struct{ method, key string }
 
@@ -140,7 +140,7 @@ func chains(attempts []*service.Entry) []*chain {
 		}
 	}
 
-	// Entries are sorted by their beginning, so that those of a run come after the first attempt at its call.
+	// Entries are sorted by their start, so the attempts of a run come after the first attempt of its call.
 	all := make(map[string]*chain)
 
 	for _, a := range attempts {
@@ -175,7 +175,7 @@ func chains(attempts []*service.Entry) []*chain {
 	return sorted
 }
 
-// interesting are some orders to look at: those with most replays that fit onto a page, and one that nothing has happened to.
+// interesting returns the orders to draw: some with the most replays, and one with few attempts. Orders too large for a page are left out.
 func interesting(all []*chain) []*chain {
 	const (
 		some = 4

@@ -15,10 +15,10 @@ import (
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
 
-// customers are those who call the gateway, in the trace.
+// customers is the name of the callers of the gateway in the trace.
 const customers = "customer"
 
-// trial is all orders placed once, and what came of it.
+// trial is the result of placing all orders once.
 type trial struct {
 	without   bool
 	requested int
@@ -129,24 +129,24 @@ func (s *stage) checkout(ctx context.Context, client shopv1.GatewayServiceClient
 			return err // a gRPC status
 		}
 
-		pause(ctx, askAgain)
+		pause(ctx, retryPause)
 	}
 }
 
 const (
-	// askAgain is how long a customer waits after an error.
-	askAgain = 100 * time.Millisecond
+	// retryPause is how long a customer waits after an error.
+	retryPause = 100 * time.Millisecond
 	// downTime is the longest time between killing a service and starting it again.
 	downTime = 150 * time.Millisecond
-	// restPart of all orders, and fewOrders at least, end between two strikes on average. So a slow machine has no more strikes than a
-	// fast one.
+	// restPart of all orders, and fewOrders at least, end between two strikes on average. Thus a slow machine has as many strikes as a fast
+	// one.
 	restPart = 40
 	// lastPart of the orders wait until each service has been killed once.
 	lastPart  = 10
 	fewOrders = 12
 )
 
-// strike kills services and starts them again until all orders are placed, each once in every round and in any order.
+// strike kills and restarts services until all orders are placed. Every round kills each service once, in random order.
 func (t *trial) strike(ctx context.Context, s *stage, trace *service.Trace, finished <-chan struct{}, allStruck chan<- struct{}) {
 	random := rand.New(rand.NewPCG(s.demo.seed, 1)) //nolint:gosec // not a secret
 	most := max(len(s.demo.orders)/lastPart, 1)     // in the first round, so that each service is killed once in time
@@ -168,7 +168,7 @@ func (t *trial) strike(ctx context.Context, s *stage, trace *service.Trace, fini
 
 			pause(ctx, time.Duration(random.Int64N(int64(downTime))))
 
-			// All orders may be placed by now. The service is started all the same, and stopped at the end.
+			// The service starts even if all orders are placed by now: settle stops it.
 			if err := s.launch(m); err != nil {
 				s.fail(err)
 

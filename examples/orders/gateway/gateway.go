@@ -52,7 +52,7 @@ func (s *server) Checkout(ctx context.Context, req *shopv1.CheckoutRequest) (*sh
 	return sqlstore.InTx(s.Joining(ctx), s.DB, nil, func(ctx context.Context, tx *sql.Tx) (*shopv1.CheckoutResponse, error) {
 		if _, err := tx.ExecContext(ctx, "INSERT INTO checkouts (order_id, customer, payment_id) VALUES ($1, $2, $3)",
 			req.GetOrderId(), req.GetCustomer(), placed.GetPaymentId()); err != nil {
-			return nil, fmt.Errorf("noting the checkout: %w", err)
+			return nil, fmt.Errorf("writing the checkout: %w", err)
 		}
 
 		return &shopv1.CheckoutResponse{OrderId: req.GetOrderId(), PaymentId: placed.GetPaymentId()}, nil

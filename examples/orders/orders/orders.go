@@ -151,7 +151,7 @@ func (s *server) finish(ctx context.Context, id, payment string) (*shopv1.PlaceR
 		}
 
 		if _, err := tx.ExecContext(ctx, "UPDATE orders SET payment_id = $1 WHERE id = $2", payment, id); err != nil {
-			return nil, fmt.Errorf("noting the payment: %w", err)
+			return nil, fmt.Errorf("marking the order as paid: %w", err)
 		}
 
 		return &shopv1.PlaceResponse{PaymentId: payment, State: string(transition.Paid)}, nil

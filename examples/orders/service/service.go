@@ -192,7 +192,7 @@ func (s *Service) openStore(ctx context.Context) (*sqlstore.Store, error) {
 		return nil, err // names the problem
 	}
 
-	records, err := sqlstore.New(db, dialect) //nolint:contextcheck // it bounds its look at the database by itself
+	records, err := sqlstore.New(db, dialect) //nolint:contextcheck // it bounds its check of the database itself
 	if err != nil {
 		return nil, err // names the problem
 	}
@@ -202,8 +202,8 @@ func (s *Service) openStore(ctx context.Context) (*sqlstore.Store, error) {
 	return records, nil
 }
 
-// sweep deletes expired records until the service is closed. Orders work without it, and the table grows: its error is returned when the
-// service is closed.
+// sweep deletes expired records until the service is closed. Without it orders still work, but the table grows. Closing the service returns
+// its error.
 func (s *Service) sweep(ctx context.Context, records *sqlstore.Store) {
 	ctx, stop := context.WithCancel(ctx)
 
@@ -275,7 +275,7 @@ func (s *Service) Joining(ctx context.Context) context.Context {
 
 // The hooks of a handler that calls others.
 const (
-	HookClaimed   = "claimed"   // before it has done anything
+	HookClaimed   = "claimed"   // before any effect
 	HookCharged   = "charged"   // after the payment
 	HookWithdrawn = "withdrawn" // after the stock has moved
 	HookCommitted = "committed" // after its own commit, before the reply

@@ -74,7 +74,7 @@ func (l *link) replies() {
 	})
 }
 
-// reply decides what happens to a reply, and reports whether it is let through.
+// reply decides what happens to a reply, and reports whether the reply passes.
 func (l *link) reply() bool {
 	p := l.proxy
 
@@ -91,7 +91,7 @@ func (l *link) reply() bool {
 	return true
 }
 
-// cut resets the client's connection, as a router does that has forgotten it.
+// cut resets the client's connection, like a router that has forgotten it.
 func (l *link) cut() {
 	if tcp, ok := l.client.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
@@ -101,7 +101,7 @@ func (l *link) cut() {
 	_ = l.server.Close()
 }
 
-// eachFrame visits the frames of one direction until the connection ends or visit has had enough.
+// eachFrame visits the frames of one direction until the connection ends or visit returns false.
 func eachFrame(conn io.Reader, visit func(kind byte, stream uint32, frame []byte) bool) {
 	frame := make([]byte, frameHeader, 32<<10) // more than most frames need
 

@@ -44,7 +44,7 @@ func (p *Proxy) stalling() *stall {
 	return p.stall
 }
 
-// holdsReply holds a reply if the connection stalls, until the reply is lost. It reports whether it did.
+// holdsReply holds a reply until it is lost, if the connection stalls. It reports whether the reply was held.
 func (p *Proxy) holdsReply() bool {
 	s := p.stalling()
 	if s == nil {
