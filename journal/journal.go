@@ -116,14 +116,14 @@ type Journal struct {
 	same map[identity]map[uint64]struct{} // the numbers of these, and of those that Resume is sending
 }
 
-// identity is equal for entries that one answer ends.
+// identity is equal for entries that may be one call. Two targets may be names of the same servers.
 type identity struct {
-	method, key, target string
-	request             [sha256.Size]byte
+	method, key string
+	request     [sha256.Size]byte
 }
 
 func (e *Entry) identity() identity {
-	return identity{method: e.Method, key: e.Key, target: e.Target, request: sha256.Sum256(e.Request)}
+	return identity{method: e.Method, key: e.Key, request: sha256.Sum256(e.Request)}
 }
 
 // Damage returns the parts of the file that were not readable when the journal was opened. It is empty if there were none.
@@ -209,6 +209,7 @@ func (j *Journal) finish(ctx context.Context, entry *Entry) error {
 	return err
 }
 
+// takeSame takes the calls that are left and end with the answer to an entry. The servers of another target may have another answer.
 func (j *Journal) takeSame(entry *Entry) []uint64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -220,7 +221,7 @@ func (j *Journal) takeSame(entry *Entry) []uint64 {
 	var ids []uint64
 
 	for _, id := range slices.Sorted(maps.Keys(j.same[entry.identity()])) {
-		if left, ok := j.left[id]; ok {
+		if left, ok := j.left[id]; ok && left.Target == entry.Target {
 			ids = append(ids, id)
 
 			delete(j.left, id)

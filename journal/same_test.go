@@ -56,6 +56,32 @@ func TestErrorOfACallThatWasNotExecutedNamesTheEarlierCallThatIsLeft(t *testing.
 	}
 }
 
+// Two targets may be names of the same servers. So a new key is not safe, and an answer of one target does not end a call of the other.
+func TestErrorOfACallThatWasNotExecutedNamesTheEarlierCallThatIsLeftForAnotherTarget(t *testing.T) {
+	j := open(t, journalPath(t))
+	end(t, begin(t, j, 1), errUnknown)
+
+	again := func(ended error) error {
+		entry := testEntry(1)
+		entry.Target = "dns:///another"
+
+		call, err := j.Begin(t.Context(), entry)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		return call.End(t.Context(), ended)
+	}
+
+	if err := again(errNotExecuted); !errors.Is(err, ErrLeft) {
+		t.Errorf("End: %v, want ErrLeft", err)
+	}
+
+	if err := again(nil); err != nil || j.Left() != 1 {
+		t.Errorf("End: %v; %d calls are left, want the earlier one", err, j.Left())
+	}
+}
+
 func TestErrorOfACallThatIsNotWrittenNamesTheEarlierCallThatIsLeft(t *testing.T) {
 	j := open(t, journalPath(t), WithMaxEntries(1))
 	end(t, begin(t, j, 1), errUnknown)

@@ -123,10 +123,20 @@ func (c *clientCall) sent() (*http.Response, error) {
 		return nil, err
 	}
 
-	resp, err := c.do()
 	if call == nil {
-		return resp, err
+		return c.do()
 	}
+
+	returned := false
+
+	defer func() {
+		if !returned { // the RoundTripper below has panicked, and may have sent the request
+			_ = call.End(c.request.Context(), errUnfinished)
+		}
+	}()
+
+	resp, err := c.do()
+	returned = true
 
 	return c.written(call, resp, err)
 }

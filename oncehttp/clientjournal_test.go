@@ -257,6 +257,32 @@ func TestRequestWithoutAFinalAnswerStaysInTheJournal(t *testing.T) {
 	}
 }
 
+// The program may recover from the panic and go on. Resume then finds the request without a new process.
+func TestRequestWhoseRoundTripperPanicsWaitsForResume(t *testing.T) {
+	w, _ := scripted(t)
+	calls := (&keptRequests{}).journal(t)
+
+	transport, err := oncehttp.NewTransport(roundTripper(func(*http.Request) (*http.Response, error) { panic("a defect") }),
+		oncehttp.WithJournal(calls))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	func() {
+		defer func() {
+			if value := recover(); value != "a defect" {
+				t.Errorf("the panic is %v", value)
+			}
+		}()
+
+		_, _ = transport.RoundTrip(w.request(http.MethodPost, "/", "k", "body")) //nolint:bodyclose // there is none
+	}()
+
+	if n := calls.Left(); n != 1 {
+		t.Errorf("%d requests wait, want 1", n)
+	}
+}
+
 // A new key is safe only if no process can send the request again.
 func TestReleasedRequestThatStaysInTheJournalIsUnknown(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -116,12 +116,9 @@ func (p *producer) write(ctx context.Context, number int, data string) error {
 // keeps its records.
 func (p *producer) relay(ctx context.Context) error {
 	for {
-		var (
-			position int64
-			id, data string
-		)
+		var id, data string
 
-		err := p.db.QueryRowContext(ctx, "SELECT position, id, data FROM outbox ORDER BY position LIMIT 1").Scan(&position, &id, &data)
+		err := p.db.QueryRowContext(ctx, "SELECT id, data FROM outbox ORDER BY position LIMIT 1").Scan(&id, &data)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
@@ -136,7 +133,8 @@ func (p *producer) relay(ctx context.Context) error {
 
 		p.at(afterSending)
 
-		if _, err := p.db.ExecContext(ctx, "DELETE FROM outbox WHERE position = $1", position); err != nil {
+		// Not by the position: SQLite gives it to the next message if the outbox is empty.
+		if _, err := p.db.ExecContext(ctx, "DELETE FROM outbox WHERE id = $1", id); err != nil {
 			return fmt.Errorf("removing from the outbox: %w", err)
 		}
 	}
