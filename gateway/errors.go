@@ -37,7 +37,9 @@ func (c *config) handleError(
 		st = c.explainKey(st, r)
 	}
 
-	succeeded := w.Header().Get(oncehttp.StatusHeader) != "" // setStatus has run, so the server has answered with a response
+	// If setStatus has run, the server has answered with a response.
+	succeeded := w.Header().Get(oncehttp.StatusHeader) != "" || optionFailed(err)
+
 	setContract(ctx, w.Header())
 
 	if md, ok := runtime.ServerMetadataFromContext(ctx); ok && (succeeded || mayHaveSucceeded(md, st.Code())) {
@@ -49,6 +51,12 @@ func (c *config) handleError(
 	}
 
 	c.onError(ctx, mux, m, w, r, &httpError{status: writable(m, st), code: code, reason: reason})
+}
+
+// optionFailed reports that an error is of a forward response option. grpc-gateway calls these options after the server has answered with a
+// response. An option in front of setStatus may fail before setStatus has run.
+func optionFailed(err error) bool {
+	return errors.Unwrap(err) != nil && strings.HasPrefix(err.Error(), "error handling ForwardResponseOptions: ")
 }
 
 // statusOf returns the gRPC status and the HTTP status of an error.
@@ -129,30 +137,46 @@ func find(st *status.Status, detail proto.Message) bool {
 	return false
 }
 
-// explainKey replaces the message of a status by the reason why the key is invalid, if keyOf has not passed the key on.
+// explainKey replaces the message of a status, and its violation, by the reason why the key is invalid, if keyOf has not passed the key on.
 func (c *config) explainKey(st *status.Status, r *http.Request) *status.Status {
 	values := c.keysIn(r)
 	if len(values) != 1 {
 		return st
 	}
 
-	if _, err := parseKey(values[0]); err != nil {
-		changed := st.Proto()
-		changed.Message = err.Error()
-
-		return status.FromProto(changed)
-	}
-
-	return st
-}
-
-// writable returns a status without the details that the marshaler cannot write, such as details whose types are not linked.
-func writable(m runtime.Marshaler, st *status.Status) *status.Status {
-	whole := st.Proto()
-	if _, err := m.Marshal(whole); err == nil || len(whole.GetDetails()) == 0 {
+	_, err := parseKey(values[0])
+	if err == nil {
 		return st
 	}
 
+	changed := st.Proto()
+	changed.Message = err.Error()
+
+	for _, packed := range changed.GetDetails() {
+		bad := new(errdetails.BadRequest)
+		if packed.UnmarshalTo(bad) != nil {
+			continue
+		}
+
+		for _, violation := range bad.GetFieldViolations() {
+			violation.Description = err.Error()
+		}
+
+		_ = packed.MarshalFrom(bad) // it has been read from there
+	}
+
+	return status.FromProto(changed)
+}
+
+// writable returns a status without the parts that the marshaler cannot write: details whose types are not linked, and bytes of the message
+// that are not UTF-8. A server of gRPC replaces such bytes, and a handler in this process does not.
+func writable(m runtime.Marshaler, st *status.Status) *status.Status {
+	whole := st.Proto()
+	if _, err := m.Marshal(whole); err == nil || whole == nil {
+		return st
+	}
+
+	whole.Message = strings.ToValidUTF8(whole.GetMessage(), "\uFFFD")
 	kept := whole.GetDetails()[:0]
 
 	for _, detail := range whole.GetDetails() {

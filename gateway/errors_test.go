@@ -128,6 +128,24 @@ func TestADetailThatIsNotLinkedIsLeftOutAndNothingElse(t *testing.T) {
 	}
 }
 
+// The text may come from a file or from a database. A handler in this process returns it as it is.
+func TestAMessageThatIsNotUTF8DoesNotHideItsError(t *testing.T) {
+	for name, s := range map[string]setup{"over a connection": {}, "in process": {inProcess: true}} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, s, func(context.Context, *tillv1.ChargeRequest) (*tillv1.ChargeResponse, error) {
+				return nil, status.Error(codes.Unavailable, "caf\xe9")
+			})
+
+			for key, said := range map[string]onlyonce.Status{"": "", "order-1": onlyonce.StatusUnknown} {
+				a := w.post(charges, key, payload).mustBe(said, http.StatusServiceUnavailable)
+				if !strings.Contains(a.body, "caf\uFFFD") {
+					t.Errorf("key %q: the body is %s", key, a.body)
+				}
+			}
+		})
+	}
+}
+
 func TestProblems(t *testing.T) {
 	w := start(t, setup{options: []oncegateway.Option{oncegateway.WithProblems()}},
 		func(context.Context, *tillv1.ChargeRequest) (*tillv1.ChargeResponse, error) {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -70,9 +71,10 @@ type setup struct {
 	store       store.Store
 	policy      interceptor.Policy
 	scope       func() interceptor.Scope
-	unprotected bool // the server has no interceptor
+	unprotected bool                     // the server has no interceptor
+	before      []runtime.ServeMuxOption // in front of the options
 	options     []oncegateway.Option
-	others      []runtime.ServeMuxOption
+	others      []runtime.ServeMuxOption // behind them
 	server      []grpc.ServerOption
 	http2       bool
 	inProcess   bool
@@ -139,7 +141,7 @@ func start(t *testing.T, s setup, handle func(context.Context, *tillv1.ChargeReq
 		t.Fatal(err)
 	}
 
-	w.mux = runtime.NewServeMux(append(oncegateway.Options(s.options...), s.others...)...)
+	w.mux = runtime.NewServeMux(slices.Concat(s.before, oncegateway.Options(s.options...), s.others)...)
 
 	if s.inProcess {
 		channel := oncegateway.NewInProcess(w.protect)
@@ -178,14 +180,6 @@ func (w *world) register(client tillv1.TillServiceClient) {
 func (w *world) serve(s setup) {
 	w.t.Helper()
 
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-
-	w.listener = &cutListener{Listener: listener, open: make(map[net.Conn]bool)}
-	w.backend = listener.Addr()
-
 	opts := append([]grpc.ServerOption{grpc.WaitForHandlers(true)}, s.server...)
 	if !s.unprotected {
 		opts = append(opts, w.protect.ServerOptions()...)
@@ -194,11 +188,27 @@ func (w *world) serve(s setup) {
 	server := grpc.NewServer(opts...)
 	tillv1.RegisterTillServiceServer(server, w.till)
 
-	go func() { _ = server.Serve(w.listener) }()
+	w.backend = w.listen(server)
+	w.register(tillv1.NewTillServiceClient(w.dial(w.backend.String())))
+}
+
+// listen serves a gRPC server, and returns its address.
+func (w *world) listen(server *grpc.Server) net.Addr {
+	w.t.Helper()
+
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+
+	cut := &cutListener{Listener: listener, open: make(map[net.Conn]bool)}
+	w.listener = cut
+
+	go func() { _ = server.Serve(cut) }()
 
 	w.t.Cleanup(server.Stop)
 
-	w.register(tillv1.NewTillServiceClient(w.dial(w.backend.String())))
+	return listener.Addr()
 }
 
 // dial connects to a server, without a client interceptor.

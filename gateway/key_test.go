@@ -87,8 +87,8 @@ func TestARejectedKeyIsExplainedAsTheClientSentIt(t *testing.T) {
 	w := start(t, setup{}, nil)
 
 	a := w.post(charges, `"order-1`, payload).mustReject(http.StatusBadRequest, onlyonce.ReasonKeyInvalid)
-	if !strings.Contains(a.body, "closing quote") {
-		t.Errorf("the body does not tell that the quote is not closed: %s", a.body)
+	if strings.Count(a.body, "closing quote") != 2 || strings.Contains(a.body, "position") {
+		t.Errorf("the message and the violation do not both tell that the quote is not closed: %s", a.body)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/onlyonce-go/onlyonce"
 	oncegateway "github.com/onlyonce-go/onlyonce/gateway"
@@ -43,6 +44,29 @@ func TestF05AnAnswerThatTheGatewayCannotWriteIsUnknown(t *testing.T) {
 
 			w.post(charges, "order-1", payload).mustBe(onlyonce.StatusUnknown, http.StatusInternalServerError)
 			w.post(charges, "order-1", payload).mustBe(onlyonce.StatusUnknown, http.StatusInternalServerError)
+			w.mustHaveRun(1)
+		})
+	}
+}
+
+// The option fails, and not the call. It may stand in front of the option that sets the status.
+func TestF05AnAnswerThatAnOptionOfTheApplicationRefusesIsUnknown(t *testing.T) {
+	failing := []runtime.ServeMuxOption{runtime.WithForwardResponseOption(func(context.Context, http.ResponseWriter, proto.Message) error {
+		return status.Error(codes.NotFound, "no page for this charge")
+	})}
+
+	for name, s := range map[string]setup{
+		"in front": {before: failing}, "behind": {others: failing}, "in front, in process": {before: failing, inProcess: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, s, nil)
+
+			for range 2 { // the first answer, and a replay
+				if a := w.post(charges, "order-1", payload); a.status < 400 || a.header.Get(oncehttp.StatusHeader) != "unknown" {
+					t.Errorf("%d %v %s", a.status, a.header, a.body)
+				}
+			}
+
 			w.mustHaveRun(1)
 		})
 	}

@@ -34,12 +34,15 @@ func keepAnswer(next runtime.HandlerFunc) runtime.HandlerFunc {
 }
 
 // handleStreamError sets the headers of the contract in the rejection of a stream. It makes them itself, because grpc-gateway does not read
-// the trailers of streams. The headers have no effect if a part of the stream is sent already.
+// the trailers of streams. A handler of a server without the kit may pass on any other rejection, which then confirms nothing. The headers
+// have no effect if a part of the stream is sent already.
 func (c *config) handleStreamError(ctx context.Context, err error) *status.Status {
 	st, _ := statusOf(err)
 
-	if w, ok := ctx.Value(answerKey{}).(http.ResponseWriter); ok && reasonOf(st) != "" {
-		w.Header().Set(oncehttp.StatusHeader, string(onlyonce.StatusRejected))
+	if w, ok := ctx.Value(answerKey{}).(http.ResponseWriter); ok {
+		if reasonOf(st) == onlyonce.ReasonNotSupported { // the only reason why the kit rejects a stream
+			w.Header().Set(oncehttp.StatusHeader, string(onlyonce.StatusRejected))
+		}
 
 		if delay := retryDelayOf(st); delay > 0 {
 			w.Header().Set("Retry-After", httprules.Seconds(delay))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -91,3 +92,43 @@ func TestAGuardedMethodNeverAnswersWithNothing(t *testing.T) {
 		}
 	}
 }
+
+// Under such a name the interceptor would read no keys, or keep the records of another method.
+func TestAMethodIsGuardedUnderItsOwnNameOnly(t *testing.T) {
+	chain := func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		return handler(ctx, req)
+	}
+
+	for name, guard := range map[string]func(){
+		"no service": func() { oncegateway.Guard(chain, "/till.v1.OtherService/Charge", (&till{}).Charge) },
+		"no method":  func() { oncegateway.Guard(chain, "/till.v1.TillService/Pay", (&till{}).Charge) },
+		"no slash":   func() { oncegateway.Guard(chain, "till.v1.TillService/Charge", (&till{}).Charge) },
+		"another":    func() { oncegateway.Guard(chain, tillv1.TillService_Refund_FullMethodName, (&till{}).Charge) },
+		"another request": func() {
+			oncegateway.Guard(chain, tillv1.TillService_Charge_FullMethodName, answered[tillv1.RefundRequest, tillv1.ChargeResponse])
+		},
+		"another response": func() {
+			oncegateway.Guard(chain, tillv1.TillService_Charge_FullMethodName, answered[tillv1.ChargeRequest, tillv1.RefundResponse])
+		},
+		"a stream": func() {
+			oncegateway.Guard(chain, tillv1.TillService_ListCharges_FullMethodName, answered[tillv1.ListChargesRequest, tillv1.ListChargesResponse])
+		},
+		"no messages": func() { oncegateway.Guard(chain, tillv1.TillService_Charge_FullMethodName, answered[string, string]) },
+		"no chain":    func() { oncegateway.Guard(nil, tillv1.TillService_Charge_FullMethodName, (&till{}).Charge) },
+		"no method to guard": func() {
+			oncegateway.Guard[tillv1.ChargeRequest, tillv1.ChargeResponse](chain, tillv1.TillService_Charge_FullMethodName, nil)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if text, _ := recover().(string); !strings.HasPrefix(text, "oncegateway: Guard") {
+					t.Errorf("no panic that says what to do: %q", text)
+				}
+			}()
+
+			guard()
+		})
+	}
+}
+
+func answered[Req, Resp any](context.Context, *Req) (*Resp, error) { return new(Resp), nil }

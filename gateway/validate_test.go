@@ -2,6 +2,7 @@ package oncegateway_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -23,6 +24,10 @@ func TestValidateFindsAMuxThatDoesNotKeepTheContract(t *testing.T) {
 
 		return nil
 	}
+
+	failing := runtime.WithForwardResponseOption(func(context.Context, http.ResponseWriter, proto.Message) error {
+		return errors.New("an unknown message")
+	})
 
 	for name, test := range map[string]struct {
 		mux   *runtime.ServeMux
@@ -63,6 +68,10 @@ func TestValidateFindsAMuxThatDoesNotKeepTheContract(t *testing.T) {
 			runtime.NewServeMux(append([]runtime.ServeMuxOption{runtime.WithForwardResponseOption(early)}, oncegateway.Options()...)...),
 			[]string{"before all other options"},
 		},
+		"an option that may fail before": {
+			runtime.NewServeMux(append([]runtime.ServeMuxOption{failing}, oncegateway.Options()...)...), []string{"before all other options"},
+		},
+		"an option that may fail behind": {runtime.NewServeMux(append(oncegateway.Options(), failing)...), nil},
 	} {
 		t.Run(name, func(t *testing.T) { mustFind(t, oncegateway.Validate(test.mux), test.texts) })
 	}
