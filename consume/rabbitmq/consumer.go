@@ -16,7 +16,7 @@ import (
 type Handler = func(ctx context.Context, m *consume.Message) consume.Decision
 
 // Dialer makes a connection, such as amqp.Dial does. It should declare the queue, if nobody else does. It must be safe for concurrent use:
-// dead letters have a connection of their own.
+// dead letters have a connection of their own. So the queue must not be exclusive, because an exclusive queue belongs to one connection.
 type Dialer = func(ctx context.Context) (*amqp.Connection, error)
 
 // Consumer takes the messages of one queue. [New] makes one.
@@ -62,8 +62,12 @@ func New(queue string, handle Handler, dead DeadLetters, opts ...Option) (*Consu
 var ErrRecovery = errors.New("oncerabbit: the connection recovers by itself, so the acknowledgement of an old message could remove " +
 	"a new one: leave amqp.Config.Recovery nil")
 
+// ErrStream is the error of [Consumer.Run] if the queue is a stream. A stream takes no message back, so each message whose handler has
+// failed would be lost.
+var ErrStream = errors.New("oncerabbit: the queue is a stream, which takes no message back: use a quorum queue")
+
 // Run handles messages until ctx ends, and returns the cause of the end of ctx. It makes a connection with dial, uses it until it breaks,
-// and makes the next one. Only [ErrRecovery] makes it return earlier.
+// and makes the next one. Only [ErrRecovery] and [ErrStream] make it return earlier. Run notices a stream when it gives a message back.
 //
 // After ctx has ended, Run takes no more messages, and gives back those that wait for a delay. It returns when all handlers have returned
 // and their messages are settled. Stop the handlers with onlyonce.Engine.Drain. Any number of goroutines and processes may run consumers of
@@ -82,6 +86,8 @@ func (c *Consumer) Run(ctx context.Context, dial Dialer) error {
 			return context.Cause(ctx)
 		case errors.Is(err, ErrRecovery):
 			return ErrRecovery
+		case isStream(err):
+			return fmt.Errorf("%w: %w", ErrStream, err)
 		}
 
 		c.report(ctx, Report{Err: err})
@@ -96,6 +102,13 @@ func (c *Consumer) Run(ctx context.Context, dial Dialer) error {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// isStream reports that the server has ended the channel because the queue does not implement basic.nack.
+func isStream(err error) bool {
+	failure, ok := errors.AsType[*amqp.Error](err)
+
+	return ok && failure.Code == amqp.NotImplemented
 }
 
 // once makes a connection and uses it until it breaks or ctx ends.

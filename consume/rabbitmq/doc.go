@@ -18,6 +18,8 @@
 // or, from the second one on, 0, which means unknown. Use a quorum queue. On a classic queue, a message whose outcome is unknown and must
 // not run again is delivered until somebody settles its record.
 //
+// A stream of RabbitMQ takes no message back: see [ErrStream].
+//
 // # Redelivery
 //
 // RabbitMQ cannot deliver a message again after a delay of the consumer's choice. So the consumer holds the message for the delay, and

@@ -16,6 +16,7 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/consume"
 	oncerabbit "github.com/onlyonce-go/onlyonce/consume/rabbitmq"
+	"github.com/onlyonce-go/onlyonce/internal/servertest"
 )
 
 // buried is a handler that makes every message a dead letter, and counts.
@@ -147,6 +148,48 @@ func TestADeadLetterGoesNowhereElse(t *testing.T) {
 
 	if d, ok, err := b.ch.Get(other, true); err != nil || ok {
 		t.Errorf("the other queue has %v, %v", d.Headers, err)
+	}
+}
+
+// After a new connection, a stream delivers only what is published later.
+func TestAStreamIsRefusedWhenItTakesNoMessageBack(t *testing.T) {
+	t.Parallel()
+
+	b := newBroker(t)
+	stream := b.queue + ".stream"
+	b.declare(stream, amqp.Table{amqp.QueueTypeArg: amqp.QueueTypeStream})
+
+	var calls atomic.Int64
+
+	c, err := oncerabbit.New(stream, func(context.Context, *consume.Message) consume.Decision {
+		calls.Add(1)
+
+		return consume.Decision{Action: consume.Redeliver, Cause: consume.CauseStore}
+	}, oncerabbit.ByPublishing("", b.dead))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	done := make(chan error, 1)
+
+	go func() { done <- c.Run(t.Context(), (&network{url: b.url}).dial) }()
+
+	// The consumer gets only what is published after it has subscribed.
+	servertest.Wait(t, "the end of Run", func() error {
+		if err := b.ch.PublishWithContext(t.Context(), "", stream, false, false, amqp.Publishing{MessageId: "a"}); err != nil {
+			return err
+		}
+
+		select {
+		case err = <-done:
+			return nil
+		default:
+			return errors.New("it goes on")
+		}
+	})
+
+	if !errors.Is(err, oncerabbit.ErrStream) || calls.Load() == 0 {
+		t.Errorf("Run: %v after %d messages, want ErrStream", err, calls.Load())
 	}
 }
 
