@@ -85,7 +85,7 @@ func (r row) times(way string, v value) float64 {
 // introduction of the page names this part.
 const leastAddition = 0.1
 
-// timesAdded is a ratio of medians: within one round the differences may be near 0. It is NaN if the other way adds less than leastAddition.
+// timesAdded is a ratio of medians: within one round the differences may be near 0. It is NaN if the base adds less than leastAddition.
 func (r row) timesAdded(way string, v value) float64 {
 	other := row{&variant{way: way, kind: r.kind}, r.samples}
 	alone := medianOf(r.of(bare), r.of(bare), func(own, _ sample) float64 { return v(own) })

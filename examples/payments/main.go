@@ -3,7 +3,7 @@
 //	payments demo      pay 1,000 orders over a faulty network, with plain retries and with onlyonce; with -store redis://…
 //	                   on several server processes, one of which is killed on the way; with -store sqlite:…, postgres://… or
 //	                   mysql://… with the payments in the same database, and servers killed several times
-//	payments unknown   kill servers in mid-payment, and let the reconcilers of other servers settle the payments
+//	payments unknown   kill servers in mid-payment, and let the reconcilers of other servers settle their records
 //	payments serve     run the payment service, to try it by hand
 //	payments pay       send a single order; with -journal FILE, it finishes what an earlier process has left
 //	payments generate  write payment orders for the demo
