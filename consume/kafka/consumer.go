@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/onlyonce-go/onlyonce/consume"
 )
@@ -79,6 +80,9 @@ func only(topic string) string { return "^" + regexp.QuoteMeta(topic) + "$" }
 func (c *Consumer) options(m *member) []kgo.Opt {
 	return append(append([]kgo.Opt(nil), c.client...),
 		kgo.AutoCommitMarks(),
+		kgo.AutoCommitCallback(func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
+			m.committed(resp, err)
+		}),
 		// A record that was polled is in its partition's hands before the partition can go.
 		kgo.BlockRebalanceOnPoll(),
 		kgo.OnPartitionsAssigned(func(_ context.Context, cl *kgo.Client, all map[string][]int32) { m.assigned(cl, all) }),

@@ -2,10 +2,14 @@ package oncekafka
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // member is a consumer's membership in its group.
@@ -107,4 +111,30 @@ func (m *member) end(all map[string][]int32) (ended []*partition) {
 	}
 
 	return ended
+}
+
+// committed reports a commit that has failed. The client commits the offsets again with the next ones.
+func (m *member) committed(resp *kmsg.OffsetCommitResponse, err error) {
+	if err == nil {
+		err = refused(resp)
+	}
+
+	if err != nil && !errors.Is(err, context.Canceled) {
+		m.report(m.ctx, Report{Err: fmt.Errorf("oncekafka: committing offsets: %w", err)})
+	}
+}
+
+// refused returns why the group has not taken an offset, or nil.
+func refused(resp *kmsg.OffsetCommitResponse) error {
+	for i := range resp.Topics {
+		topic := &resp.Topics[i]
+
+		for _, p := range topic.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return fmt.Errorf("%s/%d: %w", topic.Topic, p.Partition, err)
+			}
+		}
+	}
+
+	return nil
 }
