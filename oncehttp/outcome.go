@@ -41,28 +41,28 @@ func OutcomeOf(resp *http.Response, err error) Outcome {
 	}
 
 	// An http.Client returns an answer and an error if CheckRedirect fails.
-	c, answer := callOf(resp)
+	c, status := callOf(resp)
 	if c == nil {
 		return Outcome{}
 	}
 
-	return Outcome{Key: c.key, Status: statusIn(answer), Reason: c.sign.reason, Verdict: c.verdict(), Attempts: c.attempts}
+	return Outcome{Key: c.key, Status: status, Reason: c.sign.reason, Verdict: c.verdict(), Attempts: c.attempts}
 }
 
 // callKey finds the call in the context of the request of its answer.
 type callKey struct{}
 
-// callOf returns the call of an answer, or of the latest redirect to it that has a call, and the answer to that call.
-func callOf(resp *http.Response) (*clientCall, *http.Response) {
+// callOf returns the call of an answer, or of the latest redirect to it that has a call, and the status of the answer to that call.
+func callOf(resp *http.Response) (*clientCall, onlyonce.Status) {
 	for resp != nil && resp.Request != nil {
 		if c, ok := resp.Request.Context().Value(callKey{}).(*clientCall); ok {
-			return c, resp
+			return c, statusIn(resp)
 		}
 
 		resp = resp.Request.Response
 	}
 
-	return nil, nil
+	return nil, ""
 }
 
 // redirectedBy returns the call whose answer is the redirect that has made a request, or nil.

@@ -144,7 +144,9 @@ func TestStreamedAnswerToACallOfARunEndsWithItsBody(t *testing.T) {
 	}{"read": {true, onlyonce.StatusExecuted}, "closed early": {false, onlyonce.StatusUnknown}} {
 		t.Run(name, func(t *testing.T) {
 			w := start(t, setup{}, func(rw http.ResponseWriter, r *http.Request) {
-				resp, err := client.Do(down.request(http.MethodPost, "/charge", "", "c").WithContext(r.Context()))
+				out := down.request(http.MethodPost, "/charge", "", "c") //nolint:contextcheck // it gets the context below
+
+				resp, err := client.Do(out.WithContext(r.Context()))
 				if err != nil {
 					t.Error(err)
 

@@ -29,7 +29,7 @@ func TestHeadersAreRecordedInAnyCase(t *testing.T) {
 	})
 
 	_, again := both(w, func() *http.Request { return w.request(http.MethodPost, "/", "k", "") })
-	if h := again.header; h.Get("Etag") != `"v1"` || h.Get("Location") != "/payments/1" {
+	if h := again.header; h.Get("ETag") != `"v1"` || h.Get("Location") != "/payments/1" {
 		t.Errorf("the replay has %v", h)
 	}
 
