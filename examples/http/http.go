@@ -4,11 +4,13 @@ package http
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"sync/atomic"
 
 	"github.com/gin-gonic/gin"
 	"github.com/go-chi/chi/v5"
+	chimiddleware "github.com/go-chi/chi/v5/middleware"
 	"github.com/labstack/echo/v4"
 
 	"github.com/onlyonce-go/onlyonce"
@@ -17,9 +19,13 @@ import (
 
 // Middleware returns the middleware of all servers here. Put authentication in front of it, and take the scope from the authenticated
 // caller.
+//
+// WithPolicy and not only WithRoute requires the key, because these routers match other paths than the pattern: echo also takes
+// /payments/1/ for an order, and gin /payments%2F1.
 func Middleware(engine *onlyonce.Engine) (func(http.Handler) http.Handler, error) {
 	return oncehttp.Middleware(engine, oncehttp.ScopeFromHeader("X-Tenant"),
-		oncehttp.WithRoute("POST /payments/{order}", oncehttp.Policy{Key: oncehttp.KeyRequired}))
+		oncehttp.WithPolicy(oncehttp.Policy{Key: oncehttp.KeyRequired}),
+		oncehttp.WithRoute("POST /payments/{order}", oncehttp.Policy{}))
 }
 
 // Charges counts the charges.
@@ -36,20 +42,29 @@ type payment struct {
 
 func (c *Charges) charge(order string) payment { return payment{order, c.made.Add(1)} }
 
-// Declined is an order that nobody can pay. It is answered with 402.
-const Declined = "declined"
+// Declined is an order that nobody can pay. It is answered with 402. Broken is an order whose handler panics.
+const (
+	Declined = "declined"
+	Broken   = "broken"
+)
 
-const noMoney = "the card is declined"
+const (
+	noMoney  = "the card is declined"
+	nonsense = "the provider has sent nonsense"
+)
 
 // Chi returns a server with chi.
 func Chi(protect func(http.Handler) http.Handler, charges *Charges) http.Handler {
 	router := chi.NewRouter()
-	router.Use(protect) // behind authentication
+	router.Use(chimiddleware.Recoverer, protect) // behind authentication
 	router.Post("/payments/{order}", func(w http.ResponseWriter, r *http.Request) {
-		if chi.URLParam(r, "order") == Declined {
+		switch chi.URLParam(r, "order") {
+		case Declined:
 			http.Error(w, noMoney, http.StatusPaymentRequired)
 
 			return
+		case Broken:
+			panic(nonsense)
 		}
 
 		w.Header().Set("Content-Type", "application/json")
@@ -63,11 +78,15 @@ func Chi(protect func(http.Handler) http.Handler, charges *Charges) http.Handler
 // Gin returns a server with gin. The gin engine is an http.Handler, so the middleware wraps the whole engine.
 func Gin(protect func(http.Handler) http.Handler, charges *Charges) http.Handler {
 	router := gin.New()
+	router.Use(gin.Recovery())
 	router.POST("/payments/:order", func(c *gin.Context) {
-		if c.Param("order") == Declined {
+		switch c.Param("order") {
+		case Declined:
 			c.String(http.StatusPaymentRequired, noMoney)
 
 			return
+		case Broken:
+			panic(nonsense)
 		}
 
 		c.JSON(http.StatusCreated, charges.charge(c.Param("order")))
@@ -79,10 +98,13 @@ func Gin(protect func(http.Handler) http.Handler, charges *Charges) http.Handler
 // Echo returns a server with echo.
 func Echo(protect func(http.Handler) http.Handler, charges *Charges) http.Handler {
 	router := echo.New()
-	router.Use(echo.WrapMiddleware(protect), answered) // behind authentication
+	router.Use(recovered, protected(protect)) // behind authentication
 	router.POST("/payments/:order", func(c echo.Context) error {
-		if c.Param("order") == Declined {
+		switch c.Param("order") {
+		case Declined:
 			return echo.NewHTTPError(http.StatusPaymentRequired, noMoney)
+		case Broken:
+			panic(nonsense)
 		}
 
 		return c.JSON(http.StatusCreated, charges.charge(c.Param("order")))
@@ -91,14 +113,41 @@ func Echo(protect func(http.Handler) http.Handler, charges *Charges) http.Handle
 	return router
 }
 
-// answered answers the error of a handler. echo itself answers it when all middlewares have returned. That is too late: the middleware of
-// the kit would record an empty 200.
-func answered(next echo.HandlerFunc) echo.HandlerFunc {
+// recovered answers a panic with 500, as middleware.Recover of echo does.
+func recovered(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if err := next(c); err != nil {
-			c.Error(err)
-		}
+		defer func() {
+			if problem := recover(); problem != nil {
+				c.Error(fmt.Errorf("panic: %v", problem))
+			}
+		}()
 
-		return nil
+		return next(c)
+	}
+}
+
+// protected returns protect as a middleware of echo. echo.WrapMiddleware alone is not enough:
+//   - echo itself answers the error of a handler when all middlewares have returned. That is too late: the middleware of the kit would
+//     record an empty 200.
+//   - WrapMiddleware leaves the response of the handler in the context. After a panic, a recovery in front would write to it, and the
+//     client would get an empty 200.
+func protected(protect func(http.Handler) http.Handler) echo.MiddlewareFunc {
+	wrap := echo.WrapMiddleware(protect)
+
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		answered := wrap(func(c echo.Context) error {
+			if err := next(c); err != nil {
+				c.Error(err)
+			}
+
+			return nil
+		})
+
+		return func(c echo.Context) error {
+			front := c.Response()
+			defer func() { c.SetResponse(front) }()
+
+			return answered(c)
+		}
 	}
 }

@@ -18,6 +18,8 @@ import (
 
 func TestMain(m *testing.M) {
 	gin.SetMode(gin.ReleaseMode)
+	gin.DefaultErrorWriter = io.Discard
+
 	goleak.VerifyTestMain(m)
 }
 
@@ -95,6 +97,17 @@ func TestEveryRouterChargesOnce(t *testing.T) {
 			repeated, same := post("/payments/"+example.Declined, "other") //nolint:bodyclose // post has closed it
 			if repeated.StatusCode != http.StatusPaymentRequired || repeated.Header.Get(oncehttp.StatusHeader) != "replayed" || same != reason {
 				t.Errorf("the error of a handler again: %s %v %s, want %s", repeated.Status, repeated.Header, same, reason)
+			}
+
+			broken, _ := post("/payments/"+example.Broken, "panic") //nolint:bodyclose // post has closed it
+			if broken.StatusCode != http.StatusInternalServerError || broken.Header.Get(oncehttp.StatusHeader) != "unknown" {
+				t.Errorf("a handler that panics: %s %v", broken.Status, broken.Header)
+			}
+
+			for _, path := range []string{"/payments/4711/", "/payments%2F4711", "//payments/4711"} {
+				if missing, _ := post(path, ""); missing.StatusCode != http.StatusBadRequest { //nolint:bodyclose // post has closed it
+					t.Errorf("no key at %s: %s", path, missing.Status)
+				}
 			}
 
 			if n := charges.Made(); n != 1 {
