@@ -43,7 +43,7 @@ func (c *call) run(ctx context.Context) onlyonce.Outcome {
 
 		if !returned {
 			// The handler panics. The headers are for the answer of an outer recovery, and the trailers for an answer that has begun.
-			rec.close()
+			rec.close(ctx)
 
 			if a := rec.answer(); a.delivery != hijacked {
 				c.announce(c.w.Header(), onlyonce.StatusUnknown, 0)
@@ -55,7 +55,7 @@ func (c *call) run(ctx context.Context) onlyonce.Outcome {
 
 	returned = true
 
-	rec.close()
+	rec.close(ctx)
 
 	a := rec.answer()
 
@@ -72,7 +72,7 @@ func (c *call) outcome(a *collectedAnswer, m *marks) onlyonce.Outcome {
 	switch {
 	case a.delivery == hijacked && !marked:
 		class = onlyonce.ClassDefinite // the handler has taken the connection, and its answer is not known
-	case a.short, c.downstream(a) && !marked:
+	case a.short, (a.gaveUp || c.downstream(a)) && !marked:
 		class = onlyonce.ClassAmbiguous
 	}
 

@@ -2,6 +2,7 @@ package oncehttp
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -45,6 +46,7 @@ type recorder struct {
 	written  int64
 	body     []byte
 	gone     bool // the client has gone
+	gaveUp   bool // the handler has returned without an answer, because the context of its run had ended
 
 	space headingSpace
 }
@@ -341,13 +343,18 @@ func (*recorder) EnableFullDuplex() error { return nil }
 // sniffed is how many bytes of a body net/http looks at to find its Content-Type. So many are kept of the answer to a HEAD.
 const sniffed = 512
 
-// close ends the answer: a goroutine that the handler has left behind cannot change it.
-func (w *recorder) close() {
+// close ends the answer: a goroutine that the handler has left behind cannot change it. A handler that writes nothing answers 200. If the
+// context of its run has ended, it has given up and answers 503.
+func (w *recorder) close(run context.Context) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 
 	if w.status == 0 && w.delivery != hijacked {
-		w.writeHeader(http.StatusOK) // a handler that writes nothing answers 200
+		if w.gaveUp = run.Err() != nil; w.gaveUp {
+			w.writeHeader(http.StatusServiceUnavailable)
+		} else {
+			w.writeHeader(http.StatusOK)
+		}
 	}
 
 	if w.head && w.written > 0 && w.declared < 0 && !noBody(w.status) && w.heading.get(contentLength) == nil {
@@ -366,6 +373,7 @@ type collectedAnswer struct {
 	trailer  []field
 	body     []byte
 	short    bool // it has fewer bytes than its Content-Length
+	gaveUp   bool // it is no answer of the handler
 }
 
 // answer returns the answer of a recorder that is closed. Its headers and its body are the recorder's.
@@ -392,7 +400,7 @@ func (w *recorder) answerSoFar() collectedAnswer {
 }
 
 func (w *recorder) soFar() collectedAnswer {
-	a := collectedAnswer{delivery: w.delivery, status: w.status, heading: w.heading, trailer: w.trailer, body: w.body}
+	a := collectedAnswer{delivery: w.delivery, status: w.status, heading: w.heading, trailer: w.trailer, body: w.body, gaveUp: w.gaveUp}
 	a.short = w.declared >= 0 && w.written < w.declared && !w.head && !noBody(w.status)
 
 	if w.delivery == hijacked {

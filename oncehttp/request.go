@@ -13,6 +13,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/onlyonce-go/onlyonce"
@@ -163,7 +164,20 @@ func (b *readBody) in(r *http.Request, body []byte) *http.Request {
 	return r
 }
 
-// fingerprintOf returns the fingerprint of a request: its method, path, query, the headers of the policy, and its body.
+// sentPath returns the path that the client has sent. A handler in front, such as http.StripPrefix, may have changed the path of the URL.
+// The result is empty if the path is not known.
+func sentPath(r *http.Request) string {
+	if !strings.HasPrefix(r.RequestURI, "/") {
+		return ""
+	}
+
+	path, _, _ := strings.Cut(r.RequestURI, "?")
+
+	return path
+}
+
+// fingerprintOf returns the fingerprint of a request: its method, path, query, the headers of the policy, its body, and the path that the
+// client has sent if that is another one.
 func fingerprintOf(r *http.Request, rt *route, body []byte) store.Fingerprint {
 	const plain, canonical = "bytes", "canonical"
 
@@ -180,9 +194,11 @@ func fingerprintOf(r *http.Request, rt *route, body []byte) store.Fingerprint {
 	d, _ := digests.Get().(*digest)
 	defer digests.Put(d)
 
+	path := r.URL.EscapedPath()
+
 	d.front = d.front[:0]
 	d.text(r.Method)
-	d.text(r.URL.EscapedPath())
+	d.text(path)
 	d.text(r.URL.RawQuery)
 
 	for _, name := range rt.headers {
@@ -201,6 +217,10 @@ func fingerprintOf(r *http.Request, rt *route, body []byte) store.Fingerprint {
 
 	d.text(form)
 	d.count(len(body))
+
+	if sent := sentPath(r); sent != "" && sent != path {
+		d.text(sent)
+	}
 
 	return store.Fingerprint{Scheme: scheme, Sum: d.sum(body)}
 }

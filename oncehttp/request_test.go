@@ -370,3 +370,21 @@ func TestF24RequestsThatLookAlikeAreDifferent(t *testing.T) {
 	send("header", "/", "X-A", "X-B").mustBe(onlyonce.StatusExecuted, http.StatusCreated)
 	send("header", "/", "X-B", "X-B").mustReject(http.StatusUnprocessableEntity, onlyonce.ReasonKeyReused)
 }
+
+// One handler may be mounted in several places, and the key of one place must not answer for another.
+func TestF24PathBehindAPrefixBelongsToTheRequest(t *testing.T) {
+	w := start(t, setup{front: func(next http.Handler) http.Handler {
+		mux := http.NewServeMux()
+		mux.Handle("/eu/", http.StripPrefix("/eu", next))
+		mux.Handle("/us/", http.StripPrefix("/us", next))
+
+		return mux
+	}}, nil)
+
+	send := func(path string) *answer { return w.send(w.request(http.MethodPost, path, "k", "body")) }
+
+	send("/eu/payments").mustBe(onlyonce.StatusExecuted, http.StatusCreated)
+	send("/eu/payments").mustBe(onlyonce.StatusReplayed, http.StatusCreated)
+	send("/us/payments").mustReject(http.StatusUnprocessableEntity, onlyonce.ReasonKeyReused)
+	w.mustHaveRun(1)
+}

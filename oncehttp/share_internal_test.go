@@ -37,7 +37,7 @@ func TestRequestsThatShareAnAnswerDoNotShareItsHeaders(t *testing.T) {
 	owner.recorder.begin(owner)
 	owner.recorder.Header().Set("Location", "/1")
 	owner.recorder.WriteHeader(http.StatusInternalServerError)
-	owner.recorder.close()
+	owner.recorder.close(t.Context())
 
 	a := owner.recorder.answer()
 	out := owner.outcome(&a, new(marks))
