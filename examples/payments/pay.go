@@ -138,6 +138,11 @@ func resume(ctx context.Context, stdout io.Writer, calls *journal.Journal, conn 
 				answer.Entry.Key, paid.GetPaymentId(), paid.GetOrderId(), paid.GetChargeNumber())
 
 			return nil
+		}),
+		journal.OnUnsent(func(_ context.Context, entry journal.Entry, reason error) error {
+			_, _ = fmt.Fprintf(stdout, "key %s, left by an earlier process, is not sent: %v; look the payment up in the ledger\n", entry.Key, reason)
+
+			return nil // the journal removes the call
 		}))
 	if err != nil {
 		return fmt.Errorf("sending the calls that are left: %w", err)

@@ -10,9 +10,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/examples/payments/ledger"
+	paymentsv1 "github.com/onlyonce-go/onlyonce/examples/payments/proto/payments/v1"
+	"github.com/onlyonce-go/onlyonce/journal"
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
@@ -86,6 +89,37 @@ func TestAPaymentHappensOnceWhereverTheClientIsKilled(t *testing.T) {
 				t.Errorf("%d payments have happened; the last process ended with %v:\n%s", book.Total(), state, out)
 			}
 		})
+	}
+}
+
+// Otherwise no later process could pay with this journal.
+func TestAPaymentThatIsTooOldIsReportedAndDoesNotStopTheNextOne(t *testing.T) {
+	addr, book := startServer(t)
+	path := filepath.Join(t.TempDir(), "calls")
+
+	conn, err := dial(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+
+	calls, err := journal.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	old := journal.Entry{
+		Method: paymentsv1.PaymentService_Pay_FullMethodName, Key: "yesterday", Target: conn.Target(), Written: time.Now().Add(-25 * time.Hour),
+	}
+	if _, err := calls.Begin(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+
+	calls.Close()
+
+	out, state := pay(t, "-addr", addr, "-journal", path)
+	if !state.Success() || !strings.Contains(out, "key yesterday, left by an earlier process, is not sent") || book.Total() != 1 {
+		t.Errorf("%d payments have happened; the process ended with %v:\n%s", book.Total(), state, out)
 	}
 }
 
