@@ -45,6 +45,7 @@ const (
 
 // world is what outlives a child.
 type world struct {
+	broker  *broker // nil in a child
 	brokers []string
 	redis   string
 	effects string // a file with a line for each
@@ -53,7 +54,7 @@ type world struct {
 func newWorld(t *testing.T, b *broker) *world {
 	t.Helper()
 
-	return &world{b.cluster.ListenAddrs(), redistest.Standalone(t).URL(), filepath.Join(t.TempDir(), "effects")}
+	return &world{b, b.cluster.ListenAddrs(), redistest.Standalone(t).URL(), filepath.Join(t.TempDir(), "effects")}
 }
 
 func (w *world) happened() int {
@@ -91,13 +92,12 @@ func (w *world) engine(p onlyonce.Policy) (e *onlyonce.Engine, closeStore func()
 	return e, func() { _ = st.Close() }, err
 }
 
-// options are those of a member that is replaced soon after its death.
+// options are those of a member that the group expects to be alive however slow the machine is. When it has died, expel removes it.
 func (w *world) options() []kgo.Opt {
 	return []kgo.Opt{
 		kgo.SeedBrokers(w.brokers...), kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic),
-		// A group waits for a dead member until the rebalance times out, and on a busy machine perhaps twice.
-		kgo.SessionTimeout(2 * time.Second), kgo.HeartbeatInterval(100 * time.Millisecond), kgo.RebalanceTimeout(15 * time.Second),
-		kgo.FetchMaxWait(50 * time.Millisecond),
+		kgo.SessionTimeout(servertest.Patience / 3), kgo.HeartbeatInterval(100 * time.Millisecond),
+		kgo.RebalanceTimeout(servertest.Patience / 3), kgo.FetchMaxWait(50 * time.Millisecond),
 		kgo.AutoCommitInterval(100 * time.Millisecond), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 	}
 }
@@ -113,7 +113,7 @@ func policy(mode string) onlyonce.Policy {
 
 // childMain is a consumer that stops at a place until it is killed.
 func childMain(mode string) int {
-	w := &world{strings.Split(os.Getenv(childBrokers), ","), os.Getenv(childRedis), os.Getenv(childEffects)}
+	w := &world{nil, strings.Split(os.Getenv(childBrokers), ","), os.Getenv(childRedis), os.Getenv(childEffects)}
 
 	stopHere := func(place string) {
 		if mode == place {
@@ -190,7 +190,7 @@ func (w *world) child(t *testing.T, mode string) (child *servertest.Child, out *
 	return child, bufio.NewReader(r)
 }
 
-// killed runs a child until it stops at its place, and kills it there.
+// killed runs a child until it stops at its place, and kills it there. The group has no member then.
 func (w *world) killed(t *testing.T, mode string) {
 	t.Helper()
 
@@ -200,4 +200,5 @@ func (w *world) killed(t *testing.T, mode string) {
 	}
 
 	child.Kill()
+	w.broker.expelAll()
 }

@@ -123,6 +123,8 @@ func TestF55ARecordThatKillsItsProcessRunsMaxAttemptsTimes(t *testing.T) {
 
 	servertest.Wait(t, "the dead letter", func() error {
 		if child.IsEnded() {
+			b.expelAll()
+
 			child, _ = w.child(t, exits)
 		}
 

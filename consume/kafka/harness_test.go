@@ -13,6 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/consume"
@@ -131,6 +132,34 @@ func (b *broker) waitCommitted(partition int32, want int64) {
 
 		return err
 	})
+}
+
+// expelAll removes the members of the group, which have died, so that the group does not wait for them.
+func (b *broker) expelAll() {
+	b.t.Helper()
+
+	describe := kmsg.NewPtrDescribeGroupsRequest()
+	describe.Groups = []string{group}
+
+	described, err := describe.RequestWith(b.t.Context(), b.client)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+
+	leave := kmsg.NewPtrLeaveGroupRequest()
+	leave.Group = group
+
+	for _, g := range described.Groups {
+		for _, dead := range g.Members {
+			member := kmsg.NewLeaveGroupRequestMember()
+			member.MemberID = dead.MemberID
+			leave.Members = append(leave.Members, member)
+		}
+	}
+
+	if _, err := leave.RequestWith(b.t.Context(), b.client); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // start runs a consumer until the test ends or stop is called.
