@@ -195,6 +195,11 @@ func (x *SentinelSet) KillMaster() *Server {
 		if err := sentinel.do("sentinel", "set", x.MasterName(), "down-after-milliseconds", "1000"); err != nil {
 			x.tb.Fatalf("shortening the patience of the sentinels: %v", err)
 		}
+
+		// A sentinel that has stood still for 2 seconds replaces no master for this time, which is 30 seconds by default.
+		if err := sentinel.do("sentinel", "debug", "tilt-period", "1000"); err != nil {
+			x.tb.Fatalf("shortening the pause of the sentinels: %v", err)
+		}
 	}
 
 	master.Kill()
