@@ -59,7 +59,7 @@ func TestAttentionObserverIsTheDefaultOne(t *testing.T) {
 	}
 }
 
-func TestDefaultObserverIsSilentAboutWhatIsUsual(t *testing.T) {
+func TestDefaultObserverLogsNoUsualEvents(t *testing.T) {
 	t.Parallel()
 
 	observer, lines := attentive()

@@ -155,7 +155,7 @@ func TestEndingDecidesWhatEverybodyGets(t *testing.T) {
 }
 
 // These rules hold for every kind of run and every answer of the store.
-func TestEveryEndKeepsThePromises(t *testing.T) {
+func TestNoEndOfARunBreaksAGuarantee(t *testing.T) {
 	t.Parallel()
 
 	cases := 0

@@ -381,7 +381,7 @@ func TestF29OldKeyBeginsNoRunInATransaction(t *testing.T) {
 	}
 }
 
-func TestKeyRulesThatAskForTimeOrderedKeys(t *testing.T) {
+func TestKeyRulesThatRequireTimeOrderedKeys(t *testing.T) {
 	t.Parallel()
 
 	rules := onlyonce.KeyRules{TimeOrdered: true}

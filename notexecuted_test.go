@@ -30,7 +30,7 @@ func (a answer) mustBeUnknown(t *testing.T) {
 	}
 }
 
-func TestF16OvertakenOwnerThatCannotReachTheStoreDoesNotSayThatNothingHappened(t *testing.T) {
+func TestF16OvertakenOwnerThatCannotReachTheStoreReportsAnUnknownOutcome(t *testing.T) {
 	t.Parallel()
 
 	for name, down := range map[string]fault{"no request arrives": lostRequest, "no reply arrives": lostReply} {
@@ -60,7 +60,7 @@ func TestF16OvertakenOwnerThatCannotReachTheStoreDoesNotSayThatNothingHappened(t
 }
 
 // MaxRun ends the renewals, but not a handler that ignores its context. The cause of its context proves nothing about its lease.
-func TestF16RunThatOutlivesMaxRunAndItsLeaseDoesNotSayThatNothingHappened(t *testing.T) {
+func TestF16RunThatOutlivesMaxRunAndItsLeaseReportsAnUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, first, second := twoEngines(t, onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, MaxRun: 16 * time.Second})
@@ -84,7 +84,7 @@ func TestF16RunThatOutlivesMaxRunAndItsLeaseDoesNotSayThatNothingHappened(t *tes
 
 // Under AtMostOnce, no other engine takes over. But once the owner cannot be alive any more, the record may be settled
 // as not executed, and then another call runs.
-func TestF17OwnerThatOutlivesItsTimeDoesNotSayThatNothingHappened(t *testing.T) {
+func TestF17OwnerThatOutlivesItsTimeReportsAnUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, first, second := twoEngines(t, onlyonce.Policy{Guarantee: onlyonce.AtMostOnce})

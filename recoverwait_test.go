@@ -71,7 +71,7 @@ func TestF23LeaderWithAShortDeadlineOfARecoveryDoesNotEndTheWaitOfTheOthers(t *t
 }
 
 // The run ends ambiguously while duplicates wait. One of them calls the recovery function before any is rejected.
-func TestFollowersOfARunThatIsHeldAskWhatBecameOfIt(t *testing.T) {
+func TestFollowersOfARunThatIsHeldRecoverIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		engine := newEngine(t, memstore.New())

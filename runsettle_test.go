@@ -80,7 +80,7 @@ func TestF08DuplicatesOfAnUnrecordedRunGetARetryableErrorAndThenItsAnswer(t *tes
 	})
 }
 
-func TestF08ShortOutageAtCompletionIsRiddenOut(t *testing.T) {
+func TestF08CompletionIsRetriedDuringAShortOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newFaultStore()

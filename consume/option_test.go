@@ -72,7 +72,7 @@ func TestKeysOfAMessage(t *testing.T) {
 	}
 }
 
-func TestDeadLettersSayWhy(t *testing.T) {
+func TestDeadLettersHaveTheirCauseInHeaders(t *testing.T) {
 	t.Parallel()
 
 	d := consume.Decision{

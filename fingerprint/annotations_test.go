@@ -80,7 +80,7 @@ func TestAnnotationsOfTypesMadeAtRunTimeAreHonoured(t *testing.T) {
 	annotated(t, file)
 }
 
-func TestAnnotationsThatSayFalseSayNothing(t *testing.T) {
+func TestFalseAnnotationsHaveNoEffect(t *testing.T) {
 	file := protodesc.ToFileDescriptorProto(vectors.File_onlyonce_fingerprint_v1_everything_proto)
 	for _, msg := range file.GetMessageType() {
 		for _, field := range msg.GetField() {

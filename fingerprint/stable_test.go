@@ -125,7 +125,7 @@ func either(call int, m *vectors.Everything) *vectors.Everything {
 	return new(vectors.Everything)
 }
 
-func TestStableIsSilentAboutWhatDoesNotCount(t *testing.T) {
+func TestStableAcceptsDifferencesThatDoNotCount(t *testing.T) {
 	if err := stable(func(call int) proto.Message {
 		text, leaf := strconv.Itoa(call), &vectors.Leaf{Name: "n", Note: strconv.Itoa(call)}
 

@@ -23,7 +23,7 @@ import (
 )
 
 // A handler that passes on the metadata of another service must not speak of its own call with it.
-func TestF57_ForwardedMetadataDoesNotSpeakOfThisCall(t *testing.T) {
+func TestF57_ForwardedMetadataDoesNotReplaceTheStatusOfThisCall(t *testing.T) {
 	for _, forged := range []string{"released", "replayed", "executed"} {
 		w := start(t, setup{}, func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 			foreign := metadata.Pairs("idempotency-status", forged, "idempotent-replayed", "true", "x-other", "kept")
@@ -52,7 +52,7 @@ func TestF57_ForwardedMetadataDoesNotSpeakOfThisCall(t *testing.T) {
 }
 
 // If keys are ignored, the client must not get a status of another call.
-func TestF57_ForwardedMetadataDoesNotSpeakOfAnUnprotectedCall(t *testing.T) {
+func TestF57_ForwardedMetadataGivesAnUnprotectedCallNoStatus(t *testing.T) {
 	w := start(t, setup{server: keyPolicy(interceptor.Policy{Key: interceptor.KeyIgnored})},
 		func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 			foreign := metadata.Pairs("idempotency-status", "released", "x-other", "kept")

@@ -41,7 +41,7 @@ func TestF26_CallersDoNotSeeEachOther(t *testing.T) {
 	w.mustHaveRun(t, 3)
 }
 
-func TestF26_RejectionsDoNotTellThatAnotherCallerHasTheKey(t *testing.T) {
+func TestF26_RejectionsDoNotRevealThatAnotherCallerHasTheKey(t *testing.T) {
 	w := start(t, setup{scope: byTenant}, failing(status.Error(codes.Internal, "oops")))
 	w.payAs(t, "Ann", "key").mustHaveStatus(t, onlyonce.StatusUnknown)
 

@@ -156,7 +156,7 @@ func unknown(t *testing.T, engine *onlyonce.Engine) int {
 	return n
 }
 
-func TestF49TwoReconcilersSettleEveryRecordAndAskOnceAboutEach(t *testing.T) {
+func TestF49TwoReconcilersSettleEveryRecordAndRecoverEachOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const n = 200
@@ -352,7 +352,7 @@ func TestF03RecordsBeyondRecoveryDoNotHoldUpTheOthersOfTheirMethod(t *testing.T)
 	})
 }
 
-func TestF04RecordThatNobodyCanSettleIsAMatterForPeopleOnce(t *testing.T) {
+func TestF04RecordThatNobodyCanSettleGetsOneAttentionEvent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var told atomic.Int64

@@ -90,7 +90,7 @@ func (r *downRing) Key(ctx context.Context, id string) (*store.SealKey, error) {
 	return r.Keyring.Key(ctx, id)
 }
 
-func TestF46ARingThatCannotTellCountsAsAStoreThatIsDown(t *testing.T) {
+func TestF46ARingThatFailsCountsAsAStoreThatIsDown(t *testing.T) {
 	t.Parallel()
 
 	// Any error of the ring but ErrNoKey is no statement about the record.

@@ -218,7 +218,7 @@ func TestF74TransactionThatItsHandlerHasEndedIsNotReportedAsRolledBack(t *testin
 	})
 }
 
-func TestF74TransactionThatMayHaveEndedAndHasNotIsWhatItWas(t *testing.T) {
+func TestF74TransactionThatMayHaveEndedAndHasNotCommitsOrRollsBackAsUsual(t *testing.T) {
 	each(t, single(), func(t *testing.T, k kind) {
 		t.Helper()
 

@@ -170,7 +170,7 @@ func TestHandlerHasTheLockTimeoutOfItsSession(t *testing.T) {
 func refusing(context.Context) ([]byte, error) { return nil, onlyonce.NotExecuted(errNo) }
 
 // The pool is full of connections whose server has been killed.
-func TestPipelinedTransactionDoesNotStumbleOverDeadConnections(t *testing.T) {
+func TestPipelinedTransactionReplacesDeadConnections(t *testing.T) {
 	k := pipelined()
 	proxy := sqltest.NewProxy(t, k.fresh(t))
 	db := pool(proxy.DB(t))

@@ -54,7 +54,7 @@ func (k kind) losing(cut func()) map[string]func(ctx context.Context) {
 	return ways
 }
 
-func TestF16RunThatHasLostItsTransactionDoesNotSayThatNothingHappened(t *testing.T) {
+func TestF16RunThatHasLostItsTransactionDoesNotReportNotExecuted(t *testing.T) {
 	each(t, singleServers(), func(t *testing.T, k kind) {
 		t.Helper()
 
@@ -105,7 +105,7 @@ func TestRunThatHasLostItsTransactionIsReleasedWhereNobodyElseHasRun(t *testing.
 
 // After a failed statement, PostgreSQL refuses to commit, and the key has long been free. The program of this test
 // reports such refusals as NotExecuted.
-func TestF16RunThatIsRefusedDoesNotSayThatNothingHappened(t *testing.T) {
+func TestF16RunThatIsRefusedAfterATakeoverReportsAnUnknownOutcome(t *testing.T) {
 	postgres := slices.DeleteFunc(singleServers(), func(k kind) bool { return k.dialect != sqlstore.PostgreSQL })
 
 	each(t, postgres, func(t *testing.T, k kind) {

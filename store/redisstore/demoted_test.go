@@ -106,7 +106,7 @@ func TestF90AServerThatWasDemotedBehindOneAddressIsLeft(t *testing.T) {
 }
 
 // The demoted server has not followed the new master yet, and the address leads to it still.
-func TestF90AReplicaDoesNotSayThatAnOutcomeIsUnknown(t *testing.T) {
+func TestF90AReplicaDoesNotReportAnUnknownOutcome(t *testing.T) {
 	t.Parallel()
 
 	first, second, away := redistest.Standalone(t), redistest.Standalone(t), redistest.Standalone(t)

@@ -206,7 +206,7 @@ func TestAClientThatCachesIsRefused(t *testing.T) {
 	}
 }
 
-func TestF91OpenTrustsAPrivateAuthorityWithEveryScheme(t *testing.T) {
+func TestF91OpenAcceptsAPrivateAuthorityWithEveryScheme(t *testing.T) {
 	t.Parallel()
 
 	server := redistest.Standalone(t)
