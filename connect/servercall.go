@@ -101,11 +101,14 @@ func messageOf(resp connect.AnyResponse, err error) any {
 
 // metaOf returns the metadata of a handler's error. It is nil for an error from another server, whose metadata connect-go does not send.
 func metaOf(err error) http.Header {
-	if failed, ok := errors.AsType[*connect.Error](err); ok && failed != nil && !connect.IsWireError(err) {
-		return failed.Meta()
+	failed, ok := errors.AsType[*connect.Error](err)
+	if !ok || failed == nil || connect.IsWireError(err) {
+		return nil
 	}
 
-	return nil
+	own := *failed // Meta may change its error, and calls may share the error
+
+	return own.Meta()
 }
 
 // passedError returns the error of a call that is not protected: the handler's own, unless package interceptor has replaced it.
