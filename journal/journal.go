@@ -52,9 +52,9 @@ type config struct {
 // least 1. If a call exceeds the bound, it is not sent, and its error matches ErrFull.
 func WithMaxEntries(n int) Option { return func(c *config) { c.limits.entries = n } }
 
-// WithMaxBytes sets how many bytes all calls may have together, from 4 KiB to 1 GiB. The default is 64 MiB. The journal uses up to that
-// much memory. Its file takes at most twice that much, plus 8 MiB. If a call exceeds the bound, it is not sent, and its error matches
-// ErrFull.
+// WithMaxBytes sets how many bytes all calls may have together, from 4 KiB to 1 GiB. The default is 64 MiB. The journal uses up to twice
+// that much memory, and once more while it writes the file anew. Its file takes at most twice that much, plus 8 MiB. If a call exceeds the
+// bound, it is not sent, and its error matches ErrFull.
 func WithMaxBytes(n int64) Option { return func(c *config) { c.limits.bytes = n } }
 
 // Open opens the journal in a file, or makes it, with the mode 0600. The folder must exist. The journal also uses the names path.lock,

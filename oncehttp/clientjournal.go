@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce"
@@ -70,8 +71,19 @@ func journaledByDefault() []string {
 	return []string{"Accept", "Accept-Language", contentType, contentEncoding, "Content-Language"}
 }
 
-// serverOf is the target of an entry.
-func serverOf(u *url.URL) string { return u.Scheme + "://" + u.Host }
+// serverOf is the target of an entry: one text for all spellings of a server.
+func serverOf(u *url.URL) string {
+	host := strings.ToLower(u.Host)
+
+	switch u.Scheme {
+	case "http":
+		host = strings.TrimSuffix(host, ":80")
+	case "https":
+		host = strings.TrimSuffix(host, ":443")
+	}
+
+	return u.Scheme + "://" + host
+}
 
 // write writes the call to the journal. It returns nil if there is no journal.
 func (c *clientCall) write() (*journal.Call, error) {

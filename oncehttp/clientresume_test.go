@@ -82,6 +82,34 @@ func TestResumeRunsWhatHasNeverArrived(t *testing.T) {
 	w.mustHaveRun(1)
 }
 
+func TestResumeFindsTheRequestsOfAServerHoweverItIsSpelt(t *testing.T) {
+	w := start(t, setup{}, nil)
+
+	for asked, resumed := range map[string]string{
+		"https://Shop.test": "https://shop.test", "https://shop.test:443": "https://SHOP.test", "http://shop.test": "http://shop.test:80",
+		"http://shop.test:443": "HTTP://shop.test:443",
+	} {
+		r := w.request(http.MethodPost, "/payments", "k", "body")
+		r.URL, _ = r.URL.Parse(asked + "/payments")
+		r.Host = r.URL.Host
+
+		answer := roundTripper(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{
+				StatusCode: http.StatusOK, Header: http.Header{oncehttp.StatusHeader: {"executed"}}, Body: http.NoBody, Request: r,
+			}, nil
+		})
+
+		transport, err := oncehttp.NewTransport(answer, oncehttp.WithJournal(left(w, 0, r).journal(t)), always())
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		if summary, err := transport.Resume(t.Context(), resumed); err != nil || summary != (journal.Summary{Answered: 1}) {
+			t.Errorf("%s as %s: %+v, %v", asked, resumed, summary, err)
+		}
+	}
+}
+
 func TestResumeSendsOnlyToServersThatProtectTheRoute(t *testing.T) {
 	w := start(t, setup{}, nil)
 	k := left(w, time.Hour, w.request(http.MethodPost, "/payments", "k", "body"))
