@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"strconv"
@@ -145,7 +146,7 @@ var errUnfinished = errors.New("oncehttp: the request did not return")
 
 // keyOf returns the key of a request, or "". Call end when the request has ended.
 func (t *Transport) keyOf(r *http.Request) (key string, end func(error), err error) {
-	values := r.Header.Values(KeyHeader)
+	values := keysIn(r.Header)
 
 	switch chosen, ok := onlyonce.KeyFromContext(r.Context()); {
 	case len(values) > 1:
@@ -168,6 +169,21 @@ func (t *Transport) keyOf(r *http.Request) (key string, end func(error), err err
 
 	return key, onlyonce.BeginCall(r.Context(), t.name(r), key), nil
 }
+
+// keysIn returns the keys in a header. A caller may have written the name in another case, past Header.Set.
+func keysIn(h http.Header) []string {
+	var values []string
+
+	for name, own := range h {
+		if isKeyHeader(name) {
+			values = append(values, own...)
+		}
+	}
+
+	return values
+}
+
+func isKeyHeader(name string) bool { return strings.EqualFold(name, KeyHeader) }
 
 // name returns the method of a request for derived keys.
 func (t *Transport) name(r *http.Request) string { return r.Method + " " + r.URL.Host + t.route(r) }
@@ -324,6 +340,7 @@ func (c *clientCall) outgoing(ctx context.Context, n int) (*http.Request, error)
 		r.Header = make(http.Header)
 	}
 
+	maps.DeleteFunc(r.Header, func(name string, _ []string) bool { return isKeyHeader(name) })
 	r.Header.Set(KeyHeader, c.keyValue())
 
 	if n > 1 {
@@ -343,9 +360,9 @@ func (c *clientCall) outgoing(ctx context.Context, n int) (*http.Request, error)
 func (c *clientCall) keyValue() string {
 	const quote = `"`
 
-	switch own := c.request.Header.Get(KeyHeader); {
-	case strings.HasPrefix(own, quote): // the caller's server may need the quotes
-		return own
+	switch own := keysIn(c.request.Header); {
+	case len(own) > 0 && strings.HasPrefix(own[0], quote): // the caller's server may need the quotes
+		return own[0]
 	case c.transport.quoted, strings.HasPrefix(c.key, quote): // raw, a key that begins with a quote is another key, or none
 		return httprules.QuoteKey(c.key)
 	default:

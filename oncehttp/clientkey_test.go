@@ -70,3 +70,31 @@ func TestClientLeavesTheQuotesOfTheCallersHeader(t *testing.T) {
 		t.Errorf("the server got %s, want %s", got, want)
 	}
 }
+
+// A key that the Transport does not see would be replaced by a fresh one, and the caller's own retry would be another request.
+func TestClientTakesTheCallersHeaderInAnyCase(t *testing.T) {
+	for name, body := range map[string]string{"with a body": "body", "without a body": ""} {
+		t.Run(name, func(t *testing.T) {
+			w, _ := scripted(t, func(rw http.ResponseWriter, r *http.Request) {
+				if keys := r.Header.Values(oncehttp.KeyHeader); !slices.Equal(keys, []string{"k"}) {
+					t.Errorf("the server got the keys %q", keys)
+				}
+
+				says(200, onlyonce.StatusExecuted)(rw, r)
+			})
+
+			r := w.request(http.MethodPost, "/", "", body)
+			r.Header["idempotency-key"] = []string{"k"}
+
+			resp, err := w.through().Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+
+			if len(r.Header) != 1 {
+				t.Errorf("the request of the caller has %v", r.Header)
+			}
+		})
+	}
+}

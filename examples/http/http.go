@@ -75,7 +75,8 @@ func Chi(protect func(http.Handler) http.Handler, charges *Charges) http.Handler
 	return router
 }
 
-// Gin returns a server with gin. The gin engine is an http.Handler, so the middleware wraps the whole engine.
+// Gin returns a server with gin. The gin engine is an http.Handler, so the middleware wraps the whole engine. Authentication belongs in
+// front of both: a middleware of the engine itself does not run for a duplicate.
 func Gin(protect func(http.Handler) http.Handler, charges *Charges) http.Handler {
 	router := gin.New()
 	router.Use(gin.Recovery())
