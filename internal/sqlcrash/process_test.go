@@ -67,6 +67,11 @@ func (w *world) launch(config serverConfig) (*process, error) {
 		config.DSN = w.dsn
 	}
 
+	config.HandlerDSN = config.DSN
+	if config.Outside {
+		config.HandlerDSN = w.outside
+	}
+
 	encoded, err := json.Marshal(config) //nolint:musttag // both sides are this program
 	if err != nil {
 		return nil, err

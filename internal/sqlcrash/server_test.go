@@ -45,6 +45,7 @@ const (
 // serverConfig configures a server.
 type serverConfig struct {
 	Driver, DSN string
+	HandlerDSN  string // for connections of handlers
 	Dialect     sqlstore.Dialect
 	// Pipelined servers send statements together.
 	Pipelined bool
@@ -136,8 +137,8 @@ func serve(config *serverConfig) error {
 	// Handlers that hold connections cannot keep the store from its own.
 	var pools [2]*sql.DB
 
-	for i := range pools {
-		db, err := sql.Open(config.Driver, config.DSN)
+	for i, dsn := range []string{config.DSN, config.HandlerDSN} {
+		db, err := sql.Open(config.Driver, dsn)
 		if err != nil {
 			return err
 		}

@@ -40,13 +40,18 @@ type kind struct {
 	fresh   func(tb testing.TB) *sqltest.Database
 	own     func(tb testing.TB, options ...sqltest.Option) *sqltest.Server // nil where there is no server
 	params  []string
+	outside []string // the parameters of connections for effects outside transactions
 }
 
 // kinds are the databases that servers are killed on. MySQL itself is included if the environment names it.
 var kinds = append([]kind{
-	{"PostgreSQL", sqlstore.PostgreSQL, sqltest.PostgresDatabase, sqltest.Postgres, nil},
-	{"MariaDB", sqlstore.MySQL, sqltest.MariaDBDatabase, sqltest.MariaDB, nil},
-	{"SQLite", sqlstore.SQLite, sqltest.SQLite, nil, []string{"_pragma=busy_timeout(5)", "_pragma=synchronous(full)"}},
+	{"PostgreSQL", sqlstore.PostgreSQL, sqltest.PostgresDatabase, sqltest.Postgres, nil, nil},
+	{"MariaDB", sqlstore.MySQL, sqltest.MariaDBDatabase, sqltest.MariaDB, nil, nil},
+	{
+		"SQLite", sqlstore.SQLite, sqltest.SQLite, nil, []string{"_pragma=busy_timeout(5)", "_pragma=synchronous(full)"},
+		// The store waits for the lock by itself. A handler does not, and a renewal may have the lock.
+		[]string{"_pragma=busy_timeout(120000)", "_pragma=synchronous(full)"},
+	},
 }, newest()...)
 
 func newest() []kind {
@@ -54,7 +59,7 @@ func newest() []kind {
 		return nil
 	}
 
-	return []kind{{"MySQL", sqlstore.MySQL, sqltest.MySQLDatabase, sqltest.MySQL, nil}}
+	return []kind{{"MySQL", sqlstore.MySQL, sqltest.MySQLDatabase, sqltest.MySQL, nil, nil}}
 }
 
 // processes lists the kinds whose database is a process.
@@ -80,6 +85,7 @@ type world struct {
 	kind     kind
 	driver   string
 	dsn      string // that servers are given
+	outside  string // the same for effects outside transactions
 	db       *sql.DB
 	operator *onlyonce.Engine
 	restarts atomic.Int64 // of the database
@@ -129,7 +135,10 @@ func newWorldIn(t *testing.T, k kind, base *sqltest.Database) *world {
 		t.Fatal(err)
 	}
 
-	w := &world{kind: k, driver: base.Driver(), dsn: base.DSN(k.params...), db: db, operator: operator}
+	w := &world{
+		kind: k, driver: base.Driver(), dsn: base.DSN(k.params...), outside: base.DSN(k.outside...),
+		db: db, operator: operator,
+	}
 	t.Cleanup(func() { w.endAll(t) })
 
 	return w
