@@ -9,6 +9,7 @@ import (
 
 // sqsQueue is what a consumer needs of SQS. The client of the AWS SDK fulfils it with a few lines.
 type sqsQueue interface {
+	// Receive requests one message. The visibility timeout of a message begins here, also if the message then waits in a slice.
 	Receive(ctx context.Context) ([]sqsMessage, error)
 	Delete(ctx context.Context, receipt string) error
 	ChangeVisibility(ctx context.Context, receipt string, d time.Duration) error
@@ -22,7 +23,7 @@ type sqsMessage struct {
 
 const visibility = 30 * time.Second
 
-// consumeSQS handles the messages of an SQS queue, without an adapter.
+// consumeSQS handles the messages of an SQS queue, without an adapter. Call it in several goroutines.
 func consumeSQS(ctx context.Context, queue sqsQueue, handle func(context.Context, *consume.Message) consume.Decision) error {
 	for ctx.Err() == nil {
 		received, err := queue.Receive(ctx)
@@ -47,6 +48,8 @@ func consumeSQS(ctx context.Context, queue sqsQueue, handle func(context.Context
 }
 
 func settleSQS(ctx context.Context, queue sqsQueue, sqs sqsMessage, m *consume.Message, decision consume.Decision) error {
+	ctx = context.WithoutCancel(ctx) // the decision stands, also if the consumer is stopping
+
 	switch decision.Action {
 	case consume.DeadLetter:
 		if err := queue.SendToDeadLetters(ctx, sqs, decision.DeadLetterHeaders(m)); err != nil {
