@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/onlyonce-go/onlyonce"
@@ -78,6 +79,20 @@ func TestF35RawBytesInAKeyAreRejected(t *testing.T) {
 
 	if resp.StatusCode != http.StatusBadRequest || resp.Header.Get(oncehttp.StatusHeader) != "rejected" {
 		t.Errorf("%d %v", resp.StatusCode, resp.Header)
+	}
+
+	w.mustHaveRun(0)
+}
+
+// The limit for metadata is that of other implementations of gRPC. A call that exceeds it fails without a reason.
+func TestF35AKeyIsTooLongForTheServer(t *testing.T) {
+	w := start(t, setup{server: []grpc.ServerOption{grpc.MaxHeaderListSize(8 << 10)}}, nil)
+
+	for _, character := range []string{"k", "\x80"} {
+		a := w.post(charges, strings.Repeat(character, 16<<10), payload).mustReject(http.StatusBadRequest, onlyonce.ReasonKeyInvalid)
+		if !strings.Contains(a.body, "length 16384") {
+			t.Errorf("the body does not tell the length of the key: %s", a.body)
+		}
 	}
 
 	w.mustHaveRun(0)

@@ -2,7 +2,6 @@ package oncegateway
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/textproto"
 	"strconv"
@@ -11,6 +10,7 @@ import (
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/interceptor"
 	"github.com/onlyonce-go/onlyonce/internal/httprules"
 	"github.com/onlyonce-go/onlyonce/oncehttp"
@@ -190,7 +190,7 @@ func (c *config) keyOf(_ context.Context, r *http.Request) metadata.MD {
 	for i, value := range values {
 		key, err := parseKey(value)
 		if err != nil {
-			key = refused + strconv.QuoteToASCII(value)
+			key = refused + strconv.QuoteToASCII(value[:min(len(value), mostRefused)])
 		}
 
 		keys[i] = key
@@ -202,20 +202,17 @@ func (c *config) keyOf(_ context.Context, r *http.Request) metadata.MD {
 // refused is the prefix of a key that cannot be passed on. The server rejects it, because a key with spaces is never valid.
 const refused = "not a valid key: "
 
-// parseKey returns the key in a header. It refuses characters that gRPC cannot send.
+// mostRefused is how much of such a key is passed on, in bytes. Servers have limits for metadata.
+const mostRefused = 64
+
+// parseKey returns the key in a header. It refuses a key that is invalid under all rules.
 func parseKey(value string) (string, error) {
 	key, err := httprules.ParseKey(value)
 	if err != nil {
 		return "", err
 	}
 
-	for i := range len(key) {
-		if key[i] < ' ' || key[i] > '~' {
-			return "", fmt.Errorf("invalid idempotency key: byte 0x%02x at position %d; use printable ASCII without spaces", key[i], i+1)
-		}
-	}
-
-	return key, nil
+	return key, onlyonce.KeyRules{}.Check(key)
 }
 
 // withoutContract returns a matcher without the metadata of the contract, the metadata of gRPC itself, and binary metadata. setContract
