@@ -86,13 +86,16 @@ func TestADeadLetterThatIsTooLargeHasFewerHeaders(t *testing.T) {
 
 	const most = 4 << 10
 
+	own := []string{"message-id"}
+	short := append(slices.Clone(own), consume.HeaderCause, consume.HeaderPosition, consume.HeaderSource)
+
 	for name, tt := range map[string]struct {
 		size int
 		want []string
 	}{
-		"all that fit":      {1000, []string{"message-id", consume.HeaderCause, consume.HeaderError, consume.HeaderPosition, consume.HeaderSource}},
-		"without the error": {most - 600, []string{"message-id", consume.HeaderCause, consume.HeaderPosition, consume.HeaderSource}},
-		"its own alone":     {most - 120, []string{"message-id"}},
+		"all that fit":      {1000, append(slices.Clone(short), consume.HeaderError)},
+		"without the error": {most - 600, short},
+		"its own alone":     {most - 120, own},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -120,15 +123,14 @@ func TestADeadLetterThatIsTooLargeHasFewerHeaders(t *testing.T) {
 			letter := b.waitDead(1)[0]
 			b.waitCommitted(0, 1)
 
-			var names []string
-			for _, h := range letter.Headers {
-				names = append(names, h.Key)
+			names := make([]string, len(letter.Headers))
+			for i, h := range letter.Headers {
+				names[i] = h.Key
 			}
 
 			slices.Sort(names)
-			slices.Sort(tt.want)
 
-			if !slices.Equal(names, tt.want) || len(letter.Value) != tt.size {
+			if !slices.Equal(names, slices.Sorted(slices.Values(tt.want))) || len(letter.Value) != tt.size {
 				t.Errorf("the dead letter has %d bytes and the headers %v, want %d and %v", len(letter.Value), names, tt.size, tt.want)
 			}
 		})
