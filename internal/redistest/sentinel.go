@@ -39,7 +39,7 @@ func Sentinels(tb testing.TB, args ...string) *SentinelSet {
 	x := &SentinelSet{tb: tb, servers: replicate(tb, []func(args ...string) *Server{here, here}, args)}
 
 	for range sentinels {
-		x.sentinels = append(x.sentinels, x.newSentinel(aliveFor))
+		x.sentinels = append(x.sentinels, x.newSentinel())
 	}
 
 	x.meet()
@@ -47,9 +47,9 @@ func Sentinels(tb testing.TB, args ...string) *SentinelSet {
 	return x
 }
 
-// SentinelsAt starts a server and a sentinel at each site of a network. The master is at the first site. Sentinels consider it down after
-// downAfter.
-func SentinelsAt(network *Network, downAfter time.Duration, args ...string) *SentinelSet {
+// SentinelsAt starts a server and a sentinel at each site of a network. The master is at the first site. The sentinels replace it
+// only after ReplaceMasterAfter.
+func SentinelsAt(network *Network, args ...string) *SentinelSet {
 	network.tb.Helper()
 
 	start := make([]func(args ...string) *Server, network.sites)
@@ -60,7 +60,7 @@ func SentinelsAt(network *Network, downAfter time.Duration, args ...string) *Sen
 	x := &SentinelSet{tb: network.tb, servers: replicate(network.tb, start, args)}
 
 	for site := range network.sites {
-		sentinel := x.newSentinel(downAfter)
+		sentinel := x.newSentinel()
 		sentinel.settle(network, site)
 		x.sentinels = append(x.sentinels, sentinel)
 	}
@@ -99,12 +99,17 @@ func (x *SentinelSet) meet() {
 	}
 
 	for _, sentinel := range x.sentinels {
+		// A sentinel that has stood still for 2 seconds replaces no master for this time, which is 30 seconds by default.
+		if err := sentinel.do("sentinel", "debug", "tilt-period", "1000"); err != nil {
+			x.tb.Fatalf("shortening the pause of the sentinels: %v", err)
+		}
+
 		servertest.Wait(x.tb, "sentinels meeting", func() error { return x.knowsAll(sentinel) })
 	}
 }
 
 // newSentinel prepares a sentinel, which keeps its state in its configuration file.
-func (x *SentinelSet) newSentinel(downAfter time.Duration) *Server {
+func (x *SentinelSet) newSentinel() *Server {
 	x.tb.Helper()
 
 	s := newServer(x.tb)
@@ -114,7 +119,7 @@ func (x *SentinelSet) newSentinel(downAfter time.Duration) *Server {
 	name := x.MasterName()
 	config := strings.Join([]string{
 		fmt.Sprintf("sentinel monitor %s %s %d %d", name, x.servers[0].host, x.servers[0].port, sentinels/2+1),
-		fmt.Sprintf("sentinel down-after-milliseconds %s %d", name, downAfter.Milliseconds()),
+		fmt.Sprintf("sentinel down-after-milliseconds %s %d", name, aliveFor.Milliseconds()),
 		fmt.Sprintf("sentinel failover-timeout %s 5000", name),
 		"",
 	}, "\n")
@@ -191,20 +196,22 @@ func (x *SentinelSet) KillMaster() *Server {
 
 	master := x.Master()
 
-	for _, sentinel := range x.sentinels.living() {
-		if err := sentinel.do("sentinel", "set", x.MasterName(), "down-after-milliseconds", "1000"); err != nil {
-			x.tb.Fatalf("shortening the patience of the sentinels: %v", err)
-		}
-
-		// A sentinel that has stood still for 2 seconds replaces no master for this time, which is 30 seconds by default.
-		if err := sentinel.do("sentinel", "debug", "tilt-period", "1000"); err != nil {
-			x.tb.Fatalf("shortening the pause of the sentinels: %v", err)
-		}
-	}
-
+	x.ReplaceMasterAfter(time.Second)
 	master.Kill()
 
 	return master
+}
+
+// ReplaceMasterAfter makes the living sentinels replace a master that is down for a time. Before, they replace none.
+func (x *SentinelSet) ReplaceMasterAfter(down time.Duration) {
+	x.tb.Helper()
+
+	for _, sentinel := range x.sentinels.living() {
+		err := sentinel.do("sentinel", "set", x.MasterName(), "down-after-milliseconds", strconv.FormatInt(down.Milliseconds(), 10))
+		if err != nil {
+			x.tb.Fatalf("shortening the patience of the sentinels: %v", err)
+		}
+	}
 }
 
 // Servers returns the initial master and its replicas.

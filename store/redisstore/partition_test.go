@@ -29,7 +29,7 @@ func isolateTheMaster(t *testing.T, args ...string) *partition {
 	t.Helper()
 
 	p := &partition{network: redistest.NewNetwork(t, 3)}
-	p.set = redistest.SentinelsAt(p.network, 3*time.Second, args...)
+	p.set = redistest.SentinelsAt(p.network, args...)
 	p.old = p.set.Servers()[0]
 
 	p.address = newGateway(t, p.old.Addr(), false)
@@ -41,6 +41,7 @@ func isolateTheMaster(t *testing.T, args ...string) *partition {
 	res, err := p.isolated.Hold(t.Context(), hold(p.unknown))
 	must(t, res, err)
 
+	p.set.ReplaceMasterAfter(3 * time.Second)
 	p.network.Isolate(0)
 	p.new = p.set.WaitPromotion(0)
 
