@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/onlyonce-go/onlyonce/internal/httprules"
 )
 
 // Handler wraps the http.Handler of a server, such as a mux with the handlers of all services. It does two things that an interceptor of
@@ -23,7 +25,8 @@ func Handler(next http.Handler) http.Handler {
 			r = r.WithContext(withTLS(r.Context(), r.TLS))
 		}
 
-		if r.ProtoMajor < 2 || !isGRPC(r.Header.Get("Content-Type")) {
+		// connect-go refuses the streams of a writer that cannot flush. The wrapper would hide it.
+		if r.ProtoMajor < 2 || !isGRPC(r.Header.Get("Content-Type")) || !httprules.CanFlush(w) {
 			next.ServeHTTP(w, r)
 
 			return
@@ -76,10 +79,7 @@ func (w *trailersOnly) Flush() {
 	}
 
 	w.begun = true
-
-	if flusher, ok := w.ResponseWriter.(http.Flusher); ok {
-		flusher.Flush()
-	}
+	_ = http.NewResponseController(w.ResponseWriter).Flush() // it fails only if the client has gone
 }
 
 // Unwrap lets [http.ResponseController] find the writer.

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/onlyonce-go/onlyonce/internal/httprules"
 )
 
 // ServeGRPC returns a handler of net/http for a *grpc.Server that keeps gRPC's native retries working:
@@ -18,7 +20,7 @@ import (
 // either handler.
 func ServeGRPC(server http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !canFlush(w) {
+		if !httprules.CanFlush(w) {
 			server.ServeHTTP(w, r) // refuses a writer that cannot flush; trailersOnly would hide it
 
 			return
@@ -102,18 +104,4 @@ func isPlain(h, before http.Header) bool {
 	}
 
 	return true
-}
-
-// canFlush reports whether http.ResponseController can flush a response writer.
-func canFlush(w http.ResponseWriter) bool {
-	for {
-		switch wrapper := w.(type) {
-		case http.Flusher, interface{ FlushError() error }:
-			return true
-		case interface{ Unwrap() http.ResponseWriter }:
-			w = wrapper.Unwrap()
-		default:
-			return false
-		}
-	}
 }
