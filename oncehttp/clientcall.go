@@ -91,8 +91,8 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// follow sends the request that an http.Client makes of the redirect with which the server has answered another request. It has another
-// method, so it is not that request, and its key is none of it.
+// follow sends, without a key, the request that an http.Client makes after a redirect. From is the call that the redirect has answered. Its
+// key is not used, because the new request has another method, and is another request.
 func (t *Transport) follow(from *clientCall, r *http.Request) (*http.Response, error) {
 	resp, err := t.base.RoundTrip(r)
 	if err != nil { // the caller of the http.Client gets nothing else
@@ -228,17 +228,7 @@ func (c *clientCall) attempt(ctx context.Context, n int, timeout time.Duration) 
 
 	resp, err := c.transport.base.RoundTrip(r)
 	if err != nil {
-		c.last = replyLost
-		if !wrote.Load() && c.traced() {
-			c.last = replyUnsent
-		} else {
-			c.ambiguous = true
-		}
-
-		if cause := context.Cause(ctx); errors.Is(cause, retry.ErrAttemptTimeout) {
-			err = fmt.Errorf("%w: %w", cause, err)
-		}
-
+		err = c.lost(ctx, err, wrote.Load())
 		end(nil)
 
 		return nil, err
@@ -246,29 +236,49 @@ func (c *clientCall) attempt(ctx context.Context, n int, timeout time.Duration) 
 
 	c.resp, c.end = resp, func() { end(nil) }
 	resp.Body = ending(resp.Body, c.end)
-	c.sign = signOf(resp, time.Now())
-	c.last = c.sign.reply(resp.StatusCode)
 
-	if c.transport.confirmations.learn(c.route, c.last) {
-		c.report() //nolint:contextcheck // the request has it
-	}
+	c.read(resp) //nolint:contextcheck // the request has it
 
-	if !inTime() { // the end of the attempt cuts the body off
+	switch {
+	case !inTime(): // the end of the attempt cuts the body off
 		c.ambiguous = true
 		c.discard()
 
 		return nil, retry.ErrAttemptTimeout
+	case c.sign.wantsRetry(resp.StatusCode, c.transport.statuses):
+		return nil, &answeredError{resp}
+	default:
+		return c.finish(resp), nil //nolint:contextcheck // the answer belongs to the caller
+	}
+}
+
+// lost notes an attempt without an answer, and returns its error. Wrote: a part of the request was written.
+func (c *clientCall) lost(ctx context.Context, err error, wrote bool) error {
+	if !wrote && c.traced() {
+		c.last = replyUnsent
+	} else {
+		c.last, c.ambiguous = replyLost, true
+	}
+
+	if cause := context.Cause(ctx); errors.Is(cause, retry.ErrAttemptTimeout) {
+		return fmt.Errorf("%w: %w", cause, err)
+	}
+
+	return err
+}
+
+// read notes what the header of an answer says about the attempt, and about the server.
+func (c *clientCall) read(resp *http.Response) {
+	c.sign = signOf(resp, time.Now())
+	c.last = c.sign.reply(resp.StatusCode)
+
+	if c.transport.confirmations.learn(c.route, c.last) {
+		c.report()
 	}
 
 	if c.sign.verdict(resp.StatusCode) == onlyonce.VerdictUnknown {
 		c.ambiguous = true
 	}
-
-	if c.sign.wantsRetry(resp.StatusCode, c.transport.statuses) {
-		return nil, &answeredError{resp}
-	}
-
-	return c.finish(resp), nil //nolint:contextcheck // the answer belongs to the caller
 }
 
 // outgoing returns the request of an attempt.
