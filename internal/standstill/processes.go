@@ -61,8 +61,8 @@ func resume(stopped []int) {
 	}
 }
 
-// waitUntilStopped waits until processes are stopped, and the signals that they have sent have arrived. It waits for about a second, because
-// a process that waits for a disk does not stop.
+// waitUntilStopped waits until processes are stopped, and the signals that they have sent have arrived. It waits for about a second,
+// because a process that waits for a disk does not stop.
 func waitUntilStopped(pids []int) {
 	for range time.Second / settling {
 		time.Sleep(settling)
