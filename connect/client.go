@@ -19,7 +19,7 @@ type Client struct{ intercept grpc.UnaryClientInterceptor }
 //
 // The key comes from the first of these:
 //   - onlyonce.ContextWithKey,
-//   - the request header Idempotency-Key,
+//   - the request header Idempotency-Key, which is read as a server reads it: see [NewServer],
 //   - the request field that is marked as the key,
 //   - inside a run, for a protected method: a key that is derived from the key of the run,
 //   - outside of a run, for a protected method: a fresh key.

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/onlyonce-go/onlyonce/interceptor"
+	"github.com/onlyonce-go/onlyonce/internal/headerkey"
 )
 
 // isContract reports whether package interceptor reads and writes a header of requests, and returns its name in gRPC's metadata.
@@ -52,6 +53,7 @@ type clientCall struct {
 	next     connect.UnaryFunc
 	caller   context.Context //nolint:containedctx // it lives as long as the call
 	callers  metadata.MD     // the outgoing metadata of caller; nil: none
+	sent     []string        // the caller's keys as headers of HTTP
 	options  [3]grpc.CallOption
 	response connect.AnyResponse
 	last     error // of the last attempt, as connect-go returned it; nil: none
@@ -60,6 +62,7 @@ type clientCall struct {
 // outgoing returns the context in which package interceptor finds the key and the number of the attempt: in the outgoing metadata.
 func (c *clientCall) outgoing(ctx context.Context) context.Context {
 	own := contractMetadata(c.req.Header())
+	c.sent = takeKeys(c.req, own)
 
 	callers, ok := metadata.FromOutgoingContext(ctx)
 	if c.callers = callers; own == nil && !ok {
@@ -88,7 +91,7 @@ func (c *clientCall) invoke(ctx context.Context, _ string, _, _ any, _ *grpc.Cli
 		return err
 	}
 
-	made.header = attemptHeader(md, c.req.Header())
+	made.header = attemptHeader(c.req, md)
 
 	resp, err := c.next(made.context(metadata.NewOutgoingContext(ctx, c.callers)), made)
 	err = asReset(ctx, withResponse(resp, err))
@@ -170,6 +173,7 @@ func (c *clientCall) failure(err error) error {
 		return err // of an interceptor behind this one, for a call without a key
 	}
 
+	st = headerkey.Explain(st, c.sent)
 	message := st.Message()
 
 	if plain := st.Err(); plain != nil { // package interceptor may have added a note to the text of the status
@@ -192,8 +196,8 @@ func (c *clientCall) failure(err error) error {
 //
 // The name of the key is in lower case, and not in net/http's canonical form. With the canonical name, net/http would send the request
 // again by itself, to any server, after a connection has broken: see http.Transport.
-func attemptHeader(md metadata.MD, of http.Header) http.Header {
-	header := of.Clone()
+func attemptHeader(req connect.AnyRequest, md metadata.MD) http.Header {
+	header := req.Header().Clone()
 	if header == nil {
 		header = make(http.Header)
 	}
@@ -204,10 +208,12 @@ func attemptHeader(md metadata.MD, of http.Header) http.Header {
 		return ok
 	})
 
-	for _, name := range [...]string{interceptor.KeyHeader, interceptor.AttemptHeader} {
-		if values := md[name]; len(values) > 0 {
-			header[name] = values
-		}
+	if keys := md[interceptor.KeyHeader]; len(keys) > 0 {
+		header[interceptor.KeyHeader] = []string{keyHeader(req, keys[0])}
+	}
+
+	if numbers := md[interceptor.AttemptHeader]; len(numbers) > 0 {
+		header[interceptor.AttemptHeader] = numbers
 	}
 
 	return header

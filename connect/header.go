@@ -9,6 +9,8 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/onlyonce-go/onlyonce/interceptor"
+	"github.com/onlyonce-go/onlyonce/internal/headerkey"
+	"github.com/onlyonce-go/onlyonce/internal/httprules"
 )
 
 // binarySuffix ends the names of binary metadata. HTTP headers have its values in base64.
@@ -62,6 +64,30 @@ func addTo(header http.Header, md metadata.MD) {
 			header[key] = append(header[key], value)
 		}
 	}
+}
+
+// takeKeys replaces the key of a request in its metadata by the key that the header means. It returns the values of the header. The protocols
+// of gRPC and gRPC-Web send metadata, so it does nothing for them.
+func takeKeys(req connect.AnyRequest, md metadata.MD) (sent []string) {
+	if req.Peer().Protocol != connect.ProtocolConnect {
+		return nil
+	}
+
+	if sent = md[interceptor.KeyHeader]; len(sent) > 0 {
+		md[interceptor.KeyHeader] = headerkey.Metadata(sent)
+	}
+
+	return sent
+}
+
+// keyHeader returns the header for a key. In the protocol of Connect, a key that begins with a quote is written as a string of RFC 8941,
+// because it would be read as one.
+func keyHeader(req connect.AnyRequest, key string) string {
+	if req.Peer().Protocol == connect.ProtocolConnect && strings.HasPrefix(key, `"`) {
+		return httprules.QuoteKey(key)
+	}
+
+	return key
 }
 
 // metadataName returns the name of a header as gRPC writes it. The names that most requests have need no memory.

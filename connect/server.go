@@ -19,6 +19,8 @@ type Server struct{ protect *interceptor.Server }
 //
 //   - Put the interceptor behind all interceptors that recover, measure, authenticate, authorize or limit: see [interceptor.NewServer]. The
 //     first interceptor of connect.WithInterceptors is the outermost.
+//   - In the protocol of Connect, the header Idempotency-Key may be a string of RFC 8941: abc and "abc" are the same key. In the other two
+//     protocols quotes are a part of the key, as on grpc-go.
 //   - Functions in the options, such as the scope, find the headers of the request in gRPC's incoming metadata.
 //   - Wrap the server's http.Handler in [Handler].
 func NewServer(protect *interceptor.Server) *Server { return &Server{protect: protect} }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/interceptor"
+	"github.com/onlyonce-go/onlyonce/internal/headerkey"
 )
 
 // serverCall is one unary call on a server.
@@ -45,7 +46,9 @@ func newServerCall(ctx context.Context, req connect.AnyRequest, next connect.Una
 func (c *serverCall) serve(ctx context.Context, protect *interceptor.Server) (connect.AnyResponse, error) {
 	defer c.stream.close()
 
-	in := incoming(ctx, &c.peer, metadataOf(c.req.Header()), &c.stream)
+	md := metadataOf(c.req.Header())
+	sent := takeKeys(c.req, md)
+	in := incoming(ctx, &c.peer, md, &c.stream)
 	resp, err := protect.Unary(in, c.req.Any(), &c.method, c.handle)
 
 	switch {
@@ -54,7 +57,7 @@ func (c *serverCall) serve(ctx context.Context, protect *interceptor.Server) (co
 	case c.passed:
 		return c.response, nil
 	case err != nil:
-		return nil, answeredError(err)
+		return nil, answeredError(err, sent)
 	default:
 		return &response{msg: resp}, nil
 	}
@@ -117,15 +120,17 @@ func passedError(err error) error {
 		return onlyonce.Unmarked(handlers.err)
 	}
 
-	return answeredError(err)
+	return answeredError(err, nil)
 }
 
-// answeredError returns the error of a protected call.
-func answeredError(err error) error {
+// answeredError returns the error of a protected call. Sent are its keys as headers of HTTP.
+func answeredError(err error, sent []string) error {
 	st, ok := status.FromError(err)
 	if err == nil || !ok {
 		return err // connect-go gives it a code
 	}
+
+	st = headerkey.Explain(st, sent)
 
 	return statusError(st, st.Message(), onlyonce.Unmarked(err), false)
 }

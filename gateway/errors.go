@@ -16,6 +16,7 @@ import (
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/interceptor"
+	"github.com/onlyonce-go/onlyonce/internal/headerkey"
 	"github.com/onlyonce-go/onlyonce/internal/httprules"
 	"github.com/onlyonce-go/onlyonce/oncehttp"
 )
@@ -33,9 +34,7 @@ func (c *config) handleError(
 		code = httprules.Status(reason)
 	}
 
-	if reason == onlyonce.ReasonKeyInvalid {
-		st = c.explainKey(st, r)
-	}
+	st = headerkey.Explain(st, c.keysIn(r))
 
 	// If setStatus has run, the server has answered with a response.
 	succeeded := w.Header().Get(oncehttp.StatusHeader) != "" || optionFailed(err)
@@ -135,37 +134,6 @@ func find(st *status.Status, detail proto.Message) bool {
 	}
 
 	return false
-}
-
-// explainKey replaces the message of a status, and its violation, by the reason why the key is invalid, if keyOf has not passed the key on.
-func (c *config) explainKey(st *status.Status, r *http.Request) *status.Status {
-	values := c.keysIn(r)
-	if len(values) != 1 {
-		return st
-	}
-
-	_, err := parseKey(values[0])
-	if err == nil {
-		return st
-	}
-
-	changed := st.Proto()
-	changed.Message = err.Error()
-
-	for _, packed := range changed.GetDetails() {
-		bad := new(errdetails.BadRequest)
-		if packed.UnmarshalTo(bad) != nil {
-			continue
-		}
-
-		for _, violation := range bad.GetFieldViolations() {
-			violation.Description = err.Error()
-		}
-
-		_ = packed.MarshalFrom(bad) // it has been read from there
-	}
-
-	return status.FromProto(changed)
 }
 
 // writable returns a status without the parts that the marshaler cannot write: details whose types are not linked, and bytes of the message

@@ -4,15 +4,13 @@ import (
 	"context"
 	"net/http"
 	"net/textproto"
-	"strconv"
 	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc/metadata"
 
-	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/interceptor"
-	"github.com/onlyonce-go/onlyonce/internal/httprules"
+	"github.com/onlyonce-go/onlyonce/internal/headerkey"
 	"github.com/onlyonce-go/onlyonce/oncehttp"
 )
 
@@ -185,34 +183,7 @@ func (c *config) keyOf(_ context.Context, r *http.Request) metadata.MD {
 		return nil
 	}
 
-	keys := make([]string, len(values))
-
-	for i, value := range values {
-		key, err := parseKey(value)
-		if err != nil {
-			key = refused + strconv.QuoteToASCII(value[:min(len(value), mostRefused)])
-		}
-
-		keys[i] = key
-	}
-
-	return metadata.MD{interceptor.KeyHeader: keys}
-}
-
-// refused is the prefix of a key that cannot be passed on. The server rejects it, because a key with spaces is never valid.
-const refused = "not a valid key: "
-
-// mostRefused is how much of such a key is passed on, in bytes. Servers have limits for metadata.
-const mostRefused = 64
-
-// parseKey returns the key in a header. It refuses a key that is invalid under all rules.
-func parseKey(value string) (string, error) {
-	key, err := httprules.ParseKey(value)
-	if err != nil {
-		return "", err
-	}
-
-	return key, onlyonce.KeyRules{}.Check(key)
+	return metadata.MD{interceptor.KeyHeader: headerkey.Metadata(values)}
 }
 
 // withoutContract returns a matcher without the metadata of the contract, the metadata of gRPC itself, and binary metadata. setContract

@@ -56,7 +56,7 @@ func framedOnly(w *wire) string {
 
 // needsQuotes is for wires whose keys are HTTP headers.
 func needsQuotes(w *wire) string {
-	if w.form == formGRPC || w.form == formConnect {
+	if w.form == formGRPC {
 		return noQuotes
 	}
 
