@@ -66,7 +66,7 @@ func addTo(header http.Header, md metadata.MD) {
 	}
 }
 
-// takeKeys replaces the key of a request in its metadata by the key that the header means. It returns the values of the header. The protocols
+// takeKeys replaces the key of a request in its metadata by the key that the header means. It returns the header's values. The protocols
 // of gRPC and gRPC-Web send metadata, so it does nothing for them.
 func takeKeys(req connect.AnyRequest, md metadata.MD) (sent []string) {
 	if req.Peer().Protocol != connect.ProtocolConnect {

@@ -97,7 +97,7 @@ func (d *disk) write(b *batch, most int64, live func() [][]byte) error {
 // changed reports that somebody else has removed, replaced, truncated or extended the file. A call that is written to such a file would not
 // be found later.
 func (d *disk) changed() bool {
-	named, err := os.Stat(d.path)
+	named, err := os.Stat(d.path) //nolint:gosec // the program chooses the path
 	own, failed := d.file.Stat()
 
 	return err != nil || failed != nil || !os.SameFile(named, own) || named.Size() != d.size
@@ -166,7 +166,7 @@ func (d *disk) writeNew(data []byte) (*os.File, error) {
 	name := d.path + ".new"
 
 	// A file that is there has its own mode, or is a link.
-	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) { //nolint:gosec // as below
 		return nil, err
 	}
 

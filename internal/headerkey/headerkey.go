@@ -23,7 +23,7 @@ func Parse(value string) (string, error) {
 	return key, onlyonce.KeyRules{}.Check(key)
 }
 
-// Metadata returns the values of metadata for the values of headers. A value that Parse refuses becomes a key that the server rejects: a key
+// Metadata returns values of metadata for the values of headers. A value that Parse refuses becomes a key that the server rejects: a key
 // with spaces is never valid. [Explain] then tells the caller the reason.
 func Metadata(values []string) []string {
 	keys := values
