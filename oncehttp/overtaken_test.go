@@ -7,17 +7,25 @@ import (
 	"testing"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/oncehttp"
 	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
 func TestF16OvertakenRunGetsTheAnswerOfTheWinner(t *testing.T) {
-	for name, streams := range map[string]bool{"collected": false, "streamed": true} {
+	for name, test := range map[string]struct{ streams, recovers bool }{
+		"collected": {}, "streamed": {streams: true}, "streamed behind a recovery": {streams: true, recovers: true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			mem := memstore.New()
 			engineAt := make(chan *onlyonce.Engine, 1)
+			how := setup{store: mem, engine: []onlyonce.Option{patient()}}
 
-			w := start(t, setup{store: mem, engine: []onlyonce.Option{patient()}}, func(rw http.ResponseWriter, r *http.Request) {
-				if streams {
+			if test.recovers {
+				how.front = swallowPanics
+			}
+
+			w := start(t, how, func(rw http.ResponseWriter, r *http.Request) {
+				if test.streams {
 					_, _ = io.WriteString(rw, "mine ")
 					_ = http.NewResponseController(rw).Flush()
 				}
@@ -53,8 +61,14 @@ func TestF16OvertakenRunGetsTheAnswerOfTheWinner(t *testing.T) {
 			})
 			engineAt <- w.engine
 
-			if streams { // a part of the wrong answer was sent, so the connection is broken
-				resp, err := w.client.Do(w.request(http.MethodPost, "/payments", "k", "{}"))
+			switch {
+			case test.recovers: // nothing breaks the connection, so the trailer tells the client
+				a := w.post("k")
+				if got := a.trailer.Get(oncehttp.StatusHeader); got != string(onlyonce.StatusUnknown) {
+					t.Errorf("the trailer has %q: %+v", got, a)
+				}
+			case test.streams: // a part of the wrong answer was sent, so the connection is broken
+				resp, err := w.client.Do(w.request(http.MethodPost, "/payments", "k", `{"amount":100}`, "Content-Type", "application/json"))
 				if err == nil {
 					_, err = io.ReadAll(resp.Body)
 					_ = resp.Body.Close()
@@ -63,13 +77,13 @@ func TestF16OvertakenRunGetsTheAnswerOfTheWinner(t *testing.T) {
 				if err == nil {
 					t.Error("the client got a whole answer that does not count")
 				}
-			} else if a := w.post("k").mustBe(onlyonce.StatusReplayed, http.StatusAccepted); a.body != "theirs" {
-				t.Errorf("%q", a.body)
+			default:
+				if a := w.post("k").mustBe(onlyonce.StatusReplayed, http.StatusAccepted); a.body != "theirs" {
+					t.Errorf("%q", a.body)
+				}
 			}
 
-			if streams {
-				w.send(w.request(http.MethodPost, "/payments", "k", "{}")).mustBe(onlyonce.StatusReplayed, http.StatusAccepted)
-			} else if a := w.post("k").mustBe(onlyonce.StatusReplayed, http.StatusAccepted); a.body != "theirs" {
+			if a := w.post("k").mustBe(onlyonce.StatusReplayed, http.StatusAccepted); a.body != "theirs" {
 				t.Errorf("%q", a.body)
 			}
 

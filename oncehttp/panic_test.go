@@ -48,17 +48,20 @@ func TestF33PanicIsRecordedAndRaisedAgain(t *testing.T) {
 }
 
 // The recovery in front ends the part as if it were a whole answer.
+// swallowPanics is a recovery that writes nothing.
+func swallowPanics(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		defer func() { _ = recover() }()
+
+		next.ServeHTTP(rw, r)
+	})
+}
+
 func TestF33PanicAfterAFlushIsDeclaredInTheTrailer(t *testing.T) {
 	protocols(t, func(t *testing.T, http2 bool) {
 		t.Helper()
 
-		w := start(t, setup{http2: http2, front: func(next http.Handler) http.Handler {
-			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-				defer func() { _ = recover() }()
-
-				next.ServeHTTP(rw, r)
-			})
-		}}, func(rw http.ResponseWriter, _ *http.Request) {
+		w := start(t, setup{http2: http2, front: swallowPanics}, func(rw http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(rw, "partial")
 			_ = http.NewResponseController(rw).Flush()
 
