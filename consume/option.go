@@ -43,8 +43,8 @@ func WithKeyRules(rules onlyonce.KeyRules) Option { return func(c *config) { c.k
 
 // WithContent sets the bytes in which all messages with one key must agree. The default, and nil, is the key and the data. Leave out what
 // a producer changes when it sends the same message again, such as the time of sending. With a function that returns nil, all messages with
-// one key count as the same. If a new build changes the function, a message that the old build has handled may become a dead letter with
-// CauseReused when it is delivered again. To set the first function, or to remove it, has no such effect.
+// one key count as the same. A new build may change the function. Then a message that the old build has handled may become a dead letter
+// with CauseReused when it is delivered again. To set the first function, or to remove it, has no such effect.
 func WithContent(content func(m *Message) []byte) Option {
 	return func(c *config) { c.content = content }
 }

@@ -22,23 +22,45 @@ func TestACallIsFoundAlthoughSomebodyHasChangedTheFileBefore(t *testing.T) {
 
 			return os.Rename(old, path)
 		},
+		"replaced by its copy": func(path string) error {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+
+			if err := os.WriteFile(path+".old", data, 0o600); err != nil {
+				return err
+			}
+
+			return os.Rename(path+".old", path)
+		},
 	} {
-		path := journalPath(t)
-		j := open(t, path)
-		begin(t, j, 1)
-		removed := begin(t, j, 2)
+		for _, ends := range []string{"before", "after"} {
+			path := journalPath(t)
+			j := open(t, path)
+			begin(t, j, 1)
+			removed := begin(t, j, 2)
 
-		if err := change(path); err != nil {
-			t.Fatal(err)
-		}
+			if ends == "before" {
+				end(t, removed, nil)
+			}
 
-		begin(t, j, 3)
-		end(t, removed, nil)
-		j.Close()
+			if err := change(path); err != nil {
+				t.Fatal(err)
+			}
 
-		again := open(t, path)
-		if got := keys(again); !slices.Equal(got, []string{"order-1", "order-3"}) || len(again.Damage()) > 0 {
-			t.Errorf("%s: the calls are %v; damage %v", name, got, again.Damage())
+			begin(t, j, 3)
+
+			if ends == "after" {
+				end(t, removed, nil)
+			}
+
+			j.Close()
+
+			again := open(t, path)
+			if got := keys(again); !slices.Equal(got, []string{"order-1", "order-3"}) || len(again.Damage()) > 0 {
+				t.Errorf("%s, a call that ends %s: the calls are %v; damage %v", name, ends, got, again.Damage())
+			}
 		}
 	}
 }

@@ -52,7 +52,7 @@ func OutcomeOf(resp *http.Response, err error) Outcome {
 // callKey finds the call in the context of the request of its answer.
 type callKey struct{}
 
-// callOf returns the call of an answer, or of the latest redirect to it that has a call, and the status of the answer to that call.
+// callOf returns the call of an answer, and the status of that answer. Without a call, both are of the latest redirect that has one.
 func callOf(resp *http.Response) (*clientCall, onlyonce.Status) {
 	for resp != nil && resp.Request != nil {
 		if c, ok := resp.Request.Context().Value(callKey{}).(*clientCall); ok {

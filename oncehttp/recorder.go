@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/onlyonce-go/onlyonce/internal/httprules"
 )
 
 // delivery is the state of the answer of a handler.
@@ -237,7 +239,7 @@ func (w *recorder) FlushError() error {
 		return errClosed
 	case w.delivery == hijacked:
 		return http.ErrHijacked
-	case !w.whole && !canFlush(w.to):
+	case !w.whole && !httprules.CanFlush(w.to):
 		return http.ErrNotSupported
 	case w.status == 0:
 		w.writeHeader(http.StatusOK)
@@ -274,7 +276,7 @@ func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, fmt.Errorf("%w: %w", errWhole, errors.ErrUnsupported)
 	}
 
-	if w.status != 0 && w.delivery == collected && canHijack(w.to) {
+	if w.status != 0 && w.delivery == collected && httprules.CanHijack(w.to) {
 		w.stream() // as net/http does: libraries for WebSockets write the status before they take the connection
 	}
 
@@ -284,30 +286,6 @@ func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 
 	return conn, buf, err
-}
-
-// canHijack reports whether a writer can give away its connection.
-func canHijack(w http.ResponseWriter) bool { return can[http.Hijacker](w) }
-
-// canFlush reports whether a writer can send what it has.
-func canFlush(w http.ResponseWriter) bool {
-	return can[http.Flusher](w) || can[interface{ FlushError() error }](w)
-}
-
-// can reports whether a writer, or a writer in it, has the methods: see http.ResponseController.
-func can[Methods any](w http.ResponseWriter) bool {
-	for {
-		if _, ok := w.(Methods); ok {
-			return true
-		}
-
-		outer, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			return false
-		}
-
-		w = outer.Unwrap()
-	}
 }
 
 // CloseNotify returns a channel that never gets a value: a run goes on when its client leaves. Context.Stream of gin needs it.
