@@ -209,7 +209,7 @@ func attemptHeader(req connect.AnyRequest, md metadata.MD) http.Header {
 	})
 
 	if keys := md[interceptor.KeyHeader]; len(keys) > 0 {
-		header[interceptor.KeyHeader] = []string{keyHeader(req, keys[0])}
+		header[interceptor.KeyHeader] = keyHeader(req, keys)
 	}
 
 	if numbers := md[interceptor.AttemptHeader]; len(numbers) > 0 {

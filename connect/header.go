@@ -80,14 +80,14 @@ func takeKeys(req connect.AnyRequest, md metadata.MD) (sent []string) {
 	return sent
 }
 
-// keyHeader returns the header for a key. A server reads a header of the protocol of Connect as a string of RFC 8941 if it begins with a
-// quote. So a key that begins with a quote is written as such a string.
-func keyHeader(req connect.AnyRequest, key string) string {
-	if req.Peer().Protocol == connect.ProtocolConnect && strings.HasPrefix(key, `"`) {
-		return httprules.QuoteKey(key)
+// keyHeader returns the values of the key header for the key in metadata. In the protocol of Connect, a key that begins with a quote is
+// written as a string of RFC 8941, because it would be read as one.
+func keyHeader(req connect.AnyRequest, keys []string) []string {
+	if req.Peer().Protocol == connect.ProtocolConnect && strings.HasPrefix(keys[0], `"`) {
+		return []string{httprules.QuoteKey(keys[0])}
 	}
 
-	return key
+	return keys
 }
 
 // metadataName returns the name of a header as gRPC writes it. The names that most requests have need no memory.
