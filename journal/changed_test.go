@@ -65,6 +65,40 @@ func TestACallIsFoundAlthoughSomebodyHasChangedTheFileBefore(t *testing.T) {
 	}
 }
 
+// The call would not be found later.
+func TestACallIsNotSentIfItsFileIsReplacedAllTheTime(t *testing.T) {
+	path := journalPath(t)
+	env := realEnvironment()
+	replace := false
+	env.at = func(point string) {
+		if point == "replaced" && replace {
+			if err := os.Remove(path); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+
+	j := open(t, path, withEnvironment(env))
+	replace = true
+
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+
+	if _, err := j.Begin(testContext, testEntry(1)); err == nil {
+		t.Error("the call is written to a file without a name")
+	}
+
+	replace = false
+
+	begin(t, j, 2)
+	j.Close()
+
+	if got := keys(open(t, path)); !slices.Equal(got, []string{"order-2"}) {
+		t.Errorf("the calls are %v", got)
+	}
+}
+
 // Requests may be confidential.
 func TestTheFileIsTheOwnersAloneWhateverIsThereWhenItIsWrittenAnew(t *testing.T) {
 	other := filepath.Join(t.TempDir(), "other")

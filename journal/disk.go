@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 )
@@ -35,20 +36,36 @@ type disk struct {
 	buf       []byte
 }
 
-// resume continues a file that was read. What is behind its last whole record is removed.
-func (d *disk) resume(found *contents) error {
+// open opens the file, locks it, and returns what it has.
+func (d *disk) open() ([]byte, error) {
 	file, err := os.OpenFile(d.path, os.O_RDWR, 0)
 	if err != nil {
-		return fmt.Errorf("journal: opening: %w", err)
+		return nil, fmt.Errorf("journal: opening: %w", err)
 	}
 
-	d.file, d.mark, d.sequence, d.size = file, found.mark, found.sequence, int64(found.end)
+	d.file = file
+
+	if err := lockContents(file); err != nil {
+		return nil, err
+	}
+
+	data, err := io.ReadAll(file)
+	if err != nil {
+		return nil, fmt.Errorf("journal: reading: %w", err)
+	}
+
+	return data, nil
+}
+
+// resume continues the file that was read. What is behind its last whole record is removed.
+func (d *disk) resume(found *contents) error {
+	d.mark, d.sequence, d.size = found.mark, found.sequence, int64(found.end)
 
 	if found.torn == 0 {
 		return nil
 	}
 
-	if err := errors.Join(file.Truncate(d.size), d.env.sync(file)); err != nil {
+	if err := errors.Join(d.file.Truncate(d.size), d.env.sync(d.file)); err != nil {
 		return fmt.Errorf("journal: removing a torn record: %w", err)
 	}
 
@@ -58,17 +75,18 @@ func (d *disk) resume(found *contents) error {
 // write writes a batch, and syncs it if somebody waits for that. If it fails, nothing of the batch stays, or the error matches
 // ErrUncertain.
 func (d *disk) write(b *batch, most int64, live func() [][]byte) error {
-	d.buf = d.buf[:0]
-	for i, op := range b.operations {
-		d.buf = appendRecord(d.buf, d.mark, d.sequence+1+uint64(i), op.kind, op.body)
-	}
+	d.encode(b)
 
 	if d.suspect || d.size+int64(len(d.buf)) > most || d.changed() {
 		if err := d.rewrite(live()); err != nil {
 			return err
 		}
 
-		return d.write(b, d.size+int64(len(d.buf)), live) // the marker is another one
+		if d.changed() {
+			return fmt.Errorf("journal: another program changes %s all the time: give the journal a file of its own", d.path)
+		}
+
+		d.encode(b) // the marker is another one
 	}
 
 	d.env.at("before write")
@@ -92,6 +110,14 @@ func (d *disk) write(b *batch, most int64, live func() [][]byte) error {
 	d.sequence += uint64(len(b.operations))
 
 	return nil
+}
+
+// encode makes the records of a batch.
+func (d *disk) encode(b *batch) {
+	d.buf = d.buf[:0]
+	for i, op := range b.operations {
+		d.buf = appendRecord(d.buf, d.mark, d.sequence+1+uint64(i), op.kind, op.body)
+	}
 }
 
 // changed reports that somebody else has removed, replaced, truncated or extended the file. A call that is written to such a file would not
@@ -175,7 +201,11 @@ func (d *disk) writeNew(data []byte) (*os.File, error) {
 		return nil, err
 	}
 
-	_, err = d.env.write(file, data, 0)
+	err = lockContents(file)
+	if err == nil {
+		_, err = d.env.write(file, data, 0)
+	}
+
 	if err == nil {
 		d.env.at("new file written")
 

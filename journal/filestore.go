@@ -88,13 +88,13 @@ func locate(path string) (string, error) {
 
 // load reads the file, or makes it.
 func (s *fileStore) load() error {
-	data, err := os.ReadFile(s.disk.path)
+	data, err := s.disk.open()
 
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return s.disk.rewrite(nil)
 	case err != nil:
-		return fmt.Errorf("journal: reading: %w", err)
+		return err
 	case unfinishedHeader(data):
 		return s.disk.rewrite(nil)
 	}

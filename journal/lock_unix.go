@@ -18,14 +18,7 @@ func lockFile(path string) (*os.File, error) {
 		return nil, fmt.Errorf("journal: opening the lock: %w", err)
 	}
 
-	for {
-		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if !errors.Is(err, syscall.EINTR) {
-			break
-		}
-	}
-
-	if err != nil {
+	if err := flock(file); err != nil {
 		holder, _ := os.ReadFile(path) //nolint:gosec // as above
 		_ = file.Close()
 
@@ -42,4 +35,26 @@ func lockFile(path string) (*os.File, error) {
 	}
 
 	return file, nil
+}
+
+// lockContents takes a lock of the journal's file itself. Two hard links to one file have two files path.lock, and this one lock.
+func lockContents(file *os.File) error {
+	switch err := flock(file); {
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		return fmt.Errorf("%w: by another name of the file %s, or because its lock was deleted: end the other process, or use another file",
+			ErrLocked, file.Name())
+	case err != nil:
+		return fmt.Errorf("journal: locking %s: %w", file.Name(), err)
+	default:
+		return nil
+	}
+}
+
+func flock(file *os.File) error {
+	for {
+		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+	}
 }

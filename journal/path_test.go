@@ -46,6 +46,45 @@ func TestASymbolicLinkIsTheFileThatItLeadsTo(t *testing.T) {
 	}
 }
 
+// Each name has a lock of its own.
+func TestAHardLinkToAJournalThatIsOpenIsLocked(t *testing.T) {
+	path := journalPath(t)
+	link := filepath.Join(t.TempDir(), "link")
+
+	open(t, path).Close()
+
+	if err := os.Link(path, link); err != nil {
+		t.Fatal(err)
+	}
+
+	j := open(t, link)
+
+	if _, err := Open(path); !errors.Is(err, ErrLocked) {
+		t.Errorf("the other name of a journal that is open: %v, want ErrLocked", err)
+	}
+
+	j.Close()
+
+	j = open(t, path, withCompaction(1))
+	for range 100 {
+		end(t, begin(t, j, 1), nil) // the file is written anew meanwhile, and has one name now
+	}
+
+	begin(t, j, 2)
+
+	if err := os.Remove(path + ".lock"); err != nil {
+		t.Fatal(err)
+	}
+
+	if _, err := Open(path); !errors.Is(err, ErrLocked) {
+		t.Errorf("a journal that is open, without its lock: %v, want ErrLocked", err)
+	}
+
+	if got := keys(open(t, link)); len(got) > 0 {
+		t.Errorf("the other file has %v", got)
+	}
+}
+
 func TestAPathThatIsNoFileIsRefusedAndNothingIsMade(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "folder")
 	if err := os.Mkdir(folder, 0o700); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -67,7 +68,7 @@ var ErrRecovery = errors.New("oncerabbit: the connection recovers by itself, so 
 var ErrStream = errors.New("oncerabbit: the queue is a stream, which takes no message back: use a quorum queue")
 
 // Run handles messages until ctx ends, and returns the cause of the end of ctx. It makes a connection with dial, uses it until it breaks,
-// and makes the next one. Only [ErrRecovery] and [ErrStream] make it return earlier. Run notices a stream when it gives a message back.
+// and makes the next one. Only [ErrRecovery] and [ErrStream] make it return earlier. Run notices a stream before it gets a message.
 //
 // After ctx has ended, Run takes no more messages, and gives back those that wait for a delay. It returns when all handlers have returned
 // and their messages are settled. Stop the handlers with onlyonce.Engine.Drain. Any number of goroutines and processes may run consumers of
@@ -104,11 +105,11 @@ func (c *Consumer) Run(ctx context.Context, dial Dialer) error {
 	}
 }
 
-// isStream reports that the server has ended the channel because the queue does not implement basic.nack.
+// isStream reports that the server has refused what a stream does not have: a priority of the consumer, or basic.nack.
 func isStream(err error) bool {
 	failure, ok := errors.AsType[*amqp.Error](err)
 
-	return ok && failure.Code == amqp.NotImplemented
+	return ok && (failure.Code == amqp.NotImplemented || failure.Code == amqp.PreconditionFailed && strings.Contains(failure.Reason, priority))
 }
 
 // once makes a connection and uses it until it breaks or ctx ends.

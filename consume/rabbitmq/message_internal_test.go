@@ -2,6 +2,7 @@ package oncerabbit
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -110,6 +111,25 @@ func TestTheBackoffGrowsUpToItsLongestWait(t *testing.T) {
 			if d := backoff(failures); d < most/2 || d > most+most/2 {
 				t.Errorf("%d failures: %v", failures, d)
 			}
+		}
+	}
+}
+
+// A server that takes a priority of a stream's consumer refuses what is given back.
+func TestAStreamIsKnownByWhatItRefuses(t *testing.T) {
+	t.Parallel()
+
+	for _, tt := range []struct {
+		failure amqp.Error
+		stream  bool
+	}{
+		{amqp.Error{Code: amqp.PreconditionFailed, Reason: "PRECONDITION_FAILED - invalid arg 'x-priority' for queue 'orders'"}, true},
+		{amqp.Error{Code: amqp.NotImplemented, Reason: "NOT_IMPLEMENTED - basic.nack not supported by stream queues"}, true},
+		{amqp.Error{Code: amqp.PreconditionFailed, Reason: "PRECONDITION_FAILED - delivery acknowledgement timed out"}, false},
+		{amqp.Error{Code: amqp.NotFound, Reason: "NOT_FOUND - no queue 'x-priority'"}, false},
+	} {
+		if got := isStream(fmt.Errorf("consuming: %w", &tt.failure)); got != tt.stream {
+			t.Errorf("%s: a stream: %v", tt.failure.Reason, got)
 		}
 	}
 }

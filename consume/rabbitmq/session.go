@@ -25,6 +25,9 @@ type session struct {
 // tag is the consumer's tag. It is unique within its channel, which has no other consumer.
 const tag = "onlyonce"
 
+// priority is the argument for the priority of a consumer. Zero is the default. A stream refuses the argument.
+const priority = "x-priority"
+
 // subscribe opens a channel and lets the server deliver.
 func (c *Consumer) subscribe(conn *amqp.Connection, dead sender) (*session, error) {
 	ch, err := conn.Channel()
@@ -38,7 +41,7 @@ func (c *Consumer) subscribe(conn *amqp.Connection, dead sender) (*session, erro
 		return nil, err
 	}
 
-	s.deliveries, err = ch.Consume(c.queue, tag, false, false, false, false, nil)
+	s.deliveries, err = ch.Consume(c.queue, tag, false, false, false, false, amqp.Table{priority: int32(0)})
 
 	return s, err
 }
