@@ -22,6 +22,15 @@ func TestMain(m *testing.M) {
 		return
 	}
 
+	if config := os.Getenv(serverVariable); config != "" {
+		if err := runServer(config); err != nil {
+			fmt.Fprintln(os.Stderr, "server:", err)
+			os.Exit(1)
+		}
+
+		return
+	}
+
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // engines and consumers without their own write to it
 
 	goleak.VerifyTestMain(m)
