@@ -96,11 +96,13 @@ func TestTheErrorOfACallHasTheVerdictOnItsKey(t *testing.T) {
 
 			c := dialOnce(t, w.url, opts, soon())
 
-			got := c.payKeyed(t.Context(), "key").must(t, onlyonce.StatusExecuted)
-			mustBeDeclined(t, got)
+			for _, want := range []onlyonce.Status{onlyonce.StatusExecuted, onlyonce.StatusReplayed} {
+				got := c.payKeyed(t.Context(), "key").must(t, want)
+				mustBeDeclined(t, got)
 
-			if onlyonce.VerdictOf(got.err) != onlyonce.VerdictFinal || interceptor.KeyOf(got.err) != "key" || !connect.IsWireError(got.err) {
-				t.Errorf("the verdict is %v, the key %q", onlyonce.VerdictOf(got.err), interceptor.KeyOf(got.err))
+				if onlyonce.VerdictOf(got.err) != onlyonce.VerdictFinal || interceptor.KeyOf(got.err) != "key" || !connect.IsWireError(got.err) {
+					t.Errorf("%s: the verdict is %v, the key %q", want, onlyonce.VerdictOf(got.err), interceptor.KeyOf(got.err))
+				}
 			}
 
 			reused := c.payFor(t.Context(), "key", &shopv1.PayRequest{Order: "2"})

@@ -3,6 +3,7 @@ package onceconnect
 import (
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptrace"
@@ -94,7 +95,7 @@ func (c *clientCall) invoke(ctx context.Context, _ string, _, _ any, _ *grpc.Cli
 	made.header = attemptHeader(c.req, md)
 
 	resp, err := c.next(made.context(metadata.NewOutgoingContext(ctx, c.callers)), made)
-	err = asReset(ctx, withResponse(resp, err))
+	err = asLost(ctx, withResponse(resp, err))
 	c.response, c.last = resp, err
 
 	if err != nil {
@@ -109,7 +110,7 @@ func (c *clientCall) invoke(ctx context.Context, _ string, _, _ any, _ *grpc.Cli
 	case err == nil:
 		results.answered(metadataOf(resp.Header()), metadataOf(resp.Trailer()))
 	case connect.IsWireError(err):
-		results.answered(nil, metadataOf(metaOfAnswer(err)))
+		results.answered(metadataOfError(err))
 	}
 
 	err = asCoded(err)
@@ -140,19 +141,23 @@ func withResponse(resp connect.AnyResponse, err error) error {
 	return err
 }
 
-// asReset changes the error of a connection that the server has reset from CANCELLED to UNAVAILABLE, which is the code of grpc-go. For
-// connect-go, the caller has left: see isClientDisconnected in its error.go.
-func asReset(ctx context.Context, err error) error {
+// asLost changes the error of an answer that a broken connection has cut off to UNAVAILABLE, which is the code of grpc-go. In connect-go, it
+// is CANCELLED after a reset, as if the caller had left: see isClientDisconnected in its error.go. In the middle of a message it is UNKNOWN
+// or INTERNAL.
+func asLost(ctx context.Context, err error) error {
 	failed, ok := errors.AsType[*connect.Error](err)
-	if !ok || failed == nil || failed.Code() != connect.CodeCanceled || connect.IsWireError(err) || ctx.Err() != nil {
+	if !ok || failed == nil || connect.IsWireError(err) || ctx.Err() != nil || errors.Is(err, context.Canceled) {
 		return err
 	}
 
-	if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) || errors.Is(err, context.Canceled) {
-		return err
+	switch failed.Code() { //nolint:exhaustive // connect-go has the others for other errors
+	case connect.CodeCanceled, connect.CodeUnknown, connect.CodeInternal:
+		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+			return connect.NewError(connect.CodeUnavailable, failed.Unwrap())
+		}
 	}
 
-	return connect.NewError(connect.CodeUnavailable, failed.Unwrap())
+	return err
 }
 
 // metaOfAnswer returns the metadata of an error that a server has sent: headers and trailers together.
@@ -160,6 +165,17 @@ func metaOfAnswer(err error) http.Header {
 	failed, _ := errors.AsType[*connect.Error](err)
 
 	return failed.Meta()
+}
+
+// metadataOfError returns the metadata of an error that a server has sent. The metadata counts as trailers, because connect-go does not tell
+// headers from trailers. Only a replayed response has ReplayedHeader in both: the server could not send the response.
+func metadataOfError(err error) (header, trailer metadata.MD) {
+	trailer = metadataOf(metaOfAnswer(err))
+	if values := trailer[interceptor.ReplayedHeader]; len(values) > 1 {
+		header = metadata.MD{interceptor.ReplayedHeader: values[:1]}
+	}
+
+	return header, trailer
 }
 
 // failure returns the error for the caller.

@@ -14,5 +14,10 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 
+	if os.Getenv(shopURL) != "" { // a client of a test
+		fmt.Fprintln(os.Stderr, clientMain())
+		os.Exit(1)
+	}
+
 	goleak.VerifyTestMain(m)
 }

@@ -27,7 +27,8 @@ import (
 type Destination struct {
 	// HTTPClient sends the requests. Resume wraps it by the function [HTTPClient]. Nil means http.DefaultClient.
 	HTTPClient connect.HTTPClient
-	// BaseURL is the base URL of the clients, such as "https://payments.internal". The journal knows only its host. If several base URLs
+	// BaseURL is the base URL of the clients, such as "https://payments.internal". The journal knows only its host, as the clients write it.
+	// For the calls of another host or another spelling, such as "payments.internal:443", use journal.WithTarget. If several base URLs
 	// differ only in their paths, give each its own journal.
 	BaseURL string
 	// Options are the options of the clients, with the [Client] among their interceptors. Requests are always sent in the binary form of

@@ -1,0 +1,149 @@
+package onceconnect_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	onceconnect "github.com/onlyonce-go/onlyonce/connect"
+	shopv1 "github.com/onlyonce-go/onlyonce/connect/internal/testproto/shop/v1"
+	"github.com/onlyonce-go/onlyonce/interceptor"
+	"github.com/onlyonce-go/onlyonce/internal/servertest"
+	"github.com/onlyonce-go/onlyonce/journal"
+)
+
+// The environment of a client that is a process of its own.
+const (
+	shopURL    = "ONLYONCE_TEST_CONNECT_SHOP"
+	calls      = "ONLYONCE_TEST_CONNECT_CALLS"
+	protocolOf = "ONLYONCE_TEST_CONNECT_PROTOCOL"
+	killedAt   = "ONLYONCE_TEST_CONNECT_KILLED_AT" // see moments
+)
+
+// moments are the moments at which a client is killed, and how often the handler has run then.
+func moments() map[string]int64 {
+	return map[string]int64{"before the request": 0, "before the answer is read": 1, "after the call": 1}
+}
+
+// kill ends the process if it is to be killed at a moment.
+func kill(moment string) {
+	if os.Getenv(killedAt) != moment {
+		return
+	}
+
+	if self, err := os.FindProcess(os.Getpid()); err == nil {
+		_ = self.Kill()
+	}
+
+	select {} // the signal comes first
+}
+
+// dying kills its process around a request.
+type dying struct{ http.Client }
+
+// Do implements connect.HTTPClient.
+func (d *dying) Do(req *http.Request) (*http.Response, error) {
+	kill("before the request")
+
+	resp, err := d.Client.Do(req)
+	if err == nil {
+		kill("before the answer is read")
+	}
+
+	return resp, err
+}
+
+// clientMain is the main function of a client process. It pays once, under a key that nobody else knows.
+func clientMain() error {
+	j, err := journal.Open(os.Getenv(calls))
+	if err != nil {
+		return err
+	}
+
+	once, err := onceconnect.NewClient(interceptor.WithJournal(j))
+	if err != nil {
+		return err
+	}
+
+	transport := &http.Transport{Protocols: new(http.Protocols)}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+
+	opts := append(protocols()[os.Getenv(protocolOf)], connect.WithInterceptors(once))
+	c := dialBy(&dying{http.Client{Transport: transport}}, os.Getenv(shopURL), opts...)
+
+	if got := c.payFor(context.Background(), "", &shopv1.PayRequest{Order: "1", Amount: 100}); got.err != nil {
+		return got.err
+	}
+
+	kill("after the call")
+
+	return errors.New("not killed")
+}
+
+func TestF05AClientIsKilledAndResumeGetsTheOneAnswer(t *testing.T) {
+	for protocol, opts := range protocols() {
+		for moment, runs := range moments() {
+			t.Run(protocol+" "+moment, func(t *testing.T) {
+				w, path := newWorld(t, setup{}), filepath.Join(t.TempDir(), "calls")
+
+				cmd := exec.Command(must(os.Executable())(t))
+				cmd.Env = append(os.Environ(), shopURL+"="+w.url, calls+"="+path, protocolOf+"="+protocol, killedAt+"="+moment)
+
+				var said strings.Builder
+				cmd.Stderr = &said
+
+				child := must(servertest.Start(cmd))(t)
+				t.Cleanup(func() { child.Kill() })
+
+				<-child.Ended()
+
+				if w.runs.Load() != runs || said.Len() > 0 {
+					t.Fatalf("%d runs, want %d; %s", w.runs.Load(), runs, said.String())
+				}
+
+				j := must(journal.Open(path))(t)
+				defer j.Close() //nolint:errcheck // it was read
+
+				var answers []journal.Answer
+
+				once := must(onceconnect.NewClient(soon()))(t)
+				to := onceconnect.Destination{
+					HTTPClient: httpClient(t, true), BaseURL: w.url, Options: append(opts, connect.WithInterceptors(once)),
+				}
+
+				summary, err := onceconnect.Resume(t.Context(), j, to, journal.OnAnswer("", func(_ context.Context, a journal.Answer) error {
+					answers = append(answers, a)
+
+					return nil
+				}))
+				if err != nil || summary.Left != 0 || w.runs.Load() != 1 {
+					t.Fatalf("%+v, %v, %d runs", summary, err, w.runs.Load())
+				}
+
+				if moment == "after the call" {
+					if len(answers) != 0 {
+						t.Errorf("a call that has ended is sent again: %+v", answers)
+					}
+
+					return
+				}
+
+				if len(answers) != 1 || answers[0].Err != nil {
+					t.Fatalf("%+v", answers)
+				}
+
+				if got, ok := answers[0].Response.(*shopv1.PayResponse); !ok || !proto.Equal(got, &shopv1.PayResponse{Receipt: "run 1"}) {
+					t.Errorf("%+v", answers)
+				}
+			})
+		}
+	}
+}
