@@ -34,7 +34,7 @@ func (c *call) deliver(status onlyonce.Status, retention time.Duration) {
 }
 
 // send sends a whole answer.
-func (c *call) send(a *collectedAnswer) { send(c.w, c.r.Method == http.MethodHead, a) }
+func (c *call) send(a *collectedAnswer) { send(c.w, c.r, a) }
 
 // committed sends the answer that the handler has committed in a transaction of its own, with the headers of the handler that are not
 // recorded.

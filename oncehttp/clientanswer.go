@@ -36,7 +36,7 @@ type sign struct {
 func signOf(resp *http.Response, now time.Time) sign {
 	s := sign{status: statusIn(resp)}
 
-	s.shown = s.status != "" || contains(resp.Header[trailerName], StatusHeader) || announced(resp.Trailer) ||
+	s.shown = s.status != "" || announced(resp) ||
 		resp.Header.Get(ReplayedHeader) == "true" || resp.Header.Get(repeatabilityResult) != ""
 	s.after, s.asked = retryAfterOf(resp.Header, now)
 	s.retention = retentionOf(resp.Header.Get(RetentionHeader))
@@ -79,9 +79,10 @@ func signOf(resp *http.Response, now time.Time) sign {
 	return s
 }
 
-// rpcStatus is a google.rpc.Status in JSON, as grpc-gateway writes it.
+// rpcStatus is a google.rpc.Status in JSON, as grpc-gateway writes it, or an error of the preset Stripe.
 type rpcStatus struct {
 	Message string `json:"message"`
+	Reason  string `json:"reason"` // of the preset
 	Details []struct {
 		Reason string `json:"reason"`
 		Domain string `json:"domain"`
@@ -96,7 +97,7 @@ func (s *rpcStatus) reason() string {
 		}
 	}
 
-	return ""
+	return s.Reason
 }
 
 // ofDraft reports whether an answer can be an error of the IETF draft, section 2.7.
@@ -109,11 +110,12 @@ func ofDraft(resp *http.Response) bool {
 	}
 }
 
-// announced reports whether a trailer with the status will come.
-func announced(trailer http.Header) bool {
-	_, ok := trailer[StatusHeader]
+// announced reports whether the header declares a trailer with the status. It does not come if a hop speaks HTTP/1.0: the declaration is
+// then left in the header.
+func announced(resp *http.Response) bool {
+	_, ok := resp.Trailer[StatusHeader]
 
-	return ok
+	return ok || contains(resp.Header[trailerName], StatusHeader)
 }
 
 // statusIn returns the status of the contract in an answer, from its header or from a trailer that has come.
@@ -233,8 +235,9 @@ func (s *sign) wantsRetry(status int, retried []int) bool {
 		onlyonce.ReasonRecordNewer:
 		return true
 	case "":
-		// A server of the draft answers 409 while the first request runs.
-		return slices.Contains(retried, status) || s.status == "" && s.shown && status == http.StatusConflict && s.asked
+		// A server with WithProblems has a form of its own. A server of the draft answers 409 while the first request runs.
+		return slices.Contains(retried, status) ||
+			s.asked && (s.status == onlyonce.StatusRejected || s.status == "" && s.shown && status == http.StatusConflict)
 	default:
 		return false
 	}

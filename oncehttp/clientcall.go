@@ -404,7 +404,7 @@ func (c *clientCall) finish(resp *http.Response) *http.Response {
 // running reports whether the answer will declare its status only at its end, and has not done it yet. If it never does, something has cut
 // the answer off.
 func (c *clientCall) running() bool {
-	return c.resp != nil && announced(c.resp.Trailer) && statusIn(c.resp) == ""
+	return c.resp != nil && announced(c.resp) && statusIn(c.resp) == ""
 }
 
 // verdict returns the verdict of the last answer. "Nothing ran" is true only of the last attempt.

@@ -31,6 +31,7 @@ const (
 type recorder struct {
 	to      http.ResponseWriter // the client's
 	head    bool                // the request is a HEAD
+	old     bool                // the request has HTTP/1.0, which has no trailers
 	whole   bool                // nothing may be sent before the run is recorded
 	most    int                 // bytes of a body that is collected
 	trailed []string            // the trailers of an answer that is sent at once
@@ -38,8 +39,10 @@ type recorder struct {
 
 	header http.Header // the handler's; nil: empty so far
 
+	deadlines sync.Mutex // a write that waits for the client has mu, and a deadline may be to end it
+
 	mu       sync.Mutex
-	closed   bool
+	closed   bool // written with both locks, and read with one of them
 	delivery delivery
 	status   int     // 0: not written yet
 	heading  heading // as it was when the status was written
@@ -60,7 +63,7 @@ var (
 
 // begin makes the recorder ready for a run of a call. Its header is that of the client's writer so far.
 func (w *recorder) begin(c *call) {
-	w.to, w.head = c.w, c.r.Method == http.MethodHead
+	w.to, w.head, w.old = c.w, c.r.Method == http.MethodHead, !c.r.ProtoAtLeast(1, 1)
 	w.whole, w.most, w.trailed, w.kept = c.route.exactly, c.route.policy.MaxOutcome, c.route.trailed, c.server.recorded
 	w.declared = -1
 
@@ -189,7 +192,9 @@ func (w *recorder) stream() {
 	}
 
 	if !noBody(w.status) {
-		own.Del(contentLength) // an answer of HTTP/1.1 with a length has no trailers
+		if !w.old { // the length shows a client of HTTP/1.0 that the answer is whole
+			own.Del(contentLength) // an answer of HTTP/1.1 with a length has no trailers
+		}
 
 		own[trailerName] = slices.Concat(notOfContract(own[trailerName]), w.trailed)
 	}
@@ -293,26 +298,23 @@ func (w *recorder) CloseNotify() <-chan bool { return make(chan bool) }
 
 // SetReadDeadline sets the deadline of the connection.
 func (w *recorder) SetReadDeadline(t time.Time) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-
-	if w.closed { // the connection may have the next request
-		return errClosed
-	}
-
-	return http.NewResponseController(w.to).SetReadDeadline(t)
+	return w.deadline((*http.ResponseController).SetReadDeadline, t)
 }
 
 // SetWriteDeadline sets the deadline of the connection.
 func (w *recorder) SetWriteDeadline(t time.Time) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	return w.deadline((*http.ResponseController).SetWriteDeadline, t)
+}
+
+func (w *recorder) deadline(set func(*http.ResponseController, time.Time) error, t time.Time) error {
+	w.deadlines.Lock()
+	defer w.deadlines.Unlock()
 
 	if w.closed { // the connection may have the next request
 		return errClosed
 	}
 
-	return http.NewResponseController(w.to).SetWriteDeadline(t)
+	return set(http.NewResponseController(w.to), t)
 }
 
 // EnableFullDuplex does nothing, because the body of the request has been read.
@@ -340,7 +342,10 @@ func (w *recorder) close(run context.Context) {
 	}
 
 	w.trailer = w.trailers()
+
+	w.deadlines.Lock()
 	w.closed = true
+	w.deadlines.Unlock()
 }
 
 // collectedAnswer is the answer of a handler so far.

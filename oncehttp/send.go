@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// send writes a whole answer, with the headers that the writer already has.
-func send(w http.ResponseWriter, head bool, a *collectedAnswer) {
+// send writes a whole answer to a request, with the headers that the writer already has.
+func send(w http.ResponseWriter, r *http.Request, a *collectedAnswer) {
 	h := w.Header()
 
 	for _, f := range a.heading.fields {
@@ -27,11 +27,11 @@ func send(w http.ResponseWriter, head bool, a *collectedAnswer) {
 	delete(h, trailerName)
 
 	switch {
-	case len(trailers) > 0:
+	case len(trailers) > 0 && r.ProtoAtLeast(1, 1):
 		delete(h, contentLength) // an answer of HTTP/1.1 with a length has no trailers
 
 		h[trailerName] = trailers
-	case a.short, head, noBody(a.status): // as the handler says
+	case a.short, r.Method == http.MethodHead, noBody(a.status): // as the handler says
 	default:
 		h[contentLength] = []string{strconv.Itoa(len(a.body))}
 	}
