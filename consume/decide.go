@@ -115,13 +115,14 @@ func (r *rules) failed(e *ending, err error) Decision {
 }
 
 // attempts is how often the handler has run at most. Runs and counted may be too high: neither a delivery nor a claim need run the
-// handler. If the queue does not count, this process counts its own runs.
+// handler. They may also be too low: a count that a message has brought from another queue stands still. So the runs of this process are
+// the least.
 func (e *ending) attempts() int {
 	if e.runs == 0 || e.counted == 0 {
 		return max(e.runs, e.counted, e.ranHere)
 	}
 
-	return min(e.runs, e.counted)
+	return max(min(e.runs, e.counted), e.ranHere)
 }
 
 // withoutReply decides about a delivery without a reply of the engine.

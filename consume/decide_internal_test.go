@@ -108,6 +108,10 @@ func TestEveryEndOfADeliveryHasItsAction(t *testing.T) {
 			end:  ending{reply: onlyonce.Reply{Status: onlyonce.StatusReleased}, ran: true, failure: boom, deliveries: 99, counted: 2},
 			want: Decision{Cause: CauseFailed, Err: boom, Delay: 2 * time.Hour},
 		},
+		"poison, the count of deliveries stands still": {
+			end:  ending{reply: onlyonce.Reply{Status: onlyonce.StatusReleased}, ran: true, failure: boom, runs: 3, counted: 1, ranHere: 3},
+			want: Decision{Action: dead, Cause: CausePoison, Err: boom},
+		},
 		"unknown, few deliveries that count": {
 			end:  ending{err: &onlyonce.Rejection{Reason: onlyonce.ReasonOutcomeUnknown}, deliveries: 99, counted: 2},
 			want: Decision{Cause: CauseUnknown, Delay: 99 * time.Hour},
