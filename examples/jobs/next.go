@@ -29,11 +29,14 @@ func After(err error) (next Next, delay time.Duration) {
 
 	// A rejection of this job itself, not a rejection that its function got from another service.
 	if rejection, ok := err.(*onlyonce.Rejection); ok { //nolint:errorlint // see above
-		if rejection.RetryAfter > 0 {
+		switch {
+		case rejection.RetryAfter > 0:
 			return Later, rejection.RetryAfter
+		case rejection.Reason == onlyonce.ReasonOutcomeNotStored && rejection.Metadata["original_code"] == "OK":
+			return Done, 0 // and its result was too large to keep
+		default:
+			return Dead, 0
 		}
-
-		return Dead, 0
 	}
 
 	if onlyonce.VerdictOf(err) == onlyonce.VerdictFinal {

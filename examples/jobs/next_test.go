@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,6 +62,25 @@ func TestJobWithoutAKeyIsDead(t *testing.T) {
 
 	if next, _ := jobs.After(err); next != jobs.Dead {
 		t.Errorf("after %v: %d", err, next)
+	}
+}
+
+// Only the first call gets the result.
+func TestJobWhoseResultIsTooLargeToKeepIsDone(t *testing.T) {
+	for _, test := range []struct {
+		err         error
+		first, next jobs.Next
+	}{{nil, jobs.Done, jobs.Done}, {onlyonce.Final(errors.New(strings.Repeat("x", 100))), jobs.Dead, jobs.Dead}} {
+		call := onlyonce.Call{Method: "report", Key: "2026-11-29", Policy: &onlyonce.Policy{MaxOutcome: 10}}
+		engine := newPayouts(t, nil).Engine
+
+		for _, want := range []jobs.Next{test.first, test.next} {
+			_, err := engine.Do(t.Context(), call, func(context.Context) ([]byte, error) { return make([]byte, 100), test.err })
+
+			if next, _ := jobs.After(err); next != want {
+				t.Errorf("after %v: %d, want %d", err, next, want)
+			}
+		}
 	}
 }
 

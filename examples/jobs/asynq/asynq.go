@@ -57,7 +57,9 @@ func Handler(payouts *jobs.Payouts) asynq.HandlerFunc {
 			return &later{err, delay}
 		case jobs.Dead:
 			return fmt.Errorf("%w: %w", asynq.SkipRetry, err) // asynq archives the task
-		case jobs.Done, jobs.Retry:
+		case jobs.Done:
+			return nil
+		case jobs.Retry:
 			return err
 		default:
 			return err

@@ -42,7 +42,9 @@ func (w *PayoutWorker) Work(ctx context.Context, job *river.Job[PayoutArgs]) err
 		return river.JobSnooze(delay) // it does not count as an attempt
 	case jobs.Dead:
 		return river.JobCancel(err)
-	case jobs.Done, jobs.Retry:
+	case jobs.Done:
+		return nil
+	case jobs.Retry:
 		return err
 	default:
 		return err
