@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -215,5 +216,23 @@ func TestAnErrorHandlerOfTheApplicationGetsBothForms(t *testing.T) {
 
 	if code != codes.InvalidArgument {
 		t.Errorf("the code is %v", code)
+	}
+}
+
+// A matcher that passes on all metadata passes on the content type of gRPC, too.
+func TestAnErrorHasOneContentType(t *testing.T) {
+	every := oncegateway.WithOutgoingHeaderMatcher(func(name string) (string, bool) { return name, true })
+
+	for want, options := range map[string][]oncegateway.Option{
+		"application/json": {every}, "application/problem+json": {every, oncegateway.WithProblems()},
+	} {
+		w := start(t, setup{options: options}, func(ctx context.Context, _ *tillv1.ChargeRequest) (*tillv1.ChargeResponse, error) {
+			return nil, errors.Join(grpc.SetHeader(ctx, metadata.Pairs("x-till", "7")), status.Error(codes.NotFound, "no such customer"))
+		})
+
+		got := w.post(charges, "", payload)
+		if got.status != http.StatusNotFound || !slices.Equal(got.header["Content-Type"], []string{want}) || got.header.Get("X-Till") != "7" {
+			t.Errorf("%d %v, want the content type %s", got.status, got.header, want)
+		}
 	}
 }

@@ -198,7 +198,9 @@ func withoutContract(match runtime.HeaderMatcherFunc) runtime.HeaderMatcherFunc 
 				return "", false
 			}
 
-			return match(name)
+			as, ok := match(name)
+
+			return as, ok && !strings.EqualFold(as, "Content-Type") // that of gRPC; an error would have two
 		}
 	}
 }

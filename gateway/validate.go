@@ -52,10 +52,11 @@ func newProbe() *http.Request {
 	}
 }
 
-// checkKey checks that a key becomes metadata.
+// checkKey checks that a key and the number of an attempt become metadata.
 func checkKey(mux *runtime.ServeMux) error {
 	r := newProbe()
 	r.Header.Set(oncehttp.KeyHeader, `"`+probe+`"`)
+	r.Header.Set(oncehttp.AttemptHeader, "2")
 
 	ctx, err := runtime.AnnotateContext(r.Context(), mux, r, probeMethod)
 	if err != nil {
@@ -67,6 +68,12 @@ func checkKey(mux *runtime.ServeMux) error {
 		return fmt.Errorf("oncegateway: the mux makes the metadata %s %q of the header %s: \"%s\", so that calls are not protected: give "+
 			"runtime.NewServeMux the options of oncegateway.Options, and your header matcher to oncegateway.WithIncomingHeaderMatcher",
 			interceptor.KeyHeader, keys, oncehttp.KeyHeader, probe)
+	}
+
+	if attempts := md.Get(interceptor.AttemptHeader); !slices.Equal(attempts, []string{"2"}) {
+		return fmt.Errorf("oncegateway: the mux makes the metadata %s %q of the header %s: 2, so that a retry without a key looks like a first "+
+			"attempt: give your header matcher to oncegateway.WithIncomingHeaderMatcher and not to runtime.WithIncomingHeaderMatcher",
+			interceptor.AttemptHeader, attempts, oncehttp.AttemptHeader)
 	}
 
 	return nil
