@@ -50,7 +50,7 @@ type Descriptors interface {
 }
 
 // GRPC returns the transport for records of package interceptor. It shows messages of known types as JSON, and others as base64. Nil means
-// the message types linked into the program.
+// the message types linked into the program. Fail and Respond refuse a method of another transport.
 func GRPC(known Descriptors) Transport {
 	if known == nil {
 		known = protoregistry.GlobalFiles
@@ -74,7 +74,11 @@ func grpcCodes() []string {
 	}
 }
 
-func (grpcTransport) fail(_, code, message string) (onlyonce.Finding, error) {
+func (grpcTransport) fail(method, code, message string) (onlyonce.Finding, error) {
+	if err := checkGRPC(method); err != nil {
+		return onlyonce.Finding{}, err
+	}
+
 	var c codes.Code
 
 	if err := c.UnmarshalJSON([]byte(`"` + code + `"`)); err != nil || c == codes.OK {
@@ -85,6 +89,10 @@ func (grpcTransport) fail(_, code, message string) (onlyonce.Finding, error) {
 }
 
 func (g grpcTransport) respond(method, text string) (onlyonce.Finding, error) {
+	if err := checkGRPC(method); err != nil {
+		return onlyonce.Finding{}, err
+	}
+
 	if desc := g.method(method); desc != nil {
 		msg := dynamicpb.NewMessage(desc.Output())
 		if err := (protojson.UnmarshalOptions{Resolver: dynamicTypes(g.known)}).Unmarshal([]byte(text), msg); err != nil {
@@ -106,6 +114,17 @@ func (g grpcTransport) respond(method, text string) (onlyonce.Finding, error) {
 	}
 
 	return interceptor.FindingOf(raw, nil)
+}
+
+// checkGRPC refuses a method of another transport, which could not read an answer of gRPC.
+func checkGRPC(method string) error {
+	service, name, ok := strings.Cut(strings.TrimPrefix(method, "/"), "/")
+	if ok && method[0] == '/' && service != "" && name != "" && !strings.Contains(name, "/") {
+		return nil
+	}
+
+	return fmt.Errorf("%q is not a gRPC method, so its callers could not read this answer: settle the record with onlyonce resolve "+
+		"or Engine.Resolve", method)
 }
 
 func (g grpcTransport) responseForm(method string) string {

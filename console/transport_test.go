@@ -98,6 +98,21 @@ func TestErrorsAreShownAndOnlyKnownCodesAreAccepted(t *testing.T) {
 	}
 }
 
+// An answer of gRPC in such a record would make every duplicate fail.
+func TestRecordOfAnotherTransportGetsNoAnswerOfGRPC(t *testing.T) {
+	known := GRPC(nil)
+
+	for _, method := range []string{"", "payout", "POST", "POST /payments", "POST /shop/payments", "consume/mail/orders"} {
+		if found, err := known.Fail(method, "NOT_FOUND", "no such account"); err == nil {
+			t.Errorf("%q gets an error of gRPC: %v", method, found)
+		}
+
+		if found, err := known.Respond(method, ""); err == nil {
+			t.Errorf("%q gets a response of gRPC: %v", method, found)
+		}
+	}
+}
+
 func TestKeptRequestIsShownToThoseWhoAsk(t *testing.T) {
 	d := newDesk(t, operators(), onlyonce.Policy{KeepRequest: 1000})
 	request, _ := proto.Marshal(&testpb.SimpleRequest{FillUsername: true})

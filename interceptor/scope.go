@@ -110,7 +110,7 @@ func checkScopeName(name string) error {
 func ScopeFunc(of func(ctx context.Context) (string, error)) Scope { return Scope{of: of} }
 
 // ScopeShared puts all callers into one scope: whoever knows a key and sends the same request gets the recorded answer. Use it if all
-// callers are one party, such as the services of one team.
+// callers are one party, such as the services of one team. The name of the scope is "shared".
 func ScopeShared() Scope {
 	return Scope{of: func(context.Context) (string, error) { return "shared", nil }}
 }

@@ -371,6 +371,18 @@ func TestRecordOfACallWithScopeFieldsIsFoundByItsKey(t *testing.T) {
 	show("--scope-field", "north", "--scope-field", "gate-2").mustEnd(t, statusOK).mustSay(t, call.Method)
 }
 
+func TestRecordOfAServerWithASharedScopeIsFoundByTheScopeInTheHelp(t *testing.T) {
+	t.Parallel()
+
+	address := sqliteURL(t)
+	post(failOnce(t, address), "order-17")
+
+	show := []string{"show", "--key", "order-17", "--method", "POST"}
+	command(t, address, show...).mustEnd(t, statusFailed).mustSay(t, "no record", "--scope")
+	command(t, address, append(show, "--scope", "shared")...).mustEnd(t, statusOK).mustSay(t, "the outcome is unknown")
+	command(t, "", "show", "--help").mustSay(t, "shared if the server")
+}
+
 func TestDoctorReportsByItsStatusWhetherAStoreIsFit(t *testing.T) {
 	t.Parallel()
 

@@ -68,6 +68,14 @@ func TestRecordAtEightyColumnsIsAsItWas(t *testing.T) {
 	a.describe(&rec, true)
 	a.printf("\n%s", kept(&rec))
 	mustBeGolden(t, "show-settled", out.String())
+
+	a, out = onPaper()
+	rec.State = store.Released
+	a.describe(&rec, true)
+
+	if text := out.String(); !strings.Contains(text, "may be alive until") || strings.Contains(text, "is refused") {
+		t.Errorf("nobody can settle a released record:\n%s", text)
+	}
 }
 
 func TestPlanAtEightyColumnsIsAsItWas(t *testing.T) {

@@ -68,8 +68,8 @@ func findByPrefix(ctx context.Context, engine *onlyonce.Engine, prefix string) (
 
 	switch len(found) {
 	case 0:
-		return onlyonce.Record{}, fmt.Errorf("no unsettled record has an ID that begins with %s: "+
-			"for a settled record, give all 64 digits, or --key and --method", prefix)
+		return onlyonce.Record{}, fmt.Errorf("no unsettled record in the list has an ID that begins with %s: "+
+			"give all 64 digits, or --key and --method", prefix)
 	case 1:
 		return engine.LookupID(ctx, found[0])
 	default:
@@ -199,8 +199,12 @@ func ownerText(rec *onlyonce.Record) string {
 	case rec.LeaseAlive(rec.LookedUpAt):
 		return "holds the lease until " + moment(rec.LeaseUntil)
 	case rec.OwnerMayBeAlive(rec.LookedUpAt):
-		return fmt.Sprintf("may be alive until %s, in %s; until then, \"did not happen\" is refused", moment(rec.OwnerAliveUntil),
-			span(rec.OwnerAliveUntil.Sub(rec.LookedUpAt)))
+		text := fmt.Sprintf("may be alive until %s, in %s", moment(rec.OwnerAliveUntil), span(rec.OwnerAliveUntil.Sub(rec.LookedUpAt)))
+		if rec.Unknown {
+			text += "; until then, \"did not happen\" is refused"
+		}
+
+		return text
 	case rec.Unknown:
 		return "certainly dead"
 	default:

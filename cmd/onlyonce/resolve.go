@@ -70,7 +70,7 @@ func (f *answerFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.BoolVar(&f.happened, "happened", false, "the effect has happened; needs --response, --raw or --error")
 	flags.StringVar(&f.response, "response", "", "answer: a response in JSON, or @FILE; needs --descriptors or --reflect")
-	flags.StringVar(&f.raw, "raw", "", "answer: @FILE with the response in bytes, for gRPC an encoded message")
+	flags.StringVar(&f.raw, "raw", "", "answer: @FILE with the response in bytes; see above")
 	flags.StringVar(&f.code, "error", "", "answer: an error with this code, such as NOT_FOUND")
 	flags.StringVar(&f.message, "message", "", "message for --error")
 	flags.BoolVar(&f.didNot, "did-not-happen", false, "the effect has not happened, and can no longer happen")
@@ -118,7 +118,11 @@ func (f *answerFlags) finding(ctx context.Context, a *app, method string) (onlyo
 		return onlyonce.DidNotHappen(), nil
 	}
 
-	if !isGRPC(method) {
+	switch {
+	case isGRPC(method):
+	case isHTTP(method):
+		return f.httpFinding(a)
+	default:
 		return f.plainFinding(a)
 	}
 
@@ -170,7 +174,7 @@ func (f *answerFlags) finding(ctx context.Context, a *app, method string) (onlyo
 	return interceptor.FindingOf(msg, nil)
 }
 
-// plainFinding returns the finding for a record of Engine.Do.
+// plainFinding returns the finding for a record of Engine.Do, or of a message.
 func (f *answerFlags) plainFinding(a *app) (onlyonce.Finding, error) {
 	switch {
 	case f.response != "":
@@ -239,6 +243,17 @@ effect has happened, for example at the bank. Then choose:
   --did-not-happen   The next call with the key runs. Refused while the server
                      of the run may be alive, because the effect may still
                      happen. Show prints until when.
+
+The answer depends on the call:
+
+  gRPC, Connect      --response in JSON, --raw with the encoded message, or
+                     --error CODE and --message
+  HTTP               --raw with status line, headers and body, as curl -i
+                     prints them
+  Engine.Do          --raw with the bytes that the function returns, or
+                     --error ERROR and --message
+  message of a queue --raw @/dev/null if it was handled, or --error ERROR and
+                     --message
 
 Resolve shows the change and asks for confirmation. It changes nothing if the
 record has changed since it was shown. The record keeps your name and reason.`,

@@ -22,7 +22,7 @@ func (f *recordFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.id.Key, "key", "", "find the record by its idempotency key instead of its ID; needs --method")
 	flags.StringVar(&f.id.Method, "method", "", "method of the call, such as /bank.Payments/Pay; for --key")
-	flags.StringVar(&f.id.Scope, "scope", "", "scope of the caller; none if the server has ScopeShared; for --key")
+	flags.StringVar(&f.id.Scope, "scope", "", "scope of the caller; shared if the server has ScopeShared; for --key")
 	flags.StringArrayVar(&f.scopeFields, "scope-field", nil,
 		"`value` of a request field that the .proto marks as scope; repeat it in the order of field numbers; for --key")
 }
