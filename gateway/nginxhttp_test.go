@@ -129,3 +129,56 @@ func TestNginxPassesHeadersAndRejectionsOfTheGateway(t *testing.T) {
 	// Nginx bounds bodies to 1 MB by default, and answers by itself.
 	w.post(charges, "order-4", strings.Repeat(" ", 1<<20)+payload).mustBe("", http.StatusRequestEntityTooLarge)
 }
+
+// Nginx drops trailers. Over HTTP/1.0, which is its default, only a length shows that an answer has broken off.
+func TestNginxLosesTheEndOfAStreamedAnswer(t *testing.T) {
+	protect, err := oncehttp.Middleware(newEngine(t, nil), oncehttp.ScopeShared())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	server := httptest.NewServer(protect(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("length") {
+			w.Header().Set("Content-Length", "4")
+		}
+
+		_, _ = io.WriteString(w, "ab")
+		_ = http.NewResponseController(w).Flush()
+
+		if r.URL.Query().Has("broken") {
+			panic(http.ErrAbortHandler)
+		}
+
+		_, _ = io.WriteString(w, "cd")
+	})))
+	t.Cleanup(server.Close)
+
+	for version, looksWhole := range map[string]bool{"1.0": true, "1.1": false} {
+		n := startNginx(t, passHTTP+"proxy_http_version "+version+"; ", server.Listener.Addr())
+
+		for query, whole := range map[string]bool{"": true, "length": true, "broken": looksWhole, "broken&length": false} {
+			transport, err := oncehttp.NewTransport(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			resp, err := (&http.Client{Transport: transport}).Post("http://"+n.http+"/?"+query, "", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			body, err := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+
+			if (err == nil) != whole || !strings.HasPrefix("abcd", string(body)) {
+				t.Errorf("HTTP/%s, %q: %q, %v", version, query, body, err)
+			}
+
+			if outcome := oncehttp.OutcomeOf(resp, nil); outcome.Status != "" || outcome.Verdict != onlyonce.VerdictUnknown {
+				t.Errorf("HTTP/%s, %q: %+v", version, query, outcome)
+			}
+		}
+	}
+
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections() //nolint:forcetypeassert // it is one
+}
