@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"math/big"
 	"net/http"
 	"strings"
@@ -88,10 +89,10 @@ func checkNumbers(body []byte) error {
 	}
 }
 
-// exact reports whether no other number with as many digits is the same double. Numbers with up to 15 digits are exact. A longer number is
-// exact if it is an integer that a double represents exactly.
+// exact reports whether no other number with as many digits is the same double. Numbers with up to 15 digits are exact, unless they are so
+// near to 0 that a double has fewer digits. A longer number is exact if it is an integer that a double represents exactly.
 func exact(number json.Number) bool {
-	const digits, longest = 15, 400
+	const digits, longest, smallestNormal = 15, 400, 0x1p-1022
 
 	double, err := number.Float64()
 	if err != nil || len(number) > longest {
@@ -100,7 +101,7 @@ func exact(number json.Number) bool {
 
 	mantissa, _, _ := strings.Cut(strings.ToLower(string(number)), "e")
 	if significant := strings.TrimLeft(strings.NewReplacer("-", "", ".", "").Replace(mantissa), "0"); len(significant) <= digits {
-		return significant == "" || double != 0 // a number too small for a double becomes 0
+		return significant == "" || math.Abs(double) >= smallestNormal
 	}
 
 	if strings.ContainsAny(string(number), ".eE") {

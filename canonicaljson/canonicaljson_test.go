@@ -26,6 +26,8 @@ func body(t *testing.T, text string) (string, bool) {
 func TestSameJSONHasOneForm(t *testing.T) {
 	for _, same := range [][]string{
 		{`{"a":1,"b":[true,null]}`, ` { "b" : [ true , null ] , "a" : 1 } `, "{\n\"a\":1.0,\"b\":[true,null]}", `{"a":10e-1,"b":[true,null]}`},
+		{`2.3e-308`, `23e-309`},
+		{`-2.3e-308`, `-23e-309`},
 		{`{"ü":"€"}`, `{"\u00fc":"\u20ac"}`},
 		{`"text"`, `"\u0074ext"`},
 		{`0`, `-0`, `0.0`},
@@ -64,7 +66,7 @@ func TestOtherJSONHasAnotherForm(t *testing.T) {
 func TestWhatIsNotComparedInCanonicalForm(t *testing.T) {
 	for _, text := range []string{
 		``, ` `, `{`, `{"a":1}}`, `1 2`, `{"a":1,"a":2}`, `nul`, "\xff", `9007199254740993`, `0.1000000000000000055511151231257827`, `1e400`,
-		`1e-400`, `[1,12345678901234567890]`, strings.Repeat("[", 2000) + strings.Repeat("]", 2000),
+		`1e-400`, `4e-324`, `-5e-324`, `[1,12345678901234567890]`, strings.Repeat("[", 2000) + strings.Repeat("]", 2000),
 	} {
 		if got, ok := body(t, text); ok {
 			t.Errorf("%.40s is %q", text, got)

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/oncehttp"
@@ -95,4 +96,34 @@ func TestTimeOrderedKeys(t *testing.T) {
 	w.post("8e03978e-40d5-43e8-bc93-6894a57f9324").mustReject(http.StatusBadRequest, onlyonce.ReasonKeyInvalid)
 	w.post("01890a5d-ac96-774b-bcce-b302099a8057").mustReject(http.StatusUnprocessableEntity, onlyonce.ReasonKeyExpired)
 	w.mustHaveRun(1)
+}
+
+// A key must not run again while it may still make a record.
+func TestKeysWithATimeNeedTheRecordsOfErrors(t *testing.T) {
+	engine, err := onlyonce.New(memstore.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	short := oncehttp.Policy{Policy: onlyonce.Policy{ErrorRetention: time.Hour}}
+	shorter := oncehttp.WithPolicy(oncehttp.Policy{Policy: onlyonce.Policy{KeyLife: time.Hour}})
+
+	for name, option := range map[string]oncehttp.Option{
+		"time-ordered keys":               oncehttp.WithPolicy(oncehttp.Policy{KeyRules: &onlyonce.KeyRules{TimeOrdered: true}}),
+		"the time of the first attempt":   oncehttp.WithPreset(oncehttp.RepeatableRequests()),
+		"time-ordered keys, in one route": oncehttp.WithRoute("/", oncehttp.Policy{KeyRules: &onlyonce.KeyRules{TimeOrdered: true}}),
+	} {
+		_, err := oncehttp.Middleware(engine, oncehttp.ScopeShared(), oncehttp.WithPolicy(short), option)
+		if err == nil || !contains(err.Error(), "ErrorRetention is 1h0m0s") {
+			t.Errorf("%s: %v", name, err)
+		}
+
+		if _, err = oncehttp.Middleware(engine, oncehttp.ScopeShared(), oncehttp.WithPolicy(short), option, shorter); err != nil {
+			t.Errorf("%s with a shorter life: %v", name, err)
+		}
+	}
+
+	if _, err := oncehttp.Middleware(engine, oncehttp.ScopeShared(), oncehttp.WithPolicy(short)); err != nil {
+		t.Errorf("other keys: %v", err)
+	}
 }

@@ -119,7 +119,7 @@ func builtinPolicy() Policy {
 }
 
 // validate reports every invalid field, with the name of the policy. Fields that have a default must be set.
-func (p *Policy) validate(engine *onlyonce.Engine, subject string) error {
+func (p *Policy) validate(engine *onlyonce.Engine, preset *Preset, subject string) error {
 	var errs []error
 
 	addf := func(format string, args ...any) { errs = append(errs, fmt.Errorf("oncehttp: "+format, args...)) }
@@ -161,10 +161,12 @@ func (p *Policy) validate(engine *onlyonce.Engine, subject string) error {
 			errs = append(errs, err)
 		}
 
-		if whole := engine.Policy(p.Policy); p.KeyRules.TimeOrdered && whole.ErrorRetention < whole.KeyLife {
-			addf("ErrorRetention is %v and time-ordered keys make records for KeyLife, which is %v, so a key could run again: "+
-				"give at least KeyLife, or a shorter KeyLife", whole.ErrorRetention, whole.KeyLife)
-		}
+	}
+
+	timed := preset.firstSent || p.KeyRules != nil && p.KeyRules.TimeOrdered
+	if whole := engine.Policy(p.Policy); timed && whole.ErrorRetention < whole.KeyLife {
+		addf("ErrorRetention is %v and a key may make a record for KeyLife, which is %v, so a key could run again: "+
+			"give at least KeyLife, or a shorter KeyLife", whole.ErrorRetention, whole.KeyLife)
 	}
 
 	if len(errs) == 0 {

@@ -167,11 +167,16 @@ func (b *readBody) in(r *http.Request, body []byte) *http.Request {
 // sentPath returns the path that the client has sent. A handler in front, such as http.StripPrefix, may have changed the path of the URL.
 // The result is empty if the path is not known.
 func sentPath(r *http.Request) string {
-	if !strings.HasPrefix(r.RequestURI, "/") {
+	uri := r.RequestURI
+	if _, rest, ok := strings.Cut(uri, "://"); ok && uri[0] != '/' { // the absolute form, which clients send to proxies
+		uri = rest[max(strings.IndexAny(rest, "/?"), 0):]
+	}
+
+	if !strings.HasPrefix(uri, "/") {
 		return ""
 	}
 
-	path, _, _ := strings.Cut(r.RequestURI, "?")
+	path, _, _ := strings.Cut(uri, "?")
 
 	return path
 }

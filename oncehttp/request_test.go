@@ -10,6 +10,7 @@ import (
 	"mime/multipart"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -385,6 +386,21 @@ func TestF24PathBehindAPrefixBelongsToTheRequest(t *testing.T) {
 
 	send("/eu/payments").mustBe(onlyonce.StatusExecuted, http.StatusCreated)
 	send("/eu/payments").mustBe(onlyonce.StatusReplayed, http.StatusCreated)
+	send("/us/payments").mustReject(http.StatusUnprocessableEntity, onlyonce.ReasonKeyReused)
+	w.mustHaveRun(1)
+
+	// A client that takes the server for a proxy sends the whole URL.
+	at, err := url.Parse(w.server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	transport := &http.Transport{Proxy: http.ProxyURL(at)}
+	t.Cleanup(transport.CloseIdleConnections)
+
+	w.client, w.server.URL = &http.Client{Transport: transport}, "http://shop.test"
+
+	send("/eu/payments?").mustBe(onlyonce.StatusReplayed, http.StatusCreated)
 	send("/us/payments").mustReject(http.StatusUnprocessableEntity, onlyonce.ReasonKeyReused)
 	w.mustHaveRun(1)
 }

@@ -46,7 +46,7 @@ func isSafe(method string) bool {
 
 // newRoute completes and validates a policy.
 func newRoute(engine *onlyonce.Engine, preset *Preset, own, whole Policy, subject string) (*route, error) {
-	if err := whole.validate(engine, subject); err != nil {
+	if err := whole.validate(engine, preset, subject); err != nil {
 		return nil, err
 	}
 
