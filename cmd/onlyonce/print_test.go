@@ -70,7 +70,7 @@ func TestRecordAtEightyColumnsIsAsItWas(t *testing.T) {
 	mustBeGolden(t, "show-settled", out.String())
 
 	a, out = onPaper()
-	rec.State = store.Released
+	rec.State, rec.Doubtful = store.Released, true
 	a.describe(&rec, true)
 
 	if text := out.String(); !strings.Contains(text, "may be alive until") || strings.Contains(text, "is refused") {
