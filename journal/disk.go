@@ -142,8 +142,8 @@ func (d *disk) undo(failure error) error {
 
 // compact writes the file anew if it has much that is not needed. If that fails, the file stays as it is, and compact tries again later.
 func (d *disk) compact(step int64, live func() [][]byte) {
-	if d.compactAt == 0 {
-		d.compactAt = 2*d.size + step
+	if d.compactAt == 0 { // the file may have been read with much that is not needed
+		d.compactAt = 2*sizeOf(live()) + step
 	}
 
 	if d.size < d.compactAt {
@@ -152,6 +152,16 @@ func (d *disk) compact(step int64, live func() [][]byte) {
 
 	_ = d.rewrite(live()) // the file is as good as before, and write reports what is wrong with the disk
 	d.compactAt = 2*d.size + step
+}
+
+// sizeOf is the size of a file with these calls alone.
+func sizeOf(bodies [][]byte) int64 {
+	size := headerSize
+	for _, body := range bodies {
+		size += frameSize + len(body)
+	}
+
+	return int64(size)
 }
 
 // rewrite replaces the file by a new one with these calls.

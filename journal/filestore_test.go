@@ -325,6 +325,31 @@ func TestTheFileStaysSmall(t *testing.T) {
 	}
 }
 
+// A process that ends soon must not leave its waste to the next one for ever.
+func TestAFileThatAnEarlierProcessHasFilledBecomesSmall(t *testing.T) {
+	path := journalPath(t)
+	j := open(t, path)
+
+	for n := range 100 {
+		end(t, begin(t, j, n), nil)
+	}
+
+	begin(t, j, 100)
+	j.Close()
+
+	j = open(t, path, withCompaction(1000))
+	end(t, begin(t, j, 101), nil)
+	j.Close()
+
+	if info, err := os.Stat(path); err != nil || info.Size() > 500 {
+		t.Errorf("the file with one call has %d bytes: %v", info.Size(), err)
+	}
+
+	if got := keys(open(t, path)); !slices.Equal(got, []string{"order-100"}) {
+		t.Errorf("left are %v", got)
+	}
+}
+
 func TestManyGoroutinesUseAJournal(t *testing.T) {
 	path := journalPath(t)
 	j := open(t, path, withEnvironment(withoutSync()), withCompaction(5000))
