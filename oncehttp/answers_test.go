@@ -369,6 +369,7 @@ func TestInformationalAnswersAreSentAtOnceAndNotReplayed(t *testing.T) {
 		t.Helper()
 
 		w := start(t, setup{http2: http2}, func(rw http.ResponseWriter, _ *http.Request) {
+			rw.WriteHeader(http.StatusContinue) // net/http sends it, because the body is read
 			rw.Header().Set("Link", "</style.css>; rel=preload")
 			rw.WriteHeader(http.StatusEarlyHints)
 			rw.Header().Del("Link")

@@ -20,8 +20,8 @@ import (
 // default, and nil, is no journal.
 //
 //   - The journal has the HTTP method, the URL without a user, these headers, the body, the key, the deadline and the server. The headers
-//     are Accept, Accept-Language, Content-Type, Content-Encoding, Content-Language and those that are named here. Name the headers by
-//     which the servers tell requests apart. A header with credentials is written only if it is named: see WithResumed.
+//     are Accept, Accept-Language, Content-Type, Content-Encoding, Content-Language, Idempotency-Key and those that are named here. Name
+//     the headers by which the servers tell requests apart. A header with credentials is written only if it is named: see WithResumed.
 //   - A request that cannot be written is not sent. Its verdict is VerdictNotExecuted, and its error matches the journal's, such as
 //     journal.ErrFull. If the error matches journal.ErrUncertain or journal.ErrLeft, the verdict is VerdictUnknown.
 //   - A request whose answer is final is removed when the body of the answer was read to its end, or was closed. A request whose outcome is
@@ -68,7 +68,7 @@ func (t *Transport) Resume(ctx context.Context, server string, opts ...journal.R
 
 // journaledByDefault are the headers of a request that a journal has.
 func journaledByDefault() []string {
-	return []string{"Accept", "Accept-Language", contentType, contentEncoding, "Content-Language"}
+	return []string{"Accept", "Accept-Language", contentType, contentEncoding, "Content-Language", KeyHeader} // the server may need its quotes
 }
 
 // serverOf is the target of an entry: one text for all spellings of a server.

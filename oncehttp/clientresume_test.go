@@ -82,6 +82,20 @@ func TestResumeRunsWhatHasNeverArrived(t *testing.T) {
 	w.mustHaveRun(1)
 }
 
+// A server that refuses raw keys would refuse the request for good, and the journal would lose it.
+func TestResumeKeepsTheQuotesOfTheCallersHeader(t *testing.T) {
+	w := start(t, setup{options: []oncehttp.Option{oncehttp.WithPreset(oncehttp.Draft())}}, nil)
+	k := left(w, time.Hour, w.request(http.MethodPost, "/", `"k"`, ""))
+
+	summary, err := w.transport(k, nil, always()).Resume(t.Context(), w.server.URL)
+	if err != nil || summary != (journal.Summary{Answered: 1}) {
+		t.Errorf("%+v, %v", summary, err)
+	}
+
+	w.send(w.request(http.MethodPost, "/", `"k"`, "")).mustBe(onlyonce.StatusReplayed, http.StatusCreated)
+	w.mustHaveRun(1)
+}
+
 func TestResumeFindsTheRequestsOfAServerHoweverItIsSpelt(t *testing.T) {
 	w := start(t, setup{}, nil)
 
