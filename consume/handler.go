@@ -15,8 +15,8 @@ import (
 // use. It fails if an option is invalid, and reports every problem at once. It adds the recovery function of WithRecover to the engine, for
 // records without a message: see onlyonce.Engine.AddRecoveries.
 //
-// The function returns when handle has ended, even if ctx ends before, unless the policy's Detachment is Attached. Stop it with
-// onlyonce.Engine.Drain. While it works, it calls Message.Extend, for at most MaxRun, MaxWait and Lease together. If handle has not ended
+// The function returns when handle has ended, even if ctx ends before, unless the policy's Detachment is Attached. So its run has a caller,
+// and does not count for onlyonce.Limits.MaxDetached. Stop it with onlyonce.Engine.Drain. While it works, it calls Message.Extend, for at most MaxRun, MaxWait and Lease together. If handle has not ended
 // by then, the queue delivers the message to another consumer.
 //
 // The context of handle belongs to the run: see onlyonce.Engine.Execute, onlyonce.RunFromContext and onlyonce.DeriveExternal. Under
@@ -112,9 +112,14 @@ func (h *handler) execute(ctx context.Context, m *Message) (e ending) {
 	stop := extend(ctx, m, h.longest())
 	defer stop()
 
+	ctx, begun, release := untilBegun(ctx, h.policy.Detachment)
+	defer release()
+
 	own := *m
 
 	reply, err := h.engine.Execute(ctx, call, func(ctx context.Context) onlyonce.Outcome {
+		begun()
+
 		if run, ok := onlyonce.RunFromContext(ctx); ok {
 			e.runs = int(min(run.Fence, maxRuns))
 		}

@@ -38,7 +38,7 @@ func WithPolicy(p onlyonce.Policy) Option { return func(c *config) { c.policy = 
 
 // WithKeyRules sets which keys are accepted. The default is 1 to 255 printable ASCII characters. With TimeOrdered, keys are UUIDs of
 // version 7, such as those of onlyonce.NewKey. A message with an old key whose record has expired then becomes a dead letter, and does not
-// run a second time.
+// run a second time. So does a message whose key is more than 10 minutes in the future, by the clock of this process: its cause is CauseKey.
 func WithKeyRules(rules onlyonce.KeyRules) Option { return func(c *config) { c.keys = rules } }
 
 // WithContent sets the bytes in which all messages with one key must agree. The default, and nil, is the key and the data. Leave out what
