@@ -30,6 +30,7 @@ func TestDefaultObserverWritesWhatAnOperatorMustKnow(t *testing.T) {
 		"unprotected call":     {Kind: EventCall, Status: StatusUnprotected},
 		"damaged record":       {Kind: EventCall, Status: StatusRejected, Reason: ReasonRecordUnreadable},
 		"misconfigured method": {Kind: EventCall, Status: StatusRejected, Err: fmt.Errorf("calling: %w", ErrOwnKey)},
+		"store failure":        {Kind: EventCall, Status: StatusRejected, Reason: ReasonStoreUnavailable, Err: rejectStoreError(failed)},
 		"lease lost":           {Kind: EventLeaseLost},
 		"settlement failed":    {Kind: EventSettleFailed, Err: failed},
 		"recovery failed":      {Kind: EventRecoverFailed, Err: failed},
@@ -44,6 +45,25 @@ func TestDefaultObserverWritesWhatAnOperatorMustKnow(t *testing.T) {
 				t.Errorf("%s: the line %q does not say %q", want, lines, part)
 			}
 		}
+	}
+}
+
+// A run that ended without a known outcome is not always a record to settle: only AtMostOnce holds the key.
+func TestRemedyOfAnUnknownOutcomeFitsTheRecord(t *testing.T) {
+	t.Parallel()
+
+	observer, lines := attentive()
+	observer.Observe(t.Context(), Event{Kind: EventCall, Status: StatusUnknown, Err: errors.New("the line is dead")})
+
+	if !strings.Contains(lines.String(), "under AT_MOST_ONCE") || !strings.Contains(lines.String(), "the next call with the key runs") {
+		t.Errorf("the end of a run: %s", lines)
+	}
+
+	observer, lines = attentive()
+	observer.Observe(t.Context(), Event{Kind: EventCall, Status: StatusUnknown, Reason: ReasonOutcomeUnknown})
+
+	if strings.Contains(lines.String(), "next call") || !strings.Contains(lines.String(), "settle the record") {
+		t.Errorf("a duplicate of such a run: %s", lines)
 	}
 }
 
@@ -68,6 +88,7 @@ func TestDefaultObserverLogsNoUsualEvents(t *testing.T) {
 		{Kind: EventCall, Status: StatusExecuted}, {Kind: EventCall, Status: StatusReplayed}, {Kind: EventCall, Status: StatusReleased},
 		{Kind: EventCall, Status: StatusRejected, Reason: ReasonInProgress}, {Kind: EventCall, Status: StatusRejected, Reason: ReasonKeyReused},
 		{Kind: EventCall, Status: StatusRejected, Err: context.Canceled},
+		{Kind: EventCall, Status: StatusRejected, Reason: ReasonStoreUnavailable, Err: rejectDraining()},
 		{Kind: EventCall, Status: StatusRejected, Err: &forbiddenError{err: &misconfiguredError{err: ErrOwnKey}}},
 		{Kind: EventTakeover}, {Kind: EventPendingSettled}, {Kind: EventResolved}, {Kind: EventForgotten}, {Kind: EventSchemeDiffers},
 	} {

@@ -134,6 +134,7 @@ const (
 // AttentionObserver returns the observer that an engine has by default, for a program that passes events on to several observers. It writes
 // to the logger what an operator must know, at warn level. A nil logger means slog.Default(), as it is when a line is written.
 //   - It writes unknown and unrecorded outcomes, unprotected calls, damaged records, misconfigured methods, and methods in shadow mode.
+//   - It writes calls that are refused because the store failed, is full, or has a record of a newer build.
 //   - It writes lost leases, settlements and recoveries that fail, transactions that are not used, and EventAttention.
 //   - It writes at most 5 lines a minute of each kind. The attribute suppressed counts the others.
 //   - The attribute remedy is what to do.
@@ -220,7 +221,7 @@ func needsAttention(event *Event) (about, remedy string) {
 		return event.Kind.String(), "the handler's rows did not commit with the record: use the run's transaction in the handler, or choose " +
 			"another guarantee"
 	case EventShadowMode:
-		return event.Kind.String(), "no call of the method is protected: read the ShadowReport, and switch Shadow off when it is good"
+		return event.Kind.String(), "no call of the method is protected: read the ShadowReport, and switch Shadow off when the report is good"
 	case EventShadow, EventRenewFailed, EventTakeover, EventClaimWithdrawn, EventPendingSettled, EventSchemeDiffers, EventResolved,
 		EventConflict, EventForgotten:
 	}
@@ -231,7 +232,12 @@ func needsAttention(event *Event) (about, remedy string) {
 func callNeedsAttention(event *Event) (about, remedy string) {
 	switch event.Status {
 	case StatusUnknown:
-		return "unknown outcome", "find out what happened and settle the record by onlyonce resolve or Engine.Resolve, or set a Recover function"
+		if event.Reason == "" { // the end of a run, whose guarantee decides whether the key is held
+			return "unknown outcome", "under AT_MOST_ONCE, find out what happened and settle the record with onlyonce resolve or Engine.Resolve, or " +
+				"set a Recover function; under another guarantee, the next call with the key runs"
+		}
+
+		return "unknown outcome", "find out what happened and settle the record with onlyonce resolve or Engine.Resolve, or set a Recover function"
 	case StatusUnrecorded:
 		return "unrecorded outcome", "a retry of this call may not get its answer: check the store"
 	case StatusUnprotected:
@@ -241,6 +247,10 @@ func callNeedsAttention(event *Event) (about, remedy string) {
 			return "damaged record", "every call with the key is refused: look at it with Engine.LookupID, remove it with Engine.ForceForget"
 		}
 
+		if event.refusedByStore() {
+			return "store failure", "keyed calls are refused, and their clients retry: check the store, whose error is the cause"
+		}
+
 		if (event.Reason == "" || event.Reason == ReasonNotSupported) && event.misconfigured() {
 			return "misconfigured method", "calls of the method are refused: change what the error names"
 		}
@@ -248,6 +258,13 @@ func callNeedsAttention(event *Event) (about, remedy string) {
 	}
 
 	return "", ""
+}
+
+// refusedByStore reports that a call was refused because of an error of the store. A server that is shutting down refuses calls without one.
+func (e *Event) refusedByStore() bool {
+	rejection, ok := errors.AsType[*Rejection](e.Err)
+
+	return ok && rejection.Cause != nil && (e.Reason == ReasonStoreUnavailable || e.Reason == ReasonStoreFull || e.Reason == ReasonRecordNewer)
 }
 
 // misconfigured reports that a call was refused because of an error in the program.

@@ -97,7 +97,7 @@ func TestReportsAtEightyColumnsAreAsTheyWere(t *testing.T) {
 		{Check: "version", Where: "10.0.0.1:6379", Found: "redis 7.2.4"},
 		{
 			Check: "persistence", Where: "10.0.0.1:6379", Severity: store.SeverityWarn,
-			Found:  "the append-only file is off: a restart forgets what was recorded since the last snapshot, and it may run again",
+			Found:  "the append-only file is off: a restart forgets what was recorded since the last snapshot, and these calls may run again",
 			Remedy: "set appendonly to yes, and appendfsync to everysec or always",
 		},
 		{Check: "index", Severity: store.SeverityFail, Found: "records cannot be listed: no\tright\n", Remedy: "look at the other checks"},

@@ -99,9 +99,9 @@ func (e *examination) persistence(info map[string]string) {
 
 	switch {
 	case info["aof_enabled"] != "1" && info["rdb_last_save_time"] == "":
-		e.warn(check, "its persistence is unknown", "allow the user the whole INFO command")
+		e.warn(check, "the persistence is unknown", "allow the user the whole INFO command")
 	case info["aof_enabled"] != "1":
-		e.warn(check, "the append-only file is off: a restart forgets what was recorded since the last snapshot, and it may run again",
+		e.warn(check, "the append-only file is off: a restart forgets what was recorded since the last snapshot, and these calls may run again",
 			"set appendonly to yes, and appendfsync to everysec or always")
 	case info["aof_last_write_status"] == "err":
 		e.warn(check, "the append-only file cannot be written", "free disk space, and read the server's log")
@@ -115,7 +115,7 @@ func (e *examination) replication(info map[string]string) {
 
 	switch {
 	case info["connected_slaves"] == "0":
-		e.warn(check, "it has no replica: while it is down, keyed calls are refused", "add a replica and let Sentinel or a cluster fail over")
+		e.warn(check, "the server has no replica: while it is down, keyed calls are refused", "add a replica and let Sentinel or a cluster fail over")
 	case info["min_slaves_good_slaves"] == "":
 		e.warn(check,
 			"min-replicas-to-write is not set: a master that has lost its replicas goes on acknowledging claims that a failover forgets",
