@@ -59,8 +59,8 @@
 //   - A run that kills its process is an attempt only if the queue counts it. The message is a dead letter after 100 deliveries: see
 //     [WithMaxDeliveries].
 //
-// A message with an unknown outcome or a damaged record becomes a dead letter with its delivery number MaxAttempts. If Message.Deliveries
-// is 0, its first delivery becomes a dead letter, but none under AtMostOnce.
+// A message with an unknown outcome or a damaged record becomes a dead letter when it is delivered for the MaxAttempts-th time. If
+// Message.Deliveries is 0, it becomes a dead letter at once, and under AtMostOnce never.
 //
 // A dead letter is not settled. Once an operator has settled its record, or the handler has been corrected, send it to the queue again with
 // the same id.

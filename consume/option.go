@@ -57,8 +57,8 @@ func WithRecover(find RecoverFunc) Option { return func(c *config) { c.recover =
 func WithFinalErrors(action Action) Option { return func(c *config) { c.rules.final = action } }
 
 // WithBackoff sets how long a message waits before its next delivery, after the given number of attempts or deliveries, which is at least
-// 1. The default, and nil, is one second, doubled each time, up to one minute, and spread by half either way. It must be safe for
-// concurrent use.
+// 1. The default, and nil, is one second, doubled each time, up to one minute, and multiplied by a random factor from 0.5 to 1.5. It must be
+// safe for concurrent use.
 func WithBackoff(backoff func(attempt int) time.Duration) Option {
 	return func(c *config) { c.rules.backoff = backoff }
 }

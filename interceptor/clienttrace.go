@@ -55,8 +55,8 @@ type CallEnd struct {
 	// Stop is the reason why no further attempt followed. It is [retry.StopCancelled] if the call ended before its first attempt, or between
 	// two attempts.
 	Stop retry.Stop
-	// StoppedUnconfirmed reports why the call was not retried: a server that does not protect the method might have run it once more. There
-	// was no other reason. Stop is then [retry.StopNotRetryable].
+	// StoppedUnconfirmed reports that the call was not retried for one reason alone: a server that does not protect the method might have run
+	// it once more. Stop is then [retry.StopNotRetryable].
 	StoppedUnconfirmed bool
 	// Status is the status in the answer to the last attempt. It is empty if there was no answer, or if the answer has no status.
 	Status onlyonce.Status

@@ -54,7 +54,7 @@ type resumption struct {
 	unsent    func(context.Context, Entry, error) error
 }
 
-// WithParallel sets how many calls are sent at a time. The default is 4.
+// WithParallel sets how many calls are sent at a time, at least 1. The default is [DefaultParallel], 4.
 func WithParallel(n int) ResumeOption { return func(r *resumption) { r.parallel = n } }
 
 // WithTarget sets the target whose calls are sent. The default is the target that Resume is called with, such as that of a connection. Use
@@ -62,13 +62,15 @@ func WithParallel(n int) ResumeOption { return func(r *resumption) { r.parallel 
 // [Journal.Targets]. The servers must have the records of the old ones, or the calls might run twice.
 func WithTarget(target string) ResumeOption { return func(r *resumption) { r.target = target } }
 
-// WithRetention declares how long the servers keep outcomes. The default is 24 hours. A call that is older, less a tolerance of 10 minutes
-// or of half of the retention, whichever is less, might run twice. It is not sent: see OnUnsent.
+// WithRetention declares how long the servers keep outcomes, at least a millisecond. The default is 24 hours. A call that is older than the
+// retention less a tolerance might run twice, so it is not sent: see [OnUnsent]. The tolerance is 10 minutes, or half of the retention if
+// that is less.
 func WithRetention(d time.Duration) ResumeOption { return func(r *resumption) { r.retention = d } }
 
 // OnAnswer sets what is done with the final answers of a method. The method "" is for all methods without a function of their own. The
 // function is called in a goroutine of Resume, before the call is removed. It may be called more than once for a call: after it returned an
-// error, or after its process died. The next Resume then gets the same answer. Without a function, answers are dropped.
+// error, or after its process died. The next Resume then gets the same answer. Without a function, the answer is dropped and the call is
+// removed.
 func OnAnswer(method string, answered func(ctx context.Context, answer Answer) error) ResumeOption {
 	return func(r *resumption) { r.answered[method] = answered }
 }
@@ -119,7 +121,8 @@ func (j *Journal) Targets() []string {
 // Resume sends the calls that were left for a target, oldest first, several at a time. Those with a final answer are removed. Those whose
 // outcome stays unknown are left: call Resume again later. Calls that are on their way are not touched, so Resume may run at any time.
 //
-// The error has the reasons why calls are left, the first 10 of them. It is nil if none is left.
+// The error has the reasons why calls are left, the first 10 of them. It is nil if none is left. It is also an error, before anything is
+// sent, if an option is out of its range.
 func (j *Journal) Resume(ctx context.Context, target string, send Sender, opts ...ResumeOption) (Summary, error) {
 	r := &resumption{
 		target: target, parallel: DefaultParallel, retention: onlyonce.DefaultRetention,
@@ -130,7 +133,7 @@ func (j *Journal) Resume(ctx context.Context, target string, send Sender, opts .
 	}
 
 	if r.parallel < 1 || r.retention < time.Millisecond {
-		return Summary{}, fmt.Errorf("journal: Resume: WithParallel is %d and WithRetention %v: give at least 1, and 1ms", r.parallel,
+		return Summary{}, fmt.Errorf("journal: Resume: WithParallel is %d, at least 1, and WithRetention is %v, at least 1ms", r.parallel,
 			r.retention)
 	}
 

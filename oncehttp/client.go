@@ -29,7 +29,8 @@ type ClientOption func(*Transport)
 //   - outside of a run, for a protected request: a fresh UUID of version 7.
 //
 // All other requests pass as they are. So does the GET that an http.Client makes of a redirect: the key belongs to the request that was
-// redirected. A request with a body is retried only if it has GetBody, as requests of http.NewRequest have.
+// redirected. A request with a body is retried only if it has GetBody, as requests of http.NewRequest have, or if [WithJournal] has
+// written it.
 //
 // A key is useless if the server does not read it. So an attempt that may have reached a handler is retried only if the route was confirmed
 // before, or if WithPresumed declares it. Answers of the server confirm a route, or deny it:

@@ -17,7 +17,8 @@ func NotExecuted(ctx context.Context) { mark(ctx, onlyonce.ClassNotExecuted) }
 func Final(ctx context.Context) { mark(ctx, onlyonce.ClassDefinite) }
 
 // KeepWrites keeps the writes of a handler that shares a transaction with its record. It has an effect only if the answer is recorded and
-// has a status of 400 or more. Without it such writes are rolled back. It gets the context of the handler's request.
+// has a status of 400 or more. Without it such writes are rolled back. It gets the context of the handler's request; with any
+// other context it does nothing.
 func KeepWrites(ctx context.Context) {
 	if m, ok := ctx.Value(marksKey{}).(*marks); ok {
 		m.mu.Lock()

@@ -53,7 +53,8 @@
 // # Check
 //
 // [Open] and [New] call [Store.Check], unless [WithoutCheck] is set. It refuses servers that would lose records, such as one with an
-// eviction policy other than noeviction, and warns of settings that weaken the guarantees.
+// eviction policy other than noeviction. Its [Report] also has warnings of settings that weaken the guarantees. Open and New drop them, so
+// call Check at the start and log them.
 //
 // # Errors
 //

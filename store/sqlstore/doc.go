@@ -10,9 +10,9 @@
 //	engine, err := onlyonce.New(records)
 //	…
 //	go func() {
-//	if err := records.Run(ctx); err != nil { // deletes expired records until ctx ends
-//		slog.Error("expired records stay", "error", err)
-//	}
+//		if err := records.Run(ctx); err != nil { // deletes expired records until ctx ends
+//			slog.Error("expired records stay", "error", err)
+//		}
 //	}()
 //
 // The package links no driver: the program imports one. The page docs/databases.md is for database administrators: costs, queries, vacuum,
