@@ -2,6 +2,7 @@ package onceconnect
 
 import (
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -89,5 +90,13 @@ func TestMetadataAfterTheAnswerIsDropped(t *testing.T) {
 
 	if len(answer.header) != 0 || len(answer.trailer) != 1 || answer.trailer.Get("X-Before") != "1" {
 		t.Errorf("the answer has the header %q and the trailer %q", answer.header, answer.trailer)
+	}
+}
+
+// A proxy may join the values of a header.
+func TestBinaryMetadataOfOneHeaderMayHaveSeveralValues(t *testing.T) {
+	got := metadataOf(http.Header{"X-Trace-Bin": {"AQ==, Ag", "Aw"}, "X-Text": {"a, b"}})
+	if want := (metadata.MD{"x-trace-bin": {"\x01", "\x02", "\x03"}, "x-text": {"a, b"}}); !reflect.DeepEqual(got, want) {
+		t.Errorf("the metadata is %q, want %q", got, want)
 	}
 }

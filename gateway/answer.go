@@ -3,10 +3,13 @@ package oncegateway
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/onlyonce-go/onlyonce"
@@ -40,25 +43,41 @@ func setContract(ctx context.Context, h http.Header) {
 	}
 }
 
-// mayHaveSucceeded reports whether the answer of the server may be a response, although the call has ended with an error of this code. The
-// response may have been too large for the gateway's connection, or impossible to decode, or too late for the deadline. A replay with a
-// response has ReplayedHeader in its header. A first answer without a header has no response.
-func mayHaveSucceeded(md runtime.ServerMetadata, code codes.Code) bool {
+// mayHaveSucceeded reports whether the answer of the server may be a response, although the call has ended with an error. A replay with a
+// response has ReplayedHeader in its header. For a first answer, these things show it:
+//   - The code is one with which an interceptor in front of the kit ends a call that has taken too long.
+//   - The response was too large for the server to send.
+//   - The answer has a header, and the code is one with which a gRPC client fails a call that was answered. The response may have been too
+//     large for the gateway's connection, or impossible to decode.
+func mayHaveSucceeded(md runtime.ServerMetadata, st *status.Status) bool {
 	if len(md.HeaderMD.Get(interceptor.ReplayedHeader)) > 0 {
 		return true
 	}
 
-	said, _ := last(md.TrailerMD, interceptor.StatusTrailer)
-	if onlyonce.Status(said) != onlyonce.StatusExecuted || len(md.HeaderMD.Get("content-type")) == 0 { // only a connection adds this
+	if said, _ := last(md.TrailerMD, interceptor.StatusTrailer); onlyonce.Status(said) != onlyonce.StatusExecuted {
 		return false
 	}
 
-	switch code { // the codes with which a gRPC client can fail a call that was answered
-	case codes.Canceled, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Internal, codes.Unknown:
+	withHeader := len(md.HeaderMD.Get("content-type")) > 0 // only a connection adds this
+
+	switch st.Code() { //nolint:exhaustive // the others are codes of handlers alone
+	case codes.Canceled, codes.DeadlineExceeded:
 		return true
+	case codes.ResourceExhausted:
+		return withHeader || tooLargeToSend(st.Message())
+	case codes.Internal, codes.Unknown:
+		return withHeader
 	default:
 		return false
 	}
+}
+
+// tooLargeToSend reports whether the message of a RESOURCE_EXHAUSTED is that of a server of grpc-go or connect-go whose response exceeds its
+// limit: see grpc.MaxSendMsgSize and connect.WithSendMaxBytes. The kit has no other servers.
+func tooLargeToSend(message string) bool {
+	texts := []string{"trying to send message larger than max (", "grpc: message too large (", " exceeds sendMaxBytes "}
+
+	return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(message, text) })
 }
 
 // setUnknown sets the headers of the contract for an error that does not show the recorded outcome. A client then keeps its key and counts

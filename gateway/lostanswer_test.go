@@ -89,6 +89,38 @@ func TestF05AnAnswerThatTheGatewayCannotReadIsUnknown(t *testing.T) {
 	w.mustHaveRun(1)
 }
 
+// The gateway sees no header, as with a recorded error.
+func TestF05AnAnswerThatTheServerCannotSendIsUnknown(t *testing.T) {
+	w := start(t, setup{server: []grpc.ServerOption{grpc.MaxSendMsgSize(1)}}, nil)
+
+	for range 2 { // the first answer, and a replay
+		w.post(charges, "order-1", payload).mustBe(onlyonce.StatusUnknown, http.StatusTooManyRequests)
+	}
+
+	w.mustHaveRun(1)
+}
+
+// An interceptor in front of the kit may give up a call whose handler has succeeded.
+func TestF05AnAnswerThatATimeoutInFrontReplacesIsUnknown(t *testing.T) {
+	for code, want := range map[codes.Code]int{codes.DeadlineExceeded: http.StatusGatewayTimeout, codes.Canceled: 499} {
+		t.Run(code.String(), func(t *testing.T) {
+			late := func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+				_, _ = handler(ctx, req)
+
+				return nil, status.Error(code, "the handler took too long")
+			}
+
+			w := start(t, setup{server: []grpc.ServerOption{grpc.ChainUnaryInterceptor(late)}}, nil)
+
+			for range 2 { // the first answer, and a replay
+				w.post(charges, "order-1", payload).mustBe(onlyonce.StatusUnknown, want)
+			}
+
+			w.mustHaveRun(1)
+		})
+	}
+}
+
 // An error that the server has recorded is one, also with a code that the gateway could have made.
 func TestARecordedErrorOfTheServerIsNotUnknown(t *testing.T) {
 	for name, s := range map[string]setup{"over a connection": {}, "in process": {inProcess: true}} {
