@@ -253,6 +253,17 @@ func TestF24AKeyIsNotUsedForOtherContent(t *testing.T) {
 
 	c.gets(m, consume.Ack, consume.CauseDone) // a message that its producer has sent again
 	c.hasRun(1)
+
+	for key, action := range map[string]consume.Action{"eu": consume.Ack, "us": consume.DeadLetter} {
+		m := message("keyed", 1)
+		m.Key = []byte("eu")
+		c.gets(m, consume.Ack, consume.CauseDone)
+
+		m.Key = []byte(key)
+		if d := c.deliver(t.Context(), m); d.Action != action {
+			t.Errorf("the message with the key %q instead of %q: %+v", key, "eu", d)
+		}
+	}
 }
 
 func TestWithContentDecidesWhatAKeyIsBoundTo(t *testing.T) {
@@ -382,11 +393,17 @@ func TestTheRecoveryFunctionSettlesAnUnknownMessage(t *testing.T) {
 		consume.WithRecover(func(_ context.Context, m *consume.Message, _ onlyonce.Record) (onlyonce.Finding, error) {
 			asked = append(asked, m)
 
+			if m.Extend != nil || m.ExtendEvery != 0 {
+				t.Error("the recovery function can extend a message")
+			}
+
 			return consume.FindingOf(nil), nil
 		}))
 
 	sent := message("m", 1)
 	sent.Position, sent.Key, sent.Headers = "orders/0/7", []byte("k"), map[string][]string{"A": {"1", "2"}, "B": {""}, "C": nil}
+
+	sent.Extend, sent.ExtendEvery = func(context.Context) error { return nil }, time.Hour
 
 	c.gets(sent, consume.Redeliver, consume.CauseFailed)
 	sent.Deliveries++

@@ -52,6 +52,11 @@ func TestTheHistoryOfMessagesIsBounded(t *testing.T) {
 		t.Errorf("%d deliveries count, want the run and this one", got)
 	}
 
+	// A dead letter that somebody has sent again may have been another process's.
+	if got := h.counted(at("run"), 1); got != 1 {
+		t.Errorf("%d deliveries of the first one count", got)
+	}
+
 	h.note(at("m"), &ending{ran: true}, &failed)
 
 	if got := h.counted(at("m"), 2); got != 2 {
