@@ -194,6 +194,10 @@ func TestNoContentAndNotModifiedHaveNoBody(t *testing.T) {
 			if _, err := io.WriteString(rw, "x"); err != http.ErrBodyNotAllowed { //nolint:errorlint // as net/http returns it
 				t.Errorf("writing a body: %v", err)
 			}
+
+			if err := http.NewResponseController(rw).Flush(); err != nil { // nothing is left to be sent early
+				t.Errorf("flush: %v", err)
+			}
 		})
 
 		first, again := both(w, func() *http.Request { return w.request(http.MethodPut, "/", "k", "") })
@@ -229,6 +233,10 @@ func TestHeadIsReplayedWithTheLengthOfItsBody(t *testing.T) {
 			}
 
 			_, _ = io.WriteString(rw, "<html>twelve")
+
+			if err := http.NewResponseController(rw).Flush(); err != nil { // nothing is left to be sent early
+				t.Errorf("flush: %v", err)
+			}
 		})
 
 		for path, want := range map[string]int64{"/report": 12, "/large": 1_000_000} {
