@@ -189,6 +189,11 @@ func TestNoContentAndNotModifiedHaveNoBody(t *testing.T) {
 	for _, status := range []int{http.StatusNoContent, http.StatusNotModified} {
 		w := start(t, setup{}, func(rw http.ResponseWriter, _ *http.Request) {
 			rw.Header().Set("ETag", `"1"`)
+
+			if status == http.StatusNotModified {
+				rw.Header().Set("Content-Length", "7") // of the body that the client has
+			}
+
 			rw.WriteHeader(status)
 
 			if _, err := io.WriteString(rw, "x"); err != http.ErrBodyNotAllowed { //nolint:errorlint // as net/http returns it
@@ -201,7 +206,8 @@ func TestNoContentAndNotModifiedHaveNoBody(t *testing.T) {
 		})
 
 		first, again := both(w, func() *http.Request { return w.request(http.MethodPut, "/", "k", "") })
-		if first.body+again.body != "" || again.header.Get("ETag") != `"1"` || again.header.Get("Content-Length") != "" {
+		if first.body+again.body != "" || again.header.Get("ETag") != `"1"` ||
+			again.header.Get("Content-Length") != first.header.Get("Content-Length") {
 			t.Errorf("%d: %q, %v", status, again.body, again.header)
 		}
 	}
@@ -409,7 +415,9 @@ func TestInformationalAnswersAreSentAtOnceAndNotReplayed(t *testing.T) {
 }
 
 func TestAnswerThatIsShorterThanItsLengthIsAmbiguous(t *testing.T) {
-	w := start(t, setup{}, func(rw http.ResponseWriter, _ *http.Request) {
+	w := start(t, setup{}, func(rw http.ResponseWriter, r *http.Request) {
+		oncehttp.Final(r.Context()) // it cannot be the whole answer
+
 		rw.Header().Set("Content-Length", "10")
 		_, _ = io.WriteString(rw, "short")
 	})
@@ -440,17 +448,6 @@ func TestAnswerLongerThanItsLengthIsCut(t *testing.T) {
 	if first.body != "four" {
 		t.Errorf("%q", first.body)
 	}
-}
-
-func TestDownstreamRejectionIsAmbiguous(t *testing.T) {
-	w := start(t, setup{}, func(rw http.ResponseWriter, _ *http.Request) {
-		rw.Header().Set(oncehttp.StatusHeader, string(onlyonce.StatusRejected)) // as a proxy passes it on
-		rw.WriteHeader(http.StatusUnprocessableEntity)
-	})
-
-	w.post("k").mustBe(onlyonce.StatusUnknown, http.StatusUnprocessableEntity)
-	w.post("k").mustReject(http.StatusConflict, onlyonce.ReasonOutcomeUnknown)
-	w.mustHaveRun(1)
 }
 
 func TestWriterOfTheHandlerIsComplete(t *testing.T) {

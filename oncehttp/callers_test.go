@@ -186,3 +186,34 @@ func TestF23WaiterWithAShorterDeadlineFailsAlone(t *testing.T) {
 	w.send(w.request(http.MethodPost, "/nowait", "k", "")).mustBe(onlyonce.StatusReplayed, http.StatusOK)
 	w.mustHaveRun(1)
 }
+
+func TestF23WaiterWhoseTimeIsOverMayTryAgain(t *testing.T) {
+	running, proceed := make(chan struct{}), make(chan struct{})
+	w := start(t, setup{
+		engine: []onlyonce.Option{patient()},
+		front: func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				ctx, cancel := context.WithCancel(r.Context())
+				defer cancel()
+
+				if r.Header.Get("X-Hurry") != "" {
+					cancel()
+				}
+
+				next.ServeHTTP(rw, r.WithContext(ctx))
+			})
+		},
+	}, func(http.ResponseWriter, *http.Request) {
+		close(running)
+		<-proceed
+	})
+
+	done := make(chan *answer)
+	go func() { done <- w.post("k") }()
+
+	<-running
+	w.post("k", "X-Hurry", "1").mustBe(onlyonce.StatusRejected, http.StatusServiceUnavailable)
+	close(proceed)
+	(<-done).mustBe(onlyonce.StatusExecuted, http.StatusOK)
+	w.mustHaveRun(1)
+}

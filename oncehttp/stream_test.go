@@ -154,6 +154,37 @@ func TestHijackedConnectionBelongsToTheHandlerAndNeverRunsTwice(t *testing.T) {
 	w.mustHaveRun(1)
 }
 
+func TestMarkOfAHandlerThatHijacksHolds(t *testing.T) {
+	ended := make(chan struct{}, 2)
+	front := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(rw, r)
+
+			ended <- struct{}{}
+		})
+	}
+
+	w := start(t, setup{front: front}, func(rw http.ResponseWriter, r *http.Request) {
+		conn, _, err := http.NewResponseController(rw).Hijack()
+		if err != nil {
+			t.Errorf("hijack: %v", err)
+
+			return
+		}
+
+		oncehttp.NotExecuted(r.Context())
+		_, _ = io.WriteString(conn, "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+		_ = conn.Close()
+	})
+
+	for range 2 {
+		w.post("k").mustBe("", http.StatusServiceUnavailable)
+		<-ended
+	}
+
+	w.mustHaveRun(2)
+}
+
 func TestHijackFailsOverHTTP2AndTheAnswerIsRecorded(t *testing.T) {
 	w := start(t, setup{http2: true}, func(rw http.ResponseWriter, _ *http.Request) {
 		if _, _, err := http.NewResponseController(rw).Hijack(); !errors.Is(err, errors.ErrUnsupported) {
