@@ -35,11 +35,15 @@ func TestAnInterceptorBehindMayMakeOtherCallsWithEmptyRequests(t *testing.T) {
 		t.Run(protocol, func(t *testing.T) {
 			w := newWorld(t, setup{})
 			by := onceconnect.HTTPClient(&lossy{Client: httpClient(t, true)})
-			other := dialBy(by, w.url, opts...)
+			other, mirror := dialBy(by, w.url, opts...), dialBy(by, serve(t, new(shop).routes(), nil), opts...)
 
 			opts = append(opts, behind(t, func(ctx context.Context, req connect.AnyRequest, next connect.UnaryFunc) (connect.AnyResponse, error) {
 				if _, err := other.note.CallUnary(ctx, connect.NewRequest(new(shopv1.NoteRequest))); err != nil {
 					t.Errorf("the other call: %v", err)
+				}
+
+				if _, err := mirror.pay.CallUnary(ctx, connect.NewRequest(new(shopv1.PayRequest))); err != nil {
+					t.Errorf("the call to another host: %v", err)
 				}
 
 				return next(ctx, req)

@@ -141,9 +141,9 @@ func withResponse(resp connect.AnyResponse, err error) error {
 	return err
 }
 
-// asLost changes the error of an answer that a broken connection has cut off to UNAVAILABLE, which is the code of grpc-go. In connect-go, it
-// is CANCELLED after a reset, as if the caller had left: see isClientDisconnected in its error.go. In the middle of a message it is UNKNOWN
-// or INTERNAL.
+// asLost changes the error of an answer that a broken connection has cut off to UNAVAILABLE, which is the code of grpc-go. In connect-go,
+// the code is CANCELLED after a reset, as if the caller had left: see isClientDisconnected in its error.go. In the middle of a message, the
+// code is UNKNOWN or INTERNAL.
 func asLost(ctx context.Context, err error) error {
 	failed, ok := errors.AsType[*connect.Error](err)
 	if !ok || failed == nil || connect.IsWireError(err) || ctx.Err() != nil || errors.Is(err, context.Canceled) {
@@ -167,8 +167,8 @@ func metaOfAnswer(err error) http.Header {
 	return failed.Meta()
 }
 
-// metadataOfError returns the metadata of an error that a server has sent. The metadata counts as trailers, because connect-go does not tell
-// headers from trailers. Only a replayed response has ReplayedHeader in both: the server could not send the response.
+// metadataOfError returns the metadata of an error that a server has sent. The metadata counts as trailers, because connect-go does not
+// separate headers from trailers. If ReplayedHeader has two values, the server has replayed a response and could not send it.
 func metadataOfError(err error) (header, trailer metadata.MD) {
 	trailer = metadataOf(metaOfAnswer(err))
 	if values := trailer[interceptor.ReplayedHeader]; len(values) > 1 {

@@ -76,8 +76,8 @@ func clientMain() error {
 	transport := &http.Transport{Protocols: new(http.Protocols)}
 	transport.Protocols.SetUnencryptedHTTP2(true)
 
-	opts := append(protocols()[os.Getenv(protocolOf)], connect.WithInterceptors(once))
-	c := dialBy(&dying{http.Client{Transport: transport}}, os.Getenv(shopURL), opts...)
+	opts := protocols()[os.Getenv(protocolOf)]
+	c := dialBy(&dying{http.Client{Transport: transport}}, os.Getenv(shopURL), append(opts, connect.WithInterceptors(once))...)
 
 	if got := c.payFor(context.Background(), "", &shopv1.PayRequest{Order: "1", Amount: 100}); got.err != nil {
 		return got.err
@@ -110,7 +110,7 @@ func TestF05AClientIsKilledAndResumeGetsTheOneAnswer(t *testing.T) {
 				}
 
 				j := must(journal.Open(path))(t)
-				defer j.Close() //nolint:errcheck // it was read
+				defer j.Close()
 
 				var answers []journal.Answer
 
