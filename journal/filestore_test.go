@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -161,6 +162,28 @@ func TestARemovalAfterAFinalAnswerNeedsNoSync(t *testing.T) {
 
 	if syncs != before+1 {
 		t.Errorf("the removal of a call that was not executed took %d syncs, want 1", syncs-before)
+	}
+}
+
+// The program has given the call to somebody, who must not get it again after a power failure.
+func TestTheRemovalOfACallThatIsHandedOverIsSynced(t *testing.T) {
+	var syncs int
+
+	env := realEnvironment()
+	env.sync = func(file *os.File) error { syncs++; return file.Sync() }
+
+	j := open(t, journalPath(t), withEnvironment(env))
+	end(t, begin(t, j, 1), errUnknown)
+
+	before := syncs
+
+	if _, err := j.Resume(t.Context(), testTarget, nil,
+		WithAccept(func(Entry) error { return errUnknown }), OnUnsent(func(context.Context, Entry, error) error { return nil })); err != nil {
+		t.Fatal(err)
+	}
+
+	if syncs != before+1 {
+		t.Errorf("the removal took %d syncs, want 1", syncs-before)
 	}
 }
 
