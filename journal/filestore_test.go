@@ -165,6 +165,28 @@ func TestARemovalAfterAFinalAnswerNeedsNoSync(t *testing.T) {
 	}
 }
 
+// Until the folder is on the disk, the old file may come back after a power failure.
+func TestTheFolderIsSyncedAfterTheFileIsReplaced(t *testing.T) {
+	var steps []string
+
+	env := realEnvironment()
+	env.at = func(point string) { steps = append(steps, point) }
+	env.sync = func(file *os.File) error {
+		info, err := file.Stat()
+		if err == nil && info.IsDir() {
+			steps = append(steps, "folder synced")
+		}
+
+		return errors.Join(err, file.Sync())
+	}
+
+	open(t, journalPath(t), withEnvironment(env))
+
+	if want := []string{"new file written", "new file synced", "replaced", "folder synced"}; !slices.Equal(steps, want) {
+		t.Errorf("the steps are %v, want %v", steps, want)
+	}
+}
+
 // The program has given the call to somebody, who must not get it again after a power failure.
 func TestTheRemovalOfACallThatIsHandedOverIsSynced(t *testing.T) {
 	var syncs int
@@ -231,6 +253,23 @@ func TestACallThatAFullDiskDoesNotTakeFailsAndLeavesNothing(t *testing.T) {
 	j.Close()
 
 	if got := keys(open(t, path)); !slices.Equal(got, []string{"order-1", "order-5"}) {
+		t.Errorf("left are %v", got)
+	}
+}
+
+func TestCloseWritesTheRemovalsThatAFullDiskHasNotTaken(t *testing.T) {
+	var full atomic.Bool
+
+	path := journalPath(t)
+	j := open(t, path, withEnvironment(fullDisk(&full)))
+	removed := begin(t, j, 1)
+
+	full.Store(true)
+	end(t, removed, nil)
+	full.Store(false)
+	j.Close()
+
+	if got := keys(open(t, path)); len(got) > 0 {
 		t.Errorf("left are %v", got)
 	}
 }

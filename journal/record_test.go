@@ -211,6 +211,38 @@ func TestACallOfALaterProcessIsNotTakenForOneWhoseRemovalIsDamaged(t *testing.T)
 	}
 }
 
+// Without the repair, damage to the other copy would lose the whole file.
+func TestADamagedCopyOfTheHeaderIsRepaired(t *testing.T) {
+	path := journalPath(t)
+	j := open(t, path)
+	begin(t, j, 1)
+	j.Close()
+
+	for _, at := range []int{0, copySize} {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		data[at]++
+
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+
+		j, err := Open(path)
+		if err != nil {
+			t.Fatalf("byte %d is damaged: %v", at, err)
+		}
+
+		if got := keys(j); !slices.Equal(got, []string{"order-1"}) {
+			t.Errorf("byte %d is damaged: left are %v", at, got)
+		}
+
+		j.Close()
+	}
+}
+
 func TestAFileThatIsNoJournalStaysAsItIs(t *testing.T) {
 	for name, text := range map[string]string{
 		"short": "hello", "long": string(make([]byte, 4096)), "header": magic + string(make([]byte, 100)),

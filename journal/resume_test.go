@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -222,6 +223,21 @@ func TestAnAnswerThatTheProgramDoesNotTakeIsLeft(t *testing.T) {
 		OnAnswer("", func(context.Context, Answer) error { return failed }))
 	if !errors.Is(err, failed) || j.Left() != 1 {
 		t.Errorf("Resume: %v; %d are left", err, j.Left())
+	}
+}
+
+// A test that fails in a callback ends its goroutine so.
+func TestACallIsLeftIfItsFunctionEndsTheGoroutine(t *testing.T) {
+	j := leftNow(t, 1)
+
+	summary, err := j.Resume(t.Context(), testTarget, sending(func(Entry) error { return nil }),
+		OnAnswer("", func(context.Context, Answer) error {
+			runtime.Goexit()
+
+			return nil
+		}))
+	if err != nil || j.Left() != 1 {
+		t.Errorf("Resume: %+v, %v; %d calls are left, want 1", summary, err, j.Left())
 	}
 }
 

@@ -30,8 +30,8 @@ type Consumer struct {
 }
 
 // New returns a consumer. The options of the client name at least the brokers, the group and the topics. The consumer sets how offsets
-// are committed and what happens in a rebalance; options for these have no effect, except kgo.AutoCommitInterval, which is 5 seconds by
-// default.
+// are committed and what happens in a rebalance; options for these have no effect or are refused, except kgo.AutoCommitInterval, which is
+// 5 seconds by default.
 //
 // Dead letters are produced to the topic deadLetters, with acknowledgement of all replicas in sync, if the options do not say otherwise.
 // A dead letter has the key, the value and the headers of its record, and those of consume.Decision.DeadLetterHeaders. If it is too large,
@@ -98,6 +98,8 @@ var (
 	// ErrRevokeWait means that WithRevokeWait is not shorter than kgo.RebalanceTimeout. The group would take the member for dead while it
 	// waits.
 	ErrRevokeWait = errors.New("oncekafka: WithRevokeWait is not shorter than kgo.RebalanceTimeout: give a shorter wait or a longer timeout")
+	// ErrDeadLetterOption means that an option of the client would lose dead letters, or never produce them.
+	ErrDeadLetterOption = errors.New("oncekafka: with this option of the client, dead letters would be lost or never produced: leave it out")
 )
 
 // check reports options of the client that do not fit the consumer.
@@ -111,11 +113,35 @@ func (c *Consumer) check(client *kgo.Client) error {
 		return fmt.Errorf("%w: they are %v and %v", ErrRevokeWait, c.revokeWait, timeout)
 	}
 
+	return checkProducing(client)
+}
+
+// checkProducing reports options of the client with which it does not produce a record, produces it to another topic, or does not wait for
+// Kafka to store it.
+func checkProducing(client *kgo.Client) error {
+	for _, option := range []struct {
+		name  string
+		value any
+		harms any
+	}{
+		{"kgo.ManualFlushing", client.OptValue(kgo.ManualFlushing), true},
+		{"kgo.DefaultProduceTopicAlways", client.OptValue(kgo.DefaultProduceTopicAlways), true},
+		{"kgo.RequiredAcks(kgo.NoAck())", client.OptValue(kgo.RequiredAcks), kgo.NoAck()},
+	} {
+		if option.value == option.harms {
+			return fmt.Errorf("%w: %s", ErrDeadLetterOption, option.name)
+		}
+	}
+
+	if id, _ := client.OptValue(kgo.TransactionalID).(string); id != "" {
+		return fmt.Errorf("%w: kgo.TransactionalID(%q)", ErrDeadLetterOption, id)
+	}
+
 	return nil
 }
 
 // Run joins the group, handles records until ctx ends, commits, leaves the group, and returns the cause of the end of ctx. A broker that
-// cannot be reached is tried again: see [WithReport]. Run returns at once with [ErrOwnDeadLetters] or [ErrRevokeWait].
+// cannot be reached is tried again: see [WithReport]. Run returns at once with [ErrOwnDeadLetters], [ErrRevokeWait] or [ErrDeadLetterOption].
 //
 // Run returns when all handlers that it has called have returned. After ctx has ended it begins no more records. Stop the handlers with
 // onlyonce.Engine.Drain. Run may be called several times, also at the same time: each call is a member of the group.

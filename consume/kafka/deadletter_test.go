@@ -280,3 +280,29 @@ func TestRunReturnsAlthoughADeadLetterCannotBeProduced(t *testing.T) {
 		t.Errorf("%d is committed, want nothing: %v", at, err)
 	}
 }
+
+func TestOptionsThatLoseDeadLettersAreRefused(t *testing.T) {
+	t.Parallel()
+
+	b := newBroker(t, 1)
+
+	for name, opts := range map[string][]kgo.Opt{
+		"transactions":      {kgo.TransactionalID("orders")},
+		"flushing by hand":  {kgo.ManualFlushing()},
+		"another topic":     {kgo.DefaultProduceTopic("other"), kgo.DefaultProduceTopicAlways()},
+		"no acknowledgment": {kgo.RequiredAcks(kgo.NoAck()), kgo.DisableIdempotentWrite()},
+	} {
+		c, err := oncekafka.New(func(context.Context, *consume.Message) consume.Decision { return consume.Decision{} }, dead,
+			append(b.options(), opts...))
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		if err := c.Run(ctx); !errors.Is(err, oncekafka.ErrDeadLetterOption) {
+			t.Errorf("%s: Run returns %v", name, err)
+		}
+
+		cancel()
+	}
+}
