@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strings"
@@ -18,7 +19,7 @@ import (
 	"github.com/onlyonce-go/onlyonce/store/redisstore"
 )
 
-// fake is something that answers INFO with a text, and everything else with an error.
+// fake is a server that replies with a text to INFO, with 1 to EVAL, and with an error to all else.
 func fake(t *testing.T, info ...string) string {
 	t.Helper()
 
@@ -46,13 +47,18 @@ func fake(t *testing.T, info ...string) string {
 			served.Go(func() {
 				defer conn.Close()
 
-				for lines := bufio.NewScanner(conn); lines.Scan(); {
-					switch word := strings.ToLower(lines.Text()); word {
+				for in := bufio.NewReader(conn); ; {
+					word, err := command(in)
+					if err != nil {
+						return
+					}
+
+					switch word {
 					case "info":
 						_, _ = fmt.Fprintf(conn, "$%d\r\n%s\r\n", len(text), text)
 					case "eval":
 						_, _ = fmt.Fprint(conn, ":1\r\n")
-					case "hello", "client":
+					default:
 						_, _ = fmt.Fprint(conn, "-ERR unknown command\r\n")
 					}
 				}
@@ -61,6 +67,32 @@ func fake(t *testing.T, info ...string) string {
 	})
 
 	return "redis://" + listener.Addr().String()
+}
+
+// command reads a command and returns its first word in lower case.
+func command(in *bufio.Reader) (word string, err error) {
+	var count int
+	if _, err := fmt.Fscanf(in, "*%d\r\n", &count); err != nil {
+		return "", err
+	}
+
+	for i := range count {
+		var size int
+		if _, err := fmt.Fscanf(in, "$%d\r\n", &size); err != nil {
+			return "", err
+		}
+
+		argument := make([]byte, size+len("\r\n"))
+		if _, err := io.ReadFull(in, argument); err != nil {
+			return "", err
+		}
+
+		if i == 0 {
+			word = strings.ToLower(string(argument[:size]))
+		}
+	}
+
+	return word, nil
 }
 
 // sound is the INFO of a server without problems.
