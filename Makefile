@@ -133,14 +133,18 @@ RACE_TEST := $(GO_TEST) -race $(NOT_C) -count=1 -timeout 30m
 ALONE      := ./otel/internal/alerts
 ONE_BY_ONE := $(addprefix ./internal/,apilist faultrows guarantees httprules imports keytime model outcome pages release \
 	report testedon uuid)
-SLOWEST    := ./internal/sqlstoretest ./internal/chaos ./internal/sqlcrash ./examples/clients
+SLOWEST    := ./internal/sqlstoretest ./examples ./internal/sqlcrash ./internal/chaos ./examples/clients
+
+# LATER are tests that make soak runs, and make test does not. They take minutes,
+# and repeat tests of make test with another client, table or database.
+LATER      := TestContractSealedWithTransactions|TestContractOnATableThatIsPartitionedByHash|TestContractWithAnAutoPipeliner|TestEveryOrderHappensOnceOnPostgreSQL
 
 # The tests of all packages share two database servers, which run as long as
 # withservers. exec replaces the shell, so that make interrupts withservers.
 # GORACE: a process with the race detector sleeps for a second when it ends, so
 # that late goroutines can be seen. Here goleak looks for them.
 .PHONY: test
-test: c-compiler servers languages browser other-servers ## run all tests, with the race detector where it helps. JOBS=2 (modules at a time)
+test: c-compiler servers languages browser other-servers ## run all tests but the long ones of make soak, with the race detector where it helps. JOBS=2 (modules at a time)
 	@echo '-- $@'
 	$(call build,.,internal/together)
 	$(call build,internal/sqltest,withservers)
@@ -148,13 +152,14 @@ test: c-compiler servers languages browser other-servers ## run all tests, with 
 	commands=$$($(TOOLS)/testedon commands test $(RACE_TEST))
 	mapfile -t on_other_servers <<<"$$commands"
 	exec $(TOOLS)/withservers $(TOGETHER) \
-		'all=$$(go list ./...); others=$$(go list ./fingerprint $(ONE_BY_ONE)); $(RACE_TEST) $$(grep -vxF "$$others" <<<"$$all")' \
-		$(foreach module,$(SLOWEST) $(filter-out . $(SLOWEST) $(ALONE),$(MODULES)),'cd $(module); $(RACE_TEST) ./...') \
+		'all=$$(go list ./...); others=$$(go list ./fingerprint $(ONE_BY_ONE)); $(RACE_TEST) -skip "$(LATER)" $$(grep -vxF "$$others" <<<"$$all")' \
+		$(foreach module,$(SLOWEST),'cd $(module); $(RACE_TEST) -skip "$(LATER)" ./...') \
+		"$${on_other_servers[@]}" \
+		$(foreach module,$(filter-out . $(SLOWEST) $(ALONE),$(MODULES)),'cd $(module); $(RACE_TEST) ./...') \
 		$(foreach module,$(ALONE),'cd $(module); $(GO_TEST) -count=1 ./...') \
 		'$(RACE_TEST) -run Concurrently ./fingerprint' \
 		'$(GO_TEST) -count=1 -skip Concurrently ./fingerprint $(ONE_BY_ONE)' \
-		'cd ./bench; $(GO_TEST) -count=1 -run Allocations ./...' \
-		"$${on_other_servers[@]}"
+		'cd ./bench; $(GO_TEST) -count=1 -run Allocations ./...'
 
 # The newest servers are not part of make test: they come from Debian's testing
 # and unstable distributions, which change every day.
@@ -444,8 +449,12 @@ standstill: servers ## run the tests of folders on a machine that stands still a
 	done
 
 .PHONY: soak
-soak: test-servers test-floors test-newest ## run the long tests: model, random runs, kills, standstills, fuzzing. RUNS=200000, REDIS_RUNS=200, SQL_RUNS=50 (random runs), KILLS=500, FUZZTIME=1m
+soak: test-servers test-floors test-newest ## run the long tests: all that make test leaves out, model, random runs, kills, standstills, fuzzing. RUNS=200000, REDIS_RUNS=200, SQL_RUNS=50 (random runs), KILLS=500, FUZZTIME=1m
 	@$(MAKE) test-servers SERVERS=soak
+	for module in . ./internal/sqlstoretest ./examples; do
+		printf -- '-- %s what make test leaves out of %s\n' '$@' "$$module"
+		(cd "$$module"; CGO_ENABLED=1 GORACE=atexit_sleep_ms=0 $(RACE_TEST) -timeout 1h -run '$(LATER)' ./...)
+	done
 	printf -- '-- %s the model with three calls\n' '$@'
 	go test -count=1 -timeout 1h ./internal/model -calls 3
 	printf -- '-- %s services that use a release\n' '$@'
@@ -458,10 +467,12 @@ soak: test-servers test-floors test-newest ## run the long tests: model, random 
 	$(WITH_MYSQL) go -C internal/chaos test -count=1 -timeout 2h -run TestRandomRunsOnSQL . -sql-runs $(SQL_RUNS) -seed $$RANDOM
 	printf -- '-- %s a flood of keys\n' '$@'
 	go test -count=1 -timeout 1h -run TestF45KeyFlood ./internal/crash -flood 100000
+	printf -- '-- %s servers killed on Redis\n' '$@'
+	go test -count=1 -timeout 1h -run 'TestF01F03F05ServersAreKilledAndRestarted|TestF49Reconcilers' ./internal/crash -kills 50 -unsettled 1000
 	printf -- '-- %s races on Redis\n' '$@'
 	go test -count=1 -timeout 1h -run TestF18ExactlyOne ./store/redisstore -races 10000
 	printf -- '-- %s servers killed on databases\n' '$@'
-	$(WITH_MYSQL) go -C internal/sqlcrash test -count=1 -timeout 1h -run AlthoughServersAreKilled . -kills $(KILLS)
+	$(WITH_MYSQL) go -C internal/sqlcrash test -count=1 -timeout 1h -run 'AlthoughServersAreKilled|TestF49Reconcilers' . -kills $(KILLS) -unsettled 1000
 	printf -- '-- %s races on databases\n' '$@'
 	$(WITH_MYSQL) go -C internal/sqlstoretest test -count=1 -timeout 1h -run 'TestF18|TestF49' . -races 1000
 	$(MAKE) standstill

@@ -13,8 +13,14 @@ import (
 // serverEnv makes the test binary a server. Its value is the serverConfig.
 const serverEnv = "ONLYONCE_CRASH_SERVER"
 
-// flood is how many keys a caller floods a process with.
-var flood = flag.Int("flood", 10_000, "how many keys TestF45KeyFloodFromOneCaller uses")
+var (
+	// flood is how many keys a caller floods a process with.
+	flood = flag.Int("flood", 10_000, "how many keys TestF45KeyFloodFromOneCaller uses")
+	// kills is how many servers are killed under load, for each store and guarantee.
+	kills = flag.Int("kills", 4, "how many servers TestF01F03F05ServersAreKilledAndRestarted kills")
+	// unsettled is how many records killed servers leave, in hundreds.
+	unsettled = flag.Int("unsettled", 200, "how many records TestF49ReconcilersOfTwoProcesses has to settle, in hundreds")
+)
 
 func TestMain(m *testing.M) {
 	if encoded, ok := os.LookupEnv(serverEnv); ok {

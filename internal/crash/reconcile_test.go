@@ -18,10 +18,8 @@ import (
 )
 
 const (
-	// unsettled is how many records are left by servers that are killed.
-	unsettled = 1_000
-	// perServer is the number of records that one server leaves. together is the number of concurrent calls on a server.
-	perServer, together = 250, 25
+	// killedServers is how many servers leave records. together is the number of concurrent calls on a server.
+	killedServers, together = 4, 25
 	// settlePatience is how long the reconcilers may take.
 	settlePatience = 4 * time.Minute
 )
@@ -59,11 +57,11 @@ func (w *world) killedInMidHandler(t *testing.T) {
 
 	brief := onlyonce.Policy{Guarantee: onlyonce.AtMostOnce, Lease: 5 * time.Second, MaxRun: 10 * time.Second}
 
-	for i := 0; i < unsettled; {
+	for i := 0; i < *unsettled; {
 		killed := w.start(t, serverConfig{Name: fmt.Sprintf("killed-%d", i), Policy: brief})
 		caller := killed.dial(t)
 
-		for end := i + perServer; i < end; {
+		for end := i + *unsettled/killedServers; i < end; {
 			for range together {
 				_ = caller.begin(t, unsettledKey(i)) // the answer is not needed
 
@@ -98,7 +96,7 @@ func (w *world) retryAll(t *testing.T, callers ...client) {
 
 	for n := range 2 * len(callers) {
 		trying.Go(func() {
-			for i := n; i < unsettled; i += 2 * len(callers) {
+			for i := n; i < *unsettled; i += 2 * len(callers) {
 				for begun := time.Now(); hasDuplicates(i) && time.Since(begun) < settlePatience; {
 					if callers[n/2].pay(t, unsettledKey(i)).err == nil {
 						break
@@ -152,7 +150,7 @@ func TestF49ReconcilersOfTwoProcessesSettleWhatKilledServersLeave(t *testing.T) 
 
 	byRecovery := 0
 
-	for i := range unsettled {
+	for i := range *unsettled {
 		key := unsettledKey(i)
 		rec := w.record(t, key)
 
@@ -176,7 +174,7 @@ func TestF49ReconcilersOfTwoProcessesSettleWhatKilledServersLeave(t *testing.T) 
 		}
 	}
 
-	if want := unsettled * 3 / 4; byRecovery != want {
+	if want := *unsettled * 3 / 4; byRecovery != want {
 		t.Errorf("%d records say that a recovery function has settled them, want %d", byRecovery, want)
 	}
 }

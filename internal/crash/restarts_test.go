@@ -16,10 +16,9 @@ import (
 // Two callers of every key at the same time, while servers are killed and started again; and one more caller of every key
 // in peace.
 const (
-	restartKeys    = 50
-	restartCallers = 2
-	restartWorkers = 6
-	restartKills   = 8
+	restartKeysPerKill = 6
+	restartCallers     = 2
+	restartWorkers     = 6
 )
 
 func TestF01F03F05ServersAreKilledAndRestarted(t *testing.T) {
@@ -35,10 +34,10 @@ func TestF01F03F05ServersAreKilledAndRestarted(t *testing.T) {
 
 					w := newWorld(t, on)
 					policy := mortal(guarantee)
-					policy.MaxAttempts = restartKills + 1
+					policy.MaxAttempts = *kills + 1
 					policy.MaxWait = time.Second
 
-					f := newFleet(t, w, serverConfig{Policy: policy, Deduplicated: guarantee.TakeoverAllowed()}, restartKills)
+					f := newFleet(t, w, serverConfig{Policy: policy, Deduplicated: guarantee.TakeoverAllowed()}, *kills)
 					client := f.dial(t)
 					answers := payAll(t, client)
 
@@ -55,7 +54,7 @@ func TestF01F03F05ServersAreKilledAndRestarted(t *testing.T) {
 						}
 					}
 
-					t.Logf("%d kills in %d visits, %d of %d outcomes are unknown", restartKills, f.counted(), unknown, restartKeys)
+					t.Logf("%d kills in %d visits, %d of %d outcomes are unknown", *kills, f.counted(), unknown, len(answers))
 
 					if unknown > 0 && guarantee.TakeoverAllowed() {
 						t.Errorf("%d outcomes are unknown although others may take over", unknown)
@@ -101,7 +100,7 @@ func payAll(t *testing.T, client client) map[string][]answer {
 		})
 	}
 
-	for n := range restartKeys {
+	for n := range *kills * restartKeysPerKill {
 		keys <- fmt.Sprintf("key-%d", n)
 	}
 

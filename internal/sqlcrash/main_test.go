@@ -15,8 +15,12 @@ import (
 // serverEnv makes the test binary a server. Its value is the serverConfig.
 const serverEnv = "ONLYONCE_SQLCRASH_SERVER"
 
-// kills is how many servers are killed under load on PostgreSQL: half as many on MariaDB, and a tenth on SQLite.
-var kills = flag.Int("kills", 20, "how many servers are killed and restarted on PostgreSQL")
+var (
+	// kills is how many servers are killed under load on PostgreSQL: half as many on MariaDB, and a tenth on SQLite.
+	kills = flag.Int("kills", 20, "how many servers are killed and restarted on PostgreSQL")
+	// unsettled is how many records killed servers leave, in hundreds.
+	unsettled = flag.Int("unsettled", 200, "how many records TestF49ReconcilersOfTwoProcesses has to settle, in hundreds")
+)
 
 func TestMain(m *testing.M) {
 	if encoded, ok := os.LookupEnv(serverEnv); ok {

@@ -15,16 +15,14 @@ import (
 )
 
 const (
-	// unsettled is how many records are left by servers that are killed.
-	unsettled = 1_000
-	// perServer is the number of records that one server leaves. together is the number of concurrent calls on a server.
-	perServer, together = 250, 25
+	// killedServers is how many servers leave records. together is the number of concurrent calls on a server.
+	killedServers, together = 4, 25
 )
 
 func unsettledKey(i int) string { return fmt.Sprintf("unsettled-%04d", i) }
 
 // isWritten reports whether the effect of a key has happened when its server is killed: true for every other server.
-func isWritten(i int) bool { return i/perServer%2 == 0 }
+func isWritten(i int) bool { return i/(*unsettled/killedServers)%2 == 0 }
 
 // hasDuplicates reports whether callers retry a key.
 func hasDuplicates(i int) bool { return i%2 == 0 }
@@ -37,7 +35,7 @@ func (w *world) killedInMidHandler(t *testing.T) {
 		Policy: onlyonce.Policy{Lease: 5 * time.Second, MaxRun: 10 * time.Second}, Outside: true, ParksAll: true,
 	}
 
-	for i := 0; i < unsettled; {
+	for i := 0; i < *unsettled; {
 		config.ParkAt = atHandler
 		if isWritten(i) {
 			config.ParkAt = atWritten
@@ -45,7 +43,7 @@ func (w *world) killedInMidHandler(t *testing.T) {
 
 		killed := w.start(t, config)
 
-		for end := i + perServer; i < end; {
+		for end := i + *unsettled/killedServers; i < end; {
 			begun := i
 
 			for range together {
@@ -77,7 +75,7 @@ func (w *world) tryAgain(t *testing.T, servers ...*process) {
 
 	for n, server := range servers {
 		trying.Go(func() {
-			for i := n; i < unsettled; i++ {
+			for i := n; i < *unsettled; i++ {
 				for begun := time.Now(); hasDuplicates(i) && time.Since(begun) < patience; {
 					if server.take(t, single, unsettledKey(i)).err == nil {
 						break
@@ -123,7 +121,7 @@ func TestF49ReconcilersOfTwoProcessesSettleWhatKilledServersLeave(t *testing.T) 
 
 		rows, byRecovery := w.rows(t), 0
 
-		for i := range unsettled {
+		for i := range *unsettled {
 			key := unsettledKey(i)
 			rec := w.record(t, single, key)
 
@@ -145,7 +143,7 @@ func TestF49ReconcilersOfTwoProcessesSettleWhatKilledServersLeave(t *testing.T) 
 			}
 		}
 
-		if want := unsettled * 3 / 4; byRecovery != want {
+		if want := *unsettled * 3 / 4; byRecovery != want {
 			t.Errorf("%d records say that a recovery function has settled them, want %d", byRecovery, want)
 		}
 	})

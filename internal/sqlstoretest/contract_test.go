@@ -50,7 +50,7 @@ func TestContract(t *testing.T) {
 }
 
 // Sealing does not depend on the database. The pipelined kind has every ability of a store.
-func TestContractSealed(t *testing.T) {
+func TestContractSealedWithTransactions(t *testing.T) {
 	key, err := store.NewSealKey("a", make([]byte, store.SealKeySize))
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/onlyonce-go/onlyonce/internal/servers"
+	"github.com/onlyonce-go/onlyonce/internal/testnames"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -93,7 +94,7 @@ func TestTheCommandsOfATargetRunItsSuitesOnItsReleases(t *testing.T) {
 
 		selected := ""
 		if target == servers.MakeTest {
-			selected = "-run 'TestContract|TestCheck|TestF89AUser|TestF90' "
+			selected = "-run 'TestContract$|TestContractInACluster|TestCheck|TestF89AUser|TestF90' "
 		}
 
 		want := "cd .; ONLYONCE_TEST_SERVERS=" + releases + " go test " + selected + "./store/redisstore\n"
@@ -111,6 +112,65 @@ func TestTheCommandsOfATargetRunItsSuitesOnItsReleases(t *testing.T) {
 			t.Errorf("the Makefile does not have %q", use)
 		}
 	}
+}
+
+// The tests that make test skips exist, and make soak runs them in the same modules.
+func TestMakeSoakRunsWhatMakeTestSkips(t *testing.T) {
+	t.Parallel()
+
+	text := makefile(t)
+
+	list := regexp.MustCompile(`(?m)^LATER +:= (.+)$`).FindStringSubmatch(text)
+	if list == nil || strings.Count(text, `-skip "$(LATER)"`) != 2 || strings.Count(text, `-run '$(LATER)' ./...`) != 1 {
+		t.Fatalf("the Makefile skips or runs LATER in other places: %q", list)
+	}
+
+	slowest := regexp.MustCompile(`(?m)^SLOWEST +:= (.+)$`).FindStringSubmatch(text)
+	soak := regexp.MustCompile(`(?m)^\tfor module in (.+); do\n.*what make test leaves out`).FindStringSubmatch(text)
+
+	if slowest == nil || soak == nil {
+		t.Fatal("the Makefile does not have the modules of make test or make soak")
+	}
+
+	all, err := testnames.All("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	skipped := regexp.MustCompile(list[1])
+	skips := append(strings.Fields(slowest[1]), ".")
+
+	for name := range strings.SplitSeq(list[1], "|") {
+		if !slices.ContainsFunc(all, func(test testnames.Test) bool { return test.Name == name }) {
+			t.Errorf("there is no test %s, which LATER names", name)
+		}
+	}
+
+	for _, test := range all {
+		if !skipped.MatchString(test.Name) {
+			continue
+		}
+
+		_, path, _ := strings.Cut(test.Link, "](../")
+		module := moduleOf(t, filepath.Dir(path))
+
+		if slices.Contains(skips, module) && !slices.Contains(strings.Fields(soak[1]), module) {
+			t.Errorf("make test skips %s in %s, and make soak does not run it", test.Name, module)
+		}
+	}
+}
+
+// moduleOf returns the module of a folder, as the Makefile names it.
+func moduleOf(t *testing.T, folder string) string {
+	t.Helper()
+
+	for ; folder != "."; folder = filepath.Dir(folder) {
+		if _, err := os.Stat(filepath.Join("..", "..", folder, "go.mod")); err == nil {
+			return "./" + filepath.ToSlash(folder)
+		}
+	}
+
+	return "."
 }
 
 func makefile(t *testing.T) string {
