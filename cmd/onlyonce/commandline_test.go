@@ -377,9 +377,9 @@ func TestRecordOfAServerWithASharedScopeIsFoundByTheScopeInTheHelp(t *testing.T)
 	address := sqliteURL(t)
 	post(failOnce(t, address), "order-17")
 
-	show := []string{"show", "--key", "order-17", "--method", "POST"}
-	command(t, address, show...).mustEnd(t, statusFailed).mustSay(t, "no record", "--scope")
-	command(t, address, append(show, "--scope", "shared")...).mustEnd(t, statusOK).mustSay(t, "the outcome is unknown")
+	command(t, address, "show", "--key", "order-17", "--method", "POST").mustEnd(t, statusFailed).mustSay(t, "no record", "--scope")
+	command(t, address, "show", "--key", "order-17", "--method", "POST", "--scope", "shared").mustEnd(t, statusOK).
+		mustSay(t, "the outcome is unknown")
 	command(t, "", "show", "--help").mustSay(t, "shared if the server")
 }
 

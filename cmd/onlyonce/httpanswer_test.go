@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -64,9 +65,13 @@ func TestRecordOfAnHTTPRequestIsSettledWithAWholeAnswer(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		settle := []string{"resolve", "--key", key, "--method", "POST", "--scope", "shared", "--happened", "--reason", "the bank shows payment 17", "--yes"}
-		command(t, address, append(settle, "--error", "ERROR", "--message", "no")...).mustEnd(t, statusUsage).mustSay(t, "--raw @FILE", "curl -i")
-		command(t, address, append(settle, "--raw", "@"+file)...).mustEnd(t, statusOK).mustSay(t, "is completed")
+		settle := func(answer ...string) printed {
+			args := []string{"resolve", "--key", key, "--method", "POST", "--scope", "shared", "--happened", "--reason", "seen", "--yes"}
+
+			return command(t, address, slices.Concat(args, answer)...)
+		}
+		settle("--error", "ERROR", "--message", "no").mustEnd(t, statusUsage).mustSay(t, "--raw @FILE", "curl -i")
+		settle("--raw", "@"+file).mustEnd(t, statusOK).mustSay(t, "is completed")
 
 		got := post(handler, key)
 		if got.Code != http.StatusCreated || got.Body.String() != "{\"id\":\"17\"}\n\n" ||
@@ -80,8 +85,8 @@ func TestOnlyAWholeHTTPAnswerIsAccepted(t *testing.T) {
 	t.Parallel()
 
 	for _, text := range []string{
-		"", "\n\n", "{}", "{}\n\nx", "HTTP/1.1\n\n", "HTTP/1.1 x\n\n", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\n\r\n", "HTTP/1.1 1000\n\n",
-		"HTTP/1.1 200 OK\nno colon\n\n",
+		"", "\n\n", "{}", "{}\n\nx", "HTTP/1.1\n\n", "HTTP/1.1 x\n\n",
+		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\n\r\n", "HTTP/1.1 1000\n\n", "HTTP/1.1 200 OK\nno colon\n\n",
 	} {
 		if answer, err := parseAnswer([]byte(text)); err == nil {
 			t.Errorf("%q is accepted: %+v", text, answer)

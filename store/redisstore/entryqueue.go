@@ -52,6 +52,20 @@ func (q *entryQueue) add(e *entry, until int64, due time.Time) {
 	q.enqueue(e)
 }
 
+// found queues an entry of a record that a claim has found. The claims of a moment share one write.
+func (q *entryQueue) found(member string, token store.Token, score int64, due time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+
+	e := q.waiting(member, token)
+	if e.over || e.queued {
+		return
+	}
+
+	e.until, e.due, e.since = max(e.until, score), due, due
+	q.enqueue(e)
+}
+
 // over removes the written entry of an ended run. The entry is nil if the owner has no receipt. Then the run has certainly ended only if
 // its end was applied. The entry of a later run of the record stays.
 func (q *entryQueue) over(e *entry, member string, token store.Token, isApplied bool) {

@@ -134,6 +134,16 @@ func (s *Store) runHeld(ctx context.Context, w *work, op *store.Hold, at int64) 
 	}
 }
 
+// foundUnknown queues the entry of a record whose outcome is unknown. Its process may have died before it wrote the entry.
+func (s *Store) foundUnknown(w *work, rec *store.Record) {
+	if s.index == nil {
+		return
+	}
+
+	member := s.memberOf(w.name)
+	s.index.of(member).found(member, rec.Token, scoreOf(rec), w.began.Add(s.delay))
+}
+
 // memberOf returns the index member of a record.
 func (s *Store) memberOf(name string) string { return name[len(s.prefix):] }
 

@@ -65,6 +65,39 @@ func entries(t *testing.T, server *redistest.Server) int {
 	return n
 }
 
+// The process of a run may die before it has written the entry of the run.
+func TestClaimOfAnUnlistedRecordWithAnUnknownOutcomeListsIt(t *testing.T) {
+	t.Parallel()
+
+	server := redistest.Standalone(t)
+	dead, alive := open(t, server.URL(), unindexed), open(t, server.URL(), unindexed)
+
+	claim := newClaim()
+	claim.Guarantee, claim.Lease = store.AtMostOnce, time.Millisecond
+	start(t, dead, claim)
+
+	if got := listed(t, alive); len(got) > 0 {
+		t.Fatalf("%v is listed before anybody has found it", got)
+	}
+
+	duplicate := claim
+	duplicate.Token = store.Token{1}
+
+	eventually(t, "the outcome is unknown", func() bool {
+		res, err := alive.Claim(t.Context(), duplicate)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		return res.Unknown()
+	})
+	flush(t, alive)
+
+	if got := listed(t, alive); !slices.Equal(got, []store.Key{claim.Key}) {
+		t.Errorf("%v is listed, want %v", got, claim.Key)
+	}
+}
+
 // flush writes the pending entries of the index of a store.
 func flush(t *testing.T, s *redisstore.Store) {
 	t.Helper()

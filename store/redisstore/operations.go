@@ -106,8 +106,13 @@ func (s *Store) claimByScript(ctx context.Context, w *work, op *store.Claim, fre
 	}
 
 	record, expires, err := decodeReply(res, w.name, reply, fresh)
-	if err == nil && res.Applied {
+
+	switch {
+	case err != nil:
+	case res.Applied:
 		s.giveReceipt(res, w, record, expires, nil)
+	case res.Unknown() && !op.MayStart(&res.Record, res.Now): // otherwise a run follows, which has an entry of its own
+		s.foundUnknown(w, &res.Record)
 	}
 
 	return err
