@@ -115,7 +115,8 @@ func (e *examination) replication(info map[string]string) {
 
 	switch {
 	case info["connected_slaves"] == "0":
-		e.warn(check, "the server has no replica: while it is down, keyed calls are refused", "add a replica and let Sentinel or a cluster fail over")
+		e.warn(check, "the server has no replica: while it is down, keyed calls are refused",
+			"add a replica and let Sentinel or a cluster fail over")
 	case info["min_slaves_good_slaves"] == "":
 		e.warn(check,
 			"min-replicas-to-write is not set: a master that has lost its replicas goes on acknowledging claims that a failover forgets",

@@ -11,8 +11,7 @@ const (
 	schemeSentinel = "+sentinel://"
 )
 
-// Open returns a store on the Redis at a URL. Its Close also closes the client. Open calls Check
-// as [New] does.
+// Open returns a store on the Redis at a URL. Its Close also closes the client. Open calls Check as [New] does.
 //
 //	redis://user:password@host:6379/0                               one server; rediss:// for TLS
 //	redis+cluster://user:password@host1:6379?addr=host2:6379        a cluster; rediss+cluster://

@@ -116,8 +116,9 @@ func WithoutCheck() Option { return func(c *config) { c.checked = false } }
 // and their handlers run again. While its memory is full, the store protects no call.
 func WithEviction() Option { return func(c *config) { c.evicting = true } }
 
-// New returns a store that uses the caller's client. The client must outlive the store, which never closes it. New calls Check, returns
-// its error, and drops its warnings: a program that logs them calls [Store.Check] itself. New also returns an error for a nil client, a *redis.Ring, a client with a client-side cache, and invalid options.
+// New returns a store that uses the caller's client. The client must outlive the store, which never closes it. New calls Check, returns its
+// error, and drops its warnings: a program that logs them calls [Store.Check] itself. New also returns an error for a nil client, a
+// *redis.Ring, a client with a client-side cache, and invalid options.
 func New(client Client, opts ...Option) (*Store, error) {
 	if client == nil {
 		return nil, errors.New("redisstore: New: the client is nil: pass a client, such as that of redis.NewClient, or use Open")

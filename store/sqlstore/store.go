@@ -56,8 +56,9 @@ var (
 )
 
 // New returns a store on the caller's database handle, which the store never closes. [Migrate] creates the table. New calls Check within 15
-// s, returns its error, and drops its warnings: a program that logs them calls [Store.Check] itself. New also returns an error for a nil db and for invalid options. If WithTable names no schema, New finds the
-// table, and the store uses its schema whatever search_path or current database a later connection has.
+// s, returns its error, and drops its warnings: a program that logs them calls [Store.Check] itself. New also returns an error for a nil db
+// and for invalid options. If WithTable names no schema, New finds the table, and the store uses its schema whatever search_path or current
+// database a later connection has.
 func New(db *sql.DB, d Dialect, opts ...Option) (*Store, error) {
 	if db == nil {
 		return nil, errors.New("sqlstore: New: db is nil: pass the result of sql.Open")
