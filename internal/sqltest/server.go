@@ -25,6 +25,7 @@ type Server struct {
 	*Database
 
 	tb       testing.TB // whose server it is; nil if it is shared
+	own      *sql.DB    // the server's own database, if it is shared; a new session costs more than most questions
 	kind     kind
 	dir      string
 	args     []string
@@ -252,16 +253,26 @@ func (s *Server) ready() error {
 
 // ask opens the server's own database for a question that does not take long to answer.
 func (s *Server) ask(question func(ctx context.Context, db *sql.DB) error) error {
-	db, err := sql.Open(s.Driver(), s.engine.dsn(s.addr, s.name, ""))
-	if err != nil {
-		return err
+	db := s.own
+	if db == nil {
+		opened, err := s.openOwn()
+		if err != nil {
+			return err
+		}
+		defer opened.Close()
+
+		db = opened
 	}
-	defer db.Close()
 
 	ctx, cancel := context.WithTimeout(context.Background(), servertest.Patience)
 	defer cancel()
 
 	return question(ctx, db)
+}
+
+// openOwn opens the server's own database.
+func (s *Server) openOwn() (*sql.DB, error) {
+	return sql.Open(s.Driver(), s.engine.dsn(s.addr, s.name, ""))
 }
 
 // Fresh returns an empty database, which ends with the test.

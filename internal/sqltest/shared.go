@@ -126,6 +126,10 @@ func (s *shared) get() (*Server, error) {
 		} else {
 			s.server, s.failed = s.boot()
 		}
+
+		if s.failed == nil {
+			s.server.own, s.failed = s.server.openOwn()
+		}
 	}
 
 	return s.server, s.failed
@@ -139,19 +143,29 @@ func (s *shared) boot() (*Server, error) {
 // sharedConnections is how many connections a shared server has.
 const sharedConnections = 500
 
-// end ends a server that was started here.
+// end closes the server's own database, and ends a server that was started here.
 func (s *shared) end() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	if s.server == nil || s.server.child == nil {
-		return nil
-	}
-
 	server := s.server
 	s.server = nil
 
-	return server.end()
+	if server == nil {
+		return nil
+	}
+
+	var err error
+	if server.own != nil {
+		err = server.own.Close()
+		server.own = nil // a test that still removes its database opens a session of its own
+	}
+
+	if server.child == nil {
+		return err
+	}
+
+	return errors.Join(err, server.end())
 }
 
 type sharers struct{ tests Tests }
