@@ -1,6 +1,7 @@
 package onceconnect_test
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/onlyonce-go/onlyonce"
 	onceconnect "github.com/onlyonce-go/onlyonce/connect"
@@ -156,6 +158,43 @@ func TestResumeWithoutAnHTTPClientUsesTheDefaultOne(t *testing.T) {
 	})
 	if w.runs.Load() != 1 {
 		t.Errorf("%+v, %v, %d runs", summary, err, w.runs.Load())
+	}
+}
+
+// A process that knows a method only by its name sends the call in the binary form, whatever the options of its clients are.
+func TestResumeFinishesACallWhoseTypesAreNotLinked(t *testing.T) {
+	const unknown = "/unknown.v1.Service/Call"
+
+	request := must(proto.Marshal(&shopv1.PayRequest{Order: "7", Amount: 3}))(t)
+	mux := http.NewServeMux()
+	mux.Handle(unknown, connect.NewUnaryHandlerSimple(unknown, func(ctx context.Context, req *shopv1.PayRequest) (*shopv1.PayRequest, error) {
+		info, _ := connect.CallInfoForHandlerContext(ctx)
+		info.ResponseTrailer().Set(interceptor.StatusTrailer, string(onlyonce.StatusReplayed))
+
+		return req, nil
+	}))
+	url := serve(t, onceconnect.Handler(mux), nil)
+
+	for protocol, opts := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			left := leftEntry(t, journal.Entry{Method: unknown, Key: "key", Target: "old.test", Request: request, Written: time.Now()})
+			once := must(onceconnect.NewClient(soon(), interceptor.WithMethods(unknown)))(t)
+
+			var got []byte
+
+			summary, err := onceconnect.Resume(t.Context(), left, onceconnect.Destination{
+				HTTPClient: httpClient(t, true), BaseURL: url, Options: append(opts, connect.WithInterceptors(once)), Unconfirmed: true,
+			}, journal.WithTarget("old.test"), journal.OnAnswer("", func(_ context.Context, a journal.Answer) error {
+				if empty, ok := a.Response.(*emptypb.Empty); ok {
+					got = empty.ProtoReflect().GetUnknown()
+				}
+
+				return a.Err
+			}))
+			if err != nil || summary.Answered != 1 || !bytes.Equal(got, request) {
+				t.Errorf("%+v, %v, the response is %q", summary, err, got)
+			}
+		})
 	}
 }
 

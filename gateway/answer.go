@@ -60,7 +60,7 @@ func mayHaveSucceeded(md runtime.ServerMetadata, st *status.Status) bool {
 
 	withHeader := len(md.HeaderMD.Get("content-type")) > 0 // only a connection adds this
 
-	switch st.Code() { //nolint:exhaustive // the others are codes of handlers alone
+	switch st.Code() {
 	case codes.Canceled, codes.DeadlineExceeded:
 		return true
 	case codes.ResourceExhausted:
@@ -72,7 +72,7 @@ func mayHaveSucceeded(md runtime.ServerMetadata, st *status.Status) bool {
 	}
 }
 
-// tooLargeToSend reports whether the message of a RESOURCE_EXHAUSTED is that of a server of grpc-go or connect-go whose response exceeds its
+// tooLargeToSend reports whether a RESOURCE_EXHAUSTED with this message is from a server of grpc-go or connect-go whose response exceeds its
 // limit: see grpc.MaxSendMsgSize and connect.WithSendMaxBytes. The kit has no other servers.
 func tooLargeToSend(message string) bool {
 	texts := []string{"trying to send message larger than max (", "grpc: message too large (", " exceeds sendMaxBytes "}

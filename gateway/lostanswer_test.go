@@ -184,3 +184,31 @@ type discard struct{}
 func (discard) Header() http.Header         { return make(http.Header) }
 func (discard) Write(p []byte) (int, error) { return io.Discard.Write(p) }
 func (discard) WriteHeader(int)             {}
+
+// The trailers of an error need an answer without a length.
+func TestAnErrorHasTheTrailersOfTheApplication(t *testing.T) {
+	for name, options := range map[string][]oncegateway.Option{"status": nil, "problem": {oncegateway.WithProblems()}} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, setup{options: options}, func(ctx context.Context, _ *tillv1.ChargeRequest) (*tillv1.ChargeResponse, error) {
+				return nil, errors.Join(grpc.SetTrailer(ctx, metadata.Pairs("till", "7")), status.Error(codes.NotFound, "no such customer"))
+			})
+
+			got := w.post(charges, "order-1", payload, "TE", "trailers").mustBe(onlyonce.StatusExecuted, http.StatusNotFound)
+			if till := got.trailer.Get("Grpc-Trailer-Till"); till != "7" {
+				t.Errorf("the trailer is %q, want 7: %v, %v", till, got.header, got.trailer)
+			}
+		})
+	}
+}
+
+// An interceptor in front may pass on the trailers of another server.
+func TestTheStatusOfTheKitCountsAndNotOneInFront(t *testing.T) {
+	forged := func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		_ = grpc.SetTrailer(ctx, metadata.Pairs("idempotency-status", "executed"))
+
+		return handler(ctx, req)
+	}
+
+	w := start(t, setup{server: []grpc.ServerOption{grpc.ChainUnaryInterceptor(forged)}}, nil)
+	w.post(charges, "order 1", payload).mustReject(http.StatusBadRequest, onlyonce.ReasonKeyInvalid)
+}

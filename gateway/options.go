@@ -85,9 +85,9 @@ func WithProblems() Option {
 //   - A rejection gets the HTTP status of the contract. An error with a google.rpc.RetryInfo gets the header Retry-After.
 //   - The rejection of a stream has Idempotency-Status, too. Its body is an error as grpc-gateway writes it for streams.
 //   - Details of an error are left out if they cannot be written as JSON, because their types are not linked in.
-//   - If a recorded answer cannot pass, the client gets an error with the Idempotency-Status unknown. The answer may have been a success: the
-//     server cannot send it, the gateway cannot read or write it, or an interceptor of the server has ended the call with DEADLINE_EXCEEDED
-//     or CANCELLED.
+//   - If a recorded answer cannot pass, the client gets an error with the Idempotency-Status unknown. The answer may have been a success.
+//     The server cannot send it, the gateway cannot read or write it, or an interceptor of the server has ended the call with
+//     DEADLINE_EXCEEDED or CANCELLED.
 //   - Binary metadata of answers, whose names end with -bin, is left out. HTTP clients cannot read an answer with it.
 //   - Errors of the gateway itself have no Idempotency-Status, because no server has seen the request. Examples are invalid JSON and an
 //     unknown path.
