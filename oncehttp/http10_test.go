@@ -16,7 +16,7 @@ import (
 func (w *world) old(path, key string) (*answer, error) {
 	w.t.Helper()
 
-	conn, err := net.Dial("tcp", w.server.Listener.Addr().String()) //nolint:noctx // it is on this machine
+	conn, err := net.Dial("tcp", w.server.Listener.Addr().String())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -63,7 +63,9 @@ func TestAnswerOverHTTP10KeepsItsLength(t *testing.T) {
 	}
 
 	again, err := w.old("/collected", "/collected")
-	if again.mustBe(onlyonce.StatusReplayed, http.StatusOK); err != nil || again.length != 4 || again.body != "abcd" {
+	again.mustBe(onlyonce.StatusReplayed, http.StatusOK)
+
+	if err != nil || again.length != 4 || again.body != "abcd" {
 		t.Errorf("replayed: %d %q, %v", again.length, again.body, err)
 	}
 

@@ -160,11 +160,9 @@ func (p *Policy) validate(engine *onlyonce.Engine, preset *Preset, subject strin
 		if err := p.KeyRules.Validate(); err != nil {
 			errs = append(errs, err)
 		}
-
 	}
 
-	timed := preset.firstSent || p.KeyRules != nil && p.KeyRules.TimeOrdered
-	if whole := engine.Policy(p.Policy); timed && whole.ErrorRetention < whole.KeyLife {
+	if whole := engine.Policy(p.Policy); p.timed(preset) && whole.ErrorRetention < whole.KeyLife {
 		addf("ErrorRetention is %v and a key may make a record for KeyLife, which is %v, so a key could run again: "+
 			"give at least KeyLife, or a shorter KeyLife", whole.ErrorRetention, whole.KeyLife)
 	}
@@ -175,6 +173,9 @@ func (p *Policy) validate(engine *onlyonce.Engine, preset *Preset, subject strin
 
 	return fmt.Errorf("%s: %w", subject, errors.Join(errs...))
 }
+
+// timed reports whether requests have the time of their key or of their first attempt.
+func (p *Policy) timed(preset *Preset) bool { return preset.firstSent || p.KeyRules != nil && p.KeyRules.TimeOrdered }
 
 // classOf returns the class of an answer by its status.
 func (p *Policy) classOf(status int) onlyonce.Class {
