@@ -175,7 +175,9 @@ func (p *Policy) validate(engine *onlyonce.Engine, preset *Preset, subject strin
 }
 
 // timed reports whether requests have the time of their key or of their first attempt.
-func (p *Policy) timed(preset *Preset) bool { return preset.firstSent || p.KeyRules != nil && p.KeyRules.TimeOrdered }
+func (p *Policy) timed(preset *Preset) bool {
+	return preset.firstSent || p.KeyRules != nil && p.KeyRules.TimeOrdered
+}
 
 // classOf returns the class of an answer by its status.
 func (p *Policy) classOf(status int) onlyonce.Class {
