@@ -16,8 +16,8 @@ import (
 // records without a message: see onlyonce.Engine.AddRecoveries.
 //
 // The function returns when handle has ended, even if ctx ends before, unless the policy's Detachment is Attached. So its run has a caller,
-// and does not count for onlyonce.Limits.MaxDetached. Stop it with onlyonce.Engine.Drain. While it works, it calls Message.Extend, for at most MaxRun, MaxWait and Lease together. If handle has not ended
-// by then, the queue delivers the message to another consumer.
+// and does not count for onlyonce.Limits.MaxDetached. Stop it with onlyonce.Engine.Drain. While it works, it calls Message.Extend, for at
+// most MaxRun, MaxWait and Lease together. If handle has not ended by then, the queue delivers the message to another consumer.
 //
 // The context of handle belongs to the run: see onlyonce.Engine.Execute, onlyonce.RunFromContext and onlyonce.DeriveExternal. Under
 // ExactlyOnce it has the transaction, such as sqlstore.Tx. If handle uses sqlstore.Join or sqlstore.InTx, the response that it gives them

@@ -38,7 +38,8 @@ func WithPolicy(p onlyonce.Policy) Option { return func(c *config) { c.policy = 
 
 // WithKeyRules sets which keys are accepted. The default is 1 to 255 printable ASCII characters. With TimeOrdered, keys are UUIDs of
 // version 7, such as those of onlyonce.NewKey. A message with an old key whose record has expired then becomes a dead letter, and does not
-// run a second time. So does a message whose key is more than 10 minutes in the future, by the clock of this process: its cause is CauseKey.
+// run a second time. So does a message whose key is more than 10 minutes in the future, by the clock of this process. Its cause is
+// CauseKey.
 func WithKeyRules(rules onlyonce.KeyRules) Option { return func(c *config) { c.keys = rules } }
 
 // WithContent sets the bytes in which all messages with one key must agree. The default, and nil, is the key and the data. Leave out what
@@ -57,8 +58,8 @@ func WithRecover(find RecoverFunc) Option { return func(c *config) { c.recover =
 func WithFinalErrors(action Action) Option { return func(c *config) { c.rules.final = action } }
 
 // WithBackoff sets how long a message waits before its next delivery, after the given number of attempts or deliveries, which is at least
-// 1. The default, and nil, is one second, doubled each time, up to one minute, and multiplied by a random factor from 0.5 to 1.5. It must be
-// safe for concurrent use.
+// 1. The default, and nil, is one second, doubled each time, up to one minute, and multiplied by a random factor from 0.5 to 1.5. It must
+// be safe for concurrent use.
 func WithBackoff(backoff func(attempt int) time.Duration) Option {
 	return func(c *config) { c.rules.backoff = backoff }
 }

@@ -141,7 +141,8 @@ func checkProducing(client *kgo.Client) error {
 }
 
 // Run joins the group, handles records until ctx ends, commits, leaves the group, and returns the cause of the end of ctx. A broker that
-// cannot be reached is tried again: see [WithReport]. Run returns at once with [ErrOwnDeadLetters], [ErrRevokeWait] or [ErrDeadLetterOption].
+// cannot be reached is tried again: see [WithReport]. Run returns at once with [ErrOwnDeadLetters], [ErrRevokeWait] or
+// [ErrDeadLetterOption].
 //
 // Run returns when all handlers that it has called have returned. After ctx has ended it begins no more records. Stop the handlers with
 // onlyonce.Engine.Drain. Run may be called several times, also at the same time: each call is a member of the group.

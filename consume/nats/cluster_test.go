@@ -132,16 +132,11 @@ func startCluster(t *testing.T) (members map[string]*clusterMember, urls string)
 
 	const size = 3
 
-	var (
-		peers  []int
-		routes []string
-		all    []string
-	)
+	peers, routes, all := make([]int, size), make([]string, size), make([]string, size)
 
-	for range size {
-		peer := servertest.ProposePort()
-		peers = append(peers, peer)
-		routes = append(routes, "nats://"+servertest.Address(peer))
+	for i := range peers {
+		peers[i] = servertest.ProposePort()
+		routes[i] = "nats://" + servertest.Address(peers[i])
 	}
 
 	members = make(map[string]*clusterMember)
@@ -152,7 +147,7 @@ func startCluster(t *testing.T) (members map[string]*clusterMember, urls string)
 			Routes: routes,
 		}
 		members[m.Name] = m
-		all = append(all, "nats://"+servertest.Address(m.Port))
+		all[i] = "nats://" + servertest.Address(m.Port)
 
 		m.start(t)
 		t.Cleanup(m.kill)
@@ -261,7 +256,7 @@ func TestAKilledLeaderOfAClusterLosesAndDoublesNothing(t *testing.T) {
 			return err
 		}
 
-		c, err = oncenats.New(t.Context(), js, pull, handle, "dead.orders", oncenats.WithWorkers(4), oncenats.WithRetry(50*time.Millisecond))
+		c, err = oncenats.New(ctx, js, pull, handle, "dead.orders", oncenats.WithWorkers(4), oncenats.WithRetry(50*time.Millisecond))
 
 		return err
 	})
