@@ -233,11 +233,12 @@ func callNeedsAttention(event *Event) (about, remedy string) {
 	switch event.Status {
 	case StatusUnknown:
 		if event.Reason == "" { // the end of a run, whose guarantee decides whether the key is held
-			return "unknown outcome", "under AT_MOST_ONCE, find out what happened and settle the record with onlyonce resolve or Engine.Resolve, or " +
-				"set a Recover function; under another guarantee, the next call with the key runs"
+			return "unknown outcome", "under AT_MOST_ONCE, find out what happened and settle the record with onlyonce resolve or " +
+				"Engine.Resolve, or set a Recover function; under another guarantee, the next call with the key runs"
 		}
 
-		return "unknown outcome", "find out what happened and settle the record with onlyonce resolve or Engine.Resolve, or set a Recover function"
+		return "unknown outcome", "find out what happened and settle the record with onlyonce resolve or Engine.Resolve, or set a " +
+			"Recover function"
 	case StatusUnrecorded:
 		return "unrecorded outcome", "a retry of this call may not get its answer: check the store"
 	case StatusUnprotected:
@@ -260,7 +261,8 @@ func callNeedsAttention(event *Event) (about, remedy string) {
 	return "", ""
 }
 
-// refusedByStore reports that a call was refused because of an error of the store. A server that is shutting down refuses calls without one.
+// refusedByStore reports that a call was refused because of an error of the store. A server that is shutting down refuses calls without
+// an error of the store.
 func (e *Event) refusedByStore() bool {
 	rejection, ok := errors.AsType[*Rejection](e.Err)
 
