@@ -72,8 +72,8 @@ func mayHaveSucceeded(md runtime.ServerMetadata, st *status.Status) bool {
 	}
 }
 
-// tooLargeToSend reports whether a RESOURCE_EXHAUSTED with this message is from a server of grpc-go or connect-go whose response exceeds its
-// limit: see grpc.MaxSendMsgSize and connect.WithSendMaxBytes. The kit has no other servers.
+// tooLargeToSend reports whether a server sends RESOURCE_EXHAUSTED with this message because its response exceeds its limit: see
+// grpc.MaxSendMsgSize and connect.WithSendMaxBytes. The kit has no other servers than those of grpc-go and connect-go.
 func tooLargeToSend(message string) bool {
 	texts := []string{"trying to send message larger than max (", "grpc: message too large (", " exceeds sendMaxBytes "}
 
