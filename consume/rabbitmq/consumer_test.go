@@ -46,7 +46,7 @@ func TestF05AMessageWhoseAcknowledgementIsLostActsOnce(t *testing.T) {
 
 	b.publish("a", "1")
 	seen.wait(t, "the replay", func(r oncerabbit.Report) bool { return replayed(r) && r.Err == nil && r.Message.Deliveries == 2 })
-	b.waitEmpty(b.queue)
+	b.waitTaken(b.queue)
 	done.check(t, "a")
 
 	if net.dials < 2 {
@@ -92,7 +92,7 @@ func TestAMessageThatIsHandledElsewhereRunsOnceAndIsNotLost(t *testing.T) {
 	})
 	close(finish)
 	seen.wait(t, "the replay", replayed)
-	b.waitEmpty(b.queue)
+	b.waitTaken(b.queue)
 	done.check(t, "a")
 }
 
@@ -207,7 +207,7 @@ func TestAConsumerThatStopsLosesNothing(t *testing.T) {
 
 		return nil
 	})
-	b.waitEmpty(b.queue)
+	b.waitTaken(b.queue)
 }
 
 func TestAConsumerOfAQueueThatIsNotThereTriesAgain(t *testing.T) {
@@ -238,5 +238,5 @@ func TestAConsumerOfAQueueThatIsNotThereTriesAgain(t *testing.T) {
 	b.queue += ".late"
 	b.declare(b.queue, nil)
 	b.publish("a", "")
-	b.waitEmpty(b.queue)
+	b.waitTaken(b.queue)
 }

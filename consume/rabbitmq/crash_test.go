@@ -52,7 +52,7 @@ func TestF05AConsumerThatIsKilledBeforeItsAcknowledgementHasActedOnce(t *testing
 
 	survivor(t, w, &seen)
 	seen.wait(t, "the replay", replayed)
-	b.waitEmpty(b.queue)
+	b.waitTaken(b.queue)
 
 	if n := w.happened(); n != 1 {
 		t.Errorf("%d effects", n)
@@ -74,7 +74,7 @@ func TestF03ARecordOfAConsumerThatIsKilledInItsHandlerDoesNotRunAgain(t *testing
 		return r.Decision.Action == consume.DeadLetter && r.Decision.Cause == consume.CauseUnknown && r.Err == nil
 	})
 	b.waitDead()
-	b.waitEmpty(b.queue)
+	b.waitTaken(b.queue)
 
 	if n := w.happened(); n != 1 {
 		t.Errorf("%d effects", n)
@@ -99,7 +99,7 @@ func TestF04ARecoveryFunctionFindsTheEffectOfAConsumerThatWasKilled(t *testing.T
 		return onlyonce.DidNotHappen(), nil
 	}))
 	seen.wait(t, "the acknowledgement", func(r oncerabbit.Report) bool { return r.Decision.Action == consume.Ack })
-	b.waitEmpty(b.queue)
+	b.waitTaken(b.queue)
 
 	if n := w.happened(); n != 1 {
 		t.Errorf("%d effects", n)

@@ -58,7 +58,7 @@ func TestAPoisonMessageBecomesADeadLetterAfterItsAttempts(t *testing.T) {
 			b.publish("good", "")
 
 			letter := b.waitDead()
-			b.waitEmpty(b.queue)
+			b.waitTaken(b.queue)
 
 			if done.n["bad"] != attempts || done.n["good"] != 1 {
 				t.Errorf("got %v", done.n)
@@ -130,7 +130,7 @@ func TestF24AMessageWithTheIDOfAnotherIsADeadLetter(t *testing.T) {
 		t.Errorf("the dead letter is %q, %v", letter.Body, letter.Headers)
 	}
 
-	b.waitEmpty(b.queue)
+	b.waitTaken(b.queue)
 	done.check(t, "first")
 }
 
@@ -158,6 +158,6 @@ func TestAMessageWithoutAnIDIsADeadLetterUnlessItGetsOne(t *testing.T) {
 		t.Errorf("the dead letter is %q", letter.Body)
 	}
 
-	b.waitEmpty(b.queue)
+	b.waitTaken(b.queue)
 	done.check(t, "17 acme 7")
 }

@@ -97,11 +97,11 @@ func (b *broker) publishWith(id, body string, headers amqp.Table) {
 	}
 }
 
-// waitEmpty waits until a queue has no messages, not even ones that a consumer has.
-func (b *broker) waitEmpty(queue string) {
+// waitTaken waits until a queue has no message to deliver. It does not see a message that a consumer has and has not settled.
+func (b *broker) waitTaken(queue string) {
 	b.t.Helper()
 
-	servertest.Wait(b.t, "emptying "+queue, func() error {
+	servertest.Wait(b.t, "nothing to deliver in "+queue, func() error {
 		d, ok, err := b.ch.Get(queue, false)
 		if err != nil {
 			return err

@@ -68,7 +68,7 @@ func TestADeadLetterThatIsRefusedIsSentAgainAndNotHandledAgain(t *testing.T) {
 		t.Errorf("the dead letter is %q", letter.MessageId)
 	}
 
-	b.waitEmpty(b.queue)
+	b.waitTaken(b.queue)
 
 	if n := calls.Load(); n != 1 {
 		t.Errorf("the handler was called %d times", n)
@@ -112,7 +112,7 @@ func TestADeadLetterThatExceedsAFrameHasFewerHeaders(t *testing.T) {
 					cause, explained, len(padding))
 			}
 
-			b.waitEmpty(b.queue)
+			b.waitTaken(b.queue)
 		})
 	}
 }
@@ -143,7 +143,7 @@ func TestADeadLetterGoesNowhereElse(t *testing.T) {
 
 	start(t, b.consumer(buried(&calls)), (&network{url: b.url}).dial)
 	b.waitDead()
-	b.waitEmpty(b.queue)
+	b.waitTaken(b.queue)
 
 	if d, ok, err := b.ch.Get(other, true); err != nil || ok {
 		t.Errorf("the other queue has %v, %v", d.Headers, err)

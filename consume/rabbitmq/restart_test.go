@@ -107,6 +107,6 @@ func (b *broker) restart(end func(*rabbittest.Server) error, again func(deliveri
 	}
 
 	b.connect()
-	b.waitEmpty(b.queue)
+	b.waitTaken(b.queue)
 	done.check(t, ids...)
 }

@@ -63,6 +63,6 @@ func TestARunThatIsLongerThanTheConsumerTimeoutActsOnce(t *testing.T) {
 
 	close(finish)
 	seen.wait(t, "the replay", replayed)
-	b.waitEmpty(b.queue)
+	b.waitTaken(b.queue)
 	done.check(t, "a")
 }

@@ -5,6 +5,7 @@ package oncerabbit_test
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"net"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/onlyonce-go/onlyonce/consume"
+	"github.com/onlyonce-go/onlyonce/internal/servertest"
 )
 
 // wire is a connection that notes which methods a client sends.
@@ -132,11 +134,13 @@ func TestNothingIsAcknowledgedBeforeItsHandlerHasEnded(t *testing.T) {
 	}
 
 	close(finish)
-	b.waitEmpty(b.queue)
+	servertest.Wait(t, "settling both messages", func() error {
+		if n := sent.settled(); n != 2 {
+			return fmt.Errorf("%d are settled", n)
+		}
 
-	if n := sent.settled(); n != 2 {
-		t.Errorf("%d messages are settled, want 2", n)
-	}
+		return nil
+	})
 
 	if sent.unacknowledged {
 		t.Error("the client consumes without acknowledgements")
