@@ -80,8 +80,8 @@ func takeKeys(req connect.AnyRequest, md metadata.MD) (sent []string) {
 	return sent
 }
 
-// keyHeader returns the values of the key header for the key in metadata. In the protocol of Connect, a key that begins with a quote is
-// written as a string of RFC 8941, because it would be read as one.
+// keyHeader returns the values of the key header for the key in metadata. In the protocol of Connect, a server reads a header that begins
+// with a quote as a string of RFC 8941. So a key that begins with a quote is written as such a string.
 func keyHeader(req connect.AnyRequest, keys []string) []string {
 	if req.Peer().Protocol == connect.ProtocolConnect && strings.HasPrefix(keys[0], `"`) {
 		return []string{httprules.QuoteKey(keys[0])}

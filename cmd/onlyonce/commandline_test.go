@@ -162,8 +162,8 @@ func TestPasswordsAreNeverPrinted(t *testing.T) {
 	}
 }
 
-// unsettled makes a record with an unknown outcome in SQLite. Its method and key contain characters that are unsafe on a terminal.
-func unsettled(t *testing.T, address string) store.Key {
+// engineOn returns an engine on the store at an address, until the test ends.
+func engineOn(t *testing.T, address string) *onlyonce.Engine {
 	t.Helper()
 
 	a := &app{env: func(string) string { return address }, store: storeFlags{timeout: time.Minute}}
@@ -172,7 +172,17 @@ func unsettled(t *testing.T, address string) store.Key {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer done()
+
+	t.Cleanup(done)
+
+	return engine
+}
+
+// unsettled makes a record with an unknown outcome in SQLite. Its method and key contain characters that are unsafe on a terminal.
+func unsettled(t *testing.T, address string) store.Key {
+	t.Helper()
+
+	engine := engineOn(t, address)
 
 	call := onlyonce.Call{Method: evilMethod, Key: "order-17"}
 	_, _ = engine.Do(t.Context(), call, func(context.Context) ([]byte, error) { return nil, context.DeadlineExceeded })
@@ -349,13 +359,7 @@ func TestRecordOfACallWithScopeFieldsIsFoundByItsKey(t *testing.T) {
 	t.Parallel()
 
 	address := sqliteURL(t)
-	a := &app{env: func(string) string { return address }, store: storeFlags{timeout: time.Minute}}
-
-	engine, done, err := a.engine()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer done()
+	engine := engineOn(t, address)
 
 	call := onlyonce.Call{Scope: interceptor.JoinScope("kiosk-1", "north", "gate-2"), Method: "/garage.v1.Gates/Open", Key: "order-17"}
 	if _, err := engine.Do(t.Context(), call, func(context.Context) ([]byte, error) { return nil, nil }); err != nil {

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/onlyonce-go/onlyonce/oncehttp"
 )
@@ -19,16 +18,7 @@ import (
 func failOnce(t *testing.T, address string) http.Handler {
 	t.Helper()
 
-	a := &app{env: func(string) string { return address }, store: storeFlags{timeout: time.Minute}}
-
-	engine, done, err := a.engine()
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	t.Cleanup(done)
-
-	protect, err := oncehttp.Middleware(engine, oncehttp.ScopeShared())
+	protect, err := oncehttp.Middleware(engineOn(t, address), oncehttp.ScopeShared())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -116,8 +116,8 @@ func (c *Consumer) check(client *kgo.Client) error {
 	return checkProducing(client)
 }
 
-// checkProducing reports options of the client with which it does not produce a record, produces it to another topic, or does not wait for
-// Kafka to store it.
+// checkProducing reports options that keep the client from producing a dead letter to the topic for dead letters, or from waiting until
+// Kafka has stored it.
 func checkProducing(client *kgo.Client) error {
 	for _, option := range []struct {
 		name  string
