@@ -1,8 +1,10 @@
 package oncehttp_test
 
 import (
+	"bytes"
 	"io"
 	"net/http"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -15,15 +17,42 @@ import (
 type slowClient struct {
 	http.ResponseWriter
 
+	t            *testing.T
 	waits, ended chan struct{}
 	once         sync.Once
 }
 
 func (w *slowClient) Write([]byte) (int, error) {
 	w.once.Do(func() { close(w.waits) })
-	<-w.ended
 
-	return 0, io.ErrClosedPipe
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+
+	for {
+		select {
+		case <-w.ended:
+			return 0, io.ErrClosedPipe
+		case <-look.C:
+			if deadlineWaits() {
+				w.t.Error("the deadline waits for a lock, and this write has all locks")
+
+				return 0, io.ErrClosedPipe
+			}
+		}
+	}
+}
+
+// deadlineWaits reports whether a goroutine that sets a deadline waits for a lock.
+func deadlineWaits() bool {
+	stacks := make([]byte, 1<<20)
+
+	for stack := range bytes.SplitSeq(stacks[:runtime.Stack(stacks, true)], []byte("\n\n")) {
+		if bytes.Contains(stack, []byte("[sync.Mutex.Lock")) && bytes.Contains(stack, []byte(".SetWriteDeadline(")) {
+			return true
+		}
+	}
+
+	return false
 }
 
 func (w *slowClient) SetWriteDeadline(time.Time) error {
@@ -34,7 +63,7 @@ func (w *slowClient) SetWriteDeadline(time.Time) error {
 
 // Only a deadline ends a write to a client that does not read.
 func TestDeadlineEndsAWriteThatWaitsForTheClient(t *testing.T) {
-	client := &slowClient{waits: make(chan struct{}), ended: make(chan struct{})}
+	client := &slowClient{t: t, waits: make(chan struct{}), ended: make(chan struct{})}
 	w := start(t, setup{
 		engine:  []onlyonce.Option{patient()},
 		options: policy(oncehttp.Policy{Policy: onlyonce.Policy{MaxOutcome: 1}}),
