@@ -3,13 +3,10 @@ package oncegateway
 import (
 	"context"
 	"net/http"
-	"slices"
-	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/onlyonce-go/onlyonce"
@@ -44,12 +41,9 @@ func setContract(ctx context.Context, h http.Header) {
 }
 
 // mayHaveSucceeded reports whether the answer of the server may be a response, although the call has ended with an error. A replay with a
-// response has ReplayedHeader in its header. For a first answer, these things show it:
-//   - The code is one with which an interceptor in front of the kit ends a call that has taken too long.
-//   - The response was too large for the server to send.
-//   - The answer has a header, and the code is one with which a gRPC client fails a call that was answered. The response may have been too
-//     large for the gateway's connection, or impossible to decode.
-func mayHaveSucceeded(md runtime.ServerMetadata, st *status.Status) bool {
+// response has ReplayedHeader in its header. Only the code shows it for a first answer: something between the handler and the gateway can
+// have made an error with such a code. The rule is that of the client interceptor.
+func mayHaveSucceeded(md runtime.ServerMetadata, code codes.Code) bool {
 	if len(md.HeaderMD.Get(interceptor.ReplayedHeader)) > 0 {
 		return true
 	}
@@ -58,37 +52,40 @@ func mayHaveSucceeded(md runtime.ServerMetadata, st *status.Status) bool {
 		return false
 	}
 
-	withHeader := len(md.HeaderMD.Get("content-type")) > 0 // only a connection adds this
-
-	switch st.Code() {
-	case codes.Canceled, codes.DeadlineExceeded:
+	switch code { //nolint:exhaustive // the others are errors of a handler
+	case codes.Canceled, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Internal, codes.Unknown:
 		return true
-	case codes.ResourceExhausted:
-		return withHeader || tooLargeToSend(st.Message())
-	case codes.Internal, codes.Unknown:
-		return withHeader
 	default:
 		return false
 	}
 }
 
-// tooLargeToSend reports whether a server sends RESOURCE_EXHAUSTED with this message because its response exceeds its limit: see
-// grpc.MaxSendMsgSize and connect.WithSendMaxBytes. The kit has no other servers than those of grpc-go and connect-go.
-func tooLargeToSend(message string) bool {
-	texts := []string{"trying to send message larger than max (", "grpc: message too large (", " exceeds sendMaxBytes "}
-
-	return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(message, text) })
-}
-
 // setUnknown sets the headers of the contract for an error that does not show the recorded outcome. A client then keeps its key and counts
 // the call as neither done nor failed.
 func setUnknown(h http.Header) {
-	switch onlyonce.Status(h.Get(oncehttp.StatusHeader)) { //nolint:exhaustive // the others are no final answers with an error
-	case onlyonce.StatusExecuted, onlyonce.StatusReplayed:
+	if isRecorded(onlyonce.Status(h.Get(oncehttp.StatusHeader))) {
 		h.Set(oncehttp.StatusHeader, string(onlyonce.StatusUnknown))
 		h.Del(oncehttp.ReplayedHeader)
 		h.Del(oncehttp.ExecutedAtHeader)
 	}
+}
+
+// withUnknown returns trailers of the kit with the changes of setUnknown.
+func withUnknown(trailer metadata.MD) metadata.MD {
+	if said, _ := last(trailer, interceptor.StatusTrailer); !isRecorded(onlyonce.Status(said)) {
+		return trailer
+	}
+
+	trailer = metadata.Join(trailer, metadata.Pairs(interceptor.StatusTrailer, string(onlyonce.StatusUnknown)))
+	delete(trailer, interceptor.ReplayedHeader)
+	delete(trailer, interceptor.ExecutedAtTrailer)
+
+	return trailer
+}
+
+// isRecorded reports whether a status shows that the outcome of a call is recorded.
+func isRecorded(said onlyonce.Status) bool {
+	return said == onlyonce.StatusExecuted || said == onlyonce.StatusReplayed
 }
 
 // last returns the last value of a name. The value of the interceptor comes after all others.

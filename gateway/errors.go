@@ -41,7 +41,7 @@ func (c *config) handleError(
 
 	setContract(ctx, w.Header())
 
-	if md, ok := runtime.ServerMetadataFromContext(ctx); ok && (succeeded || mayHaveSucceeded(md, st)) {
+	if md, ok := runtime.ServerMetadataFromContext(ctx); ok && (succeeded || mayHaveSucceeded(md, st.Code())) {
 		setUnknown(w.Header())
 	}
 

@@ -35,21 +35,3 @@ func TestRetryAfterIsNeverShorterThanTheDelayOfTheServer(t *testing.T) {
 		})
 	}
 }
-
-// The messages are those of grpc-go and connect-go. Tests with real servers are in lostanswer_test.go and in package onceconnect.
-func TestTheErrorOfAResponseThatIsTooLargeIsKnown(t *testing.T) {
-	for message, want := range map[string]bool{
-		"trying to send message larger than max (7 vs. 1)":        true,
-		"grpc: trying to send message larger than max (7 vs. 1)":  true,
-		"grpc: message too large (4294967296 bytes)":              true,
-		"message size 7 exceeds sendMaxBytes 1":                   true,
-		"compressed message size 7 exceeds sendMaxBytes 1":        true,
-		"the limit of this customer":                              false,
-		"grpc: received message larger than max (7 vs. 1)":        false,
-		"too many messages are sent, and the largest is too much": false,
-	} {
-		if got := tooLargeToSend(message); got != want {
-			t.Errorf("%q: %t, want %t", message, got, want)
-		}
-	}
-}

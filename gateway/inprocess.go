@@ -32,6 +32,7 @@ import (
 //   - A handler's context has the values of the caller's context, the metadata of the call as incoming metadata, no outgoing metadata, and
 //     a peer whose address is "in-process". There is no peer certificate, so take the scope from metadata or from a value of the context.
 //   - A call returns when its handler returns, even if the caller's context ends earlier.
+//   - If an interceptor in front replaces a response by an error, the status of the call is unknown.
 //   - Streams fail with UNIMPLEMENTED, as with RegisterXHandlerServer.
 //   - Only the call options grpc.Header, grpc.Trailer and grpc.Peer have an effect. There are no stats handlers and no size limits of
 //     messages.
@@ -56,7 +57,20 @@ func NewInProcess(protect *interceptor.Server, outer ...grpc.UnaryServerIntercep
 		panic("oncegateway: NewInProcess needs the interceptor.Server that protects the services: make one with interceptor.NewServer")
 	}
 
-	return &InProcess{chain: chained(protect.Unary, outer), services: make(map[string]service)}
+	return &InProcess{chain: chained(noting(protect.Unary), outer), services: make(map[string]service)}
+}
+
+// noting returns an interceptor that notes in the stream whether inner has returned a response.
+func noting(inner grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		resp, err := inner(ctx, req, info, handler)
+
+		if stream, ok := ctx.Value(inProcessKey{}).(*inProcessStream); ok {
+			stream.note(err == nil)
+		}
+
+		return resp, err
+	}
 }
 
 // chained returns inner with the interceptors of outer in front of it.
@@ -132,7 +146,7 @@ func (p *InProcess) Invoke(ctx context.Context, method string, args, reply any, 
 	stream := &inProcessStream{method: method}
 	resp, err := desc.Handler(impl, stream.context(ctx, caller), func(req any) error { return copyMessage(req, args) }, p.chain)
 
-	stream.answer(opts)
+	stream.answer(opts, err)
 
 	if err != nil {
 		return outward(err)

@@ -23,13 +23,18 @@ type inProcessStream struct {
 	mu              sync.Mutex
 	header, trailer metadata.MD
 	sent, answered  bool
+	responded       bool // the kit has returned a response
 }
+
+type inProcessKey struct{}
 
 // context returns the context of a handler.
 func (s *inProcessStream) context(ctx context.Context, caller metadata.MD) context.Context {
 	ctx = metadata.NewIncomingContext(ctx, caller) // a copy: FromOutgoingContext makes one
 	ctx = metadata.NewOutgoingContext(ctx, nil)
 	ctx = peer.NewContext(ctx, &peer.Peer{Addr: inProcessAddr{}, LocalAddr: inProcessAddr{}})
+
+	ctx = context.WithValue(ctx, inProcessKey{}, s) // an interceptor may wrap the transport stream
 
 	return grpc.NewContextWithServerTransportStream(ctx, s)
 }
@@ -82,12 +87,24 @@ func (s *inProcessStream) SetTrailer(md metadata.MD) error {
 	return nil
 }
 
-// answer writes the metadata to the call options of the caller. Later metadata is refused.
-func (s *inProcessStream) answer(opts []grpc.CallOption) {
+// note notes whether the kit has returned a response or an error. An interceptor in front may have given up the call.
+func (s *inProcessStream) note(responded bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	s.responded = responded
+}
+
+// answer writes the metadata to the call options of the caller. Later metadata is refused. The error is that of the call.
+func (s *inProcessStream) answer(opts []grpc.CallOption, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
 	s.answered = true
+
+	if err != nil && s.responded {
+		s.trailer = withUnknown(s.trailer)
+	}
 
 	for _, opt := range opts {
 		switch o := opt.(type) {

@@ -100,17 +100,14 @@ func TestF05AnAnswerThatTheServerCannotSendIsUnknown(t *testing.T) {
 	w.mustHaveRun(1)
 }
 
-// An interceptor in front of the kit may give up a call whose handler has succeeded.
-func TestF05AnAnswerThatATimeoutInFrontReplacesIsUnknown(t *testing.T) {
-	for code, want := range map[codes.Code]int{codes.DeadlineExceeded: http.StatusGatewayTimeout, codes.Canceled: 499} {
+// An interceptor in front of the kit may give up a call whose handler has succeeded, or fail after it.
+func TestF05AnAnswerThatAnInterceptorInFrontReplacesIsUnknown(t *testing.T) {
+	for code, want := range map[codes.Code]int{
+		codes.DeadlineExceeded: http.StatusGatewayTimeout, codes.Canceled: 499, codes.Internal: http.StatusInternalServerError,
+		codes.Unknown: http.StatusInternalServerError, codes.ResourceExhausted: http.StatusTooManyRequests,
+	} {
 		t.Run(code.String(), func(t *testing.T) {
-			late := func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-				_, _ = handler(ctx, req)
-
-				return nil, status.Error(code, "the handler took too long")
-			}
-
-			w := start(t, setup{server: []grpc.ServerOption{grpc.ChainUnaryInterceptor(late)}}, nil)
+			w := start(t, setup{server: []grpc.ServerOption{grpc.ChainUnaryInterceptor(replacing(code))}}, nil)
 
 			for range 2 { // the first answer, and a replay
 				w.post(charges, "order-1", payload).mustBe(onlyonce.StatusUnknown, want)
@@ -121,8 +118,48 @@ func TestF05AnAnswerThatATimeoutInFrontReplacesIsUnknown(t *testing.T) {
 	}
 }
 
-// An error that the server has recorded is one, also with a code that the gateway could have made.
-func TestARecordedErrorOfTheServerIsNotUnknown(t *testing.T) {
+// In one process, the code does not matter: the channel knows that the kit has returned a response.
+func TestF05AnAnswerThatAnInterceptorInProcessReplacesIsUnknown(t *testing.T) {
+	for code, want := range map[codes.Code]int{
+		codes.NotFound: http.StatusNotFound, codes.PermissionDenied: http.StatusForbidden, codes.AlreadyExists: http.StatusConflict,
+	} {
+		t.Run(code.String(), func(t *testing.T) {
+			w := start(t, setup{inProcess: true}, nil)
+
+			channel := oncegateway.NewInProcess(w.protect, replacing(code))
+			tillv1.RegisterTillServiceServer(channel, w.till)
+			w.register(tillv1.NewTillServiceClient(channel))
+
+			for range 2 { // the first answer, and a replay
+				a := w.post(charges, "order-1", payload).mustBe(onlyonce.StatusUnknown, want)
+				if a.header.Get(oncehttp.ReplayedHeader)+a.header.Get(oncehttp.ExecutedAtHeader) != "" {
+					t.Errorf("the error looks like a replay: %v", a.header)
+				}
+			}
+
+			w.mustHaveRun(1)
+
+			w.handle = func(context.Context, *tillv1.ChargeRequest) (*tillv1.ChargeResponse, error) {
+				return nil, status.Error(code, "of the handler")
+			}
+
+			w.post(charges, "order-2", payload).mustBe(onlyonce.StatusExecuted, want)
+			w.post(charges, "order-2", payload).mustBe(onlyonce.StatusReplayed, want)
+		})
+	}
+}
+
+// replacing is an interceptor that replaces every answer by an error.
+func replacing(code codes.Code) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		_, _ = handler(ctx, req)
+
+		return nil, status.Error(code, "the handler took too long")
+	}
+}
+
+// The gateway could have made an error with this code. So the first answer is unknown, and the replay is not.
+func TestARecordedErrorOfTheServerIsReplayed(t *testing.T) {
 	for name, s := range map[string]setup{"over a connection": {}, "in process": {inProcess: true}} {
 		t.Run(name, func(t *testing.T) {
 			w := start(t, s, func(ctx context.Context, _ *tillv1.ChargeRequest) (*tillv1.ChargeResponse, error) {
@@ -131,7 +168,7 @@ func TestARecordedErrorOfTheServerIsNotUnknown(t *testing.T) {
 				return nil, onlyonce.Final(status.Error(codes.ResourceExhausted, "the limit of this customer"))
 			})
 
-			w.post(charges, "order-1", payload).mustBe(onlyonce.StatusExecuted, http.StatusTooManyRequests)
+			w.post(charges, "order-1", payload).mustBe(onlyonce.StatusUnknown, http.StatusTooManyRequests)
 			w.post(charges, "order-1", payload).mustBe(onlyonce.StatusReplayed, http.StatusTooManyRequests)
 			w.mustHaveRun(1)
 		})

@@ -86,8 +86,8 @@ func WithProblems() Option {
 //   - The rejection of a stream has Idempotency-Status, too. Its body is an error as grpc-gateway writes it for streams.
 //   - Details of an error are left out if they cannot be written as JSON, because their types are not linked in.
 //   - If a recorded answer cannot pass, the client gets an error with the Idempotency-Status unknown. The answer may have been a success.
-//     The server cannot send it, the gateway cannot read or write it, or an interceptor of the server has ended the call with
-//     DEADLINE_EXCEEDED or CANCELLED.
+//     The gateway knows a first answer of this kind by its code: CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED or INTERNAL.
+//     docs/gateways.md lists the causes.
 //   - Binary metadata of answers, whose names end with -bin, is left out. HTTP clients cannot read an answer with it.
 //   - Errors of the gateway itself have no Idempotency-Status, because no server has seen the request. Examples are invalid JSON and an
 //     unknown path.

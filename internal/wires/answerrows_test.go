@@ -46,7 +46,7 @@ func answerRows() []row {
 		status(onlyonce.StatusExecuted, "a response", setup{}),
 		status(onlyonce.StatusExecuted, "a definite error", setup{work: failing(codes.NotFound)}),
 		status(onlyonce.StatusExecuted, "an error marked `Final`", setup{
-			work: giving(result{code: codes.Internal, message: "no", marked: true, class: onlyonce.ClassDefinite}),
+			work: giving(result{code: codes.DataLoss, message: "no", marked: true, class: onlyonce.ClassDefinite}),
 		}),
 		status(onlyonce.StatusReleased, "an error marked `NotExecuted`", setup{
 			work: giving(result{code: codes.Unavailable, message: "no", marked: true, class: onlyonce.ClassNotExecuted}),

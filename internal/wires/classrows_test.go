@@ -59,7 +59,7 @@ func classRows() []row {
 	return append(rows,
 		row{
 			says: "definite: any error marked `Final`", check: isDefinite, setup: func() setup {
-				return setup{work: giving(result{code: codes.Internal, message: "no", marked: true, class: onlyonce.ClassDefinite})}
+				return setup{work: giving(result{code: codes.DataLoss, message: "no", marked: true, class: onlyonce.ClassDefinite})}
 			},
 		},
 		row{

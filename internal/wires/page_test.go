@@ -30,7 +30,8 @@ const pageDifferences = `
   has that status, and not the one of the contract's column "over HTTP". Clients of Connect read the code and the details. There is no
   ` + "`Retry-After`" + `: the delay is in the RetryInfo and in ` + "`Trailer-Grpc-Retry-Pushback-Ms`" + `.
 - **A gateway** sends the rejection of a stream as grpc-gateway sends the errors of streams: ` + "`{\"error\": …}`" + ` with the details
-  of gRPC, and not a problem. Nothing runs.
+  of gRPC, and not a problem. Nothing runs. A first answer with CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED or INTERNAL is
+  never ` + "`executed`" + `, not even if its handler has marked it ` + "`Final`" + `: see [docs/gateways.md](gateways.md#grpc-gateway).
 - **net/http** answers a body that is too large with 413. Its handlers may answer in parts; such an answer is never kept, and its handler
   never runs twice.
 - **Metadata of errors**: over gRPC and Connect, the replay of an error has the handler's header in the trailer, where the first answer of
