@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -26,6 +27,7 @@ func realEnvironment() environment {
 // disk is the file of a journal. One goroutine uses it at a time.
 type disk struct {
 	path      string
+	device    uint64 // of the folder, when the journal was opened
 	env       environment
 	file      *os.File
 	mark      marker
@@ -91,9 +93,13 @@ func (d *disk) write(b *batch, most int64, live func() [][]byte) error {
 
 	d.env.at("before write")
 
-	_, err := d.env.write(d.file, d.buf, d.size)
+	n, err := d.env.write(d.file, d.buf, d.size)
 
 	d.env.at("written")
+
+	if err != nil && n == 0 {
+		return d.failed("writing", err)
+	}
 
 	if err == nil && b.durable {
 		err = d.env.sync(d.file)
@@ -103,7 +109,7 @@ func (d *disk) write(b *batch, most int64, live func() [][]byte) error {
 	}
 
 	if err != nil {
-		return d.undo(fmt.Errorf("journal: writing: %w", err))
+		return d.undo(d.failed("writing", err))
 	}
 
 	d.size += int64(len(d.buf))
@@ -131,13 +137,27 @@ func (d *disk) changed() bool {
 
 // undo removes what a failed write has left.
 func (d *disk) undo(failure error) error {
-	if err := errors.Join(d.file.Truncate(d.size), d.env.sync(d.file)); err != nil {
+	err := d.file.Truncate(d.size)
+	if err == nil {
+		err = d.env.sync(d.file)
+	}
+
+	if err != nil {
 		d.suspect = true
 
-		return fmt.Errorf("%w: %w: %w", ErrUncertain, failure, err)
+		return fmt.Errorf("%w: %w; %w", ErrUncertain, failure, d.failed("undoing that", err))
 	}
 
 	return failure
+}
+
+// failed returns the error of a step. An *os.File has the name that it was made with, such as path.new, so failed replaces that name.
+func (d *disk) failed(step string, err error) error {
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
+		err = at.Err
+	}
+
+	return fmt.Errorf("journal: %s %s: %w: check the disk: it must have room, and the file and its folder must be writable", step, d.path, err)
 }
 
 // compact writes the file anew if it has much that is not needed. If that fails, the file stays as it is, and compact tries again later.
@@ -166,6 +186,10 @@ func sizeOf(bodies [][]byte) int64 {
 
 // rewrite replaces the file by a new one with these calls.
 func (d *disk) rewrite(bodies [][]byte) error {
+	if err := d.checkDevice(); err != nil {
+		return err
+	}
+
 	mark := newMarker()
 	data := appendHeader(nil, mark)
 
@@ -175,7 +199,7 @@ func (d *disk) rewrite(bodies [][]byte) error {
 
 	file, err := d.writeNew(data)
 	if err != nil {
-		return fmt.Errorf("journal: writing the file anew: %w", err)
+		return d.failed("replacing", err)
 	}
 
 	if d.file != nil {
@@ -189,12 +213,26 @@ func (d *disk) rewrite(bodies [][]byte) error {
 	if err := d.syncFolder(); err != nil {
 		d.suspect = true
 
-		return fmt.Errorf("journal: syncing the folder: %w", err)
+		return d.failed("syncing the folder of", err)
 	}
 
 	d.suspect = false
 
 	return nil
+}
+
+// checkDevice reports that the folder is on another file system now, because one was mounted or unmounted there. A file in such a folder
+// would be hidden, with its calls, as soon as the first file system is back.
+func (d *disk) checkDevice() error {
+	switch device, err := deviceOf(filepath.Dir(d.path)); {
+	case err != nil:
+		return d.failed("finding the folder of", err)
+	case device != d.device:
+		return fmt.Errorf("journal: the folder of %s is on another file system than when the journal was opened: mount the first one again, "+
+			"or close the journal and open it anew", d.path)
+	default:
+		return nil
+	}
 }
 
 // writeNew writes a file beside the journal, syncs it, and gives it the name of the journal.

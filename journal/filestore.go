@@ -51,8 +51,14 @@ func openFile(path string, bounds limits, env environment) (*fileStore, error) {
 		return nil, err
 	}
 
+	device, err := deviceOf(filepath.Dir(path))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("journal: the folder: %w", err), lock.Close())
+	}
+
 	s := &fileStore{
-		limits: bounds, lock: lock, disk: disk{path: path, env: env}, live: make(map[uint64][]byte), idle: make(chan struct{}),
+		limits: bounds, lock: lock, disk: disk{path: path, device: device, env: env}, live: make(map[uint64][]byte),
+		idle: make(chan struct{}),
 	}
 
 	if err := s.load(); err != nil {

@@ -16,3 +16,6 @@ func lockFile(string) (*os.File, error) {
 
 // lockContents is not called, because lockFile has failed.
 func lockContents(*os.File) error { return errors.ErrUnsupported }
+
+// deviceOf is not called, either.
+func deviceOf(string) (uint64, error) { return 0, errors.ErrUnsupported }

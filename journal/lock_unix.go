@@ -58,3 +58,13 @@ func flock(file *os.File) error {
 		}
 	}
 }
+
+// deviceOf returns the number of the file system of a folder.
+func deviceOf(folder string) (uint64, error) {
+	var stat syscall.Stat_t
+	if err := syscall.Stat(folder, &stat); err != nil {
+		return 0, &os.PathError{Op: "stat", Path: folder, Err: err}
+	}
+
+	return uint64(stat.Dev), nil //nolint:unconvert // its type depends on the system
+}

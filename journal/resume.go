@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -69,8 +70,8 @@ func WithRetention(d time.Duration) ResumeOption { return func(r *resumption) { 
 
 // OnAnswer sets what is done with the final answers of a method. The method "" is for all methods without a function of their own. The
 // function is called in a goroutine of Resume, before the call is removed. It may be called more than once for a call: after it returned an
-// error, or after its process died. The next Resume then gets the same answer. Without a function, the answer is dropped and the call is
-// removed.
+// error or panicked, or after its process died. The next Resume then gets the same answer. Without a function, the answer is dropped and
+// the call is removed. A panic ends up in the goroutine that has called Resume: see [Journal.Resume].
 func OnAnswer(method string, answered func(ctx context.Context, answer Answer) error) ResumeOption {
 	return func(r *resumption) { r.answered[method] = answered }
 }
@@ -123,6 +124,10 @@ func (j *Journal) Targets() []string {
 //
 // The error has the reasons why calls are left, the first 10 of them. It is nil if none is left. It is also an error, before anything is
 // sent, if an option is out of its range.
+//
+// If a function of an option panics, or the Sender, the call is left. Resume goes on with the other calls, and then panics with an error
+// that has the first value and its stack. The next Resume calls the function again. Leave the call out with WithAccept until the function
+// is corrected.
 func (j *Journal) Resume(ctx context.Context, target string, send Sender, opts ...ResumeOption) (Summary, error) {
 	r := &resumption{
 		target: target, parallel: DefaultParallel, retention: onlyonce.DefaultRetention,
@@ -141,6 +146,7 @@ func (j *Journal) Resume(ctx context.Context, target string, send Sender, opts .
 		mu      sync.Mutex
 		summary Summary
 		errs    []error
+		raised  error // what a function has panicked with
 		running sync.WaitGroup
 		places  = make(chan struct{}, r.parallel)
 	)
@@ -155,24 +161,52 @@ func (j *Journal) Resume(ctx context.Context, target string, send Sender, opts .
 		}
 
 		running.Go(func() {
-			defer func() { <-places }()
+			became, err := fateLeft, errUnfinished
 
-			became, err := j.resume(ctx, r, send, entry)
+			defer func() {
+				value := recover()
 
-			mu.Lock()
-			defer mu.Unlock()
+				mu.Lock()
+				defer mu.Unlock()
 
-			summary.add(became)
+				summary.add(became)
 
-			if became == fateLeft && len(errs) < shownErrors {
-				errs = append(errs, fmt.Errorf("journal: %s with key %q is left: %w", entry.Method, entry.Key, err))
-			}
+				if became == fateLeft && len(errs) < shownErrors {
+					errs = append(errs, fmt.Errorf("journal: %s with key %q is left: %w", entry.Method, entry.Key, err))
+				}
+
+				if value != nil && raised == nil {
+					raised = panicOf(&entry, value)
+				}
+
+				<-places
+			}()
+
+			became, err = j.resume(ctx, r, send, entry)
 		})
 	}
 
 	running.Wait()
 
+	if raised != nil {
+		panic(raised)
+	}
+
 	return summary, errors.Join(errs...)
+}
+
+// errUnfinished is why a call is left whose function has panicked or called runtime.Goexit.
+var errUnfinished = errors.New("a function of Resume did not return")
+
+// panicOf returns the value with which Resume panics, after a function has panicked with another one. It has the stack of that function.
+func panicOf(entry *Entry, value any) error {
+	err, ok := value.(error)
+	if !ok {
+		err = fmt.Errorf("%v", value) //nolint:err113 // the value is all there is
+	}
+
+	return fmt.Errorf("journal: %s with key %q is left, because a function of Resume panicked: %w\n\n%s", entry.Method, entry.Key, err,
+		debug.Stack())
 }
 
 // fate is what became of a call that was left.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -236,8 +237,75 @@ func TestACallIsLeftIfItsFunctionEndsTheGoroutine(t *testing.T) {
 
 			return nil
 		}))
-	if err != nil || j.Left() != 1 {
+	if !errors.Is(err, errUnfinished) || summary != (Summary{Left: 1}) || j.Left() != 1 {
 		t.Errorf("Resume: %+v, %v; %d calls are left, want 1", summary, err, j.Left())
+	}
+}
+
+// In a goroutine of Resume, a panic would end the process, and nobody could prevent that.
+func TestResumePanicsInItsCallersGoroutineAfterTheOtherCalls(t *testing.T) {
+	failed := errors.New("a bug")
+	panics := func(key string) {
+		if key == "order-1" {
+			panic(failed)
+		}
+	}
+
+	for name, opts := range map[string][]ResumeOption{
+		"OnAnswer": {OnAnswer("", func(_ context.Context, a Answer) error { panics(a.Entry.Key); return nil })},
+		"OnUnsent": {
+			WithAccept(func(e Entry) error { return map[string]error{"order-1": failed}[e.Key] }),
+			OnUnsent(func(_ context.Context, e Entry, _ error) error { panics(e.Key); return nil }),
+		},
+		"WithAccept": {WithAccept(func(e Entry) error { panics(e.Key); return nil })},
+		"the Sender": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := &memory{}
+
+			for n := range 4 {
+				entry := testEntry(n)
+				entry.Written = time.Now()
+				_, _ = store.Append(t.Context(), entry)
+			}
+
+			j, _ := New(t.Context(), store)
+			send := sending(func(e Entry) error {
+				if name == "the Sender" {
+					panics(e.Key)
+				}
+
+				return nil
+			})
+
+			value := func() (value any) {
+				defer func() { value = recover() }()
+
+				_, _ = j.Resume(t.Context(), testTarget, send, append(opts, WithParallel(1))...)
+
+				return nil
+			}()
+
+			err, ok := value.(error)
+			if !ok || !errors.Is(err, failed) || !strings.Contains(err.Error(), "order-1") || !strings.Contains(err.Error(), "resume_test.go") {
+				t.Errorf("Resume panics with %v, want the value, the key and the stack of the function", value)
+			}
+
+			if got := keys(j); !slices.Equal(got, []string{"order-1"}) {
+				t.Errorf("left are %v", got)
+			}
+
+			// The next process gets the same answer.
+			again, _ := New(t.Context(), store)
+
+			var answers []string
+
+			summary, err := again.Resume(t.Context(), testTarget, sending(func(Entry) error { return nil }),
+				OnAnswer("", func(_ context.Context, a Answer) error { answers = append(answers, a.Entry.Key); return nil }))
+			if err != nil || summary.Answered != 1 || !slices.Equal(answers, []string{"order-1"}) {
+				t.Errorf("the next Resume: %+v, %v; the answers are for %v", summary, err, answers)
+			}
+		})
 	}
 }
 
