@@ -107,10 +107,11 @@ const (
 	dieBegun    = "begun"    // nothing is written
 	dieWritten  = "written"  // the request is in the journal, and was not sent
 	dieAnswered = "answered" // the payment has happened, and the program has not read the answer
+	dieHanded   = "handed"   // of a client that resumes: the function of OnAnswer has the answer
 	dieRead     = "read"     // the request is no longer in the journal, and the program has the answer
 )
 
-// pay makes one payment with a journal.
+// pay makes one payment with a journal, or sends what the journal has.
 func (c *childConfig) pay() error {
 	calls, err := journal.Open(c.Journal)
 	if err != nil {
@@ -132,6 +133,17 @@ func (c *childConfig) pay() error {
 	}
 
 	c.reach(dieBegun)
+
+	if c.Resumes {
+		_, err := transport.Resume(context.Background(), c.Server, journal.OnAnswer("", func(context.Context, journal.Answer) error {
+			c.reach(dieHanded)
+
+			return nil
+		}))
+		c.reach(dieRead)
+
+		return err
+	}
 
 	resp, err := (&http.Client{Transport: transport}).Post(c.Server+"/payments", "text/plain", strings.NewReader("body"))
 	if err != nil {
@@ -164,50 +176,82 @@ func TestClientKilledAtEachPointPaysOnce(t *testing.T) {
 				t.Errorf("charged %v before the next process", w.charged())
 			}
 
-			calls, err := journal.Open(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer calls.Close()
-
 			want := 0
 			if point == dieWritten || point == dieAnswered {
 				want = 1
 			}
 
-			base := &http.Transport{}
-			defer base.CloseIdleConnections()
-
-			transport, err := oncehttp.NewTransport(base, always(), oncehttp.WithJournal(calls))
-			if err != nil {
-				t.Fatal(err)
-			}
-
-			answers := 0
-
-			summary, err := transport.Resume(t.Context(), server.url, journal.OnAnswer("POST /payments",
-				func(_ context.Context, a journal.Answer) error {
-					answers++
-
-					resp, ok := a.Response.(*http.Response)
-					if !ok {
-						t.Fatalf("%+v", a)
-					}
-					defer resp.Body.Close()
-
-					if body, err := io.ReadAll(resp.Body); string(body) != "charged by server" || err != nil {
-						t.Errorf("%q, %v", body, err)
-					}
-
-					return nil
-				}))
-			if err != nil || answers != want || summary.Answered != want || calls.Left() != 0 {
-				t.Errorf("%d answers, %+v, %v; want %d", answers, summary, err, want)
-			}
+			mustResume(t, server, path, want)
 
 			if charged := len(w.charged()); charged != 1 && point != dieBegun || charged != 0 && point == dieBegun {
 				t.Errorf("charged %d times", charged)
 			}
 		})
+	}
+}
+
+// A client is killed before it has sent its request. The next one is killed at each point of Resume. The third one gets the answer.
+func TestClientKilledAtEachPointOfResumePaysOnce(t *testing.T) {
+	for point, left := range map[string]int{dieBegun: 1, dieWritten: 1, dieAnswered: 1, dieHanded: 1, dieRead: 0} {
+		t.Run(point, func(t *testing.T) {
+			w := newTown(t)
+			server := w.serve(childConfig{Name: "server", Policy: settled(onlyonce.AtMostOnce, 0)})
+			path := filepath.Join(t.TempDir(), "requests")
+
+			w.start(childConfig{Dies: dieWritten, Server: server.url, Journal: path}).mustBeKilled()
+			w.start(childConfig{Dies: point, Server: server.url, Journal: path, Resumes: true}).mustBeKilled()
+
+			sent := point != dieBegun && point != dieWritten
+			if (len(w.charged()) == 1) != sent {
+				t.Errorf("charged %v before the third process", w.charged())
+			}
+
+			mustResume(t, server, path, left)
+
+			if charged := len(w.charged()); charged != 1 {
+				t.Errorf("charged %d times", charged)
+			}
+		})
+	}
+}
+
+// mustResume checks that the requests that killed clients have left get the answer of a server, and that nothing stays in the journal.
+func mustResume(t *testing.T, server *process, path string, left int) {
+	t.Helper()
+
+	calls, err := journal.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer calls.Close()
+
+	base := &http.Transport{}
+	defer base.CloseIdleConnections()
+
+	transport, err := oncehttp.NewTransport(base, always(), oncehttp.WithJournal(calls))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	answers := 0
+
+	summary, err := transport.Resume(t.Context(), server.url, journal.OnAnswer("POST /payments",
+		func(_ context.Context, a journal.Answer) error {
+			answers++
+
+			resp, ok := a.Response.(*http.Response)
+			if !ok {
+				t.Fatalf("%+v", a)
+			}
+			defer resp.Body.Close()
+
+			if body, err := io.ReadAll(resp.Body); string(body) != "charged by server" || err != nil {
+				t.Errorf("%q, %v", body, err)
+			}
+
+			return nil
+		}))
+	if err != nil || answers != left || summary.Answered != left || calls.Left() != 0 {
+		t.Errorf("%d answers, %+v, %v; want %d", answers, summary, err, left)
 	}
 }

@@ -43,6 +43,7 @@ type childConfig struct {
 
 	Server  string `json:"server"`  // of a client: the URL of the server that it pays at
 	Journal string `json:"journal"` // of a client
+	Resumes bool   `json:"resumes"` // of a client: it sends what the journal has, and pays nothing
 }
 
 // childMain is the life of such a process, and its exit code.
