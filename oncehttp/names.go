@@ -21,6 +21,7 @@ const (
 	contentType     = "Content-Type"
 	contentEncoding = "Content-Encoding"
 	contentLength   = "Content-Length"
+	hostName        = "Host"
 	retryAfter      = "Retry-After"
 	trailerName     = "Trailer"
 	noSniff         = "X-Content-Type-Options"

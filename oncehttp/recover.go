@@ -13,11 +13,13 @@ import (
 // requestVersion is the version of the form in which a record keeps a request: version, method, URI, headers of the policy, body.
 const requestVersion = 1
 
-// encodeRequest returns the form in which a record keeps a request.
+// encodeRequest returns the form in which a record keeps a request. Host is among the headers, because routes may belong to a host.
 func encodeRequest(r *http.Request, headers []string, body []byte) []byte {
+	fields := append(newHeaderSet(headers...).pick(r.Header), field{hostName, []string{r.Host}})
+
 	data := appendText([]byte{requestVersion}, r.Method)
 	data = appendText(data, r.URL.RequestURI())
-	data = appendFields(data, newHeaderSet(headers...).pick(r.Header))
+	data = appendFields(data, fields)
 
 	return append(data, body...)
 }
@@ -41,8 +43,9 @@ func decodeRequest(ctx context.Context, data []byte) (*http.Request, error) {
 	}
 
 	r := &http.Request{
-		Method: method, URL: where, RequestURI: uri, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: where.Host,
+		Method: method, URL: where, RequestURI: uri, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: header.Get(hostName),
 	}
+	header.Del(hostName)
 
 	return new(readBody).in(r.WithContext(ctx), in.data), nil
 }

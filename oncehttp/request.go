@@ -208,7 +208,7 @@ func fingerprintOf(r *http.Request, rt *route, body []byte) store.Fingerprint {
 
 	for _, name := range rt.headers {
 		values := r.Header[name]
-		if name == "Host" { // net/http takes it out of the header
+		if name == hostName { // net/http takes it out of the header
 			values = []string{r.Host}
 		}
 
