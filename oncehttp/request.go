@@ -46,10 +46,13 @@ func bodyOf(r *http.Request, limit int64) ([]byte, error) {
 		}
 	}
 
-	if len(body) == 0 {
-		if body, err = takenBody(r, closed); err != nil {
+	switch plain := r.Header.Get(contentEncoding) == ""; { // a decoded body has another length
+	case len(body) == 0:
+		if body, err = takenBody(r, closed || plain && r.ContentLength > 0); err != nil {
 			return nil, err
 		}
+	case plain && int64(len(body)) < r.ContentLength: // net/http gives the whole body or an error
+		return nil, bodyTakenError{}
 	}
 
 	if int64(len(body)) > limit {
@@ -64,21 +67,21 @@ type bodyTakenError struct{}
 
 func (bodyTakenError) Error() string {
 	return "oncehttp: a handler in front of the middleware has read the body of the request, so the key cannot be bound to it: put the " +
-		"middleware in front of that handler, or let the handler put the body back"
+		"middleware in front of that handler, or let the handler put back the whole body, with its ContentLength"
 }
 
 // Misconfigured marks the error for the engine's log.
 func (bodyTakenError) Misconfigured() {}
 
 // takenBody returns the body that a handler in front has read, for example to check a token in a form. Of a form that it has parsed, the
-// body is made again. The result is nil if nothing was read. Closed means that the handler in front has closed the body.
-func takenBody(r *http.Request, closed bool) ([]byte, error) {
+// body is made again. The result is nil if nothing was read. Missing means that the request had a body.
+func takenBody(r *http.Request, missing bool) ([]byte, error) {
 	switch {
 	case r.MultipartForm != nil: // the files may be large
 		return nil, bodyTakenError{}
 	case len(r.PostForm) > 0:
 		return []byte(r.PostForm.Encode()), nil
-	case closed, r.ContentLength > 0 && r.Header.Get(contentEncoding) == "": // a decoded body may be empty
+	case missing:
 		return nil, bodyTakenError{}
 	default:
 		return nil, nil
