@@ -26,6 +26,10 @@ func (c *call) deliver(status onlyonce.Status, retention time.Duration) {
 		}
 
 		c.announce(h, status, retention)
+
+		if a.short { // the client does not know the length that the handler has declared: see stream
+			panic(http.ErrAbortHandler)
+		}
 	case collected:
 		clear(h) // the handler's header began with these
 		c.announce(h, status, retention)

@@ -354,3 +354,36 @@ func TestAnswersOfAReverseProxyAreKeptIfItCannotFlush(t *testing.T) {
 		t.Errorf("the trailers are %v, want Etag", again.trailer)
 	}
 }
+
+// Trailers take the place of the Content-Length, so only a broken connection shows that the answer is not whole.
+func TestStreamedAnswerThatIsShorterThanItsLengthBreaksTheConnection(t *testing.T) {
+	protocols(t, func(t *testing.T, http2 bool) {
+		t.Helper()
+
+		for name, flush := range map[string]func(http.ResponseWriter){
+			"flushed": func(rw http.ResponseWriter) { _ = http.NewResponseController(rw).Flush() }, "large": func(http.ResponseWriter) {},
+		} {
+			t.Run(name, func(t *testing.T) {
+				most := oncehttp.Policy{Policy: onlyonce.Policy{MaxOutcome: 2}}
+
+				w := start(t, setup{http2: http2, options: policy(most)}, func(rw http.ResponseWriter, _ *http.Request) {
+					rw.Header().Set("Content-Length", "4")
+					_, _ = io.WriteString(rw, "abc")
+
+					flush(rw)
+				})
+
+				if resp, err := w.client.Do(w.request(http.MethodPost, "/", "k", "")); err == nil {
+					if body, err := io.ReadAll(resp.Body); err == nil {
+						t.Errorf("the client takes %q for the whole answer", body)
+					}
+
+					_ = resp.Body.Close()
+				}
+
+				w.send(w.request(http.MethodPost, "/", "k", "")).mustReject(http.StatusConflict, onlyonce.ReasonOutcomeUnknown)
+				w.mustHaveRun(1)
+			})
+		}
+	})
+}
