@@ -18,9 +18,11 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/interceptor"
+	onlyoncev1 "github.com/onlyonce-go/onlyonce/proto/onlyonce/v1"
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
@@ -69,6 +71,7 @@ type scene struct {
 	fault   fault
 	records store.Store
 	key     string
+	request proto.Message // the request of the subject, with the key of the scene in its key field
 
 	ran      atomic.Int64
 	effected atomic.Int64  // calls of the server's own handler
@@ -88,6 +91,8 @@ func (f fault) examine(t *testing.T, subject *Subject) FaultRow {
 	t.Helper()
 
 	s := &scene{t: t, subject: subject, fault: f, records: subject.NewStore(), key: onlyonce.NewKey(), resume: make(chan struct{})}
+	s.request = keyed(subject.Request, s.key)
+
 	before := s.effects()
 	s.first = s.stand()
 
@@ -112,6 +117,23 @@ func (s *scene) effects() int {
 	}
 
 	return s.subject.Effects()
+}
+
+// keyed returns the request with another key, if its key field is filled. The key field must have the key of the metadata.
+func keyed(request proto.Message, key string) proto.Message {
+	fields := request.ProtoReflect().Descriptor().Fields()
+
+	for i := range fields.Len() {
+		field := fields.Get(i)
+		mark, _ := proto.GetExtension(field.Options(), onlyoncev1.E_Field).(*onlyoncev1.Field)
+
+		if mark.GetKey() && field.Kind() == protoreflect.StringKind && request.ProtoReflect().Has(field) {
+			request = proto.Clone(request)
+			request.ProtoReflect().Set(field, protoreflect.ValueOfString(key))
+		}
+	}
+
+	return request
 }
 
 // stand makes a server on the store, and a client of it.
@@ -180,7 +202,7 @@ func (s *scene) call(ctx context.Context, at *stand) FaultAnswer {
 
 	resp := proto.Clone(s.subject.Response)
 	ctx = metadata.NewOutgoingContext(ctx, s.subject.Caller.Metadata)
-	err := at.client.Invoke(ctx, s.subject.Method, s.subject.Request, resp,
+	err := at.client.Invoke(ctx, s.subject.Method, s.request, resp,
 		interceptor.WithKey(s.key), interceptor.WithoutRetry(), grpc.Trailer(&trailer))
 
 	return faultAnswerOf(trailer, err)

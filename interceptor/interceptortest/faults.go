@@ -22,9 +22,11 @@ type Subject struct {
 	//   - The engine of the server must use around.Store.
 	//   - around.First must be in front of all interceptors. around.Last must be behind all of them, also behind protect.Unary.
 	NewServer func(around Around) (*grpc.Server, error)
-	// NewStore makes an empty store. Nil is memstore.New. The store must live in memory: connections do not work in fake time.
+	// NewStore makes an empty store. Nil is memstore.New. The store must live in memory: connections do not work in fake time. So Faults
+	// cannot examine handlers that need a transaction of a database, such as that of sqlstore.Tx.
 	NewStore func() store.Store
-	// Method is the full name of a unary method. Request is a request that its handler accepts. Response is an empty response.
+	// Method is the full name of a unary method. Request is a request that its handler accepts. Response is an empty response. If Request
+	// has a key in its field, each fault replaces it with a key of its own.
 	Method            string
 	Request, Response proto.Message
 	// Caller is the caller of the method. Its Dial options come before those of the client interceptor.
@@ -117,7 +119,7 @@ type FaultTable []FaultRow
 // Everything runs in fake time, in a bubble of package testing/synctest. Each fault has its own server and store.
 //   - Do not call Faults in a bubble.
 //   - NewServer must not start goroutines that outlive the server.
-//   - If NewServer fails, the test ends with t.Fatalf.
+//   - If NewServer fails, or the call without a fault does not return OK, the test ends with t.Fatalf.
 func Faults(t *testing.T, subject Subject) FaultTable {
 	t.Helper()
 
@@ -137,6 +139,11 @@ func Faults(t *testing.T, subject Subject) FaultTable {
 		synctest.Test(t, func(t *testing.T) {
 			table = append(table, f.examine(t, &subject))
 		})
+
+		if usual := &table[0]; usual.First.Code != codes.OK {
+			t.Fatalf("interceptortest: without a fault the call got %v, so its faults show nothing: "+
+				"pass a Request and a Caller that the server accepts", usual.First)
+		}
 	}
 
 	return table
