@@ -18,7 +18,7 @@ type Filter struct {
 	// States are the selected states: StateUnknown, StateHeld, StateAbandoned or StateRunning. Empty means StateUnknown.
 	States []State
 	// Method is a pattern for the whole method name. * matches any characters, including a slash; ? matches one byte. Empty selects all
-	// methods, and records without a method.
+	// methods, and records without a method. A gRPC method may be without its first slash, as in metrics and alerts.
 	Method string
 	// Older selects records that have been in their state for at least this long. Zero selects all records, including those of unknown age.
 	Older time.Duration
@@ -52,7 +52,7 @@ func (f *Filter) Selects(rec *onlyonce.Record) bool {
 	state := StateOf(rec)
 
 	return (f.wants(state) || rec.Unknown && f.wants(StateUnknown)) &&
-		(f.Method == "" || matches(f.Method, rec.Method)) &&
+		(f.Method == "" || matches(f.Method, rec.Method) || matches("/"+f.Method, rec.Method)) &&
 		(f.Older == 0 || !Since(rec).IsZero() && Age(rec) >= f.Older)
 }
 

@@ -50,6 +50,10 @@ record sizes. It does not connect to a store. docs/capacity.md has the formula.`
 		[]cobra.Completion{"redis", "postgresql", "mysql", "sqlite", "memory"}, cobra.ShellCompDirectiveNoFileComp))
 
 	cmd.RunE = does(func(context.Context, []string) error {
+		if cmd.Flags().Changed("store") {
+			return usagef("--store: capacity connects to no store; choose the kind of store with --kind")
+		}
+
 		bytes, err := parseBytes(shard)
 		if err != nil {
 			return usagef("--shard: %v", err)

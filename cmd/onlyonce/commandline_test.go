@@ -120,6 +120,7 @@ func TestWrongCommandLinesAreRefusedWithStatus2(t *testing.T) {
 		`required flag(s) "rps" not set`:  {"capacity"},
 		"0 calls per second":              {"capacity", "--rps", "0"},
 		`"much" is not a size`:            {"capacity", "--rps", "1", "--shard", "much"},
+		"choose the kind of store with":   {"capacity", "--rps", "1", "--store", "mysql://u:p@host/db"},
 		"the password contains / ?":       {"list", "postgres://u:a/b@host/db"},
 		"the database name after":         {"list", "mysql://u:p@host"},
 		"sqlite: and the path":            {"list", "sqlite:"},
