@@ -112,7 +112,7 @@ func (c *serverConfig) judgeStream(name string, declared *annotations) error {
 
 func errStream(name, what string) error {
 	return fmt.Errorf("interceptor: %s %s and is a stream, which is never protected: set KEY_USE_IGNORED in its .proto, or KeyIgnored "+
-		"in WithMethodPolicy", name, what)
+		"in WithMethodPolicy, which also overrides WithServicePolicy and WithPolicy", name, what)
 }
 
 func errStreamField(name, field string) error {

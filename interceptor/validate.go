@@ -95,7 +95,7 @@ func (c *serverConfig) judgeMethod(service string, info grpc.MethodInfo) error {
 
 	if m.broken == nil && m.key == KeyOptional && hasSingleTransaction(&m.policy) {
 		errs = append(errs, fmt.Errorf("interceptor: %s gives its handler the transaction of the key, and a call without a key has none: "+
-			"set KeyRequired, or JoinedTransaction for a handler that opens its own transaction", name))
+			"set KEY_USE_REQUIRED in its .proto or KeyRequired, or JoinedTransaction for a handler that opens its own transaction", name))
 	}
 
 	errs = append(errs, m.judgeTimes(&declared)...)

@@ -20,10 +20,10 @@ type DBTX interface {
 }
 
 var (
-	// ErrNoTransaction is matched by the errors of every statement if the handler has no single transaction: the call has no key, or its
-	// method has another policy. A method that needs the transaction must require a key, and ExactlyOnce.
+	// ErrNoTransaction is matched by the errors of every statement if the handler has no single transaction: the call has no key, its method
+	// has another policy, or the method is in shadow mode. A method that needs the transaction must require a key, and ExactlyOnce.
 	ErrNoTransaction = errors.New("sqlstore: this call has no transaction: " +
-		"require a key for its method, and EXACTLY_ONCE in a single transaction")
+		"require a key for its method, set EXACTLY_ONCE in a single transaction, and switch shadow mode off")
 	// ErrOver is matched by the errors of statements after the handler has returned, or after an error has ended the transaction.
 	ErrOver = errors.New("sqlstore: the transaction of this run is over")
 	// ErrEndsTransaction is matched by the errors of statements that would begin or end a transaction. They are not sent.
