@@ -33,11 +33,11 @@ type reconcilerMetrics struct {
 	methods bounded[string, string]
 
 	mu   sync.Mutex
-	last map[string]lastLook // by engine name
+	last map[string]lastPass // by engine name
 }
 
-// lastLook is the last report of a reconciler.
-type lastLook struct {
+// lastPass is the last report of a reconciler.
+type lastPass struct {
 	at, until     time.Time // when the report came, and until when it counts
 	unrecoverable int64
 	methods       map[string]methodUnknown // by the name in metrics
@@ -56,7 +56,7 @@ func (m *reconcilerMetrics) init(from *instruments, known func(string) bool) {
 	m.passes = from.counter("onlyonce.reconciler.passes")
 	m.records = from.counter("onlyonce.reconciler.records")
 	m.methods = bounded[string, string]{most: maxMethods, known: known, make: methodName}
-	m.last = map[string]lastLook{}
+	m.last = map[string]lastPass{}
 
 	_, err := from.meter.RegisterCallback(m.read, m.unknown, m.unrecoverable, m.age)
 	from.add(err)
@@ -106,7 +106,7 @@ func (m *reconcilerMetrics) report(engine string, report *reconcile.Report) {
 }
 
 // next returns the state after another pass. An incomplete pass lowers no number.
-func (l lastLook) next(now time.Time, left map[string]methodUnknown, unrecoverable int64, complete bool) lastLook {
+func (l lastPass) next(now time.Time, left map[string]methodUnknown, unrecoverable int64, complete bool) lastPass {
 	fresh := freshAtLeast
 	if !l.at.IsZero() {
 		fresh = max(fresh, freshGaps*now.Sub(l.at))
@@ -125,7 +125,7 @@ func (l lastLook) next(now time.Time, left map[string]methodUnknown, unrecoverab
 		unrecoverable = max(unrecoverable, l.unrecoverable)
 	}
 
-	return lastLook{at: now, until: now.Add(fresh), unrecoverable: unrecoverable, methods: left}
+	return lastPass{at: now, until: now.Add(fresh), unrecoverable: unrecoverable, methods: left}
 }
 
 // read reports the last passes that are still fresh.

@@ -50,7 +50,8 @@ type Options struct {
 	// AttentionAfter is how long a record may be unknown before the engine's observer gets EventAttention, once per record and process. The
 	// default is 15 minutes, the range 1 ms to 100 years.
 	AttentionAfter time.Duration
-	// Report receives the result of every pass. Run waits for it, so it must return quickly. Nil means no reports.
+	// Report receives the result of every pass. Run waits for it, so it must return quickly. Nil logs Report.Err to [slog.Default]: at level
+	// warn if the pass before did not have the same error, and at level info for the first complete pass after errors.
 	Report func(Report)
 }
 
@@ -92,7 +93,7 @@ func Run(ctx context.Context, engine *onlyonce.Engine, opts Options) error {
 			return context.Cause(ctx)
 		case errors.Is(report.Err, onlyonce.ErrNotSupported):
 			return fmt.Errorf("reconcile: %w", report.Err)
-		case opts.Report != nil:
+		default:
 			opts.Report(report)
 		}
 
@@ -115,6 +116,10 @@ func (o Options) withDefaults() Options {
 
 	if o.AttentionAfter == 0 {
 		o.AttentionAfter = DefaultAttentionAfter
+	}
+
+	if o.Report == nil {
+		o.Report = new(failureLog).report
 	}
 
 	return o
