@@ -25,6 +25,7 @@ type ClientOption func(*Transport)
 // The key comes from the first of these:
 //   - the header Idempotency-Key of the request,
 //   - onlyonce.ContextWithKey,
+//   - after a redirect that keeps the method, such as 307 and 308: the key of the request that was redirected,
 //   - inside a run, for a protected request: a key that is derived from the key of the run,
 //   - outside of a run, for a protected request: a fresh UUID of version 7.
 //

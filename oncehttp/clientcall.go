@@ -37,13 +37,15 @@ type clientCall struct {
 	ambiguous bool // an attempt may have taken effect
 
 	resumed bool          // an earlier process may have sent the request
-	age     time.Duration // since the first attempt of that process
+	age     time.Duration // since the first attempt of that process, or of a request that was redirected
+	began   time.Time
 }
 
 // call is a logical request with a key.
 func (t *Transport) call(r *http.Request, key string) *clientCall {
 	return &clientCall{
 		transport: t, request: r, key: key, presumed: t.presumed(r), route: r.Method + " " + r.URL.Scheme + "://" + r.URL.Host + t.route(r),
+		began: time.Now(),
 	}
 }
 
@@ -53,7 +55,8 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return t.base.RoundTrip(r) // which refuses it
 	}
 
-	if from := redirectedBy(r); from != nil && from.request.Method != r.Method {
+	from := redirectedBy(r)
+	if from != nil && from.request.Method != r.Method {
 		return t.follow(from, r)
 	}
 
@@ -79,6 +82,10 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}()
 
 	c := t.call(r, key)
+	if from != nil && from.key == key && from.ambiguous {
+		c.ambiguous, c.age = true, from.age+time.Since(from.began)
+	}
+
 	resp, err := c.sent()
 	panicked = false
 
@@ -91,8 +98,8 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// follow sends, without a key, the request that an http.Client makes after a redirect. From is the call that the redirect has answered. Its
-// key is not used, because the new request has another method, and is another request.
+// follow sends, as it is, the request with another method that an http.Client makes after a redirect. From is the call that the redirect has
+// answered. Its key is not used, because the new request is another request.
 func (t *Transport) follow(from *clientCall, r *http.Request) (*http.Response, error) {
 	resp, err := t.base.RoundTrip(r)
 	if err != nil { // the caller of the http.Client gets nothing else
@@ -147,15 +154,16 @@ func (c *clientCall) do() (*http.Response, error) {
 	policy := c.transport.policy
 	timeout := policy.AttemptTimeout
 
-	if c.resumed {
-		usable := keytime.Usable(c.transport.retention) - c.age
-		if usable <= 0 {
-			return nil, &callError{err: journal.ErrTooOld, key: c.key, verdict: onlyonce.VerdictUnknown}
+	usable := keytime.Usable(c.transport.retention) - c.age
+	if usable <= 0 { // an attempt was made before
+		if c.request.Body != nil {
+			_ = c.request.Body.Close()
 		}
 
-		policy.MaxElapsed = min(policy.MaxElapsed, usable)
+		return nil, &callError{err: journal.ErrTooOld, key: c.key, verdict: onlyonce.VerdictUnknown}
 	}
 
+	policy.MaxElapsed = min(policy.MaxElapsed, usable)
 	policy.AttemptTimeout = 0 // the body of an answer outlives its attempt
 
 	options := retry.Options{Classify: c.classify}

@@ -12,7 +12,7 @@ import (
 
 // keyOf returns the key of a request, or "". Call end when the request has ended.
 func (t *Transport) keyOf(r *http.Request) (key string, end func(error), err error) {
-	values := keysIn(r.Header)
+	values, from := keysIn(r.Header), redirectedBy(r)
 
 	switch chosen, ok := onlyonce.KeyFromContext(r.Context()); {
 	case len(values) > 1:
@@ -23,6 +23,8 @@ func (t *Transport) keyOf(r *http.Request) (key string, end func(error), err err
 		}
 	case ok:
 		key = chosen
+	case from != nil: // the server may have executed the request before it redirected a retry
+		key = from.key
 	case !t.protected(r):
 		return "", nil, nil
 	default:
