@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -170,9 +169,10 @@ func (s *fileStore) bodies() [][]byte {
 
 // Entries returns the calls that are not removed, oldest first.
 func (s *fileStore) Entries(context.Context) ([]Entry, error) {
-	entries := make([]Entry, 0, len(s.live))
+	bodies := s.bodies()
+	entries := make([]Entry, 0, len(bodies))
 
-	for _, body := range s.bodies() {
+	for _, body := range bodies {
 		entry, err := decodeCall(body)
 		if err != nil {
 			return nil, err
@@ -180,8 +180,6 @@ func (s *fileStore) Entries(context.Context) ([]Entry, error) {
 
 		entries = append(entries, entry)
 	}
-
-	slices.SortStableFunc(entries, func(a, b Entry) int { return cmp.Compare(a.ID, b.ID) })
 
 	return entries, nil
 }

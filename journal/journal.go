@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -297,7 +298,7 @@ func (j *Journal) waiting(target string) []Entry {
 		}
 	}
 
-	slices.SortFunc(entries, func(a, b Entry) int { return compareIDs(a.ID, b.ID) })
+	slices.SortFunc(entries, func(a, b Entry) int { return cmp.Compare(a.ID, b.ID) })
 
 	return entries
 }

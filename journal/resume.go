@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -316,5 +315,3 @@ func (j *Journal) handOver(ctx context.Context, r *resumption, entry *Entry, rea
 
 	return fateUnsent, nil
 }
-
-func compareIDs(a, b uint64) int { return cmp.Compare(a, b) }

@@ -49,6 +49,7 @@ func WithResumed(complete func(r *http.Request) error) ClientOption {
 //     to this Transport has confirmed it. Other requests are left.
 //   - Requests are retried as the options of the Transport say. No attempt begins after the retention of WithRetention, counted from the
 //     first attempt of the earlier process.
+//   - After journal.WithTarget, the requests to the old server are sent to the server that is given here.
 //   - Redirects are not followed, and there are no cookies. Headers that are not in the journal come from WithResumed, or from the
 //     RoundTripper below.
 func (t *Transport) Resume(ctx context.Context, server string, opts ...journal.ResumeOption) (journal.Summary, error) {
@@ -63,7 +64,9 @@ func (t *Transport) Resume(ctx context.Context, server string, opts ...journal.R
 
 	opts = slices.Concat([]journal.ResumeOption{journal.WithRetention(t.retention)}, opts)
 
-	return t.journal.Resume(ctx, serverOf(at), journal.SenderFunc(t.resume), opts...)
+	send := func(ctx context.Context, entry journal.Entry) (any, error) { return t.resume(ctx, at, entry) }
+
+	return t.journal.Resume(ctx, serverOf(at), journal.SenderFunc(send), opts...)
 }
 
 // journaledByDefault are the headers of a request that a journal has.
@@ -196,8 +199,8 @@ func (c *clientCall) written(call *journal.Call, resp *http.Response, err error)
 	return resp, nil
 }
 
-// resume sends a request that an earlier process has left.
-func (t *Transport) resume(ctx context.Context, entry journal.Entry) (any, error) {
+// resume sends a request that an earlier process has left to a server.
+func (t *Transport) resume(ctx context.Context, server *url.URL, entry journal.Entry) (any, error) {
 	r, err := decodeJournaled(ctx, entry.Request)
 	if err != nil {
 		return nil, err
@@ -206,6 +209,10 @@ func (t *Transport) resume(ctx context.Context, entry journal.Entry) (any, error
 	if at := serverOf(r.URL); at != entry.Target {
 		return nil, fmt.Errorf("oncehttp: Resume: the journal has a request to %s as one to %s: the entry is damaged, so it is not sent",
 			at, entry.Target)
+	}
+
+	if entry.Target != serverOf(server) {
+		readdress(r, server)
 	}
 
 	if t.complete != nil {
@@ -241,6 +248,15 @@ func (t *Transport) resume(ctx context.Context, entry journal.Entry) (any, error
 	}
 
 	return nil, &callError{err: err, key: c.key, verdict: onlyonce.VerdictUnknown, attempts: c.attempts}
+}
+
+// readdress changes the server of a request. A Host header that names another host than the URL stays.
+func readdress(r *http.Request, server *url.URL) {
+	if strings.EqualFold(r.Host, r.URL.Host) {
+		r.Host = server.Host
+	}
+
+	r.URL.Scheme, r.URL.Host = server.Scheme, server.Host
 }
 
 // mayResume returns nil if a request that an earlier process may have sent may be sent again, or else the reason.

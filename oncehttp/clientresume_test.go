@@ -1,6 +1,7 @@
 package oncehttp_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -121,6 +122,36 @@ func TestResumeFindsTheRequestsOfAServerHoweverItIsSpelt(t *testing.T) {
 		if summary, err := transport.Resume(t.Context(), resumed); err != nil || summary != (journal.Summary{Answered: 1}) {
 			t.Errorf("%s as %s: %+v, %v", asked, resumed, summary, err)
 		}
+	}
+}
+
+// The old name leads nowhere any more.
+func TestResumeSendsTheRequestsOfAServerThatHasAnotherNameNow(t *testing.T) {
+	for name, c := range map[string]struct{ host, want string }{
+		"the URL's host": {"", ""}, "the same host": {"Old.test", ""}, "another host": {"tenant.test", "tenant.test"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var host string
+
+			w := start(t, setup{}, func(rw http.ResponseWriter, r *http.Request) {
+				host = r.Host
+				rw.WriteHeader(http.StatusCreated)
+			})
+			r := w.request(http.MethodPost, "/payments?a=b", "k", "body")
+			r.URL.Scheme, r.URL.Host, r.Host = "https", "old.test", c.host
+			k := left(w, time.Hour, r)
+
+			summary, err := w.transport(k, nil, always()).Resume(t.Context(), w.server.URL, journal.WithTarget("https://old.test"))
+			if err != nil || summary != (journal.Summary{Answered: 1}) || len(k.kept()) != 0 {
+				t.Errorf("%+v, %v; the journal has %+v", summary, err, k.kept())
+			}
+
+			if want := cmp.Or(c.want, strings.TrimPrefix(w.server.URL, "http://")); host != want {
+				t.Errorf("the host is %q, want %q", host, want)
+			}
+
+			w.mustHaveRun(1)
+		})
 	}
 }
 

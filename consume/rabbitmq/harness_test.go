@@ -202,6 +202,20 @@ func (r *reports) count(is func(oncerabbit.Report) bool) (n int) {
 	return n
 }
 
+// failure returns why the last connection has ended or was not made.
+func (r *reports) failure() (err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	for _, report := range r.all {
+		if report.Message == nil {
+			err = report.Err
+		}
+	}
+
+	return err
+}
+
 // wait waits for a report that fulfils a condition.
 func (r *reports) wait(t *testing.T, what string, is func(oncerabbit.Report) bool) {
 	t.Helper()

@@ -92,7 +92,7 @@ func (b *broker) restart(end func(*rabbittest.Server) error, again func(deliveri
 
 	servertest.Wait(t, "handling all", func() error {
 		if n := seen.count(func(r oncerabbit.Report) bool { return r.Decision.Action == consume.Ack && r.Err == nil }); n < len(ids) {
-			return fmt.Errorf("%d messages are acknowledged", n)
+			return fmt.Errorf("%d messages are acknowledged; the last connection: %w", n, seen.failure())
 		}
 
 		return nil
