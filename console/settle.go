@@ -126,7 +126,7 @@ func (h *Handler) forget(w http.ResponseWriter, r *http.Request) { h.write(w, r,
 // write handles both forms. It checks the input, shows the planned change, and carries it out after the confirmation.
 func (h *Handler) write(w http.ResponseWriter, r *http.Request, purpose string) {
 	if !h.maySettle(r) {
-		h.problem(w, r, http.StatusForbidden, "Settling is off", "This console is read-only. Nothing was changed.")
+		h.problem(w, r, http.StatusForbidden, "Settling is off", "You may not settle records on this console. Nothing was changed.")
 
 		return
 	}

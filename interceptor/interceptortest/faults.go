@@ -142,7 +142,7 @@ func Faults(t *testing.T, subject Subject) FaultTable {
 
 		if usual := &table[0]; usual.First.Code != codes.OK {
 			t.Fatalf("interceptortest: without a fault the call got %v, so its faults show nothing: "+
-				"pass a Request and a Caller that the server accepts", usual.First)
+				"pass a Request and a Caller that the server accepts; the log of the engine may have the reason", usual.First)
 		}
 	}
 

@@ -286,3 +286,22 @@ func TestTimeoutBehindTheKitRunsSeveralHandlersOfOneKeyAtOnce(t *testing.T) {
 	server := grpc.NewServer(grpc.ChainUnaryInterceptor(authentication, fresh.Unary, timeout(nil)))
 	mustFind(t, interceptortest.CheckOrder(t.Context(), server, owner, stranger), "on another goroutine")
 }
+
+// An unprotected call is one problem. CheckOrder must not also suspect the interceptors behind protect.Unary.
+func TestCheckOrderReportsAnUnprotectedCallAlone(t *testing.T) {
+	shadow := interceptor.Policy{Policy: onlyonce.Policy{Shadow: onlyonce.ShadowOn}}
+
+	for name, policy := range map[string]interceptor.Policy{"shadow mode": shadow, "ignored keys": {Key: interceptor.KeyIgnored}} {
+		t.Run(name, func(t *testing.T) {
+			protect := protection(t, interceptor.ScopeShared(), interceptor.WithPolicy(policy))
+			server := grpc.NewServer(grpc.ChainUnaryInterceptor(authentication, protect.Unary))
+
+			err := interceptortest.CheckOrder(t.Context(), server, owner, stranger)
+			mustFind(t, err, "the owner's call ran unprotected", "shadow mode")
+
+			if err != nil && strings.Contains(err.Error(), "\n") {
+				t.Errorf("more than one problem:\n%v", err)
+			}
+		})
+	}
+}
