@@ -99,13 +99,19 @@ func (c *call) prepare(keys []string) error {
 
 	if ask := c.route.policy.Recover; ask != nil {
 		c.call.Recover = func(ctx context.Context, rec onlyonce.Record) (onlyonce.Finding, error) {
-			return ask(ctx, c.received(ctx), rec)
+			r := c.received(ctx)
+			defer removeFiles(r)
+
+			return ask(ctx, r, rec)
 		}
 	}
 
 	if check := s.replayCheck; check != nil {
 		c.call.ReplayCheck = func(ctx context.Context) error {
-			c.forbidden = check(c.received(ctx))
+			r := c.received(ctx)
+			defer removeFiles(r)
+
+			c.forbidden = check(r)
 
 			return c.forbidden
 		}

@@ -37,9 +37,7 @@ func (c *call) run(ctx context.Context) onlyonce.Outcome {
 	defer func() {
 		c.r.Pattern = r.Pattern // for middlewares in front
 
-		if form := r.MultipartForm; form != nil { // net/http removes the files of its own request only
-			_ = form.RemoveAll()
-		}
+		removeFiles(r)
 
 		if !returned {
 			// The handler panics. The headers are for the answer of an outer recovery, and the trailers for an answer that has begun.

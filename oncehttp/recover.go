@@ -85,6 +85,8 @@ func (s *Server) recovery(method string) onlyonce.RecoverFunc {
 			return onlyonce.StillUnknown(), onlyonce.ErrNoRecovery
 		}
 
+		defer removeFiles(r)
+
 		return rt.policy.Recover(ctx, r, rec)
 	}
 }

@@ -167,6 +167,13 @@ func (b *readBody) in(r *http.Request, body []byte) *http.Request {
 	return r
 }
 
+// removeFiles removes the files of a multipart form that was parsed. net/http removes only those of its own request.
+func removeFiles(r *http.Request) {
+	if r != nil && r.MultipartForm != nil {
+		_ = r.MultipartForm.RemoveAll()
+	}
+}
+
 // sentPath returns the path that the client has sent. A handler in front, such as http.StripPrefix, may have changed the path of the URL.
 // The result is empty if the path is not known.
 func sentPath(r *http.Request) string {

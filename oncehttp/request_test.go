@@ -7,11 +7,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"mime/multipart"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"testing"
 
@@ -312,34 +310,6 @@ func TestF50HandlerThatChangesItsRequest(t *testing.T) {
 			both(w, request)
 			w.send(request()).mustBe(onlyonce.StatusReplayed, http.StatusOK)
 		})
-	}
-}
-
-func TestFilesOfAFormAreRemoved(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir())
-
-	w := start(t, setup{}, func(_ http.ResponseWriter, r *http.Request) {
-		if err := r.ParseMultipartForm(1); err != nil {
-			t.Error(err)
-		}
-
-		if files, err := os.ReadDir(os.TempDir()); len(files) == 0 || err != nil {
-			t.Errorf("the form has made no file: %v", err)
-		}
-	})
-
-	var form bytes.Buffer
-
-	parts := multipart.NewWriter(&form)
-	part, _ := parts.CreateFormFile("file", "file.txt")
-	_, _ = part.Write(make([]byte, 100_000))
-	_ = parts.Close()
-
-	w.send(w.request(http.MethodPost, "/", "k", form.String(), "Content-Type", parts.FormDataContentType())).
-		mustBe(onlyonce.StatusExecuted, http.StatusOK)
-
-	if files, err := os.ReadDir(os.TempDir()); len(files) > 0 || err != nil {
-		t.Errorf("%v are left, %v", files, err)
 	}
 }
 
