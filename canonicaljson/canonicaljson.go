@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/gowebpki/jcs"
 )
@@ -23,6 +24,7 @@ import (
 // body is then compared byte by byte:
 //   - Content-Type is not application/json or a type that ends in +json, or the body has a Content-Encoding.
 //   - The body is not JSON, an object has a name twice, or the body is nested more than 1000 deep.
+//   - The body is not UTF-8, or has half of a pair of surrogates, such as \ud800 alone, or the character U+FFFD, which stands for both.
 //   - A number is not exactly the decimal form of a double. RFC 8785 has only doubles: 9007199254740993 and 9007199254740992 would be the
 //     same request.
 func Body(header http.Header, body []byte) ([]byte, bool) {
@@ -31,8 +33,11 @@ func Body(header http.Header, body []byte) ([]byte, bool) {
 	}
 
 	canonical, err := jcs.Transform(body)
+	if err != nil || bytes.ContainsRune(canonical, utf8.RuneError) { // jcs writes U+FFFD for half of a pair
+		return nil, false
+	}
 
-	return canonical, err == nil
+	return canonical, true
 }
 
 func isJSON(contentType string) bool {

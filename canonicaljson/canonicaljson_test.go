@@ -66,6 +66,7 @@ func TestOtherJSONHasAnotherForm(t *testing.T) {
 func TestWhatIsNotComparedInCanonicalForm(t *testing.T) {
 	for _, text := range []string{
 		``, ` `, `{`, `{"a":1}}`, `1 2`, `{"a":1,"a":2}`, `nul`, "\xff", `9007199254740993`, `0.1000000000000000055511151231257827`, `1e400`,
+		`"\ud800\ud800"`, `{"\udc00\udc01":1}`, `"\ufffd"`, "\"\xff\"",
 		`1e-400`, `4e-324`, `-5e-324`, `[1,12345678901234567890]`, strings.Repeat("[", 2000) + strings.Repeat("]", 2000),
 	} {
 		if got, ok := body(t, text); ok {
