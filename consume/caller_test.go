@@ -58,3 +58,31 @@ func TestF56F65AConsumerThatStopsCancelsNoHandler(t *testing.T) {
 		t.Errorf("a message after the stop: %v, %v", d.Action, d.Cause)
 	}
 }
+
+func TestAConsumerThatStopsCancelsAnAttachedHandler(t *testing.T) {
+	t.Parallel()
+
+	begun := make(chan struct{})
+
+	c := start(t, nil, func(ctx context.Context, _ *consume.Message) error {
+		close(begun)
+		<-ctx.Done()
+
+		return onlyonce.NotExecuted(context.Cause(ctx))
+	}, consume.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce, Detachment: onlyonce.Attached}))
+
+	ctx, stop := context.WithCancel(t.Context())
+
+	var stopping sync.WaitGroup
+
+	stopping.Go(func() {
+		<-begun
+		stop()
+	})
+
+	if d := c.deliver(ctx, message("m", 1)); d.Action != consume.Redeliver {
+		t.Errorf("%v, %v, %v", d.Action, d.Cause, d.Err)
+	}
+
+	stopping.Wait()
+}

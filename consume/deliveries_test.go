@@ -1,6 +1,9 @@
 package consume_test
 
 import (
+	"context"
+	"errors"
+	"sync"
 	"testing"
 
 	"github.com/onlyonce-go/onlyonce"
@@ -64,4 +67,53 @@ func TestF06DeliveriesThatEndedInThisProcessDoNotCountForMaxDeliveries(t *testin
 	}
 
 	c.gets(message("m", 2*consume.DefaultMaxDeliveries+1), consume.Ack, consume.CauseDone)
+}
+
+// A key that was released has no outcome, either.
+func TestAMessageWhoseKeyIsReleasedHasABoundOfDeliveries(t *testing.T) {
+	t.Parallel()
+
+	const bound = 3
+
+	s := txstore.New()
+	opts := []consume.Option{
+		consume.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce}), consume.WithMaxDeliveries(bound),
+	}
+
+	c := start(t, s, func(context.Context, *consume.Message) error { return errors.New("failed") }, opts...)
+	c.gets(message("m", 1), consume.Redeliver, consume.CauseFailed)
+
+	next := start(t, s, nil, opts...) // of another process
+	next.gets(message("m", bound+1), consume.DeadLetter, consume.CausePoison)
+	next.hasRun(0)
+}
+
+// The end of a run that is told to stop says nothing about its message.
+func TestF56ARunThatADrainEndsIsNoFailureOfItsMessage(t *testing.T) {
+	t.Parallel()
+
+	s := txstore.New()
+	begun := make(chan struct{})
+
+	c := start(t, s, func(ctx context.Context, _ *consume.Message) error {
+		close(begun)
+		<-ctx.Done()
+		s.Fail(txstore.Refused)
+
+		return nil
+	}, consume.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, MaxAttempts: 1}))
+
+	var drained sync.WaitGroup
+
+	drained.Go(func() {
+		<-begun
+
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+
+		_ = c.engine.Drain(ctx) // it tells the run
+	})
+
+	c.gets(message("m", 1), consume.Redeliver, consume.CauseStore)
+	drained.Wait()
 }

@@ -8,7 +8,7 @@ type place struct{ source, key, position string }
 // history counts what this process knows about messages that are not done.
 //
 // The queue counts idle deliveries, too. An idle delivery ran nothing, because the store was down, the message was being handled, or the
-// consumer was stopping. Idle deliveries must not end a message. So after an idle one, history counts the others.
+// consumer was stopping. Idle deliveries must not end a message. So once there was an idle one, history counts the others.
 //
 // Some queues count nothing. For them, history counts the runs of the handler.
 //
@@ -22,7 +22,7 @@ type history struct {
 // count is what a process knows about a message.
 type count struct {
 	idle   bool // there was an idle delivery
-	others int  // the deliveries after the first idle one that were not idle
+	others int  // the deliveries that were not idle
 	ran    int  // the deliveries that have run the handler
 	ended  int  // the deliveries that have ended in this process
 }
@@ -81,10 +81,9 @@ func (h *history) note(at place, e *ending, d *Decision) {
 	c := h.get(at)
 	c.ended++
 
-	switch {
-	case e.idle(d.Cause):
+	if e.idle(d.Cause) {
 		c.idle = true
-	case c.idle:
+	} else {
 		c.others++
 	}
 

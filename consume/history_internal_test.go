@@ -62,4 +62,10 @@ func TestTheHistoryOfMessagesIsBounded(t *testing.T) {
 	if got := h.counted(at("m"), 2); got != 2 {
 		t.Errorf("%d deliveries count, and none was idle", got)
 	}
+
+	h.note(at("m"), &ending{}, &idle)
+
+	if got := h.counted(at("m"), 3); got != 2 {
+		t.Errorf("%d deliveries count, want this one and the one before the idle one", got)
+	}
 }

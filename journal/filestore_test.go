@@ -358,6 +358,12 @@ func TestTheBoundsHold(t *testing.T) {
 
 	begin(t, small, 1)
 
+	large.Request = make([]byte, leastBytes-300)
+
+	if _, err := small.Begin(t.Context(), large); !errors.Is(err, ErrFull) {
+		t.Errorf("a request that does not fit beside another one: %v, want ErrFull", err)
+	}
+
 	for _, wrong := range []Option{WithMaxEntries(0), WithMaxBytes(1), WithMaxBytes(1 << 40)} {
 		if _, err := Open(journalPath(t), wrong); err == nil || !strings.Contains(err.Error(), "WithMax") {
 			t.Errorf("Open: %v", err)

@@ -66,6 +66,65 @@ func TestAFailedSyncFailsItsWholeGroupAndNoOther(t *testing.T) {
 	}
 }
 
+// A removal that nobody waits for joins the group of a call that waits.
+func TestACallIsSyncedAlthoughARemovalIsInItsGroup(t *testing.T) {
+	var (
+		syncs atomic.Int64
+		begun sync.WaitGroup
+		gate  = make(chan struct{})
+		first = make(chan struct{})
+		env   = realEnvironment()
+	)
+
+	path := journalPath(t)
+	open(t, path).Close() // the file is there
+
+	env.sync = func(file *os.File) error {
+		if syncs.Add(1) == 2 {
+			close(first)
+			<-gate
+		}
+
+		return file.Sync()
+	}
+
+	j := open(t, path, withEnvironment(env))
+	store := storeOf(t, j)
+	removed := begin(t, j, 0)
+
+	begun.Go(func() { begin(t, j, 1) })
+	<-first
+	begun.Go(func() { begin(t, j, 2) })
+	store.awaitQueued(1)
+	end(t, removed, nil)
+	store.awaitQueued(2)
+	close(gate)
+	begun.Wait()
+
+	if n := syncs.Load(); n != 3 {
+		t.Errorf("three calls, one by one, took %d syncs, want 3", n)
+	}
+}
+
+// The bounds count what is there.
+func TestARemovalOfACallThatIsNotThereChangesNothing(t *testing.T) {
+	j := open(t, journalPath(t), WithMaxEntries(1))
+	store := storeOf(t, j)
+	removed := begin(t, j, 1)
+
+	for range 2 {
+		if err := store.Remove(t.Context(), removed.entry.ID, true); err != nil {
+			t.Errorf("Remove: %v", err)
+		}
+	}
+
+	begin(t, j, 2)
+
+	if _, err := j.Begin(t.Context(), testEntry(3)); !errors.Is(err, ErrFull) {
+		t.Errorf("the second entry of one: %v, want ErrFull", err)
+	}
+}
+
 // A kernel may drop what could not be written, and report that once. That may be a removal without a sync of its own.
 func TestAFileWhoseSyncFailedIsWrittenAnew(t *testing.T) {
 	var failing atomic.Bool

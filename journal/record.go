@@ -2,8 +2,11 @@ package journal
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"hash/crc32"
+	"maps"
+	"slices"
 )
 
 // The form of the file:
@@ -72,10 +75,10 @@ type Damage struct {
 
 // contents is what a file has.
 type contents struct {
-	calls    []Entry // not removed, in the order of the file
+	calls    []Entry // not removed, oldest first
 	mark     marker
 	sequence uint64 // of the last record
-	last     uint64 // the highest number of an entry, removed or not
+	last     uint64 // the highest number of a call, removed or not
 	end      int    // where the last whole record ends
 	torn     int    // bytes of a record that was not written to its end
 	damage   []Damage
@@ -134,7 +137,7 @@ func readContents(data []byte) (contents, error) {
 	}
 
 	c := contents{mark: mark, copies: copies, end: headerSize}
-	live := make(map[uint64]int) // the index in calls
+	live := make(map[uint64]Entry)
 	at := headerSize
 
 	for at < len(data) {
@@ -158,7 +161,7 @@ func readContents(data []byte) (contents, error) {
 		at = next
 	}
 
-	c.keep(live)
+	c.calls = slices.SortedFunc(maps.Values(live), func(a, b Entry) int { return cmp.Compare(a.ID, b.ID) })
 
 	return c, nil
 }
@@ -176,7 +179,7 @@ func (c *contents) whole(data []byte) (frame, []byte, bool) {
 }
 
 // apply does what a record says. It returns false if the record makes no sense.
-func (c *contents) apply(f frame, body []byte, live map[uint64]int) bool {
+func (c *contents) apply(f frame, body []byte, live map[uint64]Entry) bool {
 	switch f.kind {
 	case kindCall:
 		entry, err := decodeCall(body)
@@ -184,15 +187,13 @@ func (c *contents) apply(f frame, body []byte, live map[uint64]int) bool {
 			return false
 		}
 
-		live[entry.ID] = len(c.calls)
-		c.calls = append(c.calls, entry)
+		live[entry.ID] = entry
 		c.last = max(c.last, entry.ID)
 
 		return true
 	case kindRemoval:
 		id, err := decodeRemoval(body)
 		delete(live, id)
-		c.last = max(c.last, id)
 
 		return err == nil
 	default:
@@ -240,17 +241,4 @@ func (c *contents) finish(data []byte, at int) {
 	}
 
 	c.damage = append(c.damage, Damage{Offset: int64(c.end), Bytes: int64(len(rest))})
-}
-
-// keep leaves only the calls that were not removed.
-func (c *contents) keep(live map[uint64]int) {
-	kept := c.calls[:0]
-
-	for index := range c.calls {
-		if at, ok := live[c.calls[index].ID]; ok && at == index {
-			kept = append(kept, c.calls[index])
-		}
-	}
-
-	c.calls = kept
 }

@@ -178,6 +178,51 @@ func TestARecordInsideARequestIsNoRecord(t *testing.T) {
 	}
 }
 
+func TestBytesBetweenTwoRecordsAreDamage(t *testing.T) {
+	whole, ends, calls := sample()
+	data := slices.Concat(whole[:ends[1]], []byte("garbage"), whole[ends[1]:])
+
+	found, err := readContents(data)
+	if err != nil || len(found.calls) != len(calls) {
+		t.Errorf("readContents: %+v, %v; want the %d calls", found, err, len(calls))
+	}
+
+	if want := []Damage{{Offset: int64(ends[1]), Bytes: 7}}; !slices.Equal(found.damage, want) {
+		t.Errorf("the damage is %+v, want %+v: no record is missing", found.damage, want)
+	}
+}
+
+// Which of the two the removal would mean is not known, and the first may have run.
+func TestASecondCallWithTheNumberOfAnotherIsDamage(t *testing.T) {
+	mark := marker{1}
+	first, second := testEntry(1), testEntry(2)
+	first.ID, second.ID = 1, 1
+
+	data := appendRecord(appendHeader(nil, mark), mark, 1, kindCall, encodeCall(&first))
+	data = appendRecord(data, mark, 2, kindCall, encodeCall(&second))
+
+	found, err := readContents(data)
+	if err != nil || len(found.calls) != 1 || found.calls[0].Key != first.Key || len(found.damage) != 1 {
+		t.Errorf("readContents: %+v, %v; want the first call and one damage", found, err)
+	}
+}
+
+// It is not the record that was being written when the process died, because another one is behind it.
+func TestAnUnfinishedRecordInFrontOfAnotherIsDamage(t *testing.T) {
+	mark := marker{1}
+	entry := testEntry(1)
+	entry.ID = 1
+
+	unfinished := appendRecord(nil, mark, 1, kindCall, encodeCall(&entry))[:frameSize]
+	data := append(appendHeader(nil, mark), unfinished...)
+	data = appendRecord(data, mark, 2, 9, nil) // of a kind that this build does not know
+
+	found, err := readContents(data)
+	if err != nil || found.torn != 0 || len(found.damage) != 1 {
+		t.Errorf("readContents: %+v, %v; want one damage, and nothing torn", found, err)
+	}
+}
+
 func TestARecordThatComesTwiceIsDamage(t *testing.T) {
 	whole, ends, calls := sample()
 

@@ -227,6 +227,44 @@ func TestAnAnswerThatTheProgramDoesNotTakeIsLeft(t *testing.T) {
 	}
 }
 
+// careful is a store that obeys its context.
+type careful struct{ memory }
+
+func (c *careful) Remove(ctx context.Context, id uint64, durable bool) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+
+	return c.memory.Remove(ctx, id, durable)
+}
+
+// The program has the answer, and must not get it again.
+func TestACallIsRemovedAlthoughTheContextEndsInItsFunction(t *testing.T) {
+	for name, accepted := range map[string]error{"OnAnswer": nil, "OnUnsent": errors.New("not this one")} {
+		store := &careful{}
+		entry := testEntry(1)
+		entry.Written = time.Now()
+		_, _ = store.Append(t.Context(), entry)
+		j, _ := New(t.Context(), store)
+
+		ctx, cancel := context.WithCancel(t.Context())
+
+		summary, err := j.Resume(ctx, testTarget, sending(func(Entry) error { return nil }), WithAccept(func(Entry) error { return accepted }),
+			OnAnswer("", func(context.Context, Answer) error { cancel(); return nil }),
+			OnUnsent(func(context.Context, Entry, error) error { cancel(); return nil }))
+		if err != nil || summary.Left != 0 || len(store.entries) != 0 {
+			t.Errorf("%s: %+v, %v; the store has %v", name, summary, err, store.entries)
+		}
+	}
+}
+
+func TestResumeReturnsTheFirstErrorsAlone(t *testing.T) {
+	summary, err := leftNow(t, 25).Resume(t.Context(), testTarget, sending(func(Entry) error { return errUnknown }))
+	if n := strings.Count(err.Error(), "is left"); n != 10 || summary.Left != 25 {
+		t.Errorf("%d errors of %d calls are returned, want 10 of 25", n, summary.Left)
+	}
+}
+
 // A test that fails in a callback ends its goroutine so.
 func TestACallIsLeftIfItsFunctionEndsTheGoroutine(t *testing.T) {
 	j := leftNow(t, 1)
