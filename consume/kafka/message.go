@@ -46,9 +46,17 @@ func headers(all []kgo.RecordHeader) map[string][]string {
 // letters are the dead letters of a record, with fewer and fewer headers. The last one is not larger than the record. They have the key, so
 // that the dead letters of a key keep their order.
 func letters(topic string, r *kgo.Record, m *consume.Message, decision consume.Decision) []*kgo.Record {
-	whole, short := slices.Clone(r.Headers), slices.Clone(r.Headers)
+	own := decision.DeadLetterHeaders(m)
 
-	for name, value := range decision.DeadLetterHeaders(m) {
+	// A dead letter that was sent again has those of its first death.
+	whole := slices.DeleteFunc(slices.Clone(r.Headers), func(h kgo.RecordHeader) bool {
+		_, replaced := own[h.Key]
+
+		return replaced || h.Key == consume.HeaderError
+	})
+	short := slices.Clone(whole)
+
+	for name, value := range own {
 		header := kgo.RecordHeader{Key: name, Value: []byte(value)}
 		whole = append(whole, header)
 

@@ -44,6 +44,24 @@ func TestTheDeadLetterOfTheLargestMessageIsStored(t *testing.T) {
 }
 
 // A stream that was made again has other messages at the same places. JetStream must not take their dead letters for those that it has.
+// Such headers are about the publishing of the message. The stream of dead letters would refuse them.
+func TestADeadLetterHasNoHeadersForTheServer(t *testing.T) {
+	w := newWorld(t)
+	w.pull("billing", time.Minute)
+	w.start(settings{Name: "billing", Guarantee: onlyonce.AtMostOnce}, refuse)
+
+	if _, err := w.js.Publish(t.Context(), "orders.new", []byte("1"), jetstream.WithMsgID("expecting"), jetstream.WithExpectStream("orders"),
+		jetstream.WithExpectLastSequence(0)); err != nil {
+		t.Fatal(err)
+	}
+
+	w.settled()
+
+	if letters := w.deadLetters(); len(letters) != 1 || letters[0].Headers().Get("Nats-Expected-Stream") != "" {
+		t.Errorf("the dead letters are %v", letters)
+	}
+}
+
 func TestADeadLetterOfAStreamThatWasMadeAgainIsStored(t *testing.T) {
 	w := newWorld(t)
 

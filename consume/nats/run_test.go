@@ -3,6 +3,7 @@ package oncenats_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +35,51 @@ func TestRunEndsWhenItsConsumerIsDeletedWhileItHandlesAMessage(t *testing.T) {
 
 	if err := c.Run(t.Context()); !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		t.Errorf("Run returns %v", err)
+	}
+}
+
+// starting is a pull consumer whose server has just started. The server does not know the consumer yet.
+type starting struct {
+	jetstream.Consumer
+
+	lookUps atomic.Int64 // that fail still
+}
+
+func (s *starting) Next(opts ...jetstream.FetchOpt) (jetstream.Msg, error) {
+	if s.lookUps.Load() > 0 {
+		return nil, nats.ErrNoResponders
+	}
+
+	return s.Consumer.Next(opts...)
+}
+
+func (s *starting) Info(ctx context.Context) (*jetstream.ConsumerInfo, error) {
+	if s.lookUps.Add(-1) >= 0 {
+		return nil, jetstream.ErrConsumerNotFound
+	}
+
+	return s.Consumer.Info(ctx)
+}
+
+func TestRunGoesOnWhenAServerThatHasJustStartedDoesNotKnowTheConsumerYet(t *testing.T) {
+	w := newWorld(t)
+	pull := &starting{Consumer: w.pull("billing", time.Minute)}
+	ctx, stop := context.WithCancel(t.Context())
+
+	c, err := oncenats.New(t.Context(), w.js, pull, func(context.Context, *consume.Message) consume.Decision {
+		stop()
+
+		return consume.Decision{Action: consume.Ack}
+	}, "dead.orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	pull.lookUps.Store(2)
+	w.publish(1)
+
+	if err := c.Run(ctx); err != nil || ctx.Err() == nil {
+		t.Errorf("Run returns %v, before its context has ended: %v", err, ctx.Err())
 	}
 }
 

@@ -193,6 +193,7 @@ func tooLarge(err error) bool {
 // letters are the dead letters of a message, with fewer and fewer headers. The last one is not larger than the message.
 func letters(d *amqp.Delivery, m *consume.Message, decision consume.Decision) []amqp.Publishing {
 	whole, short := bare(d), bare(d)
+	delete(short.Headers, consume.HeaderError) // of an earlier death, if the dead letter was sent again
 
 	for name, value := range decision.DeadLetterHeaders(m) {
 		whole.Headers[name] = value

@@ -1,6 +1,7 @@
 package oncerabbit
 
 import (
+	"errors"
 	"context"
 	"fmt"
 	"maps"
@@ -112,6 +113,22 @@ func TestTheBackoffGrowsUpToItsLongestWait(t *testing.T) {
 				t.Errorf("%d failures: %v", failures, d)
 			}
 		}
+	}
+}
+
+func TestADeadLetterThatDiesAgainHasTheHeadersOfItsLastDeath(t *testing.T) {
+	t.Parallel()
+
+	d := &amqp.Delivery{Headers: amqp.Table{consume.HeaderCause: "poison", consume.HeaderError: "first", "trace": "t"}}
+	again := letters(d, &consume.Message{}, consume.Decision{Cause: consume.CauseFinal, Err: errors.New("last")})
+
+	whole, short := again[0].Headers, again[1].Headers
+	if whole[consume.HeaderCause] != "final" || whole[consume.HeaderError] != "last" || whole["trace"] != "t" {
+		t.Errorf("the headers are %v", whole)
+	}
+
+	if short[consume.HeaderError] != nil || short[consume.HeaderCause] != "final" {
+		t.Errorf("without the error, the headers are %v", short)
 	}
 }
 
