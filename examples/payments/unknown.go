@@ -315,11 +315,19 @@ func (d *unknownDemo) pay(ctx context.Context, addr string, batch []orders.Order
 	return left
 }
 
-// payAgain pays orders until each has an answer. A busy store refuses some of them at first.
-func (d *unknownDemo) payAgain(ctx context.Context, addr string, left []orders.Order) error {
-	for range settleTime {
-		if left = d.pay(ctx, addr, left, make(chan struct{}, len(left))); len(left) == 0 {
+// askAgain asks once a second, at most as often as times says, until ask is done. An error of ask is not the end: a store that stands
+// still answers later.
+func askAgain(ctx context.Context, times int, ask func() (done bool, err error)) error {
+	failed := errNotShown
+
+	for range times {
+		done, err := ask()
+		if done {
 			return nil
+		}
+
+		if failed = errNotShown; err != nil {
+			failed = fmt.Errorf("%w: %w", errNotShown, err)
 		}
 
 		if err := rest(ctx, time.Second); err != nil {
@@ -327,11 +335,39 @@ func (d *unknownDemo) payAgain(ctx context.Context, addr string, left []orders.O
 		}
 	}
 
-	return fmt.Errorf("%w: %d payments have no answer in the end", errNotShown, len(left))
+	return failed
+}
+
+// payAgain pays orders until each has an answer. A busy store refuses some of them at first.
+func (d *unknownDemo) payAgain(ctx context.Context, addr string, left []orders.Order) error {
+	err := askAgain(ctx, settleTime, func() (bool, error) {
+		left = d.pay(ctx, addr, left, make(chan struct{}, len(left)))
+
+		return len(left) == 0, nil
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %d payments have no answer in the end", err, len(left))
+	}
+
+	return nil
 }
 
 // waitUnknown waits until the leases of the killed servers have ended, and returns the records whose outcome is unknown.
-func (d *unknownDemo) waitUnknown(ctx context.Context, want int) ([]store.Key, error) {
+func (d *unknownDemo) waitUnknown(ctx context.Context, want int) (ids []store.Key, err error) {
+	err = askAgain(ctx, settleTime, func() (bool, error) {
+		ids, err = d.unknown(ctx)
+
+		return err == nil && len(ids) >= want, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: fewer than %d outcomes are unknown", err, want)
+	}
+
+	return ids, nil
+}
+
+// unknown returns the records whose outcome is unknown.
+func (d *unknownDemo) unknown(ctx context.Context) (ids []store.Key, err error) {
 	// In Redis, the index lacks the last claims of a killed server.
 	if redis, ok := d.records.(*redisstore.Store); ok {
 		if _, err := redis.Sweep(ctx); err != nil {
@@ -339,21 +375,6 @@ func (d *unknownDemo) waitUnknown(ctx context.Context, want int) ([]store.Key, e
 		}
 	}
 
-	for range settleTime {
-		unknown, err := d.unknown(ctx)
-		if err != nil || len(unknown) >= want {
-			return unknown, err
-		}
-
-		if err := rest(ctx, time.Second); err != nil {
-			return nil, err
-		}
-	}
-
-	return nil, fmt.Errorf("%w: fewer than %d outcomes are unknown", errNotShown, want)
-}
-
-func (d *unknownDemo) unknown(ctx context.Context) (ids []store.Key, err error) {
 	for rec, err := range d.engine.ListUnknown(ctx) {
 		if err != nil {
 			return nil, err // names the problem
@@ -369,32 +390,35 @@ func (d *unknownDemo) unknown(ctx context.Context) (ids []store.Key, err error) 
 
 // waitSettled waits until the reconcilers have settled all records, and returns how many they have settled.
 func (d *unknownDemo) waitSettled(ctx context.Context, ids []store.Key) (settled int, err error) {
-	for range d.patience {
-		if err := rest(ctx, time.Second); err != nil {
-			return 0, err
-		}
-
-		settled = 0
-
-		for _, id := range ids {
-			rec, err := d.engine.LookupID(ctx, id)
-			if err != nil {
-				return 0, err // names the problem
-			}
-
-			if !rec.Unknown && rec.SettledBy != "" {
-				settled++
-			}
+	err = askAgain(ctx, d.patience, func() (bool, error) {
+		if settled, err = d.countSettled(ctx, ids); err != nil {
+			return false, err
 		}
 
 		_, _ = fmt.Fprintf(d.stdout, "%3d of %d are settled\n", settled, len(ids))
 
-		if settled == len(ids) {
-			return settled, nil
+		return settled == len(ids), nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("%w: %d of %d outcomes are settled", err, settled, len(ids))
+	}
+
+	return settled, nil
+}
+
+func (d *unknownDemo) countSettled(ctx context.Context, ids []store.Key) (settled int, err error) {
+	for _, id := range ids {
+		rec, err := d.engine.LookupID(ctx, id)
+		if err != nil {
+			return 0, err // names the problem
+		}
+
+		if !rec.Unknown && rec.SettledBy != "" {
+			settled++
 		}
 	}
 
-	return settled, fmt.Errorf("%w: %d of %d outcomes are settled", errNotShown, settled, len(ids))
+	return settled, nil
 }
 
 // audit compares the result with the ledger of the provider.
