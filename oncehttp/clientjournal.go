@@ -50,8 +50,8 @@ func WithResumed(complete func(r *http.Request) error) ClientOption {
 //   - Requests are retried as the options of the Transport say. No attempt begins after the retention of WithRetention, counted from the
 //     first attempt of the earlier process.
 //   - After journal.WithTarget, the requests to the old server are sent to the server that is given here.
-//   - Redirects are not followed, and there are no cookies. Headers that are not in the journal come from WithResumed, or from the
-//     RoundTripper below.
+//   - Redirects are not followed: a request that is redirected stays in the journal. There are no cookies. Headers that are not in the
+//     journal come from WithResumed, or from the RoundTripper below.
 func (t *Transport) Resume(ctx context.Context, server string, opts ...journal.ResumeOption) (journal.Summary, error) {
 	if t.journal == nil {
 		return journal.Summary{}, errors.New("oncehttp: Resume: the Transport has no journal: give WithJournal")
@@ -102,7 +102,7 @@ func (c *clientCall) write() (*journal.Call, error) {
 
 	entry := journal.Entry{
 		Method: c.request.Method + " " + t.route(c.request), Key: c.key, Target: serverOf(c.request.URL),
-		Request: encodeJournaled(c.request, newHeaderSet(t.journaled...), body), Written: time.Now(),
+		Request: encodeJournaled(c.request, newHeaderSet(t.journaled...), body), Written: time.Now().Add(-c.age),
 	}
 	entry.Deadline, _ = c.request.Context().Deadline()
 
@@ -239,6 +239,9 @@ func (t *Transport) resume(ctx context.Context, server *url.URL, entry journal.E
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 
 	switch {
+	case c.sign.elsewhere(resp.StatusCode):
+		err = fmt.Errorf("oncehttp: Resume: the server redirects the request to %q, and redirects are not followed: resume at the new server, "+
+			"with journal.WithTarget(%q)", resp.Header.Get("Location"), entry.Target)
 	case c.verdict() == onlyonce.VerdictFinal:
 		return resp, nil
 	case c.sign.reason != "":

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/journal"
 	"github.com/onlyonce-go/onlyonce/oncehttp"
 	"github.com/onlyonce-go/onlyonce/retry"
 	"github.com/onlyonce-go/onlyonce/store/memstore"
@@ -81,6 +82,57 @@ func TestF05RequestThatIsRedirectedAfterALostAttemptIsUnknown(t *testing.T) {
 				t.Errorf("%+v, %v; want %v", outcome, err, c.want)
 			}
 		})
+	}
+}
+
+// The redirect is not the outcome of the lost attempt.
+func TestF05RedirectAfterALostAttemptIsUnknown(t *testing.T) {
+	for name, c := range map[string]struct {
+		steps []func(http.ResponseWriter, *http.Request)
+		want  onlyonce.Verdict
+	}{
+		"lost":     {[]func(http.ResponseWriter, *http.Request){drop, moves("/new")}, onlyonce.VerdictUnknown},
+		"not lost": {[]func(http.ResponseWriter, *http.Request){moves("/new")}, onlyonce.VerdictFinal},
+		"recorded": {[]func(http.ResponseWriter, *http.Request){
+			drop, says(http.StatusPermanentRedirect, onlyonce.StatusReplayed, "Location", "/new"),
+		}, onlyonce.VerdictFinal},
+	} {
+		t.Run(name, func(t *testing.T) {
+			old, _ := scripted(t, c.steps...)
+			client := old.through(always())
+			client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+			resp, err := client.Do(old.request(http.MethodPost, "/payments", "", "body"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+
+			if outcome := oncehttp.OutcomeOf(resp, nil); outcome.Verdict != c.want || resp.StatusCode != http.StatusPermanentRedirect {
+				t.Errorf("%d %+v, want %v", resp.StatusCode, outcome, c.want)
+			}
+		})
+	}
+}
+
+// Nobody follows the redirect. The journal would lose a request that no server has executed.
+func TestResumeKeepsARequestThatIsRedirected(t *testing.T) {
+	for status, said := range map[int]onlyonce.Status{
+		http.StatusMovedPermanently: "", http.StatusFound: "", http.StatusTemporaryRedirect: "", http.StatusPermanentRedirect: "",
+		http.StatusSeeOther: onlyonce.StatusExecuted,
+	} {
+		w, _ := scripted(t, says(status, said, "Location", "/new"))
+		k := left(w, time.Hour, w.request(http.MethodPost, "/", "k", ""))
+
+		want := journal.Summary{Left: 1}
+		if said != "" {
+			want = journal.Summary{Answered: 1}
+		}
+
+		summary, err := w.transport(k, nil, always()).Resume(t.Context(), w.server.URL)
+		if (err == nil) != (want.Left == 0) || summary != want || len(k.kept()) != want.Left {
+			t.Errorf("%d: %+v, %v, %d kept; want %+v", status, summary, err, len(k.kept()), want)
+		}
 	}
 }
 

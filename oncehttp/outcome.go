@@ -46,7 +46,12 @@ func OutcomeOf(resp *http.Response, err error) Outcome {
 		return Outcome{}
 	}
 
-	return Outcome{Key: c.key, Status: status, Reason: c.sign.reason, Verdict: c.verdict(), Attempts: c.attempts}
+	verdict := c.verdict()
+	if c.ambiguous && c.resp != nil && c.sign.elsewhere(c.resp.StatusCode) {
+		verdict = onlyonce.VerdictUnknown // an earlier attempt may have taken effect
+	}
+
+	return Outcome{Key: c.key, Status: status, Reason: c.sign.reason, Verdict: verdict, Attempts: c.attempts}
 }
 
 // callKey finds the call in the context of the request of its answer.
