@@ -76,15 +76,23 @@ func TestWhatIsNotComparedInCanonicalForm(t *testing.T) {
 
 	for name, header := range map[string]http.Header{
 		"no type": {}, "text": {"Content-Type": {"text/plain"}},
-		"compressed": {"Content-Type": {"application/json"}, "Content-Encoding": {"gzip"}},
+		"compressed":     {"Content-Type": {"application/json"}, "Content-Encoding": {"gzip"}},
+		"compressed, br": {"Content-Type": {"application/json"}, "Content-Encoding": {"br"}},
+		"another +json":  {"Content-Type": {"text/x+json"}},
 	} {
 		if _, ok := canonicaljson.Body(header, []byte(`1`)); ok {
 			t.Errorf("%s has a canonical form", name)
 		}
 	}
 
-	if _, ok := canonicaljson.Body(http.Header{"Content-Type": {"application/merge-patch+json"}}, []byte(`1`)); !ok {
-		t.Error("a type that ends in +json has none")
+	for _, media := range []string{"application/merge-patch+json", "Application/JSON", " application/json ;charset=utf-8"} {
+		if _, ok := canonicaljson.Body(http.Header{"Content-Type": {media}}, []byte(`1`)); !ok {
+			t.Errorf("%s has no canonical form", media)
+		}
+	}
+
+	if _, ok := body(t, strings.Repeat("[", 1000)+strings.Repeat("]", 1000)); !ok {
+		t.Error("a body that is 1000 deep has no canonical form")
 	}
 }
 

@@ -36,6 +36,7 @@ func TestRetryAfterIsNeverShorterThanTheDelayOfTheServer(t *testing.T) {
 		"a date in eight thousand years":   {[]string{"Fri, 31 Dec 9999 23:59:59 GMT"}, "", longest, true},
 		"a date of a server that is late":  {[]string{"Mon, 02 Jan 2006 14:04:15 GMT"}, "Mon, 02 Jan 2006 14:04:05 GMT", 10 * time.Second, true},
 		"a date of a server that is early": {[]string{"Mon, 02 Jan 2006 16:04:15 GMT"}, "Mon, 02 Jan 2006 16:04:05 GMT", 10 * time.Second, true},
+		"a server that writes RFC 850":     {[]string{"Mon, 02 Jan 2006 14:04:15 GMT"}, "Monday, 02-Jan-06 14:04:05 GMT", 10 * time.Second, true},
 		"several":                          {[]string{"1", "99999999999999999999999", "2"}, "", longest, true},
 		"one of two is malformed":          {[]string{"soon", "2"}, "", 2 * time.Second, true},
 		"malformed":                        {[]string{"soon"}, "", 0, false},
