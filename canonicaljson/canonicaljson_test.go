@@ -27,6 +27,7 @@ func TestSameJSONHasOneForm(t *testing.T) {
 	for _, same := range [][]string{
 		{`{"a":1,"b":[true,null]}`, ` { "b" : [ true , null ] , "a" : 1 } `, "{\n\"a\":1.0,\"b\":[true,null]}", `{"a":10e-1,"b":[true,null]}`},
 		{`2.3e-308`, `23e-309`},
+		{`1e-30`, `0.000000000000000000000000000001`},
 		{`-2.3e-308`, `-23e-309`},
 		{`{"ü":"€"}`, `{"\u00fc":"\u20ac"}`},
 		{`"text"`, `"\u0074ext"`},

@@ -271,8 +271,8 @@ func (s *sign) verdict(status int) onlyonce.Verdict {
 	}
 }
 
-// elsewhere reports whether an answer only names another place for the request, and so is no outcome. A redirect that a server of the kit has
-// recorded shows it.
+// elsewhere reports whether an answer only names another place for the request, and so is no outcome. A redirect that a server of the kit
+// has recorded shows it.
 func (s *sign) elsewhere(status int) bool {
 	switch status {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:

@@ -98,8 +98,8 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// follow sends, as it is, the request with another method that an http.Client makes after a redirect. From is the call that the redirect has
-// answered. Its key is not used, because the new request is another request.
+// follow sends, as it is, the request with another method that an http.Client makes after a redirect. From is the call that the redirect
+// has answered. Its key is not used, because the new request is another request.
 func (t *Transport) follow(from *clientCall, r *http.Request) (*http.Response, error) {
 	resp, err := t.base.RoundTrip(r)
 	if err != nil { // the caller of the http.Client gets nothing else

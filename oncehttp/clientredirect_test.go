@@ -145,7 +145,8 @@ func TestF29RetriesOfARedirectedRequestEndWithTheRetention(t *testing.T) {
 			_ = r.Body.Close()
 			last = time.Since(begin)
 
-			if attempts++; attempts != 2 {
+			attempts++
+			if attempts != 2 {
 				return nil, errors.New("lost")
 			}
 

@@ -39,8 +39,8 @@ const (
 // its result. The request is a copy of the duplicate's, with its body, which is equal to the request of the run. The function returns
 // [FindingOf] the answer that the caller should have got, onlyonce.DidNotHappen or onlyonce.StillUnknown.
 //
-// Package reconcile calls the function without a duplicate. The request is then the one that the record keeps, with its host and the headers
-// of Policy.RequestHeaders. It is nil if Policy.KeepRequest is not set or the request was larger.
+// Package reconcile calls the function without a duplicate. The request is then the one that the record keeps, with its host and the
+// headers of Policy.RequestHeaders. It is nil if Policy.KeepRequest is not set or the request was larger.
 type RecoverFunc func(ctx context.Context, r *http.Request, rec onlyonce.Record) (onlyonce.Finding, error)
 
 // Policy decides how requests are treated. A field that is zero is taken from the next of these that sets it: the policy of WithRoute, the

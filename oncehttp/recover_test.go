@@ -26,8 +26,8 @@ func found(t *testing.T, want bool) oncehttp.RecoverFunc {
 		}
 
 		if body, err := io.ReadAll(r.Body); string(body) != `{"amount":100}` || err != nil || r.URL.Path != "/payments" ||
-			r.Method != http.MethodPost || r.Header.Get("Content-Type") != "application/json" || rec.Code != "500" || !strings.HasPrefix(r.Host, "127.0.0.1:") ||
-			r.Header.Get("Host") != "" {
+			r.Method != http.MethodPost || r.Header.Get("Content-Type") != "application/json" || rec.Code != "500" ||
+			!strings.HasPrefix(r.Host, "127.0.0.1:") || r.Header.Get("Host") != "" {
 			t.Errorf("%s %s %s %q %v, code %q, %v", r.Method, r.Host, r.URL, body, r.Header, rec.Code, err)
 		}
 
@@ -58,7 +58,10 @@ func TestRecoverWithoutADuplicate(t *testing.T) {
 	for name, c := range map[string]struct {
 		keep  int
 		route string
-	}{"kept": {1000, "/payments"}, "route of a host": {1000, "127.0.0.1/payments"}, "usual policy": {1000, ""}, "not kept": {0, ""}, "too large": {5, ""}} {
+	}{
+		"kept": {1000, "/payments"}, "route of a host": {1000, "127.0.0.1/payments"}, "usual policy": {1000, ""}, "not kept": {0, ""},
+		"too large": {5, ""},
+	} {
 		t.Run(name, func(t *testing.T) {
 			p := oncehttp.Policy{Policy: onlyonce.Policy{KeepRequest: c.keep}, Recover: found(t, c.keep == 1000)}
 
