@@ -1,8 +1,8 @@
 package oncerabbit
 
 import (
-	"errors"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
