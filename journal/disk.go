@@ -191,7 +191,7 @@ func (d *disk) rewrite(bodies [][]byte) error {
 	}
 
 	mark := newMarker()
-	data := appendHeader(nil, mark)
+	data := newHeader(mark)
 
 	for i, body := range bodies {
 		data = appendRecord(data, mark, uint64(i)+1, kindCall, body)

@@ -37,8 +37,10 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli) //nolint:gochecknoglobals // 
 
 func checksum(data []byte) uint32 { return crc32.Checksum(data, castagnoli) }
 
-// appendHeader encodes the beginning of a file.
-func appendHeader(buf []byte, mark marker) []byte {
+// newHeader encodes the beginning of a file.
+func newHeader(mark marker) []byte {
+	var buf []byte
+
 	for range 2 {
 		start := len(buf)
 		buf = append(buf, magic...)

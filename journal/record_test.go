@@ -12,7 +12,7 @@ import (
 // sample is a file with records of both kinds, and where they end.
 func sample() (data []byte, ends []int, calls []Entry) {
 	mark := marker{0, 1, 2, 3, 4, 5, 6, 7}
-	data = appendHeader(nil, mark)
+	data = newHeader(mark)
 	ends = []int{len(data)}
 	sequence := uint64(0)
 
@@ -169,7 +169,7 @@ func TestARecordInsideARequestIsNoRecord(t *testing.T) {
 	trojan.ID, trojan.Request = 1, whole[ends[0]:] // it has the marker of another file
 
 	mark := marker{9, 9, 9, 9, 9, 9, 9, 9}
-	data := appendRecord(appendHeader(nil, mark), mark, 1, kindCall, encodeCall(&trojan))
+	data := appendRecord(newHeader(mark), mark, 1, kindCall, encodeCall(&trojan))
 	data[headerSize+8] ^= 1 // its sequence number
 
 	found, err := readContents(data)
@@ -198,7 +198,7 @@ func TestASecondCallWithTheNumberOfAnotherIsDamage(t *testing.T) {
 	first, second := testEntry(1), testEntry(2)
 	first.ID, second.ID = 1, 1
 
-	data := appendRecord(appendHeader(nil, mark), mark, 1, kindCall, encodeCall(&first))
+	data := appendRecord(newHeader(mark), mark, 1, kindCall, encodeCall(&first))
 	data = appendRecord(data, mark, 2, kindCall, encodeCall(&second))
 
 	found, err := readContents(data)
@@ -214,7 +214,7 @@ func TestAnUnfinishedRecordInFrontOfAnotherIsDamage(t *testing.T) {
 	entry.ID = 1
 
 	unfinished := appendRecord(nil, mark, 1, kindCall, encodeCall(&entry))[:frameSize]
-	data := append(appendHeader(nil, mark), unfinished...)
+	data := append(newHeader(mark), unfinished...)
 	data = appendRecord(data, mark, 2, 9, nil) // of a kind that this build does not know
 
 	found, err := readContents(data)

@@ -92,6 +92,32 @@ func TestAPaymentHappensOnceWhereverTheClientIsKilled(t *testing.T) {
 	}
 }
 
+// The first client has sent nothing, and the second one is killed while it sends what the first has left.
+func TestAPaymentHappensOnceWhereverTheClientIsKilledInResume(t *testing.T) {
+	for _, point := range diePoints() {
+		t.Run(point, func(t *testing.T) {
+			addr, book := startServer(t)
+			args := []string{"-addr", addr, "-journal", filepath.Join(t.TempDir(), "calls")}
+
+			for _, die := range [][]string{{"-die", dieWritten}, {"-resume", "-die", point}} {
+				out, state := pay(t, append(args, die...)...)
+				if status, ok := state.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+					t.Fatalf("%s: the client ended with %v, and not by SIGKILL:\n%s", die, state, out)
+				}
+			}
+
+			out, state := pay(t, append(args, "-resume")...)
+			if !state.Success() || !strings.Contains(out, "left by an earlier process: payment") || book.Total() != 1 {
+				t.Errorf("the third client ends with %v, and %d payments have happened:\n%s", state, book.Total(), out)
+			}
+
+			if out, _ = pay(t, append(args, "-resume")...); strings.Contains(out, "left by an earlier process") {
+				t.Errorf("something is still in the journal:\n%s", out)
+			}
+		})
+	}
+}
+
 // Otherwise no later process could pay with this journal.
 func TestAPaymentThatIsTooOldIsReportedAndDoesNotStopTheNextOne(t *testing.T) {
 	addr, book := startServer(t)
