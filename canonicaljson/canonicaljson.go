@@ -109,13 +109,9 @@ func exact(number json.Number) bool {
 		return significant == "" || math.Abs(double) >= smallestNormal
 	}
 
-	if strings.ContainsAny(string(number), ".eE") {
-		return false
-	}
-
 	const most = 1 << 53
 
-	whole, ok := new(big.Int).SetString(string(number), 10)
+	whole, ok := new(big.Int).SetString(string(number), 10) // it refuses a fraction and an exponent
 
 	return ok && whole.CmpAbs(big.NewInt(most)) <= 0
 }

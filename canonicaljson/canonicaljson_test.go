@@ -26,6 +26,7 @@ func body(t *testing.T, text string) (string, bool) {
 func TestSameJSONHasOneForm(t *testing.T) {
 	for _, same := range [][]string{
 		{`{"a":1,"b":[true,null]}`, ` { "b" : [ true , null ] , "a" : 1 } `, "{\n\"a\":1.0,\"b\":[true,null]}", `{"a":10e-1,"b":[true,null]}`},
+		{`1.23456789012345`, `123456789012345e-14`},
 		{`2.3e-308`, `23e-309`},
 		{`1e-30`, `0.000000000000000000000000000001`},
 		{`-2.3e-308`, `-23e-309`},

@@ -52,7 +52,7 @@ func mayHaveSucceeded(md runtime.ServerMetadata, code codes.Code) bool {
 		return false
 	}
 
-	switch code { //nolint:exhaustive // the others are errors of a handler
+	switch code { // the others are errors of a handler
 	case codes.Canceled, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Internal, codes.Unknown:
 		return true
 	default:
