@@ -55,3 +55,27 @@ func TestRetryAfterIsNeverShorterThanTheDelayOfTheServer(t *testing.T) {
 		})
 	}
 }
+
+// An answer without a Date is compared with the clock of the client.
+func TestRetryAfterOfAnAnswerWithoutADate(t *testing.T) {
+	const date = "Mon, 02 Jan 2006 15:04:05 GMT"
+
+	now, _ := http.ParseTime(date)
+	resp := &http.Response{StatusCode: http.StatusConflict, Header: http.Header{retryAfter: {"Mon, 02 Jan 2006 15:04:15 GMT"}}}
+
+	if s := signOf(resp, now); s.after != 10*time.Second || !s.asked {
+		t.Errorf("%v, %v; want 10s", s.after, s.asked)
+	}
+}
+
+// A retention of less than a second is the shortest one, and one that is out of range is none.
+func TestRetentionOfAnAnswer(t *testing.T) {
+	for value, want := range map[string]time.Duration{
+		"": 0, "x": 0, "-1": 0, "0": 1, "1": time.Second, "3600": time.Hour, "9223372036": 9223372036 * time.Second, "9223372037": 0,
+		"9223372036854775808": 0,
+	} {
+		if got := retentionOf(value); got != want {
+			t.Errorf("%q is %v, want %v", value, got, want)
+		}
+	}
+}
