@@ -78,7 +78,8 @@ func clientMain() error {
 	transport.Protocols.SetUnencryptedHTTP2(true)
 
 	by := &dying{http.Client{Transport: transport}}
-	opts := append(protocols()[os.Getenv(protocolOf)], connect.WithInterceptors(once))
+	opts := protocols()[os.Getenv(protocolOf)]
+	opts = append(opts, connect.WithInterceptors(once))
 
 	if os.Getenv(resumes) != "" {
 		_, err = onceconnect.Resume(context.Background(), j, onceconnect.Destination{
