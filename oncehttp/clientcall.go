@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/onlyonce-go/onlyonce"
@@ -216,9 +215,9 @@ func (c *clientCall) attempt(ctx context.Context, n int, timeout time.Duration) 
 
 	ctx, end := context.WithCancelCause(ctx)
 
-	var wrote atomic.Bool
+	var sent sending
 
-	r, err := c.outgoing(httptrace.WithClientTrace(ctx, c.trace(&wrote)), n)
+	r, err := c.outgoing(httptrace.WithClientTrace(ctx, c.trace(&sent)), n)
 	if err != nil {
 		end(nil)
 
@@ -236,7 +235,7 @@ func (c *clientCall) attempt(ctx context.Context, n int, timeout time.Duration) 
 
 	resp, err := c.transport.base.RoundTrip(r)
 	if err != nil {
-		err = c.lost(ctx, err, wrote.Load())
+		err = c.lost(ctx, err, sent.mayHaveLeft())
 		end(nil)
 
 		return nil, err
@@ -260,12 +259,12 @@ func (c *clientCall) attempt(ctx context.Context, n int, timeout time.Duration) 
 	}
 }
 
-// lost notes an attempt without an answer, and returns its error. Wrote: a part of the request was written.
-func (c *clientCall) lost(ctx context.Context, err error, wrote bool) error {
-	if !wrote && c.traced() {
-		c.last = replyUnsent
-	} else {
+// lost notes an attempt without an answer, and returns its error. MayHaveLeft: the request may have left the client.
+func (c *clientCall) lost(ctx context.Context, err error, mayHaveLeft bool) error {
+	if mayHaveLeft {
 		c.last, c.ambiguous = replyLost, true
+	} else {
+		c.last = replyUnsent
 	}
 
 	if cause := context.Cause(ctx); errors.Is(cause, retry.ErrAttemptTimeout) {

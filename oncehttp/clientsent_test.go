@@ -115,3 +115,27 @@ func TestRequestThatIsBeingWrittenOverHTTP2IsNotUnsent(t *testing.T) {
 		})
 	}
 }
+
+// A protocol of RegisterProtocol need not report what it sends.
+func TestF05RequestOfAnotherProtocolIsNotUnsent(t *testing.T) {
+	var requests int
+
+	base := new(http.Transport)
+	base.RegisterProtocol("pay", roundTripper(func(*http.Request) (*http.Response, error) {
+		requests++
+
+		return nil, io.ErrUnexpectedEOF
+	}))
+
+	transport, err := oncehttp.NewTransport(base, oncehttp.WithRetry(retry.Policy{MaxAttempts: 3, BaseDelay: 1}))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	client := &http.Client{Transport: transport}
+
+	resp, err := client.Post("pay://server.test/", "text/plain", strings.NewReader("body")) //nolint:bodyclose // there is none
+	if verdict := oncehttp.OutcomeOf(resp, err).Verdict; verdict != onlyonce.VerdictUnknown || requests != 1 {
+		t.Errorf("the verdict is %q after %d requests, want %q after 1", verdict, requests, onlyonce.VerdictUnknown)
+	}
+}
