@@ -93,6 +93,8 @@ func (c *Consumer) options(m *member) []kgo.Opt {
 
 // The errors of [Consumer.Run] about options of the client. Only a client can read them, so New cannot return these errors.
 var (
+	// ErrNoTopics means that the options of the client name no topic. The consumer would wait without work.
+	ErrNoTopics = errors.New("oncekafka: there are no topics to consume: give kgo.ConsumeTopics among the options of the client")
 	// ErrOwnDeadLetters means that the consumer consumes the topic for its own dead letters.
 	ErrOwnDeadLetters = errors.New("oncekafka: the consumer consumes its own dead letters: name another topic for them")
 	// ErrRevokeWait means that WithRevokeWait is not shorter than kgo.RebalanceTimeout. The group would take the member for dead while it
@@ -105,6 +107,10 @@ var (
 // check reports options of the client that do not fit the consumer.
 func (c *Consumer) check(client *kgo.Client) error {
 	topics, _ := client.OptValue(kgo.ConsumeTopics).([]string)
+	if len(topics) == 0 {
+		return ErrNoTopics
+	}
+
 	if regex, _ := client.OptValue(kgo.ConsumeRegex).(bool); !regex && slices.Contains(topics, c.deadLetters) {
 		return ErrOwnDeadLetters
 	}
@@ -141,7 +147,7 @@ func checkProducing(client *kgo.Client) error {
 }
 
 // Run joins the group, handles records until ctx ends, commits, leaves the group, and returns the cause of the end of ctx. A broker that
-// cannot be reached is tried again: see [WithReport]. Run returns at once with [ErrOwnDeadLetters], [ErrRevokeWait] or
+// cannot be reached is tried again: see [WithReport]. Run returns at once with [ErrNoTopics], [ErrOwnDeadLetters], [ErrRevokeWait] or
 // [ErrDeadLetterOption].
 //
 // Run returns when all handlers that it has called have returned. After ctx has ended it begins no more records. Stop the handlers with

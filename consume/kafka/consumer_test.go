@@ -317,3 +317,24 @@ func TestAConsumerThatCannotWorkIsNotMade(t *testing.T) {
 		}
 	}
 }
+
+func TestConsumerWithoutTopicsIsRefused(t *testing.T) {
+	t.Parallel()
+
+	b := newBroker(t, 1)
+
+	for name, opts := range map[string][]kgo.Opt{"none": nil, "no expression": {kgo.ConsumeRegex()}} {
+		c, err := oncekafka.New(func(context.Context, *consume.Message) consume.Decision { return consume.Decision{} }, dead,
+			append([]kgo.Opt{kgo.SeedBrokers(b.cluster.ListenAddrs()...), kgo.ConsumerGroup(group)}, opts...))
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		if err := c.Run(ctx); !errors.Is(err, oncekafka.ErrNoTopics) {
+			t.Errorf("%s: Run returns %v", name, err)
+		}
+
+		cancel()
+	}
+}
