@@ -97,10 +97,6 @@ func (d *disk) write(b *batch, most int64, live func() [][]byte) error {
 
 	d.env.at("written")
 
-	if err != nil && n == 0 {
-		return d.failed("writing", err)
-	}
-
 	if err == nil && b.durable {
 		err = d.env.sync(d.file)
 		d.suspect = err != nil // the kernel may have dropped what was written before, such as removals, and reports that once
@@ -109,7 +105,13 @@ func (d *disk) write(b *batch, most int64, live func() [][]byte) error {
 	}
 
 	if err != nil {
-		return d.undo(d.failed("writing", err))
+		failure := d.failed("writing", err)
+
+		if undone := d.undo(failure); n > 0 {
+			return undone
+		}
+
+		return failure // nothing was written: that it cannot be undone, as on a read-only file system, does not matter
 	}
 
 	d.size += int64(len(d.buf))
