@@ -216,7 +216,7 @@ func TestMethodWithASingleTransactionHasToRequireAKey(t *testing.T) {
 
 			err = validate(servicesOf(service), e)
 			if complains {
-				mustName(t, err, "/Pay", "without a key", "set KeyRequired")
+				mustName(t, err, "/Pay", "without a key", "KEY_USE_REQUIRED", "KeyRequired")
 			} else if err != nil {
 				t.Error(err)
 			}

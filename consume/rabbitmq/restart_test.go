@@ -22,6 +22,13 @@ func TestMessagesActOnceAcrossARestartOfTheServer(t *testing.T) { //nolint:paral
 		b := newBroker(t)
 		b.queue += ".classic"
 		b.declare(b.queue, nil)
+
+		// RabbitMQ writes a declaration to the disk some time later. After a SIGKILL the queue may be gone, with confirmed messages.
+		if err := errors.Join(server(t).ShutDown(), server(t).Restart()); err != nil {
+			t.Fatal(err)
+		}
+
+		b.connect()
 		b.restart(func(s *rabbittest.Server) error { s.Kill(); return nil }, func(deliveries int) bool { return deliveries == 0 }) // unknown
 	})
 
