@@ -124,7 +124,7 @@ func (j *Journal) Targets() []string {
 // The error has the reasons why calls are left, the first 10 of them. It is nil if none is left. It is also an error, before anything is
 // sent, if an option is out of its range.
 //
-// If a function of an option panics, or the Sender, the call is left. Resume goes on with the other calls, and then panics with an error
+// If the Sender or a function of an option panics, the call is left. Resume goes on with the other calls, and then panics with an error
 // that has the first value and its stack. The next Resume calls the function again. Leave the call out with WithAccept until the function
 // is corrected.
 func (j *Journal) Resume(ctx context.Context, target string, send Sender, opts ...ResumeOption) (Summary, error) {

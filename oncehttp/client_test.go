@@ -377,13 +377,13 @@ func TestClientGoesWithItsCaller(t *testing.T) {
 	}
 }
 
-func TestClientInARunDerivesItsKeys(t *testing.T) {
-	down, s := scripted(t, says(200, onlyonce.StatusExecuted))
-	client := down.through()
+// runTwice runs a handler twice with one key. Each run sends a request with the client.
+func runTwice(t *testing.T, client *http.Client, address string) {
+	t.Helper()
 
 	w := start(t, setup{options: policy(oncehttp.Policy{Policy: onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce}})},
 		func(rw http.ResponseWriter, r *http.Request) {
-			out, err := http.NewRequestWithContext(r.Context(), http.MethodPost, down.server.URL+"/charge", strings.NewReader("c"))
+			out, err := http.NewRequestWithContext(r.Context(), http.MethodPost, address, strings.NewReader("c"))
 			if err != nil {
 				t.Error(err)
 			}
@@ -403,6 +403,11 @@ func TestClientInARunDerivesItsKeys(t *testing.T) {
 	w.post("k")
 	w.post("k")
 	w.mustHaveRun(2)
+}
+
+func TestClientInARunDerivesItsKeys(t *testing.T) {
+	down, s := scripted(t, says(200, onlyonce.StatusExecuted))
+	runTwice(t, down.through(), down.server.URL+"/charge")
 
 	if key := s.one(t, 2); key == "" || key == "k" {
 		t.Errorf("key %q", key)

@@ -176,28 +176,6 @@ func TestF29RetriesOfARedirectedRequestEndWithTheRetention(t *testing.T) {
 // Both requests have one name for the run, and the first has succeeded.
 func TestRequestOfARunMayBeRedirected(t *testing.T) {
 	down, s := scripted(t, moves("/charge?moved"), says(http.StatusOK, onlyonce.StatusExecuted))
-	client := down.through()
-
-	w := start(t, setup{options: policy(oncehttp.Policy{Policy: onlyonce.Policy{Guarantee: onlyonce.AtLeastOnce}})},
-		func(rw http.ResponseWriter, r *http.Request) {
-			out, err := http.NewRequestWithContext(r.Context(), http.MethodPost, down.server.URL+"/charge", strings.NewReader("c"))
-			if err != nil {
-				t.Error(err)
-			}
-
-			resp, err := client.Do(out)
-			if err != nil {
-				t.Error(err)
-
-				return
-			}
-
-			_ = resp.Body.Close()
-
-			rw.WriteHeader(http.StatusInternalServerError) // so that it runs again
-		})
-
-	w.post("k")
-	w.post("k")
+	runTwice(t, down.through(), down.server.URL+"/charge")
 	s.one(t, 3) // the script redirects once
 }

@@ -93,8 +93,8 @@ func (s *clientStage) call(ctx context.Context, key, text string) reaction {
 	return reaction{ok: ok, verdict: verdict, tries: seen.tries}
 }
 
-// mustPay sends a payment that must succeed. Its answer confirms that the server protects the method. Where each attempt has a time of its
-// own, a machine that stands still may use it up: then the payment is sent again.
+// mustPay sends a payment that must succeed. Its answer confirms that the server protects the method. A machine that stands still may use
+// up the time of the attempt. Then the payment is sent again.
 func (s *clientStage) mustPay(key string) {
 	s.Helper()
 
