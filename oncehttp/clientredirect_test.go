@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -140,6 +141,7 @@ func TestResumeKeepsARequestThatIsRedirected(t *testing.T) {
 func TestF29RetriesOfARedirectedRequestEndWithTheRetention(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin, last, attempts := time.Now(), time.Duration(0), 0
+		k := new(keptRequests)
 
 		transport, err := oncehttp.NewTransport(roundTripper(func(r *http.Request) (*http.Response, error) {
 			_ = r.Body.Close()
@@ -155,7 +157,7 @@ func TestF29RetriesOfARedirectedRequestEndWithTheRetention(t *testing.T) {
 			return &http.Response{
 				StatusCode: http.StatusPermanentRedirect, Header: http.Header{"Location": {"/moved"}}, Body: http.NoBody, Request: r,
 			}, nil
-		}), always(), oncehttp.WithRetention(time.Minute),
+		}), always(), oncehttp.WithRetention(time.Minute), oncehttp.WithJournal(k.journal(t)),
 			oncehttp.WithRetry(retry.Policy{MaxAttempts: 100, BaseDelay: time.Second, MaxDelay: time.Second}))
 		if err != nil {
 			t.Fatal(err)
@@ -169,6 +171,11 @@ func TestF29RetriesOfARedirectedRequestEndWithTheRetention(t *testing.T) {
 		resp, err := (&http.Client{Transport: transport}).Do(r) //nolint:bodyclose // there is none
 		if outcome := oncehttp.OutcomeOf(resp, err); outcome.Verdict != onlyonce.VerdictUnknown || attempts < 3 || last > 30*time.Second {
 			t.Errorf("%+v, %d attempts, the last after %v; want none after 30s", outcome, attempts, last)
+		}
+
+		left := k.kept() // for Resume, the retention counts from there, too
+		if len(left) == 0 || slices.ContainsFunc(left, func(e journal.Entry) bool { return !e.Written.Equal(begin) }) {
+			t.Errorf("the journal has %+v, want entries of %v", left, begin)
 		}
 	})
 }
