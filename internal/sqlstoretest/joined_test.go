@@ -169,13 +169,13 @@ func TestF16OvertakenRunCannotCommitWhatItHasWritten(t *testing.T) {
 		db := k.base(t)
 		st := k.on(t, db)
 		s := k.orders(t, db)
-		// Its renewals do not arrive, so that its lease ends while it runs.
-		paused := engine(t, mute{st}, onlyonce.JoinedTransaction, onlyonce.WithPolicy(onlyonce.Policy{Lease: 5 * unit}))
 		other := engine(t, st, onlyonce.JoinedTransaction)
+		ran := false
 
 		var second answer
 
-		first := call(t.Context(), paused, "one", func(ctx context.Context) ([]byte, error) {
+		late := func(ctx context.Context) ([]byte, error) {
+			ran = true
 			second = call(t.Context(), other, "one", s.join("winner")) //nolint:contextcheck // it is no call of this run's
 
 			var overtaken error
@@ -195,7 +195,20 @@ func TestF16OvertakenRunCannotCommitWhatItHasWritten(t *testing.T) {
 			}
 
 			return nil, err
-		})
+		}
+
+		var first answer
+
+		// On a slow machine, a lease can end before the run begins. Then nothing runs, and the next call has a longer lease.
+		for lease := 5 * unit; !ran; lease *= 2 {
+			if lease > patience {
+				t.Fatalf("nothing ran with a lease below %v: %v", lease, first.err)
+			}
+
+			// Its renewals do not arrive, so that its lease ends while it runs.
+			paused := engine(t, mute{st}, onlyonce.JoinedTransaction, onlyonce.WithPolicy(onlyonce.Policy{Lease: lease}))
+			first = call(t.Context(), paused, "one", late)
+		}
 
 		second.mustBe(t, onlyonce.StatusExecuted, "#1")
 		first.mustBe(t, onlyonce.StatusReplayed, "#1")
