@@ -81,9 +81,9 @@ type Decision struct {
 	Err error
 }
 
-// PanicError is the error of a handler that panicked.
+// PanicError is the error of a handler that panicked or called runtime.Goexit.
 type PanicError struct {
-	// Value is what the handler panicked with.
+	// Value is what the handler panicked with. After runtime.Goexit it is a string that says so.
 	Value any
 	// Stack is the stack of the handler.
 	Stack []byte

@@ -29,9 +29,9 @@
 //   - nil: the message is done, and recorded as done.
 //   - An error that is marked with onlyonce.Final is the answer to the message: it is recorded, and the handler does not run again.
 //   - An error that is marked with onlyonce.NotExecuted had no effect. The message is delivered again, and the handler runs again.
-//   - Any other error, and a panic, is ambiguous: the effect may have happened. Under AtLeastOnce and ExactlyOnce the handler runs
-//     again with the next delivery. Under AtMostOnce, the default, it does not: the outcome is unknown until a recovery function or an
-//     operator settles it.
+//   - Any other error, a panic, and runtime.Goexit are ambiguous: the effect may have happened. Under AtLeastOnce and ExactlyOnce the
+//     handler runs again with the next delivery. Under AtMostOnce, the default, it does not: the outcome is unknown until a recovery
+//     function or an operator settles it.
 //
 // # What becomes of a message
 //

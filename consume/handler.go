@@ -85,28 +85,52 @@ func (h *handler) deliver(ctx context.Context, m *Message) Decision {
 	return d
 }
 
-// execute runs the message through the engine.
-func (h *handler) execute(ctx context.Context, m *Message) (e ending) {
-	e.deliveries = m.Deliveries
+// execute runs the message through the engine, in a goroutine of its own. A handler that calls runtime.Goexit, such as by
+// testing.T.FailNow, ends that goroutine, and the worker of the queue goes on.
+func (h *handler) execute(ctx context.Context, m *Message) ending {
+	ended := make(chan ending, 1)
 
-	defer func() {
-		if value := recover(); value != nil {
-			e.err, e.ran = &PanicError{Value: value, Stack: debug.Stack()}, true
-		}
+	go func() {
+		e, returned := ending{deliveries: m.Deliveries}, false
+
+		defer func() {
+			value := recover()
+			if value == nil {
+				value = goexit
+			}
+
+			if !returned {
+				e.err, e.ran = &PanicError{Value: value, Stack: debug.Stack()}, true
+			}
+
+			ended <- e
+		}()
+
+		h.run(ctx, m, &e)
+
+		returned = true
 	}()
 
+	return <-ended
+}
+
+// goexit is what a PanicError has instead of a panic.
+const goexit = "no panic, but runtime.Goexit"
+
+// run fills in how the delivery has ended.
+func (h *handler) run(ctx context.Context, m *Message, e *ending) {
 	call, err := h.call(m)
 	if err != nil {
 		h.engine.Refused(ctx, onlyonce.Identity{Scope: h.scope, Method: Method(h.scope, m.Source)}, err)
 		e.err = err
 
-		return e
+		return
 	}
 
 	e.key = call.Key
 
 	if e.err = h.tooOften(ctx, m, call.Key); e.err != nil {
-		return e
+		return
 	}
 
 	stop := extend(ctx, m, h.longest())
@@ -117,7 +141,7 @@ func (h *handler) execute(ctx context.Context, m *Message) (e ending) {
 
 	own := *m
 
-	reply, err := h.engine.Execute(ctx, call, func(ctx context.Context) onlyonce.Outcome {
+	e.reply, e.err = h.engine.Execute(ctx, call, func(ctx context.Context) onlyonce.Outcome {
 		begun()
 
 		if run, ok := onlyonce.RunFromContext(ctx); ok {
@@ -130,9 +154,6 @@ func (h *handler) execute(ctx context.Context, m *Message) (e ending) {
 
 		return outcomeOf(e.failure)
 	})
-	e.reply, e.err = reply, err
-
-	return e
 }
 
 // maxRuns keeps a fence within an int.

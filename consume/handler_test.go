@@ -3,6 +3,7 @@ package consume_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -224,6 +225,26 @@ func TestF33APanicIsAnErrorOfItsMessage(t *testing.T) {
 
 		c.gets(message("m", 2), consume.Redeliver, later)
 	}
+}
+
+// Such as a handler of a test that calls testing.T.FailNow.
+func TestF33AWorkerGoesOnAfterAHandlerThatCallsGoexit(t *testing.T) {
+	t.Parallel()
+
+	c := start(t, nil, func(context.Context, *consume.Message) error {
+		runtime.Goexit()
+
+		return nil
+	})
+
+	d := c.gets(message("m", 1), consume.Redeliver, consume.CauseFailed)
+
+	caught, ok := errors.AsType[*consume.PanicError](d.Err)
+	if !ok || !strings.Contains(caught.Error(), "runtime.Goexit") || !strings.Contains(string(caught.Stack), "handler_test.go") {
+		t.Errorf("the error is %#v", d.Err)
+	}
+
+	c.gets(message("m", 2), consume.Redeliver, consume.CauseUnknown)
 }
 
 func TestF24AKeyIsNotUsedForOtherContent(t *testing.T) {
