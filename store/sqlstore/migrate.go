@@ -13,7 +13,7 @@ import (
 // because no build reads it.
 const schemaVersion = 1
 
-// migrationTries is how often a migration is tried again that collides with others.
+// migrationTries is how often a migration is tried again that collides with others, not counting the tries that another one has locked out.
 const migrationTries = 20
 
 // ErrNewerSchema is matched by the error about tables that a newer build has migrated.
@@ -41,9 +41,15 @@ func Migrate(ctx context.Context, db *sql.DB, d Dialect, opts ...Option) error {
 
 	// Concurrent migrations collide in many ways: tables that appear after the check, locks, and in PostgreSQL a unique index of the
 	// catalogue.
-	for try := 0; ; try++ {
+	for try, failed := 0, 0; ; try++ {
 		err := m.run(ctx, db)
-		if err == nil || errors.Is(err, ErrNewerSchema) || errors.Is(err, errDialect) || try == migrationTries || !pause(ctx, try) {
+
+		// In SQLite another migration may hold the lock for longer than all tries take.
+		if !d.undone(err) {
+			failed++
+		}
+
+		if err == nil || errors.Is(err, ErrNewerSchema) || errors.Is(err, errDialect) || failed > migrationTries || !pause(ctx, try) {
 			return err
 		}
 	}
