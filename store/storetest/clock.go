@@ -45,15 +45,19 @@ func (x *env) until(at time.Time) {
 	}
 }
 
-// wait waits for a channel to be closed, and reports whether it was.
+// wait waits for a channel to be closed, and reports whether it was. It waits three times, because the machine may stand still during one of
+// the waits.
 func (x *env) wait(closed <-chan struct{}) bool {
-	timer := time.NewTimer(max(5*time.Second, 20*x.unit))
-	defer timer.Stop()
+	for range 3 {
+		timer := time.NewTimer(max(5*time.Second, 20*x.unit))
+		defer timer.Stop()
 
-	select {
-	case <-closed:
-		return true
-	case <-timer.C:
-		return false
+		select {
+		case <-closed:
+			return true
+		case <-timer.C:
+		}
 	}
+
+	return false
 }

@@ -110,7 +110,12 @@ type begun struct {
 
 // tryBegin calls Begin as the engine does: the deadline of the context is a little after the end of the wait.
 func (x *transacted) tryBegin(op store.Claim, wait time.Duration) begun {
-	ctx, done := context.WithTimeout(x.ctx, wait+grace/2)
+	return x.tryBeginWithin(op, wait, grace/2)
+}
+
+// tryBeginWithin is tryBegin with the time from the end of the wait to the deadline.
+func (x *transacted) tryBeginWithin(op store.Claim, wait, more time.Duration) begun {
+	ctx, done := context.WithTimeout(x.ctx, wait+more)
 	defer done()
 
 	since := time.Now()
@@ -120,7 +125,7 @@ func (x *transacted) tryBegin(op store.Claim, wait time.Duration) begun {
 }
 
 // patient returns a wait that ends only after a failure.
-func (x *transacted) patient() time.Duration { return max(20*time.Second, 20*x.unit) }
+func (x *transacted) patient() time.Duration { return max(time.Minute, 20*x.unit) }
 
 // begin calls Begin when there is nothing to wait for.
 func (x *transacted) begin(op store.Claim) begun {
