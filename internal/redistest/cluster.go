@@ -22,6 +22,8 @@ type Cluster struct {
 const (
 	masters = 3
 	slots   = 16384
+	// nodeTimeout is how long nodes wait for one that is silent, in milliseconds. A machine that stands still causes no failover.
+	nodeTimeout = "60000"
 )
 
 // NewCluster starts a cluster, and returns when all nodes agree on it. The arguments go to every node, as for [Standalone].
@@ -30,7 +32,7 @@ func NewCluster(tb testing.TB, args ...string) *Cluster {
 
 	args = append([]string{
 		"--cluster-enabled", "yes",
-		"--cluster-node-timeout", "60000", // a machine that stands still causes no failover
+		"--cluster-node-timeout", nodeTimeout,
 		"--repl-ping-replica-period", "1", // a replica counts as connected after its first message
 		"--cluster-replica-validity-factor", "0", // a replica that lags may take over, too
 		"--cluster-allow-replica-migration", "no", // who replicates whom is changed by takeovers only
@@ -125,18 +127,25 @@ func (c *Cluster) KillMaster(key string) *Server {
 
 	master := c.MasterFor(key)
 
-	for _, node := range c.nodes.living() {
-		if err := node.do("config", "set", "cluster-node-timeout", "1500"); err != nil {
-			c.tb.Fatalf("shortening the timeout of the nodes: %v", err)
-		}
-	}
-
+	c.setNodeTimeout("1500")
 	master.Kill()
 
 	return master
 }
 
-// WaitFailover waits until all living nodes agree on a living master of the key and report a healthy cluster. It returns the master.
+// setNodeTimeout sets the timeout of the living nodes.
+func (c *Cluster) setNodeTimeout(milliseconds string) {
+	c.tb.Helper()
+
+	for _, node := range c.nodes.living() {
+		if err := node.do("config", "set", "cluster-node-timeout", milliseconds); err != nil {
+			c.tb.Fatalf("setting the timeout of the nodes: %v", err)
+		}
+	}
+}
+
+// WaitFailover waits until all living nodes agree on a living master of the key and report a healthy cluster. It returns the master. From
+// then on, the nodes wait for a minute again.
 func (c *Cluster) WaitFailover(key string) (master *Server) {
 	c.tb.Helper()
 
@@ -156,6 +165,7 @@ func (c *Cluster) WaitFailover(key string) (master *Server) {
 
 		return err
 	})
+	c.setNodeTimeout(nodeTimeout)
 
 	return master
 }

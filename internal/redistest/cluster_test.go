@@ -21,6 +21,7 @@ func TestAClusterThroughOnePlanLosesOneReplyAndThenAMaster(t *testing.T) {
 
 	client := redis.NewClusterClient(&redis.ClusterOptions{
 		Addrs: c.Addrs(), Dialer: plan.Dial, MaxRedirects: 3, ClusterStateReloadInterval: 200 * time.Millisecond,
+		DialTimeout: servertest.Patience, ReadTimeout: servertest.Patience, WriteTimeout: servertest.Patience,
 	})
 	defer client.Close()
 

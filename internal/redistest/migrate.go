@@ -21,7 +21,7 @@ type Migration struct {
 }
 
 // migrateTimeout is how long the servers may take for one key, in milliseconds.
-const migrateTimeout = 10_000
+const migrateTimeout = 60_000
 
 // Migrate opens a slot to another master. No key has moved yet.
 func (c *Cluster) Migrate(slot int, to *Server) *Migration {

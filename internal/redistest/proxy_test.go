@@ -9,13 +9,20 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/onlyonce-go/onlyonce/internal/servertest"
 )
 
 // dial returns a client that sends each command once, unless change allows retries.
 func dial(t *testing.T, proxy *Proxy, change ...func(o *redis.Options)) *redis.Client {
 	t.Helper()
 
-	options := &redis.Options{Addr: proxy.Addr(), MaxRetries: -1, ContextTimeoutEnabled: true}
+	const generous = servertest.Patience
+
+	options := &redis.Options{
+		Addr: proxy.Addr(), MaxRetries: -1, ContextTimeoutEnabled: true,
+		DialTimeout: generous, ReadTimeout: generous, WriteTimeout: generous, PoolTimeout: generous,
+	}
 	for _, f := range change {
 		f(options)
 	}

@@ -209,7 +209,7 @@ func (x *SentinelSet) ReplaceMasterAfter(down time.Duration) {
 	for _, sentinel := range x.sentinels.living() {
 		err := sentinel.do("sentinel", "set", x.MasterName(), "down-after-milliseconds", strconv.FormatInt(down.Milliseconds(), 10))
 		if err != nil {
-			x.tb.Fatalf("shortening the patience of the sentinels: %v", err)
+			x.tb.Fatalf("setting the patience of the sentinels: %v", err)
 		}
 	}
 }
@@ -218,7 +218,7 @@ func (x *SentinelSet) ReplaceMasterAfter(down time.Duration) {
 func (x *SentinelSet) Servers() []*Server { return x.servers }
 
 // WaitPromotion waits until the sentinels at all sites but one agree on a master at another site, and that master
-// agrees. It returns the master.
+// agrees. It returns the master. From then on, the sentinels wait for a minute again.
 func (x *SentinelSet) WaitPromotion(without int) *Server {
 	x.tb.Helper()
 
@@ -227,7 +227,8 @@ func (x *SentinelSet) WaitPromotion(without int) *Server {
 	return x.waitFailover(asked, func(master *Server) bool { return master.site != without })
 }
 
-// WaitFailover waits until all living sentinels agree that the master is alive, and the master agrees. It returns the master.
+// WaitFailover waits until all living sentinels agree that the master is alive, and the master agrees. It returns the master. From then on,
+// the sentinels wait for a minute again.
 func (x *SentinelSet) WaitFailover() *Server {
 	x.tb.Helper()
 
@@ -254,6 +255,7 @@ func (x *SentinelSet) waitFailover(asked group, may func(master *Server) bool) (
 
 		return err
 	})
+	x.ReplaceMasterAfter(aliveFor)
 
 	return master
 }

@@ -18,6 +18,7 @@ func TestSentinelsReplaceAMasterThatIsKilled(t *testing.T) {
 
 	client := redis.NewFailoverClient(&redis.FailoverOptions{
 		MasterName: x.MasterName(), SentinelAddrs: x.SentinelAddrs(), Dialer: plan.Dial,
+		DialTimeout: servertest.Patience, ReadTimeout: servertest.Patience, WriteTimeout: servertest.Patience,
 	})
 	defer client.Close()
 

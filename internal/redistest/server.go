@@ -195,12 +195,18 @@ func bootAll(all []*Server) error {
 	return errors.Join(failed...)
 }
 
-// connect returns a client without retries or other commands of its own.
+// connect returns a client without retries or other commands of its own. It waits for a machine that stands still.
 func connect(addr string) *redis.Client {
+	const generous = servertest.Patience
+
 	return redis.NewClient(&redis.Options{
 		Addr:                     addr,
 		ContextTimeoutEnabled:    true,
 		DialerRetries:            1,
+		DialTimeout:              generous,
+		ReadTimeout:              generous,
+		WriteTimeout:             generous,
+		PoolTimeout:              generous,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 }
