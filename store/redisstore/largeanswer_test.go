@@ -96,9 +96,9 @@ func TestSmallClaimsAreAnsweredWhileSixteenLargeReplaysAreNot(t *testing.T) {
 	const replays, claims = 16, 60
 
 	way := newNarrow()
-	s := with(t, redis.NewClient(&redis.Options{
+	s := with(t, redis.NewClient(patient(redis.Options{
 		Addr: redistest.Standalone(t).Addr(), Dialer: way.dial, ContextTimeoutEnabled: true, PoolSize: replays + 8,
-	}), redisstore.WithTimeout(generous))
+	})), redisstore.WithTimeout(generous))
 
 	kept := newClaim()
 	outcome := strings.Repeat("x", 1<<20)

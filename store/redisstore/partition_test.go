@@ -80,13 +80,18 @@ func (p *partition) heal(t *testing.T) {
 	eventually(t, "the isolated side has found the new master", works(p.isolated))
 }
 
-var required = []string{"--min-replicas-to-write", "1", "--min-replicas-max-lag", "2"}
+// required is what a master needs to accept writes. A replica may stand still for a minute.
+var required = []string{"--min-replicas-to-write", "1", "--min-replicas-max-lag", "60"}
 
 func TestF14WithRequiredReplicasAnIsolatedMasterGrantsNothing(t *testing.T) {
 	t.Parallel()
 
 	p := isolateTheMaster(t, required...)
 	isolated, joined := newEngine(t, p.isolated), newEngine(t, p.joined)
+
+	if err := p.old.Client().ConfigSet(t.Context(), "min-replicas-max-lag", "2").Err(); err != nil {
+		t.Fatal(err)
+	}
 
 	eventually(t, "the old master has noticed", func() bool {
 		_, err := p.isolated.Check(t.Context())

@@ -206,13 +206,15 @@ func TestF90WhileReplicasAreMissingNothingBeginsAndWhatHasRunIsRecordedLater(t *
 			t.Parallel()
 
 			r := withoutReplicas(t)
-			e := newEngine(t, open(t, r.server.URL()), onlyonce.WithPolicy(policy),
-				onlyonce.WithLimits(onlyonce.Limits{SettleTimeout: 3 * time.Second}))
+			s := open(t, r.server.URL())
+			patient := newEngine(t, s, onlyonce.WithPolicy(policy))
+			e := newEngine(t, s, onlyonce.WithPolicy(policy),
+				onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: generous, SettleTimeout: 3 * time.Second}))
 
 			done, under := callOf("7 EUR"), callOf("7 EUR")
 			done.Key, under.Key = "done", "running"
 
-			if got := callAs(t, e, done, func() {}); got != "executed" {
+			if got := callAs(t, patient, done, func() {}); got != "executed" {
 				t.Fatalf("the first call: %s", got)
 			}
 

@@ -211,7 +211,7 @@ func TestF16AnOperationOfARunThatWasOvertakenChangesNothingWhenItArrives(t *test
 			first := overdue(t, s)
 			late := proxy.Next(redistest.Late, operating)
 
-			client := redis.NewClient(&redis.Options{Addr: proxy.Addr(), MaxRetries: -1})
+			client := redis.NewClient(patient(redis.Options{Addr: proxy.Addr(), MaxRetries: -1}))
 			once := with(t, client, redisstore.WithoutCheck())
 
 			if _, err := op.run(untilItHappens(t, late), once, first); !failed(err) {
