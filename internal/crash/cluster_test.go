@@ -98,13 +98,13 @@ func TestF44ClusterMasterKilled(t *testing.T) {
 	url := fmt.Sprintf("redis+cluster://%s?addr=%s", addrs[0], strings.Join(addrs[1:], "&addr="))
 	w := newWorldIn(t, keepIn(t, url, url))
 
-	config := serverConfig{Name: "first", Policy: sound(onlyonce.AtMostOnce), StoreTimeout: 2 * time.Second}
+	config := serverConfig{Name: "first", Policy: sound(onlyonce.AtMostOnce), StoreTimeout: 2 * time.Second, SettleTimeout: patience}
 	first := w.start(t, config).dial(t)
 
 	config.Name = "second"
 	second := w.start(t, config).dial(t)
 
-	done := first.pay(t, theKey)
+	done := first.run(t, theKey)
 	done.mustSay(t, onlyonce.StatusExecuted)
 
 	idle := make([]*onlyonce.Engine, 4)
@@ -187,7 +187,7 @@ func TestF44ClusterMasterKilled(t *testing.T) {
 		ran := call.finish(t)
 		ran.mustSay(t, onlyonce.StatusExecuted)
 
-		duplicate := second.pay(t, call.key)
+		duplicate := second.run(t, call.key)
 		duplicate.mustSay(t, onlyonce.StatusReplayed)
 		duplicate.mustEqual(t, ran)
 		w.mustHave(t, call.key, 1, 1)
@@ -195,8 +195,8 @@ func TestF44ClusterMasterKilled(t *testing.T) {
 
 	for n := range others {
 		key := fmt.Sprintf("new-%d", n)
-		second.pay(t, key).mustSay(t, onlyonce.StatusExecuted)
-		first.pay(t, key).mustSay(t, onlyonce.StatusReplayed)
+		second.run(t, key).mustSay(t, onlyonce.StatusExecuted)
+		first.run(t, key).mustSay(t, onlyonce.StatusReplayed)
 		w.mustHave(t, key, 1, 1)
 	}
 }

@@ -32,9 +32,17 @@ func newRemote(t *testing.T) remote {
 	return remote{newWorldIn(t, keepIn(t, server.URL(), line.URL())), server, line}
 }
 
-// cutOff is a server whose store goes away.
+// cutOff is a server whose store goes away. Its outcomes have time to be recorded.
 func cutOff(policy onlyonce.Policy) serverConfig {
-	return serverConfig{Name: "first", Policy: policy, StoreTimeout: time.Second, SettleTimeout: time.Second}
+	return serverConfig{Name: "first", Policy: policy, StoreTimeout: time.Second, SettleTimeout: patience}
+}
+
+// impatient is a server whose store goes away, and whose callers do not wait until it is back.
+func impatient(policy onlyonce.Policy) serverConfig {
+	config := cutOff(policy)
+	config.SettleTimeout = time.Second
+
+	return config
 }
 
 // beside is a server that reaches the store always.
@@ -63,7 +71,7 @@ func TestF06StoreDownBeforeTheClaim(t *testing.T) {
 
 		r.mustReach(t, atPendingSettled, theKey)
 		first.run(t, theKey).mustSay(t, onlyonce.StatusExecuted)
-		first.pay(t, theKey).mustSay(t, onlyonce.StatusReplayed)
+		first.run(t, theKey).mustSay(t, onlyonce.StatusReplayed)
 		r.mustHave(t, theKey, 1, 1)
 	})
 
@@ -196,7 +204,7 @@ func TestF08StoreDownAtTheCompletion(t *testing.T) {
 		t.Helper()
 
 		r = newRemote(t)
-		config := cutOff(mortal(guarantee))
+		config := impatient(mortal(guarantee))
 		config.Deduplicated = true
 		first := r.start(t, config)
 		second = r.start(t, r.beside(sound(guarantee))).dial(t)
@@ -273,7 +281,7 @@ func TestF09F10F11OneMessageIsLost(t *testing.T) {
 				ran := caller.finish(t)
 				ran.mustSay(t, onlyonce.StatusExecuted)
 
-				duplicate := first.pay(t, theKey)
+				duplicate := first.run(t, theKey)
 				duplicate.mustSay(t, onlyonce.StatusReplayed)
 				duplicate.mustEqual(t, ran)
 				r.mustHave(t, theKey, 1, 1)
@@ -409,7 +417,7 @@ func TestF54NoReplyToTheClaimUntilItIsGivenUp(t *testing.T) {
 			r.mustHave(t, theKey, 0, 0)
 
 			first.run(t, theKey).mustSay(t, onlyonce.StatusExecuted)
-			first.pay(t, theKey).mustSay(t, onlyonce.StatusReplayed)
+			first.run(t, theKey).mustSay(t, onlyonce.StatusReplayed)
 			r.mustHave(t, theKey, 1, 1)
 		})
 	}

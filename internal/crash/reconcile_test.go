@@ -63,7 +63,7 @@ func (w *world) killedInMidHandler(t *testing.T) {
 
 		for end := i + *unsettled/killedServers; i < end; {
 			for range together {
-				_ = caller.begin(t, unsettledKey(i)) // the answer is not needed
+				caller.insist(t.Context(), unsettledKey(i)) // the answer is not needed
 
 				i++
 			}

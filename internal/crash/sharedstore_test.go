@@ -46,7 +46,7 @@ func (k keeper) open(t *testing.T) kept {
 func keepIn(t *testing.T, url, forServers string) kept {
 	t.Helper()
 
-	records, err := openRedis(url, 10*time.Second)
+	records, err := openRedis(url, patience)
 	if err != nil {
 		t.Fatal(err)
 	}

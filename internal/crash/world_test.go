@@ -40,7 +40,7 @@ func newWorld(t *testing.T, on keeper) *world {
 func newWorldIn(t *testing.T, kept kept) *world {
 	t.Helper()
 
-	operator, err := onlyonce.New(kept.records)
+	operator, err := onlyonce.New(kept.records, onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: patience}))
 	if err != nil {
 		t.Fatal(err)
 	}
