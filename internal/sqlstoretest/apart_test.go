@@ -35,7 +35,7 @@ func TestSingleTransactionTakesOneTransactionIDForEachCall(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		st, err := sqlstore.New(db, k.dialect, append(opts, sqlstore.WithTimeout(generous))...)
+		st, err := newStore(db, k.dialect, append(opts, sqlstore.WithTimeout(generous))...)
 		if err != nil {
 			t.Fatal(err)
 		}

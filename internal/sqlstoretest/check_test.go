@@ -37,7 +37,7 @@ func TestNewRefusesADatabaseWithoutTheTables(t *testing.T) {
 		refuses(t, k, db, "run sqlstore.Migrate")
 
 		named := sqlstore.WithTable(base.Table(sqlstore.DefaultTable))
-		if _, err := sqlstore.New(db, k.dialect, named, sqlstore.WithoutCheck()); err != nil {
+		if _, err := newStore(db, k.dialect, named, sqlstore.WithoutCheck()); err != nil {
 			t.Errorf("without the check: %v", err)
 		}
 
@@ -85,7 +85,7 @@ func TestF87AnotherDialectIsRefusedWithTheNameOfTheDatabaseAndChangesNothing(t *
 			}
 
 			for _, db := range []*sql.DB{fresh, migrated} {
-				if _, err := sqlstore.New(db, other.dialect); err == nil || !problem.MatchString(err.Error()) {
+				if _, err := newStore(db, other.dialect); err == nil || !problem.MatchString(err.Error()) {
 					t.Errorf("New: %v, want %v", err, problem)
 				}
 			}
@@ -133,7 +133,7 @@ func TestCheckReportsWhatIsWrongWithASession(t *testing.T) {
 				return
 			}
 
-			s, err := sqlstore.New(db, c.dialect)
+			s, err := newStore(db, c.dialect)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -191,7 +191,7 @@ func TestNewRefusesSQLiteInMemoryAndWithoutAWriteAheadLog(t *testing.T) {
 func refuses(t *testing.T, k kind, db *sql.DB, why string) {
 	t.Helper()
 
-	if _, err := sqlstore.New(db, k.dialect); err == nil || !strings.Contains(err.Error(), why) {
+	if _, err := newStore(db, k.dialect); err == nil || !strings.Contains(err.Error(), why) {
 		t.Errorf("New returned %v, it should say %q", err, why)
 	}
 }

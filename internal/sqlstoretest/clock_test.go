@@ -60,8 +60,11 @@ func (c clocks) ahead(tb testing.TB, by time.Duration) *sql.DB {
 	return pool(c.base.DB(tb, fmt.Sprintf("timestamp=%.3f", now)))
 }
 
+// step is a step of the clock. It is longer than any lease, and much longer than the test.
+const step = 5 * patience
+
 // steps are the steps of the clock.
-func steps() []time.Duration { return []time.Duration{time.Minute, -time.Minute} }
+func steps() []time.Duration { return []time.Duration{step, -step} }
 
 // mustBeAhead checks that the clocks of the two stores differ as intended.
 func mustBeAhead(t *testing.T, here, there *sqlstore.Store, by time.Duration) {
@@ -77,15 +80,15 @@ func TestF30SingleTransactionsDoNotDependOnTheClockOfTheStore(t *testing.T) {
 	each(t, singleServers(), func(t *testing.T, k kind) {
 		t.Helper()
 
-		for _, step := range steps() {
+		for _, by := range steps() {
 			c := k.clocks(t)
 			db := c.ahead(t, 0)
 			before := k.on(t, db)
 			s := k.orders(t, db)
-			after := k.on(t, c.ahead(t, step))
+			after := k.on(t, c.ahead(t, by))
 			here, there := engine(t, before, onlyonce.SingleTransaction), engine(t, after, onlyonce.SingleTransaction)
 
-			mustBeAhead(t, before, after, step)
+			mustBeAhead(t, before, after, by)
 
 			// During the run.
 			handler, inside, letGo := s.held()
@@ -107,7 +110,7 @@ func TestF30SingleTransactionsDoNotDependOnTheClockOfTheStore(t *testing.T) {
 
 				key := fmt.Sprint("key-", i)
 				if got := call(t.Context(), e, key, s.sell(key)); got.err != nil || got.Status != onlyonce.StatusExecuted {
-					t.Errorf("%v: got %s, %v", step, got.Status, got.err)
+					t.Errorf("%v: got %s, %v", by, got.Status, got.err)
 				}
 			}
 
@@ -125,10 +128,10 @@ func TestF30JoinedTransactionIsFencedWhenAStepOfTheClockEndsItsLease(t *testing.
 		db := c.ahead(t, 0)
 		before := k.on(t, db)
 		s := k.orders(t, db)
-		after := k.on(t, c.ahead(t, time.Minute))
+		after := k.on(t, c.ahead(t, step))
 		here, there := engine(t, mute{before}, onlyonce.JoinedTransaction), engine(t, after, onlyonce.JoinedTransaction)
 
-		mustBeAhead(t, before, after, time.Minute)
+		mustBeAhead(t, before, after, step)
 
 		var second answer
 
@@ -150,9 +153,9 @@ func TestF30LeaseHoldsForLongerWhenTheClockIsSteppedBack(t *testing.T) {
 		t.Helper()
 
 		c := k.clocks(t)
-		before, after := k.on(t, c.ahead(t, 0)), k.on(t, c.ahead(t, -time.Minute))
+		before, after := k.on(t, c.ahead(t, 0)), k.on(t, c.ahead(t, -step))
 
-		mustBeAhead(t, before, after, -time.Minute)
+		mustBeAhead(t, before, after, -step)
 
 		dead := newClaim()
 		dead.Lease, dead.MaxRun = time.Second, time.Second

@@ -2,6 +2,7 @@ package sqlstoretest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -162,6 +163,16 @@ func (p population) mustHave(t *testing.T, table rows) {
 	}
 }
 
+// sweep calls Sweep, which has 30 s. If that is too short on a slow machine, it calls Sweep again.
+func sweep(ctx context.Context, s *sqlstore.Store) (int, error) {
+	for until := time.Now().Add(patience); ; {
+		n, err := s.Sweep(ctx)
+		if !errors.Is(err, context.DeadlineExceeded) || time.Now().After(until) {
+			return n, err
+		}
+	}
+}
+
 func TestSweepersDeleteWhatHasExpiredAndNothingElse(t *testing.T) {
 	each(t, kinds, func(t *testing.T, k kind) {
 		t.Helper()
@@ -180,7 +191,7 @@ func TestSweepersDeleteWhatHasExpiredAndNothingElse(t *testing.T) {
 		for range 4 {
 			wg.Go(func() {
 				for range 2 * len(p.expired) {
-					deleted, err := s.Sweep(t.Context())
+					deleted, err := sweep(t.Context(), s)
 					if err != nil {
 						t.Error(err)
 					}
@@ -438,7 +449,7 @@ func TestAKeyThatIsClaimedAgainWhileItIsSweptIsKept(t *testing.T) {
 			var wg sync.WaitGroup
 
 			wg.Go(func() {
-				if _, err := s.Sweep(t.Context()); err != nil {
+				if _, err := sweep(t.Context(), s); err != nil {
 					t.Error(err)
 				}
 			})

@@ -120,12 +120,22 @@ func (k kind) on(tb testing.TB, db *sql.DB, opts ...sqlstore.Option) *sqlstore.S
 		tb.Fatal(err)
 	}
 
-	s, err := sqlstore.New(db, k.dialect, append([]sqlstore.Option{sqlstore.WithTimeout(generous)}, opts...)...)
+	s, err := newStore(db, k.dialect, append([]sqlstore.Option{sqlstore.WithTimeout(generous)}, opts...)...)
 	if err != nil {
 		tb.Fatal(err)
 	}
 
 	return s
+}
+
+// newStore calls New, whose check has 15 s. If that is too short on a slow machine, it calls New again.
+func newStore(db *sql.DB, d sqlstore.Dialect, opts ...sqlstore.Option) (*sqlstore.Store, error) {
+	for until := time.Now().Add(patience); ; {
+		s, err := sqlstore.New(db, d, opts...)
+		if !errors.Is(err, context.DeadlineExceeded) || time.Now().After(until) {
+			return s, err
+		}
+	}
 }
 
 // behind is a store behind a proxy.

@@ -77,7 +77,7 @@ func (k kind) mustTakeFewSessions(t *testing.T, how locking) {
 	db, opened := k.countedPool(t, base)
 	k.on(t, db)
 
-	s, err := sqlstore.New(db, k.dialect, sqlstore.WithTimeout(timeout))
+	s, err := newStore(db, k.dialect, sqlstore.WithTimeout(timeout))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ func migrateAsChild() (is bool, err error) {
 		return true, err
 	}
 
-	_, err = sqlstore.New(db, dialect)
+	_, err = newStore(db, dialect)
 
 	return true, err
 }
@@ -193,7 +193,7 @@ func TestSchemaIsWhatMigrateDoes(t *testing.T) {
 			}
 		}
 
-		s, err := sqlstore.New(db, k.dialect, sqlstore.WithTable("billing_records"), sqlstore.WithTimeout(generous))
+		s, err := newStore(db, k.dialect, sqlstore.WithTable("billing_records"), sqlstore.WithTimeout(generous))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -92,7 +92,7 @@ func TestPipelineThatCannotWorkIsRefused(t *testing.T) {
 		"an unknown level":   {sqlstore.PostgreSQL, pgxpipeline.Send, sql.LevelLinearizable, "Linearizable"},
 		"all is as expected": {sqlstore.PostgreSQL, pgxpipeline.Send, sql.LevelSerializable, ""},
 	} {
-		_, err := sqlstore.New(db, tt.dialect, sqlstore.WithPipeline(tt.pipeline), sqlstore.WithIsolation(tt.level))
+		_, err := newStore(db, tt.dialect, sqlstore.WithPipeline(tt.pipeline), sqlstore.WithIsolation(tt.level))
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: New returned %v, want %q in it", name, err, tt.want)
 		}

@@ -134,7 +134,7 @@ func TestF99AfterAFailoverBehindOneAddressTheStoreWritesToTheNewPrimary(t *testi
 		t.Cleanup(func() { db.Close() })
 		pool(db)
 
-		s, err := sqlstore.New(db, k.dialect, sqlstore.WithTimeout(generous))
+		s, err := newStore(db, k.dialect, sqlstore.WithTimeout(generous))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -157,7 +157,7 @@ func TestF99AfterAFailoverBehindOneAddressTheStoreWritesToTheNewPrimary(t *testi
 			return err != nil
 		})
 
-		if _, err := sqlstore.New(db, k.dialect); err == nil {
+		if _, err := newStore(db, k.dialect); err == nil {
 			t.Error("Check has found nothing")
 		}
 

@@ -180,7 +180,7 @@ func TestF97EveryVersionOfTheSchemaIsBroughtUpToDateWithItsRecords(t *testing.T)
 func (k kind) serves(t *testing.T, db *sql.DB) {
 	t.Helper()
 
-	s, err := sqlstore.New(db, k.dialect, sqlstore.WithTimeout(generous))
+	s, err := newStore(db, k.dialect, sqlstore.WithTimeout(generous))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +237,7 @@ func TestF97AnOlderBuildLeavesNewerTablesAlone(t *testing.T) {
 			t.Errorf("the version is %d, want %d", got, newer)
 		}
 
-		if _, err := sqlstore.New(db, k.dialect); !errors.Is(err, sqlstore.ErrNewerSchema) {
+		if _, err := newStore(db, k.dialect); !errors.Is(err, sqlstore.ErrNewerSchema) {
 			t.Errorf("New returned %v", err)
 		}
 

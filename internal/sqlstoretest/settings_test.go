@@ -157,7 +157,7 @@ func TestF96NoClaimIsWonWithAMangledKey(t *testing.T) {
 
 			named := sqlstore.WithTable(base.Table(sqlstore.DefaultTable))
 
-			s, err := sqlstore.New(db, k.dialect, named, sqlstore.WithoutCheck(), sqlstore.WithTimeout(unit))
+			s, err := newStore(db, k.dialect, named, sqlstore.WithoutCheck(), sqlstore.WithTimeout(unit))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -249,7 +249,7 @@ CREATE UNLOGGED TABLE lost PARTITION OF onlyonce_records FOR VALUES WITH (MODULU
 	refuses(t, k, db, "is UNLOGGED")
 	execute(t, db, "ALTER TABLE lost SET LOGGED")
 
-	if _, err := sqlstore.New(db, k.dialect); err != nil {
+	if _, err := newStore(db, k.dialect); err != nil {
 		t.Error(err)
 	}
 }

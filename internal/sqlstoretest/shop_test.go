@@ -107,7 +107,9 @@ func engine(tb testing.TB, s store.Store, transaction onlyonce.TransactionMode, 
 
 	opts = append([]onlyonce.Option{
 		onlyonce.WithObserver(nil),
-		onlyonce.WithPolicy(onlyonce.Policy{Guarantee: onlyonce.ExactlyOnce, TransactionMode: transaction}),
+		onlyonce.WithPolicy(onlyonce.Policy{
+			Guarantee: onlyonce.ExactlyOnce, TransactionMode: transaction, Lease: generous, MaxRun: patience, MaxWait: patience,
+		}),
 		onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: generous, SettleTimeout: generous}),
 	}, opts...)
 

@@ -103,7 +103,7 @@ func TestF98AStoreUsesTheTableThatItHasFoundOnEveryConnection(t *testing.T) {
 		"found": nil,
 		"named": {sqlstore.WithTable("there." + sqlstore.DefaultTable), sqlstore.WithoutCheck()},
 	} {
-		s, err := sqlstore.New(db, k.dialect, append(opts, sqlstore.WithTimeout(generous))...)
+		s, err := newStore(db, k.dialect, append(opts, sqlstore.WithTimeout(generous))...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,7 +125,7 @@ func TestF98AStoreUsesTheTableThatItHasFoundOnEveryConnection(t *testing.T) {
 		t.Errorf("there were %d connections", connections.Load())
 	}
 
-	s, err := sqlstore.New(db, k.dialect)
+	s, err := newStore(db, k.dialect)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestF98AStoreUsesTheDatabaseThatItHasFoundOnEveryConnection(t *testing.T) {
 
 		k.on(t, db)
 
-		s, err := sqlstore.New(db, k.dialect, sqlstore.WithTimeout(generous)) // whose check finds the database
+		s, err := newStore(db, k.dialect, sqlstore.WithTimeout(generous)) // whose check finds the database
 		if err != nil {
 			t.Fatal(err)
 		}

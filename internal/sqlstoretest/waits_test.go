@@ -91,7 +91,8 @@ func TestF93TheBoundOfAClaimLeavesTheSessionAsItWas(t *testing.T) {
 		db := base.DB(t, "innodb_lock_wait_timeout=77")
 		db.SetMaxOpenConns(2)
 
-		s, e := k.orders(t, db), engine(t, k.on(t, db), onlyonce.SingleTransaction)
+		s := k.orders(t, db)
+		e := engine(t, k.on(t, db), onlyonce.SingleTransaction, onlyonce.WithPolicy(onlyonce.Policy{MaxWait: onlyonce.DefaultMaxWait}))
 		holder := pool(base.DB(t))
 		handler, inside, letGo := s.held()
 		first := inBackground(t.Context(), engine(t, k.on(t, holder), onlyonce.SingleTransaction), handler)
