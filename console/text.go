@@ -11,19 +11,27 @@ import (
 
 const maxShown = 512 // runes of a text on a page
 
-// printable escapes characters, as in Go, that are invisible or reorder text. It cuts long texts.
+// printable is an escaped text of one line. It cuts long texts.
 func printable(text string) string {
+	end := 0
+
+	for range maxShown {
+		_, size := utf8.DecodeRuneInString(text[end:])
+		end += size
+	}
+
+	if end < len(text) {
+		return escaped(text[:end]) + "…"
+	}
+
+	return escaped(text)
+}
+
+// escaped escapes characters, as in Go, that are invisible or reorder text.
+func escaped(text string) string {
 	var b strings.Builder
 
-	shown := 0
-
 	for text != "" {
-		if shown == maxShown {
-			b.WriteString("…")
-
-			break
-		}
-
 		r, size := utf8.DecodeRuneInString(text)
 
 		switch {
@@ -36,7 +44,6 @@ func printable(text string) string {
 		}
 
 		text = text[size:]
-		shown++
 	}
 
 	return b.String()

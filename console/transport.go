@@ -50,7 +50,8 @@ type Descriptors interface {
 }
 
 // GRPC returns the transport for records of package interceptor. It shows messages of known types as JSON, and others as base64. Nil means
-// the message types linked into the program. Fail and Respond refuse a method of another transport.
+// the message types linked into the program. It also shows requests and answers of package oncehttp, as text. Fail and Respond refuse a
+// method of another transport.
 func GRPC(known Descriptors) Transport {
 	if known == nil {
 		known = protoregistry.GlobalFiles
@@ -136,6 +137,12 @@ func (g grpcTransport) responseForm(method string) string {
 }
 
 func (g grpcTransport) request(method string, body []byte) (string, error) {
+	if checkGRPC(method) != nil {
+		if text, ok := httpRequest(body); ok {
+			return text, nil
+		}
+	}
+
 	if desc := g.method(method); desc != nil {
 		return g.json(desc.Input(), body)
 	}
@@ -144,6 +151,12 @@ func (g grpcTransport) request(method string, body []byte) (string, error) {
 }
 
 func (g grpcTransport) answer(method, code string, body []byte) (string, error) {
+	if checkGRPC(method) != nil {
+		if text, ok := httpAnswer(code, body); ok {
+			return text, nil
+		}
+	}
+
 	recorded, ok, err := interceptor.DecodeRecord(onlyonce.Record{Record: store.Record{State: store.Completed}, Code: code, Body: body})
 
 	switch {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/interceptor"
+	"github.com/onlyonce-go/onlyonce/oncehttp"
 	"github.com/onlyonce-go/onlyonce/store"
 )
 
@@ -110,6 +111,30 @@ func TestRecordOfAnotherTransportGetsNoAnswerOfGRPC(t *testing.T) {
 		if found, err := known.Respond(method, ""); err == nil {
 			t.Errorf("%q gets a response of gRPC: %v", method, found)
 		}
+	}
+}
+
+func TestRequestsAndAnswersOfHTTPAreShownAsText(t *testing.T) {
+	known, method := GRPC(nil), "POST /payments"
+	finding := oncehttp.FindingOf(oncehttp.Answer{
+		Status: http.StatusCreated, Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(`{"id":17}`),
+	})
+	code, answer, _ := finding.Answer()
+
+	text, err := known.Answer(method, code, answer)
+	if want := "201 Created\nContent-Type: application/json\n\n{\"id\":17}"; text != want || err != nil {
+		t.Errorf("got %q, %v, want %q", text, err, want)
+	}
+
+	request := "\x01\x04POST\x0b/payments?a\x02\x04Host\x01\x04shop\x06Tenant\x01\x02eu{}"
+
+	text, err = known.Request(method, []byte(request))
+	if want := "POST /payments?a\nHost: shop\nTenant: eu\n\n{}"; text != want || err != nil {
+		t.Errorf("got %q, %v, want %q", text, err, want)
+	}
+
+	if text, err := known.Request(method, []byte("paid")); !strings.Contains(text, "paid") || err != nil { // of something else
+		t.Errorf("got %q, %v", text, err)
 	}
 }
 

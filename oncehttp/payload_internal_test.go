@@ -2,7 +2,12 @@ package oncehttp
 
 import (
 	"bytes"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
 	"reflect"
+	"slices"
 	"testing"
 )
 
@@ -37,4 +42,32 @@ func TestEncodedAnswerHasNoCapacityToSpare(t *testing.T) {
 	if data := p.encode(7); len(data) != cap(data) {
 		t.Errorf("length %d, capacity %d", len(data), cap(data))
 	}
+}
+
+func FuzzDecodeRequest(f *testing.F) {
+	sent := httptest.NewRequest(http.MethodPost, "/payments?currency=EUR", http.NoBody)
+	sent.Header = http.Header{"Content-Type": {"text/plain"}, "Tenant": {"a", ""}}
+
+	f.Add(encodeRequest(sent, []string{"Content-Type", "Tenant"}, []byte("body")))
+	f.Add(encodeRequest(sent, nil, nil))
+	f.Add([]byte{})
+	f.Add([]byte{2, 0, 0, 0})
+	f.Add([]byte{1, 0xff, 0xff, 0xff, 0xff, 0x0f})
+
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := decodeRequest(data)
+		if err != nil {
+			return
+		}
+
+		body, err := io.ReadAll(r.Body)
+		if err != nil || int64(len(body)) != r.ContentLength || !bytes.HasSuffix(data, body) {
+			t.Errorf("the body is %q of %d, %v", body, r.ContentLength, err)
+		}
+
+		again, err := decodeRequest(encodeRequest(r, slices.Collect(maps.Keys(r.Header)), body))
+		if err != nil || again.Method != r.Method || again.RequestURI != r.URL.RequestURI() || again.Host != r.Host {
+			t.Errorf("%s %q of %q is read as %+v, %v", r.Method, r.URL, r.Host, again, err)
+		}
+	})
 }

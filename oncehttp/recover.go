@@ -2,12 +2,13 @@ package oncehttp
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/store"
 )
 
 // requestVersion is the version of the form in which a record keeps a request: version, method, URI, headers of the policy, body.
@@ -24,22 +25,28 @@ func encodeRequest(r *http.Request, headers []string, body []byte) []byte {
 	return append(data, body...)
 }
 
-// decodeRequest returns a request that a record has kept.
-func decodeRequest(ctx context.Context, data []byte) (*http.Request, error) {
-	if len(data) == 0 || data[0] != requestVersion {
-		return nil, errors.New("oncehttp: the record keeps a request of another form")
+// decodeRequest returns a request that a record has kept. The error matches store.ErrUnreadable or store.ErrNewer.
+func decodeRequest(data []byte) (*http.Request, error) {
+	switch {
+	case len(data) == 0:
+		return nil, unreadableRequest(errTruncated)
+	case data[0] > requestVersion:
+		return nil, fmt.Errorf("oncehttp: reading a kept request: it has version %d, this build reads %d: %w",
+			data[0], requestVersion, store.ErrNewer)
+	case data[0] != requestVersion:
+		return nil, unreadableRequest(fmt.Errorf("version %d does not exist", data[0]))
 	}
 
 	in := reader{data: data[1:]}
 	method, uri, header := in.text(), in.text(), in.header()
 
 	if in.err != nil {
-		return nil, unreadableAnswer(in.err)
+		return nil, unreadableRequest(in.err)
 	}
 
 	where, err := url.ParseRequestURI(uri)
 	if err != nil {
-		return nil, unreadableAnswer(err)
+		return nil, unreadableRequest(err)
 	}
 
 	r := &http.Request{
@@ -47,7 +54,11 @@ func decodeRequest(ctx context.Context, data []byte) (*http.Request, error) {
 	}
 	header.Del(hostName)
 
-	return new(readBody).in(r.WithContext(ctx), in.data), nil
+	return new(readBody).in(r, in.data), nil
+}
+
+func unreadableRequest(err error) error {
+	return fmt.Errorf("oncehttp: reading a kept request: %w: %w", err, store.ErrUnreadable)
 }
 
 // recovery returns the recovery function for the records of a method whose calls are gone, or nil. The policy is that of the request that
@@ -72,12 +83,12 @@ func (s *Server) recovery(method string) onlyonce.RecoverFunc {
 		var r *http.Request
 
 		if len(rec.Request) > 0 {
-			kept, err := decodeRequest(ctx, rec.Request)
+			kept, err := decodeRequest(rec.Request)
 			if err != nil {
 				return onlyonce.StillUnknown(), err
 			}
 
-			r = kept
+			r = kept.WithContext(ctx)
 			rt, _ = s.routes.of(r)
 		}
 

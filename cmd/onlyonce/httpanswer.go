@@ -3,8 +3,10 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/textproto"
 	"strconv"
@@ -25,6 +27,46 @@ func isHTTP(method string) bool {
 	default:
 		return routed && verb == strings.ToUpper(verb) && strings.Contains(route, "/")
 	}
+}
+
+// httpRequest returns the stored request of a record of package oncehttp.
+func httpRequest(rec *onlyonce.Record) *payload {
+	r, _, err := oncehttp.DecodeRecord(*rec)
+	if err != nil || r == nil {
+		return &payload{Bytes: rec.Request} // of something else with such a method
+	}
+
+	body, _ := io.ReadAll(r.Body) // which is in memory
+	p := httpContent(r.Header, body)
+	p.Line = r.Method + " " + r.URL.RequestURI()
+
+	if r.Host != "" {
+		p.Header["Host"] = []string{r.Host} // r has a map of its own
+	}
+
+	return p
+}
+
+// httpAnswer returns the stored answer of a record of package oncehttp.
+func httpAnswer(rec *onlyonce.Record) *payload {
+	_, answer, err := oncehttp.DecodeRecord(*rec)
+	if err != nil || answer == nil {
+		return &payload{Code: rec.Code, Bytes: rec.Body} // of something else with such a method
+	}
+
+	p := httpContent(answer.Header, answer.Body)
+	p.Code, p.Trailer = rec.Code, answer.Trailer
+
+	return p
+}
+
+// httpContent returns headers and a body.
+func httpContent(header http.Header, body []byte) *payload {
+	if strings.Contains(header.Get("Content-Type"), "json") && json.Valid(body) {
+		return &payload{Header: header, JSON: jsonText(indented(body))}
+	}
+
+	return &payload{Header: header, Bytes: body}
 }
 
 // httpFinding returns the finding for a record of package oncehttp.

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/oncehttp"
 )
 
@@ -69,6 +71,58 @@ func TestRecordOfAnHTTPRequestIsSettledWithAWholeAnswer(t *testing.T) {
 			t.Errorf("%s: a duplicate gets %d, %v, %q", key, got.Code, got.Header(), got.Body)
 		}
 	}
+}
+
+func TestShowPrintsTheRequestAndTheAnswerOfHTTP(t *testing.T) {
+	t.Parallel()
+
+	address := sqliteURL(t)
+	keep := oncehttp.Policy{Policy: onlyonce.Policy{KeepRequest: 1000}}
+
+	protect, err := oncehttp.Middleware(engineOn(t, address), oncehttp.ScopeShared(), oncehttp.WithPolicy(keep))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	handler := protect(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get(oncehttp.KeyHeader) == "fails" {
+			w.WriteHeader(http.StatusInternalServerError)
+
+			return
+		}
+
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusCreated)
+		_, _ = w.Write([]byte(`{"id":"17"}`))
+	}))
+
+	show := func(key string, flags ...string) printed {
+		return command(t, address, append([]string{"show", "--key", key, "--method", "POST", "--scope", "shared"}, flags...)...).
+			mustEnd(t, statusOK)
+	}
+
+	post(handler, "fails")
+	show("fails").mustNotSay(t, "/payments", "example.com")
+	show("fails", "--payload").mustSay(t, "POST /payments\nHost: example.com\n{}")
+	show("fails", "--payload", "--json").mustSay(t, `"line": "POST /payments"`)
+
+	post(handler, "works")
+	show("works", "--payload").mustSay(t, "Answer 201\nContent-Type: application/json\n{\n  \"id\": \"17\"\n}")
+}
+
+// Somebody may give methods of Engine.Do such names.
+func TestShowPrintsARecordWithAnHTTPMethodThatIsNotOfHTTP(t *testing.T) {
+	t.Parallel()
+
+	address := sqliteURL(t)
+	call := onlyonce.Call{Scope: "shared", Method: "POST", Key: "k"}
+
+	_, err := engineOn(t, address).Do(t.Context(), call, func(context.Context) ([]byte, error) { return []byte("paid"), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	command(t, address, "show", "--key", "k", "--method", "POST", "--scope", "shared", "--payload").mustEnd(t, statusOK).mustSay(t, "paid")
 }
 
 func TestOnlyAWholeHTTPAnswerIsAccepted(t *testing.T) {

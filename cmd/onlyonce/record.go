@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -250,6 +252,8 @@ type payload struct {
 	// Code and Message are only for answers.
 	Code    string `json:"code,omitempty"`
 	Message string `json:"message,omitempty"`
+	// Line is the method and the target of an HTTP request.
+	Line string `json:"line,omitempty"`
 	// JSON is the message if its type is known. Otherwise Bytes is the message.
 	JSON    jsonText            `json:"json,omitempty"`
 	Bytes   []byte              `json:"base64,omitempty"`
@@ -269,6 +273,10 @@ func requestOf(rec *onlyonce.Record, types *messageTypes) (*payload, error) {
 		return nil, nil //nolint:nilnil // no request is no error
 	}
 
+	if isHTTP(rec.Method) {
+		return httpRequest(rec), nil
+	}
+
 	return types.request(rec.Method, rec.Request)
 }
 
@@ -278,7 +286,10 @@ func answerOf(rec *onlyonce.Record, types *messageTypes) (*payload, error) {
 		return nil, nil //nolint:nilnil // no answer is no error
 	}
 
-	if !isGRPC(rec.Method) {
+	switch {
+	case isHTTP(rec.Method):
+		return httpAnswer(rec), nil
+	case !isGRPC(rec.Method):
 		return &payload{Code: rec.Code, Bytes: rec.Body}, nil
 	}
 
@@ -314,13 +325,15 @@ func (a *app) printPayload(name string, p *payload) {
 	a.printf("")
 	a.printf("%s", a.paint(bold, strings.TrimSpace(name+" "+escaped(p.Code))))
 
-	if p.Message != "" {
-		a.printf("%s", escaped(p.Message))
+	for _, text := range []string{p.Message, p.Line} {
+		if text != "" {
+			a.printf("%s", escaped(text))
+		}
 	}
 
 	for _, md := range []map[string][]string{p.Header, p.Trailer} {
-		for key, values := range md {
-			for _, value := range values {
+		for _, key := range slices.Sorted(maps.Keys(md)) {
+			for _, value := range md[key] {
 				a.printf("%s: %s", escaped(key), escaped(value))
 			}
 		}

@@ -68,8 +68,9 @@ is enough for a record that is not settled. A settled record needs all 64
 digits, or its key and method.
 
 Show hides the idempotency key unless --show-key is set, and the stored request
-and answer unless --payload is set. It prints messages as JSON if --descriptors
-or --reflect gives their types, and otherwise as text or bytes.`,
+and answer unless --payload is set. It prints messages of gRPC as JSON if
+--descriptors or --reflect gives their types, requests and answers of HTTP with
+their headers, and anything else as text or bytes.`,
 		Example: `  onlyonce show 3f2a9c04d1be
   onlyonce show --key order-17 --method /payments.v1.PaymentService/Pay
   onlyonce show 3f2a9c04d1be --payload --descriptors payments.binpb
