@@ -56,6 +56,17 @@ func (c client) begin(ctx context.Context, m method, key string) <-chan answer {
 	return done
 }
 
+// insist repeats a call in the background until the store's answer is in time. The answer to the call is not needed.
+func (c client) insist(ctx context.Context, m method, key string) {
+	go func() {
+		for {
+			if got := c.call(ctx, m, key, order(false)); !got.cameTooLate() {
+				return
+			}
+		}
+	}()
+}
+
 // retryUntilOK repeats the call until it succeeds.
 func (c client) retryUntilOK(t *testing.T, m method, key string) (got answer) {
 	t.Helper()
@@ -85,6 +96,11 @@ func (a answer) reason() onlyonce.Reason {
 	}
 
 	return ""
+}
+
+// cameTooLate reports that nothing has run because the store did not answer, or not in time.
+func (a answer) cameTooLate() bool {
+	return a.reason() == onlyonce.ReasonStoreUnavailable || a.reason() == onlyonce.ReasonLeaseLost
 }
 
 // final reports whether an answer comes from its handler: a response or a definite error.

@@ -88,14 +88,15 @@ func (c *consumer) charge(ctx context.Context, m *consume.Message) error {
 
 // run consumes until ctx ends. A nil handle is charge.
 func (c *consumer) run(ctx context.Context, policy onlyonce.Policy, handle func(context.Context, *consume.Message) error) error {
-	records, err := sqlstore.New(c.db, sqlstore.PostgreSQL) //nolint:contextcheck // it has its own
+	records, err := sqlstore.New(c.db, sqlstore.PostgreSQL, sqlstore.WithTimeout(patience)) //nolint:contextcheck // it has its own
 	if err != nil {
 		return err
 	}
 
 	policy.Guarantee, policy.TransactionMode = onlyonce.ExactlyOnce, c.Mode
 
-	engine, err := onlyonce.New(records, onlyonce.WithPolicy(policy))
+	engine, err := onlyonce.New(records, onlyonce.WithPolicy(policy),
+		onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: patience, SettleTimeout: patience}))
 	if err != nil {
 		return err
 	}
@@ -110,16 +111,11 @@ func (c *consumer) run(ctx context.Context, policy onlyonce.Policy, handle func(
 		return err
 	}
 
-	conn, err := nats.Connect(c.URL)
+	conn, js, err := connect(c.URL)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-
-	js, err := jetstream.New(conn)
-	if err != nil {
-		return err
-	}
 
 	pull, err := js.Consumer(ctx, "orders", "billing")
 	if err != nil {
@@ -133,6 +129,18 @@ func (c *consumer) run(ctx context.Context, policy onlyonce.Policy, handle func(
 	}
 
 	return consuming.Run(ctx)
+}
+
+// connect returns a connection that waits for a machine that stands still.
+func connect(url string) (*nats.Conn, jetstream.JetStream, error) {
+	conn, err := nats.Connect(url, nats.Timeout(patience), nats.MaxReconnects(-1))
+	if err != nil {
+		return nil, nil, err
+	}
+
+	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(patience))
+
+	return conn, js, err
 }
 
 // consumerMain is the life of a consumer's process, and its exit code.
@@ -196,16 +204,14 @@ func newQueue(t *testing.T, mode onlyonce.TransactionMode) *queue {
 		t.Fatal("the broker does not start")
 	}
 
-	conn, err := nats.Connect(s.ClientURL())
+	conn, js, err := connect(s.ClientURL())
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	t.Cleanup(conn.Close)
 
-	if q.js, err = jetstream.New(conn); err != nil {
-		t.Fatal(err)
-	}
+	q.js = js
 
 	for _, name := range []string{"orders", "dead"} {
 		config := jetstream.StreamConfig{Name: name, Subjects: []string{name + ".>"}}

@@ -3,7 +3,6 @@
 package sqlcrash
 
 import (
-	"context"
 	"fmt"
 	"testing"
 
@@ -30,9 +29,7 @@ func TestF07F08DatabaseKilledDuringASingleTransactionLeavesNothingAndNoCallSucce
 		for _, at := range []point{atHandler, atWritten, atReturned} {
 			key := string(at)
 			p := w.start(t, serverConfig{Policy: sound(), ParkAt: at})
-			caller := p.begin(context.WithoutCancel(t.Context()), single, key)
-
-			happens(t, "the server is parked", p.parked)
+			caller := p.parkAt(t, single, key)
 			w.restart(db)
 			p.resume(t)
 
@@ -62,9 +59,7 @@ func TestF07F08DatabaseKilledDuringAJoinedRunDoesNotDoubleIt(t *testing.T) {
 		for at, effects := range map[point]int{atHandler: 0, atWritten: 0, atReturned: 1} {
 			key := string(at)
 			p := w.start(t, serverConfig{Policy: sound(), ParkAt: at})
-			caller := p.begin(context.WithoutCancel(t.Context()), joined, key)
-
-			happens(t, "the server is parked", p.parked)
+			caller := p.parkAt(t, joined, key)
 			w.restart(db)
 			w.mustHave(t, key, 1, effects)
 			p.resume(t)

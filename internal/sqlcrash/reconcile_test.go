@@ -47,7 +47,7 @@ func (w *world) killedInMidHandler(t *testing.T) {
 			begun := i
 
 			for range together {
-				_ = killed.begin(context.WithoutCancel(t.Context()), single, unsettledKey(i)) // the answer is not needed
+				killed.insist(context.WithoutCancel(t.Context()), single, unsettledKey(i)) // the answer is not needed
 
 				i++
 			}

@@ -20,6 +20,8 @@ const (
 	stepsOfALife = 60
 	// laterAtMost is how much later it dies, which may be in the middle of a statement, or of a commit.
 	laterAtMost = 3 * time.Millisecond
+	// endurance is how long a caller insists on an answer.
+	endurance = 4 * patience
 	// shoppers is the number of concurrent callers, without those that repeat a call.
 	shoppers = 6
 )
@@ -68,6 +70,8 @@ func (f *fleet) live(slot int, policy onlyonce.Policy, ready func()) {
 		config := serverConfig{Policy: policy}
 		if f.left.Add(-1) >= 0 {
 			config.DieAt, config.DieAfter = 1+rand.Int64N(stepsOfALife), rand.N(laterAtMost)
+		} else {
+			config.Policy.Lease = shortLease // so that a slow machine comes to an end
 		}
 
 		p, err := f.world.launch(config)
@@ -95,7 +99,8 @@ func (f *fleet) some() client { return f.slots[rand.IntN(len(f.slots))].Load().c
 
 // retryUntilFinal asks servers until one gives a final answer.
 func (f *fleet) retryUntilFinal(ctx context.Context, p purchase) (got answer, err error) {
-	for deadline := time.Now().Add(patience); ; {
+	// On a slow machine, many a run loses its short lease until the kills are over.
+	for deadline := time.Now().Add(endurance); ; {
 		got = f.some().call(ctx, p.method, p.key, order(p.declined))
 
 		switch reason := got.reason(); {
@@ -105,7 +110,7 @@ func (f *fleet) retryUntilFinal(ctx context.Context, p purchase) (got answer, er
 			reason != onlyonce.ReasonLeaseLost && reason != onlyonce.ReasonStoreFull:
 			return got, fmt.Errorf("%s was answered with %w", p.key, got.err)
 		case time.Now().After(deadline):
-			return got, fmt.Errorf("%s has no answer in %v: %w", p.key, patience, got.err)
+			return got, fmt.Errorf("%s has no answer in %v: %w", p.key, endurance, got.err)
 		}
 
 		timer := time.NewTimer(rand.N(20 * time.Millisecond)) // as clients do

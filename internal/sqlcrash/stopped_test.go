@@ -3,7 +3,6 @@
 package sqlcrash
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"syscall"
@@ -31,9 +30,7 @@ func TestF16StoppedPastTheLeaseAndOvertakenRollsBackAndAnswersWhatTheWinnerDid(t
 				first := w.start(t, serverConfig{Policy: mortal(), ParkAt: at, Heedless: heedless})
 				second := w.start(t, serverConfig{Policy: sound()})
 
-				late := first.begin(context.WithoutCancel(t.Context()), joined, theKey)
-
-				happens(t, "the owner is parked", first.parked)
+				late := first.parkAt(t, joined, theKey)
 				first.signal(t, syscall.SIGSTOP)
 
 				winner := second.take(t, joined, theKey)
@@ -67,9 +64,7 @@ func TestF16StoppedInASingleTransactionIsNotOvertaken(t *testing.T) {
 		impatient.MaxWait = shortLease
 		second := w.start(t, serverConfig{Policy: impatient})
 
-		owner := first.begin(context.WithoutCancel(t.Context()), single, theKey)
-
-		happens(t, "the owner is parked", first.parked)
+		owner := first.parkAt(t, single, theKey)
 		first.signal(t, syscall.SIGSTOP)
 
 		for range 2 {
@@ -96,9 +91,7 @@ func TestF48GracefulStopDuringARunCommitsIt(t *testing.T) {
 
 				w := newWorld(t, k)
 				p := w.start(t, serverConfig{Policy: sound(), ParkAt: atWritten})
-				caller := p.begin(context.WithoutCancel(t.Context()), m, theKey)
-
-				happens(t, "the server is parked", p.parked)
+				caller := p.parkAt(t, m, theKey)
 				p.endExpected.Store(true)
 				p.signal(t, syscall.SIGTERM)
 				happens(t, "the server stops", p.stopping)

@@ -26,9 +26,9 @@ const (
 	shortLease = time.Second
 	// shortestLease is the lease of servers under load, some of which may lose it.
 	shortestLease = 300 * time.Millisecond
-	// storeTimeout and settleTimeout are the servers' own.
-	storeTimeout  = 5 * time.Second
-	settleTimeout = 5 * time.Second
+	// storeTimeout and settleTimeout are the servers' own. They allow for a machine that stands still.
+	storeTimeout  = 15 * time.Second
+	settleTimeout = 15 * time.Second
 	// connections of a pool.
 	connections = 8
 )
