@@ -147,6 +147,11 @@ type world struct {
 	url     string
 }
 
+// patient lets runs and waits take as long as the test.
+func patient() onlyonce.Option {
+	return onlyonce.WithPolicy(onlyonce.Policy{MaxRun: time.Hour, MaxWait: time.Hour, Lease: time.Hour})
+}
+
 func newWorld(t *testing.T, s setup) *world {
 	t.Helper()
 
@@ -159,7 +164,7 @@ func newWorld(t *testing.T, s setup) *world {
 		s.scope = interceptor.ScopeShared
 	}
 
-	w.engine = must(onlyonce.New(w.store, s.engine...))(t)
+	w.engine = must(onlyonce.New(w.store, append([]onlyonce.Option{patient()}, s.engine...)...))(t)
 	w.protect = must(interceptor.NewServer(w.engine, s.scope(), s.server...))(t)
 	w.server = onceconnect.NewServer(w.protect)
 

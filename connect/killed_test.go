@@ -136,7 +136,7 @@ func startServer(t *testing.T, records string, env ...string) (*servertest.Child
 	return child, strings.TrimSpace(line)
 }
 
-// countedStore counts the outcomes that are recorded.
+// countedStore counts the completions that arrive. A completion whose answer takes too long is sent again.
 type countedStore struct {
 	*memstore.Store
 
@@ -194,8 +194,8 @@ func TestF05AServerIsKilledBetweenTheRecordAndTheReply(t *testing.T) {
 
 			<-killed.Ended()
 
-			if n := kept.completed.Load(); n != 1 {
-				t.Fatalf("the server was killed too early: %d outcomes are recorded", n)
+			if kept.completed.Load() == 0 {
+				t.Fatal("the server was killed too early: no outcome is recorded")
 			}
 
 			_, url = startServer(t, records)

@@ -49,7 +49,7 @@ func start(t *testing.T, s setup, handler http.HandlerFunc) *world {
 		s.store = memstore.New()
 	}
 
-	engine, err := onlyonce.New(s.store, s.engine...)
+	engine, err := onlyonce.New(s.store, append([]onlyonce.Option{patient()}, s.engine...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,9 +267,9 @@ func (a *answer) equal(first *answer) {
 	}
 }
 
-// patient gives runs and waits an hour, longer than any test.
+// patient gives runs and waits ten minutes, longer than any test.
 func patient() onlyonce.Option {
-	return onlyonce.WithPolicy(onlyonce.Policy{MaxRun: time.Hour, MaxWait: time.Hour, Lease: time.Hour})
+	return onlyonce.WithPolicy(onlyonce.Policy{MaxRun: 10 * time.Minute, MaxWait: 10 * time.Minute, Lease: 10 * time.Minute})
 }
 
 func policy(p oncehttp.Policy) []oncehttp.Option { return []oncehttp.Option{oncehttp.WithPolicy(p)} }

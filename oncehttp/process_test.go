@@ -144,7 +144,9 @@ type dyingStore struct {
 
 func (s dyingStore) Complete(ctx context.Context, op store.Completion) (store.Result, error) {
 	res, err := s.Client.Complete(ctx, op)
-	s.config.reach(dieRecorded)
+	if err == nil { // otherwise the engine sends it again
+		s.config.reach(dieRecorded)
+	}
 
 	return res, err
 }
@@ -162,7 +164,7 @@ func charge(town, by string) (string, error) {
 	return string(receipt), err
 }
 
-// countedStore counts the outcomes that are recorded.
+// countedStore counts the completions that arrive. A completion whose answer takes too long is sent again.
 type countedStore struct {
 	*memstore.Store
 
@@ -358,12 +360,12 @@ func (p *process) mustBeKilled() {
 func (w *town) mustHaveRecord() bool {
 	w.t.Helper()
 
-	n := w.records.completed.Load()
-	if n != 1 {
-		w.t.Errorf("the server was killed too early: %d outcomes are recorded", n)
+	recorded := w.records.completed.Load() > 0
+	if !recorded {
+		w.t.Error("the server was killed too early: no outcome is recorded")
 	}
 
-	return n == 1
+	return recorded
 }
 
 // lossy starts a proxy that sends the first request to a server that dies. A lost answer breaks the client's connection.

@@ -26,14 +26,8 @@ import (
 type reaction struct {
 	ok      bool // a response, and no error
 	verdict onlyonce.Verdict
-	tries   []try
-}
-
-// try is one attempt of a client.
-type try struct {
-	retry.Attempt
-
-	ended time.Time
+	began   time.Time
+	tries   []retry.Attempt
 }
 
 // sender sends a payment. A key in the context is used.
@@ -102,8 +96,8 @@ type watchKey struct{}
 
 // watch collects the attempts of one call.
 type watch struct {
-	tries []try
-	each  func(try)
+	tries []retry.Attempt
+	each  func(retry.Attempt)
 }
 
 // attempt notes an attempt of the call of a context.
@@ -116,11 +110,10 @@ func (o observers) attempt(ctx context.Context, a retry.Attempt) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 
-	made := try{a, time.Now()}
-	w.tries = append(w.tries, made)
+	w.tries = append(w.tries, a)
 
 	if w.each != nil {
-		w.each(made)
+		w.each(a)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
@@ -80,7 +81,9 @@ func newServer(t *testing.T, s setup) *server {
 
 	silence := onlyonce.ObserverFunc(func(context.Context, onlyonce.Event) {})
 
-	engine, err := onlyonce.New(s.store, onlyonce.WithLimits(s.limits), onlyonce.WithObserver(silence))
+	patient := onlyonce.Policy{MaxRun: time.Hour, MaxWait: time.Hour, Lease: time.Hour} // longer than any test
+
+	engine, err := onlyonce.New(s.store, onlyonce.WithLimits(s.limits), onlyonce.WithPolicy(patient), onlyonce.WithObserver(silence))
 	if err != nil {
 		t.Fatal(err)
 	}
