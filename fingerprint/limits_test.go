@@ -95,8 +95,8 @@ func TestFieldsOutOfOrderAtEveryLevelTakeNoLonger(t *testing.T) {
 
 			select {
 			case <-done:
-			case <-time.After(10 * time.Second):
-				panic("it takes more than ten seconds")
+			case <-time.After(2 * time.Minute):
+				panic("it takes more than two minutes")
 			}
 		})
 	}
