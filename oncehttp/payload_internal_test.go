@@ -71,3 +71,33 @@ func FuzzDecodeRequest(f *testing.F) {
 		}
 	})
 }
+
+func FuzzDecodeJournaled(f *testing.F) {
+	sent := httptest.NewRequest(http.MethodPost, "https://shop.test/payments?currency=EUR", http.NoBody)
+	sent.Header = http.Header{"Content-Type": {"text/plain"}, "Tenant": {"a", ""}}
+
+	f.Add(encodeJournaled(sent, newHeaderSet("Content-Type", "Tenant"), []byte("body")))
+	f.Add(encodeJournaled(sent, newHeaderSet(), nil))
+	f.Add([]byte{})
+	f.Add([]byte{1, 0, 1, ':', 0, 0})
+	f.Add([]byte{1, 0xff, 0xff, 0xff, 0xff, 0x0f})
+
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := decodeJournaled(t.Context(), data)
+		if err != nil {
+			return
+		}
+
+		body, err := io.ReadAll(r.Body)
+		if err != nil || int64(len(body)) != r.ContentLength || !bytes.HasSuffix(data, body) {
+			t.Errorf("the body is %q of %d, %v", body, r.ContentLength, err)
+		}
+
+		r.URL.User = nil
+
+		again, err := decodeJournaled(t.Context(), encodeJournaled(r, newHeaderSet(slices.Collect(maps.Keys(r.Header))...), body))
+		if err != nil || again.Method != r.Method || again.URL.String() != r.URL.String() || again.Host != r.Host {
+			t.Errorf("%s %q of %q is read as %+v, %v", r.Method, r.URL, r.Host, again, err)
+		}
+	})
+}
