@@ -77,12 +77,14 @@ func (b *broker) stop() {
 
 // connect returns a connection that waits for a server that is away.
 func connect(url string) (*nats.Conn, jetstream.JetStream, error) {
-	conn, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.RetryOnFailedConnect(true))
+	conn, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.RetryOnFailedConnect(true),
+		nats.Timeout(time.Minute))
 	if err != nil {
 		return nil, nil, err
 	}
 
-	js, err := jetstream.New(conn)
+	// A machine may stand still for seconds.
+	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(30*time.Second))
 
 	return conn, js, err
 }

@@ -101,10 +101,10 @@ func (s *scenario) liveOutside(n surroundings) *history {
 
 // calm gives processes that start from now on time enough for anything, and returns how much.
 func (w *world) calm() time.Duration {
-	const enough = 10 * time.Second
+	const enough = 2 * time.Minute
 
 	w.policy.Lease, w.policy.MaxRun = enough, enough
-	w.limits = onlyonce.Limits{StoreTimeout: enough}
+	w.limits = onlyonce.Limits{StoreTimeout: enough, SettleTimeout: enough}
 
 	return enough
 }
