@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,12 +41,12 @@ func unknownInSQLite(t *testing.T) (address string, lookup func() onlyonce.Recor
 		t.Fatal(err)
 	}
 
-	records, err := sqlstore.New(db, sqlstore.SQLite)
+	records, err := sqlstore.New(db, sqlstore.SQLite, sqlstore.WithTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	engine, err := onlyonce.New(records, onlyonce.WithObserver(nil))
+	engine, err := onlyonce.New(records, onlyonce.WithObserver(nil), onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: time.Minute}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,6 +64,16 @@ func unknownInSQLite(t *testing.T) (address string, lookup func() onlyonce.Recor
 	}
 }
 
+// patient gives a command a long time limit for each store operation, unless it has one.
+func patient(args []string) []string {
+	uses := []string{"bench", "console", "doctor", "forget", "list", "resolve", "show", "watch"}
+	if len(args) == 0 || !slices.Contains(uses, args[0]) || slices.Contains(args, "--timeout") {
+		return args
+	}
+
+	return append(slices.Clone(args), "--timeout", "1m")
+}
+
 // startConsole runs the command until the test ends. It returns an HTTP client and the address.
 func startConsole(t *testing.T, args ...string) (*http.Client, string) {
 	t.Helper()
@@ -76,7 +87,7 @@ func startConsole(t *testing.T, args ...string) (*http.Client, string) {
 	ended := make(chan int, 1)
 
 	go func() {
-		ended <- run(ctx, a, append([]string{"console"}, args...))
+		ended <- run(ctx, a, patient(append([]string{"console"}, args...)))
 
 		writer.Close()
 	}()

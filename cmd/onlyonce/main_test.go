@@ -63,7 +63,7 @@ func command(t *testing.T, address string, args ...string) printed {
 		},
 	}
 
-	status := run(context.WithoutCancel(t.Context()), a, args)
+	status := run(context.WithoutCancel(t.Context()), a, patient(args))
 
 	return printed{out.String(), err.String(), status}
 }

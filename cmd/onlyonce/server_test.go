@@ -29,6 +29,7 @@ import (
 
 const (
 	blocksEnv = "ONLYONCE_TEST_BLOCKS"
+	leaseEnv  = "ONLYONCE_TEST_LEASE"
 	maxRunEnv = "ONLYONCE_TEST_MAX_RUN"
 	payMethod = "/grpc.testing.TestService/UnaryCall"
 	// testLease is short, so it ends soon after a server is killed.
@@ -73,6 +74,11 @@ func serve() error {
 	}
 	defer records.close()
 
+	lease, err := time.ParseDuration(os.Getenv(leaseEnv))
+	if err != nil {
+		return err
+	}
+
 	maxRun, err := time.ParseDuration(os.Getenv(maxRunEnv))
 	if err != nil {
 		return err
@@ -80,7 +86,7 @@ func serve() error {
 
 	engine, err := onlyonce.New(records.Store, onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: time.Minute}),
 		onlyonce.WithPolicy(onlyonce.Policy{
-			Guarantee: onlyonce.AtMostOnce, Lease: testLease, MaxRun: maxRun, MaxWait: onlyonce.NoWait, KeepRequest: 1000,
+			Guarantee: onlyonce.AtMostOnce, Lease: lease, MaxRun: maxRun, MaxWait: onlyonce.NoWait, KeepRequest: 1000,
 		}))
 	if err != nil {
 		return err
@@ -114,7 +120,7 @@ type server struct {
 }
 
 // startServer starts a server on a store.
-func startServer(t *testing.T, address string, maxRun time.Duration, blocks bool) *server {
+func startServer(t *testing.T, address string, lease, maxRun time.Duration, blocks bool) *server {
 	t.Helper()
 
 	binary, err := os.Executable()
@@ -129,7 +135,8 @@ func startServer(t *testing.T, address string, maxRun time.Duration, blocks bool
 
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), binary)
 	cmd.Stdout, cmd.Stderr = write, os.Stderr
-	cmd.Env = append(os.Environ(), roleEnv+"="+roleServer, "ONLYONCE_STORE="+address, maxRunEnv+"="+maxRun.String())
+	cmd.Env = append(os.Environ(), roleEnv+"="+roleServer, "ONLYONCE_STORE="+address,
+		leaseEnv+"="+lease.String(), maxRunEnv+"="+maxRun.String())
 
 	if blocks {
 		cmd.Env = append(cmd.Env, blocksEnv+"=1")
@@ -186,16 +193,42 @@ func (s *server) pay(ctx context.Context, key string) (*pb.SimpleResponse, error
 func killInHandler(t *testing.T, address, key string, maxRun time.Duration) {
 	t.Helper()
 
-	s := startServer(t, address, maxRun, true)
-	failed := make(chan error, 1)
+	// On a slow machine, a lease can end before the handler runs. Then the call fails, and the next server has a longer lease.
+	for lease := testLease; !diesInHandler(t, address, key, lease, maxRun); lease *= 2 {
+		if lease > servertest.Patience {
+			t.Fatalf("no payment has begun with a lease of %v", lease)
+		}
+	}
+}
+
+// diesInHandler starts a server, and kills it during a payment. It returns false if the call fails before the handler runs.
+func diesInHandler(t *testing.T, address, key string, lease, maxRun time.Duration) bool {
+	t.Helper()
+
+	s := startServer(t, address, lease, maxRun, true)
+	defer s.child.Kill()
+
+	failed, said := make(chan error, 1), make(chan string, 1)
 
 	go func() {
 		_, err := s.pay(t.Context(), key)
 		failed <- err
 	}()
 
-	if line := s.line(t); line != "running" {
-		t.Fatalf("the server says %q", line)
+	go func() {
+		line, _ := s.output.ReadString('\n')
+		said <- strings.TrimSpace(line)
+	}()
+
+	select {
+	case err := <-failed:
+		t.Logf("the handler does not run with a lease of %v: %v", lease, err)
+
+		return false
+	case line := <-said:
+		if line != "running" {
+			t.Fatalf("the server says %q", line)
+		}
 	}
 
 	// In Redis, the index lists a run some time after its claim.
@@ -205,6 +238,8 @@ func killInHandler(t *testing.T, address, key string, maxRun time.Duration) {
 	if err := <-failed; err == nil {
 		t.Fatal("a call whose server was killed has an answer")
 	}
+
+	return true
 }
 
 // migrated creates the tables of a database.

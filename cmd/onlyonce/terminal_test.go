@@ -42,7 +42,7 @@ func onTerminal(t *testing.T, address string, args ...string) *session {
 		t.Fatal(err)
 	}
 
-	s := &session{cmd: exec.CommandContext(context.WithoutCancel(t.Context()), binary, args...)}
+	s := &session{cmd: exec.CommandContext(context.WithoutCancel(t.Context()), binary, patient(args)...)}
 	s.cmd.Env = append(os.Environ(), roleEnv+"="+roleCLI, "ONLYONCE_STORE="+address, "NO_COLOR=1")
 
 	if s.tty, err = pty.StartWithSize(s.cmd, &pty.Winsize{Rows: 24, Cols: defaultWidth}); err != nil {
@@ -229,7 +229,7 @@ func TestF03OperatorSettlesOnATerminalWhatAKilledServerHasLeft(t *testing.T) {
 		asked.answer(t, "y")
 		asked.end(t).mustEnd(t, statusOK).mustSay(t, "is completed, by ann: seen at the bank")
 
-		s := startServer(t, address, time.Hour, false)
+		s := startServer(t, address, testLease, time.Hour, false)
 
 		resp, err := s.pay(t.Context(), "order-17")
 		if err != nil || resp.GetUsername() != "paid after all" {
