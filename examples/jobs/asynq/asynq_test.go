@@ -35,7 +35,10 @@ func start(t *testing.T, lost int32, pay func(context.Context, time.Time) error)
 	t.Helper()
 
 	redis := redistest.Standalone(t)
-	opt := asynq.RedisClientOpt{Addr: redis.Addr()}
+	// A command that is repeated after a timeout finds that its task exists.
+	opt := asynq.RedisClientOpt{
+		Addr: redis.Addr(), DialTimeout: servertest.Patience, ReadTimeout: servertest.Patience, WriteTimeout: servertest.Patience,
+	}
 
 	records, err := redisstore.Open(redis.URL(), redisstore.WithUnknownRetention(jobs.Retention))
 	if err != nil {

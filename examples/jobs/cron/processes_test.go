@@ -19,6 +19,7 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/examples/jobs"
 	"github.com/onlyonce-go/onlyonce/examples/jobs/cron"
+	"github.com/onlyonce-go/onlyonce/internal/servertest"
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
 
@@ -41,12 +42,14 @@ func schedule(path string) error {
 		return err
 	}
 
-	records, err := sqlstore.New(db, sqlstore.SQLite)
+	// One of the processes may stand still while the other one waits for it.
+	records, err := sqlstore.New(db, sqlstore.SQLite, sqlstore.WithTimeout(servertest.Patience))
 	if err != nil {
 		return err
 	}
 
-	engine, err := onlyonce.New(records, onlyonce.WithPolicy(jobs.Policy()))
+	engine, err := onlyonce.New(records, onlyonce.WithPolicy(jobs.Policy()),
+		onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: servertest.Patience}))
 	if err != nil {
 		return err
 	}
@@ -76,7 +79,7 @@ func schedule(path string) error {
 }
 
 func open(path string) (*sql.DB, error) {
-	return sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
+	return sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(60000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
 }
 
 func TestTwoProcessesThatFireAtOncePayOnce(t *testing.T) {
