@@ -14,7 +14,7 @@ import (
 // sendAgain publishes the first message of the outbox until the stream stores it twice. A killed producer published the message without
 // removing it from the outbox. The stream drops copies while it remembers the ID.
 func (s *scenario) sendAgain(ctx context.Context) error {
-	db, err := open(s.task(), orderDatabase)
+	db, err := openPatiently(s.task(), orderDatabase)
 	if err != nil {
 		return err
 	}

@@ -69,17 +69,30 @@ func connect(url string) (*nats.Conn, jetstream.JetStream, error) {
 
 // makeStreams creates the stream of orders, which keeps messages until they are acknowledged, and the stream of dead letters.
 func makeStreams(ctx context.Context, js jetstream.JetStream) error {
+	// A try that has succeeded without an answer is repeated: a stream with the same configuration is no error.
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+
 	for _, config := range []*jetstream.StreamConfig{
 		{Name: orderStream, Subjects: []string{"orders.>"}, Retention: jetstream.WorkQueuePolicy, Duplicates: duplicates},
 		{Name: deadStream, Subjects: []string{"dead.>"}},
 	} {
-		if _, err := js.CreateStream(ctx, *config); err != nil {
+		err := patiently(ctx, func(ctx context.Context) error {
+			_, err := js.CreateStream(ctx, *config)
+
+			return err
+		})
+		if err != nil {
 			return fmt.Errorf("making the stream %s: %w", config.Name, err)
 		}
 	}
 
-	_, err := js.CreateConsumer(ctx, orderStream, jetstream.ConsumerConfig{
-		Durable: billing, AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxDeliver: -1,
+	err := patiently(ctx, func(ctx context.Context) error {
+		_, err := js.CreateConsumer(ctx, orderStream, jetstream.ConsumerConfig{
+			Durable: billing, AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxDeliver: -1,
+		})
+
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("making the consumer %s: %w", billing, err)

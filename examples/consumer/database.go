@@ -20,11 +20,17 @@ const (
 
 // open opens a database. The engine's store retries if the database is busy, so the driver waits only without the kit.
 func open(t *task, name string) (*sql.DB, error) {
-	wait := 5
-	if !t.Kit {
-		wait = 60_000
+	if t.Kit {
+		return openFor(t, name, 5) // milliseconds
 	}
 
+	return openPatiently(t, name)
+}
+
+// openPatiently opens a database for programs without the kit, and for the demo itself, which reads while processes are killed.
+func openPatiently(t *task, name string) (*sql.DB, error) { return openFor(t, name, 60_000) } // milliseconds
+
+func openFor(t *task, name string, wait int) (*sql.DB, error) {
 	return sql.Open("sqlite", fmt.Sprintf("file:%s?_pragma=busy_timeout(%d)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)",
 		filepath.Join(t.Folder, name), wait))
 }

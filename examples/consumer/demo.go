@@ -161,7 +161,7 @@ func (s *scenario) settleAll(ctx context.Context, fail context.CancelCauseFunc) 
 // prepare starts the broker and creates the databases.
 func (s *scenario) prepare(ctx context.Context) error {
 	for _, name := range []string{orderDatabase, chargeDatabase} {
-		db, err := open(s.task(), name)
+		db, err := openPatiently(s.task(), name)
 		if err != nil {
 			return err
 		}
