@@ -55,7 +55,7 @@ func sharedPolicy() onlyonce.Policy {
 	return onlyonce.Policy{
 		Lease:     time.Second,
 		MaxRun:    2 * time.Second,
-		Retention: 2 * time.Minute, // longer than any client retries here
+		Retention: 10 * time.Minute, // longer than any client retries here
 	}
 }
 

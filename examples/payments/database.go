@@ -30,7 +30,7 @@ const (
 	// connections is the maximum number of connections of a process.
 	connections = 16
 	// openTime is the time limit for checking a database.
-	openTime = 10 * time.Second
+	openTime = 30 * time.Second
 	// keepPayments is how long payments of earlier demos stay in the table.
 	keepPayments = time.Hour
 )

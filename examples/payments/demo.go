@@ -60,7 +60,7 @@ func newDemo(all []orders.Order) *demo {
 			Reset: 0.03, LostReply: 0.08, Late: 0.04, Delay: 400 * time.Millisecond, // see the fields
 		},
 		work:     2 * time.Millisecond,
-		patience: 30 * time.Second,
+		patience: 2 * time.Minute, // longer than any order takes
 		retry: retry.Policy{
 			MaxAttempts: 12, BaseDelay: 20 * time.Millisecond, MaxDelay: time.Second,
 			AttemptTimeout: 250 * time.Millisecond,

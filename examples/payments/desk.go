@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/examples/payments/ledger"
 	paymentsv1 "github.com/onlyonce-go/onlyonce/examples/payments/proto/payments/v1"
 	"github.com/onlyonce-go/onlyonce/interceptor"
 )
@@ -31,8 +32,15 @@ func dialProvider(addr string) (paymentsv1.PaymentServiceClient, func(), error) 
 	return paymentsv1.NewPaymentServiceClient(conn), func() { _ = conn.Close() }, nil
 }
 
-// Pay makes the provider charge.
+// Pay makes the provider charge. The provider refuses a request that arrives after the end of the run. Otherwise a request could be held up
+// on the way until a reconciler has found that the payment did not happen, and another run has paid.
 func (d *desk) Pay(ctx context.Context, req *paymentsv1.PayRequest) (*paymentsv1.PayResponse, error) {
+	if _, ok := onlyonce.RunFromContext(ctx); ok {
+		if end, ok := ctx.Deadline(); ok {
+			ctx = ledger.WithUntil(ctx, end)
+		}
+	}
+
 	return d.provider.Pay(ctx, req)
 }
 

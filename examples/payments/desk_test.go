@@ -5,14 +5,18 @@ import (
 	"errors"
 	"reflect"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/onlyonce-go/onlyonce"
+	"github.com/onlyonce-go/onlyonce/examples/payments/ledger"
 	paymentsv1 "github.com/onlyonce-go/onlyonce/examples/payments/proto/payments/v1"
 	"github.com/onlyonce-go/onlyonce/interceptor"
 	"github.com/onlyonce-go/onlyonce/store"
+	"github.com/onlyonce-go/onlyonce/store/memstore"
 )
 
 // book is a ledger with a fixed answer.
@@ -58,4 +62,46 @@ func TestNothingHappenedOnlyOnceTheServerCannotBeAlive(t *testing.T) {
 			}
 		})
 	}
+}
+
+// slow is a way to a ledger on which requests are held up until their runs have ended.
+type slow struct {
+	paymentsv1.PaymentServiceClient
+
+	service *ledger.Service
+}
+
+func (s *slow) Pay(ctx context.Context, req *paymentsv1.PayRequest, _ ...grpc.CallOption) (*paymentsv1.PayResponse, error) {
+	sent, _ := metadata.FromOutgoingContext(ctx)
+
+	<-ctx.Done()
+	time.Sleep(time.Millisecond)
+
+	return s.service.Pay(metadata.NewIncomingContext(context.WithoutCancel(ctx), sent), req)
+}
+
+// A reconciler may have found by then that the payment did not happen.
+func TestARequestThatArrivesAfterTheEndOfItsRunDoesNotPay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		engine, err := onlyonce.New(memstore.New(), onlyonce.WithPolicy(sharedPolicy()), onlyonce.WithObserver(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		charged := ledger.New()
+		service := &desk{provider: &slow{service: ledger.NewService(charged, 0)}}
+
+		_, err = engine.Do(t.Context(), onlyonce.Call{Method: "pay", Key: "k"}, func(ctx context.Context) ([]byte, error) {
+			_, err := service.Pay(ctx, payRequest(""))
+
+			return nil, err
+		})
+		if err == nil || charged.Total() != 0 {
+			t.Errorf("%d charges, %v; want none", charged.Total(), err)
+		}
+
+		if err := engine.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }

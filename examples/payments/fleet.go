@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -12,8 +11,8 @@ import (
 )
 
 const (
-	// stallTime bounds the time between cutting a server off from the ledger and killing it. It is less than MaxRun, so that calls are in
-	// flight when the server dies.
+	// stallTime bounds the time between the loss of a reply of the ledger and the end of the server that waits for it. It is less than MaxRun,
+	// so that calls are in flight when the server dies.
 	stallTime = time.Second
 	// downTime is the time between killing a server and starting it again.
 	downTime = 300 * time.Millisecond
@@ -159,19 +158,14 @@ func (f *fleet) strike(ctx, paying context.Context, held func()) (int, error) {
 	victim := f.servers[0]
 	defer victim.line.Cut() // which ends the stall
 
-	stalling, cancel := context.WithTimeout(paying, stallTime)
-	defer cancel()
-
-	err := victim.line.Stall(stalling)
+	err := victim.line.Stall(paying, stallTime)
 
 	held()
 
-	if paying.Err() != nil {
-		return 0, nil // too few orders are left, which is no failure
-	}
-
-	// With few clients there may be no other call to hold back.
-	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case paying.Err() != nil:
+		return 0, nil //nolint:nilerr // too few orders are left, which is no failure
+	case err != nil:
 		return 0, err
 	}
 

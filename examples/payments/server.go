@@ -62,7 +62,7 @@ func named(run string) interceptor.Scope {
 }
 
 // stopTime is the time limit for running calls after a stop.
-const stopTime = 30 * time.Second
+const stopTime = 2 * time.Minute
 
 // serveUntil serves until ctx ends. Then it refuses new keyed calls, then all new calls, and waits for running calls. The engine may be
 // nil.

@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"sync"
-	"sync/atomic"
+	"time"
 )
+
+// pace is the longest time between two orders while a strike has waited in vain for some orders.
+const pace = time.Second
 
 // striker kills servers while orders are submitted.
 type striker struct {
@@ -12,32 +15,64 @@ type striker struct {
 	// strike calls held when it needs no further order.
 	strike func(held func()) (killedServers int, err error)
 	fail   context.CancelCauseFunc
+	// free is how many orders go on at once while a strike needs one. Later orders come one after the other, each after pace: a server that
+	// stands still for seconds must get an order before there are no more.
+	free int
 
 	running sync.WaitGroup
-	waiting atomic.Bool // a strike needs an order
-	killed  int         // by strikes that have ended
+	needy   <-chan struct{} // of the last strike: closed when it needs no further order
+	since   int             // the order before which the last strike began
+	killed  int             // by strikes that have ended
 }
 
 // before strikes if a strike is due before an order. Strikes run beside the orders, one at a time. While a strike needs an order, the
 // orders go on, and the next strike comes later.
 func (s *striker) before(order int) {
-	if len(s.at) == 0 || order < s.at[0] || s.waiting.Load() {
+	if s.waits(order) || len(s.at) == 0 || order < s.at[0] {
 		return
 	}
 
 	s.at = s.at[1:]
-
 	s.running.Wait()
-	s.waiting.Store(true)
+
+	held := make(chan struct{})
+	s.needy, s.since = held, order
 
 	s.running.Go(func() {
-		killed, err := s.strike(func() { s.waiting.Store(false) })
+		killed, err := s.strike(sync.OnceFunc(func() { close(held) }))
 		s.killed += killed
 
 		if err != nil {
 			s.fail(err)
 		}
 	})
+}
+
+// waits reports whether the last strike needs an order.
+func (s *striker) waits(order int) bool {
+	if s.needy == nil {
+		return false
+	}
+
+	var most time.Duration
+	if order-s.since > s.free {
+		most = pace
+	}
+
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+
+	select {
+	case <-s.needy:
+	case <-timer.C:
+	}
+
+	select {
+	case <-s.needy:
+		return false
+	default:
+		return true
+	}
 }
 
 // wait waits for the last strike, and returns the number of killed servers.

@@ -3,6 +3,7 @@ package main
 import (
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 func TestOrdersGoOnWhileAStrikeNeedsOne(t *testing.T) {
@@ -25,6 +26,42 @@ func TestOrdersGoOnWhileAStrikeNeedsOne(t *testing.T) {
 			s.before(order)
 			orders <- order
 		}
+
+		if killed := s.wait(); killed != 1 {
+			t.Errorf("%d servers were killed, want one", killed)
+		}
+	})
+}
+
+func TestAServerThatStandsStillGetsAnOrderBeforeThereAreNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const count = 10
+
+		orders := make(chan int, count)
+		s := &striker{at: []int{0}, fail: func(err error) { t.Error(err) }, free: 3}
+		s.strike = func(held func()) (int, error) {
+			time.Sleep(5 * time.Second) // meanwhile another server takes the orders
+
+			for len(orders) > 0 {
+				<-orders
+			}
+
+			if _, ok := <-orders; !ok {
+				return 0, nil
+			}
+
+			held()
+
+			return 1, nil
+		}
+
+		for order := range count {
+			s.before(order)
+
+			orders <- order
+		}
+
+		close(orders)
 
 		if killed := s.wait(); killed != 1 {
 			t.Errorf("%d servers were killed, want one", killed)

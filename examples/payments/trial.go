@@ -147,7 +147,7 @@ func (d *demo) payAll(ctx context.Context, fail context.CancelCauseFunc, result 
 
 	paying, paid := context.WithCancel(ctx)
 	strike := func(held func()) (int, error) { return s.strike(ctx, paying, held) }
-	striking := &striker{at: d.strikes(result.mode), strike: strike, fail: fail}
+	striking := &striker{at: d.strikes(result.mode), strike: strike, fail: fail, free: 2 * d.workers} // two for each client
 	all := d.submitAll(queue, result.mode, striking)
 
 	close(queue)

@@ -24,9 +24,9 @@ import (
 
 const (
 	unknownOrders  = 200
-	unknownServers = 4  // are killed, and get the same number of payments each
-	settlers       = 2  // servers with a reconciler come after them
-	settleTime     = 60 // seconds, at most
+	unknownServers = 4   // are killed, and get the same number of payments each
+	settlers       = 2   // servers with a reconciler come after them
+	settleTime     = 180 // seconds, at most
 )
 
 // unknownDemo kills servers while they pay.

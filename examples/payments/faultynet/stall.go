@@ -3,6 +3,7 @@ package faultynet
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // stall is a connection on which nothing moves. It first holds a reply and then a request, with everything behind them.
@@ -12,20 +13,28 @@ type stall struct {
 	over                   chan struct{} // closed when the held data is lost
 }
 
-// Stall holds a reply, whose request was processed, and then a request, which will not be processed. It returns when it holds both. It
-// returns an error if ctx ends first. Cut ends the stall.
-func (p *Proxy) Stall(ctx context.Context) error {
+// Stall holds a reply, whose request was processed, and then a request, which will not be processed. It returns when it holds both, or
+// after holding the reply for the given time. It returns an error if ctx ends first. Cut ends the stall.
+func (p *Proxy) Stall(ctx context.Context, most time.Duration) error {
 	s := p.beginStall()
 
-	for _, held := range []chan struct{}{s.reply, s.request} {
-		select {
-		case <-held:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+	select {
+	case <-s.reply:
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 
-	return nil
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+
+	select {
+	case <-s.request:
+		return nil
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 func (p *Proxy) beginStall() *stall {

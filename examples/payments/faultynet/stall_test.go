@@ -93,7 +93,7 @@ func TestAStallWithoutCallsEndsWithItsContext(t *testing.T) {
 	reason := errors.New("enough")
 	cancel(reason)
 
-	if err := proxy.Stall(ctx); !errors.Is(err, reason) {
+	if err := proxy.Stall(ctx, time.Minute); !errors.Is(err, reason) {
 		t.Errorf("Stall: %v, want %v", err, reason)
 	}
 }

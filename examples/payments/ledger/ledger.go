@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Payment is one charge.
@@ -34,10 +35,15 @@ func New() *Ledger {
 	return &Ledger{charges: make(map[string][]Payment), balances: make(map[account]int64)}
 }
 
-// Charge moves the money.
-func (l *Ledger) Charge(orderID, payer, payee string, amountMinor int64, currency string) Payment {
+// Charge moves the money. It does nothing and returns false after the time until, if that is not zero. So whoever finds no payment after
+// that time knows that none will follow.
+func (l *Ledger) Charge(until time.Time, orderID, payer, payee string, amountMinor int64, currency string) (Payment, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
+	if !until.IsZero() && time.Now().After(until) {
+		return Payment{}, false
+	}
 
 	l.total++
 	l.balances[account{payer, currency}] -= amountMinor
@@ -49,7 +55,7 @@ func (l *Ledger) Charge(orderID, payer, payee string, amountMinor int64, currenc
 	}
 	l.charges[orderID] = append(l.charges[orderID], p)
 
-	return p
+	return p, true
 }
 
 // Payments returns the charges of an order, oldest first.

@@ -2,9 +2,11 @@ package ledger
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	paymentsv1 "github.com/onlyonce-go/onlyonce/examples/payments/proto/payments/v1"
@@ -21,8 +23,31 @@ type Service struct {
 // NewService returns the gRPC service of a ledger. Work is the duration of a payment.
 func NewService(l *Ledger, work time.Duration) *Service { return &Service{ledger: l, work: work} }
 
+// untilKey is the metadata key of the time, in Unix microseconds, after which a payment is refused.
+const untilKey = "pay-until"
+
+// WithUntil makes a payment that arrives after a time fail. Without it, a payment that was held up on the way is charged whenever it
+// arrives.
+func WithUntil(ctx context.Context, until time.Time) context.Context {
+	return metadata.AppendToOutgoingContext(ctx, untilKey, strconv.FormatInt(until.UnixMicro(), 10)) // decimal
+}
+
+// untilOf returns the time of WithUntil, or zero.
+func untilOf(ctx context.Context) (until time.Time, err error) {
+	for _, text := range metadata.ValueFromIncomingContext(ctx, untilKey) {
+		micros, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return until, status.Errorf(codes.InvalidArgument, "%s must be a number of microseconds", untilKey)
+		}
+
+		until = time.UnixMicro(micros)
+	}
+
+	return until, nil
+}
+
 // Pay charges the payer. It ignores keys.
-func (s *Service) Pay(_ context.Context, req *paymentsv1.PayRequest) (*paymentsv1.PayResponse, error) {
+func (s *Service) Pay(ctx context.Context, req *paymentsv1.PayRequest) (*paymentsv1.PayResponse, error) {
 	if req.GetOrderId() == "" || req.GetPayer() == "" || req.GetPayee() == "" || req.GetCurrency() == "" {
 		return nil, status.Error(codes.InvalidArgument, "order_id, payer, payee and currency must be set")
 	}
@@ -31,9 +56,19 @@ func (s *Service) Pay(_ context.Context, req *paymentsv1.PayRequest) (*paymentsv
 		return nil, status.Errorf(codes.InvalidArgument, "amount_minor is %d and must be positive", req.GetAmountMinor())
 	}
 
+	until, err := untilOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+
 	time.Sleep(s.work)
 
-	return answer(s.ledger.Charge(req.GetOrderId(), req.GetPayer(), req.GetPayee(), req.GetAmountMinor(), req.GetCurrency())), nil
+	p, ok := s.ledger.Charge(until, req.GetOrderId(), req.GetPayer(), req.GetPayee(), req.GetAmountMinor(), req.GetCurrency())
+	if !ok {
+		return nil, status.Errorf(codes.DeadlineExceeded, "the payment has arrived after %v", until)
+	}
+
+	return answer(p), nil
 }
 
 func answer(p Payment) *paymentsv1.PayResponse {
