@@ -18,12 +18,27 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(sqltest.Shared(m)) }
 
+func isUnavailable(err error) bool {
+	rejection, rejected := errors.AsType[*onlyonce.Rejection](err)
+
+	return rejected && rejection.Reason == onlyonce.ReasonStoreUnavailable
+}
+
 func TestEachCallIsMadeTwiceAndHasItsEffectOnce(t *testing.T) {
 	t.Parallel()
 
 	var out strings.Builder
 
-	if err := run(t.Context(), &out, filepath.Join(t.TempDir(), "orders.db")); err != nil {
+	err := run(t.Context(), &out, filepath.Join(t.TempDir(), "orders.db"))
+
+	// On a machine that stands still, a database may be silent for longer than a store waits.
+	for tries := 1; isUnavailable(err) && tries < 5; tries++ {
+		out.Reset()
+
+		err = run(t.Context(), &out, filepath.Join(t.TempDir(), "orders.db"))
+	}
+
+	if err != nil {
 		t.Fatal(err)
 	}
 

@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// StopTime is how long a child may take to stop: 30 seconds.
-const StopTime = 30 * time.Second
+// StopTime is how long a child may take to stop: 2 minutes.
+const StopTime = 2 * time.Minute
 
 // Process is a child process.
 type Process struct {

@@ -85,7 +85,7 @@ func newDemo(count int, folder string) *demo {
 		orders: makeOrders(count), workers: 16, seed: 1, folder: folder, // see the fields
 		faults:   faultynet.Faults{Reset: 0.01, LostReply: 0.02, Late: 0.004, Delay: 700 * time.Millisecond}, // see the fields
 		lease:    time.Second,
-		patience: 90 * time.Second, progress: io.Discard, childErrors: io.Discard, // longer than any order takes
+		patience: 5 * time.Minute, progress: io.Discard, childErrors: io.Discard, // longer than any order takes
 	}
 }
 
