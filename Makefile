@@ -207,7 +207,7 @@ c-compiler:
 	if works; then exit 0; fi
 	if [[ -f /etc/debian_version && $$(id -u) == 0 ]]; then
 		export DEBIAN_FRONTEND=noninteractive
-		{ apt-get update -q && apt-get install -y -q --no-install-recommends gcc libc6-dev; } || true
+		{ apt-get update -q && apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends gcc libc6-dev; } || true
 		if works; then exit 0; fi
 	fi
 	echo 'make test: the race detector needs a C compiler and the C headers; install gcc and libc6-dev, or what your system calls them' >&2
@@ -243,7 +243,7 @@ servers: c-compiler
 			trap 'rm -f "$$policy"' EXIT
 			install -m 755 /dev/stdin "$$policy" <<<$$'#!/bin/sh\nexit 101'
 		fi
-		add() { apt-get install -y -q --no-install-recommends "$${missing[@]}"; }
+		add() { apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends "$${missing[@]}"; }
 		add || { apt-get update -q && add; } || true
 		find_missing
 	fi
@@ -285,7 +285,7 @@ languages-packages: servers
 	find_missing
 	if [[ -n $${missing[*]} && -f /etc/debian_version && $$(id -u) == 0 ]]; then
 		export DEBIAN_FRONTEND=noninteractive
-		add() { apt-get install -y -q --no-install-recommends "$${missing[@]}"; }
+		add() { apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends "$${missing[@]}"; }
 		add || { apt-get update -q && add; } || true
 		find_missing
 	fi
@@ -309,7 +309,7 @@ browser: languages-packages
 	if works; then exit 0; fi
 	if [[ -f /etc/debian_version && $$(id -u) == 0 ]]; then
 		export DEBIAN_FRONTEND=noninteractive
-		add() { apt-get install -y -q --no-install-recommends chromium; }
+		add() { apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends chromium; }
 		add || { apt-get update -q && add; } || true
 		if works; then exit 0; fi
 	fi
