@@ -45,15 +45,16 @@ func (x *env) until(at time.Time) {
 	}
 }
 
-// wait waits for a channel to be closed, and reports whether it was. It waits three times, because the machine may stand still during one of
-// the waits.
+// wait waits for a channel to be closed, and reports whether it was. It waits three times, because the machine may stand still during one
+// of the waits.
 func (x *env) wait(closed <-chan struct{}) bool {
 	for range 3 {
 		timer := time.NewTimer(max(5*time.Second, 20*x.unit))
-		defer timer.Stop()
 
 		select {
 		case <-closed:
+			timer.Stop()
+
 			return true
 		case <-timer.C:
 		}
