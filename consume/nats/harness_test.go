@@ -25,6 +25,7 @@ import (
 	"github.com/onlyonce-go/onlyonce"
 	"github.com/onlyonce-go/onlyonce/consume"
 	oncenats "github.com/onlyonce-go/onlyonce/consume/nats"
+	"github.com/onlyonce-go/onlyonce/internal/servertest"
 	"github.com/onlyonce-go/onlyonce/store"
 	"github.com/onlyonce-go/onlyonce/store/sqlstore"
 )
@@ -229,14 +230,14 @@ func newConsumer(
 		return nil, nil, err
 	}
 
-	records, err := sqlstore.New(db, sqlstore.SQLite) //nolint:contextcheck // it has its own
+	records, err := sqlstore.New(db, sqlstore.SQLite, sqlstore.WithTimeout(servertest.Patience)) //nolint:contextcheck // it has its own
 	if err != nil {
 		return nil, nil, err
 	}
 
 	engine, err := onlyonce.New(store.Store(records), onlyonce.WithPolicy(onlyonce.Policy{
 		Guarantee: s.Guarantee, Lease: time.Second, MaxAttempts: 1000,
-	}))
+	}), onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: servertest.Patience}))
 	if err != nil {
 		return nil, nil, err
 	}

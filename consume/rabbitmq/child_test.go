@@ -80,13 +80,13 @@ func (w *world) act(id string) error {
 
 // engine makes an engine on the shared store.
 func (w *world) engine(p onlyonce.Policy) (e *onlyonce.Engine, closeStore func(), err error) {
-	st, err := redisstore.Open(w.redis)
+	st, err := redisstore.Open(w.redis, redisstore.WithTimeout(servertest.Patience))
 	if err != nil {
 		return nil, nil, err
 	}
 
 	p.Lease, p.MaxWait = childLease, 10*time.Millisecond
-	e, err = onlyonce.New(st, onlyonce.WithPolicy(p),
+	e, err = onlyonce.New(st, onlyonce.WithPolicy(p), onlyonce.WithLimits(onlyonce.Limits{StoreTimeout: servertest.Patience}),
 		onlyonce.WithObserver(onlyonce.ObserverFunc(func(context.Context, onlyonce.Event) {})))
 
 	return e, func() { _ = st.Close() }, err
