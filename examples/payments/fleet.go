@@ -164,7 +164,7 @@ func (f *fleet) strike(ctx, paying context.Context, held func()) (int, error) {
 
 	switch {
 	case paying.Err() != nil:
-		return 0, nil //nolint:nilerr // too few orders are left, which is no failure
+		return 0, nil // too few orders are left, which is no failure
 	case err != nil:
 		return 0, err
 	}
