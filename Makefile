@@ -198,6 +198,9 @@ test-newest: ## run make test-fast with the newest Go and the newest modules
 	go get -modfile=$(TOOLS)/newest.mod -u -t ./...
 	$(GO_TEST) -modfile=$(TOOLS)/newest.mod -count=1 $(FAST)
 
+# Another installation may have the lock: wait for it, for 300 s.
+APT_INSTALL := apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends
+
 # The race detector needs a C compiler and the C library's headers.
 .PHONY: c-compiler
 c-compiler:
@@ -207,7 +210,7 @@ c-compiler:
 	if works; then exit 0; fi
 	if [[ -f /etc/debian_version && $$(id -u) == 0 ]]; then
 		export DEBIAN_FRONTEND=noninteractive
-		{ apt-get update -q && apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends gcc libc6-dev; } || true
+		{ apt-get update -q && $(APT_INSTALL) gcc libc6-dev; } || true
 		if works; then exit 0; fi
 	fi
 	echo 'make test: the race detector needs a C compiler and the C headers; install gcc and libc6-dev, or what your system calls them' >&2
@@ -243,7 +246,7 @@ servers: c-compiler
 			trap 'rm -f "$$policy"' EXIT
 			install -m 755 /dev/stdin "$$policy" <<<$$'#!/bin/sh\nexit 101'
 		fi
-		add() { apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends "$${missing[@]}"; }
+		add() { $(APT_INSTALL) "$${missing[@]}"; }
 		add || { apt-get update -q && add; } || true
 		find_missing
 	fi
@@ -285,7 +288,7 @@ languages-packages: servers
 	find_missing
 	if [[ -n $${missing[*]} && -f /etc/debian_version && $$(id -u) == 0 ]]; then
 		export DEBIAN_FRONTEND=noninteractive
-		add() { apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends "$${missing[@]}"; }
+		add() { $(APT_INSTALL) "$${missing[@]}"; }
 		add || { apt-get update -q && add; } || true
 		find_missing
 	fi
@@ -309,7 +312,7 @@ browser: languages-packages
 	if works; then exit 0; fi
 	if [[ -f /etc/debian_version && $$(id -u) == 0 ]]; then
 		export DEBIAN_FRONTEND=noninteractive
-		add() { apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends chromium; }
+		add() { $(APT_INSTALL) chromium; }
 		add || { apt-get update -q && add; } || true
 		if works; then exit 0; fi
 	fi
