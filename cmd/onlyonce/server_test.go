@@ -222,6 +222,10 @@ func diesInHandler(t *testing.T, address, key string, lease, maxRun time.Duratio
 
 	select {
 	case err := <-failed:
+		if err == nil {
+			t.Fatal("a payment whose handler did not run has an answer")
+		}
+
 		t.Logf("the handler does not run with a lease of %v: %v", lease, err)
 
 		return false

@@ -376,8 +376,8 @@ func (r *clientRow) checkDelay(s *clientStage, w *clientWire, got reaction) {
 
 	if len(s.front.retries) != 1 {
 		s.Errorf("%d retries have arrived, want 1: %+v", len(s.front.retries), got)
-	} else if gap := s.front.retries[0].Sub(got.began); gap < first.Delay {
-		s.Errorf("the retry arrived %v after the call began, want at least %v", gap, first.Delay)
+	} else if gap := s.front.retries[0].Sub(got.began); gap < first.Elapsed+first.Delay {
+		s.Errorf("the retry arrived %v after the call began, want at least %v and then %v", gap, first.Elapsed, first.Delay)
 	}
 }
 

@@ -316,11 +316,13 @@ func TestAServerThatDoesNotAnswerIsReportedInTimeWhateverTheClient(t *testing.T)
 	t.Cleanup(plan.Unstall)
 
 	addrs := cluster.Addrs()
-	impatient := &redis.ClusterOptions{Addrs: addrs, Dialer: plan.Dial, ContextTimeoutEnabled: true}
+	// Without the store's own time limits, an answer would take longer than the test allows.
+	heedless := &redis.ClusterOptions{Addrs: addrs, Dialer: plan.Dial, ReadTimeout: patience}
+	impatient := &redis.ClusterOptions{Addrs: addrs, Dialer: plan.Dial, ReadTimeout: patience, ContextTimeoutEnabled: true}
 
 	for name, client := range map[string]redis.UniversalClient{
-		"one server":                    redis.NewClient(&redis.Options{Addr: addrs[0], Dialer: plan.Dial}),
-		"a cluster":                     redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs, Dialer: plan.Dial}),
+		"one server":                    redis.NewClient(&redis.Options{Addr: addrs[0], Dialer: plan.Dial, ReadTimeout: patience}),
+		"a cluster":                     redis.NewClusterClient(heedless),
 		"a cluster that heeds contexts": redis.NewClusterClient(impatient),
 	} {
 		t.Run(name, func(t *testing.T) {
