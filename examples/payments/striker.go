@@ -15,8 +15,8 @@ type striker struct {
 	// strike calls held when it needs no further order.
 	strike func(held func()) (killedServers int, err error)
 	fail   context.CancelCauseFunc
-	// free is how many orders go on at once while a strike needs one. Later orders come one after the other, each after pace: a server that
-	// stands still for seconds must get an order before there are no more.
+	// free is how many orders go on at once while a strike needs one. Each later order waits for pace. Otherwise the orders could run out
+	// while the server of the strike stands still.
 	free int
 
 	running sync.WaitGroup

@@ -13,7 +13,8 @@ import (
 // because no build reads it.
 const schemaVersion = 1
 
-// migrationTries is how often a migration is tried again that collides with others, not counting the tries that another one has locked out.
+// migrationTries bounds how often a migration that collides with others is tried again. A try that another migration has locked out does
+// not count.
 const migrationTries = 20
 
 // ErrNewerSchema is matched by the error about tables that a newer build has migrated.

@@ -35,8 +35,8 @@ func New() *Ledger {
 	return &Ledger{charges: make(map[string][]Payment), balances: make(map[account]int64)}
 }
 
-// Charge moves the money. It does nothing and returns false after the time until, if that is not zero. So whoever finds no payment after
-// that time knows that none will follow.
+// Charge moves the money. After the time until, it does nothing and returns false; zero means that there is no such time. So somebody who
+// finds no payment after that time knows that none will follow.
 func (l *Ledger) Charge(until time.Time, orderID, payer, payee string, amountMinor int64, currency string) (Payment, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
